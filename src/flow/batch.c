@@ -1,0 +1,536 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "flow/batch.h"
+
+#include <stdlib.h>
+
+enum sc_column_kind sc_column_kind_of(enum sc_ie_type type)
+{
+    switch (type) {
+    case SC_TYPE_SIGNED8:
+    case SC_TYPE_SIGNED16:
+    case SC_TYPE_SIGNED32:
+    case SC_TYPE_SIGNED64:
+        return SC_COLUMN_INT;
+    case SC_TYPE_FLOAT32:
+    case SC_TYPE_FLOAT64:
+        return SC_COLUMN_FLOAT;
+    case SC_TYPE_IPV4_ADDRESS:
+    case SC_TYPE_IPV6_ADDRESS:
+        return SC_COLUMN_ADDRESS;
+    case SC_TYPE_OCTET_ARRAY:
+    case SC_TYPE_STRING:
+    case SC_TYPE_BASIC_LIST:
+    case SC_TYPE_SUB_TEMPLATE_LIST:
+    case SC_TYPE_SUB_TEMPLATE_MULTI_LIST:
+        return SC_COLUMN_BYTES;
+    default:
+        return SC_COLUMN_UINT;
+    }
+}
+
+unsigned sc_column_width_of(enum sc_ie_type type)
+{
+    switch (type) {
+    case SC_TYPE_UNSIGNED8:
+    case SC_TYPE_SIGNED8:
+    case SC_TYPE_BOOLEAN:
+        return 1;
+    case SC_TYPE_UNSIGNED16:
+    case SC_TYPE_SIGNED16:
+        return 2;
+    case SC_TYPE_UNSIGNED32:
+    case SC_TYPE_SIGNED32:
+    case SC_TYPE_DATE_TIME_SECONDS:
+        return 4;
+    case SC_TYPE_IPV4_ADDRESS:
+    case SC_TYPE_IPV6_ADDRESS:
+        return 16;
+    default:
+        return sc_column_kind_of(type) == SC_COLUMN_BYTES ? 0 : 8;
+    }
+}
+
+/* ---- reading ---- */
+
+static uint64_t load_width(const void *values, unsigned width, uint32_t row)
+{
+    switch (width) {
+    case 1:
+        return ((const uint8_t *)values)[row];
+    case 2:
+        return ((const uint16_t *)values)[row];
+    case 4:
+        return ((const uint32_t *)values)[row];
+    default:
+        return ((const uint64_t *)values)[row];
+    }
+}
+
+static uint64_t sign_extend(uint64_t v, unsigned width)
+{
+    unsigned shift = 64 - 8 * width;
+    return (uint64_t)((int64_t)(v << shift) >> shift);
+}
+
+static uint32_t dict_code(const struct sc_column *c, uint32_t row)
+{
+    return c->form == SC_FORM_CONST ? 0 : (uint32_t)load_width(c->values, c->width, row);
+}
+
+uint64_t sc_column_u64(const struct sc_column *c, uint32_t row)
+{
+    if (sc_column_is_null(c, row))
+        return 0;
+    if (c->form != SC_FORM_FLAT)
+        return ((const uint64_t *)c->dict.values)[dict_code(c, row)];
+    uint64_t v = load_width(c->values, c->width, row);
+    return c->key.kind == SC_COLUMN_INT ? sign_extend(v, c->width) : v;
+}
+
+const struct sc_addr *sc_column_addr(const struct sc_column *c, uint32_t row)
+{
+    if (c->form == SC_FORM_FLAT)
+        return (const struct sc_addr *)c->values + row;
+    return (const struct sc_addr *)c->dict.values + dict_code(c, row);
+}
+
+const uint8_t *sc_column_bytes(const struct sc_column *c, uint32_t row, uint32_t *length)
+{
+    const uint32_t *offsets = c->offsets;
+    const uint8_t *heap = c->heap;
+    if (c->form != SC_FORM_FLAT) {
+        if (sc_column_is_null(c, row)) {
+            *length = 0;
+            return (const uint8_t *)"";
+        }
+        offsets = c->dict.offsets;
+        heap = c->dict.heap;
+        row = dict_code(c, row);
+    }
+    *length = offsets[row + 1] - offsets[row];
+    return heap == NULL ? (const uint8_t *)"" : heap + offsets[row];
+}
+
+/* ---- schema ---- */
+
+void sc_schema_init(struct sc_schema *schema, uint32_t limit)
+{
+    *schema = (struct sc_schema){.limit = limit};
+}
+
+void sc_schema_free(struct sc_schema *schema)
+{
+    free(schema->keys);
+    free(schema->index);
+    sc_schema_init(schema, schema->limit);
+}
+
+static uint32_t hash_key(struct sc_column_key key)
+{
+    uint64_t h = ((uint64_t)key.pen << 32 | (uint64_t)key.id << 16 | (uint64_t)key.instance << 8 | key.kind) *
+                 UINT64_C(0x9e3779b97f4a7c15);
+    return (uint32_t)(h >> 32);
+}
+
+static uint32_t *find_entry(const struct sc_schema *schema, struct sc_column_key key)
+{
+    uint32_t mask = schema->index_size - 1;
+    for (uint32_t i = hash_key(key) & mask;; i = (i + 1) & mask) {
+        uint32_t entry = schema->index[i];
+        if (entry == 0 || sc_column_key_equal(schema->keys[entry - 1], key))
+            return &schema->index[i];
+    }
+}
+
+static bool grow_schema(struct sc_schema *schema)
+{
+    uint32_t capacity = schema->capacity == 0 ? 64 : schema->capacity * 2;
+    struct sc_column_key *keys = realloc(schema->keys, capacity * sizeof(*keys));
+    if (keys == NULL)
+        return false;
+    schema->keys = keys;
+    uint32_t *index = calloc((size_t)capacity * 2, sizeof(*index));
+    if (index == NULL)
+        return false;
+    free(schema->index);
+    schema->index = index;
+    schema->index_size = capacity * 2;
+    schema->capacity = capacity;
+    for (uint32_t i = 0; i < schema->count; i++)
+        *find_entry(schema, keys[i]) = i + 1;
+    return true;
+}
+
+uint32_t sc_schema_slot(struct sc_schema *schema, struct sc_column_key key)
+{
+    if (schema->index_size != 0) {
+        uint32_t entry = *find_entry(schema, key);
+        if (entry != 0)
+            return entry - 1;
+    }
+    if (schema->count >= schema->limit || (schema->count == schema->capacity && !grow_schema(schema)))
+        return SC_NO_SLOT;
+    schema->keys[schema->count] = key;
+    *find_entry(schema, key) = ++schema->count;
+    return schema->count - 1;
+}
+
+/* ---- columns: room ---- */
+
+void sc_column_free(struct sc_column *c)
+{
+    if (c == NULL)
+        return;
+    free(c->valid);
+    free(c->values);
+    free(c->offsets);
+    free(c->heap);
+    free(c);
+}
+
+static bool grow_array(void *pointer, size_t size)
+{
+    void *old;
+    memcpy(&old, pointer, sizeof(old));
+    void *p = realloc(old, size);
+    if (p != NULL)
+        memcpy(pointer, &p, sizeof(p));
+    return p != NULL;
+}
+
+/* Words of validity for `rows` rows. */
+static size_t valid_words(uint32_t rows)
+{
+    return ((size_t)rows + 63) / 64;
+}
+
+static bool column_reserve(struct sc_column *c, uint32_t rows)
+{
+    if (rows <= c->capacity)
+        return true;
+    uint32_t capacity = c->capacity < 512 ? 512 : c->capacity;
+    while (capacity < rows)
+        capacity *= 2;
+    if (c->key.kind == SC_COLUMN_BYTES) {
+        bool fresh = c->offsets == NULL;
+        if (!grow_array(&c->offsets, ((size_t)capacity + 1) * sizeof(*c->offsets)))
+            return false;
+        if (fresh)
+            c->offsets[0] = 0;
+    } else if (!grow_array(&c->values, (size_t)capacity * c->width)) {
+        return false;
+    }
+    if (c->valid != NULL && !grow_array(&c->valid, valid_words(capacity) * sizeof(*c->valid)))
+        return false;
+    c->capacity = capacity;
+    return true;
+}
+
+/* All rows so far valid; bits past `rows` are undefined and set as rows are put. */
+static bool need_valid(struct sc_column *c)
+{
+    if (c->valid != NULL)
+        return true;
+    c->valid = malloc(valid_words(c->capacity) * sizeof(*c->valid));
+    if (c->valid == NULL)
+        return false;
+    memset(c->valid, 0xff, valid_words(c->capacity) * sizeof(*c->valid));
+    return true;
+}
+
+static void set_valid_range(struct sc_column *c, uint32_t first, uint32_t n, bool valid)
+{
+    for (uint32_t row = first; row < first + n;) {
+        uint32_t bit = row % 64;
+        uint32_t take = 64 - bit < first + n - row ? 64 - bit : first + n - row;
+        uint64_t mask = (take == 64 ? ~UINT64_C(0) : (UINT64_C(1) << take) - 1) << bit;
+        if (valid)
+            c->valid[row / 64] |= mask;
+        else
+            c->valid[row / 64] &= ~mask;
+        row += take;
+    }
+}
+
+static void zero_values(struct sc_column *c, uint32_t first, uint32_t n)
+{
+    if (c->key.kind == SC_COLUMN_BYTES) {
+        for (uint32_t i = 0; i < n; i++)
+            c->offsets[first + i + 1] = c->offsets[first];
+    } else {
+        memset((uint8_t *)c->values + (size_t)first * c->width, 0, (size_t)n * c->width);
+    }
+}
+
+enum sc_status sc_column_mark_null(struct sc_column *c, uint32_t first, uint32_t n)
+{
+    if (n == 0)
+        return SC_OK;
+    if (!need_valid(c))
+        return SC_NOMEM;
+    set_valid_range(c, first, n, false);
+    c->nulls += n;
+    return SC_OK;
+}
+
+static bool pad_to(struct sc_column *c, uint32_t rows)
+{
+    if (c->rows >= rows)
+        return true;
+    uint32_t n = rows - c->rows;
+    if (!column_reserve(c, rows) || sc_column_mark_null(c, c->rows, n) != SC_OK)
+        return false;
+    zero_values(c, c->rows, n);
+    c->rows = rows;
+    return true;
+}
+
+static bool widen(struct sc_column *c, unsigned width)
+{
+    void *wide = malloc((size_t)c->capacity * width);
+    if (wide == NULL)
+        return false;
+    for (uint32_t row = 0; row < c->rows; row++) {
+        uint64_t v = load_width(c->values, c->width, row);
+        if (c->key.kind == SC_COLUMN_INT)
+            v = sign_extend(v, c->width);
+        memcpy((uint8_t *)wide + (size_t)row * width, &v, width);
+    }
+    free(c->values);
+    c->values = wide;
+    c->width = (uint8_t)width;
+    return true;
+}
+
+/* ---- batch ---- */
+
+struct sc_batch *sc_batch_create(enum sc_record_kind kind)
+{
+    struct sc_batch *batch = calloc(1, sizeof(*batch));
+    if (batch != NULL)
+        batch->record_kind = (uint8_t)kind;
+    return batch;
+}
+
+void sc_batch_free(struct sc_batch *batch)
+{
+    if (batch == NULL)
+        return;
+    for (uint32_t i = 0; i < batch->slots; i++)
+        sc_column_free(batch->columns[i]);
+    free(batch->columns);
+    free(batch->spans);
+    free(batch);
+}
+
+static void column_reset(struct sc_column *c)
+{
+    c->rows = 0;
+    c->nulls = 0;
+    free(c->valid);
+    c->valid = NULL;
+}
+
+void sc_batch_reset(struct sc_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->slots; i++) {
+        struct sc_column *c = batch->columns[i];
+        if (c != NULL && c->rows == 0) { /* unused since the last reset */
+            sc_column_free(c);
+            batch->columns[i] = NULL;
+        } else if (c != NULL) {
+            column_reset(c);
+        }
+    }
+    batch->rows = 0;
+    batch->window_ms = 0;
+    free(batch->spans);
+    batch->spans = NULL;
+    batch->span_count = 0;
+}
+
+size_t sc_batch_memory(const struct sc_batch *batch)
+{
+    size_t total = 0;
+    for (uint32_t i = 0; i < batch->slots; i++) {
+        const struct sc_column *c = batch->columns[i];
+        if (c == NULL)
+            continue;
+        total += sizeof(*c) + c->heap_cap;
+        total += (size_t)c->capacity * (c->key.kind == SC_COLUMN_BYTES ? sizeof(uint32_t) : c->width);
+    }
+    return total;
+}
+
+static struct sc_column *make_column(struct sc_batch *batch, uint32_t slot, struct sc_column_key key,
+                                     unsigned width)
+{
+    if (slot >= batch->slots) {
+        uint32_t slots = slot + 1 < 32 ? 32 : (slot + 1) * 2;
+        if (!grow_array(&batch->columns, slots * sizeof(struct sc_column *)))
+            return NULL;
+        memset(batch->columns + batch->slots, 0, (slots - batch->slots) * sizeof(struct sc_column *));
+        batch->slots = slots;
+    }
+    struct sc_column *c = calloc(1, sizeof(*c));
+    if (c == NULL)
+        return NULL;
+    c->key = key;
+    c->width = (uint8_t)(key.kind == SC_COLUMN_ADDRESS ? sizeof(struct sc_addr) : width);
+    c->form = SC_FORM_FLAT;
+    batch->columns[slot] = c;
+    return c;
+}
+
+struct sc_column *sc_batch_begin(struct sc_batch *batch, uint32_t slot, struct sc_column_key key, unsigned width,
+                                 uint32_t n)
+{
+    struct sc_column *c = slot < batch->slots ? batch->columns[slot] : NULL;
+    if (c == NULL)
+        c = make_column(batch, slot, key, width);
+    if (c == NULL || !column_reserve(c, batch->rows + n) || !pad_to(c, batch->rows))
+        return NULL;
+    bool integer = key.kind == SC_COLUMN_UINT || key.kind == SC_COLUMN_INT;
+    if (integer && width > c->width && !widen(c, width))
+        return NULL;
+    if (c->valid != NULL)
+        set_valid_range(c, batch->rows, n, true);
+    return c;
+}
+
+void sc_batch_commit(struct sc_batch *batch, uint32_t n)
+{
+    batch->rows += n;
+}
+
+static uint32_t count_nulls(const struct sc_column *c, uint32_t first, uint32_t rows)
+{
+    uint32_t nulls = 0;
+    for (uint32_t row = first; c->valid != NULL && row < rows; row++)
+        nulls += sc_column_is_null(c, row);
+    return nulls;
+}
+
+void sc_batch_rollback(struct sc_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->slots; i++) {
+        struct sc_column *c = batch->columns[i];
+        if (c == NULL || c->rows <= batch->rows)
+            continue;
+        c->nulls -= count_nulls(c, batch->rows, c->rows);
+        c->rows = batch->rows;
+    }
+}
+
+enum sc_status sc_batch_finish(struct sc_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->slots; i++) {
+        struct sc_column *c = batch->columns[i];
+        if (c != NULL && c->rows != 0 && !pad_to(c, batch->rows))
+            return SC_NOMEM;
+    }
+    return SC_OK;
+}
+
+const struct sc_column *sc_batch_find(const struct sc_batch *batch, struct sc_column_key key)
+{
+    for (uint32_t i = 0; i < batch->slots; i++) {
+        const struct sc_column *c = batch->columns[i];
+        if (c != NULL && c->rows != 0 && c->nulls < c->rows && sc_column_key_equal(c->key, key))
+            return c;
+    }
+    return NULL;
+}
+
+/* ---- columns: one value at a time ---- */
+
+void sc_column_put_u64(struct sc_column *c, uint64_t value)
+{
+    memcpy((uint8_t *)c->values + (size_t)c->rows * c->width, &value, c->width);
+    c->rows++;
+}
+
+void sc_column_put_addr(struct sc_column *c, const struct sc_addr *value)
+{
+    ((struct sc_addr *)c->values)[c->rows++] = *value;
+}
+
+enum sc_status sc_column_put_bytes(struct sc_column *c, const void *bytes, uint32_t length)
+{
+    size_t at = c->offsets[c->rows];
+    if (length > UINT32_MAX - at)
+        return SC_LIMIT;
+    if (at + length > c->heap_cap) {
+        size_t cap = c->heap_cap * 2 + 1024;
+        if (cap < at + length)
+            cap = at + length;
+        if (!grow_array(&c->heap, cap))
+            return SC_NOMEM;
+        c->heap_cap = cap;
+    }
+    if (length != 0)
+        memcpy(c->heap + at, bytes, length);
+    c->offsets[++c->rows] = (uint32_t)(at + length);
+    return SC_OK;
+}
+
+enum sc_status sc_column_put_null(struct sc_column *c)
+{
+    if (sc_column_mark_null(c, c->rows, 1) != SC_OK)
+        return SC_NOMEM;
+    zero_values(c, c->rows, 1);
+    c->rows++;
+    return SC_OK;
+}
+
+static enum sc_status put_from(struct sc_column *to, const struct sc_column *from, uint32_t row)
+{
+    if (sc_column_is_null(from, row))
+        return sc_column_put_null(to);
+    uint32_t length;
+    switch (from->key.kind) {
+    case SC_COLUMN_ADDRESS:
+        sc_column_put_addr(to, sc_column_addr(from, row));
+        return SC_OK;
+    case SC_COLUMN_BYTES: {
+        const uint8_t *bytes = sc_column_bytes(from, row, &length);
+        return sc_column_put_bytes(to, bytes, length);
+    }
+    default:
+        sc_column_put_u64(to, sc_column_u64(from, row));
+        return SC_OK;
+    }
+}
+
+static unsigned width_needed(const struct sc_column *from, uint32_t first, uint32_t n)
+{
+    if (from->key.kind != SC_COLUMN_UINT || from->form == SC_FORM_FLAT)
+        return from->form == SC_FORM_FLAT ? from->width : 8;
+    uint64_t max = 0;
+    for (uint32_t row = first; row < first + n; row++)
+        max |= sc_column_u64(from, row);
+    return max > UINT32_MAX ? 8 : max > UINT16_MAX ? 4 : max > UINT8_MAX ? 2 : 1;
+}
+
+enum sc_status sc_batch_append_rows(struct sc_batch *to, struct sc_schema *schema,
+                                    const struct sc_column *const *columns, uint32_t column_count, uint32_t first,
+                                    uint32_t n)
+{
+    for (uint32_t i = 0; i < column_count; i++) {
+        const struct sc_column *from = columns[i];
+        if (from == NULL || from->rows == 0 || from->nulls == from->rows)
+            continue;
+        uint32_t slot = sc_schema_slot(schema, from->key);
+        struct sc_column *c =
+            slot == SC_NO_SLOT ? NULL : sc_batch_begin(to, slot, from->key, width_needed(from, first, n), n);
+        enum sc_status status = c == NULL ? SC_NOMEM : SC_OK;
+        for (uint32_t row = first; row < first + n && status == SC_OK; row++)
+            status = put_from(c, from, row);
+        if (status != SC_OK) {
+            sc_batch_rollback(to);
+            return status;
+        }
+    }
+    sc_batch_commit(to, n);
+    return SC_OK;
+}

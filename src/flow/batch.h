@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The batch of flow records in columns: the one type that decoders fill, stores write and queries read.
+ *
+ * A *column* is one information element over consecutive rows. Its key is (PEN, id, instance): the n-th
+ * occurrence of an element in one template is instance n - 1. Its values lie in one of three forms:
+ *
+ *   FLAT   values[row], of `width` bytes (integers: 1, 2, 4, 8; SC_COLUMN_ADDRESS: 16, a struct sc_addr)
+ *          SC_COLUMN_BYTES: the bytes of row r are heap[offsets[r] .. offsets[r + 1])
+ *   DICT   values[row] is a code of `width` bytes (1, 2, 4) into a dictionary of distinct values in ascending
+ *          order (integers: uint64_t; addresses: struct sc_addr; bytes: offsets + heap, memcmp order)
+ *   CONST  every row that is not null has the value of dictionary entry 0
+ *
+ * Decoders and other producers write FLAT only; the store's reader gives any of the three.
+ * A null row has bit 0 in `valid` (bit r % 64 of word r / 64) and a zero value; valid == NULL: no row is null.
+ *
+ * A *schema* gives each key a small slot number that is the same in all batches made from it, so that a
+ * decoder resolves a template's fields once. Schema and batches belong to one thread at a time; a batch may
+ * be handed to another thread whole (it holds its own copies of the keys). Memory is malloc; a function
+ * that cannot get any returns SC_NOMEM or NULL and leaves the batch as it was.
+ */
+#ifndef SC_FLOW_BATCH_H
+#define SC_FLOW_BATCH_H
+
+#include "base/addr.h"
+#include "base/status.h"
+#include "ie/ie.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Rows in a row group, and in a batch that is cut from the flow of records (DESIGN sections 5 and 6). */
+#define SC_ROW_GROUP_ROWS 65536u
+#define SC_SPAN_ROWS      8192u
+
+enum sc_column_kind {
+    SC_COLUMN_UINT,    /* unsigned, boolean, MAC (48 bits), all times; 1, 2, 4 or 8 bytes wide */
+    SC_COLUMN_INT,     /* signed, two's complement, sign-extended to `width` */
+    SC_COLUMN_FLOAT,   /* IEEE 754 double in 8 bytes */
+    SC_COLUMN_ADDRESS, /* struct sc_addr */
+    SC_COLUMN_BYTES    /* octet arrays, strings, lists, and any element whose length does not fit its type */
+};
+
+enum sc_column_form { SC_FORM_FLAT, SC_FORM_DICT, SC_FORM_CONST };
+
+struct sc_column_key {
+    uint32_t pen;
+    uint16_t id;
+    uint8_t instance;
+    uint8_t kind; /* enum sc_column_kind; part of the key: an address of wrong length is another, BYTES column */
+};
+
+static inline bool sc_column_key_equal(struct sc_column_key a, struct sc_column_key b)
+{
+    return a.pen == b.pen && a.id == b.id && a.instance == b.instance && a.kind == b.kind;
+}
+
+/* The kind of column that holds values of an abstract data type, and the bytes an integer of it needs. */
+enum sc_column_kind sc_column_kind_of(enum sc_ie_type type);
+unsigned sc_column_width_of(enum sc_ie_type type);
+
+struct sc_dictionary {
+    uint32_t count;
+    const void *values;      /* uint64_t[count] (UINT, INT, FLOAT bits) or struct sc_addr[count]; NULL for BYTES */
+    const uint32_t *offsets; /* BYTES: count + 1 */
+    const uint8_t *heap;
+};
+
+struct sc_column {
+    struct sc_column_key key;
+    uint8_t form;  /* enum sc_column_form */
+    uint8_t width; /* bytes of one element of `values` */
+    uint32_t rows; /* rows written so far */
+    uint32_t nulls;
+    uint32_t capacity;  /* rows that `values`, `offsets` and `valid` have room for */
+    uint64_t *valid;    /* NULL while no row is null */
+    void *values;       /* NULL for FLAT BYTES and CONST */
+    uint32_t *offsets;  /* FLAT BYTES: rows + 1 entries */
+    uint8_t *heap;      /* FLAT BYTES */
+    size_t heap_cap;    /* bytes allocated at heap */
+    struct sc_dictionary dict; /* DICT, CONST */
+};
+
+static inline bool sc_column_is_null(const struct sc_column *c, uint32_t row)
+{
+    return c->valid != NULL && (c->valid[row / 64] >> (row % 64) & 1) == 0;
+}
+
+/* Integer value (UINT, INT sign-extended, FLOAT bits) of a row in any form; 0 for null. */
+uint64_t sc_column_u64(const struct sc_column *c, uint32_t row);
+/* Address of a row in any form; ADDRESS columns only. The pointer lives as long as the column's data. */
+const struct sc_addr *sc_column_addr(const struct sc_column *c, uint32_t row);
+/* Bytes of a row in any form; BYTES columns only. */
+const uint8_t *sc_column_bytes(const struct sc_column *c, uint32_t row, uint32_t *length);
+
+/* ---- schema ---- */
+
+struct sc_schema {
+    struct sc_column_key *keys;
+    uint32_t count;
+    uint32_t capacity;
+    uint32_t limit;
+    uint32_t *index; /* open hash over keys, slot + 1; 0 = empty */
+    uint32_t index_size;
+};
+
+#define SC_NO_SLOT UINT32_MAX
+
+/* An empty schema that takes at most `limit` keys. No memory is used until the first key. */
+void sc_schema_init(struct sc_schema *schema, uint32_t limit);
+void sc_schema_free(struct sc_schema *schema);
+/* The key's slot, added when new. SC_NO_SLOT when the limit is reached or memory is short. Slots never change. */
+uint32_t sc_schema_slot(struct sc_schema *schema, struct sc_column_key key);
+
+/* ---- batch ---- */
+
+/* A batch of the cluster protocol within the rows: whole, contiguous (DESIGN sections 5 and 6). */
+struct sc_span {
+    uint64_t stream;
+    uint32_t lane;
+    uint32_t first_row;
+    uint64_t sequence;
+    uint32_t rows;
+    uint32_t reserved; /* 0 */
+};
+
+enum sc_record_kind { SC_RECORDS_FLOWS = 0, SC_RECORDS_OPTIONS = 1 };
+
+struct sc_batch {
+    struct sc_column **columns; /* by slot; NULL where the slot was never used here */
+    uint32_t slots;             /* entries of `columns` */
+    uint32_t rows;              /* committed rows */
+    uint8_t record_kind;        /* enum sc_record_kind: options records never share a batch with flows */
+    uint64_t window_ms;         /* start of the window that all rows lie in; set by the producer */
+    struct sc_span *spans;      /* ascending, disjoint, covering all rows when set; owned by the batch */
+    uint32_t span_count;
+};
+
+/* Returns an empty batch, or NULL without memory. */
+struct sc_batch *sc_batch_create(enum sc_record_kind kind);
+void sc_batch_free(struct sc_batch *batch);
+
+/* Forgets all rows and spans, keeps memory and columns for reuse. */
+void sc_batch_reset(struct sc_batch *batch);
+
+/* Bytes held by the columns, for limits. O(columns). */
+size_t sc_batch_memory(const struct sc_batch *batch);
+
+/*
+ * Appending is column-wise: a run of `n` rows begins at row batch->rows. For each column that the run has
+ * values for: sc_batch_begin gives the column, padded with nulls up to the run and with room for it; the
+ * producer writes the values (sc_column_put_* or straight into `values`) and adds n to column->rows. Then
+ * sc_batch_commit makes the run part of the batch. A run that is given up is undone by sc_batch_rollback.
+ * The key is the slot's key in the producer's schema.
+ *
+ * sc_batch_begin: `width` is the widest integer that the run will write; a narrower column is widened in
+ * place, and the returned column's own `width` (>= the asked) is the one to write with.
+ * Returns NULL without memory.
+ */
+struct sc_column *sc_batch_begin(struct sc_batch *batch, uint32_t slot, struct sc_column_key key, unsigned width,
+                                 uint32_t n);
+void sc_batch_commit(struct sc_batch *batch, uint32_t n);
+void sc_batch_rollback(struct sc_batch *batch);
+
+/* Pads every used column with nulls to batch->rows. Call before handing the batch to a reader. */
+enum sc_status sc_batch_finish(struct sc_batch *batch);
+
+/* The column of a key, or NULL when the batch has no such column or it is null in every row. */
+const struct sc_column *sc_batch_find(const struct sc_batch *batch, struct sc_column_key key);
+
+/* Appends one value or null at row c->rows (there must be room: sc_batch_begin). */
+void sc_column_put_u64(struct sc_column *c, uint64_t value);
+void sc_column_put_addr(struct sc_column *c, const struct sc_addr *value);
+enum sc_status sc_column_put_bytes(struct sc_column *c, const void *bytes, uint32_t length);
+enum sc_status sc_column_put_null(struct sc_column *c);
+
+/* Marks rows [first, first + n) null, where room is and rows are already counted or about to be. */
+enum sc_status sc_column_mark_null(struct sc_column *c, uint32_t first, uint32_t n);
+
+/* Appends rows [first, first + n) of a finished batch or read columns to `to`, any form to FLAT. */
+enum sc_status sc_batch_append_rows(struct sc_batch *to, struct sc_schema *schema,
+                                    const struct sc_column *const *columns, uint32_t column_count, uint32_t first,
+                                    uint32_t n);
+
+void sc_column_free(struct sc_column *c); /* FLAT columns made by a batch; frees the struct too */
+
+#endif

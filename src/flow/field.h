@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Fields: what users name, filter, group and print (DESIGN section 4). A field is computed from the first
+ * present of a few columns ("sources"), each with a transform, or from other fields. Every information element
+ * is a field too, under its registry name or "pen:id"; short names are aliases, nfdump's and fdistdump's.
+ */
+#ifndef SC_FLOW_FIELD_H
+#define SC_FLOW_FIELD_H
+
+#include "flow/batch.h"
+
+/* How a value is compared, shown and, in json, typed. */
+enum sc_value_type {
+    SC_VALUE_UINT,
+    SC_VALUE_INT,
+    SC_VALUE_FLOAT,
+    SC_VALUE_ADDRESS,
+    SC_VALUE_MAC,
+    SC_VALUE_TIME_MS, /* ms UTC */
+    SC_VALUE_TIME_NS, /* ns UTC */
+    SC_VALUE_BYTES,   /* shown as 0x.. hex */
+    SC_VALUE_STRING
+};
+
+/* From a column's value to the field's. */
+enum sc_transform {
+    SC_TRANSFORM_NONE,
+    SC_TRANSFORM_SECONDS_TO_MS,
+    SC_TRANSFORM_NTP_TO_MS,
+    SC_TRANSFORM_NTP_TO_NS,
+    SC_TRANSFORM_HIGH_BYTE, /* icmpTypeCode >> 8 */
+    SC_TRANSFORM_LOW_BYTE,
+    SC_TRANSFORM_FAMILY_V4, /* unified address: present only when IPv4 */
+    SC_TRANSFORM_FAMILY_V6,
+    SC_TRANSFORM_COUNT_OR_ONE, /* deltaFlowCount: 0 counts as 1 */
+    SC_TRANSFORM_MINUS_INIT,   /* (value - SYSTEM_INIT of the row) modulo 2^32: the raw sysUpTime time */
+    SC_TRANSFORM_V9_STRING     /* fixed-size string: trailing NULs go */
+};
+
+/* What a group does with the field when it is not a key. */
+enum sc_combine {
+    SC_COMBINE_NONE, /* cannot be aggregated: only a key */
+    SC_COMBINE_SUM,
+    SC_COMBINE_MIN,
+    SC_COMBINE_MAX,
+    SC_COMBINE_OR
+};
+
+enum sc_field_computed {
+    SC_COMPUTED_NONE,     /* from sources */
+    SC_COMPUTED_FLOWS,    /* deltaFlowCount above 0, else 1; never null */
+    SC_COMPUTED_DURATION, /* last - first, ms */
+    SC_COMPUTED_BPS,      /* 8000 * bytes / duration */
+    SC_COMPUTED_PPS,
+    SC_COMPUTED_BPP       /* bytes / packets */
+};
+
+#define SC_FIELD_SOURCES 6
+
+struct sc_field_source {
+    struct sc_column_key key;
+    uint8_t transform; /* enum sc_transform */
+};
+
+struct sc_field {
+    char name[SC_IE_NAME_MAX]; /* canonical; output keys are spelt as the user asked */
+    uint8_t type;              /* enum sc_value_type */
+    uint8_t combine;           /* enum sc_combine */
+    uint8_t computed;          /* enum sc_field_computed */
+    uint8_t source_count;
+    struct sc_field_source sources[SC_FIELD_SOURCES];
+    const char *unit; /* "-" when none */
+};
+
+/* The field of a name: short name, alias, element name ("name#2" = second instance) or "pen:id".
+ * Case-insensitive. SC_NOTFOUND with a hint of near names when unknown. */
+enum sc_status sc_field_find(const char *name, size_t length, struct sc_field *out, struct sc_error *err);
+
+/* Names that stand for two fields (`ip port as if vlan net mac`): fills both and returns true. */
+bool sc_field_find_pair(const char *name, size_t length, struct sc_field out[2]);
+
+/* The field that shows an existing column (element name, instance, decoder's type). */
+void sc_field_of_column(struct sc_column_key key, struct sc_field *out);
+
+/* The i-th named field of the table, for --help and completions; false past the end. `aliases` is a space-separated list. */
+bool sc_field_at(size_t i, struct sc_field *out, const char **aliases);
+
+/* ---- scalar access, for the store's statistics and for tests; the query engine is vectorised ---- */
+
+struct sc_value {
+    bool null;
+    uint8_t type; /* enum sc_value_type */
+    uint64_t u;   /* UINT, INT (two's complement), times, MAC */
+    double f;     /* FLOAT; computed rates */
+    struct sc_addr addr;
+    const uint8_t *bytes; /* BYTES, STRING; borrowed from the column */
+    uint32_t length;
+};
+
+/* One row's value of a field over any set of columns (entries may be NULL). */
+struct sc_value sc_field_value(const struct sc_field *field, const struct sc_column *const *columns,
+                               uint32_t column_count, uint32_t row);
+
+/* Applies a transform to an integer. `init` is the row's SYSTEM_INIT (0 if none). */
+uint64_t sc_transform_u64(enum sc_transform transform, uint64_t value, uint64_t init);
+
+#endif

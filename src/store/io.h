@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * All file I/O of the store goes through this table, so that tests inject short writes, EIO, ENOSPC, a failing
+ * fsync and a stop after any single operation. Functions return 0 or a negative errno, sizes where said.
+ */
+#ifndef SC_STORE_IO_H
+#define SC_STORE_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct sc_io;
+
+struct sc_io_ops {
+    /* New file for writing; -EEXIST when it is there. Returns a handle >= 0. */
+    int (*create)(struct sc_io *io, const char *path);
+    /* Appends; may write less. Returns bytes written or -errno. */
+    ssize_t (*write)(struct sc_io *io, int handle, const void *bytes, size_t count);
+    int (*datasync)(struct sc_io *io, int handle);
+    int (*close)(struct sc_io *io, int handle);
+    int (*rename)(struct sc_io *io, const char *from, const char *to);
+    int (*unlink)(struct sc_io *io, const char *path);
+    int (*mkdir)(struct sc_io *io, const char *path); /* 0 also when it is there */
+    int (*sync_dir)(struct sc_io *io, const char *path);
+};
+
+struct sc_io {
+    const struct sc_io_ops *ops;
+};
+
+/* The operating system's files. Constant, any thread. */
+struct sc_io *sc_io_system(void);
+
+/* Writes all of `count` bytes, going on after short writes. Returns 0 or -errno; -EIO when nothing moves. */
+int sc_io_write_all(struct sc_io *io, int handle, const void *bytes, size_t count);
+
+#endif

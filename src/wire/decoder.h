@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Export messages to columns: NetFlow v5, v9 (RFC 3954) and IPFIX (RFC 7011), recognised by their version word.
+ *
+ * One decoder serves one thread. It holds the sessions (a transport session, RFC 7011 section 8) with their
+ * templates, options data, buffered sets and sequence accounts; nothing is shared between decoders and no
+ * I/O is done. Memory is malloc, bounded by `struct sc_decoder_limits`; when a bound is reached the message, set
+ * or template concerned is dropped and counted, never the process.
+ *
+ *     struct sc_decoder *d = sc_decoder_create(&limits, &schema, &err);
+ *     struct sc_decode_sink sink = {.flows = batch, .options = options_batch};
+ *     for (each datagram)
+ *         if (sc_decoder_message(d, &source, bytes, length, &sink, &outcome, &err) == SC_MALFORMED)
+ *             ...already counted; err says why...
+ *     sc_batch_finish(batch);
+ *
+ * The batches of a sink are made with the decoder's schema. A message appends whole runs of rows; a batch may
+ * so pass the caller's target by the records of one message (at most 65,535): the caller looks after each.
+ * Values: see flow/batch.h and enum sc_collector_ie in ie/ie.h. Every decoded record carries the collector
+ * elements EXPORTER_ADDRESS, EXPORTER_PORT, OBSERVATION_DOMAIN, RECEIVE_TIME, EXPORT_VERSION, EXPORT_TIME,
+ * and where they apply SAMPLING_RATE, SEQUENCE_GAP, TIME_QUALITY, FLOW_START, FLOW_END, SYSTEM_INIT.
+ */
+#ifndef SC_WIRE_DECODER_H
+#define SC_WIRE_DECODER_H
+
+#include "base/addr.h"
+#include "base/buf.h"
+#include "base/status.h"
+#include "flow/batch.h"
+
+struct sc_decoder;
+
+enum sc_transport { SC_TRANSPORT_UDP, SC_TRANSPORT_TCP, SC_TRANSPORT_FILE };
+enum sc_template_scope {
+    SC_TEMPLATE_SCOPE_SESSION, /* exporter address and port (RFC 7011 section 8) */
+    SC_TEMPLATE_SCOPE_ADDRESS  /* exporter address only: exporters whose templates and data use different ports */
+};
+
+struct sc_decoder_limits {
+    uint32_t template_lifetime_s;      /* UDP: a template not seen for so long is forgotten; default 1800 */
+    uint32_t max_sessions;             /* default 4096; the least recently used goes */
+    uint32_t max_templates;            /* per session and domain; default 1024 */
+    uint32_t max_domains;              /* per session; default 256 */
+    uint32_t max_fields;               /* per template; default 1024 */
+    uint32_t max_buffered_sets;        /* per session: data sets that wait for their template; default 64 */
+    uint32_t max_buffered_bytes;       /* per session; default 256 KiB */
+    uint32_t max_session_bytes;        /* all memory of a session; default 8 MiB */
+    uint32_t max_unknown_columns;      /* per session: elements that the registry does not know; default 256 */
+    enum sc_template_scope template_scope;
+};
+
+/* The defaults above. */
+struct sc_decoder_limits sc_decoder_default_limits(void);
+
+/*
+ * `schema` is borrowed, lives longer than the decoder, and is changed only by sc_decoder_message.
+ * Returns NULL with *err when memory is short.
+ */
+struct sc_decoder *sc_decoder_create(const struct sc_decoder_limits *limits, struct sc_schema *schema,
+                                     struct sc_error *err);
+void sc_decoder_free(struct sc_decoder *decoder);
+
+/* Where a message came from. (transport, exporter, port, connection) names the session. */
+struct sc_message_source {
+    struct sc_addr exporter;
+    uint16_t port;
+    enum sc_transport transport;
+    uint64_t connection; /* TCP and files: a number that is never used again; UDP: 0 */
+    uint64_t receive_ms; /* collector's clock, or packet time of a capture; 0: use the export time */
+};
+
+struct sc_decode_sink {
+    struct sc_batch *flows;
+    struct sc_batch *options; /* NULL: options records are applied and counted but not kept */
+};
+
+/* What one message gave. */
+struct sc_decode_outcome {
+    uint32_t flows;
+    uint32_t options;
+    uint32_t templates;        /* template records taken, options templates and withdrawals too */
+    uint32_t no_template_sets; /* data sets without a template at arrival, buffered or not */
+    uint32_t recovered_sets;   /* earlier ones that a template of this message let us decode */
+    uint32_t malformed;        /* events: see sc_exporter_stats.malformed */
+    uint32_t lost;             /* units missing before this message (WIRE: sequence units) */
+};
+
+/*
+ * Decodes one message (exactly one; TCP and file readers frame by the header's length). Appends to the
+ * sink's batches.
+ * @return SC_OK; SC_MALFORMED when the message or a part of it breaks the protocol (what was whole before the
+ *   break in NetFlow v9 is kept, WIRE fact 4; an IPFIX message that is malformed is dropped whole, its templates
+ *   too, RFC 7011 section 9.1); SC_UNSUPPORTED for an unknown version; SC_LIMIT; SC_NOMEM (nothing appended).
+ */
+enum sc_status sc_decoder_message(struct sc_decoder *decoder, const struct sc_message_source *source,
+                                  const uint8_t *bytes, size_t length, struct sc_decode_sink *sink,
+                                  struct sc_decode_outcome *outcome, struct sc_error *err);
+
+/* The session's transport ended (TCP close): its templates and buffered sets go, its statistics stay. */
+void sc_decoder_end_session(struct sc_decoder *decoder, const struct sc_message_source *source);
+
+/* Forgets templates past their lifetime and buffered sets that nobody claims. Call every few seconds. */
+void sc_decoder_expire(struct sc_decoder *decoder, uint64_t now_ms);
+
+/* Account of one exporter process: session and observation domain. All counters since the start. */
+struct sc_exporter_stats {
+    struct sc_addr exporter;
+    uint16_t port;
+    uint8_t version; /* 5, 9, 10: of the last message */
+    uint8_t transport;
+    uint32_t domain;
+    uint64_t last_seen_ms;
+    uint64_t messages;
+    uint64_t bytes;
+    uint64_t flows;
+    uint64_t options;
+    uint64_t templates; /* active now */
+    uint64_t lost;      /* sequence units that never came */
+    uint64_t reordered; /* messages that came late */
+    uint64_t restarts;  /* sysUptime or sequence went back: the exporter started anew */
+    uint64_t no_template_sets;
+    uint64_t recovered_sets;
+    uint64_t malformed; /* malformed messages or sets */
+    uint64_t sampling_rate; /* last in force, 0: none known */
+};
+
+/* Calls `visit` for each account until it returns false. */
+void sc_decoder_each_exporter(const struct sc_decoder *decoder,
+                              bool (*visit)(void *arg, const struct sc_exporter_stats *stats), void *arg);
+
+/*
+ * Template state (UDP sessions: templates, options data, sampling) to bytes and back, so that a restarted
+ * collector decodes at once. The format is private to the decoder, versioned and checksummed; load checks every
+ * length and returns SC_DAMAGED or SC_UNSUPPORTED, and the decoder is then as before.
+ */
+enum sc_status sc_decoder_save(const struct sc_decoder *decoder, struct sc_buf *out, struct sc_error *err);
+enum sc_status sc_decoder_load(struct sc_decoder *decoder, const uint8_t *bytes, size_t length, uint64_t now_ms,
+                               struct sc_error *err);
+
+#endif
