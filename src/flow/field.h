@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Fields: what users name, filter, group and print (DESIGN section 4). A field is computed from the first
- * present of a few columns ("sources"), each with a transform, or from other fields. Every information element
- * is a field too, under its registry name or "pen:id"; short names are aliases, nfdump's and fdistdump's.
+ * present of a few columns ("sources"), each with a transform, or from other fields. Every information
+ * element is a field too, under its registry name or "pen:id"; short names are aliases, nfdump's and
+ * fdistdump's.
  */
 #ifndef SC_FLOW_FIELD_H
 #define SC_FLOW_FIELD_H
@@ -32,12 +33,17 @@ enum sc_transform {
     SC_TRANSFORM_LOW_BYTE,
     SC_TRANSFORM_FAMILY_V4, /* unified address: present only when IPv4 */
     SC_TRANSFORM_FAMILY_V6,
-    SC_TRANSFORM_COUNT_OR_ONE, /* deltaFlowCount: 0 counts as 1 */
-    SC_TRANSFORM_MINUS_INIT,   /* (value - SYSTEM_INIT of the row) modulo 2^32: the raw sysUpTime time */
-    SC_TRANSFORM_V9_STRING     /* fixed-size string: trailing NULs go */
+    SC_TRANSFORM_COUNT_OR_ONE,    /* deltaFlowCount: 0 counts as 1 */
+    SC_TRANSFORM_MINUS_INIT,      /* (value - SYSTEM_INIT of the row) modulo 2^32: the raw sysUpTime time */
+    SC_TRANSFORM_V9_STRING,       /* fixed-size string: trailing NULs go */
+    SC_TRANSFORM_EXPORT_MINUS_US, /* EXPORT_TIME of the row - value / 1000 (158, 159); absent without
+                                     EXPORT_TIME */
+    SC_TRANSFORM_FIRST_PLUS_MS,   /* the row's `first` + value (161); absent without `first` */
+    SC_TRANSFORM_FIRST_PLUS_US    /* the row's `first` + value / 1000 (162) */
 };
 
-/* What a group does with the field when it is not a key. */
+/* What a group does with the field when it is not a key. A computed rate or duration is NONE here: a group
+ * computes it from its own bytes, packets, first and last. */
 enum sc_combine {
     SC_COMBINE_NONE, /* cannot be aggregated: only a key */
     SC_COMBINE_SUM,
@@ -49,13 +55,13 @@ enum sc_combine {
 enum sc_field_computed {
     SC_COMPUTED_NONE,     /* from sources */
     SC_COMPUTED_FLOWS,    /* deltaFlowCount above 0, else 1; never null */
-    SC_COMPUTED_DURATION, /* last - first, ms */
-    SC_COMPUTED_BPS,      /* 8000 * bytes / duration */
-    SC_COMPUTED_PPS,
-    SC_COMPUTED_BPP       /* bytes / packets */
+    SC_COMPUTED_DURATION, /* last - first, ms; 0 where last < first */
+    SC_COMPUTED_BPS,      /* 8000 * bytes / duration; FLOAT, 0 where duration is 0 */
+    SC_COMPUTED_PPS,      /* 1000 * packets / duration */
+    SC_COMPUTED_BPP       /* bytes / packets; 0 where packets is 0 */
 };
 
-#define SC_FIELD_SOURCES 6
+#define SC_FIELD_SOURCES 8
 
 struct sc_field_source {
     struct sc_column_key key;
@@ -82,7 +88,8 @@ bool sc_field_find_pair(const char *name, size_t length, struct sc_field out[2])
 /* The field that shows an existing column (element name, instance, decoder's type). */
 void sc_field_of_column(struct sc_column_key key, struct sc_field *out);
 
-/* The i-th named field of the table, for --help and completions; false past the end. `aliases` is a space-separated list. */
+/* The i-th named field of the table, for --help and completions; false past the end. `aliases` is a
+ * space-separated list. */
 bool sc_field_at(size_t i, struct sc_field *out, const char **aliases);
 
 /* ---- scalar access, for the store's statistics and for tests; the query engine is vectorised ---- */
@@ -101,7 +108,16 @@ struct sc_value {
 struct sc_value sc_field_value(const struct sc_field *field, const struct sc_column *const *columns,
                                uint32_t column_count, uint32_t row);
 
-/* Applies a transform to an integer. `init` is the row's SYSTEM_INIT (0 if none). */
-uint64_t sc_transform_u64(enum sc_transform transform, uint64_t value, uint64_t init);
+/*
+ * Applies a transform to an integer. `base` is what the transform is relative to in that row: SYSTEM_INIT for
+ * MINUS_INIT, EXPORT_TIME for EXPORT_MINUS_US, the field `first` for FIRST_PLUS_*; ignored by the others.
+ * Where the base is null the source is absent, which the caller checks.
+ */
+uint64_t sc_transform_u64(enum sc_transform transform, uint64_t value, uint64_t base);
+
+static inline bool sc_transform_has_base(enum sc_transform t)
+{
+    return t == SC_TRANSFORM_MINUS_INIT || t >= SC_TRANSFORM_EXPORT_MINUS_US;
+}
 
 #endif
