@@ -1,0 +1,406 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs a suite of checks and tests, one step after another, and ends with "N passed, M failed, K skipped".
+
+    tests/run.py SUITE [--build DIR] [--jobs N] [--only TEXT]... [--fuzz-seconds S] [--list]
+
+Suites: check (fast), test (all that CI runs), long (nightly depth), fuzz (the fuzz targets only).
+Exit: 0 when nothing failed, 1 otherwise.
+
+Builds lie in DIR/test/{release,asan,tsan,clang}, the log of each step in DIR/test/log/. Tests are found by their names:
+
+    tests/unit/test_*.c           cmocka programs, under ASan and UBSan; those of CONCURRENT under TSan too
+    tests/conformance/*.py        against captures and real peers
+    tests/fault/*.py              injected faults, crashes, bad input
+    tests/cluster/*.py            several nodes
+    tests/fuzz/fuzz_*.c           libFuzzer targets; seeds in tests/fuzz/seeds/TARGET/ or tests/fuzz/corpus/TARGET/
+
+A Python test is a program that begins with test_, runs with the environment below, and prints one line per fact: "ok NAME", "not ok NAME"
+or "skip NAME REASON". An exit status other than 0, no such line at all, or a time-out is a failure as well. It may
+say what it needs in a comment among its first lines: "# run: build=release limit=120" (the build that SC_BUILD names:
+asan unless told otherwise; seconds, 300 unless told otherwise).
+
+    SC_BUILD    the build directory, absolute; the programs are in $SC_BUILD/bin
+    SC_LONG     "1" in the suite long, else unset
+    TMPDIR      an empty folder, deleted after the step
+"""
+import argparse
+import concurrent.futures
+import dataclasses
+import fnmatch
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+CONCURRENT = ("test_collect_*", "test_query_parallel*", "test_queue*", "test_log*")
+LIMIT_S = 300
+SHOWN_LINES = 25
+
+
+@dataclasses.dataclass
+class Step:
+    name: str
+    command: list
+    limit: int = LIMIT_S
+    counts: str = "self"  # "self": the step is one test; "lines": its ok/not ok lines are
+    env: dict = dataclasses.field(default_factory=dict)
+    optional_tool: str = ""  # the step is skipped where this program is missing
+
+
+@dataclasses.dataclass
+class Outcome:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    notes: list = dataclasses.field(default_factory=list)  # what to show of a step that failed or skipped
+
+
+def count_lines(text):
+    """Counts TAP-like result lines; cmocka's and ours."""
+    out = Outcome()
+    planned = None
+    for line in text.splitlines():
+        plan = re.match(r"1\.\.(\d+)\s*$", line)
+        if plan:
+            planned = (planned or 0) + int(plan[1])
+        elif re.match(r"skip\b|(not )?ok\b.*#\s*SKIP\b", line, re.IGNORECASE):
+            out.skipped += 1
+            out.notes.append(line)
+        elif re.match(r"ok\b", line):
+            out.passed += 1
+        elif re.match(r"not ok\b", line):
+            out.failed += 1
+            out.notes.append(line)
+    seen = out.passed + out.failed + out.skipped
+    if planned is not None and seen < planned:
+        out.failed += 1
+        out.notes.append(f"{planned} tests were planned, {seen} reported")
+    elif seen == 0:
+        out.failed += 1
+        out.notes.append("no test reported a result")
+    return out
+
+
+class Runner:
+    def __init__(self, build, jobs):
+        self.build = build
+        self.work = build / "test"
+        self.logs = self.work / "log"
+        self.jobs = jobs
+        self.total = Outcome()
+        self.failed_steps = []
+        self.lock = threading.Lock()
+        self.running = set()
+        self.started = 0
+        self.planned = 0
+        shutil.rmtree(self.logs, ignore_errors=True)
+        self.logs.mkdir(parents=True)
+
+    def log_of(self, step):
+        return self.logs / (re.sub(r"[^\w.-]+", "-", step.name) + ".log")
+
+    def execute(self, step, log):
+        """Runs the command to its end or its limit. Returns (exit status or None on time-out, text)."""
+        scratch = tempfile.mkdtemp(prefix="sct-")
+        env = {**os.environ, "TMPDIR": scratch, **step.env}
+        for variable in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+            env.pop(variable, None)
+        with open(log, "wb") as out:
+            try:
+                child = subprocess.Popen(step.command, cwd=TOP, env=env, stdin=subprocess.DEVNULL, stdout=out,
+                                         stderr=subprocess.STDOUT, start_new_session=True)
+            except OSError as error:
+                out.write(f"{step.command[0]}: {error.strerror}\n".encode())
+                return 127, ""
+            with self.lock:
+                self.running.add(child.pid)
+            try:
+                status = child.wait(step.limit)
+            except subprocess.TimeoutExpired:
+                status = None
+            finally:
+                self.end_group(child)
+                with self.lock:
+                    self.running.discard(child.pid)
+        shutil.rmtree(scratch, ignore_errors=True)
+        return status, log.read_text(encoding="utf-8", errors="replace")
+
+    @staticmethod
+    def end_group(child):
+        """Ends what the step left behind: its own process group, no other."""
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        child.wait()
+
+    def judge(self, step, status, text):
+        if step.counts == "lines":
+            out = count_lines(text)
+        else:
+            out = Outcome(passed=1) if status == 0 else Outcome(failed=1)
+        if status is None:
+            out.failed += step.counts == "lines"
+            out.notes.append(f"stopped after {step.limit} s")
+        elif status != 0 and out.failed == 0:
+            out.failed += 1
+            out.notes.append(f"exit status {status}" if status > 0 else f"killed by signal {-status}")
+        return out
+
+    def run(self, step):
+        begin = time.monotonic()
+        tool = step.optional_tool
+        if tool and shutil.which(tool) is None:
+            out = Outcome(skipped=1, notes=[f"skip {step.name}: {tool} is not installed"])
+        else:
+            out = self.judge(step, *self.execute(step, self.log_of(step)))
+        self.report(step, out, time.monotonic() - begin)
+        return out.failed == 0
+
+    def report(self, step, out, seconds):
+        with self.lock:
+            self.started += 1
+            verdict = "FAILED" if out.failed else "ok"
+            if step.counts == "lines":
+                verdict = f"{'FAILED: ' if out.failed else ''}{out.passed} passed"
+                verdict += f", {out.failed} failed" if out.failed else ""
+            verdict += f", {out.skipped} skipped" if out.skipped else ""
+            print(f"[{self.started:3}/{self.planned}] {step.name:<44} {seconds:7.1f} s  {verdict}", flush=True)
+            for line in out.notes[:SHOWN_LINES]:
+                print("          " + line)
+            if out.failed:
+                self.show_failure(step)
+            self.total.passed += out.passed
+            self.total.failed += out.failed
+            self.total.skipped += out.skipped
+
+    def show_failure(self, step):
+        log = self.log_of(step)
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-SHOWN_LINES:]:
+            print("        | " + line[:200])
+        print(f"          log: {log}", flush=True)
+        self.failed_steps.append((step.name, log))
+
+    def run_group(self, steps):
+        """Steps that may run side by side."""
+        with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
+            return all(list(pool.map(self.run, steps)))
+
+    def stop(self):
+        with self.lock:
+            for pid in self.running:
+                try:
+                    os.killpg(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+
+    def finish(self, seconds):
+        if self.failed_steps:
+            print("\nfailed steps:")
+            for name, log in self.failed_steps:
+                print(f"  {name}: {log}")
+        print(f"\ntook {int(seconds) // 60} min {int(seconds) % 60} s")
+        print(f"{self.total.passed} passed, {self.total.failed} failed, {self.total.skipped} skipped", flush=True)
+        return 1 if self.total.failed else 0
+
+
+# ---- the steps ----
+
+BUILDS = {
+    "release": ["-DSC_WERROR=ON", "-DSC_TESTS=OFF"],
+    "asan": ["-DSC_WERROR=ON", "-DSC_SANITIZE=address"],
+    "tsan": ["-DSC_WERROR=ON", "-DSC_SANITIZE=thread"],
+    "clang": ["-DSC_WERROR=ON", "-DSC_SANITIZE=address", "-DSC_FUZZ=ON", "-DSC_TESTS=OFF", "-DCMAKE_C_COMPILER=clang"],
+}
+SANITIZERS = {
+    "ASAN_OPTIONS": "abort_on_error=0:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+
+
+def sources(*patterns, folder="src"):
+    return sorted(str(p.relative_to(TOP)) for pattern in patterns for p in (TOP / folder).rglob(pattern))
+
+
+def format_step():
+    files = sources("*.c", "*.h") + sources("*.c", "*.h", folder="tests") + sources("*.c", "*.h", folder="include")
+    return Step("format", ["clang-format-14", "--dry-run", "--Werror", *files], optional_tool="clang-format-14")
+
+
+def text_steps():
+    return [format_step(), Step("layers", [sys.executable, "scripts/check-layers.py"]),
+            Step("house rules", [sys.executable, "tests/lint.py"], counts="lines")]
+
+
+def build_step(args, kind, targets=()):
+    folder = args.work / kind
+    configure = ["cmake", "-S", str(TOP), "-B", str(folder), *BUILDS[kind]]
+    build = ["cmake", "--build", str(folder), "-j", str(args.jobs)]
+    if targets:
+        build += ["--target", *targets]
+    return Step(f"build {kind}", [sys.executable, __file__, "--chain", *configure, "--then", *build], limit=900)
+
+
+def tidy_step(args):
+    database = args.work / "release"
+    return Step("clang-tidy", ["run-clang-tidy-14", "-quiet", "-p", str(database), "-j", str(args.jobs),
+                               re.escape(str(TOP / "src")) + "/.*"], limit=900, optional_tool="run-clang-tidy-14")
+
+
+def lint_programs_step(args):
+    return Step("programs", [sys.executable, "tests/lint.py", str(args.work / "release")], counts="lines")
+
+
+def unit_names():
+    return [p.stem for p in sorted((TOP / "tests" / "unit").glob("test_*.c"))]
+
+
+def concurrent_names(everything=False):
+    return [n for n in unit_names() if everything or any(fnmatch.fnmatch(n, pattern) for pattern in CONCURRENT)]
+
+
+def unit_steps(args, kind, names):
+    env = {**SANITIZERS, "CMOCKA_MESSAGE_OUTPUT": "tap"}
+    # TSan's shadow does not fit everywhere that address space randomisation puts things.
+    wrapper = ["setarch", "-R"] if kind == "tsan" and works(["setarch", "-R", "true"]) else []
+    return [Step(f"{kind} {name}", [*wrapper, str(args.work / kind / "tests" / name)], counts="lines", env=env)
+            for name in names]
+
+
+def works(command):
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def directive(path):
+    head = "\n".join(path.read_text(encoding="utf-8").splitlines()[:12])
+    line = re.search(r"^# run:(.*)$", head, re.MULTILINE)
+    return dict(word.split("=", 1) for word in line[1].split()) if line else {}
+
+
+def python_steps(args, folder, rounds=1):
+    steps = []
+    for path in sorted((TOP / "tests" / folder).glob("test_*.py")):
+        wish = directive(path)
+        env = {**SANITIZERS, "SC_BUILD": str(args.work / wish.get("build", "asan")), "PYTHONDONTWRITEBYTECODE": "1"}
+        limit = int(wish.get("limit", LIMIT_S))
+        if args.suite == "long":
+            env["SC_LONG"] = "1"
+            limit *= 10
+        for number in range(rounds):
+            name = f"{folder}/{path.name}" + (f" round {number + 1}" if rounds > 1 else "")
+            steps.append(Step(name, [sys.executable, str(path)], limit=limit, counts="lines", env=env))
+    return steps
+
+
+def fuzz_steps(args, seconds):
+    steps = []
+    for path in sorted((TOP / "tests" / "fuzz").glob("fuzz_*.c")):
+        found = args.work / "fuzz" / path.stem
+        found.mkdir(parents=True, exist_ok=True)
+        seeds = [str(d) for d in (TOP / "tests/fuzz/seeds" / path.stem, TOP / "tests/fuzz/corpus" / path.stem)
+                 if d.is_dir()]
+        command = [str(args.work / "clang" / "fuzz" / path.stem), f"-max_total_time={seconds}", "-timeout=20",
+                   "-rss_limit_mb=2048", "-print_final_stats=1", f"-artifact_prefix={found}/crash-", str(found), *seeds]
+        steps.append(Step(f"fuzz {path.stem} {seconds} s", command, limit=seconds + 120, env=SANITIZERS))
+    return steps
+
+
+def demo_step(args):
+    return Step("demo", ["sh", "scripts/demo.sh", str(args.work / "release")], limit=180)
+
+
+def suite_check(args):
+    names = unit_names()
+    return [*text_steps(), build_step(args, "asan"), unit_steps(args, "asan", names)]
+
+
+def suite_fuzz(args):
+    return [build_step(args, "clang"), fuzz_steps(args, args.fuzz_seconds or 600)]
+
+
+def suite_test(args, rounds=1, fuzz_seconds=10, everything=False):
+    names = concurrent_names(everything)
+    steps = [*text_steps(), build_step(args, "release"), lint_programs_step(args), tidy_step(args)]
+    steps += [build_step(args, "asan"), unit_steps(args, "asan", unit_names())]
+    if names:
+        steps += [build_step(args, "tsan", names), unit_steps(args, "tsan", names)]
+    for folder in ("conformance", "fault", "cluster"):
+        steps += python_steps(args, folder, rounds)
+    if (TOP / "scripts" / "demo.sh").exists():
+        steps.append(demo_step(args))
+    return [*steps, build_step(args, "clang"), fuzz_steps(args, args.fuzz_seconds or fuzz_seconds)]
+
+
+def suite_long(args):
+    return suite_test(args, rounds=5, fuzz_seconds=120, everything=True)
+
+
+SUITES = {"check": suite_check, "test": suite_test, "long": suite_long, "fuzz": suite_fuzz}
+
+
+def chain(words):
+    """Runs commands separated by --then until one fails."""
+    while words:
+        end = words.index("--then") if "--then" in words else len(words)
+        print("$", " ".join(words[:end]), flush=True)
+        status = subprocess.run(words[:end], check=False).returncode
+        if status != 0:
+            return status if status > 0 else 128 - status
+        words = words[end + 1:]
+    return 0
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description="Runs a suite of checks and tests.")
+    parser.add_argument("suite", choices=SUITES)
+    parser.add_argument("--build", default="build", help="build directory (default: build)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
+    parser.add_argument("--only", action="append", metavar="TEXT", help="only the steps whose name contains TEXT")
+    parser.add_argument("--fuzz-seconds", type=int, metavar="S", help="time per fuzz target")
+    parser.add_argument("--list", action="store_true", help="print the steps, run nothing")
+    args = parser.parse_args()
+    args.build = (TOP / args.build).resolve()
+    args.work = args.build / "test"
+    return args
+
+
+def select(groups, only):
+    """Every entry as a list of steps; with --only just those that match, and the builds."""
+    lists = [[g] if isinstance(g, Step) else g for g in groups]
+    if only:
+        lists = [[s for s in steps if any(text in s.name for text in only)] for steps in lists]
+    return [steps for steps in lists if steps]
+
+
+def main():
+    if sys.argv[1:2] == ["--chain"]:
+        return chain(sys.argv[2:])
+    args = parse_arguments()
+    groups = select(SUITES[args.suite](args), args.only)
+    if args.list:
+        print("\n".join(step.name for steps in groups for step in steps))
+        return 0
+    begin = time.monotonic()
+    runner = Runner(args.build, args.jobs)
+    runner.planned = sum(len(steps) for steps in groups)
+    try:
+        for steps in groups:
+            runner.run_group(steps)
+    except KeyboardInterrupt:
+        runner.stop()
+        print("\ninterrupted", file=sys.stderr)
+        os._exit(130)
+    return runner.finish(time.monotonic() - begin)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
