@@ -1,0 +1,579 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* From columns to sources, from a row's state to its pattern, from a pattern to its template. */
+#include "wire/encoder_internal.h"
+
+/* ---- what a column may become ---- */
+
+static const struct {
+    uint16_t collector;
+    uint16_t v4;
+    uint16_t v6;
+} unified[] = {
+    {SC_IE_SOURCE_ADDRESS, 8, 27},      {SC_IE_DESTINATION_ADDRESS, 12, 28},
+    {SC_IE_NEXT_HOP, 15, 62},           {SC_IE_BGP_NEXT_HOP, 18, 63},
+    {SC_IE_POST_NAT_SOURCE, 225, 281},  {SC_IE_POST_NAT_DESTINATION, 226, 282},
+    {SC_IE_EXPORTER_ADDRESS, 403, 404},
+};
+
+static void set_element(struct encoder_source *s, uint8_t op, uint32_t pen, uint16_t id, uint16_t length)
+{
+    s->op = op;
+    s->vary = ENCODER_BY_NULL;
+    s->spec[0] = (struct encoder_spec){pen, id, length};
+    s->spec[1] = s->spec[0];
+}
+
+static bool set_unified(struct encoder_source *s)
+{
+    for (size_t i = 0; i < sizeof(unified) / sizeof(unified[0]); i++) {
+        if (unified[i].collector != s->key.id)
+            continue;
+        set_element(s, ENCODER_ADDRESS, SC_PEN_IANA, unified[i].v4, 4);
+        s->spec[1] = (struct encoder_spec){SC_PEN_IANA, unified[i].v6, 16};
+        s->vary = ENCODER_BY_FAMILY;
+        return true;
+    }
+    return false;
+}
+
+/* Bytes of an integer, float or address on the wire. */
+static uint16_t wire_length(const struct encoder_source *s)
+{
+    const struct sc_ie *ie = sc_ie_find(s->key.pen, s->key.id);
+    if (ie == NULL)
+        return s->column->width;
+    switch (ie->type) {
+    case SC_TYPE_MAC_ADDRESS:
+        return 6;
+    case SC_TYPE_FLOAT32:
+        return 4;
+    case SC_TYPE_IPV4_ADDRESS:
+        return 4;
+    default:
+        return (uint16_t)sc_column_width_of((enum sc_ie_type)ie->type);
+    }
+}
+
+static bool is_text(const struct sc_column_key *key)
+{
+    const struct sc_ie *ie = sc_ie_find(key->pen, key->id);
+    return ie != NULL && ie->type == SC_TYPE_STRING;
+}
+
+static void set_flow_time(const struct sc_encoder *e, struct encoder_source *s)
+{
+    bool start = s->key.id == SC_IE_FLOW_START;
+    if (e->options.protocol == SC_EXPORT_IPFIX) {
+        set_element(s, ENCODER_UINT, SC_PEN_IANA, start ? 152 : 153, 8);
+    } else {
+        set_element(s, ENCODER_UPTIME, SC_PEN_IANA, start ? 22 : 21, 4);
+        s->vary = ENCODER_BY_UPTIME;
+    }
+}
+
+/* Elements that the collector added and that are sent only on request. */
+static bool set_origin(const struct sc_encoder *e, struct encoder_source *s)
+{
+    if (e->options.protocol != SC_EXPORT_IPFIX)
+        return false;
+    if (e->options.origin && s->key.id == SC_IE_EXPORTER_ADDRESS)
+        return set_unified(s);
+    if (e->options.origin && s->key.id == SC_IE_OBSERVATION_DOMAIN)
+        set_element(s, ENCODER_UINT, SC_PEN_IANA, 405, 4);
+    else if (e->options.origin && s->key.id == SC_IE_RECEIVE_TIME)
+        set_element(s, ENCODER_UINT, SC_PEN_IANA, 258, 8);
+    else if (e->options.collector_pen != 0)
+        set_element(s, s->key.kind == SC_COLUMN_ADDRESS ? ENCODER_ADDRESS : ENCODER_UINT,
+                    e->options.collector_pen, s->key.id, wire_length(s));
+    else
+        return false;
+    return true;
+}
+
+static bool set_collector(const struct sc_encoder *e, struct encoder_source *s)
+{
+    switch (s->key.id) {
+    case SC_IE_SOURCE_ADDRESS:
+    case SC_IE_DESTINATION_ADDRESS:
+    case SC_IE_NEXT_HOP:
+    case SC_IE_BGP_NEXT_HOP:
+    case SC_IE_POST_NAT_SOURCE:
+    case SC_IE_POST_NAT_DESTINATION:
+        return set_unified(s);
+    case SC_IE_FLOW_START:
+    case SC_IE_FLOW_END:
+        set_flow_time(e, s);
+        return true;
+    case SC_IE_SAMPLING_RATE:
+        if (set_origin(e, s))
+            return true;
+        set_element(s, ENCODER_UINT, SC_PEN_IANA, 34, 4);
+        s->vary = ENCODER_BY_RIVAL;
+        return true;
+    default:
+        return set_origin(e, s);
+    }
+}
+
+static void set_bytes(const struct sc_encoder *e, struct encoder_source *s, uint32_t pen)
+{
+    set_element(s, ENCODER_BYTES, pen, s->key.id, ENCODER_VARIABLE);
+    if (e->options.protocol == SC_EXPORT_V9)
+        s->vary = ENCODER_BY_LENGTH;
+    s->text = is_text(&s->key);
+}
+
+static void set_value(const struct sc_encoder *e, struct encoder_source *s, uint32_t pen)
+{
+    uint8_t op = s->key.kind == SC_COLUMN_ADDRESS ? ENCODER_ADDRESS : ENCODER_UINT;
+    uint16_t length = wire_length(s);
+    if (s->key.kind == SC_COLUMN_FLOAT && length == 4)
+        op = ENCODER_FLOAT32;
+    set_element(s, op, pen, s->key.id, length);
+    if (op == ENCODER_ADDRESS && length == 4)
+        s->vary = ENCODER_BY_IPV4_ONLY;
+    if (e->options.protocol == SC_EXPORT_V9 && s->key.pen == SC_PEN_IANA && s->key.id == 6) {
+        s->spec[0].length = 1; /* RFC 3954 section 8: TCP_FLAGS is one byte */
+        s->vary = ENCODER_BY_FLAGS;
+    }
+}
+
+/* False when the protocol has no place for the column. */
+static bool set_source(const struct sc_encoder *e, struct encoder_source *s)
+{
+    bool v9 = e->options.protocol == SC_EXPORT_V9;
+    uint32_t pen = s->key.pen;
+    if (pen == SC_PEN_COLLECTOR)
+        return set_collector(e, s);
+    if (v9 && (pen == SC_PEN_V9 || pen == SC_PEN_V9_SCOPE))
+        pen = SC_PEN_IANA;
+    if ((v9 && pen != SC_PEN_IANA) || pen == SC_PEN_V9 || pen == SC_PEN_V9_SCOPE)
+        return false;
+    if (s->key.kind == SC_COLUMN_BYTES)
+        set_bytes(e, s, pen);
+    else
+        set_value(e, s, pen);
+    return true;
+}
+
+/* ---- the plan ---- */
+
+static void free_pattern(struct encoder_pattern *p)
+{
+    free(p->state);
+    free(p->steps);
+}
+
+void encoder_plan_forget_patterns(struct encoder_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->pattern_count; i++)
+        free_pattern(&plan->patterns[i]);
+    plan->pattern_count = 0;
+    if (plan->index != NULL)
+        memset(plan->index, 0, ENCODER_PATTERN_SLOTS * sizeof(*plan->index));
+}
+
+void encoder_plan_free(struct encoder_plan *plan)
+{
+    encoder_plan_forget_patterns(plan);
+    free(plan->sources);
+    free(plan->seen);
+    free(plan->state);
+    free(plan->patterns);
+    free(plan->index);
+    *plan = (struct encoder_plan){0};
+}
+
+static bool is_used(const struct sc_column *c)
+{
+    return c != NULL && c->rows != 0 && c->nulls < c->rows;
+}
+
+static bool same_columns(const struct encoder_plan *plan, const struct sc_column *const *columns,
+                         uint32_t count, uint32_t scope_count)
+{
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!is_used(columns[i]))
+            continue;
+        if (at == plan->seen_count || !sc_column_key_equal(plan->seen[at], columns[i]->key))
+            return false;
+        at++;
+    }
+    return at == plan->seen_count && plan->scope_count == scope_count && plan->index != NULL;
+}
+
+static bool reserve(struct encoder_plan *plan, uint32_t count)
+{
+    if (plan->index == NULL) {
+        plan->index = calloc(ENCODER_PATTERN_SLOTS, sizeof(*plan->index));
+        if (plan->index == NULL)
+            return false;
+    }
+    if (count <= plan->source_capacity && plan->sources != NULL)
+        return true;
+    count += 16;
+    free(plan->sources);
+    free(plan->seen);
+    free(plan->state);
+    plan->sources = calloc(count, sizeof(*plan->sources));
+    plan->seen = calloc(count, sizeof(*plan->seen));
+    plan->state = calloc(count, sizeof(*plan->state));
+    plan->source_capacity = count;
+    bool done = plan->sources != NULL && plan->seen != NULL && plan->state != NULL;
+    if (!done)
+        encoder_plan_free(plan);
+    return done;
+}
+
+static bool rebuild(const struct sc_encoder *e, struct encoder_plan *plan,
+                    const struct sc_column *const *columns, uint32_t count, uint32_t scope_count)
+{
+    encoder_plan_forget_patterns(plan);
+    plan->source_count = 0;
+    plan->seen_count = 0;
+    if (!reserve(plan, count))
+        return false;
+    plan->scope_count = scope_count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!is_used(columns[i]))
+            continue;
+        plan->seen[plan->seen_count++] = columns[i]->key;
+        struct encoder_source *s = &plan->sources[plan->source_count];
+        *s = (struct encoder_source){.key = columns[i]->key, .column = columns[i]};
+        if (set_source(e, s))
+            plan->source_count++;
+        else
+            s->column = NULL;
+    }
+    return true;
+}
+
+static const struct sc_column *find_rival(const struct sc_column *const *columns, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sc_column *c = columns[i];
+        if (is_used(c) && c->key.pen == SC_PEN_IANA && c->key.id == 34 && c->key.instance == 0)
+            return c;
+    }
+    return NULL;
+}
+
+/* The collector's own columns are no part of what was exported: leaving them out is no loss. */
+static void count_dropped(struct sc_encoder *e, const struct sc_column *c, uint32_t first, uint32_t n)
+{
+    if (c->key.pen == SC_PEN_COLLECTOR)
+        return;
+    for (uint32_t row = first; row < first + n; row++)
+        e->stats.values_dropped += !sc_column_is_null(c, row);
+}
+
+enum sc_status encoder_plan_columns(struct sc_encoder *e, struct encoder_plan *plan,
+                                    const struct sc_column *const *columns, uint32_t count,
+                                    uint32_t scope_count, uint32_t first, uint32_t n)
+{
+    if (!same_columns(plan, columns, count, scope_count) && !rebuild(e, plan, columns, count, scope_count))
+        return sc_fail_nomem(e->err, "the encoder's columns");
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!is_used(columns[i]))
+            continue;
+        struct encoder_source *s = &plan->sources[at];
+        if (at == plan->source_count || !sc_column_key_equal(s->key, columns[i]->key)) {
+            count_dropped(e, columns[i], first, n);
+            continue;
+        }
+        s->column = columns[i];
+        if (s->vary == ENCODER_BY_RIVAL)
+            s->rival = find_rival(columns, count);
+        s->varying = columns[i]->valid != NULL || s->vary != ENCODER_BY_NULL;
+        at++;
+    }
+    return SC_OK;
+}
+
+/* ---- the state of a row ---- */
+
+static uint32_t v9_length(const struct encoder_source *s, uint32_t row)
+{
+    uint32_t length;
+    sc_column_bytes(s->column, row, &length);
+    if (!s->text)
+        return length;
+    uint32_t padded = 8;
+    while (padded < length)
+        padded *= 2;
+    return padded;
+}
+
+static uint16_t state_of(const struct sc_encoder *e, const struct encoder_source *s, uint32_t row)
+{
+    if (sc_column_is_null(s->column, row))
+        return 0;
+    switch (s->vary) {
+    case ENCODER_BY_FAMILY:
+        return sc_addr_is_v4(sc_column_addr(s->column, row)) ? 1 : 2;
+    case ENCODER_BY_IPV4_ONLY:
+        return sc_addr_is_v4(sc_column_addr(s->column, row));
+    case ENCODER_BY_FLAGS:
+        return encoder_load(s->column, row) > 0xff ? 2 : 1;
+    case ENCODER_BY_UPTIME:
+        return encoder_load(s->column, row) - e->options.system_init_ms > UINT32_MAX
+                   ? ENCODER_STATE_IMPOSSIBLE
+                   : 1;
+    case ENCODER_BY_RIVAL:
+        return s->rival == NULL || sc_column_is_null(s->rival, row);
+    case ENCODER_BY_LENGTH: {
+        uint32_t length = v9_length(s, row);
+        return length < SC_ENCODER_MESSAGE_MAX - 64 ? (uint16_t)(1 + length) : ENCODER_STATE_IMPOSSIBLE;
+    }
+    default:
+        return 1;
+    }
+}
+
+void encoder_row_state(const struct sc_encoder *e, struct encoder_plan *plan, uint32_t row)
+{
+    for (uint32_t i = 0; i < plan->source_count; i++) {
+        const struct encoder_source *s = &plan->sources[i];
+        plan->state[i] = s->varying ? state_of(e, s, row) : 1;
+    }
+}
+
+bool encoder_same_state(const struct sc_encoder *e, const struct encoder_plan *plan, uint32_t row)
+{
+    for (uint32_t i = 0; i < plan->source_count; i++) {
+        const struct encoder_source *s = &plan->sources[i];
+        if (s->varying && state_of(e, s, row) != plan->state[i])
+            return false;
+    }
+    return true;
+}
+
+/* ---- patterns and templates ---- */
+
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+    h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 29;
+}
+
+static struct encoder_spec spec_of(const struct encoder_source *s, uint16_t state)
+{
+    if (s->vary == ENCODER_BY_LENGTH)
+        return (struct encoder_spec){s->spec[0].pen, s->spec[0].id, (uint16_t)(state - 1)};
+    return s->spec[state == 2];
+}
+
+static bool same_template(const struct encoder_template *x, const struct encoder_template *y)
+{
+    if (x->hash != y->hash || x->field_count != y->field_count || x->scope_count != y->scope_count)
+        return false;
+    for (uint32_t i = 0; i < x->field_count; i++) {
+        const struct encoder_spec *a = &x->fields[i], *b = &y->fields[i];
+        if (a->pen != b->pen || a->id != b->id || a->length != b->length)
+            return false;
+    }
+    return true;
+}
+
+static void free_template(struct encoder_template *t)
+{
+    if (t != NULL)
+        free(t->fields);
+    free(t);
+}
+
+static bool id_in_use(const struct sc_encoder *e, uint16_t id)
+{
+    for (uint32_t i = 0; i < e->template_count; i++)
+        if (e->templates[i]->id == id)
+            return true;
+    return false;
+}
+
+static uint16_t take_id(struct sc_encoder *e)
+{
+    while (e->next_id < ENCODER_FIRST_ID || id_in_use(e, e->next_id))
+        e->next_id++;
+    return e->next_id++;
+}
+
+/* The least recently used template gives way; patterns that point to it are forgotten with all others. */
+static enum sc_status evict(struct sc_encoder *e)
+{
+    uint32_t oldest = 0;
+    for (uint32_t i = 1; i < e->template_count; i++)
+        if (e->templates[i]->used < e->templates[oldest]->used)
+            oldest = i;
+    struct encoder_template *t = e->templates[oldest];
+    e->templates[oldest] = e->templates[--e->template_count];
+    encoder_plan_forget_patterns(&e->flows);
+    encoder_plan_forget_patterns(&e->option_records);
+    enum sc_status status = SC_OK;
+    if (e->options.reliable && e->options.protocol == SC_EXPORT_IPFIX && t->sent)
+        status = encoder_withdraw(e, t);
+    free_template(t);
+    return status;
+}
+
+static enum sc_status adopt(struct sc_encoder *e, struct encoder_template *t)
+{
+    if (e->template_count == e->options.max_templates)
+        SC_TRY(evict(e));
+    if (e->template_count == e->template_capacity) {
+        uint32_t capacity = e->template_capacity * 2 + 16;
+        void *list = realloc(e->templates, capacity * sizeof(struct encoder_template *));
+        if (list == NULL)
+            return sc_fail_nomem(e->err, "a template");
+        e->templates = list;
+        e->template_capacity = capacity;
+    }
+    t->id = take_id(e);
+    e->templates[e->template_count++] = t;
+    return SC_OK;
+}
+
+static struct encoder_template *find_same(const struct sc_encoder *e, const struct encoder_template *t)
+{
+    for (uint32_t i = 0; i < e->template_count; i++)
+        if (same_template(e->templates[i], t))
+            return e->templates[i];
+    return NULL;
+}
+
+/* Sums the record and decides whether it is variable and whether it fits. */
+static void measure(const struct sc_encoder *e, struct encoder_template *t)
+{
+    uint32_t fixed = 0;
+    bool variable = false;
+    t->hash = t->scope_count;
+    for (uint32_t i = 0; i < t->field_count; i++) {
+        const struct encoder_spec *f = &t->fields[i];
+        t->hash = mix(t->hash, (uint64_t)f->pen << 32 | (uint64_t)f->id << 16 | f->length);
+        variable |= f->length == ENCODER_VARIABLE;
+        fixed += f->length == ENCODER_VARIABLE ? 1 : f->length;
+    }
+    t->too_long = fixed == 0 || !encoder_fits(e, t, fixed);
+    t->record_length = variable ? 0 : fixed;
+}
+
+static enum sc_status find_template(struct sc_encoder *e, const struct encoder_plan *plan,
+                                    const struct encoder_pattern *p, struct encoder_template **out)
+{
+    struct encoder_template *t = calloc(1, sizeof(*t));
+    if (t != NULL)
+        t->fields = calloc(p->step_count, sizeof(*t->fields));
+    if (t == NULL || t->fields == NULL) {
+        free(t);
+        return sc_fail_nomem(e->err, "a template");
+    }
+    t->field_count = p->step_count;
+    t->scope_count = plan->scope_count;
+    for (uint32_t i = 0; i < p->step_count; i++)
+        t->fields[i] = spec_of(&plan->sources[p->steps[i].source], p->state[p->steps[i].source]);
+    measure(e, t);
+    *out = find_same(e, t);
+    enum sc_status status = SC_OK;
+    if (*out == NULL && (status = adopt(e, t)) == SC_OK)
+        *out = t;
+    if (*out != t)
+        free_template(t);
+    return status;
+}
+
+/* False when the row cannot be sent: an impossible value, no value at all, or a scope without one. */
+static bool is_expressible(const struct encoder_plan *plan)
+{
+    uint32_t present = 0;
+    for (uint32_t i = 0; i < plan->source_count; i++) {
+        if (plan->state[i] == ENCODER_STATE_IMPOSSIBLE || (plan->state[i] == 0 && i < plan->scope_count))
+            return false;
+        present += plan->state[i] != 0;
+    }
+    return present > 0 && plan->source_count >= plan->scope_count;
+}
+
+static bool make_steps(const struct encoder_plan *plan, struct encoder_pattern *p)
+{
+    size_t state_bytes = plan->source_count * sizeof(*p->state);
+    p->state = malloc(state_bytes + 1);
+    p->steps = calloc(plan->source_count + 1, sizeof(*p->steps));
+    if (p->state == NULL || p->steps == NULL)
+        return false;
+    memcpy(p->state, plan->state, state_bytes);
+    for (uint32_t i = 0; i < plan->source_count; i++)
+        if (p->state[i] != 0 && p->state[i] != ENCODER_STATE_IMPOSSIBLE)
+            p->steps[p->step_count++] =
+                (struct encoder_step){i, spec_of(&plan->sources[i], p->state[i]).length};
+    return true;
+}
+
+static enum sc_status make_pattern(struct sc_encoder *e, const struct encoder_plan *plan, uint64_t hash,
+                                   struct encoder_pattern *out)
+{
+    struct encoder_pattern p = {.hash = hash};
+    enum sc_status status = SC_OK;
+    if (!make_steps(plan, &p))
+        status = sc_fail_nomem(e->err, "a template");
+    else if (is_expressible(plan))
+        status = find_template(e, plan, &p, &p.template);
+    if (status != SC_OK)
+        free_pattern(&p);
+    else
+        *out = p;
+    return status;
+}
+
+static uint32_t *index_slot(const struct encoder_plan *plan, uint64_t hash)
+{
+    size_t bytes = plan->source_count * sizeof(*plan->state);
+    uint32_t mask = ENCODER_PATTERN_SLOTS - 1;
+    for (uint32_t i = (uint32_t)(hash >> 32) & mask;; i = (i + 1) & mask) {
+        uint32_t entry = plan->index[i];
+        if (entry == 0)
+            return &plan->index[i];
+        const struct encoder_pattern *p = &plan->patterns[entry - 1];
+        if (p->hash == hash && memcmp(p->state, plan->state, bytes) == 0)
+            return &plan->index[i];
+    }
+}
+
+static bool reserve_pattern(struct encoder_plan *plan)
+{
+    if (plan->pattern_count == ENCODER_PATTERN_SLOTS / 2)
+        encoder_plan_forget_patterns(plan);
+    if (plan->pattern_count < plan->pattern_capacity)
+        return true;
+    uint32_t capacity = plan->pattern_capacity * 2 + 16;
+    void *patterns = realloc(plan->patterns, capacity * sizeof(*plan->patterns));
+    if (patterns == NULL)
+        return false;
+    plan->patterns = patterns;
+    plan->pattern_capacity = capacity;
+    return true;
+}
+
+struct encoder_pattern *encoder_pattern_find(struct sc_encoder *e, struct encoder_plan *plan,
+                                             enum sc_status *status)
+{
+    uint64_t hash = 1;
+    for (uint32_t i = 0; i < plan->source_count; i++)
+        hash = mix(hash, plan->state[i]);
+    uint32_t *slot = index_slot(plan, hash);
+    *status = SC_OK;
+    if (*slot != 0)
+        return &plan->patterns[*slot - 1];
+    struct encoder_pattern made;
+    *status = make_pattern(e, plan, hash, &made); /* may forget all patterns: nothing of the index is kept */
+    if (*status != SC_OK)
+        return NULL;
+    if (!reserve_pattern(plan)) {
+        free_pattern(&made);
+        *status = sc_fail_nomem(e->err, "a template");
+        return NULL;
+    }
+    plan->patterns[plan->pattern_count++] = made;
+    *index_slot(plan, hash) = plan->pattern_count;
+    return &plan->patterns[plan->pattern_count - 1];
+}
