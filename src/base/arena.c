@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "base/arena.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCK_MIN ((size_t)4 << 20)
+#define SLACK     16u
+
+struct sc_arena_block {
+    struct sc_arena_block *next;
+    size_t size;
+    max_align_t bytes[];
+};
+
+static struct sc_arena_block *add_block(struct sc_arena *arena, size_t need)
+{
+    size_t size = need < BLOCK_MIN ? BLOCK_MIN : need;
+    struct sc_arena_block *block = malloc(sizeof(*block) + size);
+    if (block == NULL)
+        return NULL;
+    block->size = size;
+    if (arena->current == NULL) {
+        block->next = arena->first;
+        arena->first = block;
+    } else {
+        block->next = arena->current->next;
+        arena->current->next = block;
+    }
+    return block;
+}
+
+void *sc_arena_alloc(struct sc_arena *arena, size_t size)
+{
+    if (size > SIZE_MAX / 2)
+        return NULL;
+    size_t need = (size + SLACK + 15) & ~(size_t)15;
+    if (arena->current == NULL || need > arena->current->size - arena->used) {
+        struct sc_arena_block *next = arena->current == NULL ? arena->first : arena->current->next;
+        if (next == NULL || next->size < need)
+            next = add_block(arena, need);
+        if (next == NULL)
+            return NULL;
+        arena->current = next;
+        arena->used = 0;
+    }
+    void *p = (uint8_t *)arena->current->bytes + arena->used;
+    arena->used += need;
+    return p;
+}
+
+void *sc_arena_zalloc(struct sc_arena *arena, size_t size)
+{
+    void *p = sc_arena_alloc(arena, size);
+    if (p != NULL)
+        memset(p, 0, size);
+    return p;
+}
+
+void sc_arena_reset(struct sc_arena *arena)
+{
+    arena->current = NULL;
+    arena->used = 0;
+}
+
+void sc_arena_free(struct sc_arena *arena)
+{
+    while (arena->first != NULL) {
+        struct sc_arena_block *next = arena->first->next;
+        free(arena->first);
+        arena->first = next;
+    }
+    sc_arena_reset(arena);
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "flow/vector.h"
+
+#include <string.h>
+
+static const struct sc_column *find_column(struct sc_column_key key, const struct sc_column *const *columns,
+                                           uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (columns[i] != NULL && columns[i]->rows != 0 && sc_column_key_equal(columns[i]->key, key))
+            return columns[i];
+    }
+    return NULL;
+}
+
+#define GATHER(type)                                                                                         \
+    do {                                                                                                     \
+        const type *from = column->values;                                                                   \
+        if (dict != NULL) {                                                                                  \
+            for (uint32_t i = 0; i < rows; i++)                                                              \
+                values[i] = dict[from[i]];                                                                   \
+        } else {                                                                                             \
+            for (uint32_t i = 0; i < rows; i++)                                                              \
+                values[i] = from[i];                                                                         \
+        }                                                                                                    \
+    } while (0)
+
+static void clear_nulls(const struct sc_column *column, uint32_t rows, uint64_t *values)
+{
+    for (uint32_t i = 0; i < rows; i++) {
+        if (sc_column_is_null(column, i))
+            values[i] = 0;
+    }
+}
+
+void sc_column_widen(const struct sc_column *column, uint32_t rows, uint64_t *values)
+{
+    const uint64_t *dict = column->form == SC_FORM_DICT ? column->dict.values : NULL;
+    if (column->form == SC_FORM_CONST) {
+        uint64_t v = *(const uint64_t *)column->dict.values;
+        for (uint32_t i = 0; i < rows; i++)
+            values[i] = v;
+    } else if (column->key.kind == SC_COLUMN_INT && dict == NULL) {
+        for (uint32_t i = 0; i < rows; i++)
+            values[i] = sc_column_u64(column, i);
+    } else if (column->width == 1) {
+        GATHER(uint8_t);
+    } else if (column->width == 2) {
+        GATHER(uint16_t);
+    } else if (column->width == 4) {
+        GATHER(uint32_t);
+    } else {
+        GATHER(uint64_t);
+    }
+    if (column->nulls != 0)
+        clear_nulls(column, rows, values);
+}
+
+static void set_all(uint64_t *valid, uint32_t rows)
+{
+    memset(valid, 0xff, sc_bitmap_words(rows) * sizeof(*valid));
+    if (rows % 64 != 0)
+        valid[rows / 64] = (UINT64_C(1) << (rows % 64)) - 1;
+}
+
+static void copy_valid(const struct sc_column *column, uint32_t rows, uint64_t *valid)
+{
+    if (column->valid == NULL) {
+        set_all(valid, rows);
+        return;
+    }
+    memcpy(valid, column->valid, sc_bitmap_words(rows) * sizeof(*valid));
+    if (rows % 64 != 0)
+        valid[rows / 64] &= (UINT64_C(1) << (rows % 64)) - 1;
+}
+
+static bool all_valid(const uint64_t *valid, uint32_t rows)
+{
+    uint32_t whole = rows / 64;
+    for (uint32_t w = 0; w < whole; w++) {
+        if (valid[w] != ~UINT64_C(0))
+            return false;
+    }
+    return rows % 64 == 0 || valid[whole] == (UINT64_C(1) << (rows % 64)) - 1;
+}
+
+static bool any_valid(const uint64_t *valid, uint32_t rows)
+{
+    for (size_t w = 0; w < sc_bitmap_words(rows); w++) {
+        if (valid[w] != 0)
+            return true;
+    }
+    return false;
+}
+
+/* The transforms that need another column: the export time or the sysUpTime base of the row. */
+static const struct sc_column *transform_operand(enum sc_transform transform, const struct sc_column *const *columns,
+                                                 uint32_t count)
+{
+    struct sc_column_key key = {SC_PEN_COLLECTOR, SC_IE_SYSTEM_INIT, 0, SC_COLUMN_UINT};
+    if (transform == SC_TRANSFORM_MINUS_INIT)
+        return find_column(key, columns, count);
+    return NULL;
+}
+
+/* A source that the plain path cannot take: the scalar reference decides row by row. */
+static void scalar_rows(const struct sc_field *field, const struct sc_column *const *columns, uint32_t count,
+                        uint32_t rows, uint64_t *values, uint64_t *valid)
+{
+    memset(valid, 0, sc_bitmap_words(rows) * sizeof(*valid));
+    for (uint32_t i = 0; i < rows; i++) {
+        struct sc_value v = sc_field_value(field, columns, count, i);
+        values[i] = v.null ? 0 : v.u;
+        if (!v.null)
+            valid[i / 64] |= UINT64_C(1) << (i % 64);
+    }
+}
+
+static bool is_plain(enum sc_transform transform)
+{
+    switch (transform) {
+    case SC_TRANSFORM_NONE:
+    case SC_TRANSFORM_SECONDS_TO_MS:
+    case SC_TRANSFORM_NTP_TO_MS:
+    case SC_TRANSFORM_NTP_TO_NS:
+    case SC_TRANSFORM_HIGH_BYTE:
+    case SC_TRANSFORM_LOW_BYTE:
+    case SC_TRANSFORM_COUNT_OR_ONE:
+    case SC_TRANSFORM_MINUS_INIT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void transform_rows(enum sc_transform transform, const struct sc_column *operand, uint32_t rows,
+                           uint64_t *values)
+{
+    if (transform == SC_TRANSFORM_NONE)
+        return;
+    for (uint32_t i = 0; i < rows; i++)
+        values[i] = sc_transform_u64(transform, values[i], operand == NULL ? 0 : sc_column_u64(operand, i));
+}
+
+/* Rows not yet valid take the source's value where it has one. */
+static void fill_gaps(const struct sc_field_source *source, const struct sc_column *column,
+                      const struct sc_column *operand, uint32_t rows, uint64_t *values, uint64_t *valid)
+{
+    for (uint32_t i = 0; i < rows; i++) {
+        if ((valid[i / 64] >> (i % 64) & 1) != 0 || sc_column_is_null(column, i))
+            continue;
+        uint64_t init = operand == NULL ? 0 : sc_column_u64(operand, i);
+        values[i] = sc_transform_u64(source->transform, sc_column_u64(column, i), init);
+        valid[i / 64] |= UINT64_C(1) << (i % 64);
+    }
+}
+
+static void source_rows(const struct sc_field *field, const struct sc_column *const *columns, uint32_t count,
+                        uint32_t rows, uint64_t *values, uint64_t *valid)
+{
+    bool begun = false;
+    for (unsigned s = 0; s < field->source_count; s++) {
+        const struct sc_field_source *source = &field->sources[s];
+        const struct sc_column *column = find_column(source->key, columns, count);
+        if (column == NULL)
+            continue;
+        if (!is_plain(source->transform) || column->key.kind == SC_COLUMN_BYTES ||
+            column->key.kind == SC_COLUMN_ADDRESS) {
+            scalar_rows(field, columns, count, rows, values, valid);
+            return;
+        }
+        const struct sc_column *operand = transform_operand(source->transform, columns, count);
+        if (begun) {
+            fill_gaps(source, column, operand, rows, values, valid);
+        } else {
+            sc_column_widen(column, rows, values);
+            copy_valid(column, rows, valid);
+            transform_rows(source->transform, operand, rows, values);
+            begun = true;
+        }
+        if (all_valid(valid, rows))
+            return;
+    }
+    if (!begun) {
+        memset(values, 0, (size_t)rows * sizeof(*values));
+        memset(valid, 0, sc_bitmap_words(rows) * sizeof(*valid));
+    }
+}
+
+bool sc_field_integers(const struct sc_field *field, const struct sc_column *const *columns, uint32_t count,
+                       uint32_t rows, uint64_t *values, uint64_t *valid)
+{
+    if (field->computed == SC_COMPUTED_FLOWS) {
+        struct sc_column_key key = {SC_PEN_IANA, 3, 0, SC_COLUMN_UINT};
+        const struct sc_column *column = find_column(key, columns, count);
+        set_all(valid, rows);
+        if (column != NULL)
+            sc_column_widen(column, rows, values);
+        else
+            memset(values, 0, (size_t)rows * sizeof(*values));
+        for (uint32_t i = 0; i < rows; i++)
+            values[i] += values[i] == 0;
+        return true;
+    }
+    if (field->computed != SC_COMPUTED_NONE)
+        scalar_rows(field, columns, count, rows, values, valid);
+    else
+        source_rows(field, columns, count, rows, values, valid);
+    return any_valid(valid, rows);
+}
+
+bool sc_field_addresses(const struct sc_field *field, const struct sc_column *const *columns, uint32_t count,
+                        uint32_t rows, struct sc_addr *values, uint64_t *valid)
+{
+    memset(valid, 0, sc_bitmap_words(rows) * sizeof(*valid));
+    bool any = false;
+    for (uint32_t i = 0; i < rows; i++) {
+        struct sc_value v = sc_field_value(field, columns, count, i);
+        values[i] = v.null ? (struct sc_addr){{0}} : v.addr;
+        if (!v.null) {
+            valid[i / 64] |= UINT64_C(1) << (i % 64);
+            any = true;
+        }
+    }
+    return any;
+}

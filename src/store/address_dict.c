@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "store/address_dict.h"
+
+#include <stdlib.h>
+
+static uint32_t hash_address(const struct sc_addr *a)
+{
+    uint64_t h = (sc_load_le64(a->b) ^ UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xff51afd7ed558ccd);
+    h = (h ^ (h >> 32) ^ sc_load_le64(a->b + 8)) * UINT64_C(0xc4ceb9fe1a85ec53);
+    return (uint32_t)(h >> 32);
+}
+
+static uint32_t *find_place(const struct sc_address_set *set, const struct sc_addr *address)
+{
+    uint32_t mask = set->table_size - 1;
+    for (uint32_t i = hash_address(address) & mask;; i = (i + 1) & mask) {
+        uint32_t entry = set->table[i];
+        if (entry == 0 || sc_addr_equal(&set->values[entry - 1], address))
+            return &set->table[i];
+    }
+}
+
+static bool grow_set(struct sc_address_set *set)
+{
+    uint32_t capacity = set->capacity == 0 ? 1024 : set->capacity * 2;
+    struct sc_addr *values = realloc(set->values, (size_t)capacity * sizeof(*values));
+    if (values == NULL)
+        return false;
+    set->values = values;
+    uint32_t *table = calloc((size_t)capacity * 2, sizeof(*table));
+    if (table == NULL)
+        return false;
+    free(set->table);
+    set->table = table;
+    set->table_size = capacity * 2;
+    set->capacity = capacity;
+    for (uint32_t i = 0; i < set->count; i++)
+        *find_place(set, &values[i]) = i + 1;
+    return true;
+}
+
+uint32_t sc_address_set_add(struct sc_address_set *set, const struct sc_addr *address)
+{
+    if (set->count == set->capacity && !grow_set(set))
+        return UINT32_MAX;
+    uint32_t *place = find_place(set, address);
+    if (*place == 0) {
+        set->values[set->count] = *address;
+        *place = ++set->count;
+    }
+    return *place - 1;
+}
+
+struct indexed_address {
+    struct sc_addr address;
+    uint32_t arrival;
+};
+
+static int compare_indexed(const void *x, const void *y)
+{
+    return sc_addr_compare(&((const struct indexed_address *)x)->address,
+                           &((const struct indexed_address *)y)->address);
+}
+
+enum sc_status sc_address_set_sort(struct sc_address_set *set)
+{
+    struct indexed_address *order = malloc(((size_t)set->count + 1) * sizeof(*order));
+    uint32_t *rank = malloc(((size_t)set->count + 1) * sizeof(*rank));
+    if (order == NULL || rank == NULL) {
+        free(order);
+        free(rank);
+        return SC_NOMEM;
+    }
+    for (uint32_t i = 0; i < set->count; i++)
+        order[i] = (struct indexed_address){set->values[i], i};
+    qsort(order, set->count, sizeof(*order), compare_indexed);
+    for (uint32_t i = 0; i < set->count; i++) {
+        set->values[i] = order[i].address;
+        rank[order[i].arrival] = i;
+    }
+    free(order);
+    free(set->rank);
+    set->rank = rank;
+    return SC_OK;
+}
+
+void sc_address_set_free(struct sc_address_set *set)
+{
+    free(set->values);
+    free(set->table);
+    free(set->rank);
+    *set = (struct sc_address_set){0};
+}
+
+enum sc_status sc_address_dict_write(struct sc_stream_encoder *encoder, const struct sc_addr *sorted, uint32_t count,
+                                     struct sc_buf *out)
+{
+    uint32_t below = 0, v4 = 0;
+    while (below < count && !sc_addr_is_v4(&sorted[below]) && sc_load_be64(sorted[below].b) == 0 &&
+           sc_load_be64(sorted[below].b + 8) < UINT64_C(0xffff00000000))
+        below++;
+    while (below + v4 < count && sc_addr_is_v4(&sorted[below + v4]))
+        v4++;
+    uint32_t others = count - v4;
+    uint64_t *numbers = malloc(((size_t)count + 1) * sizeof(*numbers));
+    if (numbers == NULL)
+        return SC_NOMEM;
+    sc_buf_append_le32(out, below);
+    sc_buf_append_le32(out, v4);
+    sc_buf_append_le32(out, others - below);
+    for (uint32_t i = 0; i < v4; i++)
+        numbers[i] = sc_addr_get_v4(&sorted[below + i]);
+    enum sc_status status = sc_stream_put_integers(encoder, numbers, v4, out);
+    for (unsigned half = 0; half < 2 && status == SC_OK; half++) {
+        for (uint32_t i = 0; i < others; i++)
+            numbers[i] = sc_load_be64(sorted[i < below ? i : i + v4].b + 8 * half);
+        status = sc_stream_put_integers(encoder, numbers, others, out);
+    }
+    free(numbers);
+    return status;
+}
+
+static enum sc_status read_numbers(struct sc_stream_decoder *decoder, struct sc_cursor *in, uint32_t count,
+                                   uint64_t *numbers)
+{
+    struct sc_stream_head head;
+    SC_TRY(sc_stream_head_read(in, count, &head));
+    if (head.count != count)
+        return SC_DAMAGED;
+    return sc_stream_get_integers(decoder, in, &head, 8, numbers);
+}
+
+static enum sc_status read_values(struct sc_stream_decoder *decoder, struct sc_cursor *in, uint32_t below, uint32_t v4,
+                                  uint32_t others, uint64_t *numbers, struct sc_addr *values)
+{
+    SC_TRY(read_numbers(decoder, in, v4, numbers));
+    for (uint32_t i = 0; i < v4; i++)
+        values[below + i] = sc_addr_v4((uint32_t)numbers[i]);
+    for (unsigned half = 0; half < 2; half++) {
+        SC_TRY(read_numbers(decoder, in, others, numbers));
+        for (uint32_t i = 0; i < others; i++)
+            sc_store_be64(values[i < below ? i : i + v4].b + 8 * half, numbers[i]);
+    }
+    for (uint32_t i = 1; i < v4 + others; i++) {
+        if (sc_addr_compare(&values[i - 1], &values[i]) >= 0)
+            return SC_DAMAGED;
+    }
+    return SC_OK;
+}
+
+enum sc_status sc_address_dict_read(struct sc_stream_decoder *decoder, struct sc_cursor *in, uint32_t max_count,
+                                    struct sc_address_dict *out)
+{
+    uint32_t below = sc_cursor_le32(in), v4 = sc_cursor_le32(in), above = sc_cursor_le32(in);
+    if (in->failed || below > max_count || v4 > max_count || above > max_count || below + v4 + above > max_count)
+        return SC_DAMAGED;
+    uint32_t count = below + v4 + above;
+    uint64_t *numbers = malloc(((size_t)count + 1) * sizeof(*numbers));
+    out->values = malloc(((size_t)count + 1) * sizeof(*out->values));
+    out->count = count;
+    enum sc_status status = numbers == NULL || out->values == NULL ? SC_NOMEM : SC_OK;
+    if (status == SC_OK)
+        status = read_values(decoder, in, below, v4, below + above, numbers, out->values);
+    free(numbers);
+    if (status != SC_OK) {
+        free(out->values);
+        out->values = NULL;
+        out->count = 0;
+    }
+    return status;
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The distinct addresses of all address columns of a row group, in ascending order; a code is an index into it.
+ * The chunk (role ADDRESSES): three counts u32 (addresses below the IPv4 range, IPv4, above it), then integer streams:
+ * IPv4 addresses as numbers; upper 64 bits of the others; lower 64 bits of the others.
+ */
+#ifndef SC_STORE_ADDRESS_DICT_H
+#define SC_STORE_ADDRESS_DICT_H
+
+#include "base/addr.h"
+#include "store/stream.h"
+
+struct sc_address_dict {
+    struct sc_addr *values;
+    uint32_t count;
+};
+
+/* Collects addresses by hash; the code order is known only when sorted. Zero-initialise; one thread. */
+struct sc_address_set {
+    struct sc_addr *values; /* in order of arrival */
+    uint32_t count;
+    uint32_t capacity;
+    uint32_t *table; /* arrival index + 1 */
+    uint32_t table_size;
+    uint32_t *rank; /* after sorting: arrival index to code */
+};
+
+/* Arrival index of the address, added when new; UINT32_MAX without memory. */
+uint32_t sc_address_set_add(struct sc_address_set *set, const struct sc_addr *address);
+/* Sorts values and fills rank. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_address_set_sort(struct sc_address_set *set);
+void sc_address_set_free(struct sc_address_set *set);
+
+enum sc_status sc_address_dict_write(struct sc_stream_encoder *encoder, const struct sc_addr *sorted, uint32_t count,
+                                     struct sc_buf *out);
+/* Reads, checks strict ascending order. `values` is the caller's to free. */
+enum sc_status sc_address_dict_read(struct sc_stream_decoder *decoder, struct sc_cursor *in, uint32_t max_count,
+                                    struct sc_address_dict *out);
+
+#endif

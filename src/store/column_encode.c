@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "store/column_encode.h"
+
+#include "flow/vector.h"
+
+#include <stdlib.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/* More distinct values than this and a dictionary is not tried. */
+#define MAX_DISTINCT 4096u
+#define DISTINCT_TABLE 16384u
+
+bool sc_column_partner_of(struct sc_column_key key, struct sc_column_key *base)
+{
+    static const struct {
+        uint32_t pen;
+        uint16_t id, base;
+    } partners[] = {
+        {SC_PEN_IANA, 151, 150},
+        {SC_PEN_IANA, 153, 152},
+        {SC_PEN_IANA, 155, 154},
+        {SC_PEN_IANA, 157, 156},
+        {SC_PEN_COLLECTOR, SC_IE_FLOW_END, SC_IE_FLOW_START},
+        {SC_PEN_COLLECTOR, SC_IE_RECEIVE_TIME, SC_IE_EXPORT_TIME},
+    };
+    for (unsigned i = 0; i < sizeof(partners) / sizeof(partners[0]); i++) {
+        if (key.pen == partners[i].pen && key.id == partners[i].id && key.kind == SC_COLUMN_UINT) {
+            if (base != NULL)
+                *base = (struct sc_column_key){key.pen, partners[i].base, key.instance, SC_COLUMN_UINT};
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- the coder ---- */
+
+static enum sc_status collect_addresses(struct sc_column_coder *coder, struct sc_coded_column *coded)
+{
+    struct sc_address_set *set = &coder->encoder->addresses;
+    const struct sc_addr *values = coded->column->values;
+    for (uint32_t row = 0; row < coder->batch->rows; row++) {
+        if (sc_column_is_null(coded->column, row))
+            continue;
+        coded->codes[row] = sc_address_set_add(set, &values[row]);
+        if (coded->codes[row] == UINT32_MAX)
+            return SC_NOMEM;
+    }
+    return SC_OK;
+}
+
+static void arrival_to_code(struct sc_column_coder *coder, struct sc_coded_column *coded)
+{
+    for (uint32_t row = 0; row < coder->batch->rows; row++) {
+        if (!sc_column_is_null(coded->column, row))
+            coded->codes[row] = coder->encoder->addresses.rank[coded->codes[row]];
+    }
+}
+
+static enum sc_status code_addresses(struct sc_column_coder *coder)
+{
+    const struct sc_batch *batch = coder->batch;
+    coder->addresses = calloc((size_t)batch->slots + 1, sizeof(*coder->addresses));
+    if (coder->addresses == NULL)
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < batch->slots; i++) {
+        const struct sc_column *c = batch->columns[i];
+        if (c == NULL || c->rows == 0 || c->nulls == c->rows || c->key.kind != SC_COLUMN_ADDRESS)
+            continue;
+        struct sc_coded_column *coded = &coder->addresses[coder->address_count++];
+        coded->column = c;
+        coded->entry = SC_NO_REFERENCE;
+        coded->codes = calloc(batch->rows, sizeof(*coded->codes));
+        if (coded->codes == NULL)
+            return SC_NOMEM;
+        SC_TRY(collect_addresses(coder, coded));
+    }
+    SC_TRY(sc_address_set_sort(&coder->encoder->addresses));
+    for (uint32_t i = 0; i < coder->address_count; i++)
+        arrival_to_code(coder, &coder->addresses[i]);
+    return SC_OK;
+}
+
+enum sc_status sc_column_coder_init(struct sc_column_coder *coder, struct sc_row_group_encoder *encoder,
+                                    const struct sc_batch *batch)
+{
+    *coder = (struct sc_column_coder){.encoder = encoder, .batch = batch};
+    sc_address_set_free(&encoder->addresses);
+    SC_TRY(code_addresses(coder));
+    size_t most = batch->rows > encoder->addresses.count ? batch->rows : encoder->addresses.count;
+    coder->values = malloc((size_t)batch->rows * sizeof(uint64_t));
+    coder->mapped = malloc(most * sizeof(uint64_t));
+    coder->known = malloc((size_t)encoder->addresses.count + 1);
+    return coder->values == NULL || coder->mapped == NULL || coder->known == NULL ? SC_NOMEM : SC_OK;
+}
+
+void sc_column_coder_free(struct sc_column_coder *coder)
+{
+    for (uint32_t i = 0; i < coder->address_count; i++)
+        free(coder->addresses[i].codes);
+    free(coder->addresses);
+    free(coder->values);
+    free(coder->mapped);
+    free(coder->known);
+    *coder = (struct sc_column_coder){0};
+}
+
+/* ---- null bitmap: in front of every chunk that has nulls ---- */
+
+static enum sc_status put_validity(struct sc_column_coder *coder, const struct sc_column *c, struct sc_buf *out)
+{
+    if (c->nulls == 0)
+        return SC_OK;
+    uint32_t rows = coder->batch->rows;
+    size_t words = sc_bitmap_words(rows);
+    uint64_t last = rows % 64 == 0 ? ~UINT64_C(0) : (UINT64_C(1) << (rows % 64)) - 1;
+    uint64_t *bits = malloc(words * sizeof(*bits));
+    if (bits == NULL)
+        return SC_NOMEM;
+    memcpy(bits, c->valid, words * sizeof(*bits));
+    bits[words - 1] &= last;
+    enum sc_status status =
+        sc_stream_put_bytes(&coder->encoder->streams, bits, (uint32_t)(words * sizeof(*bits)), out);
+    free(bits);
+    return status;
+}
+
+/* ---- integers ---- */
+
+/* Values that are not null to coder->values; their number. */
+static uint32_t present_values(struct sc_column_coder *coder, const struct sc_column *c)
+{
+    uint32_t rows = coder->batch->rows, n = 0;
+    if (c->nulls == 0) {
+        sc_column_widen(c, rows, coder->values);
+        return rows;
+    }
+    for (uint32_t row = 0; row < rows; row++) {
+        if (!sc_column_is_null(c, row))
+            coder->values[n++] = sc_column_u64(c, row);
+    }
+    return n;
+}
+
+static int compare_u64(const void *x, const void *y)
+{
+    uint64_t a, b;
+    memcpy(&a, x, sizeof(a));
+    memcpy(&b, y, sizeof(b));
+    return a < b ? -1 : a > b;
+}
+
+struct distinct {
+    uint64_t values[MAX_DISTINCT];
+    uint16_t table[DISTINCT_TABLE]; /* index + 1 */
+    uint32_t count;
+};
+
+static uint16_t *distinct_place(struct distinct *d, uint64_t value)
+{
+    uint32_t i = (uint32_t)(value * UINT64_C(0x9e3779b97f4a7c15) >> 50);
+    while (d->table[i] != 0 && d->values[d->table[i] - 1] != value)
+        i = (i + 1) % DISTINCT_TABLE;
+    return &d->table[i];
+}
+
+/* False when there are too many. Then sorted, with the table pointing at the sorted places. */
+static bool find_distinct(struct distinct *d, const uint64_t *values, uint32_t count)
+{
+    d->count = 0;
+    memset(d->table, 0, sizeof(d->table));
+    for (uint32_t i = 0; i < count; i++) {
+        uint16_t *place = distinct_place(d, values[i]);
+        if (*place != 0)
+            continue;
+        if (d->count == MAX_DISTINCT)
+            return false;
+        d->values[d->count] = values[i];
+        *place = (uint16_t)++d->count;
+    }
+    qsort(d->values, d->count, sizeof(d->values[0]), compare_u64);
+    memset(d->table, 0, sizeof(d->table));
+    for (uint32_t i = 0; i < d->count; i++)
+        *distinct_place(d, d->values[i]) = (uint16_t)(i + 1);
+    return true;
+}
+
+/* Keeps the trial when it is clearly smaller than the best so far. */
+static void keep_better(struct sc_row_group_encoder *encoder, struct sc_entry *entry, enum sc_encoding encoding,
+                        uint32_t reference, uint32_t dict_count)
+{
+    if (!sc_buf_ok(&encoder->trial) || encoder->trial.len + encoder->trial.len / 32 >= encoder->best.len)
+        return;
+    struct sc_buf swap = encoder->best;
+    encoder->best = encoder->trial;
+    encoder->trial = swap;
+    entry->encoding = (uint8_t)encoding;
+    entry->reference = reference;
+    entry->dict_count = dict_count;
+}
+
+static enum sc_status try_dictionary(struct sc_column_coder *coder, uint32_t count, struct sc_entry *entry)
+{
+    struct sc_row_group_encoder *encoder = coder->encoder;
+    struct distinct *d = malloc(sizeof(*d));
+    if (d == NULL)
+        return SC_NOMEM;
+    enum sc_status status = SC_OK;
+    if (find_distinct(d, coder->values, count) && d->count > 1 && d->count < count / 4) {
+        for (uint32_t i = 0; i < count; i++)
+            coder->mapped[i] = (uint64_t)*distinct_place(d, coder->values[i]) - 1;
+        sc_buf_clear(&encoder->trial);
+        status = sc_stream_put_integers(&encoder->streams, d->values, d->count, &encoder->trial);
+        if (status == SC_OK)
+            status = sc_stream_put_integers(&encoder->streams, coder->mapped, count, &encoder->trial);
+        if (status == SC_OK)
+            keep_better(encoder, entry, SC_ENCODING_DICT, SC_NO_REFERENCE, d->count);
+    }
+    free(d);
+    return status;
+}
+
+/* The value per address when the column is a function of it, in coder->mapped; false at the first contradiction. */
+static bool is_function(struct sc_column_coder *coder, const uint32_t *codes)
+{
+    uint32_t addresses = coder->encoder->addresses.count;
+    memset(coder->known, 0, addresses);
+    for (uint32_t row = 0; row < coder->batch->rows; row++) {
+        uint32_t code = codes[row];
+        if (coder->known[code] == 0) {
+            coder->known[code] = 1;
+            coder->mapped[code] = coder->values[row];
+        } else if (coder->mapped[code] != coder->values[row]) {
+            return false;
+        }
+    }
+    /* An address without a value repeats its neighbour's: the order is that of the prefixes. */
+    uint64_t previous = coder->values[0];
+    for (uint32_t i = 0; i < addresses; i++) {
+        if (coder->known[i] == 0)
+            coder->mapped[i] = previous;
+        previous = coder->mapped[i];
+    }
+    return true;
+}
+
+static enum sc_status try_functions(struct sc_column_coder *coder, struct sc_entry *entry)
+{
+    struct sc_row_group_encoder *encoder = coder->encoder;
+    for (uint32_t i = 0; i < coder->address_count; i++) {
+        const struct sc_coded_column *coded = &coder->addresses[i];
+        if (coded->column->nulls != 0 || coded->entry == SC_NO_REFERENCE || !is_function(coder, coded->codes))
+            continue;
+        sc_buf_clear(&encoder->trial);
+        SC_TRY(sc_stream_put_integers(&encoder->streams, coder->mapped, encoder->addresses.count, &encoder->trial));
+        keep_better(encoder, entry, SC_ENCODING_FUNCTION, coded->entry, 0);
+    }
+    return SC_OK;
+}
+
+static enum sc_status try_difference(struct sc_column_coder *coder, const struct sc_column *c,
+                                     struct sc_entry *entry)
+{
+    struct sc_column_key base_key;
+    if (!sc_column_partner_of(c->key, &base_key))
+        return SC_OK;
+    for (uint32_t i = 0; i < coder->base_count; i++) {
+        const struct sc_column *base = coder->bases[i].column;
+        if (!sc_column_key_equal(base->key, base_key) || base->nulls != 0)
+            continue;
+        for (uint32_t row = 0; row < coder->batch->rows; row++) {
+            int64_t d = (int64_t)(coder->values[row] - sc_column_u64(base, row));
+            coder->mapped[row] = (uint64_t)d << 1 ^ (uint64_t)(d >> 63);
+        }
+        struct sc_row_group_encoder *encoder = coder->encoder;
+        sc_buf_clear(&encoder->trial);
+        SC_TRY(sc_stream_put_integers(&encoder->streams, coder->mapped, coder->batch->rows, &encoder->trial));
+        keep_better(encoder, entry, SC_ENCODING_DIFFERENCE, coder->bases[i].entry, 0);
+    }
+    return SC_OK;
+}
+
+static void describe_integers(const struct sc_column *c, const uint64_t *values, uint32_t count,
+                              struct sc_entry *entry)
+{
+    uint64_t min = values[0], max = values[0];
+    for (uint32_t i = 1; i < count; i++) {
+        min = values[i] < min ? values[i] : min;
+        max = values[i] > max ? values[i] : max;
+    }
+    bool ordered = c->key.kind == SC_COLUMN_UINT || c->key.kind == SC_COLUMN_ADDRESS;
+    entry->min = ordered ? min : 0;
+    entry->max = ordered ? max : UINT64_MAX;
+    bool wide = !ordered || max > UINT32_MAX;
+    entry->width = wide ? 8 : max > UINT16_MAX ? 4 : max > UINT8_MAX ? 2 : 1;
+}
+
+static void remember_base(struct sc_column_coder *coder, const struct sc_column *c, uint32_t number)
+{
+    if (c->key.kind != SC_COLUMN_UINT || c->nulls != 0 || coder->base_count == sizeof(coder->bases) / sizeof(coder->bases[0]))
+        return;
+    bool time = (c->key.pen == SC_PEN_IANA && c->key.id >= 150 && c->key.id <= 156) ||
+                (c->key.pen == SC_PEN_COLLECTOR && (c->key.id == SC_IE_FLOW_START || c->key.id == SC_IE_EXPORT_TIME));
+    if (time) {
+        coder->bases[coder->base_count].column = c;
+        coder->bases[coder->base_count++].entry = number;
+    }
+}
+
+static enum sc_status encode_integers(struct sc_column_coder *coder, const struct sc_column *c,
+                                      struct sc_entry *entry, struct sc_buf *out)
+{
+    struct sc_row_group_encoder *encoder = coder->encoder;
+    uint32_t count = present_values(coder, c);
+    describe_integers(c, coder->values, count, entry);
+    entry->encoding = SC_ENCODING_VALUES;
+    sc_buf_clear(&encoder->best);
+    SC_TRY(sc_stream_put_integers(&encoder->streams, coder->values, count, &encoder->best));
+    bool worth_more = encoder->streams.effort == SC_EFFORT_SEALED && encoder->best.len > 64 + count / 32;
+    if (worth_more && entry->width >= 2)
+        SC_TRY(try_dictionary(coder, count, entry));
+    if (worth_more && c->nulls == 0) {
+        SC_TRY(try_functions(coder, entry));
+        SC_TRY(try_difference(coder, c, entry));
+    }
+    sc_buf_append(out, encoder->best.data, encoder->best.len);
+    return sc_buf_ok(&encoder->best) && sc_buf_ok(out) ? SC_OK : SC_NOMEM;
+}
+
+/* ---- addresses ---- */
+
+static enum sc_status encode_codes(struct sc_column_coder *coder, const struct sc_column *c, uint32_t number,
+                                   struct sc_entry *entry, struct sc_buf *out)
+{
+    struct sc_coded_column *coded = coder->addresses;
+    while (coded->column != c)
+        coded++;
+    uint32_t n = 0;
+    for (uint32_t row = 0; row < coder->batch->rows; row++) {
+        if (!sc_column_is_null(c, row))
+            coder->values[n++] = coded->codes[row];
+    }
+    describe_integers(c, coder->values, n, entry);
+    entry->encoding = SC_ENCODING_CODES;
+    entry->width = entry->max > UINT16_MAX ? 4 : entry->max > UINT8_MAX ? 2 : 1;
+    entry->dict_count = coder->encoder->addresses.count;
+    coded->entry = number;
+    return sc_stream_put_integers(&coder->encoder->streams, coder->values, n, out);
+}
+
+/* ---- bytes ---- */
+
+struct byte_value {
+    const uint8_t *bytes;
+    uint32_t length;
+    uint32_t index;
+};
+
+static int compare_bytes(const void *x, const void *y)
+{
+    const struct byte_value *a = x, *b = y;
+    uint32_t n = a->length < b->length ? a->length : b->length;
+    int order = n == 0 ? 0 : memcmp(a->bytes, b->bytes, n);
+    return order != 0 ? order : a->length < b->length ? -1 : a->length > b->length;
+}
+
+static enum sc_status put_byte_values(struct sc_column_coder *coder, const struct byte_value *values, uint32_t count,
+                                      struct sc_buf *out)
+{
+    struct sc_buf heap = {0};
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        coder->mapped[i] = values[i].length;
+        total += values[i].length;
+        sc_buf_append(&heap, values[i].bytes, values[i].length);
+    }
+    enum sc_status status = total > UINT32_MAX / 2 ? SC_LIMIT : sc_buf_ok(&heap) ? SC_OK : SC_NOMEM;
+    if (status == SC_OK)
+        status = sc_stream_put_integers(&coder->encoder->streams, coder->mapped, count, out);
+    if (status == SC_OK)
+        status = sc_stream_put_bytes(&coder->encoder->streams, heap.data, (uint32_t)total, out);
+    sc_buf_free(&heap);
+    return status;
+}
+
+/* Distinct values of `all`: sorted copies to the front of `all`; each row's code to coder->values. Their number. */
+static uint32_t reduce_bytes(struct sc_column_coder *coder, struct byte_value *all, uint32_t count)
+{
+    qsort(all, count, sizeof(*all), compare_bytes);
+    uint32_t distinct = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (i == 0 || compare_bytes(&all[distinct - 1], &all[i]) != 0) {
+            all[distinct++] = all[i];
+        }
+        coder->values[all[i].index] = distinct - 1;
+    }
+    return distinct;
+}
+
+static enum sc_status encode_bytes(struct sc_column_coder *coder, const struct sc_column *c, struct sc_entry *entry,
+                                   struct sc_buf *out)
+{
+    uint32_t rows = coder->batch->rows, n = 0;
+    struct byte_value *all = malloc((size_t)rows * sizeof(*all));
+    struct byte_value *sorted = malloc((size_t)rows * sizeof(*sorted));
+    enum sc_status status = all == NULL || sorted == NULL ? SC_NOMEM : SC_OK;
+    for (uint32_t row = 0; row < rows && status == SC_OK; row++) {
+        if (sc_column_is_null(c, row))
+            continue;
+        all[n].bytes = sc_column_bytes(c, row, &all[n].length);
+        all[n].index = n;
+        sorted[n] = all[n];
+        n++;
+    }
+    if (status == SC_OK) {
+        uint32_t distinct = reduce_bytes(coder, sorted, n);
+        bool dict = distinct <= n / 2 || distinct == 1;
+        entry->encoding = dict ? SC_ENCODING_BYTES_DICT : SC_ENCODING_BYTES;
+        entry->dict_count = dict ? distinct : 0;
+        status = put_byte_values(coder, dict ? sorted : all, dict ? distinct : n, out);
+        if (status == SC_OK && dict)
+            status = sc_stream_put_integers(&coder->encoder->streams, coder->values, n, out);
+    }
+    free(all);
+    free(sorted);
+    return status;
+}
+
+enum sc_status sc_column_encode(struct sc_column_coder *coder, const struct sc_column *column, uint32_t number,
+                                struct sc_entry *entry, struct sc_buf *out)
+{
+    *entry = (struct sc_entry){
+        .key = column->key, .role = SC_CHUNK_COLUMN, .nulls = column->nulls, .reference = SC_NO_REFERENCE};
+    SC_TRY(put_validity(coder, column, out));
+    if (column->key.kind == SC_COLUMN_ADDRESS)
+        return encode_codes(coder, column, number, entry, out);
+    if (column->key.kind == SC_COLUMN_BYTES)
+        return encode_bytes(coder, column, entry, out);
+    SC_TRY(encode_integers(coder, column, entry, out));
+    remember_base(coder, column, number);
+    return SC_OK;
+}

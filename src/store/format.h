@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Constants and fixed structures of a segment. The specification is at the head of segment_writer.c. */
+#ifndef SC_STORE_FORMAT_H
+#define SC_STORE_FORMAT_H
+
+#include "base/buf.h"
+#include "flow/batch.h"
+
+#define SC_SEGMENT_VERSION 1u
+/* Feature bits that a reader must know to read the file; it refuses others by name. */
+#define SC_SEGMENT_FEATURES_KNOWN 0u
+
+/* Names of sealed and of live segment files end so. */
+#define SC_SEGMENT_SUFFIX ".scs"
+#define SC_LIVE_SUFFIX    ".sclive"
+
+#define SC_SEGMENT_MAGIC   "\x89SCSEG\r\n"
+#define SC_ROW_GROUP_MAGIC "\x89SCRGRP\n"
+#define SC_FOOTER_MAGIC    "\x89SCFOOT\n"
+#define SC_TRAILER_MAGIC   "\x89SCEND\r\n"
+#define SC_MAGIC_BYTES     8u
+
+#define SC_SEGMENT_HEAD_BYTES   64u
+#define SC_ROW_GROUP_HEAD_BYTES 64u
+#define SC_ENTRY_BYTES          64u
+#define SC_SPAN_BYTES           32u
+#define SC_TRAILER_BYTES        32u
+
+/* Bounds that a reader enforces before it believes a length. */
+#define SC_MAX_META_BYTES      (16u << 20)
+#define SC_MAX_ROW_GROUP_BYTES (1u << 30)
+#define SC_MAX_ENTRIES         16384u
+
+enum sc_chunk_role { SC_CHUNK_COLUMN = 0, SC_CHUNK_ADDRESSES = 1, SC_CHUNK_BLOOM = 2 };
+
+enum sc_encoding {
+    SC_ENCODING_VALUES = 0,   /* integers: one stream */
+    SC_ENCODING_DICT = 1,     /* integers: dictionary stream, codes stream */
+    SC_ENCODING_FUNCTION = 2, /* integers: one value per entry of the address dictionary; codes of `reference` select */
+    SC_ENCODING_DIFFERENCE = 3, /* integers: value - value of `reference` modulo 2^64, zigzag */
+    SC_ENCODING_CODES = 4,    /* addresses: codes stream into the row group's address dictionary */
+    SC_ENCODING_BYTES = 5,    /* lengths stream, heap stream */
+    SC_ENCODING_BYTES_DICT = 6, /* lengths stream and heap stream of the distinct values, codes stream */
+};
+
+#define SC_NO_REFERENCE UINT32_MAX
+
+/* One chunk of a row group, as its directory describes it. */
+struct sc_entry {
+    struct sc_column_key key;
+    uint8_t role;
+    uint8_t encoding;
+    uint8_t width; /* bytes an integer needs in memory: 1, 2, 4, 8 */
+    uint32_t nulls;
+    uint32_t reference; /* entry that FUNCTION and DIFFERENCE refer to */
+    uint32_t dict_count;
+    uint64_t min, max; /* least and greatest value (integers as unsigned); codes for addresses; 0 for bytes */
+    uint64_t offset;   /* of the chunk, from the start of the row group */
+    uint32_t length;   /* of the chunk */
+    uint64_t hash;     /* XXH3 64 of the chunk's bytes */
+};
+
+/* Flows, packets and bytes of one protocol. `protocol` 256: records that carry none. */
+struct sc_protocol_total {
+    uint32_t protocol;
+    uint32_t reserved;
+    uint64_t records;
+    uint64_t flows;
+    uint64_t packets;
+    uint64_t bytes;
+};
+
+/* What pruning and totals need to know of some rows. Times are ms; least > greatest when no row has one. */
+struct sc_row_stats {
+    uint64_t first_min, first_max;       /* field `first` */
+    uint64_t last_min, last_max;         /* field `last` */
+    uint64_t received_min, received_max; /* field `received` */
+    uint64_t time_min, time_max;         /* first, else observation time, else received: what -T selects by */
+    struct sc_protocol_total *protocols; /* ascending by protocol */
+    uint32_t protocol_count;
+};
+
+void sc_row_stats_init(struct sc_row_stats *stats);
+void sc_row_stats_free(struct sc_row_stats *stats);
+/* Adds `from` to `to`. @return SC_OK or SC_NOMEM (then `to` is not usable). */
+enum sc_status sc_row_stats_merge(struct sc_row_stats *to, const struct sc_row_stats *from);
+void sc_row_stats_write(const struct sc_row_stats *stats, struct sc_buf *out);
+enum sc_status sc_row_stats_read(struct sc_cursor *in, struct sc_row_stats *stats);
+
+#endif

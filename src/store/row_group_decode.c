@@ -1,0 +1,630 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Reading a row group: directory first, then single chunks, each verified by its hash before it is decoded. */
+#include "store/address_dict.h"
+#include "store/bloom.h"
+#include "store/reader.h"
+
+#include "flow/vector.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+enum sc_status sc_read_context_init(struct sc_read_context *context)
+{
+    *context = (struct sc_read_context){0};
+    return sc_stream_decoder_init(&context->decoder);
+}
+
+void sc_read_context_reset(struct sc_read_context *context)
+{
+    sc_arena_reset(&context->arena);
+}
+
+void sc_read_context_free(struct sc_read_context *context)
+{
+    sc_arena_free(&context->arena);
+    sc_stream_decoder_free(&context->decoder);
+    sc_buf_free(&context->chunk);
+}
+
+static enum sc_status damaged(const struct sc_row_group *group, const char *what, struct sc_error *err)
+{
+    return sc_fail(err, SC_DAMAGED, "%s: row group at byte %llu: %s is damaged; run sc-admin verify and repair",
+                   group->segment->path, (unsigned long long)group->ref->offset, what);
+}
+
+/* ---- head and directory ---- */
+
+static enum sc_status read_bytes(const struct sc_row_group *group, uint64_t offset, size_t count, void *out,
+                                 struct sc_error *err)
+{
+    uint8_t *p = out;
+    group->context->bytes_read += count;
+    while (count > 0) {
+        ssize_t n = pread(group->segment->fd, p, count, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return sc_fail_errno(err, errno, "cannot read %s", group->segment->path);
+        if (n == 0)
+            return damaged(group, "its end", err);
+        p += n;
+        offset += (uint64_t)n;
+        count -= (size_t)n;
+    }
+    return SC_OK;
+}
+
+static void read_entry(struct sc_cursor *in, struct sc_entry *e)
+{
+    e->key.pen = sc_cursor_le32(in);
+    e->key.id = sc_cursor_le16(in);
+    e->key.instance = sc_cursor_u8(in);
+    e->key.kind = sc_cursor_u8(in);
+    e->role = sc_cursor_u8(in);
+    e->encoding = sc_cursor_u8(in);
+    e->width = sc_cursor_u8(in);
+    sc_cursor_u8(in);
+    e->nulls = sc_cursor_le32(in);
+    e->reference = sc_cursor_le32(in);
+    e->dict_count = sc_cursor_le32(in);
+    e->min = sc_cursor_le64(in);
+    e->max = sc_cursor_le64(in);
+    e->offset = sc_cursor_le64(in);
+    e->length = sc_cursor_le32(in);
+    sc_cursor_le32(in);
+    e->hash = sc_cursor_le64(in);
+}
+
+static bool entry_possible(const struct sc_row_group *group, const struct sc_entry *e, uint32_t index)
+{
+    if (e->length > group->ref->length || e->offset > group->ref->length - e->length || e->nulls > group->rows)
+        return false;
+    if (e->role == SC_CHUNK_ADDRESSES || e->role == SC_CHUNK_BLOOM)
+        return e->dict_count <= (uint64_t)group->rows * group->entry_count;
+    bool integers = e->key.kind <= SC_COLUMN_FLOAT;
+    bool refers = e->encoding == SC_ENCODING_FUNCTION || e->encoding == SC_ENCODING_DIFFERENCE;
+    if (refers && e->reference >= index)
+        return false; /* only backwards: no cycles */
+    if (e->width != 1 && e->width != 2 && e->width != 4 && e->width != 8 && e->key.kind != SC_COLUMN_BYTES)
+        return false;
+    switch (e->encoding) {
+    case SC_ENCODING_VALUES:
+    case SC_ENCODING_DICT:
+    case SC_ENCODING_FUNCTION:
+    case SC_ENCODING_DIFFERENCE:
+        return integers;
+    case SC_ENCODING_CODES:
+        return e->key.kind == SC_COLUMN_ADDRESS;
+    case SC_ENCODING_BYTES:
+    case SC_ENCODING_BYTES_DICT:
+        return e->key.kind == SC_COLUMN_BYTES;
+    default:
+        return false;
+    }
+}
+
+static enum sc_status parse_spans(struct sc_row_group *group, struct sc_cursor *in)
+{
+    uint32_t next = 0;
+    for (uint32_t i = 0; i < group->span_count; i++) {
+        struct sc_span *s = &group->spans[i];
+        s->stream = sc_cursor_le64(in);
+        s->sequence = sc_cursor_le64(in);
+        s->lane = sc_cursor_le32(in);
+        s->first_row = sc_cursor_le32(in);
+        s->rows = sc_cursor_le32(in);
+        s->reserved = sc_cursor_le32(in);
+        if (s->first_row != next || s->rows > group->rows - next)
+            return SC_DAMAGED;
+        next += s->rows;
+    }
+    return next == group->rows ? SC_OK : SC_DAMAGED;
+}
+
+static enum sc_status parse_meta(struct sc_row_group *group, const uint8_t *meta, size_t length)
+{
+    struct sc_cursor in = {.data = meta, .len = length};
+    struct sc_row_stats stats;
+    SC_TRY(sc_row_stats_read(&in, &stats));
+    group->stats = stats;
+    size_t size = (size_t)stats.protocol_count * sizeof(*stats.protocols);
+    group->stats.protocols = sc_arena_alloc(&group->context->arena, size);
+    if (group->stats.protocols != NULL)
+        memcpy(group->stats.protocols, stats.protocols, size);
+    sc_row_stats_free(&stats);
+    if (group->stats.protocols == NULL)
+        return SC_NOMEM;
+    uint64_t need = (uint64_t)group->span_count * SC_SPAN_BYTES + (uint64_t)group->entry_count * SC_ENTRY_BYTES;
+    if (need != sc_cursor_left(&in))
+        return SC_DAMAGED;
+    struct sc_arena *arena = &group->context->arena;
+    group->spans = sc_arena_alloc(arena, group->span_count * sizeof(*group->spans));
+    group->entries = sc_arena_alloc(arena, group->entry_count * sizeof(*group->entries));
+    group->columns = sc_arena_zalloc(arena, group->entry_count * sizeof(struct sc_column *));
+    if (group->spans == NULL || group->entries == NULL || group->columns == NULL)
+        return SC_NOMEM;
+    SC_TRY(parse_spans(group, &in));
+    for (uint32_t i = 0; i < group->entry_count; i++) {
+        read_entry(&in, &group->entries[i]);
+        if (!entry_possible(group, &group->entries[i], i))
+            return SC_DAMAGED;
+    }
+    return in.failed ? SC_DAMAGED : SC_OK;
+}
+
+enum sc_status sc_row_group_open(struct sc_read_context *context, const struct sc_segment *segment, uint32_t index,
+                                 struct sc_row_group **out, struct sc_error *err)
+{
+    struct sc_row_group *group = sc_arena_zalloc(&context->arena, sizeof(*group));
+    if (group == NULL)
+        return sc_fail_nomem(err, "a row group");
+    group->segment = segment;
+    group->context = context;
+    group->ref = &segment->groups[index];
+    uint8_t head[SC_ROW_GROUP_HEAD_BYTES];
+    SC_TRY(read_bytes(group, group->ref->offset, sizeof(head), head, err));
+    uint32_t meta_bytes = sc_load_le32(head + 12);
+    group->rows = sc_load_le32(head + 8);
+    group->record_kind = sc_load_le16(head + 24);
+    group->entry_count = sc_load_le16(head + 26);
+    group->span_count = sc_load_le32(head + 28);
+    if (memcmp(head, SC_ROW_GROUP_MAGIC, SC_MAGIC_BYTES) != 0 ||
+        sc_load_le64(head + 56) != XXH3_64bits(head, 56) || sc_load_le64(head + 16) != group->ref->length ||
+        group->rows == 0 || group->rows > SC_ROW_GROUP_ROWS || group->rows != group->ref->rows ||
+        group->record_kind != group->ref->record_kind || meta_bytes > SC_MAX_META_BYTES ||
+        meta_bytes + SC_ROW_GROUP_HEAD_BYTES > group->ref->length)
+        return damaged(group, "its head", err);
+    sc_buf_clear(&context->chunk);
+    uint8_t *meta = sc_buf_reserve(&context->chunk, (size_t)meta_bytes + 1);
+    if (meta == NULL)
+        return sc_fail_nomem(err, "a row group");
+    SC_TRY(read_bytes(group, group->ref->offset + SC_ROW_GROUP_HEAD_BYTES, meta_bytes, meta, err));
+    if (sc_load_le64(head + 32) != XXH3_64bits(meta, meta_bytes))
+        return damaged(group, "its directory", err);
+    enum sc_status status = parse_meta(group, meta, meta_bytes);
+    if (status == SC_NOMEM)
+        return sc_fail_nomem(err, "a row group");
+    if (status != SC_OK)
+        return damaged(group, "its directory", err);
+    *out = group;
+    return SC_OK;
+}
+
+const struct sc_entry *sc_row_group_entry(const struct sc_row_group *group, struct sc_column_key key)
+{
+    for (uint32_t i = 0; i < group->entry_count; i++) {
+        if (group->entries[i].role == SC_CHUNK_COLUMN && sc_column_key_equal(group->entries[i].key, key))
+            return &group->entries[i];
+    }
+    return NULL;
+}
+
+/* ---- chunks ---- */
+
+/* The chunk's verified bytes, valid until the next call. */
+static enum sc_status load_chunk(struct sc_row_group *group, const struct sc_entry *e, struct sc_cursor *in,
+                                 struct sc_error *err)
+{
+    struct sc_buf *chunk = &group->context->chunk;
+    sc_buf_clear(chunk);
+    uint8_t *bytes = sc_buf_reserve(chunk, (size_t)e->length + 16);
+    if (bytes == NULL)
+        return sc_fail_nomem(err, "a chunk");
+    SC_TRY(read_bytes(group, group->ref->offset + e->offset, e->length, bytes, err));
+    if (XXH3_64bits(bytes, e->length) != e->hash) {
+        char name[SC_IE_NAME_MAX];
+        sc_ie_name(e->key.pen, e->key.id, name);
+        return damaged(group, e->role == SC_CHUNK_COLUMN ? name : "the address dictionary or its filter", err);
+    }
+    *in = (struct sc_cursor){.data = bytes, .len = e->length};
+    return SC_OK;
+}
+
+static void *alloc(const struct sc_row_group *group, size_t size)
+{
+    return sc_arena_alloc(&group->context->arena, size);
+}
+
+/* An integer stream of exactly `count` values (any number up to `count` when `exact` is NULL). */
+static enum sc_status get_integers(const struct sc_row_group *group, struct sc_cursor *in, uint32_t count,
+                                   unsigned width, void **out)
+{
+    struct sc_stream_head head;
+    SC_TRY(sc_stream_head_read(in, count, &head));
+    if (head.count != count)
+        return SC_DAMAGED;
+    *out = alloc(group, (size_t)count * width);
+    if (*out == NULL)
+        return SC_NOMEM;
+    return sc_stream_get_integers(&group->context->decoder, in, &head, width, *out);
+}
+
+static enum sc_status get_validity(const struct sc_row_group *group, struct sc_cursor *in, struct sc_column *c)
+{
+    struct sc_stream_head head;
+    uint32_t bytes = (uint32_t)(sc_bitmap_words(group->rows) * sizeof(uint64_t));
+    SC_TRY(sc_stream_head_read(in, bytes, &head));
+    if (head.count != bytes)
+        return SC_DAMAGED;
+    c->valid = alloc(group, bytes);
+    if (c->valid == NULL)
+        return SC_NOMEM;
+    SC_TRY(sc_stream_get_bytes(&group->context->decoder, in, &head, (uint8_t *)c->valid));
+    uint32_t present = 0;
+    for (size_t w = 0; w < sc_bitmap_words(group->rows); w++)
+        present += (uint32_t)__builtin_popcountll(c->valid[w]);
+    return present == group->rows - c->nulls ? SC_OK : SC_DAMAGED;
+}
+
+/* Spreads `present` dense values over the rows that are not null, from the last row down, in place. */
+#define SPREAD(type)                                                                                         \
+    do {                                                                                                     \
+        type *v = values;                                                                                    \
+        for (uint32_t row = rows; row-- > 0;)                                                                \
+            v[row] = sc_column_is_null(c, row) ? 0 : v[--present];                                           \
+    } while (0)
+
+static void spread(const struct sc_column *c, void *values, uint32_t rows, uint32_t present, unsigned width)
+{
+    if (width == 1)
+        SPREAD(uint8_t);
+    else if (width == 2)
+        SPREAD(uint16_t);
+    else if (width == 4)
+        SPREAD(uint32_t);
+    else
+        SPREAD(uint64_t);
+}
+
+/* Integers for the rows that are not null, to an array over all rows. */
+static enum sc_status get_rows(const struct sc_row_group *group, struct sc_cursor *in, struct sc_column *c,
+                               unsigned width)
+{
+    struct sc_stream_head head;
+    uint32_t present = group->rows - c->nulls;
+    SC_TRY(sc_stream_head_read(in, present, &head));
+    if (head.count != present)
+        return SC_DAMAGED;
+    c->width = (uint8_t)width;
+    c->values = alloc(group, (size_t)group->rows * width);
+    if (c->values == NULL)
+        return SC_NOMEM;
+    SC_TRY(sc_stream_get_integers(&group->context->decoder, in, &head, width, c->values));
+    if (c->nulls != 0)
+        spread(c, c->values, group->rows, present, width);
+    return SC_OK;
+}
+
+static unsigned code_width(uint32_t dict_count)
+{
+    return dict_count <= 256 ? 1 : dict_count <= 65536 ? 2 : 4;
+}
+
+/* Codes index the dictionary; a chunk that says otherwise is damaged. */
+static enum sc_status check_codes(const struct sc_column *c, uint32_t rows, uint32_t dict_count)
+{
+    uint32_t greatest = 0;
+    if (c->width == 1) {
+        for (uint32_t i = 0; i < rows; i++)
+            greatest = ((const uint8_t *)c->values)[i] > greatest ? ((const uint8_t *)c->values)[i] : greatest;
+    } else if (c->width == 2) {
+        for (uint32_t i = 0; i < rows; i++)
+            greatest = ((const uint16_t *)c->values)[i] > greatest ? ((const uint16_t *)c->values)[i] : greatest;
+    } else {
+        for (uint32_t i = 0; i < rows; i++)
+            greatest = ((const uint32_t *)c->values)[i] > greatest ? ((const uint32_t *)c->values)[i] : greatest;
+    }
+    return greatest < dict_count ? SC_OK : SC_DAMAGED;
+}
+
+static enum sc_status decode_values(struct sc_row_group *group, const struct sc_entry *e, struct sc_cursor *in,
+                                    struct sc_column *c)
+{
+    struct sc_cursor peek = *in;
+    struct sc_stream_head head;
+    SC_TRY(sc_stream_head_read(&peek, group->rows, &head));
+    if (head.layout != SC_LAYOUT_CONST)
+        return get_rows(group, in, c, e->width);
+    uint64_t *value = alloc(group, sizeof(*value));
+    if (value == NULL)
+        return SC_NOMEM;
+    *value = head.base;
+    c->form = SC_FORM_CONST;
+    c->dict = (struct sc_dictionary){.count = 1, .values = value};
+    return SC_OK;
+}
+
+static enum sc_status decode_dict(struct sc_row_group *group, const struct sc_entry *e, struct sc_cursor *in,
+                                  struct sc_column *c)
+{
+    void *values;
+    if (e->dict_count == 0 || e->dict_count > group->rows)
+        return SC_DAMAGED;
+    SC_TRY(get_integers(group, in, e->dict_count, 8, &values));
+    c->form = SC_FORM_DICT;
+    c->dict = (struct sc_dictionary){.count = e->dict_count, .values = values};
+    SC_TRY(get_rows(group, in, c, code_width(e->dict_count)));
+    return check_codes(c, group->rows, e->dict_count);
+}
+
+static enum sc_status decode_codes(struct sc_row_group *group, struct sc_cursor *in, struct sc_column *c)
+{
+    c->form = SC_FORM_DICT;
+    c->dict = *group->addresses;
+    SC_TRY(get_rows(group, in, c, code_width(c->dict.count)));
+    return check_codes(c, group->rows, c->dict.count);
+}
+
+#define MAP(type, codes_type)                                                                                \
+    do {                                                                                                     \
+        const codes_type *code = by->values;                                                                 \
+        for (uint32_t i = 0; i < rows; i++)                                                                  \
+            ((type *)c->values)[i] = ((const type *)table)[code[i]];                                         \
+    } while (0)
+
+#define MAP_CODES(type)                                                                                      \
+    do {                                                                                                     \
+        if (by->width == 1)                                                                                  \
+            MAP(type, uint8_t);                                                                              \
+        else if (by->width == 2)                                                                             \
+            MAP(type, uint16_t);                                                                             \
+        else                                                                                                 \
+            MAP(type, uint32_t);                                                                             \
+    } while (0)
+
+static enum sc_status decode_function(struct sc_row_group *group, const struct sc_entry *e, struct sc_cursor *in,
+                                      const struct sc_column *by, struct sc_column *c)
+{
+    void *table;
+    uint32_t rows = group->rows;
+    if (by == NULL || by->key.kind != SC_COLUMN_ADDRESS || by->nulls != 0 || c->nulls != 0)
+        return SC_DAMAGED;
+    SC_TRY(get_integers(group, in, by->dict.count, e->width, &table));
+    c->width = e->width;
+    c->values = alloc(group, (size_t)rows * e->width);
+    if (c->values == NULL)
+        return SC_NOMEM;
+    if (e->width == 1)
+        MAP_CODES(uint8_t);
+    else if (e->width == 2)
+        MAP_CODES(uint16_t);
+    else if (e->width == 4)
+        MAP_CODES(uint32_t);
+    else
+        MAP_CODES(uint64_t);
+    return SC_OK;
+}
+
+static enum sc_status decode_difference(struct sc_row_group *group, struct sc_cursor *in,
+                                        const struct sc_column *base, struct sc_column *c)
+{
+    if (base == NULL || base->key.kind != SC_COLUMN_UINT || base->nulls != 0 || c->nulls != 0)
+        return SC_DAMAGED;
+    SC_TRY(get_rows(group, in, c, 8));
+    uint64_t *values = c->values;
+    uint64_t *bases = alloc(group, (size_t)group->rows * sizeof(*bases));
+    if (bases == NULL)
+        return SC_NOMEM;
+    sc_column_widen(base, group->rows, bases);
+    for (uint32_t i = 0; i < group->rows; i++)
+        values[i] = bases[i] + ((values[i] >> 1) ^ (0 - (values[i] & 1)));
+    return SC_OK;
+}
+
+/* Lengths and heap of `count` values to offsets[count + 1] and heap. */
+static enum sc_status get_byte_values(const struct sc_row_group *group, struct sc_cursor *in, uint32_t count,
+                                      uint32_t **offsets_out, uint8_t **heap_out)
+{
+    void *lengths;
+    SC_TRY(get_integers(group, in, count, 4, &lengths));
+    struct sc_stream_head head;
+    SC_TRY(sc_stream_head_read(in, SC_MAX_ROW_GROUP_BYTES, &head));
+    uint32_t *offsets = alloc(group, ((size_t)count + 1) * sizeof(*offsets));
+    uint8_t *heap = alloc(group, (size_t)head.count + 1);
+    if (offsets == NULL || heap == NULL)
+        return SC_NOMEM;
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        offsets[i] = (uint32_t)at;
+        at += ((const uint32_t *)lengths)[i];
+        if (at > head.count)
+            return SC_DAMAGED;
+    }
+    offsets[count] = (uint32_t)at;
+    if (at != head.count)
+        return SC_DAMAGED;
+    *offsets_out = offsets;
+    *heap_out = heap;
+    return sc_stream_get_bytes(&group->context->decoder, in, &head, heap);
+}
+
+static enum sc_status decode_bytes(struct sc_row_group *group, struct sc_cursor *in, struct sc_column *c)
+{
+    uint32_t present = group->rows - c->nulls;
+    SC_TRY(get_byte_values(group, in, present, &c->offsets, &c->heap));
+    if (c->nulls == 0)
+        return SC_OK;
+    uint32_t *offsets = alloc(group, ((size_t)group->rows + 1) * sizeof(*offsets));
+    if (offsets == NULL)
+        return SC_NOMEM;
+    uint32_t at = 0;
+    for (uint32_t row = 0; row < group->rows; row++) {
+        offsets[row] = c->offsets[at];
+        at += !sc_column_is_null(c, row);
+    }
+    offsets[group->rows] = c->offsets[present];
+    c->offsets = offsets;
+    return SC_OK;
+}
+
+static enum sc_status decode_bytes_dict(struct sc_row_group *group, const struct sc_entry *e, struct sc_cursor *in,
+                                        struct sc_column *c)
+{
+    uint32_t *offsets;
+    uint8_t *heap;
+    if (e->dict_count == 0 || e->dict_count > group->rows)
+        return SC_DAMAGED;
+    SC_TRY(get_byte_values(group, in, e->dict_count, &offsets, &heap));
+    c->form = SC_FORM_DICT;
+    c->dict = (struct sc_dictionary){.count = e->dict_count, .offsets = offsets, .heap = heap};
+    SC_TRY(get_rows(group, in, c, code_width(e->dict_count)));
+    return check_codes(c, group->rows, e->dict_count);
+}
+
+static enum sc_status decode_column(struct sc_row_group *group, const struct sc_entry *e,
+                                    const struct sc_column *reference, struct sc_cursor *in, struct sc_column *c)
+{
+    if (c->nulls != 0)
+        SC_TRY(get_validity(group, in, c));
+    switch (e->encoding) {
+    case SC_ENCODING_VALUES:
+        return decode_values(group, e, in, c);
+    case SC_ENCODING_DICT:
+        return decode_dict(group, e, in, c);
+    case SC_ENCODING_FUNCTION:
+        return decode_function(group, e, in, reference, c);
+    case SC_ENCODING_DIFFERENCE:
+        return decode_difference(group, in, reference, c);
+    case SC_ENCODING_CODES:
+        return decode_codes(group, in, c);
+    case SC_ENCODING_BYTES:
+        return decode_bytes(group, in, c);
+    default:
+        return decode_bytes_dict(group, e, in, c);
+    }
+}
+
+enum sc_status sc_row_group_column_at(struct sc_row_group *group, uint32_t index, const struct sc_column **out,
+                                      struct sc_error *err)
+{
+    const struct sc_entry *e = &group->entries[index];
+    *out = group->columns[index];
+    if (*out != NULL || e->role != SC_CHUNK_COLUMN)
+        return SC_OK;
+    const struct sc_column *reference = NULL;
+    const struct sc_dictionary *addresses;
+    if (e->encoding == SC_ENCODING_CODES)
+        SC_TRY(sc_row_group_addresses(group, &addresses, err));
+    else if (e->reference != SC_NO_REFERENCE)
+        SC_TRY(sc_row_group_column_at(group, e->reference, &reference, err));
+    struct sc_column *c = sc_arena_zalloc(&group->context->arena, sizeof(*c));
+    if (c == NULL)
+        return sc_fail_nomem(err, "a column");
+    *c = (struct sc_column){.key = e->key, .form = SC_FORM_FLAT, .rows = group->rows, .nulls = e->nulls};
+    c->width = e->width;
+    struct sc_cursor in;
+    SC_TRY(load_chunk(group, e, &in, err));
+    enum sc_status status = decode_column(group, e, reference, &in, c);
+    if (status == SC_NOMEM)
+        return sc_fail_nomem(err, "a column");
+    if (status != SC_OK) {
+        char name[SC_IE_NAME_MAX];
+        sc_ie_name(e->key.pen, e->key.id, name);
+        return damaged(group, name, err);
+    }
+    group->columns[index] = c;
+    *out = c;
+    return SC_OK;
+}
+
+enum sc_status sc_row_group_column(struct sc_row_group *group, struct sc_column_key key,
+                                   const struct sc_column **out, struct sc_error *err)
+{
+    const struct sc_entry *e = sc_row_group_entry(group, key);
+    *out = NULL;
+    return e == NULL ? SC_OK : sc_row_group_column_at(group, (uint32_t)(e - group->entries), out, err);
+}
+
+static const struct sc_entry *entry_of_role(const struct sc_row_group *group, enum sc_chunk_role role)
+{
+    for (uint32_t i = 0; i < group->entry_count; i++) {
+        if (group->entries[i].role == role)
+            return &group->entries[i];
+    }
+    return NULL;
+}
+
+enum sc_status sc_row_group_addresses(struct sc_row_group *group, const struct sc_dictionary **out,
+                                      struct sc_error *err)
+{
+    *out = group->addresses;
+    if (*out != NULL)
+        return SC_OK;
+    struct sc_dictionary *dict = sc_arena_zalloc(&group->context->arena, sizeof(*dict));
+    if (dict == NULL)
+        return sc_fail_nomem(err, "an address dictionary");
+    const struct sc_entry *e = entry_of_role(group, SC_CHUNK_ADDRESSES);
+    if (e != NULL) {
+        struct sc_cursor in;
+        SC_TRY(load_chunk(group, e, &in, err));
+        struct sc_address_dict read;
+        enum sc_status status = sc_address_dict_read(&group->context->decoder, &in, e->dict_count, &read);
+        if (status != SC_OK)
+            return damaged(group, "the address dictionary", err);
+        struct sc_addr *values = alloc(group, (size_t)read.count * sizeof(*values));
+        if (values != NULL)
+            memcpy(values, read.values, (size_t)read.count * sizeof(*values));
+        *dict = (struct sc_dictionary){.count = read.count, .values = values};
+        free(read.values);
+        if (values == NULL)
+            return sc_fail_nomem(err, "an address dictionary");
+    }
+    group->addresses = dict;
+    *out = dict;
+    return SC_OK;
+}
+
+static enum sc_status load_bloom(struct sc_row_group *group, const struct sc_entry *e, struct sc_error *err)
+{
+    struct sc_cursor in;
+    SC_TRY(load_chunk(group, e, &in, err));
+    uint8_t *filter = alloc(group, in.len);
+    if (filter == NULL)
+        return sc_fail_nomem(err, "a Bloom filter");
+    if (in.len % 32 != 0)
+        return damaged(group, "the Bloom filter", err);
+    memcpy(filter, in.data, in.len);
+    group->bloom = filter;
+    group->bloom_bytes = (uint32_t)in.len;
+    return SC_OK;
+}
+
+enum sc_status sc_row_group_may_contain(struct sc_row_group *group, const struct sc_addr *prefix, unsigned bits,
+                                        bool *possible, struct sc_error *err)
+{
+    *possible = true;
+    const struct sc_entry *e = entry_of_role(group, SC_CHUNK_BLOOM);
+    if (e == NULL)
+        return SC_OK;
+    if (group->bloom == NULL)
+        SC_TRY(load_bloom(group, e, err));
+    *possible = sc_bloom_may_contain(group->bloom, group->bloom_bytes, prefix, bits);
+    return SC_OK;
+}
+
+enum sc_status sc_row_group_verify(struct sc_row_group *group, uint32_t *damaged_chunks, struct sc_error *err)
+{
+    enum sc_status worst = SC_OK;
+    *damaged_chunks = 0;
+    for (uint32_t i = 0; i < group->entry_count; i++) {
+        const struct sc_column *column;
+        const struct sc_dictionary *addresses;
+        enum sc_status status;
+        if (group->entries[i].role == SC_CHUNK_COLUMN)
+            status = sc_row_group_column_at(group, i, &column, err);
+        else if (group->entries[i].role == SC_CHUNK_ADDRESSES)
+            status = sc_row_group_addresses(group, &addresses, err);
+        else
+            status = load_bloom(group, &group->entries[i], err);
+        if (status != SC_OK) {
+            worst = status;
+            (*damaged_chunks)++;
+        }
+    }
+    return worst;
+}

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Opening a segment and finding its row groups. The format is at the head of segment_writer.c. */
+#include "store/reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/* Exactly `count` bytes at `offset`; SC_END when the file is shorter. */
+static enum sc_status read_at(int fd, uint64_t offset, void *out, size_t count)
+{
+    uint8_t *p = out;
+    while (count > 0) {
+        ssize_t n = pread(fd, p, count, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return SC_IO;
+        if (n == 0)
+            return SC_END;
+        p += n;
+        offset += (uint64_t)n;
+        count -= (size_t)n;
+    }
+    return SC_OK;
+}
+
+static bool hash_agrees(const uint8_t *bytes, size_t count)
+{
+    return sc_load_le64(bytes + count) == XXH3_64bits(bytes, count);
+}
+
+static enum sc_status read_segment_head(struct sc_segment *segment, struct sc_error *err)
+{
+    uint8_t head[SC_SEGMENT_HEAD_BYTES];
+    enum sc_status status = read_at(segment->fd, 0, head, sizeof(head));
+    if (status == SC_IO)
+        return sc_fail_errno(err, errno, "cannot read %s", segment->path);
+    if (status == SC_END || memcmp(head, SC_SEGMENT_MAGIC, SC_MAGIC_BYTES) != 0)
+        return sc_fail(err, SC_NOT_OURS, "%s is not a segment of a flow store", segment->path);
+    if (!hash_agrees(head, sizeof(head) - 8))
+        return sc_fail(err, SC_DAMAGED, "the head of %s is damaged; run sc-admin repair", segment->path);
+    unsigned version = sc_load_le16(head + 8);
+    uint32_t unknown = sc_load_le32(head + 12) & ~SC_SEGMENT_FEATURES_KNOWN;
+    if (version > SC_SEGMENT_VERSION || unknown != 0)
+        return sc_fail(err, SC_UNSUPPORTED,
+                       "%s has format version %u with feature bits 0x%x; this program reads version %u: upgrade it",
+                       segment->path, version, unknown, SC_SEGMENT_VERSION);
+    segment->window_ms = sc_load_le64(head + 16);
+    segment->window_s = sc_load_le32(head + 24);
+    segment->lane = sc_load_le32(head + 28);
+    segment->stream = sc_load_le64(head + 32);
+    return SC_OK;
+}
+
+static bool add_group(struct sc_segment *segment, const struct sc_group_ref *ref)
+{
+    if ((segment->group_count & (segment->group_count + 1)) == 0) { /* grow at 0, 1, 3, 7, ... */
+        size_t capacity = ((size_t)segment->group_count + 1) * 2;
+        struct sc_group_ref *groups = realloc(segment->groups, capacity * sizeof(*groups));
+        if (groups == NULL)
+            return false;
+        segment->groups = groups;
+    }
+    segment->groups[segment->group_count++] = *ref;
+    return true;
+}
+
+/* ---- sealed: from the footer ---- */
+
+static enum sc_status parse_footer(struct sc_segment *segment, const uint8_t *bytes, size_t length)
+{
+    struct sc_cursor in = {.data = bytes, .len = length};
+    const uint8_t *magic = sc_cursor_take(&in, SC_MAGIC_BYTES);
+    if (magic == NULL || memcmp(magic, SC_FOOTER_MAGIC, SC_MAGIC_BYTES) != 0)
+        return SC_DAMAGED;
+    uint32_t count = sc_cursor_le32(&in);
+    sc_cursor_le32(&in);
+    SC_TRY(sc_row_stats_read(&in, &segment->flow_stats));
+    for (uint32_t i = 0; i < count; i++) {
+        struct sc_group_ref ref = {.offset = sc_cursor_le64(&in), .length = sc_cursor_le64(&in)};
+        ref.rows = sc_cursor_le32(&in);
+        ref.record_kind = sc_cursor_le16(&in);
+        sc_cursor_le16(&in);
+        ref.time_min = sc_cursor_le64(&in);
+        ref.time_max = sc_cursor_le64(&in);
+        ref.received_min = sc_cursor_le64(&in);
+        ref.received_max = sc_cursor_le64(&in);
+        ref.first_min = sc_cursor_le64(&in);
+        ref.first_max = sc_cursor_le64(&in);
+        ref.last_min = sc_cursor_le64(&in);
+        ref.last_max = sc_cursor_le64(&in);
+        if (in.failed || ref.length > segment->file_bytes || ref.offset > segment->file_bytes - ref.length)
+            return SC_DAMAGED;
+        if (!add_group(segment, &ref))
+            return SC_NOMEM;
+    }
+    return SC_OK;
+}
+
+/* @return SC_END when there is no trailer: a live file. */
+static enum sc_status read_footer(struct sc_segment *segment)
+{
+    uint8_t trailer[SC_TRAILER_BYTES];
+    if (segment->file_bytes < SC_SEGMENT_HEAD_BYTES + SC_TRAILER_BYTES)
+        return SC_END;
+    SC_TRY(read_at(segment->fd, segment->file_bytes - SC_TRAILER_BYTES, trailer, sizeof(trailer)));
+    if (memcmp(trailer + 24, SC_TRAILER_MAGIC, SC_MAGIC_BYTES) != 0)
+        return SC_END;
+    uint64_t length = sc_load_le64(trailer);
+    uint64_t hash = sc_load_le64(trailer + 8);
+    if (sc_load_le64(trailer + 16) != segment->file_bytes || length > segment->file_bytes - SC_TRAILER_BYTES)
+        return SC_DAMAGED;
+    uint8_t *footer = malloc(length == 0 ? 1 : length);
+    if (footer == NULL)
+        return SC_NOMEM;
+    enum sc_status status =
+        read_at(segment->fd, segment->file_bytes - SC_TRAILER_BYTES - length, footer, length);
+    if (status == SC_OK)
+        status = XXH3_64bits(footer, length) == hash ? parse_footer(segment, footer, length) : SC_DAMAGED;
+    free(footer);
+    if (status == SC_OK)
+        segment->sealed = true;
+    return status == SC_END ? SC_DAMAGED : status;
+}
+
+/* ---- live or damaged: by walking the heads ---- */
+
+enum walk { WALK_GROUP, WALK_NOT_HERE, WALK_CUT };
+
+/* Looks at a place where a row group should begin: its head and its directory must be whole. */
+static enum walk look_at(struct sc_segment *segment, uint64_t offset, struct sc_group_ref *ref)
+{
+    uint8_t head[SC_ROW_GROUP_HEAD_BYTES];
+    uint64_t left = segment->file_bytes - offset;
+    if (left < sizeof(head))
+        return WALK_CUT;
+    if (read_at(segment->fd, offset, head, sizeof(head)) != SC_OK ||
+        memcmp(head, SC_ROW_GROUP_MAGIC, SC_MAGIC_BYTES) != 0 || !hash_agrees(head, sizeof(head) - 8))
+        return WALK_NOT_HERE;
+    *ref = (struct sc_group_ref){.offset = offset, .length = sc_load_le64(head + 16), .rows = sc_load_le32(head + 8)};
+    ref->record_kind = sc_load_le16(head + 24);
+    uint32_t meta_bytes = sc_load_le32(head + 12);
+    if (ref->length > SC_MAX_ROW_GROUP_BYTES || meta_bytes > SC_MAX_META_BYTES ||
+        ref->length < (uint64_t)meta_bytes + SC_ROW_GROUP_HEAD_BYTES)
+        return WALK_NOT_HERE;
+    if (ref->length > left)
+        return WALK_CUT;
+    uint8_t stats_bytes[64];
+    if (meta_bytes < sizeof(stats_bytes) ||
+        read_at(segment->fd, offset + SC_ROW_GROUP_HEAD_BYTES, stats_bytes, sizeof(stats_bytes)) != SC_OK)
+        return WALK_NOT_HERE;
+    ref->first_min = sc_load_le64(stats_bytes);
+    ref->first_max = sc_load_le64(stats_bytes + 8);
+    ref->last_min = sc_load_le64(stats_bytes + 16);
+    ref->last_max = sc_load_le64(stats_bytes + 24);
+    ref->received_min = sc_load_le64(stats_bytes + 32);
+    ref->received_max = sc_load_le64(stats_bytes + 40);
+    ref->time_min = sc_load_le64(stats_bytes + 48);
+    ref->time_max = sc_load_le64(stats_bytes + 56);
+    return WALK_GROUP;
+}
+
+/* The next row-group magic at or after `offset`; file_bytes when there is none. */
+static uint64_t find_magic(const struct sc_segment *segment, uint64_t offset)
+{
+    uint8_t window[65536];
+    while (offset + SC_MAGIC_BYTES <= segment->file_bytes) {
+        uint64_t left = segment->file_bytes - offset;
+        size_t n = left < sizeof(window) ? (size_t)left : sizeof(window);
+        if (read_at(segment->fd, offset, window, n) != SC_OK)
+            break;
+        const uint8_t *hit = memmem(window, n, SC_ROW_GROUP_MAGIC, SC_MAGIC_BYTES);
+        if (hit != NULL)
+            return offset + (uint64_t)(hit - window);
+        if (n < sizeof(window))
+            break;
+        offset += n - (SC_MAGIC_BYTES - 1);
+    }
+    return segment->file_bytes;
+}
+
+static bool at_footer(const struct sc_segment *segment, uint64_t offset)
+{
+    uint8_t magic[SC_MAGIC_BYTES];
+    return offset + sizeof(magic) <= segment->file_bytes &&
+           read_at(segment->fd, offset, magic, sizeof(magic)) == SC_OK &&
+           memcmp(magic, SC_FOOTER_MAGIC, sizeof(magic)) == 0;
+}
+
+/* A row group that cannot be read here ends at the next magic. Returns where to go on. */
+static uint64_t skip_damage(struct sc_segment *segment, uint64_t offset, enum walk found)
+{
+    uint64_t next = find_magic(segment, offset + 1);
+    if (next == segment->file_bytes && found == WALK_CUT && !segment->footer_damaged) {
+        segment->unfinished_tail = true;
+        return next;
+    }
+    segment->damaged_stretches++;
+    segment->damaged_bytes += next - offset;
+    return next;
+}
+
+static enum sc_status walk_groups(struct sc_segment *segment)
+{
+    uint64_t offset = SC_SEGMENT_HEAD_BYTES;
+    while (offset < segment->file_bytes && !at_footer(segment, offset)) {
+        struct sc_group_ref ref;
+        enum walk found = look_at(segment, offset, &ref);
+        if (found == WALK_GROUP) {
+            if (!add_group(segment, &ref))
+                return SC_NOMEM;
+            offset += ref.length;
+        } else {
+            offset = skip_damage(segment, offset, found);
+        }
+    }
+    return SC_OK;
+}
+
+static enum sc_status list_groups(struct sc_segment *segment, struct sc_error *err)
+{
+    enum sc_status status = read_footer(segment);
+    if (status == SC_OK)
+        return SC_OK;
+    if (status == SC_NOMEM)
+        return sc_fail_nomem(err, segment->path);
+    if (status == SC_IO)
+        return sc_fail_errno(err, errno, "cannot read %s", segment->path);
+    size_t length = strlen(segment->path), suffix = strlen(SC_SEGMENT_SUFFIX);
+    bool sealed_name = length > suffix && strcmp(segment->path + length - suffix, SC_SEGMENT_SUFFIX) == 0;
+    segment->footer_damaged = status == SC_DAMAGED || sealed_name;
+    segment->group_count = 0;
+    sc_row_stats_free(&segment->flow_stats);
+    return walk_groups(segment) == SC_OK ? SC_OK : sc_fail_nomem(err, segment->path);
+}
+
+enum sc_status sc_segment_open(const char *path, struct sc_segment **out, struct sc_error *err)
+{
+    *out = NULL;
+    struct sc_segment *segment = calloc(1, sizeof(*segment));
+    if (segment == NULL)
+        return sc_fail_nomem(err, path);
+    sc_row_stats_init(&segment->flow_stats);
+    segment->path = strdup(path);
+    segment->fd = open(path, O_RDONLY | O_CLOEXEC);
+    enum sc_status status = SC_OK;
+    struct stat st;
+    if (segment->path == NULL)
+        status = sc_fail_nomem(err, path);
+    else if (segment->fd < 0 || fstat(segment->fd, &st) != 0)
+        status = sc_fail_errno(err, errno, "cannot open %s", path);
+    if (status == SC_OK) {
+        segment->file_bytes = (uint64_t)st.st_size;
+        status = read_segment_head(segment, err);
+    }
+    if (status == SC_OK)
+        status = list_groups(segment, err);
+    if (status != SC_OK) {
+        sc_segment_close(segment);
+        return status;
+    }
+    *out = segment;
+    return SC_OK;
+}
+
+void sc_segment_close(struct sc_segment *segment)
+{
+    if (segment == NULL)
+        return;
+    if (segment->fd >= 0)
+        close(segment->fd);
+    sc_row_stats_free(&segment->flow_stats);
+    free(segment->groups);
+    free(segment->path);
+    free(segment);
+}

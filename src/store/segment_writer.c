@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Writing a segment. THIS COMMENT IS THE FORMAT, with stream.h (streams), address_dict.h and bloom.h (their chunks).
+ *
+ * All numbers are little-endian. Hashes are XXH3 64 with seed 0. Times are ms since 1970-01-01 UTC. Nothing in a file
+ * is ever changed in place; a file grows only at its end and only while it is live.
+ *
+ * FILE
+ *   head 64 bytes, row groups one behind the other, and when sealed a footer and a trailer. Every row group is a multiple of 8 bytes.
+ *   Names: sealed *.scs, live *.sclive; temporary files begin with a dot and are not read.
+ *
+ * HEAD
+ *      0  8  magic 89 'S' 'C' 'S' 'E' 'G' 0d 0a
+ *      8  2  version, 1. A reader refuses greater ones.
+ *     10  2  0
+ *     12  4  feature bits, all of which a reader must know; none are defined in version 1
+ *     16  8  window: start
+ *     24  4  window: length in seconds
+ *     28  4  lane (DESIGN section 6; 0 on a single node)
+ *     32  8  stream: random number of the writer that made the file
+ *     40  8  time of creation
+ *     48  8  0
+ *     56  8  hash of bytes 0..55
+ *
+ * ROW GROUP: head, statistics, spans, directory, chunks, zero bytes up to a multiple of 8
+ *      0  8  magic 89 'S' 'C' 'R' 'G' 'R' 'P' 0a. A reader that finds damage goes on at the next such magic.
+ *      8  4  rows, 1 to 65,536
+ *     12  4  length of statistics + spans + directory ("meta"), which follow the head
+ *     16  8  length of the whole row group
+ *     24  2  record kind: 0 flow records, 1 options records
+ *     26  2  entries in the directory
+ *     28  4  spans
+ *     32  8  hash of the meta
+ *     40 16  0
+ *     56  8  hash of bytes 0..55
+ *   A row group is whole when its head's hash agrees, the file is long enough, and the meta's hash agrees. A live file may end in
+ *   a row group that is not whole: it is being written, or its writer died. That is no damage.
+ *
+ *   Statistics (also in the footer): least and greatest of the fields first, last, received, and of the selection time
+ *   (first, else observationTimeMilliseconds, else received): eight u64, least > greatest when no row has one; u32 number of protocols, u32 0;
+ *   per protocol, ascending: u64 protocol (256: records without one), records, flows, packets, bytes as u64.
+ *
+ *   Span (32 bytes): u64 stream, u64 sequence, u32 lane, u32 first row, u32 rows, u32 0. Ascending, without gaps, covering all rows.
+ *   (stream, lane, sequence) names a batch of flows for ever; a reader counts an id once, whatever files it meets it in.
+ *
+ *   Directory entry (64 bytes):
+ *      0  4  PEN   4  2  element id   6  1  instance   7  1  kind (enum sc_column_kind)        the column's key
+ *      8  1  role: 0 column, 1 address dictionary, 2 Bloom filter
+ *      9  1  encoding (below)   10  1  bytes that an integer needs: 1, 2, 4, 8   11  1  0
+ *     12  4  rows that are null
+ *     16  4  entry that the encoding refers to (a lower number), or ffffffff
+ *     20  4  entries in the dictionary (DICT, BYTES_DICT, address dictionary)
+ *     24  8  least value   32  8  greatest value: of unsigned columns; codes of address columns; else 0 and 2^64-1
+ *     40  8  offset of the chunk from the start of the row group   48  4  its length   52  4  0   56  8  its hash
+ *   A column that is null in every row has no entry.
+ *
+ *   Chunk of a column: when rows are null, a byte stream with ceil(rows / 64) * 8 bytes, bit r % 64 of the r / 64th u64 set where row r is
+ *   not null; then, for the rows that are not null only, by encoding:
+ *     0 VALUES      integers: one stream
+ *     1 DICT        integers: stream of the distinct values, ascending; stream of codes
+ *     2 FUNCTION    integers, no nulls: one value for each entry of the address dictionary; row r has the value at the code that
+ *                   the referred address column has in row r
+ *     3 DIFFERENCE  integers, no nulls: zigzag of value - value of the referred column in the same row
+ *     4 CODES       addresses: stream of codes into the row group's address dictionary
+ *     5 BYTES       stream of lengths, byte stream of all values one behind the other
+ *     6 BYTES_DICT  lengths and bytes of the distinct values in memcmp order, stream of codes
+ *   Signed integers are 64 bit two's complement, floats the bits of a double; MAC addresses 48 bit numbers; times as exported.
+ *
+ * FOOTER (sealed only)
+ *      0  8  magic 89 'S' 'C' 'F' 'O' 'O' 'T' 0a
+ *      8  4  row groups   12  4  0
+ *     16     statistics of all flow row groups
+ *            per row group 88 bytes: u64 offset, u64 length, u32 rows, u16 record kind, u16 0, least and greatest selection time, received,
+ *            first, last (eight u64)
+ * TRAILER (32 bytes, the last of the file)
+ *      0  8  length of the footer   8  8  its hash   16  8  length of the file   24  8  magic 89 'S' 'C' 'E' 'N' 'D' 0d 0a
+ *   When trailer or footer are damaged the row groups are found by walking from the head, as in a live file.
+ */
+#include "store/segment_writer.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+static void put_hash(struct sc_buf *out, size_t from)
+{
+    if (sc_buf_ok(out))
+        sc_buf_append_le64(out, XXH3_64bits(out->data + from, out->len - from));
+}
+
+static void put_head(struct sc_buf *out, const struct sc_segment_id *id)
+{
+    size_t start = out->len;
+    sc_buf_append(out, SC_SEGMENT_MAGIC, SC_MAGIC_BYTES);
+    sc_buf_append_le16(out, SC_SEGMENT_VERSION);
+    sc_buf_append_le16(out, 0);
+    sc_buf_append_le32(out, 0);
+    sc_buf_append_le64(out, id->window_ms);
+    sc_buf_append_le32(out, id->window_s);
+    sc_buf_append_le32(out, id->lane);
+    sc_buf_append_le64(out, id->stream);
+    sc_buf_append_le64(out, sc_clock_wall_ms());
+    sc_buf_append_le64(out, 0);
+    put_hash(out, start);
+}
+
+static enum sc_status write_buf(struct sc_segment_writer *writer, struct sc_error *err)
+{
+    if (!sc_buf_ok(&writer->buf))
+        return sc_fail_nomem(err, writer->path);
+    int result = sc_io_write_all(writer->io, writer->handle, writer->buf.data, writer->buf.len);
+    if (result < 0)
+        return sc_fail_errno(err, -result, "cannot write %s", writer->path);
+    writer->offset += writer->buf.len;
+    return SC_OK;
+}
+
+static void release(struct sc_segment_writer *writer)
+{
+    sc_buf_free(&writer->buf);
+    sc_row_stats_free(&writer->flow_stats);
+    free(writer->groups);
+    free(writer->path);
+    *writer = (struct sc_segment_writer){.handle = -1};
+}
+
+enum sc_status sc_segment_writer_create(struct sc_segment_writer *writer, struct sc_io *io, const char *path,
+                                        const struct sc_segment_id *id, struct sc_error *err)
+{
+    *writer = (struct sc_segment_writer){.io = io, .handle = -1, .path = strdup(path)};
+    sc_row_stats_init(&writer->flow_stats);
+    if (writer->path == NULL)
+        return sc_fail_nomem(err, path);
+    writer->handle = io->ops->create(io, path);
+    if (writer->handle < 0) {
+        enum sc_status status = sc_fail_errno(err, -writer->handle, "cannot create %s", path);
+        release(writer);
+        return status;
+    }
+    put_head(&writer->buf, id);
+    enum sc_status status = write_buf(writer, err);
+    if (status != SC_OK) {
+        io->ops->close(io, writer->handle);
+        io->ops->unlink(io, path);
+        release(writer);
+    }
+    return status;
+}
+
+static bool remember_group(struct sc_segment_writer *writer, const struct sc_group_ref *ref)
+{
+    struct sc_group_ref *groups =
+        realloc(writer->groups, ((size_t)writer->group_count + 1) * sizeof(*groups));
+    if (groups == NULL)
+        return false;
+    writer->groups = groups;
+    groups[writer->group_count++] = *ref;
+    return true;
+}
+
+enum sc_status sc_segment_writer_add(struct sc_segment_writer *writer, struct sc_row_group_encoder *encoder,
+                                     const struct sc_batch *batch, struct sc_error *err)
+{
+    struct sc_row_stats stats;
+    sc_buf_clear(&writer->buf);
+    SC_TRY(sc_row_group_encode(encoder, batch, &writer->buf, &stats, err));
+    struct sc_group_ref ref = {
+        .offset = writer->offset,
+        .length = writer->buf.len,
+        .rows = batch->rows,
+        .record_kind = batch->record_kind,
+        .time_min = stats.time_min,
+        .time_max = stats.time_max,
+        .received_min = stats.received_min,
+        .received_max = stats.received_max,
+        .first_min = stats.first_min,
+        .first_max = stats.first_max,
+        .last_min = stats.last_min,
+        .last_max = stats.last_max,
+    };
+    enum sc_status status = write_buf(writer, err);
+    if (status == SC_OK && !remember_group(writer, &ref))
+        status = sc_fail_nomem(err, writer->path);
+    if (status == SC_OK && batch->record_kind == SC_RECORDS_FLOWS &&
+        sc_row_stats_merge(&writer->flow_stats, &stats) != SC_OK)
+        status = sc_fail_nomem(err, writer->path);
+    sc_row_stats_free(&stats);
+    return status;
+}
+
+enum sc_status sc_segment_writer_sync(struct sc_segment_writer *writer, struct sc_error *err)
+{
+    int result = writer->io->ops->datasync(writer->io, writer->handle);
+    return result < 0 ? sc_fail_errno(err, -result, "cannot sync %s", writer->path) : SC_OK;
+}
+
+static void put_footer(struct sc_segment_writer *writer)
+{
+    struct sc_buf *out = &writer->buf;
+    sc_buf_clear(out);
+    sc_buf_append(out, SC_FOOTER_MAGIC, SC_MAGIC_BYTES);
+    sc_buf_append_le32(out, writer->group_count);
+    sc_buf_append_le32(out, 0);
+    sc_row_stats_write(&writer->flow_stats, out);
+    for (uint32_t i = 0; i < writer->group_count; i++) {
+        const struct sc_group_ref *ref = &writer->groups[i];
+        sc_buf_append_le64(out, ref->offset);
+        sc_buf_append_le64(out, ref->length);
+        sc_buf_append_le32(out, ref->rows);
+        sc_buf_append_le16(out, ref->record_kind);
+        sc_buf_append_le16(out, 0);
+        sc_buf_append_le64(out, ref->time_min);
+        sc_buf_append_le64(out, ref->time_max);
+        sc_buf_append_le64(out, ref->received_min);
+        sc_buf_append_le64(out, ref->received_max);
+        sc_buf_append_le64(out, ref->first_min);
+        sc_buf_append_le64(out, ref->first_max);
+        sc_buf_append_le64(out, ref->last_min);
+        sc_buf_append_le64(out, ref->last_max);
+    }
+    uint64_t length = out->len;
+    uint64_t hash = sc_buf_ok(out) ? XXH3_64bits(out->data, out->len) : 0;
+    sc_buf_append_le64(out, length);
+    sc_buf_append_le64(out, hash);
+    sc_buf_append_le64(out, writer->offset + length + SC_TRAILER_BYTES);
+    sc_buf_append(out, SC_TRAILER_MAGIC, SC_MAGIC_BYTES);
+}
+
+enum sc_status sc_segment_writer_finish(struct sc_segment_writer *writer, struct sc_error *err)
+{
+    put_footer(writer);
+    enum sc_status status = write_buf(writer, err);
+    if (status == SC_OK)
+        status = sc_segment_writer_sync(writer, err);
+    int result = writer->io->ops->close(writer->io, writer->handle);
+    if (status == SC_OK && result < 0)
+        status = sc_fail_errno(err, -result, "cannot close %s", writer->path);
+    release(writer);
+    return status;
+}
+
+void sc_segment_writer_abandon(struct sc_segment_writer *writer)
+{
+    if (writer->handle >= 0)
+        writer->io->ops->close(writer->io, writer->handle);
+    release(writer);
+}

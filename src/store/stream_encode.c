@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Encoding of streams: the smallest of a few layouts, found on a sample. The format is in stream.h. */
+#include "store/stream.h"
+
+#include <lz4.h>
+#include <stdlib.h>
+#include <zstd.h>
+
+#define SAMPLE       4096u
+#define SAMPLE_CHUNK 1024u
+#define ZSTD_LEVEL   3
+
+/* Bit-packing is read so much faster than a compressed plane that it may cost an eighth more. */
+static bool bits_win(size_t bits_size, size_t packed_size)
+{
+    return bits_size <= packed_size + packed_size / 8;
+}
+
+enum sc_status sc_stream_encoder_init(struct sc_stream_encoder *encoder, enum sc_effort effort)
+{
+    *encoder = (struct sc_stream_encoder){.effort = effort};
+    encoder->zstd = ZSTD_createCCtx();
+    return encoder->zstd == NULL ? SC_NOMEM : SC_OK;
+}
+
+void sc_stream_encoder_free(struct sc_stream_encoder *encoder)
+{
+    ZSTD_freeCCtx(encoder->zstd);
+    sc_buf_free(&encoder->plane);
+    sc_buf_free(&encoder->packed);
+    free(encoder->delta);
+    *encoder = (struct sc_stream_encoder){0};
+}
+
+static void put_head(struct sc_buf *out, enum sc_layout layout, unsigned width, enum sc_compression compression,
+                     uint32_t count, size_t raw, size_t stored, uint64_t base)
+{
+    sc_buf_append_u8(out, (uint8_t)layout);
+    sc_buf_append_u8(out, (uint8_t)width);
+    sc_buf_append_u8(out, (uint8_t)compression);
+    sc_buf_append_u8(out, 0);
+    sc_buf_append_le32(out, count);
+    sc_buf_append_le32(out, (uint32_t)raw);
+    sc_buf_append_le32(out, (uint32_t)stored);
+    sc_buf_append_le64(out, base);
+}
+
+static unsigned bit_length(uint64_t v)
+{
+    return v == 0 ? 0 : 64 - (unsigned)__builtin_clzll(v);
+}
+
+/* Compresses into encoder->packed. Returns its size, 0 when it does not pay (less than 1/16 won) or no memory. */
+static size_t compress_zstd(struct sc_stream_encoder *encoder, const void *bytes, size_t count)
+{
+    sc_buf_clear(&encoder->packed);
+    size_t bound = ZSTD_compressBound(count);
+    uint8_t *place = sc_buf_reserve(&encoder->packed, bound);
+    if (place == NULL)
+        return 0;
+    size_t n = ZSTD_compressCCtx(encoder->zstd, place, bound, bytes, count, ZSTD_LEVEL);
+    return ZSTD_isError(n) || n + n / 16 >= count ? 0 : n;
+}
+
+static size_t compress_lz4(struct sc_stream_encoder *encoder, const void *bytes, size_t count)
+{
+    sc_buf_clear(&encoder->packed);
+    int bound = LZ4_compressBound((int)count);
+    uint8_t *place = bound <= 0 ? NULL : sc_buf_reserve(&encoder->packed, (size_t)bound);
+    if (place == NULL)
+        return 0;
+    int n = LZ4_compress_default(bytes, (char *)place, (int)count, bound);
+    return n <= 0 || (size_t)n + (size_t)n / 16 >= count ? 0 : (size_t)n;
+}
+
+static bool all_same(const uint8_t *bytes, size_t count)
+{
+    return count > 0 && memcmp(bytes, bytes + 1, count - 1) == 0;
+}
+
+static void put_plane(struct sc_stream_encoder *encoder, const uint8_t *plane, uint32_t count, struct sc_buf *out)
+{
+    if (all_same(plane, count)) {
+        sc_buf_append_le32(out, (uint32_t)SC_COMPRESS_REPEAT << 30 | 1);
+        sc_buf_append_u8(out, plane[0]);
+        return;
+    }
+    size_t n = compress_zstd(encoder, plane, count);
+    if (n == 0) {
+        sc_buf_append_le32(out, count);
+        sc_buf_append(out, plane, count);
+    } else {
+        sc_buf_append_le32(out, (uint32_t)SC_COMPRESS_ZSTD << 30 | (uint32_t)n);
+        sc_buf_append(out, encoder->packed.data, n);
+    }
+}
+
+/* Planes of (value - base); `raw` in the head is count * width. */
+static enum sc_status put_planes(struct sc_stream_encoder *encoder, enum sc_layout layout, const uint64_t *values,
+                                 uint32_t count, uint64_t base, unsigned width, struct sc_buf *out)
+{
+    sc_buf_clear(&encoder->plane);
+    uint8_t *plane = sc_buf_reserve(&encoder->plane, count);
+    if (plane == NULL)
+        return SC_NOMEM;
+    uint64_t subtract = layout == SC_LAYOUT_DELTA ? 0 : base;
+    size_t head_at = out->len;
+    put_head(out, layout, width, SC_COMPRESS_NONE, count, (size_t)count * width, 0, base);
+    size_t start = out->len;
+    for (unsigned p = 0; p < width; p++) {
+        for (uint32_t i = 0; i < count; i++)
+            plane[i] = (uint8_t)((values[i] - subtract) >> (8 * p));
+        put_plane(encoder, plane, count, out);
+    }
+    if (!sc_buf_ok(out))
+        return SC_NOMEM;
+    sc_store_le32(out->data + head_at + 12, (uint32_t)(out->len - start));
+    return SC_OK;
+}
+
+static enum sc_status put_bits(const uint64_t *values, uint32_t count, uint64_t base, unsigned bits,
+                               struct sc_buf *out)
+{
+    size_t size = ((size_t)count * bits + 7) / 8 + 8;
+    put_head(out, SC_LAYOUT_BITS, bits, SC_COMPRESS_NONE, count, size, size, base);
+    uint8_t *place = sc_buf_reserve(out, size);
+    if (place == NULL)
+        return SC_NOMEM;
+    uint64_t word = 0;
+    unsigned filled = 0;
+    uint8_t *p = place;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t v = values[i] - base;
+        word |= v << filled;
+        filled += bits;
+        if (filled >= 64) {
+            sc_store_le64(p, word);
+            p += 8;
+            filled -= 64;
+            word = filled == 0 ? 0 : v >> (bits - filled);
+        }
+    }
+    size_t tail = size - (size_t)(p - place);
+    memset(p, 0, tail);
+    memcpy(p, &word, tail < 8 ? tail : 8);
+    out->len += size;
+    return SC_OK;
+}
+
+static enum sc_status put_plain(const uint64_t *values, uint32_t count, uint64_t base, unsigned width,
+                                struct sc_buf *out)
+{
+    size_t size = (size_t)count * width;
+    put_head(out, SC_LAYOUT_PLAIN, width, SC_COMPRESS_NONE, count, size, size, base);
+    uint8_t *p = sc_buf_reserve(out, size);
+    if (p == NULL)
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < count; i++, p += width) {
+        uint64_t v = values[i] - base;
+        memcpy(p, &v, width);
+    }
+    out->len += size;
+    return SC_OK;
+}
+
+static bool need_delta(struct sc_stream_encoder *encoder, uint32_t count)
+{
+    if (count <= encoder->delta_cap)
+        return true;
+    uint64_t *delta = realloc(encoder->delta, (size_t)count * sizeof(*delta));
+    if (delta == NULL)
+        return false;
+    encoder->delta = delta;
+    encoder->delta_cap = count;
+    return true;
+}
+
+/* Zigzag differences to encoder->delta; returns the largest. The value before the first is values[0]. */
+static uint64_t make_delta(struct sc_stream_encoder *encoder, const uint64_t *values, uint32_t count)
+{
+    uint64_t previous = values[0], seen = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t d = (int64_t)(values[i] - previous);
+        encoder->delta[i] = (uint64_t)d << 1 ^ (uint64_t)(d >> 63);
+        seen |= encoder->delta[i];
+        previous = values[i];
+    }
+    return seen;
+}
+
+/* Bytes that the layout needs for the values, by doing it. */
+static size_t planes_size(struct sc_stream_encoder *encoder, const uint64_t *values, uint32_t count, uint64_t base,
+                          unsigned width, bool delta, struct sc_buf *scratch)
+{
+    sc_buf_clear(scratch);
+    enum sc_layout layout = delta ? SC_LAYOUT_DELTA : SC_LAYOUT_PLANES;
+    if (put_planes(encoder, layout, values, count, base, width, scratch) != SC_OK)
+        return SIZE_MAX;
+    return scratch->len;
+}
+
+static unsigned bytes_of(unsigned bits)
+{
+    return (bits + 7) / 8;
+}
+
+enum choice { CHOOSE_BITS, CHOOSE_PLANES, CHOOSE_DELTA };
+
+/* Four runs of the values stand for all: consecutive, since differences need neighbours. */
+static enum choice choose(struct sc_stream_encoder *encoder, const uint64_t *values, uint32_t count, uint64_t base,
+                          unsigned bits)
+{
+    uint64_t sample[SAMPLE];
+    const uint64_t *from = values;
+    uint32_t n = count;
+    if (count > SAMPLE) {
+        for (uint32_t k = 0; k < SAMPLE / SAMPLE_CHUNK; k++)
+            memcpy(sample + (size_t)k * SAMPLE_CHUNK,
+                   values + (size_t)(count - SAMPLE_CHUNK) * k / (SAMPLE / SAMPLE_CHUNK - 1),
+                   SAMPLE_CHUNK * sizeof(*sample));
+        from = sample;
+        n = SAMPLE;
+    }
+    struct sc_buf scratch = {0};
+    size_t best = planes_size(encoder, from, n, base, bytes_of(bits), false, &scratch);
+    enum choice pick = CHOOSE_PLANES;
+    if (need_delta(encoder, n)) {
+        uint64_t most = make_delta(encoder, from, n);
+        size_t size = planes_size(encoder, encoder->delta, n, from[0], bytes_of(bit_length(most)), true, &scratch);
+        if (size + size / 16 < best) {
+            best = size;
+            pick = CHOOSE_DELTA;
+        }
+    }
+    if (bits_win(((size_t)n * bits + 7) / 8 + 8, best))
+        pick = CHOOSE_BITS;
+    sc_buf_free(&scratch);
+    return pick;
+}
+
+static enum sc_status put_delta(struct sc_stream_encoder *encoder, const uint64_t *values, uint32_t count,
+                                struct sc_buf *out)
+{
+    if (!need_delta(encoder, count))
+        return SC_NOMEM;
+    uint64_t most = make_delta(encoder, values, count);
+    return put_planes(encoder, SC_LAYOUT_DELTA, encoder->delta, count, values[0], bytes_of(bit_length(most)), out);
+}
+
+enum sc_status sc_stream_put_integers(struct sc_stream_encoder *encoder, const uint64_t *values, uint32_t count,
+                                      struct sc_buf *out)
+{
+    uint64_t min = count == 0 ? 0 : values[0], max = min;
+    for (uint32_t i = 1; i < count; i++) {
+        min = values[i] < min ? values[i] : min;
+        max = values[i] > max ? values[i] : max;
+    }
+    unsigned bits = bit_length(max - min);
+    if (bits == 0) {
+        put_head(out, SC_LAYOUT_CONST, 0, SC_COMPRESS_NONE, count, 0, 0, min);
+        return sc_buf_ok(out) ? SC_OK : SC_NOMEM;
+    }
+    enum choice pick = CHOOSE_BITS;
+    if (encoder->effort == SC_EFFORT_SEALED && count >= 64)
+        pick = choose(encoder, values, count, min, bits);
+    enum sc_status status;
+    if (pick == CHOOSE_PLANES)
+        status = put_planes(encoder, SC_LAYOUT_PLANES, values, count, min, bytes_of(bits), out);
+    else if (pick == CHOOSE_DELTA)
+        status = put_delta(encoder, values, count, out);
+    else if (bits == 8 || bits == 16 || bits == 32 || bits == 64)
+        status = put_plain(values, count, min, bits / 8, out);
+    else
+        status = put_bits(values, count, min, bits, out);
+    return status == SC_OK && !sc_buf_ok(out) ? SC_NOMEM : status;
+}
+
+enum sc_status sc_stream_put_bytes(struct sc_stream_encoder *encoder, const void *bytes, uint32_t count,
+                                   struct sc_buf *out)
+{
+    enum sc_compression compression = SC_COMPRESS_NONE;
+    size_t n = 0;
+    if (count >= 64) {
+        bool sealed = encoder->effort == SC_EFFORT_SEALED;
+        compression = sealed ? SC_COMPRESS_ZSTD : SC_COMPRESS_LZ4;
+        n = sealed ? compress_zstd(encoder, bytes, count) : compress_lz4(encoder, bytes, count);
+    }
+    if (n == 0)
+        compression = SC_COMPRESS_NONE;
+    put_head(out, SC_LAYOUT_BYTES, 1, compression, count, count, n == 0 ? count : n, 0);
+    if (n == 0)
+        sc_buf_append(out, bytes, count);
+    else
+        sc_buf_append(out, encoder->packed.data, n);
+    return sc_buf_ok(out) ? SC_OK : SC_NOMEM;
+}
