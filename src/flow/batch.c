@@ -502,14 +502,42 @@ static enum sc_status put_from(struct sc_column *to, const struct sc_column *fro
     }
 }
 
-static unsigned width_needed(const struct sc_column *from, uint32_t first, uint32_t n)
+static unsigned width_needed(const struct sc_column *from)
 {
     if (from->key.kind != SC_COLUMN_UINT || from->form == SC_FORM_FLAT)
         return from->form == SC_FORM_FLAT ? from->width : 8;
-    uint64_t max = 0;
-    for (uint32_t row = first; row < first + n; row++)
-        max |= sc_column_u64(from, row);
+    uint64_t max = ((const uint64_t *)from->dict.values)[from->dict.count - 1]; /* ascending */
     return max > UINT32_MAX ? 8 : max > UINT16_MAX ? 4 : max > UINT8_MAX ? 2 : 1;
+}
+
+/* Rows without nulls, of fixed width: in bulk. False when the general way must be taken. */
+static bool put_bulk(struct sc_column *to, const struct sc_column *from, uint32_t first, uint32_t n)
+{
+    if (from->nulls != 0 || from->key.kind == SC_COLUMN_BYTES)
+        return false;
+    uint8_t *place = (uint8_t *)to->values + (size_t)to->rows * to->width;
+    if (from->form == SC_FORM_FLAT && from->width == to->width) {
+        memcpy(place, (const uint8_t *)from->values + (size_t)first * from->width, (size_t)n * to->width);
+    } else if (from->key.kind == SC_COLUMN_ADDRESS) {
+        for (uint32_t i = 0; i < n; i++)
+            ((struct sc_addr *)place)[i] = *sc_column_addr(from, first + i);
+    } else {
+        for (uint32_t i = 0; i < n; i++, place += to->width) {
+            uint64_t v = sc_column_u64(from, first + i);
+            memcpy(place, &v, to->width);
+        }
+    }
+    to->rows += n;
+    return true;
+}
+
+static enum sc_status put_rows(struct sc_column *to, const struct sc_column *from, uint32_t first, uint32_t n)
+{
+    if (put_bulk(to, from, first, n))
+        return SC_OK;
+    for (uint32_t row = first; row < first + n; row++)
+        SC_TRY(put_from(to, from, row));
+    return SC_OK;
 }
 
 enum sc_status sc_batch_append_rows(struct sc_batch *to, struct sc_schema *schema,
@@ -522,10 +550,8 @@ enum sc_status sc_batch_append_rows(struct sc_batch *to, struct sc_schema *schem
             continue;
         uint32_t slot = sc_schema_slot(schema, from->key);
         struct sc_column *c =
-            slot == SC_NO_SLOT ? NULL : sc_batch_begin(to, slot, from->key, width_needed(from, first, n), n);
-        enum sc_status status = c == NULL ? SC_NOMEM : SC_OK;
-        for (uint32_t row = first; row < first + n && status == SC_OK; row++)
-            status = put_from(c, from, row);
+            slot == SC_NO_SLOT ? NULL : sc_batch_begin(to, slot, from->key, width_needed(from), n);
+        enum sc_status status = c == NULL ? SC_NOMEM : put_rows(c, from, first, n);
         if (status != SC_OK) {
             sc_batch_rollback(to);
             return status;

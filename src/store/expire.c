@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Retention: whole windows, oldest first. The horizon (start of the oldest window that is kept) is written to STORE/horizon and
+ * synced before the first file goes, so that a reader, or another node, can tell expired from missing.
+ */
+#include "store/store.h"
+
+#include "store/catalogue.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Index of the first file that is kept. The newest window is never expired: it may be being written. */
+static uint32_t first_kept(const struct sc_catalogue *catalogue, const struct sc_retention *retention, uint64_t now_ms)
+{
+    uint64_t total = 0;
+    uint32_t i = 0;
+    for (uint32_t k = 0; k < catalogue->count; k++)
+        total += catalogue->files[k].bytes;
+    while (i < catalogue->count) {
+        uint64_t window = catalogue->files[i].window_ms;
+        if (window == catalogue->files[catalogue->count - 1].window_ms)
+            break;
+        bool old = retention->age_s != 0 && now_ms > retention->age_s * 1000 &&
+                   window < now_ms - retention->age_s * 1000;
+        bool large = retention->bytes != 0 && total > retention->bytes;
+        if (!old && !large)
+            break;
+        for (; i < catalogue->count && catalogue->files[i].window_ms == window; i++)
+            total -= catalogue->files[i].bytes;
+    }
+    return i;
+}
+
+static enum sc_status write_horizon(struct sc_io *io, const char *store, uint64_t horizon_ms, struct sc_error *err)
+{
+    char path[4096], temporary[4096 + 8], text[32];
+    snprintf(path, sizeof(path), "%s/horizon", store);
+    snprintf(temporary, sizeof(temporary), "%s.tmp", path);
+    int length = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)horizon_ms);
+    io->ops->unlink(io, temporary);
+    int handle = io->ops->create(io, temporary);
+    if (handle < 0)
+        return sc_fail_errno(err, -handle, "cannot create %s", temporary);
+    int result = sc_io_write_all(io, handle, text, (size_t)length);
+    if (result >= 0)
+        result = io->ops->datasync(io, handle);
+    int closed = io->ops->close(io, handle);
+    if (result >= 0)
+        result = closed;
+    if (result >= 0)
+        result = io->ops->rename(io, temporary, path);
+    if (result >= 0)
+        result = io->ops->sync_dir(io, store);
+    return result < 0 ? sc_fail_errno(err, -result, "cannot write %s", path) : SC_OK;
+}
+
+static enum sc_status remove_files(struct sc_io *io, const struct sc_catalogue *catalogue, uint32_t count,
+                                   struct sc_error *err)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const char *path = catalogue->files[i].path;
+        int result = io->ops->unlink(io, path);
+        if (result < 0 && result != -ENOENT)
+            return sc_fail_errno(err, -result, "cannot remove %s", path);
+        char folder[4096];
+        snprintf(folder, sizeof(folder), "%s", path);
+        for (int level = 0; level < 3 && strrchr(folder, '/') != NULL; level++) {
+            *strrchr(folder, '/') = '\0';
+            if (rmdir(folder) != 0) /* not empty yet */
+                break;
+        }
+    }
+    return SC_OK;
+}
+
+enum sc_status sc_store_expire(const char *path, const struct sc_retention *retention, uint64_t now_ms, bool dry_run,
+                               struct sc_io *io, struct sc_expiry *out, struct sc_error *err)
+{
+    struct sc_catalogue catalogue = {0};
+    *out = (struct sc_expiry){0};
+    if (io == NULL)
+        io = sc_io_system();
+    enum sc_status status = sc_catalogue_add(&catalogue, path, err);
+    sc_catalogue_sort(&catalogue);
+    uint32_t keep = status == SC_OK ? first_kept(&catalogue, retention, now_ms) : 0;
+    for (uint32_t i = 0; i < keep; i++) {
+        out->windows += i == 0 || catalogue.files[i].window_ms != catalogue.files[i - 1].window_ms;
+        out->bytes += catalogue.files[i].bytes;
+        out->files++;
+    }
+    if (keep > 0)
+        out->horizon_ms = catalogue.files[keep].window_ms;
+    if (status == SC_OK && keep > 0 && !dry_run) {
+        status = write_horizon(io, path, out->horizon_ms, err);
+        if (status == SC_OK)
+            status = remove_files(io, &catalogue, keep, err);
+    }
+    sc_catalogue_free(&catalogue);
+    return status;
+}

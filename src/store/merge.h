@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Merging segments of one window and lane into one sealed segment: at the end of a window, for repair and compaction. */
+#ifndef SC_STORE_MERGE_H
+#define SC_STORE_MERGE_H
+
+#include "store/segment_writer.h"
+
+struct sc_merge_report {
+    uint64_t rows;
+    uint32_t groups_read;
+    uint32_t groups_damaged; /* skipped: their batches are not held */
+    uint32_t stretches_damaged;
+    uint32_t batches_double; /* spans met again and left out */
+    uint64_t bytes_written;
+};
+
+/*
+ * Writes the rows of `inputs` (paths) to a new segment at `path`, full row groups, spans whole and contiguous, each batch id once,
+ * arrival order kept; then footer and fdatasync. `cancel` (may be NULL) is looked at between row groups.
+ * @return SC_OK; otherwise the file at `path` is removed. Damage of an input is no failure; see the report.
+ */
+enum sc_status sc_merge_segments(struct sc_io *io, const char *const *inputs, uint32_t input_count, const char *path,
+                                 const struct sc_segment_id *id, const volatile int *cancel,
+                                 struct sc_merge_report *report, struct sc_error *err);
+
+#endif

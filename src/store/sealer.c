@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "store/sealer.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void sc_seal_job_free(struct sc_seal_job *job)
+{
+    if (job == NULL)
+        return;
+    for (uint32_t i = 0; i < job->input_count; i++)
+        free(job->inputs[i]);
+    free(job->inputs);
+    free(job->folder);
+    free(job->temporary);
+    free(job->sealed);
+    free(job);
+}
+
+/* Reads the sealed file back: every chunk must decode and the rows must be those that were merged. */
+static enum sc_status verify_sealed(const char *path, uint64_t rows, struct sc_error *err)
+{
+    struct sc_segment *segment;
+    struct sc_read_context context;
+    SC_TRY(sc_segment_open(path, &segment, err));
+    enum sc_status status = sc_read_context_init(&context);
+    uint64_t found = 0;
+    for (uint32_t i = 0; status == SC_OK && i < segment->group_count; i++) {
+        struct sc_row_group *group;
+        uint32_t damaged;
+        sc_read_context_reset(&context);
+        status = sc_row_group_open(&context, segment, i, &group, err);
+        if (status == SC_OK)
+            status = sc_row_group_verify(group, &damaged, err);
+        if (status == SC_OK)
+            found += group->rows;
+    }
+    if (status == SC_OK && (!segment->sealed || found != rows))
+        status = sc_fail(err, SC_DAMAGED, "%s reads back %llu of %llu records", path, (unsigned long long)found,
+                         (unsigned long long)rows);
+    sc_read_context_free(&context);
+    sc_segment_close(segment);
+    return status;
+}
+
+/* A live file with damage is kept beside the sealed one: somebody may want to look at it. */
+static void retire_inputs(struct sc_io *io, const struct sc_log *log, const struct sc_seal_job *job, bool keep)
+{
+    for (uint32_t i = 0; i < job->input_count; i++) {
+        char kept[4096];
+        int result;
+        if (keep && snprintf(kept, sizeof(kept), "%s.damaged", job->inputs[i]) < (int)sizeof(kept))
+            result = io->ops->rename(io, job->inputs[i], kept);
+        else
+            result = io->ops->unlink(io, job->inputs[i]);
+        if (result < 0)
+            sc_log(log, SC_LOG_WARNING, "%s is sealed but cannot be removed (%d); its records are counted once",
+                   job->inputs[i], -result);
+    }
+}
+
+enum sc_status sc_seal(struct sc_io *io, const struct sc_log *log, const struct sc_seal_job *job,
+                       const volatile int *cancel, struct sc_merge_report *report, struct sc_error *err)
+{
+    io->ops->unlink(io, job->temporary); /* of a seal that was cut short */
+    SC_TRY(sc_merge_segments(io, (const char *const *)job->inputs, job->input_count, job->temporary, &job->id, cancel,
+                             report, err));
+    enum sc_status status = verify_sealed(job->temporary, report->rows, err);
+    if (status != SC_OK) {
+        io->ops->unlink(io, job->temporary);
+        return status;
+    }
+    if (report->rows == 0) { /* nothing but heads and unfinished tails */
+        io->ops->unlink(io, job->temporary);
+    } else {
+        int result = io->ops->rename(io, job->temporary, job->sealed);
+        if (result < 0) {
+            io->ops->unlink(io, job->temporary);
+            return sc_fail_errno(err, -result, "cannot rename %s", job->temporary);
+        }
+        result = io->ops->sync_dir(io, job->folder);
+        if (result < 0)
+            return sc_fail_errno(err, -result, "cannot sync %s", job->folder);
+    }
+    bool damage = report->groups_damaged != 0 || report->stretches_damaged != 0;
+    if (damage)
+        sc_log(log, SC_LOG_ERROR, "%s: %u row groups and %u stretches of its live files are damaged; kept as .damaged",
+               job->sealed, report->groups_damaged, report->stretches_damaged);
+    retire_inputs(io, log, job, damage);
+    return SC_OK;
+}
+
+/* ---- the thread ---- */
+
+struct sc_sealer {
+    struct sc_io *io;
+    const struct sc_log *log;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    struct sc_seal_job *waiting; /* guarded by the mutex, as all below */
+    struct sc_seal_job *failed;
+    bool busy;
+    bool stopping;
+    uint64_t segments, bytes, failures;
+    volatile int cancel;
+};
+
+static void append_job(struct sc_seal_job **list, struct sc_seal_job *job)
+{
+    while (*list != NULL)
+        list = &(*list)->next;
+    job->next = NULL;
+    *list = job;
+}
+
+static void run_job(struct sc_sealer *sealer, struct sc_seal_job *job)
+{
+    struct sc_merge_report report;
+    struct sc_error err = {0};
+    pthread_mutex_unlock(&sealer->mutex);
+    enum sc_status status = sc_seal(sealer->io, sealer->log, job, &sealer->cancel, &report, &err);
+    if (status != SC_OK && status != SC_CANCELLED)
+        sc_log(sealer->log, SC_LOG_ERROR, "cannot seal %s, will try again: %s", job->sealed, err.message);
+    pthread_mutex_lock(&sealer->mutex);
+    if (status == SC_OK) {
+        sealer->segments++;
+        sealer->bytes += report.bytes_written;
+        sc_seal_job_free(job);
+    } else {
+        sealer->failures++;
+        append_job(&sealer->failed, job);
+    }
+}
+
+static void *sealer_main(void *arg)
+{
+    struct sc_sealer *sealer = arg;
+    pthread_mutex_lock(&sealer->mutex);
+    while (!sealer->stopping) {
+        struct sc_seal_job *job = sealer->waiting;
+        if (job == NULL) {
+            pthread_cond_wait(&sealer->changed, &sealer->mutex);
+            continue;
+        }
+        sealer->waiting = job->next;
+        sealer->busy = true;
+        run_job(sealer, job);
+        sealer->busy = false;
+        pthread_cond_broadcast(&sealer->changed);
+    }
+    pthread_mutex_unlock(&sealer->mutex);
+    return NULL;
+}
+
+struct sc_sealer *sc_sealer_create(struct sc_io *io, const struct sc_log *log, struct sc_error *err)
+{
+    struct sc_sealer *sealer = calloc(1, sizeof(*sealer));
+    if (sealer == NULL) {
+        sc_fail_nomem(err, "the sealer");
+        return NULL;
+    }
+    sealer->io = io;
+    sealer->log = log;
+    pthread_mutex_init(&sealer->mutex, NULL);
+    pthread_cond_init(&sealer->changed, NULL);
+    int result = pthread_create(&sealer->thread, NULL, sealer_main, sealer);
+    if (result != 0) {
+        sc_fail_errno(err, result, "cannot start the sealer's thread");
+        free(sealer);
+        return NULL;
+    }
+    return sealer;
+}
+
+void sc_sealer_add(struct sc_sealer *sealer, struct sc_seal_job *job)
+{
+    pthread_mutex_lock(&sealer->mutex);
+    append_job(&sealer->waiting, job);
+    pthread_cond_broadcast(&sealer->changed);
+    pthread_mutex_unlock(&sealer->mutex);
+}
+
+void sc_sealer_wait(struct sc_sealer *sealer)
+{
+    pthread_mutex_lock(&sealer->mutex);
+    while (sealer->waiting != NULL || sealer->busy)
+        pthread_cond_wait(&sealer->changed, &sealer->mutex);
+    pthread_mutex_unlock(&sealer->mutex);
+}
+
+struct sc_seal_job *sc_sealer_failed(struct sc_sealer *sealer)
+{
+    pthread_mutex_lock(&sealer->mutex);
+    struct sc_seal_job *job = sealer->failed;
+    if (job != NULL)
+        sealer->failed = job->next;
+    pthread_mutex_unlock(&sealer->mutex);
+    return job;
+}
+
+void sc_sealer_stats(struct sc_sealer *sealer, uint64_t *segments, uint64_t *bytes, uint64_t *failures)
+{
+    pthread_mutex_lock(&sealer->mutex);
+    *segments = sealer->segments;
+    *bytes = sealer->bytes;
+    *failures = sealer->failures;
+    pthread_mutex_unlock(&sealer->mutex);
+}
+
+static void free_jobs(struct sc_seal_job *job)
+{
+    while (job != NULL) {
+        struct sc_seal_job *next = job->next;
+        sc_seal_job_free(job);
+        job = next;
+    }
+}
+
+void sc_sealer_free(struct sc_sealer *sealer)
+{
+    if (sealer == NULL)
+        return;
+    __atomic_store_n(&sealer->cancel, 1, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&sealer->mutex);
+    sealer->stopping = true;
+    pthread_cond_broadcast(&sealer->changed);
+    pthread_mutex_unlock(&sealer->mutex);
+    pthread_join(sealer->thread, NULL);
+    free_jobs(sealer->waiting);
+    free_jobs(sealer->failed);
+    pthread_mutex_destroy(&sealer->mutex);
+    pthread_cond_destroy(&sealer->changed);
+    free(sealer);
+}

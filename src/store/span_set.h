@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* A set of batch ids (stream, lane, sequence). Zero-initialise; one thread. */
+#ifndef SC_STORE_SPAN_SET_H
+#define SC_STORE_SPAN_SET_H
+
+#include "flow/batch.h"
+
+struct sc_span_id {
+    uint64_t stream;
+    uint64_t sequence;
+    uint32_t lane;
+    uint32_t used;
+};
+
+struct sc_span_set {
+    struct sc_span_id *table;
+    uint32_t size;
+    uint32_t count;
+};
+
+/* Adds the id of a span. *fresh tells whether it was new. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_span_set_add(struct sc_span_set *set, const struct sc_span *span, bool *fresh);
+void sc_span_set_free(struct sc_span_set *set);
+
+#endif

@@ -1,0 +1,498 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The writing side of a store: which live file a batch goes to, and when live files are sealed.
+ *
+ * A live file is in one of three states: open (we append to it), closed (given up after an error, rotated by size, or left
+ * behind by an earlier process: waits for the end of its window), queued (the sealer has it; forgotten here).
+ */
+#include "store/store.h"
+
+#include "base/clock.h"
+#include "store/catalogue.h"
+#include "store/sealer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEFAULT_WINDOW_S   300u
+#define DEFAULT_SEAL_BYTES ((uint64_t)1 << 30)
+/* Windows may be written in any order (--read); more open files than this and the one longest unused is closed. */
+#define MAX_OPEN_FILES 64u
+
+struct live_file {
+    struct sc_segment_writer writer; /* handle -1 when closed */
+    char *path;
+    uint64_t window_ms;
+    bool dirty;     /* appended to since the last sync */
+    uint64_t used;  /* tick of the last append */
+};
+
+struct sc_store_writer {
+    char *path;
+    struct sc_store_options options;
+    struct sc_io *io;
+    struct sc_sealer *sealer;
+    struct sc_row_group_encoder encoder;
+    struct live_file *files;
+    uint32_t file_count;
+    uint64_t stream;   /* of this process */
+    uint64_t sequence; /* next batch of our own */
+    uint32_t number;   /* next file of ours */
+    uint64_t tick;
+    int lock_fd;
+    struct sc_store_stats stats;
+};
+
+/* ---- opening ---- */
+
+static enum sc_status take_lock(struct sc_store_writer *w, struct sc_error *err)
+{
+    char path[4096];
+    snprintf(path, sizeof(path), "%s/collector.lock", w->path);
+    w->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (w->lock_fd < 0)
+        return sc_fail_errno(err, errno, "cannot write to the store %s", w->path);
+    if (flock(w->lock_fd, LOCK_EX | LOCK_NB) != 0)
+        return sc_fail(err, SC_USAGE, "another collector is writing to the store %s; stop it or choose another store",
+                       w->path);
+    return SC_OK;
+}
+
+static struct live_file *add_file(struct sc_store_writer *w, const char *path, uint64_t window_ms)
+{
+    struct live_file *files = realloc(w->files, ((size_t)w->file_count + 1) * sizeof(*files));
+    if (files == NULL)
+        return NULL;
+    w->files = files;
+    struct live_file *f = &files[w->file_count];
+    *f = (struct live_file){.writer = {.handle = -1}, .path = strdup(path), .window_ms = window_ms};
+    if (f->path == NULL)
+        return NULL;
+    w->file_count++;
+    return f;
+}
+
+static void forget_file(struct sc_store_writer *w, uint32_t index)
+{
+    free(w->files[index].path);
+    w->files[index] = w->files[--w->file_count];
+}
+
+static enum sc_status find_leftovers(struct sc_store_writer *w, struct sc_error *err)
+{
+    struct sc_catalogue catalogue = {0};
+    enum sc_status status = sc_catalogue_add(&catalogue, w->path, err);
+    sc_catalogue_sort(&catalogue);
+    for (uint32_t i = 0; i < catalogue.count && status == SC_OK; i++) {
+        if (!catalogue.files[i].sealed && add_file(w, catalogue.files[i].path, catalogue.files[i].window_ms) == NULL)
+            status = sc_fail_nomem(err, "the store");
+    }
+    sc_catalogue_free(&catalogue);
+    return status;
+}
+
+/* Creates each missing folder of a path and syncs its parent. */
+static int make_folders(struct sc_io *io, const char *path)
+{
+    char copy[4096];
+    struct stat st;
+    snprintf(copy, sizeof(copy), "%s", path);
+    for (char *p = copy + 1;; p++) {
+        if (*p != '/' && *p != '\0')
+            continue;
+        char saved = *p;
+        *p = '\0';
+        if (stat(copy, &st) != 0) {
+            int result = io->ops->mkdir(io, copy);
+            if (result < 0)
+                return result;
+            char *slash = strrchr(copy, '/');
+            if (slash != NULL && slash != copy) {
+                *slash = '\0';
+                result = io->ops->sync_dir(io, copy);
+                *slash = '/';
+                if (result < 0)
+                    return result;
+            }
+        }
+        *p = saved;
+        if (saved == '\0')
+            return 0;
+    }
+}
+
+static enum sc_status open_parts(struct sc_store_writer *w, struct sc_error *err)
+{
+    int result = make_folders(w->io, w->path);
+    if (result < 0)
+        return sc_fail_errno(err, -result, "cannot create the store %s", w->path);
+    SC_TRY(take_lock(w, err));
+    SC_TRY(find_leftovers(w, err));
+    if (getrandom(&w->stream, sizeof(w->stream), 0) != sizeof(w->stream))
+        return sc_fail_errno(err, errno, "no random numbers");
+    SC_TRY(sc_row_group_encoder_init(&w->encoder, SC_EFFORT_LIVE, err));
+    w->sealer = sc_sealer_create(w->io, w->options.log, err);
+    return w->sealer == NULL ? SC_NOMEM : SC_OK;
+}
+
+static void free_writer(struct sc_store_writer *w)
+{
+    sc_sealer_free(w->sealer);
+    for (uint32_t i = 0; i < w->file_count; i++) {
+        if (w->files[i].writer.handle >= 0)
+            sc_segment_writer_abandon(&w->files[i].writer);
+        free(w->files[i].path);
+    }
+    free(w->files);
+    sc_row_group_encoder_free(&w->encoder);
+    if (w->lock_fd >= 0)
+        close(w->lock_fd);
+    free(w->path);
+    free(w);
+}
+
+struct sc_store_writer *sc_store_writer_open(const char *path, const struct sc_store_options *options,
+                                             struct sc_error *err)
+{
+    struct sc_store_writer *w = calloc(1, sizeof(*w));
+    if (w == NULL) {
+        sc_fail_nomem(err, "the store");
+        return NULL;
+    }
+    w->lock_fd = -1;
+    if (options != NULL)
+        w->options = *options;
+    if (w->options.window_s == 0)
+        w->options.window_s = DEFAULT_WINDOW_S;
+    if (w->options.seal_bytes == 0)
+        w->options.seal_bytes = DEFAULT_SEAL_BYTES;
+    w->io = w->options.io == NULL ? sc_io_system() : w->options.io;
+    w->path = strdup(path);
+    enum sc_status status = w->path == NULL ? sc_fail_nomem(err, "the store") : SC_OK;
+    if (status == SC_OK && (strlen(path) == 0 || strlen(path) > 3000 || 86400 % w->options.window_s != 0))
+        status = sc_fail(err, SC_USAGE, "store \"%s\" with a window of %u s: give a path, and a window that divides a day",
+                         path, w->options.window_s);
+    if (status == SC_OK)
+        status = open_parts(w, err);
+    if (status != SC_OK) {
+        free_writer(w);
+        return NULL;
+    }
+    return w;
+}
+
+/* ---- appending ---- */
+
+/* Numbers for batches that bring none, in our own stream. */
+static enum sc_status set_spans(struct sc_store_writer *w, struct sc_batch *batch)
+{
+    if (batch->span_count != 0)
+        return SC_OK;
+    uint32_t count = (batch->rows + SC_SPAN_ROWS - 1) / SC_SPAN_ROWS;
+    batch->spans = calloc(count, sizeof(*batch->spans));
+    if (batch->spans == NULL)
+        return SC_NOMEM;
+    batch->span_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t first = i * SC_SPAN_ROWS;
+        uint32_t rows = batch->rows - first < SC_SPAN_ROWS ? batch->rows - first : SC_SPAN_ROWS;
+        batch->spans[i] = (struct sc_span){.stream = w->stream,
+                                           .lane = w->options.lane,
+                                           .first_row = first,
+                                           .sequence = w->sequence++,
+                                           .rows = rows};
+    }
+    return SC_OK;
+}
+
+static void close_file(struct live_file *f)
+{
+    sc_segment_writer_abandon(&f->writer);
+    f->dirty = false;
+}
+
+static void note_failure(struct sc_store_writer *w, enum sc_status status)
+{
+    if (status == SC_FULL)
+        w->stats.full_events++;
+    else if (status == SC_IO)
+        w->stats.write_failures++;
+}
+
+static struct live_file *open_file(struct sc_store_writer *w, uint64_t window_ms)
+{
+    for (uint32_t i = 0; i < w->file_count; i++) {
+        if (w->files[i].writer.handle >= 0 && w->files[i].window_ms == window_ms)
+            return &w->files[i];
+    }
+    return NULL;
+}
+
+/* Keeps the number of open files bounded. The victim is synced first, so that closing it forgets nothing. */
+static enum sc_status make_room(struct sc_store_writer *w, struct sc_error *err)
+{
+    struct live_file *oldest = NULL;
+    uint32_t open = 0;
+    for (uint32_t i = 0; i < w->file_count; i++) {
+        struct live_file *f = &w->files[i];
+        if (f->writer.handle < 0)
+            continue;
+        open++;
+        if (oldest == NULL || f->used < oldest->used)
+            oldest = f;
+    }
+    if (open < MAX_OPEN_FILES)
+        return SC_OK;
+    enum sc_status status = oldest->dirty ? sc_segment_writer_sync(&oldest->writer, err) : SC_OK;
+    close_file(oldest);
+    return status;
+}
+
+static enum sc_status new_file(struct sc_store_writer *w, uint64_t window_ms, struct live_file **out,
+                               struct sc_error *err)
+{
+    char folder[11], name[64], path[4096];
+    SC_TRY(make_room(w, err));
+    sc_segment_name_format(window_ms, w->stream, w->number, folder, name);
+    snprintf(path, sizeof(path), "%s/%s", w->path, folder);
+    int result = make_folders(w->io, path);
+    if (result < 0)
+        return sc_fail_errno(err, -result, "cannot create %s", path);
+    char file_path[4096 + 128];
+    snprintf(file_path, sizeof(file_path), "%s/%s%s", path, name, SC_LIVE_SUFFIX);
+    struct live_file *f = add_file(w, file_path, window_ms);
+    if (f == NULL)
+        return sc_fail_nomem(err, "a live file");
+    struct sc_segment_id id = {.window_ms = window_ms,
+                               .window_s = w->options.window_s,
+                               .lane = w->options.lane,
+                               .stream = w->stream};
+    enum sc_status status = sc_segment_writer_create(&f->writer, w->io, file_path, &id, err);
+    if (status != SC_OK) {
+        forget_file(w, w->file_count - 1);
+        return status;
+    }
+    w->number++;
+    f->dirty = true;
+    result = w->io->ops->sync_dir(w->io, path);
+    if (result < 0) {
+        close_file(f);
+        return sc_fail_errno(err, -result, "cannot sync %s", path);
+    }
+    *out = f;
+    return SC_OK;
+}
+
+/* After a failed write: a file without a whole row group goes, any other stays closed until its window ends. */
+static void give_up_file(struct sc_store_writer *w, struct live_file *f)
+{
+    bool empty = f->writer.group_count == 0;
+    close_file(f);
+    if (empty) {
+        w->io->ops->unlink(w->io, f->path);
+        forget_file(w, (uint32_t)(f - w->files));
+    }
+}
+
+static enum sc_status append_group(struct sc_store_writer *w, const struct sc_batch *batch, struct sc_error *err)
+{
+    struct live_file *f = open_file(w, batch->window_ms);
+    if (f == NULL)
+        SC_TRY(new_file(w, batch->window_ms, &f, err));
+    uint64_t before = f->writer.offset;
+    enum sc_status status = sc_segment_writer_add(&f->writer, &w->encoder, batch, err);
+    if (status != SC_OK) {
+        give_up_file(w, f);
+        return status;
+    }
+    f->dirty = true;
+    f->used = ++w->tick;
+    w->stats.row_groups++;
+    w->stats.bytes_written += f->writer.offset - before;
+    return SC_OK;
+}
+
+/* A batch of more rows than a row group holds goes in parts, each of whole spans. */
+static enum sc_status append_parts(struct sc_store_writer *w, struct sc_batch *batch, struct sc_error *err)
+{
+    struct sc_schema schema;
+    sc_schema_init(&schema, UINT32_MAX);
+    struct sc_batch *part = sc_batch_create(batch->record_kind);
+    enum sc_status status = part == NULL ? sc_fail_nomem(err, "a row group") : SC_OK;
+    for (uint32_t i = 0; i < batch->span_count && status == SC_OK;) {
+        sc_batch_reset(part);
+        part->window_ms = batch->window_ms;
+        part->spans = malloc(batch->span_count * sizeof(*part->spans));
+        if (part->spans == NULL) {
+            status = sc_fail_nomem(err, "a row group");
+            break;
+        }
+        for (; i < batch->span_count && status == SC_OK; i++) {
+            const struct sc_span *span = &batch->spans[i];
+            if (part->rows + span->rows > SC_ROW_GROUP_ROWS)
+                break;
+            part->spans[part->span_count] = *span;
+            part->spans[part->span_count++].first_row = part->rows;
+            status = sc_batch_append_rows(part, &schema, (const struct sc_column *const *)batch->columns, batch->slots,
+                                          span->first_row, span->rows);
+        }
+        if (status == SC_OK)
+            status = sc_batch_finish(part);
+        status = status == SC_OK ? append_group(w, part, err) : sc_fail_nomem(err, "a row group");
+    }
+    sc_batch_free(part);
+    sc_schema_free(&schema);
+    return status;
+}
+
+enum sc_status sc_store_writer_append(struct sc_store_writer *w, struct sc_batch *batch, struct sc_error *err)
+{
+    if (batch->rows == 0)
+        return SC_OK;
+    if (set_spans(w, batch) != SC_OK)
+        return sc_fail_nomem(err, "a batch");
+    enum sc_status status =
+        batch->rows <= SC_ROW_GROUP_ROWS ? append_group(w, batch, err) : append_parts(w, batch, err);
+    if (status != SC_OK) {
+        note_failure(w, status);
+        return status;
+    }
+    if (batch->record_kind == SC_RECORDS_FLOWS)
+        w->stats.flows += batch->rows;
+    else
+        w->stats.options += batch->rows;
+    return SC_OK;
+}
+
+enum sc_status sc_store_writer_sync(struct sc_store_writer *w, struct sc_error *err)
+{
+    enum sc_status worst = SC_OK;
+    for (uint32_t i = 0; i < w->file_count; i++) {
+        struct live_file *f = &w->files[i];
+        if (f->writer.handle < 0 || !f->dirty)
+            continue;
+        enum sc_status status = sc_segment_writer_sync(&f->writer, err);
+        f->dirty = false;
+        if (status != SC_OK) {
+            worst = status;
+            w->stats.sync_failures++;
+            close_file(f);
+        } else if (f->writer.offset > w->options.seal_bytes) {
+            close_file(f);
+        }
+    }
+    if (worst == SC_OK)
+        w->stats.last_sync_ms = sc_clock_wall_ms();
+    return worst;
+}
+
+/* ---- sealing ---- */
+
+static char *join(const char *folder, const char *prefix, const char *name, const char *suffix)
+{
+    char *path;
+    return asprintf(&path, "%s/%s%s%s", folder, prefix, name, suffix) < 0 ? NULL : path;
+}
+
+static struct sc_seal_job *make_job(struct sc_store_writer *w, uint64_t window_ms)
+{
+    char day[11], name[64], folder[4096];
+    struct sc_seal_job *job = calloc(1, sizeof(*job));
+    if (job == NULL)
+        return NULL;
+    sc_segment_name_format(window_ms, w->stream, w->number++, day, name);
+    snprintf(folder, sizeof(folder), "%s/%s", w->path, day);
+    job->id = (struct sc_segment_id){.window_ms = window_ms,
+                                     .window_s = w->options.window_s,
+                                     .lane = w->options.lane,
+                                     .stream = w->stream};
+    job->folder = strdup(folder);
+    job->temporary = join(folder, ".", name, ".tmp");
+    job->sealed = join(folder, "", name, SC_SEGMENT_SUFFIX);
+    job->inputs = calloc(w->file_count, sizeof(char *));
+    if (job->folder == NULL || job->temporary == NULL || job->sealed == NULL || job->inputs == NULL) {
+        sc_seal_job_free(job);
+        return NULL;
+    }
+    return job;
+}
+
+static int compare_paths(const void *x, const void *y)
+{
+    return strcmp(*(char *const *)x, *(char *const *)y);
+}
+
+/* All live files of the window become one job; they are synced and closed first. */
+static enum sc_status queue_window(struct sc_store_writer *w, uint64_t window_ms, struct sc_error *err)
+{
+    struct sc_seal_job *job = make_job(w, window_ms);
+    if (job == NULL)
+        return sc_fail_nomem(err, "sealing");
+    for (uint32_t i = 0; i < w->file_count;) {
+        struct live_file *f = &w->files[i];
+        if (f->window_ms != window_ms) {
+            i++;
+            continue;
+        }
+        if (f->writer.handle >= 0)
+            close_file(f);
+        job->inputs[job->input_count++] = f->path;
+        f->path = NULL;
+        forget_file(w, i);
+    }
+    qsort(job->inputs, job->input_count, sizeof(char *), compare_paths);
+    sc_sealer_add(w->sealer, job);
+    return SC_OK;
+}
+
+enum sc_status sc_store_writer_seal(struct sc_store_writer *w, uint64_t before_ms, struct sc_error *err)
+{
+    struct sc_seal_job *failed;
+    SC_TRY(sc_store_writer_sync(w, err));
+    while ((failed = sc_sealer_failed(w->sealer)) != NULL)
+        sc_sealer_add(w->sealer, failed);
+    uint64_t length_ms = (uint64_t)w->options.window_s * 1000;
+    for (uint32_t i = 0; i < w->file_count;) {
+        uint64_t window_ms = w->files[i].window_ms;
+        if (before_ms != UINT64_MAX && window_ms + length_ms > before_ms) {
+            i++;
+            continue;
+        }
+        SC_TRY(queue_window(w, window_ms, err));
+        i = 0; /* the list has changed */
+    }
+    if (before_ms != UINT64_MAX)
+        return SC_OK;
+    sc_sealer_wait(w->sealer);
+    failed = sc_sealer_failed(w->sealer);
+    if (failed == NULL)
+        return SC_OK;
+    enum sc_status status =
+        sc_fail(err, SC_IO, "cannot seal %s; its records stay readable in the live files", failed->sealed);
+    sc_seal_job_free(failed);
+    return status;
+}
+
+void sc_store_writer_stats(const struct sc_store_writer *w, struct sc_store_stats *out)
+{
+    uint64_t bytes, failures;
+    *out = w->stats;
+    sc_sealer_stats(w->sealer, &out->segments_sealed, &bytes, &failures);
+    out->bytes_written += bytes;
+    out->write_failures += failures;
+}
+
+enum sc_status sc_store_writer_close(struct sc_store_writer *w, struct sc_error *err)
+{
+    if (w == NULL)
+        return SC_OK;
+    enum sc_status status = sc_store_writer_sync(w, err);
+    free_writer(w);
+    return status;
+}
