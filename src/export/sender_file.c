@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Messages in files. A pcap is little-endian, microseconds, link type RAW (101): each message is an IPv4
+ * packet with a UDP header, from 127.0.0.(1 + exporter) port 49152 + exporter to 127.0.0.1 port 2055; the UDP
+ * checksum is 0 = none.
+ */
+#include "base/bytes.h"
+#include "export/sender_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { IP_HEADER = 20, UDP_HEADER = 8, PCAP_RECORD = 16, PACKET_MAX = 65535, FILE_BUFFER = 1 << 18 };
+
+enum sc_status sender_file_open(struct sender_target *t, const struct sc_target *target, struct sc_error *err)
+{
+    t->path = target->path;
+    t->file = fopen(target->path, "wbe");
+    if (t->file == NULL)
+        return sc_fail_errno(err, errno, "cannot create %s", target->path);
+    setvbuf(t->file, NULL, _IOFBF, FILE_BUFFER);
+    if (target->kind != SC_TARGET_PCAP)
+        return SC_OK;
+    uint8_t head[24] = {0};
+    sc_store_le32(head, 0xa1b2c3d4);
+    sc_store_le16(head + 4, 2);
+    sc_store_le16(head + 6, 4);
+    sc_store_le32(head + 16, PACKET_MAX);
+    sc_store_le32(head + 20, 101);
+    if (fwrite(head, sizeof(head), 1, t->file) != 1)
+        return sc_fail_errno(err, errno, "cannot write %s", target->path);
+    return SC_OK;
+}
+
+static uint16_t ip_checksum(const uint8_t *header)
+{
+    uint32_t sum = 0;
+    for (unsigned i = 0; i < IP_HEADER; i += 2)
+        sum += sc_load_be16(header + i);
+    while (sum >> 16 != 0)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)~sum;
+}
+
+static void put_packet_headers(struct sender_target *t, uint32_t exporter, uint32_t length, uint8_t *out)
+{
+    memset(out, 0, IP_HEADER + UDP_HEADER);
+    out[0] = 0x45;
+    sc_store_be16(out + 2, (uint16_t)(IP_HEADER + UDP_HEADER + length));
+    sc_store_be16(out + 4, t->packet_id++);
+    out[8] = 64;
+    out[9] = 17;
+    sc_store_be32(out + 12, 0x7f000001 + exporter);
+    sc_store_be32(out + 16, 0x7f000001);
+    sc_store_be16(out + 10, ip_checksum(out));
+    uint8_t *udp = out + IP_HEADER;
+    sc_store_be16(udp, (uint16_t)(49152 + exporter));
+    sc_store_be16(udp + 2, 2055);
+    sc_store_be16(udp + 4, (uint16_t)(UDP_HEADER + length));
+}
+
+enum sc_status sender_write_file(struct sender_target *t, uint32_t exporter, uint64_t time_ms,
+                                 const uint8_t *message, uint32_t length, struct sc_error *err)
+{
+    if (t->kind == SC_TARGET_PCAP) {
+        uint8_t head[PCAP_RECORD + IP_HEADER + UDP_HEADER];
+        uint32_t packet = IP_HEADER + UDP_HEADER + length;
+        if (packet > PACKET_MAX)
+            return sc_fail(err, SC_LIMIT, "%s: a message of %u bytes fits no UDP packet", t->path, length);
+        sc_store_le32(head, (uint32_t)(time_ms / 1000));
+        sc_store_le32(head + 4, (uint32_t)(time_ms % 1000 * 1000));
+        sc_store_le32(head + 8, packet);
+        sc_store_le32(head + 12, packet);
+        put_packet_headers(t, exporter, length, head + PCAP_RECORD);
+        if (fwrite(head, sizeof(head), 1, t->file) != 1)
+            return sc_fail_errno(err, errno, "cannot write %s", t->path);
+    }
+    if (fwrite(message, length, 1, t->file) != 1)
+        return sc_fail_errno(err, errno, "cannot write %s", t->path);
+    return SC_OK;
+}
+
+/* ---- targets of both kinds ---- */
+
+enum sc_status sender_target_open(struct sender_target *t, const struct sc_target *target, uint32_t exporters,
+                                  struct sc_error *err)
+{
+    *t = (struct sender_target){.kind = target->kind};
+    if (target->kind == SC_TARGET_UDP || target->kind == SC_TARGET_TCP)
+        return sender_sockets_open(t, target, exporters, err);
+    return sender_file_open(t, target, err);
+}
+
+enum sc_status sender_target_close(struct sender_target *t, uint32_t exporters, struct sc_error *err)
+{
+    if (t->kind == SC_TARGET_TCP)
+        for (uint32_t i = 0; i < exporters; i++)
+            sender_end_stream(t->sockets[i]);
+    if (t->file == NULL)
+        return SC_OK;
+    FILE *file = t->file;
+    t->file = NULL;
+    bool failed = ferror(file) != 0;
+    if (fclose(file) != 0 || failed)
+        return sc_fail_errno(err, errno, "cannot write %s", t->path);
+    return SC_OK;
+}
+
+void sender_target_free(struct sender_target *t, uint32_t exporters)
+{
+    for (uint32_t i = 0; t->sockets != NULL && i < exporters; i++)
+        if (t->sockets[i] >= 0)
+            close(t->sockets[i]);
+    free(t->sockets);
+    if (t->file != NULL)
+        fclose(t->file);
+}
+
+/* ---- what the user writes ---- */
+
+enum sc_status sc_target_parse_file(const char *path, struct sc_target *out, struct sc_error *err)
+{
+    const char *dot = strrchr(path, '.');
+    *out = (struct sc_target){.path = path};
+    if (dot != NULL && strcmp(dot, ".pcap") == 0)
+        out->kind = SC_TARGET_PCAP;
+    else if (dot != NULL && strcmp(dot, ".ipfix") == 0)
+        out->kind = SC_TARGET_IPFIX_FILE;
+    else
+        return sc_fail(err, SC_USAGE, "%s: the file's name ends neither in .pcap nor in .ipfix", path);
+    return SC_OK;
+}
+
+/* HOST:PORT, [IPV6]:PORT. */
+static bool split_host(const char *text, struct sc_target *out)
+{
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL || colon == text)
+        return false;
+    const char *end = colon;
+    if (*text == '[') {
+        text++;
+        end--;
+        if (*end != ']')
+            return false;
+    } else if (memchr(text, ':', (size_t)(colon - text)) != NULL) {
+        return false;
+    }
+    size_t host = (size_t)(end - text), digits = strspn(colon + 1, "0123456789");
+    if (host == 0 || host >= sizeof(out->host) || digits == 0 || digits >= sizeof(out->port) ||
+        colon[1 + digits] != 0)
+        return false;
+    memcpy(out->host, text, host);
+    memcpy(out->port, colon + 1, digits);
+    unsigned long port = strtoul(out->port, NULL, 10);
+    return port > 0 && port <= 65535;
+}
+
+enum sc_status sc_target_parse_url(const char *text, struct sc_target *out, struct sc_error *err)
+{
+    *out = (struct sc_target){0};
+    if (strncmp(text, "udp://", 6) == 0)
+        out->kind = SC_TARGET_UDP;
+    else if (strncmp(text, "tcp://", 6) == 0)
+        out->kind = SC_TARGET_TCP;
+    else
+        return sc_fail(err, SC_USAGE, "target %s is neither udp://HOST:PORT nor tcp://HOST:PORT", text);
+    if (!split_host(text + 6, out))
+        return sc_fail(err, SC_USAGE,
+                       "target %s: after %.6s HOST:PORT is expected, an IPv6 address in brackets", text,
+                       text);
+    return SC_OK;
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What was sent, counted by plain code that shares nothing with decoder, store or query, so that tests can
+ * compare with it. Written as one JSON object:
+ *
+ *   flows packets bytes                     totals, exact integers
+ *   first last first_ms last_ms             earliest start and latest end, RFC 3339 text and ms; null without
+ * flows distinct_5tuples                        of source, destination, both ports, protocol dstport_53_flows
+ *   protocols      [{"proto", "flows", "packets", "bytes"}]        by protocol, ascending
+ *   top_srcip_by_flows, top_srcip_by_bytes  [{"srcip", "flows", "packets", "bytes"}]   10, descending; equal
+ * ones by address top_dstport_by_flows                    [{"dstport", ...}]     10, descending; equal ones
+ * by port messages skipped values_dropped         what the encoder says: messages sent, records and values it
+ * could not express
+ *
+ * Memory is malloc: about 32 to 64 bytes for each distinct 5-tuple. One thread at a time.
+ */
+#ifndef SC_EXPORT_TRUTH_H
+#define SC_EXPORT_TRUTH_H
+
+#include "base/addr.h"
+#include "base/buf.h"
+#include "base/status.h"
+
+struct sc_truth;
+
+struct sc_truth_flow {
+    const struct sc_addr *source, *destination;
+    uint64_t packets, bytes;
+    uint64_t first_ms, last_ms;
+    uint16_t source_port, destination_port;
+    uint8_t protocol;
+};
+
+struct sc_truth_export {
+    uint64_t messages;
+    uint64_t skipped;
+    uint64_t values_dropped;
+};
+
+/* @return NULL without memory. */
+struct sc_truth *sc_truth_create(void);
+void sc_truth_free(struct sc_truth *truth);
+
+/* @return SC_OK or SC_NOMEM. */
+enum sc_status sc_truth_add(struct sc_truth *truth, const struct sc_truth_flow *flow);
+
+/* Appends the JSON object and a newline. SC_NOMEM, also when `out` failed. */
+enum sc_status sc_truth_write(const struct sc_truth *truth, const struct sc_truth_export *sent,
+                              struct sc_buf *out);
+
+#endif
