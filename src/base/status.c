@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#define SC_BASE_STATUS_IMPLEMENTATION
 #include "base/status.h"
 
 #include <errno.h>

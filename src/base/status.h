@@ -43,6 +43,13 @@ enum sc_status sc_fail_errno(struct sc_error *err, int errnum, const char *forma
 /* "out of memory" with the name of what was being made. */
 enum sc_status sc_fail_nomem(struct sc_error *err, const char *what);
 
+/* The static analyser sees one file at a time: this tells it which status comes back. */
+#if defined(__clang_analyzer__) && !defined(SC_BASE_STATUS_IMPLEMENTATION)
+#define sc_fail(err, status, ...)       ((void)sc_fail(err, status, __VA_ARGS__), (status))
+#define sc_fail_errno(err, errnum, ...) ((void)sc_fail_errno(err, errnum, __VA_ARGS__), SC_IO)
+#define sc_fail_nomem(err, what)        ((void)sc_fail_nomem(err, what), SC_NOMEM)
+#endif
+
 #define SC_TRY(expression)                                                                                   \
     do {                                                                                                     \
         enum sc_status sc_try_status_ = (expression);                                                        \
