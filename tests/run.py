@@ -43,6 +43,7 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 CONCURRENT = ("test_collect_*", "test_query_parallel*", "test_queue*", "test_log*")
 LIMIT_S = 300
 SHOWN_LINES = 25
+ERROR_LINE = re.compile(r"\berror:|^E(rror)?:|[a-zA-Z]Sanitizer:|runtime error:|^not ok|Traceback|Error: ")
 
 
 @dataclasses.dataclass
@@ -87,6 +88,14 @@ def count_lines(text):
         out.failed += 1
         out.notes.append("no test reported a result")
     return out
+
+
+def telling_lines(log):
+    """What to show of a failed step: the lines that speak of errors, and the last ones."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+    errors = list(dict.fromkeys(line for line in lines if ERROR_LINE.search(line)))
+    return errors[:SHOWN_LINES] if errors else lines[-SHOWN_LINES:]
 
 
 class Runner:
@@ -184,7 +193,7 @@ class Runner:
 
     def show_failure(self, step):
         log = self.log_of(step)
-        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-SHOWN_LINES:]:
+        for line in telling_lines(log):
             print("        | " + line[:200])
         print(f"          log: {log}", flush=True)
         self.failed_steps.append((step.name, log))
