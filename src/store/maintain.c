@@ -99,8 +99,9 @@ static enum sc_status repair_file(struct examiner *x, struct sc_io *io, const ch
     int dir_length = slash == NULL ? 0 : (int)(slash - path);
     const char *name = slash == NULL ? path : slash + 1;
     snprintf(folder, sizeof(folder), "%.*s", dir_length == 0 ? 1 : dir_length, slash == NULL ? "." : path);
-    snprintf(temporary, sizeof(temporary), "%s/.%s.tmp", folder, name);
-    snprintf(kept, sizeof(kept), "%s.damaged", path);
+    if (snprintf(temporary, sizeof(temporary), "%s/.%s.tmp", folder, name) >= (int)sizeof(temporary) ||
+        snprintf(kept, sizeof(kept), "%s.damaged", path) >= (int)sizeof(kept))
+        return sc_fail(x->err, SC_IO, "%s: the path is too long", path);
     if (access(kept, F_OK) == 0)
         return sc_fail(x->err, SC_IO, "%s is there already: move it away, then repair again", kept);
     struct sc_segment_id id = {0};
