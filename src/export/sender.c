@@ -133,7 +133,7 @@ enum sc_status sc_sender_put(struct sc_sender *s, uint32_t exporter, uint64_t ti
     return SC_OK;
 }
 
-enum sc_status sc_sender_close(struct sc_sender *s, struct sc_error *err)
+enum sc_status sc_sender_close(struct sc_sender *s, struct sc_sender_stats *stats, struct sc_error *err)
 {
     enum sc_status status = sc_sender_flush(s, err);
     for (uint32_t i = 0; i < s->target_count; i++) {
@@ -141,6 +141,8 @@ enum sc_status sc_sender_close(struct sc_sender *s, struct sc_error *err)
             sender_target_close(&s->targets[i], s->exporters, status == SC_OK ? err : NULL);
         status = status == SC_OK ? closed : status;
     }
+    if (stats != NULL)
+        *stats = s->stats;
     release(s);
     return status;
 }

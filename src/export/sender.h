@@ -63,9 +63,11 @@ enum sc_status sc_sender_put(struct sc_sender *sender, uint32_t exporter, uint64
 /* Sends all that is queued. SC_IO: a connection broke or a file could not be written. */
 enum sc_status sc_sender_flush(struct sc_sender *sender, struct sc_error *err);
 
-/* Flushes, ends connections in order, closes files, frees. The first error is reported; all is freed in any
- * case. */
-enum sc_status sc_sender_close(struct sc_sender *sender, struct sc_error *err);
+/*
+ * Flushes, ends connections in order, closes files, frees. The first error is reported; all is freed in any
+ * case. `stats` (may be NULL) gets the final account.
+ */
+enum sc_status sc_sender_close(struct sc_sender *sender, struct sc_sender_stats *stats, struct sc_error *err);
 
 void sc_sender_get_stats(const struct sc_sender *sender, struct sc_sender_stats *out);
 

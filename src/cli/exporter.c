@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* sc-exporter: sends flows as NetFlow v5, v9 or IPFIX. Manual: man/sc-exporter.1. */
+#include "base/clock.h"
+#include "export/generate.h"
+#include "export/network.h"
+#include "query/time_range.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { EXIT_SENT = 0, EXIT_NOT_SENT = 1, EXIT_USAGE = 2 };
+enum { DEFAULT_FLOWS = 1000000, UDP_PAYLOAD_MAX = 65507 };
+
+static volatile sig_atomic_t stop_signal;
+
+static void on_signal(int number)
+{
+    stop_signal = number;
+}
+
+struct arguments {
+    bool generate;
+    bool protocol_given;
+    bool start_given;
+    bool help;
+    bool version;
+    uint64_t flows;
+    uint64_t rate;
+    const char *truth;
+    struct sc_generate_options options;
+    struct sc_target targets[SC_SENDER_TARGETS];
+    uint32_t target_count;
+};
+
+static void print_usage(FILE *to)
+{
+    fputs("usage: sc-exporter --generate --to URL [options]\n"
+          "       sc-exporter --help | --version\n",
+          to);
+}
+
+static void print_help(void)
+{
+    print_usage(stdout);
+    fputs("\n"
+          "Sends flows as NetFlow v5, NetFlow v9 or IPFIX.\n"
+          "\n"
+          "Source:\n"
+          "  --generate            make flows: realistic, and always the same from one seed\n"
+          "    --flows N           how many; 0: until a signal (default 1000000)\n"
+          "    --seed S            number that all follows from (default 1)\n"
+          "    --hosts N           hosts that talk, 64 to 10000000 (default 65536)\n"
+          "    --ipv6 PERCENT      share of IPv6 flows, not with v5 (default 0)\n"
+          "    --exporters N       exporters that the flows come from, 1 to 1024 (default 1)\n"
+          "    --start TIME        export time of the first flow (default now; without --rate so that the\n"
+          "                        last is exported about now)\n"
+          "\n"
+          "Target:\n"
+          "  --to udp://HOST:PORT  datagrams\n"
+          "  --to tcp://HOST:PORT  IPFIX over TCP\n"
+          "  --write FILE          FILE.pcap: packets with the messages; FILE.ipfix: IPFIX file (RFC 5655)\n"
+          "                        --to and --write may be given together and several times\n"
+          "  --protocol P          v5, v9 or ipfix (default ipfix)\n"
+          "  --message-size BYTES  largest v9 or IPFIX message (default 1400)\n"
+          "  --rate FLOWS/S        pace; 0: as fast as possible (default), on an export clock of 10000 "
+          "flows/s\n"
+          "  --truth FILE          write what was sent as JSON: totals, top sources and ports\n"
+          "\n"
+          "Exit status: 0 all sent, 1 could not send, 2 wrong usage. Manual: sc-exporter(1).\n",
+          stdout);
+}
+
+/* ---- arguments ---- */
+
+static enum sc_status parse_number(const char *option, const char *text, uint64_t low, uint64_t high,
+                                   uint64_t *out, struct sc_error *err)
+{
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(text, &end, 10);
+    bool digits = text[0] >= '0' && text[0] <= '9';
+    if (!digits || *end != 0 || errno != 0 || v < low || v > high)
+        return sc_fail(err, SC_USAGE, "--%s %s: a number from %" PRIu64 " to %" PRIu64 " is expected", option,
+                       text, low, high);
+    *out = v;
+    return SC_OK;
+}
+
+static enum sc_status parse_u32(const char *option, const char *text, uint32_t low, uint32_t high,
+                                uint32_t *out, struct sc_error *err)
+{
+    uint64_t v;
+    SC_TRY(parse_number(option, text, low, high, &v, err));
+    *out = (uint32_t)v;
+    return SC_OK;
+}
+
+static enum sc_status parse_protocol(const char *text, struct arguments *a, struct sc_error *err)
+{
+    a->protocol_given = true;
+    if (strcmp(text, "v5") == 0)
+        a->options.encoder.protocol = SC_EXPORT_V5;
+    else if (strcmp(text, "v9") == 0)
+        a->options.encoder.protocol = SC_EXPORT_V9;
+    else if (strcmp(text, "ipfix") == 0)
+        a->options.encoder.protocol = SC_EXPORT_IPFIX;
+    else
+        return sc_fail(err, SC_USAGE, "--protocol %s: v5, v9 or ipfix is expected", text);
+    return SC_OK;
+}
+
+static enum sc_status add_target(struct arguments *a, const char *text, bool file, struct sc_error *err)
+{
+    if (a->target_count == SC_SENDER_TARGETS)
+        return sc_fail(err, SC_USAGE, "more than %u targets", SC_SENDER_TARGETS);
+    struct sc_target *t = &a->targets[a->target_count++];
+    return file ? sc_target_parse_file(text, t, err) : sc_target_parse_url(text, t, err);
+}
+
+enum option_id {
+    OPTION_GENERATE = 256,
+    OPTION_FLOWS,
+    OPTION_SEED,
+    OPTION_HOSTS,
+    OPTION_IPV6,
+    OPTION_EXPORTERS,
+    OPTION_START,
+    OPTION_TO,
+    OPTION_WRITE,
+    OPTION_PROTOCOL,
+    OPTION_MESSAGE_SIZE,
+    OPTION_RATE,
+    OPTION_TRUTH,
+    OPTION_HELP,
+    OPTION_VERSION
+};
+
+static const struct option long_options[] = {
+    {"generate", no_argument, NULL, OPTION_GENERATE},
+    {"flows", required_argument, NULL, OPTION_FLOWS},
+    {"seed", required_argument, NULL, OPTION_SEED},
+    {"hosts", required_argument, NULL, OPTION_HOSTS},
+    {"ipv6", required_argument, NULL, OPTION_IPV6},
+    {"exporters", required_argument, NULL, OPTION_EXPORTERS},
+    {"start", required_argument, NULL, OPTION_START},
+    {"to", required_argument, NULL, OPTION_TO},
+    {"write", required_argument, NULL, OPTION_WRITE},
+    {"protocol", required_argument, NULL, OPTION_PROTOCOL},
+    {"message-size", required_argument, NULL, OPTION_MESSAGE_SIZE},
+    {"rate", required_argument, NULL, OPTION_RATE},
+    {"truth", required_argument, NULL, OPTION_TRUTH},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {NULL, 0, NULL, 0},
+};
+
+/* Options of the generator. */
+static enum sc_status apply_generator(struct arguments *a, int option, const char *value,
+                                      struct sc_error *err)
+{
+    struct sc_generator_options *g = &a->options.generator;
+    switch (option) {
+    case OPTION_FLOWS:
+        return parse_number("flows", value, 0, UINT64_C(1) << 48, &a->flows, err);
+    case OPTION_SEED:
+        return parse_number("seed", value, 0, UINT64_MAX, &g->seed, err);
+    case OPTION_HOSTS:
+        return parse_u32("hosts", value, SC_NETWORK_HOSTS_MIN, SC_NETWORK_HOSTS_MAX, &g->hosts, err);
+    case OPTION_IPV6:
+        return parse_u32("ipv6", value, 0, 100, &g->ipv6_percent, err);
+    case OPTION_EXPORTERS:
+        return parse_u32("exporters", value, 1, SC_SENDER_EXPORTERS_MAX, &g->exporters, err);
+    default:
+        a->start_given = true;
+        return sc_time_parse(value, sc_clock_wall_ms(), false, &g->start_ms, err);
+    }
+}
+
+static enum sc_status apply(struct arguments *a, int option, const char *value, struct sc_error *err)
+{
+    switch (option) {
+    case OPTION_GENERATE:
+        a->generate = true;
+        return SC_OK;
+    case OPTION_TO:
+    case OPTION_WRITE:
+        return add_target(a, value, option == OPTION_WRITE, err);
+    case OPTION_PROTOCOL:
+        return parse_protocol(value, a, err);
+    case OPTION_MESSAGE_SIZE:
+        return parse_u32("message-size", value, SC_ENCODER_MESSAGE_MIN, SC_ENCODER_MESSAGE_MAX,
+                         &a->options.encoder.max_message, err);
+    case OPTION_RATE:
+        return parse_number("rate", value, 0, 1000000000, &a->rate, err);
+    case OPTION_TRUTH:
+        a->truth = value;
+        return SC_OK;
+    case OPTION_HELP:
+        a->help = true;
+        return SC_OK;
+    case OPTION_VERSION:
+        a->version = true;
+        return SC_OK;
+    default:
+        return apply_generator(a, option, value, err);
+    }
+}
+
+static bool has_target(const struct arguments *a, enum sc_target_kind kind)
+{
+    for (uint32_t i = 0; i < a->target_count; i++)
+        if (a->targets[i].kind == kind)
+            return true;
+    return false;
+}
+
+static enum sc_status check_protocol(const struct arguments *a, struct sc_error *err)
+{
+    const struct sc_encoder_options *e = &a->options.encoder;
+    bool stream = has_target(a, SC_TARGET_TCP) || has_target(a, SC_TARGET_IPFIX_FILE);
+    bool datagram = has_target(a, SC_TARGET_UDP) || has_target(a, SC_TARGET_PCAP);
+    if (stream && e->protocol != SC_EXPORT_IPFIX)
+        return sc_fail(err, SC_USAGE, "TCP and .ipfix files carry IPFIX only: use --protocol ipfix");
+    if (datagram && e->max_message > UDP_PAYLOAD_MAX)
+        return sc_fail(err, SC_USAGE, "--message-size: a datagram carries at most %d bytes", UDP_PAYLOAD_MAX);
+    if (e->protocol == SC_EXPORT_V5 && a->options.generator.ipv6_percent != 0)
+        return sc_fail(err, SC_USAGE,
+                       "NetFlow v5 cannot carry IPv6: use --protocol v9 or ipfix, or no --ipv6");
+    return SC_OK;
+}
+
+static enum sc_status check(struct arguments *a, struct sc_error *err)
+{
+    if (!a->generate)
+        return sc_fail(err, SC_USAGE, "no source of flows: use --generate");
+    if (a->target_count == 0)
+        return sc_fail(err, SC_USAGE,
+                       "no target: use --to udp://HOST:PORT, --to tcp://HOST:PORT or --write FILE");
+    return check_protocol(a, err);
+}
+
+static enum sc_status parse_arguments(int argc, char **argv, struct arguments *a, struct sc_error *err)
+{
+    *a = (struct arguments){.flows = DEFAULT_FLOWS};
+    a->options.generator = sc_generator_default_options();
+    a->options.encoder = sc_encoder_default_options();
+    opterr = 0;
+    int option;
+    while ((option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
+        if (option == '?')
+            return sc_fail(err, SC_USAGE, "unknown or ambiguous option %s", argv[optind - 1]);
+        if (option == ':')
+            return sc_fail(err, SC_USAGE, "option %s needs a value", argv[optind - 1]);
+        SC_TRY(apply(a, option, optarg, err));
+    }
+    if (a->help || a->version)
+        return SC_OK;
+    if (optind < argc)
+        return sc_fail(err, SC_USAGE, "unexpected argument %s", argv[optind]);
+    return check(a, err);
+}
+
+/* The export clock runs at the asked rate, else at the generator's default, and ends about now. */
+static void set_clock(struct arguments *a)
+{
+    struct sc_generator_options *g = &a->options.generator;
+    a->options.flows = a->flows;
+    if (a->rate != 0)
+        g->rate = a->rate;
+    if (a->start_given)
+        return;
+    g->start_ms = sc_clock_wall_ms();
+    if (a->rate == 0)
+        g->start_ms -= a->flows / g->rate * 1000;
+}
+
+/* ---- running ---- */
+
+static void show_progress(void *arg, const struct sc_export_totals *totals)
+{
+    const uint64_t *started_ms = arg;
+    double seconds = (double)(sc_clock_mono_ms() - *started_ms) / 1000;
+    fprintf(stderr, "\r%" PRIu64 " flows, %" PRIu64 " messages, %.0f flows/s ", totals->flows,
+            totals->messages, seconds > 0 ? (double)totals->flows / seconds : 0);
+}
+
+static void show_summary(const struct sc_export_totals *totals, const struct sc_sender_stats *sent,
+                         uint64_t ms)
+{
+    double seconds = (double)ms / 1000;
+    printf("%" PRIu64 " flows in %" PRIu64 " messages, %.3f s, %.0f flows/s", totals->flows, totals->messages,
+           seconds, ms == 0 ? (double)totals->flows * 1000 : (double)totals->flows / seconds);
+    if (totals->skipped != 0)
+        printf(", %" PRIu64 " flows skipped that the protocol cannot express", totals->skipped);
+    if (totals->values_dropped != 0)
+        printf(", %" PRIu64 " values left out that the protocol cannot express", totals->values_dropped);
+    if (sent->refused != 0)
+        printf(", %" PRIu64 " refusals by the target", sent->refused);
+    if (sent->failed != 0)
+        printf(", %" PRIu64 " datagrams not sent", sent->failed);
+    putchar('\n');
+}
+
+static enum sc_status write_truth(const struct arguments *a, const struct sc_truth *truth,
+                                  const struct sc_export_totals *totals, struct sc_error *err)
+{
+    struct sc_truth_export sent = {totals->messages, totals->skipped, totals->values_dropped};
+    struct sc_buf text = {0};
+    enum sc_status status = sc_truth_write(truth, &sent, &text);
+    if (status == SC_OK) {
+        FILE *file = fopen(a->truth, "we");
+        bool failed = file == NULL || fwrite(text.data, text.len, 1, file) != 1;
+        int reason = errno;
+        if (file != NULL && fclose(file) != 0 && !failed) {
+            failed = true;
+            reason = errno;
+        }
+        if (failed)
+            status = sc_fail_errno(err, reason, "cannot write %s", a->truth);
+    } else {
+        sc_fail_nomem(err, "the truth");
+    }
+    sc_buf_free(&text);
+    return status;
+}
+
+static int finish(const struct arguments *a, struct sc_export_run *run, enum sc_status status,
+                  const struct sc_export_totals *totals, uint64_t started_ms, struct sc_error *err)
+{
+    struct sc_sender_stats sent;
+    struct sc_error late;
+    bool stopped = status == SC_CANCELLED;
+    enum sc_status closed = sc_sender_close(run->sender, &sent, &late);
+    uint64_t ms = sc_clock_mono_ms() - started_ms;
+    if (run->progress != NULL)
+        fputc('\n', stderr);
+    if ((status == SC_OK || stopped) && closed != SC_OK) {
+        status = closed;
+        *err = late;
+    }
+    if (status == SC_OK || stopped)
+        show_summary(totals, &sent, ms);
+    if ((status == SC_OK || stopped) && a->truth != NULL) {
+        enum sc_status written = write_truth(a, run->truth, totals, err);
+        status = written == SC_OK ? status : written;
+    }
+    if (status != SC_OK && status != SC_CANCELLED) {
+        fprintf(stderr, "sc-exporter: %s\n", err->message);
+        return EXIT_NOT_SENT;
+    }
+    if (stopped && a->flows != 0) {
+        fputs("sc-exporter: stopped by a signal before all was sent\n", stderr);
+        return EXIT_NOT_SENT;
+    }
+    if (sent.messages != 0 && sent.sent == 0) {
+        fputs("sc-exporter: no message could be sent\n", stderr);
+        return EXIT_NOT_SENT;
+    }
+    return EXIT_SENT;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+static int run_exporter(struct arguments *a)
+{
+    struct sc_error err = {0};
+    uint64_t started_ms;
+    struct sc_export_totals totals;
+    struct sc_export_run run = {.rate = a->rate, .stop = &stop_signal};
+    bool paced = has_target(a, SC_TARGET_UDP) || has_target(a, SC_TARGET_TCP);
+    set_clock(a);
+    a->options.encoder.reliable = !has_target(a, SC_TARGET_UDP) && !has_target(a, SC_TARGET_PCAP);
+    run.sender = sc_sender_open(a->targets, a->target_count, a->options.generator.exporters, &err);
+    if (run.sender == NULL) {
+        fprintf(stderr, "sc-exporter: %s\n", err.message);
+        return EXIT_NOT_SENT;
+    }
+    if (a->truth != NULL && (run.truth = sc_truth_create()) == NULL) {
+        sc_sender_close(run.sender, NULL, NULL);
+        fputs("sc-exporter: out of memory for the truth\n", stderr);
+        return EXIT_NOT_SENT;
+    }
+    if (!paced)
+        run.rate = 0; /* files need no pace; the export clock keeps it */
+    if (isatty(STDERR_FILENO)) {
+        run.progress = show_progress;
+        run.arg = &started_ms;
+    }
+    catch_signals();
+    started_ms = sc_clock_mono_ms();
+    enum sc_status status = sc_export_generate(&run, &a->options, &totals, &err);
+    int code = finish(a, &run, status, &totals, started_ms, &err);
+    sc_truth_free(run.truth);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments a;
+    struct sc_error err;
+    if (parse_arguments(argc, argv, &a, &err) != SC_OK) {
+        fprintf(stderr, "sc-exporter: %s\n", err.message);
+        print_usage(stderr);
+        return EXIT_USAGE;
+    }
+    if (a.version) {
+        puts("sc-exporter " SC_VERSION);
+        return EXIT_SENT;
+    }
+    if (a.help) {
+        print_help();
+        return EXIT_SENT;
+    }
+    return run_exporter(&a);
+}
