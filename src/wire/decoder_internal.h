@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What the files of the decoder share. Nothing here is seen outside src/wire.
+ *
+ *   session.c    sessions, domains, buffered data sets; memory accounts
+ *   template.c   template records: parsed, compared, compiled into field operations
+ *   message.c    v9 and IPFIX messages: a plan of their sets (nothing is changed), then its execution
+ *   records.c    the records of one data set, column by column, into a batch
+ *   options.c    what options data say about sampling and systemInitTime
+ *   sequence.c   sequence numbers and restarts
+ *   state.c      save and load
+ *   decoder.c    the interface; v5
+ *
+ * Memory is malloc. A session adds up what it holds in `bytes`; the objects that count say so.
+ */
+#ifndef SC_WIRE_DECODER_INTERNAL_H
+#define SC_WIRE_DECODER_INTERNAL_H
+
+#include "wire/decoder.h"
+
+#define SC_VARIABLE_LENGTH 65535u
+#define SC_V5_DOMAIN_ID    0u
+
+/* A slot that the schema was not yet asked for. */
+#define SC_SLOT_UNRESOLVED (SC_NO_SLOT - 1)
+
+/* One field specifier, as exported. `pen` may be one of the pseudo enterprises of ie/ie.h. */
+struct sc_wire_field {
+    uint32_t pen;
+    uint16_t id;
+    uint16_t length; /* SC_VARIABLE_LENGTH: in the record */
+};
+
+enum sc_op_action {
+    SC_OP_UINT,
+    SC_OP_INT,
+    SC_OP_FLOAT,
+    SC_OP_ADDRESS, /* in its element's own column */
+    SC_OP_BYTES,
+    SC_OP_UNIFIED, /* the only address of its pair: to the unified column */
+    SC_OP_PAIR,    /* the IPv4 one of a pair of which the template has both; `partner` is the IPv6 one */
+    SC_OP_START,   /* flowStartSysUpTime */
+    SC_OP_END,     /* flowEndSysUpTime */
+    SC_OP_NONE     /* padding of v5, done by a partner, or over a bound: nothing is stored */
+};
+
+/* What to do with one field that is not of zero length. */
+struct sc_op {
+    struct sc_column_key key; /* where the value goes; for UNIFIED and PAIR the unified column */
+    uint32_t slot;
+    uint32_t
+        alt_slot; /* of the element's own column (UNIFIED, PAIR) or of its BYTES column (variable length) */
+    uint32_t partner; /* PAIR: index of the IPv6 operation */
+    uint32_t offset;  /* within the record; templates of fixed length only */
+    uint16_t length;  /* SC_VARIABLE_LENGTH: in the record */
+    uint16_t element; /* the element's id */
+    uint8_t action;   /* enum sc_op_action */
+    uint8_t type;     /* enum sc_ie_type */
+};
+
+/* Elements that the decoder itself looks at; template->special[] has their operation's index + 1. */
+enum sc_special {
+    SC_SPECIAL_IP_VERSION,          /* 60 */
+    SC_SPECIAL_SYSTEM_INIT,         /* 160 */
+    SC_SPECIAL_SAMPLING_INTERVAL,   /* 34 */
+    SC_SPECIAL_SAMPLER_ID,          /* 48 */
+    SC_SPECIAL_SAMPLER_INTERVAL,    /* 50 */
+    SC_SPECIAL_SELECTOR_ID,         /* 302 */
+    SC_SPECIAL_SELECTOR_ALGORITHM,  /* 304 */
+    SC_SPECIAL_PACKET_INTERVAL,     /* 305 */
+    SC_SPECIAL_PACKET_SPACE,        /* 306 */
+    SC_SPECIAL_TIME_INTERVAL,       /* 307 */
+    SC_SPECIAL_TIME_SPACE,          /* 308 */
+    SC_SPECIAL_SAMPLING_SIZE,       /* 309 */
+    SC_SPECIAL_SAMPLING_POPULATION, /* 310 */
+    SC_SPECIAL_PROBABILITY,         /* 311 */
+    SC_SPECIAL_COUNT
+};
+
+struct sc_template {
+    uint16_t id;
+    uint16_t scope_count;
+    uint32_t field_count;
+    uint32_t op_count;
+    uint32_t record_length; /* of fixed length: exactly; else the least */
+    bool options;
+    bool variable;
+    bool has_relative_time; /* 22 or 21 */
+    bool has_sampling;      /* the record itself names its interval or sampler */
+    bool interface_scope;   /* options that hold for an interface, not for the domain */
+    uint16_t special[SC_SPECIAL_COUNT];
+    uint64_t seen_ms;             /* last definition */
+    uint64_t refresh_ms;          /* longest time between two definitions, 0: seen once */
+    size_t bytes;                 /* of this object */
+    struct sc_wire_field *fields; /* in this object's memory, behind it */
+    struct sc_op *ops;            /* likewise */
+};
+
+struct sc_sampler {
+    uint64_t id; /* selectorId or samplerId */
+    uint64_t rate;
+};
+
+/* Sequence numbers of one domain. */
+struct sc_sequence {
+    bool seen;
+    bool known; /* `next` is what the next message must carry */
+    uint32_t next;
+    uint32_t uptime_ms;
+    uint64_t export_ms;
+};
+
+/* One exporting process as we know it: (version, observation domain) within a session. */
+struct sc_domain {
+    uint32_t id;
+    uint8_t version;
+    struct sc_template **templates; /* by ascending id */
+    uint32_t template_count;
+    uint32_t template_capacity;
+    struct sc_sampler *samplers; /* by ascending id */
+    uint32_t sampler_count;
+    uint64_t default_rate; /* of the whole domain; 0: unknown */
+    bool init_known;
+    uint64_t init_ms; /* systemInitTimeMilliseconds of the domain's options data */
+    struct sc_sequence sequence;
+    uint32_t pending_gap; /* lost units that no flow record carries yet */
+    struct sc_exporter_stats stats;
+};
+
+/* Where the records of a set come from: the message header, kept also for sets that wait. */
+struct sc_message {
+    uint8_t version;
+    bool init_known; /* v5, v9: always; IPFIX: never (records and domain say) */
+    uint16_t port;
+    uint32_t domain_id;
+    uint32_t sequence;
+    uint32_t uptime_ms; /* v5, v9 */
+    uint32_t v5_rate;
+    uint64_t init_ms; /* base of sysUpTime when init_known */
+    uint64_t export_ms;
+    uint64_t receive_ms;
+    struct sc_addr exporter;
+};
+
+/* A data set whose template has not come. */
+struct sc_waiting_set {
+    struct sc_waiting_set *next;
+    struct sc_domain *domain;
+    struct sc_message message;
+    uint16_t id;
+    uint32_t length;
+    uint8_t body[];
+};
+
+struct sc_unknown_element {
+    uint32_t pen;
+    uint16_t id;
+    uint16_t instance;
+};
+
+struct sc_session {
+    struct sc_session *hash_next;
+    struct sc_session *newer, *older; /* order of use */
+    struct sc_addr exporter;
+    uint64_t connection;
+    uint16_t port;
+    uint8_t transport;
+    size_t bytes;
+    struct sc_domain **domains;
+    uint32_t domain_count;
+    struct sc_waiting_set *waiting, **waiting_end;
+    uint32_t waiting_count;
+    size_t waiting_bytes;
+    struct sc_unknown_element *unknown;
+    uint32_t unknown_count;
+};
+
+/* A set of the message at hand. */
+struct sc_planned_set {
+    const uint8_t *body;
+    uint32_t length;
+    uint16_t id;
+    struct sc_template *template_record; /* NULL: none known */
+};
+
+enum sc_change_kind { SC_CHANGE_NEW, SC_CHANGE_REFRESH, SC_CHANGE_WITHDRAW, SC_CHANGE_WITHDRAW_ALL };
+
+/* A change of the domain's templates that the message asks for. */
+struct sc_template_change {
+    enum sc_change_kind kind;
+    uint16_t id;
+    bool options; /* WITHDRAW_ALL: of options templates */
+    struct sc_template
+        *template_record; /* NEW: owned until it is applied; REFRESH: the domain's or a NEW one */
+};
+
+struct sc_plan {
+    struct sc_planned_set *sets;
+    uint32_t set_count, set_capacity;
+    struct sc_template_change *changes;
+    uint32_t change_count, change_capacity;
+    uint32_t new_count;           /* changes of kind NEW */
+    size_t new_bytes;             /* of their templates */
+    struct sc_wire_field *fields; /* of the template being read */
+    uint32_t field_capacity;
+    uint32_t malformed;  /* sets and templates that were left out */
+    enum sc_status soft; /* SC_MALFORMED, SC_LIMIT: the rest of the message counts */
+};
+
+/* Slots of the collector's own columns. */
+struct sc_own_slots {
+    bool ready;
+    uint32_t exporter, port, domain, receive, rate, gap, version, export_time, quality, start, end, init;
+};
+
+struct sc_decoder {
+    struct sc_decoder_limits limits;
+    struct sc_schema *schema;
+    struct sc_session **buckets;
+    uint32_t bucket_mask;
+    uint32_t session_count;
+    struct sc_session *newest, *oldest;
+    struct sc_session *last; /* of the last message */
+    struct sc_own_slots own;
+    struct sc_template *v5;
+    struct sc_plan plan;
+    uint32_t *positions; /* of the fields of one set of variable length */
+    uint16_t *lengths;
+    size_t cell_capacity;
+    uint64_t seed;
+};
+
+/* ---- session.c ---- */
+
+/* The session of a source, made when new; the least recently used goes when there are too many. NULL: no
+ * memory. */
+struct sc_session *sc_session_get(struct sc_decoder *decoder, const struct sc_message_source *source,
+                                  bool any_port);
+struct sc_session *sc_session_find(const struct sc_decoder *decoder, const struct sc_message_source *source,
+                                   bool any_port);
+/* A session that no decoder has; sc_session_insert gives it to one (false: there is one with the same
+ * source). */
+struct sc_session *sc_session_create(const struct sc_message_source *source, bool any_port);
+bool sc_session_insert(struct sc_decoder *decoder, struct sc_session *session);
+void sc_session_free(struct sc_session *session);
+/* Drops templates, options data and waiting sets; accounts stay. */
+void sc_session_forget(struct sc_session *session);
+void sc_session_remove(struct sc_decoder *decoder, struct sc_session *session);
+
+/* SC_LIMIT and *out NULL when the session has too many domains. */
+enum sc_status sc_session_domain(struct sc_session *session, const struct sc_decoder_limits *limits,
+                                 uint8_t version, uint32_t id, struct sc_domain **out);
+struct sc_template *sc_domain_template(const struct sc_domain *domain, uint16_t id);
+/* Takes `t`, which replaces one of the same id (returned in *old, now the caller's). */
+enum sc_status sc_domain_put_template(struct sc_session *session, struct sc_domain *domain,
+                                      struct sc_template *t, struct sc_template **old);
+/* Takes a template out; it is the caller's. NULL: there was none. */
+struct sc_template *sc_domain_take_template(struct sc_session *session, struct sc_domain *domain,
+                                            uint16_t id);
+
+/* Keeps a copy of a set until its template comes; older ones go when there are too many. */
+void sc_session_wait(struct sc_session *session, const struct sc_decoder_limits *limits,
+                     struct sc_domain *domain, const struct sc_message *message,
+                     const struct sc_planned_set *set);
+/* Unlinks the first waiting set of the domain that has a template now (*t); the caller frees it. */
+struct sc_waiting_set *sc_session_claim(struct sc_session *session, const struct sc_domain *domain,
+                                        struct sc_template **t);
+/* Drops waiting sets received before `before_ms`. */
+void sc_session_drop_waiting(struct sc_session *session, uint64_t before_ms);
+
+/* ---- template.c ---- */
+
+/* Compiles field specifiers. Counts unknown elements on the session's account. NULL: no memory. */
+struct sc_template *sc_template_compile(struct sc_session *session, const struct sc_decoder_limits *limits,
+                                        const struct sc_wire_field *fields, uint32_t count, uint16_t id,
+                                        bool options, uint16_t scope_count);
+bool sc_template_same(const struct sc_template *t, const struct sc_wire_field *fields, uint32_t count,
+                      bool options, uint16_t scope_count);
+/* Whether a value of `length` bytes is one of the type; else it is kept as bytes. */
+bool sc_wire_length_fits(enum sc_ie_type type, uint32_t length);
+/* The layout of a NetFlow v5 record. */
+struct sc_template *sc_template_v5(const struct sc_decoder_limits *limits);
+
+/* ---- records.c ---- */
+
+struct sc_run {
+    struct sc_decoder *decoder;
+    struct sc_domain *domain;
+    const struct sc_message *message;
+    struct sc_template *template_record;
+    struct sc_batch *batch; /* NULL: records are counted and applied only */
+    const uint8_t *base;
+    uint32_t count;
+    const uint32_t *positions; /* variable length: of operation j of record i at [i * op_count + j] */
+    const uint16_t *lengths;
+};
+
+/* Finds the records of a set body: fills run->base, count, positions, lengths. SC_MALFORMED: a record reaches
+ * beyond the set, or the records have no length (count: the whole ones before). */
+enum sc_status sc_run_scan(struct sc_run *run, const uint8_t *body, uint32_t length);
+/* Appends the records of a scanned run. The caller rolls the batch back when it fails. */
+enum sc_status sc_run_append(struct sc_run *run);
+/* Gives rows from `first` on whose base of sysUpTime was not known the one that is now, or an estimate. */
+enum sc_status sc_run_settle_times(struct sc_decoder *decoder, const struct sc_domain *domain,
+                                   const struct sc_message *message, struct sc_batch *batch, uint32_t first);
+/* Unsigned value of a special field of record i; false when the template has none or its length is no
+ * integer's. */
+bool sc_run_special(const struct sc_run *run, enum sc_special special, uint32_t i, uint64_t *value);
+bool sc_run_probability(const struct sc_run *run, uint32_t i, double *value);
+bool sc_own_slots_resolve(struct sc_decoder *decoder);
+
+/* ---- options.c ---- */
+
+/* Packets per sampled packet as the record itself tells, 0: it does not. */
+uint64_t sc_sampling_of_record(const struct sc_run *run, uint32_t i);
+/* The rate in force for record i of flow records; 0: unknown. */
+uint64_t sc_sampling_in_force(const struct sc_run *run, uint32_t i);
+uint64_t sc_sampling_of_domain(const struct sc_domain *domain);
+/* Takes note of what the options records of a run say. */
+enum sc_status sc_options_apply(struct sc_session *session, const struct sc_decoder_limits *limits,
+                                const struct sc_run *run);
+enum sc_status sc_domain_put_sampler(struct sc_session *session, const struct sc_decoder_limits *limits,
+                                     struct sc_domain *domain, uint64_t id, uint64_t rate);
+
+/* ---- sequence.c ---- */
+
+/* A message has arrived. Returns the units missing before it; *late: it is out of order and must not advance.
+ */
+uint32_t sc_sequence_arrive(struct sc_domain *domain, const struct sc_message *message, bool *late);
+/* The message held `units`. */
+void sc_sequence_advance(struct sc_domain *domain, const struct sc_message *message, bool late,
+                         bool units_known, uint32_t units);
+
+/* ---- message.c ---- */
+
+/* Everything about one message in flight. */
+struct sc_job {
+    struct sc_decoder *decoder;
+    struct sc_session *session; /* holds templates */
+    struct sc_domain *domain;   /* holds templates */
+    struct sc_domain *account;  /* holds sequence and statistics; the same unless template_scope is address */
+    struct sc_message message;
+    struct sc_decode_sink *sink;
+    struct sc_decode_outcome *outcome;
+    struct sc_error *err;
+};
+
+/* The sets of a v9 or IPFIX message, header already read. */
+enum sc_status sc_message_sets(struct sc_job *job, const uint8_t *sets, size_t length);
+/* Appends one run of flow records and accounts it. */
+enum sc_status sc_job_append(struct sc_job *job, struct sc_run *run);
+void sc_plan_free(struct sc_plan *plan);
+
+#endif

@@ -1,0 +1,750 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The records of one data set, field by field: each operation of the template makes one pass over the records
+ * and writes one column. Records of fixed length are found by their stride; for others a first pass notes
+ * where each field lies.
+ */
+#include "wire/decoder_internal.h"
+
+#include <stdlib.h>
+
+/* ---- where a field of a record lies ---- */
+
+static inline const uint8_t *cell(const struct sc_run *run, const struct sc_op *op, uint32_t i)
+{
+    const struct sc_template *t = run->template_record;
+    if (run->positions == NULL)
+        return run->base + (size_t)i * t->record_length + op->offset;
+    return run->base + run->positions[(size_t)i * t->op_count + (size_t)(op - t->ops)];
+}
+
+static inline uint32_t cell_length(const struct sc_run *run, const struct sc_op *op, uint32_t i)
+{
+    if (op->length != SC_VARIABLE_LENGTH)
+        return op->length;
+    const struct sc_template *t = run->template_record;
+    return run->lengths[(size_t)i * t->op_count + (size_t)(op - t->ops)];
+}
+
+static bool reserve_cells(struct sc_decoder *decoder, size_t cells)
+{
+    if (cells <= decoder->cell_capacity)
+        return true;
+    size_t capacity = decoder->cell_capacity < 4096 ? 4096 : decoder->cell_capacity;
+    while (capacity < cells)
+        capacity *= 2;
+    uint32_t *positions = realloc(decoder->positions, capacity * sizeof(*positions));
+    if (positions == NULL)
+        return false;
+    decoder->positions = positions;
+    uint16_t *lengths = realloc(decoder->lengths, capacity * sizeof(*lengths));
+    if (lengths == NULL)
+        return false;
+    decoder->lengths = lengths;
+    decoder->cell_capacity = capacity;
+    return true;
+}
+
+/* RFC 7011 section 7: one byte, or 255 and two bytes. False when the value reaches beyond `end`. */
+static bool take_variable(const uint8_t *body, uint32_t end, uint32_t *at, uint32_t *length)
+{
+    if (*at >= end)
+        return false;
+    *length = body[(*at)++];
+    if (*length == 255) {
+        if (end - *at < 2)
+            return false;
+        *length = sc_load_be16(body + *at);
+        *at += 2;
+    }
+    return *length <= end - *at;
+}
+
+static bool scan_record(const struct sc_template *t, const uint8_t *body, uint32_t end, uint32_t *at,
+                        uint32_t *positions, uint16_t *lengths)
+{
+    for (uint32_t j = 0; j < t->op_count; j++) {
+        uint32_t length = t->ops[j].length;
+        if (length == SC_VARIABLE_LENGTH ? !take_variable(body, end, at, &length) : length > end - *at)
+            return false;
+        positions[j] = *at;
+        lengths[j] = (uint16_t)length;
+        *at += length;
+    }
+    return true;
+}
+
+/* A set may be padded by as many bytes as exporters are seen to add (WIRE fact 4). */
+#define MAX_PADDING 7u
+
+static enum sc_status scan_variable(struct sc_run *run, const uint8_t *body, uint32_t length)
+{
+    const struct sc_template *t = run->template_record;
+    struct sc_decoder *decoder = run->decoder;
+    uint32_t at = 0, count = 0;
+    while (length - at >= t->record_length) {
+        size_t first = (size_t)count * t->op_count;
+        if (!reserve_cells(decoder, first + t->op_count))
+            return SC_NOMEM;
+        uint32_t start = at;
+        if (!scan_record(t, body, length, &at, decoder->positions + first, decoder->lengths + first)) {
+            at = start;
+            break;
+        }
+        count++;
+    }
+    run->base = body;
+    run->count = count;
+    run->positions = decoder->positions;
+    run->lengths = decoder->lengths;
+    return length - at >= t->record_length && length - at > MAX_PADDING ? SC_MALFORMED : SC_OK;
+}
+
+enum sc_status sc_run_scan(struct sc_run *run, const uint8_t *body, uint32_t length)
+{
+    const struct sc_template *t = run->template_record;
+    run->count = 0;
+    run->positions = NULL;
+    run->lengths = NULL;
+    run->base = body;
+    if (t->record_length == 0)
+        return length == 0 ? SC_OK : SC_MALFORMED;
+    if (t->variable)
+        return scan_variable(run, body, length);
+    run->count = length / t->record_length;
+    return SC_OK;
+}
+
+bool sc_run_special(const struct sc_run *run, enum sc_special special, uint32_t i, uint64_t *value)
+{
+    const struct sc_template *t = run->template_record;
+    if (t->special[special] == 0)
+        return false;
+    const struct sc_op *op = &t->ops[t->special[special] - 1];
+    uint32_t length = cell_length(run, op, i);
+    if (length == 0 || length > 8)
+        return false;
+    *value = sc_load_be(cell(run, op, i), length);
+    return true;
+}
+
+static double load_float(const uint8_t *p, uint32_t length)
+{
+    double d;
+    if (length == 8) {
+        uint64_t bits = sc_load_be64(p);
+        memcpy(&d, &bits, sizeof(d));
+        return d;
+    }
+    uint32_t bits = sc_load_be32(p);
+    float f;
+    memcpy(&f, &bits, sizeof(f));
+    return f;
+}
+
+bool sc_run_probability(const struct sc_run *run, uint32_t i, double *value)
+{
+    const struct sc_template *t = run->template_record;
+    if (t->special[SC_SPECIAL_PROBABILITY] == 0)
+        return false;
+    const struct sc_op *op = &t->ops[t->special[SC_SPECIAL_PROBABILITY] - 1];
+    uint32_t length = cell_length(run, op, i);
+    if (length != 4 && length != 8)
+        return false;
+    *value = load_float(cell(run, op, i), length);
+    return true;
+}
+
+/* ---- columns ---- */
+
+static struct sc_column *begin_key(const struct sc_run *run, uint32_t *slot, struct sc_column_key key,
+                                   unsigned width)
+{
+    if (*slot == SC_SLOT_UNRESOLVED)
+        *slot = sc_schema_slot(run->decoder->schema, key);
+    return sc_batch_begin(run->batch, *slot, key, width, run->count);
+}
+
+/* A field whose column the schema has no room for is left out: the schema's bound protects the process. */
+static bool resolve(const struct sc_run *run, struct sc_op *op)
+{
+    if (op->slot == SC_SLOT_UNRESOLVED)
+        op->slot = sc_schema_slot(run->decoder->schema, op->key);
+    return op->slot != SC_NO_SLOT;
+}
+
+static unsigned integer_width(uint32_t length)
+{
+    return length <= 2 ? length : length <= 4 ? 4 : 8;
+}
+
+#define FILL_LOOP(TYPE, LOAD)                                                                                \
+    for (uint32_t i = 0; i < n; i++, p += stride)                                                            \
+    out[i] = (TYPE)(LOAD)
+
+#define DEFINE_FILL(NAME, TYPE)                                                                              \
+    static void NAME(TYPE *out, const uint8_t *p, size_t stride, uint32_t length, uint32_t n)                \
+    {                                                                                                        \
+        switch (length) {                                                                                    \
+        case 1:                                                                                              \
+            FILL_LOOP(TYPE, *p);                                                                             \
+            break;                                                                                           \
+        case 2:                                                                                              \
+            FILL_LOOP(TYPE, sc_load_be16(p));                                                                \
+            break;                                                                                           \
+        case 4:                                                                                              \
+            FILL_LOOP(TYPE, sc_load_be32(p));                                                                \
+            break;                                                                                           \
+        case 8:                                                                                              \
+            FILL_LOOP(TYPE, sc_load_be64(p));                                                                \
+            break;                                                                                           \
+        default:                                                                                             \
+            FILL_LOOP(TYPE, sc_load_be(p, length));                                                          \
+            break;                                                                                           \
+        }                                                                                                    \
+    }
+
+DEFINE_FILL(fill_u8, uint8_t)
+DEFINE_FILL(fill_u16, uint16_t)
+DEFINE_FILL(fill_u32, uint32_t)
+DEFINE_FILL(fill_u64, uint64_t)
+
+/* Unsigned integers of fixed length in records of fixed length: the way of nearly all bytes. */
+static enum sc_status put_uints_fixed(const struct sc_run *run, struct sc_op *op)
+{
+    struct sc_column *c = begin_key(run, &op->slot, op->key, integer_width(op->length));
+    if (c == NULL)
+        return SC_NOMEM;
+    const uint8_t *p = run->base + op->offset;
+    size_t stride = run->template_record->record_length;
+    switch (c->width) {
+    case 1:
+        fill_u8((uint8_t *)c->values + c->rows, p, stride, op->length, run->count);
+        break;
+    case 2:
+        fill_u16((uint16_t *)c->values + c->rows, p, stride, op->length, run->count);
+        break;
+    case 4:
+        fill_u32((uint32_t *)c->values + c->rows, p, stride, op->length, run->count);
+        break;
+    default:
+        fill_u64((uint64_t *)c->values + c->rows, p, stride, op->length, run->count);
+        break;
+    }
+    c->rows += run->count;
+    return SC_OK;
+}
+
+static struct sc_addr load_address(const uint8_t *p, uint32_t length)
+{
+    struct sc_addr a;
+    if (length == 4)
+        return sc_addr_v4(sc_load_be32(p));
+    memcpy(a.b, p, sizeof(a.b));
+    return a;
+}
+
+static enum sc_status put_value(struct sc_column *c, const struct sc_op *op, const uint8_t *p,
+                                uint32_t length)
+{
+    switch (op->key.kind) {
+    case SC_COLUMN_ADDRESS: {
+        struct sc_addr a = load_address(p, length);
+        sc_column_put_addr(c, &a);
+        return SC_OK;
+    }
+    case SC_COLUMN_FLOAT: {
+        double d = load_float(p, length);
+        uint64_t bits;
+        memcpy(&bits, &d, sizeof(bits));
+        sc_column_put_u64(c, bits);
+        return SC_OK;
+    }
+    case SC_COLUMN_INT: {
+        unsigned shift = 64 - 8 * length;
+        sc_column_put_u64(c, (uint64_t)((int64_t)(sc_load_be(p, length) << shift) >> shift));
+        return SC_OK;
+    }
+    case SC_COLUMN_BYTES:
+        return sc_column_put_bytes(c, p, length);
+    default:
+        sc_column_put_u64(c, sc_load_be(p, length));
+        return SC_OK;
+    }
+}
+
+/* Values of fixed length, one at a time. */
+static enum sc_status put_fixed(const struct sc_run *run, struct sc_op *op)
+{
+    unsigned width = op->key.kind == SC_COLUMN_FLOAT ? 8 : integer_width(op->length);
+    struct sc_column *c = begin_key(run, &op->slot, op->key, width);
+    if (c == NULL)
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < run->count; i++)
+        SC_TRY(put_value(c, op, cell(run, op, i), op->length));
+    return SC_OK;
+}
+
+/* ---- values of variable length ---- */
+
+/* An element of any type may be sent so: what is not of the type's length goes to a BYTES column. */
+static bool value_fits(const struct sc_op *op, uint32_t length)
+{
+    return sc_wire_length_fits((enum sc_ie_type)op->type, length);
+}
+
+static enum sc_status put_fitting(const struct sc_run *run, struct sc_op *op, unsigned width)
+{
+    struct sc_column *c = begin_key(run, &op->slot, op->key, width);
+    if (c == NULL)
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < run->count; i++) {
+        uint32_t length = cell_length(run, op, i);
+        SC_TRY(value_fits(op, length) ? put_value(c, op, cell(run, op, i), length) : sc_column_put_null(c));
+    }
+    return SC_OK;
+}
+
+static enum sc_status put_unfitting(const struct sc_run *run, struct sc_op *op)
+{
+    struct sc_column_key key = op->key;
+    key.kind = SC_COLUMN_BYTES;
+    if (op->alt_slot == SC_SLOT_UNRESOLVED)
+        op->alt_slot = sc_schema_slot(run->decoder->schema, key);
+    if (op->alt_slot == SC_NO_SLOT)
+        return SC_OK;
+    struct sc_column *c = begin_key(run, &op->alt_slot, key, 0);
+    if (c == NULL)
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < run->count; i++) {
+        uint32_t length = cell_length(run, op, i);
+        bool keep = length != 0 && !value_fits(op, length);
+        SC_TRY(keep ? sc_column_put_bytes(c, cell(run, op, i), length) : sc_column_put_null(c));
+    }
+    return SC_OK;
+}
+
+static enum sc_status put_variable(const struct sc_run *run, struct sc_op *op)
+{
+    uint32_t fitting = 0, unfitting = 0;
+    unsigned width = 1;
+    for (uint32_t i = 0; i < run->count; i++) {
+        uint32_t length = cell_length(run, op, i);
+        if (value_fits(op, length)) {
+            fitting++;
+            unsigned w = length > 8 ? 8 : integer_width(length);
+            width = w > width ? w : width;
+        } else {
+            unfitting += length != 0;
+        }
+    }
+    if (op->key.kind == SC_COLUMN_FLOAT)
+        width = 8;
+    if (fitting != 0)
+        SC_TRY(put_fitting(run, op, width));
+    return unfitting == 0 ? SC_OK : put_unfitting(run, op);
+}
+
+/* ---- addresses ---- */
+
+static uint32_t *raw_slot(const struct sc_run *run, struct sc_op *op, struct sc_column_key *key)
+{
+    *key = (struct sc_column_key){.pen = SC_PEN_IANA, .id = op->element, .kind = SC_COLUMN_ADDRESS};
+    if (op->alt_slot == SC_SLOT_UNRESOLVED)
+        op->alt_slot = sc_schema_slot(run->decoder->schema, *key);
+    return op->alt_slot == SC_NO_SLOT ? NULL : &op->alt_slot;
+}
+
+/* Rows of a unified column that hold ::ffff:a.b.c.d from an IPv6 element say so by its own column. */
+static enum sc_status keep_mapped(const struct sc_run *run, struct sc_op *op, const struct sc_addr *values)
+{
+    uint32_t mapped = 0;
+    for (uint32_t i = 0; i < run->count; i++)
+        mapped += sc_addr_is_v4(&values[i]);
+    struct sc_column_key key;
+    uint32_t *slot = mapped == 0 ? NULL : raw_slot(run, op, &key);
+    if (slot == NULL)
+        return SC_OK;
+    struct sc_column *c = begin_key(run, slot, key, sizeof(struct sc_addr));
+    if (c == NULL)
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < run->count; i++) {
+        if (sc_addr_is_v4(&values[i]))
+            sc_column_put_addr(c, &values[i]);
+        else
+            SC_TRY(sc_column_put_null(c));
+    }
+    return SC_OK;
+}
+
+static enum sc_status put_unified(const struct sc_run *run, struct sc_op *op)
+{
+    struct sc_column *c = begin_key(run, &op->slot, op->key, sizeof(struct sc_addr));
+    if (c == NULL)
+        return SC_NOMEM;
+    struct sc_addr *out = (struct sc_addr *)c->values + c->rows;
+    if (op->length == 4) {
+        for (uint32_t i = 0; i < run->count; i++)
+            out[i] = sc_addr_v4(sc_load_be32(cell(run, op, i)));
+    } else {
+        for (uint32_t i = 0; i < run->count; i++)
+            memcpy(out[i].b, cell(run, op, i), sizeof(out[i].b));
+    }
+    c->rows += run->count;
+    return op->length == 4 ? SC_OK : keep_mapped(run, op, out);
+}
+
+/* WIRE fact 6: ipVersion decides, else the one that is not zero; IPv4 when that decides nothing. */
+static bool choose_v6(const struct sc_run *run, uint32_t i, const uint8_t *v4, const uint8_t *v6)
+{
+    static const uint8_t zero[16];
+    uint64_t version;
+    if (sc_run_special(run, SC_SPECIAL_IP_VERSION, i, &version) && (version == 4 || version == 6))
+        return version == 6;
+    return sc_load_be32(v4) == 0 && memcmp(v6, zero, sizeof(zero)) != 0;
+}
+
+struct pair_columns {
+    struct sc_column *unified, *v4, *v6;
+};
+
+static enum sc_status put_pair_record(const struct pair_columns *to, const uint8_t *p4, const uint8_t *p6,
+                                      bool v6)
+{
+    struct sc_addr a4 = load_address(p4, 4), a6 = load_address(p6, 16);
+    sc_column_put_addr(to->unified, v6 ? &a6 : &a4);
+    if (to->v4 != NULL) {
+        if (v6)
+            sc_column_put_addr(to->v4, &a4);
+        else
+            SC_TRY(sc_column_put_null(to->v4));
+    }
+    if (to->v6 == NULL)
+        return SC_OK;
+    if (v6 && !sc_addr_is_v4(&a6))
+        return sc_column_put_null(to->v6);
+    sc_column_put_addr(to->v6, &a6);
+    return SC_OK;
+}
+
+static enum sc_status put_pair(const struct sc_run *run, struct sc_op *op)
+{
+    struct sc_op *partner = &run->template_record->ops[op->partner];
+    struct sc_column_key key4, key6;
+    uint32_t *slot4 = raw_slot(run, op, &key4), *slot6 = raw_slot(run, partner, &key6);
+    struct pair_columns to = {
+        .unified = begin_key(run, &op->slot, op->key, sizeof(struct sc_addr)),
+        .v4 = slot4 == NULL ? NULL : begin_key(run, slot4, key4, sizeof(struct sc_addr)),
+        .v6 = slot6 == NULL ? NULL : begin_key(run, slot6, key6, sizeof(struct sc_addr)),
+    };
+    if (to.unified == NULL || (slot4 != NULL && to.v4 == NULL) || (slot6 != NULL && to.v6 == NULL))
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < run->count; i++) {
+        const uint8_t *p4 = cell(run, op, i), *p6 = cell(run, partner, i);
+        SC_TRY(put_pair_record(&to, p4, p6, choose_v6(run, i, p4, p6)));
+    }
+    return SC_OK;
+}
+
+/* ---- times relative to sysUpTime ---- */
+
+#define SENTINEL      UINT32_MAX /* some exporters send it for "no time": taken as it stands, WIRE fact 9 */
+#define HALF_ROUND    (UINT64_C(1) << 31)
+#define ONE_ROUND     (UINT64_C(1) << 32)
+#define LATE_SLACK_MS 60000u
+
+/* v5, v9: the header tells the exporter's sysUptime, so that a value from before or after a wrap shows. */
+static inline uint64_t absolute_by_uptime(uint64_t init, uint32_t uptime, uint32_t value)
+{
+    if (value > uptime && value - uptime >= HALF_ROUND && value != SENTINEL && init + value >= ONE_ROUND)
+        return init + value - ONE_ROUND;
+    if (uptime > value && uptime - value >= ONE_ROUND - LATE_SLACK_MS)
+        return init + value + ONE_ROUND;
+    return init + value;
+}
+
+/* IPFIX: an exporter that has been up for more than 49.7 days has wrapped; times lie before the export. */
+static inline uint64_t absolute_by_export(uint64_t init, uint64_t export_ms, uint32_t value)
+{
+    uint64_t time = init + value;
+    return time < export_ms ? time + (export_ms - time) / ONE_ROUND * ONE_ROUND : time;
+}
+
+/* The base of record i; false when nobody told it yet: times are then left relative and settled at the end.
+ */
+static bool base_of(const struct sc_run *run, uint32_t i, uint64_t *init)
+{
+    if (run->message->init_known) {
+        *init = run->message->init_ms;
+        return true;
+    }
+    if (sc_run_special(run, SC_SPECIAL_SYSTEM_INIT, i, init))
+        return true;
+    *init = run->domain->init_ms;
+    return run->domain->init_known;
+}
+
+static enum sc_status put_relative(const struct sc_run *run, struct sc_op *op)
+{
+    struct sc_column *c = begin_key(run, &op->slot, op->key, 8);
+    if (c == NULL)
+        return SC_NOMEM;
+    uint64_t *out = (uint64_t *)c->values + c->rows;
+    const struct sc_message *m = run->message;
+    for (uint32_t i = 0; i < run->count; i++) {
+        uint32_t value = (uint32_t)sc_load_be(cell(run, op, i), op->length);
+        uint64_t init;
+        if (m->init_known)
+            out[i] = absolute_by_uptime(m->init_ms, m->uptime_ms, value);
+        else if (base_of(run, i, &init))
+            out[i] = absolute_by_export(init, m->export_ms, value);
+        else
+            out[i] = value;
+    }
+    c->rows += run->count;
+    return SC_OK;
+}
+
+/* SYSTEM_INIT, and TIME_QUALITY where the base is not known (yet). */
+static enum sc_status put_bases(const struct sc_run *run)
+{
+    struct sc_own_slots *own = &run->decoder->own;
+    const struct sc_column_key init_key = {.pen = SC_PEN_COLLECTOR, .id = SC_IE_SYSTEM_INIT};
+    const struct sc_column_key quality_key = {.pen = SC_PEN_COLLECTOR, .id = SC_IE_TIME_QUALITY};
+    struct sc_column *init = begin_key(run, &own->init, init_key, 8), *quality = NULL;
+    if (init == NULL)
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < run->count; i++) {
+        uint64_t base = 0;
+        bool known = base_of(run, i, &base);
+        sc_column_put_u64(init, known ? base : 0);
+        if (known && quality == NULL)
+            continue;
+        if (quality == NULL) {
+            quality = begin_key(run, &own->quality, quality_key, 1);
+            if (quality == NULL)
+                return SC_NOMEM;
+            for (uint32_t j = 0; j < i; j++)
+                SC_TRY(sc_column_put_null(quality));
+        }
+        if (known)
+            SC_TRY(sc_column_put_null(quality));
+        else
+            sc_column_put_u64(quality, 1);
+    }
+    return SC_OK;
+}
+
+/* ---- the collector's own columns ---- */
+
+static void fill_u64_run(struct sc_column *c, uint32_t n, uint64_t value)
+{
+    uint32_t row = c->rows;
+    switch (c->width) {
+    case 1:
+        memset((uint8_t *)c->values + row, (int)value, n);
+        break;
+    case 2:
+        for (uint32_t i = 0; i < n; i++)
+            ((uint16_t *)c->values)[row + i] = (uint16_t)value;
+        break;
+    case 4:
+        for (uint32_t i = 0; i < n; i++)
+            ((uint32_t *)c->values)[row + i] = (uint32_t)value;
+        break;
+    default:
+        for (uint32_t i = 0; i < n; i++)
+            ((uint64_t *)c->values)[row + i] = value;
+        break;
+    }
+    c->rows = row + n;
+}
+
+static enum sc_status put_constant(const struct sc_run *run, uint32_t slot, uint16_t id, unsigned width,
+                                   uint64_t value)
+{
+    const struct sc_column_key key = {.pen = SC_PEN_COLLECTOR, .id = id, .kind = SC_COLUMN_UINT};
+    struct sc_column *c = sc_batch_begin(run->batch, slot, key, width, run->count);
+    if (c == NULL)
+        return SC_NOMEM;
+    fill_u64_run(c, run->count, value);
+    return SC_OK;
+}
+
+static enum sc_status put_exporter(const struct sc_run *run)
+{
+    const struct sc_column_key key = {
+        .pen = SC_PEN_COLLECTOR, .id = SC_IE_EXPORTER_ADDRESS, .kind = SC_COLUMN_ADDRESS};
+    struct sc_column *c =
+        sc_batch_begin(run->batch, run->decoder->own.exporter, key, sizeof(struct sc_addr), run->count);
+    if (c == NULL)
+        return SC_NOMEM;
+    struct sc_addr *out = (struct sc_addr *)c->values + c->rows;
+    for (uint32_t i = 0; i < run->count; i++)
+        out[i] = run->message->exporter;
+    c->rows += run->count;
+    return SC_OK;
+}
+
+static uint32_t clamp_rate(uint64_t rate)
+{
+    return rate > UINT32_MAX ? UINT32_MAX : (uint32_t)rate;
+}
+
+static enum sc_status put_rates(const struct sc_run *run)
+{
+    uint32_t slot = run->decoder->own.rate;
+    if (!run->template_record->has_sampling) {
+        uint64_t rate =
+            run->message->version == 5 ? run->message->v5_rate : sc_sampling_of_domain(run->domain);
+        return rate == 0 ? SC_OK : put_constant(run, slot, SC_IE_SAMPLING_RATE, 4, clamp_rate(rate));
+    }
+    const struct sc_column_key key = {
+        .pen = SC_PEN_COLLECTOR, .id = SC_IE_SAMPLING_RATE, .kind = SC_COLUMN_UINT};
+    struct sc_column *c = sc_batch_begin(run->batch, slot, key, 4, run->count);
+    if (c == NULL)
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < run->count; i++) {
+        uint64_t rate = sc_sampling_in_force(run, i);
+        if (rate != 0)
+            sc_column_put_u64(c, clamp_rate(rate));
+        else
+            SC_TRY(sc_column_put_null(c));
+    }
+    return SC_OK;
+}
+
+static enum sc_status put_own_columns(const struct sc_run *run)
+{
+    const struct sc_own_slots *own = &run->decoder->own;
+    const struct sc_message *m = run->message;
+    SC_TRY(put_exporter(run));
+    SC_TRY(put_constant(run, own->port, SC_IE_EXPORTER_PORT, 2, m->port));
+    SC_TRY(put_constant(run, own->domain, SC_IE_OBSERVATION_DOMAIN, 4, m->domain_id));
+    SC_TRY(put_constant(run, own->receive, SC_IE_RECEIVE_TIME, 8, m->receive_ms));
+    SC_TRY(put_constant(run, own->version, SC_IE_EXPORT_VERSION, 1, m->version));
+    SC_TRY(put_constant(run, own->export_time, SC_IE_EXPORT_TIME, 8, m->export_ms));
+    if (run->template_record->has_relative_time)
+        SC_TRY(put_bases(run));
+    return run->template_record->options ? SC_OK : put_rates(run);
+}
+
+static uint32_t own_slot(struct sc_decoder *decoder, uint16_t id, enum sc_column_kind kind, bool *ok)
+{
+    struct sc_column_key key = {.pen = SC_PEN_COLLECTOR, .id = id, .kind = (uint8_t)kind};
+    uint32_t slot = sc_schema_slot(decoder->schema, key);
+    *ok = *ok && slot != SC_NO_SLOT;
+    return slot;
+}
+
+bool sc_own_slots_resolve(struct sc_decoder *decoder)
+{
+    struct sc_own_slots *own = &decoder->own;
+    if (own->ready)
+        return true;
+    bool ok = true;
+    own->exporter = own_slot(decoder, SC_IE_EXPORTER_ADDRESS, SC_COLUMN_ADDRESS, &ok);
+    own->port = own_slot(decoder, SC_IE_EXPORTER_PORT, SC_COLUMN_UINT, &ok);
+    own->domain = own_slot(decoder, SC_IE_OBSERVATION_DOMAIN, SC_COLUMN_UINT, &ok);
+    own->receive = own_slot(decoder, SC_IE_RECEIVE_TIME, SC_COLUMN_UINT, &ok);
+    own->rate = own_slot(decoder, SC_IE_SAMPLING_RATE, SC_COLUMN_UINT, &ok);
+    own->gap = own_slot(decoder, SC_IE_SEQUENCE_GAP, SC_COLUMN_UINT, &ok);
+    own->version = own_slot(decoder, SC_IE_EXPORT_VERSION, SC_COLUMN_UINT, &ok);
+    own->export_time = own_slot(decoder, SC_IE_EXPORT_TIME, SC_COLUMN_UINT, &ok);
+    own->quality = own_slot(decoder, SC_IE_TIME_QUALITY, SC_COLUMN_UINT, &ok);
+    own->start = own_slot(decoder, SC_IE_FLOW_START, SC_COLUMN_UINT, &ok);
+    own->end = own_slot(decoder, SC_IE_FLOW_END, SC_COLUMN_UINT, &ok);
+    own->init = own_slot(decoder, SC_IE_SYSTEM_INIT, SC_COLUMN_UINT, &ok);
+    own->ready = ok;
+    return ok;
+}
+
+/* ---- the whole ---- */
+
+static enum sc_status put_field(const struct sc_run *run, struct sc_op *op)
+{
+    if (op->action == SC_OP_NONE || !resolve(run, op))
+        return SC_OK;
+    switch (op->action) {
+    case SC_OP_UNIFIED:
+        return put_unified(run, op);
+    case SC_OP_PAIR:
+        return put_pair(run, op);
+    case SC_OP_START:
+    case SC_OP_END:
+        return put_relative(run, op);
+    default:
+        break;
+    }
+    if (op->length == SC_VARIABLE_LENGTH)
+        return put_variable(run, op);
+    if (op->action == SC_OP_UINT && run->positions == NULL)
+        return put_uints_fixed(run, op);
+    return put_fixed(run, op);
+}
+
+enum sc_status sc_run_append(struct sc_run *run)
+{
+    if (run->count == 0 || run->batch == NULL)
+        return SC_OK;
+    struct sc_template *t = run->template_record;
+    for (uint32_t j = 0; j < t->op_count; j++)
+        SC_TRY(put_field(run, &t->ops[j]));
+    return put_own_columns(run);
+}
+
+/* ---- times whose base was not known when their record was read ---- */
+
+static struct sc_column *column_at(struct sc_batch *batch, uint32_t slot, uint32_t row)
+{
+    struct sc_column *c = slot < batch->slots ? batch->columns[slot] : NULL;
+    return c != NULL && c->rows > row ? c : NULL;
+}
+
+static bool is_open(const struct sc_column *quality, uint32_t row)
+{
+    return row < quality->rows && !sc_column_is_null(quality, row);
+}
+
+static uint64_t greatest(const struct sc_column *c, const struct sc_column *quality, uint32_t first,
+                         uint64_t max)
+{
+    for (uint32_t row = first; c != NULL && row < c->rows; row++) {
+        uint64_t v = is_open(quality, row) ? ((uint64_t *)c->values)[row] : 0;
+        max = v > max ? v : max;
+    }
+    return max;
+}
+
+enum sc_status sc_run_settle_times(struct sc_decoder *decoder, const struct sc_domain *domain,
+                                   const struct sc_message *message, struct sc_batch *batch, uint32_t first)
+{
+    struct sc_column *quality = batch == NULL ? NULL : column_at(batch, decoder->own.quality, first);
+    if (quality == NULL || message->init_known)
+        return SC_OK;
+    struct sc_column *start = column_at(batch, decoder->own.start, first);
+    struct sc_column *end = column_at(batch, decoder->own.end, first);
+    struct sc_column *init = column_at(batch, decoder->own.init, first);
+    uint64_t max = greatest(end, quality, first, greatest(start, quality, first, 0));
+    uint64_t base = domain->init_known ? domain->init_ms : message->export_ms - max;
+    if (!domain->init_known && message->export_ms < max)
+        base += ONE_ROUND; /* never before 1970; the same modulo 2^32 */
+    struct sc_column *times[] = {start, end};
+    for (uint32_t row = first; row < quality->rows; row++) {
+        if (!is_open(quality, row))
+            continue;
+        for (int k = 0; k < 2; k++) {
+            struct sc_column *c = times[k];
+            if (c != NULL && row < c->rows && !sc_column_is_null(c, row)) {
+                uint64_t *v = (uint64_t *)c->values + row;
+                *v = absolute_by_export(base, message->export_ms, (uint32_t)*v);
+            }
+        }
+        ((uint64_t *)init->values)[row] = base;
+        if (domain->init_known) {
+            SC_TRY(sc_column_mark_null(quality, row, 1));
+            memset((uint8_t *)quality->values + (size_t)row * quality->width, 0, quality->width);
+        }
+    }
+    return SC_OK;
+}

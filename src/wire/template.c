@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "wire/decoder_internal.h"
+
+#include <stdlib.h>
+
+/* A further instance than this of one element in a template counts as an unknown element, so that a template
+ * cannot fill the schema with columns. */
+#define FREE_INSTANCES 16u
+#define MAX_INSTANCE   255u
+
+static const struct {
+    uint16_t id;
+    uint8_t special;
+} specials[] = {
+    {34, SC_SPECIAL_SAMPLING_INTERVAL},    {48, SC_SPECIAL_SAMPLER_ID},
+    {50, SC_SPECIAL_SAMPLER_INTERVAL},     {60, SC_SPECIAL_IP_VERSION},
+    {160, SC_SPECIAL_SYSTEM_INIT},         {302, SC_SPECIAL_SELECTOR_ID},
+    {304, SC_SPECIAL_SELECTOR_ALGORITHM},  {305, SC_SPECIAL_PACKET_INTERVAL},
+    {306, SC_SPECIAL_PACKET_SPACE},        {307, SC_SPECIAL_TIME_INTERVAL},
+    {308, SC_SPECIAL_TIME_SPACE},          {309, SC_SPECIAL_SAMPLING_SIZE},
+    {310, SC_SPECIAL_SAMPLING_POPULATION}, {311, SC_SPECIAL_PROBABILITY},
+};
+
+/* Pairs of elements that share a unified column. */
+static const struct {
+    uint16_t v4, v6, unified;
+} pairs[] = {
+    {8, 27, SC_IE_SOURCE_ADDRESS},     {12, 28, SC_IE_DESTINATION_ADDRESS},
+    {15, 62, SC_IE_NEXT_HOP},          {18, 63, SC_IE_BGP_NEXT_HOP},
+    {225, 281, SC_IE_POST_NAT_SOURCE}, {226, 282, SC_IE_POST_NAT_DESTINATION},
+};
+
+/* ---- instances: how many times an element came before in the template ---- */
+
+struct counter {
+    uint64_t key; /* pen << 16 | id, + 1; 0: empty */
+    uint32_t count;
+};
+
+static uint32_t next_instance(struct counter *table, uint32_t mask, uint32_t pen, uint16_t id)
+{
+    uint64_t key = ((uint64_t)pen << 16 | id) + 1;
+    uint32_t i = (uint32_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 32) & mask;
+    while (table[i].key != 0 && table[i].key != key)
+        i = (i + 1) & mask;
+    table[i].key = key;
+    return table[i].count++;
+}
+
+static struct counter *make_counters(uint32_t fields, uint32_t *mask)
+{
+    uint32_t size = 16;
+    while (size < fields * 2)
+        size *= 2;
+    *mask = size - 1;
+    return calloc(size, sizeof(struct counter));
+}
+
+/* ---- one field ---- */
+
+/* Whether a value of `length` bytes is one of the element's type; else it is kept as bytes. */
+static bool length_fits(enum sc_ie_type type, enum sc_column_kind kind, uint32_t length)
+{
+    switch (type) {
+    case SC_TYPE_MAC_ADDRESS:
+        return length == 6;
+    case SC_TYPE_DATE_TIME_SECONDS:
+    case SC_TYPE_IPV4_ADDRESS:
+        return length == 4;
+    case SC_TYPE_DATE_TIME_MILLISECONDS:
+    case SC_TYPE_DATE_TIME_MICROSECONDS:
+    case SC_TYPE_DATE_TIME_NANOSECONDS:
+        return length == 8;
+    case SC_TYPE_IPV6_ADDRESS:
+        return length == 16;
+    case SC_TYPE_FLOAT32:
+    case SC_TYPE_FLOAT64:
+        return length == 4 || length == 8;
+    default:
+        return kind == SC_COLUMN_BYTES || (length >= 1 && length <= 8);
+    }
+}
+
+bool sc_wire_length_fits(enum sc_ie_type type, uint32_t length)
+{
+    return length_fits(type, sc_column_kind_of(type), length);
+}
+
+static enum sc_op_action action_of(enum sc_column_kind kind)
+{
+    switch (kind) {
+    case SC_COLUMN_UINT:
+        return SC_OP_UINT;
+    case SC_COLUMN_INT:
+        return SC_OP_INT;
+    case SC_COLUMN_FLOAT:
+        return SC_OP_FLOAT;
+    case SC_COLUMN_ADDRESS:
+        return SC_OP_ADDRESS;
+    default:
+        return SC_OP_BYTES;
+    }
+}
+
+/* Charges a column that the registry does not foresee to the session; false when it has too many. */
+static bool charge_unknown(struct sc_session *session, const struct sc_decoder_limits *limits, uint32_t pen,
+                           uint16_t id, uint32_t instance)
+{
+    for (uint32_t i = 0; i < session->unknown_count; i++) {
+        const struct sc_unknown_element *u = &session->unknown[i];
+        if (u->pen == pen && u->id == id && u->instance == instance)
+            return true;
+    }
+    if (session->unknown_count >= limits->max_unknown_columns)
+        return false;
+    if (session->unknown == NULL) {
+        session->unknown = malloc(limits->max_unknown_columns * sizeof(*session->unknown));
+        if (session->unknown == NULL)
+            return false;
+        session->bytes += limits->max_unknown_columns * sizeof(*session->unknown);
+    }
+    session->unknown[session->unknown_count++] =
+        (struct sc_unknown_element){.pen = pen, .id = id, .instance = (uint16_t)instance};
+    return true;
+}
+
+/* The pseudo enterprises are ours: nobody may send values of them under an enterprise number of the wire. */
+static bool is_forged(const struct sc_wire_field *field)
+{
+    return field->pen == SC_PEN_COLLECTOR;
+}
+
+static bool is_relative_time(const struct sc_wire_field *field, uint32_t instance)
+{
+    return field->pen == SC_PEN_IANA && (field->id == 22 || field->id == 21) && instance == 0 &&
+           field->length <= 4;
+}
+
+static void compile_field(struct sc_op *op, const struct sc_wire_field *field, const struct sc_ie *ie,
+                          uint32_t instance)
+{
+    op->element = field->id;
+    op->length = field->length;
+    op->slot = op->alt_slot = SC_SLOT_UNRESOLVED;
+    op->type = (uint8_t)(ie == NULL ? SC_TYPE_OCTET_ARRAY : ie->type);
+    enum sc_column_kind kind = sc_column_kind_of((enum sc_ie_type)op->type);
+    if (field->length != SC_VARIABLE_LENGTH && !length_fits((enum sc_ie_type)op->type, kind, field->length))
+        kind = SC_COLUMN_BYTES;
+    op->action = (uint8_t)action_of(kind);
+    op->key = (struct sc_column_key){
+        .pen = field->pen, .id = field->id, .instance = (uint8_t)instance, .kind = (uint8_t)kind};
+    if (is_relative_time(field, instance)) {
+        op->action = field->id == 22 ? SC_OP_START : SC_OP_END;
+        op->key.pen = SC_PEN_COLLECTOR;
+        op->key.id = field->id == 22 ? SC_IE_FLOW_START : SC_IE_FLOW_END;
+    }
+}
+
+static void note_special(struct sc_template *t, const struct sc_wire_field *field, uint32_t op)
+{
+    if (field->pen != SC_PEN_IANA)
+        return;
+    for (size_t i = 0; i < sizeof(specials) / sizeof(specials[0]); i++) {
+        if (specials[i].id == field->id)
+            t->special[specials[i].special] = (uint16_t)(op + 1);
+    }
+}
+
+/* ---- pairs of addresses ---- */
+
+static uint32_t find_address(const struct sc_template *t, uint16_t id)
+{
+    for (uint32_t i = 0; i < t->op_count; i++) {
+        const struct sc_op *op = &t->ops[i];
+        if (op->action == SC_OP_ADDRESS && op->key.pen == SC_PEN_IANA && op->key.id == id &&
+            op->key.instance == 0 && op->length != SC_VARIABLE_LENGTH)
+            return i;
+    }
+    return UINT32_MAX;
+}
+
+static void unify(struct sc_op *op, uint16_t unified, enum sc_op_action action)
+{
+    op->action = (uint8_t)action;
+    op->key.pen = SC_PEN_COLLECTOR;
+    op->key.id = unified;
+}
+
+static void unify_pairs(struct sc_template *t)
+{
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        uint32_t v4 = find_address(t, pairs[i].v4), v6 = find_address(t, pairs[i].v6);
+        if (v4 != UINT32_MAX && v6 != UINT32_MAX) {
+            unify(&t->ops[v4], pairs[i].unified, SC_OP_PAIR);
+            t->ops[v4].partner = v6;
+            t->ops[v6].action = SC_OP_NONE;
+        } else if (v4 != UINT32_MAX || v6 != UINT32_MAX) {
+            unify(&t->ops[v4 != UINT32_MAX ? v4 : v6], pairs[i].unified, SC_OP_UNIFIED);
+        }
+    }
+}
+
+/* ---- the whole ---- */
+
+static struct sc_template *make_template(const struct sc_wire_field *fields, uint32_t count)
+{
+    uint32_t ops = 0;
+    for (uint32_t i = 0; i < count; i++)
+        ops += fields[i].length != 0;
+    size_t ops_size = ops * sizeof(struct sc_op), fields_size = count * sizeof(*fields);
+    struct sc_template *t = calloc(1, sizeof(*t) + ops_size + fields_size);
+    if (t == NULL)
+        return NULL;
+    t->bytes = sizeof(*t) + ops_size + fields_size;
+    t->ops = (struct sc_op *)(t + 1);
+    t->fields = (struct sc_wire_field *)(t->ops + ops);
+    t->field_count = count;
+    if (fields_size != 0)
+        memcpy(t->fields, fields, fields_size);
+    return t;
+}
+
+static void set_flags(struct sc_template *t)
+{
+    static const uint8_t sampling[] = {SC_SPECIAL_SAMPLING_INTERVAL, SC_SPECIAL_SAMPLER_ID,
+                                       SC_SPECIAL_SAMPLER_INTERVAL,  SC_SPECIAL_SELECTOR_ID,
+                                       SC_SPECIAL_PACKET_INTERVAL,   SC_SPECIAL_TIME_INTERVAL,
+                                       SC_SPECIAL_SAMPLING_SIZE,     SC_SPECIAL_PROBABILITY};
+    for (size_t i = 0; i < sizeof(sampling); i++)
+        t->has_sampling |= t->special[sampling[i]] != 0;
+    for (uint32_t i = 0; i < t->op_count; i++)
+        t->has_relative_time |= t->ops[i].action == SC_OP_START || t->ops[i].action == SC_OP_END;
+    for (uint32_t i = 0; i < t->scope_count && i < t->field_count; i++) {
+        const struct sc_wire_field *f = &t->fields[i];
+        t->interface_scope |= (f->pen == SC_PEN_V9_SCOPE && f->id == 2) ||
+                              (f->pen == SC_PEN_IANA && (f->id == 10 || f->id == 14));
+    }
+}
+
+static void compile_fields(struct sc_template *t, struct sc_session *session,
+                           const struct sc_decoder_limits *limits, struct counter *counters, uint32_t mask)
+{
+    uint32_t offset = 0;
+    for (uint32_t i = 0; i < t->field_count; i++) {
+        const struct sc_wire_field *field = &t->fields[i];
+        uint32_t instance = next_instance(counters, mask, field->pen, field->id);
+        if (field->length == 0)
+            continue;
+        struct sc_op *op = &t->ops[t->op_count];
+        const struct sc_ie *ie = sc_ie_find(field->pen, field->id);
+        compile_field(op, field, ie, instance);
+        op->offset = offset;
+        bool foreseen = ie != NULL && instance < FREE_INSTANCES;
+        if (is_forged(field) || instance > MAX_INSTANCE ||
+            (!foreseen && session != NULL &&
+             !charge_unknown(session, limits, field->pen, field->id, instance)))
+            op->action = SC_OP_NONE;
+        if (instance == 0 && op->action != SC_OP_NONE)
+            note_special(t, field, t->op_count);
+        t->op_count++;
+        t->variable |= field->length == SC_VARIABLE_LENGTH;
+        offset += field->length == SC_VARIABLE_LENGTH ? 1 : field->length;
+    }
+    t->record_length = offset;
+}
+
+struct sc_template *sc_template_compile(struct sc_session *session, const struct sc_decoder_limits *limits,
+                                        const struct sc_wire_field *fields, uint32_t count, uint16_t id,
+                                        bool options, uint16_t scope_count)
+{
+    uint32_t mask;
+    struct counter *counters = make_counters(count, &mask);
+    struct sc_template *t = counters == NULL ? NULL : make_template(fields, count);
+    if (t != NULL) {
+        t->id = id;
+        t->options = options;
+        t->scope_count = scope_count;
+        compile_fields(t, session, limits, counters, mask);
+        unify_pairs(t);
+        set_flags(t);
+    }
+    free(counters);
+    return t;
+}
+
+bool sc_template_same(const struct sc_template *t, const struct sc_wire_field *fields, uint32_t count,
+                      bool options, uint16_t scope_count)
+{
+    return t->field_count == count && t->options == options && t->scope_count == scope_count &&
+           (count == 0 || memcmp(t->fields, fields, count * sizeof(*fields)) == 0);
+}
+
+struct sc_template *sc_template_v5(const struct sc_decoder_limits *limits)
+{
+    /* Element 0 of the collector's enterprise: bytes without meaning. */
+    static const struct sc_wire_field fields[] = {
+        {0, 8, 4},  {0, 12, 4}, {0, 15, 4}, {0, 10, 2},
+        {0, 14, 2}, {0, 2, 4},  {0, 1, 4},  {0, 22, 4},
+        {0, 21, 4}, {0, 7, 2},  {0, 11, 2}, {SC_PEN_COLLECTOR, 0, 1},
+        {0, 6, 1},  {0, 4, 1},  {0, 5, 1},  {0, 16, 2},
+        {0, 17, 2}, {0, 9, 1},  {0, 13, 1}, {SC_PEN_COLLECTOR, 0, 2},
+    };
+    return sc_template_compile(NULL, limits, fields, sizeof(fields) / sizeof(fields[0]), 0, false, 0);
+}
