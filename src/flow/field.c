@@ -517,6 +517,15 @@ static void consider(struct near_name *near, const char *candidate, size_t lengt
 
 static void find_near(struct near_name *near)
 {
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        const char *list = pairs[i].names, *word;
+        size_t n;
+        if (next_word(&list, &word, &n)) { /* the first is the one to recommend */
+            char shown[SC_IE_NAME_MAX];
+            snprintf(shown, sizeof(shown), "%.*s", (int)n, word);
+            consider(near, word, n, shown);
+        }
+    }
     for (size_t i = 0; i < SHORT_COUNT; i++) {
         const char *list = short_fields[i].aliases, *word;
         size_t n;
@@ -550,7 +559,8 @@ enum sc_status sc_field_find(const char *name, size_t length, struct sc_field *o
 {
     if (find_short(name, length, out) || find_element(name, length, out))
         return SC_OK;
-    return unknown_name(name, length, err);
+    return err == NULL ? SC_NOTFOUND
+                       : unknown_name(name, length, err); /* looking for near names takes a while */
 }
 
 /* ---- values ---- */
