@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Whole processes, timed in alternation, and the comparison of their answers."""
+import csv
+import dataclasses
+import ipaddress
+import json
+import os
+import re
+import subprocess
+import time
+
+
+@dataclasses.dataclass
+class Run:
+    wall: float  # seconds
+    cpu: float   # user + system, seconds
+    rss: int     # KiB; never below what this interpreter itself has, about 15 MiB
+    status: int
+
+
+@dataclasses.dataclass
+class Side:
+    command: list
+
+    def measure(self, stdout=subprocess.DEVNULL):
+        begin = time.perf_counter()
+        child = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(child.pid, 0)
+        wall = time.perf_counter() - begin
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode != 0:
+            raise SystemExit(f"bench: exit {child.returncode}: {' '.join(self.command)}")
+        return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, child.returncode)
+
+    def answer(self):
+        done = subprocess.run(self.command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise SystemExit(f"bench: exit {done.returncode}: {' '.join(self.command)}\n{done.stderr}")
+        return done.stdout
+
+    def count_lines(self):
+        """Lines of the answer, without holding it."""
+        with subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child:
+            count = 0
+            while block := child.stdout.read(1 << 20):
+                count += block.count(b"\n")
+        return count
+
+
+def alternate(first, second, pairs):
+    """Pairs of runs A B A B ...; one unmeasured pair before, so that both find their files in memory."""
+    first.measure()
+    second.measure()
+    return [(first.measure(), second.measure()) for _ in range(pairs)]
+
+
+def cpus():
+    return len(os.sched_getaffinity(0))
+
+
+def folder_bytes(path):
+    """Bytes of the data files: those that end in .tmp, locks and sockets are none."""
+    return sum(p.stat().st_size for p in path.rglob("*") if p.is_file() and not p.name.endswith((".tmp", ".lock")))
+
+
+# ---- do both sides say the same? ----
+
+def differ(name, nf, sc):
+    raise SystemExit(f"bench: {name}: the answers differ\n  nfdump:   {nf}\n  sc-query: {sc}")
+
+
+def nfdump_total(text):
+    found = re.search(r"total flows: (\d+)", text)
+    return int(found[1]) if found else None
+
+
+def same_count(name, nf, sc):
+    theirs = nfdump_total(nf.answer())
+    ours = json.loads(sc.answer())["summary"]["flows"]
+    if theirs != ours:
+        differ(name, theirs, ours)
+
+
+def nfdump_top(text):
+    """(value, flows, bytes) of the lines of nfdump -s X -o csv."""
+    rows = csv.DictReader(line for line in text.splitlines() if line.count(",") > 5)
+    return [(normal(row["val"]), int(row["fl"]), int(row["ibyt"])) for row in rows if row.get("ibyt", "").isdigit()]
+
+
+def normal(value):
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        return value
+
+
+def same_top(name, nf, sc):
+    theirs = nfdump_top(nf.answer())
+    rows = list(csv.DictReader(sc.answer().splitlines()))
+    ours = [(normal(next(iter(row.values()))), int(row["flows"]), int(row["bytes"])) for row in rows]
+    # Equal sort values may stand in any order, and the last one may differ.
+    if len(theirs) < 5 or sorted(theirs)[:-1] != sorted(ours)[:-1]:
+        differ(name, theirs, ours)
+
+
+def same_sums(name, nf, sc):
+    """The bytes of the top groups; nfdump shortens large numbers, so that they are compared as it shows them."""
+    theirs = [line.strip() for line in nf.answer().splitlines() if re.fullmatch(r"\s*[\d.]+( [KMGT])?\s*", line)]
+    ours = [shown(int(row["bytes"])) for row in csv.DictReader(sc.answer().splitlines())]
+    if not theirs or theirs != ours:
+        differ(name, theirs, ours)
+
+
+def shown(count):
+    """A number the way nfdump prints it."""
+    for limit, letter in ((10**12, "T"), (10**9, "G"), (10**6, "M")):
+        if count >= limit:
+            return f"{count / limit:.1f} {letter}"
+    return str(count)
+
+
+def same_lines(name, nf, sc):
+    theirs, ours = nf.count_lines(), sc.count_lines()
+    if abs(theirs - ours) > 5:  # heads and feet
+        differ(name, f"{theirs} lines", f"{ours} lines")

@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Compares with Debian's nfdump in the same run and writes the ratios to bench/results.md.
+
+    bench/run.py [--build DIR] [--only disk|read|ingest|query]... [--pairs N] [--scale FACTOR]
+
+Both sides get the same export messages: flows that sc-exporter generates into a capture. nfcapd receives its payloads over
+UDP at a rate at which it loses nothing (Debian's reads no captures), sc-collector reads it. Times are those of whole processes, in alternating runs (A B A B ...); a ratio is that of one pair, and the
+median, least and greatest over the pairs are reported. Before anything is timed both sides must give the same answers.
+
+Captures and nfcapd's files are kept in DIR/bench and used again while the parameters are the same; our own store is
+made anew whenever the collector was rebuilt. With --scale other than 1 the results go to DIR/bench/results.md.
+"""
+import argparse
+import json
+import pathlib
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+
+import data
+import harness
+from harness import Side
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+
+
+def disk(bench):
+    """Bytes per flow of 2 M generated v5 flows against nfcapd with LZ4."""
+    sets = data.DataSet(bench, "v5", flows=bench.scaled(2_000_000), options=["--protocol", "v5"], seed=1, windows=2)
+    ours, theirs = sets.store(), sets.nfcapd_files()
+    sets.check_counts()
+    flows = sets.flows
+    sc, nf = harness.folder_bytes(ours), harness.folder_bytes(theirs)
+    return [dict(name="bytes per flow, v5", goal="at most 0.45 of nfcapd -y (LZ4)", ratio=[sc / nf], unit="sc / nfcapd",
+                 better="less", limit=0.45, note=f"{sc / flows:.1f} and {nf / flows:.1f} bytes a flow")]
+
+
+def read(bench):
+    """CPU time per flow of --read against that of nfcapd receiving the same flows."""
+    sets = data.DataSet(bench, "v9", **data.QUERY_SET(bench))
+    sets.nfcapd_files()
+    theirs = sets.meta["nfcapd_cpu_s"]
+    cpu, wall = [], []
+    for _ in range(bench.pairs):
+        run = sets.read_into(bench.folder / "read.sc")
+        cpu.append(theirs / run.cpu)
+        wall.append(theirs / run.wall)
+    shutil.rmtree(bench.folder / "read.sc", ignore_errors=True)
+    return [dict(name="--read, CPU time a flow, v9", goal="-", ratio=cpu, unit="nfcapd CPU / sc CPU", better="more"),
+            dict(name="--read, wall time a flow, v9", goal="-", ratio=wall, unit="nfcapd CPU / sc wall", better="more",
+                 note="nfcapd's side is its user + system time: its wall time is the sender's")]
+
+
+def ingest(bench):
+    """The highest rate without loss, same sender; and CPU time a flow at a rate that both sustain."""
+    rates, cpu = [], []
+    for _ in range(max(3, bench.pairs // 2)):
+        nf = data.lossless_rate(bench, data.Nfcapd)
+        sc = data.lossless_rate(bench, data.Collector)
+        rates.append(sc / nf)
+    for _ in range(bench.pairs):
+        nf = data.receive(bench, data.Nfcapd, 50_000, bench.scaled(500_000))
+        sc = data.receive(bench, data.Collector, 50_000, bench.scaled(500_000))
+        cpu.append(nf.cpu / sc.cpu)
+    return [dict(name="lossless UDP ingest, v9", goal="at least nfcapd's rate", ratio=rates, unit="sc rate / nfcapd rate",
+                 better="more", limit=1.0, note="one sender, which shares the cores with the collector"),
+            dict(name="UDP ingest, CPU time a flow at 50,000 flows/s", goal="-", ratio=cpu, unit="nfcapd / sc", better="more")]
+
+
+def query(bench):
+    """Queries over 10 M generated v9 flows, a fifth IPv6."""
+    sets = data.DataSet(bench, "v9", **data.QUERY_SET(bench))
+    store, files = str(sets.store()), str(sets.nfcapd_files())
+    sets.check_counts()
+    rows = []
+    for case in QUERIES:
+        nf = Side(["nfdump", "-R", files, "-q" if case.get("quiet") else "-N", *case["nfdump"]])
+        sc = Side([bench.program("sc-query"), *case["sc"], store])
+        case["same"](case["name"], nf, sc)
+        pairs = harness.alternate(nf, sc, bench.pairs)
+        rows.append(dict(name=case["name"], goal=f"{case['goal']}x", ratio=[a.wall / b.wall for a, b in pairs],
+                         unit="nfdump time / sc-query time", better="more", limit=case["goal"]))
+        if "memory" in case:
+            rows.append(dict(name=case["name"] + ", peak memory", goal=f"{case['memory']}x less",
+                             ratio=[a.rss / b.rss for a, b in pairs], unit="nfdump / sc-query", better="more",
+                             limit=case["memory"]))
+    return rows
+
+
+CSV_FIELDS = ("first,last,duration,srcip,dstip,srcport,dstport,proto,flags,tos,packets,bytes,inif,outif,srcas,dstas,"
+              "srcmask,dstmask,nexthop,exporterip")
+QUERIES = [
+    dict(name="count of dst port 53", goal=10, same=harness.same_count,
+         nfdump=["-o", "null", "dst port 53"],
+         sc=["-f", "dst port 53", "--output-items=p", "--output-format=json"]),
+    dict(name="TCP by source address, top 10 by bytes", goal=4, same=harness.same_top,
+         nfdump=["-o", "csv", "-n", "10", "-s", "srcip/bytes", "proto tcp"],
+         sc=["-f", "proto tcp", "-s", "srcip#bytes", "-l", "10", "--output-format=csv"]),
+    dict(name="5-tuple, top 10 by bytes", goal=4, memory=5, same=harness.same_sums, quiet=True,
+         nfdump=["-o", "fmt:%byt", "-n", "10", "-s", "record/bytes"],
+         sc=["-s", "srcip,dstip,srcport,dstport,proto#bytes", "-l", "10", "--output-format=csv"]),
+    dict(name="an absent host", goal=20, same=harness.same_count,
+         nfdump=["-o", "null", "host 198.18.255.254"],
+         sc=["-f", "host 198.18.255.254", "--output-items=p", "--output-format=json"]),
+    dict(name="top destination ports by flows", goal=8, same=harness.same_top,
+         nfdump=["-o", "csv", "-n", "10", "-s", "dstport/flows"],
+         sc=["-s", "dstport#flows", "-l", "10", "--output-format=csv"]),
+    dict(name="everything as CSV", goal=1.5, same=harness.same_lines,
+         nfdump=["-o", "csv"], sc=["--output-format=csv", f"--output-fields={CSV_FIELDS}"], quiet=True),
+]
+SECTIONS = {"disk": disk, "read": read, "ingest": ingest, "query": query}
+
+
+class Bench:
+    def __init__(self, args):
+        self.build = (TOP / args.build).resolve()
+        self.pairs = args.pairs
+        self.scale = args.scale
+        self.folder = self.build / "bench"
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def program(self, name):
+        return str(self.build / "bin" / name)
+
+    def scaled(self, flows):
+        return max(30_000, int(flows * self.scale))
+
+
+def verdict(row, median):
+    if "limit" not in row:
+        return "-"
+    good = median <= row["limit"] if row["better"] == "less" else median >= row["limit"]
+    return "met" if good else "not met"
+
+
+def render(results):
+    nfdump = subprocess.run(["nfdump", "-V"], capture_output=True, text=True, check=False).stdout.split(":")[-1].strip()
+    lines = ["# Results", "",
+             "Written by `make bench`; the method is at the top of `bench/run.py`. Ratios of paired runs on one machine with "
+             f"{results['cpus']} cores ({results['machine']}); nfdump {nfdump}.", ""]
+    for section, rows in results["sections"].items():
+        lines += [f"## {section}: {SECTIONS[section].__doc__.strip()}", "",
+                  "| what | ratio | median | least | greatest | goal | |", "|---|---|---|---|---|---|---|"]
+        notes = []
+        for row in rows:
+            median = statistics.median(row["ratio"])
+            lines.append(f"| {row['name']} | {row['unit']} | {median:.2f} | {min(row['ratio']):.2f} | "
+                         f"{max(row['ratio']):.2f} | {row['goal']} | {verdict(row, median)} |")
+            if row.get("note"):
+                notes.append(f"{row['name']}: {row['note']}.")
+        lines += ["", *(note + "\n" for note in notes)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Compares with nfdump.")
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--only", action="append", choices=SECTIONS)
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of flows, for a quick look")
+    args = parser.parse_args()
+    bench = Bench(args)
+    memory = bench.folder / "results.json"
+    results = json.loads(memory.read_text()) if memory.exists() else {}
+    if results.get("scale") != args.scale:
+        results = {"sections": {}}
+    results.update(scale=args.scale, cpus=harness.cpus(), machine=platform.machine())
+    for section in args.only or SECTIONS:
+        print(f"== {section}: {SECTIONS[section].__doc__.strip()}", flush=True)
+        results["sections"][section] = SECTIONS[section](bench)
+        results["sections"] = {k: results["sections"][k] for k in SECTIONS if k in results["sections"]}
+        memory.write_text(json.dumps(results, indent=1))
+        for row in results["sections"][section]:
+            print(f"   {row['name']}: {statistics.median(row['ratio']):.2f} ({row['unit']})", flush=True)
+    target = TOP / "bench" / "results.md" if args.scale == 1 else bench.folder / "results.md"
+    target.write_text(render(results), encoding="utf-8")
+    print(f"written to {target}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
