@@ -26,6 +26,9 @@ static inline uint32_t cell_length(const struct sc_run *run, const struct sc_op 
     return run->lengths[(size_t)i * t->op_count + (size_t)(op - t->ops)];
 }
 
+/* A set may be padded by as many bytes as exporters are seen to add (WIRE fact 4). */
+#define MAX_PADDING 7u
+
 static bool reserve_cells(struct sc_decoder *decoder, size_t cells)
 {
     if (cells <= decoder->cell_capacity)
@@ -74,9 +77,6 @@ static bool scan_record(const struct sc_template *t, const uint8_t *body, uint32
     return true;
 }
 
-/* A set may be padded by as many bytes as exporters are seen to add (WIRE fact 4). */
-#define MAX_PADDING 7u
-
 static enum sc_status scan_variable(struct sc_run *run, const uint8_t *body, uint32_t length)
 {
     const struct sc_template *t = run->template_record;
@@ -108,7 +108,7 @@ enum sc_status sc_run_scan(struct sc_run *run, const uint8_t *body, uint32_t len
     run->lengths = NULL;
     run->base = body;
     if (t->record_length == 0)
-        return length == 0 ? SC_OK : SC_MALFORMED;
+        return length <= MAX_PADDING ? SC_OK : SC_MALFORMED;
     if (t->variable)
         return scan_variable(run, body, length);
     run->count = length / t->record_length;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * decode_dump [--address-scope] CAPTURE.pcap
+ * decode_dump [--no-buffer] CAPTURE.pcap
  *
  * Feeds the UDP payloads of a classic pcap (Ethernet or raw IP) to the decoder and writes one JSON line for
  * each record: {"kind":"flow"|"options","fields":[[pen,id,instance,"u|i|f|a|b",value],..]}, options after
@@ -182,11 +182,11 @@ static int dump(struct capture *capture, struct sc_decoder *decoder, struct sc_d
 int main(int argc, char **argv)
 {
     struct sc_decoder_limits limits = sc_decoder_default_limits();
-    if (argc > 2 && strcmp(argv[1], "--address-scope") == 0)
-        limits.template_scope = SC_TEMPLATE_SCOPE_ADDRESS;
+    if (argc > 2 && strcmp(argv[1], "--no-buffer") == 0)
+        limits.max_buffered_sets = 0; /* data sets that come before their template stay undecoded */
     struct capture capture = {0};
     if (argc < 2 || !load_file(argv[argc - 1], &capture)) {
-        fprintf(stderr, "usage: decode_dump [--address-scope] CAPTURE.pcap\n");
+        fprintf(stderr, "usage: decode_dump [--no-buffer] CAPTURE.pcap\n");
         free(capture.bytes);
         return 2;
     }
