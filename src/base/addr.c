@@ -47,13 +47,59 @@ static char *put_octet(char *p, unsigned v)
     return p;
 }
 
+/* The longest run of two or more zero groups, the first of equals (RFC 5952 section 4.2); length 0 when there
+ * is none. */
+static int find_zero_run(const uint8_t *b, int *length)
+{
+    int best = 0;
+    *length = 0;
+    for (int i = 0; i < 8; i++) {
+        int n = 0;
+        while (i + n < 8 && b[2 * (i + n)] == 0 && b[2 * (i + n) + 1] == 0)
+            n++;
+        if (n > 1 && n > *length) {
+            best = i;
+            *length = n;
+        }
+        i += n;
+    }
+    return best;
+}
+
+static char *put_group(char *p, unsigned v)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (int shift = v >= 0x1000 ? 12 : v >= 0x100 ? 8 : v >= 0x10 ? 4 : 0; shift >= 0; shift -= 4)
+        *p++ = digits[v >> shift & 15];
+    return p;
+}
+
+static char *put_v6(char *p, const uint8_t *b)
+{
+    int run, at = find_zero_run(b, &run);
+    for (int i = 0; i < 8; i++) {
+        if (run != 0 && i == at) {
+            *p++ = ':';
+            i += run - 1;
+            if (i == 7)
+                *p++ = ':';
+            continue;
+        }
+        if (i != 0)
+            *p++ = ':';
+        p = put_group(p, sc_load_be16(b + (size_t)i * 2));
+    }
+    return p;
+}
+
 size_t sc_addr_format(const struct sc_addr *a, char *out)
 {
-    if (!sc_addr_is_v4(a)) {
-        inet_ntop(AF_INET6, a->b, out, SC_ADDR_TEXT_MAX);
-        return strlen(out);
-    }
     char *p = out;
+    if (!sc_addr_is_v4(a)) {
+        p = put_v6(p, a->b);
+        *p = '\0';
+        return (size_t)(p - out);
+    }
     for (int i = 12; i < 16; i++) {
         if (i > 12)
             *p++ = '.';
