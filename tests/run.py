@@ -10,15 +10,15 @@ Exit: 0 when nothing failed, 1 otherwise.
 Builds lie in DIR/test/{release,asan,tsan,clang}, the log of each step in DIR/test/log/. Tests are found by their names:
 
     tests/unit/test_*.c           cmocka programs, under ASan and UBSan; those of CONCURRENT under TSan too
-    tests/conformance/*.py        against captures and real peers
-    tests/fault/*.py              injected faults, crashes, bad input
-    tests/cluster/*.py            several nodes
+    tests/conformance/compare.py  the decoder against captures; test_*.py: real peers
+    tests/fault/test_*.py         injected faults, crashes, bad input
+    tests/cluster/test_*.py       several nodes
     tests/fuzz/fuzz_*.c           libFuzzer targets; seeds in tests/fuzz/seeds/TARGET/ or tests/fuzz/corpus/TARGET/
 
-A Python test is a program that begins with test_, runs with the environment below, and prints one line per fact: "ok NAME", "not ok NAME"
-or "skip NAME REASON". An exit status other than 0, no such line at all, or a time-out is a failure as well. It may
-say what it needs in a comment among its first lines: "# run: build=release limit=120" (the build that SC_BUILD names:
-asan unless told otherwise; seconds, 300 unless told otherwise).
+A Python test runs with the environment below and prints one line per fact: "ok NAME", "not ok NAME" or
+"skip NAME REASON". Exit status 77 skips it whole; another one than 0, no such line at all, or a time-out is a failure.
+It may say what it needs in a comment among its first lines: "# run: build=release limit=120" (the build that SC_BUILD
+names, asan unless told otherwise; seconds, 300 unless told otherwise).
 
     SC_BUILD    the build directory, absolute; the programs are in $SC_BUILD/bin
     SC_LONG     "1" in the suite long, else unset
@@ -42,6 +42,8 @@ import time
 TOP = pathlib.Path(__file__).resolve().parent.parent
 CONCURRENT = ("test_collect_*", "test_query_parallel*", "test_queue*", "test_log*")
 LIMIT_S = 300
+SKIPPED = 77  # exit status of a test that cannot run here
+CAPTURE_CASES = 87  # docs/conformance.md
 SHOWN_LINES = 25
 ERROR_LINE = re.compile(r"\berror:|^E(rror)?:|[a-zA-Z]Sanitizer:|runtime error:|^not ok|Traceback|Error: ")
 
@@ -51,9 +53,10 @@ class Step:
     name: str
     command: list
     limit: int = LIMIT_S
-    counts: str = "self"  # "self": the step is one test; "lines": its ok/not ok lines are
+    counts: str = "self"  # "self": the step is one test; "lines": its ok/not ok lines are; "cases": compare.py's
     env: dict = dataclasses.field(default_factory=dict)
     optional_tool: str = ""  # the step is skipped where this program is missing
+    tests: int = 1  # how many tests are skipped when the step is
 
 
 @dataclasses.dataclass
@@ -87,6 +90,18 @@ def count_lines(text):
     elif seen == 0:
         out.failed += 1
         out.notes.append("no test reported a result")
+    return out
+
+
+def count_cases(text):
+    """Counts the lines of compare.py -v: "CASE: N records, ok" or "..., N problems"."""
+    verdicts = re.findall(r"^(\S+): \d+ records, (ok|\d+ problems)$", text, re.MULTILINE)
+    out = Outcome(passed=sum(v == "ok" for _, v in verdicts))
+    out.notes = [f"{case}: {verdict}" for case, verdict in verdicts if verdict != "ok"]
+    out.failed = len(out.notes)
+    if not verdicts:
+        out.failed = 1
+        out.notes = ["no case reported a result"]
     return out
 
 
@@ -152,12 +167,14 @@ class Runner:
         child.wait()
 
     def judge(self, step, status, text):
-        if step.counts == "lines":
-            out = count_lines(text)
-        else:
+        if status == SKIPPED:
+            return Outcome(skipped=step.tests, notes=text.splitlines()[-1:])
+        if step.counts == "self":
             out = Outcome(passed=1) if status == 0 else Outcome(failed=1)
+        else:
+            out = count_cases(text) if step.counts == "cases" else count_lines(text)
         if status is None:
-            out.failed += step.counts == "lines"
+            out.failed += step.counts != "self"
             out.notes.append(f"stopped after {step.limit} s")
         elif status != 0 and out.failed == 0:
             out.failed += 1
@@ -178,7 +195,7 @@ class Runner:
         with self.lock:
             self.started += 1
             verdict = "FAILED" if out.failed else "ok"
-            if step.counts == "lines":
+            if step.counts != "self":
                 verdict = f"{'FAILED: ' if out.failed else ''}{out.passed} passed"
                 verdict += f", {out.failed} failed" if out.failed else ""
             verdict += f", {out.skipped} skipped" if out.skipped else ""
@@ -310,6 +327,13 @@ def python_steps(args, folder, rounds=1):
     return steps
 
 
+def capture_steps(args):
+    """The decoder against the expectations beside real captures."""
+    compare = TOP / "tests" / "conformance" / "compare.py"
+    command = [sys.executable, str(compare), "-v", "--dump", str(args.work / "asan" / "tests" / "decode_dump")]
+    return [Step("conformance/compare.py", command, counts="cases", tests=CAPTURE_CASES, env=SANITIZERS)]
+
+
 def fuzz_steps(args, seconds):
     steps = []
     for path in sorted((TOP / "tests" / "fuzz").glob("fuzz_*.c")):
@@ -342,6 +366,7 @@ def suite_test(args, rounds=1, fuzz_seconds=10, everything=False):
     steps += [build_step(args, "asan"), unit_steps(args, "asan", unit_names())]
     if names:
         steps += [build_step(args, "tsan", names), unit_steps(args, "tsan", names)]
+    steps += capture_steps(args)
     for folder in ("conformance", "fault", "cluster"):
         steps += python_steps(args, folder, rounds)
     if (TOP / "scripts" / "demo.sh").exists():
