@@ -104,7 +104,7 @@ static enum sc_status put_fixed(struct sc_encoder *e, const struct encoder_plan 
             SC_TRY(encoder_message_close(e));
             continue;
         }
-        encoder_set_open(e, t->id);
+        encoder_set_open(e, t->id, size);
         uint32_t take = (e->limit - e->length) / size;
         take = take < n ? take : n;
         uint8_t *out = e->message + e->length;
@@ -150,7 +150,7 @@ static enum sc_status put_variable_row(struct sc_encoder *e, const struct encode
         if (!encoder_has_room(e, t->id, (uint32_t)size)) /* a refreshed template took the room */
             SC_TRY(encoder_message_close(e));
     }
-    encoder_set_open(e, t->id);
+    encoder_set_open(e, t->id, (uint32_t)size);
     uint8_t *out = e->message + e->length;
     for (uint32_t i = 0; i < p->step_count; i++) {
         const struct encoder_step *step = &p->steps[i];

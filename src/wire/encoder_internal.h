@@ -123,7 +123,8 @@ struct sc_encoder {
     uint32_t length;    /* 0: none open */
     uint32_t set_start; /* 0: no set open */
     uint16_t set_id;
-    uint32_t records; /* template and data records in the message */
+    uint32_t set_record; /* least length of its records */
+    uint32_t records;    /* template and data records in the message */
     uint32_t data_records;
     uint32_t flow_records;
     uint32_t sampling; /* v5: header word of the open message */
@@ -142,8 +143,8 @@ void encoder_message_open(struct sc_encoder *e);
 enum sc_status encoder_message_close(struct sc_encoder *e);
 /* Whether `bytes` more of set `id`, with the set's header when it must be opened, fit the message. */
 bool encoder_has_room(const struct sc_encoder *e, uint16_t id, uint32_t bytes);
-/* Goes on in set `id`; there is room. */
-void encoder_set_open(struct sc_encoder *e, uint16_t id);
+/* Goes on in set `id`, whose records have at least `record_length` bytes; there is room. */
+void encoder_set_open(struct sc_encoder *e, uint16_t id, uint32_t record_length);
 /* UDP: when a refresh is due, marks all templates as not sent, so that each goes again before its next data.
  */
 void encoder_refresh(struct sc_encoder *e);

@@ -26,12 +26,21 @@ void encoder_message_open(struct sc_encoder *e)
     e->flow_records = 0;
 }
 
-/* v9 pads sets to whole words (RFC 3954 section 5.3); IPFIX sets follow each other without. */
+/*
+ * v9 pads sets to whole words (RFC 3954 section 5.3), unless the padding could be taken for another record;
+ * IPFIX sets follow each other without.
+ */
+static uint32_t padding(const struct sc_encoder *e)
+{
+    uint32_t bytes = (4 - e->length % 4) % 4;
+    return e->options.protocol == SC_EXPORT_V9 && e->set_start != 0 && bytes < e->set_record ? bytes : 0;
+}
+
 static void close_set(struct sc_encoder *e)
 {
     if (e->set_start == 0)
         return;
-    while (e->options.protocol == SC_EXPORT_V9 && e->length % 4 != 0)
+    for (uint32_t n = padding(e); n > 0; n--)
         e->message[e->length++] = 0;
     sc_store_be16(e->message + e->set_start, e->set_id);
     sc_store_be16(e->message + e->set_start + 2, (uint16_t)(e->length - e->set_start));
@@ -90,11 +99,10 @@ bool encoder_has_room(const struct sc_encoder *e, uint16_t id, uint32_t bytes)
         return at + ENCODER_SET_HEADER + bytes <= e->limit;
     if (e->set_id == id)
         return at + bytes <= e->limit;
-    uint32_t padding = e->options.protocol == SC_EXPORT_V9 ? (4 - at % 4) % 4 : 0;
-    return at + padding + ENCODER_SET_HEADER + bytes <= e->limit;
+    return at + padding(e) + ENCODER_SET_HEADER + bytes <= e->limit;
 }
 
-void encoder_set_open(struct sc_encoder *e, uint16_t id)
+void encoder_set_open(struct sc_encoder *e, uint16_t id, uint32_t record_length)
 {
     if (e->length == 0)
         encoder_message_open(e);
@@ -103,6 +111,7 @@ void encoder_set_open(struct sc_encoder *e, uint16_t id)
     close_set(e);
     e->set_start = e->length;
     e->set_id = id;
+    e->set_record = record_length;
     e->length += ENCODER_SET_HEADER;
 }
 
@@ -179,7 +188,7 @@ static enum sc_status make_room(struct sc_encoder *e, uint16_t id, uint32_t byte
 {
     if (!encoder_has_room(e, id, bytes))
         SC_TRY(encoder_message_close(e));
-    encoder_set_open(e, id);
+    encoder_set_open(e, id, 4);
     return SC_OK;
 }
 
