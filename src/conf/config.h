@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The collector's configuration: a YAML file with a schema (man sc-collector, contrib/collector.yaml). What
+ * is not in the file has the default. Errors name the file, the line, what is wrong and what is allowed.
+ *
+ * A configuration is plain data; sc_config_free releases what it points to.
+ */
+#ifndef SC_CONF_CONFIG_H
+#define SC_CONF_CONFIG_H
+
+#include "base/log.h"
+#include "base/url.h"
+
+#define SC_CONFIG_DEFAULT_FILE  "/etc/securitycloud/collector.yaml"
+#define SC_CONFIG_DEFAULT_STORE "/var/lib/securitycloud"
+
+#define SC_CONFIG_MAX_LISTENERS 64u
+#define SC_CONFIG_MAX_RECEIVERS 64u
+
+struct sc_config {
+    struct sc_url *listeners;
+    uint32_t listener_count;
+    char *store;
+    uint32_t window_s;           /* divides a day */
+    uint64_t retention_age_s;    /* 0: no bound */
+    uint64_t retention_bytes;    /* 0: no bound */
+    uint32_t receivers;          /* threads that receive and decode */
+    bool template_scope_address; /* templates belong to the exporter's address, not to its address and port */
+    uint32_t template_lifetime_s;
+    enum sc_log_level log_level;
+    uint64_t receive_buffer; /* of each UDP socket, bytes */
+    uint64_t queue_memory;   /* bytes of flows that wait for the disk */
+};
+
+/* The defaults: udp://[::]:4739 and udp://[::]:2055, windows of 300 s, one receiver. @return SC_OK or
+ * SC_NOMEM. */
+enum sc_status sc_config_init(struct sc_config *config, struct sc_error *err);
+void sc_config_free(struct sc_config *config);
+
+/*
+ * Reads the file over what *config holds. @return SC_OK; SC_NOTFOUND, SC_IO; SC_USAGE with "FILE:LINE: ...";
+ * SC_NOMEM. *config is unchanged unless SC_OK.
+ */
+enum sc_status sc_config_load(const char *path, struct sc_config *config, struct sc_error *err);
+
+/* The same from memory; `name` stands for the file in messages. */
+enum sc_status sc_config_parse(const char *name, const uint8_t *bytes, size_t length,
+                               struct sc_config *config, struct sc_error *err);
+
+/* One value as the file and the command line take it. @return SC_OK, or SC_USAGE with "\"TEXT\" is ...". */
+enum sc_status sc_config_window(const char *text, uint32_t *window_s, struct sc_error *err);
+enum sc_status sc_config_receivers(const char *text, uint32_t *receivers, struct sc_error *err);
+enum sc_status sc_config_listener(const char *text, struct sc_url *url, struct sc_error *err);
+enum sc_status sc_config_log_level(const char *text, enum sc_log_level *level, struct sc_error *err);
+
+/* Replaces the listeners. SC_NOMEM leaves them. */
+enum sc_status sc_config_set_listeners(struct sc_config *config, const struct sc_url *listeners,
+                                       uint32_t count, struct sc_error *err);
+enum sc_status sc_config_set_store(struct sc_config *config, const char *store, struct sc_error *err);
+
+#endif

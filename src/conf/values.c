@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Single values of the configuration and of the command line, and the defaults. */
+#include "conf/config.h"
+
+#include "conf/units.h"
+
+#include <stdlib.h>
+
+#define DAY_S 86400u
+
+enum sc_status sc_config_set_listeners(struct sc_config *config, const struct sc_url *listeners,
+                                       uint32_t count, struct sc_error *err)
+{
+    struct sc_url *copy = malloc((count == 0 ? 1 : count) * sizeof(*copy));
+    if (copy == NULL)
+        return sc_fail_nomem(err, "the listeners");
+    if (count != 0)
+        memcpy(copy, listeners, count * sizeof(*copy));
+    free(config->listeners);
+    config->listeners = copy;
+    config->listener_count = count;
+    return SC_OK;
+}
+
+enum sc_status sc_config_set_store(struct sc_config *config, const char *store, struct sc_error *err)
+{
+    char *copy = strdup(store);
+    if (copy == NULL)
+        return sc_fail_nomem(err, "the configuration");
+    free(config->store);
+    config->store = copy;
+    return SC_OK;
+}
+
+enum sc_status sc_config_init(struct sc_config *config, struct sc_error *err)
+{
+    static const char *const urls[] = {"udp://[::]:4739", "udp://[::]:2055"};
+    struct sc_url listeners[2];
+    *config = (struct sc_config){
+        .window_s = 300,
+        .receivers = 1,
+        .template_lifetime_s = 1800,
+        .log_level = SC_LOG_INFO,
+        .receive_buffer = UINT64_C(64) << 20,
+        .queue_memory = UINT64_C(512) << 20,
+    };
+    for (unsigned i = 0; i < 2; i++)
+        SC_TRY(sc_url_parse(urls[i], &listeners[i], err));
+    enum sc_status status = sc_config_set_listeners(config, listeners, 2, err);
+    if (status == SC_OK)
+        status = sc_config_set_store(config, SC_CONFIG_DEFAULT_STORE, err);
+    if (status != SC_OK)
+        sc_config_free(config);
+    return status;
+}
+
+void sc_config_free(struct sc_config *config)
+{
+    free(config->listeners);
+    free(config->store);
+    *config = (struct sc_config){0};
+}
+
+enum sc_status sc_config_window(const char *text, uint32_t *window_s, struct sc_error *err)
+{
+    uint64_t seconds;
+    if (!sc_units_seconds(text, &seconds))
+        return sc_fail(err, SC_USAGE, "\"%s\" is no time such as 300 or 5m", text);
+    if (seconds == 0 || seconds > DAY_S || DAY_S % seconds != 0)
+        return sc_fail(err, SC_USAGE, "a window of %s does not divide a day; 60, 300, 900 or 3600 seconds do",
+                       text);
+    *window_s = (uint32_t)seconds;
+    return SC_OK;
+}
+
+enum sc_status sc_config_receivers(const char *text, uint32_t *receivers, struct sc_error *err)
+{
+    uint64_t value;
+    if (text[strspn(text, "0123456789")] != '\0' || !sc_units_bytes(text, &value) || value == 0 ||
+        value > SC_CONFIG_MAX_RECEIVERS)
+        return sc_fail(err, SC_USAGE, "\"%s\" is no number from 1 to %u", text, SC_CONFIG_MAX_RECEIVERS);
+    *receivers = (uint32_t)value;
+    return SC_OK;
+}
+
+enum sc_status sc_config_listener(const char *text, struct sc_url *url, struct sc_error *err)
+{
+    SC_TRY(sc_url_parse(text, url, err));
+    if (!url->numeric)
+        return sc_fail(err, SC_USAGE, "\"%s\": an address is needed to listen at, not the name \"%s\"", text,
+                       url->host);
+    return SC_OK;
+}
+
+enum sc_status sc_config_log_level(const char *text, enum sc_log_level *level, struct sc_error *err)
+{
+    if (!sc_log_level_parse(text, level))
+        return sc_fail(err, SC_USAGE, "\"%s\" is no log level; error, warning, info and debug are", text);
+    return SC_OK;
+}

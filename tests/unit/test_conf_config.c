@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The configuration: what is read, and what is said, with file and line, about what cannot be. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "conf/config.h"
+
+static enum sc_status parse(const char *text, struct sc_config *config, struct sc_error *err)
+{
+    assert_int_equal(sc_config_init(config, err), SC_OK);
+    return sc_config_parse("f.yaml", (const uint8_t *)text, strlen(text), config, err);
+}
+
+static void an_empty_document_gives_the_defaults(void **state)
+{
+    (void)state;
+    static const char *const documents[] = {"", "# nothing\n", "---\n"};
+    for (size_t i = 0; i < sizeof(documents) / sizeof(documents[0]); i++) {
+        struct sc_config c;
+        struct sc_error err;
+        assert_int_equal(parse(documents[i], &c, &err), SC_OK);
+        assert_int_equal(c.listener_count, 2);
+        assert_int_equal(c.listeners[0].port, 4739);
+        assert_int_equal(c.listeners[1].port, 2055);
+        assert_int_equal(c.listeners[0].scheme, SC_URL_UDP);
+        assert_string_equal(c.store, "/var/lib/securitycloud");
+        assert_int_equal(c.window_s, 300);
+        assert_int_equal(c.receivers, 1);
+        assert_int_equal(c.template_lifetime_s, 1800);
+        assert_int_equal(c.log_level, SC_LOG_INFO);
+        sc_config_free(&c);
+    }
+}
+
+static void every_key_is_read(void **state)
+{
+    (void)state;
+    static const char text[] = "listeners:\n"
+                               "  - udp://127.0.0.1:2055\n"
+                               "  - tcp://[::1]:4739\n"
+                               "store: /tmp/s\n"
+                               "window: 5m\n"
+                               "retention: {age: 30d, bytes: 500G}\n"
+                               "receivers: 4\n"
+                               "template-scope: address\n"
+                               "template-lifetime: 1h\n"
+                               "log-level: debug\n"
+                               "receive-buffer: 8MiB\n"
+                               "queue-memory: 1G\n";
+    struct sc_config c;
+    struct sc_error err;
+    assert_int_equal(parse(text, &c, &err), SC_OK);
+    assert_int_equal(c.listener_count, 2);
+    assert_int_equal(c.listeners[1].scheme, SC_URL_TCP);
+    assert_string_equal(c.listeners[1].host, "::1");
+    assert_string_equal(c.store, "/tmp/s");
+    assert_int_equal(c.window_s, 300);
+    assert_int_equal(c.retention_age_s, 30 * 86400);
+    assert_int_equal(c.retention_bytes, UINT64_C(500) << 30);
+    assert_int_equal(c.receivers, 4);
+    assert_true(c.template_scope_address);
+    assert_int_equal(c.template_lifetime_s, 3600);
+    assert_int_equal(c.log_level, SC_LOG_DEBUG);
+    assert_int_equal(c.receive_buffer, 8 << 20);
+    assert_int_equal(c.queue_memory, 1 << 30);
+    sc_config_free(&c);
+}
+
+static void errors_name_the_line_and_what_is_allowed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"store: /x\nlistners:\n  - udp://[::]:1\n",
+         "f.yaml:2: unknown key \"listners\"; known are listeners, store, window, retention, receivers, "
+         "template-scope, template-lifetime, log-level, receive-buffer, queue-memory"},
+        {"retention:\n  age: 3d\n\n  size: 4G\n",
+         "f.yaml:4: unknown key \"retention.size\"; known are age, bytes"},
+        {"forward: tcp://h:1\n",
+         "f.yaml:1: unknown key \"forward\"; known are listeners, store, window, retention, receivers, "
+         "template-scope, template-lifetime, log-level, receive-buffer, queue-memory"},
+        {"listeners:\n  - udp://127.0.0.1:1\n  - udp//x\n",
+         "f.yaml:3: listeners[1]: \"udp//x\" is no URL such as udp://127.0.0.1:4739 or tcp://[::]:4739"},
+        {"listeners:\n- tls://[::]:4740\n",
+         "f.yaml:2: listeners[0]: \"tls://[::]:4740\": unknown scheme \"tls\"; udp and tcp are known"},
+        {"listeners:\n- udp://localhost:1\n",
+         "f.yaml:2: listeners[0]: \"udp://localhost:1\": an address is needed to "
+         "listen at, not the name \"localhost\""},
+        {"listeners: udp://[::]:1\n", "f.yaml:1: listeners: a list is needed (lines with \"- \")"},
+        {"listeners: []\n", "f.yaml:1: listeners: at least one entry is needed"},
+        {"listeners:\n  - a: 1\n", "f.yaml:2: listeners[0]: a single value is needed"},
+        {"- 1\n", "f.yaml:1: keys with values are needed (key: value)"},
+        {"retention: 3d\n", "f.yaml:1: retention: keys with values are needed (key: value)"},
+        {"store: /x\n# more\nstore: /y\n", "f.yaml:3: \"store\" stands here a second time"},
+        {"store: [/x]\n", "f.yaml:1: store: a single value is needed"},
+        {"store:\n", "f.yaml:1: store: a folder is needed"},
+        {"window: 7m\n",
+         "f.yaml:1: window: a window of 7m does not divide a day; 60, 300, 900 or 3600 seconds do"},
+        {"window: soon\n", "f.yaml:1: window: \"soon\" is no time such as 300 or 5m"},
+        {"\nreceivers: 0\n", "f.yaml:2: receivers: \"0\" is no number from 1 to 64"},
+        {"receivers: 2k\n", "f.yaml:1: receivers: \"2k\" is no number from 1 to 64"},
+        {"retention:\n  bytes: 5X\n", "f.yaml:2: retention.bytes: \"5X\" is no size such as 64M or 500G"},
+        {"retention:\n  age: 1y\n", "f.yaml:2: retention.age: \"1y\" is no time such as 90s, 5m, 12h or 30d"},
+        {"template-scope: port\n",
+         "f.yaml:1: template-scope: \"port\" is neither \"session\" nor \"address\""},
+        {"template-lifetime: 0\n", "f.yaml:1: template-lifetime: \"0\" is out of range"},
+        {"log-level: loud\n",
+         "f.yaml:1: log-level: \"loud\" is no log level; error, warning, info and debug are"},
+        {"queue-memory: 1M\n", "f.yaml:1: queue-memory: \"1M\" is less than 16M"},
+        {"store: /x\nwindow: 'a\n", "f.yaml:3: no valid YAML: found unexpected end of stream"},
+        {"store: /x\n\twindow: 1\n", "f.yaml:2: no valid YAML: found character that cannot start any token"},
+        {"store: /x\n---\nstore: /y\n", "f.yaml:2: a second document begins here; one is read"},
+        {"store: &a /x\nwindow: *a\n", "f.yaml:2: aliases (*a) are not read"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct sc_config c;
+        struct sc_error err = {0};
+        if (parse(cases[i].text, &c, &err) != SC_USAGE)
+            fail_msg("accepted: %s", cases[i].text);
+        assert_string_equal(err.message, cases[i].message);
+        assert_string_equal(c.store, "/var/lib/securitycloud"); /* unchanged */
+        sc_config_free(&c);
+    }
+}
+
+static void a_missing_file_is_named(void **state)
+{
+    (void)state;
+    struct sc_config c;
+    struct sc_error err;
+    assert_int_equal(sc_config_init(&c, &err), SC_OK);
+    assert_int_equal(sc_config_load("/no/such/file.yaml", &c, &err), SC_NOTFOUND);
+    assert_string_equal(err.message,
+                        "cannot open the configuration /no/such/file.yaml: No such file or directory");
+    sc_config_free(&c);
+}
+
+/* Truncating or overwriting bytes of a good document never does more than fail. */
+static void damaged_documents_fail_cleanly(void **state)
+{
+    (void)state;
+    static const char text[] = "listeners:\n  - udp://127.0.0.1:2055\nretention: {age: 30d}\nwindow: 5m\n";
+    static const char bytes[] = "\0\t\n:[]{}-&*!\"'\xff";
+    char copy[sizeof(text)];
+    for (size_t at = 0; at < sizeof(text) - 1; at++) {
+        for (size_t b = 0; b < sizeof(bytes); b++) {
+            struct sc_config c;
+            struct sc_error err;
+            memcpy(copy, text, sizeof(text));
+            copy[at] = bytes[b];
+            assert_int_equal(sc_config_init(&c, &err), SC_OK);
+            enum sc_status status =
+                sc_config_parse("f.yaml", (const uint8_t *)copy, b == 0 ? at : sizeof(text) - 1, &c, &err);
+            assert_true(status == SC_OK || status == SC_USAGE);
+            sc_config_free(&c);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_empty_document_gives_the_defaults),     cmocka_unit_test(every_key_is_read),
+        cmocka_unit_test(errors_name_the_line_and_what_is_allowed), cmocka_unit_test(a_missing_file_is_named),
+        cmocka_unit_test(damaged_documents_fail_cleanly),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
