@@ -85,7 +85,7 @@ static void take_step(struct complaint *c, const char *line)
     if (sscanf(line, " in mapping field '%99[^']'", key) == 1)
         snprintf(step, sizeof(c->steps[0]), "%s", key);
     else if (sscanf(line, " in sequence entry '%u'", &entry) == 1)
-        snprintf(step, sizeof(c->steps[0]), "[%u]", entry);
+        snprintf(step, sizeof(c->steps[0]), "[%u]", entry == 0 ? 0 : entry - 1); /* it counts from 1 */
     else
         return;
     c->step_count++;
