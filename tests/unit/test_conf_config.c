@@ -113,7 +113,8 @@ static void errors_name_the_line_and_what_is_allowed(void **state)
          "f.yaml:1: log-level: \"loud\" is no log level; error, warning, info and debug are"},
         {"queue-memory: 1M\n", "f.yaml:1: queue-memory: \"1M\" is less than 16M"},
         {"store: /x\nwindow: 'a\n", "f.yaml:3: no valid YAML: found unexpected end of stream"},
-        {"store: /x\n\twindow: 1\n", "f.yaml:2: no valid YAML: found character that cannot start any token"},
+        {"store: /x\n\twindow: 1\n",
+         "f.yaml:2: no valid YAML: found a tab character that violates indentation"},
         {"store: /x\n---\nstore: /y\n", "f.yaml:2: a second document begins here; one is read"},
         {"store: &a /x\nwindow: *a\n", "f.yaml:2: aliases (*a) are not read"},
     };
