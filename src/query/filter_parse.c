@@ -182,7 +182,7 @@ static uint32_t read_joined(struct sc_filter_parse *p, uint32_t i)
     for (uint32_t n = PHRASE_WORDS; n > 0; n--) {
         size_t length = join_words(p, i, n, name);
         if (length != 0 && find_phrase(p, name, length)) {
-            p->phrase.network = word_is(p, i + n - 1, "net");
+            p->phrase.network = length >= 3 && strncasecmp(name + length - 3, "net", 3) == 0;
             return n;
         }
     }
