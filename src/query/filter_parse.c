@@ -55,6 +55,10 @@ void *sc_filter_complain(struct sc_filter_parse *p, size_t offset, const char *f
     va_start(args, format);
     vsnprintf(message, sizeof(message), format, args);
     va_end(args);
+    for (char *c = message; *c != '\0'; c++) { /* quoted words may have line ends between them */
+        if (iscntrl((unsigned char)*c))
+            *c = ' ';
+    }
     show_place(p->text, p->length, offset, place, sizeof(place));
     p->status = sc_fail(p->err, SC_USAGE, "%s\n%s", message, place);
     return NULL;
