@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "export/generate.h"
 #include "export/network.h"
+#include "export/replay.h"
 #include "query/time_range.h"
 
 #include <errno.h>
@@ -25,7 +26,9 @@ static void on_signal(int number)
 
 struct arguments {
     bool generate;
-    bool protocol_given;
+    const char *read;
+    const char *generator_option; /* last one given, NULL: none */
+    const char *encoder_option;
     bool start_given;
     bool help;
     bool version;
@@ -40,6 +43,7 @@ struct arguments {
 static void print_usage(FILE *to)
 {
     fputs("usage: sc-exporter --generate --to URL [options]\n"
+          "       sc-exporter --read FILE --to URL [options]\n"
           "       sc-exporter --help | --version\n",
           to);
 }
@@ -59,6 +63,9 @@ static void print_help(void)
           "    --exporters N       exporters that the flows come from, 1 to 1024 (default 1)\n"
           "    --start TIME        export time of the first flow (default now; without --rate so that the\n"
           "                        last is exported about now)\n"
+          "  --read FILE           the export messages of a capture (pcap, pcapng), raw payload or IPFIX "
+          "file,\n"
+          "                        byte for byte\n"
           "\n"
           "Target:\n"
           "  --to udp://HOST:PORT  datagrams\n"
@@ -102,7 +109,7 @@ static enum sc_status parse_u32(const char *option, const char *text, uint32_t l
 
 static enum sc_status parse_protocol(const char *text, struct arguments *a, struct sc_error *err)
 {
-    a->protocol_given = true;
+    a->encoder_option = "protocol";
     if (strcmp(text, "v5") == 0)
         a->options.encoder.protocol = SC_EXPORT_V5;
     else if (strcmp(text, "v9") == 0)
@@ -124,6 +131,7 @@ static enum sc_status add_target(struct arguments *a, const char *text, bool fil
 
 enum option_id {
     OPTION_GENERATE = 256,
+    OPTION_READ,
     OPTION_FLOWS,
     OPTION_SEED,
     OPTION_HOSTS,
@@ -142,6 +150,7 @@ enum option_id {
 
 static const struct option long_options[] = {
     {"generate", no_argument, NULL, OPTION_GENERATE},
+    {"read", required_argument, NULL, OPTION_READ},
     {"flows", required_argument, NULL, OPTION_FLOWS},
     {"seed", required_argument, NULL, OPTION_SEED},
     {"hosts", required_argument, NULL, OPTION_HOSTS},
@@ -163,7 +172,9 @@ static const struct option long_options[] = {
 static enum sc_status apply_generator(struct arguments *a, int option, const char *value,
                                       struct sc_error *err)
 {
+    static const char *const names[] = {"flows", "seed", "hosts", "ipv6", "exporters", "start"};
     struct sc_generator_options *g = &a->options.generator;
+    a->generator_option = names[option - OPTION_FLOWS];
     switch (option) {
     case OPTION_FLOWS:
         return parse_number("flows", value, 0, UINT64_C(1) << 48, &a->flows, err);
@@ -187,12 +198,16 @@ static enum sc_status apply(struct arguments *a, int option, const char *value, 
     case OPTION_GENERATE:
         a->generate = true;
         return SC_OK;
+    case OPTION_READ:
+        a->read = value;
+        return SC_OK;
     case OPTION_TO:
     case OPTION_WRITE:
         return add_target(a, value, option == OPTION_WRITE, err);
     case OPTION_PROTOCOL:
         return parse_protocol(value, a, err);
     case OPTION_MESSAGE_SIZE:
+        a->encoder_option = "message-size";
         return parse_u32("message-size", value, SC_ENCODER_MESSAGE_MIN, SC_ENCODER_MESSAGE_MAX,
                          &a->options.encoder.max_message, err);
     case OPTION_RATE:
@@ -219,14 +234,23 @@ static bool has_target(const struct arguments *a, enum sc_target_kind kind)
     return false;
 }
 
+/* Whether all targets are served as a stream: IPFIX only, templates once. */
+static bool has_stream(const struct arguments *a)
+{
+    return has_target(a, SC_TARGET_TCP) || has_target(a, SC_TARGET_IPFIX_FILE);
+}
+
+static bool has_datagrams(const struct arguments *a)
+{
+    return has_target(a, SC_TARGET_UDP) || has_target(a, SC_TARGET_PCAP);
+}
+
 static enum sc_status check_protocol(const struct arguments *a, struct sc_error *err)
 {
     const struct sc_encoder_options *e = &a->options.encoder;
-    bool stream = has_target(a, SC_TARGET_TCP) || has_target(a, SC_TARGET_IPFIX_FILE);
-    bool datagram = has_target(a, SC_TARGET_UDP) || has_target(a, SC_TARGET_PCAP);
-    if (stream && e->protocol != SC_EXPORT_IPFIX)
+    if (has_stream(a) && e->protocol != SC_EXPORT_IPFIX)
         return sc_fail(err, SC_USAGE, "TCP and .ipfix files carry IPFIX only: use --protocol ipfix");
-    if (datagram && e->max_message > UDP_PAYLOAD_MAX)
+    if (has_datagrams(a) && e->max_message > UDP_PAYLOAD_MAX)
         return sc_fail(err, SC_USAGE, "--message-size: a datagram carries at most %d bytes", UDP_PAYLOAD_MAX);
     if (e->protocol == SC_EXPORT_V5 && a->options.generator.ipv6_percent != 0)
         return sc_fail(err, SC_USAGE,
@@ -234,10 +258,15 @@ static enum sc_status check_protocol(const struct arguments *a, struct sc_error 
     return SC_OK;
 }
 
-static enum sc_status check(struct arguments *a, struct sc_error *err)
+static enum sc_status check(const struct arguments *a, struct sc_error *err)
 {
-    if (!a->generate)
-        return sc_fail(err, SC_USAGE, "no source of flows: use --generate");
+    if (a->generate + (a->read != NULL) != 1)
+        return sc_fail(err, SC_USAGE, "one source of flows is needed: --generate or --read FILE");
+    if (!a->generate && a->generator_option != NULL)
+        return sc_fail(err, SC_USAGE, "--%s goes with --generate only", a->generator_option);
+    if (a->read != NULL && a->encoder_option != NULL)
+        return sc_fail(err, SC_USAGE, "--%s does not go with --read: its messages are sent as they are",
+                       a->encoder_option);
     if (a->target_count == 0)
         return sc_fail(err, SC_USAGE,
                        "no target: use --to udp://HOST:PORT, --to tcp://HOST:PORT or --write FILE");
@@ -270,6 +299,7 @@ static void set_clock(struct arguments *a)
 {
     struct sc_generator_options *g = &a->options.generator;
     a->options.flows = a->flows;
+    a->options.encoder.reliable = !has_datagrams(a);
     if (a->rate != 0)
         g->rate = a->rate;
     if (a->start_given)
@@ -299,6 +329,9 @@ static void show_summary(const struct sc_export_totals *totals, const struct sc_
         printf(", %" PRIu64 " flows skipped that the protocol cannot express", totals->skipped);
     if (totals->values_dropped != 0)
         printf(", %" PRIu64 " values left out that the protocol cannot express", totals->values_dropped);
+    if (totals->not_export != 0)
+        printf(", %" PRIu64 " datagrams of the file that are no export messages left out",
+               totals->not_export);
     if (sent->refused != 0)
         printf(", %" PRIu64 " refusals by the target", sent->refused);
     if (sent->failed != 0)
@@ -329,39 +362,49 @@ static enum sc_status write_truth(const struct arguments *a, const struct sc_tru
     return status;
 }
 
+static int fail(const struct sc_error *err)
+{
+    fprintf(stderr, "sc-exporter: %s\n", err->message);
+    return err->status == SC_USAGE ? EXIT_USAGE : EXIT_NOT_SENT;
+}
+
+/* What the outcome means for the caller, once the summary is shown. */
+static int judge(const struct arguments *a, enum sc_status status, const struct sc_sender_stats *sent,
+                 const struct sc_error *err)
+{
+    if (status == SC_CANCELLED && (a->flows != 0 || !a->generate)) {
+        fputs("sc-exporter: stopped by a signal before all was sent\n", stderr);
+        return EXIT_NOT_SENT;
+    }
+    if (status != SC_OK && status != SC_CANCELLED)
+        return fail(err);
+    if (sent->messages != 0 && sent->sent == 0) {
+        fputs("sc-exporter: no message could be sent\n", stderr);
+        return EXIT_NOT_SENT;
+    }
+    return EXIT_SENT;
+}
+
+/* Closes the targets, shows the summary, writes the truth: also of what was sent before an error. */
 static int finish(const struct arguments *a, struct sc_export_run *run, enum sc_status status,
                   const struct sc_export_totals *totals, uint64_t started_ms, struct sc_error *err)
 {
     struct sc_sender_stats sent;
     struct sc_error late;
-    bool stopped = status == SC_CANCELLED;
     enum sc_status closed = sc_sender_close(run->sender, &sent, &late);
     uint64_t ms = sc_clock_mono_ms() - started_ms;
-    if (run->progress != NULL)
-        fputc('\n', stderr);
-    if ((status == SC_OK || stopped) && closed != SC_OK) {
+    if (closed != SC_OK && (status == SC_OK || status == SC_CANCELLED)) {
         status = closed;
         *err = late;
     }
-    if (status == SC_OK || stopped)
-        show_summary(totals, &sent, ms);
-    if ((status == SC_OK || stopped) && a->truth != NULL) {
-        enum sc_status written = write_truth(a, run->truth, totals, err);
-        status = written == SC_OK ? status : written;
+    if (run->progress != NULL)
+        fputc('\n', stderr);
+    show_summary(totals, &sent, ms);
+    if (a->truth != NULL) {
+        enum sc_status written = write_truth(a, run->truth, totals, status == SC_OK ? err : &late);
+        status = status == SC_OK ? written : status;
     }
-    if (status != SC_OK && status != SC_CANCELLED) {
-        fprintf(stderr, "sc-exporter: %s\n", err->message);
-        return EXIT_NOT_SENT;
-    }
-    if (stopped && a->flows != 0) {
-        fputs("sc-exporter: stopped by a signal before all was sent\n", stderr);
-        return EXIT_NOT_SENT;
-    }
-    if (sent.messages != 0 && sent.sent == 0) {
-        fputs("sc-exporter: no message could be sent\n", stderr);
-        return EXIT_NOT_SENT;
-    }
-    return EXIT_SENT;
+    return judge(a, status, &sent, err);
 }
 
 static void catch_signals(void)
@@ -371,34 +414,52 @@ static void catch_signals(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
+/* How many exporters the source has. */
+static enum sc_status count_exporters(const struct arguments *a, uint32_t *exporters, struct sc_error *err)
+{
+    struct sc_replay_info info;
+    *exporters = a->options.generator.exporters;
+    if (a->read == NULL)
+        return SC_OK;
+    SC_TRY(sc_replay_scan(a->read, &info, err));
+    if (info.not_ipfix != 0 && has_stream(a))
+        return sc_fail(err, SC_USAGE, "%s holds NetFlow v5 or v9: TCP and .ipfix files carry IPFIX only",
+                       a->read);
+    *exporters = info.exporters;
+    return SC_OK;
+}
+
+static enum sc_status open_run(const struct arguments *a, struct sc_export_run *run, struct sc_error *err)
+{
+    uint32_t exporters;
+    SC_TRY(count_exporters(a, &exporters, err));
+    if (a->truth != NULL && (run->truth = sc_truth_create()) == NULL)
+        return sc_fail_nomem(err, "the truth");
+    run->sender = sc_sender_open(a->targets, a->target_count, exporters, err);
+    return run->sender != NULL ? SC_OK : err->status;
+}
+
 static int run_exporter(struct arguments *a)
 {
     struct sc_error err = {0};
     uint64_t started_ms;
     struct sc_export_totals totals;
-    struct sc_export_run run = {.rate = a->rate, .stop = &stop_signal};
-    bool paced = has_target(a, SC_TARGET_UDP) || has_target(a, SC_TARGET_TCP);
-    set_clock(a);
-    a->options.encoder.reliable = !has_target(a, SC_TARGET_UDP) && !has_target(a, SC_TARGET_PCAP);
-    run.sender = sc_sender_open(a->targets, a->target_count, a->options.generator.exporters, &err);
-    if (run.sender == NULL) {
-        fprintf(stderr, "sc-exporter: %s\n", err.message);
-        return EXIT_NOT_SENT;
+    struct sc_export_run run = {.stop = &stop_signal};
+    if (has_target(a, SC_TARGET_UDP) || has_target(a, SC_TARGET_TCP))
+        run.rate = a->rate; /* files need no pace; the export clock keeps it */
+    if (open_run(a, &run, &err) != SC_OK) {
+        sc_truth_free(run.truth);
+        return fail(&err);
     }
-    if (a->truth != NULL && (run.truth = sc_truth_create()) == NULL) {
-        sc_sender_close(run.sender, NULL, NULL);
-        fputs("sc-exporter: out of memory for the truth\n", stderr);
-        return EXIT_NOT_SENT;
-    }
-    if (!paced)
-        run.rate = 0; /* files need no pace; the export clock keeps it */
     if (isatty(STDERR_FILENO)) {
         run.progress = show_progress;
         run.arg = &started_ms;
     }
     catch_signals();
+    set_clock(a);
     started_ms = sc_clock_mono_ms();
-    enum sc_status status = sc_export_generate(&run, &a->options, &totals, &err);
+    enum sc_status status = a->generate ? sc_export_generate(&run, &a->options, &totals, &err)
+                                        : sc_export_replay(&run, a->read, &totals, &err);
     int code = finish(a, &run, status, &totals, started_ms, &err);
     sc_truth_free(run.truth);
     return code;

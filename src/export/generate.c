@@ -94,6 +94,7 @@ static enum sc_status count_truth(struct job *j, uint32_t n)
         const struct sc_generated *r = &j->records[i];
         struct sc_truth_flow flow = {.source = &r->source,
                                      .destination = &r->destination,
+                                     .flows = 1,
                                      .packets = r->packets,
                                      .bytes = r->bytes,
                                      .first_ms = r->first_ms,

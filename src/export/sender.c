@@ -138,7 +138,7 @@ enum sc_status sc_sender_close(struct sc_sender *s, struct sc_sender_stats *stat
     enum sc_status status = sc_sender_flush(s, err);
     for (uint32_t i = 0; i < s->target_count; i++) {
         enum sc_status closed =
-            sender_target_close(&s->targets[i], s->exporters, status == SC_OK ? err : NULL);
+            sender_target_close(&s->targets[i], s->exporters, &s->stats, status == SC_OK ? err : NULL);
         status = status == SC_OK ? closed : status;
     }
     if (stats != NULL)

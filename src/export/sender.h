@@ -18,6 +18,7 @@
 #define SC_EXPORT_SENDER_H
 
 #include "base/status.h"
+#include "base/url.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,9 +28,8 @@ enum sc_target_kind { SC_TARGET_UDP, SC_TARGET_TCP, SC_TARGET_PCAP, SC_TARGET_IP
 
 struct sc_target {
     enum sc_target_kind kind;
-    char host[256]; /* UDP, TCP */
-    char port[6];
-    const char *path; /* files; borrowed */
+    struct sc_url url; /* UDP, TCP */
+    const char *path;  /* files; borrowed */
 };
 
 #define SC_SENDER_TARGETS       4u

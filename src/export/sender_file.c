@@ -93,11 +93,15 @@ enum sc_status sender_target_open(struct sender_target *t, const struct sc_targe
     return sender_file_open(t, target, err);
 }
 
-enum sc_status sender_target_close(struct sender_target *t, uint32_t exporters, struct sc_error *err)
+enum sc_status sender_target_close(struct sender_target *t, uint32_t exporters, struct sc_sender_stats *stats,
+                                   struct sc_error *err)
 {
-    if (t->kind == SC_TARGET_TCP)
-        for (uint32_t i = 0; i < exporters; i++)
+    for (uint32_t i = 0; t->sockets != NULL && i < exporters; i++) {
+        if (t->kind == SC_TARGET_TCP)
             sender_end_stream(t->sockets[i]);
+        else
+            sender_end_datagrams(t->sockets[i], stats);
+    }
     if (t->file == NULL)
         return SC_OK;
     FILE *file = t->file;
@@ -133,43 +137,10 @@ enum sc_status sc_target_parse_file(const char *path, struct sc_target *out, str
     return SC_OK;
 }
 
-/* HOST:PORT, [IPV6]:PORT. */
-static bool split_host(const char *text, struct sc_target *out)
-{
-    const char *colon = strrchr(text, ':');
-    if (colon == NULL || colon == text)
-        return false;
-    const char *end = colon;
-    if (*text == '[') {
-        text++;
-        end--;
-        if (*end != ']')
-            return false;
-    } else if (memchr(text, ':', (size_t)(colon - text)) != NULL) {
-        return false;
-    }
-    size_t host = (size_t)(end - text), digits = strspn(colon + 1, "0123456789");
-    if (host == 0 || host >= sizeof(out->host) || digits == 0 || digits >= sizeof(out->port) ||
-        colon[1 + digits] != 0)
-        return false;
-    memcpy(out->host, text, host);
-    memcpy(out->port, colon + 1, digits);
-    unsigned long port = strtoul(out->port, NULL, 10);
-    return port > 0 && port <= 65535;
-}
-
 enum sc_status sc_target_parse_url(const char *text, struct sc_target *out, struct sc_error *err)
 {
     *out = (struct sc_target){0};
-    if (strncmp(text, "udp://", 6) == 0)
-        out->kind = SC_TARGET_UDP;
-    else if (strncmp(text, "tcp://", 6) == 0)
-        out->kind = SC_TARGET_TCP;
-    else
-        return sc_fail(err, SC_USAGE, "target %s is neither udp://HOST:PORT nor tcp://HOST:PORT", text);
-    if (!split_host(text + 6, out))
-        return sc_fail(err, SC_USAGE,
-                       "target %s: after %.6s HOST:PORT is expected, an IPv6 address in brackets", text,
-                       text);
-    return SC_OK;
+    SC_TRY(sc_url_parse(text, &out->url, err));
+    out->kind = out->url.scheme == SC_URL_UDP ? SC_TARGET_UDP : SC_TARGET_TCP;
+    return out->url.port != 0 ? SC_OK : sc_fail(err, SC_USAGE, "\"%s\": port 0 is nobody's", text);
 }

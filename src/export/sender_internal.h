@@ -20,7 +20,8 @@ struct sender_target {
 enum sc_status sender_target_open(struct sender_target *t, const struct sc_target *target, uint32_t exporters,
                                   struct sc_error *err);
 /* Reports what only shows at the end (files: the last write). */
-enum sc_status sender_target_close(struct sender_target *t, uint32_t exporters, struct sc_error *err);
+enum sc_status sender_target_close(struct sender_target *t, uint32_t exporters, struct sc_sender_stats *stats,
+                                   struct sc_error *err);
 void sender_target_free(struct sender_target *t, uint32_t exporters);
 
 /* sender_socket.c. `messages` is at most 64. */
@@ -29,6 +30,8 @@ enum sc_status sender_sockets_open(struct sender_target *t, const struct sc_targ
 void sender_send_datagrams(int fd, struct iovec *messages, uint32_t n, struct sc_sender_stats *stats);
 enum sc_status sender_send_stream(int fd, struct iovec *messages, uint32_t n, struct sc_sender_stats *stats,
                                   struct sc_error *err);
+/* Counts a refusal that nobody was told of yet. */
+void sender_end_datagrams(int fd, struct sc_sender_stats *stats);
 /* Ends a connection so that all that was written arrives: no RST on unread data of the peer. */
 void sender_end_stream(int fd);
 

@@ -83,7 +83,9 @@ static enum sc_status open_all(struct sender_target *t, const struct addrinfo *f
             t->sockets[i] = -1;
         }
     }
-    return sc_fail_errno(err, reason, "cannot reach %s port %s", target->host, target->port);
+    char text[SC_URL_TEXT_MAX];
+    sc_url_format(&target->url, text);
+    return sc_fail_errno(err, reason, "cannot reach %s", text);
 }
 
 enum sc_status sender_sockets_open(struct sender_target *t, const struct sc_target *target,
@@ -96,9 +98,11 @@ enum sc_status sender_sockets_open(struct sender_target *t, const struct sc_targ
         t->sockets[i] = -1;
     struct addrinfo hints = {.ai_socktype = target->kind == SC_TARGET_UDP ? SOCK_DGRAM : SOCK_STREAM};
     struct addrinfo *found;
-    int failed = getaddrinfo(target->host, target->port, &hints, &found);
+    char port[8];
+    snprintf(port, sizeof(port), "%u", (unsigned)target->url.port);
+    int failed = getaddrinfo(target->url.host, port, &hints, &found);
     if (failed != 0)
-        return sc_fail(err, SC_IO, "host %s: %s", target->host, gai_strerror(failed));
+        return sc_fail(err, SC_IO, "host %s: %s", target->url.host, gai_strerror(failed));
     enum sc_status status = open_all(t, found, exporters, target, err);
     freeaddrinfo(found);
     return status;
@@ -135,6 +139,10 @@ static bool try_again(int fd, int error, unsigned *attempts, struct sc_sender_st
     }
 }
 
+/*
+ * A refusal in the middle of a call ends it early, and the kernel then keeps the reason to itself: it was one
+ * when the next call succeeds at once.
+ */
 void sender_send_datagrams(int fd, struct iovec *messages, uint32_t n, struct sc_sender_stats *stats)
 {
     struct mmsghdr headers[BATCH];
@@ -144,13 +152,19 @@ void sender_send_datagrams(int fd, struct iovec *messages, uint32_t n, struct sc
         headers[i].msg_hdr.msg_iovlen = 1;
     }
     unsigned attempts = 0;
+    bool cut = false;
     for (uint32_t at = 0; at < n;) {
         int sent = sendmmsg(fd, headers + at, n - at, 0);
         if (sent > 0) {
+            stats->refused += cut;
+            cut = (uint32_t)sent < n - at;
             stats->sent += (uint32_t)sent;
             at += (uint32_t)sent;
             attempts = 0;
-        } else if (!try_again(fd, errno, &attempts, stats)) {
+            continue;
+        }
+        cut = false;
+        if (!try_again(fd, errno, &attempts, stats)) {
             stats->failed += errno != ECONNREFUSED;
             at++;
             attempts = 0;
@@ -187,6 +201,14 @@ enum sc_status sender_send_stream(int fd, struct iovec *messages, uint32_t n, st
     }
     stats->sent += n;
     return SC_OK;
+}
+
+void sender_end_datagrams(int fd, struct sc_sender_stats *stats)
+{
+    int error = 0;
+    socklen_t size = sizeof(error);
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    stats->refused += error == ECONNREFUSED;
 }
 
 void sender_end_stream(int fd)

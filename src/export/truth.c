@@ -14,6 +14,7 @@ struct account {
 
 struct source {
     struct sc_addr address;
+    bool used;
     struct account account;
 };
 
@@ -22,7 +23,7 @@ struct sc_truth {
     struct account protocols[PROTOCOLS];
     struct account ports[PORTS]; /* by destination port */
     uint64_t first_ms, last_ms;
-    struct source *sources; /* open hash; flows == 0: empty */
+    struct source *sources; /* open hash */
     size_t source_size, source_count;
     XXH128_hash_t *tuples; /* open hash; {0, 0}: empty */
     size_t tuple_size, tuple_count;
@@ -58,7 +59,7 @@ void sc_truth_free(struct sc_truth *t)
 
 static void account_add(struct account *a, const struct sc_truth_flow *f)
 {
-    a->flows++;
+    a->flows += f->flows;
     a->packets += f->packets;
     a->bytes += f->bytes;
 }
@@ -66,7 +67,7 @@ static void account_add(struct account *a, const struct sc_truth_flow *f)
 static struct source *source_slot(struct source *sources, size_t size, const struct sc_addr *address)
 {
     size_t i = XXH3_64bits(address, sizeof(*address)) & (size - 1);
-    while (sources[i].account.flows != 0 && !sc_addr_equal(&sources[i].address, address))
+    while (sources[i].used && !sc_addr_equal(&sources[i].address, address))
         i = (i + 1) & (size - 1);
     return &sources[i];
 }
@@ -78,7 +79,7 @@ static bool sources_grow(struct sc_truth *t)
     if (wide == NULL)
         return false;
     for (size_t i = 0; i < t->source_size; i++)
-        if (t->sources[i].account.flows != 0)
+        if (t->sources[i].used)
             *source_slot(wide, size, &t->sources[i].address) = t->sources[i];
     free(t->sources);
     t->sources = wide;
@@ -88,10 +89,13 @@ static bool sources_grow(struct sc_truth *t)
 
 static bool source_add(struct sc_truth *t, const struct sc_truth_flow *f)
 {
+    if (f->source == NULL)
+        return true;
     if (t->source_count * 2 >= t->source_size && !sources_grow(t))
         return false;
     struct source *s = source_slot(t->sources, t->source_size, f->source);
-    t->source_count += s->account.flows == 0;
+    t->source_count += !s->used;
+    s->used = true;
     s->address = *f->source;
     account_add(&s->account, f);
     return true;
@@ -123,12 +127,16 @@ static bool tuples_grow(struct sc_truth *t)
 /* Distinct by a 128 bit hash: two of a billion tuples meet with a chance below 10^-20. */
 static bool tuple_add(struct sc_truth *t, const struct sc_truth_flow *f)
 {
-    uint8_t bytes[37];
-    memcpy(bytes, f->source, 16);
-    memcpy(bytes + 16, f->destination, 16);
+    uint8_t bytes[38] = {0};
+    if (f->source != NULL)
+        memcpy(bytes, f->source, 16);
+    if (f->destination != NULL)
+        memcpy(bytes + 16, f->destination, 16);
     sc_store_be16(bytes + 32, f->source_port);
     sc_store_be16(bytes + 34, f->destination_port);
     bytes[36] = f->protocol;
+    bytes[37] = (uint8_t)((f->absent & (SC_TRUTH_NO_FIRST - 1)) | (f->source == NULL) << 6 |
+                          (f->destination == NULL) << 7);
     if (t->tuple_count * 4 >= t->tuple_size * 3 && !tuples_grow(t))
         return false;
     XXH128_hash_t key = XXH3_128bits(bytes, sizeof(bytes));
@@ -143,11 +151,13 @@ enum sc_status sc_truth_add(struct sc_truth *t, const struct sc_truth_flow *f)
     if (!source_add(t, f) || !tuple_add(t, f))
         return SC_NOMEM;
     account_add(&t->total, f);
-    account_add(&t->protocols[f->protocol], f);
-    account_add(&t->ports[f->destination_port], f);
-    if (f->first_ms < t->first_ms)
+    if ((f->absent & SC_TRUTH_NO_PROTOCOL) == 0)
+        account_add(&t->protocols[f->protocol], f);
+    if ((f->absent & SC_TRUTH_NO_DESTINATION_PORT) == 0)
+        account_add(&t->ports[f->destination_port], f);
+    if ((f->absent & SC_TRUTH_NO_FIRST) == 0 && f->first_ms < t->first_ms)
         t->first_ms = f->first_ms;
-    if (f->last_ms > t->last_ms)
+    if ((f->absent & SC_TRUTH_NO_LAST) == 0 && f->last_ms > t->last_ms)
         t->last_ms = f->last_ms;
     return SC_OK;
 }
@@ -201,7 +211,7 @@ static void put_sources(const struct sc_truth *t, const char *name, bool by_byte
     unsigned count = 0;
     for (size_t i = 0; i < t->source_size; i++) {
         const struct source *s = &t->sources[i];
-        if (s->account.flows == 0 || (count == TOP && !source_before(s, top[TOP - 1], by_bytes)))
+        if (!s->used || (count == TOP && !source_before(s, top[TOP - 1], by_bytes)))
             continue;
         unsigned at = count < TOP ? count++ : TOP - 1;
         for (; at > 0 && source_before(s, top[at - 1], by_bytes); at--)
@@ -247,8 +257,8 @@ enum sc_status sc_truth_write(const struct sc_truth *t, const struct sc_truth_ex
     sc_buf_append_str(out, "{\n  ");
     put_account(out, &t->total);
     sc_buf_append_str(out, ",\n");
-    put_time(out, "first", t->first_ms, t->total.flows != 0);
-    put_time(out, "last", t->last_ms, t->total.flows != 0);
+    put_time(out, "first", t->first_ms, t->first_ms != UINT64_MAX);
+    put_time(out, "last", t->last_ms, t->last_ms != 0);
     sc_buf_printf(out, "  \"distinct_5tuples\": %zu,\n", t->tuple_count);
     sc_buf_printf(out, "  \"dstport_53_flows\": %llu,\n", (unsigned long long)t->ports[53].flows);
     put_protocols(t, out);

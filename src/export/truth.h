@@ -12,6 +12,8 @@
  * by port messages skipped values_dropped         what the encoder says: messages sent, records and values it
  * could not express
  *
+ * A record counts under the keys that it has; absent values are a value of their own in the 5-tuple.
+ *
  * Memory is malloc: about 32 to 64 bytes for each distinct 5-tuple. One thread at a time.
  */
 #ifndef SC_EXPORT_TRUTH_H
@@ -23,12 +25,23 @@
 
 struct sc_truth;
 
+/* Values that a record lacks. */
+enum {
+    SC_TRUTH_NO_PROTOCOL = 1,
+    SC_TRUTH_NO_SOURCE_PORT = 2,
+    SC_TRUTH_NO_DESTINATION_PORT = 4,
+    SC_TRUTH_NO_FIRST = 8,
+    SC_TRUTH_NO_LAST = 16
+};
+
 struct sc_truth_flow {
-    const struct sc_addr *source, *destination;
+    const struct sc_addr *source, *destination; /* NULL: absent */
+    uint64_t flows;                             /* that the record counts for */
     uint64_t packets, bytes;
     uint64_t first_ms, last_ms;
     uint16_t source_port, destination_port;
     uint8_t protocol;
+    uint8_t absent; /* bits of the enumeration above */
 };
 
 struct sc_truth_export {

@@ -43,6 +43,7 @@ static void add(struct sc_truth *t, uint32_t source, uint16_t port, uint8_t prot
     struct sc_addr s = sc_addr_v4(source), d = sc_addr_v4(0xc0000201);
     struct sc_truth_flow flow = {.source = &s,
                                  .destination = &d,
+                                 .flows = 1,
                                  .packets = 2,
                                  .bytes = bytes,
                                  .first_ms = first,
@@ -120,12 +121,38 @@ static void test_tops_and_ties(void **state)
     sc_truth_free(t);
 }
 
+static void test_absent_values(void **state)
+{
+    (void)state;
+    struct sc_truth *t = sc_truth_create();
+    struct sc_truth_flow none = {.flows = 3,
+                                 .absent = SC_TRUTH_NO_PROTOCOL | SC_TRUTH_NO_SOURCE_PORT |
+                                           SC_TRUTH_NO_DESTINATION_PORT | SC_TRUTH_NO_FIRST |
+                                           SC_TRUTH_NO_LAST};
+    struct sc_addr zero = sc_addr_v4(0);
+    struct sc_truth_flow zeros = {
+        .flows = 1, .source = &zero, .destination = &zero, .first_ms = 1, .last_ms = 1};
+    assert_int_equal(sc_truth_add(t, &none), SC_OK);
+    assert_int_equal(sc_truth_add(t, &none), SC_OK);
+    assert_int_equal(sc_truth_add(t, &zeros), SC_OK);
+    json_t *root = write_and_parse(t);
+    assert_int_equal(number(root, "flows"), 7);
+    assert_int_equal(number(root, "distinct_5tuples"), 2);
+    assert_int_equal(number(root, "first_ms"), 1);
+    assert_int_equal(json_array_size(json_object_get(root, "top_srcip_by_flows")), 1);
+    assert_int_equal(json_array_size(json_object_get(root, "top_dstport_by_flows")), 1);
+    assert_int_equal(json_array_size(json_object_get(root, "protocols")), 1);
+    json_decref(root);
+    sc_truth_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing),
         cmocka_unit_test(test_sums_and_distinct),
         cmocka_unit_test(test_tops_and_ties),
+        cmocka_unit_test(test_absent_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
