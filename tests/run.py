@@ -45,7 +45,7 @@ LIMIT_S = 300
 SKIPPED = 77  # exit status of a test that cannot run here
 CAPTURE_CASES = 87  # docs/conformance.md
 SHOWN_LINES = 25
-ERROR_LINE = re.compile(r"\berror:|^E(rror)?:|[a-zA-Z]Sanitizer:|runtime error:|^not ok|Traceback|Error: ")
+ERROR_LINE = re.compile(r"\berror:|^E(rror)?:|[a-zA-Z]Sanitizer:|runtime error:|^not ok|^  \S+: |Traceback|Error: ")
 
 
 @dataclasses.dataclass
