@@ -544,7 +544,7 @@ enum sc_status sc_batch_append_rows(struct sc_batch *to, struct sc_schema *schem
                                     const struct sc_column *const *columns, uint32_t column_count, uint32_t first,
                                     uint32_t n)
 {
-    for (uint32_t i = 0; i < column_count; i++) {
+    for (uint32_t i = 0; i < column_count && n != 0; i++) {
         const struct sc_column *from = columns[i];
         if (from == NULL || from->rows == 0 || from->nulls == from->rows)
             continue;

@@ -93,16 +93,6 @@ static bool any_valid(const uint64_t *valid, uint32_t rows)
     return false;
 }
 
-/* The transforms that need another column: the export time or the sysUpTime base of the row. */
-static const struct sc_column *transform_operand(enum sc_transform transform, const struct sc_column *const *columns,
-                                                 uint32_t count)
-{
-    struct sc_column_key key = {SC_PEN_COLLECTOR, SC_IE_SYSTEM_INIT, 0, SC_COLUMN_UINT};
-    if (transform == SC_TRANSFORM_MINUS_INIT)
-        return find_column(key, columns, count);
-    return NULL;
-}
-
 /* A source that the plain path cannot take: the scalar reference decides row by row. */
 static void scalar_rows(const struct sc_field *field, const struct sc_column *const *columns, uint32_t count,
                         uint32_t rows, uint64_t *values, uint64_t *valid)
@@ -116,6 +106,7 @@ static void scalar_rows(const struct sc_field *field, const struct sc_column *co
     }
 }
 
+/* Needs nothing but the value: relative times and families are left to the scalar reference. */
 static bool is_plain(enum sc_transform transform)
 {
     switch (transform) {
@@ -126,31 +117,32 @@ static bool is_plain(enum sc_transform transform)
     case SC_TRANSFORM_HIGH_BYTE:
     case SC_TRANSFORM_LOW_BYTE:
     case SC_TRANSFORM_COUNT_OR_ONE:
-    case SC_TRANSFORM_MINUS_INIT:
         return true;
     default:
         return false;
     }
 }
 
-static void transform_rows(enum sc_transform transform, const struct sc_column *operand, uint32_t rows,
+/* Of the rows that have a value; the others keep their zero. */
+static void transform_rows(enum sc_transform transform, const uint64_t *valid, uint32_t rows,
                            uint64_t *values)
 {
     if (transform == SC_TRANSFORM_NONE)
         return;
-    for (uint32_t i = 0; i < rows; i++)
-        values[i] = sc_transform_u64(transform, values[i], operand == NULL ? 0 : sc_column_u64(operand, i));
+    for (uint32_t i = 0; i < rows; i++) {
+        uint64_t v = sc_transform_u64(transform, values[i], 0);
+        values[i] = (valid[i / 64] >> (i % 64) & 1) != 0 ? v : 0;
+    }
 }
 
 /* Rows not yet valid take the source's value where it has one. */
-static void fill_gaps(const struct sc_field_source *source, const struct sc_column *column,
-                      const struct sc_column *operand, uint32_t rows, uint64_t *values, uint64_t *valid)
+static void fill_gaps(const struct sc_field_source *source, const struct sc_column *column, uint32_t rows,
+                      uint64_t *values, uint64_t *valid)
 {
     for (uint32_t i = 0; i < rows; i++) {
         if ((valid[i / 64] >> (i % 64) & 1) != 0 || sc_column_is_null(column, i))
             continue;
-        uint64_t init = operand == NULL ? 0 : sc_column_u64(operand, i);
-        values[i] = sc_transform_u64(source->transform, sc_column_u64(column, i), init);
+        values[i] = sc_transform_u64(source->transform, sc_column_u64(column, i), 0);
         valid[i / 64] |= UINT64_C(1) << (i % 64);
     }
 }
@@ -169,13 +161,12 @@ static void source_rows(const struct sc_field *field, const struct sc_column *co
             scalar_rows(field, columns, count, rows, values, valid);
             return;
         }
-        const struct sc_column *operand = transform_operand(source->transform, columns, count);
         if (begun) {
-            fill_gaps(source, column, operand, rows, values, valid);
+            fill_gaps(source, column, rows, values, valid);
         } else {
             sc_column_widen(column, rows, values);
             copy_valid(column, rows, valid);
-            transform_rows(source->transform, operand, rows, values);
+            transform_rows(source->transform, valid, rows, values);
             begun = true;
         }
         if (all_valid(valid, rows))
