@@ -70,13 +70,21 @@ void sc_bloom_write(const struct sc_addr *sorted, uint32_t count, struct sc_buf 
     out->len += blocks * BLOCK_BYTES;
 }
 
+/* A prefix of fewer than 96 bits that holds the IPv4 range: its addresses have other levels. */
+static bool holds_v4(const struct sc_addr *prefix, unsigned bits)
+{
+    struct sc_addr v4 = sc_addr_v4(0);
+    struct sc_addr x = sc_addr_mask(&v4, bits), y = sc_addr_mask(prefix, bits);
+    return bits < 96 && sc_addr_equal(&x, &y);
+}
+
 bool sc_bloom_may_contain(const uint8_t *filter, size_t length, const struct sc_addr *prefix, unsigned bits)
 {
     const unsigned *levels = levels_of(prefix);
     unsigned level = 0;
     while (level < 3 && levels[level] > bits)
         level++;
-    if (level == 3 || length < BLOCK_BYTES)
+    if (level == 3 || length < BLOCK_BYTES || holds_v4(prefix, bits))
         return true;
     uint64_t hash = hash_prefix(prefix, levels[level]);
     const uint8_t *block = filter + block_of(hash, length / BLOCK_BYTES) * BLOCK_BYTES;
