@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Rows of a row group to groups: keys and accumulated values column by column, then row by row into the table. */
+#include "query/aggregate.h"
+
+#include "flow/vector.h"
+#include "query/group_table.h"
+
+#include <stdlib.h>
+
+#define CHUNK 256u
+#define NO_ID UINT32_MAX
+
+/* Integers of one key or accumulator for all rows of the row group, and which of them are not null. */
+struct row_values {
+    uint64_t *values;
+    uint64_t *valid;
+    bool all_valid;
+};
+
+struct sc_group_scratch {
+    struct row_values keys[SC_MAX_KEYS];
+    struct row_values others[SC_MAX_KEYS]; /* pair keys */
+    struct row_values accumulators[SC_MAX_ACCUMULATORS];
+    uint32_t *rows; /* the selected ones */
+    uint8_t *packed;
+    uint64_t hashes[CHUNK];
+    uint64_t nulls[CHUNK];
+};
+
+static bool make_values(struct row_values *v)
+{
+    v->values = malloc(SC_ROW_GROUP_ROWS * sizeof(uint64_t));
+    v->valid = malloc(SC_ROW_GROUP_ROWS / 8);
+    return v->values != NULL && v->valid != NULL;
+}
+
+static void free_values(struct row_values *v)
+{
+    free(v->values);
+    free(v->valid);
+}
+
+void sc_group_scratch_free(struct sc_group_scratch *s)
+{
+    if (s == NULL)
+        return;
+    for (unsigned i = 0; i < SC_MAX_KEYS; i++) {
+        free_values(&s->keys[i]);
+        free_values(&s->others[i]);
+    }
+    for (unsigned i = 0; i < SC_MAX_ACCUMULATORS; i++)
+        free_values(&s->accumulators[i]);
+    free(s->rows);
+    free(s->packed);
+    free(s);
+}
+
+static struct sc_group_scratch *make_scratch(const struct sc_aggregate *a)
+{
+    struct sc_group_scratch *s = calloc(1, sizeof(*s));
+    if (s == NULL)
+        return NULL;
+    s->rows = malloc(SC_ROW_GROUP_ROWS * sizeof(*s->rows));
+    s->packed = malloc((size_t)CHUNK * a->key_bytes);
+    bool ok = s->rows != NULL && s->packed != NULL;
+    for (uint32_t k = 0; k < a->key_count && ok; k++)
+        ok = make_values(&s->keys[k]) && (!a->keys[k].pair || make_values(&s->others[k]));
+    for (uint32_t i = 0; i < a->accumulator_count && ok; i++)
+        ok = make_values(&s->accumulators[i]);
+    if (!ok) {
+        sc_group_scratch_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+static bool is_set(const uint64_t *bits, uint32_t row)
+{
+    return (bits[row / 64] >> (row % 64) & 1) != 0;
+}
+
+static bool all_set(const uint64_t *bits, uint32_t rows)
+{
+    for (uint32_t w = 0; w < rows / 64; w++) {
+        if (bits[w] != ~UINT64_C(0))
+            return false;
+    }
+    return rows % 64 == 0 || bits[rows / 64] == (UINT64_C(1) << (rows % 64)) - 1;
+}
+
+/* ---- interned keys ---- */
+
+static uint32_t intern_row(struct sc_groups *groups, const struct sc_group_key *key, const struct sc_field *field,
+                           const struct sc_column *const *columns, uint32_t count, uint32_t row, bool *null)
+{
+    struct sc_value v = sc_field_value(field, columns, count, row);
+    *null = v.null;
+    if (v.null)
+        return 0;
+    if (field->type != SC_VALUE_ADDRESS)
+        return sc_interner_add(&groups->interner, v.bytes, v.length);
+    bool v4 = sc_addr_is_v4(&v.addr);
+    unsigned prefix = v4 ? key->prefix4 : key->prefix6;
+    if (prefix != SC_NO_PREFIX)
+        v.addr = sc_addr_mask(&v.addr, v4 ? prefix + 96 : prefix);
+    return sc_interner_add(&groups->interner, v.addr.b, sizeof(v.addr.b));
+}
+
+static uint32_t code_of(const struct sc_column *c, uint32_t row)
+{
+    if (c->form == SC_FORM_CONST)
+        return 0;
+    if (c->width == 1)
+        return ((const uint8_t *)c->values)[row];
+    if (c->width == 2)
+        return ((const uint16_t *)c->values)[row];
+    return ((const uint32_t *)c->values)[row];
+}
+
+/* The dictionary column that alone decides the field, or NULL: then each distinct value is interned only once. */
+static const struct sc_column *deciding_dictionary(const struct sc_field *field, const struct sc_column *const *columns,
+                                                   uint32_t count)
+{
+    if (count != 1 || columns[0]->form == SC_FORM_FLAT || field->computed != SC_COMPUTED_NONE)
+        return NULL;
+    return columns[0];
+}
+
+static enum sc_status intern_rows(struct sc_groups *groups, const struct sc_group_key *key,
+                                  const struct sc_field *field, struct sc_row_group *group,
+                                  const struct sc_column *const *columns, uint32_t count,
+                                  const uint32_t *rows, uint32_t row_count, struct row_values *out)
+{
+    const struct sc_column *dict = deciding_dictionary(field, columns, count);
+    uint32_t *ids = NULL;
+    if (dict != NULL) {
+        ids = sc_arena_alloc(&group->context->arena, (size_t)dict->dict.count * sizeof(*ids));
+        if (ids == NULL)
+            return SC_NOMEM;
+        memset(ids, 0xff, (size_t)dict->dict.count * sizeof(*ids));
+    }
+    memset(out->valid, 0, sc_bitmap_words(group->rows) * sizeof(*out->valid));
+    for (uint32_t i = 0; i < row_count; i++) {
+        uint32_t row = rows[i], id = NO_ID;
+        bool null = dict != NULL && sc_column_is_null(dict, row);
+        uint32_t code = dict != NULL && !null ? code_of(dict, row) : 0;
+        if (dict != NULL && !null)
+            id = ids[code];
+        if (id == NO_ID && !null) {
+            id = intern_row(groups, key, field, columns, count, row, &null);
+            if (id == NO_ID)
+                return SC_NOMEM;
+            if (dict != NULL && !null)
+                ids[code] = id;
+        }
+        out->values[row] = null ? 0 : id;
+        if (!null)
+            out->valid[row / 64] |= UINT64_C(1) << (row % 64);
+    }
+    return SC_OK;
+}
+
+/* ---- columns of keys and accumulators ---- */
+
+static enum sc_status key_rows(struct sc_groups *groups, const struct sc_group_key *key, const struct sc_field *field,
+                               struct sc_row_group *group, uint32_t row_count, struct row_values *out,
+                               struct sc_error *err)
+{
+    const struct sc_column *columns[4 * SC_FIELD_COLUMNS];
+    uint32_t count = 0;
+    SC_TRY(sc_field_load(field, group, columns, &count, err));
+    if (key->interned) {
+        if (intern_rows(groups, key, field, group, columns, count, groups->scratch->rows, row_count, out) != SC_OK)
+            return sc_fail_nomem(err, "groups");
+    } else {
+        sc_field_integers(field, columns, count, group->rows, out->values, out->valid);
+        for (uint32_t i = 0; key->bucket != 0 && i < group->rows; i++)
+            out->values[i] -= out->values[i] % key->bucket;
+    }
+    out->all_valid = all_set(out->valid, group->rows);
+    return SC_OK;
+}
+
+static enum sc_status accumulator_rows(const struct sc_accumulator *a, struct sc_row_group *group,
+                                       struct row_values *out, struct sc_error *err)
+{
+    const struct sc_column *columns[4 * SC_FIELD_COLUMNS];
+    uint32_t count = 0;
+    SC_TRY(sc_field_load(&a->field, group, columns, &count, err));
+    sc_field_integers(&a->field, columns, count, group->rows, out->values, out->valid);
+    out->all_valid = all_set(out->valid, group->rows);
+    for (uint32_t i = 0; a->how == SC_ACCUMULATE_COUNT && i < group->rows; i++)
+        out->values[i] = 1;
+    return SC_OK;
+}
+
+static void list_rows(const struct sc_selection *selection, uint32_t rows, uint32_t *out)
+{
+    uint32_t n = 0;
+    for (size_t w = 0; w < sc_bitmap_words(rows); w++) {
+        uint64_t bits = selection->rows[w];
+        for (; bits != 0; bits &= bits - 1)
+            out[n++] = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits);
+    }
+}
+
+/* ---- packing and adding ---- */
+
+static bool pack_key(const struct sc_groups *groups, uint32_t k, const struct row_values *from, uint32_t at,
+                     const uint32_t *rows, uint32_t n)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    struct sc_group_scratch *s = groups->scratch;
+    unsigned width = a->keys[k].width;
+    const uint32_t *hashes = a->keys[k].interned ? groups->interner.hashes : NULL;
+    uint64_t too_large = 0, limit = width == 8 ? 0 : ~UINT64_C(0) << (8 * width);
+    uint8_t *p = s->packed + at;
+    for (uint32_t j = 0; j < n; j++, p += a->key_bytes) {
+        uint64_t v = from->values[rows[j]];
+        bool null = !from->all_valid && !is_set(from->valid, rows[j]);
+        too_large |= v & limit;
+        sc_key_store(p, width, v);
+        s->nulls[j] |= (uint64_t)null << k;
+        s->hashes[j] = sc_mix(s->hashes[j], hashes != NULL && !null ? hashes[v] : v);
+    }
+    return too_large == 0;
+}
+
+static void add_values(const struct sc_aggregate *a, const struct sc_group_scratch *s, uint8_t *entry, uint32_t row)
+{
+    unsigned width = a->accumulator_count > 8 ? 2 : 1;
+    uint64_t seen = sc_key_load(entry + a->seen_at, width), now = seen;
+    for (uint32_t i = 0; i < a->accumulator_count; i++) {
+        const struct row_values *v = &s->accumulators[i];
+        if (!v->all_valid && !is_set(v->valid, row))
+            continue;
+        sc_accumulate(a->accumulators[i].how, entry + a->accumulators_at + 8 * i, v->values[row],
+                      (seen >> i & 1) != 0);
+        now |= UINT64_C(1) << i;
+    }
+    sc_key_store(entry + a->seen_at, width, now);
+}
+
+static void prefetch_slot(const struct sc_groups *groups, uint64_t hash)
+{
+    const struct sc_partition *p = &groups->partitions[sc_partition_of(hash)];
+    if (p->slot_count != 0)
+        __builtin_prefetch(&p->slots[(uint32_t)hash & (p->slot_count - 1)]);
+}
+
+static void prefetch_entry(const struct sc_groups *groups, uint64_t hash)
+{
+    const struct sc_partition *p = &groups->partitions[sc_partition_of(hash)];
+    uint32_t slot = p->slot_count == 0 ? 0 : p->slots[(uint32_t)hash & (p->slot_count - 1)];
+    if (slot != 0)
+        __builtin_prefetch(sc_partition_entry(p, (slot & 0xffffffu) - 1, groups->aggregate->entry_bytes));
+}
+
+/* Up to CHUNK rows; keys from `keys` (or, for pair keys in the second pass, the other field). */
+static enum sc_status add_chunk(struct sc_groups *groups, const struct row_values *const *keys, const uint32_t *rows,
+                                uint32_t n)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    struct sc_group_scratch *s = groups->scratch;
+    uint32_t at = 0;
+    for (uint32_t j = 0; j < n; j++) {
+        s->hashes[j] = SC_HASH_START;
+        s->nulls[j] = 0;
+    }
+    for (uint32_t k = 0; k < a->key_count; k++) {
+        if (!pack_key(groups, k, keys[k], at, rows, n))
+            return SC_LIMIT;
+        at += a->keys[k].width;
+    }
+    for (uint32_t j = 0; j < n; j++) {
+        sc_key_store(s->packed + (size_t)j * a->key_bytes + a->null_at, a->key_count > 8 ? 2 : 1, s->nulls[j]);
+        prefetch_slot(groups, s->hashes[j]);
+    }
+    for (uint32_t j = 0; j < n; j++)
+        prefetch_entry(groups, s->hashes[j]);
+    for (uint32_t j = 0; j < n; j++) {
+        uint8_t *entry = sc_groups_find(groups, s->packed + (size_t)j * a->key_bytes, s->hashes[j]);
+        if (entry == NULL)
+            return SC_NOMEM;
+        add_values(a, s, entry, rows[j]);
+    }
+    return SC_OK;
+}
+
+static enum sc_status add_listed(struct sc_groups *groups, const struct row_values *const *keys, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i += CHUNK) {
+        uint32_t n = count - i < CHUNK ? count - i : CHUNK;
+        SC_TRY(add_chunk(groups, keys, groups->scratch->rows + i, n));
+    }
+    return SC_OK;
+}
+
+/*
+ * The two passes of a pair key. First pass: rows by the first value, save those that have only the second. Second pass: rows
+ * that have a second value which is another one.
+ */
+static uint32_t pair_rows(const struct row_values *first, const struct row_values *second, bool second_pass,
+                          const uint32_t *all, uint32_t count, uint32_t *out)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t row = all[i];
+        bool has_first = is_set(first->valid, row), has_second = is_set(second->valid, row);
+        bool take = second_pass ? has_second && (!has_first || first->values[row] != second->values[row])
+                                : has_first || !has_second;
+        if (take)
+            out[n++] = row;
+    }
+    return n;
+}
+
+static enum sc_status add_pair(struct sc_groups *groups, const struct row_values **keys, uint32_t k,
+                               uint32_t *all, uint32_t count)
+{
+    struct sc_group_scratch *s = groups->scratch;
+    uint32_t *listed = s->rows;
+    enum sc_status status = SC_OK;
+    memcpy(all, listed, count * sizeof(*all));
+    for (int pass = 0; pass < 2 && status == SC_OK; pass++) {
+        uint32_t n = pair_rows(&s->keys[k], &s->others[k], pass == 1, all, count, listed);
+        keys[k] = pass == 0 ? &s->keys[k] : &s->others[k];
+        status = add_listed(groups, keys, n);
+    }
+    return status;
+}
+
+enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group *group,
+                                  const struct sc_selection *selection, struct sc_error *err)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    const struct row_values *keys[SC_MAX_KEYS];
+    uint32_t pair = SC_MAX_KEYS;
+    if (groups->scratch == NULL && (groups->scratch = make_scratch(a)) == NULL)
+        return sc_fail_nomem(err, "groups");
+    struct sc_group_scratch *s = groups->scratch;
+    list_rows(selection, group->rows, s->rows);
+    for (uint32_t k = 0; k < a->key_count; k++) {
+        SC_TRY(key_rows(groups, &a->keys[k], &a->keys[k].field, group, selection->count, &s->keys[k], err));
+        keys[k] = &s->keys[k];
+        if (!a->keys[k].pair)
+            continue;
+        pair = k;
+        SC_TRY(key_rows(groups, &a->keys[k], &a->keys[k].other, group, selection->count, &s->others[k], err));
+    }
+    for (uint32_t i = 0; i < a->accumulator_count; i++)
+        SC_TRY(accumulator_rows(&a->accumulators[i], group, &s->accumulators[i], err));
+    enum sc_status status;
+    if (pair == SC_MAX_KEYS) {
+        status = add_listed(groups, keys, selection->count);
+    } else {
+        uint32_t *all = sc_arena_alloc(&group->context->arena, (size_t)selection->count * sizeof(*all));
+        status = all == NULL ? SC_NOMEM : add_pair(groups, keys, pair, all, selection->count);
+    }
+    if (status == SC_NOMEM)
+        return sc_fail_nomem(err, "groups; ask for fewer keys or a narrower filter");
+    return status == SC_LIMIT ? sc_fail(err, SC_LIMIT, "a key is wider than usual") : status;
+}

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "query/group_table.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+/* ---- the description ---- */
+
+uint32_t sc_aggregate_add(struct sc_aggregate *a, const struct sc_field *field, enum sc_accumulate how)
+{
+    for (uint32_t i = 0; i < a->accumulator_count; i++) {
+        if (a->accumulators[i].how == how && strcmp(a->accumulators[i].field.name, field->name) == 0)
+            return i;
+    }
+    if (a->accumulator_count == SC_MAX_ACCUMULATORS)
+        return UINT32_MAX;
+    a->accumulators[a->accumulator_count] = (struct sc_accumulator){.field = *field, .how = (uint8_t)how};
+    return a->accumulator_count++;
+}
+
+/* Bytes that the values of a field usually need; a value that needs more makes the query start again with 8. */
+static unsigned usual_width(const struct sc_group_key *key)
+{
+    const struct sc_field *f = &key->field;
+    bool integer = f->type == SC_VALUE_UINT && f->computed == SC_COMPUTED_NONE && f->source_count > 0;
+    const struct sc_ie *ie = integer ? sc_ie_find(f->sources[0].key.pen, f->sources[0].key.id) : NULL;
+    unsigned width = ie == NULL ? 8 : sc_column_width_of(ie->type);
+    return width == 0 || width > 8 ? 8 : width;
+}
+
+void sc_aggregate_prepare(struct sc_aggregate *a)
+{
+    uint32_t at = 0;
+    for (uint32_t k = 0; k < a->key_count; k++) {
+        struct sc_group_key *key = &a->keys[k];
+        key->interned = key->field.type == SC_VALUE_ADDRESS || key->field.type == SC_VALUE_BYTES ||
+                        key->field.type == SC_VALUE_STRING;
+        key->width = key->interned ? 4 : a->wide_keys ? 8 : (uint8_t)usual_width(key);
+        at += key->width;
+    }
+    a->null_at = at;
+    a->key_bytes = at + (a->key_count > 8 ? 2 : 1);
+    a->seen_at = a->key_bytes;
+    uint32_t end = a->seen_at + (a->accumulator_count > 8 ? 2 : 1);
+    a->accumulators_at = (end + 7) & ~7u;
+    /* A key that ends just behind a multiple of 8 need not pay 7 bytes of padding: accumulators are loaded unaligned. */
+    if (a->accumulators_at - end >= 4)
+        a->accumulators_at = (end + 3) & ~3u;
+    a->entry_bytes = a->accumulators_at + 8 * a->accumulator_count;
+}
+
+/* ---- the table ---- */
+
+struct sc_groups *sc_groups_create(const struct sc_aggregate *aggregate)
+{
+    struct sc_groups *groups = calloc(1, sizeof(*groups));
+    if (groups != NULL)
+        groups->aggregate = aggregate;
+    return groups;
+}
+
+static void empty_partition(struct sc_partition *p)
+{
+    for (uint32_t i = 0; i < p->block_count; i++)
+        free(p->blocks[i]);
+    free(p->blocks);
+    free(p->slots);
+    *p = (struct sc_partition){0};
+}
+
+void sc_groups_free(struct sc_groups *groups)
+{
+    if (groups == NULL)
+        return;
+    for (uint32_t i = 0; i < SC_PARTITIONS; i++)
+        empty_partition(&groups->partitions[i]);
+    sc_interner_free(&groups->interner);
+    sc_group_scratch_free(groups->scratch);
+    free(groups);
+}
+
+uint64_t sc_groups_count(const struct sc_groups *groups)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < SC_PARTITIONS; i++)
+        n += groups->partitions[i].count;
+    return n;
+}
+
+size_t sc_groups_memory(const struct sc_groups *groups)
+{
+    size_t bytes = sc_interner_memory(&groups->interner);
+    for (uint32_t i = 0; i < SC_PARTITIONS; i++) {
+        const struct sc_partition *p = &groups->partitions[i];
+        bytes += (size_t)p->slot_count * sizeof(*p->slots) +
+                 (size_t)p->block_count * SC_BLOCK_ENTRIES * groups->aggregate->entry_bytes;
+    }
+    return bytes;
+}
+
+uint64_t sc_groups_hash(const struct sc_groups *groups, const uint8_t *key)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    uint64_t nulls = sc_key_load(key + a->null_at, a->key_count > 8 ? 2 : 1);
+    uint64_t hash = SC_HASH_START;
+    for (uint32_t k = 0; k < a->key_count; k++) {
+        uint64_t v = sc_key_load(key, a->keys[k].width);
+        key += a->keys[k].width;
+        if (a->keys[k].interned && (nulls >> k & 1) == 0)
+            v = groups->interner.hashes[v];
+        hash = sc_mix(hash, v);
+    }
+    return hash;
+}
+
+#define SLOT_NUMBER(slot) (((slot) & 0xffffffu) - 1)
+#define MAX_ENTRIES       0xfffffeu
+
+static uint32_t tag_of(uint64_t hash)
+{
+    return (uint32_t)(hash >> 32) << 24;
+}
+
+static bool grow_slots(struct sc_groups *groups, struct sc_partition *p)
+{
+    uint32_t count = p->slot_count == 0 ? 64 : p->slot_count * 2;
+    uint32_t *slots = calloc(count, sizeof(*slots));
+    if (slots == NULL)
+        return false;
+    for (uint32_t n = 0; n < p->count; n++) {
+        uint64_t hash = sc_groups_hash(groups, sc_partition_entry(p, n, groups->aggregate->entry_bytes));
+        uint32_t i = (uint32_t)hash & (count - 1);
+        while (slots[i] != 0)
+            i = (i + 1) & (count - 1);
+        slots[i] = (n + 1) | tag_of(hash);
+    }
+    free(p->slots);
+    p->slots = slots;
+    p->slot_count = count;
+    return true;
+}
+
+static uint8_t *add_entry(struct sc_partition *p, uint32_t entry_bytes)
+{
+    if (p->count == p->block_count * SC_BLOCK_ENTRIES) {
+        uint8_t **blocks = realloc(p->blocks, ((size_t)p->block_count + 1) * sizeof(*blocks));
+        if (blocks == NULL)
+            return NULL;
+        p->blocks = blocks;
+        blocks[p->block_count] = malloc((size_t)SC_BLOCK_ENTRIES * entry_bytes);
+        if (blocks[p->block_count] == NULL)
+            return NULL;
+        p->block_count++;
+    }
+    return sc_partition_entry(p, p->count++, entry_bytes);
+}
+
+uint8_t *sc_groups_find(struct sc_groups *groups, const uint8_t *key, uint64_t hash)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    struct sc_partition *p = &groups->partitions[sc_partition_of(hash)];
+    if (p->count >= p->slot_count - p->slot_count / 4 && (p->count >= MAX_ENTRIES || !grow_slots(groups, p)))
+        return NULL;
+    uint32_t mask = p->slot_count - 1, tag = tag_of(hash);
+    uint32_t i = (uint32_t)hash & mask;
+    for (; p->slots[i] != 0; i = (i + 1) & mask) {
+        if ((p->slots[i] & 0xff000000u) != tag)
+            continue;
+        uint8_t *entry = sc_partition_entry(p, SLOT_NUMBER(p->slots[i]), a->entry_bytes);
+        if (memcmp(entry, key, a->key_bytes) == 0)
+            return entry;
+    }
+    uint8_t *entry = add_entry(p, a->entry_bytes);
+    if (entry == NULL)
+        return NULL;
+    memcpy(entry, key, a->key_bytes);
+    memset(entry + a->key_bytes, 0, a->entry_bytes - a->key_bytes);
+    p->slots[i] = p->count | tag;
+    return entry;
+}
+
+void sc_groups_combine(const struct sc_aggregate *a, uint8_t *to, const uint8_t *from)
+{
+    unsigned width = a->accumulator_count > 8 ? 2 : 1;
+    uint64_t seen = sc_key_load(to + a->seen_at, width), other = sc_key_load(from + a->seen_at, width);
+    for (uint32_t i = 0; i < a->accumulator_count; i++) {
+        if ((other >> i & 1) == 0)
+            continue;
+        uint32_t at = a->accumulators_at + 8 * i;
+        sc_accumulate(a->accumulators[i].how, to + at, sc_load_le64(from + at), (seen >> i & 1) != 0);
+    }
+    sc_key_store(to + a->seen_at, width, seen | other);
+}
+
+/* ---- merging ---- */
+
+struct merge_job {
+    struct sc_groups *to, *from;
+    const uint32_t *remap;
+    uint32_t next; /* partition, atomic */
+    int failed;    /* atomic */
+};
+
+static void renumber(const struct sc_aggregate *a, const uint32_t *remap, uint8_t *key)
+{
+    uint64_t nulls = sc_key_load(key + a->null_at, a->key_count > 8 ? 2 : 1);
+    for (uint32_t k = 0; k < a->key_count; k++) {
+        if (a->keys[k].interned && (nulls >> k & 1) == 0)
+            sc_store_le32(key, remap[sc_load_le32(key)]);
+        key += a->keys[k].width;
+    }
+}
+
+static bool merge_partition(struct merge_job *job, uint32_t index)
+{
+    const struct sc_aggregate *a = job->to->aggregate;
+    struct sc_partition *p = &job->from->partitions[index];
+    free(p->slots);
+    p->slots = NULL;
+    p->slot_count = 0;
+    for (uint32_t n = 0; n < p->count; n++) {
+        uint8_t *entry = sc_partition_entry(p, n, a->entry_bytes);
+        renumber(a, job->remap, entry);
+        uint8_t *to = sc_groups_find(job->to, entry, sc_groups_hash(job->to, entry));
+        if (to == NULL)
+            return false;
+        sc_groups_combine(a, to, entry);
+        if (n % SC_BLOCK_ENTRIES == SC_BLOCK_ENTRIES - 1) {
+            free(p->blocks[n / SC_BLOCK_ENTRIES]);
+            p->blocks[n / SC_BLOCK_ENTRIES] = NULL;
+        }
+    }
+    empty_partition(p);
+    return true;
+}
+
+static void *merge_main(void *arg)
+{
+    struct merge_job *job = arg;
+    uint32_t index;
+    while ((index = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < SC_PARTITIONS) {
+        if (!merge_partition(job, index))
+            __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
+    }
+    return NULL;
+}
+
+static bool make_remap(struct sc_groups *to, const struct sc_groups *from, uint32_t *remap)
+{
+    for (uint32_t id = 0; id < from->interner.count; id++) {
+        uint32_t length;
+        const uint8_t *bytes = sc_interner_bytes(&from->interner, id, &length);
+        remap[id] = sc_interner_add(&to->interner, bytes, length);
+        if (remap[id] == UINT32_MAX)
+            return false;
+    }
+    return true;
+}
+
+enum sc_status sc_groups_merge(struct sc_groups *to, struct sc_groups *from, unsigned threads, struct sc_error *err)
+{
+    uint32_t *remap = malloc(((size_t)from->interner.count + 1) * sizeof(*remap));
+    struct merge_job job = {.to = to, .from = from, .remap = remap};
+    if (remap == NULL || !make_remap(to, from, remap)) {
+        free(remap);
+        return sc_fail_nomem(err, "merging groups");
+    }
+    sc_interner_free(&from->interner);
+    pthread_t ids[64];
+    unsigned started = 0;
+    while (started + 1 < threads && started < 64 && pthread_create(&ids[started], NULL, merge_main, &job) == 0)
+        started++;
+    merge_main(&job);
+    for (unsigned i = 0; i < started; i++)
+        pthread_join(ids[i], NULL);
+    free(remap);
+    return job.failed ? sc_fail_nomem(err, "merging groups") : SC_OK;
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The hash table behind struct sc_groups: partitions by hash, entries in blocks that never move. Internal to aggregate*.c. */
+#ifndef SC_QUERY_GROUP_TABLE_H
+#define SC_QUERY_GROUP_TABLE_H
+
+#include "query/aggregate.h"
+
+#define SC_PARTITION_BITS 6u
+#define SC_PARTITIONS     (1u << SC_PARTITION_BITS)
+#define SC_BLOCK_ENTRIES  256u
+
+struct sc_partition {
+    uint32_t *slots; /* (entry number + 1) in the lower 24 bits, 8 bits of the hash above; 0 empty */
+    uint32_t slot_count;
+    uint32_t count;
+    uint8_t **blocks; /* SC_BLOCK_ENTRIES entries each */
+    uint32_t block_count;
+};
+
+struct sc_groups {
+    const struct sc_aggregate *aggregate;
+    struct sc_interner interner;
+    struct sc_partition partitions[SC_PARTITIONS];
+    struct sc_group_scratch *scratch; /* of sc_groups_add_rows */
+};
+
+static inline uint8_t *sc_partition_entry(const struct sc_partition *p, uint32_t number, uint32_t entry_bytes)
+{
+    return p->blocks[number / SC_BLOCK_ENTRIES] + (size_t)(number % SC_BLOCK_ENTRIES) * entry_bytes;
+}
+
+/* A null key hashes as 0. */
+#define SC_HASH_START UINT64_C(0x2545f4914f6cdd1d)
+
+static inline uint64_t sc_mix(uint64_t h, uint64_t v)
+{
+    h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ (h >> 32);
+}
+
+static inline uint32_t sc_partition_of(uint64_t hash)
+{
+    return (uint32_t)(hash >> (64 - SC_PARTITION_BITS));
+}
+
+/* Packed integers of a key. */
+static inline uint64_t sc_key_load(const uint8_t *p, unsigned width)
+{
+    switch (width) {
+    case 1:
+        return *p;
+    case 2:
+        return sc_load_le16(p);
+    case 4:
+        return sc_load_le32(p);
+    default:
+        return sc_load_le64(p);
+    }
+}
+
+static inline void sc_key_store(uint8_t *p, unsigned width, uint64_t v)
+{
+    switch (width) {
+    case 1:
+        *p = (uint8_t)v;
+        break;
+    case 2:
+        sc_store_le16(p, (uint16_t)v);
+        break;
+    case 4:
+        sc_store_le32(p, (uint32_t)v);
+        break;
+    default:
+        sc_store_le64(p, v);
+        break;
+    }
+}
+
+/* Hash of a packed key: by value, not by interner number, so that it is the same in all partial results. */
+uint64_t sc_groups_hash(const struct sc_groups *groups, const uint8_t *key);
+
+/*
+ * The entry of a packed key (key_bytes, null bits included), new (accumulators zero) when there is none. NULL without memory.
+ */
+uint8_t *sc_groups_find(struct sc_groups *groups, const uint8_t *key, uint64_t hash);
+
+/* Adds the accumulators of one entry to another's. */
+void sc_groups_combine(const struct sc_aggregate *aggregate, uint8_t *to, const uint8_t *from);
+
+/* Adds one value to an accumulator. */
+static inline void sc_accumulate(enum sc_accumulate how, uint8_t *at, uint64_t v, bool seen)
+{
+    uint64_t old = sc_load_le64(at);
+    switch (how) {
+    case SC_ACCUMULATE_SUM:
+    case SC_ACCUMULATE_COUNT:
+        v += old;
+        break;
+    case SC_ACCUMULATE_MIN:
+        v = seen && old < v ? old : v;
+        break;
+    case SC_ACCUMULATE_MAX:
+        v = seen && old > v ? old : v;
+        break;
+    default:
+        v |= old;
+        break;
+    }
+    sc_store_le64(at, v);
+}
+
+void sc_group_scratch_free(struct sc_group_scratch *scratch);
+size_t sc_group_scratch_memory(const struct sc_group_scratch *scratch);
+
+#endif

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Distinct byte strings (addresses, names) to small numbers. Zero-initialise; written by one thread, read by many. */
+#ifndef SC_QUERY_INTERNER_H
+#define SC_QUERY_INTERNER_H
+
+#include "base/buf.h"
+
+struct sc_interner {
+    struct sc_buf heap; /* of each string: its bytes */
+    uint64_t *offsets;  /* count + 1 */
+    uint32_t *hashes;   /* of each string */
+    uint32_t count;
+    uint32_t capacity;
+    uint32_t *table; /* id + 1 */
+    uint32_t table_size;
+};
+
+/* The id, new when the string is; UINT32_MAX without memory. */
+uint32_t sc_interner_add(struct sc_interner *interner, const void *bytes, uint32_t length);
+const uint8_t *sc_interner_bytes(const struct sc_interner *interner, uint32_t id, uint32_t *length);
+size_t sc_interner_memory(const struct sc_interner *interner);
+void sc_interner_free(struct sc_interner *interner);
+
+#endif

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "query/engine.h"
+
+#include <stdlib.h>
+
+/* What one thread fills. */
+struct partial {
+    struct sc_groups **groups;
+    struct sc_summary summary;
+    struct sc_summarizer summarizer;
+};
+
+struct run {
+    struct sc_aggregate *aggregates;
+    uint32_t count;
+    uint64_t memory_limit;
+    atomic_ullong memory;
+    struct partial *partials;
+    unsigned threads;
+};
+
+static uint64_t memory_of(const struct run *run, const struct partial *p)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < run->count; i++)
+        bytes += sc_groups_memory(p->groups[i]);
+    return bytes;
+}
+
+static enum sc_status add_unit(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
+                               struct sc_selection *selection, struct sc_error *err)
+{
+    struct run *run = arg;
+    struct partial *p = &run->partials[thread];
+    (void)unit;
+    uint64_t before = run->memory_limit == 0 ? 0 : memory_of(run, p);
+    SC_TRY(sc_summary_add_rows(&p->summary, &p->summarizer, group, selection, err));
+    for (uint32_t i = 0; i < run->count; i++)
+        SC_TRY(sc_groups_add_rows(p->groups[i], group, selection, err));
+    if (run->memory_limit == 0)
+        return SC_OK;
+    uint64_t grown = memory_of(run, p) - before;
+    if (atomic_fetch_add(&run->memory, grown) + grown > run->memory_limit)
+        return sc_fail(err, SC_NOMEM,
+                       "the groups need more than the memory limit of %llu bytes: narrow the filter, group by less, "
+                       "or raise --memory-limit",
+                       (unsigned long long)run->memory_limit);
+    return SC_OK;
+}
+
+/* Every field that keys and accumulators read, so that a row group is verified before any of it counts. */
+static struct sc_field *list_fields(const struct run *run, uint32_t *count)
+{
+    uint32_t most = 4;
+    for (uint32_t i = 0; i < run->count; i++)
+        most += 2 * run->aggregates[i].key_count + run->aggregates[i].accumulator_count;
+    struct sc_field *fields = calloc(most, sizeof(*fields));
+    *count = 0;
+    for (uint32_t i = 0; i < run->count && fields != NULL; i++) {
+        const struct sc_aggregate *a = &run->aggregates[i];
+        for (uint32_t k = 0; k < a->key_count; k++) {
+            fields[(*count)++] = a->keys[k].field;
+            if (a->keys[k].pair)
+                fields[(*count)++] = a->keys[k].other;
+        }
+        for (uint32_t k = 0; k < a->accumulator_count; k++)
+            fields[(*count)++] = a->accumulators[k].field;
+    }
+    return fields;
+}
+
+static void free_partials(struct run *run)
+{
+    for (unsigned t = 0; t < run->threads && run->partials != NULL; t++) {
+        struct partial *p = &run->partials[t];
+        for (uint32_t i = 0; i < run->count && p->groups != NULL; i++)
+            sc_groups_free(p->groups[i]);
+        free(p->groups);
+        sc_summarizer_free(&p->summarizer);
+    }
+    free(run->partials);
+    run->partials = NULL;
+}
+
+static enum sc_status make_partials(struct run *run, struct sc_error *err)
+{
+    run->partials = calloc(run->threads, sizeof(*run->partials));
+    if (run->partials == NULL)
+        return sc_fail_nomem(err, "groups");
+    for (unsigned t = 0; t < run->threads; t++) {
+        struct partial *p = &run->partials[t];
+        p->groups = calloc((size_t)run->count + 1, sizeof(struct sc_groups *));
+        if (p->groups == NULL)
+            return sc_fail_nomem(err, "groups");
+        for (uint32_t i = 0; i < run->count; i++) {
+            p->groups[i] = sc_groups_create(&run->aggregates[i]);
+            if (p->groups[i] == NULL)
+                return sc_fail_nomem(err, "groups");
+        }
+        SC_TRY(sc_summarizer_init(&p->summarizer, err));
+    }
+    return SC_OK;
+}
+
+static enum sc_status scan_once(struct run *run, struct sc_source *source, const struct sc_scan_options *options,
+                                struct sc_scan_stats *stats, struct sc_error *err)
+{
+    uint32_t field_count;
+    struct sc_field *fields = list_fields(run, &field_count);
+    if (fields == NULL)
+        return sc_fail_nomem(err, "groups");
+    struct sc_scan_consumer consumer = {
+        .unit = add_unit, .arg = run, .fields = fields, .field_count = field_count};
+    enum sc_status status = make_partials(run, err);
+    if (status == SC_OK)
+        status = sc_scan_run(source, options, &consumer, stats, err);
+    free(fields);
+    return status;
+}
+
+/* All threads' partial results into the first thread's. */
+static enum sc_status merge_partials(struct run *run, struct sc_error *err)
+{
+    struct partial *first = &run->partials[0];
+    for (unsigned t = 1; t < run->threads; t++) {
+        sc_summary_merge(&first->summary, &run->partials[t].summary);
+        for (uint32_t i = 0; i < run->count; i++)
+            SC_TRY(sc_groups_merge(first->groups[i], run->partials[t].groups[i], run->threads, err));
+    }
+    return SC_OK;
+}
+
+static void widen_keys(struct run *run)
+{
+    for (uint32_t i = 0; i < run->count; i++) {
+        run->aggregates[i].wide_keys = true;
+        sc_aggregate_prepare(&run->aggregates[i]);
+    }
+    atomic_store(&run->memory, 0);
+}
+
+enum sc_status sc_query_aggregate(struct sc_source *source, const struct sc_scan_options *options,
+                                  struct sc_aggregate *aggregates, uint32_t aggregate_count, uint64_t memory_limit,
+                                  struct sc_groups **groups, struct sc_summary *summary, struct sc_scan_stats *stats,
+                                  struct sc_error *err)
+{
+    struct run run = {.aggregates = aggregates,
+                      .count = aggregate_count,
+                      .memory_limit = memory_limit,
+                      .threads = options->threads == 0 ? 1 : options->threads};
+    uint32_t missing = source->missing_count;
+    enum sc_status status = scan_once(&run, source, options, stats, err);
+    if (status == SC_LIMIT) {
+        while (source->missing_count > missing) /* they will be found again */
+            free(source->missing[--source->missing_count]);
+        free_partials(&run);
+        widen_keys(&run);
+        status = scan_once(&run, source, options, stats, err);
+    }
+    bool usable = status == SC_OK || status == SC_CANCELLED;
+    enum sc_status merged = usable ? merge_partials(&run, err) : SC_OK;
+    if (merged != SC_OK)
+        status = merged;
+    if (usable && merged == SC_OK) {
+        *summary = run.partials[0].summary;
+        for (uint32_t i = 0; i < run.count; i++) {
+            groups[i] = run.partials[0].groups[i];
+            run.partials[0].groups[i] = NULL;
+        }
+    }
+    free_partials(&run);
+    return status;
+}

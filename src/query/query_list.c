@@ -1,0 +1,579 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Listings. In the order of the store: workers format whole row groups and hand the text on in turn. Sorted: a first scan keeps sort
+ * keys and places only (a heap of `limit` of them per thread), a second formats the winners.
+ */
+#include "query/engine.h"
+
+#include "flow/vector.h"
+
+#include <stdlib.h>
+
+struct formatter {
+    struct sc_summarizer summarizer;
+    struct sc_summary summary;
+    struct sc_value *values; /* one per output column */
+    const struct sc_column **columns;
+};
+
+/* ---- one row to text ---- */
+
+static enum sc_status make_formatter(struct formatter *f, const struct sc_listing *listing, struct sc_error *err)
+{
+    f->values = calloc((size_t)listing->field_count + 1, sizeof(*f->values));
+    f->columns = calloc((size_t)(listing->field_count + 1) * 4 * SC_FIELD_COLUMNS, sizeof(struct sc_column *));
+    if (f->values == NULL || f->columns == NULL)
+        return sc_fail_nomem(err, "the listing");
+    return sc_summarizer_init(&f->summarizer, err);
+}
+
+static void free_formatter(struct formatter *f)
+{
+    free(f->values);
+    free((void *)f->columns);
+    sc_summarizer_free(&f->summarizer);
+}
+
+/* The columns of each field, 4 * SC_FIELD_COLUMNS apart, and their counts. They are decoded already. */
+static enum sc_status find_columns(struct formatter *f, const struct sc_listing *listing, struct sc_row_group *group,
+                                   uint32_t *counts, struct sc_error *err)
+{
+    for (uint32_t i = 0; i < listing->field_count; i++) {
+        counts[i] = 0;
+        SC_TRY(sc_field_load(&listing->fields[i], group, f->columns + (size_t)i * 4 * SC_FIELD_COLUMNS, &counts[i],
+                             err));
+    }
+    return SC_OK;
+}
+
+static void format_row(struct formatter *f, const struct sc_listing *listing, const uint32_t *counts, uint32_t row,
+                       struct sc_buf *out)
+{
+    for (uint32_t i = 0; i < listing->field_count; i++)
+        f->values[i] = sc_field_value(&listing->fields[i], f->columns + (size_t)i * 4 * SC_FIELD_COLUMNS, counts[i],
+                                      row);
+    sc_output_row(listing->output, f->values, out);
+}
+
+/* ---- in the order of the store ---- */
+
+struct stream {
+    const struct sc_listing *listing;
+    const struct sc_sink *sink;
+    struct formatter *formatters;
+    pthread_mutex_t mutex;
+    pthread_cond_t turned;
+    uint32_t turn;    /* the unit whose text comes next; guarded by the mutex as all below */
+    uint64_t written; /* records */
+    bool ended;       /* limit reached, or nobody reads */
+};
+
+struct unit_text {
+    struct sc_buf text;
+    size_t *ends; /* of each record, when there is a limit */
+    uint64_t records;
+};
+
+static enum sc_status format_unit(const struct stream *stream, struct formatter *f, struct sc_row_group *group,
+                                  const struct sc_selection *selection, struct unit_text *out, struct sc_error *err)
+{
+    const struct sc_listing *listing = stream->listing;
+    uint64_t most = selection->count;
+    if (listing->limit != 0 && listing->limit < most)
+        most = listing->limit;
+    uint32_t *counts = sc_arena_alloc(&group->context->arena, listing->field_count * sizeof(*counts) + 1);
+    if (listing->limit != 0)
+        out->ends = sc_arena_alloc(&group->context->arena, most * sizeof(*out->ends));
+    if (counts == NULL || (listing->limit != 0 && out->ends == NULL))
+        return sc_fail_nomem(err, "the listing");
+    SC_TRY(find_columns(f, listing, group, counts, err));
+    for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
+        for (uint64_t bits = selection->rows[w]; bits != 0 && out->records < most; bits &= bits - 1) {
+            if (out->records != 0)
+                sc_buf_append_str(&out->text, listing->separator);
+            format_row(f, listing, counts, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits), &out->text);
+            if (out->ends != NULL)
+                out->ends[out->records] = out->text.len;
+            out->records++;
+        }
+    }
+    return sc_buf_ok(&out->text) ? SC_OK : sc_fail_nomem(err, "the listing; ask for fewer columns");
+}
+
+/* Only the first `keep` selected rows stay. */
+static void cut_selection(struct sc_selection *selection, uint32_t rows, uint64_t keep)
+{
+    uint64_t left = keep;
+    for (size_t w = 0; w < sc_bitmap_words(rows); w++) {
+        uint64_t kept = 0;
+        for (uint64_t bits = selection->rows[w]; bits != 0 && left != 0; bits &= bits - 1, left--)
+            kept |= bits & (0 - bits);
+        selection->rows[w] = kept;
+    }
+    selection->count = (uint32_t)keep;
+    selection->all = selection->count == rows;
+}
+
+/* Waits for the unit's turn. False when the listing ended meanwhile. */
+static bool await_turn(struct stream *stream, uint32_t unit)
+{
+    pthread_mutex_lock(&stream->mutex);
+    while (stream->turn != unit && !stream->ended)
+        pthread_cond_wait(&stream->turned, &stream->mutex);
+    bool mine = !stream->ended;
+    pthread_mutex_unlock(&stream->mutex);
+    return mine;
+}
+
+static void end_turn(struct stream *stream, uint32_t unit, bool ended)
+{
+    pthread_mutex_lock(&stream->mutex);
+    stream->turn = unit + 1;
+    stream->ended = stream->ended || ended;
+    pthread_cond_broadcast(&stream->turned);
+    pthread_mutex_unlock(&stream->mutex);
+}
+
+static bool write_text(struct stream *stream, const struct unit_text *text, uint64_t records)
+{
+    size_t bytes = text->ends == NULL ? text->text.len : text->ends[records - 1];
+    const struct sc_sink *sink = stream->sink;
+    if (stream->written != 0 && stream->listing->separator[0] != '\0' &&
+        !sink->write(sink->arg, stream->listing->separator, strlen(stream->listing->separator)))
+        return false;
+    return sink->write(sink->arg, text->text.data, bytes);
+}
+
+/* In turn: nobody else touches stream->written. */
+static enum sc_status emit(struct stream *stream, struct formatter *f, uint32_t unit, struct sc_row_group *group,
+                           struct sc_selection *selection, const struct unit_text *text, struct sc_error *err)
+{
+    uint64_t limit = stream->listing->limit, records = text->records;
+    if (limit != 0 && records > limit - stream->written)
+        records = limit - stream->written;
+    enum sc_status status = SC_OK;
+    bool ended = false;
+    if (records != 0) {
+        if (stream->listing->summarize || selection->all) {
+            if (records < selection->count)
+                cut_selection(selection, group->rows, records);
+            status = sc_summary_add_rows(&f->summary, &f->summarizer, group, selection, err);
+        }
+        if (status == SC_OK)
+            ended = !write_text(stream, text, records);
+        stream->written += status == SC_OK ? records : 0;
+    }
+    ended = ended || (limit != 0 && stream->written >= limit);
+    end_turn(stream, unit, ended);
+    return status != SC_OK ? status : ended ? SC_END : SC_OK;
+}
+
+static enum sc_status stream_unit(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
+                                  struct sc_selection *selection, struct sc_error *err)
+{
+    struct stream *stream = arg;
+    struct formatter *f = &stream->formatters[thread];
+    struct unit_text text = {0};
+    enum sc_status status = SC_OK;
+    if (group != NULL)
+        status = format_unit(stream, f, group, selection, &text, err);
+    if (!await_turn(stream, unit))
+        status = SC_END;
+    else if (status == SC_OK)
+        status = emit(stream, f, unit, group, selection, &text, err);
+    else
+        end_turn(stream, unit, status != SC_DAMAGED && status != SC_IO);
+    sc_buf_free(&text.text);
+    return status;
+}
+
+static enum sc_status list_in_order(struct sc_source *source, const struct sc_scan_options *options,
+                                    struct stream *stream, struct sc_scan_stats *stats, struct sc_error *err)
+{
+    struct sc_scan_consumer consumer = {.unit = stream_unit,
+                                        .arg = stream,
+                                        .fields = stream->listing->fields,
+                                        .field_count = stream->listing->field_count,
+                                        .every_unit = true};
+    pthread_mutex_init(&stream->mutex, NULL);
+    pthread_cond_init(&stream->turned, NULL);
+    enum sc_status status = sc_scan_run(source, options, &consumer, stats, err);
+    pthread_mutex_destroy(&stream->mutex);
+    pthread_cond_destroy(&stream->turned);
+    return status;
+}
+
+/* ---- sorted: first scan ---- */
+
+/* An order-preserving number of 128 bits. */
+struct sort_key {
+    uint64_t high, low;
+};
+
+/* `order_count` sort keys stand behind the head. */
+struct place {
+    uint32_t unit, row;
+    struct sort_key keys[];
+};
+
+struct heap {
+    uint8_t *places;
+    uint64_t count;
+    uint64_t capacity;
+};
+
+struct sorter {
+    const struct sc_listing *listing;
+    struct formatter *formatters;
+    struct heap *heaps; /* per thread */
+    size_t place_bytes;
+};
+
+static struct place *place_at(const struct heap *heap, size_t place_bytes, uint64_t i)
+{
+    return (struct place *)(heap->places + i * place_bytes);
+}
+
+static uint64_t ordered_double(double d)
+{
+    uint64_t bits;
+    memcpy(&bits, &d, sizeof(bits));
+    return bits >> 63 != 0 ? ~bits : bits | UINT64_C(1) << 63;
+}
+
+/* Ascending order of the result is the order asked for; nulls last. */
+static struct sort_key sort_key_of(const struct sc_value *v, bool descending)
+{
+    struct sort_key key = {UINT64_MAX, UINT64_MAX};
+    if (v->null)
+        return key;
+    switch (v->type) {
+    case SC_VALUE_ADDRESS:
+        key = (struct sort_key){sc_load_be64(v->addr.b), sc_load_be64(v->addr.b + 8)};
+        break;
+    case SC_VALUE_FLOAT:
+        key = (struct sort_key){0, ordered_double(v->f)};
+        break;
+    case SC_VALUE_INT:
+        key = (struct sort_key){0, v->u ^ UINT64_C(1) << 63};
+        break;
+    default:
+        key = (struct sort_key){0, v->u};
+        break;
+    }
+    return descending ? (struct sort_key){~key.high - (v->type != SC_VALUE_ADDRESS), ~key.low} : key;
+}
+
+static int compare_places(const void *x, const void *y, void *arg)
+{
+    const struct place *a = x, *b = y;
+    uint32_t orders = *(const uint32_t *)arg;
+    for (uint32_t i = 0; i < orders; i++) {
+        if (a->keys[i].high != b->keys[i].high)
+            return a->keys[i].high < b->keys[i].high ? -1 : 1;
+        if (a->keys[i].low != b->keys[i].low)
+            return a->keys[i].low < b->keys[i].low ? -1 : 1;
+    }
+    if (a->unit != b->unit)
+        return a->unit < b->unit ? -1 : 1;
+    return a->row < b->row ? -1 : a->row > b->row;
+}
+
+static bool grow_heap(struct heap *heap, size_t place_bytes)
+{
+    uint64_t capacity = heap->capacity == 0 ? 1024 : heap->capacity * 2;
+    uint8_t *places = realloc(heap->places, capacity * place_bytes);
+    if (places == NULL)
+        return false;
+    heap->places = places;
+    heap->capacity = capacity;
+    return true;
+}
+
+static void swap_places(const struct heap *heap, size_t bytes, uint64_t i, uint64_t j)
+{
+    uint8_t *x = heap->places + i * bytes, *y = heap->places + j * bytes;
+    for (size_t k = 0; k < bytes; k++) {
+        uint8_t swap = x[k];
+        x[k] = y[k];
+        y[k] = swap;
+    }
+}
+
+/* With a limit the places are a heap whose root is the last of those kept. */
+static bool keep_place(struct heap *heap, const struct sorter *sorter, struct place *place)
+{
+    size_t bytes = sorter->place_bytes;
+    uint32_t orders = sorter->listing->order_count;
+    uint64_t limit = sorter->listing->limit;
+    uint64_t at;
+    if (limit == 0 || heap->count < limit) {
+        if (heap->count == heap->capacity && !grow_heap(heap, bytes))
+            return false;
+        memcpy(place_at(heap, bytes, heap->count), place, bytes);
+        at = heap->count++;
+        for (; limit != 0 && at > 0; at = (at - 1) / 2) {
+            if (compare_places(place_at(heap, bytes, at), place_at(heap, bytes, (at - 1) / 2), &orders) <= 0)
+                break;
+            swap_places(heap, bytes, at, (at - 1) / 2);
+        }
+        return true;
+    }
+    if (compare_places(place, place_at(heap, bytes, 0), &orders) >= 0)
+        return true;
+    memcpy(place_at(heap, bytes, 0), place, bytes);
+    at = 0;
+    for (;;) {
+        uint64_t child = 2 * at + 1;
+        if (child >= heap->count)
+            return true;
+        if (child + 1 < heap->count &&
+            compare_places(place_at(heap, bytes, child + 1), place_at(heap, bytes, child), &orders) > 0)
+            child++;
+        if (compare_places(place_at(heap, bytes, child), place_at(heap, bytes, at), &orders) <= 0)
+            return true;
+        swap_places(heap, bytes, child, at);
+        at = child;
+    }
+}
+
+static enum sc_status sort_unit(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
+                                struct sc_selection *selection, struct sc_error *err)
+{
+    struct sorter *sorter = arg;
+    const struct sc_listing *listing = sorter->listing;
+    struct formatter *f = &sorter->formatters[thread];
+    const struct sc_column *columns[16][4 * SC_FIELD_COLUMNS];
+    uint32_t counts[16] = {0};
+    struct place *place = sc_arena_zalloc(&group->context->arena, sorter->place_bytes);
+    if (place == NULL)
+        return sc_fail_nomem(err, "sorting");
+    for (uint32_t o = 0; o < listing->order_count; o++)
+        SC_TRY(sc_field_load(&listing->orders[o].field, group, columns[o], &counts[o], err));
+    SC_TRY(sc_summary_add_rows(&f->summary, &f->summarizer, group, selection, err));
+    place->unit = unit;
+    for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
+        for (uint64_t bits = selection->rows[w]; bits != 0; bits &= bits - 1) {
+            place->row = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits);
+            for (uint32_t o = 0; o < listing->order_count; o++) {
+                struct sc_value v = sc_field_value(&listing->orders[o].field, columns[o], counts[o], place->row);
+                place->keys[o] = sort_key_of(&v, listing->orders[o].descending);
+            }
+            if (!keep_place(&sorter->heaps[thread], sorter, place))
+                return sc_fail_nomem(err, "sorting so many records; give a limit with -l");
+        }
+    }
+    return SC_OK;
+}
+
+/* ---- sorted: second scan ---- */
+
+struct picked {
+    uint32_t unit, row;
+    uint64_t rank;
+};
+
+struct text_piece {
+    size_t offset;
+    uint32_t length;
+    uint32_t thread;
+};
+
+struct second_scan {
+    const struct sc_listing *listing;
+    struct formatter *formatters;
+    const struct picked *picked; /* by unit, row */
+    uint64_t count;
+    struct sc_buf *texts; /* per thread */
+    struct text_piece *pieces; /* by rank */
+};
+
+static uint64_t first_of_unit(const struct second_scan *scan, uint32_t unit)
+{
+    uint64_t low = 0, high = scan->count;
+    while (low < high) {
+        uint64_t mid = (low + high) / 2;
+        if (scan->picked[mid].unit < unit)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static enum sc_status pick_unit(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
+                                struct sc_selection *selection, struct sc_error *err)
+{
+    struct second_scan *scan = arg;
+    struct formatter *f = &scan->formatters[thread];
+    struct sc_buf *text = &scan->texts[thread];
+    (void)selection;
+    uint32_t *counts = sc_arena_alloc(&group->context->arena, scan->listing->field_count * sizeof(*counts) + 1);
+    if (counts == NULL)
+        return sc_fail_nomem(err, "the listing");
+    SC_TRY(find_columns(f, scan->listing, group, counts, err));
+    for (uint64_t i = first_of_unit(scan, unit); i < scan->count && scan->picked[i].unit == unit; i++) {
+        size_t start = text->len;
+        format_row(f, scan->listing, counts, scan->picked[i].row, text);
+        scan->pieces[scan->picked[i].rank] =
+            (struct text_piece){.offset = start, .length = (uint32_t)(text->len - start), .thread = thread};
+    }
+    return sc_buf_ok(text) ? SC_OK : sc_fail_nomem(err, "the listing; give a limit with -l");
+}
+
+static int compare_picked(const void *x, const void *y)
+{
+    const struct picked *a = x, *b = y;
+    if (a->unit != b->unit)
+        return a->unit < b->unit ? -1 : 1;
+    return a->row < b->row ? -1 : a->row > b->row;
+}
+
+static void write_pieces(const struct second_scan *scan, const struct sc_sink *sink)
+{
+    size_t separator = strlen(scan->listing->separator);
+    bool some = false;
+    for (uint64_t rank = 0; rank < scan->count; rank++) {
+        const struct text_piece *piece = &scan->pieces[rank];
+        if (piece->length == 0) /* its row group could not be read again: noted as missing */
+            continue;
+        if (some && separator != 0 && !sink->write(sink->arg, scan->listing->separator, separator))
+            return;
+        if (!sink->write(sink->arg, scan->texts[piece->thread].data + piece->offset, piece->length))
+            return;
+        some = true;
+    }
+}
+
+static enum sc_status list_picked(struct sc_source *source, const struct sc_scan_options *options,
+                                  struct second_scan *scan, const struct sc_sink *sink, struct sc_error *err)
+{
+    uint8_t *wanted = calloc((size_t)source->unit_count + 1, 1);
+    if (wanted == NULL)
+        return sc_fail_nomem(err, "sorting");
+    for (uint64_t i = 0; i < scan->count; i++)
+        wanted[scan->picked[i].unit] = 1;
+    struct sc_scan_options again = *options;
+    again.wanted = wanted;
+    again.progress = NULL;
+    struct sc_scan_consumer consumer = {.unit = pick_unit,
+                                        .arg = scan,
+                                        .fields = scan->listing->fields,
+                                        .field_count = scan->listing->field_count};
+    enum sc_status status = sc_scan_run(source, &again, &consumer, NULL, err);
+    free(wanted);
+    if (status == SC_OK || status == SC_CANCELLED)
+        write_pieces(scan, sink);
+    return status;
+}
+
+/* All threads' places in one array, sorted and cut to the limit. */
+static bool gather(struct sorter *sorter, unsigned threads, struct heap *all)
+{
+    for (unsigned t = 0; t < threads; t++)
+        all->count += sorter->heaps[t].count;
+    all->places = malloc(all->count * sorter->place_bytes + 1);
+    if (all->places == NULL)
+        return false;
+    uint64_t at = 0;
+    for (unsigned t = 0; t < threads; t++) {
+        if (sorter->heaps[t].count != 0)
+            memcpy(all->places + at * sorter->place_bytes, sorter->heaps[t].places,
+                   sorter->heaps[t].count * sorter->place_bytes);
+        at += sorter->heaps[t].count;
+        free(sorter->heaps[t].places);
+        sorter->heaps[t] = (struct heap){0};
+    }
+    uint32_t orders = sorter->listing->order_count;
+    if (all->count > 1)
+        qsort_r(all->places, all->count, sorter->place_bytes, compare_places, &orders);
+    if (sorter->listing->limit != 0 && all->count > sorter->listing->limit)
+        all->count = sorter->listing->limit;
+    return true;
+}
+
+static enum sc_status write_sorted(struct sc_source *source, const struct sc_scan_options *options,
+                                   struct sorter *sorter, unsigned threads, const struct sc_sink *sink,
+                                   struct sc_error *err)
+{
+    struct heap all = {0};
+    if (!gather(sorter, threads, &all)) {
+        return sc_fail_nomem(err, "sorting so many records; give a limit with -l");
+    }
+    struct picked *picked = malloc((all.count + 1) * sizeof(*picked));
+    struct second_scan scan = {.listing = sorter->listing,
+                               .formatters = sorter->formatters,
+                               .picked = picked,
+                               .count = all.count,
+                               .texts = calloc(threads, sizeof(struct sc_buf)),
+                               .pieces = calloc(all.count + 1, sizeof(struct text_piece))};
+    enum sc_status status = SC_OK;
+    if (picked == NULL || scan.texts == NULL || scan.pieces == NULL)
+        status = sc_fail_nomem(err, "sorting so many records; give a limit with -l");
+    for (uint64_t i = 0; i < all.count && status == SC_OK; i++) {
+        const struct place *place = place_at(&all, sorter->place_bytes, i);
+        picked[i] = (struct picked){.unit = place->unit, .row = place->row, .rank = i};
+    }
+    free(all.places);
+    if (status == SC_OK) {
+        qsort(picked, all.count, sizeof(*picked), compare_picked);
+        status = list_picked(source, options, &scan, sink, err);
+    }
+    for (unsigned t = 0; t < threads && scan.texts != NULL; t++)
+        sc_buf_free(&scan.texts[t]);
+    free(scan.texts);
+    free(scan.pieces);
+    free(picked);
+    return status;
+}
+
+static enum sc_status list_sorted(struct sc_source *source, const struct sc_scan_options *options,
+                                  const struct sc_listing *listing, struct formatter *formatters, unsigned threads,
+                                  const struct sc_sink *sink, struct sc_scan_stats *stats, struct sc_error *err)
+{
+    struct sc_field fields[16];
+    struct sorter sorter = {.listing = listing,
+                            .formatters = formatters,
+                            .heaps = calloc(threads, sizeof(struct heap)),
+                            .place_bytes = sizeof(struct place) + listing->order_count * sizeof(struct sort_key)};
+    if (sorter.heaps == NULL)
+        return sc_fail_nomem(err, "sorting");
+    for (uint32_t i = 0; i < listing->order_count; i++)
+        fields[i] = listing->orders[i].field;
+    struct sc_scan_consumer consumer = {
+        .unit = sort_unit, .arg = &sorter, .fields = fields, .field_count = listing->order_count};
+    enum sc_status status = sc_scan_run(source, options, &consumer, stats, err);
+    if (status == SC_OK || status == SC_CANCELLED) {
+        enum sc_status written = write_sorted(source, options, &sorter, threads, sink, err);
+        status = status == SC_OK ? written : status;
+    }
+    for (unsigned t = 0; t < threads; t++)
+        free(sorter.heaps[t].places);
+    free(sorter.heaps);
+    return status;
+}
+
+enum sc_status sc_query_list(struct sc_source *source, const struct sc_scan_options *options,
+                             const struct sc_listing *listing, const struct sc_sink *sink, struct sc_summary *summary,
+                             struct sc_scan_stats *stats, struct sc_error *err)
+{
+    unsigned threads = options->threads == 0 ? 1 : options->threads;
+    *summary = (struct sc_summary){0};
+    if (listing->order_count > 16)
+        return sc_fail(err, SC_USAGE, "at most 16 sort keys");
+    struct formatter *formatters = calloc(threads, sizeof(*formatters));
+    enum sc_status status = formatters == NULL ? sc_fail_nomem(err, "the listing") : SC_OK;
+    for (unsigned t = 0; t < threads && status == SC_OK; t++)
+        status = make_formatter(&formatters[t], listing, err);
+    struct stream stream = {.listing = listing, .sink = sink, .formatters = formatters};
+    if (status == SC_OK && listing->order_count == 0)
+        status = list_in_order(source, options, &stream, stats, err);
+    else if (status == SC_OK)
+        status = list_sorted(source, options, listing, formatters, threads, sink, stats, err);
+    for (unsigned t = 0; t < threads && formatters != NULL; t++) {
+        sc_summary_merge(summary, &formatters[t].summary);
+        free_formatter(&formatters[t]);
+    }
+    free(formatters);
+    return status;
+}

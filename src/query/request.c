@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "query/request.h"
+
+#include "query/time_range.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+static const char default_list_fields[] = "first,duration,proto,srcip,srcport,dstip,dstport,flags,packets,bytes";
+static const char default_group_fields[] = "duration,flows,packets,bytes,flags,bps,pps,bpp";
+
+/* ---- words ---- */
+
+struct word {
+    const char *text;
+    size_t length;
+};
+
+static void trim(struct word *w)
+{
+    while (w->length > 0 && isspace((unsigned char)w->text[0])) {
+        w->text++;
+        w->length--;
+    }
+    while (w->length > 0 && isspace((unsigned char)w->text[w->length - 1]))
+        w->length--;
+}
+
+/* The next word of a comma-separated list, parentheses kept together. False at the end. */
+static bool next_word(const char **list, struct word *out)
+{
+    if (*list == NULL)
+        return false;
+    const char *p = *list;
+    unsigned depth = 0;
+    while (*p != '\0' && (*p != ',' || depth != 0)) {
+        depth += *p == '(';
+        depth -= *p == ')' && depth > 0;
+        p++;
+    }
+    *out = (struct word){*list, (size_t)(p - *list)};
+    trim(out);
+    *list = *p == ',' ? p + 1 : NULL;
+    return true;
+}
+
+static enum sc_status empty_word(const char *list, struct sc_error *err)
+{
+    return sc_fail(err, SC_USAGE, "\"%s\": a field is missing between or beside the commas", list);
+}
+
+static bool word_is(const struct word *w, const char *text)
+{
+    return strlen(text) == w->length && strncasecmp(w->text, text, w->length) == 0;
+}
+
+static void copy_label(char label[SC_LABEL_MAX], const char *text, size_t length)
+{
+    snprintf(label, SC_LABEL_MAX, "%.*s", (int)(length < SC_LABEL_MAX - 1 ? length : SC_LABEL_MAX - 1), text);
+}
+
+/* ---- keys ---- */
+
+static bool parse_bits(const struct word *w, unsigned most, uint8_t *out)
+{
+    unsigned v = 0;
+    if (w->length == 0 || w->length > 3)
+        return false;
+    for (size_t i = 0; i < w->length; i++) {
+        if (!isdigit((unsigned char)w->text[i]))
+            return false;
+        v = v * 10 + (unsigned)(w->text[i] - '0');
+    }
+    *out = (uint8_t)v;
+    return v <= most;
+}
+
+/* "24" or "24/64" behind an address: IPv4 and IPv6 prefix lengths. One alone holds for IPv4, and for IPv6 four times it. */
+static enum sc_status parse_prefixes(const struct word *w, struct sc_group_key *key, struct sc_error *err)
+{
+    const char *slash = memchr(w->text, '/', w->length);
+    struct word v4 = {w->text, slash == NULL ? w->length : (size_t)(slash - w->text)};
+    bool good = parse_bits(&v4, slash == NULL ? 128 : 32, &key->prefix4);
+    if (good && slash != NULL) {
+        struct word v6 = {slash + 1, w->length - v4.length - 1};
+        good = parse_bits(&v6, 128, &key->prefix6);
+    } else if (good) {
+        key->prefix6 = key->prefix4 > 32 ? key->prefix4 : (uint8_t)(key->prefix4 * 4 > 64 ? 64 : key->prefix4 * 4);
+        key->prefix4 = key->prefix4 > 32 ? 32 : key->prefix4;
+    }
+    return good ? SC_OK
+                : sc_fail(err, SC_USAGE, "\"/%.*s\": expected a prefix length for IPv4 (0 to 32), or two as in /24/64",
+                          (int)w->length, w->text);
+}
+
+static enum sc_status parse_bucket(const struct word *w, struct sc_group_key *key, struct sc_error *err)
+{
+    char text[64];
+    snprintf(text, sizeof(text), "%.*s", (int)(w->length < sizeof(text) ? w->length : sizeof(text) - 1), w->text);
+    if (key->field.type == SC_VALUE_TIME_MS) {
+        SC_TRY(sc_time_parse_span(text, &key->bucket, err));
+    } else if (key->field.type == SC_VALUE_UINT) {
+        char *end;
+        key->bucket = strtoull(text, &end, 10);
+        if (*end != '\0' || !isdigit((unsigned char)text[0]))
+            key->bucket = 0;
+    } else {
+        return sc_fail(err, SC_USAGE, "%s takes neither a prefix length nor a bucket", key->field.name);
+    }
+    return key->bucket != 0 ? SC_OK
+                            : sc_fail(err, SC_USAGE, "\"/%s\": expected a bucket size above 0, such as first/5m", text);
+}
+
+static enum sc_status groupable(const struct sc_field *field, struct sc_error *err)
+{
+    if (field->type == SC_VALUE_FLOAT)
+        return sc_fail(err, SC_USAGE, "%s is a rate and cannot be a key; group by another field", field->name);
+    return SC_OK;
+}
+
+static enum sc_status parse_key(const struct word *w, struct sc_group_key *key, char label[SC_LABEL_MAX],
+                                struct sc_error *err)
+{
+    const char *slash = memchr(w->text, '/', w->length);
+    struct word name = {w->text, slash == NULL ? w->length : (size_t)(slash - w->text)};
+    struct sc_field pair[2];
+    *key = (struct sc_group_key){.prefix4 = SC_NO_PREFIX, .prefix6 = SC_NO_PREFIX};
+    trim(&name);
+    key->pair = sc_field_find_pair(name.text, name.length, pair);
+    if (key->pair) {
+        key->field = pair[0];
+        key->other = pair[1];
+    } else {
+        SC_TRY(sc_field_find(name.text, name.length, &key->field, err));
+    }
+    SC_TRY(groupable(&key->field, err));
+    copy_label(label, name.text, name.length);
+    if (slash == NULL)
+        return SC_OK;
+    struct word rest = {slash + 1, w->length - (size_t)(slash + 1 - w->text)};
+    trim(&rest);
+    return key->field.type == SC_VALUE_ADDRESS ? parse_prefixes(&rest, key, err) : parse_bucket(&rest, key, err);
+}
+
+static bool has_label(const struct sc_request *r, const char *label)
+{
+    for (uint32_t i = 0; i < r->column_count; i++) {
+        if (strcasecmp(r->columns[i].label, label) == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum sc_status add_key(struct sc_request *r, const struct word *w, bool *has_pair, struct sc_error *err)
+{
+    struct sc_aggregate *a = &r->aggregate;
+    if (a->key_count == SC_MAX_KEYS)
+        return sc_fail(err, SC_USAGE, "at most %u keys", SC_MAX_KEYS);
+    struct sc_request_column *column = &r->columns[r->column_count];
+    char label[SC_LABEL_MAX];
+    SC_TRY(parse_key(w, &a->keys[a->key_count], label, err));
+    if (a->keys[a->key_count].pair && *has_pair)
+        return sc_fail(err, SC_USAGE, "only one key may stand for two fields (ip, port, as, if, vlan, net, mac)");
+    *has_pair = *has_pair || a->keys[a->key_count].pair;
+    if (has_label(r, label)) /* the same field with another prefix: told apart by the whole word */
+        copy_label(label, w->text, w->length);
+    memcpy(column->label, label, sizeof(label));
+    column->field = a->keys[a->key_count].field;
+    column->result =
+        (struct sc_result_column){.source = SC_RESULT_KEY, .type = column->field.type, .a = a->key_count};
+    a->key_count++;
+    r->column_count++;
+    return SC_OK;
+}
+
+/* ---- aggregated values ---- */
+
+static uint32_t base(struct sc_aggregate *a, const char *name, enum sc_accumulate how)
+{
+    struct sc_field field;
+    if (sc_field_find(name, strlen(name), &field, NULL) != SC_OK)
+        return UINT32_MAX;
+    return sc_aggregate_add(a, &field, how);
+}
+
+static enum sc_status too_many(struct sc_error *err)
+{
+    return sc_fail(err, SC_USAGE, "too many different output fields for one aggregation (at most %u sums)",
+                   SC_MAX_ACCUMULATORS);
+}
+
+static enum sc_status resolve_computed(struct sc_aggregate *a, const struct sc_field *field,
+                                       struct sc_result_column *out, struct sc_error *err)
+{
+    *out = (struct sc_result_column){
+        .source = SC_RESULT_COMPUTED, .computed = field->computed, .type = field->type};
+    if (field->computed == SC_COMPUTED_BPP) {
+        out->a = base(a, "bytes", SC_ACCUMULATE_SUM);
+        out->b = base(a, "packets", SC_ACCUMULATE_SUM);
+    } else {
+        out->a = base(a, "first", SC_ACCUMULATE_MIN);
+        out->b = base(a, "last", SC_ACCUMULATE_MAX);
+    }
+    if (field->computed == SC_COMPUTED_BPS)
+        out->c = base(a, "bytes", SC_ACCUMULATE_SUM);
+    else if (field->computed == SC_COMPUTED_PPS)
+        out->c = base(a, "packets", SC_ACCUMULATE_SUM);
+    return out->a == UINT32_MAX || out->b == UINT32_MAX || out->c == UINT32_MAX ? too_many(err) : SC_OK;
+}
+
+static bool same_field(const struct sc_field *x, const struct sc_field *y)
+{
+    return strcmp(x->name, y->name) == 0;
+}
+
+static enum sc_status resolve_field(struct sc_aggregate *a, const struct sc_field *field,
+                                    struct sc_result_column *out, struct sc_error *err)
+{
+    for (uint32_t k = 0; k < a->key_count; k++) {
+        if (!a->keys[k].pair && same_field(&a->keys[k].field, field)) {
+            *out = (struct sc_result_column){.source = SC_RESULT_KEY, .type = field->type, .a = k};
+            return SC_OK;
+        }
+    }
+    if (field->computed != SC_COMPUTED_NONE && field->computed != SC_COMPUTED_FLOWS)
+        return resolve_computed(a, field, out, err);
+    static const uint8_t how_of[] = {[SC_COMBINE_SUM] = SC_ACCUMULATE_SUM,
+                                     [SC_COMBINE_MIN] = SC_ACCUMULATE_MIN,
+                                     [SC_COMBINE_MAX] = SC_ACCUMULATE_MAX,
+                                     [SC_COMBINE_OR] = SC_ACCUMULATE_OR};
+    if (field->combine == SC_COMBINE_NONE)
+        return sc_fail(err, SC_USAGE, "%s has no sum: make it a key, or ask for min(%s) or max(%s)", field->name,
+                       field->name, field->name);
+    *out = (struct sc_result_column){.source = SC_RESULT_ACCUMULATOR, .type = field->type};
+    out->a = sc_aggregate_add(a, field, how_of[field->combine]);
+    return out->a == UINT32_MAX ? too_many(err) : SC_OK;
+}
+
+static bool is_number(const struct sc_field *f)
+{
+    return f->type == SC_VALUE_UINT || f->type == SC_VALUE_TIME_MS || f->type == SC_VALUE_TIME_NS;
+}
+
+/* "min(bytes)", "max(..)", "avg(..)", "sum(..)". */
+static enum sc_status resolve_function(struct sc_aggregate *a, const struct word *w, struct sc_field *field,
+                                       struct sc_result_column *out, struct sc_error *err)
+{
+    const char *open = memchr(w->text, '(', w->length);
+    struct word function = {w->text, (size_t)(open - w->text)};
+    struct word name = {open + 1, w->length - function.length - 2};
+    trim(&function);
+    trim(&name);
+    SC_TRY(sc_field_find(name.text, name.length, field, err));
+    bool avg = word_is(&function, "avg");
+    enum sc_accumulate how = word_is(&function, "min")   ? SC_ACCUMULATE_MIN
+                             : word_is(&function, "max") ? SC_ACCUMULATE_MAX
+                                                         : SC_ACCUMULATE_SUM;
+    if (how == SC_ACCUMULATE_SUM && !avg && !word_is(&function, "sum"))
+        return sc_fail(err, SC_USAGE, "\"%.*s\": the functions are min, max, avg and sum", (int)function.length,
+                       function.text);
+    if (!is_number(field))
+        return sc_fail(err, SC_USAGE, "%s is no number: it has no %.*s", field->name, (int)function.length,
+                       function.text);
+    *out = (struct sc_result_column){.source = avg ? SC_RESULT_AVERAGE : SC_RESULT_ACCUMULATOR,
+                                     .type = avg ? SC_VALUE_FLOAT : field->type};
+    out->a = sc_aggregate_add(a, field, how);
+    out->b = avg ? sc_aggregate_add(a, field, SC_ACCUMULATE_COUNT) : 0;
+    if (avg)
+        field->type = SC_VALUE_FLOAT;
+    return out->a == UINT32_MAX || out->b == UINT32_MAX ? too_many(err) : SC_OK;
+}
+
+static enum sc_status resolve(struct sc_aggregate *a, const struct word *w, struct sc_field *field,
+                              struct sc_result_column *out, struct sc_error *err)
+{
+    if (w->length > 2 && w->text[w->length - 1] == ')' && memchr(w->text, '(', w->length) != NULL)
+        return resolve_function(a, w, field, out, err);
+    SC_TRY(sc_field_find(w->text, w->length, field, err));
+    return resolve_field(a, field, out, err);
+}
+
+static enum sc_status add_value(struct sc_request *r, const struct word *w, struct sc_error *err)
+{
+    char label[SC_LABEL_MAX];
+    copy_label(label, w->text, w->length);
+    if (has_label(r, label))
+        return SC_OK;
+    if (r->column_count == SC_MAX_COLUMNS)
+        return sc_fail(err, SC_USAGE, "at most %u columns", SC_MAX_COLUMNS);
+    struct sc_request_column *column = &r->columns[r->column_count];
+    SC_TRY(resolve(&r->aggregate, w, &column->field, &column->result, err));
+    memcpy(column->label, label, sizeof(label));
+    r->column_count++;
+    return SC_OK;
+}
+
+/* ---- orders ---- */
+
+/* Sizes are best seen from the top, all else from the bottom. */
+static bool default_descending(const struct sc_field *field)
+{
+    return field->combine == SC_COMBINE_SUM || field->type == SC_VALUE_FLOAT ||
+           field->computed == SC_COMPUTED_DURATION;
+}
+
+static enum sc_status parse_direction(struct word *w, bool *explicit_direction, bool *descending, struct sc_error *err)
+{
+    const char *hash = memchr(w->text, '#', w->length);
+    *explicit_direction = hash != NULL;
+    if (hash == NULL)
+        return SC_OK;
+    struct word direction = {hash + 1, w->length - (size_t)(hash + 1 - w->text)};
+    trim(&direction);
+    *descending = word_is(&direction, "desc");
+    if (!*descending && !word_is(&direction, "asc"))
+        return sc_fail(err, SC_USAGE, "\"#%.*s\": a sort direction is asc or desc", (int)direction.length,
+                       direction.text);
+    w->length = (size_t)(hash - w->text);
+    trim(w);
+    return SC_OK;
+}
+
+static enum sc_status add_orders(struct sc_request *r, const char *orders, struct sc_error *err)
+{
+    const char *list = orders;
+    struct word w;
+    while (next_word(&list, &w)) {
+        bool given, descending = false;
+        struct sc_field field;
+        if (r->order_count == SC_MAX_ORDERS)
+            return sc_fail(err, SC_USAGE, "at most %u sort keys", SC_MAX_ORDERS);
+        if (w.length == 0)
+            return empty_word(orders, err);
+        SC_TRY(parse_direction(&w, &given, &descending, err));
+        struct sc_result_order *order = &r->orders[r->order_count];
+        /* A label of a column first: with pair keys and prefixes the field alone would not tell which. */
+        order->column.source = UINT8_MAX;
+        for (uint32_t i = 0; i < r->column_count; i++) {
+            if (word_is(&w, r->columns[i].label)) {
+                order->column = r->columns[i].result;
+                field = r->columns[i].field;
+            }
+        }
+        if (order->column.source == UINT8_MAX)
+            SC_TRY(resolve(&r->aggregate, &w, &field, &order->column, err));
+        order->descending = given ? descending : default_descending(&field);
+        r->order_count++;
+        SC_TRY(add_value(r, &w, err));
+    }
+    return SC_OK;
+}
+
+enum sc_status sc_request_aggregate(const char *keys, const char *orders, const char *fields, struct sc_request *out,
+                                    struct sc_error *err)
+{
+    const char *list = keys;
+    struct word w;
+    bool has_pair = false;
+    memset(out, 0, sizeof(*out));
+    snprintf(out->name, sizeof(out->name), "%s", keys);
+    while (next_word(&list, &w)) {
+        if (w.length == 0)
+            return empty_word(keys, err);
+        SC_TRY(add_key(out, &w, &has_pair, err));
+    }
+    list = fields == NULL ? default_group_fields : fields[0] == '\0' ? NULL : fields;
+    while (next_word(&list, &w)) {
+        if (w.length == 0)
+            return empty_word(fields, err);
+        SC_TRY(add_value(out, &w, err));
+    }
+    if (orders != NULL)
+        SC_TRY(add_orders(out, orders, err));
+    sc_aggregate_prepare(&out->aggregate);
+    return SC_OK;
+}
+
+/* ---- statistics ---- */
+
+/* nfdump's way: "srcip/bytes". The word behind the last slash is a statistic, not a prefix. */
+static const char *nfdump_order(const char *keys)
+{
+    static const char *const words[] = {"flows", "packets", "bytes", "pps", "bps", "bpp"};
+    const char *slash = strrchr(keys, '/');
+    for (unsigned i = 0; slash != NULL && i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcasecmp(slash + 1, words[i]) == 0)
+            return slash;
+    }
+    return NULL;
+}
+
+enum sc_status sc_request_split_statistic(const char *text, char *keys, char *orders, struct sc_error *err)
+{
+    const char *hash = strchr(text, '#');
+    size_t length = hash == NULL ? strlen(text) : (size_t)(hash - text);
+    memcpy(keys, text, length);
+    keys[length] = '\0';
+    if (keys[0] == '\0')
+        return sc_fail(err, SC_USAGE, "\"%s\": a statistic is KEY[,KEY..][#SORT[#asc|desc]], e.g. srcip#bytes", text);
+    strcpy(orders, "flows#desc");
+    if (hash != NULL) {
+        strcpy(orders, hash + 1);
+        if (orders[0] == '\0')
+            return sc_fail(err, SC_USAGE, "\"%s\": a sort field is missing behind #", text);
+        return SC_OK;
+    }
+    const char *slash = nfdump_order(keys);
+    if (slash != NULL) {
+        strcpy(orders, slash + 1);
+        keys[slash - keys] = '\0';
+    }
+    return SC_OK;
+}
+
+/* ---- listings ---- */
+
+enum sc_status sc_request_add_column(struct sc_request_listing *listing, const struct sc_field *field,
+                                     const char *label, struct sc_error *err)
+{
+    uint32_t n = listing->column_count;
+    if (n == SC_MAX_COLUMNS)
+        return sc_fail(err, SC_LIMIT, "at most %u columns", SC_MAX_COLUMNS);
+    snprintf(listing->labels[n], SC_LABEL_MAX, "%s", label);
+    listing->fields[n] = *field;
+    listing->columns[n] = (struct sc_output_column){.field = *field, .label = listing->labels[n]};
+    listing->column_count++;
+    return SC_OK;
+}
+
+enum sc_status sc_request_list(const char *fields, const char *orders, struct sc_request_listing *out,
+                               struct sc_error *err)
+{
+    struct word w;
+    memset(out, 0, sizeof(*out));
+    const char *list = fields == NULL ? default_list_fields : fields[0] == '\0' ? NULL : fields;
+    while (next_word(&list, &w)) {
+        struct sc_field field;
+        char label[SC_LABEL_MAX];
+        if (w.length == 0)
+            return empty_word(fields, err);
+        SC_TRY(sc_field_find(w.text, w.length, &field, err));
+        copy_label(label, w.text, w.length);
+        SC_TRY(sc_request_add_column(out, &field, label, err));
+    }
+    list = orders;
+    while (next_word(&list, &w)) {
+        bool given, descending = false;
+        if (out->order_count == SC_MAX_ORDERS)
+            return sc_fail(err, SC_USAGE, "at most %u sort keys", SC_MAX_ORDERS);
+        struct sc_list_order *order = &out->orders[out->order_count];
+        if (w.length == 0)
+            return empty_word(orders, err);
+        SC_TRY(parse_direction(&w, &given, &descending, err));
+        SC_TRY(sc_field_find(w.text, w.length, &order->field, err));
+        if (order->field.type == SC_VALUE_STRING || order->field.type == SC_VALUE_BYTES)
+            return sc_fail(err, SC_USAGE, "records cannot be sorted by %s, which is text", order->field.name);
+        order->descending = given ? descending : default_descending(&order->field);
+        out->order_count++;
+    }
+    return SC_OK;
+}

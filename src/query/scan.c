@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "query/scan.h"
+
+#include <stdlib.h>
+
+struct sc_scan {
+    struct sc_source *source;
+    const struct sc_scan_options *options;
+    const struct sc_scan_consumer *consumer;
+    atomic_uint next;
+    atomic_int stop;
+    pthread_mutex_t mutex;
+    /* guarded by the mutex */
+    enum sc_status status;
+    struct sc_error error;
+    uint32_t done;
+    struct sc_scan_stats stats;
+};
+
+struct worker {
+    struct sc_scan *scan;
+    unsigned number;
+    pthread_t thread;
+    struct sc_read_context context;
+    struct sc_selector selector;
+    struct sc_scan_stats stats;
+};
+
+static void fail(struct sc_scan *scan, enum sc_status status, const struct sc_error *err)
+{
+    pthread_mutex_lock(&scan->mutex);
+    if (scan->status == SC_OK) {
+        scan->status = status;
+        scan->error = *err;
+        scan->error.status = status;
+    }
+    pthread_mutex_unlock(&scan->mutex);
+    atomic_store(&scan->stop, 1);
+}
+
+static void note_missing(struct sc_scan *scan, const struct sc_error *err)
+{
+    pthread_mutex_lock(&scan->mutex);
+    sc_source_note_missing(scan->source, err->message);
+    pthread_mutex_unlock(&scan->mutex);
+}
+
+static void report_progress(struct sc_scan *scan)
+{
+    if (scan->options->progress == NULL)
+        return;
+    pthread_mutex_lock(&scan->mutex);
+    scan->options->progress(scan->options->progress_arg, ++scan->done, scan->source->unit_count);
+    pthread_mutex_unlock(&scan->mutex);
+}
+
+static enum sc_status load_fields(const struct sc_scan_consumer *consumer, struct sc_row_group *group,
+                                  struct sc_error *err)
+{
+    const struct sc_column *columns[4 * SC_FIELD_COLUMNS];
+    for (uint32_t i = 0; i < consumer->field_count; i++) {
+        uint32_t count = 0;
+        SC_TRY(sc_field_load(&consumer->fields[i], group, columns, &count, err));
+    }
+    return SC_OK;
+}
+
+/* Opens, selects and reads; *group stays NULL when no row is selected. */
+static enum sc_status prepare(struct worker *w, uint32_t index, struct sc_row_group **group,
+                              struct sc_selection *selection, struct sc_error *err)
+{
+    const struct sc_scan *scan = w->scan;
+    const struct sc_source_unit *unit = &scan->source->units[index];
+    const struct sc_segment *segment = scan->source->segments[unit->segment];
+    struct sc_row_group *opened;
+    *group = NULL;
+    if ((scan->options->wanted != NULL && !scan->options->wanted[index]) ||
+        !sc_selector_group_possible(&w->selector, &segment->groups[unit->group])) {
+        w->stats.units_pruned++;
+        return SC_OK;
+    }
+    w->stats.units_read++;
+    SC_TRY(sc_row_group_open(&w->context, segment, unit->group, &opened, err));
+    SC_TRY(sc_selector_run(&w->selector, opened, unit, selection, err));
+    if (selection->count == 0)
+        return SC_OK;
+    SC_TRY(load_fields(scan->consumer, opened, err));
+    *group = opened;
+    return SC_OK;
+}
+
+/* A consumer of every unit is called for each that was taken, come what may: others wait for its turn. */
+static void run_unit(struct worker *w, uint32_t index)
+{
+    struct sc_scan *scan = w->scan;
+    const struct sc_scan_consumer *consumer = scan->consumer;
+    struct sc_row_group *group;
+    struct sc_selection selection = {0};
+    struct sc_error err = {0}, later = {0};
+    sc_read_context_reset(&w->context);
+    enum sc_status status = prepare(w, index, &group, &selection, &err);
+    enum sc_status consumed = SC_OK;
+    if (status != SC_OK)
+        group = NULL;
+    if (group != NULL || consumer->every_unit)
+        consumed = consumer->unit(consumer->arg, w->number, index, group, &selection, &later);
+    if (status == SC_OK) {
+        status = consumed;
+        err = later;
+    }
+    if (status == SC_DAMAGED || status == SC_IO)
+        note_missing(scan, &err);
+    else if (status != SC_OK && status != SC_END)
+        fail(scan, status, &err);
+    if (status == SC_END || consumed == SC_END)
+        atomic_store(&scan->stop, 1);
+    report_progress(scan);
+}
+
+static bool cancelled(const struct sc_scan *scan)
+{
+    return scan->options->cancel != NULL && atomic_load_explicit(scan->options->cancel, memory_order_relaxed) != 0;
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    struct sc_scan *scan = w->scan;
+    struct sc_error err = {0};
+    for (;;) {
+        if (atomic_load_explicit(&scan->stop, memory_order_relaxed))
+            break;
+        if (cancelled(scan)) {
+            sc_fail(&err, SC_CANCELLED, "stopped before everything was read");
+            fail(scan, SC_CANCELLED, &err);
+            break;
+        }
+        uint32_t index = atomic_fetch_add(&scan->next, 1);
+        if (index >= scan->source->unit_count)
+            break;
+        run_unit(w, index);
+    }
+    return NULL;
+}
+
+static enum sc_status start_worker(struct worker *w, struct sc_scan *scan, unsigned number, struct sc_error *err)
+{
+    *w = (struct worker){.scan = scan, .number = number};
+    if (sc_read_context_init(&w->context) != SC_OK)
+        return sc_fail_nomem(err, "a query thread");
+    const struct sc_scan_options *o = scan->options;
+    return sc_selector_init(&w->selector, o->filter, &o->time, !o->no_bloom, err);
+}
+
+static void end_worker(struct worker *w)
+{
+    w->stats.bytes_read = w->context.bytes_read;
+    w->scan->stats.units_read += w->stats.units_read;
+    w->scan->stats.units_pruned += w->stats.units_pruned;
+    w->scan->stats.bytes_read += w->stats.bytes_read;
+    sc_selector_free(&w->selector);
+    sc_read_context_free(&w->context);
+}
+
+/* Worker 0 is the calling thread. */
+static enum sc_status run_workers(struct sc_scan *scan, struct worker *workers, unsigned count, struct sc_error *err)
+{
+    unsigned ready = 0, started = 1;
+    enum sc_status status = SC_OK;
+    for (; ready < count && status == SC_OK; ready++)
+        status = start_worker(&workers[ready], scan, ready, err);
+    if (status == SC_OK) {
+        while (started < count &&
+               pthread_create(&workers[started].thread, NULL, worker_main, &workers[started]) == 0)
+            started++;
+        worker_main(&workers[0]);
+        for (unsigned i = 1; i < started; i++)
+            pthread_join(workers[i].thread, NULL);
+    }
+    for (unsigned i = 0; i < ready; i++)
+        end_worker(&workers[i]);
+    return status;
+}
+
+enum sc_status sc_scan_run(struct sc_source *source, const struct sc_scan_options *options,
+                           const struct sc_scan_consumer *consumer, struct sc_scan_stats *stats, struct sc_error *err)
+{
+    struct sc_scan scan = {.source = source, .options = options, .consumer = consumer};
+    unsigned count = options->threads == 0 ? 1 : options->threads;
+    struct worker *workers = calloc(count, sizeof(*workers));
+    if (workers == NULL)
+        return sc_fail_nomem(err, "query threads");
+    pthread_mutex_init(&scan.mutex, NULL);
+    enum sc_status status = run_workers(&scan, workers, count, err);
+    pthread_mutex_destroy(&scan.mutex);
+    free(workers);
+    if (stats != NULL) {
+        stats->units_read += scan.stats.units_read;
+        stats->units_pruned += scan.stats.units_pruned;
+        stats->bytes_read += scan.stats.bytes_read;
+    }
+    if (status == SC_OK && scan.status != SC_OK) {
+        status = scan.status;
+        if (err != NULL)
+            *err = scan.error;
+    }
+    return status;
+}
