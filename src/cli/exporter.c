@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* sc-exporter: sends flows as NetFlow v5, v9 or IPFIX. Manual: man/sc-exporter.1. */
 #include "base/clock.h"
+#include "export/from_store.h"
 #include "export/generate.h"
 #include "export/network.h"
 #include "export/replay.h"
+#include "query/filter.h"
 #include "query/time_range.h"
 
 #include <errno.h>
@@ -27,6 +29,8 @@ static void on_signal(int number)
 struct arguments {
     bool generate;
     const char *read;
+    const char *store;
+    const char *filter;
     const char *generator_option; /* last one given, NULL: none */
     const char *encoder_option;
     bool start_given;
@@ -44,6 +48,7 @@ static void print_usage(FILE *to)
 {
     fputs("usage: sc-exporter --generate --to URL [options]\n"
           "       sc-exporter --read FILE --to URL [options]\n"
+          "       sc-exporter --store DIR [-f FILTER] --to URL [options]\n"
           "       sc-exporter --help | --version\n",
           to);
 }
@@ -61,11 +66,13 @@ static void print_help(void)
           "    --hosts N           hosts that talk, 64 to 10000000 (default 65536)\n"
           "    --ipv6 PERCENT      share of IPv6 flows, not with v5 (default 0)\n"
           "    --exporters N       exporters that the flows come from, 1 to 1024 (default 1)\n"
-          "    --start TIME        export time of the first flow (default now; without --rate so that the\n"
-          "                        last is exported about now)\n"
+          "    --start TIME        export time of the first flow (default: now, or without --rate so that\n"
+          "                        10000 flows/s end about now)\n"
           "  --read FILE           the export messages of a capture (pcap, pcapng), raw payload or IPFIX "
           "file,\n"
           "                        byte for byte\n"
+          "  --store DIR           the flows of a store, encoded anew\n"
+          "    -f, --filter FILTER only those that match, as in sc-query\n"
           "\n"
           "Target:\n"
           "  --to udp://HOST:PORT  datagrams\n"
@@ -132,6 +139,7 @@ static enum sc_status add_target(struct arguments *a, const char *text, bool fil
 enum option_id {
     OPTION_GENERATE = 256,
     OPTION_READ,
+    OPTION_STORE,
     OPTION_FLOWS,
     OPTION_SEED,
     OPTION_HOSTS,
@@ -151,6 +159,8 @@ enum option_id {
 static const struct option long_options[] = {
     {"generate", no_argument, NULL, OPTION_GENERATE},
     {"read", required_argument, NULL, OPTION_READ},
+    {"store", required_argument, NULL, OPTION_STORE},
+    {"filter", required_argument, NULL, 'f'},
     {"flows", required_argument, NULL, OPTION_FLOWS},
     {"seed", required_argument, NULL, OPTION_SEED},
     {"hosts", required_argument, NULL, OPTION_HOSTS},
@@ -200,6 +210,12 @@ static enum sc_status apply(struct arguments *a, int option, const char *value, 
         return SC_OK;
     case OPTION_READ:
         a->read = value;
+        return SC_OK;
+    case OPTION_STORE:
+        a->store = value;
+        return SC_OK;
+    case 'f':
+        a->filter = value;
         return SC_OK;
     case OPTION_TO:
     case OPTION_WRITE:
@@ -260,8 +276,11 @@ static enum sc_status check_protocol(const struct arguments *a, struct sc_error 
 
 static enum sc_status check(const struct arguments *a, struct sc_error *err)
 {
-    if (a->generate + (a->read != NULL) != 1)
-        return sc_fail(err, SC_USAGE, "one source of flows is needed: --generate or --read FILE");
+    if (a->generate + (a->read != NULL) + (a->store != NULL) != 1)
+        return sc_fail(err, SC_USAGE,
+                       "one source of flows is needed: --generate, --read FILE or --store DIR");
+    if (a->filter != NULL && a->store == NULL)
+        return sc_fail(err, SC_USAGE, "--filter goes with --store only");
     if (!a->generate && a->generator_option != NULL)
         return sc_fail(err, SC_USAGE, "--%s goes with --generate only", a->generator_option);
     if (a->read != NULL && a->encoder_option != NULL)
@@ -280,7 +299,7 @@ static enum sc_status parse_arguments(int argc, char **argv, struct arguments *a
     a->options.encoder = sc_encoder_default_options();
     opterr = 0;
     int option;
-    while ((option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, ":f:", long_options, NULL)) != -1) {
         if (option == '?')
             return sc_fail(err, SC_USAGE, "unknown or ambiguous option %s", argv[optind - 1]);
         if (option == ':')
@@ -329,6 +348,8 @@ static void show_summary(const struct sc_export_totals *totals, const struct sc_
         printf(", %" PRIu64 " flows skipped that the protocol cannot express", totals->skipped);
     if (totals->values_dropped != 0)
         printf(", %" PRIu64 " values left out that the protocol cannot express", totals->values_dropped);
+    if (totals->damaged != 0)
+        printf(", %" PRIu64 " damaged row groups left out", totals->damaged);
     if (totals->not_export != 0)
         printf(", %" PRIu64 " datagrams of the file that are no export messages left out",
                totals->not_export);
@@ -439,15 +460,44 @@ static enum sc_status open_run(const struct arguments *a, struct sc_export_run *
     return run->sender != NULL ? SC_OK : err->status;
 }
 
+static bool match_row(void *arg, const struct sc_column *const *columns, uint32_t column_count, uint32_t row)
+{
+    return sc_filter_match(arg, columns, column_count, row);
+}
+
+static enum sc_status send_store(const struct arguments *a, struct sc_filter *filter,
+                                 struct sc_export_run *run, struct sc_export_totals *totals,
+                                 struct sc_error *err)
+{
+    struct sc_from_store_options options = {.path = a->store,
+                                            .encoder = a->options.encoder,
+                                            .match = filter == NULL ? NULL : match_row,
+                                            .arg = filter};
+    return sc_export_from_store(run, &options, totals, err);
+}
+
+static enum sc_status send_all(const struct arguments *a, struct sc_filter *filter, struct sc_export_run *run,
+                               struct sc_export_totals *totals, struct sc_error *err)
+{
+    if (a->store != NULL)
+        return send_store(a, filter, run, totals, err);
+    if (a->read != NULL)
+        return sc_export_replay(run, a->read, totals, err);
+    return sc_export_generate(run, &a->options, totals, err);
+}
+
 static int run_exporter(struct arguments *a)
 {
+    struct sc_filter *filter = NULL;
     struct sc_error err = {0};
     uint64_t started_ms;
     struct sc_export_totals totals;
     struct sc_export_run run = {.stop = &stop_signal};
     if (has_target(a, SC_TARGET_UDP) || has_target(a, SC_TARGET_TCP))
         run.rate = a->rate; /* files need no pace; the export clock keeps it */
-    if (open_run(a, &run, &err) != SC_OK) {
+    if ((a->filter != NULL && sc_filter_parse(a->filter, &filter, &err) != SC_OK) ||
+        open_run(a, &run, &err) != SC_OK) {
+        sc_filter_free(filter);
         sc_truth_free(run.truth);
         return fail(&err);
     }
@@ -458,9 +508,9 @@ static int run_exporter(struct arguments *a)
     catch_signals();
     set_clock(a);
     started_ms = sc_clock_mono_ms();
-    enum sc_status status = a->generate ? sc_export_generate(&run, &a->options, &totals, &err)
-                                        : sc_export_replay(&run, a->read, &totals, &err);
+    enum sc_status status = send_all(a, filter, &run, &totals, &err);
     int code = finish(a, &run, status, &totals, started_ms, &err);
+    sc_filter_free(filter);
     sc_truth_free(run.truth);
     return code;
 }

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "export/pacer.h"
-#include "flow/field.h"
+#include "export/truth_columns.h"
 #include "net/capture.h"
 #include "wire/decoder.h"
 
@@ -67,11 +67,6 @@ enum sc_status sc_replay_scan(const char *path, struct sc_replay_info *info, str
 
 /* ---- counting ---- */
 
-enum field { SRCIP, DSTIP, SRCPORT, DSTPORT, PROTO, FLOWS, PACKETS, BYTES, FIRST, LAST, FIELDS };
-
-static const char *const field_names[FIELDS] = {"srcip", "dstip",   "srcport", "dstport", "proto",
-                                                "flows", "packets", "bytes",   "first",   "last"};
-
 struct replay {
     struct sc_export_run *run;
     struct sc_export_totals *totals;
@@ -81,46 +76,15 @@ struct replay {
     struct sc_schema schema;
     struct sc_decoder *decoder;
     struct sc_batch *flows;
-    struct sc_field fields[FIELDS];
+    struct sc_truth_columns fields;
 };
-
-static void count_row(const struct replay *r, uint32_t row, struct sc_truth_flow *out,
-                      struct sc_value value[FIELDS])
-{
-    static const uint8_t absent[FIELDS] = {[SRCPORT] = SC_TRUTH_NO_SOURCE_PORT,
-                                           [DSTPORT] = SC_TRUTH_NO_DESTINATION_PORT,
-                                           [PROTO] = SC_TRUTH_NO_PROTOCOL,
-                                           [FIRST] = SC_TRUTH_NO_FIRST,
-                                           [LAST] = SC_TRUTH_NO_LAST};
-    *out = (struct sc_truth_flow){0};
-    for (unsigned i = 0; i < FIELDS; i++) {
-        value[i] = sc_field_value(&r->fields[i], (const struct sc_column *const *)r->flows->columns,
-                                  r->flows->slots, row);
-        if (value[i].null)
-            out->absent |= absent[i];
-    }
-    out->source = value[SRCIP].null ? NULL : &value[SRCIP].addr;
-    out->destination = value[DSTIP].null ? NULL : &value[DSTIP].addr;
-    out->flows = value[FLOWS].u;
-    out->packets = value[PACKETS].null ? 0 : value[PACKETS].u;
-    out->bytes = value[BYTES].null ? 0 : value[BYTES].u;
-    out->first_ms = value[FIRST].u;
-    out->last_ms = value[LAST].u;
-    out->source_port = (uint16_t)value[SRCPORT].u;
-    out->destination_port = (uint16_t)value[DSTPORT].u;
-    out->protocol = (uint8_t)value[PROTO].u;
-}
 
 static enum sc_status count_truth(struct replay *r)
 {
-    struct sc_value value[FIELDS];
-    struct sc_truth_flow flow;
-    if (sc_batch_finish(r->flows) != SC_OK)
-        return SC_NOMEM;
-    for (uint32_t row = 0; row < r->flows->rows; row++) {
-        count_row(r, row, &flow, value);
-        SC_TRY(sc_truth_add(r->run->truth, &flow));
-    }
+    const struct sc_column *const *columns = (const struct sc_column *const *)r->flows->columns;
+    SC_TRY(sc_batch_finish(r->flows));
+    for (uint32_t row = 0; row < r->flows->rows; row++)
+        SC_TRY(sc_truth_add_row(r->run->truth, &r->fields, columns, r->flows->slots, row));
     return SC_OK;
 }
 
@@ -175,9 +139,7 @@ static enum sc_status open_replay(struct replay *r)
     r->decoder = sc_decoder_create(&limits, &r->schema, r->err);
     if (r->flows == NULL || r->decoder == NULL)
         return sc_fail_nomem(r->err, "the decoder");
-    for (unsigned i = 0; i < FIELDS; i++)
-        SC_TRY(sc_field_find(field_names[i], strlen(field_names[i]), &r->fields[i], r->err));
-    return SC_OK;
+    return sc_truth_columns_init(&r->fields, r->err);
 }
 
 static void close_replay(struct replay *r)

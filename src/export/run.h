@@ -13,6 +13,7 @@ struct sc_export_totals {
     uint64_t messages;
     uint64_t skipped;        /* records that the protocol cannot express */
     uint64_t values_dropped; /* values that it cannot */
+    uint64_t damaged;        /* row groups of a store that could not be read */
     uint64_t not_export;     /* messages of a file that are no export messages, not sent */
 };
 

@@ -54,9 +54,10 @@ struct sc_encoder_options {
     uint32_t refresh_messages; /* UDP: all templates again every N messages (0: not by count); default 100 */
     uint32_t refresh_seconds;  /* UDP: and every N seconds of export time (0: not by time); default 60 */
     uint64_t system_init_ms;   /* v5, v9: when sysUpTime was 0; 0: 20 days before the first export time */
-    bool origin; /* IPFIX: EXPORTER_ADDRESS, OBSERVATION_DOMAIN, RECEIVE_TIME as IE 403/404, 405, 258 */
-    uint32_t
-        collector_pen; /* IPFIX: what else the collector added, with its id under this PEN; 0: left out */
+    /* IPFIX only. What the collector added: EXPORTER_ADDRESS, OBSERVATION_DOMAIN and RECEIVE_TIME as IE
+     * 403/404, 405 and 258, unless the record has these itself. */
+    bool origin;
+    uint32_t collector_pen; /* ... and all else with its id under this enterprise; 0: left out */
 };
 
 /* The defaults above, IPFIX, domain 0. */

@@ -47,7 +47,6 @@ enum encoder_vary {
     ENCODER_BY_FLAGS,    /* v9 TCP flags: 1 one byte, 2 two bytes */
     ENCODER_BY_LENGTH,   /* v9 bytes: 1 + length on the wire */
     ENCODER_BY_UPTIME,   /* outside the range: ENCODER_STATE_IMPOSSIBLE */
-    ENCODER_BY_RIVAL,    /* absent where the rival column has a value */
     ENCODER_BY_IPV4_ONLY /* an IPv4 element whose value is none counts as absent */
 };
 
@@ -55,7 +54,9 @@ enum encoder_vary {
 
 struct encoder_source {
     const struct sc_column *column;
-    const struct sc_column *rival;
+    /* IANA elements whose value, where the record has one, goes instead; 0: none. And their columns. */
+    uint16_t rival_ids[2];
+    const struct sc_column *rivals[2];
     struct sc_column_key key;
     uint8_t op;
     uint8_t vary;

@@ -71,22 +71,38 @@ static void set_flow_time(const struct sc_encoder *e, struct encoder_source *s)
     }
 }
 
+/* What the record itself says of its origin goes before what the collector added. */
+static bool set_origin_element(struct encoder_source *s)
+{
+    switch (s->key.id) {
+    case SC_IE_EXPORTER_ADDRESS:
+        s->rival_ids[0] = 403;
+        s->rival_ids[1] = 404;
+        return set_unified(s);
+    case SC_IE_OBSERVATION_DOMAIN:
+        s->rival_ids[0] = 405;
+        set_element(s, ENCODER_UINT, SC_PEN_IANA, 405, 4);
+        return true;
+    case SC_IE_RECEIVE_TIME:
+        s->rival_ids[0] = 258;
+        set_element(s, ENCODER_UINT, SC_PEN_IANA, 258, 8);
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Elements that the collector added and that are sent only on request. */
 static bool set_origin(const struct sc_encoder *e, struct encoder_source *s)
 {
     if (e->options.protocol != SC_EXPORT_IPFIX)
         return false;
-    if (e->options.origin && s->key.id == SC_IE_EXPORTER_ADDRESS)
-        return set_unified(s);
-    if (e->options.origin && s->key.id == SC_IE_OBSERVATION_DOMAIN)
-        set_element(s, ENCODER_UINT, SC_PEN_IANA, 405, 4);
-    else if (e->options.origin && s->key.id == SC_IE_RECEIVE_TIME)
-        set_element(s, ENCODER_UINT, SC_PEN_IANA, 258, 8);
-    else if (e->options.collector_pen != 0)
-        set_element(s, s->key.kind == SC_COLUMN_ADDRESS ? ENCODER_ADDRESS : ENCODER_UINT,
-                    e->options.collector_pen, s->key.id, wire_length(s));
-    else
+    if (e->options.origin && set_origin_element(s))
+        return true;
+    if (e->options.collector_pen == 0)
         return false;
+    set_element(s, s->key.kind == SC_COLUMN_ADDRESS ? ENCODER_ADDRESS : ENCODER_UINT,
+                e->options.collector_pen, s->key.id, wire_length(s));
     return true;
 }
 
@@ -108,7 +124,7 @@ static bool set_collector(const struct sc_encoder *e, struct encoder_source *s)
         if (set_origin(e, s))
             return true;
         set_element(s, ENCODER_UINT, SC_PEN_IANA, 34, 4);
-        s->vary = ENCODER_BY_RIVAL;
+        s->rival_ids[0] = 34;
         return true;
     default:
         return set_origin(e, s);
@@ -249,14 +265,25 @@ static bool rebuild(const struct sc_encoder *e, struct encoder_plan *plan,
     return true;
 }
 
-static const struct sc_column *find_rival(const struct sc_column *const *columns, uint32_t count)
+static const struct sc_column *find_rival(const struct sc_column *const *columns, uint32_t count, uint16_t id)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; id != 0 && i < count; i++) {
         const struct sc_column *c = columns[i];
-        if (is_used(c) && c->key.pen == SC_PEN_IANA && c->key.id == 34 && c->key.instance == 0)
+        if (is_used(c) && c->key.pen == SC_PEN_IANA && c->key.id == id && c->key.instance == 0)
             return c;
     }
     return NULL;
+}
+
+/* The columns of this call, and whether the source's state must be looked at in each row. */
+static void bind_source(struct encoder_source *s, const struct sc_column *column,
+                        const struct sc_column *const *columns, uint32_t count)
+{
+    s->column = column;
+    for (unsigned i = 0; i < 2; i++)
+        s->rivals[i] = find_rival(columns, count, s->rival_ids[i]);
+    s->varying =
+        column->valid != NULL || s->vary != ENCODER_BY_NULL || s->rivals[0] != NULL || s->rivals[1] != NULL;
 }
 
 /* The collector's own columns are no part of what was exported: leaving them out is no loss. */
@@ -283,10 +310,7 @@ enum sc_status encoder_plan_columns(struct sc_encoder *e, struct encoder_plan *p
             count_dropped(e, columns[i], first, n);
             continue;
         }
-        s->column = columns[i];
-        if (s->vary == ENCODER_BY_RIVAL)
-            s->rival = find_rival(columns, count);
-        s->varying = columns[i]->valid != NULL || s->vary != ENCODER_BY_NULL;
+        bind_source(s, columns[i], columns, count);
         at++;
     }
     return SC_OK;
@@ -310,6 +334,9 @@ static uint16_t state_of(const struct sc_encoder *e, const struct encoder_source
 {
     if (sc_column_is_null(s->column, row))
         return 0;
+    for (unsigned i = 0; i < 2; i++)
+        if (s->rivals[i] != NULL && !sc_column_is_null(s->rivals[i], row))
+            return 0;
     switch (s->vary) {
     case ENCODER_BY_FAMILY:
         return sc_addr_is_v4(sc_column_addr(s->column, row)) ? 1 : 2;
@@ -321,8 +348,6 @@ static uint16_t state_of(const struct sc_encoder *e, const struct encoder_source
         return encoder_load(s->column, row) - e->options.system_init_ms > UINT32_MAX
                    ? ENCODER_STATE_IMPOSSIBLE
                    : 1;
-    case ENCODER_BY_RIVAL:
-        return s->rival == NULL || sc_column_is_null(s->rival, row);
     case ENCODER_BY_LENGTH: {
         uint32_t length = v9_length(s, row);
         return length < SC_ENCODER_MESSAGE_MAX - 64 ? (uint16_t)(1 + length) : ENCODER_STATE_IMPOSSIBLE;

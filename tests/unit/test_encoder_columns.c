@@ -383,6 +383,63 @@ static void test_times_outside_sysuptime_are_skipped(void **state)
     table_close(&t);
 }
 
+static void put_collector_columns(struct table *t)
+{
+    put_address(t, SC_PEN_COLLECTOR, SC_IE_EXPORTER_ADDRESS, "192.0.2.7");
+    put_uint(t, SC_PEN_COLLECTOR, SC_IE_OBSERVATION_DOMAIN, 4, 77);
+    put_uint(t, SC_PEN_COLLECTOR, SC_IE_RECEIVE_TIME, 8, EXPORT_MS);
+    put_uint(t, SC_PEN_COLLECTOR, SC_IE_EXPORTER_PORT, 2, 2055);
+}
+
+static void test_origin_on_request_only(void **state)
+{
+    (void)state;
+    struct table t, back;
+    struct sc_encoder_stats stats;
+    table_open(&t);
+    for (uint32_t i = 0; i < 2; i++) {
+        put_uint(&t, SC_PEN_IANA, 4, 1, 6);
+        put_collector_columns(&t);
+        if (i == 1) /* came through a proxy: the original one is known */
+            put_address(&t, SC_PEN_IANA, 404, "2001:db8::5");
+        table_commit(&t);
+    }
+    assert_int_equal(sc_batch_finish(t.batch), SC_OK);
+    round_trip(&t, SC_EXPORT_IPFIX, &back, &stats);
+    assert_int_equal(stats.values_dropped, 0);
+    assert_null(sc_batch_find(back.batch, key_of(SC_PEN_IANA, 403, SC_COLUMN_ADDRESS)));
+    assert_null(sc_batch_find(back.batch, key_of(SC_PEN_IANA, 258, SC_COLUMN_UINT)));
+    table_close(&back);
+
+    struct messages m = {0};
+    struct sc_encoder_options options = sc_encoder_default_options();
+    options.origin = true;
+    options.collector_pen = 32473;
+    struct sc_encoder *e = sc_encoder_create(&options, take_message, &m, NULL);
+    encode_all(e, &t, EXPORT_MS);
+    table_open(&back);
+    decode_all(&m, &back, NULL);
+    const struct sc_column *v4 = sc_batch_find(back.batch, key_of(SC_PEN_IANA, 403, SC_COLUMN_ADDRESS));
+    const struct sc_column *v6 = sc_batch_find(back.batch, key_of(SC_PEN_IANA, 404, SC_COLUMN_ADDRESS));
+    const struct sc_column *domain = sc_batch_find(back.batch, key_of(SC_PEN_IANA, 405, SC_COLUMN_UINT));
+    const struct sc_column *received = sc_batch_find(back.batch, key_of(SC_PEN_IANA, 258, SC_COLUMN_UINT));
+    const struct sc_column *port = sc_batch_find(back.batch, key_of(32473, 2, SC_COLUMN_BYTES));
+    assert_true(v4 != NULL && v6 != NULL && domain != NULL && received != NULL && port != NULL);
+    assert_int_equal(sc_addr_get_v4(sc_column_addr(v4, 0)), 0xc0000207);
+    assert_true(sc_column_is_null(v4, 1) && sc_column_is_null(v6, 0) && !sc_column_is_null(v6, 1));
+    for (uint32_t i = 0; i < 2; i++) {
+        uint32_t length;
+        assert_int_equal(sc_column_u64(domain, i), 77);
+        assert_int_equal(sc_column_u64(received, i), EXPORT_MS);
+        assert_int_equal(sc_load_be16(sc_column_bytes(port, i, &length)), 2055);
+        assert_int_equal(length, 2);
+    }
+    sc_encoder_free(e);
+    sc_buf_free(&m.bytes);
+    table_close(&back);
+    table_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,6 +458,7 @@ int main(void)
         cmocka_unit_test(test_repeated_elements),
         cmocka_unit_test(test_rows_without_any_value_are_skipped),
         cmocka_unit_test(test_times_outside_sysuptime_are_skipped),
+        cmocka_unit_test(test_origin_on_request_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
