@@ -447,7 +447,8 @@ static enum sc_status decode_set(struct sc_job *job, const struct sc_message *me
         malformed(job,
                   t->record_length == 0 ? "data of a template without bytes" : "a data record is cut off");
         job->decoder->plan.malformed++;
-        job->decoder->plan.soft = SC_MALFORMED;
+        if (message == &job->message && message->version != 10)
+            job->decoder->plan.soft = SC_MALFORMED; /* else the message at hand is whole */
     } else if (status != SC_OK) {
         return status;
     }

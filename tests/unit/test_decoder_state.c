@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Template state to bytes and back: all that decoding needs comes back, damage is seen, nothing half-loaded.
+ */
+#include "decoder_kit.h"
+
+#include <xxhash.h>
+
+/* Templates, samplers, a domain-wide rate and a base of sysUpTime in several sessions and domains. */
+static void fill(struct kit *k)
+{
+    kit_open(k);
+    for (uint16_t port = 1000; port < 1003; port++) {
+        k->source.port = port;
+        begin_v9(k, 1);
+        put_options_template(k, 300, 1, 4, 1, 4, 48, 2, 49, 1, 50, 4);
+        begin_set(k, 300);
+        put32(k, 0);
+        put16(k, 1);
+        put8(k, 2);
+        put32(k, port);
+        end_set(k);
+        put_template(k, 256, 4, 8, 4, 33002, 2, 48, 2, 94, 65535);
+        assert_int_equal(deliver(k), SC_OK);
+        begin_ipfix_at(k, KIT_SECONDS, 0, port);
+        put_options_template(k, 301, 1, 3, 143, 4, 160, 8, 34, 4);
+        begin_set(k, 301);
+        put32(k, 1);
+        put64(k, (uint64_t)KIT_SECONDS * 1000 - 90000);
+        put32(k, 777);
+        end_set(k);
+        put_template(k, 257, 2, 22, 4, 27, 16);
+        assert_int_equal(deliver(k), SC_OK);
+    }
+    assert_int_equal(k->sink.flows->rows, 0);
+}
+
+static void save(struct kit *k, struct sc_buf *out)
+{
+    *out = (struct sc_buf){0};
+    assert_int_equal(sc_decoder_save(k->decoder, out, &k->err), SC_OK);
+}
+
+/* Data only, to a decoder that must know the rest. Returns the flows decoded. */
+static uint32_t probe(struct kit *k, uint16_t port)
+{
+    k->source.port = port;
+    begin_v9(k, 2);
+    begin_set(k, 256);
+    put32(k, 0x0a000001);
+    put16(k, 0xbeef);
+    put16(k, 1);
+    put_bytes(k, "\2ok", 3);
+    end_set(k);
+    assert_int_equal(deliver(k), SC_OK);
+    uint32_t flows = k->outcome.flows;
+    begin_ipfix_at(k, KIT_SECONDS, 1, port);
+    begin_set(k, 257);
+    put32(k, 1000);
+    put_v6(k, 5);
+    end_set(k);
+    assert_int_equal(deliver(k), SC_OK);
+    return flows + k->outcome.flows;
+}
+
+static void all_that_decoding_needs_comes_back(void **state)
+{
+    (void)state;
+    struct kit k, again;
+    struct sc_buf saved;
+    fill(&k);
+    save(&k, &saved);
+    kit_open(&again);
+    assert_int_equal(sc_decoder_load(again.decoder, saved.data, saved.len, KIT_RECEIVED, &again.err), SC_OK);
+    for (uint16_t port = 1000; port < 1003; port++) {
+        uint32_t row = again.sink.flows->rows;
+        assert_int_equal(probe(&again, port), 2);
+        assert_addr(again.sink.flows, row, SC_PEN_COLLECTOR, SC_IE_SOURCE_ADDRESS, "10.0.0.1");
+        assert_bytes(again.sink.flows, row, SC_PEN_V9, 33002, 0, "\xbe\xef", 2);
+        assert_bytes(again.sink.flows, row, 0, 94, 0, "ok", 2);
+        assert_int_equal(flow_own(&again, row, SC_IE_SAMPLING_RATE), port);
+        assert_int_equal(flow_own(&again, row + 1, SC_IE_FLOW_START), (uint64_t)KIT_SECONDS * 1000 - 89000);
+        assert_int_equal(flow_own(&again, row + 1, SC_IE_SAMPLING_RATE), 777);
+        assert_addr(again.sink.flows, row + 1, SC_PEN_COLLECTOR, SC_IE_SOURCE_ADDRESS, "2001:db8::5");
+    }
+    sc_buf_free(&saved);
+    kit_close(&k);
+    kit_close(&again);
+}
+
+static void saving_what_was_loaded_gives_the_same_bytes(void **state)
+{
+    (void)state;
+    struct kit k, again;
+    struct sc_buf first, second;
+    fill(&k);
+    save(&k, &first);
+    kit_open(&again);
+    assert_int_equal(sc_decoder_load(again.decoder, first.data, first.len, KIT_RECEIVED, &again.err), SC_OK);
+    save(&again, &second);
+    assert_int_equal(first.len, second.len);
+    assert_memory_equal(first.data, second.data, first.len);
+    sc_buf_free(&first);
+    sc_buf_free(&second);
+    kit_close(&k);
+    kit_close(&again);
+}
+
+static void empty_state(void **state)
+{
+    (void)state;
+    struct kit k;
+    struct sc_buf saved;
+    kit_open(&k);
+    save(&k, &saved);
+    assert_int_equal(sc_decoder_load(k.decoder, saved.data, saved.len, KIT_RECEIVED, &k.err), SC_OK);
+    sc_buf_free(&saved);
+    kit_close(&k);
+}
+
+/* They begin with their templates; a number of a connection is never used again. */
+static void tcp_and_file_sessions_are_not_saved(void **state)
+{
+    (void)state;
+    struct kit k, empty;
+    struct sc_buf saved, nothing;
+    kit_open(&k);
+    kit_open(&empty);
+    for (int i = 0; i < 2; i++) {
+        k.source.transport = i == 0 ? SC_TRANSPORT_TCP : SC_TRANSPORT_FILE;
+        begin_ipfix(&k, 0);
+        put_template(&k, 256, 1, 2, 4);
+        assert_int_equal(deliver(&k), SC_OK);
+    }
+    save(&k, &saved);
+    save(&empty, &nothing);
+    assert_int_equal(saved.len, nothing.len);
+    sc_buf_free(&saved);
+    sc_buf_free(&nothing);
+    kit_close(&k);
+    kit_close(&empty);
+}
+
+static void every_damaged_byte_is_seen(void **state)
+{
+    (void)state;
+    struct kit k, again;
+    struct sc_buf saved;
+    fill(&k);
+    save(&k, &saved);
+    kit_open(&again);
+    for (size_t i = 0; i < saved.len; i++) {
+        saved.data[i] ^= 0x10;
+        enum sc_status status =
+            sc_decoder_load(again.decoder, saved.data, saved.len, KIT_RECEIVED, &again.err);
+        assert_int_equal(status, i >= 4 && i < 8 ? SC_UNSUPPORTED : SC_DAMAGED);
+        saved.data[i] ^= 0x10;
+    }
+    assert_int_equal(probe(&again, 1000), 0); /* nothing was taken */
+    sc_buf_free(&saved);
+    kit_close(&k);
+    kit_close(&again);
+}
+
+static void every_cut_is_seen(void **state)
+{
+    (void)state;
+    struct kit k, again;
+    struct sc_buf saved;
+    fill(&k);
+    save(&k, &saved);
+    kit_open(&again);
+    for (size_t length = 0; length < saved.len; length++) {
+        uint8_t *copy = malloc(length + 1);
+        memcpy(copy, saved.data, length);
+        assert_int_equal(sc_decoder_load(again.decoder, copy, length, KIT_RECEIVED, &again.err), SC_DAMAGED);
+        /* With a checksum that fits, the structure itself must give it away. */
+        if (length >= 20) {
+            uint64_t sum = XXH3_64bits(copy, length - 8);
+            memcpy(copy + length - 8, &sum, 8);
+            assert_int_equal(sc_decoder_load(again.decoder, copy, length, KIT_RECEIVED, &again.err),
+                             SC_DAMAGED);
+        }
+        free(copy);
+    }
+    assert_int_equal(probe(&again, 1000), 0);
+    sc_buf_free(&saved);
+    kit_close(&k);
+    kit_close(&again);
+}
+
+static void outlived_templates_are_left_out(void **state)
+{
+    (void)state;
+    struct kit k, again;
+    struct sc_buf saved;
+    fill(&k);
+    save(&k, &saved);
+    kit_open(&again);
+    uint64_t late = KIT_RECEIVED + 1800001;
+    assert_int_equal(sc_decoder_load(again.decoder, saved.data, saved.len, late, &again.err), SC_OK);
+    assert_int_equal(probe(&again, 1000), 0);
+    sc_buf_free(&saved);
+    kit_close(&k);
+    kit_close(&again);
+}
+
+static void a_session_that_is_there_stays(void **state)
+{
+    (void)state;
+    struct kit k, again;
+    struct sc_buf saved;
+    fill(&k);
+    save(&k, &saved);
+    kit_open(&again);
+    again.source.port = 1000;
+    begin_v9(&again, 1);
+    put_template(&again, 256, 1, 2, 1);
+    assert_int_equal(deliver(&again), SC_OK);
+    assert_int_equal(sc_decoder_load(again.decoder, saved.data, saved.len, KIT_RECEIVED, &again.err), SC_OK);
+    begin_v9(&again, 2);
+    begin_set(&again, 256);
+    put32(&again, 0);
+    end_set(&again);
+    assert_int_equal(deliver(&again), SC_OK);
+    assert_int_equal(again.outcome.flows, 4); /* of the newer template */
+    assert_int_equal(probe(&again, 1001), 2);
+    sc_buf_free(&saved);
+    kit_close(&k);
+    kit_close(&again);
+}
+
+static void narrower_limits_leave_out_the_rest(void **state)
+{
+    (void)state;
+    struct kit k, again;
+    struct sc_buf saved;
+    struct sc_decoder_limits limits = sc_decoder_default_limits();
+    limits.max_fields = 2;
+    limits.max_sessions = 2;
+    fill(&k);
+    save(&k, &saved);
+    kit_open_with(&again, &limits);
+    assert_int_equal(sc_decoder_load(again.decoder, saved.data, saved.len, KIT_RECEIVED, &again.err), SC_OK);
+    assert_int_equal(probe(&again, 1002), 1); /* the IPFIX template has 2 fields; the newest session stays */
+    assert_int_equal(probe(&again, 1001), 1);
+    assert_int_equal(probe(&again, 1000), 0);
+    sc_buf_free(&saved);
+    kit_close(&k);
+    kit_close(&again);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_that_decoding_needs_comes_back),
+        cmocka_unit_test(saving_what_was_loaded_gives_the_same_bytes),
+        cmocka_unit_test(empty_state),
+        cmocka_unit_test(tcp_and_file_sessions_are_not_saved),
+        cmocka_unit_test(every_damaged_byte_is_seen),
+        cmocka_unit_test(every_cut_is_seen),
+        cmocka_unit_test(outlived_templates_are_left_out),
+        cmocka_unit_test(a_session_that_is_there_stays),
+        cmocka_unit_test(narrower_limits_leave_out_the_rest),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
