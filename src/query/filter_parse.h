@@ -110,6 +110,8 @@ struct sc_filter_parse {
     enum sc_status status;
     struct sc_error *err;
     jmp_buf scanner_failed;
+    size_t scanner_used; /* of the memory below */
+    _Alignas(16) uint8_t scanner_memory[2048];
 };
 
 /* Fills p->tokens. False without memory. */
