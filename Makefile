@@ -16,17 +16,16 @@ JOBS   ?= $(shell nproc)
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 600
 
-# The builds below are no part of this make's job server.
-unexport MAKEFLAGS
-unexport MAKELEVEL
+# CMake's own make is no part of this make's job server.
+CMAKE = env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS cmake
 
 .PHONY: all deps demo check test test-long fuzz-long bench install clean
 
 all: $(BUILD)/CMakeCache.txt
-	@cmake --build $(BUILD) -j $(JOBS)
+	@$(CMAKE) --build $(BUILD) -j $(JOBS)
 
 $(BUILD)/CMakeCache.txt: CMakeLists.txt
-	@cmake -S . -B $(BUILD) -DSC_TESTS=OFF -DCMAKE_INSTALL_PREFIX=$(PREFIX)
+	@$(CMAKE) -S . -B $(BUILD) -DSC_TESTS=OFF -DCMAKE_INSTALL_PREFIX=$(PREFIX)
 	@touch $@
 
 deps:
@@ -53,7 +52,7 @@ bench: deps all
 	@python3 bench/run.py --build $(BUILD)
 
 install: all
-	@DESTDIR=$(DESTDIR) cmake --install $(BUILD) --prefix $(PREFIX)
+	@DESTDIR=$(DESTDIR) $(CMAKE) --install $(BUILD) --prefix $(PREFIX)
 
 clean:
 	@rm -rf $(BUILD)

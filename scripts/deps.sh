@@ -38,6 +38,11 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "deps: installing$missing"
 export DEBIAN_FRONTEND=noninteractive
-apt-get -qq -o Dpkg::Use-Pty=0 update
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 # shellcheck disable=SC2086
-apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends $missing
+if ! { apt-get -qq update && apt-get -qq install -y --no-install-recommends $missing; } >"$log" 2>&1; then
+    cat "$log" >&2
+    echo "deps: the installation failed" >&2
+    exit 1
+fi
