@@ -77,7 +77,7 @@ static bool parse_bits(const struct word *w, unsigned most, uint8_t *out)
     return v <= most;
 }
 
-/* "24" or "24/64" behind an address: IPv4 and IPv6 prefix lengths. One alone holds for IPv4, and for IPv6 four times it. */
+/* "24" or "24/64" behind an address: IPv4 and IPv6 prefix lengths. One alone holds for IPv4; above 32, for IPv6. */
 static enum sc_status parse_prefixes(const struct word *w, struct sc_group_key *key, struct sc_error *err)
 {
     const char *slash = memchr(w->text, '/', w->length);
@@ -86,9 +86,9 @@ static enum sc_status parse_prefixes(const struct word *w, struct sc_group_key *
     if (good && slash != NULL) {
         struct word v6 = {slash + 1, w->length - v4.length - 1};
         good = parse_bits(&v6, 128, &key->prefix6);
-    } else if (good) {
-        key->prefix6 = key->prefix4 > 32 ? key->prefix4 : (uint8_t)(key->prefix4 * 4 > 64 ? 64 : key->prefix4 * 4);
-        key->prefix4 = key->prefix4 > 32 ? 32 : key->prefix4;
+    } else if (good && key->prefix4 > 32) {
+        key->prefix6 = key->prefix4;
+        key->prefix4 = SC_NO_PREFIX;
     }
     return good ? SC_OK
                 : sc_fail(err, SC_USAGE, "\"/%.*s\": expected a prefix length for IPv4 (0 to 32), or two as in /24/64",

@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "cli/query_print.h"
+
+#include "base/clock.h"
+#include "flow/vector.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- progress ---- */
+
+void sc_progress_init(struct sc_progress *p, enum sc_progress_type type, bool explicit_type, const char *dest)
+{
+    *p = (struct sc_progress){.type = type, .stream = stderr};
+    if (strcmp(dest, "stdout") == 0)
+        p->stream = stdout;
+    else if (strcmp(dest, "stderr") != 0)
+        p->path = dest;
+    if (!explicit_type && (p->path != NULL || !isatty(fileno(p->stream))))
+        p->type = p->path != NULL ? SC_PROGRESS_TOTAL : SC_PROGRESS_NONE;
+}
+
+static void write_progress(const struct sc_progress *p, FILE *to, uint32_t done, uint32_t total)
+{
+    unsigned percent = total == 0 ? 100 : (unsigned)((uint64_t)done * 100 / total);
+    if (p->type == SC_PROGRESS_JSON)
+        fprintf(to, "{\"done\": %u, \"total\": %u, \"percent\": %u}\n", done, total, percent);
+    else
+        fprintf(to, p->path != NULL ? "%3u %%\n" : "\r%3u %% read", percent);
+}
+
+void sc_progress_show(void *arg, uint32_t done, uint32_t total)
+{
+    struct sc_progress *p = arg;
+    uint64_t now = sc_clock_mono_ms();
+    if (now - p->shown_ms < 200 && done != total)
+        return;
+    p->shown_ms = now;
+    p->shown = true;
+    if (p->path == NULL) {
+        write_progress(p, p->stream, done, total);
+        fflush(p->stream);
+        return;
+    }
+    FILE *f = fopen(p->path, "we");
+    if (f != NULL) {
+        write_progress(p, f, done, total);
+        fclose(f);
+    }
+}
+
+void sc_progress_end(struct sc_progress *p)
+{
+    if (p->shown && p->path == NULL && p->type == SC_PROGRESS_TOTAL)
+        fputs("\r            \r", p->stream);
+}
+
+/* ---- records ---- */
+
+bool sc_print_write(void *arg, const void *bytes, size_t count)
+{
+    struct sc_print *print = arg;
+    if (!print->failed && count != 0 && fwrite(bytes, 1, count, stdout) != count)
+        print->failed = true;
+    return !print->failed;
+}
+
+static void put(struct sc_print *print, const char *text)
+{
+    sc_print_write(print, text, strlen(text));
+}
+
+static void put_buf(struct sc_print *print, struct sc_buf *buf)
+{
+    if (sc_buf_ok(buf))
+        sc_print_write(print, buf->data, buf->len);
+    else
+        print->failed = true;
+    sc_buf_clear(buf);
+}
+
+void sc_print_begin(struct sc_print *print)
+{
+    if (print->format == SC_OUTPUT_JSON)
+        put(print, "{");
+}
+
+void sc_print_begin_records(struct sc_print *print, const char *name, const struct sc_output *output)
+{
+    struct sc_buf text = {0};
+    if (print->format == SC_OUTPUT_JSON) {
+        if (name != NULL) {
+            sc_buf_append_str(&text, print->results_open ? ",\n" : "\"results\": [\n");
+            print->results_open = true;
+            sc_buf_append_str(&text, "{\"name\": ");
+            sc_output_json_string(&text, name, strlen(name));
+            sc_buf_append_str(&text, ", ");
+        }
+        sc_buf_append_str(&text, "\"records\": [\n");
+    } else {
+        bool apart = print->records_written && print->format != SC_OUTPUT_NDJSON;
+        if (apart)
+            sc_buf_append_str(&text, "\n");
+        if (name != NULL && print->format == SC_OUTPUT_PRETTY)
+            sc_buf_printf(&text, "statistic %s\n", name);
+        sc_output_header(output, &text);
+    }
+    print->records_written = true;
+    put_buf(print, &text);
+    sc_buf_free(&text);
+}
+
+void sc_print_group(struct sc_print *print, const struct sc_output *output, const struct sc_request *request,
+                    const struct sc_groups *groups, const uint8_t *entry, bool more)
+{
+    struct sc_value values[SC_MAX_COLUMNS];
+    struct sc_buf text = {0};
+    for (uint32_t i = 0; i < request->column_count; i++)
+        values[i] = sc_groups_value(groups, entry, &request->columns[i].result);
+    if (more && print->format == SC_OUTPUT_JSON)
+        sc_buf_append_str(&text, ",\n");
+    sc_output_row(output, values, &text);
+    put_buf(print, &text);
+    sc_buf_free(&text);
+}
+
+void sc_print_end_records(struct sc_print *print)
+{
+    if (print->format == SC_OUTPUT_JSON)
+        put(print, print->results_open ? "\n]}" : "\n]");
+}
+
+/* ---- the end ---- */
+
+static const char *protocol_name(uint32_t protocol)
+{
+    switch (protocol) {
+    case 1:
+        return "ICMP";
+    case 6:
+        return "TCP";
+    case 17:
+        return "UDP";
+    case 58:
+        return "ICMPv6";
+    default:
+        return NULL;
+    }
+}
+
+static void json_summary(const struct sc_summary *s, struct sc_buf *out)
+{
+    sc_buf_printf(out,
+                  "\"summary\": {\"records\": %" PRIu64 ", \"flows\": %" PRIu64 ", \"packets\": %" PRIu64
+                  ", \"bytes\": %" PRIu64 ", \"sampled_records\": %" PRIu64 ", \"sampling_intervals\": [",
+                  s->records, s->flows, s->packets, s->bytes, s->sampled);
+    for (uint32_t i = 0; i < s->interval_count; i++)
+        sc_buf_printf(out, "%s%" PRIu64, i == 0 ? "" : ", ", s->intervals[i]);
+    sc_buf_append_str(out, "]}");
+}
+
+static void json_totals(const struct sc_row_stats *t, struct sc_buf *out)
+{
+    sc_buf_append_str(out, "\"metadata\": [");
+    for (uint32_t i = 0; i < t->protocol_count; i++) {
+        const struct sc_protocol_total *p = &t->protocols[i];
+        sc_buf_append_str(out, i == 0 ? "{\"proto\": " : ", {\"proto\": ");
+        if (p->protocol == 256)
+            sc_buf_append_str(out, "null");
+        else
+            sc_buf_append_u64(out, p->protocol);
+        sc_buf_printf(out,
+                      ", \"records\": %" PRIu64 ", \"flows\": %" PRIu64 ", \"packets\": %" PRIu64
+                      ", \"bytes\": %" PRIu64 "}",
+                      p->records, p->flows, p->packets, p->bytes);
+    }
+    sc_buf_append_str(out, "]");
+}
+
+static void json_missing(const struct sc_print_end *end, struct sc_buf *out)
+{
+    sc_buf_printf(out, "\"complete\": %s, \"missing\": [", end->missing_count == 0 ? "true" : "false");
+    for (uint32_t i = 0; i < end->missing_count; i++) {
+        if (i != 0)
+            sc_buf_append_str(out, ", ");
+        sc_output_json_string(out, end->missing[i], strlen(end->missing[i]));
+    }
+    sc_buf_printf(out, "], \"elapsed_ms\": %" PRIu64, end->elapsed_ms);
+}
+
+static void json_end(const struct sc_print *print, const struct sc_print_end *end, struct sc_buf *out)
+{
+    if (print->results_open)
+        sc_buf_append_str(out, "\n]");
+    if (print->records_written)
+        sc_buf_append_str(out, ",\n");
+    if (end->summary != NULL) {
+        json_summary(end->summary, out);
+        sc_buf_append_str(out, ",\n");
+    }
+    if (end->totals != NULL) {
+        json_totals(end->totals, out);
+        sc_buf_append_str(out, ",\n");
+    }
+    json_missing(end, out);
+    sc_buf_append_str(out, "}\n");
+}
+
+static void ndjson_end(const struct sc_print_end *end, struct sc_buf *out)
+{
+    if (end->summary == NULL && end->totals == NULL)
+        return;
+    sc_buf_append_str(out, "{");
+    if (end->summary != NULL) {
+        json_summary(end->summary, out);
+        sc_buf_append_str(out, ", ");
+    }
+    if (end->totals != NULL) {
+        json_totals(end->totals, out);
+        sc_buf_append_str(out, ", ");
+    }
+    json_missing(end, out);
+    sc_buf_append_str(out, "}\n");
+}
+
+static void csv_end(const struct sc_print *print, const struct sc_print_end *end, struct sc_buf *out)
+{
+    if (end->summary != NULL)
+        sc_buf_printf(out,
+                      "%srecords,flows,packets,bytes\n%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "\n",
+                      print->records_written ? "\n" : "", end->summary->records, end->summary->flows,
+                      end->summary->packets, end->summary->bytes);
+    if (end->totals == NULL)
+        return;
+    sc_buf_printf(out, "%sproto,records,flows,packets,bytes\n",
+                  print->records_written || end->summary != NULL ? "\n" : "");
+    for (uint32_t i = 0; i < end->totals->protocol_count; i++) {
+        const struct sc_protocol_total *p = &end->totals->protocols[i];
+        if (p->protocol != 256)
+            sc_buf_append_u64(out, p->protocol);
+        sc_buf_printf(out, ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "\n", p->records, p->flows, p->packets,
+                      p->bytes);
+    }
+}
+
+/* 1234567 as "1.2 M". */
+static void put_volume(struct sc_buf *out, uint64_t v)
+{
+    static const char *const units[] = {"", " k", " M", " G", " T", " P", " E"};
+    unsigned unit = 0;
+    double d = (double)v;
+    while (d >= 999.95 && unit < 6) {
+        d /= 1000;
+        unit++;
+    }
+    if (unit == 0)
+        sc_buf_append_u64(out, v);
+    else
+        sc_buf_printf(out, "%.1f%s", d, units[unit]);
+}
+
+static void pretty_totals(const struct sc_row_stats *t, struct sc_buf *out)
+{
+    sc_buf_append_str(out, "stored, by protocol (from statistics):\n");
+    for (uint32_t i = 0; i < t->protocol_count; i++) {
+        const struct sc_protocol_total *p = &t->protocols[i];
+        const char *name = protocol_name(p->protocol);
+        if (name != NULL)
+            sc_buf_printf(out, "  %-6s", name);
+        else if (p->protocol == 256)
+            sc_buf_append_str(out, "  none  ");
+        else
+            sc_buf_printf(out, "  %-6u", p->protocol);
+        sc_buf_append_str(out, " ");
+        put_volume(out, p->flows);
+        sc_buf_append_str(out, " flows, ");
+        put_volume(out, p->packets);
+        sc_buf_append_str(out, " packets, ");
+        put_volume(out, p->bytes);
+        sc_buf_append_str(out, " bytes\n");
+    }
+    if (t->protocol_count == 0)
+        sc_buf_append_str(out, "  nothing\n");
+}
+
+static void pretty_summary(const struct sc_summary *s, uint64_t elapsed_ms, struct sc_buf *out)
+{
+    sc_buf_append_str(out, "processed records: ");
+    put_volume(out, s->flows);
+    sc_buf_append_str(out, " flows, ");
+    put_volume(out, s->packets);
+    sc_buf_append_str(out, " packets, ");
+    put_volume(out, s->bytes);
+    sc_buf_printf(out, " bytes; %.3f seconds\n", (double)elapsed_ms / 1000);
+    if (s->sampled == 0)
+        return;
+    sc_buf_printf(out, "%" PRIu64 " of %" PRIu64 " records are sampled, 1 packet in", s->sampled, s->records);
+    for (uint32_t i = 0; i < s->interval_count; i++)
+        sc_buf_printf(out, "%s %" PRIu64, i == 0 ? "" : ",", s->intervals[i]);
+    sc_buf_append_str(out, s->more_intervals ? ", ...; counters are as exported\n" : "; counters are as exported\n");
+}
+
+static void pretty_end(const struct sc_print *print, const struct sc_print_end *end, struct sc_buf *out)
+{
+    if (print->records_written && (end->summary != NULL || end->totals != NULL))
+        sc_buf_append_str(out, "\n");
+    if (end->summary != NULL)
+        pretty_summary(end->summary, end->elapsed_ms, out);
+    if (end->totals != NULL)
+        pretty_totals(end->totals, out);
+    if (end->missing_count != 0)
+        sc_buf_printf(out, "PARTIAL ANSWER: %u parts could not be read\n", end->missing_count);
+}
+
+bool sc_print_end(struct sc_print *print, const struct sc_print_end *end)
+{
+    struct sc_buf text = {0};
+    if (print->format == SC_OUTPUT_JSON)
+        json_end(print, end, &text);
+    else if (print->format == SC_OUTPUT_NDJSON)
+        ndjson_end(end, &text);
+    else if (print->format == SC_OUTPUT_CSV)
+        csv_end(print, end, &text);
+    else
+        pretty_end(print, end, &text);
+    put_buf(print, &text);
+    sc_buf_free(&text);
+    /* A reader that has seen enough (head, less) is no failure. */
+    bool closed = print->failed && errno == EPIPE;
+    if (fflush(stdout) != 0 && errno == EPIPE)
+        closed = true;
+    return closed || (!print->failed && ferror(stdout) == 0);
+}
+
+void sc_print_abort(struct sc_print *print)
+{
+    if (print->format == SC_OUTPUT_JSON)
+        put(print, "\n");
+    fflush(stdout);
+}
+
+/* ---- totals ---- */
+
+static enum sc_status add_whole(struct sc_row_stats *out, const struct sc_row_group *group)
+{
+    struct sc_row_stats stats = group->stats;
+    return sc_row_stats_merge(out, &stats);
+}
+
+/* Rows of which only some count: batches of the others are counted elsewhere. */
+static enum sc_status add_ranges(struct sc_row_stats *out, struct sc_row_group *group,
+                                 const struct sc_source_unit *unit, struct sc_error *err)
+{
+    static const char *const names[] = {"proto", "flows", "packets", "bytes"};
+    uint64_t *values[4], *valid[4];
+    for (unsigned f = 0; f < 4; f++) {
+        struct sc_field field;
+        const struct sc_column *columns[4 * SC_FIELD_COLUMNS];
+        uint32_t count = 0;
+        values[f] = sc_arena_alloc(&group->context->arena, SC_ROW_GROUP_ROWS * sizeof(uint64_t));
+        valid[f] = sc_arena_alloc(&group->context->arena, SC_ROW_GROUP_ROWS / 8);
+        if (values[f] == NULL || valid[f] == NULL)
+            return sc_fail_nomem(err, "totals");
+        SC_TRY(sc_field_find(names[f], strlen(names[f]), &field, err));
+        SC_TRY(sc_field_load(&field, group, columns, &count, err));
+        sc_field_integers(&field, columns, count, group->rows, values[f], valid[f]);
+    }
+    for (uint32_t r = 0; r < unit->range_count; r++) {
+        for (uint32_t i = unit->ranges[r].first; i < unit->ranges[r].first + unit->ranges[r].rows; i++) {
+            bool has = (valid[0][i / 64] >> (i % 64) & 1) != 0;
+            struct sc_protocol_total one = {.protocol = has && values[0][i] < 256 ? (uint32_t)values[0][i] : 256,
+                                            .records = 1,
+                                            .flows = values[1][i],
+                                            .packets = values[2][i],
+                                            .bytes = values[3][i]};
+            struct sc_row_stats row;
+            sc_row_stats_init(&row);
+            row.protocols = &one;
+            row.protocol_count = 1;
+            if (sc_row_stats_merge(out, &row) != SC_OK)
+                return sc_fail_nomem(err, "totals");
+        }
+    }
+    return SC_OK;
+}
+
+/* True when all row groups of flows of the unit's segment follow from here as whole units. */
+static bool whole_segment(const struct sc_source *source, uint32_t at, uint32_t *units)
+{
+    uint32_t segment = source->units[at].segment, flows = 0, n = 0;
+    const struct sc_segment *s = source->segments[segment];
+    for (uint32_t i = 0; i < s->group_count; i++)
+        flows += s->groups[i].record_kind == SC_RECORDS_FLOWS;
+    while (at + n < source->unit_count && source->units[at + n].segment == segment) {
+        if (source->units[at + n].ranges != NULL || s->groups[source->units[at + n].group].record_kind != 0)
+            return false;
+        n++;
+    }
+    *units = n;
+    return s->sealed && n == flows;
+}
+
+enum sc_status sc_print_totals(struct sc_source *source, struct sc_row_stats *out, struct sc_error *err)
+{
+    struct sc_read_context context;
+    if (sc_read_context_init(&context) != SC_OK)
+        return sc_fail_nomem(err, "totals");
+    enum sc_status status = SC_OK;
+    for (uint32_t u = 0; u < source->unit_count && status == SC_OK;) {
+        const struct sc_source_unit *unit = &source->units[u];
+        const struct sc_segment *segment = source->segments[unit->segment];
+        struct sc_row_group *group;
+        struct sc_error why = {0};
+        uint32_t units = 1;
+        if (whole_segment(source, u, &units)) {
+            status = sc_row_stats_merge(out, &segment->flow_stats);
+            u += units;
+            continue;
+        }
+        sc_read_context_reset(&context);
+        status = sc_row_group_open(&context, segment, unit->group, &group, &why);
+        if (status == SC_OK)
+            status = unit->ranges == NULL ? add_whole(out, group) : add_ranges(out, group, unit, &why);
+        if (status == SC_DAMAGED || status == SC_IO)
+            status = sc_source_note_missing(source, why.message);
+        u++;
+    }
+    sc_read_context_free(&context);
+    return status == SC_OK ? SC_OK : sc_fail_nomem(err, "totals");
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* What sc-query writes around the records: envelope, summary, totals, progress. */
+#ifndef SC_CLI_QUERY_PRINT_H
+#define SC_CLI_QUERY_PRINT_H
+
+#include "query/request.h"
+
+#include <stdio.h>
+
+enum sc_progress_type { SC_PROGRESS_TOTAL, SC_PROGRESS_NONE, SC_PROGRESS_JSON };
+
+struct sc_progress {
+    enum sc_progress_type type;
+    const char *path; /* a file that is rewritten; NULL: `stream` */
+    FILE *stream;
+    uint64_t shown_ms;
+    bool shown;
+};
+
+/* Without an explicit type the bar is shown only on a terminal. */
+void sc_progress_init(struct sc_progress *progress, enum sc_progress_type type, bool explicit_type, const char *dest);
+void sc_progress_show(void *arg, uint32_t done, uint32_t total);
+void sc_progress_end(struct sc_progress *progress);
+
+struct sc_print {
+    enum sc_output_format format;
+    bool several; /* several statistics: json has `results` */
+    bool results_open;
+    bool records_written; /* some block of records was begun */
+    bool failed;
+};
+
+struct sc_print_end {
+    const struct sc_summary *summary; /* NULL: not asked for */
+    const struct sc_row_stats *totals; /* NULL: not asked for */
+    char *const *missing;
+    uint32_t missing_count;
+    uint64_t elapsed_ms;
+};
+
+bool sc_print_write(void *arg, const void *bytes, size_t count);
+void sc_print_begin(struct sc_print *print);
+/* `name` of the statistic, NULL when there is only one. */
+void sc_print_begin_records(struct sc_print *print, const char *name, const struct sc_output *output);
+void sc_print_group(struct sc_print *print, const struct sc_output *output, const struct sc_request *request,
+                    const struct sc_groups *groups, const uint8_t *entry, bool more);
+void sc_print_end_records(struct sc_print *print);
+/* The end of the answer. False when stdout could not be written. */
+bool sc_print_end(struct sc_print *print, const struct sc_print_end *end);
+/* Nothing more comes: flushes what is there. */
+void sc_print_abort(struct sc_print *print);
+
+/* Totals of all segments by protocol, from statistics; only where batches are held twice are rows read. */
+enum sc_status sc_print_totals(struct sc_source *source, struct sc_row_stats *out, struct sc_error *err);
+
+#endif
