@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Records to text: pretty, csv, json, ndjson (DESIGN section 7). A formatter is immutable once made and may be used by
- * many threads, each with a buffer of its own; rows are formatted one at a time from values.
+ * Records to text: pretty, csv, json, ndjson (DESIGN section 7). A formatter is immutable once made and may
+ * be used by many threads, each with a buffer of its own; rows are formatted one at a time from values.
  */
 #ifndef SC_QUERY_OUTPUT_H
 #define SC_QUERY_OUTPUT_H
@@ -23,7 +23,7 @@ struct sc_output_options {
     enum sc_convert tcpflags;  /* NONE: number; STR: ...AP.S. letters */
     enum sc_convert protocol;  /* NONE: number; STR: names (TCP, UDP) */
     bool local_time;           /* --time-zone=system: times as text in the zone of TZ, else UTC */
-    bool metric_volume_si;     /* reserved for --output-volume-conv=metric|binary: binary when true */
+    bool metric_volume_si;     /* volumes by 1024 (1.2 Mi) instead of 1000 (1.2 M) when true */
 };
 
 struct sc_output_column {
@@ -35,23 +35,24 @@ struct sc_output_column {
 struct sc_output; /* the formatter */
 
 /* `columns` is copied (labels too). Returns NULL without memory. */
-struct sc_output *sc_output_create(const struct sc_output_options *options, const struct sc_output_column *columns,
-                                   uint32_t count);
+struct sc_output *sc_output_create(const struct sc_output_options *options,
+                                   const struct sc_output_column *columns, uint32_t count);
 void sc_output_free(struct sc_output *output);
 
-/* Text before the first record: csv header line; pretty header (with the time zone); json `"records": [`... is the caller's. */
+/* Text before the first record: csv header line; pretty header (with the time zone); json `"records": [`...
+ * is the caller's. */
 void sc_output_header(const struct sc_output *output, struct sc_buf *out);
 
 /*
- * One record: a csv or pretty line, an ndjson line, or a json object without a trailing comma. `values` has one entry per
- * column, in their order. Pretty columns are right-aligned to their width and separated by one space; a longer value is
- * not cut.
+ * One record: a csv or pretty line, an ndjson line, or a json object without a trailing comma. `values` has
+ * one entry per column, in their order. Pretty columns are right-aligned to their width and separated by one
+ * space; a longer value is not cut.
  */
 void sc_output_row(const struct sc_output *output, const struct sc_value *values, struct sc_buf *out);
 
 /* One value as this output shows it (quotes included in json). */
-void sc_output_value(const struct sc_output *output, const struct sc_field *field, const struct sc_value *value,
-                     struct sc_buf *out);
+void sc_output_value(const struct sc_output *output, const struct sc_field *field,
+                     const struct sc_value *value, struct sc_buf *out);
 
 /* Appends `text` as a JSON string with quotes and escapes; bytes that are no UTF-8 become U+FFFD. */
 void sc_output_json_string(struct sc_buf *out, const void *text, size_t length);
