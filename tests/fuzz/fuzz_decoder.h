@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What the three fuzz targets of the decoder share. An input is a sequence of messages of one version:
+ *
+ *     u8 control, u16 length (little-endian), message
+ *
+ * control: bits 0-1 source port, 2 transport (UDP, TCP), 3 end the session after it, 4 expire after it, 5 the
+ * IPFIX header's length is put right, 6 the message comes without an options sink, 7 save and load into a
+ * fresh decoder. The custom mutator now and then appends a message that a small generator wrote (templates
+ * over elements of all kinds and lengths, data that fits them), so that no corpus is needed to reach the
+ * records.
+ */
+#ifndef SC_FUZZ_DECODER_H
+#define SC_FUZZ_DECODER_H
+
+#include "wire/decoder.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
+
+#define FUZZ_CHECK(condition)                                                                                \
+    do {                                                                                                     \
+        if (!(condition))                                                                                    \
+            __builtin_trap();                                                                                \
+    } while (0)
+
+/* ---- a generator of messages ---- */
+
+struct fuzz_writer {
+    uint8_t *data;
+    size_t len, cap;
+    uint64_t state;
+    size_t set;
+};
+
+static inline uint32_t fuzz_random(struct fuzz_writer *w, uint32_t n)
+{
+    w->state = w->state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t)(w->state >> 33) % n;
+}
+
+static inline void fuzz_put(struct fuzz_writer *w, uint64_t v, unsigned bytes)
+{
+    while (bytes-- > 0) {
+        if (w->len < w->cap)
+            w->data[w->len++] = (uint8_t)(v >> 8 * bytes);
+    }
+}
+
+static inline void fuzz_begin_set(struct fuzz_writer *w, uint16_t id)
+{
+    w->set = w->len;
+    fuzz_put(w, id, 2);
+    fuzz_put(w, 0, 2);
+}
+
+static inline void fuzz_end_set(struct fuzz_writer *w)
+{
+    if (w->set + 4 <= w->len)
+        sc_store_be16(w->data + w->set + 2, (uint16_t)(w->len - w->set));
+}
+
+/* The fields of template `id` are the same each time, so that data can be written to fit. */
+static inline uint32_t fuzz_fields(struct fuzz_writer *w, uint16_t id, bool ipfix, bool write)
+{
+    static const uint16_t elements[] = {8,   12,  27,  28,  15,  62,  7,   11,  4,   1,  2,
+                                        85,  22,  21,  160, 152, 154, 156, 150, 34,  48, 50,
+                                        302, 304, 305, 306, 309, 310, 311, 56,  60,  94, 82,
+                                        210, 276, 434, 293, 0,   10,  70,  225, 281, 63, 18};
+    static const uint16_t lengths[] = {4, 4, 16, 1, 2, 8, 6, 65535, 0, 3, 4, 16, 8, 4};
+    struct fuzz_writer own = {.state = id * UINT64_C(0x9e3779b97f4a7c15)};
+    uint32_t n = 1 + fuzz_random(&own, 8), total = 0;
+    if (write)
+        fuzz_put(w, n, 2);
+    for (uint32_t i = 0; i < n; i++) {
+        uint16_t element = elements[fuzz_random(&own, sizeof(elements) / sizeof(elements[0]))];
+        uint16_t length = lengths[fuzz_random(&own, sizeof(lengths) / sizeof(lengths[0]))];
+        bool enterprise = fuzz_random(&own, 8) == 0;
+        if (write) {
+            fuzz_put(w, enterprise ? element | 0x8000 : element, 2);
+            fuzz_put(w, length, 2);
+            if (enterprise && ipfix)
+                fuzz_put(w, 29305, 4);
+        } else if (length == 65535) {
+            uint32_t value = fuzz_random(w, 12);
+            fuzz_put(w, value, 1);
+            for (uint32_t j = 0; j < value; j++)
+                fuzz_put(w, fuzz_random(w, 256), 1);
+        } else {
+            for (uint32_t j = 0; j < length; j++)
+                fuzz_put(w, fuzz_random(w, 256), 1);
+        }
+        total += length;
+    }
+    return total;
+}
+
+static inline void fuzz_options_template(struct fuzz_writer *w, uint16_t id, bool ipfix)
+{
+    fuzz_begin_set(w, ipfix ? 3 : 1);
+    fuzz_put(w, id, 2);
+    fuzz_put(w, ipfix ? 4 : 4, 2);
+    fuzz_put(w, ipfix ? 1 : 12, 2);
+    static const uint16_t fields[] = {1, 48, 50, 160};
+    static const uint16_t sizes[] = {4, 1, 4, 8};
+    for (int i = 0; i < 4; i++) {
+        fuzz_put(w, fields[i], 2);
+        fuzz_put(w, sizes[i], 2);
+    }
+    fuzz_end_set(w);
+    fuzz_begin_set(w, id);
+    for (int i = 0; i < 17; i++)
+        fuzz_put(w, fuzz_random(w, 256), 1);
+    fuzz_end_set(w);
+}
+
+static inline void fuzz_sets(struct fuzz_writer *w, bool ipfix)
+{
+    for (uint32_t sets = 1 + fuzz_random(w, 4); sets > 0; sets--) {
+        uint16_t id = (uint16_t)(256 + fuzz_random(w, 24));
+        switch (fuzz_random(w, 4)) {
+        case 0:
+            fuzz_begin_set(w, ipfix ? 2 : 0);
+            fuzz_put(w, id, 2);
+            fuzz_fields(w, id, ipfix, true);
+            fuzz_end_set(w);
+            break;
+        case 1:
+            fuzz_options_template(w, (uint16_t)(300 + fuzz_random(w, 2)), ipfix);
+            break;
+        default:
+            fuzz_begin_set(w, id);
+            for (uint32_t n = fuzz_random(w, 5); n > 0; n--)
+                fuzz_fields(w, id, ipfix, false);
+            fuzz_end_set(w);
+            break;
+        }
+    }
+}
+
+/* One framed message at `data`. Returns its bytes. */
+static inline size_t fuzz_generate(uint8_t *data, size_t room, unsigned seed, uint16_t version)
+{
+    struct fuzz_writer w = {.data = data, .cap = room, .state = seed};
+    if (room < 64)
+        return 0;
+    fuzz_put(&w, 0x20 | fuzz_random(&w, 4), 1);
+    fuzz_put(&w, 0, 2);
+    fuzz_put(&w, version, 2);
+    uint32_t records = fuzz_random(&w, 4);
+    fuzz_put(&w, records, 2);
+    unsigned header = version == 5 ? 24 : version == 9 ? 20 : 16;
+    for (unsigned i = 4; i < header; i++)
+        fuzz_put(&w, fuzz_random(&w, i % 2 == 0 ? 256 : 3), 1);
+    if (version == 5) {
+        for (uint32_t i = 0; i < 48 * records; i++)
+            fuzz_put(&w, fuzz_random(&w, 256), 1);
+    } else {
+        fuzz_sets(&w, version == 10);
+    }
+    sc_store_le16(data + 1, (uint16_t)(w.len - 3));
+    return w.len;
+}
+
+static inline size_t fuzz_mutate(uint8_t *data, size_t size, size_t max_size, unsigned seed, uint16_t version)
+{
+    if (seed % 4 != 0)
+        return LLVMFuzzerMutate(data, size, max_size);
+    return size + fuzz_generate(data + size, max_size - size, seed / 4, version);
+}
+
+/* ---- what must hold after each message ---- */
+
+static inline void fuzz_check_batch(struct sc_batch *batch)
+{
+    FUZZ_CHECK(sc_batch_finish(batch) == SC_OK);
+    for (uint32_t slot = 0; slot < batch->slots; slot++) {
+        const struct sc_column *c = batch->columns[slot];
+        if (c == NULL || c->rows == 0)
+            continue;
+        FUZZ_CHECK(c->rows == batch->rows);
+        uint32_t nulls = 0, length;
+        for (uint32_t row = 0; row < c->rows; row++) {
+            nulls += sc_column_is_null(c, row);
+            if (c->key.kind == SC_COLUMN_BYTES)
+                (void)sc_column_bytes(c, row, &length);
+            else if (c->key.kind != SC_COLUMN_ADDRESS && sc_column_is_null(c, row))
+                FUZZ_CHECK(sc_column_u64(c, row) == 0);
+        }
+        FUZZ_CHECK(nulls == c->nulls);
+    }
+}
+
+static inline void fuzz_save_and_load(struct sc_decoder *decoder, const struct sc_decoder_limits *limits)
+{
+    struct sc_schema schema;
+    struct sc_buf first = {0}, second = {0};
+    sc_schema_init(&schema, 4096);
+    struct sc_decoder *fresh = sc_decoder_create(limits, &schema, NULL);
+    FUZZ_CHECK(fresh != NULL);
+    FUZZ_CHECK(sc_decoder_save(decoder, &first, NULL) == SC_OK);
+    FUZZ_CHECK(sc_decoder_load(fresh, first.data, first.len, 0, NULL) == SC_OK);
+    FUZZ_CHECK(sc_decoder_save(fresh, &second, NULL) == SC_OK);
+    sc_buf_free(&first);
+    sc_buf_free(&second);
+    sc_decoder_free(fresh);
+    sc_schema_free(&schema);
+}
+
+static inline void fuzz_message(struct sc_decoder *decoder, const struct sc_decoder_limits *limits,
+                                struct sc_decode_sink *sink, uint8_t control, uint8_t *message, size_t length)
+{
+    struct sc_decode_outcome outcome;
+    struct sc_error err;
+    struct sc_message_source source = {.exporter = sc_addr_v4(0x0a000001),
+                                       .port = control & 3,
+                                       .transport = (control & 4) != 0 ? SC_TRANSPORT_TCP : SC_TRANSPORT_UDP};
+    struct sc_decode_sink own = *sink;
+    if ((control & 0x40) != 0)
+        own.options = NULL;
+    if ((control & 0x20) != 0 && length >= 4 && message[1] == 10)
+        sc_store_be16(message + 2, (uint16_t)length);
+    uint32_t flows = sink->flows->rows, options = sink->options->rows;
+    enum sc_status status = sc_decoder_message(decoder, &source, message, length, &own, &outcome, &err);
+    FUZZ_CHECK(status == SC_OK || status == SC_MALFORMED || status == SC_UNSUPPORTED || status == SC_LIMIT);
+    FUZZ_CHECK(sink->flows->rows == flows + outcome.flows);
+    FUZZ_CHECK(own.options == NULL || sink->options->rows == options + outcome.options);
+    if ((control & 8) != 0)
+        sc_decoder_end_session(decoder, &source);
+    if ((control & 0x10) != 0)
+        sc_decoder_expire(decoder, UINT64_C(1) << 42);
+    if ((control & 0x80) != 0)
+        fuzz_save_and_load(decoder, limits);
+    if (sink->flows->rows > 20000)
+        sc_batch_reset(sink->flows);
+    if (sink->options->rows > 20000)
+        sc_batch_reset(sink->options);
+}
+
+static inline void fuzz_messages(const uint8_t *data, size_t size, uint16_t version)
+{
+    struct sc_decoder_limits limits = sc_decoder_default_limits();
+    limits.max_sessions = 3;
+    limits.max_templates = 40;
+    limits.max_domains = 4;
+    limits.max_unknown_columns = 20;
+    limits.template_scope = size % 2 == 0 ? SC_TEMPLATE_SCOPE_SESSION : SC_TEMPLATE_SCOPE_ADDRESS;
+    struct sc_schema schema;
+    sc_schema_init(&schema, 400);
+    struct sc_decoder *decoder = sc_decoder_create(&limits, &schema, NULL);
+    struct sc_decode_sink sink = {.flows = sc_batch_create(SC_RECORDS_FLOWS),
+                                  .options = sc_batch_create(SC_RECORDS_OPTIONS)};
+    FUZZ_CHECK(decoder != NULL && sink.flows != NULL && sink.options != NULL);
+    while (size >= 3) {
+        size_t length = sc_load_le16(data + 1);
+        length = length < size - 3 ? length : size - 3;
+        uint8_t *message = malloc(length + 2);
+        FUZZ_CHECK(message != NULL);
+        memcpy(message, data + 3, length);
+        if (length >= 2)
+            sc_store_be16(message, version);
+        fuzz_message(decoder, &limits, &sink, data[0], message, length);
+        free(message);
+        data += 3 + length;
+        size -= 3 + length;
+    }
+    fuzz_check_batch(sink.flows);
+    fuzz_check_batch(sink.options);
+    sc_batch_free(sink.flows);
+    sc_batch_free(sink.options);
+    sc_decoder_free(decoder);
+    sc_schema_free(&schema);
+}
+
+#endif
