@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* sc-admin: the status of a collector; verifies, repairs and expires a store. */
+#include "base/clock.h"
+#include "collect/control.h"
+#include "conf/config.h"
+#include "conf/units.h"
+#include "store/maintain.h"
+#include "store/store.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { EXIT_DAMAGED = 3, EXIT_USAGE = 2, EXIT_UNREADABLE = 1 };
+
+static const char usage[] =
+    "Usage: sc-admin status [--json] [STORE]\n"
+    "       sc-admin verify STORE\n"
+    "       sc-admin repair STORE\n"
+    "       sc-admin expire [--dry-run] [--age TIME] [--bytes SIZE] [-c FILE] [STORE]\n"
+    "\n"
+    "  status   what the running collector receives, from whom, what was lost\n"
+    "  verify   read all of a store or of one segment; exit 0 whole, 3 damaged, 1 unreadable\n"
+    "  repair   write the whole row groups of damaged segments anew; the old file is kept as .damaged\n"
+    "  expire   delete the oldest windows that retention does not keep\n"
+    "\n"
+    "      --json         status: as the collector gives it\n"
+    "      --dry-run      expire: only say what would be deleted\n"
+    "      --age TIME     expire: keep windows younger than this (90s, 12h, 30d); instead of the "
+    "configuration\n"
+    "      --bytes SIZE   expire: keep at most so much (500G); instead of the configuration\n"
+    "  -c, --config FILE  where store and retention are configured (default " SC_CONFIG_DEFAULT_FILE
+    ", if present)\n"
+    "      --help         show this text\n"
+    "      --version      show the version\n"
+    "\n"
+    "STORE is that of the configuration when it is not given, else " SC_CONFIG_DEFAULT_STORE ".\n"
+    "Exit: 0 done; 1 could not be done; 2 usage or configuration; 3 damage.\n";
+
+struct arguments {
+    const char *store; /* as given, or NULL */
+    const char *config;
+    bool json, dry_run;
+    bool has_age, has_bytes;
+    uint64_t age_s, bytes;
+};
+
+static int fail(int code, const char *message)
+{
+    fprintf(stderr, "sc-admin: %s\n", message);
+    return code;
+}
+
+static enum sc_status load_config(const struct arguments *args, struct sc_config *config,
+                                  struct sc_error *err)
+{
+    SC_TRY(sc_config_init(config, err));
+    enum sc_status status = SC_OK;
+    if (args->config != NULL)
+        status = sc_config_load(args->config, config, err);
+    else if (access(SC_CONFIG_DEFAULT_FILE, F_OK) == 0)
+        status = sc_config_load(SC_CONFIG_DEFAULT_FILE, config, err);
+    if (status == SC_OK && args->store != NULL)
+        status = sc_config_set_store(config, args->store, err);
+    if (status != SC_OK)
+        sc_config_free(config);
+    return status;
+}
+
+/* ---- status ---- */
+
+static uint64_t integer(const json_t *object, const char *key)
+{
+    return (uint64_t)json_integer_value(json_object_get(object, key));
+}
+
+static const char *text(const json_t *object, const char *key)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+    return value == NULL ? "-" : value;
+}
+
+static void print_listeners(const json_t *listeners)
+{
+    size_t i;
+    const json_t *l;
+    printf("\n%-32s %12s %12s %10s %12s %14s\n", "listener", "messages", "bytes", "dropped", "connections",
+           "framing errors");
+    json_array_foreach(listeners, i, l)
+    {
+        char bytes[16];
+        sc_units_format_bytes(integer(l, "bytes"), bytes, sizeof(bytes));
+        printf("%-32s %12" PRIu64 " %12s ", text(l, "listener"), integer(l, "messages"), bytes);
+        if (json_object_get(l, "kernel_drops") != NULL)
+            printf("%10" PRIu64 " %12s %14s\n", integer(l, "kernel_drops"), "-", "-");
+        else
+            printf("%10s %12" PRIu64 " %14" PRIu64 "\n", "-", integer(l, "connections"),
+                   integer(l, "framing_errors"));
+    }
+}
+
+static void print_exporters(const json_t *exporters)
+{
+    size_t i;
+    const json_t *e;
+    if (json_array_size(exporters) == 0) {
+        puts("\nno exporter has sent anything yet");
+        return;
+    }
+    printf("\n%-28s %6s %-10s %10s %12s %9s %8s %8s %9s %6s %s\n", "exporter", "port", "protocol", "domain",
+           "flows", "flows/s", "lost", "no tmpl", "malformed", "sample", "last seen");
+    json_array_foreach(exporters, i, e)
+    {
+        uint64_t missing = integer(e, "no_template_sets"), recovered = integer(e, "recovered_sets");
+        printf("%-28s %6" PRIu64 " %-10s %10" PRIu64 " %12" PRIu64 " %9.1f %8" PRIu64 " %8" PRIu64
+               " %9" PRIu64 " %6" PRIu64 " %s\n",
+               text(e, "exporter"), integer(e, "port"), text(e, "protocol"), integer(e, "domain"),
+               integer(e, "flows"), json_real_value(json_object_get(e, "flows_per_s")), integer(e, "lost"),
+               missing > recovered ? missing - recovered : 0, integer(e, "malformed"),
+               integer(e, "sampling_rate"), text(e, "last_seen"));
+    }
+}
+
+/* Every loss on a line of its own, so that none is overlooked. */
+static void print_losses(const json_t *root)
+{
+    const json_t *received = json_object_get(root, "received"), *store = json_object_get(root, "store");
+    const json_t *problem = json_object_get(store, "problem");
+    if (integer(received, "dropped_full") != 0)
+        printf("LOST      %" PRIu64 " records: the queue was full while the disk did not take them\n",
+               integer(received, "dropped_full"));
+    if (integer(store, "lost_records") != 0)
+        printf("LOST      %" PRIu64 " records: the store refused them\n", integer(store, "lost_records"));
+    if (integer(received, "refused") != 0)
+        printf("LOST      %" PRIu64 " messages: a bound of the decoder, or memory\n",
+               integer(received, "refused"));
+    if (json_is_string(problem))
+        printf("PROBLEM   %s\n", json_string_value(problem));
+    if (integer(store, "sync_failures") + integer(store, "write_failures") != 0)
+        printf("PROBLEM   %" PRIu64 " writes and %" PRIu64 " syncs failed since the start\n",
+               integer(store, "write_failures"), integer(store, "sync_failures"));
+}
+
+static void print_status(const json_t *root)
+{
+    const json_t *queue = json_object_get(root, "queue"), *store = json_object_get(root, "store");
+    const json_t *received = json_object_get(root, "received");
+    char used[16], limit[16], free_space[16], size[16], written[16];
+    sc_units_format_bytes(integer(queue, "bytes"), used, sizeof(used));
+    sc_units_format_bytes(integer(queue, "limit_bytes"), limit, sizeof(limit));
+    sc_units_format_bytes(integer(store, "free_bytes"), free_space, sizeof(free_space));
+    sc_units_format_bytes(integer(store, "size_bytes"), size, sizeof(size));
+    sc_units_format_bytes(integer(store, "bytes_written"), written, sizeof(written));
+    printf("collector %s, process %" PRIu64 ", up %" PRIu64 " s, since %s\n", text(root, "version"),
+           integer(root, "pid"), integer(root, "uptime_s"), text(root, "started"));
+    printf("store     %s, %s of %s free, window %" PRIu64 " s, last sync %s\n", text(store, "path"),
+           free_space, size, integer(store, "window_s"), text(store, "last_sync"));
+    printf("stored    %" PRIu64 " flows, %" PRIu64 " options records, %s written, %" PRIu64
+           " segments sealed\n",
+           integer(store, "flows"), integer(store, "options"), written, integer(store, "segments_sealed"));
+    printf("received  %" PRIu64 " messages, %" PRIu64 " flows; %" PRIu64
+           " lost on the way (by sequence), %" PRIu64 " malformed\n",
+           integer(received, "messages"), integer(received, "flows"), integer(received, "lost"),
+           integer(received, "malformed"));
+    printf("queue     %s of %s, %" PRIu64 " batches not yet durable\n", used, limit,
+           integer(queue, "batches_held"));
+    print_losses(root);
+    print_listeners(json_object_get(root, "listeners"));
+    print_exporters(json_object_get(root, "exporters"));
+}
+
+static int show(const struct arguments *args, const struct sc_buf *answer)
+{
+    json_error_t problem;
+    if (args->json) {
+        fwrite(answer->data, 1, answer->len, stdout);
+        return EXIT_SUCCESS;
+    }
+    json_t *root = json_loadb((const char *)answer->data, answer->len, JSON_DISABLE_EOF_CHECK, &problem);
+    if (root == NULL || json_object_get(root, "store") == NULL) {
+        json_decref(root);
+        return fail(EXIT_UNREADABLE, "the collector's answer makes no sense; is it of another version?");
+    }
+    print_status(root);
+    json_decref(root);
+    return EXIT_SUCCESS;
+}
+
+static int run_status(const struct arguments *args, const struct sc_config *config)
+{
+    struct sc_buf answer = {0};
+    struct sc_error err;
+    int code = EXIT_UNREADABLE;
+    if (sc_control_ask(config->store, "status", &answer, &err) == SC_OK)
+        code = show(args, &answer);
+    else
+        fail(code, err.message);
+    sc_buf_free(&answer);
+    return code;
+}
+
+/* ---- verify, repair ---- */
+
+static void print_finding(void *arg, const char *path, const char *finding)
+{
+    (void)arg;
+    if (finding != NULL)
+        printf("%s: %s\n", path, finding);
+}
+
+static void print_report(const struct sc_verify_report *r)
+{
+    printf("%" PRIu64 " segments, %" PRIu64 " row groups, %" PRIu64 " records", r->segments, r->row_groups,
+           r->rows);
+    if (r->damaged_segments + r->damaged_row_groups + r->damaged_chunks != 0)
+        printf("; damaged: %" PRIu64 " segments, %" PRIu64 " row groups, %" PRIu64 " chunks",
+               r->damaged_segments, r->damaged_row_groups, r->damaged_chunks);
+    if (r->unfinished_tails != 0)
+        printf("; %" PRIu64 " unfinished tails (no damage)", r->unfinished_tails);
+    if (r->foreign_files != 0)
+        printf("; %" PRIu64 " foreign files", r->foreign_files);
+    if (r->repaired_segments != 0)
+        printf("; %" PRIu64 " segments repaired", r->repaired_segments);
+    putchar('\n');
+}
+
+static int run_check(const struct sc_config *config, bool repair)
+{
+    struct sc_verify_report report = {0};
+    struct sc_error err;
+    enum sc_status status = repair ? sc_store_repair(config->store, NULL, print_finding, NULL, &report, &err)
+                                   : sc_store_verify(config->store, print_finding, NULL, &report, &err);
+    if (status != SC_OK && status != SC_DAMAGED)
+        return fail(EXIT_UNREADABLE, err.message);
+    print_report(&report);
+    return status == SC_OK ? EXIT_SUCCESS : EXIT_DAMAGED;
+}
+
+/* ---- expire ---- */
+
+static int run_expire(const struct arguments *args, const struct sc_config *config)
+{
+    struct sc_retention retention = {config->retention_age_s, config->retention_bytes};
+    struct sc_expiry expiry = {0};
+    struct sc_error err;
+    char bytes[16], horizon[32];
+    if (args->has_age || args->has_bytes)
+        retention = (struct sc_retention){args->age_s, args->bytes};
+    if (retention.age_s == 0 && retention.bytes == 0)
+        return fail(EXIT_USAGE, "no retention is configured; give --age or --bytes");
+    if (sc_store_expire(config->store, &retention, sc_clock_wall_ms(), args->dry_run, NULL, &expiry, &err) !=
+        SC_OK)
+        return fail(EXIT_UNREADABLE, err.message);
+    sc_units_format_bytes(expiry.bytes, bytes, sizeof(bytes));
+    printf("%" PRIu64 " windows, %" PRIu64 " files, %s %s", expiry.windows, expiry.files, bytes,
+           args->dry_run ? "would be deleted" : "deleted");
+    if (expiry.windows != 0) {
+        sc_time_format_utc(expiry.horizon_ms, horizon, sizeof(horizon));
+        printf("; all before %s", horizon);
+    }
+    putchar('\n');
+    return EXIT_SUCCESS;
+}
+
+/* ---- arguments ---- */
+
+enum command { STATUS, VERIFY, REPAIR, EXPIRE, COMMANDS };
+static const char *const command_names[COMMANDS] = {"status", "verify", "repair", "expire"};
+
+enum { OPT_JSON = 256, OPT_DRY_RUN, OPT_AGE, OPT_BYTES, OPT_HELP, OPT_VERSION };
+
+static const struct option long_options[] = {
+    {"json", no_argument, NULL, OPT_JSON},       {"dry-run", no_argument, NULL, OPT_DRY_RUN},
+    {"age", required_argument, NULL, OPT_AGE},   {"bytes", required_argument, NULL, OPT_BYTES},
+    {"config", required_argument, NULL, 'c'},    {"help", no_argument, NULL, OPT_HELP},
+    {"version", no_argument, NULL, OPT_VERSION}, {NULL, 0, NULL, 0},
+};
+
+static int fail_usage(const char *message)
+{
+    fprintf(stderr, "sc-admin: %s\nTry sc-admin --help.\n", message);
+    return EXIT_USAGE;
+}
+
+/* NULL, or what is wrong. */
+static const char *take_option(struct arguments *args, int option, const char *value)
+{
+    switch (option) {
+    case 'c':
+        args->config = value;
+        return NULL;
+    case OPT_JSON:
+        args->json = true;
+        return NULL;
+    case OPT_DRY_RUN:
+        args->dry_run = true;
+        return NULL;
+    case OPT_AGE:
+        args->has_age = true;
+        return sc_units_seconds(value, &args->age_s) ? NULL : "--age takes a time such as 12h or 30d";
+    default:
+        args->has_bytes = true;
+        return sc_units_bytes(value, &args->bytes) ? NULL : "--bytes takes a size such as 500G";
+    }
+}
+
+static bool option_fits(const struct arguments *args, enum command command)
+{
+    bool of_expire = args->dry_run || args->has_age || args->has_bytes;
+    bool needs_config = command == STATUS || command == EXPIRE;
+    return (!args->json || command == STATUS) && (!of_expire || command == EXPIRE) &&
+           (args->config == NULL || needs_config);
+}
+
+/* @return -1: go on; else the exit status. */
+static int parse(int argc, char **argv, struct arguments *args, enum command *command)
+{
+    int option;
+    while ((option = getopt_long(argc, argv, "c:", long_options, NULL)) != -1) {
+        if (option == '?')
+            return fail_usage("see above");
+        if (option == OPT_HELP || option == OPT_VERSION) {
+            fputs(option == OPT_HELP ? usage : "sc-admin " SC_VERSION "\n", stdout);
+            return EXIT_SUCCESS;
+        }
+        const char *wrong = take_option(args, option, optarg);
+        if (wrong != NULL)
+            return fail_usage(wrong);
+    }
+    if (optind == argc)
+        return fail_usage("a command is needed: status, verify, repair or expire");
+    for (*command = STATUS; *command < COMMANDS; (*command)++) {
+        if (strcmp(argv[optind], command_names[*command]) == 0)
+            break;
+    }
+    if (*command == COMMANDS)
+        return fail_usage("unknown command; status, verify, repair and expire are known");
+    if (argc - optind > 2)
+        return fail_usage("one store at a time");
+    args->store = argc - optind == 2 ? argv[optind + 1] : NULL;
+    if (args->store == NULL && (*command == VERIFY || *command == REPAIR))
+        return fail_usage("which store? verify and repair need its path");
+    return option_fits(args, *command) ? -1 : fail_usage("an option does not go with this command");
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments args = {0};
+    struct sc_config config;
+    struct sc_error err;
+    enum command command;
+    int code = parse(argc, argv, &args, &command);
+    if (code >= 0)
+        return code;
+    if (load_config(&args, &config, &err) != SC_OK)
+        return fail(EXIT_USAGE, err.message);
+    if (command == STATUS)
+        code = run_status(&args, &config);
+    else if (command == EXPIRE)
+        code = run_expire(&args, &config);
+    else
+        code = run_check(&config, command == REPAIR);
+    sc_config_free(&config);
+    return code;
+}

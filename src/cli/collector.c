@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* sc-collector: receives NetFlow and IPFIX and stores the flows. */
+#include "collect/collector.h"
+#include "base/clock.h"
+#include "collect/import.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { EXIT_PARTIAL = 3, EXIT_USAGE = 2, EXIT_NOTHING = 1 };
+
+static const char usage[] =
+    "Usage: sc-collector [OPTION]...\n"
+    "Receives NetFlow v5, v9 and IPFIX and stores the flows. Runs in the foreground.\n"
+    "\n"
+    "  -c, --config FILE      configuration (default " SC_CONFIG_DEFAULT_FILE ", if present)\n"
+    "      --listen URL       udp://ADDRESS:PORT or tcp://ADDRESS:PORT; repeatable; instead of the file's "
+    "listeners\n"
+    "                         (default udp://[::]:4739 and udp://[::]:2055)\n"
+    "      --store DIR        where to store (default " SC_CONFIG_DEFAULT_STORE "), created when missing\n"
+    "      --window SECONDS   length of a window, also as 5m or 1h; divides a day (default 300)\n"
+    "      --receivers N      threads that receive and decode (default 1)\n"
+    "      --read CAPTURE     store a pcap, pcapng, export payload or IPFIX file and exit; repeatable\n"
+    "      --check-config     check the configuration and exit\n"
+    "      --log-level LEVEL  error, warning, info or debug (default info)\n"
+    "      --help             show this text\n"
+    "      --version          show the version\n"
+    "\n"
+    "SIGTERM ends it, SIGHUP reads the configuration again.\n"
+    "Exit: 0 done; 1 could not run, nothing could be read, or not all could be stored; 2 usage or "
+    "configuration;\n"
+    "3 with --read: something was malformed or undecodable, the rest is stored.\n";
+
+/* What the command line says; it goes before the file. */
+struct arguments {
+    const char *config;
+    const char *store;
+    struct sc_url *listeners;
+    uint32_t listener_count;
+    uint32_t window_s;  /* 0: not given */
+    uint32_t receivers; /* 0: not given */
+    bool has_log_level;
+    enum sc_log_level log_level;
+    const char **captures;
+    uint32_t capture_count;
+    bool check_config;
+};
+
+static int fail_usage(const char *message)
+{
+    fprintf(stderr, "sc-collector: %s\nTry sc-collector --help.\n", message);
+    return EXIT_USAGE;
+}
+
+static enum sc_status override(const struct arguments *args, struct sc_config *config, struct sc_error *err)
+{
+    if (args->listener_count != 0)
+        SC_TRY(sc_config_set_listeners(config, args->listeners, args->listener_count, err));
+    if (args->store != NULL)
+        SC_TRY(sc_config_set_store(config, args->store, err));
+    if (args->window_s != 0)
+        config->window_s = args->window_s;
+    if (args->receivers != 0)
+        config->receivers = args->receivers;
+    if (args->has_log_level)
+        config->log_level = args->log_level;
+    return SC_OK;
+}
+
+static enum sc_status configure(void *arg, struct sc_config *config, struct sc_error *err)
+{
+    const struct arguments *args = arg;
+    SC_TRY(sc_config_init(config, err));
+    enum sc_status status = SC_OK;
+    if (args->config != NULL)
+        status = sc_config_load(args->config, config, err);
+    else if (access(SC_CONFIG_DEFAULT_FILE, F_OK) == 0)
+        status = sc_config_load(SC_CONFIG_DEFAULT_FILE, config, err);
+    if (status == SC_OK)
+        status = override(args, config, err);
+    if (status != SC_OK)
+        sc_config_free(config);
+    return status;
+}
+
+/* ---- --read ---- */
+
+static bool show_progress(void *arg, const struct sc_import_summary *so_far)
+{
+    (void)arg;
+    unsigned percent = so_far->bytes == 0 ? 0 : (unsigned)(so_far->bytes_read * 100 / so_far->bytes);
+    fprintf(stderr, "\r%3u%% %llu messages, %llu flows\033[K", percent > 100 ? 100 : percent,
+            (unsigned long long)so_far->intake.messages, (unsigned long long)so_far->intake.flows);
+    return true;
+}
+
+static void print_skipped(uint64_t count, const char *what)
+{
+    if (count != 0)
+        printf(", %llu %s", (unsigned long long)count, what);
+}
+
+static void print_summary(const struct sc_import_summary *s)
+{
+    printf("%llu messages, %llu flows, %llu options records, %llu malformed, %llu data sets without template",
+           (unsigned long long)s->intake.messages, (unsigned long long)s->intake.flows,
+           (unsigned long long)s->intake.options, (unsigned long long)s->intake.malformed,
+           (unsigned long long)sc_import_undecodable(s));
+    print_skipped(s->intake.refused, "messages dropped");
+    print_skipped(s->capture.fragments, "IP fragments skipped");
+    print_skipped(s->capture.truncated, "truncated packets skipped");
+    print_skipped(s->capture.broken, "broken packets skipped");
+    print_skipped(s->capture.damaged_bytes, "damaged bytes skipped");
+    print_skipped(s->bad_files, "files not read whole");
+    putchar('\n');
+}
+
+static int judge(const struct sc_import_summary *s)
+{
+    const struct sc_intake_stats *in = &s->intake;
+    const struct sc_capture_stats *capture = &s->capture;
+    if (in->flows + in->options + in->templates == 0)
+        return EXIT_NOTHING;
+    bool whole = in->malformed + in->refused + in->dropped_full + sc_import_undecodable(s) == 0 &&
+                 capture->fragments + capture->truncated + capture->broken + capture->damaged_bytes == 0 &&
+                 s->bad_files == 0;
+    return whole ? EXIT_SUCCESS : EXIT_PARTIAL;
+}
+
+static int read_captures(const struct arguments *args)
+{
+    struct sc_config config;
+    struct sc_import_summary summary;
+    struct sc_error err;
+    if (configure((void *)args, &config, &err) != SC_OK)
+        return fail_usage(err.message);
+    bool terminal = isatty(STDERR_FILENO) == 1;
+    const struct sc_log log = {stderr, config.log_level};
+    const struct sc_import_options options = {
+        .config = &config, .log = &log, .progress = terminal ? show_progress : NULL};
+    enum sc_status status = sc_import(&options, args->captures, args->capture_count, &summary, &err);
+    if (terminal)
+        fputs("\r\033[K", stderr);
+    sc_config_free(&config);
+    if (status != SC_OK) {
+        fprintf(stderr, "sc-collector: %s\n", err.message);
+        return EXIT_NOTHING;
+    }
+    print_summary(&summary);
+    return judge(&summary);
+}
+
+/* ---- the daemon ---- */
+
+static int check(const struct arguments *args)
+{
+    struct sc_config config;
+    struct sc_error err;
+    if (configure((void *)args, &config, &err) != SC_OK) {
+        fprintf(stderr, "sc-collector: %s\n", err.message);
+        return EXIT_USAGE;
+    }
+    sc_config_free(&config);
+    puts("the configuration is valid");
+    return EXIT_SUCCESS;
+}
+
+static int collect(struct arguments *args)
+{
+    struct sc_config config;
+    struct sc_error err;
+    if (configure(args, &config, &err) != SC_OK) {
+        fprintf(stderr, "sc-collector: %s\n", err.message);
+        return EXIT_USAGE;
+    }
+    sc_config_free(&config);
+    const struct sc_collector_options options = {.stream = stderr, .configure = configure, .arg = args};
+    enum sc_status status = sc_collector_run(&options, &err);
+    if (status == SC_OK)
+        return EXIT_SUCCESS;
+    fprintf(stderr, "sc-collector: %s\n", err.message);
+    return EXIT_FAILURE;
+}
+
+/* ---- arguments ---- */
+
+enum {
+    OPT_LISTEN = 256,
+    OPT_STORE,
+    OPT_WINDOW,
+    OPT_RECEIVERS,
+    OPT_READ,
+    OPT_CHECK,
+    OPT_LOG,
+    OPT_HELP,
+    OPT_VERSION
+};
+
+static const struct option long_options[] = {
+    {"config", required_argument, NULL, 'c'},
+    {"listen", required_argument, NULL, OPT_LISTEN},
+    {"store", required_argument, NULL, OPT_STORE},
+    {"window", required_argument, NULL, OPT_WINDOW},
+    {"receivers", required_argument, NULL, OPT_RECEIVERS},
+    {"read", required_argument, NULL, OPT_READ},
+    {"check-config", no_argument, NULL, OPT_CHECK},
+    {"log-level", required_argument, NULL, OPT_LOG},
+    {"help", no_argument, NULL, OPT_HELP},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {NULL, 0, NULL, 0},
+};
+
+static enum sc_status add_listener(struct arguments *args, const char *text, struct sc_error *err)
+{
+    if (args->listener_count == SC_CONFIG_MAX_LISTENERS)
+        return sc_fail(err, SC_USAGE, "more than %u listeners", SC_CONFIG_MAX_LISTENERS);
+    SC_TRY(sc_config_listener(text, &args->listeners[args->listener_count], err));
+    args->listener_count++;
+    return SC_OK;
+}
+
+static enum sc_status take_option(struct arguments *args, int option, const char *value, struct sc_error *err)
+{
+    switch (option) {
+    case 'c':
+        args->config = value;
+        return SC_OK;
+    case OPT_LISTEN:
+        return add_listener(args, value, err);
+    case OPT_STORE:
+        args->store = value;
+        return value[0] != '\0' ? SC_OK : sc_fail(err, SC_USAGE, "--store: a folder is needed");
+    case OPT_WINDOW:
+        return sc_config_window(value, &args->window_s, err);
+    case OPT_RECEIVERS:
+        return sc_config_receivers(value, &args->receivers, err);
+    case OPT_READ:
+        args->captures[args->capture_count++] = value;
+        return SC_OK;
+    case OPT_LOG:
+        args->has_log_level = true;
+        return sc_config_log_level(value, &args->log_level, err);
+    default:
+        args->check_config = true;
+        return SC_OK;
+    }
+}
+
+/* @return -1: go on; else the exit status. */
+static int parse(int argc, char **argv, struct arguments *args)
+{
+    struct sc_error err;
+    int option;
+    while ((option = getopt_long(argc, argv, "c:", long_options, NULL)) != -1) {
+        if (option == '?')
+            return fail_usage("see above");
+        if (option == OPT_HELP || option == OPT_VERSION) {
+            fputs(option == OPT_HELP ? usage : "sc-collector " SC_VERSION "\n", stdout);
+            return EXIT_SUCCESS;
+        }
+        if (take_option(args, option, optarg, &err) != SC_OK)
+            return fail_usage(err.message);
+    }
+    if (optind < argc) {
+        sc_fail(&err, SC_USAGE, "unknown argument \"%s\"; did you mean --read %s?", argv[optind],
+                argv[optind]);
+        return fail_usage(err.message);
+    }
+    if (args->capture_count != 0 && args->listener_count != 0)
+        return fail_usage("--read stores files and exits; it does not go with --listen");
+    return -1;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments args = {
+        .listeners = calloc(SC_CONFIG_MAX_LISTENERS, sizeof(struct sc_url)),
+        .captures = calloc((size_t)argc, sizeof(char *)),
+    };
+    if (args.listeners == NULL || args.captures == NULL) {
+        fputs("sc-collector: out of memory\n", stderr);
+        return EXIT_FAILURE;
+    }
+    int code = parse(argc, argv, &args);
+    if (code < 0)
+        code = args.check_config         ? check(&args)
+               : args.capture_count != 0 ? read_captures(&args)
+                                         : collect(&args);
+    free(args.listeners);
+    free(args.captures);
+    return code;
+}

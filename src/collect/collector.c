@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "collect/collector.h"
+
+#include "base/clock.h"
+#include "collect/control.h"
+#include "collect/notify.h"
+#include "collect/status_json.h"
+#include "collect/templates.h"
+#include "net/socket.h"
+
+#include <event2/event.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define SAVE_EVERY_S 60
+
+static const int handled_signals[] = {SIGTERM, SIGINT, SIGHUP};
+#define SIGNAL_COUNT (sizeof(handled_signals) / sizeof(handled_signals[0]))
+
+struct collector {
+    struct sc_collector_options options;
+    struct sc_config config;
+    struct sc_log log;
+    struct sc_queue *queue;
+    struct sc_storer *storer;
+    struct sc_receiver *receivers[SC_CONFIG_MAX_RECEIVERS];
+    uint32_t receiver_count;
+    struct event_base *base;
+    struct event *signals[SIGNAL_COUNT];
+    struct event *save;
+    struct sc_control *control;
+    uint64_t started_ms, started_mono_ms;
+    uint64_t saved_generation; /* sum over the receivers */
+};
+
+/* ---- template state ---- */
+
+static void load_templates(struct collector *c)
+{
+    struct sc_error err;
+    for (uint32_t i = 0; i < c->receiver_count; i++) {
+        if (sc_templates_load(c->config.store, sc_receiver_decoder(c->receivers[i]), sc_clock_wall_ms(),
+                              &err) == SC_OK)
+            continue;
+        sc_log(&c->log, SC_LOG_WARNING, "saved templates are not used: %s", err.message);
+        return;
+    }
+}
+
+static void save_templates(struct collector *c)
+{
+    struct sc_buf states[SC_CONFIG_MAX_RECEIVERS] = {0};
+    struct sc_error err = {.message = "out of memory"};
+    uint64_t generations = 0;
+    enum sc_status status = SC_OK;
+    for (uint32_t i = 0; i < c->receiver_count && status == SC_OK; i++) {
+        uint64_t generation;
+        status = sc_receiver_get_templates(c->receivers[i], &states[i], &generation);
+        generations += generation;
+    }
+    bool changed = generations != c->saved_generation;
+    if (status == SC_OK && changed)
+        status = sc_templates_save(c->config.store, states, c->receiver_count, NULL, &err);
+    if (status == SC_OK)
+        c->saved_generation = generations;
+    else
+        sc_log(&c->log, SC_LOG_WARNING, "template state: %s", err.message);
+    for (uint32_t i = 0; i < c->receiver_count; i++)
+        sc_buf_free(&states[i]);
+}
+
+/* ---- listeners ---- */
+
+static void say_listening(const struct collector *c, int fd, const struct sc_url *url)
+{
+    struct sc_url local = *url;
+    char text[SC_URL_TEXT_MAX];
+    if (sc_socket_local(fd, &local, NULL) != SC_OK)
+        return;
+    sc_url_format(&local, text);
+    fprintf(c->options.stream, "listening %s\n", text);
+    fflush(c->options.stream);
+}
+
+static void close_all(int *fds, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        close(fds[i]);
+}
+
+/*
+ * A socket for each receiver. Sockets that share a port would share it with a second collector too, so the
+ * port is first tried alone.
+ */
+static enum sc_status open_sockets(const struct collector *c, const struct sc_url *url, int *fds,
+                                   struct sc_error *err)
+{
+    struct sc_socket_options how = {.receive_buffer = c->config.receive_buffer};
+    struct sc_url at = *url;
+    if (c->receiver_count == 1)
+        return sc_socket_listen(url, &how, &fds[0], err);
+    int probe;
+    SC_TRY(sc_socket_listen(url, &how, &probe, err));
+    enum sc_status status = sc_socket_local(probe, &at, err);
+    at.address = url->address;
+    close(probe);
+    SC_TRY(status);
+    how.share_port = true;
+    how.spread_by_address = c->config.template_scope_address ? c->receiver_count : 0;
+    for (uint32_t i = 0; i < c->receiver_count; i++) {
+        status = sc_socket_listen(&at, &how, &fds[i], err);
+        if (status != SC_OK) {
+            close_all(fds, i);
+            return status;
+        }
+    }
+    return SC_OK;
+}
+
+static enum sc_status hand_over(struct collector *c, const struct sc_url *url, int *fds, struct sc_error *err)
+{
+    for (uint32_t i = 0; i < c->receiver_count; i++) {
+        enum sc_status status = sc_receiver_add(c->receivers[i], url, fds[i], err);
+        if (status != SC_OK) {
+            close_all(fds + i, c->receiver_count - i);
+            return status;
+        }
+    }
+    return SC_OK;
+}
+
+static enum sc_status open_listener(struct collector *c, const struct sc_url *url, struct sc_error *err)
+{
+    int fds[SC_CONFIG_MAX_RECEIVERS];
+    SC_TRY(open_sockets(c, url, fds, err));
+    int first = dup(fds[0]);
+    enum sc_status status = hand_over(c, url, fds, err);
+    if (first >= 0) {
+        if (status == SC_OK)
+            say_listening(c, first, url);
+        close(first);
+    }
+    return status;
+}
+
+/* All are opened before any is announced. */
+static enum sc_status open_listeners(struct collector *c, struct sc_error *err)
+{
+    int(*fds)[SC_CONFIG_MAX_RECEIVERS] = calloc(c->config.listener_count, sizeof(*fds));
+    if (fds == NULL)
+        return sc_fail_nomem(err, "the listeners");
+    enum sc_status status = SC_OK;
+    uint32_t opened = 0, handed = 0;
+    while (opened < c->config.listener_count && status == SC_OK) {
+        status = open_sockets(c, &c->config.listeners[opened], fds[opened], err);
+        opened += status == SC_OK;
+    }
+    for (; handed < opened && status == SC_OK; handed++) {
+        say_listening(c, fds[handed][0], &c->config.listeners[handed]);
+        status = hand_over(c, &c->config.listeners[handed], fds[handed], err);
+    }
+    for (; handed < opened; handed++)
+        close_all(fds[handed], c->receiver_count);
+    free(fds);
+    return status;
+}
+
+static bool has_listener(const struct sc_config *config, const struct sc_url *url)
+{
+    for (uint32_t i = 0; i < config->listener_count; i++) {
+        const struct sc_url *l = &config->listeners[i];
+        if (l->scheme == url->scheme && l->port == url->port && sc_addr_equal(&l->address, &url->address))
+            return true;
+    }
+    return false;
+}
+
+/* ---- a new configuration ---- */
+
+static void warn_fixed(const struct collector *c, const struct sc_config *fresh)
+{
+    const struct sc_config *now = &c->config;
+    bool same = strcmp(now->store, fresh->store) == 0 && now->window_s == fresh->window_s &&
+                now->receivers == fresh->receivers &&
+                now->template_scope_address == fresh->template_scope_address &&
+                now->template_lifetime_s == fresh->template_lifetime_s &&
+                now->receive_buffer == fresh->receive_buffer && now->queue_memory == fresh->queue_memory;
+    if (!same)
+        sc_log(&c->log, SC_LOG_WARNING,
+               "configuration: listeners, retention and log-level are applied; the other changes need a "
+               "restart");
+}
+
+/* The removed ones go first: a new one may want the address. The others are not touched. */
+static void apply_listeners(struct collector *c, const struct sc_config *fresh)
+{
+    struct sc_error err;
+    for (uint32_t i = 0; i < c->config.listener_count; i++) {
+        const struct sc_url *url = &c->config.listeners[i];
+        for (uint32_t k = 0; k < c->receiver_count && !has_listener(fresh, url); k++)
+            sc_receiver_remove(c->receivers[k], url, NULL);
+    }
+    for (uint32_t i = 0; i < fresh->listener_count; i++) {
+        const struct sc_url *url = &fresh->listeners[i];
+        if (!has_listener(&c->config, url) && open_listener(c, url, &err) != SC_OK)
+            sc_log(&c->log, SC_LOG_ERROR, "%s", err.message);
+    }
+}
+
+static void apply(struct collector *c, struct sc_config *fresh)
+{
+    const struct sc_retention retention = {fresh->retention_age_s, fresh->retention_bytes};
+    struct sc_error err;
+    c->log.level = fresh->log_level;
+    warn_fixed(c, fresh);
+    apply_listeners(c, fresh);
+    for (uint32_t i = 0; i < c->receiver_count; i++)
+        sc_receiver_set_log_level(c->receivers[i], fresh->log_level);
+    sc_storer_set_log_level(c->storer, fresh->log_level);
+    sc_storer_set_retention(c->storer, &retention);
+    if (sc_config_set_listeners(&c->config, fresh->listeners, fresh->listener_count, &err) != SC_OK)
+        sc_log(&c->log, SC_LOG_ERROR, "%s", err.message);
+    c->config.log_level = fresh->log_level;
+    c->config.retention_age_s = fresh->retention_age_s;
+    c->config.retention_bytes = fresh->retention_bytes;
+}
+
+static void reload(struct collector *c)
+{
+    struct sc_config fresh = {0};
+    struct sc_error err;
+    if (c->options.configure(c->options.arg, &fresh, &err) != SC_OK) {
+        sc_log(&c->log, SC_LOG_ERROR, "the configuration stays as it is: %s", err.message);
+        return;
+    }
+    apply(c, &fresh);
+    sc_config_free(&fresh);
+    sc_log(&c->log, SC_LOG_INFO, "the configuration is read again");
+}
+
+/* ---- events of the main loop ---- */
+
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+    struct collector *c = arg;
+    (void)what;
+    if (number == SIGHUP)
+        reload(c);
+    else
+        event_base_loopbreak(c->base);
+}
+
+static void on_save(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    save_templates(arg);
+}
+
+static enum sc_status answer_status(void *arg, struct sc_buf *out)
+{
+    struct collector *c = arg;
+    const struct sc_status_source source = {
+        .config = &c->config,
+        .receivers = c->receivers,
+        .receiver_count = c->receiver_count,
+        .queue = c->queue,
+        .storer = c->storer,
+        .started_ms = c->started_ms,
+        .started_mono_ms = c->started_mono_ms,
+    };
+    return sc_status_json(&source, out);
+}
+
+static enum sc_status create_events(struct collector *c, struct sc_error *err)
+{
+    const struct timeval every = {.tv_sec = SAVE_EVERY_S};
+    c->base = event_base_new();
+    if (c->base == NULL)
+        return sc_fail(err, SC_IO, "cannot create an event loop");
+    for (size_t i = 0; i < SIGNAL_COUNT; i++) {
+        c->signals[i] = evsignal_new(c->base, handled_signals[i], on_signal, c);
+        if (c->signals[i] == NULL || event_add(c->signals[i], NULL) != 0)
+            return sc_fail(err, SC_IO, "cannot handle signals");
+    }
+    c->save = event_new(c->base, -1, EV_PERSIST, on_save, c);
+    if (c->save == NULL || event_add(c->save, &every) != 0)
+        return sc_fail_nomem(err, "the collector");
+    return SC_OK;
+}
+
+/* ---- start ---- */
+
+static enum sc_status start_storer(struct collector *c, struct sc_error *err)
+{
+    c->queue = sc_queue_create(c->config.queue_memory);
+    if (c->queue == NULL)
+        return sc_fail_nomem(err, "the queue");
+    const struct sc_storer_options options = {
+        .store = c->config.store,
+        .window_s = c->config.window_s,
+        .queue = c->queue,
+        .log = c->log,
+        .retention = {c->config.retention_age_s, c->config.retention_bytes},
+    };
+    return sc_storer_start(&options, &c->storer, err);
+}
+
+static enum sc_status create_receivers(struct collector *c, struct sc_error *err)
+{
+    struct sc_receiver_options options = {
+        .intake = {.limits = sc_decoder_default_limits(), .window_s = c->config.window_s, .queue = c->queue},
+        .log = c->log,
+    };
+    options.intake.limits.template_lifetime_s = c->config.template_lifetime_s;
+    options.intake.limits.template_scope =
+        c->config.template_scope_address ? SC_TEMPLATE_SCOPE_ADDRESS : SC_TEMPLATE_SCOPE_SESSION;
+    for (; c->receiver_count < c->config.receivers; c->receiver_count++) {
+        c->receivers[c->receiver_count] = sc_receiver_create(&options, err);
+        if (c->receivers[c->receiver_count] == NULL)
+            return err->status;
+    }
+    return SC_OK;
+}
+
+static enum sc_status start_receivers(struct collector *c, struct sc_error *err)
+{
+    for (uint32_t i = 0; i < c->receiver_count; i++)
+        SC_TRY(sc_receiver_start(c->receivers[i], err));
+    return SC_OK;
+}
+
+/* The order matters: the store's lock guards the control socket, and nothing is announced before all stands.
+ */
+static enum sc_status start(struct collector *c, struct sc_error *err)
+{
+    c->started_ms = sc_clock_wall_ms();
+    c->started_mono_ms = sc_clock_mono_ms();
+    SC_TRY(start_storer(c, err));
+    SC_TRY(create_receivers(c, err));
+    load_templates(c);
+    SC_TRY(create_events(c, err));
+    c->control = sc_control_open(c->base, c->config.store, answer_status, c, err);
+    if (c->control == NULL)
+        return err->status;
+    SC_TRY(start_receivers(c, err));
+    return open_listeners(c, err);
+}
+
+/* ---- end ---- */
+
+static enum sc_status stop_storing(struct collector *c, struct sc_error *err)
+{
+    struct sc_storer_stats stats;
+    if (c->storer == NULL)
+        return SC_OK;
+    sc_queue_close(c->queue);
+    enum sc_status status = sc_storer_finish(c->storer, false, &stats, err);
+    if (stats.lost_records != 0)
+        sc_log(&c->log, SC_LOG_ERROR, "%llu records could not be stored",
+               (unsigned long long)stats.lost_records);
+    return status;
+}
+
+static void free_events(struct collector *c)
+{
+    sc_control_close(c->control);
+    for (size_t i = 0; i < SIGNAL_COUNT; i++) {
+        if (c->signals[i] != NULL)
+            event_free(c->signals[i]);
+    }
+    if (c->save != NULL)
+        event_free(c->save);
+    if (c->base != NULL)
+        event_base_free(c->base);
+}
+
+/* Receivers first, so that all they have is in the queue; `err` is that of the storing. */
+static enum sc_status stop(struct collector *c, struct sc_error *err)
+{
+    for (uint32_t i = 0; i < c->receiver_count; i++)
+        sc_receiver_stop(c->receivers[i]);
+    if (c->control != NULL)
+        save_templates(c);
+    enum sc_status status = stop_storing(c, err);
+    free_events(c);
+    for (uint32_t i = 0; i < c->receiver_count; i++)
+        sc_receiver_free(c->receivers[i]);
+    sc_queue_free(c->queue);
+    return status;
+}
+
+/* The threads must not take the signals: blocked here, unblocked in the main thread once they run. */
+static void block_signals(sigset_t *before)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < SIGNAL_COUNT; i++)
+        sigaddset(&set, handled_signals[i]);
+    pthread_sigmask(SIG_BLOCK, &set, before);
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGPIPE, &ignore, NULL);
+}
+
+static enum sc_status run(struct collector *c, struct sc_error *err)
+{
+    sigset_t before;
+    struct sc_error ending;
+    block_signals(&before);
+    enum sc_status status = start(c, err);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (status == SC_OK) {
+        sc_notify("READY=1\n");
+        event_base_dispatch(c->base);
+        sc_notify("STOPPING=1\n");
+        sc_log(&c->log, SC_LOG_INFO, "ending");
+    }
+    enum sc_status stopped = stop(c, &ending);
+    if (status == SC_OK && stopped != SC_OK) {
+        *err = ending;
+        status = stopped;
+    }
+    return status;
+}
+
+enum sc_status sc_collector_run(const struct sc_collector_options *options, struct sc_error *err)
+{
+    struct collector *c = calloc(1, sizeof(*c));
+    if (c == NULL)
+        return sc_fail_nomem(err, "the collector");
+    c->options = *options;
+    enum sc_status status = options->configure(options->arg, &c->config, err);
+    if (status == SC_OK) {
+        c->log = (struct sc_log){options->stream, c->config.log_level};
+        status = run(c, err);
+        sc_config_free(&c->config);
+    }
+    free(c);
+    return status;
+}

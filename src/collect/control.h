@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The control socket STORE/control.sock: a client connects, sends one line, gets one JSON object and the end
+ * of the stream. The line "status" is the only one known; others get {"error": "..."}.
+ */
+#ifndef SC_COLLECT_CONTROL_H
+#define SC_COLLECT_CONTROL_H
+
+#include "base/buf.h"
+#include "base/status.h"
+
+#include <event2/event.h>
+
+struct sc_control;
+
+/* Appends the answer, one JSON object, to *out. */
+typedef enum sc_status sc_control_answer_fn(void *arg, struct sc_buf *out);
+
+/*
+ * Serves on `base` (the caller's loop, from its thread). A socket left behind by a dead process is replaced;
+ * the caller holds the store's lock, so there is no living one. @return NULL with *err.
+ */
+struct sc_control *sc_control_open(struct event_base *base, const char *store, sc_control_answer_fn *answer,
+                                   void *arg, struct sc_error *err);
+/* Closes and removes the socket. NULL is allowed. */
+void sc_control_close(struct sc_control *control);
+
+/* The client's side: appends the answer to `request` to *out. SC_NOTFOUND: no collector answers there. */
+enum sc_status sc_control_ask(const char *store, const char *request, struct sc_buf *out,
+                              struct sc_error *err);
+
+#endif

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Messages in, batches out: one thread's decoder with its schema, and the batches that are being filled. A
+ * batch goes to the queue when it has SC_INTAKE_ROWS rows or SC_INTAKE_MEMORY bytes, when its first record is
+ * SC_INTAKE_AGE_MS old, and at the edge of a window. Belongs to one thread.
+ */
+#ifndef SC_COLLECT_INTAKE_H
+#define SC_COLLECT_INTAKE_H
+
+#include "base/log.h"
+#include "collect/queue.h"
+#include "wire/decoder.h"
+
+#define SC_INTAKE_ROWS   61440u /* a message's records on top still fit a row group of 65,536 */
+#define SC_INTAKE_MEMORY ((size_t)64 << 20)
+#define SC_INTAKE_AGE_MS 500u
+
+struct sc_intake_options {
+    struct sc_decoder_limits limits;
+    uint32_t window_s;
+    struct sc_queue *queue;
+    uint64_t patience_ms; /* how long a full queue is waited for before a batch is dropped; 0: not at all */
+};
+
+/* All since the start. */
+struct sc_intake_stats {
+    uint64_t messages;
+    uint64_t bytes;
+    uint64_t flows;
+    uint64_t options;
+    uint64_t templates;
+    uint64_t malformed; /* messages or parts of them that break their protocol, and unknown versions */
+    uint64_t no_template_sets;
+    uint64_t recovered_sets;
+    uint64_t lost;
+    uint64_t refused;         /* messages dropped for want of memory or at a bound of the decoder */
+    uint64_t dropped_full;    /* records in batches dropped because the queue was full */
+    uint64_t dropped_batches; /* these batches */
+};
+
+struct sc_intake;
+
+/* @return NULL with *err when memory is short. */
+struct sc_intake *sc_intake_create(const struct sc_intake_options *options, struct sc_error *err);
+/* Batches not flushed are dropped. The queue must have given back all parcels. */
+void sc_intake_free(struct sc_intake *intake);
+
+/* Decodes one message. @return what sc_decoder_message says; everything is counted already. */
+enum sc_status sc_intake_message(struct sc_intake *intake, const struct sc_message_source *source,
+                                 const uint8_t *bytes, size_t length, struct sc_error *err);
+
+/* Sends batches whose first record is old. Call at least every 100 ms. */
+void sc_intake_tick(struct sc_intake *intake);
+/* Sends all batches. */
+void sc_intake_flush(struct sc_intake *intake);
+void sc_intake_set_patience(struct sc_intake *intake, uint64_t patience_ms);
+
+struct sc_decoder *sc_intake_decoder(struct sc_intake *intake);
+const struct sc_intake_stats *sc_intake_stats_of(const struct sc_intake *intake);
+
+/* Export time in a message's header, ms UTC; 0 when it has none that can be read. */
+uint64_t sc_intake_export_time(const uint8_t *bytes, size_t length);
+
+#endif

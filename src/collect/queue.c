@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "collect/queue.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* Empty parcels that a pool keeps: one being filled, some on their way. The others' memory is given back. */
+#define POOL_KEEPS 4u
+
+struct sc_pool {
+    pthread_mutex_t mutex;
+    struct sc_parcel *free;
+    uint32_t count;
+    enum sc_record_kind kind;
+};
+
+struct sc_pool *sc_pool_create(enum sc_record_kind kind)
+{
+    struct sc_pool *pool = calloc(1, sizeof(*pool));
+    if (pool == NULL)
+        return NULL;
+    pthread_mutex_init(&pool->mutex, NULL);
+    pool->kind = kind;
+    return pool;
+}
+
+static void free_parcel(struct sc_parcel *parcel)
+{
+    sc_batch_free(parcel->batch);
+    free(parcel);
+}
+
+void sc_pool_free(struct sc_pool *pool)
+{
+    if (pool == NULL)
+        return;
+    for (struct sc_parcel *parcel = pool->free; parcel != NULL;) {
+        struct sc_parcel *next = parcel->next;
+        free_parcel(parcel);
+        parcel = next;
+    }
+    pthread_mutex_destroy(&pool->mutex);
+    free(pool);
+}
+
+struct sc_parcel *sc_pool_take(struct sc_pool *pool)
+{
+    pthread_mutex_lock(&pool->mutex);
+    struct sc_parcel *parcel = pool->free;
+    if (parcel != NULL) {
+        pool->free = parcel->next;
+        pool->count--;
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    if (parcel == NULL) {
+        parcel = calloc(1, sizeof(*parcel));
+        if (parcel == NULL)
+            return NULL;
+        parcel->home = pool;
+        parcel->batch = sc_batch_create(pool->kind);
+        if (parcel->batch == NULL) {
+            free(parcel);
+            return NULL;
+        }
+    }
+    parcel->next = NULL;
+    return parcel;
+}
+
+void sc_parcel_release(struct sc_parcel *parcel)
+{
+    struct sc_pool *pool = parcel->home;
+    sc_batch_reset(parcel->batch);
+    pthread_mutex_lock(&pool->mutex);
+    bool keep = pool->count < POOL_KEEPS;
+    if (keep) {
+        parcel->next = pool->free;
+        pool->free = parcel;
+        pool->count++;
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    if (!keep)
+        free_parcel(parcel);
+}
+
+/* ---- queue ---- */
+
+struct sc_queue {
+    pthread_mutex_t mutex;
+    pthread_cond_t filled;  /* a parcel came, the queue was closed, or a wake-up */
+    pthread_cond_t emptied; /* memory became free, or the queue was closed */
+    struct sc_parcel *first, *last;
+    struct sc_queue_stats stats;
+    bool closed;
+    bool woken;
+};
+
+static void init_condition(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+struct sc_queue *sc_queue_create(uint64_t limit_bytes)
+{
+    struct sc_queue *queue = calloc(1, sizeof(*queue));
+    if (queue == NULL)
+        return NULL;
+    pthread_mutex_init(&queue->mutex, NULL);
+    init_condition(&queue->filled);
+    init_condition(&queue->emptied);
+    queue->stats.limit_bytes = limit_bytes;
+    return queue;
+}
+
+void sc_queue_free(struct sc_queue *queue)
+{
+    if (queue == NULL)
+        return;
+    while (queue->first != NULL) {
+        struct sc_parcel *parcel = queue->first;
+        queue->first = parcel->next;
+        sc_parcel_release(parcel);
+    }
+    pthread_cond_destroy(&queue->filled);
+    pthread_cond_destroy(&queue->emptied);
+    pthread_mutex_destroy(&queue->mutex);
+    free(queue);
+}
+
+static struct timespec deadline_in(uint64_t ms)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += (time_t)(ms / 1000);
+    at.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_nsec -= 1000000000;
+        at.tv_sec++;
+    }
+    return at;
+}
+
+/* A parcel larger than the bound passes when it is alone. */
+static bool has_room(const struct sc_queue *queue, size_t memory)
+{
+    return queue->stats.held == 0 || queue->stats.bytes + memory <= queue->stats.limit_bytes;
+}
+
+static void append(struct sc_queue *queue, struct sc_parcel *parcel)
+{
+    parcel->next = NULL;
+    if (queue->last == NULL)
+        queue->first = parcel;
+    else
+        queue->last->next = parcel;
+    queue->last = parcel;
+    queue->stats.waiting++;
+    queue->stats.held++;
+    queue->stats.bytes += parcel->memory;
+    if (queue->stats.bytes > queue->stats.peak_bytes)
+        queue->stats.peak_bytes = queue->stats.bytes;
+}
+
+enum sc_status sc_queue_push(struct sc_queue *queue, struct sc_parcel *parcel, uint64_t wait_ms)
+{
+    parcel->memory = sc_batch_memory(parcel->batch);
+    struct timespec deadline = deadline_in(wait_ms);
+    enum sc_status status = SC_OK;
+    pthread_mutex_lock(&queue->mutex);
+    while (status == SC_OK && !queue->closed && !has_room(queue, parcel->memory)) {
+        if (wait_ms == 0 || pthread_cond_timedwait(&queue->emptied, &queue->mutex, &deadline) == ETIMEDOUT)
+            status = SC_FULL;
+    }
+    if (queue->closed)
+        status = SC_CANCELLED;
+    if (status == SC_OK) {
+        append(queue, parcel);
+        pthread_cond_signal(&queue->filled);
+    }
+    pthread_mutex_unlock(&queue->mutex);
+    return status;
+}
+
+bool sc_queue_is_tight(struct sc_queue *queue)
+{
+    pthread_mutex_lock(&queue->mutex);
+    bool tight = queue->stats.bytes > queue->stats.limit_bytes / 4 * 3;
+    pthread_mutex_unlock(&queue->mutex);
+    return tight;
+}
+
+struct sc_parcel *sc_queue_pop(struct sc_queue *queue, uint64_t wait_ms)
+{
+    struct timespec deadline = deadline_in(wait_ms);
+    pthread_mutex_lock(&queue->mutex);
+    while (queue->first == NULL && !queue->closed && !queue->woken && wait_ms != 0) {
+        if (pthread_cond_timedwait(&queue->filled, &queue->mutex, &deadline) == ETIMEDOUT)
+            break;
+    }
+    queue->woken = false;
+    struct sc_parcel *parcel = queue->first;
+    if (parcel != NULL) {
+        queue->first = parcel->next;
+        if (queue->first == NULL)
+            queue->last = NULL;
+        parcel->next = NULL;
+        queue->stats.waiting--;
+    }
+    pthread_mutex_unlock(&queue->mutex);
+    return parcel;
+}
+
+void sc_queue_done(struct sc_queue *queue, struct sc_parcel *parcel)
+{
+    pthread_mutex_lock(&queue->mutex);
+    queue->stats.held--;
+    queue->stats.bytes -= parcel->memory;
+    pthread_cond_broadcast(&queue->emptied);
+    pthread_mutex_unlock(&queue->mutex);
+    sc_parcel_release(parcel);
+}
+
+void sc_queue_close(struct sc_queue *queue)
+{
+    pthread_mutex_lock(&queue->mutex);
+    queue->closed = true;
+    pthread_cond_broadcast(&queue->filled);
+    pthread_cond_broadcast(&queue->emptied);
+    pthread_mutex_unlock(&queue->mutex);
+}
+
+bool sc_queue_is_finished(struct sc_queue *queue)
+{
+    pthread_mutex_lock(&queue->mutex);
+    bool finished = queue->closed && queue->first == NULL;
+    pthread_mutex_unlock(&queue->mutex);
+    return finished;
+}
+
+void sc_queue_wake(struct sc_queue *queue)
+{
+    pthread_mutex_lock(&queue->mutex);
+    queue->woken = true;
+    pthread_cond_signal(&queue->filled);
+    pthread_mutex_unlock(&queue->mutex);
+}
+
+void sc_queue_get_stats(struct sc_queue *queue, struct sc_queue_stats *out)
+{
+    pthread_mutex_lock(&queue->mutex);
+    *out = queue->stats;
+    pthread_mutex_unlock(&queue->mutex);
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The way of batches from the receivers to the store thread.
+ *
+ * A *parcel* is a batch with the pool that it came from. Its owner changes with it: a receiver takes an empty
+ * parcel from its pool, fills and pushes it; the store thread pops it, keeps it until it is durable, and is
+ * then done with it, which gives it back to its pool. Batches keep their columns over this circle, so that
+ * nothing is allocated in the long run; and since columns belong to a schema, a pool serves one receiver and
+ * one kind of records.
+ *
+ * The queue is bounded by the memory of all parcels from push to done, those that wait for the disk included.
+ * All functions may be called from any thread.
+ */
+#ifndef SC_COLLECT_QUEUE_H
+#define SC_COLLECT_QUEUE_H
+
+#include "base/status.h"
+#include "flow/batch.h"
+
+struct sc_pool;
+
+struct sc_parcel {
+    struct sc_batch *batch;
+    struct sc_pool *home;
+    struct sc_parcel *next; /* of whoever owns the parcel */
+    size_t memory;          /* counted against the queue's bound */
+};
+
+/* @return NULL without memory. */
+struct sc_pool *sc_pool_create(enum sc_record_kind kind);
+/* All parcels must have come back. */
+void sc_pool_free(struct sc_pool *pool);
+
+/* An empty parcel; NULL without memory. */
+struct sc_parcel *sc_pool_take(struct sc_pool *pool);
+/* Empties a parcel that is in no queue and gives it back to its pool. */
+void sc_parcel_release(struct sc_parcel *parcel);
+
+struct sc_queue;
+
+struct sc_queue_stats {
+    uint32_t waiting; /* parcels pushed and not popped */
+    uint32_t held;    /* parcels pushed and not done */
+    uint64_t bytes;   /* of the parcels held */
+    uint64_t peak_bytes;
+    uint64_t limit_bytes;
+};
+
+/* @return NULL without memory. */
+struct sc_queue *sc_queue_create(uint64_t limit_bytes);
+/* Parcels still in it are released. */
+void sc_queue_free(struct sc_queue *queue);
+
+/*
+ * Hands a parcel over. With wait_ms > 0 it waits so long for room.
+ * @return SC_OK; SC_FULL or SC_CANCELLED (the queue is closed): the caller still owns the parcel.
+ */
+enum sc_status sc_queue_push(struct sc_queue *queue, struct sc_parcel *parcel, uint64_t wait_ms);
+
+/* Whether three quarters of the bound are used: senders that can be made to wait (TCP) should be. */
+bool sc_queue_is_tight(struct sc_queue *queue);
+
+/* The oldest parcel; NULL when none came within wait_ms, or at once when the queue is empty and closed. */
+struct sc_parcel *sc_queue_pop(struct sc_queue *queue, uint64_t wait_ms);
+
+/* A popped parcel is no longer needed: its memory is free again, it goes home. */
+void sc_queue_done(struct sc_queue *queue, struct sc_parcel *parcel);
+
+/* No more pushes; what is in the queue can still be popped. */
+void sc_queue_close(struct sc_queue *queue);
+bool sc_queue_is_finished(struct sc_queue *queue); /* closed and nothing waits */
+
+/* Lets the next or the waiting sc_queue_pop return at once. */
+void sc_queue_wake(struct sc_queue *queue);
+
+void sc_queue_get_stats(struct sc_queue *queue, struct sc_queue_stats *out);
+
+#endif

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * A thread that receives and decodes: its event loop, its sockets, its decoder, the batches being filled.
+ * Listeners are opened by the caller and handed over; all else is private to the thread, and asked for by
+ * snapshot.
+ *
+ * 1. sc_receiver_create; load template state into sc_receiver_decoder (the thread does not run yet).
+ * 2. sc_receiver_start.
+ * 3. sc_receiver_add, _remove, _set_log_level, _get_* at any time from any one thread.
+ * 4. sc_receiver_stop: drains the sockets once, sends all batches. Snapshots stay readable.
+ * 5. sc_receiver_free, after the queue has given back all parcels.
+ */
+#ifndef SC_COLLECT_RECEIVER_H
+#define SC_COLLECT_RECEIVER_H
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/url.h"
+#include "collect/exporters.h"
+#include "collect/intake.h"
+
+struct sc_receiver;
+
+struct sc_receiver_options {
+    struct sc_intake_options intake;
+    struct sc_log log; /* a copy of its own */
+};
+
+struct sc_listener_view {
+    char name[SC_URL_TEXT_MAX]; /* with the real port */
+    enum sc_url_scheme scheme;
+    uint64_t datagrams; /* UDP */
+    uint64_t messages;
+    uint64_t bytes;
+    uint64_t kernel_drops;   /* UDP: datagrams that came when the socket's buffer was full */
+    uint64_t receive_buffer; /* UDP: bytes the kernel gave */
+    uint64_t connections;    /* TCP: open now */
+    uint64_t accepted;       /* TCP: since the start */
+    uint64_t refused;        /* TCP: over the bound of open connections */
+    uint64_t framing_errors; /* TCP: connections closed because the stream made no sense, or ended within a
+                                message */
+};
+
+/* @return NULL with *err. */
+struct sc_receiver *sc_receiver_create(const struct sc_receiver_options *options, struct sc_error *err);
+struct sc_decoder *sc_receiver_decoder(struct sc_receiver *receiver);
+enum sc_status sc_receiver_start(struct sc_receiver *receiver, struct sc_error *err);
+
+/* Hands over a listening socket; the receiver closes it. SC_NOMEM: the caller still owns it. */
+enum sc_status sc_receiver_add(struct sc_receiver *receiver, const struct sc_url *url, int fd,
+                               struct sc_error *err);
+/* Takes what waits in the listener's sockets, then closes them. `url` as given to add. */
+enum sc_status sc_receiver_remove(struct sc_receiver *receiver, const struct sc_url *url,
+                                  struct sc_error *err);
+void sc_receiver_set_log_level(struct sc_receiver *receiver, enum sc_log_level level);
+
+void sc_receiver_stop(struct sc_receiver *receiver);
+void sc_receiver_free(struct sc_receiver *receiver); /* NULL is allowed */
+
+/* ---- snapshots, at most a second old (template state: a minute) ---- */
+
+/* *out is malloc'ed for the caller; NULL when *count is 0. */
+enum sc_status sc_receiver_get_listeners(struct sc_receiver *receiver, struct sc_listener_view **out,
+                                         uint32_t *count);
+enum sc_status sc_receiver_get_exporters(struct sc_receiver *receiver, struct sc_exporter_view **out,
+                                         uint32_t *count);
+void sc_receiver_get_intake(struct sc_receiver *receiver, struct sc_intake_stats *out);
+
+/* Appends the saved template state to *out; *generation tells whether it has changed since another call. */
+enum sc_status sc_receiver_get_templates(struct sc_receiver *receiver, struct sc_buf *out,
+                                         uint64_t *generation);
+
+#endif

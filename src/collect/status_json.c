@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "collect/status_json.h"
+
+#include "base/clock.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+static json_t *number(uint64_t value)
+{
+    return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
+}
+
+static void put(json_t *object, const char *key, uint64_t value)
+{
+    json_object_set_new(object, key, number(value));
+}
+
+static void put_text(json_t *object, const char *key, const char *value)
+{
+    json_object_set_new(object, key, json_string(value));
+}
+
+/* Null for 0: it has not happened yet. */
+static void put_time(json_t *object, const char *key, uint64_t ms)
+{
+    char text[32];
+    sc_time_format_utc(ms, text, sizeof(text));
+    json_object_set_new(object, key, ms == 0 ? json_null() : json_string(text));
+}
+
+/* ---- listeners: the sum over the receivers ---- */
+
+static void add_view(struct sc_listener_view *to, const struct sc_listener_view *from)
+{
+    to->datagrams += from->datagrams;
+    to->messages += from->messages;
+    to->bytes += from->bytes;
+    to->kernel_drops += from->kernel_drops;
+    to->receive_buffer += from->receive_buffer;
+    to->connections += from->connections;
+    to->accepted += from->accepted;
+    to->refused += from->refused;
+    to->framing_errors += from->framing_errors;
+}
+
+static json_t *listener_json(const struct sc_listener_view *v)
+{
+    json_t *object = json_object();
+    put_text(object, "listener", v->name);
+    put(object, "messages", v->messages);
+    put(object, "bytes", v->bytes);
+    if (v->scheme == SC_URL_UDP) {
+        put(object, "datagrams", v->datagrams);
+        put(object, "kernel_drops", v->kernel_drops);
+        put(object, "receive_buffer", v->receive_buffer);
+    } else {
+        put(object, "connections", v->connections);
+        put(object, "accepted", v->accepted);
+        put(object, "refused", v->refused);
+        put(object, "framing_errors", v->framing_errors);
+    }
+    return object;
+}
+
+struct listener_sum {
+    struct sc_listener_view views[SC_CONFIG_MAX_LISTENERS * 2]; /* old and new ones of a reload */
+    uint32_t count;
+};
+
+static void sum_listener(struct listener_sum *sum, const struct sc_listener_view *view)
+{
+    for (uint32_t i = 0; i < sum->count; i++) {
+        if (strcmp(sum->views[i].name, view->name) == 0) {
+            add_view(&sum->views[i], view);
+            return;
+        }
+    }
+    if (sum->count < sizeof(sum->views) / sizeof(sum->views[0]))
+        sum->views[sum->count++] = *view;
+}
+
+static json_t *listeners_json(const struct sc_status_source *source)
+{
+    json_t *array = json_array();
+    struct listener_sum *sum = calloc(1, sizeof(*sum));
+    for (uint32_t i = 0; sum != NULL && i < source->receiver_count; i++) {
+        struct sc_listener_view *views;
+        uint32_t count;
+        if (sc_receiver_get_listeners(source->receivers[i], &views, &count) != SC_OK)
+            continue;
+        for (uint32_t k = 0; k < count; k++)
+            sum_listener(sum, &views[k]);
+        free(views);
+    }
+    for (uint32_t i = 0; sum != NULL && i < sum->count; i++)
+        json_array_append_new(array, listener_json(&sum->views[i]));
+    free(sum);
+    return array;
+}
+
+/* ---- exporters ---- */
+
+static const char *protocol_name(unsigned version)
+{
+    return version == 5 ? "NetFlow v5" : version == 9 ? "NetFlow v9" : version == 10 ? "IPFIX" : "unknown";
+}
+
+static json_t *exporter_json(const struct sc_exporter_view *view)
+{
+    const struct sc_exporter_stats *s = &view->stats;
+    char address[SC_ADDR_TEXT_MAX];
+    json_t *object = json_object();
+    sc_addr_format(&s->exporter, address);
+    put_text(object, "exporter", address);
+    put(object, "port", s->port);
+    put_text(object, "transport", s->transport == SC_TRANSPORT_UDP ? "udp" : "tcp");
+    put_text(object, "protocol", protocol_name(s->version));
+    put(object, "domain", s->domain);
+    put_time(object, "last_seen", s->last_seen_ms);
+    put(object, "messages", s->messages);
+    put(object, "bytes", s->bytes);
+    put(object, "flows", s->flows);
+    json_object_set_new(object, "flows_per_s", json_real(view->flows_per_s));
+    put(object, "options", s->options);
+    put(object, "templates", s->templates);
+    put(object, "lost", s->lost);
+    put(object, "reordered", s->reordered);
+    put(object, "restarts", s->restarts);
+    put(object, "no_template_sets", s->no_template_sets);
+    put(object, "recovered_sets", s->recovered_sets);
+    put(object, "malformed", s->malformed);
+    put(object, "sampling_rate", s->sampling_rate);
+    return object;
+}
+
+static int compare_views(const void *x, const void *y)
+{
+    const struct sc_exporter_stats *a = &((const struct sc_exporter_view *)x)->stats;
+    const struct sc_exporter_stats *b = &((const struct sc_exporter_view *)y)->stats;
+    int order = sc_addr_compare(&a->exporter, &b->exporter);
+    if (order == 0 && a->port != b->port)
+        order = a->port < b->port ? -1 : 1;
+    if (order == 0)
+        order = a->domain < b->domain ? -1 : a->domain > b->domain;
+    return order;
+}
+
+static json_t *exporters_json(const struct sc_status_source *source)
+{
+    json_t *array = json_array();
+    struct sc_exporter_view *all = NULL;
+    uint32_t total = 0;
+    for (uint32_t i = 0; i < source->receiver_count; i++) {
+        struct sc_exporter_view *views;
+        uint32_t count;
+        if (sc_receiver_get_exporters(source->receivers[i], &views, &count) != SC_OK || count == 0)
+            continue;
+        struct sc_exporter_view *joined = realloc(all, ((size_t)total + count) * sizeof(*all));
+        if (joined != NULL) {
+            all = joined;
+            memcpy(all + total, views, count * sizeof(*all));
+            total += count;
+        }
+        free(views);
+    }
+    if (total != 0)
+        qsort(all, total, sizeof(*all), compare_views);
+    for (uint32_t i = 0; i < total; i++)
+        json_array_append_new(array, exporter_json(&all[i]));
+    free(all);
+    return array;
+}
+
+/* ---- the rest ---- */
+
+static json_t *intake_json(const struct sc_status_source *source)
+{
+    struct sc_intake_stats sum = {0};
+    for (uint32_t i = 0; i < source->receiver_count; i++) {
+        struct sc_intake_stats s;
+        sc_receiver_get_intake(source->receivers[i], &s);
+        sum.messages += s.messages;
+        sum.flows += s.flows;
+        sum.options += s.options;
+        sum.lost += s.lost;
+        sum.malformed += s.malformed;
+        sum.no_template_sets += s.no_template_sets;
+        sum.recovered_sets += s.recovered_sets;
+        sum.refused += s.refused;
+        sum.dropped_full += s.dropped_full;
+        sum.dropped_batches += s.dropped_batches;
+    }
+    json_t *object = json_object();
+    put(object, "messages", sum.messages);
+    put(object, "flows", sum.flows);
+    put(object, "options", sum.options);
+    put(object, "lost", sum.lost);
+    put(object, "malformed", sum.malformed);
+    put(object, "no_template_sets", sum.no_template_sets);
+    put(object, "recovered_sets", sum.recovered_sets);
+    put(object, "refused", sum.refused);
+    put(object, "dropped_full", sum.dropped_full);
+    put(object, "dropped_batches", sum.dropped_batches);
+    return object;
+}
+
+static json_t *queue_json(const struct sc_status_source *source)
+{
+    struct sc_queue_stats stats;
+    json_t *object = json_object();
+    sc_queue_get_stats(source->queue, &stats);
+    put(object, "batches_waiting", stats.waiting);
+    put(object, "batches_held", stats.held);
+    put(object, "bytes", stats.bytes);
+    put(object, "peak_bytes", stats.peak_bytes);
+    put(object, "limit_bytes", stats.limit_bytes);
+    return object;
+}
+
+static json_t *store_json(const struct sc_status_source *source)
+{
+    struct sc_storer_stats stats;
+    struct statvfs disk;
+    json_t *object = json_object();
+    sc_storer_get_stats(source->storer, &stats);
+    put_text(object, "path", source->config->store);
+    put(object, "window_s", source->config->window_s);
+    put(object, "flows", stats.store.flows);
+    put(object, "options", stats.store.options);
+    put(object, "row_groups", stats.store.row_groups);
+    put(object, "bytes_written", stats.store.bytes_written);
+    put(object, "segments_sealed", stats.store.segments_sealed);
+    put(object, "sync_failures", stats.store.sync_failures);
+    put(object, "write_failures", stats.store.write_failures);
+    put(object, "full_events", stats.store.full_events);
+    put_time(object, "last_sync", stats.store.last_sync_ms);
+    json_object_set_new(object, "blocked", json_boolean(stats.blocked));
+    json_object_set_new(object, "problem",
+                        stats.problem[0] == '\0' ? json_null() : json_string(stats.problem));
+    put(object, "retries", stats.retries);
+    put(object, "lost_records", stats.lost_records);
+    put(object, "expired_windows", stats.expired_windows);
+    put(object, "expired_bytes", stats.expired_bytes);
+    if (statvfs(source->config->store, &disk) == 0) {
+        put(object, "free_bytes", (uint64_t)disk.f_bavail * disk.f_frsize);
+        put(object, "size_bytes", (uint64_t)disk.f_blocks * disk.f_frsize);
+    }
+    return object;
+}
+
+enum sc_status sc_status_json(const struct sc_status_source *source, struct sc_buf *out)
+{
+    json_t *root = json_object();
+    put_text(root, "program", "sc-collector");
+    put_text(root, "version", SC_VERSION);
+    put(root, "pid", (uint64_t)getpid());
+    put_time(root, "started", source->started_ms);
+    put(root, "uptime_s", (sc_clock_mono_ms() - source->started_mono_ms) / 1000);
+    put(root, "receivers", source->receiver_count);
+    json_object_set_new(root, "listeners", listeners_json(source));
+    json_object_set_new(root, "exporters", exporters_json(source));
+    json_object_set_new(root, "received", intake_json(source));
+    json_object_set_new(root, "queue", queue_json(source));
+    json_object_set_new(root, "store", store_json(source));
+    char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    json_decref(root);
+    if (text == NULL)
+        return SC_NOMEM;
+    sc_buf_append_str(out, text);
+    free(text);
+    return sc_buf_ok(out) ? SC_OK : SC_NOMEM;
+}

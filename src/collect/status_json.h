@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The collector's status as one JSON object (docs/operations.md explains the counters). Times are RFC 3339
+ * strings, counters integers.
+ */
+#ifndef SC_COLLECT_STATUS_JSON_H
+#define SC_COLLECT_STATUS_JSON_H
+
+#include "base/buf.h"
+#include "collect/queue.h"
+#include "collect/receiver.h"
+#include "collect/storer.h"
+#include "conf/config.h"
+
+struct sc_status_source {
+    const struct sc_config *config;
+    struct sc_receiver *const *receivers;
+    uint32_t receiver_count;
+    struct sc_queue *queue;
+    struct sc_storer *storer;
+    uint64_t started_ms;      /* wall clock */
+    uint64_t started_mono_ms; /* monotonic */
+};
+
+/* Appends the object. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_status_json(const struct sc_status_source *source, struct sc_buf *out);
+
+#endif

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The store thread: takes parcels from the queue, appends them, makes them durable in groups, seals windows
+ * that have ended, and runs the retention. It alone uses the store's writer.
+ *
+ * A parcel is kept until a sync after its append succeeded. When the disk is full or fails, the thread keeps
+ * what it has, tries again with growing pauses, and leaves the rest in the queue, whose bound then decides.
+ *
+ *     sc_storer_start(&options, &storer, &err);
+ *     ...producers push...
+ *     sc_queue_close(queue);
+ *     sc_storer_finish(storer, seal_all, &stats, &err);
+ */
+#ifndef SC_COLLECT_STORER_H
+#define SC_COLLECT_STORER_H
+
+#include "base/log.h"
+#include "collect/queue.h"
+#include "store/store.h"
+
+struct sc_storer;
+
+struct sc_storer_options {
+    const char *store;
+    uint32_t window_s;
+    struct sc_queue *queue;
+    struct sc_log log;             /* a copy of its own */
+    struct sc_retention retention; /* none when both are 0 */
+    /* Reading files: windows are sealed when the data has left them behind, not by the clock, and a failure
+     * of the store is given up after a while instead of never. */
+    bool import;
+    struct sc_io *io; /* NULL: the system's */
+};
+
+struct sc_storer_stats {
+    struct sc_store_stats store;
+    bool blocked;          /* the store refuses what it is given; it is being tried again */
+    uint64_t retries;      /* appends and syncs that failed */
+    uint64_t lost_records; /* given up: the store refused them for good */
+    uint64_t expired_windows;
+    uint64_t expired_bytes;
+    char problem[256]; /* the last failure; empty when all is well */
+};
+
+/* Opens the store and starts the thread. @return SC_OK, or what sc_store_writer_open says. */
+enum sc_status sc_storer_start(const struct sc_storer_options *options, struct sc_storer **out,
+                               struct sc_error *err);
+
+/* Takes effect within a second. Any thread. */
+void sc_storer_set_retention(struct sc_storer *storer, const struct sc_retention *retention);
+void sc_storer_set_log_level(struct sc_storer *storer, enum sc_log_level level);
+
+/* A snapshot that is at most a second old. Any thread. */
+void sc_storer_get_stats(struct sc_storer *storer, struct sc_storer_stats *out);
+
+/*
+ * Waits until the closed queue is empty and all is durable (ten seconds at most while the store refuses),
+ * closes the store and frees the storer. `seal_all`: all windows are sealed, else live files stay live.
+ * *stats (may be NULL) is the last account. @return SC_OK, or SC_FULL or SC_IO when records were lost or a
+ * window could not be sealed.
+ */
+enum sc_status sc_storer_finish(struct sc_storer *storer, bool seal_all, struct sc_storer_stats *stats,
+                                struct sc_error *err);
+
+#endif

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "collect/templates.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#define FILE_NAME      "templates.state"
+#define FORMAT_VERSION 1u
+#define MAX_FILE_BYTES (UINT64_C(1) << 30)
+#define PATH_BYTES     4200
+
+static const char magic[8] = {'S', 'C', 'T', 'S', 'T', 'A', 'T', 'E'};
+
+static void encode(const struct sc_buf *states, uint32_t count, struct sc_buf *out)
+{
+    sc_buf_append(out, magic, sizeof(magic));
+    sc_buf_append_le32(out, FORMAT_VERSION);
+    sc_buf_append_le32(out, count);
+    for (uint32_t i = 0; i < count; i++) {
+        sc_buf_append_le32(out, (uint32_t)states[i].len);
+        sc_buf_append(out, states[i].data, states[i].len);
+    }
+}
+
+/* Returns 0 or -errno. */
+static int write_file(struct sc_io *io, const char *path, const struct sc_buf *bytes)
+{
+    io->ops->unlink(io, path); /* of an earlier attempt */
+    int handle = io->ops->create(io, path);
+    if (handle < 0)
+        return handle;
+    int result = sc_io_write_all(io, handle, bytes->data, bytes->len);
+    if (result == 0)
+        result = io->ops->datasync(io, handle);
+    int closed = io->ops->close(io, handle);
+    return result != 0 ? result : closed;
+}
+
+static int replace_file(struct sc_io *io, const char *store, const struct sc_buf *bytes)
+{
+    char temporary[PATH_BYTES], path[PATH_BYTES];
+    snprintf(temporary, sizeof(temporary), "%.4096s/." FILE_NAME ".tmp", store);
+    snprintf(path, sizeof(path), "%.4096s/" FILE_NAME, store);
+    int result = write_file(io, temporary, bytes);
+    if (result == 0)
+        result = io->ops->rename(io, temporary, path);
+    if (result == 0)
+        result = io->ops->sync_dir(io, store);
+    if (result != 0)
+        io->ops->unlink(io, temporary);
+    return result;
+}
+
+enum sc_status sc_templates_save(const char *store, const struct sc_buf *states, uint32_t count,
+                                 struct sc_io *io, struct sc_error *err)
+{
+    struct sc_buf bytes = {0};
+    encode(states, count, &bytes);
+    if (!sc_buf_ok(&bytes)) {
+        sc_buf_free(&bytes);
+        return sc_fail_nomem(err, "the template state");
+    }
+    int result = replace_file(io == NULL ? sc_io_system() : io, store, &bytes);
+    sc_buf_free(&bytes);
+    if (result != 0)
+        return sc_fail_errno(err, -result, "cannot save %s/" FILE_NAME, store);
+    return SC_OK;
+}
+
+static enum sc_status read_file(const char *path, struct sc_buf *out, struct sc_error *err)
+{
+    struct stat info;
+    FILE *file = fopen(path, "rbe");
+    if (file == NULL)
+        return errno == ENOENT ? SC_END : sc_fail_errno(err, errno, "cannot open %s", path);
+    enum sc_status status = SC_OK;
+    if (fstat(fileno(file), &info) != 0 || !S_ISREG(info.st_mode) ||
+        (uint64_t)info.st_size > MAX_FILE_BYTES) {
+        status = sc_fail(err, SC_DAMAGED, "%s: no such file of ours", path);
+    } else if (sc_buf_reserve(out, (size_t)info.st_size + 1) == NULL) {
+        status = sc_fail_nomem(err, path);
+    } else {
+        out->len = fread(out->data, 1, (size_t)info.st_size, file);
+        if (ferror(file))
+            status = sc_fail_errno(err, EIO, "cannot read %s", path);
+    }
+    fclose(file);
+    return status;
+}
+
+static enum sc_status load_states(const char *path, const struct sc_buf *bytes, struct sc_decoder *decoder,
+                                  uint64_t now_ms, struct sc_error *err)
+{
+    struct sc_cursor in = {.data = bytes->data, .len = bytes->len};
+    const uint8_t *head = sc_cursor_take(&in, sizeof(magic));
+    uint32_t version = sc_cursor_le32(&in), count = sc_cursor_le32(&in);
+    if (in.failed || memcmp(head, magic, sizeof(magic)) != 0)
+        return sc_fail(err, SC_DAMAGED, "%s: not a template state", path);
+    if (version != FORMAT_VERSION)
+        return sc_fail(err, SC_UNSUPPORTED, "%s: format %u, this program reads %u", path, version,
+                       FORMAT_VERSION);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t length = sc_cursor_le32(&in);
+        const uint8_t *state = sc_cursor_take(&in, length);
+        if (state == NULL)
+            return sc_fail(err, SC_DAMAGED, "%s: ends in the middle", path);
+        SC_TRY(sc_decoder_load(decoder, state, length, now_ms, err));
+    }
+    return SC_OK;
+}
+
+enum sc_status sc_templates_load(const char *store, struct sc_decoder *decoder, uint64_t now_ms,
+                                 struct sc_error *err)
+{
+    char path[PATH_BYTES];
+    struct sc_buf bytes = {0};
+    snprintf(path, sizeof(path), "%.4096s/" FILE_NAME, store);
+    enum sc_status status = read_file(path, &bytes, err);
+    if (status == SC_OK)
+        status = load_states(path, &bytes, decoder, now_ms, err);
+    sc_buf_free(&bytes);
+    return status == SC_END ? SC_OK : status;
+}
