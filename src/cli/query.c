@@ -33,17 +33,21 @@ static const char usage[] =
     "      --time-zone=ZONE       of times given and shown: a TZ name, or system; default UTC\n"
     "      --record-kind=KIND     flows (default) or options (what exporters tell about themselves)\n"
     "how\n"
-    "  -a, --aggregation=KEYS     group by KEY[,KEY..]; srcip/24/64, first/5m; ip, port, as, if, vlan: either side\n"
+    "  -a, --aggregation=KEYS     group by KEY[,KEY..]; srcip/24/64, first/5m; ip, port, as, if, vlan: "
+    "either side\n"
     "  -s, --statistic=KEYS[#SORT[#DIR]]\n"
     "                             top 10 by SORT (default flows); several -s share one scan\n"
     "  -o, --order=FIELD[#DIR],.. sort; DIR is asc or desc\n"
     "  -l, --limit=N              at most N records; 0 = all\n"
     "output\n"
     "      --output-format=F      pretty (default), csv, json, ndjson\n"
-    "      --output-fields=LIST   columns; in groups also min(F) max(F) avg(F) sum(F); all = every stored column\n"
+    "      --output-fields=LIST   columns; in groups also min(F) max(F) avg(F) sum(F); all = every stored "
+    "column\n"
     "      --output-items=LIST    records (r), processed-records-summary (p), metadata-summary (m)\n"
-    "      --output-ts-conv=C  --output-duration-conv=C  --output-tcpflags-conv=C  --output-proto-conv=C  --output-volume-conv=C\n"
-    "                             none or pretty | none or str | none or str | none or str | none, metric-prefix or binary-prefix\n"
+    "      --output-ts-conv=C  --output-duration-conv=C  --output-tcpflags-conv=C  --output-proto-conv=C  "
+    "--output-volume-conv=C\n"
+    "                             none or pretty | none or str | none or str | none or str | none, "
+    "metric-prefix or binary-prefix\n"
     "running\n"
     "      --num-threads=N        default: all cores\n"
     "      --timeout=SPAN         stop after 30, 5m, ..: the answer is then partial\n"
@@ -202,7 +206,8 @@ static int parse_items(const char *text, struct options *o)
         else if (strcmp(item, "m") == 0 || strcmp(item, "metadata-summary") == 0)
             o->items_metadata = true;
         else
-            return fail_usage("--output-items takes records (r), processed-records-summary (p) and metadata-summary (m)");
+            return fail_usage(
+                "--output-items takes records (r), processed-records-summary (p) and metadata-summary (m)");
     }
     return o->items_records || o->items_summary || o->items_metadata ? 0
                                                                      : fail_usage("--output-items is empty");
@@ -210,7 +215,8 @@ static int parse_items(const char *text, struct options *o)
 
 static int parse_conversion(int option, const char *text, struct options *o)
 {
-    static const struct choice volume[] = {{"none", 0}, {"metric-prefix", 1}, {"binary-prefix", 2}, {NULL, 0}};
+    static const struct choice volume[] = {
+        {"none", 0}, {"metric-prefix", 1}, {"binary-prefix", 2}, {NULL, 0}};
     static const struct choice other[] = {
         {"none", SC_CONVERT_NONE}, {"str", SC_CONVERT_STR}, {"pretty", SC_CONVERT_PRETTY}, {NULL, 0}};
     int value = 0, code;
@@ -242,10 +248,8 @@ static int parse_choice(int option, const char *text, struct options *o)
                                           {"overlap", SC_TIME_OVERLAP},
                                           {NULL, 0}};
     static const struct choice kinds[] = {{"flows", 0}, {"options", 1}, {NULL, 0}};
-    static const struct choice bars[] = {{"none", SC_PROGRESS_NONE},
-                                         {"total", SC_PROGRESS_TOTAL},
-                                         {"json", SC_PROGRESS_JSON},
-                                         {NULL, 0}};
+    static const struct choice bars[] = {
+        {"none", SC_PROGRESS_NONE}, {"total", SC_PROGRESS_TOTAL}, {"json", SC_PROGRESS_JSON}, {NULL, 0}};
     int value = 0, code;
     switch (option) {
     case OPT_FORMAT:
@@ -277,7 +281,9 @@ static int parse_amount(int option, const char *text, struct options *o)
         o->limit_given = true;
         return parse_number(text, false, &o->limit) ? 0 : fail_usage("-l takes a whole number; 0 means all");
     case OPT_MEMORY:
-        return parse_number(text, true, &o->memory_limit) ? 0 : fail_usage("--memory-limit takes bytes, such as 500M");
+        return parse_number(text, true, &o->memory_limit)
+                   ? 0
+                   : fail_usage("--memory-limit takes bytes, such as 500M");
     case OPT_THREADS:
         if (!parse_number(text, false, &v) || v == 0 || v > 256)
             return fail_usage("--num-threads takes a number from 1 to 256");
@@ -409,7 +415,8 @@ static void watch_signals(uint64_t timeout_ms)
     signal(SIGPIPE, SIG_IGN);
     if (timeout_ms != 0) {
         timer_t timer;
-        struct itimerspec when = {.it_value = {(time_t)(timeout_ms / 1000), (long)(timeout_ms % 1000) * 1000000}};
+        struct itimerspec when = {
+            .it_value = {(time_t)(timeout_ms / 1000), (long)(timeout_ms % 1000) * 1000000}};
         if (timer_create(CLOCK_MONOTONIC, NULL, &timer) == 0)
             timer_settime(timer, 0, &when, NULL);
     }
@@ -450,8 +457,9 @@ static int parse_times(struct job *job)
     }
     o->output.local_time = o->time_zone != NULL;
     tzset();
-    if (o->time_range != NULL && sc_time_parse_range(o->time_range, now, o->output.local_time,
-                                                     &job->scan.time.begin_ms, &job->scan.time.end_ms, &err) != SC_OK)
+    if (o->time_range != NULL &&
+        sc_time_parse_range(o->time_range, now, o->output.local_time, &job->scan.time.begin_ms,
+                            &job->scan.time.end_ms, &err) != SC_OK)
         return report(job, &err, EXIT_BAD_USAGE);
     if (o->time_point != NULL &&
         sc_time_parse(o->time_point, now, o->output.local_time, &job->bounds.window_ms, &err) != SC_OK)
@@ -562,10 +570,12 @@ static int add_stored_columns(struct job *job)
         const struct sc_source_unit *unit = &job->source.units[u];
         struct sc_row_group *group;
         sc_read_context_reset(&context);
-        if (sc_row_group_open(&context, job->source.segments[unit->segment], unit->group, &group, &err) != SC_OK)
+        if (sc_row_group_open(&context, job->source.segments[unit->segment], unit->group, &group, &err) !=
+            SC_OK)
             continue; /* noted when it is scanned */
         for (uint32_t i = 0; i < group->entry_count; i++) {
-            if (group->entries[i].role == SC_CHUNK_COLUMN && sc_schema_slot(&schema, group->entries[i].key) == SC_NO_SLOT)
+            if (group->entries[i].role == SC_CHUNK_COLUMN &&
+                sc_schema_slot(&schema, group->entries[i].key) == SC_NO_SLOT)
                 status = sc_fail(&err, SC_LIMIT, "more than %u columns: name those you want", SC_MAX_COLUMNS);
         }
     }
@@ -582,7 +592,8 @@ static int add_stored_columns(struct job *job)
 static enum sc_status run_listing(struct job *job, struct sc_summary *summary, struct sc_error *err)
 {
     const struct options *o = &job->o;
-    struct sc_output *output = sc_output_create(&o->output, job->listing->columns, job->listing->column_count);
+    struct sc_output *output =
+        sc_output_create(&o->output, job->listing->columns, job->listing->column_count);
     if (output == NULL)
         return sc_fail_nomem(err, "the listing");
     struct sc_listing listing = {.output = output,
@@ -595,7 +606,8 @@ static enum sc_status run_listing(struct job *job, struct sc_summary *summary, s
                                  .summarize = o->items_summary || o->output.format == SC_OUTPUT_JSON};
     struct sc_sink sink = {.write = sc_print_write, .arg = &job->print};
     sc_print_begin_records(&job->print, NULL, output);
-    enum sc_status status = sc_query_list(&job->source, &job->scan, &listing, &sink, summary, &job->stats, err);
+    enum sc_status status =
+        sc_query_list(&job->source, &job->scan, &listing, &sink, summary, &job->stats, err);
     sc_print_end_records(&job->print);
     sc_output_free(output);
     return status;
@@ -672,16 +684,19 @@ static void explain(const struct job *job)
     if (job->filter != NULL)
         sc_filter_format(job->filter, &text);
     fprintf(stderr,
-            "filter: %.*s\ntime: from %s to %s\nsegments: %u, %llu bytes; row groups: %u, of which %llu were left "
+            "filter: %.*s\ntime: from %s to %s\nsegments: %u, %llu bytes; row groups: %u, of which %llu were "
+            "left "
             "out by time, %llu read (%llu bytes)\nthreads: %u\n",
             (int)text.len, text.len == 0 ? "any" : (const char *)text.data,
             job->scan.time.begin_ms == 0 ? "the beginning" : begin, end, job->source.segment_count,
-            (unsigned long long)job->source.bytes, job->source.unit_count, (unsigned long long)job->stats.units_pruned,
-            (unsigned long long)job->stats.units_read, (unsigned long long)job->stats.bytes_read, job->o.threads);
+            (unsigned long long)job->source.bytes, job->source.unit_count,
+            (unsigned long long)job->stats.units_pruned, (unsigned long long)job->stats.units_read,
+            (unsigned long long)job->stats.bytes_read, job->o.threads);
     sc_buf_free(&text);
 }
 
-static int finish(struct job *job, enum sc_status status, const struct sc_summary *summary, struct sc_error *err)
+static int finish(struct job *job, enum sc_status status, const struct sc_summary *summary,
+                  struct sc_error *err)
 {
     if (status == SC_CANCELLED) {
         const char *why = atomic_load(&cancel_flag) == 2 ? "the --timeout passed before everything was read"
@@ -691,10 +706,11 @@ static int finish(struct job *job, enum sc_status status, const struct sc_summar
         sc_print_abort(&job->print);
         return report(job, err, EXIT_NOTHING);
     }
-    struct sc_print_end end = {.summary = job->o.items_summary || job->o.output.format == SC_OUTPUT_JSON ? summary : NULL,
-                               .missing = job->source.missing,
-                               .missing_count = job->source.missing_count,
-                               .elapsed_ms = sc_clock_mono_ms() - job->started_ms};
+    struct sc_print_end end = {
+        .summary = job->o.items_summary || job->o.output.format == SC_OUTPUT_JSON ? summary : NULL,
+        .missing = job->source.missing,
+        .missing_count = job->source.missing_count,
+        .elapsed_ms = sc_clock_mono_ms() - job->started_ms};
     struct sc_row_stats totals;
     sc_row_stats_init(&totals);
     if (job->o.items_metadata) {

@@ -229,8 +229,7 @@ static void ndjson_end(const struct sc_print_end *end, struct sc_buf *out)
 static void csv_end(const struct sc_print *print, const struct sc_print_end *end, struct sc_buf *out)
 {
     if (end->summary != NULL)
-        sc_buf_printf(out,
-                      "%srecords,flows,packets,bytes\n%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "\n",
+        sc_buf_printf(out, "%srecords,flows,packets,bytes\n%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "\n",
                       print->records_written ? "\n" : "", end->summary->records, end->summary->flows,
                       end->summary->packets, end->summary->bytes);
     if (end->totals == NULL)
@@ -241,8 +240,8 @@ static void csv_end(const struct sc_print *print, const struct sc_print_end *end
         const struct sc_protocol_total *p = &end->totals->protocols[i];
         if (p->protocol != 256)
             sc_buf_append_u64(out, p->protocol);
-        sc_buf_printf(out, ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "\n", p->records, p->flows, p->packets,
-                      p->bytes);
+        sc_buf_printf(out, ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "\n", p->records, p->flows,
+                      p->packets, p->bytes);
     }
 }
 
@@ -300,7 +299,8 @@ static void pretty_summary(const struct sc_summary *s, uint64_t elapsed_ms, stru
     sc_buf_printf(out, "%" PRIu64 " of %" PRIu64 " records are sampled, 1 packet in", s->sampled, s->records);
     for (uint32_t i = 0; i < s->interval_count; i++)
         sc_buf_printf(out, "%s %" PRIu64, i == 0 ? "" : ",", s->intervals[i]);
-    sc_buf_append_str(out, s->more_intervals ? ", ...; counters are as exported\n" : "; counters are as exported\n");
+    sc_buf_append_str(out, s->more_intervals ? ", ...; counters are as exported\n"
+                                             : "; counters are as exported\n");
 }
 
 static void pretty_end(const struct sc_print *print, const struct sc_print_end *end, struct sc_buf *out)
@@ -371,7 +371,8 @@ static enum sc_status add_ranges(struct sc_row_stats *out, struct sc_row_group *
     for (uint32_t r = 0; r < unit->range_count; r++) {
         for (uint32_t i = unit->ranges[r].first; i < unit->ranges[r].first + unit->ranges[r].rows; i++) {
             bool has = (valid[0][i / 64] >> (i % 64) & 1) != 0;
-            struct sc_protocol_total one = {.protocol = has && values[0][i] < 256 ? (uint32_t)values[0][i] : 256,
+            struct sc_protocol_total one = {.protocol =
+                                                has && values[0][i] < 256 ? (uint32_t)values[0][i] : 256,
                                             .records = 1,
                                             .flows = values[1][i],
                                             .packets = values[2][i],

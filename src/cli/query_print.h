@@ -18,7 +18,8 @@ struct sc_progress {
 };
 
 /* Without an explicit type the bar is shown only on a terminal. */
-void sc_progress_init(struct sc_progress *progress, enum sc_progress_type type, bool explicit_type, const char *dest);
+void sc_progress_init(struct sc_progress *progress, enum sc_progress_type type, bool explicit_type,
+                      const char *dest);
 void sc_progress_show(void *arg, uint32_t done, uint32_t total);
 void sc_progress_end(struct sc_progress *progress);
 
@@ -31,7 +32,7 @@ struct sc_print {
 };
 
 struct sc_print_end {
-    const struct sc_summary *summary; /* NULL: not asked for */
+    const struct sc_summary *summary;  /* NULL: not asked for */
     const struct sc_row_stats *totals; /* NULL: not asked for */
     char *const *missing;
     uint32_t missing_count;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "flow/vector.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const struct sc_column *find_column(struct sc_column_key key, const struct sc_column *const *columns,
@@ -178,6 +179,30 @@ static void source_rows(const struct sc_field *field, const struct sc_column *co
     }
 }
 
+/* last - first, 0 where last < first; null where either is. */
+static bool duration_rows(const struct sc_column *const *columns, uint32_t count, uint32_t rows,
+                          uint64_t *values, uint64_t *valid)
+{
+    struct sc_field first, last;
+    size_t words = sc_bitmap_words(rows);
+    uint64_t *starts = malloc((size_t)rows * sizeof(*starts) + words * sizeof(*starts));
+    bool found = starts != NULL && sc_field_find("first", 5, &first, NULL) == SC_OK &&
+                 sc_field_find("last", 4, &last, NULL) == SC_OK;
+    if (found) {
+        uint64_t *starts_valid = starts + rows;
+        sc_field_integers(&first, columns, count, rows, starts, starts_valid);
+        sc_field_integers(&last, columns, count, rows, values, valid);
+        for (uint32_t i = 0; i < rows; i++)
+            values[i] = values[i] > starts[i] ? values[i] - starts[i] : 0;
+        for (size_t w = 0; w < words; w++)
+            valid[w] &= starts_valid[w];
+        for (uint32_t i = 0; i < rows; i++)
+            values[i] &= 0 - (valid[i / 64] >> (i % 64) & 1);
+    }
+    free(starts);
+    return found;
+}
+
 bool sc_field_integers(const struct sc_field *field, const struct sc_column *const *columns, uint32_t count,
                        uint32_t rows, uint64_t *values, uint64_t *valid)
 {
@@ -193,6 +218,8 @@ bool sc_field_integers(const struct sc_field *field, const struct sc_column *con
             values[i] += values[i] == 0;
         return true;
     }
+    if (field->computed == SC_COMPUTED_DURATION && duration_rows(columns, count, rows, values, valid))
+        return any_valid(valid, rows);
     if (field->computed != SC_COMPUTED_NONE)
         scalar_rows(field, columns, count, rows, values, valid);
     else

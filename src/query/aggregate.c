@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Rows of a row group to groups: keys and accumulated values column by column, then row by row into the table. */
+/* Rows of a row group to groups: keys and accumulated values column by column, then row by row into the
+ * table. */
 #include "query/aggregate.h"
 
 #include "flow/vector.h"
@@ -7,7 +8,7 @@
 
 #include <stdlib.h>
 
-#define CHUNK 256u
+#define CHUNK 128u
 #define NO_ID UINT32_MAX
 
 /* Integers of one key or accumulator for all rows of the row group, and which of them are not null. */
@@ -61,7 +62,7 @@ static struct sc_group_scratch *make_scratch(const struct sc_aggregate *a)
     if (s == NULL)
         return NULL;
     s->rows = malloc(SC_ROW_GROUP_ROWS * sizeof(*s->rows));
-    s->packed = malloc((size_t)CHUNK * a->key_bytes);
+    s->packed = malloc((size_t)CHUNK * a->key_bytes + 8); /* keys are compared in words */
     bool ok = s->rows != NULL && s->packed != NULL;
     for (uint32_t k = 0; k < a->key_count && ok; k++)
         ok = make_values(&s->keys[k]) && (!a->keys[k].pair || make_values(&s->others[k]));
@@ -90,8 +91,16 @@ static bool all_set(const uint64_t *bits, uint32_t rows)
 
 /* ---- interned keys ---- */
 
-static uint32_t intern_row(struct sc_groups *groups, const struct sc_group_key *key, const struct sc_field *field,
-                           const struct sc_column *const *columns, uint32_t count, uint32_t row, bool *null)
+static struct sc_addr mask_key(const struct sc_group_key *key, const struct sc_addr *address)
+{
+    bool v4 = sc_addr_is_v4(address);
+    unsigned prefix = v4 ? key->prefix4 : key->prefix6;
+    return prefix == SC_NO_PREFIX ? *address : sc_addr_mask(address, v4 ? prefix + 96 : prefix);
+}
+
+static uint32_t intern_row(struct sc_groups *groups, const struct sc_group_key *key,
+                           const struct sc_field *field, const struct sc_column *const *columns,
+                           uint32_t count, uint32_t row, bool *null)
 {
     struct sc_value v = sc_field_value(field, columns, count, row);
     *null = v.null;
@@ -99,10 +108,7 @@ static uint32_t intern_row(struct sc_groups *groups, const struct sc_group_key *
         return 0;
     if (field->type != SC_VALUE_ADDRESS)
         return sc_interner_add(&groups->interner, v.bytes, v.length);
-    bool v4 = sc_addr_is_v4(&v.addr);
-    unsigned prefix = v4 ? key->prefix4 : key->prefix6;
-    if (prefix != SC_NO_PREFIX)
-        v.addr = sc_addr_mask(&v.addr, v4 ? prefix + 96 : prefix);
+    v.addr = mask_key(key, &v.addr);
     return sc_interner_add(&groups->interner, v.addr.b, sizeof(v.addr.b));
 }
 
@@ -117,13 +123,55 @@ static uint32_t code_of(const struct sc_column *c, uint32_t row)
     return ((const uint32_t *)c->values)[row];
 }
 
-/* The dictionary column that alone decides the field, or NULL: then each distinct value is interned only once. */
-static const struct sc_column *deciding_dictionary(const struct sc_field *field, const struct sc_column *const *columns,
-                                                   uint32_t count)
+/* The dictionary column that alone decides the field, or NULL: then each distinct value is interned only
+ * once. */
+static const struct sc_column *deciding_dictionary(const struct sc_field *field,
+                                                   const struct sc_column *const *columns, uint32_t count)
 {
     if (count != 1 || columns[0]->form == SC_FORM_FLAT || field->computed != SC_COMPUTED_NONE)
         return NULL;
     return columns[0];
+}
+
+/* True when the field is the address column itself. */
+static bool is_address_column(const struct sc_field *field, const struct sc_column *dict)
+{
+    if (dict == NULL || dict->key.kind != SC_COLUMN_ADDRESS || dict->form != SC_FORM_DICT)
+        return false;
+    for (unsigned i = 0; i < field->source_count; i++) {
+        if (sc_column_key_equal(field->sources[i].key, dict->key))
+            return field->sources[i].transform == SC_TRANSFORM_NONE;
+    }
+    return false;
+}
+
+/* Numbers for all dictionary entries that selected rows use; ids of the others stay NO_ID. */
+static enum sc_status intern_dictionary(struct sc_groups *groups, const struct sc_group_key *key,
+                                        struct sc_row_group *group, const struct sc_column *dict,
+                                        const uint32_t *rows, uint32_t row_count, uint32_t *ids)
+{
+    struct sc_arena *arena = &group->context->arena;
+    uint32_t entries = dict->dict.count, used = 0;
+    struct sc_addr *addresses = sc_arena_alloc(arena, (size_t)entries * sizeof(*addresses));
+    uint32_t *codes = sc_arena_alloc(arena, (size_t)entries * sizeof(*codes));
+    uint32_t *numbers = sc_arena_alloc(arena, (size_t)entries * sizeof(*numbers));
+    if (addresses == NULL || codes == NULL || numbers == NULL)
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < row_count; i++) {
+        if (!sc_column_is_null(dict, rows[i]))
+            ids[code_of(dict, rows[i])] = 0;
+    }
+    for (uint32_t code = 0; code < entries; code++) {
+        if (ids[code] != NO_ID) {
+            codes[used] = code;
+            addresses[used++] = mask_key(key, (const struct sc_addr *)dict->dict.values + code);
+        }
+    }
+    if (!sc_interner_add_addresses(&groups->interner, addresses, used, numbers))
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < used; i++)
+        ids[codes[i]] = numbers[i];
+    return SC_OK;
 }
 
 static enum sc_status intern_rows(struct sc_groups *groups, const struct sc_group_key *key,
@@ -138,6 +186,8 @@ static enum sc_status intern_rows(struct sc_groups *groups, const struct sc_grou
         if (ids == NULL)
             return SC_NOMEM;
         memset(ids, 0xff, (size_t)dict->dict.count * sizeof(*ids));
+        if (is_address_column(field, dict))
+            SC_TRY(intern_dictionary(groups, key, group, dict, rows, row_count, ids));
     }
     memset(out->valid, 0, sc_bitmap_words(group->rows) * sizeof(*out->valid));
     for (uint32_t i = 0; i < row_count; i++) {
@@ -162,15 +212,16 @@ static enum sc_status intern_rows(struct sc_groups *groups, const struct sc_grou
 
 /* ---- columns of keys and accumulators ---- */
 
-static enum sc_status key_rows(struct sc_groups *groups, const struct sc_group_key *key, const struct sc_field *field,
-                               struct sc_row_group *group, uint32_t row_count, struct row_values *out,
-                               struct sc_error *err)
+static enum sc_status key_rows(struct sc_groups *groups, const struct sc_group_key *key,
+                               const struct sc_field *field, struct sc_row_group *group, uint32_t row_count,
+                               struct row_values *out, struct sc_error *err)
 {
     const struct sc_column *columns[4 * SC_FIELD_COLUMNS];
     uint32_t count = 0;
     SC_TRY(sc_field_load(field, group, columns, &count, err));
     if (key->interned) {
-        if (intern_rows(groups, key, field, group, columns, count, groups->scratch->rows, row_count, out) != SC_OK)
+        if (intern_rows(groups, key, field, group, columns, count, groups->scratch->rows, row_count, out) !=
+            SC_OK)
             return sc_fail_nomem(err, "groups");
     } else {
         sc_field_integers(field, columns, count, group->rows, out->values, out->valid);
@@ -226,7 +277,8 @@ static bool pack_key(const struct sc_groups *groups, uint32_t k, const struct ro
     return too_large == 0;
 }
 
-static void add_values(const struct sc_aggregate *a, const struct sc_group_scratch *s, uint8_t *entry, uint32_t row)
+static void add_values(const struct sc_aggregate *a, const struct sc_group_scratch *s, uint8_t *entry,
+                       uint32_t row)
 {
     unsigned width = a->accumulator_count > 8 ? 2 : 1;
     uint64_t seen = sc_key_load(entry + a->seen_at, width), now = seen;
@@ -257,8 +309,8 @@ static void prefetch_entry(const struct sc_groups *groups, uint64_t hash)
 }
 
 /* Up to CHUNK rows; keys from `keys` (or, for pair keys in the second pass, the other field). */
-static enum sc_status add_chunk(struct sc_groups *groups, const struct row_values *const *keys, const uint32_t *rows,
-                                uint32_t n)
+static enum sc_status add_chunk(struct sc_groups *groups, const struct row_values *const *keys,
+                                const uint32_t *rows, uint32_t n)
 {
     const struct sc_aggregate *a = groups->aggregate;
     struct sc_group_scratch *s = groups->scratch;
@@ -273,7 +325,8 @@ static enum sc_status add_chunk(struct sc_groups *groups, const struct row_value
         at += a->keys[k].width;
     }
     for (uint32_t j = 0; j < n; j++) {
-        sc_key_store(s->packed + (size_t)j * a->key_bytes + a->null_at, a->key_count > 8 ? 2 : 1, s->nulls[j]);
+        sc_key_store(s->packed + (size_t)j * a->key_bytes + a->null_at, a->key_count > 8 ? 2 : 1,
+                     s->nulls[j]);
         prefetch_slot(groups, s->hashes[j]);
     }
     for (uint32_t j = 0; j < n; j++)
@@ -287,7 +340,8 @@ static enum sc_status add_chunk(struct sc_groups *groups, const struct row_value
     return SC_OK;
 }
 
-static enum sc_status add_listed(struct sc_groups *groups, const struct row_values *const *keys, uint32_t count)
+static enum sc_status add_listed(struct sc_groups *groups, const struct row_values *const *keys,
+                                 uint32_t count)
 {
     for (uint32_t i = 0; i < count; i += CHUNK) {
         uint32_t n = count - i < CHUNK ? count - i : CHUNK;
@@ -297,8 +351,8 @@ static enum sc_status add_listed(struct sc_groups *groups, const struct row_valu
 }
 
 /*
- * The two passes of a pair key. First pass: rows by the first value, save those that have only the second. Second pass: rows
- * that have a second value which is another one.
+ * The two passes of a pair key. First pass: rows by the first value, save those that have only the second.
+ * Second pass: rows that have a second value which is another one.
  */
 static uint32_t pair_rows(const struct row_values *first, const struct row_values *second, bool second_pass,
                           const uint32_t *all, uint32_t count, uint32_t *out)

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Aggregation: rows to groups. A `struct sc_aggregate` describes what is grouped and summed; it is immutable and shared. A `struct
- * sc_groups` is a partial result: each thread (and each node) fills its own, partial results merge, and they can be written to bytes
- * and read back, so that a planner may move them between machines.
+ * Aggregation: rows to groups. A `struct sc_aggregate` describes what is grouped and summed; it is immutable
+ * and shared. A `struct sc_groups` is a partial result: each thread (and each node) fills its own, partial
+ * results merge, and they can be written to bytes and read back, so that a planner may move them between
+ * machines.
  *
- * A group's entry is: packed key (integers in 1, 2, 4 or 8 bytes; addresses and strings as the 4-byte number of an interner that
- * belongs to the groups), one bit per key that is null, one bit per accumulator that has seen a value; then accumulators of 8 bytes.
+ * A group's entry is: packed key (integers in 1, 2, 4 or 8 bytes; addresses and strings as the 4-byte number
+ * of an interner that belongs to the groups), one bit per key that is null, one bit per accumulator that has
+ * seen a value; then accumulators of 8 bytes.
  */
 #ifndef SC_QUERY_AGGREGATE_H
 #define SC_QUERY_AGGREGATE_H
@@ -19,7 +21,8 @@
 
 struct sc_group_key {
     struct sc_field field;
-    struct sc_field other; /* pair keys: the second field; a record counts once under each of the two values */
+    struct sc_field
+        other; /* pair keys: the second field; a record counts once under each of the two values */
     bool pair;
     uint8_t prefix4, prefix6; /* SC_NO_PREFIX: whole address */
     uint64_t bucket;          /* times (ms) and numbers: rounded down to a multiple; 0 = not */
@@ -27,7 +30,13 @@ struct sc_group_key {
     bool interned;
 };
 
-enum sc_accumulate { SC_ACCUMULATE_SUM, SC_ACCUMULATE_MIN, SC_ACCUMULATE_MAX, SC_ACCUMULATE_OR, SC_ACCUMULATE_COUNT };
+enum sc_accumulate {
+    SC_ACCUMULATE_SUM,
+    SC_ACCUMULATE_MIN,
+    SC_ACCUMULATE_MAX,
+    SC_ACCUMULATE_OR,
+    SC_ACCUMULATE_COUNT
+};
 
 struct sc_accumulator {
     struct sc_field field;
@@ -46,7 +55,8 @@ struct sc_aggregate {
 };
 
 /* The index of an accumulator, added when new; UINT32_MAX when there are too many. */
-uint32_t sc_aggregate_add(struct sc_aggregate *aggregate, const struct sc_field *field, enum sc_accumulate how);
+uint32_t sc_aggregate_add(struct sc_aggregate *aggregate, const struct sc_field *field,
+                          enum sc_accumulate how);
 
 /* Lays out the entry. Call after the last change. */
 void sc_aggregate_prepare(struct sc_aggregate *aggregate);
@@ -62,18 +72,23 @@ size_t sc_groups_memory(const struct sc_groups *groups);
 
 /*
  * Adds the selected rows of a row group.
- * @return SC_OK; SC_LIMIT: a value did not fit its key width, run again with wide_keys; SC_NOMEM, SC_IO, SC_DAMAGED. Unless SC_OK
- *   the groups are not usable, save after SC_DAMAGED and SC_IO, which come before any row is added.
+ * @return SC_OK; SC_LIMIT: a value did not fit its key width, run again with wide_keys; SC_NOMEM, SC_IO,
+ * SC_DAMAGED. Unless SC_OK the groups are not usable, save after SC_DAMAGED and SC_IO, which come before any
+ * row is added.
  */
 enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group *group,
                                   const struct sc_selection *selection, struct sc_error *err);
 
-/* Moves all groups of `from` into `to` with up to `threads` threads. `from` is empty afterwards, and must still be freed. */
-enum sc_status sc_groups_merge(struct sc_groups *to, struct sc_groups *from, unsigned threads, struct sc_error *err);
+/* Moves all groups of `from` into `to` with up to `threads` threads. `from` is empty afterwards, and must
+ * still be freed. */
+enum sc_status sc_groups_merge(struct sc_groups *to, struct sc_groups *from, unsigned threads,
+                               struct sc_error *err);
 
-/* Bytes and back: `read` merges them into `to`, which has the same aggregate. Checks all lengths: SC_DAMAGED. */
+/* Bytes and back: `read` merges them into `to`, which has the same aggregate. Checks all lengths: SC_DAMAGED.
+ */
 enum sc_status sc_groups_write(const struct sc_groups *groups, struct sc_buf *out);
-enum sc_status sc_groups_read(struct sc_groups *to, const uint8_t *bytes, size_t length, struct sc_error *err);
+enum sc_status sc_groups_read(struct sc_groups *to, const uint8_t *bytes, size_t length,
+                              struct sc_error *err);
 
 /* ---- results ---- */
 
@@ -81,10 +96,11 @@ enum sc_result_source { SC_RESULT_KEY, SC_RESULT_ACCUMULATOR, SC_RESULT_COMPUTED
 
 /* One column of the result and where it comes from. */
 struct sc_result_column {
-    uint8_t source;  /* enum sc_result_source */
+    uint8_t source;   /* enum sc_result_source */
     uint8_t computed; /* COMPUTED: enum sc_field_computed */
-    uint8_t type;    /* enum sc_value_type of the values */
-    uint32_t a, b, c; /* KEY: key; ACCUMULATOR: index; AVERAGE: sum, count; COMPUTED: first, last, bytes/packets (BPP: a bytes, b packets) */
+    uint8_t type;     /* enum sc_value_type of the values */
+    uint32_t a, b, c; /* KEY: key; ACCUMULATOR: index; AVERAGE: sum, count; COMPUTED: first, last,
+                         bytes/packets (BPP: a bytes, b packets) */
 };
 
 struct sc_result_order {
@@ -99,11 +115,12 @@ struct sc_result {
 };
 
 /*
- * The first `limit` (0 = all) groups by `orders`, ties by the keys' values, so that the result does not depend on threads. Nulls
- * come last. entries is malloc'ed for the caller.
+ * The first `limit` (0 = all) groups by `orders`, ties by the keys' values, so that the result does not
+ * depend on threads. Nulls come last. entries is malloc'ed for the caller.
  */
-enum sc_status sc_groups_top(const struct sc_groups *groups, const struct sc_result_order *orders, uint32_t order_count,
-                             uint64_t limit, struct sc_result *out, struct sc_error *err);
+enum sc_status sc_groups_top(const struct sc_groups *groups, const struct sc_result_order *orders,
+                             uint32_t order_count, uint64_t limit, struct sc_result *out,
+                             struct sc_error *err);
 
 /* The value of a column in an entry; bytes borrowed from the groups. */
 struct sc_value sc_groups_value(const struct sc_groups *groups, const uint8_t *entry,

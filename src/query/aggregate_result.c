@@ -155,8 +155,9 @@ static void offer(struct sc_result *out, uint64_t limit, const uint8_t *entry, c
     }
 }
 
-enum sc_status sc_groups_top(const struct sc_groups *groups, const struct sc_result_order *orders, uint32_t order_count,
-                             uint64_t limit, struct sc_result *out, struct sc_error *err)
+enum sc_status sc_groups_top(const struct sc_groups *groups, const struct sc_result_order *orders,
+                             uint32_t order_count, uint64_t limit, struct sc_result *out,
+                             struct sc_error *err)
 {
     struct ordering o = {.groups = groups, .orders = orders, .count = order_count};
     uint64_t total = sc_groups_count(groups);
@@ -218,7 +219,8 @@ static bool localise(const struct sc_aggregate *a, const uint32_t *remap, uint32
 }
 
 /* Addresses are 16 bytes; other strings as long as they are. */
-static enum sc_status read_strings(struct sc_groups *to, struct sc_cursor *in, uint32_t count, uint32_t *remap)
+static enum sc_status read_strings(struct sc_groups *to, struct sc_cursor *in, uint32_t count,
+                                   uint32_t *remap)
 {
     for (uint32_t id = 0; id < count; id++) {
         uint32_t length = sc_cursor_le32(in);
@@ -248,8 +250,8 @@ static bool addresses_whole(const struct sc_groups *to, const uint8_t *key)
     return true;
 }
 
-static enum sc_status read_entries(struct sc_groups *to, struct sc_cursor *in, uint64_t groups, const uint32_t *remap,
-                                   uint32_t strings)
+static enum sc_status read_entries(struct sc_groups *to, struct sc_cursor *in, uint64_t groups,
+                                   const uint32_t *remap, uint32_t strings)
 {
     const struct sc_aggregate *a = to->aggregate;
     uint8_t entry[SC_MAX_KEYS * 8 + 16 + SC_MAX_ACCUMULATORS * 8];

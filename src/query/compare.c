@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The plain case: the field comes from one column as it is stored. Then the directory's least and greatest value may settle it
- * without reading; the Bloom filter may; a constant or a dictionary is compared once per value; and rows of fixed width are
- * compared in loops that the compiler turns into vector code. All other cases go through the field's values.
+ * The plain case: the field comes from one column as it is stored. Then the directory's least and greatest
+ * value may settle it without reading; the Bloom filter may; a constant or a dictionary is compared once per
+ * value; and rows of fixed width are compared in loops that the compiler turns into vector code. All other
+ * cases go through the field's values.
  */
 #include "query/compare.h"
 
@@ -196,7 +197,8 @@ static enum sc_status dict_rows(struct sc_selector *s, struct sc_row_group *grou
     return SC_OK;
 }
 
-static void flat_rows(struct sc_selector *s, const struct sc_filter *f, const struct sc_column *c, uint32_t rows)
+static void flat_rows(struct sc_selector *s, const struct sc_filter *f, const struct sc_column *c,
+                      uint32_t rows)
 {
     struct number_range r;
     bool possible;
@@ -213,8 +215,9 @@ static void flat_rows(struct sc_selector *s, const struct sc_filter *f, const st
     }
 }
 
-static enum sc_status plain_numbers(struct sc_selector *s, struct sc_row_group *group, const struct sc_filter *f,
-                                    const struct sc_entry *e, uint64_t *out, struct sc_error *err)
+static enum sc_status plain_numbers(struct sc_selector *s, struct sc_row_group *group,
+                                    const struct sc_filter *f, const struct sc_entry *e, uint64_t *out,
+                                    struct sc_error *err)
 {
     const struct sc_column *c = NULL;
     int settled = settle_numbers(f, e->min, e->max);
@@ -265,14 +268,15 @@ static unsigned common_bits(const struct sc_filter_range *r)
     return 128;
 }
 
-static enum sc_status any_possible(struct sc_selector *s, struct sc_row_group *group, const struct sc_filter *f,
-                                   bool *possible, struct sc_error *err)
+static enum sc_status any_possible(struct sc_selector *s, struct sc_row_group *group,
+                                   const struct sc_filter *f, bool *possible, struct sc_error *err)
 {
     *possible = true;
     if (!s->use_bloom || f->compare != SC_COMPARE_IN || f->range_count > 64)
         return SC_OK;
     for (uint32_t i = 0; i < f->range_count; i++) {
-        SC_TRY(sc_row_group_may_contain(group, &f->ranges[i].low_addr, common_bits(&f->ranges[i]), possible, err));
+        SC_TRY(sc_row_group_may_contain(group, &f->ranges[i].low_addr, common_bits(&f->ranges[i]), possible,
+                                        err));
         if (*possible)
             return SC_OK;
     }
@@ -347,8 +351,9 @@ static bool dict_has_match(const struct sc_filter *f, const struct sc_dictionary
     return some;
 }
 
-static enum sc_status plain_addresses(struct sc_selector *s, struct sc_row_group *group, const struct sc_filter *f,
-                                      const struct sc_entry *e, uint64_t *out, struct sc_error *err)
+static enum sc_status plain_addresses(struct sc_selector *s, struct sc_row_group *group,
+                                      const struct sc_filter *f, const struct sc_entry *e, uint64_t *out,
+                                      struct sc_error *err)
 {
     const struct sc_column *c = NULL;
     const struct sc_dictionary *dict;
@@ -375,8 +380,9 @@ static enum sc_status plain_addresses(struct sc_selector *s, struct sc_row_group
 
 /* ---- all other cases: through the field's values ---- */
 
-static enum sc_status general_numbers(struct sc_selector *s, struct sc_row_group *group, const struct sc_filter *f,
-                                      const struct sc_column *const *columns, uint32_t count, uint64_t *out)
+static enum sc_status general_numbers(struct sc_selector *s, struct sc_row_group *group,
+                                      const struct sc_filter *f, const struct sc_column *const *columns,
+                                      uint32_t count, uint64_t *out)
 {
     if (!sc_field_integers(&f->field, columns, count, group->rows, s->numbers, out))
         return SC_OK; /* all null: out is all zero */
@@ -387,8 +393,8 @@ static enum sc_status general_numbers(struct sc_selector *s, struct sc_row_group
     return SC_OK;
 }
 
-static enum sc_status general_rows(struct sc_selector *s, struct sc_row_group *group, const struct sc_filter *f,
-                                   uint64_t *out, struct sc_error *err)
+static enum sc_status general_rows(struct sc_selector *s, struct sc_row_group *group,
+                                   const struct sc_filter *f, uint64_t *out, struct sc_error *err)
 {
     const struct sc_column *columns[4 * SC_FIELD_COLUMNS];
     uint32_t count = 0;
@@ -396,8 +402,8 @@ static enum sc_status general_rows(struct sc_selector *s, struct sc_row_group *g
     memset(out, 0, sc_bitmap_words(group->rows) * sizeof(*out));
     if (count == 0 && f->field.computed != SC_COMPUTED_FLOWS)
         return SC_OK;
-    bool number = f->field.type == SC_VALUE_UINT || f->field.type == SC_VALUE_MAC || f->field.type == SC_VALUE_TIME_MS ||
-                  f->field.type == SC_VALUE_TIME_NS;
+    bool number = f->field.type == SC_VALUE_UINT || f->field.type == SC_VALUE_MAC ||
+                  f->field.type == SC_VALUE_TIME_MS || f->field.type == SC_VALUE_TIME_NS;
     if (number)
         return general_numbers(s, group, f, columns, count, out);
     for (uint32_t i = 0; i < group->rows; i++) {
@@ -408,7 +414,8 @@ static enum sc_status general_rows(struct sc_selector *s, struct sc_row_group *g
 }
 
 /* The one entry that the field comes from in this row group, unchanged; NULL when it is not so simple. */
-static const struct sc_entry *plain_entry(const struct sc_row_group *group, const struct sc_field *field, bool *absent)
+static const struct sc_entry *plain_entry(const struct sc_row_group *group, const struct sc_field *field,
+                                          bool *absent)
 {
     const struct sc_entry *found = NULL;
     *absent = false;

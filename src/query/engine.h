@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A query over a source: listings, aggregations, summaries. Results go to a sink as text, in order; nothing here knows MPI or
- * sockets. One query runs at a time per struct sc_query; it starts its own threads and joins them.
+ * A query over a source: listings, aggregations, summaries. Results go to a sink as text, in order; nothing
+ * here knows MPI or sockets. One query runs at a time per struct sc_query; it starts its own threads and
+ * joins them.
  */
 #ifndef SC_QUERY_ENGINE_H
 #define SC_QUERY_ENGINE_H
@@ -11,7 +12,8 @@
 #include "query/scan.h"
 #include "query/summary.h"
 
-/* Where text goes. Called from one thread at a time. @return false to stop the query (nobody reads any more). */
+/* Where text goes. Called from one thread at a time. @return false to stop the query (nobody reads any more).
+ */
 struct sc_sink {
     bool (*write)(void *arg, const void *bytes, size_t count);
     void *arg;
@@ -29,9 +31,9 @@ struct sc_listing {
     uint32_t field_count;
     const struct sc_list_order *orders;
     uint32_t order_count;
-    uint64_t limit; /* 0 = all */
+    uint64_t limit;        /* 0 = all */
     const char *separator; /* between records: "" or ",\n" */
-    bool summarize; /* false: the summary is not asked for, and only read where it costs nothing */
+    bool summarize;        /* false: the summary is not asked for, and only read where it costs nothing */
 };
 
 /*
@@ -39,18 +41,19 @@ struct sc_listing {
  * @return SC_OK; SC_CANCELLED: stopped, what was written is part of the answer; others with *err.
  */
 enum sc_status sc_query_list(struct sc_source *source, const struct sc_scan_options *options,
-                             const struct sc_listing *listing, const struct sc_sink *sink, struct sc_summary *summary,
-                             struct sc_scan_stats *stats, struct sc_error *err);
+                             const struct sc_listing *listing, const struct sc_sink *sink,
+                             struct sc_summary *summary, struct sc_scan_stats *stats, struct sc_error *err);
 
 /*
- * Runs several aggregations in one scan. *groups gets one result for each (the caller frees them with sc_groups_free); `aggregates` must
- * be prepared, and live as long as the groups. On SC_LIMIT they are laid out anew with wide keys and the scan is run again.
- * `aggregate_count` 0: only the summary.
- * `memory_limit` bytes for groups, 0 = none: SC_NOMEM with a sentence when passed.
+ * Runs several aggregations in one scan. *groups gets one result for each (the caller frees them with
+ * sc_groups_free); `aggregates` must be prepared, and live as long as the groups. On SC_LIMIT they are laid
+ * out anew with wide keys and the scan is run again. `aggregate_count` 0: only the summary. `memory_limit`
+ * bytes for groups, 0 = none: SC_NOMEM with a sentence when passed.
  */
 enum sc_status sc_query_aggregate(struct sc_source *source, const struct sc_scan_options *options,
-                                  struct sc_aggregate *aggregates, uint32_t aggregate_count, uint64_t memory_limit,
-                                  struct sc_groups **groups, struct sc_summary *summary, struct sc_scan_stats *stats,
+                                  struct sc_aggregate *aggregates, uint32_t aggregate_count,
+                                  uint64_t memory_limit, struct sc_groups **groups,
+                                  struct sc_summary *summary, struct sc_scan_stats *stats,
                                   struct sc_error *err);
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The hash table behind struct sc_groups: partitions by hash, entries in blocks that never move. Internal to aggregate*.c. */
+/* The hash table behind struct sc_groups: partitions by hash, entries in blocks that never move. Internal to
+ * aggregate*.c. */
 #ifndef SC_QUERY_GROUP_TABLE_H
 #define SC_QUERY_GROUP_TABLE_H
 
@@ -80,7 +81,8 @@ static inline void sc_key_store(uint8_t *p, unsigned width, uint64_t v)
 uint64_t sc_groups_hash(const struct sc_groups *groups, const uint8_t *key);
 
 /*
- * The entry of a packed key (key_bytes, null bits included), new (accumulators zero) when there is none. NULL without memory.
+ * The entry of a packed key (key_bytes, null bits included), new (accumulators zero) when there is none. NULL
+ * without memory.
  */
 uint8_t *sc_groups_find(struct sc_groups *groups, const uint8_t *key, uint64_t hash);
 

@@ -6,6 +6,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#define BATCH 64u
+
 static bool grow(struct sc_interner *in)
 {
     uint32_t capacity = in->capacity == 0 ? 1024 : in->capacity * 2;
@@ -19,7 +21,7 @@ static bool grow(struct sc_interner *in)
     if (hashes == NULL)
         return false;
     in->hashes = hashes;
-    uint32_t *table = calloc((size_t)capacity * 2, sizeof(*table));
+    uint64_t *table = calloc((size_t)capacity * 2, sizeof(*table));
     if (table == NULL)
         return false;
     free(in->table);
@@ -30,22 +32,39 @@ static bool grow(struct sc_interner *in)
         uint32_t i = hashes[id] & (in->table_size - 1);
         while (table[i] != 0)
             i = (i + 1) & (in->table_size - 1);
-        table[i] = id + 1;
+        table[i] = (uint64_t)hashes[id] << 32 | (id + 1);
     }
     return true;
 }
 
-uint32_t sc_interner_add(struct sc_interner *in, const void *bytes, uint32_t length)
+static uint32_t hash_bytes(const void *bytes, uint32_t length)
+{
+    if (length != sizeof(struct sc_addr))
+        return (uint32_t)XXH3_64bits(bytes, length);
+    const uint8_t *b = bytes;
+    uint64_t h = (sc_load_be64(b) ^ UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xff51afd7ed558ccd);
+    h = (h ^ (h >> 32) ^ sc_load_be64(b + 8)) * UINT64_C(0xc4ceb9fe1a85ec53);
+    return (uint32_t)(h >> 32);
+}
+
+static bool same_bytes(const uint8_t *x, const uint8_t *y, uint32_t length)
+{
+    if (length == sizeof(struct sc_addr))
+        return ((sc_load_le64(x) ^ sc_load_le64(y)) | (sc_load_le64(x + 8) ^ sc_load_le64(y + 8))) == 0;
+    return length == 0 || memcmp(x, y, length) == 0;
+}
+
+static uint32_t add_hashed(struct sc_interner *in, const void *bytes, uint32_t length, uint32_t hash)
 {
     if (in->count == in->capacity && (in->capacity > UINT32_MAX / 4 || !grow(in)))
         return UINT32_MAX;
-    uint32_t hash = (uint32_t)XXH3_64bits(bytes, length);
     uint32_t i = hash & (in->table_size - 1);
     for (; in->table[i] != 0; i = (i + 1) & (in->table_size - 1)) {
-        uint32_t id = in->table[i] - 1;
+        if (in->table[i] >> 32 != hash)
+            continue;
+        uint32_t id = (uint32_t)in->table[i] - 1;
         uint64_t at = in->offsets[id];
-        if (in->hashes[id] == hash && in->offsets[id + 1] - at == length &&
-            (length == 0 || memcmp(in->heap.data + at, bytes, length) == 0))
+        if (in->offsets[id + 1] - at == length && same_bytes(in->heap.data + at, bytes, length))
             return id;
     }
     sc_buf_append(&in->heap, bytes, length);
@@ -53,8 +72,42 @@ uint32_t sc_interner_add(struct sc_interner *in, const void *bytes, uint32_t len
         return UINT32_MAX;
     in->hashes[in->count] = hash;
     in->offsets[in->count + 1] = in->heap.len;
-    in->table[i] = ++in->count;
+    in->table[i] = (uint64_t)hash << 32 | ++in->count;
     return in->count - 1;
+}
+
+uint32_t sc_interner_add(struct sc_interner *in, const void *bytes, uint32_t length)
+{
+    return add_hashed(in, bytes, length, hash_bytes(bytes, length));
+}
+
+bool sc_interner_add_addresses(struct sc_interner *in, const struct sc_addr *addresses, uint32_t count,
+                               uint32_t *ids)
+{
+    uint32_t hashes[BATCH];
+    for (uint32_t start = 0; start < count; start += BATCH) {
+        uint32_t n = count - start < BATCH ? count - start : BATCH;
+        for (uint32_t i = 0; i < n; i++) {
+            hashes[i] = hash_bytes(addresses[start + i].b, sizeof(struct sc_addr));
+            if (in->table_size != 0)
+                __builtin_prefetch(&in->table[hashes[i] & (in->table_size - 1)]);
+        }
+        for (uint32_t i = 0; i < n && in->table_size != 0; i++) {
+            uint64_t entry = in->table[hashes[i] & (in->table_size - 1)];
+            if (entry != 0) {
+                __builtin_prefetch(&in->offsets[(uint32_t)entry - 1]);
+                /* Strings of equal length lie by number; where they do not, the wrong line is fetched, no
+                 * more. */
+                __builtin_prefetch(in->heap.data + (size_t)((uint32_t)entry - 1) * sizeof(struct sc_addr));
+            }
+        }
+        for (uint32_t i = 0; i < n; i++) {
+            ids[start + i] = add_hashed(in, addresses[start + i].b, sizeof(struct sc_addr), hashes[i]);
+            if (ids[start + i] == UINT32_MAX)
+                return false;
+        }
+    }
+    return true;
 }
 
 const uint8_t *sc_interner_bytes(const struct sc_interner *in, uint32_t id, uint32_t *length)

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Distinct byte strings (addresses, names) to small numbers. Zero-initialise; written by one thread, read by many. */
+/* Distinct byte strings (addresses, names) to small numbers. Zero-initialise; written by one thread, read by
+ * many. */
 #ifndef SC_QUERY_INTERNER_H
 #define SC_QUERY_INTERNER_H
 
+#include "base/addr.h"
 #include "base/buf.h"
 
 struct sc_interner {
@@ -11,12 +13,16 @@ struct sc_interner {
     uint32_t *hashes;   /* of each string */
     uint32_t count;
     uint32_t capacity;
-    uint32_t *table; /* id + 1 */
+    uint64_t *table; /* hash << 32 | id + 1 */
     uint32_t table_size;
 };
 
 /* The id, new when the string is; UINT32_MAX without memory. */
 uint32_t sc_interner_add(struct sc_interner *interner, const void *bytes, uint32_t length);
+/* Adds many addresses at once, with the cache misses of one overlapping those of the next. False without
+ * memory. */
+bool sc_interner_add_addresses(struct sc_interner *interner, const struct sc_addr *addresses, uint32_t count,
+                               uint32_t *ids);
 const uint8_t *sc_interner_bytes(const struct sc_interner *interner, uint32_t id, uint32_t *length);
 size_t sc_interner_memory(const struct sc_interner *interner);
 void sc_interner_free(struct sc_interner *interner);

@@ -41,10 +41,11 @@ static enum sc_status add_unit(void *arg, unsigned thread, uint32_t unit, struct
         return SC_OK;
     uint64_t grown = memory_of(run, p) - before;
     if (atomic_fetch_add(&run->memory, grown) + grown > run->memory_limit)
-        return sc_fail(err, SC_NOMEM,
-                       "the groups need more than the memory limit of %llu bytes: narrow the filter, group by less, "
-                       "or raise --memory-limit",
-                       (unsigned long long)run->memory_limit);
+        return sc_fail(
+            err, SC_NOMEM,
+            "the groups need more than the memory limit of %llu bytes: narrow the filter, group by less, "
+            "or raise --memory-limit",
+            (unsigned long long)run->memory_limit);
     return SC_OK;
 }
 
@@ -102,8 +103,9 @@ static enum sc_status make_partials(struct run *run, struct sc_error *err)
     return SC_OK;
 }
 
-static enum sc_status scan_once(struct run *run, struct sc_source *source, const struct sc_scan_options *options,
-                                struct sc_scan_stats *stats, struct sc_error *err)
+static enum sc_status scan_once(struct run *run, struct sc_source *source,
+                                const struct sc_scan_options *options, struct sc_scan_stats *stats,
+                                struct sc_error *err)
 {
     uint32_t field_count;
     struct sc_field *fields = list_fields(run, &field_count);
@@ -140,8 +142,9 @@ static void widen_keys(struct run *run)
 }
 
 enum sc_status sc_query_aggregate(struct sc_source *source, const struct sc_scan_options *options,
-                                  struct sc_aggregate *aggregates, uint32_t aggregate_count, uint64_t memory_limit,
-                                  struct sc_groups **groups, struct sc_summary *summary, struct sc_scan_stats *stats,
+                                  struct sc_aggregate *aggregates, uint32_t aggregate_count,
+                                  uint64_t memory_limit, struct sc_groups **groups,
+                                  struct sc_summary *summary, struct sc_scan_stats *stats,
                                   struct sc_error *err)
 {
     struct run run = {.aggregates = aggregates,

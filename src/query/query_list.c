@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Listings. In the order of the store: workers format whole row groups and hand the text on in turn. Sorted: a first scan keeps sort
- * keys and places only (a heap of `limit` of them per thread), a second formats the winners.
+ * Listings. In the order of the store: workers format whole row groups and hand the text on in turn. Sorted:
+ * a first scan keeps sort keys and places only (a heap of `limit` of them per thread), a second formats the
+ * winners.
  */
 #include "query/engine.h"
 
@@ -9,20 +10,35 @@
 
 #include <stdlib.h>
 
+/* Where the values of one output column come from, in one row group. */
+struct cells {
+    const struct sc_column **columns; /* those that the field reads, SC_CELL_COLUMNS at most */
+    uint32_t count;
+    const struct sc_column *address; /* the field is this column, unchanged */
+    uint64_t *numbers;               /* all rows at once, with `valid`; NULL: row by row from `columns` */
+    uint64_t *valid;
+};
+
+#define SC_CELL_COLUMNS (4 * SC_FIELD_COLUMNS)
+
 struct formatter {
     struct sc_summarizer summarizer;
     struct sc_summary summary;
     struct sc_value *values; /* one per output column */
-    const struct sc_column **columns;
+    struct cells *cells;
+    const struct sc_column **columns; /* room for all cells */
 };
 
 /* ---- one row to text ---- */
 
-static enum sc_status make_formatter(struct formatter *f, const struct sc_listing *listing, struct sc_error *err)
+static enum sc_status make_formatter(struct formatter *f, const struct sc_listing *listing,
+                                     struct sc_error *err)
 {
-    f->values = calloc((size_t)listing->field_count + 1, sizeof(*f->values));
-    f->columns = calloc((size_t)(listing->field_count + 1) * 4 * SC_FIELD_COLUMNS, sizeof(struct sc_column *));
-    if (f->values == NULL || f->columns == NULL)
+    size_t fields = (size_t)listing->field_count + 1;
+    f->values = calloc(fields, sizeof(*f->values));
+    f->cells = calloc(fields, sizeof(*f->cells));
+    f->columns = calloc(fields * SC_CELL_COLUMNS, sizeof(struct sc_column *));
+    if (f->values == NULL || f->cells == NULL || f->columns == NULL)
         return sc_fail_nomem(err, "the listing");
     return sc_summarizer_init(&f->summarizer, err);
 }
@@ -30,28 +46,75 @@ static enum sc_status make_formatter(struct formatter *f, const struct sc_listin
 static void free_formatter(struct formatter *f)
 {
     free(f->values);
+    free(f->cells);
     free((void *)f->columns);
     sc_summarizer_free(&f->summarizer);
 }
 
-/* The columns of each field, 4 * SC_FIELD_COLUMNS apart, and their counts. They are decoded already. */
-static enum sc_status find_columns(struct formatter *f, const struct sc_listing *listing, struct sc_row_group *group,
-                                   uint32_t *counts, struct sc_error *err)
+static bool is_whole_number(const struct sc_field *field)
 {
+    return field->type == SC_VALUE_UINT || field->type == SC_VALUE_MAC || field->type == SC_VALUE_TIME_MS ||
+           field->type == SC_VALUE_TIME_NS;
+}
+
+/* The column that is the field, when there is only that one. */
+static const struct sc_column *only_address(const struct sc_field *field, const struct cells *cells)
+{
+    if (field->type != SC_VALUE_ADDRESS || cells->count != 1 ||
+        cells->columns[0]->key.kind != SC_COLUMN_ADDRESS)
+        return NULL;
+    for (unsigned i = 0; i < field->source_count; i++) {
+        if (sc_column_key_equal(field->sources[i].key, cells->columns[0]->key))
+            return field->sources[i].transform == SC_TRANSFORM_NONE ? cells->columns[0] : NULL;
+    }
+    return NULL;
+}
+
+/* Finds the values of each field. Columns are decoded already; when `many` rows follow, numbers are computed
+ * for all at once. */
+static enum sc_status find_cells(struct formatter *f, const struct sc_listing *listing,
+                                 struct sc_row_group *group, bool many, struct sc_error *err)
+{
+    struct sc_arena *arena = &group->context->arena;
     for (uint32_t i = 0; i < listing->field_count; i++) {
-        counts[i] = 0;
-        SC_TRY(sc_field_load(&listing->fields[i], group, f->columns + (size_t)i * 4 * SC_FIELD_COLUMNS, &counts[i],
-                             err));
+        const struct sc_field *field = &listing->fields[i];
+        struct cells *cells = &f->cells[i];
+        *cells = (struct cells){.columns = f->columns + (size_t)i * SC_CELL_COLUMNS};
+        SC_TRY(sc_field_load(field, group, cells->columns, &cells->count, err));
+        cells->address = only_address(field, cells);
+        if (!many || !is_whole_number(field))
+            continue;
+        cells->numbers = sc_arena_alloc(arena, (size_t)group->rows * sizeof(uint64_t));
+        cells->valid = sc_arena_alloc(arena, sc_bitmap_words(group->rows) * sizeof(uint64_t));
+        if (cells->numbers == NULL || cells->valid == NULL)
+            return sc_fail_nomem(err, "the listing");
+        sc_field_integers(field, cells->columns, cells->count, group->rows, cells->numbers, cells->valid);
     }
     return SC_OK;
 }
 
-static void format_row(struct formatter *f, const struct sc_listing *listing, const uint32_t *counts, uint32_t row,
+static void get_value(const struct sc_field *field, const struct cells *cells, uint32_t row,
+                      struct sc_value *out)
+{
+    if (cells->numbers != NULL) {
+        out->null = (cells->valid[row / 64] >> (row % 64) & 1) == 0;
+        out->type = field->type;
+        out->u = cells->numbers[row];
+    } else if (cells->address != NULL) {
+        out->null = sc_column_is_null(cells->address, row);
+        out->type = SC_VALUE_ADDRESS;
+        if (!out->null)
+            out->addr = *sc_column_addr(cells->address, row);
+    } else {
+        *out = sc_field_value(field, cells->columns, cells->count, row);
+    }
+}
+
+static void format_row(struct formatter *f, const struct sc_listing *listing, uint32_t row,
                        struct sc_buf *out)
 {
     for (uint32_t i = 0; i < listing->field_count; i++)
-        f->values[i] = sc_field_value(&listing->fields[i], f->columns + (size_t)i * 4 * SC_FIELD_COLUMNS, counts[i],
-                                      row);
+        get_value(&listing->fields[i], &f->cells[i], row, &f->values[i]);
     sc_output_row(listing->output, f->values, out);
 }
 
@@ -74,24 +137,24 @@ struct unit_text {
     uint64_t records;
 };
 
-static enum sc_status format_unit(const struct stream *stream, struct formatter *f, struct sc_row_group *group,
-                                  const struct sc_selection *selection, struct unit_text *out, struct sc_error *err)
+static enum sc_status format_unit(const struct stream *stream, struct formatter *f,
+                                  struct sc_row_group *group, const struct sc_selection *selection,
+                                  struct unit_text *out, struct sc_error *err)
 {
     const struct sc_listing *listing = stream->listing;
     uint64_t most = selection->count;
     if (listing->limit != 0 && listing->limit < most)
         most = listing->limit;
-    uint32_t *counts = sc_arena_alloc(&group->context->arena, listing->field_count * sizeof(*counts) + 1);
     if (listing->limit != 0)
         out->ends = sc_arena_alloc(&group->context->arena, most * sizeof(*out->ends));
-    if (counts == NULL || (listing->limit != 0 && out->ends == NULL))
+    if (listing->limit != 0 && out->ends == NULL)
         return sc_fail_nomem(err, "the listing");
-    SC_TRY(find_columns(f, listing, group, counts, err));
+    SC_TRY(find_cells(f, listing, group, most > group->rows / 16, err));
     for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
         for (uint64_t bits = selection->rows[w]; bits != 0 && out->records < most; bits &= bits - 1) {
             if (out->records != 0)
                 sc_buf_append_str(&out->text, listing->separator);
-            format_row(f, listing, counts, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits), &out->text);
+            format_row(f, listing, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits), &out->text);
             if (out->ends != NULL)
                 out->ends[out->records] = out->text.len;
             out->records++;
@@ -145,8 +208,9 @@ static bool write_text(struct stream *stream, const struct unit_text *text, uint
 }
 
 /* In turn: nobody else touches stream->written. */
-static enum sc_status emit(struct stream *stream, struct formatter *f, uint32_t unit, struct sc_row_group *group,
-                           struct sc_selection *selection, const struct unit_text *text, struct sc_error *err)
+static enum sc_status emit(struct stream *stream, struct formatter *f, uint32_t unit,
+                           struct sc_row_group *group, struct sc_selection *selection,
+                           const struct unit_text *text, struct sc_error *err)
 {
     uint64_t limit = stream->listing->limit, records = text->records;
     if (limit != 0 && records > limit - stream->written)
@@ -356,7 +420,8 @@ static enum sc_status sort_unit(void *arg, unsigned thread, uint32_t unit, struc
         for (uint64_t bits = selection->rows[w]; bits != 0; bits &= bits - 1) {
             place->row = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits);
             for (uint32_t o = 0; o < listing->order_count; o++) {
-                struct sc_value v = sc_field_value(&listing->orders[o].field, columns[o], counts[o], place->row);
+                struct sc_value v =
+                    sc_field_value(&listing->orders[o].field, columns[o], counts[o], place->row);
                 place->keys[o] = sort_key_of(&v, listing->orders[o].descending);
             }
             if (!keep_place(&sorter->heaps[thread], sorter, place))
@@ -384,7 +449,7 @@ struct second_scan {
     struct formatter *formatters;
     const struct picked *picked; /* by unit, row */
     uint64_t count;
-    struct sc_buf *texts; /* per thread */
+    struct sc_buf *texts;      /* per thread */
     struct text_piece *pieces; /* by rank */
 };
 
@@ -408,13 +473,10 @@ static enum sc_status pick_unit(void *arg, unsigned thread, uint32_t unit, struc
     struct formatter *f = &scan->formatters[thread];
     struct sc_buf *text = &scan->texts[thread];
     (void)selection;
-    uint32_t *counts = sc_arena_alloc(&group->context->arena, scan->listing->field_count * sizeof(*counts) + 1);
-    if (counts == NULL)
-        return sc_fail_nomem(err, "the listing");
-    SC_TRY(find_columns(f, scan->listing, group, counts, err));
+    SC_TRY(find_cells(f, scan->listing, group, false, err));
     for (uint64_t i = first_of_unit(scan, unit); i < scan->count && scan->picked[i].unit == unit; i++) {
         size_t start = text->len;
-        format_row(f, scan->listing, counts, scan->picked[i].row, text);
+        format_row(f, scan->listing, scan->picked[i].row, text);
         scan->pieces[scan->picked[i].rank] =
             (struct text_piece){.offset = start, .length = (uint32_t)(text->len - start), .thread = thread};
     }
@@ -528,14 +590,16 @@ static enum sc_status write_sorted(struct sc_source *source, const struct sc_sca
 }
 
 static enum sc_status list_sorted(struct sc_source *source, const struct sc_scan_options *options,
-                                  const struct sc_listing *listing, struct formatter *formatters, unsigned threads,
-                                  const struct sc_sink *sink, struct sc_scan_stats *stats, struct sc_error *err)
+                                  const struct sc_listing *listing, struct formatter *formatters,
+                                  unsigned threads, const struct sc_sink *sink, struct sc_scan_stats *stats,
+                                  struct sc_error *err)
 {
     struct sc_field fields[16];
     struct sorter sorter = {.listing = listing,
                             .formatters = formatters,
                             .heaps = calloc(threads, sizeof(struct heap)),
-                            .place_bytes = sizeof(struct place) + listing->order_count * sizeof(struct sort_key)};
+                            .place_bytes =
+                                sizeof(struct place) + listing->order_count * sizeof(struct sort_key)};
     if (sorter.heaps == NULL)
         return sc_fail_nomem(err, "sorting");
     for (uint32_t i = 0; i < listing->order_count; i++)
@@ -554,8 +618,8 @@ static enum sc_status list_sorted(struct sc_source *source, const struct sc_scan
 }
 
 enum sc_status sc_query_list(struct sc_source *source, const struct sc_scan_options *options,
-                             const struct sc_listing *listing, const struct sc_sink *sink, struct sc_summary *summary,
-                             struct sc_scan_stats *stats, struct sc_error *err)
+                             const struct sc_listing *listing, const struct sc_sink *sink,
+                             struct sc_summary *summary, struct sc_scan_stats *stats, struct sc_error *err)
 {
     unsigned threads = options->threads == 0 ? 1 : options->threads;
     *summary = (struct sc_summary){0};

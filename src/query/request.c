@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <strings.h>
 
-static const char default_list_fields[] = "first,duration,proto,srcip,srcport,dstip,dstport,flags,packets,bytes";
+static const char default_list_fields[] =
+    "first,duration,proto,srcip,srcport,dstip,dstport,flags,packets,bytes";
 static const char default_group_fields[] = "duration,flows,packets,bytes,flags,bps,pps,bpp";
 
 /* ---- words ---- */
@@ -77,7 +78,8 @@ static bool parse_bits(const struct word *w, unsigned most, uint8_t *out)
     return v <= most;
 }
 
-/* "24" or "24/64" behind an address: IPv4 and IPv6 prefix lengths. One alone holds for IPv4; above 32, for IPv6. */
+/* "24" or "24/64" behind an address: IPv4 and IPv6 prefix lengths. One alone holds for IPv4; above 32, for
+ * IPv6. */
 static enum sc_status parse_prefixes(const struct word *w, struct sc_group_key *key, struct sc_error *err)
 {
     const char *slash = memchr(w->text, '/', w->length);
@@ -91,14 +93,16 @@ static enum sc_status parse_prefixes(const struct word *w, struct sc_group_key *
         key->prefix4 = SC_NO_PREFIX;
     }
     return good ? SC_OK
-                : sc_fail(err, SC_USAGE, "\"/%.*s\": expected a prefix length for IPv4 (0 to 32), or two as in /24/64",
+                : sc_fail(err, SC_USAGE,
+                          "\"/%.*s\": expected a prefix length for IPv4 (0 to 32), or two as in /24/64",
                           (int)w->length, w->text);
 }
 
 static enum sc_status parse_bucket(const struct word *w, struct sc_group_key *key, struct sc_error *err)
 {
     char text[64];
-    snprintf(text, sizeof(text), "%.*s", (int)(w->length < sizeof(text) ? w->length : sizeof(text) - 1), w->text);
+    snprintf(text, sizeof(text), "%.*s", (int)(w->length < sizeof(text) ? w->length : sizeof(text) - 1),
+             w->text);
     if (key->field.type == SC_VALUE_TIME_MS) {
         SC_TRY(sc_time_parse_span(text, &key->bucket, err));
     } else if (key->field.type == SC_VALUE_UINT) {
@@ -109,14 +113,16 @@ static enum sc_status parse_bucket(const struct word *w, struct sc_group_key *ke
     } else {
         return sc_fail(err, SC_USAGE, "%s takes neither a prefix length nor a bucket", key->field.name);
     }
-    return key->bucket != 0 ? SC_OK
-                            : sc_fail(err, SC_USAGE, "\"/%s\": expected a bucket size above 0, such as first/5m", text);
+    return key->bucket != 0
+               ? SC_OK
+               : sc_fail(err, SC_USAGE, "\"/%s\": expected a bucket size above 0, such as first/5m", text);
 }
 
 static enum sc_status groupable(const struct sc_field *field, struct sc_error *err)
 {
     if (field->type == SC_VALUE_FLOAT)
-        return sc_fail(err, SC_USAGE, "%s is a rate and cannot be a key; group by another field", field->name);
+        return sc_fail(err, SC_USAGE, "%s is a rate and cannot be a key; group by another field",
+                       field->name);
     return SC_OK;
 }
 
@@ -141,7 +147,8 @@ static enum sc_status parse_key(const struct word *w, struct sc_group_key *key, 
         return SC_OK;
     struct word rest = {slash + 1, w->length - (size_t)(slash + 1 - w->text)};
     trim(&rest);
-    return key->field.type == SC_VALUE_ADDRESS ? parse_prefixes(&rest, key, err) : parse_bucket(&rest, key, err);
+    return key->field.type == SC_VALUE_ADDRESS ? parse_prefixes(&rest, key, err)
+                                               : parse_bucket(&rest, key, err);
 }
 
 static bool has_label(const struct sc_request *r, const char *label)
@@ -153,7 +160,8 @@ static bool has_label(const struct sc_request *r, const char *label)
     return false;
 }
 
-static enum sc_status add_key(struct sc_request *r, const struct word *w, bool *has_pair, struct sc_error *err)
+static enum sc_status add_key(struct sc_request *r, const struct word *w, bool *has_pair,
+                              struct sc_error *err)
 {
     struct sc_aggregate *a = &r->aggregate;
     if (a->key_count == SC_MAX_KEYS)
@@ -162,7 +170,8 @@ static enum sc_status add_key(struct sc_request *r, const struct word *w, bool *
     char label[SC_LABEL_MAX];
     SC_TRY(parse_key(w, &a->keys[a->key_count], label, err));
     if (a->keys[a->key_count].pair && *has_pair)
-        return sc_fail(err, SC_USAGE, "only one key may stand for two fields (ip, port, as, if, vlan, net, mac)");
+        return sc_fail(err, SC_USAGE,
+                       "only one key may stand for two fields (ip, port, as, if, vlan, net, mac)");
     *has_pair = *has_pair || a->keys[a->key_count].pair;
     if (has_label(r, label)) /* the same field with another prefix: told apart by the whole word */
         copy_label(label, w->text, w->length);
@@ -231,8 +240,8 @@ static enum sc_status resolve_field(struct sc_aggregate *a, const struct sc_fiel
                                      [SC_COMBINE_MAX] = SC_ACCUMULATE_MAX,
                                      [SC_COMBINE_OR] = SC_ACCUMULATE_OR};
     if (field->combine == SC_COMBINE_NONE)
-        return sc_fail(err, SC_USAGE, "%s has no sum: make it a key, or ask for min(%s) or max(%s)", field->name,
-                       field->name, field->name);
+        return sc_fail(err, SC_USAGE, "%s has no sum: make it a key, or ask for min(%s) or max(%s)",
+                       field->name, field->name, field->name);
     *out = (struct sc_result_column){.source = SC_RESULT_ACCUMULATOR, .type = field->type};
     out->a = sc_aggregate_add(a, field, how_of[field->combine]);
     return out->a == UINT32_MAX ? too_many(err) : SC_OK;
@@ -258,8 +267,8 @@ static enum sc_status resolve_function(struct sc_aggregate *a, const struct word
                              : word_is(&function, "max") ? SC_ACCUMULATE_MAX
                                                          : SC_ACCUMULATE_SUM;
     if (how == SC_ACCUMULATE_SUM && !avg && !word_is(&function, "sum"))
-        return sc_fail(err, SC_USAGE, "\"%.*s\": the functions are min, max, avg and sum", (int)function.length,
-                       function.text);
+        return sc_fail(err, SC_USAGE, "\"%.*s\": the functions are min, max, avg and sum",
+                       (int)function.length, function.text);
     if (!is_number(field))
         return sc_fail(err, SC_USAGE, "%s is no number: it has no %.*s", field->name, (int)function.length,
                        function.text);
@@ -305,7 +314,8 @@ static bool default_descending(const struct sc_field *field)
            field->computed == SC_COMPUTED_DURATION;
 }
 
-static enum sc_status parse_direction(struct word *w, bool *explicit_direction, bool *descending, struct sc_error *err)
+static enum sc_status parse_direction(struct word *w, bool *explicit_direction, bool *descending,
+                                      struct sc_error *err)
 {
     const char *hash = memchr(w->text, '#', w->length);
     *explicit_direction = hash != NULL;
@@ -352,8 +362,8 @@ static enum sc_status add_orders(struct sc_request *r, const char *orders, struc
     return SC_OK;
 }
 
-enum sc_status sc_request_aggregate(const char *keys, const char *orders, const char *fields, struct sc_request *out,
-                                    struct sc_error *err)
+enum sc_status sc_request_aggregate(const char *keys, const char *orders, const char *fields,
+                                    struct sc_request *out, struct sc_error *err)
 {
     const char *list = keys;
     struct word w;
@@ -398,7 +408,8 @@ enum sc_status sc_request_split_statistic(const char *text, char *keys, char *or
     memcpy(keys, text, length);
     keys[length] = '\0';
     if (keys[0] == '\0')
-        return sc_fail(err, SC_USAGE, "\"%s\": a statistic is KEY[,KEY..][#SORT[#asc|desc]], e.g. srcip#bytes", text);
+        return sc_fail(err, SC_USAGE,
+                       "\"%s\": a statistic is KEY[,KEY..][#SORT[#asc|desc]], e.g. srcip#bytes", text);
     strcpy(orders, "flows#desc");
     if (hash != NULL) {
         strcpy(orders, hash + 1);

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The words of the command line to a query: lists of fields, keys with prefixes and buckets, sort orders, statistics. Used by the
- * program and, through text, by every rank of a cluster query, so that all build the same aggregates.
+ * The words of the command line to a query: lists of fields, keys with prefixes and buckets, sort orders,
+ * statistics. Used by the program and, through text, by every rank of a cluster query, so that all build the
+ * same aggregates.
  */
 #ifndef SC_QUERY_REQUEST_H
 #define SC_QUERY_REQUEST_H
 
 #include "query/engine.h"
 
-#define SC_LABEL_MAX    80u
-#define SC_MAX_COLUMNS  256u
-#define SC_MAX_ORDERS   16u
+#define SC_LABEL_MAX   80u
+#define SC_MAX_COLUMNS 256u
+#define SC_MAX_ORDERS  16u
 
 /* One column of an aggregated result. */
 struct sc_request_column {
@@ -30,16 +31,17 @@ struct sc_request {
 };
 
 /*
- * Builds an aggregation. `keys`: "srcip/24/64,dstport,first/5m,ip"; `orders`: "bytes#desc,flows" or NULL; `fields`: output
- * fields such as "flows,bytes,max(bytes),avg(packets)", NULL for the default set ("duration,flows,packets,bytes,flags,bps,pps,bpp"), "" for none.
+ * Builds an aggregation. `keys`: "srcip/24/64,dstport,first/5m,ip"; `orders`: "bytes#desc,flows" or NULL;
+ * `fields`: output fields such as "flows,bytes,max(bytes),avg(packets)", NULL for the default set
+ * ("duration,flows,packets,bytes,flags,bps,pps,bpp"), "" for none.
  * @return SC_OK; SC_NOTFOUND (unknown field), SC_USAGE with a sentence that names the word.
  */
-enum sc_status sc_request_aggregate(const char *keys, const char *orders, const char *fields, struct sc_request *out,
-                                    struct sc_error *err);
+enum sc_status sc_request_aggregate(const char *keys, const char *orders, const char *fields,
+                                    struct sc_request *out, struct sc_error *err);
 
 /*
- * Splits a statistic "KEY[,KEY..][#SORT[#asc|desc]]" (also nfdump's "KEY/bytes") into keys and orders, default
- * "flows#desc". The buffers hold at least strlen(text) + 16 bytes.
+ * Splits a statistic "KEY[,KEY..][#SORT[#asc|desc]]" (also nfdump's "KEY/bytes") into keys and orders,
+ * default "flows#desc". The buffers hold at least strlen(text) + 16 bytes.
  */
 enum sc_status sc_request_split_statistic(const char *text, char *keys, char *orders, struct sc_error *err);
 

@@ -119,7 +119,8 @@ static void run_unit(struct worker *w, uint32_t index)
 
 static bool cancelled(const struct sc_scan *scan)
 {
-    return scan->options->cancel != NULL && atomic_load_explicit(scan->options->cancel, memory_order_relaxed) != 0;
+    return scan->options->cancel != NULL &&
+           atomic_load_explicit(scan->options->cancel, memory_order_relaxed) != 0;
 }
 
 static void *worker_main(void *arg)
@@ -143,7 +144,8 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-static enum sc_status start_worker(struct worker *w, struct sc_scan *scan, unsigned number, struct sc_error *err)
+static enum sc_status start_worker(struct worker *w, struct sc_scan *scan, unsigned number,
+                                   struct sc_error *err)
 {
     *w = (struct worker){.scan = scan, .number = number};
     if (sc_read_context_init(&w->context) != SC_OK)
@@ -163,7 +165,8 @@ static void end_worker(struct worker *w)
 }
 
 /* Worker 0 is the calling thread. */
-static enum sc_status run_workers(struct sc_scan *scan, struct worker *workers, unsigned count, struct sc_error *err)
+static enum sc_status run_workers(struct sc_scan *scan, struct worker *workers, unsigned count,
+                                  struct sc_error *err)
 {
     unsigned ready = 0, started = 1;
     enum sc_status status = SC_OK;
@@ -183,7 +186,8 @@ static enum sc_status run_workers(struct sc_scan *scan, struct worker *workers, 
 }
 
 enum sc_status sc_scan_run(struct sc_source *source, const struct sc_scan_options *options,
-                           const struct sc_scan_consumer *consumer, struct sc_scan_stats *stats, struct sc_error *err)
+                           const struct sc_scan_consumer *consumer, struct sc_scan_stats *stats,
+                           struct sc_error *err)
 {
     struct sc_scan scan = {.source = source, .options = options, .consumer = consumer};
     unsigned count = options->threads == 0 ? 1 : options->threads;

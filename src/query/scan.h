@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The scan: all units of a source, one at a time per thread, each selected and handed to a consumer. Damage of a row group
- * makes the answer partial, not wrong: none of its rows is handed on.
+ * The scan: all units of a source, one at a time per thread, each selected and handed to a consumer. Damage
+ * of a row group makes the answer partial, not wrong: none of its rows is handed on.
  */
 #ifndef SC_QUERY_SCAN_H
 #define SC_QUERY_SCAN_H
@@ -15,9 +15,9 @@ struct sc_scan;
 
 struct sc_scan_consumer {
     /*
-     * Called in a worker for each unit that has selected rows (and with group NULL for each that has none, when `every_unit`
-     * is set). @return SC_OK; SC_END: enough, stop the scan without an error; SC_DAMAGED or SC_IO: noted as missing;
-     * anything else ends the scan with that status.
+     * Called in a worker for each unit that has selected rows (and with group NULL for each that has none,
+     * when `every_unit` is set). @return SC_OK; SC_END: enough, stop the scan without an error; SC_DAMAGED or
+     * SC_IO: noted as missing; anything else ends the scan with that status.
      */
     enum sc_status (*unit)(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
                            struct sc_selection *selection, struct sc_error *err);
@@ -33,8 +33,8 @@ struct sc_scan_options {
     struct sc_time_bounds time;
     unsigned threads;
     bool no_bloom;
-    const atomic_int *cancel;       /* not 0: stop (1: interrupted, 2: deadline); may be NULL */
-    const uint8_t *wanted;          /* per unit: 0 = leave out; NULL = all */
+    const atomic_int *cancel; /* not 0: stop (1: interrupted, 2: deadline); may be NULL */
+    const uint8_t *wanted;    /* per unit: 0 = leave out; NULL = all */
     void (*progress)(void *arg, uint32_t done, uint32_t total); /* from one thread at a time; may be NULL */
     void *progress_arg;
 };
@@ -46,10 +46,11 @@ struct sc_scan_stats {
 };
 
 /*
- * Runs the scan. Notes what is missing in source->missing (under a lock of its own). @return SC_OK, also when row groups are
- * missing; SC_CANCELLED when it was stopped before its end: what is there is partial.
+ * Runs the scan. Notes what is missing in source->missing (under a lock of its own). @return SC_OK, also when
+ * row groups are missing; SC_CANCELLED when it was stopped before its end: what is there is partial.
  */
 enum sc_status sc_scan_run(struct sc_source *source, const struct sc_scan_options *options,
-                           const struct sc_scan_consumer *consumer, struct sc_scan_stats *stats, struct sc_error *err);
+                           const struct sc_scan_consumer *consumer, struct sc_scan_stats *stats,
+                           struct sc_error *err);
 
 #endif

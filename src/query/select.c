@@ -49,8 +49,9 @@ void sc_selector_free(struct sc_selector *s)
 
 /* ---- columns of a field ---- */
 
-static enum sc_status load_key(struct sc_row_group *group, struct sc_column_key key, const struct sc_column **columns,
-                               uint32_t *count, const struct sc_column **out, struct sc_error *err)
+static enum sc_status load_key(struct sc_row_group *group, struct sc_column_key key,
+                               const struct sc_column **columns, uint32_t *count,
+                               const struct sc_column **out, struct sc_error *err)
 {
     SC_TRY(sc_row_group_column(group, key, out, err));
     if (*out == NULL)
@@ -63,8 +64,8 @@ static enum sc_status load_key(struct sc_row_group *group, struct sc_column_key 
     return SC_OK;
 }
 
-static enum sc_status load_named(const char *name, struct sc_row_group *group, const struct sc_column **columns,
-                                 uint32_t *count, struct sc_error *err)
+static enum sc_status load_named(const char *name, struct sc_row_group *group,
+                                 const struct sc_column **columns, uint32_t *count, struct sc_error *err)
 {
     struct sc_field field;
     SC_TRY(sc_field_find(name, strlen(name), &field, err));
@@ -76,8 +77,8 @@ static enum sc_status load_computed(const struct sc_field *field, struct sc_row_
 {
     const struct sc_column *unused;
     if (field->computed == SC_COMPUTED_FLOWS)
-        return load_key(group, (struct sc_column_key){SC_PEN_IANA, 3, 0, SC_COLUMN_UINT}, columns, count, &unused,
-                        err);
+        return load_key(group, (struct sc_column_key){SC_PEN_IANA, 3, 0, SC_COLUMN_UINT}, columns, count,
+                        &unused, err);
     if (field->computed != SC_COMPUTED_BPP) {
         SC_TRY(load_named("first", group, columns, count, err));
         SC_TRY(load_named("last", group, columns, count, err));
@@ -108,7 +109,8 @@ static enum sc_status load_operand(enum sc_transform transform, struct sc_row_gr
     }
 }
 
-/* A source without nulls whose transform always gives a value settles the field: later sources are not read. */
+/* A source without nulls whose transform always gives a value settles the field: later sources are not read.
+ */
 static bool settles(const struct sc_field_source *source, const struct sc_column *column)
 {
     switch (source->transform) {
@@ -245,7 +247,8 @@ static bool all_in_time(const struct sc_selector *s, const struct sc_group_ref *
     return false;
 }
 
-static enum sc_status field_numbers(struct run *run, const struct sc_field *field, uint64_t *values, uint64_t *valid)
+static enum sc_status field_numbers(struct run *run, const struct sc_field *field, uint64_t *values,
+                                    uint64_t *valid)
 {
     const struct sc_column *columns[4 * SC_FIELD_COLUMNS];
     uint32_t count = 0;
@@ -255,8 +258,8 @@ static enum sc_status field_numbers(struct run *run, const struct sc_field *fiel
 }
 
 /* Values of `field` where `valid` has none yet. */
-static enum sc_status fill_from(struct run *run, const struct sc_field *field, uint64_t *values, uint64_t *valid,
-                                uint64_t *scratch, uint64_t *scratch_valid)
+static enum sc_status fill_from(struct run *run, const struct sc_field *field, uint64_t *values,
+                                uint64_t *valid, uint64_t *scratch, uint64_t *scratch_valid)
 {
     if (count_bits(valid, run->words) == run->group->rows)
         return SC_OK;
@@ -272,7 +275,8 @@ static enum sc_status fill_from(struct run *run, const struct sc_field *field, u
 }
 
 /* The time that a record is selected by: its own, else the observation's, else the collector's. */
-static enum sc_status selection_time(struct run *run, const struct sc_field *own, uint64_t *values, uint64_t *valid)
+static enum sc_status selection_time(struct run *run, const struct sc_field *own, uint64_t *values,
+                                     uint64_t *valid)
 {
     struct sc_selector *s = run->selector;
     uint64_t *scratch = sc_arena_alloc(&run->group->context->arena, SC_ROW_GROUP_ROWS * sizeof(*scratch));
@@ -287,7 +291,8 @@ static enum sc_status selection_time(struct run *run, const struct sc_field *own
 }
 
 static void keep_between(const uint64_t *from, const uint64_t *from_valid, const uint64_t *to,
-                         const uint64_t *to_valid, const struct sc_time_bounds *t, uint32_t rows, uint64_t *out)
+                         const uint64_t *to_valid, const struct sc_time_bounds *t, uint32_t rows,
+                         uint64_t *out)
 {
     for (uint32_t i = 0; i < rows; i++) {
         uint64_t bit = UINT64_C(1) << (i % 64);
@@ -329,9 +334,11 @@ static void keep_ranges(const struct sc_source_unit *unit, uint32_t rows, uint64
 }
 
 enum sc_status sc_selector_run(struct sc_selector *selector, struct sc_row_group *group,
-                               const struct sc_source_unit *unit, struct sc_selection *selection, struct sc_error *err)
+                               const struct sc_source_unit *unit, struct sc_selection *selection,
+                               struct sc_error *err)
 {
-    struct run run = {.selector = selector, .group = group, .err = err, .words = sc_bitmap_words(group->rows)};
+    struct run run = {
+        .selector = selector, .group = group, .err = err, .words = sc_bitmap_words(group->rows)};
     selection->rows = sc_arena_alloc(&group->context->arena, run.words * sizeof(uint64_t));
     selection->count = 0;
     selection->all = false;

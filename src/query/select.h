@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Selecting rows of a row group: filter and time range to a set of rows. Columns are read only when statistics, the Bloom filter
- * and the dictionaries leave the answer open. One selector per thread.
+ * Selecting rows of a row group: filter and time range to a set of rows. Columns are read only when
+ * statistics, the Bloom filter and the dictionaries leave the answer open. One selector per thread.
  */
 #ifndef SC_QUERY_SELECT_H
 #define SC_QUERY_SELECT_H
@@ -30,8 +30,8 @@ struct sc_selector {
     uint64_t *numbers2;
     uint64_t *valid; /* scratch bitmaps */
     uint64_t *valid2;
-    uint8_t *bytes;  /* scratch, one per row */
-    uint8_t *lookup; /* scratch, 65,536 */
+    uint8_t *bytes;            /* scratch, one per row */
+    uint8_t *lookup;           /* scratch, 65,536 */
     struct sc_addr *addresses; /* scratch, one per row; allocated when first needed */
     bool use_bloom;
 };
@@ -48,11 +48,12 @@ bool sc_selector_group_possible(const struct sc_selector *selector, const struct
  * @return SC_OK (count 0 when none), SC_DAMAGED, SC_IO, SC_NOMEM.
  */
 enum sc_status sc_selector_run(struct sc_selector *selector, struct sc_row_group *group,
-                               const struct sc_source_unit *unit, struct sc_selection *selection, struct sc_error *err);
+                               const struct sc_source_unit *unit, struct sc_selection *selection,
+                               struct sc_error *err);
 
 /*
- * The columns of `group` that a field needs, decoded, appended to columns[*count] (without repeats). The array has room
- * for SC_FIELD_COLUMNS more.
+ * The columns of `group` that a field needs, decoded, appended to columns[*count] (without repeats). The
+ * array has room for SC_FIELD_COLUMNS more.
  */
 #define SC_FIELD_COLUMNS 32u
 enum sc_status sc_field_load(const struct sc_field *field, struct sc_row_group *group,

@@ -39,7 +39,8 @@ static enum sc_status note_damage(struct sc_source *source, const struct sc_segm
     char text[SC_ERROR_MAX];
     if (segment->damaged_stretches == 0)
         return SC_OK;
-    snprintf(text, sizeof(text), "%s: %u damaged stretches (%llu bytes) were skipped; run sc-admin verify and repair",
+    snprintf(text, sizeof(text),
+             "%s: %u damaged stretches (%llu bytes) were skipped; run sc-admin verify and repair",
              segment->path, segment->damaged_stretches, (unsigned long long)segment->damaged_bytes);
     return sc_source_note_missing(source, text);
 }
@@ -102,12 +103,14 @@ static enum sc_status fresh_ranges(struct sc_span_set *seen, const struct sc_row
             *all = false;
             continue;
         }
-        unit->ranges[unit->range_count++] = (struct sc_row_range){group->spans[i].first_row, group->spans[i].rows};
+        unit->ranges[unit->range_count++] =
+            (struct sc_row_range){group->spans[i].first_row, group->spans[i].rows};
     }
     return SC_OK;
 }
 
-/* Segments of one window may hold a batch twice: a sealed file beside the live one, a retry after a failed sync. */
+/* Segments of one window may hold a batch twice: a sealed file beside the live one, a retry after a failed
+ * sync. */
 static enum sc_status add_units_once(struct sc_source *source, uint32_t segment, uint32_t group,
                                      struct sc_read_context *context, struct sc_span_set *seen)
 {
@@ -219,8 +222,9 @@ static enum sc_status open_listed(struct sc_source *source, const char *const *p
     return status;
 }
 
-enum sc_status sc_source_open(const char *const *paths, uint32_t path_count, const struct sc_source_bounds *bounds,
-                              struct sc_source *out, struct sc_error *err)
+enum sc_status sc_source_open(const char *const *paths, uint32_t path_count,
+                              const struct sc_source_bounds *bounds, struct sc_source *out,
+                              struct sc_error *err)
 {
     enum sc_status status = SC_AGAIN;
     for (int attempt = 0; attempt < 20 && status == SC_AGAIN; attempt++) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What a query reads: segments, and of each the row groups or parts of them. A planner may hand in any list of (segment, row
- * ranges); sc_source_open makes the list for paths, with every batch id counted once.
- * Built by one thread, then immutable and shared.
+ * What a query reads: segments, and of each the row groups or parts of them. A planner may hand in any list
+ * of (segment, row ranges); sc_source_open makes the list for paths, with every batch id counted once. Built
+ * by one thread, then immutable and shared.
  */
 #ifndef SC_QUERY_SOURCE_H
 #define SC_QUERY_SOURCE_H
@@ -34,16 +34,18 @@ struct sc_source {
 };
 
 struct sc_source_bounds {
-    bool options;            /* options records instead of flows */
-    uint64_t window_ms;      /* only the windows that hold this time; 0 = all */
+    bool options;       /* options records instead of flows */
+    uint64_t window_ms; /* only the windows that hold this time; 0 = all */
 };
 
 /*
  * Opens all segments under `paths`. What cannot be read is noted in source->missing and left out.
- * @return SC_OK also when nothing is there; SC_NOMEM; when no path at all could be read: the status of the first.
+ * @return SC_OK also when nothing is there; SC_NOMEM; when no path at all could be read: the status of the
+ * first.
  */
-enum sc_status sc_source_open(const char *const *paths, uint32_t path_count, const struct sc_source_bounds *bounds,
-                              struct sc_source *out, struct sc_error *err);
+enum sc_status sc_source_open(const char *const *paths, uint32_t path_count,
+                              const struct sc_source_bounds *bounds, struct sc_source *out,
+                              struct sc_error *err);
 void sc_source_close(struct sc_source *source);
 
 /* Notes something that is missing from the answer (copied). Not for use while other threads read. */

@@ -27,8 +27,8 @@ void sc_summarizer_free(struct sc_summarizer *s)
     *s = (struct sc_summarizer){0};
 }
 
-static enum sc_status read_field(struct sc_summarizer *s, const struct sc_field *field, struct sc_row_group *group,
-                                 bool *any, struct sc_error *err)
+static enum sc_status read_field(struct sc_summarizer *s, const struct sc_field *field,
+                                 struct sc_row_group *group, bool *any, struct sc_error *err)
 {
     const struct sc_column *columns[4 * SC_FIELD_COLUMNS];
     uint32_t count = 0;
@@ -38,8 +38,9 @@ static enum sc_status read_field(struct sc_summarizer *s, const struct sc_field 
 }
 
 /* Null counts as 0. */
-static enum sc_status sum_field(struct sc_summarizer *s, const struct sc_field *field, struct sc_row_group *group,
-                                const struct sc_selection *selection, uint64_t *sum, struct sc_error *err)
+static enum sc_status sum_field(struct sc_summarizer *s, const struct sc_field *field,
+                                struct sc_row_group *group, const struct sc_selection *selection,
+                                uint64_t *sum, struct sc_error *err)
 {
     bool any;
     SC_TRY(read_field(s, field, group, &any, err));
@@ -67,8 +68,9 @@ static void add_interval(struct sc_summary *summary, uint64_t interval)
     summary->interval_count++;
 }
 
-static enum sc_status add_sampling(struct sc_summary *summary, struct sc_summarizer *s, struct sc_row_group *group,
-                                   const struct sc_selection *selection, struct sc_error *err)
+static enum sc_status add_sampling(struct sc_summary *summary, struct sc_summarizer *s,
+                                   struct sc_row_group *group, const struct sc_selection *selection,
+                                   struct sc_error *err)
 {
     const struct sc_entry *e = sc_row_group_entry(group, s->sampling.sources[0].key);
     if (e == NULL || e->max <= 1)
@@ -103,8 +105,9 @@ static void add_statistics(struct sc_summary *summary, const struct sc_row_group
     }
 }
 
-enum sc_status sc_summary_add_rows(struct sc_summary *summary, struct sc_summarizer *s, struct sc_row_group *group,
-                                   const struct sc_selection *selection, struct sc_error *err)
+enum sc_status sc_summary_add_rows(struct sc_summary *summary, struct sc_summarizer *s,
+                                   struct sc_row_group *group, const struct sc_selection *selection,
+                                   struct sc_error *err)
 {
     struct sc_summary sum = {.records = selection->count};
     SC_TRY(add_sampling(&sum, s, group, selection, err));

@@ -3,10 +3,11 @@
 
 #include <stdlib.h>
 
+/* Big-endian loads: the bytes that differ most come lowest, from where multiplication carries them everywhere. */
 static uint32_t hash_address(const struct sc_addr *a)
 {
-    uint64_t h = (sc_load_le64(a->b) ^ UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xff51afd7ed558ccd);
-    h = (h ^ (h >> 32) ^ sc_load_le64(a->b + 8)) * UINT64_C(0xc4ceb9fe1a85ec53);
+    uint64_t h = (sc_load_be64(a->b) ^ UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xff51afd7ed558ccd);
+    h = (h ^ (h >> 32) ^ sc_load_be64(a->b + 8)) * UINT64_C(0xc4ceb9fe1a85ec53);
     return (uint32_t)(h >> 32);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Reading a row group: directory first, then single chunks, each verified by its hash before it is decoded. */
+/* Reading a row group: directory first, then single chunks, each verified by its hash before it is decoded.
+ */
 #include "store/address_dict.h"
 #include "store/bloom.h"
 #include "store/reader.h"
@@ -33,7 +34,8 @@ void sc_read_context_free(struct sc_read_context *context)
 
 static enum sc_status damaged(const struct sc_row_group *group, const char *what, struct sc_error *err)
 {
-    return sc_fail(err, SC_DAMAGED, "%s: row group at byte %llu: %s is damaged; run sc-admin verify and repair",
+    return sc_fail(err, SC_DAMAGED,
+                   "%s: row group at byte %llu: %s is damaged; run sc-admin verify and repair",
                    group->segment->path, (unsigned long long)group->ref->offset, what);
 }
 
@@ -80,16 +82,33 @@ static void read_entry(struct sc_cursor *in, struct sc_entry *e)
     e->hash = sc_cursor_le64(in);
 }
 
+/* What an encoding may refer to: an earlier column of the right sort. So no chain is longer than three
+ * columns. */
+static bool reference_possible(const struct sc_row_group *group, const struct sc_entry *e, uint32_t index)
+{
+    if (e->encoding != SC_ENCODING_FUNCTION && e->encoding != SC_ENCODING_DIFFERENCE)
+        return e->reference == SC_NO_REFERENCE;
+    if (e->reference >= index || e->nulls != 0)
+        return false;
+    const struct sc_entry *to = &group->entries[e->reference];
+    if (to->role != SC_CHUNK_COLUMN || to->nulls != 0)
+        return false;
+    if (e->encoding == SC_ENCODING_FUNCTION)
+        return to->encoding == SC_ENCODING_CODES;
+    return to->key.kind == SC_COLUMN_UINT && to->encoding != SC_ENCODING_DIFFERENCE;
+}
+
 static bool entry_possible(const struct sc_row_group *group, const struct sc_entry *e, uint32_t index)
 {
-    if (e->length > group->ref->length || e->offset > group->ref->length - e->length || e->nulls > group->rows)
+    if (e->length > group->ref->length || e->offset > group->ref->length - e->length ||
+        e->nulls >= group->rows)
         return false;
     if (e->role == SC_CHUNK_ADDRESSES || e->role == SC_CHUNK_BLOOM)
-        return e->dict_count <= (uint64_t)group->rows * group->entry_count;
+        return e->dict_count <= SC_MAX_ADDRESSES &&
+               e->dict_count <= (uint64_t)group->rows * group->entry_count;
     bool integers = e->key.kind <= SC_COLUMN_FLOAT;
-    bool refers = e->encoding == SC_ENCODING_FUNCTION || e->encoding == SC_ENCODING_DIFFERENCE;
-    if (refers && e->reference >= index)
-        return false; /* only backwards: no cycles */
+    if (e->role != SC_CHUNK_COLUMN || !reference_possible(group, e, index))
+        return false;
     if (e->width != 1 && e->width != 2 && e->width != 4 && e->width != 8 && e->key.kind != SC_COLUMN_BYTES)
         return false;
     switch (e->encoding) {
@@ -139,7 +158,8 @@ static enum sc_status parse_meta(struct sc_row_group *group, const uint8_t *meta
     sc_row_stats_free(&stats);
     if (group->stats.protocols == NULL)
         return SC_NOMEM;
-    uint64_t need = (uint64_t)group->span_count * SC_SPAN_BYTES + (uint64_t)group->entry_count * SC_ENTRY_BYTES;
+    uint64_t need =
+        (uint64_t)group->span_count * SC_SPAN_BYTES + (uint64_t)group->entry_count * SC_ENTRY_BYTES;
     if (need != sc_cursor_left(&in))
         return SC_DAMAGED;
     struct sc_arena *arena = &group->context->arena;
@@ -157,8 +177,8 @@ static enum sc_status parse_meta(struct sc_row_group *group, const uint8_t *meta
     return in.failed ? SC_DAMAGED : SC_OK;
 }
 
-enum sc_status sc_row_group_open(struct sc_read_context *context, const struct sc_segment *segment, uint32_t index,
-                                 struct sc_row_group **out, struct sc_error *err)
+enum sc_status sc_row_group_open(struct sc_read_context *context, const struct sc_segment *segment,
+                                 uint32_t index, struct sc_row_group **out, struct sc_error *err)
 {
     struct sc_row_group *group = sc_arena_zalloc(&context->arena, sizeof(*group));
     if (group == NULL)
@@ -172,12 +192,13 @@ enum sc_status sc_row_group_open(struct sc_read_context *context, const struct s
     group->rows = sc_load_le32(head + 8);
     group->record_kind = sc_load_le16(head + 24);
     group->entry_count = sc_load_le16(head + 26);
+    group->front = SC_ROW_GROUP_HEAD_BYTES + meta_bytes;
     group->span_count = sc_load_le32(head + 28);
     if (memcmp(head, SC_ROW_GROUP_MAGIC, SC_MAGIC_BYTES) != 0 ||
         sc_load_le64(head + 56) != XXH3_64bits(head, 56) || sc_load_le64(head + 16) != group->ref->length ||
         group->rows == 0 || group->rows > SC_ROW_GROUP_ROWS || group->rows != group->ref->rows ||
         group->record_kind != group->ref->record_kind || meta_bytes > SC_MAX_META_BYTES ||
-        meta_bytes + SC_ROW_GROUP_HEAD_BYTES > group->ref->length)
+        group->entry_count > SC_MAX_ENTRIES || group->front > group->ref->length)
         return damaged(group, "its head", err);
     sc_buf_clear(&context->chunk);
     uint8_t *meta = sc_buf_reserve(&context->chunk, (size_t)meta_bytes + 1);
@@ -219,7 +240,8 @@ static enum sc_status load_chunk(struct sc_row_group *group, const struct sc_ent
     if (XXH3_64bits(bytes, e->length) != e->hash) {
         char name[SC_IE_NAME_MAX];
         sc_ie_name(e->key.pen, e->key.id, name);
-        return damaged(group, e->role == SC_CHUNK_COLUMN ? name : "the address dictionary or its filter", err);
+        return damaged(group, e->role == SC_CHUNK_COLUMN ? name : "the address dictionary or its filter",
+                       err);
     }
     *in = (struct sc_cursor){.data = bytes, .len = e->length};
     return SC_OK;
@@ -230,7 +252,7 @@ static void *alloc(const struct sc_row_group *group, size_t size)
     return sc_arena_alloc(&group->context->arena, size);
 }
 
-/* An integer stream of exactly `count` values (any number up to `count` when `exact` is NULL). */
+/* An integer stream of exactly `count` values. */
 static enum sc_status get_integers(const struct sc_row_group *group, struct sc_cursor *in, uint32_t count,
                                    unsigned width, void **out)
 {
@@ -244,7 +266,8 @@ static enum sc_status get_integers(const struct sc_row_group *group, struct sc_c
     return sc_stream_get_integers(&group->context->decoder, in, &head, width, *out);
 }
 
-static enum sc_status get_validity(const struct sc_row_group *group, struct sc_cursor *in, struct sc_column *c)
+static enum sc_status get_validity(const struct sc_row_group *group, struct sc_cursor *in,
+                                   struct sc_column *c)
 {
     struct sc_stream_head head;
     uint32_t bytes = (uint32_t)(sc_bitmap_words(group->rows) * sizeof(uint64_t));
@@ -311,25 +334,30 @@ static enum sc_status check_codes(const struct sc_column *c, uint32_t rows, uint
     uint32_t greatest = 0;
     if (c->width == 1) {
         for (uint32_t i = 0; i < rows; i++)
-            greatest = ((const uint8_t *)c->values)[i] > greatest ? ((const uint8_t *)c->values)[i] : greatest;
+            greatest =
+                ((const uint8_t *)c->values)[i] > greatest ? ((const uint8_t *)c->values)[i] : greatest;
     } else if (c->width == 2) {
         for (uint32_t i = 0; i < rows; i++)
-            greatest = ((const uint16_t *)c->values)[i] > greatest ? ((const uint16_t *)c->values)[i] : greatest;
+            greatest =
+                ((const uint16_t *)c->values)[i] > greatest ? ((const uint16_t *)c->values)[i] : greatest;
     } else {
         for (uint32_t i = 0; i < rows; i++)
-            greatest = ((const uint32_t *)c->values)[i] > greatest ? ((const uint32_t *)c->values)[i] : greatest;
+            greatest =
+                ((const uint32_t *)c->values)[i] > greatest ? ((const uint32_t *)c->values)[i] : greatest;
     }
     return greatest < dict_count ? SC_OK : SC_DAMAGED;
 }
 
-static enum sc_status decode_values(struct sc_row_group *group, const struct sc_entry *e, struct sc_cursor *in,
-                                    struct sc_column *c)
+static enum sc_status decode_values(struct sc_row_group *group, const struct sc_entry *e,
+                                    struct sc_cursor *in, struct sc_column *c)
 {
     struct sc_cursor peek = *in;
     struct sc_stream_head head;
     SC_TRY(sc_stream_head_read(&peek, group->rows, &head));
     if (head.layout != SC_LAYOUT_CONST)
         return get_rows(group, in, c, e->width);
+    if (head.count != group->rows - c->nulls)
+        return SC_DAMAGED;
     uint64_t *value = alloc(group, sizeof(*value));
     if (value == NULL)
         return SC_NOMEM;
@@ -346,6 +374,10 @@ static enum sc_status decode_dict(struct sc_row_group *group, const struct sc_en
     if (e->dict_count == 0 || e->dict_count > group->rows)
         return SC_DAMAGED;
     SC_TRY(get_integers(group, in, e->dict_count, 8, &values));
+    for (uint32_t i = 1; i < e->dict_count; i++) {
+        if (((const uint64_t *)values)[i - 1] >= ((const uint64_t *)values)[i])
+            return SC_DAMAGED;
+    }
     c->form = SC_FORM_DICT;
     c->dict = (struct sc_dictionary){.count = e->dict_count, .values = values};
     SC_TRY(get_rows(group, in, c, code_width(e->dict_count)));
@@ -377,12 +409,12 @@ static enum sc_status decode_codes(struct sc_row_group *group, struct sc_cursor 
             MAP(type, uint32_t);                                                                             \
     } while (0)
 
-static enum sc_status decode_function(struct sc_row_group *group, const struct sc_entry *e, struct sc_cursor *in,
-                                      const struct sc_column *by, struct sc_column *c)
+static enum sc_status decode_function(struct sc_row_group *group, const struct sc_entry *e,
+                                      struct sc_cursor *in, const struct sc_column *by, struct sc_column *c)
 {
     void *table;
     uint32_t rows = group->rows;
-    if (by == NULL || by->key.kind != SC_COLUMN_ADDRESS || by->nulls != 0 || c->nulls != 0)
+    if (by == NULL)
         return SC_DAMAGED;
     SC_TRY(get_integers(group, in, by->dict.count, e->width, &table));
     c->width = e->width;
@@ -403,7 +435,7 @@ static enum sc_status decode_function(struct sc_row_group *group, const struct s
 static enum sc_status decode_difference(struct sc_row_group *group, struct sc_cursor *in,
                                         const struct sc_column *base, struct sc_column *c)
 {
-    if (base == NULL || base->key.kind != SC_COLUMN_UINT || base->nulls != 0 || c->nulls != 0)
+    if (base == NULL)
         return SC_DAMAGED;
     SC_TRY(get_rows(group, in, c, 8));
     uint64_t *values = c->values;
@@ -462,8 +494,8 @@ static enum sc_status decode_bytes(struct sc_row_group *group, struct sc_cursor 
     return SC_OK;
 }
 
-static enum sc_status decode_bytes_dict(struct sc_row_group *group, const struct sc_entry *e, struct sc_cursor *in,
-                                        struct sc_column *c)
+static enum sc_status decode_bytes_dict(struct sc_row_group *group, const struct sc_entry *e,
+                                        struct sc_cursor *in, struct sc_column *c)
 {
     uint32_t *offsets;
     uint8_t *heap;
@@ -477,7 +509,8 @@ static enum sc_status decode_bytes_dict(struct sc_row_group *group, const struct
 }
 
 static enum sc_status decode_column(struct sc_row_group *group, const struct sc_entry *e,
-                                    const struct sc_column *reference, struct sc_cursor *in, struct sc_column *c)
+                                    const struct sc_column *reference, struct sc_cursor *in,
+                                    struct sc_column *c)
 {
     if (c->nulls != 0)
         SC_TRY(get_validity(group, in, c));
@@ -499,8 +532,8 @@ static enum sc_status decode_column(struct sc_row_group *group, const struct sc_
     }
 }
 
-enum sc_status sc_row_group_column_at(struct sc_row_group *group, uint32_t index, const struct sc_column **out,
-                                      struct sc_error *err)
+enum sc_status sc_row_group_column_at(struct sc_row_group *group, uint32_t index,
+                                      const struct sc_column **out, struct sc_error *err)
 {
     const struct sc_entry *e = &group->entries[index];
     *out = group->columns[index];
@@ -517,7 +550,7 @@ enum sc_status sc_row_group_column_at(struct sc_row_group *group, uint32_t index
         return sc_fail_nomem(err, "a column");
     *c = (struct sc_column){.key = e->key, .form = SC_FORM_FLAT, .rows = group->rows, .nulls = e->nulls};
     c->width = e->width;
-    struct sc_cursor in;
+    struct sc_cursor in = {0};
     SC_TRY(load_chunk(group, e, &in, err));
     enum sc_status status = decode_column(group, e, reference, &in, c);
     if (status == SC_NOMEM)
@@ -560,12 +593,13 @@ enum sc_status sc_row_group_addresses(struct sc_row_group *group, const struct s
         return sc_fail_nomem(err, "an address dictionary");
     const struct sc_entry *e = entry_of_role(group, SC_CHUNK_ADDRESSES);
     if (e != NULL) {
-        struct sc_cursor in;
+        struct sc_cursor in = {0};
         SC_TRY(load_chunk(group, e, &in, err));
         struct sc_address_dict read;
         enum sc_status status = sc_address_dict_read(&group->context->decoder, &in, e->dict_count, &read);
         if (status != SC_OK)
-            return damaged(group, "the address dictionary", err);
+            return status == SC_NOMEM ? sc_fail_nomem(err, "an address dictionary")
+                                      : damaged(group, "the address dictionary", err);
         struct sc_addr *values = alloc(group, (size_t)read.count * sizeof(*values));
         if (values != NULL)
             memcpy(values, read.values, (size_t)read.count * sizeof(*values));
@@ -581,7 +615,7 @@ enum sc_status sc_row_group_addresses(struct sc_row_group *group, const struct s
 
 static enum sc_status load_bloom(struct sc_row_group *group, const struct sc_entry *e, struct sc_error *err)
 {
-    struct sc_cursor in;
+    struct sc_cursor in = {0};
     SC_TRY(load_chunk(group, e, &in, err));
     uint8_t *filter = alloc(group, in.len);
     if (filter == NULL)
@@ -594,8 +628,8 @@ static enum sc_status load_bloom(struct sc_row_group *group, const struct sc_ent
     return SC_OK;
 }
 
-enum sc_status sc_row_group_may_contain(struct sc_row_group *group, const struct sc_addr *prefix, unsigned bits,
-                                        bool *possible, struct sc_error *err)
+enum sc_status sc_row_group_may_contain(struct sc_row_group *group, const struct sc_addr *prefix,
+                                        unsigned bits, bool *possible, struct sc_error *err)
 {
     *possible = true;
     const struct sc_entry *e = entry_of_role(group, SC_CHUNK_BLOOM);
@@ -607,9 +641,31 @@ enum sc_status sc_row_group_may_contain(struct sc_row_group *group, const struct
     return SC_OK;
 }
 
+/* Chunks lie one behind the other, from the directory to the zero bytes at the end: no byte is without a
+ * check. */
+static enum sc_status check_layout(struct sc_row_group *group, struct sc_error *err)
+{
+    uint8_t zeros[8];
+    uint64_t at = group->front;
+    for (uint32_t i = 0; i < group->entry_count; i++) {
+        if (group->entries[i].offset != at)
+            return damaged(group, "the order of its chunks", err);
+        at += group->entries[i].length;
+    }
+    uint64_t padding = group->ref->length - at;
+    if (at > group->ref->length || padding >= sizeof(zeros))
+        return damaged(group, "its length", err);
+    SC_TRY(read_bytes(group, group->ref->offset + at, padding, zeros, err));
+    for (uint64_t i = 0; i < padding; i++) {
+        if (zeros[i] != 0)
+            return damaged(group, "its padding", err);
+    }
+    return SC_OK;
+}
+
 enum sc_status sc_row_group_verify(struct sc_row_group *group, uint32_t *damaged_chunks, struct sc_error *err)
 {
-    enum sc_status worst = SC_OK;
+    enum sc_status worst = check_layout(group, err);
     *damaged_chunks = 0;
     for (uint32_t i = 0; i < group->entry_count; i++) {
         const struct sc_column *column;
