@@ -9,7 +9,7 @@
 #include <xxhash.h>
 
 /* More distinct values than this and a dictionary is not tried. */
-#define MAX_DISTINCT 4096u
+#define MAX_DISTINCT   4096u
 #define DISTINCT_TABLE 16384u
 
 bool sc_column_partner_of(struct sc_column_key key, struct sc_column_key *base)
@@ -77,6 +77,8 @@ static enum sc_status code_addresses(struct sc_column_coder *coder)
             return SC_NOMEM;
         SC_TRY(collect_addresses(coder, coded));
     }
+    if (coder->encoder->addresses.count > SC_MAX_ADDRESSES)
+        return SC_LIMIT;
     SC_TRY(sc_address_set_sort(&coder->encoder->addresses));
     for (uint32_t i = 0; i < coder->address_count; i++)
         arrival_to_code(coder, &coder->addresses[i]);
@@ -109,7 +111,8 @@ void sc_column_coder_free(struct sc_column_coder *coder)
 
 /* ---- null bitmap: in front of every chunk that has nulls ---- */
 
-static enum sc_status put_validity(struct sc_column_coder *coder, const struct sc_column *c, struct sc_buf *out)
+static enum sc_status put_validity(struct sc_column_coder *coder, const struct sc_column *c,
+                                   struct sc_buf *out)
 {
     if (c->nulls == 0)
         return SC_OK;
@@ -188,8 +191,8 @@ static bool find_distinct(struct distinct *d, const uint64_t *values, uint32_t c
 }
 
 /* Keeps the trial when it is clearly smaller than the best so far. */
-static void keep_better(struct sc_row_group_encoder *encoder, struct sc_entry *entry, enum sc_encoding encoding,
-                        uint32_t reference, uint32_t dict_count)
+static void keep_better(struct sc_row_group_encoder *encoder, struct sc_entry *entry,
+                        enum sc_encoding encoding, uint32_t reference, uint32_t dict_count)
 {
     if (!sc_buf_ok(&encoder->trial) || encoder->trial.len + encoder->trial.len / 32 >= encoder->best.len)
         return;
@@ -222,17 +225,23 @@ static enum sc_status try_dictionary(struct sc_column_coder *coder, uint32_t cou
     return status;
 }
 
-/* The value per address when the column is a function of it, in coder->mapped; false at the first contradiction. */
-static bool is_function(struct sc_column_coder *coder, const uint32_t *codes)
+/*
+ * The value per address when the column is a function of it, in coder->mapped; false at the first contradiction. coder->values
+ * holds the values of the rows that are not null, one behind the other.
+ */
+static bool is_function(struct sc_column_coder *coder, const struct sc_column *c, const uint32_t *codes)
 {
-    uint32_t addresses = coder->encoder->addresses.count;
+    uint32_t addresses = coder->encoder->addresses.count, at = 0;
     memset(coder->known, 0, addresses);
     for (uint32_t row = 0; row < coder->batch->rows; row++) {
         uint32_t code = codes[row];
+        if (sc_column_is_null(c, row))
+            continue;
+        uint64_t value = coder->values[at++];
         if (coder->known[code] == 0) {
             coder->known[code] = 1;
-            coder->mapped[code] = coder->values[row];
-        } else if (coder->mapped[code] != coder->values[row]) {
+            coder->mapped[code] = value;
+        } else if (coder->mapped[code] != value) {
             return false;
         }
     }
@@ -246,15 +255,16 @@ static bool is_function(struct sc_column_coder *coder, const uint32_t *codes)
     return true;
 }
 
-static enum sc_status try_functions(struct sc_column_coder *coder, struct sc_entry *entry)
+static enum sc_status try_functions(struct sc_column_coder *coder, const struct sc_column *c, struct sc_entry *entry)
 {
     struct sc_row_group_encoder *encoder = coder->encoder;
     for (uint32_t i = 0; i < coder->address_count; i++) {
         const struct sc_coded_column *coded = &coder->addresses[i];
-        if (coded->column->nulls != 0 || coded->entry == SC_NO_REFERENCE || !is_function(coder, coded->codes))
+        if (coded->column->nulls != 0 || coded->entry == SC_NO_REFERENCE || !is_function(coder, c, coded->codes))
             continue;
         sc_buf_clear(&encoder->trial);
-        SC_TRY(sc_stream_put_integers(&encoder->streams, coder->mapped, encoder->addresses.count, &encoder->trial));
+        SC_TRY(sc_stream_put_integers(&encoder->streams, coder->mapped, encoder->addresses.count,
+                                      &encoder->trial));
         keep_better(encoder, entry, SC_ENCODING_FUNCTION, coded->entry, 0);
     }
     return SC_OK;
@@ -299,10 +309,12 @@ static void describe_integers(const struct sc_column *c, const uint64_t *values,
 
 static void remember_base(struct sc_column_coder *coder, const struct sc_column *c, uint32_t number)
 {
-    if (c->key.kind != SC_COLUMN_UINT || c->nulls != 0 || coder->base_count == sizeof(coder->bases) / sizeof(coder->bases[0]))
+    if (c->key.kind != SC_COLUMN_UINT || c->nulls != 0 ||
+        coder->base_count == sizeof(coder->bases) / sizeof(coder->bases[0]))
         return;
-    bool time = (c->key.pen == SC_PEN_IANA && c->key.id >= 150 && c->key.id <= 156) ||
-                (c->key.pen == SC_PEN_COLLECTOR && (c->key.id == SC_IE_FLOW_START || c->key.id == SC_IE_EXPORT_TIME));
+    bool time =
+        (c->key.pen == SC_PEN_IANA && c->key.id >= 150 && c->key.id <= 156) ||
+        (c->key.pen == SC_PEN_COLLECTOR && (c->key.id == SC_IE_FLOW_START || c->key.id == SC_IE_EXPORT_TIME));
     if (time) {
         coder->bases[coder->base_count].column = c;
         coder->bases[coder->base_count++].entry = number;
@@ -321,10 +333,10 @@ static enum sc_status encode_integers(struct sc_column_coder *coder, const struc
     bool worth_more = encoder->streams.effort == SC_EFFORT_SEALED && encoder->best.len > 64 + count / 32;
     if (worth_more && entry->width >= 2)
         SC_TRY(try_dictionary(coder, count, entry));
-    if (worth_more && c->nulls == 0) {
-        SC_TRY(try_functions(coder, entry));
+    if (worth_more)
+        SC_TRY(try_functions(coder, c, entry));
+    if (worth_more && c->nulls == 0)
         SC_TRY(try_difference(coder, c, entry));
-    }
     sc_buf_append(out, encoder->best.data, encoder->best.len);
     return sc_buf_ok(&encoder->best) && sc_buf_ok(out) ? SC_OK : SC_NOMEM;
 }
@@ -346,8 +358,15 @@ static enum sc_status encode_codes(struct sc_column_coder *coder, const struct s
     entry->encoding = SC_ENCODING_CODES;
     entry->width = entry->max > UINT16_MAX ? 4 : entry->max > UINT8_MAX ? 2 : 1;
     entry->dict_count = coder->encoder->addresses.count;
+    struct sc_row_group_encoder *encoder = coder->encoder;
+    sc_buf_clear(&encoder->best);
+    SC_TRY(sc_stream_put_integers(&encoder->streams, coder->values, n, &encoder->best));
+    /* A next hop is a function of the destination. */
+    if (encoder->streams.effort == SC_EFFORT_SEALED && encoder->best.len > 64 + n / 32)
+        SC_TRY(try_functions(coder, c, entry));
     coded->entry = number;
-    return sc_stream_put_integers(&coder->encoder->streams, coder->values, n, out);
+    sc_buf_append(out, encoder->best.data, encoder->best.len);
+    return sc_buf_ok(&encoder->best) && sc_buf_ok(out) ? SC_OK : SC_NOMEM;
 }
 
 /* ---- bytes ---- */
@@ -366,8 +385,8 @@ static int compare_bytes(const void *x, const void *y)
     return order != 0 ? order : a->length < b->length ? -1 : a->length > b->length;
 }
 
-static enum sc_status put_byte_values(struct sc_column_coder *coder, const struct byte_value *values, uint32_t count,
-                                      struct sc_buf *out)
+static enum sc_status put_byte_values(struct sc_column_coder *coder, const struct byte_value *values,
+                                      uint32_t count, struct sc_buf *out)
 {
     struct sc_buf heap = {0};
     uint64_t total = 0;
@@ -376,7 +395,7 @@ static enum sc_status put_byte_values(struct sc_column_coder *coder, const struc
         total += values[i].length;
         sc_buf_append(&heap, values[i].bytes, values[i].length);
     }
-    enum sc_status status = total > UINT32_MAX / 2 ? SC_LIMIT : sc_buf_ok(&heap) ? SC_OK : SC_NOMEM;
+    enum sc_status status = total > SC_MAX_ROW_GROUP_BYTES ? SC_LIMIT : sc_buf_ok(&heap) ? SC_OK : SC_NOMEM;
     if (status == SC_OK)
         status = sc_stream_put_integers(&coder->encoder->streams, coder->mapped, count, out);
     if (status == SC_OK)
@@ -385,7 +404,8 @@ static enum sc_status put_byte_values(struct sc_column_coder *coder, const struc
     return status;
 }
 
-/* Distinct values of `all`: sorted copies to the front of `all`; each row's code to coder->values. Their number. */
+/* Distinct values of `all`: sorted copies to the front of `all`; each row's code to coder->values. Their
+ * number. */
 static uint32_t reduce_bytes(struct sc_column_coder *coder, struct byte_value *all, uint32_t count)
 {
     qsort(all, count, sizeof(*all), compare_bytes);
@@ -399,8 +419,8 @@ static uint32_t reduce_bytes(struct sc_column_coder *coder, struct byte_value *a
     return distinct;
 }
 
-static enum sc_status encode_bytes(struct sc_column_coder *coder, const struct sc_column *c, struct sc_entry *entry,
-                                   struct sc_buf *out)
+static enum sc_status encode_bytes(struct sc_column_coder *coder, const struct sc_column *c,
+                                   struct sc_entry *entry, struct sc_buf *out)
 {
     uint32_t rows = coder->batch->rows, n = 0;
     struct byte_value *all = malloc((size_t)rows * sizeof(*all));
@@ -428,8 +448,8 @@ static enum sc_status encode_bytes(struct sc_column_coder *coder, const struct s
     return status;
 }
 
-enum sc_status sc_column_encode(struct sc_column_coder *coder, const struct sc_column *column, uint32_t number,
-                                struct sc_entry *entry, struct sc_buf *out)
+enum sc_status sc_column_encode(struct sc_column_coder *coder, const struct sc_column *column,
+                                uint32_t number, struct sc_entry *entry, struct sc_buf *out)
 {
     *entry = (struct sc_entry){
         .key = column->key, .role = SC_CHUNK_COLUMN, .nulls = column->nulls, .reference = SC_NO_REFERENCE};

@@ -30,6 +30,7 @@
 #define SC_MAX_META_BYTES      (16u << 20)
 #define SC_MAX_ROW_GROUP_BYTES (1u << 30)
 #define SC_MAX_ENTRIES         16384u
+#define SC_MAX_ADDRESSES       (1u << 24) /* in the address dictionary of a row group */
 
 enum sc_chunk_role { SC_CHUNK_COLUMN = 0, SC_CHUNK_ADDRESSES = 1, SC_CHUNK_BLOOM = 2 };
 

@@ -23,8 +23,8 @@ static void tell(const struct examiner *x, const char *path, const char *finding
         x->finding(x->arg, path, finding);
 }
 
-static void verify_group(struct examiner *x, struct sc_read_context *context, const struct sc_segment *segment,
-                         uint32_t index, bool *damaged)
+static void verify_group(struct examiner *x, struct sc_read_context *context,
+                         const struct sc_segment *segment, uint32_t index, bool *damaged)
 {
     struct sc_row_group *group;
     struct sc_error why = {0};
@@ -47,6 +47,8 @@ static void verify_group(struct examiner *x, struct sc_read_context *context, co
 static void report_stretches(struct examiner *x, const struct sc_segment *segment, bool *damaged)
 {
     char text[128];
+    if (segment->head_damaged)
+        tell(x, segment->path, "the head is damaged; the footer repeats it");
     if (segment->footer_damaged)
         tell(x, segment->path, "the footer is damaged; row groups were found by scanning");
     if (segment->damaged_stretches != 0) {
@@ -57,7 +59,8 @@ static void report_stretches(struct examiner *x, const struct sc_segment *segmen
     }
     if (segment->unfinished_tail)
         x->report->unfinished_tails++;
-    *damaged = *damaged || segment->footer_damaged || segment->damaged_stretches != 0;
+    *damaged =
+        *damaged || segment->head_damaged || segment->footer_damaged || segment->damaged_stretches != 0;
 }
 
 /* @return SC_OK and *damaged, or SC_NOTFOUND when the file is gone (sealed or expired meanwhile). */
@@ -123,7 +126,8 @@ static enum sc_status repair_file(struct examiner *x, struct sc_io *io, const ch
     if (result < 0)
         return sc_fail_errno(x->err, -result, "cannot replace %s", path);
     char text[160];
-    snprintf(text, sizeof(text), "repaired: %llu records kept, %u row groups lost; the old file is kept as .damaged",
+    snprintf(text, sizeof(text),
+             "repaired: %llu records kept, %u row groups lost; the old file is kept as .damaged",
              (unsigned long long)merged.rows, merged.groups_damaged + merged.stretches_damaged);
     tell(x, path, text);
     return SC_OK;
@@ -161,8 +165,8 @@ static enum sc_status examine(const char *path, struct sc_io *io, bool repair, s
     return status;
 }
 
-enum sc_status sc_store_verify(const char *path, sc_finding_fn *finding, void *arg, struct sc_verify_report *out,
-                               struct sc_error *err)
+enum sc_status sc_store_verify(const char *path, sc_finding_fn *finding, void *arg,
+                               struct sc_verify_report *out, struct sc_error *err)
 {
     struct examiner x = {.finding = finding, .arg = arg, .report = out, .err = err};
     return examine(path, sc_io_system(), false, &x);

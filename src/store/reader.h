@@ -49,6 +49,7 @@ struct sc_segment {
     /* What was found damaged: stretches of the file that hold no readable row group. */
     uint32_t damaged_stretches;
     uint64_t damaged_bytes;
+    bool head_damaged;   /* the first bytes are not whole, but the footer repeats them: no rows are lost */
     bool footer_damaged; /* sealed by name, but the footer is not whole: the row groups were found by scanning */
     bool unfinished_tail; /* a live file whose last row group is not complete yet: no damage */
 };
@@ -79,6 +80,7 @@ struct sc_row_group {
     const struct sc_group_ref *ref;
     uint32_t rows;
     uint16_t record_kind;
+    uint32_t front; /* bytes of head, statistics, spans and directory */
     struct sc_span *spans;
     uint32_t span_count;
     struct sc_entry *entries;

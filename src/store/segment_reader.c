@@ -35,27 +35,52 @@ static bool hash_agrees(const uint8_t *bytes, size_t count)
     return sc_load_le64(bytes + count) == XXH3_64bits(bytes, count);
 }
 
-static enum sc_status read_segment_head(struct sc_segment *segment, struct sc_error *err)
+static bool has_suffix(const char *path, const char *suffix)
 {
-    uint8_t head[SC_SEGMENT_HEAD_BYTES];
-    enum sc_status status = read_at(segment->fd, 0, head, sizeof(head));
-    if (status == SC_IO)
-        return sc_fail_errno(err, errno, "cannot read %s", segment->path);
-    if (status == SC_END || memcmp(head, SC_SEGMENT_MAGIC, SC_MAGIC_BYTES) != 0)
+    size_t length = strlen(path), n = strlen(suffix);
+    return length > n && strcmp(path + length - n, suffix) == 0;
+}
+
+static enum sc_status parse_head(struct sc_segment *segment, const uint8_t *head, struct sc_error *err)
+{
+    if (memcmp(head, SC_SEGMENT_MAGIC, SC_MAGIC_BYTES) != 0)
         return sc_fail(err, SC_NOT_OURS, "%s is not a segment of a flow store", segment->path);
-    if (!hash_agrees(head, sizeof(head) - 8))
+    if (!hash_agrees(head, SC_SEGMENT_HEAD_BYTES - 8))
         return sc_fail(err, SC_DAMAGED, "the head of %s is damaged; run sc-admin repair", segment->path);
     unsigned version = sc_load_le16(head + 8);
     uint32_t unknown = sc_load_le32(head + 12) & ~SC_SEGMENT_FEATURES_KNOWN;
     if (version > SC_SEGMENT_VERSION || unknown != 0)
-        return sc_fail(err, SC_UNSUPPORTED,
-                       "%s has format version %u with feature bits 0x%x; this program reads version %u: upgrade it",
-                       segment->path, version, unknown, SC_SEGMENT_VERSION);
+        return sc_fail(
+            err, SC_UNSUPPORTED,
+            "%s has format version %u with feature bits 0x%x; this program reads version %u: upgrade it",
+            segment->path, version, unknown, SC_SEGMENT_VERSION);
     segment->window_ms = sc_load_le64(head + 16);
     segment->window_s = sc_load_le32(head + 24);
     segment->lane = sc_load_le32(head + 28);
     segment->stream = sc_load_le64(head + 32);
     return SC_OK;
+}
+
+static bool all_zero(const uint8_t *bytes, size_t count)
+{
+    return count == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, count - 1) == 0);
+}
+
+/*
+ * @return SC_END for a live file whose head was never written whole: its writer is about to, or died before
+ * anything in the file was durable.
+ */
+static enum sc_status read_segment_head(struct sc_segment *segment, struct sc_error *err)
+{
+    uint8_t head[SC_SEGMENT_HEAD_BYTES] = {0};
+    size_t there = segment->file_bytes < sizeof(head) ? (size_t)segment->file_bytes : sizeof(head);
+    enum sc_status status = read_at(segment->fd, 0, head, there);
+    if (status == SC_IO)
+        return sc_fail_errno(err, errno, "cannot read %s", segment->path);
+    bool live = has_suffix(segment->path, SC_LIVE_SUFFIX);
+    if (live && (there < sizeof(head) || all_zero(head, sizeof(head))))
+        return SC_END;
+    return parse_head(segment, head, err);
 }
 
 static bool add_group(struct sc_segment *segment, const struct sc_group_ref *ref)
@@ -81,6 +106,10 @@ static enum sc_status parse_footer(struct sc_segment *segment, const uint8_t *by
         return SC_DAMAGED;
     uint32_t count = sc_cursor_le32(&in);
     sc_cursor_le32(&in);
+    const uint8_t *head = sc_cursor_take(&in, SC_SEGMENT_HEAD_BYTES);
+    if (head == NULL)
+        return SC_DAMAGED;
+    SC_TRY(parse_head(segment, head, NULL));
     SC_TRY(sc_row_stats_read(&in, &segment->flow_stats));
     for (uint32_t i = 0; i < count; i++) {
         struct sc_group_ref ref = {.offset = sc_cursor_le64(&in), .length = sc_cursor_le64(&in)};
@@ -143,10 +172,11 @@ static enum walk look_at(struct sc_segment *segment, uint64_t offset, struct sc_
     if (read_at(segment->fd, offset, head, sizeof(head)) != SC_OK ||
         memcmp(head, SC_ROW_GROUP_MAGIC, SC_MAGIC_BYTES) != 0 || !hash_agrees(head, sizeof(head) - 8))
         return WALK_NOT_HERE;
-    *ref = (struct sc_group_ref){.offset = offset, .length = sc_load_le64(head + 16), .rows = sc_load_le32(head + 8)};
+    *ref = (struct sc_group_ref){
+        .offset = offset, .length = sc_load_le64(head + 16), .rows = sc_load_le32(head + 8)};
     ref->record_kind = sc_load_le16(head + 24);
     uint32_t meta_bytes = sc_load_le32(head + 12);
-    if (ref->length > SC_MAX_ROW_GROUP_BYTES || meta_bytes > SC_MAX_META_BYTES ||
+    if (ref->length > SC_MAX_ROW_GROUP_BYTES || ref->length % 8 != 0 || meta_bytes > SC_MAX_META_BYTES ||
         ref->length < (uint64_t)meta_bytes + SC_ROW_GROUP_HEAD_BYTES)
         return WALK_NOT_HERE;
     if (ref->length > left)
@@ -166,21 +196,21 @@ static enum walk look_at(struct sc_segment *segment, uint64_t offset, struct sc_
     return WALK_GROUP;
 }
 
-/* The next row-group magic at or after `offset`; file_bytes when there is none. */
+/* The next row-group magic at or after `offset`, a multiple of 8 as all row groups begin at; file_bytes when
+ * there is none. */
 static uint64_t find_magic(const struct sc_segment *segment, uint64_t offset)
 {
     uint8_t window[65536];
     while (offset + SC_MAGIC_BYTES <= segment->file_bytes) {
         uint64_t left = segment->file_bytes - offset;
-        size_t n = left < sizeof(window) ? (size_t)left : sizeof(window);
+        size_t n = left < sizeof(window) ? (size_t)(left & ~UINT64_C(7)) : sizeof(window);
         if (read_at(segment->fd, offset, window, n) != SC_OK)
             break;
-        const uint8_t *hit = memmem(window, n, SC_ROW_GROUP_MAGIC, SC_MAGIC_BYTES);
-        if (hit != NULL)
-            return offset + (uint64_t)(hit - window);
-        if (n < sizeof(window))
-            break;
-        offset += n - (SC_MAGIC_BYTES - 1);
+        for (size_t i = 0; i < n; i += 8) {
+            if (memcmp(window + i, SC_ROW_GROUP_MAGIC, SC_MAGIC_BYTES) == 0)
+                return offset + i;
+        }
+        offset += n;
     }
     return segment->file_bytes;
 }
@@ -193,11 +223,30 @@ static bool at_footer(const struct sc_segment *segment, uint64_t offset)
            memcmp(magic, SC_FOOTER_MAGIC, sizeof(magic)) == 0;
 }
 
-/* A row group that cannot be read here ends at the next magic. Returns where to go on. */
+/* Nothing but zeros from here: the file grew, but the system died before what was written reached the disk.
+ */
+static bool never_written(const struct sc_segment *segment, uint64_t offset)
+{
+    uint8_t window[65536];
+    while (offset < segment->file_bytes) {
+        uint64_t left = segment->file_bytes - offset;
+        size_t n = left < sizeof(window) ? (size_t)left : sizeof(window);
+        if (read_at(segment->fd, offset, window, n) != SC_OK || !all_zero(window, n))
+            return false;
+        offset += n;
+    }
+    return true;
+}
+
+/*
+ * A row group that cannot be read here ends at the next magic; behind one that is only cut short nothing can
+ * follow. Returns where to go on.
+ */
 static uint64_t skip_damage(struct sc_segment *segment, uint64_t offset, enum walk found)
 {
-    uint64_t next = find_magic(segment, offset + 1);
-    if (next == segment->file_bytes && found == WALK_CUT && !segment->footer_damaged) {
+    uint64_t next = found == WALK_CUT ? segment->file_bytes : find_magic(segment, offset + 8);
+    if (next == segment->file_bytes && !segment->footer_damaged &&
+        (found == WALK_CUT || never_written(segment, offset))) {
         segment->unfinished_tail = true;
         return next;
     }
@@ -220,6 +269,9 @@ static enum sc_status walk_groups(struct sc_segment *segment)
             offset = skip_damage(segment, offset, found);
         }
     }
+    if (offset >= segment->file_bytes && segment->footer_damaged && segment->damaged_stretches == 0)
+        segment->damaged_stretches++; /* a sealed file without its footer was cut: nobody knows what is
+                                         missing */
     return SC_OK;
 }
 
@@ -232,12 +284,26 @@ static enum sc_status list_groups(struct sc_segment *segment, struct sc_error *e
         return sc_fail_nomem(err, segment->path);
     if (status == SC_IO)
         return sc_fail_errno(err, errno, "cannot read %s", segment->path);
-    size_t length = strlen(segment->path), suffix = strlen(SC_SEGMENT_SUFFIX);
-    bool sealed_name = length > suffix && strcmp(segment->path + length - suffix, SC_SEGMENT_SUFFIX) == 0;
-    segment->footer_damaged = status == SC_DAMAGED || sealed_name;
+    segment->footer_damaged = status != SC_END || has_suffix(segment->path, SC_SEGMENT_SUFFIX);
     segment->group_count = 0;
     sc_row_stats_free(&segment->flow_stats);
     return walk_groups(segment) == SC_OK ? SC_OK : sc_fail_nomem(err, segment->path);
+}
+
+static enum sc_status read_segment(struct sc_segment *segment, struct sc_error *err)
+{
+    enum sc_status status = read_segment_head(segment, err);
+    if (status == SC_END) {
+        segment->unfinished_tail = true;
+        return SC_OK;
+    }
+    if (status == SC_OK)
+        return list_groups(segment, err);
+    /* The footer repeats the head: when it is whole, nothing is lost. */
+    if ((status != SC_DAMAGED && status != SC_NOT_OURS) || read_footer(segment) != SC_OK)
+        return status;
+    segment->head_damaged = true;
+    return SC_OK;
 }
 
 enum sc_status sc_segment_open(const char *path, struct sc_segment **out, struct sc_error *err)
@@ -257,10 +323,8 @@ enum sc_status sc_segment_open(const char *path, struct sc_segment **out, struct
         status = sc_fail_errno(err, errno, "cannot open %s", path);
     if (status == SC_OK) {
         segment->file_bytes = (uint64_t)st.st_size;
-        status = read_segment_head(segment, err);
+        status = read_segment(segment, err);
     }
-    if (status == SC_OK)
-        status = list_groups(segment, err);
     if (status != SC_OK) {
         sc_segment_close(segment);
         return status;

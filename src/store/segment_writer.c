@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Writing a segment. THIS COMMENT IS THE FORMAT, with stream.h (streams), address_dict.h and bloom.h (their chunks).
+ * Writing a segment. THIS COMMENT IS THE FORMAT, with stream.h (streams), address_dict.h and bloom.h (their
+ * chunks).
  *
- * All numbers are little-endian. Hashes are XXH3 64 with seed 0. Times are ms since 1970-01-01 UTC. Nothing in a file
- * is ever changed in place; a file grows only at its end and only while it is live.
+ * All numbers are little-endian. Hashes are XXH3 64 with seed 0. Times are ms since 1970-01-01 UTC. Nothing
+ * in a file is ever changed in place; a file grows only at its end and only while it is live.
  *
  * FILE
- *   head 64 bytes, row groups one behind the other, and when sealed a footer and a trailer. Every row group is a multiple of 8 bytes.
+ *   head 64 bytes, row groups one behind the other, and when sealed a footer and a trailer. Every row
+ *   group is a multiple of 8 bytes.
  *   Names: sealed *.scs, live *.sclive; temporary files begin with a dot and are not read.
  *
  * HEAD
@@ -22,7 +24,8 @@
  *     48  8  0
  *     56  8  hash of bytes 0..55
  *
- * ROW GROUP: head, statistics, spans, directory, chunks, zero bytes up to a multiple of 8
+ * ROW GROUP: head, statistics, spans, directory, chunks in the order of their entries without gaps between
+ * them, zero bytes up to a multiple of 8
  *      0  8  magic 89 'S' 'C' 'R' 'G' 'R' 'P' 0a. A reader that finds damage goes on at the next such magic.
  *      8  4  rows, 1 to 65,536
  *     12  4  length of statistics + spans + directory ("meta"), which follow the head
@@ -33,48 +36,64 @@
  *     32  8  hash of the meta
  *     40 16  0
  *     56  8  hash of bytes 0..55
- *   A row group is whole when its head's hash agrees, the file is long enough, and the meta's hash agrees. A live file may end in
- *   a row group that is not whole: it is being written, or its writer died. That is no damage.
+ *   A row group is whole when its head's hash agrees, the file is long enough, and the meta's hash agrees. A
+ *   live file may end in a row group that is not whole (cut short, or nothing but zero bytes up to the end of
+ *   the file), or have no whole head: it is being written, or its writer died. That is no damage.
  *
- *   Statistics (also in the footer): least and greatest of the fields first, last, received, and of the selection time
- *   (first, else observationTimeMilliseconds, else received): eight u64, least > greatest when no row has one; u32 number of protocols, u32 0;
- *   per protocol, ascending: u64 protocol (256: records without one), records, flows, packets, bytes as u64.
+ *   Statistics (also in the footer): least and greatest of the fields first, last, received, and of the
+ *   selection time (first, else observationTimeMilliseconds, else received): eight u64, least > greatest when
+ *   no row has one; u32 number of protocols, u32 0; per protocol, ascending: u64 protocol (256: records
+ *   without one), records, flows, packets, bytes as u64.
  *
- *   Span (32 bytes): u64 stream, u64 sequence, u32 lane, u32 first row, u32 rows, u32 0. Ascending, without gaps, covering all rows.
- *   (stream, lane, sequence) names a batch of flows for ever; a reader counts an id once, whatever files it meets it in.
+ *   Span (32 bytes): u64 stream, u64 sequence, u32 lane, u32 first row, u32 rows, u32 0. Ascending, without
+ *   gaps, covering all rows. (stream, lane, sequence) names a batch of flows for ever; a reader counts an id
+ *   once, whatever files it meets it in.
  *
  *   Directory entry (64 bytes):
- *      0  4  PEN   4  2  element id   6  1  instance   7  1  kind (enum sc_column_kind)        the column's key
+ *      0  4  column's key: PEN    4  2  element id    6  1  instance    7  1  kind (enum sc_column_kind)
  *      8  1  role: 0 column, 1 address dictionary, 2 Bloom filter
- *      9  1  encoding (below)   10  1  bytes that an integer needs: 1, 2, 4, 8   11  1  0
+ *      9  1  encoding (below)
+ *     10  1  bytes that an integer needs: 1, 2, 4, 8
+ *     11  1  0
  *     12  4  rows that are null
- *     16  4  entry that the encoding refers to (a lower number), or ffffffff
- *     20  4  entries in the dictionary (DICT, BYTES_DICT, address dictionary)
- *     24  8  least value   32  8  greatest value: of unsigned columns; codes of address columns; else 0 and 2^64-1
- *     40  8  offset of the chunk from the start of the row group   48  4  its length   52  4  0   56  8  its hash
+ *     16  4  entry that the encoding refers to, a lower number: FUNCTION to a CODES column, DIFFERENCE to an
+ *            unsigned column that is no DIFFERENCE itself, all without nulls; else ffffffff
+ *     20  4  entries in the dictionary (DICT, BYTES_DICT; address dictionary: at most 2^24)
+ *     24  8  least value   32  8  greatest value: of unsigned columns; codes of address columns; else 0 and
+ *            2^64-1
+ *     40  8  offset of the chunk from the start of the row group
+ *     48  4  its length
+ *     52  4  0
+ *     56  8  its hash
  *   A column that is null in every row has no entry.
  *
- *   Chunk of a column: when rows are null, a byte stream with ceil(rows / 64) * 8 bytes, bit r % 64 of the r / 64th u64 set where row r is
- *   not null; then, for the rows that are not null only, by encoding:
+ *   Chunk of a column: when rows are null, a byte stream with ceil(rows / 64) * 8 bytes, bit r % 64 of the
+ *   r / 64th u64 set where row r is not null; then, for the rows that are not null only, by encoding:
  *     0 VALUES      integers: one stream
  *     1 DICT        integers: stream of the distinct values, ascending; stream of codes
- *     2 FUNCTION    integers, no nulls: one value for each entry of the address dictionary; row r has the value at the code that
- *                   the referred address column has in row r
+ *     2 FUNCTION    integers, no nulls: one value for each entry of the address dictionary; row r has the
+ *                   value at the code that the referred address column has in row r
  *     3 DIFFERENCE  integers, no nulls: zigzag of value - value of the referred column in the same row
  *     4 CODES       addresses: stream of codes into the row group's address dictionary
  *     5 BYTES       stream of lengths, byte stream of all values one behind the other
  *     6 BYTES_DICT  lengths and bytes of the distinct values in memcmp order, stream of codes
- *   Signed integers are 64 bit two's complement, floats the bits of a double; MAC addresses 48 bit numbers; times as exported.
+ *   Signed integers are 64 bit two's complement, floats the bits of a double; MAC addresses 48 bit numbers;
+ *   times as exported.
  *
  * FOOTER (sealed only)
  *      0  8  magic 89 'S' 'C' 'F' 'O' 'O' 'T' 0a
  *      8  4  row groups   12  4  0
- *     16     statistics of all flow row groups
- *            per row group 88 bytes: u64 offset, u64 length, u32 rows, u16 record kind, u16 0, least and greatest selection time, received,
- *            first, last (eight u64)
+ *     16 64  the head of the file once more, so that a file whose first bytes are damaged can be read
+ *     80     statistics of all flow row groups
+ *            per row group 88 bytes: u64 offset, u64 length, u32 rows, u16 record kind, u16 0, least and
+ *            greatest selection time, received, first, last (eight u64)
  * TRAILER (32 bytes, the last of the file)
- *      0  8  length of the footer   8  8  its hash   16  8  length of the file   24  8  magic 89 'S' 'C' 'E' 'N' 'D' 0d 0a
- *   When trailer or footer are damaged the row groups are found by walking from the head, as in a live file.
+ *      0  8  length of the footer
+ *      8  8  its hash
+ *     16  8  length of the file
+ *     24  8  magic 89 'S' 'C' 'E' 'N' 'D' 0d 0a
+ *   When trailer or footer are damaged the row groups are found by walking from the head, as in a live
+ *   file; a walk that ends at a footer's magic has met all of them.
  */
 #include "store/segment_writer.h"
 
@@ -141,6 +160,8 @@ enum sc_status sc_segment_writer_create(struct sc_segment_writer *writer, struct
         return status;
     }
     put_head(&writer->buf, id);
+    if (sc_buf_ok(&writer->buf))
+        memcpy(writer->head, writer->buf.data, sizeof(writer->head));
     enum sc_status status = write_buf(writer, err);
     if (status != SC_OK) {
         io->ops->close(io, writer->handle);
@@ -204,6 +225,7 @@ static void put_footer(struct sc_segment_writer *writer)
     sc_buf_append(out, SC_FOOTER_MAGIC, SC_MAGIC_BYTES);
     sc_buf_append_le32(out, writer->group_count);
     sc_buf_append_le32(out, 0);
+    sc_buf_append(out, writer->head, sizeof(writer->head));
     sc_row_stats_write(&writer->flow_stats, out);
     for (uint32_t i = 0; i < writer->group_count; i++) {
         const struct sc_group_ref *ref = &writer->groups[i];

@@ -19,6 +19,7 @@ struct sc_segment_writer {
     int handle;
     char *path;
     uint64_t offset; /* bytes written */
+    uint8_t head[SC_SEGMENT_HEAD_BYTES]; /* repeated in the footer */
     struct sc_buf buf;
     struct sc_group_ref *groups;
     uint32_t group_count;

@@ -26,7 +26,8 @@ static bool head_possible(const struct sc_stream_head *h)
     case SC_LAYOUT_CONST:
         return h->raw == 0 && h->stored == 0;
     case SC_LAYOUT_PLAIN:
-        return (h->width == 1 || h->width == 2 || h->width == 4 || h->width == 8) && h->raw == count * h->width;
+        return (h->width == 1 || h->width == 2 || h->width == 4 || h->width == 8) &&
+               h->raw == count * h->width;
     case SC_LAYOUT_BITS:
         return h->width >= 1 && h->width <= 64 && h->raw == (count * h->width + 7) / 8 + 8;
     case SC_LAYOUT_PLANES:
@@ -50,7 +51,7 @@ enum sc_status sc_stream_head_read(struct sc_cursor *in, uint32_t max_count, str
     head->stored = sc_cursor_le32(in);
     head->base = sc_cursor_le64(in);
     if (in->failed || head->count > max_count || head->compression > SC_COMPRESS_ZSTD ||
-        head->stored > sc_cursor_left(in) || !head_possible(head))
+        head->stored > sc_cursor_left(in) || head->raw > INT32_MAX || !head_possible(head))
         return SC_DAMAGED;
     if (head->layout != SC_LAYOUT_PLANES && head->layout != SC_LAYOUT_DELTA &&
         head->compression == SC_COMPRESS_NONE && head->raw != head->stored)
@@ -69,11 +70,13 @@ static enum sc_status expand(struct sc_stream_decoder *decoder, unsigned compres
         memcpy(out, stored, raw);
         return SC_OK;
     case SC_COMPRESS_LZ4:
-        return LZ4_decompress_safe((const char *)stored, (char *)out, (int)stored_length, (int)raw) == (int)raw
+        return LZ4_decompress_safe((const char *)stored, (char *)out, (int)stored_length, (int)raw) ==
+                       (int)raw
                    ? SC_OK
                    : SC_DAMAGED;
     case SC_COMPRESS_ZSTD:
-        return ZSTD_decompressDCtx(decoder->zstd, out, raw, stored, stored_length) == raw ? SC_OK : SC_DAMAGED;
+        return ZSTD_decompressDCtx(decoder->zstd, out, raw, stored, stored_length) == raw ? SC_OK
+                                                                                          : SC_DAMAGED;
     default: /* SC_COMPRESS_REPEAT */
         if (stored_length != 1)
             return SC_DAMAGED;
