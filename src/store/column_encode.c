@@ -357,14 +357,15 @@ static enum sc_status encode_codes(struct sc_column_coder *coder, const struct s
     describe_integers(c, coder->values, n, entry);
     entry->encoding = SC_ENCODING_CODES;
     entry->width = entry->max > UINT16_MAX ? 4 : entry->max > UINT8_MAX ? 2 : 1;
-    entry->dict_count = coder->encoder->addresses.count;
     struct sc_row_group_encoder *encoder = coder->encoder;
     sc_buf_clear(&encoder->best);
     SC_TRY(sc_stream_put_integers(&encoder->streams, coder->values, n, &encoder->best));
     /* A next hop is a function of the destination. */
     if (encoder->streams.effort == SC_EFFORT_SEALED && encoder->best.len > 64 + n / 32)
         SC_TRY(try_functions(coder, c, entry));
-    coded->entry = number;
+    entry->dict_count = encoder->addresses.count;
+    if (entry->encoding == SC_ENCODING_CODES) /* what others may be functions of */
+        coded->entry = number;
     sc_buf_append(out, encoder->best.data, encoder->best.len);
     return sc_buf_ok(&encoder->best) && sc_buf_ok(out) ? SC_OK : SC_NOMEM;
 }

@@ -88,14 +88,14 @@ static bool reference_possible(const struct sc_row_group *group, const struct sc
 {
     if (e->encoding != SC_ENCODING_FUNCTION && e->encoding != SC_ENCODING_DIFFERENCE)
         return e->reference == SC_NO_REFERENCE;
-    if (e->reference >= index || e->nulls != 0)
+    if (e->reference >= index)
         return false;
     const struct sc_entry *to = &group->entries[e->reference];
     if (to->role != SC_CHUNK_COLUMN || to->nulls != 0)
         return false;
     if (e->encoding == SC_ENCODING_FUNCTION)
         return to->encoding == SC_ENCODING_CODES;
-    return to->key.kind == SC_COLUMN_UINT && to->encoding != SC_ENCODING_DIFFERENCE;
+    return e->nulls == 0 && to->key.kind == SC_COLUMN_UINT && to->encoding != SC_ENCODING_DIFFERENCE;
 }
 
 static bool entry_possible(const struct sc_row_group *group, const struct sc_entry *e, uint32_t index)
@@ -114,9 +114,10 @@ static bool entry_possible(const struct sc_row_group *group, const struct sc_ent
     switch (e->encoding) {
     case SC_ENCODING_VALUES:
     case SC_ENCODING_DICT:
-    case SC_ENCODING_FUNCTION:
     case SC_ENCODING_DIFFERENCE:
         return integers;
+    case SC_ENCODING_FUNCTION:
+        return integers || e->key.kind == SC_COLUMN_ADDRESS;
     case SC_ENCODING_CODES:
         return e->key.kind == SC_COLUMN_ADDRESS;
     case SC_ENCODING_BYTES:
@@ -409,27 +410,58 @@ static enum sc_status decode_codes(struct sc_row_group *group, struct sc_cursor 
             MAP(type, uint32_t);                                                                             \
     } while (0)
 
+static void map_rows(const struct sc_column *by, const void *table, uint32_t rows, struct sc_column *c)
+{
+    if (c->width == 1)
+        MAP_CODES(uint8_t);
+    else if (c->width == 2)
+        MAP_CODES(uint16_t);
+    else if (c->width == 4)
+        MAP_CODES(uint32_t);
+    else
+        MAP_CODES(uint64_t);
+}
+
+#define CLEAR_NULLS(type)                                                                                    \
+    do {                                                                                                     \
+        for (uint32_t row = 0; row < c->rows; row++)                                                         \
+            ((type *)c->values)[row] =                                                                       \
+                (type)(((type *)c->values)[row] * (type)(c->valid[row / 64] >> (row % 64) & 1));             \
+    } while (0)
+
+/* A null row has the value 0. */
+static void clear_null_rows(struct sc_column *c)
+{
+    if (c->width == 1)
+        CLEAR_NULLS(uint8_t);
+    else if (c->width == 2)
+        CLEAR_NULLS(uint16_t);
+    else if (c->width == 4)
+        CLEAR_NULLS(uint32_t);
+    else
+        CLEAR_NULLS(uint64_t);
+}
+
 static enum sc_status decode_function(struct sc_row_group *group, const struct sc_entry *e,
                                       struct sc_cursor *in, const struct sc_column *by, struct sc_column *c)
 {
     void *table;
-    uint32_t rows = group->rows;
     if (by == NULL)
         return SC_DAMAGED;
-    SC_TRY(get_integers(group, in, by->dict.count, e->width, &table));
-    c->width = e->width;
-    c->values = alloc(group, (size_t)rows * e->width);
+    bool address = c->key.kind == SC_COLUMN_ADDRESS;
+    c->width = (uint8_t)(address ? code_width(by->dict.count) : e->width);
+    SC_TRY(get_integers(group, in, by->dict.count, c->width, &table));
+    c->values = alloc(group, (size_t)group->rows * c->width);
     if (c->values == NULL)
         return SC_NOMEM;
-    if (e->width == 1)
-        MAP_CODES(uint8_t);
-    else if (e->width == 2)
-        MAP_CODES(uint16_t);
-    else if (e->width == 4)
-        MAP_CODES(uint32_t);
-    else
-        MAP_CODES(uint64_t);
-    return SC_OK;
+    map_rows(by, table, group->rows, c);
+    if (c->nulls != 0)
+        clear_null_rows(c);
+    if (!address)
+        return SC_OK;
+    c->form = SC_FORM_DICT;
+    c->dict = by->dict;
+    return check_codes(c, group->rows, c->dict.count);
 }
 
 static enum sc_status decode_difference(struct sc_row_group *group, struct sc_cursor *in,

@@ -57,7 +57,7 @@
  *     11  1  0
  *     12  4  rows that are null
  *     16  4  entry that the encoding refers to, a lower number: FUNCTION to a CODES column, DIFFERENCE to an
- *            unsigned column that is no DIFFERENCE itself, all without nulls; else ffffffff
+ *            unsigned column that is no DIFFERENCE itself, both without nulls; else ffffffff
  *     20  4  entries in the dictionary (DICT, BYTES_DICT; address dictionary: at most 2^24)
  *     24  8  least value   32  8  greatest value: of unsigned columns; codes of address columns; else 0 and
  *            2^64-1
@@ -71,8 +71,8 @@
  *   r / 64th u64 set where row r is not null; then, for the rows that are not null only, by encoding:
  *     0 VALUES      integers: one stream
  *     1 DICT        integers: stream of the distinct values, ascending; stream of codes
- *     2 FUNCTION    integers, no nulls: one value for each entry of the address dictionary; row r has the
- *                   value at the code that the referred address column has in row r
+ *     2 FUNCTION    integers and addresses (then codes): one value for each entry of the address dictionary; row r,
+ *                   when not null, has the value at the code that the referred address column has in row r
  *     3 DIFFERENCE  integers, no nulls: zigzag of value - value of the referred column in the same row
  *     4 CODES       addresses: stream of codes into the row group's address dictionary
  *     5 BYTES       stream of lengths, byte stream of all values one behind the other
