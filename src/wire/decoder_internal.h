@@ -18,8 +18,8 @@
 
 #include "wire/decoder.h"
 
-#define SC_VARIABLE_LENGTH 65535u
-#define SC_V5_DOMAIN_ID    0u
+#define SC_VARIABLE_LENGTH  65535u
+#define SC_VARIABLE_STRETCH UINT32_MAX
 
 /* A slot that the schema was not yet asked for. */
 #define SC_SLOT_UNRESOLVED (SC_NO_SLOT - 1)
@@ -51,7 +51,8 @@ struct sc_op {
     uint32_t
         alt_slot; /* of the element's own column (UNIFIED, PAIR) or of its BYTES column (variable length) */
     uint32_t partner; /* PAIR: index of the IPv6 operation */
-    uint32_t offset;  /* within the record; templates of fixed length only */
+    uint32_t anchor;  /* templates of variable length: the stretch of the record that the field lies in */
+    uint32_t offset;  /* within the stretch, or within a record of fixed length */
     uint16_t length;  /* SC_VARIABLE_LENGTH: in the record */
     uint16_t element; /* the element's id */
     uint8_t action;   /* enum sc_op_action */
@@ -94,6 +95,10 @@ struct sc_template {
     size_t bytes;                 /* of this object */
     struct sc_wire_field *fields; /* in this object's memory, behind it */
     struct sc_op *ops;            /* likewise */
+    /* A record of variable length is a row of stretches: one for each field of variable length, one for all
+     * fixed ones between two of them. The bytes of each, or SC_VARIABLE_STRETCH. */
+    uint32_t *anchors;
+    uint32_t anchor_count;
 };
 
 struct sc_sampler {
@@ -291,7 +296,7 @@ struct sc_run {
     struct sc_batch *batch; /* NULL: records are counted and applied only */
     const uint8_t *base;
     uint32_t count;
-    const uint32_t *positions; /* variable length: of operation j of record i at [i * op_count + j] */
+    const uint32_t *positions; /* variable length: of stretch j of record i at [i * anchor_count + j] */
     const uint16_t *lengths;
 };
 

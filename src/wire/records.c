@@ -15,7 +15,7 @@ static inline const uint8_t *cell(const struct sc_run *run, const struct sc_op *
     const struct sc_template *t = run->template_record;
     if (run->positions == NULL)
         return run->base + (size_t)i * t->record_length + op->offset;
-    return run->base + run->positions[(size_t)i * t->op_count + (size_t)(op - t->ops)];
+    return run->base + run->positions[(size_t)i * t->anchor_count + op->anchor] + op->offset;
 }
 
 static inline uint32_t cell_length(const struct sc_run *run, const struct sc_op *op, uint32_t i)
@@ -23,7 +23,7 @@ static inline uint32_t cell_length(const struct sc_run *run, const struct sc_op 
     if (op->length != SC_VARIABLE_LENGTH)
         return op->length;
     const struct sc_template *t = run->template_record;
-    return run->lengths[(size_t)i * t->op_count + (size_t)(op - t->ops)];
+    return run->lengths[(size_t)i * t->anchor_count + op->anchor];
 }
 
 /* A set may be padded by as many bytes as exporters are seen to add (WIRE fact 4). */
@@ -66,9 +66,9 @@ static bool take_variable(const uint8_t *body, uint32_t end, uint32_t *at, uint3
 static bool scan_record(const struct sc_template *t, const uint8_t *body, uint32_t end, uint32_t *at,
                         uint32_t *positions, uint16_t *lengths)
 {
-    for (uint32_t j = 0; j < t->op_count; j++) {
-        uint32_t length = t->ops[j].length;
-        if (length == SC_VARIABLE_LENGTH ? !take_variable(body, end, at, &length) : length > end - *at)
+    for (uint32_t j = 0; j < t->anchor_count; j++) {
+        uint32_t length = t->anchors[j];
+        if (length == SC_VARIABLE_STRETCH ? !take_variable(body, end, at, &length) : length > end - *at)
             return false;
         positions[j] = *at;
         lengths[j] = (uint16_t)length;
@@ -83,8 +83,8 @@ static enum sc_status scan_variable(struct sc_run *run, const uint8_t *body, uin
     struct sc_decoder *decoder = run->decoder;
     uint32_t at = 0, count = 0;
     while (length - at >= t->record_length) {
-        size_t first = (size_t)count * t->op_count;
-        if (!reserve_cells(decoder, first + t->op_count))
+        size_t first = (size_t)count * t->anchor_count;
+        if (!reserve_cells(decoder, first + t->anchor_count))
             return SC_NOMEM;
         uint32_t start = at;
         if (!scan_record(t, body, length, &at, decoder->positions + first, decoder->lengths + first)) {
@@ -178,12 +178,40 @@ static unsigned integer_width(uint32_t length)
     return length <= 2 ? length : length <= 4 ? 4 : 8;
 }
 
+/* Where the values of one field of fixed length lie: by a stride, or by the positions of its stretches. */
+struct places {
+    const uint8_t *base;
+    size_t stride;             /* records of fixed length */
+    const uint32_t *positions; /* others; NULL: the stride */
+    size_t step;
+    uint32_t count;
+};
+
+static struct places places_of(const struct sc_run *run, const struct sc_op *op)
+{
+    const struct sc_template *t = run->template_record;
+    return (struct places){.base = run->base + op->offset,
+                           .stride = t->record_length,
+                           .positions = run->positions == NULL ? NULL : run->positions + op->anchor,
+                           .step = t->anchor_count,
+                           .count = run->count};
+}
+
 #define FILL_LOOP(TYPE, LOAD)                                                                                \
-    for (uint32_t i = 0; i < n; i++, p += stride)                                                            \
-    out[i] = (TYPE)(LOAD)
+    if (at->positions == NULL) {                                                                             \
+        const uint8_t *p = at->base;                                                                         \
+        for (uint32_t i = 0; i < at->count; i++, p += at->stride)                                            \
+            out[i] = (TYPE)(LOAD);                                                                           \
+    } else {                                                                                                 \
+        const uint32_t *position = at->positions;                                                            \
+        for (uint32_t i = 0; i < at->count; i++, position += at->step) {                                     \
+            const uint8_t *p = at->base + *position;                                                         \
+            out[i] = (TYPE)(LOAD);                                                                           \
+        }                                                                                                    \
+    }
 
 #define DEFINE_FILL(NAME, TYPE)                                                                              \
-    static void NAME(TYPE *out, const uint8_t *p, size_t stride, uint32_t length, uint32_t n)                \
+    static void NAME(TYPE *out, const struct places *at, uint32_t length)                                    \
     {                                                                                                        \
         switch (length) {                                                                                    \
         case 1:                                                                                              \
@@ -209,26 +237,25 @@ DEFINE_FILL(fill_u16, uint16_t)
 DEFINE_FILL(fill_u32, uint32_t)
 DEFINE_FILL(fill_u64, uint64_t)
 
-/* Unsigned integers of fixed length in records of fixed length: the way of nearly all bytes. */
-static enum sc_status put_uints_fixed(const struct sc_run *run, struct sc_op *op)
+/* Unsigned integers of fixed length: the way of nearly all bytes. */
+static enum sc_status put_uints(const struct sc_run *run, struct sc_op *op)
 {
     struct sc_column *c = begin_key(run, &op->slot, op->key, integer_width(op->length));
     if (c == NULL)
         return SC_NOMEM;
-    const uint8_t *p = run->base + op->offset;
-    size_t stride = run->template_record->record_length;
+    struct places at = places_of(run, op);
     switch (c->width) {
     case 1:
-        fill_u8((uint8_t *)c->values + c->rows, p, stride, op->length, run->count);
+        fill_u8((uint8_t *)c->values + c->rows, &at, op->length);
         break;
     case 2:
-        fill_u16((uint16_t *)c->values + c->rows, p, stride, op->length, run->count);
+        fill_u16((uint16_t *)c->values + c->rows, &at, op->length);
         break;
     case 4:
-        fill_u32((uint32_t *)c->values + c->rows, p, stride, op->length, run->count);
+        fill_u32((uint32_t *)c->values + c->rows, &at, op->length);
         break;
     default:
-        fill_u64((uint64_t *)c->values + c->rows, p, stride, op->length, run->count);
+        fill_u64((uint64_t *)c->values + c->rows, &at, op->length);
         break;
     }
     c->rows += run->count;
@@ -505,38 +532,6 @@ static enum sc_status put_relative(const struct sc_run *run, struct sc_op *op)
     return SC_OK;
 }
 
-/* SYSTEM_INIT, and TIME_QUALITY where the base is not known (yet). */
-static enum sc_status put_bases(const struct sc_run *run)
-{
-    struct sc_own_slots *own = &run->decoder->own;
-    const struct sc_column_key init_key = {.pen = SC_PEN_COLLECTOR, .id = SC_IE_SYSTEM_INIT};
-    const struct sc_column_key quality_key = {.pen = SC_PEN_COLLECTOR, .id = SC_IE_TIME_QUALITY};
-    struct sc_column *init = begin_key(run, &own->init, init_key, 8), *quality = NULL;
-    if (init == NULL)
-        return SC_NOMEM;
-    for (uint32_t i = 0; i < run->count; i++) {
-        uint64_t base = 0;
-        bool known = base_of(run, i, &base);
-        sc_column_put_u64(init, known ? base : 0);
-        if (known && quality == NULL)
-            continue;
-        if (quality == NULL) {
-            quality = begin_key(run, &own->quality, quality_key, 1);
-            if (quality == NULL)
-                return SC_NOMEM;
-            for (uint32_t j = 0; j < i; j++)
-                SC_TRY(sc_column_put_null(quality));
-        }
-        if (known)
-            SC_TRY(sc_column_put_null(quality));
-        else
-            sc_column_put_u64(quality, 1);
-    }
-    return SC_OK;
-}
-
-/* ---- the collector's own columns ---- */
-
 static void fill_u64_run(struct sc_column *c, uint32_t n, uint64_t value)
 {
     uint32_t row = c->rows;
@@ -559,6 +554,42 @@ static void fill_u64_run(struct sc_column *c, uint32_t n, uint64_t value)
     }
     c->rows = row + n;
 }
+
+/* SYSTEM_INIT, and TIME_QUALITY where the base is not known (yet). */
+static enum sc_status put_bases(const struct sc_run *run)
+{
+    struct sc_own_slots *own = &run->decoder->own;
+    const struct sc_column_key init_key = {.pen = SC_PEN_COLLECTOR, .id = SC_IE_SYSTEM_INIT};
+    const struct sc_column_key quality_key = {.pen = SC_PEN_COLLECTOR, .id = SC_IE_TIME_QUALITY};
+    struct sc_column *init = begin_key(run, &own->init, init_key, 8), *quality = NULL;
+    if (init == NULL)
+        return SC_NOMEM;
+    if (run->message->init_known) {
+        fill_u64_run(init, run->count, run->message->init_ms);
+        return SC_OK;
+    }
+    for (uint32_t i = 0; i < run->count; i++) {
+        uint64_t base = 0;
+        bool known = base_of(run, i, &base);
+        sc_column_put_u64(init, known ? base : 0);
+        if (known && quality == NULL)
+            continue;
+        if (quality == NULL) {
+            quality = begin_key(run, &own->quality, quality_key, 1);
+            if (quality == NULL)
+                return SC_NOMEM;
+            for (uint32_t j = 0; j < i; j++)
+                SC_TRY(sc_column_put_null(quality));
+        }
+        if (known)
+            SC_TRY(sc_column_put_null(quality));
+        else
+            sc_column_put_u64(quality, 1);
+    }
+    return SC_OK;
+}
+
+/* ---- the collector's own columns ---- */
 
 static enum sc_status put_constant(const struct sc_run *run, uint32_t slot, uint16_t id, unsigned width,
                                    uint64_t value)
@@ -678,9 +709,7 @@ static enum sc_status put_field(const struct sc_run *run, struct sc_op *op)
     }
     if (op->length == SC_VARIABLE_LENGTH)
         return put_variable(run, op);
-    if (op->action == SC_OP_UINT && run->positions == NULL)
-        return put_uints_fixed(run, op);
-    return put_fixed(run, op);
+    return op->action == SC_OP_UINT ? put_uints(run, op) : put_fixed(run, op);
 }
 
 enum sc_status sc_run_append(struct sc_run *run)

@@ -208,16 +208,34 @@ static struct sc_template *make_template(const struct sc_wire_field *fields, uin
     for (uint32_t i = 0; i < count; i++)
         ops += fields[i].length != 0;
     size_t ops_size = ops * sizeof(struct sc_op), fields_size = count * sizeof(*fields);
-    struct sc_template *t = calloc(1, sizeof(*t) + ops_size + fields_size);
+    size_t size = sizeof(struct sc_template) + ops_size + fields_size + ops * sizeof(uint32_t);
+    struct sc_template *t = calloc(1, size);
     if (t == NULL)
         return NULL;
-    t->bytes = sizeof(*t) + ops_size + fields_size;
+    t->bytes = size;
     t->ops = (struct sc_op *)(t + 1);
     t->fields = (struct sc_wire_field *)(t->ops + ops);
+    t->anchors = (uint32_t *)(t->fields + count);
     t->field_count = count;
     if (fields_size != 0)
         memcpy(t->fields, fields, fields_size);
     return t;
+}
+
+static void lay_stretches(struct sc_template *t)
+{
+    for (uint32_t i = 0; i < t->op_count && t->variable; i++) {
+        struct sc_op *op = &t->ops[i];
+        bool variable = op->length == SC_VARIABLE_LENGTH;
+        if (variable || i == 0 || t->ops[i - 1].length == SC_VARIABLE_LENGTH)
+            t->anchors[t->anchor_count++] = variable ? SC_VARIABLE_STRETCH : 0;
+        op->anchor = t->anchor_count - 1;
+        op->offset = 0;
+        if (!variable) {
+            op->offset = t->anchors[op->anchor];
+            t->anchors[op->anchor] += op->length;
+        }
+    }
 }
 
 static void set_flags(struct sc_template *t)
@@ -276,6 +294,7 @@ struct sc_template *sc_template_compile(struct sc_session *session, const struct
         t->options = options;
         t->scope_count = scope_count;
         compile_fields(t, session, limits, counters, mask);
+        lay_stretches(t);
         unify_pairs(t);
         set_flags(t);
     }
