@@ -7,26 +7,15 @@
 #include "query/engine.h"
 
 #include "flow/vector.h"
+#include "query/cells.h"
 
 #include <stdlib.h>
-
-/* Where the values of one output column come from, in one row group. */
-struct cells {
-    const struct sc_column **columns; /* those that the field reads, SC_CELL_COLUMNS at most */
-    uint32_t count;
-    const struct sc_column *address; /* the field is this column, unchanged */
-    uint64_t *numbers;               /* all rows at once, with `valid`; NULL: row by row from `columns` */
-    uint64_t *valid;
-};
-
-#define SC_CELL_COLUMNS (4 * SC_FIELD_COLUMNS)
 
 struct formatter {
     struct sc_summarizer summarizer;
     struct sc_summary summary;
     struct sc_value *values; /* one per output column */
-    struct cells *cells;
-    const struct sc_column **columns; /* room for all cells */
+    struct sc_cells *cells;  /* likewise */
 };
 
 /* ---- one row to text ---- */
@@ -37,8 +26,7 @@ static enum sc_status make_formatter(struct formatter *f, const struct sc_listin
     size_t fields = (size_t)listing->field_count + 1;
     f->values = calloc(fields, sizeof(*f->values));
     f->cells = calloc(fields, sizeof(*f->cells));
-    f->columns = calloc(fields * SC_CELL_COLUMNS, sizeof(struct sc_column *));
-    if (f->values == NULL || f->cells == NULL || f->columns == NULL)
+    if (f->values == NULL || f->cells == NULL)
         return sc_fail_nomem(err, "the listing");
     return sc_summarizer_init(&f->summarizer, err);
 }
@@ -47,27 +35,7 @@ static void free_formatter(struct formatter *f)
 {
     free(f->values);
     free(f->cells);
-    free((void *)f->columns);
     sc_summarizer_free(&f->summarizer);
-}
-
-static bool is_whole_number(const struct sc_field *field)
-{
-    return field->type == SC_VALUE_UINT || field->type == SC_VALUE_MAC || field->type == SC_VALUE_TIME_MS ||
-           field->type == SC_VALUE_TIME_NS;
-}
-
-/* The column that is the field, when there is only that one. */
-static const struct sc_column *only_address(const struct sc_field *field, const struct cells *cells)
-{
-    if (field->type != SC_VALUE_ADDRESS || cells->count != 1 ||
-        cells->columns[0]->key.kind != SC_COLUMN_ADDRESS)
-        return NULL;
-    for (unsigned i = 0; i < field->source_count; i++) {
-        if (sc_column_key_equal(field->sources[i].key, cells->columns[0]->key))
-            return field->sources[i].transform == SC_TRANSFORM_NONE ? cells->columns[0] : NULL;
-    }
-    return NULL;
 }
 
 /* Finds the values of each field. Columns are decoded already; when `many` rows follow, numbers are computed
@@ -75,46 +43,16 @@ static const struct sc_column *only_address(const struct sc_field *field, const 
 static enum sc_status find_cells(struct formatter *f, const struct sc_listing *listing,
                                  struct sc_row_group *group, bool many, struct sc_error *err)
 {
-    struct sc_arena *arena = &group->context->arena;
-    for (uint32_t i = 0; i < listing->field_count; i++) {
-        const struct sc_field *field = &listing->fields[i];
-        struct cells *cells = &f->cells[i];
-        *cells = (struct cells){.columns = f->columns + (size_t)i * SC_CELL_COLUMNS};
-        SC_TRY(sc_field_load(field, group, cells->columns, &cells->count, err));
-        cells->address = only_address(field, cells);
-        if (!many || !is_whole_number(field))
-            continue;
-        cells->numbers = sc_arena_alloc(arena, (size_t)group->rows * sizeof(uint64_t));
-        cells->valid = sc_arena_alloc(arena, sc_bitmap_words(group->rows) * sizeof(uint64_t));
-        if (cells->numbers == NULL || cells->valid == NULL)
-            return sc_fail_nomem(err, "the listing");
-        sc_field_integers(field, cells->columns, cells->count, group->rows, cells->numbers, cells->valid);
-    }
+    for (uint32_t i = 0; i < listing->field_count; i++)
+        SC_TRY(sc_cells_of_group(&f->cells[i], &listing->fields[i], group, many, err));
     return SC_OK;
-}
-
-static void get_value(const struct sc_field *field, const struct cells *cells, uint32_t row,
-                      struct sc_value *out)
-{
-    if (cells->numbers != NULL) {
-        out->null = (cells->valid[row / 64] >> (row % 64) & 1) == 0;
-        out->type = field->type;
-        out->u = cells->numbers[row];
-    } else if (cells->address != NULL) {
-        out->null = sc_column_is_null(cells->address, row);
-        out->type = SC_VALUE_ADDRESS;
-        if (!out->null)
-            out->addr = *sc_column_addr(cells->address, row);
-    } else {
-        *out = sc_field_value(field, cells->columns, cells->count, row);
-    }
 }
 
 static void format_row(struct formatter *f, const struct sc_listing *listing, uint32_t row,
                        struct sc_buf *out)
 {
     for (uint32_t i = 0; i < listing->field_count; i++)
-        get_value(&listing->fields[i], &f->cells[i], row, &f->values[i]);
+        sc_cells_value(&f->cells[i], row, &f->values[i]);
     sc_output_row(listing->output, f->values, out);
 }
 
