@@ -19,7 +19,7 @@ static void fill(struct kit *k)
         put8(k, 2);
         put32(k, port);
         end_set(k);
-        put_template(k, 256, 4, 8, 4, 33002, 2, 48, 2, 94, 65535);
+        put_template(k, 256, 4, 8, 4, 39001, 2, 48, 2, 94, 65535);
         assert_int_equal(deliver(k), SC_OK);
         begin_ipfix_at(k, KIT_SECONDS, 0, port);
         put_options_template(k, 301, 1, 3, 143, 4, 160, 8, 34, 4);
@@ -75,7 +75,7 @@ static void all_that_decoding_needs_comes_back(void **state)
         uint32_t row = again.sink.flows->rows;
         assert_int_equal(probe(&again, port), 2);
         assert_addr(again.sink.flows, row, SC_PEN_COLLECTOR, SC_IE_SOURCE_ADDRESS, "10.0.0.1");
-        assert_bytes(again.sink.flows, row, SC_PEN_V9, 33002, 0, "\xbe\xef", 2);
+        assert_bytes(again.sink.flows, row, SC_PEN_V9, 39001, 0, "\xbe\xef", 2);
         assert_bytes(again.sink.flows, row, 0, 94, 0, "ok", 2);
         assert_int_equal(flow_own(&again, row, SC_IE_SAMPLING_RATE), port);
         assert_int_equal(flow_own(&again, row + 1, SC_IE_FLOW_START), (uint64_t)KIT_SECONDS * 1000 - 89000);

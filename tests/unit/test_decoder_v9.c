@@ -313,14 +313,14 @@ static void vendor_types_and_scopes_have_their_enterprises(void **state)
     struct kit k;
     kit_open(&k);
     begin_v9(&k, 1);
-    put_options_template(&k, 257, 2, 4, 1, 4, 2, 2, 33002, 2, 82, 4);
+    put_options_template(&k, 257, 2, 4, 1, 4, 2, 2, 39001, 2, 82, 4);
     begin_set(&k, 257);
     put32(&k, 0xac100001);
     put16(&k, 12);
     put16(&k, 0xbeef);
     put_bytes(&k, "eth0", 4);
     end_set(&k);
-    put_template(&k, 256, 2, 40000, 2, 2, 4);
+    put_template(&k, 256, 2, 39002, 2, 2, 4);
     begin_set(&k, 256);
     put16(&k, 0x1234);
     put32(&k, 1);
@@ -331,11 +331,11 @@ static void vendor_types_and_scopes_have_their_enterprises(void **state)
     const struct sc_batch *o = k.sink.options;
     assert_bytes(o, 0, SC_PEN_V9_SCOPE, 1, 0, "\xac\x10\x00\x01", 4);
     assert_bytes(o, 0, SC_PEN_V9_SCOPE, 2, 0, "\x00\x0c", 2);
-    assert_bytes(o, 0, SC_PEN_V9, 33002, 0, "\xbe\xef", 2);
+    assert_bytes(o, 0, SC_PEN_V9, 39001, 0, "\xbe\xef", 2);
     assert_bytes(o, 0, 0, 82, 0, "eth0", 4);
     assert_addr(o, 0, SC_PEN_COLLECTOR, SC_IE_EXPORTER_ADDRESS, "192.0.2.1");
     assert_int_equal(uint_at(o, 0, SC_PEN_COLLECTOR, SC_IE_RECEIVE_TIME), KIT_RECEIVED);
-    assert_bytes(k.sink.flows, 0, SC_PEN_V9, 40000, 0, "\x12\x34", 2);
+    assert_bytes(k.sink.flows, 0, SC_PEN_V9, 39002, 0, "\x12\x34", 2);
     kit_close(&k);
 }
 
