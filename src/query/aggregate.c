@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-#define CHUNK 128u
+#define CHUNK 64u
 #define NO_ID UINT32_MAX
 
 /* Integers of one key or accumulator for all rows of the row group, and which of them are not null. */
@@ -26,6 +26,7 @@ struct sc_group_scratch {
     uint8_t *packed;
     uint64_t hashes[CHUNK];
     uint64_t nulls[CHUNK];
+    uint8_t *entries[CHUNK];
 };
 
 static bool make_values(struct row_values *v)
@@ -62,7 +63,7 @@ static struct sc_group_scratch *make_scratch(const struct sc_aggregate *a)
     if (s == NULL)
         return NULL;
     s->rows = malloc(SC_ROW_GROUP_ROWS * sizeof(*s->rows));
-    s->packed = malloc((size_t)CHUNK * a->key_bytes + 8); /* keys are compared in words */
+    s->packed = calloc(CHUNK, a->key_bytes);
     bool ok = s->rows != NULL && s->packed != NULL;
     for (uint32_t k = 0; k < a->key_count && ok; k++)
         ok = make_values(&s->keys[k]) && (!a->keys[k].pair || make_values(&s->others[k]));
@@ -277,20 +278,75 @@ static bool pack_key(const struct sc_groups *groups, uint32_t k, const struct ro
     return too_large == 0;
 }
 
-static void add_values(const struct sc_aggregate *a, const struct sc_group_scratch *s, uint8_t *entry,
-                       uint32_t row)
+#define EACH(expression)                                                                                     \
+    for (uint32_t j = 0; j < n; j++) {                                                                       \
+        uint8_t *at = s->entries[j] + offset;                                                                \
+        uint64_t old = sc_load_le64(at), v = values[rows[j]];                                                \
+        sc_store_le64(at, expression);                                                                       \
+    }
+
+/* One accumulator of all entries of the chunk; no value is null. */
+static void add_column(const struct sc_group_scratch *s, enum sc_accumulate how, uint32_t offset,
+                       const uint64_t *values, const uint32_t *rows, uint32_t n)
+{
+    switch (how) {
+    case SC_ACCUMULATE_SUM:
+    case SC_ACCUMULATE_COUNT:
+        EACH(old + v)
+        break;
+    case SC_ACCUMULATE_MIN:
+        EACH(v < old ? v : old)
+        break;
+    case SC_ACCUMULATE_MAX:
+        EACH(v > old ? v : old)
+        break;
+    default:
+        EACH(old | v)
+        break;
+    }
+}
+
+static void add_column_with_nulls(const struct sc_group_scratch *s, enum sc_accumulate how, uint32_t offset,
+                                  const struct row_values *v, const uint32_t *rows, uint32_t n)
+{
+    for (uint32_t j = 0; j < n; j++) {
+        if (is_set(v->valid, rows[j]))
+            sc_accumulate(how, s->entries[j] + offset, v->values[rows[j]]);
+    }
+}
+
+static void mark_seen(const struct sc_aggregate *a, const struct sc_group_scratch *s, const uint32_t *rows,
+                      uint32_t n)
 {
     unsigned width = a->accumulator_count > 8 ? 2 : 1;
-    uint64_t seen = sc_key_load(entry + a->seen_at, width), now = seen;
-    for (uint32_t i = 0; i < a->accumulator_count; i++) {
-        const struct row_values *v = &s->accumulators[i];
-        if (!v->all_valid && !is_set(v->valid, row))
-            continue;
-        sc_accumulate(a->accumulators[i].how, entry + a->accumulators_at + 8 * i, v->values[row],
-                      (seen >> i & 1) != 0);
-        now |= UINT64_C(1) << i;
+    uint64_t all = 0;
+    for (uint32_t i = 0; i < a->accumulator_count; i++)
+        all |= (uint64_t)s->accumulators[i].all_valid << i;
+    for (uint32_t j = 0; j < n; j++) {
+        uint8_t *at = s->entries[j] + a->seen_at;
+        uint64_t seen = sc_key_load(at, width), now = seen | all;
+        for (uint32_t i = 0; i < a->accumulator_count; i++) {
+            if ((all >> i & 1) == 0)
+                now |= (uint64_t)is_set(s->accumulators[i].valid, rows[j]) << i;
+        }
+        if (now != seen)
+            sc_key_store(at, width, now);
     }
-    sc_key_store(entry + a->seen_at, width, now);
+}
+
+/* The rows' values to the entries that were found for them. */
+static void add_values(const struct sc_aggregate *a, const struct sc_group_scratch *s, const uint32_t *rows,
+                       uint32_t n)
+{
+    for (uint32_t i = 0; i < a->accumulator_count; i++) {
+        uint32_t offset = a->accumulators_at + 8 * i;
+        const struct row_values *v = &s->accumulators[i];
+        if (v->all_valid)
+            add_column(s, a->accumulators[i].how, offset, v->values, rows, n);
+        else
+            add_column_with_nulls(s, a->accumulators[i].how, offset, v, rows, n);
+    }
+    mark_seen(a, s, rows, n);
 }
 
 static void prefetch_slot(const struct sc_groups *groups, uint64_t hash)
@@ -300,12 +356,21 @@ static void prefetch_slot(const struct sc_groups *groups, uint64_t hash)
         __builtin_prefetch(&p->slots[(uint32_t)hash & (p->slot_count - 1)]);
 }
 
+/* The entry that will be looked at: the first whose slot has the hash's tag. */
 static void prefetch_entry(const struct sc_groups *groups, uint64_t hash)
 {
     const struct sc_partition *p = &groups->partitions[sc_partition_of(hash)];
-    uint32_t slot = p->slot_count == 0 ? 0 : p->slots[(uint32_t)hash & (p->slot_count - 1)];
-    if (slot != 0)
-        __builtin_prefetch(sc_partition_entry(p, (slot & 0xffffffu) - 1, groups->aggregate->entry_bytes));
+    if (p->slot_count == 0)
+        return;
+    uint32_t mask = p->slot_count - 1, tag = sc_slot_tag(hash), i = (uint32_t)hash & mask;
+    while (p->slots[i] != 0 && (p->slots[i] & SC_SLOT_TAG) != tag)
+        i = (i + 1) & mask;
+    if (p->slots[i] == 0)
+        return;
+    uint32_t bytes = groups->aggregate->entry_bytes;
+    const uint8_t *entry = sc_partition_entry(p, SC_SLOT_NUMBER(p->slots[i]), bytes);
+    __builtin_prefetch(entry, 1);
+    __builtin_prefetch(entry + bytes - 1, 1); /* it may lie across two lines */
 }
 
 /* Up to CHUNK rows; keys from `keys` (or, for pair keys in the second pass, the other field). */
@@ -332,11 +397,11 @@ static enum sc_status add_chunk(struct sc_groups *groups, const struct row_value
     for (uint32_t j = 0; j < n; j++)
         prefetch_entry(groups, s->hashes[j]);
     for (uint32_t j = 0; j < n; j++) {
-        uint8_t *entry = sc_groups_find(groups, s->packed + (size_t)j * a->key_bytes, s->hashes[j]);
-        if (entry == NULL)
+        s->entries[j] = sc_groups_find(groups, s->packed + (size_t)j * a->key_bytes, s->hashes[j]);
+        if (s->entries[j] == NULL)
             return SC_NOMEM;
-        add_values(a, s, entry, rows[j]);
     }
+    add_values(a, s, rows, n);
     return SC_OK;
 }
 

@@ -18,6 +18,7 @@
 #define SC_MAX_KEYS         16u
 #define SC_MAX_ACCUMULATORS 16u
 #define SC_NO_PREFIX        255u
+#define SC_MIN_KEY_BYTES    4u
 
 struct sc_group_key {
     struct sc_field field;

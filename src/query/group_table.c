@@ -41,6 +41,8 @@ void sc_aggregate_prepare(struct sc_aggregate *a)
     }
     a->null_at = at;
     a->key_bytes = at + (a->key_count > 8 ? 2 : 1);
+    if (a->key_bytes < SC_MIN_KEY_BYTES) /* the rest is zero */
+        a->key_bytes = SC_MIN_KEY_BYTES;
     a->seen_at = a->key_bytes;
     uint32_t end = a->seen_at + (a->accumulator_count > 8 ? 2 : 1);
     a->accumulators_at = (end + 7) & ~7u;
@@ -49,8 +51,6 @@ void sc_aggregate_prepare(struct sc_aggregate *a)
     if (a->accumulators_at - end >= 4)
         a->accumulators_at = (end + 3) & ~3u;
     a->entry_bytes = a->accumulators_at + 8 * a->accumulator_count;
-    if (a->entry_bytes < a->key_bytes + 8) /* keys are compared in words of 8 bytes */
-        a->entry_bytes = a->key_bytes + 8;
 }
 
 /* ---- the table ---- */
@@ -117,13 +117,7 @@ uint64_t sc_groups_hash(const struct sc_groups *groups, const uint8_t *key)
     return hash;
 }
 
-#define SLOT_NUMBER(slot) (((slot)&0xffffffu) - 1)
-#define MAX_ENTRIES       0xfffffeu
-
-static uint32_t tag_of(uint64_t hash)
-{
-    return (uint32_t)(hash >> 32) << 24;
-}
+#define MAX_ENTRIES 0xfffffeu
 
 static bool grow_slots(struct sc_groups *groups, struct sc_partition *p)
 {
@@ -136,7 +130,7 @@ static bool grow_slots(struct sc_groups *groups, struct sc_partition *p)
         uint32_t i = (uint32_t)hash & (count - 1);
         while (slots[i] != 0)
             i = (i + 1) & (count - 1);
-        slots[i] = (n + 1) | tag_of(hash);
+        slots[i] = (n + 1) | sc_slot_tag(hash);
     }
     free(p->slots);
     p->slots = slots;
@@ -159,14 +153,20 @@ static uint8_t *add_entry(struct sc_partition *p, uint32_t entry_bytes)
     return sc_partition_entry(p, p->count++, entry_bytes);
 }
 
-/* Words of 8 bytes; behind both keys there are bytes to read. Short keys are the rule: no call to memcmp. */
+/*
+ * At least 4 bytes, in words that overlap at the end. No byte behind the key is touched: `seen` was just
+ * written there, and a load across a fresh store waits for it.
+ */
 static bool same_key(const uint8_t *x, const uint8_t *y, uint32_t bytes)
 {
-    for (; bytes > 8; bytes -= 8, x += 8, y += 8) {
-        if (sc_load_le64(x) != sc_load_le64(y))
+    if (bytes < 8)
+        return ((sc_load_le32(x) ^ sc_load_le32(y)) |
+                (sc_load_le32(x + bytes - 4) ^ sc_load_le32(y + bytes - 4))) == 0;
+    for (uint32_t i = 0; i + 8 < bytes; i += 8) {
+        if (sc_load_le64(x + i) != sc_load_le64(y + i))
             return false;
     }
-    return (sc_load_le64(x) ^ sc_load_le64(y)) << (64 - 8 * bytes) == 0;
+    return sc_load_le64(x + bytes - 8) == sc_load_le64(y + bytes - 8);
 }
 
 uint8_t *sc_groups_find(struct sc_groups *groups, const uint8_t *key, uint64_t hash)
@@ -175,12 +175,12 @@ uint8_t *sc_groups_find(struct sc_groups *groups, const uint8_t *key, uint64_t h
     struct sc_partition *p = &groups->partitions[sc_partition_of(hash)];
     if (p->count >= p->slot_count - p->slot_count / 4 && (p->count >= MAX_ENTRIES || !grow_slots(groups, p)))
         return NULL;
-    uint32_t mask = p->slot_count - 1, tag = tag_of(hash);
+    uint32_t mask = p->slot_count - 1, tag = sc_slot_tag(hash);
     uint32_t i = (uint32_t)hash & mask;
     for (; p->slots[i] != 0; i = (i + 1) & mask) {
-        if ((p->slots[i] & 0xff000000u) != tag)
+        if ((p->slots[i] & SC_SLOT_TAG) != tag)
             continue;
-        uint8_t *entry = sc_partition_entry(p, SLOT_NUMBER(p->slots[i]), a->entry_bytes);
+        uint8_t *entry = sc_partition_entry(p, SC_SLOT_NUMBER(p->slots[i]), a->entry_bytes);
         if (same_key(entry, key, a->key_bytes))
             return entry;
     }
@@ -189,6 +189,10 @@ uint8_t *sc_groups_find(struct sc_groups *groups, const uint8_t *key, uint64_t h
         return NULL;
     memcpy(entry, key, a->key_bytes);
     memset(entry + a->key_bytes, 0, a->entry_bytes - a->key_bytes);
+    for (uint32_t k = 0; k < a->accumulator_count; k++) {
+        if (a->accumulators[k].how == SC_ACCUMULATE_MIN)
+            sc_store_le64(entry + a->accumulators_at + 8 * k, UINT64_MAX);
+    }
     p->slots[i] = p->count | tag;
     return entry;
 }
@@ -201,7 +205,7 @@ void sc_groups_combine(const struct sc_aggregate *a, uint8_t *to, const uint8_t 
         if ((other >> i & 1) == 0)
             continue;
         uint32_t at = a->accumulators_at + 8 * i;
-        sc_accumulate(a->accumulators[i].how, to + at, sc_load_le64(from + at), (seen >> i & 1) != 0);
+        sc_accumulate(a->accumulators[i].how, to + at, sc_load_le64(from + at));
     }
     sc_key_store(to + a->seen_at, width, seen | other);
 }

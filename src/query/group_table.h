@@ -44,6 +44,15 @@ static inline uint32_t sc_partition_of(uint64_t hash)
     return (uint32_t)(hash >> (64 - SC_PARTITION_BITS));
 }
 
+/* A slot: the number of its entry + 1, and 8 bits of the hash, so that few wrong entries are looked at. */
+#define SC_SLOT_TAG          0xff000000u
+#define SC_SLOT_NUMBER(slot) (((slot) & ~SC_SLOT_TAG) - 1)
+
+static inline uint32_t sc_slot_tag(uint64_t hash)
+{
+    return (uint32_t)(hash >> 32) << 24;
+}
+
 /* Packed integers of a key. */
 static inline uint64_t sc_key_load(const uint8_t *p, unsigned width)
 {
@@ -81,7 +90,7 @@ static inline void sc_key_store(uint8_t *p, unsigned width, uint64_t v)
 uint64_t sc_groups_hash(const struct sc_groups *groups, const uint8_t *key);
 
 /*
- * The entry of a packed key (key_bytes, null bits included), new (accumulators zero) when there is none. NULL
+ * The entry of a packed key (key_bytes, null bits included), new when there is none. NULL
  * without memory.
  */
 uint8_t *sc_groups_find(struct sc_groups *groups, const uint8_t *key, uint64_t hash);
@@ -89,8 +98,8 @@ uint8_t *sc_groups_find(struct sc_groups *groups, const uint8_t *key, uint64_t h
 /* Adds the accumulators of one entry to another's. */
 void sc_groups_combine(const struct sc_aggregate *aggregate, uint8_t *to, const uint8_t *from);
 
-/* Adds one value to an accumulator. */
-static inline void sc_accumulate(enum sc_accumulate how, uint8_t *at, uint64_t v, bool seen)
+/* Adds one value to an accumulator. A new one is 0; a new MIN is UINT64_MAX. */
+static inline void sc_accumulate(enum sc_accumulate how, uint8_t *at, uint64_t v)
 {
     uint64_t old = sc_load_le64(at);
     switch (how) {
@@ -99,10 +108,10 @@ static inline void sc_accumulate(enum sc_accumulate how, uint8_t *at, uint64_t v
         v += old;
         break;
     case SC_ACCUMULATE_MIN:
-        v = seen && old < v ? old : v;
+        v = old < v ? old : v;
         break;
     case SC_ACCUMULATE_MAX:
-        v = seen && old > v ? old : v;
+        v = old > v ? old : v;
         break;
     default:
         v |= old;
