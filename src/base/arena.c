@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_MIN ((size_t)4 << 20)
-#define SLACK     16u
+#define BLOCK_FIRST ((size_t)128 << 10) /* who needs little gets little */
+#define BLOCK_MIN   ((size_t)4 << 20)
+#define SLACK       16u
 
 struct sc_arena_block {
     struct sc_arena_block *next;
@@ -16,7 +17,8 @@ struct sc_arena_block {
 
 static struct sc_arena_block *add_block(struct sc_arena *arena, size_t need)
 {
-    size_t size = need < BLOCK_MIN ? BLOCK_MIN : need;
+    size_t least = arena->first == NULL ? BLOCK_FIRST : BLOCK_MIN;
+    size_t size = need < least ? least : need;
     struct sc_arena_block *block = malloc(sizeof(*block) + size);
     if (block == NULL)
         return NULL;
