@@ -42,6 +42,12 @@ static int system_rename(struct sc_io *io, const char *from, const char *to)
     return rename(from, to) != 0 ? -errno : 0;
 }
 
+static int system_link(struct sc_io *io, const char *from, const char *to)
+{
+    (void)io;
+    return link(from, to) != 0 ? -errno : 0;
+}
+
 static int system_unlink(struct sc_io *io, const char *path)
 {
     (void)io;
@@ -71,6 +77,7 @@ static const struct sc_io_ops system_ops = {
     .datasync = system_datasync,
     .close = system_close,
     .rename = system_rename,
+    .link = system_link,
     .unlink = system_unlink,
     .mkdir = system_mkdir,
     .sync_dir = system_sync_dir,

@@ -21,6 +21,8 @@ struct sc_io_ops {
     int (*datasync)(struct sc_io *io, int handle);
     int (*close)(struct sc_io *io, int handle);
     int (*rename)(struct sc_io *io, const char *from, const char *to);
+    /* A second name for the same file; -EEXIST when it is taken, -EPERM or -EOPNOTSUPP where there are none. */
+    int (*link)(struct sc_io *io, const char *from, const char *to);
     int (*unlink)(struct sc_io *io, const char *path);
     int (*mkdir)(struct sc_io *io, const char *path); /* 0 also when it is there */
     int (*sync_dir)(struct sc_io *io, const char *path);

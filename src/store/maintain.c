@@ -13,14 +13,32 @@
 struct examiner {
     sc_finding_fn *finding;
     void *arg;
+    struct sc_io *io;
     struct sc_verify_report *report;
-    struct sc_error *err;
+    enum sc_status
+        failed; /* the first failure that is no damage; the other files are examined all the same */
+    struct sc_error reason; /* of it */
 };
 
 static void tell(const struct examiner *x, const char *path, const char *finding)
 {
     if (x->finding != NULL)
         x->finding(x->arg, path, finding);
+}
+
+static bool is_damage(enum sc_status status)
+{
+    return status == SC_DAMAGED || status == SC_NOT_OURS || status == SC_IO;
+}
+
+static void note_failure(struct examiner *x, const char *path, enum sc_status status,
+                         const struct sc_error *why)
+{
+    tell(x, path, why->message);
+    if (x->failed != SC_OK)
+        return;
+    x->failed = status;
+    x->reason = *why;
 }
 
 static void verify_group(struct examiner *x, struct sc_read_context *context,
@@ -38,6 +56,10 @@ static void verify_group(struct examiner *x, struct sc_read_context *context,
     }
     if (status == SC_OK)
         return;
+    if (!is_damage(status)) {
+        note_failure(x, segment->path, status, &why);
+        return;
+    }
     x->report->damaged_row_groups++;
     x->report->damaged_chunks += chunks;
     *damaged = true;
@@ -63,118 +85,197 @@ static void report_stretches(struct examiner *x, const struct sc_segment *segmen
         *damaged || segment->head_damaged || segment->footer_damaged || segment->damaged_stretches != 0;
 }
 
-/* @return SC_OK and *damaged, or SC_NOTFOUND when the file is gone (sealed or expired meanwhile). */
-static enum sc_status verify_file(struct examiner *x, const char *path, bool *damaged)
+/* A file that is gone was sealed or expired meanwhile; one that cannot be opened, or is of a newer version,
+ * is no damage. */
+static void verify_file(struct examiner *x, const char *path, bool *damaged)
 {
     struct sc_segment *segment;
+    struct sc_read_context context;
     struct sc_error why = {0};
     *damaged = false;
     tell(x, path, NULL);
     enum sc_status status = sc_segment_open(path, &segment, &why);
     if (status == SC_NOTFOUND)
-        return SC_NOTFOUND;
+        return;
     x->report->segments++;
-    if (status != SC_OK) {
+    if (status == SC_DAMAGED || status == SC_NOT_OURS) {
         tell(x, path, why.message);
         *damaged = true;
-        return SC_OK;
+        return;
     }
-    struct sc_read_context context;
-    if (sc_read_context_init(&context) == SC_OK) {
-        report_stretches(x, segment, damaged);
-        for (uint32_t i = 0; i < segment->group_count; i++)
-            verify_group(x, &context, segment, i, damaged);
-        sc_read_context_free(&context);
-    } else {
-        status = sc_fail_nomem(x->err, "verify");
+    if (status == SC_OK && sc_read_context_init(&context) != SC_OK) {
+        sc_segment_close(segment);
+        status = sc_fail_nomem(&why, path);
     }
+    if (status != SC_OK) {
+        note_failure(x, path, status, &why);
+        return;
+    }
+    report_stretches(x, segment, damaged);
+    for (uint32_t i = 0; i < segment->group_count; i++)
+        verify_group(x, &context, segment, i, damaged);
+    sc_read_context_free(&context);
     sc_segment_close(segment);
-    return status;
 }
 
-/* A new sealed segment from what is whole; then the old one steps aside. */
-static enum sc_status repair_file(struct examiner *x, struct sc_io *io, const char *path)
-{
-    struct sc_segment *segment;
+/* ---- repair ---- */
+
+struct repair {
+    const char *path;
+    char temporary[4096];
+    char kept[4096];
+    char folder[4096];
     struct sc_merge_report merged;
-    char temporary[4096], kept[4096], folder[4096];
+    bool rewritten; /* the temporary file holds what was whole */
+};
+
+static enum sc_status name_files(struct repair *r, const char *path, struct sc_error *err)
+{
     const char *slash = strrchr(path, '/');
-    int dir_length = slash == NULL ? 0 : (int)(slash - path);
+    int length = slash == NULL ? 0 : (int)(slash - path);
     const char *name = slash == NULL ? path : slash + 1;
-    snprintf(folder, sizeof(folder), "%.*s", dir_length == 0 ? 1 : dir_length, slash == NULL ? "." : path);
-    if (snprintf(temporary, sizeof(temporary), "%s/.%s.tmp", folder, name) >= (int)sizeof(temporary) ||
-        snprintf(kept, sizeof(kept), "%s.damaged", path) >= (int)sizeof(kept))
-        return sc_fail(x->err, SC_IO, "%s: the path is too long", path);
-    if (access(kept, F_OK) == 0)
-        return sc_fail(x->err, SC_IO, "%s is there already: move it away, then repair again", kept);
-    struct sc_segment_id id = {0};
-    if (sc_segment_open(path, &segment, NULL) == SC_OK) {
-        id = (struct sc_segment_id){segment->window_ms, segment->window_s, segment->lane, segment->stream};
-        sc_segment_close(segment);
-    } else { /* its head is gone: nothing in it can be trusted */
-        tell(x, path, "no row group can be read; the file is kept as .damaged");
-        int result = io->ops->rename(io, path, kept);
-        return result < 0 ? sc_fail_errno(x->err, -result, "cannot rename %s", path) : SC_OK;
-    }
-    io->ops->unlink(io, temporary);
-    SC_TRY(sc_merge_segments(io, &path, 1, temporary, &id, NULL, &merged, x->err));
-    int result = io->ops->rename(io, path, kept);
-    if (result >= 0)
-        result = merged.rows == 0 ? io->ops->unlink(io, temporary) : io->ops->rename(io, temporary, path);
-    if (result >= 0)
-        result = io->ops->sync_dir(io, folder);
-    if (result < 0)
-        return sc_fail_errno(x->err, -result, "cannot replace %s", path);
-    char text[160];
-    snprintf(text, sizeof(text),
-             "repaired: %llu records kept, %u row groups lost; the old file is kept as .damaged",
-             (unsigned long long)merged.rows, merged.groups_damaged + merged.stretches_damaged);
-    tell(x, path, text);
+    *r = (struct repair){.path = path};
+    if (slash == NULL)
+        snprintf(r->folder, sizeof(r->folder), ".");
+    else
+        snprintf(r->folder, sizeof(r->folder), "%.*s", length == 0 ? 1 : length, path);
+    if (snprintf(r->temporary, sizeof(r->temporary), "%s/.%s.tmp", r->folder, name) >=
+            (int)sizeof(r->temporary) ||
+        snprintf(r->kept, sizeof(r->kept), "%s.damaged", path) >= (int)sizeof(r->kept))
+        return sc_fail(err, SC_IO, "%s: the path is too long", path);
     return SC_OK;
 }
 
-static enum sc_status examine(const char *path, struct sc_io *io, bool repair, struct examiner *x)
+/* What is whole to the temporary file. A file of which nothing can be trusted has nothing to rewrite. */
+static enum sc_status rewrite(struct examiner *x, struct repair *r, struct sc_error *err)
+{
+    struct sc_segment *segment;
+    enum sc_status status = sc_segment_open(r->path, &segment, err);
+    if (status == SC_DAMAGED || status == SC_NOT_OURS)
+        return SC_OK;
+    SC_TRY(status);
+    struct sc_segment_id id = {segment->window_ms, segment->window_s, segment->lane, segment->stream};
+    sc_segment_close(segment);
+    x->io->ops->unlink(x->io, r->temporary); /* of a repair that was cut short */
+    SC_TRY(sc_merge_segments(x->io, &r->path, 1, r->temporary, &id, NULL, &r->merged, err));
+    r->rewritten = r->merged.rows != 0;
+    if (!r->rewritten)
+        x->io->ops->unlink(x->io, r->temporary);
+    return SC_OK;
+}
+
+/* True when `kept` is the file itself: a repair that was cut short had come that far. */
+static bool same_file(const char *path, const char *kept)
+{
+    struct stat a, b;
+    return stat(path, &a) == 0 && stat(kept, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* The old file gets its second name first, so that its rows are never without any. */
+static int keep_old(struct sc_io *io, const struct repair *r)
+{
+    int result = same_file(r->path, r->kept) ? 0 : io->ops->link(io, r->path, r->kept);
+    if (result == 0 && !r->rewritten)
+        return io->ops->unlink(io, r->path);
+    if (result == -EPERM || result == -EOPNOTSUPP || result == -EMLINK) /* a file system without links */
+        return io->ops->rename(io, r->path, r->kept);
+    return result;
+}
+
+static enum sc_status replace_file(struct examiner *x, const struct repair *r, struct sc_error *err)
+{
+    int result = keep_old(x->io, r);
+    if (result == -EEXIST)
+        return sc_fail(err, SC_IO, "%s is there already: move it away, then repair again", r->kept);
+    if (result >= 0 && r->rewritten)
+        result = x->io->ops->rename(x->io, r->temporary, r->path);
+    if (result >= 0)
+        result = x->io->ops->sync_dir(x->io, r->folder);
+    return result < 0 ? sc_fail_errno(err, -result, "cannot replace %s", r->path) : SC_OK;
+}
+
+/* A new sealed segment from what is whole; the old one steps aside. */
+static enum sc_status repair_file(struct examiner *x, const char *path, struct sc_error *err)
+{
+    struct repair *r = malloc(sizeof(*r));
+    if (r == NULL)
+        return sc_fail_nomem(err, "repair");
+    enum sc_status status = name_files(r, path, err);
+    if (status == SC_OK)
+        status = rewrite(x, r, err);
+    if (status == SC_OK)
+        status = replace_file(x, r, err);
+    if (status != SC_OK && r->rewritten)
+        x->io->ops->unlink(x->io, r->temporary);
+    if (status == SC_OK) {
+        char text[160];
+        snprintf(text, sizeof(text),
+                 "repaired: %llu records kept, %u row groups lost; the old file is kept as .damaged",
+                 (unsigned long long)r->merged.rows, r->merged.groups_damaged + r->merged.stretches_damaged);
+        tell(x, path, r->rewritten ? text : "no row group can be read; the file is kept as .damaged");
+    }
+    free(r);
+    return status;
+}
+
+/* ---- both ---- */
+
+static void examine_file(struct examiner *x, const struct sc_catalogue_file *file, bool repair,
+                         uint64_t *left)
+{
+    struct sc_error why = {0};
+    bool damaged;
+    verify_file(x, file->path, &damaged);
+    if (!damaged)
+        return;
+    x->report->damaged_segments++;
+    if (!repair || !file->sealed) {
+        (*left)++;
+        return;
+    }
+    enum sc_status status = repair_file(x, file->path, &why);
+    if (status == SC_OK) {
+        x->report->repaired_segments++;
+    } else {
+        (*left)++;
+        note_failure(x, file->path, status, &why);
+    }
+}
+
+static enum sc_status examine(const char *path, bool repair, struct examiner *x, struct sc_error *err)
 {
     struct sc_catalogue catalogue = {0};
     uint64_t left_damaged = 0;
     *x->report = (struct sc_verify_report){0};
-    enum sc_status status = sc_catalogue_add(&catalogue, path, x->err);
+    enum sc_status status = sc_catalogue_add(&catalogue, path, err);
     sc_catalogue_sort(&catalogue);
-    for (uint32_t i = 0; i < catalogue.count && status == SC_OK; i++) {
-        const struct sc_catalogue_file *file = &catalogue.files[i];
-        bool damaged = false;
-        status = verify_file(x, file->path, &damaged);
-        if (status == SC_NOTFOUND)
-            status = SC_OK;
-        if (!damaged)
-            continue;
-        x->report->damaged_segments++;
-        if (!repair || !file->sealed) {
-            left_damaged++;
-            continue;
-        }
-        status = repair_file(x, io, file->path);
-        x->report->repaired_segments += status == SC_OK;
-    }
+    for (uint32_t i = 0; i < catalogue.count && status == SC_OK; i++)
+        examine_file(x, &catalogue.files[i], repair, &left_damaged);
     x->report->foreign_files = catalogue.foreign;
+    if (status == SC_OK && x->failed != SC_OK) {
+        status = x->failed;
+        if (err != NULL)
+            *err = x->reason;
+    }
     if (status == SC_OK && catalogue.unreadable != 0)
-        status = sc_fail(x->err, SC_IO, "cannot list %s", catalogue.unreadable_path);
-    sc_catalogue_free(&catalogue);
+        status = sc_fail(err, SC_IO, "cannot list %s", catalogue.unreadable_path);
     if (status == SC_OK && left_damaged != 0)
-        status = sc_fail(x->err, SC_DAMAGED, "%llu segments are damaged", (unsigned long long)left_damaged);
+        status = sc_fail(err, SC_DAMAGED, "%llu segments are damaged", (unsigned long long)left_damaged);
+    sc_catalogue_free(&catalogue);
     return status;
 }
 
 enum sc_status sc_store_verify(const char *path, sc_finding_fn *finding, void *arg,
                                struct sc_verify_report *out, struct sc_error *err)
 {
-    struct examiner x = {.finding = finding, .arg = arg, .report = out, .err = err};
-    return examine(path, sc_io_system(), false, &x);
+    struct examiner x = {.finding = finding, .arg = arg, .report = out, .io = sc_io_system()};
+    return examine(path, false, &x, err);
 }
 
 enum sc_status sc_store_repair(const char *path, struct sc_io *io, sc_finding_fn *finding, void *arg,
                                struct sc_verify_report *out, struct sc_error *err)
 {
-    struct examiner x = {.finding = finding, .arg = arg, .report = out, .err = err};
-    return examine(path, io == NULL ? sc_io_system() : io, true, &x);
+    struct examiner x = {
+        .finding = finding, .arg = arg, .report = out, .io = io == NULL ? sc_io_system() : io};
+    return examine(path, true, &x, err);
 }

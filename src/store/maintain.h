@@ -25,7 +25,8 @@ typedef void sc_finding_fn(void *arg, const char *path, const char *finding);
 
 /*
  * Reads every byte of every segment of `path` (a store, a part of one, or a segment) and checks all hashes and that all decodes.
- * @return SC_OK: whole. SC_DAMAGED: see the report. SC_NOTFOUND, SC_IO, SC_NOT_OURS: could not be examined.
+ * @return SC_OK: whole. SC_DAMAGED: see the report. SC_NOTFOUND, SC_IO, SC_NOT_OURS, SC_UNSUPPORTED, SC_NOMEM: some of it
+ *   could not be examined (the rest was).
  */
 enum sc_status sc_store_verify(const char *path, sc_finding_fn *finding, void *arg, struct sc_verify_report *out,
                                struct sc_error *err);

@@ -333,10 +333,13 @@ static struct sc_batch *typical_batch(void)
     struct sc_column *same = add_column(batch, 5, 0, 10, SC_COLUMN_UINT);
     struct sc_column *name = add_column(batch, 6, 0, 82, SC_COLUMN_BYTES);
     struct sc_column *unique = add_column(batch, 7, 0, 83, SC_COLUMN_BYTES);
+    struct sc_column *hop = add_column(batch, 8, SC_PEN_COLLECTOR, SC_IE_NEXT_HOP, SC_COLUMN_ADDRESS);
     uint64_t seed = 5;
     for (uint32_t row = 0; row < ROWS; row++) {
         uint64_t r = kit_random(&seed);
-        struct sc_addr a = sc_addr_v4((uint32_t)(r % 300));
+        struct sc_addr a = sc_addr_v4((uint32_t)(r % 300)),
+                       via = sc_addr_v4(0xc0000200u + (uint32_t)(r % 300 / 20));
+        sc_column_put_addr(hop, &via);
         uint64_t start = KIT_WINDOW + kit_random(&seed) % 300000;
         sc_column_put_addr(source, &a);
         sc_column_put_u64(as, kit_mix(r % 300, 1) & 0xffffffff);
@@ -363,6 +366,8 @@ static void encodings(void **state)
     assert_int_equal(encoding_of(&t, SC_PEN_COLLECTOR, SC_IE_SOURCE_ADDRESS, SC_COLUMN_ADDRESS),
                      SC_ENCODING_CODES);
     assert_int_equal(encoding_of(&t, 0, 16, SC_COLUMN_UINT), SC_ENCODING_FUNCTION);
+    assert_int_equal(encoding_of(&t, SC_PEN_COLLECTOR, SC_IE_NEXT_HOP, SC_COLUMN_ADDRESS),
+                     SC_ENCODING_FUNCTION);
     assert_int_equal(encoding_of(&t, 0, 152, SC_COLUMN_UINT), SC_ENCODING_VALUES);
     assert_int_equal(encoding_of(&t, 0, 153, SC_COLUMN_UINT), SC_ENCODING_DIFFERENCE);
     assert_int_equal(encoding_of(&t, 0, 505, SC_COLUMN_UINT), SC_ENCODING_DICT);
@@ -380,19 +385,28 @@ static void encodings(void **state)
     sc_batch_free(batch);
 }
 
-/* One null in the address column, or in the function, and it is stored otherwise. */
-static void no_function_of_nulls(void **state)
+static void make_null(struct sc_column *c, uint32_t row)
+{
+    assert_int_equal(sc_column_mark_null(c, row, 1), SC_OK);
+    memset((uint8_t *)c->values + (size_t)row * c->width, 0, c->width);
+}
+
+/* A function may be null in some rows; what it is a function of may not. */
+static void functions_and_nulls(void **state)
 {
     (void)state;
-    for (uint32_t slot = 0; slot < 2; slot++) {
+    for (uint32_t slot = 0; slot < 3; slot++) {
         struct trip t;
         struct sc_batch *batch = typical_batch();
-        struct sc_column *c = batch->columns[slot];
-        assert_int_equal(sc_column_mark_null(c, 77, 1), SC_OK);
-        memset((uint8_t *)c->values + (size_t)77 * c->width, 0, c->width);
+        static const uint32_t slots[] = {0, 1, 8}; /* source address, AS, next hop */
+        for (uint32_t row = 7; row < ROWS; row += 1000)
+            make_null(batch->columns[slots[slot]], row);
         check_trip(batch);
         trip_start(&t, batch, SC_EFFORT_SEALED);
-        assert_int_not_equal(encoding_of(&t, 0, 16, SC_COLUMN_UINT), SC_ENCODING_FUNCTION);
+        uint8_t as = encoding_of(&t, 0, 16, SC_COLUMN_UINT);
+        uint8_t hop = encoding_of(&t, SC_PEN_COLLECTOR, SC_IE_NEXT_HOP, SC_COLUMN_ADDRESS);
+        assert_true((as == SC_ENCODING_FUNCTION) == (slot != 0));
+        assert_int_equal(hop, slot == 0 ? SC_ENCODING_CODES : SC_ENCODING_FUNCTION);
         trip_end(&t);
         sc_batch_free(batch);
     }
@@ -616,7 +630,7 @@ static void bloom_prunes(void **state)
 {
     (void)state;
     struct trip t;
-    struct sc_batch *batch = typical_batch(); /* 300 addresses in 0.0.0.0/23 */
+    struct sc_batch *batch = typical_batch(); /* 300 addresses in 0.0.0.0/23, 15 in 192.0.2.0/24 */
     trip_start(&t, batch, SC_EFFORT_SEALED);
     uint64_t seed = 1;
     unsigned kept[3] = {0};
@@ -649,7 +663,7 @@ int main(void)
         cmocka_unit_test(several_spans),
         cmocka_unit_test(too_many_rows_are_refused),
         cmocka_unit_test(encodings),
-        cmocka_unit_test(no_function_of_nulls),
+        cmocka_unit_test(functions_and_nulls),
         cmocka_unit_test(differences_wrap),
         cmocka_unit_test(statistics),
         cmocka_unit_test(column_bounds),
