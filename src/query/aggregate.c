@@ -319,15 +319,17 @@ static void mark_seen(const struct sc_aggregate *a, const struct sc_group_scratc
                       uint32_t n)
 {
     unsigned width = a->accumulator_count > 8 ? 2 : 1;
-    uint64_t all = 0;
-    for (uint32_t i = 0; i < a->accumulator_count; i++)
+    uint64_t all = 0, some = 0;
+    for (uint32_t i = 0; i < a->accumulator_count; i++) {
         all |= (uint64_t)s->accumulators[i].all_valid << i;
+        some |= (uint64_t)!s->accumulators[i].all_valid << i;
+    }
     for (uint32_t j = 0; j < n; j++) {
         uint8_t *at = s->entries[j] + a->seen_at;
         uint64_t seen = sc_key_load(at, width), now = seen | all;
-        for (uint32_t i = 0; i < a->accumulator_count; i++) {
-            if ((all >> i & 1) == 0)
-                now |= (uint64_t)is_set(s->accumulators[i].valid, rows[j]) << i;
+        for (uint64_t left = some; left != 0; left &= left - 1) {
+            unsigned i = (unsigned)__builtin_ctzll(left);
+            now |= (uint64_t)is_set(s->accumulators[i].valid, rows[j]) << i;
         }
         if (now != seen)
             sc_key_store(at, width, now);
