@@ -226,7 +226,7 @@ static void test_v9_own_elements_have_no_place_in_ipfix(void **state)
     table_open(&t);
     for (uint32_t i = 0; i < 3; i++) {
         put_uint(&t, SC_PEN_IANA, 4, 1, 6);
-        put_bytes(&t, SC_PEN_V9, 40001, "abcd", 4);
+        put_bytes(&t, SC_PEN_V9, 41000, "abcd", 4);
         table_commit(&t);
     }
     struct table back;

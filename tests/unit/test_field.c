@@ -137,7 +137,7 @@ static void elements_are_fields(void **state)
     check_name("29305:1", "reverseOctetDeltaCount");
     check_name("35632:205", "DNS_QUERY");
     check_name("12345:678", "12345:678");
-    check_name("v9:40000", "v9:40000");
+    check_name("v9:41000", "v9:41000");
     check_name("vlanId#2", "vlanId#2");
     check_name("vlanId#1", "vlanId");
     check_name("12345:678#3", "12345:678#3");
