@@ -261,7 +261,7 @@ enum sc_status sc_export_from_store(struct sc_export_run *run, const struct sc_f
     struct sc_error own;
     struct resend r = {.run = run, .options = options, .totals = totals, .err = err != NULL ? err : &own};
     *totals = (struct sc_export_totals){0};
-    r.columns = calloc(COLUMNS_MAX, sizeof(*r.columns));
+    r.columns = calloc(COLUMNS_MAX, sizeof(void *));
     enum sc_status status = prepare(&r);
     if (status == SC_OK) {
         status = send_store(&r);

@@ -82,9 +82,9 @@ struct sc_generator_options sc_generator_default_options(void)
 static void fill_services(struct sc_generator *g)
 {
     uint32_t at = 0;
-    for (uint8_t i = 0; i < SERVICE_COUNT; i++)
+    for (unsigned i = 0; i < SERVICE_COUNT; i++)
         for (uint32_t k = 0; k < services[i].weight && at < WEIGHT_TOTAL; k++)
-            g->service_of[at++] = i;
+            g->service_of[at++] = (uint8_t)i;
     while (at < WEIGHT_TOTAL)
         g->service_of[at++] = 0;
 }
@@ -456,45 +456,45 @@ static struct sc_column *begin(struct sc_batch *batch, struct sc_schema *schema,
     return slot == SC_NO_SLOT ? NULL : sc_batch_begin(batch, slot, keys[key], width, n);
 }
 
-/* Writes one member of all records as a column of `type` wide integers. */
-#define PUT(key, type, member)                                                                               \
+/* Writes one member of all records as a column of the member's width. */
+#define PUT(key, member)                                                                                     \
     do {                                                                                                     \
-        struct sc_column *c = begin(batch, schema, key, sizeof(type), n);                                    \
+        struct sc_column *c = begin(batch, schema, key, sizeof(records->member), n);                         \
         if (c == NULL)                                                                                       \
             return SC_NOMEM;                                                                                 \
-        if (c->width != sizeof(type))                                                                        \
+        if (c->width != sizeof(records->member))                                                             \
             return SC_UNSUPPORTED;                                                                           \
-        type *values = (type *)c->values + c->rows;                                                          \
+        typeof(((struct sc_generated *)NULL)->member) *values = c->values;                                   \
         for (uint32_t i = 0; i < n; i++)                                                                     \
-            values[i] = records[i].member;                                                                   \
+            values[c->rows + i] = records[i].member;                                                         \
         c->rows += n;                                                                                        \
     } while (0)
 
 static enum sc_status append_addresses(const struct sc_generated *records, uint32_t n, struct sc_batch *batch,
                                        struct sc_schema *schema)
 {
-    PUT(0, struct sc_addr, source);
-    PUT(1, struct sc_addr, destination);
-    PUT(2, struct sc_addr, next_hop);
+    PUT(0, source);
+    PUT(1, destination);
+    PUT(2, next_hop);
     return SC_OK;
 }
 
 static enum sc_status append_numbers(const struct sc_generated *records, uint32_t n, struct sc_batch *batch,
                                      struct sc_schema *schema)
 {
-    PUT(3, uint16_t, input);
-    PUT(4, uint16_t, output);
-    PUT(5, uint32_t, packets);
-    PUT(6, uint32_t, bytes);
-    PUT(7, uint64_t, first_ms);
-    PUT(8, uint64_t, last_ms);
-    PUT(9, uint16_t, source_port);
-    PUT(10, uint16_t, destination_port);
-    PUT(11, uint8_t, flags);
-    PUT(12, uint8_t, protocol);
-    PUT(13, uint8_t, tos);
-    PUT(14, uint32_t, source_as);
-    PUT(15, uint32_t, destination_as);
+    PUT(3, input);
+    PUT(4, output);
+    PUT(5, packets);
+    PUT(6, bytes);
+    PUT(7, first_ms);
+    PUT(8, last_ms);
+    PUT(9, source_port);
+    PUT(10, destination_port);
+    PUT(11, flags);
+    PUT(12, protocol);
+    PUT(13, tos);
+    PUT(14, source_as);
+    PUT(15, destination_as);
     return SC_OK;
 }
 

@@ -31,7 +31,7 @@ struct sc_sender {
 static void release(struct sc_sender *s)
 {
     for (uint32_t i = 0; i < s->target_count; i++)
-        sender_target_free(&s->targets[i], s->exporters);
+        sc_sender_target_free(&s->targets[i], s->exporters);
     free(s->bytes);
     free(s);
 }
@@ -55,7 +55,7 @@ struct sc_sender *sc_sender_open(const struct sc_target *targets, uint32_t targe
     s->exporters = exporters;
     for (uint32_t i = 0; i < target_count; i++) {
         s->target_count++;
-        if (sender_target_open(&s->targets[i], &targets[i], exporters, err) != SC_OK) {
+        if (sc_sender_target_open(&s->targets[i], &targets[i], exporters, err) != SC_OK) {
             release(s);
             return NULL;
         }
@@ -88,9 +88,9 @@ static enum sc_status send_queue(struct sc_sender *s, struct sender_target *t, s
         uint32_t n = gather(s, i, messages);
         int fd = t->sockets[s->queue[i].exporter];
         if (t->kind == SC_TARGET_UDP)
-            sender_send_datagrams(fd, messages, n, &s->stats);
+            sc_sender_send_datagrams(fd, messages, n, &s->stats);
         else
-            SC_TRY(sender_send_stream(fd, messages, n, &s->stats, err));
+            SC_TRY(sc_sender_send_stream(fd, messages, n, &s->stats, err));
     }
     return SC_OK;
 }
@@ -99,7 +99,7 @@ static enum sc_status write_queue(struct sc_sender *s, struct sender_target *t, 
 {
     for (uint32_t i = 0; i < s->queued; i++) {
         const struct queued *q = &s->queue[i];
-        SC_TRY(sender_write_file(t, q->exporter, q->time_ms, s->bytes + q->at, q->length, err));
+        SC_TRY(sc_sender_write_file(t, q->exporter, q->time_ms, s->bytes + q->at, q->length, err));
         s->stats.sent++;
     }
     return SC_OK;
@@ -138,7 +138,7 @@ enum sc_status sc_sender_close(struct sc_sender *s, struct sc_sender_stats *stat
     enum sc_status status = sc_sender_flush(s, err);
     for (uint32_t i = 0; i < s->target_count; i++) {
         enum sc_status closed =
-            sender_target_close(&s->targets[i], s->exporters, &s->stats, status == SC_OK ? err : NULL);
+            sc_sender_target_close(&s->targets[i], s->exporters, &s->stats, status == SC_OK ? err : NULL);
         status = status == SC_OK ? closed : status;
     }
     if (stats != NULL)

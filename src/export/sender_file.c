@@ -14,7 +14,8 @@
 
 enum { IP_HEADER = 20, UDP_HEADER = 8, PCAP_RECORD = 16, PACKET_MAX = 65535, FILE_BUFFER = 1 << 18 };
 
-enum sc_status sender_file_open(struct sender_target *t, const struct sc_target *target, struct sc_error *err)
+enum sc_status sc_sender_file_open(struct sender_target *t, const struct sc_target *target,
+                                   struct sc_error *err)
 {
     t->path = target->path;
     t->file = fopen(target->path, "wbe");
@@ -61,8 +62,8 @@ static void put_packet_headers(struct sender_target *t, uint32_t exporter, uint3
     sc_store_be16(udp + 4, (uint16_t)(UDP_HEADER + length));
 }
 
-enum sc_status sender_write_file(struct sender_target *t, uint32_t exporter, uint64_t time_ms,
-                                 const uint8_t *message, uint32_t length, struct sc_error *err)
+enum sc_status sc_sender_write_file(struct sender_target *t, uint32_t exporter, uint64_t time_ms,
+                                    const uint8_t *message, uint32_t length, struct sc_error *err)
 {
     if (t->kind == SC_TARGET_PCAP) {
         uint8_t head[PCAP_RECORD + IP_HEADER + UDP_HEADER];
@@ -84,23 +85,23 @@ enum sc_status sender_write_file(struct sender_target *t, uint32_t exporter, uin
 
 /* ---- targets of both kinds ---- */
 
-enum sc_status sender_target_open(struct sender_target *t, const struct sc_target *target, uint32_t exporters,
-                                  struct sc_error *err)
+enum sc_status sc_sender_target_open(struct sender_target *t, const struct sc_target *target,
+                                     uint32_t exporters, struct sc_error *err)
 {
     *t = (struct sender_target){.kind = target->kind};
     if (target->kind == SC_TARGET_UDP || target->kind == SC_TARGET_TCP)
-        return sender_sockets_open(t, target, exporters, err);
-    return sender_file_open(t, target, err);
+        return sc_sender_sockets_open(t, target, exporters, err);
+    return sc_sender_file_open(t, target, err);
 }
 
-enum sc_status sender_target_close(struct sender_target *t, uint32_t exporters, struct sc_sender_stats *stats,
-                                   struct sc_error *err)
+enum sc_status sc_sender_target_close(struct sender_target *t, uint32_t exporters,
+                                      struct sc_sender_stats *stats, struct sc_error *err)
 {
     for (uint32_t i = 0; t->sockets != NULL && i < exporters; i++) {
         if (t->kind == SC_TARGET_TCP)
-            sender_end_stream(t->sockets[i]);
+            sc_sender_end_stream(t->sockets[i]);
         else
-            sender_end_datagrams(t->sockets[i], stats);
+            sc_sender_end_datagrams(t->sockets[i], stats);
     }
     if (t->file == NULL)
         return SC_OK;
@@ -112,7 +113,7 @@ enum sc_status sender_target_close(struct sender_target *t, uint32_t exporters, 
     return SC_OK;
 }
 
-void sender_target_free(struct sender_target *t, uint32_t exporters)
+void sc_sender_target_free(struct sender_target *t, uint32_t exporters)
 {
     for (uint32_t i = 0; t->sockets != NULL && i < exporters; i++)
         if (t->sockets[i] >= 0)

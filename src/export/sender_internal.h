@@ -17,28 +17,28 @@ struct sender_target {
 };
 
 /* On failure what was opened is still the target's: sender_target_free. */
-enum sc_status sender_target_open(struct sender_target *t, const struct sc_target *target, uint32_t exporters,
-                                  struct sc_error *err);
+enum sc_status sc_sender_target_open(struct sender_target *t, const struct sc_target *target,
+                                     uint32_t exporters, struct sc_error *err);
 /* Reports what only shows at the end (files: the last write). */
-enum sc_status sender_target_close(struct sender_target *t, uint32_t exporters, struct sc_sender_stats *stats,
-                                   struct sc_error *err);
-void sender_target_free(struct sender_target *t, uint32_t exporters);
+enum sc_status sc_sender_target_close(struct sender_target *t, uint32_t exporters,
+                                      struct sc_sender_stats *stats, struct sc_error *err);
+void sc_sender_target_free(struct sender_target *t, uint32_t exporters);
 
 /* sender_socket.c. `messages` is at most 64. */
-enum sc_status sender_sockets_open(struct sender_target *t, const struct sc_target *target,
-                                   uint32_t exporters, struct sc_error *err);
-void sender_send_datagrams(int fd, struct iovec *messages, uint32_t n, struct sc_sender_stats *stats);
-enum sc_status sender_send_stream(int fd, struct iovec *messages, uint32_t n, struct sc_sender_stats *stats,
-                                  struct sc_error *err);
+enum sc_status sc_sender_sockets_open(struct sender_target *t, const struct sc_target *target,
+                                      uint32_t exporters, struct sc_error *err);
+void sc_sender_send_datagrams(int fd, struct iovec *messages, uint32_t n, struct sc_sender_stats *stats);
+enum sc_status sc_sender_send_stream(int fd, struct iovec *messages, uint32_t n,
+                                     struct sc_sender_stats *stats, struct sc_error *err);
 /* Counts a refusal that nobody was told of yet. */
-void sender_end_datagrams(int fd, struct sc_sender_stats *stats);
+void sc_sender_end_datagrams(int fd, struct sc_sender_stats *stats);
 /* Ends a connection so that all that was written arrives: no RST on unread data of the peer. */
-void sender_end_stream(int fd);
+void sc_sender_end_stream(int fd);
 
 /* sender_file.c */
-enum sc_status sender_file_open(struct sender_target *t, const struct sc_target *target,
-                                struct sc_error *err);
-enum sc_status sender_write_file(struct sender_target *t, uint32_t exporter, uint64_t time_ms,
-                                 const uint8_t *message, uint32_t length, struct sc_error *err);
+enum sc_status sc_sender_file_open(struct sender_target *t, const struct sc_target *target,
+                                   struct sc_error *err);
+enum sc_status sc_sender_write_file(struct sender_target *t, uint32_t exporter, uint64_t time_ms,
+                                    const uint8_t *message, uint32_t length, struct sc_error *err);
 
 #endif

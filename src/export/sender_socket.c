@@ -88,8 +88,8 @@ static enum sc_status open_all(struct sender_target *t, const struct addrinfo *f
     return sc_fail_errno(err, reason, "cannot reach %s", text);
 }
 
-enum sc_status sender_sockets_open(struct sender_target *t, const struct sc_target *target,
-                                   uint32_t exporters, struct sc_error *err)
+enum sc_status sc_sender_sockets_open(struct sender_target *t, const struct sc_target *target,
+                                      uint32_t exporters, struct sc_error *err)
 {
     t->sockets = malloc(exporters * sizeof(*t->sockets));
     if (t->sockets == NULL)
@@ -143,7 +143,7 @@ static bool try_again(int fd, int error, unsigned *attempts, struct sc_sender_st
  * A refusal in the middle of a call ends it early, and the kernel then keeps the reason to itself: it was one
  * when the next call succeeds at once.
  */
-void sender_send_datagrams(int fd, struct iovec *messages, uint32_t n, struct sc_sender_stats *stats)
+void sc_sender_send_datagrams(int fd, struct iovec *messages, uint32_t n, struct sc_sender_stats *stats)
 {
     struct mmsghdr headers[BATCH];
     memset(headers, 0, n * sizeof(headers[0]));
@@ -186,8 +186,8 @@ static uint32_t advance(struct iovec *messages, uint32_t n, uint32_t at, size_t 
     return at;
 }
 
-enum sc_status sender_send_stream(int fd, struct iovec *messages, uint32_t n, struct sc_sender_stats *stats,
-                                  struct sc_error *err)
+enum sc_status sc_sender_send_stream(int fd, struct iovec *messages, uint32_t n,
+                                     struct sc_sender_stats *stats, struct sc_error *err)
 {
     for (uint32_t at = 0; at < n;) {
         struct msghdr m = {.msg_iov = messages + at, .msg_iovlen = n - at};
@@ -203,7 +203,7 @@ enum sc_status sender_send_stream(int fd, struct iovec *messages, uint32_t n, st
     return SC_OK;
 }
 
-void sender_end_datagrams(int fd, struct sc_sender_stats *stats)
+void sc_sender_end_datagrams(int fd, struct sc_sender_stats *stats)
 {
     int error = 0;
     socklen_t size = sizeof(error);
@@ -211,7 +211,7 @@ void sender_end_datagrams(int fd, struct sc_sender_stats *stats)
     stats->refused += error == ECONNREFUSED;
 }
 
-void sender_end_stream(int fd)
+void sc_sender_end_stream(int fd)
 {
     char rest[4096];
     shutdown(fd, SHUT_WR);

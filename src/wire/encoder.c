@@ -53,8 +53,8 @@ void sc_encoder_free(struct sc_encoder *e)
 {
     if (e == NULL)
         return;
-    encoder_plan_free(&e->flows);
-    encoder_plan_free(&e->option_records);
+    sc_encoder_plan_free(&e->flows);
+    sc_encoder_plan_free(&e->option_records);
     for (uint32_t i = 0; i < e->template_count; i++) {
         free(e->templates[i]->fields);
         free(e->templates[i]);
@@ -78,8 +78,8 @@ static void begin_call(struct sc_encoder *e, uint64_t export_ms, struct sc_error
 
 static enum sc_status prepare(struct sc_encoder *e, struct encoder_template *t)
 {
-    encoder_refresh(e);
-    return t->sent ? SC_OK : encoder_send_template(e, t);
+    sc_encoder_refresh(e);
+    return t->sent ? SC_OK : sc_encoder_send_template(e, t);
 }
 
 static void add_records(struct sc_encoder *e, const struct encoder_plan *plan, uint32_t n, uint32_t bytes)
@@ -100,17 +100,17 @@ static enum sc_status put_fixed(struct sc_encoder *e, const struct encoder_plan 
     uint32_t size = t->record_length;
     while (n > 0) {
         SC_TRY(prepare(e, t));
-        if (!encoder_has_room(e, t->id, size)) {
-            SC_TRY(encoder_message_close(e));
+        if (!sc_encoder_has_room(e, t->id, size)) {
+            SC_TRY(sc_encoder_message_close(e));
             continue;
         }
-        encoder_set_open(e, t->id, size);
+        sc_encoder_set_open(e, t->id, size);
         uint32_t take = (e->limit - e->length) / size;
         take = take < n ? take : n;
         uint8_t *out = e->message + e->length;
         for (uint32_t i = 0; i < p->step_count; i++) {
             const struct encoder_step *step = &p->steps[i];
-            encoder_put_values(e, &plan->sources[step->source], step->length, row, take, out, size);
+            sc_encoder_put_values(e, &plan->sources[step->source], step->length, row, take, out, size);
             out += step->length;
         }
         add_records(e, plan, take, take * size);
@@ -127,7 +127,7 @@ static size_t variable_record_length(const struct encoder_plan *plan, const stru
     for (uint32_t i = 0; i < p->step_count; i++) {
         const struct encoder_step *step = &p->steps[i];
         if (step->length == ENCODER_VARIABLE)
-            length += encoder_variable_length(&plan->sources[step->source], row);
+            length += sc_encoder_variable_length(&plan->sources[step->source], row);
         else
             length += step->length;
     }
@@ -139,24 +139,24 @@ static enum sc_status put_variable_row(struct sc_encoder *e, const struct encode
 {
     struct encoder_template *t = p->template;
     size_t size = variable_record_length(plan, p, row);
-    if (size > e->limit || !encoder_fits(e, t, (uint32_t)size)) {
+    if (size > e->limit || !sc_encoder_fits(e, t, (uint32_t)size)) {
         e->stats.skipped++;
         return SC_OK;
     }
     SC_TRY(prepare(e, t));
-    if (!encoder_has_room(e, t->id, (uint32_t)size)) {
-        SC_TRY(encoder_message_close(e));
+    if (!sc_encoder_has_room(e, t->id, (uint32_t)size)) {
+        SC_TRY(sc_encoder_message_close(e));
         SC_TRY(prepare(e, t));
-        if (!encoder_has_room(e, t->id, (uint32_t)size)) /* a refreshed template took the room */
-            SC_TRY(encoder_message_close(e));
+        if (!sc_encoder_has_room(e, t->id, (uint32_t)size)) /* a refreshed template took the room */
+            SC_TRY(sc_encoder_message_close(e));
     }
-    encoder_set_open(e, t->id, (uint32_t)size);
+    sc_encoder_set_open(e, t->id, (uint32_t)size);
     uint8_t *out = e->message + e->length;
     for (uint32_t i = 0; i < p->step_count; i++) {
         const struct encoder_step *step = &p->steps[i];
         const struct encoder_source *s = &plan->sources[step->source];
-        encoder_put_values(e, s, step->length, row, 1, out, 0);
-        out += step->length == ENCODER_VARIABLE ? encoder_variable_length(s, row) : step->length;
+        sc_encoder_put_values(e, s, step->length, row, 1, out, 0);
+        out += step->length == ENCODER_VARIABLE ? sc_encoder_variable_length(s, row) : step->length;
     }
     add_records(e, plan, 1, (uint32_t)size);
     return SC_OK;
@@ -165,7 +165,7 @@ static enum sc_status put_variable_row(struct sc_encoder *e, const struct encode
 static enum sc_status put_run(struct sc_encoder *e, struct encoder_plan *plan, uint32_t row, uint32_t n)
 {
     enum sc_status status;
-    struct encoder_pattern *p = encoder_pattern_find(e, plan, &status);
+    struct encoder_pattern *p = sc_encoder_pattern_find(e, plan, &status);
     if (p == NULL)
         return status;
     if (p->template == NULL || p->template->too_long) {
@@ -185,9 +185,9 @@ static enum sc_status put_rows(struct sc_encoder *e, struct encoder_plan *plan, 
 {
     uint32_t row = first;
     while (row < first + n) {
-        encoder_row_state(e, plan, row);
+        sc_encoder_row_state(e, plan, row);
         uint32_t end = row + 1;
-        while (end < first + n && encoder_same_state(e, plan, end))
+        while (end < first + n && sc_encoder_same_state(e, plan, end))
             end++;
         SC_TRY(put_run(e, plan, row, end - row));
         row = end;
@@ -203,8 +203,8 @@ enum sc_status sc_encoder_flows(struct sc_encoder *e, const struct sc_column *co
     if (n == 0)
         return SC_OK;
     if (e->options.protocol == SC_EXPORT_V5)
-        return encoder_v5_rows(e, columns, column_count, first, n);
-    SC_TRY(encoder_plan_columns(e, &e->flows, columns, column_count, 0, first, n));
+        return sc_encoder_v5_rows(e, columns, column_count, first, n);
+    SC_TRY(sc_encoder_plan_columns(e, &e->flows, columns, column_count, 0, first, n));
     return put_rows(e, &e->flows, first, n);
 }
 
@@ -219,14 +219,14 @@ enum sc_status sc_encoder_options_records(struct sc_encoder *e, const struct sc_
     begin_call(e, export_ms, err);
     if (n == 0)
         return SC_OK;
-    SC_TRY(encoder_plan_columns(e, &e->option_records, columns, column_count, scope_count, first, n));
+    SC_TRY(sc_encoder_plan_columns(e, &e->option_records, columns, column_count, scope_count, first, n));
     return put_rows(e, &e->option_records, first, n);
 }
 
 enum sc_status sc_encoder_flush(struct sc_encoder *e, uint64_t export_ms, struct sc_error *err)
 {
     begin_call(e, export_ms, err);
-    return encoder_message_close(e);
+    return sc_encoder_message_close(e);
 }
 
 uint32_t sc_encoder_pending(const struct sc_encoder *e)

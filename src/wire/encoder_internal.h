@@ -140,44 +140,44 @@ struct sc_encoder {
 };
 
 /* encoder_message.c */
-void encoder_message_open(struct sc_encoder *e);
-enum sc_status encoder_message_close(struct sc_encoder *e);
+void sc_encoder_message_open(struct sc_encoder *e);
+enum sc_status sc_encoder_message_close(struct sc_encoder *e);
 /* Whether `bytes` more of set `id`, with the set's header when it must be opened, fit the message. */
-bool encoder_has_room(const struct sc_encoder *e, uint16_t id, uint32_t bytes);
+bool sc_encoder_has_room(const struct sc_encoder *e, uint16_t id, uint32_t bytes);
 /* Goes on in set `id`, whose records have at least `record_length` bytes; there is room. */
-void encoder_set_open(struct sc_encoder *e, uint16_t id, uint32_t record_length);
+void sc_encoder_set_open(struct sc_encoder *e, uint16_t id, uint32_t record_length);
 /* UDP: when a refresh is due, marks all templates as not sent, so that each goes again before its next data.
  */
-void encoder_refresh(struct sc_encoder *e);
-enum sc_status encoder_send_template(struct sc_encoder *e, struct encoder_template *t);
-enum sc_status encoder_withdraw(struct sc_encoder *e, const struct encoder_template *t);
+void sc_encoder_refresh(struct sc_encoder *e);
+enum sc_status sc_encoder_send_template(struct sc_encoder *e, struct encoder_template *t);
+enum sc_status sc_encoder_withdraw(struct sc_encoder *e, const struct encoder_template *t);
 /* Whether the template record and a data record of `record_length` each fit a message. */
-bool encoder_fits(const struct sc_encoder *e, const struct encoder_template *t, uint32_t record_length);
+bool sc_encoder_fits(const struct sc_encoder *e, const struct encoder_template *t, uint32_t record_length);
 
 /* encoder_plan.c */
-enum sc_status encoder_plan_columns(struct sc_encoder *e, struct encoder_plan *plan,
-                                    const struct sc_column *const *columns, uint32_t count,
-                                    uint32_t scope_count, uint32_t first, uint32_t n);
-void encoder_plan_free(struct encoder_plan *plan);
-void encoder_plan_forget_patterns(struct encoder_plan *plan);
+enum sc_status sc_encoder_plan_columns(struct sc_encoder *e, struct encoder_plan *plan,
+                                       const struct sc_column *const *columns, uint32_t count,
+                                       uint32_t scope_count, uint32_t first, uint32_t n);
+void sc_encoder_plan_free(struct encoder_plan *plan);
+void sc_encoder_plan_forget_patterns(struct encoder_plan *plan);
 /* Sets plan->state to that of `row`; whether another row has the same. */
-void encoder_row_state(const struct sc_encoder *e, struct encoder_plan *plan, uint32_t row);
-bool encoder_same_state(const struct sc_encoder *e, const struct encoder_plan *plan, uint32_t row);
+void sc_encoder_row_state(const struct sc_encoder *e, struct encoder_plan *plan, uint32_t row);
+bool sc_encoder_same_state(const struct sc_encoder *e, const struct encoder_plan *plan, uint32_t row);
 /* The pattern of plan->state; NULL without memory or when emit fails (status in *status). */
-struct encoder_pattern *encoder_pattern_find(struct sc_encoder *e, struct encoder_plan *plan,
-                                             enum sc_status *status);
+struct encoder_pattern *sc_encoder_pattern_find(struct sc_encoder *e, struct encoder_plan *plan,
+                                                enum sc_status *status);
 
 /* encoder_values.c: `n` values from `row` on, the i-th at out + i * stride. */
-void encoder_put_values(const struct sc_encoder *e, const struct encoder_source *source, uint32_t length,
-                        uint32_t row, uint32_t n, uint8_t *out, size_t stride);
+void sc_encoder_put_values(const struct sc_encoder *e, const struct encoder_source *source, uint32_t length,
+                           uint32_t row, uint32_t n, uint8_t *out, size_t stride);
 /* Bytes that a value takes with its length prefix. */
-uint32_t encoder_variable_length(const struct encoder_source *source, uint32_t row);
-void encoder_put_uints(const struct sc_column *column, unsigned length, uint32_t row, uint32_t n,
-                       uint8_t *out, size_t stride);
-void encoder_put_be(uint8_t *out, uint64_t v, unsigned length);
+uint32_t sc_encoder_variable_length(const struct encoder_source *source, uint32_t row);
+void sc_encoder_put_uints(const struct sc_column *column, unsigned length, uint32_t row, uint32_t n,
+                          uint8_t *out, size_t stride);
+void sc_encoder_put_be(uint8_t *out, uint64_t v, unsigned length);
 
 /* Integer of a row, quickly for FLAT. */
-static inline uint64_t encoder_load(const struct sc_column *c, uint32_t row)
+static inline uint64_t sc_encoder_load(const struct sc_column *c, uint32_t row)
 {
     if (c->form != SC_FORM_FLAT || c->key.kind == SC_COLUMN_INT)
         return sc_column_u64(c, row);
@@ -194,8 +194,8 @@ static inline uint64_t encoder_load(const struct sc_column *c, uint32_t row)
 }
 
 /* encoder_v5.c */
-enum sc_status encoder_v5_rows(struct sc_encoder *e, const struct sc_column *const *columns, uint32_t count,
-                               uint32_t first, uint32_t n);
-void encoder_v5_header(struct sc_encoder *e);
+enum sc_status sc_encoder_v5_rows(struct sc_encoder *e, const struct sc_column *const *columns,
+                                  uint32_t count, uint32_t first, uint32_t n);
+void sc_encoder_v5_header(struct sc_encoder *e);
 
 #endif

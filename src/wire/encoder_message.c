@@ -17,7 +17,7 @@ static uint32_t header_length(const struct sc_encoder *e)
     }
 }
 
-void encoder_message_open(struct sc_encoder *e)
+void sc_encoder_message_open(struct sc_encoder *e)
 {
     e->length = header_length(e);
     e->set_start = 0;
@@ -71,13 +71,13 @@ static void put_ipfix_header(struct sc_encoder *e)
     e->sequence += e->data_records;
 }
 
-enum sc_status encoder_message_close(struct sc_encoder *e)
+enum sc_status sc_encoder_message_close(struct sc_encoder *e)
 {
     if (e->length == 0)
         return SC_OK;
     close_set(e);
     if (e->options.protocol == SC_EXPORT_V5)
-        encoder_v5_header(e);
+        sc_encoder_v5_header(e);
     else if (e->options.protocol == SC_EXPORT_V9)
         put_v9_header(e);
     else
@@ -92,7 +92,7 @@ enum sc_status encoder_message_close(struct sc_encoder *e)
     return status == SC_OK ? SC_OK : sc_fail(e->err, status, "an export message could not be sent");
 }
 
-bool encoder_has_room(const struct sc_encoder *e, uint16_t id, uint32_t bytes)
+bool sc_encoder_has_room(const struct sc_encoder *e, uint16_t id, uint32_t bytes)
 {
     uint32_t at = e->length == 0 ? header_length(e) : e->length;
     if (e->set_start == 0)
@@ -102,10 +102,10 @@ bool encoder_has_room(const struct sc_encoder *e, uint16_t id, uint32_t bytes)
     return at + padding(e) + ENCODER_SET_HEADER + bytes <= e->limit;
 }
 
-void encoder_set_open(struct sc_encoder *e, uint16_t id, uint32_t record_length)
+void sc_encoder_set_open(struct sc_encoder *e, uint16_t id, uint32_t record_length)
 {
     if (e->length == 0)
-        encoder_message_open(e);
+        sc_encoder_message_open(e);
     if (e->set_start != 0 && e->set_id == id)
         return;
     close_set(e);
@@ -115,7 +115,7 @@ void encoder_set_open(struct sc_encoder *e, uint16_t id, uint32_t record_length)
     e->length += ENCODER_SET_HEADER;
 }
 
-void encoder_refresh(struct sc_encoder *e)
+void sc_encoder_refresh(struct sc_encoder *e)
 {
     const struct sc_encoder_options *o = &e->options;
     if (o->reliable || e->length != 0 || !e->data_since_refresh)
@@ -146,7 +146,7 @@ static uint32_t template_length(const struct sc_encoder *e, const struct encoder
     return length;
 }
 
-bool encoder_fits(const struct sc_encoder *e, const struct encoder_template *t, uint32_t record_length)
+bool sc_encoder_fits(const struct sc_encoder *e, const struct encoder_template *t, uint32_t record_length)
 {
     uint32_t room = e->limit - header_length(e) - ENCODER_SET_HEADER;
     return template_length(e, t) <= room && record_length <= room;
@@ -186,13 +186,13 @@ static uint8_t *put_spec(const struct sc_encoder *e, const struct encoder_spec *
 
 static enum sc_status make_room(struct sc_encoder *e, uint16_t id, uint32_t bytes)
 {
-    if (!encoder_has_room(e, id, bytes))
-        SC_TRY(encoder_message_close(e));
-    encoder_set_open(e, id, 4);
+    if (!sc_encoder_has_room(e, id, bytes))
+        SC_TRY(sc_encoder_message_close(e));
+    sc_encoder_set_open(e, id, 4);
     return SC_OK;
 }
 
-enum sc_status encoder_send_template(struct sc_encoder *e, struct encoder_template *t)
+enum sc_status sc_encoder_send_template(struct sc_encoder *e, struct encoder_template *t)
 {
     uint32_t bytes = template_length(e, t);
     SC_TRY(make_room(e, template_set_id(e, t), bytes));
@@ -207,7 +207,7 @@ enum sc_status encoder_send_template(struct sc_encoder *e, struct encoder_templa
     return SC_OK;
 }
 
-enum sc_status encoder_withdraw(struct sc_encoder *e, const struct encoder_template *t)
+enum sc_status sc_encoder_withdraw(struct sc_encoder *e, const struct encoder_template *t)
 {
     SC_TRY(make_room(e, template_set_id(e, t), 4));
     sc_store_be16(e->message + e->length, t->id);

@@ -180,7 +180,7 @@ static void free_pattern(struct encoder_pattern *p)
     free(p->steps);
 }
 
-void encoder_plan_forget_patterns(struct encoder_plan *plan)
+void sc_encoder_plan_forget_patterns(struct encoder_plan *plan)
 {
     for (uint32_t i = 0; i < plan->pattern_count; i++)
         free_pattern(&plan->patterns[i]);
@@ -189,9 +189,9 @@ void encoder_plan_forget_patterns(struct encoder_plan *plan)
         memset(plan->index, 0, ENCODER_PATTERN_SLOTS * sizeof(*plan->index));
 }
 
-void encoder_plan_free(struct encoder_plan *plan)
+void sc_encoder_plan_free(struct encoder_plan *plan)
 {
-    encoder_plan_forget_patterns(plan);
+    sc_encoder_plan_forget_patterns(plan);
     free(plan->sources);
     free(plan->seen);
     free(plan->state);
@@ -238,14 +238,14 @@ static bool reserve(struct encoder_plan *plan, uint32_t count)
     plan->source_capacity = count;
     bool done = plan->sources != NULL && plan->seen != NULL && plan->state != NULL;
     if (!done)
-        encoder_plan_free(plan);
+        sc_encoder_plan_free(plan);
     return done;
 }
 
 static bool rebuild(const struct sc_encoder *e, struct encoder_plan *plan,
                     const struct sc_column *const *columns, uint32_t count, uint32_t scope_count)
 {
-    encoder_plan_forget_patterns(plan);
+    sc_encoder_plan_forget_patterns(plan);
     plan->source_count = 0;
     plan->seen_count = 0;
     if (!reserve(plan, count))
@@ -295,9 +295,9 @@ static void count_dropped(struct sc_encoder *e, const struct sc_column *c, uint3
         e->stats.values_dropped += !sc_column_is_null(c, row);
 }
 
-enum sc_status encoder_plan_columns(struct sc_encoder *e, struct encoder_plan *plan,
-                                    const struct sc_column *const *columns, uint32_t count,
-                                    uint32_t scope_count, uint32_t first, uint32_t n)
+enum sc_status sc_encoder_plan_columns(struct sc_encoder *e, struct encoder_plan *plan,
+                                       const struct sc_column *const *columns, uint32_t count,
+                                       uint32_t scope_count, uint32_t first, uint32_t n)
 {
     if (!same_columns(plan, columns, count, scope_count) && !rebuild(e, plan, columns, count, scope_count))
         return sc_fail_nomem(e->err, "the encoder's columns");
@@ -343,9 +343,9 @@ static uint16_t state_of(const struct sc_encoder *e, const struct encoder_source
     case ENCODER_BY_IPV4_ONLY:
         return sc_addr_is_v4(sc_column_addr(s->column, row));
     case ENCODER_BY_FLAGS:
-        return encoder_load(s->column, row) > 0xff ? 2 : 1;
+        return sc_encoder_load(s->column, row) > 0xff ? 2 : 1;
     case ENCODER_BY_UPTIME:
-        return encoder_load(s->column, row) - e->options.system_init_ms > UINT32_MAX
+        return sc_encoder_load(s->column, row) - e->options.system_init_ms > UINT32_MAX
                    ? ENCODER_STATE_IMPOSSIBLE
                    : 1;
     case ENCODER_BY_LENGTH: {
@@ -357,7 +357,7 @@ static uint16_t state_of(const struct sc_encoder *e, const struct encoder_source
     }
 }
 
-void encoder_row_state(const struct sc_encoder *e, struct encoder_plan *plan, uint32_t row)
+void sc_encoder_row_state(const struct sc_encoder *e, struct encoder_plan *plan, uint32_t row)
 {
     for (uint32_t i = 0; i < plan->source_count; i++) {
         const struct encoder_source *s = &plan->sources[i];
@@ -365,7 +365,7 @@ void encoder_row_state(const struct sc_encoder *e, struct encoder_plan *plan, ui
     }
 }
 
-bool encoder_same_state(const struct sc_encoder *e, const struct encoder_plan *plan, uint32_t row)
+bool sc_encoder_same_state(const struct sc_encoder *e, const struct encoder_plan *plan, uint32_t row)
 {
     for (uint32_t i = 0; i < plan->source_count; i++) {
         const struct encoder_source *s = &plan->sources[i];
@@ -404,8 +404,7 @@ static bool same_template(const struct encoder_template *x, const struct encoder
 
 static void free_template(struct encoder_template *t)
 {
-    if (t != NULL)
-        free(t->fields);
+    free(t->fields);
     free(t);
 }
 
@@ -433,18 +432,18 @@ static enum sc_status evict(struct sc_encoder *e)
             oldest = i;
     struct encoder_template *t = e->templates[oldest];
     e->templates[oldest] = e->templates[--e->template_count];
-    encoder_plan_forget_patterns(&e->flows);
-    encoder_plan_forget_patterns(&e->option_records);
+    sc_encoder_plan_forget_patterns(&e->flows);
+    sc_encoder_plan_forget_patterns(&e->option_records);
     enum sc_status status = SC_OK;
     if (e->options.reliable && e->options.protocol == SC_EXPORT_IPFIX && t->sent)
-        status = encoder_withdraw(e, t);
+        status = sc_encoder_withdraw(e, t);
     free_template(t);
     return status;
 }
 
 static enum sc_status adopt(struct sc_encoder *e, struct encoder_template *t)
 {
-    if (e->template_count == e->options.max_templates)
+    if (e->template_count != 0 && e->template_count == e->options.max_templates)
         SC_TRY(evict(e));
     if (e->template_count == e->template_capacity) {
         uint32_t capacity = e->template_capacity * 2 + 16;
@@ -459,12 +458,16 @@ static enum sc_status adopt(struct sc_encoder *e, struct encoder_template *t)
     return SC_OK;
 }
 
-static struct encoder_template *find_same(const struct sc_encoder *e, const struct encoder_template *t)
+static bool find_same(const struct sc_encoder *e, const struct encoder_template *t,
+                      struct encoder_template **out)
 {
-    for (uint32_t i = 0; i < e->template_count; i++)
-        if (same_template(e->templates[i], t))
-            return e->templates[i];
-    return NULL;
+    for (uint32_t i = 0; i < e->template_count; i++) {
+        if (same_template(e->templates[i], t)) {
+            *out = e->templates[i];
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Sums the record and decides whether it is variable and whether it fits. */
@@ -479,7 +482,7 @@ static void measure(const struct sc_encoder *e, struct encoder_template *t)
         variable |= f->length == ENCODER_VARIABLE;
         fixed += f->length == ENCODER_VARIABLE ? 1 : f->length;
     }
-    t->too_long = fixed == 0 || !encoder_fits(e, t, fixed);
+    t->too_long = fixed == 0 || !sc_encoder_fits(e, t, fixed);
     t->record_length = variable ? 0 : fixed;
 }
 
@@ -488,7 +491,7 @@ static enum sc_status find_template(struct sc_encoder *e, const struct encoder_p
 {
     struct encoder_template *t = calloc(1, sizeof(*t));
     if (t != NULL)
-        t->fields = calloc(p->step_count, sizeof(*t->fields));
+        t->fields = calloc(p->step_count + 1, sizeof(*t->fields));
     if (t == NULL || t->fields == NULL) {
         free(t);
         return sc_fail_nomem(e->err, "a template");
@@ -498,11 +501,14 @@ static enum sc_status find_template(struct sc_encoder *e, const struct encoder_p
     for (uint32_t i = 0; i < p->step_count; i++)
         t->fields[i] = spec_of(&plan->sources[p->steps[i].source], p->state[p->steps[i].source]);
     measure(e, t);
-    *out = find_same(e, t);
-    enum sc_status status = SC_OK;
-    if (*out == NULL && (status = adopt(e, t)) == SC_OK)
+    if (find_same(e, t, out)) {
+        free_template(t);
+        return SC_OK;
+    }
+    enum sc_status status = adopt(e, t);
+    if (status == SC_OK)
         *out = t;
-    if (*out != t)
+    else
         free_template(t);
     return status;
 }
@@ -567,7 +573,7 @@ static uint32_t *index_slot(const struct encoder_plan *plan, uint64_t hash)
 static bool reserve_pattern(struct encoder_plan *plan)
 {
     if (plan->pattern_count == ENCODER_PATTERN_SLOTS / 2)
-        encoder_plan_forget_patterns(plan);
+        sc_encoder_plan_forget_patterns(plan);
     if (plan->pattern_count < plan->pattern_capacity)
         return true;
     uint32_t capacity = plan->pattern_capacity * 2 + 16;
@@ -579,8 +585,8 @@ static bool reserve_pattern(struct encoder_plan *plan)
     return true;
 }
 
-struct encoder_pattern *encoder_pattern_find(struct sc_encoder *e, struct encoder_plan *plan,
-                                             enum sc_status *status)
+struct encoder_pattern *sc_encoder_pattern_find(struct sc_encoder *e, struct encoder_plan *plan,
+                                                enum sc_status *status)
 {
     uint64_t hash = 1;
     for (uint32_t i = 0; i < plan->source_count; i++)

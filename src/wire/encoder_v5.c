@@ -84,7 +84,7 @@ static bool has_value(const struct sc_column *c, uint32_t row)
 
 static uint64_t number_of(const struct sc_column *c, uint32_t row)
 {
-    return c == NULL ? 0 : encoder_load(c, row);
+    return c == NULL ? 0 : sc_encoder_load(c, row);
 }
 
 /* ms UTC of the first present of the five kinds of time. */
@@ -93,7 +93,7 @@ static bool time_of(const struct sc_column *const columns[5], uint32_t row, uint
     for (unsigned i = 0; i < 5; i++) {
         if (!has_value(columns[i], row))
             continue;
-        uint64_t v = encoder_load(columns[i], row);
+        uint64_t v = sc_encoder_load(columns[i], row);
         *ms = i < 2 ? v : i == 2 ? v * 1000 : sc_ntp_to_ms(v);
         return true;
     }
@@ -124,7 +124,7 @@ static bool examine(const struct sc_encoder *e, const struct v5_columns *v, uint
         return false;
     if (!has_value(v->packets, row) || !has_value(v->bytes, row))
         return false;
-    if ((encoder_load(v->packets, row) | encoder_load(v->bytes, row)) > UINT32_MAX)
+    if ((sc_encoder_load(v->packets, row) | sc_encoder_load(v->bytes, row)) > UINT32_MAX)
         return false;
     if ((number_of(v->input, row) | number_of(v->output, row)) > UINT16_MAX ||
         number_of(v->flags, row) > UINT8_MAX)
@@ -140,7 +140,7 @@ static bool examine(const struct sc_encoder *e, const struct v5_columns *v, uint
 static void put_numbers(const struct sc_column *c, unsigned length, uint32_t row, uint32_t n, uint8_t *out)
 {
     if (c != NULL)
-        encoder_put_uints(c, length, row, n, out, V5_RECORD);
+        sc_encoder_put_uints(c, length, row, n, out, V5_RECORD);
 }
 
 static void put_addresses(const struct sc_column *c, uint32_t row, uint32_t n, uint8_t *out)
@@ -153,7 +153,7 @@ static void put_addresses(const struct sc_column *c, uint32_t row, uint32_t n, u
 static void put_as(const struct sc_column *c, uint32_t row, uint32_t n, uint8_t *out)
 {
     for (uint32_t i = 0; c != NULL && i < n; i++, out += V5_RECORD) {
-        uint64_t as = encoder_load(c, row + i);
+        uint64_t as = sc_encoder_load(c, row + i);
         sc_store_be16(out, (uint16_t)(as > UINT16_MAX ? V5_AS_TRANS : as));
     }
 }
@@ -199,8 +199,8 @@ static uint32_t take_run(const struct sc_encoder *e, const struct v5_columns *v,
     return n;
 }
 
-enum sc_status encoder_v5_rows(struct sc_encoder *e, const struct sc_column *const *columns, uint32_t count,
-                               uint32_t first, uint32_t n)
+enum sc_status sc_encoder_v5_rows(struct sc_encoder *e, const struct sc_column *const *columns,
+                                  uint32_t count, uint32_t first, uint32_t n)
 {
     struct v5_columns v = find_columns(columns, count);
     struct v5_row rows[V5_RECORDS];
@@ -214,21 +214,21 @@ enum sc_status encoder_v5_rows(struct sc_encoder *e, const struct sc_column *con
             continue;
         }
         if (e->length != 0 && e->sampling != rows[0].sampling) {
-            SC_TRY(encoder_message_close(e));
+            SC_TRY(sc_encoder_message_close(e));
             continue;
         }
         if (e->length == 0)
-            encoder_message_open(e);
+            sc_encoder_message_open(e);
         e->sampling = rows[0].sampling;
         put_records(e, &v, row, run, rows);
         row += run;
         if (e->records == V5_RECORDS)
-            SC_TRY(encoder_message_close(e));
+            SC_TRY(sc_encoder_message_close(e));
     }
     return SC_OK;
 }
 
-void encoder_v5_header(struct sc_encoder *e)
+void sc_encoder_v5_header(struct sc_encoder *e)
 {
     uint8_t *h = e->message;
     sc_store_be16(h, 5);

@@ -2,35 +2,35 @@
 /* Values of a column in network order, a column at a time: the inner loops of the encoder. */
 #include "wire/encoder_internal.h"
 
-void encoder_put_be(uint8_t *out, uint64_t v, unsigned length)
+void sc_encoder_put_be(uint8_t *out, uint64_t v, unsigned length)
 {
     for (unsigned i = length; i > 0; i--, v >>= 8)
         out[i - 1] = (uint8_t)v;
 }
 
-void encoder_put_uints(const struct sc_column *column, unsigned length, uint32_t row, uint32_t n,
-                       uint8_t *out, size_t stride)
+void sc_encoder_put_uints(const struct sc_column *column, unsigned length, uint32_t row, uint32_t n,
+                          uint8_t *out, size_t stride)
 {
     switch (length) {
     case 1:
         for (uint32_t i = 0; i < n; i++, out += stride)
-            *out = (uint8_t)encoder_load(column, row + i);
+            *out = (uint8_t)sc_encoder_load(column, row + i);
         break;
     case 2:
         for (uint32_t i = 0; i < n; i++, out += stride)
-            sc_store_be16(out, (uint16_t)encoder_load(column, row + i));
+            sc_store_be16(out, (uint16_t)sc_encoder_load(column, row + i));
         break;
     case 4:
         for (uint32_t i = 0; i < n; i++, out += stride)
-            sc_store_be32(out, (uint32_t)encoder_load(column, row + i));
+            sc_store_be32(out, (uint32_t)sc_encoder_load(column, row + i));
         break;
     case 8:
         for (uint32_t i = 0; i < n; i++, out += stride)
-            sc_store_be64(out, encoder_load(column, row + i));
+            sc_store_be64(out, sc_encoder_load(column, row + i));
         break;
     default:
         for (uint32_t i = 0; i < n; i++, out += stride)
-            encoder_put_be(out, encoder_load(column, row + i), length);
+            sc_encoder_put_be(out, sc_encoder_load(column, row + i), length);
         break;
     }
 }
@@ -46,7 +46,7 @@ static void put_uptimes(const struct sc_encoder *e, const struct sc_column *colu
                         uint8_t *out, size_t stride)
 {
     for (uint32_t i = 0; i < n; i++, out += stride)
-        sc_store_be32(out, (uint32_t)(encoder_load(column, row + i) - e->options.system_init_ms));
+        sc_store_be32(out, (uint32_t)(sc_encoder_load(column, row + i) - e->options.system_init_ms));
 }
 
 static void put_floats(const struct sc_column *column, uint32_t row, uint32_t n, uint8_t *out, size_t stride)
@@ -62,7 +62,7 @@ static void put_floats(const struct sc_column *column, uint32_t row, uint32_t n,
     }
 }
 
-uint32_t encoder_variable_length(const struct encoder_source *source, uint32_t row)
+uint32_t sc_encoder_variable_length(const struct encoder_source *source, uint32_t row)
 {
     uint32_t length;
     sc_column_bytes(source->column, row, &length);
@@ -97,12 +97,12 @@ static void put_padded(const struct sc_column *column, uint32_t length, uint32_t
     }
 }
 
-void encoder_put_values(const struct sc_encoder *e, const struct encoder_source *source, uint32_t length,
-                        uint32_t row, uint32_t n, uint8_t *out, size_t stride)
+void sc_encoder_put_values(const struct sc_encoder *e, const struct encoder_source *source, uint32_t length,
+                           uint32_t row, uint32_t n, uint8_t *out, size_t stride)
 {
     switch (source->op) {
     case ENCODER_UINT:
-        encoder_put_uints(source->column, length, row, n, out, stride);
+        sc_encoder_put_uints(source->column, length, row, n, out, stride);
         break;
     case ENCODER_ADDRESS:
         put_addresses(source->column, length, row, n, out, stride);
