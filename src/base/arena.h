@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A bump allocator: many allocations, one reset. Memory is kept over resets, so that a thread that works through row
- * groups asks the system only for its largest. Zero-initialise; one thread. Alignment is 16 bytes; 16 readable bytes follow
- * each allocation, so that decoders may load whole words.
+ * A bump allocator: many allocations, one reset. Memory is kept over resets, so that a thread that works
+ * through row groups asks the system only for its largest. Zero-initialise; one thread. Alignment is 16
+ * bytes; 16 readable bytes follow each allocation, so that decoders may load whole words.
  */
 #ifndef SC_BASE_ARENA_H
 #define SC_BASE_ARENA_H

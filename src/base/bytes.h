@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Unaligned loads and stores. `be` = network order (wire), `le` = little-endian (disk). No bounds are checked. */
+/* Unaligned loads and stores. `be` = network order (wire), `le` = little-endian (disk). No bounds are
+ * checked. */
 #ifndef SC_BASE_BYTES_H
 #define SC_BASE_BYTES_H
 

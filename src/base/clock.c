@@ -33,8 +33,7 @@ struct sc_civil sc_time_to_civil(int64_t ms)
     days += 719468;
     int64_t era = (days >= 0 ? days : days - 146096) / 146097;
     unsigned day_of_era = (unsigned)(days - era * 146097);
-    unsigned year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    unsigned year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
     unsigned day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     unsigned shifted_month = (5 * day_of_year + 2) / 153;
     struct sc_civil c;

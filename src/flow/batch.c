@@ -382,8 +382,8 @@ static struct sc_column *make_column(struct sc_batch *batch, uint32_t slot, stru
     return c;
 }
 
-struct sc_column *sc_batch_begin(struct sc_batch *batch, uint32_t slot, struct sc_column_key key, unsigned width,
-                                 uint32_t n)
+struct sc_column *sc_batch_begin(struct sc_batch *batch, uint32_t slot, struct sc_column_key key,
+                                 unsigned width, uint32_t n)
 {
     struct sc_column *c = slot < batch->slots ? batch->columns[slot] : NULL;
     if (c == NULL)
@@ -541,8 +541,8 @@ static enum sc_status put_rows(struct sc_column *to, const struct sc_column *fro
 }
 
 enum sc_status sc_batch_append_rows(struct sc_batch *to, struct sc_schema *schema,
-                                    const struct sc_column *const *columns, uint32_t column_count, uint32_t first,
-                                    uint32_t n)
+                                    const struct sc_column *const *columns, uint32_t column_count,
+                                    uint32_t first, uint32_t n)
 {
     for (uint32_t i = 0; i < column_count && n != 0; i++) {
         const struct sc_column *from = columns[i];

@@ -12,7 +12,8 @@
  *   CONST  every row that is not null has the value of dictionary entry 0
  *
  * Decoders and other producers write FLAT only; the store's reader gives any of the three.
- * A null row has bit 0 in `valid` (bit r % 64 of word r / 64) and a zero value; valid == NULL: no row is null.
+ * A null row has bit 0 in `valid` (bit r % 64 of word r / 64) and a zero value; valid == NULL: no row is
+ * null.
  *
  * A *schema* gives each key a small slot number that is the same in all batches made from it, so that a
  * decoder resolves a template's fields once. Schema and batches belong to one thread at a time; a batch may
@@ -48,7 +49,8 @@ struct sc_column_key {
     uint32_t pen;
     uint16_t id;
     uint8_t instance;
-    uint8_t kind; /* enum sc_column_kind; part of the key: an address of wrong length is another, BYTES column */
+    uint8_t
+        kind; /* enum sc_column_kind; part of the key: an address of wrong length is another, BYTES column */
 };
 
 static inline bool sc_column_key_equal(struct sc_column_key a, struct sc_column_key b)
@@ -62,7 +64,7 @@ unsigned sc_column_width_of(enum sc_ie_type type);
 
 struct sc_dictionary {
     uint32_t count;
-    const void *values;      /* uint64_t[count] (UINT, INT, FLOAT bits) or struct sc_addr[count]; NULL for BYTES */
+    const void *values; /* uint64_t[count] (UINT, INT, FLOAT bits) or struct sc_addr[count]; NULL for BYTES */
     const uint32_t *offsets; /* BYTES: count + 1 */
     const uint8_t *heap;
 };
@@ -73,12 +75,12 @@ struct sc_column {
     uint8_t width; /* bytes of one element of `values` */
     uint32_t rows; /* rows written so far */
     uint32_t nulls;
-    uint32_t capacity;  /* rows that `values`, `offsets` and `valid` have room for */
-    uint64_t *valid;    /* NULL while no row is null */
-    void *values;       /* NULL for FLAT BYTES and CONST */
-    uint32_t *offsets;  /* FLAT BYTES: rows + 1 entries */
-    uint8_t *heap;      /* FLAT BYTES */
-    size_t heap_cap;    /* bytes allocated at heap */
+    uint32_t capacity;         /* rows that `values`, `offsets` and `valid` have room for */
+    uint64_t *valid;           /* NULL while no row is null */
+    void *values;              /* NULL for FLAT BYTES and CONST */
+    uint32_t *offsets;         /* FLAT BYTES: rows + 1 entries */
+    uint8_t *heap;             /* FLAT BYTES */
+    size_t heap_cap;           /* bytes allocated at heap */
     struct sc_dictionary dict; /* DICT, CONST */
 };
 
@@ -110,7 +112,8 @@ struct sc_schema {
 /* An empty schema that takes at most `limit` keys. No memory is used until the first key. */
 void sc_schema_init(struct sc_schema *schema, uint32_t limit);
 void sc_schema_free(struct sc_schema *schema);
-/* The key's slot, added when new. SC_NO_SLOT when the limit is reached or memory is short. Slots never change. */
+/* The key's slot, added when new. SC_NO_SLOT when the limit is reached or memory is short. Slots never
+ * change. */
 uint32_t sc_schema_slot(struct sc_schema *schema, struct sc_column_key key);
 
 /* ---- batch ---- */
@@ -158,8 +161,8 @@ size_t sc_batch_memory(const struct sc_batch *batch);
  * place, and the returned column's own `width` (>= the asked) is the one to write with.
  * Returns NULL without memory.
  */
-struct sc_column *sc_batch_begin(struct sc_batch *batch, uint32_t slot, struct sc_column_key key, unsigned width,
-                                 uint32_t n);
+struct sc_column *sc_batch_begin(struct sc_batch *batch, uint32_t slot, struct sc_column_key key,
+                                 unsigned width, uint32_t n);
 void sc_batch_commit(struct sc_batch *batch, uint32_t n);
 void sc_batch_rollback(struct sc_batch *batch);
 
@@ -180,8 +183,8 @@ enum sc_status sc_column_mark_null(struct sc_column *c, uint32_t first, uint32_t
 
 /* Appends rows [first, first + n) of a finished batch or read columns to `to`, any form to FLAT. */
 enum sc_status sc_batch_append_rows(struct sc_batch *to, struct sc_schema *schema,
-                                    const struct sc_column *const *columns, uint32_t column_count, uint32_t first,
-                                    uint32_t n);
+                                    const struct sc_column *const *columns, uint32_t column_count,
+                                    uint32_t first, uint32_t n);
 
 void sc_column_free(struct sc_column *c); /* FLAT columns made by a batch; frees the struct too */
 

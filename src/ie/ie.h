@@ -20,27 +20,30 @@ enum {
     SC_PEN_CERT = 6871,
     SC_PEN_REVERSE = 29305,
 };
-#define SC_PEN_COLLECTOR UINT32_C(0xfffffffd) /* what the collector adds to a record: enum sc_collector_ie */
-#define SC_PEN_V9_SCOPE  UINT32_C(0xfffffffe) /* NetFlow v9 scope types, RFC 3954 section 6.1 */
-#define SC_PEN_V9        UINT32_C(0xffffffff) /* NetFlow v9 field types from 32768: vendors' own, no PEN on the wire */
+#define SC_PEN_COLLECTOR UINT32_C(0xfffffffd) /* what the collector adds to a record: enum sc_collector_ie   \
+                                               */
+#define SC_PEN_V9_SCOPE UINT32_C(0xfffffffe)  /* NetFlow v9 scope types, RFC 3954 section 6.1 */
+#define SC_PEN_V9                                                                                            \
+    UINT32_C(0xffffffff) /* NetFlow v9 field types from 32768: vendors' own, no PEN on the wire */
 
 enum sc_collector_ie {
     SC_IE_EXPORTER_ADDRESS = 1,
     SC_IE_EXPORTER_PORT = 2,
-    SC_IE_OBSERVATION_DOMAIN = 3, /* of the message header: IPFIX domain, v9 source id, v5 engine type << 8 | id */
-    SC_IE_RECEIVE_TIME = 4,       /* ms UTC */
-    SC_IE_SAMPLING_RATE = 5,      /* packets per sampled packet in force for the record; null: none known */
-    SC_IE_SEQUENCE_GAP = 6,       /* units lost just before the record's message; on its first record only */
-    SC_IE_EXPORT_VERSION = 7,     /* 5, 9 or 10 */
-    SC_IE_EXPORT_TIME = 8,        /* ms UTC, of the message header */
-    SC_IE_TIME_QUALITY = 9,       /* bit 0: base of sysUpTime was estimated (WIRE rule 8); null: exact */
+    SC_IE_OBSERVATION_DOMAIN =
+        3,                   /* of the message header: IPFIX domain, v9 source id, v5 engine type << 8 | id */
+    SC_IE_RECEIVE_TIME = 4,  /* ms UTC */
+    SC_IE_SAMPLING_RATE = 5, /* packets per sampled packet in force for the record; null: none known */
+    SC_IE_SEQUENCE_GAP = 6,  /* units lost just before the record's message; on its first record only */
+    SC_IE_EXPORT_VERSION = 7, /* 5, 9 or 10 */
+    SC_IE_EXPORT_TIME = 8,    /* ms UTC, of the message header */
+    SC_IE_TIME_QUALITY = 9,   /* bit 0: base of sysUpTime was estimated (WIRE rule 8); null: exact */
     /* Either family in one column. Which element it was is told by the family of the value; where a record
      * carries both, the one not chosen stays in its own column (ipVersion decides, else the non-zero one). */
-    SC_IE_SOURCE_ADDRESS = 10,      /* 8 or 27 */
-    SC_IE_DESTINATION_ADDRESS = 11, /* 12 or 28 */
-    SC_IE_NEXT_HOP = 12,            /* 15 or 62 */
-    SC_IE_BGP_NEXT_HOP = 13,        /* 18 or 63 */
-    SC_IE_POST_NAT_SOURCE = 14,     /* 225 or 281 */
+    SC_IE_SOURCE_ADDRESS = 10,       /* 8 or 27 */
+    SC_IE_DESTINATION_ADDRESS = 11,  /* 12 or 28 */
+    SC_IE_NEXT_HOP = 12,             /* 15 or 62 */
+    SC_IE_BGP_NEXT_HOP = 13,         /* 18 or 63 */
+    SC_IE_POST_NAT_SOURCE = 14,      /* 225 or 281 */
     SC_IE_POST_NAT_DESTINATION = 15, /* 226 or 282 */
     /* Absolute times of records whose own are relative to sysUpTime (22, 21), and their base: the raw
      * value is (flowStart - systemInitTime) modulo 2^32. */
@@ -80,8 +83,8 @@ enum sc_ie_type {
 struct sc_ie {
     uint32_t pen;
     uint16_t id;
-    uint8_t type;      /* enum sc_ie_type */
-    const char *name;  /* e.g. "octetDeltaCount", "reverseOctetDeltaCount" */
+    uint8_t type;     /* enum sc_ie_type */
+    const char *name; /* e.g. "octetDeltaCount", "reverseOctetDeltaCount" */
     const char *semantics;
     const char *unit; /* "-" when none */
 };
