@@ -108,7 +108,7 @@ static enum sc_status parse_number(const char *option, const char *text, uint64_
 static enum sc_status parse_u32(const char *option, const char *text, uint32_t low, uint32_t high,
                                 uint32_t *out, struct sc_error *err)
 {
-    uint64_t v;
+    uint64_t v = 0;
     SC_TRY(parse_number(option, text, low, high, &v, err));
     *out = (uint32_t)v;
     return SC_OK;
