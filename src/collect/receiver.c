@@ -314,6 +314,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 static void *run(void *arg)
 {
     struct sc_receiver *receiver = arg;
+    pthread_setname_np(pthread_self(), "sc-receive");
     event_base_dispatch(receiver->base);
     return NULL;
 }

@@ -13,7 +13,7 @@
 #define RETENTION_EVERY_MS 60000u
 #define RETRY_FIRST_MS     100u
 #define RETRY_MOST_MS      5000u
-#define GIVE_UP_MS         10000u /* when the process ends, or reads files, and the store still refuses */
+#define PATIENCE_MS        10000u
 #define REMIND_MS          60000u
 #define MAX_WINDOWS        64u
 
@@ -337,7 +337,7 @@ static struct sc_parcel *next_parcel(struct sc_storer *s, uint64_t now)
 static bool is_hopeless(struct sc_storer *s, uint64_t now)
 {
     bool ending = s->options.import || sc_queue_is_finished(s->options.queue);
-    return s->stats.blocked && ending && now - s->blocked_since_ms >= GIVE_UP_MS;
+    return s->stats.blocked && ending && now - s->blocked_since_ms >= s->options.patience_ms;
 }
 
 static void lose_everything(struct sc_storer *s)
@@ -354,6 +354,7 @@ static void lose_everything(struct sc_storer *s)
 static void *run(void *arg)
 {
     struct sc_storer *s = arg;
+    pthread_setname_np(pthread_self(), "sc-store");
     for (;;) {
         uint64_t now = sc_clock_mono_ms();
         each_second(s, now);
@@ -408,6 +409,8 @@ enum sc_status sc_storer_start(const struct sc_storer_options *options, struct s
     s->options = *options;
     s->options.store = s->path;
     s->store_log = options->log;
+    if (s->options.patience_ms == 0)
+        s->options.patience_ms = PATIENCE_MS;
     s->retention = options->retention;
     s->level = options->log.level;
     const struct sc_store_options how = {

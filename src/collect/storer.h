@@ -29,7 +29,8 @@ struct sc_storer_options {
     /* Reading files: windows are sealed when the data has left them behind, not by the clock, and a failure
      * of the store is given up after a while instead of never. */
     bool import;
-    struct sc_io *io; /* NULL: the system's */
+    uint64_t patience_ms; /* how long a store that refuses is borne at the end, or when importing; 0 = 10 s */
+    struct sc_io *io;     /* NULL: the system's */
 };
 
 struct sc_storer_stats {
@@ -54,7 +55,7 @@ void sc_storer_set_log_level(struct sc_storer *storer, enum sc_log_level level);
 void sc_storer_get_stats(struct sc_storer *storer, struct sc_storer_stats *out);
 
 /*
- * Waits until the closed queue is empty and all is durable (ten seconds at most while the store refuses),
+ * Waits until the closed queue is empty and all is durable (for patience_ms at most while the store refuses),
  * closes the store and frees the storer. `seal_all`: all windows are sealed, else live files stay live.
  * *stats (may be NULL) is the last account. @return SC_OK, or SC_FULL or SC_IO when records were lost or a
  * window could not be sealed.

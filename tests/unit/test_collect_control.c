@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The control socket: one line in, one answer out; clients that misbehave do no harm. */
+#include "collect/control.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define ANSWER_BYTES 3000000u /* more than a socket takes at once */
+
+static enum sc_status answer(void *arg, struct sc_buf *out)
+{
+    (void)arg;
+    sc_buf_append_str(out, "{\"fill\":\"");
+    uint8_t *room = sc_buf_reserve(out, ANSWER_BYTES);
+    memset(room, 'x', ANSWER_BYTES);
+    out->len += ANSWER_BYTES;
+    sc_buf_append_str(out, "\"}");
+    return SC_OK;
+}
+
+struct server {
+    char store[200];
+    struct event_base *base;
+    struct sc_control *control;
+    pthread_t thread;
+    int stop[2];
+    struct event *stop_event;
+};
+
+static void on_stop(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    event_base_loopbreak(arg);
+}
+
+static void *serve(void *arg)
+{
+    struct server *s = arg;
+    event_base_dispatch(s->base);
+    return NULL;
+}
+
+/* In a folder whose path is too long for the address of a UNIX socket. */
+static void start(struct server *s)
+{
+    struct sc_error err;
+    char parent[64] = "/tmp/sc-control-XXXXXX";
+    assert_non_null(mkdtemp(parent));
+    snprintf(s->store, sizeof(s->store), "%s/%0120d", parent, 0);
+    char command[300];
+    snprintf(command, sizeof(command), "mkdir %s", s->store);
+    assert_int_equal(system(command), 0);
+    s->base = event_base_new();
+    s->control = sc_control_open(s->base, s->store, answer, NULL, &err);
+    if (s->control == NULL)
+        fail_msg("%s", err.message);
+    assert_int_equal(pipe(s->stop), 0);
+    s->stop_event = event_new(s->base, s->stop[0], EV_READ, on_stop, s->base);
+    event_add(s->stop_event, NULL);
+    assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
+}
+
+static void stop(struct server *s)
+{
+    assert_int_equal(write(s->stop[1], "x", 1), 1);
+    pthread_join(s->thread, NULL);
+    sc_control_close(s->control);
+    event_free(s->stop_event);
+    event_base_free(s->base);
+    close(s->stop[0]);
+    close(s->stop[1]);
+    assert_int_equal(rmdir(s->store), 0); /* the socket is gone */
+    *strrchr(s->store, '/') = '\0';
+    rmdir(s->store);
+}
+
+static void status_is_answered_whole(void **state)
+{
+    (void)state;
+    struct server s;
+    start(&s);
+    for (int i = 0; i < 3; i++) {
+        struct sc_buf out = {0};
+        assert_int_equal(sc_control_ask(s.store, "status", &out, NULL), SC_OK);
+        assert_int_equal(out.len, ANSWER_BYTES + 12);
+        assert_memory_equal(out.data, "{\"fill\":\"xxx", 12);
+        assert_memory_equal(out.data + out.len - 4, "x\"}\n", 4);
+        sc_buf_free(&out);
+    }
+    stop(&s);
+}
+
+static void an_unknown_request_is_told_so(void **state)
+{
+    (void)state;
+    struct server s;
+    struct sc_buf out = {0};
+    start(&s);
+    assert_int_equal(sc_control_ask(s.store, "dance", &out, NULL), SC_OK);
+    sc_buf_append_u8(&out, 0);
+    assert_string_equal((char *)out.data, "{\"error\": \"unknown request; status is known\"}\n");
+    sc_buf_free(&out);
+    stop(&s);
+}
+
+static int connect_to(const struct server *s)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    char before[4096];
+    assert_non_null(getcwd(before, sizeof(before)));
+    assert_int_equal(chdir(s->store), 0);
+    strcpy(at.sun_path, "control.sock");
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(chdir(before), 0);
+    return fd;
+}
+
+static void clients_that_misbehave_do_no_harm(void **state)
+{
+    (void)state;
+    struct server s;
+    struct sc_buf out = {0};
+    static char much[100000];
+    start(&s);
+    memset(much, 'a', sizeof(much));
+    int silent = connect_to(&s), talker = connect_to(&s), gone = connect_to(&s);
+    send(talker, much, sizeof(much), MSG_NOSIGNAL); /* no end of line: it is cut off */
+    assert_int_equal(send(gone, "status\n", 7, MSG_NOSIGNAL), 7);
+    close(gone); /* before the answer is read */
+    ssize_t n = recv(talker, much, sizeof(much), 0);
+    assert_true(n == 0 || (n < 0 && errno == ECONNRESET));
+    assert_int_equal(sc_control_ask(s.store, "status", &out, NULL), SC_OK);
+    assert_int_equal(out.len, ANSWER_BYTES + 12);
+    sc_buf_free(&out);
+    close(talker);
+    stop(&s); /* with a client that never said a word */
+    close(silent);
+}
+
+static void without_a_collector_the_error_says_so(void **state)
+{
+    (void)state;
+    struct sc_buf out = {0};
+    struct sc_error err;
+    assert_int_equal(sc_control_ask("/no/such/store", "status", &out, &err), SC_NOTFOUND);
+    assert_string_equal(err.message,
+                        "no collector answers at /no/such/store/control.sock; is sc-collector running: "
+                        "No such file or directory");
+    sc_buf_free(&out);
+}
+
+int main(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(status_is_answered_whole),
+        cmocka_unit_test(an_unknown_request_is_told_so),
+        cmocka_unit_test(clients_that_misbehave_do_no_harm),
+        cmocka_unit_test(without_a_collector_the_error_says_so),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

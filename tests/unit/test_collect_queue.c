@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The queue between receivers and store thread: order, bound, waiting, the circle of parcels. */
+#include "collect/queue.h"
+
+#include "base/clock.h"
+
+#include <pthread.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static const struct sc_column_key key = {.id = 7, .kind = SC_COLUMN_UINT};
+
+/* A parcel with `rows` rows of 8 bytes that hold `value`. */
+static struct sc_parcel *make_parcel(struct sc_pool *pool, uint32_t rows, uint64_t value)
+{
+    struct sc_parcel *parcel = sc_pool_take(pool);
+    assert_non_null(parcel);
+    assert_int_equal(parcel->batch->rows, 0);
+    struct sc_column *c = sc_batch_begin(parcel->batch, 0, key, 8, rows);
+    assert_non_null(c);
+    for (uint32_t i = 0; i < rows; i++)
+        sc_column_put_u64(c, value);
+    sc_batch_commit(parcel->batch, rows);
+    return parcel;
+}
+
+static uint64_t value_of(const struct sc_parcel *parcel)
+{
+    return sc_column_u64(parcel->batch->columns[0], 0);
+}
+
+static void parcels_come_in_order_and_go_home(void **state)
+{
+    (void)state;
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS);
+    struct sc_queue *queue = sc_queue_create(1 << 20);
+    struct sc_queue_stats stats;
+    for (int round = 0; round < 3; round++) {
+        for (uint64_t i = 0; i < 5; i++)
+            assert_int_equal(sc_queue_push(queue, make_parcel(pool, 10, i), 0), SC_OK);
+        sc_queue_get_stats(queue, &stats);
+        assert_int_equal(stats.waiting, 5);
+        for (uint64_t i = 0; i < 5; i++) {
+            struct sc_parcel *parcel = sc_queue_pop(queue, 0);
+            assert_int_equal(value_of(parcel), i);
+            sc_queue_done(queue, parcel);
+        }
+    }
+    sc_queue_get_stats(queue, &stats);
+    assert_int_equal(stats.held, 0);
+    assert_int_equal(stats.bytes, 0);
+    assert_true(stats.peak_bytes > 0);
+    sc_queue_free(queue);
+    sc_pool_free(pool);
+}
+
+static void the_bound_holds_until_parcels_are_done(void **state)
+{
+    (void)state;
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS);
+    struct sc_parcel *one = make_parcel(pool, 1000, 1), *two = make_parcel(pool, 1000, 2);
+    size_t memory = sc_batch_memory(one->batch);
+    struct sc_queue *queue = sc_queue_create(memory + memory / 2);
+    assert_int_equal(sc_queue_push(queue, one, 0), SC_OK);
+    assert_int_equal(sc_queue_push(queue, two, 0), SC_FULL);
+    assert_int_equal(sc_queue_pop(queue, 0) == one, true);
+    assert_int_equal(sc_queue_push(queue, two, 0), SC_FULL); /* popped is not done */
+    uint64_t before = sc_clock_mono_ms();
+    assert_int_equal(sc_queue_push(queue, two, 50), SC_FULL);
+    assert_true(sc_clock_mono_ms() - before >= 50);
+    sc_queue_done(queue, one);
+    assert_false(sc_queue_is_tight(queue));
+    assert_int_equal(sc_queue_push(queue, two, 0), SC_OK);
+    sc_queue_free(queue);
+    sc_pool_free(pool);
+}
+
+static void a_parcel_larger_than_the_bound_passes_alone(void **state)
+{
+    (void)state;
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS);
+    struct sc_queue *queue = sc_queue_create(100);
+    struct sc_parcel *two = make_parcel(pool, 1000, 2);
+    assert_int_equal(sc_queue_push(queue, make_parcel(pool, 1000, 1), 0), SC_OK);
+    assert_true(sc_queue_is_tight(queue));
+    assert_int_equal(sc_queue_push(queue, two, 0), SC_FULL);
+    sc_parcel_release(two);
+    sc_queue_free(queue);
+    sc_pool_free(pool);
+}
+
+static void a_closed_queue_takes_nothing_and_gives_the_rest(void **state)
+{
+    (void)state;
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_OPTIONS);
+    struct sc_queue *queue = sc_queue_create(1 << 20);
+    assert_int_equal(sc_queue_push(queue, make_parcel(pool, 1, 1), 0), SC_OK);
+    assert_false(sc_queue_is_finished(queue));
+    sc_queue_close(queue);
+    assert_false(sc_queue_is_finished(queue));
+    struct sc_parcel *late = make_parcel(pool, 1, 2);
+    assert_int_equal(sc_queue_push(queue, late, 1000), SC_CANCELLED);
+    sc_parcel_release(late);
+    sc_queue_done(queue, sc_queue_pop(queue, 1000));
+    assert_true(sc_queue_is_finished(queue));
+    assert_null(sc_queue_pop(queue, 100000)); /* at once */
+    sc_queue_free(queue);
+    sc_pool_free(pool);
+}
+
+#define PRODUCERS 3u
+#define EACH      400u
+
+struct producer {
+    pthread_t thread;
+    struct sc_queue *queue;
+    struct sc_pool *pool;
+    uint64_t number;
+};
+
+static void *produce(void *arg)
+{
+    struct producer *p = arg;
+    for (uint64_t i = 0; i < EACH; i++) {
+        struct sc_parcel *parcel = sc_pool_take(p->pool);
+        struct sc_column *c = sc_batch_begin(parcel->batch, 0, key, 8, 1);
+        sc_column_put_u64(c, p->number << 32 | i);
+        sc_batch_commit(parcel->batch, 1);
+        if (sc_queue_push(p->queue, parcel, 60000) != SC_OK)
+            return p;
+    }
+    return NULL;
+}
+
+static void many_producers_lose_nothing_over_a_narrow_queue(void **state)
+{
+    (void)state;
+    struct producer producers[PRODUCERS];
+    struct sc_queue *queue = sc_queue_create(3 * 4200);
+    uint64_t next[PRODUCERS] = {0};
+    for (uint64_t i = 0; i < PRODUCERS; i++) {
+        producers[i] =
+            (struct producer){.queue = queue, .pool = sc_pool_create(SC_RECORDS_FLOWS), .number = i};
+        assert_int_equal(pthread_create(&producers[i].thread, NULL, produce, &producers[i]), 0);
+    }
+    for (uint32_t n = 0; n < PRODUCERS * EACH; n++) {
+        struct sc_parcel *parcel = sc_queue_pop(queue, 60000);
+        assert_non_null(parcel);
+        uint64_t value = value_of(parcel);
+        assert_int_equal(value & UINT32_MAX, next[value >> 32]++);
+        sc_queue_done(queue, parcel);
+    }
+    for (uint32_t i = 0; i < PRODUCERS; i++) {
+        void *failed;
+        pthread_join(producers[i].thread, &failed);
+        assert_null(failed);
+    }
+    sc_queue_free(queue);
+    for (uint32_t i = 0; i < PRODUCERS; i++)
+        sc_pool_free(producers[i].pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parcels_come_in_order_and_go_home),
+        cmocka_unit_test(the_bound_holds_until_parcels_are_done),
+        cmocka_unit_test(a_parcel_larger_than_the_bound_passes_alone),
+        cmocka_unit_test(a_closed_queue_takes_nothing_and_gives_the_rest),
+        cmocka_unit_test(many_producers_lose_nothing_over_a_narrow_queue),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

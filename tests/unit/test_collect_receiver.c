@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* A receiver on loopback: what is sent arrives in the queue, over both transports, until the very end. */
+#include "collect/receiver.h"
+
+#include "base/clock.h"
+#include "net/socket.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static const uint8_t template_message[] = {
+    0, 10, 0, 28, 0x65, 0x53, 0xf1, 0x00, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2, 0, 12, 1, 0, 0, 1, 0, 7, 0, 2,
+};
+/* Two records. */
+static const uint8_t data_message[] = {
+    0, 10, 0, 24, 0x65, 0x53, 0xf1, 0x00, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 8, 0, 80, 0, 81,
+};
+
+struct fixture {
+    struct sc_queue *queue;
+    struct sc_receiver *receiver;
+    struct sc_url urls[2]; /* UDP, TCP; with their real ports */
+};
+
+static void listen_at(struct fixture *f, const char *text, struct sc_url *url)
+{
+    const struct sc_socket_options options = {.receive_buffer = 4 << 20};
+    struct sc_error err;
+    int fd;
+    assert_int_equal(sc_url_parse(text, url, &err), SC_OK);
+    assert_int_equal(sc_socket_listen(url, &options, &fd, &err), SC_OK);
+    assert_int_equal(sc_socket_local(fd, url, &err), SC_OK);
+    assert_int_equal(sc_receiver_add(f->receiver, url, fd, &err), SC_OK);
+}
+
+static void start(struct fixture *f)
+{
+    struct sc_error err;
+    *f = (struct fixture){.queue = sc_queue_create(1 << 30)};
+    const struct sc_receiver_options options = {
+        .intake = {.limits = sc_decoder_default_limits(), .window_s = 300, .queue = f->queue}};
+    f->receiver = sc_receiver_create(&options, &err);
+    assert_non_null(f->receiver);
+    assert_int_equal(sc_receiver_start(f->receiver, &err), SC_OK);
+    listen_at(f, "udp://127.0.0.1:0", &f->urls[0]);
+    listen_at(f, "tcp://127.0.0.1:0", &f->urls[1]);
+}
+
+static void stop(struct fixture *f)
+{
+    sc_queue_free(f->queue);
+    sc_receiver_free(f->receiver);
+}
+
+static int connect_to(const struct sc_url *url)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(url->port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, url->scheme == SC_URL_UDP ? SOCK_DGRAM : SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    return fd;
+}
+
+static void send_all(int fd, const uint8_t *bytes, size_t length)
+{
+    assert_int_equal(send(fd, bytes, length, MSG_NOSIGNAL), length);
+}
+
+/* Rows of all batches that come until `rows` are there, or for ten seconds. */
+static uint64_t receive(struct fixture *f, uint64_t rows)
+{
+    uint64_t got = 0, deadline = sc_clock_mono_ms() + 10000;
+    while (got < rows && sc_clock_mono_ms() < deadline) {
+        struct sc_parcel *parcel = sc_queue_pop(f->queue, 100);
+        if (parcel == NULL)
+            continue;
+        got += parcel->batch->rows;
+        sc_queue_done(f->queue, parcel);
+    }
+    return got;
+}
+
+static struct sc_listener_view view_of(struct fixture *f, enum sc_url_scheme scheme)
+{
+    struct sc_listener_view *views, found = {.name = ""};
+    uint32_t count;
+    assert_int_equal(sc_receiver_get_listeners(f->receiver, &views, &count), SC_OK);
+    for (uint32_t i = 0; i < count; i++) {
+        if (views[i].scheme == scheme)
+            found = views[i];
+    }
+    free(views);
+    return found;
+}
+
+static void both_transports_arrive(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f);
+    for (int i = 0; i < 2; i++) {
+        int fd = connect_to(&f.urls[i]);
+        send_all(fd, template_message, sizeof(template_message));
+        for (int k = 0; k < 100; k++)
+            send_all(fd, data_message, sizeof(data_message));
+        assert_int_equal(receive(&f, 200), 200);
+        close(fd);
+    }
+    sc_receiver_stop(f.receiver);
+    struct sc_listener_view udp = view_of(&f, SC_URL_UDP), tcp = view_of(&f, SC_URL_TCP);
+    assert_int_equal(udp.datagrams, 101);
+    assert_int_equal(udp.bytes, 28 + 100 * 24);
+    assert_int_equal(tcp.messages, 101);
+    assert_int_equal(tcp.bytes, 28 + 100 * 24);
+    assert_int_equal(tcp.accepted, 1);
+    assert_int_equal(tcp.connections, 0);
+    assert_int_equal(tcp.framing_errors, 0);
+    struct sc_exporter_view *exporters;
+    uint32_t count;
+    assert_int_equal(sc_receiver_get_exporters(f.receiver, &exporters, &count), SC_OK);
+    assert_int_equal(count, 2);
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(exporters[i].stats.flows, 200);
+    free(exporters);
+    stop(&f);
+}
+
+static void what_lies_in_the_sockets_at_the_end_is_taken(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f);
+    int udp = connect_to(&f.urls[0]), tcp = connect_to(&f.urls[1]);
+    const int fds[2] = {udp, tcp};
+    for (int i = 0; i < 2; i++) {
+        send_all(fds[i], template_message, sizeof(template_message));
+        for (int k = 0; k < 500; k++)
+            send_all(fds[i], data_message, sizeof(data_message));
+    }
+    sc_receiver_stop(f.receiver);
+    assert_int_equal(receive(&f, 2000), 2000);
+    close(udp);
+    close(tcp);
+    stop(&f);
+}
+
+static void a_stream_that_makes_no_sense_is_closed(void **state)
+{
+    (void)state;
+    struct fixture f;
+    char byte;
+    start(&f);
+    int bad = connect_to(&f.urls[1]), good = connect_to(&f.urls[1]), half = connect_to(&f.urls[1]);
+    send_all(bad, (const uint8_t *)"GET / HTTP/1.1\r\n\r\n", 18);
+    send_all(half, template_message, sizeof(template_message) - 5);
+    close(half);
+    assert_int_equal(recv(bad, &byte, 1, 0) <= 0, true);
+    send_all(good, template_message, sizeof(template_message));
+    send_all(good, data_message, sizeof(data_message));
+    assert_int_equal(receive(&f, 2), 2);
+    sc_receiver_stop(f.receiver);
+    assert_int_equal(view_of(&f, SC_URL_TCP).framing_errors, 2);
+    assert_int_equal(view_of(&f, SC_URL_TCP).accepted, 3);
+    close(bad);
+    close(good);
+    stop(&f);
+}
+
+/* The listener that goes takes what it has; the one that stays misses nothing. */
+static void a_listener_is_removed_and_the_other_goes_on(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sc_url second;
+    start(&f);
+    listen_at(&f, "udp://127.0.0.1:0", &second);
+    int stays = connect_to(&f.urls[0]), goes = connect_to(&second);
+    send_all(stays, template_message, sizeof(template_message));
+    send_all(goes, template_message, sizeof(template_message));
+    for (int k = 0; k < 300; k++) {
+        send_all(stays, data_message, sizeof(data_message));
+        if (k < 150)
+            send_all(goes, data_message, sizeof(data_message));
+        if (k == 150)
+            assert_int_equal(sc_receiver_remove(f.receiver, &second, NULL), SC_OK);
+    }
+    assert_int_equal(receive(&f, 900), 900);
+    struct sc_error err;
+    const struct sc_socket_options options = {0};
+    int again = -1;
+    uint64_t deadline = sc_clock_mono_ms() + 5000;
+    while (sc_socket_listen(&second, &options, &again, &err) != SC_OK && sc_clock_mono_ms() < deadline)
+        usleep(10000);
+    assert_true(again >= 0); /* the port is free */
+    close(again);
+    close(stays);
+    close(goes);
+    stop(&f);
+}
+
+static void a_tight_queue_makes_tcp_wait_and_loses_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sc_error err;
+    f = (struct fixture){.queue = sc_queue_create(400000)};
+    const struct sc_receiver_options options = {
+        .intake = {.limits = sc_decoder_default_limits(), .window_s = 86400, .queue = f.queue}};
+    f.receiver = sc_receiver_create(&options, &err);
+    assert_int_equal(sc_receiver_start(f.receiver, &err), SC_OK);
+    listen_at(&f, "tcp://127.0.0.1:0", &f.urls[1]);
+    int fd = connect_to(&f.urls[1]);
+    send_all(fd, template_message, sizeof(template_message));
+    uint64_t rows = 0, got = 0;
+    for (int round = 0; round < 20; round++) { /* nothing is taken from the queue for the first two seconds */
+        for (int k = 0; k < 50; k++, rows += 2)
+            send_all(fd, data_message, sizeof(data_message));
+        usleep(100000);
+    }
+    got = receive(&f, rows);
+    assert_int_equal(got, rows);
+    close(fd);
+    sc_receiver_stop(f.receiver);
+    struct sc_intake_stats stats;
+    sc_receiver_get_intake(f.receiver, &stats);
+    assert_int_equal(stats.dropped_full, 0);
+    stop(&f);
+}
+
+static void template_state_is_published_at_the_end(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sc_buf saved = {0};
+    uint64_t generation;
+    start(&f);
+    int fd = connect_to(&f.urls[0]);
+    send_all(fd, template_message, sizeof(template_message));
+    sc_receiver_stop(f.receiver);
+    assert_int_equal(sc_receiver_get_templates(f.receiver, &saved, &generation), SC_OK);
+    assert_int_equal(generation, 1);
+    assert_true(saved.len > 30);
+    sc_buf_free(&saved);
+    close(fd);
+    stop(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(both_transports_arrive),
+        cmocka_unit_test(what_lies_in_the_sockets_at_the_end_is_taken),
+        cmocka_unit_test(a_stream_that_makes_no_sense_is_closed),
+        cmocka_unit_test(a_listener_is_removed_and_the_other_goes_on),
+        cmocka_unit_test(a_tight_queue_makes_tcp_wait_and_loses_nothing),
+        cmocka_unit_test(template_state_is_published_at_the_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
