@@ -47,7 +47,7 @@ struct sc_decoder *sc_decoder_create(const struct sc_decoder_limits *limits, str
     d->schema = schema;
     uint32_t buckets = bucket_count(d->limits.max_sessions);
     d->bucket_mask = buckets - 1;
-    d->buckets = calloc(buckets, sizeof(*d->buckets));
+    d->buckets = calloc(buckets, sizeof(struct sc_session *));
     d->v5 = sc_template_v5(&d->limits);
     if (getrandom(&d->seed, sizeof(d->seed), GRND_NONBLOCK) != (ssize_t)sizeof(d->seed))
         d->seed = (uintptr_t)d; /* the seed only makes collisions hard to plan */

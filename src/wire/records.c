@@ -197,6 +197,7 @@ static struct places places_of(const struct sc_run *run, const struct sc_op *op)
                            .count = run->count};
 }
 
+/* TYPE is a type's name: it cannot stand in parentheses. NOLINTBEGIN(bugprone-macro-parentheses) */
 #define FILL_LOOP(TYPE, LOAD)                                                                                \
     if (at->positions == NULL) {                                                                             \
         const uint8_t *p = at->base;                                                                         \
@@ -232,6 +233,7 @@ static struct places places_of(const struct sc_run *run, const struct sc_op *op)
         }                                                                                                    \
     }
 
+/* NOLINTEND(bugprone-macro-parentheses) */
 DEFINE_FILL(fill_u8, uint8_t)
 DEFINE_FILL(fill_u16, uint16_t)
 DEFINE_FILL(fill_u32, uint32_t)

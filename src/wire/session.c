@@ -146,7 +146,7 @@ bool sc_session_insert(struct sc_decoder *decoder, struct sc_session *session)
                               .transport = session->transport};
     if (find_key(decoder, &key) != NULL)
         return false;
-    while (decoder->session_count >= decoder->limits.max_sessions && decoder->oldest != NULL)
+    if (decoder->session_count >= decoder->limits.max_sessions)
         sc_session_remove(decoder, decoder->oldest);
     struct sc_session **bucket = &decoder->buckets[bucket_of(decoder, &key)];
     session->hash_next = *bucket;
@@ -187,7 +187,8 @@ struct sc_session *sc_session_get(struct sc_decoder *decoder, const struct sc_me
 
 static struct sc_domain *add_domain(struct sc_session *session, uint8_t version, uint32_t id)
 {
-    struct sc_domain **domains = realloc(session->domains, (session->domain_count + 1) * sizeof(*domains));
+    struct sc_domain **domains =
+        realloc(session->domains, (session->domain_count + 1) * sizeof(struct sc_domain *));
     if (domains == NULL)
         return NULL;
     session->domains = domains;
@@ -202,7 +203,7 @@ static struct sc_domain *add_domain(struct sc_session *session, uint8_t version,
     domain->stats.version = version;
     domain->stats.domain = id;
     domains[session->domain_count++] = domain;
-    session->bytes += sizeof(*domain) + sizeof(domain);
+    session->bytes += sizeof(*domain) + sizeof(struct sc_domain *);
     return domain;
 }
 
