@@ -106,13 +106,14 @@ def rule_header_guards(files):
 
 
 def rule_prefix_of_names(files):
-    """What a header of a room declares begins with sc_."""
+    """What a header of a room declares begins with sc_, what a public one declares with libsc_."""
     declared = re.compile(r"^(?!static|typedef|#|/|\s|\})[A-Za-z_][\w\s*]*?[\s*](\w+)\(")
     for path, text in files.of({".h"}, "src", "include"):
+        prefix = "sc_" if path.parts[0] == "src" else "libsc_"
         for number, line in enumerate(text.splitlines(), 1):
             m = declared.match(line)
-            if m and not m[1].startswith("sc_") and not m[1].isupper():
-                yield f"{path}:{number}: {m[1]} has no prefix sc_"
+            if m and not m[1].startswith(prefix) and not m[1].isupper():
+                yield f"{path}:{number}: {m[1]} has no prefix {prefix}"
 
 
 def rule_no_large_files(_files):
