@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 
-/* Big-endian loads: the bytes that differ most come lowest, from where multiplication carries them everywhere. */
+/* Big-endian loads: the bytes that differ most come lowest, from where multiplication carries them
+ * everywhere. */
 static uint32_t hash_address(const struct sc_addr *a)
 {
     uint64_t h = (sc_load_be64(a->b) ^ UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xff51afd7ed558ccd);
@@ -93,8 +94,8 @@ void sc_address_set_free(struct sc_address_set *set)
     *set = (struct sc_address_set){0};
 }
 
-enum sc_status sc_address_dict_write(struct sc_stream_encoder *encoder, const struct sc_addr *sorted, uint32_t count,
-                                     struct sc_buf *out)
+enum sc_status sc_address_dict_write(struct sc_stream_encoder *encoder, const struct sc_addr *sorted,
+                                     uint32_t count, struct sc_buf *out)
 {
     uint32_t below = 0, v4 = 0;
     while (below < count && !sc_addr_is_v4(&sorted[below]) && sc_load_be64(sorted[below].b) == 0 &&
@@ -131,8 +132,8 @@ static enum sc_status read_numbers(struct sc_stream_decoder *decoder, struct sc_
     return sc_stream_get_integers(decoder, in, &head, 8, numbers);
 }
 
-static enum sc_status read_values(struct sc_stream_decoder *decoder, struct sc_cursor *in, uint32_t below, uint32_t v4,
-                                  uint32_t others, uint64_t *numbers, struct sc_addr *values)
+static enum sc_status read_values(struct sc_stream_decoder *decoder, struct sc_cursor *in, uint32_t below,
+                                  uint32_t v4, uint32_t others, uint64_t *numbers, struct sc_addr *values)
 {
     SC_TRY(read_numbers(decoder, in, v4, numbers));
     for (uint32_t i = 0; i < v4; i++)
@@ -149,11 +150,12 @@ static enum sc_status read_values(struct sc_stream_decoder *decoder, struct sc_c
     return SC_OK;
 }
 
-enum sc_status sc_address_dict_read(struct sc_stream_decoder *decoder, struct sc_cursor *in, uint32_t max_count,
-                                    struct sc_address_dict *out)
+enum sc_status sc_address_dict_read(struct sc_stream_decoder *decoder, struct sc_cursor *in,
+                                    uint32_t max_count, struct sc_address_dict *out)
 {
     uint32_t below = sc_cursor_le32(in), v4 = sc_cursor_le32(in), above = sc_cursor_le32(in);
-    if (in->failed || below > max_count || v4 > max_count || above > max_count || below + v4 + above > max_count)
+    if (in->failed || below > max_count || v4 > max_count || above > max_count ||
+        below + v4 + above > max_count)
         return SC_DAMAGED;
     uint32_t count = below + v4 + above;
     uint64_t *numbers = malloc(((size_t)count + 1) * sizeof(*numbers));

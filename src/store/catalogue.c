@@ -15,14 +15,25 @@
 
 #define MAX_DEPTH 3 /* year, month, day */
 
-bool sc_segment_name_parse(const char *name, uint64_t *window_ms, bool *sealed)
+/* "YYYYMMDDTHHMMSSZ-" at the front of a name. */
+static bool parse_window(const char *name, uint64_t *window_ms)
 {
     struct sc_civil c = {0};
     unsigned year;
     int used = 0;
-    size_t length = strlen(name);
-    if (sscanf(name, "%4u%2u%2uT%2u%2u%2uZ-%n", &year, &c.month, &c.day, &c.hour, &c.minute, &c.second, &used) != 6 ||
+    if (sscanf(name, "%4u%2u%2uT%2u%2u%2uZ-%n", &year, &c.month, &c.day, &c.hour, &c.minute, &c.second,
+               &used) != 6 ||
         used != 17)
+        return false;
+    c.year = (int)year;
+    *window_ms = (uint64_t)sc_time_from_civil(&c);
+    return true;
+}
+
+bool sc_segment_name_parse(const char *name, uint64_t *window_ms, bool *sealed)
+{
+    size_t length = strlen(name);
+    if (!parse_window(name, window_ms))
         return false;
     size_t suffix = strlen(SC_SEGMENT_SUFFIX), live = strlen(SC_LIVE_SUFFIX);
     if (length > suffix && strcmp(name + length - suffix, SC_SEGMENT_SUFFIX) == 0)
@@ -31,21 +42,20 @@ bool sc_segment_name_parse(const char *name, uint64_t *window_ms, bool *sealed)
         *sealed = false;
     else
         return false;
-    c.year = (int)year;
-    *window_ms = (uint64_t)sc_time_from_civil(&c);
     return true;
 }
 
-void sc_segment_name_format(uint64_t window_ms, uint64_t stream, uint32_t number, char folder[11], char name[64])
+void sc_segment_name_format(uint64_t window_ms, uint64_t stream, uint32_t number, char folder[11],
+                            char name[64])
 {
     struct sc_civil c = sc_time_to_civil((int64_t)window_ms);
     snprintf(folder, 11, "%04u/%02u/%02u", (unsigned)c.year % 10000, c.month % 100, c.day % 100);
-    snprintf(name, 64, "%04u%02u%02uT%02u%02u%02uZ-%016llx-%04u", (unsigned)c.year % 10000, c.month % 100,
+    snprintf(name, 64, "%04u%02u%02uT%02u%02u%02uZ-%016llx-%08u", (unsigned)c.year % 10000, c.month % 100,
              c.day % 100, c.hour % 100, c.minute % 100, c.second % 100, (unsigned long long)stream, number);
 }
 
-static enum sc_status add_file(struct sc_catalogue *catalogue, const char *path, uint64_t window_ms, uint64_t bytes,
-                               bool sealed)
+static enum sc_status add_file(struct sc_catalogue *catalogue, const char *path, uint64_t window_ms,
+                               uint64_t bytes, bool sealed)
 {
     if (catalogue->count == catalogue->capacity) {
         uint32_t capacity = catalogue->capacity == 0 ? 64 : catalogue->capacity * 2;
@@ -73,8 +83,8 @@ static bool is_number(const char *name)
 static enum sc_status list_folder(struct sc_catalogue *catalogue, const char *path, unsigned depth,
                                   struct sc_error *err);
 
-static enum sc_status look_at(struct sc_catalogue *catalogue, const char *folder, const char *name, unsigned depth,
-                              struct sc_error *err)
+static enum sc_status look_at(struct sc_catalogue *catalogue, const char *folder, const char *name,
+                              unsigned depth, struct sc_error *err)
 {
     char path[4096];
     struct stat st;
@@ -87,13 +97,25 @@ static enum sc_status look_at(struct sc_catalogue *catalogue, const char *folder
             return SC_OK;
         return list_folder(catalogue, path, depth - 1, err);
     }
-    if (sc_segment_name_parse(name, &window_ms, &sealed)) {
+    if (S_ISREG(st.st_mode) && sc_segment_name_parse(name, &window_ms, &sealed)) {
         if (add_file(catalogue, path, window_ms, (uint64_t)st.st_size, sealed) != SC_OK)
             return sc_fail_nomem(err, "the list of segments");
     } else if (depth == 0 && strstr(name, ".damaged") == NULL) {
         catalogue->foreign++;
     }
     return SC_OK;
+}
+
+/* ".<name of a segment>.tmp" */
+static void look_at_temporary(const struct sc_catalogue *catalogue, const char *folder, const char *name)
+{
+    char path[4096];
+    uint64_t window_ms;
+    size_t length = strlen(name);
+    if (length < 5 || strcmp(name + length - 4, ".tmp") != 0 || !parse_window(name + 1, &window_ms))
+        return;
+    if (snprintf(path, sizeof(path), "%s/%s", folder, name) < (int)sizeof(path))
+        catalogue->temporary(catalogue->temporary_arg, path);
 }
 
 static void forget_from(struct sc_catalogue *catalogue, uint32_t count)
@@ -115,18 +137,23 @@ static enum sc_status list_once(struct sc_catalogue *catalogue, DIR *dir, const 
     while (status == SC_OK && (entry = readdir(dir)) != NULL) {
         if (entry->d_name[0] != '.')
             status = look_at(catalogue, path, entry->d_name, depth, err);
+        else if (catalogue->temporary != NULL)
+            look_at_temporary(catalogue, path, entry->d_name);
     }
     return status;
 }
 
 /*
- * A seal renames one file and unlinks another; a listing that runs meanwhile could see neither. So it is done again
- * when the folder changed under it, a bounded number of times (a live file can only be seen once too often then).
+ * A seal renames one file and unlinks another; a listing that runs meanwhile could see neither. So it is done
+ * again when the folder changed under it, a bounded number of times (a live file can only be seen once too
+ * often then).
  */
 static enum sc_status list_folder(struct sc_catalogue *catalogue, const char *path, unsigned depth,
                                   struct sc_error *err)
 {
     DIR *dir = opendir(path);
+    if (dir == NULL && errno == ENOENT) /* expired since it was listed */
+        return SC_OK;
     if (dir == NULL) {
         catalogue->unreadable++;
         snprintf(catalogue->unreadable_path, sizeof(catalogue->unreadable_path), "%s", path);
@@ -160,23 +187,31 @@ static unsigned digits_at_end(const char *path)
     return is_number(name) ? (unsigned)strlen(name) : 0;
 }
 
+/* A file that has not one of our names must at least begin as ours do. */
+static enum sc_status check_magic(const char *path, const struct stat *st, struct sc_error *err)
+{
+    char magic[SC_MAGIC_BYTES] = {0};
+    FILE *f = S_ISREG(st->st_mode) ? fopen(path, "rbe") : NULL;
+    if (f == NULL && S_ISREG(st->st_mode))
+        return sc_fail_errno(err, errno, "cannot read %s", path);
+    size_t n = f == NULL ? 0 : fread(magic, 1, sizeof(magic), f);
+    if (f != NULL)
+        fclose(f);
+    if (n == sizeof(magic) && memcmp(magic, SC_SEGMENT_MAGIC, sizeof(magic)) == 0)
+        return SC_OK;
+    return sc_fail(
+        err, SC_NOT_OURS,
+        "%s is neither a store nor a segment of one; captures are imported with sc-collector --read", path);
+}
+
 static enum sc_status add_single(struct sc_catalogue *catalogue, const char *path, const struct stat *st,
                                  struct sc_error *err)
 {
     const char *name = strrchr(path, '/') == NULL ? path : strrchr(path, '/') + 1;
     uint64_t window_ms = 0;
     bool sealed = true;
-    char magic[SC_MAGIC_BYTES] = {0};
-    FILE *f = fopen(path, "rbe");
-    if (f == NULL)
-        return sc_fail_errno(err, errno, "cannot read %s", path);
-    size_t n = fread(magic, 1, sizeof(magic), f);
-    fclose(f);
-    if (n != sizeof(magic) || memcmp(magic, SC_SEGMENT_MAGIC, sizeof(magic)) != 0)
-        return sc_fail(err, SC_NOT_OURS,
-                       "%s is neither a store nor a segment of one; captures are imported with sc-collector --read",
-                       path);
-    (void)sc_segment_name_parse(name, &window_ms, &sealed);
+    if (!S_ISREG(st->st_mode) || !sc_segment_name_parse(name, &window_ms, &sealed))
+        SC_TRY(check_magic(path, st, err));
     return add_file(catalogue, path, window_ms, (uint64_t)st->st_size, sealed) == SC_OK
                ? SC_OK
                : sc_fail_nomem(err, "the list of segments");

@@ -226,8 +226,8 @@ static enum sc_status try_dictionary(struct sc_column_coder *coder, uint32_t cou
 }
 
 /*
- * The value per address when the column is a function of it, in coder->mapped; false at the first contradiction. coder->values
- * holds the values of the rows that are not null, one behind the other.
+ * The value per address when the column is a function of it, in coder->mapped; false at the first
+ * contradiction. coder->values holds the values of the rows that are not null, one behind the other.
  */
 static bool is_function(struct sc_column_coder *coder, const struct sc_column *c, const uint32_t *codes)
 {
@@ -255,12 +255,14 @@ static bool is_function(struct sc_column_coder *coder, const struct sc_column *c
     return true;
 }
 
-static enum sc_status try_functions(struct sc_column_coder *coder, const struct sc_column *c, struct sc_entry *entry)
+static enum sc_status try_functions(struct sc_column_coder *coder, const struct sc_column *c,
+                                    struct sc_entry *entry)
 {
     struct sc_row_group_encoder *encoder = coder->encoder;
     for (uint32_t i = 0; i < coder->address_count; i++) {
         const struct sc_coded_column *coded = &coder->addresses[i];
-        if (coded->column->nulls != 0 || coded->entry == SC_NO_REFERENCE || !is_function(coder, c, coded->codes))
+        if (coded->column->nulls != 0 || coded->entry == SC_NO_REFERENCE ||
+            !is_function(coder, c, coded->codes))
             continue;
         sc_buf_clear(&encoder->trial);
         SC_TRY(sc_stream_put_integers(&encoder->streams, coder->mapped, encoder->addresses.count,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Retention: whole windows, oldest first. The horizon (start of the oldest window that is kept) is written to STORE/horizon and
- * synced before the first file goes, so that a reader, or another node, can tell expired from missing.
+ * Retention: whole windows, oldest first. The horizon (start of the oldest window that is kept) is written to
+ * STORE/horizon and synced before the first file goes, so that a reader, or another node, can tell expired
+ * from missing.
  */
 #include "store/store.h"
 
@@ -14,7 +15,8 @@
 #include <unistd.h>
 
 /* Index of the first file that is kept. The newest window is never expired: it may be being written. */
-static uint32_t first_kept(const struct sc_catalogue *catalogue, const struct sc_retention *retention, uint64_t now_ms)
+static uint32_t first_kept(const struct sc_catalogue *catalogue, const struct sc_retention *retention,
+                           uint64_t now_ms)
 {
     uint64_t total = 0;
     uint32_t i = 0;
@@ -35,7 +37,23 @@ static uint32_t first_kept(const struct sc_catalogue *catalogue, const struct sc
     return i;
 }
 
-static enum sc_status write_horizon(struct sc_io *io, const char *store, uint64_t horizon_ms, struct sc_error *err)
+/* 0 when there is none. */
+static uint64_t read_horizon(const char *store)
+{
+    char path[4096];
+    unsigned long long horizon = 0;
+    snprintf(path, sizeof(path), "%s/horizon", store);
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return 0;
+    if (fscanf(f, "%llu", &horizon) != 1)
+        horizon = 0;
+    fclose(f);
+    return horizon;
+}
+
+static enum sc_status write_horizon(struct sc_io *io, const char *store, uint64_t horizon_ms,
+                                    struct sc_error *err)
 {
     char path[4096], temporary[4096 + 8], text[32];
     snprintf(path, sizeof(path), "%s/horizon", store);
@@ -77,8 +95,8 @@ static enum sc_status remove_files(struct sc_io *io, const struct sc_catalogue *
     return SC_OK;
 }
 
-enum sc_status sc_store_expire(const char *path, const struct sc_retention *retention, uint64_t now_ms, bool dry_run,
-                               struct sc_io *io, struct sc_expiry *out, struct sc_error *err)
+enum sc_status sc_store_expire(const char *path, const struct sc_retention *retention, uint64_t now_ms,
+                               bool dry_run, struct sc_io *io, struct sc_expiry *out, struct sc_error *err)
 {
     struct sc_catalogue catalogue = {0};
     *out = (struct sc_expiry){0};
@@ -92,10 +110,14 @@ enum sc_status sc_store_expire(const char *path, const struct sc_retention *rete
         out->bytes += catalogue.files[i].bytes;
         out->files++;
     }
-    if (keep > 0)
+    /* It never goes back: what was expired once is not missing because older windows were imported since. */
+    out->horizon_ms = read_horizon(path);
+    bool further = keep > 0 && catalogue.files[keep].window_ms > out->horizon_ms;
+    if (further)
         out->horizon_ms = catalogue.files[keep].window_ms;
     if (status == SC_OK && keep > 0 && !dry_run) {
-        status = write_horizon(io, path, out->horizon_ms, err);
+        if (further)
+            status = write_horizon(io, path, out->horizon_ms, err);
         if (status == SC_OK)
             status = remove_files(io, &catalogue, keep, err);
     }

@@ -83,7 +83,7 @@ struct sc_row_stats {
 
 void sc_row_stats_init(struct sc_row_stats *stats);
 void sc_row_stats_free(struct sc_row_stats *stats);
-/* Adds `from` to `to`. @return SC_OK or SC_NOMEM (then `to` is not usable). */
+/* Adds `from` to `to`. @return SC_OK or SC_NOMEM (then `to` is as it was). */
 enum sc_status sc_row_stats_merge(struct sc_row_stats *to, const struct sc_row_stats *from);
 void sc_row_stats_write(const struct sc_row_stats *stats, struct sc_buf *out);
 enum sc_status sc_row_stats_read(struct sc_cursor *in, struct sc_row_stats *stats);

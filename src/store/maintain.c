@@ -139,7 +139,7 @@ static enum sc_status name_files(struct repair *r, const char *path, struct sc_e
         snprintf(r->folder, sizeof(r->folder), ".");
     else
         snprintf(r->folder, sizeof(r->folder), "%.*s", length == 0 ? 1 : length, path);
-    if (snprintf(r->temporary, sizeof(r->temporary), "%s/.%s.tmp", r->folder, name) >=
+    if (snprintf(r->temporary, sizeof(r->temporary), "%s/.%s.repair", r->folder, name) >=
             (int)sizeof(r->temporary) ||
         snprintf(r->kept, sizeof(r->kept), "%s.damaged", path) >= (int)sizeof(r->kept))
         return sc_fail(err, SC_IO, "%s: the path is too long", path);
@@ -157,7 +157,7 @@ static enum sc_status rewrite(struct examiner *x, struct repair *r, struct sc_er
     struct sc_segment_id id = {segment->window_ms, segment->window_s, segment->lane, segment->stream};
     sc_segment_close(segment);
     x->io->ops->unlink(x->io, r->temporary); /* of a repair that was cut short */
-    SC_TRY(sc_merge_segments(x->io, &r->path, 1, r->temporary, &id, NULL, &r->merged, err));
+    SC_TRY(sc_merge_segments(x->io, &r->path, 1, r->temporary, &id, NULL, NULL, &r->merged, err));
     r->rewritten = r->merged.rows != 0;
     if (!r->rewritten)
         x->io->ops->unlink(x->io, r->temporary);

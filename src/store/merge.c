@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "store/merge.h"
 
-#include "store/span_set.h"
-
 #include <stdlib.h>
 
 struct merge {
@@ -12,6 +10,7 @@ struct merge {
     struct sc_schema schema;
     struct sc_batch *batches[2]; /* by record kind */
     struct sc_span_set seen;
+    const struct sc_span_set *held;
     struct sc_merge_report *report;
     struct sc_error *err;
 };
@@ -42,8 +41,9 @@ static enum sc_status note_span(struct sc_batch *batch, const struct sc_span *sp
 static enum sc_status add_span(struct merge *m, const struct sc_row_group *group, const struct sc_span *span)
 {
     struct sc_batch *batch = m->batches[group->record_kind == SC_RECORDS_OPTIONS];
-    bool fresh;
-    if (sc_span_set_add(&m->seen, span, &fresh) != SC_OK)
+    bool fresh = false;
+    if ((m->held == NULL || !sc_span_set_has(m->held, span)) &&
+        sc_span_set_add(&m->seen, span, &fresh) != SC_OK)
         return sc_fail_nomem(m->err, "merging");
     if (!fresh) {
         m->report->batches_double++;
@@ -52,8 +52,8 @@ static enum sc_status add_span(struct merge *m, const struct sc_row_group *group
     if (batch->rows + span->rows > SC_ROW_GROUP_ROWS)
         SC_TRY(flush(m, batch));
     if (note_span(batch, span) != SC_OK ||
-        sc_batch_append_rows(batch, &m->schema, (const struct sc_column *const *)group->columns, group->entry_count,
-                             span->first_row, span->rows) != SC_OK)
+        sc_batch_append_rows(batch, &m->schema, (const struct sc_column *const *)group->columns,
+                             group->entry_count, span->first_row, span->rows) != SC_OK)
         return sc_fail_nomem(m->err, "merging");
     return SC_OK;
 }
@@ -82,6 +82,8 @@ static enum sc_status add_input(struct merge *m, const char *path, const volatil
 {
     struct sc_segment *segment;
     enum sc_status status = sc_segment_open(path, &segment, m->err);
+    if (status == SC_NOTFOUND) /* expired */
+        return SC_OK;
     if (status == SC_DAMAGED || status == SC_NOT_OURS) {
         m->report->stretches_damaged++;
         return SC_OK;
@@ -98,7 +100,8 @@ static enum sc_status add_input(struct merge *m, const char *path, const volatil
     return status;
 }
 
-static enum sc_status merge_start(struct merge *m, struct sc_io *io, const char *path, const struct sc_segment_id *id)
+static enum sc_status merge_start(struct merge *m, struct sc_io *io, const char *path,
+                                  const struct sc_segment_id *id)
 {
     sc_schema_init(&m->schema, UINT32_MAX);
     m->batches[0] = sc_batch_create(SC_RECORDS_FLOWS);
@@ -119,12 +122,13 @@ static void merge_end(struct merge *m)
     sc_span_set_free(&m->seen);
 }
 
-enum sc_status sc_merge_segments(struct sc_io *io, const char *const *inputs, uint32_t input_count, const char *path,
-                                 const struct sc_segment_id *id, const volatile int *cancel,
+enum sc_status sc_merge_segments(struct sc_io *io, const char *const *inputs, uint32_t input_count,
+                                 const char *path, const struct sc_segment_id *id,
+                                 const struct sc_span_set *held, const volatile int *cancel,
                                  struct sc_merge_report *report, struct sc_error *err)
 {
     *report = (struct sc_merge_report){0};
-    struct merge m = {.report = report, .err = err, .writer = {.handle = -1}};
+    struct merge m = {.report = report, .err = err, .held = held, .writer = {.handle = -1}};
     enum sc_status status = merge_start(&m, io, path, id);
     bool created = status == SC_OK;
     for (uint32_t i = 0; i < input_count && status == SC_OK; i++)
@@ -140,5 +144,36 @@ enum sc_status sc_merge_segments(struct sc_io *io, const char *const *inputs, ui
     if (status != SC_OK && created)
         io->ops->unlink(io, path);
     merge_end(&m);
+    return status;
+}
+
+static enum sc_status note_group(struct sc_read_context *context, const struct sc_segment *segment,
+                                 uint32_t index, struct sc_span_set *held, struct sc_error *err)
+{
+    struct sc_row_group *group;
+    uint32_t damaged;
+    bool fresh;
+    sc_read_context_reset(context);
+    SC_TRY(sc_row_group_open(context, segment, index, &group, err));
+    SC_TRY(sc_row_group_verify(group, &damaged, err));
+    for (uint32_t i = 0; i < group->span_count; i++) {
+        if (sc_span_set_add(held, &group->spans[i], &fresh) != SC_OK)
+            return sc_fail_nomem(err, "merging");
+    }
+    return SC_OK;
+}
+
+enum sc_status sc_merge_note_held(const char *path, struct sc_span_set *held, struct sc_error *err)
+{
+    struct sc_segment *segment;
+    struct sc_read_context context;
+    SC_TRY(sc_segment_open(path, &segment, err));
+    enum sc_status status = sc_read_context_init(&context) == SC_OK ? SC_OK : sc_fail_nomem(err, "merging");
+    for (uint32_t i = 0; i < segment->group_count && status == SC_OK; i++) {
+        enum sc_status found = note_group(&context, segment, i, held, err);
+        status = found == SC_NOMEM ? found : SC_OK; /* a damaged row group holds nothing */
+    }
+    sc_read_context_free(&context);
+    sc_segment_close(segment);
     return status;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A batch to one row group: the address dictionary and the Bloom filter, then each column in the smallest of the encodings that
- * fit it, then directory, spans and statistics in front. The format is at the head of segment_writer.c.
+ * A batch to one row group: the address dictionary and the Bloom filter, then each column in the smallest of
+ * the encodings that fit it, then directory, spans and statistics in front. The format is at the head of
+ * segment_writer.c.
  */
 #include "store/row_group_encode.h"
 
@@ -16,8 +17,9 @@
 static enum sc_status find_fields(struct sc_row_group_encoder *encoder, struct sc_error *err)
 {
     static const char *const names[SC_STAT_COUNT] = {
-        [SC_STAT_FIRST] = "first",       [SC_STAT_LAST] = "last",   [SC_STAT_RECEIVED] = "received",
-        [SC_STAT_PROTOCOL] = "proto",    [SC_STAT_FLOWS] = "flows", [SC_STAT_OBSERVED] = "observationTimeMilliseconds",
+        [SC_STAT_FIRST] = "first",       [SC_STAT_LAST] = "last",
+        [SC_STAT_RECEIVED] = "received", [SC_STAT_PROTOCOL] = "proto",
+        [SC_STAT_FLOWS] = "flows",       [SC_STAT_OBSERVED] = "observationTimeMilliseconds",
         [SC_STAT_PACKETS] = "packets",   [SC_STAT_BYTES] = "bytes",
     };
     for (unsigned i = 0; i < SC_STAT_COUNT; i++)
@@ -65,7 +67,8 @@ static bool is_valid(const uint64_t *valid, uint32_t row)
     return (valid[row / 64] >> (row % 64) & 1) != 0;
 }
 
-static void range_of(const uint64_t *values, const uint64_t *valid, uint32_t rows, uint64_t *min, uint64_t *max)
+static void range_of(const uint64_t *values, const uint64_t *valid, uint32_t rows, uint64_t *min,
+                     uint64_t *max)
 {
     for (uint32_t i = 0; i < rows; i++) {
         if (!is_valid(valid, i))
@@ -179,7 +182,8 @@ static bool is_used(const struct sc_column *c)
     return c != NULL && c->rows != 0 && c->nulls < c->rows;
 }
 
-/* Address columns first, since others may be functions of them; then what differences refer to; then the rest. */
+/* Address columns first, since others may be functions of them; then what differences refer to; then the
+ * rest. */
 static unsigned pass_of(const struct sc_column *c)
 {
     if (c->key.kind == SC_COLUMN_ADDRESS)
@@ -291,14 +295,27 @@ static enum sc_status encode_parts(struct sc_row_group_encoder *encoder, const s
     return write_row_group(encoder, batch, list, stats, out);
 }
 
+/* A reader refuses other spans; better that their maker hears of it. */
+static bool spans_cover(const struct sc_batch *batch)
+{
+    uint32_t next = 0;
+    for (uint32_t i = 0; i < batch->span_count; i++) {
+        if (batch->spans[i].first_row != next || batch->spans[i].rows > batch->rows - next)
+            return false;
+        next += batch->spans[i].rows;
+    }
+    return next == batch->rows;
+}
+
 enum sc_status sc_row_group_encode(struct sc_row_group_encoder *encoder, const struct sc_batch *batch,
                                    struct sc_buf *out, struct sc_row_stats *stats, struct sc_error *err)
 {
     uint32_t used = 2;
     for (uint32_t i = 0; i < batch->slots; i++)
         used += is_used(batch->columns[i]);
-    if (batch->rows == 0 || batch->rows > SC_ROW_GROUP_ROWS || used > SC_MAX_ENTRIES)
-        return sc_fail(err, SC_LIMIT, "a row group of %u rows and %u columns cannot be stored", batch->rows, used);
+    if (batch->rows == 0 || batch->rows > SC_ROW_GROUP_ROWS || used > SC_MAX_ENTRIES || !spans_cover(batch))
+        return sc_fail(err, SC_LIMIT, "a row group of %u rows, %u columns and %u spans cannot be stored",
+                       batch->rows, used, batch->span_count);
     struct chunk_list list = {.entries = calloc(used, sizeof(struct sc_entry))};
     if (list.entries == NULL)
         return sc_fail_nomem(err, "a row group");

@@ -6,10 +6,8 @@
 
 void sc_row_stats_init(struct sc_row_stats *stats)
 {
-    *stats = (struct sc_row_stats){.first_min = UINT64_MAX,
-                                   .last_min = UINT64_MAX,
-                                   .received_min = UINT64_MAX,
-                                   .time_min = UINT64_MAX};
+    *stats = (struct sc_row_stats){
+        .first_min = UINT64_MAX, .last_min = UINT64_MAX, .received_min = UINT64_MAX, .time_min = UINT64_MAX};
 }
 
 void sc_row_stats_free(struct sc_row_stats *stats)
@@ -36,14 +34,14 @@ static void add_total(struct sc_protocol_total *to, const struct sc_protocol_tot
 
 enum sc_status sc_row_stats_merge(struct sc_row_stats *to, const struct sc_row_stats *from)
 {
-    widen_range(&to->first_min, &to->first_max, from->first_min, from->first_max);
-    widen_range(&to->last_min, &to->last_max, from->last_min, from->last_max);
-    widen_range(&to->received_min, &to->received_max, from->received_min, from->received_max);
-    widen_range(&to->time_min, &to->time_max, from->time_min, from->time_max);
     uint32_t most = to->protocol_count + from->protocol_count;
     struct sc_protocol_total *merged = malloc(((size_t)most + 1) * sizeof(*merged));
     if (merged == NULL)
         return SC_NOMEM;
+    widen_range(&to->first_min, &to->first_max, from->first_min, from->first_max);
+    widen_range(&to->last_min, &to->last_max, from->last_min, from->last_max);
+    widen_range(&to->received_min, &to->received_max, from->received_min, from->received_max);
+    widen_range(&to->time_min, &to->time_max, from->time_min, from->time_max);
     uint32_t a = 0, b = 0, n = 0;
     while (a < to->protocol_count || b < from->protocol_count) {
         if (b == from->protocol_count ||

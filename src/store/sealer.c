@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "store/sealer.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 void sc_seal_job_free(struct sc_seal_job *job)
 {
@@ -11,7 +13,10 @@ void sc_seal_job_free(struct sc_seal_job *job)
         return;
     for (uint32_t i = 0; i < job->input_count; i++)
         free(job->inputs[i]);
+    for (uint32_t i = 0; i < job->before_count; i++)
+        free(job->before[i]);
     free(job->inputs);
+    free(job->before);
     free(job->folder);
     free(job->temporary);
     free(job->sealed);
@@ -37,15 +42,16 @@ static enum sc_status verify_sealed(const char *path, uint64_t rows, struct sc_e
             found += group->rows;
     }
     if (status == SC_OK && (!segment->sealed || found != rows))
-        status = sc_fail(err, SC_DAMAGED, "%s reads back %llu of %llu records", path, (unsigned long long)found,
-                         (unsigned long long)rows);
+        status = sc_fail(err, SC_DAMAGED, "%s reads back %llu of %llu records", path,
+                         (unsigned long long)found, (unsigned long long)rows);
     sc_read_context_free(&context);
     sc_segment_close(segment);
     return status;
 }
 
 /* A live file with damage is kept beside the sealed one: somebody may want to look at it. */
-static void retire_inputs(struct sc_io *io, const struct sc_log *log, const struct sc_seal_job *job, bool keep)
+static void retire_inputs(struct sc_io *io, const struct sc_log *log, const struct sc_seal_job *job,
+                          bool keep)
 {
     for (uint32_t i = 0; i < job->input_count; i++) {
         char kept[4096];
@@ -55,37 +61,79 @@ static void retire_inputs(struct sc_io *io, const struct sc_log *log, const stru
         else
             result = io->ops->unlink(io, job->inputs[i]);
         if (result < 0)
-            sc_log(log, SC_LOG_WARNING, "%s is sealed but cannot be removed (%d); its records are counted once",
-                   job->inputs[i], -result);
+            sc_log(log, SC_LOG_WARNING,
+                   "%s is sealed but cannot be removed (%d); its records are counted once", job->inputs[i],
+                   -result);
     }
+}
+
+/* A segment that cannot be read, or is gone, holds nothing. */
+static enum sc_status note_before(const struct sc_seal_job *job, struct sc_span_set *held,
+                                  struct sc_error *err)
+{
+    for (uint32_t i = 0; i < job->before_count; i++) {
+        if (sc_merge_note_held(job->before[i], held, err) == SC_NOMEM)
+            return SC_NOMEM;
+    }
+    return SC_OK;
+}
+
+/* The window was expired before it was sealed. */
+static bool all_gone(const struct sc_seal_job *job)
+{
+    for (uint32_t i = 0; i < job->input_count; i++) {
+        if (access(job->inputs[i], F_OK) == 0 || errno != ENOENT)
+            return false;
+    }
+    return true;
+}
+
+static enum sc_status merge_job(struct sc_io *io, const struct sc_seal_job *job, const volatile int *cancel,
+                                struct sc_merge_report *report, struct sc_error *err)
+{
+    struct sc_span_set held = {0};
+    enum sc_status status = note_before(job, &held, err);
+    if (status == SC_OK)
+        status = sc_merge_segments(io, (const char *const *)job->inputs, job->input_count, job->temporary,
+                                   &job->id, &held, cancel, report, err);
+    sc_span_set_free(&held);
+    return status;
+}
+
+/* Without rows there is nothing to keep: the inputs were heads and unfinished tails, or all is held by sealed
+ * files. */
+static enum sc_status put_in_place(struct sc_io *io, const struct sc_seal_job *job, uint64_t rows,
+                                   struct sc_error *err)
+{
+    int result =
+        rows == 0 ? io->ops->unlink(io, job->temporary) : io->ops->rename(io, job->temporary, job->sealed);
+    if (result < 0) {
+        io->ops->unlink(io, job->temporary);
+        return sc_fail_errno(err, -result, "cannot rename %s", job->temporary);
+    }
+    /* Before the inputs go, what replaces them must have its name for good. */
+    result = io->ops->sync_dir(io, job->folder);
+    return result < 0 ? sc_fail_errno(err, -result, "cannot sync %s", job->folder) : SC_OK;
 }
 
 enum sc_status sc_seal(struct sc_io *io, const struct sc_log *log, const struct sc_seal_job *job,
                        const volatile int *cancel, struct sc_merge_report *report, struct sc_error *err)
 {
+    *report = (struct sc_merge_report){0};
+    if (all_gone(job))
+        return SC_OK;
     io->ops->unlink(io, job->temporary); /* of a seal that was cut short */
-    SC_TRY(sc_merge_segments(io, (const char *const *)job->inputs, job->input_count, job->temporary, &job->id, cancel,
-                             report, err));
+    SC_TRY(merge_job(io, job, cancel, report, err));
     enum sc_status status = verify_sealed(job->temporary, report->rows, err);
     if (status != SC_OK) {
         io->ops->unlink(io, job->temporary);
         return status;
     }
-    if (report->rows == 0) { /* nothing but heads and unfinished tails */
-        io->ops->unlink(io, job->temporary);
-    } else {
-        int result = io->ops->rename(io, job->temporary, job->sealed);
-        if (result < 0) {
-            io->ops->unlink(io, job->temporary);
-            return sc_fail_errno(err, -result, "cannot rename %s", job->temporary);
-        }
-        result = io->ops->sync_dir(io, job->folder);
-        if (result < 0)
-            return sc_fail_errno(err, -result, "cannot sync %s", job->folder);
-    }
+    SC_TRY(put_in_place(io, job, report->rows, err));
     bool damage = report->groups_damaged != 0 || report->stretches_damaged != 0;
     if (damage)
-        sc_log(log, SC_LOG_ERROR, "%s: %u row groups and %u stretches of its live files are damaged; kept as .damaged",
+        sc_log(log, SC_LOG_ERROR,
+               "%s: %u row groups and %u stretches of its live files are damaged; kept as .damaged",
                job->sealed, report->groups_damaged, report->stretches_damaged);
     retire_inputs(io, log, job, damage);
     return SC_OK;

@@ -20,6 +20,8 @@ struct sc_seal_job {
     char *sealed;      /* final path */
     char **inputs;     /* live files, oldest first */
     uint32_t input_count;
+    char **before; /* sealed files of the window: what they hold is not stored again */
+    uint32_t before_count;
 };
 
 void sc_seal_job_free(struct sc_seal_job *job);

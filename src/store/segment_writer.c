@@ -71,14 +71,13 @@
  *   r / 64th u64 set where row r is not null; then, for the rows that are not null only, by encoding:
  *     0 VALUES      integers: one stream
  *     1 DICT        integers: stream of the distinct values, ascending; stream of codes
- *     2 FUNCTION    integers and addresses (then codes): one value for each entry of the address dictionary; row r,
- *                   when not null, has the value at the code that the referred address column has in row r
- *     3 DIFFERENCE  integers, no nulls: zigzag of value - value of the referred column in the same row
- *     4 CODES       addresses: stream of codes into the row group's address dictionary
- *     5 BYTES       stream of lengths, byte stream of all values one behind the other
- *     6 BYTES_DICT  lengths and bytes of the distinct values in memcmp order, stream of codes
- *   Signed integers are 64 bit two's complement, floats the bits of a double; MAC addresses 48 bit numbers;
- *   times as exported.
+ *     2 FUNCTION    integers and addresses (then codes): one value for each entry of the address dictionary;
+ * row r, when not null, has the value at the code that the referred address column has in row r 3 DIFFERENCE
+ * integers, no nulls: zigzag of value - value of the referred column in the same row 4 CODES       addresses:
+ * stream of codes into the row group's address dictionary 5 BYTES       stream of lengths, byte stream of all
+ * values one behind the other 6 BYTES_DICT  lengths and bytes of the distinct values in memcmp order, stream
+ * of codes Signed integers are 64 bit two's complement, floats the bits of a double; MAC addresses 48 bit
+ * numbers; times as exported.
  *
  * FOOTER (sealed only)
  *      0  8  magic 89 'S' 'C' 'F' 'O' 'O' 'T' 0a
@@ -171,14 +170,15 @@ enum sc_status sc_segment_writer_create(struct sc_segment_writer *writer, struct
     return status;
 }
 
-static bool remember_group(struct sc_segment_writer *writer, const struct sc_group_ref *ref)
+static bool reserve_group(struct sc_segment_writer *writer)
 {
-    struct sc_group_ref *groups =
-        realloc(writer->groups, ((size_t)writer->group_count + 1) * sizeof(*groups));
+    uint32_t n = writer->group_count;
+    if ((n & (n + 1)) != 0) /* there was room made at 0, 1, 3, 7, ... */
+        return true;
+    struct sc_group_ref *groups = realloc(writer->groups, ((size_t)n + 1) * 2 * sizeof(*groups));
     if (groups == NULL)
         return false;
     writer->groups = groups;
-    groups[writer->group_count++] = *ref;
     return true;
 }
 
@@ -202,14 +202,16 @@ enum sc_status sc_segment_writer_add(struct sc_segment_writer *writer, struct sc
         .last_min = stats.last_min,
         .last_max = stats.last_max,
     };
-    enum sc_status status = write_buf(writer, err);
-    if (status == SC_OK && !remember_group(writer, &ref))
-        status = sc_fail_nomem(err, writer->path);
-    if (status == SC_OK && batch->record_kind == SC_RECORDS_FLOWS &&
-        sc_row_stats_merge(&writer->flow_stats, &stats) != SC_OK)
-        status = sc_fail_nomem(err, writer->path);
+    /* All that needs memory comes before the write: afterwards only the file itself can fail. */
+    enum sc_status status = reserve_group(writer) ? SC_OK : SC_NOMEM;
+    if (status == SC_OK && batch->record_kind == SC_RECORDS_FLOWS)
+        status = sc_row_stats_merge(&writer->flow_stats, &stats);
     sc_row_stats_free(&stats);
-    return status;
+    if (status != SC_OK)
+        return sc_fail_nomem(err, writer->path);
+    SC_TRY(write_buf(writer, err));
+    writer->groups[writer->group_count++] = ref;
+    return SC_OK;
 }
 
 enum sc_status sc_segment_writer_sync(struct sc_segment_writer *writer, struct sc_error *err)

@@ -31,8 +31,9 @@ enum sc_status sc_segment_writer_create(struct sc_segment_writer *writer, struct
                                         const struct sc_segment_id *id, struct sc_error *err);
 
 /*
- * Encodes a batch (at most 65,536 rows, spans set) and appends it with one write. When that fails the file ends in
- * an unfinished row group and must not be written any more (sc_segment_writer_abandon).
+ * Encodes a batch (at most 65,536 rows, spans set) and appends it with one write.
+ * @return SC_OK; SC_NOMEM, SC_LIMIT: nothing was written, the writer is as it was; SC_IO, SC_FULL: the file may end in an
+ *   unfinished row group and must not be written any more (sc_segment_writer_abandon).
  */
 enum sc_status sc_segment_writer_add(struct sc_segment_writer *writer, struct sc_row_group_encoder *encoder,
                                      const struct sc_batch *batch, struct sc_error *err);

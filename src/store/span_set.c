@@ -5,7 +5,8 @@
 
 static struct sc_span_id *find_place(const struct sc_span_set *set, const struct sc_span_id *id)
 {
-    uint64_t h = (id->stream ^ id->sequence * UINT64_C(0x9e3779b97f4a7c15) ^ id->lane) * UINT64_C(0xff51afd7ed558ccd);
+    uint64_t h =
+        (id->stream ^ id->sequence * UINT64_C(0x9e3779b97f4a7c15) ^ id->lane) * UINT64_C(0xff51afd7ed558ccd);
     for (uint32_t i = (uint32_t)(h >> 32) & (set->size - 1);; i = (i + 1) & (set->size - 1)) {
         struct sc_span_id *place = &set->table[i];
         if (!place->used ||
@@ -33,7 +34,8 @@ enum sc_status sc_span_set_add(struct sc_span_set *set, const struct sc_span *sp
 {
     if (set->count * 2 >= set->size && !grow_set(set))
         return SC_NOMEM;
-    struct sc_span_id id = {.stream = span->stream, .sequence = span->sequence, .lane = span->lane, .used = 1};
+    struct sc_span_id id = {
+        .stream = span->stream, .sequence = span->sequence, .lane = span->lane, .used = 1};
     struct sc_span_id *place = find_place(set, &id);
     *fresh = !place->used;
     if (*fresh) {
@@ -41,6 +43,12 @@ enum sc_status sc_span_set_add(struct sc_span_set *set, const struct sc_span *sp
         set->count++;
     }
     return SC_OK;
+}
+
+bool sc_span_set_has(const struct sc_span_set *set, const struct sc_span *span)
+{
+    struct sc_span_id id = {.stream = span->stream, .sequence = span->sequence, .lane = span->lane};
+    return set->size != 0 && find_place(set, &id)->used;
 }
 
 void sc_span_set_free(struct sc_span_set *set)

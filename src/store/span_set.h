@@ -20,6 +20,7 @@ struct sc_span_set {
 
 /* Adds the id of a span. *fresh tells whether it was new. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_span_set_add(struct sc_span_set *set, const struct sc_span *span, bool *fresh);
+bool sc_span_set_has(const struct sc_span_set *set, const struct sc_span *span);
 void sc_span_set_free(struct sc_span_set *set);
 
 #endif

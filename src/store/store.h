@@ -43,8 +43,8 @@ struct sc_store_stats {
 
 /*
  * Opens the store at `path`, created when missing. Live files that an earlier process left behind are never
- * appended to; they are sealed by sc_store_writer_seal like any other (leftovers of a crash in the middle of a
- * seal are cleared up here).
+ * appended to; they are sealed by sc_store_writer_seal like any other. Temporary files of a seal that a crash cut
+ * short are removed here.
  * @return NULL with *err: not a folder, not writable, another writer holds it (`collector.lock`).
  */
 struct sc_store_writer *sc_store_writer_open(const char *path, const struct sc_store_options *options,

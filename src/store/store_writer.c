@@ -2,8 +2,9 @@
 /*
  * The writing side of a store: which live file a batch goes to, and when live files are sealed.
  *
- * A live file is in one of three states: open (we append to it), closed (given up after an error, rotated by size, or left
- * behind by an earlier process: waits for the end of its window), queued (the sealer has it; forgotten here).
+ * A live file is in one of three states: open (we append to it), closed (given up after an error, rotated by
+ * size, or left behind by an earlier process: waits for the end of its window), queued (the sealer has it;
+ * forgotten here).
  */
 #include "store/store.h"
 
@@ -22,15 +23,17 @@
 
 #define DEFAULT_WINDOW_S   300u
 #define DEFAULT_SEAL_BYTES ((uint64_t)1 << 30)
-/* Windows may be written in any order (--read); more open files than this and the one longest unused is closed. */
+/* Windows may be written in any order (--read); more open files than this and the one longest unused is
+ * closed. */
 #define MAX_OPEN_FILES 64u
 
 struct live_file {
     struct sc_segment_writer writer; /* handle -1 when closed */
     char *path;
     uint64_t window_ms;
-    bool dirty;     /* appended to since the last sync */
-    uint64_t used;  /* tick of the last append */
+    bool dirty;    /* appended to since the last sync */
+    bool large;    /* closed for its size: to be sealed before its window ends */
+    uint64_t used; /* tick of the last append */
 };
 
 struct sc_store_writer {
@@ -45,6 +48,9 @@ struct sc_store_writer {
     uint64_t sequence; /* next batch of our own */
     uint32_t number;   /* next file of ours */
     uint64_t tick;
+    bool lost; /* rows appended since the last sync are in a file that we gave up before it was synced */
+    char synced_folder[11];     /* the day whose folders are known to be durable; empty: none */
+    struct sc_seal_job *failed; /* to be tried again with the next seal */
     int lock_fd;
     struct sc_store_stats stats;
 };
@@ -59,7 +65,8 @@ static enum sc_status take_lock(struct sc_store_writer *w, struct sc_error *err)
     if (w->lock_fd < 0)
         return sc_fail_errno(err, errno, "cannot write to the store %s", w->path);
     if (flock(w->lock_fd, LOCK_EX | LOCK_NB) != 0)
-        return sc_fail(err, SC_USAGE, "another collector is writing to the store %s; stop it or choose another store",
+        return sc_fail(err, SC_USAGE,
+                       "another collector is writing to the store %s; stop it or choose another store",
                        w->path);
     return SC_OK;
 }
@@ -84,21 +91,44 @@ static void forget_file(struct sc_store_writer *w, uint32_t index)
     w->files[index] = w->files[--w->file_count];
 }
 
+static void remove_temporary(void *arg, const char *path)
+{
+    struct sc_store_writer *w = arg;
+    w->io->ops->unlink(w->io, path);
+}
+
 static enum sc_status find_leftovers(struct sc_store_writer *w, struct sc_error *err)
 {
-    struct sc_catalogue catalogue = {0};
+    struct sc_catalogue catalogue = {.temporary = remove_temporary, .temporary_arg = w};
     enum sc_status status = sc_catalogue_add(&catalogue, w->path, err);
     sc_catalogue_sort(&catalogue);
     for (uint32_t i = 0; i < catalogue.count && status == SC_OK; i++) {
-        if (!catalogue.files[i].sealed && add_file(w, catalogue.files[i].path, catalogue.files[i].window_ms) == NULL)
+        if (!catalogue.files[i].sealed &&
+            add_file(w, catalogue.files[i].path, catalogue.files[i].window_ms) == NULL)
             status = sc_fail_nomem(err, "the store");
     }
     sc_catalogue_free(&catalogue);
     return status;
 }
 
-/* Creates each missing folder of a path and syncs its parent. */
-static int make_folders(struct sc_io *io, const char *path)
+static int sync_parent(struct sc_io *io, char *path)
+{
+    char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        return io->ops->sync_dir(io, ".");
+    if (slash == path)
+        return io->ops->sync_dir(io, "/");
+    *slash = '\0';
+    int result = io->ops->sync_dir(io, path);
+    *slash = '/';
+    return result;
+}
+
+/*
+ * Creates each missing folder of a path. The names below its first `known` bytes are synced, also of folders
+ * that are there: who made them may have died before.
+ */
+static int make_folders(struct sc_io *io, const char *path, size_t known)
 {
     char copy[4096];
     struct stat st;
@@ -108,19 +138,14 @@ static int make_folders(struct sc_io *io, const char *path)
             continue;
         char saved = *p;
         *p = '\0';
-        if (stat(copy, &st) != 0) {
-            int result = io->ops->mkdir(io, copy);
-            if (result < 0)
-                return result;
-            char *slash = strrchr(copy, '/');
-            if (slash != NULL && slash != copy) {
-                *slash = '\0';
-                result = io->ops->sync_dir(io, copy);
-                *slash = '/';
-                if (result < 0)
-                    return result;
-            }
-        }
+        int result = 0;
+        bool missing = stat(copy, &st) != 0;
+        if (missing)
+            result = io->ops->mkdir(io, copy);
+        if (result >= 0 && (missing || (size_t)(p - copy) > known))
+            result = sync_parent(io, copy);
+        if (result < 0)
+            return result;
         *p = saved;
         if (saved == '\0')
             return 0;
@@ -129,7 +154,7 @@ static int make_folders(struct sc_io *io, const char *path)
 
 static enum sc_status open_parts(struct sc_store_writer *w, struct sc_error *err)
 {
-    int result = make_folders(w->io, w->path);
+    int result = make_folders(w->io, w->path, strlen(w->path));
     if (result < 0)
         return sc_fail_errno(err, -result, "cannot create the store %s", w->path);
     SC_TRY(take_lock(w, err));
@@ -144,6 +169,11 @@ static enum sc_status open_parts(struct sc_store_writer *w, struct sc_error *err
 static void free_writer(struct sc_store_writer *w)
 {
     sc_sealer_free(w->sealer);
+    while (w->failed != NULL) {
+        struct sc_seal_job *next = w->failed->next;
+        sc_seal_job_free(w->failed);
+        w->failed = next;
+    }
     for (uint32_t i = 0; i < w->file_count; i++) {
         if (w->files[i].writer.handle >= 0)
             sc_segment_writer_abandon(&w->files[i].writer);
@@ -176,7 +206,8 @@ struct sc_store_writer *sc_store_writer_open(const char *path, const struct sc_s
     w->path = strdup(path);
     enum sc_status status = w->path == NULL ? sc_fail_nomem(err, "the store") : SC_OK;
     if (status == SC_OK && (strlen(path) == 0 || strlen(path) > 3000 || 86400 % w->options.window_s != 0))
-        status = sc_fail(err, SC_USAGE, "store \"%s\" with a window of %u s: give a path, and a window that divides a day",
+        status = sc_fail(err, SC_USAGE,
+                         "store \"%s\" with a window of %u s: give a path, and a window that divides a day",
                          path, w->options.window_s);
     if (status == SC_OK)
         status = open_parts(w, err);
@@ -234,7 +265,17 @@ static struct live_file *open_file(struct sc_store_writer *w, uint64_t window_ms
     return NULL;
 }
 
-/* Keeps the number of open files bounded. The victim is synced first, so that closing it forgets nothing. */
+/* Closing forgets nothing: what cannot be synced now is told by the next sync. */
+static enum sc_status sync_and_close(struct sc_store_writer *w, struct live_file *f, struct sc_error *err)
+{
+    enum sc_status status = f->dirty ? sc_segment_writer_sync(&f->writer, err) : SC_OK;
+    if (status != SC_OK)
+        w->lost = true;
+    close_file(f);
+    return status;
+}
+
+/* Keeps the number of open files bounded. */
 static enum sc_status make_room(struct sc_store_writer *w, struct sc_error *err)
 {
     struct live_file *oldest = NULL;
@@ -249,64 +290,86 @@ static enum sc_status make_room(struct sc_store_writer *w, struct sc_error *err)
     }
     if (open < MAX_OPEN_FILES)
         return SC_OK;
-    enum sc_status status = oldest->dirty ? sc_segment_writer_sync(&oldest->writer, err) : SC_OK;
-    close_file(oldest);
-    return status;
+    return sync_and_close(w, oldest, err);
 }
 
-static enum sc_status new_file(struct sc_store_writer *w, uint64_t window_ms, struct live_file **out,
-                               struct sc_error *err)
-{
-    char folder[11], name[64], path[4096];
-    SC_TRY(make_room(w, err));
-    sc_segment_name_format(window_ms, w->stream, w->number, folder, name);
-    snprintf(path, sizeof(path), "%s/%s", w->path, folder);
-    int result = make_folders(w->io, path);
-    if (result < 0)
-        return sc_fail_errno(err, -result, "cannot create %s", path);
-    char file_path[4096 + 128];
-    snprintf(file_path, sizeof(file_path), "%s/%s%s", path, name, SC_LIVE_SUFFIX);
-    struct live_file *f = add_file(w, file_path, window_ms);
-    if (f == NULL)
-        return sc_fail_nomem(err, "a live file");
-    struct sc_segment_id id = {.window_ms = window_ms,
-                               .window_s = w->options.window_s,
-                               .lane = w->options.lane,
-                               .stream = w->stream};
-    enum sc_status status = sc_segment_writer_create(&f->writer, w->io, file_path, &id, err);
-    if (status != SC_OK) {
-        forget_file(w, w->file_count - 1);
-        return status;
-    }
-    w->number++;
-    f->dirty = true;
-    result = w->io->ops->sync_dir(w->io, path);
-    if (result < 0) {
-        close_file(f);
-        return sc_fail_errno(err, -result, "cannot sync %s", path);
-    }
-    *out = f;
-    return SC_OK;
-}
-
-/* After a failed write: a file without a whole row group goes, any other stays closed until its window ends. */
+/* After a failed write: a file without a whole row group goes, any other stays closed until its window ends.
+ */
 static void give_up_file(struct sc_store_writer *w, struct live_file *f)
 {
     bool empty = f->writer.group_count == 0;
-    close_file(f);
+    if (empty)
+        close_file(f);
+    else
+        (void)sync_and_close(w, f, NULL);
     if (empty) {
         w->io->ops->unlink(w->io, f->path);
         forget_file(w, (uint32_t)(f - w->files));
     }
 }
 
-static enum sc_status append_group(struct sc_store_writer *w, const struct sc_batch *batch, struct sc_error *err)
+/* The day's folder, durable. */
+static enum sc_status make_day(struct sc_store_writer *w, const char *path, const char *day,
+                               struct sc_error *err)
+{
+    bool known = strcmp(w->synced_folder, day) == 0;
+    int result = make_folders(w->io, path, known ? strlen(path) : strlen(w->path));
+    if (result < 0) {
+        w->synced_folder[0] = '\0';
+        return sc_fail_errno(err, -result, "cannot create %s", path);
+    }
+    memcpy(w->synced_folder, day, sizeof(w->synced_folder));
+    return SC_OK;
+}
+
+static enum sc_status create_file(struct sc_store_writer *w, uint64_t window_ms, const char *folder,
+                                  const char *name, struct live_file **out, struct sc_error *err)
+{
+    char path[4096 + 128];
+    snprintf(path, sizeof(path), "%s/%s%s", folder, name, SC_LIVE_SUFFIX);
+    struct live_file *f = add_file(w, path, window_ms);
+    if (f == NULL)
+        return sc_fail_nomem(err, "a live file");
+    struct sc_segment_id id = {.window_ms = window_ms,
+                               .window_s = w->options.window_s,
+                               .lane = w->options.lane,
+                               .stream = w->stream};
+    w->number++;
+    enum sc_status status = sc_segment_writer_create(&f->writer, w->io, path, &id, err);
+    if (status != SC_OK) {
+        forget_file(w, w->file_count - 1);
+        return status;
+    }
+    int result = w->io->ops->sync_dir(w->io, folder);
+    if (result < 0) {
+        give_up_file(w, f);
+        return sc_fail_errno(err, -result, "cannot sync %s", folder);
+    }
+    *out = f;
+    return SC_OK;
+}
+
+static enum sc_status new_file(struct sc_store_writer *w, uint64_t window_ms, struct live_file **out,
+                               struct sc_error *err)
+{
+    char day[11], name[64], folder[4096];
+    SC_TRY(make_room(w, err));
+    sc_segment_name_format(window_ms, w->stream, w->number, day, name);
+    snprintf(folder, sizeof(folder), "%s/%s", w->path, day);
+    SC_TRY(make_day(w, folder, day, err));
+    return create_file(w, window_ms, folder, name, out, err);
+}
+
+static enum sc_status append_group(struct sc_store_writer *w, const struct sc_batch *batch,
+                                   struct sc_error *err)
 {
     struct live_file *f = open_file(w, batch->window_ms);
     if (f == NULL)
         SC_TRY(new_file(w, batch->window_ms, &f, err));
     uint64_t before = f->writer.offset;
     enum sc_status status = sc_segment_writer_add(&f->writer, &w->encoder, batch, err);
+    if (status == SC_NOMEM || status == SC_LIMIT) /* nothing was written */
+        return status;
     if (status != SC_OK) {
         give_up_file(w, f);
         return status;
@@ -339,8 +402,8 @@ static enum sc_status append_parts(struct sc_store_writer *w, struct sc_batch *b
                 break;
             part->spans[part->span_count] = *span;
             part->spans[part->span_count++].first_row = part->rows;
-            status = sc_batch_append_rows(part, &schema, (const struct sc_column *const *)batch->columns, batch->slots,
-                                          span->first_row, span->rows);
+            status = sc_batch_append_rows(part, &schema, (const struct sc_column *const *)batch->columns,
+                                          batch->slots, span->first_row, span->rows);
         }
         if (status == SC_OK)
             status = sc_batch_finish(part);
@@ -385,8 +448,12 @@ enum sc_status sc_store_writer_sync(struct sc_store_writer *w, struct sc_error *
             close_file(f);
         } else if (f->writer.offset > w->options.seal_bytes) {
             close_file(f);
+            f->large = true;
         }
     }
+    if (worst == SC_OK && w->lost)
+        worst = sc_fail(err, SC_IO, "a live file of %s could not be synced before it was given up", w->path);
+    w->lost = false;
     if (worst == SC_OK)
         w->stats.last_sync_ms = sc_clock_wall_ms();
     return worst;
@@ -428,15 +495,49 @@ static int compare_paths(const void *x, const void *y)
     return strcmp(*(char *const *)x, *(char *const *)y);
 }
 
-/* All live files of the window become one job; they are synced and closed first. */
-static enum sc_status queue_window(struct sc_store_writer *w, uint64_t window_ms, struct sc_error *err)
+/* The sealed files of the window that are there already: a crash, or the size of a file, made them. */
+static enum sc_status find_sealed(struct sc_seal_job *job, struct sc_error *err)
+{
+    struct sc_catalogue catalogue = {0};
+    enum sc_status status = sc_catalogue_add(&catalogue, job->folder, err);
+    if (status == SC_NOTFOUND) /* expired */
+        return SC_OK;
+    if (status == SC_OK && catalogue.count != 0)
+        job->before = calloc(catalogue.count, sizeof(char *));
+    if (status == SC_OK && catalogue.count != 0 && job->before == NULL)
+        status = sc_fail_nomem(err, "sealing");
+    for (uint32_t i = 0; i < catalogue.count && status == SC_OK; i++) {
+        struct sc_catalogue_file *file = &catalogue.files[i];
+        if (!file->sealed || file->window_ms != job->id.window_ms)
+            continue;
+        job->before[job->before_count++] = file->path;
+        file->path = NULL;
+    }
+    sc_catalogue_free(&catalogue);
+    return status;
+}
+
+static bool is_due(const struct live_file *f, uint64_t window_ms, bool large_only)
+{
+    return f->window_ms == window_ms && (f->large || !large_only);
+}
+
+/* The live files of the window, all or the large ones, become one job. They are synced; those open are
+ * closed. */
+static enum sc_status queue_window(struct sc_store_writer *w, uint64_t window_ms, bool large_only,
+                                   struct sc_error *err)
 {
     struct sc_seal_job *job = make_job(w, window_ms);
     if (job == NULL)
         return sc_fail_nomem(err, "sealing");
+    enum sc_status status = find_sealed(job, err);
+    if (status != SC_OK) {
+        sc_seal_job_free(job);
+        return status;
+    }
     for (uint32_t i = 0; i < w->file_count;) {
         struct live_file *f = &w->files[i];
-        if (f->window_ms != window_ms) {
+        if (!is_due(f, window_ms, large_only)) {
             i++;
             continue;
         }
@@ -451,32 +552,49 @@ static enum sc_status queue_window(struct sc_store_writer *w, uint64_t window_ms
     return SC_OK;
 }
 
+/* Jobs that failed, to our own list; the first one's name for the user. */
+static enum sc_status collect_failed(struct sc_store_writer *w, struct sc_error *err)
+{
+    struct sc_seal_job *job;
+    while ((job = sc_sealer_failed(w->sealer)) != NULL) {
+        job->next = w->failed;
+        w->failed = job;
+    }
+    if (w->failed == NULL)
+        return SC_OK;
+    return sc_fail(err, SC_IO, "cannot seal %s; its records stay readable in the live files",
+                   w->failed->sealed);
+}
+
+static void retry_failed(struct sc_store_writer *w)
+{
+    (void)collect_failed(w, NULL);
+    while (w->failed != NULL) {
+        struct sc_seal_job *job = w->failed;
+        w->failed = job->next;
+        sc_sealer_add(w->sealer, job);
+    }
+}
+
 enum sc_status sc_store_writer_seal(struct sc_store_writer *w, uint64_t before_ms, struct sc_error *err)
 {
-    struct sc_seal_job *failed;
     SC_TRY(sc_store_writer_sync(w, err));
-    while ((failed = sc_sealer_failed(w->sealer)) != NULL)
-        sc_sealer_add(w->sealer, failed);
+    retry_failed(w);
     uint64_t length_ms = (uint64_t)w->options.window_s * 1000;
     for (uint32_t i = 0; i < w->file_count;) {
         uint64_t window_ms = w->files[i].window_ms;
-        if (before_ms != UINT64_MAX && window_ms + length_ms > before_ms) {
+        bool over = before_ms == UINT64_MAX || window_ms + length_ms <= before_ms;
+        if (!over && !w->files[i].large) {
             i++;
             continue;
         }
-        SC_TRY(queue_window(w, window_ms, err));
+        SC_TRY(queue_window(w, window_ms, !over, err));
         i = 0; /* the list has changed */
     }
     if (before_ms != UINT64_MAX)
         return SC_OK;
     sc_sealer_wait(w->sealer);
-    failed = sc_sealer_failed(w->sealer);
-    if (failed == NULL)
-        return SC_OK;
-    enum sc_status status =
-        sc_fail(err, SC_IO, "cannot seal %s; its records stay readable in the live files", failed->sealed);
-    sc_seal_job_free(failed);
-    return status;
+    return collect_failed(w, err);
 }
 
 void sc_store_writer_stats(const struct sc_store_writer *w, struct sc_store_stats *out)

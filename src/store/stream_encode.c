@@ -32,8 +32,9 @@ void sc_stream_encoder_free(struct sc_stream_encoder *encoder)
     *encoder = (struct sc_stream_encoder){0};
 }
 
-static void put_head(struct sc_buf *out, enum sc_layout layout, unsigned width, enum sc_compression compression,
-                     uint32_t count, size_t raw, size_t stored, uint64_t base)
+static void put_head(struct sc_buf *out, enum sc_layout layout, unsigned width,
+                     enum sc_compression compression, uint32_t count, size_t raw, size_t stored,
+                     uint64_t base)
 {
     sc_buf_append_u8(out, (uint8_t)layout);
     sc_buf_append_u8(out, (uint8_t)width);
@@ -50,7 +51,8 @@ static unsigned bit_length(uint64_t v)
     return v == 0 ? 0 : 64 - (unsigned)__builtin_clzll(v);
 }
 
-/* Compresses into encoder->packed. Returns its size, 0 when it does not pay (less than 1/16 won) or no memory. */
+/* Compresses into encoder->packed. Returns its size, 0 when it does not pay (less than 1/16 won) or no
+ * memory. */
 static size_t compress_zstd(struct sc_stream_encoder *encoder, const void *bytes, size_t count)
 {
     sc_buf_clear(&encoder->packed);
@@ -78,7 +80,8 @@ static bool all_same(const uint8_t *bytes, size_t count)
     return count > 0 && memcmp(bytes, bytes + 1, count - 1) == 0;
 }
 
-static void put_plane(struct sc_stream_encoder *encoder, const uint8_t *plane, uint32_t count, struct sc_buf *out)
+static void put_plane(struct sc_stream_encoder *encoder, const uint8_t *plane, uint32_t count,
+                      struct sc_buf *out)
 {
     if (all_same(plane, count)) {
         sc_buf_append_le32(out, (uint32_t)SC_COMPRESS_REPEAT << 30 | 1);
@@ -96,8 +99,9 @@ static void put_plane(struct sc_stream_encoder *encoder, const uint8_t *plane, u
 }
 
 /* Planes of (value - base); `raw` in the head is count * width. */
-static enum sc_status put_planes(struct sc_stream_encoder *encoder, enum sc_layout layout, const uint64_t *values,
-                                 uint32_t count, uint64_t base, unsigned width, struct sc_buf *out)
+static enum sc_status put_planes(struct sc_stream_encoder *encoder, enum sc_layout layout,
+                                 const uint64_t *values, uint32_t count, uint64_t base, unsigned width,
+                                 struct sc_buf *out)
 {
     sc_buf_clear(&encoder->plane);
     uint8_t *plane = sc_buf_reserve(&encoder->plane, count);
@@ -189,8 +193,8 @@ static uint64_t make_delta(struct sc_stream_encoder *encoder, const uint64_t *va
 }
 
 /* Bytes that the layout needs for the values, by doing it. */
-static size_t planes_size(struct sc_stream_encoder *encoder, const uint64_t *values, uint32_t count, uint64_t base,
-                          unsigned width, bool delta, struct sc_buf *scratch)
+static size_t planes_size(struct sc_stream_encoder *encoder, const uint64_t *values, uint32_t count,
+                          uint64_t base, unsigned width, bool delta, struct sc_buf *scratch)
 {
     sc_buf_clear(scratch);
     enum sc_layout layout = delta ? SC_LAYOUT_DELTA : SC_LAYOUT_PLANES;
@@ -207,8 +211,8 @@ static unsigned bytes_of(unsigned bits)
 enum choice { CHOOSE_BITS, CHOOSE_PLANES, CHOOSE_DELTA };
 
 /* Four runs of the values stand for all: consecutive, since differences need neighbours. */
-static enum choice choose(struct sc_stream_encoder *encoder, const uint64_t *values, uint32_t count, uint64_t base,
-                          unsigned bits)
+static enum choice choose(struct sc_stream_encoder *encoder, const uint64_t *values, uint32_t count,
+                          uint64_t base, unsigned bits)
 {
     uint64_t sample[SAMPLE];
     const uint64_t *from = values;
@@ -226,7 +230,8 @@ static enum choice choose(struct sc_stream_encoder *encoder, const uint64_t *val
     enum choice pick = CHOOSE_PLANES;
     if (need_delta(encoder, n)) {
         uint64_t most = make_delta(encoder, from, n);
-        size_t size = planes_size(encoder, encoder->delta, n, from[0], bytes_of(bit_length(most)), true, &scratch);
+        size_t size =
+            planes_size(encoder, encoder->delta, n, from[0], bytes_of(bit_length(most)), true, &scratch);
         if (size + size / 16 < best) {
             best = size;
             pick = CHOOSE_DELTA;
@@ -244,11 +249,12 @@ static enum sc_status put_delta(struct sc_stream_encoder *encoder, const uint64_
     if (!need_delta(encoder, count))
         return SC_NOMEM;
     uint64_t most = make_delta(encoder, values, count);
-    return put_planes(encoder, SC_LAYOUT_DELTA, encoder->delta, count, values[0], bytes_of(bit_length(most)), out);
+    return put_planes(encoder, SC_LAYOUT_DELTA, encoder->delta, count, values[0], bytes_of(bit_length(most)),
+                      out);
 }
 
-enum sc_status sc_stream_put_integers(struct sc_stream_encoder *encoder, const uint64_t *values, uint32_t count,
-                                      struct sc_buf *out)
+enum sc_status sc_stream_put_integers(struct sc_stream_encoder *encoder, const uint64_t *values,
+                                      uint32_t count, struct sc_buf *out)
 {
     uint64_t min = count == 0 ? 0 : values[0], max = min;
     for (uint32_t i = 1; i < count; i++) {
