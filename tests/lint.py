@@ -17,7 +17,7 @@ MAX_FILE_BYTES = 1 << 20
 CODE = {".c", ".h", ".l", ".y"}
 SCRIPTS = {".py", ".sh", ".awk"}
 # Spelt so that this file does not trip over itself.
-UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b(?!\+)|not imple" r"mented|place" r"holder", re.IGNORECASE)
+UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b(?!\+)|(?i:not imple" r"mented|place" r"holder)")
 MACHINE_PATHS = re.compile(r"(?<![\w.$}/-])/(?:wo" r"rk|ho" r"me|ro" r"ot|Users)/\w")
 PROGRAMS = ("sc-collector", "sc-query", "sc-exporter", "sc-admin")
 
