@@ -105,11 +105,19 @@ def dump_source(*command):
 
 # ---- values ----
 
-def ntp_to_ms(ntp):
+class Nanoseconds(int):
+    """What a source that does not show NTP times says instead: whole ns of UTC."""
+
+
+def ntp_to_unix(ntp, units):
     """As RFC 7011 6.1.9: 32 bit seconds since 1900, 32 bit fraction; era 1 when the top bit is clear."""
     seconds, fraction = ntp >> 32, ntp & 0xFFFFFFFF
     seconds += -2208988800 if seconds & 0x80000000 else ROUND - 2208988800
-    return seconds * 1000 + (fraction * 1000 >> 32)
+    return seconds * units + (fraction * units >> 32)
+
+
+def ntp_to_ms(time):
+    return time // 10**6 if isinstance(time, Nanoseconds) else ntp_to_unix(time, 1000)
 
 
 def as_bytes(value, length):
@@ -150,7 +158,8 @@ def same_text(want, value, length):
 
 def same_value(want, value, length):
     if isinstance(want, dict):
-        return value == (want["ntp_s"] << 32 | want["ntp_frac"])
+        ntp = want["ntp_s"] << 32 | want["ntp_frac"]
+        return value == (ntp_to_unix(ntp, 10**9) if isinstance(value, Nanoseconds) else ntp)
     if isinstance(want, str):
         return same_text(want, value, length)
     return want == value
