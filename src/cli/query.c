@@ -613,18 +613,23 @@ static enum sc_status run_listing(struct job *job, struct sc_summary *summary, s
     return status;
 }
 
+static uint64_t group_limit(const struct options *o)
+{
+    return o->limit_given ? o->limit : o->statistic_count != 0 ? 10 : 0;
+}
+
 static enum sc_status print_groups(struct job *job, const struct sc_request *r, struct sc_groups *groups,
                                    struct sc_error *err)
 {
     struct sc_output_column columns[SC_MAX_COLUMNS];
-    uint64_t limit = job->o.limit_given ? job->o.limit : job->o.statistic_count != 0 ? 10 : 0;
     struct sc_result result;
     for (uint32_t i = 0; i < r->column_count; i++)
         columns[i] = (struct sc_output_column){.field = r->columns[i].field, .label = r->columns[i].label};
     struct sc_output *output = sc_output_create(&job->o.output, columns, r->column_count);
     if (output == NULL)
         return sc_fail_nomem(err, "the result");
-    enum sc_status status = sc_groups_top(groups, r->orders, r->order_count, limit, &result, err);
+    enum sc_status status =
+        sc_groups_top(groups, r->orders, r->order_count, group_limit(&job->o), &result, err);
     if (status == SC_OK) {
         sc_print_begin_records(&job->print, job->o.statistic_count > 1 ? r->name : NULL, output);
         for (uint64_t i = 0; i < result.count; i++)
@@ -638,14 +643,17 @@ static enum sc_status print_groups(struct job *job, const struct sc_request *r, 
 
 static enum sc_status run_groups(struct job *job, struct sc_summary *summary, struct sc_error *err)
 {
-    struct sc_aggregate *aggregates = calloc((size_t)job->request_count + 1, sizeof(*aggregates));
+    struct sc_top tops[MAX_STATISTICS];
     struct sc_groups *groups[MAX_STATISTICS] = {NULL};
-    if (aggregates == NULL)
-        return sc_fail_nomem(err, "groups");
-    for (unsigned i = 0; i < job->request_count; i++)
-        aggregates[i] = job->requests[i].aggregate;
-    enum sc_status status = sc_query_aggregate(&job->source, &job->scan, aggregates, job->request_count,
-                                               job->o.memory_limit, groups, summary, &job->stats, err);
+    for (unsigned i = 0; i < job->request_count; i++) {
+        struct sc_request *r = &job->requests[i];
+        tops[i] = (struct sc_top){.aggregate = &r->aggregate,
+                                  .orders = r->orders,
+                                  .order_count = r->order_count,
+                                  .limit = group_limit(&job->o)};
+    }
+    enum sc_status status = sc_query_top(&job->source, &job->scan, tops, job->request_count,
+                                         job->o.memory_limit, groups, summary, &job->stats, err);
     bool usable = status == SC_OK || status == SC_CANCELLED;
     for (unsigned i = 0; i < job->request_count && usable; i++) {
         enum sc_status printed = print_groups(job, &job->requests[i], groups[i], err);
@@ -654,7 +662,6 @@ static enum sc_status run_groups(struct job *job, struct sc_summary *summary, st
     }
     for (unsigned i = 0; i < job->request_count; i++)
         sc_groups_free(groups[i]);
-    free(aggregates);
     return status;
 }
 

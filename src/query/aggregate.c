@@ -8,8 +8,9 @@
 
 #include <stdlib.h>
 
-#define CHUNK 64u
-#define NO_ID UINT32_MAX
+#define CHUNK  64u
+#define NO_ID  UINT32_MAX       /* not looked up yet, or no memory */
+#define ABSENT (UINT32_MAX - 1) /* not among the strings of closed groups: no group can have it */
 
 /* Integers of one key or accumulator for all rows of the row group, and which of them are not null. */
 struct row_values {
@@ -26,7 +27,8 @@ struct sc_group_scratch {
     uint8_t *packed;
     uint64_t hashes[CHUNK];
     uint64_t nulls[CHUNK];
-    uint8_t *entries[CHUNK];
+    uint8_t *entries[CHUNK]; /* of the rows in `found` */
+    uint32_t found[CHUNK];
 };
 
 static bool make_values(struct row_values *v)
@@ -107,10 +109,15 @@ static uint32_t intern_row(struct sc_groups *groups, const struct sc_group_key *
     *null = v.null;
     if (v.null)
         return 0;
-    if (field->type != SC_VALUE_ADDRESS)
+    if (field->type == SC_VALUE_ADDRESS) {
+        v.addr = mask_key(key, &v.addr);
+        v.bytes = v.addr.b;
+        v.length = sizeof(v.addr.b);
+    }
+    if (!groups->closed)
         return sc_interner_add(&groups->interner, v.bytes, v.length);
-    v.addr = mask_key(key, &v.addr);
-    return sc_interner_add(&groups->interner, v.addr.b, sizeof(v.addr.b));
+    uint32_t id = sc_interner_find(&groups->interner, v.bytes, v.length);
+    return id == UINT32_MAX ? ABSENT : id;
 }
 
 static uint32_t code_of(const struct sc_column *c, uint32_t row)
@@ -168,8 +175,12 @@ static enum sc_status intern_dictionary(struct sc_groups *groups, const struct s
             addresses[used++] = mask_key(key, (const struct sc_addr *)dict->dict.values + code);
         }
     }
-    if (!sc_interner_add_addresses(&groups->interner, addresses, used, numbers))
+    if (!groups->closed && !sc_interner_add_addresses(&groups->interner, addresses, used, numbers))
         return SC_NOMEM;
+    for (uint32_t i = 0; groups->closed && i < used; i++) {
+        numbers[i] = sc_interner_find(&groups->interner, addresses[i].b, sizeof(addresses[i].b));
+        numbers[i] = numbers[i] == UINT32_MAX ? ABSENT : numbers[i];
+    }
     for (uint32_t i = 0; i < used; i++)
         ids[codes[i]] = numbers[i];
     return SC_OK;
@@ -273,7 +284,7 @@ static bool pack_key(const struct sc_groups *groups, uint32_t k, const struct ro
         too_large |= v & limit;
         sc_key_store(p, width, v);
         s->nulls[j] |= (uint64_t)null << k;
-        s->hashes[j] = sc_mix(s->hashes[j], hashes != NULL && !null ? hashes[v] : v);
+        s->hashes[j] = sc_mix(s->hashes[j], hashes != NULL && !null && v != ABSENT ? hashes[v] : v);
     }
     return too_large == 0;
 }
@@ -398,12 +409,16 @@ static enum sc_status add_chunk(struct sc_groups *groups, const struct row_value
     }
     for (uint32_t j = 0; j < n; j++)
         prefetch_entry(groups, s->hashes[j]);
+    uint32_t found = 0;
     for (uint32_t j = 0; j < n; j++) {
-        s->entries[j] = sc_groups_find(groups, s->packed + (size_t)j * a->key_bytes, s->hashes[j]);
-        if (s->entries[j] == NULL)
+        uint8_t *entry = sc_groups_find(groups, s->packed + (size_t)j * a->key_bytes, s->hashes[j]);
+        if (entry == NULL && !groups->closed)
             return SC_NOMEM;
+        s->entries[found] = entry;
+        s->found[found] = rows[j];
+        found += entry != NULL;
     }
-    add_values(a, s, rows, n);
+    add_values(a, s, s->found, found);
     return SC_OK;
 }
 

@@ -80,6 +80,13 @@ size_t sc_groups_memory(const struct sc_groups *groups);
 enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group *group,
                                   const struct sc_selection *selection, struct sc_error *err);
 
+/*
+ * Makes the group of `entry`, an entry of `from`, without values. Both have the same keys.
+ * After sc_groups_close only the groups that are there take rows; all other rows are left out.
+ */
+enum sc_status sc_groups_seed(struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry);
+void sc_groups_close(struct sc_groups *groups);
+
 /* Moves all groups of `from` into `to` with up to `threads` threads. `from` is empty afterwards, and must
  * still be freed. */
 enum sc_status sc_groups_merge(struct sc_groups *to, struct sc_groups *from, unsigned threads,

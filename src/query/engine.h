@@ -56,4 +56,22 @@ enum sc_status sc_query_aggregate(struct sc_source *source, const struct sc_scan
                                   struct sc_summary *summary, struct sc_scan_stats *stats,
                                   struct sc_error *err);
 
+/* One aggregation of which only the first `limit` groups by `orders` are wanted. */
+struct sc_top {
+    struct sc_aggregate *aggregate; /* prepared; may be laid out anew */
+    const struct sc_result_order *orders;
+    uint32_t order_count;
+    uint64_t limit; /* 0 = all */
+};
+
+/*
+ * As sc_query_aggregate; sc_groups_top with the same orders and limit then gives the answer. When the groups
+ * grow large and few are wanted, the scan starts anew with nothing but what the order needs, and a second
+ * scan fills in the other values of the groups that have won: the table is then a fraction as large.
+ */
+enum sc_status sc_query_top(struct sc_source *source, const struct sc_scan_options *options,
+                            struct sc_top *tops, uint32_t count, uint64_t memory_limit,
+                            struct sc_groups **groups, struct sc_summary *summary,
+                            struct sc_scan_stats *stats, struct sc_error *err);
+
 #endif

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 /* ---- the description ---- */
 
@@ -65,9 +66,8 @@ struct sc_groups *sc_groups_create(const struct sc_aggregate *aggregate)
 
 static void empty_partition(struct sc_partition *p)
 {
-    for (uint32_t i = 0; i < p->block_count; i++)
+    for (uint32_t i = 0; i < SC_BLOCKS; i++)
         free(p->blocks[i]);
-    free(p->blocks);
     free(p->slots);
     *p = (struct sc_partition){0};
 }
@@ -96,8 +96,8 @@ size_t sc_groups_memory(const struct sc_groups *groups)
     size_t bytes = sc_interner_memory(&groups->interner);
     for (uint32_t i = 0; i < SC_PARTITIONS; i++) {
         const struct sc_partition *p = &groups->partitions[i];
-        bytes += (size_t)p->slot_count * sizeof(*p->slots) +
-                 (size_t)p->block_count * SC_BLOCK_ENTRIES * groups->aggregate->entry_bytes;
+        bytes +=
+            (size_t)p->slot_count * sizeof(*p->slots) + (size_t)p->count * groups->aggregate->entry_bytes;
     }
     return bytes;
 }
@@ -117,6 +117,7 @@ uint64_t sc_groups_hash(const struct sc_groups *groups, const uint8_t *key)
     return hash;
 }
 
+/* What 18 blocks and 24 bits of a slot hold. */
 #define MAX_ENTRIES 0xfffffeu
 
 static bool grow_slots(struct sc_groups *groups, struct sc_partition *p)
@@ -138,17 +139,27 @@ static bool grow_slots(struct sc_groups *groups, struct sc_partition *p)
     return true;
 }
 
+#define HUGE_PAGE ((size_t)2 << 20)
+
+/* Large tables are walked at random: with pages of 4 KiB most of the time would go into looking them up. */
+static uint8_t *make_block(size_t bytes)
+{
+    if (bytes < HUGE_PAGE)
+        return malloc(bytes);
+    size_t rounded = (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+    uint8_t *block = aligned_alloc(HUGE_PAGE, rounded);
+    if (block != NULL)
+        madvise(block, rounded, MADV_HUGEPAGE);
+    return block;
+}
+
 static uint8_t *add_entry(struct sc_partition *p, uint32_t entry_bytes)
 {
-    if (p->count == p->block_count * SC_BLOCK_ENTRIES) {
-        uint8_t **blocks = realloc(p->blocks, ((size_t)p->block_count + 1) * sizeof(*blocks));
-        if (blocks == NULL)
+    uint32_t block = sc_block_of(p->count);
+    if (p->blocks[block] == NULL) {
+        p->blocks[block] = make_block((size_t)sc_block_entries(block) * entry_bytes);
+        if (p->blocks[block] == NULL)
             return NULL;
-        p->blocks = blocks;
-        blocks[p->block_count] = malloc((size_t)SC_BLOCK_ENTRIES * entry_bytes);
-        if (blocks[p->block_count] == NULL)
-            return NULL;
-        p->block_count++;
     }
     return sc_partition_entry(p, p->count++, entry_bytes);
 }
@@ -173,6 +184,8 @@ uint8_t *sc_groups_find(struct sc_groups *groups, const uint8_t *key, uint64_t h
 {
     const struct sc_aggregate *a = groups->aggregate;
     struct sc_partition *p = &groups->partitions[sc_partition_of(hash)];
+    if (groups->closed && p->count == 0)
+        return NULL;
     if (p->count >= p->slot_count - p->slot_count / 4 && (p->count >= MAX_ENTRIES || !grow_slots(groups, p)))
         return NULL;
     uint32_t mask = p->slot_count - 1, tag = sc_slot_tag(hash);
@@ -184,7 +197,7 @@ uint8_t *sc_groups_find(struct sc_groups *groups, const uint8_t *key, uint64_t h
         if (same_key(entry, key, a->key_bytes))
             return entry;
     }
-    uint8_t *entry = add_entry(p, a->entry_bytes);
+    uint8_t *entry = groups->closed ? NULL : add_entry(p, a->entry_bytes);
     if (entry == NULL)
         return NULL;
     memcpy(entry, key, a->key_bytes);
@@ -208,6 +221,34 @@ void sc_groups_combine(const struct sc_aggregate *a, uint8_t *to, const uint8_t 
         sc_accumulate(a->accumulators[i].how, to + at, sc_load_le64(from + at));
     }
     sc_key_store(to + a->seen_at, width, seen | other);
+}
+
+/* ---- groups that are known beforehand ---- */
+
+enum sc_status sc_groups_seed(struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry)
+{
+    const struct sc_aggregate *a = to->aggregate;
+    uint8_t packed[SC_MAX_KEYS * 8 + 16];
+    uint64_t nulls = sc_key_load(entry + a->null_at, a->key_count > 8 ? 2 : 1);
+    uint8_t *p = packed;
+    memcpy(packed, entry, a->key_bytes);
+    for (uint32_t k = 0; k < a->key_count; k++) {
+        if (a->keys[k].interned && (nulls >> k & 1) == 0) {
+            uint32_t length;
+            const uint8_t *bytes = sc_interner_bytes(&from->interner, sc_load_le32(p), &length);
+            uint32_t id = sc_interner_add(&to->interner, bytes, length);
+            if (id == UINT32_MAX)
+                return SC_NOMEM;
+            sc_store_le32(p, id);
+        }
+        p += a->keys[k].width;
+    }
+    return sc_groups_find(to, packed, sc_groups_hash(to, packed)) == NULL ? SC_NOMEM : SC_OK;
+}
+
+void sc_groups_close(struct sc_groups *groups)
+{
+    groups->closed = true;
 }
 
 /* ---- merging ---- */
@@ -243,9 +284,10 @@ static bool merge_partition(struct merge_job *job, uint32_t index)
         if (to == NULL)
             return false;
         sc_groups_combine(a, to, entry);
-        if (n % SC_BLOCK_ENTRIES == SC_BLOCK_ENTRIES - 1) {
-            free(p->blocks[n / SC_BLOCK_ENTRIES]);
-            p->blocks[n / SC_BLOCK_ENTRIES] = NULL;
+        uint32_t block = sc_block_of(n);
+        if (n + 1 == sc_block_start(block) + sc_block_entries(block)) {
+            free(p->blocks[block]);
+            p->blocks[block] = NULL;
         }
     }
     empty_partition(p);

@@ -8,26 +8,46 @@
 
 #define SC_PARTITION_BITS 6u
 #define SC_PARTITIONS     (1u << SC_PARTITION_BITS)
-#define SC_BLOCK_ENTRIES  256u
+/* Block 0 and 1 hold 2^SC_BLOCK_BITS entries, each later one twice as many as the one before. */
+#define SC_BLOCK_BITS 8u
+#define SC_BLOCKS     18u
 
 struct sc_partition {
     uint32_t *slots; /* (entry number + 1) in the lower 24 bits, 8 bits of the hash above; 0 empty */
     uint32_t slot_count;
     uint32_t count;
-    uint8_t **blocks; /* SC_BLOCK_ENTRIES entries each */
-    uint32_t block_count;
+    uint8_t *blocks[SC_BLOCKS];
 };
 
 struct sc_groups {
     const struct sc_aggregate *aggregate;
     struct sc_interner interner;
+    bool closed; /* no new groups: sc_groups_find gives NULL for those that are not there */
     struct sc_partition partitions[SC_PARTITIONS];
     struct sc_group_scratch *scratch; /* of sc_groups_add_rows */
 };
 
+/* The block of an entry, and the number of the block's first entry. */
+static inline uint32_t sc_block_of(uint32_t number)
+{
+    uint32_t high = number >> SC_BLOCK_BITS;
+    return high == 0 ? 0 : 32 - (uint32_t)__builtin_clz(high);
+}
+
+static inline uint32_t sc_block_start(uint32_t block)
+{
+    return block == 0 ? 0 : 1u << (SC_BLOCK_BITS + block - 1);
+}
+
+static inline uint32_t sc_block_entries(uint32_t block)
+{
+    return block == 0 ? 1u << SC_BLOCK_BITS : sc_block_start(block);
+}
+
 static inline uint8_t *sc_partition_entry(const struct sc_partition *p, uint32_t number, uint32_t entry_bytes)
 {
-    return p->blocks[number / SC_BLOCK_ENTRIES] + (size_t)(number % SC_BLOCK_ENTRIES) * entry_bytes;
+    uint32_t block = sc_block_of(number);
+    return p->blocks[block] + (size_t)(number - sc_block_start(block)) * entry_bytes;
 }
 
 /* A null key hashes as 0. */

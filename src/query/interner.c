@@ -54,10 +54,9 @@ static bool same_bytes(const uint8_t *x, const uint8_t *y, uint32_t length)
     return length == 0 || memcmp(x, y, length) == 0;
 }
 
-static uint32_t add_hashed(struct sc_interner *in, const void *bytes, uint32_t length, uint32_t hash)
+/* The slot of the string, or the empty one where it belongs. The table is not empty. */
+static uint32_t find_slot(const struct sc_interner *in, const void *bytes, uint32_t length, uint32_t hash)
 {
-    if (in->count == in->capacity && (in->capacity > UINT32_MAX / 4 || !grow(in)))
-        return UINT32_MAX;
     uint32_t i = hash & (in->table_size - 1);
     for (; in->table[i] != 0; i = (i + 1) & (in->table_size - 1)) {
         if (in->table[i] >> 32 != hash)
@@ -65,8 +64,18 @@ static uint32_t add_hashed(struct sc_interner *in, const void *bytes, uint32_t l
         uint32_t id = (uint32_t)in->table[i] - 1;
         uint64_t at = in->offsets[id];
         if (in->offsets[id + 1] - at == length && same_bytes(in->heap.data + at, bytes, length))
-            return id;
+            break;
     }
+    return i;
+}
+
+static uint32_t add_hashed(struct sc_interner *in, const void *bytes, uint32_t length, uint32_t hash)
+{
+    if (in->count == in->capacity && (in->capacity > UINT32_MAX / 4 || !grow(in)))
+        return UINT32_MAX;
+    uint32_t i = find_slot(in, bytes, length, hash);
+    if (in->table[i] != 0)
+        return (uint32_t)in->table[i] - 1;
     sc_buf_append(&in->heap, bytes, length);
     if (!sc_buf_ok(&in->heap))
         return UINT32_MAX;
@@ -74,6 +83,14 @@ static uint32_t add_hashed(struct sc_interner *in, const void *bytes, uint32_t l
     in->offsets[in->count + 1] = in->heap.len;
     in->table[i] = (uint64_t)hash << 32 | ++in->count;
     return in->count - 1;
+}
+
+uint32_t sc_interner_find(const struct sc_interner *in, const void *bytes, uint32_t length)
+{
+    if (in->table_size == 0)
+        return UINT32_MAX;
+    uint32_t i = find_slot(in, bytes, length, hash_bytes(bytes, length));
+    return (uint32_t)in->table[i] - 1; /* an empty slot is 0 */
 }
 
 uint32_t sc_interner_add(struct sc_interner *in, const void *bytes, uint32_t length)

@@ -19,6 +19,8 @@ struct sc_interner {
 
 /* The id, new when the string is; UINT32_MAX without memory. */
 uint32_t sc_interner_add(struct sc_interner *interner, const void *bytes, uint32_t length);
+/* The id, or UINT32_MAX when the string is not there. */
+uint32_t sc_interner_find(const struct sc_interner *interner, const void *bytes, uint32_t length);
 /* Adds many addresses at once, with the cache misses of one overlapping those of the next. False without
  * memory. */
 bool sc_interner_add_addresses(struct sc_interner *interner, const struct sc_addr *addresses, uint32_t count,

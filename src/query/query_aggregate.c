@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "query/engine.h"
+#include "query/query_aggregate.h"
 
 #include <stdlib.h>
 
@@ -11,9 +11,9 @@ struct partial {
 };
 
 struct run {
-    struct sc_aggregate *aggregates;
+    const struct sc_aggregate_run *request;
+    struct sc_aggregate **aggregates;
     uint32_t count;
-    uint64_t memory_limit;
     atomic_ullong memory;
     struct partial *partials;
     unsigned threads;
@@ -33,19 +33,21 @@ static enum sc_status add_unit(void *arg, unsigned thread, uint32_t unit, struct
     struct run *run = arg;
     struct partial *p = &run->partials[thread];
     (void)unit;
-    uint64_t before = run->memory_limit == 0 ? 0 : memory_of(run, p);
+    const struct sc_aggregate_run *request = run->request;
+    uint64_t before = memory_of(run, p);
     SC_TRY(sc_summary_add_rows(&p->summary, &p->summarizer, group, selection, err));
     for (uint32_t i = 0; i < run->count; i++)
         SC_TRY(sc_groups_add_rows(p->groups[i], group, selection, err));
-    if (run->memory_limit == 0)
-        return SC_OK;
     uint64_t grown = memory_of(run, p) - before;
-    if (atomic_fetch_add(&run->memory, grown) + grown > run->memory_limit)
+    uint64_t total = atomic_fetch_add(&run->memory, grown) + grown;
+    if (request->memory_limit != 0 && total > request->memory_limit)
         return sc_fail(
             err, SC_NOMEM,
             "the groups need more than the memory limit of %llu bytes: narrow the filter, group by less, "
             "or raise --memory-limit",
-            (unsigned long long)run->memory_limit);
+            (unsigned long long)request->memory_limit);
+    if (request->soft_limit != 0 && total > request->soft_limit)
+        return sc_fail(err, SC_AGAIN, "many groups");
     return SC_OK;
 }
 
@@ -54,11 +56,11 @@ static struct sc_field *list_fields(const struct run *run, uint32_t *count)
 {
     uint32_t most = 4;
     for (uint32_t i = 0; i < run->count; i++)
-        most += 2 * run->aggregates[i].key_count + run->aggregates[i].accumulator_count;
+        most += 2 * run->aggregates[i]->key_count + run->aggregates[i]->accumulator_count;
     struct sc_field *fields = calloc(most, sizeof(*fields));
     *count = 0;
     for (uint32_t i = 0; i < run->count && fields != NULL; i++) {
-        const struct sc_aggregate *a = &run->aggregates[i];
+        const struct sc_aggregate *a = run->aggregates[i];
         for (uint32_t k = 0; k < a->key_count; k++) {
             fields[(*count)++] = a->keys[k].field;
             if (a->keys[k].pair)
@@ -83,8 +85,17 @@ static void free_partials(struct run *run)
     run->partials = NULL;
 }
 
+static enum sc_status seed_groups(struct sc_groups *groups, const struct sc_seed *seed)
+{
+    for (uint64_t i = 0; i < seed->winners->count; i++)
+        SC_TRY(sc_groups_seed(groups, seed->from, seed->winners->entries[i]));
+    sc_groups_close(groups);
+    return SC_OK;
+}
+
 static enum sc_status make_partials(struct run *run, struct sc_error *err)
 {
+    const struct sc_seed *seeds = run->request->seeds;
     run->partials = calloc(run->threads, sizeof(*run->partials));
     if (run->partials == NULL)
         return sc_fail_nomem(err, "groups");
@@ -94,8 +105,8 @@ static enum sc_status make_partials(struct run *run, struct sc_error *err)
         if (p->groups == NULL)
             return sc_fail_nomem(err, "groups");
         for (uint32_t i = 0; i < run->count; i++) {
-            p->groups[i] = sc_groups_create(&run->aggregates[i]);
-            if (p->groups[i] == NULL)
+            p->groups[i] = sc_groups_create(run->aggregates[i]);
+            if (p->groups[i] == NULL || (seeds != NULL && seed_groups(p->groups[i], &seeds[i]) != SC_OK))
                 return sc_fail_nomem(err, "groups");
         }
         SC_TRY(sc_summarizer_init(&p->summarizer, err));
@@ -135,27 +146,22 @@ static enum sc_status merge_partials(struct run *run, struct sc_error *err)
 static void widen_keys(struct run *run)
 {
     for (uint32_t i = 0; i < run->count; i++) {
-        run->aggregates[i].wide_keys = true;
-        sc_aggregate_prepare(&run->aggregates[i]);
+        run->aggregates[i]->wide_keys = true;
+        sc_aggregate_prepare(run->aggregates[i]);
     }
     atomic_store(&run->memory, 0);
 }
 
-enum sc_status sc_query_aggregate(struct sc_source *source, const struct sc_scan_options *options,
-                                  struct sc_aggregate *aggregates, uint32_t aggregate_count,
-                                  uint64_t memory_limit, struct sc_groups **groups,
-                                  struct sc_summary *summary, struct sc_scan_stats *stats,
-                                  struct sc_error *err)
+enum sc_status sc_aggregate_run(const struct sc_aggregate_run *request, struct sc_source *source,
+                                const struct sc_scan_options *options, struct sc_groups **groups,
+                                struct sc_summary *summary, struct sc_scan_stats *stats, struct sc_error *err)
 {
-    struct run run = {.aggregates = aggregates,
-                      .count = aggregate_count,
-                      .memory_limit = memory_limit,
+    struct run run = {.request = request,
+                      .aggregates = request->aggregates,
+                      .count = request->count,
                       .threads = options->threads == 0 ? 1 : options->threads};
-    uint32_t missing = source->missing_count;
     enum sc_status status = scan_once(&run, source, options, stats, err);
     if (status == SC_LIMIT) {
-        while (source->missing_count > missing) /* they will be found again */
-            free(source->missing[--source->missing_count]);
         free_partials(&run);
         widen_keys(&run);
         status = scan_once(&run, source, options, stats, err);
@@ -172,5 +178,23 @@ enum sc_status sc_query_aggregate(struct sc_source *source, const struct sc_scan
         }
     }
     free_partials(&run);
+    return status;
+}
+
+enum sc_status sc_query_aggregate(struct sc_source *source, const struct sc_scan_options *options,
+                                  struct sc_aggregate *aggregates, uint32_t aggregate_count,
+                                  uint64_t memory_limit, struct sc_groups **groups,
+                                  struct sc_summary *summary, struct sc_scan_stats *stats,
+                                  struct sc_error *err)
+{
+    struct sc_aggregate **list = malloc(((size_t)aggregate_count + 1) * sizeof(struct sc_aggregate *));
+    if (list == NULL)
+        return sc_fail_nomem(err, "groups");
+    for (uint32_t i = 0; i < aggregate_count; i++)
+        list[i] = &aggregates[i];
+    struct sc_aggregate_run request = {
+        .aggregates = list, .count = aggregate_count, .memory_limit = memory_limit};
+    enum sc_status status = sc_aggregate_run(&request, source, options, groups, summary, stats, err);
+    free(list);
     return status;
 }

@@ -226,9 +226,10 @@ bool sc_selector_group_possible(const struct sc_selector *s, const struct sc_gro
     switch (t->field) {
     case SC_TIME_RECEIVED:
         return ref->received_min < t->end_ms && ref->received_max >= t->begin_ms;
-    case SC_TIME_LAST:
-        return ref->last_min < t->end_ms && ref->last_max >= t->begin_ms;
-    case SC_TIME_OVERLAP: /* records without times count at their selection time */
+    case SC_TIME_LAST: /* records without `last` count at their selection time, here and below */
+        return (ref->last_min < t->end_ms && ref->last_max >= t->begin_ms) ||
+               (ref->time_min < t->end_ms && ref->time_max >= t->begin_ms);
+    case SC_TIME_OVERLAP:
         return ref->time_min < t->end_ms && (ref->last_max >= t->begin_ms || ref->time_max >= t->begin_ms);
     default:
         return ref->time_min < t->end_ms && ref->time_max >= t->begin_ms;
@@ -274,7 +275,8 @@ static enum sc_status fill_from(struct run *run, const struct sc_field *field, u
     return SC_OK;
 }
 
-/* The time that a record is selected by: its own, else the observation's, else the collector's. */
+/* `own`, else the time that a record is selected by: `first`, else the observation's, else the collector's.
+ */
 static enum sc_status selection_time(struct run *run, const struct sc_field *own, uint64_t *values,
                                      uint64_t *valid)
 {
@@ -286,6 +288,8 @@ static enum sc_status selection_time(struct run *run, const struct sc_field *own
     SC_TRY(field_numbers(run, own, values, valid));
     if (own == &s->received)
         return SC_OK;
+    if (own == &s->last)
+        SC_TRY(fill_from(run, &s->first, values, valid, scratch, scratch_valid));
     SC_TRY(fill_from(run, &s->observed, values, valid, scratch, scratch_valid));
     return fill_from(run, &s->received, values, valid, scratch, scratch_valid);
 }

@@ -9,6 +9,10 @@
 
 enum sc_status sc_source_note_missing(struct sc_source *source, const char *sentence)
 {
+    for (uint32_t i = 0; i < source->missing_count; i++) {
+        if (strcmp(source->missing[i], sentence) == 0)
+            return SC_OK;
+    }
     char **missing = realloc(source->missing, ((size_t)source->missing_count + 1) * sizeof(*missing));
     if (missing == NULL)
         return SC_NOMEM;
@@ -110,7 +114,7 @@ static enum sc_status fresh_ranges(struct sc_span_set *seen, const struct sc_row
 }
 
 /* Segments of one window may hold a batch twice: a sealed file beside the live one, a retry after a failed
- * sync. */
+ * sync. Within a live file it may stand twice too; sealing drops the second. */
 static enum sc_status add_units_once(struct sc_source *source, uint32_t segment, uint32_t group,
                                      struct sc_read_context *context, struct sc_span_set *seen)
 {
@@ -162,7 +166,7 @@ static enum sc_status list_units(struct sc_source *source, const struct sc_sourc
         qsort(source->segments, source->segment_count, sizeof(struct sc_segment *), compare_segments);
     for (uint32_t i = 0; i < source->segment_count && status == SC_OK; i++) {
         const struct sc_segment *segment = source->segments[i];
-        bool once = shares_window(source, i);
+        bool once = !segment->sealed || shares_window(source, i);
         for (uint32_t g = 0; g < segment->group_count && status == SC_OK; g++) {
             bool options = segment->groups[g].record_kind == SC_RECORDS_OPTIONS;
             if (options != bounds->options || !window_wanted(bounds, segment))

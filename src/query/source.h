@@ -48,7 +48,8 @@ enum sc_status sc_source_open(const char *const *paths, uint32_t path_count,
                               struct sc_error *err);
 void sc_source_close(struct sc_source *source);
 
-/* Notes something that is missing from the answer (copied). Not for use while other threads read. */
+/* Notes something that is missing from the answer (copied; once, however often it is met). Not for use while
+ * other threads read. */
 enum sc_status sc_source_note_missing(struct sc_source *source, const char *sentence);
 
 #endif

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The scan behind aggregations. Internal to query_aggregate.c and query_top.c. */
+#ifndef SC_QUERY_QUERY_AGGREGATE_H
+#define SC_QUERY_QUERY_AGGREGATE_H
+
+#include "query/engine.h"
+
+/* Groups that are known beforehand: only these are filled. */
+struct sc_seed {
+    const struct sc_groups *from;
+    const struct sc_result *winners;
+};
+
+struct sc_aggregate_run {
+    struct sc_aggregate **aggregates; /* prepared; laid out anew when a key needs more bytes */
+    uint32_t count;
+    const struct sc_seed *seeds; /* one per aggregate, or NULL */
+    uint64_t memory_limit;       /* 0 = none */
+    uint64_t soft_limit;         /* 0 = none; SC_AGAIN when the groups pass it */
+};
+
+/* As sc_query_aggregate. */
+enum sc_status sc_aggregate_run(const struct sc_aggregate_run *request, struct sc_source *source,
+                                const struct sc_scan_options *options, struct sc_groups **groups,
+                                struct sc_summary *summary, struct sc_scan_stats *stats,
+                                struct sc_error *err);
+
+#endif

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The first N groups of very many. One scan that sums everything is best while the groups fit the caches.
+ * When they do not, it is given up early, and two scans take its place: the first sums only what the order
+ * needs, the second fills in the rest for the winners.
+ */
+#include "query/query_aggregate.h"
+
+#include <stdlib.h>
+
+/* Groups of all threads together; what was read until then is read again. */
+#define SMALL_ENOUGH ((uint64_t)96 << 20)
+
+/* Sort keys that a cut-down aggregation may have. */
+#define MAX_ORDERS 4u
+
+/* An aggregation cut down to its order. */
+struct narrow {
+    struct sc_aggregate aggregate;
+    struct sc_result_order orders[MAX_ORDERS];
+};
+
+struct top_run {
+    struct sc_top *tops;
+    uint32_t count;
+    uint64_t memory_limit;
+    struct narrow *narrow; /* one per top */
+    bool *cut;             /* which of them are cut down */
+};
+
+/* The accumulator of the full aggregation, in the narrow one. */
+static uint32_t carry(const struct sc_aggregate *full, struct sc_aggregate *narrow, uint32_t index)
+{
+    const struct sc_accumulator *a = &full->accumulators[index];
+    return sc_aggregate_add(narrow, &a->field, a->how);
+}
+
+static void carry_column(const struct sc_aggregate *full, struct sc_aggregate *narrow,
+                         struct sc_result_column *column)
+{
+    if (column->source == SC_RESULT_KEY)
+        return;
+    column->a = carry(full, narrow, column->a);
+    if (column->source == SC_RESULT_ACCUMULATOR)
+        return;
+    column->b = carry(full, narrow, column->b);
+    if (column->source == SC_RESULT_COMPUTED &&
+        (column->computed == SC_COMPUTED_BPS || column->computed == SC_COMPUTED_PPS))
+        column->c = carry(full, narrow, column->c);
+}
+
+/* False when nothing is won by it. */
+static bool cut_down(const struct sc_top *top, struct narrow *out)
+{
+    const struct sc_aggregate *full = top->aggregate;
+    if (top->limit == 0 || top->limit > 100000 || top->order_count == 0 || top->order_count > MAX_ORDERS)
+        return false;
+    out->aggregate = *full;
+    out->aggregate.accumulator_count = 0;
+    for (uint32_t i = 0; i < top->order_count; i++) {
+        out->orders[i] = top->orders[i];
+        carry_column(full, &out->aggregate, &out->orders[i].column);
+    }
+    sc_aggregate_prepare(&out->aggregate);
+    return out->aggregate.accumulator_count < full->accumulator_count;
+}
+
+static bool any_cut(const struct top_run *run)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < run->count; i++)
+        any = any || run->cut[i];
+    return any;
+}
+
+static enum sc_status scan_all(struct top_run *run, struct sc_source *source,
+                               const struct sc_scan_options *options, struct sc_aggregate **aggregates,
+                               uint64_t soft_limit, struct sc_groups **groups, struct sc_summary *summary,
+                               struct sc_scan_stats *stats, struct sc_error *err)
+{
+    struct sc_aggregate_run request = {.aggregates = aggregates,
+                                       .count = run->count,
+                                       .memory_limit = run->memory_limit,
+                                       .soft_limit = soft_limit};
+    return sc_aggregate_run(&request, source, options, groups, summary, stats, err);
+}
+
+/* Fills in the winners of the i-th aggregation; *groups is replaced. */
+static enum sc_status second_scan(struct top_run *run, uint32_t i, struct sc_source *source,
+                                  const struct sc_scan_options *options, struct sc_groups **groups,
+                                  struct sc_scan_stats *stats, struct sc_error *err)
+{
+    struct sc_top *top = &run->tops[i];
+    struct sc_result winners;
+    SC_TRY(sc_groups_top(*groups, run->narrow[i].orders, top->order_count, top->limit, &winners, err));
+    if (run->narrow[i].aggregate.wide_keys &&
+        !top->aggregate->wide_keys) { /* the keys must be laid out alike */
+        top->aggregate->wide_keys = true;
+        sc_aggregate_prepare(top->aggregate);
+    }
+    struct sc_seed seed = {.from = *groups, .winners = &winners};
+    struct sc_aggregate_run request = {.aggregates = &top->aggregate, .count = 1, .seeds = &seed};
+    struct sc_scan_options again = *options;
+    struct sc_groups *filled = NULL;
+    struct sc_summary unused;
+    again.progress = NULL;
+    enum sc_status status = sc_aggregate_run(&request, source, &again, &filled, &unused, stats, err);
+    free(winners.entries);
+    if (filled != NULL) {
+        sc_groups_free(*groups);
+        *groups = filled;
+    }
+    return status;
+}
+
+static enum sc_status scan_twice(struct top_run *run, struct sc_source *source,
+                                 const struct sc_scan_options *options, struct sc_aggregate **aggregates,
+                                 struct sc_groups **groups, struct sc_summary *summary,
+                                 struct sc_scan_stats *stats, struct sc_error *err)
+{
+    for (uint32_t i = 0; i < run->count; i++) {
+        struct sc_aggregate *narrow = &run->narrow[i].aggregate;
+        if (!run->cut[i])
+            continue;
+        narrow->wide_keys = run->tops[i].aggregate->wide_keys;
+        sc_aggregate_prepare(narrow);
+        aggregates[i] = narrow;
+    }
+    enum sc_status status = scan_all(run, source, options, aggregates, 0, groups, summary, stats, err);
+    for (uint32_t i = 0; i < run->count && (status == SC_OK || status == SC_CANCELLED); i++) {
+        if (!run->cut[i])
+            continue;
+        enum sc_status second = second_scan(run, i, source, options, &groups[i], stats, err);
+        status = second == SC_OK ? status : second;
+    }
+    return status;
+}
+
+enum sc_status sc_query_top(struct sc_source *source, const struct sc_scan_options *options,
+                            struct sc_top *tops, uint32_t count, uint64_t memory_limit,
+                            struct sc_groups **groups, struct sc_summary *summary,
+                            struct sc_scan_stats *stats, struct sc_error *err)
+{
+    struct top_run run = {.tops = tops, .count = count, .memory_limit = memory_limit};
+    struct sc_aggregate **aggregates = calloc((size_t)count + 1, sizeof(struct sc_aggregate *));
+    run.narrow = calloc((size_t)count + 1, sizeof(*run.narrow));
+    run.cut = calloc((size_t)count + 1, sizeof(*run.cut));
+    enum sc_status status = SC_OK;
+    if (aggregates == NULL || run.narrow == NULL || run.cut == NULL)
+        status = sc_fail_nomem(err, "groups");
+    for (uint32_t i = 0; i < count && status == SC_OK; i++) {
+        aggregates[i] = tops[i].aggregate;
+        run.cut[i] = cut_down(&tops[i], &run.narrow[i]);
+    }
+    if (status == SC_OK) {
+        uint64_t soft_limit = any_cut(&run) ? SMALL_ENOUGH : 0;
+        status = scan_all(&run, source, options, aggregates, soft_limit, groups, summary, stats, err);
+        if (status == SC_AGAIN)
+            status = scan_twice(&run, source, options, aggregates, groups, summary, stats, err);
+    }
+    free(aggregates);
+    free(run.narrow);
+    free(run.cut);
+    return status;
+}
