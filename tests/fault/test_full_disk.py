@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+# run: build=release limit=200
+"""A full disk: flows are kept in memory and stored when there is room again; what is too much is dropped and counted."""
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import collector_kit as kit
+
+RATE = 20000
+
+
+def wait_until(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def fill(path):
+    """Takes all the space there is."""
+    with open(path, "wb", buffering=0) as ballast:
+        size = 1 << 20
+        while size > 0:
+            try:
+                ballast.write(b"\0" * size)
+            except OSError:
+                size //= 2
+
+
+def is_blocked(store):
+    answer = kit.status(store)
+    return answer is not None and answer["store"]["blocked"]
+
+
+def run(disk, folder):
+    store, log, ballast = disk / "store", folder / "log", disk / "ballast"
+    collector = kit.Collector(store, log, "--window", "60")
+    sender = kit.Sender()
+    sender.send(collector.port, 1.5, RATE)
+    time.sleep(1.5)
+    fill(ballast)
+    sender.send(collector.port, 2, RATE)
+    kit.check("full disk: the collector says so", wait_until(lambda: is_blocked(store), 10), log.read_text())
+    answer = kit.status(store)
+    kit.check("full disk: the reason is told", "No space left" in (answer["store"]["problem"] or ""),
+              str(answer["store"]))
+    kit.check("full disk: flows wait in memory", answer["queue"]["bytes"] > 0, str(answer["queue"]))
+    ballast.unlink()
+    kit.check("full disk: it goes on when there is room", wait_until(lambda: not is_blocked(store), 20),
+              log.read_text())
+    sender.send(collector.port, 1, RATE)
+    time.sleep(2)
+    answer = kit.status(store)
+    dropped = answer["received"]["dropped_full"] + answer["listeners"][0]["kernel_drops"]
+    kit.check("full disk: nothing that fits in memory is dropped", dropped == 0, str(answer["received"]))
+    kit.check("full disk: the collector ends well", collector.stop() == 0, log.read_text())
+    counts, code = kit.stored_numbers(store)
+    missing = sum(1 for n in range(sender.next) if n not in counts)
+    kit.check("full disk: every record is there", missing == 0, f"{missing} of {sender.next} missing")
+    kit.check("full disk: none is there twice", len(counts) == sum(counts.values()))
+    kit.check("full disk: the query is complete", code == 0, f"exit {code}")
+    verify = subprocess.run([kit.program("sc-admin"), "verify", str(store)], capture_output=True, text=True, check=False)
+    kit.check("full disk: the store is whole", verify.returncode == 0, verify.stdout + verify.stderr)
+
+
+def run_bounded(disk, folder):
+    """Memory for 16 MiB of flows on a disk that stays full: the newest are dropped and counted, the oldest kept."""
+    store, log, ballast, conf = disk / "store2", folder / "log2", disk / "ballast", folder / "conf.yaml"
+    conf.write_text("queue-memory: 16M\n")
+    collector = kit.Collector(store, log, "-c", str(conf), "--window", "60")
+    sender = kit.Sender()
+    sender.send(collector.port, 1, RATE)
+    time.sleep(1.5)
+    fill(ballast)
+    sender.send(collector.port, 12, 2 * RATE)
+    wait_until(lambda: kit.status(store)["received"]["dropped_full"] > 0, 5)
+    time.sleep(1.5)
+    answer = kit.status(store)
+    dropped = answer["received"]["dropped_full"]
+    kit.check("full memory: what is dropped is counted", dropped > 0, str(answer["received"]))
+    kit.check("full memory: the bound holds", answer["queue"]["peak_bytes"] <= 16 << 20, str(answer["queue"]))
+    ballast.unlink()
+    kit.check("full memory: it goes on when there is room", wait_until(lambda: not is_blocked(store), 20),
+              log.read_text())
+    kit.check("full memory: the collector ends well", collector.stop() == 0, log.read_text())
+    counts, _ = kit.stored_numbers(store)
+    lost = answer["listeners"][0]["kernel_drops"]
+    kit.check("full memory: stored and dropped are what was sent", len(counts) + dropped + lost == sender.next,
+              f"{len(counts)} + {dropped} + {lost} != {sender.next}")
+    kit.check("full memory: the oldest are kept", all(n in counts for n in range(RATE)))
+
+
+def main():
+    if os.geteuid() != 0:
+        print("skip full disk # it mounts a small tmpfs, which only root may")
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        disk = folder / "disk"
+        disk.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(disk)], capture_output=True,
+                                 text=True, check=False)
+        if mounted.returncode != 0:
+            print("skip full disk # a tmpfs cannot be mounted: " + mounted.stderr.strip())
+            return
+        try:
+            run(disk, folder)
+            run_bounded(disk, folder)
+        finally:
+            subprocess.run(["umount", "-l", str(disk)], check=False)
+    kit.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
