@@ -318,6 +318,7 @@ static void set_clock(struct arguments *a)
 {
     struct sc_generator_options *g = &a->options.generator;
     a->options.flows = a->flows;
+    a->options.rate = a->rate;
     a->options.encoder.reliable = !has_datagrams(a);
     if (a->rate != 0)
         g->rate = a->rate;

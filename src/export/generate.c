@@ -180,7 +180,7 @@ static enum sc_status generate(struct job *j)
 {
     struct sc_pacer pacer;
     sc_pacer_start(&pacer, j->run->rate);
-    uint32_t chunk = sc_pacer_chunk(j->run->rate, CHUNK);
+    uint32_t chunk = sc_pacer_chunk(j->options->rate, CHUNK);
     uint64_t total = j->options->flows;
     while ((total == 0 || j->totals->flows < total) && *j->run->stop == 0) {
         uint64_t left = total == 0 ? chunk : total - j->totals->flows;

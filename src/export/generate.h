@@ -10,6 +10,7 @@
 struct sc_generate_options {
     struct sc_generator_options generator;
     uint64_t flows; /* 0: until stopped */
+    uint64_t rate;  /* flows a second that are asked for, 0: none; kept only where run->rate says so too */
     /* Protocol, message size, reliable. Exporter i has observation domain (v9 source id, v5 engine type << 8
      * | id) i + 1. */
     struct sc_encoder_options encoder;
