@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 /* Longest of the values of bounded length: an address in quotes, a time with offset in quotes. */
@@ -105,9 +106,18 @@ static char *put_float(char *p, double v)
     return p;
 }
 
-static char *put_raw_float(char *p, double v)
+/* An element's own value. Programs get the fewest digits that give it back exactly. */
+static char *put_raw_float(uint8_t format, char *p, double v)
 {
-    return v != 0 && fabs(v) < 1 ? put_printf_double(p, "%.6g", v) : put_float(p, v);
+    char text[40];
+    if (format == SC_OUTPUT_PRETTY)
+        return v != 0 && fabs(v) < 1 ? put_printf_double(p, "%.6g", v) : put_float(p, v);
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof(text), "%.*g", digits, v);
+        if (strtod(text, NULL) == v)
+            break;
+    }
+    return put_text(p, text);
 }
 
 static char *put_hex(char *p, const uint8_t *bytes, size_t n)
@@ -367,6 +377,24 @@ static char *put_pretty_string(char *p, const uint8_t *text, size_t length)
     return p;
 }
 
+static bool is_utf8(const uint8_t *text, size_t length)
+{
+    size_t i = 0;
+    for (unsigned n; i < length && (n = sc_utf8_length(text + i, length - i)) != 0;)
+        i += n;
+    return i == length;
+}
+
+/* A string that JSON cannot hold is shown as bytes are, so that none of them is lost. */
+static char *put_json_string(char *p, const struct sc_value *v)
+{
+    if (is_utf8(v->bytes, v->length))
+        return sc_show_json_string(p, v->bytes, v->length);
+    p = put_hex(put_text(p, "\"0x"), v->bytes, v->length);
+    *p++ = '"';
+    return p;
+}
+
 static char *put_string(const struct sc_show_context *x, char *p, const struct sc_value *v)
 {
     switch (x->format) {
@@ -375,7 +403,7 @@ static char *put_string(const struct sc_show_context *x, char *p, const struct s
     case SC_OUTPUT_PRETTY:
         return put_pretty_string(p, v->bytes, v->length);
     default:
-        return sc_show_json_string(p, v->bytes, v->length);
+        return put_json_string(p, v);
     }
 }
 
@@ -439,7 +467,7 @@ char *sc_show_put(struct sc_show_context *x, enum sc_show show, const struct sc_
     case SC_SHOW_FLOAT:
         return put_float(p, v->f);
     case SC_SHOW_FLOAT_RAW:
-        return put_raw_float(p, v->f);
+        return put_raw_float(x->format, p, v->f);
     case SC_SHOW_STRING:
         return put_string(x, p, v);
     default:

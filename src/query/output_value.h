@@ -11,7 +11,7 @@ enum sc_show {
     SC_SHOW_UINT,
     SC_SHOW_INT,
     SC_SHOW_FLOAT,     /* up to three decimals */
-    SC_SHOW_FLOAT_RAW, /* an element's own: small ones keep their digits */
+    SC_SHOW_FLOAT_RAW, /* an element's own: small ones keep their digits, in csv and json all do */
     SC_SHOW_ADDRESS,
     SC_SHOW_MAC,
     SC_SHOW_TIME_MS, /* as text */

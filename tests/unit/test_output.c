@@ -98,8 +98,11 @@ static void json_values_are_typed(void **state)
     check(json, "insrcmac", number("insrcmac", 1), "\"00:00:00:00:00:01\"");
     check(json, "app", text_of(SC_VALUE_BYTES, "\x03", 1), "\"0x03\"");
     check(json, "bps", real(12.5), "12.5");
-    check(json, "appname", text_of(SC_VALUE_STRING, "a\"b\\c\n\x01\xc5\xa1\xff", 10),
-          "\"a\\\"b\\\\c\\n\\u0001\xc5\xa1\xef\xbf\xbd\"");
+    check(json, "appname", text_of(SC_VALUE_STRING, "a\"b\\c\n\x01\xc5\xa1", 9),
+          "\"a\\\"b\\\\c\\n\\u0001\xc5\xa1\"");
+    /* what is no UTF-8 keeps its bytes */
+    check(json, "appname", text_of(SC_VALUE_STRING, "a\xff", 2), "\"0x61ff\"");
+    check(json, "appname", text_of(SC_VALUE_STRING, "a\xc5", 2), "\"0x61c5\"");
 }
 
 static void floats_have_up_to_three_decimals(void **state)
@@ -118,7 +121,11 @@ static void floats_have_up_to_three_decimals(void **state)
     check(csv, "bps", real(1e300), "1.0000000000000001e+300");
     check(csv, "bps", real(NAN), "");
     check(json, "bps", real(INFINITY), "null");
-    check(csv, "samplingProbability", real(0.000125), "0.000125"); /* an element's own keeps its digits */
+    /* an element's own keeps its digits */
+    check(csv, "samplingProbability", real(0.000125), "0.000125");
+    check(json, "samplingProbability", real(1234.56789), "1234.56789");
+    check(json, "samplingProbability", real(0.1 + 0.2), "0.30000000000000004");
+    check(pretty, "samplingProbability", real(1234.56789), "1234.568");
 }
 
 static void nulls(void **state)
