@@ -104,7 +104,8 @@ static enum sc_status list_present(struct records *r, uint32_t *count, struct sc
 {
     const struct sc_batch *batch = r->batch;
     if (batch->slots > r->capacity) {
-        const struct sc_column **present = realloc((void *)r->present, batch->slots * sizeof(*present));
+        const struct sc_column **present =
+            realloc((void *)r->present, batch->slots * sizeof(struct sc_column *));
         if (present == NULL)
             return sc_fail_nomem(err, "the records of a message");
         r->present = present;
