@@ -109,6 +109,7 @@ static void read_v5_header(struct sc_message *m, const uint8_t *p)
 
 static void read_v9_header(struct sc_message *m, const uint8_t *p)
 {
+    m->count = sc_load_be16(p + 2);
     m->uptime_ms = sc_load_be32(p + 4);
     m->export_ms = (uint64_t)sc_load_be32(p + 8) * 1000;
     m->sequence = sc_load_be32(p + 12);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Export messages to columns: NetFlow v5, v9 (RFC 3954) and IPFIX (RFC 7011), recognised by their version word.
+ * Export messages to columns: NetFlow v5, v9 (RFC 3954) and IPFIX (RFC 7011), recognised by their version
+ * word.
  *
  * One decoder serves one thread. It holds the sessions (a transport session, RFC 7011 section 8) with their
  * templates, options data, buffered sets and sequence accounts; nothing is shared between decoders and no
- * I/O is done. Memory is malloc, bounded by `struct sc_decoder_limits`; when a bound is reached the message, set
- * or template concerned is dropped and counted, never the process.
+ * I/O is done. Memory is malloc, bounded by `struct sc_decoder_limits`; when a bound is reached the message,
+ * set or template concerned is dropped and counted, never the process.
  *
  *     struct sc_decoder *d = sc_decoder_create(&limits, &schema, &err);
  *     struct sc_decode_sink sink = {.flows = batch, .options = options_batch};
@@ -33,19 +34,20 @@ struct sc_decoder;
 enum sc_transport { SC_TRANSPORT_UDP, SC_TRANSPORT_TCP, SC_TRANSPORT_FILE };
 enum sc_template_scope {
     SC_TEMPLATE_SCOPE_SESSION, /* exporter address and port (RFC 7011 section 8) */
-    SC_TEMPLATE_SCOPE_ADDRESS  /* exporter address only: exporters whose templates and data use different ports */
+    SC_TEMPLATE_SCOPE_ADDRESS /* exporter address only: exporters whose templates and data use different ports
+                               */
 };
 
 struct sc_decoder_limits {
-    uint32_t template_lifetime_s;      /* UDP: a template not seen for so long is forgotten; default 1800 */
-    uint32_t max_sessions;             /* default 4096; the least recently used goes */
-    uint32_t max_templates;            /* per session and domain; default 1024 */
-    uint32_t max_domains;              /* per session; default 256 */
-    uint32_t max_fields;               /* per template; default 1024 */
-    uint32_t max_buffered_sets;        /* per session: data sets that wait for their template; default 64 */
-    uint32_t max_buffered_bytes;       /* per session; default 256 KiB */
-    uint32_t max_session_bytes;        /* all memory of a session; default 8 MiB */
-    uint32_t max_unknown_columns;      /* per session: elements that the registry does not know; default 256 */
+    uint32_t template_lifetime_s; /* UDP: a template not seen for so long is forgotten; default 1800 */
+    uint32_t max_sessions;        /* default 4096; the least recently used goes */
+    uint32_t max_templates;       /* per session and domain; default 1024 */
+    uint32_t max_domains;         /* per session; default 256 */
+    uint32_t max_fields;          /* per template; default 1024 */
+    uint32_t max_buffered_sets;   /* per session: data sets that wait for their template; default 64 */
+    uint32_t max_buffered_bytes;  /* per session; default 256 KiB */
+    uint32_t max_session_bytes;   /* all memory of a session; default 8 MiB */
+    uint32_t max_unknown_columns; /* per session: elements that the registry does not know; default 256 */
     enum sc_template_scope template_scope;
 };
 
@@ -89,8 +91,9 @@ struct sc_decode_outcome {
  * Decodes one message (exactly one; TCP and file readers frame by the header's length). Appends to the
  * sink's batches.
  * @return SC_OK; SC_MALFORMED when the message or a part of it breaks the protocol (what was whole before the
- *   break in NetFlow v9 is kept, WIRE fact 4; an IPFIX message that is malformed is dropped whole, its templates
- *   too, RFC 7011 section 9.1); SC_UNSUPPORTED for an unknown version; SC_LIMIT; SC_NOMEM (nothing appended).
+ *   break in NetFlow v9 is kept, WIRE fact 4; an IPFIX message that is malformed is dropped whole, its
+ * templates too, RFC 7011 section 9.1); SC_UNSUPPORTED for an unknown version; SC_LIMIT; SC_NOMEM (nothing
+ * appended).
  */
 enum sc_status sc_decoder_message(struct sc_decoder *decoder, const struct sc_message_source *source,
                                   const uint8_t *bytes, size_t length, struct sc_decode_sink *sink,
@@ -120,8 +123,10 @@ struct sc_exporter_stats {
     uint64_t restarts;  /* sysUptime or sequence went back: the exporter started anew */
     uint64_t no_template_sets;
     uint64_t recovered_sets;
-    uint64_t malformed; /* malformed messages or sets */
+    uint64_t malformed;     /* malformed messages or sets */
     uint64_t sampling_rate; /* last in force, 0: none known */
+    uint64_t
+        count_mismatches; /* v9 messages whose header counts other than their records: a remark, no fault */
 };
 
 /* Calls `visit` for each account until it returns false. */
@@ -130,11 +135,11 @@ void sc_decoder_each_exporter(const struct sc_decoder *decoder,
 
 /*
  * Template state (UDP sessions: templates, options data, sampling) to bytes and back, so that a restarted
- * collector decodes at once. The format is private to the decoder, versioned and checksummed; load checks every
- * length and returns SC_DAMAGED or SC_UNSUPPORTED, and the decoder is then as before.
+ * collector decodes at once. The format is private to the decoder, versioned and checksummed; load checks
+ * every length and returns SC_DAMAGED or SC_UNSUPPORTED, and the decoder is then as before.
  */
 enum sc_status sc_decoder_save(const struct sc_decoder *decoder, struct sc_buf *out, struct sc_error *err);
-enum sc_status sc_decoder_load(struct sc_decoder *decoder, const uint8_t *bytes, size_t length, uint64_t now_ms,
-                               struct sc_error *err);
+enum sc_status sc_decoder_load(struct sc_decoder *decoder, const uint8_t *bytes, size_t length,
+                               uint64_t now_ms, struct sc_error *err);
 
 #endif

@@ -137,6 +137,7 @@ struct sc_message {
     uint8_t version;
     bool init_known; /* v5, v9: always; IPFIX: never (records and domain say) */
     uint16_t port;
+    uint16_t count; /* v9: as the header says */
     uint32_t domain_id;
     uint32_t sequence;
     uint32_t uptime_ms; /* v5, v9 */

@@ -519,10 +519,13 @@ static enum sc_status execute(struct sc_job *job)
     SC_TRY(decode_sets(job, &all_known));
     SC_TRY(settle(job, &job->message, flows, options));
     records = job->outcome->flows + job->outcome->options - records;
-    if (job->message.version == 9)
-        sc_sequence_advance(job->account, &job->message, late, true, 1);
-    else
+    if (job->message.version == 10) {
         sc_sequence_advance(job->account, &job->message, late, all_known, records);
+        return SC_OK;
+    }
+    sc_sequence_advance(job->account, &job->message, late, true, 1);
+    job->account->stats.count_mismatches +=
+        all_known && records + job->outcome->templates != job->message.count;
     return SC_OK;
 }
 

@@ -23,7 +23,7 @@ static void put_simple_data(struct kit *k, uint32_t n)
 static void header_count_is_not_used(void **state)
 {
     (void)state;
-    static const uint16_t counts[] = {0, 1, 2, 5, 1000, 65535};
+    static const uint16_t counts[] = {0, 1, 2, 5, 6, 1000, 65535};
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
         struct kit k;
         kit_open(&k);
@@ -35,6 +35,7 @@ static void header_count_is_not_used(void **state)
         assert_int_equal(k.outcome.flows, 5);
         assert_int_equal(k.outcome.templates, 1);
         assert_int_equal(flow_u(&k, 4, 2), 5);
+        assert_int_equal(stats_of(&k, 9, 7).count_mismatches, counts[i] != 6); /* 5 and the template */
         kit_close(&k);
     }
 }
