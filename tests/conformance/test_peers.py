@@ -124,14 +124,15 @@ def generated(protocol, *more):
 # ---- what others make of our messages ----
 
 def nfdump_totals(path):
-    """Totals that nfcapd counted and the sums of the records that nfdump shows."""
+    """Totals that nfcapd counted, the records that nfdump shows, the earliest start in ms."""
     stats = {}
     for line in run(tool("nfdump"), "-r", path, "-I").splitlines():
         name, _, value = line.partition(":")
         stats[name.strip()] = value.strip()
     text = run(tool("nfdump"), "-r", path, "-q", "-o", "csv")
     rows = [r for r in csv.reader(text.splitlines()) if len(r) > 20 and r[0][:1].isdigit()]
-    return stats, rows
+    starts = run(tool("nfdump"), "-r", path, "-q", "-o", "fmt:%tsr").split()
+    return stats, rows, min(int(t.replace(".", "")) for t in starts)
 
 
 def nfcapd(folder, protocol):
@@ -147,8 +148,10 @@ def nfcapd(folder, protocol):
     files = sorted(glob.glob(str(folder / "nfcapd.2*")))
     check(files, "nfcapd wrote no file: " + log.read_text()[-300:])
     flows = packets = octets = dns = 0
+    first_ms = []
     for path in files:
-        stats, rows = nfdump_totals(path)
+        stats, rows, first = nfdump_totals(path)
+        first_ms.append(first)
         check(stats["Sequence failures"] == "0", f"nfcapd saw {stats['Sequence failures']} sequence failures")
         flows += int(stats["Flows"])
         check(int(stats["Flows"]) == len(rows), f"{len(rows)} records of {stats['Flows']}")
@@ -156,8 +159,8 @@ def nfcapd(folder, protocol):
             packets += int(row[11])
             octets += int(row[12])
             dns += int(row[6]) == 53
-    same({"flows": flows, "packets": packets, "bytes": octets, "dstport_53_flows": dns}, truth,
-         ("flows", "packets", "bytes", "dstport_53_flows"))
+    got = {"flows": flows, "packets": packets, "bytes": octets, "dstport_53_flows": dns, "first_ms": min(first_ms)}
+    same(got, truth, got)
 
 
 def tshark(folder, protocol):
