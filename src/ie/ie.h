@@ -20,9 +20,10 @@ enum {
     SC_PEN_CERT = 6871,
     SC_PEN_REVERSE = 29305,
 };
-#define SC_PEN_COLLECTOR UINT32_C(0xfffffffd) /* what the collector adds to a record: enum sc_collector_ie   \
-                                               */
-#define SC_PEN_V9_SCOPE UINT32_C(0xfffffffe)  /* NetFlow v9 scope types, RFC 3954 section 6.1 */
+#define SC_PEN_COLLECTOR                                                                                     \
+    UINT32_C(0xfffffffd)                     /* what the collector adds to a record: enum sc_collector_ie    \
+                                              */
+#define SC_PEN_V9_SCOPE UINT32_C(0xfffffffe) /* NetFlow v9 scope types, RFC 3954 section 6.1 */
 #define SC_PEN_V9                                                                                            \
     UINT32_C(0xffffffff) /* NetFlow v9 field types from 32768: vendors' own, no PEN on the wire */
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The distinct addresses of all address columns of a row group, in ascending order; a code is an index into it.
- * The chunk (role ADDRESSES): three counts u32 (addresses below the IPv4 range, IPv4, above it), then integer streams:
- * IPv4 addresses as numbers; upper 64 bits of the others; lower 64 bits of the others.
+ * The distinct addresses of all address columns of a row group, in ascending order; a code is an index into
+ * it. The chunk (role ADDRESSES): three counts u32 (addresses below the IPv4 range, IPv4, above it), then
+ * integer streams: IPv4 addresses as numbers; upper 64 bits of the others; lower 64 bits of the others.
  */
 #ifndef SC_STORE_ADDRESS_DICT_H
 #define SC_STORE_ADDRESS_DICT_H
@@ -31,10 +31,10 @@ uint32_t sc_address_set_add(struct sc_address_set *set, const struct sc_addr *ad
 enum sc_status sc_address_set_sort(struct sc_address_set *set);
 void sc_address_set_free(struct sc_address_set *set);
 
-enum sc_status sc_address_dict_write(struct sc_stream_encoder *encoder, const struct sc_addr *sorted, uint32_t count,
-                                     struct sc_buf *out);
+enum sc_status sc_address_dict_write(struct sc_stream_encoder *encoder, const struct sc_addr *sorted,
+                                     uint32_t count, struct sc_buf *out);
 /* Reads, checks strict ascending order. `values` is the caller's to free. */
-enum sc_status sc_address_dict_read(struct sc_stream_decoder *decoder, struct sc_cursor *in, uint32_t max_count,
-                                    struct sc_address_dict *out);
+enum sc_status sc_address_dict_read(struct sc_stream_decoder *decoder, struct sc_cursor *in,
+                                    uint32_t max_count, struct sc_address_dict *out);
 
 #endif

@@ -19,18 +19,20 @@ struct sc_catalogue {
     struct sc_catalogue_file *files; /* by window, then name */
     uint32_t count;
     uint32_t capacity;
-    uint32_t foreign; /* files in the day folders that are not ours */
+    uint32_t foreign;    /* files in the day folders that are not ours */
     uint32_t unreadable; /* folders that could not be listed */
     char unreadable_path[256];
-    /* When set: called with each temporary file of a seal. Only who holds the store's lock may remove them. */
+    /* When set: called with each temporary file of a seal. Only who holds the store's lock may remove them.
+     */
     void (*temporary)(void *arg, const char *path);
     void *temporary_arg;
 };
 
 /*
- * Lists `path`: a store, a part of one (a year, month or day folder), or a single segment file. Adds to *catalogue
- * (zero-initialised before the first call).
- * @return SC_OK (an empty store too); SC_NOTFOUND, SC_IO (unreadable), SC_NOT_OURS (a file that is no segment).
+ * Lists `path`: a store, a part of one (a year, month or day folder), or a single segment file. Adds to
+ * *catalogue (zero-initialised before the first call).
+ * @return SC_OK (an empty store too); SC_NOTFOUND, SC_IO (unreadable), SC_NOT_OURS (a file that is no
+ * segment).
  */
 enum sc_status sc_catalogue_add(struct sc_catalogue *catalogue, const char *path, struct sc_error *err);
 void sc_catalogue_sort(struct sc_catalogue *catalogue);
@@ -40,6 +42,7 @@ void sc_catalogue_free(struct sc_catalogue *catalogue);
 bool sc_segment_name_parse(const char *name, uint64_t *window_ms, bool *sealed);
 
 /* Folder of a window below a store, "YYYY/MM/DD", and the file name without suffix. */
-void sc_segment_name_format(uint64_t window_ms, uint64_t stream, uint32_t number, char folder[11], char name[64]);
+void sc_segment_name_format(uint64_t window_ms, uint64_t stream, uint32_t number, char folder[11],
+                            char name[64]);
 
 #endif

@@ -36,8 +36,8 @@ enum sc_status sc_column_coder_init(struct sc_column_coder *coder, struct sc_row
 void sc_column_coder_free(struct sc_column_coder *coder);
 
 /* Appends the chunk of `column`, the entry with number `number`, to `out` and describes it in *entry. */
-enum sc_status sc_column_encode(struct sc_column_coder *coder, const struct sc_column *column, uint32_t number,
-                                struct sc_entry *entry, struct sc_buf *out);
+enum sc_status sc_column_encode(struct sc_column_coder *coder, const struct sc_column *column,
+                                uint32_t number, struct sc_entry *entry, struct sc_buf *out);
 
 /* True when a column is expected to lie near another (an end near its start); *base is the other's key. */
 bool sc_column_partner_of(struct sc_column_key key, struct sc_column_key *base);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * All file I/O of the store goes through this table, so that tests inject short writes, EIO, ENOSPC, a failing
- * fsync and a stop after any single operation. Functions return 0 or a negative errno, sizes where said.
+ * All file I/O of the store goes through this table, so that tests inject short writes, EIO, ENOSPC, a
+ * failing fsync and a stop after any single operation. Functions return 0 or a negative errno, sizes where
+ * said.
  */
 #ifndef SC_STORE_IO_H
 #define SC_STORE_IO_H
@@ -21,7 +22,8 @@ struct sc_io_ops {
     int (*datasync)(struct sc_io *io, int handle);
     int (*close)(struct sc_io *io, int handle);
     int (*rename)(struct sc_io *io, const char *from, const char *to);
-    /* A second name for the same file; -EEXIST when it is taken, -EPERM or -EOPNOTSUPP where there are none. */
+    /* A second name for the same file; -EEXIST when it is taken, -EPERM or -EOPNOTSUPP where there are none.
+     */
     int (*link)(struct sc_io *io, const char *from, const char *to);
     int (*unlink)(struct sc_io *io, const char *path);
     int (*mkdir)(struct sc_io *io, const char *path); /* 0 also when it is there */

@@ -24,17 +24,19 @@ struct sc_verify_report {
 typedef void sc_finding_fn(void *arg, const char *path, const char *finding);
 
 /*
- * Reads every byte of every segment of `path` (a store, a part of one, or a segment) and checks all hashes and that all decodes.
- * @return SC_OK: whole. SC_DAMAGED: see the report. SC_NOTFOUND, SC_IO, SC_NOT_OURS, SC_UNSUPPORTED, SC_NOMEM: some of it
- *   could not be examined (the rest was).
+ * Reads every byte of every segment of `path` (a store, a part of one, or a segment) and checks all hashes
+ * and that all decodes.
+ * @return SC_OK: whole. SC_DAMAGED: see the report. SC_NOTFOUND, SC_IO, SC_NOT_OURS, SC_UNSUPPORTED,
+ * SC_NOMEM: some of it could not be examined (the rest was).
  */
-enum sc_status sc_store_verify(const char *path, sc_finding_fn *finding, void *arg, struct sc_verify_report *out,
-                               struct sc_error *err);
+enum sc_status sc_store_verify(const char *path, sc_finding_fn *finding, void *arg,
+                               struct sc_verify_report *out, struct sc_error *err);
 
 /*
  * Rewrites the whole row groups of each damaged segment to a new sealed segment and keeps the old file as
- * NAME.damaged. Live files that a collector may be writing are left alone (a running collector seals them itself).
- * `io` NULL = the system's files. @return SC_OK: nothing is damaged any more (see repaired_segments); else as verify.
+ * NAME.damaged. Live files that a collector may be writing are left alone (a running collector seals them
+ * itself). `io` NULL = the system's files. @return SC_OK: nothing is damaged any more (see
+ * repaired_segments); else as verify.
  */
 enum sc_status sc_store_repair(const char *path, struct sc_io *io, sc_finding_fn *finding, void *arg,
                                struct sc_verify_report *out, struct sc_error *err);

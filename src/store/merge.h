@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Merging segments of one window and lane into one sealed segment: at the end of a window, for repair and compaction. */
+/* Merging segments of one window and lane into one sealed segment: at the end of a window, for repair and
+ * compaction. */
 #ifndef SC_STORE_MERGE_H
 #define SC_STORE_MERGE_H
 
@@ -16,15 +17,16 @@ struct sc_merge_report {
 };
 
 /*
- * Writes the rows of `inputs` (paths) to a new segment at `path`, full row groups, spans whole and contiguous, each
- * batch id once and none that is in `held` (may be NULL), arrival order kept; then footer and fdatasync. `cancel` (may
- * be NULL) is looked at between row groups.
- * @return SC_OK; otherwise the file at `path` is removed. Damage of an input is no failure, nor is an input that is
- *   gone; see the report.
+ * Writes the rows of `inputs` (paths) to a new segment at `path`, full row groups, spans whole and
+ * contiguous, each batch id once and none that is in `held` (may be NULL), arrival order kept; then footer
+ * and fdatasync. `cancel` (may be NULL) is looked at between row groups.
+ * @return SC_OK; otherwise the file at `path` is removed. Damage of an input is no failure, nor is an input
+ * that is gone; see the report.
  */
-enum sc_status sc_merge_segments(struct sc_io *io, const char *const *inputs, uint32_t input_count, const char *path,
-                                 const struct sc_segment_id *id, const struct sc_span_set *held,
-                                 const volatile int *cancel, struct sc_merge_report *report, struct sc_error *err);
+enum sc_status sc_merge_segments(struct sc_io *io, const char *const *inputs, uint32_t input_count,
+                                 const char *path, const struct sc_segment_id *id,
+                                 const struct sc_span_set *held, const volatile int *cancel,
+                                 struct sc_merge_report *report, struct sc_error *err);
 
 /* Adds the ids of all batches that the segment holds in row groups that are whole to the last byte. */
 enum sc_status sc_merge_note_held(const char *path, struct sc_span_set *held, struct sc_error *err);

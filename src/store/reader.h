@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Reading segments. A segment is opened, its row groups are listed from the footer (sealed) or by walking their heads (live); a
- * row group's directory and chunks are read with pread, each verified before use.
+ * Reading segments. A segment is opened, its row groups are listed from the footer (sealed) or by walking
+ * their heads (live); a row group's directory and chunks are read with pread, each verified before use.
  *
  *     sc_segment_open(path, &segment, &err);
  *     for (i < segment->group_count) {
@@ -12,8 +12,8 @@
  *     }
  *     sc_segment_close(segment);
  *
- * A segment is immutable once open and may be read by many threads, each with a context of its own. Row groups and columns
- * belong to the context that opened them and live until its reset.
+ * A segment is immutable once open and may be read by many threads, each with a context of its own. Row
+ * groups and columns belong to the context that opened them and live until its reset.
  */
 #ifndef SC_STORE_READER_H
 #define SC_STORE_READER_H
@@ -28,7 +28,7 @@ struct sc_group_ref {
     uint64_t length;
     uint32_t rows;
     uint16_t record_kind;
-    uint64_t time_min, time_max;         /* selection times, see struct sc_row_stats */
+    uint64_t time_min, time_max; /* selection times, see struct sc_row_stats */
     uint64_t received_min, received_max;
     uint64_t first_min, first_max;
     uint64_t last_min, last_max;
@@ -50,13 +50,15 @@ struct sc_segment {
     uint32_t damaged_stretches;
     uint64_t damaged_bytes;
     bool head_damaged;   /* the first bytes are not whole, but the footer repeats them: no rows are lost */
-    bool footer_damaged; /* sealed by name, but the footer is not whole: the row groups were found by scanning */
+    bool footer_damaged; /* sealed by name, but the footer is not whole: the row groups were found by scanning
+                          */
     bool unfinished_tail; /* a live file whose last row group is not complete yet: no damage */
 };
 
 /*
  * Opens and lists. A damaged stretch is skipped to the next row-group magic and counted.
- * @return SC_OK; SC_NOTFOUND (list again); SC_NOT_OURS; SC_UNSUPPORTED; SC_DAMAGED (the head is); SC_IO; SC_NOMEM.
+ * @return SC_OK; SC_NOTFOUND (list again); SC_NOT_OURS; SC_UNSUPPORTED; SC_DAMAGED (the head is); SC_IO;
+ * SC_NOMEM.
  */
 enum sc_status sc_segment_open(const char *path, struct sc_segment **out, struct sc_error *err);
 void sc_segment_close(struct sc_segment *segment);
@@ -85,16 +87,16 @@ struct sc_row_group {
     uint32_t span_count;
     struct sc_entry *entries;
     uint32_t entry_count;
-    struct sc_row_stats stats;     /* protocols borrowed from the arena */
-    struct sc_column **columns;    /* decoded so far, by entry */
+    struct sc_row_stats stats;       /* protocols borrowed from the arena */
+    struct sc_column **columns;      /* decoded so far, by entry */
     struct sc_dictionary *addresses; /* decoded address dictionary, or NULL so far */
-    const uint8_t *bloom;          /* loaded filter, or NULL so far */
+    const uint8_t *bloom;            /* loaded filter, or NULL so far */
     uint32_t bloom_bytes;
 };
 
 /* Reads and verifies head and directory. @return SC_OK, SC_DAMAGED, SC_IO, SC_NOMEM. */
-enum sc_status sc_row_group_open(struct sc_read_context *context, const struct sc_segment *segment, uint32_t index,
-                                 struct sc_row_group **out, struct sc_error *err);
+enum sc_status sc_row_group_open(struct sc_read_context *context, const struct sc_segment *segment,
+                                 uint32_t index, struct sc_row_group **out, struct sc_error *err);
 
 /* The entry of a column, or NULL. */
 const struct sc_entry *sc_row_group_entry(const struct sc_row_group *group, struct sc_column_key key);
@@ -103,19 +105,19 @@ const struct sc_entry *sc_row_group_entry(const struct sc_row_group *group, stru
 enum sc_status sc_row_group_column(struct sc_row_group *group, struct sc_column_key key,
                                    const struct sc_column **out, struct sc_error *err);
 /* The column of the i-th entry; NULL in *out for entries that are no columns. */
-enum sc_status sc_row_group_column_at(struct sc_row_group *group, uint32_t index, const struct sc_column **out,
-                                      struct sc_error *err);
+enum sc_status sc_row_group_column_at(struct sc_row_group *group, uint32_t index,
+                                      const struct sc_column **out, struct sc_error *err);
 
 /* The address dictionary (ascending); count 0 when the row group has no addresses. */
 enum sc_status sc_row_group_addresses(struct sc_row_group *group, const struct sc_dictionary **out,
                                       struct sc_error *err);
 
 /*
- * False in *possible only when no address of the row group lies in the prefix (`bits` of 128). Row groups without a
- * filter answer true.
+ * False in *possible only when no address of the row group lies in the prefix (`bits` of 128). Row groups
+ * without a filter answer true.
  */
-enum sc_status sc_row_group_may_contain(struct sc_row_group *group, const struct sc_addr *prefix, unsigned bits,
-                                        bool *possible, struct sc_error *err);
+enum sc_status sc_row_group_may_contain(struct sc_row_group *group, const struct sc_addr *prefix,
+                                        unsigned bits, bool *possible, struct sc_error *err);
 
 /* Reads every chunk and checks hash and decoding. `damaged` counts chunks. @return SC_OK or SC_DAMAGED. */
 enum sc_status sc_row_group_verify(struct sc_row_group *group, uint32_t *damaged, struct sc_error *err);

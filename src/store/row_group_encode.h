@@ -34,8 +34,8 @@ enum sc_status sc_row_group_encoder_init(struct sc_row_group_encoder *encoder, e
 void sc_row_group_encoder_free(struct sc_row_group_encoder *encoder);
 
 /*
- * Appends the row group of `batch` (finished; 1 to 65,536 rows; spans cover them) to `out` and gives its statistics
- * (initialised by this call, freed by the caller on SC_OK).
+ * Appends the row group of `batch` (finished; 1 to 65,536 rows; spans cover them) to `out` and gives its
+ * statistics (initialised by this call, freed by the caller on SC_OK).
  * @return SC_OK; SC_NOMEM; SC_LIMIT when a chunk would pass what the format holds.
  */
 enum sc_status sc_row_group_encode(struct sc_row_group_encoder *encoder, const struct sc_batch *batch,

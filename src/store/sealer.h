@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Sealing: live files of one window become one sealed segment (DESIGN section 5): merge to a temporary file, fdatasync,
- * rename, fsync of the folder, verify, unlink the live ones. Jobs run one after another on a thread of their own, at the
- * lowest priority that keeps up; a job that fails leaves the live files as they are and is reported by sc_sealer_failed.
+ * Sealing: live files of one window become one sealed segment (DESIGN section 5): merge to a temporary file,
+ * fdatasync, rename, fsync of the folder, verify, unlink the live ones. Jobs run one after another on a
+ * thread of their own, at the lowest priority that keeps up; a job that fails leaves the live files as they
+ * are and is reported by sc_sealer_failed.
  */
 #ifndef SC_STORE_SEALER_H
 #define SC_STORE_SEALER_H
@@ -15,10 +16,10 @@ struct sc_sealer;
 struct sc_seal_job {
     struct sc_seal_job *next;
     struct sc_segment_id id;
-    char *folder;      /* the day's folder */
-    char *temporary;   /* path while writing */
-    char *sealed;      /* final path */
-    char **inputs;     /* live files, oldest first */
+    char *folder;    /* the day's folder */
+    char *temporary; /* path while writing */
+    char *sealed;    /* final path */
+    char **inputs;   /* live files, oldest first */
     uint32_t input_count;
     char **before; /* sealed files of the window: what they hold is not stored again */
     uint32_t before_count;
@@ -26,7 +27,8 @@ struct sc_seal_job {
 
 void sc_seal_job_free(struct sc_seal_job *job);
 
-/* Does one job in the calling thread. @return SC_OK: sealed and verified, inputs gone; else nothing is lost. */
+/* Does one job in the calling thread. @return SC_OK: sealed and verified, inputs gone; else nothing is lost.
+ */
 enum sc_status sc_seal(struct sc_io *io, const struct sc_log *log, const struct sc_seal_job *job,
                        const volatile int *cancel, struct sc_merge_report *report, struct sc_error *err);
 

@@ -18,7 +18,7 @@ struct sc_segment_writer {
     struct sc_io *io;
     int handle;
     char *path;
-    uint64_t offset; /* bytes written */
+    uint64_t offset;                     /* bytes written */
     uint8_t head[SC_SEGMENT_HEAD_BYTES]; /* repeated in the footer */
     struct sc_buf buf;
     struct sc_group_ref *groups;
@@ -32,8 +32,8 @@ enum sc_status sc_segment_writer_create(struct sc_segment_writer *writer, struct
 
 /*
  * Encodes a batch (at most 65,536 rows, spans set) and appends it with one write.
- * @return SC_OK; SC_NOMEM, SC_LIMIT: nothing was written, the writer is as it was; SC_IO, SC_FULL: the file may end in an
- *   unfinished row group and must not be written any more (sc_segment_writer_abandon).
+ * @return SC_OK; SC_NOMEM, SC_LIMIT: nothing was written, the writer is as it was; SC_IO, SC_FULL: the file
+ * may end in an unfinished row group and must not be written any more (sc_segment_writer_abandon).
  */
 enum sc_status sc_segment_writer_add(struct sc_segment_writer *writer, struct sc_row_group_encoder *encoder,
                                      const struct sc_batch *batch, struct sc_error *err);

@@ -9,7 +9,8 @@
  *     sc_store_writer_sync(w, &err)             fdatasync of what was appended; then it is durable
  *     sc_store_writer_seal(w, before_ms, &err)  merge and seal the windows that ended
  *
- * Reading is in store/reader.h and needs no writer and no lock: sealed files never change, live files only grow.
+ * Reading is in store/reader.h and needs no writer and no lock: sealed files never change, live files only
+ * grow.
  */
 #ifndef SC_STORE_STORE_H
 #define SC_STORE_STORE_H
@@ -22,46 +23,48 @@
 struct sc_store_writer;
 
 struct sc_store_options {
-    uint32_t window_s;      /* default 300; divides a day */
-    uint32_t lane;          /* the lane that the segments hold (DESIGN section 6); 0 on a single node */
-    uint64_t seal_bytes;    /* a live file larger than this is sealed before its window ends; 0 = 1 GiB */
-    struct sc_io *io;       /* NULL = sc_io_system() */
+    uint32_t window_s;        /* default 300; divides a day */
+    uint32_t lane;            /* the lane that the segments hold (DESIGN section 6); 0 on a single node */
+    uint64_t seal_bytes;      /* a live file larger than this is sealed before its window ends; 0 = 1 GiB */
+    struct sc_io *io;         /* NULL = sc_io_system() */
     const struct sc_log *log; /* may be NULL */
 };
 
 struct sc_store_stats {
-    uint64_t flows;         /* rows appended since the start */
+    uint64_t flows; /* rows appended since the start */
     uint64_t options;
     uint64_t row_groups;
     uint64_t bytes_written; /* live and sealed files */
     uint64_t segments_sealed;
     uint64_t sync_failures;
     uint64_t write_failures;
-    uint64_t full_events;   /* ENOSPC / EDQUOT */
-    uint64_t last_sync_ms;  /* wall clock of the last durable moment */
+    uint64_t full_events;  /* ENOSPC / EDQUOT */
+    uint64_t last_sync_ms; /* wall clock of the last durable moment */
 };
 
 /*
  * Opens the store at `path`, created when missing. Live files that an earlier process left behind are never
- * appended to; they are sealed by sc_store_writer_seal like any other. Temporary files of a seal that a crash cut
- * short are removed here.
+ * appended to; they are sealed by sc_store_writer_seal like any other. Temporary files of a seal that a crash
+ * cut short are removed here.
  * @return NULL with *err: not a folder, not writable, another writer holds it (`collector.lock`).
  */
 struct sc_store_writer *sc_store_writer_open(const char *path, const struct sc_store_options *options,
                                              struct sc_error *err);
 
 /*
- * Encodes the batch (finished, rows > 0, one window) into row groups of at most 65,536 rows and appends them. A batch
- * without spans gets them here: at most 8,192 rows each, numbered in the writer's own stream.
+ * Encodes the batch (finished, rows > 0, one window) into row groups of at most 65,536 rows and appends them.
+ * A batch without spans gets them here: at most 8,192 rows each, numbered in the writer's own stream.
  * @return SC_OK; SC_FULL or SC_IO: nothing of the batch is counted as stored, the caller keeps it and may
  *   append it again (the writer has moved on to another file); SC_NOMEM.
  */
-enum sc_status sc_store_writer_append(struct sc_store_writer *writer, struct sc_batch *batch, struct sc_error *err);
+enum sc_status sc_store_writer_append(struct sc_store_writer *writer, struct sc_batch *batch,
+                                      struct sc_error *err);
 
 /*
- * fdatasync of every live file that has grown; SC_OK means that all appended batches are durable. A failed fsync
- * is final for its file: the writer never touches that file again, and the caller appends every batch since the last
- * good sync once more (with the spans they have: readers count a batch id once, so that no row is double).
+ * fdatasync of every live file that has grown; SC_OK means that all appended batches are durable. A failed
+ * fsync is final for its file: the writer never touches that file again, and the caller appends every batch
+ * since the last good sync once more (with the spans they have: readers count a batch id once, so that no row
+ * is double).
  */
 enum sc_status sc_store_writer_sync(struct sc_store_writer *writer, struct sc_error *err);
 
@@ -76,19 +79,19 @@ enum sc_status sc_store_writer_close(struct sc_store_writer *writer, struct sc_e
 /* ---- maintenance: also without a running writer; whole windows, oldest first ---- */
 
 struct sc_retention {
-    uint64_t age_s;     /* 0 = no bound */
-    uint64_t bytes;     /* of all segments; 0 = no bound */
+    uint64_t age_s; /* 0 = no bound */
+    uint64_t bytes; /* of all segments; 0 = no bound */
 };
 
 struct sc_expiry {
     uint64_t windows;
     uint64_t files;
-    uint64_t bytes;     /* freed, or to be freed with dry_run */
+    uint64_t bytes;      /* freed, or to be freed with dry_run */
     uint64_t horizon_ms; /* windows before this are gone */
 };
 
 /* Deletes windows that retention does not keep. Never the window that is being written. */
-enum sc_status sc_store_expire(const char *path, const struct sc_retention *retention, uint64_t now_ms, bool dry_run,
-                               struct sc_io *io, struct sc_expiry *out, struct sc_error *err);
+enum sc_status sc_store_expire(const char *path, const struct sc_retention *retention, uint64_t now_ms,
+                               bool dry_run, struct sc_io *io, struct sc_expiry *out, struct sc_error *err);
 
 #endif

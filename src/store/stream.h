@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Streams: the two building blocks of every chunk (docs/formats.md, "Streams"). An integer stream holds n unsigned
- * integers, a byte stream n bytes; each begins with a 24-byte head and is self-contained.
+ * Streams: the two building blocks of every chunk (docs/formats.md, "Streams"). An integer stream holds n
+ * unsigned integers, a byte stream n bytes; each begins with a 24-byte head and is self-contained.
  *
  *   offset  size
  *        0     1  layout (enum sc_layout)
  *        1     1  width: bytes of a value (PLAIN, PLANES, DELTA, BYTES = 1) or bits (BITS); 0 for CONST
- *        2     1  compression of the whole payload: 0 none, 1 LZ4 block, 2 Zstandard frame (PLAIN, BYTES, BITS)
- *        3     1  0
- *        4     4  count of values
- *        8     4  payload length when decompressed
- *       12     4  payload length as stored, directly behind the head
- *       16     8  base, added to every value modulo 2^64 (DELTA: the value before the first)
+ *        2     1  compression of the whole payload: 0 none, 1 LZ4 block, 2 Zstandard frame (PLAIN, BYTES,
+ * BITS) 3     1  0 4     4  count of values 8     4  payload length when decompressed 12     4  payload
+ * length as stored, directly behind the head 16     8  base, added to every value modulo 2^64 (DELTA: the
+ * value before the first)
  *
  *   CONST   no payload; every value is base.
  *   PLAIN   value - base, little-endian, `width` of 1, 2, 4 or 8 bytes.
- *   BITS    value - base, `width` bits each, first value in the lowest bits of the first byte; 8 zero bytes at the end.
- *   PLANES  `width` byte planes of value - base, the lowest first; each plane is a u32 (top two bits: compression as above,
- *           3 = one repeated byte, which follows; lower 30: stored length) and its stored bytes, `count` when decompressed.
- *   DELTA   as PLANES, of the zigzag differences of consecutive values.
- *   BYTES   the bytes themselves.
+ *   BITS    value - base, `width` bits each, first value in the lowest bits of the first byte; 8 zero bytes
+ * at the end. PLANES  `width` byte planes of value - base, the lowest first; each plane is a u32 (top two
+ * bits: compression as above, 3 = one repeated byte, which follows; lower 30: stored length) and its stored
+ * bytes, `count` when decompressed. DELTA   as PLANES, of the zigzag differences of consecutive values. BYTES
+ * the bytes themselves.
  *
  * A context belongs to one thread.
  */
@@ -38,7 +36,12 @@ enum sc_layout {
     SC_LAYOUT_BYTES = 5,
 };
 
-enum sc_compression { SC_COMPRESS_NONE = 0, SC_COMPRESS_LZ4 = 1, SC_COMPRESS_ZSTD = 2, SC_COMPRESS_REPEAT = 3 };
+enum sc_compression {
+    SC_COMPRESS_NONE = 0,
+    SC_COMPRESS_LZ4 = 1,
+    SC_COMPRESS_ZSTD = 2,
+    SC_COMPRESS_REPEAT = 3
+};
 
 #define SC_STREAM_HEAD 24
 
@@ -58,8 +61,8 @@ enum sc_status sc_stream_encoder_init(struct sc_stream_encoder *encoder, enum sc
 void sc_stream_encoder_free(struct sc_stream_encoder *encoder);
 
 /* Appends one stream to `out`. @return SC_OK or SC_NOMEM. */
-enum sc_status sc_stream_put_integers(struct sc_stream_encoder *encoder, const uint64_t *values, uint32_t count,
-                                      struct sc_buf *out);
+enum sc_status sc_stream_put_integers(struct sc_stream_encoder *encoder, const uint64_t *values,
+                                      uint32_t count, struct sc_buf *out);
 enum sc_status sc_stream_put_bytes(struct sc_stream_encoder *encoder, const void *bytes, uint32_t count,
                                    struct sc_buf *out);
 
@@ -78,14 +81,14 @@ struct sc_stream_head {
 };
 
 /*
- * Reads a head and checks that it is possible: known layout, width and compression, at most `max_count` values, payload
- * within the cursor. The cursor moves past the head. @return SC_OK or SC_DAMAGED.
+ * Reads a head and checks that it is possible: known layout, width and compression, at most `max_count`
+ * values, payload within the cursor. The cursor moves past the head. @return SC_OK or SC_DAMAGED.
  */
 enum sc_status sc_stream_head_read(struct sc_cursor *in, uint32_t max_count, struct sc_stream_head *head);
 
 /*
- * Decodes the payload behind a head. `width` = 1, 2, 4 or 8: bytes of one value of `out`, which has room for head->count
- * values (and is 8-byte aligned); values are taken modulo 2^(8 * width).
+ * Decodes the payload behind a head. `width` = 1, 2, 4 or 8: bytes of one value of `out`, which has room for
+ * head->count values (and is 8-byte aligned); values are taken modulo 2^(8 * width).
  * @return SC_OK, SC_DAMAGED, SC_NOMEM.
  */
 enum sc_status sc_stream_get_integers(struct sc_stream_decoder *decoder, struct sc_cursor *in,
