@@ -35,10 +35,9 @@
 enum sc_chunk_role { SC_CHUNK_COLUMN = 0, SC_CHUNK_ADDRESSES = 1, SC_CHUNK_BLOOM = 2 };
 
 enum sc_encoding {
-    SC_ENCODING_VALUES = 0, /* integers: one stream */
-    SC_ENCODING_DICT = 1,   /* integers: dictionary stream, codes stream */
-    SC_ENCODING_FUNCTION =
-        2, /* one value, or address code, per entry of the address dictionary; codes of `reference` select */
+    SC_ENCODING_VALUES = 0,     /* integers: one stream */
+    SC_ENCODING_DICT = 1,       /* integers: dictionary stream, codes stream */
+    SC_ENCODING_FUNCTION = 2,   /* one value (or address code) per address; codes of `reference` select */
     SC_ENCODING_DIFFERENCE = 3, /* integers: value - value of `reference` modulo 2^64, zigzag */
     SC_ENCODING_CODES = 4,      /* addresses: codes stream into the row group's address dictionary */
     SC_ENCODING_BYTES = 5,      /* lengths stream, heap stream */

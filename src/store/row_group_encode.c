@@ -8,6 +8,7 @@
 
 #include "flow/vector.h"
 #include "store/column_encode.h"
+#include "store/span_set.h"
 
 #include <stdlib.h>
 
@@ -295,25 +296,14 @@ static enum sc_status encode_parts(struct sc_row_group_encoder *encoder, const s
     return write_row_group(encoder, batch, list, stats, out);
 }
 
-/* A reader refuses other spans; better that their maker hears of it. */
-static bool spans_cover(const struct sc_batch *batch)
-{
-    uint32_t next = 0;
-    for (uint32_t i = 0; i < batch->span_count; i++) {
-        if (batch->spans[i].first_row != next || batch->spans[i].rows > batch->rows - next)
-            return false;
-        next += batch->spans[i].rows;
-    }
-    return next == batch->rows;
-}
-
 enum sc_status sc_row_group_encode(struct sc_row_group_encoder *encoder, const struct sc_batch *batch,
                                    struct sc_buf *out, struct sc_row_stats *stats, struct sc_error *err)
 {
     uint32_t used = 2;
     for (uint32_t i = 0; i < batch->slots; i++)
         used += is_used(batch->columns[i]);
-    if (batch->rows == 0 || batch->rows > SC_ROW_GROUP_ROWS || used > SC_MAX_ENTRIES || !spans_cover(batch))
+    if (batch->rows == 0 || batch->rows > SC_ROW_GROUP_ROWS || used > SC_MAX_ENTRIES ||
+        !sc_spans_cover(batch))
         return sc_fail(err, SC_LIMIT, "a row group of %u rows, %u columns and %u spans cannot be stored",
                        batch->rows, used, batch->span_count);
     struct chunk_list list = {.entries = calloc(used, sizeof(struct sc_entry))};

@@ -56,3 +56,14 @@ void sc_span_set_free(struct sc_span_set *set)
     free(set->table);
     *set = (struct sc_span_set){0};
 }
+
+bool sc_spans_cover(const struct sc_batch *batch)
+{
+    uint32_t next = 0;
+    for (uint32_t i = 0; i < batch->span_count; i++) {
+        if (batch->spans[i].first_row != next || batch->spans[i].rows > batch->rows - next)
+            return false;
+        next += batch->spans[i].rows;
+    }
+    return next == batch->rows;
+}

@@ -23,4 +23,7 @@ enum sc_status sc_span_set_add(struct sc_span_set *set, const struct sc_span *sp
 bool sc_span_set_has(const struct sc_span_set *set, const struct sc_span *span);
 void sc_span_set_free(struct sc_span_set *set);
 
+/* True when the spans of the batch follow one another and cover its rows, as a reader will ask for. */
+bool sc_spans_cover(const struct sc_batch *batch);
+
 #endif

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "store/catalogue.h"
 #include "store/sealer.h"
+#include "store/span_set.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -420,6 +421,8 @@ enum sc_status sc_store_writer_append(struct sc_store_writer *w, struct sc_batch
         return SC_OK;
     if (set_spans(w, batch) != SC_OK)
         return sc_fail_nomem(err, "a batch");
+    if (!sc_spans_cover(batch))
+        return sc_fail(err, SC_LIMIT, "the spans of a batch do not cover its %u rows", batch->rows);
     enum sc_status status =
         batch->rows <= SC_ROW_GROUP_ROWS ? append_group(w, batch, err) : append_parts(w, batch, err);
     if (status != SC_OK) {

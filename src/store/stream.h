@@ -5,19 +5,23 @@
  *
  *   offset  size
  *        0     1  layout (enum sc_layout)
- *        1     1  width: bytes of a value (PLAIN, PLANES, DELTA, BYTES = 1) or bits (BITS); 0 for CONST
- *        2     1  compression of the whole payload: 0 none, 1 LZ4 block, 2 Zstandard frame (PLAIN, BYTES,
- * BITS) 3     1  0 4     4  count of values 8     4  payload length when decompressed 12     4  payload
- * length as stored, directly behind the head 16     8  base, added to every value modulo 2^64 (DELTA: the
- * value before the first)
+ *        1     1  width: bytes of a value (PLAIN, PLANES, DELTA; BYTES: 1) or bits (BITS); CONST: 0
+ *        2     1  compression of the whole payload (PLAIN, BYTES, BITS): 0 none, 1 LZ4 block, 2 Zstandard
+ *        3     1  0
+ *        4     4  count of values
+ *        8     4  payload length when decompressed
+ *       12     4  payload length as stored, directly behind the head
+ *       16     8  base, added to every value modulo 2^64 (DELTA: the value before the first)
  *
  *   CONST   no payload; every value is base.
  *   PLAIN   value - base, little-endian, `width` of 1, 2, 4 or 8 bytes.
- *   BITS    value - base, `width` bits each, first value in the lowest bits of the first byte; 8 zero bytes
- * at the end. PLANES  `width` byte planes of value - base, the lowest first; each plane is a u32 (top two
- * bits: compression as above, 3 = one repeated byte, which follows; lower 30: stored length) and its stored
- * bytes, `count` when decompressed. DELTA   as PLANES, of the zigzag differences of consecutive values. BYTES
- * the bytes themselves.
+ *   BITS    value - base, `width` bits each, the first value in the lowest bits of the first byte; 8 zero
+ *           bytes at the end.
+ *   PLANES  `width` byte planes of value - base, the lowest first. Each plane is a u32 and its stored bytes;
+ *           the u32 has the compression in the top two bits (as above; 3: one repeated byte, which follows)
+ *           and the stored length in the lower 30. A plane is `count` bytes when decompressed.
+ *   DELTA   as PLANES, of the zigzag differences of consecutive values.
+ *   BYTES   the bytes themselves.
  *
  * A context belongs to one thread.
  */
