@@ -283,6 +283,9 @@ struct kit_scan {
     uint32_t segments, live, groups;
     uint32_t damaged; /* segments, stretches, footers and row groups */
     uint32_t tails;
+    uint32_t gone; /* files that were listed but not there any more: list again */
+    uint64_t last_id;
+    bool out_of_order; /* within a segment a flow came before one with a lower number */
     struct sc_span_set spans;
 };
 
@@ -296,6 +299,8 @@ static inline void kit_check_rows(struct kit_scan *scan, const struct sc_column 
             kit_check_value(columns[i], (enum kit_column)i, row, id);
         if (id >= scan->limit)
             fail_msg("flow %llu was never stored", (unsigned long long)id);
+        scan->out_of_order = scan->out_of_order || id < scan->last_id;
+        scan->last_id = id;
         scan->seen[id]++;
     }
 }
@@ -327,11 +332,13 @@ static KIT_UNUSED void kit_scan_segment(struct kit_scan *scan, const char *path)
     struct sc_error err = {0};
     enum sc_status status = sc_segment_open(path, &segment, &err);
     if (status != SC_OK) {
-        scan->damaged++;
+        scan->gone += status == SC_NOTFOUND;
+        scan->damaged += status != SC_NOTFOUND;
         return;
     }
     assert_int_equal(sc_read_context_init(&context), SC_OK);
     scan->segments++;
+    scan->last_id = 0;
     scan->live += !segment->sealed;
     scan->tails += segment->unfinished_tail;
     scan->damaged += segment->damaged_stretches + segment->footer_damaged;
