@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-/* Groups of all threads together; what was read until then is read again. */
+/* Groups of all threads together; what was read until then is read again. With a memory limit, half of it. */
 #define SMALL_ENOUGH ((uint64_t)96 << 20)
 
 /* Sort keys that a cut-down aggregation may have. */
@@ -71,6 +71,14 @@ static bool any_cut(const struct top_run *run)
     for (uint32_t i = 0; i < run->count; i++)
         any = any || run->cut[i];
     return any;
+}
+
+static uint64_t soft_limit_of(const struct top_run *run)
+{
+    if (!any_cut(run))
+        return 0;
+    return run->memory_limit != 0 && run->memory_limit / 2 < SMALL_ENOUGH ? run->memory_limit / 2
+                                                                          : SMALL_ENOUGH;
 }
 
 static enum sc_status scan_all(struct top_run *run, struct sc_source *source,
@@ -153,8 +161,8 @@ enum sc_status sc_query_top(struct sc_source *source, const struct sc_scan_optio
         run.cut[i] = cut_down(&tops[i], &run.narrow[i]);
     }
     if (status == SC_OK) {
-        uint64_t soft_limit = any_cut(&run) ? SMALL_ENOUGH : 0;
-        status = scan_all(&run, source, options, aggregates, soft_limit, groups, summary, stats, err);
+        status =
+            scan_all(&run, source, options, aggregates, soft_limit_of(&run), groups, summary, stats, err);
         if (status == SC_AGAIN)
             status = scan_twice(&run, source, options, aggregates, groups, summary, stats, err);
     }
