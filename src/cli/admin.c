@@ -278,10 +278,16 @@ static const struct option long_options[] = {
     {"version", no_argument, NULL, OPT_VERSION}, {NULL, 0, NULL, 0},
 };
 
+static int try_help(void)
+{
+    fputs("Try sc-admin --help.\n", stderr);
+    return EXIT_USAGE;
+}
+
 static int fail_usage(const char *message)
 {
-    fprintf(stderr, "sc-admin: %s\nTry sc-admin --help.\n", message);
-    return EXIT_USAGE;
+    fprintf(stderr, "sc-admin: %s\n", message);
+    return try_help();
 }
 
 /* NULL, or what is wrong. */
@@ -320,7 +326,7 @@ static int parse(int argc, char **argv, struct arguments *args, enum command *co
     int option;
     while ((option = getopt_long(argc, argv, "c:", long_options, NULL)) != -1) {
         if (option == '?')
-            return fail_usage("see above");
+            return try_help();
         if (option == OPT_HELP || option == OPT_VERSION) {
             fputs(option == OPT_HELP ? usage : "sc-admin " SC_VERSION "\n", stdout);
             return EXIT_SUCCESS;

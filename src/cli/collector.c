@@ -48,10 +48,16 @@ struct arguments {
     bool check_config;
 };
 
+static int try_help(void)
+{
+    fputs("Try sc-collector --help.\n", stderr);
+    return EXIT_USAGE;
+}
+
 static int fail_usage(const char *message)
 {
-    fprintf(stderr, "sc-collector: %s\nTry sc-collector --help.\n", message);
-    return EXIT_USAGE;
+    fprintf(stderr, "sc-collector: %s\n", message);
+    return try_help();
 }
 
 static enum sc_status override(const struct arguments *args, struct sc_config *config, struct sc_error *err)
@@ -134,8 +140,10 @@ static int read_captures(const struct arguments *args)
     struct sc_config config;
     struct sc_import_summary summary;
     struct sc_error err;
-    if (configure((void *)args, &config, &err) != SC_OK)
-        return fail_usage(err.message);
+    if (configure((void *)args, &config, &err) != SC_OK) {
+        fprintf(stderr, "sc-collector: %s\n", err.message);
+        return EXIT_USAGE;
+    }
     bool terminal = isatty(STDERR_FILENO) == 1;
     const struct sc_log log = {stderr, config.log_level};
     const struct sc_import_options options = {
@@ -231,7 +239,7 @@ static enum sc_status take_option(struct arguments *args, int option, const char
         return add_listener(args, value, err);
     case OPT_STORE:
         args->store = value;
-        return value[0] != '\0' ? SC_OK : sc_fail(err, SC_USAGE, "--store: a folder is needed");
+        return value[0] != '\0' ? SC_OK : sc_fail(err, SC_USAGE, "a folder is needed");
     case OPT_WINDOW:
         return sc_config_window(value, &args->window_s, err);
     case OPT_RECEIVERS:
@@ -248,6 +256,14 @@ static enum sc_status take_option(struct arguments *args, int option, const char
     }
 }
 
+static const char *name_of(int option)
+{
+    const struct option *o = long_options;
+    while (o->val != option)
+        o++;
+    return o->name;
+}
+
 /* @return -1: go on; else the exit status. */
 static int parse(int argc, char **argv, struct arguments *args)
 {
@@ -255,13 +271,15 @@ static int parse(int argc, char **argv, struct arguments *args)
     int option;
     while ((option = getopt_long(argc, argv, "c:", long_options, NULL)) != -1) {
         if (option == '?')
-            return fail_usage("see above");
+            return try_help();
         if (option == OPT_HELP || option == OPT_VERSION) {
             fputs(option == OPT_HELP ? usage : "sc-collector " SC_VERSION "\n", stdout);
             return EXIT_SUCCESS;
         }
-        if (take_option(args, option, optarg, &err) != SC_OK)
-            return fail_usage(err.message);
+        if (take_option(args, option, optarg, &err) != SC_OK) {
+            fprintf(stderr, "sc-collector: --%s: %s\n", name_of(option), err.message);
+            return try_help();
+        }
     }
     if (optind < argc) {
         sc_fail(&err, SC_USAGE, "unknown argument \"%s\"; did you mean --read %s?", argv[optind],

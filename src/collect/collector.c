@@ -80,7 +80,8 @@ static void say_listening(const struct collector *c, int fd, const struct sc_url
     if (sc_socket_local(fd, &local, NULL) != SC_OK)
         return;
     sc_url_format(&local, text);
-    fprintf(c->options.stream, "listening %s\n", text);
+    const char *scheme = sc_url_scheme_name(local.scheme);
+    fprintf(c->options.stream, "listening %s %s\n", scheme, text + strlen(scheme) + strlen("://"));
     fflush(c->options.stream);
 }
 

@@ -12,7 +12,7 @@
 #include "conf/config.h"
 
 struct sc_collector_options {
-    FILE *stream; /* log lines, and "listening URL" for each listener when ready */
+    FILE *stream; /* log lines, and "listening udp ADDRESS:PORT" for each listener when ready */
     /* Makes the configuration: at the start and at each SIGHUP. *config is empty; on SC_OK the collector
      * frees it. */
     enum sc_status (*configure)(void *arg, struct sc_config *config, struct sc_error *err);

@@ -87,7 +87,8 @@ bool sc_exporters_add(struct sc_exporters *exporters, const struct sc_exporter_s
         return false;
     uint32_t *place = find_place(e, stats);
     if (*place == 0) {
-        e->entries[e->count] = (struct sc_exporter_entry){.first_sample = e->sample};
+        /* It began after the last sample, so it had no flows then. */
+        e->entries[e->count] = (struct sc_exporter_entry){.first_sample = e->sample == 0 ? 0 : e->sample - 1};
         *place = ++e->count;
     }
     struct sc_exporter_entry *entry = &e->entries[*place - 1];

@@ -135,6 +135,19 @@ static struct sc_intake *create_intake(const struct sc_config *config, struct sc
     return sc_intake_create(&options, err);
 }
 
+/* A store is made only for something that can go there. */
+static bool any_readable(const char *const *paths, uint32_t count)
+{
+    struct sc_capture *capture;
+    for (uint32_t i = 0; i < count; i++) {
+        if (sc_capture_open(paths[i], &capture, NULL) == SC_OK) {
+            sc_capture_close(capture);
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum sc_status run(struct import *im, struct sc_queue *queue, const char *const *paths, uint32_t count,
                           struct sc_error *err)
 {
@@ -146,6 +159,8 @@ static enum sc_status run(struct import *im, struct sc_queue *queue, const char 
         .import = true,
     };
     struct sc_storer *storer;
+    if (!any_readable(paths, count))
+        return read_all(im, paths, count); /* says why not */
     SC_TRY(sc_storer_start(&options, &storer, err));
     enum sc_status status = read_all(im, paths, count);
     sc_queue_close(queue);
