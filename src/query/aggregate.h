@@ -86,6 +86,8 @@ enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group 
  */
 enum sc_status sc_groups_seed(struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry);
 void sc_groups_close(struct sc_groups *groups);
+/* As sc_groups_seed, with the values of the accumulators that both have; the others have none. */
+enum sc_status sc_groups_carry(struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry);
 
 /* Moves all groups of `from` into `to` with up to `threads` threads. `from` is empty afterwards, and must
  * still be freed. */

@@ -225,7 +225,7 @@ void sc_groups_combine(const struct sc_aggregate *a, uint8_t *to, const uint8_t 
 
 /* ---- groups that are known beforehand ---- */
 
-enum sc_status sc_groups_seed(struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry)
+static uint8_t *seed_entry(struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry)
 {
     const struct sc_aggregate *a = to->aggregate;
     uint8_t packed[SC_MAX_KEYS * 8 + 16];
@@ -238,12 +238,42 @@ enum sc_status sc_groups_seed(struct sc_groups *to, const struct sc_groups *from
             const uint8_t *bytes = sc_interner_bytes(&from->interner, sc_load_le32(p), &length);
             uint32_t id = sc_interner_add(&to->interner, bytes, length);
             if (id == UINT32_MAX)
-                return SC_NOMEM;
+                return NULL;
             sc_store_le32(p, id);
         }
         p += a->keys[k].width;
     }
-    return sc_groups_find(to, packed, sc_groups_hash(to, packed)) == NULL ? SC_NOMEM : SC_OK;
+    return sc_groups_find(to, packed, sc_groups_hash(to, packed));
+}
+
+enum sc_status sc_groups_seed(struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry)
+{
+    return seed_entry(to, from, entry) == NULL ? SC_NOMEM : SC_OK;
+}
+
+static bool same_accumulator(const struct sc_accumulator *x, const struct sc_accumulator *y)
+{
+    return x->how == y->how && strcmp(x->field.name, y->field.name) == 0;
+}
+
+enum sc_status sc_groups_carry(struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry)
+{
+    const struct sc_aggregate *a = to->aggregate, *b = from->aggregate;
+    unsigned width = a->accumulator_count > 8 ? 2 : 1;
+    uint64_t now = 0, seen = sc_key_load(entry + b->seen_at, b->accumulator_count > 8 ? 2 : 1);
+    uint8_t *made = seed_entry(to, from, entry);
+    if (made == NULL)
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < a->accumulator_count; i++) {
+        for (uint32_t k = 0; k < b->accumulator_count; k++) {
+            if ((seen >> k & 1) == 0 || !same_accumulator(&a->accumulators[i], &b->accumulators[k]))
+                continue;
+            memcpy(made + a->accumulators_at + 8 * i, entry + b->accumulators_at + 8 * k, 8);
+            now |= UINT64_C(1) << i;
+        }
+    }
+    sc_key_store(made + a->seen_at, width, now);
+    return SC_OK;
 }
 
 void sc_groups_close(struct sc_groups *groups)

@@ -17,6 +17,7 @@ struct run {
     atomic_ullong memory;
     struct partial *partials;
     unsigned threads;
+    bool no_summary;
 };
 
 static uint64_t memory_of(const struct run *run, const struct partial *p)
@@ -35,7 +36,8 @@ static enum sc_status add_unit(void *arg, unsigned thread, uint32_t unit, struct
     (void)unit;
     const struct sc_aggregate_run *request = run->request;
     uint64_t before = memory_of(run, p);
-    SC_TRY(sc_summary_add_rows(&p->summary, &p->summarizer, group, selection, err));
+    if (!run->no_summary)
+        SC_TRY(sc_summary_add_rows(&p->summary, &p->summarizer, group, selection, err));
     for (uint32_t i = 0; i < run->count; i++)
         SC_TRY(sc_groups_add_rows(p->groups[i], group, selection, err));
     uint64_t grown = memory_of(run, p) - before;
@@ -159,7 +161,8 @@ enum sc_status sc_aggregate_run(const struct sc_aggregate_run *request, struct s
     struct run run = {.request = request,
                       .aggregates = request->aggregates,
                       .count = request->count,
-                      .threads = options->threads == 0 ? 1 : options->threads};
+                      .threads = options->threads == 0 ? 1 : options->threads,
+                      .no_summary = options->no_summary};
     enum sc_status status = scan_once(&run, source, options, stats, err);
     if (status == SC_LIMIT) {
         free_partials(&run);

@@ -9,6 +9,7 @@
 #include "flow/vector.h"
 #include "query/cells.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 struct formatter {
@@ -156,7 +157,7 @@ static enum sc_status emit(struct stream *stream, struct formatter *f, uint32_t 
     enum sc_status status = SC_OK;
     bool ended = false;
     if (records != 0) {
-        if (stream->listing->summarize || selection->all) {
+        if (stream->listing->summarize) {
             if (records < selection->count)
                 cut_selection(selection, group->rows, records);
             status = sc_summary_add_rows(&f->summary, &f->summarizer, group, selection, err);
@@ -214,9 +215,12 @@ struct sort_key {
 
 /* `order_count` sort keys stand behind the head. */
 struct place {
-    uint32_t unit, row;
+    uint32_t unit;
+    uint16_t row;
+    uint16_t nulls; /* bit i: sort key i is null */
     struct sort_key keys[];
 };
+static_assert(SC_ROW_GROUP_ROWS <= 65536, "rows of a row group are 16 bits");
 
 struct heap {
     uint8_t *places;
@@ -243,12 +247,10 @@ static uint64_t ordered_double(double d)
     return bits >> 63 != 0 ? ~bits : bits | UINT64_C(1) << 63;
 }
 
-/* Ascending order of the result is the order asked for; nulls last. */
+/* Ascending order of the result is the order asked for. */
 static struct sort_key sort_key_of(const struct sc_value *v, bool descending)
 {
-    struct sort_key key = {UINT64_MAX, UINT64_MAX};
-    if (v->null)
-        return key;
+    struct sort_key key;
     switch (v->type) {
     case SC_VALUE_ADDRESS:
         key = (struct sort_key){sc_load_be64(v->addr.b), sc_load_be64(v->addr.b + 8)};
@@ -263,14 +265,20 @@ static struct sort_key sort_key_of(const struct sc_value *v, bool descending)
         key = (struct sort_key){0, v->u};
         break;
     }
-    return descending ? (struct sort_key){~key.high - (v->type != SC_VALUE_ADDRESS), ~key.low} : key;
+    return descending ? (struct sort_key){~key.high, ~key.low} : key;
 }
 
+/* Nulls last, whatever the direction. */
 static int compare_places(const void *x, const void *y, void *arg)
 {
     const struct place *a = x, *b = y;
     uint32_t orders = *(const uint32_t *)arg;
     for (uint32_t i = 0; i < orders; i++) {
+        unsigned a_null = a->nulls >> i & 1u, b_null = b->nulls >> i & 1u;
+        if (a_null != b_null)
+            return a_null ? 1 : -1;
+        if (a_null)
+            continue;
         if (a->keys[i].high != b->keys[i].high)
             return a->keys[i].high < b->keys[i].high ? -1 : 1;
         if (a->keys[i].low != b->keys[i].low)
@@ -352,14 +360,18 @@ static enum sc_status sort_unit(void *arg, unsigned thread, uint32_t unit, struc
         return sc_fail_nomem(err, "sorting");
     for (uint32_t o = 0; o < listing->order_count; o++)
         SC_TRY(sc_field_load(&listing->orders[o].field, group, columns[o], &counts[o], err));
-    SC_TRY(sc_summary_add_rows(&f->summary, &f->summarizer, group, selection, err));
+    if (listing->summarize)
+        SC_TRY(sc_summary_add_rows(&f->summary, &f->summarizer, group, selection, err));
     place->unit = unit;
     for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
         for (uint64_t bits = selection->rows[w]; bits != 0; bits &= bits - 1) {
-            place->row = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits);
+            place->row = (uint16_t)(w * 64 + (size_t)__builtin_ctzll(bits));
+            place->nulls = 0;
             for (uint32_t o = 0; o < listing->order_count; o++) {
                 struct sc_value v =
                     sc_field_value(&listing->orders[o].field, columns[o], counts[o], place->row);
+                bool null = v.null || (v.type == SC_VALUE_FLOAT && v.f != v.f);
+                place->nulls = (uint16_t)(place->nulls | null << o);
                 place->keys[o] = sort_key_of(&v, listing->orders[o].descending);
             }
             if (!keep_place(&sorter->heaps[thread], sorter, place))
@@ -445,7 +457,11 @@ static void write_pieces(const struct second_scan *scan, const struct sc_sink *s
     }
 }
 
-static enum sc_status list_picked(struct sc_source *source, const struct sc_scan_options *options,
+/*
+ * `stopped`: the first scan was; what it found is shown where a limit says that it is little. @return SC_AGAIN,
+ * with nothing written, when row groups turned out to be damaged that the first scan had counted.
+ */
+static enum sc_status list_picked(struct sc_source *source, struct sc_undamaged *marks, bool stopped,
                                   struct second_scan *scan, const struct sc_sink *sink, struct sc_error *err)
 {
     uint8_t *wanted = calloc((size_t)source->unit_count + 1, 1);
@@ -453,15 +469,19 @@ static enum sc_status list_picked(struct sc_source *source, const struct sc_scan
         return sc_fail_nomem(err, "sorting");
     for (uint64_t i = 0; i < scan->count; i++)
         wanted[scan->picked[i].unit] = 1;
-    struct sc_scan_options again = *options;
+    struct sc_scan_options again = marks->options;
     again.wanted = wanted;
     again.progress = NULL;
+    if (stopped && scan->listing->limit != 0)
+        again.cancel = NULL;
     struct sc_scan_consumer consumer = {.unit = pick_unit,
                                         .arg = scan,
                                         .fields = scan->listing->fields,
                                         .field_count = scan->listing->field_count};
     enum sc_status status = sc_scan_run(source, &again, &consumer, NULL, err);
     free(wanted);
+    if (status == SC_OK && !stopped && sc_undamaged_again(marks))
+        return SC_AGAIN;
     if (status == SC_OK || status == SC_CANCELLED)
         write_pieces(scan, sink);
     return status;
@@ -492,7 +512,7 @@ static bool gather(struct sorter *sorter, unsigned threads, struct heap *all)
     return true;
 }
 
-static enum sc_status write_sorted(struct sc_source *source, const struct sc_scan_options *options,
+static enum sc_status write_sorted(struct sc_source *source, struct sc_undamaged *marks, bool stopped,
                                    struct sorter *sorter, unsigned threads, const struct sc_sink *sink,
                                    struct sc_error *err)
 {
@@ -517,7 +537,7 @@ static enum sc_status write_sorted(struct sc_source *source, const struct sc_sca
     free(all.places);
     if (status == SC_OK) {
         qsort(picked, all.count, sizeof(*picked), compare_picked);
-        status = list_picked(source, options, &scan, sink, err);
+        status = list_picked(source, marks, stopped, &scan, sink, err);
     }
     for (unsigned t = 0; t < threads && scan.texts != NULL; t++)
         sc_buf_free(&scan.texts[t]);
@@ -527,12 +547,32 @@ static enum sc_status write_sorted(struct sc_source *source, const struct sc_sca
     return status;
 }
 
+/* Both scans. @return SC_AGAIN when they are to be run anew. */
+static enum sc_status sort_and_write(struct sc_source *source, struct sc_undamaged *marks,
+                                     struct sorter *sorter, unsigned threads, const struct sc_sink *sink,
+                                     struct sc_scan_stats *stats, struct sc_error *err)
+{
+    struct sc_field fields[16];
+    const struct sc_listing *listing = sorter->listing;
+    for (uint32_t i = 0; i < listing->order_count; i++)
+        fields[i] = listing->orders[i].field;
+    struct sc_scan_consumer consumer = {
+        .unit = sort_unit, .arg = sorter, .fields = fields, .field_count = listing->order_count};
+    enum sc_status status = sc_scan_run(source, &marks->options, &consumer, stats, err);
+    if (status != SC_OK && status != SC_CANCELLED)
+        return status;
+    bool stopped = status == SC_CANCELLED;
+    (void)sc_undamaged_again(marks); /* what this scan left out, the next need not try */
+    enum sc_status written = write_sorted(source, marks, stopped, sorter, threads, sink, err);
+    return stopped && written == SC_OK ? status : written;
+}
+
 static enum sc_status list_sorted(struct sc_source *source, const struct sc_scan_options *options,
                                   const struct sc_listing *listing, struct formatter *formatters,
                                   unsigned threads, const struct sc_sink *sink, struct sc_scan_stats *stats,
                                   struct sc_error *err)
 {
-    struct sc_field fields[16];
+    struct sc_undamaged marks;
     struct sorter sorter = {.listing = listing,
                             .formatters = formatters,
                             .heaps = calloc(threads, sizeof(struct heap)),
@@ -540,15 +580,15 @@ static enum sc_status list_sorted(struct sc_source *source, const struct sc_scan
                                 sizeof(struct place) + listing->order_count * sizeof(struct sort_key)};
     if (sorter.heaps == NULL)
         return sc_fail_nomem(err, "sorting");
-    for (uint32_t i = 0; i < listing->order_count; i++)
-        fields[i] = listing->orders[i].field;
-    struct sc_scan_consumer consumer = {
-        .unit = sort_unit, .arg = &sorter, .fields = fields, .field_count = listing->order_count};
-    enum sc_status status = sc_scan_run(source, options, &consumer, stats, err);
-    if (status == SC_OK || status == SC_CANCELLED) {
-        enum sc_status written = write_sorted(source, options, &sorter, threads, sink, err);
-        status = status == SC_OK ? written : status;
+    enum sc_status status = sc_undamaged_init(&marks, source, options, err);
+    bool again = status == SC_OK;
+    while (again) {
+        for (unsigned t = 0; t < threads; t++)
+            formatters[t].summary = (struct sc_summary){0};
+        status = sort_and_write(source, &marks, &sorter, threads, sink, stats, err);
+        again = status == SC_AGAIN;
     }
+    sc_undamaged_free(&marks);
     for (unsigned t = 0; t < threads; t++)
         free(sorter.heaps[t].places);
     free(sorter.heaps);

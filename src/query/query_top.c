@@ -93,26 +93,63 @@ static enum sc_status scan_all(struct top_run *run, struct sc_source *source,
     return sc_aggregate_run(&request, source, options, groups, summary, stats, err);
 }
 
-/* Fills in the winners of the i-th aggregation; *groups is replaced. */
+/* What the first scan found of the winners, without the values that it did not sum. */
+static enum sc_status carry_winners(const struct sc_aggregate *aggregate, const struct sc_groups *from,
+                                    const struct sc_result *winners, struct sc_groups **out,
+                                    struct sc_error *err)
+{
+    struct sc_groups *groups = sc_groups_create(aggregate);
+    enum sc_status status = groups == NULL ? SC_NOMEM : SC_OK;
+    for (uint64_t i = 0; i < winners->count && status == SC_OK; i++)
+        status = sc_groups_carry(groups, from, winners->entries[i]);
+    if (status != SC_OK) {
+        sc_groups_free(groups);
+        return sc_fail_nomem(err, "groups");
+    }
+    *out = groups;
+    return SC_OK;
+}
+
+/* Fills in the winners; a scan that is stopped leaves them as the first scan found them. */
+static enum sc_status fill_winners(struct sc_aggregate *aggregate, const struct sc_groups *from,
+                                   const struct sc_result *winners, struct sc_source *source,
+                                   const struct sc_scan_options *options, bool stopped,
+                                   struct sc_groups **out, struct sc_scan_stats *stats, struct sc_error *err)
+{
+    struct sc_seed seed = {.from = from, .winners = winners};
+    struct sc_aggregate_run request = {.aggregates = &aggregate, .count = 1, .seeds = &seed};
+    struct sc_scan_options again = *options;
+    struct sc_summary unused;
+    enum sc_status status = SC_CANCELLED;
+    again.progress = NULL;
+    again.no_summary = true;
+    if (!stopped)
+        status = sc_aggregate_run(&request, source, &again, out, &unused, stats, err);
+    if (status != SC_CANCELLED)
+        return status;
+    sc_groups_free(*out);
+    *out = NULL;
+    SC_TRY(carry_winners(aggregate, from, winners, out, err));
+    return SC_CANCELLED;
+}
+
+/* The i-th aggregation in full; *groups is replaced. */
 static enum sc_status second_scan(struct top_run *run, uint32_t i, struct sc_source *source,
-                                  const struct sc_scan_options *options, struct sc_groups **groups,
-                                  struct sc_scan_stats *stats, struct sc_error *err)
+                                  const struct sc_scan_options *options, bool stopped,
+                                  struct sc_groups **groups, struct sc_scan_stats *stats,
+                                  struct sc_error *err)
 {
     struct sc_top *top = &run->tops[i];
     struct sc_result winners;
+    struct sc_groups *filled = NULL;
     SC_TRY(sc_groups_top(*groups, run->narrow[i].orders, top->order_count, top->limit, &winners, err));
     if (run->narrow[i].aggregate.wide_keys &&
         !top->aggregate->wide_keys) { /* the keys must be laid out alike */
         top->aggregate->wide_keys = true;
         sc_aggregate_prepare(top->aggregate);
     }
-    struct sc_seed seed = {.from = *groups, .winners = &winners};
-    struct sc_aggregate_run request = {.aggregates = &top->aggregate, .count = 1, .seeds = &seed};
-    struct sc_scan_options again = *options;
-    struct sc_groups *filled = NULL;
-    struct sc_summary unused;
-    again.progress = NULL;
-    enum sc_status status = sc_aggregate_run(&request, source, &again, &filled, &unused, stats, err);
+    enum sc_status status =
+        fill_winners(top->aggregate, *groups, &winners, source, options, stopped, &filled, stats, err);
     free(winners.entries);
     if (filled != NULL) {
         sc_groups_free(*groups);
@@ -121,10 +158,10 @@ static enum sc_status second_scan(struct top_run *run, uint32_t i, struct sc_sou
     return status;
 }
 
-static enum sc_status scan_twice(struct top_run *run, struct sc_source *source,
-                                 const struct sc_scan_options *options, struct sc_aggregate **aggregates,
-                                 struct sc_groups **groups, struct sc_summary *summary,
-                                 struct sc_scan_stats *stats, struct sc_error *err)
+static enum sc_status scan_twice(struct top_run *run, struct sc_source *source, struct sc_undamaged *marks,
+                                 struct sc_aggregate **aggregates, struct sc_groups **groups,
+                                 struct sc_summary *summary, struct sc_scan_stats *stats,
+                                 struct sc_error *err)
 {
     for (uint32_t i = 0; i < run->count; i++) {
         struct sc_aggregate *narrow = &run->narrow[i].aggregate;
@@ -134,13 +171,39 @@ static enum sc_status scan_twice(struct top_run *run, struct sc_source *source,
         sc_aggregate_prepare(narrow);
         aggregates[i] = narrow;
     }
+    const struct sc_scan_options *options = &marks->options;
     enum sc_status status = scan_all(run, source, options, aggregates, 0, groups, summary, stats, err);
+    (void)sc_undamaged_again(marks); /* what this scan left out, the next need not try */
+    bool stopped = status == SC_CANCELLED;
     for (uint32_t i = 0; i < run->count && (status == SC_OK || status == SC_CANCELLED); i++) {
         if (!run->cut[i])
             continue;
-        enum sc_status second = second_scan(run, i, source, options, &groups[i], stats, err);
+        enum sc_status second = second_scan(run, i, source, options, stopped, &groups[i], stats, err);
         status = second == SC_OK ? status : second;
     }
+    return status;
+}
+
+/*
+ * The second scan reads columns that the first did not, and may find row groups damaged whose rows the first
+ * has counted: then both are run again without them.
+ */
+static enum sc_status scan_undamaged(struct top_run *run, struct sc_source *source,
+                                     const struct sc_scan_options *options, struct sc_aggregate **aggregates,
+                                     struct sc_groups **groups, struct sc_summary *summary,
+                                     struct sc_scan_stats *stats, struct sc_error *err)
+{
+    struct sc_undamaged marks;
+    SC_TRY(sc_undamaged_init(&marks, source, options, err));
+    enum sc_status status;
+    do {
+        for (uint32_t i = 0; i < run->count; i++) {
+            sc_groups_free(groups[i]);
+            groups[i] = NULL;
+        }
+        status = scan_twice(run, source, &marks, aggregates, groups, summary, stats, err);
+    } while (status == SC_OK && sc_undamaged_again(&marks));
+    sc_undamaged_free(&marks);
     return status;
 }
 
@@ -154,6 +217,8 @@ enum sc_status sc_query_top(struct sc_source *source, const struct sc_scan_optio
     run.narrow = calloc((size_t)count + 1, sizeof(*run.narrow));
     run.cut = calloc((size_t)count + 1, sizeof(*run.cut));
     enum sc_status status = SC_OK;
+    for (uint32_t i = 0; i < count; i++)
+        groups[i] = NULL;
     if (aggregates == NULL || run.narrow == NULL || run.cut == NULL)
         status = sc_fail_nomem(err, "groups");
     for (uint32_t i = 0; i < count && status == SC_OK; i++) {
@@ -164,7 +229,7 @@ enum sc_status sc_query_top(struct sc_source *source, const struct sc_scan_optio
         status =
             scan_all(&run, source, options, aggregates, soft_limit_of(&run), groups, summary, stats, err);
         if (status == SC_AGAIN)
-            status = scan_twice(&run, source, options, aggregates, groups, summary, stats, err);
+            status = scan_undamaged(&run, source, options, aggregates, groups, summary, stats, err);
     }
     free(aggregates);
     free(run.narrow);

@@ -38,8 +38,10 @@ static void fail(struct sc_scan *scan, enum sc_status status, const struct sc_er
     atomic_store(&scan->stop, 1);
 }
 
-static void note_missing(struct sc_scan *scan, const struct sc_error *err)
+static void note_missing(struct sc_scan *scan, uint32_t unit, const struct sc_error *err)
 {
+    if (scan->options->damaged != NULL)
+        scan->options->damaged[unit] = 1;
     pthread_mutex_lock(&scan->mutex);
     sc_source_note_missing(scan->source, err->message);
     pthread_mutex_unlock(&scan->mutex);
@@ -109,7 +111,7 @@ static void run_unit(struct worker *w, uint32_t index)
         err = later;
     }
     if (status == SC_DAMAGED || status == SC_IO)
-        note_missing(scan, &err);
+        note_missing(scan, index, &err);
     else if (status != SC_OK && status != SC_END)
         fail(scan, status, &err);
     if (status == SC_END || consumed == SC_END)
@@ -129,7 +131,8 @@ static void *worker_main(void *arg)
     struct sc_scan *scan = w->scan;
     struct sc_error err = {0};
     for (;;) {
-        if (atomic_load_explicit(&scan->stop, memory_order_relaxed))
+        if (atomic_load_explicit(&scan->stop, memory_order_relaxed) ||
+            atomic_load(&scan->next) >= scan->source->unit_count)
             break;
         if (cancelled(scan)) {
             sc_fail(&err, SC_CANCELLED, "stopped before everything was read");
@@ -209,4 +212,40 @@ enum sc_status sc_scan_run(struct sc_source *source, const struct sc_scan_option
             *err = scan.error;
     }
     return status;
+}
+
+/* ---- two scans over the same row groups ---- */
+
+enum sc_status sc_undamaged_init(struct sc_undamaged *marks, const struct sc_source *source,
+                                 const struct sc_scan_options *options, struct sc_error *err)
+{
+    size_t size = (size_t)source->unit_count + 1;
+    *marks = (struct sc_undamaged){
+        .options = *options, .wanted = malloc(size), .damaged = calloc(size, 1), .count = source->unit_count};
+    if (marks->wanted == NULL || marks->damaged == NULL) {
+        sc_undamaged_free(marks);
+        return sc_fail_nomem(err, "the query");
+    }
+    for (uint32_t u = 0; u < marks->count; u++)
+        marks->wanted[u] = options->wanted == NULL || options->wanted[u];
+    marks->options.wanted = marks->wanted;
+    marks->options.damaged = marks->damaged;
+    return SC_OK;
+}
+
+bool sc_undamaged_again(struct sc_undamaged *marks)
+{
+    bool again = false;
+    for (uint32_t u = 0; u < marks->count; u++) {
+        again = again || (marks->damaged[u] && marks->wanted[u]);
+        marks->wanted[u] = marks->wanted[u] && !marks->damaged[u];
+    }
+    return again;
+}
+
+void sc_undamaged_free(struct sc_undamaged *marks)
+{
+    free(marks->wanted);
+    free(marks->damaged);
+    *marks = (struct sc_undamaged){0};
 }

@@ -35,8 +35,21 @@ struct sc_scan_options {
     bool no_bloom;
     const atomic_int *cancel; /* not 0: stop (1: interrupted, 2: deadline); may be NULL */
     const uint8_t *wanted;    /* per unit: 0 = leave out; NULL = all */
+    uint8_t *damaged;         /* per unit: set to 1 where it was noted as missing; may be NULL */
+    bool no_summary;          /* nobody asks for the summary: no column is read for it */
     void (*progress)(void *arg, uint32_t done, uint32_t total); /* from one thread at a time; may be NULL */
     void *progress_arg;
+};
+
+/*
+ * For answers that take two scans over the same row groups: options under which both leave out those that were
+ * found damaged. After the scans, sc_undamaged_again is true when some were found since the last time: run both
+ * anew.
+ */
+struct sc_undamaged {
+    struct sc_scan_options options;
+    uint8_t *wanted, *damaged;
+    uint32_t count;
 };
 
 struct sc_scan_stats {
@@ -52,5 +65,10 @@ struct sc_scan_stats {
 enum sc_status sc_scan_run(struct sc_source *source, const struct sc_scan_options *options,
                            const struct sc_scan_consumer *consumer, struct sc_scan_stats *stats,
                            struct sc_error *err);
+
+enum sc_status sc_undamaged_init(struct sc_undamaged *marks, const struct sc_source *source,
+                                 const struct sc_scan_options *options, struct sc_error *err);
+bool sc_undamaged_again(struct sc_undamaged *marks);
+void sc_undamaged_free(struct sc_undamaged *marks);
 
 #endif
