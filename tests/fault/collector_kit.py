@@ -43,7 +43,7 @@ class Collector:
     def wait_for_port(self):
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and self.process.poll() is None:
-            match = re.search(r"listening udp://127\.0\.0\.1:(\d+)\n", self.log.read_text())
+            match = re.search(r"listening udp 127\.0\.0\.1:(\d+)\n", self.log.read_text())
             if match:
                 return int(match[1])
             time.sleep(0.02)
