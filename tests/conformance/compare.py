@@ -109,6 +109,10 @@ class Nanoseconds(int):
     """What a source that does not show NTP times says instead: whole ns of UTC."""
 
 
+class Text(bytes):
+    """A string as sources for people show it: without zero bytes at its end."""
+
+
 def ntp_to_unix(ntp, units):
     """As RFC 7011 6.1.9: 32 bit seconds since 1900, 32 bit fraction; era 1 when the top bit is clear."""
     seconds, fraction = ntp >> 32, ntp & 0xFFFFFFFF
@@ -147,8 +151,10 @@ def is_address(text):
 
 
 def same_text(want, value, length):
-    if want.startswith("0x") and as_bytes(value, length) == bytes.fromhex(want[2:]):
-        return True
+    if want.startswith("0x"):
+        exact = bytes.fromhex(want[2:])
+        if as_bytes(value, length) == (exact.rstrip(b"\0") if isinstance(value, Text) else exact):
+            return True
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace").rstrip("\0") == want
     if isinstance(value, int):  # MAC
