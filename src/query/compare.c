@@ -268,6 +268,7 @@ static unsigned common_bits(const struct sc_filter_range *r)
     return 128;
 }
 
+/* A filter that is damaged says nothing; the rows themselves may be whole. */
 static enum sc_status any_possible(struct sc_selector *s, struct sc_row_group *group,
                                    const struct sc_filter *f, bool *possible, struct sc_error *err)
 {
@@ -275,8 +276,12 @@ static enum sc_status any_possible(struct sc_selector *s, struct sc_row_group *g
     if (!s->use_bloom || f->compare != SC_COMPARE_IN || f->range_count > 64)
         return SC_OK;
     for (uint32_t i = 0; i < f->range_count; i++) {
-        SC_TRY(sc_row_group_may_contain(group, &f->ranges[i].low_addr, common_bits(&f->ranges[i]), possible,
-                                        err));
+        enum sc_status status = sc_row_group_may_contain(group, &f->ranges[i].low_addr,
+                                                         common_bits(&f->ranges[i]), possible, err);
+        if (status == SC_DAMAGED)
+            *possible = true;
+        else
+            SC_TRY(status);
         if (*possible)
             return SC_OK;
     }

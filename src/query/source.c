@@ -182,63 +182,135 @@ static enum sc_status list_units(struct sc_source *source, const struct sc_sourc
     return status;
 }
 
-static bool is_double(const struct sc_catalogue *catalogue, uint32_t i)
+/*
+ * The paths that were opened, sorted. A seal renames one file and unlinks others; a listing that runs meanwhile
+ * may see neither. So a store is listed until no sealed file has come: what a seal took away before it was
+ * seen lies in a file that the next listing shows. Batches that both files hold are counted once.
+ */
+struct opened {
+    char **paths;
+    uint32_t count;
+};
+
+#define MOST_LISTINGS 50
+
+static int compare_paths(const void *x, const void *y)
 {
-    return i > 0 && strcmp(catalogue->files[i].path, catalogue->files[i - 1].path) == 0;
+    return strcmp(*(char *const *)x, *(char *const *)y);
 }
 
-/* @return SC_AGAIN when a file went away between listing and opening. */
-static enum sc_status open_listed(struct sc_source *source, const char *const *paths, uint32_t path_count,
-                                  struct sc_error *err)
+static bool is_opened(const struct opened *opened, uint32_t sorted, const char *path)
 {
-    struct sc_catalogue catalogue = {0};
-    struct sc_error first = {0};
-    enum sc_status status = SC_OK;
-    for (uint32_t i = 0; i < path_count && status == SC_OK; i++) {
+    return sorted != 0 &&
+           bsearch(&path, opened->paths, sorted, sizeof(*opened->paths), compare_paths) != NULL;
+}
+
+static enum sc_status remember(struct opened *opened, const char *path)
+{
+    if ((opened->count & (opened->count + 1)) == 0) {
+        size_t capacity = ((size_t)opened->count + 1) * 2;
+        char **paths = realloc(opened->paths, capacity * sizeof(*paths));
+        if (paths == NULL)
+            return SC_NOMEM;
+        opened->paths = paths;
+    }
+    opened->paths[opened->count] = strdup(path);
+    return opened->paths[opened->count++] == NULL ? SC_NOMEM : SC_OK;
+}
+
+static void forget(struct opened *opened)
+{
+    for (uint32_t i = 0; i < opened->count; i++)
+        free(opened->paths[i]);
+    free(opened->paths);
+}
+
+/* Opens what a listing shows and was not opened before. *changed: a sealed file came, or one went away. */
+static enum sc_status open_new(struct sc_source *source, const struct sc_catalogue *catalogue,
+                               struct opened *opened, bool *changed)
+{
+    uint32_t sorted = opened->count;
+    const char *last = NULL;
+    *changed = false;
+    for (uint32_t i = 0; i < catalogue->count; i++) {
+        const struct sc_catalogue_file *file = &catalogue->files[i];
+        bool again = last != NULL && strcmp(last, file->path) == 0;
+        last = file->path;
+        if (again || is_opened(opened, sorted, file->path))
+            continue;
+        enum sc_status status = open_segment(source, file->path);
+        *changed = *changed || file->sealed || status == SC_NOTFOUND;
+        if (status == SC_OK)
+            status = remember(opened, file->path);
+        if (status != SC_OK && status != SC_NOTFOUND)
+            return status;
+    }
+    if (opened->count > 1)
+        qsort(opened->paths, opened->count, sizeof(*opened->paths), compare_paths);
+    return SC_OK;
+}
+
+/* Lists all paths. *err: why the first of those that cannot be listed cannot. */
+static enum sc_status list_paths(struct sc_source *source, const char *const *paths, uint32_t path_count,
+                                 struct sc_catalogue *catalogue, struct sc_error *err)
+{
+    source->readable_paths = 0;
+    *err = (struct sc_error){0};
+    for (uint32_t i = 0; i < path_count; i++) {
         struct sc_error why = {0};
-        enum sc_status one = sc_catalogue_add(&catalogue, paths[i], &why);
-        if (one == SC_OK) {
+        enum sc_status status = sc_catalogue_add(catalogue, paths[i], &why);
+        if (status == SC_OK) {
             source->readable_paths++;
             continue;
         }
-        if (first.status == SC_OK)
-            first = why;
-        status = one == SC_NOMEM ? one : sc_source_note_missing(source, why.message);
+        if (err->status == SC_OK)
+            *err = why;
+        SC_TRY(status == SC_NOMEM ? status : sc_source_note_missing(source, why.message));
     }
-    if (status == SC_OK && catalogue.unreadable != 0) {
+    if (catalogue->unreadable != 0) {
         char text[512];
-        snprintf(text, sizeof(text), "cannot list %s", catalogue.unreadable_path);
-        status = sc_source_note_missing(source, text);
+        snprintf(text, sizeof(text), "cannot list %s", catalogue->unreadable_path);
+        SC_TRY(sc_source_note_missing(source, text));
     }
-    sc_catalogue_sort(&catalogue);
-    for (uint32_t i = 0; i < catalogue.count && status == SC_OK; i++) {
-        if (!is_double(&catalogue, i))
-            status = open_segment(source, catalogue.files[i].path);
+    sc_catalogue_sort(catalogue);
+    return SC_OK;
+}
+
+/* @return SC_AGAIN when the listings never came to rest. */
+static enum sc_status open_listed(struct sc_source *source, const char *const *paths, uint32_t path_count,
+                                  struct sc_error *err)
+{
+    struct opened opened = {0};
+    struct sc_error first;
+    enum sc_status status = SC_OK;
+    bool changed = true;
+    for (unsigned listing = 0; listing < MOST_LISTINGS && status == SC_OK && changed; listing++) {
+        struct sc_catalogue catalogue = {0};
+        status = list_paths(source, paths, path_count, &catalogue, &first);
+        if (status == SC_OK)
+            status = open_new(source, &catalogue, &opened, &changed);
+        changed = changed || listing == 0;
+        sc_catalogue_free(&catalogue);
     }
-    sc_catalogue_free(&catalogue);
-    if (status == SC_NOTFOUND)
-        return SC_AGAIN;
+    forget(&opened);
     if (status == SC_OK && source->readable_paths == 0) {
         if (err != NULL)
             *err = first;
         return first.status;
     }
-    return status;
+    return status == SC_OK && changed ? SC_AGAIN : status;
 }
 
 enum sc_status sc_source_open(const char *const *paths, uint32_t path_count,
                               const struct sc_source_bounds *bounds, struct sc_source *out,
                               struct sc_error *err)
 {
-    enum sc_status status = SC_AGAIN;
-    for (int attempt = 0; attempt < 20 && status == SC_AGAIN; attempt++) {
-        *out = (struct sc_source){0};
-        status = open_listed(out, paths, path_count, err);
-        if (status == SC_OK)
-            status = list_units(out, bounds);
-        if (status != SC_OK)
-            sc_source_close(out);
-    }
+    *out = (struct sc_source){0};
+    enum sc_status status = open_listed(out, paths, path_count, err);
+    if (status == SC_OK)
+        status = list_units(out, bounds);
+    if (status != SC_OK)
+        sc_source_close(out);
     if (status == SC_NOMEM)
         return sc_fail_nomem(err, "the list of segments");
     if (status == SC_AGAIN)
