@@ -12,11 +12,16 @@
 #define NO_ID  UINT32_MAX       /* not looked up yet, or no memory */
 #define ABSENT (UINT32_MAX - 1) /* not among the strings of closed groups: no group can have it */
 
-/* Integers of one key or accumulator for all rows of the row group, and which of them are not null. */
+/*
+ * Integers of one key or accumulator for all rows of the row group, and which of them are not null. In the plain case they stay in
+ * the column as it was decoded, so that a chunk of rows is all that is widened at a time.
+ */
 struct row_values {
     uint64_t *values;
     uint64_t *valid;
     bool all_valid;
+    const struct sc_column *plain; /* no value is null; `values` and `valid` are not set */
+    bool ones;                     /* every value is 1; likewise */
 };
 
 struct sc_group_scratch {
@@ -141,16 +146,34 @@ static const struct sc_column *deciding_dictionary(const struct sc_field *field,
     return columns[0];
 }
 
-/* True when the field is the address column itself. */
+/* The only column that was loaded for a field, when it is the field itself, unchanged. */
+static const struct sc_column *plain_column(const struct sc_field *field,
+                                            const struct sc_column *const *columns, uint32_t count)
+{
+    if (count != 1 || field->computed != SC_COMPUTED_NONE)
+        return NULL;
+    for (unsigned i = 0; i < field->source_count; i++) {
+        if (sc_column_key_equal(field->sources[i].key, columns[0]->key))
+            return field->sources[i].transform == SC_TRANSFORM_NONE ? columns[0] : NULL;
+    }
+    return NULL;
+}
+
 static bool is_address_column(const struct sc_field *field, const struct sc_column *dict)
 {
-    if (dict == NULL || dict->key.kind != SC_COLUMN_ADDRESS || dict->form != SC_FORM_DICT)
-        return false;
-    for (unsigned i = 0; i < field->source_count; i++) {
-        if (sc_column_key_equal(field->sources[i].key, dict->key))
-            return field->sources[i].transform == SC_TRANSFORM_NONE;
-    }
-    return false;
+    return dict != NULL && dict->key.kind == SC_COLUMN_ADDRESS && dict->form == SC_FORM_DICT &&
+           plain_column(field, &dict, 1) != NULL;
+}
+
+/* True when the rows' integers can be taken from the column itself. */
+static bool find_plain(const struct sc_field *field, const struct sc_column *const *columns, uint32_t count,
+                       struct row_values *out)
+{
+    const struct sc_column *c = plain_column(field, columns, count);
+    out->plain = c != NULL && c->key.kind == SC_COLUMN_UINT && c->nulls == 0 ? c : NULL;
+    out->ones = field->computed == SC_COMPUTED_FLOWS && count == 0;
+    out->all_valid = true;
+    return out->plain != NULL || out->ones;
 }
 
 /* Numbers for all dictionary entries that selected rows use; ids of the others stay NO_ID. */
@@ -231,10 +254,14 @@ static enum sc_status key_rows(struct sc_groups *groups, const struct sc_group_k
     const struct sc_column *columns[4 * SC_FIELD_COLUMNS];
     uint32_t count = 0;
     SC_TRY(sc_field_load(field, group, columns, &count, err));
+    out->plain = NULL;
+    out->ones = false;
     if (key->interned) {
         if (intern_rows(groups, key, field, group, columns, count, groups->scratch->rows, row_count, out) !=
             SC_OK)
             return sc_fail_nomem(err, "groups");
+    } else if (key->bucket == 0 && !key->pair && find_plain(field, columns, count, out)) {
+        return SC_OK;
     } else {
         sc_field_integers(field, columns, count, group->rows, out->values, out->valid);
         for (uint32_t i = 0; key->bucket != 0 && i < group->rows; i++)
@@ -250,6 +277,10 @@ static enum sc_status accumulator_rows(const struct sc_accumulator *a, struct sc
     const struct sc_column *columns[4 * SC_FIELD_COLUMNS];
     uint32_t count = 0;
     SC_TRY(sc_field_load(&a->field, group, columns, &count, err));
+    if (a->how != SC_ACCUMULATE_COUNT && find_plain(&a->field, columns, count, out))
+        return SC_OK;
+    out->plain = NULL;
+    out->ones = false;
     sc_field_integers(&a->field, columns, count, group->rows, out->values, out->valid);
     out->all_valid = all_set(out->valid, group->rows);
     for (uint32_t i = 0; a->how == SC_ACCUMULATE_COUNT && i < group->rows; i++)
@@ -269,6 +300,47 @@ static void list_rows(const struct sc_selection *selection, uint32_t rows, uint3
 
 /* ---- packing and adding ---- */
 
+/* Rows in one stretch, the case without a filter, are widened by vector code. */
+#define TAKE(type)                                                                                           \
+    {                                                                                                        \
+        const type *from = c->values;                                                                        \
+        if (rows[n - 1] - rows[0] == n - 1) {                                                                \
+            from += rows[0];                                                                                 \
+            for (uint32_t j = 0; j < n; j++)                                                                 \
+                out[j] = from[j];                                                                            \
+        } else {                                                                                             \
+            for (uint32_t j = 0; j < n; j++)                                                                 \
+                out[j] = from[rows[j]];                                                                      \
+        }                                                                                                    \
+    }
+
+static void take_plain(const struct sc_column *c, const uint32_t *rows, uint32_t n, uint64_t *out)
+{
+    if (c->form != SC_FORM_FLAT) {
+        for (uint32_t j = 0; j < n; j++)
+            out[j] = sc_column_u64(c, rows[j]);
+    } else if (c->width == 1) {
+        TAKE(uint8_t)
+    } else if (c->width == 2) {
+        TAKE(uint16_t)
+    } else if (c->width == 4) {
+        TAKE(uint32_t)
+    } else {
+        TAKE(uint64_t)
+    }
+}
+
+/* The values of a chunk of rows, 0 where null. */
+static void take_values(const struct row_values *v, const uint32_t *rows, uint32_t n, uint64_t *out)
+{
+    if (v->plain != NULL) {
+        take_plain(v->plain, rows, n, out);
+    } else {
+        for (uint32_t j = 0; j < n; j++)
+            out[j] = v->ones ? 1 : v->values[rows[j]];
+    }
+}
+
 static bool pack_key(const struct sc_groups *groups, uint32_t k, const struct row_values *from, uint32_t at,
                      const uint32_t *rows, uint32_t n)
 {
@@ -278,8 +350,10 @@ static bool pack_key(const struct sc_groups *groups, uint32_t k, const struct ro
     const uint32_t *hashes = a->keys[k].interned ? groups->interner.hashes : NULL;
     uint64_t too_large = 0, limit = width == 8 ? 0 : ~UINT64_C(0) << (8 * width);
     uint8_t *p = s->packed + at;
+    uint64_t values[CHUNK];
+    take_values(from, rows, n, values);
     for (uint32_t j = 0; j < n; j++, p += a->key_bytes) {
-        uint64_t v = from->values[rows[j]];
+        uint64_t v = values[j];
         bool null = !from->all_valid && !is_set(from->valid, rows[j]);
         too_large |= v & limit;
         sc_key_store(p, width, v);
@@ -292,13 +366,13 @@ static bool pack_key(const struct sc_groups *groups, uint32_t k, const struct ro
 #define EACH(expression)                                                                                     \
     for (uint32_t j = 0; j < n; j++) {                                                                       \
         uint8_t *at = s->entries[j] + offset;                                                                \
-        uint64_t old = sc_load_le64(at), v = values[rows[j]];                                                \
+        uint64_t old = sc_load_le64(at), v = values[j];                                                      \
         sc_store_le64(at, expression);                                                                       \
     }
 
 /* One accumulator of all entries of the chunk; no value is null. */
 static void add_column(const struct sc_group_scratch *s, enum sc_accumulate how, uint32_t offset,
-                       const uint64_t *values, const uint32_t *rows, uint32_t n)
+                       const uint64_t *values, uint32_t n)
 {
     switch (how) {
     case SC_ACCUMULATE_SUM:
@@ -315,6 +389,16 @@ static void add_column(const struct sc_group_scratch *s, enum sc_accumulate how,
         EACH(old | v)
         break;
     }
+}
+
+static void add_chunk_values(const struct sc_group_scratch *s, enum sc_accumulate how, uint32_t offset,
+                             const struct row_values *v, const uint32_t *rows, uint32_t n)
+{
+    uint64_t values[CHUNK];
+    if (n == 0)
+        return;
+    take_values(v, rows, n, values);
+    add_column(s, how, offset, values, n);
 }
 
 static void add_column_with_nulls(const struct sc_group_scratch *s, enum sc_accumulate how, uint32_t offset,
@@ -355,7 +439,7 @@ static void add_values(const struct sc_aggregate *a, const struct sc_group_scrat
         uint32_t offset = a->accumulators_at + 8 * i;
         const struct row_values *v = &s->accumulators[i];
         if (v->all_valid)
-            add_column(s, a->accumulators[i].how, offset, v->values, rows, n);
+            add_chunk_values(s, a->accumulators[i].how, offset, v, rows, n);
         else
             add_column_with_nulls(s, a->accumulators[i].how, offset, v, rows, n);
     }
@@ -393,7 +477,7 @@ static enum sc_status add_chunk(struct sc_groups *groups, const struct row_value
     const struct sc_aggregate *a = groups->aggregate;
     struct sc_group_scratch *s = groups->scratch;
     uint32_t at = 0;
-    for (uint32_t j = 0; j < n; j++) {
+    for (uint32_t j = 0; j < n; j++) { /* n > 0 */
         s->hashes[j] = SC_HASH_START;
         s->nulls[j] = 0;
     }
