@@ -166,7 +166,7 @@ def rule_options_in_manual(build):
             yield f"{program.name} has no page under man/"
             continue
         shown = long_options(help_of(program))
-        described = long_options(page.read_text(encoding="utf-8").replace("\\-", "-"))
+        described = long_options(page.read_text(encoding="utf-8").replace("\\-", "-").replace("Fl -", "--"))
         for option in sorted(shown - described):
             yield f"{page.name}: {option} of --help is missing"
         for option in sorted(described - shown):

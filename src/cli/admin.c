@@ -356,7 +356,7 @@ int main(int argc, char **argv)
     struct arguments args = {0};
     struct sc_config config;
     struct sc_error err;
-    enum command command;
+    enum command command = STATUS;
     int code = parse(argc, argv, &args, &command);
     if (code >= 0)
         return code;
