@@ -115,41 +115,38 @@ def send(bench, port, rate, *arguments):
     return time.perf_counter() - begin
 
 
-def receive(bench, kind, rate, flows):
-    """One run of a collector against the generator."""
+def receive(bench, kind, capture, flows, rate):
+    """One run of a collector against the replay of a capture."""
     folder = bench.folder / f"ingest.{kind.name}"
     shutil.rmtree(folder, ignore_errors=True)
     collector = kind(bench, folder)
-    seconds = send(bench, collector.port, rate, "--generate", "--flows", str(flows), "--seed", "3", "--ipv6", "20",
-                   "--protocol", "v9")
+    seconds = send(bench, collector.port, rate, "--read", str(capture))
     time.sleep(1.5)
     cpu = collector.stop()
     out = Received(collector.count(), cpu, flows / seconds)
     shutil.rmtree(folder, ignore_errors=True)
+    print(f"   {kind.name}: {rate} flows/s asked, {out.rate:.0f} sent, {flows - out.flows} flows lost", flush=True)
     return out
 
 
-def lossless_rate(bench, kind, seconds=4):
+def lossless_rate(bench, kind, capture, flows):
     """The greatest rate at which nothing was lost, by growth and bisection; what the sender reached counts."""
-    def lost_nothing(rate):
-        run = receive(bench, kind, rate, int(rate * seconds))
-        print(f"   {kind.name}: {rate} asked, {run.rate:.0f} sent, {'none' if run.flows == int(rate * seconds) else 'some'} lost",
-              flush=True)
-        return run.rate if run.flows == int(rate * seconds) else None
+    def reached(rate):
+        run = receive(bench, kind, capture, flows, rate)
+        return run.rate if run.flows == flows else None
 
-    low, high, best = 0, 100_000, 0
-    while (reached := lost_nothing(high)) is not None:
-        best, low = reached, high
-        if reached < 0.85 * high:
+    low, high, best = 0, 200_000, 0
+    while (rate := reached(high)) is not None:
+        best, low = max(best, rate), high
+        if rate < 0.85 * high:
             return best  # the sender is at its end
-        high *= 2
-    for _ in range(4):
+        high = int(high * 1.5)
+    for _ in range(3):
         middle = (low + high) // 2
-        reached = lost_nothing(middle)
-        if reached is None:
+        if (rate := reached(middle)) is None:
             high = middle
         else:
-            low, best = middle, max(best, reached)
+            low, best = middle, max(best, rate)
     return best
 
 
