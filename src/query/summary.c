@@ -58,9 +58,11 @@ static void add_interval(struct sc_summary *summary, uint64_t interval)
         i++;
     if (i < summary->interval_count && summary->intervals[i] == interval)
         return;
-    if (summary->interval_count == SC_MAX_INTERVALS) {
+    if (summary->interval_count == SC_MAX_INTERVALS) { /* the least stay, in whatever order they come */
         summary->more_intervals = true;
-        return;
+        if (i == SC_MAX_INTERVALS)
+            return;
+        summary->interval_count--;
     }
     memmove(&summary->intervals[i + 1], &summary->intervals[i],
             (summary->interval_count - i) * sizeof(summary->intervals[0]));

@@ -13,7 +13,7 @@ struct sc_summary {
     uint64_t packets;
     uint64_t bytes;
     uint64_t sampled;                     /* records with a known sampling interval above 1 */
-    uint64_t intervals[SC_MAX_INTERVALS]; /* the distinct ones, ascending; the list may be longer than fits */
+    uint64_t intervals[SC_MAX_INTERVALS]; /* the distinct ones, ascending; the least, when there are more */
     uint32_t interval_count;
     bool more_intervals;
 };
