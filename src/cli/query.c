@@ -134,7 +134,6 @@ static const struct option long_options[] = {
     {"output-fields", required_argument, NULL, OPT_FIELDS},
     {"output-items", required_argument, NULL, OPT_ITEMS},
     {"output-ts-conv", required_argument, NULL, OPT_TS_CONV},
-    {"output-timestamp-conv", required_argument, NULL, OPT_TS_CONV},
     {"output-duration-conv", required_argument, NULL, OPT_DURATION_CONV},
     {"output-tcpflags-conv", required_argument, NULL, OPT_FLAGS_CONV},
     {"output-proto-conv", required_argument, NULL, OPT_PROTO_CONV},
