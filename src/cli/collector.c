@@ -291,21 +291,29 @@ static int parse(int argc, char **argv, struct arguments *args)
     return -1;
 }
 
+static int run(int argc, char **argv, struct arguments *args)
+{
+    int code = parse(argc, argv, args);
+    if (code >= 0)
+        return code;
+    if (args->check_config)
+        return check(args);
+    return args->capture_count != 0 ? read_captures(args) : collect(args);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments args = {
         .listeners = calloc(SC_CONFIG_MAX_LISTENERS, sizeof(struct sc_url)),
         .captures = calloc((size_t)argc, sizeof(char *)),
     };
+    int code;
     if (args.listeners == NULL || args.captures == NULL) {
         fputs("sc-collector: out of memory\n", stderr);
-        return EXIT_FAILURE;
+        code = EXIT_FAILURE;
+    } else {
+        code = run(argc, argv, &args);
     }
-    int code = parse(argc, argv, &args);
-    if (code < 0)
-        code = args.check_config         ? check(&args)
-               : args.capture_count != 0 ? read_captures(&args)
-                                         : collect(&args);
     free(args.listeners);
     free(args.captures);
     return code;

@@ -43,6 +43,13 @@ static void socket_address(int folder, struct sockaddr_un *out)
     snprintf(out->sun_path, sizeof(out->sun_path), "/proc/self/fd/%d/" SOCKET_NAME, folder);
 }
 
+static void free_client(struct client *client)
+{
+    client->control->client_count--;
+    bufferevent_free(client->stream);
+    free(client);
+}
+
 static void close_client(struct client *client)
 {
     struct sc_control *control = client->control;
@@ -52,9 +59,7 @@ static void close_client(struct client *client)
         *at = client->next;
         break;
     }
-    control->client_count--;
-    bufferevent_free(client->stream);
-    free(client);
+    free_client(client);
 }
 
 static void answer_client(struct client *client, const char *request)
@@ -185,8 +190,11 @@ void sc_control_close(struct sc_control *control)
 {
     if (control == NULL)
         return;
-    while (control->clients != NULL)
-        close_client(control->clients);
+    for (struct client *client = control->clients; client != NULL;) {
+        struct client *next = client->next;
+        free_client(client);
+        client = next;
+    }
     if (control->listener != NULL) {
         evconnlistener_free(control->listener);
         unlinkat(control->folder, SOCKET_NAME, 0);

@@ -25,14 +25,16 @@ struct sc_command {
     enum sc_log_level level;
 };
 
-bool sc_complaint_due(struct sc_complaint *complaint, uint64_t *left_out)
+bool sc_complaint_due(struct sc_complaint *complaint, char out[static SC_COMPLAINT_MAX])
 {
     uint64_t now = sc_clock_mono_ms();
     if (complaint->any && now - complaint->last_ms < COMPLAINT_MS) {
         complaint->left_out++;
         return false;
     }
-    *left_out = complaint->left_out;
+    out[0] = '\0';
+    if (complaint->left_out != 0)
+        snprintf(out, SC_COMPLAINT_MAX, " (%llu like it before)", (unsigned long long)complaint->left_out);
     complaint->left_out = 0;
     complaint->last_ms = now;
     complaint->any = true;
@@ -43,14 +45,14 @@ void sc_receiver_message(struct sc_receiver *receiver, const struct sc_message_s
                          const uint8_t *bytes, size_t length)
 {
     struct sc_error err;
-    uint64_t left_out;
+    char others[SC_COMPLAINT_MAX];
     enum sc_status status = sc_intake_message(receiver->intake, source, bytes, length, &err);
-    if (status == SC_OK || !sc_complaint_due(&receiver->bad_messages, &left_out))
+    if (status == SC_OK || !sc_complaint_due(&receiver->bad_messages, others))
         return;
     char address[SC_ADDR_TEXT_MAX];
     sc_addr_format(&source->exporter, address);
-    sc_log(&receiver->log, SC_LOG_WARNING, "message of %zu bytes from %s %u: %s (%llu like it before)",
-           length, address, source->port, err.message, (unsigned long long)left_out);
+    sc_log(&receiver->log, SC_LOG_WARNING, "message of %zu bytes from %s %u: %s%s", length, address,
+           source->port, err.message, others);
 }
 
 /* ---- listeners ---- */

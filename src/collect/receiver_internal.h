@@ -75,8 +75,9 @@ struct sc_receiver {
     uint64_t templates_generation;
 };
 
-/* True when a line may be written now; *left_out is then the number of earlier ones that were not. */
-bool sc_complaint_due(struct sc_complaint *complaint, uint64_t *left_out);
+/* True when a line may be written now; out is then what to put at its end about those that were not, often empty. */
+#define SC_COMPLAINT_MAX 48
+bool sc_complaint_due(struct sc_complaint *complaint, char out[static SC_COMPLAINT_MAX]);
 
 /* Decodes a message and reports what is wrong with it. */
 void sc_receiver_message(struct sc_receiver *receiver, const struct sc_message_source *source,

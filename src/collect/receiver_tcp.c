@@ -37,11 +37,11 @@ static void close_connection(struct sc_connection *c)
 static void complain(struct sc_connection *c, const char *what)
 {
     struct sc_receiver *receiver = c->listener->receiver;
-    uint64_t left_out;
+    char others[SC_COMPLAINT_MAX];
     c->listener->view.framing_errors++;
-    if (sc_complaint_due(&receiver->bad_streams, &left_out))
-        sc_log(&receiver->log, SC_LOG_WARNING, "%s: %s: %s; the connection is closed (%llu like it before)",
-               c->listener->view.name, c->peer, what, (unsigned long long)left_out);
+    if (sc_complaint_due(&receiver->bad_streams, others))
+        sc_log(&receiver->log, SC_LOG_WARNING, "%s: %s: %s; the connection is closed%s",
+               c->listener->view.name, c->peer, what, others);
 }
 
 /* Takes the whole messages of the buffer. False: the connection is of no use any more. */
@@ -122,11 +122,12 @@ void sc_receiver_resume(struct sc_listener *listener)
 
 void sc_receiver_drain_connections(struct sc_listener *listener)
 {
-    while (listener->connections != NULL) {
-        struct sc_connection *c = listener->connections;
+    for (struct sc_connection *c = listener->connections; c != NULL;) {
+        struct sc_connection *next = c->next;
         if (!sc_queue_is_tight(listener->receiver->queue))
             read_turn(c, READS_WHEN_ENDING);
         close_connection(c);
+        c = next;
     }
 }
 
@@ -164,11 +165,11 @@ static bool open_connection(struct sc_listener *listener, int fd, const struct s
 
 static void refuse(struct sc_listener *listener, const char *why)
 {
-    uint64_t left_out;
+    char others[SC_COMPLAINT_MAX];
     listener->view.refused++;
-    if (sc_complaint_due(&listener->receiver->bad_streams, &left_out))
-        sc_log(&listener->receiver->log, SC_LOG_WARNING, "%s: a connection is refused: %s",
-               listener->view.name, why);
+    if (sc_complaint_due(&listener->receiver->bad_streams, others))
+        sc_log(&listener->receiver->log, SC_LOG_WARNING, "%s: a connection is refused: %s%s",
+               listener->view.name, why, others);
 }
 
 void sc_receiver_accept(struct sc_listener *listener)

@@ -172,7 +172,7 @@ enum sc_status sc_socket_listen(const struct sc_url *url, const struct sc_socket
 
 enum sc_status sc_socket_local(int fd, struct sc_url *url, struct sc_error *err)
 {
-    struct sockaddr_storage at;
+    struct sockaddr_storage at = {0};
     socklen_t length = sizeof(at);
     if (getsockname(fd, (struct sockaddr *)&at, &length) != 0)
         return sc_fail_errno(err, errno, "cannot read the address of a socket");
@@ -182,7 +182,7 @@ enum sc_status sc_socket_local(int fd, struct sc_url *url, struct sc_error *err)
 
 int sc_socket_accept(int fd, struct sc_addr *from, uint16_t *port)
 {
-    struct sockaddr_storage peer;
+    struct sockaddr_storage peer = {0};
     socklen_t length = sizeof(peer);
     int made = accept4(fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (made < 0)
