@@ -231,10 +231,14 @@ static bool list_has(const char *list, const char *name, size_t length)
     return false;
 }
 
+/* After the name of an element whose values had a wrong length and so stand, as bytes, in a column of their
+ * own: no two columns of a record have one name. */
+static const char bytes_mark[] = ":bytes";
+
 /* Names in the table are short; a long one was cut by the caller's buffer anyway. */
 static void set_name(struct sc_field *out, const char *name, unsigned instance)
 {
-    char text[SC_IE_NAME_MAX + 8];
+    char text[SC_IE_NAME_MAX + 24];
     if (instance == 0)
         snprintf(text, sizeof(text), "%s", name);
     else
@@ -385,13 +389,16 @@ static enum sc_value_type type_of_kind(uint8_t kind)
 
 void sc_field_of_column(struct sc_column_key key, struct sc_field *out)
 {
-    char name[SC_IE_NAME_MAX];
-    sc_ie_name(key.pen, key.id, name);
+    char name[SC_IE_NAME_MAX + sizeof(bytes_mark)];
+    size_t length = sc_ie_name(key.pen, key.id, name);
     *out = (struct sc_field){.type = (uint8_t)type_of_kind(key.kind), .unit = "-"};
-    set_name(out, name, key.instance);
     const struct sc_ie *e = sc_ie_find(key.pen, key.id);
+    bool fits = e != NULL && sc_column_kind_of((enum sc_ie_type)e->type) == key.kind;
+    if (e != NULL && !fits)
+        memcpy(name + length, bytes_mark, sizeof(bytes_mark));
+    set_name(out, name, key.instance);
     enum sc_transform transform = SC_TRANSFORM_NONE;
-    if (e != NULL && sc_column_kind_of((enum sc_ie_type)e->type) == key.kind) {
+    if (fits) {
         out->type = (uint8_t)value_type_of((enum sc_ie_type)e->type);
         out->combine = (uint8_t)combine_of(e);
         out->unit = e->unit;
@@ -456,14 +463,29 @@ static bool cut_instance(const char *name, size_t *length, unsigned *instance)
     return n >= 1 && n <= 256;
 }
 
+static bool cut_bytes_mark(const char *name, size_t *length)
+{
+    size_t mark = sizeof(bytes_mark) - 1;
+    if (*length <= mark || strncasecmp(name + *length - mark, bytes_mark, mark) != 0)
+        return false;
+    *length -= mark;
+    return true;
+}
+
 static bool find_element(const char *name, size_t length, struct sc_field *out)
 {
     uint32_t pen;
     uint16_t id;
     unsigned instance;
-    if (!cut_instance(name, &length, &instance) || length == 0 || !sc_ie_parse(name, length, &pen, &id))
+    if (!cut_instance(name, &length, &instance))
         return false;
-    make_element(pen, id, instance, out);
+    bool bytes = cut_bytes_mark(name, &length);
+    if (length == 0 || !sc_ie_parse(name, length, &pen, &id))
+        return false;
+    if (bytes)
+        sc_field_of_column((struct sc_column_key){pen, id, (uint8_t)instance, SC_COLUMN_BYTES}, out);
+    else
+        make_element(pen, id, instance, out);
     return true;
 }
 

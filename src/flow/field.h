@@ -78,7 +78,8 @@ struct sc_field {
     const char *unit; /* "-" when none */
 };
 
-/* The field of a name: short name, alias, element name ("name#2" = second instance) or "pen:id".
+/* The field of a name: short name, alias, element name ("name#2" = second instance; "name:bytes" = values of
+ * a length that does not fit the element's type) or "pen:id".
  * Case-insensitive. SC_NOTFOUND with a hint of near names when unknown. */
 enum sc_status sc_field_find(const char *name, size_t length, struct sc_field *out, struct sc_error *err);
 

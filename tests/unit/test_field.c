@@ -208,6 +208,23 @@ static void unknown_names_get_a_hint(void **state)
     assert_int_equal(sc_field_find("0:70000", 7, &field, NULL), SC_NOTFOUND);
 }
 
+/* A column of values of a wrong length can be asked for under the name that it is shown with. */
+static void names_of_wrong_lengths(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"sourceIPv4Address:bytes", "sourceIPv4Address:BYTES#3", "0:8:bytes"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct sc_field field;
+        assert_int_equal(sc_field_find(names[i], strlen(names[i]), &field, NULL), SC_OK);
+        assert_int_equal(field.source_count, 1);
+        assert_int_equal(field.sources[0].key.id, 8);
+        assert_int_equal(field.sources[0].key.kind, SC_COLUMN_BYTES);
+        assert_int_equal(field.sources[0].key.instance, i == 1 ? 2 : 0);
+    }
+    assert_int_equal(sc_field_find(":bytes", 6, &(struct sc_field){0}, NULL), SC_NOTFOUND);
+    assert_int_equal(sc_field_find("bytes", 5, &(struct sc_field){0}, NULL), SC_OK);
+}
+
 static void pairs(void **state)
 {
     (void)state;
@@ -238,6 +255,11 @@ static void fields_of_columns(void **state)
     assert_int_equal(field.combine, SC_COMBINE_SUM);
     sc_field_of_column((struct sc_column_key){0, 8, 0, SC_COLUMN_BYTES}, &field); /* of a wrong length */
     assert_int_equal(field.type, SC_VALUE_BYTES);
+    assert_string_equal(field.name, "sourceIPv4Address:bytes");
+    sc_field_of_column((struct sc_column_key){0, 8, 2, SC_COLUMN_BYTES}, &field);
+    assert_string_equal(field.name, "sourceIPv4Address:bytes#3");
+    sc_field_of_column((struct sc_column_key){0, 371, 0, SC_COLUMN_BYTES}, &field); /* a string */
+    assert_string_equal(field.name, "userName");
     sc_field_of_column((struct sc_column_key){77, 8, 0, SC_COLUMN_BYTES}, &field);
     assert_string_equal(field.name, "77:8");
     assert_int_equal(field.source_count, 1);
@@ -455,6 +477,7 @@ int main(void)
         cmocka_unit_test(unknown_names_get_a_hint),
         cmocka_unit_test(pairs),
         cmocka_unit_test(fields_of_columns),
+        cmocka_unit_test(names_of_wrong_lengths),
         WITH_RECORD(the_first_present_source_counts),
         WITH_RECORD(reverse_counters_are_out),
         WITH_RECORD(flows_are_never_null),
