@@ -5,6 +5,7 @@ The records are those of compare.py: the columns of `--output-fields=all` under 
 answer does not tell exactly is said here: the times of dateTimeMicroseconds and dateTimeNanoseconds come back in
 whole ns (compare.Nanoseconds), and the zero bytes at the end of a string are not shown (compare.Text).
 """
+import concurrent.futures
 import contextlib
 import datetime
 import errno
@@ -13,11 +14,13 @@ import ipaddress
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -27,6 +30,8 @@ import compare
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("SC_BUILD", TOP / "build"))
 PATIENCE = 60  # seconds for what takes a moment
+SEED = int(os.environ.get("SC_SEED", random.SystemRandom().randrange(10**6)))  # of the cuts of streams
+MOST_CUTS = 60
 RECEIVE_FILL = 65536  # bytes waiting in a socket above which a sender of datagrams pauses
 
 
@@ -99,6 +104,9 @@ def column_key(name):
     """((PEN, id, instance), type) of a column that sc-query names so."""
     plain, _, instance = name.partition("#")
     instance = int(instance) - 1 if instance else 0
+    plain, is_bytes = plain.removesuffix(":bytes"), plain.endswith(":bytes")
+    if is_bytes:
+        return (*elements()[plain][:2], instance), "octetArray"
     if plain in elements():
         pen, number, kind = elements()[plain]
         return (pen, number, instance), kind
@@ -160,26 +168,22 @@ def parse_row(pairs):
     return compare.Record(fields)
 
 
-def query(store, *options):
-    """All stored columns of all records, in their order."""
+def query(store, *options, row=parse_row):
+    """All stored columns of all records, in their order; row() gets the names and values of one."""
     done = subprocess.run([program("sc-query"), str(store), "--output-format=ndjson", "--output-fields=all",
                            "--num-threads=1", *options], capture_output=True, timeout=PATIENCE, check=False)
     check(done.returncode == 0, f"sc-query ended with {done.returncode}: {done.stderr.decode()[-300:]}")
-    return [json.loads(line, object_pairs_hook=parse_row) for line in done.stdout.splitlines()]
+    return [json.loads(line, object_pairs_hook=row) for line in done.stdout.splitlines()]
 
 
 class Answer:
     """What came of one run: the records, and the counters when they are known."""
 
     def __init__(self, store, outcome=None):
-        self.flows = query(store)
-        self.options = query(store, "--record-kind=options")
+        made = store.exists()  # --read makes none for files that it cannot read
+        self.flows = query(store) if made else []
+        self.options = query(store, "--record-kind=options") if made else []
         self.outcome = outcome
-
-
-class Nothing:
-    """The answer where no store was made."""
-    flows, options, outcome = [], [], None
 
 
 # ---- sc-collector --read ----
@@ -334,6 +338,14 @@ class Collector:
             self.await_read(sender)
 
 
+def cut(stream, chance):
+    """Pieces of a stream; some of the cuts lie within the header of its first message."""
+    places = set(chance.sample(range(1, len(stream)), min(MOST_CUTS, len(stream) - 1)))
+    places.update(chance.randrange(1, min(16, len(stream))) for _ in range(3))
+    ends = [*sorted(places), len(stream)]
+    return [stream[begin:end] for begin, end in zip([0, *ends], ends)]
+
+
 @contextlib.contextmanager
 def collecting(scheme, *options):
     """A collector with a store of its own; ended in any case."""
@@ -343,3 +355,28 @@ def collecting(scheme, *options):
             yield collector
         finally:
             collector.kill()
+
+
+# ---- tests ----
+
+def run_test(test):
+    name, way, case = test
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            way(case, pathlib.Path(folder))
+            return True, f"ok {name}"
+        except Exception as why:  # whatever it is, it is this test's failure; the others go on
+            kind = "" if isinstance(why, Failure) else type(why).__name__ + ": "
+            return False, f"not ok {name}: {kind}{str(why).strip()}"
+
+
+def run_tests(tests):
+    """Runs (name, way(case, folder), case) side by side, those that the command line names. Returns the exit status."""
+    print(f"SC_SEED={SEED}", flush=True)
+    wanted = [test for test in tests if len(sys.argv) < 2 or any(text in test[0] for text in sys.argv[1:])]
+    good = True
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        for ok, line in pool.map(run_test, wanted):
+            good = good and ok
+            print(line, flush=True)
+    return 0 if good else 1

@@ -16,14 +16,10 @@ Each case goes in four ways, "read", "udp", "tcp" and "file" in the names of the
 Ends with 77 where the captures are absent (docs/conformance.md). SC_BUILD is the build directory.
 """
 import collections
-import concurrent.futures
 import functools
-import os
-import pathlib
 import random
 import struct
 import sys
-import tempfile
 
 import compare
 import pipeline
@@ -32,8 +28,6 @@ from pipeline import Failure, check
 CAPTURES = pipeline.TOP.parent / "shared" / "captures"
 EXPORTER_ADDRESS, EXPORTER_PORT = (compare.COLLECTOR, 1, 0), (compare.COLLECTOR, 2, 0)
 RECEIVE_TIME, EXPORT_TIME = (compare.COLLECTOR, 4, 0), (compare.COLLECTOR, 8, 0)
-SEED = int(os.environ.get("SC_SEED", random.SystemRandom().randrange(10**6)))
-MOST_CUTS = 60
 SHOWN_PROBLEMS = 5
 
 
@@ -187,19 +181,11 @@ def arrange(case, answer, session_of):
         answer.flows, answer.options = put(answer.flows, case.expected[0]), put(answer.options, case.expected[1])
 
 
-def cut(stream, chance):
-    """Pieces of the stream; some of the cuts lie within the header of a message."""
-    places = set(chance.sample(range(1, len(stream)), min(MOST_CUTS, len(stream) - 1)))
-    places.update(chance.randrange(1, min(16, len(stream))) for _ in range(3))
-    ends = [*sorted(places), len(stream)]
-    return [stream[begin:end] for begin, end in zip([0, *ends], ends)]
-
-
 def over_tcp(case, folder):
-    chance = random.Random(f"{SEED} {case.name}")
+    chance = random.Random(f"{pipeline.SEED} {case.name}")
     whole = case.is_whole()
     with pipeline.collecting("tcp") as collector:
-        streams = {session: (collector.connect(), cut(b"".join(payloads), chance))
+        streams = {session: (collector.connect(), pipeline.cut(b"".join(payloads), chance))
                    for session, payloads in case.sessions.items()}
         ports = {session: sender.getsockname()[1] for session, (sender, _) in streams.items()}
         for i in range(max(len(pieces) for _, pieces in streams.values())):
@@ -225,7 +211,7 @@ def as_file(case, folder):
             check_status(case, done, whole)
         else:
             check(done.status == 0, f"exit status {done.status}")
-        answers[session] = pipeline.Answer(store) if store.exists() else pipeline.Nothing
+        answers[session] = pipeline.Answer(store)
     for session, one in answers.items():
         for record in one.flows + one.options:
             record.session = session
@@ -240,16 +226,6 @@ def as_file(case, folder):
 
 # ---- all of them ----
 
-def run(test):
-    name, way, case = test
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            way(case, pathlib.Path(folder))
-            return True, f"ok {name}"
-        except Exception as why:  # whatever it is, it is this test's failure; the others go on
-            return False, f"not ok {name}: {type(why).__name__ + ': ' if not isinstance(why, Failure) else ''}{why}"
-
-
 def tests():
     manifest = compare.read_manifest(str(CAPTURES))
     cases = [Case(name, manifest[name]) for name in sorted(manifest)]
@@ -258,21 +234,14 @@ def tests():
             name = f"{kind} {case.name}"
             if kind in ("tcp", "file") and not case.is_ipfix():
                 continue
-            if len(sys.argv) < 2 or any(text in name for text in sys.argv[1:]):
-                yield name, way, case
+            yield name, way, case
 
 
 def main():
     if not CAPTURES.is_dir():
         print(f"no captures in {CAPTURES}")
         return 77
-    print(f"SC_SEED={SEED}", flush=True)
-    good = True
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        for ok, line in pool.map(run, tests()):
-            good = good and ok
-            print(line, flush=True)
-    return 0 if good else 1
+    return pipeline.run_tests(tests())
 
 
 if __name__ == "__main__":

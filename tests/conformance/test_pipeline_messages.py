@@ -1,0 +1,345 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+# run: build=asan limit=300
+"""Messages of our own through our programs: what sc-query shows of them, name by name and value by value.
+
+    test_pipeline_messages.py [TEXT]... only the tests whose name contains one of the texts
+
+Each case goes as a capture to --read, over UDP, and where all is IPFIX over TCP in pieces cut at random (SC_SEED=N
+does it again) and as a file to --read. SC_BUILD is the build directory.
+"""
+import contextlib
+import ipaddress
+import struct
+import sys
+
+import pipeline
+from pipeline import check
+
+PORT = 40000  # of the exporter in captures
+SECONDS = 1700000000  # export time, 2023-11-14T22:13:20Z
+UPTIME = 1000000  # ms, of v5 and v9: the exporter began at 21:56:40
+NTP = SECONDS + 2208988800 << 32
+EXPORTED = "2023-11-14T22:13:20.000Z"
+BEGAN = "2023-11-14T21:56:40.000Z"
+WITHOUT_WAY = ("exporterAddress", "exporterPort", "receiveTime")  # checked apart
+
+
+# ---- messages ----
+
+def number(value, size):
+    return value.to_bytes(size, "big", signed=value < 0)
+
+
+def address(text):
+    return ipaddress.ip_address(text).packed
+
+
+def a_set(set_id, *contents, padding=0):
+    body = b"".join(contents) + bytes(padding)
+    return struct.pack(">HH", set_id, 4 + len(body)) + body
+
+
+def specifiers(fields):
+    """(id, length) or (id, length, enterprise) each."""
+    return b"".join(struct.pack(">HHI", f[0] | 0x8000, *f[1:]) if len(f) == 3 else struct.pack(">HH", *f) for f in fields)
+
+
+def template(number_of, *fields, set_id=2):
+    return a_set(set_id, struct.pack(">HH", number_of, len(fields)), specifiers(fields))
+
+
+def template_v9(number_of, *fields):
+    return template(number_of, *fields, set_id=0)
+
+
+def options_template(number_of, scopes, *fields):
+    return a_set(3, struct.pack(">HHH", number_of, len(fields), scopes), specifiers(fields))
+
+
+def options_template_v9(number_of, scopes, *fields):
+    return a_set(1, struct.pack(">HHH", number_of, 4 * scopes, 4 * (len(fields) - scopes)), specifiers(fields), padding=2)
+
+
+def withdrawal(number_of):
+    return a_set(2, struct.pack(">HH", number_of, 0))
+
+
+def v5(*records, sequence=0, sampling=0):
+    return struct.pack(">HHIIIIBBH", 5, len(records), UPTIME, SECONDS, 0, sequence, 1, 2, sampling) + b"".join(records)
+
+
+def v9(*sets, sequence=0, domain=7, count=1):
+    """The count is wrong nearly always, as it is in the field."""
+    return struct.pack(">HHIIII", 9, count, UPTIME, SECONDS, sequence, domain) + b"".join(sets)
+
+
+def ipfix(*sets, sequence=0, domain=7, seconds=SECONDS):
+    body = b"".join(sets)
+    return struct.pack(">HHIII", 10, 16 + len(body), seconds, sequence, domain) + body
+
+
+def text(value):
+    """Variable length, the short form."""
+    return bytes([len(value)]) + value
+
+
+def long_text(value):
+    """Variable length, the form of three bytes, which is legal for short values too."""
+    return b"\xff" + struct.pack(">H", len(value)) + value
+
+
+# ---- records ----
+
+def shown(version, domain=7, **fields):
+    """A record as it is shown. In names given as keywords `_` stands for `:`, `__` for `#`."""
+    row = {"observationDomain": domain, "exportVersion": version, "exportTime": EXPORTED}
+    row.update((name.replace("__", "#").replace("_", ":"), value) for name, value in fields.items())
+    return row
+
+
+class Case:
+    def __init__(self, name, messages, flows, options=(), malformed=0, undecodable=0, ways="read udp", lossy=False):
+        self.name = name
+        self.messages = [m if isinstance(m, tuple) else (PORT, m) for m in messages]
+        self.flows, self.options = list(flows), list(options)
+        self.malformed, self.undecodable = malformed, undecodable
+        self.ways = ways.split()
+        self.lossy = lossy  # not all that is sent can be taken for messages
+
+    def exit_status(self):
+        if not self.lossy and self.malformed + self.undecodable == 0:
+            return 0
+        return 3 if self.flows or self.options else 1
+
+
+ALL = "read udp tcp file"
+ADDRESSES = ((8, 4), (12, 4))  # fields of most templates here
+PAIR = address("192.0.2.7") + address("198.51.100.9")
+PAIR_SHOWN = {"sourceAddress": "192.0.2.7", "destinationAddress": "198.51.100.9"}
+
+
+def v5_record(last_port, first=900000, last=950000):
+    return (PAIR + address("192.0.2.254") +
+            struct.pack(">HHIIIIHHBBBBHHBBH", 3, 4, 10, 1500, first, last, 1024, last_port, 0, 0x1b, 6, 8, 64500, 64501, 24, 16, 0))
+
+
+def v5_shown(last_port, **fields):
+    return shown(5, domain=0x102, **PAIR_SHOWN, nextHopAddress="192.0.2.254", ingressInterface=3, egressInterface=4,
+                 packetDeltaCount=10, octetDeltaCount=1500, sourceTransportPort=1024, destinationTransportPort=last_port,
+                 tcpControlBits=0x1b, protocolIdentifier=6, ipClassOfService=8, bgpSourceAsNumber=64500,
+                 bgpDestinationAsNumber=64501, sourceIPv4PrefixLength=24, destinationIPv4PrefixLength=16,
+                 systemInitTime=BEGAN, **{"flowStart": "2023-11-14T22:11:40.000Z",
+                                          "flowEnd": "2023-11-14T22:12:30.000Z", **fields})
+
+
+def cases_v5():
+    yield Case("v5", [v5(v5_record(53), v5_record(80), sampling=0x4000 | 100)],
+               [v5_shown(53, samplingRate=100), v5_shown(80, samplingRate=100)])
+    yield Case("v5 gap", [v5(v5_record(53)), v5(v5_record(80), sequence=6)],
+               [v5_shown(53), v5_shown(80, sequenceGap=5)])
+    yield Case("v5 first after last, sentinel", [v5(v5_record(1, 950000, 900000), v5_record(2, 0xFFFFFFFF, 900000))],
+               [v5_shown(1, flowStart="2023-11-14T22:12:30.000Z", flowEnd="2023-11-14T22:11:40.000Z"),
+                v5_shown(2, flowStart="2024-01-03T14:59:27.295Z", flowEnd="2023-11-14T22:11:40.000Z")])
+    yield Case("v5 of a wrong length", [v5(v5_record(53))[:-1]], [], malformed=1)
+    yield Case("v5 whole and broken", [v5(v5_record(53)), v5(v5_record(80)) + b"\1"], [v5_shown(53)], malformed=1)
+
+
+def cases_v9():
+    fields = (*ADDRESSES, (1, 4), (2, 4), (22, 4), (21, 4))
+    data = PAIR + struct.pack(">IIII", 1500, 10, 900000, 950000)
+    record = {**PAIR_SHOWN, "octetDeltaCount": 1500, "packetDeltaCount": 10, "systemInitTime": BEGAN,
+              "flowStart": "2023-11-14T22:11:40.000Z", "flowEnd": "2023-11-14T22:12:30.000Z"}
+    layout = template_v9(256, *fields)
+    yield Case("v9", [v9(layout, a_set(256, data, data, padding=3))], [shown(9, **record)] * 2)
+    yield Case("v9 data before template", [v9(a_set(256, data)), v9(layout, sequence=1)], [shown(9, **record)])
+    yield Case("v9 without template", [v9(a_set(256, data))], [], undecodable=1)
+    yield Case("v9 zero-filled tail", [v9(layout, a_set(256, data)) + bytes(200)], [shown(9, **record)])
+    yield Case("v9 cut off", [v9(layout, a_set(256, data, data))[:-10]], [shown(9, **record)], malformed=1)
+    options = options_template_v9(257, 1, (1, 4), (48, 1), (49, 1), (50, 4))
+    sampled = template_v9(258, *ADDRESSES, (48, 1), (1, 4))
+    yield Case("v9 sampling by options",
+               [v9(options, sampled, a_set(257, number(0, 4), b"\1\2", number(1000, 4)), a_set(257, number(0, 4), b"\2\2",
+                                                                                               number(50, 4))),
+                v9(a_set(258, PAIR, b"\2", number(9000, 4), PAIR, b"\1", number(8000, 4)), sequence=1)],
+               [shown(9, **PAIR_SHOWN, samplerId=2, octetDeltaCount=9000, samplingRate=50),
+                shown(9, **PAIR_SHOWN, samplerId=1, octetDeltaCount=8000, samplingRate=1000)],
+               [{**shown(9, samplerId=1, samplerMode=2, samplerRandomInterval=1000), "scope:System": "0x00000000"},
+                {**shown(9, samplerId=2, samplerMode=2, samplerRandomInterval=50), "scope:System": "0x00000000"}])
+    yield Case("v9 types of vendors", [v9(template_v9(259, (4, 1), (50123, 3), (50123, 2)), a_set(259, b"\x11abc\0\1"))],
+               [shown(9, protocolIdentifier=17, v9_50123="0x616263", v9_50123__2="0x0001")])
+    yield Case("v9 two exporters",
+               [(PORT, v9(template_v9(256, (4, 1)))), (PORT + 1, v9(template_v9(256, (7, 2)))), (PORT, v9(a_set(256, b"\6"), sequence=1)),
+                (PORT + 1, v9(a_set(256, b"\0\x35"), sequence=1))],
+               [shown(9, protocolIdentifier=6), shown(9, sourceTransportPort=53)])
+
+
+def cases_values():
+    """IPFIX: what becomes of values."""
+    strings = template(256, (371, 65535), (82, 8), (95, 65535))
+    yield Case("strings and variable length",
+               [ipfix(strings, a_set(256, text("Žluťoučký \"kůň\"\n".encode()), b"eth0\0\0\0\0", long_text(b"\3\0\0\x50")),
+                      a_set(256, text(b"caf\xe9"), b"eth1\0\0\0\0", text(b"")), a_set(256, text(b""), bytes(8), text(b"\1")))],
+               [shown(10, userName="Žluťoučký \"kůň\"\n", interfaceName="eth0", applicationId="0x03000050"),
+                shown(10, userName="0x636166e9", interfaceName="eth1", applicationId="0x"),
+                shown(10, userName="", interfaceName="", applicationId="0x01")], ways=ALL)
+    large = b"x" * 30000
+    yield Case("a message of 60,000 bytes", [ipfix(template(256, (371, 65535)), a_set(256, long_text(large), long_text(large)))],
+               [shown(10, userName=large.decode())] * 2, ways=ALL)
+    yield Case("enterprise elements", [ipfix(template(256, (4, 1), (100, 4, 32473), (5, 2, 4294967290)), a_set(256, b"\x11\1\2\3\4\5\6"))],
+               [shown(10, protocolIdentifier=17, **{"32473:100": "0x01020304", "4294967290:5": "0x0506"})], ways=ALL)
+    yield Case("biflow", [ipfix(template(256, (1, 8), (2, 8), (1, 8, 29305), (2, 8, 29305), (152, 8), (152, 8, 29305)),
+                                a_set(256, struct.pack(">6Q", 2**64 - 1, 10, 700, 5, SECONDS * 1000, SECONDS * 1000 + 7)))],
+               [shown(10, octetDeltaCount=2**64 - 1, packetDeltaCount=10, reverseOctetDeltaCount=700, reversePacketDeltaCount=5,
+                      flowStartMilliseconds=EXPORTED, reverseFlowStartMilliseconds="2023-11-14T22:13:20.007Z")], ways=ALL)
+    yield Case("reduced size", [ipfix(template(256, (1, 3), (2, 5), (7, 1), (434, 3), (320, 4)),
+                                      a_set(256, number(0xABCDEF, 3), number(2**40 - 2, 5), b"\x35", number(-5, 3),
+                                            struct.pack(">f", 0.5)))],
+               [shown(10, octetDeltaCount=0xABCDEF, packetDeltaCount=2**40 - 2, sourceTransportPort=53,
+                      mibObjectValueInteger=-5, absoluteError=0.5)], ways=ALL)
+    yield Case("wrong lengths", [ipfix(template(256, (1, 9), (8, 2), (152, 4), (4, 1)), a_set(256, bytes(range(1, 17)))),
+                                 ipfix(template(257, (1, 4), *ADDRESSES), a_set(257, number(9, 4), PAIR), sequence=1)],
+               [shown(10, octetDeltaCount_bytes="0x010203040506070809", sourceIPv4Address_bytes="0x0a0b",
+                      flowStartMilliseconds_bytes="0x0c0d0e0f", protocolIdentifier=16),
+                shown(10, octetDeltaCount=9, **PAIR_SHOWN)], ways=ALL)
+    yield Case("numbers of all kinds", [ipfix(template(256, (434, 4), (320, 8), (311, 8), (276, 1), (56, 6), (70, 3)),
+                                              a_set(256, number(-2**31, 4), struct.pack(">dd", 1234.56789, 1 / 3), b"\2",
+                                                    bytes.fromhex("02005e102030"), b"\1\2\3"))],
+               [shown(10, mibObjectValueInteger=-2**31, absoluteError=1234.56789, samplingProbability=1 / 3, samplingRate=3,
+                      dataRecordsReliability=2, sourceMacAddress="02:00:5e:10:20:30", mplsTopLabelStackSection="0x010203")], ways=ALL)
+    yield Case("times", [ipfix(template(256, (150, 4), (153, 8), (154, 8), (157, 8), (323, 8)),
+                               a_set(256, struct.pack(">IQQQQ", SECONDS, SECONDS * 1000 + 1, NTP | 1 << 31, NTP | 0xFFFFFFFF, 0)))],
+               [shown(10, flowStartSeconds=EXPORTED, flowEndMilliseconds="2023-11-14T22:13:20.001Z",
+                      flowStartMicroseconds="2023-11-14T22:13:20.500000000Z", flowEndNanoseconds="2023-11-14T22:13:20.999999999Z",
+                      observationTimeMilliseconds="1970-01-01T00:00:00.000Z")], ways=ALL)
+    yield Case("times since the exporter's start", [ipfix(template(256, (160, 8), (22, 4), (21, 4)),
+                                                          a_set(256, struct.pack(">QII", SECONDS * 1000 - UPTIME, 900000, 950000)))],
+               [shown(10, systemInitTimeMilliseconds=BEGAN, systemInitTime=BEGAN, flowStart="2023-11-14T22:11:40.000Z",
+                      flowEnd="2023-11-14T22:12:30.000Z")], ways=ALL)
+    six = address("2001:db8::1")
+    yield Case("both families", [ipfix(template(256, (60, 1), (8, 4), (27, 16)), a_set(256, b"\6", PAIR[:4], six, b"\4", PAIR[:4], six))],
+               [shown(10, ipVersion=6, sourceAddress="2001:db8::1", sourceIPv4Address="192.0.2.7"),
+                shown(10, ipVersion=4, sourceAddress="192.0.2.7", sourceIPv6Address="2001:db8::1")], ways=ALL)
+    yield Case("an element three times", [ipfix(template(256, (70, 3), (70, 3), (4, 1), (70, 3)), a_set(256, b"aaabbb\x06ccc"))],
+               [shown(10, mplsTopLabelStackSection="0x616161", mplsTopLabelStackSection__2="0x626262", protocolIdentifier=6,
+                      mplsTopLabelStackSection__3="0x636363")], ways=ALL)
+    basic = b"\xff" + struct.pack(">HH", 10, 4) + number(1, 4) + number(2, 4)
+    yield Case("a list", [ipfix(template(256, (4, 1), (291, 65535)), a_set(256, b"\6", text(basic)))],
+               [shown(10, protocolIdentifier=6, basicList="0x" + basic.hex())], ways=ALL)
+
+
+def cases_protocol():
+    """IPFIX: sets, templates, streams."""
+    layout, ports = template(256, *ADDRESSES), template(256, (7, 2), (11, 2))
+    data, record = a_set(256, PAIR), shown(10, **PAIR_SHOWN)
+    yield Case("padding and reserved sets", [ipfix(layout, a_set(256, PAIR, padding=3), a_set(5, b"abcd"), data)], [record] * 2,
+               malformed=1, ways=ALL)
+    yield Case("domains", [ipfix(layout), ipfix(ports, domain=8), ipfix(data), ipfix(a_set(256, b"\0\1\0\2"), domain=8)],
+               [record, shown(10, domain=8, sourceTransportPort=1, destinationTransportPort=2)], ways=ALL)
+    yield Case("redefinition", [ipfix(layout, data), ipfix(ports, a_set(256, b"\0\1\0\2"), sequence=1)],
+               [record, shown(10, sourceTransportPort=1, destinationTransportPort=2)], ways=ALL)
+    yield Case("data before template", [ipfix(data), ipfix(layout, sequence=1)], [record], ways=ALL)
+    withdrawn = [ipfix(layout, data), ipfix(withdrawal(256), sequence=1), ipfix(data, sequence=1)]
+    yield Case("withdrawal of a stream", withdrawn, [record], undecodable=1, ways="tcp file")
+    yield Case("withdrawal that UDP ignores", withdrawn, [record] * 2)
+    yield Case("lost messages", [ipfix(layout, data), ipfix(data, data, sequence=4)],
+               [record, {**record, "sequenceGap": 3}, record], ways=ALL)
+    options = options_template(257, 1, (149, 4), (304, 2), (305, 4), (306, 4))
+    yield Case("sampling by options", [ipfix(options, a_set(257, number(7, 4), b"\0\1", number(1, 4), number(99, 4)), layout),
+                                       ipfix(data, sequence=1)],
+               [{**record, "samplingRate": 100}],
+               [shown(10, observationDomainId=7, selectorAlgorithm=1, samplingPacketInterval=1, samplingPacketSpace=99)], ways=ALL)
+    broken = ipfix(layout, a_set(256, PAIR)[:-8])
+    yield Case("a broken message between whole ones", [ipfix(layout, data), broken, ipfix(data, sequence=1)], [record] * 2,
+               malformed=1, ways="read udp tcp file")
+    yield Case("a file with damage", [ipfix(layout, data), b"\xff" * 40, ipfix(data, sequence=1)], [record] * 2, ways="file", lossy=True)
+    yield Case("a file that is cut off", [ipfix(layout, data), ipfix(data, sequence=1)[:-1]], [record], ways="file", lossy=True)
+    yield Case("a stream with damage", [ipfix(layout, data), b"\xff" * 40, ipfix(data, sequence=1)], [record], ways="tcp", lossy=True)
+    yield Case("a stream that is cut off", [ipfix(layout, data), ipfix(data, sequence=1)[:-1]], [record], ways="tcp", lossy=True)
+    yield Case("a bad stream and a good one",
+               [(PORT, ipfix(layout)), (PORT + 1, ipfix(layout)), (PORT, b"\xff" * 40), (PORT + 1, ipfix(data))], [record],
+               ways="tcp", lossy=True)
+
+
+# ---- the ways ----
+
+def row_of(pairs):
+    """A record without its nulls."""
+    names = [name for name, _ in pairs]
+    check(len(set(names)) == len(names), f"a name stands twice in {names}")
+    return {name: value for name, value in pairs if value is not None}
+
+
+def compare(case, store, source):
+    """source: what exporterAddress, exporterPort and receiveTime must be; None: not compared."""
+    for kind, want in (("flows", case.flows), ("options", case.options)):
+        got = pipeline.query(store, f"--record-kind={kind}", row=row_of) if store.exists() else []
+        from_where = [[row.pop(name, None) for name in WITHOUT_WAY] for row in got]
+        check(len(got) == len(want), f"{len(got)} {kind} instead of {len(want)}: {got}")
+        for g, w in zip(got, want):
+            different = {n: (g.get(n), w.get(n)) for n in g.keys() | w.keys() if g.get(n) != w.get(n)}
+            check(not different, f"{kind}: (shown, expected): {different}")
+            check(all(type(g[n]) is type(w[n]) for n in g), f"{kind}: a number for a string in {g}")
+        for got_source in from_where:
+            check(all(w is None or g == w for g, w in zip(got_source, source)), f"{kind} come from {got_source}, not {source}")
+
+
+def check_import(case, done):
+    check(done.status == case.exit_status(), f"exit status {done.status}: {done.complaints[-300:]}")
+    check((done.flows, done.options, done.malformed, done.undecodable) ==
+          (len(case.flows), len(case.options), case.malformed, case.undecodable), f"the summary tells {vars(done)}")
+    check((done.also != "") == case.lossy, f"the summary also tells{done.also}")
+
+
+def read_capture(case, folder):
+    pipeline.write_pcap(folder / "c.pcap", [(port, SECONDS * 1000 + 250, payload) for port, payload in case.messages])
+    check_import(case, pipeline.Import(folder / "store", folder / "c.pcap"))
+    one_port = PORT if all(port == PORT for port, _ in case.messages) else None
+    compare(case, folder / "store", ("192.0.2.1", one_port, "2023-11-14T22:13:20.250Z"))
+
+
+def read_file(case, folder):
+    (folder / "c.ipfix").write_bytes(b"".join(payload for _, payload in case.messages))
+    check_import(case, pipeline.Import(folder / "store", folder / "c.ipfix"))
+    compare(case, folder / "store", (None, None, EXPORTED))
+
+
+def finish(case, collector):
+    sums = collector.received(0 if case.lossy else len(case.messages))
+    collector.stop()
+    if not case.lossy:
+        got = (sums["flows"], sums["options"], sums["malformed"], sums["no_template_sets"] - sums["recovered_sets"])
+        check(got == (len(case.flows), len(case.options), case.malformed, case.undecodable), f"the status tells {sums}")
+    compare(case, collector.store, ("127.0.0.1", None, None))
+
+
+def over_udp(case, folder):
+    with pipeline.collecting("udp") as collector:
+        collector.send_datagrams(case.messages)
+        finish(case, collector)
+
+
+def over_tcp(case, folder):
+    chance = pipeline.random.Random(f"{pipeline.SEED} {case.name}")
+    with pipeline.collecting("tcp") as collector, contextlib.ExitStack() as sockets:
+        streams = {}
+        for port, payload in case.messages:
+            if port not in streams:
+                streams[port] = sockets.enter_context(collector.connect())
+            collector.send_stream(streams[port], pipeline.cut(payload, chance))
+        sockets.close()
+        finish(case, collector)
+
+
+WAYS = {"read": read_capture, "udp": over_udp, "tcp": over_tcp, "file": read_file}
+
+
+def tests():
+    for cases in (cases_v5, cases_v9, cases_values, cases_protocol):
+        for case in cases():
+            for way in case.ways:
+                yield f"{case.name} ({way})", WAYS[way], case
+
+
+if __name__ == "__main__":
+    sys.exit(pipeline.run_tests(tests()))
