@@ -79,6 +79,7 @@ struct sc_value sc_groups_value(const struct sc_groups *groups, const uint8_t *e
 static int compare_values(const struct sc_value *x, const struct sc_value *y)
 {
     int order;
+    uint32_t shorter;
     switch (x->type) {
     case SC_VALUE_ADDRESS:
         return sc_addr_compare(&x->addr, &y->addr);
@@ -88,7 +89,8 @@ static int compare_values(const struct sc_value *x, const struct sc_value *y)
         return (int64_t)x->u < (int64_t)y->u ? -1 : (int64_t)x->u > (int64_t)y->u;
     case SC_VALUE_BYTES:
     case SC_VALUE_STRING:
-        order = memcmp(x->bytes, y->bytes, x->length < y->length ? x->length : y->length);
+        shorter = x->length < y->length ? x->length : y->length;
+        order = shorter == 0 ? 0 : memcmp(x->bytes, y->bytes, shorter);
         return order != 0 ? order : x->length < y->length ? -1 : x->length > y->length;
     default:
         return x->u < y->u ? -1 : x->u > y->u;

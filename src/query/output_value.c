@@ -67,9 +67,9 @@ static char *put_three(char *p, unsigned v)
 
 static inline char *put_text(char *p, const char *text)
 {
-    size_t n = strlen(text);
-    memcpy(p, text, n);
-    return p + n;
+    while (*text != '\0')
+        *p++ = *text++;
+    return p;
 }
 
 static char *put_printf_double(char *p, const char *format, double v)

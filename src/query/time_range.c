@@ -466,7 +466,7 @@ static bool fold_text(const char *text, size_t length, char out[TIME_TEXT_MAX])
 static enum sc_status parse_point(const char *text, size_t length, uint64_t now_ms, bool local,
                                   uint64_t *out_ms, struct sc_error *err)
 {
-    char folded[TIME_TEXT_MAX];
+    char folded[TIME_TEXT_MAX] = {0};
     if (!fold_text(text, length, folded))
         return fail_time(text, length == 0 ? "it is empty" : "it is blank or too long", err);
     if (read_relative(folded, now_ms, out_ms) || read_unix(folded, out_ms))

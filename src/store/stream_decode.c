@@ -103,6 +103,7 @@ static enum sc_status payload(struct sc_stream_decoder *decoder, struct sc_curso
     return expand(decoder, head->compression, stored, head->stored, place, head->raw);
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): a type cannot stand in parentheses
 #define DEFINE_UNPACK(type, suffix)                                                                          \
     static void fill_##suffix(type *out, uint32_t count, uint64_t base)                                      \
     {                                                                                                        \
@@ -150,6 +151,7 @@ static enum sc_status payload(struct sc_stream_decoder *decoder, struct sc_curso
             out[i] = (type)(out[i] + ((type)plane[i] << shift));                                             \
     }
 
+// NOLINTEND(bugprone-macro-parentheses)
 DEFINE_UNPACK(uint8_t, u8)
 DEFINE_UNPACK(uint16_t, u16)
 DEFINE_UNPACK(uint32_t, u32)
