@@ -404,13 +404,15 @@ static void on_signal(int number)
     atomic_store(&cancel_flag, number == SIGALRM ? 2 : 1);
 }
 
+/* The first Ctrl-C ends the query with what there is, the second the program. A write to a slow reader goes on. */
 static void watch_signals(uint64_t timeout_ms)
 {
-    struct sigaction action = {.sa_handler = on_signal};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
+    sigaction(SIGALRM, &action, NULL);
+    action.sa_flags = SA_RESTART | (int)SA_RESETHAND;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGALRM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
     if (timeout_ms != 0) {
         timer_t timer;
@@ -445,17 +447,38 @@ static int report(const struct job *job, const struct sc_error *err, int code)
     return code;
 }
 
+/* The C library takes a name that it does not know for UTC, without a word. POSIX forms ("CET-1CEST") have digits. */
+static bool zone_exists(const char *zone)
+{
+    char path[512];
+    const char *folder = getenv("TZDIR");
+    if (zone[0] == '\0' || zone[0] == '/' || strstr(zone, "..") != NULL)
+        return false;
+    snprintf(path, sizeof(path), "%s/%s", folder == NULL ? "/usr/share/zoneinfo" : folder, zone);
+    return strcmp(zone, "UTC") == 0 || access(path, R_OK) == 0 || strpbrk(zone, "0123456789") != NULL;
+}
+
+static int set_time_zone(const char *zone)
+{
+    if (strcasecmp(zone, "system") != 0) {
+        if (!zone_exists(zone))
+            return fail_usage("--time-zone takes a name such as Europe/Prague, UTC, or system");
+        setenv("TZ", zone, 1);
+    }
+    tzset();
+    return 0;
+}
+
 static int parse_times(struct job *job)
 {
     struct sc_error err = {0};
     struct options *o = &job->o;
     uint64_t now = sc_clock_wall_ms();
     job->scan.time = (struct sc_time_bounds){0, UINT64_MAX, o->time_field};
-    if (o->time_zone != NULL && strcasecmp(o->time_zone, "system") != 0) {
-        setenv("TZ", o->time_zone, 1);
-    }
     o->output.local_time = o->time_zone != NULL;
-    tzset();
+    int code = o->time_zone == NULL ? 0 : set_time_zone(o->time_zone);
+    if (code != 0)
+        return code;
     if (o->time_range != NULL &&
         sc_time_parse_range(o->time_range, now, o->output.local_time, &job->scan.time.begin_ms,
                             &job->scan.time.end_ms, &err) != SC_OK)
@@ -535,8 +558,7 @@ static void hint_filter(const struct job *job)
 {
     for (unsigned i = 0; i < job->o.path_count; i++) {
         struct sc_filter *filter;
-        if (access(job->o.paths[i], F_OK) != 0 && strpbrk(job->o.paths[i], "/") == NULL &&
-            sc_filter_parse(job->o.paths[i], &filter, NULL) == SC_OK) {
+        if (access(job->o.paths[i], F_OK) != 0 && sc_filter_parse(job->o.paths[i], &filter, NULL) == SC_OK) {
             fprintf(stderr, "sc-query: did you mean -f '%s'?\n", job->o.paths[i]);
             sc_filter_free(filter);
         }
@@ -602,7 +624,7 @@ static enum sc_status run_listing(struct job *job, struct sc_summary *summary, s
                                  .order_count = job->listing->order_count,
                                  .limit = o->limit,
                                  .separator = o->output.format == SC_OUTPUT_JSON ? ",\n" : "",
-                                 .summarize = o->items_summary || o->output.format == SC_OUTPUT_JSON};
+                                 .summarize = o->items_summary};
     struct sc_sink sink = {.write = sc_print_write, .arg = &job->print};
     sc_print_begin_records(&job->print, NULL, output);
     enum sc_status status =
@@ -668,7 +690,6 @@ static enum sc_status run_query(struct job *job, struct sc_summary *summary, str
 {
     const struct options *o = &job->o;
     enum sc_status status = SC_OK;
-    sc_print_begin(&job->print);
     if (o->items_records && job->request_count == 0)
         status = run_listing(job, summary, err);
     else if (o->items_records)
@@ -712,11 +733,10 @@ static int finish(struct job *job, enum sc_status status, const struct sc_summar
         sc_print_abort(&job->print);
         return report(job, err, EXIT_NOTHING);
     }
-    struct sc_print_end end = {
-        .summary = job->o.items_summary || job->o.output.format == SC_OUTPUT_JSON ? summary : NULL,
-        .missing = job->source.missing,
-        .missing_count = job->source.missing_count,
-        .elapsed_ms = sc_clock_mono_ms() - job->started_ms};
+    struct sc_print_end end = {.summary = job->o.items_summary ? summary : NULL,
+                               .missing = job->source.missing,
+                               .missing_count = job->source.missing_count,
+                               .elapsed_ms = sc_clock_mono_ms() - job->started_ms};
     struct sc_row_stats totals;
     sc_row_stats_init(&totals);
     if (job->o.items_metadata) {
@@ -729,7 +749,7 @@ static int finish(struct job *job, enum sc_status status, const struct sc_summar
     for (uint32_t i = 0; i < job->source.missing_count && job->o.verbosity >= 2; i++)
         fprintf(stderr, "sc-query: missing: %s\n", job->source.missing[i]);
     if (!written) {
-        fprintf(stderr, "sc-query: cannot write the output: %s\n", strerror(errno));
+        fprintf(stderr, "sc-query: cannot write the output: %s\n", strerror(job->print.errnum));
         return EXIT_NOTHING;
     }
     return job->source.missing_count != 0 ? EXIT_PARTIAL : EXIT_COMPLETE;
@@ -742,6 +762,7 @@ static int run(struct job *job)
     int code = parse_query(job);
     if (code != 0)
         return code;
+    watch_signals(job->o.timeout_ms);
     code = open_source(job);
     if (code != 0)
         return code;
@@ -750,11 +771,11 @@ static int run(struct job *job)
         if (code != 0)
             return code;
     }
-    watch_signals(job->o.timeout_ms);
     sc_progress_init(&job->progress, job->o.progress, job->o.progress_given, job->o.progress_dest);
     job->scan.filter = job->filter;
     job->scan.threads = job->o.threads;
     job->scan.no_bloom = job->o.no_bloom;
+    job->scan.no_summary = !job->o.items_summary;
     job->scan.cancel = &cancel_flag;
     job->scan.progress = job->progress.type == SC_PROGRESS_NONE ? NULL : sc_progress_show;
     job->scan.progress_arg = &job->progress;

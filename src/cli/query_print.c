@@ -63,14 +63,24 @@ void sc_progress_end(struct sc_progress *p)
 bool sc_print_write(void *arg, const void *bytes, size_t count)
 {
     struct sc_print *print = arg;
-    if (!print->failed && count != 0 && fwrite(bytes, 1, count, stdout) != count)
+    if (!print->failed && count != 0 && fwrite(bytes, 1, count, stdout) != count) {
         print->failed = true;
+        print->errnum = errno; /* of this thread, which need not be the one that ends the output */
+    }
     return !print->failed;
 }
 
 static void put(struct sc_print *print, const char *text)
 {
     sc_print_write(print, text, strlen(text));
+}
+
+/* Only now: a query that fails before its first record writes nothing at all. */
+static void begin_object(struct sc_print *print, struct sc_buf *text)
+{
+    if (print->format == SC_OUTPUT_JSON && !print->begun)
+        sc_buf_append_str(text, "{");
+    print->begun = true;
 }
 
 static void put_buf(struct sc_print *print, struct sc_buf *buf)
@@ -82,15 +92,10 @@ static void put_buf(struct sc_print *print, struct sc_buf *buf)
     sc_buf_clear(buf);
 }
 
-void sc_print_begin(struct sc_print *print)
-{
-    if (print->format == SC_OUTPUT_JSON)
-        put(print, "{");
-}
-
 void sc_print_begin_records(struct sc_print *print, const char *name, const struct sc_output *output)
 {
     struct sc_buf text = {0};
+    begin_object(print, &text);
     if (print->format == SC_OUTPUT_JSON) {
         if (name != NULL) {
             sc_buf_append_str(&text, print->results_open ? ",\n" : "\"results\": [\n");
@@ -318,6 +323,7 @@ static void pretty_end(const struct sc_print *print, const struct sc_print_end *
 bool sc_print_end(struct sc_print *print, const struct sc_print_end *end)
 {
     struct sc_buf text = {0};
+    begin_object(print, &text);
     if (print->format == SC_OUTPUT_JSON)
         json_end(print, end, &text);
     else if (print->format == SC_OUTPUT_NDJSON)
@@ -329,15 +335,16 @@ bool sc_print_end(struct sc_print *print, const struct sc_print_end *end)
     put_buf(print, &text);
     sc_buf_free(&text);
     /* A reader that has seen enough (head, less) is no failure. */
-    bool closed = print->failed && errno == EPIPE;
-    if (fflush(stdout) != 0 && errno == EPIPE)
-        closed = true;
-    return closed || (!print->failed && ferror(stdout) == 0);
+    if (fflush(stdout) != 0 && !print->failed) {
+        print->failed = true;
+        print->errnum = errno;
+    }
+    return !print->failed || print->errnum == EPIPE;
 }
 
 void sc_print_abort(struct sc_print *print)
 {
-    if (print->format == SC_OUTPUT_JSON)
+    if (print->format == SC_OUTPUT_JSON && print->begun)
         put(print, "\n");
     fflush(stdout);
 }

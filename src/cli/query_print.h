@@ -27,8 +27,10 @@ struct sc_print {
     enum sc_output_format format;
     bool several; /* several statistics: json has `results` */
     bool results_open;
+    bool begun;           /* json: the object is open */
     bool records_written; /* some block of records was begun */
     bool failed;
+    int errnum; /* why, when failed */
 };
 
 struct sc_print_end {
@@ -40,7 +42,6 @@ struct sc_print_end {
 };
 
 bool sc_print_write(void *arg, const void *bytes, size_t count);
-void sc_print_begin(struct sc_print *print);
 /* `name` of the statistic, NULL when there is only one. */
 void sc_print_begin_records(struct sc_print *print, const char *name, const struct sc_output *output);
 void sc_print_group(struct sc_print *print, const struct sc_output *output, const struct sc_request *request,
