@@ -425,8 +425,8 @@ static bool read_network_address(struct piece piece, struct sc_addr *out)
     for (size_t i = 0; i < n; i++)
         dots += copy[i] == '.';
     for (; dots < 3; dots++) {
-        memcpy(copy + n, ".0", 2);
-        n += 2;
+        copy[n++] = '.';
+        copy[n++] = '0';
     }
     return sc_addr_parse(copy, n, out);
 }
@@ -635,7 +635,7 @@ static bool read_set(struct sc_filter_parse *p, struct sc_filter *f, struct sc_f
                            SC_FILTER_SET_MAX);
         return false;
     }
-    f->ranges = calloc((size_t)room * 2, sizeof(*f->ranges));
+    f->ranges = calloc((size_t)room * 2 + 1, sizeof(*f->ranges));
     if (f->ranges == NULL)
         return sc_filter_no_memory(p) != NULL;
     for (uint32_t i = words.first; i <= words.last; i++) {

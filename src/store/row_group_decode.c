@@ -288,7 +288,7 @@ static enum sc_status get_validity(const struct sc_row_group *group, struct sc_c
 /* Spreads `present` dense values over the rows that are not null, from the last row down, in place. */
 #define SPREAD(type)                                                                                         \
     do {                                                                                                     \
-        type *v = values;                                                                                    \
+        type *v = values; /* NOLINT(bugprone-macro-parentheses) */                                           \
         for (uint32_t row = rows; row-- > 0;)                                                                \
             v[row] = sc_column_is_null(c, row) ? 0 : v[--present];                                           \
     } while (0)
