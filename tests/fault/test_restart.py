@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+# run: build=asan limit=120
+"""SIGTERM, start again, SIGHUP: what was received stays, templates are known at once, other listeners miss nothing."""
+import os
+import pathlib
+import re
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+
+import collector_kit as kit
+
+
+def v9(body, sequence, count=1):
+    return struct.pack("!HHIIII", 9, count, 1000, int(time.time()), sequence, 7) + body
+
+
+def v9_template():
+    fields = [(8, 4), (12, 4), (7, 2), (11, 2)]
+    body = struct.pack("!HH", 256, len(fields)) + b"".join(struct.pack("!HH", *f) for f in fields)
+    return v9(struct.pack("!HH", 0, 4 + len(body)) + body, 0)
+
+
+def v9_data(number):
+    record = struct.pack("!IIHH", number, 0x0A000001, number >> 16 & 0xFFFF, number & 0xFFFF)
+    return v9(struct.pack("!HH", 256, 4 + len(record)) + record, 1 + number)
+
+
+def templates(folder):
+    store, log = folder / "store", folder / "log"
+    exporter = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    exporter.bind(("127.0.0.1", 0))  # the same port before and after: the same session
+    collector = kit.Collector(store, log)
+    exporter.sendto(v9_template(), ("127.0.0.1", collector.port))
+    exporter.sendto(v9_data(0), ("127.0.0.1", collector.port))
+    kit.check("restart: SIGTERM ends it with 0, at once after the last datagram", collector.stop() == 0,
+              log.read_text())
+    kit.check("restart: the last datagram before SIGTERM is stored", kit.stored_numbers(store) == ({0: 1}, 0))
+    collector = kit.Collector(store, log)
+    exporter.sendto(v9_data(1), ("127.0.0.1", collector.port))
+    collector.stop()
+    kit.check("restart: data is decoded without a new template", kit.stored_numbers(store) == ({0: 1, 1: 1}, 0))
+    state = store / "templates.state"
+    state.write_bytes(state.read_bytes()[:-3])
+    collector = kit.Collector(store, log)
+    kit.check("restart: a damaged template state is a warning",
+              re.search("warning saved templates are not used", log.read_text()) is not None, log.read_text())
+    exporter.sendto(v9_data(2), ("127.0.0.1", collector.port))
+    exporter.sendto(v9_template(), ("127.0.0.1", collector.port))
+    kit.check("restart: without it the template is waited for", collector.stop() == 0)
+    kit.check("restart: and what waited is decoded", kit.stored_numbers(store) == ({0: 1, 1: 1, 2: 1}, 0))
+    kit.check("restart: no socket is left behind", not (store / "control.sock").exists())
+
+
+def free_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def await_line(log, pattern, count=1):
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if len(re.findall(pattern, log.read_text())) >= count:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def reload_listeners(folder):
+    store, log, conf, main, other = folder / "store2", folder / "log2", folder / "conf.yaml", free_port(), free_port()
+
+    def configure(*ports, extra=""):
+        urls = ", ".join(f'"udp://127.0.0.1:{p}"' for p in ports)
+        conf.write_text(f"listeners: [{urls}]\nlog-level: info\n{extra}")
+
+    configure(main)
+    with open(log, "wb") as out:
+        process = subprocess.Popen([kit.program("sc-collector"), "-c", str(conf), "--store", str(store)], stderr=out,
+                                   stdin=subprocess.DEVNULL)
+    kit.check("reload: it listens", await_line(log, f"listening udp 127.0.0.1:{main}\n"), log.read_text())
+    sender, second = kit.Sender(), kit.Sender(1 << 24)
+    for turn in range(3):
+        configure(main, other)
+        process.send_signal(signal.SIGHUP)
+        sender.send(main, 0.5, 10000)
+        kit.check(f"reload {turn}: a listener is added", await_line(log, f"listening udp 127.0.0.1:{other}\n", turn + 1),
+                  log.read_text())
+        second.send(other, 0.2, 10000)
+        configure(main)
+        process.send_signal(signal.SIGHUP)
+        sender.send(main, 0.5, 10000)
+        await_line(log, "the configuration is read again", 2 * turn + 2)
+    configure(main, extra="windw: 3\n")
+    process.send_signal(signal.SIGHUP)
+    kit.check("reload: an error leaves the configuration as it is", await_line(log, 'unknown key "windw"'),
+              log.read_text())
+    sender.send(main, 0.2, 10000)
+    process.terminate()
+    kit.check("reload: it ends well", process.wait(60) == 0, log.read_text())
+    counts, code = kit.stored_numbers(store)
+    wanted = set(range(sender.next)) | set(range(1 << 24, second.next))
+    kit.check("reload: no listener missed a datagram", set(counts) == wanted,
+              f"{len(wanted - set(counts))} of {len(wanted)} missing")
+    kit.check("reload: the query is complete", code == 0)
+
+
+def notify(folder):
+    path = str(folder / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.settimeout(20)
+        os.environ["NOTIFY_SOCKET"] = path
+        collector = kit.Collector(folder / "store3", folder / "log3")
+        del os.environ["NOTIFY_SOCKET"]
+        kit.check("notify: READY=1 when it listens", manager.recv(100) == b"READY=1\n")
+        collector.stop()
+        kit.check("notify: STOPPING=1 at the end", manager.recv(100) == b"STOPPING=1\n")
+
+
+def main():
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        templates(folder)
+        reload_listeners(folder)
+        notify(folder)
+    kit.finish()
+
+
+if __name__ == "__main__":
+    main()
