@@ -410,16 +410,17 @@ enum sc_status sc_request_split_statistic(const char *text, char *keys, char *or
     if (keys[0] == '\0')
         return sc_fail(err, SC_USAGE,
                        "\"%s\": a statistic is KEY[,KEY..][#SORT[#asc|desc]], e.g. srcip#bytes", text);
-    strcpy(orders, "flows#desc");
+    static const char by_flows[] = "flows#desc";
+    memcpy(orders, by_flows, sizeof(by_flows));
     if (hash != NULL) {
-        strcpy(orders, hash + 1);
+        memcpy(orders, hash + 1, strlen(hash + 1) + 1);
         if (orders[0] == '\0')
             return sc_fail(err, SC_USAGE, "\"%s\": a sort field is missing behind #", text);
         return SC_OK;
     }
     const char *slash = nfdump_order(keys);
     if (slash != NULL) {
-        strcpy(orders, slash + 1);
+        memcpy(orders, slash + 1, strlen(slash + 1) + 1);
         keys[slash - keys] = '\0';
     }
     return SC_OK;
