@@ -4,6 +4,7 @@
 #include "query/time_range.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -107,8 +108,9 @@ static enum sc_status parse_bucket(const struct word *w, struct sc_group_key *ke
         SC_TRY(sc_time_parse_span(text, &key->bucket, err));
     } else if (key->field.type == SC_VALUE_UINT) {
         char *end;
+        errno = 0;
         key->bucket = strtoull(text, &end, 10);
-        if (*end != '\0' || !isdigit((unsigned char)text[0]))
+        if (*end != '\0' || errno != 0 || !isdigit((unsigned char)text[0]))
             key->bucket = 0;
     } else {
         return sc_fail(err, SC_USAGE, "%s takes neither a prefix length nor a bucket", key->field.name);
