@@ -362,8 +362,10 @@ static int parse_options(int argc, char **argv, struct options *o)
     int option;
     *o = (struct options){.verbosity = 2, .progress_dest = "stderr"};
     while ((option = getopt_long(argc, argv, "f:T:t:a:s:o:l:v:", long_options, NULL)) != -1) {
-        if (option == '?')
-            return fail_usage("see above");
+        if (option == '?') {
+            fputs("Try 'sc-query --help'.\n", stderr);
+            return EXIT_BAD_USAGE;
+        }
         if (option == OPT_HELP) {
             fputs(usage, stdout);
             return EXIT_COMPLETE;
@@ -626,7 +628,7 @@ static enum sc_status run_listing(struct job *job, struct sc_summary *summary, s
                                  .separator = o->output.format == SC_OUTPUT_JSON ? ",\n" : "",
                                  .summarize = o->items_summary};
     struct sc_sink sink = {.write = sc_print_write, .arg = &job->print};
-    sc_print_begin_records(&job->print, NULL, output);
+    sc_print_begin_records(&job->print, NULL, job->listing->column_count == 0 ? NULL : output);
     enum sc_status status =
         sc_query_list(&job->source, &job->scan, &listing, &sink, summary, &job->stats, err);
     sc_print_end_records(&job->print);

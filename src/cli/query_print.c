@@ -111,7 +111,8 @@ void sc_print_begin_records(struct sc_print *print, const char *name, const stru
             sc_buf_append_str(&text, "\n");
         if (name != NULL && print->format == SC_OUTPUT_PRETTY)
             sc_buf_printf(&text, "statistic %s\n", name);
-        sc_output_header(output, &text);
+        if (output != NULL)
+            sc_output_header(output, &text);
     }
     print->records_written = true;
     put_buf(print, &text);
@@ -317,7 +318,8 @@ static void pretty_end(const struct sc_print *print, const struct sc_print_end *
     if (end->totals != NULL)
         pretty_totals(end->totals, out);
     if (end->missing_count != 0)
-        sc_buf_printf(out, "PARTIAL ANSWER: %u parts could not be read\n", end->missing_count);
+        sc_buf_printf(out, "PARTIAL ANSWER: %u %s could not be read\n", end->missing_count,
+                      end->missing_count == 1 ? "part" : "parts");
 }
 
 bool sc_print_end(struct sc_print *print, const struct sc_print_end *end)
