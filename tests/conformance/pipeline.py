@@ -168,9 +168,9 @@ def parse_row(pairs):
     return compare.Record(fields)
 
 
-def query(store, *options, row=parse_row):
-    """All stored columns of all records, in their order; row() gets the names and values of one."""
-    done = subprocess.run([program("sc-query"), str(store), "--output-format=ndjson", "--output-fields=all",
+def query(store, *options, fields="all", row=parse_row):
+    """All records in their order; row() gets the names and values of one."""
+    done = subprocess.run([program("sc-query"), str(store), "--output-format=ndjson", f"--output-fields={fields}",
                            "--num-threads=1", *options], capture_output=True, timeout=PATIENCE, check=False)
     check(done.returncode == 0, f"sc-query ended with {done.returncode}: {done.stderr.decode()[-300:]}")
     return [json.loads(line, object_pairs_hook=row) for line in done.stdout.splitlines()]
@@ -208,14 +208,13 @@ class Import:
 
 # ---- the daemon ----
 
-def socket_line(table, port):
-    """The line of /proc/net/TABLE of the socket bound to a port of 127.0.0.1 and connected to nobody."""
-    with open(f"/proc/net/{table}", encoding="ascii") as lines:
-        for line in lines:
-            words = line.split()
-            if words[1] == f"0100007F:{port:04X}" and words[2] == "00000000:0000":
-                return words
-    raise Failure(f"nobody has {table} port {port}")
+def receive_fill(port):
+    """Bytes that wait in the fullest of the UDP sockets bound to a port of 127.0.0.1."""
+    with open("/proc/net/udp", encoding="ascii") as lines:
+        fills = [int(words[4].split(":")[1], 16) for words in map(str.split, lines)
+                 if words[1:3] == [f"0100007F:{port:04X}", "00000000:0000"]]
+    check(fills, f"nobody has UDP port {port}")
+    return max(fills)
 
 
 class Collector:
@@ -292,7 +291,7 @@ class Collector:
     def await_room(self):
         """Returns when datagrams fit into the collector's socket."""
         end = time.monotonic() + PATIENCE
-        while int(socket_line("udp", self.port)[4].split(":")[1], 16) > RECEIVE_FILL:
+        while receive_fill(self.port) > RECEIVE_FILL:
             check(time.monotonic() < end, "sc-collector reads no datagrams")
             time.sleep(0.0005)
 
@@ -375,7 +374,7 @@ def run_tests(tests):
     print(f"SC_SEED={SEED}", flush=True)
     wanted = [test for test in tests if len(sys.argv) < 2 or any(text in test[0] for text in sys.argv[1:])]
     good = True
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+    with concurrent.futures.ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
         for ok, line in pool.map(run_test, wanted):
             good = good and ok
             print(line, flush=True)

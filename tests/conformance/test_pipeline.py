@@ -13,6 +13,8 @@ Each case goes in four ways, "read", "udp", "tcp" and "file" in the names of the
     tcp     cases of IPFIX only: a stream for each exporter, cut at random (SC_SEED=N does it again)
     file    cases of IPFIX only: the messages one after another in a file (RFC 5655), one for each exporter
 
+and at the end all at the same time over UDP.
+
 Ends with 77 where the captures are absent (docs/conformance.md). SC_BUILD is the build directory.
 """
 import collections
@@ -166,6 +168,44 @@ def over_udp(case, folder):
     check_source(case, answer, lambda d: ("127.0.0.1", ports[d.session], times))
 
 
+AT_ONCE = ("src", "dst", "sport", "dport", "proto", "octets", "in_if")
+AT_ONCE_FIELDS = "exporterPort,sourceAddress,destinationAddress,sourceTransportPort,destinationTransportPort," \
+    "protocolIdentifier,octetDeltaCount,octetTotalCount,initiatorOctets,ingressInterface"
+
+
+def compare_session(case, session, records, problems):
+    """The usual keys of one exporter's flows, in their order."""
+    want = [row for row in case.expected[0] if case.datagrams[row["msg"]].session == session]
+    if len(records) != len(want) + case.recovered:
+        problems.append(f"{case.name}: {len(records)} flows of {session} instead of {len(want) + case.recovered}")
+    for row, record in zip(want, records[case.recovered:]):
+        problems += [f"{case.name}: norm.{key} of a record of message {row['msg']}" for key in AT_ONCE
+                     if key in row["norm"] and not compare.same_norm(key, row["norm"][key], record)]
+
+
+def all_at_once(cases, folder):
+    """All exporters of all captures at the same time, to two receivers: none disturbs another."""
+    waiting = [collections.deque(((case, d.session), d.payload) for d in case.datagrams) for case in cases]
+    messages = []
+    while waiting:
+        messages += [queue.popleft() for queue in waiting]
+        waiting = [queue for queue in waiting if queue]
+    with pipeline.collecting("udp", "--receivers=2") as collector:
+        ports = collector.send_datagrams(messages)
+        sums = collector.received(len(messages))
+        collector.stop()
+        flows = pipeline.query(collector.store, fields=AT_ONCE_FIELDS)
+    by_port, problems = collections.defaultdict(list), []
+    for record in flows:
+        by_port[record.fields[EXPORTER_PORT]].append(record)
+    for (case, session), port in ports.items():
+        compare_session(case, session, by_port[port], problems)
+    show(problems)
+    want = sum(case.malformed() for case in cases), sum(case.undecodable() for case in cases)
+    got = sums["malformed"], sums["no_template_sets"] - sums["recovered_sets"]
+    check(got == want, f"{got} malformed and undecodable instead of {want}")
+
+
 # ---- streams and files ----
 
 def arrange(case, answer, session_of):
@@ -235,6 +275,7 @@ def tests():
             if kind in ("tcp", "file") and not case.is_ipfix():
                 continue
             yield name, way, case
+    yield "udp all at once", all_at_once, cases
 
 
 def main():
