@@ -11,6 +11,9 @@
 static bool grow(struct sc_interner *in)
 {
     uint32_t capacity = in->capacity == 0 ? 1024 : in->capacity * 2;
+    if (in->heap.data == NULL &&
+        sc_buf_reserve(&in->heap, 1) == NULL) /* also for nothing but empty strings */
+        return false;
     uint64_t *offsets = realloc(in->offsets, ((size_t)capacity + 1) * sizeof(*offsets));
     if (offsets == NULL)
         return false;

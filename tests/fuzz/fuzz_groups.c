@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Partial results from bytes that nobody trusts: what is read can be sorted, shown, written and read again, and
+ * is then the same. The first byte chooses the aggregation.
+ */
+#include "query/request.h"
+
+#include <stdlib.h>
+
+struct shape {
+    const char *keys, *orders, *fields;
+};
+
+static const struct shape shapes[] = {
+    {"srcip,dstport", "bytes", NULL},
+    {"proto", "flows", "flows"},
+    {"appname,srcip/24/64,app", "appname", "min(bytes),avg(packets),last"},
+    {"first/5m,mibObjectValueInteger,srcmac", "mibObjectValueInteger#asc", "bps,pps,bpp,duration"},
+    {"srcip,dstip,srcport,dstport,proto,tos,srcas,dstas,inif,outif", "bytes#asc,srcip",
+     "flows,bytes,packets,flags,min(bytes),max(bytes),min(packets),max(packets),min(tos),max(tos),first,"
+     "last"},
+};
+
+#define SHAPES (sizeof(shapes) / sizeof(shapes[0]))
+
+static struct sc_request requests[SHAPES];
+
+static void need(bool holds)
+{
+    if (!holds)
+        abort();
+}
+
+static void show(const struct sc_request *r, const struct sc_groups *groups, uint64_t limit)
+{
+    struct sc_result top;
+    need(sc_groups_top(groups, r->orders, r->order_count, limit, &top, NULL) == SC_OK);
+    need(top.count <= sc_groups_count(groups));
+    for (uint64_t i = 0; i < top.count; i++) {
+        for (uint32_t c = 0; c < r->column_count; c++) {
+            struct sc_value v = sc_groups_value(groups, top.entries[i], &r->columns[c].result);
+            uint8_t sum = 0;
+            for (uint32_t k = 0; !v.null && v.bytes != NULL && k < v.length; k++)
+                sum ^= v.bytes[k]; /* the sanitizer looks */
+            (void)sum;
+        }
+    }
+    free(top.entries);
+}
+
+static void write_and_read(const struct sc_request *r, const struct sc_groups *groups)
+{
+    struct sc_buf bytes = {0}, again = {0};
+    struct sc_groups *copy = sc_groups_create(&r->aggregate);
+    need(copy != NULL && sc_groups_write(groups, &bytes) == SC_OK);
+    need(sc_groups_read(copy, bytes.data, bytes.len, NULL) == SC_OK);
+    need(sc_groups_count(copy) == sc_groups_count(groups));
+    need(sc_groups_write(copy, &again) == SC_OK && again.len == bytes.len);
+    need(sc_groups_merge(copy, (struct sc_groups *)groups, 1, NULL) == SC_OK);
+    need(sc_groups_count(groups) == 0);
+    show(r, copy, 0);
+    sc_buf_free(&bytes);
+    sc_buf_free(&again);
+    sc_groups_free(copy);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc;
+    (void)argv;
+    for (size_t i = 0; i < SHAPES; i++)
+        need(sc_request_aggregate(shapes[i].keys, shapes[i].orders, shapes[i].fields, &requests[i], NULL) ==
+             SC_OK);
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0)
+        return 0;
+    const struct sc_request *r = &requests[data[0] % SHAPES];
+    struct sc_groups *groups = sc_groups_create(&r->aggregate);
+    need(groups != NULL);
+    if (sc_groups_read(groups, data + 1, size - 1, NULL) == SC_OK) {
+        show(r, groups, 0);
+        show(r, groups, 2);
+        write_and_read(r, groups);
+    }
+    sc_groups_free(groups);
+    return 0;
+}
