@@ -204,7 +204,8 @@ static char *put_value(struct sc_show_context *x, const struct column *c, const 
     if (x->format == SC_OUTPUT_PRETTY)
         *p++ = '-';
     else if (x->format != SC_OUTPUT_CSV)
-        p = (char *)memcpy(p, "null", 4) + 4;
+        for (const char *null = "null"; *null != '\0';)
+            *p++ = *null++;
     return p;
 }
 

@@ -53,8 +53,9 @@ static enum sc_status collect_addresses(struct sc_column_coder *coder, struct sc
 
 static void arrival_to_code(struct sc_column_coder *coder, struct sc_coded_column *coded)
 {
-    for (uint32_t row = 0; row < coder->batch->rows; row++) {
-        if (!sc_column_is_null(coded->column, row))
+    const struct sc_column *column = coded->column; /* set for all that are counted */
+    for (uint32_t row = 0; column != NULL && row < coder->batch->rows; row++) {
+        if (!sc_column_is_null(column, row))
             coded->codes[row] = coder->encoder->addresses.rank[coded->codes[row]];
     }
 }

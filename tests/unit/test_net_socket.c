@@ -116,7 +116,7 @@ static void exporters_are_spread_by_address(void **state)
     fds[0] = listen_at("udp://127.0.0.1:0", &options, &local);
     assert_int_equal(sc_socket_listen(&local, &options, &fds[1], NULL), SC_OK);
     for (int host = 1; host <= 8; host++) {
-        char address[16];
+        char address[32];
         snprintf(address, sizeof(address), "127.0.0.%d", host);
         for (int i = 0; i < 8; i++) { /* each from another port */
             int sender = sender_from(address);
