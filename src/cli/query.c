@@ -32,6 +32,7 @@ static const char usage[] =
     "      --time-field=FIELD     first (default), last, received or overlap, for -T\n"
     "      --time-zone=ZONE       of times given and shown: a TZ name, or system; default UTC\n"
     "      --record-kind=KIND     flows (default) or options (what exporters tell about themselves)\n"
+    "      --scale-sampling       bytes and packets times the sampling interval of their record\n"
     "how\n"
     "  -a, --aggregation=KEYS     group by KEY[,KEY..]; srcip/24/64, first/5m; ip, port, as, if, vlan: "
     "either side\n"
@@ -66,6 +67,7 @@ struct options {
     const char *time_range, *time_point, *time_zone;
     enum sc_time_field time_field;
     bool options_records;
+    bool scale;
     const char *aggregation;
     const char *statistics[MAX_STATISTICS];
     unsigned statistic_count;
@@ -100,6 +102,7 @@ enum long_option {
     OPT_TIME_FIELD = 256,
     OPT_TIME_ZONE,
     OPT_RECORD_KIND,
+    OPT_SCALE,
     OPT_FORMAT,
     OPT_FIELDS,
     OPT_ITEMS,
@@ -126,6 +129,7 @@ static const struct option long_options[] = {
     {"time-field", required_argument, NULL, OPT_TIME_FIELD},
     {"time-zone", required_argument, NULL, OPT_TIME_ZONE},
     {"record-kind", required_argument, NULL, OPT_RECORD_KIND},
+    {"scale-sampling", no_argument, NULL, OPT_SCALE},
     {"aggregation", required_argument, NULL, 'a'},
     {"statistic", required_argument, NULL, 's'},
     {"order", required_argument, NULL, 'o'},
@@ -351,6 +355,9 @@ static int parse_option(int option, const char *text, struct options *o)
     case OPT_EXPLAIN:
         o->explain = true;
         return 0;
+    case OPT_SCALE:
+        o->scale = true;
+        return 0;
     default:
         return parse_amount(option, text, o);
     }
@@ -520,6 +527,8 @@ static int make_requests(struct job *job)
         }
         if (status != SC_OK)
             return report(job, &err, EXIT_BAD_USAGE);
+        if (o->scale)
+            sc_request_scale(&job->requests[i]);
         job->request_count++;
     }
     return 0;
@@ -540,6 +549,8 @@ static int make_listing(struct job *job)
         return report(job, &err, EXIT_BAD_USAGE);
     if (job->listing->column_count == 0 && !all_columns(job))
         return fail_usage("--output-fields is empty");
+    if (job->o.scale)
+        sc_request_list_scale(job->listing);
     return 0;
 }
 
@@ -736,6 +747,7 @@ static int finish(struct job *job, enum sc_status status, const struct sc_summar
         return report(job, err, EXIT_NOTHING);
     }
     struct sc_print_end end = {.summary = job->o.items_summary ? summary : NULL,
+                               .scaled = job->o.scale,
                                .missing = job->source.missing,
                                .missing_count = job->source.missing_count,
                                .elapsed_ms = sc_clock_mono_ms() - job->started_ms};
@@ -777,6 +789,7 @@ static int run(struct job *job)
     job->scan.filter = job->filter;
     job->scan.threads = job->o.threads;
     job->scan.no_bloom = job->o.no_bloom;
+    job->scan.scale_sampling = job->o.scale;
     job->scan.no_summary = !job->o.items_summary;
     job->scan.cancel = &cancel_flag;
     job->scan.progress = job->progress.type == SC_PROGRESS_NONE ? NULL : sc_progress_show;

@@ -157,7 +157,7 @@ static const char *protocol_name(uint32_t protocol)
     }
 }
 
-static void json_summary(const struct sc_summary *s, struct sc_buf *out)
+static void json_summary(const struct sc_summary *s, bool scaled, struct sc_buf *out)
 {
     sc_buf_printf(out,
                   "\"summary\": {\"records\": %" PRIu64 ", \"flows\": %" PRIu64 ", \"packets\": %" PRIu64
@@ -165,7 +165,7 @@ static void json_summary(const struct sc_summary *s, struct sc_buf *out)
                   s->records, s->flows, s->packets, s->bytes, s->sampled);
     for (uint32_t i = 0; i < s->interval_count; i++)
         sc_buf_printf(out, "%s%" PRIu64, i == 0 ? "" : ", ", s->intervals[i]);
-    sc_buf_append_str(out, "]}");
+    sc_buf_printf(out, "], \"scaled\": %s}", scaled ? "true" : "false");
 }
 
 static void json_totals(const struct sc_row_stats *t, struct sc_buf *out)
@@ -204,7 +204,7 @@ static void json_end(const struct sc_print *print, const struct sc_print_end *en
     if (print->records_written)
         sc_buf_append_str(out, ",\n");
     if (end->summary != NULL) {
-        json_summary(end->summary, out);
+        json_summary(end->summary, end->scaled, out);
         sc_buf_append_str(out, ",\n");
     }
     if (end->totals != NULL) {
@@ -221,7 +221,7 @@ static void ndjson_end(const struct sc_print_end *end, struct sc_buf *out)
         return;
     sc_buf_append_str(out, "{");
     if (end->summary != NULL) {
-        json_summary(end->summary, out);
+        json_summary(end->summary, end->scaled, out);
         sc_buf_append_str(out, ", ");
     }
     if (end->totals != NULL) {
@@ -291,7 +291,7 @@ static void pretty_totals(const struct sc_row_stats *t, struct sc_buf *out)
         sc_buf_append_str(out, "  nothing\n");
 }
 
-static void pretty_summary(const struct sc_summary *s, uint64_t elapsed_ms, struct sc_buf *out)
+static void pretty_summary(const struct sc_summary *s, uint64_t elapsed_ms, bool scaled, struct sc_buf *out)
 {
     sc_buf_append_str(out, "processed records: ");
     put_volume(out, s->flows);
@@ -305,8 +305,8 @@ static void pretty_summary(const struct sc_summary *s, uint64_t elapsed_ms, stru
     sc_buf_printf(out, "%" PRIu64 " of %" PRIu64 " records are sampled, 1 packet in", s->sampled, s->records);
     for (uint32_t i = 0; i < s->interval_count; i++)
         sc_buf_printf(out, "%s %" PRIu64, i == 0 ? "" : ",", s->intervals[i]);
-    sc_buf_append_str(out, s->more_intervals ? ", ...; counters are as exported\n"
-                                             : "; counters are as exported\n");
+    sc_buf_append_str(out, s->more_intervals ? ", ...; counters are " : "; counters are ");
+    sc_buf_append_str(out, scaled ? "scaled up\n" : "as exported\n");
 }
 
 static void pretty_end(const struct sc_print *print, const struct sc_print_end *end, struct sc_buf *out)
@@ -314,7 +314,7 @@ static void pretty_end(const struct sc_print *print, const struct sc_print_end *
     if (print->records_written && (end->summary != NULL || end->totals != NULL))
         sc_buf_append_str(out, "\n");
     if (end->summary != NULL)
-        pretty_summary(end->summary, end->elapsed_ms, out);
+        pretty_summary(end->summary, end->elapsed_ms, end->scaled, out);
     if (end->totals != NULL)
         pretty_totals(end->totals, out);
     if (end->missing_count != 0)

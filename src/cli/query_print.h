@@ -39,6 +39,7 @@ struct sc_print_end {
     char *const *missing;
     uint32_t missing_count;
     uint64_t elapsed_ms;
+    bool scaled; /* counters are times the sampling interval */
 };
 
 bool sc_print_write(void *arg, const void *bytes, size_t count);

@@ -309,6 +309,13 @@ bool sc_field_find_pair(const char *name, size_t length, struct sc_field out[2])
     return false;
 }
 
+void sc_field_scale(struct sc_field *field)
+{
+    static const char *const counters[] = {"bytes", "packets", "outbytes", "outpackets", "bps", "pps", "bpp"};
+    for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
+        field->scaled = field->scaled || strcmp(field->name, counters[i]) == 0;
+}
+
 /* ---- elements ---- */
 
 static enum sc_value_type value_type_of(enum sc_ie_type type)
@@ -706,11 +713,17 @@ static struct sc_value field_from_sources(const struct sc_field *field, const st
     return (struct sc_value){.null = true, .type = field->type};
 }
 
-static struct sc_value short_value(const struct row_view *view, enum short_index index)
+static struct sc_value counter_value(const struct row_view *view, enum short_index index, bool scaled)
 {
     struct sc_field field;
     make_short(index, &field);
+    field.scaled = scaled;
     return sc_field_value(&field, view->columns, view->count, view->row);
+}
+
+static struct sc_value short_value(const struct row_view *view, enum short_index index)
+{
+    return counter_value(view, index, false);
 }
 
 static struct sc_value duration_value(const struct row_view *view)
@@ -746,12 +759,18 @@ struct sc_value sc_field_value(const struct sc_field *field, const struct sc_col
     case SC_COMPUTED_DURATION:
         return duration_value(&view);
     case SC_COMPUTED_BPS:
-        return rate_value(short_value(&view, BYTES), short_value(&view, DURATION), 8000);
+        return rate_value(counter_value(&view, BYTES, field->scaled), short_value(&view, DURATION), 8000);
     case SC_COMPUTED_PPS:
-        return rate_value(short_value(&view, PACKETS), short_value(&view, DURATION), 1000);
+        return rate_value(counter_value(&view, PACKETS, field->scaled), short_value(&view, DURATION), 1000);
     case SC_COMPUTED_BPP:
-        return rate_value(short_value(&view, BYTES), short_value(&view, PACKETS), 1);
+        return rate_value(counter_value(&view, BYTES, field->scaled),
+                          counter_value(&view, PACKETS, field->scaled), 1);
     default:
-        return field_from_sources(field, &view);
+        value = field_from_sources(field, &view);
+        if (field->scaled && !value.null) {
+            const struct sc_column *interval = present_column(&view, SC_SAMPLING_KEY);
+            value.u = interval == NULL ? value.u : sc_scale_u64(value.u, sc_column_u64(interval, row));
+        }
+        return value;
     }
 }

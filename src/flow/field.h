@@ -76,6 +76,7 @@ struct sc_field {
     uint8_t source_count;
     struct sc_field_source sources[SC_FIELD_SOURCES];
     const char *unit; /* "-" when none */
+    bool scaled;      /* values are times the record's sampling interval: sc_field_scale */
 };
 
 /* The field of a name: short name, alias, element name ("name#2" = second instance; "name:bytes" = values of
@@ -88,6 +89,13 @@ bool sc_field_find_pair(const char *name, size_t length, struct sc_field out[2])
 
 /* The field that shows an existing column (element name, instance, decoder's type). */
 void sc_field_of_column(struct sc_column_key key, struct sc_field *out);
+
+/*
+ * Makes bytes, packets, outbytes, outpackets and the rates of them count what the sampled packets stand for: each
+ * value times the sampling interval of its record, where one is known, at most 2^64 - 1. Other fields stay as
+ * they are.
+ */
+void sc_field_scale(struct sc_field *field);
 
 /* The i-th named field of the table, for --help and completions; false past the end. `aliases` is a
  * space-separated list. */
@@ -115,6 +123,22 @@ struct sc_value sc_field_value(const struct sc_field *field, const struct sc_col
  * Where the base is null the source is absent, which the caller checks.
  */
 uint64_t sc_transform_u64(enum sc_transform transform, uint64_t value, uint64_t base);
+
+/* A counter times a sampling interval; 0 and 1 change nothing. */
+static inline uint64_t sc_scale_u64(uint64_t value, uint64_t interval)
+{
+    uint64_t product;
+    if (interval <= 1)
+        return value;
+    return __builtin_mul_overflow(value, interval, &product) ? UINT64_MAX : product;
+}
+
+/* Where a record's sampling interval is. */
+#define SC_SAMPLING_KEY                                                                                      \
+    (struct sc_column_key)                                                                                   \
+    {                                                                                                        \
+        SC_PEN_COLLECTOR, SC_IE_SAMPLING_RATE, 0, SC_COLUMN_UINT                                             \
+    }
 
 static inline bool sc_transform_has_base(enum sc_transform t)
 {

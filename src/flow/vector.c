@@ -203,6 +203,19 @@ static bool duration_rows(const struct sc_column *const *columns, uint32_t count
     return found;
 }
 
+static void scaled_rows(const struct sc_field *field, const struct sc_column *const *columns, uint32_t count,
+                        uint32_t rows, uint64_t *values, uint64_t *valid)
+{
+    struct sc_field raw = *field;
+    const struct sc_column *interval = find_column(SC_SAMPLING_KEY, columns, count);
+    raw.scaled = false;
+    source_rows(&raw, columns, count, rows, values, valid);
+    for (uint32_t i = 0; interval != NULL && i < rows; i++) {
+        if (!sc_column_is_null(interval, i))
+            values[i] = sc_scale_u64(values[i], sc_column_u64(interval, i));
+    }
+}
+
 bool sc_field_integers(const struct sc_field *field, const struct sc_column *const *columns, uint32_t count,
                        uint32_t rows, uint64_t *values, uint64_t *valid)
 {
@@ -222,6 +235,8 @@ bool sc_field_integers(const struct sc_field *field, const struct sc_column *con
         return any_valid(valid, rows);
     if (field->computed != SC_COMPUTED_NONE)
         scalar_rows(field, columns, count, rows, values, valid);
+    else if (field->scaled)
+        scaled_rows(field, columns, count, rows, values, valid);
     else
         source_rows(field, columns, count, rows, values, valid);
     return any_valid(valid, rows);

@@ -18,6 +18,7 @@ struct run {
     struct partial *partials;
     unsigned threads;
     bool no_summary;
+    bool scaled;
 };
 
 static uint64_t memory_of(const struct run *run, const struct partial *p)
@@ -111,7 +112,7 @@ static enum sc_status make_partials(struct run *run, struct sc_error *err)
             if (p->groups[i] == NULL || (seeds != NULL && seed_groups(p->groups[i], &seeds[i]) != SC_OK))
                 return sc_fail_nomem(err, "groups");
         }
-        SC_TRY(sc_summarizer_init(&p->summarizer, err));
+        SC_TRY(sc_summarizer_init(&p->summarizer, run->scaled, err));
     }
     return SC_OK;
 }
@@ -162,7 +163,8 @@ enum sc_status sc_aggregate_run(const struct sc_aggregate_run *request, struct s
                       .aggregates = request->aggregates,
                       .count = request->count,
                       .threads = options->threads == 0 ? 1 : options->threads,
-                      .no_summary = options->no_summary};
+                      .no_summary = options->no_summary,
+                      .scaled = options->scale_sampling};
     enum sc_status status = scan_once(&run, source, options, stats, err);
     if (status == SC_LIMIT) {
         free_partials(&run);

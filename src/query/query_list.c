@@ -21,7 +21,7 @@ struct formatter {
 
 /* ---- one row to text ---- */
 
-static enum sc_status make_formatter(struct formatter *f, const struct sc_listing *listing,
+static enum sc_status make_formatter(struct formatter *f, const struct sc_listing *listing, bool scaled,
                                      struct sc_error *err)
 {
     size_t fields = (size_t)listing->field_count + 1;
@@ -29,7 +29,7 @@ static enum sc_status make_formatter(struct formatter *f, const struct sc_listin
     f->cells = calloc(fields, sizeof(*f->cells));
     if (f->values == NULL || f->cells == NULL)
         return sc_fail_nomem(err, "the listing");
-    return sc_summarizer_init(&f->summarizer, err);
+    return sc_summarizer_init(&f->summarizer, scaled, err);
 }
 
 static void free_formatter(struct formatter *f)
@@ -606,7 +606,7 @@ enum sc_status sc_query_list(struct sc_source *source, const struct sc_scan_opti
     struct formatter *formatters = calloc(threads, sizeof(*formatters));
     enum sc_status status = formatters == NULL ? sc_fail_nomem(err, "the listing") : SC_OK;
     for (unsigned t = 0; t < threads && status == SC_OK; t++)
-        status = make_formatter(&formatters[t], listing, err);
+        status = make_formatter(&formatters[t], listing, options->scale_sampling, err);
     struct stream stream = {.listing = listing, .sink = sink, .formatters = formatters};
     if (status == SC_OK && listing->order_count == 0)
         status = list_in_order(source, options, &stream, stats, err);

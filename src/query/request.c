@@ -475,3 +475,21 @@ enum sc_status sc_request_list(const char *fields, const char *orders, struct sc
     }
     return SC_OK;
 }
+
+/* ---- sampling ---- */
+
+void sc_request_scale(struct sc_request *r)
+{
+    for (uint32_t k = 0; k < r->aggregate.key_count; k++)
+        sc_field_scale(&r->aggregate.keys[k].field);
+    for (uint32_t i = 0; i < r->aggregate.accumulator_count; i++)
+        sc_field_scale(&r->aggregate.accumulators[i].field);
+}
+
+void sc_request_list_scale(struct sc_request_listing *listing)
+{
+    for (uint32_t i = 0; i < listing->column_count; i++)
+        sc_field_scale(&listing->fields[i]);
+    for (uint32_t i = 0; i < listing->order_count; i++)
+        sc_field_scale(&listing->orders[i].field);
+}

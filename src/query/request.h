@@ -58,6 +58,10 @@ struct sc_request_listing {
 enum sc_status sc_request_list(const char *fields, const char *orders, struct sc_request_listing *out,
                                struct sc_error *err);
 
+/* --scale-sampling: all counters and rates of a request count times the sampling interval (sc_field_scale). */
+void sc_request_scale(struct sc_request *request);
+void sc_request_list_scale(struct sc_request_listing *listing);
+
 /* Adds a column to a listing. @return SC_LIMIT when it is full. */
 enum sc_status sc_request_add_column(struct sc_request_listing *listing, const struct sc_field *field,
                                      const char *label, struct sc_error *err);

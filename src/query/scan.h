@@ -37,6 +37,7 @@ struct sc_scan_options {
     const uint8_t *wanted;    /* per unit: 0 = leave out; NULL = all */
     uint8_t *damaged;         /* per unit: set to 1 where it was noted as missing; may be NULL */
     bool no_summary;          /* nobody asks for the summary: no column is read for it */
+    bool scale_sampling;      /* of the summary; fields are scaled one by one (sc_field_scale) */
     void (*progress)(void *arg, uint32_t done, uint32_t total); /* from one thread at a time; may be NULL */
     void *progress_arg;
 };

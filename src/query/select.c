@@ -129,6 +129,9 @@ static bool settles(const struct sc_field_source *source, const struct sc_column
 enum sc_status sc_field_load(const struct sc_field *field, struct sc_row_group *group,
                              const struct sc_column **columns, uint32_t *count, struct sc_error *err)
 {
+    const struct sc_column *unused;
+    if (field->scaled)
+        SC_TRY(load_key(group, SC_SAMPLING_KEY, columns, count, &unused, err));
     if (field->computed != SC_COMPUTED_NONE)
         return load_computed(field, group, columns, count, err);
     for (unsigned i = 0; i < field->source_count; i++) {

@@ -5,13 +5,17 @@
 
 #include <stdlib.h>
 
-enum sc_status sc_summarizer_init(struct sc_summarizer *s, struct sc_error *err)
+enum sc_status sc_summarizer_init(struct sc_summarizer *s, bool scaled, struct sc_error *err)
 {
     *s = (struct sc_summarizer){0};
     SC_TRY(sc_field_find("flows", 5, &s->flows, err));
     SC_TRY(sc_field_find("packets", 7, &s->packets, err));
     SC_TRY(sc_field_find("bytes", 5, &s->bytes, err));
     SC_TRY(sc_field_find("sampling", 8, &s->sampling, err));
+    if (scaled) {
+        sc_field_scale(&s->packets);
+        sc_field_scale(&s->bytes);
+    }
     s->values = malloc(SC_ROW_GROUP_ROWS * sizeof(uint64_t));
     s->valid = malloc(SC_ROW_GROUP_ROWS / 8);
     if (s->values != NULL && s->valid != NULL)
@@ -113,7 +117,8 @@ enum sc_status sc_summary_add_rows(struct sc_summary *summary, struct sc_summari
 {
     struct sc_summary sum = {.records = selection->count};
     SC_TRY(add_sampling(&sum, s, group, selection, err));
-    if (selection->all) {
+    /* Statistics are of what was exported. */
+    if (selection->all && (sum.sampled == 0 || !s->bytes.scaled)) {
         sum.records = 0;
         add_statistics(&sum, group);
     } else {

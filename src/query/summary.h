@@ -24,7 +24,8 @@ struct sc_summarizer {
     uint64_t *valid;
 };
 
-enum sc_status sc_summarizer_init(struct sc_summarizer *summarizer, struct sc_error *err);
+/* `scaled`: packets and bytes are times the sampling interval of their record. */
+enum sc_status sc_summarizer_init(struct sc_summarizer *summarizer, bool scaled, struct sc_error *err);
 void sc_summarizer_free(struct sc_summarizer *summarizer);
 
 /* Adds the selected rows. @return SC_OK; SC_DAMAGED, SC_IO, SC_NOMEM with nothing added. */

@@ -354,6 +354,25 @@ def pair_keys_count_a_record_once_in_the_summary(data):
     same(answer["summary"]["records"], 10)
 
 
+def scaled_counters(data):
+    records = [basic(0, bytes=100) + [10], basic(1, bytes=MAX) + [3], basic(2, bytes=7) + [1]]
+    store = store_of(data.folder, "sampled", records, BASIC + [(34, 4)])
+    same([r["bytes"] for r in ask(store, "-o", "srcport")["records"]], [100, MAX, 7])
+    answer = ask(store, "-o", "bytes#asc,srcport", "--scale-sampling", "--output-fields=bytes,packets,octetDeltaCount,flows,bps")
+    same([(r["bytes"], r["packets"], r["octetDeltaCount"], r["flows"]) for r in answer["records"]],
+         [(7, 1, 7, 1), (1000, 10, 100, 1), (MAX, 3, MAX, 1)])
+    same([r["bps"] for r in answer["records"]][:2], [112, 16000])
+    same(answer["summary"]["sampling_intervals"], [3, 10])
+    same((answer["summary"]["sampled_records"], answer["summary"]["scaled"]), (2, True))
+    only = ["-f", "bytes < 1000", "--scale-sampling"]  # filters see what was exported
+    summary = ask(store, *only, "--output-items=p")["summary"]
+    same((summary["bytes"], summary["packets"], summary["flows"]), (1007, 11, 2))
+    same(ask(store, *only, "-a", "proto", "--output-fields=bytes,packets,bpp,max(bytes),flows")["records"],
+         [{"proto": 17, "bytes": 1007, "packets": 11, "bpp": 91.545, "max(bytes)": 1000, "flows": 2}])
+    assert "counters are scaled up" in expect(run(store, "--scale-sampling"), 0).stdout
+    assert "counters are as exported" in expect(run(store), 0).stdout
+
+
 def time_ranges(data):
     def count(*options):
         return ask(data.small, "--output-items=p", *options)["summary"]["records"]
@@ -496,7 +515,7 @@ CASES = (wrong_usage_is_2_and_says_why, a_wrong_filter_is_2_with_a_caret, nothin
          one_of_several_paths_is_3, help_and_version_are_0, json_is_one_object, csv_and_ndjson_are_records_only,
          pretty_fits_and_aligns, numbers_beyond_2_to_53_are_exact, conversions, keys_are_spelt_as_asked, null_is_null,
          all_fields_are_all_columns, statistics, limit_and_order_win_wherever_they_stand, answers_against_the_truth,
-         pair_keys_count_a_record_once_in_the_summary, time_ranges, system_zone, buckets_and_prefixes, options_records,
+         pair_keys_count_a_record_once_in_the_summary, scaled_counters, time_ranges, system_zone, buckets_and_prefixes, options_records,
          memory_limit_is_a_clean_error, metadata_reads_no_chunk, damage_is_3_and_the_rest_is_shown,
          an_interrupt_is_3_and_the_answer_whole, a_timeout_is_3_and_the_answer_whole, a_closed_pipe_is_no_failure,
          a_full_disk_is_1, explain_and_progress_go_to_stderr)

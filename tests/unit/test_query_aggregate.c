@@ -96,6 +96,7 @@ struct reference {
     struct ref_value values[MAX_VALUES];
     uint32_t value_count;
     struct sc_field first, last, bytes, packets;
+    bool scaled;
 };
 
 static char how_of(const char *text, const struct sc_field *f)
@@ -243,6 +244,16 @@ static void group_record(const struct query_table *t, struct reference *ref, uin
     }
 }
 
+static void scale_reference(struct reference *ref)
+{
+    sc_field_scale(&ref->bytes);
+    sc_field_scale(&ref->packets);
+    for (uint32_t i = 0; i < ref->value_count; i++)
+        sc_field_scale(&ref->values[i].field);
+    for (uint32_t k = 0; k < ref->key_count; k++)
+        sc_field_scale(&ref->keys[k].fields[0]);
+}
+
 static void group_all(const struct query_table *t, struct reference *ref, const struct sc_filter *filter)
 {
     ref->capacity = (uint32_t)t->records * 2 + 1;
@@ -256,6 +267,8 @@ static void group_all(const struct query_table *t, struct reference *ref, const 
     ref->last = query_field("last");
     ref->bytes = query_field("bytes");
     ref->packets = query_field("packets");
+    if (ref->scaled)
+        scale_reference(ref);
     assert_non_null(ref->groups);
     assert_non_null(ref->table);
     for (uint64_t id = 0; id < t->records; id++) {
@@ -407,10 +420,10 @@ static bool random_request(struct query_table *t, struct reference *ref, struct 
 }
 
 static struct sc_groups *run(struct sc_source *source, const struct sc_filter *filter, const uint8_t *wanted,
-                             unsigned threads, struct sc_request *r, struct sc_summary *summary)
+                             bool scaled, unsigned threads, struct sc_request *r, struct sc_summary *summary)
 {
     struct sc_scan_options options = {
-        .filter = filter, .time = Q_ALWAYS, .threads = threads, .wanted = wanted};
+        .filter = filter, .time = Q_ALWAYS, .threads = threads, .wanted = wanted, .scale_sampling = scaled};
     struct sc_groups *groups = NULL;
     struct sc_scan_stats stats = {0};
     struct sc_error err = {0};
@@ -420,7 +433,7 @@ static struct sc_groups *run(struct sc_source *source, const struct sc_filter *f
     return groups;
 }
 
-static void check_summary(const struct query_table *t, const struct sc_filter *filter,
+static void check_summary(const struct query_table *t, const struct sc_filter *filter, bool scaled,
                           const struct sc_summary *got)
 {
     static const char *const names[] = {"flows", "packets", "bytes"};
@@ -431,6 +444,8 @@ static void check_summary(const struct query_table *t, const struct sc_filter *f
         want[3]++;
         for (unsigned i = 0; i < 3; i++) {
             struct sc_field f = query_field(names[i]);
+            if (scaled)
+                sc_field_scale(&f);
             struct sc_value v = query_field_value(t, &f, id);
             want[i] += v.null ? 0 : v.u;
         }
@@ -457,7 +472,7 @@ static void check_parts(struct query_table *t, struct sc_source *source, const s
         struct sc_summary summary;
         for (uint32_t u = 0; u < source->unit_count; u++)
             wanted[u] = part_of[u] == part;
-        struct sc_groups *one = run(source, filter, wanted, 1, r, &summary);
+        struct sc_groups *one = run(source, filter, wanted, ref->scaled, 1, r, &summary);
         if (all == NULL) {
             all = one;
             continue;
@@ -551,14 +566,17 @@ static void random_aggregations(uint64_t seed, uint32_t batches, uint32_t most, 
         struct reference ref = {0};
         if (!random_request(&t, &ref, r))
             continue;
+        ref.scaled = i % 4 == 1;
+        if (ref.scaled)
+            sc_request_scale(r);
         char *text = i % 3 == 0 ? NULL : query_random_filter(&t, 1);
         struct sc_filter *filter = text == NULL ? NULL : query_parse(text);
         struct sc_summary summary;
         group_all(&t, &ref, filter);
-        struct sc_groups *groups = run(&source, filter, NULL, 1 + i % 4, r, &summary);
+        struct sc_groups *groups = run(&source, filter, NULL, ref.scaled, 1 + i % 4, r, &summary);
         check_groups(&ref, r, groups);
         check_order(&t, r, groups);
-        check_summary(&t, filter, &summary);
+        check_summary(&t, filter, ref.scaled, &summary);
         sc_groups_free(groups);
         check_parts(&t, &source, filter, &ref, r);
         free_reference(&ref);
@@ -605,11 +623,11 @@ static void no_keys(void **state)
     r.column_count = 1;
     group_all(&t, &ref, NULL);
     assert_int_equal(ref.count, 1);
-    struct sc_groups *groups = run(&source, NULL, NULL, 2, &r, &summary);
+    struct sc_groups *groups = run(&source, NULL, NULL, false, 2, &r, &summary);
     check_groups(&ref, &r, groups);
     sc_groups_free(groups);
     struct sc_filter *none = query_parse("not any");
-    groups = run(&source, none, NULL, 2, &r, &summary);
+    groups = run(&source, none, NULL, false, 2, &r, &summary);
     assert_int_equal(sc_groups_count(groups), 0);
     assert_int_equal(summary.records, 0);
     sc_groups_free(groups);
@@ -664,7 +682,7 @@ static void wide_keys(void **state)
         group_all(&t, &ref, NULL);
         assert_int_equal(sc_request_aggregate("proto,dstport", "bytes", "bytes,flows", r, &err), SC_OK);
         assert_int_equal(r->aggregate.key_bytes, 4); /* 1 and 2 bytes, and the null bits */
-        struct sc_groups *groups = run(&source, NULL, NULL, threads, r, &summary);
+        struct sc_groups *groups = run(&source, NULL, NULL, false, threads, r, &summary);
         assert_true(r->aggregate.wide_keys);
         check_groups(&ref, r, groups);
         check_order(&t, r, groups);
@@ -788,7 +806,7 @@ static void top_of_many_groups(void **state)
         assert_true(sc_groups_count(groups[0]) == 20); /* the two scans were made */
         for (unsigned i = 0; i < 2; i++) {
             struct sc_summary unused;
-            struct sc_groups *full = run(&source, NULL, NULL, 1, &r[i], &unused);
+            struct sc_groups *full = run(&source, NULL, NULL, false, 1, &r[i], &unused);
             want = dump(&r[i], full, 20);
             got = dump(&r[i], groups[i], 20);
             assert_string_equal(got, want);
@@ -849,7 +867,7 @@ static void bytes_that_are_no_groups(void **state)
     query_table_make(&t, 13, 4, 60);
     query_open(&source, t.store);
     assert_int_equal(sc_request_aggregate("srcip,appname,proto", "flows", NULL, r, &err), SC_OK);
-    struct sc_groups *groups = run(&source, NULL, NULL, 1, r, &summary);
+    struct sc_groups *groups = run(&source, NULL, NULL, false, 1, r, &summary);
     assert_int_equal(sc_groups_write(groups, &bytes), SC_OK);
     for (size_t length = 0; length < bytes.len; length++) {
         struct sc_groups *to = sc_groups_create(&r->aggregate);
