@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Retention: whole windows, oldest first, never the newest; the horizon is durable before the first file goes. */
+#include "fault_io.h"
+
+#define WINDOW(n) (KIT_WINDOW + (n)*UINT64_C(300000))
+
+enum { WINDOWS = 10, ROWS = 30 };
+
+/* A store with ten windows, the last two of the next day; window 3 has two files. */
+static char *make_store(void)
+{
+    char *path = kit_folder();
+    struct sc_store_writer *w = sc_store_writer_open(path, NULL, NULL);
+    assert_non_null(w);
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (unsigned i = 0; i < WINDOWS; i++) {
+            if (pass == 1 && i != 3)
+                continue;
+            struct sc_batch *batch =
+                kit_batch((uint64_t)i * ROWS + pass * 1000, ROWS, WINDOW(i < 8 ? i : i + 200));
+            assert_int_equal(sc_store_writer_append(w, batch, NULL), SC_OK);
+            sc_batch_free(batch);
+        }
+        assert_int_equal(sc_store_writer_seal(w, UINT64_MAX, NULL), SC_OK);
+    }
+    sc_store_writer_close(w, NULL);
+    return path;
+}
+
+static uint64_t window_at(unsigned i)
+{
+    return WINDOW(i < 8 ? i : i + 200);
+}
+
+static void list(const char *path, struct sc_catalogue *catalogue)
+{
+    *catalogue = (struct sc_catalogue){0};
+    assert_int_equal(sc_catalogue_add(catalogue, path, NULL), SC_OK);
+    sc_catalogue_sort(catalogue);
+}
+
+/* The files of the windows from `first` on are there, and no others. */
+static void expect_from(const char *path, unsigned first)
+{
+    struct sc_catalogue catalogue;
+    list(path, &catalogue);
+    uint32_t want = WINDOWS - first + (first <= 3);
+    assert_int_equal(catalogue.count, want);
+    assert_true(catalogue.files[0].window_ms == window_at(first));
+    sc_catalogue_free(&catalogue);
+}
+
+static uint64_t size_of(const char *path, unsigned from)
+{
+    struct sc_catalogue catalogue;
+    uint64_t total = 0;
+    list(path, &catalogue);
+    for (uint32_t i = 0; i < catalogue.count; i++)
+        total += catalogue.files[i].window_ms >= window_at(from) ? catalogue.files[i].bytes : 0;
+    sc_catalogue_free(&catalogue);
+    return total;
+}
+
+static uint64_t read_horizon(const char *path)
+{
+    char file[300];
+    unsigned long long horizon = 0;
+    snprintf(file, sizeof(file), "%s/horizon", path);
+    FILE *f = fopen(file, "r");
+    if (f == NULL)
+        return 0;
+    assert_int_equal(fscanf(f, "%llu\n", &horizon), 1);
+    fclose(f);
+    return horizon;
+}
+
+static void expire(const char *path, uint64_t age_s, uint64_t bytes, uint64_t now_ms, bool dry,
+                   struct sc_expiry *out)
+{
+    struct sc_retention retention = {.age_s = age_s, .bytes = bytes};
+    struct sc_error err = {0};
+    if (sc_store_expire(path, &retention, now_ms, dry, NULL, out, &err) != SC_OK)
+        fail_msg("%s", err.message);
+}
+
+static void by_age(void **state)
+{
+    (void)state;
+    char *path = make_store();
+    struct sc_expiry e;
+    uint64_t all = size_of(path, 0);
+    expire(path, 3600, 0, WINDOW(4) + 3600000, true, &e); /* a dry run changes nothing */
+    assert_int_equal(e.windows, 4);
+    assert_int_equal(e.files, 5);
+    assert_true(e.bytes == all - size_of(path, 4) && e.horizon_ms == WINDOW(4));
+    expect_from(path, 0);
+    assert_int_equal(read_horizon(path), 0);
+    expire(path, 3600, 0, WINDOW(4) + 3600000, false, &e);
+    assert_int_equal(e.windows, 4);
+    expect_from(path, 4);
+    assert_true(read_horizon(path) == WINDOW(4));
+    expire(path, 3600, 0, WINDOW(4) + 3600000, false, &e); /* nothing more to do */
+    assert_int_equal(e.windows + e.files + e.bytes, 0);
+    assert_true(e.horizon_ms == WINDOW(4));
+    expire(path, 3600, 0, WINDOW(0), false, &e); /* a clock that went back expires nothing */
+    assert_int_equal(e.files, 0);
+    expect_from(path, 4);
+    kit_remove(path);
+}
+
+static void by_bytes(void **state)
+{
+    (void)state;
+    char *path = make_store();
+    struct sc_expiry e;
+    uint64_t keep = size_of(path, 3);
+    expire(path, 0, keep, WINDOW(9), false, &e); /* fits exactly */
+    assert_int_equal(e.windows, 3);
+    expect_from(path, 3);
+    expire(path, 0, keep - 1, WINDOW(9), false, &e); /* one too many: both files of window 3 go */
+    assert_int_equal(e.windows, 1);
+    assert_int_equal(e.files, 2);
+    expect_from(path, 4);
+    kit_remove(path);
+}
+
+static void the_newest_window_stays(void **state)
+{
+    (void)state;
+    char *path = make_store(), day[300];
+    struct sc_expiry e;
+    expire(path, 1, 1, WINDOW(100000), false, &e);
+    assert_int_equal(e.windows, WINDOWS - 1);
+    expect_from(path, WINDOWS - 1);
+    assert_true(read_horizon(path) == window_at(WINDOWS - 1));
+    snprintf(day, sizeof(day), "%s/2027/01/15", path); /* a day without segments is no more */
+    assert_int_not_equal(access(day, F_OK), 0);
+    kit_remove(path);
+}
+
+static void no_bounds_no_expiry(void **state)
+{
+    (void)state;
+    char *path = make_store(), *empty = kit_folder();
+    struct sc_expiry e;
+    expire(path, 0, 0, WINDOW(100000), false, &e);
+    assert_int_equal(e.files, 0);
+    expect_from(path, 0);
+    expire(empty, 1, 1, WINDOW(100000), false, &e);
+    assert_int_equal(e.files + e.horizon_ms, 0);
+    assert_int_equal(access(empty, F_OK), 0);
+    kit_remove(path);
+    kit_remove(empty);
+}
+
+static void a_store_that_is_not_there(void **state)
+{
+    (void)state;
+    struct sc_retention retention = {.bytes = 1};
+    struct sc_expiry e;
+    struct sc_error err = {0};
+    assert_int_equal(sc_store_expire("/nonexistent/store", &retention, 1, false, NULL, &e, &err),
+                     SC_NOTFOUND);
+    assert_non_null(strstr(err.message, "/nonexistent/store"));
+}
+
+/* Windows that were imported below the horizon and expired again do not move it back. */
+static void the_horizon_never_goes_back(void **state)
+{
+    (void)state;
+    char *path = make_store();
+    struct sc_expiry e;
+    expire(path, 0, size_of(path, 7), WINDOW(9), false, &e);
+    assert_true(read_horizon(path) == WINDOW(7));
+    struct sc_store_writer *w = sc_store_writer_open(path, NULL, NULL);
+    assert_non_null(w);
+    for (unsigned i = 1; i < 3; i++) {
+        struct sc_batch *batch = kit_batch(5000 + i * 100, ROWS, WINDOW(i));
+        assert_int_equal(sc_store_writer_append(w, batch, NULL), SC_OK);
+        sc_batch_free(batch);
+    }
+    assert_int_equal(sc_store_writer_seal(w, UINT64_MAX, NULL), SC_OK);
+    sc_store_writer_close(w, NULL);
+    expire(path, 0, size_of(path, 2), WINDOW(9), false, &e);
+    assert_int_equal(e.windows, 1);
+    assert_true(read_horizon(path) == WINDOW(7) && e.horizon_ms == WINDOW(7));
+    kit_remove(path);
+}
+
+/* ---- faults ---- */
+
+/* Whatever stops it, wherever: no file is gone that the durable horizon does not account for. */
+static bool stopped_expiry(uint64_t at, enum fault fault, enum loss loss)
+{
+    char *path = make_store();
+    struct fault_io *io = fault_create_io(fault, at);
+    struct sc_retention retention = {.age_s = 1};
+    struct sc_expiry e;
+    struct sc_catalogue before, after;
+    list(path, &before);
+    enum sc_status status = sc_store_expire(path, &retention, WINDOW(6), false, &io->io, &e, NULL);
+    bool hit = io->hit;
+    assert_true(status == SC_OK || hit);
+    fault_lose(io, loss, at);
+    uint64_t horizon = read_horizon(path);
+    list(path, &after);
+    assert_true(after.count == before.count || horizon != 0);
+    uint32_t k = 0;
+    for (uint32_t i = 0; i < before.count; i++) {
+        if (k < after.count && strcmp(after.files[k].path, before.files[i].path) == 0)
+            k++;
+        else
+            assert_true(before.files[i].window_ms < horizon);
+    }
+    if (status == SC_OK)
+        assert_true(horizon == WINDOW(6));
+    struct sc_verify_report report;
+    assert_int_equal(sc_store_verify(path, NULL, NULL, &report, NULL), SC_OK);
+    expire(path, 1, 0, WINDOW(6), false, &e); /* the next one ends what this one began */
+    expect_from(path, 6);
+    sc_catalogue_free(&before);
+    sc_catalogue_free(&after);
+    fault_free_io(io);
+    kit_remove(path);
+    return hit;
+}
+
+static void every_operation_failing(void **state)
+{
+    (void)state;
+    static const struct {
+        enum fault fault;
+        enum loss loss;
+    } cases[] = {{FAULT_EIO, LOSS_ALL},
+                 {FAULT_TORN, LOSS_NONE},
+                 {FAULT_STOP, LOSS_NONE},
+                 {FAULT_STOP, LOSS_UNORDERED},
+                 {FAULT_STOP_TORN, LOSS_SOME}};
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint64_t at = 0;
+        while (stopped_expiry(at, cases[i].fault, cases[i].loss))
+            at++;
+        assert_true(at > 8);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(by_age),
+        cmocka_unit_test(by_bytes),
+        cmocka_unit_test(the_newest_window_stays),
+        cmocka_unit_test(no_bounds_no_expiry),
+        cmocka_unit_test(a_store_that_is_not_there),
+        cmocka_unit_test(the_horizon_never_goes_back),
+        cmocka_unit_test(every_operation_failing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
