@@ -270,6 +270,82 @@ static void power_loss_of_all(void **state)
     every_operation(FAULT_STOP_TORN, LOSS_SOME);
 }
 
+/* ---- repair ---- */
+
+/* A sealed segment of three row groups, the second of them damaged. */
+static void make_damaged(const char *folder)
+{
+    struct sc_segment_writer writer;
+    struct sc_row_group_encoder encoder;
+    struct sc_segment_id id = {.window_ms = WINDOW(0), .window_s = 300};
+    char path[256];
+    snprintf(path, sizeof(path), "%s/20270115T080000Z-0000000000000abc-00000001.scs", folder);
+    assert_int_equal(sc_row_group_encoder_init(&encoder, SC_EFFORT_SEALED, NULL), SC_OK);
+    assert_int_equal(sc_segment_writer_create(&writer, sc_io_system(), path, &id, NULL), SC_OK);
+    uint64_t middle = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        struct sc_batch *batch = kit_batch(i * 10, 10, WINDOW(0));
+        kit_span(batch, 1, i);
+        middle = i == 1 ? writer.offset + 700 : middle;
+        assert_int_equal(sc_segment_writer_add(&writer, &encoder, batch, NULL), SC_OK);
+        sc_batch_free(batch);
+    }
+    assert_int_equal(sc_segment_writer_finish(&writer, NULL), SC_OK);
+    sc_row_group_encoder_free(&encoder);
+    int fd = open(path, O_RDWR);
+    assert_int_equal(pwrite(fd, "damage", 6, (off_t)middle), 6);
+    close(fd);
+}
+
+/* The rows that are whole have a name at every moment. */
+static void check_whole_rows(const char *folder, bool repaired)
+{
+    struct kit_scan scan;
+    kit_scan_store(&scan, folder, 30);
+    for (unsigned id = 0; id < 30; id++)
+        assert_int_equal(scan.seen[id], id / 10 != 1);
+    assert_true(scan.damaged == 0 || !repaired);
+    kit_scan_free(&scan);
+}
+
+static bool repair_once(enum fault fault, uint64_t at, enum loss loss)
+{
+    char *folder = kit_folder(), kept[300];
+    struct sc_verify_report report;
+    struct sc_error err = {0};
+    make_damaged(folder);
+    struct fault_io *io = fault_create_io(fault, at);
+    enum sc_status status = sc_store_repair(folder, &io->io, NULL, NULL, &report, &err);
+    bool hit = io->hit;
+    assert_true(hit || (status == SC_OK && report.repaired_segments == 1));
+    fault_lose(io, loss, at);
+    check_whole_rows(folder, status == SC_OK);
+    if (sc_store_repair(folder, NULL, NULL, NULL, &report, &err) != SC_OK)
+        fail_msg("fault %d at operation %llu: %s", fault, (unsigned long long)at, err.message);
+    check_whole_rows(folder, true);
+    assert_int_equal(sc_store_verify(folder, NULL, NULL, &report, NULL), SC_OK);
+    snprintf(kept, sizeof(kept), "%s/20270115T080000Z-0000000000000abc-00000001.scs.damaged", folder);
+    assert_int_equal(access(kept, F_OK), 0);
+    fault_free_io(io);
+    kit_remove(folder);
+    return hit;
+}
+
+static void repair_under_faults(void **state)
+{
+    (void)state;
+    static const enum fault faults[] = {FAULT_EIO, FAULT_TORN, FAULT_FULL, FAULT_STOP, FAULT_STOP_TORN};
+    static const enum loss losses[] = {LOSS_NONE, LOSS_ALL, LOSS_UNORDERED, LOSS_SOME};
+    for (unsigned i = 0; i < 5; i++) {
+        for (unsigned k = 0; k < 4; k++) {
+            uint64_t at = 0;
+            while (repair_once(faults[i], at, losses[k]))
+                at++;
+            assert_true(at > 3);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,7 +354,7 @@ int main(void)
         cmocka_unit_test(a_short_write),       cmocka_unit_test(a_torn_write),
         cmocka_unit_test(a_sync_that_loses),   cmocka_unit_test(a_killed_process),
         cmocka_unit_test(power_loss_of_bytes), cmocka_unit_test(power_loss_of_names),
-        cmocka_unit_test(power_loss_of_all),
+        cmocka_unit_test(power_loss_of_all),   cmocka_unit_test(repair_under_faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
