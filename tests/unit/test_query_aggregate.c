@@ -3,6 +3,8 @@
  * gives; partial results merge to the same in any split and order, in memory and through bytes. */
 #include "query_kit.h"
 
+#include <stdatomic.h>
+
 /* ---- keys, as the user writes them and as the reference understands them ---- */
 
 struct key_word {
@@ -821,6 +823,80 @@ static void top_of_many_groups(void **state)
     query_table_free(&t);
 }
 
+struct stopping {
+    atomic_int cancel;
+    unsigned calls, stop_at;
+};
+
+static void stop_later(void *arg, uint32_t done_units, uint32_t total)
+{
+    struct stopping *s = arg;
+    (void)done_units;
+    (void)total;
+    if (++s->calls == s->stop_at)
+        atomic_store(&s->cancel, 1);
+}
+
+/* Stopped in the first of the two scans: the winners so far, with what was summed for the order. */
+static void a_stopped_top(void **state)
+{
+    (void)state;
+    char *store = kit_folder();
+    struct sc_error err = {0};
+    struct sc_source source;
+    struct sc_store_writer *w = sc_store_writer_open(store, NULL, &err);
+    struct sc_request *r = calloc(1, sizeof(*r));
+    assert_non_null(r);
+    assert_non_null(w);
+    for (unsigned b = 0; b < 12; b++) {
+        struct sc_batch *batch = kit_batch(b * 10000, 10000, KIT_WINDOW);
+        query_append(w, batch);
+        sc_batch_free(batch);
+    }
+    assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
+    query_open(&source, store);
+    assert_int_equal(source.unit_count, 12);
+    assert_int_equal(sc_request_aggregate("flowId", "bytes", "flows,bytes,packets,first,last,flags", r, &err),
+                     SC_OK);
+    unsigned empty = 0;
+    /* Units of the scan that was given up, then 12 of the next. */
+    for (unsigned stop_at = 1; stop_at <= 24; stop_at++) {
+        struct stopping stopping = {.stop_at = stop_at};
+        struct sc_top top = {&r->aggregate, r->orders, r->order_count, 20};
+        struct sc_scan_options options = {.time = Q_ALWAYS,
+                                          .threads = 1,
+                                          .cancel = &stopping.cancel,
+                                          .progress = stop_later,
+                                          .progress_arg = &stopping};
+        struct sc_groups *groups = NULL;
+        struct sc_summary summary = {0};
+        struct sc_scan_stats stats = {0};
+        struct sc_result all;
+        enum sc_status status =
+            sc_query_top(&source, &options, &top, 1, 8000000, &groups, &summary, &stats, &err);
+        if (status == SC_OK) /* nothing was left to stop */
+            assert_true(stopping.calls < stop_at || stopping.calls > 12);
+        else
+            assert_int_equal(status, SC_CANCELLED);
+        assert_non_null(groups);
+        assert_int_equal(sc_groups_top(groups, r->orders, r->order_count, 20, &all, &err), SC_OK);
+        assert_true(all.count == 20 || all.count == 0);
+        empty += all.count == 0;
+        for (uint64_t i = 0; i < all.count; i++) {
+            struct sc_value id = sc_groups_value(groups, all.entries[i], &r->columns[0].result);
+            struct sc_value bytes = sc_groups_value(groups, all.entries[i], &r->columns[2].result);
+            assert_false(bytes.null);
+            assert_int_equal(bytes.u, kit_value(KIT_BYTES, id.u).number);
+        }
+        free(all.entries);
+        sc_groups_free(groups);
+    }
+    assert_true(empty <= 1); /* just between the two */
+    free(r);
+    sc_source_close(&source);
+    kit_remove(store);
+}
+
 static void memory_limit(void **state)
 {
     (void)state;
@@ -908,6 +984,7 @@ int main(void)
         cmocka_unit_test(wide_keys),
         cmocka_unit_test(same_for_any_number_of_threads),
         cmocka_unit_test(top_of_many_groups),
+        cmocka_unit_test(a_stopped_top),
         cmocka_unit_test(memory_limit),
         cmocka_unit_test(bytes_that_are_no_groups),
     };
