@@ -18,7 +18,7 @@ Builds lie in DIR/test/{release,asan,tsan,clang}, the log of each step in DIR/te
 A Python test runs with the environment below and prints one line per fact: "ok NAME", "not ok NAME" or
 "skip NAME REASON". Exit status 77 skips it whole; another one than 0, no such line at all, or a time-out is a failure.
 It may say what it needs in a comment among its first lines: "# run: build=release limit=120" (the build that SC_BUILD
-names, asan unless told otherwise; seconds, 300 unless told otherwise).
+names, asan unless told otherwise; seconds, 900 unless told otherwise).
 
     SC_BUILD    the build directory, absolute; the programs are in $SC_BUILD/bin
     SC_LONG     "1" in the suite long, else unset
