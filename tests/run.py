@@ -40,7 +40,7 @@ import threading
 import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
-CONCURRENT = ("test_collect_*", "test_query_parallel*", "test_libsc_reader")
+CONCURRENT = ("test_collect_*", "test_group_spill", "test_query_parallel*", "test_libsc_reader")
 LIMIT_S = 900
 SKIPPED = 77  # exit status of a test that cannot run here
 CAPTURE_CASES = 87  # docs/conformance.md

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define CHUNK  64u
+#define PACE   4096u            /* rows between two looks at the table's size */
 #define NO_ID  UINT32_MAX       /* not looked up yet, or no memory */
 #define ABSENT (UINT32_MAX - 1) /* not among the strings of closed groups: no group can have it */
 
@@ -34,6 +35,12 @@ struct sc_group_scratch {
     uint64_t nulls[CHUNK];
     uint8_t *entries[CHUNK]; /* of the rows in `found` */
     uint32_t found[CHUNK];
+    /*
+     * For one key of 1 or 2 bytes, or whose values are numbered: the entry of each value, so that a row needs no search.
+     * Index 0 is null, then come the values; NULL where not looked up yet. Without memory for it there is none.
+     */
+    uint8_t **known;
+    uint64_t known_count;
 };
 
 static bool make_values(struct row_values *v)
@@ -61,6 +68,7 @@ void sc_group_scratch_free(struct sc_group_scratch *s)
         free_values(&s->accumulators[i]);
     free(s->rows);
     free(s->packed);
+    free(s->known);
     free(s);
 }
 
@@ -304,7 +312,10 @@ static void list_rows(const struct sc_selection *selection, uint32_t rows, uint3
 #define TAKE(type)                                                                                           \
     {                                                                                                        \
         const type *from = c->values;                                                                        \
-        if (rows[n - 1] - rows[0] == n - 1) {                                                                \
+        if (dict != NULL) {                                                                                  \
+            for (uint32_t j = 0; j < n; j++)                                                                 \
+                out[j] = dict[from[rows[j]]];                                                                \
+        } else if (rows[n - 1] - rows[0] == n - 1) {                                                         \
             from += rows[0];                                                                                 \
             for (uint32_t j = 0; j < n; j++)                                                                 \
                 out[j] = from[j];                                                                            \
@@ -316,9 +327,10 @@ static void list_rows(const struct sc_selection *selection, uint32_t rows, uint3
 
 static void take_plain(const struct sc_column *c, const uint32_t *rows, uint32_t n, uint64_t *out)
 {
-    if (c->form != SC_FORM_FLAT) {
+    const uint64_t *dict = c->form == SC_FORM_DICT ? c->dict.values : NULL;
+    if (c->form == SC_FORM_CONST) {
         for (uint32_t j = 0; j < n; j++)
-            out[j] = sc_column_u64(c, rows[j]);
+            out[j] = *(const uint64_t *)c->dict.values;
     } else if (c->width == 1) {
         TAKE(uint8_t)
     } else if (c->width == 2) {
@@ -446,53 +458,18 @@ static void add_values(const struct sc_aggregate *a, const struct sc_group_scrat
     mark_seen(a, s, rows, n);
 }
 
-static void prefetch_slot(const struct sc_groups *groups, uint64_t hash)
-{
-    const struct sc_partition *p = &groups->partitions[sc_partition_of(hash)];
-    if (p->slot_count != 0)
-        __builtin_prefetch(&p->slots[(uint32_t)hash & (p->slot_count - 1)]);
-}
-
-/* The entry that will be looked at: the first whose slot has the hash's tag. */
-static void prefetch_entry(const struct sc_groups *groups, uint64_t hash)
-{
-    const struct sc_partition *p = &groups->partitions[sc_partition_of(hash)];
-    if (p->slot_count == 0)
-        return;
-    uint32_t mask = p->slot_count - 1, tag = sc_slot_tag(hash), i = (uint32_t)hash & mask;
-    while (p->slots[i] != 0 && (p->slots[i] & SC_SLOT_TAG) != tag)
-        i = (i + 1) & mask;
-    if (p->slots[i] == 0)
-        return;
-    uint32_t bytes = groups->aggregate->entry_bytes;
-    const uint8_t *entry = sc_partition_entry(p, SC_SLOT_NUMBER(p->slots[i]), bytes);
-    __builtin_prefetch(entry, 1);
-    __builtin_prefetch(entry + bytes - 1, 1); /* it may lie across two lines */
-}
-
-/* Up to CHUNK rows; keys from `keys` (or, for pair keys in the second pass, the other field). */
-static enum sc_status add_chunk(struct sc_groups *groups, const struct row_values *const *keys,
-                                const uint32_t *rows, uint32_t n)
+/* The entry of each packed key, by its hash. */
+static enum sc_status search(struct sc_groups *groups, const uint32_t *rows, uint32_t n, uint32_t *count)
 {
     const struct sc_aggregate *a = groups->aggregate;
     struct sc_group_scratch *s = groups->scratch;
-    uint32_t at = 0;
-    for (uint32_t j = 0; j < n; j++) { /* n > 0 */
-        s->hashes[j] = SC_HASH_START;
-        s->nulls[j] = 0;
-    }
-    for (uint32_t k = 0; k < a->key_count; k++) {
-        if (!pack_key(groups, k, keys[k], at, rows, n))
-            return SC_LIMIT;
-        at += a->keys[k].width;
-    }
     for (uint32_t j = 0; j < n; j++) {
         sc_key_store(s->packed + (size_t)j * a->key_bytes + a->null_at, a->key_count > 8 ? 2 : 1,
                      s->nulls[j]);
-        prefetch_slot(groups, s->hashes[j]);
+        sc_groups_prefetch_slot(groups, s->hashes[j]);
     }
     for (uint32_t j = 0; j < n; j++)
-        prefetch_entry(groups, s->hashes[j]);
+        sc_groups_prefetch_entry(groups, s->hashes[j]);
     uint32_t found = 0;
     for (uint32_t j = 0; j < n; j++) {
         uint8_t *entry = sc_groups_find(groups, s->packed + (size_t)j * a->key_bytes, s->hashes[j]);
@@ -502,16 +479,121 @@ static enum sc_status add_chunk(struct sc_groups *groups, const struct row_value
         s->found[found] = rows[j];
         found += entry != NULL;
     }
-    add_values(a, s, s->found, found);
+    *count = found;
+    return SC_OK;
+}
+
+/* Keys from `keys` (or, for pair keys in the second pass, the other field), packed, and searched for. */
+static enum sc_status pack_and_search(struct sc_groups *groups, const struct row_values *const *keys,
+                                      const uint32_t *rows, uint32_t n, uint32_t *found)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    struct sc_group_scratch *s = groups->scratch;
+    uint32_t at = 0;
+    for (uint32_t j = 0; j < n; j++) {
+        s->hashes[j] = SC_HASH_START;
+        s->nulls[j] = 0;
+    }
+    for (uint32_t k = 0; k < a->key_count; k++) {
+        if (!pack_key(groups, k, keys[k], at, rows, n))
+            return SC_LIMIT;
+        at += a->keys[k].width;
+    }
+    return search(groups, rows, n, found);
+}
+
+/* ---- one key whose entries are known ---- */
+
+/* Room for all values that the key can have now. */
+static void need_known(struct sc_groups *groups)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    struct sc_group_scratch *s = groups->scratch;
+    if (a->key_count != 1 || groups->closed || (!a->keys[0].interned && a->keys[0].width > 2))
+        return;
+    uint64_t need =
+        1 + (a->keys[0].interned ? (uint64_t)groups->interner.count : UINT64_C(1) << (8 * a->keys[0].width));
+    if (need <= s->known_count)
+        return;
+    uint64_t size = a->keys[0].interned ? 2 * need : need;
+    uint8_t **known = realloc(s->known, size * sizeof(*known));
+    if (known == NULL) {
+        free(s->known);
+        s->known = NULL;
+        s->known_count = 0;
+        return;
+    }
+    memset(known + s->known_count, 0, (size - s->known_count) * sizeof(*known));
+    s->known = known;
+    s->known_count = size;
+}
+
+/* Looks the rows up whose value has not been met before: their places in the chunk are in `places`. */
+static enum sc_status learn(struct sc_groups *groups, const struct row_values *const *keys,
+                            const uint32_t *rows, const uint32_t *places, const uint64_t *indices, uint32_t n)
+{
+    struct sc_group_scratch *s = groups->scratch;
+    uint8_t *entries[CHUNK];
+    uint32_t missing[CHUNK], found;
+    for (uint32_t i = 0; i < n; i++)
+        missing[i] = rows[places[i]];
+    memcpy(entries, s->entries, sizeof(entries));
+    SC_TRY(pack_and_search(groups, keys, missing, n, &found));
+    for (uint32_t i = 0; i < n; i++) {
+        entries[places[i]] = s->entries[i];
+        s->known[indices[places[i]]] = s->entries[i];
+    }
+    memcpy(s->entries, entries, sizeof(entries));
+    return SC_OK;
+}
+
+static enum sc_status find_known(struct sc_groups *groups, const struct row_values *const *keys,
+                                 const uint32_t *rows, uint32_t n)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    struct sc_group_scratch *s = groups->scratch;
+    uint64_t indices[CHUNK], limit = a->keys[0].interned ? 0 : ~UINT64_C(0) << (8 * a->keys[0].width);
+    uint32_t places[CHUNK], unknown = 0;
+    take_values(keys[0], rows, n, indices);
+    for (uint32_t j = 0; j < n; j++) {
+        if ((indices[j] & limit) != 0)
+            return SC_LIMIT;
+        bool null = !keys[0]->all_valid && !is_set(keys[0]->valid, rows[j]);
+        indices[j] = null ? 0 : indices[j] + 1;
+        s->entries[j] = s->known[indices[j]];
+        __builtin_prefetch(s->entries[j], 1);
+        places[unknown] = j;
+        unknown += s->entries[j] == NULL;
+    }
+    return unknown == 0 ? SC_OK : learn(groups, keys, rows, places, indices, unknown);
+}
+
+/* Up to CHUNK rows. */
+static enum sc_status add_chunk(struct sc_groups *groups, const struct row_values *const *keys,
+                                const uint32_t *rows, uint32_t n)
+{
+    struct sc_group_scratch *s = groups->scratch;
+    if (s->known != NULL) {
+        SC_TRY(find_known(groups, keys, rows, n));
+        add_values(groups->aggregate, s, rows, n);
+        return SC_OK;
+    }
+    uint32_t found;
+    SC_TRY(pack_and_search(groups, keys, rows, n, &found));
+    add_values(groups->aggregate, s, s->found, found);
     return SC_OK;
 }
 
 static enum sc_status add_listed(struct sc_groups *groups, const struct row_values *const *keys,
                                  uint32_t count)
 {
+    bool may_spill = groups->aggregate->key_count > 1 && !groups->closed;
+    need_known(groups);
     for (uint32_t i = 0; i < count; i += CHUNK) {
         uint32_t n = count - i < CHUNK ? count - i : CHUNK;
         SC_TRY(add_chunk(groups, keys, groups->scratch->rows + i, n));
+        if (may_spill && (i + CHUNK) % PACE == 0)
+            SC_TRY(sc_groups_consider_spill(groups, PACE));
     }
     return SC_OK;
 }
@@ -550,6 +632,17 @@ static enum sc_status add_pair(struct sc_groups *groups, const struct row_values
     return status;
 }
 
+/* Rows whose key is of no group that is there leave the list; returns how many are left. */
+static uint32_t drop_absent(struct sc_group_scratch *s, const struct row_values *key, uint32_t count)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        s->rows[n] = s->rows[i];
+        n += key->values[s->rows[i]] != ABSENT;
+    }
+    return n;
+}
+
 enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group *group,
                                   const struct sc_selection *selection, struct sc_error *err)
 {
@@ -560,22 +653,27 @@ enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group 
         return sc_fail_nomem(err, "groups");
     struct sc_group_scratch *s = groups->scratch;
     list_rows(selection, group->rows, s->rows);
-    for (uint32_t k = 0; k < a->key_count; k++) {
-        SC_TRY(key_rows(groups, &a->keys[k], &a->keys[k].field, group, selection->count, &s->keys[k], err));
+    uint32_t count = selection->count;
+    for (uint32_t k = 0; k < a->key_count && count != 0; k++) {
+        SC_TRY(key_rows(groups, &a->keys[k], &a->keys[k].field, group, count, &s->keys[k], err));
         keys[k] = &s->keys[k];
-        if (!a->keys[k].pair)
-            continue;
-        pair = k;
-        SC_TRY(key_rows(groups, &a->keys[k], &a->keys[k].other, group, selection->count, &s->others[k], err));
+        if (a->keys[k].pair) {
+            pair = k;
+            SC_TRY(key_rows(groups, &a->keys[k], &a->keys[k].other, group, count, &s->others[k], err));
+        } else if (groups->closed && a->keys[k].interned) {
+            count = drop_absent(s, &s->keys[k], count);
+        }
     }
+    if (count == 0)
+        return SC_OK;
     for (uint32_t i = 0; i < a->accumulator_count; i++)
         SC_TRY(accumulator_rows(&a->accumulators[i], group, &s->accumulators[i], err));
     enum sc_status status;
     if (pair == SC_MAX_KEYS) {
-        status = add_listed(groups, keys, selection->count);
+        status = add_listed(groups, keys, count);
     } else {
-        uint32_t *all = sc_arena_alloc(&group->context->arena, (size_t)selection->count * sizeof(*all));
-        status = all == NULL ? SC_NOMEM : add_pair(groups, keys, pair, all, selection->count);
+        uint32_t *all = sc_arena_alloc(&group->context->arena, (size_t)count * sizeof(*all));
+        status = all == NULL ? SC_NOMEM : add_pair(groups, keys, pair, all, count);
     }
     if (status == SC_NOMEM)
         return sc_fail_nomem(err, "groups; ask for fewer keys or a narrower filter");

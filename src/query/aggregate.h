@@ -81,6 +81,14 @@ enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group 
                                   const struct sc_selection *selection, struct sc_error *err);
 
 /*
+ * Where most rows begin a group of their own, entries leave the table and are held apart (see group_table.h): the bytes that
+ * they may take before those of one group are added up; 64 MiB unless set.
+ */
+void sc_groups_set_spill_budget(struct sc_groups *groups, uint64_t bytes);
+/* Bytes that they take. */
+uint64_t sc_groups_spilled(const struct sc_groups *groups);
+
+/*
  * Makes the group of `entry`, an entry of `from`, without values. Both have the same keys.
  * After sc_groups_close only the groups that are there take rows; all other rows are left out.
  */
@@ -88,11 +96,6 @@ enum sc_status sc_groups_seed(struct sc_groups *to, const struct sc_groups *from
 void sc_groups_close(struct sc_groups *groups);
 /* As sc_groups_seed, with the values of the accumulators that both have; the others have none. */
 enum sc_status sc_groups_carry(struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry);
-
-/* Moves all groups of `from` into `to` with up to `threads` threads. `from` is empty afterwards, and must
- * still be freed. */
-enum sc_status sc_groups_merge(struct sc_groups *to, struct sc_groups *from, unsigned threads,
-                               struct sc_error *err);
 
 /* Bytes and back: `read` merges them into `to`, which has the same aggregate. Checks all lengths: SC_DAMAGED.
  */
@@ -117,6 +120,23 @@ struct sc_result_order {
     struct sc_result_column column;
     bool descending;
 };
+
+/* All that is wanted of some groups: the first `limit` by the orders, as of sc_groups_top. */
+struct sc_keep {
+    const struct sc_result_order *orders;
+    uint32_t order_count;
+    uint64_t limit; /* not 0 */
+};
+
+/*
+ * Moves the groups of all partial results into the first one, with up to `threads` threads. The others are empty
+ * afterwards, and must still be freed. To be called for a single one, too, before anything is asked of it:
+ * sc_groups_add_rows may hold several entries of one group apart.
+ * `keep` may be NULL; else groups that are not among the first by it may be left out.
+ * @return SC_OK; SC_NOMEM: none of them is usable any more.
+ */
+enum sc_status sc_groups_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
+                              unsigned threads, struct sc_error *err);
 
 /* Entries in order, borrowed from the groups. */
 struct sc_result {

@@ -157,6 +157,46 @@ static void offer(struct sc_result *out, uint64_t limit, const uint8_t *entry, c
     }
 }
 
+/*
+ * Where the first order is by a counter, most entries are found to be too small by one comparison of numbers. Set once
+ * the heap is full.
+ */
+static bool too_small(const struct sc_result *out, uint64_t limit, const uint8_t *entry,
+                      const struct ordering *o)
+{
+    const struct sc_result_column *column = &o->orders[0].column;
+    if (out->count < limit || o->count == 0 || column->source != SC_RESULT_ACCUMULATOR ||
+        !o->orders[0].descending || column->type != SC_VALUE_UINT)
+        return false;
+    uint64_t value, least;
+    const struct sc_aggregate *a = o->groups->aggregate;
+    return accumulated(a, entry, column->a, &value) && accumulated(a, out->entries[0], column->a, &least) &&
+           value < least;
+}
+
+static void offer_all(struct sc_result *out, uint64_t limit, const struct sc_partition *p,
+                      const struct ordering *o)
+{
+    for (uint32_t n = 0; n < p->count; n++) {
+        const uint8_t *entry = sc_partition_entry(p, n, o->groups->aggregate->entry_bytes);
+        if (!too_small(out, limit, entry, o))
+            offer(out, limit, entry, o);
+    }
+}
+
+enum sc_status sc_partition_top(const struct sc_groups *groups, const struct sc_partition *p,
+                                const struct sc_keep *keep, struct sc_result *out)
+{
+    struct ordering o = {.groups = groups, .orders = keep->orders, .count = keep->order_count};
+    uint64_t limit = keep->limit < p->count ? keep->limit : p->count;
+    *out = (struct sc_result){.entries = malloc(((size_t)limit + 1) * sizeof(uint8_t *))};
+    if (out->entries == NULL)
+        return SC_NOMEM;
+    if (limit != 0)
+        offer_all(out, limit, p, &o);
+    return SC_OK;
+}
+
 enum sc_status sc_groups_top(const struct sc_groups *groups, const struct sc_result_order *orders,
                              uint32_t order_count, uint64_t limit, struct sc_result *out,
                              struct sc_error *err)
@@ -168,11 +208,8 @@ enum sc_status sc_groups_top(const struct sc_groups *groups, const struct sc_res
     *out = (struct sc_result){.entries = malloc(((size_t)limit + 1) * sizeof(uint8_t *))};
     if (out->entries == NULL)
         return sc_fail_nomem(err, "the result; ask for fewer records (-l)");
-    for (uint32_t i = 0; i < SC_PARTITIONS && limit != 0; i++) {
-        const struct sc_partition *p = &groups->partitions[i];
-        for (uint32_t n = 0; n < p->count; n++)
-            offer(out, limit, sc_partition_entry(p, n, groups->aggregate->entry_bytes), &o);
-    }
+    for (uint32_t i = 0; i < SC_PARTITIONS && limit != 0; i++)
+        offer_all(out, limit, &groups->partitions[i], &o);
     if (out->count > 1)
         qsort_r(out->entries, out->count, sizeof(*out->entries), compare_pointers, &o);
     return SC_OK;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "query/group_table.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -64,12 +63,25 @@ struct sc_groups *sc_groups_create(const struct sc_aggregate *aggregate)
     return groups;
 }
 
-static void empty_partition(struct sc_partition *p)
+void sc_partition_empty(struct sc_partition *p)
 {
-    for (uint32_t i = 0; i < SC_BLOCKS; i++)
+    for (uint32_t i = 0; i < SC_BLOCKS; i++) {
         free(p->blocks[i]);
+        p->blocks[i] = NULL;
+    }
     free(p->slots);
-    *p = (struct sc_partition){0};
+    p->slots = NULL;
+    p->slot_count = 0;
+    p->count = 0;
+}
+
+static void free_partition(struct sc_partition *p)
+{
+    sc_partition_empty(p);
+    for (struct sc_spilled *list = p->spilled, *next; list != NULL; list = next) {
+        next = list->next;
+        free(list);
+    }
 }
 
 void sc_groups_free(struct sc_groups *groups)
@@ -77,7 +89,7 @@ void sc_groups_free(struct sc_groups *groups)
     if (groups == NULL)
         return;
     for (uint32_t i = 0; i < SC_PARTITIONS; i++)
-        empty_partition(&groups->partitions[i]);
+        free_partition(&groups->partitions[i]);
     sc_interner_free(&groups->interner);
     sc_group_scratch_free(groups->scratch);
     free(groups);
@@ -93,7 +105,7 @@ uint64_t sc_groups_count(const struct sc_groups *groups)
 
 size_t sc_groups_memory(const struct sc_groups *groups)
 {
-    size_t bytes = sc_interner_memory(&groups->interner);
+    size_t bytes = sc_interner_memory(&groups->interner) + groups->spill.bytes;
     for (uint32_t i = 0; i < SC_PARTITIONS; i++) {
         const struct sc_partition *p = &groups->partitions[i];
         bytes +=
@@ -120,9 +132,8 @@ uint64_t sc_groups_hash(const struct sc_groups *groups, const uint8_t *key)
 /* What 18 blocks and 24 bits of a slot hold. */
 #define MAX_ENTRIES 0xfffffeu
 
-static bool grow_slots(struct sc_groups *groups, struct sc_partition *p)
+static bool make_slots(struct sc_groups *groups, struct sc_partition *p, uint32_t count)
 {
-    uint32_t count = p->slot_count == 0 ? 64 : p->slot_count * 2;
     uint32_t *slots = calloc(count, sizeof(*slots));
     if (slots == NULL)
         return false;
@@ -137,6 +148,19 @@ static bool grow_slots(struct sc_groups *groups, struct sc_partition *p)
     p->slots = slots;
     p->slot_count = count;
     return true;
+}
+
+static bool grow_slots(struct sc_groups *groups, struct sc_partition *p)
+{
+    return make_slots(groups, p, p->slot_count == 0 ? 64 : p->slot_count * 2);
+}
+
+bool sc_groups_reserve(struct sc_groups *groups, struct sc_partition *p, uint64_t count)
+{
+    uint32_t slots = 64;
+    while (slots - slots / 4 <= count && slots <= MAX_ENTRIES)
+        slots *= 2;
+    return slots <= p->slot_count || make_slots(groups, p, slots);
 }
 
 #define HUGE_PAGE ((size_t)2 << 20)
@@ -178,6 +202,23 @@ static bool same_key(const uint8_t *x, const uint8_t *y, uint32_t bytes)
             return false;
     }
     return sc_load_le64(x + bytes - 8) == sc_load_le64(y + bytes - 8);
+}
+
+/* The entry that will be looked at: the first whose slot has the hash's tag. */
+void sc_groups_prefetch_entry(const struct sc_groups *groups, uint64_t hash)
+{
+    const struct sc_partition *p = &groups->partitions[sc_partition_of(hash)];
+    if (p->slot_count == 0)
+        return;
+    uint32_t mask = p->slot_count - 1, tag = sc_slot_tag(hash), i = (uint32_t)hash & mask;
+    while (p->slots[i] != 0 && (p->slots[i] & SC_SLOT_TAG) != tag)
+        i = (i + 1) & mask;
+    if (p->slots[i] == 0)
+        return;
+    uint32_t bytes = groups->aggregate->entry_bytes;
+    const uint8_t *entry = sc_partition_entry(p, SC_SLOT_NUMBER(p->slots[i]), bytes);
+    __builtin_prefetch(entry, 1);
+    __builtin_prefetch(entry + bytes - 1, 1); /* it may lie across two lines */
 }
 
 uint8_t *sc_groups_find(struct sc_groups *groups, const uint8_t *key, uint64_t hash)
@@ -279,92 +320,4 @@ enum sc_status sc_groups_carry(struct sc_groups *to, const struct sc_groups *fro
 void sc_groups_close(struct sc_groups *groups)
 {
     groups->closed = true;
-}
-
-/* ---- merging ---- */
-
-struct merge_job {
-    struct sc_groups *to, *from;
-    const uint32_t *remap;
-    uint32_t next; /* partition, atomic */
-    int failed;    /* atomic */
-};
-
-static void renumber(const struct sc_aggregate *a, const uint32_t *remap, uint8_t *key)
-{
-    uint64_t nulls = sc_key_load(key + a->null_at, a->key_count > 8 ? 2 : 1);
-    for (uint32_t k = 0; k < a->key_count; k++) {
-        if (a->keys[k].interned && (nulls >> k & 1) == 0)
-            sc_store_le32(key, remap[sc_load_le32(key)]);
-        key += a->keys[k].width;
-    }
-}
-
-static bool merge_partition(struct merge_job *job, uint32_t index)
-{
-    const struct sc_aggregate *a = job->to->aggregate;
-    struct sc_partition *p = &job->from->partitions[index];
-    free(p->slots);
-    p->slots = NULL;
-    p->slot_count = 0;
-    for (uint32_t n = 0; n < p->count; n++) {
-        uint8_t *entry = sc_partition_entry(p, n, a->entry_bytes);
-        renumber(a, job->remap, entry);
-        uint8_t *to = sc_groups_find(job->to, entry, sc_groups_hash(job->to, entry));
-        if (to == NULL)
-            return false;
-        sc_groups_combine(a, to, entry);
-        uint32_t block = sc_block_of(n);
-        if (n + 1 == sc_block_start(block) + sc_block_entries(block)) {
-            free(p->blocks[block]);
-            p->blocks[block] = NULL;
-        }
-    }
-    empty_partition(p);
-    return true;
-}
-
-static void *merge_main(void *arg)
-{
-    struct merge_job *job = arg;
-    uint32_t index;
-    while ((index = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < SC_PARTITIONS) {
-        if (!merge_partition(job, index))
-            __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
-    }
-    return NULL;
-}
-
-static bool make_remap(struct sc_groups *to, const struct sc_groups *from, uint32_t *remap)
-{
-    for (uint32_t id = 0; id < from->interner.count; id++) {
-        uint32_t length;
-        const uint8_t *bytes = sc_interner_bytes(&from->interner, id, &length);
-        remap[id] = sc_interner_add(&to->interner, bytes, length);
-        if (remap[id] == UINT32_MAX)
-            return false;
-    }
-    return true;
-}
-
-enum sc_status sc_groups_merge(struct sc_groups *to, struct sc_groups *from, unsigned threads,
-                               struct sc_error *err)
-{
-    uint32_t *remap = malloc(((size_t)from->interner.count + 1) * sizeof(*remap));
-    struct merge_job job = {.to = to, .from = from, .remap = remap};
-    if (remap == NULL || !make_remap(to, from, remap)) {
-        free(remap);
-        return sc_fail_nomem(err, "merging groups");
-    }
-    sc_interner_free(&from->interner);
-    pthread_t ids[64];
-    unsigned started = 0;
-    while (started + 1 < threads && started < 64 &&
-           pthread_create(&ids[started], NULL, merge_main, &job) == 0)
-        started++;
-    merge_main(&job);
-    for (unsigned i = 0; i < started; i++)
-        pthread_join(ids[i], NULL);
-    free(remap);
-    return job.failed ? sc_fail_nomem(err, "merging groups") : SC_OK;
 }

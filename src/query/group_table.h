@@ -12,11 +12,33 @@
 #define SC_BLOCK_BITS 8u
 #define SC_BLOCKS     18u
 
+/* Entries that left the table, one behind the other; several may have the same key. */
+struct sc_spilled {
+    struct sc_spilled *next;
+    uint32_t count;
+    uint8_t entries[];
+};
+
 struct sc_partition {
     uint32_t *slots; /* (entry number + 1) in the lower 24 bits, 8 bits of the hash above; 0 empty */
     uint32_t slot_count;
     uint32_t count;
     uint8_t *blocks[SC_BLOCKS];
+    struct sc_spilled *spilled;
+};
+
+/*
+ * Very many groups of few rows each: a table that holds them all misses the caches at every row. Instead a small table
+ * is filled, its entries are appended to lists by partition, and it is emptied; at the end (sc_groups_join) each
+ * partition is put together by itself. group_merge.c decides.
+ */
+struct sc_spill_state {
+    uint64_t budget;     /* bytes of spilled entries after which those with the same key are added up */
+    uint64_t check_at;   /* entries in the table at which it is decided anew */
+    uint64_t rows;       /* added since the last decision, */
+    uint64_t entries;    /* when the table had so many entries */
+    uint64_t bytes;      /* spilled now */
+    uint64_t compact_at; /* bytes */
 };
 
 struct sc_groups {
@@ -24,6 +46,7 @@ struct sc_groups {
     struct sc_interner interner;
     bool closed; /* no new groups: sc_groups_find gives NULL for those that are not there */
     struct sc_partition partitions[SC_PARTITIONS];
+    struct sc_spill_state spill;
     struct sc_group_scratch *scratch; /* of sc_groups_add_rows */
 };
 
@@ -114,6 +137,29 @@ uint64_t sc_groups_hash(const struct sc_groups *groups, const uint8_t *key);
  * without memory.
  */
 uint8_t *sc_groups_find(struct sc_groups *groups, const uint8_t *key, uint64_t hash);
+
+/* Fetches the slot of a hash, then the entry that it leads to: for many hashes at a time, before sc_groups_find. */
+static inline void sc_groups_prefetch_slot(const struct sc_groups *groups, uint64_t hash)
+{
+    const struct sc_partition *p = &groups->partitions[sc_partition_of(hash)];
+    if (p->slot_count != 0)
+        __builtin_prefetch(&p->slots[(uint32_t)hash & (p->slot_count - 1)]);
+}
+
+void sc_groups_prefetch_entry(const struct sc_groups *groups, uint64_t hash);
+
+/* Takes all entries and slots out of a partition. */
+void sc_partition_empty(struct sc_partition *partition);
+
+/* The first of a partition, in no order; entries is malloc'ed. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_partition_top(const struct sc_groups *groups, const struct sc_partition *partition,
+                                const struct sc_keep *keep, struct sc_result *out);
+
+/* Room for so many entries without growing. False without memory. */
+bool sc_groups_reserve(struct sc_groups *groups, struct sc_partition *partition, uint64_t count);
+
+/* To be called now and then while rows are added, with their number; no entry may be in use. */
+enum sc_status sc_groups_consider_spill(struct sc_groups *groups, uint32_t rows);
 
 /* Adds the accumulators of one entry to another's. */
 void sc_groups_combine(const struct sc_aggregate *aggregate, uint8_t *to, const uint8_t *from);

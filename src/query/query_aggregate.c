@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 
+/* Of all threads: see sc_groups_set_spill_budget. */
+#define SPILL_BUDGET ((uint64_t)256 << 20)
+
 /* What one thread fills. */
 struct partial {
     struct sc_groups **groups;
@@ -39,8 +42,11 @@ static enum sc_status add_unit(void *arg, unsigned thread, uint32_t unit, struct
     uint64_t before = memory_of(run, p);
     if (!run->no_summary)
         SC_TRY(sc_summary_add_rows(&p->summary, &p->summarizer, group, selection, err));
-    for (uint32_t i = 0; i < run->count; i++)
+    bool spilled = false; /* then most rows begin a group of their own, and the limit will be passed */
+    for (uint32_t i = 0; i < run->count; i++) {
         SC_TRY(sc_groups_add_rows(p->groups[i], group, selection, err));
+        spilled = spilled || sc_groups_spilled(p->groups[i]) != 0;
+    }
     uint64_t grown = memory_of(run, p) - before;
     uint64_t total = atomic_fetch_add(&run->memory, grown) + grown;
     if (request->memory_limit != 0 && total > request->memory_limit)
@@ -49,7 +55,8 @@ static enum sc_status add_unit(void *arg, unsigned thread, uint32_t unit, struct
             "the groups need more than the memory limit of %llu bytes: narrow the filter, group by less, "
             "or raise --memory-limit",
             (unsigned long long)request->memory_limit);
-    if (request->soft_limit != 0 && total > request->soft_limit)
+    bool many = total > request->soft_limit || (spilled && total > request->soft_limit / 8);
+    if (request->soft_limit != 0 && many)
         return sc_fail(err, SC_AGAIN, "many groups");
     return SC_OK;
 }
@@ -111,6 +118,7 @@ static enum sc_status make_partials(struct run *run, struct sc_error *err)
             p->groups[i] = sc_groups_create(run->aggregates[i]);
             if (p->groups[i] == NULL || (seeds != NULL && seed_groups(p->groups[i], &seeds[i]) != SC_OK))
                 return sc_fail_nomem(err, "groups");
+            sc_groups_set_spill_budget(p->groups[i], SPILL_BUDGET / run->threads / run->count);
         }
         SC_TRY(sc_summarizer_init(&p->summarizer, run->scaled, err));
     }
@@ -127,6 +135,10 @@ static enum sc_status scan_once(struct run *run, struct sc_source *source,
         return sc_fail_nomem(err, "groups");
     struct sc_scan_consumer consumer = {
         .unit = add_unit, .arg = run, .fields = fields, .field_count = field_count};
+    /* Most row groups have no row of groups that are known beforehand: sc_groups_add_rows reads what it needs, and that is
+     * verified before it adds. */
+    if (run->request->seeds != NULL && run->count == 1)
+        consumer.field_count = 0;
     enum sc_status status = make_partials(run, err);
     if (status == SC_OK)
         status = sc_scan_run(source, options, &consumer, stats, err);
@@ -137,13 +149,19 @@ static enum sc_status scan_once(struct run *run, struct sc_source *source,
 /* All threads' partial results into the first thread's. */
 static enum sc_status merge_partials(struct run *run, struct sc_error *err)
 {
-    struct partial *first = &run->partials[0];
-    for (unsigned t = 1; t < run->threads; t++) {
-        sc_summary_merge(&first->summary, &run->partials[t].summary);
-        for (uint32_t i = 0; i < run->count; i++)
-            SC_TRY(sc_groups_merge(first->groups[i], run->partials[t].groups[i], run->threads, err));
+    const struct sc_keep *keeps = run->request->keeps;
+    struct sc_groups **column = calloc(run->threads, sizeof(struct sc_groups *));
+    enum sc_status status = column == NULL ? sc_fail_nomem(err, "groups") : SC_OK;
+    for (uint32_t i = 0; i < run->count && status == SC_OK; i++) {
+        for (unsigned t = 0; t < run->threads; t++)
+            column[t] = run->partials[t].groups[i];
+        status = sc_groups_join(column, run->threads, keeps == NULL || keeps[i].limit == 0 ? NULL : &keeps[i],
+                                run->threads, err);
     }
-    return SC_OK;
+    free(column);
+    for (unsigned t = 1; t < run->threads; t++)
+        sc_summary_merge(&run->partials[0].summary, &run->partials[t].summary);
+    return status;
 }
 
 static void widen_keys(struct run *run)

@@ -15,6 +15,7 @@ struct sc_aggregate_run {
     struct sc_aggregate **aggregates; /* prepared; laid out anew when a key needs more bytes */
     uint32_t count;
     const struct sc_seed *seeds; /* one per aggregate, or NULL */
+    const struct sc_keep *keeps; /* one per aggregate (limit 0: keep all), or NULL */
     uint64_t memory_limit;       /* 0 = none */
     uint64_t soft_limit;         /* 0 = none; SC_AGAIN when the groups pass it */
 };

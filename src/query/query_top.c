@@ -11,6 +11,9 @@
 /* Groups of all threads together; what was read until then is read again. With a memory limit, half of it. */
 #define SMALL_ENOUGH ((uint64_t)96 << 20)
 
+/* With a larger limit nothing is left out: it would hardly be less. */
+#define MOST_KEPT 100000u
+
 /* Sort keys that a cut-down aggregation may have. */
 #define MAX_ORDERS 4u
 
@@ -26,6 +29,7 @@ struct top_run {
     uint64_t memory_limit;
     struct narrow *narrow; /* one per top */
     bool *cut;             /* which of them are cut down */
+    struct sc_keep *keeps; /* one per top */
 };
 
 /* The accumulator of the full aggregation, in the narrow one. */
@@ -53,7 +57,7 @@ static void carry_column(const struct sc_aggregate *full, struct sc_aggregate *n
 static bool cut_down(const struct sc_top *top, struct narrow *out)
 {
     const struct sc_aggregate *full = top->aggregate;
-    if (top->limit == 0 || top->limit > 100000 || top->order_count == 0 || top->order_count > MAX_ORDERS)
+    if (top->limit == 0 || top->limit > MOST_KEPT || top->order_count == 0 || top->order_count > MAX_ORDERS)
         return false;
     out->aggregate = *full;
     out->aggregate.accumulator_count = 0;
@@ -81,6 +85,18 @@ static uint64_t soft_limit_of(const struct top_run *run)
                                                                           : SMALL_ENOUGH;
 }
 
+/* Of all that is grouped only the first are wanted, by the orders of what a scan sums. */
+static void set_keeps(struct top_run *run, bool narrow)
+{
+    for (uint32_t i = 0; i < run->count; i++) {
+        const struct sc_top *top = &run->tops[i];
+        run->keeps[i] =
+            (struct sc_keep){.orders = narrow && run->cut[i] ? run->narrow[i].orders : top->orders,
+                             .order_count = top->order_count,
+                             .limit = top->limit > MOST_KEPT ? 0 : top->limit};
+    }
+}
+
 static enum sc_status scan_all(struct top_run *run, struct sc_source *source,
                                const struct sc_scan_options *options, struct sc_aggregate **aggregates,
                                uint64_t soft_limit, struct sc_groups **groups, struct sc_summary *summary,
@@ -89,6 +105,7 @@ static enum sc_status scan_all(struct top_run *run, struct sc_source *source,
     struct sc_aggregate_run request = {.aggregates = aggregates,
                                        .count = run->count,
                                        .memory_limit = run->memory_limit,
+                                       .keeps = run->keeps,
                                        .soft_limit = soft_limit};
     return sc_aggregate_run(&request, source, options, groups, summary, stats, err);
 }
@@ -172,6 +189,7 @@ static enum sc_status scan_twice(struct top_run *run, struct sc_source *source, 
         aggregates[i] = narrow;
     }
     const struct sc_scan_options *options = &marks->options;
+    set_keeps(run, true);
     enum sc_status status = scan_all(run, source, options, aggregates, 0, groups, summary, stats, err);
     (void)sc_undamaged_again(marks); /* what this scan left out, the next need not try */
     bool stopped = status == SC_CANCELLED;
@@ -216,16 +234,18 @@ enum sc_status sc_query_top(struct sc_source *source, const struct sc_scan_optio
     struct sc_aggregate **aggregates = calloc((size_t)count + 1, sizeof(struct sc_aggregate *));
     run.narrow = calloc((size_t)count + 1, sizeof(*run.narrow));
     run.cut = calloc((size_t)count + 1, sizeof(*run.cut));
+    run.keeps = calloc((size_t)count + 1, sizeof(*run.keeps));
     enum sc_status status = SC_OK;
     for (uint32_t i = 0; i < count; i++)
         groups[i] = NULL;
-    if (aggregates == NULL || run.narrow == NULL || run.cut == NULL)
+    if (aggregates == NULL || run.narrow == NULL || run.cut == NULL || run.keeps == NULL)
         status = sc_fail_nomem(err, "groups");
     for (uint32_t i = 0; i < count && status == SC_OK; i++) {
         aggregates[i] = tops[i].aggregate;
         run.cut[i] = cut_down(&tops[i], &run.narrow[i]);
     }
     if (status == SC_OK) {
+        set_keeps(&run, false);
         status =
             scan_all(&run, source, options, aggregates, soft_limit_of(&run), groups, summary, stats, err);
         if (status == SC_AGAIN)
@@ -234,5 +254,6 @@ enum sc_status sc_query_top(struct sc_source *source, const struct sc_scan_optio
     free(aggregates);
     free(run.narrow);
     free(run.cut);
+    free(run.keeps);
     return status;
 }

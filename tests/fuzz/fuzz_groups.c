@@ -56,7 +56,8 @@ static void write_and_read(const struct sc_request *r, const struct sc_groups *g
     need(sc_groups_read(copy, bytes.data, bytes.len, NULL) == SC_OK);
     need(sc_groups_count(copy) == sc_groups_count(groups));
     need(sc_groups_write(copy, &again) == SC_OK && again.len == bytes.len);
-    need(sc_groups_merge(copy, (struct sc_groups *)groups, 1, NULL) == SC_OK);
+    struct sc_groups *both[] = {copy, (struct sc_groups *)groups};
+    need(sc_groups_join(both, 2, NULL, 1, NULL) == SC_OK);
     need(sc_groups_count(groups) == 0);
     show(r, copy, 0);
     sc_buf_free(&bytes);

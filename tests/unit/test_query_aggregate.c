@@ -481,7 +481,8 @@ static void check_parts(struct query_table *t, struct sc_source *source, const s
         }
         if (kit_random(&t->seed) % 2 == 0) {
             struct sc_groups *into = part % 2 == 0 ? all : one, *from = into == all ? one : all;
-            assert_int_equal(sc_groups_merge(into, from, 3, &err), SC_OK);
+            struct sc_groups *both[] = {into, from};
+            assert_int_equal(sc_groups_join(both, 2, NULL, 3, &err), SC_OK);
             assert_int_equal(sc_groups_count(from), 0);
             sc_groups_free(from);
             all = into;
