@@ -573,7 +573,7 @@ static enum sc_status add_chunk(struct sc_groups *groups, const struct row_value
                                 const uint32_t *rows, uint32_t n)
 {
     struct sc_group_scratch *s = groups->scratch;
-    if (s->known != NULL) {
+    if (groups->aggregate->key_count == 1 && s->known != NULL) {
         SC_TRY(find_known(groups, keys, rows, n));
         add_values(groups->aggregate, s, rows, n);
         return SC_OK;

@@ -317,7 +317,7 @@ enum sc_status sc_groups_join(struct sc_groups *const *partials, uint32_t count,
     if (count == 1 && spilled == 0)
         return SC_OK;
     struct join_job job = {.partials = partials, .count = count, .keep = spilled == 0 ? NULL : keep};
-    job.remaps = calloc(count, sizeof(*job.remaps));
+    job.remaps = calloc((size_t)count + 1, sizeof(*job.remaps));
     job.failed = job.remaps == NULL;
     for (uint32_t i = 1; i < count && !job.failed; i++) {
         job.remaps[i] = make_remap(partials[0], partials[i]);
