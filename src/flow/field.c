@@ -127,8 +127,16 @@ static const struct short_field short_fields[] = {
     {"mpls10", "", FIELD(BYTES, NONE), "-", {IE(79)}},
     {"dir", "direction", FIELD(UINT, NONE), "-", {IE(61)}},
     {"fwd", "fwdstatus", FIELD(UINT, NONE), "-", {IE(89)}},
-    {"icmptype", "", FIELD(UINT, NONE), "-", {IE(176), IE(178), IE_AS(32, HIGH_BYTE), IE_AS(139, HIGH_BYTE)}},
-    {"icmpcode", "", FIELD(UINT, NONE), "-", {IE(177), IE(179), IE_AS(32, LOW_BYTE), IE_AS(139, LOW_BYTE)}},
+    {"icmptype",
+     "",
+     FIELD(UINT, NONE),
+     "-",
+     {IE(176), IE(178), IE_AS(32, HIGH_BYTE), IE_AS(139, HIGH_BYTE), IE_AS(11, ICMP_TYPE)}},
+    {"icmpcode",
+     "",
+     FIELD(UINT, NONE),
+     "-",
+     {IE(177), IE(179), IE_AS(32, LOW_BYTE), IE_AS(139, LOW_BYTE), IE_AS(11, ICMP_CODE)}},
     {"ttl", "minttl", FIELD(UINT, NONE), "hops", {IE(192), IE(52)}},
     {"flowendreason", "endreason", FIELD(UINT, NONE), "-", {IE(136)}},
     {"exporterip",
@@ -608,8 +616,10 @@ uint64_t sc_transform_u64(enum sc_transform transform, uint64_t value, uint64_t 
     case SC_TRANSFORM_NTP_TO_NS:
         return sc_ntp_to_ns(value);
     case SC_TRANSFORM_HIGH_BYTE:
+    case SC_TRANSFORM_ICMP_TYPE:
         return value >> 8 & 0xff;
     case SC_TRANSFORM_LOW_BYTE:
+    case SC_TRANSFORM_ICMP_CODE:
         return value & 0xff;
     case SC_TRANSFORM_COUNT_OR_ONE:
         return value == 0 ? 1 : value;
@@ -645,6 +655,19 @@ static const struct sc_column *present_column(const struct row_view *view, struc
 
 static struct sc_value short_value(const struct row_view *view, enum short_index index);
 
+/* NetFlow has no field for type and code in most templates: the port holds both. IPFIX has elements for them. */
+static bool port_is_icmp(const struct row_view *view)
+{
+    const struct sc_column *protocol =
+        present_column(view, (struct sc_column_key){SC_PEN_IANA, 4, 0, SC_COLUMN_UINT});
+    const struct sc_column *version = present_column(
+        view, (struct sc_column_key){SC_PEN_COLLECTOR, SC_IE_EXPORT_VERSION, 0, SC_COLUMN_UINT});
+    if (protocol == NULL || version == NULL || sc_column_u64(version, view->row) > 9)
+        return false;
+    uint64_t number = sc_column_u64(protocol, view->row);
+    return number == 1 || number == 58;
+}
+
 static bool find_base(const struct row_view *view, enum sc_transform transform, uint64_t *base)
 {
     if (transform == SC_TRANSFORM_FIRST_PLUS_MS || transform == SC_TRANSFORM_FIRST_PLUS_US) {
@@ -652,6 +675,8 @@ static bool find_base(const struct row_view *view, enum sc_transform transform, 
         *base = first.u;
         return !first.null;
     }
+    if (transform == SC_TRANSFORM_ICMP_TYPE || transform == SC_TRANSFORM_ICMP_CODE)
+        return port_is_icmp(view);
     uint16_t id = transform == SC_TRANSFORM_MINUS_INIT ? SC_IE_SYSTEM_INIT : SC_IE_EXPORT_TIME;
     const struct sc_column *c =
         present_column(view, (struct sc_column_key){SC_PEN_COLLECTOR, id, 0, SC_COLUMN_UINT});

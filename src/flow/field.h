@@ -39,7 +39,10 @@ enum sc_transform {
     SC_TRANSFORM_EXPORT_MINUS_US, /* EXPORT_TIME of the row - value / 1000 (158, 159); absent without
                                      EXPORT_TIME */
     SC_TRANSFORM_FIRST_PLUS_MS,   /* the row's `first` + value (161); absent without `first` */
-    SC_TRANSFORM_FIRST_PLUS_US    /* the row's `first` + value / 1000 (162) */
+    SC_TRANSFORM_FIRST_PLUS_US,   /* the row's `first` + value / 1000 (162) */
+    /* A destination port that holds ICMP type and code: of NetFlow records of ICMP and ICMPv6, else absent. */
+    SC_TRANSFORM_ICMP_TYPE,
+    SC_TRANSFORM_ICMP_CODE
 };
 
 /* What a group does with the field when it is not a key. A computed rate or duration is NONE here: a group

@@ -36,11 +36,17 @@ struct sc_group_scratch {
     uint8_t *entries[CHUNK]; /* of the rows in `found` */
     uint32_t found[CHUNK];
     /*
-     * For one key of 1 or 2 bytes, or whose values are numbered: the entry of each value, so that a row needs no search.
-     * Index 0 is null, then come the values; NULL where not looked up yet. Without memory for it there is none.
+     * For one key whose values are numbered: the entry of each value, so that a row needs no search. Index 0 is
+     * null, then come the values; NULL where not looked up yet. Without memory for it there is none.
      */
     uint8_t **known;
     uint64_t known_count;
+    /*
+     * For one key of 1 or 2 bytes and many rows: an entry for each value it can have, null first, that is found without any
+     * search. The topmost bit of `seen` tells that there were rows.
+     */
+    uint8_t *direct;
+    uint64_t direct_seen; /* this bit; 0 while there is no such table */
 };
 
 static bool make_values(struct row_values *v)
@@ -69,6 +75,7 @@ void sc_group_scratch_free(struct sc_group_scratch *s)
     free(s->rows);
     free(s->packed);
     free(s->known);
+    free(s->direct);
     free(s);
 }
 
@@ -426,7 +433,7 @@ static void mark_seen(const struct sc_aggregate *a, const struct sc_group_scratc
                       uint32_t n)
 {
     unsigned width = a->accumulator_count > 8 ? 2 : 1;
-    uint64_t all = 0, some = 0;
+    uint64_t all = s->direct_seen, some = 0;
     for (uint32_t i = 0; i < a->accumulator_count; i++) {
         all |= (uint64_t)s->accumulators[i].all_valid << i;
         some |= (uint64_t)!s->accumulators[i].all_valid << i;
@@ -509,13 +516,9 @@ static void need_known(struct sc_groups *groups)
 {
     const struct sc_aggregate *a = groups->aggregate;
     struct sc_group_scratch *s = groups->scratch;
-    if (a->key_count != 1 || groups->closed || (!a->keys[0].interned && a->keys[0].width > 2))
+    uint64_t need = 1 + (uint64_t)groups->interner.count, size = 2 * need;
+    if (a->key_count != 1 || groups->closed || !a->keys[0].interned || need <= s->known_count)
         return;
-    uint64_t need =
-        1 + (a->keys[0].interned ? (uint64_t)groups->interner.count : UINT64_C(1) << (8 * a->keys[0].width));
-    if (need <= s->known_count)
-        return;
-    uint64_t size = a->keys[0].interned ? 2 * need : need;
     uint8_t **known = realloc(s->known, size * sizeof(*known));
     if (known == NULL) {
         free(s->known);
@@ -552,20 +555,121 @@ static enum sc_status find_known(struct sc_groups *groups, const struct row_valu
 {
     const struct sc_aggregate *a = groups->aggregate;
     struct sc_group_scratch *s = groups->scratch;
-    uint64_t indices[CHUNK], limit = a->keys[0].interned ? 0 : ~UINT64_C(0) << (8 * a->keys[0].width);
+    uint64_t indices[CHUNK];
     uint32_t places[CHUNK], unknown = 0;
     take_values(keys[0], rows, n, indices);
     for (uint32_t j = 0; j < n; j++) {
-        if ((indices[j] & limit) != 0)
-            return SC_LIMIT;
         bool null = !keys[0]->all_valid && !is_set(keys[0]->valid, rows[j]);
         indices[j] = null ? 0 : indices[j] + 1;
         s->entries[j] = s->known[indices[j]];
         __builtin_prefetch(s->entries[j], 1);
+        __builtin_prefetch(s->entries[j] + a->entry_bytes - 1, 1); /* it may lie across two lines */
         places[unknown] = j;
         unknown += s->entries[j] == NULL;
     }
     return unknown == 0 ? SC_OK : learn(groups, keys, rows, places, indices, unknown);
+}
+
+/* ---- one key with an entry for each of its values ---- */
+
+/* What a table of all values costs pays only for more rows than this. */
+#define MANY_ROWS 4096u
+#define LINE      64u
+
+static uint32_t direct_stride(const struct sc_aggregate *a)
+{
+    return a->entry_bytes <= LINE ? LINE : a->entry_bytes; /* best is one line of the cache for each */
+}
+
+static uint32_t direct_count(const struct sc_aggregate *a)
+{
+    return 1 + (1u << (8 * a->keys[0].width));
+}
+
+static void init_direct(const struct sc_aggregate *a, uint8_t *table)
+{
+    uint32_t stride = direct_stride(a);
+    memset(table, 0, (size_t)direct_count(a) * stride);
+    sc_key_store(table + a->null_at, 1, 1);
+    for (uint32_t i = 0; i < direct_count(a); i++, table += stride) {
+        if (i > 0)
+            sc_key_store(table, a->keys[0].width, i - 1);
+        for (uint32_t k = 0; k < a->accumulator_count; k++) {
+            if (a->accumulators[k].how == SC_ACCUMULATE_MIN)
+                sc_store_le64(table + a->accumulators_at + 8 * k, UINT64_MAX);
+        }
+    }
+}
+
+/* Without memory the rows are searched for, as others are. */
+static void need_direct(struct sc_groups *groups, uint32_t rows)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    struct sc_group_scratch *s = groups->scratch;
+    bool bit_free = a->accumulator_count % 8 != 0 || a->accumulator_count == 0;
+    if (s->direct != NULL || a->key_count != 1 || groups->closed || a->keys[0].interned ||
+        a->keys[0].width > 2 || !bit_free || rows < MANY_ROWS)
+        return;
+    s->direct = sc_groups_make_block((size_t)direct_count(a) * direct_stride(a));
+    if (s->direct == NULL)
+        return;
+    init_direct(a, s->direct);
+    s->direct_seen = UINT64_C(1) << (a->accumulator_count > 8 ? 15 : 7);
+}
+
+static enum sc_status find_direct(struct sc_groups *groups, const struct row_values *const *keys,
+                                  const uint32_t *rows, uint32_t n)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    struct sc_group_scratch *s = groups->scratch;
+    uint32_t stride = direct_stride(a);
+    uint64_t values[CHUNK], too_large = 0, limit = ~UINT64_C(0) << (8 * a->keys[0].width);
+    take_values(keys[0], rows, n, values);
+    for (uint32_t j = 0; j < n; j++)
+        too_large |= values[j] & limit;
+    if (too_large != 0)
+        return SC_LIMIT;
+    for (uint32_t j = 0; j < n; j++) {
+        bool null = !keys[0]->all_valid && !is_set(keys[0]->valid, rows[j]);
+        s->entries[j] = s->direct + (null ? 0 : (size_t)values[j] + 1) * stride;
+        __builtin_prefetch(s->entries[j], 1);
+    }
+    return SC_OK;
+}
+
+bool sc_groups_settle_direct(struct sc_groups *groups)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    struct sc_group_scratch *s = groups->scratch;
+    if (s == NULL || s->direct == NULL)
+        return true;
+    unsigned width = a->accumulator_count > 8 ? 2 : 1;
+    uint8_t *entry = s->direct;
+    bool ok = true;
+    for (uint32_t i = 0; i < direct_count(a) && ok; i++, entry += direct_stride(a)) {
+        uint64_t seen = sc_key_load(entry + a->seen_at, width);
+        if ((seen & s->direct_seen) == 0)
+            continue;
+        sc_key_store(entry + a->seen_at, width, seen & ~s->direct_seen);
+        uint8_t *to = sc_groups_find(groups, entry, sc_groups_hash(groups, entry));
+        ok = to != NULL;
+        if (ok)
+            sc_groups_combine(a, to, entry);
+    }
+    free(s->direct);
+    s->direct = NULL;
+    s->direct_seen = 0;
+    return ok;
+}
+
+size_t sc_group_scratch_memory(const struct sc_groups *groups)
+{
+    const struct sc_group_scratch *s = groups->scratch;
+    if (s == NULL)
+        return 0;
+    size_t direct =
+        s->direct == NULL ? 0 : (size_t)direct_count(groups->aggregate) * direct_stride(groups->aggregate);
+    return direct + s->known_count * sizeof(*s->known);
 }
 
 /* Up to CHUNK rows. */
@@ -573,8 +677,8 @@ static enum sc_status add_chunk(struct sc_groups *groups, const struct row_value
                                 const uint32_t *rows, uint32_t n)
 {
     struct sc_group_scratch *s = groups->scratch;
-    if (groups->aggregate->key_count == 1 && s->known != NULL) {
-        SC_TRY(find_known(groups, keys, rows, n));
+    if (groups->aggregate->key_count == 1 && (s->known != NULL || s->direct != NULL)) {
+        SC_TRY(s->direct != NULL ? find_direct(groups, keys, rows, n) : find_known(groups, keys, rows, n));
         add_values(groups->aggregate, s, rows, n);
         return SC_OK;
     }
@@ -589,6 +693,7 @@ static enum sc_status add_listed(struct sc_groups *groups, const struct row_valu
 {
     bool may_spill = groups->aggregate->key_count > 1 && !groups->closed;
     need_known(groups);
+    need_direct(groups, count);
     for (uint32_t i = 0; i < count; i += CHUNK) {
         uint32_t n = count - i < CHUNK ? count - i : CHUNK;
         SC_TRY(add_chunk(groups, keys, groups->scratch->rows + i, n));

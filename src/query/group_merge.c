@@ -312,8 +312,11 @@ enum sc_status sc_groups_join(struct sc_groups *const *partials, uint32_t count,
                               unsigned threads, struct sc_error *err)
 {
     uint64_t spilled = 0;
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         spilled += partials[i]->spill.bytes;
+        if (!sc_groups_settle_direct(partials[i]))
+            return sc_fail_nomem(err, "merging groups");
+    }
     if (count == 1 && spilled == 0)
         return SC_OK;
     struct join_job job = {.partials = partials, .count = count, .keep = spilled == 0 ? NULL : keep};

@@ -105,7 +105,8 @@ uint64_t sc_groups_count(const struct sc_groups *groups)
 
 size_t sc_groups_memory(const struct sc_groups *groups)
 {
-    size_t bytes = sc_interner_memory(&groups->interner) + groups->spill.bytes;
+    size_t bytes =
+        sc_interner_memory(&groups->interner) + groups->spill.bytes + sc_group_scratch_memory(groups);
     for (uint32_t i = 0; i < SC_PARTITIONS; i++) {
         const struct sc_partition *p = &groups->partitions[i];
         bytes +=
@@ -166,10 +167,10 @@ bool sc_groups_reserve(struct sc_groups *groups, struct sc_partition *p, uint64_
 #define HUGE_PAGE ((size_t)2 << 20)
 
 /* Large tables are walked at random: with pages of 4 KiB most of the time would go into looking them up. */
-static uint8_t *make_block(size_t bytes)
+uint8_t *sc_groups_make_block(size_t bytes)
 {
     if (bytes < HUGE_PAGE)
-        return malloc(bytes);
+        return aligned_alloc(64, (bytes + 63) & ~(size_t)63);
     size_t rounded = (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
     uint8_t *block = aligned_alloc(HUGE_PAGE, rounded);
     if (block != NULL)
@@ -181,7 +182,7 @@ static uint8_t *add_entry(struct sc_partition *p, uint32_t entry_bytes)
 {
     uint32_t block = sc_block_of(p->count);
     if (p->blocks[block] == NULL) {
-        p->blocks[block] = make_block((size_t)sc_block_entries(block) * entry_bytes);
+        p->blocks[block] = sc_groups_make_block((size_t)sc_block_entries(block) * entry_bytes);
         if (p->blocks[block] == NULL)
             return NULL;
     }

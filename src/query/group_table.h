@@ -187,6 +187,13 @@ static inline void sc_accumulate(enum sc_accumulate how, uint8_t *at, uint64_t v
 }
 
 void sc_group_scratch_free(struct sc_group_scratch *scratch);
-size_t sc_group_scratch_memory(const struct sc_group_scratch *scratch);
+/* What grows with the values of a key. */
+size_t sc_group_scratch_memory(const struct sc_groups *groups);
+
+/* Entries that sc_groups_add_rows keeps outside the table, to the table. False without memory. */
+bool sc_groups_settle_direct(struct sc_groups *groups);
+
+/* Bytes for entries, in large pages where there are many; to be freed with free. NULL without memory. */
+uint8_t *sc_groups_make_block(size_t bytes);
 
 #endif

@@ -285,7 +285,7 @@ static enum sc_status open_listed(struct sc_source *source, const char *const *p
     enum sc_status status = SC_OK;
     bool changed = true;
     for (unsigned listing = 0; listing < MOST_LISTINGS && status == SC_OK && changed; listing++) {
-        struct sc_catalogue catalogue = {0};
+        struct sc_catalogue catalogue = {.replicas = true};
         status = list_paths(source, paths, path_count, &catalogue, &first);
         if (status == SC_OK)
             status = open_new(source, &catalogue, &opened, &changed);

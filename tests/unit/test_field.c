@@ -421,6 +421,36 @@ static void icmp_type_of_both_spellings(void **state)
     check(r, "icmpcode", 3);
 }
 
+/* "type.code" of a record with destination port 0x0b01. */
+static void check_port(uint64_t version, uint64_t protocol, bool element, const char *expected)
+{
+    void *state;
+    char text[40];
+    set_up(&state);
+    struct record *r = state;
+    put(r, 0, 11, 0x0b01);
+    put(r, 0, 4, protocol);
+    put(r, SC_PEN_COLLECTOR, SC_IE_EXPORT_VERSION, version);
+    if (element)
+        put(r, 0, 32, 0x0803);
+    struct sc_value type = get(r, "icmptype"), code = get(r, "icmpcode");
+    assert_int_equal(type.null, code.null);
+    snprintf(text, sizeof(text), type.null ? "null" : "%u.%u", (unsigned)type.u, (unsigned)code.u);
+    assert_string_equal(text, expected);
+    check(r, "dstport", 0x0b01);
+    tear_down(&state);
+}
+
+static void icmp_type_in_the_port(void **state)
+{
+    (void)state;
+    check_port(5, 1, false, "11.1");
+    check_port(9, 58, false, "11.1");
+    check_port(9, 6, false, "null");
+    check_port(10, 1, false, "null");
+    check_port(9, 1, true, "8.3");
+}
+
 static void texts_lose_their_padding(void **state)
 {
     struct record *r = *state;
@@ -491,6 +521,7 @@ int main(void)
         WITH_RECORD(unified_addresses_show_as_elements),
         WITH_RECORD(raw_uptimes_come_back),
         WITH_RECORD(icmp_type_of_both_spellings),
+        cmocka_unit_test(icmp_type_in_the_port),
         WITH_RECORD(texts_lose_their_padding),
         WITH_RECORD(the_exporter_is_the_original_one),
         WITH_RECORD(precise_times_are_ns),
