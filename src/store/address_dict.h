@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The distinct addresses of all address columns of a row group, in ascending order; a code is an index into
- * it. The chunk (role ADDRESSES): three counts u32 (addresses below the IPv4 range, IPv4, above it), then
- * integer streams: IPv4 addresses as numbers; upper 64 bits of the others; lower 64 bits of the others.
+ * it. Addresses are 128 bit numbers, most significant byte first; IPv4 a.b.c.d is ::ffff:a.b.c.d, so that all
+ * IPv4 addresses lie together. The chunk (role ADDRESSES): three counts u32 (addresses below the IPv4 range,
+ * IPv4, above it), then always three integer streams: IPv4 addresses as 32 bit numbers; upper 64 bits of the
+ * others, those below before those above; lower 64 bits of the others.
  */
 #ifndef SC_STORE_ADDRESS_DICT_H
 #define SC_STORE_ADDRESS_DICT_H

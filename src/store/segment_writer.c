@@ -36,48 +36,62 @@
  *     32  8  hash of the meta
  *     40 16  0
  *     56  8  hash of bytes 0..55
- *   A row group is whole when its head's hash agrees, the file is long enough, and the meta's hash agrees. A
- *   live file may end in a row group that is not whole (cut short, or nothing but zero bytes up to the end of
- *   the file), or have no whole head: it is being written, or its writer died. That is no damage.
+ *   A row group is whole when its head's hash agrees, the file is long enough, and the meta's hash agrees. It
+ *   begins at a multiple of 8 in the file. Where a live file has fewer than 64 bytes left, a head that agrees
+ *   but not all of its row group, or nothing but zero bytes up to its end, it ends in a row group that is
+ *   being written, or whose writer died: that is no damage, and nothing follows. All else that is not whole
+ *   is damage. A live file that is shorter than its own head or nothing but zero bytes has no rows yet.
  *
- *   Statistics (also in the footer): least and greatest of the fields first, last, received, and of the
- *   selection time (first, else observationTimeMilliseconds, else received): eight u64, least > greatest when
- *   no row has one; u32 number of protocols, u32 0; per protocol, ascending: u64 protocol (256: records
- *   without one), records, flows, packets, bytes as u64.
+ *   Statistics (also in the footer): least and greatest, each pair behind the other, of the fields first,
+ *   last, received, and of the selection time (first, else observationTimeMilliseconds, else received): eight
+ *   u64, least > greatest when no row has one; u32 number of protocols, u32 0; per protocol, ascending: u64
+ *   protocol (256: records without one or with a greater number), records, flows, packets, bytes as u64,
+ *   sums modulo 2^64. Which elements a field is taken from is in docs/formats.md.
  *
  *   Span (32 bytes): u64 stream, u64 sequence, u32 lane, u32 first row, u32 rows, u32 0. Ascending, without
  *   gaps, covering all rows. (stream, lane, sequence) names a batch of flows for ever; a reader counts an id
  *   once, whatever files it meets it in.
  *
  *   Directory entry (64 bytes):
- *      0  4  column's key: PEN    4  2  element id    6  1  instance    7  1  kind (enum sc_column_kind)
+ *      0  4  column's key: PEN    4  2  element id    6  1  instance    7  1  kind: 0 unsigned,
+ *            1 signed, 2 double, 3 address, 4 bytes
  *      8  1  role: 0 column, 1 address dictionary, 2 Bloom filter
  *      9  1  encoding (below)
- *     10  1  bytes that an integer needs: 1, 2, 4, 8
+ *     10  1  bytes that an integer needs: 1, 2, 4, 8 (signed and double: 8; codes: 1, 2, 4; bytes: 0)
  *     11  1  0
  *     12  4  rows that are null
  *     16  4  entry that the encoding refers to, a lower number: FUNCTION to a CODES column, DIFFERENCE to an
  *            unsigned column that is no DIFFERENCE itself, both without nulls; else ffffffff
- *     20  4  entries in the dictionary (DICT, BYTES_DICT; address dictionary: at most 2^24)
- *     24  8  least value   32  8  greatest value: of unsigned columns; codes of address columns; else 0 and
- *            2^64-1
+ *     20  4  entries in the dictionary: of DICT and BYTES_DICT its own; of the address dictionary and of
+ *            address columns those of the address dictionary, at most 2^24; else 0
+ *     24  8  least value   32  8  greatest value, of the rows that are not null: of unsigned columns; codes
+ *            of address columns; signed and double: 0 and 2^64-1; all else: 0 and 0
  *     40  8  offset of the chunk from the start of the row group
  *     48  4  its length
  *     52  4  0
  *     56  8  its hash
- *   A column that is null in every row has no entry.
+ *   A column that is null in every row has no entry. The address dictionary is there when any row has an
+ *   address; its key is (PEN 4294967293, 0, 0, address). The Bloom filter, (4294967293, 0, 1, address), is
+ *   there in flow row groups of sealed files that have a dictionary; live files and options records have
+ *   none. At most one of each, encoding 0.
  *
  *   Chunk of a column: when rows are null, a byte stream with ceil(rows / 64) * 8 bytes, bit r % 64 of the
- *   r / 64th u64 set where row r is not null; then, for the rows that are not null only, by encoding:
- *     0 VALUES      integers: one stream
- *     1 DICT        integers: stream of the distinct values, ascending; stream of codes
- *     2 FUNCTION    integers and addresses (then codes): one value for each entry of the address dictionary;
- * row r, when not null, has the value at the code that the referred address column has in row r 3 DIFFERENCE
- * integers, no nulls: zigzag of value - value of the referred column in the same row 4 CODES       addresses:
- * stream of codes into the row group's address dictionary 5 BYTES       stream of lengths, byte stream of all
- * values one behind the other 6 BYTES_DICT  lengths and bytes of the distinct values in memcmp order, stream
- * of codes Signed integers are 64 bit two's complement, floats the bits of a double; MAC addresses 48 bit
- * numbers; times as exported.
+ *   r / 64th u64 set where row r is not null, bits behind the last row 0; then the streams of the encoding,
+ *   one behind the other, up to the end of the chunk. n is the number of rows that are not null, d that of
+ *   the dictionary's entries; a code is an index into the dictionary, from 0.
+ *     0 VALUES      integers: a stream of n
+ *     1 DICT        integers: a stream of the d distinct values, ascending as unsigned; a stream of n codes
+ *     2 FUNCTION    integers, and addresses as codes: a stream with a value for each entry of the address
+ *                   dictionary. Row r, when not null, has the value at the index that is the code of the
+ *                   referred address column in row r; entries that it does not use have any value.
+ *     3 DIFFERENCE  integers, no nulls: a stream of n, zigzag (stream.h) of value - value of the referred
+ *                   column in the same row, modulo 2^64
+ *     4 CODES       addresses: a stream of n codes into the address dictionary of the row group
+ *     5 BYTES       a stream of the n lengths; a byte stream of the n values one behind the other
+ *     6 BYTES_DICT  a stream of d lengths and a byte stream of the d distinct values, in memcmp order, the
+ *                   shorter before the longer; a stream of n codes
+ *   Signed integers are 64 bit two's complement, floats the bits of a double; MAC addresses 48 bit numbers;
+ *   times as exported.
  *
  * FOOTER (sealed only)
  *      0  8  magic 89 'S' 'C' 'F' 'O' 'O' 'T' 0a

@@ -1,26 +1,32 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Streams: the two building blocks of every chunk (docs/formats.md, "Streams"). An integer stream holds n
- * unsigned integers, a byte stream n bytes; each begins with a 24-byte head and is self-contained.
+ * Streams: the two building blocks of every chunk. An integer stream holds n unsigned 64 bit integers, a byte
+ * stream (layout BYTES) n bytes; each begins with a 24-byte head and is self-contained. How many there must
+ * be follows from the chunk. A stream of none is there all the same.
  *
  *   offset  size
  *        0     1  layout (enum sc_layout)
  *        1     1  width: bytes of a value (PLAIN, PLANES, DELTA; BYTES: 1) or bits (BITS); CONST: 0
  *        2     1  compression of the whole payload (PLAIN, BYTES, BITS): 0 none, 1 LZ4 block, 2 Zstandard
+ *                 frame; CONST, PLANES, DELTA: 0
  *        3     1  0
  *        4     4  count of values
- *        8     4  payload length when decompressed
- *       12     4  payload length as stored, directly behind the head
+ *        8     4  payload length when decompressed; PLANES, DELTA: count * width
+ *       12     4  payload length as stored, directly behind the head; PLANES, DELTA: of all planes with their
+ *                 u32s
  *       16     8  base, added to every value modulo 2^64 (DELTA: the value before the first)
  *
  *   CONST   no payload; every value is base.
  *   PLAIN   value - base, little-endian, `width` of 1, 2, 4 or 8 bytes.
- *   BITS    value - base, `width` bits each, the first value in the lowest bits of the first byte; 8 zero
- *           bytes at the end.
- *   PLANES  `width` byte planes of value - base, the lowest first. Each plane is a u32 and its stored bytes;
- *           the u32 has the compression in the top two bits (as above; 3: one repeated byte, which follows)
- *           and the stored length in the lower 30. A plane is `count` bytes when decompressed.
- *   DELTA   as PLANES, of the zigzag differences of consecutive values.
+ *   BITS    value - base, `width` bits each, 1 to 64, the first value in the lowest bits of the first byte:
+ *           ceil(count * width / 8) bytes, and 8 zero bytes at the end, which the payload length counts.
+ *   PLANES  `width` byte planes, 1 to 8, of value - base, the lowest first. Each plane is a u32 and its
+ *           stored bytes; the u32 has the compression in the top two bits (as above; 3: one repeated byte,
+ *           which follows, stored length 1) and the stored length in the lower 30. A plane is `count` bytes
+ *           when decompressed, its i-th byte that of the i-th value.
+ *   DELTA   planes as in PLANES, but of the zigzag differences of consecutive values (nothing is subtracted
+ *           from those): s = value - value before, as a signed 64 bit number; zigzag(s) = 2s when s >= 0,
+ *           -2s - 1 when s < 0.
  *   BYTES   the bytes themselves.
  *
  * A context belongs to one thread.

@@ -580,6 +580,18 @@ def check_cuts(read, folder):
         check_cut(read, folder / path.name, file.data[:length], 0)
 
 
+def check_example():
+    """Each byte of the example in docs/formats.md is that of the file."""
+    data = (pipeline.TOP / "tests/data/v1.scs").read_bytes()
+    text = (pipeline.TOP / "docs/formats.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^([0-9a-f]{4})  ((?:[0-9a-f]{2} {1,2})+)", text, re.MULTILINE)
+    check(len(lines) > 50, f"the example has {len(lines)} lines")
+    for place, octets in lines:
+        octets, place = bytes.fromhex(octets), int(place, 16)
+        found = data[place:place + len(octets)]
+        check(found == octets, f"at {place:04x} there is {found.hex()}")
+
+
 # ---- all ----
 
 def check_contents(results, read, name, counts, sealed):
@@ -662,6 +674,7 @@ def main():
         if not CAPTURES.is_dir():
             print("skip captures there are none in ../shared/captures")
         if len(sys.argv) < 2:
+            session.results.fact("docs/formats.md: the example", check_example)
             session.results.fact("every layout and encoding is met", check_met, session.streams, session.encodings)
     return 0 if session.results.good else 1
 
