@@ -176,6 +176,31 @@ static enum sc_status list_folder(struct sc_catalogue *catalogue, const char *pa
     return status;
 }
 
+/* STORE/.replica/LANE are laid out as stores. */
+static enum sc_status list_replicas(struct sc_catalogue *catalogue, const char *store, struct sc_error *err)
+{
+    char path[4096];
+    const struct dirent *entry;
+    enum sc_status status = SC_OK;
+    snprintf(path, sizeof(path), "%s/" SC_REPLICA_FOLDER, store);
+    DIR *dir = opendir(path);
+    if (dir == NULL && errno == ENOENT)
+        return SC_OK;
+    if (dir == NULL) {
+        catalogue->unreadable++;
+        snprintf(catalogue->unreadable_path, sizeof(catalogue->unreadable_path), "%.255s", path);
+        return SC_OK;
+    }
+    while (status == SC_OK && (entry = readdir(dir)) != NULL) {
+        char lane[4096];
+        if (entry->d_name[0] != '.' &&
+            snprintf(lane, sizeof(lane), "%s/%s", path, entry->d_name) < (int)sizeof(lane))
+            status = list_folder(catalogue, lane, MAX_DEPTH, err);
+    }
+    closedir(dir);
+    return status;
+}
+
 static unsigned digits_at_end(const char *path)
 {
     char copy[4096];
@@ -230,7 +255,8 @@ enum sc_status sc_catalogue_add(struct sc_catalogue *catalogue, const char *path
     closedir(dir);
     /* A folder named like a part of a store may be one: looking as deep as a store does no harm. */
     unsigned depth = digits_at_end(path) == 4 ? 2 : MAX_DEPTH;
-    return list_folder(catalogue, path, depth, err);
+    SC_TRY(list_folder(catalogue, path, depth, err));
+    return catalogue->replicas ? list_replicas(catalogue, path, err) : SC_OK;
 }
 
 static int compare_files(const void *x, const void *y)

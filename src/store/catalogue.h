@@ -22,6 +22,7 @@ struct sc_catalogue {
     uint32_t foreign;    /* files in the day folders that are not ours */
     uint32_t unreadable; /* folders that could not be listed */
     char unreadable_path[256];
+    bool replicas; /* set before: also what a store holds for other lanes, under .replica/LANE */
     /* When set: called with each temporary file of a seal. Only who holds the store's lock may remove them.
      */
     void (*temporary)(void *arg, const char *path);

@@ -14,6 +14,9 @@
 #define SC_SEGMENT_SUFFIX ".scs"
 #define SC_LIVE_SUFFIX    ".sclive"
 
+/* Below a store: other lanes' batches that it holds, each lane in a folder that is laid out as a store. */
+#define SC_REPLICA_FOLDER ".replica"
+
 #define SC_SEGMENT_MAGIC   "\x89SCSEG\r\n"
 #define SC_ROW_GROUP_MAGIC "\x89SCRGRP\n"
 #define SC_FOOTER_MAGIC    "\x89SCFOOT\n"

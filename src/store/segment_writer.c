@@ -139,15 +139,21 @@ static void put_head(struct sc_buf *out, const struct sc_segment_id *id)
     put_hash(out, start);
 }
 
+static enum sc_status write_bytes(struct sc_segment_writer *writer, const uint8_t *bytes, size_t length,
+                                  struct sc_error *err)
+{
+    int result = sc_io_write_all(writer->io, writer->handle, bytes, length);
+    if (result < 0)
+        return sc_fail_errno(err, -result, "cannot write %s", writer->path);
+    writer->offset += length;
+    return SC_OK;
+}
+
 static enum sc_status write_buf(struct sc_segment_writer *writer, struct sc_error *err)
 {
     if (!sc_buf_ok(&writer->buf))
         return sc_fail_nomem(err, writer->path);
-    int result = sc_io_write_all(writer->io, writer->handle, writer->buf.data, writer->buf.len);
-    if (result < 0)
-        return sc_fail_errno(err, -result, "cannot write %s", writer->path);
-    writer->offset += writer->buf.len;
-    return SC_OK;
+    return write_bytes(writer, writer->buf.data, writer->buf.len, err);
 }
 
 static void release(struct sc_segment_writer *writer)
@@ -196,6 +202,23 @@ static bool reserve_group(struct sc_segment_writer *writer)
     return true;
 }
 
+/* All that needs memory comes before the write: afterwards only the file itself can fail. */
+static enum sc_status append_group(struct sc_segment_writer *writer, const uint8_t *bytes, size_t length,
+                                   const struct sc_group_ref *ref, const struct sc_row_stats *stats,
+                                   struct sc_error *err)
+{
+    enum sc_status status = reserve_group(writer) ? SC_OK : SC_NOMEM;
+    uint64_t offset = writer->offset;
+    if (status == SC_OK && ref->record_kind == SC_RECORDS_FLOWS)
+        status = sc_row_stats_merge(&writer->flow_stats, stats);
+    if (status != SC_OK)
+        return sc_fail_nomem(err, writer->path);
+    SC_TRY(write_bytes(writer, bytes, length, err));
+    writer->groups[writer->group_count] = *ref;
+    writer->groups[writer->group_count++].offset = offset;
+    return SC_OK;
+}
+
 enum sc_status sc_segment_writer_add(struct sc_segment_writer *writer, struct sc_row_group_encoder *encoder,
                                      const struct sc_batch *batch, struct sc_error *err)
 {
@@ -203,29 +226,17 @@ enum sc_status sc_segment_writer_add(struct sc_segment_writer *writer, struct sc
     sc_buf_clear(&writer->buf);
     SC_TRY(sc_row_group_encode(encoder, batch, &writer->buf, &stats, err));
     struct sc_group_ref ref = {
-        .offset = writer->offset,
-        .length = writer->buf.len,
-        .rows = batch->rows,
-        .record_kind = batch->record_kind,
-        .time_min = stats.time_min,
-        .time_max = stats.time_max,
-        .received_min = stats.received_min,
-        .received_max = stats.received_max,
-        .first_min = stats.first_min,
-        .first_max = stats.first_max,
-        .last_min = stats.last_min,
-        .last_max = stats.last_max,
-    };
-    /* All that needs memory comes before the write: afterwards only the file itself can fail. */
-    enum sc_status status = reserve_group(writer) ? SC_OK : SC_NOMEM;
-    if (status == SC_OK && batch->record_kind == SC_RECORDS_FLOWS)
-        status = sc_row_stats_merge(&writer->flow_stats, &stats);
+        .length = writer->buf.len, .rows = batch->rows, .record_kind = batch->record_kind};
+    sc_group_ref_set_times(&ref, &stats);
+    enum sc_status status = append_group(writer, writer->buf.data, writer->buf.len, &ref, &stats, err);
     sc_row_stats_free(&stats);
-    if (status != SC_OK)
-        return sc_fail_nomem(err, writer->path);
-    SC_TRY(write_buf(writer, err));
-    writer->groups[writer->group_count++] = ref;
-    return SC_OK;
+    return status;
+}
+
+enum sc_status sc_segment_writer_add_encoded(struct sc_segment_writer *writer,
+                                             const struct sc_encoded_group *group, struct sc_error *err)
+{
+    return append_group(writer, group->bytes, group->length, &group->ref, &group->stats, err);
 }
 
 enum sc_status sc_segment_writer_sync(struct sc_segment_writer *writer, struct sc_error *err)

@@ -5,6 +5,7 @@
 
 #include "store/io.h"
 #include "store/reader.h"
+#include "store/row_group_check.h"
 #include "store/row_group_encode.h"
 
 struct sc_segment_id {
@@ -37,6 +38,10 @@ enum sc_status sc_segment_writer_create(struct sc_segment_writer *writer, struct
  */
 enum sc_status sc_segment_writer_add(struct sc_segment_writer *writer, struct sc_row_group_encoder *encoder,
                                      const struct sc_batch *batch, struct sc_error *err);
+
+/* As sc_segment_writer_add, of a row group that is encoded and checked already. */
+enum sc_status sc_segment_writer_add_encoded(struct sc_segment_writer *writer,
+                                             const struct sc_encoded_group *group, struct sc_error *err);
 
 enum sc_status sc_segment_writer_sync(struct sc_segment_writer *writer, struct sc_error *err);
 

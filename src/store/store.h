@@ -19,6 +19,7 @@
 #include "base/status.h"
 #include "flow/batch.h"
 #include "store/io.h"
+#include "store/row_group_check.h"
 
 struct sc_store_writer;
 
@@ -59,6 +60,10 @@ struct sc_store_writer *sc_store_writer_open(const char *path, const struct sc_s
  */
 enum sc_status sc_store_writer_append(struct sc_store_writer *writer, struct sc_batch *batch,
                                       struct sc_error *err);
+
+/* As sc_store_writer_append, of a row group that came encoded; it keeps its span. */
+enum sc_status sc_store_writer_append_encoded(struct sc_store_writer *writer, uint64_t window_ms,
+                                              const struct sc_encoded_group *group, struct sc_error *err);
 
 /*
  * fdatasync of every live file that has grown; SC_OK means that all appended batches are durable. A failed

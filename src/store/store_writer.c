@@ -361,14 +361,17 @@ static enum sc_status new_file(struct sc_store_writer *w, uint64_t window_ms, st
     return create_file(w, window_ms, folder, name, out, err);
 }
 
-static enum sc_status append_group(struct sc_store_writer *w, const struct sc_batch *batch,
+/* One of `batch` and `encoded` is not NULL. */
+static enum sc_status append_group(struct sc_store_writer *w, uint64_t window_ms,
+                                   const struct sc_batch *batch, const struct sc_encoded_group *encoded,
                                    struct sc_error *err)
 {
-    struct live_file *f = open_file(w, batch->window_ms);
+    struct live_file *f = open_file(w, window_ms);
     if (f == NULL)
-        SC_TRY(new_file(w, batch->window_ms, &f, err));
+        SC_TRY(new_file(w, window_ms, &f, err));
     uint64_t before = f->writer.offset;
-    enum sc_status status = sc_segment_writer_add(&f->writer, &w->encoder, batch, err);
+    enum sc_status status = batch != NULL ? sc_segment_writer_add(&f->writer, &w->encoder, batch, err)
+                                          : sc_segment_writer_add_encoded(&f->writer, encoded, err);
     if (status == SC_NOMEM || status == SC_LIMIT) /* nothing was written */
         return status;
     if (status != SC_OK) {
@@ -408,11 +411,23 @@ static enum sc_status append_parts(struct sc_store_writer *w, struct sc_batch *b
         }
         if (status == SC_OK)
             status = sc_batch_finish(part);
-        status = status == SC_OK ? append_group(w, part, err) : sc_fail_nomem(err, "a row group");
+        status = status == SC_OK ? append_group(w, batch->window_ms, part, NULL, err)
+                                 : sc_fail_nomem(err, "a row group");
     }
     sc_batch_free(part);
     sc_schema_free(&schema);
     return status;
+}
+
+static void count_appended(struct sc_store_writer *w, enum sc_status status, uint16_t record_kind,
+                           uint32_t rows)
+{
+    if (status != SC_OK)
+        note_failure(w, status);
+    else if (record_kind == SC_RECORDS_FLOWS)
+        w->stats.flows += rows;
+    else
+        w->stats.options += rows;
 }
 
 enum sc_status sc_store_writer_append(struct sc_store_writer *w, struct sc_batch *batch, struct sc_error *err)
@@ -423,17 +438,19 @@ enum sc_status sc_store_writer_append(struct sc_store_writer *w, struct sc_batch
         return sc_fail_nomem(err, "a batch");
     if (!sc_spans_cover(batch))
         return sc_fail(err, SC_LIMIT, "the spans of a batch do not cover its %u rows", batch->rows);
-    enum sc_status status =
-        batch->rows <= SC_ROW_GROUP_ROWS ? append_group(w, batch, err) : append_parts(w, batch, err);
-    if (status != SC_OK) {
-        note_failure(w, status);
-        return status;
-    }
-    if (batch->record_kind == SC_RECORDS_FLOWS)
-        w->stats.flows += batch->rows;
-    else
-        w->stats.options += batch->rows;
-    return SC_OK;
+    enum sc_status status = batch->rows <= SC_ROW_GROUP_ROWS
+                                ? append_group(w, batch->window_ms, batch, NULL, err)
+                                : append_parts(w, batch, err);
+    count_appended(w, status, batch->record_kind, batch->rows);
+    return status;
+}
+
+enum sc_status sc_store_writer_append_encoded(struct sc_store_writer *w, uint64_t window_ms,
+                                              const struct sc_encoded_group *group, struct sc_error *err)
+{
+    enum sc_status status = append_group(w, window_ms, NULL, group, err);
+    count_appended(w, status, group->ref.record_kind, group->ref.rows);
+    return status;
 }
 
 enum sc_status sc_store_writer_sync(struct sc_store_writer *w, struct sc_error *err)

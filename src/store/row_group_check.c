@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "store/row_group_check.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+void sc_group_ref_set_times(struct sc_group_ref *ref, const struct sc_row_stats *stats)
+{
+    ref->time_min = stats->time_min;
+    ref->time_max = stats->time_max;
+    ref->received_min = stats->received_min;
+    ref->received_max = stats->received_max;
+    ref->first_min = stats->first_min;
+    ref->first_max = stats->first_max;
+    ref->last_min = stats->last_min;
+    ref->last_max = stats->last_max;
+}
+
+void sc_encoded_group_free(struct sc_encoded_group *group)
+{
+    sc_row_stats_free(&group->stats);
+}
+
+static enum sc_status read_span(struct sc_cursor *in, struct sc_encoded_group *out)
+{
+    out->span.stream = sc_cursor_le64(in);
+    out->span.sequence = sc_cursor_le64(in);
+    out->span.lane = sc_cursor_le32(in);
+    out->span.first_row = sc_cursor_le32(in);
+    out->span.rows = sc_cursor_le32(in);
+    out->span.reserved = sc_cursor_le32(in);
+    return out->span.first_row == 0 && out->span.rows == out->ref.rows ? SC_OK : SC_DAMAGED;
+}
+
+/* Chunks lie one behind the other from the directory to the zero bytes at the end. */
+static enum sc_status check_chunks(struct sc_cursor *in, const uint8_t *bytes, size_t length, uint64_t at,
+                                   uint32_t entries)
+{
+    for (uint32_t i = 0; i < entries; i++) {
+        const uint8_t *entry = sc_cursor_take(in, SC_ENTRY_BYTES);
+        if (entry == NULL)
+            return SC_DAMAGED;
+        uint64_t offset = sc_load_le64(entry + 40), size = sc_load_le32(entry + 48);
+        if (offset != at || size > length - at || XXH3_64bits(bytes + at, size) != sc_load_le64(entry + 56))
+            return SC_DAMAGED;
+        at += size;
+    }
+    if (length - at >= 8)
+        return SC_DAMAGED;
+    for (; at < length; at++) {
+        if (bytes[at] != 0)
+            return SC_DAMAGED;
+    }
+    return SC_OK;
+}
+
+static enum sc_status check_meta(const uint8_t *bytes, uint32_t meta_bytes, struct sc_encoded_group *out)
+{
+    struct sc_cursor in = {.data = bytes + SC_ROW_GROUP_HEAD_BYTES, .len = meta_bytes};
+    uint32_t entries = sc_load_le16(bytes + 26), spans = sc_load_le32(bytes + 28);
+    if (XXH3_64bits(in.data, in.len) != sc_load_le64(bytes + 32))
+        return SC_DAMAGED;
+    SC_TRY(sc_row_stats_read(&in, &out->stats));
+    if (spans != 1 || sc_cursor_left(&in) != SC_SPAN_BYTES + (size_t)entries * SC_ENTRY_BYTES)
+        return SC_DAMAGED;
+    SC_TRY(read_span(&in, out));
+    return check_chunks(&in, bytes, out->length, SC_ROW_GROUP_HEAD_BYTES + (uint64_t)meta_bytes, entries);
+}
+
+static enum sc_status check(struct sc_encoded_group *out)
+{
+    const uint8_t *bytes = out->bytes;
+    if (out->length < SC_ROW_GROUP_HEAD_BYTES || out->length > SC_MAX_ROW_GROUP_BYTES ||
+        out->length % 8 != 0 || memcmp(bytes, SC_ROW_GROUP_MAGIC, SC_MAGIC_BYTES) != 0 ||
+        XXH3_64bits(bytes, 56) != sc_load_le64(bytes + 56) || sc_load_le64(bytes + 16) != out->length)
+        return SC_DAMAGED;
+    uint32_t meta_bytes = sc_load_le32(bytes + 12);
+    out->ref.rows = sc_load_le32(bytes + 8);
+    out->ref.record_kind = sc_load_le16(bytes + 24);
+    if (out->ref.rows == 0 || out->ref.rows > SC_ROW_GROUP_ROWS ||
+        out->ref.record_kind > SC_RECORDS_OPTIONS || meta_bytes > SC_MAX_META_BYTES ||
+        meta_bytes > out->length - SC_ROW_GROUP_HEAD_BYTES)
+        return SC_DAMAGED;
+    return check_meta(bytes, meta_bytes, out);
+}
+
+enum sc_status sc_row_group_check(const uint8_t *bytes, size_t length, struct sc_encoded_group *out,
+                                  struct sc_error *err)
+{
+    *out = (struct sc_encoded_group){.bytes = bytes, .length = length, .ref = {.length = length}};
+    sc_row_stats_init(&out->stats);
+    enum sc_status status = check(out);
+    if (status == SC_OK) {
+        sc_group_ref_set_times(&out->ref, &out->stats);
+        return SC_OK;
+    }
+    sc_encoded_group_free(out);
+    return status == SC_NOMEM ? sc_fail_nomem(err, "a row group")
+                              : sc_fail(err, SC_DAMAGED, "these %zu bytes are no whole row group", length);
+}
