@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "conf/cluster.h"
+
+#include "conf/units.h"
+#include "conf/yaml_load.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_WEIGHT 1000u
+
+struct raw_member {
+    char *name;
+    char *address;
+    char **roles;
+    unsigned roles_count;
+    char *weight;
+};
+
+struct raw_cluster {
+    char *version;
+    char *replication;
+    struct raw_member *members;
+    unsigned members_count;
+};
+
+static const cyaml_schema_value_t role_schema = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, CYAML_UNLIMITED),
+};
+
+static const cyaml_schema_field_t member_fields[] = {
+    SC_YAML_TEXT("name", CYAML_FLAG_OPTIONAL, struct raw_member, name),
+    SC_YAML_TEXT("address", CYAML_FLAG_OPTIONAL, struct raw_member, address),
+    CYAML_FIELD_SEQUENCE("roles", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_member, roles,
+                         &role_schema, 0, CYAML_UNLIMITED),
+    SC_YAML_TEXT("weight", CYAML_FLAG_OPTIONAL, struct raw_member, weight),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t member_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_member, member_fields),
+};
+
+static const cyaml_schema_field_t fields[] = {
+    SC_YAML_TEXT("version", CYAML_FLAG_OPTIONAL, struct raw_cluster, version),
+    SC_YAML_TEXT("replication", CYAML_FLAG_OPTIONAL, struct raw_cluster, replication),
+    CYAML_FIELD_SEQUENCE("members", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_cluster, members,
+                         &member_schema, 0, CYAML_UNLIMITED),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw_cluster, fields)};
+
+/* ---- values ---- */
+
+struct reader {
+    const struct sc_yaml_document *document;
+    struct sc_error *err;
+};
+
+static enum sc_status read_number(const struct reader *r, const char *path, const char *text, uint64_t least,
+                                  uint64_t most, uint64_t *out)
+{
+    uint64_t value;
+    if (text[0] != '\0' && text[strspn(text, "0123456789")] == '\0' && sc_units_bytes(text, &value) &&
+        value >= least && value <= most) {
+        *out = value;
+        return SC_OK;
+    }
+    return sc_yaml_located(r->document, path,
+                           sc_fail(r->err, SC_USAGE, "\"%s\" is no number from %llu to %llu", text,
+                                   (unsigned long long)least, (unsigned long long)most),
+                           r->err);
+}
+
+/* Complains with the line of what it is missing in. */
+static enum sc_status missing(const struct reader *r, const char *in, const char *key)
+{
+    return sc_fail(r->err, SC_USAGE, "%s:%u: %s%s\"%s\" is missing", r->document->name,
+                   sc_yaml_index_line(&r->document->index, in, 0), in, in[0] == '\0' ? "" : ": ", key);
+}
+
+uint32_t sc_cluster_lane(const char *name)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (; *name != '\0'; name++)
+        hash = (hash ^ (unsigned char)*name) * 16777619u;
+    return hash == 0 ? 1 : hash;
+}
+
+/* Names stand in paths and on command lines. */
+static enum sc_status read_name(const char *text, char out[SC_CLUSTER_NAME_MAX], struct sc_error *err)
+{
+    size_t length = strlen(text);
+    bool good = length != 0 && length < SC_CLUSTER_NAME_MAX && isalnum((unsigned char)text[0]);
+    for (size_t i = 0; i < length && good; i++)
+        good = isalnum((unsigned char)text[i]) || strchr("-._", text[i]) != NULL;
+    if (!good)
+        return sc_fail(err, SC_USAGE, "\"%s\" is no name of letters, digits, '-', '.' and '_' (at most %u)",
+                       text, SC_CLUSTER_NAME_MAX - 1);
+    memcpy(out, text, length + 1);
+    return SC_OK;
+}
+
+static enum sc_status read_address(const char *text, struct sc_url *out, struct sc_error *err)
+{
+    char url[SC_URL_TEXT_MAX];
+    int length = snprintf(url, sizeof(url), "tcp://%s", text);
+    if (length < 0 || (size_t)length >= sizeof(url) || strstr(text, "://") != NULL)
+        return sc_fail(err, SC_USAGE, "\"%s\" is no HOST:PORT", text);
+    return sc_url_parse(url, out, err);
+}
+
+static enum sc_status read_roles(const struct raw_member *raw, struct sc_member *m, struct sc_error *err)
+{
+    m->proxy = m->subcollector = raw->roles_count == 0;
+    for (unsigned i = 0; i < raw->roles_count; i++) {
+        bool proxy = strcmp(raw->roles[i], "proxy") == 0;
+        if (!proxy && strcmp(raw->roles[i], "subcollector") != 0)
+            return sc_fail(err, SC_USAGE, "\"%s\" is no role; proxy and subcollector are", raw->roles[i]);
+        m->proxy = m->proxy || proxy;
+        m->subcollector = m->subcollector || !proxy;
+    }
+    return SC_OK;
+}
+
+static enum sc_status check_distinct(const struct sc_cluster *c, uint32_t index, struct sc_error *err)
+{
+    const struct sc_member *m = &c->members[index];
+    for (uint32_t i = 0; i < index; i++) {
+        if (strcmp(c->members[i].name, m->name) == 0)
+            return sc_fail(err, SC_USAGE, "\"%s\" is there already", m->name);
+        if (c->members[i].lane == m->lane)
+            return sc_fail(err, SC_USAGE,
+                           "\"%s\" and \"%s\" get the same lane number: rename the newer of them",
+                           c->members[i].name, m->name);
+    }
+    return SC_OK;
+}
+
+static enum sc_status read_member(const struct reader *r, const struct raw_member *raw, struct sc_cluster *c,
+                                  uint32_t index)
+{
+    struct sc_member *m = &c->members[index];
+    char path[64];
+    uint64_t weight = 1;
+    snprintf(path, sizeof(path), "members[%u]", index);
+    if (raw->name == NULL || raw->address == NULL)
+        return missing(r, path, raw->name == NULL ? "name" : "address");
+    snprintf(path, sizeof(path), "members[%u].name", index);
+    SC_TRY(sc_yaml_located(r->document, path, read_name(raw->name, m->name, r->err), r->err));
+    m->lane = sc_cluster_lane(m->name);
+    SC_TRY(sc_yaml_located(r->document, path, check_distinct(c, index, r->err), r->err));
+    snprintf(path, sizeof(path), "members[%u].address", index);
+    SC_TRY(sc_yaml_located(r->document, path, read_address(raw->address, &m->address, r->err), r->err));
+    snprintf(path, sizeof(path), "members[%u].roles", index);
+    SC_TRY(sc_yaml_located(r->document, path, read_roles(raw, m, r->err), r->err));
+    snprintf(path, sizeof(path), "members[%u].weight", index);
+    if (raw->weight != NULL)
+        SC_TRY(read_number(r, path, raw->weight, 1, MAX_WEIGHT, &weight));
+    m->weight = (uint32_t)weight;
+    return SC_OK;
+}
+
+static enum sc_status check_whole(const struct reader *r, const struct sc_cluster *c)
+{
+    uint32_t subcollectors = 0;
+    for (uint32_t i = 0; i < c->count; i++)
+        subcollectors += c->members[i].subcollector;
+    if (subcollectors >= c->replication)
+        return SC_OK;
+    return sc_yaml_located(r->document, "members",
+                           sc_fail(r->err, SC_USAGE, "%u subcollectors cannot hold %u copies of each batch",
+                                   subcollectors, c->replication),
+                           r->err);
+}
+
+static enum sc_status read_values(const struct reader *r, const struct raw_cluster *raw, struct sc_cluster *c)
+{
+    uint64_t replication = raw->members_count == 1 ? 1 : 2;
+    if (raw->version == NULL || raw->members == NULL)
+        return missing(r, "", raw->version == NULL ? "version" : "members");
+    if (raw->members_count > SC_CLUSTER_MAX_MEMBERS)
+        return sc_yaml_located(r->document, "members",
+                               sc_fail(r->err, SC_USAGE, "more than %u", SC_CLUSTER_MAX_MEMBERS), r->err);
+    SC_TRY(read_number(r, "version", raw->version, 1, UINT64_MAX, &c->version));
+    if (raw->replication != NULL)
+        SC_TRY(read_number(r, "replication", raw->replication, 1, SC_CLUSTER_MAX_COPIES, &replication));
+    c->replication = (uint32_t)replication;
+    c->members = calloc(raw->members_count, sizeof(*c->members));
+    if (c->members == NULL)
+        return sc_fail_nomem(r->err, "the members");
+    for (; c->count < raw->members_count; c->count++)
+        SC_TRY(read_member(r, &raw->members[c->count], c, c->count));
+    return check_whole(r, c);
+}
+
+/* ---- loading ---- */
+
+enum sc_status sc_cluster_parse(const char *name, const uint8_t *bytes, size_t length, struct sc_cluster *out,
+                                struct sc_error *err)
+{
+    struct sc_yaml_document document;
+    struct sc_cluster cluster = {0};
+    struct sc_error own;
+    if (err == NULL)
+        err = &own;
+    SC_TRY(sc_yaml_parse(name, bytes, length, &schema, &document, err));
+    const struct reader r = {&document, err};
+    enum sc_status status = document.data == NULL
+                                ? sc_fail(err, SC_USAGE, "%s: empty; version and members are needed", name)
+                                : read_values(&r, document.data, &cluster);
+    sc_yaml_free(&document);
+    if (status != SC_OK)
+        sc_cluster_free(&cluster);
+    else
+        *out = cluster;
+    return status;
+}
+
+enum sc_status sc_cluster_load(const char *path, struct sc_cluster *out, struct sc_error *err)
+{
+    uint8_t *bytes;
+    size_t length;
+    SC_TRY(sc_yaml_read_file(path, "membership file", &bytes, &length, err));
+    enum sc_status status = sc_cluster_parse(path, bytes, length, out, err);
+    free(bytes);
+    return status;
+}
+
+void sc_cluster_free(struct sc_cluster *cluster)
+{
+    free(cluster->members);
+    *cluster = (struct sc_cluster){0};
+}
+
+/* ---- the ring ---- */
+
+uint32_t sc_cluster_find(const struct sc_cluster *cluster, const char *name)
+{
+    for (uint32_t i = 0; i < cluster->count; i++) {
+        if (strcmp(cluster->members[i].name, name) == 0)
+            return i;
+    }
+    return SC_NO_MEMBER;
+}
+
+uint32_t sc_cluster_targets(const struct sc_cluster *cluster, uint32_t home, const bool *usable,
+                            uint32_t *out)
+{
+    uint32_t n = 0;
+    for (uint32_t step = 0; step < cluster->count && n < cluster->replication; step++) {
+        uint32_t i = (home + step) % cluster->count;
+        if (cluster->members[i].subcollector && usable[i])
+            out[n++] = i;
+    }
+    return n;
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The members of a cluster: a YAML file that is the same on every node (man sc-collector, contrib/cluster.yaml). The order of
+ * the members is the ring. A member's lane number follows from its name, so that it stays the same whatever else changes in
+ * the file; a node that comes back under its name is the same subcollector.
+ *
+ * Plain data, immutable after the load; threads share it freely.
+ */
+#ifndef SC_CONF_CLUSTER_H
+#define SC_CONF_CLUSTER_H
+
+#include "base/url.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SC_CLUSTER_MAX_MEMBERS 256u
+#define SC_CLUSTER_NAME_MAX    64u
+#define SC_CLUSTER_MAX_COPIES  3u
+#define SC_NO_MEMBER           UINT32_MAX
+
+struct sc_member {
+    char name[SC_CLUSTER_NAME_MAX];
+    struct sc_url
+        address; /* where its subcollector takes batches, tcp; of proxies without that role only the host counts */
+    uint32_t lane;   /* not 0, different for each */
+    uint32_t weight; /* of its share of the batches, 1 to 1000 */
+    bool proxy, subcollector;
+};
+
+struct sc_cluster {
+    uint64_t version;     /* counted up with each change of the file */
+    uint32_t replication; /* copies of each batch, 1 to SC_CLUSTER_MAX_COPIES */
+    struct sc_member *members;
+    uint32_t count;
+};
+
+/* @return SC_OK; SC_NOTFOUND, SC_IO; SC_USAGE with "FILE:LINE: ..."; SC_NOMEM. *out is set only when SC_OK. */
+enum sc_status sc_cluster_load(const char *path, struct sc_cluster *out, struct sc_error *err);
+enum sc_status sc_cluster_parse(const char *name, const uint8_t *bytes, size_t length, struct sc_cluster *out,
+                                struct sc_error *err);
+void sc_cluster_free(struct sc_cluster *cluster);
+
+/* The member of a name, SC_NO_MEMBER when there is none. */
+uint32_t sc_cluster_find(const struct sc_cluster *cluster, const char *name);
+
+/* The lane number that goes with a name. */
+uint32_t sc_cluster_lane(const char *name);
+
+/*
+ * Who is to hold a batch whose home is member `home`: the first subcollectors on the ring from there, itself included, whose
+ * `usable` is true, as many as there are copies (at most). @return how many were written to out[SC_CLUSTER_MAX_COPIES].
+ */
+uint32_t sc_cluster_targets(const struct sc_cluster *cluster, uint32_t home, const bool *usable,
+                            uint32_t *out);
+
+#endif
