@@ -3,7 +3,9 @@
 
 #include "base/clock.h"
 #include "collect/control.h"
+#include "collect/holder.h"
 #include "collect/notify.h"
+#include "collect/proxy.h"
 #include "collect/status_json.h"
 #include "collect/templates.h"
 #include "net/socket.h"
@@ -24,7 +26,13 @@ struct collector {
     struct sc_config config;
     struct sc_log log;
     struct sc_queue *queue;
-    struct sc_storer *storer;
+    struct sc_storer *storer; /* NULL in a cluster */
+    struct sc_cluster cluster;
+    uint32_t self; /* member */
+    bool proxy_role, subcollector_role;
+    struct sc_proxy *proxy;
+    struct sc_holder *holder;
+    int lock_fd; /* of a store that this process itself does not write to */
     struct sc_receiver *receivers[SC_CONFIG_MAX_RECEIVERS];
     uint32_t receiver_count;
     struct event_base *base;
@@ -149,6 +157,8 @@ static enum sc_status open_listener(struct collector *c, const struct sc_url *ur
 /* All are opened before any is announced. */
 static enum sc_status open_listeners(struct collector *c, struct sc_error *err)
 {
+    if (c->config.listener_count == 0)
+        return SC_OK;
     int(*fds)[SC_CONFIG_MAX_RECEIVERS] = calloc(c->config.listener_count, sizeof(*fds));
     if (fds == NULL)
         return sc_fail_nomem(err, "the listeners");
@@ -198,6 +208,8 @@ static void warn_fixed(const struct collector *c, const struct sc_config *fresh)
 static void apply_listeners(struct collector *c, const struct sc_config *fresh)
 {
     struct sc_error err;
+    if (c->holder != NULL && !c->proxy_role)
+        return;
     for (uint32_t i = 0; i < c->config.listener_count; i++) {
         const struct sc_url *url = &c->config.listeners[i];
         for (uint32_t k = 0; k < c->receiver_count && !has_listener(fresh, url); k++)
@@ -219,9 +231,12 @@ static void apply(struct collector *c, struct sc_config *fresh)
     apply_listeners(c, fresh);
     for (uint32_t i = 0; i < c->receiver_count; i++)
         sc_receiver_set_log_level(c->receivers[i], fresh->log_level);
-    sc_storer_set_log_level(c->storer, fresh->log_level);
-    sc_storer_set_retention(c->storer, &retention);
-    if (sc_config_set_listeners(&c->config, fresh->listeners, fresh->listener_count, &err) != SC_OK)
+    if (c->storer != NULL) {
+        sc_storer_set_log_level(c->storer, fresh->log_level);
+        sc_storer_set_retention(c->storer, &retention);
+    }
+    if ((c->holder == NULL || c->proxy_role) &&
+        sc_config_set_listeners(&c->config, fresh->listeners, fresh->listener_count, &err) != SC_OK)
         sc_log(&c->log, SC_LOG_ERROR, "%s", err.message);
     c->config.log_level = fresh->log_level;
     c->config.retention_age_s = fresh->retention_age_s;
@@ -269,6 +284,10 @@ static enum sc_status answer_status(void *arg, struct sc_buf *out)
         .receiver_count = c->receiver_count,
         .queue = c->queue,
         .storer = c->storer,
+        .cluster = c->config.cluster == NULL ? NULL : &c->cluster,
+        .self = c->self,
+        .proxy = c->proxy,
+        .holder = c->holder,
         .started_ms = c->started_ms,
         .started_mono_ms = c->started_mono_ms,
     };
@@ -296,9 +315,6 @@ static enum sc_status create_events(struct collector *c, struct sc_error *err)
 
 static enum sc_status start_storer(struct collector *c, struct sc_error *err)
 {
-    c->queue = sc_queue_create(c->config.queue_memory);
-    if (c->queue == NULL)
-        return sc_fail_nomem(err, "the queue");
     const struct sc_storer_options options = {
         .store = c->config.store,
         .window_s = c->config.window_s,
@@ -309,6 +325,69 @@ static enum sc_status start_storer(struct collector *c, struct sc_error *err)
     return sc_storer_start(&options, &c->storer, err);
 }
 
+static enum sc_status load_cluster(struct collector *c, struct sc_error *err)
+{
+    SC_TRY(sc_cluster_load(c->config.cluster, &c->cluster, err));
+    c->self = sc_cluster_find(&c->cluster, c->config.node);
+    if (c->self == SC_NO_MEMBER)
+        return sc_fail(err, SC_USAGE, "%s: no member is called \"%s\", as this node is (key \"node\")",
+                       c->config.cluster, c->config.node);
+    c->proxy_role = c->cluster.members[c->self].proxy;
+    c->subcollector_role = c->cluster.members[c->self].subcollector;
+    return SC_OK;
+}
+
+static enum sc_status start_holder(struct collector *c, struct sc_error *err)
+{
+    const struct sc_member *self = &c->cluster.members[c->self];
+    const struct sc_holder_options options = {
+        .store = {.store = c->config.store,
+                  .cluster = &c->cluster,
+                  .self = c->self,
+                  .window_s = c->config.window_s,
+                  .retention = {c->config.retention_age_s, c->config.retention_bytes},
+                  .log = c->log},
+        .listen = self->address,
+    };
+    if (!self->address.numeric)
+        return sc_fail(err, SC_USAGE,
+                       "%s: %s: the address of a subcollector is needed as a number, not as the name %s",
+                       c->config.cluster, self->name, self->address.host);
+    return sc_holder_start(&options, &c->holder, err);
+}
+
+static enum sc_status start_proxy(struct collector *c, struct sc_error *err)
+{
+    char outbox[4096];
+    snprintf(outbox, sizeof(outbox), "%s/outbox", c->config.store);
+    const struct sc_proxy_options options = {
+        .outbox = outbox,
+        .cluster = &c->cluster,
+        .self = c->self,
+        .window_s = c->config.window_s,
+        .queue = c->queue,
+        .how = {.limit_bytes = c->config.outbox_bytes, .sync = c->config.outbox_sync},
+        .log = c->log,
+    };
+    return sc_proxy_start(&options, &c->proxy, err);
+}
+
+/* What this node does with flows: stores them, sends them on, or stores what others send. */
+static enum sc_status start_roles(struct collector *c, struct sc_error *err)
+{
+    c->queue = sc_queue_create(c->config.queue_memory);
+    if (c->queue == NULL)
+        return sc_fail_nomem(err, "the queue");
+    if (c->config.cluster == NULL)
+        return start_storer(c, err);
+    SC_TRY(load_cluster(c, err));
+    SC_TRY(c->subcollector_role ? start_holder(c, err) : sc_store_lock(c->config.store, &c->lock_fd, err));
+    if (c->proxy_role)
+        return start_proxy(c, err);
+    c->config.listener_count = 0; /* flows of exporters go to proxies */
+    return SC_OK;
+}
+
 static enum sc_status create_receivers(struct collector *c, struct sc_error *err)
 {
     struct sc_receiver_options options = {
@@ -316,6 +395,10 @@ static enum sc_status create_receivers(struct collector *c, struct sc_error *err
         .log = c->log,
     };
     options.intake.limits.template_lifetime_s = c->config.template_lifetime_s;
+    if (c->proxy_role) {
+        options.intake.rows = SC_PROXY_ROWS;
+        options.intake.age_ms = SC_PROXY_AGE_MS;
+    }
     options.intake.limits.template_scope =
         c->config.template_scope_address ? SC_TEMPLATE_SCOPE_ADDRESS : SC_TEMPLATE_SCOPE_SESSION;
     for (; c->receiver_count < c->config.receivers; c->receiver_count++) {
@@ -339,7 +422,7 @@ static enum sc_status start(struct collector *c, struct sc_error *err)
 {
     c->started_ms = sc_clock_wall_ms();
     c->started_mono_ms = sc_clock_mono_ms();
-    SC_TRY(start_storer(c, err));
+    SC_TRY(start_roles(c, err));
     SC_TRY(create_receivers(c, err));
     load_templates(c);
     SC_TRY(create_events(c, err));
@@ -352,12 +435,18 @@ static enum sc_status start(struct collector *c, struct sc_error *err)
 
 /* ---- end ---- */
 
+#define DRAIN_MS 3000u /* for subcollectors to take what the outbox holds */
+
+/* The proxy first: it may be its own subcollector. */
 static enum sc_status stop_storing(struct collector *c, struct sc_error *err)
 {
     struct sc_storer_stats stats;
+    if (c->queue != NULL)
+        sc_queue_close(c->queue);
+    sc_proxy_finish(c->proxy, DRAIN_MS);
+    sc_holder_stop(c->holder);
     if (c->storer == NULL)
         return SC_OK;
-    sc_queue_close(c->queue);
     enum sc_status status = sc_storer_finish(c->storer, false, &stats, err);
     if (stats.lost_records != 0)
         sc_log(&c->log, SC_LOG_ERROR, "%llu records could not be stored",
@@ -432,12 +521,16 @@ enum sc_status sc_collector_run(const struct sc_collector_options *options, stru
     if (c == NULL)
         return sc_fail_nomem(err, "the collector");
     c->options = *options;
+    c->lock_fd = -1;
     enum sc_status status = options->configure(options->arg, &c->config, err);
     if (status == SC_OK) {
         c->log = (struct sc_log){options->stream, c->config.log_level};
         status = run(c, err);
         sc_config_free(&c->config);
+        sc_cluster_free(&c->cluster);
     }
+    if (c->lock_fd >= 0)
+        close(c->lock_fd);
     free(c);
     return status;
 }

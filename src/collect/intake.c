@@ -49,6 +49,10 @@ struct sc_intake *sc_intake_create(const struct sc_intake_options *options, stru
         return NULL;
     }
     intake->options = *options;
+    if (intake->options.rows == 0)
+        intake->options.rows = SC_INTAKE_ROWS;
+    if (intake->options.age_ms == 0)
+        intake->options.age_ms = SC_INTAKE_AGE_MS;
     sc_schema_init(&intake->schema, SCHEMA_LIMIT);
     intake->decoder = sc_decoder_create(&options->limits, &intake->schema, err);
     bool made = intake->decoder != NULL;
@@ -129,7 +133,7 @@ void sc_intake_flush(struct sc_intake *intake)
 
 static void send_if_old(struct sc_intake *intake, struct filling *f, uint64_t now_ms)
 {
-    if (f->parcel->batch->rows != 0 && now_ms - f->began_ms >= SC_INTAKE_AGE_MS)
+    if (f->parcel->batch->rows != 0 && now_ms - f->began_ms >= intake->options.age_ms)
         send(intake, f);
 }
 
@@ -146,7 +150,7 @@ static void send_if_full(struct sc_intake *intake, struct filling *f, uint32_t r
     const struct sc_batch *batch = f->parcel->batch;
     if (rows_before == 0 && batch->rows != 0)
         f->began_ms = sc_clock_mono_ms();
-    if (batch->rows >= SC_INTAKE_ROWS || (look_at_memory && sc_batch_memory(batch) > SC_INTAKE_MEMORY))
+    if (batch->rows >= intake->options.rows || (look_at_memory && sc_batch_memory(batch) > SC_INTAKE_MEMORY))
         send(intake, f);
 }
 

@@ -2,7 +2,7 @@
 /*
  * Messages in, batches out: one thread's decoder with its schema, and the batches that are being filled. A
  * batch goes to the queue when it has SC_INTAKE_ROWS rows or SC_INTAKE_MEMORY bytes, when its first record is
- * SC_INTAKE_AGE_MS old, and at the edge of a window. Belongs to one thread.
+ * SC_INTAKE_AGE_MS old (or as the options say), and at the edge of a window. Belongs to one thread.
  */
 #ifndef SC_COLLECT_INTAKE_H
 #define SC_COLLECT_INTAKE_H
@@ -19,6 +19,8 @@ struct sc_intake_options {
     struct sc_decoder_limits limits;
     uint32_t window_s;
     struct sc_queue *queue;
+    uint32_t rows;        /* that a batch is sent on with; 0: SC_INTAKE_ROWS */
+    uint32_t age_ms;      /* likewise; 0: SC_INTAKE_AGE_MS */
     uint64_t patience_ms; /* how long a full queue is waited for before a batch is dropped; 0: not at all */
 };
 

@@ -220,12 +220,122 @@ static json_t *queue_json(const struct sc_status_source *source)
     return object;
 }
 
+/* What a subcollector stored; zeros on a node that stores nothing. */
+static void holder_as_storer(const struct sc_status_source *source, struct sc_storer_stats *out)
+{
+    struct sc_holder_stats stats;
+    *out = (struct sc_storer_stats){0};
+    if (source->holder == NULL)
+        return;
+    sc_holder_get_stats(source->holder, &stats);
+    const struct sc_store_stats *own = &stats.store.own, *other = &stats.store.replicas;
+    out->store = *own;
+    out->store.flows += other->flows;
+    out->store.options += other->options;
+    out->store.row_groups += other->row_groups;
+    out->store.bytes_written += other->bytes_written;
+    out->store.segments_sealed += other->segments_sealed;
+    out->store.sync_failures += other->sync_failures;
+    out->store.write_failures += other->write_failures;
+    out->store.full_events += other->full_events;
+    out->blocked = stats.store.full;
+    out->retries = stats.store.refused;
+}
+
+static json_t *member_json(const struct sc_status_source *source, uint32_t i)
+{
+    const struct sc_member *m = &source->cluster->members[i];
+    json_t *object = json_object();
+    char address[SC_URL_TEXT_MAX];
+    sc_url_format(&m->address, address);
+    put_text(object, "name", m->name);
+    put_text(object, "address", address + strlen("tcp://"));
+    json_object_set_new(object, "proxy", json_boolean(m->proxy));
+    json_object_set_new(object, "subcollector", json_boolean(m->subcollector));
+    if (source->proxy == NULL || !m->subcollector)
+        return object;
+    struct sc_peer_view view;
+    struct sc_dispatch_member queue;
+    sc_proxy_get_member(source->proxy, i, &view, &queue);
+    json_object_set_new(object, "connected", json_boolean(view.connected));
+    json_object_set_new(object, "usable", json_boolean(view.usable));
+    json_object_set_new(object, "full", json_boolean(view.full));
+    put(object, "free_bytes", view.free_bytes);
+    put(object, "waiting", queue.waiting);
+    put(object, "in_flight", queue.in_flight);
+    put(object, "acknowledged", queue.acknowledged);
+    put(object, "bytes_sent", view.bytes_sent);
+    put(object, "connects", view.connects);
+    put(object, "deaths", view.deaths);
+    json_object_set_new(object, "problem", view.problem[0] == '\0' ? json_null() : json_string(view.problem));
+    return object;
+}
+
+static json_t *proxy_json(struct sc_proxy *proxy)
+{
+    struct sc_proxy_stats stats;
+    char stream[24];
+    json_t *object = json_object();
+    sc_proxy_get_stats(proxy, &stats);
+    snprintf(stream, sizeof(stream), "%016llx", (unsigned long long)stats.stream);
+    put_text(object, "stream", stream);
+    put(object, "batches", stats.batches);
+    put(object, "records", stats.records);
+    put(object, "replayed", stats.replayed);
+    put(object, "waiting_batches", stats.dispatch.batches);
+    put(object, "waiting_records", stats.dispatch.records);
+    put(object, "released", stats.dispatch.released);
+    put(object, "released_short", stats.dispatch.released_short);
+    put(object, "outbox_bytes", stats.outbox.bytes);
+    put(object, "outbox_refused", stats.outbox.refused);
+    json_object_set_new(object, "blocked", json_boolean(stats.blocked));
+    json_object_set_new(object, "problem",
+                        stats.problem[0] == '\0' ? json_null() : json_string(stats.problem));
+    return object;
+}
+
+static json_t *holder_json(struct sc_holder *holder)
+{
+    struct sc_holder_stats stats;
+    json_t *object = json_object();
+    sc_holder_get_stats(holder, &stats);
+    put(object, "connections", stats.connections);
+    put(object, "batches", stats.store.batches);
+    put(object, "records", stats.store.records);
+    put(object, "duplicates", stats.store.duplicates);
+    put(object, "refused", stats.store.refused);
+    put(object, "damaged", stats.store.damaged);
+    put(object, "malformed", stats.malformed);
+    put(object, "waiting_bytes", stats.store.waiting_bytes);
+    json_object_set_new(object, "full", json_boolean(stats.store.full));
+    return object;
+}
+
+static json_t *cluster_json(const struct sc_status_source *source)
+{
+    json_t *object = json_object(), *members = json_array();
+    put_text(object, "node", source->cluster->members[source->self].name);
+    put(object, "version", source->cluster->version);
+    put(object, "replication", source->cluster->replication);
+    for (uint32_t i = 0; i < source->cluster->count; i++)
+        json_array_append_new(members, member_json(source, i));
+    json_object_set_new(object, "members", members);
+    if (source->proxy != NULL)
+        json_object_set_new(object, "proxy", proxy_json(source->proxy));
+    if (source->holder != NULL)
+        json_object_set_new(object, "subcollector", holder_json(source->holder));
+    return object;
+}
+
 static json_t *store_json(const struct sc_status_source *source)
 {
     struct sc_storer_stats stats;
     struct statvfs disk;
     json_t *object = json_object();
-    sc_storer_get_stats(source->storer, &stats);
+    if (source->storer != NULL)
+        sc_storer_get_stats(source->storer, &stats);
+    else
+        holder_as_storer(source, &stats);
     put_text(object, "path", source->config->store);
     put(object, "window_s", source->config->window_s);
     put(object, "flows", stats.store.flows);
@@ -265,6 +375,8 @@ enum sc_status sc_status_json(const struct sc_status_source *source, struct sc_b
     json_object_set_new(root, "received", intake_json(source));
     json_object_set_new(root, "queue", queue_json(source));
     json_object_set_new(root, "store", store_json(source));
+    if (source->cluster != NULL)
+        json_object_set_new(root, "cluster", cluster_json(source));
     char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6));
     json_decref(root);
     if (text == NULL)

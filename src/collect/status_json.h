@@ -7,6 +7,8 @@
 #define SC_COLLECT_STATUS_JSON_H
 
 #include "base/buf.h"
+#include "collect/holder.h"
+#include "collect/proxy.h"
 #include "collect/queue.h"
 #include "collect/receiver.h"
 #include "collect/storer.h"
@@ -17,7 +19,12 @@ struct sc_status_source {
     struct sc_receiver *const *receivers;
     uint32_t receiver_count;
     struct sc_queue *queue;
-    struct sc_storer *storer;
+    struct sc_storer *storer; /* NULL in a cluster */
+    /* In a cluster; proxy and holder by role, else NULL. */
+    const struct sc_cluster *cluster;
+    uint32_t self;
+    struct sc_proxy *proxy;
+    struct sc_holder *holder;
     uint64_t started_ms;      /* wall clock */
     uint64_t started_mono_ms; /* monotonic */
 };

@@ -2,6 +2,7 @@
 #include "collect/storer.h"
 
 #include "base/clock.h"
+#include "collect/window_clock.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -9,23 +10,15 @@
 
 #define SYNC_AFTER_MS      400u /* after the first append that is not durable */
 #define SYNC_BYTES         ((size_t)64 << 20)
-#define SEAL_GRACE_MS      3000u
 #define RETENTION_EVERY_MS 60000u
 #define RETRY_FIRST_MS     100u
 #define RETRY_MOST_MS      5000u
 #define PATIENCE_MS        10000u
 #define REMIND_MS          60000u
-#define MAX_WINDOWS        64u
 
 struct parcel_list {
     struct sc_parcel *first, *last;
     size_t memory;
-};
-
-/* A window that is sealed when the monotonic clock passes `due_ms`. */
-struct open_window {
-    uint64_t window_ms;
-    uint64_t due_ms;
 };
 
 struct sc_storer {
@@ -42,8 +35,7 @@ struct sc_storer {
     uint64_t retry_at_ms, retry_pause_ms;
     uint64_t blocked_since_ms, reminded_ms;
     uint64_t next_second_ms, next_retention_ms;
-    struct open_window windows[MAX_WINDOWS];
-    uint32_t window_count;
+    struct sc_window_clock windows;
     uint64_t newest_window_ms; /* import */
     struct sc_storer_stats stats;
     enum sc_status result;
@@ -157,24 +149,6 @@ static uint64_t window_length(const struct sc_storer *s)
     return (uint64_t)s->options.window_s * 1000;
 }
 
-/* A window ends by the age of this process's view of it, so that steps of the wall clock neither seal early
- * nor never. */
-static void note_window(struct sc_storer *s, uint64_t window_ms)
-{
-    for (uint32_t i = 0; i < s->window_count; i++) {
-        if (s->windows[i].window_ms == window_ms)
-            return;
-    }
-    uint64_t end = window_ms + window_length(s), wall = sc_clock_wall_ms();
-    uint64_t left = end > wall ? end - wall : 0;
-    if (left > window_length(s))
-        left = window_length(s);
-    if (s->window_count == MAX_WINDOWS) /* clock steps galore: the oldest entry is due with the next one */
-        memmove(s->windows, s->windows + 1, --s->window_count * sizeof(s->windows[0]));
-    s->windows[s->window_count++] =
-        (struct open_window){window_ms, sc_clock_mono_ms() + left + SEAL_GRACE_MS};
-}
-
 static void seal(struct sc_storer *s, uint64_t before_ms)
 {
     struct sc_error err;
@@ -190,16 +164,9 @@ static void seal(struct sc_storer *s, uint64_t before_ms)
 
 static void seal_ended(struct sc_storer *s)
 {
-    uint64_t now = sc_clock_mono_ms();
-    for (uint32_t i = 0; i < s->window_count;) {
-        if (now < s->windows[i].due_ms) {
-            i++;
-            continue;
-        }
-        uint64_t end = s->windows[i].window_ms + window_length(s);
-        s->windows[i] = s->windows[--s->window_count];
-        seal(s, end);
-    }
+    uint64_t window_ms;
+    while (sc_window_clock_due(&s->windows, sc_clock_mono_ms(), &window_ms))
+        seal(s, window_ms + window_length(s));
 }
 
 /* Import: a window is sealed when the data is two windows on. Late records open it again; all are sealed at
@@ -241,7 +208,7 @@ static void append(struct sc_storer *s, struct sc_parcel *parcel)
         if (s->options.import)
             seal_passed(s, parcel->batch->window_ms);
         else
-            note_window(s, parcel->batch->window_ms);
+            sc_window_clock_note(&s->windows, parcel->batch->window_ms, window_length(s));
         return;
     }
     if (!is_passing(status)) {
@@ -387,7 +354,7 @@ static void seal_leftovers(struct sc_storer *s)
         return;
     if (sc_store_writer_seal(s->writer, window_ms, &err) != SC_OK)
         sc_log(&s->options.log, SC_LOG_WARNING, "%s", err.message);
-    note_window(s, window_ms);
+    sc_window_clock_note(&s->windows, window_ms, window_length(s));
 }
 
 static void free_storer(struct sc_storer *s)

@@ -12,6 +12,11 @@ struct raw_retention {
     char *bytes;
 };
 
+struct raw_outbox {
+    char *bytes;
+    char *sync;
+};
+
 struct raw {
     char **listeners;
     unsigned listeners_count;
@@ -24,6 +29,9 @@ struct raw {
     char *log_level;
     char *receive_buffer;
     char *queue_memory;
+    char *cluster;
+    char *node;
+    struct raw_outbox outbox;
 };
 
 #define TEXT(key, type, member) SC_YAML_TEXT(key, CYAML_FLAG_OPTIONAL, type, member)
@@ -35,6 +43,12 @@ static const cyaml_schema_value_t listener_schema = {
 static const cyaml_schema_field_t retention_fields[] = {
     TEXT("age", struct raw_retention, age),
     TEXT("bytes", struct raw_retention, bytes),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t outbox_fields[] = {
+    TEXT("bytes", struct raw_outbox, bytes),
+    TEXT("sync", struct raw_outbox, sync),
     CYAML_FIELD_END,
 };
 
@@ -50,6 +64,9 @@ static const cyaml_schema_field_t fields[] = {
     TEXT("log-level", struct raw, log_level),
     TEXT("receive-buffer", struct raw, receive_buffer),
     TEXT("queue-memory", struct raw, queue_memory),
+    TEXT("cluster", struct raw, cluster),
+    TEXT("node", struct raw, node),
+    CYAML_FIELD_MAPPING("outbox", CYAML_FLAG_OPTIONAL, struct raw, outbox, outbox_fields),
     CYAML_FIELD_END,
 };
 
@@ -136,6 +153,30 @@ static enum sc_status read_memory(const struct reader *r, const struct raw *raw,
     return SC_OK;
 }
 
+#define MIN_OUTBOX (UINT64_C(64) << 20)
+
+static enum sc_status read_cluster(const struct reader *r, const struct raw *raw, struct sc_config *config)
+{
+    bool sync = raw->outbox.sync != NULL && strcmp(raw->outbox.sync, "yes") == 0;
+    if (raw->outbox.sync != NULL && !sync && strcmp(raw->outbox.sync, "no") != 0)
+        return located(r, "outbox.sync",
+                       sc_fail(r->err, SC_USAGE, "\"%s\" is neither \"yes\" nor \"no\"", raw->outbox.sync));
+    config->outbox_sync = raw->outbox.sync == NULL ? config->outbox_sync : sync;
+    SC_TRY(read_bytes(r, "outbox.bytes", raw->outbox.bytes, &config->outbox_bytes));
+    if (config->outbox_bytes < MIN_OUTBOX)
+        return located(r, "outbox.bytes",
+                       sc_fail(r->err, SC_USAGE, "\"%s\" is less than 64M", raw->outbox.bytes));
+    if (raw->cluster != NULL)
+        SC_TRY(sc_config_set_text(&config->cluster, raw->cluster, r->err));
+    if (raw->node != NULL)
+        SC_TRY(sc_config_set_text(&config->node, raw->node, r->err));
+    if ((config->cluster == NULL) == (config->node == NULL))
+        return SC_OK;
+    return located(
+        r, config->cluster == NULL ? "node" : "cluster",
+        sc_fail(r->err, SC_USAGE, "\"%s\" is needed too", config->cluster == NULL ? "cluster" : "node"));
+}
+
 static enum sc_status read_values(const struct reader *r, const struct raw *raw, struct sc_config *config)
 {
     SC_TRY(read_listeners(r, raw, config));
@@ -153,6 +194,7 @@ static enum sc_status read_values(const struct reader *r, const struct raw *raw,
     SC_TRY(read_bytes(r, "retention.bytes", raw->retention.bytes, &config->retention_bytes));
     SC_TRY(read_scope(r, raw->template_scope, &config->template_scope_address));
     SC_TRY(read_lifetime(r, raw->template_lifetime, &config->template_lifetime_s));
+    SC_TRY(read_cluster(r, raw, config));
     return read_memory(r, raw, config);
 }
 
@@ -162,10 +204,14 @@ static enum sc_status copy_config(const struct sc_config *from, struct sc_config
 {
     *to = *from;
     to->listeners = NULL;
-    to->store = NULL;
+    to->store = to->cluster = to->node = NULL;
     enum sc_status status = sc_config_set_listeners(to, from->listeners, from->listener_count, err);
     if (status == SC_OK)
         status = sc_config_set_store(to, from->store, err);
+    if (status == SC_OK && from->cluster != NULL)
+        status = sc_config_set_text(&to->cluster, from->cluster, err);
+    if (status == SC_OK && from->node != NULL)
+        status = sc_config_set_text(&to->node, from->node, err);
     if (status != SC_OK)
         sc_config_free(to);
     return status;

@@ -30,6 +30,11 @@ struct sc_config {
     enum sc_log_level log_level;
     uint64_t receive_buffer; /* of each UDP socket, bytes */
     uint64_t queue_memory;   /* bytes of flows that wait for the disk */
+    /* Of a member of a cluster; cluster is NULL on a single node. */
+    char *cluster;         /* the membership file */
+    char *node;            /* this node's name in it */
+    uint64_t outbox_bytes; /* of a proxy: batches that wait for subcollectors */
+    bool outbox_sync;      /* a batch is on the disk before it counts as accepted */
 };
 
 /* The defaults: udp://[::]:4739 and udp://[::]:2055, windows of 300 s, one receiver. @return SC_OK or
@@ -56,6 +61,8 @@ enum sc_status sc_config_log_level(const char *text, enum sc_log_level *level, s
 /* Replaces the listeners. SC_NOMEM leaves them. */
 enum sc_status sc_config_set_listeners(struct sc_config *config, const struct sc_url *listeners,
                                        uint32_t count, struct sc_error *err);
+/* Replaces a text of *config. SC_NOMEM leaves it. */
+enum sc_status sc_config_set_text(char **text, const char *value, struct sc_error *err);
 enum sc_status sc_config_set_store(struct sc_config *config, const char *store, struct sc_error *err);
 
 #endif

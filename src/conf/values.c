@@ -22,14 +22,19 @@ enum sc_status sc_config_set_listeners(struct sc_config *config, const struct sc
     return SC_OK;
 }
 
-enum sc_status sc_config_set_store(struct sc_config *config, const char *store, struct sc_error *err)
+enum sc_status sc_config_set_text(char **text, const char *value, struct sc_error *err)
 {
-    char *copy = strdup(store);
+    char *copy = strdup(value);
     if (copy == NULL)
         return sc_fail_nomem(err, "the configuration");
-    free(config->store);
-    config->store = copy;
+    free(*text);
+    *text = copy;
     return SC_OK;
+}
+
+enum sc_status sc_config_set_store(struct sc_config *config, const char *store, struct sc_error *err)
+{
+    return sc_config_set_text(&config->store, store, err);
 }
 
 enum sc_status sc_config_init(struct sc_config *config, struct sc_error *err)
@@ -43,6 +48,7 @@ enum sc_status sc_config_init(struct sc_config *config, struct sc_error *err)
         .log_level = SC_LOG_INFO,
         .receive_buffer = UINT64_C(64) << 20,
         .queue_memory = UINT64_C(512) << 20,
+        .outbox_bytes = UINT64_C(4) << 30,
     };
     for (unsigned i = 0; i < 2; i++)
         SC_TRY(sc_url_parse(urls[i], &listeners[i], err));
@@ -58,6 +64,8 @@ void sc_config_free(struct sc_config *config)
 {
     free(config->listeners);
     free(config->store);
+    free(config->cluster);
+    free(config->node);
     *config = (struct sc_config){0};
 }
 

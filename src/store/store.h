@@ -53,6 +53,12 @@ struct sc_store_writer *sc_store_writer_open(const char *path, const struct sc_s
                                              struct sc_error *err);
 
 /*
+ * Creates the folder and takes the lock that a writer takes, for a process that uses the store without writing segments. *fd is
+ * closed to give it back. @return SC_OK, SC_USAGE (another has it), SC_IO.
+ */
+enum sc_status sc_store_lock(const char *path, int *fd, struct sc_error *err);
+
+/*
  * Encodes the batch (finished, rows > 0, one window) into row groups of at most 65,536 rows and appends them.
  * A batch without spans gets them here: at most 8,192 rows each, numbered in the writer's own stream.
  * @return SC_OK; SC_FULL or SC_IO: nothing of the batch is counted as stored, the caller keeps it and may

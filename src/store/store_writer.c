@@ -58,17 +58,17 @@ struct sc_store_writer {
 
 /* ---- opening ---- */
 
-static enum sc_status take_lock(struct sc_store_writer *w, struct sc_error *err)
+static enum sc_status take_lock(const char *store, int *fd, struct sc_error *err)
 {
     char path[4096];
-    snprintf(path, sizeof(path), "%s/collector.lock", w->path);
-    w->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-    if (w->lock_fd < 0)
-        return sc_fail_errno(err, errno, "cannot write to the store %s", w->path);
-    if (flock(w->lock_fd, LOCK_EX | LOCK_NB) != 0)
+    snprintf(path, sizeof(path), "%s/collector.lock", store);
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (*fd < 0)
+        return sc_fail_errno(err, errno, "cannot write to the store %s", store);
+    if (flock(*fd, LOCK_EX | LOCK_NB) != 0)
         return sc_fail(err, SC_USAGE,
                        "another collector is writing to the store %s; stop it or choose another store",
-                       w->path);
+                       store);
     return SC_OK;
 }
 
@@ -153,12 +153,20 @@ static int make_folders(struct sc_io *io, const char *path, size_t known)
     }
 }
 
+enum sc_status sc_store_lock(const char *path, int *fd, struct sc_error *err)
+{
+    int result = make_folders(sc_io_system(), path, strlen(path));
+    if (result < 0)
+        return sc_fail_errno(err, -result, "cannot create the store %s", path);
+    return take_lock(path, fd, err);
+}
+
 static enum sc_status open_parts(struct sc_store_writer *w, struct sc_error *err)
 {
     int result = make_folders(w->io, w->path, strlen(w->path));
     if (result < 0)
         return sc_fail_errno(err, -result, "cannot create the store %s", w->path);
-    SC_TRY(take_lock(w, err));
+    SC_TRY(take_lock(w->path, &w->lock_fd, err));
     SC_TRY(find_leftovers(w, err));
     if (getrandom(&w->stream, sizeof(w->stream), 0) != sizeof(w->stream))
         return sc_fail_errno(err, errno, "no random numbers");

@@ -50,13 +50,19 @@ static void every_key_is_read(void **state)
                                "template-lifetime: 1h\n"
                                "log-level: debug\n"
                                "receive-buffer: 8MiB\n"
-                               "queue-memory: 1G\n";
+                               "queue-memory: 1G\n"
+                               "cluster: /etc/c.yaml\n"
+                               "node: alpha\n"
+                               "outbox: {bytes: 2G, sync: yes}\n";
     struct sc_config c;
     struct sc_error err;
     assert_int_equal(parse(text, &c, &err), SC_OK);
     assert_int_equal(c.listener_count, 2);
     assert_int_equal(c.listeners[1].scheme, SC_URL_TCP);
     assert_string_equal(c.listeners[1].host, "::1");
+    assert_string_equal(c.cluster, "/etc/c.yaml");
+    assert_string_equal(c.node, "alpha");
+    assert_true(c.outbox_bytes == UINT64_C(2) << 30 && c.outbox_sync);
     assert_string_equal(c.store, "/tmp/s");
     assert_int_equal(c.window_s, 300);
     assert_int_equal(c.retention_age_s, 30 * 86400);
@@ -78,12 +84,14 @@ static void errors_name_the_line_and_what_is_allowed(void **state)
     } cases[] = {
         {"store: /x\nlistners:\n  - udp://[::]:1\n",
          "f.yaml:2: unknown key \"listners\"; known are listeners, store, window, retention, receivers, "
-         "template-scope, template-lifetime, log-level, receive-buffer, queue-memory"},
+         "template-scope, template-lifetime, log-level, receive-buffer, queue-memory, cluster, "
+         "node, outbox"},
         {"retention:\n  age: 3d\n\n  size: 4G\n",
          "f.yaml:4: unknown key \"retention.size\"; known are age, bytes"},
         {"forward: tcp://h:1\n",
          "f.yaml:1: unknown key \"forward\"; known are listeners, store, window, retention, receivers, "
-         "template-scope, template-lifetime, log-level, receive-buffer, queue-memory"},
+         "template-scope, template-lifetime, log-level, receive-buffer, queue-memory, cluster, "
+         "node, outbox"},
         {"listeners:\n  - udp://127.0.0.1:1\n  - udp//x\n",
          "f.yaml:3: listeners[1]: \"udp//x\" is no URL such as udp://127.0.0.1:4739 or tcp://[::]:4739"},
         {"listeners:\n- tls://[::]:4740\n",
@@ -111,6 +119,10 @@ static void errors_name_the_line_and_what_is_allowed(void **state)
         {"template-lifetime: 0\n", "f.yaml:1: template-lifetime: \"0\" is out of range"},
         {"log-level: loud\n",
          "f.yaml:1: log-level: \"loud\" is no log level; error, warning, info and debug are"},
+        {"cluster: /c.yaml\n", "f.yaml:1: cluster: \"node\" is needed too"},
+        {"node: a\n", "f.yaml:1: node: \"cluster\" is needed too"},
+        {"outbox: {bytes: 1M}\n", "f.yaml:1: outbox.bytes: \"1M\" is less than 64M"},
+        {"outbox: {sync: maybe}\n", "f.yaml:1: outbox.sync: \"maybe\" is neither \"yes\" nor \"no\""},
         {"queue-memory: 1M\n", "f.yaml:1: queue-memory: \"1M\" is less than 16M"},
         {"store: /x\nwindow: 'a\n", "f.yaml:3: no valid YAML: found unexpected end of stream"},
         {"store: /x\n\twindow: 1\n",

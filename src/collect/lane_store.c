@@ -1,0 +1,532 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "collect/lane_store.h"
+
+#include "base/clock.h"
+#include "collect/window_clock.h"
+#include "store/span_set.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+#define TIGHT_BYTES        ((uint64_t)64 << 20)
+#define SYNC_BYTES         ((uint64_t)16 << 20)
+#define SYNC_AFTER_MS      200u
+#define LEAST_FREE         ((uint64_t)64 << 20)
+#define FULL_FOR_MS        5000u
+#define RETENTION_EVERY_MS 60000u
+#define REMEMBERED_IDS     (1u << 20) /* of each of two generations */
+
+/* The store of one lane. */
+struct lane {
+    uint32_t lane;
+    bool own;
+    char *path;
+    struct sc_store_writer *writer;
+    struct sc_window_clock windows;
+    bool dirty;
+};
+
+struct sc_lane_store {
+    struct sc_lane_store_options options;
+    struct sc_log store_log;
+    pthread_t thread;
+    char *path;
+
+    /* of the thread alone */
+    struct lane *lanes;
+    uint32_t lane_count;
+    struct sc_span_set durable, earlier;    /* ids known to be here: the newer ones, those before */
+    struct sc_lane_batch *unsynced, **last; /* appended */
+    uint64_t unsynced_bytes, first_unsynced_ms;
+    uint64_t next_second_ms, next_retention_ms;
+    uint64_t full_until_ms;
+    struct sc_lane_store_stats stats;
+
+    pthread_mutex_t mutex; /* what follows is shared */
+    pthread_cond_t wake;
+    struct sc_lane_batch *waiting, **waiting_last;
+    uint64_t waiting_bytes;
+    struct sc_lane_answer *answers;
+    uint32_t answer_count, answer_capacity;
+    bool stopping;
+    struct sc_lane_store_stats published;
+};
+
+/* ---- answers ---- */
+
+static void answer(struct sc_lane_store *s, const struct sc_lane_batch *b, bool durable)
+{
+    pthread_mutex_lock(&s->mutex);
+    if (s->answer_count == s->answer_capacity) {
+        uint32_t capacity = s->answer_capacity == 0 ? 256 : s->answer_capacity * 2;
+        struct sc_lane_answer *grown = realloc(s->answers, capacity * sizeof(*grown));
+        if (grown != NULL) {
+            s->answers = grown;
+            s->answer_capacity = capacity;
+        }
+    }
+    /* An answer without memory is none: the proxy sends the batch again after its next connection. */
+    if (s->answer_count < s->answer_capacity)
+        s->answers[s->answer_count++] = (struct sc_lane_answer){b->connection, b->head.id, durable};
+    pthread_mutex_unlock(&s->mutex);
+}
+
+static void done(struct sc_lane_store *s, struct sc_lane_batch *b, bool durable)
+{
+    answer(s, b, durable);
+    pthread_mutex_lock(&s->mutex);
+    s->waiting_bytes -= b->head.size;
+    pthread_mutex_unlock(&s->mutex);
+    free(b);
+}
+
+/* ---- lanes ---- */
+
+static void lane_path(const struct sc_lane_store *s, uint32_t lane, bool own, char *out, size_t size)
+{
+    const struct sc_cluster *c = s->options.cluster;
+    if (own) {
+        snprintf(out, size, "%s", s->path);
+        return;
+    }
+    for (uint32_t i = 0; i < c->count; i++) {
+        if (c->members[i].lane == lane) {
+            snprintf(out, size, "%s/" SC_REPLICA_FOLDER "/%s", s->path, c->members[i].name);
+            return;
+        }
+    }
+    snprintf(out, size, "%s/" SC_REPLICA_FOLDER "/lane-%08x", s->path, lane); /* a former member's */
+}
+
+static enum sc_status open_lane(struct sc_lane_store *s, uint32_t number, struct lane **out,
+                                struct sc_error *err)
+{
+    char path[4096];
+    bool own = s->options.cluster->members[s->options.self].lane == number;
+    struct lane *lanes = realloc(s->lanes, ((size_t)s->lane_count + 1) * sizeof(*lanes));
+    if (lanes == NULL)
+        return sc_fail_nomem(err, "a lane");
+    s->lanes = lanes;
+    lane_path(s, number, own, path, sizeof(path));
+    const struct sc_store_options how = {
+        .window_s = s->options.window_s, .lane = number, .io = s->options.io, .log = &s->store_log};
+    struct lane *l = &lanes[s->lane_count];
+    *l = (struct lane){.lane = number, .own = own, .path = strdup(path)};
+    if (l->path == NULL)
+        return sc_fail_nomem(err, "a lane");
+    l->writer = sc_store_writer_open(path, &how, err);
+    if (l->writer == NULL) {
+        free(l->path);
+        return err->status;
+    }
+    uint64_t now = sc_clock_wall_ms(), length = (uint64_t)s->options.window_s * 1000;
+    (void)sc_store_writer_seal(l->writer, now - now % length, NULL); /* what an earlier process left */
+    sc_window_clock_note(&l->windows, now - now % length, length);
+    s->lane_count++;
+    *out = l;
+    return SC_OK;
+}
+
+static enum sc_status find_lane(struct sc_lane_store *s, uint32_t number, struct lane **out,
+                                struct sc_error *err)
+{
+    for (uint32_t i = 0; i < s->lane_count; i++) {
+        if (s->lanes[i].lane == number) {
+            *out = &s->lanes[i];
+            return SC_OK;
+        }
+    }
+    return open_lane(s, number, out, err);
+}
+
+/* ---- ids that are here ---- */
+
+static struct sc_span span_of(const struct sc_batch_id *id)
+{
+    return (struct sc_span){.stream = id->stream, .lane = id->lane, .sequence = id->sequence};
+}
+
+static bool is_here(const struct sc_lane_store *s, const struct sc_batch_id *id)
+{
+    struct sc_span span = span_of(id);
+    return sc_span_set_has(&s->durable, &span) || sc_span_set_has(&s->earlier, &span);
+}
+
+/* Forgetting costs disk, no truth: readers count an id once. */
+static void remember(struct sc_lane_store *s, const struct sc_batch_id *id)
+{
+    struct sc_span span = span_of(id);
+    bool fresh;
+    if (s->durable.count >= REMEMBERED_IDS) {
+        sc_span_set_free(&s->earlier);
+        s->earlier = s->durable;
+        s->durable = (struct sc_span_set){0};
+    }
+    (void)sc_span_set_add(&s->durable, &span, &fresh);
+}
+
+/* ---- storing ---- */
+
+static void refuse(struct sc_lane_store *s, struct sc_lane_batch *b, const struct sc_error *err)
+{
+    uint64_t now = sc_clock_mono_ms();
+    s->stats.refused++;
+    if (now >= s->full_until_ms)
+        sc_log(&s->options.log, SC_LOG_ERROR, "%s; the proxies keep their batches and send them elsewhere",
+               err->message);
+    s->full_until_ms = now + FULL_FOR_MS;
+    done(s, b, false);
+}
+
+/* Everything since the last good sync may be lost with its file. */
+static void refuse_unsynced(struct sc_lane_store *s, const struct sc_error *err)
+{
+    while (s->unsynced != NULL) {
+        struct sc_lane_batch *b = s->unsynced;
+        s->unsynced = b->next;
+        refuse(s, b, err);
+    }
+    s->last = &s->unsynced;
+    s->unsynced_bytes = 0;
+}
+
+static void sync_all(struct sc_lane_store *s)
+{
+    struct sc_error err = {0};
+    enum sc_status status = SC_OK;
+    if (s->unsynced == NULL)
+        return;
+    for (uint32_t i = 0; i < s->lane_count; i++) {
+        struct lane *l = &s->lanes[i];
+        enum sc_status one =
+            l->dirty ? sc_store_writer_sync(l->writer, status == SC_OK ? &err : NULL) : SC_OK;
+        l->dirty = false;
+        status = status == SC_OK ? one : status;
+    }
+    if (status != SC_OK) {
+        refuse_unsynced(s, &err);
+        return;
+    }
+    while (s->unsynced != NULL) {
+        struct sc_lane_batch *b = s->unsynced;
+        s->unsynced = b->next;
+        s->stats.batches++;
+        s->stats.records += b->head.records;
+        remember(s, &b->head.id);
+        done(s, b, true);
+    }
+    s->last = &s->unsynced;
+    s->unsynced_bytes = 0;
+    s->options.answered(s->options.arg);
+}
+
+/* The head is what the proxy promised; the row group must be that batch. */
+static enum sc_status check(const struct sc_lane_batch *b, uint32_t window_s, struct sc_encoded_group *out,
+                            struct sc_error *err)
+{
+    const struct sc_batch_head *h = &b->head;
+    SC_TRY(sc_row_group_check(b->bytes, h->size, out, err));
+    bool same = out->span.stream == h->id.stream && out->span.lane == h->id.lane &&
+                out->span.sequence == h->id.sequence && out->ref.rows == h->records &&
+                out->ref.record_kind == h->record_kind;
+    bool window = h->window_s == window_s && h->window_ms % ((uint64_t)window_s * 1000) == 0;
+    if (same && window)
+        return SC_OK;
+    sc_encoded_group_free(out);
+    if (!same)
+        return sc_fail(err, SC_DAMAGED, "a batch is not what it was announced as");
+    return sc_fail(err, SC_USAGE,
+                   "a proxy has windows of %u s, this node of %u s: they must be the same in a cluster",
+                   h->window_s, window_s);
+}
+
+static enum sc_status append(struct sc_lane_store *s, const struct sc_lane_batch *b,
+                             const struct sc_encoded_group *group, struct sc_error *err)
+{
+    struct lane *l;
+    SC_TRY(find_lane(s, b->head.id.lane, &l, err));
+    SC_TRY(sc_store_writer_append_encoded(l->writer, b->head.window_ms, group, err));
+    l->dirty = true;
+    sc_window_clock_note(&l->windows, b->head.window_ms, (uint64_t)s->options.window_s * 1000);
+    return SC_OK;
+}
+
+static void take(struct sc_lane_store *s, struct sc_lane_batch *b)
+{
+    struct sc_encoded_group group;
+    struct sc_error err = {0};
+    b->next = NULL;
+    if (is_here(s, &b->head.id)) {
+        s->stats.duplicates++;
+        done(s, b, true);
+        s->options.answered(s->options.arg);
+        return;
+    }
+    enum sc_status status = check(b, s->options.window_s, &group, &err);
+    if (status != SC_OK) {
+        s->stats.damaged++;
+        sc_log(&s->options.log, SC_LOG_ERROR, "%s", err.message);
+        done(s, b, false);
+        s->options.answered(s->options.arg);
+        return;
+    }
+    status = append(s, b, &group, &err);
+    sc_encoded_group_free(&group);
+    if (status != SC_OK) { /* the writer may have given up a file with unsynced batches in it */
+        refuse_unsynced(s, &err);
+        refuse(s, b, &err);
+        s->options.answered(s->options.arg);
+        return;
+    }
+    if (s->unsynced == NULL)
+        s->first_unsynced_ms = sc_clock_mono_ms();
+    *s->last = b;
+    s->last = &b->next;
+    s->unsynced_bytes += b->head.size;
+}
+
+/* ---- once a second ---- */
+
+static void seal_ended(struct sc_lane_store *s, uint64_t now)
+{
+    uint64_t window_ms;
+    for (uint32_t i = 0; i < s->lane_count; i++) {
+        struct lane *l = &s->lanes[i];
+        while (sc_window_clock_due(&l->windows, now, &window_ms)) {
+            struct sc_error err;
+            sync_all(s); /* sealing syncs: what it finds must have been answered for */
+            if (sc_store_writer_seal(l->writer, window_ms + (uint64_t)s->options.window_s * 1000, &err) !=
+                SC_OK)
+                sc_log(&s->options.log, SC_LOG_WARNING, "%s", err.message);
+        }
+    }
+}
+
+/* The age bounds every lane, the bytes this node's own. */
+static void run_retention(struct sc_lane_store *s)
+{
+    struct sc_retention retention = s->options.retention;
+    if (retention.age_s == 0 && retention.bytes == 0)
+        return;
+    for (uint32_t i = 0; i < s->lane_count; i++) {
+        struct sc_expiry expiry = {0};
+        struct sc_error err;
+        struct sc_retention of_lane = retention;
+        of_lane.bytes = s->lanes[i].own ? retention.bytes : 0;
+        if (sc_store_expire(s->lanes[i].path, &of_lane, sc_clock_wall_ms(), false, s->options.io, &expiry,
+                            &err) != SC_OK)
+            sc_log(&s->options.log, SC_LOG_WARNING, "retention: %s", err.message);
+    }
+}
+
+static void add_stats(struct sc_store_stats *sum, const struct sc_store_stats *one)
+{
+    sum->flows += one->flows;
+    sum->options += one->options;
+    sum->row_groups += one->row_groups;
+    sum->bytes_written += one->bytes_written;
+    sum->segments_sealed += one->segments_sealed;
+    sum->sync_failures += one->sync_failures;
+    sum->write_failures += one->write_failures;
+    sum->full_events += one->full_events;
+}
+
+static void publish(struct sc_lane_store *s, uint64_t now)
+{
+    struct statvfs vfs;
+    if (statvfs(s->path, &vfs) == 0)
+        s->stats.free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+    s->stats.full = s->stats.free_bytes < LEAST_FREE || now < s->full_until_ms;
+    s->stats.own = (struct sc_store_stats){0};
+    s->stats.replicas = (struct sc_store_stats){0};
+    for (uint32_t i = 0; i < s->lane_count; i++) {
+        struct sc_store_stats one;
+        sc_store_writer_stats(s->lanes[i].writer, &one);
+        add_stats(s->lanes[i].own ? &s->stats.own : &s->stats.replicas, &one);
+    }
+    pthread_mutex_lock(&s->mutex);
+    s->published = s->stats;
+    pthread_mutex_unlock(&s->mutex);
+}
+
+static void each_second(struct sc_lane_store *s, uint64_t now)
+{
+    if (now < s->next_second_ms)
+        return;
+    s->next_second_ms = now + 1000;
+    seal_ended(s, now);
+    if (now >= s->next_retention_ms) {
+        s->next_retention_ms = now + RETENTION_EVERY_MS;
+        run_retention(s);
+    }
+    publish(s, now);
+}
+
+/* ---- the thread ---- */
+
+/* All that waits, or NULL after a while. */
+static struct sc_lane_batch *wait_for_batches(struct sc_lane_store *s, bool *stopping)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += 50 * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    pthread_mutex_lock(&s->mutex);
+    while (s->waiting == NULL && !s->stopping) {
+        if (pthread_cond_timedwait(&s->wake, &s->mutex, &until) == ETIMEDOUT)
+            break;
+    }
+    struct sc_lane_batch *all = s->waiting;
+    s->waiting = NULL;
+    s->waiting_last = &s->waiting;
+    *stopping = s->stopping;
+    pthread_mutex_unlock(&s->mutex);
+    return all;
+}
+
+static bool sync_due(const struct sc_lane_store *s)
+{
+    return s->unsynced_bytes > SYNC_BYTES ||
+           (s->unsynced != NULL && sc_clock_mono_ms() >= s->first_unsynced_ms + SYNC_AFTER_MS);
+}
+
+static void *run(void *arg)
+{
+    struct sc_lane_store *s = arg;
+    pthread_setname_np(pthread_self(), "sc-lanes");
+    for (;;) {
+        bool stopping;
+        struct sc_lane_batch *all = wait_for_batches(s, &stopping);
+        if (all == NULL && stopping)
+            break;
+        while (all != NULL) {
+            struct sc_lane_batch *next = all->next;
+            take(s, all);
+            all = next;
+            if (sync_due(s))
+                sync_all(s);
+        }
+        if (sync_due(s))
+            sync_all(s);
+        each_second(s, sc_clock_mono_ms());
+    }
+    sync_all(s);
+    publish(s, sc_clock_mono_ms());
+    return NULL;
+}
+
+/* ---- outside the thread ---- */
+
+static void free_store(struct sc_lane_store *s)
+{
+    for (uint32_t i = 0; i < s->lane_count; i++) {
+        sc_store_writer_close(s->lanes[i].writer, NULL);
+        free(s->lanes[i].path);
+    }
+    sc_span_set_free(&s->durable);
+    sc_span_set_free(&s->earlier);
+    pthread_mutex_destroy(&s->mutex);
+    pthread_cond_destroy(&s->wake);
+    free(s->answers);
+    free(s->lanes);
+    free(s->path);
+    free(s);
+}
+
+enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, struct sc_lane_store **out,
+                                   struct sc_error *err)
+{
+    struct sc_lane_store *s = calloc(1, sizeof(*s));
+    struct lane *own;
+    pthread_condattr_t monotonic;
+    if (s == NULL || (s->path = strdup(options->store)) == NULL) {
+        free(s);
+        return sc_fail_nomem(err, "the store thread");
+    }
+    s->options = *options;
+    s->store_log = options->log;
+    s->last = &s->unsynced;
+    s->waiting_last = &s->waiting;
+    pthread_mutex_init(&s->mutex, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    enum sc_status status = find_lane(s, options->cluster->members[options->self].lane, &own, err);
+    if (status == SC_OK) {
+        char replicas[4096];
+        snprintf(replicas, sizeof(replicas), "%s/" SC_REPLICA_FOLDER, s->path);
+        if (mkdir(replicas, 0750) != 0 && errno != EEXIST)
+            status = sc_fail_errno(err, errno, "cannot create %s", replicas);
+    }
+    if (status == SC_OK) {
+        publish(s, sc_clock_mono_ms());
+        int failed = pthread_create(&s->thread, NULL, run, s);
+        if (failed != 0)
+            status = sc_fail_errno(err, failed, "cannot start the store thread");
+    }
+    if (status != SC_OK) {
+        free_store(s);
+        return status;
+    }
+    *out = s;
+    return SC_OK;
+}
+
+void sc_lane_store_push(struct sc_lane_store *s, struct sc_lane_batch *batch)
+{
+    batch->next = NULL;
+    pthread_mutex_lock(&s->mutex);
+    *s->waiting_last = batch;
+    s->waiting_last = &batch->next;
+    s->waiting_bytes += batch->head.size;
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->mutex);
+}
+
+bool sc_lane_store_tight(struct sc_lane_store *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    bool tight = s->waiting_bytes > TIGHT_BYTES;
+    pthread_mutex_unlock(&s->mutex);
+    return tight;
+}
+
+uint32_t sc_lane_store_answers(struct sc_lane_store *s, struct sc_lane_answer *out, uint32_t most)
+{
+    pthread_mutex_lock(&s->mutex);
+    uint32_t n = s->answer_count < most ? s->answer_count : most;
+    if (n != 0) {
+        memcpy(out, s->answers, n * sizeof(*out));
+        memmove(s->answers, s->answers + n, (s->answer_count - n) * sizeof(*out));
+        s->answer_count -= n;
+    }
+    pthread_mutex_unlock(&s->mutex);
+    return n;
+}
+
+void sc_lane_store_get_stats(struct sc_lane_store *s, struct sc_lane_store_stats *out)
+{
+    pthread_mutex_lock(&s->mutex);
+    *out = s->published;
+    out->waiting_bytes = s->waiting_bytes;
+    pthread_mutex_unlock(&s->mutex);
+}
+
+void sc_lane_store_stop(struct sc_lane_store *s)
+{
+    if (s == NULL)
+        return;
+    pthread_mutex_lock(&s->mutex);
+    s->stopping = true;
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->mutex);
+    pthread_join(s->thread, NULL);
+    free_store(s);
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The store thread of a subcollector: batches in, each to the store of its lane (its own under STORE, others under
+ * STORE/.replica/NAME), and out the news that they are durable.
+ *
+ * A batch that the disk refuses is forgotten, and its connection is told to end: the proxy has it and sends it again. So nothing
+ * is kept here that is not on the disk, and no failure needs memory.
+ */
+#ifndef SC_COLLECT_LANE_STORE_H
+#define SC_COLLECT_LANE_STORE_H
+
+#include "base/log.h"
+#include "collect/link.h"
+#include "conf/cluster.h"
+#include "store/store.h"
+
+struct sc_lane_store;
+
+/* A batch on its way; malloc'ed in one piece, owned by whoever has it. */
+struct sc_lane_batch {
+    struct sc_lane_batch *next;
+    uint64_t connection;
+    struct sc_batch_head head;
+    uint8_t bytes[];
+};
+
+/* What became of one. */
+struct sc_lane_answer {
+    uint64_t connection;
+    struct sc_batch_id id;
+    bool durable; /* else: end the connection */
+};
+
+struct sc_lane_store_options {
+    const char *store;
+    const struct sc_cluster *cluster; /* borrowed, lives longer */
+    uint32_t self;                    /* member */
+    uint32_t window_s;
+    struct sc_retention retention;
+    struct sc_log log;
+    struct sc_io *io;            /* NULL: the system's */
+    void (*answered)(void *arg); /* called in the store thread when answers wait */
+    void *arg;
+};
+
+struct sc_lane_store_stats {
+    uint64_t batches, records; /* durable since the start */
+    uint64_t duplicates;       /* batches that were here already */
+    uint64_t refused;          /* by the disk */
+    uint64_t damaged;          /* no whole row groups, or not what their heads said */
+    uint64_t waiting_bytes;
+    uint64_t free_bytes;
+    bool full;
+    struct sc_store_stats own, replicas;
+};
+
+/* Opens the own store and starts the thread. @return SC_OK, or what sc_store_writer_open says. */
+enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, struct sc_lane_store **out,
+                                   struct sc_error *err);
+
+/* Hands a batch over; never waits. Look at sc_lane_store_tight to know when to stop reading. */
+void sc_lane_store_push(struct sc_lane_store *store, struct sc_lane_batch *batch);
+bool sc_lane_store_tight(struct sc_lane_store *store);
+
+/* Takes up to `most` answers. */
+uint32_t sc_lane_store_answers(struct sc_lane_store *store, struct sc_lane_answer *out, uint32_t most);
+
+void sc_lane_store_get_stats(struct sc_lane_store *store, struct sc_lane_store_stats *out);
+
+/* Makes durable what was handed over, closes the stores, ends the thread, frees. NULL is allowed. */
+void sc_lane_store_stop(struct sc_lane_store *store);
+
+#endif

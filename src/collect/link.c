@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "collect/link.h"
+
+#include "base/clock.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+enum { TEMPLATE_SET = 2, HELLO = 256, BATCH = 257, PART = 258, ACK = 259, BEAT = 260 };
+
+#define HEADER_BYTES 16u
+#define SET_HEAD     4u
+#define VARIABLE     65535u
+#define PART_BYTES   65000u
+
+/* Element ids under SC_LINK_PEN. */
+enum {
+    LINK_VERSION = 1,
+    CLUSTER_VERSION,
+    LANE,
+    NODE_NAME,
+    STREAM,
+    SEQUENCE,
+    WINDOW_START,
+    WINDOW_LENGTH,
+    RECORDS,
+    RECORD_KIND,
+    SIZE,
+    HASH,
+    OCTETS,
+    FIRST,
+    LAST,
+    FREE_BYTES,
+    FULL
+};
+
+struct field {
+    uint16_t id, length;
+};
+
+static const struct field hello_fields[] = {
+    {LINK_VERSION, 2}, {CLUSTER_VERSION, 8}, {LANE, 4}, {NODE_NAME, VARIABLE}};
+static const struct field batch_fields[] = {{STREAM, 8},       {LANE, 4},          {SEQUENCE, 8},
+                                            {WINDOW_START, 8}, {WINDOW_LENGTH, 4}, {RECORDS, 4},
+                                            {RECORD_KIND, 1},  {SIZE, 4},          {HASH, 8}};
+static const struct field part_fields[] = {{OCTETS, VARIABLE}};
+static const struct field ack_fields[] = {{STREAM, 8}, {LANE, 4}, {FIRST, 8}, {LAST, 8}};
+static const struct field beat_fields[] = {{FREE_BYTES, 8}, {FULL, 1}};
+
+uint64_t sc_link_hash(const uint8_t *bytes, size_t length)
+{
+    return XXH3_64bits(bytes, length);
+}
+
+/* ---- writing ---- */
+
+static void put_be(struct sc_buf *out, uint64_t v, unsigned bytes)
+{
+    while (bytes-- > 0)
+        sc_buf_append_u8(out, (uint8_t)(v >> (8 * bytes)));
+}
+
+/* A message with one set; the lengths are filled in by end_message. Returns where it begins. */
+static size_t begin_message(struct sc_link_writer *w, uint16_t set)
+{
+    size_t at = w->out.len;
+    put_be(&w->out, 10, 2);
+    put_be(&w->out, 0, 2);
+    put_be(&w->out, sc_clock_wall_ms() / 1000, 4);
+    put_be(&w->out, w->sequence, 4);
+    put_be(&w->out, 0, 4);
+    put_be(&w->out, set, 2);
+    put_be(&w->out, 0, 2);
+    return at;
+}
+
+static void end_message(struct sc_link_writer *w, size_t at, uint32_t records)
+{
+    w->sequence += records;
+    if (!sc_buf_ok(&w->out))
+        return;
+    sc_store_be16(w->out.data + at + 2, (uint16_t)(w->out.len - at));
+    sc_store_be16(w->out.data + at + HEADER_BYTES + 2, (uint16_t)(w->out.len - at - HEADER_BYTES));
+}
+
+static void put_template(struct sc_buf *out, uint16_t id, const struct field *fields, unsigned count)
+{
+    put_be(out, id, 2);
+    put_be(out, count, 2);
+    for (unsigned i = 0; i < count; i++) {
+        put_be(out, 0x8000u | fields[i].id, 2);
+        put_be(out, fields[i].length, 2);
+        put_be(out, SC_LINK_PEN, 4);
+    }
+}
+
+#define PUT_TEMPLATE(out, id, fields) put_template(out, id, fields, sizeof(fields) / sizeof((fields)[0]))
+
+static void put_templates(struct sc_link_writer *w)
+{
+    size_t at = begin_message(w, TEMPLATE_SET);
+    PUT_TEMPLATE(&w->out, HELLO, hello_fields);
+    PUT_TEMPLATE(&w->out, BATCH, batch_fields);
+    PUT_TEMPLATE(&w->out, PART, part_fields);
+    PUT_TEMPLATE(&w->out, ACK, ack_fields);
+    PUT_TEMPLATE(&w->out, BEAT, beat_fields);
+    end_message(w, at, 0);
+}
+
+void sc_link_put_hello(struct sc_link_writer *w, const struct sc_link_hello *hello)
+{
+    size_t length = strnlen(hello->name, SC_LINK_NAME_MAX - 1);
+    put_templates(w);
+    size_t at = begin_message(w, HELLO);
+    put_be(&w->out, hello->version, 2);
+    put_be(&w->out, hello->cluster_version, 8);
+    put_be(&w->out, hello->lane, 4);
+    put_be(&w->out, length, 1);
+    sc_buf_append(&w->out, hello->name, length);
+    end_message(w, at, 1);
+}
+
+void sc_link_put_batch(struct sc_link_writer *w, const struct sc_batch_head *head, const uint8_t *bytes)
+{
+    size_t at = begin_message(w, BATCH);
+    put_be(&w->out, head->id.stream, 8);
+    put_be(&w->out, head->id.lane, 4);
+    put_be(&w->out, head->id.sequence, 8);
+    put_be(&w->out, head->window_ms, 8);
+    put_be(&w->out, head->window_s, 4);
+    put_be(&w->out, head->records, 4);
+    put_be(&w->out, head->record_kind, 1);
+    put_be(&w->out, head->size, 4);
+    put_be(&w->out, head->hash, 8);
+    end_message(w, at, 1);
+    for (uint32_t done = 0; done < head->size;) {
+        uint32_t n = head->size - done < PART_BYTES ? head->size - done : PART_BYTES;
+        at = begin_message(w, PART);
+        put_be(&w->out, 255, 1); /* RFC 7011 section 7: the three-byte form */
+        put_be(&w->out, n, 2);
+        sc_buf_append(&w->out, bytes + done, n);
+        end_message(w, at, 1);
+        done += n;
+    }
+}
+
+void sc_link_put_ack(struct sc_link_writer *w, const struct sc_link_ack *ack)
+{
+    size_t at = begin_message(w, ACK);
+    put_be(&w->out, ack->stream, 8);
+    put_be(&w->out, ack->lane, 4);
+    put_be(&w->out, ack->first, 8);
+    put_be(&w->out, ack->last, 8);
+    end_message(w, at, 1);
+}
+
+void sc_link_put_beat(struct sc_link_writer *w, const struct sc_link_beat *beat)
+{
+    size_t at = begin_message(w, BEAT);
+    put_be(&w->out, beat->free_bytes, 8);
+    put_be(&w->out, beat->full, 1);
+    end_message(w, at, 1);
+}
+
+/* ---- reading ---- */
+
+static uint64_t get_be(struct sc_cursor *in, unsigned bytes)
+{
+    const uint8_t *p = sc_cursor_take(in, bytes);
+    return p == NULL ? 0 : sc_load_be(p, bytes);
+}
+
+static const uint8_t *get_variable(struct sc_cursor *in, size_t *length)
+{
+    *length = (size_t)get_be(in, 1);
+    if (*length == 255)
+        *length = (size_t)get_be(in, 2);
+    return sc_cursor_take(in, *length);
+}
+
+static enum sc_status read_hello(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_link_hello hello = {.version = (uint16_t)get_be(in, 2)};
+    size_t length;
+    hello.cluster_version = get_be(in, 8);
+    hello.lane = (uint32_t)get_be(in, 4);
+    const uint8_t *name = get_variable(in, &length);
+    if (name == NULL || length >= sizeof(hello.name))
+        return sc_fail(err, SC_MALFORMED, "a greeting that is no greeting");
+    memcpy(hello.name, name, length);
+    if (hello.version == 0 || hello.version > SC_LINK_VERSION)
+        return sc_fail(err, SC_UNSUPPORTED,
+                       "the peer speaks version %u of the link, this program %u: update it", hello.version,
+                       SC_LINK_VERSION);
+    r->greeted = true;
+    return r->hello == NULL ? SC_OK : r->hello(r->arg, &hello);
+}
+
+static enum sc_status read_batch(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_batch_head *h = &r->head;
+    if (r->announced)
+        return sc_fail(err, SC_MALFORMED, "a batch within a batch");
+    *h = (struct sc_batch_head){.id = {.stream = get_be(in, 8)}};
+    h->id.lane = (uint32_t)get_be(in, 4);
+    h->id.sequence = get_be(in, 8);
+    h->window_ms = get_be(in, 8);
+    h->window_s = (uint32_t)get_be(in, 4);
+    h->records = (uint32_t)get_be(in, 4);
+    h->record_kind = (uint8_t)get_be(in, 1);
+    h->size = (uint32_t)get_be(in, 4);
+    h->hash = get_be(in, 8);
+    if (in->failed || h->size == 0 || h->size > SC_LINK_MAX_BATCH)
+        return sc_fail(err, SC_MALFORMED, "a batch of %u bytes", h->size);
+    r->announced = true;
+    sc_buf_clear(&r->bytes);
+    return SC_OK;
+}
+
+static enum sc_status read_part(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    size_t length;
+    const uint8_t *bytes = get_variable(in, &length);
+    if (bytes == NULL || !r->announced || length > r->head.size - r->bytes.len)
+        return sc_fail(err, SC_MALFORMED, "bytes of no batch");
+    sc_buf_append(&r->bytes, bytes, length);
+    if (!sc_buf_ok(&r->bytes))
+        return sc_fail_nomem(err, "a batch");
+    if (r->bytes.len < r->head.size)
+        return SC_OK;
+    r->announced = false;
+    if (sc_link_hash(r->bytes.data, r->bytes.len) != r->head.hash)
+        return sc_fail(err, SC_MALFORMED, "a batch was changed on its way");
+    return r->batch == NULL ? SC_OK : r->batch(r->arg, &r->head, r->bytes.data);
+}
+
+static enum sc_status read_ack(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_link_ack ack = {.stream = get_be(in, 8)};
+    ack.lane = (uint32_t)get_be(in, 4);
+    ack.first = get_be(in, 8);
+    ack.last = get_be(in, 8);
+    if (in->failed || ack.first > ack.last)
+        return sc_fail(err, SC_MALFORMED, "an acknowledgement that is none");
+    return r->ack == NULL ? SC_OK : r->ack(r->arg, &ack);
+}
+
+static enum sc_status read_beat(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_link_beat beat = {.free_bytes = get_be(in, 8)};
+    beat.full = get_be(in, 1) != 0;
+    if (in->failed)
+        return sc_fail(err, SC_MALFORMED, "a heartbeat that is none");
+    return r->beat == NULL ? SC_OK : r->beat(r->arg, &beat);
+}
+
+/* One record; those that nobody knows end their set. */
+static enum sc_status read_record(struct sc_link_reader *r, uint16_t set, struct sc_cursor *in,
+                                  struct sc_error *err)
+{
+    if (!r->greeted && set != HELLO)
+        return sc_fail(err, SC_UNSUPPORTED, "the peer does not greet: it is no member of a cluster");
+    switch (set) {
+    case HELLO:
+        return read_hello(r, in, err);
+    case BATCH:
+        return read_batch(r, in, err);
+    case PART:
+        return read_part(r, in, err);
+    case ACK:
+        return read_ack(r, in, err);
+    case BEAT:
+        return read_beat(r, in, err);
+    default:
+        in->pos = in->len;
+        return SC_OK;
+    }
+}
+
+static enum sc_status read_set(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    uint16_t id = (uint16_t)get_be(in, 2);
+    size_t length = (size_t)get_be(in, 2);
+    if (in->failed || length < SET_HEAD || length - SET_HEAD > sc_cursor_left(in))
+        return sc_fail(err, SC_MALFORMED, "a set that is longer than its message");
+    struct sc_cursor set = {.data = in->data + in->pos, .len = length - SET_HEAD};
+    in->pos += set.len;
+    while (id >= HELLO && sc_cursor_left(&set) > 0) /* templates are known beforehand */
+        SC_TRY(read_record(r, id, &set, err));
+    return SC_OK;
+}
+
+enum sc_status sc_link_read(struct sc_link_reader *r, const uint8_t *message, size_t length,
+                            struct sc_error *err)
+{
+    struct sc_cursor in = {.data = message, .len = length};
+    if (length < HEADER_BYTES || sc_load_be16(message) != 10 || sc_load_be16(message + 2) != length)
+        return sc_fail(err, SC_MALFORMED, "no IPFIX message");
+    in.pos = HEADER_BYTES;
+    while (sc_cursor_left(&in) > 0)
+        SC_TRY(read_set(r, &in, err));
+    return SC_OK;
+}
+
+void sc_link_reader_free(struct sc_link_reader *r)
+{
+    sc_buf_free(&r->bytes);
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * A proxy's end of the link: a connection to each subcollector, kept up with growing pauses. It sends what the dispatch has for
+ * a member as fast as the member takes it, reads acknowledgements and beats, and tells the dispatch who is usable: connected,
+ * heard of within 2 s, and not full. A slow member holds up nobody else.
+ */
+#ifndef SC_COLLECT_PEERS_H
+#define SC_COLLECT_PEERS_H
+
+#include "base/log.h"
+#include "collect/dispatch.h"
+
+struct sc_peers;
+
+struct sc_peers_options {
+    const struct sc_cluster *cluster; /* borrowed, as the two below: lives longer */
+    uint32_t self;                    /* member */
+    struct sc_dispatch *dispatch;
+    struct sc_outbox *outbox;
+    struct sc_log log;
+};
+
+struct sc_peer_view {
+    bool connected;
+    bool usable;
+    bool full;
+    uint64_t free_bytes;
+    uint64_t bytes_sent;
+    uint64_t connects; /* that came about */
+    uint64_t deaths;   /* usable, then not any more */
+    char problem[128]; /* why it is not connected */
+};
+
+enum sc_status sc_peers_start(const struct sc_peers_options *options, struct sc_peers **out,
+                              struct sc_error *err);
+/* There is something to send. Any thread. */
+void sc_peers_wake(struct sc_peers *peers);
+/* A snapshot. Any thread. */
+void sc_peers_get(struct sc_peers *peers, uint32_t member, struct sc_peer_view *out);
+/* NULL is allowed. */
+void sc_peers_stop(struct sc_peers *peers);
+
+#endif

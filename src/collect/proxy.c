@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "collect/proxy.h"
+
+#include "base/clock.h"
+#include "store/row_group_encode.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+
+#define POP_MS   100u
+#define RETRY_MS 50u
+
+struct sc_proxy {
+    struct sc_proxy_options options;
+    struct sc_outbox *outbox;
+    struct sc_dispatch *dispatch;
+    struct sc_peers *peers;
+    pthread_t thread;
+    atomic_bool finishing;
+
+    /* of the thread alone */
+    struct sc_row_group_encoder encoder;
+    struct sc_schema schema; /* of `part` */
+    struct sc_batch *part;
+    struct sc_buf bytes;
+    uint64_t *sequences; /* next of each lane, by member */
+    struct sc_proxy_stats stats;
+
+    pthread_mutex_t mutex;
+    struct sc_proxy_stats published;
+};
+
+/* ---- accepting ---- */
+
+static void released(void *arg, struct sc_outbox_place place)
+{
+    struct sc_proxy *p = arg;
+    sc_outbox_release(p->outbox, place);
+}
+
+static enum sc_status found(void *arg, const struct sc_batch_head *head, struct sc_outbox_place place)
+{
+    struct sc_proxy *p = arg;
+    p->stats.replayed++;
+    return sc_dispatch_add(p->dispatch, head, place);
+}
+
+static void publish(struct sc_proxy *p)
+{
+    pthread_mutex_lock(&p->mutex);
+    p->published = p->stats;
+    pthread_mutex_unlock(&p->mutex);
+}
+
+static void nap(uint64_t ms)
+{
+    const struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    nanosleep(&t, NULL);
+}
+
+static void note_problem(struct sc_proxy *p, const struct sc_error *err)
+{
+    snprintf(p->stats.problem, sizeof(p->stats.problem), "%.255s", err->message);
+    if (!p->stats.blocked)
+        sc_log(&p->options.log, SC_LOG_ERROR, "%s; nothing is accepted until this passes", err->message);
+    p->stats.blocked = true;
+    publish(p);
+}
+
+/* Writes the batch into the outbox, however long that takes. False: the process ends before. */
+static bool accept_batch(struct sc_proxy *p, const struct sc_batch_head *head, struct sc_outbox_place *place)
+{
+    struct sc_error err;
+    while (sc_outbox_append(p->outbox, head, p->bytes.data, place, &err) != SC_OK) {
+        note_problem(p, &err);
+        if (atomic_load(&p->finishing))
+            return false;
+        nap(RETRY_MS);
+    }
+    if (p->stats.blocked)
+        sc_log(&p->options.log, SC_LOG_WARNING, "batches are accepted again");
+    p->stats.blocked = false;
+    p->stats.problem[0] = '\0';
+    return true;
+}
+
+static enum sc_status encode(struct sc_proxy *p, struct sc_batch *batch, const struct sc_batch_id *id,
+                             struct sc_error *err)
+{
+    struct sc_span span = {
+        .stream = id->stream, .lane = id->lane, .sequence = id->sequence, .rows = batch->rows};
+    struct sc_span *kept = batch->spans;
+    uint32_t count = batch->span_count;
+    struct sc_row_stats stats;
+    batch->spans = &span;
+    batch->span_count = 1;
+    sc_buf_clear(&p->bytes);
+    enum sc_status status = sc_row_group_encode(&p->encoder, batch, &p->bytes, &stats, err);
+    batch->spans = kept;
+    batch->span_count = count;
+    if (status == SC_OK)
+        sc_row_stats_free(&stats);
+    return status;
+}
+
+/* At most SC_SPAN_ROWS rows. */
+static void send_batch(struct sc_proxy *p, struct sc_batch *batch, uint64_t window_ms)
+{
+    struct sc_error err = {.message = ""};
+    uint32_t home = sc_dispatch_home(p->dispatch);
+    struct sc_batch_head head = {
+        .id = {.stream = p->stats.stream,
+               .lane = p->options.cluster->members[home].lane,
+               .sequence = p->sequences[home]},
+        .window_ms = window_ms,
+        .window_s = p->options.window_s,
+        .records = batch->rows,
+        .record_kind = batch->record_kind,
+    };
+    struct sc_outbox_place place;
+    if (encode(p, batch, &head.id, &err) != SC_OK) {
+        sc_log(&p->options.log, SC_LOG_ERROR, "%u records are lost: %s", batch->rows, err.message);
+        return;
+    }
+    head.size = (uint32_t)p->bytes.len;
+    head.hash = sc_link_hash(p->bytes.data, p->bytes.len);
+    if (!accept_batch(p, &head, &place)) {
+        sc_log(&p->options.log, SC_LOG_ERROR, "%u records are lost: the outbox takes nothing", batch->rows);
+        return;
+    }
+    p->sequences[home]++;
+    p->stats.batches++;
+    p->stats.records += batch->rows;
+    if (sc_dispatch_add(p->dispatch, &head, place) != SC_OK)
+        sc_log(&p->options.log, SC_LOG_ERROR,
+               "out of memory: a batch waits in the outbox for the next start");
+    sc_peers_wake(p->peers);
+}
+
+/* A parcel of more rows than a batch has goes in parts. */
+static void send_parcel(struct sc_proxy *p, struct sc_batch *batch)
+{
+    if (batch->rows <= SC_SPAN_ROWS) {
+        send_batch(p, batch, batch->window_ms);
+        return;
+    }
+    for (uint32_t first = 0; first < batch->rows; first += SC_SPAN_ROWS) {
+        uint32_t n = batch->rows - first < SC_SPAN_ROWS ? batch->rows - first : SC_SPAN_ROWS;
+        sc_batch_reset(p->part);
+        p->part->record_kind = batch->record_kind;
+        if (sc_batch_append_rows(p->part, &p->schema, (const struct sc_column *const *)batch->columns,
+                                 batch->slots, first, n) == SC_OK &&
+            sc_batch_finish(p->part) == SC_OK)
+            send_batch(p, p->part, batch->window_ms);
+        else
+            sc_log(&p->options.log, SC_LOG_ERROR, "%u records are lost: out of memory", n);
+    }
+}
+
+static void *run(void *arg)
+{
+    struct sc_proxy *p = arg;
+    uint64_t next_ms = 0;
+    pthread_setname_np(pthread_self(), "sc-proxy");
+    while (!sc_queue_is_finished(p->options.queue)) {
+        struct sc_parcel *parcel = sc_queue_pop(p->options.queue, POP_MS);
+        if (parcel != NULL) {
+            send_parcel(p, parcel->batch);
+            sc_queue_done(p->options.queue, parcel);
+        }
+        uint64_t now = sc_clock_mono_ms();
+        if (now >= next_ms) {
+            next_ms = now + 200;
+            publish(p);
+        }
+    }
+    publish(p);
+    return NULL;
+}
+
+/* ---- outside ---- */
+
+static void free_proxy(struct sc_proxy *p)
+{
+    sc_peers_stop(p->peers);
+    sc_dispatch_free(p->dispatch);
+    sc_outbox_close(p->outbox);
+    sc_row_group_encoder_free(&p->encoder);
+    sc_batch_free(p->part);
+    sc_schema_free(&p->schema);
+    sc_buf_free(&p->bytes);
+    pthread_mutex_destroy(&p->mutex);
+    free(p->sequences);
+    free(p);
+}
+
+static enum sc_status make(struct sc_proxy *p, struct sc_error *err)
+{
+    const struct sc_proxy_options *o = &p->options;
+    if (getrandom(&p->stats.stream, sizeof(p->stats.stream), 0) != sizeof(p->stats.stream))
+        return sc_fail_errno(err, errno, "no random numbers");
+    SC_TRY(sc_row_group_encoder_init(&p->encoder, SC_EFFORT_LIVE, err));
+    sc_schema_init(&p->schema, UINT32_MAX);
+    p->part = sc_batch_create(SC_RECORDS_FLOWS);
+    p->sequences = calloc((size_t)o->cluster->count + 1, sizeof(*p->sequences));
+    p->dispatch = sc_dispatch_create(o->cluster, released, p);
+    if (p->part == NULL || p->sequences == NULL || p->dispatch == NULL)
+        return sc_fail_nomem(err, "the proxy");
+    p->outbox = sc_outbox_open(o->outbox, p->stats.stream, &o->how, found, p, err);
+    if (p->outbox == NULL)
+        return err->status;
+    if (p->stats.replayed != 0)
+        sc_log(&o->log, SC_LOG_INFO, "%llu batches of earlier runs wait in the outbox",
+               (unsigned long long)p->stats.replayed);
+    const struct sc_peers_options peers = {
+        .cluster = o->cluster, .self = o->self, .dispatch = p->dispatch, .outbox = p->outbox, .log = o->log};
+    return sc_peers_start(&peers, &p->peers, err);
+}
+
+enum sc_status sc_proxy_start(const struct sc_proxy_options *options, struct sc_proxy **out,
+                              struct sc_error *err)
+{
+    struct sc_proxy *p = calloc(1, sizeof(*p));
+    if (p == NULL)
+        return sc_fail_nomem(err, "the proxy");
+    p->options = *options;
+    pthread_mutex_init(&p->mutex, NULL);
+    enum sc_status status = make(p, err);
+    if (status == SC_OK) {
+        publish(p);
+        int failed = pthread_create(&p->thread, NULL, run, p);
+        if (failed != 0)
+            status = sc_fail_errno(err, failed, "cannot start the proxy's thread");
+    }
+    if (status != SC_OK) {
+        free_proxy(p);
+        return status;
+    }
+    *out = p;
+    return SC_OK;
+}
+
+void sc_proxy_get_stats(struct sc_proxy *p, struct sc_proxy_stats *out)
+{
+    pthread_mutex_lock(&p->mutex);
+    *out = p->published;
+    pthread_mutex_unlock(&p->mutex);
+    sc_outbox_get_stats(p->outbox, &out->outbox);
+    sc_dispatch_get_stats(p->dispatch, &out->dispatch);
+}
+
+void sc_proxy_get_member(struct sc_proxy *p, uint32_t member, struct sc_peer_view *view,
+                         struct sc_dispatch_member *queue)
+{
+    sc_peers_get(p->peers, member, view);
+    sc_dispatch_get_member(p->dispatch, member, queue);
+}
+
+void sc_proxy_finish(struct sc_proxy *p, uint64_t patience_ms)
+{
+    if (p == NULL)
+        return;
+    struct sc_dispatch_stats left;
+    uint64_t deadline = sc_clock_mono_ms() + patience_ms;
+    atomic_store(&p->finishing, true);
+    pthread_join(p->thread, NULL);
+    for (;;) {
+        sc_dispatch_get_stats(p->dispatch, &left);
+        if (left.batches == 0 || left.usable == 0 || sc_clock_mono_ms() >= deadline)
+            break;
+        nap(20);
+    }
+    if (left.batches != 0)
+        sc_log(&p->options.log, SC_LOG_WARNING,
+               "%llu batches with %llu records stay in the outbox for the next start",
+               (unsigned long long)left.batches, (unsigned long long)left.records);
+    free_proxy(p);
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The proxy: takes parcels from the receivers' queue, cuts them into batches, accepts these into the outbox and has them sent
+ * to the subcollectors (DESIGN section 6).
+ *
+ * A batch is encoded once, as the row group that subcollectors store. Its id is (stream, lane, sequence): the stream is drawn at
+ * each start, the lane is the home's, the sequence counts from 0 without gaps. When the outbox is full the thread waits, the
+ * queue fills, and the receivers do what they do then.
+ */
+#ifndef SC_COLLECT_PROXY_H
+#define SC_COLLECT_PROXY_H
+
+#include "collect/peers.h"
+#include "collect/queue.h"
+
+#define SC_PROXY_ROWS   7680u /* in a parcel: a message's records on top still fit a batch of 8,192 */
+#define SC_PROXY_AGE_MS 200u
+
+struct sc_proxy;
+
+struct sc_proxy_options {
+    const char *outbox;               /* folder */
+    const struct sc_cluster *cluster; /* borrowed */
+    uint32_t self;
+    uint32_t window_s;
+    struct sc_queue *queue;
+    struct sc_outbox_options how;
+    struct sc_log log;
+};
+
+struct sc_proxy_stats {
+    uint64_t stream;
+    uint64_t batches, records; /* accepted since the start */
+    uint64_t replayed;         /* batches that an earlier process left */
+    bool blocked;              /* the outbox takes nothing */
+    char problem[256];
+    struct sc_outbox_stats outbox;
+    struct sc_dispatch_stats dispatch;
+};
+
+enum sc_status sc_proxy_start(const struct sc_proxy_options *options, struct sc_proxy **out,
+                              struct sc_error *err);
+void sc_proxy_get_stats(struct sc_proxy *proxy, struct sc_proxy_stats *out);
+void sc_proxy_get_member(struct sc_proxy *proxy, uint32_t member, struct sc_peer_view *view,
+                         struct sc_dispatch_member *queue);
+
+/*
+ * After the queue was closed: accepts all that is in it, waits up to `patience_ms` until it is with the subcollectors, ends the
+ * threads, frees. What is not acknowledged stays in the outbox for the next start. NULL is allowed.
+ */
+void sc_proxy_finish(struct sc_proxy *proxy, uint64_t patience_ms);
+
+#endif
