@@ -143,6 +143,76 @@ static void print_losses(const json_t *root)
                integer(store, "write_failures"), integer(store, "sync_failures"));
 }
 
+/* What a member is for this proxy. */
+static const char *state_of(const json_t *member)
+{
+    if (json_object_get(member, "usable") == NULL)
+        return "-";
+    if (json_is_true(json_object_get(member, "usable")))
+        return "takes";
+    return json_is_true(json_object_get(member, "full")) ? "full" : "DEAD";
+}
+
+static void print_members(const json_t *members)
+{
+    size_t i;
+    const json_t *m;
+    printf("\n%-20s %-24s %-18s %-6s %10s %10s %12s %10s %s\n", "member", "address", "roles", "state",
+           "waiting", "in flight", "acknowledged", "free", "problem");
+    json_array_foreach(members, i, m)
+    {
+        bool proxy = json_is_true(json_object_get(m, "proxy"));
+        bool subcollector = json_is_true(json_object_get(m, "subcollector"));
+        printf("%-20s %-24s %-18s %-6s ", text(m, "name"), text(m, "address"),
+               proxy && subcollector ? "proxy+subcollector"
+               : proxy               ? "proxy"
+                                     : "subcollector",
+               state_of(m));
+        if (json_object_get(m, "usable") == NULL) {
+            printf("%10s %10s %12s %10s\n", "-", "-", "-", "-");
+            continue;
+        }
+        char space[16];
+        sc_units_format_bytes(integer(m, "free_bytes"), space, sizeof(space));
+        printf("%10" PRIu64 " %10" PRIu64 " %12" PRIu64 " %10s %s\n", integer(m, "waiting"),
+               integer(m, "in_flight"), integer(m, "acknowledged"), space, text(m, "problem"));
+    }
+}
+
+static void print_cluster(const json_t *cluster)
+{
+    const json_t *proxy = json_object_get(cluster, "proxy"), *own = json_object_get(cluster, "subcollector");
+    if (cluster == NULL)
+        return;
+    printf("cluster   node %s, membership version %" PRIu64 ", %" PRIu64 " copies\n", text(cluster, "node"),
+           integer(cluster, "version"), integer(cluster, "replication"));
+    if (proxy != NULL) {
+        char bytes[16];
+        sc_units_format_bytes(integer(proxy, "outbox_bytes"), bytes, sizeof(bytes));
+        printf("proxy     %" PRIu64 " records accepted; outbox %s, %" PRIu64 " batches (%" PRIu64
+               " records) not yet safe\n",
+               integer(proxy, "records"), bytes, integer(proxy, "waiting_batches"),
+               integer(proxy, "waiting_records"));
+        if (integer(proxy, "released_short") != 0)
+            printf("PROBLEM   %" PRIu64
+                   " batches have fewer copies than asked for: too few nodes were there\n",
+                   integer(proxy, "released_short"));
+        if (json_is_string(json_object_get(proxy, "problem")))
+            printf("PROBLEM   %s\n", text(proxy, "problem"));
+    }
+    if (own != NULL) {
+        printf("holds     %" PRIu64 " records of %" PRIu64 " batches since the start, %" PRIu64
+               " came twice; %" PRIu64 " proxies connected\n",
+               integer(own, "records"), integer(own, "batches"), integer(own, "duplicates"),
+               integer(own, "connections"));
+        if (integer(own, "refused") + integer(own, "damaged") + integer(own, "malformed") != 0)
+            printf("PROBLEM   %" PRIu64 " batches refused by the disk, %" PRIu64 " damaged, %" PRIu64
+                   " connections closed as malformed\n",
+                   integer(own, "refused"), integer(own, "damaged"), integer(own, "malformed"));
+    }
+    print_members(json_object_get(cluster, "members"));
+}
+
 static void print_status(const json_t *root)
 {
     const json_t *queue = json_object_get(root, "queue"), *store = json_object_get(root, "store");
@@ -167,6 +237,7 @@ static void print_status(const json_t *root)
     printf("queue     %s of %s, %" PRIu64 " batches not yet durable\n", used, limit,
            integer(queue, "batches_held"));
     print_losses(root);
+    print_cluster(json_object_get(root, "cluster"));
     print_listeners(json_object_get(root, "listeners"));
     print_exporters(json_object_get(root, "exporters"));
 }

@@ -3,6 +3,7 @@
 #include "collect/collector.h"
 #include "base/clock.h"
 #include "collect/import.h"
+#include "conf/cluster.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -170,7 +171,19 @@ static int check(const struct arguments *args)
         fprintf(stderr, "sc-collector: %s\n", err.message);
         return EXIT_USAGE;
     }
+    enum sc_status status = SC_OK;
+    if (config.cluster != NULL) {
+        struct sc_cluster cluster;
+        uint32_t self;
+        status = sc_cluster_load_for(config.cluster, config.node, &cluster, &self, &err);
+        if (status == SC_OK)
+            sc_cluster_free(&cluster);
+    }
     sc_config_free(&config);
+    if (status != SC_OK) {
+        fprintf(stderr, "sc-collector: %s\n", err.message);
+        return EXIT_USAGE;
+    }
     puts("the configuration is valid");
     return EXIT_SUCCESS;
 }

@@ -327,11 +327,7 @@ static enum sc_status start_storer(struct collector *c, struct sc_error *err)
 
 static enum sc_status load_cluster(struct collector *c, struct sc_error *err)
 {
-    SC_TRY(sc_cluster_load(c->config.cluster, &c->cluster, err));
-    c->self = sc_cluster_find(&c->cluster, c->config.node);
-    if (c->self == SC_NO_MEMBER)
-        return sc_fail(err, SC_USAGE, "%s: no member is called \"%s\", as this node is (key \"node\")",
-                       c->config.cluster, c->config.node);
+    SC_TRY(sc_cluster_load_for(c->config.cluster, c->config.node, &c->cluster, &c->self, err));
     c->proxy_role = c->cluster.members[c->self].proxy;
     c->subcollector_role = c->cluster.members[c->self].subcollector;
     return SC_OK;

@@ -307,21 +307,19 @@ static void seal_ended(struct sc_lane_store *s, uint64_t now)
     }
 }
 
-/* The age bounds every lane, the bytes this node's own. */
+/* Of all lanes together. */
 static void run_retention(struct sc_lane_store *s)
 {
-    struct sc_retention retention = s->options.retention;
-    if (retention.age_s == 0 && retention.bytes == 0)
+    const struct sc_retention *retention = &s->options.retention;
+    struct sc_expiry expiry = {0};
+    struct sc_error err;
+    if (retention->age_s == 0 && retention->bytes == 0)
         return;
-    for (uint32_t i = 0; i < s->lane_count; i++) {
-        struct sc_expiry expiry = {0};
-        struct sc_error err;
-        struct sc_retention of_lane = retention;
-        of_lane.bytes = s->lanes[i].own ? retention.bytes : 0;
-        if (sc_store_expire(s->lanes[i].path, &of_lane, sc_clock_wall_ms(), false, s->options.io, &expiry,
-                            &err) != SC_OK)
-            sc_log(&s->options.log, SC_LOG_WARNING, "retention: %s", err.message);
-    }
+    if (sc_store_expire(s->path, retention, sc_clock_wall_ms(), false, s->options.io, &expiry, &err) != SC_OK)
+        sc_log(&s->options.log, SC_LOG_WARNING, "retention: %s", err.message);
+    else if (expiry.windows != 0)
+        sc_log(&s->options.log, SC_LOG_INFO, "retention: %llu windows, %llu bytes deleted",
+               (unsigned long long)expiry.windows, (unsigned long long)expiry.bytes);
 }
 
 static void add_stats(struct sc_store_stats *sum, const struct sc_store_stats *one)

@@ -231,6 +231,18 @@ enum sc_status sc_cluster_load(const char *path, struct sc_cluster *out, struct 
     return status;
 }
 
+enum sc_status sc_cluster_load_for(const char *path, const char *name, struct sc_cluster *out, uint32_t *self,
+                                   struct sc_error *err)
+{
+    SC_TRY(sc_cluster_load(path, out, err));
+    *self = sc_cluster_find(out, name);
+    if (*self != SC_NO_MEMBER)
+        return SC_OK;
+    sc_cluster_free(out);
+    return sc_fail(err, SC_USAGE, "%s: no member is called \"%s\", as this node is (key \"node\")", path,
+                   name);
+}
+
 void sc_cluster_free(struct sc_cluster *cluster)
 {
     free(cluster->members);

@@ -39,6 +39,9 @@ struct sc_cluster {
 enum sc_status sc_cluster_load(const char *path, struct sc_cluster *out, struct sc_error *err);
 enum sc_status sc_cluster_parse(const char *name, const uint8_t *bytes, size_t length, struct sc_cluster *out,
                                 struct sc_error *err);
+/* Loads the file and finds the member of a name. @return also SC_USAGE when there is none. */
+enum sc_status sc_cluster_load_for(const char *path, const char *name, struct sc_cluster *out, uint32_t *self,
+                                   struct sc_error *err);
 void sc_cluster_free(struct sc_cluster *cluster);
 
 /* The member of a name, SC_NO_MEMBER when there is none. */

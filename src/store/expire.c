@@ -98,7 +98,7 @@ static enum sc_status remove_files(struct sc_io *io, const struct sc_catalogue *
 enum sc_status sc_store_expire(const char *path, const struct sc_retention *retention, uint64_t now_ms,
                                bool dry_run, struct sc_io *io, struct sc_expiry *out, struct sc_error *err)
 {
-    struct sc_catalogue catalogue = {0};
+    struct sc_catalogue catalogue = {.replicas = true};
     *out = (struct sc_expiry){0};
     if (io == NULL)
         io = sc_io_system();

@@ -244,7 +244,7 @@ static void examine_file(struct examiner *x, const struct sc_catalogue_file *fil
 
 static enum sc_status examine(const char *path, bool repair, struct examiner *x, struct sc_error *err)
 {
-    struct sc_catalogue catalogue = {0};
+    struct sc_catalogue catalogue = {.replicas = true};
     uint64_t left_damaged = 0;
     *x->report = (struct sc_verify_report){0};
     enum sc_status status = sc_catalogue_add(&catalogue, path, err);
