@@ -7,6 +7,7 @@
 #include "net/capture.h"
 #include "wire/decoder.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 /* ---- senders ---- */
@@ -170,6 +171,22 @@ static enum sc_status replay(struct replay *r, struct sc_capture *capture)
     return status;
 }
 
+/* What lay in the file and was not sent is an error, once all the rest is on its way. */
+static enum sc_status check_whole(const char *path, const struct sc_capture *capture, struct sc_error *err)
+{
+    struct sc_capture_stats stats;
+    sc_capture_get_stats(capture, &stats);
+    uint64_t packets = stats.fragments + stats.truncated + stats.broken;
+    if (packets != 0)
+        return sc_fail(err, SC_DAMAGED,
+                       "%s: %" PRIu64 " packets could not be sent: IP fragments, cut off or broken", path,
+                       packets);
+    if (stats.damaged_bytes != 0)
+        return sc_fail(err, SC_DAMAGED, "%s: %" PRIu64 " damaged bytes between the messages were not sent",
+                       path, stats.damaged_bytes);
+    return SC_OK;
+}
+
 enum sc_status sc_export_replay(struct sc_export_run *run, const char *path, struct sc_export_totals *totals,
                                 struct sc_error *err)
 {
@@ -186,6 +203,8 @@ enum sc_status sc_export_replay(struct sc_export_run *run, const char *path, str
         status = sc_capture_open(path, &capture, err);
     if (status == SC_OK)
         status = replay(r, capture);
+    if (status == SC_OK)
+        status = check_whole(path, capture, err);
     if (capture != NULL)
         sc_capture_close(capture);
     close_replay(r);

@@ -103,6 +103,31 @@ static void test_replay_of_an_ipfix_file(void **state)
     json_decref(replayed);
 }
 
+/* All that can be read is sent; what cannot is told, and is no success. */
+static void test_damage_is_told(void **state)
+{
+    (void)state;
+    struct sc_export_totals totals;
+    struct sc_error err = {0};
+    struct sc_generate_options o = options_of(SC_EXPORT_IPFIX, 1);
+    json_decref(generate(path_of("k.ipfix"), &o));
+    struct bytes whole = read_file(path_of("k.ipfix"));
+    size_t first = (size_t)(whole.data[2] << 8 | whole.data[3]);
+    FILE *damaged = fopen(path_of("l.ipfix"), "wb");
+    assert_non_null(damaged);
+    fwrite(whole.data, 1, first, damaged);
+    fwrite("noise", 1, 5, damaged);
+    fwrite(whole.data + first, 1, whole.length - first, damaged);
+    fclose(damaged);
+    free(whole.data);
+    struct sc_export_run run = run_to_file(path_of("j.ipfix"), 1);
+    assert_int_equal(sc_export_replay(&run, path_of("l.ipfix"), &totals, &err), SC_DAMAGED);
+    assert_non_null(strstr(err.message, "l.ipfix: 5 damaged bytes between the messages were not sent"));
+    assert_int_equal(totals.flows, FLOWS);
+    json_decref(end_run(&run));
+    assert_same_files(path_of("k.ipfix"), path_of("j.ipfix"));
+}
+
 static void test_scan(void **state)
 {
     (void)state;
@@ -215,7 +240,7 @@ int main(void)
         cmocka_unit_test(test_same_options_same_messages),      cmocka_unit_test(test_replay_is_the_file),
         cmocka_unit_test(test_replay_of_an_ipfix_file),         cmocka_unit_test(test_scan),
         cmocka_unit_test(test_messages_do_not_wait_long),       cmocka_unit_test(test_stop),
-        cmocka_unit_test(test_the_same_over_udp_and_in_a_file),
+        cmocka_unit_test(test_the_same_over_udp_and_in_a_file), cmocka_unit_test(test_damage_is_told),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
