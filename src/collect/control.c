@@ -259,7 +259,8 @@ enum sc_status sc_control_ask(const char *store, const char *request, struct sc_
     if (fd < 0) {
         bool absent = errno == ENOENT || errno == ECONNREFUSED;
         enum sc_status status = sc_fail_errno(
-            err, errno, "no collector answers at %s/" SOCKET_NAME "; is sc-collector running", store);
+            err, errno, "%s %s/" SOCKET_NAME,
+            absent ? "no collector is running with this store:" : "cannot ask the collector at", store);
         return absent ? SC_NOTFOUND : status;
     }
     enum sc_status status = exchange(fd, request, out, err);

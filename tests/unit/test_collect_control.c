@@ -159,9 +159,8 @@ static void without_a_collector_the_error_says_so(void **state)
     struct sc_buf out = {0};
     struct sc_error err;
     assert_int_equal(sc_control_ask("/no/such/store", "status", &out, &err), SC_NOTFOUND);
-    assert_string_equal(err.message,
-                        "no collector answers at /no/such/store/control.sock; is sc-collector running: "
-                        "No such file or directory");
+    assert_string_equal(err.message, "no collector is running with this store: /no/such/store/control.sock: "
+                                     "No such file or directory");
     sc_buf_free(&out);
 }
 
