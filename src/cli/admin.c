@@ -276,9 +276,13 @@ static int run_status(const struct arguments *args, const struct sc_config *conf
 
 static void print_finding(void *arg, const char *path, const char *finding)
 {
+    size_t length = strlen(path);
     (void)arg;
-    if (finding != NULL)
-        printf("%s: %s\n", path, finding);
+    if (finding == NULL)
+        return;
+    if (strncmp(finding, path, length) != 0) /* some findings begin with the path themselves */
+        printf("%s: ", path);
+    puts(finding);
 }
 
 static void print_report(const struct sc_verify_report *r)
