@@ -69,10 +69,13 @@ static enum sc_show show_of(const struct sc_output_options *options, const struc
     enum sc_show plain = sc_show_of_type(field->type);
     if (plain == SC_SHOW_TIME_MS || plain == SC_SHOW_TIME_NS)
         return show_time(options, plain);
+    if ((plain == SC_SHOW_UINT || plain == SC_SHOW_FLOAT) && is_volume(field) &&
+        converts(options, options->volume))
+        return SC_SHOW_VOLUME;
     if (plain == SC_SHOW_FLOAT && field->computed == SC_COMPUTED_NONE)
         return SC_SHOW_FLOAT_RAW;
-    if ((plain == SC_SHOW_UINT || plain == SC_SHOW_FLOAT) && is_volume(field))
-        return converts(options, options->volume) ? SC_SHOW_VOLUME : plain;
+    if (is_volume(field))
+        return plain;
     if (field->computed == SC_COMPUTED_DURATION)
         return converts(options, options->duration) ? SC_SHOW_DURATION : plain;
     if (plain == SC_SHOW_UINT && element_of(field) == 6)

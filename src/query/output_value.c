@@ -447,7 +447,7 @@ static char *put_plain(struct sc_show_context *x, enum sc_show show, const struc
     case SC_SHOW_BYTES:
         return put_hex(put_text(p, "0x"), v->bytes, v->length);
     case SC_SHOW_DURATION:
-        return put_duration(p, v->u);
+        return put_duration(p, v->type == SC_VALUE_FLOAT ? (uint64_t)(v->f + 0.5) : v->u);
     case SC_SHOW_VOLUME:
         return put_volume(x, p, v->type == SC_VALUE_FLOAT ? v->f : (double)v->u);
     case SC_SHOW_FLAGS:

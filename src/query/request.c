@@ -226,6 +226,11 @@ static bool same_field(const struct sc_field *x, const struct sc_field *y)
     return strcmp(x->name, y->name) == 0;
 }
 
+static bool is_number(const struct sc_field *f)
+{
+    return f->type == SC_VALUE_UINT || f->type == SC_VALUE_TIME_MS || f->type == SC_VALUE_TIME_NS;
+}
+
 static enum sc_status resolve_field(struct sc_aggregate *a, const struct sc_field *field,
                                     struct sc_result_column *out, struct sc_error *err)
 {
@@ -241,17 +246,14 @@ static enum sc_status resolve_field(struct sc_aggregate *a, const struct sc_fiel
                                      [SC_COMBINE_MIN] = SC_ACCUMULATE_MIN,
                                      [SC_COMBINE_MAX] = SC_ACCUMULATE_MAX,
                                      [SC_COMBINE_OR] = SC_ACCUMULATE_OR};
-    if (field->combine == SC_COMBINE_NONE)
+    if (field->combine == SC_COMBINE_NONE && is_number(field))
         return sc_fail(err, SC_USAGE, "%s has no sum: make it a key, or ask for min(%s) or max(%s)",
                        field->name, field->name, field->name);
+    if (field->combine == SC_COMBINE_NONE)
+        return sc_fail(err, SC_USAGE, "%s has no sum: make it a key", field->name);
     *out = (struct sc_result_column){.source = SC_RESULT_ACCUMULATOR, .type = field->type};
     out->a = sc_aggregate_add(a, field, how_of[field->combine]);
     return out->a == UINT32_MAX ? too_many(err) : SC_OK;
-}
-
-static bool is_number(const struct sc_field *f)
-{
-    return f->type == SC_VALUE_UINT || f->type == SC_VALUE_TIME_MS || f->type == SC_VALUE_TIME_NS;
 }
 
 /* "min(bytes)", "max(..)", "avg(..)", "sum(..)". */
@@ -443,6 +445,19 @@ enum sc_status sc_request_add_column(struct sc_request_listing *listing, const s
     return SC_OK;
 }
 
+/* A listing whose columns nobody chose shows what it is sorted by. */
+static enum sc_status show_order(struct sc_request_listing *listing, const struct sc_field *field,
+                                 const struct word *w, struct sc_error *err)
+{
+    char label[SC_LABEL_MAX];
+    for (uint32_t i = 0; i < listing->column_count; i++) {
+        if (same_field(&listing->fields[i], field))
+            return SC_OK;
+    }
+    copy_label(label, w->text, w->length);
+    return sc_request_add_column(listing, field, label, err);
+}
+
 enum sc_status sc_request_list(const char *fields, const char *orders, struct sc_request_listing *out,
                                struct sc_error *err)
 {
@@ -468,6 +483,8 @@ enum sc_status sc_request_list(const char *fields, const char *orders, struct sc
             return empty_word(orders, err);
         SC_TRY(parse_direction(&w, &given, &descending, err));
         SC_TRY(sc_field_find(w.text, w.length, &order->field, err));
+        if (fields == NULL)
+            SC_TRY(show_order(out, &order->field, &w, err));
         if (order->field.type == SC_VALUE_STRING || order->field.type == SC_VALUE_BYTES)
             return sc_fail(err, SC_USAGE, "records cannot be sorted by %s, which is text", order->field.name);
         order->descending = given ? descending : default_descending(&order->field);

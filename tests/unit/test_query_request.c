@@ -161,6 +161,8 @@ static void refused(void **state)
     check_refused("srcip", NULL, "dstip", "has no sum");
     check_refused("ip", "srcip", "flows", "has no sum");
     check_refused("srcip", NULL, "median(bytes)", "min, max, avg and sum");
+    check_refused("srcip", NULL, "dstport", "make it a key, or ask for min(dstport) or max(dstport)");
+    check_refused("srcip", NULL, "dstip", "dstip has no sum: make it a key");
     check_refused("srcip", NULL, "max(dstip)", "no number");
     check_refused("srcip", NULL, "max(appname)", "no number");
     check_refused("srcip", NULL, "max(nope)", "unknown field");
@@ -252,6 +254,9 @@ static void listings(void **state)
     assert_ptr_equal(l->columns[4].label, l->labels[4]);
     assert_int_equal(l->order_count, 2);
     assert_true(l->orders[0].descending && l->orders[1].descending);
+    assert_int_equal(sc_request_list(NULL, "bps,octets#asc,bps#asc", l, &err), SC_OK);
+    assert_int_equal(l->column_count, 11); /* bps once, bytes is there */
+    assert_string_equal(l->labels[10], "bps");
     assert_int_equal(sc_request_list("bytes,", NULL, l, &err), SC_USAGE);
     assert_int_equal(sc_request_list("max(bytes)", NULL, l, &err), SC_NOTFOUND);
     assert_int_equal(sc_request_list(NULL, "appname", l, &err), SC_USAGE);
