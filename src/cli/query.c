@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -222,6 +223,7 @@ static int parse_conversion(int option, const char *text, struct options *o)
         {"none", 0}, {"metric-prefix", 1}, {"binary-prefix", 2}, {NULL, 0}};
     static const struct choice other[] = {
         {"none", SC_CONVERT_NONE}, {"str", SC_CONVERT_STR}, {"pretty", SC_CONVERT_PRETTY}, {NULL, 0}};
+    const struct option *named = long_options;
     int value = 0, code;
     if (option == OPT_VOLUME_CONV) {
         code = choose("output-volume-conv", text, volume, &value);
@@ -229,7 +231,9 @@ static int parse_conversion(int option, const char *text, struct options *o)
         o->output.metric_volume_si = value == 2;
         return code;
     }
-    code = choose("output-*-conv", text, other, &value);
+    while (named->val != option)
+        named++;
+    code = choose(named->name, text, other, &value);
     enum sc_convert *place = option == OPT_TS_CONV         ? &o->output.timestamp
                              : option == OPT_DURATION_CONV ? &o->output.duration
                              : option == OPT_FLAGS_CONV    ? &o->output.tcpflags
@@ -456,7 +460,32 @@ static int report(const struct job *job, const struct sc_error *err, int code)
     return code;
 }
 
-/* The C library takes a name that it does not know for UTC, without a word. POSIX forms ("CET-1CEST") have digits. */
+/* "CET-1CEST", "<+03>-3": three or more letters or a name in < >, then an offset. */
+static bool is_posix_zone(const char *zone)
+{
+    size_t name = strspn(zone, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    const char *end = zone[0] == '<' ? strchr(zone, '>') : NULL;
+    if (end != NULL)
+        name = (size_t)(end - zone) + 1;
+    if (name < 3)
+        return false;
+    const char *offset = zone + name + (zone[name] == '+' || zone[name] == '-');
+    return *offset >= '0' && *offset <= '9';
+}
+
+/* A file of the zone database begins so. */
+static bool is_zone_file(const char *path)
+{
+    char magic[4];
+    FILE *f = fopen(path, "re");
+    bool is = f != NULL && fread(magic, 1, sizeof(magic), f) == sizeof(magic) &&
+              memcmp(magic, "TZif", sizeof(magic)) == 0;
+    if (f != NULL)
+        fclose(f);
+    return is;
+}
+
+/* The C library takes a name that it does not know for UTC, without a word. */
 static bool zone_exists(const char *zone)
 {
     char path[512];
@@ -464,15 +493,16 @@ static bool zone_exists(const char *zone)
     if (zone[0] == '\0' || zone[0] == '/' || strstr(zone, "..") != NULL)
         return false;
     snprintf(path, sizeof(path), "%s/%s", folder == NULL ? "/usr/share/zoneinfo" : folder, zone);
-    return strcmp(zone, "UTC") == 0 || access(path, R_OK) == 0 || strpbrk(zone, "0123456789") != NULL;
+    return is_zone_file(path) || is_posix_zone(zone);
 }
 
 static int set_time_zone(const char *zone)
 {
-    if (strcasecmp(zone, "system") != 0) {
-        if (!zone_exists(zone))
+    bool utc = strcasecmp(zone, "UTC") == 0;
+    if (utc || strcasecmp(zone, "system") != 0) {
+        if (!utc && !zone_exists(zone))
             return fail_usage("--time-zone takes a name such as Europe/Prague, UTC, or system");
-        setenv("TZ", zone, 1);
+        setenv("TZ", utc ? "UTC" : zone, 1);
     }
     tzset();
     return 0;
@@ -534,9 +564,11 @@ static int make_requests(struct job *job)
     return 0;
 }
 
+/* Options records have few of the usual columns, and each kind has its own. */
 static bool all_columns(const struct job *job)
 {
-    return job->o.fields != NULL && strcasecmp(job->o.fields, "all") == 0;
+    const struct options *o = &job->o;
+    return o->fields != NULL ? strcasecmp(o->fields, "all") == 0 : o->options_records;
 }
 
 static int make_listing(struct job *job)
@@ -666,7 +698,7 @@ static enum sc_status print_groups(struct job *job, const struct sc_request *r, 
         sc_groups_top(groups, r->orders, r->order_count, group_limit(&job->o), &result, err);
     if (status == SC_OK) {
         sc_print_begin_records(&job->print, job->o.statistic_count > 1 ? r->name : NULL, output);
-        for (uint64_t i = 0; i < result.count; i++)
+        for (uint64_t i = 0; i < result.count && !job->print.failed; i++)
             sc_print_group(&job->print, output, r, groups, result.entries[i], i != 0);
         sc_print_end_records(&job->print);
         free(result.entries);
@@ -727,7 +759,7 @@ static void explain(const struct job *job)
             "filter: %.*s\ntime: from %s to %s\nsegments: %u, %llu bytes; row groups: %u, of which %llu were "
             "left "
             "out by time, %llu read (%llu bytes)\nthreads: %u\n",
-            (int)text.len, text.len == 0 ? "any" : (const char *)text.data,
+            text.len == 0 ? 3 : (int)text.len, text.len == 0 ? "any" : (const char *)text.data,
             job->scan.time.begin_ms == 0 ? "the beginning" : begin, end, job->source.segment_count,
             (unsigned long long)job->source.bytes, job->source.unit_count,
             (unsigned long long)job->stats.units_pruned, (unsigned long long)job->stats.units_read,
@@ -769,6 +801,28 @@ static int finish(struct job *job, enum sc_status status, const struct sc_summar
     return job->source.missing_count != 0 ? EXIT_PARTIAL : EXIT_COMPLETE;
 }
 
+/* Where the records go to a terminal or a pager, a bar would stand between them. */
+static bool bar_disturbs(const struct sc_progress *progress)
+{
+    struct stat st;
+    return progress->stream == stdout || fstat(STDOUT_FILENO, &st) != 0 || !S_ISREG(st.st_mode);
+}
+
+static void start_output(struct job *job)
+{
+    const struct options *o = &job->o;
+    if (!sc_progress_init(&job->progress, o->progress, o->progress_given, o->progress_dest) &&
+        o->verbosity >= 1)
+        fprintf(stderr, "sc-query: cannot write the progress to %s: %s\n", o->progress_dest, strerror(errno));
+    job->print = (struct sc_print){.format = o->output.format,
+                                   .several = o->statistic_count > 1,
+                                   .volume = o->output.volume,
+                                   .binary_volume = o->output.metric_volume_si,
+                                   .progress = bar_disturbs(&job->progress) ? &job->progress : NULL};
+    job->scan.progress = job->progress.type == SC_PROGRESS_NONE ? NULL : sc_progress_show;
+    job->scan.progress_arg = &job->progress;
+}
+
 static int run(struct job *job)
 {
     struct sc_error err = {0};
@@ -785,16 +839,13 @@ static int run(struct job *job)
         if (code != 0)
             return code;
     }
-    sc_progress_init(&job->progress, job->o.progress, job->o.progress_given, job->o.progress_dest);
+    start_output(job);
     job->scan.filter = job->filter;
     job->scan.threads = job->o.threads;
     job->scan.no_bloom = job->o.no_bloom;
     job->scan.scale_sampling = job->o.scale;
     job->scan.no_summary = !job->o.items_summary;
     job->scan.cancel = &cancel_flag;
-    job->scan.progress = job->progress.type == SC_PROGRESS_NONE ? NULL : sc_progress_show;
-    job->scan.progress_arg = &job->progress;
-    job->print = (struct sc_print){.format = job->o.output.format, .several = job->o.statistic_count > 1};
     enum sc_status status = run_query(job, &summary, &err);
     sc_progress_end(&job->progress);
     code = finish(job, status, &summary, &err);

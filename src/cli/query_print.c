@@ -12,15 +12,23 @@
 
 /* ---- progress ---- */
 
-void sc_progress_init(struct sc_progress *p, enum sc_progress_type type, bool explicit_type, const char *dest)
+bool sc_progress_init(struct sc_progress *p, enum sc_progress_type type, bool explicit_type, const char *dest)
 {
-    *p = (struct sc_progress){.type = type, .stream = stderr};
+    *p = (struct sc_progress){.type = type, .stream = stderr, .lock = PTHREAD_MUTEX_INITIALIZER};
     if (strcmp(dest, "stdout") == 0)
         p->stream = stdout;
     else if (strcmp(dest, "stderr") != 0)
         p->path = dest;
     if (!explicit_type && (p->path != NULL || !isatty(fileno(p->stream))))
         p->type = p->path != NULL ? SC_PROGRESS_TOTAL : SC_PROGRESS_NONE;
+    if (p->path == NULL || p->type == SC_PROGRESS_NONE)
+        return true;
+    FILE *f = fopen(p->path, "we");
+    if (f == NULL)
+        p->type = SC_PROGRESS_NONE;
+    else
+        fclose(f);
+    return f != NULL;
 }
 
 static void write_progress(const struct sc_progress *p, FILE *to, uint32_t done, uint32_t total)
@@ -32,14 +40,8 @@ static void write_progress(const struct sc_progress *p, FILE *to, uint32_t done,
         fprintf(to, p->path != NULL ? "%3u %%\n" : "\r%3u %% read", percent);
 }
 
-void sc_progress_show(void *arg, uint32_t done, uint32_t total)
+static void show_progress(struct sc_progress *p, uint32_t done, uint32_t total)
 {
-    struct sc_progress *p = arg;
-    uint64_t now = sc_clock_mono_ms();
-    if (now - p->shown_ms < 200 && done != total)
-        return;
-    p->shown_ms = now;
-    p->shown = true;
     if (p->path == NULL) {
         write_progress(p, p->stream, done, total);
         fflush(p->stream);
@@ -52,10 +54,32 @@ void sc_progress_show(void *arg, uint32_t done, uint32_t total)
     }
 }
 
+void sc_progress_show(void *arg, uint32_t done, uint32_t total)
+{
+    struct sc_progress *p = arg;
+    uint64_t now = sc_clock_mono_ms();
+    if (now - p->shown_ms < 200 && done != total)
+        return;
+    p->shown_ms = now;
+    pthread_mutex_lock(&p->lock);
+    if (!p->over) {
+        p->shown = true;
+        show_progress(p, done, total);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
 void sc_progress_end(struct sc_progress *p)
 {
-    if (p->shown && p->path == NULL && p->type == SC_PROGRESS_TOTAL)
+    if (p->type != SC_PROGRESS_TOTAL || p->path != NULL)
+        return;
+    pthread_mutex_lock(&p->lock);
+    if (p->shown && !p->over) {
         fputs("\r            \r", p->stream);
+        fflush(p->stream);
+    }
+    p->over = true;
+    pthread_mutex_unlock(&p->lock);
 }
 
 /* ---- records ---- */
@@ -63,6 +87,10 @@ void sc_progress_end(struct sc_progress *p)
 bool sc_print_write(void *arg, const void *bytes, size_t count)
 {
     struct sc_print *print = arg;
+    if (print->progress != NULL && count != 0) {
+        sc_progress_end(print->progress);
+        print->progress = NULL;
+    }
     if (!print->failed && count != 0 && fwrite(bytes, 1, count, stdout) != count) {
         print->failed = true;
         print->errnum = errno; /* of this thread, which need not be the one that ends the output */
@@ -251,24 +279,38 @@ static void csv_end(const struct sc_print *print, const struct sc_print_end *end
     }
 }
 
-/* 1234567 as "1.2 M". */
-static void put_volume(struct sc_buf *out, uint64_t v)
+/* 1234567 as "1.2 M", or exact where conversions are off. */
+static void put_volume(const struct sc_print *print, struct sc_buf *out, unsigned width, uint64_t v)
 {
-    static const char *const units[] = {"", " k", " M", " G", " T", " P", " E"};
+    static const char *const metric[] = {"", " k", " M", " G", " T", " P", " E"};
+    static const char *const binary[] = {"", " Ki", " Mi", " Gi", " Ti", " Pi", " Ei"};
+    double step = print->binary_volume ? 1024 : 1000;
     unsigned unit = 0;
+    char text[32];
     double d = (double)v;
-    while (d >= 999.95 && unit < 6) {
-        d /= 1000;
-        unit++;
-    }
+    for (; print->volume != SC_CONVERT_NONE && d >= step - 0.05 && unit < 6; unit++)
+        d /= step;
     if (unit == 0)
-        sc_buf_append_u64(out, v);
+        snprintf(text, sizeof(text), "%" PRIu64, v);
     else
-        sc_buf_printf(out, "%.1f%s", d, units[unit]);
+        snprintf(text, sizeof(text), "%.1f%s", d, (print->binary_volume ? binary : metric)[unit]);
+    sc_buf_printf(out, "%*s", (int)width, text);
 }
 
-static void pretty_totals(const struct sc_row_stats *t, struct sc_buf *out)
+static void put_volumes(const struct sc_print *print, struct sc_buf *out, unsigned width, uint64_t flows,
+                        uint64_t packets, uint64_t bytes)
 {
+    put_volume(print, out, width, flows);
+    sc_buf_append_str(out, " flows, ");
+    put_volume(print, out, width, packets);
+    sc_buf_append_str(out, " packets, ");
+    put_volume(print, out, width, bytes);
+    sc_buf_append_str(out, " bytes");
+}
+
+static void pretty_totals(const struct sc_print *print, const struct sc_row_stats *t, struct sc_buf *out)
+{
+    unsigned width = print->volume == SC_CONVERT_NONE ? 15 : 8;
     sc_buf_append_str(out, "stored, by protocol (from statistics):\n");
     for (uint32_t i = 0; i < t->protocol_count; i++) {
         const struct sc_protocol_total *p = &t->protocols[i];
@@ -279,34 +321,26 @@ static void pretty_totals(const struct sc_row_stats *t, struct sc_buf *out)
             sc_buf_append_str(out, "  none  ");
         else
             sc_buf_printf(out, "  %-6u", p->protocol);
-        sc_buf_append_str(out, " ");
-        put_volume(out, p->flows);
-        sc_buf_append_str(out, " flows, ");
-        put_volume(out, p->packets);
-        sc_buf_append_str(out, " packets, ");
-        put_volume(out, p->bytes);
-        sc_buf_append_str(out, " bytes\n");
+        put_volumes(print, out, width, p->flows, p->packets, p->bytes);
+        sc_buf_append_str(out, "\n");
     }
     if (t->protocol_count == 0)
         sc_buf_append_str(out, "  nothing\n");
 }
 
-static void pretty_summary(const struct sc_summary *s, uint64_t elapsed_ms, bool scaled, struct sc_buf *out)
+static void pretty_summary(const struct sc_print *print, const struct sc_print_end *end, struct sc_buf *out)
 {
+    const struct sc_summary *s = end->summary;
     sc_buf_append_str(out, "processed records: ");
-    put_volume(out, s->flows);
-    sc_buf_append_str(out, " flows, ");
-    put_volume(out, s->packets);
-    sc_buf_append_str(out, " packets, ");
-    put_volume(out, s->bytes);
-    sc_buf_printf(out, " bytes; %.3f seconds\n", (double)elapsed_ms / 1000);
+    put_volumes(print, out, 0, s->flows, s->packets, s->bytes);
+    sc_buf_printf(out, "; %.3f seconds\n", (double)end->elapsed_ms / 1000);
     if (s->sampled == 0)
         return;
     sc_buf_printf(out, "%" PRIu64 " of %" PRIu64 " records are sampled, 1 packet in", s->sampled, s->records);
     for (uint32_t i = 0; i < s->interval_count; i++)
         sc_buf_printf(out, "%s %" PRIu64, i == 0 ? "" : ",", s->intervals[i]);
     sc_buf_append_str(out, s->more_intervals ? ", ...; counters are " : "; counters are ");
-    sc_buf_append_str(out, scaled ? "scaled up\n" : "as exported\n");
+    sc_buf_append_str(out, end->scaled ? "scaled up\n" : "as exported\n");
 }
 
 static void pretty_end(const struct sc_print *print, const struct sc_print_end *end, struct sc_buf *out)
@@ -314,12 +348,13 @@ static void pretty_end(const struct sc_print *print, const struct sc_print_end *
     if (print->records_written && (end->summary != NULL || end->totals != NULL))
         sc_buf_append_str(out, "\n");
     if (end->summary != NULL)
-        pretty_summary(end->summary, end->elapsed_ms, end->scaled, out);
+        pretty_summary(print, end, out);
     if (end->totals != NULL)
-        pretty_totals(end->totals, out);
-    if (end->missing_count != 0)
-        sc_buf_printf(out, "PARTIAL ANSWER: %u %s could not be read\n", end->missing_count,
-                      end->missing_count == 1 ? "part" : "parts");
+        pretty_totals(print, end->totals, out);
+    if (end->missing_count == 1)
+        sc_buf_printf(out, "PARTIAL ANSWER: %s\n", end->missing[0]);
+    else if (end->missing_count != 0)
+        sc_buf_printf(out, "PARTIAL ANSWER: %s, and %u more\n", end->missing[0], end->missing_count - 1);
 }
 
 bool sc_print_end(struct sc_print *print, const struct sc_print_end *end)

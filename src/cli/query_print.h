@@ -5,6 +5,7 @@
 
 #include "query/request.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 enum sc_progress_type { SC_PROGRESS_TOTAL, SC_PROGRESS_NONE, SC_PROGRESS_JSON };
@@ -14,13 +15,16 @@ struct sc_progress {
     const char *path; /* a file that is rewritten; NULL: `stream` */
     FILE *stream;
     uint64_t shown_ms;
+    pthread_mutex_t lock; /* of what follows: threads that read show, one that writes records hides */
     bool shown;
+    bool over;
 };
 
-/* Without an explicit type the bar is shown only on a terminal. */
-void sc_progress_init(struct sc_progress *progress, enum sc_progress_type type, bool explicit_type,
+/* Without an explicit type the bar is shown only on a terminal. False when the file cannot be written. */
+bool sc_progress_init(struct sc_progress *progress, enum sc_progress_type type, bool explicit_type,
                       const char *dest);
 void sc_progress_show(void *arg, uint32_t done, uint32_t total);
+/* A bar is wiped off the line that it shares with the records to come, and not shown again. */
 void sc_progress_end(struct sc_progress *progress);
 
 struct sc_print {
@@ -30,7 +34,10 @@ struct sc_print {
     bool begun;           /* json: the object is open */
     bool records_written; /* some block of records was begun */
     bool failed;
-    int errnum; /* why, when failed */
+    int errnum;             /* why, when failed */
+    enum sc_convert volume; /* as in sc_output_options */
+    bool binary_volume;
+    struct sc_progress *progress; /* ends with the first output; NULL: it does not disturb it */
 };
 
 struct sc_print_end {

@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import pathlib
+import pty
 import shutil
 import signal
 import struct
@@ -132,6 +133,11 @@ def wrong_usage_is_2_and_says_why(data):
             (["2026-11-23"], ["-T", "noon-ish"]),
             (["empty"], ["-T", "2026-11-21#2026-11-20"]),
             (["Europe/Prague"], ["--time-zone=Middle/Earth"]),
+            (["Europe/Prague"], ["--time-zone=Europe/Prague2"]),  # no zone, and not taken for UTC
+            (["Europe/Prague"], ["--time-zone=Europe"]),
+            (["--output-ts-conv=k"], ["--output-ts-conv=k"]),
+            (["make it a key", "min(dstport)"], ["-a", "srcip", "--output-fields=dstport"]),
+            (["dstip has no sum: make it a key"], ["-a", "srcip", "--output-fields=dstip"]),
             (["pretty", "ndjson"], ["--output-format=xml"]),
             (["records (r)"], ["--output-items=q"]),
             (["empty"], ["--output-items="]),
@@ -185,7 +191,8 @@ def one_of_several_paths_is_3(data):
     same(len(answer["records"]), 10)
     same(answer["complete"], False)
     assert str(none) in answer["missing"][0]
-    expect(run(data.small, "dst port 53"), 3, "did you mean -f 'dst port 53'?", "PARTIAL ANSWER: 1 part ")
+    expect(run(data.small, "dst port 53"), 3, "did you mean -f 'dst port 53'?", "PARTIAL ANSWER: cannot open dst port 53")
+    expect(run(none, data.small, data.folder / "none2"), 3, f"PARTIAL ANSWER: cannot open {none}", ", and 1 more")
     expect(run(data.small, data.folder / "small.ipfix", "--output-format=csv"), 3, "sc-collector --read")
     quiet = expect(run(none, data.small, "-v", "0", "--output-format=csv"), 3)
     same(quiet.stderr, "")
@@ -260,6 +267,13 @@ def conversions(data):
     same(got, {"first": "2026-11-20T10:00:00.000Z", "duration": "00:00:00.500", "proto": "UDP", "flags": "........"})
     record = ask(data.small, "-l", "1", "--output-proto-conv=str", "--output-tcpflags-conv=str")["records"][0]
     same((record["proto"], record["flags"]), ("UDP", "........"))
+    fields = ["-a", "proto", "--output-fields=avg(duration),avg(bytes)"]
+    same(expect(run(data.small, *fields), 0).stdout.splitlines()[1].split(), ["UDP", "00:00:00.500", "104.5"])
+    same(rows(data.small, *fields)[0]["avg(duration)"], "500")
+    items = [data.small, "--output-items=p,m"]
+    expect(run(*items), 0, "10 flows, 10 packets, 1.0 k bytes; ", " 10 packets,    1.0 k bytes\n")
+    expect(run(*items, "--output-volume-conv=none"), 0, "10 flows, 10 packets, 1045 bytes; ", " 1045 bytes\n")
+    expect(run(*items, "--output-volume-conv=binary-prefix"), 0, "1.0 Ki bytes; ", " 1.0 Ki bytes\n")
 
 
 def keys_are_spelt_as_asked(data):
@@ -315,6 +329,12 @@ def limit_and_order_win_wherever_they_stand(data):
     same(len(rows(data.small)), 10)
     same(len(rows(data.small, "-l", "3")), 3)
     same(len(rows(data.small, "-l", "0")), 10)
+
+
+def a_listing_shows_what_it_is_sorted_by(data):
+    usual = list(rows(data.small, "-l", "1")[0])
+    same(list(rows(data.small, "-l", "1", "-o", "bps,BYT,duration")[0]), [*usual, "bps"])
+    same(list(rows(data.small, "-l", "1", "-o", "bps", "--output-fields=srcip")[0]), ["srcip"])
 
 
 def answers_against_the_truth(data):
@@ -398,6 +418,12 @@ def system_zone(data):
     expect(run(data.small, "-l", "1", env={"TZ": "Asia/Tokyo"}), 0, "[UTC]", "2026-11-20 10:00:00.000")
 
 
+def zones(data):
+    for zone, shown in (("utc", "first [UTC]"), ("CET-1CEST", "first [CET-1CEST]"), ("<+03>-3", "13:00:00.000"),
+                        ("America/New_York", "05:00:00.000")):
+        expect(run(data.small, "-l", "1", f"--time-zone={zone}"), 0, shown)
+
+
 def buckets_and_prefixes(data):
     got = ask(data.small, "-a", "first/4s", "-o", "first", "--output-fields=flows")["records"]
     same(got, [{"first": f"2026-11-20T10:00:0{n}.000Z", "flows": flows} for n, flows in ((0, 4), (4, 4), (8, 2))])
@@ -407,6 +433,13 @@ def buckets_and_prefixes(data):
 
 def options_records(data):
     same(rows(data.small, "--record-kind=options", "--output-fields=odid"), [])
+    template = struct.pack("!HHHHHHHHHHHH", 3, 24, 257, 3, 1, 149, 4, 34, 4, 82, 4, 0)
+    message = template + struct.pack("!HHII4s", 257, 16, 7, 100, b"eth0")
+    path = data.folder / "options.ipfix"
+    path.write_bytes(struct.pack("!HHIII", 10, 16 + len(message), BEGIN_S, 0, 7) + message)
+    make([COLLECTOR, "--read", str(path), "--store", str(data.folder / "options"), "--log-level", "error"])
+    record = ask(data.folder / "options", "--record-kind=options")["records"][0]
+    same((record["samplingInterval"], record["interfaceName"]), (100, "eth0"))
     same(len(rows(data.small, "--record-kind=flows", "--output-fields=odid")), 10)
 
 
@@ -511,14 +544,35 @@ def explain_and_progress_go_to_stderr(data):
     same(done.stderr, "")
 
 
+def a_bar_is_wiped_before_the_records(data):
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([QUERY, str(data.large), "-s", "proto"], stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs) as query:
+        os.close(theirs)
+        text = b""
+        try:
+            while piece := os.read(ours, 65536):
+                text += piece
+        except OSError:  # the other end is closed
+            pass
+        os.close(ours)
+        same(query.wait(60), 0)
+    bar, table = text.split(b"\r            \r")
+    assert b"100 % read" in bar and b"%" not in table, text
+    assert table.startswith(b" proto "), table
+    expect(run(data.small, "--progress-bar-dest=/nonexistent/bar"), 0, "cannot write the progress to /nonexistent/bar")
+    expect(run(data.small, "--explain"), 0, "filter: any")
+
+
 CASES = (wrong_usage_is_2_and_says_why, a_wrong_filter_is_2_with_a_caret, nothing_there_is_1, an_empty_store_is_0,
          one_of_several_paths_is_3, help_and_version_are_0, json_is_one_object, csv_and_ndjson_are_records_only,
          pretty_fits_and_aligns, numbers_beyond_2_to_53_are_exact, conversions, keys_are_spelt_as_asked, null_is_null,
-         all_fields_are_all_columns, statistics, limit_and_order_win_wherever_they_stand, answers_against_the_truth,
-         pair_keys_count_a_record_once_in_the_summary, scaled_counters, time_ranges, system_zone, buckets_and_prefixes, options_records,
+         all_fields_are_all_columns, statistics, limit_and_order_win_wherever_they_stand,
+         a_listing_shows_what_it_is_sorted_by, answers_against_the_truth,
+         pair_keys_count_a_record_once_in_the_summary, scaled_counters, time_ranges, system_zone, zones,
+         buckets_and_prefixes, options_records,
          memory_limit_is_a_clean_error, metadata_reads_no_chunk, damage_is_3_and_the_rest_is_shown,
          an_interrupt_is_3_and_the_answer_whole, a_timeout_is_3_and_the_answer_whole, a_closed_pipe_is_no_failure,
-         a_full_disk_is_1, explain_and_progress_go_to_stderr)
+         a_full_disk_is_1, explain_and_progress_go_to_stderr, a_bar_is_wiped_before_the_records)
 
 
 def main():
