@@ -182,16 +182,16 @@ static enum sc_status read_hello(struct sc_link_reader *r, struct sc_cursor *in,
 {
     struct sc_link_hello hello = {.version = (uint16_t)get_be(in, 2)};
     size_t length;
+    if (!in->failed && (hello.version == 0 || hello.version > SC_LINK_VERSION)) /* the rest may differ */
+        return sc_fail(err, SC_UNSUPPORTED,
+                       "the peer speaks version %u of the link, this program %u: update it", hello.version,
+                       SC_LINK_VERSION);
     hello.cluster_version = get_be(in, 8);
     hello.lane = (uint32_t)get_be(in, 4);
     const uint8_t *name = get_variable(in, &length);
     if (name == NULL || length >= sizeof(hello.name))
         return sc_fail(err, SC_MALFORMED, "a greeting that is no greeting");
     memcpy(hello.name, name, length);
-    if (hello.version == 0 || hello.version > SC_LINK_VERSION)
-        return sc_fail(err, SC_UNSUPPORTED,
-                       "the peer speaks version %u of the link, this program %u: update it", hello.version,
-                       SC_LINK_VERSION);
     r->greeted = true;
     return r->hello == NULL ? SC_OK : r->hello(r->arg, &hello);
 }
