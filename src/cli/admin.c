@@ -380,7 +380,8 @@ static const char *take_option(struct arguments *args, int option, const char *v
         return NULL;
     case OPT_AGE:
         args->has_age = true;
-        return sc_units_seconds(value, &args->age_s) ? NULL : "--age takes a time such as 12h or 30d";
+        return sc_units_age(value, &args->age_s) ? NULL
+                                                 : "--age takes a time with its unit, such as 12h or 30d";
     default:
         args->has_bytes = true;
         return sc_units_bytes(value, &args->bytes) ? NULL : "--bytes takes a size such as 500G";

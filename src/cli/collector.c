@@ -165,6 +165,9 @@ static int read_captures(const struct arguments *args)
 
 static int check(const struct arguments *args)
 {
+    const char *file = args->config != NULL                        ? args->config
+                       : access(SC_CONFIG_DEFAULT_FILE, F_OK) == 0 ? SC_CONFIG_DEFAULT_FILE
+                                                                   : NULL;
     struct sc_config config;
     struct sc_error err;
     if (configure((void *)args, &config, &err) != SC_OK) {
@@ -184,7 +187,10 @@ static int check(const struct arguments *args)
         fprintf(stderr, "sc-collector: %s\n", err.message);
         return EXIT_USAGE;
     }
-    puts("the configuration is valid");
+    if (file == NULL)
+        puts("there is no " SC_CONFIG_DEFAULT_FILE "; the defaults are valid");
+    else
+        printf("%s: the configuration is valid\n", file);
     return EXIT_SUCCESS;
 }
 
@@ -237,7 +243,8 @@ static enum sc_status add_listener(struct arguments *args, const char *text, str
 {
     if (args->listener_count == SC_CONFIG_MAX_LISTENERS)
         return sc_fail(err, SC_USAGE, "more than %u listeners", SC_CONFIG_MAX_LISTENERS);
-    SC_TRY(sc_config_listener(text, &args->listeners[args->listener_count], err));
+    SC_TRY(sc_config_listener(text, args->listeners, args->listener_count,
+                              &args->listeners[args->listener_count], err));
     args->listener_count++;
     return SC_OK;
 }

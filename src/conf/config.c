@@ -102,6 +102,17 @@ static enum sc_status read_seconds(const struct reader *r, const char *path, con
     return located(r, path, sc_fail(r->err, SC_USAGE, "\"%s\" is no time such as 90s, 5m, 12h or 30d", text));
 }
 
+/* "30" may be meant as days: what deletes is not guessed. */
+static enum sc_status read_age(const struct reader *r, const char *text, uint64_t *out)
+{
+    if (text == NULL || sc_units_age(text, out))
+        return SC_OK;
+    if (sc_units_seconds(text, out))
+        return located(r, "retention.age",
+                       sc_fail(r->err, SC_USAGE, "\"%s\" has no unit; write %sd for days", text, text));
+    return read_seconds(r, "retention.age", text, out);
+}
+
 static enum sc_status read_scope(const struct reader *r, const char *text, bool *address)
 {
     if (text == NULL)
@@ -136,7 +147,7 @@ static enum sc_status read_listeners(const struct reader *r, const struct raw *r
     for (unsigned i = 0; i < raw->listeners_count; i++) {
         char path[32];
         snprintf(path, sizeof(path), "listeners[%u]", i);
-        SC_TRY(located(r, path, sc_config_listener(raw->listeners[i], &urls[i], r->err)));
+        SC_TRY(located(r, path, sc_config_listener(raw->listeners[i], urls, i, &urls[i], r->err)));
     }
     return sc_config_set_listeners(config, urls, raw->listeners_count, r->err);
 }
@@ -190,7 +201,7 @@ static enum sc_status read_values(const struct reader *r, const struct raw *raw,
         SC_TRY(located(r, "receivers", sc_config_receivers(raw->receivers, &config->receivers, r->err)));
     if (raw->log_level != NULL)
         SC_TRY(located(r, "log-level", sc_config_log_level(raw->log_level, &config->log_level, r->err)));
-    SC_TRY(read_seconds(r, "retention.age", raw->retention.age, &config->retention_age_s));
+    SC_TRY(read_age(r, raw->retention.age, &config->retention_age_s));
     SC_TRY(read_bytes(r, "retention.bytes", raw->retention.bytes, &config->retention_bytes));
     SC_TRY(read_scope(r, raw->template_scope, &config->template_scope_address));
     SC_TRY(read_lifetime(r, raw->template_lifetime, &config->template_lifetime_s));

@@ -55,7 +55,8 @@ enum sc_status sc_config_parse(const char *name, const uint8_t *bytes, size_t le
 /* One value as the file and the command line take it. @return SC_OK, or SC_USAGE with "\"TEXT\" is ...". */
 enum sc_status sc_config_window(const char *text, uint32_t *window_s, struct sc_error *err);
 enum sc_status sc_config_receivers(const char *text, uint32_t *receivers, struct sc_error *err);
-enum sc_status sc_config_listener(const char *text, struct sc_url *url, struct sc_error *err);
+enum sc_status sc_config_listener(const char *text, const struct sc_url *others, uint32_t count,
+                                  struct sc_url *url, struct sc_error *err); /* none of the `others` again */
 enum sc_status sc_config_log_level(const char *text, enum sc_log_level *level, struct sc_error *err);
 
 /* Replaces the listeners. SC_NOMEM leaves them. */

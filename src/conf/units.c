@@ -32,6 +32,13 @@ bool sc_units_seconds(const char *text, uint64_t *seconds)
     return false;
 }
 
+bool sc_units_age(const char *text, uint64_t *seconds)
+{
+    size_t length = strlen(text);
+    bool bare = length != 0 && text[length - 1] >= '0' && text[length - 1] <= '9';
+    return sc_units_seconds(text, seconds) && (!bare || *seconds == 0);
+}
+
 bool sc_units_bytes(const char *text, uint64_t *bytes)
 {
     static const char letters[] = "KMGTP";

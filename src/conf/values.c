@@ -91,12 +91,23 @@ enum sc_status sc_config_receivers(const char *text, uint32_t *receivers, struct
     return SC_OK;
 }
 
-enum sc_status sc_config_listener(const char *text, struct sc_url *url, struct sc_error *err)
+static bool same_listener(const struct sc_url *x, const struct sc_url *y)
+{
+    return x->scheme == y->scheme && x->port == y->port && x->port != 0 &&
+           sc_addr_compare(&x->address, &y->address) == 0;
+}
+
+enum sc_status sc_config_listener(const char *text, const struct sc_url *others, uint32_t count,
+                                  struct sc_url *url, struct sc_error *err)
 {
     SC_TRY(sc_url_parse(text, url, err));
     if (!url->numeric)
         return sc_fail(err, SC_USAGE, "\"%s\": an address is needed to listen at, not the name \"%s\"", text,
                        url->host);
+    for (uint32_t i = 0; i < count; i++) {
+        if (same_listener(&others[i], url))
+            return sc_fail(err, SC_USAGE, "\"%s\" stands here a second time", text);
+    }
     return SC_OK;
 }
 
