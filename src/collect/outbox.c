@@ -295,17 +295,23 @@ static int write_record(int fd, uint64_t offset, uint8_t *head, const uint8_t *b
     return 0;
 }
 
+/* The file has its size; or it keeps others out and nothing in it waits. */
+static bool is_over(const struct sc_outbox *o, const struct out_file *f, uint64_t more)
+{
+    return f->bytes >= FILE_BYTES || (f->waiting == 0 && o->stats.bytes + more > o->options.limit_bytes);
+}
+
 /* With the mutex held. A record that could not be written whole is cut off, or its file is ended. */
 static enum sc_status append(struct sc_outbox *o, const struct sc_batch_head *head, const uint8_t *bytes,
                              struct sc_outbox_place *place, struct sc_error *err)
 {
     uint8_t raw[HEAD_BYTES];
     uint64_t size = HEAD_BYTES + (uint64_t)head->size;
+    if (o->current != UINT32_MAX && is_over(o, &o->files[o->current], size))
+        end_current(o);
     if (o->stats.bytes + size > o->options.limit_bytes)
         return sc_fail(err, SC_FULL, "the outbox %s holds %llu bytes, its bound", o->path,
                        (unsigned long long)o->stats.bytes);
-    if (o->current != UINT32_MAX && o->files[o->current].bytes >= FILE_BYTES)
-        end_current(o);
     if (o->current == UINT32_MAX)
         SC_TRY(new_file(o, err));
     struct out_file *f = &o->files[o->current];
