@@ -126,6 +126,11 @@ static void aliases_name_the_same_field(void **state)
     check_name("routerip", "exporterip");
     check_name("xsrcip", "natsrcip");
     check_name("input", "inif");
+    check_name("in interface", "inif"); /* and nfdump's words: */
+    check_name("next ip", "nexthop");
+    check_name("bgpnext ip", "bgpnexthop");
+    check_name("fwdstat", "fwd");
+    check_name("flowdir", "dir");
 }
 
 static void elements_are_fields(void **state)
