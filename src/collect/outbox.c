@@ -80,6 +80,17 @@ static void end_current(struct sc_outbox *o)
         remove_file(o, f);
 }
 
+/* So that the names in a folder survive a loss of power. */
+static int sync_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    int failed = fsync(fd) != 0 ? errno : 0;
+    close(fd);
+    return failed;
+}
+
 static enum sc_status new_file(struct sc_outbox *o, struct sc_error *err)
 {
     char path[4096];
@@ -87,12 +98,15 @@ static enum sc_status new_file(struct sc_outbox *o, struct sc_error *err)
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
     if (fd < 0)
         return sc_fail_errno(err, errno, "cannot create %s", path);
-    o->current = add_file(o, fd, path);
-    if (o->current == UINT32_MAX) {
+    int failed = o->options.sync ? sync_folder(o->path) : 0;
+    uint32_t index = failed == 0 ? add_file(o, fd, path) : UINT32_MAX;
+    if (index == UINT32_MAX) {
         close(fd);
         unlink(path);
-        return sc_fail_nomem(err, "the outbox");
+        return failed == 0 ? sc_fail_nomem(err, "the outbox")
+                           : sc_fail_errno(err, failed, "cannot sync %s", o->path);
     }
+    o->current = index;
     o->number++;
     return SC_OK;
 }
@@ -230,6 +244,16 @@ static enum sc_status adopt_all(struct sc_outbox *o, sc_outbox_found *found, voi
     return status;
 }
 
+static enum sc_status make_folder(const struct sc_outbox *o, struct sc_error *err)
+{
+    char above[4096];
+    if (mkdir(o->path, 0750) != 0)
+        return errno == EEXIST ? SC_OK : sc_fail_errno(err, errno, "cannot create the outbox %s", o->path);
+    snprintf(above, sizeof(above), "%s/..", o->path);
+    int failed = o->options.sync ? sync_folder(above) : 0;
+    return failed == 0 ? SC_OK : sc_fail_errno(err, failed, "cannot sync %s", above);
+}
+
 struct sc_outbox *sc_outbox_open(const char *path, uint64_t stream, const struct sc_outbox_options *options,
                                  sc_outbox_found *found, void *arg, struct sc_error *err)
 {
@@ -246,9 +270,7 @@ struct sc_outbox *sc_outbox_open(const char *path, uint64_t stream, const struct
         o->options = *options;
     if (o->options.limit_bytes == 0)
         o->options.limit_bytes = DEFAULT_LIMIT;
-    enum sc_status status = SC_OK;
-    if (mkdir(path, 0750) != 0 && errno != EEXIST)
-        status = sc_fail_errno(err, errno, "cannot create the outbox %s", path);
+    enum sc_status status = make_folder(o, err);
     if (status == SC_OK)
         status = adopt_all(o, found, arg, err);
     if (status == SC_OK)
