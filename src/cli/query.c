@@ -19,6 +19,8 @@
 
 #define DEFAULT_STORE  "/var/lib/securitycloud"
 #define MAX_STATISTICS 16
+/* Flows are exported at most so long after their end: their windows may lie so far behind the times asked for. */
+#define EXPORT_LAG_MS UINT64_C(1800000)
 
 enum exit_code { EXIT_COMPLETE = 0, EXIT_NOTHING = 1, EXIT_BAD_USAGE = 2, EXIT_PARTIAL = 3 };
 
@@ -526,6 +528,12 @@ static int parse_times(struct job *job)
         sc_time_parse(o->time_point, now, o->output.local_time, &job->bounds.window_ms, &err) != SC_OK)
         return report(job, &err, EXIT_BAD_USAGE);
     job->bounds.options = o->options_records;
+    if (job->scan.time.end_ms != UINT64_MAX || job->scan.time.begin_ms != 0) {
+        job->bounds.begin_ms = job->scan.time.begin_ms;
+        job->bounds.end_ms = job->scan.time.end_ms > UINT64_MAX - EXPORT_LAG_MS
+                                 ? UINT64_MAX
+                                 : job->scan.time.end_ms + EXPORT_LAG_MS;
+    }
     return 0;
 }
 

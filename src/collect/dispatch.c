@@ -161,7 +161,7 @@ static void release(struct sc_dispatch *d, struct entry *e)
     d->stats.records -= e->head.records;
     d->stats.released++;
     d->stats.released_short += copies < d->cluster->replication;
-    d->released(d->arg, e->place);
+    d->released(d->arg, &e->head, e->place);
     free(e);
 }
 

@@ -18,7 +18,7 @@
 struct sc_dispatch;
 
 /* Called for a batch that is released, with the dispatch locked. */
-typedef void sc_dispatch_released(void *arg, struct sc_outbox_place place);
+typedef void sc_dispatch_released(void *arg, const struct sc_batch_head *head, struct sc_outbox_place place);
 
 /* `cluster` is borrowed and must not change. NULL without memory. */
 struct sc_dispatch *sc_dispatch_create(const struct sc_cluster *cluster, sc_dispatch_released *released,

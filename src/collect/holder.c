@@ -24,6 +24,7 @@ struct connection {
     struct sc_link_writer writer;
     uint64_t number;
     char name[160];
+    char proxy[SC_LINK_NAME_MAX];
 };
 
 struct sc_holder {
@@ -66,6 +67,7 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
     struct connection *c = arg;
     char address[sizeof(c->name)];
     memcpy(address, c->name, sizeof(address));
+    memcpy(c->proxy, hello->name, sizeof(c->proxy));
     snprintf(c->name, sizeof(c->name), "%.63s (%.80s)", hello->name, address);
     sc_log(&c->holder->options.store.log, SC_LOG_INFO, "the proxy %s is connected", c->name);
     return SC_OK;
@@ -82,6 +84,18 @@ static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, cons
     memcpy(batch->bytes, bytes, head->size);
     sc_lane_store_push(c->holder->store, batch);
     return SC_OK;
+}
+
+static enum sc_status on_tally(void *arg, const struct sc_link_tally *tally)
+{
+    struct connection *c = arg;
+    return sc_lane_store_tally(c->holder->store, c->proxy, tally);
+}
+
+static enum sc_status on_stream(void *arg, const struct sc_link_stream *stream)
+{
+    struct connection *c = arg;
+    return sc_lane_store_stream(c->holder->store, c->proxy, stream);
 }
 
 static void on_read(struct bufferevent *io, void *arg)
@@ -133,7 +147,8 @@ static void open_connection(struct sc_holder *h, int fd, const struct sc_addr *f
     snprintf(c->name, sizeof(c->name), "%s %u", address, port);
     c->holder = h;
     c->number = ++h->numbers;
-    c->reader = (struct sc_link_reader){.hello = on_hello, .batch = on_batch, .arg = c};
+    c->reader = (struct sc_link_reader){
+        .hello = on_hello, .batch = on_batch, .tally = on_tally, .stream = on_stream, .arg = c};
     c->next = h->connections;
     if (c->next != NULL)
         c->next->previous = c;

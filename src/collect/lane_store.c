@@ -31,6 +31,24 @@ struct lane {
     bool dirty;
 };
 
+/* Of a proxy: a tally, or its stream. */
+struct news {
+    struct news *next;
+    char proxy[SC_PROXY_NAME_MAX];
+    bool is_tally;
+    struct sc_link_tally tally;
+    struct sc_link_stream stream;
+};
+
+/* A window's tally as it stands in its file. */
+struct kept {
+    struct sc_tally tally;
+    bool changed;
+    uint64_t heard_ms; /* monotonic */
+};
+
+#define KEPT_FOR_MS 600000u /* in memory, after the last change */
+
 struct sc_lane_store {
     struct sc_lane_store_options options;
     struct sc_log store_log;
@@ -45,12 +63,15 @@ struct sc_lane_store {
     uint64_t unsynced_bytes, first_unsynced_ms;
     uint64_t next_second_ms, next_retention_ms;
     uint64_t full_until_ms;
+    struct kept *kept;
+    uint32_t kept_count;
     struct sc_lane_store_stats stats;
 
     pthread_mutex_t mutex; /* what follows is shared */
     pthread_cond_t wake;
     struct sc_lane_batch *waiting, **waiting_last;
     uint64_t waiting_bytes;
+    struct news *news; /* to be written by the thread */
     struct sc_lane_answer *answers;
     uint32_t answer_count, answer_capacity;
     bool stopping;
@@ -290,6 +311,100 @@ static void take(struct sc_lane_store *s, struct sc_lane_batch *b)
     s->unsynced_bytes += b->head.size;
 }
 
+/* ---- tallies ---- */
+
+static struct kept *find_kept(struct sc_lane_store *s, const struct news *n)
+{
+    for (uint32_t i = 0; i < s->kept_count; i++) {
+        if (s->kept[i].tally.stream == n->tally.stream && s->kept[i].tally.window_ms == n->tally.window_ms)
+            return &s->kept[i];
+    }
+    struct kept *grown = realloc(s->kept, ((size_t)s->kept_count + 1) * sizeof(*grown));
+    if (grown == NULL)
+        return NULL;
+    s->kept = grown;
+    struct kept *k = &grown[s->kept_count++];
+    *k = (struct kept){
+        .tally = {.stream = n->tally.stream, .window_ms = n->tally.window_ms, .window_s = n->tally.window_s}};
+    memcpy(k->tally.proxy, n->proxy, sizeof(k->tally.proxy));
+    char path[4096];
+    struct sc_tally before; /* an earlier process may have written lanes that are not told any more */
+    sc_tally_path(s->path, k->tally.stream, k->tally.window_ms, path, sizeof(path));
+    if (sc_tally_read(path, &before, NULL) == SC_OK) {
+        (void)sc_tally_merge(&k->tally, &before);
+        sc_tally_free(&before);
+    }
+    return k;
+}
+
+static void take_tally(struct sc_lane_store *s, const struct news *n)
+{
+    struct kept *k = find_kept(s, n);
+    struct sc_tally_lane lane = n->tally.lane;
+    const struct sc_tally one = {.lane_count = 1, .lanes = &lane};
+    struct sc_tally_lane *now = k == NULL ? NULL : sc_tally_lane(&k->tally, lane.lane);
+    if (now == NULL)
+        return; /* it is told again */
+    const struct sc_tally_lane before = *now;
+    (void)sc_tally_merge(&k->tally, &one);
+    k->changed = k->changed || k->heard_ms == 0 || !sc_tally_lane_equal(&before, now);
+    k->heard_ms = sc_clock_mono_ms();
+}
+
+static void write_kept(struct sc_lane_store *s)
+{
+    uint64_t now = sc_clock_mono_ms();
+    for (uint32_t i = 0; i < s->kept_count;) {
+        struct kept *k = &s->kept[i];
+        struct sc_error err;
+        if (k->changed && sc_tally_write(s->path, &k->tally, &err) == SC_OK)
+            k->changed = false;
+        if (k->changed || now - k->heard_ms < KEPT_FOR_MS) {
+            i++;
+            continue;
+        }
+        sc_tally_free(&k->tally);
+        *k = s->kept[--s->kept_count];
+    }
+}
+
+static void take_stream(struct sc_lane_store *s, const struct news *n)
+{
+    struct sc_stream stream = {
+        .stream = n->stream.stream, .heard_ms = sc_clock_wall_ms(), .closed = n->stream.closed};
+    memcpy(stream.proxy, n->proxy, sizeof(stream.proxy));
+    (void)sc_stream_write(s->path, &stream, n->stream.earlier_closed, NULL); /* again in a second */
+}
+
+/* Tallies go to the disk before the word that a stream is closed. */
+static void take_news(struct sc_lane_store *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    struct news *all = s->news, *in_order = NULL;
+    s->news = NULL;
+    pthread_mutex_unlock(&s->mutex);
+    if (all == NULL)
+        return;
+    while (all != NULL) { /* it was a stack */
+        struct news *next = all->next;
+        all->next = in_order;
+        in_order = all;
+        all = next;
+    }
+    for (const struct news *n = in_order; n != NULL; n = n->next) {
+        if (n->is_tally)
+            take_tally(s, n);
+    }
+    write_kept(s);
+    while (in_order != NULL) {
+        struct news *n = in_order;
+        in_order = n->next;
+        if (!n->is_tally)
+            take_stream(s, n);
+        free(n);
+    }
+}
+
 /* ---- once a second ---- */
 
 static void seal_ended(struct sc_lane_store *s, uint64_t now)
@@ -412,9 +527,11 @@ static void *run(void *arg)
         }
         if (sync_due(s))
             sync_all(s);
+        take_news(s);
         each_second(s, sc_clock_mono_ms());
     }
     sync_all(s);
+    take_news(s);
     publish(s, sc_clock_mono_ms());
     return NULL;
 }
@@ -427,6 +544,9 @@ static void free_store(struct sc_lane_store *s)
         sc_store_writer_close(s->lanes[i].writer, NULL);
         free(s->lanes[i].path);
     }
+    for (uint32_t i = 0; i < s->kept_count; i++)
+        sc_tally_free(&s->kept[i].tally);
+    free(s->kept);
     sc_span_set_free(&s->durable);
     sc_span_set_free(&s->earlier);
     pthread_mutex_destroy(&s->mutex);
@@ -486,6 +606,32 @@ void sc_lane_store_push(struct sc_lane_store *s, struct sc_lane_batch *batch)
     s->waiting_bytes += batch->head.size;
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->mutex);
+}
+
+static enum sc_status tell(struct sc_lane_store *s, const char *proxy, const struct news *what)
+{
+    struct news *n = malloc(sizeof(*n));
+    if (n == NULL)
+        return SC_OK;
+    *n = *what;
+    snprintf(n->proxy, sizeof(n->proxy), "%.63s", proxy);
+    pthread_mutex_lock(&s->mutex);
+    n->next = s->news;
+    s->news = n;
+    pthread_mutex_unlock(&s->mutex);
+    return SC_OK;
+}
+
+enum sc_status sc_lane_store_tally(struct sc_lane_store *s, const char *proxy,
+                                   const struct sc_link_tally *tally)
+{
+    return tell(s, proxy, &(struct news){.is_tally = true, .tally = *tally});
+}
+
+enum sc_status sc_lane_store_stream(struct sc_lane_store *s, const char *proxy,
+                                    const struct sc_link_stream *stream)
+{
+    return tell(s, proxy, &(struct news){.stream = *stream});
 }
 
 bool sc_lane_store_tight(struct sc_lane_store *s)

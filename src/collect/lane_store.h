@@ -60,6 +60,11 @@ enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, 
 
 /* Hands a batch over; never waits. Look at sc_lane_store_tight to know when to stop reading. */
 void sc_lane_store_push(struct sc_lane_store *store, struct sc_lane_batch *batch);
+/* What a proxy says ought to be here or elsewhere, kept with the segments. Without memory it is told again in a second. */
+enum sc_status sc_lane_store_tally(struct sc_lane_store *store, const char *proxy,
+                                   const struct sc_link_tally *tally);
+enum sc_status sc_lane_store_stream(struct sc_lane_store *store, const char *proxy,
+                                    const struct sc_link_stream *stream);
 bool sc_lane_store_tight(struct sc_lane_store *store);
 
 /* Takes up to `most` answers. */

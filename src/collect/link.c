@@ -6,7 +6,16 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { TEMPLATE_SET = 2, HELLO = 256, BATCH = 257, PART = 258, ACK = 259, BEAT = 260 };
+enum {
+    TEMPLATE_SET = 2,
+    HELLO = 256,
+    BATCH = 257,
+    PART = 258,
+    ACK = 259,
+    BEAT = 260,
+    TALLY = 261,
+    STREAM_NEWS = 262
+};
 
 #define HEADER_BYTES 16u
 #define SET_HEAD     4u
@@ -31,7 +40,10 @@ enum {
     FIRST,
     LAST,
     FREE_BYTES,
-    FULL
+    FULL,
+    ACCEPTED, /* and the seven after it: batches and records of flows, of options, accepted; then safe */
+    CLOSED = ACCEPTED + 8,
+    EARLIER_CLOSED
 };
 
 struct field {
@@ -45,6 +57,11 @@ static const struct field batch_fields[] = {{STREAM, 8},       {LANE, 4},       
                                             {RECORD_KIND, 1},  {SIZE, 4},          {HASH, 8}};
 static const struct field part_fields[] = {{OCTETS, VARIABLE}};
 static const struct field ack_fields[] = {{STREAM, 8}, {LANE, 4}, {FIRST, 8}, {LAST, 8}};
+static const struct field tally_fields[] = {{STREAM, 8},        {LANE, 4},         {WINDOW_START, 8},
+                                            {WINDOW_LENGTH, 4}, {ACCEPTED, 8},     {ACCEPTED + 1, 8},
+                                            {ACCEPTED + 2, 8},  {ACCEPTED + 3, 8}, {ACCEPTED + 4, 8},
+                                            {ACCEPTED + 5, 8},  {ACCEPTED + 6, 8}, {ACCEPTED + 7, 8}};
+static const struct field stream_fields[] = {{STREAM, 8}, {CLOSED, 1}, {EARLIER_CLOSED, 1}};
 static const struct field beat_fields[] = {{FREE_BYTES, 8}, {FULL, 1}};
 
 uint64_t sc_link_hash(const uint8_t *bytes, size_t length)
@@ -104,6 +121,8 @@ static void put_templates(struct sc_link_writer *w)
     PUT_TEMPLATE(&w->out, PART, part_fields);
     PUT_TEMPLATE(&w->out, ACK, ack_fields);
     PUT_TEMPLATE(&w->out, BEAT, beat_fields);
+    PUT_TEMPLATE(&w->out, TALLY, tally_fields);
+    PUT_TEMPLATE(&w->out, STREAM_NEWS, stream_fields);
     end_message(w, at, 0);
 }
 
@@ -159,6 +178,35 @@ void sc_link_put_beat(struct sc_link_writer *w, const struct sc_link_beat *beat)
     size_t at = begin_message(w, BEAT);
     put_be(&w->out, beat->free_bytes, 8);
     put_be(&w->out, beat->full, 1);
+    end_message(w, at, 1);
+}
+
+static void put_count(struct sc_buf *out, const struct sc_tally_count *count)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        put_be(out, count->batches[kind], 8);
+        put_be(out, count->records[kind], 8);
+    }
+}
+
+void sc_link_put_tally(struct sc_link_writer *w, const struct sc_link_tally *tally)
+{
+    size_t at = begin_message(w, TALLY);
+    put_be(&w->out, tally->stream, 8);
+    put_be(&w->out, tally->lane.lane, 4);
+    put_be(&w->out, tally->window_ms, 8);
+    put_be(&w->out, tally->window_s, 4);
+    put_count(&w->out, &tally->lane.accepted);
+    put_count(&w->out, &tally->lane.safe);
+    end_message(w, at, 1);
+}
+
+void sc_link_put_stream(struct sc_link_writer *w, const struct sc_link_stream *stream)
+{
+    size_t at = begin_message(w, STREAM_NEWS);
+    put_be(&w->out, stream->stream, 8);
+    put_be(&w->out, stream->closed, 1);
+    put_be(&w->out, stream->earlier_closed, 1);
     end_message(w, at, 1);
 }
 
@@ -254,6 +302,37 @@ static enum sc_status read_beat(struct sc_link_reader *r, struct sc_cursor *in, 
     return r->beat == NULL ? SC_OK : r->beat(r->arg, &beat);
 }
 
+static void get_count(struct sc_cursor *in, struct sc_tally_count *count)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        count->batches[kind] = get_be(in, 8);
+        count->records[kind] = get_be(in, 8);
+    }
+}
+
+static enum sc_status read_tally(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_link_tally tally = {.stream = get_be(in, 8)};
+    tally.lane.lane = (uint32_t)get_be(in, 4);
+    tally.window_ms = get_be(in, 8);
+    tally.window_s = (uint32_t)get_be(in, 4);
+    get_count(in, &tally.lane.accepted);
+    get_count(in, &tally.lane.safe);
+    if (in->failed || tally.window_s == 0)
+        return sc_fail(err, SC_MALFORMED, "a tally that is none");
+    return r->tally == NULL ? SC_OK : r->tally(r->arg, &tally);
+}
+
+static enum sc_status read_stream(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_link_stream stream = {.stream = get_be(in, 8)};
+    stream.closed = get_be(in, 1) != 0;
+    stream.earlier_closed = get_be(in, 1) != 0;
+    if (in->failed)
+        return sc_fail(err, SC_MALFORMED, "news of a stream that are none");
+    return r->stream == NULL ? SC_OK : r->stream(r->arg, &stream);
+}
+
 /* One record; those that nobody knows end their set. */
 static enum sc_status read_record(struct sc_link_reader *r, uint16_t set, struct sc_cursor *in,
                                   struct sc_error *err)
@@ -271,6 +350,10 @@ static enum sc_status read_record(struct sc_link_reader *r, uint16_t set, struct
         return read_ack(r, in, err);
     case BEAT:
         return read_beat(r, in, err);
+    case TALLY:
+        return read_tally(r, in, err);
+    case STREAM_NEWS:
+        return read_stream(r, in, err);
     default:
         in->pos = in->len;
         return SC_OK;

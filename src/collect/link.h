@@ -6,7 +6,7 @@
  * A batch is the bytes of one row group with one span, as the subcollector will store it: it is encoded once, at the cut, and
  * what is sent, sent again, acknowledged and stored is the same bytes for ever (docs/decisions.md, "The link").
  *
- *   proxy         templates, HELLO, then for each batch BATCH and its bytes in PARTs
+ *   proxy         templates, HELLO, then for each batch BATCH and its bytes in PARTs; each second STREAM and TALLYs
  *   subcollector  templates, HELLO, ACKs when batches are durable, BEATs every 200 ms from a thread that no disk holds up
  *
  * Templates (the ids are fixed; numbers are unsigned, big-endian; the length in bytes stands behind the name):
@@ -16,6 +16,8 @@
  *   258 PART   octets variable: the next bytes of the batch that was announced last
  *   259 ACK    stream 8, lane 4, first 8, last 8: these sequences are durable here
  *   260 BEAT   freeBytes 8, full 1
+ *   261 TALLY  stream 8, lane 4, windowStart 8 (ms), windowLength 4 (s), then eight numbers of 8: see store/tally.h
+ *   262 STREAM stream 8, closed 1, earlierClosed 1: the proxy's own, once a second
  *
  * A peer that speaks a newer version says so in HELLO; templates and messages that are not known are skipped.
  */
@@ -24,6 +26,7 @@
 
 #include "base/buf.h"
 #include "base/status.h"
+#include "store/tally.h"
 
 #define SC_LINK_VERSION   1u
 #define SC_LINK_PEN       32473u
@@ -64,6 +67,20 @@ struct sc_link_beat {
     bool full; /* takes no new batches */
 };
 
+/* The batches of one stream, lane and window. */
+struct sc_link_tally {
+    uint64_t stream;
+    uint64_t window_ms;
+    uint32_t window_s;
+    struct sc_tally_lane lane;
+};
+
+struct sc_link_stream {
+    uint64_t stream;
+    bool closed;         /* everything is safe, and nothing will come */
+    bool earlier_closed; /* the same of all earlier streams of this proxy */
+};
+
 /* One direction of a connection; zero-initialise. Messages are appended to `out`, which the caller sends. */
 struct sc_link_writer {
     struct sc_buf out;
@@ -74,6 +91,8 @@ void sc_link_put_hello(struct sc_link_writer *w, const struct sc_link_hello *hel
 void sc_link_put_batch(struct sc_link_writer *w, const struct sc_batch_head *head, const uint8_t *bytes);
 void sc_link_put_ack(struct sc_link_writer *w, const struct sc_link_ack *ack);
 void sc_link_put_beat(struct sc_link_writer *w, const struct sc_link_beat *beat);
+void sc_link_put_tally(struct sc_link_writer *w, const struct sc_link_tally *tally);
+void sc_link_put_stream(struct sc_link_writer *w, const struct sc_link_stream *stream);
 
 /* What a reader makes of messages; zero-initialise. Callbacks may be NULL: such records are skipped. */
 struct sc_link_reader {
@@ -83,6 +102,8 @@ struct sc_link_reader {
     enum sc_status (*batch)(void *arg, const struct sc_batch_head *head, const uint8_t *bytes);
     enum sc_status (*ack)(void *arg, const struct sc_link_ack *ack);
     enum sc_status (*beat)(void *arg, const struct sc_link_beat *beat);
+    enum sc_status (*tally)(void *arg, const struct sc_link_tally *tally);
+    enum sc_status (*stream)(void *arg, const struct sc_link_stream *stream);
     void *arg;
     /* of the reader */
     bool greeted;

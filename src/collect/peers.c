@@ -15,10 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define TICK_MS        50
 #define SILENCE_MS     2000u
+#define NEWS_MS        1000u
+#define FAREWELL_MS    500u
 #define CONNECT_MS     3000u
 #define PAUSE_FIRST_MS 100u
 #define PAUSE_MOST_MS  5000u
@@ -48,6 +51,8 @@ struct sc_peers {
     struct sc_buf bytes; /* of the batch being sent */
     pthread_t thread;
     atomic_bool stopping;
+    atomic_bool ended; /* nothing more will be accepted */
+    uint64_t next_news_ms;
     pthread_mutex_t mutex; /* of the views */
 };
 
@@ -131,6 +136,29 @@ static void send_batches(struct peer *p)
         pthread_mutex_lock(&peers->mutex);
         p->view.bytes_sent += length;
         pthread_mutex_unlock(&peers->mutex);
+    }
+}
+
+/* Each second: what there ought to be. */
+static void send_news(struct peer *p, uint64_t now_ms)
+{
+    struct sc_accounts *accounts = p->peers->options.accounts;
+    bool ended = atomic_load(&p->peers->ended);
+    struct sc_link_tally tally;
+    const struct sc_link_stream stream = sc_accounts_stream(accounts, ended);
+    for (uint32_t i = 0; sc_accounts_tally(accounts, i, now_ms, &tally); i++)
+        sc_link_put_tally(&p->writer, &tally);
+    sc_link_put_stream(&p->writer, &stream);
+    if (sc_link_send(p->io, &p->writer) != SC_OK)
+        p->ended = true;
+}
+
+static void send_all_news(struct sc_peers *peers)
+{
+    for (uint32_t i = 0; i < peers->options.cluster->count; i++) {
+        struct peer *p = &peers->all[i];
+        if (p->up && !p->ended && p->view.usable)
+            send_news(p, sc_clock_wall_ms());
     }
 }
 
@@ -258,6 +286,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         if (peers->options.cluster->members[i].subcollector)
             look_after(&peers->all[i], sc_clock_mono_ms());
     }
+    if (sc_clock_mono_ms() >= peers->next_news_ms) {
+        peers->next_news_ms = sc_clock_mono_ms() + NEWS_MS;
+        send_all_news(peers);
+    }
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
@@ -269,6 +301,8 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
         event_base_loopbreak(peers->base);
         return;
     }
+    if (atomic_load(&peers->ended))
+        send_all_news(peers);
     for (uint32_t i = 0; i < peers->options.cluster->count; i++) {
         if (peers->all[i].io != NULL)
             send_batches(&peers->all[i]);
@@ -362,6 +396,16 @@ void sc_peers_get(struct sc_peers *peers, uint32_t member, struct sc_peer_view *
     pthread_mutex_lock(&peers->mutex);
     *out = peers->all[member].view;
     pthread_mutex_unlock(&peers->mutex);
+}
+
+void sc_peers_end(struct sc_peers *peers)
+{
+    uint64_t until = sc_clock_mono_ms() + FAREWELL_MS;
+    atomic_store(&peers->ended, true);
+    sc_link_wake_up(peers->wake_fd);
+    struct timespec nap = {.tv_nsec = 10 * 1000000L};
+    while (sc_clock_mono_ms() < until) /* what was written to the sockets is on its way by then */
+        nanosleep(&nap, NULL);
 }
 
 void sc_peers_stop(struct sc_peers *peers)

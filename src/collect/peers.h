@@ -8,6 +8,7 @@
 #define SC_COLLECT_PEERS_H
 
 #include "base/log.h"
+#include "collect/accounts.h"
 #include "collect/dispatch.h"
 
 struct sc_peers;
@@ -17,6 +18,7 @@ struct sc_peers_options {
     uint32_t self;                    /* member */
     struct sc_dispatch *dispatch;
     struct sc_outbox *outbox;
+    struct sc_accounts *accounts;
     struct sc_log log;
 };
 
@@ -37,6 +39,8 @@ enum sc_status sc_peers_start(const struct sc_peers_options *options, struct sc_
 void sc_peers_wake(struct sc_peers *peers);
 /* A snapshot. Any thread. */
 void sc_peers_get(struct sc_peers *peers, uint32_t member, struct sc_peer_view *out);
+/* Tells all who are there that the stream is closed, and waits up to half a second until it is sent. */
+void sc_peers_end(struct sc_peers *peers);
 /* NULL is allowed. */
 void sc_peers_stop(struct sc_peers *peers);
 

@@ -19,6 +19,7 @@ struct sc_proxy {
     struct sc_proxy_options options;
     struct sc_outbox *outbox;
     struct sc_dispatch *dispatch;
+    struct sc_accounts *accounts;
     struct sc_peers *peers;
     pthread_t thread;
     atomic_bool finishing;
@@ -37,9 +38,10 @@ struct sc_proxy {
 
 /* ---- accepting ---- */
 
-static void released(void *arg, struct sc_outbox_place place)
+static void released(void *arg, const struct sc_batch_head *head, struct sc_outbox_place place)
 {
     struct sc_proxy *p = arg;
+    sc_accounts_safe(p->accounts, head);
     sc_outbox_release(p->outbox, place);
 }
 
@@ -47,6 +49,7 @@ static enum sc_status found(void *arg, const struct sc_batch_head *head, struct 
 {
     struct sc_proxy *p = arg;
     p->stats.replayed++;
+    sc_accounts_adopt(p->accounts);
     return sc_dispatch_add(p->dispatch, head, place);
 }
 
@@ -133,6 +136,7 @@ static void send_batch(struct sc_proxy *p, struct sc_batch *batch, uint64_t wind
         sc_log(&p->options.log, SC_LOG_ERROR, "%u records are lost: the outbox takes nothing", batch->rows);
         return;
     }
+    sc_accounts_accept(p->accounts, &head);
     p->sequences[home]++;
     p->stats.batches++;
     p->stats.records += batch->rows;
@@ -189,6 +193,7 @@ static void free_proxy(struct sc_proxy *p)
 {
     sc_peers_stop(p->peers);
     sc_dispatch_free(p->dispatch);
+    sc_accounts_free(p->accounts);
     sc_outbox_close(p->outbox);
     sc_row_group_encoder_free(&p->encoder);
     sc_batch_free(p->part);
@@ -209,7 +214,8 @@ static enum sc_status make(struct sc_proxy *p, struct sc_error *err)
     p->part = sc_batch_create(SC_RECORDS_FLOWS);
     p->sequences = calloc((size_t)o->cluster->count + 1, sizeof(*p->sequences));
     p->dispatch = sc_dispatch_create(o->cluster, released, p);
-    if (p->part == NULL || p->sequences == NULL || p->dispatch == NULL)
+    p->accounts = sc_accounts_create(p->stats.stream);
+    if (p->part == NULL || p->sequences == NULL || p->dispatch == NULL || p->accounts == NULL)
         return sc_fail_nomem(err, "the proxy");
     p->outbox = sc_outbox_open(o->outbox, p->stats.stream, &o->how, found, p, err);
     if (p->outbox == NULL)
@@ -217,8 +223,12 @@ static enum sc_status make(struct sc_proxy *p, struct sc_error *err)
     if (p->stats.replayed != 0)
         sc_log(&o->log, SC_LOG_INFO, "%llu batches of earlier runs wait in the outbox",
                (unsigned long long)p->stats.replayed);
-    const struct sc_peers_options peers = {
-        .cluster = o->cluster, .self = o->self, .dispatch = p->dispatch, .outbox = p->outbox, .log = o->log};
+    const struct sc_peers_options peers = {.cluster = o->cluster,
+                                           .self = o->self,
+                                           .dispatch = p->dispatch,
+                                           .outbox = p->outbox,
+                                           .accounts = p->accounts,
+                                           .log = o->log};
     return sc_peers_start(&peers, &p->peers, err);
 }
 
@@ -275,7 +285,9 @@ void sc_proxy_finish(struct sc_proxy *p, uint64_t patience_ms)
             break;
         nap(20);
     }
-    if (left.batches != 0)
+    if (left.batches == 0)
+        sc_peers_end(p->peers);
+    else
         sc_log(&p->options.log, SC_LOG_WARNING,
                "%llu batches with %llu records stay in the outbox for the next start",
                (unsigned long long)left.batches, (unsigned long long)left.records);

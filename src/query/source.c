@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "query/source.h"
 
+#include "base/clock.h"
+#include "query/expect.h"
 #include "store/catalogue.h"
 #include "store/span_set.h"
 
@@ -93,8 +95,8 @@ static struct sc_source_unit *add_unit(struct sc_source *source, uint32_t segmen
 }
 
 /* The rows of a row group whose batches were not met before. */
-static enum sc_status fresh_ranges(struct sc_span_set *seen, const struct sc_row_group *group,
-                                   struct sc_source_unit *unit, bool *all)
+static enum sc_status fresh_ranges(struct sc_span_set *seen, struct sc_expected *expected,
+                                   const struct sc_row_group *group, struct sc_source_unit *unit, bool *all)
 {
     unit->ranges = malloc(((size_t)group->span_count + 1) * sizeof(*unit->ranges));
     if (unit->ranges == NULL)
@@ -107,6 +109,7 @@ static enum sc_status fresh_ranges(struct sc_span_set *seen, const struct sc_row
             *all = false;
             continue;
         }
+        SC_TRY(sc_expected_found(expected, &group->spans[i], group->segment->window_ms));
         unit->ranges[unit->range_count++] =
             (struct sc_row_range){group->spans[i].first_row, group->spans[i].rows};
     }
@@ -116,7 +119,8 @@ static enum sc_status fresh_ranges(struct sc_span_set *seen, const struct sc_row
 /* Segments of one window may hold a batch twice: a sealed file beside the live one, a retry after a failed
  * sync. Within a live file it may stand twice too; sealing drops the second. */
 static enum sc_status add_units_once(struct sc_source *source, uint32_t segment, uint32_t group,
-                                     struct sc_read_context *context, struct sc_span_set *seen)
+                                     struct sc_read_context *context, struct sc_span_set *seen,
+                                     struct sc_expected *expected)
 {
     struct sc_row_group *open;
     struct sc_error why = {0};
@@ -130,7 +134,7 @@ static enum sc_status add_units_once(struct sc_source *source, uint32_t segment,
     bool all;
     if (unit == NULL)
         return SC_NOMEM;
-    SC_TRY(fresh_ranges(seen, open, unit, &all));
+    SC_TRY(fresh_ranges(seen, expected, open, unit, &all));
     if (all || unit->range_count == 0) {
         free(unit->ranges);
         unit->ranges = NULL;
@@ -156,7 +160,8 @@ static int compare_segments(const void *x, const void *y)
     return strcmp(a->path, b->path);
 }
 
-static enum sc_status list_units(struct sc_source *source, const struct sc_source_bounds *bounds)
+static enum sc_status list_units(struct sc_source *source, const struct sc_source_bounds *bounds,
+                                 struct sc_expected *expected)
 {
     struct sc_span_set seen = {0};
     struct sc_read_context context;
@@ -166,13 +171,13 @@ static enum sc_status list_units(struct sc_source *source, const struct sc_sourc
         qsort(source->segments, source->segment_count, sizeof(struct sc_segment *), compare_segments);
     for (uint32_t i = 0; i < source->segment_count && status == SC_OK; i++) {
         const struct sc_segment *segment = source->segments[i];
-        bool once = !segment->sealed || shares_window(source, i);
+        bool once = !segment->sealed || shares_window(source, i) || expected->tally_count != 0;
         for (uint32_t g = 0; g < segment->group_count && status == SC_OK; g++) {
             bool options = segment->groups[g].record_kind == SC_RECORDS_OPTIONS;
             if (options != bounds->options || !window_wanted(bounds, segment))
                 continue;
             if (once)
-                status = add_units_once(source, i, g, &context, &seen);
+                status = add_units_once(source, i, g, &context, &seen, expected);
             else if (add_unit(source, i, g) == NULL)
                 status = SC_NOMEM;
         }
@@ -276,9 +281,14 @@ static enum sc_status list_paths(struct sc_source *source, const char *const *pa
     return SC_OK;
 }
 
+static void note(void *arg, const char *sentence)
+{
+    (void)sc_source_note_missing(arg, sentence);
+}
+
 /* @return SC_AGAIN when the listings never came to rest. */
 static enum sc_status open_listed(struct sc_source *source, const char *const *paths, uint32_t path_count,
-                                  struct sc_error *err)
+                                  struct sc_expected *expected, struct sc_error *err)
 {
     struct opened opened = {0};
     struct sc_error first;
@@ -287,6 +297,8 @@ static enum sc_status open_listed(struct sc_source *source, const char *const *p
     for (unsigned listing = 0; listing < MOST_LISTINGS && status == SC_OK && changed; listing++) {
         struct sc_catalogue catalogue = {.replicas = true};
         status = list_paths(source, paths, path_count, &catalogue, &first);
+        if (status == SC_OK && listing == 0)
+            status = sc_expected_load(expected, paths, path_count, &catalogue, note, source);
         if (status == SC_OK)
             status = open_new(source, &catalogue, &opened, &changed);
         changed = changed || listing == 0;
@@ -305,10 +317,22 @@ enum sc_status sc_source_open(const char *const *paths, uint32_t path_count,
                               const struct sc_source_bounds *bounds, struct sc_source *out,
                               struct sc_error *err)
 {
+    struct sc_expected expected = {0};
+    const struct sc_expected_range range = {
+        .kind = bounds->options ? SC_RECORDS_OPTIONS : SC_RECORDS_FLOWS,
+        .begin_ms = bounds->window_ms != 0 ? bounds->window_ms : bounds->begin_ms,
+        .end_ms = bounds->window_ms != 0 ? bounds->window_ms + 1
+                  : bounds->end_ms != 0  ? bounds->end_ms
+                                         : UINT64_MAX,
+        .now_ms = sc_clock_wall_ms(),
+    };
     *out = (struct sc_source){0};
-    enum sc_status status = open_listed(out, paths, path_count, err);
+    enum sc_status status = open_listed(out, paths, path_count, &expected, err);
     if (status == SC_OK)
-        status = list_units(out, bounds);
+        status = list_units(out, bounds, &expected);
+    if (status == SC_OK)
+        sc_expected_judge(&expected, &range, note, out);
+    sc_expected_free(&expected);
     if (status != SC_OK)
         sc_source_close(out);
     if (status == SC_NOMEM)

@@ -36,6 +36,8 @@ struct sc_source {
 struct sc_source_bounds {
     bool options;       /* options records instead of flows */
     uint64_t window_ms; /* only the windows that hold this time; 0 = all */
+    /* The times that are asked for, and so those for which it is judged what is missing; 0 and 0 = all. */
+    uint64_t begin_ms, end_ms;
 };
 
 /*

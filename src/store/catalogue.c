@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "store/format.h"
+#include "store/tally.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -73,6 +74,24 @@ static enum sc_status add_file(struct sc_catalogue *catalogue, const char *path,
     return SC_OK;
 }
 
+static bool is_tally(const char *name)
+{
+    size_t length = strlen(name), suffix = strlen(SC_TALLY_SUFFIX);
+    return length > suffix && strcmp(name + length - suffix, SC_TALLY_SUFFIX) == 0;
+}
+
+static bool add_tally(struct sc_catalogue *catalogue, const char *path, uint64_t window_ms)
+{
+    struct sc_catalogue_tally *tallies =
+        realloc(catalogue->tallies, ((size_t)catalogue->tally_count + 1) * sizeof(*tallies));
+    if (tallies == NULL)
+        return false;
+    catalogue->tallies = tallies;
+    tallies[catalogue->tally_count].path = strdup(path);
+    tallies[catalogue->tally_count].window_ms = window_ms;
+    return tallies[catalogue->tally_count++].path != NULL;
+}
+
 /* Year, month and day folders have names of digits only; everything else in a store is not looked into. */
 static bool is_number(const char *name)
 {
@@ -100,6 +119,9 @@ static enum sc_status look_at(struct sc_catalogue *catalogue, const char *folder
     if (S_ISREG(st.st_mode) && sc_segment_name_parse(name, &window_ms, &sealed)) {
         if (add_file(catalogue, path, window_ms, (uint64_t)st.st_size, sealed) != SC_OK)
             return sc_fail_nomem(err, "the list of segments");
+    } else if (S_ISREG(st.st_mode) && is_tally(name) && parse_window(name, &window_ms)) {
+        if (!add_tally(catalogue, path, window_ms))
+            return sc_fail_nomem(err, "the list of segments");
     } else if (depth == 0 && strstr(name, ".damaged") == NULL) {
         catalogue->foreign++;
     }
@@ -116,6 +138,12 @@ static void look_at_temporary(const struct sc_catalogue *catalogue, const char *
         return;
     if (snprintf(path, sizeof(path), "%s/%s", folder, name) < (int)sizeof(path))
         catalogue->temporary(catalogue->temporary_arg, path);
+}
+
+static void forget_tallies(struct sc_catalogue *catalogue, uint32_t count)
+{
+    while (catalogue->tally_count > count)
+        free(catalogue->tallies[--catalogue->tally_count].path);
 }
 
 static void forget_from(struct sc_catalogue *catalogue, uint32_t count)
@@ -160,10 +188,11 @@ static enum sc_status list_folder(struct sc_catalogue *catalogue, const char *pa
         return SC_OK;
     }
     enum sc_status status = SC_OK;
-    uint32_t start = catalogue->count, foreign = catalogue->foreign;
+    uint32_t start = catalogue->count, foreign = catalogue->foreign, tallies = catalogue->tally_count;
     for (int attempt = 0; attempt < 5 && status == SC_OK; attempt++) {
         struct stat before, after;
         forget_from(catalogue, start);
+        forget_tallies(catalogue, tallies);
         catalogue->foreign = foreign;
         rewinddir(dir);
         if (fstat(dirfd(dir), &before) != 0)
@@ -276,6 +305,8 @@ void sc_catalogue_sort(struct sc_catalogue *catalogue)
 void sc_catalogue_free(struct sc_catalogue *catalogue)
 {
     forget_from(catalogue, 0);
+    forget_tallies(catalogue, 0);
+    free(catalogue->tallies);
     free(catalogue->files);
     *catalogue = (struct sc_catalogue){0};
 }

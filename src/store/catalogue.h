@@ -19,6 +19,11 @@ struct sc_catalogue {
     struct sc_catalogue_file *files; /* by window, then name */
     uint32_t count;
     uint32_t capacity;
+    struct sc_catalogue_tally {
+        char *path;
+        uint64_t window_ms;
+    } * tallies; /* see store/tally.h; in no order */
+    uint32_t tally_count;
     uint32_t foreign;    /* files in the day folders that are not ours */
     uint32_t unreadable; /* folders that could not be listed */
     char unreadable_path[256];

@@ -7,6 +7,7 @@
 #include "store/store.h"
 
 #include "store/catalogue.h"
+#include "store/tally.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -37,8 +38,7 @@ static uint32_t first_kept(const struct sc_catalogue *catalogue, const struct sc
     return i;
 }
 
-/* 0 when there is none. */
-static uint64_t read_horizon(const char *store)
+uint64_t sc_store_horizon(const char *store)
 {
     char path[4096];
     unsigned long long horizon = 0;
@@ -95,6 +95,15 @@ static enum sc_status remove_files(struct sc_io *io, const struct sc_catalogue *
     return SC_OK;
 }
 
+/* Tallies of windows before the horizon say nothing any more. */
+static void remove_tallies(struct sc_io *io, const struct sc_catalogue *catalogue, uint64_t horizon_ms)
+{
+    for (uint32_t i = 0; i < catalogue->tally_count; i++) {
+        if (catalogue->tallies[i].window_ms < horizon_ms)
+            io->ops->unlink(io, catalogue->tallies[i].path);
+    }
+}
+
 enum sc_status sc_store_expire(const char *path, const struct sc_retention *retention, uint64_t now_ms,
                                bool dry_run, struct sc_io *io, struct sc_expiry *out, struct sc_error *err)
 {
@@ -111,15 +120,17 @@ enum sc_status sc_store_expire(const char *path, const struct sc_retention *rete
         out->files++;
     }
     /* It never goes back: what was expired once is not missing because older windows were imported since. */
-    out->horizon_ms = read_horizon(path);
+    out->horizon_ms = sc_store_horizon(path);
     bool further = keep > 0 && catalogue.files[keep].window_ms > out->horizon_ms;
     if (further)
         out->horizon_ms = catalogue.files[keep].window_ms;
     if (status == SC_OK && keep > 0 && !dry_run) {
         if (further)
             status = write_horizon(io, path, out->horizon_ms, err);
-        if (status == SC_OK)
+        if (status == SC_OK) {
+            remove_tallies(io, &catalogue, out->horizon_ms);
             status = remove_files(io, &catalogue, keep, err);
+        }
     }
     sc_catalogue_free(&catalogue);
     return status;

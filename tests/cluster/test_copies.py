@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # run: build=asan limit=240
 """Every flow that a proxy accepted is counted exactly once, whichever node is lost."""
+import json
+import re
+import shutil
 import tempfile
 
 import cluster_kit as kit
@@ -22,6 +25,7 @@ def all_well(folder):
     kit.check_numbers("well: all three stores give every flow once, while they are written", stores, sent)
     for i in range(3):
         kit.check_numbers(f"well: any two do: without n{i + 1}", stores[:i] + stores[i + 1:], sent)
+    kit.wait_for(lambda: False, 1.2)  # the figures are a second old at most
     counts = [n.status()["cluster"]["subcollector"]["records"] for n in cluster.nodes]
     kit.check("well: two copies of each flow", sum(counts) == 2 * len(sent), counts)
     kit.check("well: an even share for each", max(counts) <= 1.25 * sum(counts) / 3, counts)
@@ -33,8 +37,11 @@ def all_well(folder):
                   for line in out.splitlines()[1:]), out)
 
 
+BOTH, SUB, PROXY = ["proxy", "subcollector"], ["subcollector"], ["proxy"]
+
+
 def killed(folder):
-    cluster = kit.Cluster(folder, 3, 2).start()
+    cluster = kit.Cluster(folder, 3, 2, roles=[BOTH, SUB, SUB]).start()
     exporter = kit.Exporter(cluster.nodes[0])
     sent = set()
     for part in range(40):
@@ -57,14 +64,14 @@ def killed(folder):
     kit.wait_for(lambda: False, 0.6)
     drained(cluster)
     kit.check_numbers("killed: with its store every flow is still there once", stores, sent)
-    after = cluster.nodes[1].status()["cluster"]["subcollector"]["records"]
-    kit.check("killed: it holds new flows", after > 0, after)
+    kit.check("killed: it holds new flows",
+              kit.wait_for(lambda: cluster.nodes[1].status()["cluster"]["subcollector"]["records"] > 0), cluster.logs())
     cluster.stop()
 
 
 def proxy_killed(folder):
     """Accepted is accepted: what the outbox holds is sent by the next process under the same ids."""
-    cluster = kit.Cluster(folder, 3, 2, roles=[["proxy"], ["subcollector"], ["subcollector"]]).start()
+    cluster = kit.Cluster(folder, 3, 2, roles=[PROXY, SUB, SUB]).start()
     proxy = cluster.nodes[0]
     exporter = kit.Exporter(proxy)
     sent = set(exporter.send(0, 8000))
@@ -87,8 +94,55 @@ def proxy_killed(folder):
               not list((proxy.store / "outbox").glob("*.scout")), list((proxy.store / "outbox").iterdir()))
 
 
+def said_missing(stores, *options):
+    """Flows that the answer says are missing, and its exit status."""
+    done = kit.query(stores, "--output-format=json", "--output-items=p", *options)
+    answer = json.loads(done.stdout)
+    counts = [int(n) for line in answer["missing"] for n in re.findall(r"are missing, with (\d+) records", line)]
+    return sum(counts), done.returncode, answer
+
+
+def honest(folder):
+    """With more failures than copies the answer says what is not there, to the flow."""
+    cluster = kit.Cluster(folder, 3, 1, roles=[BOTH, SUB, SUB]).start()
+    proxy = cluster.nodes[0]
+    exporter = kit.Exporter(proxy)
+    sent = set(exporter.send(0, 50000))
+    kit.wait_for(lambda: proxy.status()["received"]["flows"] == len(sent))
+    kit.wait_for(lambda: False, 0.6)
+    drained(cluster)
+    kit.wait_for(lambda: False, 2.5)  # two tallies later
+    stores = [n.store for n in cluster.nodes]
+    for left_out in range(3):
+        some = stores[:left_out] + stores[left_out + 1:]
+        got, _ = kit.numbers(some)
+        missing, status, answer = said_missing(some)
+        kit.check(f"honest: without n{left_out + 1} exit 3, and what is missing is named to the flow",
+                  status == 3 and not answer["complete"] and missing == len(sent) - len(got) > 0,
+                  (status, missing, len(sent) - len(got), answer))
+    missing, status, answer = said_missing(stores)
+    kit.check("honest: all together are complete", status == 0 and answer["complete"] and missing == 0, answer)
+    missing, status, answer = said_missing(stores[1:], "-T", "2020-01-01#2020-01-02")
+    kit.check("honest: what is missing elsewhere is no matter", status == 0 and answer["complete"], answer)
+    proxy.kill()
+    kit.wait_for(lambda: False, 3.5)
+    missing, status, answer = said_missing(stores)
+    kit.check("honest: a proxy that is killed is silent, by name", status == 3 and
+              any("proxy n1 is silent since" in line for line in answer["missing"]), answer)
+    proxy.start()
+    kit.check("honest: until it is back",
+              kit.wait_for(lambda: said_missing(stores)[1] == 0, 10), said_missing(stores))
+    cluster.stop()
+    kit.wait_for(lambda: False, 3.5)
+    missing, status, answer = said_missing(stores)
+    kit.check("honest: a cluster that ended in good order is complete for ever", status == 0 and answer["complete"], answer)
+    shutil.rmtree(stores[2])
+    missing, status, answer = said_missing(stores[:2])
+    kit.check("honest: a lost store is missed", status == 3 and missing > 0, answer)
+
+
 def main():
-    for scenario in (all_well, killed, proxy_killed):
+    for scenario in (all_well, killed, proxy_killed, honest):
         with tempfile.TemporaryDirectory() as folder:
             scenario(folder)
     return 1 if kit.FAILED else 0

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "query/expect.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A proxy tells its nodes every second; one that has not been heard of for so long is silent. */
+#define SILENT_MS 3000u
+
+/* ---- what is known ---- */
+
+static enum sc_status add_tally(struct sc_expected *e, struct sc_tally *tally)
+{
+    for (uint32_t i = 0; i < e->tally_count; i++) {
+        struct sc_tally *known = &e->tallies[i];
+        if (known->stream == tally->stream && known->window_ms == tally->window_ms)
+            return sc_tally_merge(known, tally);
+    }
+    struct sc_tally *grown = realloc(e->tallies, ((size_t)e->tally_count + 1) * sizeof(*grown));
+    if (grown == NULL)
+        return SC_NOMEM;
+    e->tallies = grown;
+    grown[e->tally_count++] = *tally;
+    *tally = (struct sc_tally){0}; /* taken over */
+    return SC_OK;
+}
+
+static enum sc_status add_stream(struct sc_expected *e, const struct sc_stream *stream)
+{
+    for (uint32_t i = 0; i < e->stream_count; i++) {
+        struct sc_stream *known = &e->streams[i];
+        if (known->stream != stream->stream)
+            continue;
+        known->heard_ms = stream->heard_ms > known->heard_ms ? stream->heard_ms : known->heard_ms;
+        known->closed = known->closed || stream->closed;
+        return SC_OK;
+    }
+    struct sc_stream *grown = realloc(e->streams, ((size_t)e->stream_count + 1) * sizeof(*grown));
+    if (grown == NULL)
+        return SC_NOMEM;
+    e->streams = grown;
+    grown[e->stream_count++] = *stream;
+    return SC_OK;
+}
+
+static enum sc_status load_streams(struct sc_expected *e, const char *store)
+{
+    struct sc_stream *streams;
+    uint32_t count;
+    enum sc_status status = sc_stream_list(store, &streams, &count, NULL);
+    if (status != SC_OK)
+        return status == SC_NOMEM ? status : SC_OK; /* the listing of the store says so too */
+    for (uint32_t i = 0; i < count && status == SC_OK; i++)
+        status = add_stream(e, &streams[i]);
+    free(streams);
+    return status;
+}
+
+enum sc_status sc_expected_load(struct sc_expected *e, const char *const *paths, uint32_t path_count,
+                                const struct sc_catalogue *catalogue,
+                                void (*problem)(void *arg, const char *sentence), void *arg)
+{
+    for (uint32_t i = 0; i < path_count; i++) {
+        uint64_t horizon = sc_store_horizon(paths[i]);
+        e->horizon_ms = horizon > e->horizon_ms ? horizon : e->horizon_ms;
+        SC_TRY(load_streams(e, paths[i]));
+    }
+    for (uint32_t i = 0; i < catalogue->tally_count; i++) {
+        struct sc_tally tally;
+        struct sc_error err;
+        enum sc_status status = sc_tally_read(catalogue->tallies[i].path, &tally, &err);
+        if (status == SC_NOMEM)
+            return status;
+        if (status == SC_NOTFOUND) /* replaced or expired since */
+            continue;
+        if (status != SC_OK) {
+            problem(arg, err.message);
+            continue;
+        }
+        status = add_tally(e, &tally);
+        sc_tally_free(&tally);
+        SC_TRY(status);
+    }
+    return SC_OK;
+}
+
+void sc_expected_free(struct sc_expected *e)
+{
+    for (uint32_t i = 0; i < e->tally_count; i++)
+        sc_tally_free(&e->tallies[i]);
+    free(e->tallies);
+    free(e->streams);
+    free(e->held);
+    *e = (struct sc_expected){0};
+}
+
+/* ---- what was found ---- */
+
+static struct sc_held *slot_of(struct sc_held *table, uint32_t size, uint64_t stream, uint32_t lane,
+                               uint64_t window_ms)
+{
+    uint64_t h = (stream ^ lane) * UINT64_C(0x9e3779b97f4a7c15);
+    h = (h ^ (h >> 29) ^ window_ms) * UINT64_C(0xbf58476d1ce4e5b9);
+    uint32_t i = (uint32_t)(h >> 32) & (size - 1);
+    while (table[i].used &&
+           (table[i].stream != stream || table[i].lane != lane || table[i].window_ms != window_ms))
+        i = (i + 1) & (size - 1);
+    return &table[i];
+}
+
+static bool grow_held(struct sc_expected *e)
+{
+    uint32_t size = e->held_size == 0 ? 64 : e->held_size * 2;
+    struct sc_held *table = calloc(size, sizeof(*table));
+    if (table == NULL)
+        return false;
+    for (uint32_t i = 0; i < e->held_size; i++) {
+        const struct sc_held *h = &e->held[i];
+        if (h->used)
+            *slot_of(table, size, h->stream, h->lane, h->window_ms) = *h;
+    }
+    free(e->held);
+    e->held = table;
+    e->held_size = size;
+    return true;
+}
+
+enum sc_status sc_expected_found(struct sc_expected *e, const struct sc_span *span, uint64_t window_ms)
+{
+    if (e->tally_count == 0)
+        return SC_OK;
+    if (2 * (e->held_count + 1) > e->held_size && !grow_held(e))
+        return SC_NOMEM;
+    struct sc_held *h = slot_of(e->held, e->held_size, span->stream, span->lane, window_ms);
+    if (!h->used) {
+        *h = (struct sc_held){.stream = span->stream, .lane = span->lane, .window_ms = window_ms, .used = 1};
+        e->held_count++;
+    }
+    h->batches++;
+    h->records += span->rows;
+    return SC_OK;
+}
+
+/* ---- the judgement ---- */
+
+static uint64_t over(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+static const struct sc_stream *stream_of(const struct sc_expected *e, uint64_t number)
+{
+    for (uint32_t i = 0; i < e->stream_count; i++) {
+        if (e->streams[i].stream == number)
+            return &e->streams[i];
+    }
+    return NULL;
+}
+
+static bool is_silent(const struct sc_stream *stream, uint64_t now_ms)
+{
+    return stream == NULL || (!stream->closed && stream->heard_ms + SILENT_MS < now_ms);
+}
+
+/* Of a window: what was safe and is not found; what was accepted, and waits at a proxy of which nobody hears. */
+static void judge_window(const struct sc_expected *e, const struct sc_tally *t,
+                         const struct sc_expected_range *range,
+                         void (*missing)(void *arg, const char *sentence), void *arg)
+{
+    uint64_t expected = 0, lost = 0, lost_records = 0, waiting = 0, waiting_records = 0;
+    char when[32], text[512];
+    for (uint32_t i = 0; i < t->lane_count; i++) {
+        const struct sc_tally_lane *l = &t->lanes[i];
+        struct sc_held none = {0};
+        const struct sc_held *h =
+            e->held_size == 0 ? &none : slot_of(e->held, e->held_size, t->stream, l->lane, t->window_ms);
+        expected += l->safe.batches[range->kind];
+        lost += over(l->safe.batches[range->kind], h->batches);
+        lost_records += over(l->safe.records[range->kind], h->records);
+        uint64_t there =
+            h->batches > l->safe.batches[range->kind] ? h->batches : l->safe.batches[range->kind];
+        uint64_t there_records =
+            h->records > l->safe.records[range->kind] ? h->records : l->safe.records[range->kind];
+        waiting += over(l->accepted.batches[range->kind], there);
+        waiting_records += over(l->accepted.records[range->kind], there_records);
+    }
+    sc_time_format_utc(t->window_ms, when, sizeof(when));
+    if (lost != 0) {
+        snprintf(text, sizeof(text),
+                 "window %s: %llu of %llu batches of proxy %s are missing, with %llu records", when,
+                 (unsigned long long)lost, (unsigned long long)expected, t->proxy,
+                 (unsigned long long)lost_records);
+        missing(arg, text);
+    }
+    if (waiting != 0 && is_silent(stream_of(e, t->stream), range->now_ms)) {
+        snprintf(text, sizeof(text),
+                 "window %s: %llu batches with %llu records wait in the outbox of proxy %s, which is silent",
+                 when, (unsigned long long)waiting, (unsigned long long)waiting_records, t->proxy);
+        missing(arg, text);
+    }
+}
+
+void sc_expected_judge(const struct sc_expected *e, const struct sc_expected_range *range,
+                       void (*missing)(void *arg, const char *sentence), void *arg)
+{
+    for (uint32_t i = 0; i < e->tally_count; i++) {
+        const struct sc_tally *t = &e->tallies[i];
+        if (t->window_ms >= e->horizon_ms && t->window_ms < range->end_ms &&
+            t->window_ms + (uint64_t)t->window_s * 1000 > range->begin_ms)
+            judge_window(e, t, range, missing, arg);
+    }
+    for (uint32_t i = 0; i < e->stream_count; i++) {
+        const struct sc_stream *s = &e->streams[i];
+        char when[32], text[256];
+        if (!is_silent(s, range->now_ms) || s->heard_ms >= range->end_ms)
+            continue;
+        sc_time_format_utc(s->heard_ms, when, sizeof(when));
+        snprintf(text, sizeof(text), "proxy %s is silent since %s: what it accepted since is not here",
+                 s->proxy, when);
+        missing(arg, text);
+    }
+}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "store/tally.h"
+
+#include "store/catalogue.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAX_BYTES 65536
+
+/* ---- in memory ---- */
+
+struct sc_tally_lane *sc_tally_lane(struct sc_tally *tally, uint32_t lane)
+{
+    for (uint32_t i = 0; i < tally->lane_count; i++) {
+        if (tally->lanes[i].lane == lane)
+            return &tally->lanes[i];
+    }
+    if (tally->lane_count == SC_TALLY_MAX_LANES)
+        return NULL;
+    struct sc_tally_lane *lanes = realloc(tally->lanes, ((size_t)tally->lane_count + 1) * sizeof(*lanes));
+    if (lanes == NULL)
+        return NULL;
+    tally->lanes = lanes;
+    lanes[tally->lane_count] = (struct sc_tally_lane){.lane = lane};
+    return &lanes[tally->lane_count++];
+}
+
+static void grow(struct sc_tally_count *to, const struct sc_tally_count *from)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        to->batches[kind] = from->batches[kind] > to->batches[kind] ? from->batches[kind] : to->batches[kind];
+        to->records[kind] = from->records[kind] > to->records[kind] ? from->records[kind] : to->records[kind];
+    }
+}
+
+static bool same_count(const struct sc_tally_count *x, const struct sc_tally_count *y)
+{
+    return x->batches[0] == y->batches[0] && x->batches[1] == y->batches[1] &&
+           x->records[0] == y->records[0] && x->records[1] == y->records[1];
+}
+
+bool sc_tally_lane_equal(const struct sc_tally_lane *x, const struct sc_tally_lane *y)
+{
+    return x->lane == y->lane && same_count(&x->accepted, &y->accepted) && same_count(&x->safe, &y->safe);
+}
+
+enum sc_status sc_tally_merge(struct sc_tally *to, const struct sc_tally *from)
+{
+    for (uint32_t i = 0; i < from->lane_count; i++) {
+        struct sc_tally_lane *lane = sc_tally_lane(to, from->lanes[i].lane);
+        if (lane == NULL)
+            return SC_NOMEM;
+        grow(&lane->accepted, &from->lanes[i].accepted);
+        grow(&lane->safe, &from->lanes[i].safe);
+    }
+    return SC_OK;
+}
+
+void sc_tally_free(struct sc_tally *tally)
+{
+    free(tally->lanes);
+    *tally = (struct sc_tally){0};
+}
+
+/* ---- files ---- */
+
+/* Replaces `path`. */
+static enum sc_status replace(const char *path, const char *text, size_t length, bool sync,
+                              struct sc_error *err)
+{
+    char temporary[4096];
+    const char *slash = strrchr(path, '/');
+    snprintf(temporary, sizeof(temporary), "%.*s/.%s.new", (int)(slash - path), path, slash + 1);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return sc_fail_errno(err, errno, "cannot create %s", temporary);
+    bool good = write(fd, text, length) == (ssize_t)length && (!sync || fdatasync(fd) == 0);
+    int failed = good ? 0 : errno;
+    if (close(fd) != 0 && good)
+        failed = errno;
+    if (failed == 0 && rename(temporary, path) != 0)
+        failed = errno;
+    if (failed == 0)
+        return SC_OK;
+    unlink(temporary);
+    return sc_fail_errno(err, failed, "cannot write %s", path);
+}
+
+static enum sc_status read_text(const char *path, char *out, size_t size, struct sc_error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return sc_fail_errno(err, errno, "cannot read %s", path);
+    ssize_t n = read(fd, out, size - 1);
+    int failed = n < 0 ? errno : 0;
+    close(fd);
+    if (failed != 0)
+        return sc_fail_errno(err, failed, "cannot read %s", path);
+    out[n] = '\0';
+    return SC_OK;
+}
+
+static int make_folders(char *path)
+{
+    for (char *p = path + 1; *p != '\0'; p++) {
+        if (*p != '/')
+            continue;
+        *p = '\0';
+        int result = mkdir(path, 0750);
+        *p = '/';
+        if (result != 0 && errno != EEXIST)
+            return errno;
+    }
+    return 0;
+}
+
+/* ---- tallies ---- */
+
+static size_t print_lane(const struct sc_tally_lane *l, char *out, size_t size)
+{
+    const struct sc_tally_count *a = &l->accepted, *s = &l->safe;
+    int n = snprintf(out, size,
+                     "lane %08" PRIx32 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+                     " %" PRIu64 " %" PRIu64 "\n",
+                     l->lane, a->batches[0], a->records[0], a->batches[1], a->records[1], s->batches[0],
+                     s->records[0], s->batches[1], s->records[1]);
+    return (size_t)n;
+}
+
+void sc_tally_path(const char *store, uint64_t stream, uint64_t window_ms, char *out, size_t size)
+{
+    char day[11], name[64];
+    sc_segment_name_format(window_ms, stream, 0, day, name);
+    name[33] = '\0'; /* without the number of a segment */
+    snprintf(out, size, "%s/%s/%s" SC_TALLY_SUFFIX, store, day, name);
+}
+
+enum sc_status sc_tally_write(const char *store, const struct sc_tally *t, struct sc_error *err)
+{
+    char path[4096];
+    char *text = malloc(MAX_BYTES);
+    if (text == NULL)
+        return sc_fail_nomem(err, "a tally");
+    sc_tally_path(store, t->stream, t->window_ms, path, sizeof(path));
+    int n =
+        snprintf(text, MAX_BYTES,
+                 "securitycloud tally 1\nproxy %s\nstream %016" PRIx64 "\nwindow %" PRIu64 " %" PRIu32 "\n",
+                 t->proxy, t->stream, t->window_ms, t->window_s);
+    size_t length = (size_t)n;
+    for (uint32_t i = 0; i < t->lane_count; i++)
+        length += print_lane(&t->lanes[i], text + length, MAX_BYTES - length);
+    int failed = make_folders(path);
+    enum sc_status status = failed != 0 ? sc_fail_errno(err, failed, "cannot create %s", path)
+                                        : replace(path, text, length, true, err);
+    free(text);
+    return status;
+}
+
+static bool parse_lane(const char *line, struct sc_tally *out)
+{
+    uint32_t number;
+    struct sc_tally_count a, s;
+    if (sscanf(line,
+               "lane %8" SCNx32 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
+               " %" SCNu64 " %" SCNu64,
+               &number, &a.batches[0], &a.records[0], &a.batches[1], &a.records[1], &s.batches[0],
+               &s.records[0], &s.batches[1], &s.records[1]) != 9)
+        return false;
+    struct sc_tally_lane *lane = sc_tally_lane(out, number);
+    if (lane == NULL)
+        return false;
+    lane->accepted = a;
+    lane->safe = s;
+    return true;
+}
+
+static bool parse_tally(char *text, struct sc_tally *out)
+{
+    int used = 0;
+    if (sscanf(text, "securitycloud tally 1 proxy %63s stream %16" SCNx64 " window %" SCNu64 " %" SCNu32 "%n",
+               out->proxy, &out->stream, &out->window_ms, &out->window_s, &used) != 4 ||
+        out->window_s == 0)
+        return false;
+    char *rest = NULL;
+    for (char *line = strtok_r(text + used, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+        if (!parse_lane(line, out))
+            return false;
+    }
+    return true;
+}
+
+enum sc_status sc_tally_read(const char *path, struct sc_tally *out, struct sc_error *err)
+{
+    char *text = malloc(MAX_BYTES);
+    *out = (struct sc_tally){0};
+    if (text == NULL)
+        return sc_fail_nomem(err, "a tally");
+    enum sc_status status = read_text(path, text, MAX_BYTES, err);
+    if (status == SC_OK && !parse_tally(text, out)) {
+        sc_tally_free(out);
+        status = sc_fail(err, SC_DAMAGED, "%s is damaged: what ought to be in its window is not known", path);
+    }
+    free(text);
+    return status;
+}
+
+/* ---- streams ---- */
+
+static enum sc_status write_stream(const char *store, const struct sc_stream *s, struct sc_error *err)
+{
+    char path[4096], text[256];
+    snprintf(path, sizeof(path), "%s/" SC_STREAMS_FOLDER "/%016" PRIx64, store, s->stream);
+    int n = snprintf(text, sizeof(text), "securitycloud stream 1\nproxy %s\nheard %" PRIu64 "\nclosed %d\n",
+                     s->proxy, s->heard_ms, s->closed);
+    int failed = make_folders(path);
+    if (failed != 0)
+        return sc_fail_errno(err, failed, "cannot create %s", path);
+    return replace(path, text, (size_t)n, s->closed, err);
+}
+
+enum sc_status sc_stream_write(const char *store, const struct sc_stream *stream, bool earlier_closed,
+                               struct sc_error *err)
+{
+    SC_TRY(write_stream(store, stream, err));
+    if (!earlier_closed)
+        return SC_OK;
+    struct sc_stream *all;
+    uint32_t count;
+    SC_TRY(sc_stream_list(store, &all, &count, err));
+    enum sc_status status = SC_OK;
+    for (uint32_t i = 0; i < count && status == SC_OK; i++) {
+        if (all[i].closed || all[i].stream == stream->stream || strcmp(all[i].proxy, stream->proxy) != 0)
+            continue;
+        all[i].closed = true;
+        status = write_stream(store, &all[i], err);
+    }
+    free(all);
+    return status;
+}
+
+static bool read_stream(const char *folder, const char *name, struct sc_stream *out)
+{
+    char path[4096 + 32], text[256];
+    int closed;
+    if (strlen(name) != 16 || strspn(name, "0123456789abcdef") != 16)
+        return false;
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    if (read_text(path, text, sizeof(text), NULL) != SC_OK ||
+        sscanf(text, "securitycloud stream 1 proxy %63s heard %" SCNu64 " closed %d", out->proxy,
+               &out->heard_ms, &closed) != 3)
+        return false;
+    out->stream = strtoull(name, NULL, 16);
+    out->closed = closed != 0;
+    return true;
+}
+
+enum sc_status sc_stream_list(const char *store, struct sc_stream **out, uint32_t *count,
+                              struct sc_error *err)
+{
+    char folder[4096];
+    const struct dirent *entry;
+    *out = NULL;
+    *count = 0;
+    snprintf(folder, sizeof(folder), "%s/" SC_STREAMS_FOLDER, store);
+    DIR *dir = opendir(folder);
+    if (dir == NULL)
+        return errno == ENOENT || errno == ENOTDIR ? SC_OK
+                                                   : sc_fail_errno(err, errno, "cannot list %s", folder);
+    enum sc_status status = SC_OK;
+    while (status == SC_OK && (entry = readdir(dir)) != NULL) {
+        struct sc_stream one;
+        if (!read_stream(folder, entry->d_name, &one))
+            continue;
+        struct sc_stream *grown = realloc(*out, ((size_t)*count + 1) * sizeof(*grown));
+        if (grown == NULL) {
+            status = sc_fail_nomem(err, "the list of streams");
+            break;
+        }
+        *out = grown;
+        grown[(*count)++] = one;
+    }
+    closedir(dir);
+    if (status != SC_OK) {
+        free(*out);
+        *out = NULL;
+        *count = 0;
+    }
+    return status;
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What ought to exist, recorded apart from what does (DESIGN section 6, I4): the tallies that proxies tell and nodes keep. Small
+ * text files, replaced as a whole.
+ *
+ *   STORE/YYYY/MM/DD/YYYYMMDDTHHMMSSZ-<stream>.tally   a proxy's batches of one window, by lane
+ *   STORE/.streams/<stream>                            when the proxy of a stream was heard of last, and whether it is closed
+ *
+ * The lines of a tally: "securitycloud tally 1", "proxy NAME", "stream HEX", "window MS SECONDS", and for each lane
+ * "lane HEX" with eight numbers: batches and records of flows, batches and records of options, accepted; the same four of those
+ * that are safe, that is durable on as many nodes as they should be. Numbers only grow.
+ */
+#ifndef SC_STORE_TALLY_H
+#define SC_STORE_TALLY_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SC_TALLY_SUFFIX    ".tally"
+#define SC_STREAMS_FOLDER  ".streams"
+#define SC_PROXY_NAME_MAX  64u
+#define SC_TALLY_MAX_LANES 256u
+
+/* Batches and records, of flows and of options records: index by enum sc_record_kind. */
+struct sc_tally_count {
+    uint64_t batches[2];
+    uint64_t records[2];
+};
+
+struct sc_tally_lane {
+    uint32_t lane;
+    struct sc_tally_count accepted, safe;
+};
+
+struct sc_tally {
+    char proxy[SC_PROXY_NAME_MAX];
+    uint64_t stream;
+    uint64_t window_ms;
+    uint32_t window_s;
+    uint32_t lane_count;
+    struct sc_tally_lane *lanes; /* malloc'ed */
+};
+
+/* The lane's entry, made when missing; NULL without memory or beyond SC_TALLY_MAX_LANES. */
+struct sc_tally_lane *sc_tally_lane(struct sc_tally *tally, uint32_t lane);
+bool sc_tally_lane_equal(const struct sc_tally_lane *x, const struct sc_tally_lane *y);
+/* The greater of each number. */
+enum sc_status sc_tally_merge(struct sc_tally *to, const struct sc_tally *from);
+void sc_tally_free(struct sc_tally *tally);
+
+/* Where the tally of a stream and window lies. */
+void sc_tally_path(const char *store, uint64_t stream, uint64_t window_ms, char *out, size_t size);
+/* Writes the file, durably. @return SC_OK, SC_IO, SC_FULL. */
+enum sc_status sc_tally_write(const char *store, const struct sc_tally *tally, struct sc_error *err);
+/* @return SC_OK; SC_NOTFOUND; SC_DAMAGED; SC_IO; SC_NOMEM. */
+enum sc_status sc_tally_read(const char *path, struct sc_tally *out, struct sc_error *err);
+
+struct sc_stream {
+    char proxy[SC_PROXY_NAME_MAX];
+    uint64_t stream;
+    uint64_t heard_ms; /* wall clock */
+    bool closed;       /* nothing of it waits anywhere, and nothing will come */
+};
+
+/* Replaces what is known of the stream. `earlier_closed`: all other streams of this proxy are closed. */
+enum sc_status sc_stream_write(const char *store, const struct sc_stream *stream, bool earlier_closed,
+                               struct sc_error *err);
+/* All streams of a store, malloc'ed; none when it has no such folder. */
+enum sc_status sc_stream_list(const char *store, struct sc_stream **out, uint32_t *count,
+                              struct sc_error *err);
+
+/* Windows before this were expired on purpose (STORE/horizon); 0: none. */
+uint64_t sc_store_horizon(const char *store);
+
+#endif
