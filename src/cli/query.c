@@ -331,6 +331,8 @@ static int parse_option(int option, const char *text, struct options *o)
         o->statistics[o->statistic_count++] = text;
         return 0;
     case 'o':
+        if (strcmp(text, "csv") == 0 || strcmp(text, "json") == 0 || strcmp(text, "ndjson") == 0)
+            return fail_usage("-o takes fields to sort by; the format is --output-format");
         o->order = text;
         return 0;
     case OPT_FIELDS:
@@ -705,6 +707,7 @@ static enum sc_status print_groups(struct job *job, const struct sc_request *r, 
     enum sc_status status =
         sc_groups_top(groups, r->orders, r->order_count, group_limit(&job->o), &result, err);
     if (status == SC_OK) {
+        sc_print_fit_groups(&job->print, output, r, groups, &result);
         sc_print_begin_records(&job->print, job->o.statistic_count > 1 ? r->name : NULL, output);
         for (uint64_t i = 0; i < result.count && !job->print.failed; i++)
             sc_print_group(&job->print, output, r, groups, result.entries[i], i != 0);

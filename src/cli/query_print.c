@@ -147,13 +147,35 @@ void sc_print_begin_records(struct sc_print *print, const char *name, const stru
     sc_buf_free(&text);
 }
 
+static void group_values(const struct sc_request *request, const struct sc_groups *groups,
+                         const uint8_t *entry, struct sc_value values[SC_MAX_COLUMNS])
+{
+    for (uint32_t i = 0; i < request->column_count; i++)
+        values[i] = sc_groups_value(groups, entry, &request->columns[i].result);
+}
+
+/* More rows than anybody reads are not looked at twice. */
+#define MOST_FITTED 1000
+
+void sc_print_fit_groups(const struct sc_print *print, struct sc_output *output,
+                         const struct sc_request *request, const struct sc_groups *groups,
+                         const struct sc_result *result)
+{
+    struct sc_value values[SC_MAX_COLUMNS];
+    if (print->format != SC_OUTPUT_PRETTY)
+        return;
+    for (uint64_t i = 0; i < result->count && i < MOST_FITTED; i++) {
+        group_values(request, groups, result->entries[i], values);
+        sc_output_fit(output, values);
+    }
+}
+
 void sc_print_group(struct sc_print *print, const struct sc_output *output, const struct sc_request *request,
                     const struct sc_groups *groups, const uint8_t *entry, bool more)
 {
     struct sc_value values[SC_MAX_COLUMNS];
     struct sc_buf text = {0};
-    for (uint32_t i = 0; i < request->column_count; i++)
-        values[i] = sc_groups_value(groups, entry, &request->columns[i].result);
+    group_values(request, groups, entry, values);
     if (more && print->format == SC_OUTPUT_JSON)
         sc_buf_append_str(&text, ",\n");
     sc_output_row(output, values, &text);

@@ -52,6 +52,10 @@ struct sc_print_end {
 bool sc_print_write(void *arg, const void *bytes, size_t count);
 /* `name` of the statistic, NULL when there is only one. `output` NULL: no columns, so no header. */
 void sc_print_begin_records(struct sc_print *print, const char *name, const struct sc_output *output);
+/* Pretty: widens the columns for a table of not too many groups; before its begin. */
+void sc_print_fit_groups(const struct sc_print *print, struct sc_output *output,
+                         const struct sc_request *request, const struct sc_groups *groups,
+                         const struct sc_result *result);
 void sc_print_group(struct sc_print *print, const struct sc_output *output, const struct sc_request *request,
                     const struct sc_groups *groups, const uint8_t *entry, bool more);
 void sc_print_end_records(struct sc_print *print);

@@ -269,6 +269,26 @@ void sc_output_row(const struct sc_output *output, const struct sc_value *values
     out->len += (size_t)(p - start);
 }
 
+/* An IPv6 address fits; long texts and bytes stay out of line. */
+#define GREATEST_WIDTH 40
+
+void sc_output_fit(struct sc_output *output, const struct sc_value *values)
+{
+    struct sc_show_context x = make_context(output);
+    struct sc_buf text = {0};
+    for (uint32_t i = 0; i < output->count && x.format == SC_OUTPUT_PRETTY; i++) {
+        struct column *c = &output->columns[i];
+        sc_buf_clear(&text);
+        char *start = (char *)sc_buf_reserve(&text, sc_show_room(&values[i]));
+        size_t width = start == NULL ? 0 : count_characters(start, put_value(&x, c, &values[i], start));
+        if (width <= c->width || width > GREATEST_WIDTH)
+            continue;
+        output->fixed += width - c->width;
+        c->width = (uint16_t)width;
+    }
+    sc_buf_free(&text);
+}
+
 void sc_output_value(const struct sc_output *output, const struct sc_field *field,
                      const struct sc_value *value, struct sc_buf *out)
 {

@@ -50,6 +50,9 @@ void sc_output_header(const struct sc_output *output, struct sc_buf *out);
  */
 void sc_output_row(const struct sc_output *output, const struct sc_value *values, struct sc_buf *out);
 
+/* Pretty, before the header: widens the columns to these values, within reason, so that they will stand in line. */
+void sc_output_fit(struct sc_output *output, const struct sc_value *values);
+
 /* One value as this output shows it (quotes included in json). */
 void sc_output_value(const struct sc_output *output, const struct sc_field *field,
                      const struct sc_value *value, struct sc_buf *out);

@@ -126,6 +126,7 @@ def wrong_usage_is_2_and_says_why(data):
             (["between or beside the commas"], ["-a", "srcip,"]),
             (["rate"], ["-a", "bps"]),
             (["asc or desc"], ["-o", "bytes#up"]),
+            (["--output-format"], ["-o", "csv"]),  # nfdump's way
             (["exclude"], ["-s", "srcip", "-a", "dstip"]),
             (["exclude"], ["-t", "2026-11-20", "-T", "2026-11-20"]),
             (["whole number"], ["-l", "many"]),
@@ -245,6 +246,10 @@ def pretty_fits_and_aligns(data):
         short = [line for line in table if "2001:" not in line]
         assert all(len(line) <= 120 for line in short), max(short, key=len)
         same({len(line) for line in short}, {len(short[0])}, "widths")
+    for options in (["-s", "srcip"], ["-s", "srcip#bytes", "--output-volume-conv=none"], ["-s", "srcip,dstport", "-l", "999"]):
+        table = expect(run(data.large, "-f", "ipv6 or dst port 53", *options), 0).stdout.split("\n\n", maxsplit=1)[0].splitlines()
+        assert any("2001:" in line for line in table)
+        same(len({len(line) for line in table}), 1, "widths of groups with IPv6")
     expect(run(data.small), 0, "first [UTC]", "processed records: 10 flows, 10 packets, 1.0 k bytes")
     expect(run(data.small, "--time-zone=Europe/Prague"), 0, "first [Europe/Prague]", "2026-11-20 11:00:00.000")
 

@@ -334,6 +334,37 @@ static void longer_pretty_values_are_not_cut(void **state)
     sc_output_free(output);
 }
 
+static void columns_fit_the_values_shown_to_them(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"srcip", "bytes", "appname"};
+    static const char text[] = "a text that is longer than any column is made";
+    struct sc_value six[] = {address("2001:db8:1111:2222:3333:4444:5555:6666"), number("bytes", 5),
+                             text_of(SC_VALUE_STRING, text, sizeof(text) - 1)};
+    struct sc_value four[] = {address("10.0.0.1"), number("bytes", 999900), six[2]};
+    struct sc_output *output = make(pretty, names, 2);
+    struct sc_buf out = {0};
+    sc_output_fit(output, six);
+    sc_output_fit(output, four);
+    sc_output_header(output, &out);
+    sc_output_row(output, six, &out);
+    sc_output_row(output, four, &out);
+    check_buf(&out, "                                 srcip   bytes\n"
+                    "2001:db8:1111:2222:3333:4444:5555:6666       5\n"
+                    "                              10.0.0.1 999.9 k\n");
+    sc_output_free(output);
+    output = make(pretty, names + 2, 1);
+    sc_output_fit(output, &six[2]);
+    sc_output_header(output, &out);
+    check_buf(&out, "         appname\n");
+    sc_output_free(output);
+    output = make(csv, names, 1);
+    sc_output_fit(output, six);
+    sc_output_header(output, &out);
+    check_buf(&out, "srcip\n");
+    sc_output_free(output);
+}
+
 static void labels_are_escaped(void **state)
 {
     (void)state;
@@ -377,6 +408,7 @@ int main(void)
         cmocka_unit_test(rows),
         cmocka_unit_test(a_pretty_table_fits_120_columns),
         cmocka_unit_test(longer_pretty_values_are_not_cut),
+        cmocka_unit_test(columns_fit_the_values_shown_to_them),
         cmocka_unit_test(labels_are_escaped),
         cmocka_unit_test(json_strings),
     };
