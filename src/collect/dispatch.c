@@ -19,16 +19,17 @@ struct entry {
     struct sc_outbox_place place;
     uint32_t home;
     struct member_set acked;
-    struct member_set given; /* waits for the member, or is in flight to it */
+    struct member_set waits; /* in the member's ring */
+    struct member_set sent;  /* in flight to it */
 };
 
 struct peer {
     bool usable;
     int64_t credit; /* of the weighted round robin */
-    /* Waiting, as a ring; entries that were released meanwhile are NULL. */
+    /* Waiting, as a ring; those that are not needed any more are NULL, but for the first. */
     struct entry **ring;
     uint32_t ring_size, ring_first, ring_count;
-    uint64_t in_flight, acknowledged;
+    uint64_t waiting, in_flight, acknowledged;
 };
 
 struct sc_dispatch {
@@ -117,27 +118,42 @@ static bool ring_push(struct peer *p, struct entry *e)
         p->ring_first = 0;
     }
     p->ring[(p->ring_first + p->ring_count++) & (p->ring_size - 1)] = e;
+    p->waiting++;
     return true;
 }
 
-static struct entry *ring_pop(struct peer *p)
+static void ring_trim(struct peer *p)
 {
-    if (p->ring_count == 0)
-        return NULL;
-    struct entry *e = p->ring[p->ring_first];
-    p->ring_first = (p->ring_first + 1) & (p->ring_size - 1);
-    p->ring_count--;
-    return e;
+    while (p->ring_count != 0 && p->ring[p->ring_first] == NULL) {
+        p->ring_first = (p->ring_first + 1) & (p->ring_size - 1);
+        p->ring_count--;
+    }
 }
 
-/* A released entry may still wait for a member that turned out not to be needed. */
+/* An entry that waits. Entries go in about the order in which they came: it is near the front. */
 static void ring_forget(struct peer *p, const struct entry *e)
 {
     for (uint32_t i = 0; i < p->ring_count; i++) {
         struct entry **at = &p->ring[(p->ring_first + i) & (p->ring_size - 1)];
-        if (*at == e)
-            *at = NULL;
+        if (*at != e)
+            continue;
+        *at = NULL;
+        p->waiting--;
+        break;
     }
+    ring_trim(p);
+}
+
+/* The member has it, or need not have it. */
+static void withdraw(struct sc_dispatch *d, struct entry *e, uint32_t member)
+{
+    struct peer *p = &d->peers[member];
+    if (has(&e->waits, member))
+        ring_forget(p, e);
+    if (has(&e->sent, member))
+        p->in_flight--;
+    take(&e->waits, member);
+    take(&e->sent, member);
 }
 
 /* ---- targets and release ---- */
@@ -147,11 +163,7 @@ static void release(struct sc_dispatch *d, struct entry *e)
     uint32_t copies = 0;
     for (uint32_t i = 0; i < d->cluster->count; i++) {
         copies += has(&e->acked, i);
-        if (!has(&e->given, i))
-            continue;
-        ring_forget(&d->peers[i], e);
-        if (!has(&e->acked, i) && d->peers[i].in_flight != 0)
-            d->peers[i].in_flight--;
+        withdraw(d, e, i);
     }
     *slot_of(d, &e->head.id) = e->chain;
     *(e->previous == NULL ? &d->first : &e->previous->next) = e->next;
@@ -182,8 +194,9 @@ static void retarget(struct sc_dispatch *d, struct entry *e)
     uint32_t count = sc_cluster_targets(d->cluster, e->home, d->usable, targets);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t t = targets[i];
-        if (!has(&e->acked, t) && !has(&e->given, t) && ring_push(&d->peers[t], e))
-            put(&e->given, t);
+        bool has_it = has(&e->acked, t) || has(&e->waits, t) || has(&e->sent, t);
+        if (!has_it && ring_push(&d->peers[t], e))
+            put(&e->waits, t);
     }
     if (is_durable(d, e))
         release(d, e);
@@ -296,14 +309,14 @@ enum sc_status sc_dispatch_add(struct sc_dispatch *d, const struct sc_batch_head
 bool sc_dispatch_next(struct sc_dispatch *d, uint32_t member, struct sc_batch_head *head,
                       struct sc_outbox_place *place)
 {
-    struct entry *e = NULL;
     pthread_mutex_lock(&d->mutex);
     struct peer *p = &d->peers[member];
-    while (e == NULL && p->ring_count != 0)
-        e = ring_pop(p);
+    struct entry *e = p->ring_count == 0 ? NULL : p->ring[p->ring_first];
     if (e != NULL) {
         *head = e->head;
         *place = e->place;
+        withdraw(d, e, member);
+        put(&e->sent, member);
         p->in_flight++;
     }
     pthread_mutex_unlock(&d->mutex);
@@ -316,9 +329,8 @@ static void acknowledge(struct sc_dispatch *d, uint32_t member, struct entry *e)
     if (has(&e->acked, member))
         return;
     put(&e->acked, member);
+    withdraw(d, e, member);
     p->acknowledged++;
-    if (p->in_flight != 0)
-        p->in_flight--;
     if (is_durable(d, e))
         release(d, e);
 }
@@ -347,9 +359,11 @@ void sc_dispatch_set_usable(struct sc_dispatch *d, uint32_t member, bool usable)
     p->usable = usable;
     p->credit = 0;
     p->ring_count = 0;
-    p->in_flight = 0;
-    for (struct entry *e = d->first; e != NULL; e = e->next)
-        take(&e->given, member);
+    p->waiting = p->in_flight = 0;
+    for (struct entry *e = d->first; e != NULL; e = e->next) {
+        take(&e->waits, member);
+        take(&e->sent, member);
+    }
     retarget_all(d);
     pthread_mutex_unlock(&d->mutex);
 }
@@ -365,6 +379,6 @@ void sc_dispatch_get_member(struct sc_dispatch *d, uint32_t member, struct sc_di
 {
     pthread_mutex_lock(&d->mutex);
     const struct peer *p = &d->peers[member];
-    *out = (struct sc_dispatch_member){p->usable, p->ring_count, p->in_flight, p->acknowledged};
+    *out = (struct sc_dispatch_member){p->usable, p->waiting, p->in_flight, p->acknowledged};
     pthread_mutex_unlock(&d->mutex);
 }
