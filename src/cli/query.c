@@ -310,21 +310,27 @@ static int parse_amount(int option, const char *text, struct options *o)
     }
 }
 
+/* Of two the first would be dropped without a word, where both are meant. */
+static int set_once(const char **place, const char *text, const char *sentence)
+{
+    if (*place != NULL)
+        return fail_usage(sentence);
+    *place = text;
+    return 0;
+}
+
 static int parse_option(int option, const char *text, struct options *o)
 {
     switch (option) {
     case 'f':
-        o->filter = text;
-        return 0;
+        return set_once(&o->filter, text, "there are two filters: join them with and, or or, in one -f");
     case 'T':
-        o->time_range = text;
-        return 0;
+        return set_once(&o->time_range, text, "there are two time ranges: give one -T");
     case 't':
-        o->time_point = text;
-        return 0;
+        return set_once(&o->time_point, text, "there are two points of time: give one -t");
     case 'a':
-        o->aggregation = text;
-        return 0;
+        return set_once(&o->aggregation, text,
+                        "there are two -a: give the keys in one, as in -a srcip,dstport");
     case 's':
         if (o->statistic_count == MAX_STATISTICS)
             return fail_usage("too many -s");
@@ -333,8 +339,7 @@ static int parse_option(int option, const char *text, struct options *o)
     case 'o':
         if (strcmp(text, "csv") == 0 || strcmp(text, "json") == 0 || strcmp(text, "ndjson") == 0)
             return fail_usage("-o takes fields to sort by; the format is --output-format");
-        o->order = text;
-        return 0;
+        return set_once(&o->order, text, "there are two -o: give the fields in one, as in -o bytes,packets");
     case OPT_FIELDS:
         o->fields = text;
         return 0;

@@ -126,6 +126,13 @@ def wrong_usage_is_2_and_says_why(data):
             (["between or beside the commas"], ["-a", "srcip,"]),
             (["rate"], ["-a", "bps"]),
             (["asc or desc"], ["-o", "bytes#up"]),
+            (["two filters"], ["-f", "dst port 53", "--filter", "proto udp"]),
+            (["srcip,dstport"], ["-a", "srcip", "-a", "dstport"]),
+            (["bytes,packets"], ["-o", "bytes", "-o", "packets"]),
+            (["one -T"], ["-T", "-1h", "-T", "-2h"]),
+            (["one -t"], ["-t", "-1h", "-t", "-2h"]),
+            (["bucket"], ["-a", "bytes/1x"]),
+            (["bucket"], ["-a", "duration/1x"]),
             (["--output-format"], ["-o", "csv"]),  # nfdump's way
             (["exclude"], ["-s", "srcip", "-a", "dstip"]),
             (["exclude"], ["-t", "2026-11-20", "-T", "2026-11-20"]),
@@ -432,6 +439,9 @@ def zones(data):
 def buckets_and_prefixes(data):
     got = ask(data.small, "-a", "first/4s", "-o", "first", "--output-fields=flows")["records"]
     same(got, [{"first": f"2026-11-20T10:00:0{n}.000Z", "flows": flows} for n, flows in ((0, 4), (4, 4), (8, 2))])
+    got = ask(data.small, "-a", "duration/100ms,bytes/1k", "--output-fields=flows")["records"]
+    same(got, [{"duration": 500, "bytes": 0, "flows": 10}])
+    same(ask(data.small, "-a", "duration/200", "--output-fields=flows")["records"], [{"duration": 400, "flows": 10}])
     got = ask(data.small, "-a", "srcip/30,dstport/50", "-o", "srcip", "--output-fields=bytes")["records"]
     same(got, [{"srcip": f"10.0.0.{n}", "dstport": 50, "bytes": b} for n, b in ((0, 303), (4, 418), (8, 324))])
 
