@@ -12,11 +12,13 @@
 struct heard {
     struct sc_link_reader reader;
     struct sc_error err;
-    uint32_t hellos, batches, acks, beats;
+    uint32_t hellos, batches, acks, beats, tallies, streams;
     struct sc_link_hello hello;
     struct sc_batch_head head;
     struct sc_link_ack ack;
     struct sc_link_beat beat;
+    struct sc_link_tally tally;
+    struct sc_link_stream stream;
     struct sc_buf bytes;   /* of the last batch */
     enum sc_status answer; /* of all callbacks */
 };
@@ -60,11 +62,38 @@ static enum sc_status on_beat(void *arg, const struct sc_link_beat *beat)
     return h->answer;
 }
 
+static enum sc_status on_tally(void *arg, const struct sc_link_tally *tally)
+{
+    struct heard *h = arg;
+    h->tallies++;
+    h->tally = *tally;
+    assert_true(tally->window_s != 0);
+    return h->answer;
+}
+
+static enum sc_status on_stream(void *arg, const struct sc_link_stream *stream)
+{
+    struct heard *h = arg;
+    h->streams++;
+    h->stream = *stream;
+    return h->answer;
+}
+
+static uint32_t records_of(const struct heard *h)
+{
+    return h->hellos + h->batches + h->acks + h->beats + h->tallies + h->streams;
+}
+
 static void listen_to(struct heard *h)
 {
     *h = (struct heard){0};
-    h->reader = (struct sc_link_reader){
-        .hello = on_hello, .batch = on_batch, .ack = on_ack, .beat = on_beat, .arg = h};
+    h->reader = (struct sc_link_reader){.hello = on_hello,
+                                        .batch = on_batch,
+                                        .ack = on_ack,
+                                        .beat = on_beat,
+                                        .tally = on_tally,
+                                        .stream = on_stream,
+                                        .arg = h};
 }
 
 static void stop_listening(struct heard *h)
@@ -198,6 +227,9 @@ static void put_one_of_each(struct sc_link_writer *w, uint32_t size)
     sc_link_put_batch(w, &head, bytes);
     sc_link_put_ack(w, &(struct sc_link_ack){.stream = 5, .lane = 6, .first = 7, .last = 9});
     sc_link_put_beat(w, &(struct sc_link_beat){.free_bytes = 1000, .full = true});
+    sc_link_put_tally(
+        w, &(struct sc_link_tally){.stream = 5, .window_ms = 1, .window_s = 300, .lane = {.lane = 6}});
+    sc_link_put_stream(w, &(struct sc_link_stream){.stream = 5, .closed = true});
     assert_true(sc_buf_ok(&w->out));
     free(bytes);
 }
@@ -232,6 +264,44 @@ static void greetings_acks_and_beats_come_back(void **state)
         assert_true(h.beat.free_bytes == beats[i].free_bytes && h.beat.full == beats[i].full);
     }
     assert_int_equal(h.batches, 0);
+    sc_buf_free(&w.out);
+    stop_listening(&h);
+}
+
+/* Every number at its own place: none of them is like another. */
+static void tallies_and_streams_come_back(void **state)
+{
+    (void)state;
+    struct heard h;
+    struct sc_link_writer w = {0};
+    const uint64_t big = UINT64_C(0xf1f2f3f4f5f6f700);
+    const struct sc_link_tally tally = {
+        .stream = big + 1,
+        .window_ms = big + 2,
+        .window_s = UINT32_MAX,
+        .lane = {.lane = 0xe1e2e3e4u,
+                 .accepted = {.batches = {big + 3, big + 4}, .records = {big + 5, big + 6}},
+                 .safe = {.batches = {big + 7, big + 8}, .records = {big + 9, big + 10}}}};
+    listen_to(&h);
+    greet(&h);
+    sc_link_put_tally(&w, &tally);
+    for (uint32_t i = 0; i < 4; i++) {
+        const struct sc_link_stream stream = {big + i, (i & 1) != 0, (i & 2) != 0};
+        sc_link_put_stream(&w, &stream);
+        assert_int_equal(feed_stream(&h, w.out.data, w.out.len), SC_OK);
+        assert_true(h.stream.stream == stream.stream && h.stream.closed == stream.closed);
+        assert_true(h.stream.earlier_closed == stream.earlier_closed);
+        sc_buf_clear(&w.out);
+    }
+    assert_true(h.tally.stream == tally.stream && h.tally.window_ms == tally.window_ms);
+    assert_true(h.tally.window_s == tally.window_s && h.tally.lane.lane == tally.lane.lane);
+    assert_memory_equal(&h.tally.lane.accepted, &tally.lane.accepted, sizeof(tally.lane.accepted));
+    assert_memory_equal(&h.tally.lane.safe, &tally.lane.safe, sizeof(tally.lane.safe));
+    assert_int_equal(h.tallies, 1);
+    assert_int_equal(h.streams, 4);
+    sc_link_put_tally(&w, &(struct sc_link_tally){.window_s = 0}); /* no window is empty */
+    assert_int_equal(feed_stream(&h, w.out.data, w.out.len), SC_MALFORMED);
+    assert_int_equal(h.tallies, 1);
     sc_buf_free(&w.out);
     stop_listening(&h);
 }
@@ -323,6 +393,8 @@ static void several_records_and_sets_in_a_message(void **state)
     assert_int_equal(h.acks, 4);
     assert_true(h.ack.stream == 11 && h.ack.lane == 12 && h.ack.first == 22 && h.ack.last == 32);
     assert_int_equal(h.beats, 1);
+    assert_int_equal(h.tallies, 1);
+    assert_int_equal(h.streams, 1);
     stop_listening(&h);
     sc_buf_free(&one);
     sc_buf_free(&w.out);
@@ -333,7 +405,7 @@ static void what_is_not_known_is_skipped(void **state)
 {
     (void)state;
     static const uint8_t any[37] = {1, 44, 0, 1, 0, 8, 0, 4};
-    static const uint16_t ids[] = {0, 2, 3, 4, 255, 261, 300, 65535};
+    static const uint16_t ids[] = {0, 2, 3, 4, 255, 300, 40000, 65535};
     struct sc_buf out = {0};
     struct heard h;
     uint8_t bytes[100];
@@ -354,7 +426,7 @@ static void what_is_not_known_is_skipped(void **state)
     put_nulls(&out, 12);
     assert_int_equal(feed_stream(&h, out.data, out.len), SC_OK);
     assert_int_equal(feed_stream(&h, w.out.data + part, w.out.len - part), SC_OK);
-    assert_int_equal(h.hellos + h.batches + h.acks + h.beats, 2);
+    assert_int_equal(records_of(&h), 2);
     stop_listening(&h);
     sc_buf_free(&w.out);
     sc_buf_free(&out);
@@ -382,17 +454,17 @@ static void a_callback_ends_the_message(void **state)
     struct sc_link_writer w = {0};
     struct heard h;
     put_one_of_each(&w, 100);
-    for (uint32_t kind = 0; kind < 4; kind++) {
+    for (uint32_t kind = 0; kind < 6; kind++) {
         size_t at = 0;
         listen_to(&h);
-        for (uint32_t message = 0; message < 6; message++) { /* templates, hello, batch, part, ack, beat */
-            static const uint32_t ending[] = {1, 3, 4, 5};
+        for (uint32_t message = 0; message < 8; message++) { /* templates, hello, batch, part, and so on */
+            static const uint32_t ending[] = {1, 3, 4, 5, 6, 7};
             size_t next = next_message(&w.out, at);
             h.answer = message == ending[kind] ? SC_CANCELLED : SC_OK;
             assert_int_equal(feed(&h, w.out.data + at, next - at), h.answer);
             at = next;
         }
-        assert_int_equal(h.hellos + h.batches + h.acks + h.beats, 4);
+        assert_int_equal(records_of(&h), 6);
         stop_listening(&h);
     }
     struct sc_buf acks = {0}, two = {0};
@@ -432,6 +504,8 @@ static void a_stream_is_cut_into_messages(void **state)
         assert_int_equal(h.batches, 3);
         assert_int_equal(h.acks, 3);
         assert_int_equal(h.beats, 3);
+        assert_int_equal(h.tallies, 3);
+        assert_int_equal(h.streams, 3);
         evbuffer_free(in);
         stop_listening(&h);
     }
@@ -472,7 +546,7 @@ static void nothing_comes_before_the_greeting(void **state)
         listen_to(&h);
         enum sc_status status = feed(&h, w.out.data + at, next_message(&w.out, at) - at);
         assert_int_equal(status, message < 2 ? SC_OK : SC_UNSUPPORTED); /* templates and HELLO */
-        assert_int_equal(h.batches + h.acks + h.beats, 0);
+        assert_int_equal(records_of(&h), message == 1);
         stop_listening(&h);
     }
     sc_buf_free(&w.out);
@@ -668,7 +742,7 @@ static void check_cut(const uint8_t *message, size_t length, bool announced, boo
         sc_buf_free(&w.out);
     }
     assert_int_equal(feed(&h, copy, length), expected(cut, length, templates));
-    assert_int_equal(h.hellos + h.batches + h.acks + h.beats, 1);
+    assert_int_equal(records_of(&h), 1);
     stop_listening(&h);
 }
 
@@ -745,9 +819,9 @@ static void any_ipfix_collector_can_read_it(void **state)
         flows += k.outcome.flows;
         templates += k.outcome.templates;
     }
-    assert_int_equal(templates, 3 * 5);
+    assert_int_equal(templates, 3 * 7);
     assert_int_equal(flows, messages - 3);
-    assert_int_equal(flows, 3 * 4 + 1 + 5 + 1); /* a greeting, a head, an ack, a beat; then the parts */
+    assert_int_equal(flows, 3 * 6 + 1 + 5 + 1); /* one of each, three times, and the parts */
     assert_int_equal(sc_batch_finish(k.sink.flows), SC_OK);
     kit_close(&k);
     sc_buf_free(&w.out);
@@ -757,6 +831,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(greetings_acks_and_beats_come_back),
+        cmocka_unit_test(tallies_and_streams_come_back),
         cmocka_unit_test(batches_of_every_size_come_back),
         cmocka_unit_test(parts_may_be_cut_anywhere),
         cmocka_unit_test(several_records_and_sets_in_a_message),
