@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The link between proxy and subcollector over arbitrary bytes, cut into messages by their lengths. What is read is written and
+ * read once more: it must be the same. The mutator adds messages of the writer, since no chance finds the hash of a batch.
+ */
+#include "collect/link.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
+
+static void must(bool true_)
+{
+    if (!true_)
+        __builtin_trap();
+}
+
+/* ---- reading, and what was read as a new stream ---- */
+
+struct echo {
+    struct sc_link_writer writer;
+    uint32_t records;
+};
+
+static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
+{
+    struct echo *e = arg;
+    must(memchr(hello->name, '\0', sizeof(hello->name)) != NULL && hello->version == SC_LINK_VERSION);
+    e->records++;
+    sc_link_put_hello(&e->writer, hello);
+    return SC_OK;
+}
+
+static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, const uint8_t *bytes)
+{
+    struct echo *e = arg;
+    must(head->size != 0 && head->size <= SC_LINK_MAX_BATCH && sc_link_hash(bytes, head->size) == head->hash);
+    e->records++;
+    sc_link_put_batch(&e->writer, head, bytes);
+    return SC_OK;
+}
+
+static enum sc_status on_ack(void *arg, const struct sc_link_ack *ack)
+{
+    struct echo *e = arg;
+    must(ack->first <= ack->last);
+    e->records++;
+    sc_link_put_ack(&e->writer, ack);
+    return SC_OK;
+}
+
+static enum sc_status on_beat(void *arg, const struct sc_link_beat *beat)
+{
+    struct echo *e = arg;
+    e->records++;
+    sc_link_put_beat(&e->writer, beat);
+    return SC_OK;
+}
+
+static enum sc_status on_tally(void *arg, const struct sc_link_tally *tally)
+{
+    struct echo *e = arg;
+    must(tally->window_s != 0);
+    e->records++;
+    sc_link_put_tally(&e->writer, tally);
+    return SC_OK;
+}
+
+static enum sc_status on_stream(void *arg, const struct sc_link_stream *stream)
+{
+    struct echo *e = arg;
+    e->records++;
+    sc_link_put_stream(&e->writer, stream);
+    return SC_OK;
+}
+
+/* The messages in memory of their very sizes, until one is refused. */
+static enum sc_status read_all(const uint8_t *bytes, size_t length, struct echo *echo)
+{
+    struct sc_link_reader reader = {.hello = on_hello,
+                                    .batch = on_batch,
+                                    .ack = on_ack,
+                                    .beat = on_beat,
+                                    .tally = on_tally,
+                                    .stream = on_stream,
+                                    .arg = echo};
+    enum sc_status status = SC_OK;
+    while (status == SC_OK && length != 0) {
+        size_t n = length < 4 ? length : sc_load_be16(bytes + 2);
+        n = n == 0 || n > length ? length : n;
+        uint8_t *message = malloc(n);
+        must(message != NULL);
+        memcpy(message, bytes, n);
+        status = sc_link_read(&reader, message, n, NULL);
+        free(message);
+        bytes += n;
+        length -= n;
+    }
+    must(status == SC_OK || status == SC_MALFORMED || status == SC_UNSUPPORTED);
+    sc_link_reader_free(&reader);
+    return status;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
+{
+    struct echo first = {0}, second = {0};
+    read_all(bytes, length, &first);
+    must(read_all(first.writer.out.data, first.writer.out.len, &second) == SC_OK);
+    must(first.records == second.records && first.writer.out.len == second.writer.out.len);
+    sc_buf_free(&first.writer.out);
+    sc_buf_free(&second.writer.out);
+    return 0;
+}
+
+/* ---- inputs ---- */
+
+static void put_batch(struct sc_link_writer *w, uint64_t random)
+{
+    uint8_t bytes[300];
+    uint32_t size = 1 + (uint32_t)(random % sizeof(bytes));
+    for (uint32_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)(random >> (i % 8 * 8));
+    const struct sc_batch_head head = {.id = {.stream = random, .sequence = random >> 8, .lane = 7},
+                                       .window_ms = UINT64_C(1800000000000),
+                                       .window_s = 300,
+                                       .records = 1,
+                                       .size = size,
+                                       .hash = sc_link_hash(bytes, size)};
+    sc_link_put_batch(w, &head, bytes);
+}
+
+static void put_any(struct sc_link_writer *w, uint64_t random)
+{
+    switch (random % 5) {
+    case 0:
+        put_batch(w, random);
+        break;
+    case 1:
+        sc_link_put_ack(w, &(struct sc_link_ack){random, 7, random >> 40, random >> 30});
+        break;
+    case 2:
+        sc_link_put_beat(w, &(struct sc_link_beat){random, (random >> 9 & 1) != 0});
+        break;
+    case 3:
+        sc_link_put_tally(w, &(struct sc_link_tally){.stream = random, .window_s = 300, .lane = {.lane = 7}});
+        break;
+    default:
+        sc_link_put_stream(w, &(struct sc_link_stream){random, (random >> 9 & 1) != 0, false});
+        break;
+    }
+}
+
+/* An empty input becomes a greeting; sometimes a whole message of the writer is added; else any change. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+{
+    struct sc_link_writer w = {0};
+    uint64_t random = (seed + UINT64_C(1)) * UINT64_C(0x9e3779b97f4a7c15);
+    random ^= random >> 31;
+    if (size > 4 && seed % 8 != 0)
+        return LLVMFuzzerMutate(data, size, max_size);
+    if (size <= 4) {
+        size = 0;
+        sc_link_put_hello(&w,
+                          &(struct sc_link_hello){.version = SC_LINK_VERSION, .lane = 7, .name = "alpha"});
+    }
+    put_any(&w, random >> 3);
+    if (size + w.out.len <= max_size) {
+        memcpy(data + size, w.out.data, w.out.len);
+        size += w.out.len;
+    }
+    sc_buf_free(&w.out);
+    return size == 0 ? LLVMFuzzerMutate(data, size, max_size) : size;
+}
