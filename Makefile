@@ -19,7 +19,7 @@ FUZZ_SECONDS ?= 600
 # CMake's own make is no part of this make's job server.
 CMAKE = env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS cmake
 
-.PHONY: all deps demo check test test-long fuzz-long bench install clean
+.PHONY: all deps demo demo-cluster check test test-long fuzz-long bench install clean
 
 all: $(BUILD)/CMakeCache.txt
 	@$(CMAKE) --build $(BUILD) -j $(JOBS)
@@ -30,6 +30,11 @@ $(BUILD)/CMakeCache.txt: CMakeLists.txt
 
 deps:
 	@sh scripts/deps.sh
+
+demo-cluster:
+	@sh scripts/deps.sh build demo
+	@$(MAKE) --no-print-directory all
+	@sh scripts/demo-cluster.sh $(BUILD)
 
 demo:
 	@sh scripts/deps.sh build demo

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Compares with Debian's nfdump in the same run and writes the ratios to bench/results.md.
 
-    bench/run.py [--build DIR] [--only disk|read|ingest|query]... [--pairs N] [--scale FACTOR] [--case TEXT]
+    bench/run.py [--build DIR] [--only disk|read|ingest|query|cluster]... [--pairs N] [--scale FACTOR] [--case TEXT]
 
 Both sides get the same export messages: flows that sc-exporter generates into a capture. nfcapd receives its payloads over
 UDP at a rate at which it loses nothing (Debian's reads no captures), sc-collector reads it. Times are those of whole processes, in alternating runs (A B A B ...); a ratio is that of one pair, and the
@@ -96,6 +96,27 @@ def query(bench):
     return rows
 
 
+def cluster(bench):
+    """One proxy and two subcollectors, each a process on the same cores, against one collector that stores: IPFIX over TCP."""
+    import cluster_run
+    flows = bench.scaled(3_000_000)
+    rows = []
+    for copies, goal in ((1, 0.5), (2, 0.3)):
+        wall, cpu = [], []
+        for _ in range(max(3, bench.pairs // 2)):
+            alone = cluster_run.single(bench, flows)
+            many = cluster_run.cluster(bench, flows, copies)
+            wall.append(alone.seconds / many.seconds)
+            cpu.append(many.cpu / alone.cpu)
+        rows.append(dict(name=f"proxy throughput, {copies} {'copy' if copies == 1 else 'copies'}", goal=f"at least {goal}",
+                         ratio=wall, unit="cluster / single node, flows/s until durable", better="more", limit=goal))
+        rows.append(dict(name=f"CPU time a flow, {copies} {'copy' if copies == 1 else 'copies'}", goal="-", ratio=cpu,
+                         unit="all processes of the cluster / single node", better="less",
+                         note=f"{many.wire / flows:.1f} bytes a flow on the wire, {many.disk / flows:.1f} on the disks before "
+                              "the windows are sealed"))
+    return rows
+
+
 CSV_FIELDS = ("first,last,duration,srcip,dstip,srcport,dstport,proto,flags,tos,packets,bytes,inif,outif,srcas,dstas,"
               "srcmask,dstmask,nexthop,exporterip")
 QUERIES = [
@@ -117,7 +138,7 @@ QUERIES = [
     dict(name="everything as CSV", goal=1.5, same=harness.same_lines,
          nfdump=["-o", "csv"], sc=["--output-format=csv", f"--output-fields={CSV_FIELDS}"], quiet=True, pairs=2),
 ]
-SECTIONS = {"disk": disk, "read": read, "ingest": ingest, "query": query}
+SECTIONS = {"disk": disk, "read": read, "ingest": ingest, "query": query, "cluster": cluster}
 
 
 class Bench:

@@ -355,8 +355,11 @@ def fuzz_steps(args, seconds):
     return steps
 
 
-def demo_step(args):
-    return Step("demo", ["sh", "scripts/demo.sh", str(args.work / "release")], limit=180)
+def demo_steps(args):
+    steps = [Step("demo", ["sh", "scripts/demo.sh", str(args.work / "release")], limit=180)]
+    if os.geteuid() == 0 and works(["unshare", "--net", "true"]):
+        steps.append(Step("demo-cluster", ["sh", "scripts/demo-cluster.sh", str(args.work / "release")], limit=180))
+    return steps
 
 
 def suite_check(args):
@@ -378,7 +381,7 @@ def suite_test(args, rounds=1, fuzz_seconds=10, everything=False):
     for folder in ("conformance", "fault", "cluster"):
         steps += python_steps(args, folder, rounds)
     if (TOP / "scripts" / "demo.sh").exists():
-        steps.append(demo_step(args))
+        steps += demo_steps(args)
     return [*steps, build_step(args, "clang"), fuzz_steps(args, args.fuzz_seconds or fuzz_seconds)]
 
 

@@ -447,6 +447,7 @@ static void add_stats(struct sc_store_stats *sum, const struct sc_store_stats *o
     sum->sync_failures += one->sync_failures;
     sum->write_failures += one->write_failures;
     sum->full_events += one->full_events;
+    sum->last_sync_ms = one->last_sync_ms > sum->last_sync_ms ? one->last_sync_ms : sum->last_sync_ms;
 }
 
 static void publish(struct sc_lane_store *s, uint64_t now)

@@ -238,6 +238,8 @@ static void holder_as_storer(const struct sc_status_source *source, struct sc_st
     out->store.sync_failures += other->sync_failures;
     out->store.write_failures += other->write_failures;
     out->store.full_events += other->full_events;
+    if (other->last_sync_ms > out->store.last_sync_ms)
+        out->store.last_sync_ms = other->last_sync_ms;
     out->blocked = stats.store.full;
     out->retries = stats.store.refused;
 }
