@@ -231,6 +231,7 @@ static void sync_all(struct sc_lane_store *s)
     }
     if (status != SC_OK) {
         refuse_unsynced(s, &err);
+        s->options.answered(s->options.arg);
         return;
     }
     while (s->unsynced != NULL) {
@@ -562,7 +563,10 @@ enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, 
                                    struct sc_error *err)
 {
     struct sc_lane_store *s = calloc(1, sizeof(*s));
+    struct sc_error unwanted;
     struct lane *own;
+    if (err == NULL)
+        err = &unwanted;
     pthread_condattr_t monotonic;
     if (s == NULL || (s->path = strdup(options->store)) == NULL) {
         free(s);

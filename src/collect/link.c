@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 
+#include <ctype.h>
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -226,6 +228,16 @@ static const uint8_t *get_variable(struct sc_cursor *in, size_t *length)
     return sc_cursor_take(in, *length);
 }
 
+/* As the membership file has them: names stand in logs and in the files of tallies. */
+static bool is_name(const uint8_t *name, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (!isalnum(name[i]) && name[i] != '-' && name[i] != '.' && name[i] != '_')
+            return false;
+    }
+    return length != 0 && length < SC_LINK_NAME_MAX && isalnum(name[0]);
+}
+
 static enum sc_status read_hello(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
 {
     struct sc_link_hello hello = {.version = (uint16_t)get_be(in, 2)};
@@ -237,7 +249,7 @@ static enum sc_status read_hello(struct sc_link_reader *r, struct sc_cursor *in,
     hello.cluster_version = get_be(in, 8);
     hello.lane = (uint32_t)get_be(in, 4);
     const uint8_t *name = get_variable(in, &length);
-    if (name == NULL || length >= sizeof(hello.name))
+    if (name == NULL || !is_name(name, length))
         return sc_fail(err, SC_MALFORMED, "a greeting that is no greeting");
     memcpy(hello.name, name, length);
     r->greeted = true;

@@ -43,6 +43,10 @@ struct short_field {
     {                                                                                                        \
         SC_PEN_COLLECTOR, SC_IE_##id, SC_TRANSFORM_NONE                                                      \
     }
+#define OURS_AS(id, how)                                                                                     \
+    {                                                                                                        \
+        SC_PEN_COLLECTOR, SC_IE_##id, SC_TRANSFORM_##how                                                     \
+    }
 #define V9_AS(id, how)                                                                                       \
     {                                                                                                        \
         SC_PEN_V9, id, SC_TRANSFORM_##how                                                                    \
@@ -174,8 +178,8 @@ static const struct short_field short_fields[] = {
     {"blockend", "pbend bend", FIELD(UINT, NONE), "-", {IE(362)}},
     {"blockstep", "pbstep bstep", FIELD(UINT, NONE), "-", {IE(363)}},
     {"blocksize", "pbsize bsize", FIELD(UINT, NONE), "-", {IE(364)}},
-    {"enginetype", "systype", FIELD(UINT, NONE), "-", {IE(38)}},
-    {"engineid", "engine sysid", FIELD(UINT, NONE), "-", {IE(39)}},
+    {"enginetype", "systype", FIELD(UINT, NONE), "-", {IE(38), OURS_AS(OBSERVATION_DOMAIN, V5_ENGINE_TYPE)}},
+    {"engineid", "engine sysid", FIELD(UINT, NONE), "-", {IE(39), OURS_AS(OBSERVATION_DOMAIN, V5_ENGINE_ID)}},
 };
 
 #define SHORT_COUNT (sizeof(short_fields) / sizeof(short_fields[0]))
@@ -617,9 +621,11 @@ uint64_t sc_transform_u64(enum sc_transform transform, uint64_t value, uint64_t 
         return sc_ntp_to_ns(value);
     case SC_TRANSFORM_HIGH_BYTE:
     case SC_TRANSFORM_ICMP_TYPE:
+    case SC_TRANSFORM_V5_ENGINE_TYPE:
         return value >> 8 & 0xff;
     case SC_TRANSFORM_LOW_BYTE:
     case SC_TRANSFORM_ICMP_CODE:
+    case SC_TRANSFORM_V5_ENGINE_ID:
         return value & 0xff;
     case SC_TRANSFORM_COUNT_OR_ONE:
         return value == 0 ? 1 : value;
@@ -655,17 +661,20 @@ static const struct sc_column *present_column(const struct row_view *view, struc
 
 static struct sc_value short_value(const struct row_view *view, enum short_index index);
 
-/* NetFlow has no field for type and code in most templates: the port holds both. IPFIX has elements for them. */
+/* NetFlow has no field for type and code in most templates, and many IPFIX exporters use none: the port holds both. */
 static bool port_is_icmp(const struct row_view *view)
 {
     const struct sc_column *protocol =
         present_column(view, (struct sc_column_key){SC_PEN_IANA, 4, 0, SC_COLUMN_UINT});
+    uint64_t number = protocol == NULL ? 0 : sc_column_u64(protocol, view->row);
+    return number == 1 || number == 58;
+}
+
+static bool is_v5(const struct row_view *view)
+{
     const struct sc_column *version = present_column(
         view, (struct sc_column_key){SC_PEN_COLLECTOR, SC_IE_EXPORT_VERSION, 0, SC_COLUMN_UINT});
-    if (protocol == NULL || version == NULL || sc_column_u64(version, view->row) > 9)
-        return false;
-    uint64_t number = sc_column_u64(protocol, view->row);
-    return number == 1 || number == 58;
+    return version != NULL && sc_column_u64(version, view->row) == 5;
 }
 
 static bool find_base(const struct row_view *view, enum sc_transform transform, uint64_t *base)
@@ -677,6 +686,8 @@ static bool find_base(const struct row_view *view, enum sc_transform transform, 
     }
     if (transform == SC_TRANSFORM_ICMP_TYPE || transform == SC_TRANSFORM_ICMP_CODE)
         return port_is_icmp(view);
+    if (transform == SC_TRANSFORM_V5_ENGINE_TYPE || transform == SC_TRANSFORM_V5_ENGINE_ID)
+        return is_v5(view);
     uint16_t id = transform == SC_TRANSFORM_MINUS_INIT ? SC_IE_SYSTEM_INIT : SC_IE_EXPORT_TIME;
     const struct sc_column *c =
         present_column(view, (struct sc_column_key){SC_PEN_COLLECTOR, id, 0, SC_COLUMN_UINT});

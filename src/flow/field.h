@@ -40,9 +40,12 @@ enum sc_transform {
                                      EXPORT_TIME */
     SC_TRANSFORM_FIRST_PLUS_MS,   /* the row's `first` + value (161); absent without `first` */
     SC_TRANSFORM_FIRST_PLUS_US,   /* the row's `first` + value / 1000 (162) */
-    /* A destination port that holds ICMP type and code: of NetFlow records of ICMP and ICMPv6, else absent. */
+    /* A destination port that holds ICMP type and code: of records of ICMP and ICMPv6, else absent. */
     SC_TRANSFORM_ICMP_TYPE,
-    SC_TRANSFORM_ICMP_CODE
+    SC_TRANSFORM_ICMP_CODE,
+    /* The observation domain of NetFlow v5, which is engine type << 8 | id; of other versions absent. */
+    SC_TRANSFORM_V5_ENGINE_TYPE,
+    SC_TRANSFORM_V5_ENGINE_ID
 };
 
 /* What a group does with the field when it is not a key. A computed rate or duration is NONE here: a group

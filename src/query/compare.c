@@ -58,6 +58,8 @@ static bool number_matches(const struct sc_filter *f, uint64_t v)
         return in_ranges(f, v);
     case SC_COMPARE_FLAGS:
         return (v & f->ranges[0].low) == f->ranges[0].low;
+    case SC_COMPARE_ANY_FLAG:
+        return (v & f->ranges[0].low) != 0;
     case SC_COMPARE_PRESENT:
         return true;
     case SC_COMPARE_LT:
@@ -451,7 +453,8 @@ enum sc_status sc_compare_rows(struct sc_selector *selector, struct sc_row_group
     }
     if (e != NULL && e->key.kind == SC_COLUMN_UINT && filter->field.type != SC_VALUE_FLOAT)
         return plain_numbers(selector, group, filter, e, out, err);
-    if (e != NULL && e->key.kind == SC_COLUMN_ADDRESS && filter->compare != SC_COMPARE_FLAGS)
+    if (e != NULL && e->key.kind == SC_COLUMN_ADDRESS && filter->compare != SC_COMPARE_FLAGS &&
+        filter->compare != SC_COMPARE_ANY_FLAG)
         return plain_addresses(selector, group, filter, e, out, err);
     return general_rows(selector, group, filter, out, err);
 }

@@ -100,6 +100,8 @@ static bool match_value(const struct sc_filter *f, const struct sc_value *v)
         return order(v, f->ranges, false) >= 0;
     case SC_COMPARE_FLAGS:
         return (v->u & f->ranges->low) == f->ranges->low;
+    case SC_COMPARE_ANY_FLAG:
+        return (v->u & f->ranges->low) != 0;
     case SC_COMPARE_CONTAINS:
         return contains(f, v);
     case SC_COMPARE_TEXT:
@@ -248,6 +250,7 @@ static void put_compare(struct sc_buf *out, const struct sc_filter *f)
         put_end(out, &f->field, f->ranges, false);
         return;
     case SC_COMPARE_FLAGS:
+    case SC_COMPARE_ANY_FLAG:
         sc_buf_printf(out, " 0x%llx", (unsigned long long)f->ranges->low);
         return;
     case SC_COMPARE_CONTAINS:

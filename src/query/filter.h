@@ -44,6 +44,7 @@ enum sc_compare {
     SC_COMPARE_GT,
     SC_COMPARE_GE,
     SC_COMPARE_FLAGS,    /* all bits of ranges[0].low set (nfdump `flags SA`) */
+    SC_COMPARE_ANY_FLAG, /* any of them; only under NOT: nfdump's `not flags SA` is "neither of them" */
     SC_COMPARE_CONTAINS, /* strings and bytes: `text` occurs in the value, strings without regard to case */
     SC_COMPARE_TEXT,     /* strings and bytes: equal to `text` */
     SC_COMPARE_PRESENT   /* the field is not null */

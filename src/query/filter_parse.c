@@ -418,8 +418,11 @@ struct sc_filter_node *sc_filter_make(struct sc_filter_parse *p, enum sc_filter_
 struct sc_filter_node *sc_filter_make_not(struct sc_filter_parse *p, struct sc_filter_node *operand)
 {
     struct sc_filter_node *node = operand == NULL ? NULL : sc_filter_make(p, SC_FILTER_NOT);
-    if (node != NULL)
-        node->filter.left = &operand->filter;
+    if (node == NULL)
+        return NULL;
+    node->filter.left = &operand->filter;
+    if (operand->filter.kind == SC_FILTER_COMPARE && operand->filter.compare == SC_COMPARE_FLAGS)
+        operand->filter.compare = SC_COMPARE_ANY_FLAG; /* as nfdump's users know it */
     return node;
 }
 

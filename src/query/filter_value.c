@@ -225,7 +225,7 @@ static uint64_t greatest_of(const struct sc_field_source *source)
     const struct sc_ie *e = sc_ie_find(source->key.pen, source->key.id);
     unsigned width = e == NULL ? 8 : sc_column_width_of((enum sc_ie_type)e->type);
     if (source->transform == SC_TRANSFORM_HIGH_BYTE || source->transform == SC_TRANSFORM_LOW_BYTE ||
-        source->transform == SC_TRANSFORM_ICMP_TYPE || source->transform == SC_TRANSFORM_ICMP_CODE)
+        source->transform >= SC_TRANSFORM_ICMP_TYPE)
         return UINT8_MAX;
     return width == 0 || width >= 8 ? UINT64_MAX : (UINT64_C(1) << 8 * width) - 1;
 }

@@ -104,9 +104,11 @@ static enum sc_status load_operand(enum sc_transform transform, struct sc_row_gr
     case SC_TRANSFORM_FIRST_PLUS_MS:
     case SC_TRANSFORM_FIRST_PLUS_US:
         return load_named("first", group, columns, count, err);
+    case SC_TRANSFORM_V5_ENGINE_TYPE:
+    case SC_TRANSFORM_V5_ENGINE_ID:
+        return load_named("exportversion", group, columns, count, err);
     case SC_TRANSFORM_ICMP_TYPE:
     case SC_TRANSFORM_ICMP_CODE:
-        SC_TRY(load_named("exportversion", group, columns, count, err));
         return load_key(group, (struct sc_column_key){SC_PEN_IANA, 4, 0, SC_COLUMN_UINT}, columns, count,
                         &unused, err);
     default:
@@ -127,6 +129,8 @@ static bool settles(const struct sc_field_source *source, const struct sc_column
     case SC_TRANSFORM_FIRST_PLUS_US:
     case SC_TRANSFORM_ICMP_TYPE:
     case SC_TRANSFORM_ICMP_CODE:
+    case SC_TRANSFORM_V5_ENGINE_TYPE:
+    case SC_TRANSFORM_V5_ENGINE_ID:
         return false;
     default:
         return column->nulls == 0;

@@ -271,6 +271,33 @@ static enum sc_status add_single(struct sc_catalogue *catalogue, const char *pat
                : sc_fail_nomem(err, "the list of segments");
 }
 
+static bool is_mark(const char *name)
+{
+    static const char *const marks[] = {"collector.lock", "control.sock",    "templates.state", "horizon",
+                                        "outbox",         SC_STREAMS_FOLDER, SC_REPLICA_FOLDER, "lost+found"};
+    uint64_t window_ms;
+    bool sealed;
+    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+        if (strcmp(name, marks[i]) == 0)
+            return true;
+    }
+    return is_number(name) || sc_segment_name_parse(name, &window_ms, &sealed);
+}
+
+/* A folder that holds other things, and nothing that a store holds, is none; an empty one may be. */
+static enum sc_status check_store(DIR *dir, const char *path, struct sc_error *err)
+{
+    const struct dirent *entry;
+    bool other = false;
+    while ((entry = readdir(dir)) != NULL) {
+        if (is_mark(entry->d_name))
+            return SC_OK;
+        other = other || (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0);
+    }
+    return other ? sc_fail(err, SC_NOT_OURS, "%s is no store, nor a part of one: it holds other things", path)
+                 : SC_OK;
+}
+
 enum sc_status sc_catalogue_add(struct sc_catalogue *catalogue, const char *path, struct sc_error *err)
 {
     struct stat st;
@@ -281,7 +308,9 @@ enum sc_status sc_catalogue_add(struct sc_catalogue *catalogue, const char *path
     DIR *dir = opendir(path);
     if (dir == NULL)
         return sc_fail_errno(err, errno, "cannot list %s", path);
+    enum sc_status ours = digits_at_end(path) == 0 ? check_store(dir, path, err) : SC_OK;
     closedir(dir);
+    SC_TRY(ours);
     /* A folder named like a part of a store may be one: looking as deep as a store does no harm. */
     unsigned depth = digits_at_end(path) == 4 ? 2 : MAX_DEPTH;
     SC_TRY(list_folder(catalogue, path, depth, err));

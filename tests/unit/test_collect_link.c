@@ -593,10 +593,16 @@ static void names_fit_or_are_refused(void **state)
     struct heard h;
     memset(name, 'n', sizeof(name));
     for (size_t length = 0; length <= sizeof(name); length++) {
-        bool fits = length < SC_LINK_NAME_MAX;
+        bool fits = length > 0 && length < SC_LINK_NAME_MAX;
         assert_int_equal(feed_hello(&h, SC_LINK_VERSION, name, length), fits ? SC_OK : SC_MALFORMED);
         assert_int_equal(h.hellos, fits);
         assert_int_equal(strlen(h.hello.name), fits ? length : 0);
+        stop_listening(&h);
+    }
+    static const char *const bad[] = {"a b", "a\nheard 1", "-a", "a/b", "\xc3\xa9"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(feed_hello(&h, SC_LINK_VERSION, bad[i], strlen(bad[i])), SC_MALFORMED);
+        assert_int_equal(h.hellos, 0);
         stop_listening(&h);
     }
     struct sc_link_writer w = {0};

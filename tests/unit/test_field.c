@@ -427,7 +427,7 @@ static void icmp_type_of_both_spellings(void **state)
 }
 
 /* "type.code" of a record with destination port 0x0b01. */
-static void check_port(uint64_t version, uint64_t protocol, bool element, const char *expected)
+static void check_port(uint64_t protocol, bool element, const char *expected)
 {
     void *state;
     char text[40];
@@ -435,7 +435,6 @@ static void check_port(uint64_t version, uint64_t protocol, bool element, const 
     struct record *r = state;
     put(r, 0, 11, 0x0b01);
     put(r, 0, 4, protocol);
-    put(r, SC_PEN_COLLECTOR, SC_IE_EXPORT_VERSION, version);
     if (element)
         put(r, 0, 32, 0x0803);
     struct sc_value type = get(r, "icmptype"), code = get(r, "icmpcode");
@@ -449,11 +448,22 @@ static void check_port(uint64_t version, uint64_t protocol, bool element, const 
 static void icmp_type_in_the_port(void **state)
 {
     (void)state;
-    check_port(5, 1, false, "11.1");
-    check_port(9, 58, false, "11.1");
-    check_port(9, 6, false, "null");
-    check_port(10, 1, false, "null");
-    check_port(9, 1, true, "8.3");
+    check_port(1, false, "11.1");
+    check_port(58, false, "11.1");
+    check_port(6, false, "null");
+    check_port(1, true, "8.3");
+}
+
+static void engine_of_v5(void **state)
+{
+    struct record *r = *state;
+    put(r, SC_PEN_COLLECTOR, SC_IE_OBSERVATION_DOMAIN, 0x0307);
+    assert_true(get(r, "enginetype").null);
+    put(r, SC_PEN_COLLECTOR, SC_IE_EXPORT_VERSION, 5);
+    check(r, "enginetype", 3);
+    check(r, "engineid", 7);
+    put(r, 0, 39, 200);
+    check(r, "engineid", 200);
 }
 
 static void texts_lose_their_padding(void **state)
@@ -527,6 +537,7 @@ int main(void)
         WITH_RECORD(raw_uptimes_come_back),
         WITH_RECORD(icmp_type_of_both_spellings),
         cmocka_unit_test(icmp_type_in_the_port),
+        WITH_RECORD(engine_of_v5),
         WITH_RECORD(texts_lose_their_padding),
         WITH_RECORD(the_exporter_is_the_original_one),
         WITH_RECORD(precise_times_are_ns),

@@ -196,6 +196,7 @@ static void protocols_and_flags(void **state)
     check_text("flags ...A..S.", "flags 0x12");
     check_text("flags 0", "flags = 0");
     check_text("flags != S", "not flags = 2");
+    check_text("flags S and not flags AFRPU", "flags 0x2 and not flags 0x3d");
     check_text("flags in [S SA]", "flags in [2 18]");
     check_text("dir out", "dir = 1");
 }
@@ -615,6 +616,10 @@ static void nulls_do_not_compare(void **state)
     check_match(*state, "not srcport 53", true, true);
     check_match(*state, "srcport not in [50000 1]", false, true);
     check_match(*state, "flags != 0x1b", false, true);
+    /* 0x1b: nfdump's `not flags` means none of them, `flags` all of them */
+    check_match(*state, "not flags R", true, true);
+    check_match(*state, "not flags SR", false, true);
+    check_match(*state, "not (flags S and flags R)", true, true);
     check_match(*state, "not exists bytes", false, true);
     check_match(*state, "exists flows and flows 1", true, true);
     check_match(*state, "port != 53", false, true);

@@ -47,10 +47,10 @@ static void nothing_there(void **state)
 static void foreign_files(void **state)
 {
     (void)state;
-    char *store = kit_folder(), path[512];
+    char *store = kit_folder(), *other = kit_folder(), path[512];
     struct sc_source source;
     struct sc_error err = {0};
-    snprintf(path, sizeof(path), "%s/capture.pcap", store);
+    snprintf(path, sizeof(path), "%s/capture.pcap", other);
     kit_write_file(path, "\xd4\xc3\xb2\xa1 not ours at all", 20);
     const char *paths[] = {path, store};
     assert_int_equal(open_paths(&source, paths, 1, &err), SC_NOT_OURS);
@@ -61,7 +61,10 @@ static void foreign_files(void **state)
     assert_int_equal(source.missing_count, 1);
     assert_non_null(strstr(source.missing[0], "capture.pcap"));
     sc_source_close(&source);
+    const char *folder = other; /* nor is a folder of such files a store without flows */
+    assert_int_equal(open_paths(&source, &folder, 1, &err), SC_NOT_OURS);
     kit_remove(store);
+    kit_remove(other);
 }
 
 static void every_path_once(void **state)

@@ -110,12 +110,33 @@ static void replicas_are_listed(void **state)
     kit_remove(path);
 }
 
+/* A wrong path must not look like a store without flows. */
+static void other_folders_are_no_stores(void **state)
+{
+    (void)state;
+    char *path = kit_folder(), name[4096];
+    struct sc_error err = {0};
+    struct sc_catalogue catalogue = {0};
+    assert_int_equal(sc_catalogue_add(&catalogue, path, &err), SC_OK); /* empty: nothing was stored yet */
+    snprintf(name, sizeof(name), "%s/nfcapd.202601050800", path);
+    kit_write_file(name, "x", 1);
+    assert_int_equal(sc_catalogue_add(&catalogue, path, &err), SC_NOT_OURS);
+    assert_non_null(strstr(err.message, "is no store"));
+    struct sc_store_writer *w = sc_store_writer_open(path, NULL, &err); /* a new store beside other things */
+    assert_non_null(w);
+    assert_int_equal(sc_catalogue_add(&catalogue, path, &err), SC_OK);
+    assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
+    sc_catalogue_free(&catalogue);
+    kit_remove(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stored_as_they_came),
         cmocka_unit_test(every_changed_byte_is_found),
         cmocka_unit_test(replicas_are_listed),
+        cmocka_unit_test(other_folders_are_no_stores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
