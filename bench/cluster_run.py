@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 import data
@@ -18,6 +19,7 @@ class Load:
     cpu: float      # of all collectors
     wire: int = 0   # bytes from the proxy to subcollectors
     disk: int = 0
+    proxy_cpu: float = 0.0
 
 
 def kit(bench):
@@ -43,6 +45,12 @@ def end(node):
     _, status, usage = os.wait4(node.child.pid, 0)
     node.child.returncode = os.waitstatus_to_exitcode(status)
     return usage.ru_utime + usage.ru_stime
+
+
+def cpu_of(node):
+    """Seconds of CPU that a running process has used."""
+    fields = pathlib.Path(f"/proc/{node.child.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def single(bench, flows):
@@ -85,6 +93,7 @@ def cluster(bench, flows, copies):
         raise SystemExit(f"bench: the cluster did not store everything: {proxy.status()}")
     seconds = time.perf_counter() - begin
     wire = sum(m.get("bytes_sent", 0) for m in proxy.status()["cluster"]["members"])
+    proxy_cpu = cpu_of(proxy)
     cpu = sum(end(n) for n in nodes.nodes)
     stores = [str(n.store) for n in nodes.nodes[1:]]
     total = data.json.loads(harness.Side([bench.program("sc-query"), "--output-items=p", "--output-format=json",
@@ -93,4 +102,70 @@ def cluster(bench, flows, copies):
         raise SystemExit(f"bench: {flows} flows were sent, the cluster has {total}")
     disk = sum(harness.folder_bytes(pathlib.Path(s)) for s in stores)
     shutil.rmtree(folder)
-    return Load(seconds, cpu, wire, disk)
+    return Load(seconds, cpu, wire, disk, proxy_cpu)
+
+
+# ---- what happens when something is away ----
+
+def outbox(bench, flows):
+    """Flows/s into the outbox while no subcollector is there, and out of it when both are back. (write, drain)"""
+    folder = pathlib.Path(tempfile.mkdtemp(dir=bench.folder))
+    module = kit(bench)
+    nodes = module.Cluster(folder, 3, 2, roles=[["proxy"], ["subcollector"], ["subcollector"]], window=3600).start()
+    proxy = nodes.nodes[0]
+    for n in nodes.nodes[1:]:
+        n.kill()
+    if not module.wait_for(lambda: proxy.usable() == []):
+        raise SystemExit("bench: the proxy does not notice that all are gone")
+    begin = time.perf_counter()
+    send(bench, proxy.port, proxy.address, flows)
+    if not module.wait_for(lambda: proxy.status()["cluster"]["proxy"]["records"] >= flows, 120):
+        raise SystemExit(f"bench: the outbox did not take everything: {proxy.status()}")
+    write = flows / (time.perf_counter() - begin)
+    for n in nodes.nodes[1:]:
+        n.start()
+    if not module.wait_for(lambda: len(proxy.usable()) == 2, 30):
+        raise SystemExit("bench: the subcollectors are not used again")
+    begin = time.perf_counter()
+    if not module.wait_for(lambda: proxy.waiting() == 0, 120):
+        raise SystemExit(f"bench: the outbox did not drain: {proxy.status()}")
+    drain = flows / (time.perf_counter() - begin)
+    nodes.stop()
+    shutil.rmtree(folder)
+    return write, drain
+
+
+def until(condition, seconds=20.0):
+    """Seconds until the condition holds, looked at every 5 ms."""
+    begin = time.perf_counter()
+    while not condition():
+        if time.perf_counter() - begin > seconds:
+            raise SystemExit("bench: it did not happen")
+        time.sleep(0.005)
+    return time.perf_counter() - begin
+
+
+def detection(bench, rounds):
+    """Seconds until a proxy uses a subcollector no more, and again: killed and started, frozen and thawed."""
+    folder = pathlib.Path(tempfile.mkdtemp(dir=bench.folder))
+    module = kit(bench)
+    nodes = module.Cluster(folder, 3, 2, roles=[["proxy"], ["subcollector"], ["subcollector"]], window=3600).start()
+    proxy, victim = nodes.nodes[:2]
+    exporter = module.Exporter(proxy)
+    out = {"killed": [], "started": [], "frozen": [], "thawed": []}
+    everyone = proxy.usable()
+    for i in range(rounds):
+        exporter.send(i * 2000, 1000)
+        victim.kill()
+        out["killed"].append(until(lambda: victim.name not in proxy.usable()))
+        exporter.send(i * 2000 + 1000, 1000)
+        victim.start()
+        out["started"].append(until(lambda: proxy.usable() == everyone))
+        victim.freeze()
+        out["frozen"].append(until(lambda: victim.name not in proxy.usable()))
+        victim.thaw()
+        out["thawed"].append(until(lambda: proxy.usable() == everyone))
+    exporter.close()
+    nodes.stop()
+    shutil.rmtree(folder)
+    return out
