@@ -12,6 +12,7 @@ set -eu
 build=$(cd "${1:-build}" && pwd)
 [ "$(id -u)" -eq 0 ] || { echo "demo-cluster: three machines need network namespaces: run it as root" >&2; exit 1; }
 PATH=$build/bin:$PATH
+traffic=$(dirname "$0")/demo-traffic.py
 work=$(mktemp -d "${TMPDIR:-/tmp}/sc-demo.XXXXXX")
 tag=scdemo$$
 processes=
@@ -27,7 +28,7 @@ cleanup() {
         kill "$process" 2>/dev/null || true
         wait "$process" 2>/dev/null || true
     done
-    for machine in switch alpha beta gamma; do
+    for machine in switch alpha beta gamma web; do
         ip netns delete "$tag-$machine" 2>/dev/null || true
     done
     [ $status -eq 0 ] || { echo "demo-cluster: failed; the collectors said:" >&2; cat "$work"/*.log >&2 || true; }
@@ -63,13 +64,13 @@ uses() { [ "$(sc-admin status --json "$work/$1" | grep -o '"usable":true' | wc -
 settled() { sc-admin status --json "$work/$1" | grep -q '"waiting_batches":0,'; }
 flows() { sc-query --output-items=p --output-format=json "$@" | sed -n 's/.*"flows": *\([0-9]*\).*/\1/p' | head -1; }
 
-say "Three machines on a switch, and a place for exporters."
+say "Three machines on a switch, a fourth with a web server, and a place for exporters."
 ip netns add "$tag-switch"
 at switch ip link add switch type bridge
 at switch ip address add 10.77.0.254/24 dev switch
 at switch ip link set switch up
 number=0
-for machine in alpha beta gamma; do
+for machine in alpha beta gamma web; do
     number=$((number + 1))
     ip netns add "$tag-$machine"
     at switch ip link add "to-$machine" type veth peer name eth0 netns "$tag-$machine"
@@ -100,11 +101,26 @@ say "The collectors."
 for machine in alpha beta gamma; do start $machine; done
 for machine in alpha beta gamma; do wait_for "that $machine uses all three" uses $machine 3; done
 
-say "Two exporters: IPFIX over TCP to alpha, and NetFlow v9 over UDP to gamma, for ten seconds."
-at switch "$build/bin/sc-exporter" --generate --flows 60000 --seed 1 --protocol ipfix --rate 6000 \
+say "A real exporter: softflowd watches the packets of the web server and sends NetFlow v9 over UDP to gamma."
+printf '$ softflowd -v 9 -i eth0 -n 10.77.0.3:2055 ...     (on web)\n'
+ip netns exec "$tag-web" softflowd -d -v 9 -i eth0 -n 10.77.0.3:2055 -c "$work/softflowd.ctl" -p "$work/softflowd.pid" \
+    'not port 2055 and (tcp or udp)' >"$work/softflowd.log" 2>&1 &
+softflowd=$!
+processes="$softflowd $processes"
+wait_for "the start of softflowd" softflowctl -c "$work/softflowd.ctl" statistics
+ip netns exec "$tag-web" python3 "$traffic" serve 10.77.0.4 53 80 &
+processes="$! $processes"
+wait_for "the start of the web server" at switch python3 -c \
+    'import socket; socket.create_connection(("10.77.0.4", 80), 1).close()'
+at switch python3 "$traffic" client 10.77.0.4 53 80
+wait_for "capture" sh -c "softflowctl -c '$work/softflowd.ctl' statistics | grep -q 'processed: [1-9]'"
+softflowctl -c "$work/softflowd.ctl" expire-all
+
+say "Two more: generated flows as IPFIX over TCP to alpha, and as NetFlow v9 over UDP to gamma, for ten seconds."
+ip netns exec "$tag-switch" "$build/bin/sc-exporter" --generate --flows 60000 --seed 1 --protocol ipfix --rate 6000 \
     --to tcp://10.77.0.1:4739 &
 first=$!
-at switch "$build/bin/sc-exporter" --generate --flows 40000 --seed 2 --protocol v9 --rate 4000 \
+ip netns exec "$tag-switch" "$build/bin/sc-exporter" --generate --flows 40000 --seed 2 --protocol v9 --rate 4000 \
     --to udp://10.77.0.3:2055 &
 second=$!
 processes="$first $second $processes"
@@ -115,8 +131,12 @@ run kill -9 "$process_beta"
 wait_for "that alpha notices" uses alpha 2
 say "Alpha goes on with two."
 run sc-admin status "$work/alpha"
+at switch python3 "$traffic" client 10.77.0.4 53 80
 wait $first
 wait $second
+softflowctl -c "$work/softflowd.ctl" expire-all
+softflowctl -c "$work/softflowd.ctl" statistics >"$work/statistics"
+real=$(sed -n 's/.*[Ff]lows exported: .*(\([0-9]*\) records).*/\1/p' "$work/statistics")
 sleep 1
 for machine in alpha gamma; do wait_for "that $machine's batches are safe" settled $machine; done
 
@@ -134,5 +154,9 @@ wait_for "that beta is heard of" sc-query --output-items=p "$work/alpha" "$work/
 run sc-query -s srcip#bytes -l 3 "$work/alpha" "$work/beta" "$work/gamma"
 all=$(flows "$work/alpha" "$work/beta" "$work/gamma")
 
-say "Sent: 100000 flows. Without beta: $left. With it: $all."
-[ "$left" = 100000 ] && [ "$all" = 100000 ]
+say "What softflowd saw."
+run sc-query -f 'exporterip 10.77.0.4' -s dstport#flows -l 5 "$work/alpha" "$work/beta" "$work/gamma"
+soft=$(flows -f 'exporterip 10.77.0.4' "$work/alpha" "$work/beta" "$work/gamma")
+
+say "Sent: $((100000 + real)) flows, $real of them by softflowd. Without beta: $left. With it: $all, $soft of softflowd."
+[ "$left" = $((100000 + real)) ] && [ "$all" = "$left" ] && [ "$soft" = "$real" ]

@@ -95,46 +95,7 @@ move_far_end() {
     ip link set far netns "$far"
 }
 
-# Web requests and datagrams to port 53 between the two ends: SERVER takes them, CLIENT sends them.
-traffic_server='
-import http.server, socket, sys, threading
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        body = b"x" * (1000 + 700 * int(self.path[1:]))
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    def log_message(self, *_):
-        pass
-class Server(http.server.ThreadingHTTPServer):
-    address_family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
-names = socket.socket(Server.address_family, socket.SOCK_DGRAM)
-names.bind((sys.argv[1], int(sys.argv[2])))
-def answer():
-    while True:
-        question, client = names.recvfrom(512)
-        names.sendto(question * 3, client)
-threading.Thread(target=answer, daemon=True).start()
-Server((sys.argv[1], int(sys.argv[3])), Handler).serve_forever()
-'
-traffic_client='
-import socket, sys, urllib.request
-host, domain, web = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-family = socket.AF_INET6 if ":" in host else socket.AF_INET
-url = "http://%s:%d/" % ("[" + host + "]" if ":" in host else host, web)
-for i in range(25):
-    urllib.request.urlopen(url + str(i), timeout=5).read()
-for i in range(40):
-    with socket.socket(family, socket.SOCK_DGRAM) as s:
-        s.settimeout(5)
-        s.sendto(b"question %d" % i, (host, domain))
-        s.recv(2048)
-# The kernel hands captured packets over in blocks of 256 KiB: these fill the one that holds the last of the above.
-with socket.socket(family, socket.SOCK_DGRAM) as s:
-    for i in range(4000):
-        s.sendto(b"discard", (host, 9))
-'
+traffic=$(dirname "$0")/demo-traffic.py
 
 udp=$(free_port)
 tcp=$(free_port)
@@ -159,11 +120,11 @@ background "$work/softflowd.log" softflowd -d -v 9 -i $interface -n "127.0.0.1:$
 exporter=$started
 wait_for "the start of softflowd" softflowctl -c "$work/softflowd.ctl" statistics
 for host in $hosts; do
-    $inside python3 -c "$traffic_server" "$host" "$domain" "$web" &
+    $inside python3 "$traffic" serve "$host" "$domain" "$web" &
     server=$!
     processes="$server $processes"
     wait_for "the start of the web server" python3 -c "import socket; socket.create_connection(('$host', $web), 1).close()"
-    python3 -c "$traffic_client" "$host" "$domain" "$web"
+    python3 "$traffic" client "$host" "$domain" "$web"
     kill "$server"
     wait "$server" 2>/dev/null || true
 done
