@@ -321,6 +321,8 @@ class Collector:
         while time.monotonic() < end:
             with open("/proc/net/tcp", encoding="ascii") as lines:
                 words = next((w for w in map(str.split, lines) if w[1:3] == [here, there]), None)
+            if words is not None and len(words) < 5:
+                continue  # the table changed while it was read
             if words is None or words[4].endswith(":00000000"):
                 return
             time.sleep(0.0002)
