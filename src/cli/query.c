@@ -655,37 +655,39 @@ static int open_source(struct job *job)
     return 0;
 }
 
-/* The columns of a listing of all: their keys, and whether one holds values that do not fit its learned type. */
+/* The columns of a listing of all, each with what does not fit its learned type. */
 struct stored_columns {
     struct sc_schema schema;
-    bool misfits[SC_MAX_COLUMNS];
+    struct sc_field misfits[SC_MAX_COLUMNS];
+    bool may_misfit[SC_MAX_COLUMNS], has_misfits[SC_MAX_COLUMNS];
 };
 
-static enum sc_status find_misfits(const struct job *job, struct sc_row_group *group,
-                                   struct sc_column_key key, bool *found, struct sc_error *err)
+static enum sc_status find_misfits(struct stored_columns *columns, uint32_t slot, struct sc_row_group *group,
+                                   struct sc_error *err)
 {
-    struct sc_field field;
     const struct sc_column *column;
-    if (*found || !sc_field_of_misfits(&job->learned, key, &field))
+    bool *found = &columns->has_misfits[slot];
+    if (*found || !columns->may_misfit[slot])
         return SC_OK;
-    SC_TRY(sc_row_group_column(group, key, &column, err));
+    SC_TRY(sc_row_group_column(group, columns->schema.keys[slot], &column, err));
     for (uint32_t row = 0; column != NULL && row < group->rows && !*found; row++)
-        *found = !sc_field_value(&field, &column, 1, row).null;
+        *found = !sc_field_value(&columns->misfits[slot], &column, 1, row).null;
     return SC_OK;
 }
 
-/* What is damaged is noted when it is scanned. */
 static enum sc_status note_columns(const struct job *job, struct sc_row_group *group,
-                                   struct stored_columns *out, struct sc_error *err)
+                                   struct stored_columns *columns, struct sc_error *err)
 {
     for (uint32_t i = 0; i < group->entry_count; i++) {
         if (group->entries[i].role != SC_CHUNK_COLUMN)
             continue;
         struct sc_column_key key = group->entries[i].key;
-        uint32_t slot = sc_schema_slot(&out->schema, key);
+        uint32_t known = columns->schema.count, slot = sc_schema_slot(&columns->schema, key);
         if (slot == SC_NO_SLOT)
             return sc_fail(err, SC_LIMIT, "more than %u columns: name those you want", SC_MAX_COLUMNS);
-        if (find_misfits(job, group, key, &out->misfits[slot], err) == SC_NOMEM)
+        if (slot == known)
+            columns->may_misfit[slot] = sc_field_of_misfits(&job->learned, key, &columns->misfits[slot]);
+        if (find_misfits(columns, slot, group, err) == SC_NOMEM) /* damage is noted when it is scanned */
             return SC_NOMEM;
     }
     return SC_OK;
@@ -695,10 +697,11 @@ static enum sc_status add_columns(struct job *job, const struct stored_columns *
 {
     struct sc_field field;
     for (uint32_t i = 0; i < columns->schema.count; i++) {
+        const struct sc_field *misfits = &columns->misfits[i];
         sc_field_of_column(&job->learned, columns->schema.keys[i], &field);
         SC_TRY(sc_request_add_column(job->listing, &field, field.name, err));
-        if (columns->misfits[i] && sc_field_of_misfits(&job->learned, columns->schema.keys[i], &field))
-            SC_TRY(sc_request_add_column(job->listing, &field, field.name, err));
+        if (columns->has_misfits[i])
+            SC_TRY(sc_request_add_column(job->listing, misfits, misfits->name, err));
     }
     return SC_OK;
 }

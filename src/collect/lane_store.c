@@ -224,6 +224,7 @@ static void sync_all(struct sc_lane_store *s)
     enum sc_status status = SC_OK;
     if (s->unsynced == NULL)
         return;
+    sc_elements_write(&s->elements); /* an exporter need not tell again what is acknowledged */
     for (uint32_t i = 0; i < s->lane_count; i++) {
         struct lane *l = &s->lanes[i];
         enum sc_status one =

@@ -189,6 +189,7 @@ static void sync_now(struct sc_storer *s)
     struct sc_parcel *parcel;
     if (s->unsynced.first == NULL)
         return;
+    sc_elements_write(&s->elements);
     if (sc_store_writer_sync(s->writer, &err) != SC_OK) {
         append_unsynced_again(s);
         note_failure(s, &err);

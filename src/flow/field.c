@@ -788,7 +788,9 @@ static void learned_value(enum sc_ie_type type, struct sc_value *out)
         out->f = sc_load_be_float(p, length);
         break;
     case SC_COLUMN_INT:
-        out->u = (uint64_t)((int64_t)(sc_load_be(p, length) << (64 - 8 * length)) >> (64 - 8 * length));
+        out->u = sc_load_be(p, length);
+        if (length < 8 && (*p & 0x80) != 0) /* the sign goes on */
+            out->u |= UINT64_MAX << (8 * length);
         break;
     default:
         out->u = sc_transform_u64(transform_of(type), sc_load_be(p, length), 0);

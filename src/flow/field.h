@@ -34,10 +34,10 @@ enum sc_transform {
     SC_TRANSFORM_LOW_BYTE,
     SC_TRANSFORM_FAMILY_V4, /* unified address: present only when IPv4 */
     SC_TRANSFORM_FAMILY_V6,
-    SC_TRANSFORM_COUNT_OR_ONE, /* deltaFlowCount: 0 counts as 1 */
-    SC_TRANSFORM_MINUS_INIT,   /* (value - SYSTEM_INIT of the row) modulo 2^32: the raw sysUpTime time */
-    SC_TRANSFORM_V9_STRING,    /* fixed-size string: trailing NULs go */
-    SC_TRANSFORM_LEARNED, /* bytes that are a value of the source's type; absent where the length does not fit */
+    SC_TRANSFORM_COUNT_OR_ONE,    /* deltaFlowCount: 0 counts as 1 */
+    SC_TRANSFORM_MINUS_INIT,      /* (value - SYSTEM_INIT of the row) modulo 2^32: the raw sysUpTime time */
+    SC_TRANSFORM_V9_STRING,       /* fixed-size string: trailing NULs go */
+    SC_TRANSFORM_LEARNED,         /* bytes of the source's type, where their length fits; else absent */
     SC_TRANSFORM_MISFIT,          /* the others of them, as bytes */
     SC_TRANSFORM_EXPORT_MINUS_US, /* EXPORT_TIME of the row - value / 1000 (158, 159); absent without
                                      EXPORT_TIME */

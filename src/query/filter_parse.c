@@ -187,7 +187,8 @@ static uint32_t read_joined(struct sc_filter_parse *p, uint32_t i)
     for (uint32_t n = PHRASE_WORDS; n > 0; n--) {
         size_t length = join_words(p, i, n, name);
         if (length != 0 && find_phrase(p, name, length, n)) {
-            p->phrase.network = length >= 3 && strncasecmp(name + length - 3, "net", 3) == 0;
+            p->phrase.network = length >= 3 && strncasecmp(name + length - 3, "net", 3) == 0 &&
+                                p->phrase.fields[0].sources[0].key.kind == SC_COLUMN_ADDRESS;
             return n;
         }
     }
@@ -205,7 +206,7 @@ static void complain_unknown(struct sc_filter_parse *p, uint32_t i)
 {
     const struct sc_filter_token *t = &p->tokens[i];
     const char *direction = direction_at(p, i);
-    struct sc_error why;
+    struct sc_error why = {.message = "unknown field"};
     struct sc_field ignored;
     struct sc_addr address;
     char name[SC_IE_NAME_MAX];
@@ -229,7 +230,7 @@ static void complain_unknown(struct sc_filter_parse *p, uint32_t i)
     }
     size_t length = direction == NULL ? 0 : join_words(p, i, 2, name);
     const char *asked = length == 0 ? text_at(p, i) : name;
-    sc_field_find(p->learned, asked, length == 0 ? t->length : length, &ignored, &why);
+    sc_field_find(length == 0 ? p->learned : NULL, asked, length == 0 ? t->length : length, &ignored, &why);
     sc_filter_complain(p, t->offset, "%s", why.message);
 }
 

@@ -165,14 +165,14 @@ def cluster(_case, folder):
                                == [f, o]), "not received")
             kit.wait_for(lambda: False, 0.5)
         check(kit.wait_for(lambda: proxy.waiting() == 0), nodes.logs())
-        check(kit.wait_for(lambda: all((s / "elements").exists() for s in stores)), "no list of elements")
+        check(all((s / "elements").exists() for s in stores), "acknowledged without a list of elements")
         by_name(stores, [3, 40, 500])
         sender.close()
     finally:
         ended = nodes.stop()
     check(ended == [0, 0, 0], nodes.logs())
     by_name(stores, [3, 40, 500])
-    by_name(stores[:1], [3, 40, 500]) # two copies: each node has all
+    by_name(stores[:1], [3, 40, 500])  # two copies: each node has all
     check(stores[0].joinpath("elements").read_bytes() == stores[1].joinpath("elements").read_bytes(), "lists differ")
     check(not list(stores[0].glob(".replica/*/elements")), "a list for a replica")
 

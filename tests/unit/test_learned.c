@@ -735,6 +735,11 @@ static void filters_know_the_names(void **state)
     }
     struct sc_error err = {0};
     struct sc_filter *none;
+    assert_int_equal(add(&t, 40, SC_TYPE_UNSIGNED32, "srcfoo"), SC_IE_NEW);
+    assert_int_equal(sc_filter_parse(&t, "src foo 5", &none, &err), SC_USAGE);
+    assert_memory_equal(err.message, "unknown field", 13);
+    assert_int_equal(add(&t, 41, SC_TYPE_IPV4_ADDRESS, "customerNet"), SC_IE_NEW);
+    assert_true(parses(&t, "customerNet 192.0.2.1"));
     assert_int_equal(sc_filter_parse(&t, "myCountre > 5", &none, &err), SC_USAGE);
     assert_non_null(strstr(err.message, "\"myCounter\""));
     sc_ie_learned_free(&t);
