@@ -733,8 +733,16 @@ static void filters_know_the_names(void **state)
         sc_buf_free(&a);
         sc_buf_free(&b);
     }
+    sc_ie_learned_free(&t);
+}
+
+static void what_filters_do_not_know(void **state)
+{
+    (void)state;
+    struct sc_ie_learned t = {0};
     struct sc_error err = {0};
     struct sc_filter *none;
+    assert_int_equal(add(&t, 7, SC_TYPE_UNSIGNED32, "myCounter"), SC_IE_NEW);
     assert_int_equal(add(&t, 40, SC_TYPE_UNSIGNED32, "srcfoo"), SC_IE_NEW);
     assert_int_equal(sc_filter_parse(&t, "src foo 5", &none, &err), SC_USAGE);
     assert_memory_equal(err.message, "unknown field", 13);
@@ -908,6 +916,7 @@ int main(void)
         cmocka_unit_test(names_that_users_know_stay),
         cmocka_unit_test(semantics_decide_what_groups_do),
         cmocka_unit_test(filters_know_the_names),
+        cmocka_unit_test(what_filters_do_not_know),
         cmocka_unit_test(aggregated_by_name),
         cmocka_unit_test(the_library_reads_them),
     };
