@@ -55,6 +55,7 @@ static uint32_t lower_bound(const struct sc_ie_learned *table, uint32_t pen, uin
     return low;
 }
 
+/* The pseudo enterprises are ours: what is told of them on the wire is of somebody who claims them. */
 static bool can_be_learned(const struct sc_ie_definition *d)
 {
     return d->type < SC_TYPE_COUNT && d->id != 0 && d->pen < SC_PEN_COLLECTOR &&
@@ -86,6 +87,7 @@ static enum sc_ie_learning insert(struct sc_ie_learned *table, uint32_t at, cons
     return SC_IE_NEW;
 }
 
+/* Exporters tell their definitions again and again: that is no change, and no reason to write a file. */
 static bool same_meaning(const struct sc_ie_definition *x, const struct sc_ie_definition *y)
 {
     return x->type == y->type && x->semantics == y->semantics && x->units == y->units &&
@@ -108,7 +110,7 @@ enum sc_ie_learning sc_ie_learned_add(struct sc_ie_learned *table, const struct 
         known->since_ms = d.since_ms < known->since_ms ? d.since_ms : known->since_ms;
         return SC_IE_KNOWN;
     }
-    if (d.since_ms < known->since_ms)
+    if (d.since_ms < known->since_ms) /* of a copy that is behind, or of an old capture */
         return SC_IE_KNOWN;
     *known = d;
     return SC_IE_CHANGED;
@@ -148,6 +150,7 @@ static bool owns_name(const struct sc_ie_learned *table, const struct sc_ie_defi
 
 /* ---- finding ---- */
 
+/* An element without a name of its own still has its type. */
 static void describe(const struct sc_ie_learned *table, const struct sc_ie_definition *d, struct sc_ie *out)
 {
     *out = (struct sc_ie){

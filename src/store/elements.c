@@ -20,6 +20,7 @@ static const char remark[] =
 
 /* ---- reading ---- */
 
+/* The bound is far above what a full table takes: another file of this name is not read whole. */
 static enum sc_status read_text(int fd, const char *path, struct sc_buf *out, struct sc_error *err)
 {
     for (;;) {
@@ -148,6 +149,7 @@ static uint64_t part_of(const struct sc_column *const parts[PARTS], enum part pa
     return v > most ? most : v;
 }
 
+/* The two that RFC 5610 needs must be there; an element without enterprise number is IANA's, and newer than the registry. */
 static bool read_definition(const struct sc_column *const parts[PARTS], uint32_t row,
                             struct sc_ie_definition *out)
 {
@@ -169,6 +171,7 @@ static bool read_definition(const struct sc_column *const parts[PARTS], uint32_t
     return true;
 }
 
+/* Two exporters that disagree would fill the log. */
 static void log_change(struct sc_elements *e, const struct sc_ie_definition *d)
 {
     if (!e->told_change)
