@@ -56,7 +56,8 @@
  *            says so. Below, statuses are named without LIBSC_.
  * Fields     Names as in sc-query(1): srcip, dstport, bytes, first ... (with nfdump's aliases), any
  *            element of the IPFIX registry (octetDeltaCount; "name#2" is its second occurrence in a
- *            record), or "pen:id". In a list they are separated by commas; NULL is the list that
+ *            record), or "pen:id". A reader also knows the names and types that exporters gave their
+ *            own elements (RFC 5610). In a list they are separated by commas; NULL is the list that
  *            sc-query shows by itself. At most 256.
  * Units      Those of IPFIX, or as libsc_column.unit says: counters are raw (nothing is multiplied by a
  *            sampling interval), times UTC, durations ms.

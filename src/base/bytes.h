@@ -43,6 +43,21 @@ static inline uint64_t sc_load_be(const void *p, size_t length)
     return v;
 }
 
+/* An IEEE 754 number of 4 or 8 bytes. */
+static inline double sc_load_be_float(const void *p, size_t length)
+{
+    double d;
+    uint64_t wide = sc_load_be(p, length);
+    if (length == 8) {
+        memcpy(&d, &wide, sizeof(d));
+        return d;
+    }
+    float f;
+    uint32_t narrow = (uint32_t)wide;
+    memcpy(&f, &narrow, sizeof(f));
+    return f;
+}
+
 static inline void sc_store_be16(void *p, uint16_t v)
 {
     v = __builtin_bswap16(v);

@@ -7,6 +7,7 @@
 #include "export/replay.h"
 #include "query/filter.h"
 #include "query/time_range.h"
+#include "store/elements.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -487,6 +488,19 @@ static enum sc_status send_all(const struct arguments *a, struct sc_filter *filt
     return sc_export_generate(run, &a->options, totals, err);
 }
 
+/* As sc-query has it: with the names of elements that exporters defined. */
+static enum sc_status parse_filter(const struct arguments *a, struct sc_filter **filter, struct sc_error *err)
+{
+    struct sc_ie_learned learned = {0};
+    if (a->filter == NULL)
+        return SC_OK;
+    enum sc_status status = sc_elements_load(a->store, &learned, err);
+    if (status != SC_NOMEM)
+        status = sc_filter_parse(&learned, a->filter, filter, err);
+    sc_ie_learned_free(&learned);
+    return status;
+}
+
 static int run_exporter(struct arguments *a)
 {
     struct sc_filter *filter = NULL;
@@ -496,8 +510,7 @@ static int run_exporter(struct arguments *a)
     struct sc_export_run run = {.stop = &stop_signal};
     if (has_target(a, SC_TARGET_UDP) || has_target(a, SC_TARGET_TCP))
         run.rate = a->rate; /* files need no pace; the export clock keeps it */
-    if ((a->filter != NULL && sc_filter_parse(a->filter, &filter, &err) != SC_OK) ||
-        open_run(a, &run, &err) != SC_OK) {
+    if (parse_filter(a, &filter, &err) != SC_OK || open_run(a, &run, &err) != SC_OK) {
         sc_filter_free(filter);
         sc_truth_free(run.truth);
         return fail(&err);

@@ -5,6 +5,7 @@
 #include "query/filter.h"
 #include "query/request.h"
 #include "query/time_range.h"
+#include "store/elements.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -449,6 +450,7 @@ static void watch_signals(uint64_t timeout_ms)
 
 struct job {
     struct options o;
+    struct sc_ie_learned learned; /* elements that exporters defined, of all paths */
     struct sc_filter *filter;
     struct sc_source source;
     struct sc_source_bounds bounds;
@@ -557,7 +559,8 @@ static int make_requests(struct job *job)
     for (unsigned i = 0; i < count; i++) {
         enum sc_status status;
         if (o->aggregation != NULL) {
-            status = sc_request_aggregate(o->aggregation, o->order, o->fields, &job->requests[i], &err);
+            status = sc_request_aggregate(&job->learned, o->aggregation, o->order, o->fields,
+                                          &job->requests[i], &err);
         } else {
             size_t size = strlen(o->statistics[i]) + 16;
             char *keys = malloc(2 * size);
@@ -565,8 +568,8 @@ static int make_requests(struct job *job)
                 return fail_usage("out of memory");
             status = sc_request_split_statistic(o->statistics[i], keys, keys + size, &err);
             if (status == SC_OK)
-                status = sc_request_aggregate(keys, o->order != NULL ? o->order : keys + size, o->fields,
-                                              &job->requests[i], &err);
+                status = sc_request_aggregate(&job->learned, keys, o->order != NULL ? o->order : keys + size,
+                                              o->fields, &job->requests[i], &err);
             snprintf(job->requests[i].name, sizeof(job->requests[i].name), "%s", o->statistics[i]);
             free(keys);
         }
@@ -592,7 +595,8 @@ static int make_listing(struct job *job)
     job->listing = calloc(1, sizeof(*job->listing));
     if (job->listing == NULL)
         return fail_usage("out of memory");
-    if (sc_request_list(all_columns(job) ? "" : job->o.fields, job->o.order, job->listing, &err) != SC_OK)
+    if (sc_request_list(&job->learned, all_columns(job) ? "" : job->o.fields, job->o.order, job->listing,
+                        &err) != SC_OK)
         return report(job, &err, EXIT_BAD_USAGE);
     if (job->listing->column_count == 0 && !all_columns(job))
         return fail_usage("--output-fields is empty");
@@ -601,13 +605,24 @@ static int make_listing(struct job *job)
     return 0;
 }
 
+/* What cannot be read leaves elements without their names: that is no reason to answer nothing. */
+static void load_elements(struct job *job)
+{
+    for (unsigned i = 0; i < job->o.path_count; i++) {
+        struct sc_error err;
+        if (sc_elements_load(job->o.paths[i], &job->learned, &err) != SC_OK && job->o.verbosity >= 2)
+            fprintf(stderr, "sc-query: %s; elements defined in it may have no names\n", err.message);
+    }
+}
+
 static int parse_query(struct job *job)
 {
     struct sc_error err = {0};
     int code = parse_times(job);
     if (code != 0)
         return code;
-    if (job->o.filter != NULL && sc_filter_parse(job->o.filter, &job->filter, &err) != SC_OK)
+    load_elements(job);
+    if (job->o.filter != NULL && sc_filter_parse(&job->learned, job->o.filter, &job->filter, &err) != SC_OK)
         return report(job, &err, EXIT_BAD_USAGE);
     code = make_requests(job);
     return code != 0 || job->request_count != 0 ? code : make_listing(job);
@@ -618,7 +633,8 @@ static void hint_filter(const struct job *job)
 {
     for (unsigned i = 0; i < job->o.path_count; i++) {
         struct sc_filter *filter;
-        if (access(job->o.paths[i], F_OK) != 0 && sc_filter_parse(job->o.paths[i], &filter, NULL) == SC_OK) {
+        if (access(job->o.paths[i], F_OK) != 0 &&
+            sc_filter_parse(&job->learned, job->o.paths[i], &filter, NULL) == SC_OK) {
             fprintf(stderr, "sc-query: did you mean -f '%s'?\n", job->o.paths[i]);
             sc_filter_free(filter);
         }
@@ -639,34 +655,77 @@ static int open_source(struct job *job)
     return 0;
 }
 
+/* The columns of a listing of all, each with what does not fit its learned type. */
+struct stored_columns {
+    struct sc_schema schema;
+    struct sc_field misfits[SC_MAX_COLUMNS];
+    bool may_misfit[SC_MAX_COLUMNS], has_misfits[SC_MAX_COLUMNS];
+};
+
+static enum sc_status find_misfits(struct stored_columns *columns, uint32_t slot, struct sc_row_group *group,
+                                   struct sc_error *err)
+{
+    const struct sc_column *column;
+    bool *found = &columns->has_misfits[slot];
+    if (*found || !columns->may_misfit[slot])
+        return SC_OK;
+    SC_TRY(sc_row_group_column(group, columns->schema.keys[slot], &column, err));
+    for (uint32_t row = 0; column != NULL && row < group->rows && !*found; row++)
+        *found = !sc_field_value(&columns->misfits[slot], &column, 1, row).null;
+    return SC_OK;
+}
+
+static enum sc_status note_columns(const struct job *job, struct sc_row_group *group,
+                                   struct stored_columns *columns, struct sc_error *err)
+{
+    for (uint32_t i = 0; i < group->entry_count; i++) {
+        if (group->entries[i].role != SC_CHUNK_COLUMN)
+            continue;
+        struct sc_column_key key = group->entries[i].key;
+        uint32_t known = columns->schema.count, slot = sc_schema_slot(&columns->schema, key);
+        if (slot == SC_NO_SLOT)
+            return sc_fail(err, SC_LIMIT, "more than %u columns: name those you want", SC_MAX_COLUMNS);
+        if (slot == known)
+            columns->may_misfit[slot] = sc_field_of_misfits(&job->learned, key, &columns->misfits[slot]);
+        if (find_misfits(columns, slot, group, err) == SC_NOMEM) /* damage is noted when it is scanned */
+            return SC_NOMEM;
+    }
+    return SC_OK;
+}
+
+static enum sc_status add_columns(struct job *job, const struct stored_columns *columns, struct sc_error *err)
+{
+    struct sc_field field;
+    for (uint32_t i = 0; i < columns->schema.count; i++) {
+        const struct sc_field *misfits = &columns->misfits[i];
+        sc_field_of_column(&job->learned, columns->schema.keys[i], &field);
+        SC_TRY(sc_request_add_column(job->listing, &field, field.name, err));
+        if (columns->has_misfits[i])
+            SC_TRY(sc_request_add_column(job->listing, misfits, misfits->name, err));
+    }
+    return SC_OK;
+}
+
 /* "all": every column that any row group has, under its own name. */
 static int add_stored_columns(struct job *job)
 {
     struct sc_error err = {0};
-    struct sc_schema schema;
+    struct stored_columns columns = {0};
     struct sc_read_context context;
-    sc_schema_init(&schema, SC_MAX_COLUMNS);
+    sc_schema_init(&columns.schema, SC_MAX_COLUMNS);
     enum sc_status status = sc_read_context_init(&context);
     for (uint32_t u = 0; u < job->source.unit_count && status == SC_OK; u++) {
         const struct sc_source_unit *unit = &job->source.units[u];
         struct sc_row_group *group;
         sc_read_context_reset(&context);
-        if (sc_row_group_open(&context, job->source.segments[unit->segment], unit->group, &group, &err) !=
+        if (sc_row_group_open(&context, job->source.segments[unit->segment], unit->group, &group, &err) ==
             SC_OK)
-            continue; /* noted when it is scanned */
-        for (uint32_t i = 0; i < group->entry_count; i++) {
-            if (group->entries[i].role == SC_CHUNK_COLUMN &&
-                sc_schema_slot(&schema, group->entries[i].key) == SC_NO_SLOT)
-                status = sc_fail(&err, SC_LIMIT, "more than %u columns: name those you want", SC_MAX_COLUMNS);
-        }
+            status = note_columns(job, group, &columns, &err);
     }
-    for (uint32_t i = 0; i < schema.count && status == SC_OK; i++) {
-        struct sc_field field;
-        sc_field_of_column(schema.keys[i], &field);
-        status = sc_request_add_column(job->listing, &field, field.name, &err);
-    }
+    if (status == SC_OK)
+        status = add_columns(job, &columns, &err);
     sc_read_context_free(&context);
-    sc_schema_free(&schema);
+    sc_schema_free(&columns.schema);
     return status == SC_OK ? 0 : report(job, &err, EXIT_NOTHING);
 }
 
@@ -878,6 +937,7 @@ int main(int argc, char **argv)
         code = run(&job);
     sc_source_close(&job.source);
     sc_filter_free(job.filter);
+    sc_ie_learned_free(&job.learned);
     free(job.requests);
     free(job.listing);
     return code;

@@ -430,7 +430,7 @@ static enum sc_status add_ranges(struct sc_row_stats *out, struct sc_row_group *
         valid[f] = sc_arena_alloc(&group->context->arena, SC_ROW_GROUP_ROWS / 8);
         if (values[f] == NULL || valid[f] == NULL)
             return sc_fail_nomem(err, "totals");
-        SC_TRY(sc_field_find(names[f], strlen(names[f]), &field, err));
+        SC_TRY(sc_field_find(NULL, names[f], strlen(names[f]), &field, err));
         SC_TRY(sc_field_load(&field, group, columns, &count, err));
         sc_field_integers(&field, columns, count, group->rows, values[f], valid[f]);
     }

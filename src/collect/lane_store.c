@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "collect/window_clock.h"
+#include "store/elements.h"
 #include "store/span_set.h"
 
 #include <errno.h>
@@ -65,6 +66,7 @@ struct sc_lane_store {
     uint64_t full_until_ms;
     struct kept *kept;
     uint32_t kept_count;
+    struct sc_elements elements; /* of all lanes: the whole store is asked at once */
     struct sc_lane_store_stats stats;
 
     pthread_mutex_t mutex; /* what follows is shared */
@@ -222,6 +224,7 @@ static void sync_all(struct sc_lane_store *s)
     enum sc_status status = SC_OK;
     if (s->unsynced == NULL)
         return;
+    sc_elements_write(&s->elements); /* an exporter need not tell again what is acknowledged */
     for (uint32_t i = 0; i < s->lane_count; i++) {
         struct lane *l = &s->lanes[i];
         enum sc_status one =
@@ -298,6 +301,8 @@ static void take(struct sc_lane_store *s, struct sc_lane_batch *b)
         return;
     }
     status = append(s, b, &group, &err);
+    if (status == SC_OK)
+        sc_elements_learn_encoded(&s->elements, &group);
     sc_encoded_group_free(&group);
     if (status != SC_OK) { /* the writer may have given up a file with unsynced batches in it */
         refuse_unsynced(s, &err);
@@ -475,6 +480,7 @@ static void each_second(struct sc_lane_store *s, uint64_t now)
         return;
     s->next_second_ms = now + 1000;
     seal_ended(s, now);
+    sc_elements_write(&s->elements);
     if (now >= s->next_retention_ms) {
         s->next_retention_ms = now + RETENTION_EVERY_MS;
         run_retention(s);
@@ -534,6 +540,7 @@ static void *run(void *arg)
     }
     sync_all(s);
     take_news(s);
+    sc_elements_write(&s->elements);
     publish(s, sc_clock_mono_ms());
     return NULL;
 }
@@ -549,6 +556,7 @@ static void free_store(struct sc_lane_store *s)
     for (uint32_t i = 0; i < s->kept_count; i++)
         sc_tally_free(&s->kept[i].tally);
     free(s->kept);
+    sc_elements_free(&s->elements);
     sc_span_set_free(&s->durable);
     sc_span_set_free(&s->earlier);
     pthread_mutex_destroy(&s->mutex);
@@ -589,6 +597,7 @@ enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, 
             status = sc_fail_errno(err, errno, "cannot create %s", replicas);
     }
     if (status == SC_OK) {
+        sc_elements_init(&s->elements, s->path, s->options.io, &s->store_log);
         publish(s, sc_clock_mono_ms());
         int failed = pthread_create(&s->thread, NULL, run, s);
         if (failed != 0)

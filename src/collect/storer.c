@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "collect/window_clock.h"
+#include "store/elements.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -37,6 +38,7 @@ struct sc_storer {
     uint64_t next_second_ms, next_retention_ms;
     struct sc_window_clock windows;
     uint64_t newest_window_ms; /* import */
+    struct sc_elements elements;
     struct sc_storer_stats stats;
     enum sc_status result;
     struct sc_error error;
@@ -187,6 +189,7 @@ static void sync_now(struct sc_storer *s)
     struct sc_parcel *parcel;
     if (s->unsynced.first == NULL)
         return;
+    sc_elements_write(&s->elements);
     if (sc_store_writer_sync(s->writer, &err) != SC_OK) {
         append_unsynced_again(s);
         note_failure(s, &err);
@@ -209,6 +212,7 @@ static void append(struct sc_storer *s, struct sc_parcel *parcel)
             seal_passed(s, parcel->batch->window_ms);
         else
             sc_window_clock_note(&s->windows, parcel->batch->window_ms, window_length(s));
+        sc_elements_learn(&s->elements, parcel->batch);
         return;
     }
     if (!is_passing(status)) {
@@ -262,6 +266,7 @@ static void each_second(struct sc_storer *s, uint64_t now)
     s->next_second_ms = now + 1000;
     if (!s->options.import)
         seal_ended(s);
+    sc_elements_write(&s->elements);
     if (now >= s->next_retention_ms) {
         s->next_retention_ms = now + RETENTION_EVERY_MS;
         run_retention(s);
@@ -339,6 +344,7 @@ static void *run(void *arg)
         if (finished && s->again.first == NULL)
             break;
     }
+    sc_elements_write(&s->elements);
     publish(s);
     return NULL;
 }
@@ -359,6 +365,7 @@ static void seal_leftovers(struct sc_storer *s)
 
 static void free_storer(struct sc_storer *s)
 {
+    sc_elements_free(&s->elements);
     pthread_mutex_destroy(&s->mutex);
     free(s->path);
     free(s);
@@ -388,6 +395,7 @@ enum sc_status sc_storer_start(const struct sc_storer_options *options, struct s
         free_storer(s);
         return status;
     }
+    sc_elements_init(&s->elements, s->path, s->options.io, &s->store_log);
     s->next_second_ms = sc_clock_mono_ms();
     seal_leftovers(s);
     int failed = pthread_create(&s->thread, NULL, run, s);

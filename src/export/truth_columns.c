@@ -8,7 +8,7 @@ enum sc_status sc_truth_columns_init(struct sc_truth_columns *t, struct sc_error
     static const char *const names[SC_TRUTH_FIELDS] = {"srcip", "dstip",   "srcport", "dstport", "proto",
                                                        "flows", "packets", "bytes",   "first",   "last"};
     for (unsigned i = 0; i < SC_TRUTH_FIELDS; i++)
-        SC_TRY(sc_field_find(names[i], strlen(names[i]), &t->fields[i], err));
+        SC_TRY(sc_field_find(NULL, names[i], strlen(names[i]), &t->fields[i], err));
     return SC_OK;
 }
 

@@ -50,6 +50,28 @@ unsigned sc_column_width_of(enum sc_ie_type type)
     }
 }
 
+bool sc_column_length_fits(enum sc_ie_type type, uint32_t length)
+{
+    switch (type) {
+    case SC_TYPE_MAC_ADDRESS:
+        return length == 6;
+    case SC_TYPE_DATE_TIME_SECONDS:
+    case SC_TYPE_IPV4_ADDRESS:
+        return length == 4;
+    case SC_TYPE_DATE_TIME_MILLISECONDS:
+    case SC_TYPE_DATE_TIME_MICROSECONDS:
+    case SC_TYPE_DATE_TIME_NANOSECONDS:
+        return length == 8;
+    case SC_TYPE_IPV6_ADDRESS:
+        return length == 16;
+    case SC_TYPE_FLOAT32:
+    case SC_TYPE_FLOAT64:
+        return length == 4 || length == 8;
+    default:
+        return sc_column_kind_of(type) == SC_COLUMN_BYTES || (length >= 1 && length <= 8);
+    }
+}
+
 /* ---- reading ---- */
 
 static uint64_t load_width(const void *values, unsigned width, uint32_t row)

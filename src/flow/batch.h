@@ -61,6 +61,8 @@ static inline bool sc_column_key_equal(struct sc_column_key a, struct sc_column_
 /* The kind of column that holds values of an abstract data type, and the bytes an integer of it needs. */
 enum sc_column_kind sc_column_kind_of(enum sc_ie_type type);
 unsigned sc_column_width_of(enum sc_ie_type type);
+/* Whether a value of `length` bytes on the wire is one of the type (RFC 7011 section 6); else it is kept as bytes. */
+bool sc_column_length_fits(enum sc_ie_type type, uint32_t length);
 
 struct sc_dictionary {
     uint32_t count;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "flow/field.h"
 
+#include "base/bytes.h"
 #include "base/clock.h"
 
 #include <ctype.h>
@@ -406,8 +407,55 @@ static enum sc_value_type type_of_kind(uint8_t kind)
     }
 }
 
-void sc_field_of_column(struct sc_column_key key, struct sc_field *out)
+/* What every user knows stays what it is, whatever an exporter calls its elements. */
+static bool is_taken(const char *name)
 {
+    struct sc_field ignored[2];
+    size_t length = strlen(name);
+    return find_short(name, length, ignored) || sc_field_find_pair(name, length, ignored);
+}
+
+/* A column of raw bytes whose element has a learned type: its values, or what fits none. */
+static bool make_learned(const struct sc_ie_learned *learned, struct sc_column_key key, bool misfits,
+                         struct sc_field *out)
+{
+    char name[SC_IE_NAME_MAX + sizeof(bytes_mark)];
+    struct sc_ie e;
+    if (key.kind != SC_COLUMN_BYTES || !sc_ie_learned_find(learned, key.pen, key.id, &e))
+        return false;
+    size_t length = e.name != NULL && !is_taken(e.name) ? (size_t)snprintf(name, sizeof(name), "%s", e.name)
+                                                        : sc_ie_name(key.pen, key.id, name);
+    enum sc_ie_type type = (enum sc_ie_type)e.type;
+    enum sc_value_type value = value_type_of(type);
+    bool bytes = sc_column_kind_of(type) == SC_COLUMN_BYTES;
+    bool number = value == SC_VALUE_UINT || value == SC_VALUE_INT; /* an exporter may call a text a counter */
+    enum sc_transform transform = misfits ? SC_TRANSFORM_MISFIT
+                                  : bytes ? transform_of(type)
+                                          : SC_TRANSFORM_LEARNED;
+    *out = (struct sc_field){.type = SC_VALUE_BYTES, .unit = "-"};
+    if (misfits) {
+        memcpy(name + length, bytes_mark, sizeof(bytes_mark));
+    } else {
+        out->type = (uint8_t)value;
+        out->combine = (uint8_t)(number ? combine_of(&e) : SC_COMBINE_NONE);
+        out->unit = e.unit;
+    }
+    set_name(out, name, key.instance);
+    add_source(out, key.pen, key.id, key.instance, key.kind, transform);
+    out->sources[0].type = e.type;
+    return true;
+}
+
+bool sc_field_of_misfits(const struct sc_ie_learned *learned, struct sc_column_key key, struct sc_field *out)
+{
+    return make_learned(learned, key, true, out) &&
+           sc_column_kind_of((enum sc_ie_type)out->sources[0].type) != SC_COLUMN_BYTES;
+}
+
+void sc_field_of_column(const struct sc_ie_learned *learned, struct sc_column_key key, struct sc_field *out)
+{
+    if (make_learned(learned, key, false, out))
+        return;
     char name[SC_IE_NAME_MAX + sizeof(bytes_mark)];
     size_t length = sc_ie_name(key.pen, key.id, name);
     *out = (struct sc_field){.type = (uint8_t)type_of_kind(key.kind), .unit = "-"};
@@ -449,10 +497,11 @@ static const struct {
 };
 
 /* The element's own column comes first: it is there only where the unified one holds something else. */
-static void make_element(uint32_t pen, uint16_t id, unsigned instance, struct sc_field *out)
+static void make_element(const struct sc_ie_learned *learned, uint32_t pen, uint16_t id, unsigned instance,
+                         struct sc_field *out)
 {
     struct sc_column_key key = {pen, id, (uint8_t)instance, kind_of_element(pen, id)};
-    sc_field_of_column(key, out);
+    sc_field_of_column(learned, key, out);
     if (pen != SC_PEN_IANA || instance != 0)
         return;
     for (size_t i = 0; i < sizeof(unified) / sizeof(unified[0]); i++) {
@@ -491,7 +540,19 @@ static bool cut_bytes_mark(const char *name, size_t *length)
     return true;
 }
 
-static bool find_element(const char *name, size_t length, struct sc_field *out)
+static bool parse_learned(const struct sc_ie_learned *learned, const char *name, size_t length, uint32_t *pen,
+                          uint16_t *id)
+{
+    struct sc_ie e;
+    if (!sc_ie_learned_find_name(learned, name, length, &e) || is_taken(e.name))
+        return false;
+    *pen = e.pen;
+    *id = e.id;
+    return true;
+}
+
+static bool find_element(const struct sc_ie_learned *learned, const char *name, size_t length,
+                         struct sc_field *out)
 {
     uint32_t pen;
     uint16_t id;
@@ -499,12 +560,14 @@ static bool find_element(const char *name, size_t length, struct sc_field *out)
     if (!cut_instance(name, &length, &instance))
         return false;
     bool bytes = cut_bytes_mark(name, &length);
-    if (length == 0 || !sc_ie_parse(name, length, &pen, &id))
+    if (length == 0 ||
+        (!sc_ie_parse(name, length, &pen, &id) && !parse_learned(learned, name, length, &pen, &id)))
         return false;
-    if (bytes)
-        sc_field_of_column((struct sc_column_key){pen, id, (uint8_t)instance, SC_COLUMN_BYTES}, out);
-    else
-        make_element(pen, id, instance, out);
+    struct sc_column_key key = {pen, id, (uint8_t)instance, SC_COLUMN_BYTES};
+    if (!bytes)
+        make_element(learned, pen, id, instance, out);
+    else if (!make_learned(learned, key, true, out))
+        sc_field_of_column(NULL, key, out);
     return true;
 }
 
@@ -560,7 +623,7 @@ static void consider(struct near_name *near, const char *candidate, size_t lengt
     }
 }
 
-static void find_near(struct near_name *near)
+static void find_near(const struct sc_ie_learned *learned, struct near_name *near)
 {
     for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
         const char *list = pairs[i].names, *word;
@@ -581,16 +644,21 @@ static void find_near(struct near_name *near)
     const struct sc_ie *e;
     for (size_t i = 0; (e = sc_ie_at(i)) != NULL; i++)
         consider(near, e->name, strlen(e->name), e->name);
+    for (uint32_t i = 0; learned != NULL && i < learned->count; i++) {
+        const char *name = learned->entries[i].name;
+        consider(near, name, strlen(name), name);
+    }
 }
 
-static enum sc_status unknown_name(const char *name, size_t length, struct sc_error *err)
+static enum sc_status unknown_name(const struct sc_ie_learned *learned, const char *name, size_t length,
+                                   struct sc_error *err)
 {
     char folded[SC_IE_NAME_MAX];
     size_t n = fold_name(name, length, folded);
     int shown = (int)least(length, 60);
     struct near_name near = {.asked = folded, .length = n, .distance = n < 4 ? 2 : least(n / 3 + 1, 4)};
     if (n >= 2)
-        find_near(&near);
+        find_near(learned, &near);
     if (near.best[0] != '\0')
         return sc_fail(err, SC_NOTFOUND, "unknown field \"%.*s\": did you mean \"%s\"?", shown, name,
                        near.best);
@@ -600,12 +668,13 @@ static enum sc_status unknown_name(const char *name, size_t length, struct sc_er
                    shown, name);
 }
 
-enum sc_status sc_field_find(const char *name, size_t length, struct sc_field *out, struct sc_error *err)
+enum sc_status sc_field_find(const struct sc_ie_learned *learned, const char *name, size_t length,
+                             struct sc_field *out, struct sc_error *err)
 {
-    if (find_short(name, length, out) || find_element(name, length, out))
+    if (find_short(name, length, out) || find_element(learned, name, length, out))
         return SC_OK;
     return err == NULL ? SC_NOTFOUND
-                       : unknown_name(name, length, err); /* looking for near names takes a while */
+                       : unknown_name(learned, name, length, err); /* looking for near names takes a while */
 }
 
 /* ---- values ---- */
@@ -704,12 +773,50 @@ static bool address_value(const struct sc_column *c, uint32_t row, enum sc_trans
     return transform != SC_TRANSFORM_FAMILY_V6 || !sc_addr_is_v4(&out->addr);
 }
 
-static void bytes_value(const struct sc_column *c, uint32_t row, enum sc_transform transform,
+static void learned_value(enum sc_ie_type type, struct sc_value *out)
+{
+    const uint8_t *p = out->bytes;
+    uint32_t length = out->length;
+    switch (sc_column_kind_of(type)) {
+    case SC_COLUMN_ADDRESS:
+        if (length == 4)
+            out->addr = sc_addr_v4(sc_load_be32(p));
+        else
+            memcpy(out->addr.b, p, sizeof(out->addr.b));
+        break;
+    case SC_COLUMN_FLOAT:
+        out->f = sc_load_be_float(p, length);
+        break;
+    case SC_COLUMN_INT:
+        out->u = sc_load_be(p, length);
+        if (length < 8 && (*p & 0x80) != 0) /* the sign goes on */
+            out->u |= UINT64_MAX << (8 * length);
+        break;
+    default:
+        out->u = sc_transform_u64(transform_of(type), sc_load_be(p, length), 0);
+    }
+}
+
+static bool bytes_value(const struct sc_column *c, uint32_t row, const struct sc_field_source *source,
                         struct sc_value *out)
 {
+    enum sc_ie_type type = (enum sc_ie_type)source->type;
     out->bytes = sc_column_bytes(c, row, &out->length);
-    while (transform == SC_TRANSFORM_V9_STRING && out->length != 0 && out->bytes[out->length - 1] == 0)
-        out->length--;
+    switch (source->transform) {
+    case SC_TRANSFORM_LEARNED:
+        if (!sc_column_length_fits(type, out->length))
+            return false;
+        learned_value(type, out);
+        return true;
+    case SC_TRANSFORM_MISFIT:
+        return !sc_column_length_fits(type, out->length);
+    case SC_TRANSFORM_V9_STRING:
+        while (out->length != 0 && out->bytes[out->length - 1] == 0)
+            out->length--;
+        return true;
+    default:
+        return true;
+    }
 }
 
 /* False where this source has nothing for the row. */
@@ -725,8 +832,7 @@ static bool source_value(const struct row_view *view, const struct sc_field_sour
     case SC_COLUMN_ADDRESS:
         return address_value(c, view->row, transform, out);
     case SC_COLUMN_BYTES:
-        bytes_value(c, view->row, transform, out);
-        return true;
+        return bytes_value(c, view->row, source, out);
     case SC_COLUMN_FLOAT:
         out->u = sc_column_u64(c, view->row);
         memcpy(&out->f, &out->u, sizeof(out->f));

@@ -9,6 +9,7 @@
 #define SC_FLOW_FIELD_H
 
 #include "flow/batch.h"
+#include "ie/learned.h"
 
 /* How a value is compared, shown and, in json, typed. */
 enum sc_value_type {
@@ -36,6 +37,8 @@ enum sc_transform {
     SC_TRANSFORM_COUNT_OR_ONE,    /* deltaFlowCount: 0 counts as 1 */
     SC_TRANSFORM_MINUS_INIT,      /* (value - SYSTEM_INIT of the row) modulo 2^32: the raw sysUpTime time */
     SC_TRANSFORM_V9_STRING,       /* fixed-size string: trailing NULs go */
+    SC_TRANSFORM_LEARNED,         /* bytes of the source's type, where their length fits; else absent */
+    SC_TRANSFORM_MISFIT,          /* the others of them, as bytes */
     SC_TRANSFORM_EXPORT_MINUS_US, /* EXPORT_TIME of the row - value / 1000 (158, 159); absent without
                                      EXPORT_TIME */
     SC_TRANSFORM_FIRST_PLUS_MS,   /* the row's `first` + value (161); absent without `first` */
@@ -72,6 +75,7 @@ enum sc_field_computed {
 struct sc_field_source {
     struct sc_column_key key;
     uint8_t transform; /* enum sc_transform */
+    uint8_t type;      /* enum sc_ie_type, of LEARNED and MISFIT */
 };
 
 struct sc_field {
@@ -87,14 +91,19 @@ struct sc_field {
 
 /* The field of a name: short name, alias, element name ("name#2" = second instance; "name:bytes" = values of
  * a length that does not fit the element's type) or "pen:id".
- * Case-insensitive. SC_NOTFOUND with a hint of near names when unknown. */
-enum sc_status sc_field_find(const char *name, size_t length, struct sc_field *out, struct sc_error *err);
+ * Case-insensitive. `learned` (NULL: none) names and types elements that the registry does not know; the field keeps nothing of
+ * it. SC_NOTFOUND with a hint of near names when unknown. */
+enum sc_status sc_field_find(const struct sc_ie_learned *learned, const char *name, size_t length,
+                             struct sc_field *out, struct sc_error *err);
 
 /* Names that stand for two fields (`ip port as if vlan net mac`): fills both and returns true. */
 bool sc_field_find_pair(const char *name, size_t length, struct sc_field out[2]);
 
-/* The field that shows an existing column (element name, instance, decoder's type). */
-void sc_field_of_column(struct sc_column_key key, struct sc_field *out);
+/* The field that shows an existing column (element name, instance, the decoder's type or the learned one). */
+void sc_field_of_column(const struct sc_ie_learned *learned, struct sc_column_key key, struct sc_field *out);
+
+/* The field of those values of a column whose length does not fit the learned type; false where all fit. */
+bool sc_field_of_misfits(const struct sc_ie_learned *learned, struct sc_column_key key, struct sc_field *out);
 
 /*
  * Makes bytes, packets, outbytes, outpackets and the rates of them count what the sampled packets stand for: each

@@ -186,8 +186,8 @@ static bool duration_rows(const struct sc_column *const *columns, uint32_t count
     struct sc_field first, last;
     size_t words = sc_bitmap_words(rows);
     uint64_t *starts = malloc((size_t)rows * sizeof(*starts) + words * sizeof(*starts));
-    bool found = starts != NULL && sc_field_find("first", 5, &first, NULL) == SC_OK &&
-                 sc_field_find("last", 4, &last, NULL) == SC_OK;
+    bool found = starts != NULL && sc_field_find(NULL, "first", 5, &first, NULL) == SC_OK &&
+                 sc_field_find(NULL, "last", 4, &last, NULL) == SC_OK;
     if (found) {
         uint64_t *starts_valid = starts + rows;
         sc_field_integers(&first, columns, count, rows, starts, starts_valid);

@@ -35,7 +35,7 @@ struct libsc_decoder {
 static enum sc_status init_records(struct records *r, enum sc_record_kind kind, const char *fields,
                                    struct sc_error *err)
 {
-    SC_TRY(sc_api_columns_init(&r->columns, fields, err));
+    SC_TRY(sc_api_columns_init(&r->columns, NULL, fields, err));
     r->batch = sc_batch_create(kind);
     return r->batch != NULL ? SC_OK : sc_fail_nomem(err, "a decoder");
 }

@@ -3,6 +3,7 @@
  */
 #include "libsc/api_values.h"
 #include "query/source.h"
+#include "store/elements.h"
 
 #include <stdlib.h>
 
@@ -24,14 +25,28 @@ struct libsc_reader {
 
 /* ---- opening ---- */
 
+/* The names and types of fields, and the filter, which keep nothing of what was learned. */
+static enum sc_status prepare_fields(struct libsc_reader *reader, const char *const *paths, size_t path_count,
+                                     const char *filter, const char *fields, struct sc_error *err)
+{
+    struct sc_ie_learned learned = {0};
+    enum sc_status status = SC_OK;
+    for (size_t i = 0; i < path_count && status != SC_NOMEM; i++)
+        status = sc_elements_load(paths[i], &learned, err); /* without it, elements have their numbers */
+    if (status != SC_NOMEM)
+        status = filter == NULL ? SC_OK : sc_filter_parse(&learned, filter, &reader->filter, err);
+    if (status == SC_OK)
+        status = sc_api_columns_init(&reader->columns, &learned, fields, err);
+    sc_ie_learned_free(&learned);
+    return status;
+}
+
 static enum sc_status prepare(struct libsc_reader *reader, const char *const *paths, size_t path_count,
                               const char *filter, const char *fields, struct sc_error *err)
 {
     const struct sc_time_bounds always = {.begin_ms = 0, .end_ms = UINT64_MAX};
     const struct sc_source_bounds flows = {.options = false};
-    if (filter != NULL)
-        SC_TRY(sc_filter_parse(filter, &reader->filter, err));
-    SC_TRY(sc_api_columns_init(&reader->columns, fields, err));
+    SC_TRY(prepare_fields(reader, paths, path_count, filter, fields, err));
     if (sc_read_context_init(&reader->context) != SC_OK)
         return sc_fail_nomem(err, "a reader");
     SC_TRY(sc_selector_init(&reader->selector, reader->filter, &always, true, err));

@@ -73,13 +73,14 @@ static bool allocate(struct sc_api_columns *columns, uint32_t count)
            columns->row != NULL;
 }
 
-enum sc_status sc_api_columns_init(struct sc_api_columns *columns, const char *list, struct sc_error *err)
+enum sc_status sc_api_columns_init(struct sc_api_columns *columns, const struct sc_ie_learned *learned,
+                                   const char *list, struct sc_error *err)
 {
     *columns = (struct sc_api_columns){0};
     struct sc_request_listing *listing = malloc(sizeof(*listing));
     if (listing == NULL)
         return sc_fail_nomem(err, "a list of fields");
-    enum sc_status status = sc_request_list(list, NULL, listing, err);
+    enum sc_status status = sc_request_list(learned, list, NULL, listing, err);
     if (status == SC_OK && !allocate(columns, listing->column_count)) {
         sc_api_columns_free(columns);
         status = sc_fail_nomem(err, "a list of fields");

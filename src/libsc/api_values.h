@@ -23,9 +23,10 @@ struct sc_api_columns {
     struct libsc_value *row;
 };
 
-/* NULL `list`: the default fields. @return SC_OK; SC_NOTFOUND, SC_USAGE, SC_LIMIT, SC_NOMEM, nothing to free.
- */
-enum sc_status sc_api_columns_init(struct sc_api_columns *columns, const char *list, struct sc_error *err);
+/* NULL `list`: the default fields. `learned` (NULL: none) as in sc_field_find. @return SC_OK; SC_NOTFOUND,
+ * SC_USAGE, SC_LIMIT, SC_NOMEM, nothing to free. */
+enum sc_status sc_api_columns_init(struct sc_api_columns *columns, const struct sc_ie_learned *learned,
+                                   const char *list, struct sc_error *err);
 void sc_api_columns_free(struct sc_api_columns *columns);
 
 /* @return 0, or -1 past the last. */

@@ -70,12 +70,13 @@ struct sc_filter {
 };
 
 /*
- * Parses `text`. An empty or blank text matches all. A comparison of a null value is false (so is its `not`'s
+ * Parses `text`; `learned` (NULL: none) as in sc_field_find. An empty or blank text matches all. A comparison of a null value is false (so is its `not`'s
  * operand: `not` is plain complement).
  * @return SC_OK and *out, owned by the caller (sc_filter_free); SC_USAGE with a message of three lines: what
  * is wrong and what was expected, the filter, and a caret under the place.
  */
-enum sc_status sc_filter_parse(const char *text, struct sc_filter **out, struct sc_error *err);
+enum sc_status sc_filter_parse(const struct sc_ie_learned *learned, const char *text, struct sc_filter **out,
+                               struct sc_error *err);
 void sc_filter_free(struct sc_filter *filter);
 
 /* Writes the tree as filter text that parses to the same tree (for --explain and tests). */

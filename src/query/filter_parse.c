@@ -133,7 +133,7 @@ static bool find_directed(const struct sc_filter_parse *p, const char *direction
 {
     char name[SC_IE_NAME_MAX];
     int n = snprintf(name, sizeof(name), "%s%.*s", direction, (int)p->tokens[base].length, text_at(p, base));
-    return (size_t)n < sizeof(name) && sc_field_find(name, (size_t)n, out, NULL) == SC_OK;
+    return (size_t)n < sizeof(name) && sc_field_find(NULL, name, (size_t)n, out, NULL) == SC_OK;
 }
 
 /* "src and dst port". Gives the number of raw tokens, 0 when it is none. */
@@ -169,14 +169,15 @@ static size_t join_words(const struct sc_filter_parse *p, uint32_t i, uint32_t n
     return length;
 }
 
-static bool find_phrase(struct sc_filter_parse *p, const char *name, size_t length)
+/* Learned names are single words: no exporter can take "proto tcp" over by calling an element "prototcp". */
+static bool find_phrase(struct sc_filter_parse *p, const char *name, size_t length, uint32_t words)
 {
     p->phrase.both = false;
     p->phrase.count = 2;
     if (sc_field_find_pair(name, length, p->phrase.fields))
         return true;
     p->phrase.count = 1;
-    return sc_field_find(name, length, &p->phrase.fields[0], NULL) == SC_OK;
+    return sc_field_find(words == 1 ? p->learned : NULL, name, length, &p->phrase.fields[0], NULL) == SC_OK;
 }
 
 /* The longest run of words that names a field. Gives the number of raw tokens, 0 when there is none. */
@@ -185,8 +186,9 @@ static uint32_t read_joined(struct sc_filter_parse *p, uint32_t i)
     char name[SC_IE_NAME_MAX];
     for (uint32_t n = PHRASE_WORDS; n > 0; n--) {
         size_t length = join_words(p, i, n, name);
-        if (length != 0 && find_phrase(p, name, length)) {
-            p->phrase.network = length >= 3 && strncasecmp(name + length - 3, "net", 3) == 0;
+        if (length != 0 && find_phrase(p, name, length, n)) {
+            p->phrase.network = length >= 3 && strncasecmp(name + length - 3, "net", 3) == 0 &&
+                                p->phrase.fields[0].sources[0].key.kind == SC_COLUMN_ADDRESS;
             return n;
         }
     }
@@ -204,7 +206,7 @@ static void complain_unknown(struct sc_filter_parse *p, uint32_t i)
 {
     const struct sc_filter_token *t = &p->tokens[i];
     const char *direction = direction_at(p, i);
-    struct sc_error why;
+    struct sc_error why = {.message = "unknown field"};
     struct sc_field ignored;
     struct sc_addr address;
     char name[SC_IE_NAME_MAX];
@@ -228,7 +230,7 @@ static void complain_unknown(struct sc_filter_parse *p, uint32_t i)
     }
     size_t length = direction == NULL ? 0 : join_words(p, i, 2, name);
     const char *asked = length == 0 ? text_at(p, i) : name;
-    sc_field_find(asked, length == 0 ? t->length : length, &ignored, &why);
+    sc_field_find(length == 0 ? p->learned : NULL, asked, length == 0 ? t->length : length, &ignored, &why);
     sc_filter_complain(p, t->offset, "%s", why.message);
 }
 
@@ -539,7 +541,7 @@ struct sc_filter_node *sc_filter_make_bare(struct sc_filter_parse *p, uint32_t t
     size_t length = p->tokens[token].length;
     int family = family_of(word, length);
     struct sc_field field;
-    if (sc_field_find(family != 0 ? "srcip" : "proto", 5, &field, p->err) != SC_OK)
+    if (sc_field_find(NULL, family != 0 ? "srcip" : "proto", 5, &field, p->err) != SC_OK)
         return NULL;
     struct sc_filter_node *node = make_compare(p, &field, SC_COMPARE_IN);
     if (node == NULL)
@@ -580,15 +582,19 @@ static void parse_text(struct sc_filter_parse *p)
         sc_filter_no_memory(p);
 }
 
-enum sc_status sc_filter_parse(const char *text, struct sc_filter **out, struct sc_error *err)
+enum sc_status sc_filter_parse(const struct sc_ie_learned *learned, const char *text, struct sc_filter **out,
+                               struct sc_error *err)
 {
     size_t length = strlen(text);
     *out = NULL;
     if (length > SC_FILTER_TEXT_MAX)
         return sc_fail(err, SC_USAGE, "the filter has %zu bytes, more than %u\n%.60s...\n^", length,
                        SC_FILTER_TEXT_MAX, text);
-    struct sc_filter_parse p = {
-        .text = text, .length = (uint32_t)length, .now_ms = sc_clock_wall_ms(), .err = err};
+    struct sc_filter_parse p = {.text = text,
+                                .length = (uint32_t)length,
+                                .now_ms = sc_clock_wall_ms(),
+                                .learned = learned,
+                                .err = err};
     parse_text(&p);
     free(p.tokens);
     if (p.status != SC_OK)

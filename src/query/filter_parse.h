@@ -94,6 +94,7 @@ struct sc_filter_parse {
     const char *text;
     uint32_t length;
     uint64_t now_ms;
+    const struct sc_ie_learned *learned; /* may be NULL */
     struct sc_filter_token *tokens;
     uint32_t count;
     uint32_t capacity;

@@ -148,8 +148,8 @@ static enum sc_status groupable(const struct sc_field *field, struct sc_error *e
     return SC_OK;
 }
 
-static enum sc_status parse_key(const struct word *w, struct sc_group_key *key, char label[SC_LABEL_MAX],
-                                struct sc_error *err)
+static enum sc_status parse_key(const struct sc_ie_learned *learned, const struct word *w,
+                                struct sc_group_key *key, char label[SC_LABEL_MAX], struct sc_error *err)
 {
     const char *slash = memchr(w->text, '/', w->length);
     struct word name = {w->text, slash == NULL ? w->length : (size_t)(slash - w->text)};
@@ -161,7 +161,7 @@ static enum sc_status parse_key(const struct word *w, struct sc_group_key *key, 
         key->field = pair[0];
         key->other = pair[1];
     } else {
-        SC_TRY(sc_field_find(name.text, name.length, &key->field, err));
+        SC_TRY(sc_field_find(learned, name.text, name.length, &key->field, err));
     }
     SC_TRY(groupable(&key->field, err));
     copy_label(label, name.text, name.length);
@@ -182,15 +182,15 @@ static bool has_label(const struct sc_request *r, const char *label)
     return false;
 }
 
-static enum sc_status add_key(struct sc_request *r, const struct word *w, bool *has_pair,
-                              struct sc_error *err)
+static enum sc_status add_key(const struct sc_ie_learned *learned, struct sc_request *r, const struct word *w,
+                              bool *has_pair, struct sc_error *err)
 {
     struct sc_aggregate *a = &r->aggregate;
     if (a->key_count == SC_MAX_KEYS)
         return sc_fail(err, SC_USAGE, "at most %u keys", SC_MAX_KEYS);
     struct sc_request_column *column = &r->columns[r->column_count];
     char label[SC_LABEL_MAX];
-    SC_TRY(parse_key(w, &a->keys[a->key_count], label, err));
+    SC_TRY(parse_key(learned, w, &a->keys[a->key_count], label, err));
     if (a->keys[a->key_count].pair && *has_pair)
         return sc_fail(err, SC_USAGE,
                        "only one key may stand for two fields (ip, port, as, if, vlan, net, mac)");
@@ -211,7 +211,7 @@ static enum sc_status add_key(struct sc_request *r, const struct word *w, bool *
 static uint32_t base(struct sc_aggregate *a, const char *name, enum sc_accumulate how)
 {
     struct sc_field field;
-    if (sc_field_find(name, strlen(name), &field, NULL) != SC_OK)
+    if (sc_field_find(NULL, name, strlen(name), &field, NULL) != SC_OK)
         return UINT32_MAX;
     return sc_aggregate_add(a, &field, how);
 }
@@ -277,7 +277,8 @@ static enum sc_status resolve_field(struct sc_aggregate *a, const struct sc_fiel
 }
 
 /* "min(bytes)", "max(..)", "avg(..)", "sum(..)". */
-static enum sc_status resolve_function(struct sc_aggregate *a, const struct word *w, struct sc_field *field,
+static enum sc_status resolve_function(const struct sc_ie_learned *learned, struct sc_aggregate *a,
+                                       const struct word *w, struct sc_field *field,
                                        struct sc_result_column *out, struct sc_error *err)
 {
     const char *open = memchr(w->text, '(', w->length);
@@ -285,7 +286,7 @@ static enum sc_status resolve_function(struct sc_aggregate *a, const struct word
     struct word name = {open + 1, w->length - function.length - 2};
     trim(&function);
     trim(&name);
-    SC_TRY(sc_field_find(name.text, name.length, field, err));
+    SC_TRY(sc_field_find(learned, name.text, name.length, field, err));
     bool avg = word_is(&function, "avg");
     enum sc_accumulate how = word_is(&function, "min")   ? SC_ACCUMULATE_MIN
                              : word_is(&function, "max") ? SC_ACCUMULATE_MAX
@@ -305,16 +306,18 @@ static enum sc_status resolve_function(struct sc_aggregate *a, const struct word
     return out->a == UINT32_MAX || out->b == UINT32_MAX ? too_many(err) : SC_OK;
 }
 
-static enum sc_status resolve(struct sc_aggregate *a, const struct word *w, struct sc_field *field,
-                              struct sc_result_column *out, struct sc_error *err)
+static enum sc_status resolve(const struct sc_ie_learned *learned, struct sc_aggregate *a,
+                              const struct word *w, struct sc_field *field, struct sc_result_column *out,
+                              struct sc_error *err)
 {
     if (w->length > 2 && w->text[w->length - 1] == ')' && memchr(w->text, '(', w->length) != NULL)
-        return resolve_function(a, w, field, out, err);
-    SC_TRY(sc_field_find(w->text, w->length, field, err));
+        return resolve_function(learned, a, w, field, out, err);
+    SC_TRY(sc_field_find(learned, w->text, w->length, field, err));
     return resolve_field(a, field, out, err);
 }
 
-static enum sc_status add_value(struct sc_request *r, const struct word *w, struct sc_error *err)
+static enum sc_status add_value(const struct sc_ie_learned *learned, struct sc_request *r,
+                                const struct word *w, struct sc_error *err)
 {
     char label[SC_LABEL_MAX];
     copy_label(label, w->text, w->length);
@@ -323,7 +326,7 @@ static enum sc_status add_value(struct sc_request *r, const struct word *w, stru
     if (r->column_count == SC_MAX_COLUMNS)
         return sc_fail(err, SC_USAGE, "at most %u columns", SC_MAX_COLUMNS);
     struct sc_request_column *column = &r->columns[r->column_count];
-    SC_TRY(resolve(&r->aggregate, w, &column->field, &column->result, err));
+    SC_TRY(resolve(learned, &r->aggregate, w, &column->field, &column->result, err));
     memcpy(column->label, label, sizeof(label));
     r->column_count++;
     return SC_OK;
@@ -356,7 +359,8 @@ static enum sc_status parse_direction(struct word *w, bool *explicit_direction, 
     return SC_OK;
 }
 
-static enum sc_status add_orders(struct sc_request *r, const char *orders, struct sc_error *err)
+static enum sc_status add_orders(const struct sc_ie_learned *learned, struct sc_request *r,
+                                 const char *orders, struct sc_error *err)
 {
     const char *list = orders;
     struct word w;
@@ -378,16 +382,16 @@ static enum sc_status add_orders(struct sc_request *r, const char *orders, struc
             }
         }
         if (order->column.source == UINT8_MAX)
-            SC_TRY(resolve(&r->aggregate, &w, &field, &order->column, err));
+            SC_TRY(resolve(learned, &r->aggregate, &w, &field, &order->column, err));
         order->descending = given ? descending : default_descending(&field);
         r->order_count++;
-        SC_TRY(add_value(r, &w, err));
+        SC_TRY(add_value(learned, r, &w, err));
     }
     return SC_OK;
 }
 
-enum sc_status sc_request_aggregate(const char *keys, const char *orders, const char *fields,
-                                    struct sc_request *out, struct sc_error *err)
+enum sc_status sc_request_aggregate(const struct sc_ie_learned *learned, const char *keys, const char *orders,
+                                    const char *fields, struct sc_request *out, struct sc_error *err)
 {
     const char *list = keys;
     struct word w;
@@ -397,16 +401,16 @@ enum sc_status sc_request_aggregate(const char *keys, const char *orders, const 
     while (next_word(&list, &w)) {
         if (w.length == 0)
             return empty_word(keys, err);
-        SC_TRY(add_key(out, &w, &has_pair, err));
+        SC_TRY(add_key(learned, out, &w, &has_pair, err));
     }
     list = fields == NULL ? default_group_fields : fields[0] == '\0' ? NULL : fields;
     while (next_word(&list, &w)) {
         if (w.length == 0)
             return empty_word(fields, err);
-        SC_TRY(add_value(out, &w, err));
+        SC_TRY(add_value(learned, out, &w, err));
     }
     if (orders != NULL)
-        SC_TRY(add_orders(out, orders, err));
+        SC_TRY(add_orders(learned, out, orders, err));
     sc_aggregate_prepare(&out->aggregate);
     return SC_OK;
 }
@@ -478,8 +482,8 @@ static enum sc_status show_order(struct sc_request_listing *listing, const struc
     return sc_request_add_column(listing, field, label, err);
 }
 
-enum sc_status sc_request_list(const char *fields, const char *orders, struct sc_request_listing *out,
-                               struct sc_error *err)
+enum sc_status sc_request_list(const struct sc_ie_learned *learned, const char *fields, const char *orders,
+                               struct sc_request_listing *out, struct sc_error *err)
 {
     struct word w;
     memset(out, 0, sizeof(*out));
@@ -489,7 +493,7 @@ enum sc_status sc_request_list(const char *fields, const char *orders, struct sc
         char label[SC_LABEL_MAX];
         if (w.length == 0)
             return empty_word(fields, err);
-        SC_TRY(sc_field_find(w.text, w.length, &field, err));
+        SC_TRY(sc_field_find(learned, w.text, w.length, &field, err));
         copy_label(label, w.text, w.length);
         SC_TRY(sc_request_add_column(out, &field, label, err));
     }
@@ -502,7 +506,7 @@ enum sc_status sc_request_list(const char *fields, const char *orders, struct sc
         if (w.length == 0)
             return empty_word(orders, err);
         SC_TRY(parse_direction(&w, &given, &descending, err));
-        SC_TRY(sc_field_find(w.text, w.length, &order->field, err));
+        SC_TRY(sc_field_find(learned, w.text, w.length, &order->field, err));
         if (fields == NULL)
             SC_TRY(show_order(out, &order->field, &w, err));
         if (order->field.type == SC_VALUE_STRING || order->field.type == SC_VALUE_BYTES)

@@ -33,11 +33,11 @@ struct sc_request {
 /*
  * Builds an aggregation. `keys`: "srcip/24/64,dstport,first/5m,ip"; `orders`: "bytes#desc,flows" or NULL;
  * `fields`: output fields such as "flows,bytes,max(bytes),avg(packets)", NULL for the default set
- * ("duration,flows,packets,bytes,flags,bps,pps,bpp"), "" for none.
+ * ("duration,flows,packets,bytes,flags,bps,pps,bpp"), "" for none. `learned` (NULL: none) as in sc_field_find.
  * @return SC_OK; SC_NOTFOUND (unknown field), SC_USAGE with a sentence that names the word.
  */
-enum sc_status sc_request_aggregate(const char *keys, const char *orders, const char *fields,
-                                    struct sc_request *out, struct sc_error *err);
+enum sc_status sc_request_aggregate(const struct sc_ie_learned *learned, const char *keys, const char *orders,
+                                    const char *fields, struct sc_request *out, struct sc_error *err);
 
 /*
  * Splits a statistic "KEY[,KEY..][#SORT[#asc|desc]]" (also nfdump's "KEY/bytes") into keys and orders,
@@ -55,8 +55,8 @@ struct sc_request_listing {
     uint32_t order_count;
 };
 
-enum sc_status sc_request_list(const char *fields, const char *orders, struct sc_request_listing *out,
-                               struct sc_error *err);
+enum sc_status sc_request_list(const struct sc_ie_learned *learned, const char *fields, const char *orders,
+                               struct sc_request_listing *out, struct sc_error *err);
 
 /* --scale-sampling: all counters and rates of a request count times the sampling interval (sc_field_scale). */
 void sc_request_scale(struct sc_request *request);

@@ -10,10 +10,10 @@
 
 static enum sc_status find_time_fields(struct sc_selector *s, struct sc_error *err)
 {
-    SC_TRY(sc_field_find("first", 5, &s->first, err));
-    SC_TRY(sc_field_find("last", 4, &s->last, err));
-    SC_TRY(sc_field_find("received", 8, &s->received, err));
-    return sc_field_find("observationTimeMilliseconds", 27, &s->observed, err);
+    SC_TRY(sc_field_find(NULL, "first", 5, &s->first, err));
+    SC_TRY(sc_field_find(NULL, "last", 4, &s->last, err));
+    SC_TRY(sc_field_find(NULL, "received", 8, &s->received, err));
+    return sc_field_find(NULL, "observationTimeMilliseconds", 27, &s->observed, err);
 }
 
 enum sc_status sc_selector_init(struct sc_selector *selector, const struct sc_filter *filter,
@@ -68,7 +68,7 @@ static enum sc_status load_named(const char *name, struct sc_row_group *group,
                                  const struct sc_column **columns, uint32_t *count, struct sc_error *err)
 {
     struct sc_field field;
-    SC_TRY(sc_field_find(name, strlen(name), &field, err));
+    SC_TRY(sc_field_find(NULL, name, strlen(name), &field, err));
     return sc_field_load(&field, group, columns, count, err);
 }
 
@@ -131,6 +131,8 @@ static bool settles(const struct sc_field_source *source, const struct sc_column
     case SC_TRANSFORM_ICMP_CODE:
     case SC_TRANSFORM_V5_ENGINE_TYPE:
     case SC_TRANSFORM_V5_ENGINE_ID:
+    case SC_TRANSFORM_LEARNED:
+    case SC_TRANSFORM_MISFIT:
         return false;
     default:
         return column->nulls == 0;

@@ -8,10 +8,10 @@
 enum sc_status sc_summarizer_init(struct sc_summarizer *s, bool scaled, struct sc_error *err)
 {
     *s = (struct sc_summarizer){0};
-    SC_TRY(sc_field_find("flows", 5, &s->flows, err));
-    SC_TRY(sc_field_find("packets", 7, &s->packets, err));
-    SC_TRY(sc_field_find("bytes", 5, &s->bytes, err));
-    SC_TRY(sc_field_find("sampling", 8, &s->sampling, err));
+    SC_TRY(sc_field_find(NULL, "flows", 5, &s->flows, err));
+    SC_TRY(sc_field_find(NULL, "packets", 7, &s->packets, err));
+    SC_TRY(sc_field_find(NULL, "bytes", 5, &s->bytes, err));
+    SC_TRY(sc_field_find(NULL, "sampling", 8, &s->sampling, err));
     if (scaled) {
         sc_field_scale(&s->packets);
         sc_field_scale(&s->bytes);

@@ -37,6 +37,7 @@ struct sc_group_ref {
 struct sc_segment {
     char *path;
     int fd;
+    const uint8_t *memory; /* borrowed: the bytes, instead of a file */
     bool sealed;
     uint64_t window_ms;
     uint32_t window_s;

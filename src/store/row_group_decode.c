@@ -46,6 +46,12 @@ static enum sc_status read_bytes(const struct sc_row_group *group, uint64_t offs
 {
     uint8_t *p = out;
     group->context->bytes_read += count;
+    if (group->segment->memory != NULL) {
+        if (offset > group->segment->file_bytes || count > group->segment->file_bytes - offset)
+            return damaged(group, "its end", err);
+        memcpy(out, group->segment->memory + offset, count);
+        return SC_OK;
+    }
     while (count > 0) {
         ssize_t n = pread(group->segment->fd, p, count, (off_t)offset);
         if (n < 0 && errno == EINTR)

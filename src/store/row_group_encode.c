@@ -24,7 +24,7 @@ static enum sc_status find_fields(struct sc_row_group_encoder *encoder, struct s
         [SC_STAT_PACKETS] = "packets",   [SC_STAT_BYTES] = "bytes",
     };
     for (unsigned i = 0; i < SC_STAT_COUNT; i++)
-        SC_TRY(sc_field_find(names[i], strlen(names[i]), &encoder->fields[i], err));
+        SC_TRY(sc_field_find(NULL, names[i], strlen(names[i]), &encoder->fields[i], err));
     return SC_OK;
 }
 

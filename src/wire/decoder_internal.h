@@ -282,8 +282,6 @@ struct sc_template *sc_template_compile(struct sc_session *session, const struct
                                         bool options, uint16_t scope_count);
 bool sc_template_same(const struct sc_template *t, const struct sc_wire_field *fields, uint32_t count,
                       bool options, uint16_t scope_count);
-/* Whether a value of `length` bytes is one of the type; else it is kept as bytes. */
-bool sc_wire_length_fits(enum sc_ie_type type, uint32_t length);
 /* The layout of a NetFlow v5 record. */
 struct sc_template *sc_template_v5(const struct sc_decoder_limits *limits);
 

@@ -128,20 +128,6 @@ bool sc_run_special(const struct sc_run *run, enum sc_special special, uint32_t 
     return true;
 }
 
-static double load_float(const uint8_t *p, uint32_t length)
-{
-    double d;
-    if (length == 8) {
-        uint64_t bits = sc_load_be64(p);
-        memcpy(&d, &bits, sizeof(d));
-        return d;
-    }
-    uint32_t bits = sc_load_be32(p);
-    float f;
-    memcpy(&f, &bits, sizeof(f));
-    return f;
-}
-
 bool sc_run_probability(const struct sc_run *run, uint32_t i, double *value)
 {
     const struct sc_template *t = run->template_record;
@@ -151,7 +137,7 @@ bool sc_run_probability(const struct sc_run *run, uint32_t i, double *value)
     uint32_t length = cell_length(run, op, i);
     if (length != 4 && length != 8)
         return false;
-    *value = load_float(cell(run, op, i), length);
+    *value = sc_load_be_float(cell(run, op, i), length);
     return true;
 }
 
@@ -283,7 +269,7 @@ static enum sc_status put_value(struct sc_column *c, const struct sc_op *op, con
         return SC_OK;
     }
     case SC_COLUMN_FLOAT: {
-        double d = load_float(p, length);
+        double d = sc_load_be_float(p, length);
         uint64_t bits;
         memcpy(&bits, &d, sizeof(bits));
         sc_column_put_u64(c, bits);
@@ -319,7 +305,7 @@ static enum sc_status put_fixed(const struct sc_run *run, struct sc_op *op)
 /* An element of any type may be sent so: what is not of the type's length goes to a BYTES column. */
 static bool value_fits(const struct sc_op *op, uint32_t length)
 {
-    return sc_wire_length_fits((enum sc_ie_type)op->type, length);
+    return sc_column_length_fits((enum sc_ie_type)op->type, length);
 }
 
 static enum sc_status put_fitting(const struct sc_run *run, struct sc_op *op, unsigned width)

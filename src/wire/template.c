@@ -58,34 +58,6 @@ static struct counter *make_counters(uint32_t fields, uint32_t *mask)
 
 /* ---- one field ---- */
 
-/* Whether a value of `length` bytes is one of the element's type; else it is kept as bytes. */
-static bool length_fits(enum sc_ie_type type, enum sc_column_kind kind, uint32_t length)
-{
-    switch (type) {
-    case SC_TYPE_MAC_ADDRESS:
-        return length == 6;
-    case SC_TYPE_DATE_TIME_SECONDS:
-    case SC_TYPE_IPV4_ADDRESS:
-        return length == 4;
-    case SC_TYPE_DATE_TIME_MILLISECONDS:
-    case SC_TYPE_DATE_TIME_MICROSECONDS:
-    case SC_TYPE_DATE_TIME_NANOSECONDS:
-        return length == 8;
-    case SC_TYPE_IPV6_ADDRESS:
-        return length == 16;
-    case SC_TYPE_FLOAT32:
-    case SC_TYPE_FLOAT64:
-        return length == 4 || length == 8;
-    default:
-        return kind == SC_COLUMN_BYTES || (length >= 1 && length <= 8);
-    }
-}
-
-bool sc_wire_length_fits(enum sc_ie_type type, uint32_t length)
-{
-    return length_fits(type, sc_column_kind_of(type), length);
-}
-
 static enum sc_op_action action_of(enum sc_column_kind kind)
 {
     switch (kind) {
@@ -144,7 +116,8 @@ static void compile_field(struct sc_op *op, const struct sc_wire_field *field, c
     op->slot = op->alt_slot = SC_SLOT_UNRESOLVED;
     op->type = (uint8_t)(ie == NULL ? SC_TYPE_OCTET_ARRAY : ie->type);
     enum sc_column_kind kind = sc_column_kind_of((enum sc_ie_type)op->type);
-    if (field->length != SC_VARIABLE_LENGTH && !length_fits((enum sc_ie_type)op->type, kind, field->length))
+    if (field->length != SC_VARIABLE_LENGTH &&
+        !sc_column_length_fits((enum sc_ie_type)op->type, field->length))
         kind = SC_COLUMN_BYTES;
     op->action = (uint8_t)action_of(kind);
     op->key = (struct sc_column_key){

@@ -78,7 +78,7 @@ static void check_again(const struct sc_filter *filter, const struct sc_batch *b
     struct sc_error err = {0};
     sc_filter_format(filter, &first);
     sc_buf_append_u8(&first, '\0');
-    if (sc_filter_parse((const char *)first.data, &again, &err) == SC_OK) {
+    if (sc_filter_parse(NULL, (const char *)first.data, &again, &err) == SC_OK) {
         sc_filter_format(again, &second);
         sc_buf_append_u8(&second, '\0');
         if (strcmp((const char *)first.data, (const char *)second.data) != 0)
@@ -105,7 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint64_t a, b;
     memcpy(text, data, size);
     text[size] = '\0';
-    if (sc_filter_parse(text, &filter, &err) == SC_OK) {
+    if (sc_filter_parse(NULL, text, &filter, &err) == SC_OK) {
         struct sc_batch *batch = make_records();
         check_again(filter, batch);
         sc_batch_free(batch);

@@ -73,8 +73,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argc;
     (void)argv;
     for (size_t i = 0; i < SHAPES; i++)
-        need(sc_request_aggregate(shapes[i].keys, shapes[i].orders, shapes[i].fields, &requests[i], NULL) ==
-             SC_OK);
+        need(sc_request_aggregate(NULL, shapes[i].keys, shapes[i].orders, shapes[i].fields, &requests[i],
+                                  NULL) == SC_OK);
     return 0;
 }
 

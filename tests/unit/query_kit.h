@@ -322,7 +322,7 @@ static KIT_UNUSED struct sc_field query_field(const char *name)
 {
     struct sc_field field;
     struct sc_error err = {0};
-    if (sc_field_find(name, strlen(name), &field, &err) != SC_OK)
+    if (sc_field_find(NULL, name, strlen(name), &field, &err) != SC_OK)
         fail_msg("%s", err.message);
     return field;
 }
@@ -346,7 +346,7 @@ static KIT_UNUSED struct sc_filter *query_parse(const char *text)
 {
     struct sc_filter *filter = NULL;
     struct sc_error err = {0};
-    if (sc_filter_parse(text, &filter, &err) != SC_OK)
+    if (sc_filter_parse(NULL, text, &filter, &err) != SC_OK)
         fail_msg("%s", err.message);
     return filter;
 }

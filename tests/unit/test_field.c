@@ -76,7 +76,7 @@ static struct sc_value get(struct record *r, const char *name)
 {
     struct sc_field field;
     struct sc_error err = {0};
-    if (sc_field_find(name, strlen(name), &field, &err) != SC_OK)
+    if (sc_field_find(NULL, name, strlen(name), &field, &err) != SC_OK)
         fail_msg("%s", err.message);
     return sc_field_value(&field, (const struct sc_column *const *)r->batch->columns, r->batch->slots, 0);
 }
@@ -102,7 +102,7 @@ static void check_name(const char *name, const char *canonical)
 {
     struct sc_field field;
     struct sc_error err = {0};
-    if (sc_field_find(name, strlen(name), &field, &err) != SC_OK)
+    if (sc_field_find(NULL, name, strlen(name), &field, &err) != SC_OK)
         fail_msg("%s", err.message);
     assert_string_equal(field.name, canonical);
 }
@@ -198,7 +198,7 @@ static void unknown_names_get_a_hint(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct sc_field field;
         struct sc_error err = {0};
-        enum sc_status status = sc_field_find(cases[i][0], strlen(cases[i][0]), &field, &err);
+        enum sc_status status = sc_field_find(NULL, cases[i][0], strlen(cases[i][0]), &field, &err);
         assert_int_equal(status, cases[i][1] == NULL ? SC_OK : SC_NOTFOUND);
         if (cases[i][1] != NULL && strstr(err.message, cases[i][1]) == NULL)
             fail_msg("%s", err.message);
@@ -206,11 +206,11 @@ static void unknown_names_get_a_hint(void **state)
     struct sc_field field;
     char longest[300];
     memset(longest, 'a', sizeof(longest));
-    assert_int_equal(sc_field_find(longest, sizeof(longest), &field, NULL), SC_NOTFOUND);
-    assert_int_equal(sc_field_find("", 0, &field, NULL), SC_NOTFOUND);
-    assert_int_equal(sc_field_find("vlanId#0", 8, &field, NULL), SC_NOTFOUND);
-    assert_int_equal(sc_field_find("vlanId#257", 10, &field, NULL), SC_NOTFOUND);
-    assert_int_equal(sc_field_find("0:70000", 7, &field, NULL), SC_NOTFOUND);
+    assert_int_equal(sc_field_find(NULL, longest, sizeof(longest), &field, NULL), SC_NOTFOUND);
+    assert_int_equal(sc_field_find(NULL, "", 0, &field, NULL), SC_NOTFOUND);
+    assert_int_equal(sc_field_find(NULL, "vlanId#0", 8, &field, NULL), SC_NOTFOUND);
+    assert_int_equal(sc_field_find(NULL, "vlanId#257", 10, &field, NULL), SC_NOTFOUND);
+    assert_int_equal(sc_field_find(NULL, "0:70000", 7, &field, NULL), SC_NOTFOUND);
 }
 
 /* A column of values of a wrong length can be asked for under the name that it is shown with. */
@@ -220,14 +220,14 @@ static void names_of_wrong_lengths(void **state)
     static const char *const names[] = {"sourceIPv4Address:bytes", "sourceIPv4Address:BYTES#3", "0:8:bytes"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct sc_field field;
-        assert_int_equal(sc_field_find(names[i], strlen(names[i]), &field, NULL), SC_OK);
+        assert_int_equal(sc_field_find(NULL, names[i], strlen(names[i]), &field, NULL), SC_OK);
         assert_int_equal(field.source_count, 1);
         assert_int_equal(field.sources[0].key.id, 8);
         assert_int_equal(field.sources[0].key.kind, SC_COLUMN_BYTES);
         assert_int_equal(field.sources[0].key.instance, i == 1 ? 2 : 0);
     }
-    assert_int_equal(sc_field_find(":bytes", 6, &(struct sc_field){0}, NULL), SC_NOTFOUND);
-    assert_int_equal(sc_field_find("bytes", 5, &(struct sc_field){0}, NULL), SC_OK);
+    assert_int_equal(sc_field_find(NULL, ":bytes", 6, &(struct sc_field){0}, NULL), SC_NOTFOUND);
+    assert_int_equal(sc_field_find(NULL, "bytes", 5, &(struct sc_field){0}, NULL), SC_OK);
 }
 
 static void pairs(void **state)
@@ -252,20 +252,21 @@ static void fields_of_columns(void **state)
 {
     (void)state;
     struct sc_field field;
-    sc_field_of_column((struct sc_column_key){0, 154, 0, SC_COLUMN_UINT}, &field);
+    sc_field_of_column(NULL, (struct sc_column_key){0, 154, 0, SC_COLUMN_UINT}, &field);
     assert_string_equal(field.name, "flowStartMicroseconds");
     assert_int_equal(field.type, SC_VALUE_TIME_NS);
-    sc_field_of_column((struct sc_column_key){0, 1, 1, SC_COLUMN_UINT}, &field);
+    sc_field_of_column(NULL, (struct sc_column_key){0, 1, 1, SC_COLUMN_UINT}, &field);
     assert_string_equal(field.name, "octetDeltaCount#2");
     assert_int_equal(field.combine, SC_COMBINE_SUM);
-    sc_field_of_column((struct sc_column_key){0, 8, 0, SC_COLUMN_BYTES}, &field); /* of a wrong length */
+    sc_field_of_column(NULL, (struct sc_column_key){0, 8, 0, SC_COLUMN_BYTES},
+                       &field); /* of a wrong length */
     assert_int_equal(field.type, SC_VALUE_BYTES);
     assert_string_equal(field.name, "sourceIPv4Address:bytes");
-    sc_field_of_column((struct sc_column_key){0, 8, 2, SC_COLUMN_BYTES}, &field);
+    sc_field_of_column(NULL, (struct sc_column_key){0, 8, 2, SC_COLUMN_BYTES}, &field);
     assert_string_equal(field.name, "sourceIPv4Address:bytes#3");
-    sc_field_of_column((struct sc_column_key){0, 371, 0, SC_COLUMN_BYTES}, &field); /* a string */
+    sc_field_of_column(NULL, (struct sc_column_key){0, 371, 0, SC_COLUMN_BYTES}, &field); /* a string */
     assert_string_equal(field.name, "userName");
-    sc_field_of_column((struct sc_column_key){77, 8, 0, SC_COLUMN_BYTES}, &field);
+    sc_field_of_column(NULL, (struct sc_column_key){77, 8, 0, SC_COLUMN_BYTES}, &field);
     assert_string_equal(field.name, "77:8");
     assert_int_equal(field.source_count, 1);
 }

@@ -19,7 +19,7 @@ static struct sc_filter *parse(const char *text)
 {
     struct sc_filter *filter = NULL;
     struct sc_error err = {0};
-    if (sc_filter_parse(text, &filter, &err) != SC_OK)
+    if (sc_filter_parse(NULL, text, &filter, &err) != SC_OK)
         fail_msg("%s", err.message);
     return filter;
 }
@@ -45,7 +45,7 @@ static void check_error(const char *text, const char *expected)
 {
     struct sc_filter *filter = (struct sc_filter *)&filter;
     struct sc_error err = {0};
-    assert_int_equal(sc_filter_parse(text, &filter, &err), SC_USAGE);
+    assert_int_equal(sc_filter_parse(NULL, text, &filter, &err), SC_USAGE);
     assert_null(filter);
     assert_string_equal(err.message, expected);
 }
@@ -301,7 +301,7 @@ static void long_lines_are_cut(void **state)
     for (int i = 0; i < 200; i++)
         n += (size_t)snprintf(text + n, sizeof(text) - n, "port 1 or ");
     snprintf(text + n, sizeof(text) - n, "prt 2 or port 3");
-    assert_int_equal(sc_filter_parse(text, &filter, &err), SC_USAGE);
+    assert_int_equal(sc_filter_parse(NULL, text, &filter, &err), SC_USAGE);
     const char *line = strchr(err.message, '\n') + 1, *caret = strchr(line, '\n') + 1;
     assert_true(strncmp(line, "...", 3) == 0);
     assert_true(strncmp(line + strlen(caret) - 1, "prt 2", 5) == 0);
@@ -378,14 +378,14 @@ static void all_these_are_errors(void **state)
     for (size_t i = 0; i < sizeof(texts_) / sizeof(texts_[0]); i++) {
         struct sc_filter *filter;
         struct sc_error err = {0};
-        if (sc_filter_parse(texts_[i], &filter, &err) != SC_USAGE)
+        if (sc_filter_parse(NULL, texts_[i], &filter, &err) != SC_USAGE)
             fail_msg("\"%s\" was taken", texts_[i]);
         size_t lines = 1;
         for (const char *c = err.message; *c != '\0'; c++)
             lines += *c == '\n';
         assert_int_equal(lines, 3);
         assert_int_equal(err.message[strlen(err.message) - 1], '^');
-        assert_int_equal(sc_filter_parse(texts_[i], &filter, NULL), SC_USAGE);
+        assert_int_equal(sc_filter_parse(NULL, texts_[i], &filter, NULL), SC_USAGE);
     }
 }
 
@@ -428,7 +428,7 @@ static void nesting_is_bounded(void **state)
     for (size_t i = 0; i < 3; i++) {
         struct sc_error err = {0};
         char *text = repeat("", units[i], 50000, "tcp");
-        assert_int_equal(sc_filter_parse(text, &filter, &err), SC_USAGE);
+        assert_int_equal(sc_filter_parse(NULL, text, &filter, &err), SC_USAGE);
         assert_non_null(strstr(err.message, "nests too deeply"));
         free(text);
     }
@@ -450,11 +450,11 @@ static void big_sets_are_taken_bigger_are_not(void **state)
     sc_filter_free(filter);
     free(text);
     text = repeat("srcport in [", "1 ", 100001, "]");
-    assert_int_equal(sc_filter_parse(text, &filter, &err), SC_USAGE);
+    assert_int_equal(sc_filter_parse(NULL, text, &filter, &err), SC_USAGE);
     assert_non_null(strstr(err.message, "100001 values"));
     free(text);
     text = repeat("", " ", (2u << 20) + 1, "tcp");
-    assert_int_equal(sc_filter_parse(text, &filter, &err), SC_USAGE);
+    assert_int_equal(sc_filter_parse(NULL, text, &filter, &err), SC_USAGE);
     free(text);
 }
 
@@ -630,7 +630,7 @@ static void errors_need_no_message(void **state)
 {
     (void)state;
     struct sc_filter *filter;
-    assert_int_equal(sc_filter_parse("tcp and", &filter, NULL), SC_USAGE);
+    assert_int_equal(sc_filter_parse(NULL, "tcp and", &filter, NULL), SC_USAGE);
     assert_null(filter);
     sc_filter_free(NULL);
 }

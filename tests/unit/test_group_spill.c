@@ -156,7 +156,8 @@ static void run(uint32_t group_count)
     struct sc_request *r = calloc(1, sizeof(*r));
     struct sc_error err = {0};
     assert_non_null(r);
-    assert_int_equal(sc_request_aggregate("srcip,srcport", "bytes#desc", "flows,bytes", r, &err), SC_OK);
+    assert_int_equal(sc_request_aggregate(NULL, "srcip,srcport", "bytes#desc", "flows,bytes", r, &err),
+                     SC_OK);
     for (unsigned b = 0; b < 3; b++) {
         struct sc_keep keep = {r->orders, r->order_count, 25};
         struct sc_groups *all = scan(store, r, budgets[b], NULL, 2),

@@ -21,7 +21,7 @@ static struct sc_field field_of(const char *name)
 {
     struct sc_field field;
     struct sc_error err = {0};
-    if (sc_field_find(name, strlen(name), &field, &err) != SC_OK)
+    if (sc_field_find(NULL, name, strlen(name), &field, &err) != SC_OK)
         fail_msg("%s", err.message);
     return field;
 }

@@ -416,7 +416,7 @@ static bool random_request(struct query_table *t, struct reference *ref, struct 
     if (ref->key_count == 0) /* one group of all: the command line has no way to ask for it */
         return false;
     struct sc_error err = {0};
-    if (sc_request_aggregate(keys, orders[0] == '\0' ? NULL : orders, fields, r, &err) != SC_OK)
+    if (sc_request_aggregate(NULL, keys, orders[0] == '\0' ? NULL : orders, fields, r, &err) != SC_OK)
         fail_msg("%s (%s) %s: %s", keys, fields, orders, err.message);
     return true;
 }
@@ -683,7 +683,7 @@ static void wide_keys(void **state)
         add_value(&ref, "bytes");
         add_value(&ref, "flows");
         group_all(&t, &ref, NULL);
-        assert_int_equal(sc_request_aggregate("proto,dstport", "bytes", "bytes,flows", r, &err), SC_OK);
+        assert_int_equal(sc_request_aggregate(NULL, "proto,dstport", "bytes", "bytes,flows", r, &err), SC_OK);
         assert_int_equal(r->aggregate.key_bytes, 4); /* 1 and 2 bytes, and the null bits */
         struct sc_groups *groups = run(&source, NULL, NULL, false, threads, r, &summary);
         assert_true(r->aggregate.wide_keys);
@@ -740,9 +740,10 @@ static void same_for_any_number_of_threads(void **state)
     query_open(&source, t.store);
     for (unsigned threads = 1; threads <= 8; threads++) {
         assert_int_equal(
-            sc_request_aggregate("srcip,srcport,dstport", "flows#desc", "flows,bytes,bps", &r[0], &err),
+            sc_request_aggregate(NULL, "srcip,srcport,dstport", "flows#desc", "flows,bytes,bps", &r[0], &err),
             SC_OK);
-        assert_int_equal(sc_request_aggregate("appname,ip/24/48", "bytes#asc", NULL, &r[1], &err), SC_OK);
+        assert_int_equal(sc_request_aggregate(NULL, "appname,ip/24/48", "bytes#asc", NULL, &r[1], &err),
+                         SC_OK);
         struct sc_aggregate aggregates[2] = {r[0].aggregate, r[1].aggregate};
         struct sc_scan_options options = {.time = Q_ALWAYS, .threads = threads};
         struct sc_groups *groups[2];
@@ -790,11 +791,11 @@ static void top_of_many_groups(void **state)
         const char *order = round == 0 ? "bytes#desc" : "flows#desc,packets#asc";
         char *want, *got;
         assert_int_equal(
-            sc_request_aggregate("flowId,srcip,dstip,srcport", order,
+            sc_request_aggregate(NULL, "flowId,srcip,dstip,srcport", order,
                                  round == 0 ? NULL : "max(packets),bpp,min(bytes),avg(bytes),first,last",
                                  &r[0], &err),
             SC_OK);
-        assert_int_equal(sc_request_aggregate("srcip/24/64", "bytes", NULL, &r[1], &err), SC_OK);
+        assert_int_equal(sc_request_aggregate(NULL, "srcip/24/64", "bytes", NULL, &r[1], &err), SC_OK);
         struct sc_aggregate aggregates[2] = {r[0].aggregate, r[1].aggregate};
         struct sc_top tops[2];
         for (unsigned i = 0; i < 2; i++)
@@ -857,8 +858,9 @@ static void a_stopped_top(void **state)
     assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
     query_open(&source, store);
     assert_int_equal(source.unit_count, 12);
-    assert_int_equal(sc_request_aggregate("flowId", "bytes", "flows,bytes,packets,first,last,flags", r, &err),
-                     SC_OK);
+    assert_int_equal(
+        sc_request_aggregate(NULL, "flowId", "bytes", "flows,bytes,packets,first,last,flags", r, &err),
+        SC_OK);
     unsigned empty = 0;
     /* Units of the scan that was given up, then 12 of the next. */
     for (unsigned stop_at = 1; stop_at <= 24; stop_at++) {
@@ -910,7 +912,7 @@ static void memory_limit(void **state)
     struct sc_scan_stats stats = {0};
     query_table_make(&t, 21, 20, 400);
     query_open(&source, t.store);
-    assert_int_equal(sc_request_aggregate("flowId", "flows", NULL, r, &err), SC_OK);
+    assert_int_equal(sc_request_aggregate(NULL, "flowId", "flows", NULL, r, &err), SC_OK);
     for (unsigned threads = 1; threads <= 3; threads++) {
         struct sc_scan_options options = {.time = Q_ALWAYS, .threads = threads};
         assert_int_equal(
@@ -943,7 +945,7 @@ static void bytes_that_are_no_groups(void **state)
     struct sc_buf bytes = {0};
     query_table_make(&t, 13, 4, 60);
     query_open(&source, t.store);
-    assert_int_equal(sc_request_aggregate("srcip,appname,proto", "flows", NULL, r, &err), SC_OK);
+    assert_int_equal(sc_request_aggregate(NULL, "srcip,appname,proto", "flows", NULL, r, &err), SC_OK);
     struct sc_groups *groups = run(&source, NULL, NULL, false, 1, r, &summary);
     assert_int_equal(sc_groups_write(groups, &bytes), SC_OK);
     for (size_t length = 0; length < bytes.len; length++) {

@@ -40,7 +40,7 @@ static void run(struct sc_source *source, struct listing *l)
     struct sc_error err = {0};
     struct sc_filter *filter = l->filter == NULL ? NULL : query_parse(l->filter);
     assert_non_null(request);
-    if (sc_request_list(l->fields, l->orders, request, &err) != SC_OK)
+    if (sc_request_list(NULL, l->fields, l->orders, request, &err) != SC_OK)
         fail_msg("%s", err.message);
     struct sc_output_options options = {.format = l->format};
     struct sc_output *output = sc_output_create(&options, request->columns, request->column_count);
@@ -237,7 +237,7 @@ static void default_directions(void **state)
     } cases[] = {{"bytes", true},  {"packets", true}, {"flows", true},    {"bps", true},
                  {"first", false}, {"srcip", false},  {"duration", true}, {"dstport", false}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        assert_int_equal(sc_request_list(NULL, cases[i].name, r, &err), SC_OK);
+        assert_int_equal(sc_request_list(NULL, NULL, cases[i].name, r, &err), SC_OK);
         assert_int_equal(r->orders[0].descending, cases[i].descending);
     }
     free(r);

@@ -85,7 +85,7 @@ static uint64_t list_all(struct sc_source *source, unsigned threads)
     struct sc_error err = {0};
     uint64_t lines = 0;
     assert_non_null(r);
-    assert_int_equal(sc_request_list("flowId,srcip,srcport", NULL, r, &err), SC_OK);
+    assert_int_equal(sc_request_list(NULL, "flowId,srcip,srcport", NULL, r, &err), SC_OK);
     struct sc_output_options options = {.format = SC_OUTPUT_CSV};
     struct sc_output *output = sc_output_create(&options, r->columns, r->column_count);
     struct sc_listing listing = {.output = output,
@@ -115,7 +115,7 @@ static uint64_t group_by_batch(const struct shared *s, struct sc_source *source,
     struct sc_scan_stats stats = {0};
     struct sc_result all;
     assert_non_null(r);
-    assert_int_equal(sc_request_aggregate("srcport", "srcport#asc", "flows,bytes", r, &err), SC_OK);
+    assert_int_equal(sc_request_aggregate(NULL, "srcport", "srcport#asc", "flows,bytes", r, &err), SC_OK);
     struct sc_scan_options scan = {.time = Q_ALWAYS, .threads = threads};
     assert_int_equal(sc_query_aggregate(source, &scan, &r->aggregate, 1, 0, &groups, &summary, &stats, &err),
                      SC_OK);
@@ -203,7 +203,7 @@ static void many_workers(void **state)
         struct sc_scan_stats stats = {0};
         assert_non_null(r);
         assert_int_equal(list_all(&source, threads), records);
-        assert_int_equal(sc_request_aggregate("ip,appname,first/1s", "bytes", NULL, r, &err), SC_OK);
+        assert_int_equal(sc_request_aggregate(NULL, "ip,appname,first/1s", "bytes", NULL, r, &err), SC_OK);
         struct sc_scan_options scan = {.time = Q_ALWAYS, .threads = threads};
         assert_int_equal(
             sc_query_aggregate(&source, &scan, &r->aggregate, 1, 0, &groups, &summary, &stats, &err), SC_OK);

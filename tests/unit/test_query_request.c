@@ -17,7 +17,7 @@ static struct sc_request *make(const char *keys, const char *orders, const char 
     struct sc_request *r = malloc(sizeof(*r));
     struct sc_error err = {0};
     assert_non_null(r);
-    if (sc_request_aggregate(keys, orders, fields, r, &err) != SC_OK)
+    if (sc_request_aggregate(NULL, keys, orders, fields, r, &err) != SC_OK)
         fail_msg("%s: %s", keys, err.message);
     return r;
 }
@@ -122,7 +122,7 @@ static void check_refused(const char *keys, const char *orders_text, const char 
     struct sc_request *r = malloc(sizeof(*r));
     struct sc_error err = {0};
     assert_non_null(r);
-    enum sc_status status = sc_request_aggregate(keys, orders_text, fields, r, &err);
+    enum sc_status status = sc_request_aggregate(NULL, keys, orders_text, fields, r, &err);
     if (status != SC_USAGE && status != SC_NOTFOUND)
         fail_msg("-a %s -o %s: status %d", keys, orders_text == NULL ? "" : orders_text, status);
     if (strstr(err.message, words) == NULL)
@@ -193,9 +193,9 @@ static void long_words(void **state)
     for (unsigned i = 0; i < sizeof(letters) - 1; i++) {
         memset(text, letters[i], 100000);
         text[100000] = '\0';
-        assert_int_not_equal(sc_request_aggregate(text, NULL, NULL, r, &err), SC_OK);
-        assert_int_not_equal(sc_request_aggregate("srcip", text, NULL, r, &err), SC_OK);
-        assert_int_not_equal(sc_request_aggregate("srcip", NULL, text, r, &err), SC_OK);
+        assert_int_not_equal(sc_request_aggregate(NULL, text, NULL, NULL, r, &err), SC_OK);
+        assert_int_not_equal(sc_request_aggregate(NULL, "srcip", text, NULL, r, &err), SC_OK);
+        assert_int_not_equal(sc_request_aggregate(NULL, "srcip", NULL, text, r, &err), SC_OK);
     }
     memset(text, ' ', 100000);
     memcpy(text + 500, "src", 3); /* blanks and dashes within a name do not count */
@@ -242,11 +242,11 @@ static void listings(void **state)
     struct sc_request_listing *l = malloc(sizeof(*l));
     struct sc_error err = {0};
     assert_non_null(l);
-    assert_int_equal(sc_request_list(NULL, NULL, l, &err), SC_OK);
+    assert_int_equal(sc_request_list(NULL, NULL, NULL, l, &err), SC_OK);
     assert_int_equal(l->column_count, 10);
     assert_string_equal(l->labels[0], "first");
-    assert_int_equal(sc_request_list("sa, DstIP ,bps,octetDeltaCount,64999:77#2", "bytes,sa#desc", l, &err),
-                     SC_OK);
+    assert_int_equal(
+        sc_request_list(NULL, "sa, DstIP ,bps,octetDeltaCount,64999:77#2", "bytes,sa#desc", l, &err), SC_OK);
     assert_int_equal(l->column_count, 5);
     assert_string_equal(l->labels[0], "sa");
     assert_string_equal(l->labels[1], "DstIP");
@@ -254,13 +254,13 @@ static void listings(void **state)
     assert_ptr_equal(l->columns[4].label, l->labels[4]);
     assert_int_equal(l->order_count, 2);
     assert_true(l->orders[0].descending && l->orders[1].descending);
-    assert_int_equal(sc_request_list(NULL, "bps,octets#asc,bps#asc", l, &err), SC_OK);
+    assert_int_equal(sc_request_list(NULL, NULL, "bps,octets#asc,bps#asc", l, &err), SC_OK);
     assert_int_equal(l->column_count, 11); /* bps once, bytes is there */
     assert_string_equal(l->labels[10], "bps");
-    assert_int_equal(sc_request_list("bytes,", NULL, l, &err), SC_USAGE);
-    assert_int_equal(sc_request_list("max(bytes)", NULL, l, &err), SC_NOTFOUND);
-    assert_int_equal(sc_request_list(NULL, "appname", l, &err), SC_USAGE);
-    assert_int_equal(sc_request_list(NULL, "ip", l, &err), SC_NOTFOUND);
+    assert_int_equal(sc_request_list(NULL, "bytes,", NULL, l, &err), SC_USAGE);
+    assert_int_equal(sc_request_list(NULL, "max(bytes)", NULL, l, &err), SC_NOTFOUND);
+    assert_int_equal(sc_request_list(NULL, NULL, "appname", l, &err), SC_USAGE);
+    assert_int_equal(sc_request_list(NULL, NULL, "ip", l, &err), SC_NOTFOUND);
     free(l);
 }
 
@@ -273,10 +273,10 @@ static void too_many_columns(void **state)
     assert_non_null(l);
     for (unsigned i = 1; i < SC_MAX_COLUMNS; i++)
         strcat(text, ",tos");
-    assert_int_equal(sc_request_list(text, NULL, l, &err), SC_OK);
+    assert_int_equal(sc_request_list(NULL, text, NULL, l, &err), SC_OK);
     assert_int_equal(l->column_count, SC_MAX_COLUMNS);
     strcat(text, ",tos");
-    assert_int_not_equal(sc_request_list(text, NULL, l, &err), SC_OK);
+    assert_int_not_equal(sc_request_list(NULL, text, NULL, l, &err), SC_OK);
     free(l);
 }
 

@@ -232,7 +232,7 @@ static uint64_t count_groups(struct sc_source *source, const char *keys, const c
     struct sc_filter *filter = filter_text == NULL ? NULL : query_parse(filter_text);
     struct sc_scan_options options = {
         .filter = filter, .time = Q_ALWAYS, .threads = 2, .no_summary = no_summary, .no_bloom = !bloom};
-    assert_int_equal(sc_request_aggregate(keys, order, fields, r, &err), SC_OK);
+    assert_int_equal(sc_request_aggregate(NULL, keys, order, fields, r, &err), SC_OK);
     struct sc_top top = {&r->aggregate, r->orders, r->order_count, 10};
     /* Little memory for the many groups of a test that wants the two scans. */
     uint64_t memory = strcmp(keys, "flowId") == 0 ? 1 << 22 : 0;

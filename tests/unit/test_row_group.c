@@ -448,7 +448,7 @@ static void widen(struct totals *t, unsigned which, struct sc_value v)
 static struct sc_value value_of(const char *name, const struct sc_batch *batch, uint32_t row)
 {
     struct sc_field field;
-    assert_int_equal(sc_field_find(name, strlen(name), &field, NULL), SC_OK);
+    assert_int_equal(sc_field_find(NULL, name, strlen(name), &field, NULL), SC_OK);
     return sc_field_value(&field, (const struct sc_column *const *)batch->columns, batch->slots, row);
 }
 

@@ -154,7 +154,7 @@ static void add_sources(struct pool *pool, const struct sc_field *field, uint32_
     for (unsigned k = 0;
          k < 2 && (field->computed == SC_COMPUTED_DURATION || strcmp(field->name, "last") == 0); k++) {
         struct sc_field other;
-        assert_int_equal(sc_field_find(others[k], strlen(others[k]), &other, NULL), SC_OK);
+        assert_int_equal(sc_field_find(NULL, others[k], strlen(others[k]), &other, NULL), SC_OK);
         for (unsigned s = 0; s < other.source_count; s++) {
             if (kit_random(seed) % 2 == 0)
                 add_column(pool, other.sources[s].key, rows, seed);
@@ -239,7 +239,7 @@ static void every_element(void **state)
     const struct sc_ie *e;
     for (size_t i = 0; (e = sc_ie_at(i)) != NULL; i++) {
         struct sc_field field;
-        assert_int_equal(sc_field_find(e->name, strlen(e->name), &field, NULL), SC_OK);
+        assert_int_equal(sc_field_find(NULL, e->name, strlen(e->name), &field, NULL), SC_OK);
         compare(&field, 12);
     }
 }

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "store/elements.h"
+
+#include "base/buf.h"
+#include "store/catalogue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_BYTES ((size_t)1 << 20)
+
+static const char head[] = "# securitycloud elements 1\n";
+static const char remark[] =
+    "# Elements that exporters defined (RFC 5610): PEN ID TYPE SEMANTICS UNIT SINCE NAME\n";
+
+/* ---- reading ---- */
+
+/* The bound is far above what a full table takes: another file of this name is not read whole. */
+static enum sc_status read_text(int fd, const char *path, struct sc_buf *out, struct sc_error *err)
+{
+    for (;;) {
+        uint8_t *room = sc_buf_reserve(out, 65536);
+        if (room == NULL)
+            return sc_fail_nomem(err, "the elements of a store");
+        ssize_t n = read(fd, room, 65536);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return sc_fail_errno(err, errno, "cannot read %s", path);
+        if (n == 0)
+            return SC_OK;
+        out->len += (size_t)n;
+        if (out->len > MAX_BYTES)
+            return sc_fail(err, SC_NOT_OURS, "%s is larger than a list of elements can be", path);
+    }
+}
+
+static enum sc_status parse_text(const char *path, const struct sc_buf *text, struct sc_ie_learned *into,
+                                 struct sc_error *err)
+{
+    const char *p = (const char *)text->data, *end = p + text->len;
+    unsigned skipped = 0;
+    if (text->len < sizeof(head) - 1 || memcmp(p, head, sizeof(head) - 1) != 0)
+        return sc_fail(err, SC_NOT_OURS, "%s does not begin as a list of elements does", path);
+    while (p < end) {
+        struct sc_ie_definition d;
+        const char *line = p, *stop = memchr(p, '\n', (size_t)(end - p));
+        p = stop == NULL ? end : stop + 1;
+        if (*line == '#')
+            continue;
+        if (stop == NULL || !sc_ie_definition_parse(line, (size_t)(stop - line), &d))
+            skipped++;
+        else if (sc_ie_learned_add(into, &d) == SC_IE_NOMEM)
+            return sc_fail_nomem(err, "the elements of a store");
+    }
+    if (skipped == 0)
+        return SC_OK;
+    return sc_fail(err, SC_DAMAGED, "%s: %u lines are no definitions and were skipped", path, skipped);
+}
+
+/* @return SC_NOTFOUND when there is no such file. */
+static enum sc_status read_file(const char *folder, struct sc_ie_learned *into, struct sc_error *err)
+{
+    char path[PATH_MAX + sizeof("/" SC_ELEMENTS_FILE)];
+    struct sc_buf text = {0};
+    snprintf(path, sizeof(path), "%s/" SC_ELEMENTS_FILE, folder);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+        return SC_NOTFOUND;
+    if (fd < 0)
+        return sc_fail_errno(err, errno, "cannot read %s", path);
+    enum sc_status status = read_text(fd, path, &text, err);
+    close(fd);
+    if (status == SC_OK)
+        status = parse_text(path, &text, into, err);
+    sc_buf_free(&text);
+    return status;
+}
+
+static bool is_number(const char *name)
+{
+    return *name != '\0' && name[strspn(name, "0123456789")] == '\0';
+}
+
+/* Takes the last name off a path below a store; false when the path may be no part of one. */
+static bool climb(char *path)
+{
+    char *slash = strrchr(path, '/');
+    uint64_t window_ms;
+    bool sealed;
+    if (slash == NULL || slash == path)
+        return false;
+    bool part = is_number(slash + 1) || strcmp(slash + 1, SC_REPLICA_FOLDER) == 0 ||
+                sc_segment_name_parse(slash + 1, &window_ms, &sealed);
+    *slash = '\0';
+    const char *above = strrchr(path, '/');
+    return part || (above != NULL && strcmp(above + 1, SC_REPLICA_FOLDER) == 0);
+}
+
+enum sc_status sc_elements_load(const char *path, struct sc_ie_learned *into, struct sc_error *err)
+{
+    char *whole = realpath(path, NULL);
+    enum sc_status status = SC_NOTFOUND;
+    if (whole == NULL)
+        return errno == ENOMEM ? sc_fail_nomem(err, "the elements of a store")
+                               : SC_OK; /* the listing says so */
+    do
+        status = read_file(whole, into, err);
+    while (status == SC_NOTFOUND && climb(whole));
+    free(whole);
+    return status == SC_NOTFOUND ? SC_OK : status;
+}
+
+/* ---- learning ---- */
+
+void sc_elements_init(struct sc_elements *elements, const char *store, struct sc_io *io,
+                      const struct sc_log *log)
+{
+    struct sc_error err;
+    *elements = (struct sc_elements){.store = store, .io = io == NULL ? sc_io_system() : io, .log = log};
+    enum sc_status status = read_file(store, &elements->table, &err);
+    if (status != SC_OK && status != SC_NOTFOUND)
+        sc_log(log, SC_LOG_WARNING, "%s", err.message);
+}
+
+/* The columns of a definition; NULL where there is none. */
+enum part { PART_ID, PART_TYPE, PART_PEN, PART_NAME, PART_SEMANTICS, PART_UNITS, PART_RECEIVED, PARTS };
+
+static const struct sc_column_key part_keys[PARTS] = {
+    [PART_ID] = {SC_PEN_IANA, 303, 0, SC_COLUMN_UINT},
+    [PART_TYPE] = {SC_PEN_IANA, 339, 0, SC_COLUMN_UINT},
+    [PART_PEN] = {SC_PEN_IANA, 346, 0, SC_COLUMN_UINT},
+    [PART_NAME] = {SC_PEN_IANA, 341, 0, SC_COLUMN_BYTES},
+    [PART_SEMANTICS] = {SC_PEN_IANA, 344, 0, SC_COLUMN_UINT},
+    [PART_UNITS] = {SC_PEN_IANA, 345, 0, SC_COLUMN_UINT},
+    [PART_RECEIVED] = {SC_PEN_COLLECTOR, SC_IE_RECEIVE_TIME, 0, SC_COLUMN_UINT},
+};
+
+static uint64_t part_of(const struct sc_column *const parts[PARTS], enum part part, uint32_t row,
+                        uint64_t most)
+{
+    const struct sc_column *c = parts[part];
+    uint64_t v = c == NULL || sc_column_is_null(c, row) ? 0 : sc_column_u64(c, row);
+    return v > most ? most : v;
+}
+
+/* The two that RFC 5610 needs must be there; an element without enterprise number is IANA's, and newer than the registry. */
+static bool read_definition(const struct sc_column *const parts[PARTS], uint32_t row,
+                            struct sc_ie_definition *out)
+{
+    if (sc_column_is_null(parts[PART_ID], row) || sc_column_is_null(parts[PART_TYPE], row))
+        return false;
+    *out = (struct sc_ie_definition){
+        .pen = (uint32_t)part_of(parts, PART_PEN, row, UINT32_MAX),
+        .id = (uint16_t)(part_of(parts, PART_ID, row, UINT16_MAX) & 0x7fff), /* without the enterprise bit */
+        .type = (uint8_t)part_of(parts, PART_TYPE, row, UINT8_MAX),
+        .semantics = (uint8_t)part_of(parts, PART_SEMANTICS, row, UINT8_MAX),
+        .units = (uint16_t)part_of(parts, PART_UNITS, row, UINT16_MAX),
+        .since_ms = part_of(parts, PART_RECEIVED, row, UINT64_MAX),
+    };
+    if (parts[PART_NAME] != NULL && !sc_column_is_null(parts[PART_NAME], row)) {
+        uint32_t length;
+        const uint8_t *name = sc_column_bytes(parts[PART_NAME], row, &length);
+        sc_ie_definition_name(out, name, length);
+    }
+    return true;
+}
+
+/* Two exporters that disagree would fill the log. */
+static void log_change(struct sc_elements *e, const struct sc_ie_definition *d)
+{
+    if (!e->told_change)
+        sc_log(e->log, SC_LOG_WARNING,
+               "element %u:%u (%s) is defined anew by an exporter; the latest definition holds, further "
+               "changes are not logged",
+               d->pen, d->id, d->name[0] == '\0' ? "no name" : d->name);
+    e->told_change = true;
+}
+
+static void log_full(struct sc_elements *e)
+{
+    if (!e->told_full)
+        sc_log(e->log, SC_LOG_WARNING,
+               "exporters define more than %u elements; the others keep their numbers", SC_IE_LEARNED_MAX);
+    e->told_full = true;
+}
+
+static void learn(struct sc_elements *e, const struct sc_column *const parts[PARTS], uint32_t rows)
+{
+    struct sc_ie_definition d;
+    for (uint32_t row = 0; row < rows; row++) {
+        if (!read_definition(parts, row, &d))
+            continue;
+        switch (sc_ie_learned_add(&e->table, &d)) {
+        case SC_IE_NEW:
+            e->changed = true;
+            break;
+        case SC_IE_CHANGED:
+            e->changed = true;
+            log_change(e, &d);
+            break;
+        case SC_IE_FULL:
+            log_full(e);
+            break;
+        default: /* without memory: it is told again */
+            break;
+        }
+    }
+}
+
+void sc_elements_learn(struct sc_elements *elements, const struct sc_batch *batch)
+{
+    const struct sc_column *parts[PARTS];
+    if (batch->record_kind != SC_RECORDS_OPTIONS)
+        return;
+    for (unsigned i = 0; i < PARTS; i++)
+        parts[i] = sc_batch_find(batch, part_keys[i]);
+    if (parts[PART_ID] != NULL && parts[PART_TYPE] != NULL)
+        learn(elements, parts, batch->rows);
+}
+
+static enum sc_status learn_group(struct sc_elements *e, struct sc_row_group *group)
+{
+    const struct sc_column *parts[PARTS];
+    for (unsigned i = 0; i < PARTS; i++) {
+        SC_TRY(sc_row_group_column(group, part_keys[i], &parts[i], NULL));
+        if (parts[i] == NULL && i <= PART_TYPE)
+            return SC_OK;
+    }
+    learn(e, parts, group->rows);
+    return SC_OK;
+}
+
+void sc_elements_learn_encoded(struct sc_elements *elements, const struct sc_encoded_group *group)
+{
+    static char name[] = "options records";
+    struct sc_group_ref ref = group->ref;
+    struct sc_read_context context;
+    struct sc_row_group *open;
+    if (ref.record_kind != SC_RECORDS_OPTIONS)
+        return;
+    const struct sc_segment segment = {.path = name,
+                                       .fd = -1,
+                                       .memory = group->bytes,
+                                       .file_bytes = group->length,
+                                       .groups = &ref,
+                                       .group_count = 1};
+    if (sc_read_context_init(&context) != SC_OK)
+        return;
+    /* What does not decode was no definition; a query that reads it says that it is damaged. */
+    if (sc_row_group_open(&context, &segment, 0, &open, NULL) == SC_OK)
+        (void)learn_group(elements, open);
+    sc_read_context_free(&context);
+}
+
+/* ---- writing ---- */
+
+static bool format_text(const struct sc_ie_learned *table, struct sc_buf *out)
+{
+    sc_buf_append_str(out, head);
+    sc_buf_append_str(out, remark);
+    for (uint32_t i = 0; i < table->count; i++) {
+        char line[SC_IE_LEARNED_LINE_MAX];
+        sc_buf_append(out, line, sc_ie_definition_format(&table->entries[i], line));
+        sc_buf_append_u8(out, '\n');
+    }
+    return sc_buf_ok(out);
+}
+
+/* Under a temporary name, synced, renamed, and the folder synced. Returns 0 or a negative errno. */
+static int replace(struct sc_io *io, const char *store, const struct sc_buf *text)
+{
+    char path[PATH_MAX], temporary[PATH_MAX + 8];
+    snprintf(path, sizeof(path), "%s/" SC_ELEMENTS_FILE, store);
+    snprintf(temporary, sizeof(temporary), "%s.tmp", path);
+    io->ops->unlink(io, temporary);
+    int handle = io->ops->create(io, temporary);
+    if (handle < 0)
+        return handle;
+    int result = sc_io_write_all(io, handle, text->data, text->len);
+    if (result >= 0)
+        result = io->ops->datasync(io, handle);
+    int closed = io->ops->close(io, handle);
+    if (result >= 0)
+        result = closed;
+    if (result >= 0)
+        result = io->ops->rename(io, temporary, path);
+    return result < 0 ? result : io->ops->sync_dir(io, store);
+}
+
+void sc_elements_write(struct sc_elements *e)
+{
+    struct sc_buf text = {0};
+    if (!e->changed)
+        return;
+    int result = format_text(&e->table, &text) ? replace(e->io, e->store, &text) : -ENOMEM;
+    sc_buf_free(&text);
+    if (result < 0 && !e->told_failure)
+        sc_log(e->log, SC_LOG_WARNING,
+               "cannot write %s/" SC_ELEMENTS_FILE
+               ": %s; the elements that exporters define keep their numbers until it can be",
+               e->store, strerror(-result));
+    e->told_failure = result < 0;
+    e->changed = result < 0;
+}
+
+void sc_elements_free(struct sc_elements *elements)
+{
+    sc_ie_learned_free(&elements->table);
+}
