@@ -114,13 +114,19 @@ struct view {
     char windows_text[16];
 };
 
-static void set_problem(struct node *node, const char *text)
+/* Other machines' words on somebody's terminal. */
+static void clean(char *text)
 {
-    snprintf(node->problem, sizeof(node->problem), "%.*s", (int)sizeof(node->problem) - 1, text);
-    for (char *p = node->problem; *p != '\0'; p++) {
+    for (char *p = text; *p != '\0'; p++) {
         if ((unsigned char)*p < ' ' || *p == 0x7f)
             *p = ' ';
     }
+}
+
+static void set_problem(struct node *node, const char *text)
+{
+    snprintf(node->problem, sizeof(node->problem), "%.*s", (int)sizeof(node->problem) - 1, text);
+    clean(node->problem);
 }
 
 static bool is_here(const struct view *v, const struct sc_member *member)
@@ -429,6 +435,7 @@ static void print_problem(const char *name, const char *sentence)
     int length = snprintf(line, sizeof(line), "PROBLEM   %s: %s", name, sentence);
     if (length > 120)
         memcpy(line + 117, "...", 4);
+    clean(line);
     puts(line);
 }
 

@@ -17,7 +17,7 @@ enum sc_status sc_holdings_add(struct sc_holdings *h, const struct sc_holding *h
         last->last = holding->last;
         return SC_OK;
     }
-    if (h->count == h->capacity) {
+    if (h->list == NULL || h->count == h->capacity) {
         uint32_t capacity = h->capacity == 0 ? 64 : h->capacity * 2;
         struct sc_holding *list = realloc(h->list, (size_t)capacity * sizeof(*list));
         if (list == NULL)
@@ -88,7 +88,9 @@ void sc_holdings_free(struct sc_holdings *h)
         sc_tally_free(&h->tallies[i]);
     free(h->tallies);
     free(h->list);
-    *h = (struct sc_holdings){0};
+    h->tallies = NULL;
+    h->list = NULL;
+    h->tally_count = h->count = h->capacity = h->unreadable = 0;
 }
 
 /* ---- from the files of a store ---- */
