@@ -12,7 +12,7 @@
 #define STREAM       UINT64_C(0x5ca1ab1e00000001)
 #define LANE         7u
 #define BATCHES      24u /* twelve in each of two windows */
-#define BATCH_ROWS   250u
+#define BATCH_ROWS   500u
 #define RECORDS      (BATCHES * BATCH_ROWS)
 #define MOST_GROUPS  64u
 #define WINDOW_OF(b) (KIT_WINDOW + (b) / 12 * 300000)
@@ -476,7 +476,7 @@ static void names_what_is_missing(void **state)
     assert_int_equal(source.missing_count, 1);
     const char *want =
         "window 2027-01-15T08:05:00.000Z: 1 batches (numbers 15 to 15) of stream 5ca1ab1e00000001, "
-        "lane 00000007, are missing, with 250 records";
+        "lane 00000007, are missing, with 500 records";
     if (strstr(source.missing[0], want) == NULL)
         fail_msg("%s", source.missing[0]);
     assert_int_equal(source.damage_count, 1);
