@@ -164,24 +164,24 @@ def damaged(folder):
     stores = [n.store for n in cluster.nodes]
     files = segments(stores[0])
     whole = {f: f.read_bytes() for f in files}
-    own = [f for f in files if ".replica" not in f.parts]
+    own = max((f for f in files if ".replica" not in f.parts), key=lambda f: f.stat().st_size)
     every_column = ("bytes > 0 and packets > 0 and srcport >= 0 and dstport >= 0 and proto 6 and flowId >= 0 and "
                     "srcip != 0.0.0.0 and dstip != 0.0.0.0 and duration >= 0 and exporterip != 0.0.0.0")
     items = ("--output-format=json", "--output-items=p,m", "-f", every_column)
     well = json.loads(kit.query(stores, *items).stdout)
     told = 0
-    for place in range(1, 16):  # somewhere in the file: a chunk, a head, a directory
-        flip(own[0], lambda size, place=place: [size * place // 16])
+    for place in range(1, 32):  # somewhere in the file: a chunk, a head, a directory
+        flip(own, lambda size, place=place: [size * place // 32])
         done = kit.query(stores, *items)
         answer = json.loads(done.stdout)
-        kit.check(f"damaged: one byte at {place}/16 of a file: the answer is complete",
+        kit.check(f"damaged: one byte at {place}/32 of a file: the answer is complete",
                   done.returncode == 0 and answer["complete"] and answer["summary"] == well["summary"] and
                   answer["metadata"] == well["metadata"], answer)
-        kit.check(f"damaged: one byte at {place}/16: the file is named where it was read",
-                  all(str(own[0]) in line for line in answer["damage"]) and answer["missing"] == [], answer)
-        own[0].write_bytes(whole[own[0]])
+        kit.check(f"damaged: one byte at {place}/32: the file is named where it was read",
+                  all(str(own) in line for line in answer["damage"]) and answer["missing"] == [], answer)
+        own.write_bytes(whole[own])
         told += len(answer["damage"])
-    kit.check("damaged: single bytes were met", told > 0)
+    kit.check("damaged: single bytes were met", told > 0, (own, len(whole[own])))
     for f in files:
         flip(f, lambda size: range(0, size, 200))
     kit.check_numbers("damaged: all files of a node: every flow is there once", stores, sent)
