@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* sc-admin: the status of a collector; verifies, repairs and expires a store. */
+/* sc-admin: the status of a collector or a cluster; verifies, repairs and expires a store. */
 #include "base/clock.h"
+#include "cli/admin_cluster.h"
+#include "cluster/holdings.h"
 #include "collect/control.h"
 #include "conf/config.h"
 #include "conf/units.h"
@@ -16,7 +18,8 @@
 enum { EXIT_DAMAGED = 3, EXIT_USAGE = 2, EXIT_UNREADABLE = 1 };
 
 static const char usage[] =
-    "Usage: sc-admin status [--json] [STORE]\n"
+    "Usage: sc-admin status [--json [--windows N]] [STORE]\n"
+    "       sc-admin status --cluster[=FILE] [--json] [--windows N] [--ssh COMMAND] [--timeout TIME]\n"
     "       sc-admin verify STORE\n"
     "       sc-admin repair STORE\n"
     "       sc-admin expire [--dry-run] [--age TIME] [--bytes SIZE] [-c FILE] [STORE]\n"
@@ -27,6 +30,16 @@ static const char usage[] =
     "  expire   delete the oldest windows that retention does not keep\n"
     "\n"
     "      --json         status: as the collector gives it\n"
+    "      --cluster[=FILE]  status: of all members of the membership file, asked by ssh, and how many "
+    "copies\n"
+    "                     there are of what recent windows hold; default is the file of the configuration\n"
+    "      --windows N    status: how many windows to look at (default 12); without --cluster, adds to the "
+    "JSON\n"
+    "                     which batches the store holds of them\n"
+    "      --ssh COMMAND  status: the program that reaches a node, with options of its own (default: SC_SSH "
+    "of\n"
+    "                     the environment, else ssh)\n"
+    "      --timeout TIME  status: how long to wait for the members (default 10s)\n"
     "      --dry-run      expire: only say what would be deleted\n"
     "      --age TIME     expire: keep windows younger than this (90s, 12h, 30d); instead of the "
     "configuration\n"
@@ -37,7 +50,9 @@ static const char usage[] =
     "      --version      show the version\n"
     "\n"
     "STORE is that of the configuration when it is not given, else " SC_CONFIG_DEFAULT_STORE ".\n"
-    "Exit: 0 done; 1 could not be done; 2 usage or configuration; 3 damage.\n";
+    "Exit: 0 done; 1 could not be done; 2 usage or configuration; 3 damage; of a cluster: 3 when a member "
+    "does\n"
+    "not answer or something is missing, 1 when no member answers.\n";
 
 struct arguments {
     const char *store; /* as given, or NULL */
@@ -45,6 +60,8 @@ struct arguments {
     bool json, dry_run;
     bool has_age, has_bytes;
     uint64_t age_s, bytes;
+    bool of_cluster;
+    struct sc_admin_cluster cluster; /* windows 0, timeout_s 0: not given */
 };
 
 static int fail(int code, const char *message)
@@ -261,6 +278,17 @@ static int show(const struct arguments *args, const struct sc_buf *answer)
 
 static int run_status(const struct arguments *args, const struct sc_config *config)
 {
+    if (args->of_cluster) {
+        struct sc_admin_cluster request = args->cluster;
+        request.config_file = args->config;
+        request.store = args->store;
+        request.json = args->json;
+        request.windows = request.windows == 0 ? 12 : request.windows;
+        request.timeout_s = request.timeout_s == 0 ? 10 : request.timeout_s;
+        return sc_admin_cluster_status(&request, config);
+    }
+    if (args->cluster.windows != 0)
+        return sc_admin_node_status(config, args->cluster.windows);
     struct sc_buf answer = {0};
     struct sc_error err;
     int code = EXIT_UNREADABLE;
@@ -344,13 +372,32 @@ static int run_expire(const struct arguments *args, const struct sc_config *conf
 enum command { STATUS, VERIFY, REPAIR, EXPIRE, COMMANDS };
 static const char *const command_names[COMMANDS] = {"status", "verify", "repair", "expire"};
 
-enum { OPT_JSON = 256, OPT_DRY_RUN, OPT_AGE, OPT_BYTES, OPT_HELP, OPT_VERSION };
+enum {
+    OPT_JSON = 256,
+    OPT_DRY_RUN,
+    OPT_AGE,
+    OPT_BYTES,
+    OPT_CLUSTER,
+    OPT_WINDOWS,
+    OPT_SSH,
+    OPT_TIMEOUT,
+    OPT_HELP,
+    OPT_VERSION
+};
 
 static const struct option long_options[] = {
-    {"json", no_argument, NULL, OPT_JSON},       {"dry-run", no_argument, NULL, OPT_DRY_RUN},
-    {"age", required_argument, NULL, OPT_AGE},   {"bytes", required_argument, NULL, OPT_BYTES},
-    {"config", required_argument, NULL, 'c'},    {"help", no_argument, NULL, OPT_HELP},
-    {"version", no_argument, NULL, OPT_VERSION}, {NULL, 0, NULL, 0},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"dry-run", no_argument, NULL, OPT_DRY_RUN},
+    {"age", required_argument, NULL, OPT_AGE},
+    {"bytes", required_argument, NULL, OPT_BYTES},
+    {"cluster", optional_argument, NULL, OPT_CLUSTER},
+    {"windows", required_argument, NULL, OPT_WINDOWS},
+    {"ssh", required_argument, NULL, OPT_SSH},
+    {"timeout", required_argument, NULL, OPT_TIMEOUT},
+    {"config", required_argument, NULL, 'c'},
+    {"help", no_argument, NULL, OPT_HELP},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {NULL, 0, NULL, 0},
 };
 
 static int try_help(void)
@@ -366,6 +413,33 @@ static int fail_usage(const char *message)
 }
 
 /* NULL, or what is wrong. */
+static const char *take_cluster_option(struct arguments *args, int option, const char *value)
+{
+    char *end;
+    switch (option) {
+    case OPT_CLUSTER:
+        args->of_cluster = true;
+        args->cluster.file = value;
+        return NULL;
+    case OPT_SSH:
+        args->cluster.ssh = value;
+        return NULL;
+    case OPT_TIMEOUT:
+        return sc_units_seconds(value, &args->cluster.timeout_s) && args->cluster.timeout_s != 0
+                   ? NULL
+                   : "--timeout takes a time above 0, such as 10s";
+    default: {
+        unsigned long windows = strtoul(value, &end, 10);
+        args->cluster.windows = (uint32_t)windows;
+        return value[0] >= '0' && value[0] <= '9' && *end == '\0' && windows >= 1 &&
+                       windows <= SC_HOLDINGS_MAX_WINDOWS
+                   ? NULL
+                   : "--windows takes a number from 1 to 1000";
+    }
+    }
+}
+
+/* NULL, or what is wrong. */
 static const char *take_option(struct arguments *args, int option, const char *value)
 {
     switch (option) {
@@ -378,6 +452,11 @@ static const char *take_option(struct arguments *args, int option, const char *v
     case OPT_DRY_RUN:
         args->dry_run = true;
         return NULL;
+    case OPT_CLUSTER:
+    case OPT_WINDOWS:
+    case OPT_SSH:
+    case OPT_TIMEOUT:
+        return take_cluster_option(args, option, value);
     case OPT_AGE:
         args->has_age = true;
         return sc_units_age(value, &args->age_s) ? NULL
@@ -392,6 +471,12 @@ static bool option_fits(const struct arguments *args, enum command command)
 {
     bool of_expire = args->dry_run || args->has_age || args->has_bytes;
     bool needs_config = command == STATUS || command == EXPIRE;
+    const struct sc_admin_cluster *c = &args->cluster;
+    bool of_cluster = args->of_cluster || c->ssh != NULL || c->timeout_s != 0;
+    if (of_cluster && (command != STATUS || !args->of_cluster))
+        return false;
+    if (c->windows != 0 && (command != STATUS || !(args->of_cluster || args->json)))
+        return false;
     return (!args->json || command == STATUS) && (!of_expire || command == EXPIRE) &&
            (args->config == NULL || needs_config);
 }
@@ -422,6 +507,10 @@ static int parse(int argc, char **argv, struct arguments *args, enum command *co
     if (argc - optind > 2)
         return fail_usage("one store at a time");
     args->store = argc - optind == 2 ? argv[optind + 1] : NULL;
+    if (args->of_cluster && args->cluster.file == NULL) { /* --cluster FILE */
+        args->cluster.file = args->store;
+        args->store = NULL;
+    }
     if (args->store == NULL && (*command == VERIFY || *command == REPAIR))
         return fail_usage("which store? verify and repair need its path");
     return option_fits(args, *command) ? -1 : fail_usage("an option does not go with this command");

@@ -853,22 +853,24 @@ static int finish(struct job *job, enum sc_status status, const struct sc_summar
         sc_print_abort(&job->print);
         return report(job, err, EXIT_NOTHING);
     }
+    struct sc_row_stats totals;
+    sc_row_stats_init(&totals);
+    if (job->o.items_metadata && sc_print_totals(&job->source, &totals, err) != SC_OK)
+        return report(job, err, EXIT_NOTHING);
     struct sc_print_end end = {.summary = job->o.items_summary ? summary : NULL,
+                               .totals = job->o.items_metadata ? &totals : NULL,
                                .scaled = job->o.scale,
                                .missing = job->source.missing,
                                .missing_count = job->source.missing_count,
+                               .damage = job->source.damage,
+                               .damage_count = job->source.damage_count,
                                .elapsed_ms = sc_clock_mono_ms() - job->started_ms};
-    struct sc_row_stats totals;
-    sc_row_stats_init(&totals);
-    if (job->o.items_metadata) {
-        if (sc_print_totals(&job->source, &totals, err) != SC_OK)
-            return report(job, err, EXIT_NOTHING);
-        end.totals = &totals;
-    }
     bool written = sc_print_end(&job->print, &end);
     sc_row_stats_free(&totals);
     for (uint32_t i = 0; i < job->source.missing_count && job->o.verbosity >= 2; i++)
         fprintf(stderr, "sc-query: missing: %s\n", job->source.missing[i]);
+    for (uint32_t i = 0; i < job->source.damage_count && job->o.verbosity >= 2; i++)
+        fprintf(stderr, "sc-query: damage: %s\n", job->source.damage[i]);
     if (!written) {
         fprintf(stderr, "sc-query: cannot write the output: %s\n", strerror(job->print.errnum));
         return EXIT_NOTHING;

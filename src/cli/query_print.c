@@ -236,15 +236,23 @@ static void json_totals(const struct sc_row_stats *t, struct sc_buf *out)
     sc_buf_append_str(out, "]");
 }
 
-static void json_missing(const struct sc_print_end *end, struct sc_buf *out)
+static void json_sentences(const char *key, char *const *sentences, uint32_t count, struct sc_buf *out)
 {
-    sc_buf_printf(out, "\"complete\": %s, \"missing\": [", end->missing_count == 0 ? "true" : "false");
-    for (uint32_t i = 0; i < end->missing_count; i++) {
+    sc_buf_printf(out, "\"%s\": [", key);
+    for (uint32_t i = 0; i < count; i++) {
         if (i != 0)
             sc_buf_append_str(out, ", ");
-        sc_output_json_string(out, end->missing[i], strlen(end->missing[i]));
+        sc_output_json_string(out, sentences[i], strlen(sentences[i]));
     }
-    sc_buf_printf(out, "], \"elapsed_ms\": %" PRIu64, end->elapsed_ms);
+    sc_buf_append_str(out, "], ");
+}
+
+static void json_missing(const struct sc_print_end *end, struct sc_buf *out)
+{
+    sc_buf_printf(out, "\"complete\": %s, ", end->missing_count == 0 ? "true" : "false");
+    json_sentences("missing", end->missing, end->missing_count, out);
+    json_sentences("damage", end->damage, end->damage_count, out);
+    sc_buf_printf(out, "\"elapsed_ms\": %" PRIu64, end->elapsed_ms);
 }
 
 static void json_end(const struct sc_print *print, const struct sc_print_end *end, struct sc_buf *out)
@@ -377,6 +385,10 @@ static void pretty_end(const struct sc_print *print, const struct sc_print_end *
         sc_buf_printf(out, "PARTIAL ANSWER: %s\n", end->missing[0]);
     else if (end->missing_count != 0)
         sc_buf_printf(out, "PARTIAL ANSWER: %s, and %u more\n", end->missing[0], end->missing_count - 1);
+    if (end->damage_count == 1)
+        sc_buf_printf(out, "damage: %s\n", end->damage[0]);
+    else if (end->damage_count != 0)
+        sc_buf_printf(out, "damage: %s, and %u more\n", end->damage[0], end->damage_count - 1);
 }
 
 bool sc_print_end(struct sc_print *print, const struct sc_print_end *end)
@@ -462,7 +474,8 @@ static bool whole_segment(const struct sc_source *source, uint32_t at, uint32_t 
     for (uint32_t i = 0; i < s->group_count; i++)
         flows += s->groups[i].record_kind == SC_RECORDS_FLOWS;
     while (at + n < source->unit_count && source->units[at + n].segment == segment) {
-        if (source->units[at + n].ranges != NULL || s->groups[source->units[at + n].group].record_kind != 0)
+        const struct sc_source_unit *unit = &source->units[at + n];
+        if (unit->failed || unit->ranges != NULL || s->groups[unit->group].record_kind != 0)
             return false;
         n++;
     }
@@ -470,30 +483,37 @@ static bool whole_segment(const struct sc_source *source, uint32_t at, uint32_t 
     return s->sealed && n == flows;
 }
 
+static enum sc_status add_unit(struct sc_source *source, uint32_t number, struct sc_read_context *context,
+                               struct sc_row_stats *out)
+{
+    const struct sc_source_unit *unit = &source->units[number];
+    struct sc_row_group *group;
+    struct sc_error why = {0};
+    sc_read_context_reset(context);
+    enum sc_status status =
+        sc_row_group_open(context, source->segments[unit->segment], unit->group, &group, &why);
+    if (status == SC_OK)
+        status = unit->ranges == NULL ? add_whole(out, group) : add_ranges(out, group, unit, &why);
+    return status == SC_DAMAGED || status == SC_IO ? sc_source_replace(source, number, why.message) : status;
+}
+
+/* What stands for failed units is at the end. */
 enum sc_status sc_print_totals(struct sc_source *source, struct sc_row_stats *out, struct sc_error *err)
 {
     struct sc_read_context context;
     if (sc_read_context_init(&context) != SC_OK)
         return sc_fail_nomem(err, "totals");
     enum sc_status status = SC_OK;
-    for (uint32_t u = 0; u < source->unit_count && status == SC_OK;) {
-        const struct sc_source_unit *unit = &source->units[u];
-        const struct sc_segment *segment = source->segments[unit->segment];
-        struct sc_row_group *group;
-        struct sc_error why = {0};
-        uint32_t units = 1;
-        if (whole_segment(source, u, &units)) {
-            status = sc_row_stats_merge(out, &segment->flow_stats);
-            u += units;
+    for (uint32_t u = 0, units; u < source->units_made && status == SC_OK; u += units) {
+        units = 1;
+        if (source->units[u].failed)
+            continue;
+        if (u < source->unit_count && whole_segment(source, u, &units)) {
+            status = sc_row_stats_merge(out, &source->segments[source->units[u].segment]->flow_stats);
             continue;
         }
-        sc_read_context_reset(&context);
-        status = sc_row_group_open(&context, segment, unit->group, &group, &why);
-        if (status == SC_OK)
-            status = unit->ranges == NULL ? add_whole(out, group) : add_ranges(out, group, unit, &why);
-        if (status == SC_DAMAGED || status == SC_IO)
-            status = sc_source_note_missing(source, why.message);
-        u++;
+        units = 1;
+        status = add_unit(source, u, &context, out);
     }
     sc_read_context_free(&context);
     return status == SC_OK ? SC_OK : sc_fail_nomem(err, "totals");

@@ -45,6 +45,8 @@ struct sc_print_end {
     const struct sc_row_stats *totals; /* NULL: not asked for */
     char *const *missing;
     uint32_t missing_count;
+    char *const *damage; /* what is damaged, and was read elsewhere */
+    uint32_t damage_count;
     uint64_t elapsed_ms;
     bool scaled; /* counters are times the sampling interval */
 };

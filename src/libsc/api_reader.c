@@ -116,7 +116,7 @@ static enum sc_status start_unit(struct libsc_reader *reader, const struct sc_so
     return SC_OK;
 }
 
-/* Damage leaves the unit out, whole. @return SC_OK; SC_END: there are no more units; SC_NOMEM. */
+/* Damage leaves the unit out, whole; other copies of its batches follow in its place. @return SC_OK; SC_END: there are no more units; SC_NOMEM. */
 static enum sc_status next_unit(struct libsc_reader *reader, struct sc_error *err)
 {
     struct sc_error why = {0};
@@ -125,13 +125,13 @@ static enum sc_status next_unit(struct libsc_reader *reader, struct sc_error *er
     sc_read_context_reset(&reader->context);
     if (reader->next_unit == reader->source.unit_count)
         return SC_END;
-    const struct sc_source_unit *unit = &reader->source.units[reader->next_unit++];
+    uint32_t number = reader->next_unit;
+    const struct sc_source_unit *unit = &reader->source.units[number];
     enum sc_status status = start_unit(reader, unit, &why);
-    if (status == SC_OK)
-        return SC_OK;
-    if (status != SC_NOMEM && sc_source_note_missing(&reader->source, why.message) == SC_OK)
-        return SC_OK;
-    return sc_fail_nomem(err, "the next records");
+    if (status != SC_OK && status != SC_NOMEM)
+        status = sc_source_replace(&reader->source, number, why.message);
+    reader->next_unit = unit->next != SC_NO_UNIT ? unit->next : unit->turn + 1;
+    return status == SC_OK ? SC_OK : sc_fail_nomem(err, "the next records");
 }
 
 /* The next selected row of the row group; false when there is none. */

@@ -58,15 +58,33 @@ static enum sc_status load_streams(struct sc_expected *e, const char *store)
     return status;
 }
 
-enum sc_status sc_expected_load(struct sc_expected *e, const char *const *paths, uint32_t path_count,
-                                const struct sc_catalogue *catalogue,
-                                void (*problem)(void *arg, const char *sentence), void *arg)
+void sc_expected_horizon(struct sc_expected *e, const char *const *paths, uint32_t path_count)
 {
     for (uint32_t i = 0; i < path_count; i++) {
         uint64_t horizon = sc_store_horizon(paths[i]);
         e->horizon_ms = horizon > e->horizon_ms ? horizon : e->horizon_ms;
-        SC_TRY(load_streams(e, paths[i]));
     }
+}
+
+bool sc_expected_covers(const struct sc_expected *e, uint64_t window_ms, uint32_t lane)
+{
+    for (uint32_t i = 0; i < e->tally_count && lane != 0; i++) {
+        const struct sc_tally *t = &e->tallies[i];
+        for (uint32_t l = 0; l < t->lane_count && t->window_ms == window_ms; l++) {
+            if (lane == SC_ANY_LANE || t->lanes[l].lane == lane)
+                return true;
+        }
+    }
+    return false;
+}
+
+enum sc_status sc_expected_load(struct sc_expected *e, const char *const *paths, uint32_t path_count,
+                                const struct sc_catalogue *catalogue,
+                                void (*problem)(void *arg, const char *sentence), void *arg)
+{
+    sc_expected_horizon(e, paths, path_count);
+    for (uint32_t i = 0; i < path_count; i++)
+        SC_TRY(load_streams(e, paths[i]));
     for (uint32_t i = 0; i < catalogue->tally_count; i++) {
         struct sc_tally tally;
         struct sc_error err;

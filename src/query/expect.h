@@ -35,6 +35,14 @@ enum sc_status sc_expected_load(struct sc_expected *expected, const char *const 
                                 void (*problem)(void *arg, const char *sentence), void *arg);
 void sc_expected_free(struct sc_expected *expected);
 
+/* What was expired since the load: nothing is expected of it any more. For each further listing. */
+void sc_expected_horizon(struct sc_expected *expected, const char *const *paths, uint32_t path_count);
+
+#define SC_ANY_LANE UINT32_MAX
+/* Whether the tallies say what ought to be in a lane's segments of a window: then it takes no look into a segment to know
+ * whether something is missing. */
+bool sc_expected_covers(const struct sc_expected *expected, uint64_t window_ms, uint32_t lane);
+
 /* A batch was found. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_expected_found(struct sc_expected *expected, const struct sc_span *span,
                                  uint64_t window_ms);

@@ -60,12 +60,13 @@ static void format_row(struct formatter *f, const struct sc_listing *listing, ui
 /* ---- in the order of the store ---- */
 
 struct stream {
+    const struct sc_source *source;
     const struct sc_listing *listing;
     const struct sc_sink *sink;
     struct formatter *formatters;
     pthread_mutex_t mutex;
     pthread_cond_t turned;
-    uint32_t turn;    /* the unit whose text comes next; guarded by the mutex as all below */
+    uint32_t turn;    /* whose text comes next; guarded by the mutex as all below */
     uint64_t written; /* records */
     bool ended;       /* limit reached, or nobody reads */
 };
@@ -116,22 +117,32 @@ static void cut_selection(struct sc_selection *selection, uint32_t rows, uint64_
     selection->all = selection->count == rows;
 }
 
-/* Waits for the unit's turn. False when the listing ended meanwhile. */
-static bool await_turn(struct stream *stream, uint32_t unit)
+/* Waits for the turn. False when the listing ended meanwhile. */
+static bool await_turn(struct stream *stream, uint32_t turn)
 {
     pthread_mutex_lock(&stream->mutex);
-    while (stream->turn != unit && !stream->ended)
+    while (stream->turn != turn && !stream->ended)
         pthread_cond_wait(&stream->turned, &stream->mutex);
     bool mine = !stream->ended;
     pthread_mutex_unlock(&stream->mutex);
     return mine;
 }
 
-static void end_turn(struct stream *stream, uint32_t unit, bool ended)
+static void end_listing(struct stream *stream)
 {
     pthread_mutex_lock(&stream->mutex);
-    stream->turn = unit + 1;
-    stream->ended = stream->ended || ended;
+    stream->ended = true;
+    pthread_cond_broadcast(&stream->turned);
+    pthread_mutex_unlock(&stream->mutex);
+}
+
+static void end_turn(void *arg, uint32_t turn)
+{
+    struct stream *stream = arg;
+    if (!await_turn(stream, turn))
+        return;
+    pthread_mutex_lock(&stream->mutex);
+    stream->turn = turn + 1;
     pthread_cond_broadcast(&stream->turned);
     pthread_mutex_unlock(&stream->mutex);
 }
@@ -147,45 +158,39 @@ static bool write_text(struct stream *stream, const struct unit_text *text, uint
 }
 
 /* In turn: nobody else touches stream->written. */
-static enum sc_status emit(struct stream *stream, struct formatter *f, uint32_t unit,
-                           struct sc_row_group *group, struct sc_selection *selection,
-                           const struct unit_text *text, struct sc_error *err)
+static enum sc_status emit(struct stream *stream, struct formatter *f, struct sc_row_group *group,
+                           struct sc_selection *selection, const struct unit_text *text, struct sc_error *err)
 {
     uint64_t limit = stream->listing->limit, records = text->records;
     if (limit != 0 && records > limit - stream->written)
         records = limit - stream->written;
-    enum sc_status status = SC_OK;
     bool ended = false;
     if (records != 0) {
         if (stream->listing->summarize) {
             if (records < selection->count)
                 cut_selection(selection, group->rows, records);
-            status = sc_summary_add_rows(&f->summary, &f->summarizer, group, selection, err);
+            SC_TRY(sc_summary_add_rows(&f->summary, &f->summarizer, group, selection, err));
         }
-        if (status == SC_OK)
-            ended = !write_text(stream, text, records);
-        stream->written += status == SC_OK ? records : 0;
+        ended = !write_text(stream, text, records);
+        stream->written += records;
     }
-    ended = ended || (limit != 0 && stream->written >= limit);
-    end_turn(stream, unit, ended);
-    return status != SC_OK ? status : ended ? SC_END : SC_OK;
+    return ended || (limit != 0 && stream->written >= limit) ? SC_END : SC_OK;
 }
 
+/* Damage leaves the turn open: the records come from another copy, in the same place. */
 static enum sc_status stream_unit(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
                                   struct sc_selection *selection, struct sc_error *err)
 {
     struct stream *stream = arg;
     struct formatter *f = &stream->formatters[thread];
     struct unit_text text = {0};
-    enum sc_status status = SC_OK;
-    if (group != NULL)
-        status = format_unit(stream, f, group, selection, &text, err);
-    if (!await_turn(stream, unit))
+    enum sc_status status = format_unit(stream, f, group, selection, &text, err);
+    if (!await_turn(stream, stream->source->units[unit].turn))
         status = SC_END;
     else if (status == SC_OK)
-        status = emit(stream, f, unit, group, selection, &text, err);
-    else
-        end_turn(stream, unit, status != SC_DAMAGED && status != SC_IO);
+        status = emit(stream, f, group, selection, &text, err);
+    if (status != SC_OK && status != SC_DAMAGED && status != SC_IO)
+        end_listing(stream);
     sc_buf_free(&text.text);
     return status;
 }
@@ -194,10 +199,10 @@ static enum sc_status list_in_order(struct sc_source *source, const struct sc_sc
                                     struct stream *stream, struct sc_scan_stats *stats, struct sc_error *err)
 {
     struct sc_scan_consumer consumer = {.unit = stream_unit,
+                                        .turn_over = end_turn,
                                         .arg = stream,
                                         .fields = stream->listing->fields,
-                                        .field_count = stream->listing->field_count,
-                                        .every_unit = true};
+                                        .field_count = stream->listing->field_count};
     pthread_mutex_init(&stream->mutex, NULL);
     pthread_cond_init(&stream->turned, NULL);
     enum sc_status status = sc_scan_run(source, options, &consumer, stats, err);
@@ -461,15 +466,17 @@ static void write_pieces(const struct second_scan *scan, const struct sc_sink *s
  * `stopped`: the first scan was; what it found is shown where a limit says that it is little. @return SC_AGAIN,
  * with nothing written, when row groups turned out to be damaged that the first scan had counted.
  */
-static enum sc_status list_picked(struct sc_source *source, struct sc_undamaged *marks, bool stopped,
-                                  struct second_scan *scan, const struct sc_sink *sink, struct sc_error *err)
+static enum sc_status list_picked(struct sc_source *source, const struct sc_scan_options *options,
+                                  bool stopped, struct second_scan *scan, const struct sc_sink *sink,
+                                  struct sc_error *err)
 {
+    uint32_t failed = source->units_failed;
     uint8_t *wanted = calloc((size_t)source->unit_count + 1, 1);
     if (wanted == NULL)
         return sc_fail_nomem(err, "sorting");
     for (uint64_t i = 0; i < scan->count; i++)
-        wanted[scan->picked[i].unit] = 1;
-    struct sc_scan_options again = marks->options;
+        wanted[source->units[scan->picked[i].unit].turn] = 1;
+    struct sc_scan_options again = *options;
     again.wanted = wanted;
     again.progress = NULL;
     if (stopped && scan->listing->limit != 0)
@@ -480,7 +487,7 @@ static enum sc_status list_picked(struct sc_source *source, struct sc_undamaged 
                                         .field_count = scan->listing->field_count};
     enum sc_status status = sc_scan_run(source, &again, &consumer, NULL, err);
     free(wanted);
-    if (status == SC_OK && !stopped && sc_undamaged_again(marks))
+    if (status == SC_OK && !stopped && failed != source->units_failed)
         return SC_AGAIN;
     if (status == SC_OK || status == SC_CANCELLED)
         write_pieces(scan, sink);
@@ -512,9 +519,9 @@ static bool gather(struct sorter *sorter, unsigned threads, struct heap *all)
     return true;
 }
 
-static enum sc_status write_sorted(struct sc_source *source, struct sc_undamaged *marks, bool stopped,
-                                   struct sorter *sorter, unsigned threads, const struct sc_sink *sink,
-                                   struct sc_error *err)
+static enum sc_status write_sorted(struct sc_source *source, const struct sc_scan_options *options,
+                                   bool stopped, struct sorter *sorter, unsigned threads,
+                                   const struct sc_sink *sink, struct sc_error *err)
 {
     struct heap all = {0};
     if (!gather(sorter, threads, &all)) {
@@ -537,7 +544,7 @@ static enum sc_status write_sorted(struct sc_source *source, struct sc_undamaged
     free(all.places);
     if (status == SC_OK) {
         qsort(picked, all.count, sizeof(*picked), compare_picked);
-        status = list_picked(source, marks, stopped, &scan, sink, err);
+        status = list_picked(source, options, stopped, &scan, sink, err);
     }
     for (unsigned t = 0; t < threads && scan.texts != NULL; t++)
         sc_buf_free(&scan.texts[t]);
@@ -548,7 +555,7 @@ static enum sc_status write_sorted(struct sc_source *source, struct sc_undamaged
 }
 
 /* Both scans. @return SC_AGAIN when they are to be run anew. */
-static enum sc_status sort_and_write(struct sc_source *source, struct sc_undamaged *marks,
+static enum sc_status sort_and_write(struct sc_source *source, const struct sc_scan_options *options,
                                      struct sorter *sorter, unsigned threads, const struct sc_sink *sink,
                                      struct sc_scan_stats *stats, struct sc_error *err)
 {
@@ -558,12 +565,11 @@ static enum sc_status sort_and_write(struct sc_source *source, struct sc_undamag
         fields[i] = listing->orders[i].field;
     struct sc_scan_consumer consumer = {
         .unit = sort_unit, .arg = sorter, .fields = fields, .field_count = listing->order_count};
-    enum sc_status status = sc_scan_run(source, &marks->options, &consumer, stats, err);
+    enum sc_status status = sc_scan_run(source, options, &consumer, stats, err);
     if (status != SC_OK && status != SC_CANCELLED)
         return status;
     bool stopped = status == SC_CANCELLED;
-    (void)sc_undamaged_again(marks); /* what this scan left out, the next need not try */
-    enum sc_status written = write_sorted(source, marks, stopped, sorter, threads, sink, err);
+    enum sc_status written = write_sorted(source, options, stopped, sorter, threads, sink, err);
     return stopped && written == SC_OK ? status : written;
 }
 
@@ -572,7 +578,6 @@ static enum sc_status list_sorted(struct sc_source *source, const struct sc_scan
                                   unsigned threads, const struct sc_sink *sink, struct sc_scan_stats *stats,
                                   struct sc_error *err)
 {
-    struct sc_undamaged marks;
     struct sorter sorter = {.listing = listing,
                             .formatters = formatters,
                             .heaps = calloc(threads, sizeof(struct heap)),
@@ -580,15 +585,12 @@ static enum sc_status list_sorted(struct sc_source *source, const struct sc_scan
                                 sizeof(struct place) + listing->order_count * sizeof(struct sort_key)};
     if (sorter.heaps == NULL)
         return sc_fail_nomem(err, "sorting");
-    enum sc_status status = sc_undamaged_init(&marks, source, options, err);
-    bool again = status == SC_OK;
-    while (again) {
+    enum sc_status status;
+    do {
         for (unsigned t = 0; t < threads; t++)
             formatters[t].summary = (struct sc_summary){0};
-        status = sort_and_write(source, &marks, &sorter, threads, sink, stats, err);
-        again = status == SC_AGAIN;
-    }
-    sc_undamaged_free(&marks);
+        status = sort_and_write(source, options, &sorter, threads, sink, stats, err);
+    } while (status == SC_AGAIN);
     for (unsigned t = 0; t < threads; t++)
         free(sorter.heaps[t].places);
     free(sorter.heaps);
@@ -607,7 +609,7 @@ enum sc_status sc_query_list(struct sc_source *source, const struct sc_scan_opti
     enum sc_status status = formatters == NULL ? sc_fail_nomem(err, "the listing") : SC_OK;
     for (unsigned t = 0; t < threads && status == SC_OK; t++)
         status = make_formatter(&formatters[t], listing, options->scale_sampling, err);
-    struct stream stream = {.listing = listing, .sink = sink, .formatters = formatters};
+    struct stream stream = {.source = source, .listing = listing, .sink = sink, .formatters = formatters};
     if (status == SC_OK && listing->order_count == 0)
         status = list_in_order(source, options, &stream, stats, err);
     else if (status == SC_OK)

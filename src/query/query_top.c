@@ -175,10 +175,11 @@ static enum sc_status second_scan(struct top_run *run, uint32_t i, struct sc_sou
     return status;
 }
 
-static enum sc_status scan_twice(struct top_run *run, struct sc_source *source, struct sc_undamaged *marks,
-                                 struct sc_aggregate **aggregates, struct sc_groups **groups,
-                                 struct sc_summary *summary, struct sc_scan_stats *stats,
-                                 struct sc_error *err)
+/* *failed: how many units of the source had failed after the first scan. */
+static enum sc_status scan_twice(struct top_run *run, struct sc_source *source,
+                                 const struct sc_scan_options *options, struct sc_aggregate **aggregates,
+                                 struct sc_groups **groups, struct sc_summary *summary,
+                                 struct sc_scan_stats *stats, uint32_t *failed, struct sc_error *err)
 {
     for (uint32_t i = 0; i < run->count; i++) {
         struct sc_aggregate *narrow = &run->narrow[i].aggregate;
@@ -188,10 +189,9 @@ static enum sc_status scan_twice(struct top_run *run, struct sc_source *source, 
         sc_aggregate_prepare(narrow);
         aggregates[i] = narrow;
     }
-    const struct sc_scan_options *options = &marks->options;
     set_keeps(run, true);
     enum sc_status status = scan_all(run, source, options, aggregates, 0, groups, summary, stats, err);
-    (void)sc_undamaged_again(marks); /* what this scan left out, the next need not try */
+    *failed = source->units_failed;
     bool stopped = status == SC_CANCELLED;
     for (uint32_t i = 0; i < run->count && (status == SC_OK || status == SC_CANCELLED); i++) {
         if (!run->cut[i])
@@ -204,24 +204,22 @@ static enum sc_status scan_twice(struct top_run *run, struct sc_source *source, 
 
 /*
  * The second scan reads columns that the first did not, and may find row groups damaged whose rows the first
- * has counted: then both are run again without them.
+ * has counted: then both are run again over other copies, or without them.
  */
-static enum sc_status scan_undamaged(struct top_run *run, struct sc_source *source,
-                                     const struct sc_scan_options *options, struct sc_aggregate **aggregates,
-                                     struct sc_groups **groups, struct sc_summary *summary,
-                                     struct sc_scan_stats *stats, struct sc_error *err)
+static enum sc_status scan_whole(struct top_run *run, struct sc_source *source,
+                                 const struct sc_scan_options *options, struct sc_aggregate **aggregates,
+                                 struct sc_groups **groups, struct sc_summary *summary,
+                                 struct sc_scan_stats *stats, struct sc_error *err)
 {
-    struct sc_undamaged marks;
-    SC_TRY(sc_undamaged_init(&marks, source, options, err));
     enum sc_status status;
+    uint32_t failed;
     do {
         for (uint32_t i = 0; i < run->count; i++) {
             sc_groups_free(groups[i]);
             groups[i] = NULL;
         }
-        status = scan_twice(run, source, &marks, aggregates, groups, summary, stats, err);
-    } while (status == SC_OK && sc_undamaged_again(&marks));
-    sc_undamaged_free(&marks);
+        status = scan_twice(run, source, options, aggregates, groups, summary, stats, &failed, err);
+    } while (status == SC_OK && failed != source->units_failed);
     return status;
 }
 
@@ -249,7 +247,7 @@ enum sc_status sc_query_top(struct sc_source *source, const struct sc_scan_optio
         status =
             scan_all(&run, source, options, aggregates, soft_limit_of(&run), groups, summary, stats, err);
         if (status == SC_AGAIN)
-            status = scan_undamaged(&run, source, options, aggregates, groups, summary, stats, err);
+            status = scan_whole(&run, source, options, aggregates, groups, summary, stats, err);
     }
     free(aggregates);
     free(run.narrow);

@@ -38,13 +38,12 @@ static void fail(struct sc_scan *scan, enum sc_status status, const struct sc_er
     atomic_store(&scan->stop, 1);
 }
 
-static void note_missing(struct sc_scan *scan, uint32_t unit, const struct sc_error *err)
+static enum sc_status replace(struct sc_scan *scan, uint32_t unit, const struct sc_error *err)
 {
-    if (scan->options->damaged != NULL)
-        scan->options->damaged[unit] = 1;
     pthread_mutex_lock(&scan->mutex);
-    sc_source_note_missing(scan->source, err->message);
+    enum sc_status status = sc_source_replace(scan->source, unit, err->message);
     pthread_mutex_unlock(&scan->mutex);
+    return status;
 }
 
 static void report_progress(struct sc_scan *scan)
@@ -76,7 +75,7 @@ static enum sc_status prepare(struct worker *w, uint32_t index, struct sc_row_gr
     const struct sc_segment *segment = scan->source->segments[unit->segment];
     struct sc_row_group *opened;
     *group = NULL;
-    if ((scan->options->wanted != NULL && !scan->options->wanted[index]) ||
+    if ((scan->options->wanted != NULL && !scan->options->wanted[unit->turn]) ||
         !sc_selector_group_possible(&w->selector, &segment->groups[unit->group])) {
         w->stats.units_pruned++;
         return SC_OK;
@@ -91,31 +90,38 @@ static enum sc_status prepare(struct worker *w, uint32_t index, struct sc_row_gr
     return SC_OK;
 }
 
-/* A consumer of every unit is called for each that was taken, come what may: others wait for its turn. */
 static void run_unit(struct worker *w, uint32_t index)
 {
     struct sc_scan *scan = w->scan;
     const struct sc_scan_consumer *consumer = scan->consumer;
     struct sc_row_group *group;
     struct sc_selection selection = {0};
-    struct sc_error err = {0}, later = {0};
+    struct sc_error err = {0};
     sc_read_context_reset(&w->context);
     enum sc_status status = prepare(w, index, &group, &selection, &err);
-    enum sc_status consumed = SC_OK;
-    if (status != SC_OK)
-        group = NULL;
-    if (group != NULL || consumer->every_unit)
-        consumed = consumer->unit(consumer->arg, w->number, index, group, &selection, &later);
-    if (status == SC_OK) {
-        status = consumed;
-        err = later;
-    }
+    if (status == SC_OK && group != NULL)
+        status = consumer->unit(consumer->arg, w->number, index, group, &selection, &err);
     if (status == SC_DAMAGED || status == SC_IO)
-        note_missing(scan, index, &err);
-    else if (status != SC_OK && status != SC_END)
-        fail(scan, status, &err);
-    if (status == SC_END || consumed == SC_END)
+        status = replace(scan, index, &err);
+    if (status == SC_END)
         atomic_store(&scan->stop, 1);
+    else if (status != SC_OK)
+        fail(scan, status, &err);
+}
+
+/* A unit that fails puts others behind itself. */
+static void run_turn(struct worker *w, uint32_t turn)
+{
+    struct sc_scan *scan = w->scan;
+    const struct sc_source_unit *units = scan->source->units;
+    for (uint32_t u = turn; u != SC_NO_UNIT; u = units[u].next) {
+        if (!units[u].failed)
+            run_unit(w, u);
+        if (atomic_load_explicit(&scan->stop, memory_order_relaxed))
+            break;
+    }
+    if (scan->consumer->turn_over != NULL)
+        scan->consumer->turn_over(scan->consumer->arg, turn);
     report_progress(scan);
 }
 
@@ -142,7 +148,7 @@ static void *worker_main(void *arg)
         uint32_t index = atomic_fetch_add(&scan->next, 1);
         if (index >= scan->source->unit_count)
             break;
-        run_unit(w, index);
+        run_turn(w, index);
     }
     return NULL;
 }
@@ -212,40 +218,4 @@ enum sc_status sc_scan_run(struct sc_source *source, const struct sc_scan_option
             *err = scan.error;
     }
     return status;
-}
-
-/* ---- two scans over the same row groups ---- */
-
-enum sc_status sc_undamaged_init(struct sc_undamaged *marks, const struct sc_source *source,
-                                 const struct sc_scan_options *options, struct sc_error *err)
-{
-    size_t size = (size_t)source->unit_count + 1;
-    *marks = (struct sc_undamaged){
-        .options = *options, .wanted = malloc(size), .damaged = calloc(size, 1), .count = source->unit_count};
-    if (marks->wanted == NULL || marks->damaged == NULL) {
-        sc_undamaged_free(marks);
-        return sc_fail_nomem(err, "the query");
-    }
-    for (uint32_t u = 0; u < marks->count; u++)
-        marks->wanted[u] = options->wanted == NULL || options->wanted[u];
-    marks->options.wanted = marks->wanted;
-    marks->options.damaged = marks->damaged;
-    return SC_OK;
-}
-
-bool sc_undamaged_again(struct sc_undamaged *marks)
-{
-    bool again = false;
-    for (uint32_t u = 0; u < marks->count; u++) {
-        again = again || (marks->damaged[u] && marks->wanted[u]);
-        marks->wanted[u] = marks->wanted[u] && !marks->damaged[u];
-    }
-    return again;
-}
-
-void sc_undamaged_free(struct sc_undamaged *marks)
-{
-    free(marks->wanted);
-    free(marks->damaged);
-    *marks = (struct sc_undamaged){0};
 }

@@ -1,46 +1,68 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "query/source.h"
+#include "query/source_units.h"
 
 #include "base/clock.h"
-#include "query/expect.h"
 #include "store/catalogue.h"
-#include "store/span_set.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum sc_status sc_source_note_missing(struct sc_source *source, const char *sentence)
+static enum sc_status note_once(char ***list, uint32_t *count, const char *sentence)
 {
-    for (uint32_t i = 0; i < source->missing_count; i++) {
-        if (strcmp(source->missing[i], sentence) == 0)
+    for (uint32_t i = 0; i < *count; i++) {
+        if (strcmp((*list)[i], sentence) == 0)
             return SC_OK;
     }
-    char **missing = realloc(source->missing, ((size_t)source->missing_count + 1) * sizeof(*missing));
-    if (missing == NULL)
+    char **grown = realloc(*list, ((size_t)*count + 1) * sizeof(*grown));
+    if (grown == NULL)
         return SC_NOMEM;
-    source->missing = missing;
-    missing[source->missing_count] = strdup(sentence);
-    if (missing[source->missing_count] == NULL)
+    *list = grown;
+    grown[*count] = strdup(sentence);
+    if (grown[*count] == NULL)
         return SC_NOMEM;
-    source->missing_count++;
+    ++*count;
     return SC_OK;
+}
+
+enum sc_status sc_source_note_missing(struct sc_source *source, const char *sentence)
+{
+    return note_once(&source->missing, &source->missing_count, sentence);
+}
+
+enum sc_status sc_source_note_damage(struct sc_source *source, const char *sentence)
+{
+    return note_once(&source->damage, &source->damage_count, sentence);
 }
 
 void sc_source_close(struct sc_source *source)
 {
     for (uint32_t i = 0; i < source->segment_count; i++)
         sc_segment_close(source->segments[i]);
-    for (uint32_t i = 0; i < source->unit_count; i++)
+    for (uint32_t i = 0; i < source->units_made; i++)
         free(source->units[i].ranges);
     for (uint32_t i = 0; i < source->missing_count; i++)
         free(source->missing[i]);
+    for (uint32_t i = 0; i < source->damage_count; i++)
+        free(source->damage[i]);
+    sc_read_plan_free(&source->plan);
     free(source->segments);
     free(source->units);
+    free(source->groups);
+    free(source->first_group);
     free(source->missing);
+    free(source->damage);
     *source = (struct sc_source){0};
 }
 
-static enum sc_status note_damage(struct sc_source *source, const struct sc_segment *segment)
+enum sc_status sc_source_note_unreadable(struct sc_source *source, const struct sc_expected *expected,
+                                         uint64_t window_ms, uint32_t lane, const char *sentence)
+{
+    return sc_expected_covers(expected, window_ms, lane) ? sc_source_note_damage(source, sentence)
+                                                         : sc_source_note_missing(source, sentence);
+}
+
+static enum sc_status note_stretches(struct sc_source *source, const struct sc_expected *expected,
+                                     const struct sc_segment *segment)
 {
     char text[SC_ERROR_MAX];
     if (segment->damaged_stretches == 0)
@@ -48,19 +70,20 @@ static enum sc_status note_damage(struct sc_source *source, const struct sc_segm
     snprintf(text, sizeof(text),
              "%s: %u damaged stretches (%llu bytes) were skipped; run sc-admin verify and repair",
              segment->path, segment->damaged_stretches, (unsigned long long)segment->damaged_bytes);
-    return sc_source_note_missing(source, text);
+    return sc_source_note_unreadable(source, expected, segment->window_ms, segment->lane, text);
 }
 
 /* @return SC_NOTFOUND when the file was sealed or expired since it was listed: list again. */
-static enum sc_status open_segment(struct sc_source *source, const char *path)
+static enum sc_status open_segment(struct sc_source *source, const struct sc_expected *expected,
+                                   const struct sc_catalogue_file *file)
 {
     struct sc_segment *segment;
     struct sc_error why = {0};
-    enum sc_status status = sc_segment_open(path, &segment, &why);
+    enum sc_status status = sc_segment_open(file->path, &segment, &why);
     if (status == SC_NOTFOUND || status == SC_NOMEM)
         return status;
     if (status != SC_OK)
-        return sc_source_note_missing(source, why.message);
+        return sc_source_note_unreadable(source, expected, file->window_ms, SC_ANY_LANE, why.message);
     struct sc_segment **segments =
         realloc(source->segments, ((size_t)source->segment_count + 1) * sizeof(struct sc_segment *));
     if (segments == NULL) {
@@ -70,121 +93,7 @@ static enum sc_status open_segment(struct sc_source *source, const char *path)
     source->segments = segments;
     segments[source->segment_count++] = segment;
     source->bytes += segment->file_bytes;
-    return note_damage(source, segment);
-}
-
-static bool window_wanted(const struct sc_source_bounds *bounds, const struct sc_segment *segment)
-{
-    return bounds->window_ms == 0 ||
-           (segment->window_ms <= bounds->window_ms &&
-            bounds->window_ms < segment->window_ms + (uint64_t)segment->window_s * 1000);
-}
-
-static struct sc_source_unit *add_unit(struct sc_source *source, uint32_t segment, uint32_t group)
-{
-    if ((source->unit_count & (source->unit_count + 1)) == 0) {
-        size_t capacity = ((size_t)source->unit_count + 1) * 2;
-        struct sc_source_unit *units = realloc(source->units, capacity * sizeof(*units));
-        if (units == NULL)
-            return NULL;
-        source->units = units;
-    }
-    struct sc_source_unit *unit = &source->units[source->unit_count++];
-    *unit = (struct sc_source_unit){.segment = segment, .group = group};
-    return unit;
-}
-
-/* The rows of a row group whose batches were not met before. */
-static enum sc_status fresh_ranges(struct sc_span_set *seen, struct sc_expected *expected,
-                                   const struct sc_row_group *group, struct sc_source_unit *unit, bool *all)
-{
-    unit->ranges = malloc(((size_t)group->span_count + 1) * sizeof(*unit->ranges));
-    if (unit->ranges == NULL)
-        return SC_NOMEM;
-    *all = true;
-    for (uint32_t i = 0; i < group->span_count; i++) {
-        bool fresh;
-        SC_TRY(sc_span_set_add(seen, &group->spans[i], &fresh));
-        if (!fresh) {
-            *all = false;
-            continue;
-        }
-        SC_TRY(sc_expected_found(expected, &group->spans[i], group->segment->window_ms));
-        unit->ranges[unit->range_count++] =
-            (struct sc_row_range){group->spans[i].first_row, group->spans[i].rows};
-    }
-    return SC_OK;
-}
-
-/* Segments of one window may hold a batch twice: a sealed file beside the live one, a retry after a failed
- * sync. Within a live file it may stand twice too; sealing drops the second. */
-static enum sc_status add_units_once(struct sc_source *source, uint32_t segment, uint32_t group,
-                                     struct sc_read_context *context, struct sc_span_set *seen,
-                                     struct sc_expected *expected)
-{
-    struct sc_row_group *open;
-    struct sc_error why = {0};
-    sc_read_context_reset(context);
-    enum sc_status status = sc_row_group_open(context, source->segments[segment], group, &open, &why);
-    if (status == SC_NOMEM)
-        return status;
-    if (status != SC_OK)
-        return sc_source_note_missing(source, why.message);
-    struct sc_source_unit *unit = add_unit(source, segment, group);
-    bool all;
-    if (unit == NULL)
-        return SC_NOMEM;
-    SC_TRY(fresh_ranges(seen, expected, open, unit, &all));
-    if (all || unit->range_count == 0) {
-        free(unit->ranges);
-        unit->ranges = NULL;
-        if (!all)
-            source->unit_count--;
-        unit->range_count = 0;
-    }
-    return SC_OK;
-}
-
-static bool shares_window(const struct sc_source *source, uint32_t i)
-{
-    uint64_t window = source->segments[i]->window_ms;
-    return (i > 0 && source->segments[i - 1]->window_ms == window) ||
-           (i + 1 < source->segment_count && source->segments[i + 1]->window_ms == window);
-}
-
-static int compare_segments(const void *x, const void *y)
-{
-    const struct sc_segment *a = *(struct sc_segment *const *)x, *b = *(struct sc_segment *const *)y;
-    if (a->window_ms != b->window_ms)
-        return a->window_ms < b->window_ms ? -1 : 1;
-    return strcmp(a->path, b->path);
-}
-
-static enum sc_status list_units(struct sc_source *source, const struct sc_source_bounds *bounds,
-                                 struct sc_expected *expected)
-{
-    struct sc_span_set seen = {0};
-    struct sc_read_context context;
-    SC_TRY(sc_read_context_init(&context));
-    enum sc_status status = SC_OK;
-    if (source->segment_count > 1)
-        qsort(source->segments, source->segment_count, sizeof(struct sc_segment *), compare_segments);
-    for (uint32_t i = 0; i < source->segment_count && status == SC_OK; i++) {
-        const struct sc_segment *segment = source->segments[i];
-        bool once = !segment->sealed || shares_window(source, i) || expected->tally_count != 0;
-        for (uint32_t g = 0; g < segment->group_count && status == SC_OK; g++) {
-            bool options = segment->groups[g].record_kind == SC_RECORDS_OPTIONS;
-            if (options != bounds->options || !window_wanted(bounds, segment))
-                continue;
-            if (once)
-                status = add_units_once(source, i, g, &context, &seen, expected);
-            else if (add_unit(source, i, g) == NULL)
-                status = SC_NOMEM;
-        }
-    }
-    sc_read_context_free(&context);
-    sc_span_set_free(&seen);
-    return status;
+    return note_stretches(source, expected, segment);
 }
 
 /*
@@ -231,8 +140,8 @@ static void forget(struct opened *opened)
 }
 
 /* Opens what a listing shows and was not opened before. *changed: a sealed file came, or one went away. */
-static enum sc_status open_new(struct sc_source *source, const struct sc_catalogue *catalogue,
-                               struct opened *opened, bool *changed)
+static enum sc_status open_new(struct sc_source *source, const struct sc_expected *expected,
+                               const struct sc_catalogue *catalogue, struct opened *opened, bool *changed)
 {
     uint32_t sorted = opened->count;
     const char *last = NULL;
@@ -243,7 +152,7 @@ static enum sc_status open_new(struct sc_source *source, const struct sc_catalog
         last = file->path;
         if (again || is_opened(opened, sorted, file->path))
             continue;
-        enum sc_status status = open_segment(source, file->path);
+        enum sc_status status = open_segment(source, expected, file);
         *changed = *changed || file->sealed || status == SC_NOTFOUND;
         if (status == SC_OK)
             status = remember(opened, file->path);
@@ -299,8 +208,9 @@ static enum sc_status open_listed(struct sc_source *source, const char *const *p
         status = list_paths(source, paths, path_count, &catalogue, &first);
         if (status == SC_OK && listing == 0)
             status = sc_expected_load(expected, paths, path_count, &catalogue, note, source);
+        sc_expected_horizon(expected, paths, path_count);
         if (status == SC_OK)
-            status = open_new(source, &catalogue, &opened, &changed);
+            status = open_new(source, expected, &catalogue, &opened, &changed);
         changed = changed || listing == 0;
         sc_catalogue_free(&catalogue);
     }
@@ -329,7 +239,7 @@ enum sc_status sc_source_open(const char *const *paths, uint32_t path_count,
     *out = (struct sc_source){0};
     enum sc_status status = open_listed(out, paths, path_count, &expected, err);
     if (status == SC_OK)
-        status = list_units(out, bounds, &expected);
+        status = sc_source_plan_units(out, bounds, &expected);
     if (status == SC_OK)
         sc_expected_judge(&expected, &range, note, out);
     sc_expected_free(&expected);

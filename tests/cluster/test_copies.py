@@ -140,8 +140,65 @@ def honest(folder):
     kit.check("honest: a cluster that ended in good order is complete for ever", status == 0 and answer["complete"], answer)
 
 
+def segments(store):
+    return sorted(p for p in store.rglob("*") if p.suffix in (".scs", ".sclive"))
+
+
+def flip(path, places):
+    data = bytearray(path.read_bytes())
+    for at in places(len(data)):
+        data[at] ^= 0x55
+    path.write_bytes(data)
+
+
+def damaged(folder):
+    """What is damaged on one node is read from another, and told; what no node has whole is missing, to the flow."""
+    cluster = kit.Cluster(folder, 3, 2).start()
+    exporter = kit.Exporter(cluster.nodes[0])
+    sent = set(exporter.send(0, 60000))
+    kit.wait_for(lambda: cluster.nodes[0].status()["received"]["flows"] == len(sent))
+    kit.wait_for(lambda: False, 0.6)
+    drained(cluster)
+    kit.wait_for(lambda: False, 1.5)  # a tally later
+    cluster.stop()
+    stores = [n.store for n in cluster.nodes]
+    files = segments(stores[0])
+    whole = {f: f.read_bytes() for f in files}
+    own = max((f for f in files if ".replica" not in f.parts), key=lambda f: f.stat().st_size)
+    every_column = ("bytes > 0 and packets > 0 and srcport >= 0 and dstport >= 0 and proto 6 and flowId >= 0 and "
+                    "srcip != 0.0.0.0 and dstip != 0.0.0.0 and duration >= 0 and exporterip != 0.0.0.0")
+    items = ("--output-format=json", "--output-items=p,m", "-f", every_column)
+    well = json.loads(kit.query(stores, *items).stdout)
+    told = 0
+    for place in range(1, 32):  # somewhere in the file: a chunk, a head, a directory
+        flip(own, lambda size, place=place: [size * place // 32])
+        done = kit.query(stores, *items)
+        answer = json.loads(done.stdout)
+        kit.check(f"damaged: one byte at {place}/32 of a file: the answer is complete",
+                  done.returncode == 0 and answer["complete"] and answer["summary"] == well["summary"] and
+                  answer["metadata"] == well["metadata"], answer)
+        kit.check(f"damaged: one byte at {place}/32: the file is named where it was read",
+                  all(str(own) in line for line in answer["damage"]) and answer["missing"] == [], answer)
+        own.write_bytes(whole[own])
+        told += len(answer["damage"])
+    kit.check("damaged: single bytes were met", told > 0, (own, len(whole[own])))
+    for f in files:
+        flip(f, lambda size: range(0, size, 200))
+    kit.check_numbers("damaged: all files of a node: every flow is there once", stores, sent)
+    done = kit.query(stores, "--output-format=json", "--output-items=p")
+    answer = json.loads(done.stdout)
+    kit.check("damaged: all files of a node are named", all(any(str(f) in line for line in answer["damage"]) for f in files) and
+              "sc-query: damage: " in done.stderr, (answer, done.stderr))
+    for f in segments(stores[1]):
+        flip(f, lambda size: range(0, size, 200))
+    got, status = kit.numbers(stores)
+    missing, said, answer = said_missing(stores)
+    kit.check("damaged: on two nodes: what no node has is missing, to the flow", status == 3 and said == 3 and
+              0 < missing == len(sent) - len(got) and max(got.values(), default=0) <= 1, (missing, len(sent) - len(got), answer))
+
+
 def main():
-    for scenario in (all_well, killed, proxy_killed, honest):
+    for scenario in (all_well, killed, proxy_killed, honest, damaged):
         with tempfile.TemporaryDirectory() as folder:
             scenario(folder)
     return 1 if kit.FAILED else 0

@@ -218,14 +218,14 @@ def help_and_version_are_0(_data):
 
 def json_is_one_object(data):
     answer = ask(data.small, "-o", "srcport")
-    same(list(answer), ["records", "summary", "complete", "missing", "elapsed_ms"])
+    same(list(answer), ["records", "summary", "complete", "missing", "damage", "elapsed_ms"])
     same(answer["records"][1],
          {"first": "2026-11-20T10:00:01.000Z", "duration": 500, "proto": 17, "srcip": "10.0.0.2", "srcport": 40001,
           "dstip": "192.0.2.1", "dstport": 53, "flags": 0, "packets": 1, "bytes": 101})
     same({k: answer["summary"][k] for k in ("records", "flows", "packets", "bytes")},
          {"records": 10, "flows": 10, "packets": 10, "bytes": 1045})
-    same(list(ask(data.small, "--output-items=r")), ["records", "complete", "missing", "elapsed_ms"])
-    same(list(ask(data.small, "--output-items=processed-records-summary")), ["summary", "complete", "missing", "elapsed_ms"])
+    same(list(ask(data.small, "--output-items=r")), ["records", "complete", "missing", "damage", "elapsed_ms"])
+    same(list(ask(data.small, "--output-items=processed-records-summary")), ["summary", "complete", "missing", "damage", "elapsed_ms"])
     answer = ask(data.small, "--output-items=metadata-summary")
     same(answer["metadata"], [{"proto": 17, "records": 10, "flows": 10, "packets": 10, "bytes": 1045}])
 

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* sc-admin status over all nodes of a cluster, and what a node answers to it. */
+#ifndef SC_CLI_ADMIN_CLUSTER_H
+#define SC_CLI_ADMIN_CLUSTER_H
+
+#include "conf/config.h"
+
+struct sc_admin_cluster {
+    const char *file;        /* the membership file; NULL: that of the configuration */
+    const char *config_file; /* as given to sc-admin, or NULL */
+    const char *store;       /* likewise */
+    const char *ssh;         /* the command; NULL: SC_SSH of the environment, else ssh */
+    uint64_t timeout_s;
+    uint32_t windows;
+    bool json;
+};
+
+/* Both return the exit status of sc-admin. */
+int sc_admin_cluster_status(const struct sc_admin_cluster *request, const struct sc_config *config);
+/* Writes the collector's status as JSON, with what the store holds of its last windows; that also when no collector runs (1). */
+int sc_admin_node_status(const struct sc_config *config, uint32_t windows);
+
+#endif

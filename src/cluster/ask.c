@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "cluster/ask.h"
+
+#include "base/clock.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MOST_ERRORS 4096u
+#define POLL_MS     50
+
+extern char **environ;
+
+bool sc_ask_word(struct sc_ask *ask, const char *word)
+{
+    if (ask->word_count == SC_ASK_MAX_WORDS)
+        return false;
+    ask->words[ask->word_count++] = word;
+    return true;
+}
+
+/* Names, addresses of both kinds, with a zone. ssh itself runs no shell on them, but what it starts may. */
+static bool is_host(const char *host)
+{
+    if (host[0] == '\0' || host[0] == '-')
+        return false;
+    for (const char *p = host; *p != '\0'; p++) {
+        if (!isalnum((unsigned char)*p) && strchr(".-_:%", *p) == NULL)
+            return false;
+    }
+    return true;
+}
+
+enum sc_status sc_ask_ssh(struct sc_ask *ask, char *command, const char *host, struct sc_error *err)
+{
+    static const char *const manners[] = {"-o", "BatchMode=yes",         "-o", "ConnectTimeout=5",
+                                          "-o", "ServerAliveInterval=5", "--"};
+    bool room = true;
+    char *state = NULL;
+    if (!is_host(host))
+        return sc_fail(err, SC_USAGE, "\"%s\" is no host that can be asked", host);
+    for (char *word = strtok_r(command, " \t", &state); word != NULL; word = strtok_r(NULL, " \t", &state))
+        room = room && sc_ask_word(ask, word);
+    if (ask->word_count == 0)
+        return sc_fail(err, SC_USAGE, "the ssh command is empty");
+    for (size_t i = 0; i < sizeof(manners) / sizeof(manners[0]); i++)
+        room = room && sc_ask_word(ask, manners[i]);
+    return room && sc_ask_word(ask, host) ? SC_OK
+                                          : sc_fail(err, SC_USAGE, "the ssh command has too many words");
+}
+
+/* ---- start ---- */
+
+static int spawn(struct sc_ask *ask, int out, int errors)
+{
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t attributes;
+    int failed = posix_spawn_file_actions_init(&files);
+    if (failed != 0)
+        return failed;
+    failed = posix_spawnattr_init(&attributes);
+    if (failed == 0) {
+        posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+        posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
+        posix_spawn_file_actions_adddup2(&files, errors, STDERR_FILENO);
+        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+        posix_spawnattr_setpgroup(&attributes, 0);
+        failed =
+            posix_spawnp(&ask->pid, ask->words[0], &files, &attributes, (char *const *)ask->words, environ);
+        posix_spawnattr_destroy(&attributes);
+    }
+    posix_spawn_file_actions_destroy(&files);
+    return failed;
+}
+
+static void close_one(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static void start(struct sc_ask *ask)
+{
+    int out[2] = {-1, -1}, errors[2] = {-1, -1};
+    ask->words[ask->word_count] = NULL;
+    ask->pid = -1;
+    ask->pipes[0] = ask->pipes[1] = -1;
+    if (pipe2(out, O_CLOEXEC) != 0 || pipe2(errors, O_CLOEXEC) != 0)
+        ask->failed = errno;
+    else
+        ask->failed = spawn(ask, out[1], errors[1]);
+    close_one(&out[1]);
+    close_one(&errors[1]);
+    if (ask->failed != 0) {
+        ask->pid = -1;
+        close_one(&out[0]);
+        close_one(&errors[0]);
+        return;
+    }
+    ask->pipes[0] = out[0];
+    ask->pipes[1] = errors[0];
+}
+
+/* ---- gather ---- */
+
+/* One read; closes the pipe at its end. */
+static void take(struct sc_ask *ask, unsigned which)
+{
+    uint8_t block[65536];
+    ssize_t n = read(ask->pipes[which], block, sizeof(block));
+    if (n < 0 && errno == EINTR)
+        return;
+    if (n <= 0) {
+        close_one(&ask->pipes[which]);
+        return;
+    }
+    if (which == 0) {
+        sc_buf_append(&ask->answer, block, (size_t)n);
+        ask->too_long = ask->answer.len > SC_ASK_MAX_ANSWER || !sc_buf_ok(&ask->answer);
+    } else if (ask->errors.len < MOST_ERRORS) {
+        size_t room = MOST_ERRORS - ask->errors.len;
+        sc_buf_append(&ask->errors, block, (size_t)n < room ? (size_t)n : room);
+    }
+}
+
+/* Ends what still runs of the ask, and waits for it: nothing that was killed can hold this up. */
+static void end(struct sc_ask *ask)
+{
+    kill(-ask->pid, SIGKILL);
+    close_one(&ask->pipes[0]);
+    close_one(&ask->pipes[1]);
+}
+
+static void note_exit(struct sc_ask *ask, int status)
+{
+    ask->exit = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    ask->pid = -1;
+}
+
+/* Programs that have closed both pipes and are over. Returns how many are not. */
+static uint32_t reap(struct sc_ask *asks, uint32_t count)
+{
+    uint32_t running = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct sc_ask *ask = &asks[i];
+        int status;
+        if (ask->pid < 0)
+            continue;
+        if (ask->too_long)
+            end(ask);
+        if (ask->pipes[0] < 0 && ask->pipes[1] < 0 && waitpid(ask->pid, &status, WNOHANG) == ask->pid)
+            note_exit(ask, status);
+        else
+            running++;
+    }
+    return running;
+}
+
+static void poll_once(struct sc_ask *asks, uint32_t count, struct pollfd *fds)
+{
+    nfds_t n = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        for (unsigned p = 0; p < 2; p++)
+            fds[n++] = (struct pollfd){.fd = asks[i].pid < 0 ? -1 : asks[i].pipes[p], .events = POLLIN};
+    }
+    if (poll(fds, n, POLL_MS) <= 0)
+        return;
+    for (uint32_t i = 0; i < 2 * count; i++) {
+        if (fds[i].fd >= 0 && fds[i].revents != 0)
+            take(&asks[i / 2], i % 2);
+    }
+}
+
+void sc_ask_all(struct sc_ask *asks, uint32_t count, uint64_t timeout_ms)
+{
+    uint64_t deadline = sc_clock_mono_ms() + timeout_ms;
+    struct pollfd *fds = calloc(2 * (size_t)count + 1, sizeof(*fds));
+    for (uint32_t i = 0; i < count; i++) {
+        if (fds == NULL)
+            asks[i] = (struct sc_ask){.failed = ENOMEM, .pid = -1, .pipes = {-1, -1}};
+        else
+            start(&asks[i]);
+    }
+    while (fds != NULL && reap(asks, count) != 0 && sc_clock_mono_ms() < deadline)
+        poll_once(asks, count, fds);
+    for (uint32_t i = 0; i < count; i++) {
+        int status;
+        if (asks[i].pid < 0)
+            continue;
+        asks[i].timed_out = true;
+        end(&asks[i]);
+        while (waitpid(asks[i].pid, &status, 0) < 0 && errno == EINTR)
+            ;
+        note_exit(&asks[i], status);
+    }
+    free(fds);
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Asks several nodes at once: one program for each (ssh, or one of ours), run side by side without a shell, each with a process
+ * group of its own that ends with the deadline at the latest. Blocking; one thread; no program outlives the call.
+ */
+#ifndef SC_CLUSTER_ASK_H
+#define SC_CLUSTER_ASK_H
+
+#include "base/buf.h"
+#include "base/status.h"
+
+#include <sys/types.h>
+
+#define SC_ASK_MAX_WORDS  48u
+#define SC_ASK_MAX_ANSWER (UINT64_C(64) << 20)
+
+struct sc_ask {
+    const char *words[SC_ASK_MAX_WORDS +
+                      1]; /* the program, looked up in PATH, and its arguments; NULL behind the last */
+    uint32_t word_count;
+    /* What came of it. The buffers are the caller's to free. */
+    struct sc_buf answer; /* what it wrote */
+    struct sc_buf errors; /* to stderr, the first 4 KiB */
+    bool timed_out, too_long;
+    int failed;   /* errno when it could not be run, else 0 */
+    int exit;     /* exit status; 128 + signal when one ended it */
+    pid_t pid;    /* for sc_ask_all */
+    int pipes[2]; /* likewise */
+};
+
+/* Appends a word (borrowed). @return false when there are too many. */
+bool sc_ask_word(struct sc_ask *ask, const char *word);
+
+/*
+ * The words that run a command on `host` by ssh: `command`, a program and options of its own divided by blanks (cut up in place;
+ * it lives as long as the ask), then what makes ssh ask nobody and give up in time, then the host. The remote words follow.
+ * @return SC_OK; SC_USAGE when the host could be taken for an option or has characters that no host has.
+ */
+enum sc_status sc_ask_ssh(struct sc_ask *ask, char *command, const char *host, struct sc_error *err);
+
+/* Runs all and waits for them, `timeout_ms` at most. */
+void sc_ask_all(struct sc_ask *asks, uint32_t count, uint64_t timeout_ms);
+
+#endif

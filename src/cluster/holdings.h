@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What a node holds of recent windows: batch ids as intervals, and what the proxies' tallies say ought to exist; and from
+ * several nodes' holdings, how many copies there are of what. A node reads its own from its store's files (heads of row groups,
+ * no values) and gives them to others as JSON.
+ *
+ * Zero-initialise; sc_holdings_free releases. One thread.
+ */
+#ifndef SC_CLUSTER_HOLDINGS_H
+#define SC_CLUSTER_HOLDINGS_H
+
+#include "base/status.h"
+#include "store/tally.h"
+
+#include <jansson.h>
+
+#define SC_HOLDINGS_MAX_WINDOWS 1000u
+
+/* The batches `first` to `last` of a stream and lane, in a window. */
+struct sc_holding {
+    uint64_t window_ms, stream, first, last;
+    uint32_t lane;
+};
+
+struct sc_holdings {
+    struct sc_holding *list; /* by window, stream, lane, number; disjoint */
+    uint32_t count, capacity;
+    struct sc_tally *tallies; /* one per stream and window */
+    uint32_t tally_count;
+    uint32_t
+        unreadable; /* files and row groups of these windows that could not be read: their batches are not listed */
+};
+
+/* The last `windows` windows of which the store has segments or tallies. @return SC_OK; as sc_catalogue_add. */
+enum sc_status sc_holdings_read(const char *store, uint32_t windows, struct sc_holdings *out,
+                                struct sc_error *err);
+void sc_holdings_free(struct sc_holdings *holdings);
+
+/* Adds intervals and tallies; sc_holdings_settle then sorts and joins. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_holdings_add(struct sc_holdings *holdings, const struct sc_holding *holding);
+enum sc_status sc_holdings_add_tally(struct sc_holdings *holdings, struct sc_tally *tally); /* taken over */
+void sc_holdings_settle(struct sc_holdings *holdings);
+
+/* {"windows": [...], "unreadable": N}; NULL without memory. */
+json_t *sc_holdings_to_json(const struct sc_holdings *holdings);
+/* What another node sent: anything that makes no sense is SC_MALFORMED. */
+enum sc_status sc_holdings_from_json(const json_t *json, struct sc_holdings *out, struct sc_error *err);
+
+/* Of a window, in batches. */
+struct sc_window_copies {
+    uint64_t window_ms;
+    uint64_t known;   /* held by somebody, or ought to be */
+    uint64_t whole;   /* with as many copies as there ought to be */
+    uint64_t fewer;   /* with fewer, but more than one */
+    uint64_t single;  /* with one, where there ought to be more */
+    uint64_t missing; /* safe by the tallies, and nobody who answered holds them */
+    uint64_t waiting; /* accepted, not safe yet, and not held: in a proxy's outbox */
+};
+
+/*
+ * Compares the holdings of `count` nodes; NULL for one that did not answer. Only the last `windows` windows, those before
+ * `horizon_ms` left out. *out, by window, is malloc'ed. @return SC_OK or SC_NOMEM.
+ */
+enum sc_status sc_copies_compare(const struct sc_holdings *const *nodes, uint32_t count, uint32_t replication,
+                                 uint32_t windows, uint64_t horizon_ms, struct sc_window_copies **out,
+                                 uint32_t *out_count);
+
+#endif

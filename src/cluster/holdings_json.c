@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Holdings as JSON, as one node sends them to another:
+ *
+ *   {"unreadable": 0, "windows": [{"start_ms": MS,
+ *     "held": [{"stream": HEX, "lane": HEX, "batches": [[FIRST, LAST], ...]}, ...],
+ *     "tallies": [{"proxy": NAME, "stream": HEX, "seconds": S, "lanes": [{"lane": HEX, "numbers": [8]}, ...]}]}]}
+ *
+ * Of a tally's lane the numbers are those of its file: batches and records of flows, then of options records, accepted; the same
+ * of what is safe. Numbers of 64 bits that are no counts are hexadecimal texts, as JSON's integers are signed.
+ */
+#include "cluster/holdings.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- to JSON ---- */
+
+static json_t *hex(uint64_t v, int digits)
+{
+    return json_sprintf("%0*" PRIx64, digits, v);
+}
+
+static json_t *held_json(const struct sc_holdings *h, uint64_t window_ms)
+{
+    json_t *list = json_array(), *batches = NULL;
+    const struct sc_holding *before = NULL;
+    for (uint32_t i = 0; i < h->count; i++) {
+        const struct sc_holding *one = &h->list[i];
+        if (one->window_ms != window_ms)
+            continue;
+        if (before == NULL || before->stream != one->stream || before->lane != one->lane) {
+            batches = json_array();
+            json_array_append_new(list, json_pack("{s:o, s:o, s:o}", "stream", hex(one->stream, 16), "lane",
+                                                  hex(one->lane, 8), "batches", batches));
+        }
+        json_array_append_new(batches, json_pack("[I, I]", (json_int_t)one->first, (json_int_t)one->last));
+        before = one;
+    }
+    return list;
+}
+
+static void add_counts(json_t *numbers, const struct sc_tally_count *count)
+{
+    for (unsigned kind = 0; kind < 2; kind++) {
+        json_array_append_new(numbers, json_integer((json_int_t)count->batches[kind]));
+        json_array_append_new(numbers, json_integer((json_int_t)count->records[kind]));
+    }
+}
+
+static json_t *tally_json(const struct sc_tally *t)
+{
+    json_t *lanes = json_array();
+    for (uint32_t i = 0; i < t->lane_count; i++) {
+        json_t *numbers = json_array();
+        add_counts(numbers, &t->lanes[i].accepted);
+        add_counts(numbers, &t->lanes[i].safe);
+        json_array_append_new(lanes,
+                              json_pack("{s:o, s:o}", "lane", hex(t->lanes[i].lane, 8), "numbers", numbers));
+    }
+    return json_pack("{s:s, s:o, s:i, s:o}", "proxy", t->proxy, "stream", hex(t->stream, 16), "seconds",
+                     (int)t->window_s, "lanes", lanes);
+}
+
+static json_t *window_json(const struct sc_holdings *h, uint64_t window_ms)
+{
+    json_t *tallies = json_array();
+    for (uint32_t i = 0; i < h->tally_count; i++) {
+        if (h->tallies[i].window_ms == window_ms)
+            json_array_append_new(tallies, tally_json(&h->tallies[i]));
+    }
+    return json_pack("{s:I, s:o, s:o}", "start_ms", (json_int_t)window_ms, "held", held_json(h, window_ms),
+                     "tallies", tallies);
+}
+
+/* The least window after `after`; UINT64_MAX when there is none. */
+static uint64_t next_window(const struct sc_holdings *h, uint64_t after, bool begin)
+{
+    uint64_t next = UINT64_MAX;
+    for (uint32_t i = 0; i < h->count; i++) {
+        if ((begin || h->list[i].window_ms > after) && h->list[i].window_ms < next)
+            next = h->list[i].window_ms;
+    }
+    for (uint32_t i = 0; i < h->tally_count; i++) {
+        if ((begin || h->tallies[i].window_ms > after) && h->tallies[i].window_ms < next)
+            next = h->tallies[i].window_ms;
+    }
+    return next;
+}
+
+json_t *sc_holdings_to_json(const struct sc_holdings *h)
+{
+    json_t *windows = json_array();
+    for (uint64_t w = next_window(h, 0, true); w != UINT64_MAX; w = next_window(h, w, false))
+        json_array_append_new(windows, window_json(h, w));
+    return json_pack("{s:I, s:o}", "unreadable", (json_int_t)h->unreadable, "windows", windows);
+}
+
+/* ---- from JSON: anything may have sent it ---- */
+
+static bool read_hex(const json_t *object, const char *key, uint64_t most, uint64_t *out)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    char *end;
+    if (text == NULL || text[0] == '\0' || strlen(text) > 16 ||
+        strspn(text, "0123456789abcdef") != strlen(text))
+        return false;
+    *out = strtoull(text, &end, 16);
+    return *out <= most;
+}
+
+static bool read_count(const json_t *value, uint64_t *out)
+{
+    *out = (uint64_t)json_integer_value(value);
+    return json_is_integer(value) && json_integer_value(value) >= 0;
+}
+
+static bool read_held(const json_t *json, uint64_t window_ms, struct sc_holdings *out, enum sc_status *status)
+{
+    uint64_t lane;
+    struct sc_holding one = {.window_ms = window_ms};
+    const json_t *batches = json_object_get(json, "batches"), *pair;
+    size_t i;
+    if (!read_hex(json, "stream", UINT64_MAX, &one.stream) || !read_hex(json, "lane", UINT32_MAX, &lane) ||
+        !json_is_array(batches))
+        return false;
+    one.lane = (uint32_t)lane;
+    json_array_foreach(batches, i, pair)
+    {
+        if (json_array_size(pair) != 2 || !read_count(json_array_get(pair, 0), &one.first) ||
+            !read_count(json_array_get(pair, 1), &one.last) || one.first > one.last)
+            return false;
+        *status = sc_holdings_add(out, &one);
+        if (*status != SC_OK)
+            return false;
+    }
+    return true;
+}
+
+static bool read_counts(const json_t *numbers, size_t from, struct sc_tally_count *out)
+{
+    bool good = true;
+    for (unsigned kind = 0; kind < 2 && good; kind++)
+        good = read_count(json_array_get(numbers, from + 2 * kind), &out->batches[kind]) &&
+               read_count(json_array_get(numbers, from + 2 * kind + 1), &out->records[kind]);
+    return good;
+}
+
+static bool read_lanes(const json_t *lanes, struct sc_tally *t)
+{
+    const json_t *json;
+    size_t i;
+    json_array_foreach(lanes, i, json)
+    {
+        uint64_t lane;
+        const json_t *numbers = json_object_get(json, "numbers");
+        struct sc_tally_lane *l =
+            read_hex(json, "lane", UINT32_MAX, &lane) ? sc_tally_lane(t, (uint32_t)lane) : NULL;
+        if (l == NULL || json_array_size(numbers) != 8 || !read_counts(numbers, 0, &l->accepted) ||
+            !read_counts(numbers, 4, &l->safe))
+            return false;
+    }
+    return json_is_array(lanes);
+}
+
+static bool read_tally(const json_t *json, uint64_t window_ms, struct sc_holdings *out,
+                       enum sc_status *status)
+{
+    struct sc_tally t = {.window_ms = window_ms};
+    const char *proxy = json_string_value(json_object_get(json, "proxy"));
+    uint64_t seconds;
+    if (proxy == NULL || strlen(proxy) >= sizeof(t.proxy) ||
+        !read_hex(json, "stream", UINT64_MAX, &t.stream) ||
+        !read_count(json_object_get(json, "seconds"), &seconds) || seconds > 86400)
+        return false;
+    memcpy(t.proxy, proxy, strlen(proxy) + 1);
+    t.window_s = (uint32_t)seconds;
+    bool good = read_lanes(json_object_get(json, "lanes"), &t);
+    if (good)
+        *status = sc_holdings_add_tally(out, &t);
+    else
+        sc_tally_free(&t);
+    return good && *status == SC_OK;
+}
+
+static bool read_window(const json_t *json, struct sc_holdings *out, enum sc_status *status)
+{
+    const json_t *held = json_object_get(json, "held"), *tallies = json_object_get(json, "tallies"), *one;
+    uint64_t window_ms;
+    size_t i;
+    if (!read_count(json_object_get(json, "start_ms"), &window_ms) || !json_is_array(held) ||
+        !json_is_array(tallies))
+        return false;
+    json_array_foreach(held, i, one)
+    {
+        if (!read_held(one, window_ms, out, status))
+            return false;
+    }
+    json_array_foreach(tallies, i, one)
+    {
+        if (!read_tally(one, window_ms, out, status))
+            return false;
+    }
+    return true;
+}
+
+enum sc_status sc_holdings_from_json(const json_t *json, struct sc_holdings *out, struct sc_error *err)
+{
+    const json_t *windows = json_object_get(json, "windows"), *window;
+    uint64_t unreadable = 0;
+    enum sc_status status = SC_OK;
+    size_t i;
+    *out = (struct sc_holdings){0};
+    bool good = json_is_array(windows) && read_count(json_object_get(json, "unreadable"), &unreadable) &&
+                unreadable <= UINT32_MAX;
+    json_array_foreach(windows, i, window)
+    {
+        good = good && read_window(window, out, &status);
+    }
+    out->unreadable = (uint32_t)unreadable;
+    sc_holdings_settle(out);
+    if (good)
+        return SC_OK;
+    sc_holdings_free(out);
+    return status == SC_NOMEM ? sc_fail_nomem(err, "the list of batches")
+                              : sc_fail(err, SC_MALFORMED, "its list of batches makes no sense");
+}

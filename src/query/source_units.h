@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* From opened segments to units of work. Internal to source.c and source_units.c. */
+#ifndef SC_QUERY_SOURCE_UNITS_H
+#define SC_QUERY_SOURCE_UNITS_H
+
+#include "query/expect.h"
+#include "query/source.h"
+
+/* Sorts the segments, plans which of their row groups are read, and tells `expected` what was found. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_source_plan_units(struct sc_source *source, const struct sc_source_bounds *bounds,
+                                    struct sc_expected *expected);
+
+/* Notes a sentence on what cannot be opened: as damage where the tallies tell whether anything is missing, else as missing. */
+enum sc_status sc_source_note_unreadable(struct sc_source *source, const struct sc_expected *expected,
+                                         uint64_t window_ms, uint32_t lane, const char *sentence);
+
+#endif

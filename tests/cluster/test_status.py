@@ -1,0 +1,241 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+# run: build=asan limit=240
+"""sc-admin status --cluster: every node is asked by ssh, or what stands for it; what they hold is compared."""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import cluster_kit as kit
+
+ADMIN = kit.BUILD / "bin" / "sc-admin"
+STUB = """#!/bin/sh
+# Stands for ssh: runs the command here, with the configuration of the node.
+printf '%s\\n' "$@" >> {folder}/asked
+while [ "$1" != -- ]; do shift; done
+host=$2
+shift 3
+if [ -e {folder}/down-$host ]; then
+    echo 'Warning: something that ssh says first' >&2
+    echo "ssh: connect to host $host port 22: No route to host" >&2
+    exit 255
+fi
+[ -e {folder}/hang-$host ] && sleep 1000
+[ -e {folder}/talk-$host ] && echo 'Welcome!' && exit 0
+exec {admin} "$@" -c {folder}/$host.yaml
+"""
+
+
+class Stub:
+    def __init__(self, cluster):
+        self.cluster, self.folder = cluster, cluster.folder
+        self.link = self.folder / "stub"
+        self.link.write_text(STUB.format(folder=self.folder, admin=ADMIN))
+        self.link.chmod(0o755)
+        for n in cluster.nodes:
+            (self.folder / f"{n.address}.yaml").symlink_to(n.config)
+
+    def mark(self, what, node, there=True):
+        path = self.folder / f"{what}-{node.address}"
+        if there:
+            path.touch()
+        else:
+            path.unlink()
+
+    def status(self, *options, config=True, ssh=None):
+        here = ["-c", str(self.cluster.nodes[0].config)] if config else []
+        command = [str(ADMIN), "status", "--cluster", "--ssh", ssh or f"{self.link} -v", *here, *options]
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+    def json(self, *options, **how):
+        done = self.status("--json", *options, **how)
+        try:
+            return json.loads(done.stdout), done
+        except ValueError:
+            return None, done
+
+
+def total(answer, key):
+    return sum(w[key] for w in answer["windows"])
+
+
+def node_of(answer, name):
+    return next(n for n in answer["nodes"] if n["name"] == name)
+
+
+def all_well(cluster, stub):
+    answer, done = stub.json()
+    kit.check("well: exit 0", done.returncode == 0 and answer["well"], (done, answer))
+    kit.check("well: all three run", all(n["reachable"] and n["running"] and n["problem"] is None and n["differs"] is None
+                                         for n in answer["nodes"]), answer["nodes"])
+    accepted = sum(n.status()["cluster"]["proxy"]["batches"] for n in cluster.nodes)
+    kit.check("well: every batch is whole", total(answer, "known") == total(answer, "whole") == accepted > 0 and
+              total(answer, "waiting") == total(answer, "missing") == total(answer, "one_copy") == 0,
+              (accepted, answer["windows"]))
+    kit.check("well: each is used by three proxies", all(n["usable_by"] == n["proxies_asked"] == 3 for n in answer["nodes"]),
+              answer["nodes"])
+    asked = (stub.folder / "asked").read_text().splitlines()
+    kit.check("well: this node is not asked by ssh, the others with fixed words",
+              [asked[i + 1:i + 7] for i, w in enumerate(asked) if w == "--"] ==
+              [[n.address, "sc-admin", "status", "--json", "--windows", "12"] for n in cluster.nodes[1:]] or
+              [asked[i + 1:i + 7] for i, w in enumerate(asked) if w == "--"] ==
+              [[n.address, "sc-admin", "status", "--json", "--windows", "12"] for n in reversed(cluster.nodes[1:])], asked)
+    kit.check("well: ssh asks nobody, and for no longer than it must",
+              "BatchMode=yes" in asked and "ConnectTimeout=5" in asked and asked[0] == "-v", asked)
+    text = stub.status().stdout
+    lines = text.splitlines()
+    kit.check("well: the table names all, in 120 columns", all(any(line.startswith(n.name + " ") and " up " in line for line in lines)
+                                                               for n in cluster.nodes) and
+              max(map(len, lines)) <= 120 and "PROBLEM" not in text, text)
+    return answer
+
+
+def troubles(cluster, stub, before):
+    n1, n2, n3 = cluster.nodes
+    stub.mark("down", n3)
+    answer, done = stub.json()
+    kit.check("unreachable: exit 3, and the node is named with what ssh said", done.returncode == 3 and
+              not node_of(answer, "n3")["reachable"] and
+              node_of(answer, "n3")["problem"] == f"ssh: connect to host {n3.address} port 22: No route to host", answer["nodes"])
+    kit.check("unreachable: the others hold one copy of what it has", total(answer, "missing") == 0 and
+              0 < total(answer, "one_copy") and total(answer, "one_copy") + total(answer, "whole") == total(before, "whole"),
+              answer["windows"])
+    stub.mark("hang", n2)
+    answer, done = stub.json("--timeout", "3s")
+    kit.check("hanging: it is given up, by name", done.returncode == 3 and
+              node_of(answer, "n2")["problem"] == "no answer within 3 s", answer["nodes"])
+    kit.check("hanging: what neither told is missing, to the batch", total(answer, "known") == total(before, "known") and
+              total(answer, "missing") > 0 and total(answer, "missing") + total(answer, "one_copy") == total(before, "whole"),
+              answer["windows"])
+    text = stub.status("--timeout", "3s").stdout
+    kit.check("hanging: the table says both", "n2: no answer within 3 s" in text and "UNREACHABLE" in text and
+              max(map(len, text.splitlines())) <= 120, text)
+    stub.mark("hang", n2, False)
+    stub.mark("down", n3, False)
+    stub.mark("talk", n2)
+    answer, done = stub.json()
+    kit.check("no status: a node that answers something else", done.returncode == 3 and
+              node_of(answer, "n2")["problem"] is not None, answer["nodes"])
+    stub.mark("talk", n2, False)
+    n2.kill()
+    answer, done = stub.json()
+    kit.check("down: a node without a collector is reachable, and what it holds counts", done.returncode == 3 and
+              node_of(answer, "n2")["reachable"] and not node_of(answer, "n2")["running"] and
+              total(answer, "whole") == total(before, "whole"), answer)
+    n2.start()
+    kit.wait_for(lambda: n1.usable() == ["n1", "n2", "n3"])
+    n3.stop()
+    cluster.file.write_text(cluster.file.read_text().replace("version: 1", "version: 2"))
+    n3.start()
+    kit.wait_for(lambda: n1.usable() == ["n1", "n2", "n3"])
+    answer, done = stub.json()
+    kit.check("version: nodes with another membership file are told", done.returncode == 0 and
+              node_of(answer, "n3")["differs"] is None and
+              node_of(answer, "n2")["differs"] == "its collector has version 1 of the membership file, not 2", answer["nodes"])
+    kit.check("version: in the table too", "PROBLEM   n2: its collector has version 1" in stub.status().stdout, stub.status().stdout)
+
+
+def from_outside(cluster, stub):
+    """From a machine that is no member every node is asked by ssh."""
+    elsewhere = cluster.folder / "elsewhere.yaml"
+    elsewhere.write_text(f"store: {cluster.folder}/nothing\n")
+    answer, done = stub.json("-c", str(elsewhere), str(cluster.file), config=False)
+    kit.check("outside: the same answer", done.returncode == 0 and len(answer["nodes"]) == 3 and answer["well"], (done, answer))
+    for n in cluster.nodes:
+        stub.mark("down", n)
+    answer, done = stub.json(f"--cluster={cluster.file}", "-c", str(elsewhere), config=False)
+    kit.check("outside: nobody answers: exit 1", done.returncode == 1 and not answer["well"], (done, answer))
+    for n in cluster.nodes:
+        stub.mark("down", n, False)
+    done = stub.status("-c", str(elsewhere), config=False)
+    kit.check("outside: which cluster? exit 2", done.returncode == 2 and "--cluster=FILE" in done.stderr, done)
+    answer, done = stub.json(ssh="/nonexistent/ssh")
+    kit.check("outside: without ssh the node itself still answers", done.returncode == 3 and
+              node_of(answer, "n1")["running"] and "cannot run /nonexistent/ssh" in node_of(answer, "n2")["problem"], answer)
+
+
+# ---- with a real sshd ----
+
+class Sshd:
+    """On 127.0.0.1, with keys of its own, and one forced command for each node's key."""
+
+    def __init__(self, cluster):
+        self.folder = cluster.folder / "sshd"
+        self.folder.mkdir(mode=0o700)
+        self.port = kit.free_port("127.0.0.1")
+        self.run_folder = pathlib.Path("/run/sshd")
+        self.made_run_folder = os.geteuid() == 0 and not self.run_folder.exists()
+        if self.made_run_folder:
+            self.run_folder.mkdir(mode=0o755)
+        self.key("host")
+        authorized = []
+        config = ["Host *", "  IdentitiesOnly yes", f"  UserKnownHostsFile {self.folder}/known", "  StrictHostKeyChecking yes",
+                  "  HostName 127.0.0.1", "  HostKeyAlias node", f"  Port {self.port}"]
+        for n in cluster.nodes:
+            command = f"{ADMIN} status --json --windows 50 -c {n.config}"
+            authorized.append(f'restrict,command="{command}" {self.key(n.name)}')
+            config += [f"Host {n.address}", f"  IdentityFile {self.folder}/{n.name}"]
+        (self.folder / "authorized").write_text("\n".join(authorized) + "\n")
+        (self.folder / "known").write_text(f"node {(self.folder / 'host.pub').read_text()}")
+        self.client = self.folder / "client"
+        self.client.write_text("\n".join(config) + "\n")
+        (self.folder / "config").write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.folder}/host\nPidFile none\nUsePAM no\nStrictModes no\n"
+            f"AuthorizedKeysFile {self.folder}/authorized\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n")
+        with open(self.folder / "log", "wb") as log:
+            self.child = subprocess.Popen([shutil.which("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", str(self.folder / "config")],
+                                          stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def key(self, name):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(self.folder / name)], check=True,
+                       stdin=subprocess.DEVNULL)
+        return (self.folder / f"{name}.pub").read_text().strip()
+
+    def stop(self):
+        self.child.terminate()
+        self.child.wait()
+        if self.made_run_folder:
+            self.run_folder.rmdir()
+
+
+def through_sshd(cluster, stub):
+    if not (shutil.which("sshd") or os.path.exists("/usr/sbin/sshd")) or not shutil.which("ssh"):
+        print("skip sshd: openssh-server and openssh-client are not here")
+        return
+    sshd = Sshd(cluster)
+    try:
+        kit.wait_for(lambda: "listening" in (sshd.folder / "log").read_text())
+        answer, done = stub.json(ssh=f"ssh -F {sshd.client}")
+        kit.check("sshd: with keys that can do nothing else the answer is the same", done.returncode == 0 and answer["well"] and
+                  all(n["running"] for n in answer["nodes"]), (done, answer, (sshd.folder / "log").read_text()))
+        (sshd.folder / "known").write_text("")
+        answer, done = stub.json(ssh=f"ssh -F {sshd.client}")
+        kit.check("sshd: a host that is not known is refused, in words", done.returncode == 3 and
+                  "Host key verification failed." in node_of(answer, "n2")["problem"], answer["nodes"])
+    finally:
+        sshd.stop()
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        cluster = kit.Cluster(folder, 3, 2).start()
+        stub = Stub(cluster)
+        exporter = kit.Exporter(cluster.nodes[0])
+        sent = exporter.send(0, 30000)
+        kit.wait_for(lambda: cluster.nodes[0].status()["received"]["flows"] == len(sent))
+        kit.wait_for(lambda: False, 0.6)
+        kit.wait_for(lambda: all(n.waiting() == 0 for n in cluster.nodes), 30)
+        kit.wait_for(lambda: False, 2.5)  # two tallies later
+        before = all_well(cluster, stub)
+        troubles(cluster, stub, before)
+        from_outside(cluster, stub)
+        through_sshd(cluster, stub)
+        cluster.stop()
+    return 1 if kit.FAILED else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
