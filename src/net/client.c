@@ -66,6 +66,17 @@ int sc_client_connect(const struct addrinfo *to, const struct sc_addr *from, int
     return fd;
 }
 
+void sc_client_set_patience(int fd, int seconds)
+{
+    const int on = 1, idle = seconds / 2, interval = seconds / 6, probes = 3;
+    const unsigned user_ms = (unsigned)seconds * 1000;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_ms, sizeof(user_ms));
+}
+
 bool sc_client_wait_writable(int fd, int ms)
 {
     struct pollfd p = {.fd = fd, .events = POLLOUT};

@@ -24,6 +24,9 @@ enum sc_status sc_client_resolve(const struct sc_url *url, struct addrinfo **fou
  */
 int sc_client_connect(const struct addrinfo *to, const struct sc_addr *from, int send_buffer, int timeout_ms);
 
+/* TCP: a peer that answers nothing for so long is given up, also while nothing is sent. */
+void sc_client_set_patience(int fd, int seconds);
+
 /* Waits until the socket takes bytes again. False: not within `ms`. */
 bool sc_client_wait_writable(int fd, int ms);
 
