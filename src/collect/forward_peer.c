@@ -49,6 +49,8 @@ struct sc_forward_peer {
     pthread_mutex_t mutex; /* what follows is shared */
     struct sc_forward_view view;
     struct sc_forward_counts counts[2]; /* by record kind; what the queue does not count */
+    unsigned said_kind;
+    uint64_t said; /* records of the entry at hand that are in `counts` */
 };
 
 /* ---- words ---- */
@@ -344,6 +346,8 @@ static void count(struct sc_forward_peer *p, unsigned kind, const struct tally *
     p->counts[kind].sent += sent->records;
     p->counts[kind].skipped += skipped;
     p->counts[kind].dropped += dropped;
+    p->said_kind = kind;
+    p->said += sent->records + skipped + dropped;
     p->view.messages += sent->messages;
     p->view.bytes += sent->bytes;
     pthread_mutex_unlock(&p->mutex);
@@ -385,13 +389,22 @@ static void send_batch(struct sc_forward_peer *p, const struct sc_batch *batch)
 
 /* ---- the thread ---- */
 
+/* In one step with the counts, so that a view has every record once. */
+static void end_entry(struct sc_forward_peer *p)
+{
+    pthread_mutex_lock(&p->mutex);
+    sc_forward_queue_done(p->queue, &p->entry);
+    p->said = 0;
+    pthread_mutex_unlock(&p->mutex);
+    p->entry.parcel = NULL;
+}
+
 static void send_next(struct sc_forward_peer *p)
 {
     if (!sc_forward_queue_pop(p->queue, TICK_MS, &p->entry))
         return;
     send_batch(p, p->entry.parcel->batch);
-    sc_forward_queue_done(p->queue, &p->entry);
-    p->entry.parcel = NULL;
+    end_entry(p);
 }
 
 static void drop_all(struct sc_forward_peer *p)
@@ -399,8 +412,7 @@ static void drop_all(struct sc_forward_peer *p)
     const struct tally none = {0};
     while (sc_forward_queue_pop(p->queue, 0, &p->entry)) {
         count(p, p->entry.parcel->batch->record_kind, &none, 0, p->entry.parcel->batch->rows);
-        sc_forward_queue_done(p->queue, &p->entry);
-        p->entry.parcel = NULL;
+        end_entry(p);
     }
 }
 
@@ -503,11 +515,13 @@ static struct sc_forward_counts sum(const struct sc_forward_counts *own,
 void sc_forward_peer_get(struct sc_forward_peer *p, struct sc_forward_view *out)
 {
     struct sc_forward_queue_stats queue;
-    sc_forward_queue_get_stats(p->queue, &queue);
     pthread_mutex_lock(&p->mutex);
+    sc_forward_queue_get_stats(p->queue, &queue);
     *out = p->view;
     out->flows = sum(&p->counts[SC_RECORDS_FLOWS], &queue, SC_RECORDS_FLOWS);
     out->options = sum(&p->counts[SC_RECORDS_OPTIONS], &queue, SC_RECORDS_OPTIONS);
+    if (p->said != 0)
+        *(p->said_kind == SC_RECORDS_FLOWS ? &out->flows.waiting : &out->options.waiting) -= p->said;
     pthread_mutex_unlock(&p->mutex);
     memcpy(out->name, p->name, sizeof(out->name));
     out->protocol = p->options.protocol;

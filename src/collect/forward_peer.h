@@ -33,7 +33,7 @@ enum sc_forward_state {
     SC_FORWARD_STALLED /* TCP: connected, and for a second now it takes nothing */
 };
 
-/* offered = sent + dropped + skipped + waiting, once nothing is on its way. */
+/* offered = sent + dropped + skipped + waiting, always. */
 struct sc_forward_counts {
     uint64_t offered;
     uint64_t sent;

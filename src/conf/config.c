@@ -62,7 +62,7 @@ static const cyaml_schema_field_t outbox_fields[] = {
 };
 
 static const cyaml_schema_field_t forward_fields[] = {
-    SC_YAML_TEXT("to", 0, struct raw_forward, to),
+    TEXT("to", struct raw_forward, to),
     TEXT("protocol", struct raw_forward, protocol),
     TEXT("mode", struct raw_forward, mode),
     CYAML_FIELD_END,
@@ -192,6 +192,8 @@ static enum sc_status read_forward(const struct reader *r, const struct raw *raw
         const struct raw_forward *f = &raw->forward[i];
         char path[32];
         snprintf(path, sizeof(path), "forward[%u]", i);
+        if (f->to == NULL)
+            return located(r, path, sc_fail(r->err, SC_USAGE, "\"to\" is needed"));
         SC_TRY(located(r, path, sc_config_forward(f->to, f->protocol, f->mode, to, i, &to[i], r->err)));
     }
     return sc_config_set_forward(config, to, raw->forward_count, r->err);
