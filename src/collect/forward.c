@@ -147,7 +147,7 @@ static void let_go(struct sc_forward *f, struct destination *old, uint32_t count
 static bool reserve_leaving(struct sc_forward *f)
 {
     size_t most = (size_t)f->leaving_count + f->count + 1;
-    struct sc_forward_peer **leaving = realloc(f->leaving, most * sizeof(*leaving));
+    struct sc_forward_peer **leaving = realloc(f->leaving, most * sizeof(struct sc_forward_peer *));
     if (leaving == NULL)
         return false;
     f->leaving = leaving;
