@@ -234,14 +234,23 @@ static bool be_connected(struct sc_forward_peer *p)
 
 /* ---- a stream ---- */
 
+/* What the system says of a connection that is over; 0: the other side ended it. */
+static int socket_error(int fd)
+{
+    int error = 0;
+    socklen_t size = sizeof(error);
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    return error;
+}
+
 /* False: the connection is over, or the time. */
 static bool wait_for_room(struct sc_forward_peer *p, uint64_t since_ms)
 {
     struct pollfd s = {.fd = p->fd, .events = POLLOUT | POLLRDHUP};
     tick(p);
     int ready = poll(&s, 1, TICK_MS);
-    if (ready > 0 && (s.revents & POLLRDHUP) != 0) {
-        broke(p, 0);
+    if (ready > 0 && (s.revents & (POLLRDHUP | POLLERR)) != 0) {
+        broke(p, socket_error(p->fd));
         return false;
     }
     if (ready == 0 && sc_clock_mono_ms() - since_ms >= STALL_MS)
