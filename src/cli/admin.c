@@ -160,6 +160,25 @@ static void print_losses(const json_t *root)
                integer(store, "write_failures"), integer(store, "sync_failures"));
 }
 
+static void print_forward(const json_t *destinations)
+{
+    size_t i;
+    const json_t *d;
+    if (json_array_size(destinations) == 0)
+        return;
+    printf("\n%-32s %-10s %-11s %-10s %14s %12s %10s %10s %s\n", "forward to", "protocol", "mode", "state",
+           "flows sent", "dropped", "skipped", "queue", "last error");
+    json_array_foreach(destinations, i, d)
+    {
+        const json_t *flows = json_object_get(d, "flows");
+        char bytes[16];
+        sc_units_format_bytes(integer(d, "queue_bytes"), bytes, sizeof(bytes));
+        printf("%-32s %-10s %-11s %-10s %14" PRIu64 " %12" PRIu64 " %10" PRIu64 " %10s %s\n", text(d, "to"),
+               text(d, "protocol"), text(d, "mode"), text(d, "state"), integer(flows, "sent"),
+               integer(flows, "dropped"), integer(flows, "skipped"), bytes, text(d, "last_error"));
+    }
+}
+
 /* What a member is for this proxy. */
 static const char *state_of(const json_t *member)
 {
@@ -255,6 +274,7 @@ static void print_status(const json_t *root)
            integer(queue, "batches_held"));
     print_losses(root);
     print_cluster(json_object_get(root, "cluster"));
+    print_forward(json_object_get(root, "forward"));
     print_listeners(json_object_get(root, "listeners"));
     print_exporters(json_object_get(root, "exporters"));
 }

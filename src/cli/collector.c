@@ -2,6 +2,7 @@
 /* sc-collector: receives NetFlow and IPFIX and stores the flows. */
 #include "collect/collector.h"
 #include "base/clock.h"
+#include "collect/forward.h"
 #include "collect/import.h"
 #include "conf/cluster.h"
 
@@ -23,6 +24,9 @@ static const char usage[] =
     "      --store DIR        where to store (default " SC_CONFIG_DEFAULT_STORE "), created when missing\n"
     "      --window SECONDS   length of a window, also as 5m or 1h; divides a day (default 300)\n"
     "      --receivers N      threads that receive and decode (default 1)\n"
+    "      --forward URL      send the flows also to a collector at tcp://HOST:PORT or udp://HOST:PORT, as "
+    "IPFIX;\n"
+    "                         repeatable; instead of the file's (which can say NetFlow too)\n"
     "      --read CAPTURE     store a pcap, pcapng, export payload or IPFIX file and exit; repeatable\n"
     "      --check-config     check the configuration and exit\n"
     "      --log-level LEVEL  error, warning, info or debug (default info)\n"
@@ -40,6 +44,8 @@ struct arguments {
     const char *store;
     struct sc_url *listeners;
     uint32_t listener_count;
+    struct sc_config_forward *forward;
+    uint32_t forward_count;
     uint32_t window_s;  /* 0: not given */
     uint32_t receivers; /* 0: not given */
     bool has_log_level;
@@ -65,6 +71,8 @@ static enum sc_status override(const struct arguments *args, struct sc_config *c
 {
     if (args->listener_count != 0)
         SC_TRY(sc_config_set_listeners(config, args->listeners, args->listener_count, err));
+    if (args->forward_count != 0)
+        SC_TRY(sc_config_set_forward(config, args->forward, args->forward_count, err));
     if (args->store != NULL)
         SC_TRY(sc_config_set_store(config, args->store, err));
     if (args->window_s != 0)
@@ -87,6 +95,8 @@ static enum sc_status configure(void *arg, struct sc_config *config, struct sc_e
         status = sc_config_load(SC_CONFIG_DEFAULT_FILE, config, err);
     if (status == SC_OK)
         status = override(args, config, err);
+    if (status == SC_OK)
+        status = sc_forward_check(config, err);
     if (status != SC_OK)
         sc_config_free(config);
     return status;
@@ -215,6 +225,7 @@ static int collect(struct arguments *args)
 
 enum {
     OPT_LISTEN = 256,
+    OPT_FORWARD,
     OPT_STORE,
     OPT_WINDOW,
     OPT_RECEIVERS,
@@ -226,17 +237,12 @@ enum {
 };
 
 static const struct option long_options[] = {
-    {"config", required_argument, NULL, 'c'},
-    {"listen", required_argument, NULL, OPT_LISTEN},
-    {"store", required_argument, NULL, OPT_STORE},
-    {"window", required_argument, NULL, OPT_WINDOW},
-    {"receivers", required_argument, NULL, OPT_RECEIVERS},
-    {"read", required_argument, NULL, OPT_READ},
-    {"check-config", no_argument, NULL, OPT_CHECK},
-    {"log-level", required_argument, NULL, OPT_LOG},
-    {"help", no_argument, NULL, OPT_HELP},
-    {"version", no_argument, NULL, OPT_VERSION},
-    {NULL, 0, NULL, 0},
+    {"config", required_argument, NULL, 'c'},          {"listen", required_argument, NULL, OPT_LISTEN},
+    {"forward", required_argument, NULL, OPT_FORWARD}, {"store", required_argument, NULL, OPT_STORE},
+    {"window", required_argument, NULL, OPT_WINDOW},   {"receivers", required_argument, NULL, OPT_RECEIVERS},
+    {"read", required_argument, NULL, OPT_READ},       {"check-config", no_argument, NULL, OPT_CHECK},
+    {"log-level", required_argument, NULL, OPT_LOG},   {"help", no_argument, NULL, OPT_HELP},
+    {"version", no_argument, NULL, OPT_VERSION},       {NULL, 0, NULL, 0},
 };
 
 static enum sc_status add_listener(struct arguments *args, const char *text, struct sc_error *err)
@@ -249,6 +255,16 @@ static enum sc_status add_listener(struct arguments *args, const char *text, str
     return SC_OK;
 }
 
+static enum sc_status add_forward(struct arguments *args, const char *text, struct sc_error *err)
+{
+    if (args->forward_count == SC_CONFIG_MAX_FORWARD)
+        return sc_fail(err, SC_USAGE, "more than %u destinations", SC_CONFIG_MAX_FORWARD);
+    SC_TRY(sc_config_forward(text, NULL, NULL, args->forward, args->forward_count,
+                             &args->forward[args->forward_count], err));
+    args->forward_count++;
+    return SC_OK;
+}
+
 static enum sc_status take_option(struct arguments *args, int option, const char *value, struct sc_error *err)
 {
     switch (option) {
@@ -257,6 +273,8 @@ static enum sc_status take_option(struct arguments *args, int option, const char
         return SC_OK;
     case OPT_LISTEN:
         return add_listener(args, value, err);
+    case OPT_FORWARD:
+        return add_forward(args, value, err);
     case OPT_STORE:
         args->store = value;
         return value[0] != '\0' ? SC_OK : sc_fail(err, SC_USAGE, "a folder is needed");
@@ -308,6 +326,8 @@ static int parse(int argc, char **argv, struct arguments *args)
     }
     if (args->capture_count != 0 && args->listener_count != 0)
         return fail_usage("--read stores files and exits; it does not go with --listen");
+    if (args->capture_count != 0 && args->forward_count != 0)
+        return fail_usage("--read stores files and exits; sc-exporter --read FILE --to URL sends them");
     return -1;
 }
 
@@ -325,16 +345,18 @@ int main(int argc, char **argv)
 {
     struct arguments args = {
         .listeners = calloc(SC_CONFIG_MAX_LISTENERS, sizeof(struct sc_url)),
+        .forward = calloc(SC_CONFIG_MAX_FORWARD, sizeof(struct sc_config_forward)),
         .captures = calloc((size_t)argc, sizeof(char *)),
     };
     int code;
-    if (args.listeners == NULL || args.captures == NULL) {
+    if (args.listeners == NULL || args.forward == NULL || args.captures == NULL) {
         fputs("sc-collector: out of memory\n", stderr);
         code = EXIT_FAILURE;
     } else {
         code = run(argc, argv, &args);
     }
     free(args.listeners);
+    free(args.forward);
     free(args.captures);
     return code;
 }

@@ -26,6 +26,7 @@ struct collector {
     struct sc_config config;
     struct sc_log log;
     struct sc_queue *queue;
+    struct sc_forward *forward;
     struct sc_storer *storer; /* NULL in a cluster */
     struct sc_cluster cluster;
     uint32_t self; /* member */
@@ -200,15 +201,21 @@ static void warn_fixed(const struct collector *c, const struct sc_config *fresh)
                 now->receive_buffer == fresh->receive_buffer && now->queue_memory == fresh->queue_memory;
     if (!same)
         sc_log(&c->log, SC_LOG_WARNING,
-               "configuration: listeners, retention and log-level are applied; the other changes need a "
-               "restart");
+               "configuration: listeners, forward, retention and log-level are applied; the other changes "
+               "need a restart");
+}
+
+/* Flows of exporters come to nodes that store them or are proxies. */
+static bool takes_flows(const struct collector *c)
+{
+    return c->holder == NULL || c->proxy_role;
 }
 
 /* The removed ones go first: a new one may want the address. The others are not touched. */
 static void apply_listeners(struct collector *c, const struct sc_config *fresh)
 {
     struct sc_error err;
-    if (c->holder != NULL && !c->proxy_role)
+    if (!takes_flows(c))
         return;
     for (uint32_t i = 0; i < c->config.listener_count; i++) {
         const struct sc_url *url = &c->config.listeners[i];
@@ -222,6 +229,18 @@ static void apply_listeners(struct collector *c, const struct sc_config *fresh)
     }
 }
 
+static void apply_forward(struct collector *c, const struct sc_config *fresh)
+{
+    struct sc_error err;
+    sc_forward_set_log_level(c->forward, fresh->log_level);
+    if (!takes_flows(c))
+        return;
+    c->config.forward_memory = fresh->forward_memory;
+    if (sc_forward_apply(c->forward, fresh, &err) != SC_OK ||
+        sc_config_set_forward(&c->config, fresh->forward, fresh->forward_count, &err) != SC_OK)
+        sc_log(&c->log, SC_LOG_ERROR, "%s", err.message);
+}
+
 static void apply(struct collector *c, struct sc_config *fresh)
 {
     const struct sc_retention retention = {fresh->retention_age_s, fresh->retention_bytes};
@@ -229,13 +248,14 @@ static void apply(struct collector *c, struct sc_config *fresh)
     c->log.level = fresh->log_level;
     warn_fixed(c, fresh);
     apply_listeners(c, fresh);
+    apply_forward(c, fresh);
     for (uint32_t i = 0; i < c->receiver_count; i++)
         sc_receiver_set_log_level(c->receivers[i], fresh->log_level);
     if (c->storer != NULL) {
         sc_storer_set_log_level(c->storer, fresh->log_level);
         sc_storer_set_retention(c->storer, &retention);
     }
-    if ((c->holder == NULL || c->proxy_role) &&
+    if (takes_flows(c) &&
         sc_config_set_listeners(&c->config, fresh->listeners, fresh->listener_count, &err) != SC_OK)
         sc_log(&c->log, SC_LOG_ERROR, "%s", err.message);
     c->config.log_level = fresh->log_level;
@@ -283,6 +303,7 @@ static enum sc_status answer_status(void *arg, struct sc_buf *out)
         .receivers = c->receivers,
         .receiver_count = c->receiver_count,
         .queue = c->queue,
+        .forward = c->forward,
         .storer = c->storer,
         .cluster = c->config.cluster == NULL ? NULL : &c->cluster,
         .self = c->self,
@@ -368,6 +389,19 @@ static enum sc_status start_proxy(struct collector *c, struct sc_error *err)
     return sc_proxy_start(&options, &c->proxy, err);
 }
 
+static enum sc_status start_forward(struct collector *c, struct sc_error *err)
+{
+    c->forward = sc_forward_create(&c->log);
+    if (c->forward == NULL)
+        return sc_fail_nomem(err, "forwarding");
+    if (takes_flows(c))
+        return sc_forward_apply(c->forward, &c->config, err);
+    if (c->config.forward_count != 0)
+        sc_log(&c->log, SC_LOG_WARNING,
+               "forward: this node is a subcollector only and forwards nothing; the proxies can");
+    return SC_OK;
+}
+
 /* What this node does with flows: stores them, sends them on, or stores what others send. */
 static enum sc_status start_roles(struct collector *c, struct sc_error *err)
 {
@@ -387,7 +421,10 @@ static enum sc_status start_roles(struct collector *c, struct sc_error *err)
 static enum sc_status create_receivers(struct collector *c, struct sc_error *err)
 {
     struct sc_receiver_options options = {
-        .intake = {.limits = sc_decoder_default_limits(), .window_s = c->config.window_s, .queue = c->queue},
+        .intake = {.limits = sc_decoder_default_limits(),
+                   .window_s = c->config.window_s,
+                   .queue = c->queue,
+                   .forward = c->forward},
         .log = c->log,
     };
     options.intake.limits.template_lifetime_s = c->config.template_lifetime_s;
@@ -419,6 +456,7 @@ static enum sc_status start(struct collector *c, struct sc_error *err)
     c->started_ms = sc_clock_wall_ms();
     c->started_mono_ms = sc_clock_mono_ms();
     SC_TRY(start_roles(c, err));
+    SC_TRY(start_forward(c, err));
     SC_TRY(create_receivers(c, err));
     load_templates(c);
     SC_TRY(create_events(c, err));
@@ -470,7 +508,9 @@ static enum sc_status stop(struct collector *c, struct sc_error *err)
         sc_receiver_stop(c->receivers[i]);
     if (c->control != NULL)
         save_templates(c);
+    sc_forward_close(c->forward, SC_FORWARD_DRAIN_MS);
     enum sc_status status = stop_storing(c, err);
+    sc_forward_free(c->forward);
     free_events(c);
     for (uint32_t i = 0; i < c->receiver_count; i++)
         sc_receiver_free(c->receivers[i]);

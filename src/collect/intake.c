@@ -96,11 +96,10 @@ void sc_intake_set_patience(struct sc_intake *intake, uint64_t patience_ms)
 
 /* ---- sending batches on ---- */
 
-static void drop(struct sc_intake *intake, struct sc_parcel *parcel)
+static void count_drop(struct sc_intake *intake, const struct sc_parcel *parcel)
 {
     intake->stats.dropped_full += parcel->batch->rows;
     intake->stats.dropped_batches++;
-    sc_batch_reset(parcel->batch);
 }
 
 /* The parcel's place is taken by an empty one. Without memory for one, or room in the queue, its records are
@@ -112,15 +111,17 @@ static void send(struct sc_intake *intake, struct filling *f)
         return;
     struct sc_parcel *empty = sc_pool_take(f->pool);
     if (empty == NULL || sc_batch_finish(full->batch) != SC_OK) {
-        drop(intake, full);
+        count_drop(intake, full);
+        sc_batch_reset(full->batch);
         if (empty != NULL)
             sc_parcel_release(empty);
         return;
     }
     full->batch->window_ms = intake->window_begin;
     f->parcel = empty;
+    sc_forward_offer(intake->options.forward, full);
     if (sc_queue_push(intake->options.queue, full, intake->options.patience_ms) != SC_OK) {
-        drop(intake, full);
+        count_drop(intake, full);
         sc_parcel_release(full);
     }
 }

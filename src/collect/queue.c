@@ -66,12 +66,20 @@ struct sc_parcel *sc_pool_take(struct sc_pool *pool)
         }
     }
     parcel->next = NULL;
+    atomic_store(&parcel->holders, 1);
     return parcel;
+}
+
+void sc_parcel_hold(struct sc_parcel *parcel)
+{
+    atomic_fetch_add(&parcel->holders, 1);
 }
 
 void sc_parcel_release(struct sc_parcel *parcel)
 {
     struct sc_pool *pool = parcel->home;
+    if (atomic_fetch_sub(&parcel->holders, 1) != 1)
+        return;
     sc_batch_reset(parcel->batch);
     pthread_mutex_lock(&pool->mutex);
     bool keep = pool->count < POOL_KEEPS;

@@ -8,6 +8,9 @@
  * nothing is allocated in the long run; and since columns belong to a schema, a pool serves one receiver and
  * one kind of records.
  *
+ * Others (collect/forward.h) may hold a finished parcel too, to read the columns of its batch and nothing else
+ * of it: it goes home when the last holder has released it.
+ *
  * The queue is bounded by the memory of all parcels from push to done, those that wait for the disk included.
  * All functions may be called from any thread.
  */
@@ -17,6 +20,8 @@
 #include "base/status.h"
 #include "flow/batch.h"
 
+#include <stdatomic.h>
+
 struct sc_pool;
 
 struct sc_parcel {
@@ -24,6 +29,7 @@ struct sc_parcel {
     struct sc_pool *home;
     struct sc_parcel *next; /* of whoever owns the parcel */
     size_t memory;          /* counted against the queue's bound */
+    atomic_uint holders;
 };
 
 /* @return NULL without memory. */
@@ -33,7 +39,9 @@ void sc_pool_free(struct sc_pool *pool);
 
 /* An empty parcel; NULL without memory. */
 struct sc_parcel *sc_pool_take(struct sc_pool *pool);
-/* Empties a parcel that is in no queue and gives it back to its pool. */
+/* One holder more of a parcel whose batch is finished, before it is handed over. */
+void sc_parcel_hold(struct sc_parcel *parcel);
+/* One holder less of a parcel that is in no queue. The last one empties it and gives it back to its pool. */
 void sc_parcel_release(struct sc_parcel *parcel);
 
 struct sc_queue;
@@ -63,7 +71,7 @@ bool sc_queue_is_tight(struct sc_queue *queue);
 /* The oldest parcel; NULL when none came within wait_ms, or at once when the queue is empty and closed. */
 struct sc_parcel *sc_queue_pop(struct sc_queue *queue, uint64_t wait_ms);
 
-/* A popped parcel is no longer needed: its memory is free again, it goes home. */
+/* A popped parcel is no longer needed: it counts no more here, and is released. */
 void sc_queue_done(struct sc_queue *queue, struct sc_parcel *parcel);
 
 /* No more pushes; what is in the queue can still be popped. */

@@ -220,6 +220,52 @@ static json_t *queue_json(const struct sc_status_source *source)
     return object;
 }
 
+static void put_counts(json_t *object, const char *key, const struct sc_forward_counts *c)
+{
+    json_t *counts = json_object();
+    put(counts, "offered", c->offered);
+    put(counts, "sent", c->sent);
+    put(counts, "dropped", c->dropped);
+    put(counts, "skipped", c->skipped);
+    put(counts, "waiting", c->waiting);
+    json_object_set_new(object, key, counts);
+}
+
+static json_t *destination_json(const struct sc_forward_view *v)
+{
+    static const char *const states[] = {"connecting", "up", "stalled"};
+    json_t *object = json_object();
+    put_text(object, "to", v->name);
+    put_text(object, "protocol", protocol_name(v->protocol));
+    put_text(object, "mode", v->round_robin ? "round-robin" : "all");
+    put_text(object, "state", states[v->state]);
+    put_counts(object, "flows", &v->flows);
+    put_counts(object, "options", &v->options);
+    put(object, "messages", v->messages);
+    put(object, "bytes", v->bytes);
+    put(object, "connects", v->connects);
+    put(object, "refused", v->refused);
+    put(object, "queue_bytes", v->queue_bytes);
+    put(object, "queue_peak_bytes", v->queue_peak_bytes);
+    put(object, "queue_limit_bytes", v->queue_limit_bytes);
+    json_object_set_new(object, "last_error", v->error[0] == '\0' ? json_null() : json_string(v->error));
+    put_time(object, "last_error_time", v->error_ms);
+    return object;
+}
+
+static json_t *forward_json(const struct sc_status_source *source)
+{
+    struct sc_forward_view *views;
+    uint32_t count;
+    json_t *array = json_array();
+    if (sc_forward_get(source->forward, &views, &count) != SC_OK)
+        return array;
+    for (uint32_t i = 0; i < count; i++)
+        json_array_append_new(array, destination_json(&views[i]));
+    free(views);
+    return array;
+}
+
 /* What a subcollector stored; zeros on a node that stores nothing. */
 static void holder_as_storer(const struct sc_status_source *source, struct sc_storer_stats *out)
 {
@@ -377,6 +423,7 @@ enum sc_status sc_status_json(const struct sc_status_source *source, struct sc_b
     json_object_set_new(root, "received", intake_json(source));
     json_object_set_new(root, "queue", queue_json(source));
     json_object_set_new(root, "store", store_json(source));
+    json_object_set_new(root, "forward", forward_json(source));
     if (source->cluster != NULL)
         json_object_set_new(root, "cluster", cluster_json(source));
     char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6));

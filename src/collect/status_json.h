@@ -7,6 +7,7 @@
 #define SC_COLLECT_STATUS_JSON_H
 
 #include "base/buf.h"
+#include "collect/forward.h"
 #include "collect/holder.h"
 #include "collect/proxy.h"
 #include "collect/queue.h"
@@ -19,6 +20,7 @@ struct sc_status_source {
     struct sc_receiver *const *receivers;
     uint32_t receiver_count;
     struct sc_queue *queue;
+    struct sc_forward *forward;
     struct sc_storer *storer; /* NULL in a cluster */
     /* In a cluster; proxy and holder by role, else NULL. */
     const struct sc_cluster *cluster;

@@ -17,6 +17,12 @@ struct raw_outbox {
     char *sync;
 };
 
+struct raw_forward {
+    char *to;
+    char *protocol;
+    char *mode;
+};
+
 struct raw {
     char **listeners;
     unsigned listeners_count;
@@ -32,6 +38,9 @@ struct raw {
     char *cluster;
     char *node;
     struct raw_outbox outbox;
+    struct raw_forward *forward;
+    unsigned forward_count;
+    char *forward_memory;
 };
 
 #define TEXT(key, type, member) SC_YAML_TEXT(key, CYAML_FLAG_OPTIONAL, type, member)
@@ -52,6 +61,17 @@ static const cyaml_schema_field_t outbox_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t forward_fields[] = {
+    TEXT("to", struct raw_forward, to),
+    TEXT("protocol", struct raw_forward, protocol),
+    TEXT("mode", struct raw_forward, mode),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t forward_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_forward, forward_fields),
+};
+
 static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_SEQUENCE("listeners", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw, listeners,
                          &listener_schema, 0, CYAML_UNLIMITED),
@@ -67,6 +87,9 @@ static const cyaml_schema_field_t fields[] = {
     TEXT("cluster", struct raw, cluster),
     TEXT("node", struct raw, node),
     CYAML_FIELD_MAPPING("outbox", CYAML_FLAG_OPTIONAL, struct raw, outbox, outbox_fields),
+    CYAML_FIELD_SEQUENCE("forward", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw, forward,
+                         &forward_schema, 0, CYAML_UNLIMITED),
+    TEXT("forward-memory", struct raw, forward_memory),
     CYAML_FIELD_END,
 };
 
@@ -152,6 +175,30 @@ static enum sc_status read_listeners(const struct reader *r, const struct raw *r
     return sc_config_set_listeners(config, urls, raw->listeners_count, r->err);
 }
 
+#define MIN_FORWARD_MEMORY (UINT64_C(1) << 20)
+
+static enum sc_status read_forward(const struct reader *r, const struct raw *raw, struct sc_config *config)
+{
+    struct sc_config_forward to[SC_CONFIG_MAX_FORWARD];
+    SC_TRY(read_bytes(r, "forward-memory", raw->forward_memory, &config->forward_memory));
+    if (config->forward_memory < MIN_FORWARD_MEMORY)
+        return located(r, "forward-memory",
+                       sc_fail(r->err, SC_USAGE, "\"%s\" is less than 1M", raw->forward_memory));
+    if (raw->forward == NULL)
+        return SC_OK;
+    if (raw->forward_count > SC_CONFIG_MAX_FORWARD)
+        return located(r, "forward", sc_fail(r->err, SC_USAGE, "more than %u", SC_CONFIG_MAX_FORWARD));
+    for (unsigned i = 0; i < raw->forward_count; i++) {
+        const struct raw_forward *f = &raw->forward[i];
+        char path[32];
+        snprintf(path, sizeof(path), "forward[%u]", i);
+        if (f->to == NULL)
+            return located(r, path, sc_fail(r->err, SC_USAGE, "\"to\" is needed"));
+        SC_TRY(located(r, path, sc_config_forward(f->to, f->protocol, f->mode, to, i, &to[i], r->err)));
+    }
+    return sc_config_set_forward(config, to, raw->forward_count, r->err);
+}
+
 #define MIN_QUEUE_MEMORY (UINT64_C(16) << 20)
 
 static enum sc_status read_memory(const struct reader *r, const struct raw *raw, struct sc_config *config)
@@ -206,6 +253,7 @@ static enum sc_status read_values(const struct reader *r, const struct raw *raw,
     SC_TRY(read_scope(r, raw->template_scope, &config->template_scope_address));
     SC_TRY(read_lifetime(r, raw->template_lifetime, &config->template_lifetime_s));
     SC_TRY(read_cluster(r, raw, config));
+    SC_TRY(read_forward(r, raw, config));
     return read_memory(r, raw, config);
 }
 
@@ -215,8 +263,11 @@ static enum sc_status copy_config(const struct sc_config *from, struct sc_config
 {
     *to = *from;
     to->listeners = NULL;
+    to->forward = NULL;
     to->store = to->cluster = to->node = NULL;
     enum sc_status status = sc_config_set_listeners(to, from->listeners, from->listener_count, err);
+    if (status == SC_OK)
+        status = sc_config_set_forward(to, from->forward, from->forward_count, err);
     if (status == SC_OK)
         status = sc_config_set_store(to, from->store, err);
     if (status == SC_OK && from->cluster != NULL)

@@ -16,6 +16,14 @@
 
 #define SC_CONFIG_MAX_LISTENERS 64u
 #define SC_CONFIG_MAX_RECEIVERS 64u
+#define SC_CONFIG_MAX_FORWARD   16u
+
+/* A third-party collector that gets the flows too. */
+struct sc_config_forward {
+    struct sc_url to;
+    uint8_t protocol; /* 5, 9, 10: NetFlow v5, v9, IPFIX */
+    bool round_robin; /* shares the flows with the others that have this; else it gets all */
+};
 
 struct sc_config {
     struct sc_url *listeners;
@@ -30,6 +38,9 @@ struct sc_config {
     enum sc_log_level log_level;
     uint64_t receive_buffer; /* of each UDP socket, bytes */
     uint64_t queue_memory;   /* bytes of flows that wait for the disk */
+    struct sc_config_forward *forward;
+    uint32_t forward_count;
+    uint64_t forward_memory; /* bytes of flows that wait for one destination */
     /* Of a member of a cluster; cluster is NULL on a single node. */
     char *cluster;         /* the membership file */
     char *node;            /* this node's name in it */
@@ -57,11 +68,18 @@ enum sc_status sc_config_window(const char *text, uint32_t *window_s, struct sc_
 enum sc_status sc_config_receivers(const char *text, uint32_t *receivers, struct sc_error *err);
 enum sc_status sc_config_listener(const char *text, const struct sc_url *others, uint32_t count,
                                   struct sc_url *url, struct sc_error *err); /* none of the `others` again */
+/* `protocol` ("v5", "v9", "ipfix") and `mode` ("all", "round-robin") may be NULL: IPFIX, all. */
+enum sc_status sc_config_forward(const char *text, const char *protocol, const char *mode,
+                                 const struct sc_config_forward *others, uint32_t count,
+                                 struct sc_config_forward *out, struct sc_error *err);
 enum sc_status sc_config_log_level(const char *text, enum sc_log_level *level, struct sc_error *err);
 
 /* Replaces the listeners. SC_NOMEM leaves them. */
 enum sc_status sc_config_set_listeners(struct sc_config *config, const struct sc_url *listeners,
                                        uint32_t count, struct sc_error *err);
+/* Replaces the destinations. SC_NOMEM leaves them. */
+enum sc_status sc_config_set_forward(struct sc_config *config, const struct sc_config_forward *forward,
+                                     uint32_t count, struct sc_error *err);
 /* Replaces a text of *config. SC_NOMEM leaves it. */
 enum sc_status sc_config_set_text(char **text, const char *value, struct sc_error *err);
 enum sc_status sc_config_set_store(struct sc_config *config, const char *store, struct sc_error *err);

@@ -5,6 +5,7 @@
 #include "conf/units.h"
 
 #include <stdlib.h>
+#include <strings.h>
 
 #define DAY_S 86400u
 
@@ -19,6 +20,20 @@ enum sc_status sc_config_set_listeners(struct sc_config *config, const struct sc
     free(config->listeners);
     config->listeners = copy;
     config->listener_count = count;
+    return SC_OK;
+}
+
+enum sc_status sc_config_set_forward(struct sc_config *config, const struct sc_config_forward *forward,
+                                     uint32_t count, struct sc_error *err)
+{
+    struct sc_config_forward *copy = calloc((size_t)count + 1, sizeof(*copy));
+    if (copy == NULL)
+        return sc_fail_nomem(err, "the destinations");
+    if (count != 0)
+        memcpy(copy, forward, count * sizeof(*copy));
+    free(config->forward);
+    config->forward = copy;
+    config->forward_count = count;
     return SC_OK;
 }
 
@@ -49,6 +64,7 @@ enum sc_status sc_config_init(struct sc_config *config, struct sc_error *err)
         .receive_buffer = UINT64_C(64) << 20,
         .queue_memory = UINT64_C(512) << 20,
         .outbox_bytes = UINT64_C(4) << 30,
+        .forward_memory = UINT64_C(64) << 20,
     };
     for (unsigned i = 0; i < 2; i++)
         SC_TRY(sc_url_parse(urls[i], &listeners[i], err));
@@ -63,6 +79,7 @@ enum sc_status sc_config_init(struct sc_config *config, struct sc_error *err)
 void sc_config_free(struct sc_config *config)
 {
     free(config->listeners);
+    free(config->forward);
     free(config->store);
     free(config->cluster);
     free(config->node);
@@ -108,6 +125,55 @@ enum sc_status sc_config_listener(const char *text, const struct sc_url *others,
         if (same_listener(&others[i], url))
             return sc_fail(err, SC_USAGE, "\"%s\" stands here a second time", text);
     }
+    return SC_OK;
+}
+
+static bool same_target(const struct sc_url *x, const struct sc_url *y)
+{
+    if (x->scheme != y->scheme || x->port != y->port || x->numeric != y->numeric)
+        return false;
+    return x->numeric ? sc_addr_equal(&x->address, &y->address) : strcasecmp(x->host, y->host) == 0;
+}
+
+/* A place to send to: an address that is none of all, or a name; a port. */
+static enum sc_status check_target(const char *text, const struct sc_url *to, struct sc_error *err)
+{
+    static const struct sc_addr any_v6;
+    const struct sc_addr any_v4 = sc_addr_v4(0);
+    if (to->port == 0)
+        return sc_fail(err, SC_USAGE, "\"%s\": port 0 is none to send to", text);
+    if (to->numeric && (sc_addr_equal(&to->address, &any_v4) || sc_addr_equal(&to->address, &any_v6)))
+        return sc_fail(err, SC_USAGE, "\"%s\": %s is no address to send to", text, to->host);
+    return SC_OK;
+}
+
+static enum sc_status read_protocol(const char *text, const char *protocol, struct sc_config_forward *out,
+                                    struct sc_error *err)
+{
+    bool v5 = protocol != NULL && strcmp(protocol, "v5") == 0;
+    bool v9 = protocol != NULL && strcmp(protocol, "v9") == 0;
+    if (protocol != NULL && !v5 && !v9 && strcmp(protocol, "ipfix") != 0)
+        return sc_fail(err, SC_USAGE, "\"%s\" is no protocol; ipfix, v9 and v5 are", protocol);
+    if ((v5 || v9) && out->to.scheme == SC_URL_TCP)
+        return sc_fail(err, SC_USAGE, "\"%s\": NetFlow %s goes over udp; tcp carries ipfix only", text,
+                       protocol);
+    out->protocol = v5 ? 5 : v9 ? 9 : 10;
+    return SC_OK;
+}
+
+enum sc_status sc_config_forward(const char *text, const char *protocol, const char *mode,
+                                 const struct sc_config_forward *others, uint32_t count,
+                                 struct sc_config_forward *out, struct sc_error *err)
+{
+    SC_TRY(sc_url_parse(text, &out->to, err));
+    SC_TRY(check_target(text, &out->to, err));
+    SC_TRY(read_protocol(text, protocol, out, err));
+    out->round_robin = mode != NULL && strcmp(mode, "round-robin") == 0;
+    if (mode != NULL && !out->round_robin && strcmp(mode, "all") != 0)
+        return sc_fail(err, SC_USAGE, "\"%s\" is neither \"all\" nor \"round-robin\"", mode);
+    for (uint32_t i = 0; i < count; i++)
+        if (same_target(&others[i].to, &out->to))
+            return sc_fail(err, SC_USAGE, "\"%s\" stands here a second time", text);
     return SC_OK;
 }
 

@@ -4,9 +4,9 @@
 #define SC_EXPORT_SENDER_INTERNAL_H
 
 #include "export/sender.h"
+#include "net/client.h"
 
 #include <stdio.h>
-#include <sys/uio.h>
 
 struct sender_target {
     enum sc_target_kind kind;

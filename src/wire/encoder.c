@@ -240,6 +240,11 @@ void sc_encoder_restart(struct sc_encoder *e)
     e->set_start = 0;
     e->sequence = 0;
     e->refreshed_ms = 0;
+    sc_encoder_repeat_templates(e);
+}
+
+void sc_encoder_repeat_templates(struct sc_encoder *e)
+{
     for (uint32_t i = 0; i < e->template_count; i++)
         e->templates[i]->sent = false;
 }

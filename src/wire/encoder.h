@@ -115,6 +115,9 @@ uint32_t sc_encoder_pending(const struct sc_encoder *encoder);
  * stay. */
 void sc_encoder_restart(struct sc_encoder *encoder);
 
+/* UDP: all templates go again before their next data, as when a refresh is due. */
+void sc_encoder_repeat_templates(struct sc_encoder *encoder);
+
 void sc_encoder_get_stats(const struct sc_encoder *encoder, struct sc_encoder_stats *out);
 
 #endif

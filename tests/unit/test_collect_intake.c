@@ -2,6 +2,7 @@
 /* When batches are cut: by rows, by age, at the edge of a window; and what happens when the queue is full. */
 #include "collect/intake.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 #include <setjmp.h>
@@ -145,6 +146,42 @@ static void a_full_queue_drops_the_newest_and_counts(void **state)
     tear_down(&f);
 }
 
+/* A destination of nobody: an unknown name, so that what is offered waits. */
+static struct sc_forward *forward_to_nobody(void)
+{
+    static struct sc_config_forward to = {.protocol = 10};
+    const struct sc_config config = {.forward = &to, .forward_count = 1, .forward_memory = 1 << 26};
+    const struct sc_log silent = {0};
+    struct sc_forward *forward = sc_forward_create(&silent);
+    assert_int_equal(sc_url_parse("tcp://no..such.host:1", &to.to, NULL), SC_OK);
+    assert_int_equal(sc_forward_apply(forward, &config, NULL), SC_OK);
+    return forward;
+}
+
+static void what_the_queue_refuses_is_forwarded_all_the_same(void **state)
+{
+    (void)state;
+    struct fixture f = {.queue = sc_queue_create(1)};
+    struct sc_forward *forward = forward_to_nobody();
+    struct sc_forward_view *views;
+    uint32_t count;
+    const struct sc_intake_options options = {
+        .limits = sc_decoder_default_limits(), .window_s = 300, .queue = f.queue, .forward = forward};
+    f.intake = sc_intake_create(&options, NULL);
+    for (int i = 0; i < 3; i++) {
+        send_v5(&f, NOON_MS);
+        sc_intake_flush(f.intake);
+    }
+    assert_int_equal(sc_intake_stats_of(f.intake)->dropped_full, 2 * V5_RECORDS);
+    assert_int_equal(take(&f, NOON_MS), V5_RECORDS); /* goes on being held by the destination */
+    assert_int_equal(sc_forward_get(forward, &views, &count), SC_OK);
+    assert_int_equal(views[0].flows.waiting, 3 * V5_RECORDS);
+    free(views);
+    sc_forward_close(forward, 0);
+    sc_forward_free(forward);
+    tear_down(&f);
+}
+
 static void bad_messages_are_counted(void **state)
 {
     (void)state;
@@ -169,6 +206,7 @@ int main(void)
         cmocka_unit_test(without_a_time_of_arrival_the_export_time_tells_the_window),
         cmocka_unit_test(a_batch_is_cut_when_it_is_old),
         cmocka_unit_test(a_full_queue_drops_the_newest_and_counts),
+        cmocka_unit_test(what_the_queue_refuses_is_forwarded_all_the_same),
         cmocka_unit_test(bad_messages_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,7 +53,12 @@ static void every_key_is_read(void **state)
                                "queue-memory: 1G\n"
                                "cluster: /etc/c.yaml\n"
                                "node: alpha\n"
-                               "outbox: {bytes: 2G, sync: yes}\n";
+                               "outbox: {bytes: 2G, sync: yes}\n"
+                               "forward:\n"
+                               "  - to: tcp://collector.example:4739\n"
+                               "  - {to: 'udp://[2001:db8::9]:9995', protocol: v9, mode: round-robin}\n"
+                               "  - {to: 'udp://192.0.2.9:2055', protocol: v5, mode: all}\n"
+                               "forward-memory: 8M\n";
     struct sc_config c;
     struct sc_error err;
     assert_int_equal(parse(text, &c, &err), SC_OK);
@@ -63,6 +68,12 @@ static void every_key_is_read(void **state)
     assert_string_equal(c.cluster, "/etc/c.yaml");
     assert_string_equal(c.node, "alpha");
     assert_true(c.outbox_bytes == UINT64_C(2) << 30 && c.outbox_sync);
+    assert_int_equal(c.forward_count, 3);
+    assert_string_equal(c.forward[0].to.host, "collector.example");
+    assert_true(c.forward[0].protocol == 10 && !c.forward[0].round_robin);
+    assert_true(c.forward[1].protocol == 9 && c.forward[1].round_robin);
+    assert_true(c.forward[2].protocol == 5 && !c.forward[2].round_robin);
+    assert_int_equal(c.forward_memory, 8 << 20);
     assert_string_equal(c.store, "/tmp/s");
     assert_int_equal(c.window_s, 300);
     assert_int_equal(c.retention_age_s, 30 * 86400);
@@ -85,13 +96,13 @@ static void errors_name_the_line_and_what_is_allowed(void **state)
         {"store: /x\nlistners:\n  - udp://[::]:1\n",
          "f.yaml:2: unknown key \"listners\"; known are listeners, store, window, retention, receivers, "
          "template-scope, template-lifetime, log-level, receive-buffer, queue-memory, cluster, "
-         "node, outbox"},
+         "node, outbox, forward, forward-memory"},
         {"retention:\n  age: 3d\n\n  size: 4G\n",
          "f.yaml:4: unknown key \"retention.size\"; known are age, bytes"},
-        {"forward: tcp://h:1\n",
-         "f.yaml:1: unknown key \"forward\"; known are listeners, store, window, retention, receivers, "
+        {"tls: tcp://h:1\n",
+         "f.yaml:1: unknown key \"tls\"; known are listeners, store, window, retention, receivers, "
          "template-scope, template-lifetime, log-level, receive-buffer, queue-memory, cluster, "
-         "node, outbox"},
+         "node, outbox, forward, forward-memory"},
         {"listeners:\n  - udp://127.0.0.1:1\n  - udp//x\n",
          "f.yaml:3: listeners[1]: \"udp//x\" is no URL such as udp://127.0.0.1:4739 or tcp://[::]:4739"},
         {"listeners:\n- tls://[::]:4740\n",
@@ -126,6 +137,23 @@ static void errors_name_the_line_and_what_is_allowed(void **state)
         {"node: a\n", "f.yaml:1: node: \"cluster\" is needed too"},
         {"outbox: {bytes: 1M}\n", "f.yaml:1: outbox.bytes: \"1M\" is less than 64M"},
         {"outbox: {sync: maybe}\n", "f.yaml:1: outbox.sync: \"maybe\" is neither \"yes\" nor \"no\""},
+        {"forward: tcp://h:1\n", "f.yaml:1: forward: a list is needed (lines with \"- \")"},
+        {"forward:\n  - tcp://h:1\n", "f.yaml:2: forward[0]: keys with values are needed (key: value)"},
+        {"forward:\n  - {mode: all}\n", "f.yaml:2: forward[0]: \"to\" is needed"},
+        {"forward:\n  - {to: 'tls://h:1'}\n",
+         "f.yaml:2: forward[0]: \"tls://h:1\": unknown scheme \"tls\"; udp and tcp are known"},
+        {"forward:\n  - to: tcp://h:1\n    protocol: v9\n",
+         "f.yaml:2: forward[0]: \"tcp://h:1\": NetFlow v9 goes over udp; tcp carries ipfix only"},
+        {"forward:\n  - {to: 'udp://h:1', protocol: v7}\n",
+         "f.yaml:2: forward[0]: \"v7\" is no protocol; ipfix, v9 and v5 are"},
+        {"forward:\n  - {to: 'udp://h:1', mode: some}\n",
+         "f.yaml:2: forward[0]: \"some\" is neither \"all\" nor \"round-robin\""},
+        {"forward:\n  - to: udp://h:1\n  - to: tcp://h:1\n  - to: udp://H:1\n",
+         "f.yaml:4: forward[2]: \"udp://H:1\" stands here a second time"},
+        {"forward:\n  - to: udp://h:0\n", "f.yaml:2: forward[0]: \"udp://h:0\": port 0 is none to send to"},
+        {"forward:\n  - to: udp://[::]:1\n",
+         "f.yaml:2: forward[0]: \"udp://[::]:1\": :: is no address to send to"},
+        {"forward-memory: 1K\n", "f.yaml:1: forward-memory: \"1K\" is less than 1M"},
         {"queue-memory: 1M\n", "f.yaml:1: queue-memory: \"1M\" is less than 16M"},
         {"store: /x\nwindow: 'a\n", "f.yaml:3: no valid YAML: found unexpected end of stream"},
         {"store: /x\n\twindow: 1\n",

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "net/client.h"
+
+#include "net/socket.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- opening ---- */
+
+enum sc_status sc_client_resolve(const struct sc_url *url, struct addrinfo **found, struct sc_error *err)
+{
+    const struct addrinfo hints = {.ai_socktype = url->scheme == SC_URL_UDP ? SOCK_DGRAM : SOCK_STREAM};
+    char port[8];
+    snprintf(port, sizeof(port), "%u", (unsigned)url->port);
+    int failed = getaddrinfo(url->host, port, &hints, found);
+    if (failed != 0)
+        return sc_fail(err, SC_IO, "host %s: %s", url->host, gai_strerror(failed));
+    return SC_OK;
+}
+
+static int bind_source(int fd, const struct sc_addr *from)
+{
+    const struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(sc_addr_get_v4(from))};
+    return bind(fd, (const struct sockaddr *)&at, sizeof(at));
+}
+
+/* @return 0 or errno. */
+static int connect_in_time(int fd, const struct addrinfo *to, int timeout_ms)
+{
+    if (connect(fd, to->ai_addr, to->ai_addrlen) == 0)
+        return 0;
+    if (errno != EINPROGRESS)
+        return errno;
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    int ready = poll(&p, 1, timeout_ms);
+    if (ready <= 0)
+        return ready == 0 ? ETIMEDOUT : errno;
+    int result = 0;
+    socklen_t size = sizeof(result);
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &result, &size);
+    return result;
+}
+
+int sc_client_connect(const struct addrinfo *to, const struct sc_addr *from, int send_buffer, int timeout_ms)
+{
+    const int one = 1;
+    int fd = socket(to->ai_family, to->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, to->ai_protocol);
+    if (fd < 0)
+        return -errno;
+    if (send_buffer != 0)
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof(send_buffer));
+    if (to->ai_socktype == SOCK_STREAM)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    int failed = from != NULL && bind_source(fd, from) != 0 ? errno : connect_in_time(fd, to, timeout_ms);
+    if (failed != 0) {
+        close(fd);
+        return -failed;
+    }
+    return fd;
+}
+
+void sc_client_set_patience(int fd, int seconds)
+{
+    const int on = 1, idle = seconds / 2, interval = seconds / 6, probes = 3;
+    const unsigned user_ms = (unsigned)seconds * 1000;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_ms, sizeof(user_ms));
+}
+
+bool sc_client_wait_writable(int fd, int ms)
+{
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    return poll(&p, 1, ms) > 0;
+}
+
+/* Only an address of this machine can be bound. */
+bool sc_client_is_local(const struct sc_addr *address)
+{
+    struct sc_url url = {.scheme = SC_URL_UDP, .numeric = true, .address = *address};
+    const struct sc_socket_options options = {0};
+    int fd;
+    if (sc_socket_listen(&url, &options, &fd, NULL) != SC_OK)
+        return false;
+    close(fd);
+    return true;
+}
+
+/* ---- datagrams ---- */
+
+/*
+ * After an error of the first datagram of a call: whether to try it again. A refusal belongs to an earlier
+ * datagram (it came back as ICMP), so that the one at hand is tried once more.
+ */
+static bool try_again(int fd, int error, unsigned *attempts, struct sc_client_counters *counters)
+{
+    switch (error) {
+    case EINTR:
+        return true;
+    case EAGAIN:
+        sc_client_wait_writable(fd, 100);
+        return true;
+    case ENOBUFS:
+        nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
+        return ++*attempts < 1000;
+    case ECONNREFUSED:
+        counters->refused++;
+        return ++*attempts < 3;
+    default:
+        return false;
+    }
+}
+
+/*
+ * A refusal in the middle of a call ends it early, and the kernel then keeps the reason to itself: it was one
+ * when the next call succeeds at once.
+ */
+int sc_client_send_datagrams(int fd, struct iovec *messages, uint32_t n, struct sc_client_counters *counters)
+{
+    struct mmsghdr headers[SC_CLIENT_BULK];
+    memset(headers, 0, n * sizeof(headers[0]));
+    for (uint32_t i = 0; i < n; i++) {
+        headers[i].msg_hdr.msg_iov = &messages[i];
+        headers[i].msg_hdr.msg_iovlen = 1;
+    }
+    unsigned attempts = 0;
+    int reason = 0;
+    bool cut = false;
+    for (uint32_t at = 0; at < n;) {
+        int sent = sendmmsg(fd, headers + at, n - at, 0);
+        if (sent > 0) {
+            counters->refused += cut;
+            cut = (uint32_t)sent < n - at;
+            counters->sent += (uint32_t)sent;
+            at += (uint32_t)sent;
+            attempts = 0;
+            continue;
+        }
+        cut = false;
+        int error = errno;
+        if (!try_again(fd, error, &attempts, counters)) {
+            counters->failed += error != ECONNREFUSED;
+            reason = error;
+            messages[at++].iov_base = NULL;
+            attempts = 0;
+        }
+    }
+    return reason;
+}
+
+/* ---- streams ---- */
+
+uint32_t sc_client_advance(struct iovec *messages, uint32_t n, uint32_t at, size_t bytes)
+{
+    while (at < n && bytes >= messages[at].iov_len)
+        bytes -= messages[at++].iov_len;
+    if (at < n) {
+        messages[at].iov_base = (uint8_t *)messages[at].iov_base + bytes;
+        messages[at].iov_len -= bytes;
+    }
+    return at;
+}
+
+void sc_client_end_stream(int fd, int ms)
+{
+    char rest[4096];
+    shutdown(fd, SHUT_WR);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    while (poll(&p, 1, ms) > 0 && recv(fd, rest, sizeof(rest), 0) > 0)
+        ;
+}
