@@ -90,7 +90,7 @@ struct sc_field {
  * Case-insensitive. SC_NOTFOUND with a hint of near names when unknown. */
 enum sc_status sc_field_find(const char *name, size_t length, struct sc_field *out, struct sc_error *err);
 
-/* Names that stand for two fields (`ip port as if vlan net mac`): fills both and returns true. */
+/* Names that stand for two fields (`ip port as if ifname vlan net mac`): fills both and returns true. */
 bool sc_field_find_pair(const char *name, size_t length, struct sc_field out[2]);
 
 /* The field that shows an existing column (element name, instance, decoder's type). */

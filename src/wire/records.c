@@ -142,6 +142,18 @@ static double load_float(const uint8_t *p, uint32_t length)
     return f;
 }
 
+bool sc_run_bytes(const struct sc_run *run, enum sc_special special, uint32_t i, const uint8_t **bytes,
+                  uint32_t *length)
+{
+    const struct sc_template *t = run->template_record;
+    if (t->special[special] == 0)
+        return false;
+    const struct sc_op *op = &t->ops[t->special[special] - 1];
+    *bytes = cell(run, op, i);
+    *length = cell_length(run, op, i);
+    return true;
+}
+
 bool sc_run_probability(const struct sc_run *run, uint32_t i, double *value)
 {
     const struct sc_template *t = run->template_record;
@@ -604,17 +616,16 @@ static enum sc_status put_constant(const struct sc_run *run, uint32_t slot, uint
     return SC_OK;
 }
 
-static enum sc_status put_exporter(const struct sc_run *run)
+enum sc_status sc_run_put_address(const struct sc_run *run, uint32_t slot, uint16_t id,
+                                  const struct sc_addr *address)
 {
-    const struct sc_column_key key = {
-        .pen = SC_PEN_COLLECTOR, .id = SC_IE_EXPORTER_ADDRESS, .kind = SC_COLUMN_ADDRESS};
-    struct sc_column *c =
-        sc_batch_begin(run->batch, run->decoder->own.exporter, key, sizeof(struct sc_addr), run->count);
+    const struct sc_column_key key = {.pen = SC_PEN_COLLECTOR, .id = id, .kind = SC_COLUMN_ADDRESS};
+    struct sc_column *c = sc_batch_begin(run->batch, slot, key, sizeof(struct sc_addr), run->count);
     if (c == NULL)
         return SC_NOMEM;
     struct sc_addr *out = (struct sc_addr *)c->values + c->rows;
     for (uint32_t i = 0; i < run->count; i++)
-        out[i] = run->message->exporter;
+        out[i] = *address;
     c->rows += run->count;
     return SC_OK;
 }
@@ -651,7 +662,7 @@ static enum sc_status put_own_columns(const struct sc_run *run)
 {
     const struct sc_own_slots *own = &run->decoder->own;
     const struct sc_message *m = run->message;
-    SC_TRY(put_exporter(run));
+    SC_TRY(sc_run_put_address(run, own->exporter, SC_IE_EXPORTER_ADDRESS, &m->exporter));
     SC_TRY(put_constant(run, own->port, SC_IE_EXPORTER_PORT, 2, m->port));
     SC_TRY(put_constant(run, own->domain, SC_IE_OBSERVATION_DOMAIN, 4, m->domain_id));
     SC_TRY(put_constant(run, own->receive, SC_IE_RECEIVE_TIME, 8, m->receive_ms));
@@ -659,7 +670,11 @@ static enum sc_status put_own_columns(const struct sc_run *run)
     SC_TRY(put_constant(run, own->export_time, SC_IE_EXPORT_TIME, 8, m->export_ms));
     if (run->template_record->has_relative_time)
         SC_TRY(put_bases(run));
-    return run->template_record->options ? SC_OK : put_rates(run);
+    if (run->template_record->options)
+        return SC_OK;
+    if (run->domain->maps != NULL)
+        SC_TRY(sc_maps_append(run));
+    return put_rates(run);
 }
 
 static uint32_t own_slot(struct sc_decoder *decoder, uint16_t id, enum sc_column_kind kind, bool *ok)
@@ -688,6 +703,12 @@ bool sc_own_slots_resolve(struct sc_decoder *decoder)
     own->start = own_slot(decoder, SC_IE_FLOW_START, SC_COLUMN_UINT, &ok);
     own->end = own_slot(decoder, SC_IE_FLOW_END, SC_COLUMN_UINT, &ok);
     own->init = own_slot(decoder, SC_IE_SYSTEM_INIT, SC_COLUMN_UINT, &ok);
+    own->ingress_interface = own_slot(decoder, SC_IE_INGRESS_INTERFACE_NAME, SC_COLUMN_BYTES, &ok);
+    own->egress_interface = own_slot(decoder, SC_IE_EGRESS_INTERFACE_NAME, SC_COLUMN_BYTES, &ok);
+    own->ingress_vrf = own_slot(decoder, SC_IE_INGRESS_VRF_NAME, SC_COLUMN_BYTES, &ok);
+    own->egress_vrf = own_slot(decoder, SC_IE_EGRESS_VRF_NAME, SC_COLUMN_BYTES, &ok);
+    own->application = own_slot(decoder, SC_IE_APPLICATION_NAME, SC_COLUMN_BYTES, &ok);
+    own->told_exporter = own_slot(decoder, SC_IE_TOLD_EXPORTER, SC_COLUMN_ADDRESS, &ok);
     own->ready = ok;
     return ok;
 }

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Names that options data give to interfaces, VRFs and applications, and the address that an exporter tells of
+ * itself. Exporters reassign them mid-stream (WIRE fact 12), so they are joined here, in the order of arrival:
+ * a flow record carries the names that were in force when it came.
+ *
+ * The keys come from the network: the hash is seeded, the tables and the lengths are bounded.
+ */
+#include "wire/decoder_internal.h"
+
+#include <stdlib.h>
+#include <xxhash.h>
+
+#define MAX_ENTRIES     65536u /* of one map */
+#define FIRST_CAPACITY  16u
+#define MAX_NAME        255u
+#define MAX_APPLICATION 15u /* bytes of an applicationId: RFC 6759 knows none of more than 12 */
+#define NAME_OVERHEAD   16u /* about what malloc adds to a short name */
+#define TEMPLATES_SHARE 4u  /* of a session's memory, 1/4 is left to its templates */
+
+/* ---- the table ---- */
+
+static bool same_key(struct sc_map_key a, struct sc_map_key b)
+{
+    return a.low == b.low && a.high == b.high;
+}
+
+static uint32_t home_of(const struct sc_name_map *map, uint64_t seed, struct sc_map_key key)
+{
+    return (uint32_t)XXH3_64bits_withSeed(&key, sizeof(key), seed) & (map->capacity - 1);
+}
+
+/* Where the key is, or where it would go. There is always an empty place. */
+static uint32_t place_of(const struct sc_name_map *map, uint64_t seed, struct sc_map_key key)
+{
+    uint32_t i = home_of(map, seed, key);
+    while (map->entries[i].name != NULL && !same_key(map->entries[i].key, key))
+        i = (i + 1) & (map->capacity - 1);
+    return i;
+}
+
+static const uint8_t *find_name(const struct sc_name_map *map, uint64_t seed, struct sc_map_key key)
+{
+    return map->entries[place_of(map, seed, key)].name;
+}
+
+static bool has_room(const struct sc_decoder *decoder, const struct sc_session *session, size_t size)
+{
+    size_t most = decoder->limits.max_session_bytes - decoder->limits.max_session_bytes / TEMPLATES_SHARE;
+    return session->bytes + size <= most;
+}
+
+static void charge(struct sc_session *session, struct sc_domain_maps *maps, size_t more, size_t less)
+{
+    session->bytes = session->bytes + more - less;
+    maps->bytes = maps->bytes + more - less;
+}
+
+/* Doubles the table when the next entry would fill more than 3/4 of it. */
+static enum sc_status make_place(const struct sc_decoder *decoder, struct sc_session *session,
+                                 struct sc_domain_maps *maps, struct sc_name_map *map)
+{
+    if ((map->count + 1) * 4 <= map->capacity * 3)
+        return SC_OK;
+    struct sc_name_map wide = {.capacity = map->capacity == 0 ? FIRST_CAPACITY : map->capacity * 2,
+                               .count = map->count};
+    size_t more = (wide.capacity - map->capacity) * sizeof(*wide.entries);
+    if (!has_room(decoder, session, more))
+        return SC_LIMIT;
+    wide.entries = calloc(wide.capacity, sizeof(*wide.entries));
+    if (wide.entries == NULL)
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < map->capacity; i++) {
+        if (map->entries[i].name != NULL)
+            wide.entries[place_of(&wide, decoder->seed, map->entries[i].key)] = map->entries[i];
+    }
+    free(map->entries);
+    *map = wide;
+    charge(session, maps, more, 0);
+    return SC_OK;
+}
+
+static size_t name_bytes(const uint8_t *name)
+{
+    return name == NULL ? 0 : (size_t)name[0] + 1 + NAME_OVERHEAD;
+}
+
+/* Takes an entry out and moves those behind it up, so that each is still found from its home. */
+static void remove_at(const struct sc_decoder *decoder, struct sc_session *session,
+                      struct sc_domain_maps *maps, struct sc_name_map *map, uint32_t gap)
+{
+    uint32_t mask = map->capacity - 1;
+    charge(session, maps, 0, name_bytes(map->entries[gap].name));
+    free(map->entries[gap].name);
+    map->count--;
+    for (uint32_t i = (gap + 1) & mask; map->entries[i].name != NULL; i = (i + 1) & mask) {
+        uint32_t home = home_of(map, decoder->seed, map->entries[i].key);
+        if (((i - home) & mask) >= ((i - gap) & mask)) {
+            map->entries[gap] = map->entries[i];
+            gap = i;
+        }
+    }
+    map->entries[gap].name = NULL;
+}
+
+/* ---- what is known of a domain ---- */
+
+static enum sc_status make_maps(const struct sc_decoder *decoder, struct sc_session *session,
+                                struct sc_domain *domain)
+{
+    if (domain->maps != NULL)
+        return SC_OK;
+    if (!has_room(decoder, session, sizeof(*domain->maps)))
+        return SC_LIMIT;
+    domain->maps = calloc(1, sizeof(*domain->maps));
+    if (domain->maps == NULL)
+        return SC_NOMEM;
+    charge(session, domain->maps, sizeof(*domain->maps), 0);
+    return SC_OK;
+}
+
+void sc_domain_forget_maps(struct sc_session *session, struct sc_domain *domain)
+{
+    struct sc_domain_maps *maps = domain->maps;
+    if (maps == NULL)
+        return;
+    for (unsigned kind = 0; kind < SC_MAP_COUNT; kind++) {
+        for (uint32_t i = 0; i < maps->names[kind].capacity; i++)
+            free(maps->names[kind].entries[i].name);
+        free(maps->names[kind].entries);
+    }
+    session->bytes -= maps->bytes;
+    free(maps);
+    domain->maps = NULL;
+}
+
+/* The key is not in the map. */
+static enum sc_status add_name(const struct sc_decoder *decoder, struct sc_session *session,
+                               struct sc_domain_maps *maps, const struct sc_map_item *item, uint32_t length)
+{
+    struct sc_name_map *map = &maps->names[item->kind];
+    if (map->count >= MAX_ENTRIES)
+        return SC_LIMIT;
+    SC_TRY(make_place(decoder, session, maps, map));
+    if (!has_room(decoder, session, length + 1 + NAME_OVERHEAD))
+        return SC_LIMIT;
+    uint8_t *name = malloc(length + 1);
+    if (name == NULL)
+        return SC_NOMEM;
+    name[0] = (uint8_t)length;
+    memcpy(name + 1, item->name, length);
+    map->entries[place_of(map, decoder->seed, item->key)] =
+        (struct sc_map_entry){.key = item->key, .name = name};
+    map->count++;
+    charge(session, maps, name_bytes(name), 0);
+    return SC_OK;
+}
+
+/* NetFlow v9 sends strings in fields of fixed length. */
+static uint32_t text_length(const uint8_t *text, uint32_t length)
+{
+    while (length != 0 && text[length - 1] == 0)
+        length--;
+    return length;
+}
+
+enum sc_status sc_domain_put_name(const struct sc_decoder *decoder, struct sc_session *session,
+                                  struct sc_domain *domain, const struct sc_map_item *item)
+{
+    uint32_t length = text_length(item->name, item->length);
+    if (domain->maps == NULL && length == 0)
+        return SC_OK;
+    SC_TRY(make_maps(decoder, session, domain));
+    struct sc_name_map *map = &domain->maps->names[item->kind];
+    if (map->count != 0) {
+        uint32_t at = place_of(map, decoder->seed, item->key);
+        const uint8_t *old = map->entries[at].name;
+        if (old != NULL && old[0] == length && memcmp(old + 1, item->name, length) == 0)
+            return SC_OK; /* exporters repeat themselves every minute */
+        if (old != NULL)
+            remove_at(decoder, session, domain->maps, map, at);
+    }
+    if (length == 0 || length > MAX_NAME)
+        return SC_OK;
+    return add_name(decoder, session, domain->maps, item, length);
+}
+
+enum sc_status sc_domain_put_exporter(const struct sc_decoder *decoder, struct sc_session *session,
+                                      struct sc_domain *domain, const struct sc_addr *exporter)
+{
+    SC_TRY(make_maps(decoder, session, domain));
+    domain->maps->exporter = *exporter;
+    domain->maps->exporter_known = true;
+    return SC_OK;
+}
+
+/* ---- options records ---- */
+
+/* The first of the record's numbers that is not 0: one that names both directions fills in the other with 0. */
+static bool first_number(const struct sc_run *run, uint32_t i, enum sc_special first, enum sc_special last,
+                         struct sc_map_key *key)
+{
+    bool found = false;
+    *key = (struct sc_map_key){0};
+    for (unsigned special = first; special <= last && key->low == 0; special++)
+        found |= sc_run_special(run, (enum sc_special)special, i, &key->low);
+    return found;
+}
+
+static bool application_key(const struct sc_run *run, uint32_t i, struct sc_map_key *key)
+{
+    uint8_t b[2 * sizeof(uint64_t)] = {0};
+    const uint8_t *id;
+    uint32_t length;
+    if (!sc_run_bytes(run, SC_SPECIAL_APPLICATION_ID, i, &id, &length) || length == 0 ||
+        length > MAX_APPLICATION)
+        return false;
+    memcpy(b, id, length);
+    b[sizeof(b) - 1] = (uint8_t)length;
+    *key = (struct sc_map_key){.low = sc_load_le64(b), .high = sc_load_le64(b + sizeof(uint64_t))};
+    return true;
+}
+
+static bool key_of_item(const struct sc_run *run, uint32_t i, enum sc_map_kind kind, struct sc_map_key *key)
+{
+    switch (kind) {
+    case SC_MAP_INTERFACE:
+        return first_number(run, i, SC_SPECIAL_SCOPE_INTERFACE, SC_SPECIAL_EGRESS_PHYSICAL, key);
+    case SC_MAP_VRF:
+        return first_number(run, i, SC_SPECIAL_INGRESS_VRF, SC_SPECIAL_EGRESS_VRF, key);
+    default:
+        return application_key(run, i, key);
+    }
+}
+
+/* interfaceName where there is one, else interfaceDescription. */
+static void take_name(const struct sc_run *run, uint32_t i, enum sc_map_kind kind, struct sc_map_item *item)
+{
+    static const uint8_t specials[SC_MAP_COUNT] = {SC_SPECIAL_INTERFACE_NAME, SC_SPECIAL_VRF_NAME,
+                                                   SC_SPECIAL_APPLICATION_NAME};
+    bool found = sc_run_bytes(run, (enum sc_special)specials[kind], i, &item->name, &item->length);
+    if (kind == SC_MAP_INTERFACE && (!found || text_length(item->name, item->length) == 0))
+        sc_run_bytes(run, SC_SPECIAL_INTERFACE_TEXT, i, &item->name, &item->length);
+}
+
+static enum sc_status apply_names(struct sc_session *session, const struct sc_run *run, uint32_t i)
+{
+    for (unsigned kind = 0; kind < SC_MAP_COUNT; kind++) {
+        struct sc_map_item item = {.kind = (enum sc_map_kind)kind};
+        if ((run->template_record->names >> kind & 1) == 0 || !key_of_item(run, i, item.kind, &item.key))
+            continue;
+        take_name(run, i, item.kind, &item);
+        enum sc_status status = sc_domain_put_name(run->decoder, session, run->domain, &item);
+        if (status != SC_OK && status != SC_LIMIT)
+            return status; /* one name too many stays unknown */
+    }
+    return SC_OK;
+}
+
+/* An original exporter goes before an exporter, and no address is all zero. */
+static bool told_address(const struct sc_run *run, uint32_t i, struct sc_addr *address)
+{
+    static const uint8_t specials[] = {SC_SPECIAL_ORIGINAL_V4, SC_SPECIAL_ORIGINAL_V6, SC_SPECIAL_EXPORTER_V4,
+                                       SC_SPECIAL_EXPORTER_V6};
+    static const uint8_t zeros[sizeof(address->b)];
+    for (size_t k = 0; k < sizeof(specials); k++) {
+        const uint8_t *p;
+        uint32_t length, wanted = k % 2 == 0 ? 4 : sizeof(address->b);
+        if (!sc_run_bytes(run, (enum sc_special)specials[k], i, &p, &length) || length != wanted ||
+            memcmp(p, zeros, length) == 0)
+            continue;
+        if (length == 4)
+            *address = sc_addr_v4(sc_load_be32(p));
+        else
+            memcpy(address->b, p, sizeof(address->b));
+        return true;
+    }
+    return false;
+}
+
+enum sc_status sc_maps_apply(struct sc_session *session, const struct sc_run *run)
+{
+    struct sc_addr exporter;
+    for (uint32_t i = 0; i < run->count; i++) {
+        SC_TRY(apply_names(session, run, i));
+        if (!run->template_record->tells_exporter || !told_address(run, i, &exporter))
+            continue;
+        if (sc_domain_put_exporter(run->decoder, session, run->domain, &exporter) == SC_NOMEM)
+            return SC_NOMEM;
+    }
+    return SC_OK;
+}
+
+/* ---- columns of flow records ---- */
+
+/* A column of names and the field of the record that they are looked up by. */
+struct name_column {
+    const struct sc_name_map *map;
+    enum sc_special special;
+    uint32_t slot;
+    uint16_t id;
+};
+
+static bool key_of_record(const struct sc_run *run, const struct name_column *to, uint32_t i,
+                          struct sc_map_key *key)
+{
+    if (to->special == SC_SPECIAL_APPLICATION_ID)
+        return application_key(run, i, key);
+    key->high = 0;
+    return sc_run_special(run, to->special, i, &key->low);
+}
+
+/* From the first record that has a name on. */
+static struct sc_column *begin_names(const struct sc_run *run, const struct name_column *to, uint32_t nulls)
+{
+    const struct sc_column_key key = {.pen = SC_PEN_COLLECTOR, .id = to->id, .kind = SC_COLUMN_BYTES};
+    struct sc_column *c = sc_batch_begin(run->batch, to->slot, key, 0, run->count);
+    for (uint32_t i = 0; i < nulls && c != NULL; i++)
+        c = sc_column_put_null(c) == SC_OK ? c : NULL;
+    return c;
+}
+
+static enum sc_status put_names(const struct sc_run *run, const struct name_column *to)
+{
+    if (to->map->count == 0 || run->template_record->special[to->special] == 0)
+        return SC_OK;
+    struct sc_column *c = NULL;
+    const uint8_t *name = NULL;
+    struct sc_map_key key, last = {0};
+    bool known = false; /* `name` is that of `last` */
+    for (uint32_t i = 0; i < run->count; i++) {
+        bool has_key = key_of_record(run, to, i, &key);
+        if (has_key && !(known && same_key(key, last))) {
+            name = find_name(to->map, run->decoder->seed, key);
+            last = key;
+            known = true;
+        }
+        if (has_key && name != NULL) {
+            c = c == NULL ? begin_names(run, to, i) : c;
+            if (c == NULL)
+                return SC_NOMEM;
+            SC_TRY(sc_column_put_bytes(c, name + 1, name[0]));
+        } else if (c != NULL) {
+            SC_TRY(sc_column_put_null(c));
+        }
+    }
+    return SC_OK;
+}
+
+/* The logical interface goes before the physical one, as in the field `inif`. */
+static enum sc_special interface_field(const struct sc_run *run, enum sc_special logical,
+                                       enum sc_special physical)
+{
+    return run->template_record->special[logical] != 0 ? logical : physical;
+}
+
+enum sc_status sc_maps_append(const struct sc_run *run)
+{
+    const struct sc_domain_maps *maps = run->domain->maps;
+    const struct sc_own_slots *own = &run->decoder->own;
+    const struct sc_name_map *interfaces = &maps->names[SC_MAP_INTERFACE], *vrfs = &maps->names[SC_MAP_VRF];
+    const struct name_column columns[] = {
+        {interfaces, interface_field(run, SC_SPECIAL_INGRESS_INTERFACE, SC_SPECIAL_INGRESS_PHYSICAL),
+         own->ingress_interface, SC_IE_INGRESS_INTERFACE_NAME},
+        {interfaces, interface_field(run, SC_SPECIAL_EGRESS_INTERFACE, SC_SPECIAL_EGRESS_PHYSICAL),
+         own->egress_interface, SC_IE_EGRESS_INTERFACE_NAME},
+        {vrfs, SC_SPECIAL_INGRESS_VRF, own->ingress_vrf, SC_IE_INGRESS_VRF_NAME},
+        {vrfs, SC_SPECIAL_EGRESS_VRF, own->egress_vrf, SC_IE_EGRESS_VRF_NAME},
+        {&maps->names[SC_MAP_APPLICATION], SC_SPECIAL_APPLICATION_ID, own->application,
+         SC_IE_APPLICATION_NAME},
+    };
+    for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
+        SC_TRY(put_names(run, &columns[i]));
+    if (!maps->exporter_known)
+        return SC_OK;
+    return sc_run_put_address(run, own->told_exporter, SC_IE_TOLD_EXPORTER, &maps->exporter);
+}
