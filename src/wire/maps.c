@@ -9,6 +9,8 @@
 #include "wire/decoder_internal.h"
 
 #include <stdlib.h>
+
+#define XXH_INLINE_ALL /* keys of 16 bytes: a few instructions */
 #include <xxhash.h>
 
 #define MAX_ENTRIES     65536u /* of one map */
