@@ -262,10 +262,11 @@ struct sc_plan {
 };
 
 /* Slots of the collector's own columns. */
+#define SC_NAME_COLUMNS 6u
 struct sc_own_slots {
     bool ready;
     uint32_t exporter, port, domain, receive, rate, gap, version, export_time, quality, start, end, init;
-    uint32_t ingress_interface, egress_interface, ingress_vrf, egress_vrf, application, told_exporter;
+    uint32_t names[SC_NAME_COLUMNS]; /* asked for when a flow record has one */
 };
 
 struct sc_decoder {
@@ -365,9 +366,6 @@ bool sc_run_probability(const struct sc_run *run, uint32_t i, double *value);
 /* Bytes of a special field of record i; false when the template has none. */
 bool sc_run_bytes(const struct sc_run *run, enum sc_special special, uint32_t i, const uint8_t **bytes,
                   uint32_t *length);
-/* Appends one address to all rows of the run. */
-enum sc_status sc_run_put_address(const struct sc_run *run, uint32_t slot, uint16_t id,
-                                  const struct sc_addr *address);
 bool sc_own_slots_resolve(struct sc_decoder *decoder);
 
 /* ---- options.c ---- */

@@ -297,83 +297,106 @@ enum sc_status sc_maps_apply(struct sc_session *session, const struct sc_run *ru
 
 /* A column of names and the field of the record that they are looked up by. */
 struct name_column {
-    const struct sc_name_map *map;
-    enum sc_special special;
-    uint32_t slot;
     uint16_t id;
+    uint8_t map;     /* enum sc_map_kind */
+    uint8_t special; /* enum sc_special */
+    uint8_t other;   /* where the template has no `special`: the physical interface, as in the field `inif` */
 };
 
-static bool key_of_record(const struct sc_run *run, const struct name_column *to, uint32_t i,
-                          struct sc_map_key *key)
-{
-    if (to->special == SC_SPECIAL_APPLICATION_ID)
-        return application_key(run, i, key);
-    key->high = 0;
-    return sc_run_special(run, to->special, i, &key->low);
-}
+static const struct name_column name_columns[] = {
+    {SC_IE_INGRESS_INTERFACE_NAME, SC_MAP_INTERFACE, SC_SPECIAL_INGRESS_INTERFACE,
+     SC_SPECIAL_INGRESS_PHYSICAL},
+    {SC_IE_EGRESS_INTERFACE_NAME, SC_MAP_INTERFACE, SC_SPECIAL_EGRESS_INTERFACE, SC_SPECIAL_EGRESS_PHYSICAL},
+    {SC_IE_INGRESS_VRF_NAME, SC_MAP_VRF, SC_SPECIAL_INGRESS_VRF, SC_SPECIAL_INGRESS_VRF},
+    {SC_IE_EGRESS_VRF_NAME, SC_MAP_VRF, SC_SPECIAL_EGRESS_VRF, SC_SPECIAL_EGRESS_VRF},
+    {SC_IE_APPLICATION_NAME, SC_MAP_APPLICATION, SC_SPECIAL_APPLICATION_ID, SC_SPECIAL_APPLICATION_ID},
+};
 
-/* From the first record that has a name on. */
-static struct sc_column *begin_names(const struct sc_run *run, const struct name_column *to, uint32_t nulls)
-{
-    const struct sc_column_key key = {.pen = SC_PEN_COLLECTOR, .id = to->id, .kind = SC_COLUMN_BYTES};
-    struct sc_column *c = sc_batch_begin(run->batch, to->slot, key, 0, run->count);
-    for (uint32_t i = 0; i < nulls && c != NULL; i++)
-        c = sc_column_put_null(c) == SC_OK ? c : NULL;
-    return c;
-}
+#define MAPPED_COLUMNS (sizeof(name_columns) / sizeof(name_columns[0]))
+#define TOLD_EXPORTER  MAPPED_COLUMNS /* its place behind them in own->names */
 
-static enum sc_status put_names(const struct sc_run *run, const struct name_column *to)
+_Static_assert(TOLD_EXPORTER + 1 == SC_NAME_COLUMNS, "a slot for each column");
+
+/* *c is NULL where the schema has no room: the column is then left out. */
+static enum sc_status begin_column(const struct sc_run *run, size_t which, struct sc_column_key key,
+                                   unsigned width, struct sc_column **c)
 {
-    if (to->map->count == 0 || run->template_record->special[to->special] == 0)
+    uint32_t *slot = &run->decoder->own.names[which];
+    if (*slot == SC_SLOT_UNRESOLVED)
+        *slot = sc_schema_slot(run->decoder->schema, key);
+    *c = NULL;
+    if (*slot == SC_NO_SLOT)
         return SC_OK;
-    struct sc_column *c = NULL;
-    const uint8_t *name = NULL;
-    struct sc_map_key key, last = {0};
-    bool known = false; /* `name` is that of `last` */
-    for (uint32_t i = 0; i < run->count; i++) {
-        bool has_key = key_of_record(run, to, i, &key);
-        if (has_key && !(known && same_key(key, last))) {
-            name = find_name(to->map, run->decoder->seed, key);
-            last = key;
-            known = true;
-        }
-        if (has_key && name != NULL) {
-            c = c == NULL ? begin_names(run, to, i) : c;
-            if (c == NULL)
-                return SC_NOMEM;
-            SC_TRY(sc_column_put_bytes(c, name + 1, name[0]));
-        } else if (c != NULL) {
-            SC_TRY(sc_column_put_null(c));
-        }
+    *c = sc_batch_begin(run->batch, *slot, key, width, run->count);
+    return *c == NULL ? SC_NOMEM : SC_OK;
+}
+
+/* Neighbours often have the same name: the one found last is kept. */
+struct lookup {
+    const struct sc_name_map *map;
+    enum sc_special special;
+    bool found; /* `key` and `name` are those of a record before */
+    struct sc_map_key key;
+    const uint8_t *name;
+};
+
+/* The name of record i; NULL: none is known. */
+static const uint8_t *look_up(struct lookup *l, const struct sc_run *run, uint32_t i)
+{
+    struct sc_map_key key = {0};
+    if (l->special == SC_SPECIAL_APPLICATION_ID ? !application_key(run, i, &key)
+                                                : !sc_run_special(run, l->special, i, &key.low))
+        return NULL;
+    if (!l->found || !same_key(key, l->key)) {
+        l->name = find_name(l->map, run->decoder->seed, key);
+        l->key = key;
+        l->found = true;
+    }
+    return l->name;
+}
+
+/* The column begins with the first record that has a name. */
+static enum sc_status put_names(const struct sc_run *run, size_t which, struct lookup *l)
+{
+    const struct sc_column_key key = {
+        .pen = SC_PEN_COLLECTOR, .id = name_columns[which].id, .kind = SC_COLUMN_BYTES};
+    uint32_t i = 0;
+    while (i < run->count && look_up(l, run, i) == NULL)
+        i++;
+    if (i == run->count)
+        return SC_OK;
+    struct sc_column *c;
+    SC_TRY(begin_column(run, which, key, 0, &c));
+    for (uint32_t nulls = 0; nulls < i && c != NULL; nulls++)
+        SC_TRY(sc_column_put_null(c));
+    for (; i < run->count && c != NULL; i++) {
+        const uint8_t *name = look_up(l, run, i);
+        SC_TRY(name == NULL ? sc_column_put_null(c) : sc_column_put_bytes(c, name + 1, name[0]));
     }
     return SC_OK;
 }
 
-/* The logical interface goes before the physical one, as in the field `inif`. */
-static enum sc_special interface_field(const struct sc_run *run, enum sc_special logical,
-                                       enum sc_special physical)
+static enum sc_status put_told_exporter(const struct sc_run *run)
 {
-    return run->template_record->special[logical] != 0 ? logical : physical;
+    const struct sc_column_key key = {
+        .pen = SC_PEN_COLLECTOR, .id = SC_IE_TOLD_EXPORTER, .kind = SC_COLUMN_ADDRESS};
+    struct sc_column *c;
+    SC_TRY(begin_column(run, TOLD_EXPORTER, key, sizeof(struct sc_addr), &c));
+    for (uint32_t i = 0; i < run->count && c != NULL; i++)
+        sc_column_put_addr(c, &run->domain->maps->exporter);
+    return SC_OK;
 }
 
 enum sc_status sc_maps_append(const struct sc_run *run)
 {
     const struct sc_domain_maps *maps = run->domain->maps;
-    const struct sc_own_slots *own = &run->decoder->own;
-    const struct sc_name_map *interfaces = &maps->names[SC_MAP_INTERFACE], *vrfs = &maps->names[SC_MAP_VRF];
-    const struct name_column columns[] = {
-        {interfaces, interface_field(run, SC_SPECIAL_INGRESS_INTERFACE, SC_SPECIAL_INGRESS_PHYSICAL),
-         own->ingress_interface, SC_IE_INGRESS_INTERFACE_NAME},
-        {interfaces, interface_field(run, SC_SPECIAL_EGRESS_INTERFACE, SC_SPECIAL_EGRESS_PHYSICAL),
-         own->egress_interface, SC_IE_EGRESS_INTERFACE_NAME},
-        {vrfs, SC_SPECIAL_INGRESS_VRF, own->ingress_vrf, SC_IE_INGRESS_VRF_NAME},
-        {vrfs, SC_SPECIAL_EGRESS_VRF, own->egress_vrf, SC_IE_EGRESS_VRF_NAME},
-        {&maps->names[SC_MAP_APPLICATION], SC_SPECIAL_APPLICATION_ID, own->application,
-         SC_IE_APPLICATION_NAME},
-    };
-    for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
-        SC_TRY(put_names(run, &columns[i]));
-    if (!maps->exporter_known)
-        return SC_OK;
-    return sc_run_put_address(run, own->told_exporter, SC_IE_TOLD_EXPORTER, &maps->exporter);
+    const uint16_t *special = run->template_record->special;
+    for (size_t which = 0; which < MAPPED_COLUMNS; which++) {
+        const struct name_column *column = &name_columns[which];
+        uint8_t by = special[column->special] != 0 ? column->special : column->other;
+        struct lookup l = {.map = &maps->names[column->map], .special = (enum sc_special)by};
+        if (l.map->count != 0 && special[by] != 0)
+            SC_TRY(put_names(run, which, &l));
+    }
+    return maps->exporter_known ? put_told_exporter(run) : SC_OK;
 }

@@ -616,16 +616,17 @@ static enum sc_status put_constant(const struct sc_run *run, uint32_t slot, uint
     return SC_OK;
 }
 
-enum sc_status sc_run_put_address(const struct sc_run *run, uint32_t slot, uint16_t id,
-                                  const struct sc_addr *address)
+static enum sc_status put_exporter(const struct sc_run *run)
 {
-    const struct sc_column_key key = {.pen = SC_PEN_COLLECTOR, .id = id, .kind = SC_COLUMN_ADDRESS};
-    struct sc_column *c = sc_batch_begin(run->batch, slot, key, sizeof(struct sc_addr), run->count);
+    const struct sc_column_key key = {
+        .pen = SC_PEN_COLLECTOR, .id = SC_IE_EXPORTER_ADDRESS, .kind = SC_COLUMN_ADDRESS};
+    struct sc_column *c =
+        sc_batch_begin(run->batch, run->decoder->own.exporter, key, sizeof(struct sc_addr), run->count);
     if (c == NULL)
         return SC_NOMEM;
     struct sc_addr *out = (struct sc_addr *)c->values + c->rows;
     for (uint32_t i = 0; i < run->count; i++)
-        out[i] = *address;
+        out[i] = run->message->exporter;
     c->rows += run->count;
     return SC_OK;
 }
@@ -662,7 +663,7 @@ static enum sc_status put_own_columns(const struct sc_run *run)
 {
     const struct sc_own_slots *own = &run->decoder->own;
     const struct sc_message *m = run->message;
-    SC_TRY(sc_run_put_address(run, own->exporter, SC_IE_EXPORTER_ADDRESS, &m->exporter));
+    SC_TRY(put_exporter(run));
     SC_TRY(put_constant(run, own->port, SC_IE_EXPORTER_PORT, 2, m->port));
     SC_TRY(put_constant(run, own->domain, SC_IE_OBSERVATION_DOMAIN, 4, m->domain_id));
     SC_TRY(put_constant(run, own->receive, SC_IE_RECEIVE_TIME, 8, m->receive_ms));
@@ -703,12 +704,8 @@ bool sc_own_slots_resolve(struct sc_decoder *decoder)
     own->start = own_slot(decoder, SC_IE_FLOW_START, SC_COLUMN_UINT, &ok);
     own->end = own_slot(decoder, SC_IE_FLOW_END, SC_COLUMN_UINT, &ok);
     own->init = own_slot(decoder, SC_IE_SYSTEM_INIT, SC_COLUMN_UINT, &ok);
-    own->ingress_interface = own_slot(decoder, SC_IE_INGRESS_INTERFACE_NAME, SC_COLUMN_BYTES, &ok);
-    own->egress_interface = own_slot(decoder, SC_IE_EGRESS_INTERFACE_NAME, SC_COLUMN_BYTES, &ok);
-    own->ingress_vrf = own_slot(decoder, SC_IE_INGRESS_VRF_NAME, SC_COLUMN_BYTES, &ok);
-    own->egress_vrf = own_slot(decoder, SC_IE_EGRESS_VRF_NAME, SC_COLUMN_BYTES, &ok);
-    own->application = own_slot(decoder, SC_IE_APPLICATION_NAME, SC_COLUMN_BYTES, &ok);
-    own->told_exporter = own_slot(decoder, SC_IE_TOLD_EXPORTER, SC_COLUMN_ADDRESS, &ok);
+    for (size_t i = 0; i < sizeof(own->names) / sizeof(own->names[0]); i++)
+        own->names[i] = SC_SLOT_UNRESOLVED;
     own->ready = ok;
     return ok;
 }

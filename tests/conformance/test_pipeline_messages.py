@@ -414,7 +414,7 @@ def fields_of_names(case, folder):
     top = ask("-s", "inifname", fields="inifname,flows")
     check(top == [["xe-0", 2], ["ae1", 1]], f"-s inifname gives {top}")
     pairs = ask("-a", "ifname", "-o", "flows#desc", fields="ifname,flows")
-    check(sorted(pairs, key=str) == [["ae1", 1], ["xe-0", 2], [None, 3]], f"-a ifname gives {pairs}")
+    check(pairs == [["xe-0", 2], ["ae1", 1]], f"-a ifname gives {pairs}")
     some = ask("-f", "invrfname blue or exporterip 198.51.100.77", fields="invrfname,outvrfname,outifname,exporterip")
     check(some == [["red", None, None, "198.51.100.77"], ["blue", None, None, "192.0.2.1"]], f"the filter gives {some}")
 
