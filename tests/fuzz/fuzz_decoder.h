@@ -125,11 +125,31 @@ static inline void fuzz_options_template(struct fuzz_writer *w, uint16_t id, boo
     fuzz_end_set(w);
 }
 
+/* Flow records with what options data name. */
+static inline void fuzz_named_flows(struct fuzz_writer *w, bool ipfix)
+{
+    static const uint16_t fields[] = {10, 14, 234, 235, 95};
+    static const uint16_t sizes[] = {1, 1, 1, 1, 4};
+    const uint16_t id = 290;
+    fuzz_begin_set(w, ipfix ? 2 : 0);
+    fuzz_put(w, id, 2);
+    fuzz_put(w, 5, 2);
+    for (int i = 0; i < 5; i++) {
+        fuzz_put(w, fields[i], 2);
+        fuzz_put(w, sizes[i], 2);
+    }
+    fuzz_end_set(w);
+    fuzz_begin_set(w, id);
+    for (uint32_t bytes = 8 * fuzz_random(w, 6); bytes > 0; bytes--)
+        fuzz_put(w, fuzz_random(w, 3), 1);
+    fuzz_end_set(w);
+}
+
 static inline void fuzz_sets(struct fuzz_writer *w, bool ipfix)
 {
     for (uint32_t sets = 1 + fuzz_random(w, 4); sets > 0; sets--) {
         uint16_t id = (uint16_t)(256 + fuzz_random(w, 24));
-        switch (fuzz_random(w, 4)) {
+        switch (fuzz_random(w, 5)) {
         case 0:
             fuzz_begin_set(w, ipfix ? 2 : 0);
             fuzz_put(w, id, 2);
@@ -138,6 +158,9 @@ static inline void fuzz_sets(struct fuzz_writer *w, bool ipfix)
             break;
         case 1:
             fuzz_options_template(w, (uint16_t)(300 + fuzz_random(w, 4)), ipfix);
+            break;
+        case 2:
+            fuzz_named_flows(w, ipfix);
             break;
         default:
             fuzz_begin_set(w, id);
@@ -255,6 +278,8 @@ static inline void fuzz_messages(const uint8_t *data, size_t size, uint16_t vers
     limits.max_templates = 40;
     limits.max_domains = 4;
     limits.max_unknown_columns = 20;
+    if (size % 3 == 0)
+        limits.max_session_bytes = 8192;
     limits.template_scope = size % 2 == 0 ? SC_TEMPLATE_SCOPE_SESSION : SC_TEMPLATE_SCOPE_ADDRESS;
     struct sc_schema schema;
     sc_schema_init(&schema, 400);
