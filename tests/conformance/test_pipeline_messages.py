@@ -190,11 +190,14 @@ def names_v9():
     def option(number_of, name):
         return shown(9, **{"scope:Interface": f"0x{number_of:08x}"}, interfaceName=name)
     dns = a_set(258, bytes(4), b"\3\0\0\x35", b"dns".ljust(8, b"\0"))
+    own = template_v9(259, (95, 4), (96, 4)), a_set(259, b"\3\0\0\x35own\0")
     yield Case("v9 names by options", [v9(interfaces, applications, layout, named(3, "Gi0/3"), dns, flow(3, 4)),
-                                       v9(named(3, "Gi1/3"), named(4, "Gi0/4"), flow(3, 4), flow(4, 9), sequence=1)],
+                                       v9(named(3, "Gi1/3"), named(4, "Gi0/4"), flow(3, 4), flow(4, 9), sequence=1),
+                                       v9(*own, sequence=2)],
                [record(3, 4, ingressInterfaceName="Gi0/3", toldApplicationName="dns"),
                 record(3, 4, ingressInterfaceName="Gi1/3", egressInterfaceName="Gi0/4", toldApplicationName="dns"),
-                record(4, 9, ingressInterfaceName="Gi0/4", toldApplicationName="dns")],
+                record(4, 9, ingressInterfaceName="Gi0/4", toldApplicationName="dns"),
+                shown(9, applicationId="0x03000035", applicationName="own", toldApplicationName="dns")],
                [option(3, "Gi0/3"), shown(9, **SYSTEM, applicationId="0x03000035", applicationName="dns"),
                 option(3, "Gi1/3"), option(4, "Gi0/4")])
 
@@ -404,13 +407,26 @@ def over_tcp(case, folder):
         finish(case, collector)
 
 
-def fields_of_names(case, folder):
-    """The short names: in groups, in filters, and what stands where nothing was told."""
+def asked(case, folder):
+    """A function that gives the values of the fields it is asked for, of a store with the case's messages."""
     pipeline.write_pcap(folder / "c.pcap", [(port, SECONDS * 1000, payload) for port, payload in case.messages])
     check_import(case, pipeline.Import(folder / "store", folder / "c.pcap"))
+    return lambda *options, fields: pipeline.query(folder / "store", *options, fields=fields,
+                                                   row=lambda pairs: [v for _, v in pairs])
 
-    def ask(*options, fields):
-        return pipeline.query(folder / "store", *options, fields=fields, row=lambda pairs: [v for _, v in pairs])
+
+def fields_of_applications(case, folder):
+    """applicationName of the record, else what was told of its id."""
+    ask = asked(case, folder)
+    groups = ask("-a", "appname", "-o", "flows#desc", fields="appname,flows")
+    check(groups == [["dns", 3], ["own", 1]], f"-a appname gives {groups}")
+    some = ask("-f", "appname own or outifname Gi0/4", fields="appname,inifname")
+    check(some == [["dns", "Gi1/3"], ["own", None]], f"the filter gives {some}")
+
+
+def fields_of_names(case, folder):
+    """The short names: in groups, in filters, and what stands where nothing was told."""
+    ask = asked(case, folder)
     top = ask("-s", "inifname", fields="inifname,flows")
     check(top == [["xe-0", 2], ["ae1", 1]], f"-s inifname gives {top}")
     pairs = ask("-a", "ifname", "-o", "flows#desc", fields="ifname,flows")
@@ -427,6 +443,7 @@ def tests():
         for case in cases():
             for way in case.ways:
                 yield f"{case.name} ({way})", WAYS[way], case
+    yield "v9 names by options (fields)", fields_of_applications, next(names_v9())
     yield "names by options (fields)", fields_of_names, next(names_ipfix())
 
 
