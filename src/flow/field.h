@@ -96,7 +96,7 @@ struct sc_field {
 enum sc_status sc_field_find(const struct sc_ie_learned *learned, const char *name, size_t length,
                              struct sc_field *out, struct sc_error *err);
 
-/* Names that stand for two fields (`ip port as if vlan net mac`): fills both and returns true. */
+/* Names that stand for two fields (`ip port as if ifname vlan net mac`): fills both and returns true. */
 bool sc_field_find_pair(const char *name, size_t length, struct sc_field out[2]);
 
 /* The field that shows an existing column (element name, instance, the decoder's type or the learned one). */

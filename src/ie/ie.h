@@ -51,6 +51,13 @@ enum sc_collector_ie {
     SC_IE_FLOW_START = 20,
     SC_IE_FLOW_END = 21,
     SC_IE_SYSTEM_INIT = 22,
+    /* What the exporter's options data said of the record when it arrived; null: nothing. */
+    SC_IE_INGRESS_INTERFACE_NAME = 30, /* of 10, else 252 */
+    SC_IE_EGRESS_INTERFACE_NAME = 31,  /* of 14, else 253 */
+    SC_IE_INGRESS_VRF_NAME = 32,       /* of 234 */
+    SC_IE_EGRESS_VRF_NAME = 33,        /* of 235 */
+    SC_IE_APPLICATION_NAME = 34,       /* of 95 */
+    SC_IE_TOLD_EXPORTER = 35,          /* the exporter's address as it tells itself: 403, 404, 130 or 131 */
 };
 
 /* Abstract data types of RFC 7012 section 3.1, with lists of RFC 6313. */

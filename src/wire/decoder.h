@@ -19,7 +19,8 @@
  * so pass the caller's target by the records of one message (at most 65,535): the caller looks after each.
  * Values: see flow/batch.h and enum sc_collector_ie in ie/ie.h. Every decoded record carries the collector
  * elements EXPORTER_ADDRESS, EXPORTER_PORT, OBSERVATION_DOMAIN, RECEIVE_TIME, EXPORT_VERSION, EXPORT_TIME,
- * and where they apply SAMPLING_RATE, SEQUENCE_GAP, TIME_QUALITY, FLOW_START, FLOW_END, SYSTEM_INIT.
+ * and where they apply SAMPLING_RATE, SEQUENCE_GAP, TIME_QUALITY, FLOW_START, FLOW_END, SYSTEM_INIT. Flow records
+ * also carry what options data of their domain said before them: INGRESS_INTERFACE_NAME and so on, TOLD_EXPORTER.
  */
 #ifndef SC_WIRE_DECODER_H
 #define SC_WIRE_DECODER_H
@@ -134,8 +135,8 @@ void sc_decoder_each_exporter(const struct sc_decoder *decoder,
                               bool (*visit)(void *arg, const struct sc_exporter_stats *stats), void *arg);
 
 /*
- * Template state (UDP sessions: templates, options data, sampling) to bytes and back, so that a restarted
- * collector decodes at once. The format is private to the decoder, versioned and checksummed; load checks
+ * Template state (UDP sessions: templates, options data, sampling, names) to bytes and back, so that a restarted
+ * collector decodes at once. The format is private to the decoder, versioned (earlier versions are read) and checksummed; load checks
  * every length and returns SC_DAMAGED or SC_UNSUPPORTED, and the decoder is then as before.
  */
 enum sc_status sc_decoder_save(const struct sc_decoder *decoder, struct sc_buf *out, struct sc_error *err);

@@ -7,6 +7,7 @@
  *   message.c    v9 and IPFIX messages: a plan of their sets (nothing is changed), then its execution
  *   records.c    the records of one data set, column by column, into a batch
  *   options.c    what options data say about sampling and systemInitTime
+ *   maps.c       what they say about names: of interfaces, VRFs and applications; the exporter's address
  *   sequence.c   sequence numbers and restarts
  *   state.c      save and load
  *   decoder.c    the interface; v5
@@ -75,6 +76,22 @@ enum sc_special {
     SC_SPECIAL_SAMPLING_SIZE,       /* 309 */
     SC_SPECIAL_SAMPLING_POPULATION, /* 310 */
     SC_SPECIAL_PROBABILITY,         /* 311 */
+    SC_SPECIAL_SCOPE_INTERFACE,     /* NetFlow v9 scope type 2 */
+    SC_SPECIAL_INGRESS_INTERFACE,   /* 10 */
+    SC_SPECIAL_EGRESS_INTERFACE,    /* 14 */
+    SC_SPECIAL_INGRESS_PHYSICAL,    /* 252 */
+    SC_SPECIAL_EGRESS_PHYSICAL,     /* 253 */
+    SC_SPECIAL_INTERFACE_NAME,      /* 82 */
+    SC_SPECIAL_INTERFACE_TEXT,      /* 83, interfaceDescription */
+    SC_SPECIAL_INGRESS_VRF,         /* 234 */
+    SC_SPECIAL_EGRESS_VRF,          /* 235 */
+    SC_SPECIAL_VRF_NAME,            /* 236 */
+    SC_SPECIAL_APPLICATION_ID,      /* 95 */
+    SC_SPECIAL_APPLICATION_NAME,    /* 96 */
+    SC_SPECIAL_EXPORTER_V4,         /* 130 */
+    SC_SPECIAL_EXPORTER_V6,         /* 131 */
+    SC_SPECIAL_ORIGINAL_V4,         /* 403, originalExporterIPv4Address */
+    SC_SPECIAL_ORIGINAL_V6,         /* 404 */
     SC_SPECIAL_COUNT
 };
 
@@ -89,6 +106,8 @@ struct sc_template {
     bool has_relative_time; /* 22 or 21 */
     bool has_sampling;      /* the record itself names its interval or sampler */
     bool interface_scope;   /* options that hold for an interface, not for the domain */
+    uint8_t names;          /* options that name something: bits of enum sc_map_kind */
+    bool tells_exporter;    /* options with the exporter's own address */
     uint16_t special[SC_SPECIAL_COUNT];
     uint64_t seen_ms;             /* last definition */
     uint64_t refresh_ms;          /* longest time between two definitions, 0: seen once */
@@ -104,6 +123,34 @@ struct sc_template {
 struct sc_sampler {
     uint64_t id; /* selectorId or samplerId */
     uint64_t rate;
+};
+
+/* ---- names that options data give to numbers ---- */
+
+enum sc_map_kind { SC_MAP_INTERFACE, SC_MAP_VRF, SC_MAP_APPLICATION, SC_MAP_COUNT };
+
+/* A number, or the bytes of an applicationId: little-endian, their count in the highest byte. */
+struct sc_map_key {
+    uint64_t low, high;
+};
+
+struct sc_map_entry {
+    struct sc_map_key key;
+    uint8_t *name; /* its length in one byte, then the bytes; NULL: no entry */
+};
+
+/* An open hash, at most 3/4 full. */
+struct sc_name_map {
+    struct sc_map_entry *entries;
+    uint32_t capacity; /* a power of two, or 0 */
+    uint32_t count;
+};
+
+struct sc_domain_maps {
+    struct sc_name_map names[SC_MAP_COUNT];
+    size_t bytes; /* of all, this object too: part of the session's */
+    bool exporter_known;
+    struct sc_addr exporter; /* as it tells itself */
 };
 
 /* Sequence numbers of one domain. */
@@ -124,7 +171,8 @@ struct sc_domain {
     uint32_t template_capacity;
     struct sc_sampler *samplers; /* by ascending id */
     uint32_t sampler_count;
-    uint64_t default_rate; /* of the whole domain; 0: unknown */
+    uint64_t default_rate;       /* of the whole domain; 0: unknown */
+    struct sc_domain_maps *maps; /* NULL: options data named nothing yet */
     bool init_known;
     uint64_t init_ms; /* systemInitTimeMilliseconds of the domain's options data */
     struct sc_sequence sequence;
@@ -214,9 +262,11 @@ struct sc_plan {
 };
 
 /* Slots of the collector's own columns. */
+#define SC_NAME_COLUMNS 6u
 struct sc_own_slots {
     bool ready;
     uint32_t exporter, port, domain, receive, rate, gap, version, export_time, quality, start, end, init;
+    uint32_t names[SC_NAME_COLUMNS]; /* asked for when a flow record has one */
 };
 
 struct sc_decoder {
@@ -311,6 +361,9 @@ enum sc_status sc_run_settle_times(struct sc_decoder *decoder, const struct sc_d
  * integer's. */
 bool sc_run_special(const struct sc_run *run, enum sc_special special, uint32_t i, uint64_t *value);
 bool sc_run_probability(const struct sc_run *run, uint32_t i, double *value);
+/* Bytes of a special field of record i; false when the template has none. */
+bool sc_run_bytes(const struct sc_run *run, enum sc_special special, uint32_t i, const uint8_t **bytes,
+                  uint32_t *length);
 bool sc_own_slots_resolve(struct sc_decoder *decoder);
 
 /* ---- options.c ---- */
@@ -325,6 +378,27 @@ enum sc_status sc_options_apply(struct sc_session *session, const struct sc_deco
                                 const struct sc_run *run);
 enum sc_status sc_domain_put_sampler(struct sc_session *session, const struct sc_decoder_limits *limits,
                                      struct sc_domain *domain, uint64_t id, uint64_t rate);
+
+/* ---- maps.c ---- */
+
+struct sc_map_item {
+    enum sc_map_kind kind;
+    struct sc_map_key key;
+    const uint8_t *name; /* zero bytes at its end do not count */
+    uint32_t length;
+};
+
+/* Takes note of a name; an empty or overlong one removes what was there. SC_LIMIT: there is no room, and the
+ * key has no name then. */
+enum sc_status sc_domain_put_name(const struct sc_decoder *decoder, struct sc_session *session,
+                                  struct sc_domain *domain, const struct sc_map_item *item);
+enum sc_status sc_domain_put_exporter(const struct sc_decoder *decoder, struct sc_session *session,
+                                      struct sc_domain *domain, const struct sc_addr *exporter);
+void sc_domain_forget_maps(struct sc_session *session, struct sc_domain *domain);
+/* Takes note of what the options records of a run name. */
+enum sc_status sc_maps_apply(struct sc_session *session, const struct sc_run *run);
+/* Appends the columns of names to a run of flow records; the domain has maps. */
+enum sc_status sc_maps_append(const struct sc_run *run);
 
 /* ---- sequence.c ---- */
 

@@ -92,6 +92,14 @@ static bool set_origin_element(struct encoder_source *s)
     }
 }
 
+static void set_bytes(const struct sc_encoder *e, struct encoder_source *s, uint32_t pen)
+{
+    set_element(s, ENCODER_BYTES, pen, s->key.id, ENCODER_VARIABLE);
+    if (e->options.protocol == SC_EXPORT_V9)
+        s->vary = ENCODER_BY_LENGTH;
+    s->text = is_text(&s->key);
+}
+
 /* Elements that the collector added and that are sent only on request. */
 static bool set_origin(const struct sc_encoder *e, struct encoder_source *s)
 {
@@ -101,8 +109,11 @@ static bool set_origin(const struct sc_encoder *e, struct encoder_source *s)
         return true;
     if (e->options.collector_pen == 0)
         return false;
-    set_element(s, s->key.kind == SC_COLUMN_ADDRESS ? ENCODER_ADDRESS : ENCODER_UINT,
-                e->options.collector_pen, s->key.id, wire_length(s));
+    if (s->key.kind == SC_COLUMN_BYTES)
+        set_bytes(e, s, e->options.collector_pen);
+    else
+        set_element(s, s->key.kind == SC_COLUMN_ADDRESS ? ENCODER_ADDRESS : ENCODER_UINT,
+                    e->options.collector_pen, s->key.id, wire_length(s));
     return true;
 }
 
@@ -129,14 +140,6 @@ static bool set_collector(const struct sc_encoder *e, struct encoder_source *s)
     default:
         return set_origin(e, s);
     }
-}
-
-static void set_bytes(const struct sc_encoder *e, struct encoder_source *s, uint32_t pen)
-{
-    set_element(s, ENCODER_BYTES, pen, s->key.id, ENCODER_VARIABLE);
-    if (e->options.protocol == SC_EXPORT_V9)
-        s->vary = ENCODER_BY_LENGTH;
-    s->text = is_text(&s->key);
 }
 
 static void set_value(const struct sc_encoder *e, struct encoder_source *s, uint32_t pen)

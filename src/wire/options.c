@@ -161,6 +161,8 @@ enum sc_status sc_options_apply(struct sc_session *session, const struct sc_deco
                                 const struct sc_run *run)
 {
     const struct sc_template *t = run->template_record;
+    if (t->names != 0 || t->tells_exporter)
+        SC_TRY(sc_maps_apply(session, run));
     if (!t->has_sampling && t->special[SC_SPECIAL_SYSTEM_INIT] == 0)
         return SC_OK;
     for (uint32_t i = 0; i < run->count; i++)

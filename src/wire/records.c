@@ -128,6 +128,18 @@ bool sc_run_special(const struct sc_run *run, enum sc_special special, uint32_t 
     return true;
 }
 
+bool sc_run_bytes(const struct sc_run *run, enum sc_special special, uint32_t i, const uint8_t **bytes,
+                  uint32_t *length)
+{
+    const struct sc_template *t = run->template_record;
+    if (t->special[special] == 0)
+        return false;
+    const struct sc_op *op = &t->ops[t->special[special] - 1];
+    *bytes = cell(run, op, i);
+    *length = cell_length(run, op, i);
+    return true;
+}
+
 bool sc_run_probability(const struct sc_run *run, uint32_t i, double *value)
 {
     const struct sc_template *t = run->template_record;
@@ -645,7 +657,11 @@ static enum sc_status put_own_columns(const struct sc_run *run)
     SC_TRY(put_constant(run, own->export_time, SC_IE_EXPORT_TIME, 8, m->export_ms));
     if (run->template_record->has_relative_time)
         SC_TRY(put_bases(run));
-    return run->template_record->options ? SC_OK : put_rates(run);
+    if (run->template_record->options)
+        return SC_OK;
+    if (run->domain->maps != NULL)
+        SC_TRY(sc_maps_append(run));
+    return put_rates(run);
 }
 
 static uint32_t own_slot(struct sc_decoder *decoder, uint16_t id, enum sc_column_kind kind, bool *ok)
@@ -674,6 +690,8 @@ bool sc_own_slots_resolve(struct sc_decoder *decoder)
     own->start = own_slot(decoder, SC_IE_FLOW_START, SC_COLUMN_UINT, &ok);
     own->end = own_slot(decoder, SC_IE_FLOW_END, SC_COLUMN_UINT, &ok);
     own->init = own_slot(decoder, SC_IE_SYSTEM_INIT, SC_COLUMN_UINT, &ok);
+    for (size_t i = 0; i < sizeof(own->names) / sizeof(own->names[0]); i++)
+        own->names[i] = SC_SLOT_UNRESOLVED;
     own->ready = ok;
     return ok;
 }

@@ -96,6 +96,7 @@ static void forget_domain(struct sc_session *session, struct sc_domain *domain)
     domain->samplers = NULL;
     domain->sampler_count = 0;
     domain->default_rate = 0;
+    sc_domain_forget_maps(session, domain);
     domain->init_known = false;
     domain->sequence = (struct sc_sequence){0};
 }

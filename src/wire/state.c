@@ -2,13 +2,16 @@
 /*
  * Template state as bytes, little-endian:
  *
- *   u32 magic "SCTS", u32 format version (1), u32 sessions
+ *   u32 magic "SCTS", u32 format version (2), u32 sessions
  *   session:  16 bytes exporter, u16 port, u32 domains
- *   domain:   u8 protocol version, u8 flags (bit 0: init_ms is known), u32 id, u64 init_ms, u64 default rate,
- *             u32 samplers, u32 templates
+ *   domain:   u8 protocol version, u8 flags (bit 0: init_ms is known, 1: the exporter's address too), u32 id,
+ *             u64 init_ms, u64 default rate, u32 samplers, u32 templates,
+ *             from version 2 on: u32 names, 16 bytes exporter as it tells itself;
+ *             then its samplers, templates and names
  *   sampler:  u64 id, u64 rate
  *   template: u16 id, u8 options, u16 scopes, u64 seen_ms, u64 refresh_ms, u32 fields
  *   field:    u32 pen, u16 id, u16 length
+ *   name:     u8 enum sc_map_kind, u64 low, u64 high of struct sc_map_key, u8 length, bytes; in no order
  *   u64 XXH3 of all before
  *
  * Sessions are in the order of their use, the newest last. Only UDP sessions that hold something are written:
@@ -21,8 +24,10 @@
 #include <xxhash.h>
 
 #define MAGIC          UINT32_C(0x53544353)
-#define FORMAT_VERSION 1u
+#define FORMAT_VERSION 2u
 #define CHECKSUM_BYTES 8u
+
+enum { INIT_KNOWN = 1, EXPORTER_KNOWN = 2 }; /* flags of a domain */
 
 /* ---- save ---- */
 
@@ -41,21 +46,49 @@ static void save_template(struct sc_buf *out, const struct sc_template *t)
     }
 }
 
+static void save_name(struct sc_buf *out, unsigned kind, const struct sc_map_entry *entry)
+{
+    sc_buf_append_u8(out, (uint8_t)kind);
+    sc_buf_append_le64(out, entry->key.low);
+    sc_buf_append_le64(out, entry->key.high);
+    sc_buf_append(out, entry->name, (size_t)entry->name[0] + 1);
+}
+
+static void save_names(struct sc_buf *out, const struct sc_domain_maps *maps)
+{
+    for (unsigned kind = 0; kind < SC_MAP_COUNT; kind++) {
+        const struct sc_name_map *map = &maps->names[kind];
+        for (uint32_t i = 0; i < map->capacity; i++) {
+            if (map->entries[i].name != NULL)
+                save_name(out, kind, &map->entries[i]);
+        }
+    }
+}
+
 static void save_domain(struct sc_buf *out, const struct sc_domain *domain)
 {
+    static const struct sc_domain_maps none;
+    const struct sc_domain_maps *maps = domain->maps == NULL ? &none : domain->maps;
+    uint32_t names = 0;
+    for (unsigned kind = 0; kind < SC_MAP_COUNT; kind++)
+        names += maps->names[kind].count;
     sc_buf_append_u8(out, domain->version);
-    sc_buf_append_u8(out, domain->init_known);
+    sc_buf_append_u8(out,
+                     (domain->init_known ? INIT_KNOWN : 0) | (maps->exporter_known ? EXPORTER_KNOWN : 0));
     sc_buf_append_le32(out, domain->id);
     sc_buf_append_le64(out, domain->init_ms);
     sc_buf_append_le64(out, domain->default_rate);
     sc_buf_append_le32(out, domain->sampler_count);
     sc_buf_append_le32(out, domain->template_count);
+    sc_buf_append_le32(out, names);
+    sc_buf_append(out, maps->exporter.b, sizeof(maps->exporter.b));
     for (uint32_t i = 0; i < domain->sampler_count; i++) {
         sc_buf_append_le64(out, domain->samplers[i].id);
         sc_buf_append_le64(out, domain->samplers[i].rate);
     }
     for (uint32_t i = 0; i < domain->template_count; i++)
         save_template(out, domain->templates[i]);
+    save_names(out, maps);
 }
 
 static bool is_worth_saving(const struct sc_session *session)
@@ -97,7 +130,9 @@ enum sc_status sc_decoder_save(const struct sc_decoder *decoder, struct sc_buf *
 
 struct loader {
     struct sc_cursor in;
-    const struct sc_decoder_limits *limits;
+    const struct sc_decoder *decoder;
+    const struct sc_decoder_limits *limits; /* the decoder's */
+    uint32_t version;
     struct sc_wire_field *fields;
     uint64_t now_ms;
 };
@@ -158,27 +193,65 @@ static enum sc_status load_samplers(struct loader *l, struct sc_session *session
     return l->in.failed ? SC_DAMAGED : SC_OK;
 }
 
+/* Names that the decoder has no room for now are left out. */
+static enum sc_status load_names(struct loader *l, struct sc_session *session, struct sc_domain *domain,
+                                 uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t kind = sc_cursor_u8(&l->in);
+        struct sc_map_item item = {.kind = (enum sc_map_kind)kind};
+        item.key.low = sc_cursor_le64(&l->in);
+        item.key.high = sc_cursor_le64(&l->in);
+        item.length = sc_cursor_u8(&l->in);
+        item.name = sc_cursor_take(&l->in, item.length);
+        if (l->in.failed || kind >= SC_MAP_COUNT)
+            return SC_DAMAGED;
+        if (sc_domain_put_name(l->decoder, session, domain, &item) == SC_NOMEM)
+            return SC_NOMEM;
+    }
+    return SC_OK;
+}
+
+/* How many names follow, and the exporter's own address: from version 2 on. */
+static enum sc_status load_names_head(struct loader *l, struct sc_addr *exporter, uint32_t *names)
+{
+    *names = 0;
+    if (l->version < 2)
+        return SC_OK;
+    *names = sc_cursor_le32(&l->in);
+    const uint8_t *p = sc_cursor_take(&l->in, sizeof(exporter->b));
+    if (p == NULL)
+        return SC_DAMAGED;
+    memcpy(exporter->b, p, sizeof(exporter->b));
+    return SC_OK;
+}
+
 /* SC_LIMIT: the decoder's limits are narrower now than when the state was saved. */
 static enum sc_status load_domain(struct loader *l, struct sc_session *session)
 {
     uint8_t version = sc_cursor_u8(&l->in);
-    bool init_known = (sc_cursor_u8(&l->in) & 1) != 0;
+    uint8_t flags = sc_cursor_u8(&l->in);
     uint32_t id = sc_cursor_le32(&l->in);
     uint64_t init_ms = sc_cursor_le64(&l->in), rate = sc_cursor_le64(&l->in);
-    uint32_t samplers = sc_cursor_le32(&l->in), templates = sc_cursor_le32(&l->in);
+    uint32_t samplers = sc_cursor_le32(&l->in), templates = sc_cursor_le32(&l->in), names;
+    struct sc_addr exporter;
+    SC_TRY(load_names_head(l, &exporter, &names));
     if (l->in.failed)
         return SC_DAMAGED;
     struct sc_domain *domain;
     enum sc_status status = sc_session_domain(session, l->limits, version, id, &domain);
     if (status != SC_OK)
         return status;
-    domain->init_known = init_known;
+    domain->init_known = (flags & INIT_KNOWN) != 0;
     domain->init_ms = init_ms;
     domain->default_rate = rate;
     SC_TRY(load_samplers(l, session, domain, samplers));
     for (uint32_t i = 0; i < templates; i++)
         SC_TRY(load_template(l, session, domain));
-    return SC_OK;
+    if (l->version >= 2 && (flags & EXPORTER_KNOWN) != 0 &&
+        sc_domain_put_exporter(l->decoder, session, domain, &exporter) == SC_NOMEM)
+        return SC_NOMEM;
+    return load_names(l, session, domain, names);
 }
 
 static enum sc_status load_session(struct loader *l, struct sc_session **out)
@@ -213,10 +286,10 @@ static enum sc_status check_frame(struct loader *l, const uint8_t *bytes, size_t
     l->in = (struct sc_cursor){.data = bytes, .len = length - CHECKSUM_BYTES};
     if (sc_cursor_le32(&l->in) != MAGIC)
         return sc_fail(err, SC_DAMAGED, "saved template state does not begin as such; delete the file");
-    uint32_t version = sc_cursor_le32(&l->in);
-    if (version != FORMAT_VERSION)
-        return sc_fail(err, SC_UNSUPPORTED, "saved template state has format %u, this program reads %u",
-                       version, FORMAT_VERSION);
+    l->version = sc_cursor_le32(&l->in);
+    if (l->version < 1 || l->version > FORMAT_VERSION)
+        return sc_fail(err, SC_UNSUPPORTED, "saved template state has format %u, this program reads up to %u",
+                       l->version, FORMAT_VERSION);
     if (XXH3_64bits(bytes, l->in.len) != sc_load_le64(bytes + l->in.len))
         return sc_fail(err, SC_DAMAGED, "saved template state fails its checksum; delete the file");
     *sessions = sc_cursor_le32(&l->in);
@@ -258,7 +331,7 @@ static void insert_sessions(struct sc_decoder *decoder, struct sc_session *list)
 enum sc_status sc_decoder_load(struct sc_decoder *decoder, const uint8_t *bytes, size_t length,
                                uint64_t now_ms, struct sc_error *err)
 {
-    struct loader l = {.limits = &decoder->limits, .now_ms = now_ms};
+    struct loader l = {.decoder = decoder, .limits = &decoder->limits, .now_ms = now_ms};
     uint32_t count = 0;
     SC_TRY(check_frame(&l, bytes, length, &count, err));
     l.fields = malloc(((size_t)decoder->limits.max_fields + 1) * sizeof(*l.fields));

@@ -12,13 +12,35 @@ static const struct {
     uint16_t id;
     uint8_t special;
 } specials[] = {
-    {34, SC_SPECIAL_SAMPLING_INTERVAL},    {48, SC_SPECIAL_SAMPLER_ID},
-    {50, SC_SPECIAL_SAMPLER_INTERVAL},     {60, SC_SPECIAL_IP_VERSION},
-    {160, SC_SPECIAL_SYSTEM_INIT},         {302, SC_SPECIAL_SELECTOR_ID},
-    {304, SC_SPECIAL_SELECTOR_ALGORITHM},  {305, SC_SPECIAL_PACKET_INTERVAL},
-    {306, SC_SPECIAL_PACKET_SPACE},        {307, SC_SPECIAL_TIME_INTERVAL},
-    {308, SC_SPECIAL_TIME_SPACE},          {309, SC_SPECIAL_SAMPLING_SIZE},
-    {310, SC_SPECIAL_SAMPLING_POPULATION}, {311, SC_SPECIAL_PROBABILITY},
+    {34, SC_SPECIAL_SAMPLING_INTERVAL},
+    {48, SC_SPECIAL_SAMPLER_ID},
+    {50, SC_SPECIAL_SAMPLER_INTERVAL},
+    {60, SC_SPECIAL_IP_VERSION},
+    {160, SC_SPECIAL_SYSTEM_INIT},
+    {302, SC_SPECIAL_SELECTOR_ID},
+    {304, SC_SPECIAL_SELECTOR_ALGORITHM},
+    {305, SC_SPECIAL_PACKET_INTERVAL},
+    {306, SC_SPECIAL_PACKET_SPACE},
+    {307, SC_SPECIAL_TIME_INTERVAL},
+    {308, SC_SPECIAL_TIME_SPACE},
+    {309, SC_SPECIAL_SAMPLING_SIZE},
+    {310, SC_SPECIAL_SAMPLING_POPULATION},
+    {311, SC_SPECIAL_PROBABILITY},
+    {10, SC_SPECIAL_INGRESS_INTERFACE},
+    {14, SC_SPECIAL_EGRESS_INTERFACE},
+    {252, SC_SPECIAL_INGRESS_PHYSICAL},
+    {253, SC_SPECIAL_EGRESS_PHYSICAL},
+    {82, SC_SPECIAL_INTERFACE_NAME},
+    {83, SC_SPECIAL_INTERFACE_TEXT},
+    {234, SC_SPECIAL_INGRESS_VRF},
+    {235, SC_SPECIAL_EGRESS_VRF},
+    {236, SC_SPECIAL_VRF_NAME},
+    {95, SC_SPECIAL_APPLICATION_ID},
+    {96, SC_SPECIAL_APPLICATION_NAME},
+    {130, SC_SPECIAL_EXPORTER_V4},
+    {131, SC_SPECIAL_EXPORTER_V6},
+    {403, SC_SPECIAL_ORIGINAL_V4},
+    {404, SC_SPECIAL_ORIGINAL_V6},
 };
 
 /* Pairs of elements that share a unified column. */
@@ -131,6 +153,8 @@ static void compile_field(struct sc_op *op, const struct sc_wire_field *field, c
 
 static void note_special(struct sc_template *t, const struct sc_wire_field *field, uint32_t op)
 {
+    if (field->pen == SC_PEN_V9_SCOPE && field->id == 2)
+        t->special[SC_SPECIAL_SCOPE_INTERFACE] = (uint16_t)(op + 1);
     if (field->pen != SC_PEN_IANA)
         return;
     for (size_t i = 0; i < sizeof(specials) / sizeof(specials[0]); i++) {
@@ -211,6 +235,28 @@ static void lay_stretches(struct sc_template *t)
     }
 }
 
+static bool has_any(const struct sc_template *t, enum sc_special first, enum sc_special last)
+{
+    for (unsigned i = first; i <= last; i++) {
+        if (t->special[i] != 0)
+            return true;
+    }
+    return false;
+}
+
+/* What options data of this template are known to name. */
+static void set_names(struct sc_template *t)
+{
+    if (has_any(t, SC_SPECIAL_SCOPE_INTERFACE, SC_SPECIAL_EGRESS_PHYSICAL) &&
+        has_any(t, SC_SPECIAL_INTERFACE_NAME, SC_SPECIAL_INTERFACE_TEXT))
+        t->names |= 1u << SC_MAP_INTERFACE;
+    if (has_any(t, SC_SPECIAL_INGRESS_VRF, SC_SPECIAL_EGRESS_VRF) && t->special[SC_SPECIAL_VRF_NAME] != 0)
+        t->names |= 1u << SC_MAP_VRF;
+    if (t->special[SC_SPECIAL_APPLICATION_ID] != 0 && t->special[SC_SPECIAL_APPLICATION_NAME] != 0)
+        t->names |= 1u << SC_MAP_APPLICATION;
+    t->tells_exporter = !t->interface_scope && has_any(t, SC_SPECIAL_EXPORTER_V4, SC_SPECIAL_ORIGINAL_V6);
+}
+
 static void set_flags(struct sc_template *t)
 {
     static const uint8_t sampling[] = {SC_SPECIAL_SAMPLING_INTERVAL, SC_SPECIAL_SAMPLER_ID,
@@ -226,6 +272,8 @@ static void set_flags(struct sc_template *t)
         t->interface_scope |= (f->pen == SC_PEN_V9_SCOPE && f->id == 2) ||
                               (f->pen == SC_PEN_IANA && (f->id == 10 || f->id == 14));
     }
+    if (t->options)
+        set_names(t);
 }
 
 static void compile_fields(struct sc_template *t, struct sc_session *session,

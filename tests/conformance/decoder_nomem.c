@@ -54,6 +54,20 @@ static enum sc_status deliver_failing(struct kit *k, long nth)
     return status;
 }
 
+/* Enough of them that the table grows. */
+static void put_names(struct kit *k, bool ipfix)
+{
+    put_options_template(k, 301, 1, 4, ipfix ? 143 : 1, 4, 10, 4, 82, 4, 130, 4);
+    begin_set(k, 301);
+    for (uint32_t i = 2; i < 16; i++) {
+        put32(k, 1);
+        put32(k, i);
+        put_bytes(k, "eth0", 4);
+        put32(k, 0xc6336401);
+    }
+    end_set(k);
+}
+
 static void put_everything(struct kit *k, bool ipfix, uint32_t sequence)
 {
     if (ipfix)
@@ -69,7 +83,8 @@ static void put_everything(struct kit *k, bool ipfix, uint32_t sequence)
     put8(k, (uint8_t)sequence);
     put32(k, 100);
     end_set(k);
-    put_template(k, 256, 9, 8, 4, 27, 16, 28, 16, 94, 65535, 1, 3, 22, 4, 21, 4, 48, 1, 1, 65535);
+    put_names(k, ipfix);
+    put_template(k, 256, 10, 8, 4, 27, 16, 28, 16, 94, 65535, 1, 3, 22, 4, 21, 4, 48, 1, 1, 65535, 10, 4);
     begin_set(k, 256);
     for (uint32_t i = 0; i < 3; i++) {
         put32(k, 0x0a000001);
@@ -83,6 +98,7 @@ static void put_everything(struct kit *k, bool ipfix, uint32_t sequence)
         put32(k, 2000 + i);
         put8(k, (uint8_t)i);
         put_bytes(k, "\2\1\1", 3);
+        put32(k, i + 1); /* the first has no name */
     }
     end_set(k);
 }

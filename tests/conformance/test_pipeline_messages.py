@@ -176,6 +176,59 @@ def cases_v9():
                [shown(9, protocolIdentifier=6), shown(9, sourceTransportPort=53)])
 
 
+def names_v9():
+    """Interfaces by scope and by field, applications; names that change between two messages."""
+    interfaces = options_template_v9(257, 1, (2, 4), (82, 8))
+    applications = options_template_v9(258, 1, (1, 4), (95, 4), (96, 8))
+    layout = template_v9(256, (10, 4), (14, 4), (95, 4))
+    def named(number_of, name):
+        return a_set(257, number(number_of, 4), name.encode().ljust(8, b"\0"))
+    def flow(inside, outside):
+        return a_set(256, number(inside, 4), number(outside, 4), b"\3\0\0\x35")
+    def record(inside, outside, **fields):
+        return shown(9, ingressInterface=inside, egressInterface=outside, applicationId="0x03000035", **fields)
+    def option(number_of, name):
+        return shown(9, **{"scope:Interface": f"0x{number_of:08x}"}, interfaceName=name)
+    dns = a_set(258, bytes(4), b"\3\0\0\x35", b"dns".ljust(8, b"\0"))
+    own = template_v9(259, (95, 4), (96, 4)), a_set(259, b"\3\0\0\x35own\0")
+    yield Case("v9 names by options", [v9(interfaces, applications, layout, named(3, "Gi0/3"), dns, flow(3, 4)),
+                                       v9(named(3, "Gi1/3"), named(4, "Gi0/4"), flow(3, 4), flow(4, 9), sequence=1),
+                                       v9(*own, sequence=2)],
+               [record(3, 4, ingressInterfaceName="Gi0/3", toldApplicationName="dns"),
+                record(3, 4, ingressInterfaceName="Gi1/3", egressInterfaceName="Gi0/4", toldApplicationName="dns"),
+                record(4, 9, ingressInterfaceName="Gi0/4", toldApplicationName="dns"),
+                shown(9, applicationId="0x03000035", applicationName="own", toldApplicationName="dns")],
+               [option(3, "Gi0/3"), shown(9, **SYSTEM, applicationId="0x03000035", applicationName="dns"),
+                option(3, "Gi1/3"), option(4, "Gi0/4")])
+
+
+def names_ipfix():
+    """Two domains with the same numbers; VRFs; the address that the exporter tells of itself."""
+    options = options_template(257, 1, (10, 4), (82, 65535), (234, 4), (236, 65535))
+    itself = options_template(258, 1, (144, 4), (130, 4))
+    layout = template(256, (10, 4), (14, 4), (234, 4))
+    def names(name, vrf):
+        return a_set(257, number(7, 4), text(name), number(1, 4), text(vrf))
+    def option(domain, name, vrf):
+        return shown(10, domain, ingressInterface=7, interfaceName=name, ingressVRFID=1, VRFname=vrf)
+    flow = a_set(256, number(7, 4), number(8, 4), number(1, 4))
+    record = {"ingressInterface": 7, "egressInterface": 8, "ingressVRFID": 1}
+    told = a_set(258, number(1, 4), address("198.51.100.77"))
+    yield Case("names by options", [ipfix(options, itself, layout, names(b"xe-0", b"red"), flow, told, flow),
+                                    ipfix(options, layout, names(b"ae1", b"blue"), flow, domain=8)],
+               [shown(10, **record, ingressInterfaceName="xe-0", ingressVRFName="red"),
+                shown(10, **record, ingressInterfaceName="xe-0", ingressVRFName="red",
+                      toldExporterAddress="198.51.100.77"),
+                shown(10, 8, **record, ingressInterfaceName="ae1", ingressVRFName="blue")],
+               [option(7, "xe-0", "red"), shown(10, exportingProcessId=1, exporterIPv4Address="198.51.100.77"),
+                option(8, "ae1", "blue")], ways=ALL)
+
+
+def cases_names():
+    yield from names_v9()
+    yield from names_ipfix()
+
+
 def value_case(name, fields, values, *records):
     """IPFIX: one template, the bytes of its records, and what they are shown as."""
     return Case(name, [ipfix(template(256, *fields), a_set(256, values))], [shown(10, **r) for r in records], ways=ALL)
@@ -279,7 +332,8 @@ def cases_streams():
                                                (PORT + 1, ipfix(DATA))], [RECORD], ways="tcp", lossy=True)
 
 
-CASES = (cases_v5, cases_v9, cases_text, cases_numbers, cases_times_and_addresses, cases_templates, cases_streams)
+CASES = (cases_v5, cases_v9, cases_names, cases_text, cases_numbers, cases_times_and_addresses, cases_templates,
+         cases_streams)
 
 
 # ---- the ways ----
@@ -353,6 +407,34 @@ def over_tcp(case, folder):
         finish(case, collector)
 
 
+def asked(case, folder):
+    """A function that gives the values of the fields it is asked for, of a store with the case's messages."""
+    pipeline.write_pcap(folder / "c.pcap", [(port, SECONDS * 1000, payload) for port, payload in case.messages])
+    check_import(case, pipeline.Import(folder / "store", folder / "c.pcap"))
+    return lambda *options, fields: pipeline.query(folder / "store", *options, fields=fields,
+                                                   row=lambda pairs: [v for _, v in pairs])
+
+
+def fields_of_applications(case, folder):
+    """applicationName of the record, else what was told of its id."""
+    ask = asked(case, folder)
+    groups = ask("-a", "appname", "-o", "flows#desc", fields="appname,flows")
+    check(groups == [["dns", 3], ["own", 1]], f"-a appname gives {groups}")
+    some = ask("-f", "appname own or outifname Gi0/4", fields="appname,inifname")
+    check(some == [["dns", "Gi1/3"], ["own", None]], f"the filter gives {some}")
+
+
+def fields_of_names(case, folder):
+    """The short names: in groups, in filters, and what stands where nothing was told."""
+    ask = asked(case, folder)
+    top = ask("-s", "inifname", fields="inifname,flows")
+    check(top == [["xe-0", 2], ["ae1", 1]], f"-s inifname gives {top}")
+    pairs = ask("-a", "ifname", "-o", "flows#desc", fields="ifname,flows")
+    check(pairs == [["xe-0", 2], ["ae1", 1]], f"-a ifname gives {pairs}")
+    some = ask("-f", "invrfname blue or exporterip 198.51.100.77", fields="invrfname,outvrfname,outifname,exporterip")
+    check(some == [["red", None, None, "198.51.100.77"], ["blue", None, None, "192.0.2.1"]], f"the filter gives {some}")
+
+
 WAYS = {"read": read_capture, "udp": over_udp, "tcp": over_tcp, "file": read_file}
 
 
@@ -361,6 +443,8 @@ def tests():
         for case in cases():
             for way in case.ways:
                 yield f"{case.name} ({way})", WAYS[way], case
+    yield "v9 names by options (fields)", fields_of_applications, next(names_v9())
+    yield "names by options (fields)", fields_of_names, next(names_ipfix())
 
 
 if __name__ == "__main__":

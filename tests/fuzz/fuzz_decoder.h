@@ -67,10 +67,10 @@ static inline void fuzz_end_set(struct fuzz_writer *w)
 /* The fields of template `id` are the same each time, so that data can be written to fit. */
 static inline uint32_t fuzz_fields(struct fuzz_writer *w, uint16_t id, bool ipfix, bool write)
 {
-    static const uint16_t elements[] = {8,   12,  27,  28,  15,  62,  7,   11,  4,   1,  2,
-                                        85,  22,  21,  160, 152, 154, 156, 150, 34,  48, 50,
-                                        302, 304, 305, 306, 309, 310, 311, 56,  60,  94, 82,
-                                        210, 276, 434, 293, 0,   10,  70,  225, 281, 63, 18};
+    static const uint16_t elements[] = {8,   12,  27,  28,  15,  62,  7,   11,  4,   1,   2,   85,  22,
+                                        21,  160, 152, 154, 156, 150, 34,  48,  50,  302, 304, 305, 306,
+                                        309, 310, 311, 56,  60,  94,  82,  210, 276, 434, 293, 0,   10,
+                                        70,  225, 281, 63,  18,  14,  253, 234, 235, 95};
     static const uint16_t lengths[] = {4, 4, 16, 1, 2, 8, 6, 65535, 0, 3, 4, 16, 8, 4};
     struct fuzz_writer own = {.state = id * UINT64_C(0x9e3779b97f4a7c15)};
     uint32_t n = 1 + fuzz_random(&own, 8), total = 0;
@@ -101,20 +101,47 @@ static inline uint32_t fuzz_fields(struct fuzz_writer *w, uint16_t id, bool ipfi
 
 static inline void fuzz_options_template(struct fuzz_writer *w, uint16_t id, bool ipfix)
 {
+    /* One scope field and three others: samplers and the base of sysUpTime; names of interfaces, VRFs and
+     * applications; the exporter's address. */
+    static const uint16_t fields[][4] = {
+        {1, 48, 50, 160}, {2, 10, 82, 83}, {234, 235, 236, 130}, {1, 95, 96, 131}};
+    static const uint16_t sizes[][4] = {{4, 1, 4, 8}, {4, 1, 6, 4}, {1, 1, 5, 4}, {4, 1, 4, 16}};
+    uint32_t which = id % 4, bytes = 0;
     fuzz_begin_set(w, ipfix ? 3 : 1);
     fuzz_put(w, id, 2);
-    fuzz_put(w, ipfix ? 4 : 4, 2);
+    fuzz_put(w, 4, 2);
     fuzz_put(w, ipfix ? 1 : 12, 2);
-    static const uint16_t fields[] = {1, 48, 50, 160};
-    static const uint16_t sizes[] = {4, 1, 4, 8};
     for (int i = 0; i < 4; i++) {
+        fuzz_put(w, fields[which][i], 2);
+        fuzz_put(w, sizes[which][i], 2);
+        bytes += sizes[which][i];
+    }
+    fuzz_end_set(w);
+    fuzz_begin_set(w, id);
+    for (uint32_t n = 1 + fuzz_random(w, 4); n > 0; n--) {
+        for (uint32_t i = 0; i < bytes; i++) /* few values, so that records meet; zeros end a name */
+            fuzz_put(w, fuzz_random(w, 4) == 0 ? 0 : fuzz_random(w, 3), 1);
+    }
+    fuzz_end_set(w);
+}
+
+/* Flow records with what options data name. */
+static inline void fuzz_named_flows(struct fuzz_writer *w, bool ipfix)
+{
+    static const uint16_t fields[] = {10, 14, 234, 235, 95};
+    static const uint16_t sizes[] = {1, 1, 1, 1, 4};
+    const uint16_t id = 290;
+    fuzz_begin_set(w, ipfix ? 2 : 0);
+    fuzz_put(w, id, 2);
+    fuzz_put(w, 5, 2);
+    for (int i = 0; i < 5; i++) {
         fuzz_put(w, fields[i], 2);
         fuzz_put(w, sizes[i], 2);
     }
     fuzz_end_set(w);
     fuzz_begin_set(w, id);
-    for (int i = 0; i < 17; i++)
-        fuzz_put(w, fuzz_random(w, 256), 1);
+    for (uint32_t bytes = 8 * fuzz_random(w, 6); bytes > 0; bytes--)
+        fuzz_put(w, fuzz_random(w, 3), 1);
     fuzz_end_set(w);
 }
 
@@ -122,7 +149,7 @@ static inline void fuzz_sets(struct fuzz_writer *w, bool ipfix)
 {
     for (uint32_t sets = 1 + fuzz_random(w, 4); sets > 0; sets--) {
         uint16_t id = (uint16_t)(256 + fuzz_random(w, 24));
-        switch (fuzz_random(w, 4)) {
+        switch (fuzz_random(w, 5)) {
         case 0:
             fuzz_begin_set(w, ipfix ? 2 : 0);
             fuzz_put(w, id, 2);
@@ -130,7 +157,10 @@ static inline void fuzz_sets(struct fuzz_writer *w, bool ipfix)
             fuzz_end_set(w);
             break;
         case 1:
-            fuzz_options_template(w, (uint16_t)(300 + fuzz_random(w, 2)), ipfix);
+            fuzz_options_template(w, (uint16_t)(300 + fuzz_random(w, 4)), ipfix);
+            break;
+        case 2:
+            fuzz_named_flows(w, ipfix);
             break;
         default:
             fuzz_begin_set(w, id);
@@ -248,6 +278,8 @@ static inline void fuzz_messages(const uint8_t *data, size_t size, uint16_t vers
     limits.max_templates = 40;
     limits.max_domains = 4;
     limits.max_unknown_columns = 20;
+    if (size % 3 == 0)
+        limits.max_session_bytes = 8192;
     limits.template_scope = size % 2 == 0 ? SC_TEMPLATE_SCOPE_SESSION : SC_TEMPLATE_SCOPE_ADDRESS;
     struct sc_schema schema;
     sc_schema_init(&schema, 400);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Saved template state: any bytes, as they are and with the frame and checksum put right. */
+/* Saved template state: any bytes, as they are and with the frame and checksum of each format put right. */
 #include "fuzz_decoder.h"
 
 #include <xxhash.h>
 
-static size_t put_frame(uint8_t *data, size_t size)
+static size_t put_frame(uint8_t *data, size_t size, uint8_t version)
 {
-    static const uint8_t head[8] = {'S', 'C', 'T', 'S', 1, 0, 0, 0};
+    const uint8_t head[8] = {'S', 'C', 'T', 'S', version, 0, 0, 0};
     if (size < 20)
         return size;
     memcpy(data, head, sizeof(head));
@@ -36,7 +36,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FUZZ_CHECK(copy != NULL);
     memcpy(copy, data, size);
     load(copy, size);
-    load(copy, put_frame(copy, size));
+    for (uint8_t version = 1; version <= 2; version++)
+        load(copy, put_frame(copy, size, version));
     free(copy);
     return 0;
 }

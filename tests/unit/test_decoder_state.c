@@ -3,7 +3,12 @@
  */
 #include "decoder_kit.h"
 
+#include <stdio.h>
 #include <xxhash.h>
+
+/* The files of tests/data are those of the format's time, not of a writer that came later. */
+#define V1_HASH UINT64_C(0x4e7b6681daa2d02c)
+#define V2_HASH UINT64_C(0x92af84dcc9da9dab)
 
 /* Templates, samplers, a domain-wide rate and a base of sysUpTime in several sessions and domains. */
 static void fill(struct kit *k)
@@ -62,6 +67,21 @@ static uint32_t probe(struct kit *k, uint16_t port)
     return flows + k->outcome.flows;
 }
 
+static void assert_all_came_back(struct kit *k)
+{
+    for (uint16_t port = 1000; port < 1003; port++) {
+        uint32_t row = k->sink.flows->rows;
+        assert_int_equal(probe(k, port), 2);
+        assert_addr(k->sink.flows, row, SC_PEN_COLLECTOR, SC_IE_SOURCE_ADDRESS, "10.0.0.1");
+        assert_bytes(k->sink.flows, row, SC_PEN_V9, 39001, 0, "\xbe\xef", 2);
+        assert_bytes(k->sink.flows, row, 0, 94, 0, "ok", 2);
+        assert_int_equal(flow_own(k, row, SC_IE_SAMPLING_RATE), port);
+        assert_int_equal(flow_own(k, row + 1, SC_IE_FLOW_START), (uint64_t)KIT_SECONDS * 1000 - 89000);
+        assert_int_equal(flow_own(k, row + 1, SC_IE_SAMPLING_RATE), 777);
+        assert_addr(k->sink.flows, row + 1, SC_PEN_COLLECTOR, SC_IE_SOURCE_ADDRESS, "2001:db8::5");
+    }
+}
+
 static void all_that_decoding_needs_comes_back(void **state)
 {
     (void)state;
@@ -71,17 +91,7 @@ static void all_that_decoding_needs_comes_back(void **state)
     save(&k, &saved);
     kit_open(&again);
     assert_int_equal(sc_decoder_load(again.decoder, saved.data, saved.len, KIT_RECEIVED, &again.err), SC_OK);
-    for (uint16_t port = 1000; port < 1003; port++) {
-        uint32_t row = again.sink.flows->rows;
-        assert_int_equal(probe(&again, port), 2);
-        assert_addr(again.sink.flows, row, SC_PEN_COLLECTOR, SC_IE_SOURCE_ADDRESS, "10.0.0.1");
-        assert_bytes(again.sink.flows, row, SC_PEN_V9, 39001, 0, "\xbe\xef", 2);
-        assert_bytes(again.sink.flows, row, 0, 94, 0, "ok", 2);
-        assert_int_equal(flow_own(&again, row, SC_IE_SAMPLING_RATE), port);
-        assert_int_equal(flow_own(&again, row + 1, SC_IE_FLOW_START), (uint64_t)KIT_SECONDS * 1000 - 89000);
-        assert_int_equal(flow_own(&again, row + 1, SC_IE_SAMPLING_RATE), 777);
-        assert_addr(again.sink.flows, row + 1, SC_PEN_COLLECTOR, SC_IE_SOURCE_ADDRESS, "2001:db8::5");
-    }
+    assert_all_came_back(&again);
     sc_buf_free(&saved);
     kit_close(&k);
     kit_close(&again);
@@ -102,6 +112,198 @@ static void saving_what_was_loaded_gives_the_same_bytes(void **state)
     sc_buf_free(&first);
     sc_buf_free(&second);
     kit_close(&k);
+    kit_close(&again);
+}
+
+/* ---- names ---- */
+
+/* A name of each map and the exporter's own address, in one domain of each of two sessions. */
+static void fill_names(struct kit *k)
+{
+    kit_open(k);
+    for (uint16_t port = 1000; port < 1002; port++) {
+        k->source.port = port;
+        begin_ipfix(k, 0);
+        put_options_template(k, 300, 1, 7, 144, 4, 10, 4, 82, 8, 234, 4, 236, 8, 95, 4, 96, 8);
+        begin_set(k, 300);
+        put32(k, 1);
+        put32(k, 7);
+        put_bytes(k, port == 1000 ? "eth7\0\0\0\0" : "ge-0/0/7", 8);
+        put32(k, 0);
+        put_bytes(k, "default\0", 8);
+        put32(k, 0x0300000d);
+        put_bytes(k, "dns\0\0\0\0\0", 8);
+        end_set(k);
+        put_options_template(k, 301, 1, 2, 144, 4, 130, 4);
+        begin_set(k, 301);
+        put32(k, 1);
+        put32(k, 0xc6336401);
+        end_set(k);
+        put_template(k, 256, 4, 10, 4, 14, 4, 235, 4, 95, 4);
+        assert_int_equal(deliver(k), SC_OK);
+    }
+}
+
+static void assert_names(struct kit *k, uint16_t port, const char *interface)
+{
+    k->source.port = port;
+    begin_ipfix(k, 2);
+    begin_set(k, 256);
+    put32(k, 7);
+    put32(k, 8);
+    put32(k, 0);
+    put32(k, 0x0300000d);
+    end_set(k);
+    assert_int_equal(deliver(k), SC_OK);
+    uint32_t row = k->sink.flows->rows - 1;
+    const struct sc_batch *flows = k->sink.flows;
+    assert_bytes(flows, row, SC_PEN_COLLECTOR, SC_IE_INGRESS_INTERFACE_NAME, 0, interface,
+                 (uint32_t)strlen(interface));
+    assert_true(
+        is_null(column(flows, SC_PEN_COLLECTOR, SC_IE_EGRESS_INTERFACE_NAME, 0, SC_COLUMN_BYTES), row));
+    assert_bytes(flows, row, SC_PEN_COLLECTOR, SC_IE_EGRESS_VRF_NAME, 0, "default", 7);
+    assert_bytes(flows, row, SC_PEN_COLLECTOR, SC_IE_APPLICATION_NAME, 0, "dns", 3);
+    assert_addr(flows, row, SC_PEN_COLLECTOR, SC_IE_TOLD_EXPORTER, "198.51.100.1");
+}
+
+static void names_come_back(void **state)
+{
+    (void)state;
+    struct kit k, again;
+    struct sc_buf saved, second;
+    fill_names(&k);
+    save(&k, &saved);
+    kit_open(&again);
+    assert_int_equal(sc_decoder_load(again.decoder, saved.data, saved.len, KIT_RECEIVED, &again.err), SC_OK);
+    assert_names(&again, 1000, "eth7");
+    assert_names(&again, 1001, "ge-0/0/7");
+    save(&again, &second);
+    assert_int_equal(second.len, saved.len);
+    sc_buf_free(&saved);
+    sc_buf_free(&second);
+    kit_close(&k);
+    kit_close(&again);
+}
+
+static void cut_and_damaged_names_are_seen(void **state)
+{
+    (void)state;
+    struct kit k, again;
+    struct sc_buf saved;
+    fill_names(&k);
+    save(&k, &saved);
+    kit_open(&again);
+    for (size_t length = 20; length < saved.len; length++) {
+        uint8_t *copy = malloc(length);
+        memcpy(copy, saved.data, length);
+        uint64_t sum = XXH3_64bits(copy, length - 8);
+        memcpy(copy + length - 8, &sum, 8);
+        assert_int_equal(sc_decoder_load(again.decoder, copy, length, KIT_RECEIVED, &again.err), SC_DAMAGED);
+        free(copy);
+    }
+    /* The last name begins with its map: 1 + 8 + 8 + 1 bytes and "dns" before the checksum. */
+    saved.data[saved.len - 8 - 21] = 3;
+    uint64_t sum = XXH3_64bits(saved.data, saved.len - 8);
+    memcpy(saved.data + saved.len - 8, &sum, 8);
+    assert_int_equal(sc_decoder_load(again.decoder, saved.data, saved.len, KIT_RECEIVED, &again.err),
+                     SC_DAMAGED);
+    sc_buf_free(&saved);
+    kit_close(&k);
+    kit_close(&again);
+}
+
+/* The row of a flow of template 256 when the state is loaded into a session of at most `bytes`, and whether it
+ * has a name. */
+static bool decodes_within(const struct sc_buf *saved, uint32_t bytes, bool *named)
+{
+    struct kit k;
+    struct sc_decoder_limits limits = sc_decoder_default_limits();
+    limits.max_session_bytes = bytes;
+    kit_open_with(&k, &limits);
+    enum sc_status status = sc_decoder_load(k.decoder, saved->data, saved->len, KIT_RECEIVED, &k.err);
+    assert_true(status == SC_OK || status == SC_UNSUPPORTED); /* not even the domain */
+    k.source.port = 1000;
+    begin_ipfix(&k, 2);
+    begin_set(&k, 256);
+    put32(&k, 7);
+    put_zeros(&k, 12);
+    end_set(&k);
+    deliver(&k);
+    bool decoded = k.outcome.flows == 1;
+    *named =
+        !is_null(column(k.sink.flows, SC_PEN_COLLECTOR, SC_IE_INGRESS_INTERFACE_NAME, 0, SC_COLUMN_BYTES), 0);
+    kit_close(&k);
+    return decoded;
+}
+
+/* Templates go first. */
+static void names_without_room_are_left_out(void **state)
+{
+    (void)state;
+    struct kit k;
+    struct sc_buf saved;
+    bool named;
+    uint32_t bytes = 256;
+    fill_names(&k);
+    save(&k, &saved);
+    while (!decodes_within(&saved, bytes, &named))
+        bytes += 16;
+    assert_false(named);
+    assert_true(decodes_within(&saved, 2 * bytes + 4096, &named));
+    assert_true(named);
+    sc_buf_free(&saved);
+    kit_close(&k);
+}
+
+/* ---- files that programs of earlier formats left ---- */
+
+static void read_golden(const char *name, struct sc_buf *out)
+{
+    char path[512];
+    *out = (struct sc_buf){0};
+    snprintf(path, sizeof(path), "%s/tests/data/%s", SC_SOURCE_DIR, name);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    uint8_t *place = sc_buf_reserve(out, 4096);
+    assert_non_null(place);
+    out->len = fread(place, 1, 4096, file);
+    assert_true(feof(file) != 0);
+    fclose(file);
+}
+
+/* tests/data/v1.templates is what fill() gave to a program of format 1, which knew no names. */
+static void format_1_is_read(void **state)
+{
+    (void)state;
+    struct kit again;
+    struct sc_buf saved, now;
+    read_golden("v1.templates", &saved);
+    assert_int_equal(sc_load_le32(saved.data + 4), 1);
+    assert_true(XXH3_64bits(saved.data, saved.len) == V1_HASH);
+    kit_open(&again);
+    assert_int_equal(sc_decoder_load(again.decoder, saved.data, saved.len, KIT_RECEIVED, &again.err), SC_OK);
+    assert_all_came_back(&again);
+    save(&again, &now);
+    assert_int_equal(sc_load_le32(now.data + 4), 2);
+    sc_buf_free(&saved);
+    sc_buf_free(&now);
+    kit_close(&again);
+}
+
+/* Likewise tests/data/v2.templates and fill_names(). */
+static void format_2_is_read(void **state)
+{
+    (void)state;
+    struct kit again;
+    struct sc_buf saved;
+    read_golden("v2.templates", &saved);
+    assert_int_equal(sc_load_le32(saved.data + 4), 2);
+    assert_true(XXH3_64bits(saved.data, saved.len) == V2_HASH);
+    kit_open(&again);
+    assert_int_equal(sc_decoder_load(again.decoder, saved.data, saved.len, KIT_RECEIVED, &again.err), SC_OK);
+    assert_names(&again, 1000, "eth7");
+    assert_names(&again, 1001, "ge-0/0/7");
+    sc_buf_free(&saved);
     kit_close(&again);
 }
 
@@ -254,6 +456,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_that_decoding_needs_comes_back),
         cmocka_unit_test(saving_what_was_loaded_gives_the_same_bytes),
+        cmocka_unit_test(names_come_back),
+        cmocka_unit_test(cut_and_damaged_names_are_seen),
+        cmocka_unit_test(names_without_room_are_left_out),
+        cmocka_unit_test(format_1_is_read),
+        cmocka_unit_test(format_2_is_read),
         cmocka_unit_test(empty_state),
         cmocka_unit_test(tcp_and_file_sessions_are_not_saved),
         cmocka_unit_test(every_damaged_byte_is_seen),

@@ -389,6 +389,7 @@ static void put_collector_columns(struct table *t)
     put_uint(t, SC_PEN_COLLECTOR, SC_IE_OBSERVATION_DOMAIN, 4, 77);
     put_uint(t, SC_PEN_COLLECTOR, SC_IE_RECEIVE_TIME, 8, EXPORT_MS);
     put_uint(t, SC_PEN_COLLECTOR, SC_IE_EXPORTER_PORT, 2, 2055);
+    put_bytes(t, SC_PEN_COLLECTOR, SC_IE_INGRESS_INTERFACE_NAME, "ge-0/0/7", 8);
 }
 
 static void test_origin_on_request_only(void **state)
@@ -424,7 +425,10 @@ static void test_origin_on_request_only(void **state)
     const struct sc_column *domain = sc_batch_find(back.batch, key_of(SC_PEN_IANA, 405, SC_COLUMN_UINT));
     const struct sc_column *received = sc_batch_find(back.batch, key_of(SC_PEN_IANA, 258, SC_COLUMN_UINT));
     const struct sc_column *port = sc_batch_find(back.batch, key_of(32473, 2, SC_COLUMN_BYTES));
-    assert_true(v4 != NULL && v6 != NULL && domain != NULL && received != NULL && port != NULL);
+    const struct sc_column *name =
+        sc_batch_find(back.batch, key_of(32473, SC_IE_INGRESS_INTERFACE_NAME, SC_COLUMN_BYTES));
+    assert_true(v4 != NULL && v6 != NULL && domain != NULL && received != NULL && port != NULL &&
+                name != NULL);
     assert_int_equal(sc_addr_get_v4(sc_column_addr(v4, 0)), 0xc0000207);
     assert_true(sc_column_is_null(v4, 1) && sc_column_is_null(v6, 0) && !sc_column_is_null(v6, 1));
     for (uint32_t i = 0; i < 2; i++) {
@@ -433,6 +437,8 @@ static void test_origin_on_request_only(void **state)
         assert_int_equal(sc_column_u64(received, i), EXPORT_MS);
         assert_int_equal(sc_load_be16(sc_column_bytes(port, i, &length)), 2055);
         assert_int_equal(length, 2);
+        assert_memory_equal(sc_column_bytes(name, i, &length), "ge-0/0/7", 8);
+        assert_int_equal(length, 8);
     }
     sc_encoder_free(e);
     sc_buf_free(&m.bytes);

@@ -479,11 +479,50 @@ static void texts_lose_their_padding(void **state)
     assert_int_equal(id.length, 4);
 }
 
+static void check_text(struct record *r, const char *name, const char *expected)
+{
+    struct sc_value v = get(r, name);
+    assert_false(v.null);
+    assert_int_equal(v.type, SC_VALUE_STRING);
+    assert_int_equal(v.length, strlen(expected));
+    assert_memory_equal(v.bytes, expected, v.length);
+}
+
+/* What stands in the record goes before what options data said of it. */
+static void names_that_options_data_told(void **state)
+{
+    struct record *r = *state;
+    assert_true(get(r, "inifname").null);
+    put_bytes(r, SC_PEN_COLLECTOR, SC_IE_INGRESS_INTERFACE_NAME, "ge-0", 4);
+    put_bytes(r, SC_PEN_COLLECTOR, SC_IE_EGRESS_INTERFACE_NAME, "ge-1", 4);
+    put_bytes(r, SC_PEN_COLLECTOR, SC_IE_INGRESS_VRF_NAME, "red", 3);
+    put_bytes(r, SC_PEN_COLLECTOR, SC_IE_EGRESS_VRF_NAME, "blue", 4);
+    put_bytes(r, SC_PEN_COLLECTOR, SC_IE_APPLICATION_NAME, "told", 4);
+    check_text(r, "in if name", "ge-0");
+    check_text(r, "outifname", "ge-1");
+    check_text(r, "invrfname", "red");
+    check_text(r, "outvrfname", "blue");
+    check_text(r, "egressVRFName", "blue");
+    check_text(r, "appname", "told");
+    put_bytes(r, 0, 96, "own\0", 4);
+    check_text(r, "appname", "own");
+    struct sc_field pair[2];
+    assert_true(sc_field_find_pair("ifname", 6, pair));
+    assert_string_equal(pair[0].name, "inifname");
+    assert_string_equal(pair[1].name, "outifname");
+}
+
 static void the_exporter_is_the_original_one(void **state)
 {
     struct record *r = *state;
     put_addr(r, SC_PEN_COLLECTOR, SC_IE_EXPORTER_ADDRESS, "192.0.2.1");
     check_addr(r, "exporterip", "192.0.2.1");
+    put_addr(r, SC_PEN_COLLECTOR, SC_IE_TOLD_EXPORTER, "192.0.2.2"); /* in options data */
+    check_addr(r, "exporterip", "192.0.2.2");
+    put_addr(r, 0, 131, "2001:db8::131");
+    check_addr(r, "exporterip", "2001:db8::131");
+    put_addr(r, 0, 130, "192.0.2.130");
+    check_addr(r, "exporterip", "192.0.2.130");
     put_addr(r, 0, 403, "192.0.2.99");
     check_addr(r, "router", "192.0.2.99");
     put(r, SC_PEN_COLLECTOR, SC_IE_OBSERVATION_DOMAIN, 4);
@@ -540,6 +579,7 @@ int main(void)
         cmocka_unit_test(icmp_type_in_the_port),
         WITH_RECORD(engine_of_v5),
         WITH_RECORD(texts_lose_their_padding),
+        WITH_RECORD(names_that_options_data_told),
         WITH_RECORD(the_exporter_is_the_original_one),
         WITH_RECORD(precise_times_are_ns),
         cmocka_unit_test(transforms_do_not_wrap_below_zero),

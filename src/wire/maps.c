@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Names that options data give to interfaces, VRFs and applications, and the address that an exporter tells of
+ * itself. Exporters reassign them mid-stream (WIRE fact 12), so they are joined here, in the order of arrival:
+ * a flow record carries the names that were in force when it came.
+ *
+ * The keys come from the network: the hash is seeded, the tables and the lengths are bounded.
+ */
+#include "wire/decoder_internal.h"
+
+#include <stdlib.h>
+
+#define XXH_INLINE_ALL /* keys of 16 bytes: a few instructions */
+#include <xxhash.h>
+
+#define MAX_ENTRIES     65536u /* of one map */
+#define FIRST_CAPACITY  16u
+#define MAX_NAME        255u
+#define MAX_APPLICATION 15u /* bytes of an applicationId: RFC 6759 knows none of more than 12 */
+#define NAME_OVERHEAD   16u /* about what malloc adds to a short name */
+#define TEMPLATES_SHARE 4u  /* of a session's memory, 1/4 is left to its templates */
+
+/* ---- the table ---- */
+
+static bool same_key(struct sc_map_key a, struct sc_map_key b)
+{
+    return a.low == b.low && a.high == b.high;
+}
+
+static uint32_t home_of(const struct sc_name_map *map, uint64_t seed, struct sc_map_key key)
+{
+    return (uint32_t)XXH3_64bits_withSeed(&key, sizeof(key), seed) & (map->capacity - 1);
+}
+
+/* Where the key is, or where it would go. There is always an empty place. */
+static uint32_t place_of(const struct sc_name_map *map, uint64_t seed, struct sc_map_key key)
+{
+    uint32_t i = home_of(map, seed, key);
+    while (map->entries[i].name != NULL && !same_key(map->entries[i].key, key))
+        i = (i + 1) & (map->capacity - 1);
+    return i;
+}
+
+static const uint8_t *find_name(const struct sc_name_map *map, uint64_t seed, struct sc_map_key key)
+{
+    return map->entries[place_of(map, seed, key)].name;
+}
+
+static bool has_room(const struct sc_decoder *decoder, const struct sc_session *session, size_t size)
+{
+    size_t most = decoder->limits.max_session_bytes - decoder->limits.max_session_bytes / TEMPLATES_SHARE;
+    return session->bytes + size <= most;
+}
+
+static void charge(struct sc_session *session, struct sc_domain_maps *maps, size_t more, size_t less)
+{
+    session->bytes = session->bytes + more - less;
+    maps->bytes = maps->bytes + more - less;
+}
+
+/* Doubles the table when the next entry would fill more than 3/4 of it. */
+static enum sc_status make_place(const struct sc_decoder *decoder, struct sc_session *session,
+                                 struct sc_domain_maps *maps, struct sc_name_map *map)
+{
+    if ((map->count + 1) * 4 <= map->capacity * 3)
+        return SC_OK;
+    struct sc_name_map wide = {.capacity = map->capacity == 0 ? FIRST_CAPACITY : map->capacity * 2,
+                               .count = map->count};
+    size_t more = (wide.capacity - map->capacity) * sizeof(*wide.entries);
+    if (!has_room(decoder, session, more))
+        return SC_LIMIT;
+    wide.entries = calloc(wide.capacity, sizeof(*wide.entries));
+    if (wide.entries == NULL)
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < map->capacity; i++) {
+        if (map->entries[i].name != NULL)
+            wide.entries[place_of(&wide, decoder->seed, map->entries[i].key)] = map->entries[i];
+    }
+    free(map->entries);
+    *map = wide;
+    charge(session, maps, more, 0);
+    return SC_OK;
+}
+
+static size_t name_bytes(const uint8_t *name)
+{
+    return name == NULL ? 0 : (size_t)name[0] + 1 + NAME_OVERHEAD;
+}
+
+/* Takes an entry out and moves those behind it up, so that each is still found from its home. */
+static void remove_at(const struct sc_decoder *decoder, struct sc_session *session,
+                      struct sc_domain_maps *maps, struct sc_name_map *map, uint32_t gap)
+{
+    uint32_t mask = map->capacity - 1;
+    charge(session, maps, 0, name_bytes(map->entries[gap].name));
+    free(map->entries[gap].name);
+    map->count--;
+    for (uint32_t i = (gap + 1) & mask; map->entries[i].name != NULL; i = (i + 1) & mask) {
+        uint32_t home = home_of(map, decoder->seed, map->entries[i].key);
+        if (((i - home) & mask) >= ((i - gap) & mask)) {
+            map->entries[gap] = map->entries[i];
+            gap = i;
+        }
+    }
+    map->entries[gap].name = NULL;
+}
+
+/* ---- what is known of a domain ---- */
+
+static enum sc_status make_maps(const struct sc_decoder *decoder, struct sc_session *session,
+                                struct sc_domain *domain)
+{
+    if (domain->maps != NULL)
+        return SC_OK;
+    if (!has_room(decoder, session, sizeof(*domain->maps)))
+        return SC_LIMIT;
+    domain->maps = calloc(1, sizeof(*domain->maps));
+    if (domain->maps == NULL)
+        return SC_NOMEM;
+    charge(session, domain->maps, sizeof(*domain->maps), 0);
+    return SC_OK;
+}
+
+void sc_domain_forget_maps(struct sc_session *session, struct sc_domain *domain)
+{
+    struct sc_domain_maps *maps = domain->maps;
+    if (maps == NULL)
+        return;
+    for (unsigned kind = 0; kind < SC_MAP_COUNT; kind++) {
+        for (uint32_t i = 0; i < maps->names[kind].capacity; i++)
+            free(maps->names[kind].entries[i].name);
+        free(maps->names[kind].entries);
+    }
+    session->bytes -= maps->bytes;
+    free(maps);
+    domain->maps = NULL;
+}
+
+/* The key is not in the map. */
+static enum sc_status add_name(const struct sc_decoder *decoder, struct sc_session *session,
+                               struct sc_domain_maps *maps, const struct sc_map_item *item, uint32_t length)
+{
+    struct sc_name_map *map = &maps->names[item->kind];
+    if (map->count >= MAX_ENTRIES)
+        return SC_LIMIT;
+    SC_TRY(make_place(decoder, session, maps, map));
+    if (!has_room(decoder, session, length + 1 + NAME_OVERHEAD))
+        return SC_LIMIT;
+    uint8_t *name = malloc(length + 1);
+    if (name == NULL)
+        return SC_NOMEM;
+    name[0] = (uint8_t)length;
+    memcpy(name + 1, item->name, length);
+    map->entries[place_of(map, decoder->seed, item->key)] =
+        (struct sc_map_entry){.key = item->key, .name = name};
+    map->count++;
+    charge(session, maps, name_bytes(name), 0);
+    return SC_OK;
+}
+
+/* NetFlow v9 sends strings in fields of fixed length. */
+static uint32_t text_length(const uint8_t *text, uint32_t length)
+{
+    while (length != 0 && text[length - 1] == 0)
+        length--;
+    return length;
+}
+
+enum sc_status sc_domain_put_name(const struct sc_decoder *decoder, struct sc_session *session,
+                                  struct sc_domain *domain, const struct sc_map_item *item)
+{
+    uint32_t length = text_length(item->name, item->length);
+    if (domain->maps == NULL && length == 0)
+        return SC_OK;
+    SC_TRY(make_maps(decoder, session, domain));
+    struct sc_name_map *map = &domain->maps->names[item->kind];
+    if (map->count != 0) {
+        uint32_t at = place_of(map, decoder->seed, item->key);
+        const uint8_t *old = map->entries[at].name;
+        if (old != NULL && old[0] == length && memcmp(old + 1, item->name, length) == 0)
+            return SC_OK; /* exporters repeat themselves every minute */
+        if (old != NULL)
+            remove_at(decoder, session, domain->maps, map, at);
+    }
+    if (length == 0 || length > MAX_NAME)
+        return SC_OK;
+    return add_name(decoder, session, domain->maps, item, length);
+}
+
+enum sc_status sc_domain_put_exporter(const struct sc_decoder *decoder, struct sc_session *session,
+                                      struct sc_domain *domain, const struct sc_addr *exporter)
+{
+    SC_TRY(make_maps(decoder, session, domain));
+    domain->maps->exporter = *exporter;
+    domain->maps->exporter_known = true;
+    return SC_OK;
+}
+
+/* ---- options records ---- */
+
+/* The first of the record's numbers that is not 0: one that names both directions fills in the other with 0. */
+static bool first_number(const struct sc_run *run, uint32_t i, enum sc_special first, enum sc_special last,
+                         struct sc_map_key *key)
+{
+    bool found = false;
+    *key = (struct sc_map_key){0};
+    for (unsigned special = first; special <= last && key->low == 0; special++)
+        found |= sc_run_special(run, (enum sc_special)special, i, &key->low);
+    return found;
+}
+
+static bool application_key(const struct sc_run *run, uint32_t i, struct sc_map_key *key)
+{
+    uint8_t b[2 * sizeof(uint64_t)] = {0};
+    const uint8_t *id;
+    uint32_t length;
+    if (!sc_run_bytes(run, SC_SPECIAL_APPLICATION_ID, i, &id, &length) || length == 0 ||
+        length > MAX_APPLICATION)
+        return false;
+    memcpy(b, id, length);
+    b[sizeof(b) - 1] = (uint8_t)length;
+    *key = (struct sc_map_key){.low = sc_load_le64(b), .high = sc_load_le64(b + sizeof(uint64_t))};
+    return true;
+}
+
+static bool key_of_item(const struct sc_run *run, uint32_t i, enum sc_map_kind kind, struct sc_map_key *key)
+{
+    switch (kind) {
+    case SC_MAP_INTERFACE:
+        return first_number(run, i, SC_SPECIAL_SCOPE_INTERFACE, SC_SPECIAL_EGRESS_PHYSICAL, key);
+    case SC_MAP_VRF:
+        return first_number(run, i, SC_SPECIAL_INGRESS_VRF, SC_SPECIAL_EGRESS_VRF, key);
+    default:
+        return application_key(run, i, key);
+    }
+}
+
+/* interfaceName where there is one, else interfaceDescription. */
+static void take_name(const struct sc_run *run, uint32_t i, enum sc_map_kind kind, struct sc_map_item *item)
+{
+    static const uint8_t specials[SC_MAP_COUNT] = {SC_SPECIAL_INTERFACE_NAME, SC_SPECIAL_VRF_NAME,
+                                                   SC_SPECIAL_APPLICATION_NAME};
+    bool found = sc_run_bytes(run, (enum sc_special)specials[kind], i, &item->name, &item->length);
+    if (kind == SC_MAP_INTERFACE && (!found || text_length(item->name, item->length) == 0))
+        sc_run_bytes(run, SC_SPECIAL_INTERFACE_TEXT, i, &item->name, &item->length);
+}
+
+static enum sc_status apply_names(struct sc_session *session, const struct sc_run *run, uint32_t i)
+{
+    for (unsigned kind = 0; kind < SC_MAP_COUNT; kind++) {
+        struct sc_map_item item = {.kind = (enum sc_map_kind)kind};
+        if ((run->template_record->names >> kind & 1) == 0 || !key_of_item(run, i, item.kind, &item.key))
+            continue;
+        take_name(run, i, item.kind, &item);
+        enum sc_status status = sc_domain_put_name(run->decoder, session, run->domain, &item);
+        if (status != SC_OK && status != SC_LIMIT)
+            return status; /* one name too many stays unknown */
+    }
+    return SC_OK;
+}
+
+/* An original exporter goes before an exporter, and no address is all zero. */
+static bool told_address(const struct sc_run *run, uint32_t i, struct sc_addr *address)
+{
+    static const uint8_t specials[] = {SC_SPECIAL_ORIGINAL_V4, SC_SPECIAL_ORIGINAL_V6, SC_SPECIAL_EXPORTER_V4,
+                                       SC_SPECIAL_EXPORTER_V6};
+    static const uint8_t zeros[sizeof(address->b)];
+    for (size_t k = 0; k < sizeof(specials); k++) {
+        const uint8_t *p;
+        uint32_t length, wanted = k % 2 == 0 ? 4 : sizeof(address->b);
+        if (!sc_run_bytes(run, (enum sc_special)specials[k], i, &p, &length) || length != wanted ||
+            memcmp(p, zeros, length) == 0)
+            continue;
+        if (length == 4)
+            *address = sc_addr_v4(sc_load_be32(p));
+        else
+            memcpy(address->b, p, sizeof(address->b));
+        return true;
+    }
+    return false;
+}
+
+enum sc_status sc_maps_apply(struct sc_session *session, const struct sc_run *run)
+{
+    struct sc_addr exporter;
+    for (uint32_t i = 0; i < run->count; i++) {
+        SC_TRY(apply_names(session, run, i));
+        if (!run->template_record->tells_exporter || !told_address(run, i, &exporter))
+            continue;
+        if (sc_domain_put_exporter(run->decoder, session, run->domain, &exporter) == SC_NOMEM)
+            return SC_NOMEM;
+    }
+    return SC_OK;
+}
+
+/* ---- columns of flow records ---- */
+
+/* A column of names and the field of the record that they are looked up by. */
+struct name_column {
+    uint16_t id;
+    uint8_t map;     /* enum sc_map_kind */
+    uint8_t special; /* enum sc_special */
+    uint8_t other;   /* where the template has no `special`: the physical interface, as in the field `inif` */
+};
+
+static const struct name_column name_columns[] = {
+    {SC_IE_INGRESS_INTERFACE_NAME, SC_MAP_INTERFACE, SC_SPECIAL_INGRESS_INTERFACE,
+     SC_SPECIAL_INGRESS_PHYSICAL},
+    {SC_IE_EGRESS_INTERFACE_NAME, SC_MAP_INTERFACE, SC_SPECIAL_EGRESS_INTERFACE, SC_SPECIAL_EGRESS_PHYSICAL},
+    {SC_IE_INGRESS_VRF_NAME, SC_MAP_VRF, SC_SPECIAL_INGRESS_VRF, SC_SPECIAL_INGRESS_VRF},
+    {SC_IE_EGRESS_VRF_NAME, SC_MAP_VRF, SC_SPECIAL_EGRESS_VRF, SC_SPECIAL_EGRESS_VRF},
+    {SC_IE_APPLICATION_NAME, SC_MAP_APPLICATION, SC_SPECIAL_APPLICATION_ID, SC_SPECIAL_APPLICATION_ID},
+};
+
+#define MAPPED_COLUMNS (sizeof(name_columns) / sizeof(name_columns[0]))
+#define TOLD_EXPORTER  MAPPED_COLUMNS /* its place behind them in own->names */
+
+_Static_assert(TOLD_EXPORTER + 1 == SC_NAME_COLUMNS, "a slot for each column");
+
+/* *c is NULL where the schema has no room: the column is then left out. */
+static enum sc_status begin_column(const struct sc_run *run, size_t which, struct sc_column_key key,
+                                   unsigned width, struct sc_column **c)
+{
+    uint32_t *slot = &run->decoder->own.names[which];
+    if (*slot == SC_SLOT_UNRESOLVED)
+        *slot = sc_schema_slot(run->decoder->schema, key);
+    *c = NULL;
+    if (*slot == SC_NO_SLOT)
+        return SC_OK;
+    *c = sc_batch_begin(run->batch, *slot, key, width, run->count);
+    return *c == NULL ? SC_NOMEM : SC_OK;
+}
+
+/* Neighbours often have the same name: the one found last is kept. */
+struct lookup {
+    const struct sc_name_map *map;
+    enum sc_special special;
+    bool found; /* `key` and `name` are those of a record before */
+    struct sc_map_key key;
+    const uint8_t *name;
+};
+
+/* The name of record i; NULL: none is known. */
+static const uint8_t *look_up(struct lookup *l, const struct sc_run *run, uint32_t i)
+{
+    struct sc_map_key key = {0};
+    if (l->special == SC_SPECIAL_APPLICATION_ID ? !application_key(run, i, &key)
+                                                : !sc_run_special(run, l->special, i, &key.low))
+        return NULL;
+    if (!l->found || !same_key(key, l->key)) {
+        l->name = find_name(l->map, run->decoder->seed, key);
+        l->key = key;
+        l->found = true;
+    }
+    return l->name;
+}
+
+/* The column begins with the first record that has a name. */
+static enum sc_status put_names(const struct sc_run *run, size_t which, struct lookup *l)
+{
+    const struct sc_column_key key = {
+        .pen = SC_PEN_COLLECTOR, .id = name_columns[which].id, .kind = SC_COLUMN_BYTES};
+    uint32_t i = 0;
+    while (i < run->count && look_up(l, run, i) == NULL)
+        i++;
+    if (i == run->count)
+        return SC_OK;
+    struct sc_column *c;
+    SC_TRY(begin_column(run, which, key, 0, &c));
+    for (uint32_t nulls = 0; nulls < i && c != NULL; nulls++)
+        SC_TRY(sc_column_put_null(c));
+    for (; i < run->count && c != NULL; i++) {
+        const uint8_t *name = look_up(l, run, i);
+        SC_TRY(name == NULL ? sc_column_put_null(c) : sc_column_put_bytes(c, name + 1, name[0]));
+    }
+    return SC_OK;
+}
+
+static enum sc_status put_told_exporter(const struct sc_run *run)
+{
+    const struct sc_column_key key = {
+        .pen = SC_PEN_COLLECTOR, .id = SC_IE_TOLD_EXPORTER, .kind = SC_COLUMN_ADDRESS};
+    struct sc_column *c;
+    SC_TRY(begin_column(run, TOLD_EXPORTER, key, sizeof(struct sc_addr), &c));
+    for (uint32_t i = 0; i < run->count && c != NULL; i++)
+        sc_column_put_addr(c, &run->domain->maps->exporter);
+    return SC_OK;
+}
+
+enum sc_status sc_maps_append(const struct sc_run *run)
+{
+    const struct sc_domain_maps *maps = run->domain->maps;
+    const uint16_t *special = run->template_record->special;
+    for (size_t which = 0; which < MAPPED_COLUMNS; which++) {
+        const struct name_column *column = &name_columns[which];
+        uint8_t by = special[column->special] != 0 ? column->special : column->other;
+        struct lookup l = {.map = &maps->names[column->map], .special = (enum sc_special)by};
+        if (l.map->count != 0 && special[by] != 0)
+            SC_TRY(put_names(run, which, &l));
+    }
+    return maps->exporter_known ? put_told_exporter(run) : SC_OK;
+}
