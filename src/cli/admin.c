@@ -149,7 +149,7 @@ static const char *state_of(const json_t *member)
     if (json_object_get(member, "usable") == NULL)
         return "-";
     if (json_is_true(json_object_get(member, "usable")))
-        return "takes";
+        return json_is_true(json_object_get(member, "slow")) ? "slow" : "takes";
     return json_is_true(json_object_get(member, "full")) ? "full" : "DEAD";
 }
 
@@ -197,6 +197,13 @@ static void print_cluster(const json_t *cluster)
             printf("PROBLEM   %" PRIu64
                    " batches have fewer copies than asked for: too few nodes were there\n",
                    integer(proxy, "released_short"));
+        if (integer(proxy, "unreadable_batches") != 0)
+            printf("PROBLEM   %" PRIu64 " batches (%" PRIu64 " records) in the outbox cannot be read\n",
+                   integer(proxy, "unreadable_batches"), integer(proxy, "unreadable_records"));
+        if (integer(proxy, "outbox_damaged") != 0)
+            printf("PROBLEM   the outbox was damaged in %" PRIu64 " places at the start; %" PRIu64
+                   " bytes were skipped\n",
+                   integer(proxy, "outbox_damaged"), integer(proxy, "outbox_skipped_bytes"));
         if (json_is_string(json_object_get(proxy, "problem")))
             printf("PROBLEM   %s\n", text(proxy, "problem"));
     }

@@ -243,6 +243,17 @@ enum sc_status sc_cluster_load_for(const char *path, const char *name, struct sc
                    name);
 }
 
+enum sc_status sc_cluster_copy(const struct sc_cluster *cluster, struct sc_cluster *out)
+{
+    struct sc_member *members = calloc((size_t)cluster->count + 1, sizeof(*members));
+    if (members == NULL)
+        return SC_NOMEM;
+    memcpy(members, cluster->members, cluster->count * sizeof(*members));
+    *out = *cluster;
+    out->members = members;
+    return SC_OK;
+}
+
 void sc_cluster_free(struct sc_cluster *cluster)
 {
     free(cluster->members);
