@@ -44,6 +44,8 @@ enum sc_status sc_cluster_load_for(const char *path, const char *name, struct sc
                                    struct sc_error *err);
 /* @return SC_OK or SC_NOMEM; *out is set only when SC_OK. */
 enum sc_status sc_cluster_copy(const struct sc_cluster *cluster, struct sc_cluster *out);
+/* Whether both say the same. */
+bool sc_cluster_equal(const struct sc_cluster *x, const struct sc_cluster *y);
 void sc_cluster_free(struct sc_cluster *cluster);
 
 /* The member of a name, SC_NO_MEMBER when there is none. */
