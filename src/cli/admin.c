@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* sc-admin: the status of a collector; verifies, repairs and expires a store. */
+#include "admin_loss.h"
 #include "base/clock.h"
 #include "collect/control.h"
 #include "conf/config.h"
@@ -20,14 +21,20 @@ static const char usage[] =
     "       sc-admin verify STORE\n"
     "       sc-admin repair STORE\n"
     "       sc-admin expire [--dry-run] [--age TIME] [--bytes SIZE] [-c FILE] [STORE]\n"
+    "       sc-admin accept-loss [--dry-run] --all|--stream HEX STORE...\n"
     "\n"
     "  status   what the running collector receives, from whom, what was lost\n"
     "  verify   read all of a store or of one segment; exit 0 whole, 3 damaged, 1 unreadable\n"
     "  repair   write the whole row groups of damaged segments anew; the old file is kept as .damaged\n"
     "  expire   delete the oldest windows that retention does not keep\n"
+    "  accept-loss  what the stores lack by the tallies of the proxies, and will not get any more, is "
+    "recorded\n"
+    "           in each of them as lost: answers are complete without it, and say how much it is\n"
     "\n"
     "      --json         status: as the collector gives it\n"
-    "      --dry-run      expire: only say what would be deleted\n"
+    "      --dry-run      expire, accept-loss: only say what would be done\n"
+    "      --all          accept-loss: of all streams\n"
+    "      --stream HEX   accept-loss: of this one; see --dry-run --all\n"
     "      --age TIME     expire: keep windows younger than this (90s, 12h, 30d); instead of the "
     "configuration\n"
     "      --bytes SIZE   expire: keep at most so much (500G); instead of the configuration\n"
@@ -42,7 +49,11 @@ static const char usage[] =
 struct arguments {
     const char *store; /* as given, or NULL */
     const char *config;
+    char *const *stores; /* of accept-loss */
+    uint32_t store_count;
     bool json, dry_run;
+    bool all, has_stream;
+    uint64_t stream;
     bool has_age, has_bytes;
     uint64_t age_s, bytes;
 };
@@ -348,14 +359,15 @@ static int run_expire(const struct arguments *args, const struct sc_config *conf
 
 /* ---- arguments ---- */
 
-enum command { STATUS, VERIFY, REPAIR, EXPIRE, COMMANDS };
-static const char *const command_names[COMMANDS] = {"status", "verify", "repair", "expire"};
+enum command { STATUS, VERIFY, REPAIR, EXPIRE, ACCEPT_LOSS, COMMANDS };
+static const char *const command_names[COMMANDS] = {"status", "verify", "repair", "expire", "accept-loss"};
 
-enum { OPT_JSON = 256, OPT_DRY_RUN, OPT_AGE, OPT_BYTES, OPT_HELP, OPT_VERSION };
+enum { OPT_JSON = 256, OPT_DRY_RUN, OPT_AGE, OPT_BYTES, OPT_ALL, OPT_STREAM, OPT_HELP, OPT_VERSION };
 
 static const struct option long_options[] = {
     {"json", no_argument, NULL, OPT_JSON},       {"dry-run", no_argument, NULL, OPT_DRY_RUN},
     {"age", required_argument, NULL, OPT_AGE},   {"bytes", required_argument, NULL, OPT_BYTES},
+    {"all", no_argument, NULL, OPT_ALL},         {"stream", required_argument, NULL, OPT_STREAM},
     {"config", required_argument, NULL, 'c'},    {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION}, {NULL, 0, NULL, 0},
 };
@@ -372,6 +384,14 @@ static int fail_usage(const char *message)
     return try_help();
 }
 
+static bool take_stream(struct arguments *args, const char *value)
+{
+    size_t length = strlen(value);
+    args->has_stream = true;
+    args->stream = strtoull(value, NULL, 16);
+    return length != 0 && length <= 16 && strspn(value, "0123456789abcdefABCDEF") == length;
+}
+
 /* NULL, or what is wrong. */
 static const char *take_option(struct arguments *args, int option, const char *value)
 {
@@ -385,6 +405,13 @@ static const char *take_option(struct arguments *args, int option, const char *v
     case OPT_DRY_RUN:
         args->dry_run = true;
         return NULL;
+    case OPT_ALL:
+        args->all = true;
+        return NULL;
+    case OPT_STREAM:
+        return take_stream(args, value)
+                   ? NULL
+                   : "--stream takes the number of a stream, up to 16 hexadecimal digits";
     case OPT_AGE:
         args->has_age = true;
         return sc_units_age(value, &args->age_s) ? NULL
@@ -397,9 +424,12 @@ static const char *take_option(struct arguments *args, int option, const char *v
 
 static bool option_fits(const struct arguments *args, enum command command)
 {
-    bool of_expire = args->dry_run || args->has_age || args->has_bytes;
+    bool of_expire = args->has_age || args->has_bytes;
+    bool of_loss = args->all || args->has_stream;
     bool needs_config = command == STATUS || command == EXPIRE;
     return (!args->json || command == STATUS) && (!of_expire || command == EXPIRE) &&
+           (!of_loss || command == ACCEPT_LOSS) &&
+           (!args->dry_run || command == EXPIRE || command == ACCEPT_LOSS) &&
            (args->config == NULL || needs_config);
 }
 
@@ -419,16 +449,22 @@ static int parse(int argc, char **argv, struct arguments *args, enum command *co
             return fail_usage(wrong);
     }
     if (optind == argc)
-        return fail_usage("a command is needed: status, verify, repair or expire");
+        return fail_usage("a command is needed: status, verify, repair, expire or accept-loss");
     for (*command = STATUS; *command < COMMANDS; (*command)++) {
         if (strcmp(argv[optind], command_names[*command]) == 0)
             break;
     }
     if (*command == COMMANDS)
-        return fail_usage("unknown command; status, verify, repair and expire are known");
-    if (argc - optind > 2)
+        return fail_usage("unknown command; status, verify, repair, expire and accept-loss are known");
+    args->stores = argv + optind + 1;
+    args->store_count = (uint32_t)(argc - optind - 1);
+    if (*command == ACCEPT_LOSS && args->store_count == 0)
+        return fail_usage("which stores? accept-loss needs those of all nodes that are left");
+    if (*command == ACCEPT_LOSS && args->all == args->has_stream)
+        return fail_usage("accept-loss takes either --all or --stream");
+    if (argc - optind > 2 && *command != ACCEPT_LOSS)
         return fail_usage("one store at a time");
-    args->store = argc - optind == 2 ? argv[optind + 1] : NULL;
+    args->store = argc - optind == 2 && *command != ACCEPT_LOSS ? argv[optind + 1] : NULL;
     if (args->store == NULL && (*command == VERIFY || *command == REPAIR))
         return fail_usage("which store? verify and repair need its path");
     return option_fits(args, *command) ? -1 : fail_usage("an option does not go with this command");
@@ -443,6 +479,11 @@ int main(int argc, char **argv)
     int code = parse(argc, argv, &args, &command);
     if (code >= 0)
         return code;
+    if (command == ACCEPT_LOSS) {
+        const struct admin_loss loss = {(const char *const *)args.stores, args.store_count, args.has_stream,
+                                        args.stream, args.dry_run};
+        return admin_accept_loss(&loss);
+    }
     if (load_config(&args, &config, &err) != SC_OK)
         return fail(EXIT_USAGE, err.message);
     if (command == STATUS)

@@ -798,6 +798,7 @@ static int finish(struct job *job, enum sc_status status, const struct sc_summar
                                .scaled = job->o.scale,
                                .missing = job->source.missing,
                                .missing_count = job->source.missing_count,
+                               .known_lost = &job->source.known_lost,
                                .elapsed_ms = sc_clock_mono_ms() - job->started_ms};
     struct sc_row_stats totals;
     sc_row_stats_init(&totals);

@@ -244,7 +244,13 @@ static void json_missing(const struct sc_print_end *end, struct sc_buf *out)
             sc_buf_append_str(out, ", ");
         sc_output_json_string(out, end->missing[i], strlen(end->missing[i]));
     }
-    sc_buf_printf(out, "], \"elapsed_ms\": %" PRIu64, end->elapsed_ms);
+    sc_buf_append_str(out, "]");
+    if (end->known_lost->windows != 0)
+        sc_buf_printf(out,
+                      ", \"known_lost\": {\"windows\": %" PRIu64 ", \"batches\": %" PRIu64
+                      ", \"records\": %" PRIu64 "}",
+                      end->known_lost->windows, end->known_lost->batches, end->known_lost->records);
+    sc_buf_printf(out, ", \"elapsed_ms\": %" PRIu64, end->elapsed_ms);
 }
 
 static void json_end(const struct sc_print *print, const struct sc_print_end *end, struct sc_buf *out)
@@ -373,6 +379,9 @@ static void pretty_end(const struct sc_print *print, const struct sc_print_end *
         pretty_summary(print, end, out);
     if (end->totals != NULL)
         pretty_totals(print, end->totals, out);
+    if (end->summary != NULL && end->known_lost->windows != 0)
+        sc_buf_printf(out, "%" PRIu64 " records known lost in %" PRIu64 " windows\n",
+                      end->known_lost->records, end->known_lost->windows);
     if (end->missing_count == 1)
         sc_buf_printf(out, "PARTIAL ANSWER: %s\n", end->missing[0]);
     else if (end->missing_count != 0)

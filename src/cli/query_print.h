@@ -45,6 +45,7 @@ struct sc_print_end {
     const struct sc_row_stats *totals; /* NULL: not asked for */
     char *const *missing;
     uint32_t missing_count;
+    const struct sc_known_lost *known_lost;
     uint64_t elapsed_ms;
     bool scaled; /* counters are times the sampling interval */
 };

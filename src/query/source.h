@@ -7,6 +7,7 @@
 #ifndef SC_QUERY_SOURCE_H
 #define SC_QUERY_SOURCE_H
 
+#include "query/expect.h"
 #include "store/reader.h"
 
 struct sc_row_range {
@@ -29,8 +30,10 @@ struct sc_source {
     /* Sentences on what could not be read; the answer is partial when there are any. */
     char **missing;
     uint32_t missing_count;
-    uint32_t readable_paths; /* of those given */
-    uint64_t bytes;          /* of all segments */
+    uint32_t unread;                 /* of these: that could not be read; the others are not there */
+    struct sc_known_lost known_lost; /* what is not there, and need not be */
+    uint32_t readable_paths;         /* of those given */
+    uint64_t bytes;                  /* of all segments */
 };
 
 struct sc_source_bounds {
@@ -38,6 +41,7 @@ struct sc_source_bounds {
     uint64_t window_ms; /* only the windows that hold this time; 0 = all */
     /* The times that are asked for, and so those for which it is judged what is missing; 0 and 0 = all. */
     uint64_t begin_ms, end_ms;
+    const struct sc_loss_sink *sink; /* wants to know what is missing; NULL: nobody does */
 };
 
 /*
