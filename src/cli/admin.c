@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* sc-admin: the status of a collector; verifies, repairs and expires a store. */
-#include "admin_loss.h"
 #include "base/clock.h"
+#include "cli/admin_loss.h"
 #include "collect/control.h"
 #include "conf/config.h"
 #include "conf/units.h"
@@ -480,9 +480,9 @@ int main(int argc, char **argv)
     if (code >= 0)
         return code;
     if (command == ACCEPT_LOSS) {
-        const struct admin_loss loss = {(const char *const *)args.stores, args.store_count, args.has_stream,
-                                        args.stream, args.dry_run};
-        return admin_accept_loss(&loss);
+        const struct sc_admin_loss loss = {(const char *const *)args.stores, args.store_count,
+                                           args.has_stream, args.stream, args.dry_run};
+        return sc_admin_accept_loss(&loss);
     }
     if (load_config(&args, &config, &err) != SC_OK)
         return fail(EXIT_USAGE, err.message);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "admin_loss.h"
+#include "cli/admin_loss.h"
 
 #include "query/source.h"
 
@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct acceptance {
-    const struct admin_loss *what;
+    const struct sc_admin_loss *what;
     struct sc_losses losses;
     bool short_of_memory;
 };
@@ -96,7 +96,7 @@ static enum sc_status record(struct acceptance *a, struct sc_error *err)
     return SC_OK;
 }
 
-int admin_accept_loss(const struct admin_loss *what)
+int sc_admin_accept_loss(const struct sc_admin_loss *what)
 {
     struct acceptance a = {.what = what};
     struct sc_error err;

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct admin_loss {
+struct sc_admin_loss {
     const char *const *stores;
     uint32_t store_count;
     bool one_stream; /* else all */
@@ -15,6 +15,6 @@ struct admin_loss {
 };
 
 /* The exit status. */
-int admin_accept_loss(const struct admin_loss *what);
+int sc_admin_accept_loss(const struct sc_admin_loss *what);
 
 #endif
