@@ -632,6 +632,7 @@ enum sc_status sc_dispatch_set_cluster(struct sc_dispatch *d, const struct sc_cl
         free(peers);
         return SC_NOMEM;
     }
+    memset(new_index, 0xff, sizeof(new_index)); /* SC_NO_MEMBER */
     pthread_mutex_lock(&d->mutex);
     for (uint32_t i = 0; i < d->cluster.count; i++) {
         uint32_t now = find_lane(&fresh, d->cluster.members[i].lane);

@@ -504,10 +504,19 @@ static void each_second(struct sc_lane_store *s, uint64_t now)
 
 /* ---- other members ---- */
 
+static bool gets_name(const struct sc_lane_store *s, const struct lane *l)
+{
+    char path[4096], unnamed[32];
+    const char *name = strrchr(l->path, '/');
+    snprintf(unnamed, sizeof(unnamed), "/lane-%08x", l->lane);
+    lane_path(s, l->lane, l->own, path, sizeof(path));
+    return !l->own && name != NULL && strcmp(name, unnamed) == 0 && strcmp(l->path, path) != 0;
+}
+
 /* Lanes that get a name are opened anew under it. */
 static void take_members(struct sc_lane_store *s)
 {
-    char path[4096], unnamed[32];
+    uint32_t kept = 0;
     pthread_mutex_lock(&s->mutex);
     struct sc_cluster fresh = s->fresh;
     s->fresh = (struct sc_cluster){0};
@@ -517,19 +526,16 @@ static void take_members(struct sc_lane_store *s)
     sc_cluster_free(&s->cluster);
     s->cluster = fresh;
     sync_all(s); /* closing syncs: what it finds must have been answered for */
-    for (uint32_t i = 0; i < s->lane_count;) {
+    for (uint32_t i = 0; i < s->lane_count; i++) {
         struct lane *l = &s->lanes[i];
-        snprintf(unnamed, sizeof(unnamed), "/lane-%08x", l->lane);
-        lane_path(s, l->lane, l->own, path, sizeof(path));
-        const char *name = strrchr(l->path, '/');
-        if (strcmp(l->path, path) == 0 || l->own || name == NULL || strcmp(name, unnamed) != 0) {
-            i++;
+        if (!gets_name(s, l)) {
+            s->lanes[kept++] = *l;
             continue;
         }
         sc_store_writer_close(l->writer, NULL);
         free(l->path);
-        *l = s->lanes[--s->lane_count];
     }
+    s->lane_count = kept;
 }
 
 /* ---- the thread ---- */

@@ -25,6 +25,7 @@
 #define CONNECT_MS     3000u
 #define PAUSE_FIRST_MS 100u
 #define PAUSE_MOST_MS  5000u
+#define LOG_PAUSE_MS   5000u
 #define OUT_BYTES      ((size_t)2 << 20) /* that wait for the socket; more is not read from the outbox */
 
 struct peer {
@@ -38,7 +39,8 @@ struct peer {
     uint64_t retry_ms, pause_ms;
     bool up;    /* the connection stands */
     bool ended; /* to be closed when nobody is in its callbacks */
-    bool slow;  /* as the log has it */
+    bool slow;  /* as the log has it, since: */
+    uint64_t slow_ms;
     struct sc_peer_view view;
 };
 
@@ -403,13 +405,15 @@ static void take_pending(struct sc_peers *peers)
 
 /* ---- time ---- */
 
-static void note_slow(struct peer *p)
+/* A member at the bound changes often: the log follows it slowly. */
+static void note_slow(struct peer *p, uint64_t now_ms)
 {
     struct sc_dispatch_member now;
     sc_dispatch_get_member(p->peers->options.dispatch, p->member, &now);
-    if (now.slow == p->slow)
+    if (now.slow == p->slow || now_ms < p->slow_ms + LOG_PAUSE_MS)
         return;
     p->slow = now.slow;
+    p->slow_ms = now_ms;
     if (p->view.usable)
         sc_log(&p->peers->options.log, now.slow ? SC_LOG_WARNING : SC_LOG_INFO, "%s acknowledges %s",
                name_of(p), now.slow ? "late: new batches go to others" : "in time again");
@@ -418,10 +422,11 @@ static void note_slow(struct peer *p)
 static void pass_time(struct sc_peers *peers)
 {
     struct sc_outbox_stats outbox;
+    uint64_t now_ms = sc_clock_mono_ms();
     sc_outbox_get_stats(peers->options.outbox, &outbox);
-    sc_dispatch_tick(peers->options.dispatch, sc_clock_mono_ms(), outbox.bytes > outbox.limit_bytes / 2);
+    sc_dispatch_tick(peers->options.dispatch, now_ms, outbox.bytes > outbox.limit_bytes / 2);
     for (uint32_t i = 0; i < peers->cluster.count; i++)
-        note_slow(peers->all[i]);
+        note_slow(peers->all[i], now_ms);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
