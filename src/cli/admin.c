@@ -2,6 +2,7 @@
 /* sc-admin: the status of a collector or a cluster; verifies, repairs and expires a store. */
 #include "base/clock.h"
 #include "cli/admin_cluster.h"
+#include "cli/admin_loss.h"
 #include "cluster/holdings.h"
 #include "collect/control.h"
 #include "conf/config.h"
@@ -23,11 +24,15 @@ static const char usage[] =
     "       sc-admin verify STORE\n"
     "       sc-admin repair STORE\n"
     "       sc-admin expire [--dry-run] [--age TIME] [--bytes SIZE] [-c FILE] [STORE]\n"
+    "       sc-admin accept-loss [--dry-run] --all|--stream HEX STORE...\n"
     "\n"
     "  status   what the running collector receives, from whom, what was lost\n"
     "  verify   read all of a store or of one segment; exit 0 whole, 3 damaged, 1 unreadable\n"
     "  repair   write the whole row groups of damaged segments anew; the old file is kept as .damaged\n"
     "  expire   delete the oldest windows that retention does not keep\n"
+    "  accept-loss  what the stores lack by the tallies of the proxies, and will not get any more, is "
+    "recorded\n"
+    "           in each of them as lost: answers are complete without it, and say how much it is\n"
     "\n"
     "      --json         status: as the collector gives it\n"
     "      --cluster[=FILE]  status: of all members of the membership file, asked by ssh, and how many "
@@ -40,7 +45,9 @@ static const char usage[] =
     "of\n"
     "                     the environment, else ssh)\n"
     "      --timeout TIME  status: how long to wait for the members (default 10s)\n"
-    "      --dry-run      expire: only say what would be deleted\n"
+    "      --dry-run      expire, accept-loss: only say what would be done\n"
+    "      --all          accept-loss: of all streams\n"
+    "      --stream HEX   accept-loss: of this one; see --dry-run --all\n"
     "      --age TIME     expire: keep windows younger than this (90s, 12h, 30d); instead of the "
     "configuration\n"
     "      --bytes SIZE   expire: keep at most so much (500G); instead of the configuration\n"
@@ -57,7 +64,11 @@ static const char usage[] =
 struct arguments {
     const char *store; /* as given, or NULL */
     const char *config;
+    char *const *stores; /* of accept-loss */
+    uint32_t store_count;
     bool json, dry_run;
+    bool all, has_stream;
+    uint64_t stream;
     bool has_age, has_bytes;
     uint64_t age_s, bytes;
     bool of_cluster;
@@ -185,7 +196,7 @@ static const char *state_of(const json_t *member)
     if (json_object_get(member, "usable") == NULL)
         return "-";
     if (json_is_true(json_object_get(member, "usable")))
-        return "takes";
+        return json_is_true(json_object_get(member, "slow")) ? "slow" : "takes";
     return json_is_true(json_object_get(member, "full")) ? "full" : "DEAD";
 }
 
@@ -233,6 +244,13 @@ static void print_cluster(const json_t *cluster)
             printf("PROBLEM   %" PRIu64
                    " batches have fewer copies than asked for: too few nodes were there\n",
                    integer(proxy, "released_short"));
+        if (integer(proxy, "unreadable_batches") != 0)
+            printf("PROBLEM   %" PRIu64 " batches (%" PRIu64 " records) in the outbox cannot be read\n",
+                   integer(proxy, "unreadable_batches"), integer(proxy, "unreadable_records"));
+        if (integer(proxy, "outbox_damaged") != 0)
+            printf("PROBLEM   the outbox was damaged in %" PRIu64 " places at the start; %" PRIu64
+                   " bytes were skipped\n",
+                   integer(proxy, "outbox_damaged"), integer(proxy, "outbox_skipped_bytes"));
         if (json_is_string(json_object_get(proxy, "problem")))
             printf("PROBLEM   %s\n", text(proxy, "problem"));
     }
@@ -389,8 +407,8 @@ static int run_expire(const struct arguments *args, const struct sc_config *conf
 
 /* ---- arguments ---- */
 
-enum command { STATUS, VERIFY, REPAIR, EXPIRE, COMMANDS };
-static const char *const command_names[COMMANDS] = {"status", "verify", "repair", "expire"};
+enum command { STATUS, VERIFY, REPAIR, EXPIRE, ACCEPT_LOSS, COMMANDS };
+static const char *const command_names[COMMANDS] = {"status", "verify", "repair", "expire", "accept-loss"};
 
 enum {
     OPT_JSON = 256,
@@ -401,6 +419,8 @@ enum {
     OPT_WINDOWS,
     OPT_SSH,
     OPT_TIMEOUT,
+    OPT_ALL,
+    OPT_STREAM,
     OPT_HELP,
     OPT_VERSION
 };
@@ -414,6 +434,8 @@ static const struct option long_options[] = {
     {"windows", required_argument, NULL, OPT_WINDOWS},
     {"ssh", required_argument, NULL, OPT_SSH},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
+    {"all", no_argument, NULL, OPT_ALL},
+    {"stream", required_argument, NULL, OPT_STREAM},
     {"config", required_argument, NULL, 'c'},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
@@ -430,6 +452,14 @@ static int fail_usage(const char *message)
 {
     fprintf(stderr, "sc-admin: %s\n", message);
     return try_help();
+}
+
+static bool take_stream(struct arguments *args, const char *value)
+{
+    size_t length = strlen(value);
+    args->has_stream = true;
+    args->stream = strtoull(value, NULL, 16);
+    return length != 0 && length <= 16 && strspn(value, "0123456789abcdefABCDEF") == length;
 }
 
 /* NULL, or what is wrong. */
@@ -477,6 +507,13 @@ static const char *take_option(struct arguments *args, int option, const char *v
     case OPT_SSH:
     case OPT_TIMEOUT:
         return take_cluster_option(args, option, value);
+    case OPT_ALL:
+        args->all = true;
+        return NULL;
+    case OPT_STREAM:
+        return take_stream(args, value)
+                   ? NULL
+                   : "--stream takes the number of a stream, up to 16 hexadecimal digits";
     case OPT_AGE:
         args->has_age = true;
         return sc_units_age(value, &args->age_s) ? NULL
@@ -489,7 +526,8 @@ static const char *take_option(struct arguments *args, int option, const char *v
 
 static bool option_fits(const struct arguments *args, enum command command)
 {
-    bool of_expire = args->dry_run || args->has_age || args->has_bytes;
+    bool of_expire = args->has_age || args->has_bytes;
+    bool of_loss = args->all || args->has_stream;
     bool needs_config = command == STATUS || command == EXPIRE;
     const struct sc_admin_cluster *c = &args->cluster;
     bool of_cluster = args->of_cluster || c->ssh != NULL || c->timeout_s != 0;
@@ -498,6 +536,8 @@ static bool option_fits(const struct arguments *args, enum command command)
     if (c->windows != 0 && (command != STATUS || !(args->of_cluster || args->json)))
         return false;
     return (!args->json || command == STATUS) && (!of_expire || command == EXPIRE) &&
+           (!of_loss || command == ACCEPT_LOSS) &&
+           (!args->dry_run || command == EXPIRE || command == ACCEPT_LOSS) &&
            (args->config == NULL || needs_config);
 }
 
@@ -517,16 +557,22 @@ static int parse(int argc, char **argv, struct arguments *args, enum command *co
             return fail_usage(wrong);
     }
     if (optind == argc)
-        return fail_usage("a command is needed: status, verify, repair or expire");
+        return fail_usage("a command is needed: status, verify, repair, expire or accept-loss");
     for (*command = STATUS; *command < COMMANDS; (*command)++) {
         if (strcmp(argv[optind], command_names[*command]) == 0)
             break;
     }
     if (*command == COMMANDS)
-        return fail_usage("unknown command; status, verify, repair and expire are known");
-    if (argc - optind > 2)
+        return fail_usage("unknown command; status, verify, repair, expire and accept-loss are known");
+    args->stores = argv + optind + 1;
+    args->store_count = (uint32_t)(argc - optind - 1);
+    if (*command == ACCEPT_LOSS && args->store_count == 0)
+        return fail_usage("which stores? accept-loss needs those of all nodes that are left");
+    if (*command == ACCEPT_LOSS && args->all == args->has_stream)
+        return fail_usage("accept-loss takes either --all or --stream");
+    if (argc - optind > 2 && *command != ACCEPT_LOSS)
         return fail_usage("one store at a time");
-    args->store = argc - optind == 2 ? argv[optind + 1] : NULL;
+    args->store = argc - optind == 2 && *command != ACCEPT_LOSS ? argv[optind + 1] : NULL;
     if (args->of_cluster && args->cluster.file == NULL) { /* --cluster FILE */
         args->cluster.file = args->store;
         args->store = NULL;
@@ -545,6 +591,11 @@ int main(int argc, char **argv)
     int code = parse(argc, argv, &args, &command);
     if (code >= 0)
         return code;
+    if (command == ACCEPT_LOSS) {
+        const struct sc_admin_loss loss = {(const char *const *)args.stores, args.store_count,
+                                           args.has_stream, args.stream, args.dry_run};
+        return sc_admin_accept_loss(&loss);
+    }
     if (load_config(&args, &config, &err) != SC_OK)
         return fail(EXIT_USAGE, err.message);
     if (command == STATUS)

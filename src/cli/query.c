@@ -864,6 +864,7 @@ static int finish(struct job *job, enum sc_status status, const struct sc_summar
                                .missing_count = job->source.missing_count,
                                .damage = job->source.damage,
                                .damage_count = job->source.damage_count,
+                               .known_lost = &job->source.known_lost,
                                .elapsed_ms = sc_clock_mono_ms() - job->started_ms};
     bool written = sc_print_end(&job->print, &end);
     sc_row_stats_free(&totals);

@@ -252,6 +252,11 @@ static void json_missing(const struct sc_print_end *end, struct sc_buf *out)
     sc_buf_printf(out, "\"complete\": %s, ", end->missing_count == 0 ? "true" : "false");
     json_sentences("missing", end->missing, end->missing_count, out);
     json_sentences("damage", end->damage, end->damage_count, out);
+    if (end->known_lost->windows != 0)
+        sc_buf_printf(out,
+                      "\"known_lost\": {\"windows\": %" PRIu64 ", \"batches\": %" PRIu64
+                      ", \"records\": %" PRIu64 "}, ",
+                      end->known_lost->windows, end->known_lost->batches, end->known_lost->records);
     sc_buf_printf(out, "\"elapsed_ms\": %" PRIu64, end->elapsed_ms);
 }
 
@@ -381,6 +386,9 @@ static void pretty_end(const struct sc_print *print, const struct sc_print_end *
         pretty_summary(print, end, out);
     if (end->totals != NULL)
         pretty_totals(print, end->totals, out);
+    if (end->summary != NULL && end->known_lost->windows != 0)
+        sc_buf_printf(out, "%" PRIu64 " records known lost in %" PRIu64 " windows\n",
+                      end->known_lost->records, end->known_lost->windows);
     if (end->missing_count == 1)
         sc_buf_printf(out, "PARTIAL ANSWER: %s\n", end->missing[0]);
     else if (end->missing_count != 0)

@@ -47,6 +47,7 @@ struct sc_print_end {
     uint32_t missing_count;
     char *const *damage; /* what is damaged, and was read elsewhere */
     uint32_t damage_count;
+    const struct sc_known_lost *known_lost;
     uint64_t elapsed_ms;
     bool scaled; /* counters are times the sampling interval */
 };

@@ -255,12 +255,71 @@ static void apply(struct collector *c, struct sc_config *fresh)
         sc_storer_set_log_level(c->storer, fresh->log_level);
         sc_storer_set_retention(c->storer, &retention);
     }
+    if (c->holder != NULL)
+        sc_holder_set_retention(c->holder, &retention);
     if (takes_flows(c) &&
         sc_config_set_listeners(&c->config, fresh->listeners, fresh->listener_count, &err) != SC_OK)
         sc_log(&c->log, SC_LOG_ERROR, "%s", err.message);
     c->config.log_level = fresh->log_level;
     c->config.retention_age_s = fresh->retention_age_s;
     c->config.retention_bytes = fresh->retention_bytes;
+}
+
+/* What this node itself is cannot change while it runs; what others are can. */
+static enum sc_status check_members(const struct collector *c, const struct sc_cluster *fresh, uint32_t self,
+                                    struct sc_error *err)
+{
+    const struct sc_member *before = &c->cluster.members[c->self], *now = &fresh->members[self];
+    if (fresh->version < c->cluster.version)
+        return sc_fail(err, SC_USAGE, "%s: its version is %llu, that in use is %llu: versions only go up",
+                       c->config.cluster, (unsigned long long)fresh->version,
+                       (unsigned long long)c->cluster.version);
+    if (fresh->version == c->cluster.version)
+        return sc_fail(err, SC_USAGE, "%s: it has changed, but its version is still %llu: count it up",
+                       c->config.cluster, (unsigned long long)fresh->version);
+    if (now->proxy != before->proxy || now->subcollector != before->subcollector ||
+        now->address.port != before->address.port || strcmp(now->address.host, before->address.host) != 0)
+        sc_log(&c->log, SC_LOG_WARNING,
+               "the roles and the address of this node itself change with a restart");
+    return SC_OK;
+}
+
+static enum sc_status hand_out_members(struct collector *c, const struct sc_cluster *fresh, uint32_t self,
+                                       struct sc_error *err)
+{
+    enum sc_status status = c->holder == NULL ? SC_OK : sc_holder_set_cluster(c->holder, fresh);
+    if (status == SC_OK && c->proxy != NULL)
+        status = sc_proxy_set_cluster(c->proxy, fresh, self);
+    return status == SC_OK ? SC_OK : sc_fail_nomem(err, "the members");
+}
+
+/* Each part has a copy of its own, which it exchanges when it is ready to. */
+static void reload_cluster(struct collector *c)
+{
+    struct sc_cluster fresh;
+    struct sc_error err;
+    uint32_t self;
+    enum sc_status status = sc_cluster_load_for(c->config.cluster, c->config.node, &fresh, &self, &err);
+    if (status == SC_OK && sc_cluster_equal(&fresh, &c->cluster)) {
+        sc_cluster_free(&fresh);
+        return;
+    }
+    if (status == SC_OK) {
+        status = check_members(c, &fresh, self, &err);
+        if (status == SC_OK)
+            status = hand_out_members(c, &fresh, self, &err);
+        if (status != SC_OK)
+            sc_cluster_free(&fresh);
+    }
+    if (status != SC_OK) {
+        sc_log(&c->log, SC_LOG_ERROR, "the members stay as they are: %s", err.message);
+        return;
+    }
+    sc_cluster_free(&c->cluster);
+    c->cluster = fresh;
+    c->self = self;
+    sc_log(&c->log, SC_LOG_INFO, "version %llu of the membership file is in use, with %u members",
+           (unsigned long long)fresh.version, fresh.count);
 }
 
 static void reload(struct collector *c)
@@ -274,6 +333,8 @@ static void reload(struct collector *c)
     apply(c, &fresh);
     sc_config_free(&fresh);
     sc_log(&c->log, SC_LOG_INFO, "the configuration is read again");
+    if (c->config.cluster != NULL)
+        reload_cluster(c);
 }
 
 /* ---- events of the main loop ---- */

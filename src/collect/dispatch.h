@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Which batch goes to which subcollector, and when it may leave the outbox (DESIGN section 6, I2). No sockets, no files, no
- * clocks: told what was accepted, who is usable and what was acknowledged, it says what to send.
+ * clocks: told what was accepted, who is usable, what was acknowledged and what time it is, it says what to send.
  *
  * The targets of a batch are the first usable subcollectors on the ring from its home, as many as there are copies. It is
  * released when that many of those now usable (at least one) have acknowledged it. When usability changes, targets are
  * computed again for every batch; copies that are acknowledged stay where they are.
  *
- * All functions may be called from any thread.
+ * A member is slow while the oldest batch in flight to it is older than 2 s. It stays usable, and what it acknowledges counts;
+ * but while others can take its place it is neither home nor target of what was not sent to it, and what is in flight to it
+ * for 10 s is given to the next on the ring in addition, 50 batches a second. When the outbox is half full (`pressed`), these
+ * bounds are 0.5 s and 1 s, and the rate has none. So a member that is stuck cannot fill the outbox while others are well.
+ *
+ * A batch that cannot be read from the outbox is tried again each second, five times; then it is forgotten here, and `given_up`
+ * is called.
+ *
+ * All functions may be called from any thread; those that take a member's index from the thread that sets the cluster.
  */
 #ifndef SC_COLLECT_DISPATCH_H
 #define SC_COLLECT_DISPATCH_H
@@ -17,17 +25,29 @@
 
 struct sc_dispatch;
 
-/* Called for a batch that is released, with the dispatch locked. */
-typedef void sc_dispatch_released(void *arg, const struct sc_batch_head *head, struct sc_outbox_place place);
+/* Called with the dispatch locked. */
+struct sc_dispatch_events {
+    /* A batch may leave the outbox. */
+    void (*released)(void *arg, const struct sc_batch_head *head, struct sc_outbox_place place);
+    /* A batch cannot be read. It stays in the outbox, for the next start. */
+    void (*given_up)(void *arg, const struct sc_batch_head *head);
+    void *arg;
+};
 
-/* `cluster` is borrowed and must not change. NULL without memory. */
-struct sc_dispatch *sc_dispatch_create(const struct sc_cluster *cluster, sc_dispatch_released *released,
-                                       void *arg);
+/* Both are copied. NULL without memory. */
+struct sc_dispatch *sc_dispatch_create(const struct sc_cluster *cluster,
+                                       const struct sc_dispatch_events *events);
 void sc_dispatch_free(struct sc_dispatch *dispatch);
 
 /*
- * The home of the next batch: round robin by weight over the usable subcollectors, over all when none is usable. A member
- * index.
+ * Other members: those that stay, known by their lanes, stay what they are; new ones are not usable yet; what belonged to one
+ * that went goes to others. @return SC_OK; SC_NOMEM: all is as before.
+ */
+enum sc_status sc_dispatch_set_cluster(struct sc_dispatch *dispatch, const struct sc_cluster *cluster);
+
+/*
+ * The home of the next batch, a lane: round robin by weight over the usable subcollectors that are not slow, over the usable
+ * when all are slow, over all when none is usable. 0: there is no subcollector.
  */
 uint32_t sc_dispatch_home(struct sc_dispatch *dispatch);
 
@@ -36,10 +56,20 @@ enum sc_status sc_dispatch_add(struct sc_dispatch *dispatch, const struct sc_bat
                                struct sc_outbox_place place);
 
 /* The next batch for a member, which is in flight from now on. False: nothing waits for it. */
-bool sc_dispatch_next(struct sc_dispatch *dispatch, uint32_t member, struct sc_batch_head *head,
-                      struct sc_outbox_place *place);
+bool sc_dispatch_next(struct sc_dispatch *dispatch, uint32_t member, uint64_t now_ms,
+                      struct sc_batch_head *head, struct sc_outbox_place *place);
 
 void sc_dispatch_ack(struct sc_dispatch *dispatch, uint32_t member, const struct sc_link_ack *ack);
+
+/*
+ * What sc_dispatch_next gave could not be read. `counts`: it is the batch's fault, not one of memory. @return SC_OK: it is tried
+ * again; SC_END: it was given up.
+ */
+enum sc_status sc_dispatch_unread(struct sc_dispatch *dispatch, uint32_t member, const struct sc_batch_id *id,
+                                  uint64_t now_ms, bool counts);
+
+/* Time passes: several times a second, by a monotonic clock. `pressed`: the outbox is more than half full. */
+void sc_dispatch_tick(struct sc_dispatch *dispatch, uint64_t now_ms, bool pressed);
 
 /* Also forgets what is in flight to the member: after a new connection it is sent again. */
 void sc_dispatch_set_usable(struct sc_dispatch *dispatch, uint32_t member, bool usable);
@@ -48,11 +78,13 @@ struct sc_dispatch_stats {
     uint64_t batches, records; /* accepted, not released */
     uint64_t released;
     uint64_t released_short; /* of these with fewer copies than asked for: fewer nodes were usable */
-    uint32_t usable;         /* members */
+    uint64_t copied_late;    /* copies that were made because a member was slow */
+    uint64_t unreadable, unreadable_records;
+    uint32_t usable, slow; /* members */
 };
 
 struct sc_dispatch_member {
-    bool usable;
+    bool usable, slow;
     uint64_t waiting;   /* batches to be sent to it */
     uint64_t in_flight; /* sent, not acknowledged */
     uint64_t acknowledged;

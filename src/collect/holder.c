@@ -30,6 +30,8 @@ struct connection {
 struct sc_holder {
     struct sc_holder_options options;
     struct sc_lane_store *store;
+    struct sc_member self; /* as it was at the start */
+    atomic_ullong cluster_version;
     struct event_base *base;
     struct event *accept, *beat, *wake;
     int listen_fd, wake_fd;
@@ -126,10 +128,10 @@ static void on_event(struct bufferevent *io, short what, void *arg)
 
 static void greet(struct connection *c)
 {
-    const struct sc_cluster *cluster = c->holder->options.store.cluster;
-    const struct sc_member *self = &cluster->members[c->holder->options.store.self];
-    struct sc_link_hello hello = {
-        .version = SC_LINK_VERSION, .cluster_version = cluster->version, .lane = self->lane};
+    const struct sc_member *self = &c->holder->self;
+    struct sc_link_hello hello = {.version = SC_LINK_VERSION,
+                                  .cluster_version = atomic_load(&c->holder->cluster_version),
+                                  .lane = self->lane};
     snprintf(hello.name, sizeof(hello.name), "%s", self->name);
     sc_link_put_hello(&c->writer, &hello);
 }
@@ -303,6 +305,8 @@ enum sc_status sc_holder_start(const struct sc_holder_options *options, struct s
     if (h == NULL)
         return sc_fail_nomem(err, "the link");
     h->options = *options;
+    h->self = options->store.cluster->members[options->store.self];
+    atomic_store(&h->cluster_version, options->store.cluster->version);
     h->listen_fd = h->wake_fd = -1;
     h->options.store.answered = answered;
     h->options.store.arg = h;
@@ -332,6 +336,18 @@ void sc_holder_get_stats(struct sc_holder *h, struct sc_holder_stats *out)
     sc_lane_store_get_stats(h->store, &out->store);
     out->connections = atomic_load(&h->connection_count);
     out->malformed = atomic_load(&h->malformed);
+}
+
+enum sc_status sc_holder_set_cluster(struct sc_holder *h, const struct sc_cluster *cluster)
+{
+    SC_TRY(sc_lane_store_set_cluster(h->store, cluster));
+    atomic_store(&h->cluster_version, cluster->version);
+    return SC_OK;
+}
+
+void sc_holder_set_retention(struct sc_holder *h, const struct sc_retention *retention)
+{
+    sc_lane_store_set_retention(h->store, retention);
 }
 
 void sc_holder_stop(struct sc_holder *h)

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
+#include <unistd.h>
 
 #define TIGHT_BYTES        ((uint64_t)64 << 20)
 #define SYNC_BYTES         ((uint64_t)16 << 20)
@@ -20,7 +21,8 @@
 #define LEAST_FREE         ((uint64_t)64 << 20)
 #define FULL_FOR_MS        5000u
 #define RETENTION_EVERY_MS 60000u
-#define REMEMBERED_IDS     (1u << 20) /* of each of two generations */
+#define REMEMBERED_IDS     (1u << 20)              /* of each of two generations */
+#define LAST_WINDOW_MS     UINT64_C(7258118400000) /* the year 2200: later ones would only litter the store */
 
 /* The store of one lane. */
 struct lane {
@@ -55,8 +57,10 @@ struct sc_lane_store {
     struct sc_log store_log;
     pthread_t thread;
     char *path;
+    uint32_t own_lane;
 
     /* of the thread alone */
+    struct sc_cluster cluster; /* for the names of lanes */
     struct lane *lanes;
     uint32_t lane_count;
     struct sc_span_set durable, earlier;    /* ids known to be here: the newer ones, those before */
@@ -73,46 +77,33 @@ struct sc_lane_store {
     pthread_cond_t wake;
     struct sc_lane_batch *waiting, **waiting_last;
     uint64_t waiting_bytes;
-    struct news *news; /* to be written by the thread */
-    struct sc_lane_answer *answers;
-    uint32_t answer_count, answer_capacity;
+    struct news *news;                             /* to be written by the thread */
+    struct sc_lane_batch *answers, **answers_last; /* batches that are done with */
+    struct sc_cluster fresh;                       /* to be taken over; no members: none */
+    struct sc_retention retention;
     bool stopping;
     struct sc_lane_store_stats published;
 };
 
 /* ---- answers ---- */
 
-static void answer(struct sc_lane_store *s, const struct sc_lane_batch *b, bool durable)
-{
-    pthread_mutex_lock(&s->mutex);
-    if (s->answer_count == s->answer_capacity) {
-        uint32_t capacity = s->answer_capacity == 0 ? 256 : s->answer_capacity * 2;
-        struct sc_lane_answer *grown = realloc(s->answers, capacity * sizeof(*grown));
-        if (grown != NULL) {
-            s->answers = grown;
-            s->answer_capacity = capacity;
-        }
-    }
-    /* An answer without memory is none: the proxy sends the batch again after its next connection. */
-    if (s->answer_count < s->answer_capacity)
-        s->answers[s->answer_count++] = (struct sc_lane_answer){b->connection, b->head.id, durable};
-    pthread_mutex_unlock(&s->mutex);
-}
-
+/* The batch itself is the answer: it needs no memory, so that none is ever owed. */
 static void done(struct sc_lane_store *s, struct sc_lane_batch *b, bool durable)
 {
-    answer(s, b, durable);
+    b->durable = durable;
+    b->next = NULL;
     pthread_mutex_lock(&s->mutex);
     s->waiting_bytes -= b->head.size;
+    *s->answers_last = b;
+    s->answers_last = &b->next;
     pthread_mutex_unlock(&s->mutex);
-    free(b);
 }
 
 /* ---- lanes ---- */
 
 static void lane_path(const struct sc_lane_store *s, uint32_t lane, bool own, char *out, size_t size)
 {
-    const struct sc_cluster *c = s->options.cluster;
+    const struct sc_cluster *c = &s->cluster;
     if (own) {
         snprintf(out, size, "%s", s->path);
         return;
@@ -126,16 +117,27 @@ static void lane_path(const struct sc_lane_store *s, uint32_t lane, bool own, ch
     snprintf(out, size, "%s/" SC_REPLICA_FOLDER "/lane-%08x", s->path, lane); /* a former member's */
 }
 
+/* What came before the member was known lies under its lane's number: it moves to the name. */
+static void adopt_unnamed(const struct sc_lane_store *s, uint32_t lane, const char *path)
+{
+    char before[4096];
+    snprintf(before, sizeof(before), "%s/" SC_REPLICA_FOLDER "/lane-%08x", s->path, lane);
+    if (strcmp(before, path) != 0 && access(path, F_OK) != 0)
+        (void)rename(before, path); /* mostly there is none */
+}
+
 static enum sc_status open_lane(struct sc_lane_store *s, uint32_t number, struct lane **out,
                                 struct sc_error *err)
 {
     char path[4096];
-    bool own = s->options.cluster->members[s->options.self].lane == number;
+    bool own = s->own_lane == number;
     struct lane *lanes = realloc(s->lanes, ((size_t)s->lane_count + 1) * sizeof(*lanes));
     if (lanes == NULL)
         return sc_fail_nomem(err, "a lane");
     s->lanes = lanes;
     lane_path(s, number, own, path, sizeof(path));
+    if (!own)
+        adopt_unnamed(s, number, path);
     const struct sc_store_options how = {
         .window_s = s->options.window_s, .lane = number, .io = s->options.io, .log = &s->store_log};
     struct lane *l = &lanes[s->lane_count];
@@ -250,6 +252,11 @@ static void sync_all(struct sc_lane_store *s)
     s->options.answered(s->options.arg);
 }
 
+static bool is_window(uint64_t window_ms, uint32_t window_s)
+{
+    return window_ms % ((uint64_t)window_s * 1000) == 0 && window_ms < LAST_WINDOW_MS;
+}
+
 /* The head is what the proxy promised; the row group must be that batch. */
 static enum sc_status check(const struct sc_lane_batch *b, uint32_t window_s, struct sc_encoded_group *out,
                             struct sc_error *err)
@@ -259,12 +266,16 @@ static enum sc_status check(const struct sc_lane_batch *b, uint32_t window_s, st
     bool same = out->span.stream == h->id.stream && out->span.lane == h->id.lane &&
                 out->span.sequence == h->id.sequence && out->ref.rows == h->records &&
                 out->ref.record_kind == h->record_kind;
-    bool window = h->window_s == window_s && h->window_ms % ((uint64_t)window_s * 1000) == 0;
+    bool window = h->window_s == window_s && is_window(h->window_ms, window_s);
     if (same && window)
         return SC_OK;
     sc_encoded_group_free(out);
     if (!same)
         return sc_fail(err, SC_DAMAGED, "a batch is not what it was announced as");
+    if (h->window_s == window_s)
+        return sc_fail(err, SC_USAGE,
+                       "a proxy sends a window that begins %llu ms after 1970: is its clock right?",
+                       (unsigned long long)h->window_ms);
     return sc_fail(err, SC_USAGE,
                    "a proxy has windows of %u s, this node of %u s: they must be the same in a cluster",
                    h->window_s, window_s);
@@ -345,6 +356,8 @@ static struct kept *find_kept(struct sc_lane_store *s, const struct news *n)
 
 static void take_tally(struct sc_lane_store *s, const struct news *n)
 {
+    if (n->tally.window_s != s->options.window_s || !is_window(n->tally.window_ms, s->options.window_s))
+        return; /* its batches are refused, and the log says so */
     struct kept *k = find_kept(s, n);
     struct sc_tally_lane lane = n->tally.lane;
     const struct sc_tally one = {.lane_count = 1, .lanes = &lane};
@@ -357,14 +370,17 @@ static void take_tally(struct sc_lane_store *s, const struct news *n)
     k->heard_ms = sc_clock_mono_ms();
 }
 
-static void write_kept(struct sc_lane_store *s)
+/* @return whether all are on the disk. */
+static bool write_kept(struct sc_lane_store *s)
 {
     uint64_t now = sc_clock_mono_ms();
+    bool good = true;
     for (uint32_t i = 0; i < s->kept_count;) {
         struct kept *k = &s->kept[i];
         struct sc_error err;
         if (k->changed && sc_tally_write(s->path, &k->tally, &err) == SC_OK)
             k->changed = false;
+        good = good && !k->changed;
         if (k->changed || now - k->heard_ms < KEPT_FOR_MS) {
             i++;
             continue;
@@ -372,17 +388,19 @@ static void write_kept(struct sc_lane_store *s)
         sc_tally_free(&k->tally);
         *k = s->kept[--s->kept_count];
     }
+    return good;
 }
 
-static void take_stream(struct sc_lane_store *s, const struct news *n)
+static void take_stream(struct sc_lane_store *s, const struct news *n, bool may_close)
 {
     struct sc_stream stream = {
-        .stream = n->stream.stream, .heard_ms = sc_clock_wall_ms(), .closed = n->stream.closed};
+        .stream = n->stream.stream, .heard_ms = sc_clock_wall_ms(), .closed = n->stream.closed && may_close};
     memcpy(stream.proxy, n->proxy, sizeof(stream.proxy));
-    (void)sc_stream_write(s->path, &stream, n->stream.earlier_closed, NULL); /* again in a second */
+    /* When it fails: again in a second. */
+    (void)sc_stream_write(s->path, &stream, n->stream.earlier_closed && may_close, NULL);
 }
 
-/* Tallies go to the disk before the word that a stream is closed. */
+/* Tallies are on the disk before the word that a stream is closed. */
 static void take_news(struct sc_lane_store *s)
 {
     pthread_mutex_lock(&s->mutex);
@@ -401,12 +419,12 @@ static void take_news(struct sc_lane_store *s)
         if (n->is_tally)
             take_tally(s, n);
     }
-    write_kept(s);
+    bool told = write_kept(s);
     while (in_order != NULL) {
         struct news *n = in_order;
         in_order = n->next;
         if (!n->is_tally)
-            take_stream(s, n);
+            take_stream(s, n, told);
         free(n);
     }
 }
@@ -431,7 +449,9 @@ static void seal_ended(struct sc_lane_store *s, uint64_t now)
 /* Of all lanes together. */
 static void run_retention(struct sc_lane_store *s)
 {
-    const struct sc_retention *retention = &s->options.retention;
+    pthread_mutex_lock(&s->mutex);
+    const struct sc_retention now = s->retention, *retention = &now;
+    pthread_mutex_unlock(&s->mutex);
     struct sc_expiry expiry = {0};
     struct sc_error err;
     if (retention->age_s == 0 && retention->bytes == 0)
@@ -488,6 +508,42 @@ static void each_second(struct sc_lane_store *s, uint64_t now)
     publish(s, now);
 }
 
+/* ---- other members ---- */
+
+static bool gets_name(const struct sc_lane_store *s, const struct lane *l)
+{
+    char path[4096], unnamed[32];
+    const char *name = strrchr(l->path, '/');
+    snprintf(unnamed, sizeof(unnamed), "/lane-%08x", l->lane);
+    lane_path(s, l->lane, l->own, path, sizeof(path));
+    return !l->own && name != NULL && strcmp(name, unnamed) == 0 && strcmp(l->path, path) != 0;
+}
+
+/* Lanes that get a name are opened anew under it. */
+static void take_members(struct sc_lane_store *s)
+{
+    uint32_t kept = 0;
+    pthread_mutex_lock(&s->mutex);
+    struct sc_cluster fresh = s->fresh;
+    s->fresh = (struct sc_cluster){0};
+    pthread_mutex_unlock(&s->mutex);
+    if (fresh.count == 0)
+        return;
+    sc_cluster_free(&s->cluster);
+    s->cluster = fresh;
+    sync_all(s); /* closing syncs: what it finds must have been answered for */
+    for (uint32_t i = 0; i < s->lane_count; i++) {
+        struct lane *l = &s->lanes[i];
+        if (!gets_name(s, l)) {
+            s->lanes[kept++] = *l;
+            continue;
+        }
+        sc_store_writer_close(l->writer, NULL);
+        free(l->path);
+    }
+    s->lane_count = kept;
+}
+
 /* ---- the thread ---- */
 
 /* All that waits, or NULL after a while. */
@@ -523,6 +579,7 @@ static void *run(void *arg)
     pthread_setname_np(pthread_self(), "sc-lanes");
     for (;;) {
         bool stopping;
+        take_members(s);
         struct sc_lane_batch *all = wait_for_batches(s, &stopping);
         if (all == NULL && stopping)
             break;
@@ -561,7 +618,13 @@ static void free_store(struct sc_lane_store *s)
     sc_span_set_free(&s->earlier);
     pthread_mutex_destroy(&s->mutex);
     pthread_cond_destroy(&s->wake);
-    free(s->answers);
+    while (s->answers != NULL) {
+        struct sc_lane_batch *b = s->answers;
+        s->answers = b->next;
+        free(b);
+    }
+    sc_cluster_free(&s->cluster);
+    sc_cluster_free(&s->fresh);
     free(s->lanes);
     free(s->path);
     free(s);
@@ -576,11 +639,16 @@ enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, 
     if (err == NULL)
         err = &unwanted;
     pthread_condattr_t monotonic;
-    if (s == NULL || (s->path = strdup(options->store)) == NULL) {
+    if (s == NULL || (s->path = strdup(options->store)) == NULL ||
+        sc_cluster_copy(options->cluster, &s->cluster) != SC_OK) {
+        free(s == NULL ? NULL : s->path);
         free(s);
         return sc_fail_nomem(err, "the store thread");
     }
     s->options = *options;
+    s->own_lane = s->cluster.members[options->self].lane;
+    s->retention = options->retention;
+    s->answers_last = &s->answers;
     s->store_log = options->log;
     s->last = &s->unsynced;
     s->waiting_last = &s->waiting;
@@ -589,7 +657,7 @@ enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, 
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&s->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    enum sc_status status = find_lane(s, options->cluster->members[options->self].lane, &own, err);
+    enum sc_status status = find_lane(s, s->own_lane, &own, err);
     if (status == SC_OK) {
         char replicas[4096];
         snprintf(replicas, sizeof(replicas), "%s/" SC_REPLICA_FOLDER, s->path);
@@ -658,15 +726,36 @@ bool sc_lane_store_tight(struct sc_lane_store *s)
 
 uint32_t sc_lane_store_answers(struct sc_lane_store *s, struct sc_lane_answer *out, uint32_t most)
 {
+    uint32_t n = 0;
     pthread_mutex_lock(&s->mutex);
-    uint32_t n = s->answer_count < most ? s->answer_count : most;
-    if (n != 0) {
-        memcpy(out, s->answers, n * sizeof(*out));
-        memmove(s->answers, s->answers + n, (s->answer_count - n) * sizeof(*out));
-        s->answer_count -= n;
+    for (; n < most && s->answers != NULL; n++) {
+        struct sc_lane_batch *b = s->answers;
+        s->answers = b->next;
+        out[n] = (struct sc_lane_answer){b->connection, b->head.id, b->durable};
+        free(b);
     }
+    if (s->answers == NULL)
+        s->answers_last = &s->answers;
     pthread_mutex_unlock(&s->mutex);
     return n;
+}
+
+enum sc_status sc_lane_store_set_cluster(struct sc_lane_store *s, const struct sc_cluster *cluster)
+{
+    struct sc_cluster fresh;
+    SC_TRY(sc_cluster_copy(cluster, &fresh));
+    pthread_mutex_lock(&s->mutex);
+    sc_cluster_free(&s->fresh);
+    s->fresh = fresh;
+    pthread_mutex_unlock(&s->mutex);
+    return SC_OK;
+}
+
+void sc_lane_store_set_retention(struct sc_lane_store *s, const struct sc_retention *retention)
+{
+    pthread_mutex_lock(&s->mutex);
+    s->retention = *retention;
+    pthread_mutex_unlock(&s->mutex);
 }
 
 void sc_lane_store_get_stats(struct sc_lane_store *s, struct sc_lane_store_stats *out)

@@ -21,6 +21,7 @@ struct sc_lane_batch {
     struct sc_lane_batch *next;
     uint64_t connection;
     struct sc_batch_head head;
+    bool durable; /* of the lane store */
     uint8_t bytes[];
 };
 
@@ -33,7 +34,7 @@ struct sc_lane_answer {
 
 struct sc_lane_store_options {
     const char *store;
-    const struct sc_cluster *cluster; /* borrowed, lives longer */
+    const struct sc_cluster *cluster; /* copied */
     uint32_t self;                    /* member */
     uint32_t window_s;
     struct sc_retention retention;
@@ -69,6 +70,10 @@ bool sc_lane_store_tight(struct sc_lane_store *store);
 
 /* Takes up to `most` answers. */
 uint32_t sc_lane_store_answers(struct sc_lane_store *store, struct sc_lane_answer *out, uint32_t most);
+
+/* Other members (copied), for the names of lanes; a little later. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_lane_store_set_cluster(struct sc_lane_store *store, const struct sc_cluster *cluster);
+void sc_lane_store_set_retention(struct sc_lane_store *store, const struct sc_retention *retention);
 
 void sc_lane_store_get_stats(struct sc_lane_store *store, struct sc_lane_store_stats *out);
 

@@ -12,8 +12,15 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #define HEAD_BYTES    64u
-#define FILE_BYTES    ((uint64_t)32 << 20) /* a file that is larger is not appended to */
+#define RELEASED_AT   53u
+#define RELEASED      0x52u
+#define PIECE_BYTES   ((size_t)64 << 10)   /* that are in memory at once while a file is looked through */
+#define FILE_BYTES    ((uint64_t)32 << 20) /* a file that is larger is not appended to; of small outboxes: */
+#define LEAST_FILES   8u                   /* a file is at most this part of the bound */
 #define DEFAULT_LIMIT ((uint64_t)4 << 30)
 #define SUFFIX        ".scout"
 
@@ -23,6 +30,7 @@ static const char magic[] = {'S', 'C', 'O', 'B'};
 struct out_file {
     int fd;
     char *path;
+    uint64_t stream; /* of all records in it */
     uint64_t bytes;
     uint32_t waiting; /* batches not released */
 };
@@ -31,6 +39,7 @@ struct sc_outbox {
     char *path;
     uint64_t stream;
     struct sc_outbox_options options;
+    uint64_t file_bytes;
     pthread_mutex_t mutex;
     struct out_file *files;
     uint32_t count;
@@ -106,6 +115,7 @@ static enum sc_status new_file(struct sc_outbox *o, struct sc_error *err)
         return failed == 0 ? sc_fail_nomem(err, "the outbox")
                            : sc_fail_errno(err, failed, "cannot sync %s", o->path);
     }
+    o->files[index].stream = o->stream;
     o->current = index;
     o->number++;
     return SC_OK;
@@ -129,9 +139,15 @@ static void put_head(const struct sc_batch_head *head, uint8_t out[HEAD_BYTES])
     sc_store_le64(out + 56, sc_link_hash(out, 56));
 }
 
-static bool get_head(const uint8_t in[HEAD_BYTES], struct sc_batch_head *head)
+/* The mark is no part of what is hashed: it is set later, in place. */
+static bool get_head(const uint8_t in[HEAD_BYTES], struct sc_batch_head *head, bool *released)
 {
-    if (memcmp(in, magic, sizeof(magic)) != 0 || sc_load_le64(in + 56) != sc_link_hash(in, 56))
+    uint8_t hashed[56];
+    memcpy(hashed, in, sizeof(hashed));
+    hashed[RELEASED_AT] = 0;
+    *released = in[RELEASED_AT] == RELEASED;
+    if (memcmp(in, magic, sizeof(magic)) != 0 ||
+        sc_load_le64(in + 56) != sc_link_hash(hashed, sizeof(hashed)))
         return false;
     *head = (struct sc_batch_head){
         .id = {.stream = sc_load_le64(in + 8),
@@ -176,30 +192,116 @@ static enum sc_status read_bytes(int fd, const struct sc_batch_head *head, uint6
 
 /* ---- what an earlier process left ---- */
 
-static enum sc_status scan_file(struct sc_outbox *o, uint32_t index, sc_outbox_found *found, void *arg)
+struct scan {
+    struct sc_outbox *outbox;
+    uint32_t index;
+    sc_outbox_found *found;
+    void *arg;
+    uint8_t *piece; /* PIECE_BYTES */
+};
+
+/* @return SC_OK: they agree; SC_DAMAGED; SC_IO. */
+static enum sc_status check_bytes(const struct scan *s, int fd, const struct sc_batch_head *head,
+                                  uint64_t offset)
 {
-    struct out_file *f = &o->files[index];
-    struct sc_buf bytes = {0};
-    struct sc_batch_head head;
-    uint8_t raw[HEAD_BYTES];
-    uint64_t offset = 0;
-    enum sc_status status = SC_OK;
-    while (status == SC_OK && offset < f->bytes) {
-        status = read_all(f->fd, offset, raw, sizeof(raw));
-        if (status == SC_OK)
-            status = get_head(raw, &head) ? read_bytes(f->fd, &head, offset, &bytes) : SC_DAMAGED;
-        if (status != SC_OK)
-            break;
-        status = found(arg, &head, (struct sc_outbox_place){index, offset});
-        f->waiting += status == SC_OK;
-        o->stats.batches += status == SC_OK;
-        offset += HEAD_BYTES + (uint64_t)head.size;
+    XXH3_state_t hash;
+    XXH3_64bits_reset(&hash);
+    offset += HEAD_BYTES;
+    for (size_t left = head->size; left > 0;) {
+        size_t n = left < PIECE_BYTES ? left : PIECE_BYTES;
+        SC_TRY(read_all(fd, offset, s->piece, n));
+        XXH3_64bits_update(&hash, s->piece, n);
+        offset += n;
+        left -= n;
     }
-    sc_buf_free(&bytes);
-    if (status != SC_END && status != SC_DAMAGED)
+    return XXH3_64bits_digest(&hash) == head->hash ? SC_OK : SC_DAMAGED;
+}
+
+/* A whole record of this file's stream begins in `raw`, with `left` bytes to the end of the file. */
+static bool is_record(const struct out_file *f, const uint8_t *raw, uint64_t left, struct sc_batch_head *head,
+                      bool *released)
+{
+    return left >= HEAD_BYTES && get_head(raw, head, released) && head->id.stream == f->stream &&
+           head->size <= left - HEAD_BYTES;
+}
+
+/*
+ * Where the next record begins at or after *offset; the end of the file when none does. Nobody outside knows the number of
+ * the stream, so that no flow can be made to look like a record.
+ */
+static enum sc_status find_record(const struct scan *s, uint64_t *offset)
+{
+    const struct out_file *f = &s->outbox->files[s->index];
+    struct sc_batch_head head;
+    bool released;
+    while (f->bytes - *offset >= HEAD_BYTES) {
+        size_t n = f->bytes - *offset < PIECE_BYTES ? (size_t)(f->bytes - *offset) : PIECE_BYTES;
+        SC_TRY(read_all(f->fd, *offset, s->piece, n));
+        for (size_t i = 0; i + HEAD_BYTES <= n; i++) {
+            if (!is_record(f, s->piece + i, f->bytes - *offset - i, &head, &released))
+                continue;
+            *offset += i;
+            return SC_OK;
+        }
+        *offset += n - HEAD_BYTES + 1;
+    }
+    *offset = f->bytes;
+    return SC_OK;
+}
+
+/* No record begins at *offset: goes to the next. At the end of a file that is one that was never accepted. */
+static enum sc_status skip(const struct scan *s, uint64_t *offset, bool whole_head)
+{
+    const struct out_file *f = &s->outbox->files[s->index];
+    struct sc_outbox_stats *stats = &s->outbox->stats;
+    uint64_t from = *offset, left = f->bytes - from;
+    ++*offset;
+    SC_TRY(find_record(s, offset));
+    if (*offset == f->bytes && (whole_head || left < HEAD_BYTES)) {
+        stats->cut_short++;
+        return SC_OK;
+    }
+    stats->damaged++;
+    stats->skipped_bytes += *offset - from;
+    return SC_OK;
+}
+
+/* What begins at *offset, and on to what comes after it. */
+static enum sc_status scan_record(const struct scan *s, uint64_t *offset)
+{
+    struct sc_outbox *o = s->outbox;
+    struct out_file *f = &o->files[s->index];
+    struct sc_batch_head head;
+    uint8_t raw[HEAD_BYTES] = {0};
+    uint64_t left = f->bytes - *offset;
+    bool released;
+    SC_TRY(read_all(f->fd, *offset, raw, left < HEAD_BYTES ? (size_t)left : HEAD_BYTES));
+    if (!is_record(f, raw, left, &head, &released))
+        return skip(s, offset, get_head(raw, &head, &released) && head.id.stream == f->stream);
+    uint64_t size = HEAD_BYTES + (uint64_t)head.size;
+    enum sc_status status = released ? SC_OK : check_bytes(s, f->fd, &head, *offset);
+    if (status == SC_OK && !released) {
+        SC_TRY(s->found(s->arg, &head, (struct sc_outbox_place){s->index, *offset}));
+        f->waiting++;
+        o->stats.batches++;
+    }
+    *offset += size;
+    if (status != SC_DAMAGED)
         return status;
     o->stats.damaged++;
+    o->stats.damaged_records += head.records;
+    o->stats.skipped_bytes += size;
     return SC_OK;
+}
+
+static enum sc_status scan_file(struct sc_outbox *o, uint32_t index, sc_outbox_found *found, void *arg)
+{
+    struct scan s = {o, index, found, arg, malloc(PIECE_BYTES)};
+    enum sc_status status = s.piece == NULL ? SC_NOMEM : SC_OK;
+    for (uint64_t offset = 0; status == SC_OK && offset < o->files[index].bytes;)
+        status = scan_record(&s, &offset);
+    free(s.piece);
+    return status == SC_END ? SC_IO : status; /* the file shrank */
 }
 
 static enum sc_status adopt(struct sc_outbox *o, const char *name, sc_outbox_found *found, void *arg,
@@ -208,7 +310,7 @@ static enum sc_status adopt(struct sc_outbox *o, const char *name, sc_outbox_fou
     char path[4096];
     struct stat st;
     snprintf(path, sizeof(path), "%s/%s", o->path, name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) != 0)
         return sc_fail_errno(err, errno, "cannot read %s", path);
     uint32_t index = add_file(o, fd, path);
@@ -216,6 +318,7 @@ static enum sc_status adopt(struct sc_outbox *o, const char *name, sc_outbox_fou
         close(fd);
         return sc_fail_nomem(err, "the outbox");
     }
+    o->files[index].stream = strtoull(name, NULL, 16);
     o->files[index].bytes = (uint64_t)st.st_size;
     o->stats.bytes += (uint64_t)st.st_size;
     enum sc_status status = scan_file(o, index, found, arg);
@@ -270,6 +373,9 @@ struct sc_outbox *sc_outbox_open(const char *path, uint64_t stream, const struct
         o->options = *options;
     if (o->options.limit_bytes == 0)
         o->options.limit_bytes = DEFAULT_LIMIT;
+    o->stats.limit_bytes = o->options.limit_bytes;
+    o->file_bytes =
+        o->options.limit_bytes / LEAST_FILES < FILE_BYTES ? o->options.limit_bytes / LEAST_FILES : FILE_BYTES;
     enum sc_status status = make_folder(o, err);
     if (status == SC_OK)
         status = adopt_all(o, found, arg, err);
@@ -320,7 +426,7 @@ static int write_record(int fd, uint64_t offset, uint8_t *head, const uint8_t *b
 /* The file has its size; or it keeps others out and nothing in it waits. */
 static bool is_over(const struct sc_outbox *o, const struct out_file *f, uint64_t more)
 {
-    return f->bytes >= FILE_BYTES || (f->waiting == 0 && o->stats.bytes + more > o->options.limit_bytes);
+    return f->bytes >= o->file_bytes || (f->waiting == 0 && o->stats.bytes + more > o->options.limit_bytes);
 }
 
 /* With the mutex held. A record that could not be written whole is cut off, or its file is ended. */
@@ -382,6 +488,7 @@ enum sc_status sc_outbox_read(struct sc_outbox *o, const struct sc_batch_head *h
 
 void sc_outbox_release(struct sc_outbox *o, struct sc_outbox_place place)
 {
+    const uint8_t mark = RELEASED;
     pthread_mutex_lock(&o->mutex);
     struct out_file *f = &o->files[place.file];
     f->waiting--;
@@ -389,6 +496,8 @@ void sc_outbox_release(struct sc_outbox *o, struct sc_outbox_place place)
     o->stats.released++;
     if (f->waiting == 0 && place.file != o->current)
         remove_file(o, f);
+    else /* a mark that does not get there costs a copy after the next start, no more */
+        (void)!pwrite(f->fd, &mark, 1, (off_t)(place.offset + RELEASED_AT));
     pthread_mutex_unlock(&o->mutex);
 }
 

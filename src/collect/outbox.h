@@ -17,10 +17,13 @@
  *       44     4  window length, s
  *       48     4  records
  *       52     1  record kind
- *       53     3  0
+ *       53     1  0x52: released, not to be sent again; else it waits. Written in place, and 0 for the hash that follows
+ *       54     2  0
  *       56     8  XXH3 64 of the 56 bytes before
  *
- * A record that is cut short or whose hash does not agree was never accepted; nothing behind it in its file was either.
+ * All records of a file are of the stream in its name. A record that is cut short at the end of a file was never accepted. Damage
+ * costs the record in which it lies: when the head is whole the next one begins behind its bytes, else where the next whole head
+ * of this stream is found.
  *
  * Append from one thread, read and release from one other.
  */
@@ -45,11 +48,15 @@ struct sc_outbox_place {
 };
 
 struct sc_outbox_stats {
-    uint64_t bytes;   /* of all files */
+    uint64_t bytes; /* of all files */
+    uint64_t limit_bytes;
     uint64_t batches; /* not released */
     uint64_t appended, released;
     uint64_t refused; /* for want of room, or because the disk refused */
-    uint64_t damaged; /* files of earlier processes that end in a record that was not whole */
+    /* In files of earlier processes: */
+    uint64_t cut_short;                      /* ends that were never accepted */
+    uint64_t damaged;                        /* places where something was skipped that had been */
+    uint64_t damaged_records, skipped_bytes; /* the records as far as they are known */
 };
 
 /* Called for each batch that an earlier process left. */
@@ -68,7 +75,7 @@ void sc_outbox_close(struct sc_outbox *outbox);
 enum sc_status sc_outbox_append(struct sc_outbox *outbox, const struct sc_batch_head *head,
                                 const uint8_t *bytes, struct sc_outbox_place *place, struct sc_error *err);
 
-/* The bytes of a batch that is not released. @return SC_OK; SC_DAMAGED; SC_IO; SC_NOMEM. */
+/* The bytes of a batch that is not released, whose head came from here. @return SC_OK; SC_DAMAGED; SC_IO; SC_NOMEM. */
 enum sc_status sc_outbox_read(struct sc_outbox *outbox, const struct sc_batch_head *head,
                               struct sc_outbox_place place, struct sc_buf *out, struct sc_error *err);
 

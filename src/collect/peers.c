@@ -25,6 +25,7 @@
 #define CONNECT_MS     3000u
 #define PAUSE_FIRST_MS 100u
 #define PAUSE_MOST_MS  5000u
+#define LOG_PAUSE_MS   5000u
 #define OUT_BYTES      ((size_t)2 << 20) /* that wait for the socket; more is not read from the outbox */
 
 struct peer {
@@ -38,27 +39,33 @@ struct peer {
     uint64_t retry_ms, pause_ms;
     bool up;    /* the connection stands */
     bool ended; /* to be closed when nobody is in its callbacks */
+    bool slow;  /* as the log has it, since: */
+    uint64_t slow_ms;
     struct sc_peer_view view;
 };
 
 struct sc_peers {
     struct sc_peers_options options;
+    struct sc_cluster cluster;
+    uint32_t self;
     struct event_base *base;
     struct evdns_base *dns;
     struct event *tick, *wake;
     int wake_fd;
-    struct peer *all;
+    struct peer **all;   /* by member; where they lie does not change */
     struct sc_buf bytes; /* of the batch being sent */
     pthread_t thread;
     atomic_bool stopping;
     atomic_bool ended; /* nothing more will be accepted */
     uint64_t next_news_ms;
-    pthread_mutex_t mutex; /* of the views */
+    pthread_mutex_t mutex;     /* of the views, of `all` and `cluster` for others, and of what follows */
+    struct sc_cluster pending; /* to be taken over; no members: none */
+    uint32_t pending_self;
 };
 
 static const char *name_of(const struct peer *p)
 {
-    return p->peers->options.cluster->members[p->member].name;
+    return p->peers->cluster.members[p->member].name;
 }
 
 /* ---- usable or not ---- */
@@ -103,8 +110,8 @@ static void hang_up(struct peer *p, const char *why)
 
 static void greet(struct peer *p)
 {
-    const struct sc_cluster *c = p->peers->options.cluster;
-    const struct sc_member *self = &c->members[p->peers->options.self];
+    const struct sc_cluster *c = &p->peers->cluster;
+    const struct sc_member *self = &c->members[p->peers->self];
     struct sc_link_hello hello = {.version = SC_LINK_VERSION,
                                   .cluster_version = c->version,
                                   .lane = self->subcollector ? self->lane : 0};
@@ -115,7 +122,15 @@ static void greet(struct peer *p)
         p->ended = true;
 }
 
-/* A batch that cannot be read stays in the outbox; the log says so. */
+static void not_read(struct peer *p, const struct sc_batch_head *head, const struct sc_error *err)
+{
+    const struct sc_peers_options *o = &p->peers->options;
+    bool counts = err->status != SC_NOMEM;
+    enum sc_status status = sc_dispatch_unread(o->dispatch, p->member, &head->id, sc_clock_mono_ms(), counts);
+    sc_log(&o->log, SC_LOG_ERROR, "%s; its %u records %s", err->message, head->records,
+           status == SC_OK ? "are tried again in a second" : "are missing until a later start can read them");
+}
+
 static void send_batches(struct peer *p)
 {
     struct sc_peers *peers = p->peers;
@@ -123,10 +138,10 @@ static void send_batches(struct peer *p)
     struct sc_outbox_place place;
     while (p->up && p->view.usable && !p->ended &&
            evbuffer_get_length(bufferevent_get_output(p->io)) < OUT_BYTES &&
-           sc_dispatch_next(peers->options.dispatch, p->member, &head, &place)) {
+           sc_dispatch_next(peers->options.dispatch, p->member, sc_clock_mono_ms(), &head, &place)) {
         struct sc_error err;
         if (sc_outbox_read(peers->options.outbox, &head, place, &peers->bytes, &err) != SC_OK) {
-            sc_log(&peers->options.log, SC_LOG_ERROR, "%s", err.message);
+            not_read(p, &head, &err);
             continue;
         }
         sc_link_put_batch(&p->writer, &head, peers->bytes.data);
@@ -155,8 +170,8 @@ static void send_news(struct peer *p, uint64_t now_ms)
 
 static void send_all_news(struct sc_peers *peers)
 {
-    for (uint32_t i = 0; i < peers->options.cluster->count; i++) {
-        struct peer *p = &peers->all[i];
+    for (uint32_t i = 0; i < peers->cluster.count; i++) {
+        struct peer *p = peers->all[i];
         if (p->up && !p->ended && p->view.usable)
             send_news(p, sc_clock_wall_ms());
     }
@@ -167,7 +182,7 @@ static void send_all_news(struct sc_peers *peers)
 static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
 {
     struct peer *p = arg;
-    const struct sc_cluster *c = p->peers->options.cluster;
+    const struct sc_cluster *c = &p->peers->cluster;
     if (strcmp(hello->name, name_of(p)) != 0) {
         sc_log(&p->peers->options.log, SC_LOG_ERROR,
                "at the address of %s answers \"%s\": the membership files differ", name_of(p), hello->name);
@@ -244,7 +259,7 @@ static void on_event(struct bufferevent *io, short what, void *arg)
 
 static void connect_peer(struct peer *p)
 {
-    const struct sc_url *at = &p->peers->options.cluster->members[p->member].address;
+    const struct sc_url *at = &p->peers->cluster.members[p->member].address;
     uint64_t now = sc_clock_mono_ms();
     p->io = bufferevent_socket_new(p->peers->base, -1, BEV_OPT_CLOSE_ON_FREE);
     p->retry_ms = now + p->pause_ms;
@@ -277,14 +292,153 @@ static void look_after(struct peer *p, uint64_t now)
         send_batches(p);
 }
 
+/* ---- other members ---- */
+
+static struct peer *new_peer(struct sc_peers *peers)
+{
+    struct peer *p = calloc(1, sizeof(*p));
+    if (p != NULL)
+        *p = (struct peer){.peers = peers, .pause_ms = PAUSE_FIRST_MS / 2};
+    return p;
+}
+
+static void free_peer(struct peer *p)
+{
+    if (p == NULL)
+        return;
+    if (p->io != NULL)
+        bufferevent_free(p->io);
+    sc_link_reader_free(&p->reader);
+    sc_buf_free(&p->writer.out);
+    free(p);
+}
+
+static bool same_address(const struct sc_url *x, const struct sc_url *y)
+{
+    return x->port == y->port && strcmp(x->host, y->host) == 0;
+}
+
+/* The connection to a member that stays where it is stays; others end. */
+static bool keeps_connection(const struct sc_member *before, const struct sc_member *now)
+{
+    return now->subcollector && same_address(&before->address, &now->address);
+}
+
+/* By the new numbers: the peers of members that stay, new ones for the others. NULL without memory. */
+static struct peer **arrange(struct sc_peers *peers, const struct sc_cluster *fresh)
+{
+    struct peer **all = calloc((size_t)fresh->count + 1, sizeof(struct peer *));
+    bool good = all != NULL;
+    for (uint32_t i = 0; i < fresh->count && good; i++) {
+        uint32_t before = sc_cluster_find(&peers->cluster, fresh->members[i].name);
+        all[i] = before == SC_NO_MEMBER ? new_peer(peers) : peers->all[before];
+        good = all[i] != NULL;
+    }
+    for (uint32_t i = 0; i < fresh->count && !good && all != NULL; i++) {
+        if (sc_cluster_find(&peers->cluster, fresh->members[i].name) == SC_NO_MEMBER)
+            free_peer(all[i]);
+    }
+    if (good)
+        return all;
+    free(all);
+    return NULL;
+}
+
+static void end_connections(struct sc_peers *peers, const struct sc_cluster *fresh)
+{
+    for (uint32_t i = 0; i < peers->cluster.count; i++) {
+        uint32_t now = sc_cluster_find(fresh, peers->cluster.members[i].name);
+        struct peer *p = peers->all[i];
+        bool keeps =
+            now != SC_NO_MEMBER && keeps_connection(&peers->cluster.members[i], &fresh->members[now]);
+        if (keeps || !peers->cluster.members[i].subcollector)
+            continue;
+        hang_up(p, "the membership file has changed");
+        p->pause_ms = PAUSE_FIRST_MS / 2;
+        p->retry_ms = 0;
+    }
+}
+
+/* In the thread of the peers, between their callbacks: dispatch and peers number the members alike at any time. */
+static enum sc_status take_over(struct sc_peers *peers, struct sc_cluster *fresh, uint32_t self)
+{
+    struct peer **all = arrange(peers, fresh), **before = peers->all;
+    struct sc_cluster old = peers->cluster;
+    if (all == NULL)
+        return SC_NOMEM;
+    end_connections(peers, fresh);
+    pthread_mutex_lock(&peers->mutex);
+    enum sc_status status = sc_dispatch_set_cluster(peers->options.dispatch, fresh);
+    if (status == SC_OK) {
+        peers->all = all;
+        peers->cluster = *fresh;
+        peers->self = self;
+        for (uint32_t i = 0; i < fresh->count; i++)
+            all[i]->member = i;
+    }
+    pthread_mutex_unlock(&peers->mutex);
+    const struct sc_cluster *gone = status == SC_OK ? &old : fresh, *stays = status == SC_OK ? fresh : &old;
+    for (uint32_t i = 0; i < gone->count; i++) {
+        if (sc_cluster_find(stays, gone->members[i].name) == SC_NO_MEMBER)
+            free_peer(status == SC_OK ? before[i] : all[i]);
+    }
+    free(status == SC_OK ? before : all);
+    if (status == SC_OK)
+        sc_cluster_free(&old);
+    return status;
+}
+
+static void take_pending(struct sc_peers *peers)
+{
+    pthread_mutex_lock(&peers->mutex);
+    struct sc_cluster fresh = peers->pending;
+    uint32_t self = peers->pending_self;
+    peers->pending = (struct sc_cluster){0};
+    pthread_mutex_unlock(&peers->mutex);
+    if (fresh.count == 0)
+        return;
+    if (take_over(peers, &fresh, self) == SC_OK)
+        return;
+    sc_log(&peers->options.log, SC_LOG_ERROR, "out of memory: the members are as before");
+    sc_cluster_free(&fresh);
+}
+
+/* ---- time ---- */
+
+/* A member at the bound changes often: the log follows it slowly. */
+static void note_slow(struct peer *p, uint64_t now_ms)
+{
+    struct sc_dispatch_member now;
+    sc_dispatch_get_member(p->peers->options.dispatch, p->member, &now);
+    if (now.slow == p->slow || now_ms < p->slow_ms + LOG_PAUSE_MS)
+        return;
+    p->slow = now.slow;
+    p->slow_ms = now_ms;
+    if (p->view.usable)
+        sc_log(&p->peers->options.log, now.slow ? SC_LOG_WARNING : SC_LOG_INFO, "%s acknowledges %s",
+               name_of(p), now.slow ? "late: new batches go to others" : "in time again");
+}
+
+static void pass_time(struct sc_peers *peers)
+{
+    struct sc_outbox_stats outbox;
+    uint64_t now_ms = sc_clock_mono_ms();
+    sc_outbox_get_stats(peers->options.outbox, &outbox);
+    sc_dispatch_tick(peers->options.dispatch, now_ms, outbox.bytes > outbox.limit_bytes / 2);
+    for (uint32_t i = 0; i < peers->cluster.count; i++)
+        note_slow(peers->all[i], now_ms);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct sc_peers *peers = arg;
     (void)fd;
     (void)what;
-    for (uint32_t i = 0; i < peers->options.cluster->count; i++) {
-        if (peers->options.cluster->members[i].subcollector)
-            look_after(&peers->all[i], sc_clock_mono_ms());
+    take_pending(peers);
+    pass_time(peers);
+    for (uint32_t i = 0; i < peers->cluster.count; i++) {
+        if (peers->cluster.members[i].subcollector)
+            look_after(peers->all[i], sc_clock_mono_ms());
     }
     if (sc_clock_mono_ms() >= peers->next_news_ms) {
         peers->next_news_ms = sc_clock_mono_ms() + NEWS_MS;
@@ -301,11 +455,12 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
         event_base_loopbreak(peers->base);
         return;
     }
+    take_pending(peers);
     if (atomic_load(&peers->ended))
         send_all_news(peers);
-    for (uint32_t i = 0; i < peers->options.cluster->count; i++) {
-        if (peers->all[i].io != NULL)
-            send_batches(&peers->all[i]);
+    for (uint32_t i = 0; i < peers->cluster.count; i++) {
+        if (peers->all[i]->io != NULL)
+            send_batches(peers->all[i]);
     }
 }
 
@@ -322,13 +477,18 @@ static void *run(void *arg)
 static enum sc_status make(struct sc_peers *peers, struct sc_error *err)
 {
     const struct timeval every = {.tv_usec = TICK_MS * 1000};
-    uint32_t count = peers->options.cluster->count;
+    struct sc_cluster first;
     peers->base = event_base_new();
-    peers->all = calloc((size_t)count + 1, sizeof(*peers->all));
-    if (peers->base == NULL || peers->all == NULL)
+    if (peers->base == NULL || sc_cluster_copy(peers->options.cluster, &first) != SC_OK)
         return sc_fail_nomem(err, "the link");
-    for (uint32_t i = 0; i < count; i++)
-        peers->all[i] = (struct peer){.peers = peers, .member = i, .pause_ms = PAUSE_FIRST_MS / 2};
+    peers->all = arrange(peers, &first);
+    if (peers->all == NULL) {
+        sc_cluster_free(&first);
+        return sc_fail_nomem(err, "the link");
+    }
+    peers->cluster = first;
+    for (uint32_t i = 0; i < first.count; i++)
+        peers->all[i]->member = i;
     peers->dns =
         evdns_base_new(peers->base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
     peers->tick = event_new(peers->base, -1, EV_PERSIST, on_tick, peers);
@@ -340,13 +500,8 @@ static enum sc_status make(struct sc_peers *peers, struct sc_error *err)
 
 static void free_peers(struct sc_peers *peers)
 {
-    for (uint32_t i = 0; peers->all != NULL && i < peers->options.cluster->count; i++) {
-        struct peer *p = &peers->all[i];
-        if (p->io != NULL)
-            bufferevent_free(p->io);
-        sc_link_reader_free(&p->reader);
-        sc_buf_free(&p->writer.out);
-    }
+    for (uint32_t i = 0; i < peers->cluster.count; i++)
+        free_peer(peers->all[i]);
     if (peers->tick != NULL)
         event_free(peers->tick);
     if (peers->wake != NULL)
@@ -359,6 +514,8 @@ static void free_peers(struct sc_peers *peers)
         close(peers->wake_fd);
     pthread_mutex_destroy(&peers->mutex);
     sc_buf_free(&peers->bytes);
+    sc_cluster_free(&peers->cluster);
+    sc_cluster_free(&peers->pending);
     free(peers->all);
     free(peers);
 }
@@ -370,6 +527,7 @@ enum sc_status sc_peers_start(const struct sc_peers_options *options, struct sc_
     if (peers == NULL)
         return sc_fail_nomem(err, "the link");
     peers->options = *options;
+    peers->self = options->self;
     peers->wake_fd = -1;
     pthread_mutex_init(&peers->mutex, NULL);
     enum sc_status status = make(peers, err);
@@ -391,11 +549,33 @@ void sc_peers_wake(struct sc_peers *peers)
     sc_link_wake_up(peers->wake_fd);
 }
 
-void sc_peers_get(struct sc_peers *peers, uint32_t member, struct sc_peer_view *out)
+enum sc_status sc_peers_set_cluster(struct sc_peers *peers, const struct sc_cluster *cluster, uint32_t self)
 {
+    struct sc_cluster fresh;
+    SC_TRY(sc_cluster_copy(cluster, &fresh));
     pthread_mutex_lock(&peers->mutex);
-    *out = peers->all[member].view;
+    sc_cluster_free(&peers->pending);
+    peers->pending = fresh;
+    peers->pending_self = self;
     pthread_mutex_unlock(&peers->mutex);
+    sc_link_wake_up(peers->wake_fd);
+    return SC_OK;
+}
+
+bool sc_peers_get(struct sc_peers *peers, uint32_t lane, struct sc_peer_view *view,
+                  struct sc_dispatch_member *queue)
+{
+    bool found = false;
+    pthread_mutex_lock(&peers->mutex);
+    for (uint32_t i = 0; i < peers->cluster.count && !found; i++) {
+        if (peers->cluster.members[i].lane != lane)
+            continue;
+        *view = peers->all[i]->view;
+        sc_dispatch_get_member(peers->options.dispatch, i, queue);
+        found = true;
+    }
+    pthread_mutex_unlock(&peers->mutex);
+    return found;
 }
 
 void sc_peers_end(struct sc_peers *peers)

@@ -3,6 +3,8 @@
  * A proxy's end of the link: a connection to each subcollector, kept up with growing pauses. It sends what the dispatch has for
  * a member as fast as the member takes it, reads acknowledgements and beats, and tells the dispatch who is usable: connected,
  * heard of within 2 s, and not full. A slow member holds up nobody else.
+ *
+ * The members can change: a connection to one that stays at its address stays.
  */
 #ifndef SC_COLLECT_PEERS_H
 #define SC_COLLECT_PEERS_H
@@ -14,9 +16,9 @@
 struct sc_peers;
 
 struct sc_peers_options {
-    const struct sc_cluster *cluster; /* borrowed, as the two below: lives longer */
+    const struct sc_cluster *cluster; /* copied */
     uint32_t self;                    /* member */
-    struct sc_dispatch *dispatch;
+    struct sc_dispatch *dispatch;     /* borrowed, as the two below: lives longer */
     struct sc_outbox *outbox;
     struct sc_accounts *accounts;
     struct sc_log log;
@@ -37,8 +39,11 @@ enum sc_status sc_peers_start(const struct sc_peers_options *options, struct sc_
                               struct sc_error *err);
 /* There is something to send. Any thread. */
 void sc_peers_wake(struct sc_peers *peers);
-/* A snapshot. Any thread. */
-void sc_peers_get(struct sc_peers *peers, uint32_t member, struct sc_peer_view *out);
+/* Other members (copied), `self` among them; soon, in the thread of the peers. Any thread. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_peers_set_cluster(struct sc_peers *peers, const struct sc_cluster *cluster, uint32_t self);
+/* A snapshot of the member with a lane. Any thread. False: there is none (yet). */
+bool sc_peers_get(struct sc_peers *peers, uint32_t lane, struct sc_peer_view *view,
+                  struct sc_dispatch_member *queue);
 /* Tells all who are there that the stream is closed, and waits up to half a second until it is sent. */
 void sc_peers_end(struct sc_peers *peers);
 /* NULL is allowed. */

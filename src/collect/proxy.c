@@ -15,6 +15,12 @@
 #define POP_MS   100u
 #define RETRY_MS 50u
 
+/* The next number of a lane's batches. */
+struct lane_sequence {
+    uint32_t lane;
+    uint64_t next;
+};
+
 struct sc_proxy {
     struct sc_proxy_options options;
     struct sc_outbox *outbox;
@@ -29,7 +35,8 @@ struct sc_proxy {
     struct sc_schema schema; /* of `part` */
     struct sc_batch *part;
     struct sc_buf bytes;
-    uint64_t *sequences; /* next of each lane, by member */
+    struct lane_sequence *sequences;
+    uint32_t sequence_count;
     struct sc_proxy_stats stats;
 
     pthread_mutex_t mutex;
@@ -43,6 +50,13 @@ static void released(void *arg, const struct sc_batch_head *head, struct sc_outb
     struct sc_proxy *p = arg;
     sc_accounts_safe(p->accounts, head);
     sc_outbox_release(p->outbox, place);
+}
+
+/* It is missing until a later start can read it: whoever asks is to be told so, as of what was safe and is not there. */
+static void given_up(void *arg, const struct sc_batch_head *head)
+{
+    struct sc_proxy *p = arg;
+    sc_accounts_safe(p->accounts, head);
 }
 
 static enum sc_status found(void *arg, const struct sc_batch_head *head, struct sc_outbox_place place)
@@ -111,22 +125,37 @@ static enum sc_status encode(struct sc_proxy *p, struct sc_batch *batch, const s
     return status;
 }
 
+/* NULL without memory. */
+static struct lane_sequence *sequence_of(struct sc_proxy *p, uint32_t lane)
+{
+    for (uint32_t i = 0; i < p->sequence_count; i++) {
+        if (p->sequences[i].lane == lane)
+            return &p->sequences[i];
+    }
+    struct lane_sequence *grown =
+        realloc(p->sequences, ((size_t)p->sequence_count + 1) * sizeof(*p->sequences));
+    if (grown == NULL)
+        return NULL;
+    p->sequences = grown;
+    grown[p->sequence_count] = (struct lane_sequence){.lane = lane};
+    return &grown[p->sequence_count++];
+}
+
 /* At most SC_SPAN_ROWS rows. */
 static void send_batch(struct sc_proxy *p, struct sc_batch *batch, uint64_t window_ms)
 {
-    struct sc_error err = {.message = ""};
-    uint32_t home = sc_dispatch_home(p->dispatch);
+    struct sc_error err = {.message = "out of memory"};
+    uint32_t lane = sc_dispatch_home(p->dispatch);
+    struct lane_sequence *sequence = sequence_of(p, lane);
     struct sc_batch_head head = {
-        .id = {.stream = p->stats.stream,
-               .lane = p->options.cluster->members[home].lane,
-               .sequence = p->sequences[home]},
+        .id = {.stream = p->stats.stream, .lane = lane, .sequence = sequence == NULL ? 0 : sequence->next},
         .window_ms = window_ms,
         .window_s = p->options.window_s,
         .records = batch->rows,
         .record_kind = batch->record_kind,
     };
     struct sc_outbox_place place;
-    if (encode(p, batch, &head.id, &err) != SC_OK) {
+    if (sequence == NULL || encode(p, batch, &head.id, &err) != SC_OK) {
         sc_log(&p->options.log, SC_LOG_ERROR, "%u records are lost: %s", batch->rows, err.message);
         return;
     }
@@ -137,7 +166,7 @@ static void send_batch(struct sc_proxy *p, struct sc_batch *batch, uint64_t wind
         return;
     }
     sc_accounts_accept(p->accounts, &head);
-    p->sequences[home]++;
+    sequence->next++;
     p->stats.batches++;
     p->stats.records += batch->rows;
     if (sc_dispatch_add(p->dispatch, &head, place) != SC_OK)
@@ -212,10 +241,10 @@ static enum sc_status make(struct sc_proxy *p, struct sc_error *err)
     SC_TRY(sc_row_group_encoder_init(&p->encoder, SC_EFFORT_LIVE, err));
     sc_schema_init(&p->schema, UINT32_MAX);
     p->part = sc_batch_create(SC_RECORDS_FLOWS);
-    p->sequences = calloc((size_t)o->cluster->count + 1, sizeof(*p->sequences));
-    p->dispatch = sc_dispatch_create(o->cluster, released, p);
+    const struct sc_dispatch_events events = {.released = released, .given_up = given_up, .arg = p};
+    p->dispatch = sc_dispatch_create(o->cluster, &events);
     p->accounts = sc_accounts_create(p->stats.stream);
-    if (p->part == NULL || p->sequences == NULL || p->dispatch == NULL || p->accounts == NULL)
+    if (p->part == NULL || p->dispatch == NULL || p->accounts == NULL)
         return sc_fail_nomem(err, "the proxy");
     p->outbox = sc_outbox_open(o->outbox, p->stats.stream, &o->how, found, p, err);
     if (p->outbox == NULL)
@@ -223,6 +252,15 @@ static enum sc_status make(struct sc_proxy *p, struct sc_error *err)
     if (p->stats.replayed != 0)
         sc_log(&o->log, SC_LOG_INFO, "%llu batches of earlier runs wait in the outbox",
                (unsigned long long)p->stats.replayed);
+    struct sc_outbox_stats outbox;
+    sc_outbox_get_stats(p->outbox, &outbox);
+    if (outbox.damaged != 0)
+        sc_log(
+            &o->log, SC_LOG_ERROR,
+            "the outbox is damaged in %llu places: %llu bytes are skipped, with %llu records and more that "
+            "are not known",
+            (unsigned long long)outbox.damaged, (unsigned long long)outbox.skipped_bytes,
+            (unsigned long long)outbox.damaged_records);
     const struct sc_peers_options peers = {.cluster = o->cluster,
                                            .self = o->self,
                                            .dispatch = p->dispatch,
@@ -264,11 +302,15 @@ void sc_proxy_get_stats(struct sc_proxy *p, struct sc_proxy_stats *out)
     sc_dispatch_get_stats(p->dispatch, &out->dispatch);
 }
 
-void sc_proxy_get_member(struct sc_proxy *p, uint32_t member, struct sc_peer_view *view,
+bool sc_proxy_get_member(struct sc_proxy *p, uint32_t lane, struct sc_peer_view *view,
                          struct sc_dispatch_member *queue)
 {
-    sc_peers_get(p->peers, member, view);
-    sc_dispatch_get_member(p->dispatch, member, queue);
+    return sc_peers_get(p->peers, lane, view, queue);
+}
+
+enum sc_status sc_proxy_set_cluster(struct sc_proxy *p, const struct sc_cluster *cluster, uint32_t self)
+{
+    return sc_peers_set_cluster(p->peers, cluster, self);
 }
 
 void sc_proxy_finish(struct sc_proxy *p, uint64_t patience_ms)

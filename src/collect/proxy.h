@@ -20,7 +20,7 @@ struct sc_proxy;
 
 struct sc_proxy_options {
     const char *outbox;               /* folder */
-    const struct sc_cluster *cluster; /* borrowed */
+    const struct sc_cluster *cluster; /* copied */
     uint32_t self;
     uint32_t window_s;
     struct sc_queue *queue;
@@ -41,8 +41,11 @@ struct sc_proxy_stats {
 enum sc_status sc_proxy_start(const struct sc_proxy_options *options, struct sc_proxy **out,
                               struct sc_error *err);
 void sc_proxy_get_stats(struct sc_proxy *proxy, struct sc_proxy_stats *out);
-void sc_proxy_get_member(struct sc_proxy *proxy, uint32_t member, struct sc_peer_view *view,
+/* What the proxy knows of the member with a lane. False: nothing (yet). */
+bool sc_proxy_get_member(struct sc_proxy *proxy, uint32_t lane, struct sc_peer_view *view,
                          struct sc_dispatch_member *queue);
+/* Other members (copied); soon. Any thread. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_proxy_set_cluster(struct sc_proxy *proxy, const struct sc_cluster *cluster, uint32_t self);
 
 /*
  * After the queue was closed: accepts all that is in it, waits up to `patience_ms` until it is with the subcollectors, ends the

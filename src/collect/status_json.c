@@ -300,13 +300,14 @@ static json_t *member_json(const struct sc_status_source *source, uint32_t i)
     put_text(object, "address", address + strlen("tcp://"));
     json_object_set_new(object, "proxy", json_boolean(m->proxy));
     json_object_set_new(object, "subcollector", json_boolean(m->subcollector));
-    if (source->proxy == NULL || !m->subcollector)
-        return object;
     struct sc_peer_view view;
     struct sc_dispatch_member queue;
-    sc_proxy_get_member(source->proxy, i, &view, &queue);
+    if (source->proxy == NULL || !m->subcollector ||
+        !sc_proxy_get_member(source->proxy, m->lane, &view, &queue))
+        return object;
     json_object_set_new(object, "connected", json_boolean(view.connected));
     json_object_set_new(object, "usable", json_boolean(view.usable));
+    json_object_set_new(object, "slow", json_boolean(queue.slow));
     json_object_set_new(object, "full", json_boolean(view.full));
     put(object, "free_bytes", view.free_bytes);
     put(object, "waiting", queue.waiting);
@@ -334,7 +335,13 @@ static json_t *proxy_json(struct sc_proxy *proxy)
     put(object, "waiting_records", stats.dispatch.records);
     put(object, "released", stats.dispatch.released);
     put(object, "released_short", stats.dispatch.released_short);
+    put(object, "copied_late", stats.dispatch.copied_late);
+    put(object, "unreadable_batches", stats.dispatch.unreadable);
+    put(object, "unreadable_records", stats.dispatch.unreadable_records);
     put(object, "outbox_bytes", stats.outbox.bytes);
+    put(object, "outbox_limit_bytes", stats.outbox.limit_bytes);
+    put(object, "outbox_damaged", stats.outbox.damaged);
+    put(object, "outbox_skipped_bytes", stats.outbox.skipped_bytes);
     put(object, "outbox_refused", stats.outbox.refused);
     json_object_set_new(object, "blocked", json_boolean(stats.blocked));
     json_object_set_new(object, "problem",

@@ -243,6 +243,32 @@ enum sc_status sc_cluster_load_for(const char *path, const char *name, struct sc
                    name);
 }
 
+enum sc_status sc_cluster_copy(const struct sc_cluster *cluster, struct sc_cluster *out)
+{
+    struct sc_member *members = calloc((size_t)cluster->count + 1, sizeof(*members));
+    if (members == NULL)
+        return SC_NOMEM;
+    memcpy(members, cluster->members, cluster->count * sizeof(*members));
+    *out = *cluster;
+    out->members = members;
+    return SC_OK;
+}
+
+static bool equal_members(const struct sc_member *x, const struct sc_member *y)
+{
+    return strcmp(x->name, y->name) == 0 && strcmp(x->address.host, y->address.host) == 0 &&
+           x->address.port == y->address.port && x->weight == y->weight && x->proxy == y->proxy &&
+           x->subcollector == y->subcollector;
+}
+
+bool sc_cluster_equal(const struct sc_cluster *x, const struct sc_cluster *y)
+{
+    bool equal = x->version == y->version && x->replication == y->replication && x->count == y->count;
+    for (uint32_t i = 0; i < x->count && equal; i++)
+        equal = equal_members(&x->members[i], &y->members[i]);
+    return equal;
+}
+
 void sc_cluster_free(struct sc_cluster *cluster)
 {
     free(cluster->members);

@@ -42,6 +42,10 @@ enum sc_status sc_cluster_parse(const char *name, const uint8_t *bytes, size_t l
 /* Loads the file and finds the member of a name. @return also SC_USAGE when there is none. */
 enum sc_status sc_cluster_load_for(const char *path, const char *name, struct sc_cluster *out, uint32_t *self,
                                    struct sc_error *err);
+/* @return SC_OK or SC_NOMEM; *out is set only when SC_OK. */
+enum sc_status sc_cluster_copy(const struct sc_cluster *cluster, struct sc_cluster *out);
+/* Whether both say the same. */
+bool sc_cluster_equal(const struct sc_cluster *x, const struct sc_cluster *y);
 void sc_cluster_free(struct sc_cluster *cluster);
 
 /* The member of a name, SC_NO_MEMBER when there is none. */

@@ -58,6 +58,21 @@ static enum sc_status load_streams(struct sc_expected *e, const char *store)
     return status;
 }
 
+/* Accepted losses stay so; a stream that was given up is closed. */
+static enum sc_status load_losses(struct sc_expected *e, const char *store,
+                                  void (*problem)(void *arg, const char *sentence), void *arg)
+{
+    struct sc_error err;
+    enum sc_status status = sc_losses_read(store, &e->losses, &err);
+    if (status == SC_NOMEM)
+        return status;
+    if (status != SC_OK)
+        problem(arg, err.message);
+    for (uint32_t i = 0; i < e->losses.stream_count; i++)
+        SC_TRY(add_stream(e, &e->losses.streams[i]));
+    return SC_OK;
+}
+
 void sc_expected_horizon(struct sc_expected *e, const char *const *paths, uint32_t path_count)
 {
     for (uint32_t i = 0; i < path_count; i++) {
@@ -83,8 +98,10 @@ enum sc_status sc_expected_load(struct sc_expected *e, const char *const *paths,
                                 void (*problem)(void *arg, const char *sentence), void *arg)
 {
     sc_expected_horizon(e, paths, path_count);
-    for (uint32_t i = 0; i < path_count; i++)
+    for (uint32_t i = 0; i < path_count; i++) {
         SC_TRY(load_streams(e, paths[i]));
+        SC_TRY(load_losses(e, paths[i], problem, arg));
+    }
     for (uint32_t i = 0; i < catalogue->tally_count; i++) {
         struct sc_tally tally;
         struct sc_error err;
@@ -111,6 +128,7 @@ void sc_expected_free(struct sc_expected *e)
     free(e->tallies);
     free(e->streams);
     free(e->held);
+    sc_losses_free(&e->losses);
     *e = (struct sc_expected){0};
 }
 
@@ -182,45 +200,91 @@ static bool is_silent(const struct sc_stream *stream, uint64_t now_ms)
     return stream == NULL || (!stream->closed && stream->heard_ms + SILENT_MS < now_ms);
 }
 
-/* Of a window: what was safe and is not found; what was accepted, and waits at a proxy of which nobody hears. */
-static void judge_window(const struct sc_expected *e, const struct sc_tally *t,
+/* Sums over the lanes of a window. */
+struct verdict {
+    uint64_t expected, lost, lost_records, waiting, waiting_records, known, known_records;
+};
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void tell_loss(const struct sc_expected *e, const struct sc_tally *t, uint32_t lane, int kind,
+                      uint64_t batches, uint64_t records)
+{
+    struct sc_loss loss = {t->stream, t->window_ms, t->window_s, lane, {{0}, {0}}};
+    loss.lost.batches[kind] = batches;
+    loss.lost.records[kind] = records;
+    if (e->sink != NULL && batches != 0)
+        e->sink->lost(e->sink->arg, t, &loss);
+}
+
+static void judge_lane(const struct sc_expected *e, const struct sc_tally *t, const struct sc_tally_lane *l,
+                       int kind, const struct sc_stream *stream, bool silent, struct verdict *v)
+{
+    static const struct sc_held none;
+    const struct sc_held *h =
+        e->held_size == 0 ? &none : slot_of(e->held, e->held_size, t->stream, l->lane, t->window_ms);
+    const struct sc_loss *accepted = sc_losses_find(&e->losses, t->stream, t->window_ms, l->lane);
+    bool closed = stream != NULL && stream->closed;
+    uint64_t batches = l->safe.batches[kind], records = l->safe.records[kind];
+    if (closed) {
+        batches = most(batches, l->accepted.batches[kind]);
+        records = most(records, l->accepted.records[kind]);
+    }
+    uint64_t lost = over(batches, h->batches), lost_records = over(records, h->records);
+    uint64_t waiting = over(l->accepted.batches[kind], most(h->batches, batches));
+    uint64_t waiting_records = over(l->accepted.records[kind], most(h->records, records));
+    tell_loss(e, t, l->lane, kind, lost + (silent ? waiting : 0),
+              lost_records + (silent ? waiting_records : 0));
+    uint64_t known = accepted == NULL ? 0 : least(lost, accepted->lost.batches[kind]);
+    uint64_t known_records = accepted == NULL ? 0 : least(lost_records, accepted->lost.records[kind]);
+    v->expected += batches;
+    v->lost += lost - known;
+    v->lost_records += lost_records - known_records;
+    v->known += known;
+    v->known_records += known_records;
+    v->waiting += waiting;
+    v->waiting_records += waiting_records;
+}
+
+/* Of a window: what ought to be there and is not found; what was accepted, and waits at a proxy of which nobody hears. */
+static void judge_window(struct sc_expected *e, const struct sc_tally *t,
                          const struct sc_expected_range *range,
                          void (*missing)(void *arg, const char *sentence), void *arg)
 {
-    uint64_t expected = 0, lost = 0, lost_records = 0, waiting = 0, waiting_records = 0;
+    const struct sc_stream *stream = stream_of(e, t->stream);
+    bool silent = is_silent(stream, range->now_ms);
+    struct verdict v = {0};
     char when[32], text[512];
-    for (uint32_t i = 0; i < t->lane_count; i++) {
-        const struct sc_tally_lane *l = &t->lanes[i];
-        struct sc_held none = {0};
-        const struct sc_held *h =
-            e->held_size == 0 ? &none : slot_of(e->held, e->held_size, t->stream, l->lane, t->window_ms);
-        expected += l->safe.batches[range->kind];
-        lost += over(l->safe.batches[range->kind], h->batches);
-        lost_records += over(l->safe.records[range->kind], h->records);
-        uint64_t there =
-            h->batches > l->safe.batches[range->kind] ? h->batches : l->safe.batches[range->kind];
-        uint64_t there_records =
-            h->records > l->safe.records[range->kind] ? h->records : l->safe.records[range->kind];
-        waiting += over(l->accepted.batches[range->kind], there);
-        waiting_records += over(l->accepted.records[range->kind], there_records);
-    }
+    for (uint32_t i = 0; i < t->lane_count; i++)
+        judge_lane(e, t, &t->lanes[i], range->kind, stream, silent, &v);
+    e->known_lost.windows += v.known != 0;
+    e->known_lost.batches += v.known;
+    e->known_lost.records += v.known_records;
     sc_time_format_utc(t->window_ms, when, sizeof(when));
-    if (lost != 0) {
+    if (v.lost != 0) {
         snprintf(text, sizeof(text),
                  "window %s: %llu of %llu batches of proxy %s are missing, with %llu records", when,
-                 (unsigned long long)lost, (unsigned long long)expected, t->proxy,
-                 (unsigned long long)lost_records);
+                 (unsigned long long)v.lost, (unsigned long long)v.expected, t->proxy,
+                 (unsigned long long)v.lost_records);
         missing(arg, text);
     }
-    if (waiting != 0 && is_silent(stream_of(e, t->stream), range->now_ms)) {
+    if (v.waiting != 0 && silent) {
         snprintf(text, sizeof(text),
                  "window %s: %llu batches with %llu records wait in the outbox of proxy %s, which is silent",
-                 when, (unsigned long long)waiting, (unsigned long long)waiting_records, t->proxy);
+                 when, (unsigned long long)v.waiting, (unsigned long long)v.waiting_records, t->proxy);
         missing(arg, text);
     }
 }
 
-void sc_expected_judge(const struct sc_expected *e, const struct sc_expected_range *range,
+void sc_expected_judge(struct sc_expected *e, const struct sc_expected_range *range,
                        void (*missing)(void *arg, const char *sentence), void *arg)
 {
     for (uint32_t i = 0; i < e->tally_count; i++) {
@@ -234,6 +298,8 @@ void sc_expected_judge(const struct sc_expected *e, const struct sc_expected_ran
         char when[32], text[256];
         if (!is_silent(s, range->now_ms) || s->heard_ms >= range->end_ms)
             continue;
+        if (e->sink != NULL)
+            e->sink->silent(e->sink->arg, s);
         sc_time_format_utc(s->heard_ms, when, sizeof(when));
         snprintf(text, sizeof(text), "proxy %s is silent since %s: what it accepted since is not here",
                  s->proxy, when);

@@ -8,7 +8,7 @@
 
 #include "flow/batch.h"
 #include "store/catalogue.h"
-#include "store/tally.h"
+#include "store/loss.h"
 
 /* Batches and records of a lane that were found in a window, each id once. */
 struct sc_held {
@@ -17,14 +17,31 @@ struct sc_held {
     uint32_t used;
 };
 
+/* What is missing, and was accepted as lost (sc-admin accept-loss). */
+struct sc_known_lost {
+    uint64_t windows; /* of a proxy's stream */
+    uint64_t batches, records;
+};
+
+/* Who wants to know what is missing in figures. */
+struct sc_loss_sink {
+    /* All that is missing, accepted or not; for good where nothing more can come. */
+    void (*lost)(void *arg, const struct sc_tally *tally, const struct sc_loss *loss);
+    void (*silent)(void *arg, const struct sc_stream *stream);
+    void *arg;
+};
+
 /* Zero-initialise. One thread. */
 struct sc_expected {
     struct sc_tally *tallies; /* one per stream and window: what all stores together know */
     uint32_t tally_count;
     struct sc_stream *streams;
     uint32_t stream_count;
-    uint64_t horizon_ms;  /* windows before it were expired somewhere: nothing is expected of them */
-    struct sc_held *held; /* open hash */
+    uint64_t horizon_ms; /* windows before it were expired somewhere: nothing is expected of them */
+    struct sc_losses losses;
+    struct sc_known_lost known_lost; /* of the judgement */
+    const struct sc_loss_sink *sink; /* NULL: nobody wants to know */
+    struct sc_held *held;            /* open hash */
     uint32_t held_size, held_count;
 };
 
@@ -54,8 +71,11 @@ struct sc_expected_range {
     uint64_t now_ms;           /* wall clock when the tallies were read */
 };
 
-/* Calls `missing` with a sentence for everything that is. */
-void sc_expected_judge(const struct sc_expected *expected, const struct sc_expected_range *range,
+/*
+ * Calls `missing` with a sentence for everything that is and was not accepted as lost; that is counted. What ought to be
+ * there is what is safe, and of a stream that is closed all that was accepted.
+ */
+void sc_expected_judge(struct sc_expected *expected, const struct sc_expected_range *range,
                        void (*missing)(void *arg, const char *sentence), void *arg);
 
 #endif

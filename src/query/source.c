@@ -227,7 +227,7 @@ enum sc_status sc_source_open(const char *const *paths, uint32_t path_count,
                               const struct sc_source_bounds *bounds, struct sc_source *out,
                               struct sc_error *err)
 {
-    struct sc_expected expected = {0};
+    struct sc_expected expected = {.sink = bounds->sink};
     const struct sc_expected_range range = {
         .kind = bounds->options ? SC_RECORDS_OPTIONS : SC_RECORDS_FLOWS,
         .begin_ms = bounds->window_ms != 0 ? bounds->window_ms : bounds->begin_ms,
@@ -240,8 +240,10 @@ enum sc_status sc_source_open(const char *const *paths, uint32_t path_count,
     enum sc_status status = open_listed(out, paths, path_count, &expected, err);
     if (status == SC_OK)
         status = sc_source_plan_units(out, bounds, &expected);
+    out->unread = out->missing_count + out->damage_count;
     if (status == SC_OK)
         sc_expected_judge(&expected, &range, note, out);
+    out->known_lost = expected.known_lost;
     sc_expected_free(&expected);
     if (status != SC_OK)
         sc_source_close(out);

@@ -7,6 +7,7 @@
 #ifndef SC_QUERY_SOURCE_H
 #define SC_QUERY_SOURCE_H
 
+#include "query/expect.h"
 #include "query/read_plan.h"
 #include "store/reader.h"
 
@@ -53,8 +54,11 @@ struct sc_source {
     /* Sentences on damage that takes nothing from the answer: the batches were found elsewhere. */
     char **damage;
     uint32_t damage_count;
-    uint32_t readable_paths; /* of those given */
-    uint64_t bytes;          /* of all segments */
+    uint32_t
+        unread; /* sentences on what could not be read when it was opened; the others are on what is not there */
+    struct sc_known_lost known_lost; /* what is not there, and need not be */
+    uint32_t readable_paths;         /* of those given */
+    uint64_t bytes;                  /* of all segments */
 };
 
 struct sc_source_bounds {
@@ -62,6 +66,7 @@ struct sc_source_bounds {
     uint64_t window_ms; /* only the windows that hold this time; 0 = all */
     /* The times that are asked for, and so those for which it is judged what is missing; 0 and 0 = all. */
     uint64_t begin_ms, end_ms;
+    const struct sc_loss_sink *sink; /* wants to know what is missing; NULL: nobody does */
 };
 
 /*

@@ -48,6 +48,7 @@ class Node:
         self.log = cluster.folder / f"{name}.log"
         self.config = cluster.folder / f"{name}.yaml"
         self.child = None
+        self.env = {}  # on top of this process's
 
     def write_config(self, extra=""):
         self.config.write_text(f"listeners: ['tcp://{self.address}:{self.port}', 'udp://{self.address}:{self.port}']\n"
@@ -59,7 +60,7 @@ class Node:
         begin = self.log.stat().st_size if self.log.exists() else 0
         with open(self.log, "ab") as log:
             self.child = subprocess.Popen([str(BUILD / "bin" / "sc-collector"), "-c", str(self.config)],
-                                          stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                                          stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **self.env})
         if "proxy" in self.roles:
             ready = wait_for(lambda: b"listening tcp" in self.log.read_bytes()[begin:] or self.child.poll() is not None)
         else:
@@ -71,6 +72,9 @@ class Node:
     def kill(self):
         self.child.send_signal(signal.SIGKILL)
         self.child.wait()
+
+    def reload(self):
+        self.child.send_signal(signal.SIGHUP)
 
     def freeze(self):
         self.child.send_signal(signal.SIGSTOP)
@@ -107,6 +111,10 @@ class Node:
         status = self.status()
         return sorted(m["name"] for m in status["cluster"]["members"] if m.get("usable")) if status else []
 
+    def member(self, name):
+        """What this proxy knows of another node."""
+        return next((m for m in self.status()["cluster"]["members"] if m["name"] == name), None)
+
     def waiting(self):
         status = self.status()
         return status["cluster"]["proxy"]["waiting_batches"] if status else None
@@ -121,10 +129,17 @@ class Cluster:
         self.file = self.folder / "cluster.yaml"
         both = ["proxy", "subcollector"]
         self.nodes = [Node(self, f"n{i + 1}", f"127.0.77.{i + 1}", roles[i] if roles else both) for i in range(count)]
-        lines = ["version: 1", f"replication: {replication}", "members:"]
-        for n in self.nodes:
+        self.replication = replication
+        self.write_members(1, self.nodes)
+
+    def write_members(self, version, nodes):
+        """The membership file; in one step, as a reader may come at any time."""
+        lines = [f"version: {version}", f"replication: {self.replication}", "members:"]
+        for n in nodes:
             lines.append(f"  - {{name: {n.name}, address: '{n.address}:{n.link_port}', roles: [{', '.join(n.roles)}]}}")
-        self.file.write_text("\n".join(lines) + "\n")
+        fresh = self.file.with_suffix(".new")
+        fresh.write_text("\n".join(lines) + "\n")
+        fresh.rename(self.file)
 
     def start(self):
         for n in self.nodes:

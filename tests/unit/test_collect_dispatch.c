@@ -1,310 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Which batch goes where and when it is released, against a model that is written anew here from DESIGN section 6: by random
- * walk, and by all interleavings of a small instance.
- *
- * The model: a batch belongs to the first `copies` usable subcollectors on the ring from its home. Those that lack it get it
- * queued; queued, then in flight, then acknowledged, by any path at most once while the member stays usable. It is released in
- * the moment in which min(copies, usable) of those usable have acknowledged it. When a member changes, what is queued for it or
- * in flight to it is forgotten, and all batches are looked at again in the order in which they were accepted.
+ * Which batch goes where and when it is released, against the model of dispatch_kit.h: by random walk, and by all interleavings
+ * of small instances.
  */
-#include "collect/dispatch.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-enum { MEMBERS = 5, BATCHES = 4096, STREAM = 9, NO_LANE = 1000 };
-
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
-/* ---- the model ---- */
-
-struct batch {
-    uint32_t lane, records, home;
-    uint32_t acked, queued, flying; /* bits by member */
-    uint32_t given;                 /* bits: handed out since the member became usable */
-    bool released, told;            /* by the model; by the dispatch */
-};
-
-/* What waits for a member: numbers of batches, oldest first. */
-struct line {
-    uint32_t *numbers;
-    uint32_t count;
-};
-
-struct world {
-    struct sc_cluster cluster;
-    struct sc_member members[MEMBERS];
-    struct sc_dispatch *dispatch;
-    uint32_t usable; /* bits */
-    struct batch *batches;
-    uint32_t count, first_kept; /* all before are released */
-    struct line lines[MEMBERS];
-    uint64_t acknowledged[MEMBERS];
-    uint64_t released, released_short;
-};
-
-static uint32_t bits(uint32_t set)
-{
-    return (uint32_t)__builtin_popcount(set);
-}
-
-static uint32_t wanted(const struct world *w)
-{
-    uint32_t usable = bits(w->usable);
-    return usable < w->cluster.replication ? usable : w->cluster.replication;
-}
-
-static bool may_go(const struct world *w, const struct batch *b)
-{
-    return w->usable != 0 && bits(b->acked & w->usable) >= wanted(w);
-}
-
-static uint32_t targets_of(const struct world *w, const struct batch *b)
-{
-    uint32_t set = 0;
-    for (uint32_t step = 0; step < w->cluster.count; step++) {
-        uint32_t m = (b->home + step) % w->cluster.count;
-        if (bits(set) < w->cluster.replication && (w->usable >> m & 1) != 0)
-            set |= 1u << m;
-    }
-    return set;
-}
-
-static void leave_line(struct world *w, uint32_t m, uint32_t number)
-{
-    struct line *l = &w->lines[m];
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < l->count; i++) {
-        if (l->numbers[i] != number)
-            l->numbers[kept++] = l->numbers[i];
-    }
-    l->count = kept;
-    w->batches[number].queued &= ~(1u << m);
-}
-
-/* Members that have not got it and should are given it; then perhaps nobody needs it any more. */
-static void look_again(struct world *w, uint32_t number)
-{
-    struct batch *b = &w->batches[number];
-    for (uint32_t step = 0; step < w->cluster.count; step++) {
-        uint32_t m = (b->home + step) % w->cluster.count;
-        if (((targets_of(w, b) & ~(b->acked | b->queued | b->flying)) >> m & 1) == 0)
-            continue;
-        b->queued |= 1u << m;
-        w->lines[m].numbers[w->lines[m].count++] = number;
-    }
-    if (!may_go(w, b))
-        return;
-    b->released = true;
-    w->released++;
-    w->released_short += bits(b->acked) < w->cluster.replication;
-    for (uint32_t m = 0; m < w->cluster.count; m++)
-        leave_line(w, m, number);
-    b->flying = 0;
-}
-
-/* ---- the dispatch tells ---- */
-
-/* I2, by itself: whatever the model thinks of the moment. */
-static void on_released(void *arg, const struct sc_batch_head *head, struct sc_outbox_place place)
-{
-    struct world *w = arg;
-    struct batch *b = &w->batches[head->id.sequence];
-    assert_true(head->id.sequence < w->count);
-    assert_int_equal(place.file, b->lane);
-    assert_int_equal(place.offset, head->id.sequence);
-    assert_false(b->told);
-    b->told = true;
-    assert_true(w->usable != 0);
-    assert_true(bits(b->acked & w->usable) >= wanted(w));
-}
-
-/* ---- both are the same ---- */
-
-static void compare_member(struct world *w, uint32_t m)
-{
-    struct sc_dispatch_member is;
-    uint32_t flying = 0;
-    for (uint32_t i = w->first_kept; i < w->count; i++)
-        flying += w->batches[i].flying >> m & 1;
-    sc_dispatch_get_member(w->dispatch, m, &is);
-    assert_int_equal(is.usable, w->usable >> m & 1);
-    assert_int_equal(is.waiting, w->lines[m].count);
-    assert_int_equal(is.in_flight, flying);
-    assert_int_equal(is.acknowledged, w->acknowledged[m]);
-}
-
-static void compare(struct world *w)
-{
-    struct sc_dispatch_stats is;
-    uint64_t batches = 0, records = 0;
-    for (uint32_t i = w->first_kept; i < w->count; i++) {
-        const struct batch *b = &w->batches[i];
-        assert_int_equal(b->told, b->released);
-        batches += !b->released;
-        records += b->released ? 0 : b->records;
-    }
-    while (w->first_kept < w->count && w->batches[w->first_kept].released)
-        w->first_kept++;
-    sc_dispatch_get_stats(w->dispatch, &is);
-    assert_int_equal(is.batches, batches);
-    assert_int_equal(is.records, records);
-    assert_int_equal(is.released, w->released);
-    assert_int_equal(is.released_short, w->released_short);
-    assert_int_equal(is.usable, bits(w->usable));
-    for (uint32_t m = 0; m < w->cluster.count; m++)
-        compare_member(w, m);
-}
-
-/* ---- what can happen, to both ---- */
-
-static void add(struct world *w, uint32_t lane, uint32_t home)
-{
-    uint32_t number = w->count;
-    assert_true(number < BATCHES);
-    const struct sc_batch_head head = {.id = {.stream = STREAM, .lane = lane, .sequence = number},
-                                       .records = 1 + number % 100};
-    w->batches[w->count++] = (struct batch){.lane = lane, .records = head.records, .home = home};
-    look_again(w, number);
-    assert_int_equal(sc_dispatch_add(w->dispatch, &head, (struct sc_outbox_place){lane, number}), SC_OK);
-}
-
-static void next(struct world *w, uint32_t m)
-{
-    struct sc_batch_head head;
-    struct sc_outbox_place place;
-    struct line *l = &w->lines[m];
-    bool any = sc_dispatch_next(w->dispatch, m, &head, &place);
-    assert_int_equal(any, l->count != 0);
-    if (!any)
-        return;
-    uint32_t number = l->numbers[0];
-    struct batch *b = &w->batches[number];
-    assert_int_equal(head.id.sequence, number);
-    assert_int_equal(head.id.lane, b->lane);
-    assert_int_equal(head.id.stream, STREAM);
-    assert_int_equal(head.records, b->records);
-    assert_int_equal(place.offset, number);
-    assert_true((w->usable >> m & 1) != 0 && !b->told);
-    assert_true((b->given >> m & 1) == 0); /* once */
-    assert_true((b->acked >> m & 1) == 0); /* it does not get what it has */
-    leave_line(w, m, number);
-    b->flying |= 1u << m;
-    b->given |= 1u << m;
-}
-
-/* The member has it, however it came to it. */
-static void note_ack(struct world *w, uint32_t m, uint32_t number)
-{
-    struct batch *b = &w->batches[number];
-    if (b->released || (b->acked >> m & 1) != 0)
-        return;
-    b->acked |= 1u << m;
-    b->flying &= ~(1u << m);
-    leave_line(w, m, number);
-    w->acknowledged[m]++;
-    if (may_go(w, b))
-        look_again(w, number);
-}
-
-/* The batches `first` to `last` of a lane. */
-static void ack(struct world *w, uint32_t m, uint32_t lane, uint64_t first, uint64_t last)
-{
-    for (uint32_t i = w->first_kept; i < w->count; i++) {
-        if (w->batches[i].lane == lane && i >= first && i <= last)
-            note_ack(w, m, i);
-    }
-    sc_dispatch_ack(w->dispatch, m, &(struct sc_link_ack){STREAM, lane, first, last});
-}
-
-static void ack_one(struct world *w, uint32_t m, uint32_t number)
-{
-    ack(w, m, w->batches[number].lane, number, number);
-}
-
-static void set_usable(struct world *w, uint32_t m, bool usable)
-{
-    w->usable = (w->usable & ~(1u << m)) | (uint32_t)usable << m;
-    w->lines[m].count = 0;
-    for (uint32_t i = w->first_kept; i < w->count; i++) {
-        w->batches[i].queued &= ~(1u << m);
-        w->batches[i].flying &= ~(1u << m);
-        w->batches[i].given &= ~(1u << m);
-    }
-    for (uint32_t i = w->first_kept; i < w->count; i++) {
-        if (!w->batches[i].released)
-            look_again(w, i);
-    }
-    sc_dispatch_set_usable(w->dispatch, m, usable);
-}
-
-/* ---- making worlds ---- */
-
-/* `proxies`: bits of members that are no subcollectors. */
-static void open_world(struct world *w, uint32_t copies, uint32_t count, uint32_t proxies, uint32_t capacity)
-{
-    *w = (struct world){.cluster = {.version = 1, .replication = copies, .count = count}};
-    for (uint32_t i = 0; i < count; i++) {
-        struct sc_member *m = &w->members[i];
-        *m = (struct sc_member){
-            .lane = 100 + i, .weight = 1 + i, .proxy = true, .subcollector = (proxies >> i & 1) == 0};
-        snprintf(m->name, sizeof(m->name), "node-%u", i);
-        w->lines[i].numbers = calloc(capacity, sizeof(uint32_t));
-        assert_non_null(w->lines[i].numbers);
-    }
-    w->cluster.members = w->members;
-    w->batches = calloc(capacity, sizeof(struct batch));
-    w->dispatch = sc_dispatch_create(&w->cluster, on_released, w);
-    assert_non_null(w->batches);
-    assert_non_null(w->dispatch);
-}
-
-static void close_world(struct world *w)
-{
-    sc_dispatch_free(w->dispatch);
-    for (uint32_t i = 0; i < w->cluster.count; i++)
-        free(w->lines[i].numbers);
-    free(w->batches);
-}
-
-static uint32_t unreleased(const struct world *w)
-{
-    uint32_t n = 0;
-    for (uint32_t i = w->first_kept; i < w->count; i++)
-        n += !w->batches[i].released;
-    return n;
-}
-
-/* Liveness: members stay as they are, take what there is for them and acknowledge it. Then nothing is left. */
-static void drain(struct world *w)
-{
-    assert_true(w->usable != 0);
-    for (uint32_t m = 0; m < w->cluster.count; m++) {
-        while ((w->usable >> m & 1) != 0 && w->lines[m].count != 0)
-            next(w, m);
-        for (uint32_t i = w->first_kept; i < w->count; i++) {
-            if ((w->batches[i].flying >> m & 1) != 0)
-                ack_one(w, m, i);
-        }
-    }
-    compare(w);
-    assert_int_equal(unreleased(w), 0);
-}
+#include "dispatch_kit.h"
 
 /* ---- random walks ---- */
 
@@ -328,10 +27,11 @@ static uint32_t any_batch(const struct world *w, uint64_t *random)
 
 static void add_any(struct world *w, uint64_t *random)
 {
-    uint32_t home = sc_dispatch_home(w->dispatch);
-    uint32_t lane = w->members[home].lane;
-    assert_true(w->members[home].subcollector);
+    uint32_t lane = sc_dispatch_home(w->dispatch);
+    uint32_t home = member_of(w, lane);
+    assert_true(home != SC_NO_MEMBER && w->members[home].subcollector);
     assert_true(w->usable == 0 || (w->usable >> home & 1) != 0);
+    assert_true((w->usable & ~w->slow) == 0 || (w->slow >> home & 1) == 0);
     if (next_random(random) % 4 == 0) { /* of an earlier start: any member, also one that is none any more */
         home = (uint32_t)(next_random(random) % w->cluster.count);
         lane = next_random(random) % 2 != 0 ? w->members[home].lane : NO_LANE * w->cluster.count + home;
@@ -377,22 +77,42 @@ static void ack_oldest(struct world *w, uint32_t m)
     }
 }
 
+/* Mostly a little; sometimes so much that somebody is slow, or what is in flight late. */
+static void pass_time(struct world *w, uint64_t *random)
+{
+    static const uint32_t lengths[] = {0, 7, 50, 50, 300, 1100, 2500, 10500};
+    tick(w, lengths[next_random(random) % 8], next_random(random) % 8 == 0);
+}
+
+static void unread_any(struct world *w, uint32_t m, uint64_t *random)
+{
+    uint32_t oldest = oldest_flying(w, m);
+    if (oldest != BATCHES)
+        unread(w, m, oldest, next_random(random) % 4 != 0);
+}
+
 static void step(struct world *w, uint64_t *random)
 {
     uint32_t m = any_subcollector(w, random);
     uint64_t what = next_random(random) % 100;
     if (what < 22 && w->count < BATCHES && unreleased(w) < 40)
         add_any(w, random);
-    else if (what < 60)
+    else if (what < 55)
         next(w, m);
-    else if (what < 80)
+    else if (what < 70)
         ack_oldest(w, m);
-    else if (what < 90)
+    else if (what < 80)
         ack_any(w, m, random);
+    else if (what < 88)
+        pass_time(w, random);
+    else if (what < 90)
+        unread_any(w, m, random);
     else if (what < 94)
         set_usable(w, m, false);
     else if (what < 99)
         set_usable(w, m, true); /* also of one that is: a new connection */
+    else if (next_random(random) % 2 == 0)
+        change_any(w, random);
     else if (w->usable != 0)
         drain(w);
     compare(w);
@@ -407,7 +127,7 @@ static void walk(uint32_t copies, uint32_t members, uint32_t proxies, uint64_t s
         step(&w, &random);
     set_usable(&w, any_subcollector(&w, &random), true);
     drain(&w);
-    assert_true(w.count > 50 && w.released == w.count);
+    assert_true(w.count > 50 && w.released + w.given_up == w.count);
     close_world(&w);
 }
 
@@ -428,10 +148,10 @@ static void random_walks(void **state)
 
 /* ---- all interleavings of a small instance ---- */
 
-enum { SMALL_MEMBERS = 3, SMALL_BATCHES = 3, STATES = 1 << 16, PATH_MAX_STEPS = 32 };
+enum { SMALL_MEMBERS = 3, SMALL_BATCHES = 3, STATES = 1 << 18, PATH_MAX_STEPS = 32 };
 
-/* 0: add; 1-3: next; 4-12: ack of a batch by a member; 13-15: the member changes; 16-18: it is connected anew. */
-enum { ACTIONS = 19 };
+/* 0: add; 1-3: next; 4-12: ack of a batch by a member; 13-15: the member changes; 16-18: it is connected anew; 19: 5 s pass. */
+enum { ACTIONS = 20, TIME_PASSES = 19 };
 
 struct node {
     uint64_t state;
@@ -443,14 +163,20 @@ struct search {
     struct node *nodes;
     uint32_t count;
     uint32_t *table; /* number of a node + 1, by its state */
+    uint32_t batches;
+    bool timed;
 };
 
 /* False: it means nothing here. */
-static bool act(struct world *w, uint32_t action)
+static bool act(const struct search *s, struct world *w, uint32_t action)
 {
     uint32_t m = (action - 1) % SMALL_MEMBERS;
-    if (action == 0) {
-        if (w->count == SMALL_BATCHES)
+    if (action == TIME_PASSES) {
+        if (!s->timed)
+            return false;
+        tick(w, 5000, false);
+    } else if (action == 0) {
+        if (w->count == s->batches)
             return false;
         add(w, w->members[w->count].lane, w->count);
     } else if (action < 4) {
@@ -470,17 +196,34 @@ static bool act(struct world *w, uint32_t action)
     return true;
 }
 
-/* Everything that the model knows, in one number. */
-static uint64_t state_of(const struct world *w)
+/* Of the times it matters whether they are 0, 5, or 10 s and more: two bits for each member. */
+static uint64_t times_of(const struct world *w)
 {
-    uint64_t s = w->usable | (uint64_t)w->count << 3;
-    for (uint32_t i = 0; i < SMALL_BATCHES; i++) {
+    uint64_t s = w->slow;
+    for (uint32_t i = 0; i < SMALL_BATCHES - 1; i++) {
+        for (uint32_t m = 0; m < SMALL_MEMBERS; m++) {
+            const struct batch *b = &w->batches[i];
+            bool flying = i < w->count && (b->flying >> m & 1) != 0;
+            uint64_t age = flying ? (w->now - b->since[m]) / 5000 : 0;
+            s = s << 2 | (age > 2 ? 2 : age);
+            s = s << 1 | (flying ? b->late >> m & 1 : 0);
+        }
+    }
+    return s;
+}
+
+/* Everything that the model knows, in one number. */
+static uint64_t state_of(const struct search *search, const struct world *w)
+{
+    uint64_t s = search->timed ? times_of(w) : 0;
+    s = s << 5 | w->usable | (uint64_t)w->count << 3;
+    for (uint32_t i = 0; i < search->batches; i++) {
         const struct batch *b = &w->batches[i];
         uint64_t one = b->released ? 1 : (uint64_t)b->acked << 1 | (uint64_t)b->flying << 4;
         s = s << 7 | (i < w->count ? one : 0);
     }
     for (uint32_t m = 0; m < SMALL_MEMBERS; m++) {
-        for (uint32_t i = 0; i < SMALL_BATCHES; i++)
+        for (uint32_t i = 0; i < search->batches; i++)
             s = s << 2 | (i < w->lines[m].count ? w->lines[m].numbers[i] + 1 : 0);
     }
     return s;
@@ -510,7 +253,7 @@ static void replay(const struct search *s, uint32_t number, struct world *w)
         path[length++] = s->nodes[i].action;
     open_world(w, 2, SMALL_MEMBERS, 0, SMALL_BATCHES + 1);
     while (length > 0)
-        assert_true(act(w, path[--length]));
+        assert_true(act(s, w, path[--length]));
 }
 
 /* Every batch that is not released is still to be had: in time it goes, with the members that are usable or the next one. */
@@ -536,14 +279,14 @@ static uint32_t try_actions(struct search *s, uint32_t number)
     uint32_t releases = 0;
     replay(s, number, &w);
     for (uint32_t action = 0; action < ACTIONS; action++) {
-        if (!act(&w, action))
+        if (!act(s, &w, action))
             continue;
         compare(&w);
-        uint64_t now = state_of(&w);
+        uint64_t now = state_of(s, &w);
         if (now == s->nodes[number].state)
             continue;
         remember(s, now, number, action);
-        releases += w.released == SMALL_BATCHES;
+        releases += w.released == s->batches;
         close_world(&w);
         replay(s, number, &w);
     }
@@ -551,182 +294,50 @@ static uint32_t try_actions(struct search *s, uint32_t number)
     return releases;
 }
 
-/* Every state that can be reached at all: the walk ends by itself. */
+/* Every state that can be reached at all: the walk ends by itself. Returns how many there are. */
+static uint32_t search_all(uint32_t batches, bool timed)
+{
+    struct search search = {.nodes = calloc(STATES, sizeof(struct node)),
+                            .table = calloc(2 * STATES, sizeof(uint32_t)),
+                            .batches = batches,
+                            .timed = timed};
+    struct search *s = &search;
+    struct world w;
+    uint32_t releases = 0;
+    assert_non_null(s->nodes);
+    assert_non_null(s->table);
+    open_world(&w, 2, SMALL_MEMBERS, 0, SMALL_BATCHES + 1);
+    remember(s, state_of(s, &w), 0, 0);
+    close_world(&w);
+    for (uint32_t i = 0; i < s->count; i++) {
+        check_obtainable(s, i);
+        releases += try_actions(s, i);
+    }
+    assert_true(releases > 0);
+    free(s->nodes);
+    free(s->table);
+    return s->count;
+}
+
 static void all_interleavings(void **state)
 {
     (void)state;
-    struct search s = {.nodes = calloc(STATES, sizeof(struct node)),
-                       .table = calloc(2 * STATES, sizeof(uint32_t))};
-    struct world w;
-    uint32_t releases = 0;
-    assert_non_null(s.nodes);
-    assert_non_null(s.table);
-    open_world(&w, 2, SMALL_MEMBERS, 0, SMALL_BATCHES + 1);
-    remember(&s, state_of(&w), 0, 0);
-    close_world(&w);
-    for (uint32_t i = 0; i < s.count; i++) {
-        check_obtainable(&s, i);
-        releases += try_actions(&s, i);
-    }
-    assert_true(s.count > 20000 && releases > 0);
-    free(s.nodes);
-    free(s.table);
+    assert_true(search_all(SMALL_BATCHES, false) > 20000);
 }
 
-/* ---- shares ---- */
-
-static void count_homes(struct world *w, uint32_t rounds, uint32_t counts[MEMBERS])
-{
-    memset(counts, 0, MEMBERS * sizeof(counts[0]));
-    for (uint32_t i = 0; i < rounds; i++) {
-        uint32_t home = sc_dispatch_home(w->dispatch);
-        assert_true(home < w->cluster.count);
-        counts[home]++;
-    }
-}
-
-static void assert_share(uint32_t count, uint32_t of, uint32_t weight, uint32_t weights)
-{
-    double want = (double)of * weight / weights;
-    assert_true(count >= want * 0.98 && count <= want * 1.02);
-}
-
-/* Weights 1, 2, 3 and a proxy between them; of those usable when there are any. */
-static void shares_follow_weights(void **state)
+/* Members that are slow, and batches that are late, in every order. */
+static void all_interleavings_in_time(void **state)
 {
     (void)state;
-    struct world w;
-    uint32_t n[MEMBERS];
-    open_world(&w, 2, 4, 1u << 1, 1);
-    w.members[2].weight = 2;
-    w.members[3].weight = 3;
-    for (int usable = 0; usable < 2; usable++) {
-        count_homes(&w, 6000, n);
-        assert_int_equal(n[1], 0);
-        assert_share(n[0], 6000, 1, 6);
-        assert_share(n[2], 6000, 2, 6);
-        assert_share(n[3], 6000, 3, 6);
-        set_usable(&w, 0, true);
-        set_usable(&w, 2, true);
-        set_usable(&w, 3, true);
-    }
-    count_homes(&w, 6, n); /* they take turns: nobody waits for long */
-    assert_true(n[0] == 1 && n[2] == 2 && n[3] == 3);
-    set_usable(&w, 3, false);
-    count_homes(&w, 3000, n);
-    assert_int_equal(n[1] + n[3], 0);
-    assert_share(n[0], 3000, 1, 3);
-    assert_share(n[2], 3000, 2, 3);
-    uint64_t random = 1;
-    for (uint32_t i = 0; i < 500; i++) /* whatever they did before */
-        set_usable(&w, i % 2 == 0 ? 2 : 3, next_random(&random) % 2 != 0), count_homes(&w, i % 7, n);
-    set_usable(&w, 2, true);
-    set_usable(&w, 3, true);
-    count_homes(&w, 6000, n);
-    assert_share(n[0], 6000, 1, 6);
-    assert_share(n[2], 6000, 2, 6);
-    assert_share(n[3], 6000, 3, 6);
-    close_world(&w);
-}
-
-static void nobody_to_send_to(void **state)
-{
-    (void)state;
-    struct world w;
-    open_world(&w, 2, 2, 3, 8);
-    assert_int_equal(sc_dispatch_home(w.dispatch), SC_NO_MEMBER);
-    add(&w, NO_LANE, NO_LANE % 2);
-    compare(&w);
-    close_world(&w);
-    sc_dispatch_free(NULL);
-}
-
-/* ---- a long outage ---- */
-
-/* A day's batches wait; the first member that comes gets them in the order in which they were accepted. */
-static void a_long_line(void **state)
-{
-    (void)state;
-    enum { COUNT = 200000 };
-    struct world w;
-    struct sc_dispatch_member view;
-    struct sc_dispatch_stats stats;
-    open_world(&w, 2, 3, 0, 1);
-    free(w.batches);
-    w.batches = calloc(COUNT, sizeof(struct batch));
-    assert_non_null(w.batches);
-    w.count = COUNT;
-    for (uint32_t i = 0; i < COUNT; i++) {
-        w.batches[i].lane = 101;
-        const struct sc_batch_head head = {.id = {.stream = STREAM, .lane = 101, .sequence = i},
-                                           .records = 2};
-        assert_int_equal(sc_dispatch_add(w.dispatch, &head, (struct sc_outbox_place){101, i}), SC_OK);
-    }
-    for (uint32_t m = 1; m < 3; m++) { /* home and the next on the ring: both get them */
-        w.usable |= 1u << m;
-        sc_dispatch_set_usable(w.dispatch, m, true);
-        sc_dispatch_get_member(w.dispatch, m, &view);
-        assert_int_equal(view.waiting, COUNT);
-    }
-    for (uint32_t i = 0; i < COUNT; i++) {
-        struct sc_batch_head head;
-        struct sc_outbox_place place;
-        assert_true(sc_dispatch_next(w.dispatch, 1, &head, &place));
-        assert_int_equal(head.id.sequence, i);
-        w.batches[i].acked = 1u << 1;
-        sc_dispatch_ack(w.dispatch, 1, &(struct sc_link_ack){STREAM, 101, i, i});
-    }
-    /* The other one fails: one copy is all there can be, and the line of the other is forgotten. */
-    w.usable = 1u << 1;
-    sc_dispatch_set_usable(w.dispatch, 2, false);
-    sc_dispatch_get_stats(w.dispatch, &stats);
-    assert_int_equal(stats.batches, 0);
-    assert_int_equal(stats.records, 0);
-    assert_int_equal(stats.released, COUNT);
-    assert_int_equal(stats.released_short, COUNT);
-    close_world(&w);
-}
-
-/* A member has a long line that nobody needs any more: releasing what is in it costs no search through all of it. */
-static void a_line_that_others_empty(void **state)
-{
-    (void)state;
-    enum { COUNT = 200000 };
-    struct world w;
-    struct sc_dispatch_member view;
-    open_world(&w, 1, 3, 0, 1);
-    free(w.batches);
-    w.batches = calloc(COUNT, sizeof(struct batch));
-    assert_non_null(w.batches);
-    w.count = COUNT;
-    w.usable = 1u << 2;
-    sc_dispatch_set_usable(w.dispatch, 2, true); /* not the home */
-    for (uint32_t i = 0; i < COUNT; i++) {
-        w.batches[i].lane = 101;
-        const struct sc_batch_head head = {.id = {.stream = STREAM, .lane = 101, .sequence = i}};
-        assert_int_equal(sc_dispatch_add(w.dispatch, &head, (struct sc_outbox_place){101, i}), SC_OK);
-    }
-    w.usable |= 1u << 1;
-    sc_dispatch_set_usable(w.dispatch, 1, true); /* the home: it gets them all, and is faster */
-    for (uint32_t i = 0; i < COUNT; i++) {
-        struct sc_batch_head head;
-        struct sc_outbox_place place;
-        assert_true(sc_dispatch_next(w.dispatch, 1, &head, &place));
-        w.batches[i].acked = 1u << 1;
-        sc_dispatch_ack(w.dispatch, 1, &(struct sc_link_ack){STREAM, 101, i, i});
-        sc_dispatch_get_member(w.dispatch, 2, &view);
-        assert_int_equal(view.waiting, COUNT - i - 1);
-        assert_int_equal(view.in_flight, 0);
-    }
-    close_world(&w);
+    assert_true(search_all(SMALL_BATCHES - 1, true) > 30000);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_walks),          cmocka_unit_test(all_interleavings),
-        cmocka_unit_test(shares_follow_weights), cmocka_unit_test(nobody_to_send_to),
-        cmocka_unit_test(a_long_line),           cmocka_unit_test(a_line_that_others_empty),
+        cmocka_unit_test(random_walks),
+        cmocka_unit_test(all_interleavings),
+        cmocka_unit_test(all_interleavings_in_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

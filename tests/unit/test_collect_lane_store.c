@@ -433,7 +433,14 @@ static void batches_that_lie_are_refused(void **state)
     close_node(&n);
 }
 
-/* Windows of no time that anybody lives in; what becomes of them is their proxy's matter, but the node lives on. */
+static void assert_absent(const char *store, const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%s/%s", store, name);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+/* Windows of no time that anybody lives in are refused, but for the one in which a clock that was never set begins. */
 static void absurd_windows(void **state)
 {
     (void)state;
@@ -447,9 +454,13 @@ static void absurd_windows(void **state)
         for (int tries = 0; tries < 4000 && (got = answers_now(&n, answers)) == 0; tries++)
             nap();
         assert_int_equal(got, 1);
+        assert_int_equal(answers[0].durable, i == 0);
     }
     push(&n, 20, 0);
     expect(&n, 20, 1, true);
+    stop(&n);
+    assert_absent(n.path, "9999");
+    assert_absent(n.path, "10000");
     close_node(&n);
 }
 
@@ -715,6 +726,58 @@ static void streams_are_kept(void **state)
     close_node(&n);
 }
 
+/* A tally of a window that cannot be makes no folder. */
+static void tallies_of_absurd_windows(void **state)
+{
+    (void)state;
+    static const uint64_t windows[] = {UINT64_C(253402300800000), KIT_WINDOW + 1};
+    struct node n;
+    char path[512];
+    open_node(&n, 300, false);
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct sc_link_tally tally = {.stream = STREAM, .window_ms = windows[i], .window_s = 300};
+        assert_int_equal(sc_lane_store_tally(n.store, "p", &tally), SC_OK);
+    }
+    stop(&n);
+    for (uint32_t i = 0; i < 2; i++) {
+        sc_tally_path(n.path, STREAM, windows[i], path, sizeof(path));
+        assert_int_equal(access(path, F_OK), -1);
+    }
+    close_node(&n);
+}
+
+/* ---- other members ---- */
+
+/* What came before its lane had a name moves to the name; lanes that had one go on. */
+static void lanes_get_names(void **state)
+{
+    (void)state;
+    struct node n;
+    char unnamed[64];
+    struct sc_member members[4];
+    open_node(&n, 300, false);
+    const uint32_t lane = sc_cluster_lane("delta");
+    sc_lane_store_push(n.store, make(0, lane, KIT_WINDOW, 300));
+    push(&n, 1, 1);
+    expect(&n, 0, 2, true);
+    snprintf(unnamed, sizeof(unnamed), SC_REPLICA_FOLDER "/lane-%08x", lane);
+    check_lane(&n, strchr(unnamed, '/') + 1, 0, 1, 1, ROWS);
+    members[0] = (struct sc_member){.name = "delta", .lane = lane, .weight = 1, .subcollector = true};
+    memcpy(&members[1], n.members, sizeof(n.members));
+    const struct sc_cluster fresh = {.version = 2, .replication = 2, .members = members, .count = 4};
+    assert_int_equal(sc_lane_store_set_cluster(n.store, &fresh), SC_OK);
+    assert_int_equal(sc_lane_store_set_cluster(n.store, &fresh), SC_OK); /* twice in a row */
+    for (int times = 0; times < 200; times++)
+        nap();
+    sc_lane_store_push(n.store, make(2, lane, KIT_WINDOW, 300));
+    push(&n, 3, 1);
+    expect(&n, 2, 2, true);
+    check_lane(&n, "delta", 0, 2, 3, 2 * ROWS);
+    check_lane(&n, "beta", 1, 2, 4, 2 * ROWS);
+    assert_absent(n.path, unnamed);
+    close_node(&n);
+}
+
 /* ---- starting ---- */
 
 static void a_store_has_one_owner(void **state)
@@ -748,6 +811,8 @@ int main(void)
         cmocka_unit_test(a_failed_sync_of_one_lane),
         cmocka_unit_test(a_full_disk_refuses),
         cmocka_unit_test(windows_are_sealed),
+        cmocka_unit_test(tallies_of_absurd_windows),
+        cmocka_unit_test(lanes_get_names),
         cmocka_unit_test(tallies_are_kept),
         cmocka_unit_test(streams_are_kept),
         cmocka_unit_test(a_store_has_one_owner),

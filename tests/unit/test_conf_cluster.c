@@ -137,12 +137,41 @@ static void targets_follow_the_ring(void **state)
     sc_cluster_free(&c);
 }
 
+static void copies_are_equal_until_they_are_changed(void **state)
+{
+    (void)state;
+    struct sc_cluster c, copy;
+    struct sc_error err;
+    assert_int_equal(parse(five, &c, &err), SC_OK);
+    assert_int_equal(sc_cluster_copy(&c, &copy), SC_OK);
+    assert_true(sc_cluster_equal(&c, &copy));
+    copy.members[1].weight++;
+    assert_false(sc_cluster_equal(&c, &copy));
+    copy.members[1] = c.members[1];
+    copy.members[4].address.port++;
+    assert_false(sc_cluster_equal(&c, &copy));
+    copy.members[4] = c.members[4];
+    copy.members[0].proxy = !copy.members[0].proxy;
+    assert_false(sc_cluster_equal(&c, &copy));
+    copy.members[0] = c.members[0];
+    copy.count--;
+    assert_false(sc_cluster_equal(&c, &copy));
+    copy.count++;
+    copy.replication--;
+    assert_false(sc_cluster_equal(&c, &copy));
+    sc_cluster_free(&copy);
+    sc_cluster_free(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(everything_is_read),        cmocka_unit_test(lanes_stay),
-        cmocka_unit_test(the_default_is_two_copies), cmocka_unit_test(bad_files),
+        cmocka_unit_test(everything_is_read),
+        cmocka_unit_test(lanes_stay),
+        cmocka_unit_test(the_default_is_two_copies),
+        cmocka_unit_test(bad_files),
         cmocka_unit_test(targets_follow_the_ring),
+        cmocka_unit_test(copies_are_equal_until_they_are_changed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -179,7 +179,7 @@ static void list(struct sc_source *source, const char *order, uint64_t limit, st
     struct sc_summary summary;
     struct sc_scan_stats stats = {0};
     assert_non_null(request);
-    assert_int_equal(sc_request_list("flowId,srcip,packets,bytes", order, request, &err), SC_OK);
+    assert_int_equal(sc_request_list(NULL, "flowId,srcip,packets,bytes", order, request, &err), SC_OK);
     struct sc_output_options options = {.format = SC_OUTPUT_CSV};
     struct sc_output *output = sc_output_create(&options, request->columns, request->column_count);
     struct sc_listing listing = {.output = output,

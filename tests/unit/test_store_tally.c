@@ -123,9 +123,31 @@ static void say(void *arg, const char *sentence)
     snprintf(s->last, sizeof(s->last), "%s", sentence);
 }
 
+/* Accepts `lost` batches of each lane as lost, or only closes the stream. */
+static void accept_loss(const char *store, uint64_t lost, bool closed)
+{
+    struct sc_losses losses = {0};
+    struct sc_error err = {0};
+    const struct sc_stream stream = {.proxy = "n1", .stream = STREAM, .closed = closed};
+    for (uint32_t lane = 7; lane < 9 && lost != 0; lane++) {
+        const struct sc_loss loss = {STREAM, KIT_WINDOW, 300, lane, {{lost, 0}, {lost * 100, 0}}};
+        assert_int_equal(sc_losses_add(&losses, &loss), SC_OK);
+    }
+    assert_int_equal(sc_losses_add_stream(&losses, &stream), SC_OK);
+    assert_int_equal(sc_losses_write(store, &losses, &err), SC_OK);
+    sc_losses_free(&losses);
+}
+
+/* What was accepted as lost before, and what the judgement tells of it. */
+struct accepted {
+    uint64_t lost;
+    bool closed;
+    struct sc_known_lost known;
+};
+
 /* `found` batches of 100 records of each of two lanes; 9 were accepted and `safe` made safe in each. */
-static struct said judge(uint64_t safe, unsigned found, bool closed, uint64_t heard_ms, uint64_t begin_ms,
-                         uint64_t end_ms)
+static struct said judge_with(struct accepted *accepted, uint64_t safe, unsigned found, bool closed,
+                              uint64_t heard_ms, uint64_t begin_ms, uint64_t end_ms)
 {
     char *store = kit_folder();
     struct sc_error err = {0};
@@ -137,6 +159,8 @@ static struct said judge(uint64_t safe, unsigned found, bool closed, uint64_t he
     const char *const paths[] = {store};
     assert_int_equal(sc_tally_write(store, &t, &err), SC_OK);
     assert_int_equal(sc_stream_write(store, &stream, false, &err), SC_OK);
+    if (accepted->lost != 0 || accepted->closed)
+        accept_loss(store, accepted->lost, accepted->closed);
     assert_int_equal(sc_catalogue_add(&catalogue, store, &err), SC_OK);
     assert_int_equal(sc_expected_load(&expected, paths, 1, &catalogue, say, &said), SC_OK);
     for (unsigned i = 0; i < 2 * found; i++) {
@@ -145,11 +169,54 @@ static struct said judge(uint64_t safe, unsigned found, bool closed, uint64_t he
     }
     const struct sc_expected_range range = {SC_RECORDS_FLOWS, begin_ms, end_ms, KIT_WINDOW + 1000000};
     sc_expected_judge(&expected, &range, say, &said);
+    accepted->known = expected.known_lost;
     sc_expected_free(&expected);
     sc_catalogue_free(&catalogue);
     sc_tally_free(&t);
     kit_remove(store);
     return said;
+}
+
+static struct said judge(uint64_t safe, unsigned found, bool closed, uint64_t heard_ms, uint64_t begin_ms,
+                         uint64_t end_ms)
+{
+    struct accepted nothing = {0};
+    struct said said = judge_with(&nothing, safe, found, closed, heard_ms, begin_ms, end_ms);
+    assert_int_equal(nothing.known.windows, 0);
+    return said;
+}
+
+/* Of a stream that is closed everything that was accepted ought to be there, safe or not. */
+static void judged_when_closed(void **state)
+{
+    (void)state;
+    struct said said = judge(5, 7, true, 0, 0, UINT64_MAX);
+    assert_int_equal(said.count, 1);
+    assert_non_null(strstr(said.last, "4 of 18 batches of proxy n1 are missing, with 400 records"));
+    assert_int_equal(judge(5, 9, true, 0, 0, UINT64_MAX).count, 0);
+}
+
+static void judged_after_a_loss_was_accepted(void **state)
+{
+    (void)state;
+    uint64_t now = KIT_WINDOW + 1000000;
+    struct accepted a = {.lost = 2};
+    assert_int_equal(judge_with(&a, 9, 7, true, 0, 0, UINT64_MAX).count, 0);
+    assert_true(a.known.windows == 1 && a.known.batches == 4 && a.known.records == 400);
+    assert_int_equal(judge_with(&a, 9, 9, true, 0, 0, UINT64_MAX).count, 0); /* it came back */
+    assert_int_equal(a.known.windows, 0);
+    struct said said = judge_with(&a, 9, 6, true, 0, 0, UINT64_MAX); /* more is missing now */
+    assert_int_equal(said.count, 1);
+    assert_non_null(strstr(said.last, "2 of 18 batches of proxy n1 are missing, with 200 records"));
+    assert_true(a.known.batches == 4 && a.known.records == 400);
+    assert_int_equal(judge_with(&a, 5, 5, false, now - 5000, 0, UINT64_MAX).count,
+                     2); /* a stream is no loss */
+    a = (struct accepted){.closed = true};
+    assert_int_equal(judge_with(&a, 9, 9, false, now - 5000, 0, UINT64_MAX).count, 0);
+    assert_int_equal(judge_with(&a, 5, 5, false, now - 5000, 0, UINT64_MAX).count, 1);
+    a.lost = 4;
+    assert_int_equal(judge_with(&a, 5, 5, false, now - 5000, 0, UINT64_MAX).count, 0);
+    assert_int_equal(a.known.records, 800);
 }
 
 static void judged(void **state)
@@ -176,8 +243,13 @@ static void judged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(written_and_read), cmocka_unit_test(cut_files), cmocka_unit_test(merged),
-        cmocka_unit_test(streams),          cmocka_unit_test(judged),
+        cmocka_unit_test(written_and_read),
+        cmocka_unit_test(cut_files),
+        cmocka_unit_test(merged),
+        cmocka_unit_test(streams),
+        cmocka_unit_test(judged),
+        cmocka_unit_test(judged_when_closed),
+        cmocka_unit_test(judged_after_a_loss_was_accepted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

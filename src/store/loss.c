@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "store/loss.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LINE_BYTES 256
+
+void sc_losses_free(struct sc_losses *l)
+{
+    free(l->list);
+    free(l->streams);
+    *l = (struct sc_losses){0};
+}
+
+/* ---- the list ---- */
+
+static int compare(const struct sc_loss *x, uint64_t stream, uint64_t window_ms, uint32_t lane)
+{
+    if (x->stream != stream)
+        return x->stream < stream ? -1 : 1;
+    if (x->window_ms != window_ms)
+        return x->window_ms < window_ms ? -1 : 1;
+    return x->lane < lane ? -1 : x->lane > lane;
+}
+
+/* Where it is, or would be. */
+static uint32_t place_of(const struct sc_losses *l, uint64_t stream, uint64_t window_ms, uint32_t lane)
+{
+    uint32_t low = 0, high = l->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (compare(&l->list[middle], stream, window_ms, lane) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+const struct sc_loss *sc_losses_find(const struct sc_losses *l, uint64_t stream, uint64_t window_ms,
+                                     uint32_t lane)
+{
+    uint32_t i = place_of(l, stream, window_ms, lane);
+    return i < l->count && compare(&l->list[i], stream, window_ms, lane) == 0 ? &l->list[i] : NULL;
+}
+
+static void grow(struct sc_tally_count *to, const struct sc_tally_count *from)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        to->batches[kind] = from->batches[kind] > to->batches[kind] ? from->batches[kind] : to->batches[kind];
+        to->records[kind] = from->records[kind] > to->records[kind] ? from->records[kind] : to->records[kind];
+    }
+}
+
+enum sc_status sc_losses_add(struct sc_losses *l, const struct sc_loss *loss)
+{
+    uint32_t i = place_of(l, loss->stream, loss->window_ms, loss->lane);
+    if (i < l->count && compare(&l->list[i], loss->stream, loss->window_ms, loss->lane) == 0) {
+        grow(&l->list[i].lost, &loss->lost);
+        return SC_OK;
+    }
+    if (l->count == l->capacity) {
+        uint32_t capacity = l->capacity == 0 ? 64 : l->capacity * 2;
+        struct sc_loss *list = realloc(l->list, capacity * sizeof(*list));
+        if (list == NULL)
+            return SC_NOMEM;
+        l->list = list;
+        l->capacity = capacity;
+    }
+    memmove(&l->list[i + 1], &l->list[i], (l->count - i) * sizeof(*l->list));
+    l->list[i] = *loss;
+    l->count++;
+    return SC_OK;
+}
+
+enum sc_status sc_losses_add_stream(struct sc_losses *l, const struct sc_stream *stream)
+{
+    for (uint32_t i = 0; i < l->stream_count; i++) {
+        if (l->streams[i].stream != stream->stream)
+            continue;
+        l->streams[i].closed = l->streams[i].closed || stream->closed;
+        return SC_OK;
+    }
+    struct sc_stream *streams = realloc(l->streams, ((size_t)l->stream_count + 1) * sizeof(*streams));
+    if (streams == NULL)
+        return SC_NOMEM;
+    l->streams = streams;
+    streams[l->stream_count] = *stream;
+    streams[l->stream_count++].heard_ms = 0;
+    return SC_OK;
+}
+
+/* ---- reading ---- */
+
+static bool read_head(FILE *file, struct sc_stream *out)
+{
+    char line[LINE_BYTES];
+    int closed = 0;
+    bool good = fgets(line, sizeof(line), file) != NULL && strcmp(line, "securitycloud lost 1\n") == 0 &&
+                fgets(line, sizeof(line), file) != NULL && sscanf(line, "proxy %63s", out->proxy) == 1 &&
+                fgets(line, sizeof(line), file) != NULL && sscanf(line, "closed %1d", &closed) == 1;
+    out->closed = closed != 0;
+    return good;
+}
+
+static bool read_loss(const char *line, struct sc_loss *out)
+{
+    struct sc_tally_count *c = &out->lost;
+    return sscanf(line,
+                  "window %" SCNu64 " %" SCNu32 " lane %8" SCNx32 " %" SCNu64 " %" SCNu64 " %" SCNu64
+                  " %" SCNu64,
+                  &out->window_ms, &out->window_s, &out->lane, &c->batches[0], &c->records[0], &c->batches[1],
+                  &c->records[1]) == 7;
+}
+
+static enum sc_status read_file(FILE *file, uint64_t stream, struct sc_losses *losses)
+{
+    char line[LINE_BYTES];
+    struct sc_stream head = {.stream = stream};
+    if (!read_head(file, &head))
+        return SC_DAMAGED;
+    SC_TRY(sc_losses_add_stream(losses, &head));
+    while (fgets(line, sizeof(line), file) != NULL) {
+        struct sc_loss loss = {.stream = stream};
+        if (!read_loss(line, &loss))
+            return SC_DAMAGED;
+        SC_TRY(sc_losses_add(losses, &loss));
+    }
+    return ferror(file) != 0 ? SC_IO : SC_OK;
+}
+
+static enum sc_status read_path(const char *path, uint64_t stream, struct sc_losses *losses,
+                                struct sc_error *err)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return sc_fail_errno(err, errno, "cannot read %s", path);
+    enum sc_status status = read_file(file, stream, losses);
+    fclose(file);
+    if (status == SC_NOMEM)
+        return sc_fail_nomem(err, "what is lost");
+    return status == SC_OK
+               ? SC_OK
+               : sc_fail(err, status, "%s is damaged: what was accepted as lost is not known", path);
+}
+
+enum sc_status sc_losses_read(const char *store, struct sc_losses *losses, struct sc_error *err)
+{
+    char folder[4096], path[4096 + 32];
+    const struct dirent *entry;
+    snprintf(folder, sizeof(folder), "%s/" SC_LOST_FOLDER, store);
+    DIR *dir = opendir(folder);
+    if (dir == NULL)
+        return errno == ENOENT || errno == ENOTDIR ? SC_OK
+                                                   : sc_fail_errno(err, errno, "cannot list %s", folder);
+    enum sc_status status = SC_OK;
+    while (status == SC_OK && (entry = readdir(dir)) != NULL) {
+        if (strlen(entry->d_name) != 16 || strspn(entry->d_name, "0123456789abcdef") != 16)
+            continue;
+        snprintf(path, sizeof(path), "%s/%.16s", folder, entry->d_name);
+        status = read_path(path, strtoull(entry->d_name, NULL, 16), losses, err);
+    }
+    closedir(dir);
+    return status;
+}
+
+/* ---- writing ---- */
+
+static bool write_file(FILE *file, const struct sc_losses *losses, const struct sc_stream *stream)
+{
+    fprintf(file, "securitycloud lost 1\nproxy %s\nclosed %d\n", stream->proxy, stream->closed);
+    for (uint32_t i = place_of(losses, stream->stream, 0, 0); i < losses->count; i++) {
+        const struct sc_loss *l = &losses->list[i];
+        const struct sc_tally_count *c = &l->lost;
+        if (l->stream != stream->stream)
+            break;
+        fprintf(file,
+                "window %" PRIu64 " %" PRIu32 " lane %08" PRIx32 " %" PRIu64 " %" PRIu64 " %" PRIu64
+                " %" PRIu64 "\n",
+                l->window_ms, l->window_s, l->lane, c->batches[0], c->records[0], c->batches[1],
+                c->records[1]);
+    }
+    return fflush(file) == 0 && ferror(file) == 0 && fsync(fileno(file)) == 0;
+}
+
+static enum sc_status write_stream(const char *folder, const struct sc_losses *losses,
+                                   const struct sc_stream *stream, struct sc_error *err)
+{
+    char path[4096 + 32], temporary[4096 + 48];
+    snprintf(path, sizeof(path), "%s/%016" PRIx64, folder, stream->stream);
+    snprintf(temporary, sizeof(temporary), "%s/.%016" PRIx64 ".new", folder, stream->stream);
+    FILE *file = fopen(temporary, "we");
+    if (file == NULL)
+        return sc_fail_errno(err, errno, "cannot create %s", temporary);
+    int failed = write_file(file, losses, stream) ? 0 : errno;
+    if (fclose(file) != 0 && failed == 0)
+        failed = errno;
+    if (failed == 0 && rename(temporary, path) != 0)
+        failed = errno;
+    if (failed == 0)
+        return SC_OK;
+    unlink(temporary);
+    return sc_fail_errno(err, failed, "cannot write %s", path);
+}
+
+static enum sc_status sync_folder(const char *path, struct sc_error *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int failed = fd < 0 || fsync(fd) != 0 ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    return failed == 0 ? SC_OK : sc_fail_errno(err, failed, "cannot sync %s", path);
+}
+
+enum sc_status sc_losses_write(const char *store, const struct sc_losses *losses, struct sc_error *err)
+{
+    char folder[4096];
+    snprintf(folder, sizeof(folder), "%s/" SC_LOST_FOLDER, store);
+    if (mkdir(folder, 0750) != 0 && errno != EEXIST)
+        return sc_fail_errno(err, errno, "cannot create %s", folder);
+    for (uint32_t i = 0; i < losses->stream_count; i++)
+        SC_TRY(write_stream(folder, losses, &losses->streams[i], err));
+    SC_TRY(sync_folder(folder, err));
+    return sync_folder(store, err);
+}

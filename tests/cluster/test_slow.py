@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+# run: build=release limit=240
+"""A subcollector whose disk stalls: it beats and does not acknowledge. Nothing waits for it, and nothing is lost or double."""
+import json
+import pathlib
+import subprocess
+import tempfile
+import time
+
+import cluster_kit as kit
+
+SUB, PROXY = ["subcollector"], ["proxy"]
+FLOWS = 4_000_000
+STALL_S = 60  # at most, whatever becomes of the test
+
+SHIM = """
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <unistd.h>
+static void stall(void)
+{
+    const char *path = getenv("STALL_FILE");
+    for (int i = 0; i < %d && path != NULL && access(path, F_OK) == 0; i++)
+        usleep(20000);
+}
+int fsync(int fd)
+{
+    stall();
+    return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd);
+}
+int fdatasync(int fd)
+{
+    stall();
+    return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(fd);
+}
+""" % (STALL_S * 50)
+
+
+def build_shim(folder):
+    source, shim = folder / "stall.c", folder / "stall.so"
+    source.write_text(SHIM)
+    subprocess.run(["cc", "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", "-o", str(shim), str(source), "-ldl"], check=True)
+    return shim
+
+
+def start(folder, nodes, extra=""):
+    """A proxy and subcollectors, of which n2 can be stalled."""
+    folder = pathlib.Path(folder)
+    cluster = kit.Cluster(folder, nodes, 2, roles=[PROXY] + [SUB] * (nodes - 1))
+    stall = folder / "stall"
+    cluster.nodes[1].env = {"LD_PRELOAD": str(build_shim(folder)), "STALL_FILE": str(stall)}
+    for n in cluster.nodes:
+        n.start(extra)
+    everyone = sorted(n.name for n in cluster.nodes[1:])
+    kit.wait_for(lambda: cluster.nodes[0].usable() == everyone)
+    return cluster, stall
+
+
+def accepted(proxy):
+    return proxy.status()["cluster"]["proxy"]["records"]
+
+
+def stalled(folder):
+    cluster, stall = start(folder, 4)
+    proxy, slow = cluster.nodes[0], "n2"
+    exporter = kit.Exporter(proxy)
+    sent = set(exporter.send(0, 8000))
+    kit.wait_for(lambda: accepted(proxy) == len(sent) and proxy.waiting() == 0)
+    before_it = set(sent)
+    stall.touch()
+    begin = time.monotonic()
+    for part in range(10, 26):
+        sent |= set(exporter.send(part * 10000, 2000))
+        time.sleep(0.2)
+    kit.check("slow: the proxy notices, and it is not dead",
+              kit.wait_for(lambda: proxy.member(slow)["slow"] and proxy.member(slow)["usable"], 5), proxy.member(slow))
+    told = subprocess.run([str(kit.BUILD / "bin" / "sc-admin"), "status", str(proxy.store)], capture_output=True, text=True, check=False)
+    kit.check("slow: sc-admin status says so", any(line.startswith("n2 ") and " slow " in line for line in told.stdout.splitlines()),
+              told.stdout + told.stderr)
+    before = proxy.member(slow)["in_flight"]
+    sent |= set(exporter.send(500000, 20000))
+    kit.wait_for(lambda: accepted(proxy) == len(sent))
+    kit.check("slow: it gets nothing new", kit.wait_for(lambda: proxy.waiting() <= before) and
+              proxy.member(slow)["waiting"] == 0 and proxy.member(slow)["in_flight"] <= before, proxy.status()["cluster"])
+    early = time.monotonic() - begin < 9
+    kit.check("slow: what it was sent is not copied at once",
+              not early or proxy.status()["cluster"]["proxy"]["copied_late"] == 0, proxy.status()["cluster"]["proxy"])
+    kit.check("slow: others get copies in time", kit.wait_for(lambda: proxy.waiting() == 0, 25), proxy.status()["cluster"])
+    kit.check("slow: by then all is twice with the others", proxy.status()["cluster"]["proxy"]["copied_late"] > 0 and
+              proxy.member(slow)["deaths"] == 0, proxy.status()["cluster"])
+    stores = [n.store for n in cluster.nodes[1:]]
+    for left_out in (1, 2):
+        rest = [s for i, s in enumerate(stores) if i not in (0, left_out)]
+        got, _ = kit.numbers(rest)
+        kit.check(f"slow: without n2 and n{left_out + 2} every flow is there once", set(got) >= sent - before_it and set(got.values()) == {1},
+                  f"{len(got)} of {len(sent)}")
+    stall.unlink()
+    kit.check("slow: it takes part again", kit.wait_for(lambda: not proxy.member(slow)["slow"]), proxy.member(slow))
+    had = proxy.member(slow)["acknowledged"]
+    sent |= set(exporter.send(900000, 20000))
+    kit.wait_for(lambda: accepted(proxy) == len(sent) and proxy.waiting() == 0)
+    kit.check("slow: and gets new batches", proxy.member(slow)["acknowledged"] > had, proxy.status()["cluster"])
+    kit.check("slow: all end with 0", set(cluster.stop()) == {0}, cluster.logs())
+    kit.check_numbers("slow: every flow once in the end", stores, sent)
+
+
+def small_outbox(folder):
+    """Far more than the outbox holds is accepted while one of four is stuck."""
+    cluster, stall = start(folder, 5, "outbox: {bytes: 64M}\n")
+    proxy = cluster.nodes[0]
+    stall.touch()
+    done = subprocess.run([str(kit.BUILD / "bin" / "sc-exporter"), "--generate", "--flows", str(FLOWS), "--to",
+                           f"tcp://{proxy.address}:{proxy.port}"], capture_output=True, text=True, check=False)
+    kit.check("small outbox: a stuck member does not stop the proxy", done.returncode == 0 and
+              kit.wait_for(lambda: accepted(proxy) == FLOWS, 20) is not None and stall.exists(), proxy.status()["cluster"])
+    sizes = [m["bytes_sent"] for m in proxy.status()["cluster"]["members"] if m["subcollector"]]
+    kit.check("small outbox: more than it holds went through it", sum(sizes) / 2 > 64 << 20, sizes)
+    kit.check("small outbox: it is empty while that one is still stuck",
+              kit.wait_for(lambda: proxy.waiting() == 0, 30) is not None and stall.exists() and
+              proxy.member("n2")["acknowledged"] < proxy.member("n3")["acknowledged"] / 10, proxy.status()["cluster"])
+    kit.check("small outbox: nothing was dropped", proxy.status()["received"]["dropped_full"] == 0, proxy.status()["received"])
+    stall.unlink()
+    kit.check("small outbox: all end with 0", set(cluster.stop()) == {0}, cluster.logs())
+    answer = kit.query([n.store for n in cluster.nodes[1:]], "--output-items=p", "--output-format=json")
+    summary = json.loads(answer.stdout)
+    kit.check("small outbox: every flow once", answer.returncode == 0 and summary["summary"]["flows"] == FLOWS, answer.stdout)
+
+
+def main():
+    for scenario in (stalled, small_outbox):
+        with tempfile.TemporaryDirectory() as folder:
+            scenario(folder)
+    return 1 if kit.FAILED else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
