@@ -156,12 +156,15 @@ FIELDS = [(148, 8), (8, 4), (12, 4), (7, 2), (11, 2), (4, 1), (1, 8), (2, 8), (1
 
 
 class Exporter:
-    """Sends numbered flows as IPFIX over TCP. What the socket took and a proxy then drops is not known here: tests that count
-    stop the proxy's receivers in an orderly way, or ask it what it accepted."""
+    """Sends numbered flows as IPFIX over TCP, or in datagrams. What the socket took and a proxy then drops is not known here: tests
+    that count stop the proxy's receivers in an orderly way, or ask it what it accepted."""
 
-    def __init__(self, node, domain=1, connect=socket.create_connection):
-        self.domain, self.sequence = domain, 0
+    def __init__(self, node, domain=1, connect=socket.create_connection, datagrams=False):
+        self.domain, self.sequence, self.datagrams = domain, 0, datagrams
         self.socket = connect((node.address, node.port), 10)
+        self.template()
+
+    def template(self):
         body = struct.pack("!HH", 256, len(FIELDS)) + b"".join(struct.pack("!HH", *f) for f in FIELDS)
         self.message(2, body, 0)
 
@@ -173,8 +176,11 @@ class Exporter:
 
     def send(self, first, count):
         now = int(time.time() * 1000)
-        for start in range(first, first + count, 500):
-            numbers = range(start, min(start + 500, first + count))
+        most = 25 if self.datagrams else 500
+        if self.datagrams:
+            self.template()
+        for start in range(first, first + count, most):
+            numbers = range(start, min(start + most, first + count))
             body = b"".join(struct.pack("!QIIHHBQQQQ", n, 0x0A000000 + n % 65536, 0x0B000001, n % 60000, 443, 6, 100 + n % 7,
                                         1, now - 1000, now) for n in numbers)
             self.message(256, body, len(numbers))
