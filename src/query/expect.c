@@ -27,13 +27,20 @@ static enum sc_status add_tally(struct sc_expected *e, struct sc_tally *tally)
     return SC_OK;
 }
 
+/* The later of two times at which a stream was heard of; those of a clock that is ahead count only when there is no other. */
+static uint64_t later_heard(uint64_t x, uint64_t y, uint64_t now_ms)
+{
+    uint64_t least = x < y ? x : y, greatest = x < y ? y : x;
+    return greatest > now_ms + SILENT_MS ? least : greatest;
+}
+
 static enum sc_status add_stream(struct sc_expected *e, const struct sc_stream *stream)
 {
     for (uint32_t i = 0; i < e->stream_count; i++) {
         struct sc_stream *known = &e->streams[i];
         if (known->stream != stream->stream)
             continue;
-        known->heard_ms = stream->heard_ms > known->heard_ms ? stream->heard_ms : known->heard_ms;
+        known->heard_ms = later_heard(known->heard_ms, stream->heard_ms, e->now_ms);
         known->closed = known->closed || stream->closed;
         return SC_OK;
     }
@@ -59,9 +66,10 @@ static enum sc_status load_streams(struct sc_expected *e, const char *store)
 }
 
 enum sc_status sc_expected_load(struct sc_expected *e, const char *const *paths, uint32_t path_count,
-                                const struct sc_catalogue *catalogue,
+                                const struct sc_catalogue *catalogue, uint64_t now_ms,
                                 void (*problem)(void *arg, const char *sentence), void *arg)
 {
+    e->now_ms = now_ms;
     for (uint32_t i = 0; i < path_count; i++) {
         uint64_t horizon = sc_store_horizon(paths[i]);
         e->horizon_ms = horizon > e->horizon_ms ? horizon : e->horizon_ms;
@@ -159,9 +167,11 @@ static const struct sc_stream *stream_of(const struct sc_expected *e, uint64_t n
     return NULL;
 }
 
-static bool is_silent(const struct sc_stream *stream, uint64_t now_ms)
+/* Also when all who heard of it have a clock that is ahead: nobody knows when that was. */
+static bool is_silent(const struct sc_expected *e, const struct sc_stream *stream)
 {
-    return stream == NULL || (!stream->closed && stream->heard_ms + SILENT_MS < now_ms);
+    return stream == NULL || (!stream->closed && (stream->heard_ms + SILENT_MS < e->now_ms ||
+                                                  stream->heard_ms > e->now_ms + SILENT_MS));
 }
 
 /* Of a window: what was safe and is not found; what was accepted, and waits at a proxy of which nobody hears. */
@@ -194,7 +204,7 @@ static void judge_window(const struct sc_expected *e, const struct sc_tally *t,
                  (unsigned long long)lost_records);
         missing(arg, text);
     }
-    if (waiting != 0 && is_silent(stream_of(e, t->stream), range->now_ms)) {
+    if (waiting != 0 && is_silent(e, stream_of(e, t->stream))) {
         snprintf(text, sizeof(text),
                  "window %s: %llu batches with %llu records wait in the outbox of proxy %s, which is silent",
                  when, (unsigned long long)waiting, (unsigned long long)waiting_records, t->proxy);
@@ -214,11 +224,17 @@ void sc_expected_judge(const struct sc_expected *e, const struct sc_expected_ran
     for (uint32_t i = 0; i < e->stream_count; i++) {
         const struct sc_stream *s = &e->streams[i];
         char when[32], text[256];
-        if (!is_silent(s, range->now_ms) || s->heard_ms >= range->end_ms)
+        bool ahead = s->heard_ms > e->now_ms + SILENT_MS;
+        if (!is_silent(e, s) || (!ahead && s->heard_ms >= range->end_ms))
             continue;
         sc_time_format_utc(s->heard_ms, when, sizeof(when));
-        snprintf(text, sizeof(text), "proxy %s is silent since %s: what it accepted since is not here",
-                 s->proxy, when);
+        if (ahead)
+            snprintf(text, sizeof(text),
+                     "proxy %s was heard of at %s, which is to come: the clocks of the nodes differ",
+                     s->proxy, when);
+        else
+            snprintf(text, sizeof(text), "proxy %s is silent since %s: what it accepted since is not here",
+                     s->proxy, when);
         missing(arg, text);
     }
 }

@@ -131,6 +131,7 @@ static struct said judge(uint64_t safe, unsigned found, bool closed, uint64_t he
     struct sc_error err = {0};
     struct sc_tally t = make(2, 9, safe);
     struct sc_stream stream = {"n1", STREAM, heard_ms, closed};
+    const uint64_t now_ms = KIT_WINDOW + 1000000;
     struct sc_catalogue catalogue = {0};
     struct sc_expected expected = {0};
     struct said said = {0};
@@ -138,12 +139,12 @@ static struct said judge(uint64_t safe, unsigned found, bool closed, uint64_t he
     assert_int_equal(sc_tally_write(store, &t, &err), SC_OK);
     assert_int_equal(sc_stream_write(store, &stream, false, &err), SC_OK);
     assert_int_equal(sc_catalogue_add(&catalogue, store, &err), SC_OK);
-    assert_int_equal(sc_expected_load(&expected, paths, 1, &catalogue, say, &said), SC_OK);
+    assert_int_equal(sc_expected_load(&expected, paths, 1, &catalogue, now_ms, say, &said), SC_OK);
     for (unsigned i = 0; i < 2 * found; i++) {
         const struct sc_span span = {.stream = STREAM, .lane = 7 + i % 2, .sequence = i / 2, .rows = 100};
         assert_int_equal(sc_expected_found(&expected, &span, KIT_WINDOW), SC_OK);
     }
-    const struct sc_expected_range range = {SC_RECORDS_FLOWS, begin_ms, end_ms, KIT_WINDOW + 1000000};
+    const struct sc_expected_range range = {SC_RECORDS_FLOWS, begin_ms, end_ms};
     sc_expected_judge(&expected, &range, say, &said);
     sc_expected_free(&expected);
     sc_catalogue_free(&catalogue);
@@ -171,13 +172,55 @@ static void judged(void **state)
     assert_int_equal(said.count, 1);
     assert_non_null(strstr(said.last, "proxy n1 is silent since"));
     assert_int_equal(judge(9, 9, false, now - 5000, 0, now - 6000).count, 0); /* before it fell silent */
+    /* A node whose clock is ahead is no witness. */
+    said = judge(9, 9, false, now + 3600000, 0, UINT64_MAX);
+    assert_int_equal(said.count, 1);
+    assert_non_null(strstr(said.last, "the clocks of the nodes differ"));
+    assert_int_equal(judge(9, 9, true, now + 3600000, 0, UINT64_MAX).count, 0);
+    assert_int_equal(judge(9, 9, false, now + 1000, 0, UINT64_MAX).count, 0);
+}
+
+/* Two nodes heard of a proxy; the clock of one is an hour ahead. */
+static struct said judge_two(uint64_t heard_ms, uint64_t heard_too_ms)
+{
+    const uint64_t now_ms = KIT_WINDOW + 1000000;
+    char *one = kit_folder(), *two = kit_folder();
+    struct sc_error err = {0};
+    struct sc_catalogue catalogue = {0};
+    struct sc_expected expected = {0};
+    struct said said = {0};
+    const char *const paths[] = {one, two};
+    const struct sc_stream streams[] = {{"n1", STREAM, heard_ms, false}, {"n1", STREAM, heard_too_ms, false}};
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(sc_stream_write(paths[i], &streams[i], false, &err), SC_OK);
+    assert_int_equal(sc_expected_load(&expected, paths, 2, &catalogue, now_ms, say, &said), SC_OK);
+    const struct sc_expected_range range = {SC_RECORDS_FLOWS, 0, UINT64_MAX};
+    sc_expected_judge(&expected, &range, say, &said);
+    sc_expected_free(&expected);
+    kit_remove(one);
+    kit_remove(two);
+    return said;
+}
+
+static void a_clock_that_is_ahead_hides_no_silence(void **state)
+{
+    (void)state;
+    const uint64_t now = KIT_WINDOW + 1000000, hour = 3600000;
+    assert_int_equal(judge_two(now - 1000, now + hour).count, 0);
+    assert_int_equal(judge_two(now + hour, now - 1000).count, 0);
+    assert_int_equal(judge_two(now - 1000, now - hour).count, 0);
+    struct said said = judge_two(now - 5000, now + hour);
+    assert_int_equal(said.count, 1);
+    assert_non_null(strstr(said.last, "proxy n1 is silent since"));
+    assert_int_equal(judge_two(now + hour, now - 5000).count, 1);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(written_and_read), cmocka_unit_test(cut_files), cmocka_unit_test(merged),
-        cmocka_unit_test(streams),          cmocka_unit_test(judged),
+        cmocka_unit_test(written_and_read), cmocka_unit_test(cut_files),
+        cmocka_unit_test(merged),           cmocka_unit_test(streams),
+        cmocka_unit_test(judged),           cmocka_unit_test(a_clock_that_is_ahead_hides_no_silence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
