@@ -48,6 +48,7 @@ class Node:
         self.log = cluster.folder / f"{name}.log"
         self.config = cluster.folder / f"{name}.yaml"
         self.child = None
+        self.wrap = []  # goes before the program
 
     def write_config(self, extra=""):
         self.config.write_text(f"listeners: ['tcp://{self.address}:{self.port}', 'udp://{self.address}:{self.port}']\n"
@@ -55,7 +56,7 @@ class Node:
                                f"cluster: {self.cluster.file}\nnode: {self.name}\n{extra}")
 
     def command(self):
-        return [str(BUILD / "bin" / "sc-collector"), "-c", str(self.config)]
+        return [*self.wrap, str(BUILD / "bin" / "sc-collector"), "-c", str(self.config)]
 
     def start(self, extra=""):
         self.write_config(extra)
@@ -144,7 +145,8 @@ class Cluster:
         return [n for n in self.nodes if "proxy" in n.roles]
 
     def stop(self):
-        return [n.stop() for n in reversed(self.nodes)]
+        """Proxies first: somebody has to hear their last words."""
+        return [n.stop() for n in sorted(self.nodes, key=lambda n: "proxy" not in n.roles)]
 
     def logs(self):
         return "\n".join(f"--- {n.name}\n{n.log.read_text()}" for n in self.nodes if n.log.exists())

@@ -263,5 +263,7 @@ class Scenario:
         results = [truth.compare(gone) for gone in sets]
         wrong = "\n".join(text for text, _ in results if text)
         lacking = sum(lacks for _, lacks in results)
-        self.check(f"{len(sets)} sets of stores are left out, {lacking} with loss, and named exactly", wrong)
+        short = sum(n < self.copies for n in truth.copies().values())
+        self.check(f"{len(truth.all)} batches, {short} with fewer copies; {len(sets)} sets of stores are left out, {lacking} with loss, "
+                   "and named exactly", wrong)
         return truth, lacking
