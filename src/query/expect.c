@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A proxy tells its nodes every second; one that has not been heard of for so long is silent. */
 #define SILENT_MS 3000u
@@ -25,6 +26,16 @@ static enum sc_status add_tally(struct sc_expected *e, struct sc_tally *tally)
     grown[e->tally_count++] = *tally;
     *tally = (struct sc_tally){0}; /* taken over */
     return SC_OK;
+}
+
+/* Windows in order, in each the proxies, so that the streams of one are neighbours. */
+static int compare_tallies(const void *x, const void *y)
+{
+    const struct sc_tally *a = x, *b = y;
+    if (a->window_ms != b->window_ms)
+        return a->window_ms < b->window_ms ? -1 : 1;
+    int order = strcmp(a->proxy, b->proxy);
+    return order != 0 ? order : (a->stream > b->stream) - (a->stream < b->stream);
 }
 
 /* The later of two times at which a stream was heard of; those of a clock that is ahead count only when there is no other. */
@@ -91,6 +102,8 @@ enum sc_status sc_expected_load(struct sc_expected *e, const char *const *paths,
         sc_tally_free(&tally);
         SC_TRY(status);
     }
+    if (e->tally_count > 1)
+        qsort(e->tallies, e->tally_count, sizeof(*e->tallies), compare_tallies);
     return SC_OK;
 }
 
@@ -174,40 +187,50 @@ static bool is_silent(const struct sc_expected *e, const struct sc_stream *strea
                                                   stream->heard_ms > e->now_ms + SILENT_MS));
 }
 
-/* Of a window: what was safe and is not found; what was accepted, and waits at a proxy of which nobody hears. */
-static void judge_window(const struct sc_expected *e, const struct sc_tally *t,
-                         const struct sc_expected_range *range,
-                         void (*missing)(void *arg, const char *sentence), void *arg)
+struct shortfall {
+    uint64_t expected, lost, lost_records; /* what was safe and is not found */
+    uint64_t waiting, waiting_records;     /* what was accepted, and waits at a proxy of which nobody hears */
+};
+
+static void add_shortfall(const struct sc_expected *e, const struct sc_tally *t, enum sc_record_kind kind,
+                          struct shortfall *sum)
 {
-    uint64_t expected = 0, lost = 0, lost_records = 0, waiting = 0, waiting_records = 0;
-    char when[32], text[512];
+    bool silent = is_silent(e, stream_of(e, t->stream));
     for (uint32_t i = 0; i < t->lane_count; i++) {
         const struct sc_tally_lane *l = &t->lanes[i];
         struct sc_held none = {0};
         const struct sc_held *h =
             e->held_size == 0 ? &none : slot_of(e->held, e->held_size, t->stream, l->lane, t->window_ms);
-        expected += l->safe.batches[range->kind];
-        lost += over(l->safe.batches[range->kind], h->batches);
-        lost_records += over(l->safe.records[range->kind], h->records);
-        uint64_t there =
-            h->batches > l->safe.batches[range->kind] ? h->batches : l->safe.batches[range->kind];
-        uint64_t there_records =
-            h->records > l->safe.records[range->kind] ? h->records : l->safe.records[range->kind];
-        waiting += over(l->accepted.batches[range->kind], there);
-        waiting_records += over(l->accepted.records[range->kind], there_records);
+        uint64_t safe = l->safe.batches[kind], safe_records = l->safe.records[kind];
+        sum->expected += safe;
+        sum->lost += over(safe, h->batches);
+        sum->lost_records += over(safe_records, h->records);
+        if (!silent)
+            continue;
+        uint64_t there = h->batches > safe ? h->batches : safe;
+        uint64_t there_records = h->records > safe_records ? h->records : safe_records;
+        sum->waiting += over(l->accepted.batches[kind], there);
+        sum->waiting_records += over(l->accepted.records[kind], there_records);
     }
+}
+
+/* Of a window and a proxy: all its streams together, since a sentence that stands there already is not said again. */
+static void judge_window(const struct sc_tally *t, const struct shortfall *sum,
+                         void (*missing)(void *arg, const char *sentence), void *arg)
+{
+    char when[32], text[512];
     sc_time_format_utc(t->window_ms, when, sizeof(when));
-    if (lost != 0) {
+    if (sum->lost != 0) {
         snprintf(text, sizeof(text),
                  "window %s: %llu of %llu batches of proxy %s are missing, with %llu records", when,
-                 (unsigned long long)lost, (unsigned long long)expected, t->proxy,
-                 (unsigned long long)lost_records);
+                 (unsigned long long)sum->lost, (unsigned long long)sum->expected, t->proxy,
+                 (unsigned long long)sum->lost_records);
         missing(arg, text);
     }
-    if (waiting != 0 && is_silent(e, stream_of(e, t->stream))) {
+    if (sum->waiting != 0) {
         snprintf(text, sizeof(text),
                  "window %s: %llu batches with %llu records wait in the outbox of proxy %s, which is silent",
-                 when, (unsigned long long)waiting, (unsigned long long)waiting_records, t->proxy);
+                 when, (unsigned long long)sum->waiting, (unsigned long long)sum->waiting_records, t->proxy);
         missing(arg, text);
     }
 }
@@ -215,11 +238,16 @@ static void judge_window(const struct sc_expected *e, const struct sc_tally *t,
 void sc_expected_judge(const struct sc_expected *e, const struct sc_expected_range *range,
                        void (*missing)(void *arg, const char *sentence), void *arg)
 {
+    struct shortfall sum = {0};
     for (uint32_t i = 0; i < e->tally_count; i++) {
-        const struct sc_tally *t = &e->tallies[i];
+        const struct sc_tally *t = &e->tallies[i], *next = i + 1 < e->tally_count ? t + 1 : NULL;
         if (t->window_ms >= e->horizon_ms && t->window_ms < range->end_ms &&
             t->window_ms + (uint64_t)t->window_s * 1000 > range->begin_ms)
-            judge_window(e, t, range, missing, arg);
+            add_shortfall(e, t, range->kind, &sum);
+        if (next == NULL || next->window_ms != t->window_ms || strcmp(next->proxy, t->proxy) != 0) {
+            judge_window(t, &sum, missing, arg);
+            sum = (struct shortfall){0};
+        }
     }
     for (uint32_t i = 0; i < e->stream_count; i++) {
         const struct sc_stream *s = &e->streams[i];

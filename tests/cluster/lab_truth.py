@@ -42,6 +42,12 @@ def streams_of(store):
     return streams
 
 
+def tallied_proxies(store):
+    """{stream: name} of the tallies of a store."""
+    return {int(path.stem.rsplit("-", 1)[1], 16): re.search(r"^proxy (\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE)[1]
+            for path in pathlib.Path(store).rglob("*.tally")}
+
+
 class Truth:
     """Of all stores of a cluster, taken while they are whole."""
 
@@ -50,6 +56,8 @@ class Truth:
         self.held = [batches_of(s) for s in self.stores]
         self.streams = [streams_of(s) for s in self.stores]
         self.proxies = {number: name for streams in self.streams for number, (name, _) in streams.items()}
+        for store in self.stores:  # a proxy may be killed before it says that its stream begins
+            self.proxies.update(tallied_proxies(store))
         self.all = {}
         for held in self.held:
             for number, batch in held.items():

@@ -113,7 +113,7 @@ static void streams(void **state)
 
 struct said {
     unsigned count;
-    char last[512];
+    char first[512], last[512];
 };
 
 static void say(void *arg, const char *sentence)
@@ -121,6 +121,8 @@ static void say(void *arg, const char *sentence)
     struct said *s = arg;
     s->count++;
     snprintf(s->last, sizeof(s->last), "%s", sentence);
+    if (s->count == 1)
+        snprintf(s->first, sizeof(s->first), "%s", sentence);
 }
 
 /* `found` batches of 100 records of each of two lanes; 9 were accepted and `safe` made safe in each. */
@@ -202,6 +204,37 @@ static struct said judge_two(uint64_t heard_ms, uint64_t heard_too_ms)
     return said;
 }
 
+/* A proxy that was killed has several streams in a window; that each lacks the same is no reason to say it once. */
+static void the_streams_of_a_proxy_are_added_up(void **state)
+{
+    (void)state;
+    char *store = kit_folder();
+    struct sc_error err = {0};
+    struct sc_catalogue catalogue = {0};
+    struct sc_expected expected = {0};
+    struct said said = {0};
+    const char *const paths[] = {store};
+    for (uint64_t i = 0; i < 3; i++) {
+        struct sc_tally t = make(2, 9, 9);
+        t.stream = STREAM + i;
+        snprintf(t.proxy, sizeof(t.proxy), "n%d", i == 1 ? 2 : 1);
+        struct sc_stream stream = {"n1", STREAM + i, 0, true};
+        assert_int_equal(sc_tally_write(store, &t, &err), SC_OK);
+        assert_int_equal(sc_stream_write(store, &stream, false, &err), SC_OK);
+        sc_tally_free(&t);
+    }
+    assert_int_equal(sc_catalogue_add(&catalogue, store, &err), SC_OK);
+    assert_int_equal(sc_expected_load(&expected, paths, 1, &catalogue, KIT_WINDOW, say, &said), SC_OK);
+    const struct sc_expected_range range = {SC_RECORDS_FLOWS, 0, UINT64_MAX};
+    sc_expected_judge(&expected, &range, say, &said);
+    assert_int_equal(said.count, 2);
+    assert_non_null(strstr(said.last, "18 of 18 batches of proxy n2 are missing, with 1800 records"));
+    assert_non_null(strstr(said.first, "36 of 36 batches of proxy n1 are missing, with 3600 records"));
+    sc_expected_free(&expected);
+    sc_catalogue_free(&catalogue);
+    kit_remove(store);
+}
+
 static void a_clock_that_is_ahead_hides_no_silence(void **state)
 {
     (void)state;
@@ -218,9 +251,13 @@ static void a_clock_that_is_ahead_hides_no_silence(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(written_and_read), cmocka_unit_test(cut_files),
-        cmocka_unit_test(merged),           cmocka_unit_test(streams),
-        cmocka_unit_test(judged),           cmocka_unit_test(a_clock_that_is_ahead_hides_no_silence),
+        cmocka_unit_test(written_and_read),
+        cmocka_unit_test(cut_files),
+        cmocka_unit_test(merged),
+        cmocka_unit_test(streams),
+        cmocka_unit_test(judged),
+        cmocka_unit_test(a_clock_that_is_ahead_hides_no_silence),
+        cmocka_unit_test(the_streams_of_a_proxy_are_added_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
