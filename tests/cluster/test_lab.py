@@ -104,7 +104,10 @@ def full_disk(s):
     s.say(f"{s.disk_node.name} has {left} bytes left")
     s.begin_trouble(s.disk_node)
     s.fill(s.disk_node, left)
-    time.sleep(6)
+    other = next(n for n in s.proxies if n is not s.disk_node)
+    avoided = kit.wait_for(lambda: s.disk_node.name not in other.usable(), 6)
+    s.check("a full node is avoided", "" if avoided else f"{other.name} uses {other.usable()}")
+    time.sleep(4)
     s.fill(s.disk_node, None)
     s.end_trouble(s.disk_node)
     time.sleep(1)
@@ -167,7 +170,9 @@ def partial_view(s):
         node = s.rng.choice([n for n in s.subs if n is not proxy])
         s.say(f"{proxy.name} and {node.name} cut")
         s.lab.cut(proxy.name, node.name)
-        s.sleep(2.5, 4.5)
+        s.sleep(3.0, 4.5)
+        seen = [node.name in n.usable() for n in s.proxies]
+        s.check("one proxy sees it dead, the other alive", "" if seen == [n is not proxy for n in s.proxies] else str(seen))
         s.heal()
         s.sleep(0.2, 1.0)
 
