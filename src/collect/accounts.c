@@ -21,12 +21,13 @@ static const char magic[] = {'S', 'C', 'A', 'C'};
 struct account {
     struct sc_link_tally tally;
     uint64_t next;       /* sequence after the last that was accepted */
-    uint64_t changed_ms; /* wall clock */
+    uint64_t changed_ms; /* monotonic */
     uint32_t slot;       /* in the stream's file */
 };
 
 struct sc_accounts {
     pthread_mutex_t mutex;
+    uint64_t (*mono_ms)(void);
     char *folder;
     uint64_t stream;
     int fd; /* of the own file; -1: not made yet */
@@ -103,12 +104,14 @@ static void save(struct sc_accounts *a, const struct account *one)
 
 /* ---- accounts ---- */
 
-static bool is_settled(const struct account *a, uint64_t now_ms)
+/* Told for a minute since the last change, whatever the wall clock did; and a minute after the window's end, which is that of the
+ * wall clock, to those who were away. */
+static bool is_settled(const struct sc_accounts *a, const struct account *one, uint64_t now_ms)
 {
-    const struct sc_tally_lane *l = &a->tally.lane;
+    const struct sc_tally_lane *l = &one->tally.lane;
     bool safe = l->accepted.batches[0] == l->safe.batches[0] && l->accepted.batches[1] == l->safe.batches[1];
-    return safe && a->tally.window_ms + (uint64_t)a->tally.window_s * 1000 + TOLD_FOR_MS < now_ms &&
-           a->changed_ms + TOLD_FOR_MS < now_ms;
+    return safe && one->tally.window_ms + (uint64_t)one->tally.window_s * 1000 + TOLD_FOR_MS < now_ms &&
+           one->changed_ms + TOLD_FOR_MS < a->mono_ms();
 }
 
 static struct account *append(struct sc_accounts *a)
@@ -145,7 +148,7 @@ static struct account *find(struct sc_accounts *a, const struct sc_batch_head *h
             continue;
         if (one->tally.window_ms == head->window_ms && one->tally.lane.lane == head->id.lane)
             return one;
-        if (place == NULL && is_settled(one, head->window_ms))
+        if (place == NULL && is_settled(a, one, head->window_ms))
             place = one;
     }
     uint32_t slot = place != NULL ? place->slot : next_slot(a, head->id.stream);
@@ -185,7 +188,7 @@ void sc_accounts_accept(struct sc_accounts *a, const struct sc_batch_head *head)
     struct account *one = find(a, head);
     a->lost_track = a->lost_track || one == NULL;
     if (one != NULL) {
-        one->changed_ms = sc_clock_wall_ms();
+        one->changed_ms = a->mono_ms();
         accept(a, one, head);
     }
     pthread_mutex_unlock(&a->mutex);
@@ -198,7 +201,7 @@ void sc_accounts_safe(struct sc_accounts *a, const struct sc_batch_head *head)
     a->adopted -= head->id.stream != a->stream && a->adopted != 0;
     a->lost_track = a->lost_track || one == NULL;
     if (one != NULL) {
-        one->changed_ms = sc_clock_wall_ms();
+        one->changed_ms = a->mono_ms();
         add(&one->tally.lane.safe, head);
     }
     pthread_mutex_unlock(&a->mutex);
@@ -211,7 +214,7 @@ void sc_accounts_adopt(struct sc_accounts *a, const struct sc_batch_head *head)
     struct account *one = find(a, head);
     a->adopted++;
     if (one != NULL) {
-        one->changed_ms = sc_clock_wall_ms();
+        one->changed_ms = a->mono_ms();
         if (head->id.sequence >= one->next)
             accept(a, one, head);
         else
@@ -237,7 +240,7 @@ static void load_file(struct sc_accounts *a, uint64_t stream)
             continue;
         *place = one;
         place->slot = slot;
-        place->changed_ms = sc_clock_wall_ms();
+        place->changed_ms = a->mono_ms();
     }
     fclose(file);
 }
@@ -259,7 +262,7 @@ static void load(struct sc_accounts *a)
 static bool all_settled(const struct sc_accounts *a, uint64_t stream, uint64_t now_ms)
 {
     for (uint32_t i = 0; i < a->count; i++) {
-        if (a->all[i].tally.stream == stream && !is_settled(&a->all[i], now_ms))
+        if (a->all[i].tally.stream == stream && !is_settled(a, &a->all[i], now_ms))
             return false;
     }
     return true;
@@ -286,7 +289,7 @@ static void forget_settled(struct sc_accounts *a, uint64_t now_ms)
     }
 }
 
-struct sc_accounts *sc_accounts_open(const char *folder, uint64_t stream)
+struct sc_accounts *sc_accounts_open(const char *folder, uint64_t stream, uint64_t (*mono_ms)(void))
 {
     struct sc_accounts *a = calloc(1, sizeof(*a));
     if (a == NULL || (a->folder = strdup(folder)) == NULL) {
@@ -294,6 +297,7 @@ struct sc_accounts *sc_accounts_open(const char *folder, uint64_t stream)
         return NULL;
     }
     pthread_mutex_init(&a->mutex, NULL);
+    a->mono_ms = mono_ms;
     a->stream = stream;
     a->fd = -1;
     load(a);
@@ -336,7 +340,7 @@ bool sc_accounts_tally(struct sc_accounts *a, uint32_t i, uint64_t now_ms, struc
     if (i == 0)
         forget_settled(a, now_ms);
     for (uint32_t k = 0; k < a->count && !found; k++) {
-        if (is_settled(&a->all[k], now_ms) || i-- != 0)
+        if (is_settled(a, &a->all[k], now_ms) || i-- != 0)
             continue;
         *out = a->all[k].tally;
         found = true;

@@ -30,9 +30,9 @@ struct sc_accounts;
 
 /*
  * `folder`: the outbox, which need not exist yet; what earlier processes kept there is read. `stream`: this process's own.
- * NULL without memory.
+ * `mono_ms`: sc_clock_mono_ms, but in tests. NULL without memory.
  */
-struct sc_accounts *sc_accounts_open(const char *folder, uint64_t stream);
+struct sc_accounts *sc_accounts_open(const char *folder, uint64_t stream, uint64_t (*mono_ms)(void));
 /* The file stays, for the next process. NULL is allowed. */
 void sc_accounts_free(struct sc_accounts *accounts);
 

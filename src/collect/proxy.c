@@ -214,7 +214,7 @@ static enum sc_status make(struct sc_proxy *p, struct sc_error *err)
     p->part = sc_batch_create(SC_RECORDS_FLOWS);
     p->sequences = calloc((size_t)o->cluster->count + 1, sizeof(*p->sequences));
     p->dispatch = sc_dispatch_create(o->cluster, released, p);
-    p->accounts = sc_accounts_open(o->outbox, p->stats.stream);
+    p->accounts = sc_accounts_open(o->outbox, p->stats.stream, sc_clock_mono_ms);
     if (p->part == NULL || p->sequences == NULL || p->dispatch == NULL || p->accounts == NULL)
         return sc_fail_nomem(err, "the proxy");
     p->outbox = sc_outbox_open(o->outbox, p->stats.stream, &o->how, found, p, err);

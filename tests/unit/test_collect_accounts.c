@@ -10,6 +10,13 @@
 
 enum { FIRST = 1, SECOND = 2, RECORD = 72 };
 
+static uint64_t mono_ms; /* the tests' own time */
+
+static uint64_t read_mono(void)
+{
+    return mono_ms;
+}
+
 static struct sc_batch_head batch(uint64_t stream, uint32_t lane, uint64_t window, uint64_t sequence)
 {
     return (struct sc_batch_head){.id = {.stream = stream, .lane = lane, .sequence = sequence},
@@ -22,7 +29,7 @@ static struct sc_batch_head batch(uint64_t stream, uint32_t lane, uint64_t windo
 /* Batches 0 .. n-1 of lane 7, of which `safe` are made safe; the process is killed. */
 static void live(const char *folder, uint64_t stream, uint64_t window, uint64_t n, uint64_t safe)
 {
-    struct sc_accounts *a = sc_accounts_open(folder, stream);
+    struct sc_accounts *a = sc_accounts_open(folder, stream, read_mono);
     assert_non_null(a);
     for (uint64_t i = 0; i < n; i++) {
         const struct sc_batch_head head = batch(stream, 7, window, i);
@@ -79,7 +86,7 @@ static void the_next_process_tells_what_a_killed_one_accepted(void **state)
             uint64_t now = sc_clock_wall_ms(), window = now - now % 300000;
             struct sc_link_tally tally;
             live(folder, FIRST, window, 9, safe);
-            struct sc_accounts *a = sc_accounts_open(folder, SECOND);
+            struct sc_accounts *a = sc_accounts_open(folder, SECOND, read_mono);
             for (uint64_t i = kept; i < 9; i++) {
                 const struct sc_batch_head head = batch(FIRST, 7, window, i);
                 sc_accounts_adopt(a, &head);
@@ -111,7 +118,7 @@ static void what_only_the_outbox_knows_is_counted(void **state)
         struct sc_link_tally tally;
         live(folder, FIRST, now, counted, 0);
         for (unsigned start = 0; start < 2; start++) { /* killed again, before anything was safe */
-            struct sc_accounts *a = sc_accounts_open(folder, SECOND + start);
+            struct sc_accounts *a = sc_accounts_open(folder, SECOND + start, read_mono);
             for (uint64_t i = 0; i < 3; i++) {
                 const struct sc_batch_head head = batch(FIRST, 7, now, i);
                 sc_accounts_adopt(a, &head);
@@ -132,17 +139,23 @@ static void a_stream_that_was_told_for_a_minute_goes(void **state)
     uint64_t now = sc_clock_wall_ms(), later = now + 300000 + 61000;
     struct sc_link_tally tally;
     live(folder, FIRST, now, 5, 5);
-    struct sc_accounts *a = sc_accounts_open(folder, SECOND);
+    struct sc_accounts *a = sc_accounts_open(folder, SECOND, read_mono);
     const struct sc_batch_head own = batch(SECOND, 7, now, 0);
     sc_accounts_accept(a, &own);
     assert_true(told(a, FIRST, now + 30000, &tally));
-    assert_true(told(a, FIRST, later - 2000, &tally));
+    assert_true(told(a, FIRST, later, &tally)); /* the wall clock is set forward */
+    mono_ms += 59000;
+    assert_true(told(a, FIRST, later, &tally));
     assert_int_equal(files_in(folder), 2);
-    assert_false(told(a, FIRST, later + 5000, &tally));
-    assert_true(told(a, SECOND, later + 5000, &tally)); /* it is not safe yet */
+    mono_ms += 2000;
+    assert_true(told(a, FIRST, now + 300000, &tally)); /* the window has not been over for long */
+    assert_false(told(a, FIRST, later, &tally));
+    assert_true(told(a, SECOND, later, &tally)); /* it is not safe yet */
     assert_int_equal(files_in(folder), 1);
     sc_accounts_safe(a, &own);
-    assert_false(told(a, SECOND, sc_clock_wall_ms() + 300000 + 65000, &tally));
+    assert_true(told(a, SECOND, later, &tally));
+    mono_ms += 61000;
+    assert_false(told(a, SECOND, later, &tally));
     assert_true(sc_accounts_stream(a, true).closed);
     sc_accounts_free(a);
     assert_int_equal(files_in(folder), 1); /* who was away at the end is told at the next start */
@@ -156,11 +169,12 @@ static void the_file_does_not_grow(void **state)
     char *folder = kit_folder(), path[4096];
     uint64_t now = sc_clock_wall_ms();
     struct stat st;
-    struct sc_accounts *a = sc_accounts_open(folder, FIRST);
+    struct sc_accounts *a = sc_accounts_open(folder, FIRST, read_mono);
     for (uint64_t i = 0; i < 100; i++) {
         const struct sc_batch_head head = batch(FIRST, 7, now + i * 400000, i);
         sc_accounts_accept(a, &head);
         sc_accounts_safe(a, &head);
+        mono_ms += 40000;
     }
     sc_accounts_free(a);
     snprintf(path, sizeof(path), "%s/%016x.accounts", folder, FIRST);
@@ -185,7 +199,7 @@ static void a_damaged_record_is_passed_over(void **state)
         byte ^= 0x10;
         assert_int_equal(pwrite(fd, &byte, 1, at), 1);
         close(fd);
-        struct sc_accounts *a = sc_accounts_open(folder, SECOND);
+        struct sc_accounts *a = sc_accounts_open(folder, SECOND, read_mono);
         assert_false(told(a, FIRST, now, &tally));
         sc_accounts_free(a);
         kit_remove(folder);
