@@ -17,6 +17,7 @@ A machine's name is that of its port. Everything carries the tag of the run, whi
 ends what runs in the namespaces, by id, and removes them and the file systems; so do SIGTERM and SIGINT, and what a run left that
 was killed goes when the next begins.
 """
+import contextlib
 import ctypes
 import itertools
 import os
@@ -156,7 +157,7 @@ class Machine:
         made = []
 
         def make():  # only this thread goes there
-            with open(f"/run/netns/{self.namespace}", "rb") as there:
+            with contextlib.suppress(OSError), open(f"/run/netns/{self.namespace}", "rb") as there:
                 if LIBC.setns(there.fileno(), CLONE_NEWNET) == 0:
                     made.append(socket.socket(socket.AF_INET, kind))
         thread = threading.Thread(target=make)
@@ -300,7 +301,8 @@ class Lab:
 
     def isolate(self, name, ways="both"):
         """`ways`: out: nobody hears it; in: it hears nobody; both. The carrier stays."""
-        self.add(*([f'iifname "to-{name}" drop'] if ways != "in" else []), *([f'oifname "to-{name}" drop'] if ways != "out" else []))
+        sides = {"out": "i", "in": "o", "both": "io"}[ways]
+        self.add(*(f'{side}ifname "to-{name}" drop' for side in sides))
 
     def loss(self, name, percent):
         """Loses that many of its packets, either way."""

@@ -264,6 +264,6 @@ class Scenario:
         wrong = "\n".join(text for text, _ in results if text)
         lacking = sum(lacks for _, lacks in results)
         short = sum(n < self.copies for n in truth.copies().values())
-        self.check(f"{len(truth.all)} batches, {short} with fewer copies; {len(sets)} sets of stores are left out, {lacking} with loss, "
-                   "and named exactly", wrong)
+        self.check(f"{len(truth.all)} batches, {short} with fewer copies; {len(sets)} sets of stores are left out, "
+                   f"{lacking} with loss, and named exactly", wrong)
         return truth, lacking

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 # run: build=release limit=400 rounds=1
-"""The laboratory of faults: scenarios from a seed, which also chooses the kind, each on machines of its own, several at a time. Where
-there can be no machines, those that need none run on loopback addresses.
+"""The laboratory of faults: scenarios from a seed, which also chooses the kind, each on machines of its own, several at a time.
+Where there can be no machines, those that need none run on loopback addresses.
 
     SC_SEED=N    that one scenario        SC_RUNS=M    M scenarios from there
 
@@ -220,8 +220,8 @@ def mixed(s):
 
 
 NEED_MACHINES = [cut, cut_one_way, loss, full_disk, partial_view, mixed]
-KINDS = [kill_subcollector, kill_proxy, freeze_subcollector, freeze_proxy, cut, cut_one_way, loss, full_disk, slow_sync, restart_all,
-         clock_off, partial_view, third_node, adjacent_deaths, gone, mixed]
+KINDS = [kill_subcollector, kill_proxy, freeze_subcollector, freeze_proxy, cut, cut_one_way, loss, full_disk, slow_sync,
+         restart_all, clock_off, partial_view, third_node, adjacent_deaths, gone, mixed]
 
 
 def one(seed):
