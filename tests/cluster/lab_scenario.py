@@ -249,6 +249,7 @@ class Scenario:
         wrong = self.settle()
         problem, summary = self.judge(self.stores())
         self.check(f"{'; '.join(self.said)}; {summary}", wrong or problem)
+        time.sleep(2.2)  # all nodes have the last tallies, also those that end before another proxy
         ends = self.cluster.stop()
         self.check("all end with 0", "" if set(ends) == {0} else f"ends {ends}")
         return self.check_names()
