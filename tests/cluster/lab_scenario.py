@@ -105,6 +105,7 @@ class Scenario:
         self.kind, self.seed, self.folder, self.lab = kind, seed, pathlib.Path(folder), lab
         self.rng = random.Random(seed)
         self.said = []
+        self.cluster = None
         self.troubles = collections.defaultdict(list)  # name: [begin, end or None]
         self.deaths = collections.defaultdict(list)  # name: [begin of uncertainty, end or None]
 

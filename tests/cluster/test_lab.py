@@ -248,7 +248,8 @@ def one(seed):
         except (Exception, SystemExit) as error:
             if isinstance(error, SystemExit) and isinstance(error.code, int):
                 raise
-            kit.check(f"lab: seed {seed} {s.kind}: {'; '.join(s.said)}", False, f"{error!r}\n{s.cluster.logs()}")
+            logs = s.cluster.logs() if s.cluster else ""
+            kit.check(f"lab: seed {seed} {s.kind}: {'; '.join(s.said)}", False, f"{error!r}\n{logs}")
             raise
         copies = truth.copies()
         if kind is gone:
