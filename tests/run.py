@@ -18,7 +18,7 @@ Builds lie in DIR/test/{release,asan,tsan,clang}, the log of each step in DIR/te
 A Python test runs with the environment below and prints one line per fact: "ok NAME", "not ok NAME" or
 "skip NAME REASON". Exit status 77 skips it whole; another one than 0, no such line at all, or a time-out is a failure.
 It may say what it needs in a comment among its first lines: "# run: build=release limit=120" (the build that SC_BUILD
-names, asan unless told otherwise; seconds, 900 unless told otherwise).
+names, asan unless told otherwise; seconds, 900 unless told otherwise). "rounds=1": the suite long runs it that often at most.
 
     SC_BUILD    the build directory, absolute; the programs are in $SC_BUILD/bin
     SC_LONG     "1" in the suite long, else unset
@@ -329,8 +329,9 @@ def python_steps(args, folder, rounds=1):
         if args.suite == "long":
             env["SC_LONG"] = "1"
             limit *= 10
-        for number in range(rounds):
-            name = f"{folder}/{path.name}" + (f" round {number + 1}" if rounds > 1 else "")
+        times = min(rounds, int(wish.get("rounds", rounds)))
+        for number in range(times):
+            name = f"{folder}/{path.name}" + (f" round {number + 1}" if times > 1 else "")
             steps.append(Step(name, [sys.executable, str(path)], limit=limit, counts="lines", env=env))
     return steps
 

@@ -1,62 +1,122 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "collect/accounts.h"
 
-#include <pthread.h>
-#include <stdlib.h>
+#include "base/bytes.h"
+#include "base/clock.h"
 
-#define TOLD_FOR_MS 60000u
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TOLD_FOR_MS  60000u
+#define RECORD_BYTES 72u
+#define SUFFIX       ".accounts"
+
+static const char magic[] = {'S', 'C', 'A', 'C'};
 
 struct account {
     struct sc_link_tally tally;
+    uint64_t next;       /* sequence after the last that was accepted */
+    uint64_t changed_ms; /* monotonic */
+    uint32_t slot;       /* in the stream's file */
 };
 
 struct sc_accounts {
     pthread_mutex_t mutex;
+    uint64_t (*mono_ms)(void);
+    char *folder;
     uint64_t stream;
+    int fd; /* of the own file; -1: not made yet */
     struct account *all;
     uint32_t count, capacity;
     uint64_t adopted; /* batches of earlier processes that are not safe yet */
     bool lost_track;  /* memory was short: nothing is ever called closed */
 };
 
-struct sc_accounts *sc_accounts_create(uint64_t stream)
+/* ---- the file ---- */
+
+static void path_of(const struct sc_accounts *a, uint64_t stream, char *out, size_t size)
 {
-    struct sc_accounts *a = calloc(1, sizeof(*a));
-    if (a == NULL)
-        return NULL;
-    pthread_mutex_init(&a->mutex, NULL);
-    a->stream = stream;
-    return a;
+    snprintf(out, size, "%s/%016llx" SUFFIX, a->folder, (unsigned long long)stream);
 }
 
-void sc_accounts_free(struct sc_accounts *a)
+static void put_record(const struct account *one, uint8_t out[RECORD_BYTES])
 {
-    if (a == NULL)
-        return;
-    pthread_mutex_destroy(&a->mutex);
-    free(a->all);
-    free(a);
-}
-
-static bool is_settled(const struct account *a, uint64_t now_ms)
-{
-    const struct sc_tally_lane *l = &a->tally.lane;
-    bool safe = l->accepted.batches[0] == l->safe.batches[0] && l->accepted.batches[1] == l->safe.batches[1];
-    return safe && a->tally.window_ms + (uint64_t)a->tally.window_s * 1000 + TOLD_FOR_MS < now_ms;
-}
-
-/* Of a window and lane; made when missing, in the place of one that was told long enough. */
-static struct account *find(struct sc_accounts *a, const struct sc_batch_head *head)
-{
-    struct account *free_one = NULL;
-    for (uint32_t i = 0; i < a->count; i++) {
-        struct account *one = &a->all[i];
-        if (one->tally.window_ms == head->window_ms && one->tally.lane.lane == head->id.lane)
-            return one;
-        if (free_one == NULL && is_settled(one, head->window_ms))
-            free_one = one;
+    const struct sc_tally_count *c = &one->tally.lane.accepted;
+    memset(out, 0, RECORD_BYTES);
+    memcpy(out, magic, sizeof(magic));
+    sc_store_le32(out + 4, one->tally.window_s);
+    sc_store_le64(out + 8, one->tally.window_ms);
+    sc_store_le32(out + 16, one->tally.lane.lane);
+    sc_store_le64(out + 24, one->next);
+    for (unsigned i = 0; i < 2; i++) {
+        sc_store_le64(out + 32 + 8 * (size_t)i, c->batches[i]);
+        sc_store_le64(out + 48 + 8 * (size_t)i, c->records[i]);
     }
-    if (free_one == NULL && a->count == a->capacity) {
+    sc_store_le64(out + 64, sc_link_hash(out, 64));
+}
+
+static bool get_record(const uint8_t in[RECORD_BYTES], uint64_t stream, struct account *out)
+{
+    if (memcmp(in, magic, sizeof(magic)) != 0 || sc_load_le64(in + 64) != sc_link_hash(in, 64))
+        return false;
+    *out = (struct account){.tally = {.stream = stream,
+                                      .window_ms = sc_load_le64(in + 8),
+                                      .window_s = sc_load_le32(in + 4),
+                                      .lane = {.lane = sc_load_le32(in + 16)}},
+                            .next = sc_load_le64(in + 24)};
+    struct sc_tally_lane *l = &out->tally.lane;
+    for (unsigned i = 0; i < 2; i++) {
+        l->accepted.batches[i] = sc_load_le64(in + 32 + 8 * (size_t)i);
+        l->accepted.records[i] = sc_load_le64(in + 48 + 8 * (size_t)i);
+    }
+    l->safe = l->accepted; /* but for what is adopted */
+    return out->tally.window_s != 0;
+}
+
+static int open_file(struct sc_accounts *a, uint64_t stream)
+{
+    char path[4096];
+    path_of(a, stream, path, sizeof(path));
+    return open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+}
+
+/* What cannot be written now is written with the next batch of the account. */
+static void save(struct sc_accounts *a, const struct account *one)
+{
+    uint8_t record[RECORD_BYTES];
+    bool own = one->tally.stream == a->stream;
+    if (own && a->fd < 0)
+        a->fd = open_file(a, a->stream);
+    int fd = own ? a->fd : open_file(a, one->tally.stream);
+    if (fd < 0)
+        return;
+    put_record(one, record);
+    ssize_t n = pwrite(fd, record, sizeof(record), (off_t)one->slot * RECORD_BYTES);
+    (void)n;
+    if (!own)
+        close(fd);
+}
+
+/* ---- accounts ---- */
+
+/* Told for a minute since the last change, whatever the wall clock did; and a minute after the window's end, which is that of the
+ * wall clock, to those who were away. */
+static bool is_settled(const struct sc_accounts *a, const struct account *one, uint64_t now_ms)
+{
+    const struct sc_tally_lane *l = &one->tally.lane;
+    bool safe = l->accepted.batches[0] == l->safe.batches[0] && l->accepted.batches[1] == l->safe.batches[1];
+    return safe && one->tally.window_ms + (uint64_t)one->tally.window_s * 1000 + TOLD_FOR_MS < now_ms &&
+           one->changed_ms + TOLD_FOR_MS < a->mono_ms();
+}
+
+static struct account *append(struct sc_accounts *a)
+{
+    if (a->count == a->capacity) {
         uint32_t capacity = a->capacity == 0 ? 64 : a->capacity * 2;
         struct account *grown = realloc(a->all, capacity * sizeof(*grown));
         if (grown == NULL)
@@ -64,48 +124,199 @@ static struct account *find(struct sc_accounts *a, const struct sc_batch_head *h
         a->all = grown;
         a->capacity = capacity;
     }
-    if (free_one == NULL)
-        free_one = &a->all[a->count++];
-    *free_one = (struct account){.tally = {.stream = a->stream,
-                                           .window_ms = head->window_ms,
-                                           .window_s = head->window_s,
-                                           .lane = {.lane = head->id.lane}}};
-    return free_one;
+    return &a->all[a->count++];
 }
 
-static void count(struct sc_accounts *a, const struct sc_batch_head *head, bool safe)
+/* The first free place in a stream's file. */
+static uint32_t next_slot(const struct sc_accounts *a, uint64_t stream)
 {
-    pthread_mutex_lock(&a->mutex);
-    if (head->id.stream != a->stream) {
-        a->adopted -= safe && a->adopted != 0;
-    } else {
-        struct account *one = find(a, head);
-        a->lost_track = a->lost_track || one == NULL;
-        if (one != NULL) {
-            struct sc_tally_count *c = safe ? &one->tally.lane.safe : &one->tally.lane.accepted;
-            c->batches[head->record_kind & 1]++;
-            c->records[head->record_kind & 1] += head->records;
-        }
+    uint32_t next = 0;
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (a->all[i].tally.stream == stream && a->all[i].slot >= next)
+            next = a->all[i].slot + 1;
     }
-    pthread_mutex_unlock(&a->mutex);
+    return next;
+}
+
+/* Of a stream, window and lane; made when missing, in the place of one that was told long enough. */
+static struct account *find(struct sc_accounts *a, const struct sc_batch_head *head)
+{
+    struct account *place = NULL;
+    for (uint32_t i = 0; i < a->count; i++) {
+        struct account *one = &a->all[i];
+        if (one->tally.stream != head->id.stream)
+            continue;
+        if (one->tally.window_ms == head->window_ms && one->tally.lane.lane == head->id.lane)
+            return one;
+        if (place == NULL && is_settled(a, one, head->window_ms))
+            place = one;
+    }
+    uint32_t slot = place != NULL ? place->slot : next_slot(a, head->id.stream);
+    if (place == NULL && (place = append(a)) == NULL)
+        return NULL;
+    *place = (struct account){.tally = {.stream = head->id.stream,
+                                        .window_ms = head->window_ms,
+                                        .window_s = head->window_s,
+                                        .lane = {.lane = head->id.lane}},
+                              .slot = slot};
+    return place;
+}
+
+static void add(struct sc_tally_count *c, const struct sc_batch_head *head)
+{
+    c->batches[head->record_kind & 1]++;
+    c->records[head->record_kind & 1] += head->records;
+}
+
+static void take_back(struct sc_tally_count *c, const struct sc_batch_head *head)
+{
+    unsigned kind = head->record_kind & 1;
+    c->batches[kind] -= c->batches[kind] != 0;
+    c->records[kind] -= c->records[kind] < head->records ? c->records[kind] : head->records;
+}
+
+static void accept(struct sc_accounts *a, struct account *one, const struct sc_batch_head *head)
+{
+    add(&one->tally.lane.accepted, head);
+    one->next = head->id.sequence + 1;
+    save(a, one);
 }
 
 void sc_accounts_accept(struct sc_accounts *a, const struct sc_batch_head *head)
 {
-    count(a, head, false);
+    pthread_mutex_lock(&a->mutex);
+    struct account *one = find(a, head);
+    a->lost_track = a->lost_track || one == NULL;
+    if (one != NULL) {
+        one->changed_ms = a->mono_ms();
+        accept(a, one, head);
+    }
+    pthread_mutex_unlock(&a->mutex);
 }
 
 void sc_accounts_safe(struct sc_accounts *a, const struct sc_batch_head *head)
 {
-    count(a, head, true);
-}
-
-void sc_accounts_adopt(struct sc_accounts *a)
-{
     pthread_mutex_lock(&a->mutex);
-    a->adopted++;
+    struct account *one = find(a, head);
+    a->adopted -= head->id.stream != a->stream && a->adopted != 0;
+    a->lost_track = a->lost_track || one == NULL;
+    if (one != NULL) {
+        one->changed_ms = a->mono_ms();
+        add(&one->tally.lane.safe, head);
+    }
     pthread_mutex_unlock(&a->mutex);
 }
+
+/* One that the file does not count was accepted in the last moment of its process. */
+void sc_accounts_adopt(struct sc_accounts *a, const struct sc_batch_head *head)
+{
+    pthread_mutex_lock(&a->mutex);
+    struct account *one = find(a, head);
+    a->adopted++;
+    if (one != NULL) {
+        one->changed_ms = a->mono_ms();
+        if (head->id.sequence >= one->next)
+            accept(a, one, head);
+        else
+            take_back(&one->tally.lane.safe, head);
+    }
+    pthread_mutex_unlock(&a->mutex);
+}
+
+/* ---- what earlier processes kept ---- */
+
+static void load_file(struct sc_accounts *a, uint64_t stream)
+{
+    char path[4096];
+    uint8_t record[RECORD_BYTES];
+    struct account one;
+    path_of(a, stream, path, sizeof(path));
+    FILE *file = fopen(path, "rbe");
+    if (file == NULL)
+        return;
+    for (uint32_t slot = 0; fread(record, 1, sizeof(record), file) == sizeof(record); slot++) {
+        struct account *place = get_record(record, stream, &one) ? append(a) : NULL;
+        if (place == NULL)
+            continue;
+        *place = one;
+        place->slot = slot;
+        place->changed_ms = a->mono_ms();
+    }
+    fclose(file);
+}
+
+static void load(struct sc_accounts *a)
+{
+    const struct dirent *entry;
+    DIR *dir = opendir(a->folder);
+    if (dir == NULL)
+        return;
+    while ((entry = readdir(dir)) != NULL) {
+        const char *name = entry->d_name;
+        if (strspn(name, "0123456789abcdef") == 16 && strcmp(name + 16, SUFFIX) == 0)
+            load_file(a, strtoull(name, NULL, 16));
+    }
+    closedir(dir);
+}
+
+static bool all_settled(const struct sc_accounts *a, uint64_t stream, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (a->all[i].tally.stream == stream && !is_settled(a, &a->all[i], now_ms))
+            return false;
+    }
+    return true;
+}
+
+/* Streams of earlier processes of which all is told. */
+static void forget_settled(struct sc_accounts *a, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < a->count;) {
+        uint64_t stream = a->all[i].tally.stream;
+        if (stream == a->stream || !all_settled(a, stream, now_ms)) {
+            i++;
+            continue;
+        }
+        char path[4096];
+        path_of(a, stream, path, sizeof(path));
+        unlink(path);
+        uint32_t kept = 0;
+        for (uint32_t k = 0; k < a->count; k++) {
+            if (a->all[k].tally.stream != stream)
+                a->all[kept++] = a->all[k];
+        }
+        a->count = kept;
+    }
+}
+
+struct sc_accounts *sc_accounts_open(const char *folder, uint64_t stream, uint64_t (*mono_ms)(void))
+{
+    struct sc_accounts *a = calloc(1, sizeof(*a));
+    if (a == NULL || (a->folder = strdup(folder)) == NULL) {
+        free(a);
+        return NULL;
+    }
+    pthread_mutex_init(&a->mutex, NULL);
+    a->mono_ms = mono_ms;
+    a->stream = stream;
+    a->fd = -1;
+    load(a);
+    return a;
+}
+
+void sc_accounts_free(struct sc_accounts *a)
+{
+    if (a == NULL)
+        return;
+    if (a->fd >= 0)
+        close(a->fd);
+    pthread_mutex_destroy(&a->mutex);
+    free(a->folder);
+    free(a->all);
+    free(a);
+}
+
+/* ---- what is told ---- */
 
 struct sc_link_stream sc_accounts_stream(struct sc_accounts *a, bool ended)
 {
@@ -115,8 +326,8 @@ struct sc_link_stream sc_accounts_stream(struct sc_accounts *a, bool ended)
     out.closed = ended && !a->lost_track;
     for (uint32_t i = 0; i < a->count && out.closed; i++) {
         const struct sc_tally_lane *l = &a->all[i].tally.lane;
-        out.closed =
-            l->accepted.batches[0] == l->safe.batches[0] && l->accepted.batches[1] == l->safe.batches[1];
+        out.closed = a->all[i].tally.stream != a->stream || (l->accepted.batches[0] == l->safe.batches[0] &&
+                                                             l->accepted.batches[1] == l->safe.batches[1]);
     }
     pthread_mutex_unlock(&a->mutex);
     return out;
@@ -126,8 +337,10 @@ bool sc_accounts_tally(struct sc_accounts *a, uint32_t i, uint64_t now_ms, struc
 {
     bool found = false;
     pthread_mutex_lock(&a->mutex);
+    if (i == 0)
+        forget_settled(a, now_ms);
     for (uint32_t k = 0; k < a->count && !found; k++) {
-        if (is_settled(&a->all[k], now_ms) || i-- != 0)
+        if (is_settled(a, &a->all[k], now_ms) || i-- != 0)
             continue;
         *out = a->all[k].tally;
         found = true;

@@ -63,7 +63,7 @@ static enum sc_status found(void *arg, const struct sc_batch_head *head, struct 
 {
     struct sc_proxy *p = arg;
     p->stats.replayed++;
-    sc_accounts_adopt(p->accounts);
+    sc_accounts_adopt(p->accounts, head);
     return sc_dispatch_add(p->dispatch, head, place);
 }
 
@@ -243,7 +243,7 @@ static enum sc_status make(struct sc_proxy *p, struct sc_error *err)
     p->part = sc_batch_create(SC_RECORDS_FLOWS);
     const struct sc_dispatch_events events = {.released = released, .given_up = given_up, .arg = p};
     p->dispatch = sc_dispatch_create(o->cluster, &events);
-    p->accounts = sc_accounts_create(p->stats.stream);
+    p->accounts = sc_accounts_open(o->outbox, p->stats.stream, sc_clock_mono_ms);
     if (p->part == NULL || p->dispatch == NULL || p->accounts == NULL)
         return sc_fail_nomem(err, "the proxy");
     p->outbox = sc_outbox_open(o->outbox, p->stats.stream, &o->how, found, p, err);

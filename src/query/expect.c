@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A proxy tells its nodes every second; one that has not been heard of for so long is silent. */
 #define SILENT_MS 3000u
@@ -27,13 +28,30 @@ static enum sc_status add_tally(struct sc_expected *e, struct sc_tally *tally)
     return SC_OK;
 }
 
+/* Windows in order, in each the proxies, so that the streams of one are neighbours. */
+static int compare_tallies(const void *x, const void *y)
+{
+    const struct sc_tally *a = x, *b = y;
+    if (a->window_ms != b->window_ms)
+        return a->window_ms < b->window_ms ? -1 : 1;
+    int order = strcmp(a->proxy, b->proxy);
+    return order != 0 ? order : (a->stream > b->stream) - (a->stream < b->stream);
+}
+
+/* The later of two times at which a stream was heard of; those of a clock that is ahead count only when there is no other. */
+static uint64_t later_heard(uint64_t x, uint64_t y, uint64_t now_ms)
+{
+    uint64_t least = x < y ? x : y, greatest = x < y ? y : x;
+    return greatest > now_ms + SILENT_MS ? least : greatest;
+}
+
 static enum sc_status add_stream(struct sc_expected *e, const struct sc_stream *stream)
 {
     for (uint32_t i = 0; i < e->stream_count; i++) {
         struct sc_stream *known = &e->streams[i];
         if (known->stream != stream->stream)
             continue;
-        known->heard_ms = stream->heard_ms > known->heard_ms ? stream->heard_ms : known->heard_ms;
+        known->heard_ms = later_heard(known->heard_ms, stream->heard_ms, e->now_ms);
         known->closed = known->closed || stream->closed;
         return SC_OK;
     }
@@ -94,9 +112,10 @@ bool sc_expected_covers(const struct sc_expected *e, uint64_t window_ms, uint32_
 }
 
 enum sc_status sc_expected_load(struct sc_expected *e, const char *const *paths, uint32_t path_count,
-                                const struct sc_catalogue *catalogue,
+                                const struct sc_catalogue *catalogue, uint64_t now_ms,
                                 void (*problem)(void *arg, const char *sentence), void *arg)
 {
+    e->now_ms = now_ms;
     sc_expected_horizon(e, paths, path_count);
     for (uint32_t i = 0; i < path_count; i++) {
         SC_TRY(load_streams(e, paths[i]));
@@ -118,6 +137,8 @@ enum sc_status sc_expected_load(struct sc_expected *e, const char *const *paths,
         sc_tally_free(&tally);
         SC_TRY(status);
     }
+    if (e->tally_count > 1)
+        qsort(e->tallies, e->tally_count, sizeof(*e->tallies), compare_tallies);
     return SC_OK;
 }
 
@@ -195,12 +216,14 @@ static const struct sc_stream *stream_of(const struct sc_expected *e, uint64_t n
     return NULL;
 }
 
-static bool is_silent(const struct sc_stream *stream, uint64_t now_ms)
+/* Also when all who heard of it have a clock that is ahead: nobody knows when that was. */
+static bool is_silent(const struct sc_expected *e, const struct sc_stream *stream)
 {
-    return stream == NULL || (!stream->closed && stream->heard_ms + SILENT_MS < now_ms);
+    return stream == NULL || (!stream->closed && (stream->heard_ms + SILENT_MS < e->now_ms ||
+                                                  stream->heard_ms > e->now_ms + SILENT_MS));
 }
 
-/* Sums over the lanes of a window. */
+/* Sums over a window and a proxy. */
 struct verdict {
     uint64_t expected, lost, lost_records, waiting, waiting_records, known, known_records;
 };
@@ -250,36 +273,67 @@ static void judge_lane(const struct sc_expected *e, const struct sc_tally *t, co
     v->lost_records += lost_records - known_records;
     v->known += known;
     v->known_records += known_records;
-    v->waiting += waiting;
-    v->waiting_records += waiting_records;
+    v->waiting += silent ? waiting : 0;
+    v->waiting_records += silent ? waiting_records : 0;
 }
 
-/* Of a window: what ought to be there and is not found; what was accepted, and waits at a proxy of which nobody hears. */
-static void judge_window(struct sc_expected *e, const struct sc_tally *t,
-                         const struct sc_expected_range *range,
-                         void (*missing)(void *arg, const char *sentence), void *arg)
+static void judge_tally(const struct sc_expected *e, const struct sc_tally *t, int kind, struct verdict *sum)
 {
     const struct sc_stream *stream = stream_of(e, t->stream);
-    bool silent = is_silent(stream, range->now_ms);
-    struct verdict v = {0};
-    char when[32], text[512];
+    bool silent = is_silent(e, stream);
     for (uint32_t i = 0; i < t->lane_count; i++)
-        judge_lane(e, t, &t->lanes[i], range->kind, stream, silent, &v);
-    e->known_lost.windows += v.known != 0;
-    e->known_lost.batches += v.known;
-    e->known_lost.records += v.known_records;
+        judge_lane(e, t, &t->lanes[i], kind, stream, silent, sum);
+}
+
+/* What ought to be there and is not found; what was accepted, and waits at a proxy of which nobody hears. All streams of the proxy
+ * together, since a sentence that stands there already is not said again. */
+static void tell_window(struct sc_expected *e, const struct sc_tally *t, const struct verdict *v,
+                        void (*missing)(void *arg, const char *sentence), void *arg)
+{
+    char when[32], text[512];
+    e->known_lost.windows += v->known != 0;
+    e->known_lost.batches += v->known;
+    e->known_lost.records += v->known_records;
     sc_time_format_utc(t->window_ms, when, sizeof(when));
-    if (v.lost != 0) {
+    if (v->lost != 0) {
         snprintf(text, sizeof(text),
                  "window %s: %llu of %llu batches of proxy %s are missing, with %llu records", when,
-                 (unsigned long long)v.lost, (unsigned long long)v.expected, t->proxy,
-                 (unsigned long long)v.lost_records);
+                 (unsigned long long)v->lost, (unsigned long long)v->expected, t->proxy,
+                 (unsigned long long)v->lost_records);
         missing(arg, text);
     }
-    if (v.waiting != 0 && silent) {
+    if (v->waiting != 0) {
         snprintf(text, sizeof(text),
                  "window %s: %llu batches with %llu records wait in the outbox of proxy %s, which is silent",
-                 when, (unsigned long long)v.waiting, (unsigned long long)v.waiting_records, t->proxy);
+                 when, (unsigned long long)v->waiting, (unsigned long long)v->waiting_records, t->proxy);
+        missing(arg, text);
+    }
+}
+
+static bool same_window_and_proxy(const struct sc_tally *x, const struct sc_tally *y)
+{
+    return x->window_ms == y->window_ms && strcmp(x->proxy, y->proxy) == 0;
+}
+
+static void judge_streams(const struct sc_expected *e, const struct sc_expected_range *range,
+                          void (*missing)(void *arg, const char *sentence), void *arg)
+{
+    for (uint32_t i = 0; i < e->stream_count; i++) {
+        const struct sc_stream *s = &e->streams[i];
+        char when[32], text[256];
+        bool ahead = s->heard_ms > e->now_ms + SILENT_MS;
+        if (!is_silent(e, s) || (!ahead && s->heard_ms >= range->end_ms))
+            continue;
+        if (e->sink != NULL)
+            e->sink->silent(e->sink->arg, s);
+        sc_time_format_utc(s->heard_ms, when, sizeof(when));
+        if (ahead)
+            snprintf(text, sizeof(text),
+                     "proxy %s was heard of at %s, which is to come: the clocks of the nodes differ",
+                     s->proxy, when);
+        else
+            snprintf(text, sizeof(text), "proxy %s is silent since %s: what it accepted since is not here",
+                     s->proxy, when);
         missing(arg, text);
     }
 }
@@ -287,22 +341,16 @@ static void judge_window(struct sc_expected *e, const struct sc_tally *t,
 void sc_expected_judge(struct sc_expected *e, const struct sc_expected_range *range,
                        void (*missing)(void *arg, const char *sentence), void *arg)
 {
+    struct verdict sum = {0};
     for (uint32_t i = 0; i < e->tally_count; i++) {
         const struct sc_tally *t = &e->tallies[i];
         if (t->window_ms >= e->horizon_ms && t->window_ms < range->end_ms &&
             t->window_ms + (uint64_t)t->window_s * 1000 > range->begin_ms)
-            judge_window(e, t, range, missing, arg);
-    }
-    for (uint32_t i = 0; i < e->stream_count; i++) {
-        const struct sc_stream *s = &e->streams[i];
-        char when[32], text[256];
-        if (!is_silent(s, range->now_ms) || s->heard_ms >= range->end_ms)
+            judge_tally(e, t, range->kind, &sum);
+        if (i + 1 < e->tally_count && same_window_and_proxy(t, t + 1))
             continue;
-        if (e->sink != NULL)
-            e->sink->silent(e->sink->arg, s);
-        sc_time_format_utc(s->heard_ms, when, sizeof(when));
-        snprintf(text, sizeof(text), "proxy %s is silent since %s: what it accepted since is not here",
-                 s->proxy, when);
-        missing(arg, text);
+        tell_window(e, t, &sum, missing, arg);
+        sum = (struct verdict){0};
     }
+    judge_streams(e, range, missing, arg);
 }

@@ -37,6 +37,7 @@ struct sc_expected {
     uint32_t tally_count;
     struct sc_stream *streams;
     uint32_t stream_count;
+    uint64_t now_ms;     /* when they were read */
     uint64_t horizon_ms; /* windows before it were expired somewhere: nothing is expected of them */
     struct sc_losses losses;
     struct sc_known_lost known_lost; /* of the judgement */
@@ -46,9 +47,10 @@ struct sc_expected {
 };
 
 /* Reads what `paths` (stores; others are passed over) and their listing tell. *problem: called for each tally that cannot be read.
- * Before the segments are opened, so that nothing is called safe that is not there to be found. @return SC_OK or SC_NOMEM. */
+ * Before the segments are opened, so that nothing is called safe that is not there to be found. `now_ms`: the wall clock; a node
+ * whose clock is ahead of it is no witness that a proxy was heard of. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_expected_load(struct sc_expected *expected, const char *const *paths, uint32_t path_count,
-                                const struct sc_catalogue *catalogue,
+                                const struct sc_catalogue *catalogue, uint64_t now_ms,
                                 void (*problem)(void *arg, const char *sentence), void *arg);
 void sc_expected_free(struct sc_expected *expected);
 
@@ -68,7 +70,6 @@ enum sc_status sc_expected_found(struct sc_expected *expected, const struct sc_s
 struct sc_expected_range {
     enum sc_record_kind kind;
     uint64_t begin_ms, end_ms; /* windows that touch it are judged */
-    uint64_t now_ms;           /* wall clock when the tallies were read */
 };
 
 /*

@@ -207,7 +207,8 @@ static enum sc_status open_listed(struct sc_source *source, const char *const *p
         struct sc_catalogue catalogue = {.replicas = true};
         status = list_paths(source, paths, path_count, &catalogue, &first);
         if (status == SC_OK && listing == 0)
-            status = sc_expected_load(expected, paths, path_count, &catalogue, note, source);
+            status =
+                sc_expected_load(expected, paths, path_count, &catalogue, sc_clock_wall_ms(), note, source);
         sc_expected_horizon(expected, paths, path_count);
         if (status == SC_OK)
             status = open_new(source, expected, &catalogue, &opened, &changed);
@@ -234,7 +235,6 @@ enum sc_status sc_source_open(const char *const *paths, uint32_t path_count,
         .end_ms = bounds->window_ms != 0 ? bounds->window_ms + 1
                   : bounds->end_ms != 0  ? bounds->end_ms
                                          : UINT64_MAX,
-        .now_ms = sc_clock_wall_ms(),
     };
     *out = (struct sc_source){0};
     enum sc_status status = open_listed(out, paths, path_count, &expected, err);

@@ -40,27 +40,31 @@ def free_port(address, kind=socket.SOCK_STREAM):
 
 
 class Node:
-    def __init__(self, cluster, name, address, roles):
+    def __init__(self, cluster, name, address, roles, link_port=0, port=0):
         self.cluster, self.name, self.address, self.roles = cluster, name, address, roles
-        self.link_port = free_port(address)
-        self.port = free_port(address)
+        self.link_port = link_port or free_port(address)
+        self.port = port or free_port(address)
         self.store = cluster.folder / name
         self.log = cluster.folder / f"{name}.log"
         self.config = cluster.folder / f"{name}.yaml"
         self.child = None
         self.env = {}  # on top of this process's
+        self.wrap = []  # goes before the program
 
     def write_config(self, extra=""):
         self.config.write_text(f"listeners: ['tcp://{self.address}:{self.port}', 'udp://{self.address}:{self.port}']\n"
                                f"store: {self.store}\nwindow: {self.cluster.window}\nlog-level: info\n"
                                f"cluster: {self.cluster.file}\nnode: {self.name}\n{extra}")
 
+    def command(self):
+        return [*self.wrap, str(BUILD / "bin" / "sc-collector"), "-c", str(self.config)]
+
     def start(self, extra=""):
         self.write_config(extra)
         begin = self.log.stat().st_size if self.log.exists() else 0
         with open(self.log, "ab") as log:
-            self.child = subprocess.Popen([str(BUILD / "bin" / "sc-collector"), "-c", str(self.config)],
-                                          stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **self.env})
+            self.child = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                          env={**os.environ, **self.env})
         if "proxy" in self.roles:
             ready = wait_for(lambda: b"listening tcp" in self.log.read_bytes()[begin:] or self.child.poll() is not None)
         else:
@@ -128,7 +132,7 @@ class Cluster:
         self.window = window
         self.file = self.folder / "cluster.yaml"
         both = ["proxy", "subcollector"]
-        self.nodes = [Node(self, f"n{i + 1}", f"127.0.77.{i + 1}", roles[i] if roles else both) for i in range(count)]
+        self.nodes = [self.make_node(i + 1, roles[i] if roles else both) for i in range(count)]
         self.replication = replication
         self.write_members(1, self.nodes)
 
@@ -140,6 +144,9 @@ class Cluster:
         fresh = self.file.with_suffix(".new")
         fresh.write_text("\n".join(lines) + "\n")
         fresh.rename(self.file)
+
+    def make_node(self, number, roles):
+        return Node(self, f"n{number}", f"127.0.77.{number}", roles)
 
     def start(self):
         for n in self.nodes:
@@ -154,7 +161,8 @@ class Cluster:
         return [n for n in self.nodes if "proxy" in n.roles]
 
     def stop(self):
-        return [n.stop() for n in reversed(self.nodes)]
+        """Proxies first: somebody has to hear their last words."""
+        return [n.stop() for n in sorted(self.nodes, key=lambda n: "proxy" not in n.roles)]
 
     def logs(self):
         return "\n".join(f"--- {n.name}\n{n.log.read_text()}" for n in self.nodes if n.log.exists())
@@ -166,12 +174,15 @@ FIELDS = [(148, 8), (8, 4), (12, 4), (7, 2), (11, 2), (4, 1), (1, 8), (2, 8), (1
 
 
 class Exporter:
-    """Sends numbered flows as IPFIX over TCP. What the socket took and a proxy then drops is not known here: tests that count
-    stop the proxy's receivers in an orderly way, or ask it what it accepted."""
+    """Sends numbered flows as IPFIX over TCP, or in datagrams. What the socket took and a proxy then drops is not known here: tests
+    that count stop the proxy's receivers in an orderly way, or ask it what it accepted."""
 
-    def __init__(self, node, domain=1):
-        self.domain, self.sequence = domain, 0
-        self.socket = socket.create_connection((node.address, node.port), 10)
+    def __init__(self, node, domain=1, connect=socket.create_connection, datagrams=False):
+        self.domain, self.sequence, self.datagrams = domain, 0, datagrams
+        self.socket = connect((node.address, node.port), 10)
+        self.template()
+
+    def template(self):
         body = struct.pack("!HH", 256, len(FIELDS)) + b"".join(struct.pack("!HH", *f) for f in FIELDS)
         self.message(2, body, 0)
 
@@ -183,8 +194,11 @@ class Exporter:
 
     def send(self, first, count):
         now = int(time.time() * 1000)
-        for start in range(first, first + count, 500):
-            numbers = range(start, min(start + 500, first + count))
+        most = 25 if self.datagrams else 500
+        if self.datagrams:
+            self.template()
+        for start in range(first, first + count, most):
+            numbers = range(start, min(start + most, first + count))
             body = b"".join(struct.pack("!QIIHHBQQQQ", n, 0x0A000000 + n % 65536, 0x0B000001, n % 60000, 443, 6, 100 + n % 7,
                                         1, now - 1000, now) for n in numbers)
             self.message(256, body, len(numbers))

@@ -113,7 +113,7 @@ static void streams(void **state)
 
 struct said {
     unsigned count;
-    char last[512];
+    char first[512], last[512];
 };
 
 static void say(void *arg, const char *sentence)
@@ -121,6 +121,8 @@ static void say(void *arg, const char *sentence)
     struct said *s = arg;
     s->count++;
     snprintf(s->last, sizeof(s->last), "%s", sentence);
+    if (s->count == 1)
+        snprintf(s->first, sizeof(s->first), "%s", sentence);
 }
 
 /* Accepts `lost` batches of each lane as lost, or only closes the stream. */
@@ -153,6 +155,7 @@ static struct said judge_with(struct accepted *accepted, uint64_t safe, unsigned
     struct sc_error err = {0};
     struct sc_tally t = make(2, 9, safe);
     struct sc_stream stream = {"n1", STREAM, heard_ms, closed};
+    const uint64_t now_ms = KIT_WINDOW + 1000000;
     struct sc_catalogue catalogue = {0};
     struct sc_expected expected = {0};
     struct said said = {0};
@@ -162,12 +165,12 @@ static struct said judge_with(struct accepted *accepted, uint64_t safe, unsigned
     if (accepted->lost != 0 || accepted->closed)
         accept_loss(store, accepted->lost, accepted->closed);
     assert_int_equal(sc_catalogue_add(&catalogue, store, &err), SC_OK);
-    assert_int_equal(sc_expected_load(&expected, paths, 1, &catalogue, say, &said), SC_OK);
+    assert_int_equal(sc_expected_load(&expected, paths, 1, &catalogue, now_ms, say, &said), SC_OK);
     for (unsigned i = 0; i < 2 * found; i++) {
         const struct sc_span span = {.stream = STREAM, .lane = 7 + i % 2, .sequence = i / 2, .rows = 100};
         assert_int_equal(sc_expected_found(&expected, &span, KIT_WINDOW), SC_OK);
     }
-    const struct sc_expected_range range = {SC_RECORDS_FLOWS, begin_ms, end_ms, KIT_WINDOW + 1000000};
+    const struct sc_expected_range range = {SC_RECORDS_FLOWS, begin_ms, end_ms};
     sc_expected_judge(&expected, &range, say, &said);
     accepted->known = expected.known_lost;
     sc_expected_free(&expected);
@@ -238,6 +241,78 @@ static void judged(void **state)
     assert_int_equal(said.count, 1);
     assert_non_null(strstr(said.last, "proxy n1 is silent since"));
     assert_int_equal(judge(9, 9, false, now - 5000, 0, now - 6000).count, 0); /* before it fell silent */
+    /* A node whose clock is ahead is no witness. */
+    said = judge(9, 9, false, now + 3600000, 0, UINT64_MAX);
+    assert_int_equal(said.count, 1);
+    assert_non_null(strstr(said.last, "the clocks of the nodes differ"));
+    assert_int_equal(judge(9, 9, true, now + 3600000, 0, UINT64_MAX).count, 0);
+    assert_int_equal(judge(9, 9, false, now + 1000, 0, UINT64_MAX).count, 0);
+}
+
+/* Two nodes heard of a proxy; the clock of one is an hour ahead. */
+static struct said judge_two(uint64_t heard_ms, uint64_t heard_too_ms)
+{
+    const uint64_t now_ms = KIT_WINDOW + 1000000;
+    char *one = kit_folder(), *two = kit_folder();
+    struct sc_error err = {0};
+    struct sc_catalogue catalogue = {0};
+    struct sc_expected expected = {0};
+    struct said said = {0};
+    const char *const paths[] = {one, two};
+    const struct sc_stream streams[] = {{"n1", STREAM, heard_ms, false}, {"n1", STREAM, heard_too_ms, false}};
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(sc_stream_write(paths[i], &streams[i], false, &err), SC_OK);
+    assert_int_equal(sc_expected_load(&expected, paths, 2, &catalogue, now_ms, say, &said), SC_OK);
+    const struct sc_expected_range range = {SC_RECORDS_FLOWS, 0, UINT64_MAX};
+    sc_expected_judge(&expected, &range, say, &said);
+    sc_expected_free(&expected);
+    kit_remove(one);
+    kit_remove(two);
+    return said;
+}
+
+/* A proxy that was killed has several streams in a window; that each lacks the same is no reason to say it once. */
+static void the_streams_of_a_proxy_are_added_up(void **state)
+{
+    (void)state;
+    char *store = kit_folder();
+    struct sc_error err = {0};
+    struct sc_catalogue catalogue = {0};
+    struct sc_expected expected = {0};
+    struct said said = {0};
+    const char *const paths[] = {store};
+    for (uint64_t i = 0; i < 3; i++) {
+        struct sc_tally t = make(2, 9, 9);
+        t.stream = STREAM + i;
+        snprintf(t.proxy, sizeof(t.proxy), "n%d", i == 1 ? 2 : 1);
+        struct sc_stream stream = {"n1", STREAM + i, 0, true};
+        assert_int_equal(sc_tally_write(store, &t, &err), SC_OK);
+        assert_int_equal(sc_stream_write(store, &stream, false, &err), SC_OK);
+        sc_tally_free(&t);
+    }
+    assert_int_equal(sc_catalogue_add(&catalogue, store, &err), SC_OK);
+    assert_int_equal(sc_expected_load(&expected, paths, 1, &catalogue, KIT_WINDOW, say, &said), SC_OK);
+    const struct sc_expected_range range = {SC_RECORDS_FLOWS, 0, UINT64_MAX};
+    sc_expected_judge(&expected, &range, say, &said);
+    assert_int_equal(said.count, 2);
+    assert_non_null(strstr(said.last, "18 of 18 batches of proxy n2 are missing, with 1800 records"));
+    assert_non_null(strstr(said.first, "36 of 36 batches of proxy n1 are missing, with 3600 records"));
+    sc_expected_free(&expected);
+    sc_catalogue_free(&catalogue);
+    kit_remove(store);
+}
+
+static void a_clock_that_is_ahead_hides_no_silence(void **state)
+{
+    (void)state;
+    const uint64_t now = KIT_WINDOW + 1000000, hour = 3600000;
+    assert_int_equal(judge_two(now - 1000, now + hour).count, 0);
+    assert_int_equal(judge_two(now + hour, now - 1000).count, 0);
+    assert_int_equal(judge_two(now - 1000, now - hour).count, 0);
+    struct said said = judge_two(now - 5000, now + hour);
+    assert_int_equal(said.count, 1);
+    assert_non_null(strstr(said.last, "proxy n1 is silent since"));
+    assert_int_equal(judge_two(now + hour, now - 5000).count, 1);
 }
 
 int main(void)
@@ -250,6 +325,8 @@ int main(void)
         cmocka_unit_test(judged),
         cmocka_unit_test(judged_when_closed),
         cmocka_unit_test(judged_after_a_loss_was_accepted),
+        cmocka_unit_test(a_clock_that_is_ahead_hides_no_silence),
+        cmocka_unit_test(the_streams_of_a_proxy_are_added_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

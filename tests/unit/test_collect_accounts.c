@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The accounts of a proxy: what its tallies say, also of the batches of a process that was killed. */
+#include "collect/accounts.h"
+
+#include "base/clock.h"
+#include "store_kit.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+
+enum { FIRST = 1, SECOND = 2, RECORD = 72 };
+
+static uint64_t mono_ms; /* the tests' own time */
+
+static uint64_t read_mono(void)
+{
+    return mono_ms;
+}
+
+static struct sc_batch_head batch(uint64_t stream, uint32_t lane, uint64_t window, uint64_t sequence)
+{
+    return (struct sc_batch_head){.id = {.stream = stream, .lane = lane, .sequence = sequence},
+                                  .window_ms = window,
+                                  .window_s = 300,
+                                  .records = 10 + (uint32_t)sequence,
+                                  .record_kind = sequence % 4 == 3};
+}
+
+/* Batches 0 .. n-1 of lane 7, of which `safe` are made safe; the process is killed. */
+static void live(const char *folder, uint64_t stream, uint64_t window, uint64_t n, uint64_t safe)
+{
+    struct sc_accounts *a = sc_accounts_open(folder, stream, read_mono);
+    assert_non_null(a);
+    for (uint64_t i = 0; i < n; i++) {
+        const struct sc_batch_head head = batch(stream, 7, window, i);
+        sc_accounts_accept(a, &head);
+        if (i < safe)
+            sc_accounts_safe(a, &head);
+    }
+    sc_accounts_free(a);
+}
+
+/* The tally of a stream; false: it is not told. */
+static bool told(struct sc_accounts *a, uint64_t stream, uint64_t now_ms, struct sc_link_tally *out)
+{
+    for (uint32_t i = 0; sc_accounts_tally(a, i, now_ms, out); i++) {
+        if (out->stream == stream)
+            return true;
+    }
+    return false;
+}
+
+static void check(const struct sc_tally_count *c, uint64_t n)
+{
+    uint64_t batches[2] = {0}, records[2] = {0};
+    for (uint64_t i = 0; i < n; i++) {
+        batches[i % 4 == 3]++;
+        records[i % 4 == 3] += 10 + i;
+    }
+    for (unsigned kind = 0; kind < 2; kind++) {
+        assert_int_equal(c->batches[kind], batches[kind]);
+        assert_int_equal(c->records[kind], records[kind]);
+    }
+}
+
+static unsigned files_in(const char *folder)
+{
+    unsigned count = 0;
+    const struct dirent *entry;
+    DIR *dir = opendir(folder);
+    assert_non_null(dir);
+    while ((entry = readdir(dir)) != NULL)
+        count += strstr(entry->d_name, ".accounts") != NULL;
+    closedir(dir);
+    return count;
+}
+
+/* Whatever was made safe, and whichever of it the outbox still has, the next process says the same in the end. */
+static void the_next_process_tells_what_a_killed_one_accepted(void **state)
+{
+    (void)state;
+    for (uint64_t safe = 0; safe <= 9; safe++) {
+        for (uint64_t kept = 0; kept <= safe;
+             kept++) { /* from here on batches are in files that did not go */
+            char *folder = kit_folder();
+            uint64_t now = sc_clock_wall_ms(), window = now - now % 300000;
+            struct sc_link_tally tally;
+            live(folder, FIRST, window, 9, safe);
+            struct sc_accounts *a = sc_accounts_open(folder, SECOND, read_mono);
+            for (uint64_t i = kept; i < 9; i++) {
+                const struct sc_batch_head head = batch(FIRST, 7, window, i);
+                sc_accounts_adopt(a, &head);
+            }
+            assert_true(told(a, FIRST, now, &tally));
+            check(&tally.lane.accepted, 9);
+            check(&tally.lane.safe, kept);
+            assert_int_equal(sc_accounts_stream(a, false).earlier_closed, kept == 9);
+            for (uint64_t i = kept; i < 9; i++) {
+                const struct sc_batch_head head = batch(FIRST, 7, window, i);
+                sc_accounts_safe(a, &head);
+            }
+            assert_true(told(a, FIRST, now, &tally));
+            check(&tally.lane.safe, 9);
+            assert_true(sc_accounts_stream(a, false).earlier_closed);
+            sc_accounts_free(a);
+            kit_remove(folder);
+        }
+    }
+}
+
+/* Killed between the outbox and the account; or by a version that had none. */
+static void what_only_the_outbox_knows_is_counted(void **state)
+{
+    (void)state;
+    for (uint64_t counted = 0; counted < 3; counted++) {
+        char *folder = kit_folder();
+        uint64_t now = sc_clock_wall_ms();
+        struct sc_link_tally tally;
+        live(folder, FIRST, now, counted, 0);
+        for (unsigned start = 0; start < 2; start++) { /* killed again, before anything was safe */
+            struct sc_accounts *a = sc_accounts_open(folder, SECOND + start, read_mono);
+            for (uint64_t i = 0; i < 3; i++) {
+                const struct sc_batch_head head = batch(FIRST, 7, now, i);
+                sc_accounts_adopt(a, &head);
+            }
+            assert_true(told(a, FIRST, now, &tally));
+            check(&tally.lane.accepted, 3);
+            check(&tally.lane.safe, 0);
+            sc_accounts_free(a);
+        }
+        kit_remove(folder);
+    }
+}
+
+static void a_stream_that_was_told_for_a_minute_goes(void **state)
+{
+    (void)state;
+    char *folder = kit_folder();
+    uint64_t now = sc_clock_wall_ms(), later = now + 300000 + 61000;
+    struct sc_link_tally tally;
+    live(folder, FIRST, now, 5, 5);
+    struct sc_accounts *a = sc_accounts_open(folder, SECOND, read_mono);
+    const struct sc_batch_head own = batch(SECOND, 7, now, 0);
+    sc_accounts_accept(a, &own);
+    assert_true(told(a, FIRST, now + 30000, &tally));
+    assert_true(told(a, FIRST, later, &tally)); /* the wall clock is set forward */
+    mono_ms += 59000;
+    assert_true(told(a, FIRST, later, &tally));
+    assert_int_equal(files_in(folder), 2);
+    mono_ms += 2000;
+    assert_true(told(a, FIRST, now + 300000, &tally)); /* the window has not been over for long */
+    assert_false(told(a, FIRST, later, &tally));
+    assert_true(told(a, SECOND, later, &tally)); /* it is not safe yet */
+    assert_int_equal(files_in(folder), 1);
+    sc_accounts_safe(a, &own);
+    assert_true(told(a, SECOND, later, &tally));
+    mono_ms += 61000;
+    assert_false(told(a, SECOND, later, &tally));
+    assert_true(sc_accounts_stream(a, true).closed);
+    sc_accounts_free(a);
+    assert_int_equal(files_in(folder), 1); /* who was away at the end is told at the next start */
+    kit_remove(folder);
+}
+
+/* Records of windows that were told long enough make room; the file does not grow with time. */
+static void the_file_does_not_grow(void **state)
+{
+    (void)state;
+    char *folder = kit_folder(), path[4096];
+    uint64_t now = sc_clock_wall_ms();
+    struct stat st;
+    struct sc_accounts *a = sc_accounts_open(folder, FIRST, read_mono);
+    for (uint64_t i = 0; i < 100; i++) {
+        const struct sc_batch_head head = batch(FIRST, 7, now + i * 400000, i);
+        sc_accounts_accept(a, &head);
+        sc_accounts_safe(a, &head);
+        mono_ms += 40000;
+    }
+    sc_accounts_free(a);
+    snprintf(path, sizeof(path), "%s/%016x.accounts", folder, FIRST);
+    assert_int_equal(stat(path, &st), 0);
+    assert_in_range(st.st_size, RECORD, 3 * RECORD);
+    kit_remove(folder);
+}
+
+/* Any byte: the record is passed over, or (in a length that nothing depends on) none. */
+static void a_damaged_record_is_passed_over(void **state)
+{
+    (void)state;
+    for (int at = 0; at < RECORD; at++) {
+        char *folder = kit_folder(), path[4096];
+        uint64_t now = sc_clock_wall_ms();
+        struct sc_link_tally tally;
+        uint8_t byte;
+        live(folder, FIRST, now, 4, 4);
+        snprintf(path, sizeof(path), "%s/%016x.accounts", folder, FIRST);
+        int fd = open(path, O_RDWR);
+        assert_int_equal(pread(fd, &byte, 1, at), 1);
+        byte ^= 0x10;
+        assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+        close(fd);
+        struct sc_accounts *a = sc_accounts_open(folder, SECOND, read_mono);
+        assert_false(told(a, FIRST, now, &tally));
+        sc_accounts_free(a);
+        kit_remove(folder);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_next_process_tells_what_a_killed_one_accepted),
+        cmocka_unit_test(what_only_the_outbox_knows_is_counted),
+        cmocka_unit_test(a_stream_that_was_told_for_a_minute_goes),
+        cmocka_unit_test(the_file_does_not_grow),
+        cmocka_unit_test(a_damaged_record_is_passed_over),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
