@@ -9,6 +9,7 @@
  *   options.c    what options data say about sampling and systemInitTime
  *   sequence.c   sequence numbers and restarts
  *   state.c      save and load
+ *   merge.c      the state of another collector beside one's own
  *   decoder.c    the interface; v5
  *
  * Memory is malloc. A session adds up what it holds in `bytes`; the objects that count say so.
@@ -129,6 +130,9 @@ struct sc_domain {
     uint64_t init_ms; /* systemInitTimeMilliseconds of the domain's options data */
     struct sc_sequence sequence;
     uint32_t pending_gap; /* lost units that no flow record carries yet */
+    uint64_t heard_ms;    /* last message that came to this decoder itself; 0: none */
+    bool borrowed;        /* never heard of, and what is known was told by another collector */
+    bool recoverable;     /* a merge brought templates: waiting sets may have theirs */
     struct sc_exporter_stats stats;
 };
 
@@ -234,6 +238,7 @@ struct sc_decoder {
     uint16_t *lengths;
     size_t cell_capacity;
     uint64_t seed;
+    uint64_t revision; /* counts messages with new templates */
 };
 
 /* ---- session.c ---- */
@@ -336,6 +341,13 @@ uint32_t sc_sequence_arrive(struct sc_domain *domain, const struct sc_message *m
 /* The message held `units`. */
 void sc_sequence_advance(struct sc_domain *domain, const struct sc_message *message, bool late,
                          bool units_known, uint32_t units);
+
+/* ---- state.c ---- */
+
+/* Sessions of a saved state that no decoder has, the oldest first, by hash_next; all or none. */
+enum sc_status sc_state_read(const struct sc_decoder_limits *limits, const uint8_t *bytes, size_t length,
+                             uint64_t now_ms, struct sc_session **sessions, struct sc_error *err);
+void sc_state_free(struct sc_session *sessions);
 
 /* ---- message.c ---- */
 
