@@ -40,10 +40,10 @@ def free_port(address, kind=socket.SOCK_STREAM):
 
 
 class Node:
-    def __init__(self, cluster, name, address, roles):
+    def __init__(self, cluster, name, address, roles, link_port=0, port=0):
         self.cluster, self.name, self.address, self.roles = cluster, name, address, roles
-        self.link_port = free_port(address)
-        self.port = free_port(address)
+        self.link_port = link_port or free_port(address)
+        self.port = port or free_port(address)
         self.store = cluster.folder / name
         self.log = cluster.folder / f"{name}.log"
         self.config = cluster.folder / f"{name}.yaml"
@@ -54,12 +54,14 @@ class Node:
                                f"store: {self.store}\nwindow: {self.cluster.window}\nlog-level: info\n"
                                f"cluster: {self.cluster.file}\nnode: {self.name}\n{extra}")
 
+    def command(self):
+        return [str(BUILD / "bin" / "sc-collector"), "-c", str(self.config)]
+
     def start(self, extra=""):
         self.write_config(extra)
         begin = self.log.stat().st_size if self.log.exists() else 0
         with open(self.log, "ab") as log:
-            self.child = subprocess.Popen([str(BUILD / "bin" / "sc-collector"), "-c", str(self.config)],
-                                          stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.child = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if "proxy" in self.roles:
             ready = wait_for(lambda: b"listening tcp" in self.log.read_bytes()[begin:] or self.child.poll() is not None)
         else:
@@ -120,11 +122,14 @@ class Cluster:
         self.window = window
         self.file = self.folder / "cluster.yaml"
         both = ["proxy", "subcollector"]
-        self.nodes = [Node(self, f"n{i + 1}", f"127.0.77.{i + 1}", roles[i] if roles else both) for i in range(count)]
+        self.nodes = [self.make_node(i + 1, roles[i] if roles else both) for i in range(count)]
         lines = ["version: 1", f"replication: {replication}", "members:"]
         for n in self.nodes:
             lines.append(f"  - {{name: {n.name}, address: '{n.address}:{n.link_port}', roles: [{', '.join(n.roles)}]}}")
         self.file.write_text("\n".join(lines) + "\n")
+
+    def make_node(self, number, roles):
+        return Node(self, f"n{number}", f"127.0.77.{number}", roles)
 
     def start(self):
         for n in self.nodes:
@@ -154,9 +159,9 @@ class Exporter:
     """Sends numbered flows as IPFIX over TCP. What the socket took and a proxy then drops is not known here: tests that count
     stop the proxy's receivers in an orderly way, or ask it what it accepted."""
 
-    def __init__(self, node, domain=1):
+    def __init__(self, node, domain=1, connect=socket.create_connection):
         self.domain, self.sequence = domain, 0
-        self.socket = socket.create_connection((node.address, node.port), 10)
+        self.socket = connect((node.address, node.port), 10)
         body = struct.pack("!HH", 256, len(FIELDS)) + b"".join(struct.pack("!HH", *f) for f in FIELDS)
         self.message(2, body, 0)
 
