@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "collect/control.h"
+#include "collect/handover.h"
 #include "collect/holder.h"
 #include "collect/notify.h"
 #include "collect/proxy.h"
@@ -31,13 +32,14 @@ struct collector {
     uint32_t self; /* member */
     bool proxy_role, subcollector_role;
     struct sc_proxy *proxy;
+    struct sc_handover handover; /* of a proxy */
     struct sc_holder *holder;
     int lock_fd; /* of a store that this process itself does not write to */
     struct sc_receiver *receivers[SC_CONFIG_MAX_RECEIVERS];
     uint32_t receiver_count;
     struct event_base *base;
     struct event *signals[SIGNAL_COUNT];
-    struct event *save;
+    struct event *save, *hand_over;
     struct sc_control *control;
     uint64_t started_ms, started_mono_ms;
     uint64_t saved_generation; /* sum over the receivers */
@@ -275,6 +277,14 @@ static void on_save(evutil_socket_t fd, short what, void *arg)
     save_templates(arg);
 }
 
+static void on_hand_over(evutil_socket_t fd, short what, void *arg)
+{
+    struct collector *c = arg;
+    (void)fd;
+    (void)what;
+    sc_handover_tick(&c->handover, c->receivers, c->receiver_count);
+}
+
 static enum sc_status answer_status(void *arg, struct sc_buf *out)
 {
     struct collector *c = arg;
@@ -307,6 +317,12 @@ static enum sc_status create_events(struct collector *c, struct sc_error *err)
     }
     c->save = event_new(c->base, -1, EV_PERSIST, on_save, c);
     if (c->save == NULL || event_add(c->save, &every) != 0)
+        return sc_fail_nomem(err, "the collector");
+    if (!c->proxy_role)
+        return SC_OK;
+    const struct timeval often = {.tv_usec = SC_HANDOVER_TICK_MS * 1000};
+    c->hand_over = event_new(c->base, -1, EV_PERSIST, on_hand_over, c);
+    if (c->hand_over == NULL || event_add(c->hand_over, &often) != 0)
         return sc_fail_nomem(err, "the collector");
     return SC_OK;
 }
@@ -356,12 +372,17 @@ static enum sc_status start_proxy(struct collector *c, struct sc_error *err)
 {
     char outbox[4096];
     snprintf(outbox, sizeof(outbox), "%s/outbox", c->config.store);
+    c->handover = (struct sc_handover){.board = sc_board_create(), .log = c->log};
+    snprintf(c->handover.proxy, sizeof(c->handover.proxy), "%s", c->cluster.members[c->self].name);
+    if (c->handover.board == NULL)
+        return sc_fail_nomem(err, "the proxy");
     const struct sc_proxy_options options = {
         .outbox = outbox,
         .cluster = &c->cluster,
         .self = c->self,
         .window_s = c->config.window_s,
         .queue = c->queue,
+        .board = c->handover.board,
         .how = {.limit_bytes = c->config.outbox_bytes, .sync = c->config.outbox_sync},
         .log = c->log,
     };
@@ -394,6 +415,7 @@ static enum sc_status create_receivers(struct collector *c, struct sc_error *err
     if (c->proxy_role) {
         options.intake.rows = SC_PROXY_ROWS;
         options.intake.age_ms = SC_PROXY_AGE_MS;
+        options.tells = true;
     }
     options.intake.limits.template_scope =
         c->config.template_scope_address ? SC_TEMPLATE_SCOPE_ADDRESS : SC_TEMPLATE_SCOPE_SESSION;
@@ -459,6 +481,8 @@ static void free_events(struct collector *c)
     }
     if (c->save != NULL)
         event_free(c->save);
+    if (c->hand_over != NULL)
+        event_free(c->hand_over);
     if (c->base != NULL)
         event_base_free(c->base);
 }
@@ -475,6 +499,7 @@ static enum sc_status stop(struct collector *c, struct sc_error *err)
     for (uint32_t i = 0; i < c->receiver_count; i++)
         sc_receiver_free(c->receivers[i]);
     sc_queue_free(c->queue);
+    sc_board_free(c->handover.board);
     return status;
 }
 

@@ -9,16 +9,18 @@
 
 #include "base/log.h"
 #include "collect/accounts.h"
+#include "collect/board.h"
 #include "collect/dispatch.h"
 
 struct sc_peers;
 
 struct sc_peers_options {
-    const struct sc_cluster *cluster; /* borrowed, as the two below: lives longer */
+    const struct sc_cluster *cluster; /* borrowed, as what is below: lives longer */
     uint32_t self;                    /* member */
     struct sc_dispatch *dispatch;
     struct sc_outbox *outbox;
     struct sc_accounts *accounts;
+    struct sc_board *board; /* this proxy's state is sent, those of others come here */
     struct sc_log log;
 };
 
