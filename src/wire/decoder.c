@@ -224,6 +224,7 @@ static void count_message(struct sc_job *job, size_t length)
     struct sc_exporter_stats *stats = &job->account->stats;
     const struct sc_decode_outcome *o = job->outcome;
     job->domain->heard_ms = job->message.receive_ms;
+    job->decoder->revision += job->domain->borrowed; /* from now on one's own knowledge */
     job->domain->borrowed = false;
     stats->last_seen_ms = job->message.receive_ms;
     stats->messages++;

@@ -158,7 +158,8 @@ enum sc_status sc_decoder_save_own(const struct sc_decoder *decoder, struct sc_b
                                    struct sc_error *err);
 enum sc_status sc_decoder_merge(struct sc_decoder *decoder, const uint8_t *bytes, size_t length,
                                 uint64_t clock_ms, uint64_t now_ms, struct sc_error *err);
-/* Another number when an exporter has sent a template that was not known or was another. */
+/* Another number when sc_decoder_save_own has news: a new template, or the first word of an exporter that another collector told of.
+ */
 uint64_t sc_decoder_revision(const struct sc_decoder *decoder);
 
 #endif

@@ -238,7 +238,7 @@ struct sc_decoder {
     uint16_t *lengths;
     size_t cell_capacity;
     uint64_t seed;
-    uint64_t revision; /* counts messages with new templates */
+    uint64_t revision; /* counts messages that sc_decoder_save_own has news of */
 };
 
 /* ---- session.c ---- */

@@ -283,6 +283,8 @@ static void revisions_count_news_alone(void **state)
     none = sc_decoder_revision(b.decoder);
     tell(&a, &b, 3000);
     assert_int_equal(sc_decoder_revision(b.decoder), none);
+    data(&b, 1000, 3100, 13);
+    assert_true(sc_decoder_revision(b.decoder) != none);
     kit_close(&a);
     kit_close(&b);
 }
