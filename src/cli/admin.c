@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* sc-admin: the status of a collector; verifies, repairs and expires a store. */
+/* sc-admin: the status of a collector, and whether it answers; verifies, repairs and expires a store. */
 #include "base/clock.h"
 #include "collect/control.h"
 #include "conf/config.h"
@@ -7,6 +7,7 @@
 #include "store/maintain.h"
 #include "store/store.h"
 
+#include <ctype.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -17,16 +18,19 @@ enum { EXIT_DAMAGED = 3, EXIT_USAGE = 2, EXIT_UNREADABLE = 1 };
 
 static const char usage[] =
     "Usage: sc-admin status [--json] [STORE]\n"
+    "       sc-admin ping [--timeout MS] [STORE]\n"
     "       sc-admin verify STORE\n"
     "       sc-admin repair STORE\n"
     "       sc-admin expire [--dry-run] [--age TIME] [--bytes SIZE] [-c FILE] [STORE]\n"
     "\n"
     "  status   what the running collector receives, from whom, what was lost\n"
+    "  ping     nothing, and exit 0, when the running collector answers; else exit 1\n"
     "  verify   read all of a store or of one segment; exit 0 whole, 3 damaged, 1 unreadable\n"
     "  repair   write the whole row groups of damaged segments anew; the old file is kept as .damaged\n"
     "  expire   delete the oldest windows that retention does not keep\n"
     "\n"
     "      --json         status: as the collector gives it\n"
+    "      --timeout MS   ping: wait so many milliseconds for an answer (default 1000)\n"
     "      --dry-run      expire: only say what would be deleted\n"
     "      --age TIME     expire: keep windows younger than this (90s, 12h, 30d); instead of the "
     "configuration\n"
@@ -45,6 +49,7 @@ struct arguments {
     bool json, dry_run;
     bool has_age, has_bytes;
     uint64_t age_s, bytes;
+    uint32_t timeout_ms; /* 0: not given */
 };
 
 static int fail(int code, const char *message)
@@ -272,6 +277,20 @@ static int run_status(const struct arguments *args, const struct sc_config *conf
     return code;
 }
 
+/* ---- ping ---- */
+
+#define PING_MS 1000u
+
+static int run_ping(const struct arguments *args, const struct sc_config *config)
+{
+    struct sc_buf answer = {0};
+    struct sc_error err;
+    uint32_t patience_ms = args->timeout_ms != 0 ? args->timeout_ms : PING_MS;
+    enum sc_status status = sc_control_ask_within(config->store, "ping", patience_ms, &answer, &err);
+    sc_buf_free(&answer);
+    return status == SC_OK ? EXIT_SUCCESS : fail(EXIT_UNREADABLE, err.message);
+}
+
 /* ---- verify, repair ---- */
 
 static void print_finding(void *arg, const char *path, const char *finding)
@@ -341,16 +360,21 @@ static int run_expire(const struct arguments *args, const struct sc_config *conf
 
 /* ---- arguments ---- */
 
-enum command { STATUS, VERIFY, REPAIR, EXPIRE, COMMANDS };
-static const char *const command_names[COMMANDS] = {"status", "verify", "repair", "expire"};
+enum command { STATUS, PING, VERIFY, REPAIR, EXPIRE, COMMANDS };
+static const char *const command_names[COMMANDS] = {"status", "ping", "verify", "repair", "expire"};
 
-enum { OPT_JSON = 256, OPT_DRY_RUN, OPT_AGE, OPT_BYTES, OPT_HELP, OPT_VERSION };
+enum { OPT_JSON = 256, OPT_DRY_RUN, OPT_AGE, OPT_BYTES, OPT_TIMEOUT, OPT_HELP, OPT_VERSION };
 
 static const struct option long_options[] = {
-    {"json", no_argument, NULL, OPT_JSON},       {"dry-run", no_argument, NULL, OPT_DRY_RUN},
-    {"age", required_argument, NULL, OPT_AGE},   {"bytes", required_argument, NULL, OPT_BYTES},
-    {"config", required_argument, NULL, 'c'},    {"help", no_argument, NULL, OPT_HELP},
-    {"version", no_argument, NULL, OPT_VERSION}, {NULL, 0, NULL, 0},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"dry-run", no_argument, NULL, OPT_DRY_RUN},
+    {"age", required_argument, NULL, OPT_AGE},
+    {"bytes", required_argument, NULL, OPT_BYTES},
+    {"timeout", required_argument, NULL, OPT_TIMEOUT},
+    {"config", required_argument, NULL, 'c'},
+    {"help", no_argument, NULL, OPT_HELP},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {NULL, 0, NULL, 0},
 };
 
 static int try_help(void)
@@ -365,6 +389,14 @@ static int fail_usage(const char *message)
     return try_help();
 }
 
+static bool take_timeout(const char *value, uint32_t *ms)
+{
+    char *end;
+    unsigned long n = strtoul(value, &end, 10);
+    *ms = (uint32_t)n;
+    return isdigit((unsigned char)value[0]) && *end == '\0' && n >= 1 && n <= 600000;
+}
+
 /* NULL, or what is wrong. */
 static const char *take_option(struct arguments *args, int option, const char *value)
 {
@@ -375,6 +407,8 @@ static const char *take_option(struct arguments *args, int option, const char *v
     case OPT_JSON:
         args->json = true;
         return NULL;
+    case OPT_TIMEOUT:
+        return take_timeout(value, &args->timeout_ms) ? NULL : "--timeout takes 1 to 600000 milliseconds";
     case OPT_DRY_RUN:
         args->dry_run = true;
         return NULL;
@@ -391,9 +425,9 @@ static const char *take_option(struct arguments *args, int option, const char *v
 static bool option_fits(const struct arguments *args, enum command command)
 {
     bool of_expire = args->dry_run || args->has_age || args->has_bytes;
-    bool needs_config = command == STATUS || command == EXPIRE;
-    return (!args->json || command == STATUS) && (!of_expire || command == EXPIRE) &&
-           (args->config == NULL || needs_config);
+    bool needs_config = command == STATUS || command == PING || command == EXPIRE;
+    return (!args->json || command == STATUS) && (args->timeout_ms == 0 || command == PING) &&
+           (!of_expire || command == EXPIRE) && (args->config == NULL || needs_config);
 }
 
 /* @return -1: go on; else the exit status. */
@@ -412,13 +446,13 @@ static int parse(int argc, char **argv, struct arguments *args, enum command *co
             return fail_usage(wrong);
     }
     if (optind == argc)
-        return fail_usage("a command is needed: status, verify, repair or expire");
+        return fail_usage("a command is needed: status, ping, verify, repair or expire");
     for (*command = STATUS; *command < COMMANDS; (*command)++) {
         if (strcmp(argv[optind], command_names[*command]) == 0)
             break;
     }
     if (*command == COMMANDS)
-        return fail_usage("unknown command; status, verify, repair and expire are known");
+        return fail_usage("unknown command; status, ping, verify, repair and expire are known");
     if (argc - optind > 2)
         return fail_usage("one store at a time");
     args->store = argc - optind == 2 ? argv[optind + 1] : NULL;
@@ -440,6 +474,8 @@ int main(int argc, char **argv)
         return fail(EXIT_USAGE, err.message);
     if (command == STATUS)
         code = run_status(&args, &config);
+    else if (command == PING)
+        code = run_ping(&args, &config);
     else if (command == EXPIRE)
         code = run_expire(&args, &config);
     else
