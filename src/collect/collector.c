@@ -5,10 +5,10 @@
 #include "collect/control.h"
 #include "collect/handover.h"
 #include "collect/holder.h"
+#include "collect/keeper.h"
 #include "collect/notify.h"
 #include "collect/proxy.h"
 #include "collect/status_json.h"
-#include "collect/templates.h"
 #include "net/socket.h"
 
 #include <event2/event.h>
@@ -42,44 +42,8 @@ struct collector {
     struct event *save, *hand_over;
     struct sc_control *control;
     uint64_t started_ms, started_mono_ms;
-    uint64_t saved_generation; /* sum over the receivers */
+    struct sc_keeper *keeper;
 };
-
-/* ---- template state ---- */
-
-static void load_templates(struct collector *c)
-{
-    struct sc_error err;
-    for (uint32_t i = 0; i < c->receiver_count; i++) {
-        if (sc_templates_load(c->config.store, sc_receiver_decoder(c->receivers[i]), sc_clock_wall_ms(),
-                              &err) == SC_OK)
-            continue;
-        sc_log(&c->log, SC_LOG_WARNING, "saved templates are not used: %s", err.message);
-        return;
-    }
-}
-
-static void save_templates(struct collector *c)
-{
-    struct sc_buf states[SC_CONFIG_MAX_RECEIVERS] = {0};
-    struct sc_error err = {.message = "out of memory"};
-    uint64_t generations = 0;
-    enum sc_status status = SC_OK;
-    for (uint32_t i = 0; i < c->receiver_count && status == SC_OK; i++) {
-        uint64_t generation;
-        status = sc_receiver_get_templates(c->receivers[i], &states[i], &generation);
-        generations += generation;
-    }
-    bool changed = generations != c->saved_generation;
-    if (status == SC_OK && changed)
-        status = sc_templates_save(c->config.store, states, c->receiver_count, NULL, &err);
-    if (status == SC_OK)
-        c->saved_generation = generations;
-    else
-        sc_log(&c->log, SC_LOG_WARNING, "template state: %s", err.message);
-    for (uint32_t i = 0; i < c->receiver_count; i++)
-        sc_buf_free(&states[i]);
-}
 
 /* ---- listeners ---- */
 
@@ -272,9 +236,10 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 
 static void on_save(evutil_socket_t fd, short what, void *arg)
 {
+    struct collector *c = arg;
     (void)fd;
     (void)what;
-    save_templates(arg);
+    sc_keeper_save(c->keeper);
 }
 
 static void on_hand_over(evutil_socket_t fd, short what, void *arg)
@@ -442,7 +407,10 @@ static enum sc_status start(struct collector *c, struct sc_error *err)
     c->started_mono_ms = sc_clock_mono_ms();
     SC_TRY(start_roles(c, err));
     SC_TRY(create_receivers(c, err));
-    load_templates(c);
+    c->keeper = sc_keeper_create(c->config.store, c->receivers, c->receiver_count, &c->log);
+    if (c->keeper == NULL)
+        return sc_fail_nomem(err, "the collector");
+    sc_keeper_load(c->keeper);
     SC_TRY(create_events(c, err));
     c->control = sc_control_open(c->base, c->config.store, answer_status, c, err);
     if (c->control == NULL)
@@ -492,8 +460,7 @@ static enum sc_status stop(struct collector *c, struct sc_error *err)
 {
     for (uint32_t i = 0; i < c->receiver_count; i++)
         sc_receiver_stop(c->receivers[i]);
-    if (c->control != NULL)
-        save_templates(c);
+    sc_keeper_finish(c->keeper);
     enum sc_status status = stop_storing(c, err);
     free_events(c);
     for (uint32_t i = 0; i < c->receiver_count; i++)
