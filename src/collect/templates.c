@@ -17,8 +17,13 @@ void sc_templates_encode(const struct sc_buf *states, uint32_t count, struct sc_
 {
     sc_buf_append(out, magic, sizeof(magic));
     sc_buf_append_le32(out, FORMAT_VERSION);
-    sc_buf_append_le32(out, count);
+    uint32_t full = 0;
+    for (uint32_t i = 0; i < count; i++)
+        full += states[i].len != 0;
+    sc_buf_append_le32(out, full);
     for (uint32_t i = 0; i < count; i++) {
+        if (states[i].len == 0)
+            continue;
         sc_buf_append_le32(out, (uint32_t)states[i].len);
         sc_buf_append(out, states[i].data, states[i].len);
     }

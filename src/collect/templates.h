@@ -14,7 +14,8 @@
 #include "store/io.h"
 #include "wire/decoder.h"
 
-/* The states as one, in the form of the file. Check `out` with sc_buf_ok. */
+/* The states as one, in the form of the file; empty ones, of receivers that have not said anything yet, are left out. Check `out`
+ * with sc_buf_ok. */
 void sc_templates_encode(const struct sc_buf *states, uint32_t count, struct sc_buf *out);
 /* Merges what another collector encoded; as sc_decoder_merge for each of its states. */
 enum sc_status sc_templates_merge(const uint8_t *bytes, size_t length, struct sc_decoder *decoder,

@@ -87,7 +87,7 @@ def scenario(folder):
 
     forget(b)
     forget(a)
-    b.start()
+    b.start("receivers: 3\n")  # whichever the exporter's datagrams reach
     settle()
     two.data(b, 8)
     check_decoded("late: a proxy that comes when the other is gone gets its templates", b, two, 8, 1)

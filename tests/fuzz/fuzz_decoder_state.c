@@ -24,6 +24,10 @@ static void load(const uint8_t *data, size_t size)
     FUZZ_CHECK(decoder != NULL);
     enum sc_status status = sc_decoder_load(decoder, data, size, UINT64_C(1700000000000), &err);
     FUZZ_CHECK(status == SC_OK || status == SC_DAMAGED || status == SC_UNSUPPORTED);
+    /* Beside what is there, which is the same, and older or younger by the clocks. */
+    FUZZ_CHECK(sc_decoder_merge(decoder, data, size, UINT64_C(1700000000000), UINT64_C(1700000900000),
+                                &err) == status);
+    FUZZ_CHECK(sc_decoder_merge(decoder, data, size, UINT64_C(1700000000000), 0, &err) == status);
     if (status == SC_OK)
         fuzz_save_and_load(decoder, &limits);
     sc_decoder_free(decoder);
