@@ -46,6 +46,13 @@ class Cluster(lab_kit.Cluster):
         return Node(self, f"n{number}", self.lab.machine(f"n{number}"), roles)
 
 
+def command_of(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""  # it has ended meanwhile
+
+
 class Keeper:
     """sc-vip-watch on a proxy's machine, with the configuration that is installed, for other addresses."""
 
@@ -93,7 +100,7 @@ class Keeper:
 
     def processes(self):
         pids = lab_kit.run("ip", "netns", "pids", self.machine.namespace).stdout.split()
-        return [int(p) for p in pids if pathlib.Path(f"/proc/{p}/comm").read_text().strip() == "keepalived"]
+        return [int(p) for p in pids if command_of(p) == "keepalived"]
 
 
 # ---- the exporter ----

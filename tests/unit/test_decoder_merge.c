@@ -289,6 +289,26 @@ static void revisions_count_news_alone(void **state)
     kit_close(&b);
 }
 
+/* Templates belong to the address, accounts to the port. */
+static void exporters_known_by_their_address(void **state)
+{
+    (void)state;
+    struct kit a, b;
+    struct sc_decoder_limits limits = sc_decoder_default_limits();
+    limits.template_scope = SC_TEMPLATE_SCOPE_ADDRESS;
+    kit_open_with(&a, &limits);
+    kit_open_with(&b, &limits);
+    define(&a, 1000, 0, 2, 50);
+    tell(&a, &b, 100);
+    assert_int_equal(data(&b, 2000, 200, 77), 2);
+    assert_int_equal(flow_own(&b, 0, SC_IE_SAMPLING_RATE), 50);
+    define(&b, 3000, 5000, 1, 0);
+    tell(&a, &b, 5100);
+    assert_int_equal(data(&b, 2000, 5200, 78), 4);
+    kit_close(&a);
+    kit_close(&b);
+}
+
 static void damage_changes_nothing(void **state)
 {
     (void)state;
@@ -326,6 +346,7 @@ int main(void)
         cmocka_unit_test(telling_twice_changes_nothing),
         cmocka_unit_test(sessions_heard_here_keep_their_places),
         cmocka_unit_test(revisions_count_news_alone),
+        cmocka_unit_test(exporters_known_by_their_address),
         cmocka_unit_test(damage_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
