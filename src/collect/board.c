@@ -52,7 +52,8 @@ static void take_down(struct sc_board *board, uint32_t at)
     struct sc_board_state *state = board->states[at];
     board->bytes -= state->head.size;
     board->count--;
-    memmove(&board->states[at], &board->states[at + 1], (board->count - at) * sizeof(board->states[0]));
+    memmove(&board->states[at], &board->states[at + 1],
+            (board->count - at) * sizeof(struct sc_board_state *));
     sc_board_release(state);
 }
 
