@@ -202,19 +202,19 @@ static void publish_templates(struct sc_receiver *receiver)
         publish_state(receiver, state, &receiver->saved_templates, &receiver->templates_generation);
 }
 
-/* Exporters repeat their templates all the time, which is worth little to others; new ones are wanted at once. */
+/* That exporters repeat their templates, and who was heard, is worth little to others; new templates are wanted at once. */
 static void publish_own_templates(struct sc_receiver *receiver, uint64_t now_ms)
 {
     const struct sc_intake_stats *stats = sc_intake_stats_of(receiver->intake);
     uint64_t revision = sc_decoder_revision(sc_intake_decoder(receiver->intake));
-    uint64_t records = stats->templates + stats->options;
+    uint64_t messages = stats->messages;
     bool is_news = revision != receiver->told_revision && now_ms >= receiver->next_news_ms;
-    bool is_more = records != receiver->told_records && now_ms >= receiver->next_told_ms;
+    bool is_more = messages != receiver->told_messages && now_ms >= receiver->next_told_ms;
     struct sc_buf state = {0};
     if (!receiver->tells || !(is_news || is_more) || !save_state(receiver, true, &state))
         return;
     receiver->told_revision = revision;
-    receiver->told_records = records;
+    receiver->told_messages = messages;
     receiver->next_news_ms = now_ms + NEWS_EVERY_MS;
     receiver->next_told_ms = now_ms + TELL_EVERY_MS;
     publish_state(receiver, state, &receiver->own_templates, &receiver->own_generation);

@@ -77,7 +77,7 @@ enum sc_status sc_receiver_get_templates(struct sc_receiver *receiver, struct sc
 
 /*
  * What other collectors are to be told of templates (sc_decoder_save_own), as the options say: a second after a new template at
- * the latest, ten after one that is known or options data. Appends it to *out; NULL: only the generation is wanted.
+ * the latest, ten after any message. Appends it to *out; NULL: only the generation is wanted.
  */
 enum sc_status sc_receiver_get_own_templates(struct sc_receiver *receiver, struct sc_buf *out,
                                              uint64_t *generation);

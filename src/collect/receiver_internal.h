@@ -61,8 +61,8 @@ struct sc_receiver {
     struct sc_complaint bad_messages, bad_streams, bad_states;
     uint64_t next_second_ms, next_expire_ms, next_save_ms;
     bool tells;
-    uint64_t told_revision, told_records; /* the decoder's, and template and options records until then */
-    uint64_t next_news_ms, next_told_ms;  /* not before: new templates, others */
+    uint64_t told_revision, told_messages; /* the decoder's, and messages until then */
+    uint64_t next_news_ms, next_told_ms;   /* not before: for new templates, for anything */
     bool started;
     pthread_t thread;
     int wake_fd;

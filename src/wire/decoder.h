@@ -144,11 +144,13 @@ enum sc_status sc_decoder_load(struct sc_decoder *decoder, const uint8_t *bytes,
 
 /*
  * The same between collectors, so that one that takes over from another decodes at once. sc_decoder_save_own leaves out
- * sessions that are known from another collector alone. sc_decoder_merge takes a state of another collector:
+ * sessions that are known from another collector alone, and adds when each exporter was heard last. sc_decoder_merge takes what
+ * another collector saved so:
  *
  * - sessions, domains, templates and options data that are not known here;
- * - newer definitions than those known here, where the exporter's last message to this decoder is older than they are; its
- *   next message begins a new count of sequence numbers, so that what the other collector received is not taken for lost.
+ * - newer definitions than those known here, where the exporter's last message to this decoder is older than they are;
+ * - where an exporter was heard there later than here, its next message here begins a new count of sequence numbers, so that what
+ *   the other collector received is not taken for lost.
  *
  * What this decoder hears from an exporter itself is never replaced by what is older. When there are max_sessions, sessions that
  * only other collectors told of make room, and no others. `clock_ms` is what the other collector's clock shows now, `now_ms`

@@ -344,6 +344,9 @@ void sc_sequence_advance(struct sc_domain *domain, const struct sc_message *mess
 
 /* ---- state.c ---- */
 
+/* `own`: without sessions that are known from another collector alone. */
+enum sc_status sc_state_write(const struct sc_decoder *decoder, bool own, struct sc_buf *out,
+                              struct sc_error *err);
 /* Sessions of a saved state that no decoder has, the oldest first, by hash_next; all or none. */
 enum sc_status sc_state_read(const struct sc_decoder_limits *limits, const uint8_t *bytes, size_t length,
                              uint64_t now_ms, struct sc_session **sessions, struct sc_error *err);

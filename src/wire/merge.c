@@ -3,12 +3,24 @@
  * The state of another collector beside one's own. The later definition of a template wins, and an exporter that is heard here is
  * not disturbed. Times are compared by their age, because the clocks of two machines need not agree; what travels for a while
  * looks younger than it is, which SLACK_MS makes up for.
+ *
+ * What a collector tells of itself, little-endian:
+ *
+ *   u32 magic "SCTO", u32 format version (1), u32 length of the state, the state (state.c)
+ *   u32 accounts; account: 16 bytes exporter, u16 port, u8 protocol version, u32 domain, u64 time of the last message, ms
+ *   u64 XXH3 of all before
  */
 #include "wire/decoder_internal.h"
 
 #include <stdlib.h>
+#include <xxhash.h>
 
-#define SLACK_MS 2000u
+#define MAGIC          UINT32_C(0x4f544353)
+#define FORMAT_VERSION 1u
+#define HEAD_BYTES     12u
+#define ACCOUNT_BYTES  31u
+#define CHECKSUM_BYTES 8u
+#define SLACK_MS       2000u
 
 struct merger {
     struct sc_decoder *decoder;
@@ -117,8 +129,6 @@ static enum sc_status merge_domain(const struct sc_decoder_limits *limits, struc
     for (uint32_t i = 0; i < theirs->template_count; i++)
         SC_TRY(merge_template(limits, session, mine, theirs->templates[i]));
     mine->borrowed |= session->domain_count != known;
-    if (newer)
-        mine->sequence = (struct sc_sequence){0};
     return merge_options(limits, session, mine, theirs, newer);
 }
 
@@ -172,19 +182,106 @@ static enum sc_status merge_session(struct merger *m, struct sc_session *theirs)
     return status;
 }
 
-enum sc_status sc_decoder_merge(struct sc_decoder *decoder, const uint8_t *bytes, size_t length,
-                                uint64_t clock_ms, uint64_t now_ms, struct sc_error *err)
+static enum sc_status merge_state(struct merger *m, const uint8_t *bytes, size_t length, struct sc_error *err)
 {
-    struct merger m = {.decoder = decoder, .clock_ms = clock_ms, .now_ms = now_ms};
     struct sc_session *theirs;
-    SC_TRY(sc_state_read(&decoder->limits, bytes, length, clock_ms, &theirs, err));
+    SC_TRY(sc_state_read(&m->decoder->limits, bytes, length, m->clock_ms, &theirs, err));
     while (theirs != NULL) {
         struct sc_session *next = theirs->hash_next;
-        if (merge_session(&m, theirs) != SC_OK) {
+        if (merge_session(m, theirs) != SC_OK) {
             sc_state_free(next);
             return sc_fail_nomem(err, "the templates of another collector");
         }
         theirs = next;
     }
+    return SC_OK;
+}
+
+/* ---- who was heard when ---- */
+
+static uint32_t save_accounts(const struct sc_session *session, struct sc_buf *out)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < session->domain_count && session->transport == SC_TRANSPORT_UDP; i++) {
+        const struct sc_exporter_stats *stats = &session->domains[i]->stats;
+        if (stats->messages == 0)
+            continue;
+        sc_buf_append(out, session->exporter.b, sizeof(session->exporter.b));
+        sc_buf_append_le16(out, session->port);
+        sc_buf_append_u8(out, stats->version);
+        sc_buf_append_le32(out, stats->domain);
+        sc_buf_append_le64(out, stats->last_seen_ms);
+        count++;
+    }
+    return count;
+}
+
+static void merge_account(const struct merger *m, struct sc_cursor *in)
+{
+    struct sc_message_source source = {.transport = SC_TRANSPORT_UDP};
+    memcpy(source.exporter.b, sc_cursor_take(in, sizeof(source.exporter.b)), sizeof(source.exporter.b));
+    source.port = sc_cursor_le16(in);
+    uint8_t version = sc_cursor_u8(in);
+    uint32_t id = sc_cursor_le32(in);
+    uint64_t heard_ms = by_own_clock(m, sc_cursor_le64(in));
+    struct sc_session *mine = sc_session_find(m->decoder, &source, false);
+    for (uint32_t i = 0; mine != NULL && i < mine->domain_count; i++) {
+        struct sc_domain *domain = mine->domains[i];
+        if (domain->version == version && domain->id == id &&
+            heard_ms > domain->stats.last_seen_ms + SLACK_MS)
+            domain->sequence = (struct sc_sequence){0};
+    }
+}
+
+/* ---- all of it ---- */
+
+enum sc_status sc_decoder_save_own(const struct sc_decoder *decoder, struct sc_buf *out, struct sc_error *err)
+{
+    size_t start = out->len;
+    sc_buf_append_le32(out, MAGIC);
+    sc_buf_append_le32(out, FORMAT_VERSION);
+    sc_buf_append_le32(out, 0); /* the state's length, when it is known */
+    SC_TRY(sc_state_write(decoder, true, out, err));
+    size_t place = out->len;
+    uint32_t count = 0;
+    sc_buf_append_le32(out, 0);
+    for (const struct sc_session *s = decoder->oldest; s != NULL; s = s->newer)
+        count += save_accounts(s, out);
+    if (sc_buf_ok(out)) {
+        sc_store_le32(out->data + start + 8, (uint32_t)(place - start - HEAD_BYTES));
+        sc_store_le32(out->data + place, count);
+        sc_buf_append_le64(out, XXH3_64bits(out->data + start, out->len - start));
+    }
+    return sc_buf_ok(out) ? SC_OK : sc_fail_nomem(err, "the template state for other collectors");
+}
+
+static enum sc_status check_frame(struct sc_cursor *in, struct sc_error *err)
+{
+    if (in->len < HEAD_BYTES + 4 + CHECKSUM_BYTES || sc_cursor_le32(in) != MAGIC)
+        return sc_fail(err, SC_DAMAGED, "it does not begin as a template state for other collectors");
+    uint32_t version = sc_cursor_le32(in);
+    if (version != FORMAT_VERSION)
+        return sc_fail(err, SC_UNSUPPORTED, "it has format %u, this program reads %u: update the older one",
+                       version, FORMAT_VERSION);
+    in->len -= CHECKSUM_BYTES;
+    if (XXH3_64bits(in->data, in->len) != sc_load_le64(in->data + in->len))
+        return sc_fail(err, SC_DAMAGED, "it fails its checksum");
+    return SC_OK;
+}
+
+enum sc_status sc_decoder_merge(struct sc_decoder *decoder, const uint8_t *bytes, size_t length,
+                                uint64_t clock_ms, uint64_t now_ms, struct sc_error *err)
+{
+    struct merger m = {.decoder = decoder, .clock_ms = clock_ms, .now_ms = now_ms};
+    struct sc_cursor in = {.data = bytes, .len = length};
+    SC_TRY(check_frame(&in, err));
+    uint32_t size = sc_cursor_le32(&in);
+    const uint8_t *state = sc_cursor_take(&in, size);
+    uint32_t accounts = sc_cursor_le32(&in);
+    if (in.failed || sc_cursor_left(&in) != (size_t)accounts * ACCOUNT_BYTES)
+        return sc_fail(err, SC_DAMAGED, "it has a length that does not fit");
+    SC_TRY(merge_state(&m, state, size, err));
+    while (accounts-- > 0)
+        merge_account(&m, &in);
     return SC_OK;
 }

@@ -67,8 +67,8 @@ static bool is_worth_saving(const struct sc_session *session, bool own)
     return false;
 }
 
-static enum sc_status save(const struct sc_decoder *decoder, bool own, struct sc_buf *out,
-                           struct sc_error *err)
+enum sc_status sc_state_write(const struct sc_decoder *decoder, bool own, struct sc_buf *out,
+                              struct sc_error *err)
 {
     size_t start = out->len;
     uint32_t sessions = 0;
@@ -96,12 +96,7 @@ static enum sc_status save(const struct sc_decoder *decoder, bool own, struct sc
 
 enum sc_status sc_decoder_save(const struct sc_decoder *decoder, struct sc_buf *out, struct sc_error *err)
 {
-    return save(decoder, false, out, err);
-}
-
-enum sc_status sc_decoder_save_own(const struct sc_decoder *decoder, struct sc_buf *out, struct sc_error *err)
-{
-    return save(decoder, true, out, err);
+    return sc_state_write(decoder, false, out, err);
 }
 
 /* ---- load ---- */
