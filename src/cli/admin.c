@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* sc-admin: the status of a collector or a cluster; verifies, repairs and expires a store. */
+/* sc-admin: the status of a collector or a cluster, and whether one answers; verifies, repairs and expires a store. */
 #include "base/clock.h"
 #include "cli/admin_cluster.h"
 #include "cli/admin_loss.h"
@@ -7,26 +7,34 @@
 #include "collect/control.h"
 #include "conf/config.h"
 #include "conf/units.h"
+#include "query/time_range.h"
 #include "store/maintain.h"
 #include "store/store.h"
 
+#include <ctype.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#define PING_MS         1000u
+#define STATUS_MS       10000u
+#define MOST_TIMEOUT_MS 600000u
+
 enum { EXIT_DAMAGED = 3, EXIT_USAGE = 2, EXIT_UNREADABLE = 1 };
 
 static const char usage[] =
     "Usage: sc-admin status [--json [--windows N]] [STORE]\n"
     "       sc-admin status --cluster[=FILE] [--json] [--windows N] [--ssh COMMAND] [--timeout TIME]\n"
+    "       sc-admin ping [--timeout TIME] [STORE]\n"
     "       sc-admin verify STORE\n"
     "       sc-admin repair STORE\n"
     "       sc-admin expire [--dry-run] [--age TIME] [--bytes SIZE] [-c FILE] [STORE]\n"
     "       sc-admin accept-loss [--dry-run] --all|--stream HEX STORE...\n"
     "\n"
     "  status   what the running collector receives, from whom, what was lost\n"
+    "  ping     nothing, and exit 0, when the running collector answers; else exit 1\n"
     "  verify   read all of a store or of one segment; exit 0 whole, 3 damaged, 1 unreadable\n"
     "  repair   write the whole row groups of damaged segments anew; the old file is kept as .damaged\n"
     "  expire   delete the oldest windows that retention does not keep\n"
@@ -44,7 +52,8 @@ static const char usage[] =
     "      --ssh COMMAND  status: the program that reaches a node, with options of its own (default: SC_SSH "
     "of\n"
     "                     the environment, else ssh)\n"
-    "      --timeout TIME  status: how long to wait for the members (default 10s)\n"
+    "      --timeout TIME  status: how long to wait for the members (default 10s); ping: for the answer "
+    "(1s)\n"
     "      --dry-run      expire, accept-loss: only say what would be done\n"
     "      --all          accept-loss: of all streams\n"
     "      --stream HEX   accept-loss: of this one; see --dry-run --all\n"
@@ -72,7 +81,7 @@ struct arguments {
     bool has_age, has_bytes;
     uint64_t age_s, bytes;
     bool of_cluster;
-    struct sc_admin_cluster cluster; /* windows 0, timeout_s 0: not given */
+    struct sc_admin_cluster cluster; /* windows 0, timeout_ms 0: not given */
 };
 
 static int fail(int code, const char *message)
@@ -322,7 +331,7 @@ static int run_status(const struct arguments *args, const struct sc_config *conf
         request.store = args->store;
         request.json = args->json;
         request.windows = request.windows == 0 ? 12 : request.windows;
-        request.timeout_s = request.timeout_s == 0 ? 10 : request.timeout_s;
+        request.timeout_ms = request.timeout_ms == 0 ? STATUS_MS : request.timeout_ms;
         return sc_admin_cluster_status(&request, config);
     }
     if (args->cluster.windows != 0)
@@ -336,6 +345,18 @@ static int run_status(const struct arguments *args, const struct sc_config *conf
         fail(code, err.message);
     sc_buf_free(&answer);
     return code;
+}
+
+/* ---- ping ---- */
+
+static int run_ping(const struct arguments *args, const struct sc_config *config)
+{
+    struct sc_buf answer = {0};
+    struct sc_error err;
+    uint32_t patience_ms = args->cluster.timeout_ms != 0 ? (uint32_t)args->cluster.timeout_ms : PING_MS;
+    enum sc_status status = sc_control_ask_within(config->store, "ping", patience_ms, &answer, &err);
+    sc_buf_free(&answer);
+    return status == SC_OK ? EXIT_SUCCESS : fail(EXIT_UNREADABLE, err.message);
 }
 
 /* ---- verify, repair ---- */
@@ -407,8 +428,9 @@ static int run_expire(const struct arguments *args, const struct sc_config *conf
 
 /* ---- arguments ---- */
 
-enum command { STATUS, VERIFY, REPAIR, EXPIRE, ACCEPT_LOSS, COMMANDS };
-static const char *const command_names[COMMANDS] = {"status", "verify", "repair", "expire", "accept-loss"};
+enum command { STATUS, PING, VERIFY, REPAIR, EXPIRE, ACCEPT_LOSS, COMMANDS };
+static const char *const command_names[COMMANDS] = {"status", "ping",   "verify",
+                                                    "repair", "expire", "accept-loss"};
 
 enum {
     OPT_JSON = 256,
@@ -475,9 +497,10 @@ static const char *take_cluster_option(struct arguments *args, int option, const
         args->cluster.ssh = value;
         return NULL;
     case OPT_TIMEOUT:
-        return sc_units_seconds(value, &args->cluster.timeout_s) && args->cluster.timeout_s != 0
+        return sc_time_parse_span(value, &args->cluster.timeout_ms, NULL) == SC_OK &&
+                       args->cluster.timeout_ms - 1 < MOST_TIMEOUT_MS
                    ? NULL
-                   : "--timeout takes a time above 0, such as 10s";
+                   : "--timeout takes a time above 0, 10 minutes at most, such as 10s or 200ms";
     default: {
         unsigned long windows = strtoul(value, &end, 10);
         args->cluster.windows = (uint32_t)windows;
@@ -528,9 +551,9 @@ static bool option_fits(const struct arguments *args, enum command command)
 {
     bool of_expire = args->has_age || args->has_bytes;
     bool of_loss = args->all || args->has_stream;
-    bool needs_config = command == STATUS || command == EXPIRE;
+    bool needs_config = command == STATUS || command == PING || command == EXPIRE;
     const struct sc_admin_cluster *c = &args->cluster;
-    bool of_cluster = args->of_cluster || c->ssh != NULL || c->timeout_s != 0;
+    bool of_cluster = args->of_cluster || c->ssh != NULL || (c->timeout_ms != 0 && command != PING);
     if (of_cluster && (command != STATUS || !args->of_cluster))
         return false;
     if (c->windows != 0 && (command != STATUS || !(args->of_cluster || args->json)))
@@ -557,13 +580,13 @@ static int parse(int argc, char **argv, struct arguments *args, enum command *co
             return fail_usage(wrong);
     }
     if (optind == argc)
-        return fail_usage("a command is needed: status, verify, repair, expire or accept-loss");
+        return fail_usage("a command is needed: status, ping, verify, repair, expire or accept-loss");
     for (*command = STATUS; *command < COMMANDS; (*command)++) {
         if (strcmp(argv[optind], command_names[*command]) == 0)
             break;
     }
     if (*command == COMMANDS)
-        return fail_usage("unknown command; status, verify, repair, expire and accept-loss are known");
+        return fail_usage("unknown command; status, ping, verify, repair, expire and accept-loss are known");
     args->stores = argv + optind + 1;
     args->store_count = (uint32_t)(argc - optind - 1);
     if (*command == ACCEPT_LOSS && args->store_count == 0)
@@ -600,6 +623,8 @@ int main(int argc, char **argv)
         return fail(EXIT_USAGE, err.message);
     if (command == STATUS)
         code = run_status(&args, &config);
+    else if (command == PING)
+        code = run_ping(&args, &config);
     else if (command == EXPIRE)
         code = run_expire(&args, &config);
     else

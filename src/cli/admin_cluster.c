@@ -185,7 +185,7 @@ static void explain_silence(const struct view *v, struct node *node)
     if (ask->failed != 0)
         snprintf(text, sizeof(text), "cannot run %.200s: %s", ask->words[0], strerror(ask->failed));
     else if (ask->timed_out)
-        snprintf(text, sizeof(text), "no answer within %" PRIu64 " s", v->request->timeout_s);
+        snprintf(text, sizeof(text), "no answer within %" PRIu64 " ms", v->request->timeout_ms);
     else if (ask->too_long)
         snprintf(text, sizeof(text), "its answer is longer than any that makes sense");
     else if (line[0] != '\0')
@@ -240,7 +240,7 @@ static enum sc_status ask_nodes(struct view *v, struct sc_error *err)
         asks[count] = node->ask;
         of[count++] = i;
     }
-    sc_ask_all(asks, count, v->request->timeout_s * 1000);
+    sc_ask_all(asks, count, v->request->timeout_ms);
     for (uint32_t i = 0; i < count; i++) {
         v->nodes[of[i]].ask = asks[i];
         read_answer(v, &v->nodes[of[i]]);

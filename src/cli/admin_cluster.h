@@ -10,7 +10,7 @@ struct sc_admin_cluster {
     const char *config_file; /* as given to sc-admin, or NULL */
     const char *store;       /* likewise */
     const char *ssh;         /* the command; NULL: SC_SSH of the environment, else ssh */
-    uint64_t timeout_s;
+    uint64_t timeout_ms;
     uint32_t windows;
     bool json;
 };

@@ -3,11 +3,12 @@
 
 #include "base/clock.h"
 #include "collect/control.h"
+#include "collect/handover.h"
 #include "collect/holder.h"
+#include "collect/keeper.h"
 #include "collect/notify.h"
 #include "collect/proxy.h"
 #include "collect/status_json.h"
-#include "collect/templates.h"
 #include "net/socket.h"
 
 #include <event2/event.h>
@@ -32,53 +33,18 @@ struct collector {
     uint32_t self; /* member */
     bool proxy_role, subcollector_role;
     struct sc_proxy *proxy;
+    struct sc_handover handover; /* of a proxy */
     struct sc_holder *holder;
     int lock_fd; /* of a store that this process itself does not write to */
     struct sc_receiver *receivers[SC_CONFIG_MAX_RECEIVERS];
     uint32_t receiver_count;
     struct event_base *base;
     struct event *signals[SIGNAL_COUNT];
-    struct event *save;
+    struct event *save, *hand_over;
     struct sc_control *control;
     uint64_t started_ms, started_mono_ms;
-    uint64_t saved_generation; /* sum over the receivers */
+    struct sc_keeper *keeper;
 };
-
-/* ---- template state ---- */
-
-static void load_templates(struct collector *c)
-{
-    struct sc_error err;
-    for (uint32_t i = 0; i < c->receiver_count; i++) {
-        if (sc_templates_load(c->config.store, sc_receiver_decoder(c->receivers[i]), sc_clock_wall_ms(),
-                              &err) == SC_OK)
-            continue;
-        sc_log(&c->log, SC_LOG_WARNING, "saved templates are not used: %s", err.message);
-        return;
-    }
-}
-
-static void save_templates(struct collector *c)
-{
-    struct sc_buf states[SC_CONFIG_MAX_RECEIVERS] = {0};
-    struct sc_error err = {.message = "out of memory"};
-    uint64_t generations = 0;
-    enum sc_status status = SC_OK;
-    for (uint32_t i = 0; i < c->receiver_count && status == SC_OK; i++) {
-        uint64_t generation;
-        status = sc_receiver_get_templates(c->receivers[i], &states[i], &generation);
-        generations += generation;
-    }
-    bool changed = generations != c->saved_generation;
-    if (status == SC_OK && changed)
-        status = sc_templates_save(c->config.store, states, c->receiver_count, NULL, &err);
-    if (status == SC_OK)
-        c->saved_generation = generations;
-    else
-        sc_log(&c->log, SC_LOG_WARNING, "template state: %s", err.message);
-    for (uint32_t i = 0; i < c->receiver_count; i++)
-        sc_buf_free(&states[i]);
-}
 
 /* ---- listeners ---- */
 
@@ -351,9 +317,18 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 
 static void on_save(evutil_socket_t fd, short what, void *arg)
 {
+    struct collector *c = arg;
     (void)fd;
     (void)what;
-    save_templates(arg);
+    sc_keeper_save(c->keeper);
+}
+
+static void on_hand_over(evutil_socket_t fd, short what, void *arg)
+{
+    struct collector *c = arg;
+    (void)fd;
+    (void)what;
+    sc_handover_tick(&c->handover, c->receivers, c->receiver_count);
 }
 
 static enum sc_status answer_status(void *arg, struct sc_buf *out)
@@ -389,6 +364,12 @@ static enum sc_status create_events(struct collector *c, struct sc_error *err)
     }
     c->save = event_new(c->base, -1, EV_PERSIST, on_save, c);
     if (c->save == NULL || event_add(c->save, &every) != 0)
+        return sc_fail_nomem(err, "the collector");
+    if (!c->proxy_role)
+        return SC_OK;
+    const struct timeval often = {.tv_usec = SC_HANDOVER_TICK_MS * 1000};
+    c->hand_over = event_new(c->base, -1, EV_PERSIST, on_hand_over, c);
+    if (c->hand_over == NULL || event_add(c->hand_over, &often) != 0)
         return sc_fail_nomem(err, "the collector");
     return SC_OK;
 }
@@ -438,12 +419,17 @@ static enum sc_status start_proxy(struct collector *c, struct sc_error *err)
 {
     char outbox[4096];
     snprintf(outbox, sizeof(outbox), "%s/outbox", c->config.store);
+    c->handover = (struct sc_handover){.board = sc_board_create(), .log = c->log};
+    snprintf(c->handover.proxy, sizeof(c->handover.proxy), "%s", c->cluster.members[c->self].name);
+    if (c->handover.board == NULL)
+        return sc_fail_nomem(err, "the proxy");
     const struct sc_proxy_options options = {
         .outbox = outbox,
         .cluster = &c->cluster,
         .self = c->self,
         .window_s = c->config.window_s,
         .queue = c->queue,
+        .board = c->handover.board,
         .how = {.limit_bytes = c->config.outbox_bytes, .sync = c->config.outbox_sync},
         .log = c->log,
     };
@@ -492,6 +478,7 @@ static enum sc_status create_receivers(struct collector *c, struct sc_error *err
     if (c->proxy_role) {
         options.intake.rows = SC_PROXY_ROWS;
         options.intake.age_ms = SC_PROXY_AGE_MS;
+        options.tells = true;
     }
     options.intake.limits.template_scope =
         c->config.template_scope_address ? SC_TEMPLATE_SCOPE_ADDRESS : SC_TEMPLATE_SCOPE_SESSION;
@@ -519,7 +506,10 @@ static enum sc_status start(struct collector *c, struct sc_error *err)
     SC_TRY(start_roles(c, err));
     SC_TRY(start_forward(c, err));
     SC_TRY(create_receivers(c, err));
-    load_templates(c);
+    c->keeper = sc_keeper_create(c->config.store, c->receivers, c->receiver_count, &c->log);
+    if (c->keeper == NULL)
+        return sc_fail_nomem(err, "the collector");
+    sc_keeper_load(c->keeper);
     SC_TRY(create_events(c, err));
     c->control = sc_control_open(c->base, c->config.store, answer_status, c, err);
     if (c->control == NULL)
@@ -558,6 +548,8 @@ static void free_events(struct collector *c)
     }
     if (c->save != NULL)
         event_free(c->save);
+    if (c->hand_over != NULL)
+        event_free(c->hand_over);
     if (c->base != NULL)
         event_base_free(c->base);
 }
@@ -567,8 +559,7 @@ static enum sc_status stop(struct collector *c, struct sc_error *err)
 {
     for (uint32_t i = 0; i < c->receiver_count; i++)
         sc_receiver_stop(c->receivers[i]);
-    if (c->control != NULL)
-        save_templates(c);
+    sc_keeper_finish(c->keeper);
     sc_forward_close(c->forward, SC_FORWARD_DRAIN_MS);
     enum sc_status status = stop_storing(c, err);
     sc_forward_free(c->forward);
@@ -576,6 +567,7 @@ static enum sc_status stop(struct collector *c, struct sc_error *err)
     for (uint32_t i = 0; i < c->receiver_count; i++)
         sc_receiver_free(c->receivers[i]);
     sc_queue_free(c->queue);
+    sc_board_free(c->handover.board);
     return status;
 }
 

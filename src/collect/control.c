@@ -69,8 +69,10 @@ static void answer_client(struct client *client, const char *request)
     enum sc_status status = SC_OK;
     if (strcmp(request, "status") == 0)
         status = client->control->answer(client->control->arg, &out);
+    else if (strcmp(request, "ping") == 0)
+        sc_buf_append_str(&out, "{\"alive\": true}");
     else
-        sc_buf_append_str(&out, "{\"error\": \"unknown request; status is known\"}");
+        sc_buf_append_str(&out, "{\"error\": \"unknown request; status and ping are known\"}");
     sc_buf_append_u8(&out, '\n');
     if (status != SC_OK || !sc_buf_ok(&out)) {
         sc_buf_clear(&out);
@@ -206,16 +208,23 @@ void sc_control_close(struct sc_control *control)
 
 /* ---- the client's side ---- */
 
-static int connect_socket(const char *store)
+/* The time-outs hold for the connecting too: a process that is stopped has a full backlog some day. */
+static int connect_socket(const char *store, uint32_t patience_ms)
 {
     struct sockaddr_un at;
-    const struct timeval patience = {.tv_sec = CLIENT_PATIENCE};
+    const struct timeval patience = {.tv_sec = patience_ms / 1000,
+                                     .tv_usec = (suseconds_t)(patience_ms % 1000) * 1000};
     int folder = open(store, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
         return -1;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     socket_address(folder, &at);
-    int result = fd < 0 ? -1 : connect(fd, (struct sockaddr *)&at, sizeof(at));
+    int result = -1;
+    if (fd >= 0) {
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+        result = connect(fd, (struct sockaddr *)&at, sizeof(at));
+    }
     int errnum = errno;
     close(folder);
     if (result != 0) {
@@ -224,8 +233,6 @@ static int connect_socket(const char *store)
         errno = errnum;
         return -1;
     }
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     return fd;
 }
 
@@ -244,6 +251,8 @@ static enum sc_status exchange(int fd, const char *request, struct sc_buf *out, 
         ssize_t n = recv(fd, room, 65536, 0);
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0 && errno == EAGAIN)
+            return sc_fail(err, SC_AGAIN, "the collector does not answer in time");
         if (n < 0)
             return sc_fail_errno(err, errno, "the collector does not answer");
         if (n == 0)
@@ -255,7 +264,13 @@ static enum sc_status exchange(int fd, const char *request, struct sc_buf *out, 
 enum sc_status sc_control_ask(const char *store, const char *request, struct sc_buf *out,
                               struct sc_error *err)
 {
-    int fd = connect_socket(store);
+    return sc_control_ask_within(store, request, CLIENT_PATIENCE * 1000, out, err);
+}
+
+enum sc_status sc_control_ask_within(const char *store, const char *request, uint32_t patience_ms,
+                                     struct sc_buf *out, struct sc_error *err)
+{
+    int fd = connect_socket(store, patience_ms);
     if (fd < 0) {
         bool absent = errno == ENOENT || errno == ECONNREFUSED;
         enum sc_status status = sc_fail_errno(

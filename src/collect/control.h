@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The control socket STORE/control.sock: a client connects, sends one line, gets one JSON object and the end
- * of the stream. The line "status" is the only one known; others get {"error": "..."}.
+ * of the stream. "status" gets all that there is to tell; "ping" gets {"alive": true}, from the main loop and at once; other lines
+ * get {"error": "..."}.
  */
 #ifndef SC_COLLECT_CONTROL_H
 #define SC_COLLECT_CONTROL_H
@@ -28,5 +29,8 @@ void sc_control_close(struct sc_control *control);
 /* The client's side: appends the answer to `request` to *out. SC_NOTFOUND: no collector answers there. */
 enum sc_status sc_control_ask(const char *store, const char *request, struct sc_buf *out,
                               struct sc_error *err);
+/* Waits at most so long (more than 0) for each step: connection, request, answer. */
+enum sc_status sc_control_ask_within(const char *store, const char *request, uint32_t patience_ms,
+                                     struct sc_buf *out, struct sc_error *err);
 
 #endif

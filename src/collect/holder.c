@@ -2,6 +2,7 @@
 #include "collect/holder.h"
 
 #include "base/clock.h"
+#include "collect/board.h"
 #include "collect/link_stream.h"
 #include "net/socket.h"
 
@@ -14,7 +15,8 @@
 
 #define BEAT_MS      200
 #define ANSWERS      256u
-#define MOST_UNACKED ((size_t)1 << 20) /* bytes of answers that a proxy does not read */
+#define STATE_BYTES  ((size_t)256 << 10) /* of template states that wait for the socket */
+#define MOST_UNACKED ((size_t)1 << 20)   /* bytes of answers that a proxy does not read */
 
 struct connection {
     struct connection *next, *previous;
@@ -22,6 +24,7 @@ struct connection {
     struct bufferevent *io;
     struct sc_link_reader reader;
     struct sc_link_writer writer;
+    struct sc_board_sender sender;
     uint64_t number;
     char name[160];
     char proxy[SC_LINK_NAME_MAX];
@@ -32,6 +35,7 @@ struct sc_holder {
     struct sc_lane_store *store;
     struct sc_member self; /* as it was at the start */
     atomic_ullong cluster_version;
+    struct sc_board *board; /* what the proxies know of templates */
     struct event_base *base;
     struct event *accept, *beat, *wake;
     int listen_fd, wake_fd;
@@ -50,6 +54,7 @@ static void free_connection(struct connection *c)
 {
     bufferevent_free(c->io);
     sc_link_reader_free(&c->reader);
+    sc_board_sender_reset(&c->sender);
     sc_buf_free(&c->writer.out);
     free(c);
 }
@@ -70,6 +75,9 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
     char address[sizeof(c->name)];
     memcpy(address, c->name, sizeof(address));
     memcpy(c->proxy, hello->name, sizeof(c->proxy));
+    sc_board_sender_reset(&c->sender);
+    c->sender.state =
+        sc_board_next(c->holder->board, 0, c->proxy, SC_BOARD_OF); /* once, then those of others */
     snprintf(c->name, sizeof(c->name), "%.63s (%.80s)", hello->name, address);
     sc_log(&c->holder->options.store.log, SC_LOG_INFO, "the proxy %s is connected", c->name);
     return SC_OK;
@@ -98,6 +106,43 @@ static enum sc_status on_stream(void *arg, const struct sc_link_stream *stream)
 {
     struct connection *c = arg;
     return sc_lane_store_stream(c->holder->store, c->proxy, stream);
+}
+
+/* A proxy speaks for itself. The others are told by on_wake: nobody is in their callbacks then. */
+static enum sc_status on_state(void *arg, const struct sc_link_state *state, const uint8_t *bytes)
+{
+    struct connection *c = arg;
+    if (strcmp(state->proxy, c->proxy) != 0)
+        return SC_OK;
+    SC_TRY(sc_board_put(c->holder->board, state, bytes));
+    sc_link_wake_up(c->holder->wake_fd);
+    return SC_OK;
+}
+
+/* What other proxies know of templates. */
+static enum sc_status send_state(struct connection *c)
+{
+    if (c->proxy[0] == '\0')
+        return SC_OK;
+    return sc_board_send(c->holder->board, c->proxy, SC_BOARD_ALL_BUT, &c->sender, STATE_BYTES, c->io,
+                         &c->writer);
+}
+
+static void send_states(struct sc_holder *h)
+{
+    for (struct connection *c = h->connections, *next; c != NULL; c = next) {
+        next = c->next;
+        if (send_state(c) != SC_OK)
+            close_connection(c);
+    }
+}
+
+static void on_written(struct bufferevent *io, void *arg)
+{
+    struct connection *c = arg;
+    (void)io;
+    if (send_state(c) != SC_OK)
+        close_connection(c);
 }
 
 static void on_read(struct bufferevent *io, void *arg)
@@ -149,14 +194,18 @@ static void open_connection(struct sc_holder *h, int fd, const struct sc_addr *f
     snprintf(c->name, sizeof(c->name), "%s %u", address, port);
     c->holder = h;
     c->number = ++h->numbers;
-    c->reader = (struct sc_link_reader){
-        .hello = on_hello, .batch = on_batch, .tally = on_tally, .stream = on_stream, .arg = c};
+    c->reader = (struct sc_link_reader){.hello = on_hello,
+                                        .batch = on_batch,
+                                        .tally = on_tally,
+                                        .stream = on_stream,
+                                        .state = on_state,
+                                        .arg = c};
     c->next = h->connections;
     if (c->next != NULL)
         c->next->previous = c;
     h->connections = c;
     atomic_fetch_add(&h->connection_count, 1);
-    bufferevent_setcb(c->io, on_read, NULL, on_event, c);
+    bufferevent_setcb(c->io, on_read, on_written, on_event, c);
     bufferevent_enable(c->io, EV_READ | EV_WRITE);
     greet(c);
     if (sc_link_send(c->io, &c->writer) != SC_OK)
@@ -215,10 +264,12 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     struct sc_holder *h = arg;
     (void)what;
     sc_link_woken((int)fd);
-    if (atomic_load(&h->stopping))
+    if (atomic_load(&h->stopping)) {
         event_base_loopbreak(h->base);
-    else
-        send_answers(h);
+        return;
+    }
+    send_answers(h);
+    send_states(h);
 }
 
 static void answered(void *arg)
@@ -291,6 +342,7 @@ static void free_holder(struct sc_holder *h)
     free_event(h->wake);
     if (h->base != NULL)
         event_base_free(h->base);
+    sc_board_free(h->board);
     if (h->listen_fd >= 0)
         close(h->listen_fd);
     if (h->wake_fd >= 0)
@@ -308,10 +360,12 @@ enum sc_status sc_holder_start(const struct sc_holder_options *options, struct s
     h->self = options->store.cluster->members[options->store.self];
     atomic_store(&h->cluster_version, options->store.cluster->version);
     h->listen_fd = h->wake_fd = -1;
+    h->board = sc_board_create();
     h->options.store.answered = answered;
     h->options.store.arg = h;
     const struct sc_socket_options plain = {0};
-    enum sc_status status = sc_socket_listen(&options->listen, &plain, &h->listen_fd, err);
+    enum sc_status status = h->board == NULL ? sc_fail_nomem(err, "the link")
+                                             : sc_socket_listen(&options->listen, &plain, &h->listen_fd, err);
     if (status == SC_OK)
         status = make_events(h, err);
     if (status == SC_OK)

@@ -16,13 +16,14 @@ enum {
     ACK = 259,
     BEAT = 260,
     TALLY = 261,
-    STREAM_NEWS = 262
+    STREAM_NEWS = 262,
+    STATE = 263,
+    STATE_PART = 264
 };
 
 #define HEADER_BYTES 16u
 #define SET_HEAD     4u
 #define VARIABLE     65535u
-#define PART_BYTES   65000u
 
 /* Element ids under SC_LINK_PEN. */
 enum {
@@ -45,7 +46,9 @@ enum {
     FULL,
     ACCEPTED, /* and the seven after it: batches and records of flows, of options, accepted; then safe */
     CLOSED = ACCEPTED + 8,
-    EARLIER_CLOSED
+    EARLIER_CLOSED,
+    CLOCK,
+    AGE
 };
 
 struct field {
@@ -64,6 +67,8 @@ static const struct field tally_fields[] = {{STREAM, 8},        {LANE, 4},      
                                             {ACCEPTED + 2, 8},  {ACCEPTED + 3, 8}, {ACCEPTED + 4, 8},
                                             {ACCEPTED + 5, 8},  {ACCEPTED + 6, 8}, {ACCEPTED + 7, 8}};
 static const struct field stream_fields[] = {{STREAM, 8}, {CLOSED, 1}, {EARLIER_CLOSED, 1}};
+static const struct field state_fields[] = {
+    {CLOCK, 8}, {AGE, 8}, {SIZE, 4}, {HASH, 8}, {NODE_NAME, VARIABLE}};
 static const struct field beat_fields[] = {{FREE_BYTES, 8}, {FULL, 1}};
 
 uint64_t sc_link_hash(const uint8_t *bytes, size_t length)
@@ -125,19 +130,33 @@ static void put_templates(struct sc_link_writer *w)
     PUT_TEMPLATE(&w->out, BEAT, beat_fields);
     PUT_TEMPLATE(&w->out, TALLY, tally_fields);
     PUT_TEMPLATE(&w->out, STREAM_NEWS, stream_fields);
+    PUT_TEMPLATE(&w->out, STATE, state_fields);
+    PUT_TEMPLATE(&w->out, STATE_PART, part_fields);
     end_message(w, at, 0);
+}
+
+static void put_name(struct sc_buf *out, const char name[SC_LINK_NAME_MAX])
+{
+    size_t length = strnlen(name, SC_LINK_NAME_MAX - 1);
+    put_be(out, length, 1);
+    sc_buf_append(out, name, length);
+}
+
+static void put_octets(struct sc_buf *out, const uint8_t *bytes, uint32_t length)
+{
+    put_be(out, 255, 1); /* RFC 7011 section 7: the three-byte form */
+    put_be(out, length, 2);
+    sc_buf_append(out, bytes, length);
 }
 
 void sc_link_put_hello(struct sc_link_writer *w, const struct sc_link_hello *hello)
 {
-    size_t length = strnlen(hello->name, SC_LINK_NAME_MAX - 1);
     put_templates(w);
     size_t at = begin_message(w, HELLO);
     put_be(&w->out, hello->version, 2);
     put_be(&w->out, hello->cluster_version, 8);
     put_be(&w->out, hello->lane, 4);
-    put_be(&w->out, length, 1);
-    sc_buf_append(&w->out, hello->name, length);
+    put_name(&w->out, hello->name);
     end_message(w, at, 1);
 }
 
@@ -155,11 +174,9 @@ void sc_link_put_batch(struct sc_link_writer *w, const struct sc_batch_head *hea
     put_be(&w->out, head->hash, 8);
     end_message(w, at, 1);
     for (uint32_t done = 0; done < head->size;) {
-        uint32_t n = head->size - done < PART_BYTES ? head->size - done : PART_BYTES;
+        uint32_t n = head->size - done < SC_LINK_PART ? head->size - done : SC_LINK_PART;
         at = begin_message(w, PART);
-        put_be(&w->out, 255, 1); /* RFC 7011 section 7: the three-byte form */
-        put_be(&w->out, n, 2);
-        sc_buf_append(&w->out, bytes + done, n);
+        put_octets(&w->out, bytes + done, n);
         end_message(w, at, 1);
         done += n;
     }
@@ -209,6 +226,24 @@ void sc_link_put_stream(struct sc_link_writer *w, const struct sc_link_stream *s
     put_be(&w->out, stream->stream, 8);
     put_be(&w->out, stream->closed, 1);
     put_be(&w->out, stream->earlier_closed, 1);
+    end_message(w, at, 1);
+}
+
+void sc_link_put_state(struct sc_link_writer *w, const struct sc_link_state *state)
+{
+    size_t at = begin_message(w, STATE);
+    put_be(&w->out, state->clock_ms, 8);
+    put_be(&w->out, state->age_ms, 8);
+    put_be(&w->out, state->size, 4);
+    put_be(&w->out, state->hash, 8);
+    put_name(&w->out, state->proxy);
+    end_message(w, at, 1);
+}
+
+void sc_link_put_state_part(struct sc_link_writer *w, const uint8_t *bytes, uint32_t length)
+{
+    size_t at = begin_message(w, STATE_PART);
+    put_octets(&w->out, bytes, length);
     end_message(w, at, 1);
 }
 
@@ -345,6 +380,48 @@ static enum sc_status read_stream(struct sc_link_reader *r, struct sc_cursor *in
     return r->stream == NULL ? SC_OK : r->stream(r->arg, &stream);
 }
 
+static enum sc_status read_state(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_link_state *s = &r->state_head;
+    size_t length;
+    if (r->state_announced)
+        return sc_fail(err, SC_MALFORMED, "a template state within a template state");
+    *s = (struct sc_link_state){.clock_ms = get_be(in, 8)};
+    s->age_ms = get_be(in, 8);
+    s->size = (uint32_t)get_be(in, 4);
+    s->hash = get_be(in, 8);
+    const uint8_t *name = get_variable(in, &length);
+    if (name == NULL || !is_name(name, length) || s->size == 0 || s->size > SC_LINK_MAX_STATE)
+        return sc_fail(err, SC_MALFORMED, "a template state of %u bytes", s->size);
+    memcpy(s->proxy, name, length);
+    r->state_announced = true;
+    r->state_got = 0;
+    sc_buf_clear(&r->state_bytes);
+    return SC_OK;
+}
+
+static enum sc_status read_state_part(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    size_t length;
+    struct sc_buf *all = &r->state_bytes;
+    const uint8_t *bytes = get_variable(in, &length);
+    if (bytes == NULL || !r->state_announced || length > r->state_head.size - r->state_got)
+        return sc_fail(err, SC_MALFORMED, "bytes of no template state");
+    if (r->state != NULL)
+        sc_buf_append(all, bytes, length);
+    if (!sc_buf_ok(all))
+        return sc_fail_nomem(err, "a template state");
+    r->state_got += (uint32_t)length;
+    if (r->state_got < r->state_head.size)
+        return SC_OK;
+    r->state_announced = false;
+    if (r->state == NULL)
+        return SC_OK;
+    if (sc_link_hash(all->data, all->len) != r->state_head.hash)
+        return sc_fail(err, SC_MALFORMED, "a template state was changed on its way");
+    return r->state(r->arg, &r->state_head, all->data);
+}
+
 /* One record; those that nobody knows end their set. */
 static enum sc_status read_record(struct sc_link_reader *r, uint16_t set, struct sc_cursor *in,
                                   struct sc_error *err)
@@ -366,6 +443,10 @@ static enum sc_status read_record(struct sc_link_reader *r, uint16_t set, struct
         return read_tally(r, in, err);
     case STREAM_NEWS:
         return read_stream(r, in, err);
+    case STATE:
+        return read_state(r, in, err);
+    case STATE_PART:
+        return read_state_part(r, in, err);
     default:
         in->pos = in->len;
         return SC_OK;
@@ -400,4 +481,5 @@ enum sc_status sc_link_read(struct sc_link_reader *r, const uint8_t *message, si
 void sc_link_reader_free(struct sc_link_reader *r)
 {
     sc_buf_free(&r->bytes);
+    sc_buf_free(&r->state_bytes);
 }

@@ -6,8 +6,10 @@
  * A batch is the bytes of one row group with one span, as the subcollector will store it: it is encoded once, at the cut, and
  * what is sent, sent again, acknowledged and stored is the same bytes for ever (docs/decisions.md, "The link").
  *
- *   proxy         templates, HELLO, then for each batch BATCH and its bytes in PARTs; each second STREAM and TALLYs
- *   subcollector  templates, HELLO, ACKs when batches are durable, BEATs every 200 ms from a thread that no disk holds up
+ *   proxy         templates, HELLO, then for each batch BATCH and its bytes in PARTs; each second STREAM and TALLYs; STATE and its
+ *                 STATE PARTs when it has learned of templates
+ *   subcollector  templates, HELLO, ACKs when batches are durable, BEATs every 200 ms from a thread that no disk holds up; the
+ *                 last STATE of each other proxy
  *
  * Templates (the ids are fixed; numbers are unsigned, big-endian; the length in bytes stands behind the name):
  *
@@ -18,6 +20,9 @@
  *   260 BEAT   freeBytes 8, full 1
  *   261 TALLY  stream 8, lane 4, windowStart 8 (ms), windowLength 4 (s), then eight numbers of 8: see store/tally.h
  *   262 STREAM stream 8, closed 1, earlierClosed 1: the proxy's own, once a second
+ *   263 STATE  clock 8 (ms), age 8 (ms), size 4, hash 8, nodeName variable: what that proxy's decoders know of exporters' templates
+ *              (collect/templates.h); its clock when it was made, and how long that is ago
+ *   264 STATE PART  octets variable: the next bytes of the STATE that was announced last; BATCH and PARTs may come between
  *
  * A peer that speaks a newer version says so in HELLO; templates and messages that are not known are skipped.
  */
@@ -32,6 +37,8 @@
 #define SC_LINK_PEN       32473u
 #define SC_LINK_NAME_MAX  64u
 #define SC_LINK_MAX_BATCH (64u << 20) /* bytes; a subcollector refuses more */
+#define SC_LINK_MAX_STATE (16u << 20) /* bytes; a larger one is not sent */
+#define SC_LINK_PART      65000u      /* bytes of a part, at most */
 
 struct sc_batch_id {
     uint64_t stream;
@@ -81,6 +88,15 @@ struct sc_link_stream {
     bool earlier_closed; /* the same of all earlier streams of this proxy */
 };
 
+/* What a proxy knows of templates. */
+struct sc_link_state {
+    char proxy[SC_LINK_NAME_MAX];
+    uint64_t clock_ms; /* the proxy's, when the state was made */
+    uint64_t age_ms;   /* since then */
+    uint32_t size;     /* bytes */
+    uint64_t hash;     /* XXH3 64 of the bytes */
+};
+
 /* One direction of a connection; zero-initialise. Messages are appended to `out`, which the caller sends. */
 struct sc_link_writer {
     struct sc_buf out;
@@ -93,6 +109,9 @@ void sc_link_put_ack(struct sc_link_writer *w, const struct sc_link_ack *ack);
 void sc_link_put_beat(struct sc_link_writer *w, const struct sc_link_beat *beat);
 void sc_link_put_tally(struct sc_link_writer *w, const struct sc_link_tally *tally);
 void sc_link_put_stream(struct sc_link_writer *w, const struct sc_link_stream *stream);
+/* The parts are put one by one, so that a large state need not be in the socket's way at once. */
+void sc_link_put_state(struct sc_link_writer *w, const struct sc_link_state *state);
+void sc_link_put_state_part(struct sc_link_writer *w, const uint8_t *bytes, uint32_t length);
 
 /* What a reader makes of messages; zero-initialise. Callbacks may be NULL: such records are skipped. */
 struct sc_link_reader {
@@ -104,12 +123,18 @@ struct sc_link_reader {
     enum sc_status (*beat)(void *arg, const struct sc_link_beat *beat);
     enum sc_status (*tally)(void *arg, const struct sc_link_tally *tally);
     enum sc_status (*stream)(void *arg, const struct sc_link_stream *stream);
+    /* A whole one whose hash agrees; `bytes` are borrowed. */
+    enum sc_status (*state)(void *arg, const struct sc_link_state *state, const uint8_t *bytes);
     void *arg;
     /* of the reader */
     bool greeted;
     bool announced; /* `head` waits for its bytes */
     struct sc_batch_head head;
     struct sc_buf bytes;
+    bool state_announced; /* `state_head` waits for its bytes */
+    uint32_t state_got;   /* of them */
+    struct sc_link_state state_head;
+    struct sc_buf state_bytes;
 };
 
 /*

@@ -34,6 +34,7 @@ struct peer {
     struct bufferevent *io; /* NULL: not connected */
     struct sc_link_reader reader;
     struct sc_link_writer writer;
+    struct sc_board_sender sender;
     uint64_t began_ms; /* of the connection */
     uint64_t heard_ms; /* the last beat */
     uint64_t retry_ms, pause_ms;
@@ -94,6 +95,7 @@ static void hang_up(struct peer *p, const char *why)
     p->io = NULL;
     p->ended = false;
     sc_link_reader_free(&p->reader);
+    sc_board_sender_reset(&p->sender);
     sc_buf_clear(&p->writer.out);
     pthread_mutex_lock(&p->peers->mutex);
     if (p->up || p->view.problem[0] == '\0')
@@ -152,6 +154,21 @@ static void send_batches(struct peer *p)
         p->view.bytes_sent += length;
         pthread_mutex_unlock(&peers->mutex);
     }
+}
+
+static const char *own_name(const struct sc_peers *peers)
+{
+    return peers->options.cluster->members[peers->options.self].name;
+}
+
+/* What the decoders know of templates, for the other proxies. */
+static void send_state(struct peer *p)
+{
+    struct sc_peers *peers = p->peers;
+    if (p->up && !p->ended &&
+        sc_board_send(peers->options.board, own_name(peers), SC_BOARD_OF, &p->sender, OUT_BYTES, p->io,
+                      &p->writer) != SC_OK)
+        p->ended = true;
 }
 
 /* Each second: what there ought to be. */
@@ -216,6 +233,16 @@ static enum sc_status on_beat(void *arg, const struct sc_link_beat *beat)
     return SC_OK;
 }
 
+/* Its own comes back to a proxy that connects again: it may have lost its store. No name is empty, so that it hangs apart. */
+static enum sc_status on_state(void *arg, const struct sc_link_state *state, const uint8_t *bytes)
+{
+    struct peer *p = arg;
+    struct sc_link_state head = *state;
+    if (strcmp(head.proxy, own_name(p->peers)) == 0)
+        head.proxy[0] = '\0';
+    return sc_board_put(p->peers->options.board, &head, bytes);
+}
+
 static void on_read(struct bufferevent *io, void *arg)
 {
     struct peer *p = arg;
@@ -231,6 +258,7 @@ static void on_read(struct bufferevent *io, void *arg)
 static void on_written(struct bufferevent *io, void *arg)
 {
     (void)io;
+    send_state(arg); /* first: a peer that is always busy would never get it */
     send_batches(arg);
 }
 
@@ -266,7 +294,8 @@ static void connect_peer(struct peer *p)
     if (p->io == NULL)
         return;
     p->began_ms = now;
-    p->reader = (struct sc_link_reader){.hello = on_hello, .ack = on_ack, .beat = on_beat, .arg = p};
+    p->reader = (struct sc_link_reader){
+        .hello = on_hello, .ack = on_ack, .beat = on_beat, .state = on_state, .arg = p};
     bufferevent_setcb(p->io, on_read, on_written, on_event, p);
     bufferevent_setwatermark(p->io, EV_WRITE, OUT_BYTES / 2, 0);
     bufferevent_enable(p->io, EV_READ | EV_WRITE);
@@ -288,8 +317,10 @@ static void look_after(struct peer *p, uint64_t now)
         hang_up(p, "it does not answer");
     else if (p->up && now - p->heard_ms > SILENCE_MS)
         hang_up(p, "it is silent");
-    else
+    else {
+        send_state(p);
         send_batches(p);
+    }
 }
 
 /* ---- other members ---- */
@@ -309,6 +340,7 @@ static void free_peer(struct peer *p)
     if (p->io != NULL)
         bufferevent_free(p->io);
     sc_link_reader_free(&p->reader);
+    sc_board_sender_reset(&p->sender);
     sc_buf_free(&p->writer.out);
     free(p);
 }

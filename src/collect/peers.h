@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "collect/accounts.h"
+#include "collect/board.h"
 #include "collect/dispatch.h"
 
 struct sc_peers;
@@ -21,6 +22,7 @@ struct sc_peers_options {
     struct sc_dispatch *dispatch;     /* borrowed, as the two below: lives longer */
     struct sc_outbox *outbox;
     struct sc_accounts *accounts;
+    struct sc_board *board; /* this proxy's state is sent, those of others come here */
     struct sc_log log;
 };
 

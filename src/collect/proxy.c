@@ -266,6 +266,7 @@ static enum sc_status make(struct sc_proxy *p, struct sc_error *err)
                                            .dispatch = p->dispatch,
                                            .outbox = p->outbox,
                                            .accounts = p->accounts,
+                                           .board = o->board,
                                            .log = o->log};
     return sc_peers_start(&peers, &p->peers, err);
 }

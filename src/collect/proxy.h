@@ -24,6 +24,7 @@ struct sc_proxy_options {
     uint32_t self;
     uint32_t window_s;
     struct sc_queue *queue;
+    struct sc_board *board; /* borrowed; of template states */
     struct sc_outbox_options how;
     struct sc_log log;
 };

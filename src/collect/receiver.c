@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "collect/receiver_internal.h"
+#include "collect/templates.h"
 #include "net/socket.h"
 
 #include <errno.h>
@@ -13,9 +14,11 @@
 #define COMPLAINT_MS     10000u
 #define EXPIRE_EVERY_MS  5000u
 #define SAVE_EVERY_MS    60000u
+#define NEWS_EVERY_MS    1000u
+#define TELL_EVERY_MS    10000u
 #define LAST_PATIENCE_MS 10000u /* for room in the queue, when the process ends */
 
-enum command_kind { COMMAND_ADD, COMMAND_REMOVE, COMMAND_LEVEL, COMMAND_STOP };
+enum command_kind { COMMAND_ADD, COMMAND_REMOVE, COMMAND_LEVEL, COMMAND_MERGE, COMMAND_STOP };
 
 struct sc_command {
     struct sc_command *next;
@@ -23,6 +26,7 @@ struct sc_command {
     struct sc_url url;
     struct sc_listener *listener; /* ADD */
     enum sc_log_level level;
+    struct sc_board_state *state; /* MERGE */
 };
 
 bool sc_complaint_due(struct sc_complaint *complaint, char out[static SC_COMPLAINT_MAX])
@@ -165,24 +169,55 @@ static void publish(struct sc_receiver *receiver)
     pthread_mutex_unlock(&receiver->mutex);
 }
 
-static void publish_templates(struct sc_receiver *receiver)
+/* What was saved becomes the snapshot, unless it is as before. */
+static void publish_state(struct sc_receiver *receiver, struct sc_buf state, struct sc_buf *snapshot,
+                          uint64_t *generation)
 {
-    struct sc_buf state = {0};
-    struct sc_error err;
-    if (sc_decoder_save(sc_intake_decoder(receiver->intake), &state, &err) != SC_OK) {
-        sc_log(&receiver->log, SC_LOG_WARNING, "template state: %s", err.message);
-        sc_buf_free(&state);
-        return;
-    }
     pthread_mutex_lock(&receiver->mutex);
-    struct sc_buf old = receiver->saved_templates;
+    struct sc_buf old = *snapshot;
     bool same = old.data != NULL && old.len == state.len && memcmp(old.data, state.data, state.len) == 0;
     if (!same) {
-        receiver->saved_templates = state;
-        receiver->templates_generation++;
+        *snapshot = state;
+        ++*generation;
     }
     pthread_mutex_unlock(&receiver->mutex);
     sc_buf_free(same ? &state : &old);
+}
+
+static bool save_state(struct sc_receiver *receiver, bool own, struct sc_buf *out)
+{
+    struct sc_decoder *decoder = sc_intake_decoder(receiver->intake);
+    struct sc_error err;
+    if ((own ? sc_decoder_save_own : sc_decoder_save)(decoder, out, &err) == SC_OK)
+        return true;
+    sc_log(&receiver->log, SC_LOG_WARNING, "template state: %s", err.message);
+    sc_buf_free(out);
+    return false;
+}
+
+static void publish_templates(struct sc_receiver *receiver)
+{
+    struct sc_buf state = {0};
+    if (save_state(receiver, false, &state))
+        publish_state(receiver, state, &receiver->saved_templates, &receiver->templates_generation);
+}
+
+/* That exporters repeat their templates, and who was heard, is worth little to others; new templates are wanted at once. */
+static void publish_own_templates(struct sc_receiver *receiver, uint64_t now_ms)
+{
+    const struct sc_intake_stats *stats = sc_intake_stats_of(receiver->intake);
+    uint64_t revision = sc_decoder_revision(sc_intake_decoder(receiver->intake));
+    uint64_t messages = stats->messages;
+    bool is_news = revision != receiver->told_revision && now_ms >= receiver->next_news_ms;
+    bool is_more = messages != receiver->told_messages && now_ms >= receiver->next_told_ms;
+    struct sc_buf state = {0};
+    if (!receiver->tells || !(is_news || is_more) || !save_state(receiver, true, &state))
+        return;
+    receiver->told_revision = revision;
+    receiver->told_messages = messages;
+    receiver->next_news_ms = now_ms + NEWS_EVERY_MS;
+    receiver->next_told_ms = now_ms + TELL_EVERY_MS;
+    publish_state(receiver, state, &receiver->own_templates, &receiver->own_generation);
 }
 
 enum sc_status sc_receiver_get_listeners(struct sc_receiver *receiver, struct sc_listener_view **out,
@@ -226,6 +261,17 @@ enum sc_status sc_receiver_get_templates(struct sc_receiver *receiver, struct sc
     return sc_buf_ok(out) ? SC_OK : SC_NOMEM;
 }
 
+enum sc_status sc_receiver_get_own_templates(struct sc_receiver *receiver, struct sc_buf *out,
+                                             uint64_t *generation)
+{
+    pthread_mutex_lock(&receiver->mutex);
+    *generation = receiver->own_generation;
+    if (out != NULL)
+        sc_buf_append(out, receiver->own_templates.data, receiver->own_templates.len);
+    pthread_mutex_unlock(&receiver->mutex);
+    return out == NULL || sc_buf_ok(out) ? SC_OK : SC_NOMEM;
+}
+
 /* ---- the thread ---- */
 
 static bool is_due(uint64_t *next_ms, uint64_t now_ms, uint64_t every_ms)
@@ -251,6 +297,20 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         publish(receiver);
     if (is_due(&receiver->next_save_ms, now, SAVE_EVERY_MS))
         publish_templates(receiver);
+    publish_own_templates(receiver, now);
+}
+
+static void merge_state(struct sc_receiver *receiver, struct sc_board_state *state)
+{
+    struct sc_error err;
+    char others[SC_COMPLAINT_MAX];
+    uint64_t clock_ms = state->head.clock_ms + sc_board_age(state);
+    if (sc_templates_merge(state->bytes, state->head.size, sc_intake_decoder(receiver->intake), clock_ms,
+                           sc_clock_wall_ms(), &err) != SC_OK &&
+        sc_complaint_due(&receiver->bad_states, others))
+        sc_log(&receiver->log, SC_LOG_WARNING, "the templates that the proxy %s knows are not used: %s%s",
+               state->head.proxy, err.message, others);
+    sc_board_release(state);
 }
 
 static void stop_all(struct sc_receiver *receiver)
@@ -280,6 +340,9 @@ static void execute(struct sc_receiver *receiver, const struct sc_command *comma
         break;
     case COMMAND_LEVEL:
         receiver->log.level = command->level;
+        break;
+    case COMMAND_MERGE:
+        merge_state(receiver, command->state);
         break;
     case COMMAND_STOP:
         stop_all(receiver);
@@ -379,6 +442,13 @@ void sc_receiver_set_log_level(struct sc_receiver *receiver, enum sc_log_level l
     send_command(receiver, &command, NULL);
 }
 
+void sc_receiver_merge(struct sc_receiver *receiver, struct sc_board_state *state)
+{
+    const struct sc_command command = {.kind = COMMAND_MERGE, .state = sc_board_keep(state)};
+    if (send_command(receiver, &command, NULL) == SC_NOMEM)
+        sc_board_release(state);
+}
+
 static enum sc_status create_events(struct sc_receiver *receiver, struct sc_error *err)
 {
     const struct timeval every = {.tv_usec = SC_RECEIVER_TICK_MS * 1000};
@@ -406,6 +476,7 @@ struct sc_receiver *sc_receiver_create(const struct sc_receiver_options *options
     pthread_mutex_init(&receiver->mutex, NULL);
     receiver->log = options->log;
     receiver->queue = options->intake.queue;
+    receiver->tells = options->tells;
     receiver->wake_fd = -1;
     receiver->next_save_ms = sc_clock_mono_ms() + SAVE_EVERY_MS;
     receiver->ring = sc_udp_ring_create();
@@ -453,6 +524,8 @@ static void free_commands(struct sc_receiver *receiver)
         struct sc_command *next = command->next;
         if (command->kind == COMMAND_ADD)
             free_listener(command->listener);
+        if (command->kind == COMMAND_MERGE)
+            sc_board_release(command->state);
         free(command);
         command = next;
     }
@@ -476,6 +549,7 @@ void sc_receiver_free(struct sc_receiver *receiver)
     sc_udp_ring_free(receiver->ring);
     sc_exporters_free(&receiver->exporters);
     sc_buf_free(&receiver->saved_templates);
+    sc_buf_free(&receiver->own_templates);
     free(receiver->listener_views);
     free(receiver->exporter_views);
     pthread_mutex_destroy(&receiver->mutex);

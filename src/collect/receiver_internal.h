@@ -58,8 +58,11 @@ struct sc_receiver {
     uint64_t connection_number; /* the next one */
     uint32_t connection_count;
     struct sc_exporters exporters;
-    struct sc_complaint bad_messages, bad_streams;
+    struct sc_complaint bad_messages, bad_streams, bad_states;
     uint64_t next_second_ms, next_expire_ms, next_save_ms;
+    bool tells;
+    uint64_t told_revision, told_messages; /* the decoder's, and messages until then */
+    uint64_t next_news_ms, next_told_ms;   /* not before: for new templates, for anything */
     bool started;
     pthread_t thread;
     int wake_fd;
@@ -73,6 +76,8 @@ struct sc_receiver {
     struct sc_intake_stats intake_stats;
     struct sc_buf saved_templates;
     uint64_t templates_generation;
+    struct sc_buf own_templates; /* for other collectors */
+    uint64_t own_generation;
 };
 
 /* True when a line may be written now; out is then what to put at its end about those that were not, often empty. */

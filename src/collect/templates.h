@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * STORE/templates.state: what the decoders know of the exporters' templates, so that a restarted collector
+ * STORE/templates.state, and what proxies tell each other: what the decoders know of the exporters' templates, so that a restarted collector
  * decodes at once. The file is a list of the states of all receivers (sc_decoder_save); each receiver loads
  * all of them, because an exporter may reach another receiver after a restart.
  *
@@ -13,6 +13,13 @@
 #include "base/status.h"
 #include "store/io.h"
 #include "wire/decoder.h"
+
+/* The states as one, in the form of the file; empty ones, of receivers that have not said anything yet, are left out. Check `out`
+ * with sc_buf_ok. */
+void sc_templates_encode(const struct sc_buf *states, uint32_t count, struct sc_buf *out);
+/* Merges what another collector encoded; as sc_decoder_merge for each of its states. */
+enum sc_status sc_templates_merge(const uint8_t *bytes, size_t length, struct sc_decoder *decoder,
+                                  uint64_t clock_ms, uint64_t now_ms, struct sc_error *err);
 
 /* Writes the states to a temporary file, syncs, renames. `io` NULL: the system's. */
 enum sc_status sc_templates_save(const char *store, const struct sc_buf *states, uint32_t count,

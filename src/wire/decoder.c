@@ -219,10 +219,13 @@ static enum sc_status find_state(struct sc_job *job, const struct sc_message_sou
     return status == SC_OK ? SC_OK : sc_fail_nomem(job->err, "an observation domain");
 }
 
-static void count_message(const struct sc_job *job, size_t length)
+static void count_message(struct sc_job *job, size_t length)
 {
     struct sc_exporter_stats *stats = &job->account->stats;
     const struct sc_decode_outcome *o = job->outcome;
+    job->domain->heard_ms = job->message.receive_ms;
+    job->decoder->revision += job->domain->borrowed; /* from now on one's own knowledge */
+    job->domain->borrowed = false;
     stats->last_seen_ms = job->message.receive_ms;
     stats->messages++;
     stats->bytes += length;
@@ -290,6 +293,11 @@ void sc_decoder_end_session(struct sc_decoder *decoder, const struct sc_message_
     struct sc_session *session = sc_session_find(decoder, source, false);
     if (session != NULL)
         sc_session_forget(session);
+}
+
+uint64_t sc_decoder_revision(const struct sc_decoder *decoder)
+{
+    return decoder->revision;
 }
 
 /* ---- care ---- */

@@ -143,4 +143,26 @@ enum sc_status sc_decoder_save(const struct sc_decoder *decoder, struct sc_buf *
 enum sc_status sc_decoder_load(struct sc_decoder *decoder, const uint8_t *bytes, size_t length,
                                uint64_t now_ms, struct sc_error *err);
 
+/*
+ * The same between collectors, so that one that takes over from another decodes at once. sc_decoder_save_own leaves out
+ * sessions that are known from another collector alone, and adds when each exporter was heard last. sc_decoder_merge takes what
+ * another collector saved so:
+ *
+ * - sessions, domains, templates and options data that are not known here;
+ * - newer definitions than those known here, where the exporter's last message to this decoder is older than they are;
+ * - where an exporter was heard there later than here, its next message here begins a new count of sequence numbers, so that what
+ *   the other collector received is not taken for lost.
+ *
+ * What this decoder hears from an exporter itself is never replaced by what is older. When there are max_sessions, sessions that
+ * only other collectors told of make room, and no others. `clock_ms` is what the other collector's clock shows now, `now_ms`
+ * this one's: the two need not agree. @return as sc_decoder_load; SC_NOMEM: a part may have been taken.
+ */
+enum sc_status sc_decoder_save_own(const struct sc_decoder *decoder, struct sc_buf *out,
+                                   struct sc_error *err);
+enum sc_status sc_decoder_merge(struct sc_decoder *decoder, const uint8_t *bytes, size_t length,
+                                uint64_t clock_ms, uint64_t now_ms, struct sc_error *err);
+/* Another number when sc_decoder_save_own has news: a new template, or the first word of an exporter that another collector told of.
+ */
+uint64_t sc_decoder_revision(const struct sc_decoder *decoder);
+
 #endif

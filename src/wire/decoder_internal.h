@@ -10,6 +10,7 @@
  *   maps.c       what they say about names: of interfaces, VRFs and applications; the exporter's address
  *   sequence.c   sequence numbers and restarts
  *   state.c      save and load
+ *   merge.c      the state of another collector beside one's own
  *   decoder.c    the interface; v5
  *
  * Memory is malloc. A session adds up what it holds in `bytes`; the objects that count say so.
@@ -177,6 +178,9 @@ struct sc_domain {
     uint64_t init_ms; /* systemInitTimeMilliseconds of the domain's options data */
     struct sc_sequence sequence;
     uint32_t pending_gap; /* lost units that no flow record carries yet */
+    uint64_t heard_ms;    /* last message that came to this decoder itself; 0: none */
+    bool borrowed;        /* never heard of, and what is known was told by another collector */
+    bool recoverable;     /* a merge brought templates: waiting sets may have theirs */
     struct sc_exporter_stats stats;
 };
 
@@ -284,6 +288,7 @@ struct sc_decoder {
     uint16_t *lengths;
     size_t cell_capacity;
     uint64_t seed;
+    uint64_t revision; /* counts messages that sc_decoder_save_own has news of */
 };
 
 /* ---- session.c ---- */
@@ -397,6 +402,9 @@ enum sc_status sc_domain_put_exporter(const struct sc_decoder *decoder, struct s
 void sc_domain_forget_maps(struct sc_session *session, struct sc_domain *domain);
 /* Takes note of what the options records of a run name. */
 enum sc_status sc_maps_apply(struct sc_session *session, const struct sc_run *run);
+/* Takes over what another collector knows; where both know a name, theirs when it is `newer`. */
+enum sc_status sc_maps_merge(const struct sc_decoder *decoder, struct sc_session *session,
+                             struct sc_domain *mine, const struct sc_domain *theirs, bool newer);
 /* Appends the columns of names to a run of flow records; the domain has maps. */
 enum sc_status sc_maps_append(const struct sc_run *run);
 
@@ -408,6 +416,16 @@ uint32_t sc_sequence_arrive(struct sc_domain *domain, const struct sc_message *m
 /* The message held `units`. */
 void sc_sequence_advance(struct sc_domain *domain, const struct sc_message *message, bool late,
                          bool units_known, uint32_t units);
+
+/* ---- state.c ---- */
+
+/* `own`: without sessions that are known from another collector alone. */
+enum sc_status sc_state_write(const struct sc_decoder *decoder, bool own, struct sc_buf *out,
+                              struct sc_error *err);
+/* Sessions of a saved state that no decoder has, the oldest first, by hash_next; all or none. */
+enum sc_status sc_state_read(const struct sc_decoder *decoder, const uint8_t *bytes, size_t length,
+                             uint64_t now_ms, struct sc_session **sessions, struct sc_error *err);
+void sc_state_free(struct sc_session *sessions);
 
 /* ---- message.c ---- */
 

@@ -196,6 +196,30 @@ enum sc_status sc_domain_put_exporter(const struct sc_decoder *decoder, struct s
     return SC_OK;
 }
 
+enum sc_status sc_maps_merge(const struct sc_decoder *decoder, struct sc_session *session,
+                             struct sc_domain *mine, const struct sc_domain *theirs, bool newer)
+{
+    for (unsigned kind = 0; theirs->maps != NULL && kind < SC_MAP_COUNT; kind++) {
+        const struct sc_name_map *from = &theirs->maps->names[kind];
+        for (uint32_t i = 0; i < from->capacity; i++) {
+            const struct sc_map_entry *e = &from->entries[i];
+            const struct sc_name_map *to = mine->maps == NULL ? NULL : &mine->maps->names[kind];
+            bool known = to != NULL && to->count != 0 && find_name(to, decoder->seed, e->key) != NULL;
+            if (e->name == NULL || (known && !newer))
+                continue;
+            const struct sc_map_item item = {
+                .kind = (enum sc_map_kind)kind, .key = e->key, .name = e->name + 1, .length = e->name[0]};
+            if (sc_domain_put_name(decoder, session, mine, &item) == SC_NOMEM)
+                return SC_NOMEM;
+        }
+    }
+    bool told = mine->maps != NULL && mine->maps->exporter_known;
+    if (theirs->maps == NULL || !theirs->maps->exporter_known || (told && !newer))
+        return SC_OK;
+    return sc_domain_put_exporter(decoder, session, mine, &theirs->maps->exporter) == SC_NOMEM ? SC_NOMEM
+                                                                                               : SC_OK;
+}
+
 /* ---- options records ---- */
 
 /* The first of the record's numbers that is not 0: one that names both directions fills in the other with 0. */

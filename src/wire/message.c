@@ -512,8 +512,10 @@ static enum sc_status execute(struct sc_job *job)
     SC_TRY(apply_changes(job));
     job->outcome->lost = sc_sequence_arrive(job->account, &job->message, &late);
     job->account->pending_gap += job->outcome->lost;
-    if (plan->new_count != 0 && job->session->waiting != NULL)
+    job->decoder->revision += plan->new_count != 0;
+    if ((plan->new_count != 0 || job->domain->recoverable) && job->session->waiting != NULL)
         SC_TRY(recover_waiting(job));
+    job->domain->recoverable = false;
     uint32_t flows = rows_of(job->sink->flows), options = rows_of(job->sink->options);
     uint32_t records = job->outcome->flows + job->outcome->options;
     SC_TRY(decode_sets(job, &all_known));

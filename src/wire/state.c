@@ -91,26 +91,27 @@ static void save_domain(struct sc_buf *out, const struct sc_domain *domain)
     save_names(out, maps);
 }
 
-static bool is_worth_saving(const struct sc_session *session)
+static bool is_worth_saving(const struct sc_session *session, bool own)
 {
     for (uint32_t i = 0; i < session->domain_count && session->transport == SC_TRANSPORT_UDP; i++) {
-        if (session->domains[i]->template_count != 0)
+        if (session->domains[i]->template_count != 0 && !(own && session->domains[i]->borrowed))
             return true;
     }
     return false;
 }
 
-enum sc_status sc_decoder_save(const struct sc_decoder *decoder, struct sc_buf *out, struct sc_error *err)
+enum sc_status sc_state_write(const struct sc_decoder *decoder, bool own, struct sc_buf *out,
+                              struct sc_error *err)
 {
     size_t start = out->len;
     uint32_t sessions = 0;
     for (const struct sc_session *s = decoder->oldest; s != NULL; s = s->newer)
-        sessions += is_worth_saving(s);
+        sessions += is_worth_saving(s, own);
     sc_buf_append_le32(out, MAGIC);
     sc_buf_append_le32(out, FORMAT_VERSION);
     sc_buf_append_le32(out, sessions);
     for (const struct sc_session *s = decoder->oldest; s != NULL; s = s->newer) {
-        if (!is_worth_saving(s))
+        if (!is_worth_saving(s, own))
             continue;
         sc_buf_append(out, s->exporter.b, sizeof(s->exporter.b));
         sc_buf_append_le16(out, s->port);
@@ -124,6 +125,11 @@ enum sc_status sc_decoder_save(const struct sc_decoder *decoder, struct sc_buf *
         return SC_OK;
     out->len = start;
     return sc_fail_nomem(err, "the saved template state");
+}
+
+enum sc_status sc_decoder_save(const struct sc_decoder *decoder, struct sc_buf *out, struct sc_error *err)
+{
+    return sc_state_write(decoder, false, out, err);
 }
 
 /* ---- load ---- */
@@ -310,8 +316,8 @@ static enum sc_status load_sessions(struct loader *l, uint32_t count, struct sc_
     return sc_cursor_left(&l->in) == 0 ? SC_OK : SC_DAMAGED;
 }
 
-/* The list has the newest first, the decoder wants it last. */
-static void insert_sessions(struct sc_decoder *decoder, struct sc_session *list)
+/* The list was built with the newest first. */
+static struct sc_session *oldest_first(struct sc_session *list)
 {
     struct sc_session *oldest = NULL;
     while (list != NULL) {
@@ -320,36 +326,50 @@ static void insert_sessions(struct sc_decoder *decoder, struct sc_session *list)
         oldest = list;
         list = next;
     }
-    while (oldest != NULL) {
-        struct sc_session *next = oldest->hash_next;
-        if (!sc_session_insert(decoder, oldest))
-            sc_session_free(oldest);
-        oldest = next;
+    return oldest;
+}
+
+void sc_state_free(struct sc_session *sessions)
+{
+    while (sessions != NULL) {
+        struct sc_session *next = sessions->hash_next;
+        sc_session_free(sessions);
+        sessions = next;
     }
 }
 
-enum sc_status sc_decoder_load(struct sc_decoder *decoder, const uint8_t *bytes, size_t length,
-                               uint64_t now_ms, struct sc_error *err)
+enum sc_status sc_state_read(const struct sc_decoder *decoder, const uint8_t *bytes, size_t length,
+                             uint64_t now_ms, struct sc_session **sessions, struct sc_error *err)
 {
     struct loader l = {.decoder = decoder, .limits = &decoder->limits, .now_ms = now_ms};
     uint32_t count = 0;
+    *sessions = NULL;
     SC_TRY(check_frame(&l, bytes, length, &count, err));
     l.fields = malloc(((size_t)decoder->limits.max_fields + 1) * sizeof(*l.fields));
     struct sc_session *list = NULL;
     enum sc_status status = l.fields == NULL ? SC_NOMEM : load_sessions(&l, count, &list);
     free(l.fields);
     if (status == SC_OK) {
-        insert_sessions(decoder, list);
+        *sessions = oldest_first(list);
         return SC_OK;
     }
-    while (list != NULL) {
-        struct sc_session *next = list->hash_next;
-        sc_session_free(list);
-        list = next;
-    }
+    sc_state_free(list);
     if (status == SC_NOMEM)
         return sc_fail_nomem(err, "the saved template state");
     if (status == SC_LIMIT)
         return sc_fail(err, SC_UNSUPPORTED, "saved template state has more domains than max_domains allows");
     return sc_fail(err, SC_DAMAGED, "saved template state has a length that does not fit; delete the file");
+}
+
+enum sc_status sc_decoder_load(struct sc_decoder *decoder, const uint8_t *bytes, size_t length,
+                               uint64_t now_ms, struct sc_error *err)
+{
+    struct sc_session *s, *next;
+    SC_TRY(sc_state_read(decoder, bytes, length, now_ms, &s, err));
+    for (; s != NULL; s = next) {
+        next = s->hash_next;
+        if (!sc_session_insert(decoder, s))
+            sc_session_free(s);
+    }
+    return SC_OK;
 }

@@ -14,6 +14,28 @@ static size_t put_frame(uint8_t *data, size_t size, uint8_t version)
     return size;
 }
 
+/* As another collector would tell of it, beside what is there, which is the same, and older or younger by the clocks. */
+static void merge(struct sc_decoder *decoder, const uint8_t *data, size_t size, enum sc_status wanted)
+{
+    static const uint8_t head[8] = {'S', 'C', 'T', 'O', 1, 0, 0, 0};
+    const uint64_t at_ms = UINT64_C(1700000000000);
+    struct sc_buf told = {0};
+    struct sc_error err;
+    sc_buf_append(&told, head, sizeof(head));
+    sc_buf_append_le32(&told, (uint32_t)size);
+    sc_buf_append(&told, data, size);
+    sc_buf_append_le32(&told, size < 31 ? 0 : 1);
+    sc_buf_append(&told, data, size < 31 ? 0 : 31); /* an account */
+    sc_buf_append_le64(&told, XXH3_64bits(told.data, told.len));
+    FUZZ_CHECK(sc_buf_ok(&told));
+    FUZZ_CHECK(sc_decoder_merge(decoder, told.data, told.len, at_ms, at_ms + 900000, &err) == wanted);
+    FUZZ_CHECK(sc_decoder_merge(decoder, told.data, told.len, at_ms, 0, &err) == wanted);
+    sc_buf_clear(&told);
+    FUZZ_CHECK(sc_decoder_save_own(decoder, &told, &err) == SC_OK);
+    FUZZ_CHECK(sc_decoder_merge(decoder, told.data, told.len, at_ms, at_ms, &err) == SC_OK);
+    sc_buf_free(&told);
+}
+
 static void load(const uint8_t *data, size_t size)
 {
     struct sc_decoder_limits limits = sc_decoder_default_limits();
@@ -24,6 +46,7 @@ static void load(const uint8_t *data, size_t size)
     FUZZ_CHECK(decoder != NULL);
     enum sc_status status = sc_decoder_load(decoder, data, size, UINT64_C(1700000000000), &err);
     FUZZ_CHECK(status == SC_OK || status == SC_DAMAGED || status == SC_UNSUPPORTED);
+    merge(decoder, data, size, status);
     if (status == SC_OK)
         fuzz_save_and_load(decoder, &limits);
     sc_decoder_free(decoder);

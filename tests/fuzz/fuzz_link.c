@@ -76,6 +76,21 @@ static enum sc_status on_stream(void *arg, const struct sc_link_stream *stream)
     return SC_OK;
 }
 
+static enum sc_status on_state(void *arg, const struct sc_link_state *state, const uint8_t *bytes)
+{
+    struct echo *e = arg;
+    must(state->size != 0 && state->size <= SC_LINK_MAX_STATE &&
+         sc_link_hash(bytes, state->size) == state->hash);
+    must(memchr(state->proxy, '\0', sizeof(state->proxy)) != NULL);
+    e->records++;
+    sc_link_put_state(&e->writer, state);
+    for (uint32_t done = 0, n; done < state->size; done += n) {
+        n = state->size - done < SC_LINK_PART ? state->size - done : SC_LINK_PART;
+        sc_link_put_state_part(&e->writer, bytes + done, n);
+    }
+    return SC_OK;
+}
+
 /* The messages in memory of their very sizes, until one is refused. */
 static enum sc_status read_all(const uint8_t *bytes, size_t length, struct echo *echo)
 {
@@ -85,6 +100,7 @@ static enum sc_status read_all(const uint8_t *bytes, size_t length, struct echo 
                                     .beat = on_beat,
                                     .tally = on_tally,
                                     .stream = on_stream,
+                                    .state = on_state,
                                     .arg = echo};
     enum sc_status status = SC_OK;
     while (status == SC_OK && length != 0) {
@@ -131,9 +147,20 @@ static void put_batch(struct sc_link_writer *w, uint64_t random)
     sc_link_put_batch(w, &head, bytes);
 }
 
+static void put_state(struct sc_link_writer *w, uint64_t random)
+{
+    uint8_t bytes[8];
+    uint32_t size = 1 + (uint32_t)(random % sizeof(bytes));
+    sc_store_le64(bytes, random);
+    sc_link_put_state(
+        w, &(struct sc_link_state){
+               .proxy = "beta", .clock_ms = random, .size = size, .hash = sc_link_hash(bytes, size)});
+    sc_link_put_state_part(w, bytes, size);
+}
+
 static void put_any(struct sc_link_writer *w, uint64_t random)
 {
-    switch (random % 5) {
+    switch (random % 6) {
     case 0:
         put_batch(w, random);
         break;
@@ -144,6 +171,9 @@ static void put_any(struct sc_link_writer *w, uint64_t random)
         sc_link_put_beat(w, &(struct sc_link_beat){random, (random >> 9 & 1) != 0});
         break;
     case 3:
+        put_state(w, random);
+        break;
+    case 4:
         sc_link_put_tally(w, &(struct sc_link_tally){.stream = random, .window_s = 300, .lane = {.lane = 7}});
         break;
     default:

@@ -113,9 +113,45 @@ static void an_unknown_request_is_told_so(void **state)
     start(&s);
     assert_int_equal(sc_control_ask(s.store, "dance", &out, NULL), SC_OK);
     sc_buf_append_u8(&out, 0);
-    assert_string_equal((char *)out.data, "{\"error\": \"unknown request; status is known\"}\n");
+    assert_string_equal((char *)out.data, "{\"error\": \"unknown request; status and ping are known\"}\n");
     sc_buf_free(&out);
     stop(&s);
+}
+
+static void a_ping_is_answered(void **state)
+{
+    (void)state;
+    struct server s;
+    struct sc_buf out = {0};
+    start(&s);
+    for (int i = 0; i < 100; i++) {
+        sc_buf_clear(&out);
+        assert_int_equal(sc_control_ask_within(s.store, "ping", 5000, &out, NULL), SC_OK);
+        sc_buf_append_u8(&out, 0);
+        assert_string_equal((char *)out.data, "{\"alive\": true}\n");
+    }
+    sc_buf_free(&out);
+    stop(&s);
+}
+
+/* Also when so many have asked that nobody more can connect. */
+static void a_collector_that_stands_still_is_noticed(void **state)
+{
+    (void)state;
+    char store[] = "/tmp/sc-control-XXXXXX";
+    struct event_base *base = event_base_new();
+    assert_non_null(mkdtemp(store));
+    struct sc_control *control = sc_control_open(base, store, answer, NULL, NULL);
+    assert_non_null(control);
+    for (int i = 0; i < 40; i++) {
+        struct sc_buf out = {0};
+        struct sc_error err;
+        assert_int_not_equal(sc_control_ask_within(store, "ping", 10, &out, &err), SC_OK);
+        sc_buf_free(&out);
+    }
+    sc_control_close(control);
+    event_base_free(base);
+    assert_int_equal(rmdir(store), 0);
 }
 
 static int connect_to(const struct server *s)
@@ -170,6 +206,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(status_is_answered_whole),
         cmocka_unit_test(an_unknown_request_is_told_so),
+        cmocka_unit_test(a_ping_is_answered),
+        cmocka_unit_test(a_collector_that_stands_still_is_noticed),
         cmocka_unit_test(clients_that_misbehave_do_no_harm),
         cmocka_unit_test(without_a_collector_the_error_says_so),
     };

@@ -12,14 +12,16 @@
 struct heard {
     struct sc_link_reader reader;
     struct sc_error err;
-    uint32_t hellos, batches, acks, beats, tallies, streams;
+    uint32_t hellos, batches, acks, beats, tallies, streams, states;
     struct sc_link_hello hello;
     struct sc_batch_head head;
     struct sc_link_ack ack;
     struct sc_link_beat beat;
     struct sc_link_tally tally;
     struct sc_link_stream stream;
+    struct sc_link_state state;
     struct sc_buf bytes;   /* of the last batch */
+    struct sc_buf told;    /* the last state */
     enum sc_status answer; /* of all callbacks */
 };
 
@@ -79,9 +81,22 @@ static enum sc_status on_stream(void *arg, const struct sc_link_stream *stream)
     return h->answer;
 }
 
+static enum sc_status on_state(void *arg, const struct sc_link_state *state, const uint8_t *bytes)
+{
+    struct heard *h = arg;
+    h->states++;
+    h->state = *state;
+    sc_buf_clear(&h->told);
+    sc_buf_append(&h->told, bytes, state->size);
+    assert_true(sc_buf_ok(&h->told));
+    assert_true(sc_link_hash(bytes, state->size) == state->hash);
+    assert_non_null(memchr(state->proxy, '\0', sizeof(state->proxy)));
+    return h->answer;
+}
+
 static uint32_t records_of(const struct heard *h)
 {
-    return h->hellos + h->batches + h->acks + h->beats + h->tallies + h->streams;
+    return h->hellos + h->batches + h->acks + h->beats + h->tallies + h->streams + h->states;
 }
 
 static void listen_to(struct heard *h)
@@ -93,6 +108,7 @@ static void listen_to(struct heard *h)
                                         .beat = on_beat,
                                         .tally = on_tally,
                                         .stream = on_stream,
+                                        .state = on_state,
                                         .arg = h};
 }
 
@@ -100,6 +116,7 @@ static void stop_listening(struct heard *h)
 {
     sc_link_reader_free(&h->reader);
     sc_buf_free(&h->bytes);
+    sc_buf_free(&h->told);
 }
 
 /* ---- feeding ---- */
@@ -207,6 +224,15 @@ static void assert_head(const struct sc_batch_head *x, const struct sc_batch_hea
     assert_true(x->size == y->size && x->record_kind == y->record_kind && x->hash == y->hash);
 }
 
+static struct sc_link_state state_of(const uint8_t *bytes, uint32_t size)
+{
+    return (struct sc_link_state){.proxy = "beta",
+                                  .clock_ms = UINT64_C(0xc1c2c3c4c5c6c7c8),
+                                  .age_ms = UINT64_C(0xd1d2d3d4d5d6d7d8),
+                                  .size = size,
+                                  .hash = sc_link_hash(bytes, size)};
+}
+
 /* Greeted, so that what comes next may be anything. */
 static void greet(struct heard *h)
 {
@@ -230,6 +256,9 @@ static void put_one_of_each(struct sc_link_writer *w, uint32_t size)
     sc_link_put_tally(
         w, &(struct sc_link_tally){.stream = 5, .window_ms = 1, .window_s = 300, .lane = {.lane = 6}});
     sc_link_put_stream(w, &(struct sc_link_stream){.stream = 5, .closed = true});
+    const struct sc_link_state state = state_of((const uint8_t *)"templates", 9);
+    sc_link_put_state(w, &state);
+    sc_link_put_state_part(w, (const uint8_t *)"templates", 9);
     assert_true(sc_buf_ok(&w->out));
     free(bytes);
 }
@@ -303,6 +332,44 @@ static void tallies_and_streams_come_back(void **state)
     assert_int_equal(feed_stream(&h, w.out.data, w.out.len), SC_MALFORMED);
     assert_int_equal(h.tallies, 1);
     sc_buf_free(&w.out);
+    stop_listening(&h);
+}
+
+/* In parts of any size, a batch among them: each reaches whom it is for. */
+static void states_come_back(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[] = {1, 255, 64999, 65000, 65001, 200000, SC_LINK_MAX_STATE};
+    uint8_t batch[100];
+    fill(batch, sizeof(batch), 5);
+    const struct sc_batch_head head = head_of(batch, sizeof(batch), 3);
+    struct heard h;
+    listen_to(&h);
+    greet(&h);
+    for (uint32_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct sc_link_writer w = {0};
+        uint8_t *bytes = malloc(sizes[i]);
+        assert_non_null(bytes);
+        fill(bytes, sizes[i], i);
+        const struct sc_link_state sent = state_of(bytes, sizes[i]);
+        sc_link_put_state(&w, &sent);
+        for (uint32_t done = 0; done < sizes[i];) {
+            uint32_t n = sizes[i] - done < SC_LINK_PART ? sizes[i] - done : SC_LINK_PART;
+            sc_link_put_batch(&w, &head, batch);
+            sc_link_put_state_part(&w, bytes + done, n);
+            done += n;
+        }
+        assert_true(sc_buf_ok(&w.out));
+        assert_int_equal(feed_stream(&h, w.out.data, w.out.len), SC_OK);
+        assert_int_equal(h.states, i + 1);
+        assert_string_equal(h.state.proxy, "beta");
+        assert_true(h.state.clock_ms == sent.clock_ms && h.state.age_ms == sent.age_ms);
+        assert_int_equal(h.told.len, sizes[i]);
+        assert_memory_equal(h.told.data, bytes, sizes[i]);
+        free(bytes);
+        sc_buf_free(&w.out);
+    }
+    assert_true(h.batches > 6);
     stop_listening(&h);
 }
 
@@ -698,6 +765,60 @@ static void parts_and_heads_take_turns(void **state)
     sc_buf_free(&w.out);
 }
 
+static enum sc_status feed_state(const struct sc_link_state *state, const uint8_t *bytes, uint32_t length)
+{
+    struct heard h;
+    struct sc_link_writer w = {0};
+    sc_link_put_state(&w, state);
+    sc_link_put_state_part(&w, bytes, length);
+    listen_to(&h);
+    greet(&h);
+    enum sc_status status = feed_stream(&h, w.out.data, w.out.len);
+    assert_int_equal(h.states, status == SC_OK && length == state->size);
+    stop_listening(&h);
+    sc_buf_free(&w.out);
+    return status;
+}
+
+static void states_that_are_none(void **state)
+{
+    (void)state;
+    uint8_t bytes[1000];
+    fill(bytes, sizeof(bytes), 4);
+    const struct sc_link_state whole = state_of(bytes, sizeof(bytes));
+    struct sc_link_state head = whole;
+    assert_int_equal(feed_state(&head, bytes, sizeof(bytes)), SC_OK);
+    assert_int_equal(feed_state(&head, bytes, sizeof(bytes) - 1), SC_OK); /* it waits for the last byte */
+    assert_int_equal(feed_state(&head, bytes, 0), SC_OK);
+    head.size = 999;
+    assert_int_equal(feed_state(&head, bytes, sizeof(bytes)), SC_MALFORMED);
+    head.size = 0;
+    assert_int_equal(feed_state(&head, bytes, 0), SC_MALFORMED);
+    head.size = SC_LINK_MAX_STATE + 1;
+    assert_int_equal(feed_state(&head, bytes, 0), SC_MALFORMED);
+    head = whole;
+    head.hash ^= 1;
+    assert_int_equal(feed_state(&head, bytes, sizeof(bytes)), SC_MALFORMED);
+    head = whole;
+    head.proxy[0] = '/';
+    assert_int_equal(feed_state(&head, bytes, sizeof(bytes)), SC_MALFORMED);
+    struct sc_link_writer w = {0};
+    struct heard h;
+    sc_link_put_state(&w, &whole);
+    sc_link_put_state(&w, &whole);
+    listen_to(&h);
+    greet(&h);
+    assert_int_equal(feed_stream(&h, w.out.data, w.out.len), SC_MALFORMED); /* one within another */
+    stop_listening(&h);
+    sc_buf_clear(&w.out);
+    sc_link_put_state_part(&w, bytes, 10);
+    listen_to(&h);
+    greet(&h);
+    assert_int_equal(feed_stream(&h, w.out.data, w.out.len), SC_MALFORMED); /* bytes without a head */
+    stop_listening(&h);
+    sc_buf_free(&w.out);
+}
+
 static void acks_of_nothing(void **state)
 {
     (void)state;
@@ -825,9 +946,9 @@ static void any_ipfix_collector_can_read_it(void **state)
         flows += k.outcome.flows;
         templates += k.outcome.templates;
     }
-    assert_int_equal(templates, 3 * 7);
+    assert_int_equal(templates, 3 * 9);
     assert_int_equal(flows, messages - 3);
-    assert_int_equal(flows, 3 * 6 + 1 + 5 + 1); /* one of each, three times, and the parts */
+    assert_int_equal(flows, 3 * 8 + 1 + 5 + 1); /* one of each, three times, and the parts */
     assert_int_equal(sc_batch_finish(k.sink.flows), SC_OK);
     kit_close(&k);
     sc_buf_free(&w.out);
@@ -838,6 +959,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(greetings_acks_and_beats_come_back),
         cmocka_unit_test(tallies_and_streams_come_back),
+        cmocka_unit_test(states_come_back),
         cmocka_unit_test(batches_of_every_size_come_back),
         cmocka_unit_test(parts_may_be_cut_anywhere),
         cmocka_unit_test(several_records_and_sets_in_a_message),
@@ -851,6 +973,7 @@ int main(void)
         cmocka_unit_test(names_fit_or_are_refused),
         cmocka_unit_test(batches_that_are_none),
         cmocka_unit_test(parts_and_heads_take_turns),
+        cmocka_unit_test(states_that_are_none),
         cmocka_unit_test(acks_of_nothing),
         cmocka_unit_test(messages_cut_at_every_length),
         cmocka_unit_test(every_byte_changed),

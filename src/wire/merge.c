@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The state of another collector beside one's own. The later definition of a template wins, and an exporter that is heard here is
+ * not disturbed. Times are compared by their age, because the clocks of two machines need not agree; what travels for a while
+ * looks younger than it is, which SLACK_MS makes up for.
+ *
+ * What a collector tells of itself, little-endian:
+ *
+ *   u32 magic "SCTO", u32 format version (1), u32 length of the state, the state (state.c)
+ *   u32 accounts; account: 16 bytes exporter, u16 port, u8 protocol version, u32 domain, u64 time of the last message, ms
+ *   u64 XXH3 of all before
+ */
+#include "wire/decoder_internal.h"
+
+#include <stdlib.h>
+#include <xxhash.h>
+
+#define MAGIC          UINT32_C(0x4f544353)
+#define FORMAT_VERSION 1u
+#define HEAD_BYTES     12u
+#define ACCOUNT_BYTES  31u
+#define CHECKSUM_BYTES 8u
+#define SLACK_MS       2000u
+
+struct merger {
+    struct sc_decoder *decoder;
+    uint64_t clock_ms, now_ms;
+    struct sc_session *next; /* where the search for a session that may go begins */
+    bool searched;           /* up to the newest: none may go any more */
+};
+
+/* ---- what is known of both ---- */
+
+static uint64_t by_own_clock(const struct merger *m, uint64_t seen_ms)
+{
+    uint64_t age = m->clock_ms > seen_ms ? m->clock_ms - seen_ms : 0;
+    return m->now_ms > age ? m->now_ms - age : 0;
+}
+
+static void set_clocks(const struct merger *m, struct sc_session *theirs)
+{
+    for (uint32_t i = 0; i < theirs->domain_count; i++) {
+        struct sc_domain *domain = theirs->domains[i];
+        domain->borrowed = true;
+        for (uint32_t k = 0; k < domain->template_count; k++)
+            domain->templates[k]->seen_ms = by_own_clock(m, domain->templates[k]->seen_ms);
+    }
+}
+
+static uint64_t last_definition(const struct sc_domain *domain)
+{
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < domain->template_count; i++)
+        last = domain->templates[i]->seen_ms > last ? domain->templates[i]->seen_ms : last;
+    return last;
+}
+
+/* Whether something of that time was said to the other collector after the last word to this one. */
+static bool was_said_later(const struct sc_domain *mine, uint64_t seen_ms)
+{
+    return mine->heard_ms == 0 || seen_ms > mine->heard_ms + SLACK_MS;
+}
+
+static enum sc_status take_copy(const struct sc_decoder_limits *limits, struct sc_session *session,
+                                struct sc_domain *mine, const struct sc_template *theirs, size_t freed)
+{
+    struct sc_template *old;
+    struct sc_template *t = sc_template_compile(session, limits, theirs->fields, theirs->field_count,
+                                                theirs->id, theirs->options, theirs->scope_count);
+    if (t == NULL)
+        return SC_NOMEM;
+    t->seen_ms = theirs->seen_ms;
+    t->refresh_ms = theirs->refresh_ms;
+    if (session->bytes - freed + t->bytes > limits->max_session_bytes) {
+        free(t);
+        return SC_OK;
+    }
+    enum sc_status status = sc_domain_put_template(session, mine, t, &old);
+    free(status == SC_OK ? old : t);
+    mine->recoverable |= status == SC_OK;
+    return status;
+}
+
+static enum sc_status merge_template(const struct sc_decoder_limits *limits, struct sc_session *session,
+                                     struct sc_domain *mine, const struct sc_template *theirs)
+{
+    struct sc_template *known = sc_domain_template(mine, theirs->id);
+    if (known == NULL)
+        return mine->template_count >= limits->max_templates ? SC_OK
+                                                             : take_copy(limits, session, mine, theirs, 0);
+    if (theirs->seen_ms <= known->seen_ms || !was_said_later(mine, theirs->seen_ms))
+        return SC_OK;
+    if (!sc_template_same(known, theirs->fields, theirs->field_count, theirs->options, theirs->scope_count))
+        return take_copy(limits, session, mine, theirs, known->bytes);
+    known->seen_ms = theirs->seen_ms;
+    known->refresh_ms = theirs->refresh_ms > known->refresh_ms ? theirs->refresh_ms : known->refresh_ms;
+    return SC_OK;
+}
+
+/* Options data have no times of their own: they are as new as the templates beside them. */
+static enum sc_status merge_options(const struct sc_decoder *decoder, struct sc_session *session,
+                                    struct sc_domain *mine, const struct sc_domain *theirs, bool newer)
+{
+    if (theirs->default_rate != 0 && (newer || mine->default_rate == 0))
+        mine->default_rate = theirs->default_rate;
+    if (theirs->init_known && (newer || !mine->init_known)) {
+        mine->init_known = true;
+        mine->init_ms = theirs->init_ms;
+    }
+    for (uint32_t i = 0, n = newer || mine->sampler_count == 0 ? theirs->sampler_count : 0; i < n; i++) {
+        const struct sc_sampler *s = &theirs->samplers[i];
+        if (sc_domain_put_sampler(session, &decoder->limits, mine, s->id, s->rate) == SC_NOMEM)
+            return SC_NOMEM;
+    }
+    return sc_maps_merge(decoder, session, mine, theirs, newer);
+}
+
+/* Bounds leave out what is beyond them; they are no reason to take nothing. */
+static enum sc_status merge_domain(const struct sc_decoder *decoder, struct sc_session *session,
+                                   const struct sc_domain *theirs)
+{
+    const struct sc_decoder_limits *limits = &decoder->limits;
+    struct sc_domain *mine;
+    uint32_t known = session->domain_count;
+    enum sc_status status = sc_session_domain(session, limits, theirs->version, theirs->id, &mine);
+    if (status != SC_OK)
+        return status == SC_LIMIT ? SC_OK : status;
+    uint64_t last = last_definition(theirs);
+    bool newer = last > last_definition(mine) && was_said_later(mine, last);
+    for (uint32_t i = 0; i < theirs->template_count; i++)
+        SC_TRY(merge_template(limits, session, mine, theirs->templates[i]));
+    mine->borrowed |= session->domain_count != known;
+    return merge_options(decoder, session, mine, theirs, newer);
+}
+
+/* ---- sessions ---- */
+
+static bool is_borrowed(const struct sc_session *session)
+{
+    for (uint32_t i = 0; i < session->domain_count; i++) {
+        if (!session->domains[i]->borrowed)
+            return false;
+    }
+    return session->transport == SC_TRANSPORT_UDP && session->domain_count != 0;
+}
+
+/* The least recently used of those that nobody spoke of here goes. The search never begins anew, so that all sessions
+ * together cost one walk. */
+static bool make_room(struct merger *m)
+{
+    struct sc_decoder *d = m->decoder;
+    if (d->session_count < d->limits.max_sessions)
+        return true;
+    if (m->next == NULL && !m->searched)
+        m->next = d->oldest;
+    m->searched = true;
+    while (m->next != NULL) {
+        struct sc_session *s = m->next;
+        m->next = s->newer;
+        if (is_borrowed(s)) {
+            sc_session_remove(d, s);
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum sc_status merge_session(struct merger *m, struct sc_session *theirs)
+{
+    const struct sc_message_source source = {
+        .exporter = theirs->exporter, .port = theirs->port, .transport = SC_TRANSPORT_UDP};
+    struct sc_session *mine = sc_session_find(m->decoder, &source, false);
+    set_clocks(m, theirs);
+    if (mine == NULL && make_room(m)) {
+        sc_session_insert(m->decoder, theirs);
+        return SC_OK;
+    }
+    enum sc_status status = SC_OK;
+    for (uint32_t i = 0; i < theirs->domain_count && status == SC_OK && mine != NULL; i++)
+        status = merge_domain(m->decoder, mine, theirs->domains[i]);
+    sc_session_free(theirs);
+    return status;
+}
+
+static enum sc_status merge_state(struct merger *m, const uint8_t *bytes, size_t length, struct sc_error *err)
+{
+    struct sc_session *theirs;
+    SC_TRY(sc_state_read(m->decoder, bytes, length, m->clock_ms, &theirs, err));
+    while (theirs != NULL) {
+        struct sc_session *next = theirs->hash_next;
+        if (merge_session(m, theirs) != SC_OK) {
+            sc_state_free(next);
+            return sc_fail_nomem(err, "the templates of another collector");
+        }
+        theirs = next;
+    }
+    return SC_OK;
+}
+
+/* ---- who was heard when ---- */
+
+static uint32_t save_accounts(const struct sc_session *session, struct sc_buf *out)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < session->domain_count && session->transport == SC_TRANSPORT_UDP; i++) {
+        const struct sc_exporter_stats *stats = &session->domains[i]->stats;
+        if (stats->messages == 0)
+            continue;
+        sc_buf_append(out, session->exporter.b, sizeof(session->exporter.b));
+        sc_buf_append_le16(out, session->port);
+        sc_buf_append_u8(out, stats->version);
+        sc_buf_append_le32(out, stats->domain);
+        sc_buf_append_le64(out, stats->last_seen_ms);
+        count++;
+    }
+    return count;
+}
+
+static void merge_account(const struct merger *m, struct sc_cursor *in)
+{
+    struct sc_message_source source = {.transport = SC_TRANSPORT_UDP};
+    memcpy(source.exporter.b, sc_cursor_take(in, sizeof(source.exporter.b)), sizeof(source.exporter.b));
+    source.port = sc_cursor_le16(in);
+    uint8_t version = sc_cursor_u8(in);
+    uint32_t id = sc_cursor_le32(in);
+    uint64_t heard_ms = by_own_clock(m, sc_cursor_le64(in));
+    struct sc_session *mine = sc_session_find(m->decoder, &source, false);
+    for (uint32_t i = 0; mine != NULL && i < mine->domain_count; i++) {
+        struct sc_domain *domain = mine->domains[i];
+        if (domain->version == version && domain->id == id &&
+            heard_ms > domain->stats.last_seen_ms + SLACK_MS)
+            domain->sequence = (struct sc_sequence){0};
+    }
+}
+
+/* ---- all of it ---- */
+
+enum sc_status sc_decoder_save_own(const struct sc_decoder *decoder, struct sc_buf *out, struct sc_error *err)
+{
+    size_t start = out->len;
+    sc_buf_append_le32(out, MAGIC);
+    sc_buf_append_le32(out, FORMAT_VERSION);
+    sc_buf_append_le32(out, 0); /* the state's length, when it is known */
+    SC_TRY(sc_state_write(decoder, true, out, err));
+    size_t place = out->len;
+    uint32_t count = 0;
+    sc_buf_append_le32(out, 0);
+    for (const struct sc_session *s = decoder->oldest; s != NULL; s = s->newer)
+        count += save_accounts(s, out);
+    if (sc_buf_ok(out)) {
+        sc_store_le32(out->data + start + 8, (uint32_t)(place - start - HEAD_BYTES));
+        sc_store_le32(out->data + place, count);
+        sc_buf_append_le64(out, XXH3_64bits(out->data + start, out->len - start));
+    }
+    return sc_buf_ok(out) ? SC_OK : sc_fail_nomem(err, "the template state for other collectors");
+}
+
+static enum sc_status check_frame(struct sc_cursor *in, struct sc_error *err)
+{
+    if (in->len < HEAD_BYTES + 4 + CHECKSUM_BYTES || sc_cursor_le32(in) != MAGIC)
+        return sc_fail(err, SC_DAMAGED, "it does not begin as a template state for other collectors");
+    uint32_t version = sc_cursor_le32(in);
+    if (version != FORMAT_VERSION)
+        return sc_fail(err, SC_UNSUPPORTED, "it has format %u, this program reads %u: update the older one",
+                       version, FORMAT_VERSION);
+    in->len -= CHECKSUM_BYTES;
+    if (XXH3_64bits(in->data, in->len) != sc_load_le64(in->data + in->len))
+        return sc_fail(err, SC_DAMAGED, "it fails its checksum");
+    return SC_OK;
+}
+
+enum sc_status sc_decoder_merge(struct sc_decoder *decoder, const uint8_t *bytes, size_t length,
+                                uint64_t clock_ms, uint64_t now_ms, struct sc_error *err)
+{
+    struct merger m = {.decoder = decoder, .clock_ms = clock_ms, .now_ms = now_ms};
+    struct sc_cursor in = {.data = bytes, .len = length};
+    SC_TRY(check_frame(&in, err));
+    uint32_t size = sc_cursor_le32(&in);
+    const uint8_t *state = sc_cursor_take(&in, size);
+    uint32_t accounts = sc_cursor_le32(&in);
+    if (in.failed || sc_cursor_left(&in) != (size_t)accounts * ACCOUNT_BYTES)
+        return sc_fail(err, SC_DAMAGED, "it has a length that does not fit");
+    SC_TRY(merge_state(&m, state, size, err));
+    while (accounts-- > 0)
+        merge_account(&m, &in);
+    return SC_OK;
+}
