@@ -471,10 +471,14 @@ static enum sc_status decode_difference(struct sc_row_group *group, struct sc_cu
         return SC_DAMAGED;
     SC_TRY(get_rows(group, in, c, 8));
     uint64_t *values = c->values;
-    uint64_t *bases = alloc(group, (size_t)group->rows * sizeof(*bases));
-    if (bases == NULL)
-        return SC_NOMEM;
-    sc_column_widen(base, group->rows, bases);
+    const uint64_t *bases = base->values;
+    if (base->form != SC_FORM_FLAT || base->width != 8) {
+        uint64_t *wide = alloc(group, (size_t)group->rows * sizeof(*wide));
+        if (wide == NULL)
+            return SC_NOMEM;
+        sc_column_widen(base, group->rows, wide);
+        bases = wide;
+    }
     for (uint32_t i = 0; i < group->rows; i++)
         values[i] = bases[i] + ((values[i] >> 1) ^ (0 - (values[i] & 1)));
     return SC_OK;
