@@ -295,6 +295,15 @@ static void run_job(struct join_job *job, unsigned threads)
 static uint32_t *make_remap(struct sc_groups *to, struct sc_groups *from)
 {
     uint32_t *remap = malloc(((size_t)from->interner.count + 1) * sizeof(*remap));
+    if (remap != NULL && !from->interner.mixed && from->interner.count != 0) {
+        const struct sc_addr *addresses = (const struct sc_addr *)(const void *)from->interner.heap.data;
+        if (!sc_interner_add_addresses(&to->interner, addresses, from->interner.count, remap)) {
+            free(remap);
+            remap = NULL;
+        }
+        sc_interner_free(&from->interner);
+        return remap;
+    }
     for (uint32_t id = 0; id < from->interner.count && remap != NULL; id++) {
         uint32_t length;
         const uint8_t *bytes = sc_interner_bytes(&from->interner, id, &length);

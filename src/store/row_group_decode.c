@@ -632,17 +632,12 @@ enum sc_status sc_row_group_addresses(struct sc_row_group *group, const struct s
         struct sc_cursor in = {0};
         SC_TRY(load_chunk(group, e, &in, err));
         struct sc_address_dict read;
-        enum sc_status status = sc_address_dict_read(&group->context->decoder, &in, e->dict_count, &read);
+        enum sc_status status =
+            sc_address_dict_read(&group->context->decoder, &in, e->dict_count, &group->context->arena, &read);
         if (status != SC_OK)
             return status == SC_NOMEM ? sc_fail_nomem(err, "an address dictionary")
                                       : damaged(group, "the address dictionary", err);
-        struct sc_addr *values = alloc(group, (size_t)read.count * sizeof(*values));
-        if (values != NULL)
-            memcpy(values, read.values, (size_t)read.count * sizeof(*values));
-        *dict = (struct sc_dictionary){.count = read.count, .values = values};
-        free(read.values);
-        if (values == NULL)
-            return sc_fail_nomem(err, "an address dictionary");
+        *dict = (struct sc_dictionary){.count = read.count, .values = read.values};
     }
     group->addresses = dict;
     *out = dict;
