@@ -8,6 +8,7 @@
 
 #include "flow/vector.h"
 #include "query/cells.h"
+#include "query/sort.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -433,28 +434,42 @@ static enum sc_status pick_unit(void *arg, unsigned thread, uint32_t unit, struc
     return sc_buf_ok(text) ? SC_OK : sc_fail_nomem(err, "the listing; give a limit with -l");
 }
 
-static int compare_picked(const void *x, const void *y)
+static int compare_picked(const void *x, const void *y, void *unused)
 {
+    (void)unused;
     const struct picked *a = x, *b = y;
     if (a->unit != b->unit)
         return a->unit < b->unit ? -1 : 1;
     return a->row < b->row ? -1 : a->row > b->row;
 }
 
-static void write_pieces(const struct second_scan *scan, const struct sc_sink *sink)
+/* Records that are written between two looks at whether to stop. */
+#define WRITTEN_AT_LEAST 1024u
+
+/* Even after a stop so few are written. */
+static bool little(const struct sc_listing *listing)
+{
+    return listing->limit != 0 && listing->limit <= WRITTEN_AT_LEAST;
+}
+
+/* False when it was stopped on the way. */
+static bool write_pieces(const struct second_scan *scan, const struct sc_sink *sink, const atomic_int *cancel)
 {
     size_t separator = strlen(scan->listing->separator);
     bool some = false;
     for (uint64_t rank = 0; rank < scan->count; rank++) {
+        if (rank % WRITTEN_AT_LEAST == 0 && rank != 0 && cancel != NULL && atomic_load(cancel) != 0)
+            return false;
         const struct text_piece *piece = &scan->pieces[rank];
         if (piece->length == 0) /* its row group could not be read again: noted as missing */
             continue;
         if (some && separator != 0 && !sink->write(sink->arg, scan->listing->separator, separator))
-            return;
+            return true;
         if (!sink->write(sink->arg, scan->texts[piece->thread].data + piece->offset, piece->length))
-            return;
+            return true;
         some = true;
     }
+    return true;
 }
 
 /*
@@ -472,7 +487,7 @@ static enum sc_status list_picked(struct sc_source *source, struct sc_undamaged 
     struct sc_scan_options again = marks->options;
     again.wanted = wanted;
     again.progress = NULL;
-    if (stopped && scan->listing->limit != 0)
+    if (stopped && little(scan->listing))
         again.cancel = NULL;
     struct sc_scan_consumer consumer = {.unit = pick_unit,
                                         .arg = scan,
@@ -482,19 +497,28 @@ static enum sc_status list_picked(struct sc_source *source, struct sc_undamaged 
     free(wanted);
     if (status == SC_OK && !stopped && sc_undamaged_again(marks))
         return SC_AGAIN;
-    if (status == SC_OK || status == SC_CANCELLED)
-        write_pieces(scan, sink);
+    if (status == SC_CANCELLED && little(scan->listing))
+        (void)write_pieces(scan, sink, NULL);
+    if (status == SC_OK && !write_pieces(scan, sink, again.cancel))
+        return sc_fail(err, SC_CANCELLED, "before everything was written");
     return status;
 }
 
+static enum sc_status sort_failed(enum sc_status status, struct sc_error *err)
+{
+    return status == SC_NOMEM ? sc_fail_nomem(err, "sorting so many records; give a limit with -l")
+                              : sc_fail(err, status, "before everything was sorted");
+}
+
 /* All threads' places in one array, sorted and cut to the limit. */
-static bool gather(struct sorter *sorter, unsigned threads, struct heap *all)
+static enum sc_status gather(struct sorter *sorter, unsigned threads, const atomic_int *cancel,
+                             struct heap *all)
 {
     for (unsigned t = 0; t < threads; t++)
         all->count += sorter->heaps[t].count;
     all->places = malloc(all->count * sorter->place_bytes + 1);
     if (all->places == NULL)
-        return false;
+        return SC_NOMEM;
     uint64_t at = 0;
     for (unsigned t = 0; t < threads; t++) {
         if (sorter->heaps[t].count != 0)
@@ -505,11 +529,11 @@ static bool gather(struct sorter *sorter, unsigned threads, struct heap *all)
         sorter->heaps[t] = (struct heap){0};
     }
     uint32_t orders = sorter->listing->order_count;
-    if (all->count > 1)
-        qsort_r(all->places, all->count, sorter->place_bytes, compare_places, &orders);
+    enum sc_status status =
+        sc_sort(all->places, all->count, sorter->place_bytes, compare_places, &orders, cancel);
     if (sorter->listing->limit != 0 && all->count > sorter->listing->limit)
         all->count = sorter->listing->limit;
-    return true;
+    return status;
 }
 
 static enum sc_status write_sorted(struct sc_source *source, struct sc_undamaged *marks, bool stopped,
@@ -517,8 +541,11 @@ static enum sc_status write_sorted(struct sc_source *source, struct sc_undamaged
                                    struct sc_error *err)
 {
     struct heap all = {0};
-    if (!gather(sorter, threads, &all)) {
-        return sc_fail_nomem(err, "sorting so many records; give a limit with -l");
+    const atomic_int *cancel = stopped && little(sorter->listing) ? NULL : marks->options.cancel;
+    enum sc_status status = gather(sorter, threads, cancel, &all);
+    if (status != SC_OK) {
+        free(all.places);
+        return sort_failed(status, err);
     }
     struct picked *picked = malloc((all.count + 1) * sizeof(*picked));
     struct second_scan scan = {.listing = sorter->listing,
@@ -527,7 +554,6 @@ static enum sc_status write_sorted(struct sc_source *source, struct sc_undamaged
                                .count = all.count,
                                .texts = calloc(threads, sizeof(struct sc_buf)),
                                .pieces = calloc(all.count + 1, sizeof(struct text_piece))};
-    enum sc_status status = SC_OK;
     if (picked == NULL || scan.texts == NULL || scan.pieces == NULL)
         status = sc_fail_nomem(err, "sorting so many records; give a limit with -l");
     for (uint64_t i = 0; i < all.count && status == SC_OK; i++) {
@@ -536,8 +562,9 @@ static enum sc_status write_sorted(struct sc_source *source, struct sc_undamaged
     }
     free(all.places);
     if (status == SC_OK) {
-        qsort(picked, all.count, sizeof(*picked), compare_picked);
-        status = list_picked(source, marks, stopped, &scan, sink, err);
+        status = sc_sort(picked, all.count, sizeof(*picked), compare_picked, NULL, cancel);
+        status = status != SC_OK ? sort_failed(status, err)
+                                 : list_picked(source, marks, stopped, &scan, sink, err);
     }
     for (unsigned t = 0; t < threads && scan.texts != NULL; t++)
         sc_buf_free(&scan.texts[t]);
