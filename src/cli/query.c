@@ -574,6 +574,8 @@ static int make_requests(struct job *job)
             return report(job, &err, EXIT_BAD_USAGE);
         if (o->scale)
             sc_request_scale(&job->requests[i]);
+        if (o->output.local_time)
+            sc_request_local_time(&job->requests[i]);
         job->request_count++;
     }
     return 0;

@@ -5,6 +5,7 @@
 
 #include "flow/vector.h"
 #include "query/group_rows.h"
+#include "query/time_bucket.h"
 
 #include <stdlib.h>
 
@@ -224,6 +225,18 @@ static enum sc_status coded_key(const struct sc_groups *groups, struct sc_row_gr
 
 /* ---- columns of keys and accumulators ---- */
 
+/* Values to the begins of their buckets; a null row keeps its 0. */
+static void round_rows(const struct sc_group_key *key, uint32_t rows, struct sc_row_values *v)
+{
+    struct sc_time_bucket bucket = {.size = key->bucket};
+    for (uint32_t i = 0; key->local && i < rows; i++) {
+        if (sc_row_is_set(v->valid, i))
+            v->values[i] = sc_time_bucket_start(&bucket, v->values[i]);
+    }
+    for (uint32_t i = 0; key->bucket != 0 && !key->local && i < rows; i++)
+        v->values[i] -= v->values[i] % key->bucket;
+}
+
 static enum sc_status key_rows(struct sc_groups *groups, const struct sc_group_key *key,
                                const struct sc_field *field, struct sc_row_group *group, uint32_t row_count,
                                struct sc_row_values *out, struct sc_error *err)
@@ -241,8 +254,7 @@ static enum sc_status key_rows(struct sc_groups *groups, const struct sc_group_k
         return SC_OK;
     } else {
         sc_field_integers(field, columns, count, group->rows, out->values, out->valid);
-        for (uint32_t i = 0; key->bucket != 0 && i < group->rows; i++)
-            out->values[i] -= out->values[i] % key->bucket;
+        round_rows(key, group->rows, out);
     }
     out->all_valid = all_set(out->valid, group->rows);
     return SC_OK;

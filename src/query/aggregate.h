@@ -29,6 +29,7 @@ struct sc_group_key {
     bool pair;
     uint8_t prefix4, prefix6; /* SC_NO_PREFIX: whole address */
     uint64_t bucket;          /* times (ms) and numbers: rounded down to a multiple; 0 = not */
+    bool local;               /* the bucket is one of the wall clock: sc_time_bucket_start */
     uint8_t width;            /* bytes in the packed key; set by sc_aggregate_prepare */
     bool interned;
 };
