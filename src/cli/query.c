@@ -686,9 +686,11 @@ static enum sc_status run_listing(struct job *job, struct sc_summary *summary, s
                                  .order_count = job->listing->order_count,
                                  .limit = o->limit,
                                  .separator = o->output.format == SC_OUTPUT_JSON ? ",\n" : "",
-                                 .summarize = o->items_summary};
+                                 .summarize = o->items_summary,
+                                 .fit =
+                                     o->output.format == SC_OUTPUT_PRETTY && job->listing->column_count != 0};
     struct sc_sink sink = {.write = sc_print_write, .arg = &job->print};
-    sc_print_begin_records(&job->print, NULL, job->listing->column_count == 0 ? NULL : output);
+    sc_print_begin_records(&job->print, NULL, listing.fit || job->listing->column_count == 0 ? NULL : output);
     enum sc_status status =
         sc_query_list(&job->source, &job->scan, &listing, &sink, summary, &job->stats, err);
     sc_print_end_records(&job->print);

@@ -34,6 +34,8 @@ struct sc_listing {
     uint64_t limit;        /* 0 = all */
     const char *separator; /* between records: "" or ",\n" */
     bool summarize;        /* false: the summary is not asked for, and stays empty */
+    bool
+        fit; /* the output's columns are widened to the first records, and its header is written before them */
 };
 
 /*

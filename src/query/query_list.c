@@ -58,6 +58,37 @@ static void format_row(struct formatter *f, const struct sc_listing *listing, ui
     sc_output_row(listing->output, f->values, out);
 }
 
+/* ---- the header, when columns fit the first records ---- */
+
+/* More rows than anybody reads are not looked at twice. */
+#define MOST_FITTED 2048u
+
+struct head {
+    const struct sc_listing *listing;
+    const struct sc_sink *sink;
+    bool done; /* nothing to fit or to write (any more) */
+};
+
+static void fit_row(struct formatter *f, const struct sc_listing *listing, uint32_t row)
+{
+    for (uint32_t i = 0; i < listing->field_count; i++)
+        sc_cells_value(&f->cells[i], row, &f->values[i]);
+    sc_output_fit(listing->output, f->values);
+}
+
+/* False when nobody reads. */
+static bool write_header(struct head *head)
+{
+    struct sc_buf text = {0};
+    if (head->done)
+        return true;
+    head->done = true;
+    sc_output_header(head->listing->output, &text);
+    bool going = sc_buf_ok(&text) && head->sink->write(head->sink->arg, text.data, text.len);
+    sc_buf_free(&text);
+    return going;
+}
+
 /* ---- in the order of the store ---- */
 
 struct stream {
@@ -69,6 +100,7 @@ struct stream {
     uint32_t turn;    /* the unit whose text comes next; guarded by the mutex as all below */
     uint64_t written; /* records */
     bool ended;       /* limit reached, or nobody reads */
+    struct head *head;
 };
 
 struct unit_text {
@@ -172,6 +204,31 @@ static enum sc_status emit(struct stream *stream, struct formatter *f, uint32_t 
     return status != SC_OK ? status : ended ? SC_END : SC_OK;
 }
 
+static bool head_done(struct stream *stream)
+{
+    pthread_mutex_lock(&stream->mutex);
+    bool done = stream->head->done;
+    pthread_mutex_unlock(&stream->mutex);
+    return done;
+}
+
+/* In turn, while all others wait for theirs: nobody formats before the columns have their widths. */
+static enum sc_status fit_unit(struct stream *stream, struct formatter *f, struct sc_row_group *group,
+                               const struct sc_selection *selection, struct sc_error *err)
+{
+    const struct sc_listing *listing = stream->listing;
+    uint64_t left = listing->limit != 0 && listing->limit < MOST_FITTED ? listing->limit : MOST_FITTED;
+    SC_TRY(find_cells(f, listing, group, false, err));
+    for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
+        for (uint64_t bits = selection->rows[w]; bits != 0 && left != 0; bits &= bits - 1, left--)
+            fit_row(f, listing, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits));
+    }
+    pthread_mutex_lock(&stream->mutex);
+    bool going = write_header(stream->head);
+    pthread_mutex_unlock(&stream->mutex);
+    return going ? SC_OK : SC_END;
+}
+
 static enum sc_status stream_unit(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
                                   struct sc_selection *selection, struct sc_error *err)
 {
@@ -179,7 +236,13 @@ static enum sc_status stream_unit(void *arg, unsigned thread, uint32_t unit, str
     struct formatter *f = &stream->formatters[thread];
     struct unit_text text = {0};
     enum sc_status status = SC_OK;
-    if (group != NULL)
+    if (!head_done(stream)) {
+        if (!await_turn(stream, unit))
+            return SC_END;
+        if (group != NULL && !head_done(stream))
+            status = fit_unit(stream, f, group, selection, err);
+    }
+    if (group != NULL && status == SC_OK)
         status = format_unit(stream, f, group, selection, &text, err);
     if (!await_turn(stream, unit))
         status = SC_END;
@@ -402,6 +465,7 @@ struct second_scan {
     uint64_t count;
     struct sc_buf *texts;      /* per thread */
     struct text_piece *pieces; /* by rank */
+    pthread_mutex_t *fitting;  /* guards the output's widths while records are fitted */
 };
 
 static uint64_t first_of_unit(const struct second_scan *scan, uint32_t unit)
@@ -432,6 +496,48 @@ static enum sc_status pick_unit(void *arg, unsigned thread, uint32_t unit, struc
             (struct text_piece){.offset = start, .length = (uint32_t)(text->len - start), .thread = thread};
     }
     return sc_buf_ok(text) ? SC_OK : sc_fail_nomem(err, "the listing; give a limit with -l");
+}
+
+static enum sc_status fit_picked(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
+                                 struct sc_selection *selection, struct sc_error *err)
+{
+    struct second_scan *scan = arg;
+    struct formatter *f = &scan->formatters[thread];
+    (void)selection;
+    SC_TRY(find_cells(f, scan->listing, group, false, err));
+    pthread_mutex_lock(scan->fitting);
+    for (uint64_t i = first_of_unit(scan, unit); i < scan->count && scan->picked[i].unit == unit; i++) {
+        if (scan->picked[i].rank < MOST_FITTED)
+            fit_row(f, scan->listing, scan->picked[i].row);
+    }
+    pthread_mutex_unlock(scan->fitting);
+    return SC_OK;
+}
+
+/* Reads the units of the first records only, for the widths of their columns. */
+static enum sc_status fit_first(struct sc_source *source, const struct sc_scan_options *options,
+                                struct second_scan *scan, struct sc_error *err)
+{
+    uint8_t *wanted = calloc((size_t)source->unit_count + 1, 1);
+    if (wanted == NULL)
+        return sc_fail_nomem(err, "sorting");
+    for (uint64_t i = 0; i < scan->count; i++) {
+        if (scan->picked[i].rank < MOST_FITTED)
+            wanted[scan->picked[i].unit] = 1;
+    }
+    struct sc_scan_options only = *options;
+    only.wanted = wanted;
+    pthread_mutex_t fitting = PTHREAD_MUTEX_INITIALIZER;
+    scan->fitting = &fitting;
+    struct sc_scan_consumer consumer = {.unit = fit_picked,
+                                        .arg = scan,
+                                        .fields = scan->listing->fields,
+                                        .field_count = scan->listing->field_count};
+    enum sc_status status = sc_scan_run(source, &only, &consumer, NULL, err);
+    pthread_mutex_destroy(&fitting);
+    scan->fitting = NULL;
+    free(wanted);
+    return status;
 }
 
 static int compare_picked(const void *x, const void *y, void *unused)
@@ -477,7 +583,7 @@ static bool write_pieces(const struct second_scan *scan, const struct sc_sink *s
  * with nothing written, when row groups turned out to be damaged that the first scan had counted.
  */
 static enum sc_status list_picked(struct sc_source *source, struct sc_undamaged *marks, bool stopped,
-                                  struct second_scan *scan, const struct sc_sink *sink, struct sc_error *err)
+                                  struct second_scan *scan, struct head *head, struct sc_error *err)
 {
     uint8_t *wanted = calloc((size_t)source->unit_count + 1, 1);
     if (wanted == NULL)
@@ -493,13 +599,19 @@ static enum sc_status list_picked(struct sc_source *source, struct sc_undamaged 
                                         .arg = scan,
                                         .fields = scan->listing->fields,
                                         .field_count = scan->listing->field_count};
-    enum sc_status status = sc_scan_run(source, &again, &consumer, NULL, err);
+    enum sc_status status = scan->listing->fit ? fit_first(source, &again, scan, err) : SC_OK;
+    if (status == SC_OK && !stopped && sc_undamaged_again(marks))
+        status = SC_AGAIN;
+    if (status == SC_OK)
+        status = sc_scan_run(source, &again, &consumer, NULL, err);
     free(wanted);
     if (status == SC_OK && !stopped && sc_undamaged_again(marks))
         return SC_AGAIN;
+    if ((status == SC_OK || status == SC_CANCELLED) && !write_header(head))
+        return status;
     if (status == SC_CANCELLED && little(scan->listing))
-        (void)write_pieces(scan, sink, NULL);
-    if (status == SC_OK && !write_pieces(scan, sink, again.cancel))
+        (void)write_pieces(scan, head->sink, NULL);
+    if (status == SC_OK && !write_pieces(scan, head->sink, again.cancel))
         return sc_fail(err, SC_CANCELLED, "before everything was written");
     return status;
 }
@@ -537,7 +649,7 @@ static enum sc_status gather(struct sorter *sorter, unsigned threads, const atom
 }
 
 static enum sc_status write_sorted(struct sc_source *source, struct sc_undamaged *marks, bool stopped,
-                                   struct sorter *sorter, unsigned threads, const struct sc_sink *sink,
+                                   struct sorter *sorter, unsigned threads, struct head *head,
                                    struct sc_error *err)
 {
     struct heap all = {0};
@@ -564,7 +676,7 @@ static enum sc_status write_sorted(struct sc_source *source, struct sc_undamaged
     if (status == SC_OK) {
         status = sc_sort(picked, all.count, sizeof(*picked), compare_picked, NULL, cancel);
         status = status != SC_OK ? sort_failed(status, err)
-                                 : list_picked(source, marks, stopped, &scan, sink, err);
+                                 : list_picked(source, marks, stopped, &scan, head, err);
     }
     for (unsigned t = 0; t < threads && scan.texts != NULL; t++)
         sc_buf_free(&scan.texts[t]);
@@ -576,7 +688,7 @@ static enum sc_status write_sorted(struct sc_source *source, struct sc_undamaged
 
 /* Both scans. @return SC_AGAIN when they are to be run anew. */
 static enum sc_status sort_and_write(struct sc_source *source, struct sc_undamaged *marks,
-                                     struct sorter *sorter, unsigned threads, const struct sc_sink *sink,
+                                     struct sorter *sorter, unsigned threads, struct head *head,
                                      struct sc_scan_stats *stats, struct sc_error *err)
 {
     struct sc_field fields[16];
@@ -590,13 +702,13 @@ static enum sc_status sort_and_write(struct sc_source *source, struct sc_undamag
         return status;
     bool stopped = status == SC_CANCELLED;
     (void)sc_undamaged_again(marks); /* what this scan left out, the next need not try */
-    enum sc_status written = write_sorted(source, marks, stopped, sorter, threads, sink, err);
+    enum sc_status written = write_sorted(source, marks, stopped, sorter, threads, head, err);
     return stopped && written == SC_OK ? status : written;
 }
 
 static enum sc_status list_sorted(struct sc_source *source, const struct sc_scan_options *options,
                                   const struct sc_listing *listing, struct formatter *formatters,
-                                  unsigned threads, const struct sc_sink *sink, struct sc_scan_stats *stats,
+                                  unsigned threads, struct head *head, struct sc_scan_stats *stats,
                                   struct sc_error *err)
 {
     struct sc_undamaged marks;
@@ -612,7 +724,7 @@ static enum sc_status list_sorted(struct sc_source *source, const struct sc_scan
     while (again) {
         for (unsigned t = 0; t < threads; t++)
             formatters[t].summary = (struct sc_summary){0};
-        status = sort_and_write(source, &marks, &sorter, threads, sink, stats, err);
+        status = sort_and_write(source, &marks, &sorter, threads, head, stats, err);
         again = status == SC_AGAIN;
     }
     sc_undamaged_free(&marks);
@@ -634,11 +746,14 @@ enum sc_status sc_query_list(struct sc_source *source, const struct sc_scan_opti
     enum sc_status status = formatters == NULL ? sc_fail_nomem(err, "the listing") : SC_OK;
     for (unsigned t = 0; t < threads && status == SC_OK; t++)
         status = make_formatter(&formatters[t], listing, options->scale_sampling, err);
-    struct stream stream = {.listing = listing, .sink = sink, .formatters = formatters};
+    struct head head = {.listing = listing, .sink = sink, .done = !listing->fit};
+    struct stream stream = {.listing = listing, .sink = sink, .formatters = formatters, .head = &head};
     if (status == SC_OK && listing->order_count == 0)
         status = list_in_order(source, options, &stream, stats, err);
     else if (status == SC_OK)
-        status = list_sorted(source, options, listing, formatters, threads, sink, stats, err);
+        status = list_sorted(source, options, listing, formatters, threads, &head, stats, err);
+    if (status == SC_OK || status == SC_CANCELLED)
+        (void)write_header(&head); /* where no record was */
     for (unsigned t = 0; t < threads && formatters != NULL; t++) {
         sc_summary_merge(summary, &formatters[t].summary);
         free_formatter(&formatters[t]);
