@@ -113,9 +113,11 @@ static enum sc_status find_codes(struct sc_groups *groups, struct sc_arena *aren
     if (used == NULL || addresses == NULL || ids == NULL || found == NULL)
         return SC_NOMEM;
     mark_used(dict, rows, count, used);
+    bool whole = key->prefix4 == SC_NO_PREFIX && key->prefix6 == SC_NO_PREFIX;
     for (uint32_t code = 0; code < codes; code++) {
+        const struct sc_addr *address = (const struct sc_addr *)dict->dict.values + code;
         if (used[code])
-            addresses[distinct++] = sc_group_mask_key(key, (const struct sc_addr *)dict->dict.values + code);
+            addresses[distinct++] = whole ? *address : sc_group_mask_key(key, address);
     }
     if (!sc_interner_add_addresses(&groups->interner, addresses, distinct, ids))
         return SC_NOMEM;

@@ -68,7 +68,8 @@ static bool same_string(const struct sc_interner *in, uint32_t id, const void *b
 }
 
 /* The slot of the string, or the empty one where it belongs. The table is not empty. */
-static uint32_t find_slot(const struct sc_interner *in, const void *bytes, uint32_t length, uint32_t hash)
+static inline uint32_t find_slot(const struct sc_interner *in, const void *bytes, uint32_t length,
+                                 uint32_t hash)
 {
     uint32_t i = hash & (in->table_size - 1);
     for (; in->table[i] != 0; i = (i + 1) & (in->table_size - 1)) {
