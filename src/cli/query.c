@@ -577,6 +577,8 @@ static int make_requests(struct job *job)
             return report(job, &err, EXIT_BAD_USAGE);
         if (o->scale)
             sc_request_scale(&job->requests[i]);
+        if (o->output.local_time)
+            sc_request_local_time(&job->requests[i]);
         job->request_count++;
     }
     return 0;
@@ -743,9 +745,11 @@ static enum sc_status run_listing(struct job *job, struct sc_summary *summary, s
                                  .order_count = job->listing->order_count,
                                  .limit = o->limit,
                                  .separator = o->output.format == SC_OUTPUT_JSON ? ",\n" : "",
-                                 .summarize = o->items_summary};
+                                 .summarize = o->items_summary,
+                                 .fit =
+                                     o->output.format == SC_OUTPUT_PRETTY && job->listing->column_count != 0};
     struct sc_sink sink = {.write = sc_print_write, .arg = &job->print};
-    sc_print_begin_records(&job->print, NULL, job->listing->column_count == 0 ? NULL : output);
+    sc_print_begin_records(&job->print, NULL, listing.fit || job->listing->column_count == 0 ? NULL : output);
     enum sc_status status =
         sc_query_list(&job->source, &job->scan, &listing, &sink, summary, &job->stats, err);
     sc_print_end_records(&job->print);
@@ -758,24 +762,43 @@ static uint64_t group_limit(const struct options *o)
     return o->limit_given ? o->limit : o->statistic_count != 0 ? 10 : 0;
 }
 
-static enum sc_status print_groups(struct job *job, const struct sc_request *r, struct sc_groups *groups,
-                                   struct sc_error *err)
+/* Groups that are written between two looks at whether to stop: so many at least are shown after a stop. */
+#define SHOWN_AT_LEAST 1024u
+
+static enum sc_status print_result(struct job *job, const struct sc_request *r,
+                                   const struct sc_groups *groups, const struct sc_result *result,
+                                   struct sc_output *output, struct sc_error *err)
+{
+    bool stopped = false;
+    if (groups != NULL)
+        sc_print_fit_groups(&job->print, output, r, groups, result);
+    sc_print_begin_records(&job->print, job->o.statistic_count > 1 ? r->name : NULL, output);
+    for (uint64_t i = 0; i < result->count && !job->print.failed && !stopped; i++) {
+        stopped = i != 0 && i % SHOWN_AT_LEAST == 0 && atomic_load(&cancel_flag) != 0;
+        if (!stopped)
+            sc_print_group(&job->print, output, r, groups, result->entries[i], i != 0);
+    }
+    sc_print_end_records(&job->print);
+    return stopped ? sc_fail(err, SC_CANCELLED, "before everything was written") : SC_OK;
+}
+
+/* `groups` NULL: they were not put together, and none are shown. */
+static enum sc_status print_groups(struct job *job, const struct sc_request *r,
+                                   const struct sc_groups *groups, struct sc_error *err)
 {
     struct sc_output_column columns[SC_MAX_COLUMNS];
-    struct sc_result result;
+    struct sc_result result = {0};
     for (uint32_t i = 0; i < r->column_count; i++)
         columns[i] = (struct sc_output_column){.field = r->columns[i].field, .label = r->columns[i].label};
     struct sc_output *output = sc_output_create(&job->o.output, columns, r->column_count);
     if (output == NULL)
         return sc_fail_nomem(err, "the result");
-    enum sc_status status =
-        sc_groups_top(groups, r->orders, r->order_count, group_limit(&job->o), &result, err);
-    if (status == SC_OK) {
-        sc_print_fit_groups(&job->print, output, r, groups, &result);
-        sc_print_begin_records(&job->print, job->o.statistic_count > 1 ? r->name : NULL, output);
-        for (uint64_t i = 0; i < result.count && !job->print.failed; i++)
-            sc_print_group(&job->print, output, r, groups, result.entries[i], i != 0);
-        sc_print_end_records(&job->print);
+    enum sc_status status = SC_OK;
+    if (groups != NULL)
+        status = sc_groups_top(groups, r->orders, r->order_count, group_limit(&job->o), &result, err);
+    if (status == SC_OK || status == SC_CANCELLED) {
+        enum sc_status printed = print_result(job, r, groups, &result, output, err);
+        status = printed == SC_OK ? status : printed;
         free(result.entries);
     }
     sc_output_free(output);
@@ -846,8 +869,10 @@ static int finish(struct job *job, enum sc_status status, const struct sc_summar
                   struct sc_error *err)
 {
     if (status == SC_CANCELLED) {
-        const char *why = atomic_load(&cancel_flag) == 2 ? "the --timeout passed before everything was read"
-                                                         : "interrupted before everything was read";
+        char why[sizeof(err->message) + 32];
+        snprintf(why, sizeof(why), "%s %s",
+                 atomic_load(&cancel_flag) == 2 ? "the --timeout passed" : "interrupted",
+                 err->status == SC_CANCELLED ? err->message : "before everything was read");
         sc_source_note_missing(&job->source, why);
     } else if (status != SC_OK) {
         sc_print_abort(&job->print);

@@ -4,59 +4,23 @@
 #include "query/aggregate.h"
 
 #include "flow/vector.h"
-#include "query/group_table.h"
+#include "query/group_rows.h"
+#include "query/time_bucket.h"
 
 #include <stdlib.h>
 
-#define CHUNK  64u
 #define PACE   4096u            /* rows between two looks at the table's size */
 #define NO_ID  UINT32_MAX       /* not looked up yet, or no memory */
 #define ABSENT (UINT32_MAX - 1) /* not among the strings of closed groups: no group can have it */
 
-/*
- * Integers of one key or accumulator for all rows of the row group, and which of them are not null. In the plain case they stay in
- * the column as it was decoded, so that a chunk of rows is all that is widened at a time.
- */
-struct row_values {
-    uint64_t *values;
-    uint64_t *valid;
-    bool all_valid;
-    const struct sc_column *plain; /* no value is null; `values` and `valid` are not set */
-    bool ones;                     /* every value is 1; likewise */
-};
-
-struct sc_group_scratch {
-    struct row_values keys[SC_MAX_KEYS];
-    struct row_values others[SC_MAX_KEYS]; /* pair keys */
-    struct row_values accumulators[SC_MAX_ACCUMULATORS];
-    uint32_t *rows; /* the selected ones */
-    uint8_t *packed;
-    uint64_t hashes[CHUNK];
-    uint64_t nulls[CHUNK];
-    uint8_t *entries[CHUNK]; /* of the rows in `found` */
-    uint32_t found[CHUNK];
-    /*
-     * For one key whose values are numbered: the entry of each value, so that a row needs no search. Index 0 is
-     * null, then come the values; NULL where not looked up yet. Without memory for it there is none.
-     */
-    uint8_t **known;
-    uint64_t known_count;
-    /*
-     * For one key of 1 or 2 bytes and many rows: an entry for each value it can have, null first, that is found without any
-     * search. The topmost bit of `seen` tells that there were rows.
-     */
-    uint8_t *direct;
-    uint64_t direct_seen; /* this bit; 0 while there is no such table */
-};
-
-static bool make_values(struct row_values *v)
+static bool make_values(struct sc_row_values *v)
 {
     v->values = malloc(SC_ROW_GROUP_ROWS * sizeof(uint64_t));
     v->valid = malloc(SC_ROW_GROUP_ROWS / 8);
     return v->values != NULL && v->valid != NULL;
 }
 
-static void free_values(struct row_values *v)
+static void free_values(struct sc_row_values *v)
 {
     free(v->values);
     free(v->valid);
@@ -85,7 +49,7 @@ static struct sc_group_scratch *make_scratch(const struct sc_aggregate *a)
     if (s == NULL)
         return NULL;
     s->rows = malloc(SC_ROW_GROUP_ROWS * sizeof(*s->rows));
-    s->packed = calloc(CHUNK, a->key_bytes);
+    s->packed = calloc(SC_GROUP_CHUNK, a->key_bytes);
     bool ok = s->rows != NULL && s->packed != NULL;
     for (uint32_t k = 0; k < a->key_count && ok; k++)
         ok = make_values(&s->keys[k]) && (!a->keys[k].pair || make_values(&s->others[k]));
@@ -96,11 +60,6 @@ static struct sc_group_scratch *make_scratch(const struct sc_aggregate *a)
         return NULL;
     }
     return s;
-}
-
-static bool is_set(const uint64_t *bits, uint32_t row)
-{
-    return (bits[row / 64] >> (row % 64) & 1) != 0;
 }
 
 static bool all_set(const uint64_t *bits, uint32_t rows)
@@ -114,7 +73,7 @@ static bool all_set(const uint64_t *bits, uint32_t rows)
 
 /* ---- interned keys ---- */
 
-static struct sc_addr mask_key(const struct sc_group_key *key, const struct sc_addr *address)
+struct sc_addr sc_group_mask_key(const struct sc_group_key *key, const struct sc_addr *address)
 {
     bool v4 = sc_addr_is_v4(address);
     unsigned prefix = v4 ? key->prefix4 : key->prefix6;
@@ -130,7 +89,7 @@ static uint32_t intern_row(struct sc_groups *groups, const struct sc_group_key *
     if (v.null)
         return 0;
     if (field->type == SC_VALUE_ADDRESS) {
-        v.addr = mask_key(key, &v.addr);
+        v.addr = sc_group_mask_key(key, &v.addr);
         v.bytes = v.addr.b;
         v.length = sizeof(v.addr.b);
     }
@@ -161,30 +120,17 @@ static const struct sc_column *deciding_dictionary(const struct sc_field *field,
     return columns[0];
 }
 
-/* The only column that was loaded for a field, when it is the field itself, unchanged. */
-static const struct sc_column *plain_column(const struct sc_field *field,
-                                            const struct sc_column *const *columns, uint32_t count)
-{
-    if (count != 1 || field->computed != SC_COMPUTED_NONE)
-        return NULL;
-    for (unsigned i = 0; i < field->source_count; i++) {
-        if (sc_column_key_equal(field->sources[i].key, columns[0]->key))
-            return field->sources[i].transform == SC_TRANSFORM_NONE ? columns[0] : NULL;
-    }
-    return NULL;
-}
-
 static bool is_address_column(const struct sc_field *field, const struct sc_column *dict)
 {
     return dict != NULL && dict->key.kind == SC_COLUMN_ADDRESS && dict->form == SC_FORM_DICT &&
-           plain_column(field, &dict, 1) != NULL;
+           sc_field_plain(field, &dict, 1) != NULL;
 }
 
 /* True when the rows' integers can be taken from the column itself. */
 static bool find_plain(const struct sc_field *field, const struct sc_column *const *columns, uint32_t count,
-                       struct row_values *out)
+                       struct sc_row_values *out)
 {
-    const struct sc_column *c = plain_column(field, columns, count);
+    const struct sc_column *c = sc_field_plain(field, columns, count);
     out->plain = c != NULL && c->key.kind == SC_COLUMN_UINT && c->nulls == 0 ? c : NULL;
     out->ones = field->computed == SC_COMPUTED_FLOWS && count == 0;
     out->all_valid = true;
@@ -210,7 +156,7 @@ static enum sc_status intern_dictionary(struct sc_groups *groups, const struct s
     for (uint32_t code = 0; code < entries; code++) {
         if (ids[code] != NO_ID) {
             codes[used] = code;
-            addresses[used++] = mask_key(key, (const struct sc_addr *)dict->dict.values + code);
+            addresses[used++] = sc_group_mask_key(key, (const struct sc_addr *)dict->dict.values + code);
         }
     }
     if (!groups->closed && !sc_interner_add_addresses(&groups->interner, addresses, used, numbers))
@@ -227,7 +173,7 @@ static enum sc_status intern_dictionary(struct sc_groups *groups, const struct s
 static enum sc_status intern_rows(struct sc_groups *groups, const struct sc_group_key *key,
                                   const struct sc_field *field, struct sc_row_group *group,
                                   const struct sc_column *const *columns, uint32_t count,
-                                  const uint32_t *rows, uint32_t row_count, struct row_values *out)
+                                  const uint32_t *rows, uint32_t row_count, struct sc_row_values *out)
 {
     const struct sc_column *dict = deciding_dictionary(field, columns, count);
     uint32_t *ids = NULL;
@@ -260,11 +206,40 @@ static enum sc_status intern_rows(struct sc_groups *groups, const struct sc_grou
     return SC_OK;
 }
 
+/* The dictionary of addresses that alone decides the only key, or NULL. */
+static enum sc_status coded_key(const struct sc_groups *groups, struct sc_row_group *group,
+                                const struct sc_column **out, struct sc_error *err)
+{
+    const struct sc_group_key *key = &groups->aggregate->keys[0];
+    const struct sc_column *columns[4 * SC_FIELD_COLUMNS];
+    uint32_t count = 0;
+    *out = NULL;
+    if (groups->aggregate->key_count != 1 || groups->closed || key->pair ||
+        key->field.type != SC_VALUE_ADDRESS)
+        return SC_OK;
+    SC_TRY(sc_field_load(&key->field, group, columns, &count, err));
+    const struct sc_column *dict = deciding_dictionary(&key->field, columns, count);
+    *out = is_address_column(&key->field, dict) ? dict : NULL;
+    return SC_OK;
+}
+
 /* ---- columns of keys and accumulators ---- */
+
+/* Values to the begins of their buckets; a null row keeps its 0. */
+static void round_rows(const struct sc_group_key *key, uint32_t rows, struct sc_row_values *v)
+{
+    struct sc_time_bucket bucket = {.size = key->bucket};
+    for (uint32_t i = 0; key->local && i < rows; i++) {
+        if (sc_row_is_set(v->valid, i))
+            v->values[i] = sc_time_bucket_start(&bucket, v->values[i]);
+    }
+    for (uint32_t i = 0; key->bucket != 0 && !key->local && i < rows; i++)
+        v->values[i] -= v->values[i] % key->bucket;
+}
 
 static enum sc_status key_rows(struct sc_groups *groups, const struct sc_group_key *key,
                                const struct sc_field *field, struct sc_row_group *group, uint32_t row_count,
-                               struct row_values *out, struct sc_error *err)
+                               struct sc_row_values *out, struct sc_error *err)
 {
     const struct sc_column *columns[4 * SC_FIELD_COLUMNS];
     uint32_t count = 0;
@@ -279,15 +254,14 @@ static enum sc_status key_rows(struct sc_groups *groups, const struct sc_group_k
         return SC_OK;
     } else {
         sc_field_integers(field, columns, count, group->rows, out->values, out->valid);
-        for (uint32_t i = 0; key->bucket != 0 && i < group->rows; i++)
-            out->values[i] -= out->values[i] % key->bucket;
+        round_rows(key, group->rows, out);
     }
     out->all_valid = all_set(out->valid, group->rows);
     return SC_OK;
 }
 
 static enum sc_status accumulator_rows(const struct sc_accumulator *a, struct sc_row_group *group,
-                                       struct row_values *out, struct sc_error *err)
+                                       struct sc_row_values *out, struct sc_error *err)
 {
     const struct sc_column *columns[4 * SC_FIELD_COLUMNS];
     uint32_t count = 0;
@@ -315,53 +289,8 @@ static void list_rows(const struct sc_selection *selection, uint32_t rows, uint3
 
 /* ---- packing and adding ---- */
 
-/* Rows in one stretch, the case without a filter, are widened by vector code. */
-#define TAKE(type)                                                                                           \
-    {                                                                                                        \
-        const type *from = c->values;                                                                        \
-        if (dict != NULL) {                                                                                  \
-            for (uint32_t j = 0; j < n; j++)                                                                 \
-                out[j] = dict[from[rows[j]]];                                                                \
-        } else if (rows[n - 1] - rows[0] == n - 1) {                                                         \
-            from += rows[0];                                                                                 \
-            for (uint32_t j = 0; j < n; j++)                                                                 \
-                out[j] = from[j];                                                                            \
-        } else {                                                                                             \
-            for (uint32_t j = 0; j < n; j++)                                                                 \
-                out[j] = from[rows[j]];                                                                      \
-        }                                                                                                    \
-    }
-
-static void take_plain(const struct sc_column *c, const uint32_t *rows, uint32_t n, uint64_t *out)
-{
-    const uint64_t *dict = c->form == SC_FORM_DICT ? c->dict.values : NULL;
-    if (c->form == SC_FORM_CONST) {
-        for (uint32_t j = 0; j < n; j++)
-            out[j] = *(const uint64_t *)c->dict.values;
-    } else if (c->width == 1) {
-        TAKE(uint8_t)
-    } else if (c->width == 2) {
-        TAKE(uint16_t)
-    } else if (c->width == 4) {
-        TAKE(uint32_t)
-    } else {
-        TAKE(uint64_t)
-    }
-}
-
-/* The values of a chunk of rows, 0 where null. */
-static void take_values(const struct row_values *v, const uint32_t *rows, uint32_t n, uint64_t *out)
-{
-    if (v->plain != NULL) {
-        take_plain(v->plain, rows, n, out);
-    } else {
-        for (uint32_t j = 0; j < n; j++)
-            out[j] = v->ones ? 1 : v->values[rows[j]];
-    }
-}
-
-static bool pack_key(const struct sc_groups *groups, uint32_t k, const struct row_values *from, uint32_t at,
-                     const uint32_t *rows, uint32_t n)
+static bool pack_key(const struct sc_groups *groups, uint32_t k, const struct sc_row_values *from,
+                     uint32_t at, const uint32_t *rows, uint32_t n)
 {
     const struct sc_aggregate *a = groups->aggregate;
     struct sc_group_scratch *s = groups->scratch;
@@ -369,100 +298,17 @@ static bool pack_key(const struct sc_groups *groups, uint32_t k, const struct ro
     const uint32_t *hashes = a->keys[k].interned ? groups->interner.hashes : NULL;
     uint64_t too_large = 0, limit = width == 8 ? 0 : ~UINT64_C(0) << (8 * width);
     uint8_t *p = s->packed + at;
-    uint64_t values[CHUNK];
-    take_values(from, rows, n, values);
+    uint64_t values[SC_GROUP_CHUNK];
+    sc_group_take_values(from, rows, n, values);
     for (uint32_t j = 0; j < n; j++, p += a->key_bytes) {
         uint64_t v = values[j];
-        bool null = !from->all_valid && !is_set(from->valid, rows[j]);
+        bool null = !from->all_valid && !sc_row_is_set(from->valid, rows[j]);
         too_large |= v & limit;
         sc_key_store(p, width, v);
         s->nulls[j] |= (uint64_t)null << k;
         s->hashes[j] = sc_mix(s->hashes[j], hashes != NULL && !null && v != ABSENT ? hashes[v] : v);
     }
     return too_large == 0;
-}
-
-#define EACH(expression)                                                                                     \
-    for (uint32_t j = 0; j < n; j++) {                                                                       \
-        uint8_t *at = s->entries[j] + offset;                                                                \
-        uint64_t old = sc_load_le64(at), v = values[j];                                                      \
-        sc_store_le64(at, expression);                                                                       \
-    }
-
-/* One accumulator of all entries of the chunk; no value is null. */
-static void add_column(const struct sc_group_scratch *s, enum sc_accumulate how, uint32_t offset,
-                       const uint64_t *values, uint32_t n)
-{
-    switch (how) {
-    case SC_ACCUMULATE_SUM:
-    case SC_ACCUMULATE_COUNT:
-        EACH(old + v)
-        break;
-    case SC_ACCUMULATE_MIN:
-        EACH(v < old ? v : old)
-        break;
-    case SC_ACCUMULATE_MAX:
-        EACH(v > old ? v : old)
-        break;
-    default:
-        EACH(old | v)
-        break;
-    }
-}
-
-static void add_chunk_values(const struct sc_group_scratch *s, enum sc_accumulate how, uint32_t offset,
-                             const struct row_values *v, const uint32_t *rows, uint32_t n)
-{
-    uint64_t values[CHUNK];
-    if (n == 0)
-        return;
-    take_values(v, rows, n, values);
-    add_column(s, how, offset, values, n);
-}
-
-static void add_column_with_nulls(const struct sc_group_scratch *s, enum sc_accumulate how, uint32_t offset,
-                                  const struct row_values *v, const uint32_t *rows, uint32_t n)
-{
-    for (uint32_t j = 0; j < n; j++) {
-        if (is_set(v->valid, rows[j]))
-            sc_accumulate(how, s->entries[j] + offset, v->values[rows[j]]);
-    }
-}
-
-static void mark_seen(const struct sc_aggregate *a, const struct sc_group_scratch *s, const uint32_t *rows,
-                      uint32_t n)
-{
-    unsigned width = a->accumulator_count > 8 ? 2 : 1;
-    uint64_t all = s->direct_seen, some = 0;
-    for (uint32_t i = 0; i < a->accumulator_count; i++) {
-        all |= (uint64_t)s->accumulators[i].all_valid << i;
-        some |= (uint64_t)!s->accumulators[i].all_valid << i;
-    }
-    for (uint32_t j = 0; j < n; j++) {
-        uint8_t *at = s->entries[j] + a->seen_at;
-        uint64_t seen = sc_key_load(at, width), now = seen | all;
-        for (uint64_t left = some; left != 0; left &= left - 1) {
-            unsigned i = (unsigned)__builtin_ctzll(left);
-            now |= (uint64_t)is_set(s->accumulators[i].valid, rows[j]) << i;
-        }
-        if (now != seen)
-            sc_key_store(at, width, now);
-    }
-}
-
-/* The rows' values to the entries that were found for them. */
-static void add_values(const struct sc_aggregate *a, const struct sc_group_scratch *s, const uint32_t *rows,
-                       uint32_t n)
-{
-    for (uint32_t i = 0; i < a->accumulator_count; i++) {
-        uint32_t offset = a->accumulators_at + 8 * i;
-        const struct row_values *v = &s->accumulators[i];
-        if (v->all_valid)
-            add_chunk_values(s, a->accumulators[i].how, offset, v, rows, n);
-        else
-            add_column_with_nulls(s, a->accumulators[i].how, offset, v, rows, n);
-    }
-    mark_seen(a, s, rows, n);
 }
 
 /* The entry of each packed key, by its hash. */
@@ -491,7 +337,7 @@ static enum sc_status search(struct sc_groups *groups, const uint32_t *rows, uin
 }
 
 /* Keys from `keys` (or, for pair keys in the second pass, the other field), packed, and searched for. */
-static enum sc_status pack_and_search(struct sc_groups *groups, const struct row_values *const *keys,
+static enum sc_status pack_and_search(struct sc_groups *groups, const struct sc_row_values *const *keys,
                                       const uint32_t *rows, uint32_t n, uint32_t *found)
 {
     const struct sc_aggregate *a = groups->aggregate;
@@ -511,33 +357,13 @@ static enum sc_status pack_and_search(struct sc_groups *groups, const struct row
 
 /* ---- one key whose entries are known ---- */
 
-/* Room for all values that the key can have now. */
-static void need_known(struct sc_groups *groups)
-{
-    const struct sc_aggregate *a = groups->aggregate;
-    struct sc_group_scratch *s = groups->scratch;
-    uint64_t need = 1 + (uint64_t)groups->interner.count, size = 2 * need;
-    if (a->key_count != 1 || groups->closed || !a->keys[0].interned || need <= s->known_count)
-        return;
-    uint8_t **known = realloc(s->known, size * sizeof(*known));
-    if (known == NULL) {
-        free(s->known);
-        s->known = NULL;
-        s->known_count = 0;
-        return;
-    }
-    memset(known + s->known_count, 0, (size - s->known_count) * sizeof(*known));
-    s->known = known;
-    s->known_count = size;
-}
-
 /* Looks the rows up whose value has not been met before: their places in the chunk are in `places`. */
-static enum sc_status learn(struct sc_groups *groups, const struct row_values *const *keys,
+static enum sc_status learn(struct sc_groups *groups, const struct sc_row_values *const *keys,
                             const uint32_t *rows, const uint32_t *places, const uint64_t *indices, uint32_t n)
 {
     struct sc_group_scratch *s = groups->scratch;
-    uint8_t *entries[CHUNK];
-    uint32_t missing[CHUNK], found;
+    uint8_t *entries[SC_GROUP_CHUNK];
+    uint32_t missing[SC_GROUP_CHUNK], found;
     for (uint32_t i = 0; i < n; i++)
         missing[i] = rows[places[i]];
     memcpy(entries, s->entries, sizeof(entries));
@@ -550,16 +376,16 @@ static enum sc_status learn(struct sc_groups *groups, const struct row_values *c
     return SC_OK;
 }
 
-static enum sc_status find_known(struct sc_groups *groups, const struct row_values *const *keys,
+static enum sc_status find_known(struct sc_groups *groups, const struct sc_row_values *const *keys,
                                  const uint32_t *rows, uint32_t n)
 {
     const struct sc_aggregate *a = groups->aggregate;
     struct sc_group_scratch *s = groups->scratch;
-    uint64_t indices[CHUNK];
-    uint32_t places[CHUNK], unknown = 0;
-    take_values(keys[0], rows, n, indices);
+    uint64_t indices[SC_GROUP_CHUNK];
+    uint32_t places[SC_GROUP_CHUNK], unknown = 0;
+    sc_group_take_values(keys[0], rows, n, indices);
     for (uint32_t j = 0; j < n; j++) {
-        bool null = !keys[0]->all_valid && !is_set(keys[0]->valid, rows[j]);
+        bool null = !keys[0]->all_valid && !sc_row_is_set(keys[0]->valid, rows[j]);
         indices[j] = null ? 0 : indices[j] + 1;
         s->entries[j] = s->known[indices[j]];
         __builtin_prefetch(s->entries[j], 1);
@@ -617,20 +443,20 @@ static void need_direct(struct sc_groups *groups, uint32_t rows)
     s->direct_seen = UINT64_C(1) << (a->accumulator_count > 8 ? 15 : 7);
 }
 
-static enum sc_status find_direct(struct sc_groups *groups, const struct row_values *const *keys,
+static enum sc_status find_direct(struct sc_groups *groups, const struct sc_row_values *const *keys,
                                   const uint32_t *rows, uint32_t n)
 {
     const struct sc_aggregate *a = groups->aggregate;
     struct sc_group_scratch *s = groups->scratch;
     uint32_t stride = direct_stride(a);
-    uint64_t values[CHUNK], too_large = 0, limit = ~UINT64_C(0) << (8 * a->keys[0].width);
-    take_values(keys[0], rows, n, values);
+    uint64_t values[SC_GROUP_CHUNK], too_large = 0, limit = ~UINT64_C(0) << (8 * a->keys[0].width);
+    sc_group_take_values(keys[0], rows, n, values);
     for (uint32_t j = 0; j < n; j++)
         too_large |= values[j] & limit;
     if (too_large != 0)
         return SC_LIMIT;
     for (uint32_t j = 0; j < n; j++) {
-        bool null = !keys[0]->all_valid && !is_set(keys[0]->valid, rows[j]);
+        bool null = !keys[0]->all_valid && !sc_row_is_set(keys[0]->valid, rows[j]);
         s->entries[j] = s->direct + (null ? 0 : (size_t)values[j] + 1) * stride;
         __builtin_prefetch(s->entries[j], 1);
     }
@@ -672,32 +498,32 @@ size_t sc_group_scratch_memory(const struct sc_groups *groups)
     return direct + s->known_count * sizeof(*s->known);
 }
 
-/* Up to CHUNK rows. */
-static enum sc_status add_chunk(struct sc_groups *groups, const struct row_values *const *keys,
+/* Up to SC_GROUP_CHUNK rows. */
+static enum sc_status add_chunk(struct sc_groups *groups, const struct sc_row_values *const *keys,
                                 const uint32_t *rows, uint32_t n)
 {
     struct sc_group_scratch *s = groups->scratch;
     if (groups->aggregate->key_count == 1 && (s->known != NULL || s->direct != NULL)) {
         SC_TRY(s->direct != NULL ? find_direct(groups, keys, rows, n) : find_known(groups, keys, rows, n));
-        add_values(groups->aggregate, s, rows, n);
+        sc_group_add_values(groups->aggregate, s, rows, n);
         return SC_OK;
     }
     uint32_t found;
     SC_TRY(pack_and_search(groups, keys, rows, n, &found));
-    add_values(groups->aggregate, s, s->found, found);
+    sc_group_add_values(groups->aggregate, s, s->found, found);
     return SC_OK;
 }
 
-static enum sc_status add_listed(struct sc_groups *groups, const struct row_values *const *keys,
+static enum sc_status add_listed(struct sc_groups *groups, const struct sc_row_values *const *keys,
                                  uint32_t count)
 {
     bool may_spill = groups->aggregate->key_count > 1 && !groups->closed;
-    need_known(groups);
+    sc_groups_need_known(groups);
     need_direct(groups, count);
-    for (uint32_t i = 0; i < count; i += CHUNK) {
-        uint32_t n = count - i < CHUNK ? count - i : CHUNK;
+    for (uint32_t i = 0; i < count; i += SC_GROUP_CHUNK) {
+        uint32_t n = count - i < SC_GROUP_CHUNK ? count - i : SC_GROUP_CHUNK;
         SC_TRY(add_chunk(groups, keys, groups->scratch->rows + i, n));
-        if (may_spill && (i + CHUNK) % PACE == 0)
+        if (may_spill && (i + SC_GROUP_CHUNK) % PACE == 0)
             SC_TRY(sc_groups_consider_spill(groups, PACE));
     }
     return SC_OK;
@@ -707,13 +533,13 @@ static enum sc_status add_listed(struct sc_groups *groups, const struct row_valu
  * The two passes of a pair key. First pass: rows by the first value, save those that have only the second.
  * Second pass: rows that have a second value which is another one.
  */
-static uint32_t pair_rows(const struct row_values *first, const struct row_values *second, bool second_pass,
-                          const uint32_t *all, uint32_t count, uint32_t *out)
+static uint32_t pair_rows(const struct sc_row_values *first, const struct sc_row_values *second,
+                          bool second_pass, const uint32_t *all, uint32_t count, uint32_t *out)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t row = all[i];
-        bool has_first = is_set(first->valid, row), has_second = is_set(second->valid, row);
+        bool has_first = sc_row_is_set(first->valid, row), has_second = sc_row_is_set(second->valid, row);
         bool take = second_pass ? has_second && (!has_first || first->values[row] != second->values[row])
                                 : has_first || !has_second;
         if (take)
@@ -722,7 +548,7 @@ static uint32_t pair_rows(const struct row_values *first, const struct row_value
     return n;
 }
 
-static enum sc_status add_pair(struct sc_groups *groups, const struct row_values **keys, uint32_t k,
+static enum sc_status add_pair(struct sc_groups *groups, const struct sc_row_values **keys, uint32_t k,
                                uint32_t *all, uint32_t count)
 {
     struct sc_group_scratch *s = groups->scratch;
@@ -738,7 +564,7 @@ static enum sc_status add_pair(struct sc_groups *groups, const struct row_values
 }
 
 /* Rows whose key is of no group that is there leave the list; returns how many are left. */
-static uint32_t drop_absent(struct sc_group_scratch *s, const struct row_values *key, uint32_t count)
+static uint32_t drop_absent(struct sc_group_scratch *s, const struct sc_row_values *key, uint32_t count)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -748,38 +574,55 @@ static uint32_t drop_absent(struct sc_group_scratch *s, const struct row_values 
     return n;
 }
 
+/* The values of keys and accumulators to the scratch; *count becomes the number of rows that are left. */
+static enum sc_status load_keys(struct sc_groups *groups, struct sc_row_group *group,
+                                const struct sc_row_values **keys, uint32_t *count, uint32_t *pair,
+                                struct sc_error *err)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    struct sc_group_scratch *s = groups->scratch;
+    for (uint32_t k = 0; k < a->key_count && *count != 0; k++) {
+        SC_TRY(key_rows(groups, &a->keys[k], &a->keys[k].field, group, *count, &s->keys[k], err));
+        keys[k] = &s->keys[k];
+        if (a->keys[k].pair) {
+            *pair = k;
+            SC_TRY(key_rows(groups, &a->keys[k], &a->keys[k].other, group, *count, &s->others[k], err));
+        } else if (groups->closed && a->keys[k].interned) {
+            *count = drop_absent(s, &s->keys[k], *count);
+        }
+    }
+    return SC_OK;
+}
+
+static enum sc_status add_keyed(struct sc_groups *groups, struct sc_row_group *group,
+                                const struct sc_row_values **keys, uint32_t pair, uint32_t count)
+{
+    if (pair == SC_MAX_KEYS)
+        return add_listed(groups, keys, count);
+    uint32_t *all = sc_arena_alloc(&group->context->arena, (size_t)count * sizeof(*all));
+    return all == NULL ? SC_NOMEM : add_pair(groups, keys, pair, all, count);
+}
+
 enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group *group,
                                   const struct sc_selection *selection, struct sc_error *err)
 {
     const struct sc_aggregate *a = groups->aggregate;
-    const struct row_values *keys[SC_MAX_KEYS];
-    uint32_t pair = SC_MAX_KEYS;
+    const struct sc_row_values *keys[SC_MAX_KEYS];
+    const struct sc_column *coded;
     if (groups->scratch == NULL && (groups->scratch = make_scratch(a)) == NULL)
         return sc_fail_nomem(err, "groups");
     struct sc_group_scratch *s = groups->scratch;
+    uint32_t pair = SC_MAX_KEYS, count = selection->count;
     list_rows(selection, group->rows, s->rows);
-    uint32_t count = selection->count;
-    for (uint32_t k = 0; k < a->key_count && count != 0; k++) {
-        SC_TRY(key_rows(groups, &a->keys[k], &a->keys[k].field, group, count, &s->keys[k], err));
-        keys[k] = &s->keys[k];
-        if (a->keys[k].pair) {
-            pair = k;
-            SC_TRY(key_rows(groups, &a->keys[k], &a->keys[k].other, group, count, &s->others[k], err));
-        } else if (groups->closed && a->keys[k].interned) {
-            count = drop_absent(s, &s->keys[k], count);
-        }
-    }
+    SC_TRY(coded_key(groups, group, &coded, err));
+    if (coded == NULL)
+        SC_TRY(load_keys(groups, group, keys, &count, &pair, err));
     if (count == 0)
         return SC_OK;
     for (uint32_t i = 0; i < a->accumulator_count; i++)
         SC_TRY(accumulator_rows(&a->accumulators[i], group, &s->accumulators[i], err));
-    enum sc_status status;
-    if (pair == SC_MAX_KEYS) {
-        status = add_listed(groups, keys, count);
-    } else {
-        uint32_t *all = sc_arena_alloc(&group->context->arena, (size_t)count * sizeof(*all));
-        status = all == NULL ? SC_NOMEM : add_pair(groups, keys, pair, all, count);
-    }
+    enum sc_status status = coded != NULL ? sc_groups_add_coded(groups, group, coded, s->rows, count)
+                                          : add_keyed(groups, group, keys, pair, count);
     if (status == SC_NOMEM)
         return sc_fail_nomem(err, "groups; ask for fewer keys or a narrower filter");
     return status == SC_LIMIT ? sc_fail(err, SC_LIMIT, "a key is wider than usual") : status;

@@ -15,6 +15,8 @@
 #include "query/interner.h"
 #include "query/select.h"
 
+#include <stdatomic.h>
+
 #define SC_MAX_KEYS         16u
 #define SC_MAX_ACCUMULATORS 16u
 #define SC_NO_PREFIX        255u
@@ -27,6 +29,7 @@ struct sc_group_key {
     bool pair;
     uint8_t prefix4, prefix6; /* SC_NO_PREFIX: whole address */
     uint64_t bucket;          /* times (ms) and numbers: rounded down to a multiple; 0 = not */
+    bool local;               /* the bucket is one of the wall clock: sc_time_bucket_start */
     uint8_t width;            /* bytes in the packed key; set by sc_aggregate_prepare */
     bool interned;
 };
@@ -97,6 +100,12 @@ void sc_groups_close(struct sc_groups *groups);
 /* As sc_groups_seed, with the values of the accumulators that both have; the others have none. */
 enum sc_status sc_groups_carry(struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry);
 
+/*
+ * Once *cancel is not 0, sc_groups_join and sc_groups_top give up with SC_CANCELLED where they would take long. NULL: never.
+ * It must live as long as the groups.
+ */
+void sc_groups_set_cancel(struct sc_groups *groups, const atomic_int *cancel);
+
 /* Bytes and back: `read` merges them into `to`, which has the same aggregate. Checks all lengths: SC_DAMAGED.
  */
 enum sc_status sc_groups_write(const struct sc_groups *groups, struct sc_buf *out);
@@ -133,7 +142,7 @@ struct sc_keep {
  * afterwards, and must still be freed. To be called for a single one, too, before anything is asked of it:
  * sc_groups_add_rows may hold several entries of one group apart.
  * `keep` may be NULL; else groups that are not among the first by it may be left out.
- * @return SC_OK; SC_NOMEM: none of them is usable any more.
+ * @return SC_OK; SC_NOMEM, SC_CANCELLED (sc_groups_set_cancel of the first): none of them is usable any more.
  */
 enum sc_status sc_groups_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
                               unsigned threads, struct sc_error *err);
@@ -146,7 +155,7 @@ struct sc_result {
 
 /*
  * The first `limit` (0 = all) groups by `orders`, ties by the keys' values, so that the result does not
- * depend on threads. Nulls come last. entries is malloc'ed for the caller.
+ * depend on threads. Nulls come last. entries is malloc'ed for the caller. @return SC_OK, SC_NOMEM, SC_CANCELLED.
  */
 enum sc_status sc_groups_top(const struct sc_groups *groups, const struct sc_result_order *orders,
                              uint32_t order_count, uint64_t limit, struct sc_result *out,

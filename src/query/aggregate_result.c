@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Groups to results: order, top-N, values; and partial results to bytes and back. */
 #include "query/group_table.h"
+#include "query/sort.h"
 
 #include <stdlib.h>
 
@@ -228,9 +229,14 @@ enum sc_status sc_groups_top(const struct sc_groups *groups, const struct sc_res
         return sc_fail_nomem(err, "the result; ask for fewer records (-l)");
     for (uint32_t i = 0; i < SC_PARTITIONS && limit != 0; i++)
         offer_all(out, limit, &groups->partitions[i], &o);
-    if (out->count > 1)
-        qsort_r(out->entries, out->count, sizeof(*out->entries), compare_pointers, &o);
-    return SC_OK;
+    enum sc_status status =
+        sc_sort(out->entries, out->count, sizeof(*out->entries), compare_pointers, &o, groups->cancel);
+    if (status == SC_OK)
+        return SC_OK;
+    free(out->entries);
+    *out = (struct sc_result){0};
+    return status == SC_NOMEM ? sc_fail_nomem(err, "the result; ask for fewer records (-l)")
+                              : sc_fail(err, status, "before the groups were sorted");
 }
 
 /* ---- to bytes and back ---- */

@@ -34,12 +34,14 @@ struct sc_listing {
     uint64_t limit;        /* 0 = all */
     const char *separator; /* between records: "" or ",\n" */
     bool summarize;        /* false: the summary is not asked for, and stays empty */
+    bool
+        fit; /* the output's columns are widened to the first records, and its header is written before them */
 };
 
 /*
  * Runs a listing. *summary counts the records that were listed; sorted with a limit: all that matched.
- * @return SC_OK; SC_CANCELLED: stopped, what was written is part of the answer (sorted without a limit:
- * nothing); others with *err.
+ * @return SC_OK; SC_CANCELLED: stopped, what was written is part of the answer (sorted with more than some
+ * records: nothing, or the first of them), *err says what was not done; others with *err.
  */
 enum sc_status sc_query_list(struct sc_source *source, const struct sc_scan_options *options,
                              const struct sc_listing *listing, const struct sc_sink *sink,
@@ -50,6 +52,8 @@ enum sc_status sc_query_list(struct sc_source *source, const struct sc_scan_opti
  * sc_groups_free); `aggregates` must be prepared, and live as long as the groups. On SC_LIMIT they are laid
  * out anew with wide keys and the scan is run again. `aggregate_count` 0: only the summary. `memory_limit`
  * bytes for groups, 0 = none: SC_NOMEM with a sentence when passed. With options->no_summary *summary is empty.
+ * SC_CANCELLED: stopped; *groups are then of what was read, or NULL where putting them together would take long. *err says
+ * what was not done ("before everything was read").
  */
 enum sc_status sc_query_aggregate(struct sc_source *source, const struct sc_scan_options *options,
                                   struct sc_aggregate *aggregates, uint32_t aggregate_count,

@@ -7,6 +7,12 @@
 
 #define BATCH 64u /* entries whose cache misses overlap */
 
+/* Nobody waits for the groups any more. */
+static bool stopped(const struct sc_groups *groups)
+{
+    return groups->cancel != NULL && atomic_load_explicit(groups->cancel, memory_order_relaxed) != 0;
+}
+
 /* ---- entries to a table ---- */
 
 /* The numbers of an interner to those of another, in place. */
@@ -143,13 +149,21 @@ static bool spill_partition(struct sc_groups *groups, struct sc_partition *p)
     return true;
 }
 
+static uint64_t spilled_bytes(const struct sc_partition *p)
+{
+    uint64_t bytes = 0;
+    for (const struct sc_spilled *list = p->spilled; list != NULL; list = list->next)
+        bytes += SPILLED_BYTES;
+    return bytes;
+}
+
 /* Adds up what has the same key, so that many rows of few groups do not fill the memory. */
 static bool compact(struct sc_groups *groups)
 {
     struct sc_spill_state *s = &groups->spill;
-    s->bytes = 0;
-    for (uint32_t i = 0; i < SC_PARTITIONS; i++) {
+    for (uint32_t i = 0; i < SC_PARTITIONS && !stopped(groups); i++) {
         struct sc_partition *p = &groups->partitions[i];
+        s->bytes -= spilled_bytes(p);
         if (!absorb_spilled(groups, NULL, p) || !spill_partition(groups, p))
             return false;
         sc_partition_empty(p);
@@ -271,7 +285,8 @@ static void *join_main(void *arg)
     struct join_job *job = arg;
     struct sc_partition spare = {0};
     uint32_t index;
-    while ((index = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < SC_PARTITIONS) {
+    while (!stopped(job->partials[0]) &&
+           (index = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < SC_PARTITIONS) {
         if (!(job->keep != NULL ? join_and_keep(job, index, &spare) : join_partition(job, index)))
             __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
     }
@@ -295,6 +310,15 @@ static void run_job(struct join_job *job, unsigned threads)
 static uint32_t *make_remap(struct sc_groups *to, struct sc_groups *from)
 {
     uint32_t *remap = malloc(((size_t)from->interner.count + 1) * sizeof(*remap));
+    if (remap != NULL && !from->interner.mixed && from->interner.count != 0) {
+        const struct sc_addr *addresses = (const struct sc_addr *)(const void *)from->interner.heap.data;
+        if (!sc_interner_add_addresses(&to->interner, addresses, from->interner.count, remap)) {
+            free(remap);
+            remap = NULL;
+        }
+        sc_interner_free(&from->interner);
+        return remap;
+    }
     for (uint32_t id = 0; id < from->interner.count && remap != NULL; id++) {
         uint32_t length;
         const uint8_t *bytes = sc_interner_bytes(&from->interner, id, &length);
@@ -331,5 +355,9 @@ enum sc_status sc_groups_join(struct sc_groups *const *partials, uint32_t count,
     for (uint32_t i = 1; i < count && job.remaps != NULL; i++)
         free(job.remaps[i]);
     free(job.remaps);
-    return job.failed ? sc_fail_nomem(err, "merging groups") : SC_OK;
+    if (job.failed)
+        return sc_fail_nomem(err, "merging groups");
+    if (job.next < SC_PARTITIONS)
+        return sc_fail(err, SC_CANCELLED, "before the groups were put together");
+    return SC_OK;
 }

@@ -95,6 +95,11 @@ void sc_groups_free(struct sc_groups *groups)
     free(groups);
 }
 
+void sc_groups_set_cancel(struct sc_groups *groups, const atomic_int *cancel)
+{
+    groups->cancel = cancel;
+}
+
 uint64_t sc_groups_count(const struct sc_groups *groups)
 {
     uint64_t n = 0;

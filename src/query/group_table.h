@@ -47,6 +47,7 @@ struct sc_groups {
     bool closed; /* no new groups: sc_groups_find gives NULL for those that are not there */
     struct sc_partition partitions[SC_PARTITIONS];
     struct sc_spill_state spill;
+    const atomic_int *cancel;         /* see sc_groups_set_cancel */
     struct sc_group_scratch *scratch; /* of sc_groups_add_rows */
 };
 

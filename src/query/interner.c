@@ -57,16 +57,26 @@ static bool same_bytes(const uint8_t *x, const uint8_t *y, uint32_t length)
     return length == 0 || memcmp(x, y, length) == 0;
 }
 
+/* Among addresses the offsets are not even looked at: they would be one more miss of the cache. */
+static bool same_string(const struct sc_interner *in, uint32_t id, const void *bytes, uint32_t length)
+{
+    if (!in->mixed)
+        return length == sizeof(struct sc_addr) &&
+               same_bytes(in->heap.data + (size_t)id * sizeof(struct sc_addr), bytes, sizeof(struct sc_addr));
+    uint64_t at = in->offsets[id];
+    return in->offsets[id + 1] - at == length && same_bytes(in->heap.data + at, bytes, length);
+}
+
 /* The slot of the string, or the empty one where it belongs. The table is not empty. */
-static uint32_t find_slot(const struct sc_interner *in, const void *bytes, uint32_t length, uint32_t hash)
+static inline uint32_t find_slot(const struct sc_interner *in, const void *bytes, uint32_t length,
+                                 uint32_t hash)
 {
     uint32_t i = hash & (in->table_size - 1);
     for (; in->table[i] != 0; i = (i + 1) & (in->table_size - 1)) {
         if (in->table[i] >> 32 != hash)
             continue;
         uint32_t id = (uint32_t)in->table[i] - 1;
-        uint64_t at = in->offsets[id];
-        if (in->offsets[id + 1] - at == length && same_bytes(in->heap.data + at, bytes, length))
+        if (same_string(in, id, bytes, length))
             break;
     }
     return i;
@@ -82,6 +92,7 @@ static uint32_t add_hashed(struct sc_interner *in, const void *bytes, uint32_t l
     sc_buf_append(&in->heap, bytes, length);
     if (!sc_buf_ok(&in->heap))
         return UINT32_MAX;
+    in->mixed = in->mixed || length != sizeof(struct sc_addr);
     in->hashes[in->count] = hash;
     in->offsets[in->count + 1] = in->heap.len;
     in->table[i] = (uint64_t)hash << 32 | ++in->count;
@@ -114,12 +125,8 @@ bool sc_interner_add_addresses(struct sc_interner *in, const struct sc_addr *add
         }
         for (uint32_t i = 0; i < n && in->table_size != 0; i++) {
             uint64_t entry = in->table[hashes[i] & (in->table_size - 1)];
-            if (entry != 0) {
-                __builtin_prefetch(&in->offsets[(uint32_t)entry - 1]);
-                /* Strings of equal length lie by number; where they do not, the wrong line is fetched, no
-                 * more. */
+            if (entry != 0) /* where strings are mixed, the wrong line is fetched, no more */
                 __builtin_prefetch(in->heap.data + (size_t)((uint32_t)entry - 1) * sizeof(struct sc_addr));
-            }
         }
         for (uint32_t i = 0; i < n; i++) {
             ids[start + i] = add_hashed(in, addresses[start + i].b, sizeof(struct sc_addr), hashes[i]);

@@ -15,6 +15,7 @@ struct sc_interner {
     uint32_t capacity;
     uint64_t *table; /* hash << 32 | id + 1 */
     uint32_t table_size;
+    bool mixed; /* some string is no address; until then the bytes of each lie at 16 times its number */
 };
 
 /* The id, new when the string is; UINT32_MAX without memory. */

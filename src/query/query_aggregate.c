@@ -22,6 +22,7 @@ struct run {
     unsigned threads;
     bool no_summary;
     bool scaled;
+    const atomic_int *cancel;
 };
 
 static uint64_t memory_of(const struct run *run, const struct partial *p)
@@ -118,6 +119,7 @@ static enum sc_status make_partials(struct run *run, struct sc_error *err)
             p->groups[i] = sc_groups_create(run->aggregates[i]);
             if (p->groups[i] == NULL || (seeds != NULL && seed_groups(p->groups[i], &seeds[i]) != SC_OK))
                 return sc_fail_nomem(err, "groups");
+            sc_groups_set_cancel(p->groups[i], run->cancel);
             sc_groups_set_spill_budget(p->groups[i], SPILL_BUDGET / run->threads / run->count);
         }
         SC_TRY(sc_summarizer_init(&p->summarizer, run->scaled, err));
@@ -159,9 +161,29 @@ static enum sc_status merge_partials(struct run *run, struct sc_error *err)
                                 run->threads, err);
     }
     free(column);
-    for (unsigned t = 1; t < run->threads; t++)
-        sc_summary_merge(&run->partials[0].summary, &run->partials[t].summary);
     return status;
+}
+
+static struct sc_summary sum_up(const struct run *run)
+{
+    struct sc_summary sum = run->partials[0].summary;
+    for (unsigned t = 1; t < run->threads; t++)
+        sc_summary_merge(&sum, &run->partials[t].summary);
+    return sum;
+}
+
+/* After a stop: few groups are put together all the same, many (some tenths of a second) are not. */
+#define FEW_BYTES ((uint64_t)64 << 20)
+
+static bool keep_going(const struct run *run)
+{
+    uint64_t bytes = 0;
+    for (unsigned t = 0; t < run->threads; t++) {
+        bytes += memory_of(run, &run->partials[t]);
+        for (uint32_t i = 0; i < run->count; i++)
+            sc_groups_set_cancel(run->partials[t].groups[i], NULL);
+    }
+    return bytes <= FEW_BYTES;
 }
 
 static void widen_keys(struct run *run)
@@ -182,7 +204,8 @@ enum sc_status sc_aggregate_run(const struct sc_aggregate_run *request, struct s
                       .count = request->count,
                       .threads = options->threads == 0 ? 1 : options->threads,
                       .no_summary = options->no_summary,
-                      .scaled = options->scale_sampling};
+                      .scaled = options->scale_sampling,
+                      .cancel = options->cancel};
     enum sc_status status = scan_once(&run, source, options, stats, err);
     if (status == SC_LIMIT) {
         free_partials(&run);
@@ -190,15 +213,15 @@ enum sc_status sc_aggregate_run(const struct sc_aggregate_run *request, struct s
         status = scan_once(&run, source, options, stats, err);
     }
     bool usable = status == SC_OK || status == SC_CANCELLED;
-    enum sc_status merged = usable ? merge_partials(&run, err) : SC_OK;
+    bool few = status != SC_CANCELLED || keep_going(&run);
+    enum sc_status merged = usable && few ? merge_partials(&run, err) : SC_OK;
     if (merged != SC_OK)
         status = merged;
-    if (usable && merged == SC_OK) {
-        *summary = run.partials[0].summary;
-        for (uint32_t i = 0; i < run.count; i++) {
-            groups[i] = run.partials[0].groups[i];
-            run.partials[0].groups[i] = NULL;
-        }
+    if (usable && (merged == SC_OK || merged == SC_CANCELLED))
+        *summary = sum_up(&run);
+    for (uint32_t i = 0; i < run.count && usable && few && merged == SC_OK; i++) {
+        groups[i] = run.partials[0].groups[i];
+        run.partials[0].groups[i] = NULL;
     }
     free_partials(&run);
     return status;

@@ -8,6 +8,7 @@
 
 #include "flow/vector.h"
 #include "query/cells.h"
+#include "query/sort.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -57,6 +58,37 @@ static void format_row(struct formatter *f, const struct sc_listing *listing, ui
     sc_output_row(listing->output, f->values, out);
 }
 
+/* ---- the header, when columns fit the first records ---- */
+
+/* More rows than anybody reads are not looked at twice. */
+#define MOST_FITTED 2048u
+
+struct head {
+    const struct sc_listing *listing;
+    const struct sc_sink *sink;
+    bool done; /* nothing to fit or to write (any more) */
+};
+
+static void fit_row(struct formatter *f, const struct sc_listing *listing, uint32_t row)
+{
+    for (uint32_t i = 0; i < listing->field_count; i++)
+        sc_cells_value(&f->cells[i], row, &f->values[i]);
+    sc_output_fit(listing->output, f->values);
+}
+
+/* False when nobody reads. */
+static bool write_header(struct head *head)
+{
+    struct sc_buf text = {0};
+    if (head->done)
+        return true;
+    head->done = true;
+    sc_output_header(head->listing->output, &text);
+    bool going = sc_buf_ok(&text) && head->sink->write(head->sink->arg, text.data, text.len);
+    sc_buf_free(&text);
+    return going;
+}
+
 /* ---- in the order of the store ---- */
 
 struct stream {
@@ -69,6 +101,7 @@ struct stream {
     uint32_t turn;    /* whose text comes next; guarded by the mutex as all below */
     uint64_t written; /* records */
     bool ended;       /* limit reached, or nobody reads */
+    struct head *head;
 };
 
 struct unit_text {
@@ -177,6 +210,31 @@ static enum sc_status emit(struct stream *stream, struct formatter *f, struct sc
     return ended || (limit != 0 && stream->written >= limit) ? SC_END : SC_OK;
 }
 
+static bool head_done(struct stream *stream)
+{
+    pthread_mutex_lock(&stream->mutex);
+    bool done = stream->head->done;
+    pthread_mutex_unlock(&stream->mutex);
+    return done;
+}
+
+/* In turn, while all others wait for theirs: nobody formats before the columns have their widths. */
+static enum sc_status fit_unit(struct stream *stream, struct formatter *f, struct sc_row_group *group,
+                               const struct sc_selection *selection, struct sc_error *err)
+{
+    const struct sc_listing *listing = stream->listing;
+    uint64_t left = listing->limit != 0 && listing->limit < MOST_FITTED ? listing->limit : MOST_FITTED;
+    SC_TRY(find_cells(f, listing, group, false, err));
+    for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
+        for (uint64_t bits = selection->rows[w]; bits != 0 && left != 0; bits &= bits - 1, left--)
+            fit_row(f, listing, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits));
+    }
+    pthread_mutex_lock(&stream->mutex);
+    bool going = write_header(stream->head);
+    pthread_mutex_unlock(&stream->mutex);
+    return going ? SC_OK : SC_END;
+}
+
 /* Damage leaves the turn open: the records come from another copy, in the same place. */
 static enum sc_status stream_unit(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
                                   struct sc_selection *selection, struct sc_error *err)
@@ -184,8 +242,17 @@ static enum sc_status stream_unit(void *arg, unsigned thread, uint32_t unit, str
     struct stream *stream = arg;
     struct formatter *f = &stream->formatters[thread];
     struct unit_text text = {0};
-    enum sc_status status = format_unit(stream, f, group, selection, &text, err);
-    if (!await_turn(stream, stream->source->units[unit].turn))
+    enum sc_status status = SC_OK;
+    uint32_t turn = stream->source->units[unit].turn;
+    if (!head_done(stream)) {
+        if (!await_turn(stream, turn))
+            return SC_END;
+        if (!head_done(stream))
+            status = fit_unit(stream, f, group, selection, err);
+    }
+    if (status == SC_OK)
+        status = format_unit(stream, f, group, selection, &text, err);
+    if (!await_turn(stream, turn))
         status = SC_END;
     else if (status == SC_OK)
         status = emit(stream, f, group, selection, &text, err);
@@ -406,6 +473,7 @@ struct second_scan {
     uint64_t count;
     struct sc_buf *texts;      /* per thread */
     struct text_piece *pieces; /* by rank */
+    pthread_mutex_t *fitting;  /* guards the output's widths while records are fitted */
 };
 
 static uint64_t first_of_unit(const struct second_scan *scan, uint32_t unit)
@@ -438,28 +506,84 @@ static enum sc_status pick_unit(void *arg, unsigned thread, uint32_t unit, struc
     return sc_buf_ok(text) ? SC_OK : sc_fail_nomem(err, "the listing; give a limit with -l");
 }
 
-static int compare_picked(const void *x, const void *y)
+static enum sc_status fit_picked(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
+                                 struct sc_selection *selection, struct sc_error *err)
 {
+    struct second_scan *scan = arg;
+    struct formatter *f = &scan->formatters[thread];
+    (void)selection;
+    SC_TRY(find_cells(f, scan->listing, group, false, err));
+    pthread_mutex_lock(scan->fitting);
+    for (uint64_t i = first_of_unit(scan, unit); i < scan->count && scan->picked[i].unit == unit; i++) {
+        if (scan->picked[i].rank < MOST_FITTED)
+            fit_row(f, scan->listing, scan->picked[i].row);
+    }
+    pthread_mutex_unlock(scan->fitting);
+    return SC_OK;
+}
+
+/* Reads the units of the first records only, for the widths of their columns. */
+static enum sc_status fit_first(struct sc_source *source, const struct sc_scan_options *options,
+                                struct second_scan *scan, struct sc_error *err)
+{
+    uint8_t *wanted = calloc((size_t)source->unit_count + 1, 1);
+    if (wanted == NULL)
+        return sc_fail_nomem(err, "sorting");
+    for (uint64_t i = 0; i < scan->count; i++) {
+        if (scan->picked[i].rank < MOST_FITTED)
+            wanted[source->units[scan->picked[i].unit].turn] = 1;
+    }
+    struct sc_scan_options only = *options;
+    only.wanted = wanted;
+    pthread_mutex_t fitting = PTHREAD_MUTEX_INITIALIZER;
+    scan->fitting = &fitting;
+    struct sc_scan_consumer consumer = {.unit = fit_picked,
+                                        .arg = scan,
+                                        .fields = scan->listing->fields,
+                                        .field_count = scan->listing->field_count};
+    enum sc_status status = sc_scan_run(source, &only, &consumer, NULL, err);
+    pthread_mutex_destroy(&fitting);
+    scan->fitting = NULL;
+    free(wanted);
+    return status;
+}
+
+static int compare_picked(const void *x, const void *y, void *unused)
+{
+    (void)unused;
     const struct picked *a = x, *b = y;
     if (a->unit != b->unit)
         return a->unit < b->unit ? -1 : 1;
     return a->row < b->row ? -1 : a->row > b->row;
 }
 
-static void write_pieces(const struct second_scan *scan, const struct sc_sink *sink)
+/* Records that are written between two looks at whether to stop. */
+#define WRITTEN_AT_LEAST 1024u
+
+/* Even after a stop so few are written. */
+static bool little(const struct sc_listing *listing)
+{
+    return listing->limit != 0 && listing->limit <= WRITTEN_AT_LEAST;
+}
+
+/* False when it was stopped on the way. */
+static bool write_pieces(const struct second_scan *scan, const struct sc_sink *sink, const atomic_int *cancel)
 {
     size_t separator = strlen(scan->listing->separator);
     bool some = false;
     for (uint64_t rank = 0; rank < scan->count; rank++) {
+        if (rank % WRITTEN_AT_LEAST == 0 && rank != 0 && cancel != NULL && atomic_load(cancel) != 0)
+            return false;
         const struct text_piece *piece = &scan->pieces[rank];
         if (piece->length == 0) /* its row group could not be read again: noted as missing */
             continue;
         if (some && separator != 0 && !sink->write(sink->arg, scan->listing->separator, separator))
-            return;
+            return true;
         if (!sink->write(sink->arg, scan->texts[piece->thread].data + piece->offset, piece->length))
-            return;
+            return true;
         some = true;
     }
+    return true;
 }
 
 /*
@@ -467,7 +591,7 @@ static void write_pieces(const struct second_scan *scan, const struct sc_sink *s
  * with nothing written, when row groups turned out to be damaged that the first scan had counted.
  */
 static enum sc_status list_picked(struct sc_source *source, const struct sc_scan_options *options,
-                                  bool stopped, struct second_scan *scan, const struct sc_sink *sink,
+                                  bool stopped, struct second_scan *scan, struct head *head,
                                   struct sc_error *err)
 {
     uint32_t failed = source->units_failed;
@@ -479,29 +603,44 @@ static enum sc_status list_picked(struct sc_source *source, const struct sc_scan
     struct sc_scan_options again = *options;
     again.wanted = wanted;
     again.progress = NULL;
-    if (stopped && scan->listing->limit != 0)
+    if (stopped && little(scan->listing))
         again.cancel = NULL;
     struct sc_scan_consumer consumer = {.unit = pick_unit,
                                         .arg = scan,
                                         .fields = scan->listing->fields,
                                         .field_count = scan->listing->field_count};
-    enum sc_status status = sc_scan_run(source, &again, &consumer, NULL, err);
+    enum sc_status status = scan->listing->fit ? fit_first(source, &again, scan, err) : SC_OK;
+    if (status == SC_OK && !stopped && failed != source->units_failed)
+        status = SC_AGAIN;
+    if (status == SC_OK)
+        status = sc_scan_run(source, &again, &consumer, NULL, err);
     free(wanted);
     if (status == SC_OK && !stopped && failed != source->units_failed)
         return SC_AGAIN;
-    if (status == SC_OK || status == SC_CANCELLED)
-        write_pieces(scan, sink);
+    if ((status == SC_OK || status == SC_CANCELLED) && !write_header(head))
+        return status;
+    if (status == SC_CANCELLED && little(scan->listing))
+        (void)write_pieces(scan, head->sink, NULL);
+    if (status == SC_OK && !write_pieces(scan, head->sink, again.cancel))
+        return sc_fail(err, SC_CANCELLED, "before everything was written");
     return status;
 }
 
+static enum sc_status sort_failed(enum sc_status status, struct sc_error *err)
+{
+    return status == SC_NOMEM ? sc_fail_nomem(err, "sorting so many records; give a limit with -l")
+                              : sc_fail(err, status, "before everything was sorted");
+}
+
 /* All threads' places in one array, sorted and cut to the limit. */
-static bool gather(struct sorter *sorter, unsigned threads, struct heap *all)
+static enum sc_status gather(struct sorter *sorter, unsigned threads, const atomic_int *cancel,
+                             struct heap *all)
 {
     for (unsigned t = 0; t < threads; t++)
         all->count += sorter->heaps[t].count;
     all->places = malloc(all->count * sorter->place_bytes + 1);
     if (all->places == NULL)
-        return false;
+        return SC_NOMEM;
     uint64_t at = 0;
     for (unsigned t = 0; t < threads; t++) {
         if (sorter->heaps[t].count != 0)
@@ -512,20 +651,23 @@ static bool gather(struct sorter *sorter, unsigned threads, struct heap *all)
         sorter->heaps[t] = (struct heap){0};
     }
     uint32_t orders = sorter->listing->order_count;
-    if (all->count > 1)
-        qsort_r(all->places, all->count, sorter->place_bytes, compare_places, &orders);
+    enum sc_status status =
+        sc_sort(all->places, all->count, sorter->place_bytes, compare_places, &orders, cancel);
     if (sorter->listing->limit != 0 && all->count > sorter->listing->limit)
         all->count = sorter->listing->limit;
-    return true;
+    return status;
 }
 
 static enum sc_status write_sorted(struct sc_source *source, const struct sc_scan_options *options,
-                                   bool stopped, struct sorter *sorter, unsigned threads,
-                                   const struct sc_sink *sink, struct sc_error *err)
+                                   bool stopped, struct sorter *sorter, unsigned threads, struct head *head,
+                                   struct sc_error *err)
 {
     struct heap all = {0};
-    if (!gather(sorter, threads, &all)) {
-        return sc_fail_nomem(err, "sorting so many records; give a limit with -l");
+    const atomic_int *cancel = stopped && little(sorter->listing) ? NULL : options->cancel;
+    enum sc_status status = gather(sorter, threads, cancel, &all);
+    if (status != SC_OK) {
+        free(all.places);
+        return sort_failed(status, err);
     }
     struct picked *picked = malloc((all.count + 1) * sizeof(*picked));
     struct second_scan scan = {.listing = sorter->listing,
@@ -534,7 +676,6 @@ static enum sc_status write_sorted(struct sc_source *source, const struct sc_sca
                                .count = all.count,
                                .texts = calloc(threads, sizeof(struct sc_buf)),
                                .pieces = calloc(all.count + 1, sizeof(struct text_piece))};
-    enum sc_status status = SC_OK;
     if (picked == NULL || scan.texts == NULL || scan.pieces == NULL)
         status = sc_fail_nomem(err, "sorting so many records; give a limit with -l");
     for (uint64_t i = 0; i < all.count && status == SC_OK; i++) {
@@ -543,8 +684,9 @@ static enum sc_status write_sorted(struct sc_source *source, const struct sc_sca
     }
     free(all.places);
     if (status == SC_OK) {
-        qsort(picked, all.count, sizeof(*picked), compare_picked);
-        status = list_picked(source, options, stopped, &scan, sink, err);
+        status = sc_sort(picked, all.count, sizeof(*picked), compare_picked, NULL, cancel);
+        status = status != SC_OK ? sort_failed(status, err)
+                                 : list_picked(source, options, stopped, &scan, head, err);
     }
     for (unsigned t = 0; t < threads && scan.texts != NULL; t++)
         sc_buf_free(&scan.texts[t]);
@@ -556,7 +698,7 @@ static enum sc_status write_sorted(struct sc_source *source, const struct sc_sca
 
 /* Both scans. @return SC_AGAIN when they are to be run anew. */
 static enum sc_status sort_and_write(struct sc_source *source, const struct sc_scan_options *options,
-                                     struct sorter *sorter, unsigned threads, const struct sc_sink *sink,
+                                     struct sorter *sorter, unsigned threads, struct head *head,
                                      struct sc_scan_stats *stats, struct sc_error *err)
 {
     struct sc_field fields[16];
@@ -569,13 +711,13 @@ static enum sc_status sort_and_write(struct sc_source *source, const struct sc_s
     if (status != SC_OK && status != SC_CANCELLED)
         return status;
     bool stopped = status == SC_CANCELLED;
-    enum sc_status written = write_sorted(source, options, stopped, sorter, threads, sink, err);
+    enum sc_status written = write_sorted(source, options, stopped, sorter, threads, head, err);
     return stopped && written == SC_OK ? status : written;
 }
 
 static enum sc_status list_sorted(struct sc_source *source, const struct sc_scan_options *options,
                                   const struct sc_listing *listing, struct formatter *formatters,
-                                  unsigned threads, const struct sc_sink *sink, struct sc_scan_stats *stats,
+                                  unsigned threads, struct head *head, struct sc_scan_stats *stats,
                                   struct sc_error *err)
 {
     struct sorter sorter = {.listing = listing,
@@ -589,7 +731,7 @@ static enum sc_status list_sorted(struct sc_source *source, const struct sc_scan
     do {
         for (unsigned t = 0; t < threads; t++)
             formatters[t].summary = (struct sc_summary){0};
-        status = sort_and_write(source, options, &sorter, threads, sink, stats, err);
+        status = sort_and_write(source, options, &sorter, threads, head, stats, err);
     } while (status == SC_AGAIN);
     for (unsigned t = 0; t < threads; t++)
         free(sorter.heaps[t].places);
@@ -609,11 +751,15 @@ enum sc_status sc_query_list(struct sc_source *source, const struct sc_scan_opti
     enum sc_status status = formatters == NULL ? sc_fail_nomem(err, "the listing") : SC_OK;
     for (unsigned t = 0; t < threads && status == SC_OK; t++)
         status = make_formatter(&formatters[t], listing, options->scale_sampling, err);
-    struct stream stream = {.source = source, .listing = listing, .sink = sink, .formatters = formatters};
+    struct head head = {.listing = listing, .sink = sink, .done = !listing->fit};
+    struct stream stream = {
+        .source = source, .listing = listing, .sink = sink, .formatters = formatters, .head = &head};
     if (status == SC_OK && listing->order_count == 0)
         status = list_in_order(source, options, &stream, stats, err);
     else if (status == SC_OK)
-        status = list_sorted(source, options, listing, formatters, threads, sink, stats, err);
+        status = list_sorted(source, options, listing, formatters, threads, &head, stats, err);
+    if (status == SC_OK || status == SC_CANCELLED)
+        (void)write_header(&head); /* where no record was */
     for (unsigned t = 0; t < threads && formatters != NULL; t++) {
         sc_summary_merge(summary, &formatters[t].summary);
         free_formatter(&formatters[t]);

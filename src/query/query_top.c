@@ -194,7 +194,7 @@ static enum sc_status scan_twice(struct top_run *run, struct sc_source *source,
     *failed = source->units_failed;
     bool stopped = status == SC_CANCELLED;
     for (uint32_t i = 0; i < run->count && (status == SC_OK || status == SC_CANCELLED); i++) {
-        if (!run->cut[i])
+        if (!run->cut[i] || groups[i] == NULL)
             continue;
         enum sc_status second = second_scan(run, i, source, options, stopped, &groups[i], stats, err);
         status = second == SC_OK ? status : second;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "query/request.h"
 
+#include "query/time_bucket.h"
 #include "query/time_range.h"
 
 #include <ctype.h>
@@ -518,6 +519,14 @@ enum sc_status sc_request_list(const struct sc_ie_learned *learned, const char *
 }
 
 /* ---- sampling ---- */
+
+void sc_request_local_time(struct sc_request *request)
+{
+    for (uint32_t k = 0; k < request->aggregate.key_count; k++) {
+        struct sc_group_key *key = &request->aggregate.keys[k];
+        key->local = key->field.type == SC_VALUE_TIME_MS && sc_time_bucket_is_local(key->bucket);
+    }
+}
 
 void sc_request_scale(struct sc_request *r)
 {

@@ -62,6 +62,9 @@ enum sc_status sc_request_list(const struct sc_ie_learned *learned, const char *
 void sc_request_scale(struct sc_request *request);
 void sc_request_list_scale(struct sc_request_listing *listing);
 
+/* Times are shown in the zone of TZ: buckets begin by its wall clock (sc_time_bucket_is_local). */
+void sc_request_local_time(struct sc_request *request);
+
 /* Adds a column to a listing. @return SC_LIMIT when it is full. */
 enum sc_status sc_request_add_column(struct sc_request_listing *listing, const struct sc_field *field,
                                      const char *label, struct sc_error *err);

@@ -141,7 +141,7 @@ static void *worker_main(void *arg)
             atomic_load(&scan->next) >= scan->source->unit_count)
             break;
         if (cancelled(scan)) {
-            sc_fail(&err, SC_CANCELLED, "stopped before everything was read");
+            sc_fail(&err, SC_CANCELLED, "before everything was read");
             fail(scan, SC_CANCELLED, &err);
             break;
         }

@@ -159,6 +159,18 @@ enum sc_status sc_field_load(const struct sc_field *field, struct sc_row_group *
     return SC_OK;
 }
 
+const struct sc_column *sc_field_plain(const struct sc_field *field, const struct sc_column *const *columns,
+                                       uint32_t count)
+{
+    if (count != 1 || field->computed != SC_COMPUTED_NONE)
+        return NULL;
+    for (unsigned i = 0; i < field->source_count; i++) {
+        if (sc_column_key_equal(field->sources[i].key, columns[0]->key))
+            return field->sources[i].transform == SC_TRANSFORM_NONE ? columns[0] : NULL;
+    }
+    return NULL;
+}
+
 /* ---- the tree ---- */
 
 struct run {

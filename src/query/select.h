@@ -59,4 +59,11 @@ enum sc_status sc_selector_run(struct sc_selector *selector, struct sc_row_group
 enum sc_status sc_field_load(const struct sc_field *field, struct sc_row_group *group,
                              const struct sc_column **columns, uint32_t *count, struct sc_error *err);
 
+/*
+ * The only one of the columns that were loaded for a field, when the rows' values are in it unchanged; else NULL. It may
+ * have nulls and any form.
+ */
+const struct sc_column *sc_field_plain(const struct sc_field *field, const struct sc_column *const *columns,
+                                       uint32_t count);
+
 #endif

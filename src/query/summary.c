@@ -41,17 +41,49 @@ static enum sc_status read_field(struct sc_summarizer *s, const struct sc_field 
     return SC_OK;
 }
 
+#define SUM_SELECTED(type)                                                                                   \
+    for (size_t w = 0; w < sc_bitmap_words(rows); w++) {                                                     \
+        const type *v = (const type *)values + w * 64;                                                       \
+        uint64_t bits = selected[w];                                                                         \
+        if (bits == ~UINT64_C(0)) {                                                                          \
+            for (unsigned i = 0; i < 64; i++)                                                                \
+                sum += v[i];                                                                                 \
+        }                                                                                                    \
+        for (; bits != ~UINT64_C(0) && bits != 0; bits &= bits - 1)                                          \
+            sum += v[__builtin_ctzll(bits)];                                                                 \
+    }
+
+/* The sum of the selected ones of `rows` integers. */
+static uint64_t sum_selected(const void *values, unsigned width, const uint64_t *selected, uint32_t rows)
+{
+    uint64_t sum = 0;
+    if (width == 1) {
+        SUM_SELECTED(uint8_t)
+    } else if (width == 2) {
+        SUM_SELECTED(uint16_t)
+    } else if (width == 4) {
+        SUM_SELECTED(uint32_t)
+    } else {
+        SUM_SELECTED(uint64_t)
+    }
+    return sum;
+}
+
 /* Null counts as 0. */
 static enum sc_status sum_field(struct sc_summarizer *s, const struct sc_field *field,
                                 struct sc_row_group *group, const struct sc_selection *selection,
                                 uint64_t *sum, struct sc_error *err)
 {
-    bool any;
-    SC_TRY(read_field(s, field, group, &any, err));
-    for (size_t w = 0; any && w < sc_bitmap_words(group->rows); w++) {
-        for (uint64_t bits = selection->rows[w]; bits != 0; bits &= bits - 1)
-            *sum += s->values[w * 64 + (size_t)__builtin_ctzll(bits)];
-    }
+    const struct sc_column *columns[4 * SC_FIELD_COLUMNS];
+    uint32_t count = 0;
+    SC_TRY(sc_field_load(field, group, columns, &count, err));
+    const struct sc_column *plain = sc_field_plain(field, columns, count);
+    if (field->computed == SC_COMPUTED_FLOWS && count == 0) /* no column says otherwise: each counts once */
+        *sum += selection->count;
+    else if (plain != NULL && plain->key.kind == SC_COLUMN_UINT && plain->form == SC_FORM_FLAT)
+        *sum += sum_selected(plain->values, plain->width, selection->rows, group->rows);
+    else if (sc_field_integers(field, columns, count, group->rows, s->values, s->valid))
+        *sum += sum_selected(s->values, 8, selection->rows, group->rows);
     return SC_OK;
 }
 

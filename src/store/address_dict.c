@@ -123,23 +123,23 @@ enum sc_status sc_address_dict_write(struct sc_stream_encoder *encoder, const st
 }
 
 static enum sc_status read_numbers(struct sc_stream_decoder *decoder, struct sc_cursor *in, uint32_t count,
-                                   uint64_t *numbers)
+                                   unsigned width, void *numbers)
 {
     struct sc_stream_head head;
     SC_TRY(sc_stream_head_read(in, count, &head));
     if (head.count != count)
         return SC_DAMAGED;
-    return sc_stream_get_integers(decoder, in, &head, 8, numbers);
+    return sc_stream_get_integers(decoder, in, &head, width, numbers);
 }
 
 static enum sc_status read_values(struct sc_stream_decoder *decoder, struct sc_cursor *in, uint32_t below,
                                   uint32_t v4, uint32_t others, uint64_t *numbers, struct sc_addr *values)
 {
-    SC_TRY(read_numbers(decoder, in, v4, numbers));
+    SC_TRY(read_numbers(decoder, in, v4, 4, numbers));
     for (uint32_t i = 0; i < v4; i++)
-        values[below + i] = sc_addr_v4((uint32_t)numbers[i]);
+        values[below + i] = sc_addr_v4(((const uint32_t *)numbers)[i]);
     for (unsigned half = 0; half < 2; half++) {
-        SC_TRY(read_numbers(decoder, in, others, numbers));
+        SC_TRY(read_numbers(decoder, in, others, 8, numbers));
         for (uint32_t i = 0; i < others; i++)
             sc_store_be64(values[i < below ? i : i + v4].b + 8 * half, numbers[i]);
     }
@@ -151,24 +151,17 @@ static enum sc_status read_values(struct sc_stream_decoder *decoder, struct sc_c
 }
 
 enum sc_status sc_address_dict_read(struct sc_stream_decoder *decoder, struct sc_cursor *in,
-                                    uint32_t max_count, struct sc_address_dict *out)
+                                    uint32_t max_count, struct sc_arena *arena, struct sc_address_dict *out)
 {
     uint32_t below = sc_cursor_le32(in), v4 = sc_cursor_le32(in), above = sc_cursor_le32(in);
     if (in->failed || below > max_count || v4 > max_count || above > max_count ||
         below + v4 + above > max_count)
         return SC_DAMAGED;
     uint32_t count = below + v4 + above;
-    uint64_t *numbers = malloc(((size_t)count + 1) * sizeof(*numbers));
-    out->values = malloc(((size_t)count + 1) * sizeof(*out->values));
+    uint64_t *numbers = sc_arena_alloc(arena, (size_t)count * sizeof(*numbers));
+    out->values = sc_arena_alloc(arena, (size_t)count * sizeof(*out->values));
     out->count = count;
-    enum sc_status status = numbers == NULL || out->values == NULL ? SC_NOMEM : SC_OK;
-    if (status == SC_OK)
-        status = read_values(decoder, in, below, v4, below + above, numbers, out->values);
-    free(numbers);
-    if (status != SC_OK) {
-        free(out->values);
-        out->values = NULL;
-        out->count = 0;
-    }
-    return status;
+    if (numbers == NULL || out->values == NULL)
+        return SC_NOMEM;
+    return read_values(decoder, in, below, v4, below + above, numbers, out->values);
 }

@@ -10,6 +10,7 @@
 #define SC_STORE_ADDRESS_DICT_H
 
 #include "base/addr.h"
+#include "base/arena.h"
 #include "store/stream.h"
 
 struct sc_address_dict {
@@ -35,8 +36,8 @@ void sc_address_set_free(struct sc_address_set *set);
 
 enum sc_status sc_address_dict_write(struct sc_stream_encoder *encoder, const struct sc_addr *sorted,
                                      uint32_t count, struct sc_buf *out);
-/* Reads, checks strict ascending order. `values` is the caller's to free. */
+/* Reads, checks strict ascending order. `values` lies in the arena. */
 enum sc_status sc_address_dict_read(struct sc_stream_decoder *decoder, struct sc_cursor *in,
-                                    uint32_t max_count, struct sc_address_dict *out);
+                                    uint32_t max_count, struct sc_arena *arena, struct sc_address_dict *out);
 
 #endif

@@ -477,10 +477,14 @@ static enum sc_status decode_difference(struct sc_row_group *group, struct sc_cu
         return SC_DAMAGED;
     SC_TRY(get_rows(group, in, c, 8));
     uint64_t *values = c->values;
-    uint64_t *bases = alloc(group, (size_t)group->rows * sizeof(*bases));
-    if (bases == NULL)
-        return SC_NOMEM;
-    sc_column_widen(base, group->rows, bases);
+    const uint64_t *bases = base->values;
+    if (base->form != SC_FORM_FLAT || base->width != 8) {
+        uint64_t *wide = alloc(group, (size_t)group->rows * sizeof(*wide));
+        if (wide == NULL)
+            return SC_NOMEM;
+        sc_column_widen(base, group->rows, wide);
+        bases = wide;
+    }
     for (uint32_t i = 0; i < group->rows; i++)
         values[i] = bases[i] + ((values[i] >> 1) ^ (0 - (values[i] & 1)));
     return SC_OK;
@@ -634,17 +638,12 @@ enum sc_status sc_row_group_addresses(struct sc_row_group *group, const struct s
         struct sc_cursor in = {0};
         SC_TRY(load_chunk(group, e, &in, err));
         struct sc_address_dict read;
-        enum sc_status status = sc_address_dict_read(&group->context->decoder, &in, e->dict_count, &read);
+        enum sc_status status =
+            sc_address_dict_read(&group->context->decoder, &in, e->dict_count, &group->context->arena, &read);
         if (status != SC_OK)
             return status == SC_NOMEM ? sc_fail_nomem(err, "an address dictionary")
                                       : damaged(group, "the address dictionary", err);
-        struct sc_addr *values = alloc(group, (size_t)read.count * sizeof(*values));
-        if (values != NULL)
-            memcpy(values, read.values, (size_t)read.count * sizeof(*values));
-        *dict = (struct sc_dictionary){.count = read.count, .values = values};
-        free(read.values);
-        if (values == NULL)
-            return sc_fail_nomem(err, "an address dictionary");
+        *dict = (struct sc_dictionary){.count = read.count, .values = read.values};
     }
     group->addresses = dict;
     *out = dict;

@@ -103,6 +103,88 @@ static enum sc_status payload(struct sc_stream_decoder *decoder, struct sc_curso
     return expand(decoder, head->compression, stored, head->stored, place, head->raw);
 }
 
+/* The byte planes of a stream, expanded. What is one byte repeated is in `constant`, and has no plane. */
+struct planes {
+    const uint8_t *bytes[8];
+    uint64_t constant;
+};
+
+/* Values that are put together at a time: they stay in the first cache. */
+#define TILE 512u
+
+/* Planes k and k + 1 as 16 bit numbers. False when both are constant. */
+static bool pair_planes(const struct planes *planes, unsigned k, size_t at, uint32_t n, uint16_t *out)
+{
+    const uint8_t *low = planes->bytes[k], *high = planes->bytes[k + 1];
+    if (low != NULL && high != NULL) {
+        for (uint32_t i = 0; i < n; i++)
+            out[i] = (uint16_t)(low[at + i] | high[at + i] << 8);
+    } else if (low != NULL) {
+        for (uint32_t i = 0; i < n; i++)
+            out[i] = low[at + i];
+    } else if (high != NULL) {
+        for (uint32_t i = 0; i < n; i++)
+            out[i] = (uint16_t)(high[at + i] << 8);
+    }
+    return low != NULL || high != NULL;
+}
+
+/* Planes k to k + 3 as 32 bit numbers, likewise: bytes, then pairs of them, pair up cheaply. */
+static bool join_planes(const struct planes *planes, unsigned k, size_t at, uint32_t n, uint32_t *out)
+{
+    uint16_t low[TILE], high[TILE];
+    bool has_low = pair_planes(planes, k, at, n, low);
+    if (!pair_planes(planes, k + 2, at, n, high)) {
+        for (uint32_t i = 0; i < n && has_low; i++)
+            out[i] = low[i];
+        return has_low;
+    }
+    if (!has_low)
+        memset(low, 0, n * sizeof(low[0]));
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = (uint32_t)low[i] | (uint32_t)high[i] << 16;
+    return true;
+}
+
+/* `n` values from `at` on. A plane beyond the width of the values does not count. */
+static void tile_u8(uint8_t *out, const struct planes *planes, size_t at, uint32_t n, uint64_t base)
+{
+    const uint8_t *plane = planes->bytes[0];
+    if (plane == NULL)
+        memset(out, (int)(uint8_t)base, n);
+    for (uint32_t i = 0; i < n && plane != NULL; i++)
+        out[i] = (uint8_t)(base + plane[at + i]);
+}
+
+static void tile_u16(uint16_t *out, const struct planes *planes, size_t at, uint32_t n, uint64_t base)
+{
+    if (!pair_planes(planes, 0, at, n, out))
+        memset(out, 0, n * sizeof(*out));
+    for (uint32_t i = 0; i < n && (uint16_t)base != 0; i++)
+        out[i] = (uint16_t)(out[i] + base);
+}
+
+static void tile_u32(uint32_t *out, const struct planes *planes, size_t at, uint32_t n, uint64_t base)
+{
+    if (!join_planes(planes, 0, at, n, out))
+        memset(out, 0, n * sizeof(*out));
+    for (uint32_t i = 0; i < n && (uint32_t)base != 0; i++)
+        out[i] += (uint32_t)base;
+}
+
+static void tile_u64(uint64_t *out, const struct planes *planes, size_t at, uint32_t n, uint64_t base)
+{
+    uint32_t half[TILE];
+    if (!join_planes(planes, 0, at, n, half))
+        memset(half, 0, sizeof(half));
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = base + half[i];
+    if (join_planes(planes, 4, at, n, half)) {
+        for (uint32_t i = 0; i < n; i++)
+            out[i] += (uint64_t)half[i] << 32;
+    }
+}
+
 // NOLINTBEGIN(bugprone-macro-parentheses): a type cannot stand in parentheses
 #define DEFINE_UNPACK(type, suffix)                                                                          \
     static void fill_##suffix(type *out, uint32_t count, uint64_t base)                                      \
@@ -135,20 +217,26 @@ static enum sc_status payload(struct sc_stream_decoder *decoder, struct sc_curso
     static void bits_##suffix(type *out, const uint8_t *p, uint32_t count, unsigned bits, uint64_t base)     \
     {                                                                                                        \
         uint64_t mask = bits == 64 ? ~UINT64_C(0) : (UINT64_C(1) << bits) - 1;                               \
-        size_t at = 0;                                                                                       \
-        for (uint32_t i = 0; i < count; i++, at += bits) {                                                   \
+        uint32_t i = 0;                                                                                      \
+        /* Up to 15 bits four values, too; eight of them end with a byte. */                                 \
+        for (; bits <= 15 && count - i >= 8; i += 8, p += bits) {                                            \
+            uint64_t first = sc_load_le64(p), second = sc_load_le64(p + bits / 2) >> (bits % 2 * 4);         \
+            for (unsigned k = 0; k < 4; k++, first >>= bits, second >>= bits) {                              \
+                out[i + k] = (type)(base + (first & mask));                                                  \
+                out[i + k + 4] = (type)(base + (second & mask));                                             \
+            }                                                                                                \
+        }                                                                                                    \
+        for (size_t at = 0; i < count; i++, at += bits) {                                                    \
             uint64_t v = sc_load_le64(p + at / 8) >> (at % 8);                                               \
             if (bits > 57 && at % 8 + bits > 64)                                                             \
                 v |= (uint64_t)p[at / 8 + 8] << (64 - at % 8);                                               \
             out[i] = (type)(base + (v & mask));                                                              \
         }                                                                                                    \
     }                                                                                                        \
-    static void plane_##suffix(type *out, const uint8_t *plane, uint32_t count, unsigned shift)              \
+    static void tiles_##suffix(type *out, const struct planes *planes, uint32_t count, uint64_t base)        \
     {                                                                                                        \
-        if (shift >= 8 * sizeof(type))                                                                       \
-            return;                                                                                          \
-        for (uint32_t i = 0; i < count; i++)                                                                 \
-            out[i] = (type)(out[i] + ((type)plane[i] << shift));                                             \
+        for (uint32_t at = 0; at < count; at += TILE)                                                        \
+            tile_##suffix(out + at, planes, at, count - at < TILE ? count - at : TILE, base);                \
     }
 
 // NOLINTEND(bugprone-macro-parentheses)
@@ -169,61 +257,77 @@ DEFINE_UNPACK(uint64_t, u64)
             function##_u64((uint64_t *)(out), __VA_ARGS__);                                                  \
     } while (0)
 
-static enum sc_status add_planes(struct sc_stream_decoder *decoder, struct sc_cursor *in,
-                                 const struct sc_stream_head *head, unsigned width, void *out)
+/* One plane: in place where it is stored as it is, else to `place`. */
+static enum sc_status get_plane(struct sc_stream_decoder *decoder, struct sc_cursor *in, uint32_t count,
+                                unsigned number, uint8_t *place, struct planes *planes)
 {
-    sc_buf_clear(&decoder->scratch);
-    uint8_t *plane = sc_buf_reserve(&decoder->scratch, (size_t)head->count + 1);
-    if (plane == NULL)
-        return SC_NOMEM;
-    for (unsigned p = 0; p < head->width; p++) {
-        uint32_t word = sc_cursor_le32(in);
-        size_t stored_length = word & 0x3fffffffu;
-        const uint8_t *stored = sc_cursor_take(in, stored_length);
-        if (stored == NULL)
+    uint32_t word = sc_cursor_le32(in);
+    size_t stored_length = word & 0x3fffffffu;
+    unsigned compression = word >> 30;
+    const uint8_t *stored = sc_cursor_take(in, stored_length);
+    if (stored == NULL)
+        return SC_DAMAGED;
+    if (compression == SC_COMPRESS_REPEAT) {
+        if (stored_length != 1)
             return SC_DAMAGED;
-        unsigned compression = word >> 30;
-        if (compression == SC_COMPRESS_REPEAT && stored_length == 1 && stored[0] == 0)
-            continue;
-        SC_TRY(expand(decoder, compression, stored, stored_length, plane, head->count));
-        BY_WIDTH(width, plane, out, plane, head->count, 8 * p);
+        planes->constant += (uint64_t)stored[0] << (8 * number);
+        return SC_OK;
     }
+    if (compression == SC_COMPRESS_NONE) {
+        planes->bytes[number] = stored;
+        return stored_length == count ? SC_OK : SC_DAMAGED;
+    }
+    planes->bytes[number] = place;
+    return expand(decoder, compression, stored, stored_length, place, count);
+}
+
+/* All planes of a stream; they live in its bytes and in the scratch buffer. */
+static enum sc_status get_planes(struct sc_stream_decoder *decoder, struct sc_cursor *in,
+                                 const struct sc_stream_head *head, struct planes *planes)
+{
+    const uint8_t *start = sc_cursor_take(in, head->stored);
+    if (start == NULL)
+        return SC_DAMAGED;
+    struct sc_cursor stored = {.data = start, .len = head->stored};
+    sc_buf_clear(&decoder->scratch);
+    uint8_t *place = sc_buf_reserve(&decoder->scratch, (size_t)head->count * head->width + 1);
+    if (place == NULL)
+        return SC_NOMEM;
+    *planes = (struct planes){0};
+    for (unsigned p = 0; p < head->width; p++)
+        SC_TRY(get_plane(decoder, &stored, head->count, p, place + (size_t)p * head->count, planes));
     return SC_OK;
 }
 
-static void undelta(uint64_t *values, uint32_t count, uint64_t previous)
+static uint64_t undelta(uint64_t *values, uint32_t count, uint64_t previous)
 {
     for (uint32_t i = 0; i < count; i++) {
         uint64_t z = values[i];
         previous += (z >> 1) ^ (0 - (z & 1));
         values[i] = previous;
     }
+    return previous;
 }
 
-static enum sc_status get_delta(struct sc_stream_decoder *decoder, struct sc_cursor *in,
-                                const struct sc_stream_head *head, unsigned width, void *out)
+static void sum_deltas(const struct planes *planes, uint32_t count, uint64_t previous, unsigned width,
+                       uint8_t *out)
 {
-    if (width == 8) {
-        memset(out, 0, (size_t)head->count * 8);
-        SC_TRY(add_planes(decoder, in, head, 8, out));
-        undelta(out, head->count, head->base);
-        return SC_OK;
+    uint64_t tile[TILE];
+    for (uint32_t at = 0; at < count; at += TILE) {
+        uint32_t n = count - at < TILE ? count - at : TILE;
+        uint64_t *values = width == 8 ? (uint64_t *)(void *)out + at : tile;
+        tile_u64(values, planes, at, n, planes->constant);
+        previous = undelta(values, n, previous);
+        if (width != 8)
+            BY_WIDTH(width, plain, out + (size_t)at * width, (const uint8_t *)tile, n, 8, 0);
     }
-    struct sc_buf wide = {0};
-    uint8_t *place = sc_buf_reserve(&wide, (size_t)head->count * 8 + 8);
-    if (place == NULL)
-        return SC_NOMEM;
-    enum sc_status status = get_delta(decoder, in, head, 8, place);
-    if (status == SC_OK)
-        BY_WIDTH(width, plain, out, place, head->count, 8, 0);
-    sc_buf_free(&wide);
-    return status;
 }
 
 enum sc_status sc_stream_get_integers(struct sc_stream_decoder *decoder, struct sc_cursor *in,
                                       const struct sc_stream_head *head, unsigned width, void *out)
 {
     const uint8_t *p;
+    struct planes planes;
     switch (head->layout) {
     case SC_LAYOUT_CONST:
         BY_WIDTH(width, fill, out, head->count, head->base);
@@ -237,16 +341,13 @@ enum sc_status sc_stream_get_integers(struct sc_stream_decoder *decoder, struct 
         BY_WIDTH(width, bits, out, p, head->count, head->width, head->base);
         return SC_OK;
     case SC_LAYOUT_PLANES:
-    case SC_LAYOUT_DELTA: {
-        const uint8_t *start = sc_cursor_take(in, head->stored);
-        if (start == NULL)
-            return SC_DAMAGED;
-        struct sc_cursor planes = {.data = start, .len = head->stored};
+    case SC_LAYOUT_DELTA:
+        SC_TRY(get_planes(decoder, in, head, &planes));
         if (head->layout == SC_LAYOUT_DELTA)
-            return get_delta(decoder, &planes, head, width, out);
-        BY_WIDTH(width, fill, out, head->count, head->base);
-        return add_planes(decoder, &planes, head, width, out);
-    }
+            sum_deltas(&planes, head->count, head->base, width, out);
+        else
+            BY_WIDTH(width, tiles, out, &planes, head->count, head->base + planes.constant);
+        return SC_OK;
     default:
         return SC_DAMAGED;
     }

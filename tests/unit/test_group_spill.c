@@ -188,9 +188,40 @@ static void groups_of_several_rows(void **state)
     run(50000);
 }
 
+/* Ctrl-C while groups are put together, and while they are sorted. */
+static void stopped(void **state)
+{
+    (void)state;
+    struct reference ref;
+    char *store = make_store(&ref, 50000);
+    struct sc_request *r = calloc(1, sizeof(*r));
+    struct sc_error err = {0};
+    atomic_int cancel = 0;
+    struct sc_result result;
+    assert_non_null(r);
+    assert_int_equal(sc_request_aggregate("srcip,srcport", "bytes#desc", "flows,bytes", r, &err), SC_OK);
+    struct sc_groups *groups = scan(store, r, 0, NULL, 2);
+    sc_groups_set_cancel(groups, &cancel);
+    check(r, groups, &ref, 0, ref.present);
+    atomic_store(&cancel, 1);
+    assert_int_equal(sc_groups_top(groups, r->orders, r->order_count, 0, &result, &err), SC_CANCELLED);
+    assert_null(result.entries);
+    check(r, groups, &ref, 25, 25); /* so few take no time */
+    struct sc_groups *both[2] = {groups, sc_groups_create(&r->aggregate)};
+    assert_non_null(both[1]);
+    assert_int_equal(sc_groups_join(both, 2, NULL, 2, &err), SC_CANCELLED);
+    assert_non_null(strstr(err.message, "before"));
+    sc_groups_free(both[0]);
+    sc_groups_free(both[1]);
+    free(r);
+    free(ref.flows);
+    free(ref.bytes);
+    kit_remove(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(groups_of_few_rows),
-                                       cmocka_unit_test(groups_of_several_rows)};
+                                       cmocka_unit_test(groups_of_several_rows), cmocka_unit_test(stopped)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,7 +26,7 @@ struct listing {
     uint64_t limit;
     unsigned threads;
     enum sc_output_format format;
-    bool no_summary;
+    bool no_summary, fit;
     /* what came of it */
     struct collected out;
     struct sc_summary summary;
@@ -51,7 +51,8 @@ static void run(struct sc_source *source, struct listing *l)
                                  .order_count = request->order_count,
                                  .limit = l->limit,
                                  .separator = l->format == SC_OUTPUT_JSON ? ",\n" : "",
-                                 .summarize = !l->no_summary};
+                                 .summarize = !l->no_summary,
+                                 .fit = l->fit};
     struct sc_scan_options scan = {
         .filter = filter, .time = Q_ALWAYS, .threads = l->threads, .cancel = l->out.cancel};
     struct sc_sink sink = {collect, &l->out};
@@ -394,6 +395,79 @@ static void stopped(void **state)
     query_table_free(&t);
 }
 
+static uint64_t count_lines(const struct sc_buf *text)
+{
+    uint64_t lines = 0;
+    for (size_t k = 0; k < text->len; k++)
+        lines += text->data[k] == '\n';
+    return lines;
+}
+
+/* All records are there to be written, and nobody waits for them any more: some are, and no half of one. */
+static void stopped_while_writing(void **state)
+{
+    (void)state;
+    struct query_table t;
+    struct sc_source source;
+    query_table_make(&t, 38, 60, 60);
+    query_open(&source, t.store);
+    atomic_int cancel = 0;
+    struct listing all = {.fields = "flowId,srcip", .orders = "bytes", .threads = 2, .format = SC_OUTPUT_CSV};
+    struct listing some = all, few = all;
+    some.out.cancel = few.out.cancel = &cancel;
+    few.limit = 1000;
+    run(&source, &all);
+    assert_true(count_lines(&all.out.text) > 1500);
+    run(&source, &some);
+    assert_int_equal(some.status, SC_CANCELLED);
+    assert_int_equal(count_lines(&some.out.text), 1024);
+    assert_memory_equal(some.out.text.data, all.out.text.data, some.out.text.len);
+    atomic_store(&cancel, 0);
+    run(&source, &few);
+    assert_int_equal(few.status, SC_OK);
+    assert_int_equal(count_lines(&few.out.text), 1000);
+    done(&all);
+    done(&some);
+    done(&few);
+    sc_source_close(&source);
+    query_table_free(&t);
+}
+
+/* The header and all records stand in line, whatever the order and the number of threads. */
+static void columns_fit_the_records(void **state)
+{
+    (void)state;
+    static const char *const orders[] = {NULL, "bytes", "srcip"};
+    struct query_table t;
+    struct sc_source source;
+    query_table_make(&t, 39, 20, 40);
+    query_open(&source, t.store);
+    for (unsigned o = 0; o < 3; o++) {
+        struct listing first = {
+            .fields = "srcip,dstip,bytes", .orders = orders[o], .threads = 1, .fit = true};
+        struct listing other = first, nothing = first;
+        other.threads = 4;
+        nothing.filter = "bytes > 18446744073709551614";
+        run(&source, &first);
+        run(&source, &other);
+        run(&source, &nothing);
+        assert_int_equal(first.status, SC_OK);
+        assert_int_equal(count_lines(&first.out.text), 1 + first.summary.records);
+        const char *line = (const char *)first.out.text.data, *end = line + first.out.text.len;
+        size_t length = strcspn(line, "\n");
+        for (; line < end; line += length + 1)
+            assert_int_equal(strcspn(line, "\n"), length);
+        assert_int_equal(first.out.text.len, other.out.text.len);
+        assert_memory_equal(first.out.text.data, other.out.text.data, first.out.text.len);
+        assert_int_equal(count_lines(&nothing.out.text), 1); /* the header alone */
+        done(&first);
+        done(&other);
+        done(&nothing);
+    }
+    sc_source_close(&source);
+    query_table_free(&t);
+}
+
 static void sampling_in_the_summary(void **state)
 {
     (void)state;
@@ -528,6 +602,8 @@ int main(void)
         cmocka_unit_test(a_limit_saves_reading),
         cmocka_unit_test(nobody_reads_on),
         cmocka_unit_test(stopped),
+        cmocka_unit_test(stopped_while_writing),
+        cmocka_unit_test(columns_fit_the_records),
         cmocka_unit_test(sampling_in_the_summary),
         cmocka_unit_test(damage_in_a_listing),
     };
