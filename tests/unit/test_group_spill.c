@@ -199,7 +199,8 @@ static void stopped(void **state)
     atomic_int cancel = 0;
     struct sc_result result;
     assert_non_null(r);
-    assert_int_equal(sc_request_aggregate("srcip,srcport", "bytes#desc", "flows,bytes", r, &err), SC_OK);
+    assert_int_equal(sc_request_aggregate(NULL, "srcip,srcport", "bytes#desc", "flows,bytes", r, &err),
+                     SC_OK);
     struct sc_groups *groups = scan(store, r, 0, NULL, 2);
     sc_groups_set_cancel(groups, &cancel);
     check(r, groups, &ref, 0, ref.present);

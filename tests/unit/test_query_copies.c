@@ -211,7 +211,7 @@ static enum sc_status group(struct sc_source *source, const char *keys, const ch
     struct sc_result result;
     struct sc_scan_options options = {.time = Q_ALWAYS, .threads = 2};
     assert_non_null(r);
-    assert_int_equal(sc_request_aggregate(keys, "bytes", fields, r, &err), SC_OK);
+    assert_int_equal(sc_request_aggregate(NULL, keys, "bytes", fields, r, &err), SC_OK);
     struct sc_top top = {&r->aggregate, r->orders, r->order_count, 10};
     enum sc_status status = sc_query_top(source, &options, &top, 1, memory, groups, &summary, &stats, &err);
     *scans = (unsigned)(stats.units_read / source->unit_count);
