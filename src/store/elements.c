@@ -238,7 +238,7 @@ static enum sc_status learn_group(struct sc_elements *e, struct sc_row_group *gr
 
 void sc_elements_learn_encoded(struct sc_elements *elements, const struct sc_encoded_group *group)
 {
-    static char name[] = "options records";
+    char name[] = "options records";
     struct sc_group_ref ref = group->ref;
     struct sc_read_context context;
     struct sc_row_group *open;
