@@ -334,6 +334,7 @@ static void execute(struct sc_receiver *receiver, const struct sc_command *comma
     switch (command->kind) {
     case COMMAND_ADD:
         take_listener(receiver, command->listener);
+        publish(receiver); /* who heard that it listens finds it in the status */
         break;
     case COMMAND_REMOVE:
         remove_listener(receiver, &command->url);
