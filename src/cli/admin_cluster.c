@@ -181,11 +181,14 @@ static void explain_silence(const struct view *v, struct node *node)
 {
     const struct sc_ask *ask = &node->ask;
     char line[PROBLEM_MAX - 64], text[PROBLEM_MAX];
+    uint64_t ms = v->request->timeout_ms;
+    bool whole = ms % 1000 == 0;
     telling_line(&ask->errors, ask->exit == 255, line, sizeof(line));
     if (ask->failed != 0)
         snprintf(text, sizeof(text), "cannot run %.200s: %s", ask->words[0], strerror(ask->failed));
     else if (ask->timed_out)
-        snprintf(text, sizeof(text), "no answer within %" PRIu64 " ms", v->request->timeout_ms);
+        snprintf(text, sizeof(text), "no answer within %" PRIu64 " %s", whole ? ms / 1000 : ms,
+                 whole ? "s" : "ms");
     else if (ask->too_long)
         snprintf(text, sizeof(text), "its answer is longer than any that makes sense");
     else if (line[0] != '\0')
