@@ -20,6 +20,7 @@ class Load:
     wire: int = 0   # bytes from the proxy to subcollectors
     disk: int = 0
     proxy_cpu: float = 0.0
+    spread: float = 0.0  # flows of the busiest lane against the mean
 
 
 def kit(bench):
@@ -30,6 +31,17 @@ def kit(bench):
         sys.path.insert(0, folder)
     import cluster_kit
     return cluster_kit
+
+
+def spread(store):
+    """Of the flows that the proxies' tallies call accepted: the lane with most against the mean."""
+    lanes = {}
+    for tally in pathlib.Path(store).rglob("*.tally"):
+        for line in tally.read_text().splitlines():
+            words = line.split()
+            if words[0] == "lane":
+                lanes[words[1]] = lanes.get(words[1], 0) + int(words[3])
+    return max(lanes.values()) * len(lanes) / sum(lanes.values())
 
 
 def send(bench, port, address, flows):
@@ -101,8 +113,9 @@ def cluster(bench, flows, copies):
     if total != flows:
         raise SystemExit(f"bench: {flows} flows were sent, the cluster has {total}")
     disk = sum(harness.folder_bytes(pathlib.Path(s)) for s in stores)
+    most = spread(stores[0])
     shutil.rmtree(folder)
-    return Load(seconds, cpu, wire, disk, proxy_cpu)
+    return Load(seconds, cpu, wire, disk, proxy_cpu, most)
 
 
 # ---- what happens when something is away ----

@@ -103,13 +103,14 @@ def cluster(bench):
     rows = []
     for copies, goal in ((1, 0.5), (2, 0.3)):
         label = "1 copy" if copies == 1 else f"{copies} copies"
-        wall, cpu, proxy = [], [], []
+        wall, cpu, proxy, spread = [], [], [], []
         for _ in range(max(3, bench.pairs // 2)):
             alone = cluster_run.single(bench, flows)
             many = cluster_run.cluster(bench, flows, copies)
             wall.append(alone.seconds / many.seconds)
             cpu.append(many.cpu / alone.cpu)
             proxy.append(many.proxy_cpu / alone.cpu)
+            spread.append(many.spread)
         rows.append(dict(name=f"proxy throughput, {label}", goal=f"at least {goal}", ratio=wall,
                          unit="cluster / single node, flows/s until durable", better="more", limit=goal))
         rows.append(dict(name=f"CPU time a flow, {label}", goal="-", ratio=cpu,
@@ -119,6 +120,8 @@ def cluster(bench):
                               f"{many.disk / flows:.1f} on the disks before the windows are sealed"))
         rows.append(dict(name=f"CPU time a flow of the proxy, {label}", goal="-", ratio=proxy, unit="proxy / single node",
                          better="less"))
+        rows.append(dict(name=f"spread over the subcollectors, {label}", goal="at most 1.05", ratio=spread,
+                         unit="flows, largest / mean", better="less", limit=1.05))
     rates = [cluster_run.outbox(bench, bench.scaled(4_000_000)) for _ in range(3)]
     rows.append(dict(name="outbox, drained at", goal="-", ratio=[d / w for w, d in rates],
                      unit="flows/s out of it to two nodes / flows/s into it", better="more",
