@@ -7,6 +7,7 @@ was acknowledged later than that, may be there. All of UDP may be there; how muc
 """
 import collections
 import fcntl
+import errno
 import os
 import pathlib
 import random
@@ -193,9 +194,15 @@ class Scenario:
         if left is None:
             ballast.unlink()
             return
-        free = os.statvfs(node.store)
         with open(ballast, "wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(1, free.f_bavail * free.f_frsize - left))
+            while True:
+                free = os.statvfs(node.store)
+                try:
+                    os.posix_fallocate(file.fileno(), 0, max(1, free.f_bavail * free.f_frsize - left))
+                    return
+                except OSError as why:  # the node wrote meanwhile, and what it left is less
+                    if why.errno != errno.ENOSPC:
+                        raise
 
     # ---- the end ----
 
