@@ -6,8 +6,8 @@ acknowledged it and no death of that proxy lies within a second after that; what
 was acknowledged later than that, may be there. All of UDP may be there; how much is not is measured.
 """
 import collections
-import fcntl
 import errno
+import fcntl
 import os
 import pathlib
 import random
