@@ -158,7 +158,7 @@ static void send_batches(struct peer *p)
 
 static const char *own_name(const struct sc_peers *peers)
 {
-    return peers->options.cluster->members[peers->options.self].name;
+    return peers->cluster.members[peers->self].name;
 }
 
 /* What the decoders know of templates, for the other proxies. */
@@ -506,12 +506,12 @@ static void *run(void *arg)
     return NULL;
 }
 
-static enum sc_status make(struct sc_peers *peers, struct sc_error *err)
+static enum sc_status make(struct sc_peers *peers, const struct sc_cluster *members, struct sc_error *err)
 {
     const struct timeval every = {.tv_usec = TICK_MS * 1000};
     struct sc_cluster first;
     peers->base = event_base_new();
-    if (peers->base == NULL || sc_cluster_copy(peers->options.cluster, &first) != SC_OK)
+    if (peers->base == NULL || sc_cluster_copy(members, &first) != SC_OK)
         return sc_fail_nomem(err, "the link");
     peers->all = arrange(peers, &first);
     if (peers->all == NULL) {
@@ -559,10 +559,11 @@ enum sc_status sc_peers_start(const struct sc_peers_options *options, struct sc_
     if (peers == NULL)
         return sc_fail_nomem(err, "the link");
     peers->options = *options;
+    peers->options.cluster = NULL; /* what it points to changes */
     peers->self = options->self;
     peers->wake_fd = -1;
     pthread_mutex_init(&peers->mutex, NULL);
-    enum sc_status status = make(peers, err);
+    enum sc_status status = make(peers, options->cluster, err);
     if (status == SC_OK) {
         int failed = pthread_create(&peers->thread, NULL, run, peers);
         if (failed != 0)
