@@ -196,6 +196,15 @@ static void send_all_news(struct sc_peers *peers)
 
 /* ---- what comes back ---- */
 
+/* At once to one that becomes usable: a proxy that dies within its first second is missed. */
+static void welcome(struct peer *p)
+{
+    if (p->view.usable || p->ended)
+        return;
+    set_usable(p, true);
+    send_news(p, sc_clock_wall_ms());
+}
+
 static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
 {
     struct peer *p = arg;
@@ -229,7 +238,10 @@ static enum sc_status on_beat(void *arg, const struct sc_link_beat *beat)
     p->view.full = beat->full;
     p->view.problem[0] = '\0';
     pthread_mutex_unlock(&p->peers->mutex);
-    set_usable(p, !beat->full);
+    if (beat->full)
+        set_usable(p, false);
+    else
+        welcome(p);
     return SC_OK;
 }
 

@@ -134,8 +134,21 @@ def gone(folder):
     cluster.stop()
 
 
+def first_second(folder):
+    """A proxy that dies before it told of anything for the second time is missed all the same."""
+    cluster = kit.Cluster(folder, 2, 1, roles=[PROXY, SUB]).start()
+    proxy, sub = cluster.nodes
+    kit.Exporter(proxy).send(0, 5000)
+    kit.wait_for(lambda: proxy.status()["cluster"]["proxy"]["batches"] > 0)
+    proxy.kill()
+    kit.wait_for(lambda: False, 3.5)
+    status, _, _, answer = ask([sub.store])
+    kit.check("first second: it is silent", status == 3 and any("proxy n1 is silent" in m for m in answer["missing"]), answer)
+    cluster.stop()
+
+
 def main():
-    for scenario in (unreadable, damaged_at_the_start, gone):
+    for scenario in (unreadable, damaged_at_the_start, gone, first_second):
         with tempfile.TemporaryDirectory() as folder:
             scenario(folder)
     return 1 if kit.FAILED else 0
