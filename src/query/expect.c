@@ -112,8 +112,10 @@ static enum sc_status load_losses(struct sc_expected *e, const char *store,
         return status;
     if (status != SC_OK)
         problem(arg, err.message);
-    for (uint32_t i = 0; i < e->losses.stream_count; i++)
-        SC_TRY(add_stream(e, &e->losses.streams[i]));
+    for (uint32_t i = 0; i < e->losses.stream_count; i++) {
+        if (e->losses.streams[i].closed) /* of the others it says nothing, not even when they were heard */
+            SC_TRY(add_stream(e, &e->losses.streams[i]));
+    }
     return SC_OK;
 }
 
