@@ -157,6 +157,11 @@ static bool has_listener(const struct sc_config *config, const struct sc_url *ur
 
 /* ---- a new configuration ---- */
 
+static bool same_text(const char *x, const char *y)
+{
+    return x == y || (x != NULL && y != NULL && strcmp(x, y) == 0);
+}
+
 static void warn_fixed(const struct collector *c, const struct sc_config *fresh)
 {
     const struct sc_config *now = &c->config;
@@ -164,7 +169,9 @@ static void warn_fixed(const struct collector *c, const struct sc_config *fresh)
                 now->receivers == fresh->receivers &&
                 now->template_scope_address == fresh->template_scope_address &&
                 now->template_lifetime_s == fresh->template_lifetime_s &&
-                now->receive_buffer == fresh->receive_buffer && now->queue_memory == fresh->queue_memory;
+                now->receive_buffer == fresh->receive_buffer && now->queue_memory == fresh->queue_memory &&
+                same_text(now->cluster, fresh->cluster) && same_text(now->node, fresh->node) &&
+                now->outbox_bytes == fresh->outbox_bytes && now->outbox_sync == fresh->outbox_sync;
     if (!same)
         sc_log(&c->log, SC_LOG_WARNING,
                "configuration: listeners, forward, retention and log-level are applied; the other changes "

@@ -129,6 +129,9 @@ def log_levels(folder):
     cluster = kit.Cluster(folder, 2, 1).start()
     one, other = cluster.nodes
     kit.wait_for(lambda: one.usable() == other.usable() == ["n1", "n2"])
+    one.write_config("outbox: {sync: yes}\n")
+    one.reload()
+    kit.check("log level: what cannot change says so", kit.wait_for(lambda: "need a restart" in one.log.read_text()), one.log.read_text())
     for level, lines in (("error", set()), ("info", {"n2 is not connected", "is disconnected"})):
         one.write_config(f"log-level: {level}\n")
         one.config.write_text(one.config.read_text().replace("log-level: info\n", "", 1))
