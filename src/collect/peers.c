@@ -72,15 +72,23 @@ static const char *name_of(const struct peer *p)
 
 /* ---- usable or not ---- */
 
+static void say_usable(const struct peer *p, bool usable)
+{
+    const struct sc_log *log = &p->peers->options.log;
+    if (usable)
+        sc_log(log, SC_LOG_INFO, "%s takes batches", name_of(p));
+    else if (p->io != NULL)
+        sc_log(log, SC_LOG_WARNING, "%s is full: its batches go to others", name_of(p));
+    else
+        sc_log(log, SC_LOG_WARNING, "%s is not connected (%s): its batches go to others", name_of(p),
+               p->view.problem);
+}
+
 static void set_usable(struct peer *p, bool usable)
 {
     if (p->view.usable == usable)
         return;
-    sc_log(&p->peers->options.log, usable ? SC_LOG_INFO : SC_LOG_WARNING, "%s %s", name_of(p),
-           usable          ? "takes batches"
-           : p->view.full  ? "is full: its batches go to others"
-           : p->io == NULL ? "is not connected: its batches go to others"
-                           : "is silent: its batches go to others");
+    say_usable(p, usable);
     pthread_mutex_lock(&p->peers->mutex);
     p->view.usable = usable;
     p->view.deaths += !usable;

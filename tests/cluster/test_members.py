@@ -66,6 +66,8 @@ def add_and_remove(folder):
     time.sleep(1)
     cluster.write_members(3, [n1, n4, n3])
     kit.check("members: one is removed", everywhere(cluster, [n1, n3, n4], 3) and n1.member("n2") is None, cluster.logs())
+    kit.check("members: and why it gets nothing more", "n2 is not connected (the membership file has changed)" in n1.log.read_text(),
+              n1.log.read_text())
     kit.check("members: the others stay", n1.usable() == ["n1", "n3", "n4"] and n1.member("n3")["connects"] == 1 and
               n1.member("n4")["connects"] == 1, n1.status()["cluster"])
     n2.reload()
