@@ -464,13 +464,14 @@ static void print_windows(const struct view *v)
     char when[32];
     if (v->window_count == 0)
         return;
-    printf("\n%-24s %12s %12s %12s %12s %12s %12s\n", "window, in batches", "known", "whole", "fewer copies",
-           "one copy", "MISSING", "waiting");
+    printf("\n%-24s %12s %12s %12s %12s %12s %12s %12s\n", "window, in batches", "known", "whole",
+           "fewer copies", "one copy", "MISSING", "waiting", "known lost");
     for (uint32_t i = 0; i < v->window_count; i++) {
         const struct sc_window_copies *w = &v->windows[i];
         sc_time_format_utc(w->window_ms, when, sizeof(when));
-        printf("%-24s %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64 "\n",
-               when, w->known, w->whole, w->fewer, w->single, w->missing, w->waiting);
+        printf("%-24s %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64
+               " %12" PRIu64 "\n",
+               when, w->known, w->whole, w->fewer, w->single, w->missing, w->waiting, w->lost);
     }
 }
 
@@ -517,10 +518,11 @@ static json_t *window_json(const struct sc_window_copies *w)
 {
     char when[32];
     sc_time_format_utc(w->window_ms, when, sizeof(when));
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "window", when, "known", (json_int_t)w->known,
-                     "whole", (json_int_t)w->whole, "fewer_copies", (json_int_t)w->fewer, "one_copy",
-                     (json_int_t)w->single, "missing", (json_int_t)w->missing, "waiting",
-                     (json_int_t)w->waiting);
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "window", when, "known",
+                     (json_int_t)w->known, "whole", (json_int_t)w->whole, "fewer_copies",
+                     (json_int_t)w->fewer, "one_copy", (json_int_t)w->single, "missing",
+                     (json_int_t)w->missing, "waiting", (json_int_t)w->waiting, "known_lost",
+                     (json_int_t)w->lost);
 }
 
 static bool print_json(const struct view *v, bool well)

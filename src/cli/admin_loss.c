@@ -2,11 +2,13 @@
 #include "cli/admin_loss.h"
 
 #include "query/source.h"
+#include "store/catalogue.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct acceptance {
     const struct sc_admin_loss *what;
@@ -57,6 +59,32 @@ static enum sc_status find_losses(struct acceptance *a, struct sc_error *err)
     return a->short_of_memory ? sc_fail_nomem(err, "what is lost") : SC_OK;
 }
 
+/* In a part of a store, or in what it holds for another lane, a lot seems lost that lies beside it. */
+static enum sc_status check_whole(const char *store, struct sc_error *err)
+{
+    char streams[4096];
+    struct stat st;
+    struct sc_catalogue catalogue = {.replicas = true};
+    snprintf(streams, sizeof(streams), "%s/" SC_STREAMS_FOLDER, store);
+    if (stat(streams, &st) == 0)
+        return SC_OK;
+    enum sc_status status = sc_catalogue_add(&catalogue, store, err);
+    if (status == SC_OK && catalogue.count + catalogue.tally_count != 0)
+        status = sc_fail(err, SC_USAGE,
+                         "%s is not the whole store of a node of a cluster (it has no " SC_STREAMS_FOLDER
+                         "): name the stores themselves, no parts of them",
+                         store);
+    sc_catalogue_free(&catalogue);
+    return status;
+}
+
+static enum sc_status check_stores(const struct acceptance *a, struct sc_error *err)
+{
+    for (uint32_t i = 0; i < a->what->store_count && a->losses.stream_count != 0; i++)
+        SC_TRY(check_whole(a->what->stores[i], err));
+    return SC_OK;
+}
+
 static void print_stream(const struct acceptance *a, const struct sc_stream *s)
 {
     uint64_t batches = 0, flows = 0, options = 0, windows = 0, window_ms = UINT64_MAX;
@@ -101,6 +129,8 @@ int sc_admin_accept_loss(const struct sc_admin_loss *what)
     struct acceptance a = {.what = what};
     struct sc_error err;
     enum sc_status status = find_losses(&a, &err);
+    if (status == SC_OK)
+        status = check_stores(&a, &err);
     for (uint32_t i = 0; i < a.losses.stream_count && status == SC_OK; i++)
         print_stream(&a, &a.losses.streams[i]);
     if (status == SC_OK && a.losses.stream_count != 0 && !what->dry_run)

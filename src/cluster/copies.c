@@ -23,7 +23,7 @@ struct comparison {
     size_t edge_count;
     struct lane_copies *lanes; /* by window, stream, lane */
     size_t lane_count;
-    struct sc_holdings tallies;       /* of all nodes; no intervals */
+    struct sc_holdings tallies;       /* of all nodes, and what they know to be lost; no intervals */
     struct sc_window_copies *windows; /* ascending */
     uint32_t window_count;
     uint32_t replication;
@@ -87,6 +87,19 @@ static enum sc_status gather_tallies(struct comparison *c, const struct sc_holdi
             }
             SC_TRY(sc_holdings_add_tally(&c->tallies, &copy));
         }
+    }
+    return SC_OK;
+}
+
+static enum sc_status gather_losses(struct comparison *c, const struct sc_holdings *const *nodes,
+                                    uint32_t count)
+{
+    struct sc_losses *all = &c->tallies.losses;
+    for (uint32_t n = 0; n < count; n++) {
+        for (uint32_t i = 0; nodes[n] != NULL && i < nodes[n]->losses.count; i++)
+            SC_TRY(sc_losses_add(all, &nodes[n]->losses.list[i]));
+        for (uint32_t i = 0; nodes[n] != NULL && i < nodes[n]->losses.stream_count; i++)
+            SC_TRY(sc_losses_add_stream(all, &nodes[n]->losses.streams[i]));
     }
     return SC_OK;
 }
@@ -180,27 +193,50 @@ static int compare_lane_copies(const void *x, const void *y)
     return a->lane < b->lane ? -1 : a->lane > b->lane;
 }
 
+/* Takes from `from` what is still left of an accepted loss. */
+static uint64_t take_known(uint64_t *from, uint64_t *left)
+{
+    uint64_t n = *from < *left ? *from : *left;
+    *from -= n;
+    *left -= n;
+    return n;
+}
+
+/* What waits is lost only where the stream was given up: a proxy may be about to send it. */
+static void judge_lane(const struct comparison *c, const struct sc_tally *t, const struct sc_tally_lane *lane,
+                       struct sc_window_copies *w)
+{
+    struct lane_copies key = {.window_ms = t->window_ms, .stream = t->stream, .lane = lane->lane};
+    const struct lane_copies *found =
+        bsearch(&key, c->lanes, c->lane_count, sizeof(key), compare_lane_copies);
+    const struct sc_loss *accepted_loss =
+        sc_losses_find(&c->tallies.losses, t->stream, t->window_ms, lane->lane);
+    uint64_t held = found == NULL ? 0 : found->held;
+    uint64_t safe = lane->safe.batches[0] + lane->safe.batches[1];
+    uint64_t accepted = lane->accepted.batches[0] + lane->accepted.batches[1];
+    uint64_t there = held > safe ? held : safe;
+    uint64_t missing = safe > held ? safe - held : 0;
+    uint64_t waiting = accepted > there ? accepted - there : 0;
+    uint64_t left =
+        accepted_loss == NULL ? 0 : accepted_loss->lost.batches[0] + accepted_loss->lost.batches[1];
+    w->lost += take_known(&missing, &left);
+    if (sc_losses_closed(&c->tallies.losses, t->stream))
+        w->lost += take_known(&waiting, &left);
+    w->missing += missing;
+    w->waiting += waiting;
+}
+
 static void judge(struct comparison *c)
 {
     for (uint32_t i = 0; i < c->tallies.tally_count; i++) {
         const struct sc_tally *t = &c->tallies.tallies[i];
         struct sc_window_copies *w = window_of(c, t->window_ms);
-        for (uint32_t l = 0; w != NULL && l < t->lane_count; l++) {
-            const struct sc_tally_lane *lane = &t->lanes[l];
-            struct lane_copies key = {.window_ms = t->window_ms, .stream = t->stream, .lane = lane->lane};
-            const struct lane_copies *found =
-                bsearch(&key, c->lanes, c->lane_count, sizeof(key), compare_lane_copies);
-            uint64_t held = found == NULL ? 0 : found->held;
-            uint64_t safe = lane->safe.batches[0] + lane->safe.batches[1];
-            uint64_t accepted = lane->accepted.batches[0] + lane->accepted.batches[1];
-            uint64_t there = held > safe ? held : safe;
-            w->missing += safe > held ? safe - held : 0;
-            w->waiting += accepted > there ? accepted - there : 0;
-        }
+        for (uint32_t l = 0; w != NULL && l < t->lane_count; l++)
+            judge_lane(c, t, &t->lanes[l], w);
     }
     for (uint32_t i = 0; i < c->window_count; i++) {
         struct sc_window_copies *w = &c->windows[i];
-        w->known = w->whole + w->fewer + w->single + w->missing + w->waiting;
+        w->known = w->whole + w->fewer + w->single + w->missing + w->waiting + w->lost;
     }
 }
 
@@ -212,6 +248,8 @@ enum sc_status sc_copies_compare(const struct sc_holdings *const *nodes, uint32_
     enum sc_status status = gather(&c, nodes, count, horizon_ms);
     if (status == SC_OK)
         status = gather_tallies(&c, nodes, count, horizon_ms);
+    if (status == SC_OK)
+        status = gather_losses(&c, nodes, count);
     if (status == SC_OK)
         status = list_windows(&c, windows);
     if (status == SC_OK) {

@@ -88,6 +88,7 @@ void sc_holdings_free(struct sc_holdings *h)
         sc_tally_free(&h->tallies[i]);
     free(h->tallies);
     free(h->list);
+    sc_losses_free(&h->losses);
     h->tallies = NULL;
     h->list = NULL;
     h->tally_count = h->count = h->capacity = h->unreadable = 0;
@@ -180,11 +181,29 @@ static enum sc_status add_tally_file(struct sc_holdings *h, const char *path)
     return status == SC_NOMEM ? status : SC_OK;
 }
 
-static enum sc_status read_listed(struct sc_holdings *h, const struct sc_catalogue *c, uint32_t windows)
+/* Those of the windows that are told, and all streams that were given up. */
+static enum sc_status add_losses(struct sc_holdings *h, const char *store, uint64_t from_ms)
+{
+    uint32_t kept = 0;
+    enum sc_status status = sc_losses_read(store, &h->losses, NULL);
+    if (status == SC_NOMEM)
+        return status;
+    h->unreadable += status != SC_OK;
+    for (uint32_t i = 0; i < h->losses.count; i++) {
+        if (h->losses.list[i].window_ms >= from_ms)
+            h->losses.list[kept++] = h->losses.list[i];
+    }
+    h->losses.count = kept;
+    return SC_OK;
+}
+
+static enum sc_status read_listed(struct sc_holdings *h, const char *store, const struct sc_catalogue *c,
+                                  uint32_t windows)
 {
     uint64_t from_ms;
     struct sc_read_context context;
     SC_TRY(first_window(c, windows, &from_ms));
+    SC_TRY(add_losses(h, store, from_ms));
     SC_TRY(sc_read_context_init(&context));
     enum sc_status status = SC_OK;
     /* Tallies first: what they call safe is then there to be found. */
@@ -233,7 +252,7 @@ enum sc_status sc_holdings_read(const char *store, uint32_t windows, struct sc_h
         sc_holdings_free(out);
         status = sc_catalogue_add(&before, store, err);
         sc_catalogue_sort(&before);
-        if (status == SC_OK && read_listed(out, &before, windows) != SC_OK)
+        if (status == SC_OK && read_listed(out, store, &before, windows) != SC_OK)
             status = sc_fail_nomem(err, "the list of batches");
         if (status == SC_OK)
             status = sc_catalogue_add(&after, store, err);

@@ -10,7 +10,7 @@
 #define SC_CLUSTER_HOLDINGS_H
 
 #include "base/status.h"
-#include "store/tally.h"
+#include "store/loss.h"
 
 #include <jansson.h>
 
@@ -27,6 +27,7 @@ struct sc_holdings {
     uint32_t count, capacity;
     struct sc_tally *tallies; /* one per stream and window */
     uint32_t tally_count;
+    struct sc_losses losses; /* that an operator accepted */
     uint32_t
         unreadable; /* files and row groups of these windows that could not be read: their batches are not listed */
 };
@@ -41,7 +42,7 @@ enum sc_status sc_holdings_add(struct sc_holdings *holdings, const struct sc_hol
 enum sc_status sc_holdings_add_tally(struct sc_holdings *holdings, struct sc_tally *tally); /* taken over */
 void sc_holdings_settle(struct sc_holdings *holdings);
 
-/* {"windows": [...], "unreadable": N}; NULL without memory. */
+/* {"windows": [...], "losses": [...], "unreadable": N}; NULL without memory. */
 json_t *sc_holdings_to_json(const struct sc_holdings *holdings);
 /* What another node sent: anything that makes no sense is SC_MALFORMED. */
 enum sc_status sc_holdings_from_json(const json_t *json, struct sc_holdings *out, struct sc_error *err);
@@ -55,6 +56,7 @@ struct sc_window_copies {
     uint64_t single;  /* with one, where there ought to be more */
     uint64_t missing; /* safe by the tallies, and nobody who answered holds them */
     uint64_t waiting; /* accepted, not safe yet, and not held: in a proxy's outbox */
+    uint64_t lost;    /* what would be missing, or waiting for ever, and was accepted as lost */
 };
 
 /*

@@ -4,8 +4,10 @@
  *
  *   {"unreadable": 0, "windows": [{"start_ms": MS,
  *     "held": [{"stream": HEX, "lane": HEX, "batches": [[FIRST, LAST], ...]}, ...],
- *     "tallies": [{"proxy": NAME, "stream": HEX, "seconds": S, "lanes": [{"lane": HEX, "numbers": [8]}, ...]}]}]}
+ *     "tallies": [{"proxy": NAME, "stream": HEX, "seconds": S, "lanes": [{"lane": HEX, "numbers": [8]}, ...]}]}],
+ *   "losses": [{"stream": HEX, "closed": BOOL, "lanes": [{"start_ms": MS, "lane": HEX, "batches": [2]}, ...]}]}
  *
+ * Losses are those that an operator accepted, batches of flows and of options records; nodes of before they were told have none.
  * Of a tally's lane the numbers are those of its file: batches and records of flows, then of options records, accepted; the same
  * of what is safe. Numbers of 64 bits that are no counts are hexadecimal texts, as JSON's integers are signed.
  */
@@ -90,12 +92,33 @@ static uint64_t next_window(const struct sc_holdings *h, uint64_t after, bool be
     return next;
 }
 
+static json_t *losses_json(const struct sc_losses *losses)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < losses->stream_count; i++) {
+        const struct sc_stream *s = &losses->streams[i];
+        json_t *lanes = json_array();
+        for (uint32_t k = 0; k < losses->count; k++) {
+            const struct sc_loss *l = &losses->list[k];
+            if (l->stream == s->stream)
+                json_array_append_new(lanes, json_pack("{s:I, s:o, s:[I, I]}", "start_ms",
+                                                       (json_int_t)l->window_ms, "lane", hex(l->lane, 8),
+                                                       "batches", (json_int_t)l->lost.batches[0],
+                                                       (json_int_t)l->lost.batches[1]));
+        }
+        json_array_append_new(list, json_pack("{s:o, s:b, s:o}", "stream", hex(s->stream, 16), "closed",
+                                              (int)s->closed, "lanes", lanes));
+    }
+    return list;
+}
+
 json_t *sc_holdings_to_json(const struct sc_holdings *h)
 {
     json_t *windows = json_array();
     for (uint64_t w = next_window(h, 0, true); w != UINT64_MAX; w = next_window(h, w, false))
         json_array_append_new(windows, window_json(h, w));
-    return json_pack("{s:I, s:o}", "unreadable", (json_int_t)h->unreadable, "windows", windows);
+    return json_pack("{s:I, s:o, s:o}", "unreadable", (json_int_t)h->unreadable, "windows", windows, "losses",
+                     losses_json(&h->losses));
 }
 
 /* ---- from JSON: anything may have sent it ---- */
@@ -206,18 +229,53 @@ static bool read_window(const json_t *json, struct sc_holdings *out, enum sc_sta
     return true;
 }
 
+static bool read_loss(const json_t *json, uint64_t stream, struct sc_losses *out, enum sc_status *status)
+{
+    struct sc_loss loss = {.stream = stream};
+    const json_t *batches = json_object_get(json, "batches");
+    uint64_t lane;
+    if (!read_count(json_object_get(json, "start_ms"), &loss.window_ms) ||
+        !read_hex(json, "lane", UINT32_MAX, &lane) || json_array_size(batches) != 2 ||
+        !read_count(json_array_get(batches, 0), &loss.lost.batches[0]) ||
+        !read_count(json_array_get(batches, 1), &loss.lost.batches[1]))
+        return false;
+    loss.lane = (uint32_t)lane;
+    *status = sc_losses_add(out, &loss);
+    return *status == SC_OK;
+}
+
+static bool read_lost_stream(const json_t *json, struct sc_losses *out, enum sc_status *status)
+{
+    const json_t *lanes = json_object_get(json, "lanes"), *one;
+    struct sc_stream stream = {.closed = json_is_true(json_object_get(json, "closed"))};
+    size_t i;
+    if (!read_hex(json, "stream", UINT64_MAX, &stream.stream) || !json_is_array(lanes))
+        return false;
+    *status = sc_losses_add_stream(out, &stream);
+    json_array_foreach(lanes, i, one)
+    {
+        if (*status != SC_OK || !read_loss(one, stream.stream, out, status))
+            return false;
+    }
+    return *status == SC_OK;
+}
+
 enum sc_status sc_holdings_from_json(const json_t *json, struct sc_holdings *out, struct sc_error *err)
 {
-    const json_t *windows = json_object_get(json, "windows"), *window;
+    const json_t *windows = json_object_get(json, "windows"), *losses = json_object_get(json, "losses"), *one;
     uint64_t unreadable = 0;
     enum sc_status status = SC_OK;
     size_t i;
     *out = (struct sc_holdings){0};
     bool good = json_is_array(windows) && read_count(json_object_get(json, "unreadable"), &unreadable) &&
-                unreadable <= UINT32_MAX;
-    json_array_foreach(windows, i, window)
+                unreadable <= UINT32_MAX && (losses == NULL || json_is_array(losses));
+    json_array_foreach(windows, i, one)
     {
-        good = good && read_window(window, out, &status);
+        good = good && read_window(one, out, &status);
+    }
+    json_array_foreach(losses, i, one)
+    {
+        good = good && read_lost_stream(one, &out->losses, &status);
     }
     out->unreadable = (uint32_t)unreadable;
     sc_holdings_settle(out);

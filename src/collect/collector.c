@@ -157,6 +157,11 @@ static bool has_listener(const struct sc_config *config, const struct sc_url *ur
 
 /* ---- a new configuration ---- */
 
+static bool same_text(const char *x, const char *y)
+{
+    return x == y || (x != NULL && y != NULL && strcmp(x, y) == 0);
+}
+
 static void warn_fixed(const struct collector *c, const struct sc_config *fresh)
 {
     const struct sc_config *now = &c->config;
@@ -164,7 +169,9 @@ static void warn_fixed(const struct collector *c, const struct sc_config *fresh)
                 now->receivers == fresh->receivers &&
                 now->template_scope_address == fresh->template_scope_address &&
                 now->template_lifetime_s == fresh->template_lifetime_s &&
-                now->receive_buffer == fresh->receive_buffer && now->queue_memory == fresh->queue_memory;
+                now->receive_buffer == fresh->receive_buffer && now->queue_memory == fresh->queue_memory &&
+                same_text(now->cluster, fresh->cluster) && same_text(now->node, fresh->node) &&
+                now->outbox_bytes == fresh->outbox_bytes && now->outbox_sync == fresh->outbox_sync;
     if (!same)
         sc_log(&c->log, SC_LOG_WARNING,
                "configuration: listeners, forward, retention and log-level are applied; the other changes "
@@ -198,7 +205,6 @@ static void apply_listeners(struct collector *c, const struct sc_config *fresh)
 static void apply_forward(struct collector *c, const struct sc_config *fresh)
 {
     struct sc_error err;
-    sc_forward_set_log_level(c->forward, fresh->log_level);
     if (!takes_flows(c))
         return;
     c->config.forward_memory = fresh->forward_memory;
@@ -207,26 +213,37 @@ static void apply_forward(struct collector *c, const struct sc_config *fresh)
         sc_log(&c->log, SC_LOG_ERROR, "%s", err.message);
 }
 
+static void apply_log_level(struct collector *c, enum sc_log_level level)
+{
+    c->config.log_level = level;
+    c->log.level = level;
+    c->handover.log.level = level;
+    sc_forward_set_log_level(c->forward, level);
+    for (uint32_t i = 0; i < c->receiver_count; i++)
+        sc_receiver_set_log_level(c->receivers[i], level);
+    if (c->storer != NULL)
+        sc_storer_set_log_level(c->storer, level);
+    if (c->holder != NULL)
+        sc_holder_set_log_level(c->holder, level);
+    if (c->proxy != NULL)
+        sc_proxy_set_log_level(c->proxy, level);
+}
+
 static void apply(struct collector *c, struct sc_config *fresh)
 {
     const struct sc_retention retention = {fresh->retention_age_s, fresh->retention_bytes};
     struct sc_error err;
-    c->log.level = fresh->log_level;
+    apply_log_level(c, fresh->log_level);
     warn_fixed(c, fresh);
     apply_listeners(c, fresh);
     apply_forward(c, fresh);
-    for (uint32_t i = 0; i < c->receiver_count; i++)
-        sc_receiver_set_log_level(c->receivers[i], fresh->log_level);
-    if (c->storer != NULL) {
-        sc_storer_set_log_level(c->storer, fresh->log_level);
+    if (c->storer != NULL)
         sc_storer_set_retention(c->storer, &retention);
-    }
     if (c->holder != NULL)
         sc_holder_set_retention(c->holder, &retention);
     if (takes_flows(c) &&
         sc_config_set_listeners(&c->config, fresh->listeners, fresh->listener_count, &err) != SC_OK)
         sc_log(&c->log, SC_LOG_ERROR, "%s", err.message);
-    c->config.log_level = fresh->log_level;
     c->config.retention_age_s = fresh->retention_age_s;
     c->config.retention_bytes = fresh->retention_bytes;
 }

@@ -54,7 +54,7 @@ struct kept {
 
 struct sc_lane_store {
     struct sc_lane_store_options options;
-    struct sc_log store_log;
+    struct sc_log store_log; /* never changes: the store has threads of its own */
     pthread_t thread;
     char *path;
     uint32_t own_lane;
@@ -81,6 +81,7 @@ struct sc_lane_store {
     struct sc_lane_batch *answers, **answers_last; /* batches that are done with */
     struct sc_cluster fresh;                       /* to be taken over; no members: none */
     struct sc_retention retention;
+    enum sc_log_level level;
     bool stopping;
     struct sc_lane_store_stats published;
 };
@@ -491,6 +492,7 @@ static void publish(struct sc_lane_store *s, uint64_t now)
     }
     pthread_mutex_lock(&s->mutex);
     s->published = s->stats;
+    s->options.log.level = s->level;
     pthread_mutex_unlock(&s->mutex);
 }
 
@@ -648,6 +650,7 @@ enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, 
     s->options = *options;
     s->own_lane = s->cluster.members[options->self].lane;
     s->retention = options->retention;
+    s->level = options->log.level;
     s->answers_last = &s->answers;
     s->store_log = options->log;
     s->last = &s->unsynced;
@@ -755,6 +758,13 @@ void sc_lane_store_set_retention(struct sc_lane_store *s, const struct sc_retent
 {
     pthread_mutex_lock(&s->mutex);
     s->retention = *retention;
+    pthread_mutex_unlock(&s->mutex);
+}
+
+void sc_lane_store_set_log_level(struct sc_lane_store *s, enum sc_log_level level)
+{
+    pthread_mutex_lock(&s->mutex);
+    s->level = level;
     pthread_mutex_unlock(&s->mutex);
 }
 

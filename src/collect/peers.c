@@ -58,6 +58,7 @@ struct sc_peers {
     pthread_t thread;
     atomic_bool stopping;
     atomic_bool ended; /* nothing more will be accepted */
+    atomic_int level;  /* of the log, for the thread */
     uint64_t next_news_ms;
     pthread_mutex_t mutex;     /* of the views, of `all` and `cluster` for others, and of what follows */
     struct sc_cluster pending; /* to be taken over; no members: none */
@@ -71,15 +72,23 @@ static const char *name_of(const struct peer *p)
 
 /* ---- usable or not ---- */
 
+static void say_usable(const struct peer *p, bool usable)
+{
+    const struct sc_log *log = &p->peers->options.log;
+    if (usable)
+        sc_log(log, SC_LOG_INFO, "%s takes batches", name_of(p));
+    else if (p->io != NULL)
+        sc_log(log, SC_LOG_WARNING, "%s is full: its batches go to others", name_of(p));
+    else
+        sc_log(log, SC_LOG_WARNING, "%s is not connected (%s): its batches go to others", name_of(p),
+               p->view.problem);
+}
+
 static void set_usable(struct peer *p, bool usable)
 {
     if (p->view.usable == usable)
         return;
-    sc_log(&p->peers->options.log, usable ? SC_LOG_INFO : SC_LOG_WARNING, "%s %s", name_of(p),
-           usable          ? "takes batches"
-           : p->view.full  ? "is full: its batches go to others"
-           : p->io == NULL ? "is not connected: its batches go to others"
-                           : "is silent: its batches go to others");
+    say_usable(p, usable);
     pthread_mutex_lock(&p->peers->mutex);
     p->view.usable = usable;
     p->view.deaths += !usable;
@@ -158,7 +167,7 @@ static void send_batches(struct peer *p)
 
 static const char *own_name(const struct sc_peers *peers)
 {
-    return peers->options.cluster->members[peers->options.self].name;
+    return peers->cluster.members[peers->self].name;
 }
 
 /* What the decoders know of templates, for the other proxies. */
@@ -196,6 +205,15 @@ static void send_all_news(struct sc_peers *peers)
 
 /* ---- what comes back ---- */
 
+/* At once to one that becomes usable: a proxy that dies within its first second is missed. */
+static void welcome(struct peer *p)
+{
+    if (p->view.usable || p->ended)
+        return;
+    set_usable(p, true);
+    send_news(p, sc_clock_wall_ms());
+}
+
 static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
 {
     struct peer *p = arg;
@@ -229,7 +247,10 @@ static enum sc_status on_beat(void *arg, const struct sc_link_beat *beat)
     p->view.full = beat->full;
     p->view.problem[0] = '\0';
     pthread_mutex_unlock(&p->peers->mutex);
-    set_usable(p, !beat->full);
+    if (beat->full)
+        set_usable(p, false);
+    else
+        welcome(p);
     return SC_OK;
 }
 
@@ -466,6 +487,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     struct sc_peers *peers = arg;
     (void)fd;
     (void)what;
+    peers->options.log.level = (enum sc_log_level)atomic_load(&peers->level);
     take_pending(peers);
     pass_time(peers);
     for (uint32_t i = 0; i < peers->cluster.count; i++) {
@@ -506,12 +528,12 @@ static void *run(void *arg)
     return NULL;
 }
 
-static enum sc_status make(struct sc_peers *peers, struct sc_error *err)
+static enum sc_status make(struct sc_peers *peers, const struct sc_cluster *members, struct sc_error *err)
 {
     const struct timeval every = {.tv_usec = TICK_MS * 1000};
     struct sc_cluster first;
     peers->base = event_base_new();
-    if (peers->base == NULL || sc_cluster_copy(peers->options.cluster, &first) != SC_OK)
+    if (peers->base == NULL || sc_cluster_copy(members, &first) != SC_OK)
         return sc_fail_nomem(err, "the link");
     peers->all = arrange(peers, &first);
     if (peers->all == NULL) {
@@ -559,10 +581,12 @@ enum sc_status sc_peers_start(const struct sc_peers_options *options, struct sc_
     if (peers == NULL)
         return sc_fail_nomem(err, "the link");
     peers->options = *options;
+    peers->options.cluster = NULL; /* what it points to changes */
     peers->self = options->self;
+    atomic_init(&peers->level, (int)options->log.level);
     peers->wake_fd = -1;
     pthread_mutex_init(&peers->mutex, NULL);
-    enum sc_status status = make(peers, err);
+    enum sc_status status = make(peers, options->cluster, err);
     if (status == SC_OK) {
         int failed = pthread_create(&peers->thread, NULL, run, peers);
         if (failed != 0)
@@ -592,6 +616,11 @@ enum sc_status sc_peers_set_cluster(struct sc_peers *peers, const struct sc_clus
     pthread_mutex_unlock(&peers->mutex);
     sc_link_wake_up(peers->wake_fd);
     return SC_OK;
+}
+
+void sc_peers_set_log_level(struct sc_peers *peers, enum sc_log_level level)
+{
+    atomic_store(&peers->level, (int)level);
 }
 
 bool sc_peers_get(struct sc_peers *peers, uint32_t lane, struct sc_peer_view *view,

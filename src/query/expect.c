@@ -12,20 +12,24 @@
 
 /* ---- what is known ---- */
 
+/* Takes it over. Each store has one: merge_tallies makes one of them. */
 static enum sc_status add_tally(struct sc_expected *e, struct sc_tally *tally)
 {
-    for (uint32_t i = 0; i < e->tally_count; i++) {
-        struct sc_tally *known = &e->tallies[i];
-        if (known->stream == tally->stream && known->window_ms == tally->window_ms)
-            return sc_tally_merge(known, tally);
-    }
     struct sc_tally *grown = realloc(e->tallies, ((size_t)e->tally_count + 1) * sizeof(*grown));
     if (grown == NULL)
         return SC_NOMEM;
     e->tallies = grown;
     grown[e->tally_count++] = *tally;
-    *tally = (struct sc_tally){0}; /* taken over */
+    *tally = (struct sc_tally){0};
     return SC_OK;
+}
+
+static int compare_sources(const void *x, const void *y)
+{
+    const struct sc_tally *a = x, *b = y;
+    if (a->window_ms != b->window_ms)
+        return a->window_ms < b->window_ms ? -1 : 1;
+    return (a->stream > b->stream) - (a->stream < b->stream);
 }
 
 /* Windows in order, in each the proxies, so that the streams of one are neighbours. */
@@ -36,6 +40,28 @@ static int compare_tallies(const void *x, const void *y)
         return a->window_ms < b->window_ms ? -1 : 1;
     int order = strcmp(a->proxy, b->proxy);
     return order != 0 ? order : (a->stream > b->stream) - (a->stream < b->stream);
+}
+
+static enum sc_status merge_tallies(struct sc_expected *e)
+{
+    uint32_t kept = 0;
+    enum sc_status status = SC_OK;
+    if (e->tally_count < 2)
+        return SC_OK;
+    qsort(e->tallies, e->tally_count, sizeof(*e->tallies), compare_sources);
+    for (uint32_t i = 1; i < e->tally_count; i++) {
+        struct sc_tally *next = &e->tallies[i];
+        if (compare_sources(&e->tallies[kept], next) != 0) {
+            e->tallies[++kept] = *next;
+            continue;
+        }
+        enum sc_status one = sc_tally_merge(&e->tallies[kept], next);
+        status = status == SC_OK ? one : status;
+        sc_tally_free(next);
+    }
+    e->tally_count = kept + 1;
+    qsort(e->tallies, e->tally_count, sizeof(*e->tallies), compare_tallies);
+    return status;
 }
 
 /* The later of two times at which a stream was heard of; those of a clock that is ahead count only when there is no other. */
@@ -86,8 +112,10 @@ static enum sc_status load_losses(struct sc_expected *e, const char *store,
         return status;
     if (status != SC_OK)
         problem(arg, err.message);
-    for (uint32_t i = 0; i < e->losses.stream_count; i++)
-        SC_TRY(add_stream(e, &e->losses.streams[i]));
+    for (uint32_t i = 0; i < e->losses.stream_count; i++) {
+        if (e->losses.streams[i].closed) /* of the others it says nothing, not even when they were heard */
+            SC_TRY(add_stream(e, &e->losses.streams[i]));
+    }
     return SC_OK;
 }
 
@@ -137,9 +165,7 @@ enum sc_status sc_expected_load(struct sc_expected *e, const char *const *paths,
         sc_tally_free(&tally);
         SC_TRY(status);
     }
-    if (e->tally_count > 1)
-        qsort(e->tallies, e->tally_count, sizeof(*e->tallies), compare_tallies);
-    return SC_OK;
+    return merge_tallies(e);
 }
 
 void sc_expected_free(struct sc_expected *e)

@@ -20,6 +20,18 @@ static bool window_wanted(const struct sc_source_bounds *bounds, const struct sc
             bounds->window_ms < segment->window_ms + (uint64_t)segment->window_s * 1000);
 }
 
+/* Rows that none of their times brings into what is asked for are in no answer. Batches count in the windows that are judged. */
+static bool is_asked(const struct sc_source_bounds *bounds, const struct sc_segment *segment,
+                     const struct sc_group_ref *ref)
+{
+    uint64_t begin = bounds->begin_ms, end = bounds->end_ms != 0 ? bounds->end_ms : UINT64_MAX;
+    if (segment->window_ms < end && segment->window_ms + (uint64_t)segment->window_s * 1000 > begin)
+        return true;
+    return (ref->time_min < end || ref->received_min < end || ref->first_min < end || ref->last_min < end) &&
+           (ref->time_max >= begin || ref->received_max >= begin || ref->first_max >= begin ||
+            ref->last_max >= begin);
+}
+
 static bool shares_window(const struct sc_source *source, uint32_t i)
 {
     uint64_t window = source->segments[i]->window_ms;
@@ -61,8 +73,12 @@ static enum sc_status list_groups(struct sc_source *source, const struct sc_sour
             bool options = segment->groups[g].record_kind == SC_RECORDS_OPTIONS;
             group->segment = i;
             group->group = g;
-            if (options == bounds->options && window_wanted(bounds, segment))
-                group->use = by_batches ? SC_GROUP_BY_BATCHES : SC_GROUP_WHOLE;
+            if (options != bounds->options || !window_wanted(bounds, segment))
+                continue;
+            if (!by_batches)
+                group->use = SC_GROUP_WHOLE; /* the scan looks at its times */
+            else if (is_asked(bounds, segment, &segment->groups[g]))
+                group->use = SC_GROUP_BY_BATCHES;
         }
     }
     return SC_OK;

@@ -7,6 +7,7 @@
 #include "store/store.h"
 
 #include "store/catalogue.h"
+#include "store/loss.h"
 #include "store/tally.h"
 
 #include <errno.h>
@@ -104,6 +105,71 @@ static void remove_tallies(struct sc_io *io, const struct sc_catalogue *catalogu
     }
 }
 
+/* A stream that was heard of last this long before the horizon has no window behind it, whoever's clock counts. */
+#define STREAM_MARGIN_MS UINT64_C(86400000)
+
+static void remove_of_stream(struct sc_io *io, const char *store, const char *folder, uint64_t stream)
+{
+    char path[4096];
+    snprintf(path, sizeof(path), "%s/%s/%016llx", store, folder, (unsigned long long)stream);
+    io->ops->unlink(io, path);
+}
+
+static bool has_loss(const struct sc_losses *losses, uint64_t stream, uint64_t from_ms)
+{
+    for (uint32_t i = 0; i < losses->count; i++) {
+        if (losses->list[i].stream == stream && losses->list[i].window_ms >= from_ms)
+            return true;
+    }
+    return false;
+}
+
+static bool is_over(const struct sc_stream *s, const struct sc_losses *losses, uint64_t horizon_ms)
+{
+    return (s->closed || sc_losses_closed(losses, s->stream)) &&
+           s->heard_ms + STREAM_MARGIN_MS < horizon_ms && !has_loss(losses, s->stream, horizon_ms);
+}
+
+/* Closed streams that are over, and of them then what was accepted as lost: the word that closes a silent stream must not go before
+ * the stream. */
+static void remove_streams(struct sc_io *io, const char *store, const struct sc_stream *all, uint32_t count,
+                           const struct sc_losses *losses, uint64_t horizon_ms)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (!is_over(&all[i], losses, horizon_ms))
+            continue;
+        remove_of_stream(io, store, SC_STREAMS_FOLDER, all[i].stream);
+        remove_of_stream(io, store, SC_LOST_FOLDER, all[i].stream);
+    }
+}
+
+static bool is_among(const struct sc_stream *all, uint32_t count, uint64_t stream)
+{
+    while (count != 0 && all[count - 1].stream != stream)
+        count--;
+    return count != 0;
+}
+
+/* Files go whole, never in part: an operator may be writing one. */
+static void remove_losses(struct sc_io *io, const char *store, uint64_t horizon_ms)
+{
+    struct sc_losses losses = {0};
+    struct sc_stream *all;
+    uint32_t count;
+    enum sc_status status = sc_losses_read(store, &losses, NULL);
+    if (status == SC_OK && sc_stream_list(store, &all, &count, NULL) == SC_OK) {
+        remove_streams(io, store, all, count, &losses, horizon_ms);
+        for (uint32_t i = 0; i < losses.stream_count; i++) {
+            const struct sc_stream *s = &losses.streams[i];
+            bool closes = s->closed && is_among(all, count, s->stream);
+            if (!closes && has_loss(&losses, s->stream, 0) && !has_loss(&losses, s->stream, horizon_ms))
+                remove_of_stream(io, store, SC_LOST_FOLDER, s->stream);
+        }
+        free(all);
+    }
+    sc_losses_free(&losses);
+}
+
 enum sc_status sc_store_expire(const char *path, const struct sc_retention *retention, uint64_t now_ms,
                                bool dry_run, struct sc_io *io, struct sc_expiry *out, struct sc_error *err)
 {
@@ -129,6 +195,7 @@ enum sc_status sc_store_expire(const char *path, const struct sc_retention *rete
             status = write_horizon(io, path, out->horizon_ms, err);
         if (status == SC_OK) {
             remove_tallies(io, &catalogue, out->horizon_ms);
+            remove_losses(io, path, out->horizon_ms);
             status = remove_files(io, &catalogue, keep, err);
         }
     }

@@ -98,6 +98,15 @@ enum sc_status sc_losses_add_stream(struct sc_losses *l, const struct sc_stream 
     return SC_OK;
 }
 
+bool sc_losses_closed(const struct sc_losses *l, uint64_t stream)
+{
+    for (uint32_t i = 0; i < l->stream_count; i++) {
+        if (l->streams[i].stream == stream)
+            return l->streams[i].closed;
+    }
+    return false;
+}
+
 /* ---- reading ---- */
 
 static bool read_head(FILE *file, struct sc_stream *out)

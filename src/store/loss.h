@@ -39,6 +39,9 @@ enum sc_status sc_losses_add_stream(struct sc_losses *losses, const struct sc_st
 const struct sc_loss *sc_losses_find(const struct sc_losses *losses, uint64_t stream, uint64_t window_ms,
                                      uint32_t lane);
 
+/* Whether the stream was given up: it counts as closed. */
+bool sc_losses_closed(const struct sc_losses *losses, uint64_t stream);
+
 /* Adds what a store has recorded; nothing when it has no such folder. @return SC_OK; SC_DAMAGED, SC_IO; SC_NOMEM. */
 enum sc_status sc_losses_read(const char *store, struct sc_losses *losses, struct sc_error *err);
 /* Writes the files of all streams, durably; what a store has recorded is to be read before. @return SC_OK; SC_IO, SC_FULL. */

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=asan limit=180
+# run: build=asan limit=240
 """A proxy that takes over decodes at once what an exporter sends whose templates only another proxy has heard."""
 import socket
 import struct
@@ -58,6 +58,33 @@ def forget(node):
     (node.store / "templates.state").unlink(missing_ok=True)
 
 
+def others_in_front(cluster, exporter):
+    """The members are numbered anew while the proxies run: each goes on telling what it itself knows, to a new relay too."""
+    a, b, old, new = cluster.nodes
+    new.stop()
+    cluster.write_members(2, [b, old, a])
+    for n in (a, b, old):
+        n.reload()
+    kit.check("renumbered: the members are taken over",
+              kit.wait_for(lambda: all(n.status()["cluster"]["version"] == 2 for n in (a, b, old))), cluster.logs())
+    exporter.define(a, NARROW)
+    settle()
+    before = account(b, exporter.domain)
+    exporter.data(b, 6)
+    check_decoded("renumbered: a proxy tells on", b, exporter, before["flows"] + 6, before["messages"] + 1)
+    cluster.write_members(3, [new, b, a])
+    new.start()
+    for n in (a, b, old):
+        n.reload()
+    kit.check("renumbered: a new relay is connected", kit.wait_for(lambda: a.usable() == b.usable() == [new.name]), cluster.logs())
+    kit.check("renumbered: the old relay ends in good order", old.stop() == 0, old.log.read_text())
+    forget(b)
+    b.start()
+    settle()
+    exporter.data(b, 3)
+    check_decoded("renumbered: a new relay is told all", b, exporter, 3, 1)
+
+
 def scenario(folder):
     cluster = kit.Cluster(folder, 4, 1, roles=[PROXY, PROXY, SUB, SUB]).start()
     a, b = cluster.nodes[:2]
@@ -101,7 +128,8 @@ def scenario(folder):
     settle()
     two.data(a, 2)
     check_decoded("all relays new: they are told again", a, two, 2, 1)
-    kit.check("they end in good order", cluster.stop() == [0, 0, 0, 0], cluster.logs())
+    others_in_front(cluster, two)
+    kit.check("they end in good order", cluster.stop() == [0, 0, None, 0], cluster.logs())
 
 
 def main():

@@ -114,7 +114,11 @@ def gone(folder):
     kit.wait_for(lambda: False, 2.5)  # two tallies later
     status, missing, known, answer = ask(left)
     kit.check("gone: what was there is missing", status == 3 and missing > 0 and known == 0, answer)
-    done = admin("accept-loss", "--all", *left)
+    new = cluster.folder / "new"
+    new.mkdir()
+    done = admin("accept-loss", "--all", *left, new)
+    kit.check("gone: a new node's store, which heard of nothing, is told too, and misses nothing",
+              (new / ".lost").is_dir() and ask([new])[0] == 0, ask([new]))
     kit.check("gone: accepted", done.returncode == 0 and ask(left)[:3] == (0, 0, missing), (done.stdout, done.stderr, ask(left)))
     kit.check("gone: each store alone knows it", all((s / ".lost").is_dir() for s in left))
     kit.check_numbers("gone: with the node after all nothing is lost", [n.store for n in cluster.nodes], sent)
@@ -129,13 +133,30 @@ def gone(folder):
     done = admin("accept-loss", "--stream", stream, *left)
     kit.check("gone: until it is given up", done.returncode == 0 and "silent, and closed" in done.stdout and ask(left)[0] == 0,
               (done.stdout, done.stderr, ask(left)))
+    parts = [left[0] / ".replica" / "n3", next(p for p in left[0].iterdir() if p.name.isdigit())]
+    refused = [admin("accept-loss", "--all", p) for p in parts if p.exists()]
+    kit.check("gone: no parts of stores", refused and all(d.returncode == 1 and "not the whole store" in d.stderr for d in refused) and
+              not any((p / ".lost").exists() for p in parts), [(d.returncode, d.stdout, d.stderr) for d in refused])
     kit.check("gone: usage", admin("accept-loss", *left).returncode == 2 and admin("accept-loss", "--all").returncode == 2 and
               admin("accept-loss", "--stream", "xyz", *left).returncode == 2)
     cluster.stop()
 
 
+def first_second(folder):
+    """A proxy that dies before it told of anything for the second time is missed all the same."""
+    cluster = kit.Cluster(folder, 2, 1, roles=[PROXY, SUB]).start()
+    proxy, sub = cluster.nodes
+    kit.Exporter(proxy).send(0, 5000)
+    kit.wait_for(lambda: proxy.status()["cluster"]["proxy"]["batches"] > 0)
+    proxy.kill()
+    kit.wait_for(lambda: False, 3.5)
+    status, _, _, answer = ask([sub.store])
+    kit.check("first second: it is silent", status == 3 and any("proxy n1 is silent" in m for m in answer["missing"]), answer)
+    cluster.stop()
+
+
 def main():
-    for scenario in (unreadable, damaged_at_the_start, gone):
+    for scenario in (unreadable, damaged_at_the_start, gone, first_second):
         with tempfile.TemporaryDirectory() as folder:
             scenario(folder)
     return 1 if kit.FAILED else 0

@@ -66,6 +66,8 @@ def add_and_remove(folder):
     time.sleep(1)
     cluster.write_members(3, [n1, n4, n3])
     kit.check("members: one is removed", everywhere(cluster, [n1, n3, n4], 3) and n1.member("n2") is None, cluster.logs())
+    kit.check("members: and why it gets nothing more", "n2 is not connected (the membership file has changed)" in n1.log.read_text(),
+              n1.log.read_text())
     kit.check("members: the others stay", n1.usable() == ["n1", "n3", "n4"] and n1.member("n3")["connects"] == 1 and
               n1.member("n4")["connects"] == 1, n1.status()["cluster"])
     n2.reload()
@@ -124,8 +126,32 @@ def moves(folder):
     kit.check("moves: all end with 0", set(cluster.stop()) == {0}, cluster.logs())
 
 
+def log_levels(folder):
+    """SIGHUP changes what is logged, by the threads of the proxy and of the subcollector too."""
+    cluster = kit.Cluster(folder, 2, 1).start()
+    one, other = cluster.nodes
+    kit.wait_for(lambda: one.usable() == other.usable() == ["n1", "n2"])
+    one.write_config("outbox: {sync: yes}\n")
+    one.reload()
+    kit.check("log level: what cannot change says so", kit.wait_for(lambda: "need a restart" in one.log.read_text()), one.log.read_text())
+    for level, lines in (("error", set()), ("info", {"n2 is not connected", "is disconnected"})):
+        one.write_config(f"log-level: {level}\n")
+        one.config.write_text(one.config.read_text().replace("log-level: info\n", "", 1))
+        one.reload()
+        time.sleep(1.5)
+        begin = one.log.stat().st_size
+        other.kill()
+        kit.wait_for(lambda: one.usable() == ["n1"])
+        other.start()
+        kit.wait_for(lambda: one.usable() == ["n1", "n2"] and other.usable() == ["n1", "n2"])
+        said = one.log.read_text()[begin:]
+        kit.check(f"log level: {level}: what both threads say", {t for t in ("n2 is not connected", "is disconnected") if t in said} == lines,
+                  said)
+    kit.check("log level: all end with 0", set(cluster.stop()) == {0}, cluster.logs())
+
+
 def main():
-    for scenario in (add_and_remove, moves):
+    for scenario in (add_and_remove, moves, log_levels):
         with tempfile.TemporaryDirectory() as folder:
             scenario(folder)
     return 1 if kit.FAILED else 0

@@ -182,6 +182,10 @@ static void makes_no_sense(void **state)
     static const char *const texts[] = {
         "{}",
         "[]",
+        "{\"windows\": [], \"unreadable\": 0, \"losses\": 7}",
+        "{\"windows\": [], \"unreadable\": 0, \"losses\": [{\"stream\": \"1\"}]}",
+        "{\"windows\": [], \"unreadable\": 0, \"losses\": [{\"stream\": \"1\", \"closed\": true, \"lanes\": "
+        "[{\"start_ms\": 1, \"lane\": \"1\", \"batches\": [1]}]}]}",
         "{\"windows\": 3, \"unreadable\": 0}",
         "{\"windows\": [], \"unreadable\": -1}",
         "{\"windows\": [7], \"unreadable\": 0}",
@@ -209,6 +213,58 @@ static void makes_no_sense(void **state)
         assert_int_equal(out.count + out.tally_count, 0);
         json_decref(json);
     }
+}
+
+/* ---- what was accepted as lost ---- */
+
+/* Of 15 accepted batches 10 are safe, and the first `held` are here; what another node tells is lost. */
+static struct sc_window_copies with_losses(uint64_t held, uint64_t lost, bool closed)
+{
+    struct sc_holdings here = {0}, told = {0}, other;
+    struct sc_holding one = {window_ms(0), STREAM, 0, held - 1, 7};
+    struct sc_tally t = {.proxy = "p", .stream = STREAM, .window_ms = window_ms(0), .window_s = 300};
+    struct sc_loss loss = {STREAM, window_ms(0), 300, 7, {{lost - 1, 1}, {0, 0}}};
+    const struct sc_loss elsewhere = {STREAM + 1, window_ms(0), 300, 7, {{100, 0}, {0, 0}}};
+    const struct sc_stream stream = {.stream = STREAM, .closed = closed};
+    struct sc_error err = {0};
+    struct sc_tally_lane *l = sc_tally_lane(&t, 7);
+    assert_non_null(l);
+    l->accepted.batches[0] = 15;
+    l->safe.batches[0] = 10;
+    assert_int_equal(sc_holdings_add(&here, &one), SC_OK);
+    assert_int_equal(sc_holdings_add_tally(&here, &t), SC_OK);
+    assert_int_equal(sc_losses_add(&told.losses, &loss), SC_OK);
+    assert_int_equal(sc_losses_add(&told.losses, &elsewhere), SC_OK);
+    assert_int_equal(sc_losses_add_stream(&told.losses, &stream), SC_OK);
+    json_t *json = sc_holdings_to_json(&told);
+    assert_int_equal(sc_holdings_from_json(json, &other, &err), SC_OK);
+    const struct sc_holdings *const nodes[] = {&here, &other};
+    struct sc_window_copies *windows, first;
+    uint32_t count;
+    assert_int_equal(sc_copies_compare(nodes, 2, 1, 10, 0, &windows, &count), SC_OK);
+    assert_int_equal(count, 1);
+    first = windows[0];
+    free(windows);
+    json_decref(json);
+    sc_holdings_free(&here);
+    sc_holdings_free(&told);
+    sc_holdings_free(&other);
+    assert_int_equal(first.known, 15);
+    assert_int_equal(first.whole, held);
+    return first;
+}
+
+static void accepted_losses(void **state)
+{
+    (void)state;
+    struct sc_window_copies w = with_losses(6, 4, false);
+    assert_true(w.missing == 0 && w.lost == 4 && w.waiting == 5);
+    w = with_losses(6, 3, false); /* one more is missing since */
+    assert_true(w.missing == 1 && w.lost == 3 && w.waiting == 5);
+    w = with_losses(8, 9, false); /* some turned up; what waits is none of the lost */
+    assert_true(w.missing == 0 && w.lost == 2 && w.waiting == 5);
+    w = with_losses(6, 9, true);
+    assert_true(w.missing == 0 && w.lost == 9 && w.waiting == 0);
 }
 
 /* ---- a store's files ---- */
@@ -245,8 +301,18 @@ static void from_a_store(void **state)
     assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
     struct sc_tally t = {.proxy = "p", .stream = STREAM, .window_ms = window_ms(2), .window_s = 300};
     assert_int_equal(sc_tally_write(store, &t, &err), SC_OK);
+    struct sc_losses losses = {0};
+    for (unsigned i = 0; i < 2; i++) {
+        const struct sc_loss loss = {STREAM, window_ms(i), 300, 7, {{i + 1, 0}, {0, 0}}};
+        assert_int_equal(sc_losses_add(&losses, &loss), SC_OK);
+    }
+    assert_int_equal(sc_losses_add_stream(&losses, &(struct sc_stream){.proxy = "p", .stream = STREAM}),
+                     SC_OK);
+    assert_int_equal(sc_losses_write(store, &losses, &err), SC_OK);
+    sc_losses_free(&losses);
     assert_int_equal(sc_holdings_read(store, 10, &h, &err), SC_OK);
     assert_int_equal(h.count, 2);
+    assert_int_equal(h.losses.count, 2);
     assert_true(h.list[0].window_ms == window_ms(0) && h.list[0].first == 0 && h.list[0].last == 9);
     assert_true(h.list[1].window_ms == window_ms(1) && h.list[1].first == 10 && h.list[1].last == 24);
     assert_int_equal(h.tally_count, 1);
@@ -255,6 +321,7 @@ static void from_a_store(void **state)
     assert_int_equal(sc_holdings_read(store, 2, &h, &err), SC_OK); /* the windows 1 and 2 */
     assert_int_equal(h.count, 1);
     assert_int_equal(h.list[0].first, 10);
+    assert_true(h.losses.count == 1 && h.losses.list[0].window_ms == window_ms(1));
     sc_holdings_free(&h);
     assert_int_equal(sc_holdings_read(store, 1, &h, &err), SC_OK);
     assert_true(h.count == 0 && h.tally_count == 1);
@@ -266,9 +333,8 @@ static void from_a_store(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(as_counted_one_by_one),
-        cmocka_unit_test(json_and_back),
-        cmocka_unit_test(makes_no_sense),
+        cmocka_unit_test(as_counted_one_by_one), cmocka_unit_test(json_and_back),
+        cmocka_unit_test(makes_no_sense),        cmocka_unit_test(accepted_losses),
         cmocka_unit_test(from_a_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Retention: whole windows, oldest first, never the newest; the horizon is durable before the first file goes. */
 #include "fault_io.h"
+#include "store/loss.h"
 
 #define WINDOW(n) (KIT_WINDOW + (n)*UINT64_C(300000))
 
@@ -225,6 +226,71 @@ static bool stopped_expiry(uint64_t at, enum fault fault, enum loss loss)
     return hit;
 }
 
+/* ---- what was accepted as lost ---- */
+
+#define DAY UINT64_C(86400000)
+
+/* A stream that lost something in a window (0: in none), and was given up or not; heard of: 0 is never. */
+static void lose(const char *store, uint64_t number, uint64_t window, bool given_up, uint64_t heard_ms)
+{
+    struct sc_losses losses = {0};
+    struct sc_stream stream = {.proxy = "p", .stream = number, .heard_ms = heard_ms};
+    const struct sc_loss loss = {number, window, 300, 7, {{1, 0}, {8, 0}}};
+    if (heard_ms != 0)
+        assert_int_equal(sc_stream_write(store, &stream, false, NULL), SC_OK);
+    stream.closed = given_up;
+    if (window != 0)
+        assert_int_equal(sc_losses_add(&losses, &loss), SC_OK);
+    assert_int_equal(sc_losses_add_stream(&losses, &stream), SC_OK);
+    assert_int_equal(sc_losses_write(store, &losses, NULL), SC_OK);
+    sc_losses_free(&losses);
+}
+
+static bool is_there(const char *store, const char *folder, unsigned number)
+{
+    char path[600];
+    snprintf(path, sizeof(path), "%s/%s/%016x", store, folder, number);
+    return access(path, F_OK) == 0;
+}
+
+static void losses_of_windows_that_are_over(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t window;
+        bool given_up;
+        uint64_t heard_ms;
+        bool lost_stays, stream_stays;
+    } cases[] = {
+        {WINDOW(3), false, WINDOW(7), false, true},       /* its stream goes on */
+        {WINDOW(4), false, WINDOW(7), true, true},        /* of a window that is kept */
+        {WINDOW(3), true, WINDOW(3), true, true},         /* closes a stream that is not old enough */
+        {WINDOW(3), true, WINDOW(3) - DAY, false, false}, /* closes one that is */
+        {0, true, WINDOW(3) - DAY, false, false},         /* nothing was lost of it */
+        {WINDOW(3), false, WINDOW(3) - DAY, false, true}, /* it is not closed: it stays silent */
+        {WINDOW(3), true, 0, false, false},               /* not heard of here */
+        {0, true, 0, true, false},                        /* nobody knows how old that is */
+        {WINDOW(4), true, WINDOW(3) - DAY, true, true},   /* a clock was wrong */
+    };
+    const unsigned count = sizeof(cases) / sizeof(cases[0]);
+    char *path = make_store();
+    struct sc_expiry e;
+    for (unsigned i = 0; i < count; i++)
+        lose(path, i + 1, cases[i].window, cases[i].given_up, cases[i].heard_ms);
+    const struct sc_stream ended = {.proxy = "p", .stream = 100, .heard_ms = WINDOW(3) - DAY, .closed = true};
+    assert_int_equal(sc_stream_write(path, &ended, false, NULL), SC_OK);
+    expire(path, 3600, 0, WINDOW(4) + 3600000, true, &e);
+    assert_true(is_there(path, SC_LOST_FOLDER, 1) && is_there(path, SC_STREAMS_FOLDER, 100));
+    expire(path, 3600, 0, WINDOW(4) + 3600000, false, &e);
+    for (unsigned i = 0; i < count; i++) {
+        if (is_there(path, SC_LOST_FOLDER, i + 1) != cases[i].lost_stays ||
+            is_there(path, SC_STREAMS_FOLDER, i + 1) != cases[i].stream_stays)
+            fail_msg("case %u", i);
+    }
+    assert_false(is_there(path, SC_STREAMS_FOLDER, 100));
+    kit_remove(path);
+}
+
 static void every_operation_failing(void **state)
 {
     (void)state;
@@ -253,6 +319,7 @@ int main(void)
         cmocka_unit_test(no_bounds_no_expiry),
         cmocka_unit_test(a_store_that_is_not_there),
         cmocka_unit_test(the_horizon_never_goes_back),
+        cmocka_unit_test(losses_of_windows_that_are_over),
         cmocka_unit_test(every_operation_failing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

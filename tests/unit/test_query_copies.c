@@ -172,7 +172,8 @@ static bool collect(void *arg, const void *bytes, size_t count)
 }
 
 /* A listing; the summary is added as a line of its own. */
-static void list(struct sc_source *source, const char *order, uint64_t limit, struct sc_buf *out)
+static void list_times(struct sc_source *source, const char *order, uint64_t limit,
+                       struct sc_time_bounds time, struct sc_buf *out)
 {
     struct sc_request_listing *request = malloc(sizeof(*request));
     struct sc_error err = {0};
@@ -190,13 +191,18 @@ static void list(struct sc_source *source, const char *order, uint64_t limit, st
                                  .limit = limit,
                                  .separator = "",
                                  .summarize = true};
-    struct sc_scan_options scan = {.time = Q_ALWAYS, .threads = 3};
+    struct sc_scan_options scan = {.time = time, .threads = 3};
     struct sc_sink sink = {collect, out};
     assert_int_equal(sc_query_list(source, &scan, &listing, &sink, &summary, &stats, &err), SC_OK);
     sc_buf_printf(out, "%llu %llu\n", (unsigned long long)summary.records,
                   (unsigned long long)summary.packets);
     sc_output_free(output);
     free(request);
+}
+
+static void list(struct sc_source *source, const char *order, uint64_t limit, struct sc_buf *out)
+{
+    list_times(source, order, limit, Q_ALWAYS, out);
 }
 
 /* Groups, best first; with little memory in two scans. */
@@ -590,13 +596,77 @@ static void files_come_and_go(void **state)
     free_cluster(&c);
 }
 
+/* ---- times ---- */
+
+/* Opened for all times or those asked for, in ms after the first window; returns how many units there are. */
+static uint32_t list_range(const struct cluster *c, bool narrow, uint64_t begin, uint64_t end,
+                           enum sc_time_field field, struct sc_buf *out, uint32_t *missing)
+{
+    const struct sc_time_bounds time = {
+        .begin_ms = KIT_WINDOW + begin, .end_ms = KIT_WINDOW + end, .field = field};
+    const struct sc_source_bounds bounds = {.begin_ms = narrow ? time.begin_ms : 0,
+                                            .end_ms = narrow ? time.end_ms : 0};
+    const char *paths[] = {c->stores[1], c->stores[0]};
+    struct sc_source source;
+    struct sc_error err = {0};
+    assert_int_equal(sc_source_open(paths, 2, &bounds, &source, &err), SC_OK);
+    list_times(&source, "flowId", 0, time, out);
+    uint32_t units = source.unit_count;
+    *missing = source.missing_count;
+    sc_source_close(&source);
+    return units;
+}
+
+/* The flows of window 0 are of its first 18 s; those of window 1, from 300 s on, are of the 18 s after these. */
+static void only_what_is_asked_for(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t begin, end;
+        bool fewer, first_judged;
+    } ranges[] = {
+        {0, 2000, true, true},           /* of window 0, and nothing of window 1 */
+        {19000, 22000, true, true},      /* some of window 1, though it is later */
+        {10000, 500000, false, true},    /* both windows are judged */
+        {400000, 500000, true, false},   /* no flows at all */
+        {700000, 800000, true, false},   /* nor a window */
+        {33000, 100000000, false, true}, /* the last of them */
+    };
+    struct cluster c;
+    uint32_t missing;
+    make_cluster(&c, 0, 0, true); /* live files: sealing makes one row group of a window */
+    for (unsigned i = 0; i < 4 * sizeof(ranges) / sizeof(ranges[0]); i++) {
+        uint64_t begin = ranges[i / 4].begin, end = ranges[i / 4].end;
+        struct sc_buf all = {0}, some = {0};
+        uint32_t units = list_range(&c, false, begin, end, (enum sc_time_field)(i % 4), &all, &missing);
+        uint32_t fewer = list_range(&c, true, begin, end, (enum sc_time_field)(i % 4), &some, &missing);
+        if (all.len != some.len || memcmp(all.data, some.data, all.len) != 0)
+            fail_msg("range %u, field %u", i / 4, i % 4);
+        assert_int_equal(missing, 0);
+        assert_true(ranges[i / 4].fewer ? fewer < units : fewer == units);
+        sc_buf_free(&all);
+        sc_buf_free(&some);
+    }
+    for (uint32_t g = 0; g < c.count; g++) {
+        if (c.groups[g].first < 12)
+            (void)unlink(c.groups[g].path);
+    }
+    for (unsigned i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        struct sc_buf out = {0};
+        list_range(&c, true, ranges[i].begin, ranges[i].end, SC_TIME_FIRST, &out, &missing);
+        assert_int_equal(missing, ranges[i].first_judged);
+        sc_buf_free(&out);
+    }
+    free_cluster(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_copy_damaged),  cmocka_unit_test(home_is_preferred),
         cmocka_unit_test(any_damage),        cmocka_unit_test(names_what_is_missing),
         cmocka_unit_test(in_its_place),      cmocka_unit_test(whole_files),
-        cmocka_unit_test(files_come_and_go),
+        cmocka_unit_test(files_come_and_go), cmocka_unit_test(only_what_is_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
