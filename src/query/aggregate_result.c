@@ -243,14 +243,19 @@ enum sc_status sc_groups_top(const struct sc_groups *groups, const struct sc_res
 
 #define PARTIAL_MAGIC UINT32_C(0x31475053) /* "SPG1" */
 
+void sc_groups_write_head(struct sc_buf *out, uint32_t entry_bytes, uint32_t strings, uint64_t entries)
+{
+    sc_buf_append_le32(out, PARTIAL_MAGIC);
+    sc_buf_append_le32(out, entry_bytes);
+    sc_buf_append_le32(out, strings);
+    sc_buf_append_le32(out, 0);
+    sc_buf_append_le64(out, entries);
+}
+
 enum sc_status sc_groups_write(const struct sc_groups *groups, struct sc_buf *out)
 {
     const struct sc_aggregate *a = groups->aggregate;
-    sc_buf_append_le32(out, PARTIAL_MAGIC);
-    sc_buf_append_le32(out, a->entry_bytes);
-    sc_buf_append_le32(out, groups->interner.count);
-    sc_buf_append_le32(out, 0);
-    sc_buf_append_le64(out, sc_groups_count(groups));
+    sc_groups_write_head(out, a->entry_bytes, groups->interner.count, sc_groups_count(groups));
     for (uint32_t id = 0; id < groups->interner.count; id++) {
         uint32_t length;
         const uint8_t *bytes = sc_interner_bytes(&groups->interner, id, &length);

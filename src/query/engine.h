@@ -24,9 +24,12 @@ struct sc_list_order {
     bool descending;
 };
 
+/* Columns are fitted to so many records: more rows than anybody reads are not looked at twice. */
+#define SC_MOST_FITTED 2048u
+
 /* Records one by one: the selected ones in the order of the store, or sorted. */
 struct sc_listing {
-    struct sc_output *output;
+    struct sc_output *output;      /* not used where `put` is set */
     const struct sc_field *fields; /* of the output's columns */
     uint32_t field_count;
     const struct sc_list_order *orders;
@@ -36,6 +39,12 @@ struct sc_listing {
     bool summarize;        /* false: the summary is not asked for, and stays empty */
     bool
         fit; /* the output's columns are widened to the first records, and its header is written before them */
+    /*
+     * Instead of text: appends a record's values in a form of the caller's, at least one byte. Called by several threads at a time. What
+     * the sink gets is whole records, one or more at a time; `separator` is "" and `fit` false.
+     */
+    void (*put)(const void *arg, const struct sc_value *values, struct sc_buf *out);
+    const void *put_arg;
 };
 
 /*

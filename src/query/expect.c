@@ -12,8 +12,7 @@
 
 /* ---- what is known ---- */
 
-/* Takes it over. Each store has one: merge_tallies makes one of them. */
-static enum sc_status add_tally(struct sc_expected *e, struct sc_tally *tally)
+enum sc_status sc_expected_add_tally(struct sc_expected *e, struct sc_tally *tally)
 {
     struct sc_tally *grown = realloc(e->tallies, ((size_t)e->tally_count + 1) * sizeof(*grown));
     if (grown == NULL)
@@ -42,7 +41,7 @@ static int compare_tallies(const void *x, const void *y)
     return order != 0 ? order : (a->stream > b->stream) - (a->stream < b->stream);
 }
 
-static enum sc_status merge_tallies(struct sc_expected *e)
+enum sc_status sc_expected_merge_tallies(struct sc_expected *e)
 {
     uint32_t kept = 0;
     enum sc_status status = SC_OK;
@@ -71,7 +70,7 @@ static uint64_t later_heard(uint64_t x, uint64_t y, uint64_t now_ms)
     return greatest > now_ms + SILENT_MS ? least : greatest;
 }
 
-static enum sc_status add_stream(struct sc_expected *e, const struct sc_stream *stream)
+enum sc_status sc_expected_add_stream(struct sc_expected *e, const struct sc_stream *stream)
 {
     for (uint32_t i = 0; i < e->stream_count; i++) {
         struct sc_stream *known = &e->streams[i];
@@ -97,7 +96,7 @@ static enum sc_status load_streams(struct sc_expected *e, const char *store)
     if (status != SC_OK)
         return status == SC_NOMEM ? status : SC_OK; /* the listing of the store says so too */
     for (uint32_t i = 0; i < count && status == SC_OK; i++)
-        status = add_stream(e, &streams[i]);
+        status = sc_expected_add_stream(e, &streams[i]);
     free(streams);
     return status;
 }
@@ -114,7 +113,7 @@ static enum sc_status load_losses(struct sc_expected *e, const char *store,
         problem(arg, err.message);
     for (uint32_t i = 0; i < e->losses.stream_count; i++) {
         if (e->losses.streams[i].closed) /* of the others it says nothing, not even when they were heard */
-            SC_TRY(add_stream(e, &e->losses.streams[i]));
+            SC_TRY(sc_expected_add_stream(e, &e->losses.streams[i]));
     }
     return SC_OK;
 }
@@ -161,11 +160,11 @@ enum sc_status sc_expected_load(struct sc_expected *e, const char *const *paths,
             problem(arg, err.message);
             continue;
         }
-        status = add_tally(e, &tally);
+        status = sc_expected_add_tally(e, &tally);
         sc_tally_free(&tally);
         SC_TRY(status);
     }
-    return merge_tallies(e);
+    return sc_expected_merge_tallies(e);
 }
 
 void sc_expected_free(struct sc_expected *e)

@@ -54,6 +54,12 @@ enum sc_status sc_expected_load(struct sc_expected *expected, const char *const 
                                 void (*problem)(void *arg, const char *sentence), void *arg);
 void sc_expected_free(struct sc_expected *expected);
 
+/* What another store knows. A tally is taken over; when all are there, those of one stream and window are to be merged. @return SC_OK
+ * or SC_NOMEM. */
+enum sc_status sc_expected_add_tally(struct sc_expected *expected, struct sc_tally *tally);
+enum sc_status sc_expected_merge_tallies(struct sc_expected *expected);
+enum sc_status sc_expected_add_stream(struct sc_expected *expected, const struct sc_stream *stream);
+
 /* What was expired since the load: nothing is expected of it any more. For each further listing. */
 void sc_expected_horizon(struct sc_expected *expected, const char *const *paths, uint32_t path_count);
 

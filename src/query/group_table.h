@@ -162,6 +162,9 @@ bool sc_groups_reserve(struct sc_groups *groups, struct sc_partition *partition,
 /* To be called now and then while rows are added, with their number; no entry may be in use. */
 enum sc_status sc_groups_consider_spill(struct sc_groups *groups, uint32_t rows);
 
+/* What stands before the strings and entries of a partial result in bytes. */
+void sc_groups_write_head(struct sc_buf *out, uint32_t entry_bytes, uint32_t strings, uint64_t entries);
+
 /* Adds the accumulators of one entry to another's. */
 void sc_groups_combine(const struct sc_aggregate *aggregate, uint8_t *to, const uint8_t *from);
 

@@ -9,6 +9,7 @@
 #include "flow/vector.h"
 #include "query/cells.h"
 #include "query/sort.h"
+#include "query/sort_key.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -55,13 +56,13 @@ static void format_row(struct formatter *f, const struct sc_listing *listing, ui
 {
     for (uint32_t i = 0; i < listing->field_count; i++)
         sc_cells_value(&f->cells[i], row, &f->values[i]);
-    sc_output_row(listing->output, f->values, out);
+    if (listing->put != NULL)
+        listing->put(listing->put_arg, f->values, out);
+    else
+        sc_output_row(listing->output, f->values, out);
 }
 
 /* ---- the header, when columns fit the first records ---- */
-
-/* More rows than anybody reads are not looked at twice. */
-#define MOST_FITTED 2048u
 
 struct head {
     const struct sc_listing *listing;
@@ -223,7 +224,7 @@ static enum sc_status fit_unit(struct stream *stream, struct formatter *f, struc
                                const struct sc_selection *selection, struct sc_error *err)
 {
     const struct sc_listing *listing = stream->listing;
-    uint64_t left = listing->limit != 0 && listing->limit < MOST_FITTED ? listing->limit : MOST_FITTED;
+    uint64_t left = listing->limit != 0 && listing->limit < SC_MOST_FITTED ? listing->limit : SC_MOST_FITTED;
     SC_TRY(find_cells(f, listing, group, false, err));
     for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
         for (uint64_t bits = selection->rows[w]; bits != 0 && left != 0; bits &= bits - 1, left--)
@@ -280,17 +281,12 @@ static enum sc_status list_in_order(struct sc_source *source, const struct sc_sc
 
 /* ---- sorted: first scan ---- */
 
-/* An order-preserving number of 128 bits. */
-struct sort_key {
-    uint64_t high, low;
-};
-
 /* `order_count` sort keys stand behind the head. */
 struct place {
     uint32_t unit;
     uint16_t row;
     uint16_t nulls; /* bit i: sort key i is null */
-    struct sort_key keys[];
+    struct sc_sort_key keys[];
 };
 static_assert(SC_ROW_GROUP_ROWS <= 65536, "rows of a row group are 16 bits");
 
@@ -312,50 +308,12 @@ static struct place *place_at(const struct heap *heap, size_t place_bytes, uint6
     return (struct place *)(heap->places + i * place_bytes);
 }
 
-static uint64_t ordered_double(double d)
-{
-    uint64_t bits;
-    memcpy(&bits, &d, sizeof(bits));
-    return bits >> 63 != 0 ? ~bits : bits | UINT64_C(1) << 63;
-}
-
-/* Ascending order of the result is the order asked for. */
-static struct sort_key sort_key_of(const struct sc_value *v, bool descending)
-{
-    struct sort_key key;
-    switch (v->type) {
-    case SC_VALUE_ADDRESS:
-        key = (struct sort_key){sc_load_be64(v->addr.b), sc_load_be64(v->addr.b + 8)};
-        break;
-    case SC_VALUE_FLOAT:
-        key = (struct sort_key){0, ordered_double(v->f)};
-        break;
-    case SC_VALUE_INT:
-        key = (struct sort_key){0, v->u ^ UINT64_C(1) << 63};
-        break;
-    default:
-        key = (struct sort_key){0, v->u};
-        break;
-    }
-    return descending ? (struct sort_key){~key.high, ~key.low} : key;
-}
-
-/* Nulls last, whatever the direction. */
 static int compare_places(const void *x, const void *y, void *arg)
 {
     const struct place *a = x, *b = y;
-    uint32_t orders = *(const uint32_t *)arg;
-    for (uint32_t i = 0; i < orders; i++) {
-        unsigned a_null = a->nulls >> i & 1u, b_null = b->nulls >> i & 1u;
-        if (a_null != b_null)
-            return a_null ? 1 : -1;
-        if (a_null)
-            continue;
-        if (a->keys[i].high != b->keys[i].high)
-            return a->keys[i].high < b->keys[i].high ? -1 : 1;
-        if (a->keys[i].low != b->keys[i].low)
-            return a->keys[i].low < b->keys[i].low ? -1 : 1;
-    }
+    int order = sc_sort_keys_compare(a->keys, a->nulls, b->keys, b->nulls, *(const uint32_t *)arg);
+    if (order != 0)
+        return order;
     if (a->unit != b->unit)
         return a->unit < b->unit ? -1 : 1;
     return a->row < b->row ? -1 : a->row > b->row;
@@ -442,9 +400,8 @@ static enum sc_status sort_unit(void *arg, unsigned thread, uint32_t unit, struc
             for (uint32_t o = 0; o < listing->order_count; o++) {
                 struct sc_value v =
                     sc_field_value(&listing->orders[o].field, columns[o], counts[o], place->row);
-                bool null = v.null || (v.type == SC_VALUE_FLOAT && v.f != v.f);
-                place->nulls = (uint16_t)(place->nulls | null << o);
-                place->keys[o] = sort_key_of(&v, listing->orders[o].descending);
+                place->nulls = (uint16_t)(place->nulls | sc_sort_key_is_null(&v) << o);
+                place->keys[o] = sc_sort_key_of(&v, listing->orders[o].descending);
             }
             if (!keep_place(&sorter->heaps[thread], sorter, place))
                 return sc_fail_nomem(err, "sorting so many records; give a limit with -l");
@@ -515,7 +472,7 @@ static enum sc_status fit_picked(void *arg, unsigned thread, uint32_t unit, stru
     SC_TRY(find_cells(f, scan->listing, group, false, err));
     pthread_mutex_lock(scan->fitting);
     for (uint64_t i = first_of_unit(scan, unit); i < scan->count && scan->picked[i].unit == unit; i++) {
-        if (scan->picked[i].rank < MOST_FITTED)
+        if (scan->picked[i].rank < SC_MOST_FITTED)
             fit_row(f, scan->listing, scan->picked[i].row);
     }
     pthread_mutex_unlock(scan->fitting);
@@ -530,7 +487,7 @@ static enum sc_status fit_first(struct sc_source *source, const struct sc_scan_o
     if (wanted == NULL)
         return sc_fail_nomem(err, "sorting");
     for (uint64_t i = 0; i < scan->count; i++) {
-        if (scan->picked[i].rank < MOST_FITTED)
+        if (scan->picked[i].rank < SC_MOST_FITTED)
             wanted[source->units[scan->picked[i].unit].turn] = 1;
     }
     struct sc_scan_options only = *options;
@@ -724,7 +681,7 @@ static enum sc_status list_sorted(struct sc_source *source, const struct sc_scan
                             .formatters = formatters,
                             .heaps = calloc(threads, sizeof(struct heap)),
                             .place_bytes =
-                                sizeof(struct place) + listing->order_count * sizeof(struct sort_key)};
+                                sizeof(struct place) + listing->order_count * sizeof(struct sc_sort_key)};
     if (sorter.heaps == NULL)
         return sc_fail_nomem(err, "sorting");
     enum sc_status status;

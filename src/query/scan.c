@@ -13,7 +13,7 @@ struct sc_scan {
     /* guarded by the mutex */
     enum sc_status status;
     struct sc_error error;
-    uint32_t done;
+    struct sc_scan_progress so_far;
     struct sc_scan_stats stats;
 };
 
@@ -24,6 +24,7 @@ struct worker {
     struct sc_read_context context;
     struct sc_selector selector;
     struct sc_scan_stats stats;
+    uint64_t rows_told, bytes_told; /* in scan->so_far */
 };
 
 static void fail(struct sc_scan *scan, enum sc_status status, const struct sc_error *err)
@@ -46,13 +47,19 @@ static enum sc_status replace(struct sc_scan *scan, uint32_t unit, const struct 
     return status;
 }
 
-static void report_progress(struct sc_scan *scan)
+static void report_progress(struct worker *w)
 {
+    struct sc_scan *scan = w->scan;
     if (scan->options->progress == NULL)
         return;
     pthread_mutex_lock(&scan->mutex);
-    scan->options->progress(scan->options->progress_arg, ++scan->done, scan->source->unit_count);
+    scan->so_far.done++;
+    scan->so_far.rows += w->stats.rows_read - w->rows_told;
+    scan->so_far.bytes += w->context.bytes_read - w->bytes_told;
+    scan->options->progress(scan->options->progress_arg, &scan->so_far);
     pthread_mutex_unlock(&scan->mutex);
+    w->rows_told = w->stats.rows_read;
+    w->bytes_told = w->context.bytes_read;
 }
 
 static enum sc_status load_fields(const struct sc_scan_consumer *consumer, struct sc_row_group *group,
@@ -81,6 +88,7 @@ static enum sc_status prepare(struct worker *w, uint32_t index, struct sc_row_gr
         return SC_OK;
     }
     w->stats.units_read++;
+    w->stats.rows_read += segment->groups[unit->group].rows;
     SC_TRY(sc_row_group_open(&w->context, segment, unit->group, &opened, err));
     SC_TRY(sc_selector_run(&w->selector, opened, unit, selection, err));
     if (selection->count == 0)
@@ -122,7 +130,7 @@ static void run_turn(struct worker *w, uint32_t turn)
     }
     if (scan->consumer->turn_over != NULL)
         scan->consumer->turn_over(scan->consumer->arg, turn);
-    report_progress(scan);
+    report_progress(w);
 }
 
 static bool cancelled(const struct sc_scan *scan)
@@ -168,6 +176,7 @@ static void end_worker(struct worker *w)
     w->stats.bytes_read = w->context.bytes_read;
     w->scan->stats.units_read += w->stats.units_read;
     w->scan->stats.units_pruned += w->stats.units_pruned;
+    w->scan->stats.rows_read += w->stats.rows_read;
     w->scan->stats.bytes_read += w->stats.bytes_read;
     sc_selector_free(&w->selector);
     sc_read_context_free(&w->context);
@@ -198,7 +207,8 @@ enum sc_status sc_scan_run(struct sc_source *source, const struct sc_scan_option
                            const struct sc_scan_consumer *consumer, struct sc_scan_stats *stats,
                            struct sc_error *err)
 {
-    struct sc_scan scan = {.source = source, .options = options, .consumer = consumer};
+    struct sc_scan scan = {
+        .source = source, .options = options, .consumer = consumer, .so_far = {.total = source->unit_count}};
     unsigned count = options->threads == 0 ? 1 : options->threads;
     struct worker *workers = calloc(count, sizeof(*workers));
     if (workers == NULL)
@@ -210,6 +220,7 @@ enum sc_status sc_scan_run(struct sc_source *source, const struct sc_scan_option
     if (stats != NULL) {
         stats->units_read += scan.stats.units_read;
         stats->units_pruned += scan.stats.units_pruned;
+        stats->rows_read += scan.stats.rows_read;
         stats->bytes_read += scan.stats.bytes_read;
     }
     if (status == SC_OK && scan.status != SC_OK) {

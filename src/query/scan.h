@@ -30,6 +30,12 @@ struct sc_scan_consumer {
     uint32_t field_count;
 };
 
+/* What was read so far. Turns: planned units with what stands for them. */
+struct sc_scan_progress {
+    uint32_t done, total; /* turns */
+    uint64_t rows, bytes; /* of the row groups that were opened; read from files */
+};
+
 struct sc_scan_options {
     const struct sc_filter *filter;
     struct sc_time_bounds time;
@@ -39,13 +45,15 @@ struct sc_scan_options {
     const uint8_t *wanted;    /* per turn: 0 = leave out; NULL = all */
     bool no_summary;          /* nobody asks for the summary: no column is read for it */
     bool scale_sampling;      /* of the summary; fields are scaled one by one (sc_field_scale) */
-    void (*progress)(void *arg, uint32_t done, uint32_t total); /* from one thread at a time; may be NULL */
+    /* From one thread at a time, after each turn; may be NULL. */
+    void (*progress)(void *arg, const struct sc_scan_progress *so_far);
     void *progress_arg;
 };
 
 struct sc_scan_stats {
     uint64_t units_read;   /* row groups opened */
     uint64_t units_pruned; /* left out by the footer's statistics */
+    uint64_t rows_read;    /* of these: what the filter looked at */
     uint64_t bytes_read;
 };
 

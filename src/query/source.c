@@ -51,6 +51,7 @@ void sc_source_close(struct sc_source *source)
     free(source->first_group);
     free(source->missing);
     free(source->damage);
+    free(source->lost);
     *source = (struct sc_source){0};
 }
 
@@ -206,7 +207,7 @@ static enum sc_status open_listed(struct sc_source *source, const char *const *p
     for (unsigned listing = 0; listing < MOST_LISTINGS && status == SC_OK && changed; listing++) {
         struct sc_catalogue catalogue = {.replicas = true};
         status = list_paths(source, paths, path_count, &catalogue, &first);
-        if (status == SC_OK && listing == 0)
+        if (status == SC_OK && listing == 0 && !source->planned_above)
             status =
                 sc_expected_load(expected, paths, path_count, &catalogue, sc_clock_wall_ms(), note, source);
         sc_expected_horizon(expected, paths, path_count);
@@ -222,6 +223,28 @@ static enum sc_status open_listed(struct sc_source *source, const char *const *p
         return first.status;
     }
     return status == SC_OK && changed ? SC_AGAIN : status;
+}
+
+static enum sc_status end_open(enum sc_status status, struct sc_source *source, struct sc_error *err)
+{
+    if (status != SC_OK)
+        sc_source_close(source);
+    if (status == SC_NOMEM)
+        return sc_fail_nomem(err, "the list of segments");
+    if (status == SC_AGAIN)
+        return sc_fail(err, SC_IO, "the store changes faster than it can be listed; try again");
+    return status;
+}
+
+enum sc_status sc_source_list(const char *const *paths, uint32_t path_count,
+                              const struct sc_source_bounds *bounds, struct sc_expected *expected,
+                              struct sc_source *out, struct sc_error *err)
+{
+    *out = (struct sc_source){.planned_above = true};
+    enum sc_status status = open_listed(out, paths, path_count, expected, err);
+    if (status == SC_OK)
+        status = sc_source_list_copies(out, bounds, expected);
+    return end_open(status, out, err);
 }
 
 enum sc_status sc_source_open(const char *const *paths, uint32_t path_count,
@@ -245,11 +268,5 @@ enum sc_status sc_source_open(const char *const *paths, uint32_t path_count,
         sc_expected_judge(&expected, &range, note, out);
     out->known_lost = expected.known_lost;
     sc_expected_free(&expected);
-    if (status != SC_OK)
-        sc_source_close(out);
-    if (status == SC_NOMEM)
-        return sc_fail_nomem(err, "the list of segments");
-    if (status == SC_AGAIN)
-        return sc_fail(err, SC_IO, "the store changes faster than it can be listed; try again");
-    return status;
+    return end_open(status, out, err);
 }

@@ -17,6 +17,9 @@ struct sc_row_range {
 
 #define SC_NO_UNIT UINT32_MAX
 
+/* Of copies in the plan: from this rank on they lie in a folder of replicas, not in the store of their lane's home. */
+#define SC_RANK_REPLICA 2u
+
 /* One unit of work: a row group, whole or in part. */
 struct sc_source_unit {
     uint32_t segment;
@@ -59,6 +62,11 @@ struct sc_source {
     struct sc_known_lost known_lost; /* what is not there, and need not be */
     uint32_t readable_paths;         /* of those given */
     uint64_t bytes;                  /* of all segments */
+    /* A planner above this source assigns the copies: those that could not be read, and whose ids are in no other copy here, are
+     * listed for it instead of being called missing. */
+    bool planned_above;
+    uint32_t *lost; /* indices in plan.copies */
+    uint32_t lost_count;
 };
 
 struct sc_source_bounds {
@@ -78,6 +86,25 @@ enum sc_status sc_source_open(const char *const *paths, uint32_t path_count,
                               const struct sc_source_bounds *bounds, struct sc_source *out,
                               struct sc_error *err);
 void sc_source_close(struct sc_source *source);
+
+struct sc_expected;
+
+/*
+ * For a planner above several sources, the nodes of a cluster: opens what is under `paths`, and lists the copies of all batches
+ * in out->plan, in the order of sc_read_plan_assign; which of them are read is for sc_source_assign to say. *expected was loaded
+ * by the caller, before any of the nodes listed its files: what it calls safe is there then. Else as sc_source_open.
+ */
+enum sc_status sc_source_list(const char *const *paths, uint32_t path_count,
+                              const struct sc_source_bounds *bounds, struct sc_expected *expected,
+                              struct sc_source *out, struct sc_error *err);
+
+/* Makes the units of a listed source: of the copies i with assigned[i] not 0. May be called again, when nobody reads the source;
+ * what was lost then is forgotten. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_source_assign(struct sc_source *source, const uint8_t *assigned);
+
+/* Says that there is no copy of these batches of a window, sorted by id; `sentence` why. */
+enum sc_status sc_source_note_lost(struct sc_source *source, uint64_t window_ms, const struct sc_span *spans,
+                                   uint32_t count, const char *sentence);
 
 /*
  * The unit cannot be read (`sentence` says why), and no row of it has contributed to anything. Units of other copies of its

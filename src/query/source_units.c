@@ -66,7 +66,8 @@ static enum sc_status list_groups(struct sc_source *source, const struct sc_sour
         return SC_NOMEM;
     for (uint32_t i = 0; i < source->segment_count; i++) {
         const struct sc_segment *segment = source->segments[i];
-        bool by_batches = !segment->sealed || shares_window(source, i) || expected->tally_count != 0;
+        bool by_batches = source->planned_above || !segment->sealed || shares_window(source, i) ||
+                          expected->tally_count != 0;
         source->first_group[i] = source->group_count;
         for (uint32_t g = 0; g < segment->group_count; g++) {
             struct sc_source_group *group = &source->groups[source->group_count++];
@@ -88,7 +89,7 @@ static enum sc_status list_groups(struct sc_source *source, const struct sc_sour
 static uint16_t rank_of(const struct sc_segment *segment)
 {
     bool replica = strstr(segment->path, "/" SC_REPLICA_FOLDER "/") != NULL;
-    return (uint16_t)(2 * replica + !segment->sealed);
+    return (uint16_t)(SC_RANK_REPLICA * replica + !segment->sealed);
 }
 
 static enum sc_status add_copies(struct sc_source *source, uint32_t number, struct sc_read_context *context,
@@ -111,7 +112,7 @@ static enum sc_status add_copies(struct sc_source *source, uint32_t number, stru
     return SC_OK;
 }
 
-static enum sc_status make_plan(struct sc_source *source, struct sc_expected *expected)
+static enum sc_status make_plan(struct sc_source *source, const struct sc_expected *expected)
 {
     struct sc_read_context context;
     SC_TRY(sc_read_context_init(&context));
@@ -122,7 +123,11 @@ static enum sc_status make_plan(struct sc_source *source, struct sc_expected *ex
     }
     sc_read_context_free(&context);
     SC_TRY(status);
-    SC_TRY(sc_read_plan_assign(&source->plan));
+    return sc_read_plan_assign(&source->plan);
+}
+
+static enum sc_status tell_found(const struct sc_source *source, struct sc_expected *expected)
+{
     for (uint32_t i = 0; i < source->plan.count; i++) {
         const struct sc_read_plan_copy *copy = &source->plan.copies[i];
         const struct sc_segment *segment = source->segments[source->groups[copy->group].segment];
@@ -181,10 +186,20 @@ static enum sc_status unit_of_group(struct sc_source *source, uint32_t number, u
     return count == 0 ? SC_OK : set_ranges(source, new_unit(source, number), list, count);
 }
 
+static void free_units(struct sc_source *source)
+{
+    for (uint32_t i = 0; i < source->units_made; i++)
+        free(source->units[i].ranges);
+    free(source->units);
+    source->units = NULL;
+    source->unit_count = source->units_made = source->units_failed = 0;
+}
+
 /* Units never move, because others are read while more are made: each spare copy is good for one more at most. */
 static enum sc_status make_units(struct sc_source *source)
 {
     size_t most = 1 + source->plan.count - source->plan.batches;
+    free_units(source);
     for (uint32_t g = 0; g < source->group_count; g++)
         most += source->groups[g].use != SC_GROUP_LEFT_OUT;
     source->units = malloc(most * sizeof(*source->units));
@@ -201,13 +216,33 @@ static enum sc_status make_units(struct sc_source *source)
     return status;
 }
 
-enum sc_status sc_source_plan_units(struct sc_source *source, const struct sc_source_bounds *bounds,
-                                    struct sc_expected *expected)
+enum sc_status sc_source_list_copies(struct sc_source *source, const struct sc_source_bounds *bounds,
+                                     const struct sc_expected *expected)
 {
     if (source->segment_count > 1)
         qsort(source->segments, source->segment_count, sizeof(struct sc_segment *), compare_segments);
     SC_TRY(list_groups(source, bounds, expected));
-    SC_TRY(make_plan(source, expected));
+    return make_plan(source, expected);
+}
+
+enum sc_status sc_source_plan_units(struct sc_source *source, const struct sc_source_bounds *bounds,
+                                    struct sc_expected *expected)
+{
+    SC_TRY(sc_source_list_copies(source, bounds, expected));
+    SC_TRY(tell_found(source, expected));
+    return make_units(source);
+}
+
+enum sc_status sc_source_assign(struct sc_source *source, const uint8_t *assigned)
+{
+    for (uint32_t i = 0; i < source->plan.count; i++) {
+        struct sc_read_plan_copy *copy = &source->plan.copies[i];
+        if (copy->state != SC_COPY_UNREADABLE)
+            copy->state = assigned[i] != 0 ? SC_COPY_ASSIGNED : SC_COPY_SPARE;
+    }
+    free(source->lost);
+    source->lost = NULL;
+    source->lost_count = 0;
     return make_units(source);
 }
 
@@ -257,41 +292,62 @@ static enum sc_status add_to_turn(struct sc_source *source, uint32_t unit, const
     return SC_OK;
 }
 
-/* How many of the lost copies, sorted by id, are of the first one's stream and lane. */
-static uint32_t lost_of_lane(const struct sc_read_plan *plan, const uint32_t *lost, uint32_t count,
-                             uint64_t *records)
+/* How many of the spans, sorted by id, are of the first one's stream and lane. */
+static uint32_t spans_of_lane(const struct sc_span *spans, uint32_t count, uint64_t *records)
 {
-    const struct sc_span *first = &plan->copies[lost[0]].span;
     uint32_t n = 0;
     *records = 0;
-    for (; n < count; n++) {
-        const struct sc_span *span = &plan->copies[lost[n]].span;
-        if (span->stream != first->stream || span->lane != first->lane)
-            break;
-        *records += span->rows;
-    }
+    for (; n < count && spans[n].stream == spans[0].stream && spans[n].lane == spans[0].lane; n++)
+        *records += spans[n].rows;
     return n;
 }
 
-/* Says what there is no copy of, stream by stream; the numbers tell the sentences of one row group apart. */
-static enum sc_status note_lost(struct sc_source *source, const struct sc_segment *segment,
-                                const struct sc_read_plan_news *news, const char *sentence)
+/* Stream by stream; the numbers tell the sentences of one row group apart. */
+enum sc_status sc_source_note_lost(struct sc_source *source, uint64_t window_ms, const struct sc_span *spans,
+                                   uint32_t count, const char *sentence)
 {
     char when[32], text[SC_ERROR_MAX + 256];
-    sc_time_format_utc(segment->window_ms, when, sizeof(when));
-    for (uint32_t i = 0, n; i < news->lost_count; i += n) {
+    sc_time_format_utc(window_ms, when, sizeof(when));
+    for (uint32_t i = 0, n; i < count; i += n) {
         uint64_t records;
-        n = lost_of_lane(&source->plan, &news->lost[i], news->lost_count - i, &records);
-        const struct sc_span *first = &source->plan.copies[news->lost[i]].span;
-        const struct sc_span *last = &source->plan.copies[news->lost[i + n - 1]].span;
+        n = spans_of_lane(&spans[i], count - i, &records);
         snprintf(text, sizeof(text),
                  "window %s: %u batches (numbers %llu to %llu) of stream %016llx, lane %08x, are missing, "
                  "with %llu records, as no whole copy is here: %s",
-                 when, n, (unsigned long long)first->sequence, (unsigned long long)last->sequence,
-                 (unsigned long long)first->stream, first->lane, (unsigned long long)records, sentence);
+                 when, n, (unsigned long long)spans[i].sequence,
+                 (unsigned long long)spans[i + n - 1].sequence, (unsigned long long)spans[i].stream,
+                 spans[i].lane, (unsigned long long)records, sentence);
         SC_TRY(sc_source_note_missing(source, text));
     }
     return SC_OK;
+}
+
+/* For who planned this. */
+static enum sc_status list_lost(struct sc_source *source, const struct sc_read_plan_news *news,
+                                const char *sentence)
+{
+    size_t count = (size_t)source->lost_count + news->lost_count;
+    uint32_t *grown = realloc(source->lost, count * sizeof(*grown));
+    if (grown == NULL)
+        return SC_NOMEM;
+    memcpy(grown + source->lost_count, news->lost, news->lost_count * sizeof(*grown));
+    source->lost = grown;
+    source->lost_count = (uint32_t)count;
+    return sc_source_note_damage(source, sentence);
+}
+
+static enum sc_status note_lost(struct sc_source *source, const struct sc_segment *segment,
+                                const struct sc_read_plan_news *news, const char *sentence)
+{
+    struct sc_span *spans = malloc((size_t)news->lost_count * sizeof(*spans));
+    if (spans == NULL)
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < news->lost_count; i++)
+        spans[i] = source->plan.copies[news->lost[i]].span;
+    enum sc_status status =
+        sc_source_note_lost(source, segment->window_ms, spans, news->lost_count, sentence);
+    free(spans);
+    return status;
 }
 
 static enum sc_status note_lost_group(struct sc_source *source, const struct sc_segment *segment,
@@ -332,7 +388,9 @@ enum sc_status sc_source_replace(struct sc_source *source, uint32_t unit, const 
     }
     if (status == SC_OK)
         status = add_to_turn(source, unit, news.work, news.work_count);
-    if (status == SC_OK && news.lost_count != 0)
+    if (status == SC_OK && news.lost_count != 0 && source->planned_above)
+        status = list_lost(source, &news, sentence);
+    else if (status == SC_OK && news.lost_count != 0)
         status = note_lost(source, segment, &news, sentence);
     else if (status == SC_OK)
         status = note_replaced(source, sentence);

@@ -10,6 +10,10 @@
 enum sc_status sc_source_plan_units(struct sc_source *source, const struct sc_source_bounds *bounds,
                                     struct sc_expected *expected);
 
+/* The first half of that: all copies in source->plan. */
+enum sc_status sc_source_list_copies(struct sc_source *source, const struct sc_source_bounds *bounds,
+                                     const struct sc_expected *expected);
+
 /* Notes a sentence on what cannot be opened: as damage where the tallies tell whether anything is missing, else as missing. */
 enum sc_status sc_source_note_unreadable(struct sc_source *source, const struct sc_expected *expected,
                                          uint64_t window_ms, uint32_t lane, const char *sentence);

@@ -830,11 +830,14 @@ struct stopping {
     unsigned calls, stop_at;
 };
 
-static void stop_later(void *arg, uint32_t done_units, uint32_t total)
+/* Row groups of 10,000 rows, all read by this thread. */
+static void stop_later(void *arg, const struct sc_scan_progress *so_far)
 {
     struct stopping *s = arg;
-    (void)done_units;
-    (void)total;
+    assert_int_equal(so_far->total, 12);
+    assert_true(so_far->done >= 1 && so_far->done <= so_far->total);
+    assert_int_equal(so_far->rows, 10000 * so_far->done);
+    assert_true(so_far->bytes >= so_far->done);
     if (++s->calls == s->stop_at)
         atomic_store(&s->cancel, 1);
 }
