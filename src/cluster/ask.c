@@ -39,14 +39,18 @@ static bool is_host(const char *host)
     return true;
 }
 
+enum sc_status sc_ask_check_host(const char *host, struct sc_error *err)
+{
+    return is_host(host) ? SC_OK : sc_fail(err, SC_USAGE, "\"%.200s\" is no host that can be asked", host);
+}
+
 enum sc_status sc_ask_ssh(struct sc_ask *ask, char *command, const char *host, struct sc_error *err)
 {
     static const char *const manners[] = {"-o", "BatchMode=yes",         "-o", "ConnectTimeout=5",
                                           "-o", "ServerAliveInterval=5", "--"};
     bool room = true;
     char *state = NULL;
-    if (!is_host(host))
-        return sc_fail(err, SC_USAGE, "\"%s\" is no host that can be asked", host);
+    SC_TRY(sc_ask_check_host(host, err));
     for (char *word = strtok_r(command, " \t", &state); word != NULL; word = strtok_r(NULL, " \t", &state))
         room = room && sc_ask_word(ask, word);
     if (ask->word_count == 0)

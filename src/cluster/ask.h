@@ -38,6 +38,9 @@ bool sc_ask_word(struct sc_ask *ask, const char *word);
  */
 enum sc_status sc_ask_ssh(struct sc_ask *ask, char *command, const char *host, struct sc_error *err);
 
+/* @return SC_OK; SC_USAGE when the host could be taken for an option or has characters that no host has. */
+enum sc_status sc_ask_check_host(const char *host, struct sc_error *err);
+
 /* Runs all and waits for them, `timeout_ms` at most. */
 void sc_ask_all(struct sc_ask *asks, uint32_t count, uint64_t timeout_ms);
 

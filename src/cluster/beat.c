@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "cluster/beat.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES 128u
+
+struct sc_beater {
+    int fd;
+    uint32_t rank;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    bool stopping;
+    _Atomic(const char *) phase;
+    atomic_ullong done, total, rows, bytes;
+};
+
+bool sc_beat_parse(const char *line, size_t length, struct sc_beat *out)
+{
+    char text[LINE_MAX_BYTES];
+    int end = -1;
+    if (length < 2 || length >= sizeof(text) || line[0] != SC_BEAT_MARK)
+        return false;
+    memcpy(text, line + 1, length - 1);
+    text[length - 1] = '\0';
+    *out = (struct sc_beat){0};
+    return sscanf(text, "sc-beat %" SCNu32 " %15[a-z] %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 "%n",
+                  &out->rank, out->phase, &out->done, &out->total, &out->rows, &out->bytes, &end) == 6 &&
+           end == (int)length - 1;
+}
+
+void sc_exit_line_write(int fd, int status)
+{
+    char line[LINE_MAX_BYTES];
+    int n = snprintf(line, sizeof(line), "%csc-exit %d\n", SC_BEAT_MARK, status);
+    ssize_t written = write(fd, line, (size_t)n);
+    (void)written;
+}
+
+bool sc_exit_line_parse(const char *line, size_t length, int *status)
+{
+    char text[LINE_MAX_BYTES];
+    int end = -1;
+    if (length < 2 || length >= sizeof(text) || line[0] != SC_BEAT_MARK)
+        return false;
+    memcpy(text, line + 1, length - 1);
+    text[length - 1] = '\0';
+    return sscanf(text, "sc-exit %d%n", status, &end) == 1 && end == (int)length - 1;
+}
+
+/* One write, so that lines of several ranks do not mix. A line that cannot be written is no loss: another follows. */
+static void beat(struct sc_beater *b)
+{
+    char line[LINE_MAX_BYTES];
+    int n = snprintf(line, sizeof(line), "%csc-beat %" PRIu32 " %s %llu %llu %llu %llu\n", SC_BEAT_MARK,
+                     b->rank, atomic_load(&b->phase), (unsigned long long)atomic_load(&b->done),
+                     (unsigned long long)atomic_load(&b->total), (unsigned long long)atomic_load(&b->rows),
+                     (unsigned long long)atomic_load(&b->bytes));
+    ssize_t written = write(b->fd, line, (size_t)n);
+    (void)written;
+}
+
+static void *run(void *arg)
+{
+    struct sc_beater *b = arg;
+    pthread_mutex_lock(&b->mutex);
+    while (!b->stopping) {
+        struct timespec until;
+        beat(b);
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += SC_BEAT_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        pthread_cond_timedwait(&b->wake, &b->mutex, &until);
+    }
+    pthread_mutex_unlock(&b->mutex);
+    return NULL;
+}
+
+struct sc_beater *sc_beater_start(int fd, uint32_t rank, struct sc_error *err)
+{
+    struct sc_beater *b = calloc(1, sizeof(*b));
+    pthread_condattr_t attributes;
+    if (b == NULL) {
+        sc_fail_nomem(err, "the signs of life");
+        return NULL;
+    }
+    b->fd = fd;
+    b->rank = rank;
+    atomic_store(&b->phase, "launch");
+    pthread_mutex_init(&b->mutex, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&b->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    int failed = pthread_create(&b->thread, NULL, run, b);
+    if (failed == 0)
+        return b;
+    sc_fail_errno(err, failed, "cannot start a thread");
+    pthread_cond_destroy(&b->wake);
+    pthread_mutex_destroy(&b->mutex);
+    free(b);
+    return NULL;
+}
+
+void sc_beater_phase(struct sc_beater *b, const char *phase)
+{
+    atomic_store(&b->phase, phase);
+}
+
+void sc_beater_progress(struct sc_beater *b, uint64_t done, uint64_t total, uint64_t rows, uint64_t bytes)
+{
+    atomic_store(&b->done, done);
+    atomic_store(&b->total, total);
+    atomic_store(&b->rows, rows);
+    atomic_store(&b->bytes, bytes);
+}
+
+void sc_beater_stop(struct sc_beater *b)
+{
+    if (b == NULL)
+        return;
+    pthread_mutex_lock(&b->mutex);
+    b->stopping = true;
+    pthread_cond_signal(&b->wake);
+    pthread_mutex_unlock(&b->mutex);
+    pthread_join(b->thread, NULL);
+    sc_beater_phase(b, "end");
+    beat(b);
+    pthread_cond_destroy(&b->wake);
+    pthread_mutex_destroy(&b->mutex);
+    free(b);
+}

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "cluster/distributed.h"
+
+#include "base/clock.h"
+#include "cluster/inventory.h"
+#include "store/catalogue.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- bytes of all ranks ---- */
+
+static struct sc_buf *make_bufs(const struct sc_distributed *d, struct sc_error *err)
+{
+    struct sc_buf *all = calloc(d->options.ranks->count, sizeof(*all));
+    if (all == NULL)
+        sc_fail_nomem(err, "what the nodes say");
+    return all;
+}
+
+static void free_bufs(const struct sc_distributed *d, struct sc_buf *all)
+{
+    for (uint32_t i = 0; all != NULL && i < d->options.ranks->count; i++)
+        sc_buf_free(&all[i]);
+    free(all);
+}
+
+static bool is_root(const struct sc_distributed *d)
+{
+    return d->options.ranks->rank == 0;
+}
+
+static enum sc_status refuse(enum sc_status status, struct sc_error *err)
+{
+    return status == SC_NOMEM ? sc_fail_nomem(err, "what the nodes say")
+           : status == SC_DAMAGED
+               ? sc_fail(err, SC_DAMAGED, "what a node says makes no sense: is it of another version?")
+               : status;
+}
+
+typedef enum sc_status take_fn(struct sc_distributed *d, uint32_t rank, struct sc_cursor *in);
+
+/* `mine` of each rank to rank 0, which takes them one by one. */
+static enum sc_status collect(struct sc_distributed *d, struct sc_buf *mine, take_fn *take,
+                              struct sc_error *err)
+{
+    struct sc_buf *all = make_bufs(d, err);
+    enum sc_status status = all == NULL ? SC_NOMEM : SC_OK;
+    if (status == SC_OK && !sc_buf_ok(mine))
+        status = sc_fail_nomem(err, "what the nodes say");
+    if (status == SC_OK)
+        status = sc_ranks_gather(d->options.ranks, mine, all, err);
+    for (uint32_t r = 0; status == SC_OK && is_root(d) && r < d->options.ranks->count; r++) {
+        struct sc_cursor in = {.data = all[r].data, .len = all[r].len};
+        status = refuse(take(d, r, &in), err);
+    }
+    free_bufs(d, all);
+    return status;
+}
+
+/* ---- what ought to exist ---- */
+
+static void note(void *arg, const char *sentence)
+{
+    (void)sc_source_note_missing(arg, sentence);
+}
+
+static enum sc_status load_expected(struct sc_distributed *d, struct sc_source *notes)
+{
+    const struct sc_distributed_options *o = &d->options;
+    struct sc_catalogue catalogue = {.replicas = true};
+    enum sc_status status = SC_OK;
+    for (uint32_t i = 0; i < o->path_count && status != SC_NOMEM; i++)
+        status = sc_catalogue_add(&catalogue, o->paths[i], NULL); /* told when it is listed */
+    if (status != SC_NOMEM)
+        status = sc_expected_load(&d->expected, o->paths, o->path_count, &catalogue, sc_clock_wall_ms(), note,
+                                  notes);
+    sc_catalogue_free(&catalogue);
+    return status;
+}
+
+static enum sc_status take_expected(struct sc_distributed *d, uint32_t rank, struct sc_cursor *in)
+{
+    return rank == 0 ? SC_OK : sc_inventory_get_expected(in, &d->expected);
+}
+
+/* When all ranks are through, everything that a tally calls safe is on its nodes' disks: only then files are listed. */
+static enum sc_status gather_expected(struct sc_distributed *d, struct sc_source *notes, struct sc_error *err)
+{
+    struct sc_buf mine = {0};
+    uint64_t barrier = 0;
+    enum sc_status status = refuse(load_expected(d, notes), err);
+    if (status == SC_OK) {
+        sc_inventory_put_expected(&d->expected, &mine);
+        status = collect(d, &mine, take_expected, err);
+    }
+    if (status == SC_OK && is_root(d))
+        status = refuse(sc_expected_merge_tallies(&d->expected), err);
+    if (status == SC_OK)
+        status = sc_ranks_most(d->options.ranks, &barrier, err);
+    sc_buf_free(&mine);
+    return status;
+}
+
+/* ---- who reads what ---- */
+
+static enum sc_status list_source(struct sc_distributed *d, struct sc_source *notes, struct sc_error *err)
+{
+    const struct sc_distributed_options *o = &d->options;
+    struct sc_error why = {0};
+    enum sc_status status = o->path_count == 0 ? SC_NOTFOUND
+                                               : sc_source_list(o->paths, o->path_count, &o->bounds,
+                                                                &d->expected, &d->source, &why);
+    if (status == SC_NOMEM)
+        return sc_fail_nomem(err, "the list of segments");
+    if (status != SC_OK)
+        d->source = (struct sc_source){.planned_above = true};
+    if (status != SC_OK && o->path_count != 0)
+        SC_TRY(sc_source_note_missing(&d->source, why.message));
+    for (uint32_t i = 0; i < notes->missing_count; i++)
+        SC_TRY(sc_source_note_missing(&d->source, notes->missing[i]));
+    return SC_OK;
+}
+
+static enum sc_status take_copies(struct sc_distributed *d, uint32_t rank, struct sc_cursor *in)
+{
+    (void)rank;
+    return sc_planner_add(d->planner, in);
+}
+
+static enum sc_status assign(struct sc_distributed *d, struct sc_error *err)
+{
+    const struct sc_ranks *ranks = d->options.ranks;
+    struct sc_buf mine = {0}, *all = make_bufs(d, err);
+    enum sc_status status = all == NULL ? SC_NOMEM : SC_OK;
+    for (uint32_t r = 0; status == SC_OK && is_root(d) && r < ranks->count; r++) {
+        sc_planner_put_assignment(d->planner, r, &all[r]);
+        status = sc_buf_ok(&all[r]) ? SC_OK : sc_fail_nomem(err, "the plan");
+    }
+    if (status == SC_OK)
+        status = sc_ranks_scatter(ranks, all, &mine, err);
+    if (status == SC_OK && mine.len != d->source.plan.count)
+        status = refuse(SC_DAMAGED, err);
+    if (status == SC_OK)
+        status = refuse(sc_source_assign(&d->source, mine.data), err);
+    sc_buf_free(&mine);
+    free_bufs(d, all);
+    d->rounds++;
+    return status;
+}
+
+static void judge(struct sc_distributed *d)
+{
+    const struct sc_source_bounds *b = &d->options.bounds;
+    const struct sc_expected_range range = {
+        .kind = b->options ? SC_RECORDS_OPTIONS : SC_RECORDS_FLOWS,
+        .begin_ms = b->window_ms != 0 ? b->window_ms : b->begin_ms,
+        .end_ms = b->window_ms != 0 ? b->window_ms + 1
+                  : b->end_ms != 0  ? b->end_ms
+                                    : UINT64_MAX,
+    };
+    sc_expected_judge(&d->expected, &range, note, &d->source);
+    d->source.known_lost = d->expected.known_lost;
+}
+
+static enum sc_status plan(struct sc_distributed *d, struct sc_error *err)
+{
+    struct sc_buf mine = {0};
+    enum sc_status status = SC_OK;
+    if (is_root(d)) {
+        d->planner = sc_planner_create(d->options.ranks->count);
+        status = d->planner == NULL ? sc_fail_nomem(err, "the plan") : SC_OK;
+    }
+    if (status == SC_OK) {
+        sc_inventory_put_copies(&d->source, &mine);
+        status = collect(d, &mine, take_copies, err);
+    }
+    sc_buf_free(&mine);
+    if (status == SC_OK && is_root(d)) {
+        status = refuse(sc_planner_assign(d->planner, &d->expected), err);
+        judge(d);
+    }
+    return status == SC_OK ? assign(d, err) : status;
+}
+
+enum sc_status sc_distributed_open(struct sc_distributed *d, const struct sc_distributed_options *options,
+                                   struct sc_error *err)
+{
+    struct sc_source notes = {0};
+    *d = (struct sc_distributed){.options = *options};
+    enum sc_status status = gather_expected(d, &notes, err);
+    if (status == SC_OK)
+        status = refuse(list_source(d, &notes, err), err);
+    if (status == SC_OK)
+        status = plan(d, err);
+    sc_source_close(&notes);
+    return status;
+}
+
+/* ---- what could not be read ---- */
+
+static enum sc_status take_lost(struct sc_distributed *d, uint32_t rank, struct sc_cursor *in)
+{
+    return sc_planner_lost(d->planner, rank, in);
+}
+
+enum sc_status sc_distributed_again(struct sc_distributed *d, bool *again, struct sc_error *err)
+{
+    struct sc_buf mine = {0};
+    uint64_t more = 0;
+    sc_buf_append_le32(&mine, d->source.lost_count);
+    for (uint32_t i = 0; i < d->source.lost_count; i++)
+        sc_buf_append_le32(&mine, d->source.lost[i]);
+    enum sc_status status = collect(d, &mine, take_lost, err);
+    sc_buf_free(&mine);
+    *again = false;
+    if (status == SC_OK && is_root(d))
+        status = refuse(sc_planner_reassign(d->planner, &d->source, again), err);
+    more = *again;
+    if (status == SC_OK)
+        status = sc_ranks_most(d->options.ranks, &more, err);
+    *again = more != 0;
+    return status == SC_OK && *again ? assign(d, err) : status;
+}
+
+/* ---- the end ---- */
+
+static enum sc_status put_sentences(const struct sc_distributed *d, char *const *sentences, uint32_t count,
+                                    struct sc_buf *out)
+{
+    sc_buf_append_le32(out, count);
+    for (uint32_t i = 0; i < count; i++) {
+        char text[SC_ERROR_MAX + 320];
+        snprintf(text, sizeof(text), "%s: %s", d->options.node, sentences[i]);
+        sc_inventory_put_text(text, out);
+    }
+    return sc_buf_ok(out) ? SC_OK : SC_NOMEM;
+}
+
+static enum sc_status take_sentences(struct sc_cursor *in, struct sc_source *to,
+                                     enum sc_status (*note_one)(struct sc_source *, const char *))
+{
+    uint32_t count = sc_cursor_le32(in);
+    for (uint32_t i = 0; i < count && !in->failed; i++) {
+        char text[SC_ERROR_MAX + 320];
+        uint32_t length;
+        const char *bytes = sc_inventory_get_text(in, &length);
+        if (bytes == NULL || length >= sizeof(text))
+            return SC_DAMAGED;
+        memcpy(text, bytes, length);
+        text[length] = '\0';
+        SC_TRY(note_one(to, text));
+    }
+    return in->failed ? SC_DAMAGED : SC_OK;
+}
+
+/* Rank 0's own are with it. */
+static enum sc_status take_notes(struct sc_distributed *d, uint32_t rank, struct sc_cursor *in)
+{
+    if (rank == 0)
+        return SC_OK;
+    SC_TRY(take_sentences(in, &d->source, sc_source_note_missing));
+    return take_sentences(in, &d->source, sc_source_note_damage);
+}
+
+enum sc_status sc_distributed_notes(struct sc_distributed *d, struct sc_error *err)
+{
+    struct sc_buf mine = {0};
+    enum sc_status status = put_sentences(d, d->source.missing, d->source.missing_count, &mine);
+    if (status == SC_OK)
+        status = put_sentences(d, d->source.damage, d->source.damage_count, &mine);
+    status = status == SC_OK ? collect(d, &mine, take_notes, err) : refuse(status, err);
+    sc_buf_free(&mine);
+    return status;
+}
+
+enum sc_status sc_distributed_summary(struct sc_distributed *d, struct sc_summary *summary,
+                                      struct sc_error *err)
+{
+    struct sc_buf mine = {0}, *all = make_bufs(d, err);
+    enum sc_status status = all == NULL ? SC_NOMEM : SC_OK;
+    sc_inventory_put_summary(summary, &mine);
+    if (status == SC_OK)
+        status = sc_buf_ok(&mine) ? sc_ranks_gather(d->options.ranks, &mine, all, err)
+                                  : sc_fail_nomem(err, "the summary");
+    for (uint32_t r = 1; status == SC_OK && is_root(d) && r < d->options.ranks->count; r++) {
+        struct sc_cursor in = {.data = all[r].data, .len = all[r].len};
+        struct sc_summary theirs;
+        status = refuse(sc_inventory_get_summary(&in, &theirs), err);
+        if (status == SC_OK)
+            sc_summary_merge(summary, &theirs);
+    }
+    sc_buf_free(&mine);
+    free_bufs(d, all);
+    return status;
+}
+
+void sc_distributed_close(struct sc_distributed *d)
+{
+    sc_source_close(&d->source);
+    sc_expected_free(&d->expected);
+    sc_planner_free(d->planner);
+    d->planner = NULL;
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "cluster/figures.h"
+
+#include "cluster/inventory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void count_batches(const struct sc_source *source, struct sc_node_figures *out)
+{
+    for (uint32_t i = 0; i < source->plan.count; i++) {
+        const struct sc_read_plan_copy *copy = &source->plan.copies[i];
+        if (copy->state != SC_COPY_ASSIGNED)
+            continue;
+        if (copy->rank >= SC_RANK_REPLICA)
+            out->replica_batches++;
+        else
+            out->home_batches++;
+    }
+}
+
+/* ---- bytes ---- */
+
+static void put(const struct sc_node_figures *f, struct sc_buf *out)
+{
+    sc_inventory_put_text(f->name, out);
+    sc_inventory_put_text(f->version, out);
+    sc_buf_append_le64(out, f->home_batches);
+    sc_buf_append_le64(out, f->replica_batches);
+    sc_buf_append_le64(out, f->scan.units_read);
+    sc_buf_append_le64(out, f->scan.units_pruned);
+    sc_buf_append_le64(out, f->scan.rows_read);
+    sc_buf_append_le64(out, f->scan.bytes_read);
+    sc_buf_append_le64(out, f->records);
+}
+
+static bool get_text(struct sc_cursor *in, char *out, size_t size)
+{
+    uint32_t length;
+    const char *text = sc_inventory_get_text(in, &length);
+    if (text == NULL || length >= size)
+        return false;
+    memcpy(out, text, length);
+    out[length] = '\0';
+    return true;
+}
+
+static bool get(struct sc_cursor *in, struct sc_node_figures *f)
+{
+    if (!get_text(in, f->name, sizeof(f->name)) || !get_text(in, f->version, sizeof(f->version)))
+        return false;
+    f->home_batches = sc_cursor_le64(in);
+    f->replica_batches = sc_cursor_le64(in);
+    f->scan.units_read = sc_cursor_le64(in);
+    f->scan.units_pruned = sc_cursor_le64(in);
+    f->scan.rows_read = sc_cursor_le64(in);
+    f->scan.bytes_read = sc_cursor_le64(in);
+    f->records = sc_cursor_le64(in);
+    return !in->failed;
+}
+
+/* ---- nodes ---- */
+
+static struct sc_node_figures *add(struct sc_figures *figures)
+{
+    struct sc_node_figures *nodes = realloc(figures->nodes, ((size_t)figures->count + 1) * sizeof(*nodes));
+    if (nodes == NULL)
+        return NULL;
+    figures->nodes = nodes;
+    nodes[figures->count] = (struct sc_node_figures){0};
+    return &nodes[figures->count++];
+}
+
+/* A rank that reads nothing sends nothing. */
+static enum sc_status take(const struct sc_buf *bytes, struct sc_figures *out, struct sc_error *err)
+{
+    struct sc_cursor in = {.data = bytes->data, .len = bytes->len};
+    if (bytes->len == 0)
+        return SC_OK;
+    struct sc_node_figures *f = add(out);
+    if (f == NULL)
+        return sc_fail_nomem(err, "what the nodes say");
+    out->answered++;
+    return get(&in, f) ? SC_OK : sc_fail(err, SC_DAMAGED, "what a node says of its part makes no sense");
+}
+
+enum sc_status sc_figures_gather(const struct sc_ranks *ranks, const char *name,
+                                 const struct sc_source *source, const struct sc_scan_stats *scan,
+                                 uint64_t records, struct sc_figures *out, struct sc_error *err)
+{
+    struct sc_node_figures mine = {.version = SC_VERSION, .scan = *scan, .records = records};
+    struct sc_buf bytes = {0}, *all = calloc(ranks->count, sizeof(*all));
+    snprintf(mine.name, sizeof(mine.name), "%s", name);
+    count_batches(source, &mine);
+    if (name[0] != '\0')
+        put(&mine, &bytes);
+    enum sc_status status = all == NULL || !sc_buf_ok(&bytes) ? sc_fail_nomem(err, "what the nodes say")
+                                                              : sc_ranks_gather(ranks, &bytes, all, err);
+    for (uint32_t r = 0; status == SC_OK && ranks->rank == 0 && r < ranks->count; r++)
+        status = take(&all[r], out, err);
+    for (uint32_t r = 0; all != NULL && r < ranks->count; r++)
+        sc_buf_free(&all[r]);
+    free(all);
+    sc_buf_free(&bytes);
+    return status;
+}
+
+enum sc_status sc_figures_add_absent(struct sc_figures *figures, const char *name, const char *problem)
+{
+    struct sc_node_figures *f = add(figures);
+    if (f == NULL)
+        return SC_NOMEM;
+    snprintf(f->name, sizeof(f->name), "%s", name);
+    snprintf(f->problem, sizeof(f->problem), "%s", problem[0] == '\0' ? "nobody knows why" : problem);
+    return SC_OK;
+}
+
+void sc_figures_free(struct sc_figures *figures)
+{
+    free(figures->nodes);
+    *figures = (struct sc_figures){0};
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "cluster/inventory.h"
+
+#include <string.h>
+
+/* ---- text ---- */
+
+void sc_inventory_put_text(const char *text, struct sc_buf *out)
+{
+    size_t length = strlen(text);
+    sc_buf_append_le32(out, (uint32_t)length);
+    sc_buf_append(out, text, length);
+}
+
+const char *sc_inventory_get_text(struct sc_cursor *in, uint32_t *length)
+{
+    *length = sc_cursor_le32(in);
+    return (const char *)sc_cursor_take(in, *length);
+}
+
+static bool get_name(struct sc_cursor *in, char *out, size_t size)
+{
+    uint32_t length;
+    const char *text = sc_inventory_get_text(in, &length);
+    if (text == NULL || length >= size)
+        return false;
+    memcpy(out, text, length);
+    out[length] = '\0';
+    return true;
+}
+
+/* ---- what is expected ---- */
+
+static void put_count(const struct sc_tally_count *c, struct sc_buf *out)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        sc_buf_append_le64(out, c->batches[kind]);
+        sc_buf_append_le64(out, c->records[kind]);
+    }
+}
+
+static void get_count(struct sc_cursor *in, struct sc_tally_count *c)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        c->batches[kind] = sc_cursor_le64(in);
+        c->records[kind] = sc_cursor_le64(in);
+    }
+}
+
+static void put_tally(const struct sc_tally *t, struct sc_buf *out)
+{
+    sc_inventory_put_text(t->proxy, out);
+    sc_buf_append_le64(out, t->stream);
+    sc_buf_append_le64(out, t->window_ms);
+    sc_buf_append_le32(out, t->window_s);
+    sc_buf_append_le32(out, t->lane_count);
+    for (uint32_t i = 0; i < t->lane_count; i++) {
+        sc_buf_append_le32(out, t->lanes[i].lane);
+        put_count(&t->lanes[i].accepted, out);
+        put_count(&t->lanes[i].safe, out);
+    }
+}
+
+static void put_losses(const struct sc_losses *losses, struct sc_buf *out)
+{
+    sc_buf_append_le32(out, losses->count);
+    for (uint32_t i = 0; i < losses->count; i++) {
+        const struct sc_loss *l = &losses->list[i];
+        sc_buf_append_le64(out, l->stream);
+        sc_buf_append_le64(out, l->window_ms);
+        sc_buf_append_le32(out, l->window_s);
+        sc_buf_append_le32(out, l->lane);
+        put_count(&l->lost, out);
+    }
+}
+
+void sc_inventory_put_expected(const struct sc_expected *e, struct sc_buf *out)
+{
+    sc_buf_append_le64(out, e->horizon_ms);
+    sc_buf_append_le32(out, e->tally_count);
+    for (uint32_t i = 0; i < e->tally_count; i++)
+        put_tally(&e->tallies[i], out);
+    sc_buf_append_le32(out, e->stream_count);
+    for (uint32_t i = 0; i < e->stream_count; i++) {
+        sc_inventory_put_text(e->streams[i].proxy, out);
+        sc_buf_append_le64(out, e->streams[i].stream);
+        sc_buf_append_le64(out, e->streams[i].heard_ms);
+        sc_buf_append_u8(out, e->streams[i].closed);
+    }
+    put_losses(&e->losses, out);
+}
+
+static enum sc_status get_tally(struct sc_cursor *in, struct sc_tally *t)
+{
+    if (!get_name(in, t->proxy, sizeof(t->proxy)))
+        return SC_DAMAGED;
+    t->stream = sc_cursor_le64(in);
+    t->window_ms = sc_cursor_le64(in);
+    t->window_s = sc_cursor_le32(in);
+    uint32_t lanes = sc_cursor_le32(in);
+    for (uint32_t i = 0; i < lanes && !in->failed; i++) {
+        struct sc_tally_lane *lane = sc_tally_lane(t, sc_cursor_le32(in));
+        if (lane == NULL)
+            return SC_NOMEM;
+        get_count(in, &lane->accepted);
+        get_count(in, &lane->safe);
+    }
+    return in->failed ? SC_DAMAGED : SC_OK;
+}
+
+static enum sc_status get_stream(struct sc_cursor *in, struct sc_expected *e)
+{
+    struct sc_stream s = {0};
+    if (!get_name(in, s.proxy, sizeof(s.proxy)))
+        return SC_DAMAGED;
+    s.stream = sc_cursor_le64(in);
+    s.heard_ms = sc_cursor_le64(in);
+    s.closed = sc_cursor_u8(in) != 0;
+    return in->failed ? SC_DAMAGED : sc_expected_add_stream(e, &s);
+}
+
+/* The streams that were given up are among the streams. */
+static enum sc_status get_losses(struct sc_cursor *in, struct sc_losses *losses)
+{
+    uint32_t count = sc_cursor_le32(in);
+    for (uint32_t i = 0; i < count && !in->failed; i++) {
+        struct sc_loss l = {.stream = sc_cursor_le64(in)};
+        l.window_ms = sc_cursor_le64(in);
+        l.window_s = sc_cursor_le32(in);
+        l.lane = sc_cursor_le32(in);
+        get_count(in, &l.lost);
+        if (!in->failed)
+            SC_TRY(sc_losses_add(losses, &l));
+    }
+    return in->failed ? SC_DAMAGED : SC_OK;
+}
+
+enum sc_status sc_inventory_get_expected(struct sc_cursor *in, struct sc_expected *e)
+{
+    uint64_t horizon = sc_cursor_le64(in);
+    e->horizon_ms = horizon > e->horizon_ms ? horizon : e->horizon_ms;
+    uint32_t tallies = sc_cursor_le32(in);
+    for (uint32_t i = 0; i < tallies && !in->failed; i++) {
+        struct sc_tally t = {0};
+        enum sc_status status = get_tally(in, &t);
+        if (status == SC_OK)
+            status = sc_expected_add_tally(e, &t);
+        sc_tally_free(&t);
+        SC_TRY(status);
+    }
+    uint32_t streams = sc_cursor_le32(in);
+    for (uint32_t i = 0; i < streams && !in->failed; i++)
+        SC_TRY(get_stream(in, e));
+    return in->failed ? SC_DAMAGED : get_losses(in, &e->losses);
+}
+
+/* ---- copies ---- */
+
+void sc_inventory_put_copies(const struct sc_source *source, struct sc_buf *out)
+{
+    sc_buf_append_le32(out, source->group_count);
+    for (uint32_t g = 0; g < source->group_count; g++)
+        sc_buf_append_le64(out, source->segments[source->groups[g].segment]->window_ms);
+    sc_buf_append_le32(out, source->plan.count);
+    for (uint32_t i = 0; i < source->plan.count; i++) {
+        const struct sc_read_plan_copy *c = &source->plan.copies[i];
+        sc_buf_append_le64(out, c->span.stream);
+        sc_buf_append_le64(out, c->span.sequence);
+        sc_buf_append_le32(out, c->span.lane);
+        sc_buf_append_le32(out, c->span.first_row);
+        sc_buf_append_le32(out, c->span.rows);
+        sc_buf_append_le32(out, c->group);
+        sc_buf_append_le16(out, c->rank);
+    }
+}
+
+/* ---- sums ---- */
+
+void sc_inventory_put_summary(const struct sc_summary *s, struct sc_buf *out)
+{
+    sc_buf_append_le64(out, s->records);
+    sc_buf_append_le64(out, s->flows);
+    sc_buf_append_le64(out, s->packets);
+    sc_buf_append_le64(out, s->bytes);
+    sc_buf_append_le64(out, s->sampled);
+    sc_buf_append_le32(out, s->interval_count);
+    for (uint32_t i = 0; i < s->interval_count; i++)
+        sc_buf_append_le64(out, s->intervals[i]);
+    sc_buf_append_u8(out, s->more_intervals);
+}
+
+enum sc_status sc_inventory_get_summary(struct sc_cursor *in, struct sc_summary *s)
+{
+    *s = (struct sc_summary){.records = sc_cursor_le64(in)};
+    s->flows = sc_cursor_le64(in);
+    s->packets = sc_cursor_le64(in);
+    s->bytes = sc_cursor_le64(in);
+    s->sampled = sc_cursor_le64(in);
+    s->interval_count = sc_cursor_le32(in);
+    if (s->interval_count > SC_MAX_INTERVALS)
+        return SC_DAMAGED;
+    for (uint32_t i = 0; i < s->interval_count; i++)
+        s->intervals[i] = sc_cursor_le64(in);
+    s->more_intervals = sc_cursor_u8(in) != 0;
+    return in->failed ? SC_DAMAGED : SC_OK;
+}

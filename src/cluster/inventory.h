@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What a rank tells rank 0, as bytes (little-endian; both ends are the same program, but lengths are checked all the same):
+ * what its proxies' tallies expect, which copies of which batches it holds, sentences for the user, sums.
+ */
+#ifndef SC_CLUSTER_INVENTORY_H
+#define SC_CLUSTER_INVENTORY_H
+
+#include "query/expect.h"
+#include "query/source.h"
+#include "query/summary.h"
+
+/* Tallies, streams and horizon. */
+void sc_inventory_put_expected(const struct sc_expected *expected, struct sc_buf *out);
+/* Adds them to what is known. @return SC_OK, SC_DAMAGED, SC_NOMEM. */
+enum sc_status sc_inventory_get_expected(struct sc_cursor *in, struct sc_expected *expected);
+
+/* The copies of a listed source, in the order of source->plan, and the windows of their row groups. */
+void sc_inventory_put_copies(const struct sc_source *source, struct sc_buf *out);
+
+void sc_inventory_put_text(const char *text, struct sc_buf *out);
+/* Borrowed from the bytes, without an end; NULL: damaged. */
+const char *sc_inventory_get_text(struct sc_cursor *in, uint32_t *length);
+
+void sc_inventory_put_summary(const struct sc_summary *summary, struct sc_buf *out);
+enum sc_status sc_inventory_get_summary(struct sc_cursor *in, struct sc_summary *summary);
+
+#endif

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Rank 0's plan over what all ranks hold: each batch id is read by one rank, at home if it can (DESIGN section 7a). Ids that a rank
+ * could not read go to another one that holds them; what nobody can read is missing.
+ */
+#ifndef SC_CLUSTER_PLANNER_H
+#define SC_CLUSTER_PLANNER_H
+
+#include "query/expect.h"
+#include "query/source.h"
+
+struct sc_planner;
+
+/* For `ranks` ranks. NULL without memory. */
+struct sc_planner *sc_planner_create(uint32_t ranks);
+void sc_planner_free(struct sc_planner *planner);
+
+/* What rank 0, 1, 2, ... holds, in this order: see sc_inventory_put_copies. @return SC_OK, SC_DAMAGED, SC_NOMEM. */
+enum sc_status sc_planner_add(struct sc_planner *planner, struct sc_cursor *in);
+
+/* After the last: assigns, and tells `expected` what was found. @return SC_OK, SC_NOMEM. */
+enum sc_status sc_planner_assign(struct sc_planner *planner, struct sc_expected *expected);
+
+/* For sc_source_assign of a rank: a byte for each of its copies. */
+void sc_planner_put_assignment(const struct sc_planner *planner, uint32_t rank, struct sc_buf *out);
+
+/* The copies (by the rank's own numbers, u32 count and numbers) that a rank could not read. @return SC_OK, SC_DAMAGED, SC_NOMEM. */
+enum sc_status sc_planner_lost(struct sc_planner *planner, uint32_t rank, struct sc_cursor *in);
+
+/* After all ranks told what they lost. *again: others read it now, so that all ranks scan anew; else nobody can, which is noted in
+ * `source` as missing. @return SC_OK, SC_NOMEM. */
+enum sc_status sc_planner_reassign(struct sc_planner *planner, struct sc_source *source, bool *again);
+
+#endif

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "cluster/ranks_threads.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+struct member {
+    struct sc_ranks_threads *all;
+    uint32_t rank;
+    uint64_t bytes; /* to and from it */
+};
+
+struct sc_ranks_threads {
+    uint32_t count;
+    pthread_mutex_t mutex; /* guards all below */
+    pthread_cond_t changed;
+    bool stopped;
+    uint64_t bytes;
+    const struct sc_buf **offered; /* [from * count + to]; NULL: nothing, or taken */
+    struct member *members;
+};
+
+/* Copies what is offered. The mutex is held. */
+static bool take(struct sc_ranks_threads *t, uint32_t from, uint32_t to, struct sc_buf *receive)
+{
+    const struct sc_buf **place = &t->offered[(size_t)from * t->count + to];
+    sc_buf_clear(receive);
+    if ((*place)->len != 0)
+        sc_buf_append(receive, (*place)->data, (*place)->len);
+    t->bytes += (*place)->len;
+    t->members[from].bytes += (*place)->len;
+    t->members[to].bytes += (*place)->len;
+    *place = NULL;
+    pthread_cond_broadcast(&t->changed);
+    return sc_buf_ok(receive);
+}
+
+static enum sc_status pass(void *arg, uint32_t to, const struct sc_buf *send, uint32_t from,
+                           struct sc_buf *receive, struct sc_error *err)
+{
+    const struct member *m = arg;
+    struct sc_ranks_threads *t = m->all;
+    bool ok = true;
+    pthread_mutex_lock(&t->mutex);
+    if (to != SC_NO_RANK) {
+        t->offered[(size_t)m->rank * t->count + to] = send;
+        pthread_cond_broadcast(&t->changed);
+    }
+    if (from != SC_NO_RANK) {
+        while (t->offered[(size_t)from * t->count + m->rank] == NULL && !t->stopped)
+            pthread_cond_wait(&t->changed, &t->mutex);
+        ok = t->stopped || take(t, from, m->rank, receive);
+    }
+    while (to != SC_NO_RANK && t->offered[(size_t)m->rank * t->count + to] != NULL && !t->stopped)
+        pthread_cond_wait(&t->changed, &t->mutex);
+    bool stopped = t->stopped;
+    pthread_mutex_unlock(&t->mutex);
+    if (stopped)
+        return sc_fail(err, SC_CANCELLED, "a rank has ended");
+    return ok ? SC_OK : sc_fail_nomem(err, "what another rank sends");
+}
+
+struct sc_ranks_threads *sc_ranks_threads_create(uint32_t count)
+{
+    struct sc_ranks_threads *t = calloc(1, sizeof(*t));
+    if (t == NULL)
+        return NULL;
+    t->count = count;
+    t->offered = calloc((size_t)count * count, sizeof(struct sc_buf *));
+    t->members = calloc(count, sizeof(*t->members));
+    pthread_mutex_init(&t->mutex, NULL);
+    pthread_cond_init(&t->changed, NULL);
+    if (t->offered == NULL || t->members == NULL) {
+        sc_ranks_threads_free(t);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        t->members[i] = (struct member){.all = t, .rank = i};
+    return t;
+}
+
+void sc_ranks_threads_free(struct sc_ranks_threads *t)
+{
+    pthread_mutex_destroy(&t->mutex);
+    pthread_cond_destroy(&t->changed);
+    free(t->offered);
+    free(t->members);
+    free(t);
+}
+
+struct sc_ranks sc_ranks_threads_rank(struct sc_ranks_threads *t, uint32_t rank)
+{
+    return (struct sc_ranks){.rank = rank, .count = t->count, .pass = pass, .arg = &t->members[rank]};
+}
+
+void sc_ranks_threads_stop(struct sc_ranks_threads *t)
+{
+    pthread_mutex_lock(&t->mutex);
+    t->stopped = true;
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->mutex);
+}
+
+uint64_t sc_ranks_threads_bytes(struct sc_ranks_threads *t, uint64_t *busiest)
+{
+    pthread_mutex_lock(&t->mutex);
+    uint64_t bytes = t->bytes;
+    *busiest = 0;
+    for (uint32_t i = 0; i < t->count; i++)
+        *busiest = t->members[i].bytes > *busiest ? t->members[i].bytes : *busiest;
+    pthread_mutex_unlock(&t->mutex);
+    return bytes;
+}

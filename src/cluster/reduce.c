@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "cluster/reduce_internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* ---- passing ---- */
+
+static enum sc_status counting_pass(void *arg, uint32_t to, const struct sc_buf *send, uint32_t from,
+                                    struct sc_buf *receive, struct sc_error *err)
+{
+    struct sc_reduce *r = arg;
+    if (to != SC_NO_RANK)
+        r->stats->bytes += send->len;
+    return r->under->pass(r->under->arg, to, send, from, receive, err);
+}
+
+/* An empty message is of a rank that has failed. */
+static void absorb(struct sc_reduce *r, struct sc_groups *into, const struct sc_buf *bytes)
+{
+    if (sc_reduce_fine(r) && bytes->len != 0)
+        sc_reduce_note(r, sc_groups_read(into, bytes->data, bytes->len, r->err));
+}
+
+enum sc_status sc_reduce_collect(struct sc_reduce *r, const struct sc_buf *mine, struct sc_groups *into)
+{
+    struct sc_buf theirs = {0};
+    enum sc_status status = SC_OK;
+    r->stats->rounds++;
+    if (r->ranks.rank != 0)
+        return r->ranks.pass(r->ranks.arg, 0, mine, SC_NO_RANK, NULL, r->err);
+    absorb(r, into, mine);
+    for (uint32_t i = 1; i < r->ranks.count && status == SC_OK; i++) {
+        status = r->ranks.pass(r->ranks.arg, SC_NO_RANK, NULL, i, &theirs, r->err);
+        if (status == SC_OK)
+            absorb(r, into, &theirs);
+    }
+    sc_buf_free(&theirs);
+    return status;
+}
+
+static enum sc_status numbers_failed(struct sc_reduce *r)
+{
+    return sc_fail_nomem(r->err, "what ranks pass to each other");
+}
+
+static void put_numbers(struct sc_buf *out, const uint64_t *numbers, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        sc_buf_append_le64(out, numbers[i]);
+}
+
+static void get_numbers(const struct sc_buf *bytes, uint64_t *numbers, uint32_t count)
+{
+    struct sc_cursor in = {.data = bytes->data, .len = bytes->len};
+    for (uint32_t i = 0; i < count; i++)
+        numbers[i] = sc_cursor_le64(&in);
+}
+
+enum sc_status sc_reduce_tell(struct sc_reduce *r, uint64_t *numbers, uint32_t count)
+{
+    struct sc_buf bytes = {0};
+    put_numbers(&bytes, numbers, count);
+    enum sc_status status =
+        sc_buf_ok(&bytes) ? sc_ranks_broadcast(&r->ranks, &bytes, r->err) : numbers_failed(r);
+    if (status == SC_OK)
+        get_numbers(&bytes, numbers, count);
+    sc_buf_free(&bytes);
+    return status;
+}
+
+enum sc_status sc_reduce_hear(struct sc_reduce *r, const uint64_t *mine, uint32_t count,
+                              void (*add)(uint64_t *sum, const uint64_t *theirs), uint64_t *sum)
+{
+    struct sc_buf bytes = {0};
+    uint64_t numbers[SC_REDUCE_NUMBERS];
+    enum sc_status status = SC_OK;
+    if (r->ranks.rank != 0) {
+        put_numbers(&bytes, mine, count);
+        status = sc_buf_ok(&bytes) ? r->ranks.pass(r->ranks.arg, 0, &bytes, SC_NO_RANK, NULL, r->err)
+                                   : numbers_failed(r);
+    }
+    for (uint32_t i = 1; r->ranks.rank == 0 && i < r->ranks.count && status == SC_OK; i++) {
+        status = r->ranks.pass(r->ranks.arg, SC_NO_RANK, NULL, i, &bytes, r->err);
+        get_numbers(&bytes, numbers, count);
+        add(sum, numbers);
+    }
+    sc_buf_free(&bytes);
+    return status;
+}
+
+/* ---- the plan ---- */
+
+/* Less than this in all is sent at once. */
+#define LITTLE_BYTES ((uint64_t)1 << 20)
+
+/*
+ * TPUT sends `limit` groups, then a few times as many as the ranks' data is uneven; with fewer groups at each rank for every one that
+ * is wanted the exchange is as cheap.
+ */
+#define TPUT_GROUPS_EACH 8u
+
+/* What a rank tells about its groups, and what rank 0 makes of it. */
+enum { GROUPS, GREATEST, WIDE, ACCOUNT };
+enum { PLAN_WAY = ACCOUNT, PLAN };
+static_assert(PLAN <= SC_REDUCE_NUMBERS, "room for a plan");
+
+static void add_account(uint64_t *sum, const uint64_t *theirs)
+{
+    sum[GROUPS] += theirs[GROUPS];
+    sum[GREATEST] = theirs[GREATEST] > sum[GREATEST] ? theirs[GREATEST] : sum[GREATEST];
+    sum[WIDE] |= theirs[WIDE];
+}
+
+static enum sc_reduce_way choose(const struct sc_reduce *r, const uint64_t *sum)
+{
+    uint32_t ranks = r->ranks.count;
+    /* Sums of several ranks that may not fit 64 bits have no order that sums of one rank tell about. */
+    bool tput = sc_reduce_tput_suits(r->wish, r->aggregate) && sum[GREATEST] <= UINT64_MAX / ranks;
+    if (r->wish->way != SC_REDUCE_AUTO)
+        return r->wish->way == SC_REDUCE_TPUT && !tput ? SC_REDUCE_EXCHANGE : r->wish->way;
+    if (ranks == 1 || sum[GROUPS] <= LITTLE_BYTES / r->aggregate->entry_bytes)
+        return SC_REDUCE_GATHER;
+    return tput && r->wish->limit <= sum[GROUPS] / ranks / TPUT_GROUPS_EACH ? SC_REDUCE_TPUT
+                                                                            : SC_REDUCE_EXCHANGE;
+}
+
+static enum sc_status make_plan(struct sc_reduce *r, uint64_t *plan)
+{
+    uint64_t mine[ACCOUNT] = {
+        [GROUPS] = sc_groups_count(*r->groups),
+        [WIDE] = r->aggregate->wide_keys,
+    };
+    if (sc_reduce_tput_suits(r->wish, r->aggregate))
+        mine[GREATEST] = sc_groups_greatest(*r->groups, r->wish->orders[0].column.a);
+    memcpy(plan, mine, sizeof(mine));
+    SC_TRY(sc_reduce_hear(r, mine, ACCOUNT, add_account, plan));
+    if (r->ranks.rank == 0)
+        plan[PLAN_WAY] = choose(r, plan);
+    return sc_reduce_tell(r, plan, PLAN);
+}
+
+/* ---- gather ---- */
+
+static void drop(struct sc_reduce *r)
+{
+    sc_groups_free(*r->groups);
+    *r->groups = NULL;
+}
+
+static enum sc_status gather(struct sc_reduce *r)
+{
+    struct sc_buf mine = {0};
+    if (r->ranks.rank != 0 && sc_reduce_fine(r) && sc_groups_write(*r->groups, &mine) != SC_OK) {
+        sc_reduce_note(r, sc_fail_nomem(r->err, "groups to send"));
+        sc_buf_clear(&mine);
+    }
+    enum sc_status status = sc_reduce_collect(r, &mine, *r->groups);
+    sc_buf_free(&mine);
+    return status;
+}
+
+/* ---- exchange ---- */
+
+static void write_part(struct sc_reduce *r, const struct sc_result *parts, uint32_t part, struct sc_buf *out)
+{
+    sc_buf_clear(out);
+    if (sc_reduce_fine(r))
+        sc_reduce_note(r, sc_groups_write_entries(*r->groups, &parts[part], out, r->err));
+    if (!sc_reduce_fine(r))
+        sc_buf_clear(out);
+}
+
+/* In step s each rank sends to the s-th behind it: one part in memory at a time, and nobody is sent to by two. */
+static enum sc_status exchange_parts(struct sc_reduce *r, const struct sc_result *parts,
+                                     struct sc_groups *own)
+{
+    uint32_t count = r->ranks.count, rank = r->ranks.rank;
+    struct sc_buf out = {0}, in = {0};
+    write_part(r, parts, rank, &out);
+    absorb(r, own, &out);
+    enum sc_status status = SC_OK;
+    for (uint32_t step = 1; step < count && status == SC_OK; step++) {
+        uint32_t to = (rank + step) % count, from = (rank + count - step) % count;
+        write_part(r, parts, to, &out);
+        status = r->ranks.pass(r->ranks.arg, to, &out, from, &in, r->err);
+        if (status == SC_OK)
+            absorb(r, own, &in);
+    }
+    sc_buf_free(&out);
+    sc_buf_free(&in);
+    return status;
+}
+
+/* *groups becomes what this rank has put together. */
+static enum sc_status take_share(struct sc_reduce *r)
+{
+    struct sc_result *parts = calloc(r->ranks.count, sizeof(*parts));
+    struct sc_groups *own = sc_groups_create(r->aggregate);
+    if (parts == NULL || own == NULL)
+        sc_reduce_note(r, sc_fail_nomem(r->err, "parts of groups"));
+    if (sc_reduce_fine(r))
+        sc_reduce_note(r, sc_groups_split(*r->groups, r->ranks.count, parts, r->err));
+    enum sc_status status = exchange_parts(r, parts, own);
+    if (parts != NULL)
+        free(parts[0].entries);
+    free(parts);
+    sc_groups_free(*r->groups);
+    *r->groups = own;
+    return status;
+}
+
+/* The first of a share: nothing else of it can be among the first of all. */
+static void write_first(struct sc_reduce *r, struct sc_buf *out)
+{
+    const struct sc_reduce_wish *wish = r->wish;
+    struct sc_result first = {0};
+    if (sc_reduce_fine(r))
+        sc_reduce_note(
+            r, sc_groups_top(*r->groups, wish->orders, wish->order_count, wish->limit, &first, r->err));
+    write_part(r, &first, 0, out);
+    free(first.entries);
+}
+
+static enum sc_status exchange(struct sc_reduce *r)
+{
+    struct sc_buf mine = {0};
+    r->stats->rounds++;
+    SC_TRY(take_share(r));
+    if (r->ranks.rank != 0)
+        write_first(r, &mine);
+    enum sc_status status = sc_reduce_collect(r, &mine, *r->groups);
+    sc_buf_free(&mine);
+    return status;
+}
+
+/* ---- the whole ---- */
+
+static enum sc_status run(struct sc_reduce *r, enum sc_reduce_way way)
+{
+    bool done = false;
+    r->stats->way = way;
+    if (way == SC_REDUCE_GATHER)
+        return gather(r);
+    if (way == SC_REDUCE_TPUT)
+        SC_TRY(sc_reduce_tput(r, &done));
+    if (done)
+        return SC_OK;
+    r->stats->way = SC_REDUCE_EXCHANGE;
+    return exchange(r);
+}
+
+enum sc_status sc_reduce_groups(const struct sc_ranks *ranks, const struct sc_reduce_wish *wish,
+                                struct sc_aggregate *aggregate, struct sc_groups **groups,
+                                struct sc_reduce_stats *stats, struct sc_error *err)
+{
+    struct sc_reduce r = {
+        .under = ranks, .wish = wish, .aggregate = aggregate, .groups = groups, .stats = stats, .err = err};
+    uint64_t plan[PLAN];
+    *stats = (struct sc_reduce_stats){0};
+    r.ranks = (struct sc_ranks){.rank = ranks->rank, .count = ranks->count, .pass = counting_pass, .arg = &r};
+    SC_TRY(make_plan(&r, plan));
+    r.total = plan[GROUPS];
+    if (plan[WIDE] != 0 && !aggregate->wide_keys)
+        sc_reduce_note(&r, sc_groups_widen(*groups, aggregate, err));
+    SC_TRY(run(&r, (enum sc_reduce_way)plan[PLAN_WAY]));
+    SC_TRY(sc_ranks_settle(&r.ranks, r.status, err));
+    if (ranks->rank != 0)
+        drop(&r);
+    return SC_OK;
+}
