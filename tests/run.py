@@ -40,7 +40,8 @@ import threading
 import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
-CONCURRENT = ("test_collect_*", "test_group_spill", "test_query_parallel*", "test_query_copies", "test_libsc_reader")
+CONCURRENT = ("test_collect_*", "test_group_spill", "test_query_parallel*", "test_query_copies", "test_libsc_reader",
+              "test_cluster_reduce", "test_cluster_listing", "test_cluster_nomem")
 NOT_IN_CHECK = ("test_store_fault",)  # a minute long: every operation of the store fails once
 LIMIT_S = 900
 SKIPPED = 77  # exit status of a test that cannot run here

@@ -1,86 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cli/query_print.h"
 
-#include "base/clock.h"
 #include "flow/vector.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-/* ---- progress ---- */
-
-bool sc_progress_init(struct sc_progress *p, enum sc_progress_type type, bool explicit_type, const char *dest)
-{
-    *p = (struct sc_progress){.type = type, .stream = stderr, .lock = PTHREAD_MUTEX_INITIALIZER};
-    if (strcmp(dest, "stdout") == 0)
-        p->stream = stdout;
-    else if (strcmp(dest, "stderr") != 0)
-        p->path = dest;
-    if (!explicit_type && (p->path != NULL || !isatty(fileno(p->stream))))
-        p->type = p->path != NULL ? SC_PROGRESS_TOTAL : SC_PROGRESS_NONE;
-    if (p->path == NULL || p->type == SC_PROGRESS_NONE)
-        return true;
-    FILE *f = fopen(p->path, "we");
-    if (f == NULL)
-        p->type = SC_PROGRESS_NONE;
-    else
-        fclose(f);
-    return f != NULL;
-}
-
-static void write_progress(const struct sc_progress *p, FILE *to, uint32_t done, uint32_t total)
-{
-    unsigned percent = total == 0 ? 100 : (unsigned)((uint64_t)done * 100 / total);
-    if (p->type == SC_PROGRESS_JSON)
-        fprintf(to, "{\"done\": %u, \"total\": %u, \"percent\": %u}\n", done, total, percent);
-    else
-        fprintf(to, p->path != NULL ? "%3u %%\n" : "\r%3u %% read", percent);
-}
-
-static void show_progress(struct sc_progress *p, uint32_t done, uint32_t total)
-{
-    if (p->path == NULL) {
-        write_progress(p, p->stream, done, total);
-        fflush(p->stream);
-        return;
-    }
-    FILE *f = fopen(p->path, "we");
-    if (f != NULL) {
-        write_progress(p, f, done, total);
-        fclose(f);
-    }
-}
-
-void sc_progress_show(void *arg, uint32_t done, uint32_t total)
-{
-    struct sc_progress *p = arg;
-    uint64_t now = sc_clock_mono_ms();
-    if (now - p->shown_ms < 200 && done != total)
-        return;
-    p->shown_ms = now;
-    pthread_mutex_lock(&p->lock);
-    if (!p->over) {
-        p->shown = true;
-        show_progress(p, done, total);
-    }
-    pthread_mutex_unlock(&p->lock);
-}
-
-void sc_progress_end(struct sc_progress *p)
-{
-    if (p->type != SC_PROGRESS_TOTAL || p->path != NULL)
-        return;
-    pthread_mutex_lock(&p->lock);
-    if (p->shown && !p->over) {
-        fputs("\r            \r", p->stream);
-        fflush(p->stream);
-    }
-    p->over = true;
-    pthread_mutex_unlock(&p->lock);
-}
 
 /* ---- records ---- */
 
@@ -247,6 +173,50 @@ static void json_sentences(const char *key, char *const *sentences, uint32_t cou
     sc_buf_append_str(out, "], ");
 }
 
+static void json_node(const struct sc_node_figures *n, bool records, struct sc_buf *out)
+{
+    sc_buf_append_str(out, "{\"name\": ");
+    sc_output_json_string(out, n->name, strlen(n->name));
+    if (n->problem[0] != '\0') {
+        sc_buf_append_str(out, ", \"answered\": false, \"problem\": ");
+        sc_output_json_string(out, n->problem, strlen(n->problem));
+        sc_buf_append_str(out, "}");
+        return;
+    }
+    sc_buf_append_str(out, ", \"answered\": true, \"version\": ");
+    sc_output_json_string(out, n->version, strlen(n->version));
+    sc_buf_printf(out,
+                  ", \"batches\": {\"home\": %" PRIu64 ", \"replica\": %" PRIu64 "}, \"row_groups\": %" PRIu64
+                  ", \"row_groups_left_out\": %" PRIu64 ", \"rows_read\": %" PRIu64
+                  ", \"bytes_read\": %" PRIu64,
+                  n->home_batches, n->replica_batches, n->scan.units_read, n->scan.units_pruned,
+                  n->scan.rows_read, n->scan.bytes_read);
+    if (records)
+        sc_buf_printf(out, ", \"records\": %" PRIu64, n->records);
+    sc_buf_append_str(out, "}");
+}
+
+static void json_cluster(const struct sc_figures *c, bool records, struct sc_buf *out)
+{
+    uint64_t home = 0, replica = 0;
+    for (uint32_t i = 0; i < c->count; i++) {
+        home += c->nodes[i].home_batches;
+        replica += c->nodes[i].replica_batches;
+    }
+    sc_buf_printf(out, "\"cluster\": {\"asked\": %u, \"answered\": %u, ", c->count, c->answered);
+    if (c->attempts != 0)
+        sc_buf_printf(out, "\"attempts\": %u, ", c->attempts);
+    sc_buf_printf(
+        out, "\"rounds\": %u, \"batches\": {\"home\": %" PRIu64 ", \"replica\": %" PRIu64 "}, \"nodes\": [",
+        c->rounds, home, replica);
+    for (uint32_t i = 0; i < c->count; i++) {
+        if (i != 0)
+            sc_buf_append_str(out, ", ");
+        json_node(&c->nodes[i], records, out);
+    }
+    sc_buf_append_str(out, "]}, ");
+}
+
 static void json_missing(const struct sc_print_end *end, struct sc_buf *out)
 {
     sc_buf_printf(out, "\"complete\": %s, ", end->missing_count == 0 ? "true" : "false");
@@ -257,6 +227,8 @@ static void json_missing(const struct sc_print_end *end, struct sc_buf *out)
                       "\"known_lost\": {\"windows\": %" PRIu64 ", \"batches\": %" PRIu64
                       ", \"records\": %" PRIu64 "}, ",
                       end->known_lost->windows, end->known_lost->batches, end->known_lost->records);
+    if (end->cluster != NULL)
+        json_cluster(end->cluster, end->summary != NULL, out);
     sc_buf_printf(out, "\"elapsed_ms\": %" PRIu64, end->elapsed_ms);
 }
 
@@ -378,6 +350,20 @@ static void pretty_summary(const struct sc_print *print, const struct sc_print_e
     sc_buf_append_str(out, end->scaled ? "scaled up\n" : "as exported\n");
 }
 
+static void pretty_cluster(const struct sc_figures *c, struct sc_buf *out)
+{
+    sc_buf_printf(out, "%u of %u nodes answered", c->answered, c->count);
+    if (c->attempts > 1)
+        sc_buf_printf(out, ", at the %u. attempt", c->attempts);
+    if (c->rounds > 1)
+        sc_buf_printf(out, ", in %u rounds of reading", c->rounds);
+    sc_buf_append_str(out, "\n");
+    for (uint32_t i = 0; i < c->count; i++) {
+        if (c->nodes[i].problem[0] != '\0')
+            sc_buf_printf(out, "node %s takes no part: %s\n", c->nodes[i].name, c->nodes[i].problem);
+    }
+}
+
 static void pretty_end(const struct sc_print *print, const struct sc_print_end *end, struct sc_buf *out)
 {
     if (print->records_written && (end->summary != NULL || end->totals != NULL))
@@ -397,6 +383,8 @@ static void pretty_end(const struct sc_print *print, const struct sc_print_end *
         sc_buf_printf(out, "damage: %s\n", end->damage[0]);
     else if (end->damage_count != 0)
         sc_buf_printf(out, "damage: %s, and %u more\n", end->damage[0], end->damage_count - 1);
+    if (end->cluster != NULL && (end->summary != NULL || end->cluster->answered != end->cluster->count))
+        pretty_cluster(end->cluster, out);
 }
 
 bool sc_print_end(struct sc_print *print, const struct sc_print_end *end)

@@ -1,31 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What sc-query writes around the records: envelope, summary, totals, progress. */
+/* What sc-query writes around the records: envelope, summary, totals. */
 #ifndef SC_CLI_QUERY_PRINT_H
 #define SC_CLI_QUERY_PRINT_H
 
+#include "cli/query_progress.h"
+#include "cluster/figures.h"
 #include "query/request.h"
-
-#include <pthread.h>
-#include <stdio.h>
-
-enum sc_progress_type { SC_PROGRESS_TOTAL, SC_PROGRESS_NONE, SC_PROGRESS_JSON };
-
-struct sc_progress {
-    enum sc_progress_type type;
-    const char *path; /* a file that is rewritten; NULL: `stream` */
-    FILE *stream;
-    uint64_t shown_ms;
-    pthread_mutex_t lock; /* of what follows: threads that read show, one that writes records hides */
-    bool shown;
-    bool over;
-};
-
-/* Without an explicit type the bar is shown only on a terminal. False when the file cannot be written. */
-bool sc_progress_init(struct sc_progress *progress, enum sc_progress_type type, bool explicit_type,
-                      const char *dest);
-void sc_progress_show(void *arg, uint32_t done, uint32_t total);
-/* A bar is wiped off the line that it shares with the records to come, and not shown again. */
-void sc_progress_end(struct sc_progress *progress);
 
 struct sc_print {
     enum sc_output_format format;
@@ -48,6 +28,7 @@ struct sc_print_end {
     char *const *damage; /* what is damaged, and was read elsewhere */
     uint32_t damage_count;
     const struct sc_known_lost *known_lost;
+    const struct sc_figures *cluster; /* NULL: a query of this machine alone */
     uint64_t elapsed_ms;
     bool scaled; /* counters are times the sampling interval */
 };
