@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Compares with Debian's nfdump in the same run and writes the ratios to bench/results.md.
 
-    bench/run.py [--build DIR] [--only disk|read|ingest|query|cluster]... [--pairs N] [--scale FACTOR] [--case TEXT]
+    bench/run.py [--build DIR] [--only disk|read|ingest|query|start|cluster]... [--pairs N] [--scale FACTOR] [--case TEXT]
 
 Both sides get the same export messages: flows that sc-exporter generates into a capture. nfcapd receives its payloads over
 UDP at a rate at which it loses nothing (Debian's reads no captures), sc-collector reads it. Times are those of whole processes, in alternating runs (A B A B ...); a ratio is that of one pair, and the
@@ -96,6 +96,19 @@ def query(bench):
     return rows
 
 
+def start(bench):
+    """A query of an empty store: what sc-query takes to begin and to end; and a lone rank of a cluster query, which has MPI."""
+    store = bench.folder / "empty.sc"
+    store.mkdir(exist_ok=True)
+    rank = Side([bench.program("sc-query-rank"), "--", "--output-items=p", str(store)])
+    sc = Side([bench.program("sc-query"), "--output-items=p", str(store)])
+    pairs = harness.alternate(rank, sc, 3 * bench.pairs)
+    return [dict(name="start to end of sc-query", goal="below 0.010 s", ratio=[b.wall for _, b in pairs], unit="seconds",
+                 better="less", limit=0.010),
+            dict(name="the same with MPI", goal="-", ratio=[a.wall / b.wall for a, b in pairs],
+                 unit="sc-query-rank time / sc-query time", better="more")]
+
+
 def cluster(bench):
     """One proxy and two subcollectors, each a process on the same cores, against one collector that stores: IPFIX over TCP."""
     import cluster_run
@@ -155,7 +168,7 @@ QUERIES = [
     dict(name="everything as CSV", goal=1.5, same=harness.same_lines,
          nfdump=["-o", "csv"], sc=["--output-format=csv", f"--output-fields={CSV_FIELDS}"], quiet=True, pairs=2),
 ]
-SECTIONS = {"disk": disk, "read": read, "ingest": ingest, "query": query, "cluster": cluster}
+SECTIONS = {"disk": disk, "read": read, "ingest": ingest, "query": query, "start": start, "cluster": cluster}
 
 
 class Bench:
