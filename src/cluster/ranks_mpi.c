@@ -21,16 +21,16 @@ static enum sc_status fail(int code, struct sc_error *err)
     return sc_fail(err, SC_IO, "MPI: %.*s", length, text);
 }
 
-static int wait_for(MPI_Request *request, MPI_Status *status)
+/* Before MPI_Wait, which alone would spin. */
+static void await(MPI_Request request)
 {
     int done = 0, code = MPI_SUCCESS;
     for (unsigned looks = 0; !done && code == MPI_SUCCESS; looks++) {
         const struct timespec nap = {.tv_nsec = NAP_NS};
-        code = MPI_Test(request, &done, status);
+        code = MPI_Request_get_status(request, &done, MPI_STATUS_IGNORE);
         if (!done && looks > QUICK)
             nanosleep(&nap, NULL);
     }
-    return code;
 }
 
 /* One direction of a pass. */
@@ -39,55 +39,58 @@ struct stream {
     const struct sc_buf *send;
     struct sc_buf *receive;
     size_t at;
-    MPI_Request request;
 };
 
-static enum sc_status start_send(struct stream *s, struct sc_error *err)
-{
-    size_t left = s->send->len - s->at, n = left < PIECE ? left : PIECE;
-    int code = MPI_Isend(n == 0 ? NULL : s->send->data + s->at, (int)n, MPI_BYTE, (int)s->peer, TAG,
-                         MPI_COMM_WORLD, &s->request);
-    s->at += n;
-    return code == MPI_SUCCESS ? SC_OK : fail(code, err);
-}
-
-static enum sc_status end_send(struct stream *s, size_t piece, struct sc_error *err)
+/* Waits for a piece without taking it; its size. */
+static int probe(uint32_t peer, int *count)
 {
     MPI_Status status;
-    int code = wait_for(&s->request, &status);
-    if (code != MPI_SUCCESS)
-        return fail(code, err);
-    if (piece < PIECE)
-        s->peer = SC_NO_RANK;
-    return SC_OK;
+    int found = 0, code = MPI_SUCCESS;
+    for (unsigned looks = 0; !found && code == MPI_SUCCESS; looks++) {
+        const struct timespec nap = {.tv_nsec = NAP_NS};
+        code = MPI_Iprobe((int)peer, TAG, MPI_COMM_WORLD, &found, &status);
+        if (!found && looks > QUICK)
+            nanosleep(&nap, NULL);
+    }
+    return code == MPI_SUCCESS ? MPI_Get_count(&status, MPI_BYTE, count) : code;
 }
 
 static enum sc_status receive_piece(struct stream *s, struct sc_error *err)
 {
-    MPI_Status status;
-    int found = 0, count = 0, code = MPI_SUCCESS;
-    for (unsigned looks = 0; !found && code == MPI_SUCCESS; looks++) {
-        const struct timespec nap = {.tv_nsec = NAP_NS};
-        code = MPI_Iprobe((int)s->peer, TAG, MPI_COMM_WORLD, &found, &status);
-        if (!found && looks > QUICK)
-            nanosleep(&nap, NULL);
-    }
-    if (code == MPI_SUCCESS)
-        code = MPI_Get_count(&status, MPI_BYTE, &count);
+    int count = 0, code = probe(s->peer, &count);
     if (code != MPI_SUCCESS)
         return fail(code, err);
     uint8_t *place = sc_buf_reserve(s->receive, (size_t)count + 1);
     if (place == NULL)
         return sc_fail_nomem(err, "what another rank sends");
-    code = MPI_Irecv(place, count, MPI_BYTE, (int)s->peer, TAG, MPI_COMM_WORLD, &s->request);
-    if (code == MPI_SUCCESS)
-        code = wait_for(&s->request, &status);
-    if (code != MPI_SUCCESS)
-        return fail(code, err);
+    MPI_Request request = MPI_REQUEST_NULL;
+    code = MPI_Irecv(place, count, MPI_BYTE, (int)s->peer, TAG, MPI_COMM_WORLD, &request);
+    await(request);
+    int waited = MPI_Wait(&request, MPI_STATUS_IGNORE);
+    if (code != MPI_SUCCESS || waited != MPI_SUCCESS)
+        return fail(code != MPI_SUCCESS ? code : waited, err);
     s->receive->len += (size_t)count;
     if ((size_t)count < PIECE)
         s->peer = SC_NO_RANK;
     return SC_OK;
+}
+
+/* A piece goes out while one comes in: two ranks may pass to each other. */
+static enum sc_status send_and_receive(struct stream *out, struct stream *in, struct sc_error *err)
+{
+    size_t left = out->send->len - out->at, n = left < PIECE ? left : PIECE;
+    MPI_Request request = MPI_REQUEST_NULL;
+    int code = MPI_Isend(n == 0 ? NULL : out->send->data + out->at, (int)n, MPI_BYTE, (int)out->peer, TAG,
+                         MPI_COMM_WORLD, &request);
+    enum sc_status status = in->peer == SC_NO_RANK ? SC_OK : receive_piece(in, err);
+    await(request);
+    int waited = MPI_Wait(&request, MPI_STATUS_IGNORE);
+    if (code != MPI_SUCCESS || waited != MPI_SUCCESS)
+        return fail(code != MPI_SUCCESS ? code : waited, err);
+    out->at += n;
+    if (n < PIECE)
+        out->peer = SC_NO_RANK;
+    return status;
 }
 
 static enum sc_status pass(void *arg, uint32_t to, const struct sc_buf *send, uint32_t from,
@@ -97,16 +100,10 @@ static enum sc_status pass(void *arg, uint32_t to, const struct sc_buf *send, ui
     (void)arg;
     if (from != SC_NO_RANK)
         sc_buf_clear(receive);
-    while (out.peer != SC_NO_RANK || in.peer != SC_NO_RANK) {
-        size_t before = out.at;
-        bool sending = out.peer != SC_NO_RANK;
-        if (sending)
-            SC_TRY(start_send(&out, err));
-        if (in.peer != SC_NO_RANK)
-            SC_TRY(receive_piece(&in, err));
-        if (sending)
-            SC_TRY(end_send(&out, out.at - before, err));
-    }
+    while (out.peer != SC_NO_RANK)
+        SC_TRY(send_and_receive(&out, &in, err));
+    while (in.peer != SC_NO_RANK)
+        SC_TRY(receive_piece(&in, err));
     return SC_OK;
 }
 
