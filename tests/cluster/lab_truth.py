@@ -98,7 +98,7 @@ class Truth:
                                 f"{answer['missing']}; there are {flows}, missing {wanted}"), bool(wanted)
 
 
-SILENT = re.compile(r"proxy (\S+) is silent since")
+SILENT = re.compile(r"proxy (\S+) (?:is silent since|was heard of at \S+, which is to come)")
 MISSING = re.compile(r"window (\S+): (\d+) of \d+ batches of proxy (\S+) are missing, with (\d+) records")
 
 
