@@ -24,7 +24,7 @@ import lab_kit
 
 CONTRIB = pathlib.Path(__file__).resolve().parents[2] / "contrib" / "keepalived"
 VIP, VIP6 = "10.78.0.100", "fd78::100"
-ROUNDS = 10 if os.environ.get("SC_LONG") else 3
+ROUNDS = 10 if os.environ.get("SC_LONG") else 2
 ASKED_S = 1.0  # what a take-over is to take
 MOST_S = 3.0  # what fails the test, on a loaded machine too
 UDP_DOMAIN, TCP_DOMAIN = 1, 2
