@@ -10,7 +10,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -506,13 +505,6 @@ static int run_attempts(struct supervisor *s, int spool)
     }
 }
 
-/* A file that nobody else sees. */
-static int open_spool(void)
-{
-    const char *folder = getenv("TMPDIR");
-    return open(folder == NULL || folder[0] == '\0' ? "/tmp" : folder, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
-}
-
 static void free_supervisor(struct supervisor *s)
 {
     sc_cluster_free(&s->cluster);
@@ -538,7 +530,7 @@ int sc_query_cluster(struct sc_query_job *job, int argc, char **argv)
         code = sc_query_fail_usage("out of memory");
     if (code == 0)
         code = check_rank_program(s.program);
-    int spool = o->stream ? -1 : open_spool();
+    int spool = o->stream ? -1 : sc_query_open_spool();
     if (code == 0 && !o->stream && spool < 0) {
         fprintf(stderr, "sc-query: cannot create a temporary file: %s\n", strerror(errno));
         code = SC_EXIT_NOTHING;

@@ -5,6 +5,7 @@
 #include "query/time_range.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -293,6 +294,12 @@ enum sc_status sc_query_print_groups(struct sc_query_job *job, const struct sc_r
 }
 
 /* ---- the answer ---- */
+
+int sc_query_open_spool(void)
+{
+    const char *folder = getenv("TMPDIR");
+    return open(folder == NULL || folder[0] == '\0' ? "/tmp" : folder, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+}
 
 int sc_query_finish(struct sc_query_job *job, enum sc_status status, const struct sc_summary *summary,
                     const struct sc_row_stats *totals, struct sc_error *err)

@@ -49,6 +49,8 @@ void sc_query_watch_signals_as_rank(uint64_t timeout_ms);
 /* For sc_scan_options.cancel; 1 for a signal, 2 for the time-out. */
 const atomic_int *sc_query_cancel_flag(void);
 
+/* A file in TMPDIR (/tmp) without a name, for an answer until it is sure. @return its descriptor; -1 with errno. */
+int sc_query_open_spool(void);
 /* Progress and the frame of the answer; sets job->scan. */
 void sc_query_start_output(struct sc_query_job *job);
 /* A listing of job->listing, and what stands before its records. The output is to be freed. */

@@ -271,13 +271,10 @@ static void hold_answer(struct rank *r)
     struct sc_error err = {0};
     if (!is_root(r) || r->job.o.stream)
         return;
-    char path[] = "/tmp/sc-query.XXXXXX";
-    int fd = mkstemp(path);
+    int fd = sc_query_open_spool();
     r->answer_fd = fd < 0 ? -1 : dup(STDOUT_FILENO);
-    if (fd >= 0)
-        unlink(path);
     if (r->answer_fd < 0 || dup2(fd, STDOUT_FILENO) < 0)
-        need(r, sc_fail_errno(&err, errno, "cannot hold the records in %s", path), &err);
+        need(r, sc_fail_errno(&err, errno, "cannot hold the records in a temporary file"), &err);
     close(fd);
 }
 

@@ -35,20 +35,10 @@ static void put(const struct sc_node_figures *f, struct sc_buf *out)
     sc_buf_append_le64(out, f->records);
 }
 
-static bool get_text(struct sc_cursor *in, char *out, size_t size)
-{
-    uint32_t length;
-    const char *text = sc_inventory_get_text(in, &length);
-    if (text == NULL || length >= size)
-        return false;
-    memcpy(out, text, length);
-    out[length] = '\0';
-    return true;
-}
-
 static bool get(struct sc_cursor *in, struct sc_node_figures *f)
 {
-    if (!get_text(in, f->name, sizeof(f->name)) || !get_text(in, f->version, sizeof(f->version)))
+    if (!sc_inventory_copy_text(in, f->name, sizeof(f->name)) ||
+        !sc_inventory_copy_text(in, f->version, sizeof(f->version)))
         return false;
     f->home_batches = sc_cursor_le64(in);
     f->replica_batches = sc_cursor_le64(in);

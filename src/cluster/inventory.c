@@ -18,7 +18,7 @@ const char *sc_inventory_get_text(struct sc_cursor *in, uint32_t *length)
     return (const char *)sc_cursor_take(in, *length);
 }
 
-static bool get_name(struct sc_cursor *in, char *out, size_t size)
+bool sc_inventory_copy_text(struct sc_cursor *in, char *out, size_t size)
 {
     uint32_t length;
     const char *text = sc_inventory_get_text(in, &length);
@@ -92,7 +92,7 @@ void sc_inventory_put_expected(const struct sc_expected *e, struct sc_buf *out)
 
 static enum sc_status get_tally(struct sc_cursor *in, struct sc_tally *t)
 {
-    if (!get_name(in, t->proxy, sizeof(t->proxy)))
+    if (!sc_inventory_copy_text(in, t->proxy, sizeof(t->proxy)))
         return SC_DAMAGED;
     t->stream = sc_cursor_le64(in);
     t->window_ms = sc_cursor_le64(in);
@@ -111,7 +111,7 @@ static enum sc_status get_tally(struct sc_cursor *in, struct sc_tally *t)
 static enum sc_status get_stream(struct sc_cursor *in, struct sc_expected *e)
 {
     struct sc_stream s = {0};
-    if (!get_name(in, s.proxy, sizeof(s.proxy)))
+    if (!sc_inventory_copy_text(in, s.proxy, sizeof(s.proxy)))
         return SC_DAMAGED;
     s.stream = sc_cursor_le64(in);
     s.heard_ms = sc_cursor_le64(in);
