@@ -335,7 +335,8 @@ static struct fault_io *fault_create_io(enum fault fault, uint64_t at)
     f->fault = fault;
     f->at = at;
     pthread_mutex_init(&f->mutex, NULL);
-    snprintf(f->graves, sizeof(f->graves), "/tmp/sc-graves-XXXXXX");
+    const char *parent = getenv("TMPDIR"); /* as the stores: files are moved there */
+    snprintf(f->graves, sizeof(f->graves), "%s/sc-graves-XXXXXX", parent == NULL ? "/tmp" : parent);
     assert_non_null(mkdtemp(f->graves));
     return f;
 }
