@@ -568,13 +568,6 @@ static int run(struct rank *r, int argc, char **argv)
     return code != 0 ? code : answer(r);
 }
 
-/* As MPI will call it. */
-static uint32_t number_by_launcher(void)
-{
-    const char *text = getenv("OMPI_COMM_WORLD_RANK");
-    return (uint32_t)strtoul(text == NULL ? "0" : text, NULL, 10);
-}
-
 int main(int argc, char **argv)
 {
     struct rank r = {.answer_fd = -1, .job = {.started_ms = sc_clock_mono_ms()}};
@@ -588,7 +581,7 @@ int main(int argc, char **argv)
     gethostname(r.host, sizeof(r.host) - 1);
     bool supervised = argc > 1 && strcmp(argv[1], "--supervised") == 0;
     if (supervised) /* before MPI, in whose beginning all wait for all: who hangs there can be told then */
-        r.beater = sc_beater_start(STDERR_FILENO, number_by_launcher(), &err);
+        r.beater = sc_beater_start(STDERR_FILENO, sc_rank_by_launcher(), &err);
     if (sc_ranks_mpi_begin(&argc, &argv, &r.ranks, &err) != SC_OK) {
         fprintf(stderr, "sc-query: %s\n", err.message);
         return SC_EXIT_NOTHING;

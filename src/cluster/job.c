@@ -99,14 +99,25 @@ static void end_with(struct job *j, enum sc_job_end end, uint32_t rank)
     j->result->rank = rank;
 }
 
+/* One that we asked to stop may do so before it knows how to. */
+static void take_death(struct job *j, uint32_t rank, int signal)
+{
+    if (rank >= j->options->ranks || j->lost || j->told_ms != 0)
+        return;
+    j->result->signal = signal;
+    end_with(j, j->asked_ms != 0 ? SC_JOB_CANCELLED : SC_JOB_DIED, rank);
+}
+
 static void take_line(struct job *j, const char *line, size_t length)
 {
     struct sc_beat beat;
+    uint32_t rank;
+    int signal;
     if (sc_exit_line_parse(line, length, &j->result->answer_status)) {
         j->told_ms = sc_clock_mono_ms();
-        return;
-    }
-    if (!sc_beat_parse(line, length, &beat)) {
+    } else if (sc_died_line_parse(line, length, &rank, &signal)) {
+        take_death(j, rank, signal);
+    } else if (!sc_beat_parse(line, length, &beat)) {
         if (length != 0 && j->options->said != NULL)
             j->options->said(j->options->arg, line, length);
     } else if (beat.rank < j->options->ranks) {

@@ -33,6 +33,7 @@ struct sc_job_options {
 
 enum sc_job_end {
     SC_JOB_EXITED,    /* by itself: see `status` */
+    SC_JOB_DIED,      /* a signal ended a rank: see `rank`, `signal` */
     SC_JOB_SILENT,    /* a rank was silent: see `rank` */
     SC_JOB_UNSTARTED, /* a rank was never heard within launch_ms: see `rank` */
     SC_JOB_DEADLINE,
@@ -45,6 +46,7 @@ struct sc_job_result {
     int status;        /* as of waitpid */
     int answer_status; /* as rank 0 told; -1: it did not come to that */
     int errnum;
+    int signal;
     uint32_t rank;             /* the first one lost; UINT32_MAX: none */
     struct sc_job_rank *ranks; /* malloc'ed, as of the end */
 };

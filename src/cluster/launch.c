@@ -70,6 +70,7 @@ static void add_rank(const struct sc_launch *l, uint32_t index, struct sc_words 
     sc_words_add(words, "1");
     sc_words_add(words, "--host");
     sc_words_add(words, rank->host == NULL ? "localhost" : rank->host);
+    sc_words_add(words, l->guard);
     sc_words_add(words, l->program);
     sc_words_add(words, "--supervised");
     sc_words_add(words, "--node");

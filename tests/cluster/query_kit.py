@@ -21,7 +21,7 @@ import lab_kit
 import random_flows
 
 SSHD = "/usr/sbin/sshd"
-PROGRAMS = ("sc-query", "sc-query-rank", "orted", "mpiexec", "mpirun", "orterun", "ssh")
+PROGRAMS = ("sc-query", "sc-query-guard", "sc-query-rank", "orted", "mpiexec", "mpirun", "orterun", "ssh")
 DEADLINE_S = 120
 PARTS = 12
 

@@ -276,6 +276,7 @@ static enum sc_status launch(const char *host, char *word, struct sc_words *out,
     const struct sc_launch_rank ranks[] = {{.node = "a"}, {.node = "b", .host = host}};
     char *query[] = {word, NULL}, *first[] = {own, number, NULL};
     const struct sc_launch l = {.mpiexec = "mpiexec",
+                                .guard = "/x/guard",
                                 .program = "/x/rank",
                                 .ssh = "ssh -i key",
                                 .ranks = ranks,
