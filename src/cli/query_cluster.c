@@ -26,6 +26,7 @@
 #define PROBLEM_MAX   256u
 #define MOST_SAID     65536u
 #define COPY_BYTES    65536u
+#define COMPLAINTS    3u
 
 struct node {
     const struct sc_member *member;
@@ -376,12 +377,13 @@ static void line_around(const char *text, const char *at, char *out, size_t size
 /* What ssh itself said of hosts that it cannot reach: to find that out anew would take as long again. */
 static bool find_unreachable(struct supervisor *s)
 {
-    static const char *const complaints[] = {"connect to host %s port ", "resolve hostname %s: "};
+    static const char *const complaints[COMPLAINTS] = {"connect to host %s port ",
+                                                       "resolve hostname %s: ", "server %s not responding"};
     char mark[PROBLEM_MAX], line[PROBLEM_MAX];
     bool found = false;
-    for (uint32_t i = 0; sc_buf_ok(&s->said) && i < 2 * s->node_count; i++) {
-        struct node *n = &s->nodes[i / 2];
-        snprintf(mark, sizeof(mark), complaints[i % 2], n->member->address.host);
+    for (uint32_t i = 0; sc_buf_ok(&s->said) && i < COMPLAINTS * s->node_count; i++) {
+        struct node *n = &s->nodes[i / COMPLAINTS];
+        snprintf(mark, sizeof(mark), complaints[i % COMPLAINTS], n->member->address.host);
         const char *text = (const char *)s->said.data, *at = strstr(text, mark);
         if (at == NULL || n->given_up || n->here)
             continue;

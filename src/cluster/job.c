@@ -9,13 +9,16 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LOOK_MS    100
+#define NAP_MS     5
 #define GRACE_MS   2000u /* between SIGTERM, which mpiexec hands on to all hosts, and SIGKILL */
 #define SHOW_MS    200u
 #define LAST_MS    2000u /* for the ranks to end, once the answer is whole and nothing more of it comes */
@@ -236,6 +239,27 @@ static void judge(struct job *j)
     }
 }
 
+/*
+ * What outlived mpiexec in a group of its own, as its ssh does when a host is gone: the children of this thread now, since it adopts
+ * orphans. The end of one may bring others here.
+ */
+static void end_orphans(void)
+{
+    const struct timespec nap = {.tv_nsec = NAP_MS * 1000000L};
+    uint64_t until = sc_clock_mono_ms() + GRACE_MS;
+    for (unsigned pid, count = 1; count != 0 && sc_clock_mono_ms() < until;) {
+        FILE *list = fopen("/proc/thread-self/children", "r");
+        for (count = 0; list != NULL && fscanf(list, "%u", &pid) == 1; count++)
+            kill((pid_t)pid, SIGKILL);
+        if (list != NULL)
+            fclose(list);
+        if (count != 0)
+            nanosleep(&nap, NULL);
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+            ;
+    }
+}
+
 /* Ends the process group: mpiexec ends the ranks of all hosts when it is asked; what is left here is killed. */
 static void put_down(struct job *j)
 {
@@ -251,6 +275,7 @@ static void put_down(struct job *j)
         look(j, LOOK_MS);
     while (waitpid(j->child, &j->result->status, 0) < 0 && errno == EINTR)
         ;
+    end_orphans();
 }
 
 /* What is written just before the end is still in the pipes. A grandchild that keeps them open is not waited for. */
@@ -274,6 +299,7 @@ enum sc_status sc_job_run(const struct sc_job_options *options, struct sc_job_re
     result->ranks = calloc((size_t)options->ranks + 1, sizeof(*result->ranks));
     if (result->ranks == NULL)
         return sc_fail_nomem(err, "the job");
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     enum sc_status status = start(&j, err);
     if (status != SC_OK) {
         free(result->ranks);

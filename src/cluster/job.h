@@ -52,7 +52,8 @@ struct sc_job_result {
 };
 
 /*
- * Runs the job to its end; nothing of its process group is left afterwards on this machine. @return SC_OK with *result (free its
+ * Runs the job to its end; nothing that it started is left afterwards on this machine. The process adopts orphans from now on, and the
+ * calling thread must have no other children. @return SC_OK with *result (free its
  * ranks); SC_NOTFOUND, SC_IO: it could not be started; SC_NOMEM.
  */
 enum sc_status sc_job_run(const struct sc_job_options *options, struct sc_job_result *result,

@@ -18,7 +18,7 @@
 #define RANK_PORT_FIRST   "23500" /* each rank takes the first that is free */
 #define RANK_PORT_COUNT   "500"
 
-#define SSH_OPTIONS "-o BatchMode=yes -o ConnectTimeout=5"
+#define SSH_OPTIONS "-o BatchMode=yes -o ConnectTimeout=5 -o ServerAliveInterval=2 -o ServerAliveCountMax=2"
 
 static void add_mca(struct sc_words *words, const char *name, const char *value)
 {
