@@ -277,9 +277,11 @@ class Bench:
         session = Session(self.site, *options, **more)
         try:
             self.converse(session, "totals")
-        except BaseException as problem:
+        except Ended:
+            raise SystemExit(f"resident: the session does not begin: {session.child.stderr.read()}") from None
+        except BaseException:
             session.close()
-            raise SystemExit("resident: the session does not begin") if isinstance(problem, Ended) else problem
+            raise
         return session, time.perf_counter() - session.begun
 
     def rank(self, name):
@@ -307,16 +309,6 @@ def begin_and_end(bench):
     if session.close() != 0:
         raise SystemExit("resident: a session that is told to end fails")
     return seconds
-
-
-def log_in(bench, ssh):
-    """Seconds until sc-query has run on all hosts, started by ssh alone: the least that any launch takes."""
-    begin = time.perf_counter()
-    children = [bench.site.outside.popen([*ssh.split(), bench.site.lab.machines[h].address, f"{bench.build}/bin/sc-query", "--version"],
-                                         stdout=subprocess.DEVNULL) for h in HOSTS]
-    if any(child.wait() != 0 for child in children):
-        raise SystemExit("resident: ssh fails")
-    return time.perf_counter() - begin
 
 
 def in_turns(bench, name, shared):
@@ -365,9 +357,7 @@ def latency(bench):
               "|---|---|---|---|---|")
     for name in QUESTIONS:
         bench.say(f"| {name} | " + " | ".join(f"{ms:.0f}" for ms in efforts(bench, name, shared)) + " |")
-    logins = [spread(timed(lambda s=ssh: log_in(bench, s), rounds)) for ssh in (site.ssh(), shared)]
-    bench.say("", f"From the start of a session to its first answer: {spread(starts)} ms, {len(starts)} sessions. Three log-ins at once that run "
-              f"`sc-query --version`, without MPI: {logins[0]} ms; over shared connections {logins[1]} ms.", "")
+    bench.say("", f"From the start of a session to its first answer: {spread(starts)} ms, {len(starts)} sessions.", "")
     for host in HOSTS:
         address = site.lab.machines[host].address
         subprocess.run([*site.outside.command(shared.split()), "-O", "exit", address], check=False, capture_output=True)
