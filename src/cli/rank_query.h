@@ -40,8 +40,8 @@ struct sc_rank_query {
     /* Of sc_rank_query_parse_own(); texts are borrowed from argv. */
     bool supervised;
     const char *node; /* NULL: not given; "": this rank reads nothing */
+    /* What the supervisor alone knows: how often it has tried; nodes that take no part and why, in pairs. */
     uint32_t attempt;
-    /* What the supervisor alone knows: nodes that take no part and why, in pairs; how often it has tried. */
     const char *absent[2 * SC_RANK_MOST_ABSENT];
     unsigned absent_count;
     /* Of the query. */
