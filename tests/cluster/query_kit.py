@@ -9,8 +9,10 @@ any of them.
 """
 import os
 import pathlib
+import pwd
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -43,6 +45,13 @@ def named(machine, command, prepare="true"):
     """A command on a machine that has a name of its own, too. `prepare`: for the shell, before; what it mounts only this command sees."""
     return machine.command(["unshare", "--uts", "--mount", "--", "sh", "-c", f'hostname "$0" && {prepare} && exec "$@"', machine.name,
                             *map(str, command)])
+
+
+def plain_shell():
+    """For prepare: what a login to the machine runs is not whatever the user's shell reads first (which takes time, waits for locks
+    of its own, and does not like to be killed)."""
+    file = pathlib.Path(pwd.getpwuid(os.getuid()).pw_dir) / ".bashrc"
+    return f"mount --bind /dev/null {shlex.quote(str(file))}" if file.exists() else "true"
 
 
 def processes(machine):
@@ -102,7 +111,8 @@ class Site:
             self.guards[machine.name] = subprocess.Popen(
                 named(machine, [SSHD, "-D", "-e", "-f", "/dev/null", "-h", self.folder / "host", "-o",
                                 f"AuthorizedKeysFile={self.folder / 'authorized'}", "-o", "StrictModes=no", "-o", "UsePAM=no",
-                                "-o", "UseDNS=no", "-o", "PermitRootLogin=yes", "-o", "PidFile=none", *options], prepare),
+                                "-o", "UseDNS=no", "-o", "PermitRootLogin=yes", "-o", "PidFile=none", *options],
+                      f"{plain_shell()} && {prepare}"),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.lab.children.append(self.guards[machine.name])
         if not kit.wait_for(lambda: self.reaches(machine), 10):
