@@ -104,15 +104,15 @@ class Site:
     def key(self, name):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", self.folder / name], check=True)
 
-    def guard(self, machine, prepare="true"):
-        """sshd; see named()."""
+    def guard(self, machine, prepare="true", options=()):
+        """sshd, with further options; see named()."""
         pathlib.Path("/run/sshd").mkdir(exist_ok=True)  # sshd wants it
         log = open(self.folder / f"sshd-{machine.name}.log", "ab")
         with log:
             self.guards[machine.name] = subprocess.Popen(
                 named(machine, [SSHD, "-D", "-e", "-f", "/dev/null", "-h", self.folder / "host", "-o",
                                 f"AuthorizedKeysFile={self.folder / 'authorized'}", "-o", "StrictModes=no", "-o", "UsePAM=no",
-                                "-o", "UseDNS=no", "-o", "PermitRootLogin=yes", "-o", "PidFile=none"],
+                                "-o", "UseDNS=no", "-o", "PermitRootLogin=yes", "-o", "PidFile=none", *options],
                       f"{plain_shell()} && {prepare}"),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.lab.children.append(self.guards[machine.name])
