@@ -31,6 +31,7 @@ struct node {
     bool here;
     bool given_up;
     bool died; /* in the last attempt */
+    bool other_version;
     char problem[PROBLEM_MAX];
 };
 
@@ -187,6 +188,19 @@ static void first_line(const struct sc_buf *text, char *out, size_t size)
     snprintf(out, size, "%.*s", (int)((stop == NULL ? end : stop) - p), p);
 }
 
+static void judge_version(struct node *n, const char *line)
+{
+    static const char name[] = "sc-query ";
+    char why[PROBLEM_MAX];
+    n->other_version = strcmp(line, "sc-query " SC_VERSION) != 0;
+    if (!n->other_version)
+        return;
+    bool named = strncmp(line, name, sizeof(name) - 1) == 0;
+    snprintf(why, sizeof(why), "it has version %.64s of sc-query, this is " SC_VERSION,
+             named ? line + sizeof(name) - 1 : "?");
+    give_up(n, why);
+}
+
 static void judge_probe(struct node *n, const struct sc_ask *ask)
 {
     char line[PROBLEM_MAX];
@@ -200,8 +214,7 @@ static void judge_probe(struct node *n, const struct sc_ask *ask)
         give_up(n, line[0] != '\0' ? line : "sc-query-rank does not run there");
     } else {
         first_line(&ask->answer, line, sizeof(line));
-        if (strcmp(line, "sc-query " SC_VERSION) != 0)
-            give_up(n, "it has another version of sc-query");
+        judge_version(n, line);
     }
 }
 
@@ -478,13 +491,39 @@ static int deliver(struct supervisor *s, int spool, const struct sc_job_result *
     return SC_EXIT_NOTHING;
 }
 
+/* Rank 0 has found nodes of another version. False: none. */
+static bool leave_out(struct supervisor *s, const struct sc_job_result *result)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < s->rank_count; i++) {
+        struct node *n = s->of_rank[i];
+        if (n == NULL || n->given_up || result->ranks[i].leave_out[0] == '\0')
+            continue;
+        give_up(n, result->ranks[i].leave_out);
+        n->other_version = found = true;
+    }
+    return found;
+}
+
+/* More likely than that all nodes are wrong, this machine is. */
+static void compare_versions(const struct supervisor *s)
+{
+    uint32_t others = 0, other_versions = 0;
+    for (uint32_t i = 0; i < s->node_count; i++) {
+        others += !s->nodes[i].here;
+        other_versions += s->nodes[i].other_version;
+    }
+    if (others != 0 && other_versions == others && s->job->o.verbosity >= 1)
+        fputs("sc-query: version " SC_VERSION ", as here, is that of no other node\n", stderr);
+}
+
 /* Another attempt may bring more. */
 static bool try_again(struct supervisor *s, int spool, const struct sc_job_result *result)
 {
     bool final = result->end == SC_JOB_CANCELLED || result->end == SC_JOB_DEADLINE ||
                  result->end == SC_JOB_UNWRITABLE || spool < 0;
-    return !final && learn_from(s, result) && count_left(s) != 0 && s->attempts < MOST_ATTEMPTS &&
-           ftruncate(spool, 0) == 0 && lseek(spool, 0, SEEK_SET) == 0;
+    return !final && (leave_out(s, result) || learn_from(s, result)) && count_left(s) != 0 &&
+           s->attempts < MOST_ATTEMPTS && ftruncate(spool, 0) == 0 && lseek(spool, 0, SEEK_SET) == 0;
 }
 
 static int run_attempts(struct supervisor *s, int spool)
@@ -496,6 +535,8 @@ static int run_attempts(struct supervisor *s, int spool)
             return report_no_mpiexec(s, &err);
         bool answered = result.end == SC_JOB_EXITED && result.answer_status >= 0;
         bool again = !answered && try_again(s, spool, &result);
+        if (!again)
+            compare_versions(s);
         int code = answered ? deliver(s, spool, &result) : again ? 0 : fail_for_good(s, &result);
         free(result.ranks);
         if (!again)

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_MAX_BYTES 128u
+#define LINE_MAX_BYTES 256u
 
 struct sc_beater {
     int fd;
@@ -24,14 +24,22 @@ struct sc_beater {
     atomic_ullong done, total, rows, bytes;
 };
 
+/* What stands behind the mark, as a string; false: the line is not one of ours. */
+static bool unmark(const char *line, size_t length, char text[LINE_MAX_BYTES])
+{
+    if (length < 2 || length >= LINE_MAX_BYTES || line[0] != SC_BEAT_MARK)
+        return false;
+    memcpy(text, line + 1, length - 1);
+    text[length - 1] = '\0';
+    return true;
+}
+
 bool sc_beat_parse(const char *line, size_t length, struct sc_beat *out)
 {
     char text[LINE_MAX_BYTES];
     int end = -1;
-    if (length < 2 || length >= sizeof(text) || line[0] != SC_BEAT_MARK)
+    if (!unmark(line, length, text))
         return false;
-    memcpy(text, line + 1, length - 1);
-    text[length - 1] = '\0';
     *out = (struct sc_beat){0};
     return sscanf(text, "sc-beat %" SCNu32 " %15[a-z] %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 "%n",
                   &out->rank, out->phase, &out->done, &out->total, &out->rows, &out->bytes, &end) == 6 &&
@@ -50,11 +58,33 @@ bool sc_exit_line_parse(const char *line, size_t length, int *status)
 {
     char text[LINE_MAX_BYTES];
     int end = -1;
-    if (length < 2 || length >= sizeof(text) || line[0] != SC_BEAT_MARK)
+    return unmark(line, length, text) && sscanf(text, "sc-exit %d%n", status, &end) == 1 &&
+           end == (int)length - 1;
+}
+
+void sc_leave_out_line_write(int fd, uint32_t rank, const char *why)
+{
+    char line[LINE_MAX_BYTES];
+    int n = snprintf(line, sizeof(line), "%csc-leave-out %" PRIu32 " %.*s", SC_BEAT_MARK, rank,
+                     (int)SC_LEAVE_OUT_MAX - 1, why);
+    for (char *p = line + 1; *p != '\0'; p++) {
+        if ((unsigned char)*p < ' ')
+            *p = ' ';
+    }
+    line[n++] = '\n';
+    ssize_t written = write(fd, line, (size_t)n);
+    (void)written;
+}
+
+bool sc_leave_out_line_parse(const char *line, size_t length, uint32_t *rank, char why[SC_LEAVE_OUT_MAX])
+{
+    char text[LINE_MAX_BYTES];
+    int begin = -1;
+    if (!unmark(line, length, text) || sscanf(text, "sc-leave-out %" SCNu32 " %n", rank, &begin) != 1 ||
+        begin < 0 || text[begin] == '\0' || strlen(text + begin) >= SC_LEAVE_OUT_MAX)
         return false;
-    memcpy(text, line + 1, length - 1);
-    text[length - 1] = '\0';
-    return sscanf(text, "sc-exit %d%n", status, &end) == 1 && end == (int)length - 1;
+    snprintf(why, SC_LEAVE_OUT_MAX, "%s", text + begin);
+    return true;
 }
 
 /* One write, so that lines of several ranks do not mix. A line that cannot be written is no loss: another follows. */

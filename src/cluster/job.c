@@ -102,15 +102,21 @@ static void end_with(struct job *j, enum sc_job_end end, uint32_t rank)
 static void take_line(struct job *j, const char *line, size_t length)
 {
     struct sc_beat beat;
+    uint32_t rank;
+    char why[SC_LEAVE_OUT_MAX];
     if (sc_exit_line_parse(line, length, &j->result->answer_status)) {
         j->told_ms = sc_clock_mono_ms();
         return;
     }
-    if (!sc_beat_parse(line, length, &beat)) {
+    if (sc_leave_out_line_parse(line, length, &rank, why)) {
+        if (rank < j->options->ranks)
+            memcpy(j->result->ranks[rank].leave_out, why, sizeof(why));
+    } else if (!sc_beat_parse(line, length, &beat)) {
         if (length != 0 && j->options->said != NULL)
             j->options->said(j->options->arg, line, length);
     } else if (beat.rank < j->options->ranks) {
-        j->result->ranks[beat.rank] = (struct sc_job_rank){.heard_ms = sc_clock_mono_ms(), .beat = beat};
+        j->result->ranks[beat.rank].heard_ms = sc_clock_mono_ms();
+        j->result->ranks[beat.rank].beat = beat;
     }
 }
 

@@ -13,6 +13,7 @@
 struct sc_job_rank {
     uint64_t heard_ms; /* monotonic; 0: never */
     struct sc_beat beat;
+    char leave_out[SC_LEAVE_OUT_MAX]; /* why rank 0 wants another job without this rank; "": it does not */
 };
 
 struct sc_job_options {

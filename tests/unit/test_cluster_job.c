@@ -192,6 +192,56 @@ static void a_program_that_is_not_there_is_an_error(void **state)
     assert_non_null(strstr(err.message, "/nonexistent/mpiexec"));
 }
 
+/* Whatever comes before and after it. */
+static void a_rank_that_is_to_be_left_out_is_named(void **state)
+{
+    struct run r;
+    (void)state;
+    run_script(&r,
+               BEAT(0, "launch") "printf '\\036sc-leave-out 1 it has version 9\\n\\036sc-leave-out 7 no "
+                                 "rank\\n' >&2; " BEAT(1, "launch") "exit 1",
+               NULL, 0);
+    assert_int_equal(r.result.end, SC_JOB_EXITED);
+    assert_int_equal(r.result.answer_status, -1);
+    assert_string_equal(r.result.ranks[1].leave_out, "it has version 9");
+    assert_string_equal(r.result.ranks[0].leave_out, "");
+    assert_string_equal((char *)r.said.data, "");
+    end(&r);
+}
+
+static void lines_of_rank_0_are_read_back(void **state)
+{
+    char line[512], why[SC_LEAVE_OUT_MAX];
+    char much[600];
+    int pipes[2], status = -1;
+    uint32_t rank = 0;
+    (void)state;
+    assert_int_equal(pipe(pipes), 0);
+    sc_exit_line_write(pipes[1], 3);
+    ssize_t n = read(pipes[0], line, sizeof(line));
+    assert_true(n > 1 && sc_exit_line_parse(line, (size_t)n - 1, &status));
+    assert_int_equal(status, 3);
+    assert_false(sc_leave_out_line_parse(line, (size_t)n - 1, &rank, why));
+    sc_leave_out_line_write(pipes[1], UINT32_MAX, "its version\nis \x1b[31m 2");
+    n = read(pipes[0], line, sizeof(line));
+    assert_true(n > 1 && line[n - 1] == '\n' && sc_leave_out_line_parse(line, (size_t)n - 1, &rank, why));
+    assert_true(rank == UINT32_MAX);
+    assert_string_equal(why, "its version is  [31m 2");
+    assert_false(sc_exit_line_parse(line, (size_t)n - 1, &status));
+    memset(much, 'x', sizeof(much) - 1);
+    much[sizeof(much) - 1] = '\0';
+    sc_leave_out_line_write(pipes[1], 1, much);
+    n = read(pipes[0], line, sizeof(line));
+    assert_true(n > 1 && line[n - 1] == '\n' && sc_leave_out_line_parse(line, (size_t)n - 1, &rank, why));
+    assert_int_equal(strlen(why), SC_LEAVE_OUT_MAX - 1);
+    close(pipes[0]);
+    close(pipes[1]);
+    static const char *const none[] = {
+        "", "\x1e", "\x1esc-leave-out 1", "\x1esc-leave-out 1 ", "\x1esc-leave-out x y", "sc-leave-out 1 y"};
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+        assert_false(sc_leave_out_line_parse(none[i], strlen(none[i]), &rank, why));
+}
+
 static void beats_are_read_back(void **state)
 {
     struct sc_beat b;
@@ -239,6 +289,8 @@ int main(void)
         cmocka_unit_test(the_deadline_and_the_user_end_it),
         cmocka_unit_test(nothing_of_the_group_is_left),
         cmocka_unit_test(a_program_that_is_not_there_is_an_error),
+        cmocka_unit_test(a_rank_that_is_to_be_left_out_is_named),
+        cmocka_unit_test(lines_of_rank_0_are_read_back),
         cmocka_unit_test(beats_are_read_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
