@@ -221,7 +221,52 @@ def expiring(folder):
         kit.check("expiring: nothing is left", site.quiet(), site.running())
 
 
-SCENARIOS = (own_stores,)
+# ---- sc-query itself is killed ----
+
+SOON_S = 10
+
+
+def kill_asker(site, delay, stopped=None):
+    """kill -9 of sc-query so long after it, or after a node's rank, which is stopped then, began. (seconds until nothing of the query ran,
+    None: something was left; whether sc-query was met)"""
+    child = site.start(*TOTALS, "--node-timeout=60")
+    if stopped is not None:
+        pid = site.rank_of(stopped)
+        time.sleep(delay)
+        try:
+            os.kill(pid, signal.SIGSTOP)
+        except ProcessLookupError:
+            return 0, False
+        time.sleep(.5)  # the others wait for it
+    else:
+        time.sleep(delay)
+    met = child.poll() is None
+    for _, pid, _ in site.running(("sc-query",), [site.outside]):
+        os.kill(pid, signal.SIGKILL)
+    begin = time.monotonic()
+    child.communicate()
+    quiet = site.quiet(SOON_S)
+    took = time.monotonic() - begin
+    for _, pid, _ in site.running():  # not for the next one
+        os.kill(pid, signal.SIGKILL)
+    site.quiet()
+    return took if quiet else None, met
+
+
+def killed(site, flows):
+    """kill -9 of sc-query at any moment, also while a rank does not move: soon nothing of it runs on any machine."""
+    rng, took = seed_of("killed"), []
+    for _ in range(30 if LONG else 10):
+        took.append(kill_asker(site, rng.random()))
+    print(f"# {[(round(s or -1, 1), met) for s, met in took]}", flush=True)
+    kit.check(f"killed: nothing is left after {SOON_S} s", all(s is not None for s, _ in took) and sum(met for _, met in took) > 1, took)
+    took = [kill_asker(site, rng.random() * .2, name) for name in (["n1", "n2", "n3", "n4"] * (4 if LONG else 1))]
+    print(f"# {[(round(s or -1, 1), met) for s, met in took]}", flush=True)
+    kit.check("killed: nor with a stopped rank", all(s is not None for s, _ in took) and any(met for _, met in took), took)
+    whole("killed: the next query is well", site.ask(*TOTALS), flows)
+
+
+SCENARIOS = (own_stores, killed)
 
 
 def chosen(scenario):

@@ -180,6 +180,38 @@ static void nothing_of_the_group_is_left(void **state)
     }
 }
 
+/* The program gets SIGTERM, and can put in order what it has started. It writes past the watcher, who is dead then. */
+static void a_job_ends_with_its_watcher(void **state)
+{
+    char script[256], text[64] = "";
+    char *command[] = {"sh", "-c", script, NULL};
+    int pipes[2];
+    (void)state;
+    assert_int_equal(pipe(pipes), 0);
+    snprintf(script, sizeof(script),
+             "exec 1>&%d; trap 'echo ended; exit 0' TERM; echo started; "
+             "for i in 1 2 3 4 5 6 7 8 9; do for j in 1 2 3 4 5 6 7 8 9; do sleep 0.1; done; done",
+             pipes[1]);
+    pid_t watcher = fork();
+    if (watcher == 0) {
+        struct sc_job_options options = {
+            .command = command, .ranks = 1, .launch_ms = 60000, .silence_ms = 60000, .answer_fd = pipes[1]};
+        struct sc_job_result result;
+        sc_job_run(&options, &result, NULL);
+        _exit(1);
+    }
+    assert_true(watcher > 0);
+    close(pipes[1]);
+    assert_int_equal(read(pipes[0], text, 8), 8);
+    assert_string_equal(text, "started\n");
+    assert_int_equal(kill(watcher, SIGKILL), 0);
+    assert_int_equal(waitpid(watcher, NULL, 0), watcher);
+    assert_int_equal(read(pipes[0], text, sizeof(text)), 6);
+    assert_memory_equal(text, "ended\n", 6);
+    assert_int_equal(read(pipes[0], text, sizeof(text)), 0);
+    close(pipes[0]);
+}
+
 static void a_program_that_is_not_there_is_an_error(void **state)
 {
     char *command[] = {"/nonexistent/mpiexec", NULL};
@@ -288,6 +320,7 @@ int main(void)
         cmocka_unit_test(a_job_with_its_answer_is_ended),
         cmocka_unit_test(the_deadline_and_the_user_end_it),
         cmocka_unit_test(nothing_of_the_group_is_left),
+        cmocka_unit_test(a_job_ends_with_its_watcher),
         cmocka_unit_test(a_program_that_is_not_there_is_an_error),
         cmocka_unit_test(a_rank_that_is_to_be_left_out_is_named),
         cmocka_unit_test(lines_of_rank_0_are_read_back),
