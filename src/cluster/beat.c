@@ -69,7 +69,7 @@ void sc_leave_out_line_write(int fd, uint32_t rank, const char *why)
                      (int)SC_LEAVE_OUT_MAX - 1, why);
     for (char *p = line + 1; *p != '\0'; p++) {
         if ((unsigned char)*p < ' ')
-            *p = ' ';
+            *p = '?';
     }
     line[n++] = '\n';
     ssize_t written = write(fd, line, (size_t)n);
@@ -81,8 +81,13 @@ bool sc_leave_out_line_parse(const char *line, size_t length, uint32_t *rank, ch
     char text[LINE_MAX_BYTES];
     int begin = -1;
     if (!unmark(line, length, text) || sscanf(text, "sc-leave-out %" SCNu32 " %n", rank, &begin) != 1 ||
-        begin < 0 || text[begin] == '\0' || strlen(text + begin) >= SC_LEAVE_OUT_MAX)
+        begin < 0 || text[begin] == '\0' || strlen(text) != length - 1 ||
+        strlen(text + begin) >= SC_LEAVE_OUT_MAX)
         return false;
+    for (const char *p = text + begin; *p != '\0'; p++) {
+        if ((unsigned char)*p < ' ')
+            return false;
+    }
     snprintf(why, SC_LEAVE_OUT_MAX, "%s", text + begin);
     return true;
 }
