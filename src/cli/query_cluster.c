@@ -16,15 +16,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define RANK_PROGRAM  "sc-query-rank"
-#define MOST_ATTEMPTS 5u
-#define LAUNCH_MS     20000u
-#define SILENCE_MS    10000u /* unless --node-timeout says otherwise */
-#define GRACE_MS      10000u
-#define PROBE_MS      10000u
-#define PROBLEM_MAX   256u
-#define MOST_SAID     65536u
-#define COPY_BYTES    65536u
+#define RANK_PROGRAM   "sc-query-rank"
+#define MOST_ATTEMPTS  5u
+#define LAUNCH_MS      20000u
+#define SILENCE_MS     10000u /* unless --node-timeout says otherwise */
+#define MOST_CONNECT_S 5u
+#define GRACE_MS       10000u
+#define PROBE_MS       10000u
+#define PROBLEM_MAX    256u
+#define MOST_SAID      65536u
+#define COPY_BYTES     65536u
 
 struct node {
     const struct sc_member *member;
@@ -258,12 +259,10 @@ static void on_said(void *arg, const char *line, size_t length)
 {
     struct supervisor *s = arg;
     static const char ours[] = "sc-query: ";
-    bool told =
-        (length >= sizeof(ours) - 1 && memcmp(line, ours, sizeof(ours) - 1) == 0) || s->job->o.explain;
-    if (told || s->job->o.verbosity >= 4) {
-        if (s->job->o.verbosity >= 1)
-            fprintf(stderr, "%.*s\n", (int)length, line);
-    } else if (s->said.len < MOST_SAID) {
+    bool told = length >= sizeof(ours) - 1 && memcmp(line, ours, sizeof(ours) - 1) == 0;
+    if ((told || s->job->o.explain || s->job->o.verbosity >= 4) && s->job->o.verbosity >= 1)
+        fprintf(stderr, "%.*s\n", (int)length, line);
+    if (!told && s->said.len < MOST_SAID) { /* who is shown more is not to learn less */
         sc_buf_append(&s->said, line, length);
         sc_buf_append_u8(&s->said, '\n');
     }
@@ -299,6 +298,13 @@ static uint64_t silence_ms(const struct supervisor *s)
     return s->job->o.node_timeout_ms != 0 ? s->job->o.node_timeout_ms : SILENCE_MS;
 }
 
+/* A host that lets a connection wait is silent, too. Only ssh knows its way there, so only ssh can say. */
+static unsigned connect_s(const struct supervisor *s)
+{
+    uint64_t seconds = (silence_ms(s) + 999) / 1000;
+    return seconds < MOST_CONNECT_S ? (unsigned)seconds : MOST_CONNECT_S;
+}
+
 static enum sc_status attempt(struct supervisor *s, int answer_fd, struct sc_job_result *result,
                               struct sc_error *err)
 {
@@ -321,6 +327,7 @@ static enum sc_status attempt(struct supervisor *s, int answer_fd, struct sc_job
                                      .ssh = s->ssh,
                                      .ranks = s->ranks,
                                      .rank_count = s->rank_count,
+                                     .connect_s = connect_s(s),
                                      .draw = draw,
                                      .query = s->query.list,
                                      .first = first.list};
