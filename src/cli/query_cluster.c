@@ -16,23 +16,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define RANK_PROGRAM  "sc-query-rank"
-#define GUARD_PROGRAM "sc-query-guard"
-#define MOST_ATTEMPTS 5u
-#define LAUNCH_MS     20000u
-#define SILENCE_MS    10000u /* unless --node-timeout says otherwise */
-#define GRACE_MS      10000u
-#define PROBE_MS      10000u
-#define PROBLEM_MAX   256u
-#define MOST_SAID     65536u
-#define COPY_BYTES    65536u
-#define COMPLAINTS    3u
+#define RANK_PROGRAM   "sc-query-rank"
+#define GUARD_PROGRAM  "sc-query-guard"
+#define MOST_ATTEMPTS  5u
+#define LAUNCH_MS      20000u
+#define SILENCE_MS     10000u /* unless --node-timeout says otherwise */
+#define MOST_CONNECT_S 5u
+#define GRACE_MS       10000u
+#define PROBE_MS       10000u
+#define PROBLEM_MAX    256u
+#define MOST_SAID      65536u
+#define COPY_BYTES     65536u
+#define COMPLAINTS     3u
 
 struct node {
     const struct sc_member *member;
     bool here;
     bool given_up;
     bool died; /* in the last attempt */
+    bool other_version;
     char problem[PROBLEM_MAX];
 };
 
@@ -187,6 +189,19 @@ static void first_line(const struct sc_buf *text, char *out, size_t size)
     snprintf(out, size, "%.*s", (int)((stop == NULL ? end : stop) - p), p);
 }
 
+static void judge_version(struct node *n, const char *line)
+{
+    static const char name[] = "sc-query ";
+    char why[PROBLEM_MAX];
+    n->other_version = strcmp(line, "sc-query " SC_VERSION) != 0;
+    if (!n->other_version)
+        return;
+    bool named = strncmp(line, name, sizeof(name) - 1) == 0;
+    snprintf(why, sizeof(why), "it has version %.64s of sc-query, this is " SC_VERSION,
+             named ? line + sizeof(name) - 1 : "?");
+    give_up(n, why);
+}
+
 static void judge_probe(struct node *n, const struct sc_ask *ask)
 {
     char line[PROBLEM_MAX];
@@ -200,8 +215,7 @@ static void judge_probe(struct node *n, const struct sc_ask *ask)
         give_up(n, line[0] != '\0' ? line : "sc-query-rank does not run there");
     } else {
         first_line(&ask->answer, line, sizeof(line));
-        if (strcmp(line, "sc-query " SC_VERSION) != 0)
-            give_up(n, "it has another version of sc-query");
+        judge_version(n, line);
     }
 }
 
@@ -245,12 +259,10 @@ static void on_said(void *arg, const char *line, size_t length)
 {
     struct supervisor *s = arg;
     static const char ours[] = "sc-query: ";
-    bool told =
-        (length >= sizeof(ours) - 1 && memcmp(line, ours, sizeof(ours) - 1) == 0) || s->job->o.explain;
-    if (told || s->job->o.verbosity >= 4) {
-        if (s->job->o.verbosity >= 1)
-            fprintf(stderr, "%.*s\n", (int)length, line);
-    } else if (s->said.len < MOST_SAID) {
+    bool told = length >= sizeof(ours) - 1 && memcmp(line, ours, sizeof(ours) - 1) == 0;
+    if ((told || s->job->o.explain || s->job->o.verbosity >= 4) && s->job->o.verbosity >= 1)
+        fprintf(stderr, "%.*s\n", (int)length, line);
+    if (!told && s->said.len < MOST_SAID) { /* who is shown more is not to learn less */
         sc_buf_append(&s->said, line, length);
         sc_buf_append_u8(&s->said, '\n');
     }
@@ -286,6 +298,13 @@ static uint64_t silence_ms(const struct supervisor *s)
     return s->job->o.node_timeout_ms != 0 ? s->job->o.node_timeout_ms : SILENCE_MS;
 }
 
+/* A host that lets a connection wait is silent, too. Only ssh knows its way there, so only ssh can say. */
+static unsigned connect_s(const struct supervisor *s)
+{
+    uint64_t seconds = (silence_ms(s) + 999) / 1000;
+    return seconds < MOST_CONNECT_S ? (unsigned)seconds : MOST_CONNECT_S;
+}
+
 static enum sc_status attempt(struct supervisor *s, int answer_fd, struct sc_job_result *result,
                               struct sc_error *err)
 {
@@ -309,6 +328,7 @@ static enum sc_status attempt(struct supervisor *s, int answer_fd, struct sc_job
                                      .ssh = s->ssh,
                                      .ranks = s->ranks,
                                      .rank_count = s->rank_count,
+                                     .connect_s = connect_s(s),
                                      .draw = draw,
                                      .query = s->query.list,
                                      .first = first.list};
@@ -505,13 +525,39 @@ static int deliver(struct supervisor *s, int spool, const struct sc_job_result *
     return SC_EXIT_NOTHING;
 }
 
+/* Rank 0 has found nodes of another version. False: none. */
+static bool leave_out(struct supervisor *s, const struct sc_job_result *result)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < s->rank_count; i++) {
+        struct node *n = s->of_rank[i];
+        if (n == NULL || n->given_up || result->ranks[i].leave_out[0] == '\0')
+            continue;
+        give_up(n, result->ranks[i].leave_out);
+        n->other_version = found = true;
+    }
+    return found;
+}
+
+/* More likely than that all nodes are wrong, this machine is. */
+static void compare_versions(const struct supervisor *s)
+{
+    uint32_t others = 0, other_versions = 0;
+    for (uint32_t i = 0; i < s->node_count; i++) {
+        others += !s->nodes[i].here;
+        other_versions += s->nodes[i].other_version;
+    }
+    if (others != 0 && other_versions == others && s->job->o.verbosity >= 1)
+        fputs("sc-query: version " SC_VERSION ", as here, is that of no other node\n", stderr);
+}
+
 /* Another attempt may bring more. */
 static bool try_again(struct supervisor *s, int spool, const struct sc_job_result *result)
 {
     bool final = result->end == SC_JOB_CANCELLED || result->end == SC_JOB_DEADLINE ||
                  result->end == SC_JOB_UNWRITABLE || spool < 0;
-    return !final && learn_from(s, result) && count_left(s) != 0 && s->attempts < MOST_ATTEMPTS &&
-           ftruncate(spool, 0) == 0 && lseek(spool, 0, SEEK_SET) == 0;
+    return !final && (leave_out(s, result) || learn_from(s, result)) && count_left(s) != 0 &&
+           s->attempts < MOST_ATTEMPTS && ftruncate(spool, 0) == 0 && lseek(spool, 0, SEEK_SET) == 0;
 }
 
 static int run_attempts(struct supervisor *s, int spool)
@@ -523,6 +569,8 @@ static int run_attempts(struct supervisor *s, int spool)
             return report_no_mpiexec(s, &err);
         bool answered = result.end == SC_JOB_EXITED && result.answer_status >= 0;
         bool again = !answered && try_again(s, spool, &result);
+        if (!again)
+            compare_versions(s);
         int code = answered ? deliver(s, spool, &result) : again ? 0 : fail_for_good(s, &result);
         free(result.ranks);
         if (!again)

@@ -117,6 +117,16 @@ static enum sc_status choose_paths(struct sc_rank_query *r, bool given, struct s
     return SC_OK;
 }
 
+/* A disk that is not there. One store of several that is missing is told in the answer. */
+static enum sc_status find_stores(const struct sc_rank_query *r, struct sc_error *err)
+{
+    unsigned found = 0;
+    for (unsigned i = 0; i < r->path_count; i++)
+        found += access(r->paths[i], R_OK) == 0;
+    return found != 0 || r->path_count == 0 || !r->supervised ? SC_OK
+                                                              : sc_fail_errno(err, errno, "%s", r->paths[0]);
+}
+
 /* ---- elements that exporters defined: what any node knows all know ---- */
 
 static void put_learned(const struct sc_ie_learned *table, struct sc_buf *out)
@@ -166,31 +176,68 @@ static void share_learned(struct sc_rank_query *r)
     sc_ie_learned_free(&table);
 }
 
-/* "VERSION NODE" of another rank. */
-static enum sc_status check_version(const struct sc_buf *theirs, struct sc_error *err)
+/* ---- who cannot take part ---- */
+
+/* What a rank says, judged by rank 0; false: why that rank is to be left out. */
+typedef bool fits_fn(const char *text, size_t length, char why[SC_LEAVE_OUT_MAX]);
+
+/* Nodes of several versions do not understand each other's partial results, nor perhaps the words of the query. */
+static bool fits_version(const char *text, size_t length, char why[SC_LEAVE_OUT_MAX])
 {
-    static const char ours[] = SC_VERSION " ";
-    const char *text = theirs->len == 0 ? "" : (const char *)theirs->data;
-    const char *blank = memchr(text, ' ', theirs->len);
-    size_t version = blank == NULL ? theirs->len : (size_t)(blank - text);
-    if (theirs->len >= sizeof(ours) - 1 && memcmp(text, ours, sizeof(ours) - 1) == 0)
-        return SC_OK;
-    return sc_fail(err, SC_UNSUPPORTED, "node%.*s has version %.*s of sc-query, this is " SC_VERSION,
-                   (int)(theirs->len - version), text + version, (int)version, text);
+    static const char ours[] = SC_VERSION;
+    if (length == sizeof(ours) - 1 && memcmp(text, ours, length) == 0)
+        return true;
+    snprintf(why, SC_LEAVE_OUT_MAX, "it has version %.*s of sc-query, this is " SC_VERSION,
+             (int)(length < 64 ? length : 64), text);
+    return false;
 }
 
-/* Nodes of several versions do not understand each other's partial results. */
-static void compare_versions(struct sc_rank_query *r)
+/* An excuse, or nothing. */
+static bool fits_excuse(const char *text, size_t length, char why[SC_LEAVE_OUT_MAX])
+{
+    snprintf(why, SC_LEAVE_OUT_MAX, "%.*s", (int)(length < SC_LEAVE_OUT_MAX ? length : SC_LEAVE_OUT_MAX),
+             text);
+    return length == 0;
+}
+
+/* A supervisor is told, and starts another job without that rank. Without one it is the end of the query. */
+static bool judge_rank(const struct sc_rank_query *r, uint32_t rank, const struct sc_buf *said, fits_fn *fits)
+{
+    char why[SC_LEAVE_OUT_MAX];
+    struct sc_error err = {0};
+    const char *node = said->len == 0 ? "" : (const char *)said->data;
+    const char *line = memchr(node, '\n', said->len);
+    size_t name = line == NULL ? said->len : (size_t)(line - node);
+    if (fits(line == NULL ? "" : line + 1, line == NULL ? 0 : said->len - name - 1, why))
+        return true;
+    if (!r->supervised) {
+        sc_fail(&err, SC_UNSUPPORTED, "node %.*s: %s", (int)name, node, why);
+        give_up(r, &err, SC_EXIT_NOTHING);
+    }
+    sc_leave_out_line_write(STDERR_FILENO, rank, why);
+    return false;
+}
+
+/* Returns when all may go on. */
+static void muster(struct sc_rank_query *r, const char *text, fits_fn *fits)
 {
     struct sc_error err = {0};
     struct sc_buf mine = {0}, *all = calloc(r->ranks.count, sizeof(*all));
-    sc_buf_append_str(&mine, SC_VERSION " ");
+    bool whole = true;
     sc_buf_append_str(&mine, r->node);
+    sc_buf_append_u8(&mine, '\n');
+    sc_buf_append_str(&mine, text);
     if (all == NULL || !sc_buf_ok(&mine))
         need(r, sc_fail_nomem(&err, "the ranks"), &err);
     need(r, sc_ranks_gather(&r->ranks, &mine, all, &err), &err);
-    for (uint32_t i = 1; is_root(r) && i < r->ranks.count; i++)
-        need(r, check_version(&all[i], &err), &err);
+    for (uint32_t i = 0; is_root(r) && i < r->ranks.count; i++)
+        whole = judge_rank(r, i, &all[i], fits) && whole;
+    if (!whole) {
+        sc_ranks_mpi_abort(SC_EXIT_NOTHING);
+        _exit(SC_EXIT_NOTHING);
+    }
+    sc_buf_clear(&mine);
+    need(r, sc_ranks_broadcast(&r->ranks, &mine, &err), &err);
     for (uint32_t i = 0; i < r->ranks.count; i++)
         sc_buf_free(&all[i]);
     free(all);
@@ -492,22 +539,23 @@ static int answer(struct sc_rank_query *r)
 int sc_rank_query_run(struct sc_rank_query *r, int argc, char **argv)
 {
     struct sc_error err = {0};
+    r->reads = r->node == NULL || r->node[0] != '\0';
+    r->node = r->node == NULL ? r->host : r->node;
+    muster(r, SC_VERSION, fits_version);
     int code = sc_query_options_parse(argc, argv, &r->job.o);
     if (code >= 0)
         return is_root(r) ? code : 0;
-    r->reads = r->node == NULL || r->node[0] != '\0';
-    r->node = r->node == NULL ? r->host : r->node;
     if (!is_root(r))
         r->job.o.verbosity = 0;
     if (!is_root(r) || r->beater != NULL) {
         r->job.o.progress = SC_PROGRESS_NONE;
         r->job.o.progress_given = true;
     }
-    need(r, choose_paths(r, r->job.o.paths_given, &err), &err);
+    bool ready = choose_paths(r, r->job.o.paths_given, &err) == SC_OK && find_stores(r, &err) == SC_OK;
+    muster(r, ready ? "" : err.message, fits_excuse);
     sc_query_watch_signals_as_rank(r->job.o.timeout_ms);
     count_launch(r);
     enter(r, SC_RANK_PLAN);
-    compare_versions(r);
     share_learned(r);
     code = sc_query_job_parse(&r->job);
     return code != 0 ? code : answer(r);

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_MAX_BYTES 128u
+#define LINE_MAX_BYTES 256u
 
 struct sc_beater {
     int fd;
@@ -64,6 +64,35 @@ bool sc_exit_line_parse(const char *line, size_t length, int *status)
     int end = -1;
     return unmark(line, length, text) && sscanf(text, "sc-exit %d%n", status, &end) == 1 &&
            end == (int)length - 1;
+}
+
+void sc_leave_out_line_write(int fd, uint32_t rank, const char *why)
+{
+    char line[LINE_MAX_BYTES];
+    int n = snprintf(line, sizeof(line), "%csc-leave-out %" PRIu32 " %.*s", SC_BEAT_MARK, rank,
+                     (int)SC_LEAVE_OUT_MAX - 1, why);
+    for (char *p = line + 1; *p != '\0'; p++) {
+        if ((unsigned char)*p < ' ')
+            *p = '?';
+    }
+    line[n++] = '\n';
+    write_line(fd, line, n);
+}
+
+bool sc_leave_out_line_parse(const char *line, size_t length, uint32_t *rank, char why[SC_LEAVE_OUT_MAX])
+{
+    char text[LINE_MAX_BYTES];
+    int begin = -1;
+    if (!unmark(line, length, text) || sscanf(text, "sc-leave-out %" SCNu32 " %n", rank, &begin) != 1 ||
+        begin < 0 || text[begin] == '\0' || strlen(text) != length - 1 ||
+        strlen(text + begin) >= SC_LEAVE_OUT_MAX)
+        return false;
+    for (const char *p = text + begin; *p != '\0'; p++) {
+        if ((unsigned char)*p < ' ')
+            return false;
+    }
+    snprintf(why, SC_LEAVE_OUT_MAX, "%s", text + begin);
+    return true;
 }
 
 void sc_died_line_write(int fd, uint32_t rank, int signal)

@@ -41,6 +41,13 @@ bool sc_died_line_parse(const char *line, size_t length, uint32_t *rank, int *si
 /* The number that Open MPI's launcher gave to this process, which MPI will call it by; 0 without one. */
 uint32_t sc_rank_by_launcher(void);
 
+#define SC_LEAVE_OUT_MAX 160u
+
+/* "\x1e" "sc-leave-out RANK WHY" "\n": from rank 0, before it ends the job: there is no answer with that rank. WHY is cut, and has no
+ * control characters. */
+void sc_leave_out_line_write(int fd, uint32_t rank, const char *why);
+bool sc_leave_out_line_parse(const char *line, size_t length, uint32_t *rank, char why[SC_LEAVE_OUT_MAX]);
+
 struct sc_beater;
 
 /* Starts a thread that beats on `fd`. NULL with *err. */

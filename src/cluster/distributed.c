@@ -123,9 +123,12 @@ static enum sc_status list_source(struct sc_distributed *d, struct sc_source *no
     return SC_OK;
 }
 
+/* What was expired since the tallies were read is not missing. */
 static enum sc_status take_copies(struct sc_distributed *d, uint32_t rank, struct sc_cursor *in)
 {
+    uint64_t horizon = sc_cursor_le64(in);
     (void)rank;
+    d->expected.horizon_ms = horizon > d->expected.horizon_ms ? horizon : d->expected.horizon_ms;
     return sc_planner_add(d->planner, in);
 }
 
@@ -173,6 +176,7 @@ static enum sc_status plan(struct sc_distributed *d, struct sc_error *err)
         status = d->planner == NULL ? sc_fail_nomem(err, "the plan") : SC_OK;
     }
     if (status == SC_OK) {
+        sc_buf_append_le64(&mine, d->expected.horizon_ms);
         sc_inventory_put_copies(&d->source, &mine);
         status = collect(d, &mine, take_copies, err);
     }

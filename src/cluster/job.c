@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +23,6 @@
 #define LAST_MS    2000u /* for the ranks to end, once the answer is whole and nothing more of it comes */
 #define READ_BYTES 65536u
 #define MOST_LINE  4096u
-
-extern char **environ;
 
 struct job {
     const struct sc_job_options *options;
@@ -49,33 +46,65 @@ static void close_two(int fds[2])
         close(fds[1]);
 }
 
-static int spawn(struct job *j, const int out[2], const int said[2])
+/* dup2, also where the number is right already. */
+static bool place(int fd, int number)
 {
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t how;
-    sigset_t all, none;
-    sigfillset(&all);
+    return fd == number ? fcntl(fd, F_SETFD, 0) == 0 : dup2(fd, number) == number;
+}
+
+/* In the child, which is a copy of us and must run none of our handlers. */
+static _Noreturn void vanish(void)
+{
+    for (;;)
+        raise(SIGKILL);
+}
+
+/* In the child. It ends with us, whatever ends us: then nobody watches, and nobody wants the answer. */
+static _Noreturn void become(char *const *command, pid_t parent, int out, int said, int failure)
+{
+    sigset_t none;
+    int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
     sigemptyset(&none);
-    posix_spawn_file_actions_init(&files);
-    posix_spawnattr_init(&how);
-    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&files, out[1], 1);
-    posix_spawn_file_actions_adddup2(&files, said[1], 2);
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL);
     /* A group of its own: Ctrl-C at the terminal is for us, who then end the job in order. */
-    posix_spawnattr_setpgroup(&how, 0);
-    posix_spawnattr_setsigdefault(&how, &all);
-    posix_spawnattr_setsigmask(&how, &none);
-    posix_spawnattr_setflags(&how, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-    int failed = posix_spawnp(&j->child, j->options->command[0], &files, &how, j->options->command, environ);
-    posix_spawnattr_destroy(&how);
-    posix_spawn_file_actions_destroy(&files);
-    return failed;
+    if (in >= 0 && place(in, 0) && place(out, 1) && place(said, 2) && setpgid(0, 0) == 0 &&
+        prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && sigprocmask(SIG_SETMASK, &none, NULL) == 0) {
+        if (getppid() != parent)
+            vanish();
+        execvp(command[0], command);
+    }
+    int why = errno;
+    ssize_t told = write(failure, &why, sizeof(why));
+    (void)told;
+    vanish();
+}
+
+/* @return 0, or why the program cannot be run. */
+static int spawn(struct job *j, int out, int said, int failure[2])
+{
+    int why = 0;
+    const pid_t self = getpid();
+    j->child = fork();
+    if (j->child < 0)
+        return errno;
+    if (j->child == 0)
+        become(j->options->command, self, out, said, failure[1]);
+    close(failure[1]);
+    failure[1] = -1;
+    if (read(failure[0], &why, sizeof(why)) != (ssize_t)sizeof(why)) /* its end is exec */
+        return 0;
+    while (waitpid(j->child, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return why;
 }
 
 static enum sc_status start(struct job *j, struct sc_error *err)
 {
-    int out[2] = {-1, -1}, said[2] = {-1, -1};
-    int failed = pipe2(out, O_CLOEXEC) != 0 || pipe2(said, O_CLOEXEC) != 0 ? errno : spawn(j, out, said);
+    int out[2] = {-1, -1}, said[2] = {-1, -1}, failure[2] = {-1, -1};
+    bool piped = pipe2(out, O_CLOEXEC) == 0 && pipe2(said, O_CLOEXEC) == 0 && pipe2(failure, O_CLOEXEC) == 0;
+    int failed = piped ? spawn(j, out[1], said[1], failure) : errno;
+    close_two(failure);
     if (failed != 0) {
         close_two(out);
         close_two(said);
@@ -116,15 +145,20 @@ static void take_line(struct job *j, const char *line, size_t length)
     struct sc_beat beat;
     uint32_t rank;
     int signal;
+    char why[SC_LEAVE_OUT_MAX];
     if (sc_exit_line_parse(line, length, &j->result->answer_status)) {
         j->told_ms = sc_clock_mono_ms();
     } else if (sc_died_line_parse(line, length, &rank, &signal)) {
         take_death(j, rank, signal);
+    } else if (sc_leave_out_line_parse(line, length, &rank, why)) {
+        if (rank < j->options->ranks)
+            memcpy(j->result->ranks[rank].leave_out, why, sizeof(why));
     } else if (!sc_beat_parse(line, length, &beat)) {
         if (length != 0 && j->options->said != NULL)
             j->options->said(j->options->arg, line, length);
     } else if (beat.rank < j->options->ranks) {
-        j->result->ranks[beat.rank] = (struct sc_job_rank){.heard_ms = sc_clock_mono_ms(), .beat = beat};
+        j->result->ranks[beat.rank].heard_ms = sc_clock_mono_ms();
+        j->result->ranks[beat.rank].beat = beat;
     }
 }
 

@@ -2,6 +2,7 @@
 /*
  * One MPI job, watched from outside (DESIGN section 7a): its process group, its answer, its ranks' signs of life, and its end.
  * MPI itself tells nobody that a rank died or hangs; this does. The program that is run need not be mpiexec: tests run scripts.
+ * It gets SIGTERM when the thread that runs the job dies, so that nothing goes on without its watcher.
  */
 #ifndef SC_CLUSTER_JOB_H
 #define SC_CLUSTER_JOB_H
@@ -13,6 +14,7 @@
 struct sc_job_rank {
     uint64_t heard_ms; /* monotonic; 0: never */
     struct sc_beat beat;
+    char leave_out[SC_LEAVE_OUT_MAX]; /* why rank 0 wants another job without this rank; "": it does not */
 };
 
 struct sc_job_options {

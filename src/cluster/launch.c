@@ -18,7 +18,7 @@
 #define RANK_PORT_FIRST   "23500" /* each rank takes the first that is free */
 #define RANK_PORT_COUNT   "500"
 
-#define SSH_OPTIONS "-o BatchMode=yes -o ConnectTimeout=5 -o ServerAliveInterval=2 -o ServerAliveCountMax=2"
+#define SSH_OPTIONS "-o BatchMode=yes -o ConnectTimeout=%u -o ServerAliveInterval=2 -o ServerAliveCountMax=2"
 
 static void add_mca(struct sc_words *words, const char *name, const char *value)
 {
@@ -47,7 +47,7 @@ static void add_options(const struct sc_launch *l, struct sc_words *words)
     sc_words_add(words, "none");
     sc_words_add(words, "--mca");
     sc_words_add(words, "plm_rsh_agent");
-    sc_words_addf(words, "%s " SSH_OPTIONS, l->ssh);
+    sc_words_addf(words, "%s " SSH_OPTIONS, l->ssh, l->connect_s);
     add_mca(words, "plm_rsh_no_tree_spawn", "1"); /* all from here: no node needs a key for another */
     add_mca(words, "btl", "tcp,self");
     add_mca(words, "pml", "ob1");

@@ -22,6 +22,7 @@ struct sc_launch {
     const char *ssh;     /* a program and its options, divided by blanks */
     const struct sc_launch_rank *ranks;
     uint32_t rank_count;
+    unsigned connect_s; /* how long ssh may try to reach a host */
     uint64_t draw;      /* a random number: which ports Open MPI's daemons take */
     char *const *query; /* words for sc-query, NULL behind the last */
     char *const *first; /* more words for sc-query-rank itself at rank 0; NULL behind the last; may be NULL */

@@ -62,7 +62,8 @@ enum sc_status sc_planner_add(struct sc_planner *p, struct sc_cursor *in)
     rank->first_copy = p->plan.count;
     rank->copies = sc_cursor_le32(in);
     for (uint32_t i = 0; i < rank->copies && !in->failed; i++) {
-        struct sc_span span = {.stream = sc_cursor_le64(in), .sequence = sc_cursor_le64(in)};
+        struct sc_span span = {.stream = sc_cursor_le64(in)};
+        span.sequence = sc_cursor_le64(in);
         span.lane = sc_cursor_le32(in);
         span.first_row = sc_cursor_le32(in);
         span.rows = sc_cursor_le32(in);

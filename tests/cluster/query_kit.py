@@ -8,6 +8,7 @@ any of them.
         here = site.ask_here("-s", "srcip")                 # one process over all stores
 """
 import contextlib
+import json
 import os
 import pathlib
 import pwd
@@ -27,6 +28,7 @@ SSHD = "/usr/sbin/sshd"
 PROGRAMS = ("sc-query", "sc-query-guard", "sc-query-rank", "orted", "mpiexec", "mpirun", "orterun", "ssh")
 DEADLINE_S = 120
 PARTS = 12
+TOTALS = ["--output-format=json", "--output-items=p"]
 
 
 def require():
@@ -67,6 +69,28 @@ def processes(machine):
         if name in PROGRAMS and state != "Z":
             found[int(pid)] = name
     return found
+
+
+def describe(done, limit=600):
+    return f"exit {done.returncode}: {done.stdout[:limit]} {done.stderr[:limit]}"
+
+
+def summary(done):
+    """(flows, complete, missing, damage) of an answer to TOTALS."""
+    try:
+        answer = json.loads(done.stdout)
+        return answer["summary"]["flows"], answer["complete"], answer["missing"], answer["damage"]
+    except (ValueError, KeyError):
+        return None, None, [describe(done)], []
+
+
+def whole(name, done, flows, damage=None):
+    """The answer is complete, and `damage` (a regular expression) is told, if given."""
+    count, complete, missing, told = summary(done)
+    told = told + done.stderr.splitlines()
+    return kit.check(name, done.returncode == 0 and count == len(flows) and complete and not missing and
+                     (damage is None or any(re.search(damage, line) for line in told)),
+                     (count, len(flows), complete, missing, told, describe(done)))
 
 
 class Site:
@@ -135,6 +159,15 @@ class Site:
 
     # ---- nodes ----
 
+    def own_config(self, node, text=None):
+        """For named(): the node's configuration, or another text, is where its machine's programs look for it."""
+        etc = self.folder / f"etc-{node.name}"
+        if not etc.exists():
+            subprocess.run(["cp", "-a", "/etc", etc], check=True)
+            (etc / "securitycloud").mkdir(exist_ok=True)
+        (etc / "securitycloud" / "collector.yaml").write_text(text or node.config.read_text())
+        return f"mount --bind {etc} /etc"
+
     def node(self, name):
         return next(n for n in self.cluster.nodes if n.name == name)
 
@@ -191,7 +224,8 @@ class Site:
 
     def command(self, *options, paths=None, ssh=None, cluster=None, program=None):
         paths = [self.folder / "%n"] if paths is None else paths
-        return [str(program or kit.BUILD / "bin" / "sc-query"), f"--cluster={cluster or self.cluster.file}",
+        file = self.cluster.file if cluster is None else cluster
+        return [str(program or kit.BUILD / "bin" / "sc-query"), f"--cluster={file}" if file else "--cluster",
                 f"--ssh={ssh or self.ssh()}", *map(str, options), *map(str, paths)]
 
     def start(self, *options, machine=None, env=None, prepare="true", **more):

@@ -21,6 +21,7 @@ import lab_kit
 import query_kit
 import random_flows
 import random_query
+from query_kit import TOTALS, describe, summary, whole
 
 LONG = os.environ.get("SC_LONG") is not None
 SEED = int(os.environ.get("SC_SEED", int(time.time())))
@@ -30,10 +31,6 @@ JSON = "--output-format=json"
 
 def seed_of(name):
     return random.Random(f"{SEED} {name}")
-
-
-def describe(done, limit=600):
-    return f"exit {done.returncode}: {done.stdout[:limit]} {done.stderr[:limit]}"
 
 
 # ---- two answers ----
@@ -140,26 +137,6 @@ def compare(site, rng, flows, count, machines=None, stores=None):
     return wrong
 
 
-def summary(done):
-    try:
-        answer = json.loads(done.stdout)
-        return answer["summary"]["flows"], answer["complete"], answer["missing"], answer["damage"]
-    except (ValueError, KeyError):
-        return None, None, [describe(done)], []
-
-
-TOTALS = [JSON, "--output-items=p"]
-
-
-def whole(name, done, flows, damage=None):
-    """The answer is complete, and `damage` (a regular expression) is told, if given."""
-    count, complete, missing, told = summary(done)
-    told = told + done.stderr.splitlines()
-    return kit.check(name, done.returncode == 0 and count == len(flows) and complete and not missing and
-                     (damage is None or any(re.search(damage, line) for line in told)),
-                     (count, len(flows), complete, missing, told, describe(done)))
-
-
 # ---- scenarios ----
 
 def sizes(folder):
@@ -178,11 +155,15 @@ def sizes(folder):
             kit.check(f"sizes: no program is left on {count} nodes", site.quiet(), site.running())
 
 
+def command_by_hand(site):
+    hosts = ",".join(n.address for n in site.cluster.nodes)
+    return ["mpiexec", "--allow-run-as-root", "--oversubscribe", "-H", hosts, "--mca", "plm_rsh_agent", site.ssh(),
+            "--mca", "btl", "tcp,self", str(kit.BUILD / "bin" / "sc-query"), *TOTALS, str(site.folder / "%h")]
+
+
 def by_hand(site, flows):
     """fdistdump's way: mpiexec starts sc-query itself; %h is the machine's name."""
-    hosts = ",".join(n.address for n in site.cluster.nodes)
-    command = ["mpiexec", "--allow-run-as-root", "--oversubscribe", "-H", hosts, "--mca", "plm_rsh_agent", site.ssh(),
-               "--mca", "btl", "tcp,self", str(kit.BUILD / "bin" / "sc-query"), *TOTALS, str(site.folder / "%h")]
+    command = command_by_hand(site)
     done = site.outside.run(command, timeout=60)
     whole("by hand: mpiexec ... sc-query '/path/%h' gives the answer", done, flows)
     done = site.outside.run([*command[:-2], "--output-itms=p", "x"], timeout=60)
@@ -350,10 +331,10 @@ def damaged(site, flows):
 
 # ---- what is wrong with ssh, programs and words ----
 
-def one_line(name, done, *words, status=1):
+def one_line(name, done, *words, status=1, lines=5):
     """One clear line of each kind, not mpiexec's."""
-    lines = [line for line in done.stderr.splitlines() if line]
-    kit.check(name, done.returncode == status and all(re.search(w, done.stderr + done.stdout) for w in words) and len(lines) <= 5 and
+    told = [line for line in done.stderr.splitlines() if line]
+    kit.check(name, done.returncode == status and all(re.search(w, done.stderr + done.stdout) for w in words) and len(told) <= lines and
               "ORTE" not in done.stderr and "-----" not in done.stderr, f"{words} {describe(done, 3000)}")
 
 
@@ -367,14 +348,43 @@ def with_program(site, name, prepare):
     site.guard(machine, prepare)
 
 
-def other_programs(site, flows):
-    """A node with another version, without the program, or with one that does not work: the others answer, or the node is named."""
+def other_version(site, flows):
+    """A node of another version, that may not even know the query's words, takes no part; when all others are of one, it is told, too."""
     other = site.folder / "other-rank"
     version = re.search(rb"sc-query (\d+\.\d+\.\d+)", RANK.read_bytes())[1]
-    other.write_bytes(RANK.read_bytes().replace(version, version[:-1] + (b"9" if version[-1:] != b"9" else b"8")))
+    next_one = version[:-1] + (b"9" if version[-1:] != b"9" else b"8")
+    other.write_bytes(RANK.read_bytes().replace(version, next_one).replace(b"output-items\0", b"output-parts\0"))
     other.chmod(0o755)
-    with_program(site, "n2", f"mount --bind {other} {RANK}")
-    one_line("other version: the node is named", site.ask(*TOTALS), r"node n2 has version [0-9.]+ of sc-query, this is [0-9.]+")
+    mount = f"mount --bind {other} {RANK}"
+    here, there = version.decode(), next_one.decode()
+    with_program(site, "n2", mount)
+    done = site.ask(*TOTALS)
+    whole("other version: the others answer, and the node is named", done, flows,
+          f"sc-query: node n2 takes no part: it has version {re.escape(there)} of sc-query, this is {re.escape(here)}$")
+    kit.check("other version: at the second attempt, with one line", json.loads(done.stdout or "{}").get("cluster", {}).get("attempts") == 2 and
+              done.stderr.count("\n") == 1, describe(done, 3000))
+    done = site.outside.run(command_by_hand(site), timeout=60)
+    kit.check("other version: by hand it is an error, told in a line", done.returncode == 1 and done.stdout == "" and
+              re.search(rf"(?m)^sc-query: .*node n2: it has version {re.escape(there)} of sc-query, this is {re.escape(here)}$", done.stderr),
+              describe(done, 3000))
+    for node in site.cluster.nodes:
+        with_program(site, node.name, mount)
+    alone = f"sc-query: version {re.escape(here)}, as here, is that of no other node"
+    one_line("other version: of a machine that no node agrees with: nothing, and why", site.ask(*TOTALS), alone,
+             *(f"node n{n}: it has version" for n in (1, 2, 3, 4)), lines=6)
+    node = site.node("n3")
+    done = site.ask(*TOTALS, machine=node.machine, prepare=site.own_config(node))
+    count, complete, _, _ = summary(done)
+    kit.check("other version: a node that no other agrees with answers with what it has, and why", done.returncode == 3 and
+              not complete and 0 < count < len(flows) and re.search(alone, done.stderr), describe(done, 3000))
+    for node in site.cluster.nodes:
+        with_program(site, node.name, "true")
+    whole("other version: all is well again", site.ask(*TOTALS), flows)
+    kit.check("other version: nothing is left", site.quiet(), site.running())
+
+
+def other_programs(site, flows):
+    """A node without the program, or with one that does not work: the others answer, or the node is named."""
     with_program(site, "n2", f"mount -t tmpfs none {RANK.parent}")
     whole("missing: without the program a node takes no part", site.ask(*TOTALS), flows, "node n2 takes no part: .*(No such file|not found)")
     stub = site.folder / "stub"
@@ -438,7 +448,8 @@ def expired(site, flows):
     kit.check("expired: files that go away meanwhile are read elsewhere", not wrong, wrong)
 
 
-SCENARIOS = (by_hand, node_lost, ranks_killed, nodes_killed, always_killed, hung, interrupted, damaged, expired, odd_words, refusals, other_programs)
+SCENARIOS = (by_hand, node_lost, ranks_killed, nodes_killed, always_killed, hung, interrupted, damaged, expired, odd_words, refusals,
+             other_version, other_programs)
 
 
 def chosen(scenario):

@@ -144,7 +144,8 @@ static void the_command_has_words_for_each_rank(void **state)
          *first[] = {"--attempt", "2", "--absent", "gamma", "it is down", NULL};
     char *bad[] = {":", NULL};
     const struct sc_launch_rank ranks[] = {{.node = ""}, {.node = "alpha", .host = "192.0.2.1"}};
-    struct sc_launch l = {.mpiexec = "mpiexec",
+    struct sc_launch l = {.connect_s = 5,
+                          .mpiexec = "mpiexec",
                           .guard = "/p/sc-query-guard",
                           .program = "/p/sc-query-rank",
                           .ssh = "ssh -F x",

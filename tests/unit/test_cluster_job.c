@@ -221,6 +221,38 @@ static void nothing_of_the_group_is_left(void **state)
     }
 }
 
+/* The program gets SIGTERM, and can put in order what it has started. It writes past the watcher, who is dead then. */
+static void a_job_ends_with_its_watcher(void **state)
+{
+    char script[256], text[64] = "";
+    char *command[] = {"sh", "-c", script, NULL};
+    int pipes[2];
+    (void)state;
+    assert_int_equal(pipe(pipes), 0);
+    snprintf(script, sizeof(script),
+             "exec 1>&%d; trap 'echo ended; exit 0' TERM; echo started; "
+             "for i in 1 2 3 4 5 6 7 8 9; do for j in 1 2 3 4 5 6 7 8 9; do sleep 0.1; done; done",
+             pipes[1]);
+    pid_t watcher = fork();
+    if (watcher == 0) {
+        struct sc_job_options options = {
+            .command = command, .ranks = 1, .launch_ms = 60000, .silence_ms = 60000, .answer_fd = pipes[1]};
+        struct sc_job_result result;
+        sc_job_run(&options, &result, NULL);
+        _exit(1);
+    }
+    assert_true(watcher > 0);
+    close(pipes[1]);
+    assert_int_equal(read(pipes[0], text, 8), 8);
+    assert_string_equal(text, "started\n");
+    assert_int_equal(kill(watcher, SIGKILL), 0);
+    assert_int_equal(waitpid(watcher, NULL, 0), watcher);
+    assert_int_equal(read(pipes[0], text, sizeof(text)), 6);
+    assert_memory_equal(text, "ended\n", 6);
+    assert_int_equal(read(pipes[0], text, sizeof(text)), 0);
+    close(pipes[0]);
+}
+
 static void a_program_that_is_not_there_is_an_error(void **state)
 {
     char *command[] = {"/nonexistent/mpiexec", NULL};
@@ -231,6 +263,56 @@ static void a_program_that_is_not_there_is_an_error(void **state)
     (void)state;
     assert_int_equal(sc_job_run(&options, &result, &err), SC_NOTFOUND);
     assert_non_null(strstr(err.message, "/nonexistent/mpiexec"));
+}
+
+/* Whatever comes before and after it. */
+static void a_rank_that_is_to_be_left_out_is_named(void **state)
+{
+    struct run r;
+    (void)state;
+    run_script(&r,
+               BEAT(0, "launch") "printf '\\036sc-leave-out 1 it has version 9\\n\\036sc-leave-out 7 no "
+                                 "rank\\n' >&2; " BEAT(1, "launch") "exit 1",
+               NULL, 0);
+    assert_int_equal(r.result.end, SC_JOB_EXITED);
+    assert_int_equal(r.result.answer_status, -1);
+    assert_string_equal(r.result.ranks[1].leave_out, "it has version 9");
+    assert_string_equal(r.result.ranks[0].leave_out, "");
+    assert_string_equal((char *)r.said.data, "");
+    end(&r);
+}
+
+static void lines_of_rank_0_are_read_back(void **state)
+{
+    char line[512], why[SC_LEAVE_OUT_MAX];
+    char much[600];
+    int pipes[2], status = -1;
+    uint32_t rank = 0;
+    (void)state;
+    assert_int_equal(pipe(pipes), 0);
+    sc_exit_line_write(pipes[1], 3);
+    ssize_t n = read(pipes[0], line, sizeof(line));
+    assert_true(n > 1 && sc_exit_line_parse(line, (size_t)n - 1, &status));
+    assert_int_equal(status, 3);
+    assert_false(sc_leave_out_line_parse(line, (size_t)n - 1, &rank, why));
+    sc_leave_out_line_write(pipes[1], UINT32_MAX, "its version\nis \x1b[31m 2");
+    n = read(pipes[0], line, sizeof(line));
+    assert_true(n > 1 && line[n - 1] == '\n' && sc_leave_out_line_parse(line, (size_t)n - 1, &rank, why));
+    assert_true(rank == UINT32_MAX);
+    assert_string_equal(why, "its version?is ?[31m 2");
+    assert_false(sc_exit_line_parse(line, (size_t)n - 1, &status));
+    memset(much, 'x', sizeof(much) - 1);
+    much[sizeof(much) - 1] = '\0';
+    sc_leave_out_line_write(pipes[1], 1, much);
+    n = read(pipes[0], line, sizeof(line));
+    assert_true(n > 1 && line[n - 1] == '\n' && sc_leave_out_line_parse(line, (size_t)n - 1, &rank, why));
+    assert_int_equal(strlen(why), SC_LEAVE_OUT_MAX - 1);
+    close(pipes[0]);
+    close(pipes[1]);
+    static const char *const none[] = {
+        "", "\x1e", "\x1esc-leave-out 1", "\x1esc-leave-out 1 ", "\x1esc-leave-out x y", "sc-leave-out 1 y"};
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+        assert_false(sc_leave_out_line_parse(none[i], strlen(none[i]), &rank, why));
 }
 
 static void beats_are_read_back(void **state)
@@ -282,7 +364,10 @@ int main(void)
         cmocka_unit_test(a_job_with_its_answer_is_ended),
         cmocka_unit_test(the_deadline_and_the_user_end_it),
         cmocka_unit_test(nothing_of_the_group_is_left),
+        cmocka_unit_test(a_job_ends_with_its_watcher),
         cmocka_unit_test(a_program_that_is_not_there_is_an_error),
+        cmocka_unit_test(a_rank_that_is_to_be_left_out_is_named),
+        cmocka_unit_test(lines_of_rank_0_are_read_back),
         cmocka_unit_test(beats_are_read_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

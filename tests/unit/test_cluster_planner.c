@@ -275,7 +275,8 @@ static enum sc_status launch(const char *host, char *word, struct sc_words *out,
     static char own[] = "--attempt", number[] = "1";
     const struct sc_launch_rank ranks[] = {{.node = "a"}, {.node = "b", .host = host}};
     char *query[] = {word, NULL}, *first[] = {own, number, NULL};
-    const struct sc_launch l = {.mpiexec = "mpiexec",
+    const struct sc_launch l = {.connect_s = 5,
+                                .mpiexec = "mpiexec",
                                 .guard = "/x/guard",
                                 .program = "/x/rank",
                                 .ssh = "ssh -i key",
@@ -296,7 +297,7 @@ static void ranks_are_started_with_their_words(void **state)
     assert_string_equal(words.list[0], "mpiexec");
     assert_null(words.list[words.count]);
     size_t agent = find(&words, "plm_rsh_agent", 0);
-    assert_int_equal(strncmp(words.list[agent + 1], "ssh -i key -o BatchMode=yes", 27), 0);
+    assert_int_equal(strcmp(words.list[agent + 1], "ssh -i key -o BatchMode=yes -o ConnectTimeout=5"), 0);
     size_t host = find(&words, "--host", 0), colon = find(&words, ":", 0);
     assert_string_equal(words.list[host + 1], "localhost");
     assert_string_equal(words.list[colon - 1], odd);
