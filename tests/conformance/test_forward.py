@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=release limit=300
+# run: build=release limit=300 beside=any
 """sc-collector --forward to collectors that are not ours (nfcapd over UDP, libfixbuf over TCP), to a second one of ours,
 and to some that are dead, deaf or unknown: who gets what, what is counted, and that nothing else suffers.
 """

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=release limit=240
+# run: build=release limit=240 beside=any
 """Independent peers over loopback: what sc-exporter sends is read by nfcapd, tshark and libfixbuf with the totals of
 its truth file; what softflowd, pmacctd and libfixbuf export is collected and queried with the totals that are known.
 
