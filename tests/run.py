@@ -19,6 +19,10 @@ A Python test runs with the environment below and prints one line per fact: "ok 
 "skip NAME REASON". Exit status 77 skips it whole; another one than 0, no such line at all, or a time-out is a failure.
 It may say what it needs in a comment among its first lines: "# run: build=release limit=120" (the build that SC_BUILD
 names, asan unless told otherwise; seconds, 900 unless told otherwise). "rounds=1": the suite long runs it that often at most.
+"beside=any": it mostly waits, and minds no load: it runs beside others that say so, and beside clang-tidy and a build, which
+get the time that nobody else wants. "beside=quiet": it mostly waits, but measures times: it runs beside its like only. Either
+has a network of its own then, in which only lo is up, so that ports and what is counted of them are its own; where the machine
+gives none, it runs alone, as all do that say neither.
 
     SC_BUILD    the build directory, absolute; the programs are in $SC_BUILD/bin
     SC_LONG     "1" in the suite long, else unset
@@ -42,6 +46,7 @@ import time
 TOP = pathlib.Path(__file__).resolve().parent.parent
 CONCURRENT = ("test_collect_*", "test_group_spill", "test_query_parallel*", "test_query_copies", "test_libsc_reader",
               "test_cluster_reduce", "test_cluster_listing", "test_cluster_nomem")
+ONE_THREAD = ("test_collect_dispatch",)  # a long walk of one thread: the suite long alone runs it under TSan
 NOT_IN_CHECK = ("test_store_fault",)  # a minute long: every operation of the store fails once
 LIMIT_S = 900
 SKIPPED = 77  # exit status of a test that cannot run here
@@ -60,6 +65,7 @@ class Step:
     memory: bool = False  # its TMPDIR may lie in memory: it tests no disk
     optional_tool: str = ""  # the step is skipped where this program is missing
     tests: int = 1  # how many tests are skipped when the step is
+    spare: bool = False  # it runs beside the other steps of its group, in the time that they leave
 
 
 @dataclasses.dataclass
@@ -225,9 +231,10 @@ class Runner:
         self.failed_steps.append((step.name, log))
 
     def run_group(self, steps):
-        """Steps that may run side by side."""
-        with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
-            return all(list(pool.map(self.run, steps)))
+        """Steps that may run side by side; those that use spare time one after another, beside the others."""
+        with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool, concurrent.futures.ThreadPoolExecutor(1) as spare:
+            done = [(spare if step.spare else pool).submit(self.run, step) for step in steps]
+            return all([d.result() for d in done])
 
     def stop(self):
         with self.lock:
@@ -300,7 +307,9 @@ def unit_names():
 
 
 def concurrent_names(everything=False):
-    return [n for n in unit_names() if everything or any(fnmatch.fnmatch(n, pattern) for pattern in CONCURRENT)]
+    def is_concurrent(name):
+        return name not in ONE_THREAD and any(fnmatch.fnmatch(name, pattern) for pattern in CONCURRENT)
+    return [n for n in unit_names() if everything or is_concurrent(n)]
 
 
 def unit_steps(args, kind, names):
@@ -315,6 +324,13 @@ def works(command):
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+def in_spare_time(step):
+    return dataclasses.replace(step, command=["nice", "-n", "19", *step.command], spare=True)
+
+
+OWN_NETWORK = ["unshare", "--net", "--", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+
+
 def directive(path):
     head = "\n".join(path.read_text(encoding="utf-8").splitlines()[:12])
     line = re.search(r"^# run:(.*)$", head, re.MULTILINE)
@@ -322,7 +338,8 @@ def directive(path):
 
 
 def python_steps(args, folder, rounds=1):
-    steps = []
+    """The steps by what they may run beside: {"any", "quiet" or "": [Step]}."""
+    steps = {"any": [], "quiet": [], "": []}
     for path in sorted((TOP / "tests" / folder).glob("test_*.py")):
         wish = directive(path)
         env = {**SANITIZERS, "SC_BUILD": str(args.work / wish.get("build", "asan")), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -330,11 +347,22 @@ def python_steps(args, folder, rounds=1):
         if args.suite == "long":
             env["SC_LONG"] = "1"
             limit *= 10
+        beside = wish.get("beside", "") if args.own_network else ""
+        command = [*(OWN_NETWORK if beside else []), sys.executable, str(path)]
         times = min(rounds, int(wish.get("rounds", rounds)))
         for number in range(times):
             name = f"{folder}/{path.name}" + (f" round {number + 1}" if times > 1 else "")
-            steps.append(Step(name, [sys.executable, str(path)], limit=limit, counts="lines", env=env))
+            steps[beside].append(Step(name, command, limit=limit, counts="lines", env=env))
     return steps
+
+
+def python_groups(args, rounds, spare):
+    """All Python tests; the steps `spare` run beside those that mind no load."""
+    kinds = [python_steps(args, folder, rounds) for folder in ("conformance", "fault", "cluster")]
+    together = {beside: [step for kind in kinds for step in kind[beside]] for beside in kinds[0]}
+    for steps in together.values():
+        steps.sort(key=lambda step: -step.limit)  # the long ones first: no core waits for the last one
+    return [[*map(in_spare_time, spare), *together["any"]], together["quiet"], *together[""]]
 
 
 def capture_steps(args):
@@ -375,16 +403,15 @@ def suite_fuzz(args):
 
 def suite_test(args, rounds=1, fuzz_seconds=10, everything=False):
     names = concurrent_names(everything)
-    steps = [*text_steps(), build_step(args, "release"), lint_programs_step(args), tidy_step(args)]
+    steps = [*text_steps(), build_step(args, "release"), lint_programs_step(args)]
     steps += [build_step(args, "asan"), unit_steps(args, "asan", unit_names())]
     if names:
         steps += [build_step(args, "tsan", names), unit_steps(args, "tsan", names)]
     steps += capture_steps(args)
-    for folder in ("conformance", "fault", "cluster"):
-        steps += python_steps(args, folder, rounds)
+    steps += python_groups(args, rounds, [tidy_step(args), build_step(args, "clang")])
     if (TOP / "scripts" / "demo.sh").exists():
         steps += demo_steps(args)
-    return [*steps, build_step(args, "clang"), fuzz_steps(args, args.fuzz_seconds or fuzz_seconds)]
+    return [*steps, fuzz_steps(args, args.fuzz_seconds or fuzz_seconds)]
 
 
 def suite_long(args):
@@ -417,6 +444,7 @@ def parse_arguments():
     args = parser.parse_args()
     args.build = (TOP / args.build).resolve()
     args.work = args.build / "test"
+    args.own_network = works([*OWN_NETWORK, "true"])
     return args
 
 

@@ -88,7 +88,9 @@ def proxy_killed(folder):
     kit.check("proxy: the next process finds the batches",
               proxy.status()["cluster"]["proxy"]["replayed"] > 0, proxy.log.read_text())
     kit.check("proxy: and sends them", drained(cluster), proxy.status()["cluster"])
-    kit.check_numbers("proxy: every accepted flow is there once", [n.store for n in cluster.nodes[1:]], sent)
+    stores = [n.store for n in cluster.nodes[1:]]
+    kit.wait_for(lambda: kit.query(stores, "--output-items=p").returncode == 0)  # a tally later
+    kit.check_numbers("proxy: every accepted flow is there once", stores, sent)
     kit.check("proxy: nothing is left in the outbox", cluster.stop() == [0, 0, 0] and
               not list((proxy.store / "outbox").glob("*.scout")), list((proxy.store / "outbox").iterdir()))
 

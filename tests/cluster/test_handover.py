@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=asan limit=240
+# run: build=asan limit=240 beside=any
 """A proxy that takes over decodes at once what an exporter sends whose templates only another proxy has heard."""
 import socket
 import struct

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=asan limit=240
+# run: build=asan limit=240 beside=any
 """What cannot be had any more: it is named, holds up nobody, can be accepted as lost, and counts when it comes back after all."""
 import json
 import re

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=asan limit=240
+# run: build=asan limit=240 beside=any
 """SIGHUP rereads the membership file: under load a node is added and one removed, and every flow is counted once."""
 import tempfile
 import threading

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=release limit=240
+# run: build=release limit=240 beside=quiet
 """A subcollector whose disk stalls: it beats and does not acknowledge. Nothing waits for it, and nothing is lost or double."""
 import json
 import pathlib

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=release limit=420
+# run: build=release limit=420 beside=quiet
 """The virtual IP of two proxies (contrib/keepalived) under faults: how long until the standby accepts what an exporter sends, and what
 is lost meanwhile. Needs keepalived.
 

@@ -1,24 +1,22 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=release limit=300
+# run: build=release limit=300 beside=any
 """sc-collector --forward to collectors that are not ours (nfcapd over UDP, libfixbuf over TCP), to a second one of ours,
 and to some that are dead, deaf or unknown: who gets what, what is counted, and that nothing else suffers.
 """
 import contextlib
 import glob
 import json
-import pathlib
 import re
 import signal
 import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 
-import test_peers as peers
-from test_peers import Failure, Skip, check, program, run, same, started, tool, wait_for
+import peer_kit as kit
+from peer_kit import check, program, run, same, started, tool, wait_for
 
 FLOWS = 60000
 UNKNOWN_HOST = "no..such.host"  # no name server is asked for such a name
@@ -63,7 +61,7 @@ class Collector:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(peers.PATIENCE)
+        return self.process.wait(kit.PATIENCE)
 
     def end(self):
         if self.process.poll() is None:
@@ -82,8 +80,8 @@ def collector(*args, **options):
 
 def send(folder, port, *more, flows=FLOWS, protocol="ipfix", rate=60000):
     v6 = [] if protocol == "v5" else ["--ipv6", "25"]
-    return peers.export(folder, "--generate", "--flows", str(flows), "--protocol", protocol, *v6, "--rate", str(rate),
-                        "--exporters", "2", "--to", f"udp://127.0.0.1:{port}", *more)
+    return kit.export(folder, "--generate", "--flows", str(flows), "--protocol", protocol, *v6, "--rate", str(rate),
+                      "--exporters", "2", "--to", f"udp://127.0.0.1:{port}", *more)
 
 
 def account(destination, offered):
@@ -108,23 +106,23 @@ def check_stored(store, truth):
 
 def nfcapd(folder, protocol):
     """All three protocols over UDP, without a sequence number missing."""
-    port, files, log = peers.free_port(), folder / "nf", folder / "nfcapd.log"
+    port, files, log = kit.free_port(), folder / "nf", folder / "nfcapd.log"
     files.mkdir()
     with started(tool("nfcapd"), "-y", "-w", str(files), "-p", str(port), "-b", "127.0.0.1", "-B", "2000000", "-t", "3600",
                  log=log) as peer:
-        wait_for(lambda: peers.udp_is_open(port) or peer.poll() is not None, "nfcapd's start")
+        wait_for(lambda: kit.udp_is_open(port) or peer.poll() is not None, "nfcapd's start")
         config = f"forward:\n  - {{to: 'udp://127.0.0.1:{port}', protocol: {protocol}}}\n"
         with collector(folder, "store", config=config) as c:
             truth = send(folder, c.port, protocol=protocol)
             got = account(c.wait_settled(0, truth["flows"]), truth["flows"])
             check(got["sent"] == truth["flows"], f"{got}")
             check(c.stop() == 0, "the collector's exit status")
-        time.sleep(1)
+        kit.wait_until_read(port)
         peer.send_signal(signal.SIGTERM)
-        peer.wait(peers.PATIENCE)
+        peer.wait(kit.PATIENCE)
     sums = {"flows": 0, "packets": 0, "bytes": 0}
     for path in sorted(glob.glob(str(files / "nfcapd.2*"))):
-        stats, rows, _ = peers.nfdump_totals(path)
+        stats, rows, _ = kit.nfdump_totals(path)
         check(stats["Sequence failures"] == "0", f"nfcapd saw {stats['Sequence failures']} sequence failures")
         check(int(stats["Flows"]) == len(rows), f"{len(rows)} records of {stats['Flows']}")
         for key, column in (("packets", 11), ("bytes", 12)):
@@ -135,7 +133,7 @@ def nfcapd(folder, protocol):
 
 
 def fixbuf(folder):
-    port, log = peers.free_port(socket.SOCK_STREAM), folder / "fixbuf.log"
+    port, log = kit.free_port(socket.SOCK_STREAM), folder / "fixbuf.log"
     with started(program("fixbuf_peer", "tests"), "collect", "127.0.0.1", str(port), "1", log=log) as peer:
         wait_for(lambda: "listening" in log.read_text() or peer.poll() is not None, "fixbuf_peer's start")
         with collector(folder, "store", options=["--forward", f"tcp://127.0.0.1:{port}"]) as c:
@@ -143,7 +141,7 @@ def fixbuf(folder):
             c.wait_received(truth["flows"])
             check(c.stop() == 0, "the collector's exit status")
             check("were not sent" not in c.log.read_text(), "something was not sent")
-        peer.wait(peers.PATIENCE)
+        peer.wait(kit.PATIENCE)
         check(peer.returncode == 0, log.read_text())
     got = json.loads(log.read_text().splitlines()[-1])
     same(got, truth, ("flows", "packets", "bytes", "first_ms", "last_ms"))
@@ -223,7 +221,7 @@ def sampling_and_options(folder):
 
 def proxy(folder):
     """A node of a cluster forwards what it accepts as a proxy."""
-    link = peers.free_port(socket.SOCK_STREAM)
+    link = kit.free_port(socket.SOCK_STREAM)
     (folder / "cluster.yaml").write_text(f"version: 1\nreplication: 1\nmembers:\n  - {{name: alpha, address: '127.0.0.1:{link}'}}\n")
     config = f"cluster: {folder / 'cluster.yaml'}\nnode: alpha\n"
     with collector(folder, "second", "tcp") as second, \
@@ -242,7 +240,7 @@ def dead_and_deaf(folder):
     """One that is dead, one that never reads, one that no name service knows: the store and a good one get everything."""
     with socket.create_server(("127.0.0.1", 0)) as deaf, collector(folder, "good", "tcp") as good:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        dead = peers.free_port(socket.SOCK_STREAM)
+        dead = kit.free_port(socket.SOCK_STREAM)
         config = "forward-memory: 16M\nforward:\n" + "".join(f"  - to: {to}\n" for to in (
             f"tcp://127.0.0.1:{good.port}", f"tcp://127.0.0.1:{dead}", f"tcp://127.0.0.1:{deaf.getsockname()[1]}",
             f"tcp://{UNKNOWN_HOST}:4739"))
@@ -271,7 +269,7 @@ def dead_and_deaf(folder):
 
 def restarted(folder):
     """A destination that is killed and comes back gets what was received meanwhile."""
-    port = peers.free_port(socket.SOCK_STREAM)
+    port = kit.free_port(socket.SOCK_STREAM)
     with collector(folder, "first", options=["--forward", f"tcp://127.0.0.1:{port}"]) as c:
         before = send(folder, c.port, flows=5000)
         c.wait_received(before["flows"])
@@ -290,7 +288,7 @@ def restarted(folder):
             check(d["flows"]["dropped"] == 0 and d["connects"] == 2, f"{d}")
             check(c.stop() == 0, "exit status")
             two.send_signal(signal.SIGTERM)
-            two.wait(peers.PATIENCE)
+            two.wait(kit.PATIENCE)
     check_stored(folder / "one", before)
     check_stored(folder / "two", meanwhile)
 
@@ -352,7 +350,7 @@ def refused(folder):
     cases.append((["-c", str(folder / "c.yaml")], "c.yaml:2: forward[0]: \"tcp://h:1\": NetFlow v9 goes over udp"))
     for options, text in cases:
         done = subprocess.run([program("sc-collector"), "--check-config", *options], capture_output=True, text=True,
-                              timeout=peers.PATIENCE, check=False)
+                              timeout=kit.PATIENCE, check=False)
         check(done.returncode == 2 and text in done.stderr, f"{options}: {done.returncode}, {done.stderr}")
 
 
@@ -365,25 +363,5 @@ def cases():
         yield case.__name__, case
 
 
-def main():
-    counts = {"ok": 0, "not ok": 0, "skip": 0}
-    for name, case in cases():
-        if len(sys.argv) > 1 and not any(part in name for part in sys.argv[1:]):
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                case(pathlib.Path(folder))
-                result, reason = "ok", ""
-            except Skip as why:
-                result, reason = "skip", f" {why}"
-            except (Failure, subprocess.TimeoutExpired, KeyError, ValueError, OSError) as why:
-                result, reason = "not ok", f" {type(why).__name__}: {why}"
-        counts[result] += 1
-        print(f"{result} {name}{reason}", flush=True)
-    if counts["not ok"]:
-        return 1
-    return 0 if counts["ok"] else 77
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(kit.main(cases()))

@@ -1,119 +1,25 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=release limit=240
+# run: build=release limit=240 beside=any
 """Independent peers over loopback: what sc-exporter sends is read by nfcapd, tshark and libfixbuf with the totals of
 its truth file; what softflowd, pmacctd and libfixbuf export is collected and queried with the totals that are known.
 
-A peer whose package is absent is skipped. SC_BUILD is the build directory (bin/ and tests/ in it).
+A peer whose package is absent is skipped.
 """
 import contextlib
-import csv
 import glob
 import json
-import os
-import pathlib
-import shutil
 import signal
 import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 
-BUILD = pathlib.Path(os.environ.get("SC_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
+import peer_kit as kit
+from peer_kit import PATIENCE, Failure, check, export, free_port, nfdump_totals, program, run, same, started, tool, wait_for
+
 FLOWS = 20000
-PATIENCE = 30  # seconds for anything that a peer should do at once
-
-
-class Failure(Exception):
-    pass
-
-
-class Skip(Exception):
-    pass
-
-
-def check(condition, text):
-    if not condition:
-        raise Failure(text)
-
-
-def same(got, want, keys):
-    for key in keys:
-        check(got[key] == want[key], f"{key}: {got[key]} instead of {want[key]}")
-
-
-# ---- programs ----
-
-def program(name, folder="bin"):
-    path = BUILD / folder / name
-    if not path.exists():
-        raise Skip(f"{name} is not built")
-    return str(path)
-
-
-def tool(name):
-    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-    if path is None:
-        raise Skip(f"{name} is not installed")
-    return path
-
-
-def run(*command, timeout=PATIENCE, **options):
-    """Runs to the end and gives its standard output; failing is a failure of the test."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout, text=True,
-                          stdin=subprocess.DEVNULL, **options)
-    check(done.returncode == 0, f"{pathlib.Path(command[0]).name} ended with {done.returncode}: {done.stderr[-500:]}")
-    return done.stdout
-
-
-@contextlib.contextmanager
-def started(*command, log):
-    """A program in the background; ended by its own process id when it is still there."""
-    with open(log, "wb") as out:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def wait_for(condition, what):
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        check(time.monotonic() < end, f"{what} took longer than {PATIENCE} s")
-        time.sleep(0.05)
-
-
-def free_port(kind=socket.SOCK_DGRAM):
-    with socket.socket(socket.AF_INET, kind) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def udp_is_open(port):
-    """Whether somebody has bound the port of 127.0.0.1 (or of all addresses)."""
-    want = f":{port:04X}"
-    for table in ("/proc/net/udp", "/proc/net/udp6"):
-        with open(table, encoding="ascii") as f:
-            if any(line.split()[1].endswith(want) for line in f.readlines()[1:]):
-                return True
-    return False
-
-
-# ---- sc-exporter and its truth ----
-
-def export(folder, *options):
-    truth = folder / "truth.json"
-    run(program("sc-exporter"), *options, "--truth", str(truth))
-    return json.loads(truth.read_text())
 
 
 def generated(protocol, *more):
@@ -123,26 +29,14 @@ def generated(protocol, *more):
 
 # ---- what others make of our messages ----
 
-def nfdump_totals(path):
-    """Totals that nfcapd counted, the records that nfdump shows, the earliest start in ms."""
-    stats = {}
-    for line in run(tool("nfdump"), "-r", path, "-I").splitlines():
-        name, _, value = line.partition(":")
-        stats[name.strip()] = value.strip()
-    text = run(tool("nfdump"), "-r", path, "-q", "-o", "csv")
-    rows = [r for r in csv.reader(text.splitlines()) if len(r) > 20 and r[0][:1].isdigit()]
-    starts = run(tool("nfdump"), "-r", path, "-q", "-o", "fmt:%tsr").split()
-    return stats, rows, min(int(t.replace(".", "")) for t in starts)
-
-
 def nfcapd(folder, protocol):
     port = free_port()
     log = folder / "nfcapd.log"
     with started(tool("nfcapd"), "-y", "-w", str(folder), "-p", str(port), "-b", "127.0.0.1", "-B", "20000000", "-t", "3600",
                  log=log) as peer:
-        wait_for(lambda: udp_is_open(port) or peer.poll() is not None, "nfcapd's start")
+        wait_for(lambda: kit.udp_is_open(port) or peer.poll() is not None, "nfcapd's start")
         truth = export(folder, *generated(protocol, "--exporters", "2", "--rate", "20000", "--to", f"udp://127.0.0.1:{port}"))
-        time.sleep(1)
+        kit.wait_until_read(port)
         peer.send_signal(signal.SIGTERM)
         peer.wait(PATIENCE)
     files = sorted(glob.glob(str(folder / "nfcapd.2*")))
@@ -207,7 +101,10 @@ def collecting(folder, scheme):
     with started(program("sc-collector"), "--listen", f"{scheme}://127.0.0.1:{port}", "--store", str(store), log=log) as peer:
         wait_for(lambda: f":{port}" in log.read_text() or peer.poll() is not None, "sc-collector's start")
         yield port
-        time.sleep(1.5)
+        if scheme == "udp":
+            kit.wait_until_read(port)
+        else:
+            kit.wait_until_closed(port)
         peer.send_signal(signal.SIGTERM)
         peer.wait(PATIENCE)
         check(peer.returncode == 0, f"sc-collector ended with {peer.returncode}: {log.read_text()[-500:]}")
@@ -353,25 +250,5 @@ def cases():
         yield f"pmacctd_{version}", lambda f, v=version: pmacctd(f, v)
 
 
-def main():
-    counts = {"ok": 0, "not ok": 0, "skip": 0}
-    for name, case in cases():
-        if len(sys.argv) > 1 and not any(part in name for part in sys.argv[1:]):
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                case(pathlib.Path(folder))
-                result, reason = "ok", ""
-            except Skip as why:
-                result, reason = "skip", f" {why}"
-            except (Failure, subprocess.TimeoutExpired, KeyError, ValueError, OSError) as why:
-                result, reason = "not ok", f" {type(why).__name__}: {why}"
-        counts[result] += 1
-        print(f"{result} {name}{reason}", flush=True)
-    if counts["not ok"]:
-        return 1
-    return 0 if counts["ok"] else 77
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(kit.main(cases()))

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=release limit=600
+# run: build=release limit=600 beside=quiet
 """kill -9 under load: nothing that arrived more than two seconds before is missing, nothing is there twice.
 
     tests/fault/test_crash.py [ROUNDS]      default 5; 30 with SC_LONG

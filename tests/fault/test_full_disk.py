@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=release limit=200
+# run: build=release limit=200 beside=any
 """A full disk: flows are kept in memory and stored when there is room again; what is too much is dropped and counted."""
 import os
 import pathlib
