@@ -250,7 +250,7 @@ class Runner:
 # ---- the steps ----
 
 BUILDS = {
-    "release": ["-DSC_WERROR=ON"],
+    "release": ["-DSC_WERROR=ON", "-DSC_BENCH=ON"],
     "asan": ["-DSC_WERROR=ON", "-DSC_SANITIZE=address"],
     "tsan": ["-DSC_WERROR=ON", "-DSC_SANITIZE=thread"],
     "clang": ["-DSC_WERROR=ON", "-DSC_SANITIZE=address", "-DSC_FUZZ=ON", "-DSC_TESTS=OFF", "-DCMAKE_C_COMPILER=clang"],
@@ -267,7 +267,7 @@ def sources(*patterns, folder="src"):
 
 
 def format_step():
-    files = sources("*.c", "*.h") + sources("*.c", "*.h", folder="tests") + sources("*.c", "*.h", folder="include")
+    files = [f for folder in ("src", "tests", "include", "bench") for f in sources("*.c", "*.h", folder=folder)]
     return Step("format", ["clang-format-14", "--dry-run", "--Werror", *files], optional_tool="clang-format-14")
 
 

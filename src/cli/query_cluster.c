@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define RANK_PROGRAM   "sc-query-rank"
+#define GUARD_PROGRAM  "sc-query-guard"
 #define MOST_ATTEMPTS  5u
 #define LAUNCH_MS      20000u
 #define SILENCE_MS     10000u /* unless --node-timeout says otherwise */
@@ -26,6 +27,7 @@
 #define PROBLEM_MAX    256u
 #define MOST_SAID      65536u
 #define COPY_BYTES     65536u
+#define COMPLAINTS     3u
 
 struct node {
     const struct sc_member *member;
@@ -42,7 +44,7 @@ struct supervisor {
     struct sc_config config;
     struct node *nodes; /* subcollectors, the one that runs here first */
     uint32_t node_count;
-    char program[4096];
+    char program[4096], guard[4096];
     struct sc_words query;
     struct sc_progress_node *shown; /* of each rank, as the progress shows it */
     uint32_t attempts;
@@ -58,21 +60,19 @@ struct supervisor {
 /* ---- programs ---- */
 
 /* Beside this one. */
-static bool find_rank_program(char *out, size_t size)
+static bool find_program(const char *name, char *out, size_t size)
 {
     ssize_t n = readlink("/proc/self/exe", out, size - 1);
     if (n < 0)
         return false;
     out[n] = '\0';
     char *slash = strrchr(out, '/');
-    if (slash == NULL || (size_t)(slash - out) + sizeof("/" RANK_PROGRAM) > size)
-        return false;
-    memcpy(slash, "/" RANK_PROGRAM, sizeof("/" RANK_PROGRAM));
-    return true;
+    return slash != NULL && snprintf(slash + 1, size - (size_t)(slash + 1 - out), "%s", name) <
+                                (int)(size - (size_t)(slash + 1 - out));
 }
 
 /* Of all the words for other machines this one alone is read by a shell there, when nodes are probed. */
-static int check_rank_program(const char *program)
+static int check_program(const char *program)
 {
     for (const char *p = program; *p != '\0'; p++) {
         if (!isalnum((unsigned char)*p) && strchr("/._+-@,=", *p) == NULL) {
@@ -95,7 +95,7 @@ int sc_query_become_rank(int argc, char **argv)
     static char separator[] = "--";
     if (words == NULL)
         return sc_query_fail_usage("out of memory");
-    (void)find_rank_program(program, sizeof(program));
+    (void)find_program(RANK_PROGRAM, program, sizeof(program));
     words[0] = program;
     words[1] = separator;
     for (int i = 1; i < argc; i++)
@@ -323,6 +323,7 @@ static enum sc_status attempt(struct supervisor *s, int answer_fd, struct sc_job
     uint64_t draw = sc_clock_wall_ms();
     (void)getrandom(&draw, sizeof(draw), GRND_NONBLOCK);
     const struct sc_launch launch = {.mpiexec = mpiexec == NULL ? "mpiexec" : mpiexec,
+                                     .guard = s->guard,
                                      .program = s->program,
                                      .ssh = s->ssh,
                                      .ranks = s->ranks,
@@ -356,8 +357,8 @@ static enum sc_status attempt(struct supervisor *s, int answer_fd, struct sc_job
 
 /* ---- after a job that brought no answer ---- */
 
-/* The others beat on until mpiexec has ended them. s->rank_count: none stands out. */
-static uint32_t first_silent(const struct supervisor *s, const struct sc_job_result *result)
+/* Whom the others outlived by some beats; without others itself. NULL: none stands out, so that mpiexec may be what hangs. */
+static struct node *first_silent(const struct supervisor *s, const struct sc_job_result *result)
 {
     uint32_t first = 0;
     uint64_t last_ms = 0;
@@ -365,19 +366,23 @@ static uint32_t first_silent(const struct supervisor *s, const struct sc_job_res
         first = result->ranks[i].heard_ms < result->ranks[first].heard_ms ? i : first;
         last_ms = result->ranks[i].heard_ms > last_ms ? result->ranks[i].heard_ms : last_ms;
     }
-    return result->ranks[first].heard_ms + 2 * SC_BEAT_MS < last_ms ? first : s->rank_count;
+    return s->rank_count == 1 || result->ranks[first].heard_ms + 2 * SC_BEAT_MS < last_ms ? s->of_rank[first]
+                                                                                          : NULL;
 }
 
 /*
- * Open MPI: "mpirun noticed that process rank 2 with PID 0 on node b exited on signal 9 (Killed).", but not when the rank died before it
- * had told its daemon about itself.
+ * Its guard told, or Open MPI, when there was no guard any more: "mpirun noticed that process rank 2 with PID 0 on node b exited on
+ * signal 9 (Killed).".
  */
 static struct node *who_died(struct supervisor *s, const struct sc_job_result *result)
 {
     static const char mark[] = "noticed that process rank ";
+    if (result->end == SC_JOB_DIED)
+        return s->of_rank[result->rank];
     const char *found = sc_buf_ok(&s->said) ? strstr((const char *)s->said.data, mark) : NULL;
-    unsigned long rank =
-        found == NULL ? first_silent(s, result) : strtoul(found + sizeof(mark) - 1, NULL, 10);
+    if (found == NULL)
+        return first_silent(s, result);
+    unsigned long rank = strtoul(found + sizeof(mark) - 1, NULL, 10);
     return rank < s->rank_count ? s->of_rank[rank] : NULL;
 }
 
@@ -392,12 +397,13 @@ static void line_around(const char *text, const char *at, char *out, size_t size
 /* What ssh itself said of hosts that it cannot reach: to find that out anew would take as long again. */
 static bool find_unreachable(struct supervisor *s)
 {
-    static const char *const complaints[] = {"connect to host %s port ", "resolve hostname %s: "};
+    static const char *const complaints[COMPLAINTS] = {"connect to host %s port ",
+                                                       "resolve hostname %s: ", "server %s not responding"};
     char mark[PROBLEM_MAX], line[PROBLEM_MAX];
     bool found = false;
-    for (uint32_t i = 0; sc_buf_ok(&s->said) && i < 2 * s->node_count; i++) {
-        struct node *n = &s->nodes[i / 2];
-        snprintf(mark, sizeof(mark), complaints[i % 2], n->member->address.host);
+    for (uint32_t i = 0; sc_buf_ok(&s->said) && i < COMPLAINTS * s->node_count; i++) {
+        struct node *n = &s->nodes[i / COMPLAINTS];
+        snprintf(mark, sizeof(mark), complaints[i % COMPLAINTS], n->member->address.host);
         const char *text = (const char *)s->said.data, *at = strstr(text, mark);
         if (at == NULL || n->given_up || n->here)
             continue;
@@ -416,35 +422,56 @@ static uint32_t count_left(const struct supervisor *s)
     return left;
 }
 
+/* One death may be an accident. */
+static void strike(struct node *n, const struct sc_job_result *result)
+{
+    char why[PROBLEM_MAX];
+    snprintf(why, sizeof(why), "its part of the query died twice%s%s", result->end == SC_JOB_DIED ? ": " : "",
+             result->end == SC_JOB_DIED ? strsignal(result->signal) : "");
+    if (n->died && !n->given_up)
+        give_up(n, why);
+    n->died = true;
+}
+
+/* Nothing tells why an attempt failed: the ports that it drew may be taken on some node, of which Open MPI's daemon says nothing. */
+static bool try_once_more(struct supervisor *s)
+{
+    bool first = !s->puzzled;
+    s->puzzled = true;
+    return first;
+}
+
 /* Decides who takes no part in the next attempt. False: another attempt would be no better. */
 static bool learn_from(struct supervisor *s, const struct sc_job_result *result)
 {
     const uint32_t before = count_left(s);
-    if (result->end == SC_JOB_SILENT && result->rank < s->rank_count && s->of_rank[result->rank] != NULL) {
-        char why[64];
-        snprintf(why, sizeof(why), "it was silent for %.0f s", (double)silence_ms(s) / 1000);
-        give_up(s->of_rank[result->rank], why);
-        return true;
-    }
+    char why[PROBLEM_MAX];
+    struct node *blamed;
     sc_buf_append_u8(&s->said, 0);
-    struct node *dead = result->end == SC_JOB_EXITED ? who_died(s, result) : NULL;
-    if (!find_unreachable(s))
-        probe(s);
-    if (dead != NULL && dead->died && !dead->given_up)
-        give_up(dead, "its part of the query died twice");
-    else if (dead != NULL)
-        dead->died = true;
-    const uint32_t after = count_left(s);
-    if (result->end == SC_JOB_UNSTARTED && after == before && s->of_rank[result->rank] != NULL) {
-        give_up(s->of_rank[result->rank], "its part of the query did not start within 20 s");
-        return true;
+    switch (result->end) {
+    case SC_JOB_SILENT:
+        blamed = first_silent(s, result);
+        snprintf(why, sizeof(why), "it was silent for %.0f s", (double)silence_ms(s) / 1000);
+        if (blamed != NULL)
+            give_up(blamed, why);
+        return blamed != NULL || try_once_more(s);
+    case SC_JOB_DIED:
+        blamed = who_died(s, result);
+        if (blamed != NULL)
+            strike(blamed, result);
+        return blamed != NULL || try_once_more(s);
+    default:
+        blamed = result->end == SC_JOB_EXITED ? who_died(s, result) : NULL;
+        if (!find_unreachable(s))
+            probe(s);
+        if (blamed != NULL)
+            strike(blamed, result);
+        if (result->end == SC_JOB_UNSTARTED && count_left(s) == before && s->of_rank[result->rank] != NULL) {
+            snprintf(why, sizeof(why), "its part of the query did not start within %u s", LAUNCH_MS / 1000);
+            give_up(s->of_rank[result->rank], why);
+        }
+        return count_left(s) != before || blamed != NULL || try_once_more(s);
     }
-    if (after != before || dead != NULL)
-        return true;
-    bool first =
-        !s->puzzled; /* the ports that this attempt drew may be taken on some node, of which Open MPI's daemon says nothing */
-    s->puzzled = true;
-    return first;
 }
 
 static int fail_for_good(struct supervisor *s, const struct sc_job_result *result)
@@ -498,16 +525,18 @@ static int deliver(struct supervisor *s, int spool, const struct sc_job_result *
     return SC_EXIT_NOTHING;
 }
 
-/* Rank 0 has found nodes of another version. False: none. */
+/* Rank 0 has found nodes that cannot take part, before it wrote anything. False: none. */
 static bool leave_out(struct supervisor *s, const struct sc_job_result *result)
 {
+    static const char version[] = "it has version ";
     bool found = false;
     for (uint32_t i = 0; i < s->rank_count; i++) {
         struct node *n = s->of_rank[i];
         if (n == NULL || n->given_up || result->ranks[i].leave_out[0] == '\0')
             continue;
         give_up(n, result->ranks[i].leave_out);
-        n->other_version = found = true;
+        n->other_version = strncmp(n->problem, version, sizeof(version) - 1) == 0;
+        found = true;
     }
     return found;
 }
@@ -527,10 +556,12 @@ static void compare_versions(const struct supervisor *s)
 /* Another attempt may bring more. */
 static bool try_again(struct supervisor *s, int spool, const struct sc_job_result *result)
 {
-    bool final = result->end == SC_JOB_CANCELLED || result->end == SC_JOB_DEADLINE ||
-                 result->end == SC_JOB_UNWRITABLE || spool < 0;
-    return !final && (leave_out(s, result) || learn_from(s, result)) && count_left(s) != 0 &&
-           s->attempts < MOST_ATTEMPTS && ftruncate(spool, 0) == 0 && lseek(spool, 0, SEEK_SET) == 0;
+    bool final =
+        result->end == SC_JOB_CANCELLED || result->end == SC_JOB_DEADLINE || result->end == SC_JOB_UNWRITABLE;
+    bool unwritten = !final && leave_out(s, result);
+    return !final && (unwritten || (spool >= 0 && learn_from(s, result))) && count_left(s) != 0 &&
+           s->attempts < MOST_ATTEMPTS &&
+           (spool < 0 || (ftruncate(spool, 0) == 0 && lseek(spool, 0, SEEK_SET) == 0));
 }
 
 static int run_attempts(struct supervisor *s, int spool)
@@ -574,10 +605,13 @@ int sc_query_cluster(struct sc_query_job *job, int argc, char **argv)
     for (int i = 1; i < argc; i++)
         sc_words_add(&s.query, argv[i]);
     int code = load(&s);
-    if (code == 0 && (s.query.failed || !find_rank_program(s.program, sizeof(s.program))))
+    if (code == 0 && (s.query.failed || !find_program(RANK_PROGRAM, s.program, sizeof(s.program)) ||
+                      !find_program(GUARD_PROGRAM, s.guard, sizeof(s.guard))))
         code = sc_query_fail_usage("out of memory");
     if (code == 0)
-        code = check_rank_program(s.program);
+        code = check_program(s.program);
+    if (code == 0)
+        code = check_program(s.guard);
     int spool = o->stream ? -1 : sc_query_open_spool();
     if (code == 0 && !o->stream && spool < 0) {
         fprintf(stderr, "sc-query: cannot create a temporary file: %s\n", strerror(errno));

@@ -24,7 +24,7 @@ struct sc_beater {
     atomic_ullong done, total, rows, bytes;
 };
 
-/* What stands behind the mark, as a string; false: the line is not one of ours. */
+/* A marked line as a string without its mark; false: it is none. */
 static bool unmark(const char *line, size_t length, char text[LINE_MAX_BYTES])
 {
     if (length < 2 || length >= LINE_MAX_BYTES || line[0] != SC_BEAT_MARK)
@@ -38,20 +38,24 @@ bool sc_beat_parse(const char *line, size_t length, struct sc_beat *out)
 {
     char text[LINE_MAX_BYTES];
     int end = -1;
-    if (!unmark(line, length, text))
-        return false;
     *out = (struct sc_beat){0};
-    return sscanf(text, "sc-beat %" SCNu32 " %15[a-z] %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 "%n",
+    return unmark(line, length, text) &&
+           sscanf(text, "sc-beat %" SCNu32 " %15[a-z] %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 "%n",
                   &out->rank, out->phase, &out->done, &out->total, &out->rows, &out->bytes, &end) == 6 &&
            end == (int)length - 1;
+}
+
+/* One write, so that lines of several processes do not mix. */
+static void write_line(int fd, const char *line, int length)
+{
+    ssize_t written = write(fd, line, (size_t)length);
+    (void)written;
 }
 
 void sc_exit_line_write(int fd, int status)
 {
     char line[LINE_MAX_BYTES];
-    int n = snprintf(line, sizeof(line), "%csc-exit %d\n", SC_BEAT_MARK, status);
-    ssize_t written = write(fd, line, (size_t)n);
-    (void)written;
+    write_line(fd, line, snprintf(line, sizeof(line), "%csc-exit %d\n", SC_BEAT_MARK, status));
 }
 
 bool sc_exit_line_parse(const char *line, size_t length, int *status)
@@ -72,8 +76,7 @@ void sc_leave_out_line_write(int fd, uint32_t rank, const char *why)
             *p = '?';
     }
     line[n++] = '\n';
-    ssize_t written = write(fd, line, (size_t)n);
-    (void)written;
+    write_line(fd, line, n);
 }
 
 bool sc_leave_out_line_parse(const char *line, size_t length, uint32_t *rank, char why[SC_LEAVE_OUT_MAX])
@@ -92,7 +95,28 @@ bool sc_leave_out_line_parse(const char *line, size_t length, uint32_t *rank, ch
     return true;
 }
 
-/* One write, so that lines of several ranks do not mix. A line that cannot be written is no loss: another follows. */
+void sc_died_line_write(int fd, uint32_t rank, int signal)
+{
+    char line[LINE_MAX_BYTES];
+    write_line(fd, line,
+               snprintf(line, sizeof(line), "%csc-died %" PRIu32 " %d\n", SC_BEAT_MARK, rank, signal));
+}
+
+bool sc_died_line_parse(const char *line, size_t length, uint32_t *rank, int *signal)
+{
+    char text[LINE_MAX_BYTES];
+    int end = -1;
+    return unmark(line, length, text) && sscanf(text, "sc-died %" SCNu32 " %d%n", rank, signal, &end) == 2 &&
+           end == (int)length - 1;
+}
+
+uint32_t sc_rank_by_launcher(void)
+{
+    const char *text = getenv("OMPI_COMM_WORLD_RANK");
+    return (uint32_t)strtoul(text == NULL ? "0" : text, NULL, 10);
+}
+
+/* A line that cannot be written is no loss: another follows. */
 static void beat(struct sc_beater *b)
 {
     char line[LINE_MAX_BYTES];
@@ -100,8 +124,7 @@ static void beat(struct sc_beater *b)
                      b->rank, atomic_load(&b->phase), (unsigned long long)atomic_load(&b->done),
                      (unsigned long long)atomic_load(&b->total), (unsigned long long)atomic_load(&b->rows),
                      (unsigned long long)atomic_load(&b->bytes));
-    ssize_t written = write(b->fd, line, (size_t)n);
-    (void)written;
+    write_line(b->fd, line, n);
 }
 
 static void *run(void *arg)

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #define LOOK_MS    100
+#define NAP_MS     5
 #define GRACE_MS   2000u /* between SIGTERM, which mpiexec hands on to all hosts, and SIGKILL */
 #define SHOW_MS    200u
 #define LAST_MS    2000u /* for the ranks to end, once the answer is whole and nothing more of it comes */
@@ -129,16 +131,26 @@ static void end_with(struct job *j, enum sc_job_end end, uint32_t rank)
     j->result->rank = rank;
 }
 
+/* One that we asked to stop may do so before it knows how to. */
+static void take_death(struct job *j, uint32_t rank, int signal)
+{
+    if (rank >= j->options->ranks || j->lost || j->told_ms != 0)
+        return;
+    j->result->signal = signal;
+    end_with(j, j->asked_ms != 0 ? SC_JOB_CANCELLED : SC_JOB_DIED, rank);
+}
+
 static void take_line(struct job *j, const char *line, size_t length)
 {
     struct sc_beat beat;
     uint32_t rank;
+    int signal;
     char why[SC_LEAVE_OUT_MAX];
     if (sc_exit_line_parse(line, length, &j->result->answer_status)) {
         j->told_ms = sc_clock_mono_ms();
-        return;
-    }
-    if (sc_leave_out_line_parse(line, length, &rank, why)) {
+    } else if (sc_died_line_parse(line, length, &rank, &signal)) {
+        take_death(j, rank, signal);
+    } else if (sc_leave_out_line_parse(line, length, &rank, why)) {
         if (rank < j->options->ranks)
             memcpy(j->result->ranks[rank].leave_out, why, sizeof(why));
     } else if (!sc_beat_parse(line, length, &beat)) {
@@ -261,6 +273,27 @@ static void judge(struct job *j)
     }
 }
 
+/*
+ * What outlived mpiexec in a group of its own, as its ssh does when a host is gone: the children of this thread now, since it adopts
+ * orphans. The end of one may bring others here.
+ */
+static void end_orphans(void)
+{
+    const struct timespec nap = {.tv_nsec = NAP_MS * 1000000L};
+    uint64_t until = sc_clock_mono_ms() + GRACE_MS;
+    for (unsigned pid, count = 1; count != 0 && sc_clock_mono_ms() < until;) {
+        FILE *list = fopen("/proc/thread-self/children", "r");
+        for (count = 0; list != NULL && fscanf(list, "%u", &pid) == 1; count++)
+            kill((pid_t)pid, SIGKILL);
+        if (list != NULL)
+            fclose(list);
+        if (count != 0)
+            nanosleep(&nap, NULL);
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+            ;
+    }
+}
+
 /* Ends the process group: mpiexec ends the ranks of all hosts when it is asked; what is left here is killed. */
 static void put_down(struct job *j)
 {
@@ -276,6 +309,7 @@ static void put_down(struct job *j)
         look(j, LOOK_MS);
     while (waitpid(j->child, &j->result->status, 0) < 0 && errno == EINTR)
         ;
+    end_orphans();
 }
 
 /* What is written just before the end is still in the pipes. A grandchild that keeps them open is not waited for. */
@@ -299,6 +333,7 @@ enum sc_status sc_job_run(const struct sc_job_options *options, struct sc_job_re
     result->ranks = calloc((size_t)options->ranks + 1, sizeof(*result->ranks));
     if (result->ranks == NULL)
         return sc_fail_nomem(err, "the job");
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     enum sc_status status = start(&j, err);
     if (status != SC_OK) {
         free(result->ranks);

@@ -35,6 +35,7 @@ struct sc_job_options {
 
 enum sc_job_end {
     SC_JOB_EXITED,    /* by itself: see `status` */
+    SC_JOB_DIED,      /* a signal ended a rank: see `rank`, `signal` */
     SC_JOB_SILENT,    /* a rank was silent: see `rank` */
     SC_JOB_UNSTARTED, /* a rank was never heard within launch_ms: see `rank` */
     SC_JOB_DEADLINE,
@@ -47,12 +48,14 @@ struct sc_job_result {
     int status;        /* as of waitpid */
     int answer_status; /* as rank 0 told; -1: it did not come to that */
     int errnum;
+    int signal;
     uint32_t rank;             /* the first one lost; UINT32_MAX: none */
     struct sc_job_rank *ranks; /* malloc'ed, as of the end */
 };
 
 /*
- * Runs the job to its end; nothing of its process group is left afterwards on this machine. @return SC_OK with *result (free its
+ * Runs the job to its end; nothing that it started is left afterwards on this machine. The process adopts orphans from now on, and the
+ * calling thread must have no other children. @return SC_OK with *result (free its
  * ranks); SC_NOTFOUND, SC_IO: it could not be started; SC_NOMEM.
  */
 enum sc_status sc_job_run(const struct sc_job_options *options, struct sc_job_result *result,

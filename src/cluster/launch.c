@@ -18,7 +18,7 @@
 #define RANK_PORT_FIRST   "23500" /* each rank takes the first that is free */
 #define RANK_PORT_COUNT   "500"
 
-#define SSH_OPTIONS "-o BatchMode=yes -o ConnectTimeout=%u"
+#define SSH_OPTIONS "-o BatchMode=yes -o ConnectTimeout=%u -o ServerAliveInterval=2 -o ServerAliveCountMax=2"
 
 static void add_mca(struct sc_words *words, const char *name, const char *value)
 {
@@ -70,6 +70,7 @@ static void add_rank(const struct sc_launch *l, uint32_t index, struct sc_words 
     sc_words_add(words, "1");
     sc_words_add(words, "--host");
     sc_words_add(words, rank->host == NULL ? "localhost" : rank->host);
+    sc_words_add(words, l->guard);
     sc_words_add(words, l->program);
     sc_words_add(words, "--supervised");
     sc_words_add(words, "--node");

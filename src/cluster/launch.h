@@ -17,7 +17,8 @@ struct sc_launch_rank {
 
 struct sc_launch {
     const char *mpiexec; /* found by PATH */
-    const char *program; /* sc-query-rank: an absolute path, the same on all machines */
+    const char *guard;   /* sc-query-guard: an absolute path, the same on all machines */
+    const char *program; /* sc-query-rank: the same */
     const char *ssh;     /* a program and its options, divided by blanks */
     const struct sc_launch_rank *ranks;
     uint32_t rank_count;

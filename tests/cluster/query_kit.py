@@ -7,11 +7,14 @@ any of them.
         there = site.ask("-s", "srcip")                     # sc-query --cluster, from a machine that is no member
         here = site.ask_here("-s", "srcip")                 # one process over all stores
 """
+import contextlib
 import json
 import os
 import pathlib
+import pwd
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -22,7 +25,7 @@ import lab_kit
 import random_flows
 
 SSHD = "/usr/sbin/sshd"
-PROGRAMS = ("sc-query", "sc-query-rank", "orted", "mpiexec", "mpirun", "orterun", "ssh")
+PROGRAMS = ("sc-query", "sc-query-guard", "sc-query-rank", "orted", "mpiexec", "mpirun", "orterun", "ssh")
 DEADLINE_S = 120
 PARTS = 12
 TOTALS = ["--output-format=json", "--output-items=p"]
@@ -45,6 +48,13 @@ def named(machine, command, prepare="true"):
     """A command on a machine that has a name of its own, too. `prepare`: for the shell, before; what it mounts only this command sees."""
     return machine.command(["unshare", "--uts", "--mount", "--", "sh", "-c", f'hostname "$0" && {prepare} && exec "$@"', machine.name,
                             *map(str, command)])
+
+
+def plain_shell():
+    """For prepare: what a login to the machine runs is not whatever the user's shell reads first (which takes time, waits for locks
+    of its own, and does not like to be killed)."""
+    file = pathlib.Path(pwd.getpwuid(os.getuid()).pw_dir) / ".bashrc"
+    return f"mount --bind /dev/null {shlex.quote(str(file))}" if file.exists() else "true"
 
 
 def processes(machine):
@@ -118,15 +128,16 @@ class Site:
     def key(self, name):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", self.folder / name], check=True)
 
-    def guard(self, machine, prepare="true"):
-        """sshd; see named()."""
+    def guard(self, machine, prepare="true", options=()):
+        """sshd, with further options; see named()."""
         pathlib.Path("/run/sshd").mkdir(exist_ok=True)  # sshd wants it
         log = open(self.folder / f"sshd-{machine.name}.log", "ab")
         with log:
             self.guards[machine.name] = subprocess.Popen(
                 named(machine, [SSHD, "-D", "-e", "-f", "/dev/null", "-h", self.folder / "host", "-o",
                                 f"AuthorizedKeysFile={self.folder / 'authorized'}", "-o", "StrictModes=no", "-o", "UsePAM=no",
-                                "-o", "UseDNS=no", "-o", "PermitRootLogin=yes", "-o", "PidFile=none"], prepare),
+                                "-o", "UseDNS=no", "-o", "PermitRootLogin=yes", "-o", "PidFile=none", *options],
+                      f"{plain_shell()} && {prepare}"),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.lab.children.append(self.guards[machine.name])
         if not kit.wait_for(lambda: self.reaches(machine), 10):
@@ -168,6 +179,21 @@ class Site:
 
     def revive_node(self, name):
         self.lab.plug(name)
+        self.node(name).start()
+
+    def power_off(self, name):
+        """The cable first, so that nobody is told."""
+        node = self.node(name)
+        self.lab.unplug(name)
+        for pid in lab_kit.run("ip", "netns", "pids", node.machine.namespace, check=False).stdout.split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        node.kill()
+        self.unguard(node.machine)
+
+    def power_on(self, name):
+        self.lab.plug(name)
+        self.guard(self.node(name).machine)
         self.node(name).start()
 
     # ---- flows ----

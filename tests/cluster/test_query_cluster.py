@@ -231,6 +231,29 @@ def ranks_killed(site, flows):
     kit.check("killed: ranks were met", len(killed) > 0, killed)
 
 
+def nodes_killed(site, flows):
+    """A machine loses its power at any moment of the query: nothing comes from it any more, no end of a connection either."""
+    rng = seed_of("power")
+    rounds, wrong, times = 20 if LONG else 1, [], []
+    words = [JSON, "--output-items=r,p", "-s", "srcip,dstip,srcport#bytes", "-s", "dstport,proto", "-l", "50", "--node-timeout=2"]
+    here = json.loads(site.ask_here(*words[:-1]).stdout)
+    for _ in range(rounds):
+        name, delay = rng.choice(["n2", "n3", "n4"]), rng.random() * .9
+        begin = time.monotonic()
+        child = site.start(*words)
+        time.sleep(delay)
+        site.power_off(name)
+        done = site.finish(child)
+        times.append(time.monotonic() - begin)
+        there = json.loads(done.stdout or "{}")
+        if done.returncode != 0 or there.get("results") != here["results"] or there.get("summary") != here["summary"] or not site.quiet():
+            wrong.append((name, delay, describe(done), site.running()))
+        site.power_on(name)
+        kit.wait_for(lambda: len(site.cluster.nodes[0].usable()) == len(site.stores))
+    kit.check(f"power: a machine is gone at any moment, the answer is whole, in {rounds} rounds", not wrong, f"SC_SEED={SEED} {wrong[:3]}")
+    print(f"# power: {', '.join(f'{t:.1f}' for t in times)} s", flush=True)
+
+
 def always_killed(site, flows):
     """The rank of a node dies as often as it is started."""
     stop = threading.Event()
@@ -249,7 +272,7 @@ def always_killed(site, flows):
     stop.set()
     killer.join()
     whole("killed: a rank that dies always: the others answer", done, flows,
-          "node n2 takes no part: (its part of the query died twice|sc-query-rank does not run there)")  # the look at it is killed, too
+          "node n2 takes no part: its part of the query died twice: Killed")
     kit.check("killed: nothing is left", site.quiet(), site.running())
 
 
@@ -340,6 +363,7 @@ def other_version(site, flows):
           f"sc-query: node n2 takes no part: it has version {re.escape(there)} of sc-query, this is {re.escape(here)}$")
     kit.check("other version: at the second attempt, with one line", json.loads(done.stdout or "{}").get("cluster", {}).get("attempts") == 2 and
               done.stderr.count("\n") == 1, describe(done, 3000))
+    whole("other version: also while records stream", site.ask(*TOTALS, "--stream"), flows, "node n2 takes no part: it has version")
     done = site.outside.run(command_by_hand(site), timeout=60)
     kit.check("other version: by hand it is an error, told in a line", done.returncode == 1 and done.stdout == "" and
               re.search(rf"(?m)^sc-query: .*node n2: it has version {re.escape(there)} of sc-query, this is {re.escape(here)}$", done.stderr),
@@ -425,7 +449,8 @@ def expired(site, flows):
     kit.check("expired: files that go away meanwhile are read elsewhere", not wrong, wrong)
 
 
-SCENARIOS = (by_hand, node_lost, ranks_killed, always_killed, hung, interrupted, damaged, expired, odd_words, refusals, other_version, other_programs)
+SCENARIOS = (by_hand, node_lost, ranks_killed, nodes_killed, always_killed, hung, interrupted, damaged, expired, odd_words, refusals, other_version,
+             other_programs)
 
 
 def chosen(scenario):

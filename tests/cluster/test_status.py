@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 
 import cluster_kit as kit
+import query_kit
 
 ADMIN = kit.BUILD / "bin" / "sc-admin"
 STUB = """#!/bin/sh
@@ -186,7 +187,10 @@ class Sshd:
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.folder}/host\nPidFile none\nUsePAM no\nStrictModes no\n"
             f"AuthorizedKeysFile {self.folder}/authorized\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n")
         with open(self.folder / "log", "wb") as log:
-            self.child = subprocess.Popen([shutil.which("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", str(self.folder / "config")],
+            command = [shutil.which("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", str(self.folder / "config")]
+            if os.geteuid() == 0:
+                command = ["unshare", "--mount", "--", "sh", "-c", f'{query_kit.plain_shell()} && exec "$@"', "sh", *command]
+            self.child = subprocess.Popen(command,
                                           stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def key(self, name):

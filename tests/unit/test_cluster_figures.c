@@ -146,6 +146,7 @@ static void the_command_has_words_for_each_rank(void **state)
     const struct sc_launch_rank ranks[] = {{.node = ""}, {.node = "alpha", .host = "192.0.2.1"}};
     struct sc_launch l = {.connect_s = 5,
                           .mpiexec = "mpiexec",
+                          .guard = "/p/sc-query-guard",
                           .program = "/p/sc-query-rank",
                           .ssh = "ssh -F x",
                           .ranks = ranks,
@@ -163,6 +164,9 @@ static void the_command_has_words_for_each_rank(void **state)
         assert_int_equal(find(&words, "--absent", second), words.count);
         assert_true(find(&words, "192.0.2.1", second) < words.count);
         assert_string_equal(words.list[words.count - 1], "a : b");
+        for (size_t at = find(&words, "/p/sc-query-rank", 0); at < words.count;
+             at = find(&words, "/p/sc-query-rank", at + 1))
+            assert_string_equal(words.list[at - 1], "/p/sc-query-guard");
         unsigned a, b, c, d;
         size_t v4 = find(&words, "oob_tcp_dynamic_ipv4_ports", 0);
         size_t v6 = find(&words, "oob_tcp_dynamic_ipv6_ports", 0);

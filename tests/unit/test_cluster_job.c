@@ -108,6 +108,47 @@ static void a_silent_rank_is_named(void **state)
     end(&r);
 }
 
+static void a_rank_that_died_is_named_at_once(void **state)
+{
+    struct run r;
+    (void)state;
+    run_script(
+        &r, BEAT(0, "scan") BEAT(1, "scan") "printf '\\036sc-died 7 9\\n\\036sc-died 1 11\\n' >&2; sleep 20",
+        NULL, 0);
+    assert_int_equal(r.result.end, SC_JOB_DIED);
+    assert_int_equal(r.result.rank, 1);
+    assert_int_equal(r.result.signal, SIGSEGV);
+    assert_string_equal((char *)r.said.data, "");
+    end(&r);
+}
+
+/* It may not have known yet how to stop by itself. */
+static void a_rank_that_dies_of_being_asked_to_stop_was_cancelled(void **state)
+{
+    struct run r;
+    atomic_int cancel = 1;
+    (void)state;
+    run_script(&r,
+               "trap \"printf '\\036sc-died 0 10\\n' >&2\" USR1; " BEAT(0, "scan")
+                   BEAT(1, "scan") "while :; do sleep 0.05; done",
+               &cancel, 0);
+    assert_int_equal(r.result.end, SC_JOB_CANCELLED);
+    end(&r);
+}
+
+/* What becomes of ranks after the answer does not matter. */
+static void a_death_after_the_answer_is_none(void **state)
+{
+    struct run r;
+    (void)state;
+    run_script(&r,
+               BEAT(0, "end") BEAT(1, "end") "echo answer; printf '\\036sc-exit 0\\n\\036sc-died 1 9\\n' >&2",
+               NULL, 0);
+    assert_int_equal(r.result.end, SC_JOB_EXITED);
+    assert_int_equal(r.result.answer_status, 0);
+    end(&r);
+}
+
 static void a_rank_that_never_starts_is_named(void **state)
 {
     struct run r;
@@ -315,6 +356,9 @@ int main(void)
         cmocka_unit_test(the_answer_and_what_is_said_come_apart),
         cmocka_unit_test(much_is_written_whole),
         cmocka_unit_test(a_silent_rank_is_named),
+        cmocka_unit_test(a_rank_that_died_is_named_at_once),
+        cmocka_unit_test(a_rank_that_dies_of_being_asked_to_stop_was_cancelled),
+        cmocka_unit_test(a_death_after_the_answer_is_none),
         cmocka_unit_test(a_rank_that_never_starts_is_named),
         cmocka_unit_test(a_rank_at_its_end_may_be_silent),
         cmocka_unit_test(a_job_with_its_answer_is_ended),

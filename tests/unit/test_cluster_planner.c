@@ -277,6 +277,7 @@ static enum sc_status launch(const char *host, char *word, struct sc_words *out,
     char *query[] = {word, NULL}, *first[] = {own, number, NULL};
     const struct sc_launch l = {.connect_s = 5,
                                 .mpiexec = "mpiexec",
+                                .guard = "/x/guard",
                                 .program = "/x/rank",
                                 .ssh = "ssh -i key",
                                 .ranks = ranks,

@@ -1,0 +1,580 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "cli/rank_query.h"
+
+#include "base/clock.h"
+#include "cli/query_columns.h"
+#include "cluster/listing.h"
+#include "cluster/ranks_mpi.h"
+#include "cluster/reduce.h"
+#include "cluster/words.h"
+#include "conf/config.h"
+#include "store/elements.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define COPY_BYTES 65536u
+
+static bool is_root(const struct sc_rank_query *r)
+{
+    return r->ranks.rank == 0;
+}
+
+static const char *const parts[SC_RANK_PARTS] = {"launch", "plan", "scan", "reduce", "print"};
+
+static void enter(struct sc_rank_query *r, enum sc_rank_part part)
+{
+    uint64_t now = sc_clock_mono_ms();
+    r->spent_ms[r->part] += now - r->entered_ms;
+    r->entered_ms = now;
+    r->part = part;
+    if (r->beater != NULL)
+        sc_beater_phase(r->beater, parts[part]);
+}
+
+/* The query began when the supervisor read the clock for --now; without one, with this process. */
+static void count_launch(struct sc_rank_query *r)
+{
+    uint64_t now_ms = r->job.o.now_ms;
+    uint64_t before = now_ms == 0 || now_ms > r->began_wall_ms ? 0 : r->began_wall_ms - now_ms;
+    r->spent_ms[SC_RANK_LAUNCH] += before;
+    r->job.started_ms -= before < r->job.started_ms ? before : 0;
+}
+
+void sc_rank_query_explain(const struct sc_rank_query *r)
+{
+    fputs("parts:", stderr);
+    for (unsigned i = 0; i < SC_RANK_PARTS; i++)
+        fprintf(stderr, "%s %s %llu ms", i == 0 ? "" : ",", parts[i], (unsigned long long)r->spent_ms[i]);
+    fputs("\n", stderr);
+}
+
+/* One that cannot go on ends all. */
+static _Noreturn void give_up(const struct sc_rank_query *r, const struct sc_error *err, int code)
+{
+    fprintf(stderr, "sc-query: %s%s%s\n", r->node, r->node[0] == '\0' ? "" : ": ", err->message);
+    fflush(stderr);
+    if (r->supervised)
+        sc_exit_line_write(STDERR_FILENO, code);
+    sc_ranks_mpi_abort(code);
+    _exit(code);
+}
+
+static void need(const struct sc_rank_query *r, enum sc_status status, const struct sc_error *err)
+{
+    if (status != SC_OK)
+        give_up(r, err, SC_EXIT_NOTHING);
+}
+
+/* ---- arguments ---- */
+
+int sc_rank_query_parse_own(struct sc_rank_query *r, int argc, char **argv)
+{
+    int i = 1;
+    for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--supervised") == 0)
+            r->supervised = true;
+        else if (strcmp(argv[i], "--node") == 0 && i + 1 < argc)
+            r->node = argv[++i];
+        else if (strcmp(argv[i], "--attempt") == 0 && i + 1 < argc)
+            r->attempt = (uint32_t)strtoul(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--absent") == 0 && i + 2 < argc && r->absent_count < SC_RANK_MOST_ABSENT) {
+            r->absent[2 * r->absent_count] = argv[++i];
+            r->absent[2 * r->absent_count++ + 1] = argv[++i];
+        } else
+            return -1;
+    }
+    return i < argc ? i : -1;
+}
+
+/* The store of the configuration when no path is given. */
+static enum sc_status choose_paths(struct sc_rank_query *r, bool given, struct sc_error *err)
+{
+    struct sc_config config;
+    if (!r->reads)
+        return SC_OK;
+    unsigned count = given ? r->job.o.path_count : 1;
+    r->paths = calloc(count, sizeof(char *));
+    if (r->paths == NULL)
+        return sc_fail_nomem(err, "the paths");
+    if (!given) {
+        SC_TRY(sc_config_init(&config, err));
+        enum sc_status status = access(SC_CONFIG_DEFAULT_FILE, F_OK) == 0
+                                    ? sc_config_load(SC_CONFIG_DEFAULT_FILE, &config, err)
+                                    : SC_OK;
+        if (status == SC_OK)
+            r->paths[r->path_count++] = strdup(config.store);
+        sc_config_free(&config);
+        return status != SC_OK || r->paths[0] != NULL ? status : sc_fail_nomem(err, "the paths");
+    }
+    for (; r->path_count < count; r->path_count++) {
+        r->paths[r->path_count] = sc_words_expand(r->job.o.paths[r->path_count], r->host, r->node);
+        if (r->paths[r->path_count] == NULL)
+            return sc_fail_nomem(err, "the paths");
+    }
+    return SC_OK;
+}
+
+/* A disk that is not there. One store of several that is missing is told in the answer. */
+static enum sc_status find_stores(const struct sc_rank_query *r, struct sc_error *err)
+{
+    unsigned found = 0;
+    for (unsigned i = 0; i < r->path_count; i++)
+        found += access(r->paths[i], R_OK) == 0;
+    return found != 0 || r->path_count == 0 || !r->supervised ? SC_OK
+                                                              : sc_fail_errno(err, errno, "%s", r->paths[0]);
+}
+
+/* ---- elements that exporters defined: what any node knows all know ---- */
+
+static void put_learned(const struct sc_ie_learned *table, struct sc_buf *out)
+{
+    char line[SC_IE_LEARNED_LINE_MAX];
+    for (uint32_t i = 0; i < table->count; i++) {
+        sc_buf_append(out, line, sc_ie_definition_format(&table->entries[i], line));
+        sc_buf_append_u8(out, '\n');
+    }
+}
+
+static void take_learned(struct sc_ie_learned *table, const struct sc_buf *in)
+{
+    const char *p = (const char *)in->data, *end = p + in->len;
+    for (const char *line = p; line < end; line = p + 1) {
+        struct sc_ie_definition d;
+        p = memchr(line, '\n', (size_t)(end - line));
+        if (p == NULL)
+            return;
+        if (sc_ie_definition_parse(line, (size_t)(p - line), &d))
+            sc_ie_learned_add(table, &d);
+    }
+}
+
+static void share_learned(struct sc_rank_query *r)
+{
+    struct sc_error err = {0};
+    struct sc_buf mine = {0}, *all = calloc(r->ranks.count, sizeof(*all));
+    struct sc_ie_learned table = {0};
+    for (unsigned i = 0; i < r->path_count; i++)
+        (void)sc_elements_load(r->paths[i], &table, NULL);
+    put_learned(&table, &mine);
+    if (all == NULL || !sc_buf_ok(&mine))
+        need(r, sc_fail_nomem(&err, "learned elements"), &err);
+    need(r, sc_ranks_gather(&r->ranks, &mine, all, &err), &err);
+    for (uint32_t i = 1; is_root(r) && i < r->ranks.count; i++)
+        take_learned(&table, &all[i]);
+    sc_buf_clear(&mine);
+    if (is_root(r))
+        put_learned(&table, &mine);
+    need(r, sc_ranks_broadcast(&r->ranks, &mine, &err), &err);
+    take_learned(&r->job.learned, &mine);
+    for (uint32_t i = 0; i < r->ranks.count; i++)
+        sc_buf_free(&all[i]);
+    free(all);
+    sc_buf_free(&mine);
+    sc_ie_learned_free(&table);
+}
+
+/* ---- who cannot take part ---- */
+
+/* What a rank says, judged by rank 0; false: why that rank is to be left out. */
+typedef bool fits_fn(const char *text, size_t length, char why[SC_LEAVE_OUT_MAX]);
+
+/* Nodes of several versions do not understand each other's partial results, nor perhaps the words of the query. */
+static bool fits_version(const char *text, size_t length, char why[SC_LEAVE_OUT_MAX])
+{
+    static const char ours[] = SC_VERSION;
+    if (length == sizeof(ours) - 1 && memcmp(text, ours, length) == 0)
+        return true;
+    snprintf(why, SC_LEAVE_OUT_MAX, "it has version %.*s of sc-query, this is " SC_VERSION,
+             (int)(length < 64 ? length : 64), text);
+    return false;
+}
+
+/* An excuse, or nothing. */
+static bool fits_excuse(const char *text, size_t length, char why[SC_LEAVE_OUT_MAX])
+{
+    snprintf(why, SC_LEAVE_OUT_MAX, "%.*s", (int)(length < SC_LEAVE_OUT_MAX ? length : SC_LEAVE_OUT_MAX),
+             text);
+    return length == 0;
+}
+
+/* A supervisor is told, and starts another job without that rank. Without one it is the end of the query. */
+static bool judge_rank(const struct sc_rank_query *r, uint32_t rank, const struct sc_buf *said, fits_fn *fits)
+{
+    char why[SC_LEAVE_OUT_MAX];
+    struct sc_error err = {0};
+    const char *node = said->len == 0 ? "" : (const char *)said->data;
+    const char *line = memchr(node, '\n', said->len);
+    size_t name = line == NULL ? said->len : (size_t)(line - node);
+    if (fits(line == NULL ? "" : line + 1, line == NULL ? 0 : said->len - name - 1, why))
+        return true;
+    if (!r->supervised) {
+        sc_fail(&err, SC_UNSUPPORTED, "node %.*s: %s", (int)name, node, why);
+        give_up(r, &err, SC_EXIT_NOTHING);
+    }
+    sc_leave_out_line_write(STDERR_FILENO, rank, why);
+    return false;
+}
+
+/* Returns when all may go on. */
+static void muster(struct sc_rank_query *r, const char *text, fits_fn *fits)
+{
+    struct sc_error err = {0};
+    struct sc_buf mine = {0}, *all = calloc(r->ranks.count, sizeof(*all));
+    bool whole = true;
+    sc_buf_append_str(&mine, r->node);
+    sc_buf_append_u8(&mine, '\n');
+    sc_buf_append_str(&mine, text);
+    if (all == NULL || !sc_buf_ok(&mine))
+        need(r, sc_fail_nomem(&err, "the ranks"), &err);
+    need(r, sc_ranks_gather(&r->ranks, &mine, all, &err), &err);
+    for (uint32_t i = 0; is_root(r) && i < r->ranks.count; i++)
+        whole = judge_rank(r, i, &all[i], fits) && whole;
+    if (!whole) {
+        sc_ranks_mpi_abort(SC_EXIT_NOTHING);
+        _exit(SC_EXIT_NOTHING);
+    }
+    sc_buf_clear(&mine);
+    need(r, sc_ranks_broadcast(&r->ranks, &mine, &err), &err);
+    for (uint32_t i = 0; i < r->ranks.count; i++)
+        sc_buf_free(&all[i]);
+    free(all);
+    sc_buf_free(&mine);
+}
+
+/* ---- the columns of a listing of everything ---- */
+
+static void share_columns(struct sc_rank_query *r)
+{
+    struct sc_error err = {0};
+    struct sc_stored_columns columns;
+    struct sc_buf mine = {0}, *all = calloc(r->ranks.count, sizeof(*all));
+    sc_stored_columns_init(&columns);
+    need(r, all == NULL ? sc_fail_nomem(&err, "the columns") : SC_OK, &err);
+    need(r, sc_stored_columns_find(&columns, &r->distributed.source, &r->job.learned, &err), &err);
+    sc_stored_columns_put(&columns, &mine);
+    need(r, sc_ranks_gather(&r->ranks, &mine, all, &err), &err);
+    for (uint32_t i = 1; is_root(r) && i < r->ranks.count; i++)
+        need(r, sc_stored_columns_take(&columns, &all[i], &r->job.learned, &err), &err);
+    sc_buf_clear(&mine);
+    if (is_root(r))
+        sc_stored_columns_put(&columns, &mine);
+    need(r, sc_ranks_broadcast(&r->ranks, &mine, &err), &err);
+    sc_stored_columns_free(&columns);
+    sc_stored_columns_init(&columns);
+    need(r, sc_stored_columns_take(&columns, &mine, &r->job.learned, &err), &err);
+    need(r, sc_stored_columns_list(&columns, &r->job.learned, r->job.listing, &err), &err);
+    sc_stored_columns_free(&columns);
+    for (uint32_t i = 0; i < r->ranks.count; i++)
+        sc_buf_free(&all[i]);
+    free(all);
+    sc_buf_free(&mine);
+}
+
+/* ---- rank 0's records, until they are sure ---- */
+
+static void hold_answer(struct sc_rank_query *r)
+{
+    struct sc_error err = {0};
+    if (!is_root(r) || r->job.o.stream)
+        return;
+    int fd = sc_query_open_spool();
+    r->answer_fd = fd < 0 ? -1 : dup(STDOUT_FILENO);
+    if (r->answer_fd < 0 || dup2(fd, STDOUT_FILENO) < 0)
+        need(r, sc_fail_errno(&err, errno, "cannot hold the records in a temporary file"), &err);
+    close(fd);
+}
+
+static void forget_answer(struct sc_rank_query *r)
+{
+    if (r->answer_fd < 0)
+        return;
+    fflush(stdout);
+    if (ftruncate(STDOUT_FILENO, 0) == 0)
+        lseek(STDOUT_FILENO, 0, SEEK_SET);
+}
+
+static bool copy_all(int from, int to)
+{
+    char bytes[COPY_BYTES];
+    ssize_t n;
+    while ((n = read(from, bytes, sizeof(bytes))) > 0) {
+        for (ssize_t at = 0, written; at < n; at += written) {
+            written = write(to, bytes + at, (size_t)(n - at));
+            if (written <= 0)
+                return false;
+        }
+    }
+    return n == 0;
+}
+
+static void release_answer(struct sc_rank_query *r)
+{
+    struct sc_error err = {0};
+    if (r->answer_fd < 0)
+        return;
+    fflush(stdout);
+    lseek(STDOUT_FILENO, 0, SEEK_SET);
+    if (!copy_all(STDOUT_FILENO, r->answer_fd) || dup2(r->answer_fd, STDOUT_FILENO) < 0)
+        need(r, sc_fail_errno(&err, errno, "cannot write the output"), &err);
+    close(r->answer_fd);
+    r->answer_fd = -1;
+}
+
+/* ---- reading ---- */
+
+static void on_progress(void *arg, const struct sc_scan_progress *so_far)
+{
+    sc_beater_progress(arg, so_far->done, so_far->total, so_far->rows, so_far->bytes);
+}
+
+/* A supervisor shows the progress of all; without one rank 0 shows its own. */
+static void start_output(struct sc_rank_query *r)
+{
+    sc_query_start_output(&r->job);
+    if (r->beater == NULL)
+        return;
+    r->job.scan.progress = on_progress;
+    r->job.scan.progress_arg = r->beater;
+}
+
+/* The same kind at all ranks: one error ends all; one that was stopped makes the answer partial. */
+static enum sc_status agree(struct sc_rank_query *r, enum sc_status status, struct sc_error *err)
+{
+    uint64_t stopped = status == SC_CANCELLED;
+    if (status != SC_OK && status != SC_CANCELLED)
+        give_up(r, err, SC_EXIT_NOTHING);
+    need(r, sc_ranks_most(&r->ranks, &stopped, err), err);
+    if (stopped != 0 && status == SC_OK)
+        return sc_fail(err, SC_CANCELLED, "before everything was read");
+    return status;
+}
+
+static void free_groups(struct sc_rank_query *r)
+{
+    for (unsigned i = 0; i < r->job.request_count; i++) {
+        sc_groups_free(r->groups[i]);
+        r->groups[i] = NULL;
+    }
+}
+
+/* Groups that nobody wants to see are not made: then only the summary is. */
+static unsigned wanted_groups(const struct sc_rank_query *r)
+{
+    return r->job.o.items_records ? r->job.request_count : 0;
+}
+
+static enum sc_status scan_groups(struct sc_rank_query *r, struct sc_error *err)
+{
+    struct sc_query_job *job = &r->job;
+    struct sc_aggregate *aggregates[SC_QUERY_MAX_STATISTICS];
+    for (unsigned i = 0; i < job->request_count; i++)
+        aggregates[i] = &job->requests[i].aggregate;
+    struct sc_aggregate_run request = {
+        .aggregates = aggregates, .count = wanted_groups(r), .memory_limit = job->o.memory_limit};
+    free_groups(r);
+    return agree(r,
+                 sc_aggregate_run(&request, &r->distributed.source, &job->scan, r->groups, &r->summary,
+                                  &job->stats, err),
+                 err);
+}
+
+static enum sc_status list(struct sc_rank_query *r, struct sc_error *err)
+{
+    struct sc_query_job *job = &r->job;
+    struct sc_cluster_list_stats list_stats = {0};
+    struct sc_listing listing;
+    struct sc_sink sink = {.write = sc_print_write, .arg = &job->print};
+    forget_answer(r);
+    if (is_root(r))
+        start_output(r);
+    SC_TRY(sc_query_begin_listing(job, &listing, err));
+    enum sc_status status = sc_cluster_list(&r->ranks, &r->distributed.source, &job->scan, &listing, &sink,
+                                            &r->summary, &job->stats, &list_stats, err);
+    sc_print_end_records(&job->print);
+    sc_output_free(listing.output);
+    return agree(r, status, err);
+}
+
+/* Reads everything that is assigned; anew where a node could not read what it should. */
+static enum sc_status read_all(struct sc_rank_query *r, struct sc_error *err)
+{
+    const struct sc_query_options *o = &r->job.o;
+    bool lists = o->items_records && r->job.request_count == 0, again = true;
+    enum sc_status status = SC_OK;
+    while (again) {
+        enter(r, SC_RANK_SCAN);
+        r->summary = (struct sc_summary){0};
+        if (lists)
+            status = list(r, err);
+        else if (o->items_records || o->items_summary)
+            status = scan_groups(r, err);
+        if (status != SC_OK)
+            return status;
+        need(r, sc_distributed_again(&r->distributed, &again, err), err);
+    }
+    return status;
+}
+
+static enum sc_status reduce(struct sc_rank_query *r, enum sc_status status, struct sc_error *err)
+{
+    static const char *const ways[] = {"-", "gather", "exchange", "tput"}; /* enum sc_reduce_way */
+    struct sc_query_job *job = &r->job;
+    enter(r, SC_RANK_REDUCE);
+    for (unsigned i = 0; i < wanted_groups(r); i++) {
+        struct sc_request *q = &job->requests[i];
+        if (r->groups[i] == NULL) /* this rank was stopped, and has put none together */
+            r->groups[i] = sc_groups_create(&q->aggregate);
+        if (r->groups[i] == NULL)
+            need(r, sc_fail_nomem(err, "groups"), err);
+        const struct sc_reduce_wish wish = {
+            .orders = q->orders, .order_count = q->order_count, .limit = sc_query_group_limit(&job->o)};
+        struct sc_reduce_stats stats;
+        need(r, sc_reduce_groups(&r->ranks, &wish, &q->aggregate, &r->groups[i], &stats, err), err);
+        if (is_root(r) && job->o.explain)
+            fprintf(stderr, "reduce: %s, %u rounds, %llu bytes from rank 0\n", ways[stats.way], stats.rounds,
+                    (unsigned long long)stats.bytes);
+        if (!is_root(r))
+            continue;
+        enum sc_status printed = sc_query_print_groups(job, q, r->groups[i], err);
+        status = printed == SC_OK ? status : printed;
+    }
+    return status;
+}
+
+/* ---- totals by protocol ---- */
+
+static void share_totals(struct sc_rank_query *r, struct sc_row_stats *totals)
+{
+    struct sc_error err = {0};
+    struct sc_buf mine = {0}, *all = calloc(r->ranks.count, sizeof(*all));
+    need(r, all == NULL ? sc_fail_nomem(&err, "totals") : SC_OK, &err);
+    need(r, sc_print_totals(&r->distributed.source, totals, &err), &err);
+    sc_row_stats_write(totals, &mine);
+    need(r, sc_ranks_gather(&r->ranks, &mine, all, &err), &err);
+    for (uint32_t i = 1; is_root(r) && i < r->ranks.count; i++) {
+        struct sc_row_stats theirs;
+        struct sc_cursor in = {.data = all[i].data, .len = all[i].len};
+        sc_row_stats_init(&theirs);
+        need(r,
+             sc_row_stats_read(&in, &theirs) == SC_OK ? SC_OK
+                                                      : sc_fail(&err, SC_DAMAGED, "totals make no sense"),
+             &err);
+        need(r, sc_row_stats_merge(totals, &theirs) == SC_OK ? SC_OK : sc_fail_nomem(&err, "totals"), &err);
+        sc_row_stats_free(&theirs);
+    }
+    for (uint32_t i = 0; i < r->ranks.count; i++)
+        sc_buf_free(&all[i]);
+    free(all);
+    sc_buf_free(&mine);
+}
+
+/* ---- the whole ---- */
+
+/* A node that takes no part is no gap in itself where tallies say what ought to be there. */
+static void note_absent(struct sc_rank_query *r)
+{
+    for (unsigned i = 0; is_root(r) && i < r->absent_count; i++) {
+        char text[SC_ERROR_MAX + 320];
+        snprintf(text, sizeof(text), "node %s takes no part: %s", r->absent[2 * i], r->absent[2 * i + 1]);
+        if (r->distributed.expected.tally_count == 0)
+            (void)sc_source_note_missing(&r->distributed.source, text);
+    }
+}
+
+/* Before the ranks' summaries are added up. */
+static void gather_figures(struct sc_rank_query *r)
+{
+    struct sc_error err = {0};
+    struct sc_figures *figures = &r->job.figures;
+    need(r,
+         sc_figures_gather(&r->ranks, r->reads ? r->node : "", &r->distributed.source, &r->job.stats,
+                           r->summary.records, figures, &err),
+         &err);
+    for (unsigned i = 0; is_root(r) && i < r->absent_count; i++) {
+        if (sc_figures_add_absent(figures, r->absent[2 * i], r->absent[2 * i + 1]) != SC_OK)
+            need(r, sc_fail_nomem(&err, "the nodes"), &err);
+    }
+    figures->rounds = r->distributed.rounds;
+    figures->attempts = r->attempt;
+    r->job.of_nodes = true;
+}
+
+static int answer(struct sc_rank_query *r)
+{
+    struct sc_error err = {0};
+    struct sc_query_job *job = &r->job;
+    struct sc_row_stats totals;
+    const struct sc_distributed_options options = {.ranks = &r->ranks,
+                                                   .node = r->node,
+                                                   .paths = (const char *const *)r->paths,
+                                                   .path_count = r->path_count,
+                                                   .bounds = job->bounds};
+    need(r, sc_distributed_open(&r->distributed, &options, &err), &err);
+    note_absent(r);
+    if (job->listing != NULL && sc_query_all_columns(job))
+        share_columns(r);
+    hold_answer(r);
+    start_output(r);
+    enum sc_status status = reduce(r, read_all(r, &err), &err);
+    enter(r, SC_RANK_PRINT);
+    gather_figures(r);
+    need(r, sc_distributed_summary(&r->distributed, &r->summary, &err), &err);
+    sc_row_stats_init(&totals);
+    if (job->o.items_metadata)
+        share_totals(r, &totals);
+    struct sc_error notes_err = {0};
+    need(r, sc_distributed_notes(&r->distributed, &notes_err), &notes_err);
+    job->source = r->distributed.source;
+    r->distributed.source = (struct sc_source){0};
+    int code = is_root(r) ? sc_query_finish(job, status, &r->summary, &totals, &err) : SC_EXIT_COMPLETE;
+    release_answer(r);
+    sc_row_stats_free(&totals);
+    enter(r, SC_RANK_PRINT);
+    return code;
+}
+
+int sc_rank_query_run(struct sc_rank_query *r, int argc, char **argv)
+{
+    struct sc_error err = {0};
+    r->reads = r->node == NULL || r->node[0] != '\0';
+    r->node = r->node == NULL ? r->host : r->node;
+    muster(r, SC_VERSION, fits_version);
+    int code = sc_query_options_parse(argc, argv, &r->job.o);
+    if (code >= 0)
+        return is_root(r) ? code : 0;
+    if (!is_root(r))
+        r->job.o.verbosity = 0;
+    if (!is_root(r) || r->beater != NULL) {
+        r->job.o.progress = SC_PROGRESS_NONE;
+        r->job.o.progress_given = true;
+    }
+    bool ready = choose_paths(r, r->job.o.paths_given, &err) == SC_OK && find_stores(r, &err) == SC_OK;
+    muster(r, ready ? "" : err.message, fits_excuse);
+    sc_query_watch_signals_as_rank(r->job.o.timeout_ms);
+    count_launch(r);
+    enter(r, SC_RANK_PLAN);
+    share_learned(r);
+    code = sc_query_job_parse(&r->job);
+    return code != 0 ? code : answer(r);
+}
+
+void sc_rank_query_begin(struct sc_rank_query *r)
+{
+    r->answer_fd = -1;
+    r->job.started_ms = r->entered_ms = sc_clock_mono_ms();
+    r->began_wall_ms = sc_clock_wall_ms();
+    gethostname(r->host, sizeof(r->host) - 1);
+}
+
+void sc_rank_query_free(struct sc_rank_query *r)
+{
+    free_groups(r);
+    sc_query_job_free(&r->job);
+    sc_distributed_close(&r->distributed);
+    for (unsigned i = 0; i < r->path_count; i++)
+        free(r->paths[i]);
+    free(r->paths);
+}
