@@ -525,16 +525,18 @@ static int deliver(struct supervisor *s, int spool, const struct sc_job_result *
     return SC_EXIT_NOTHING;
 }
 
-/* Rank 0 has found nodes of another version. False: none. */
+/* Rank 0 has found nodes that cannot take part, before it wrote anything. False: none. */
 static bool leave_out(struct supervisor *s, const struct sc_job_result *result)
 {
+    static const char version[] = "it has version ";
     bool found = false;
     for (uint32_t i = 0; i < s->rank_count; i++) {
         struct node *n = s->of_rank[i];
         if (n == NULL || n->given_up || result->ranks[i].leave_out[0] == '\0')
             continue;
         give_up(n, result->ranks[i].leave_out);
-        n->other_version = found = true;
+        n->other_version = strncmp(n->problem, version, sizeof(version) - 1) == 0;
+        found = true;
     }
     return found;
 }
@@ -554,10 +556,12 @@ static void compare_versions(const struct supervisor *s)
 /* Another attempt may bring more. */
 static bool try_again(struct supervisor *s, int spool, const struct sc_job_result *result)
 {
-    bool final = result->end == SC_JOB_CANCELLED || result->end == SC_JOB_DEADLINE ||
-                 result->end == SC_JOB_UNWRITABLE || spool < 0;
-    return !final && (leave_out(s, result) || learn_from(s, result)) && count_left(s) != 0 &&
-           s->attempts < MOST_ATTEMPTS && ftruncate(spool, 0) == 0 && lseek(spool, 0, SEEK_SET) == 0;
+    bool final =
+        result->end == SC_JOB_CANCELLED || result->end == SC_JOB_DEADLINE || result->end == SC_JOB_UNWRITABLE;
+    bool unwritten = !final && leave_out(s, result);
+    return !final && (unwritten || (spool >= 0 && learn_from(s, result))) && count_left(s) != 0 &&
+           s->attempts < MOST_ATTEMPTS &&
+           (spool < 0 || (ftruncate(spool, 0) == 0 && lseek(spool, 0, SEEK_SET) == 0));
 }
 
 static int run_attempts(struct supervisor *s, int spool)

@@ -117,14 +117,16 @@ static enum sc_status choose_paths(struct sc_rank_query *r, bool given, struct s
     return SC_OK;
 }
 
-/* A disk that is not there. One store of several that is missing is told in the answer. */
+/* A disk that is not there. One store of several that is missing is told in the answer, and so it is where nobody could start anew. */
 static enum sc_status find_stores(const struct sc_rank_query *r, struct sc_error *err)
 {
-    unsigned found = 0;
-    for (unsigned i = 0; i < r->path_count; i++)
-        found += access(r->paths[i], R_OK) == 0;
-    return found != 0 || r->path_count == 0 || !r->supervised ? SC_OK
-                                                              : sc_fail_errno(err, errno, "%s", r->paths[0]);
+    if (r->path_count == 0 || !r->supervised)
+        return SC_OK;
+    for (unsigned i = 0; i < r->path_count; i++) {
+        if (r->paths[i] != NULL && access(r->paths[i], R_OK) == 0)
+            return SC_OK;
+    }
+    return sc_fail_errno(err, errno, "%s", r->paths[r->path_count - 1]);
 }
 
 /* ---- elements that exporters defined: what any node knows all know ---- */

@@ -34,19 +34,19 @@ bool sc_beat_parse(const char *line, size_t length, struct sc_beat *out);
 void sc_exit_line_write(int fd, int status);
 bool sc_exit_line_parse(const char *line, size_t length, int *status);
 
-/* "\x1e" "sc-died RANK SIGNAL" "\n": from the guard of a rank (cli/guard.c), which a signal ended. */
-void sc_died_line_write(int fd, uint32_t rank, int signal);
-bool sc_died_line_parse(const char *line, size_t length, uint32_t *rank, int *signal);
-
-/* The number that Open MPI's launcher gave to this process, which MPI will call it by; 0 without one. */
-uint32_t sc_rank_by_launcher(void);
-
 #define SC_LEAVE_OUT_MAX 160u
 
 /* "\x1e" "sc-leave-out RANK WHY" "\n": from rank 0, before it ends the job: there is no answer with that rank. WHY is cut, and has no
  * control characters. */
 void sc_leave_out_line_write(int fd, uint32_t rank, const char *why);
 bool sc_leave_out_line_parse(const char *line, size_t length, uint32_t *rank, char why[SC_LEAVE_OUT_MAX]);
+
+/* "\x1e" "sc-died RANK SIGNAL" "\n": from the guard of a rank (cli/guard.c), which a signal ended. */
+void sc_died_line_write(int fd, uint32_t rank, int signal);
+bool sc_died_line_parse(const char *line, size_t length, uint32_t *rank, int *signal);
+
+/* The number that Open MPI's launcher gave to this process, which MPI will call it by; 0 without one. */
+uint32_t sc_rank_by_launcher(void);
 
 struct sc_beater;
 

@@ -363,6 +363,7 @@ def other_version(site, flows):
           f"sc-query: node n2 takes no part: it has version {re.escape(there)} of sc-query, this is {re.escape(here)}$")
     kit.check("other version: at the second attempt, with one line", json.loads(done.stdout or "{}").get("cluster", {}).get("attempts") == 2 and
               done.stderr.count("\n") == 1, describe(done, 3000))
+    whole("other version: also while records stream", site.ask(*TOTALS, "--stream"), flows, "node n2 takes no part: it has version")
     done = site.outside.run(command_by_hand(site), timeout=60)
     kit.check("other version: by hand it is an error, told in a line", done.returncode == 1 and done.stdout == "" and
               re.search(rf"(?m)^sc-query: .*node n2: it has version {re.escape(there)} of sc-query, this is {re.escape(here)}$", done.stderr),
