@@ -18,7 +18,8 @@
 
 #define RANK_PROGRAM  "sc-query-rank"
 #define MOST_ATTEMPTS 5u
-#define LAUNCH_MS     20000u
+#define LAUNCH_MS     20000u /* until each rank is heard, */
+#define LAUNCH_EACH   200u   /* and so much for each: ssh may take 80 ms of a processor to let one in */
 #define SILENCE_MS    10000u /* unless --node-timeout says otherwise */
 #define GRACE_MS      10000u
 #define PROBE_MS      10000u
@@ -286,6 +287,11 @@ static uint64_t silence_ms(const struct supervisor *s)
     return s->job->o.node_timeout_ms != 0 ? s->job->o.node_timeout_ms : SILENCE_MS;
 }
 
+static uint64_t launch_ms(const struct supervisor *s)
+{
+    return LAUNCH_MS + (uint64_t)s->rank_count * LAUNCH_EACH;
+}
+
 static enum sc_status attempt(struct supervisor *s, int answer_fd, struct sc_job_result *result,
                               struct sc_error *err)
 {
@@ -316,7 +322,7 @@ static enum sc_status attempt(struct supervisor *s, int answer_fd, struct sc_job
     const uint64_t timeout = s->job->o.timeout_ms;
     const struct sc_job_options options = {.command = command.list,
                                            .ranks = s->rank_count,
-                                           .launch_ms = LAUNCH_MS,
+                                           .launch_ms = launch_ms(s),
                                            .silence_ms = silence_ms(s),
                                            .deadline_ms =
                                                timeout == 0 ? 0 : s->job->started_ms + timeout + GRACE_MS,
@@ -416,7 +422,10 @@ static bool learn_from(struct supervisor *s, const struct sc_job_result *result)
         dead->died = true;
     const uint32_t after = count_left(s);
     if (result->end == SC_JOB_UNSTARTED && after == before && s->of_rank[result->rank] != NULL) {
-        give_up(s->of_rank[result->rank], "its part of the query did not start within 20 s");
+        char why[64];
+        snprintf(why, sizeof(why), "its part of the query did not start within %.0f s",
+                 (double)launch_ms(s) / 1000);
+        give_up(s->of_rank[result->rank], why);
         return true;
     }
     if (after != before || dead != NULL)

@@ -4,6 +4,9 @@
  *
  *     sc-query-rank [--supervised] [--node NAME] [--attempt N] [--absent NAME WHY]... -- SC-QUERY-OPTIONS [PATH...]
  *
+ * Supervised ranks but rank 0 have no `--` and what follows: rank 0 tells them. There may be more of it than fits mpiexec's command once
+ * for each node.
+ *
  * Every rank reads the stores of its node: PATH, in which %h stands for the name of the machine and %n for NAME; without a PATH the
  * store of the node's own configuration. Rank 0 also makes the answer. With --node '' this rank reads nothing. Supervised, each rank
  * beats on stderr (cluster/beat.h), rank 0 writes its exit status there, and all end with 0.
@@ -51,6 +54,8 @@ struct rank {
     uint64_t began_wall_ms, entered_ms, spent_ms[PARTS];
     struct sc_summary summary;
     struct sc_groups *groups[SC_QUERY_MAX_STATISTICS];
+    struct sc_buf words; /* of sc-query, as rank 0 told them, each with its NUL; `argv` leads to them */
+    char **argv;
 };
 
 static bool is_root(const struct rank *r)
@@ -107,7 +112,7 @@ static void need(const struct rank *r, enum sc_status status, const struct sc_er
 
 /* ---- arguments ---- */
 
-/* @return the index of what belongs to sc-query, with the program's name before it; -1: usage. */
+/* @return the index of what belongs to sc-query, with the program's name before it, `argc` where rank 0 has it; -1: usage. */
 static int parse_own(struct rank *r, int argc, char **argv)
 {
     int i = 1;
@@ -124,7 +129,41 @@ static int parse_own(struct rank *r, int argc, char **argv)
         } else
             return -1;
     }
-    return i < argc ? i : -1;
+    return i < argc || (r->supervised && !is_root(r)) ? i : -1;
+}
+
+/* argv[0] and words[0 .. length) with as many as there are. */
+static char **split_words(char *program, char *words, size_t length, int *argc)
+{
+    size_t count = 1;
+    for (size_t i = 0; i < length; i++)
+        count += words[i] == '\0';
+    char **argv = calloc(count + 1, sizeof(char *));
+    if (argv == NULL)
+        return NULL;
+    argv[0] = program;
+    for (size_t at = 0, i = 1; i < count; at += strlen(words + at) + 1)
+        argv[i++] = words + at;
+    *argc = (int)count;
+    return argv;
+}
+
+/* In and out: sc-query's words, with the program's name before them. */
+static void share_words(struct rank *r, int *argc, char ***argv)
+{
+    struct sc_error err = {0};
+    for (int i = 1; is_root(r) && i < *argc; i++)
+        sc_buf_append(&r->words, (*argv)[i], strlen((*argv)[i]) + 1);
+    if (!sc_buf_ok(&r->words))
+        need(r, sc_fail_nomem(&err, "the words of the query"), &err);
+    need(r, sc_ranks_broadcast(&r->ranks, &r->words, &err), &err);
+    if (is_root(r))
+        return;
+    if (r->words.len != 0 && r->words.data[r->words.len - 1] != '\0')
+        need(r, sc_fail(&err, SC_DAMAGED, "the words of the query are cut"), &err);
+    r->argv = split_words((*argv)[0], (char *)r->words.data, r->words.len, argc);
+    need(r, r->argv == NULL ? sc_fail_nomem(&err, "the words of the query") : SC_OK, &err);
+    *argv = r->argv;
 }
 
 /* The store of the configuration when no path is given. */
@@ -544,14 +583,20 @@ static int run(struct rank *r, int argc, char **argv)
         return sc_query_fail_usage("sc-query-rank is run by sc-query --cluster, and by mpiexec ... sc-query");
     if (is_stray(r))
         return sc_query_fail_usage("this mpiexec is not of the MPI that sc-query-rank was built with");
-    argv[own] = program;
     if (!is_root(r))
         fclose(stdout); /* one rank answers */
-    int code = sc_query_options_parse(argc - own, argv + own, &r->job.o);
-    if (code >= 0)
-        return is_root(r) ? code : 0;
     r->reads = r->node == NULL || r->node[0] != '\0';
     r->node = r->node == NULL ? r->host : r->node;
+    enter(r, PLAN);
+    compare_versions(r);
+    argv += own;
+    argc -= own;
+    argv[0] = program;
+    if (r->supervised)
+        share_words(r, &argc, &argv);
+    int code = sc_query_options_parse(argc, argv, &r->job.o);
+    if (code >= 0)
+        return is_root(r) ? code : 0;
     if (!is_root(r))
         r->job.o.verbosity = 0;
     if (!is_root(r) || r->beater != NULL) {
@@ -561,8 +606,6 @@ static int run(struct rank *r, int argc, char **argv)
     need(r, choose_paths(r, r->job.o.paths_given, &err), &err);
     sc_query_watch_signals_as_rank(r->job.o.timeout_ms);
     count_launch(r);
-    enter(r, PLAN);
-    compare_versions(r);
     share_learned(r);
     code = sc_query_job_parse(&r->job);
     return code != 0 ? code : answer(r);
@@ -600,6 +643,8 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < r.path_count; i++)
         free(r.paths[i]);
     free(r.paths);
+    free(r.argv);
+    sc_buf_free(&r.words);
     if (is_root(&r) && r.job.o.explain)
         explain_parts(&r);
     if (is_root(&r))

@@ -161,7 +161,9 @@ static void the_command_has_words_for_each_rank(void **state)
         assert_true(find(&words, "it is down", 0) < second);
         assert_int_equal(find(&words, "--absent", second), words.count);
         assert_true(find(&words, "192.0.2.1", second) < words.count);
-        assert_string_equal(words.list[words.count - 1], "a : b");
+        assert_string_equal(words.list[second - 1], "a : b");
+        assert_int_equal(find(&words, "a : b", second), words.count);
+        assert_string_equal(words.list[words.count - 1], "alpha");
         unsigned a, b, c, d;
         size_t v4 = find(&words, "oob_tcp_dynamic_ipv4_ports", 0);
         size_t v6 = find(&words, "oob_tcp_dynamic_ipv6_ports", 0);

@@ -3,6 +3,7 @@
 #include "cluster/inventory.h"
 #include "cluster/launch.h"
 #include "cluster/planner.h"
+#include "conf/cluster.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -357,8 +358,39 @@ static void ranks_are_started_with_their_words(void **state)
     assert_int_equal(find(&words, "--attempt", colon), words.count);
     assert_string_equal(words.list[find(&words, "--host", colon) + 1], "10.0.0.2");
     assert_string_equal(words.list[find(&words, "--node", colon) + 1], "b");
-    assert_string_equal(words.list[words.count - 2], "--");
-    assert_string_equal(words.list[words.count - 1], odd);
+    assert_string_equal(words.list[colon - 2], "--");
+    assert_int_equal(find(&words, "--", colon), words.count);
+    assert_int_equal(find(&words, odd, colon), words.count);
+    sc_words_free(&words);
+}
+
+/* What the kernel takes for a new program is a quarter of the stack at most, 2 MiB by default, with the environment. */
+static void a_long_query_for_many_nodes_is_a_command(void **state)
+{
+    enum { NODES = 256, FILTER = 100000 };
+    static struct sc_launch_rank ranks[NODES];
+    static char names[NODES][SC_CLUSTER_NAME_MAX], filter[FILTER + 1];
+    char *query[] = {filter, NULL};
+    const struct sc_launch l = {.mpiexec = "mpiexec",
+                                .program = "/usr/local/bin/sc-query-rank",
+                                .ssh = "ssh",
+                                .ranks = ranks,
+                                .rank_count = NODES,
+                                .query = query};
+    struct sc_words words = {0};
+    struct sc_error err;
+    size_t bytes = 0;
+    (void)state;
+    memset(filter, 'x', FILTER);
+    for (unsigned i = 0; i < NODES; i++) {
+        memset(names[i], 'a' + (int)(i % 26), SC_CLUSTER_NAME_MAX - 1);
+        ranks[i] =
+            (struct sc_launch_rank){.node = names[i], .host = "2001:db8:1234:5678:9abc:def0:1234:5678"};
+    }
+    assert_int_equal(sc_launch_words(&l, &words, &err), SC_OK);
+    for (size_t i = 0; i < words.count; i++)
+        bytes += strlen(words.list[i]) + 1 + sizeof(char *);
+    assert_true(bytes > FILTER && bytes < 256 * 1024);
     sc_words_free(&words);
 }
 
@@ -390,6 +422,7 @@ int main(void)
         cmocka_unit_test(a_summary_comes_back),
         cmocka_unit_test(patterns_are_expanded),
         cmocka_unit_test(ranks_are_started_with_their_words),
+        cmocka_unit_test(a_long_query_for_many_nodes_is_a_command),
         cmocka_unit_test(hosts_and_words_that_would_be_options_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
