@@ -102,11 +102,16 @@ class Site:
             self.guards[machine.name] = subprocess.Popen(
                 named(machine, [SSHD, "-D", "-e", "-f", "/dev/null", "-h", self.folder / "host", "-o",
                                 f"AuthorizedKeysFile={self.folder / 'authorized'}", "-o", "StrictModes=no", "-o", "UsePAM=no",
-                                "-o", "UseDNS=no", "-o", "PermitRootLogin=yes", "-o", "PidFile=none"], prepare),
+                                "-o", "UseDNS=no", "-o", "PermitRootLogin=yes", "-o", "PidFile=none",
+                                *self.guard_options(machine)], prepare),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.lab.children.append(self.guards[machine.name])
         if not kit.wait_for(lambda: self.reaches(machine), 10):
             raise SystemExit(f"sshd does not answer on {machine.name}")
+
+    def guard_options(self, _machine):
+        """More words for the sshd of a machine."""
+        return []
 
     def reaches(self, machine):
         try:
