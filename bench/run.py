@@ -13,6 +13,7 @@ made anew whenever the collector was rebuilt. With --scale other than 1 the resu
 """
 import argparse
 import json
+import os
 import pathlib
 import platform
 import shutil
@@ -155,8 +156,9 @@ def query_cluster(bench):
     except SystemExit:  # it says what is not there
         return []
     runs = max(5, bench.pairs)
+    load = os.getloadavg()[0]
     hosts = {n: run.latency(bench, n, bench.scaled(100_000), runs) for n in run.HOSTS}
-    return latency_rows(run, hosts) + reduce_rows(run, bench) + rank_rows(run, bench, hosts)
+    return latency_rows(run, hosts) + reduce_rows(run, bench) + rank_rows(run, bench, hosts, load)
 
 
 def latency_rows(run, hosts):
@@ -198,26 +200,29 @@ def reduce_rows(run, bench):
                  unit="everything sent / exchange", better="more")]
 
 
-def rank_rows(run, bench, hosts):
+def rank_rows(run, bench, hosts, load):
     """Ranks by hand, over a store in eight parts; and all that bench/simulate.py wants to know, into a file."""
     flows = bench.scaled(2_000_000)
     stores = run.parts_of_a_store(bench, 8, flows)
     words = ("-s", "srcip#bytes", "-l", "10")
     pairs = max(3, bench.pairs // 2)
-    alone = run.alone(bench, stores, 2, words)
+    one = run.by_hand(bench, stores, 1, 1, words)
+    others = [(f"{n} ranks with a thread each", run.by_hand(bench, stores, n, 1, words)) for n in (2, 4, 8)]
+    others += [("one rank with two threads", run.by_hand(bench, stores, 1, 2, words)),
+               ("sc-query itself, two threads", run.alone(bench, stores, 2, words))]
     rows = []
-    for ranks in (1, 2, 4, 8):
-        name = f"top 10 addresses, {ranks} rank{'s' * (ranks > 1)} with a thread each"
-        both = harness.alternate(alone, run.by_hand(bench, stores, ranks, 1, words), pairs)
-        rows += [dict(name=f"{name}, elapsed", goal="-", ratio=[a.wall / b.wall for a, b in both],
-                      unit="a process with two threads / ranks", better="more",
+    for name, side in others:
+        both = harness.alternate(one, side, pairs)
+        name = f"top 10 addresses by hand, {name}"
+        rows += [dict(name=f"{name}: elapsed", goal="-", ratio=[a.wall / b.wall for a, b in both],
+                      unit="one rank with a thread / these", better="more",
                       note=f"{statistics.median(a.wall for a, _ in both):.2f} s and {statistics.median(b.wall for _, b in both):.2f} s"),
-                 dict(name=f"{name}, processor", goal="-", ratio=[a.cpu / b.cpu for a, b in both],
-                      unit="a process with two threads / ranks", better="more")]
-    both = harness.alternate(run.by_hand(bench, stores, 1, 2, words), run.by_hand(bench, stores, 2, 1, words), pairs)
-    rows.append(dict(name="one rank with two threads against two with one, elapsed", goal="-", ratio=[a.wall / b.wall for a, b in both],
-                     unit="one rank / two", better="more"))
-    run.remember(bench, stores, 8 * flows, hosts)
+                 dict(name=f"{name}: processor", goal="-", ratio=[b.cpu / a.cpu for a, b in both],
+                      unit="these / one rank with a thread", better="less")]
+    cores = harness.alternate(run.by_hand(bench, stores, 1, 2, words), run.by_hand(bench, stores, 2, 1, words), pairs)
+    rows.append(dict(name="top 10 addresses by hand, a rank for each core: elapsed", goal="-", ratio=[a.wall / b.wall for a, b in cores],
+                     unit="one rank with two threads / two ranks with one", better="more"))
+    run.remember(bench, stores, flows, hosts, load)
     return rows
 
 

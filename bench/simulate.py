@@ -253,6 +253,9 @@ def measured_table(facts):
     for n, host in facts["hosts"].items():
         parts = {**host["parts"], "end": host["end"]}
         lines.append(row(n, *(f"{1000 * parts[p]:.0f}" for p in PARTS), *(f"{1000 * host[k]:.0f}" for k in ("whole", "cpu_here", "probe"))))
+    if facts["load"] > 1:
+        lines += ["", f"**The machine was busy when this was measured (a load of {facts['load']:.0f} before): elapsed times here, and what of the",
+                  "model hangs on them, are too long; processor times, bytes and messages are not.**"]
     return lines
 
 
