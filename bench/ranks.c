@@ -258,7 +258,7 @@ static void plan(const struct options *o)
     struct sc_planner *planner = check(sc_planner_create((uint32_t)o->ranks));
     struct sc_expected expected = {0};
     struct sc_buf bytes = {0};
-    uint64_t in_bytes = 0, out_bytes = 0;
+    uint64_t in_bytes = 0, out_bytes = 0, copies = o->ranks * o->batches * o->copies;
     double add_ms = 0, tell_ms = 0;
     for (uint64_t r = 0; r < o->ranks; r++) {
         sc_buf_clear(&bytes);
@@ -284,9 +284,8 @@ static void plan(const struct options *o)
     printf("{\"ranks\": %llu, \"copies\": %llu, \"bytes_in\": %llu, \"bytes_out\": %llu, \"add_ms\": %.1f, "
            "\"assign_ms\": %.1f, "
            "\"tell_ms\": %.1f, \"resident_mib\": %ld}\n",
-           (unsigned long long)o->ranks, (unsigned long long)(o->ranks * o->batches * o->copies),
-           (unsigned long long)in_bytes, (unsigned long long)out_bytes, add_ms, assign_ms, tell_ms,
-           resident_mib());
+           (unsigned long long)o->ranks, (unsigned long long)copies, (unsigned long long)in_bytes,
+           (unsigned long long)out_bytes, add_ms, assign_ms, tell_ms, resident_mib());
     sc_buf_free(&bytes);
     sc_expected_free(&expected);
     sc_planner_free(planner);
