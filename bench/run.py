@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Compares with Debian's nfdump in the same run and writes the ratios to bench/results.md.
 
-    bench/run.py [--build DIR] [--only disk|read|ingest|query|start|cluster]... [--pairs N] [--scale FACTOR] [--case TEXT]
+    bench/run.py [--build DIR] [--only disk|read|ingest|query|start|cluster|query-cluster]... [--pairs N] [--scale FACTOR] [--case TEXT]
 
 Both sides get the same export messages: flows that sc-exporter generates into a capture. nfcapd receives its payloads over
 UDP at a rate at which it loses nothing (Debian's reads no captures), sc-collector reads it. Times are those of whole processes, in alternating runs (A B A B ...); a ratio is that of one pair, and the
@@ -13,6 +13,7 @@ made anew whenever the collector was rebuilt. With --scale other than 1 the resu
 """
 import argparse
 import json
+import os
 import pathlib
 import platform
 import shutil
@@ -147,6 +148,84 @@ def cluster(bench):
     return rows
 
 
+def query_cluster(bench):
+    """Queries over hosts that are namespaces with an sshd of their own, and ranks by hand, all on the same cores."""
+    import query_cluster_run as run
+    try:
+        run.kit(bench).require()
+    except SystemExit:  # it says what is not there
+        return []
+    runs = max(5, bench.pairs)
+    load = os.getloadavg()[0]
+    hosts = {n: run.latency(bench, n, bench.scaled(100_000), runs) for n in run.HOSTS}
+    return latency_rows(run, hosts) + reduce_rows(run, bench) + rank_rows(run, bench, hosts, load)
+
+
+def latency_rows(run, hosts):
+    rows = []
+    for n, found in hosts.items():
+        parts = {p: statistics.median(a.parts[p] for a in found.asked) for p in run.PARTS}
+        parts["end"] = statistics.median(a.end for a in found.asked)
+        what = ", ".join(f"{p} {1000 * s:.0f}" for p, s in parts.items())
+        rows.append(dict(name=f"a small query over {n} host{'s' * (n > 1)}", goal="-", ratio=[a.whole for a in found.asked], unit="seconds",
+                         better="less",
+                         note=f"ms, medians: {what}; a probe of all {1000 * statistics.median(found.probes):.0f}; of the processor "
+                              f"{1000 * statistics.median(a.cpu_here for a in found.asked):.0f} where it is asked and "
+                              f"{1000 * statistics.median(a.cpu_there for a in found.asked):.0f} on each host"))
+    three = hosts[3].asked
+    rows.append(dict(name="launch overhead at three hosts", goal="at most 0.7 s", ratio=[a.parts["launch"] for a in three], unit="seconds",
+                     better="less", limit=0.7))
+    rows.append(dict(name="the same with mpiexec's end", goal="-", ratio=[a.parts["launch"] + a.end for a in three], unit="seconds",
+                     better="less"))
+    cheap, dear = hosts[3].cheap, hosts[3].logins
+    rows.append(dict(name="an ssh, its processor time where it begins", goal="-", ratio=[d[1] / c[1] for d, c in zip(dear, cheap)],
+                     unit="default key exchange / curve25519", better="less",
+                     note=" and ".join(f"{1000 * statistics.median(cpu for _, cpu in side):.0f} ms" for side in (dear, cheap))))
+    return rows
+
+
+def reduce_rows(run, bench):
+    """Zipf, 1 M addresses, 8 ranks. Bytes are the same each time."""
+    options = dict(ranks=8, groups=bench.scaled(1_000_000), rows=bench.scaled(6_000_000))
+    all_ways = {way: run.simulated(bench, "reduce", f"--way={way}", limit=10, **options) for way in ("gather", "exchange", "tput")}
+    gather, exchange, tput = (all_ways[way] for way in ("gather", "exchange", "tput"))
+    more = {n: run.simulated(bench, "reduce", "--way=tput", limit=n, **options)["bytes"] for n in (100, 1000)}
+    more = ", ".join(f"{n}: {size / 1e3:.0f} kB" for n, size in more.items())
+    return [dict(name="bytes for the first 10 of 1 M groups at 8 ranks, TPUT", goal="20x less", ratio=[gather["bytes"] / tput["bytes"]],
+                 unit="everything sent / TPUT", better="more", limit=20,
+                 note=f"{gather['bytes'] / 1e6:.1f} MB and {tput['bytes'] / 1e3:.0f} kB; TPUT for the first {more}"),
+            dict(name="the same, against the exchange", goal="-", ratio=[exchange["bytes"] / tput["bytes"]], unit="exchange / TPUT",
+                 better="more"),
+            dict(name="bytes of the busiest rank", goal="-", ratio=[gather["busiest_bytes"] / exchange["busiest_bytes"]],
+                 unit="everything sent / exchange", better="more")]
+
+
+def rank_rows(run, bench, hosts, load):
+    """Ranks by hand, over a store in eight parts; and all that bench/simulate.py wants to know, into a file."""
+    flows = bench.scaled(2_000_000)
+    stores = run.parts_of_a_store(bench, 8, flows)
+    words = ("-s", "srcip#bytes", "-l", "10")
+    pairs = max(3, bench.pairs // 2)
+    one = run.by_hand(bench, stores, 1, 1, words)
+    others = [(f"{n} ranks with a thread each", run.by_hand(bench, stores, n, 1, words)) for n in (2, 4, 8)]
+    others += [("one rank with two threads", run.by_hand(bench, stores, 1, 2, words)),
+               ("sc-query itself, two threads", run.alone(bench, stores, 2, words))]
+    rows = []
+    for name, side in others:
+        both = harness.alternate(one, side, pairs)
+        name = f"top 10 addresses by hand, {name}"
+        rows += [dict(name=f"{name}: elapsed", goal="-", ratio=[a.wall / b.wall for a, b in both],
+                      unit="one rank with a thread / these", better="more",
+                      note=f"{statistics.median(a.wall for a, _ in both):.2f} s and {statistics.median(b.wall for _, b in both):.2f} s"),
+                 dict(name=f"{name}: processor", goal="-", ratio=[b.cpu / a.cpu for a, b in both],
+                      unit="these / one rank with a thread", better="less")]
+    cores = harness.alternate(run.by_hand(bench, stores, 1, 2, words), run.by_hand(bench, stores, 2, 1, words), pairs)
+    rows.append(dict(name="top 10 addresses by hand, a rank for each core: elapsed", goal="-", ratio=[a.wall / b.wall for a, b in cores],
+                     unit="one rank with two threads / two ranks with one", better="more"))
+    run.remember(bench, stores, flows, hosts, load)
+    return rows
+
+
 CSV_FIELDS = ("first,last,duration,srcip,dstip,srcport,dstport,proto,flags,tos,packets,bytes,inif,outif,srcas,dstas,"
               "srcmask,dstmask,nexthop,exporterip")
 QUERIES = [
@@ -168,7 +247,8 @@ QUERIES = [
     dict(name="everything as CSV", goal=1.5, same=harness.same_lines,
          nfdump=["-o", "csv"], sc=["--output-format=csv", f"--output-fields={CSV_FIELDS}"], quiet=True, pairs=2),
 ]
-SECTIONS = {"disk": disk, "read": read, "ingest": ingest, "query": query, "start": start, "cluster": cluster}
+SECTIONS = {"disk": disk, "read": read, "ingest": ingest, "query": query, "start": start, "cluster": cluster,
+            "query-cluster": query_cluster}
 
 
 class Bench:

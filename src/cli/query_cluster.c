@@ -19,7 +19,8 @@
 #define RANK_PROGRAM   "sc-query-rank"
 #define GUARD_PROGRAM  "sc-query-guard"
 #define MOST_ATTEMPTS  5u
-#define LAUNCH_MS      20000u
+#define LAUNCH_MS      20000u /* until each rank is heard, */
+#define LAUNCH_EACH    200u   /* and so much for each: ssh may take 80 ms of a processor to let one in */
 #define SILENCE_MS     10000u /* unless --node-timeout says otherwise */
 #define MOST_CONNECT_S 5u
 #define GRACE_MS       10000u
@@ -305,6 +306,11 @@ static unsigned connect_s(const struct supervisor *s)
     return seconds < MOST_CONNECT_S ? (unsigned)seconds : MOST_CONNECT_S;
 }
 
+static uint64_t launch_ms(const struct supervisor *s)
+{
+    return LAUNCH_MS + (uint64_t)s->rank_count * LAUNCH_EACH;
+}
+
 static enum sc_status attempt(struct supervisor *s, int answer_fd, struct sc_job_result *result,
                               struct sc_error *err)
 {
@@ -337,7 +343,7 @@ static enum sc_status attempt(struct supervisor *s, int answer_fd, struct sc_job
     const uint64_t timeout = s->job->o.timeout_ms;
     const struct sc_job_options options = {.command = command.list,
                                            .ranks = s->rank_count,
-                                           .launch_ms = LAUNCH_MS,
+                                           .launch_ms = launch_ms(s),
                                            .silence_ms = silence_ms(s),
                                            .deadline_ms =
                                                timeout == 0 ? 0 : s->job->started_ms + timeout + GRACE_MS,
@@ -467,7 +473,8 @@ static bool learn_from(struct supervisor *s, const struct sc_job_result *result)
         if (blamed != NULL)
             strike(blamed, result);
         if (result->end == SC_JOB_UNSTARTED && count_left(s) == before && s->of_rank[result->rank] != NULL) {
-            snprintf(why, sizeof(why), "its part of the query did not start within %u s", LAUNCH_MS / 1000);
+            snprintf(why, sizeof(why), "its part of the query did not start within %.0f s",
+                     (double)launch_ms(s) / 1000);
             give_up(s->of_rank[result->rank], why);
         }
         return count_left(s) != before || blamed != NULL || try_once_more(s);

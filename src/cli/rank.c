@@ -4,6 +4,9 @@
  *
  *     sc-query-rank [--supervised] [--node NAME] [--attempt N] [--absent NAME WHY]... -- SC-QUERY-OPTIONS [PATH...]
  *
+ * Supervised ranks but rank 0 have no `--` and what follows: rank 0 tells them. There may be more of it than fits mpiexec's command once
+ * for each node.
+ *
  * Every rank reads the stores of its node: PATH, in which %h stands for the name of the machine and %n for NAME; without a PATH the
  * store of the node's own configuration. Rank 0 also makes the answer. With --node '' this rank reads nothing. Supervised, each rank
  * beats on stderr (cluster/beat.h), rank 0 writes its exit status there, and all end with 0.

@@ -86,7 +86,41 @@ int sc_rank_query_parse_own(struct sc_rank_query *r, int argc, char **argv)
         } else
             return -1;
     }
-    return i < argc ? i : -1;
+    return i < argc || (r->supervised && !is_root(r)) ? i : -1;
+}
+
+/* argv[0] and words[0 .. length) with as many as there are. */
+static char **split_words(char *program, char *words, size_t length, int *argc)
+{
+    size_t count = 1;
+    for (size_t i = 0; i < length; i++)
+        count += words[i] == '\0';
+    char **argv = calloc(count + 1, sizeof(char *));
+    if (argv == NULL)
+        return NULL;
+    argv[0] = program;
+    for (size_t at = 0, i = 1; i < count; at += strlen(words + at) + 1)
+        argv[i++] = words + at;
+    *argc = (int)count;
+    return argv;
+}
+
+/* In and out: sc-query's words, with the program's name before them. */
+static void share_words(struct sc_rank_query *r, int *argc, char ***argv)
+{
+    struct sc_error err = {0};
+    for (int i = 1; is_root(r) && i < *argc; i++)
+        sc_buf_append(&r->words, (*argv)[i], strlen((*argv)[i]) + 1);
+    if (!sc_buf_ok(&r->words))
+        need(r, sc_fail_nomem(&err, "the words of the query"), &err);
+    need(r, sc_ranks_broadcast(&r->ranks, &r->words, &err), &err);
+    if (is_root(r))
+        return;
+    if (r->words.len != 0 && r->words.data[r->words.len - 1] != '\0')
+        need(r, sc_fail(&err, SC_DAMAGED, "the words of the query are cut"), &err);
+    r->argv = split_words((*argv)[0], (char *)r->words.data, r->words.len, argc);
+    need(r, r->argv == NULL ? sc_fail_nomem(&err, "the words of the query") : SC_OK, &err);
+    *argv = r->argv;
 }
 
 /* The store of the configuration when no path is given. */
@@ -544,6 +578,8 @@ int sc_rank_query_run(struct sc_rank_query *r, int argc, char **argv)
     r->reads = r->node == NULL || r->node[0] != '\0';
     r->node = r->node == NULL ? r->host : r->node;
     muster(r, SC_VERSION, fits_version);
+    if (r->supervised)
+        share_words(r, &argc, &argv);
     int code = sc_query_options_parse(argc, argv, &r->job.o);
     if (code >= 0)
         return is_root(r) ? code : 0;
@@ -579,4 +615,6 @@ void sc_rank_query_free(struct sc_rank_query *r)
     for (unsigned i = 0; i < r->path_count; i++)
         free(r->paths[i]);
     free(r->paths);
+    free(r->argv);
+    sc_buf_free(&r->words);
 }

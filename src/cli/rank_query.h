@@ -57,15 +57,17 @@ struct sc_rank_query {
     uint64_t began_wall_ms, entered_ms, spent_ms[SC_RANK_PARTS];
     struct sc_summary summary;
     struct sc_groups *groups[SC_QUERY_MAX_STATISTICS];
+    struct sc_buf words; /* of sc-query, as rank 0 told them, each with its NUL; `argv` leads to them */
+    char **argv;
 };
 
 /* Reads the clocks: the query, or its part in this process, begins now. */
 void sc_rank_query_begin(struct sc_rank_query *query);
 
-/* The rank's own words, up to "--". @return the index of "--"; -1: usage. */
+/* The rank's own words, up to "--". @return the index of "--", `argc` where rank 0 has it and what follows; -1: usage. */
 int sc_rank_query_parse_own(struct sc_rank_query *query, int argc, char **argv);
 
-/* Answers the words of sc-query, with a program's name before them, on stdout. @return the exit status (enum sc_query_exit) at rank 0;
+/* Answers the words of sc-query, with a program's name before them (supervised: rank 0's, whatever others have), on stdout. @return the exit status (enum sc_query_exit) at rank 0;
  * others' is 0, or that of words that make no sense. */
 int sc_rank_query_run(struct sc_rank_query *query, int argc, char **argv);
 

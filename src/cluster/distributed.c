@@ -85,6 +85,76 @@ static enum sc_status take_expected(struct sc_distributed *d, uint32_t rank, str
     return rank == 0 ? SC_OK : sc_inventory_get_expected(in, &d->expected);
 }
 
+/* Which windows, and so which tallies, the answer is judged for. */
+static struct sc_expected_range judged_range(const struct sc_distributed *d)
+{
+    const struct sc_source_bounds *b = &d->options.bounds;
+    return (struct sc_expected_range){
+        .kind = b->options ? SC_RECORDS_OPTIONS : SC_RECORDS_FLOWS,
+        .begin_ms = b->window_ms != 0 ? b->window_ms : b->begin_ms,
+        .end_ms = b->window_ms != 0 ? b->window_ms + 1
+                  : b->end_ms != 0  ? b->end_ms
+                                    : UINT64_MAX,
+    };
+}
+
+/* The tallies of the rank `step` behind this one, and of those that it has heard, to `known`. */
+static enum sc_status hear_tallies(struct sc_distributed *d, uint32_t step, struct sc_expected *known,
+                                   struct sc_error *err)
+{
+    const struct sc_ranks *r = d->options.ranks;
+    struct sc_buf theirs = {0};
+    enum sc_status status = r->pass(r->arg, SC_NO_RANK, NULL, r->rank + step, &theirs, err);
+    struct sc_cursor in = {.data = theirs.data, .len = theirs.len};
+    if (status == SC_OK)
+        status = refuse(sc_inventory_get_tallies(&in, known), err);
+    sc_buf_free(&theirs);
+    return status;
+}
+
+static enum sc_status tell_tallies(struct sc_distributed *d, uint32_t step, const struct sc_expected *known,
+                                   struct sc_error *err)
+{
+    const struct sc_ranks *r = d->options.ranks;
+    const struct sc_expected_range range = judged_range(d);
+    struct sc_buf bytes = {0};
+    sc_inventory_put_tallies(known, &range, &bytes);
+    enum sc_status status = sc_buf_ok(&bytes) ? r->pass(r->arg, r->rank - step, &bytes, SC_NO_RANK, NULL, err)
+                                              : sc_fail_nomem(err, "what the nodes say");
+    sc_buf_free(&bytes);
+    return status;
+}
+
+/*
+ * Every proxy tells its tallies to all subcollectors, so that ranks know much the same: they come to rank 0 by a tree, each rank
+ * passing on once what it and those behind it know. What others know is kept from this rank's own view, but for rank 0's.
+ */
+static enum sc_status gather_tallies(struct sc_distributed *d, struct sc_error *err)
+{
+    const struct sc_ranks *r = d->options.ranks;
+    const struct sc_expected_range range = judged_range(d);
+    struct sc_expected passed = {.horizon_ms = d->expected.horizon_ms};
+    struct sc_expected *known = is_root(d) ? &d->expected : &passed;
+    struct sc_buf mine = {0};
+    sc_inventory_put_tallies(&d->expected, &range, &mine);
+    struct sc_cursor in = {.data = mine.data, .len = mine.len};
+    enum sc_status status = sc_buf_ok(&mine) ? SC_OK : sc_fail_nomem(err, "what the nodes say");
+    if (status == SC_OK && !is_root(d))
+        status = refuse(sc_inventory_get_tallies(&in, known), err);
+    sc_buf_free(&mine);
+    uint32_t step = 1;
+    for (; status == SC_OK && step < r->count && (r->rank & step) == 0; step *= 2) {
+        if (r->rank + step < r->count)
+            status = hear_tallies(d, step, known, err);
+    }
+    if (status == SC_OK)
+        status = refuse(sc_expected_merge_tallies(known), err);
+    if (status == SC_OK && !is_root(d))
+        status = tell_tallies(d, step, known, err);
+    sc_expected_free(&passed);
+    return status;
+}
+
 /* When all ranks are through, everything that a tally calls safe is on its nodes' disks: only then files are listed. */
 static enum sc_status gather_expected(struct sc_distributed *d, struct sc_source *notes, struct sc_error *err)
 {
@@ -95,8 +165,8 @@ static enum sc_status gather_expected(struct sc_distributed *d, struct sc_source
         sc_inventory_put_expected(&d->expected, &mine);
         status = collect(d, &mine, take_expected, err);
     }
-    if (status == SC_OK && is_root(d))
-        status = refuse(sc_expected_merge_tallies(&d->expected), err);
+    if (status == SC_OK)
+        status = gather_tallies(d, err);
     if (status == SC_OK)
         status = sc_ranks_most(d->options.ranks, &barrier, err);
     sc_buf_free(&mine);
@@ -155,14 +225,7 @@ static enum sc_status assign(struct sc_distributed *d, struct sc_error *err)
 
 static void judge(struct sc_distributed *d)
 {
-    const struct sc_source_bounds *b = &d->options.bounds;
-    const struct sc_expected_range range = {
-        .kind = b->options ? SC_RECORDS_OPTIONS : SC_RECORDS_FLOWS,
-        .begin_ms = b->window_ms != 0 ? b->window_ms : b->begin_ms,
-        .end_ms = b->window_ms != 0 ? b->window_ms + 1
-                  : b->end_ms != 0  ? b->end_ms
-                                    : UINT64_MAX,
-    };
+    const struct sc_expected_range range = judged_range(d);
     sc_expected_judge(&d->expected, &range, note, &d->source);
     d->source.known_lost = d->expected.known_lost;
 }

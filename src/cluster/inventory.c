@@ -74,12 +74,23 @@ static void put_losses(const struct sc_losses *losses, struct sc_buf *out)
     }
 }
 
+void sc_inventory_put_tallies(const struct sc_expected *e, const struct sc_expected_range *range,
+                              struct sc_buf *out)
+{
+    uint32_t judged = 0;
+    for (uint32_t i = 0; i < e->tally_count; i++)
+        judged += sc_expected_is_judged(e, range, &e->tallies[i]);
+    const bool one = judged == 0 && e->tally_count != 0;
+    sc_buf_append_le32(out, one ? 1 : judged);
+    for (uint32_t i = 0; i < (one ? 1 : e->tally_count); i++) {
+        if (one || sc_expected_is_judged(e, range, &e->tallies[i]))
+            put_tally(&e->tallies[i], out);
+    }
+}
+
 void sc_inventory_put_expected(const struct sc_expected *e, struct sc_buf *out)
 {
     sc_buf_append_le64(out, e->horizon_ms);
-    sc_buf_append_le32(out, e->tally_count);
-    for (uint32_t i = 0; i < e->tally_count; i++)
-        put_tally(&e->tallies[i], out);
     sc_buf_append_le32(out, e->stream_count);
     for (uint32_t i = 0; i < e->stream_count; i++) {
         sc_inventory_put_text(e->streams[i].proxy, out);
@@ -135,10 +146,8 @@ static enum sc_status get_losses(struct sc_cursor *in, struct sc_losses *losses)
     return in->failed ? SC_DAMAGED : SC_OK;
 }
 
-enum sc_status sc_inventory_get_expected(struct sc_cursor *in, struct sc_expected *e)
+enum sc_status sc_inventory_get_tallies(struct sc_cursor *in, struct sc_expected *e)
 {
-    uint64_t horizon = sc_cursor_le64(in);
-    e->horizon_ms = horizon > e->horizon_ms ? horizon : e->horizon_ms;
     uint32_t tallies = sc_cursor_le32(in);
     for (uint32_t i = 0; i < tallies && !in->failed; i++) {
         struct sc_tally t = {0};
@@ -148,6 +157,13 @@ enum sc_status sc_inventory_get_expected(struct sc_cursor *in, struct sc_expecte
         sc_tally_free(&t);
         SC_TRY(status);
     }
+    return in->failed ? SC_DAMAGED : SC_OK;
+}
+
+enum sc_status sc_inventory_get_expected(struct sc_cursor *in, struct sc_expected *e)
+{
+    uint64_t horizon = sc_cursor_le64(in);
+    e->horizon_ms = horizon > e->horizon_ms ? horizon : e->horizon_ms;
     uint32_t streams = sc_cursor_le32(in);
     for (uint32_t i = 0; i < streams && !in->failed; i++)
         SC_TRY(get_stream(in, e));

@@ -10,10 +10,16 @@
 #include "query/source.h"
 #include "query/summary.h"
 
-/* Tallies, streams and horizon. */
+/* Streams, accepted losses and the horizon. */
 void sc_inventory_put_expected(const struct sc_expected *expected, struct sc_buf *out);
 /* Adds them to what is known. @return SC_OK, SC_DAMAGED, SC_NOMEM. */
 enum sc_status sc_inventory_get_expected(struct sc_cursor *in, struct sc_expected *expected);
+
+/* The tallies that are judged for the range; where none of them is, one that is not, since that there are tallies is news, too. */
+void sc_inventory_put_tallies(const struct sc_expected *expected, const struct sc_expected_range *range,
+                              struct sc_buf *out);
+/* Adds them; to be merged when all are there. @return SC_OK, SC_DAMAGED, SC_NOMEM. */
+enum sc_status sc_inventory_get_tallies(struct sc_cursor *in, struct sc_expected *expected);
 
 /* The copies of a listed source, in the order of source->plan, and the windows of their row groups. */
 void sc_inventory_put_copies(const struct sc_source *source, struct sc_buf *out);

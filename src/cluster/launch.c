@@ -75,7 +75,9 @@ static void add_rank(const struct sc_launch *l, uint32_t index, struct sc_words 
     sc_words_add(words, "--supervised");
     sc_words_add(words, "--node");
     sc_words_add(words, rank->node);
-    for (char *const *word = l->first; index == 0 && word != NULL && *word != NULL; word++)
+    if (index != 0)
+        return; /* rank 0 tells it the query */
+    for (char *const *word = l->first; word != NULL && *word != NULL; word++)
         sc_words_add(words, *word);
     sc_words_add(words, "--");
     for (char *const *word = l->query; *word != NULL; word++)

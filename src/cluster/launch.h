@@ -24,7 +24,7 @@ struct sc_launch {
     uint32_t rank_count;
     unsigned connect_s; /* how long ssh may try to reach a host */
     uint64_t draw;      /* a random number: which ports Open MPI's daemons take */
-    char *const *query; /* words for sc-query, NULL behind the last */
+    char *const *query; /* words for sc-query, NULL behind the last; rank 0 has them, and tells the others */
     char *const *first; /* more words for sc-query-rank itself at rank 0; NULL behind the last; may be NULL */
 };
 

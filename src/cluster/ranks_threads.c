@@ -7,13 +7,14 @@
 struct member {
     struct sc_ranks_threads *all;
     uint32_t rank;
+    pthread_cond_t
+        changed;    /* something is offered to it, or what it offers was taken; only its own thread waits */
     uint64_t bytes; /* to and from it */
 };
 
 struct sc_ranks_threads {
     uint32_t count;
     pthread_mutex_t mutex; /* guards all below */
-    pthread_cond_t changed;
     bool stopped;
     uint64_t bytes;
     const struct sc_buf **offered; /* [from * count + to]; NULL: nothing, or taken */
@@ -31,8 +32,13 @@ static bool take(struct sc_ranks_threads *t, uint32_t from, uint32_t to, struct 
     t->members[from].bytes += (*place)->len;
     t->members[to].bytes += (*place)->len;
     *place = NULL;
-    pthread_cond_broadcast(&t->changed);
+    pthread_cond_signal(&t->members[from].changed);
     return sc_buf_ok(receive);
+}
+
+static void await(struct sc_ranks_threads *t, uint32_t rank)
+{
+    pthread_cond_wait(&t->members[rank].changed, &t->mutex);
 }
 
 static enum sc_status pass(void *arg, uint32_t to, const struct sc_buf *send, uint32_t from,
@@ -44,15 +50,15 @@ static enum sc_status pass(void *arg, uint32_t to, const struct sc_buf *send, ui
     pthread_mutex_lock(&t->mutex);
     if (to != SC_NO_RANK) {
         t->offered[(size_t)m->rank * t->count + to] = send;
-        pthread_cond_broadcast(&t->changed);
+        pthread_cond_signal(&t->members[to].changed);
     }
     if (from != SC_NO_RANK) {
         while (t->offered[(size_t)from * t->count + m->rank] == NULL && !t->stopped)
-            pthread_cond_wait(&t->changed, &t->mutex);
+            await(t, m->rank);
         ok = t->stopped || take(t, from, m->rank, receive);
     }
     while (to != SC_NO_RANK && t->offered[(size_t)m->rank * t->count + to] != NULL && !t->stopped)
-        pthread_cond_wait(&t->changed, &t->mutex);
+        await(t, m->rank);
     bool stopped = t->stopped;
     pthread_mutex_unlock(&t->mutex);
     if (stopped)
@@ -69,20 +75,22 @@ struct sc_ranks_threads *sc_ranks_threads_create(uint32_t count)
     t->offered = calloc((size_t)count * count, sizeof(struct sc_buf *));
     t->members = calloc(count, sizeof(*t->members));
     pthread_mutex_init(&t->mutex, NULL);
-    pthread_cond_init(&t->changed, NULL);
     if (t->offered == NULL || t->members == NULL) {
         sc_ranks_threads_free(t);
         return NULL;
     }
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         t->members[i] = (struct member){.all = t, .rank = i};
+        pthread_cond_init(&t->members[i].changed, NULL);
+    }
     return t;
 }
 
 void sc_ranks_threads_free(struct sc_ranks_threads *t)
 {
     pthread_mutex_destroy(&t->mutex);
-    pthread_cond_destroy(&t->changed);
+    for (uint32_t i = 0; t->members != NULL && i < t->count; i++)
+        pthread_cond_destroy(&t->members[i].changed);
     free(t->offered);
     free(t->members);
     free(t);
@@ -97,7 +105,8 @@ void sc_ranks_threads_stop(struct sc_ranks_threads *t)
 {
     pthread_mutex_lock(&t->mutex);
     t->stopped = true;
-    pthread_cond_broadcast(&t->changed);
+    for (uint32_t i = 0; i < t->count; i++)
+        pthread_cond_signal(&t->members[i].changed);
     pthread_mutex_unlock(&t->mutex);
 }
 

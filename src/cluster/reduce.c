@@ -91,14 +91,18 @@ enum sc_status sc_reduce_hear(struct sc_reduce *r, const uint64_t *mine, uint32_
 
 /* ---- the plan ---- */
 
-/* Less than this in all is sent at once. */
-#define LITTLE_BYTES ((uint64_t)1 << 20)
+/*
+ * Less than this in all is sent at once; of many ranks, less than this of each, as with an exchange each passes a message to every
+ * other one.
+ */
+#define LITTLE_BYTES      ((uint64_t)1 << 20)
+#define LITTLE_BYTES_EACH ((uint64_t)16 << 10)
 
 /*
  * TPUT sends `limit` groups, then a few times as many as the ranks' data is uneven; with fewer groups at each rank for every one that
- * is wanted the exchange is as cheap.
+ * is wanted the exchange is as cheap, and the candidates may be too many.
  */
-#define TPUT_GROUPS_EACH 8u
+#define TPUT_GROUPS_EACH 32u
 
 /* What a rank tells about its groups, and what rank 0 makes of it. */
 enum { GROUPS, GREATEST, WIDE, ACCOUNT };
@@ -112,6 +116,11 @@ static void add_account(uint64_t *sum, const uint64_t *theirs)
     sum[WIDE] |= theirs[WIDE];
 }
 
+static uint64_t little(uint32_t ranks)
+{
+    return ranks * LITTLE_BYTES_EACH > LITTLE_BYTES ? ranks * LITTLE_BYTES_EACH : LITTLE_BYTES;
+}
+
 static enum sc_reduce_way choose(const struct sc_reduce *r, const uint64_t *sum)
 {
     uint32_t ranks = r->ranks.count;
@@ -119,7 +128,7 @@ static enum sc_reduce_way choose(const struct sc_reduce *r, const uint64_t *sum)
     bool tput = sc_reduce_tput_suits(r->wish, r->aggregate) && sum[GREATEST] <= UINT64_MAX / ranks;
     if (r->wish->way != SC_REDUCE_AUTO)
         return r->wish->way == SC_REDUCE_TPUT && !tput ? SC_REDUCE_EXCHANGE : r->wish->way;
-    if (ranks == 1 || sum[GROUPS] <= LITTLE_BYTES / r->aggregate->entry_bytes)
+    if (ranks == 1 || sum[GROUPS] <= little(ranks) / r->aggregate->entry_bytes)
         return SC_REDUCE_GATHER;
     return tput && r->wish->limit <= sum[GROUPS] / ranks / TPUT_GROUPS_EACH ? SC_REDUCE_TPUT
                                                                             : SC_REDUCE_EXCHANGE;

@@ -11,7 +11,7 @@
 
 /*
  * When more than this part of all groups would have to be told, everything is exchanged: what is told goes through rank 0, and the
- * candidates among it to all ranks.
+ * candidates among it to all ranks. These are many where each group is met by few ranks of many: the others could all have T - 1.
  */
 #define MOST_TOLD 16u
 
@@ -152,6 +152,14 @@ static uint64_t at_most(const struct tput *t, const uint8_t *entry)
     return (sum.null ? 0 : sum.u) + silent * (t->least - 1);
 }
 
+/* What rank 0 has to say of the candidates, before their keys; nothing where it has failed. */
+enum { ASKED_FOR, TOO_MANY };
+
+static bool too_many(const struct sc_reduce *r, uint64_t candidates)
+{
+    return r->wish->way == SC_REDUCE_AUTO && candidates > r->total / MOST_TOLD / r->ranks.count;
+}
+
 /* At rank 0: the keys of all that may be among the first. */
 static void write_candidates(struct tput *t, struct sc_buf *out)
 {
@@ -167,8 +175,11 @@ static void write_candidates(struct tput *t, struct sc_buf *out)
     }
     all.count = kept;
     r->stats->candidates = kept;
-    if (sc_reduce_fine(r))
+    sc_buf_append_u8(out, too_many(r, kept) ? TOO_MANY : ASKED_FOR);
+    if (sc_reduce_fine(r) && !too_many(r, kept))
         sc_reduce_note(r, sc_groups_write_entries(t->told, &all, out, r->err));
+    if (!sc_buf_ok(out) && sc_reduce_fine(r))
+        sc_reduce_note(r, sc_fail_nomem(r->err, "the groups that are asked for"));
     if (!sc_reduce_fine(r))
         sc_buf_clear(out);
     free(all.entries);
@@ -181,8 +192,8 @@ static enum sc_status find_asked(struct tput *t, const struct sc_buf *keys, stru
     struct sc_groups *asked = sc_groups_create(&t->sketch);
     struct sc_result all = {0};
     enum sc_status status = asked == NULL ? sc_fail_nomem(r->err, "the groups that are asked for") : SC_OK;
-    if (status == SC_OK && keys->len != 0)
-        status = sc_groups_read(asked, keys->data, keys->len, r->err);
+    if (status == SC_OK && keys->len > 1)
+        status = sc_groups_read(asked, keys->data + 1, keys->len - 1, r->err);
     if (status == SC_OK)
         status = sc_groups_split(asked, 1, &all, r->err);
     for (uint64_t i = 0; i < all.count && status == SC_OK; i++) {
@@ -208,31 +219,34 @@ static void write_asked(struct tput *t, const struct sc_buf *keys, struct sc_buf
     free(found.entries);
 }
 
-static enum sc_status fetch(struct tput *t, struct sc_groups *into)
-{
-    struct sc_reduce *r = t->r;
-    struct sc_buf keys = {0}, mine = {0};
-    if (r->ranks.rank == 0)
-        write_candidates(t, &keys);
-    enum sc_status status = sc_ranks_broadcast(&r->ranks, &keys, r->err);
-    if (status == SC_OK) {
-        write_asked(t, &keys, &mine);
-        status = sc_reduce_collect(r, &mine, into);
-    }
-    sc_buf_free(&keys);
-    sc_buf_free(&mine);
-    return status;
-}
-
-static enum sc_status ask_for_candidates(struct tput *t)
+static enum sc_status fetch(struct tput *t, const struct sc_buf *keys)
 {
     struct sc_reduce *r = t->r;
     struct sc_groups *result = sc_groups_create(r->aggregate);
+    struct sc_buf mine = {0};
     if (result == NULL)
         sc_reduce_note(r, sc_fail_nomem(r->err, "groups"));
-    enum sc_status status = fetch(t, result);
+    write_asked(t, keys, &mine);
+    enum sc_status status = sc_reduce_collect(r, &mine, result);
+    sc_buf_free(&mine);
     sc_groups_free(*r->groups);
     *r->groups = result;
+    return status;
+}
+
+/* Sets t->least to 0 where there are too many; the groups are as they were then. */
+static enum sc_status ask_for_candidates(struct tput *t)
+{
+    struct sc_reduce *r = t->r;
+    struct sc_buf keys = {0};
+    if (r->ranks.rank == 0)
+        write_candidates(t, &keys);
+    enum sc_status status = sc_ranks_broadcast(&r->ranks, &keys, r->err);
+    if (status == SC_OK && keys.len != 0 && keys.data[0] == TOO_MANY)
+        t->least = 0;
+    else if (status == SC_OK)
+        status = fetch(t, &keys);
+    sc_buf_free(&keys);
     return status;
 }
 

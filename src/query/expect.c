@@ -363,14 +363,20 @@ static void judge_streams(const struct sc_expected *e, const struct sc_expected_
     }
 }
 
+bool sc_expected_is_judged(const struct sc_expected *e, const struct sc_expected_range *range,
+                           const struct sc_tally *t)
+{
+    return t->window_ms >= e->horizon_ms && t->window_ms < range->end_ms &&
+           t->window_ms + (uint64_t)t->window_s * 1000 > range->begin_ms;
+}
+
 void sc_expected_judge(struct sc_expected *e, const struct sc_expected_range *range,
                        void (*missing)(void *arg, const char *sentence), void *arg)
 {
     struct verdict sum = {0};
     for (uint32_t i = 0; i < e->tally_count; i++) {
         const struct sc_tally *t = &e->tallies[i];
-        if (t->window_ms >= e->horizon_ms && t->window_ms < range->end_ms &&
-            t->window_ms + (uint64_t)t->window_s * 1000 > range->begin_ms)
+        if (sc_expected_is_judged(e, range, t))
             judge_tally(e, t, range->kind, &sum);
         if (i + 1 < e->tally_count && same_window_and_proxy(t, t + 1))
             continue;

@@ -78,6 +78,9 @@ struct sc_expected_range {
     uint64_t begin_ms, end_ms; /* windows that touch it are judged */
 };
 
+bool sc_expected_is_judged(const struct sc_expected *expected, const struct sc_expected_range *range,
+                           const struct sc_tally *tally);
+
 /*
  * Calls `missing` with a sentence for everything that is and was not accepted as lost; that is counted. What ought to be
  * there is what is safe, and of a stream that is closed all that was accepted.

@@ -52,10 +52,17 @@ bool sc_tally_lane_equal(const struct sc_tally_lane *x, const struct sc_tally_la
     return x->lane == y->lane && same_count(&x->accepted, &y->accepted) && same_count(&x->safe, &y->safe);
 }
 
+/* Tallies of one stream have their lanes in one order, as a rule: the place is tried before all are. */
+static struct sc_tally_lane *lane_near(struct sc_tally *tally, uint32_t place, uint32_t lane)
+{
+    bool there = place < tally->lane_count && tally->lanes[place].lane == lane;
+    return there ? &tally->lanes[place] : sc_tally_lane(tally, lane);
+}
+
 enum sc_status sc_tally_merge(struct sc_tally *to, const struct sc_tally *from)
 {
     for (uint32_t i = 0; i < from->lane_count; i++) {
-        struct sc_tally_lane *lane = sc_tally_lane(to, from->lanes[i].lane);
+        struct sc_tally_lane *lane = lane_near(to, i, from->lanes[i].lane);
         if (lane == NULL)
             return SC_NOMEM;
         grow(&lane->accepted, &from->lanes[i].accepted);

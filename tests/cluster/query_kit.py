@@ -136,12 +136,17 @@ class Site:
             self.guards[machine.name] = subprocess.Popen(
                 named(machine, [SSHD, "-D", "-e", "-f", "/dev/null", "-h", self.folder / "host", "-o",
                                 f"AuthorizedKeysFile={self.folder / 'authorized'}", "-o", "StrictModes=no", "-o", "UsePAM=no",
-                                "-o", "UseDNS=no", "-o", "PermitRootLogin=yes", "-o", "PidFile=none", *options],
+                                "-o", "UseDNS=no", "-o", "PermitRootLogin=yes", "-o", "PidFile=none", *options,
+                                *self.guard_options(machine)],
                       f"{plain_shell()} && {prepare}"),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.lab.children.append(self.guards[machine.name])
         if not kit.wait_for(lambda: self.reaches(machine), 10):
             raise SystemExit(f"sshd does not answer on {machine.name}")
+
+    def guard_options(self, _machine):
+        """More words for the sshd of a machine."""
+        return []
 
     def reaches(self, machine):
         try:

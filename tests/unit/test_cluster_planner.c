@@ -3,6 +3,7 @@
 #include "cluster/inventory.h"
 #include "cluster/launch.h"
 #include "cluster/planner.h"
+#include "conf/cluster.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,32 +187,86 @@ static void fill_expected(struct sc_expected *e)
     sc_tally_free(&t);
 }
 
+static const struct sc_expected_range always = {.kind = SC_RECORDS_FLOWS, .end_ms = UINT64_MAX};
+
+static void put_all(const struct sc_expected *e, struct sc_buf *out)
+{
+    sc_inventory_put_expected(e, out);
+    sc_inventory_put_tallies(e, &always, out);
+}
+
+static enum sc_status get_all(struct sc_cursor *in, struct sc_expected *e)
+{
+    SC_TRY(sc_inventory_get_expected(in, e));
+    return sc_inventory_get_tallies(in, e);
+}
+
 static void what_is_expected_comes_back(void **state)
 {
     struct sc_expected e = {0}, back = {.horizon_ms = 1};
     struct sc_buf bytes = {0}, again = {0};
     (void)state;
     fill_expected(&e);
-    sc_inventory_put_expected(&e, &bytes);
+    put_all(&e, &bytes);
     for (int twice = 0; twice < 2; twice++) { /* what two ranks say is the same as what one says */
         struct sc_cursor in = {.data = bytes.data, .len = bytes.len};
-        assert_int_equal(sc_inventory_get_expected(&in, &back), SC_OK);
+        assert_int_equal(get_all(&in, &back), SC_OK);
         assert_int_equal(sc_cursor_left(&in), 0);
     }
     assert_int_equal(sc_expected_merge_tallies(&back), SC_OK);
-    sc_inventory_put_expected(&back, &again);
+    put_all(&back, &again);
     assert_int_equal(again.len, bytes.len);
     assert_memory_equal(again.data, bytes.data, bytes.len);
     for (size_t cut = 0; cut < bytes.len; cut++) {
         struct sc_expected part = {0};
         struct sc_cursor in = {.data = bytes.data, .len = cut};
-        assert_int_equal(sc_inventory_get_expected(&in, &part), SC_DAMAGED);
+        assert_int_equal(get_all(&in, &part), SC_DAMAGED);
         sc_expected_free(&part);
     }
     sc_expected_free(&e);
     sc_expected_free(&back);
     sc_buf_free(&bytes);
     sc_buf_free(&again);
+}
+
+/* Tallies of other times stay where they are, but for one that says that there are any. */
+static void tallies_of_the_range_are_told(void **state)
+{
+    static const struct {
+        uint64_t begin_ms, end_ms;
+        uint32_t told;
+    } cases[] = {{WINDOW, WINDOW + 1, 1},
+                 {WINDOW - 1, WINDOW + 60000, 1},
+                 {WINDOW + 59999, WINDOW + 60001, 2},
+                 {WINDOW, WINDOW + 600000, 10},
+                 {0, UINT64_MAX, 10},
+                 {0, WINDOW, 1},
+                 {WINDOW + 600000, UINT64_MAX, 1}};
+    struct sc_expected e = {.horizon_ms = WINDOW - 600000}, none = {0};
+    struct sc_buf bytes = {0};
+    (void)state;
+    for (uint32_t i = 0; i < 10; i++) {
+        struct sc_tally t = {.proxy = "n1", .stream = 5, .window_ms = WINDOW + 60000 * i, .window_s = 60};
+        assert_non_null(sc_tally_lane(&t, 3));
+        assert_int_equal(sc_expected_add_tally(&e, &t), SC_OK);
+    }
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct sc_expected_range range = {.begin_ms = cases[i].begin_ms, .end_ms = cases[i].end_ms};
+        struct sc_expected back = {0};
+        sc_buf_clear(&bytes);
+        sc_inventory_put_tallies(&e, &range, &bytes);
+        struct sc_cursor in = {.data = bytes.data, .len = bytes.len};
+        assert_int_equal(sc_inventory_get_tallies(&in, &back), SC_OK);
+        assert_int_equal(back.tally_count, cases[i].told);
+        sc_expected_free(&back);
+    }
+    sc_buf_clear(&bytes);
+    sc_inventory_put_tallies(&none, &always, &bytes);
+    struct sc_cursor in = {.data = bytes.data, .len = bytes.len};
+    assert_int_equal(sc_inventory_get_tallies(&in, &none), SC_OK);
+    assert_int_equal(none.tally_count, 0);
+    sc_expected_free(&e);
+    sc_buf_free(&bytes);
 }
 
 static void a_summary_comes_back(void **state)
@@ -306,8 +361,39 @@ static void ranks_are_started_with_their_words(void **state)
     assert_int_equal(find(&words, "--attempt", colon), words.count);
     assert_string_equal(words.list[find(&words, "--host", colon) + 1], "10.0.0.2");
     assert_string_equal(words.list[find(&words, "--node", colon) + 1], "b");
-    assert_string_equal(words.list[words.count - 2], "--");
-    assert_string_equal(words.list[words.count - 1], odd);
+    assert_string_equal(words.list[colon - 2], "--");
+    assert_int_equal(find(&words, "--", colon), words.count);
+    assert_int_equal(find(&words, odd, colon), words.count);
+    sc_words_free(&words);
+}
+
+/* What the kernel takes for a new program is a quarter of the stack at most, 2 MiB by default, with the environment. */
+static void a_long_query_for_many_nodes_is_a_command(void **state)
+{
+    enum { NODES = 256, FILTER = 100000 };
+    static struct sc_launch_rank ranks[NODES];
+    static char names[NODES][SC_CLUSTER_NAME_MAX], filter[FILTER + 1];
+    char *query[] = {filter, NULL};
+    const struct sc_launch l = {.mpiexec = "mpiexec",
+                                .program = "/usr/local/bin/sc-query-rank",
+                                .ssh = "ssh",
+                                .ranks = ranks,
+                                .rank_count = NODES,
+                                .query = query};
+    struct sc_words words = {0};
+    struct sc_error err;
+    size_t bytes = 0;
+    (void)state;
+    memset(filter, 'x', FILTER);
+    for (unsigned i = 0; i < NODES; i++) {
+        memset(names[i], 'a' + (int)(i % 26), SC_CLUSTER_NAME_MAX - 1);
+        ranks[i] =
+            (struct sc_launch_rank){.node = names[i], .host = "2001:db8:1234:5678:9abc:def0:1234:5678"};
+    }
+    assert_int_equal(sc_launch_words(&l, &words, &err), SC_OK);
+    for (size_t i = 0; i < words.count; i++)
+        bytes += strlen(words.list[i]) + 1 + sizeof(char *);
+    assert_true(bytes > FILTER && bytes < 256 * 1024);
     sc_words_free(&words);
 }
 
@@ -335,9 +421,11 @@ int main(void)
         cmocka_unit_test(what_a_rank_cannot_read_goes_to_another_and_then_is_missing),
         cmocka_unit_test(bytes_that_make_no_sense_are_refused),
         cmocka_unit_test(what_is_expected_comes_back),
+        cmocka_unit_test(tallies_of_the_range_are_told),
         cmocka_unit_test(a_summary_comes_back),
         cmocka_unit_test(patterns_are_expanded),
         cmocka_unit_test(ranks_are_started_with_their_words),
+        cmocka_unit_test(a_long_query_for_many_nodes_is_a_command),
         cmocka_unit_test(hosts_and_words_that_would_be_options_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

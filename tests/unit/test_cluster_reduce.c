@@ -117,6 +117,7 @@ struct job {
 struct fill {
     uint64_t rows, groups, seed;
     bool even; /* not by zipf */
+    bool home; /* all of a group's rows at one rank */
     uint64_t values;
     uint32_t wide; /* bit i: rank i has wide keys */
 };
@@ -139,6 +140,7 @@ static void fill(struct job *job, const struct fill *f)
         uint64_t seed = kit_mix(f->seed, row), group = f->even ? seed % f->groups : zipf(seed, f->groups);
         uint32_t rank = kit_mix(seed, 2) % 4 == 0 ? (uint32_t)(group % job->count)
                                                   : (uint32_t)(kit_mix(seed, 3) % job->count);
+        rank = f->home ? (uint32_t)(kit_mix(group, 5) % job->count) : rank;
         if (group % HUGE_EVERY == 0 && f->wide % (1u << job->count) != 0)
             rank = (uint32_t)__builtin_ctz(f->wide);
         uint64_t value = f->values == 0 ? 0 : kit_mix(seed, 4) % f->values;
@@ -346,6 +348,22 @@ static void level_sums_are_exchanged(void **state)
     free(request);
 }
 
+/* Each group at one rank only: any other could have a little less than T of what one has told, and all would have to be asked. */
+static void groups_of_one_rank_each_are_exchanged(void **state)
+{
+    (void)state;
+    struct sc_request *request = make_request(&shapes[0]);
+    struct fill f = {.rows = 400000, .groups = 200000, .seed = 11, .values = 1500, .home = true};
+    enum sc_reduce_way way = SC_REDUCE_AUTO;
+    check(request, &f, 8, 100, &way);
+    assert_int_equal(way, SC_REDUCE_EXCHANGE);
+    f.home = false;
+    way = SC_REDUCE_AUTO;
+    check(request, &f, 8, 100, &way);
+    assert_int_equal(way, SC_REDUCE_TPUT);
+    free(request);
+}
+
 /* Sums that pass 64 bits wrap, as they do at one node; no rank's own sum tells of that. */
 static void huge_sums_are_exchanged(void **state)
 {
@@ -506,10 +524,15 @@ static void bytes_on_zipf(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_way_gives_the_same),   cmocka_unit_test(few_of_many),
-        cmocka_unit_test(level_sums_are_exchanged), cmocka_unit_test(huge_sums_are_exchanged),
-        cmocka_unit_test(failure_ends_all),         cmocka_unit_test(dead_rank_ends_all),
-        cmocka_unit_test(parts_are_the_whole),      cmocka_unit_test(bytes_on_zipf),
+        cmocka_unit_test(any_way_gives_the_same),
+        cmocka_unit_test(few_of_many),
+        cmocka_unit_test(level_sums_are_exchanged),
+        cmocka_unit_test(huge_sums_are_exchanged),
+        cmocka_unit_test(groups_of_one_rank_each_are_exchanged),
+        cmocka_unit_test(failure_ends_all),
+        cmocka_unit_test(dead_rank_ends_all),
+        cmocka_unit_test(parts_are_the_whole),
+        cmocka_unit_test(bytes_on_zipf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
