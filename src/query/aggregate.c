@@ -282,6 +282,12 @@ static void list_rows(const struct sc_selection *selection, uint32_t rows, uint3
     uint32_t n = 0;
     for (size_t w = 0; w < sc_bitmap_words(rows); w++) {
         uint64_t bits = selection->rows[w];
+        if (bits == ~UINT64_C(0)) {
+            for (uint32_t i = 0; i < 64; i++)
+                out[n + i] = (uint32_t)(w * 64) + i;
+            n += 64;
+            continue;
+        }
         for (; bits != 0; bits &= bits - 1)
             out[n++] = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits);
     }
@@ -455,12 +461,34 @@ static enum sc_status find_direct(struct sc_groups *groups, const struct sc_row_
         too_large |= values[j] & limit;
     if (too_large != 0)
         return SC_LIMIT;
-    for (uint32_t j = 0; j < n; j++) {
-        bool null = !keys[0]->all_valid && !sc_row_is_set(keys[0]->valid, rows[j]);
-        s->entries[j] = s->direct + (null ? 0 : (size_t)values[j] + 1) * stride;
-        __builtin_prefetch(s->entries[j], 1);
+    for (uint32_t j = 0; j < n && keys[0]->all_valid; j++) {
+        s->ahead[j] = s->direct + (size_t)(values[j] + 1) * stride;
+        __builtin_prefetch(s->ahead[j], 1);
+    }
+    for (uint32_t j = 0; j < n && !keys[0]->all_valid; j++) {
+        bool null = !sc_row_is_set(keys[0]->valid, rows[j]);
+        s->ahead[j] = s->direct + (null ? 0 : (size_t)values[j] + 1) * stride;
+        __builtin_prefetch(s->ahead[j], 1);
     }
     return SC_OK;
+}
+
+void sc_groups_merge_direct(struct sc_groups *to, struct sc_groups *from)
+{
+    const struct sc_aggregate *a = to->aggregate;
+    if (to->scratch == NULL || from->scratch == NULL || to->scratch->direct == NULL ||
+        from->scratch->direct == NULL)
+        return;
+    uint64_t had_rows = from->scratch->direct_seen;
+    uint8_t *entry = to->scratch->direct, *other = from->scratch->direct;
+    for (uint32_t i = 0; i < direct_count(a); i++, entry += direct_stride(a), other += direct_stride(a)) {
+        uint64_t seen = sc_key_load(other + a->seen_at, a->accumulator_count > 8 ? 2 : 1);
+        if ((seen & had_rows) != 0)
+            sc_groups_combine(a, entry, other);
+    }
+    free(from->scratch->direct);
+    from->scratch->direct = NULL;
+    from->scratch->direct_seen = 0;
 }
 
 bool sc_groups_settle_direct(struct sc_groups *groups)
@@ -503,8 +531,8 @@ static enum sc_status add_chunk(struct sc_groups *groups, const struct sc_row_va
                                 const uint32_t *rows, uint32_t n)
 {
     struct sc_group_scratch *s = groups->scratch;
-    if (groups->aggregate->key_count == 1 && (s->known != NULL || s->direct != NULL)) {
-        SC_TRY(s->direct != NULL ? find_direct(groups, keys, rows, n) : find_known(groups, keys, rows, n));
+    if (groups->aggregate->key_count == 1 && s->known != NULL) {
+        SC_TRY(find_known(groups, keys, rows, n));
         sc_group_add_values(groups->aggregate, s, rows, n);
         return SC_OK;
     }
@@ -514,12 +542,31 @@ static enum sc_status add_chunk(struct sc_groups *groups, const struct sc_row_va
     return SC_OK;
 }
 
+/* The entries of a chunk are fetched while the chunk before it is added. */
+static enum sc_status add_direct(struct sc_groups *groups, const struct sc_row_values *const *keys,
+                                 uint32_t count)
+{
+    struct sc_group_scratch *s = groups->scratch;
+    uint32_t n = count < SC_GROUP_CHUNK ? count : SC_GROUP_CHUNK;
+    SC_TRY(find_direct(groups, keys, s->rows, n));
+    for (uint32_t i = 0, next; i < count; i += n, n = next) {
+        next = count - i - n < SC_GROUP_CHUNK ? count - i - n : SC_GROUP_CHUNK;
+        memcpy(s->entries, s->ahead, n * sizeof(*s->entries));
+        if (next != 0)
+            SC_TRY(find_direct(groups, keys, s->rows + i + n, next));
+        sc_group_add_values(groups->aggregate, s, s->rows + i, n);
+    }
+    return SC_OK;
+}
+
 static enum sc_status add_listed(struct sc_groups *groups, const struct sc_row_values *const *keys,
                                  uint32_t count)
 {
     bool may_spill = groups->aggregate->key_count > 1 && !groups->closed;
     sc_groups_need_known(groups);
     need_direct(groups, count);
+    if (groups->scratch->direct != NULL)
+        return add_direct(groups, keys, count);
     for (uint32_t i = 0; i < count; i += SC_GROUP_CHUNK) {
         uint32_t n = count - i < SC_GROUP_CHUNK ? count - i : SC_GROUP_CHUNK;
         SC_TRY(add_chunk(groups, keys, groups->scratch->rows + i, n));

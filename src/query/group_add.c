@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The values of rows to the accumulators of the entries that were found for them, a chunk of rows and a column at a time. */
+/* The values of rows to the accumulators of the entries that were found for them, a chunk of rows at a time. */
 #include "query/group_rows.h"
 
 /* Rows in one stretch, the case without a filter, are widened by vector code. */
@@ -46,79 +46,73 @@ void sc_group_take_values(const struct sc_row_values *v, const uint32_t *rows, u
     }
 }
 
-/* `value` is that of row j of the chunk. */
-#define EACH(value, expression)                                                                              \
-    for (uint32_t j = 0; j < n; j++) {                                                                       \
-        uint8_t *at = entries[j] + offset;                                                                   \
-        uint64_t v = (value), old = sc_load_le64(at);                                                        \
-        sc_store_le64(at, expression);                                                                       \
-    }
+/* The values of a chunk of rows, by what is done with them: sums, then MIN, MAX, OR. */
+struct lanes {
+    const uint64_t *values[SC_MAX_ACCUMULATORS];
+    uint32_t offsets[SC_MAX_ACCUMULATORS]; /* of the accumulator in its entry */
+};
 
-#define BY_HOW(value)                                                                                        \
-    switch (how) {                                                                                           \
-    case SC_ACCUMULATE_SUM:                                                                                  \
-    case SC_ACCUMULATE_COUNT:                                                                                \
-        EACH(value, old + v)                                                                                 \
-        break;                                                                                               \
-    case SC_ACCUMULATE_MIN:                                                                                  \
-        EACH(value, v < old ? v : old)                                                                       \
-        break;                                                                                               \
-    case SC_ACCUMULATE_MAX:                                                                                  \
-        EACH(value, v > old ? v : old)                                                                       \
-        break;                                                                                               \
-    default:                                                                                                 \
-        EACH(value, old | v)                                                                                 \
-        break;                                                                                               \
-    }
+typedef uint64_t chunk_values[SC_GROUP_CHUNK];
 
-// NOLINTBEGIN(bugprone-macro-parentheses): a type cannot stand in parentheses
-#define DEFINE_ADD(type, suffix)                                                                             \
-    static void add_##suffix(uint8_t *const *entries, enum sc_accumulate how, uint32_t offset,               \
-                             const type *from, const uint32_t *rows, uint32_t n)                             \
-    {                                                                                                        \
-        BY_HOW(from[rows[j]])                                                                                \
-    }
-// NOLINTEND(bugprone-macro-parentheses)
-DEFINE_ADD(uint8_t, u8)
-DEFINE_ADD(uint16_t, u16)
-DEFINE_ADD(uint32_t, u32)
-DEFINE_ADD(uint64_t, u64)
-
-static void add_flat(uint8_t *const *entries, enum sc_accumulate how, uint32_t offset,
-                     const struct sc_column *c, const uint32_t *rows, uint32_t n)
+/* Fills in the lanes of one sort from `at` on; returns where they end. No lane has nulls. */
+static uint32_t take_sort(const struct sc_aggregate *a, const struct sc_group_scratch *s,
+                          enum sc_accumulate sort, const uint32_t *rows, uint32_t n, uint32_t at,
+                          chunk_values *space, struct lanes *out)
 {
-    if (c->width == 1)
-        add_u8(entries, how, offset, c->values, rows, n);
-    else if (c->width == 2)
-        add_u16(entries, how, offset, c->values, rows, n);
-    else if (c->width == 4)
-        add_u32(entries, how, offset, c->values, rows, n);
+    for (uint32_t i = 0; i < a->accumulator_count; i++) {
+        const struct sc_column *c = s->accumulators[i].plain;
+        unsigned how = a->accumulators[i].how;
+        if (!s->accumulators[i].all_valid || (how == SC_ACCUMULATE_COUNT ? SC_ACCUMULATE_SUM : how) != sort)
+            continue;
+        out->offsets[at] = a->accumulators_at + 8 * i;
+        out->values[at] = space[at];
+        if (c != NULL && c->form == SC_FORM_FLAT && c->width == 8 && rows[n - 1] - rows[0] == n - 1)
+            out->values[at] = (const uint64_t *)c->values + rows[0];
+        else
+            sc_group_take_values(&s->accumulators[i], rows, n, space[at]);
+        at++;
+    }
+    return at;
+}
+
+/*
+ * Row by row: all that is written to an entry is in a line of the cache or two. Inlined, so that the numbers may be
+ * constants: where each sort of lanes ends. An entry has seen `seen` then; most had before, and nothing is written.
+ */
+static inline __attribute__((always_inline)) void add_lanes(struct lanes lanes, uint8_t *const *entries,
+                                                            uint32_t n, uint32_t seen_at, uint8_t seen,
+                                                            uint32_t sums, uint32_t mins, uint32_t maxs,
+                                                            uint32_t count)
+{
+    for (uint32_t j = 0; j < n; j++) {
+        uint8_t *e = entries[j];
+        for (uint32_t i = 0; i < sums; i++)
+            sc_accumulate(SC_ACCUMULATE_SUM, e + lanes.offsets[i], lanes.values[i][j]);
+        for (uint32_t i = sums; i < mins; i++)
+            sc_accumulate(SC_ACCUMULATE_MIN, e + lanes.offsets[i], lanes.values[i][j]);
+        for (uint32_t i = mins; i < maxs; i++)
+            sc_accumulate(SC_ACCUMULATE_MAX, e + lanes.offsets[i], lanes.values[i][j]);
+        for (uint32_t i = maxs; i < count; i++)
+            sc_accumulate(SC_ACCUMULATE_OR, e + lanes.offsets[i], lanes.values[i][j]);
+        if ((e[seen_at] & seen) != seen)
+            e[seen_at] |= seen;
+    }
+}
+
+/* All accumulators without nulls, of all entries of the chunk; sets the bits `seen` there. */
+static void add_rows(const struct sc_aggregate *a, const struct sc_group_scratch *s, const uint32_t *rows,
+                     uint32_t n, uint8_t seen)
+{
+    chunk_values space[SC_MAX_ACCUMULATORS];
+    struct lanes lanes;
+    uint32_t sums = take_sort(a, s, SC_ACCUMULATE_SUM, rows, n, 0, space, &lanes);
+    uint32_t mins = take_sort(a, s, SC_ACCUMULATE_MIN, rows, n, sums, space, &lanes);
+    uint32_t maxs = take_sort(a, s, SC_ACCUMULATE_MAX, rows, n, mins, space, &lanes);
+    uint32_t count = take_sort(a, s, SC_ACCUMULATE_OR, rows, n, maxs, space, &lanes);
+    if (sums == 3 && mins == 4 && maxs == 5 && count == 6) /* the default columns */
+        add_lanes(lanes, s->entries, n, a->seen_at, seen, 3, 4, 5, 6);
     else
-        add_u64(entries, how, offset, c->values, rows, n);
-}
-
-static void add_constant(uint8_t *const *entries, enum sc_accumulate how, uint32_t offset, uint64_t constant,
-                         uint32_t n)
-{
-    BY_HOW(constant)
-}
-
-/* One accumulator of all entries of the chunk; no value is null. */
-static void add_column(uint8_t *const *entries, enum sc_accumulate how, uint32_t offset,
-                       const struct sc_row_values *from, const uint32_t *rows, uint32_t n)
-{
-    const struct sc_column *c = from->plain;
-    if (from->ones || (c != NULL && c->form == SC_FORM_CONST)) {
-        add_constant(entries, how, offset, from->ones ? 1 : *(const uint64_t *)c->dict.values, n);
-    } else if (c == NULL) {
-        add_u64(entries, how, offset, from->values, rows, n);
-    } else if (c->form == SC_FORM_FLAT) {
-        add_flat(entries, how, offset, c, rows, n);
-    } else {
-        uint64_t values[SC_GROUP_CHUNK];
-        sc_group_take_values(from, rows, n, values);
-        BY_HOW(values[j])
-    }
+        add_lanes(lanes, s->entries, n, a->seen_at, seen, sums, mins, maxs, count);
 }
 
 static void add_column_with_nulls(const struct sc_group_scratch *s, enum sc_accumulate how, uint32_t offset,
@@ -130,22 +124,6 @@ static void add_column_with_nulls(const struct sc_group_scratch *s, enum sc_accu
     }
 }
 
-/* The usual case: all accumulators of all entries have a value now. Most had before: what need not be written is not. */
-static void mark_all(const struct sc_aggregate *a, const struct sc_group_scratch *s, uint64_t all, uint32_t n)
-{
-    if (a->accumulator_count > 8) {
-        for (uint32_t j = 0; j < n; j++)
-            sc_store_le16(s->entries[j] + a->seen_at,
-                          (uint16_t)(sc_load_le16(s->entries[j] + a->seen_at) | all));
-        return;
-    }
-    for (uint32_t j = 0; j < n; j++) {
-        uint8_t *at = s->entries[j] + a->seen_at;
-        if ((*at & all) != all)
-            *at |= (uint8_t)all;
-    }
-}
-
 static void mark_seen(const struct sc_aggregate *a, const struct sc_group_scratch *s, const uint32_t *rows,
                       uint32_t n)
 {
@@ -154,10 +132,6 @@ static void mark_seen(const struct sc_aggregate *a, const struct sc_group_scratc
     for (uint32_t i = 0; i < a->accumulator_count; i++) {
         all |= (uint64_t)s->accumulators[i].all_valid << i;
         some |= (uint64_t)!s->accumulators[i].all_valid << i;
-    }
-    if (some == 0) {
-        mark_all(a, s, all, n);
-        return;
     }
     for (uint32_t j = 0; j < n; j++) {
         uint8_t *at = s->entries[j] + a->seen_at;
@@ -174,13 +148,20 @@ static void mark_seen(const struct sc_aggregate *a, const struct sc_group_scratc
 void sc_group_add_values(const struct sc_aggregate *a, const struct sc_group_scratch *s, const uint32_t *rows,
                          uint32_t n)
 {
-    for (uint32_t i = 0; i < a->accumulator_count; i++) {
-        uint32_t offset = a->accumulators_at + 8 * i;
-        const struct sc_row_values *v = &s->accumulators[i];
-        if (v->all_valid)
-            add_column(s->entries, a->accumulators[i].how, offset, v, rows, n);
-        else
-            add_column_with_nulls(s, a->accumulators[i].how, offset, v, rows, n);
+    bool one_byte = a->accumulator_count <= 8, nulls = false;
+    for (uint32_t i = 0; i < a->accumulator_count; i++)
+        nulls = nulls || !s->accumulators[i].all_valid;
+    if (n == 0)
+        return;
+    if (!nulls && one_byte) {
+        add_rows(a, s, rows, n, (uint8_t)(s->direct_seen | ((1u << a->accumulator_count) - 1)));
+        return;
+    }
+    add_rows(a, s, rows, n, 0);
+    for (uint32_t i = 0; i < a->accumulator_count && nulls; i++) {
+        if (!s->accumulators[i].all_valid)
+            add_column_with_nulls(s, a->accumulators[i].how, a->accumulators_at + 8 * i, &s->accumulators[i],
+                                  rows, n);
     }
     mark_seen(a, s, rows, n);
 }

@@ -29,6 +29,7 @@ struct sc_group_scratch {
     uint64_t hashes[SC_GROUP_CHUNK];
     uint64_t nulls[SC_GROUP_CHUNK];
     uint8_t *entries[SC_GROUP_CHUNK]; /* of the rows in `found` */
+    uint8_t *ahead[SC_GROUP_CHUNK];   /* of the chunk behind it */
     uint32_t found[SC_GROUP_CHUNK];
     /*
      * For one key whose values are numbered: the entry of each value, so that a row needs no search. Index 0 is

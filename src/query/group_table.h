@@ -194,7 +194,9 @@ void sc_group_scratch_free(struct sc_group_scratch *scratch);
 /* What grows with the values of a key. */
 size_t sc_group_scratch_memory(const struct sc_groups *groups);
 
-/* Entries that sc_groups_add_rows keeps outside the table, to the table. False without memory. */
+/* Entries that sc_groups_add_rows keeps outside the tables, where both have such: those of `from` to those of `to`. */
+void sc_groups_merge_direct(struct sc_groups *to, struct sc_groups *from);
+/* Those entries to the table. False without memory. */
 bool sc_groups_settle_direct(struct sc_groups *groups);
 
 /* Bytes for entries, in large pages where there are many; to be freed with free. NULL without memory. */
