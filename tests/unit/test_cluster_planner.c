@@ -375,6 +375,7 @@ static void a_long_query_for_many_nodes_is_a_command(void **state)
     static char names[NODES][SC_CLUSTER_NAME_MAX], filter[FILTER + 1];
     char *query[] = {filter, NULL};
     const struct sc_launch l = {.mpiexec = "mpiexec",
+                                .guard = "/usr/local/bin/sc-query-guard",
                                 .program = "/usr/local/bin/sc-query-rank",
                                 .ssh = "ssh",
                                 .ranks = ranks,
