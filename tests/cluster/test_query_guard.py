@@ -61,7 +61,7 @@ def is_asked_to_stop():
 
 
 def the_guard_is_killed():
-    child = guard("echo $$; while :; do sleep 60; done")
+    child = guard("echo $$; exec sleep 60")
     rank = int(child.stdout.readline())
     os.kill(rank, signal.SIGSTOP)
     child.kill()
@@ -87,7 +87,7 @@ def daemon(script, way):
 
 
 def the_daemon_ends():
-    child, rank = daemon("echo $$; while :; do sleep 60; done", "leaves")
+    child, rank = daemon("echo $$; exec sleep 60", "leaves")
     child.wait(20)
     kit.check("without a daemon the rank is ended", gone(rank, 10), rank)
     child.stdout.close()
