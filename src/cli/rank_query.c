@@ -45,10 +45,12 @@ static void count_launch(struct sc_rank_query *r)
 
 void sc_rank_query_explain(const struct sc_rank_query *r)
 {
-    fputs("parts:", stderr);
+    char line[256] = "";
+    int at = 0;
     for (unsigned i = 0; i < SC_RANK_PARTS; i++)
-        fprintf(stderr, "%s %s %llu ms", i == 0 ? "" : ",", parts[i], (unsigned long long)r->spent_ms[i]);
-    fputs("\n", stderr);
+        at += snprintf(line + at, sizeof(line) - (size_t)at, "%s %s %llu ms", i == 0 ? "" : ",", parts[i],
+                       (unsigned long long)r->spent_ms[i]);
+    fprintf(stderr, "parts:%s\n", line); /* one write: beats and other ranks' lines go the same way */
 }
 
 /* One that cannot go on ends all. */
