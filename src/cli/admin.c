@@ -5,6 +5,7 @@
 #include "cli/admin_loss.h"
 #include "cluster/holdings.h"
 #include "collect/control.h"
+#include "collect/exporters.h"
 #include "conf/config.h"
 #include "conf/units.h"
 #include "query/time_range.h"
@@ -25,7 +26,7 @@
 enum { EXIT_DAMAGED = 3, EXIT_USAGE = 2, EXIT_UNREADABLE = 1 };
 
 static const char usage[] =
-    "Usage: sc-admin status [--json [--windows N]] [STORE]\n"
+    "Usage: sc-admin status [--top N] [--json [--windows N]] [STORE]\n"
     "       sc-admin status --cluster[=FILE] [--json] [--windows N] [--ssh COMMAND] [--timeout TIME]\n"
     "       sc-admin ping [--timeout TIME] [STORE]\n"
     "       sc-admin verify STORE\n"
@@ -43,6 +44,9 @@ static const char usage[] =
     "           in each of them as lost: answers are complete without it, and say how much it is\n"
     "\n"
     "      --json         status: as the collector gives it\n"
+    "      --top N        status: how many exporters to show, those with the most flows (default 100, at "
+    "most "
+    "1024)\n"
     "      --cluster[=FILE]  status: of all members of the membership file, asked by ssh, and how many "
     "copies\n"
     "                     there are of what recent windows hold; default is the file of the configuration\n"
@@ -76,6 +80,7 @@ struct arguments {
     char *const *stores; /* of accept-loss */
     uint32_t store_count;
     bool json, dry_run;
+    uint32_t top; /* 0: not given */
     bool all, has_stream;
     uint64_t stream;
     bool has_age, has_bytes;
@@ -138,6 +143,20 @@ static void print_listeners(const json_t *listeners)
     }
 }
 
+/* Who is not in the table, so that nobody takes it for all. */
+static void print_other_exporters(const json_t *root, size_t shown)
+{
+    const json_t *strangers = json_object_get(root, "strangers");
+    uint64_t total = integer(root, "exporters_total");
+    if (total > shown)
+        printf("... and %" PRIu64 " exporters with fewer flows; --top N shows more\n", total - shown);
+    if (integer(strangers, "messages") != 0)
+        printf("%" PRIu64 " other senders: nothing of their %" PRIu64 " messages could be decoded (%" PRIu64
+               " sets without a template, %" PRIu64 " malformed)\n",
+               integer(strangers, "accounts"), integer(strangers, "messages"),
+               integer(strangers, "no_template_sets"), integer(strangers, "malformed"));
+}
+
 static void print_exporters(const json_t *exporters)
 {
     size_t i;
@@ -170,6 +189,11 @@ static void print_losses(const json_t *root)
                integer(received, "dropped_full"));
     if (integer(store, "lost_records") != 0)
         printf("LOST      %" PRIu64 " records: the store refused them\n", integer(store, "lost_records"));
+    if (integer(received, "over_budget") != 0)
+        printf("LEFT OUT  %" PRIu64
+               " sessions, domains, templates or names of exporters: no room (exporter-memory, "
+               "exporter-share)\n",
+               integer(received, "over_budget"));
     if (integer(received, "refused") != 0)
         printf("LOST      %" PRIu64 " messages: a bound of the decoder, or memory\n",
                integer(received, "refused"));
@@ -276,6 +300,16 @@ static void print_cluster(const json_t *cluster)
     print_members(json_object_get(cluster, "members"));
 }
 
+static void print_exporter_memory(const json_t *root)
+{
+    const json_t *memory = json_object_get(root, "exporter_memory");
+    char used[16], limit[16];
+    sc_units_format_bytes(integer(memory, "bytes"), used, sizeof(used));
+    sc_units_format_bytes(integer(memory, "limit_bytes"), limit, sizeof(limit));
+    printf("exporters %" PRIu64 ", their templates, names and accounts take %s of %s\n",
+           integer(root, "exporters_total"), used, limit);
+}
+
 static void print_status(const json_t *root)
 {
     const json_t *queue = json_object_get(root, "queue"), *store = json_object_get(root, "store");
@@ -299,11 +333,13 @@ static void print_status(const json_t *root)
            integer(received, "malformed"));
     printf("queue     %s of %s, %" PRIu64 " batches not yet durable\n", used, limit,
            integer(queue, "batches_held"));
+    print_exporter_memory(root);
     print_losses(root);
     print_cluster(json_object_get(root, "cluster"));
     print_forward(json_object_get(root, "forward"));
     print_listeners(json_object_get(root, "listeners"));
     print_exporters(json_object_get(root, "exporters"));
+    print_other_exporters(root, json_array_size(json_object_get(root, "exporters")));
 }
 
 static int show(const struct arguments *args, const struct sc_buf *answer)
@@ -338,8 +374,10 @@ static int run_status(const struct arguments *args, const struct sc_config *conf
         return sc_admin_node_status(config, args->cluster.windows);
     struct sc_buf answer = {0};
     struct sc_error err;
+    char request[32];
     int code = EXIT_UNREADABLE;
-    if (sc_control_ask(config->store, "status", &answer, &err) == SC_OK)
+    snprintf(request, sizeof(request), args->top == 0 ? "status" : "status %u", args->top);
+    if (sc_control_ask(config->store, request, &answer, &err) == SC_OK)
         code = show(args, &answer);
     else
         fail(code, err.message);
@@ -442,6 +480,7 @@ enum {
     OPT_SSH,
     OPT_TIMEOUT,
     OPT_ALL,
+    OPT_TOP,
     OPT_STREAM,
     OPT_HELP,
     OPT_VERSION
@@ -457,6 +496,7 @@ static const struct option long_options[] = {
     {"ssh", required_argument, NULL, OPT_SSH},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"all", no_argument, NULL, OPT_ALL},
+    {"top", required_argument, NULL, OPT_TOP},
     {"stream", required_argument, NULL, OPT_STREAM},
     {"config", required_argument, NULL, 'c'},
     {"help", no_argument, NULL, OPT_HELP},
@@ -512,6 +552,14 @@ static const char *take_cluster_option(struct arguments *args, int option, const
     }
 }
 
+static bool take_top(struct arguments *args, const char *value)
+{
+    char *end;
+    unsigned long top = strtoul(value, &end, 10);
+    args->top = (uint32_t)top;
+    return value[0] >= '0' && value[0] <= '9' && *end == '\0' && top >= 1 && top <= SC_EXPORTERS_TOP;
+}
+
 /* NULL, or what is wrong. */
 static const char *take_option(struct arguments *args, int option, const char *value)
 {
@@ -530,6 +578,8 @@ static const char *take_option(struct arguments *args, int option, const char *v
     case OPT_SSH:
     case OPT_TIMEOUT:
         return take_cluster_option(args, option, value);
+    case OPT_TOP:
+        return take_top(args, value) ? NULL : "--top takes a number from 1 to 1024";
     case OPT_ALL:
         args->all = true;
         return NULL;
@@ -557,6 +607,8 @@ static bool option_fits(const struct arguments *args, enum command command)
     if (of_cluster && (command != STATUS || !args->of_cluster))
         return false;
     if (c->windows != 0 && (command != STATUS || !(args->of_cluster || args->json)))
+        return false;
+    if (args->top != 0 && (command != STATUS || args->of_cluster || c->windows != 0))
         return false;
     return (!args->json || command == STATUS) && (!of_expire || command == EXPIRE) &&
            (!of_loss || command == ACCEPT_LOSS) &&

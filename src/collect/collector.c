@@ -27,6 +27,7 @@ struct collector {
     struct sc_config config;
     struct sc_log log;
     struct sc_queue *queue;
+    struct sc_budget exporter_memory;
     struct sc_forward *forward;
     struct sc_storer *storer; /* NULL in a cluster */
     struct sc_cluster cluster;
@@ -162,6 +163,18 @@ static bool same_text(const char *x, const char *y)
     return x == y || (x != NULL && y != NULL && strcmp(x, y) == 0);
 }
 
+static bool same_shares(const struct sc_config *x, const struct sc_config *y)
+{
+    if (x->exporter_share_count != y->exporter_share_count)
+        return false;
+    for (uint32_t i = 0; i < x->exporter_share_count; i++) {
+        const struct sc_budget_share *a = &x->exporter_shares[i], *b = &y->exporter_shares[i];
+        if (a->bits != b->bits || a->bytes != b->bytes || !sc_addr_equal(&a->network, &b->network))
+            return false;
+    }
+    return true;
+}
+
 static void warn_fixed(const struct collector *c, const struct sc_config *fresh)
 {
     const struct sc_config *now = &c->config;
@@ -170,6 +183,8 @@ static void warn_fixed(const struct collector *c, const struct sc_config *fresh)
                 now->template_scope_address == fresh->template_scope_address &&
                 now->template_lifetime_s == fresh->template_lifetime_s &&
                 now->receive_buffer == fresh->receive_buffer && now->queue_memory == fresh->queue_memory &&
+                now->exporter_memory == fresh->exporter_memory &&
+                now->exporter_share == fresh->exporter_share && same_shares(now, fresh) &&
                 same_text(now->cluster, fresh->cluster) && same_text(now->node, fresh->node) &&
                 now->outbox_bytes == fresh->outbox_bytes && now->outbox_sync == fresh->outbox_sync;
     if (!same)
@@ -348,7 +363,7 @@ static void on_hand_over(evutil_socket_t fd, short what, void *arg)
     sc_handover_tick(&c->handover, c->receivers, c->receiver_count);
 }
 
-static enum sc_status answer_status(void *arg, struct sc_buf *out)
+static enum sc_status answer_status(void *arg, uint32_t top, struct sc_buf *out)
 {
     struct collector *c = arg;
     const struct sc_status_source source = {
@@ -356,6 +371,7 @@ static enum sc_status answer_status(void *arg, struct sc_buf *out)
         .receivers = c->receivers,
         .receiver_count = c->receiver_count,
         .queue = c->queue,
+        .exporter_memory = &c->exporter_memory,
         .forward = c->forward,
         .storer = c->storer,
         .cluster = c->config.cluster == NULL ? NULL : &c->cluster,
@@ -365,7 +381,7 @@ static enum sc_status answer_status(void *arg, struct sc_buf *out)
         .started_ms = c->started_ms,
         .started_mono_ms = c->started_mono_ms,
     };
-    return sc_status_json(&source, out);
+    return sc_status_json(&source, top, out);
 }
 
 static enum sc_status create_events(struct collector *c, struct sc_error *err)
@@ -491,6 +507,11 @@ static enum sc_status create_receivers(struct collector *c, struct sc_error *err
                    .forward = c->forward},
         .log = c->log,
     };
+    c->exporter_memory.limit = c->config.exporter_memory;
+    options.intake.limits.budget = &c->exporter_memory;
+    options.intake.limits.share_bytes = c->config.exporter_share;
+    options.intake.limits.shares = c->config.exporter_shares;
+    options.intake.limits.share_count = c->config.exporter_share_count;
     options.intake.limits.template_lifetime_s = c->config.template_lifetime_s;
     if (c->proxy_role) {
         options.intake.rows = SC_PROXY_ROWS;

@@ -62,13 +62,27 @@ static void close_client(struct client *client)
     free_client(client);
 }
 
+/* "status", or "status N". */
+static bool is_status(const char *request, uint32_t *top)
+{
+    char *end = NULL;
+    *top = SC_CONTROL_TOP;
+    if (strcmp(request, "status") == 0)
+        return true;
+    if (strncmp(request, "status ", 7) != 0 || request[7] < '0' || request[7] > '9')
+        return false;
+    *top = (uint32_t)strtoul(request + 7, &end, 10);
+    return *end == '\0';
+}
+
 static void answer_client(struct client *client, const char *request)
 {
     struct sc_buf out = {0};
+    uint32_t top;
     client->answered = true;
     enum sc_status status = SC_OK;
-    if (strcmp(request, "status") == 0)
-        status = client->control->answer(client->control->arg, &out);
+    if (is_status(request, &top))
+        status = client->control->answer(client->control->arg, top, &out);
     else if (strcmp(request, "ping") == 0)
         sc_buf_append_str(&out, "{\"alive\": true}");
     else

@@ -14,8 +14,10 @@
 
 struct sc_control;
 
-/* Appends the answer, one JSON object, to *out. */
-typedef enum sc_status sc_control_answer_fn(void *arg, struct sc_buf *out);
+#define SC_CONTROL_TOP 100u /* exporters in a status that names no number */
+
+/* Appends the status, one JSON object, with the first `top` exporters to *out. */
+typedef enum sc_status sc_control_answer_fn(void *arg, uint32_t top, struct sc_buf *out);
 
 /*
  * Serves on `base` (the caller's loop, from its thread). A socket left behind by a dead process is replaced;

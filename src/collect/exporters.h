@@ -1,47 +1,35 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The accounts of a decoder's exporters with their rates over the last ten seconds. Belongs to one thread.
+ * What the status tells of exporters: of the first by flows their accounts, of the others how many they are. An exporter is who
+ * had something decoded; the rest, junk and data whose templates never came, is counted in one. Filled by passes of
+ * sc_decoder_care. Belongs to one thread.
  */
 #ifndef SC_COLLECT_EXPORTERS_H
 #define SC_COLLECT_EXPORTERS_H
 
 #include "wire/decoder.h"
 
-struct sc_exporter_view {
-    struct sc_exporter_stats stats;
-    double flows_per_s;
-};
+#define SC_EXPORTERS_TOP 1024u
 
-#define SC_EXPORTERS_SAMPLES 11u /* of one second: ten intervals */
-#define SC_EXPORTERS_MAX     65536u
-
-struct sc_exporter_entry {
-    struct sc_exporter_view view;
-    uint64_t flows[SC_EXPORTERS_SAMPLES]; /* by sample number modulo SC_EXPORTERS_SAMPLES */
-    uint64_t first_sample, last_sample;
+struct sc_exporters_sum {
+    uint64_t accounts;  /* of exporters that had something decoded */
+    uint64_t strangers; /* accounts of others; what they sent: */
+    uint64_t strangers_messages, strangers_no_template_sets, strangers_malformed;
 };
 
 /* Zero-initialise. */
 struct sc_exporters {
-    struct sc_exporter_entry *entries;
+    struct sc_exporter_stats *top; /* `count` of them: a heap, the one with the fewest flows first */
     uint32_t count, capacity;
-    uint32_t *index; /* open hash: entry + 1 */
-    uint32_t index_size;
-    uint64_t sample; /* number of the next sample */
-    uint64_t times[SC_EXPORTERS_SAMPLES];
+    struct sc_exporters_sum sum;
 };
 
 void sc_exporters_free(struct sc_exporters *exporters);
 
-/*
- * Takes a sample of every account that has had a message. Accounts that are gone leave the table. Beyond
- * SC_EXPORTERS_MAX, or without memory, the rest is left out.
- */
-void sc_exporters_sample(struct sc_exporters *exporters, const struct sc_decoder *decoder, uint64_t mono_ms);
+/* A sc_account_visit: `arg` is a struct sc_exporters. Without memory an account is counted only. */
+void sc_exporters_visit(void *arg, const struct sc_exporter_stats *stats);
 
-/* The same with an account given by hand: begin, any number of adds, end. */
-void sc_exporters_begin(struct sc_exporters *exporters, uint64_t mono_ms);
-bool sc_exporters_add(struct sc_exporters *exporters, const struct sc_exporter_stats *stats);
-void sc_exporters_end(struct sc_exporters *exporters);
+/* Orders accounts for people: the most flows first, then by address, port and domain. For qsort. */
+int sc_exporters_compare(const void *a, const void *b);
 
 #endif

@@ -130,6 +130,9 @@ static struct sc_intake *create_intake(const struct sc_config *config, struct sc
         .patience_ms = PATIENCE_MS,
     };
     options.limits.template_lifetime_s = config->template_lifetime_s;
+    options.limits.share_bytes = config->exporter_share;
+    options.limits.shares = config->exporter_shares;
+    options.limits.share_count = config->exporter_share_count;
     options.limits.template_scope =
         config->template_scope_address ? SC_TEMPLATE_SCOPE_ADDRESS : SC_TEMPLATE_SCOPE_SESSION;
     return sc_intake_create(&options, err);

@@ -192,8 +192,9 @@ static void count(struct sc_intake_stats *stats, enum sc_status status,
     stats->no_template_sets += outcome->no_template_sets;
     stats->recovered_sets += outcome->recovered_sets;
     stats->lost += outcome->lost;
+    stats->over_budget += outcome->over_budget;
     stats->malformed += outcome->malformed == 0 && broken ? 1 : outcome->malformed;
-    stats->refused += status != SC_OK && !broken;
+    stats->refused += status != SC_OK && !broken && outcome->malformed == 0;
 }
 
 enum sc_status sc_intake_message(struct sc_intake *intake, const struct sc_message_source *source,

@@ -37,7 +37,8 @@ struct sc_intake_stats {
     uint64_t no_template_sets;
     uint64_t recovered_sets;
     uint64_t lost;
-    uint64_t refused;         /* messages dropped for want of memory or at a bound of the decoder */
+    uint64_t over_budget; /* sessions, domains, templates and names of exporters that there was no room for */
+    uint64_t refused;     /* messages dropped for want of memory or at a bound of the decoder */
     uint64_t dropped_full;    /* records in batches dropped because the queue was full */
     uint64_t dropped_batches; /* these batches */
 };

@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 #define COMPLAINT_MS     10000u
-#define EXPIRE_EVERY_MS  5000u
+#define OVERRUN_EVERY_MS 60000u
+#define CARE_IN_TICK     4096u /* exporters: a millisecond or two */
 #define SAVE_EVERY_MS    60000u
 #define NEWS_EVERY_MS    1000u
 #define TELL_EVERY_MS    10000u
@@ -124,6 +125,14 @@ static void remove_listener(struct sc_receiver *receiver, const struct sc_url *u
 
 /* ---- snapshots ---- */
 
+static bool is_due(uint64_t *next_ms, uint64_t now_ms, uint64_t every_ms)
+{
+    if (now_ms < *next_ms)
+        return false;
+    *next_ms = now_ms + every_ms;
+    return true;
+}
+
 static void publish_listeners(struct sc_receiver *receiver)
 {
     uint32_t count = 0;
@@ -143,28 +152,47 @@ static void publish_listeners(struct sc_receiver *receiver)
         receiver->listener_views[--count] = l->view;
 }
 
+/* What one pass found becomes what is shown, and the memory of the other serves the next. */
 static void publish_exporters(struct sc_receiver *receiver)
 {
-    uint32_t count = receiver->exporters.count;
-    if (count > receiver->exporter_view_capacity) {
-        struct sc_exporter_view *views =
-            realloc(receiver->exporter_views, receiver->exporters.capacity * sizeof(*views));
-        if (views == NULL)
-            return;
-        receiver->exporter_views = views;
-        receiver->exporter_view_capacity = receiver->exporters.capacity;
-    }
-    for (uint32_t i = 0; i < count; i++)
-        receiver->exporter_views[i] = receiver->exporters.entries[i].view;
-    receiver->exporter_view_count = count;
+    pthread_mutex_lock(&receiver->mutex);
+    struct sc_exporters old = receiver->shown;
+    receiver->shown = receiver->exporters;
+    pthread_mutex_unlock(&receiver->mutex);
+    receiver->exporters = old;
+}
+
+/* Looks after all exporters, a part in each tick, so that no number of them stops the reception. */
+static void care(struct sc_receiver *receiver, uint32_t exporters)
+{
+    receiver->caring = !sc_decoder_care(sc_intake_decoder(receiver->intake), exporters, sc_clock_wall_ms(),
+                                        sc_exporters_visit, &receiver->exporters);
+    if (!receiver->caring)
+        publish_exporters(receiver);
+}
+
+static void tell_overrun(struct sc_receiver *receiver)
+{
+    struct sc_overrun o;
+    char address[SC_ADDR_TEXT_MAX];
+    sc_decoder_take_overrun(sc_intake_decoder(receiver->intake), &o);
+    sc_addr_format(&o.exporter, address);
+    if (o.left_out != 0)
+        sc_log(&receiver->log, SC_LOG_WARNING,
+               "no room for %llu sessions, domains, templates or names of exporters, the last of %s: %s",
+               (unsigned long long)o.left_out, address,
+               o.own_share ? "it holds its share (\"exporter-share\")"
+                           : "the memory of all is used up (\"exporter-memory\")");
+    if (o.pushed_out != 0)
+        sc_log(&receiver->log, SC_LOG_WARNING,
+               "%llu exporters or sessions that are new or idle were forgotten to make room for others",
+               (unsigned long long)o.pushed_out);
 }
 
 static void publish(struct sc_receiver *receiver)
 {
-    sc_exporters_sample(&receiver->exporters, sc_intake_decoder(receiver->intake), sc_clock_mono_ms());
     pthread_mutex_lock(&receiver->mutex);
     publish_listeners(receiver);
-    publish_exporters(receiver);
     receiver->intake_stats = *sc_intake_stats_of(receiver->intake);
     pthread_mutex_unlock(&receiver->mutex);
 }
@@ -232,14 +260,15 @@ enum sc_status sc_receiver_get_listeners(struct sc_receiver *receiver, struct sc
     return *out == NULL && *count != 0 ? SC_NOMEM : SC_OK;
 }
 
-enum sc_status sc_receiver_get_exporters(struct sc_receiver *receiver, struct sc_exporter_view **out,
-                                         uint32_t *count)
+enum sc_status sc_receiver_get_exporters(struct sc_receiver *receiver, struct sc_exporter_stats **out,
+                                         uint32_t *count, struct sc_exporters_sum *sum)
 {
     pthread_mutex_lock(&receiver->mutex);
-    *count = receiver->exporter_view_count;
+    *sum = receiver->shown.sum;
+    *count = receiver->shown.count;
     *out = *count == 0 ? NULL : malloc(*count * sizeof(**out));
     if (*out != NULL)
-        memcpy(*out, receiver->exporter_views, *count * sizeof(**out));
+        memcpy(*out, receiver->shown.top, *count * sizeof(**out));
     pthread_mutex_unlock(&receiver->mutex);
     return *out == NULL && *count != 0 ? SC_NOMEM : SC_OK;
 }
@@ -274,14 +303,6 @@ enum sc_status sc_receiver_get_own_templates(struct sc_receiver *receiver, struc
 
 /* ---- the thread ---- */
 
-static bool is_due(uint64_t *next_ms, uint64_t now_ms, uint64_t every_ms)
-{
-    if (now_ms < *next_ms)
-        return false;
-    *next_ms = now_ms + every_ms;
-    return true;
-}
-
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct sc_receiver *receiver = arg;
@@ -291,8 +312,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     sc_intake_tick(receiver->intake);
     for (struct sc_listener *l = receiver->listeners; l != NULL; l = l->next)
         sc_receiver_resume(l);
-    if (is_due(&receiver->next_expire_ms, now, EXPIRE_EVERY_MS))
-        sc_decoder_expire(sc_intake_decoder(receiver->intake), sc_clock_wall_ms());
+    if (receiver->caring || is_due(&receiver->next_care_ms, now, 1000))
+        care(receiver, CARE_IN_TICK);
+    if (is_due(&receiver->next_overrun_ms, now, OVERRUN_EVERY_MS))
+        tell_overrun(receiver);
     if (is_due(&receiver->next_second_ms, now, 1000))
         publish(receiver);
     if (is_due(&receiver->next_save_ms, now, SAVE_EVERY_MS))
@@ -319,6 +342,9 @@ static void stop_all(struct sc_receiver *receiver)
     for (struct sc_listener *l = receiver->listeners; l != NULL; l = l->next)
         drain_listener(l);
     sc_intake_flush(receiver->intake);
+    do
+        care(receiver, UINT32_MAX);
+    while (receiver->caring);
     publish(receiver);
     publish_templates(receiver);
     while (receiver->listeners != NULL) {
@@ -552,7 +578,7 @@ void sc_receiver_free(struct sc_receiver *receiver)
     sc_buf_free(&receiver->saved_templates);
     sc_buf_free(&receiver->own_templates);
     free(receiver->listener_views);
-    free(receiver->exporter_views);
+    sc_exporters_free(&receiver->shown);
     pthread_mutex_destroy(&receiver->mutex);
     free(receiver);
 }

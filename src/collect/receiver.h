@@ -67,8 +67,9 @@ void sc_receiver_free(struct sc_receiver *receiver); /* NULL is allowed */
 /* *out is malloc'ed for the caller; NULL when *count is 0. */
 enum sc_status sc_receiver_get_listeners(struct sc_receiver *receiver, struct sc_listener_view **out,
                                          uint32_t *count);
-enum sc_status sc_receiver_get_exporters(struct sc_receiver *receiver, struct sc_exporter_view **out,
-                                         uint32_t *count);
+/* The first SC_EXPORTERS_TOP by flows, in no order, and how many there are. With very many they are some seconds old. */
+enum sc_status sc_receiver_get_exporters(struct sc_receiver *receiver, struct sc_exporter_stats **out,
+                                         uint32_t *count, struct sc_exporters_sum *sum);
 void sc_receiver_get_intake(struct sc_receiver *receiver, struct sc_intake_stats *out);
 
 /* Appends the saved template state to *out; *generation tells whether it has changed since another call. */

@@ -57,9 +57,10 @@ struct sc_receiver {
     struct sc_listener *listeners;
     uint64_t connection_number; /* the next one */
     uint32_t connection_count;
-    struct sc_exporters exporters;
+    struct sc_exporters exporters; /* filled by the pass over all exporters that is under way */
+    bool caring;                   /* one is */
     struct sc_complaint bad_messages, bad_streams, bad_states;
-    uint64_t next_second_ms, next_expire_ms, next_save_ms;
+    uint64_t next_second_ms, next_care_ms, next_save_ms, next_overrun_ms;
     bool tells;
     uint64_t told_revision, told_messages; /* the decoder's, and messages until then */
     uint64_t next_news_ms, next_told_ms;   /* not before: for new templates, for anything */
@@ -71,8 +72,7 @@ struct sc_receiver {
     struct sc_command *commands, *last_command;
     struct sc_listener_view *listener_views;
     uint32_t listener_view_count;
-    struct sc_exporter_view *exporter_views;
-    uint32_t exporter_view_count, exporter_view_capacity;
+    struct sc_exporters shown; /* the last whole pass */
     struct sc_intake_stats intake_stats;
     struct sc_buf saved_templates;
     uint64_t templates_generation;

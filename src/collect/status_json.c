@@ -108,9 +108,8 @@ static const char *protocol_name(unsigned version)
     return version == 5 ? "NetFlow v5" : version == 9 ? "NetFlow v9" : version == 10 ? "IPFIX" : "unknown";
 }
 
-static json_t *exporter_json(const struct sc_exporter_view *view)
+static json_t *exporter_json(const struct sc_exporter_stats *s)
 {
-    const struct sc_exporter_stats *s = &view->stats;
     char address[SC_ADDR_TEXT_MAX];
     json_t *object = json_object();
     sc_addr_format(&s->exporter, address);
@@ -123,7 +122,7 @@ static json_t *exporter_json(const struct sc_exporter_view *view)
     put(object, "messages", s->messages);
     put(object, "bytes", s->bytes);
     put(object, "flows", s->flows);
-    json_object_set_new(object, "flows_per_s", json_real(view->flows_per_s));
+    json_object_set_new(object, "flows_per_s", json_real(s->flows_per_s));
     put(object, "options", s->options);
     put(object, "templates", s->templates);
     put(object, "lost", s->lost);
@@ -132,46 +131,75 @@ static json_t *exporter_json(const struct sc_exporter_view *view)
     put(object, "no_template_sets", s->no_template_sets);
     put(object, "recovered_sets", s->recovered_sets);
     put(object, "malformed", s->malformed);
+    put(object, "over_budget", s->over_budget);
     put(object, "sampling_rate", s->sampling_rate);
     return object;
 }
 
-static int compare_views(const void *x, const void *y)
+/* The first of all receivers together. */
+struct exporter_list {
+    struct sc_exporter_stats *all;
+    uint32_t count;
+    struct sc_exporters_sum sum;
+};
+
+static void join_exporters(struct exporter_list *list, struct sc_receiver *receiver)
 {
-    const struct sc_exporter_stats *a = &((const struct sc_exporter_view *)x)->stats;
-    const struct sc_exporter_stats *b = &((const struct sc_exporter_view *)y)->stats;
-    int order = sc_addr_compare(&a->exporter, &b->exporter);
-    if (order == 0 && a->port != b->port)
-        order = a->port < b->port ? -1 : 1;
-    if (order == 0)
-        order = a->domain < b->domain ? -1 : a->domain > b->domain;
-    return order;
+    struct sc_exporter_stats *some;
+    struct sc_exporters_sum sum;
+    uint32_t count;
+    enum sc_status status = sc_receiver_get_exporters(receiver, &some, &count, &sum);
+    list->sum.accounts += sum.accounts;
+    list->sum.strangers += sum.strangers;
+    list->sum.strangers_messages += sum.strangers_messages;
+    list->sum.strangers_no_template_sets += sum.strangers_no_template_sets;
+    list->sum.strangers_malformed += sum.strangers_malformed;
+    if (status != SC_OK || count == 0)
+        return;
+    struct sc_exporter_stats *joined = realloc(list->all, ((size_t)list->count + count) * sizeof(*joined));
+    if (joined != NULL) {
+        list->all = joined;
+        memcpy(joined + list->count, some, count * sizeof(*some));
+        list->count += count;
+    }
+    free(some);
 }
 
-static json_t *exporters_json(const struct sc_status_source *source)
+static json_t *strangers_json(const struct sc_exporters_sum *sum)
 {
+    json_t *object = json_object();
+    put(object, "accounts", sum->strangers);
+    put(object, "messages", sum->strangers_messages);
+    put(object, "no_template_sets", sum->strangers_no_template_sets);
+    put(object, "malformed", sum->strangers_malformed);
+    return object;
+}
+
+/* The first `top` by flows, and how many there are. */
+static void put_exporters(json_t *root, const struct sc_status_source *source, uint32_t top)
+{
+    struct exporter_list list = {0};
     json_t *array = json_array();
-    struct sc_exporter_view *all = NULL;
-    uint32_t total = 0;
-    for (uint32_t i = 0; i < source->receiver_count; i++) {
-        struct sc_exporter_view *views;
-        uint32_t count;
-        if (sc_receiver_get_exporters(source->receivers[i], &views, &count) != SC_OK || count == 0)
-            continue;
-        struct sc_exporter_view *joined = realloc(all, ((size_t)total + count) * sizeof(*all));
-        if (joined != NULL) {
-            all = joined;
-            memcpy(all + total, views, count * sizeof(*all));
-            total += count;
-        }
-        free(views);
-    }
-    if (total != 0)
-        qsort(all, total, sizeof(*all), compare_views);
-    for (uint32_t i = 0; i < total; i++)
-        json_array_append_new(array, exporter_json(&all[i]));
-    free(all);
-    return array;
+    for (uint32_t i = 0; i < source->receiver_count; i++)
+        join_exporters(&list, source->receivers[i]);
+    if (list.count != 0)
+        qsort(list.all, list.count, sizeof(*list.all), sc_exporters_compare);
+    for (uint32_t i = 0; i < list.count && i < top; i++)
+        json_array_append_new(array, exporter_json(&list.all[i]));
+    free(list.all);
+    json_object_set_new(root, "exporters", array);
+    put(root, "exporters_total", list.sum.accounts);
+    json_object_set_new(root, "strangers", strangers_json(&list.sum));
+}
+
+static json_t *exporter_memory_json(const struct sc_budget *budget)
+{
+    json_t *object = json_object();
+    put(object, "bytes", sc_budget_used(budget, false));
+    put(object, "newcomers_bytes", sc_budget_used(budget, true));
+    put(object, "limit_bytes", budget->limit);
+    put(object, "newcomers_limit_bytes", budget->limit / SC_BUDGET_NEWCOMERS);
+    return object;
 }
 
 /* ---- the rest ---- */
@@ -189,6 +217,7 @@ static json_t *intake_json(const struct sc_status_source *source)
         sum.malformed += s.malformed;
         sum.no_template_sets += s.no_template_sets;
         sum.recovered_sets += s.recovered_sets;
+        sum.over_budget += s.over_budget;
         sum.refused += s.refused;
         sum.dropped_full += s.dropped_full;
         sum.dropped_batches += s.dropped_batches;
@@ -201,6 +230,7 @@ static json_t *intake_json(const struct sc_status_source *source)
     put(object, "malformed", sum.malformed);
     put(object, "no_template_sets", sum.no_template_sets);
     put(object, "recovered_sets", sum.recovered_sets);
+    put(object, "over_budget", sum.over_budget);
     put(object, "refused", sum.refused);
     put(object, "dropped_full", sum.dropped_full);
     put(object, "dropped_batches", sum.dropped_batches);
@@ -416,7 +446,7 @@ static json_t *store_json(const struct sc_status_source *source)
     return object;
 }
 
-enum sc_status sc_status_json(const struct sc_status_source *source, struct sc_buf *out)
+enum sc_status sc_status_json(const struct sc_status_source *source, uint32_t top, struct sc_buf *out)
 {
     json_t *root = json_object();
     put_text(root, "program", "sc-collector");
@@ -426,7 +456,8 @@ enum sc_status sc_status_json(const struct sc_status_source *source, struct sc_b
     put(root, "uptime_s", (sc_clock_mono_ms() - source->started_mono_ms) / 1000);
     put(root, "receivers", source->receiver_count);
     json_object_set_new(root, "listeners", listeners_json(source));
-    json_object_set_new(root, "exporters", exporters_json(source));
+    put_exporters(root, source, top);
+    json_object_set_new(root, "exporter_memory", exporter_memory_json(source->exporter_memory));
     json_object_set_new(root, "received", intake_json(source));
     json_object_set_new(root, "queue", queue_json(source));
     json_object_set_new(root, "store", store_json(source));

@@ -20,6 +20,7 @@ struct sc_status_source {
     struct sc_receiver *const *receivers;
     uint32_t receiver_count;
     struct sc_queue *queue;
+    const struct sc_budget *exporter_memory;
     struct sc_forward *forward;
     struct sc_storer *storer; /* NULL in a cluster */
     /* In a cluster; proxy and holder by role, else NULL. */
@@ -31,7 +32,7 @@ struct sc_status_source {
     uint64_t started_mono_ms; /* monotonic */
 };
 
-/* Appends the object. @return SC_OK or SC_NOMEM. */
-enum sc_status sc_status_json(const struct sc_status_source *source, struct sc_buf *out);
+/* Appends the object, with the first `top` exporters by flows. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_status_json(const struct sc_status_source *source, uint32_t top, struct sc_buf *out);
 
 #endif

@@ -23,6 +23,11 @@ struct raw_forward {
     char *mode;
 };
 
+struct raw_share {
+    char *network;
+    char *bytes;
+};
+
 struct raw {
     char **listeners;
     unsigned listeners_count;
@@ -35,6 +40,10 @@ struct raw {
     char *log_level;
     char *receive_buffer;
     char *queue_memory;
+    char *exporter_memory;
+    char *exporter_share;
+    struct raw_share *exporter_shares;
+    unsigned exporter_shares_count;
     char *cluster;
     char *node;
     struct raw_outbox outbox;
@@ -72,6 +81,16 @@ static const cyaml_schema_value_t forward_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_forward, forward_fields),
 };
 
+static const cyaml_schema_field_t share_fields[] = {
+    TEXT("network", struct raw_share, network),
+    TEXT("bytes", struct raw_share, bytes),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t share_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_share, share_fields),
+};
+
 static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_SEQUENCE("listeners", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw, listeners,
                          &listener_schema, 0, CYAML_UNLIMITED),
@@ -84,6 +103,10 @@ static const cyaml_schema_field_t fields[] = {
     TEXT("log-level", struct raw, log_level),
     TEXT("receive-buffer", struct raw, receive_buffer),
     TEXT("queue-memory", struct raw, queue_memory),
+    TEXT("exporter-memory", struct raw, exporter_memory),
+    TEXT("exporter-share", struct raw, exporter_share),
+    CYAML_FIELD_SEQUENCE("exporter-shares", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw,
+                         exporter_shares, &share_schema, 0, CYAML_UNLIMITED),
     TEXT("cluster", struct raw, cluster),
     TEXT("node", struct raw, node),
     CYAML_FIELD_MAPPING("outbox", CYAML_FLAG_OPTIONAL, struct raw, outbox, outbox_fields),
@@ -211,6 +234,39 @@ static enum sc_status read_memory(const struct reader *r, const struct raw *raw,
     return SC_OK;
 }
 
+#define MIN_EXPORTER_MEMORY (UINT64_C(16) << 20)
+
+static enum sc_status read_shares(const struct reader *r, const struct raw *raw, struct sc_config *config)
+{
+    struct sc_budget_share shares[SC_CONFIG_MAX_SHARES];
+    if (raw->exporter_shares == NULL)
+        return SC_OK;
+    if (raw->exporter_shares_count > SC_CONFIG_MAX_SHARES)
+        return located(r, "exporter-shares", sc_fail(r->err, SC_USAGE, "more than %u", SC_CONFIG_MAX_SHARES));
+    for (unsigned i = 0; i < raw->exporter_shares_count; i++) {
+        const struct raw_share *s = &raw->exporter_shares[i];
+        char path[32];
+        snprintf(path, sizeof(path), "exporter-shares[%u]", i);
+        if (s->network == NULL || s->bytes == NULL)
+            return located(r, path, sc_fail(r->err, SC_USAGE, "\"network\" and \"bytes\" are needed"));
+        SC_TRY(located(r, path, sc_config_share(s->network, s->bytes, &shares[i], r->err)));
+    }
+    return sc_config_set_shares(config, shares, raw->exporter_shares_count, r->err);
+}
+
+static enum sc_status read_exporters(const struct reader *r, const struct raw *raw, struct sc_config *config)
+{
+    SC_TRY(read_bytes(r, "exporter-memory", raw->exporter_memory, &config->exporter_memory));
+    SC_TRY(read_bytes(r, "exporter-share", raw->exporter_share, &config->exporter_share));
+    if (config->exporter_memory < MIN_EXPORTER_MEMORY)
+        return located(r, "exporter-memory",
+                       sc_fail(r->err, SC_USAGE, "\"%s\" is less than 16M", raw->exporter_memory));
+    if (config->exporter_share < SC_CONFIG_MIN_SHARE)
+        return located(r, "exporter-share",
+                       sc_fail(r->err, SC_USAGE, "\"%s\" is less than 1M", raw->exporter_share));
+    return read_shares(r, raw, config);
+}
+
 #define MIN_OUTBOX (UINT64_C(64) << 20)
 
 static enum sc_status read_cluster(const struct reader *r, const struct raw *raw, struct sc_config *config)
@@ -254,6 +310,7 @@ static enum sc_status read_values(const struct reader *r, const struct raw *raw,
     SC_TRY(read_lifetime(r, raw->template_lifetime, &config->template_lifetime_s));
     SC_TRY(read_cluster(r, raw, config));
     SC_TRY(read_forward(r, raw, config));
+    SC_TRY(read_exporters(r, raw, config));
     return read_memory(r, raw, config);
 }
 
@@ -264,10 +321,13 @@ static enum sc_status copy_config(const struct sc_config *from, struct sc_config
     *to = *from;
     to->listeners = NULL;
     to->forward = NULL;
+    to->exporter_shares = NULL;
     to->store = to->cluster = to->node = NULL;
     enum sc_status status = sc_config_set_listeners(to, from->listeners, from->listener_count, err);
     if (status == SC_OK)
         status = sc_config_set_forward(to, from->forward, from->forward_count, err);
+    if (status == SC_OK)
+        status = sc_config_set_shares(to, from->exporter_shares, from->exporter_share_count, err);
     if (status == SC_OK)
         status = sc_config_set_store(to, from->store, err);
     if (status == SC_OK && from->cluster != NULL)

@@ -8,6 +8,7 @@
 #ifndef SC_CONF_CONFIG_H
 #define SC_CONF_CONFIG_H
 
+#include "base/budget.h"
 #include "base/log.h"
 #include "base/url.h"
 
@@ -17,6 +18,8 @@
 #define SC_CONFIG_MAX_LISTENERS 64u
 #define SC_CONFIG_MAX_RECEIVERS 64u
 #define SC_CONFIG_MAX_FORWARD   16u
+#define SC_CONFIG_MAX_SHARES    256u
+#define SC_CONFIG_MIN_SHARE     (UINT64_C(1) << 20)
 
 /* A third-party collector that gets the flows too. */
 struct sc_config_forward {
@@ -36,8 +39,12 @@ struct sc_config {
     bool template_scope_address; /* templates belong to the exporter's address, not to its address and port */
     uint32_t template_lifetime_s;
     enum sc_log_level log_level;
-    uint64_t receive_buffer; /* of each UDP socket, bytes */
-    uint64_t queue_memory;   /* bytes of flows that wait for the disk */
+    uint64_t receive_buffer;  /* of each UDP socket, bytes */
+    uint64_t queue_memory;    /* bytes of flows that wait for the disk */
+    uint64_t exporter_memory; /* bytes of all that is kept of exporters: templates, names, accounts */
+    uint64_t exporter_share;  /* of them, those of one exporter */
+    struct sc_budget_share *exporter_shares; /* where it is another */
+    uint32_t exporter_share_count;
     struct sc_config_forward *forward;
     uint32_t forward_count;
     uint64_t forward_memory; /* bytes of flows that wait for one destination */
@@ -72,6 +79,9 @@ enum sc_status sc_config_listener(const char *text, const struct sc_url *others,
 enum sc_status sc_config_forward(const char *text, const char *protocol, const char *mode,
                                  const struct sc_config_forward *others, uint32_t count,
                                  struct sc_config_forward *out, struct sc_error *err);
+/* A network with its prefix length, "192.0.2.0/24", and the bytes that each exporter in it may hold. */
+enum sc_status sc_config_share(const char *network, const char *bytes, struct sc_budget_share *out,
+                               struct sc_error *err);
 enum sc_status sc_config_log_level(const char *text, enum sc_log_level *level, struct sc_error *err);
 
 /* Replaces the listeners. SC_NOMEM leaves them. */
@@ -80,6 +90,8 @@ enum sc_status sc_config_set_listeners(struct sc_config *config, const struct sc
 /* Replaces the destinations. SC_NOMEM leaves them. */
 enum sc_status sc_config_set_forward(struct sc_config *config, const struct sc_config_forward *forward,
                                      uint32_t count, struct sc_error *err);
+enum sc_status sc_config_set_shares(struct sc_config *config, const struct sc_budget_share *shares,
+                                    uint32_t count, struct sc_error *err);
 /* Replaces a text of *config. SC_NOMEM leaves it. */
 enum sc_status sc_config_set_text(char **text, const char *value, struct sc_error *err);
 enum sc_status sc_config_set_store(struct sc_config *config, const char *store, struct sc_error *err);

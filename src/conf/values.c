@@ -37,6 +37,20 @@ enum sc_status sc_config_set_forward(struct sc_config *config, const struct sc_c
     return SC_OK;
 }
 
+enum sc_status sc_config_set_shares(struct sc_config *config, const struct sc_budget_share *shares,
+                                    uint32_t count, struct sc_error *err)
+{
+    struct sc_budget_share *copy = calloc((size_t)count + 1, sizeof(*copy));
+    if (copy == NULL)
+        return sc_fail_nomem(err, "the shares of exporters");
+    if (count != 0)
+        memcpy(copy, shares, count * sizeof(*copy));
+    free(config->exporter_shares);
+    config->exporter_shares = copy;
+    config->exporter_share_count = count;
+    return SC_OK;
+}
+
 enum sc_status sc_config_set_text(char **text, const char *value, struct sc_error *err)
 {
     char *copy = strdup(value);
@@ -63,6 +77,8 @@ enum sc_status sc_config_init(struct sc_config *config, struct sc_error *err)
         .log_level = SC_LOG_INFO,
         .receive_buffer = UINT64_C(64) << 20,
         .queue_memory = UINT64_C(512) << 20,
+        .exporter_memory = UINT64_C(2) << 30,
+        .exporter_share = UINT64_C(64) << 20,
         .outbox_bytes = UINT64_C(4) << 30,
         .forward_memory = UINT64_C(64) << 20,
     };
@@ -80,6 +96,7 @@ void sc_config_free(struct sc_config *config)
 {
     free(config->listeners);
     free(config->forward);
+    free(config->exporter_shares);
     free(config->store);
     free(config->cluster);
     free(config->node);
@@ -174,6 +191,25 @@ enum sc_status sc_config_forward(const char *text, const char *protocol, const c
     for (uint32_t i = 0; i < count; i++)
         if (same_target(&others[i].to, &out->to))
             return sc_fail(err, SC_USAGE, "\"%s\" stands here a second time", text);
+    return SC_OK;
+}
+
+enum sc_status sc_config_share(const char *network, const char *bytes, struct sc_budget_share *out,
+                               struct sc_error *err)
+{
+    const char *slash = strchr(network, '/');
+    size_t length = slash == NULL ? strlen(network) : (size_t)(slash - network);
+    uint64_t bits;
+    if (!sc_addr_parse(network, length, &out->network))
+        return sc_fail(err, SC_USAGE, "\"%s\" is no network such as 192.0.2.0/24", network);
+    unsigned before = sc_addr_is_v4(&out->network) ? 96 : 0;
+    if (slash == NULL || slash[1] == '\0' || slash[1 + strspn(slash + 1, "0123456789")] != '\0' ||
+        !sc_units_bytes(slash + 1, &bits) || before + bits > 128)
+        return sc_fail(err, SC_USAGE, "\"%s\" has no prefix length, as in 192.0.2.0/24", network);
+    out->bits = (uint8_t)(before + bits);
+    out->network = sc_addr_mask(&out->network, out->bits);
+    if (!sc_units_bytes(bytes, &out->bytes) || out->bytes < SC_CONFIG_MIN_SHARE)
+        return sc_fail(err, SC_USAGE, "\"%s\" is no size of 1M or more", bytes);
     return SC_OK;
 }
 

@@ -1,37 +1,27 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "wire/decoder_internal.h"
 
-#include <stdlib.h>
-#include <sys/random.h>
+#include "base/bounds.h"
+#include "base/hash.h"
 
-/* Data sets that wait longer than this for their template would meet another one of the same number. */
-#define WAIT_MS 300000u
+#include <stdlib.h>
+
+#define DEFAULT_POOL ((size_t)2 << 30)
 
 struct sc_decoder_limits sc_decoder_default_limits(void)
 {
     return (struct sc_decoder_limits){
         .template_lifetime_s = 1800,
-        .max_sessions = 4096,
-        .max_templates = 1024,
-        .max_domains = 256,
-        .max_fields = 1024,
+        .max_fields = SC_BOUND_FIELDS,
         .max_buffered_sets = 64,
         .max_buffered_bytes = 256 * 1024,
-        .max_session_bytes = 8 * 1024 * 1024,
         .max_unknown_columns = 256,
         .template_scope = SC_TEMPLATE_SCOPE_SESSION,
+        .share_bytes = UINT64_C(64) << 20,
     };
 }
 
 /* ---- life ---- */
-
-static uint32_t bucket_count(uint32_t sessions)
-{
-    uint32_t n = 64;
-    while (n < sessions && n < 1u << 20)
-        n *= 2;
-    return n;
-}
 
 struct sc_decoder *sc_decoder_create(const struct sc_decoder_limits *limits, struct sc_schema *schema,
                                      struct sc_error *err)
@@ -42,16 +32,12 @@ struct sc_decoder *sc_decoder_create(const struct sc_decoder_limits *limits, str
         return NULL;
     }
     d->limits = *limits;
-    if (d->limits.max_sessions < 2)
-        d->limits.max_sessions = 2; /* one message may need two: template_scope address */
     d->schema = schema;
-    uint32_t buckets = bucket_count(d->limits.max_sessions);
-    d->bucket_mask = buckets - 1;
-    d->buckets = calloc(buckets, sizeof(struct sc_session *));
+    d->own_budget.limit = DEFAULT_POOL;
+    d->budget = limits->budget != NULL ? limits->budget : &d->own_budget;
+    d->seed = sc_hash_draw_seed();
     d->v5 = sc_template_v5(&d->limits);
-    if (getrandom(&d->seed, sizeof(d->seed), GRND_NONBLOCK) != (ssize_t)sizeof(d->seed))
-        d->seed = (uintptr_t)d; /* the seed only makes collisions hard to plan */
-    if (d->buckets == NULL || d->v5 == NULL) {
+    if (d->v5 == NULL) {
         sc_decoder_free(d);
         sc_fail_nomem(err, "the decoder");
         return NULL;
@@ -63,9 +49,8 @@ void sc_decoder_free(struct sc_decoder *decoder)
 {
     if (decoder == NULL)
         return;
-    while (decoder->oldest != NULL)
-        sc_session_remove(decoder, decoder->oldest);
-    free(decoder->buckets);
+    sc_exporters_free_all(decoder);
+    sc_chains_free(&decoder->sessions);
     free(decoder->v5);
     free(decoder->positions);
     free(decoder->lengths);
@@ -196,27 +181,48 @@ static enum sc_status decode_ipfix(struct sc_job *job, const uint8_t *bytes, siz
 
 /* ---- any message ---- */
 
+/* The session and the domain of a source: those that hold templates, or the accounts. */
+static enum sc_status find_part(struct sc_job *job, const struct sc_message_source *source, bool any_port,
+                                struct sc_session **session, struct sc_domain **domain)
+{
+    struct sc_decoder *d = job->decoder;
+    SC_TRY(sc_session_get(d, source, any_port, session));
+    d->busy[any_port] = *session;
+    sc_exporter_use(*session, job->message.receive_ms);
+    return sc_session_domain(*session, &d->limits, job->message.version, job->message.domain_id, domain);
+}
+
 static enum sc_status find_state(struct sc_job *job, const struct sc_message_source *source)
 {
     struct sc_decoder *d = job->decoder;
-    const struct sc_message *m = &job->message;
     bool shared = d->limits.template_scope == SC_TEMPLATE_SCOPE_ADDRESS &&
-                  source->transport == SC_TRANSPORT_UDP && m->version != 5;
-    job->session = sc_session_get(d, source, shared);
-    if (job->session == NULL)
-        return sc_fail_nomem(job->err, "a session");
-    enum sc_status status =
-        sc_session_domain(job->session, &d->limits, m->version, m->domain_id, &job->domain);
+                  source->transport == SC_TRANSPORT_UDP && job->message.version != 5;
+    enum sc_status status = find_part(job, source, shared, &job->session, &job->domain);
+    job->own = job->session;
     job->account = job->domain;
-    if (status == SC_OK && shared) {
-        struct sc_session *own = sc_session_get(d, source, false);
-        status = own == NULL ? SC_NOMEM
-                             : sc_session_domain(own, &d->limits, m->version, m->domain_id, &job->account);
+    if (status == SC_OK && shared)
+        status = find_part(job, source, false, &job->own, &job->account);
+    if (status == SC_LIMIT) {
+        char text[SC_ADDR_TEXT_MAX];
+        sc_addr_format(&source->exporter, text);
+        return sc_fail(job->err, status,
+                       "exporter %s port %u, domain %u: no room for its state (see \"exporter-memory\")",
+                       text, source->port, job->message.domain_id);
     }
-    if (status == SC_LIMIT)
-        return sc_fail(job->err, status, "domain %u is one too many of its session; its messages are dropped",
-                       m->domain_id);
-    return status == SC_OK ? SC_OK : sc_fail_nomem(job->err, "an observation domain");
+    return status == SC_OK ? SC_OK : sc_fail_nomem(job->err, "the state of an exporter");
+}
+
+/* State that was never of use is not kept; what is, is charged. */
+static void leave_state(struct sc_job *job)
+{
+    struct sc_decoder *d = job->decoder;
+    if (job->outcome->flows != 0)
+        sc_exporter_decoded(job->session->owner, job->message.receive_ms);
+    d->busy[0] = d->busy[1] = NULL;
+    if (job->account != NULL && job->own != job->session)
+        sc_session_tidy(d, job->own, job->account);
+    if (job->domain != NULL)
+        sc_session_tidy(d, job->session, job->domain);
 }
 
 static void count_message(struct sc_job *job, size_t length)
@@ -270,10 +276,15 @@ enum sc_status sc_decoder_message(struct sc_decoder *decoder, const struct sc_me
     enum sc_status status = read_header(&job.message, source, bytes, length, err);
     if (status == SC_OK && !sc_own_slots_resolve(decoder))
         return sc_fail(err, SC_LIMIT, "the schema has no room for the collector's own columns");
-    if (status == SC_OK)
-        status = find_state(&job, source);
     if (status != SC_OK) {
-        outcome->malformed = status == SC_MALFORMED || status == SC_UNSUPPORTED || status == SC_LIMIT;
+        outcome->malformed = 1;
+        return status;
+    }
+    uint64_t left_out = decoder->overrun.left_out;
+    status = find_state(&job, source);
+    if (status != SC_OK) {
+        leave_state(&job);
+        outcome->over_budget = status == SC_LIMIT;
         return status;
     }
     uint32_t flows = sink->flows->rows, options = sink->options == NULL ? 0 : sink->options->rows;
@@ -282,49 +293,28 @@ enum sc_status sc_decoder_message(struct sc_decoder *decoder, const struct sc_me
         roll_back(sink->flows, flows);
         roll_back(sink->options, options);
         *outcome = (struct sc_decode_outcome){0};
+        leave_state(&job);
         return status == SC_NOMEM ? sc_fail_nomem(err, "the records of a message") : status;
     }
     count_message(&job, length);
+    outcome->over_budget = (uint32_t)(decoder->overrun.left_out - left_out);
+    leave_state(&job);
     return status;
 }
 
 void sc_decoder_end_session(struct sc_decoder *decoder, const struct sc_message_source *source)
 {
     struct sc_session *session = sc_session_find(decoder, source, false);
-    if (session != NULL)
-        sc_session_forget(session);
+    if (session == NULL)
+        return;
+    sc_session_forget(session);
+    sc_exporter_end(session);
+    sc_exporter_settle(session);
 }
 
 uint64_t sc_decoder_revision(const struct sc_decoder *decoder)
 {
     return decoder->revision;
-}
-
-/* ---- care ---- */
-
-static uint64_t lifetime_ms(const struct sc_decoder *decoder, const struct sc_template *t)
-{
-    uint64_t told = (uint64_t)decoder->limits.template_lifetime_s * 1000;
-    return 3 * t->refresh_ms > told ? 3 * t->refresh_ms : told;
-}
-
-static void expire_templates(struct sc_decoder *decoder, struct sc_session *session, struct sc_domain *domain,
-                             uint64_t now_ms)
-{
-    for (uint32_t i = domain->template_count; i > 0; i--) {
-        const struct sc_template *t = domain->templates[i - 1];
-        if (now_ms > t->seen_ms && now_ms - t->seen_ms > lifetime_ms(decoder, t))
-            free(sc_domain_take_template(session, domain, t->id));
-    }
-}
-
-void sc_decoder_expire(struct sc_decoder *decoder, uint64_t now_ms)
-{
-    for (struct sc_session *s = decoder->newest; s != NULL; s = s->older) {
-        sc_session_drop_waiting(s, now_ms > WAIT_MS ? now_ms - WAIT_MS : 0);
-        for (uint32_t i = 0; i < s->domain_count && s->transport == SC_TRANSPORT_UDP; i++)
-            expire_templates(decoder, s, s->domains[i], now_ms);
-    }
 }
 
 void sc_decoder_each_exporter(const struct sc_decoder *decoder,

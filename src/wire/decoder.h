@@ -26,6 +26,7 @@
 #define SC_WIRE_DECODER_H
 
 #include "base/addr.h"
+#include "base/budget.h"
 #include "base/buf.h"
 #include "base/status.h"
 #include "flow/batch.h"
@@ -39,17 +40,23 @@ enum sc_template_scope {
                                */
 };
 
+/*
+ * Memory: all state of exporters comes from one pool. An exporter, which is an IPv4 address or an IPv6 /64, may hold a share of it;
+ * as long as it is new, an eighth of that, and all newcomers together a quarter of the pool (wire/exporter.c).
+ */
 struct sc_decoder_limits {
     uint32_t template_lifetime_s; /* UDP: a template not seen for so long is forgotten; default 1800 */
-    uint32_t max_sessions;        /* default 4096; the least recently used goes */
-    uint32_t max_templates;       /* per session and domain; default 1024 */
-    uint32_t max_domains;         /* per session; default 256 */
     uint32_t max_fields;          /* per template; default 1024 */
     uint32_t max_buffered_sets;   /* per session: data sets that wait for their template; default 64 */
     uint32_t max_buffered_bytes;  /* per session; default 256 KiB */
-    uint32_t max_session_bytes;   /* all memory of a session; default 8 MiB */
     uint32_t max_unknown_columns; /* per session: elements that the registry does not know; default 256 */
     enum sc_template_scope template_scope;
+    uint64_t share_bytes; /* default 64 MiB */
+    const struct sc_budget_share
+        *shares; /* where it is another; the longest prefix counts; outlive the decoder */
+    uint32_t share_count;
+    struct sc_budget
+        *budget; /* the pool, shared with other decoders, outlives them; NULL: 2 GiB of its own */
 };
 
 /* The defaults above. */
@@ -85,6 +92,7 @@ struct sc_decode_outcome {
     uint32_t no_template_sets; /* data sets without a template at arrival, buffered or not */
     uint32_t recovered_sets;   /* earlier ones that a template of this message let us decode */
     uint32_t malformed;        /* events: see sc_exporter_stats.malformed */
+    uint32_t over_budget;      /* sessions, domains, templates and names that there was no room for */
     uint32_t lost;             /* units missing before this message (WIRE: sequence units) */
 };
 
@@ -103,7 +111,7 @@ enum sc_status sc_decoder_message(struct sc_decoder *decoder, const struct sc_me
 /* The session's transport ended (TCP close): its templates and buffered sets go, its statistics stay. */
 void sc_decoder_end_session(struct sc_decoder *decoder, const struct sc_message_source *source);
 
-/* Forgets templates past their lifetime and buffered sets that nobody claims. Call every few seconds. */
+/* Forgets templates past their lifetime, buffered sets that nobody claims, and who was not heard for long. Looks at all. */
 void sc_decoder_expire(struct sc_decoder *decoder, uint64_t now_ms);
 
 /* Account of one exporter process: session and observation domain. All counters since the start. */
@@ -125,10 +133,30 @@ struct sc_exporter_stats {
     uint64_t no_template_sets;
     uint64_t recovered_sets;
     uint64_t malformed;     /* malformed messages or sets */
+    uint64_t over_budget;   /* of the exporter, all its accounts: what there was no room for */
     uint64_t sampling_rate; /* last in force, 0: none known */
+    double flows_per_s;     /* over about ten seconds; kept by sc_decoder_care */
     uint64_t
         count_mismatches; /* v9 messages whose header counts other than their records: a remark, no fault */
 };
+
+/*
+ * sc_decoder_expire in steps, for a thread that must not stand still: looks at about so many exporters, and gives their accounts
+ * to `visit` (NULL: none wanted), which is called with NULL first when a pass begins, or begins anew because much has changed.
+ * @return true when a pass over all exporters is complete; the next call begins another.
+ */
+typedef void sc_account_visit(void *arg, const struct sc_exporter_stats *stats);
+bool sc_decoder_care(struct sc_decoder *decoder, uint32_t exporters, uint64_t now_ms, sc_account_visit *visit,
+                     void *arg);
+
+/* What was left out because there was no room, and who went to make some. All since the last call; reset by it. */
+struct sc_overrun {
+    uint64_t left_out;       /* sessions, domains, templates, names */
+    uint64_t pushed_out;     /* exporters and sessions that made room for others */
+    struct sc_addr exporter; /* the last one that had something left out */
+    bool own_share;          /* it holds its share; else the pool is used up */
+};
+void sc_decoder_take_overrun(struct sc_decoder *decoder, struct sc_overrun *out);
 
 /* Calls `visit` for each account until it returns false. */
 void sc_decoder_each_exporter(const struct sc_decoder *decoder,
@@ -153,8 +181,7 @@ enum sc_status sc_decoder_load(struct sc_decoder *decoder, const uint8_t *bytes,
  * - where an exporter was heard there later than here, its next message here begins a new count of sequence numbers, so that what
  *   the other collector received is not taken for lost.
  *
- * What this decoder hears from an exporter itself is never replaced by what is older. When there are max_sessions, sessions that
- * only other collectors told of make room, and no others. `clock_ms` is what the other collector's clock shows now, `now_ms`
+ * What this decoder hears from an exporter itself is never replaced by what is older. What there is no room for is left out. `clock_ms` is what the other collector's clock shows now, `now_ms`
  * this one's: the two need not agree. @return as sc_decoder_load; SC_NOMEM: a part may have been taken.
  */
 enum sc_status sc_decoder_save_own(const struct sc_decoder *decoder, struct sc_buf *out,

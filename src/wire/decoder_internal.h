@@ -2,7 +2,8 @@
 /*
  * What the files of the decoder share. Nothing here is seen outside src/wire.
  *
- *   session.c    sessions, domains, buffered data sets; memory accounts
+ *   session.c    sessions, domains, buffered data sets
+ *   exporter.c   whom the sessions belong to, what each may hold, who goes when memory is short
  *   template.c   template records: parsed, compared, compiled into field operations
  *   message.c    v9 and IPFIX messages: a plan of their sets (nothing is changed), then its execution
  *   records.c    the records of one data set, column by column, into a batch
@@ -18,6 +19,7 @@
 #ifndef SC_WIRE_DECODER_INTERNAL_H
 #define SC_WIRE_DECODER_INTERNAL_H
 
+#include "base/chains.h"
 #include "wire/decoder.h"
 
 #define SC_VARIABLE_LENGTH  65535u
@@ -177,10 +179,11 @@ struct sc_domain {
     bool init_known;
     uint64_t init_ms; /* systemInitTimeMilliseconds of the domain's options data */
     struct sc_sequence sequence;
-    uint32_t pending_gap; /* lost units that no flow record carries yet */
-    uint64_t heard_ms;    /* last message that came to this decoder itself; 0: none */
-    bool borrowed;        /* never heard of, and what is known was told by another collector */
-    bool recoverable;     /* a merge brought templates: waiting sets may have theirs */
+    uint32_t pending_gap;               /* lost units that no flow record carries yet */
+    uint64_t heard_ms;                  /* last message that came to this decoder itself; 0: none */
+    uint64_t sampled_ms, sampled_flows; /* where stats.flows_per_s was computed last */
+    bool borrowed;                      /* never heard of, and what is known was told by another collector */
+    bool recoverable;                   /* a merge brought templates: waiting sets may have theirs */
     struct sc_exporter_stats stats;
 };
 
@@ -217,20 +220,56 @@ struct sc_unknown_element {
 };
 
 struct sc_session {
-    struct sc_session *hash_next;
+    struct sc_chain chain;            /* of the decoder's sessions */
+    struct sc_session *hash_next;     /* of a list of sessions that no decoder has (state.c) */
     struct sc_session *newer, *older; /* order of use */
+    struct sc_session *sibling_newer, *sibling_older; /* the same among the sessions of its exporter */
+    struct sc_exporter *owner;                        /* NULL: no decoder has it */
     struct sc_addr exporter;
     uint64_t connection;
     uint16_t port;
     uint8_t transport;
-    size_t bytes;
-    struct sc_domain **domains;
+    uint8_t minutes;            /* of its exporter, while no decoder has it (a saved state) */
+    bool ended;                 /* its transport is gone: only accounts are left */
+    uint64_t used_ms;           /* of its last message, receive time */
+    size_t bytes;               /* all that it holds */
+    size_t charged;             /* of them, on its exporter's account */
+    struct sc_domain **domains; /* by (version, id) */
     uint32_t domain_count;
     struct sc_waiting_set *waiting, **waiting_end;
     uint32_t waiting_count;
     size_t waiting_bytes;
     struct sc_unknown_element *unknown;
     uint32_t unknown_count;
+};
+
+/*
+ * An exporter as budgets know it: an IPv4 address, or an IPv6 /64, whose other addresses cost nobody anything. A stranger has not
+ * sent a flow record that could be decoded; a newcomer has; one that did in SC_ESTABLISHED_MINUTES different minutes is
+ * established, and no newcomer can push it out.
+ */
+enum sc_standing { SC_STRANGER, SC_NEWCOMER, SC_ESTABLISHED, SC_STANDINGS };
+
+#define SC_ESTABLISHED_MINUTES 10u
+
+struct sc_exporter {
+    struct sc_chain chain;             /* of the decoder's exporters */
+    struct sc_exporter *newer, *older; /* order of use among those of its standing */
+    struct sc_decoder *decoder;
+    struct sc_addr network;
+    struct sc_session *newest, *oldest; /* its sessions */
+    uint32_t streams; /* of them, TCP connections and files that have not ended: they send templates once */
+    uint8_t standing; /* enum sc_standing */
+    uint8_t minutes;  /* different ones in which it sent flows, SC_ESTABLISHED_MINUTES at most */
+    uint64_t minute;  /* the last of them */
+    uint64_t used_ms; /* its last message */
+    size_t share;     /* bytes that it may hold once it is established */
+    size_t bytes;     /* of this object and all that is charged to its sessions */
+    uint64_t over_budget; /* what was left out: sessions, domains, templates, names */
+};
+
+struct sc_exporter_list {
+    struct sc_exporter *newest, *oldest;
 };
 
 /* A set of the message at hand. */
@@ -276,11 +315,15 @@ struct sc_own_slots {
 struct sc_decoder {
     struct sc_decoder_limits limits;
     struct sc_schema *schema;
-    struct sc_session **buckets;
-    uint32_t bucket_mask;
-    uint32_t session_count;
+    struct sc_chains sessions;
     struct sc_session *newest, *oldest;
-    struct sc_session *last; /* of the last message */
+    struct sc_session *last;    /* of the last message */
+    struct sc_session *busy[2]; /* of the message at hand: they can't go */
+    struct sc_chains exporters;
+    struct sc_exporter_list standings[SC_STANDINGS];
+    struct sc_budget own_budget, *budget;
+    uint32_t care_head, care_size; /* where sc_decoder_care goes on, and of how many */
+    struct sc_overrun overrun;
     struct sc_own_slots own;
     struct sc_template *v5;
     struct sc_plan plan;
@@ -293,22 +336,26 @@ struct sc_decoder {
 
 /* ---- session.c ---- */
 
-/* The session of a source, made when new; the least recently used goes when there are too many. NULL: no
- * memory. */
-struct sc_session *sc_session_get(struct sc_decoder *decoder, const struct sc_message_source *source,
-                                  bool any_port);
+/* The session of a source, made when new. SC_LIMIT: there is no room for one. */
+enum sc_status sc_session_get(struct sc_decoder *decoder, const struct sc_message_source *source,
+                              bool any_port, struct sc_session **out);
 struct sc_session *sc_session_find(const struct sc_decoder *decoder, const struct sc_message_source *source,
                                    bool any_port);
 /* A session that no decoder has; sc_session_insert gives it to one (false: there is one with the same
- * source). */
+ * source, no room, or no memory). */
 struct sc_session *sc_session_create(const struct sc_message_source *source, bool any_port);
 bool sc_session_insert(struct sc_decoder *decoder, struct sc_session *session);
 void sc_session_free(struct sc_session *session);
 /* Drops templates, options data and waiting sets; accounts stay. */
 void sc_session_forget(struct sc_session *session);
+/* Its exporter stays, perhaps without sessions. */
 void sc_session_remove(struct sc_decoder *decoder, struct sc_session *session);
+/* Removes a domain that is of no use: nothing of it was ever decoded and nothing waits; with its last one the session, and with
+ * that the exporter. */
+void sc_session_tidy(struct sc_decoder *decoder, struct sc_session *session, struct sc_domain *domain);
+void sc_session_remove_domain(struct sc_session *session, uint32_t i);
 
-/* SC_LIMIT and *out NULL when the session has too many domains. */
+/* SC_LIMIT and *out NULL when there is no room for another domain. */
 enum sc_status sc_session_domain(struct sc_session *session, const struct sc_decoder_limits *limits,
                                  uint8_t version, uint32_t id, struct sc_domain **out);
 struct sc_template *sc_domain_template(const struct sc_domain *domain, uint16_t id);
@@ -328,6 +375,31 @@ struct sc_waiting_set *sc_session_claim(struct sc_session *session, const struct
                                         struct sc_template **t);
 /* Drops waiting sets received before `before_ms`. */
 void sc_session_drop_waiting(struct sc_session *session, uint64_t before_ms);
+
+/* ---- exporter.c ---- */
+
+/* Whether the session may hold `size` bytes more, within its exporter's share and the pool. Others make room: idle sessions of the
+ * same exporter, then strangers, then newcomers. What is refused is counted. */
+bool sc_session_has_room(struct sc_session *session, const struct sc_decoder_limits *limits, size_t size);
+/* The same for names, which leave a quarter of the share to templates. */
+bool sc_session_has_room_for_names(struct sc_session *session, const struct sc_decoder_limits *limits,
+                                   size_t size);
+/* Gives the session an owner. NULL: no memory. */
+struct sc_exporter *sc_exporter_adopt(struct sc_decoder *decoder, struct sc_session *session);
+void sc_exporter_disown(struct sc_session *session);
+/* Charges what the session holds now. */
+void sc_exporter_settle(struct sc_session *session);
+/* A message of the session has come. */
+void sc_exporter_use(struct sc_session *session, uint64_t now_ms);
+/* It brought flows. */
+void sc_exporter_decoded(struct sc_exporter *exporter, uint64_t now_ms);
+/* Takes the standing that it had before (a saved state). */
+void sc_exporter_restore(struct sc_exporter *exporter, uint8_t minutes);
+/* Its transport ended. */
+void sc_exporter_end(struct sc_session *session);
+/* Frees an exporter that has no sessions, and no standing worth keeping. */
+void sc_exporter_tidy(struct sc_exporter *exporter);
+void sc_exporters_free_all(struct sc_decoder *decoder);
 
 /* ---- template.c ---- */
 
@@ -433,8 +505,9 @@ void sc_state_free(struct sc_session *sessions);
 struct sc_job {
     struct sc_decoder *decoder;
     struct sc_session *session; /* holds templates */
-    struct sc_domain *domain;   /* holds templates */
-    struct sc_domain *account;  /* holds sequence and statistics; the same unless template_scope is address */
+    struct sc_session *own;     /* of this port; the same unless template_scope is address */
+    struct sc_domain *domain;   /* of `session`: holds templates */
+    struct sc_domain *account;  /* of `own`: holds sequence and statistics */
     struct sc_message message;
     struct sc_decode_sink *sink;
     struct sc_decode_outcome *outcome;

@@ -18,7 +18,6 @@
 #define MAX_NAME        255u
 #define MAX_APPLICATION 15u /* bytes of an applicationId: RFC 6759 knows none of more than 12 */
 #define NAME_OVERHEAD   16u /* about what malloc adds to a short name */
-#define TEMPLATES_SHARE 4u  /* of a session's memory, 1/4 is left to its templates */
 
 /* ---- the table ---- */
 
@@ -46,12 +45,6 @@ static const uint8_t *find_name(const struct sc_name_map *map, uint64_t seed, st
     return map->entries[place_of(map, seed, key)].name;
 }
 
-static bool has_room(const struct sc_decoder *decoder, const struct sc_session *session, size_t size)
-{
-    size_t most = decoder->limits.max_session_bytes - decoder->limits.max_session_bytes / TEMPLATES_SHARE;
-    return session->bytes + size <= most;
-}
-
 static void charge(struct sc_session *session, struct sc_domain_maps *maps, size_t more, size_t less)
 {
     session->bytes = session->bytes + more - less;
@@ -67,7 +60,7 @@ static enum sc_status make_place(const struct sc_decoder *decoder, struct sc_ses
     struct sc_name_map wide = {.capacity = map->capacity == 0 ? FIRST_CAPACITY : map->capacity * 2,
                                .count = map->count};
     size_t more = (wide.capacity - map->capacity) * sizeof(*wide.entries);
-    if (!has_room(decoder, session, more))
+    if (!sc_session_has_room_for_names(session, &decoder->limits, more))
         return SC_LIMIT;
     wide.entries = calloc(wide.capacity, sizeof(*wide.entries));
     if (wide.entries == NULL)
@@ -112,7 +105,7 @@ static enum sc_status make_maps(const struct sc_decoder *decoder, struct sc_sess
 {
     if (domain->maps != NULL)
         return SC_OK;
-    if (!has_room(decoder, session, sizeof(*domain->maps)))
+    if (!sc_session_has_room_for_names(session, &decoder->limits, sizeof(*domain->maps)))
         return SC_LIMIT;
     domain->maps = calloc(1, sizeof(*domain->maps));
     if (domain->maps == NULL)
@@ -144,7 +137,7 @@ static enum sc_status add_name(const struct sc_decoder *decoder, struct sc_sessi
     if (map->count >= MAX_ENTRIES)
         return SC_LIMIT;
     SC_TRY(make_place(decoder, session, maps, map));
-    if (!has_room(decoder, session, length + 1 + NAME_OVERHEAD))
+    if (!sc_session_has_room_for_names(session, &decoder->limits, length + 1 + NAME_OVERHEAD))
         return SC_LIMIT;
     uint8_t *name = malloc(length + 1);
     if (name == NULL)

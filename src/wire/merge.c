@@ -25,8 +25,6 @@
 struct merger {
     struct sc_decoder *decoder;
     uint64_t clock_ms, now_ms;
-    struct sc_session *next; /* where the search for a session that may go begins */
-    bool searched;           /* up to the newest: none may go any more */
 };
 
 /* ---- what is known of both ---- */
@@ -71,7 +69,7 @@ static enum sc_status take_copy(const struct sc_decoder_limits *limits, struct s
         return SC_NOMEM;
     t->seen_ms = theirs->seen_ms;
     t->refresh_ms = theirs->refresh_ms;
-    if (session->bytes - freed + t->bytes > limits->max_session_bytes) {
+    if (!sc_session_has_room(session, limits, t->bytes - freed)) {
         free(t);
         return SC_OK;
     }
@@ -86,8 +84,7 @@ static enum sc_status merge_template(const struct sc_decoder_limits *limits, str
 {
     struct sc_template *known = sc_domain_template(mine, theirs->id);
     if (known == NULL)
-        return mine->template_count >= limits->max_templates ? SC_OK
-                                                             : take_copy(limits, session, mine, theirs, 0);
+        return take_copy(limits, session, mine, theirs, 0);
     if (theirs->seen_ms <= known->seen_ms || !was_said_later(mine, theirs->seen_ms))
         return SC_OK;
     if (!sc_template_same(known, theirs->fields, theirs->field_count, theirs->options, theirs->scope_count))
@@ -135,49 +132,19 @@ static enum sc_status merge_domain(const struct sc_decoder *decoder, struct sc_s
 
 /* ---- sessions ---- */
 
-static bool is_borrowed(const struct sc_session *session)
-{
-    for (uint32_t i = 0; i < session->domain_count; i++) {
-        if (!session->domains[i]->borrowed)
-            return false;
-    }
-    return session->transport == SC_TRANSPORT_UDP && session->domain_count != 0;
-}
-
-/* The least recently used of those that nobody spoke of here goes. The search never begins anew, so that all sessions
- * together cost one walk. */
-static bool make_room(struct merger *m)
-{
-    struct sc_decoder *d = m->decoder;
-    if (d->session_count < d->limits.max_sessions)
-        return true;
-    if (m->next == NULL && !m->searched)
-        m->next = d->oldest;
-    m->searched = true;
-    while (m->next != NULL) {
-        struct sc_session *s = m->next;
-        m->next = s->newer;
-        if (is_borrowed(s)) {
-            sc_session_remove(d, s);
-            return true;
-        }
-    }
-    return false;
-}
-
 static enum sc_status merge_session(struct merger *m, struct sc_session *theirs)
 {
     const struct sc_message_source source = {
         .exporter = theirs->exporter, .port = theirs->port, .transport = SC_TRANSPORT_UDP};
     struct sc_session *mine = sc_session_find(m->decoder, &source, false);
     set_clocks(m, theirs);
-    if (mine == NULL && make_room(m)) {
-        sc_session_insert(m->decoder, theirs);
+    if (mine == NULL && sc_session_insert(m->decoder, theirs))
         return SC_OK;
-    }
     enum sc_status status = SC_OK;
     for (uint32_t i = 0; i < theirs->domain_count && status == SC_OK && mine != NULL; i++)
         status = merge_domain(m->decoder, mine, theirs->domains[i]);
+    if (mine != NULL)
+        sc_exporter_settle(mine);
     sc_session_free(theirs);
     return status;
 }

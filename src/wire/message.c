@@ -105,20 +105,17 @@ static struct sc_template *planned_template(const struct sc_job *job, uint16_t i
     return known;
 }
 
-static enum sc_status plan_new(struct sc_job *job, uint16_t id, uint32_t count, bool options, uint16_t scopes,
-                               bool replaces)
+static enum sc_status plan_new(struct sc_job *job, uint16_t id, uint32_t count, bool options, uint16_t scopes)
 {
     struct sc_plan *plan = &job->decoder->plan;
     const struct sc_decoder_limits *limits = &job->decoder->limits;
-    if (!replaces && job->domain->template_count + plan->new_count >= limits->max_templates)
-        return over_limit(job, "too many templates; the new one is left out");
     struct sc_template *t =
         sc_template_compile(job->session, limits, plan->fields, count, id, options, scopes);
     if (t == NULL)
         return SC_NOMEM;
-    if (job->session->bytes + plan->new_bytes + t->bytes > limits->max_session_bytes) {
+    if (!sc_session_has_room(job->session, limits, plan->new_bytes + t->bytes)) {
         free(t);
-        return over_limit(job, "the session's templates need too much memory; the new one is left out");
+        return over_limit(job, "there is no room for its template (see \"exporter-memory\")");
     }
     struct sc_template_change *change = add_change(plan, SC_CHANGE_NEW, id);
     if (change == NULL) {
@@ -141,7 +138,7 @@ static enum sc_status plan_template(struct sc_job *job, uint16_t id, uint32_t co
         return over_limit(job, "a template has too many fields and is left out");
     struct sc_template *known = planned_template(job, id);
     if (known == NULL || !sc_template_same(known, plan->fields, count, options, scopes))
-        return plan_new(job, id, count, options, scopes, known != NULL);
+        return plan_new(job, id, count, options, scopes);
     struct sc_template_change *change = add_change(plan, SC_CHANGE_REFRESH, id);
     if (change == NULL)
         return SC_NOMEM;

@@ -124,7 +124,7 @@ enum sc_status sc_domain_put_sampler(struct sc_session *session, const struct sc
         return SC_OK;
     }
     if (domain->sampler_count >= MAX_SAMPLERS ||
-        session->bytes + sizeof(*domain->samplers) > limits->max_session_bytes)
+        !sc_session_has_room(session, limits, sizeof(*domain->samplers)))
         return SC_LIMIT;
     struct sc_sampler *grown = realloc(domain->samplers, (domain->sampler_count + 1) * sizeof(*grown));
     if (grown == NULL)

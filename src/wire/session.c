@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "wire/decoder_internal.h"
 
+#include "base/hash.h"
+
 #include <stdlib.h>
-#include <xxhash.h>
 
 /* ---- sessions ---- */
 
@@ -22,9 +23,9 @@ static struct session_key make_key(const struct sc_message_source *source, bool 
                                 .transport = (uint16_t)source->transport};
 }
 
-static uint32_t bucket_of(const struct sc_decoder *decoder, const struct session_key *key)
+static uint64_t hash_of(const struct sc_decoder *decoder, const struct session_key *key)
 {
-    return (uint32_t)XXH3_64bits_withSeed(key, sizeof(*key), decoder->seed) & decoder->bucket_mask;
+    return sc_hash_bytes(key, sizeof(*key), decoder->seed);
 }
 
 static bool is_session(const struct sc_session *s, const struct session_key *key)
@@ -35,10 +36,12 @@ static bool is_session(const struct sc_session *s, const struct session_key *key
 
 static struct sc_session *find_key(const struct sc_decoder *decoder, const struct session_key *key)
 {
-    struct sc_session *s = decoder->buckets[bucket_of(decoder, key)];
-    while (s != NULL && !is_session(s, key))
-        s = s->hash_next;
-    return s;
+    uint64_t hash = hash_of(decoder, key);
+    for (struct sc_chain *c = sc_chains_first(&decoder->sessions, hash); c != NULL; c = c->next) {
+        if (c->hash == hash && is_session((struct sc_session *)c, key))
+            return (struct sc_session *)c;
+    }
+    return NULL;
 }
 
 static void unlink_use(struct sc_decoder *decoder, struct sc_session *s)
@@ -64,6 +67,7 @@ struct sc_session *sc_session_create(const struct sc_message_source *source, boo
     s->connection = source->connection;
     s->port = any_port ? 0 : source->port;
     s->transport = (uint8_t)source->transport;
+    s->used_ms = source->receive_ms;
     s->bytes = sizeof(*s);
     s->waiting_end = &s->waiting;
     return s;
@@ -108,15 +112,19 @@ void sc_session_forget(struct sc_session *session)
         forget_domain(session, session->domains[i]);
 }
 
+static void free_domain(struct sc_domain *domain)
+{
+    free(domain->templates);
+    free(domain);
+}
+
 void sc_session_free(struct sc_session *session)
 {
     if (session == NULL)
         return;
     sc_session_forget(session);
-    for (uint32_t i = 0; i < session->domain_count; i++) {
-        free(session->domains[i]->templates);
-        free(session->domains[i]);
-    }
+    for (uint32_t i = 0; i < session->domain_count; i++)
+        free_domain(session->domains[i]);
     free(session->domains);
     free(session->unknown);
     free(session);
@@ -124,19 +132,33 @@ void sc_session_free(struct sc_session *session)
 
 void sc_session_remove(struct sc_decoder *decoder, struct sc_session *session)
 {
-    struct session_key key = {.exporter = session->exporter,
-                              .connection = session->connection,
-                              .port = session->port,
-                              .transport = session->transport};
-    struct sc_session **link = &decoder->buckets[bucket_of(decoder, &key)];
-    while (*link != session)
-        link = &(*link)->hash_next;
-    *link = session->hash_next;
+    sc_chains_remove(&decoder->sessions, &session->chain);
     unlink_use(decoder, session);
-    decoder->session_count--;
+    sc_exporter_disown(session);
     if (decoder->last == session)
         decoder->last = NULL;
     sc_session_free(session);
+}
+
+static enum sc_status own_session(struct sc_decoder *decoder, struct sc_session *session,
+                                  const struct session_key *key)
+{
+    struct sc_exporter *owner = sc_exporter_adopt(decoder, session);
+    if (owner == NULL)
+        return SC_NOMEM;
+    enum sc_status status = SC_OK;
+    if (!sc_session_has_room(session, &decoder->limits, 0))
+        status = SC_LIMIT;
+    else if (!sc_chains_add(&decoder->sessions, &session->chain, hash_of(decoder, key)))
+        status = SC_NOMEM;
+    if (status != SC_OK) {
+        sc_exporter_disown(session);
+        sc_exporter_tidy(owner);
+        return status;
+    }
+    sc_exporter_settle(session);
+    link_newest(decoder, session);
+    return SC_OK;
 }
 
 bool sc_session_insert(struct sc_decoder *decoder, struct sc_session *session)
@@ -145,16 +167,7 @@ bool sc_session_insert(struct sc_decoder *decoder, struct sc_session *session)
                               .connection = session->connection,
                               .port = session->port,
                               .transport = session->transport};
-    if (find_key(decoder, &key) != NULL)
-        return false;
-    if (decoder->session_count >= decoder->limits.max_sessions)
-        sc_session_remove(decoder, decoder->oldest);
-    struct sc_session **bucket = &decoder->buckets[bucket_of(decoder, &key)];
-    session->hash_next = *bucket;
-    *bucket = session;
-    link_newest(decoder, session);
-    decoder->session_count++;
-    return true;
+    return find_key(decoder, &key) == NULL && own_session(decoder, session, &key) == SC_OK;
 }
 
 struct sc_session *sc_session_find(const struct sc_decoder *decoder, const struct sc_message_source *source,
@@ -164,29 +177,39 @@ struct sc_session *sc_session_find(const struct sc_decoder *decoder, const struc
     return find_key(decoder, &key);
 }
 
-struct sc_session *sc_session_get(struct sc_decoder *decoder, const struct sc_message_source *source,
-                                  bool any_port)
+static enum sc_status add_session(struct sc_decoder *decoder, const struct sc_message_source *source,
+                                  bool any_port, const struct session_key *key, struct sc_session **out)
+{
+    struct sc_session *s = sc_session_create(source, any_port);
+    enum sc_status status = s == NULL ? SC_NOMEM : own_session(decoder, s, key);
+    if (status != SC_OK)
+        sc_session_free(s);
+    else
+        *out = s;
+    return status;
+}
+
+enum sc_status sc_session_get(struct sc_decoder *decoder, const struct sc_message_source *source,
+                              bool any_port, struct sc_session **out)
 {
     struct session_key key = make_key(source, any_port);
     struct sc_session *s = decoder->last;
     if (s == NULL || !is_session(s, &key))
         s = find_key(decoder, &key);
-    if (s == NULL) {
-        s = sc_session_create(source, any_port);
-        if (s == NULL)
-            return NULL;
-        sc_session_insert(decoder, s);
-    } else if (decoder->newest != s) {
+    if (s == NULL)
+        SC_TRY(add_session(decoder, source, any_port, &key, &s));
+    if (decoder->newest != s) {
         unlink_use(decoder, s);
         link_newest(decoder, s);
     }
     decoder->last = s;
-    return s;
+    *out = s;
+    return SC_OK;
 }
 
 /* ---- domains ---- */
 
-static struct sc_domain *add_domain(struct sc_session *session, uint8_t version, uint32_t id)
+static struct sc_domain *add_domain(struct sc_session *session, uint32_t at, uint8_t version, uint32_t id)
 {
     struct sc_domain **domains =
         realloc(session->domains, (session->domain_count + 1) * sizeof(struct sc_domain *));
@@ -203,25 +226,75 @@ static struct sc_domain *add_domain(struct sc_session *session, uint8_t version,
     domain->stats.transport = session->transport;
     domain->stats.version = version;
     domain->stats.domain = id;
-    domains[session->domain_count++] = domain;
+    domain->sampled_ms = session->used_ms;
+    memmove(domains + at + 1, domains + at, (session->domain_count - at) * sizeof(struct sc_domain *));
+    domains[at] = domain;
+    session->domain_count++;
     session->bytes += sizeof(*domain) + sizeof(struct sc_domain *);
     return domain;
+}
+
+/* Index of the first domain that is not below (version, id). */
+static uint32_t domain_index(const struct sc_session *session, uint8_t version, uint32_t id)
+{
+    uint32_t low = 0, high = session->domain_count;
+    while (low < high) {
+        uint32_t mid = (low + high) / 2;
+        const struct sc_domain *d = session->domains[mid];
+        if (d->version < version || (d->version == version && d->id < id))
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
 }
 
 enum sc_status sc_session_domain(struct sc_session *session, const struct sc_decoder_limits *limits,
                                  uint8_t version, uint32_t id, struct sc_domain **out)
 {
-    for (uint32_t i = 0; i < session->domain_count; i++) {
-        *out = session->domains[i];
-        if ((*out)->id == id && (*out)->version == version)
-            return SC_OK;
-    }
+    uint32_t at = domain_index(session, version, id);
+    *out = at == session->domain_count ? NULL : session->domains[at];
+    if (*out != NULL && (*out)->id == id && (*out)->version == version)
+        return SC_OK;
     *out = NULL;
-    if (session->domain_count >= limits->max_domains ||
-        session->bytes + sizeof(struct sc_domain) > limits->max_session_bytes)
+    if (!sc_session_has_room(session, limits, sizeof(struct sc_domain) + sizeof(struct sc_domain *)))
         return SC_LIMIT;
-    *out = add_domain(session, version, id);
+    *out = add_domain(session, at, version, id);
     return *out == NULL ? SC_NOMEM : SC_OK;
+}
+
+void sc_session_remove_domain(struct sc_session *session, uint32_t i)
+{
+    struct sc_domain *domain = session->domains[i];
+    forget_domain(session, domain);
+    session->domain_count--;
+    memmove(session->domains + i, session->domains + i + 1,
+            (session->domain_count - i) * sizeof(struct sc_domain *));
+    session->bytes -= sizeof(*domain) + sizeof(struct sc_domain *);
+    free_domain(domain);
+}
+
+static bool is_of_use(const struct sc_session *session, const struct sc_domain *domain)
+{
+    if (domain->template_count != 0 || domain->stats.flows != 0 || domain->stats.options != 0)
+        return true;
+    for (const struct sc_waiting_set *w = session->waiting; w != NULL; w = w->next) {
+        if (w->domain == domain)
+            return true;
+    }
+    return false;
+}
+
+void sc_session_tidy(struct sc_decoder *decoder, struct sc_session *session, struct sc_domain *domain)
+{
+    if (!is_of_use(session, domain))
+        sc_session_remove_domain(session, domain_index(session, domain->version, domain->id));
+    sc_exporter_settle(session);
+    if (session->domain_count != 0)
+        return;
+    struct sc_exporter *owner = session->owner;
+    sc_session_remove(decoder, session);
+    sc_exporter_tidy(owner);
 }
 
 /* Index of the first template whose id is not below `id`. */
@@ -307,7 +380,7 @@ void sc_session_wait(struct sc_session *session, const struct sc_decoder_limits 
                                         session->waiting_bytes + set->length > limits->max_buffered_bytes))
         drop_oldest_waiting(session);
     size_t size = sizeof(struct sc_waiting_set) + set->length;
-    if (session->bytes + size > limits->max_session_bytes)
+    if (!sc_session_has_room(session, limits, size))
         return;
     struct sc_waiting_set *w = malloc(size);
     if (w == NULL)

@@ -161,8 +161,8 @@ static enum sc_status load_template(struct loader *l, struct sc_session *session
     uint32_t count = sc_cursor_le32(&l->in);
     if (l->in.failed || id < 256 || count > sc_cursor_left(&l->in) / 8)
         return SC_DAMAGED;
-    bool wanted = count <= l->limits->max_fields && domain->template_count < l->limits->max_templates &&
-                  !is_outlived(l, seen_ms, refresh_ms) && sc_domain_template(domain, id) == NULL;
+    bool wanted = count <= l->limits->max_fields && !is_outlived(l, seen_ms, refresh_ms) &&
+                  sc_domain_template(domain, id) == NULL;
     for (uint32_t i = 0; i < count; i++) {
         struct sc_wire_field field = {.pen = sc_cursor_le32(&l->in)};
         field.id = sc_cursor_le16(&l->in);
@@ -178,7 +178,7 @@ static enum sc_status load_template(struct loader *l, struct sc_session *session
         return SC_NOMEM;
     t->seen_ms = seen_ms < l->now_ms ? seen_ms : l->now_ms;
     t->refresh_ms = refresh_ms < UINT32_MAX ? refresh_ms : 0;
-    if (session->bytes + t->bytes > l->limits->max_session_bytes) {
+    if (!sc_session_has_room(session, l->limits, t->bytes)) {
         free(t);
         return SC_OK;
     }

@@ -274,12 +274,10 @@ static inline void fuzz_message(struct sc_decoder *decoder, const struct sc_deco
 static inline void fuzz_messages(const uint8_t *data, size_t size, uint16_t version)
 {
     struct sc_decoder_limits limits = sc_decoder_default_limits();
-    limits.max_sessions = 3;
-    limits.max_templates = 40;
-    limits.max_domains = 4;
+    struct sc_budget budget = {.limit = size % 5 == 0 ? 40000 : 1 << 20};
+    limits.budget = &budget;
     limits.max_unknown_columns = 20;
-    if (size % 3 == 0)
-        limits.max_session_bytes = 8192;
+    limits.share_bytes = size % 3 == 0 ? 65536 : 1 << 20;
     limits.template_scope = size % 2 == 0 ? SC_TEMPLATE_SCOPE_SESSION : SC_TEMPLATE_SCOPE_ADDRESS;
     struct sc_schema schema;
     sc_schema_init(&schema, 400);

@@ -26,6 +26,9 @@ struct kit {
     size_t set; /* where the open set begins */
 };
 
+/* What an exporter that is new may hold is an eighth of the share. */
+#define KIT_SHARE(bytes) ((uint64_t)(bytes)*8)
+
 #define KIT_RECEIVED UINT64_C(1700000000123)
 #define KIT_SECONDS  UINT32_C(1700000000)
 

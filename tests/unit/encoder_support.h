@@ -163,8 +163,7 @@ static inline void encode_all(struct sc_encoder *e, const struct table *t, uint6
 static inline void decode_all(const struct messages *m, struct table *flows, struct table *options)
 {
     struct sc_decoder_limits limits = sc_decoder_default_limits();
-    limits.max_templates = 8192;
-    limits.max_session_bytes = 64 << 20;
+    limits.share_bytes = UINT64_C(512) << 20; /* an eighth of it for who is new */
     struct sc_decoder *d = sc_decoder_create(&limits, &flows->schema, NULL);
     struct sc_message_source source = {
         .exporter = sc_addr_v4(0x7f000001), .port = 2055, .receive_ms = EXPORT_MS};

@@ -21,8 +21,9 @@
 
 #define ANSWER_BYTES 3000000u /* more than a socket takes at once */
 
-static enum sc_status answer(void *arg, struct sc_buf *out)
+static enum sc_status answer(void *arg, uint32_t top, struct sc_buf *out)
 {
+    assert_int_equal(top, SC_CONTROL_TOP);
     (void)arg;
     sc_buf_append_str(out, "{\"fill\":\"");
     uint8_t *room = sc_buf_reserve(out, ANSWER_BYTES);

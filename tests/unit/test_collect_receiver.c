@@ -124,12 +124,14 @@ static void both_transports_arrive(void **state)
     assert_int_equal(tcp.accepted, 1);
     assert_int_equal(tcp.connections, 0);
     assert_int_equal(tcp.framing_errors, 0);
-    struct sc_exporter_view *exporters;
+    struct sc_exporter_stats *exporters;
+    struct sc_exporters_sum sum;
     uint32_t count;
-    assert_int_equal(sc_receiver_get_exporters(f.receiver, &exporters, &count), SC_OK);
+    assert_int_equal(sc_receiver_get_exporters(f.receiver, &exporters, &count, &sum), SC_OK);
     assert_int_equal(count, 2);
+    assert_int_equal(sum.accounts, 2);
     for (uint32_t i = 0; i < count; i++)
-        assert_int_equal(exporters[i].stats.flows, 200);
+        assert_int_equal(exporters[i].flows, 200);
     free(exporters);
     stop(&f);
 }

@@ -51,6 +51,11 @@ static void every_key_is_read(void **state)
                                "log-level: debug\n"
                                "receive-buffer: 8MiB\n"
                                "queue-memory: 1G\n"
+                               "exporter-memory: 4G\n"
+                               "exporter-share: 32M\n"
+                               "exporter-shares:\n"
+                               "  - {network: 192.0.2.77/24, bytes: 256M}\n"
+                               "  - {network: '2001:db8::/32', bytes: 1G}\n"
                                "cluster: /etc/c.yaml\n"
                                "node: alpha\n"
                                "outbox: {bytes: 2G, sync: yes}\n"
@@ -65,6 +70,13 @@ static void every_key_is_read(void **state)
     assert_int_equal(c.listener_count, 2);
     assert_int_equal(c.listeners[1].scheme, SC_URL_TCP);
     assert_string_equal(c.listeners[1].host, "::1");
+    assert_true(c.exporter_memory == UINT64_C(4) << 30 && c.exporter_share == 32 << 20);
+    const struct sc_addr network = sc_addr_v4(0xc0000200);
+    assert_int_equal(c.exporter_share_count, 2);
+    assert_true(sc_addr_equal(&c.exporter_shares[0].network, &network));
+    assert_int_equal(c.exporter_shares[0].bits, 96 + 24);
+    assert_int_equal(c.exporter_shares[0].bytes, 256 << 20);
+    assert_int_equal(c.exporter_shares[1].bits, 32);
     assert_string_equal(c.cluster, "/etc/c.yaml");
     assert_string_equal(c.node, "alpha");
     assert_true(c.outbox_bytes == UINT64_C(2) << 30 && c.outbox_sync);
@@ -95,14 +107,14 @@ static void errors_name_the_line_and_what_is_allowed(void **state)
     } cases[] = {
         {"store: /x\nlistners:\n  - udp://[::]:1\n",
          "f.yaml:2: unknown key \"listners\"; known are listeners, store, window, retention, receivers, "
-         "template-scope, template-lifetime, log-level, receive-buffer, queue-memory, cluster, "
-         "node, outbox, forward, forward-memory"},
+         "template-scope, template-lifetime, log-level, receive-buffer, queue-memory, "
+         "exporter-memory, exporter-share, exporter-shares, cluster, node, outbox, forward, forward-memory"},
         {"retention:\n  age: 3d\n\n  size: 4G\n",
          "f.yaml:4: unknown key \"retention.size\"; known are age, bytes"},
         {"tls: tcp://h:1\n",
          "f.yaml:1: unknown key \"tls\"; known are listeners, store, window, retention, receivers, "
-         "template-scope, template-lifetime, log-level, receive-buffer, queue-memory, cluster, "
-         "node, outbox, forward, forward-memory"},
+         "template-scope, template-lifetime, log-level, receive-buffer, queue-memory, "
+         "exporter-memory, exporter-share, exporter-shares, cluster, node, outbox, forward, forward-memory"},
         {"listeners:\n  - udp://127.0.0.1:1\n  - udp//x\n",
          "f.yaml:3: listeners[1]: \"udp//x\" is no URL such as udp://127.0.0.1:4739 or tcp://[::]:4739"},
         {"listeners:\n- tls://[::]:4740\n",
@@ -154,6 +166,16 @@ static void errors_name_the_line_and_what_is_allowed(void **state)
         {"forward:\n  - to: udp://[::]:1\n",
          "f.yaml:2: forward[0]: \"udp://[::]:1\": :: is no address to send to"},
         {"forward-memory: 1K\n", "f.yaml:1: forward-memory: \"1K\" is less than 1M"},
+        {"exporter-memory: 1M\n", "f.yaml:1: exporter-memory: \"1M\" is less than 16M"},
+        {"exporter-share: 1K\n", "f.yaml:1: exporter-share: \"1K\" is less than 1M"},
+        {"exporter-shares:\n- {network: 192.0.2.0/33, bytes: 2M}\n",
+         "f.yaml:2: exporter-shares[0]: \"192.0.2.0/33\" has no prefix length, as in 192.0.2.0/24"},
+        {"exporter-shares:\n- {network: example.net/8, bytes: 2M}\n",
+         "f.yaml:2: exporter-shares[0]: \"example.net/8\" is no network such as 192.0.2.0/24"},
+        {"exporter-shares:\n- {network: 192.0.2.0/24, bytes: 2}\n",
+         "f.yaml:2: exporter-shares[0]: \"2\" is no size of 1M or more"},
+        {"exporter-shares:\n- {network: 192.0.2.0/24}\n",
+         "f.yaml:2: exporter-shares[0]: \"network\" and \"bytes\" are needed"},
         {"queue-memory: 1M\n", "f.yaml:1: queue-memory: \"1M\" is less than 16M"},
         {"store: /x\nwindow: 'a\n", "f.yaml:3: no valid YAML: found unexpected end of stream"},
         {"store: /x\n\twindow: 1\n",

@@ -267,24 +267,32 @@ static void telling_twice_changes_nothing(void **state)
     kit_close(&b);
 }
 
+/* What another collector tells of many never pushes out who sends flows here. */
 static void sessions_heard_here_keep_their_places(void **state)
 {
     (void)state;
     struct kit a, b;
+    struct sc_budget budget = {.limit = 4 * 12000};
     struct sc_decoder_limits limits = sc_decoder_default_limits();
-    limits.max_sessions = 4;
+    limits.budget = &budget;
     kit_open(&a);
     kit_open_with(&b, &limits);
+    b.source.exporter = sc_addr_v4(0xc0000299);
     define(&b, 1, 0, 2, 0);
-    define(&b, 2, 0, 2, 0);
-    for (uint16_t port = 1000; port < 1010; port++)
-        define(&a, port, 0, 2, 0);
+    assert_int_equal(data(&b, 1, 100, 11), 2);
+    for (uint32_t host = 0; host < 100; host++) {
+        a.source.exporter = sc_addr_v4(0xc0000300 + host);
+        define(&a, 1000, 0, 2, 0);
+    }
     for (int i = 0; i < 2; i++)
         tell(&a, &b, 100);
-    assert_int_equal(data(&b, 1, 200, 11) + data(&b, 2, 200, 11), 4);
-    assert_int_equal(data(&b, 1008, 200, 11) + data(&b, 1009, 200, 11), 4); /* the newest of the others */
+    assert_true(sc_budget_used(&budget, true) <= 12000);
+    assert_int_equal(data(&b, 1, 200, 11), 2);
+    b.source.exporter = sc_addr_v4(0xc0000300 + 99);
+    assert_int_equal(data(&b, 1000, 200, 11), 2); /* the newest of the others */
     kit_close(&a);
     kit_close(&b);
+    assert_int_equal(sc_budget_used(&budget, false), 0);
 }
 
 static void revisions_count_news_alone(void **state)

@@ -524,7 +524,7 @@ static void names_are_bounded_by_the_session(void **state)
     (void)state;
     struct kit k;
     struct sc_decoder_limits limits = sc_decoder_default_limits();
-    limits.max_session_bytes = 64 * 1024;
+    limits.share_bytes = KIT_SHARE(64 * 1024);
     open_with_templates(&k, &limits);
     put_many_names(&k, 1, 20000, "");
     check_name(&k, 1, "1");

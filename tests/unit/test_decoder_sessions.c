@@ -354,30 +354,6 @@ static void waiting_data_expires(void **state)
 
 /* ---- bounds ---- */
 
-static void too_many_templates(void **state)
-{
-    (void)state;
-    struct sc_decoder_limits limits = sc_decoder_default_limits();
-    limits.max_templates = 4;
-    struct kit k;
-    kit_open_with(&k, &limits);
-    for (uint16_t id = 256; id < 260; id++)
-        send_template(&k, id, 7, 2);
-    begin_ipfix(&k, 0);
-    put_template(&k, 300, 1, 2, 4);
-    put_template(&k, 257, 1, 2, 1); /* a redefinition needs no more room */
-    begin_set(&k, 257);
-    put16(&k, 0x0102);
-    end_set(&k);
-    assert_int_equal(deliver(&k), SC_LIMIT);
-    assert_int_equal(k.err.status, SC_LIMIT);
-    assert_int_equal(k.outcome.malformed, 1);
-    assert_int_equal(k.outcome.flows, 2);
-    assert_int_equal(stats_of(&k, 10, 7).templates, 4);
-    send_template(&k, 256, 8, 2); /* another domain has its own room */
-    kit_close(&k);
-}
-
 static void too_many_fields(void **state)
 {
     (void)state;
@@ -397,69 +373,11 @@ static void too_many_fields(void **state)
     kit_close(&k);
 }
 
-static void too_many_domains(void **state)
+static void memory_of_an_exporter_is_bounded(void **state)
 {
     (void)state;
     struct sc_decoder_limits limits = sc_decoder_default_limits();
-    limits.max_domains = 3;
-    struct kit k;
-    kit_open_with(&k, &limits);
-    for (uint32_t domain = 0; domain < 3; domain++)
-        send_template(&k, 256, domain, 2);
-    begin_ipfix_at(&k, KIT_SECONDS, 0, 3);
-    assert_int_equal(deliver(&k), SC_LIMIT);
-    assert_int_equal(k.outcome.malformed, 1);
-    assert_int_equal(send_data(&k, 256, 2), 1);
-    kit_close(&k);
-}
-
-static void oldest_session_goes(void **state)
-{
-    (void)state;
-    struct sc_decoder_limits limits = sc_decoder_default_limits();
-    limits.max_sessions = 3;
-    struct kit k;
-    kit_open_with(&k, &limits);
-    for (uint16_t port = 1; port <= 3; port++) {
-        k.source.port = port;
-        send_template(&k, 256, 7, 2);
-    }
-    k.source.port = 1;
-    assert_int_equal(send_data(&k, 256, 7), 1); /* used: 2 is the oldest now */
-    k.source.port = 4;
-    send_template(&k, 256, 7, 2);
-    k.source.port = 1;
-    assert_int_equal(send_data(&k, 256, 7), 1);
-    k.source.port = 3;
-    assert_int_equal(send_data(&k, 256, 7), 1);
-    k.source.port = 4;
-    assert_int_equal(send_data(&k, 256, 7), 1);
-    k.source.port = 2;
-    assert_int_equal(send_data(&k, 256, 7), 0);
-    kit_close(&k);
-}
-
-static void many_sessions(void **state)
-{
-    (void)state;
-    struct kit k;
-    kit_open(&k);
-    for (uint32_t i = 0; i < 10000; i++) {
-        k.source.exporter = sc_addr_v4(0x0a000000 + i);
-        send_template(&k, 256, 7, 2);
-    }
-    k.source.exporter = sc_addr_v4(0x0a000000 + 9999 - 4000);
-    assert_int_equal(send_data(&k, 256, 7), 1);
-    k.source.exporter = sc_addr_v4(0x0a000000 + 100);
-    assert_int_equal(send_data(&k, 256, 7), 0);
-    kit_close(&k);
-}
-
-static void memory_of_a_session_is_bounded(void **state)
-{
-    (void)state;
-    struct sc_decoder_limits limits = sc_decoder_default_limits();
-    limits.max_session_bytes = 20000;
+    limits.share_bytes = KIT_SHARE(20000);
     struct kit k;
     kit_open_with(&k, &limits);
     enum sc_status status = SC_OK;
@@ -533,12 +451,8 @@ int main(void)
         cmocka_unit_test(waiting_data_is_bounded_by_bytes),
         cmocka_unit_test(waiting_may_be_switched_off),
         cmocka_unit_test(waiting_data_expires),
-        cmocka_unit_test(too_many_templates),
         cmocka_unit_test(too_many_fields),
-        cmocka_unit_test(too_many_domains),
-        cmocka_unit_test(oldest_session_goes),
-        cmocka_unit_test(many_sessions),
-        cmocka_unit_test(memory_of_a_session_is_bounded),
+        cmocka_unit_test(memory_of_an_exporter_is_bounded),
         cmocka_unit_test(option_maps_are_kept_as_records),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
