@@ -171,11 +171,16 @@ static void care(struct sc_receiver *receiver, uint32_t exporters)
         publish_exporters(receiver);
 }
 
-static void tell_overrun(struct sc_receiver *receiver)
+/* At once, then once a minute. */
+static void tell_overrun(struct sc_receiver *receiver, uint64_t now)
 {
     struct sc_overrun o;
     char address[SC_ADDR_TEXT_MAX];
+    if (now < receiver->next_overrun_ms)
+        return;
     sc_decoder_take_overrun(sc_intake_decoder(receiver->intake), &o);
+    if (o.left_out + o.pushed_out != 0)
+        receiver->next_overrun_ms = now + OVERRUN_EVERY_MS;
     sc_addr_format(&o.exporter, address);
     if (o.left_out != 0)
         sc_log(&receiver->log, SC_LOG_WARNING,
@@ -314,8 +319,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         sc_receiver_resume(l);
     if (receiver->caring || is_due(&receiver->next_care_ms, now, 1000))
         care(receiver, CARE_IN_TICK);
-    if (is_due(&receiver->next_overrun_ms, now, OVERRUN_EVERY_MS))
-        tell_overrun(receiver);
+    tell_overrun(receiver, now);
     if (is_due(&receiver->next_second_ms, now, 1000))
         publish(receiver);
     if (is_due(&receiver->next_save_ms, now, SAVE_EVERY_MS))
