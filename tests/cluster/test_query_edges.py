@@ -3,6 +3,7 @@
 # run: build=release limit=300 rounds=1
 """sc-query --cluster at the edges of what it is told and of its own life, over namespaces with sshd: without a path, while stores expire,
 and killed itself. SC_SEED=N repeats a run; SC_ONLY=WORD runs the scenarios whose name contains it. SC_LONG: more of all."""
+import contextlib
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import cluster_kit as kit
@@ -266,7 +268,62 @@ def killed(site, flows):
     whole("killed: the next query is well", site.ask(*TOTALS), flows)
 
 
-SCENARIOS = (own_stores, killed)
+# ---- strangers at the ports of a query ----
+
+JUNK = (b"", b"GET / HTTP/1.0\r\n\r\n", b"\x00" * 64, b"\xff" * 4096, bytes(range(256)) * 16)
+
+
+def ports_of_query(machine):
+    """TCP ports that the programs of a query listen at on a machine (Open MPI draws them)."""
+    out = lab_kit.run("ip", "netns", "exec", machine.namespace, "ss", "-ltnpH", check=False).stdout
+    return [int(line.split()[3].rsplit(":", 1)[1]) for line in out.splitlines()
+            if any(f'"{name}"' in line for name in ("orted", "mpiexec", "orterun", "sc-query-rank"))]
+
+
+def pester(site, rng, child):
+    """Connects to every port of a running query from a machine that has no part in it, with bytes that mean nothing, until it ends."""
+    met, kept = 0, []
+    machines = [n.machine for n in site.cluster.nodes] + [site.outside]
+    while child.poll() is None and met < 60:
+        time.sleep(.1)
+        for machine in machines:
+            for port in ports_of_query(machine):
+                try:
+                    stranger = site.node("n1").machine.connect((machine.address, port), 1)
+                    stranger.sendall(rng.choice(JUNK))
+                    kept.append(stranger)
+                    met += 1
+                except OSError:
+                    continue
+    for stranger in kept:
+        stranger.close()
+    return met
+
+
+def strangers(site, flows):
+    """Junk at Open MPI's ports never makes an answer wrong: it is whole, or there is none, and soon, and nothing is left."""
+    rng, met, wrong = seed_of("strangers"), 0, []
+    for _ in range(20 if LONG else 3):
+        child = site.start(*TOTALS, "--node-timeout=5")
+        if rng.random() < .7:
+            held = site.rank_of("n2")  # one rank waits, so that there is time
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(held, signal.SIGSTOP)
+                threading.Timer(1, lambda p=held: os.kill(p, signal.SIGCONT)).start()
+        met += pester(site, rng, child)
+        done = site.finish(child)
+        count, complete, missing, _ = summary(done)
+        good = (done.returncode == 0 and count == len(flows) and complete and not missing) or \
+            (done.returncode in (1, 3) and not complete and (done.stderr or missing))
+        if not good:
+            wrong.append(describe(done))
+    print(f"# {met} connections of strangers", flush=True)
+    kit.check("strangers: junk at the ports of a query makes no answer wrong", not wrong and met > 3, (met, wrong))
+    kit.check("strangers: and leaves nothing running", site.quiet())
+    whole("strangers: the next query is well", site.ask(*TOTALS), flows)
+
+
+SCENARIOS = (own_stores, killed, strangers)
 
 
 def chosen(scenario):
