@@ -150,26 +150,25 @@ static enum sc_status read_header(struct sc_message *m, const struct sc_message_
 
 /* ---- v5 ---- */
 
+/* Records lie 48 bytes apart, whatever the header counts: those that it counts and that are there are taken. */
 static enum sc_status decode_v5(struct sc_job *job, const uint8_t *bytes, size_t length)
 {
-    uint32_t count = sc_load_be16(bytes + 2);
-    if (length != V5_HEADER + (size_t)count * V5_RECORD) {
-        job->account->sequence.known = false;
-        job->outcome->malformed = 1;
-        return bad_message(job, "its length is not 24 bytes and 48 for each flow that the header counts");
-    }
-    bool late;
-    job->outcome->lost = sc_sequence_arrive(job->account, &job->message, &late);
-    job->account->pending_gap += job->outcome->lost;
+    uint32_t told = sc_load_be16(bytes + 2), there = (uint32_t)((length - V5_HEADER) / V5_RECORD);
+    bool fits = length == V5_HEADER + (size_t)told * V5_RECORD;
     struct sc_run run = {.decoder = job->decoder,
                          .domain = job->domain,
                          .message = &job->message,
                          .template_record = job->decoder->v5,
                          .base = bytes + V5_HEADER,
-                         .count = count};
+                         .count = told < there ? told : there};
+    sc_job_judge(job);
+    sc_job_arrive(job);
     SC_TRY(sc_job_append(job, &run));
-    sc_sequence_advance(job->account, &job->message, late, true, count);
-    return SC_OK;
+    sc_sequence_advance(job->account, &job->message, &job->arrival, fits, run.count);
+    if (fits)
+        return SC_OK;
+    job->outcome->malformed = 1;
+    return bad_message(job, "its length is not 24 bytes and 48 for each flow that the header counts");
 }
 
 /* ---- ipfix ---- */
@@ -183,15 +182,18 @@ static bool zeros(const uint8_t *p, size_t length)
     return true;
 }
 
+/* A header that tells more bytes than there are frames nothing; what follows the bytes that it tells is left out. */
 static enum sc_status decode_ipfix(struct sc_job *job, const uint8_t *bytes, size_t length)
 {
     size_t told = sc_load_be16(bytes + 2);
-    if (told < IPFIX_HEADER || told > length || !zeros(bytes + told, length - told)) {
-        job->account->sequence.known = false;
-        job->outcome->malformed = 1;
-        return bad_message(job, "the length in its header is not the message's");
-    }
-    return sc_message_sets(job, bytes + IPFIX_HEADER, told - IPFIX_HEADER);
+    bool frames = told >= IPFIX_HEADER && told <= length;
+    if (frames)
+        SC_TRY(sc_message_sets(job, bytes + IPFIX_HEADER, told - IPFIX_HEADER));
+    if (frames && zeros(bytes + told, length - told))
+        return SC_OK;
+    job->account->sequence.last.known = false;
+    job->outcome->malformed++;
+    return bad_message(job, "the length in its header is not the message's");
 }
 
 /* ---- any message ---- */
@@ -320,8 +322,10 @@ static void expire_templates(struct sc_decoder *decoder, struct sc_session *sess
 
 void sc_decoder_expire(struct sc_decoder *decoder, uint64_t now_ms)
 {
+    const struct sc_waiting_choice waited = {.before_ms = now_ms - WAIT_MS};
     for (struct sc_session *s = decoder->newest; s != NULL; s = s->older) {
-        sc_session_drop_waiting(s, now_ms > WAIT_MS ? now_ms - WAIT_MS : 0);
+        if (now_ms > WAIT_MS && s->waiting != NULL)
+            sc_session_drop_waiting(s, &waited);
         for (uint32_t i = 0; i < s->domain_count && s->transport == SC_TRANSPORT_UDP; i++)
             expire_templates(decoder, s, s->domains[i], now_ms);
     }

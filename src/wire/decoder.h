@@ -91,10 +91,14 @@ struct sc_decode_outcome {
 /*
  * Decodes one message (exactly one; TCP and file readers frame by the header's length). Appends to the
  * sink's batches.
- * @return SC_OK; SC_MALFORMED when the message or a part of it breaks the protocol (what was whole before the
- *   break in NetFlow v9 is kept, WIRE fact 4; an IPFIX message that is malformed is dropped whole, its
- * templates too, RFC 7011 section 9.1); SC_UNSUPPORTED for an unknown version; SC_LIMIT; SC_NOMEM (nothing
- * appended).
+ *
+ * What breaks the protocol or passes a bound is left out and counted, not what stands beside it (docs/conformance.md,
+ * which departs from RFC 7011 section 9.1): a template record whose extent is known costs itself, another one the
+ * rest of its set, and the id that it redefines is forgotten; of data the set; a set whose length is wrong the rest
+ * of the message.
+ *
+ * @return SC_OK; SC_MALFORMED or SC_LIMIT when something was left out, with the outcome and the records of the rest;
+ * SC_UNSUPPORTED for an unknown version; SC_NOMEM (nothing appended).
  */
 enum sc_status sc_decoder_message(struct sc_decoder *decoder, const struct sc_message_source *source,
                                   const uint8_t *bytes, size_t length, struct sc_decode_sink *sink,
@@ -105,6 +109,24 @@ void sc_decoder_end_session(struct sc_decoder *decoder, const struct sc_message_
 
 /* Forgets templates past their lifetime and buffered sets that nobody claims. Call every few seconds. */
 void sc_decoder_expire(struct sc_decoder *decoder, uint64_t now_ms);
+
+/* A template that data sets of an exporter came without. */
+struct sc_missing_template {
+    struct sc_addr exporter;
+    uint16_t port; /* 0: any, template_scope address */
+    uint8_t version;
+    uint32_t domain;
+    uint16_t id;
+    uint64_t since_ms; /* receive time of the first of them */
+    uint64_t sets;     /* so far */
+};
+
+/*
+ * Tells of templates that are not there yet and that data sets came without, `before_ms` for the first time: once each,
+ * unless `tell` returns false, which keeps it for another call. 32 of a domain are known by their ids at a time.
+ */
+void sc_decoder_tell_missing(struct sc_decoder *decoder, uint64_t before_ms,
+                             bool (*tell)(void *arg, const struct sc_missing_template *missing), void *arg);
 
 /* Account of one exporter process: session and observation domain. All counters since the start. */
 struct sc_exporter_stats {
@@ -121,7 +143,7 @@ struct sc_exporter_stats {
     uint64_t templates; /* active now */
     uint64_t lost;      /* sequence units that never came */
     uint64_t reordered; /* messages that came late */
-    uint64_t restarts;  /* sysUptime or sequence went back: the exporter started anew */
+    uint64_t restarts;  /* sysUptime or sequence went back, by two messages: the exporter started anew */
     uint64_t no_template_sets;
     uint64_t recovered_sets;
     uint64_t malformed;     /* malformed messages or sets */

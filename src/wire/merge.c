@@ -71,6 +71,7 @@ static enum sc_status take_copy(const struct sc_decoder_limits *limits, struct s
         return SC_NOMEM;
     t->seen_ms = theirs->seen_ms;
     t->refresh_ms = theirs->refresh_ms;
+    t->life = mine->life;
     if (session->bytes - freed + t->bytes > limits->max_session_bytes) {
         free(t);
         return SC_OK;
@@ -85,6 +86,8 @@ static enum sc_status merge_template(const struct sc_decoder_limits *limits, str
                                      struct sc_domain *mine, const struct sc_template *theirs)
 {
     struct sc_template *known = sc_domain_template(mine, theirs->id);
+    if (theirs->seen_ms < mine->life_ms)
+        return SC_OK; /* the exporter has started anew since */
     if (known == NULL)
         return mine->template_count >= limits->max_templates ? SC_OK
                                                              : take_copy(limits, session, mine, theirs, 0);
