@@ -2,6 +2,7 @@
 #include "collect/import.h"
 
 #include "base/clock.h"
+#include "collect/missing.h"
 #include "collect/storer.h"
 
 #include <sys/stat.h>
@@ -115,6 +116,8 @@ static enum sc_status read_all(struct import *im, const char *const *paths, uint
     for (uint32_t i = 0; i < count && status == SC_OK; i++)
         status = read_file(im, paths[i], i + 1);
     sc_intake_flush(im->intake);
+    sc_missing_tell(&(struct sc_missing_lines){0}, im->options->log, sc_intake_decoder(im->intake),
+                    sc_clock_mono_ms(), UINT64_MAX);
     im->summary->intake = *sc_intake_stats_of(im->intake);
     im->summary->bytes_read = im->bytes_before;
     return status;

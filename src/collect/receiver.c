@@ -282,6 +282,14 @@ static bool is_due(uint64_t *next_ms, uint64_t now_ms, uint64_t every_ms)
     return true;
 }
 
+static void expire(struct sc_receiver *receiver, uint64_t now_ms)
+{
+    struct sc_decoder *decoder = sc_intake_decoder(receiver->intake);
+    uint64_t wall_ms = sc_clock_wall_ms();
+    sc_missing_tell(&receiver->missing, &receiver->log, decoder, now_ms, wall_ms - SC_MISSING_AFTER_MS);
+    sc_decoder_expire(decoder, wall_ms);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct sc_receiver *receiver = arg;
@@ -292,7 +300,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     for (struct sc_listener *l = receiver->listeners; l != NULL; l = l->next)
         sc_receiver_resume(l);
     if (is_due(&receiver->next_expire_ms, now, EXPIRE_EVERY_MS))
-        sc_decoder_expire(sc_intake_decoder(receiver->intake), sc_clock_wall_ms());
+        expire(receiver, now);
     if (is_due(&receiver->next_second_ms, now, 1000))
         publish(receiver);
     if (is_due(&receiver->next_save_ms, now, SAVE_EVERY_MS))

@@ -3,6 +3,7 @@
 #ifndef SC_COLLECT_RECEIVER_INTERNAL_H
 #define SC_COLLECT_RECEIVER_INTERNAL_H
 
+#include "collect/missing.h"
 #include "collect/receiver.h"
 #include "net/framer.h"
 #include "net/udp.h"
@@ -59,6 +60,7 @@ struct sc_receiver {
     uint32_t connection_count;
     struct sc_exporters exporters;
     struct sc_complaint bad_messages, bad_streams, bad_states;
+    struct sc_missing_lines missing;
     uint64_t next_second_ms, next_expire_ms, next_save_ms;
     bool tells;
     uint64_t told_revision, told_messages; /* the decoder's, and messages until then */

@@ -236,7 +236,7 @@ struct record {
     const char *fault; /* why it defines nothing although its extent is known; NULL */
 };
 
-/* Field and scope counts of an options template record; false when they reach beyond the set. */
+/* Field and scope counts of an options template record. False: its extent is not known. */
 static bool read_option_counts(struct sc_job *job, struct sc_cursor *c, struct record *r)
 {
     uint32_t first = r->count;
@@ -252,11 +252,7 @@ static bool read_option_counts(struct sc_job *job, struct sc_cursor *c, struct r
     }
     r->count = (first + second) / 4; /* v9: lengths in bytes */
     r->scopes = (uint16_t)(first / 4);
-    if (first % 4 == 0 && second % 4 == 0)
-        return true;
-    r->fault = "the lengths of an options template are no multiples of 4";
-    r->count = 0;
-    return sc_cursor_take(c, first + second) != NULL;
+    return first % 4 == 0 && second % 4 == 0;
 }
 
 static enum sc_status read_record(struct sc_job *job, struct sc_cursor *c, bool options, struct record *r)
@@ -283,7 +279,7 @@ static enum sc_status plan_record(struct sc_job *job, struct sc_cursor *c, bool 
         return status;
     if (*more && r.fault == NULL)
         return plan_template(job, r.id, r.count, options, r.scopes);
-    leave_out(job, *more ? r.fault : "a template record reaches beyond its set");
+    leave_out(job, *more ? r.fault : "a template record does not fit its set");
     return plan_forget(job, r.id);
 }
 

@@ -368,6 +368,7 @@ def check_import(case, done):
     check((done.flows, done.options, done.malformed, done.undecodable) ==
           (len(case.flows), len(case.options), case.malformed, case.undecodable), f"the summary tells {vars(done)}")
     check((done.also != "") == case.lossy, f"the summary also tells{done.also}")
+    check(("is missing" in done.complaints) == (case.undecodable != 0), f"of missing templates: {done.complaints[-300:]}")
 
 
 def read_capture(case, folder):

@@ -337,8 +337,8 @@ static void malformed_redefinition_forgets(void **state)
     kit_close(&k);
 }
 
-/* Lengths that are no multiples of 4 tell the extent all the same. */
-static void odd_options_template_costs_itself(void **state)
+/* Lengths that are no multiples of 4 tell no extent: it costs the rest of its set. */
+static void odd_options_template_costs_its_set(void **state)
 {
     (void)state;
     struct kit k;
@@ -348,18 +348,19 @@ static void odd_options_template_costs_itself(void **state)
     put16(&k, 257);
     put16(&k, 3);
     put16(&k, 5);
-    put_zeros(&k, 8);
-    put16(&k, 258);
-    put16(&k, 4);
-    put16(&k, 4);
-    put32(&k, 0x00010004);
-    put32(&k, 0x00220004);
+    put_zeros(&k, 3);
+    put16(&k, 256); /* what could be read as another definition */
+    put16(&k, 5000);
     end_set(&k);
+    put_simple_template(&k);
+    put_simple_data(&k, 2);
+    put_options_template(&k, 258, 1, 2, 1, 4, 34, 4);
     begin_set(&k, 258);
     put64(&k, 64);
     end_set(&k);
     assert_int_equal(deliver(&k), SC_MALFORMED);
     assert_int_equal(k.outcome.malformed, 1);
+    assert_int_equal(k.outcome.flows, 2);
     assert_int_equal(k.outcome.options, 1);
     kit_close(&k);
 }
@@ -545,7 +546,7 @@ int main(void)
         cmocka_unit_test(set_shorter_than_its_header),
         cmocka_unit_test(malformed_template_leaves_the_rest),
         cmocka_unit_test(malformed_redefinition_forgets),
-        cmocka_unit_test(odd_options_template_costs_itself),
+        cmocka_unit_test(odd_options_template_costs_its_set),
         cmocka_unit_test(vendor_types_and_scopes_have_their_enterprises),
         cmocka_unit_test(options_template_whose_lengths_make_no_sense),
         cmocka_unit_test(scope_of_length_zero),
