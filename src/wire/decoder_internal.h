@@ -308,6 +308,8 @@ struct sc_plan {
     uint32_t set_count, set_capacity;
     struct sc_template_change *changes;
     uint32_t change_count, change_capacity;
+    uint32_t *latest;             /* by template id: its last change, 1 for the first, 0: none */
+    uint32_t withdrawn[2];        /* likewise of all templates, of all options templates */
     uint32_t new_count;           /* changes of kind NEW */
     size_t new_bytes;             /* of their templates */
     struct sc_wire_field *fields; /* of the template being read */

@@ -26,6 +26,7 @@ void sc_plan_free(struct sc_plan *plan)
 {
     free(plan->sets);
     free(plan->changes);
+    free(plan->latest);
     free(plan->fields);
     *plan = (struct sc_plan){0};
 }
@@ -50,19 +51,17 @@ static bool all_zero(const uint8_t *p, size_t length)
     return length == 0 || (p[0] == 0 && memcmp(p, p + 1, length - 1) == 0);
 }
 
-static enum sc_status malformed(struct sc_job *job, const char *what)
+/* The first fault of a message is its status, and in the error; the others are counted. */
+static void leave_out(struct sc_job *job, enum sc_status status, const char *what)
 {
+    struct sc_plan *plan = &job->decoder->plan;
+    plan->malformed++;
+    if (plan->soft != SC_OK)
+        return;
     char text[SC_ADDR_TEXT_MAX];
     sc_addr_format(&job->message.exporter, text);
-    return sc_fail(job->err, SC_MALFORMED, "message of exporter %s port %u, domain %u: %s", text,
-                   job->message.port, job->message.domain_id, what);
-}
-
-static void leave_out(struct sc_job *job, const char *what)
-{
-    malformed(job, what);
-    job->decoder->plan.malformed++;
-    job->decoder->plan.soft = SC_MALFORMED;
+    plan->soft = sc_fail(job->err, status, "message of exporter %s port %u, domain %u: %s", text,
+                         job->message.port, job->message.domain_id, what);
 }
 
 /* ---- template records ---- */
@@ -73,8 +72,13 @@ static struct sc_template_change *add_change(struct sc_plan *plan, enum sc_chang
     if (!grow(&changes, &plan->change_capacity, plan->change_count + 1, sizeof(*plan->changes)))
         return NULL;
     plan->changes = changes;
+    if (plan->latest == NULL)
+        plan->latest = calloc(UINT16_MAX + 1, sizeof(*plan->latest));
+    if (plan->latest == NULL)
+        return NULL;
     struct sc_template_change *change = &plan->changes[plan->change_count++];
     *change = (struct sc_template_change){.kind = kind, .id = id};
+    plan->latest[id] = plan->change_count;
     return change;
 }
 
@@ -89,17 +93,9 @@ static struct sc_template *known_template(const struct sc_job *job, uint16_t id)
 static struct sc_template *planned_template(const struct sc_job *job, uint16_t id)
 {
     const struct sc_plan *plan = &job->decoder->plan;
-    struct sc_template *known = known_template(job, id);
-    for (uint32_t i = plan->change_count; i > 0; i--) {
-        const struct sc_template_change *change = &plan->changes[i - 1];
-        if (change->kind == SC_CHANGE_WITHDRAW_ALL) {
-            if (known != NULL && known->options == change->options)
-                return NULL;
-        } else if (change->id == id) {
-            return change->template_record;
-        }
-    }
-    return known;
+    uint32_t latest = plan->change_count == 0 ? 0 : plan->latest[id];
+    struct sc_template *t = latest == 0 ? known_template(job, id) : plan->changes[latest - 1].template_record;
+    return t != NULL && plan->withdrawn[t->options] > latest ? NULL : t;
 }
 
 /* A definition of `id` cannot be used: the one before it may not be either. */
@@ -112,10 +108,7 @@ static enum sc_status plan_forget(struct sc_job *job, uint16_t id)
 
 static enum sc_status over_limit(struct sc_job *job, uint16_t id, const char *what)
 {
-    leave_out(job, what);
-    if (job->err != NULL)
-        job->err->status = SC_LIMIT;
-    job->decoder->plan.soft = SC_LIMIT;
+    leave_out(job, SC_LIMIT, what);
     return plan_forget(job, id);
 }
 
@@ -178,6 +171,8 @@ static enum sc_status plan_withdrawal(struct sc_job *job, uint16_t id, bool opti
     if (change == NULL)
         return SC_NOMEM;
     change->options = options;
+    if (all)
+        job->decoder->plan.withdrawn[options] = job->decoder->plan.change_count;
     return SC_OK;
 }
 
@@ -279,7 +274,7 @@ static enum sc_status plan_record(struct sc_job *job, struct sc_cursor *c, bool 
         return status;
     if (*more && r.fault == NULL)
         return plan_template(job, r.id, r.count, options, r.scopes);
-    leave_out(job, *more ? r.fault : "a template record does not fit its set");
+    leave_out(job, SC_MALFORMED, *more ? r.fault : "a template record does not fit its set");
     return plan_forget(job, r.id);
 }
 
@@ -327,7 +322,8 @@ static enum sc_status plan_broken_set(struct sc_job *job, const uint8_t *p, size
     uint16_t id = sc_load_be16(p), length = sc_load_be16(p + 2);
     if (job->message.version != 10 && all_zero(p, left))
         return SC_OK; /* a datagram filled up with zeros: WIRE fact 4 */
-    leave_out(job, length < 4 ? "a set is shorter than its header" : "a set reaches beyond the message");
+    leave_out(job, SC_MALFORMED,
+              length < 4 ? "a set is shorter than its header" : "a set reaches beyond the message");
     if (job->message.version == 10 || id < FIRST_DATA || length < 4 || planned_template(job, id) == NULL)
         return SC_OK;
     SC_TRY(plan_data(job, id, p + 4, (uint32_t)left - 4));
@@ -350,17 +346,18 @@ static enum sc_status plan_message(struct sc_job *job, const uint8_t *bytes, siz
         at += set_length;
     }
     if (at < length && job->message.version == 10)
-        leave_out(job, "bytes follow the last set");
+        leave_out(job, SC_MALFORMED, "bytes follow the last set");
     return SC_OK;
 }
 
 static void drop_plan(struct sc_plan *plan)
 {
     for (uint32_t i = 0; i < plan->change_count; i++) {
+        plan->latest[plan->changes[i].id] = 0;
         if (plan->changes[i].kind == SC_CHANGE_NEW)
             free(plan->changes[i].template_record);
     }
-    plan->change_count = 0;
+    plan->change_count = plan->withdrawn[0] = plan->withdrawn[1] = 0;
 }
 
 /* ---- carrying the plan out ---- */
@@ -483,8 +480,9 @@ enum sc_status sc_job_append(struct sc_job *job, struct sc_run *run)
 static void leave_out_set(struct sc_job *job, const struct sc_message *message, const struct sc_template *t)
 {
     enum sc_status soft = job->decoder->plan.soft;
-    leave_out(job, t->record_length == 0 ? "data of a template without bytes"
-                                         : "a data record reaches beyond its set");
+    leave_out(job, SC_MALFORMED,
+              t->record_length == 0 ? "data of a template without bytes"
+                                    : "a data record reaches beyond its set");
     if (message != &job->message)
         job->decoder->plan.soft = soft; /* the message at hand is whole */
 }

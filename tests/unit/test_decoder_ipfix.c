@@ -510,6 +510,26 @@ static void withdrawal_of_all(void **state)
     }
 }
 
+static void withdrawal_of_all_that_the_message_defined(void **state)
+{
+    (void)state;
+    struct kit k;
+    kit_open(&k);
+    k.source.transport = SC_TRANSPORT_TCP;
+    begin_ipfix(&k, 0);
+    put_simple_template(&k);
+    put_simple_data(&k, 1);
+    put_withdrawal(&k, 2, 2);
+    put_simple_data(&k, 1);
+    put_template(&k, 256, 1, 2, 4);
+    put_simple_data(&k, 1);
+    assert_int_equal(deliver(&k), SC_OK);
+    assert_int_equal(k.outcome.no_template_sets, 1);
+    assert_int_equal(k.outcome.flows, 1 + 3);
+    assert_int_equal(stats_of(&k, 10, 7).templates, 1);
+    kit_close(&k);
+}
+
 static void template_after_withdrawal(void **state)
 {
     (void)state;
@@ -629,6 +649,7 @@ int main(void)
         cmocka_unit_test(withdrawal_is_ignored_on_udp),
         cmocka_unit_test(withdrawal_of_an_unknown_template),
         cmocka_unit_test(withdrawal_of_all),
+        cmocka_unit_test(withdrawal_of_all_that_the_message_defined),
         cmocka_unit_test(template_after_withdrawal),
         cmocka_unit_test(options_records),
         cmocka_unit_test(structured_data_is_kept),
