@@ -251,9 +251,8 @@ int libsc_decoder_option_column(const struct libsc_decoder *decoder, size_t i, s
  * Decodes exactly one message of `length` bytes: a datagram, or what the length in the header of an IPFIX
  * message (its third and fourth byte, the highest first) cuts from a stream or file. The bytes need not be
  * trusted. Rows of the message before that were not taken are dropped. `outcome` may be NULL.
- * @return OK; MALFORMED (an IPFIX message is then dropped whole, of NetFlow the rows before the break
- * are there); UNSUPPORTED for an unknown version; LIMIT; NO_MEMORY; USAGE for an unknown transport. The
- * decoder can go on after each; end a TCP connection whose message was malformed.
+ * @return OK; MALFORMED or LIMIT when a part of it was left out (the rows of the rest are there); UNSUPPORTED for
+ * an unknown version; NO_MEMORY; USAGE for an unknown transport. The decoder can go on after each.
  */
 enum libsc_status libsc_decoder_message(struct libsc_decoder *decoder, const struct libsc_source *source,
                                         const void *bytes, size_t length, struct libsc_outcome *outcome,

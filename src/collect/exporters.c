@@ -76,9 +76,8 @@ static void keep(struct sc_exporters *e, const struct sc_exporter_stats *stats)
     }
 }
 
-void sc_exporters_visit(void *arg, const struct sc_exporter_stats *stats)
+void sc_exporters_visit(struct sc_exporters *e, const struct sc_exporter_stats *stats)
 {
-    struct sc_exporters *e = arg;
     if (stats == NULL) {
         e->count = 0;
         e->sum = (struct sc_exporters_sum){0};

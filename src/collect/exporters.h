@@ -26,8 +26,8 @@ struct sc_exporters {
 
 void sc_exporters_free(struct sc_exporters *exporters);
 
-/* A sc_account_visit: `arg` is a struct sc_exporters. Without memory an account is counted only. */
-void sc_exporters_visit(void *arg, const struct sc_exporter_stats *stats);
+/* For sc_care.account: NULL begins anew. Without memory an account is counted only. */
+void sc_exporters_visit(struct sc_exporters *e, const struct sc_exporter_stats *stats);
 
 /* Orders accounts for people: the most flows first, then by address, port and domain. For qsort. */
 int sc_exporters_compare(const void *a, const void *b);

@@ -2,6 +2,7 @@
 #include "collect/import.h"
 
 #include "base/clock.h"
+#include "collect/missing.h"
 #include "collect/storer.h"
 
 #include <sys/stat.h>
@@ -104,6 +105,22 @@ static enum sc_status read_file(struct import *im, const char *path, uint32_t nu
     return status == SC_CANCELLED ? SC_CANCELLED : SC_OK;
 }
 
+static bool on_missing(void *arg, const struct sc_missing_template *missing)
+{
+    return sc_missing_tell(arg, missing);
+}
+
+/* Of all files together, before anything expires: the clock stands at 0. */
+static void tell_missing(const struct import *im)
+{
+    struct sc_missing_lines lines = {.log = im->options->log};
+    const struct sc_care care = {.missing = on_missing, .missing_before_ms = UINT64_MAX, .arg = &lines};
+    sc_missing_begin(&lines, sc_clock_mono_ms());
+    while (!sc_decoder_care(sc_intake_decoder(im->intake), UINT32_MAX, 0, &care))
+        continue;
+    sc_missing_end(&lines);
+}
+
 static enum sc_status read_all(struct import *im, const char *const *paths, uint32_t count)
 {
     enum sc_status status = SC_OK;
@@ -115,6 +132,7 @@ static enum sc_status read_all(struct import *im, const char *const *paths, uint
     for (uint32_t i = 0; i < count && status == SC_OK; i++)
         status = read_file(im, paths[i], i + 1);
     sc_intake_flush(im->intake);
+    tell_missing(im);
     im->summary->intake = *sc_intake_stats_of(im->intake);
     im->summary->bytes_read = im->bytes_before;
     return status;

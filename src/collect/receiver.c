@@ -52,7 +52,9 @@ void sc_receiver_message(struct sc_receiver *receiver, const struct sc_message_s
     struct sc_error err;
     char others[SC_COMPLAINT_MAX];
     enum sc_status status = sc_intake_message(receiver->intake, source, bytes, length, &err);
-    if (status == SC_OK || !sc_complaint_due(&receiver->bad_messages, others))
+    if (status == SC_OK || status == SC_LIMIT) /* what there was no room for is told together: tell_overrun */
+        return;
+    if (!sc_complaint_due(&receiver->bad_messages, others))
         return;
     char address[SC_ADDR_TEXT_MAX];
     sc_addr_format(&source->exporter, address);
@@ -162,13 +164,33 @@ static void publish_exporters(struct sc_receiver *receiver)
     receiver->exporters = old;
 }
 
+static void on_account(void *arg, const struct sc_exporter_stats *stats)
+{
+    struct sc_receiver *receiver = arg;
+    sc_exporters_visit(&receiver->exporters, stats);
+}
+
+static bool on_missing(void *arg, const struct sc_missing_template *missing)
+{
+    struct sc_receiver *receiver = arg;
+    return sc_missing_tell(&receiver->missing, missing);
+}
+
 /* Looks after all exporters, a part in each tick, so that no number of them stops the reception. */
 static void care(struct sc_receiver *receiver, uint32_t exporters)
 {
-    receiver->caring = !sc_decoder_care(sc_intake_decoder(receiver->intake), exporters, sc_clock_wall_ms(),
-                                        sc_exporters_visit, &receiver->exporters);
+    uint64_t now_ms = sc_clock_wall_ms();
+    const struct sc_care who = {.account = on_account,
+                                .missing = on_missing,
+                                .missing_before_ms = now_ms - SC_MISSING_AFTER_MS,
+                                .arg = receiver};
     if (!receiver->caring)
-        publish_exporters(receiver);
+        sc_missing_begin(&receiver->missing, sc_clock_mono_ms());
+    receiver->caring = !sc_decoder_care(sc_intake_decoder(receiver->intake), exporters, now_ms, &who);
+    if (receiver->caring)
+        return;
+    sc_missing_end(&receiver->missing);
+    publish_exporters(receiver);
 }
 
 /* At once, then once a minute. */
@@ -506,6 +528,7 @@ struct sc_receiver *sc_receiver_create(const struct sc_receiver_options *options
     }
     pthread_mutex_init(&receiver->mutex, NULL);
     receiver->log = options->log;
+    receiver->missing.log = &receiver->log;
     receiver->queue = options->intake.queue;
     receiver->tells = options->tells;
     receiver->wake_fd = -1;

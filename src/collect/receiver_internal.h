@@ -3,6 +3,7 @@
 #ifndef SC_COLLECT_RECEIVER_INTERNAL_H
 #define SC_COLLECT_RECEIVER_INTERNAL_H
 
+#include "collect/missing.h"
 #include "collect/receiver.h"
 #include "net/framer.h"
 #include "net/udp.h"
@@ -60,6 +61,7 @@ struct sc_receiver {
     struct sc_exporters exporters; /* filled by the pass over all exporters that is under way */
     bool caring;                   /* one is */
     struct sc_complaint bad_messages, bad_streams, bad_states;
+    struct sc_missing_lines missing;
     uint64_t next_second_ms, next_care_ms, next_save_ms, next_overrun_ms;
     bool tells;
     uint64_t told_revision, told_messages; /* the decoder's, and messages until then */

@@ -135,26 +135,25 @@ static enum sc_status read_header(struct sc_message *m, const struct sc_message_
 
 /* ---- v5 ---- */
 
+/* Records lie 48 bytes apart, whatever the header counts: those that it counts and that are there are taken. */
 static enum sc_status decode_v5(struct sc_job *job, const uint8_t *bytes, size_t length)
 {
-    uint32_t count = sc_load_be16(bytes + 2);
-    if (length != V5_HEADER + (size_t)count * V5_RECORD) {
-        job->account->sequence.known = false;
-        job->outcome->malformed = 1;
-        return bad_message(job, "its length is not 24 bytes and 48 for each flow that the header counts");
-    }
-    bool late;
-    job->outcome->lost = sc_sequence_arrive(job->account, &job->message, &late);
-    job->account->pending_gap += job->outcome->lost;
+    uint32_t told = sc_load_be16(bytes + 2), there = (uint32_t)((length - V5_HEADER) / V5_RECORD);
+    bool fits = length == V5_HEADER + (size_t)told * V5_RECORD;
     struct sc_run run = {.decoder = job->decoder,
                          .domain = job->domain,
                          .message = &job->message,
                          .template_record = job->decoder->v5,
                          .base = bytes + V5_HEADER,
-                         .count = count};
+                         .count = told < there ? told : there};
+    sc_job_judge(job);
+    sc_job_arrive(job);
     SC_TRY(sc_job_append(job, &run));
-    sc_sequence_advance(job->account, &job->message, late, true, count);
-    return SC_OK;
+    sc_sequence_advance(job->account, &job->message, &job->arrival, fits, run.count);
+    if (fits)
+        return SC_OK;
+    job->outcome->malformed = 1;
+    return bad_message(job, "its length is not 24 bytes and 48 for each flow that the header counts");
 }
 
 /* ---- ipfix ---- */
@@ -168,15 +167,18 @@ static bool zeros(const uint8_t *p, size_t length)
     return true;
 }
 
+/* A header that tells more bytes than there are frames nothing; what follows the bytes that it tells is left out. */
 static enum sc_status decode_ipfix(struct sc_job *job, const uint8_t *bytes, size_t length)
 {
     size_t told = sc_load_be16(bytes + 2);
-    if (told < IPFIX_HEADER || told > length || !zeros(bytes + told, length - told)) {
-        job->account->sequence.known = false;
-        job->outcome->malformed = 1;
-        return bad_message(job, "the length in its header is not the message's");
-    }
-    return sc_message_sets(job, bytes + IPFIX_HEADER, told - IPFIX_HEADER);
+    bool frames = told >= IPFIX_HEADER && told <= length;
+    if (frames)
+        SC_TRY(sc_message_sets(job, bytes + IPFIX_HEADER, told - IPFIX_HEADER));
+    if (frames && zeros(bytes + told, length - told))
+        return SC_OK;
+    job->account->sequence.last.known = false;
+    job->outcome->malformed++;
+    return bad_message(job, "the length in its header is not the message's");
 }
 
 /* ---- any message ---- */
@@ -216,7 +218,10 @@ static enum sc_status find_state(struct sc_job *job, const struct sc_message_sou
 static void leave_state(struct sc_job *job)
 {
     struct sc_decoder *d = job->decoder;
-    if (job->outcome->flows != 0)
+    const struct sc_decode_outcome *o = job->outcome;
+    if (o->flows + o->options != 0 || (o->templates != 0 && job->domain->template_count != 0))
+        job->domain->useful = job->account->useful = true;
+    if (o->flows != 0)
         sc_exporter_decoded(job->session->owner, job->message.receive_ms);
     d->busy[0] = d->busy[1] = NULL;
     if (job->account != NULL && job->own != job->session)

@@ -99,10 +99,14 @@ struct sc_decode_outcome {
 /*
  * Decodes one message (exactly one; TCP and file readers frame by the header's length). Appends to the
  * sink's batches.
- * @return SC_OK; SC_MALFORMED when the message or a part of it breaks the protocol (what was whole before the
- *   break in NetFlow v9 is kept, WIRE fact 4; an IPFIX message that is malformed is dropped whole, its
- * templates too, RFC 7011 section 9.1); SC_UNSUPPORTED for an unknown version; SC_LIMIT; SC_NOMEM (nothing
- * appended).
+ *
+ * What breaks the protocol or passes a bound is left out and counted, not what stands beside it (docs/conformance.md,
+ * which departs from RFC 7011 section 9.1): a template record whose extent is known costs itself, another one the
+ * rest of its set, and the id that it redefines is forgotten; of data the set; a set whose length is wrong the rest
+ * of the message.
+ *
+ * @return SC_OK; SC_MALFORMED or SC_LIMIT when something was left out, with the outcome and the records of the rest;
+ * SC_UNSUPPORTED for an unknown version; SC_NOMEM (nothing appended).
  */
 enum sc_status sc_decoder_message(struct sc_decoder *decoder, const struct sc_message_source *source,
                                   const uint8_t *bytes, size_t length, struct sc_decode_sink *sink,
@@ -113,6 +117,17 @@ void sc_decoder_end_session(struct sc_decoder *decoder, const struct sc_message_
 
 /* Forgets templates past their lifetime, buffered sets that nobody claims, and who was not heard for long. Looks at all. */
 void sc_decoder_expire(struct sc_decoder *decoder, uint64_t now_ms);
+
+/* A template that data sets of an exporter came without. */
+struct sc_missing_template {
+    struct sc_addr exporter;
+    uint16_t port; /* 0: any, template_scope address */
+    uint8_t version;
+    uint32_t domain;
+    uint16_t id;
+    uint64_t since_ms; /* receive time of the first of them */
+    uint64_t sets;     /* so far */
+};
 
 /* Account of one exporter process: session and observation domain. All counters since the start. */
 struct sc_exporter_stats {
@@ -129,7 +144,7 @@ struct sc_exporter_stats {
     uint64_t templates; /* active now */
     uint64_t lost;      /* sequence units that never came */
     uint64_t reordered; /* messages that came late */
-    uint64_t restarts;  /* sysUptime or sequence went back: the exporter started anew */
+    uint64_t restarts;  /* sysUptime or sequence went back, by two messages: the exporter started anew */
     uint64_t no_template_sets;
     uint64_t recovered_sets;
     uint64_t malformed;     /* malformed messages or sets */
@@ -140,14 +155,23 @@ struct sc_exporter_stats {
         count_mismatches; /* v9 messages whose header counts other than their records: a remark, no fault */
 };
 
+/* Who is told what during a step of care; what is NULL is not wanted. */
+struct sc_care {
+    /* Each account; first NULL, when a pass begins, or begins anew because much has changed. */
+    void (*account)(void *arg, const struct sc_exporter_stats *stats);
+    /* Each template that is not there yet and that data sets came without at or before `missing_before_ms` for the first time: once,
+     * unless it returns false, which keeps it for another pass. 32 of a domain are known by their ids at a time. */
+    bool (*missing)(void *arg, const struct sc_missing_template *missing);
+    uint64_t missing_before_ms;
+    void *arg;
+};
+
 /*
- * sc_decoder_expire in steps, for a thread that must not stand still: looks at about so many exporters, and gives their accounts
- * to `visit` (NULL: none wanted), which is called with NULL first when a pass begins, or begins anew because much has changed.
+ * sc_decoder_expire in steps, for a thread that must not stand still: looks at about so many exporters; `care` may be NULL.
  * @return true when a pass over all exporters is complete; the next call begins another.
  */
-typedef void sc_account_visit(void *arg, const struct sc_exporter_stats *stats);
-bool sc_decoder_care(struct sc_decoder *decoder, uint32_t exporters, uint64_t now_ms, sc_account_visit *visit,
-                     void *arg);
+bool sc_decoder_care(struct sc_decoder *decoder, uint32_t exporters, uint64_t now_ms,
+                     const struct sc_care *care);
 
 /* What was left out because there was no room, and who went to make some. All since the last call; reset by it. */
 struct sc_overrun {

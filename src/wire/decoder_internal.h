@@ -4,12 +4,15 @@
  *
  *   session.c    sessions, domains, buffered data sets
  *   exporter.c   whom the sessions belong to, what each may hold, who goes when memory is short
+ *   care.c       what time does: expiry, rates; accounts are told
  *   template.c   template records: parsed, compared, compiled into field operations
  *   message.c    v9 and IPFIX messages: a plan of their sets (nothing is changed), then its execution
  *   records.c    the records of one data set, column by column, into a batch
  *   options.c    what options data say about sampling and systemInitTime
  *   maps.c       what they say about names: of interfaces, VRFs and applications; the exporter's address
- *   sequence.c   sequence numbers and restarts
+ *   sequence.c   sequence numbers; what the first message after a restart looks like
+ *   restart.c    what a restart does to templates and to data that waits
+ *   missing.c    which templates data sets came without
  *   state.c      save and load
  *   merge.c      the state of another collector beside one's own
  *   decoder.c    the interface; v5
@@ -112,6 +115,7 @@ struct sc_template {
     uint8_t names;          /* options that name something: bits of enum sc_map_kind */
     bool tells_exporter;    /* options with the exporter's own address */
     uint16_t special[SC_SPECIAL_COUNT];
+    uint32_t life;                /* of the exporter, that it was defined in: see restart.c */
     uint64_t seen_ms;             /* last definition */
     uint64_t refresh_ms;          /* longest time between two definitions, 0: seen once */
     size_t bytes;                 /* of this object */
@@ -156,13 +160,45 @@ struct sc_domain_maps {
     struct sc_addr exporter; /* as it tells itself */
 };
 
+/* Where an exporter's counters stood after a message. */
+struct sc_mark {
+    bool known;  /* `next` is what the following message must carry; else it is not less */
+    bool reborn; /* of a doubt: believed to be the first message after a restart */
+    uint32_t number, next;
+    uint32_t uptime_ms;
+    uint64_t export_ms, receive_ms;
+};
+
 /* Sequence numbers of one domain. */
 struct sc_sequence {
-    bool seen;
-    bool known; /* `next` is what the next message must carry */
-    uint32_t next;
-    uint32_t uptime_ms;
-    uint64_t export_ms;
+    bool seen, doubted, restarted; /* `last`, `doubt`, `before` mean something */
+    struct sc_mark last;
+    struct sc_mark
+        doubt; /* a message that does not follow: the first after a restart if the next one follows it */
+    struct sc_mark before; /* the last message before the last restart */
+};
+
+enum sc_arrival_kind {
+    SC_ARRIVAL_DUE,     /* in its turn, with or without a loss before it */
+    SC_ARRIVAL_LATE,    /* out of order */
+    SC_ARRIVAL_STALE,   /* from before the last restart */
+    SC_ARRIVAL_DOUBTED, /* the first after a restart, or nothing of the kind */
+    SC_ARRIVAL_RESTART  /* the second after a restart, which confirms it */
+};
+
+struct sc_arrival {
+    enum sc_arrival_kind kind;
+    bool
+        reborn; /* DOUBTED, RESTART: the exporter is believed to have started anew, with templates of its own */
+    uint32_t lost; /* units missing before it */
+};
+
+/* A template that data sets came without. */
+struct sc_missing {
+    uint16_t id;
+    bool told;
+    uint64_t since_ms;
+    uint64_t sets;
 };
 
 /* One exporting process as we know it: (version, observation domain) within a session. */
@@ -179,13 +215,21 @@ struct sc_domain {
     bool init_known;
     uint64_t init_ms; /* systemInitTimeMilliseconds of the domain's options data */
     struct sc_sequence sequence;
+    uint32_t life;    /* counts restarts that were recognised */
+    uint64_t life_ms; /* receive time of the last one's first message; 0: none */
+    struct sc_missing *missing;
+    uint32_t missing_count;
     uint32_t pending_gap;               /* lost units that no flow record carries yet */
     uint64_t heard_ms;                  /* last message that came to this decoder itself; 0: none */
     uint64_t sampled_ms, sampled_flows; /* where stats.flows_per_s was computed last */
     bool borrowed;                      /* never heard of, and what is known was told by another collector */
+    bool withdraws;                     /* the exporter has withdrawn templates: it keeps them in order */
+    bool useful;                        /* a template or a record of it was once decoded */
     bool recoverable;                   /* a merge brought templates: waiting sets may have theirs */
     struct sc_exporter_stats stats;
 };
+
+#define SC_NO_LIFE UINT32_MAX
 
 /* Where the records of a set come from: the message header, kept also for sets that wait. */
 struct sc_message {
@@ -197,6 +241,8 @@ struct sc_message {
     uint32_t sequence;
     uint32_t uptime_ms; /* v5, v9 */
     uint32_t v5_rate;
+    uint32_t life;    /* of the exporter, or SC_NO_LIFE: of one that is over */
+    bool own_life;    /* only templates of the same life serve it */
     uint64_t init_ms; /* base of sysUpTime when init_known */
     uint64_t export_ms;
     uint64_t receive_ms;
@@ -277,10 +323,17 @@ struct sc_planned_set {
     const uint8_t *body;
     uint32_t length;
     uint16_t id;
+    bool cut;                            /* the datagram ends before the set does */
     struct sc_template *template_record; /* NULL: none known */
 };
 
-enum sc_change_kind { SC_CHANGE_NEW, SC_CHANGE_REFRESH, SC_CHANGE_WITHDRAW, SC_CHANGE_WITHDRAW_ALL };
+enum sc_change_kind {
+    SC_CHANGE_NEW,
+    SC_CHANGE_REFRESH,
+    SC_CHANGE_FORGET, /* its redefinition cannot be used: data are of a layout that is not known */
+    SC_CHANGE_WITHDRAW,
+    SC_CHANGE_WITHDRAW_ALL
+};
 
 /* A change of the domain's templates that the message asks for. */
 struct sc_template_change {
@@ -296,12 +349,14 @@ struct sc_plan {
     uint32_t set_count, set_capacity;
     struct sc_template_change *changes;
     uint32_t change_count, change_capacity;
+    uint32_t *latest;             /* by template id: its last change, 1 for the first, 0: none */
+    uint32_t withdrawn[2];        /* likewise of all templates, of all options templates */
     uint32_t new_count;           /* changes of kind NEW */
     size_t new_bytes;             /* of their templates */
     struct sc_wire_field *fields; /* of the template being read */
     uint32_t field_capacity;
     uint32_t malformed;  /* sets and templates that were left out */
-    enum sc_status soft; /* SC_MALFORMED, SC_LIMIT: the rest of the message counts */
+    enum sc_status soft; /* SC_MALFORMED, SC_LIMIT: something was left out */
 };
 
 /* Slots of the collector's own columns. */
@@ -370,11 +425,17 @@ struct sc_template *sc_domain_take_template(struct sc_session *session, struct s
 void sc_session_wait(struct sc_session *session, const struct sc_decoder_limits *limits,
                      struct sc_domain *domain, const struct sc_message *message,
                      const struct sc_planned_set *set);
-/* Unlinks the first waiting set of the domain that has a template now (*t); the caller frees it. */
+/* Unlinks the first waiting set of the domain that has a template of its life now (*t); the caller frees it. */
 struct sc_waiting_set *sc_session_claim(struct sc_session *session, const struct sc_domain *domain,
                                         struct sc_template **t);
-/* Drops waiting sets received before `before_ms`. */
-void sc_session_drop_waiting(struct sc_session *session, uint64_t before_ms);
+/* Which waiting sets: what is 0 or NULL does not matter. */
+struct sc_waiting_choice {
+    const struct sc_domain *domain;
+    uint64_t before_ms;   /* received before */
+    uint32_t before_life; /* of an earlier life */
+    uint16_t id;
+};
+void sc_session_drop_waiting(struct sc_session *session, const struct sc_waiting_choice *choice);
 
 /* ---- exporter.c ---- */
 
@@ -397,6 +458,8 @@ void sc_exporter_decoded(struct sc_exporter *exporter, uint64_t now_ms);
 void sc_exporter_restore(struct sc_exporter *exporter, uint8_t minutes);
 /* Its transport ended. */
 void sc_exporter_end(struct sc_session *session);
+/* With all its sessions. */
+void sc_exporter_destroy(struct sc_exporter *e);
 /* Frees an exporter that has no sessions, and no standing worth keeping. */
 void sc_exporter_tidy(struct sc_exporter *exporter);
 void sc_exporters_free_all(struct sc_decoder *decoder);
@@ -482,12 +545,22 @@ enum sc_status sc_maps_append(const struct sc_run *run);
 
 /* ---- sequence.c ---- */
 
-/* A message has arrived. Returns the units missing before it; *late: it is out of order and must not advance.
- */
-uint32_t sc_sequence_arrive(struct sc_domain *domain, const struct sc_message *message, bool *late);
+/* What a message is, going by its numbers and times. Changes nothing. */
+struct sc_arrival sc_sequence_judge(const struct sc_sequence *sequence, const struct sc_message *message);
+/* Takes the judgement to the account. */
+void sc_sequence_arrive(struct sc_domain *account, const struct sc_arrival *arrival);
 /* The message held `units`. */
-void sc_sequence_advance(struct sc_domain *domain, const struct sc_message *message, bool late,
-                         bool units_known, uint32_t units);
+void sc_sequence_advance(struct sc_domain *account, const struct sc_message *message,
+                         const struct sc_arrival *arrival, bool units_known, uint32_t units);
+
+/* ---- missing.c ---- */
+
+/* A data set of template `id` came without it. */
+void sc_missing_note(struct sc_session *session, const struct sc_decoder_limits *limits,
+                     struct sc_domain *domain, uint16_t id, uint64_t now_ms);
+void sc_missing_free(struct sc_session *session, struct sc_domain *domain);
+/* Drops entries whose template is there, and tells of the others. */
+void sc_missing_care(struct sc_session *session, struct sc_domain *domain, const struct sc_care *care);
 
 /* ---- state.c ---- */
 
@@ -509,10 +582,20 @@ struct sc_job {
     struct sc_domain *domain;   /* of `session`: holds templates */
     struct sc_domain *account;  /* of `own`: holds sequence and statistics */
     struct sc_message message;
+    struct sc_arrival arrival;
     struct sc_decode_sink *sink;
     struct sc_decode_outcome *outcome;
     struct sc_error *err;
 };
+
+/* ---- restart.c ---- */
+
+/* Judges the message and says of which life it is. Changes nothing but the job. */
+void sc_job_judge(struct sc_job *job);
+/* Accounts its arrival; templates and waiting sets of a life that is over go. */
+void sc_job_arrive(struct sc_job *job);
+
+/* ---- message.c again ---- */
 
 /* The sets of a v9 or IPFIX message, header already read. */
 enum sc_status sc_message_sets(struct sc_job *job, const uint8_t *sets, size_t length);

@@ -23,15 +23,6 @@
 #define NEWCOMER_SHARE  8u /* of an established one's: one in so many */
 #define TEMPLATES_SHARE 4u /* of any share, names leave one in so many to templates */
 
-/* Accounts without templates are kept so long after the last message. */
-#define STRANGER_IDLE_MS    300000u
-#define NEWCOMER_IDLE_MS    3600000u
-#define ESTABLISHED_IDLE_MS 86400000u
-
-/* flows_per_s is computed over at least the first, and forgets within the second. */
-#define RATE_LEAST_MS 900u
-#define RATE_OVER_MS  10000u
-
 /* ---- lists ---- */
 
 static void unlink_use(struct sc_exporter *e)
@@ -153,7 +144,7 @@ static struct sc_exporter *create(struct sc_decoder *d, const struct sc_addr *ne
     return e;
 }
 
-static void destroy(struct sc_exporter *e)
+void sc_exporter_destroy(struct sc_exporter *e)
 {
     struct sc_decoder *d = e->decoder;
     while (e->newest != NULL)
@@ -167,14 +158,14 @@ static void destroy(struct sc_exporter *e)
 void sc_exporter_tidy(struct sc_exporter *exporter)
 {
     if (exporter->newest == NULL && is_new(exporter))
-        destroy(exporter);
+        sc_exporter_destroy(exporter);
 }
 
 void sc_exporters_free_all(struct sc_decoder *decoder)
 {
     for (int standing = 0; standing < SC_STANDINGS; standing++) {
         while (decoder->standings[standing].newest != NULL)
-            destroy(decoder->standings[standing].newest);
+            sc_exporter_destroy(decoder->standings[standing].newest);
     }
     sc_chains_free(&decoder->exporters);
 }
@@ -326,7 +317,7 @@ static bool push_out(struct sc_decoder *d, const struct sc_exporter *asking)
     if (victim == NULL)
         return false;
     d->overrun.pushed_out++;
-    destroy(victim);
+    sc_exporter_destroy(victim);
     return true;
 }
 
@@ -344,7 +335,8 @@ static bool refuse(struct sc_exporter *e, bool own_share)
 static size_t held_with(const struct sc_session *session, size_t size)
 {
     const struct sc_exporter *e = session->owner;
-    return e == NULL ? sizeof(*e) + session->bytes + size : e->bytes + session->bytes - session->charged + size;
+    return e == NULL ? sizeof(*e) + session->bytes + size
+                     : e->bytes + session->bytes - session->charged + size;
 }
 
 bool sc_session_has_room(struct sc_session *session, const struct sc_decoder_limits *limits, size_t size)
@@ -376,118 +368,4 @@ void sc_decoder_take_overrun(struct sc_decoder *decoder, struct sc_overrun *out)
 {
     *out = decoder->overrun;
     decoder->overrun = (struct sc_overrun){0};
-}
-
-/* ---- care ---- */
-
-static uint64_t lifetime_ms(const struct sc_decoder *decoder, const struct sc_template *t)
-{
-    uint64_t told = (uint64_t)decoder->limits.template_lifetime_s * 1000;
-    return 3 * t->refresh_ms > told ? 3 * t->refresh_ms : told;
-}
-
-static bool is_idle(uint64_t since_ms, uint64_t now_ms, uint64_t for_ms)
-{
-    return now_ms > since_ms && now_ms - since_ms > for_ms;
-}
-
-static void expire_templates(struct sc_decoder *decoder, struct sc_session *session, struct sc_domain *domain,
-                             uint64_t now_ms)
-{
-    for (uint32_t i = domain->template_count; i > 0; i--) {
-        const struct sc_template *t = domain->templates[i - 1];
-        if (is_idle(t->seen_ms, now_ms, lifetime_ms(decoder, t)))
-            free(sc_domain_take_template(session, domain, t->id));
-    }
-}
-
-static void sample_rate(struct sc_domain *domain, uint64_t now_ms)
-{
-    uint64_t flows = domain->stats.flows - domain->sampled_flows;
-    if (now_ms < domain->sampled_ms + RATE_LEAST_MS)
-        return;
-    double span = (double)(now_ms - domain->sampled_ms);
-    double rate = (double)flows * 1000 / span;
-    double weight = domain->sampled_flows == 0 || span > RATE_OVER_MS ? 1 : span / RATE_OVER_MS;
-    domain->stats.flows_per_s += (rate - domain->stats.flows_per_s) * weight;
-    domain->sampled_ms = now_ms;
-    domain->sampled_flows = domain->stats.flows;
-}
-
-static void give_account(const struct sc_exporter *e, const struct sc_domain *domain, sc_account_visit *visit,
-                         void *arg)
-{
-    struct sc_exporter_stats stats = domain->stats;
-    stats.templates = domain->template_count;
-    stats.over_budget = e->over_budget;
-    if (stats.messages != 0)
-        visit(arg, &stats);
-}
-
-static uint64_t patience_ms(const struct sc_exporter *e, const struct sc_domain *domain)
-{
-    if (domain->stats.flows + domain->stats.options == 0)
-        return STRANGER_IDLE_MS;
-    return is_new(e) ? NEWCOMER_IDLE_MS : ESTABLISHED_IDLE_MS;
-}
-
-static void care_session(struct sc_session *s, uint64_t now_ms, sc_account_visit *visit, void *arg)
-{
-    struct sc_exporter *e = s->owner;
-    sc_session_drop_waiting(s, now_ms > STRANGER_IDLE_MS ? now_ms - STRANGER_IDLE_MS : 0);
-    for (uint32_t i = s->domain_count; i > 0; i--) {
-        struct sc_domain *domain = s->domains[i - 1];
-        if (s->transport == SC_TRANSPORT_UDP)
-            expire_templates(e->decoder, s, domain, now_ms);
-        if (domain->template_count == 0 && s->waiting == NULL &&
-            is_idle(domain->heard_ms, now_ms, patience_ms(e, domain))) {
-            sc_session_remove_domain(s, i - 1);
-            continue;
-        }
-        sample_rate(domain, now_ms);
-        if (visit != NULL)
-            give_account(e, domain, visit, arg);
-    }
-    sc_exporter_settle(s);
-    if (s->domain_count == 0)
-        sc_session_remove(e->decoder, s);
-}
-
-static void care_exporter(struct sc_exporter *e, uint64_t now_ms, sc_account_visit *visit, void *arg)
-{
-    for (struct sc_session *s = e->newest, *next; s != NULL; s = next) {
-        next = s->sibling_older;
-        care_session(s, now_ms, visit, arg);
-    }
-    bool stays = e->newest != NULL || (!is_new(e) && !is_idle(e->used_ms, now_ms, ESTABLISHED_IDLE_MS));
-    if (!stays)
-        destroy(e);
-}
-
-bool sc_decoder_care(struct sc_decoder *decoder, uint32_t exporters, uint64_t now_ms, sc_account_visit *visit,
-                     void *arg)
-{
-    struct sc_chains *all = &decoder->exporters;
-    if (decoder->care_size != all->size)
-        decoder->care_head = 0;
-    decoder->care_size = all->size;
-    if (decoder->care_head == 0 && visit != NULL)
-        visit(arg, NULL);
-    for (; decoder->care_head < all->size && exporters > 0; decoder->care_head++) {
-        for (struct sc_chain *c = all->heads[decoder->care_head], *next; c != NULL; c = next) {
-            next = c->next;
-            care_exporter((struct sc_exporter *)c, now_ms, visit, arg);
-        }
-        exporters--;
-    }
-    if (decoder->care_head < all->size)
-        return false;
-    decoder->care_head = 0;
-    return true;
-}
-
-void sc_decoder_expire(struct sc_decoder *decoder, uint64_t now_ms)
-{
-    decoder->care_head = 0;
-    sc_decoder_care(decoder, UINT32_MAX, now_ms, NULL, NULL);
 }

@@ -69,6 +69,7 @@ static enum sc_status take_copy(const struct sc_decoder_limits *limits, struct s
         return SC_NOMEM;
     t->seen_ms = theirs->seen_ms;
     t->refresh_ms = theirs->refresh_ms;
+    t->life = mine->life;
     if (!sc_session_has_room(session, limits, t->bytes - freed)) {
         free(t);
         return SC_OK;
@@ -83,6 +84,8 @@ static enum sc_status merge_template(const struct sc_decoder_limits *limits, str
                                      struct sc_domain *mine, const struct sc_template *theirs)
 {
     struct sc_template *known = sc_domain_template(mine, theirs->id);
+    if (theirs->seen_ms < mine->life_ms)
+        return SC_OK; /* the exporter has started anew since */
     if (known == NULL)
         return take_copy(limits, session, mine, theirs, 0);
     if (theirs->seen_ms <= known->seen_ms || !was_said_later(mine, theirs->seen_ms))

@@ -2,9 +2,13 @@
 /*
  * NetFlow v9 and IPFIX messages. First the sets are planned: every length is checked, template records are
  * compiled, data sets get the template that is in force where they stand, and nothing of the session changes.
- * A malformed IPFIX message ends here and leaves no trace but its counter (RFC 7011 section 9.1); of a v9
- * message the sets before the break stay (RFC 3954 has no such rule, and exporters exist that fill datagrams
- * up). Then the plan is carried out.
+ * Then the plan is carried out. What breaks the protocol or passes a bound is left out, not what stood beside it:
+ *
+ *   - a template record whose extent is known costs itself, another one the rest of its set; either way data of the
+ *     id that it should have redefined have no template any more, since the old layout would make nonsense of them;
+ *   - a data set with a record that reaches beyond it;
+ *   - the rest of the message from a set whose length cannot be right. NetFlow v9 does not tell how long a message
+ *     is: a data set that reaches beyond it was cut off, and its whole records are there.
  */
 #include "wire/decoder_internal.h"
 
@@ -22,6 +26,7 @@ void sc_plan_free(struct sc_plan *plan)
 {
     free(plan->sets);
     free(plan->changes);
+    free(plan->latest);
     free(plan->fields);
     *plan = (struct sc_plan){0};
 }
@@ -46,33 +51,18 @@ static bool all_zero(const uint8_t *p, size_t length)
     return length == 0 || (p[0] == 0 && memcmp(p, p + 1, length - 1) == 0);
 }
 
-static enum sc_status malformed(struct sc_job *job, const char *what)
+/* The first fault of a message is its status, and in the error; the others are counted. What there was no room for is no fault
+ * of the message: its exporter's account counts it. */
+static void leave_out(struct sc_job *job, enum sc_status status, const char *what)
 {
+    struct sc_plan *plan = &job->decoder->plan;
+    plan->malformed += status == SC_MALFORMED;
+    if (plan->soft != SC_OK)
+        return;
     char text[SC_ADDR_TEXT_MAX];
     sc_addr_format(&job->message.exporter, text);
-    return sc_fail(job->err, SC_MALFORMED, "message of exporter %s port %u, domain %u: %s", text,
-                   job->message.port, job->message.domain_id, what);
-}
-
-/* A part was left out. IPFIX: the message is malformed; v9: go on after it. */
-static enum sc_status leave_out(struct sc_job *job, const char *what)
-{
-    enum sc_status status = malformed(job, what);
-    if (job->message.version == 10)
-        return status;
-    job->decoder->plan.malformed++;
-    job->decoder->plan.soft = SC_MALFORMED;
-    return SC_OK;
-}
-
-static enum sc_status over_limit(struct sc_job *job, const char *what)
-{
-    malformed(job, what);
-    if (job->err != NULL)
-        job->err->status = SC_LIMIT;
-    job->decoder->plan.malformed++;
-    job->decoder->plan.soft = SC_LIMIT;
-    return SC_OK;
+    plan->soft = sc_fail(job->err, status, "message of exporter %s port %u, domain %u: %s", text,
+                         job->message.port, job->message.domain_id, what);
 }
 
 /* ---- template records ---- */
@@ -83,26 +73,45 @@ static struct sc_template_change *add_change(struct sc_plan *plan, enum sc_chang
     if (!grow(&changes, &plan->change_capacity, plan->change_count + 1, sizeof(*plan->changes)))
         return NULL;
     plan->changes = changes;
+    if (plan->latest == NULL)
+        plan->latest = calloc(UINT16_MAX + 1, sizeof(*plan->latest));
+    if (plan->latest == NULL)
+        return NULL;
     struct sc_template_change *change = &plan->changes[plan->change_count++];
     *change = (struct sc_template_change){.kind = kind, .id = id};
+    plan->latest[id] = plan->change_count;
     return change;
+}
+
+/* The domain's template that may serve the message. */
+static struct sc_template *known_template(const struct sc_job *job, uint16_t id)
+{
+    struct sc_template *t = sc_domain_template(job->domain, id);
+    return t != NULL && job->message.own_life && t->life != job->message.life ? NULL : t;
 }
 
 /* The template that is in force at this place of the message. */
 static struct sc_template *planned_template(const struct sc_job *job, uint16_t id)
 {
     const struct sc_plan *plan = &job->decoder->plan;
-    struct sc_template *known = sc_domain_template(job->domain, id);
-    for (uint32_t i = plan->change_count; i > 0; i--) {
-        const struct sc_template_change *change = &plan->changes[i - 1];
-        if (change->kind == SC_CHANGE_WITHDRAW_ALL) {
-            if (known != NULL && known->options == change->options)
-                return NULL;
-        } else if (change->id == id) {
-            return change->template_record;
-        }
-    }
-    return known;
+    uint32_t latest = plan->change_count == 0 ? 0 : plan->latest[id];
+    struct sc_template *t = latest == 0 ? known_template(job, id) : plan->changes[latest - 1].template_record;
+    return t != NULL && plan->withdrawn[t->options] > latest ? NULL : t;
+}
+
+/* A definition of `id` cannot be used: the one before it may not be either. */
+static enum sc_status plan_forget(struct sc_job *job, uint16_t id)
+{
+    if (planned_template(job, id) == NULL && sc_domain_template(job->domain, id) == NULL)
+        return SC_OK;
+    return add_change(&job->decoder->plan, SC_CHANGE_FORGET, id) == NULL ? SC_NOMEM : SC_OK;
+}
+
+static enum sc_status leave_out_template(struct sc_job *job, uint16_t id, enum sc_status status,
+                                         const char *what)
+{
+    leave_out(job, status, what);
+    return plan_forget(job, id);
 }
 
 static enum sc_status plan_new(struct sc_job *job, uint16_t id, uint32_t count, bool options, uint16_t scopes)
@@ -115,13 +124,15 @@ static enum sc_status plan_new(struct sc_job *job, uint16_t id, uint32_t count, 
         return SC_NOMEM;
     if (!sc_session_has_room(job->session, limits, plan->new_bytes + t->bytes)) {
         free(t);
-        return over_limit(job, "there is no room for its template (see \"exporter-memory\")");
+        return leave_out_template(job, id, SC_LIMIT,
+                                  "there is no room for its template (see \"exporter-memory\")");
     }
     struct sc_template_change *change = add_change(plan, SC_CHANGE_NEW, id);
     if (change == NULL) {
         free(t);
         return SC_NOMEM;
     }
+    t->life = job->message.life;
     change->template_record = t;
     plan->new_count++;
     plan->new_bytes += t->bytes;
@@ -133,9 +144,11 @@ static enum sc_status plan_template(struct sc_job *job, uint16_t id, uint32_t co
                                     uint16_t scopes)
 {
     struct sc_plan *plan = &job->decoder->plan;
+    if (job->message.life == SC_NO_LIFE)
+        return SC_OK;
     job->outcome->templates++;
     if (count > job->decoder->limits.max_fields)
-        return over_limit(job, "a template has too many fields and is left out");
+        return leave_out_template(job, id, SC_MALFORMED, "a template has too many fields and is left out");
     struct sc_template *known = planned_template(job, id);
     if (known == NULL || !sc_template_same(known, plan->fields, count, options, scopes))
         return plan_new(job, id, count, options, scopes);
@@ -158,6 +171,8 @@ static enum sc_status plan_withdrawal(struct sc_job *job, uint16_t id, bool opti
     if (change == NULL)
         return SC_NOMEM;
     change->options = options;
+    if (all)
+        job->decoder->plan.withdrawn[options] = job->decoder->plan.change_count;
     return SC_OK;
 }
 
@@ -189,7 +204,7 @@ static bool read_v9_field(struct sc_cursor *c, bool scope, struct sc_wire_field 
     return true;
 }
 
-/* The specifiers of one template record to plan->fields. */
+/* The specifiers of one template record to plan->fields. SC_MALFORMED: they reach beyond the set. */
 static enum sc_status read_fields(struct sc_job *job, struct sc_cursor *c, uint32_t count, uint16_t scopes)
 {
     struct sc_plan *plan = &job->decoder->plan;
@@ -208,51 +223,67 @@ static enum sc_status read_fields(struct sc_job *job, struct sc_cursor *c, uint3
     return SC_OK;
 }
 
-/* Field and scope counts of an options template record; false when they make no sense. */
-static bool read_option_counts(struct sc_job *job, struct sc_cursor *c, uint16_t first, uint32_t *count,
-                               uint16_t *scopes)
+/* The head of a template record. */
+struct record {
+    uint16_t id;
+    uint16_t scopes;
+    uint32_t count;    /* of fields, scope fields too */
+    const char *fault; /* why it defines nothing although its extent is known; NULL */
+};
+
+/* Field and scope counts of an options template record. False: its extent is not known. */
+static bool read_option_counts(struct sc_job *job, struct sc_cursor *c, struct record *r)
 {
+    uint32_t first = r->count;
     const uint8_t *p = sc_cursor_take(c, 2);
     if (p == NULL)
         return false;
     uint16_t second = sc_load_be16(p);
     if (job->message.version == 10) {
-        *count = first;
-        *scopes = second;
-        return second != 0 && second <= first;
+        r->scopes = second;
+        if (second == 0 || second > first)
+            r->fault = "an options template has no scope fields, or more than fields";
+        return true;
     }
-    *count = ((uint32_t)first + second) / 4; /* v9: lengths in bytes */
-    *scopes = first / 4;
+    r->count = (first + second) / 4; /* v9: lengths in bytes */
+    r->scopes = (uint16_t)(first / 4);
     return first % 4 == 0 && second % 4 == 0;
 }
 
-static enum sc_status plan_record(struct sc_job *job, struct sc_cursor *c, bool options)
+static enum sc_status read_record(struct sc_job *job, struct sc_cursor *c, bool options, struct record *r)
+{
+    if (r->id < FIRST_DATA)
+        r->fault = "a template has an id below 256";
+    if (options && !read_option_counts(job, c, r))
+        return SC_MALFORMED;
+    return read_fields(job, c, r->count, r->scopes);
+}
+
+/* *more: where the record ends is known. */
+static enum sc_status plan_record(struct sc_job *job, struct sc_cursor *c, bool options, bool *more)
 {
     const uint8_t *p = sc_cursor_take(c, 4);
-    uint16_t id = sc_load_be16(p), first = sc_load_be16(p + 2), scopes = 0;
-    uint32_t count = first;
+    struct record r = {.id = sc_load_be16(p), .count = sc_load_be16(p + 2)};
     bool ipfix = job->message.version == 10;
-    if (ipfix && first == 0 &&
-        (id >= FIRST_DATA || id == (options ? IPFIX_OPTIONS_TEMPLATES : IPFIX_TEMPLATES)))
-        return plan_withdrawal(job, id, options);
-    if (id < FIRST_DATA)
-        return SC_MALFORMED;
-    if (options && !read_option_counts(job, c, first, &count, &scopes))
-        return SC_MALFORMED;
-    SC_TRY(read_fields(job, c, count, scopes));
-    return plan_template(job, id, count, options, scopes);
+    if (ipfix && r.count == 0 &&
+        (r.id >= FIRST_DATA || r.id == (options ? IPFIX_OPTIONS_TEMPLATES : IPFIX_TEMPLATES)))
+        return plan_withdrawal(job, r.id, options);
+    enum sc_status status = read_record(job, c, options, &r);
+    *more = status == SC_OK;
+    if (status == SC_NOMEM)
+        return status;
+    if (*more && r.fault == NULL)
+        return plan_template(job, r.id, r.count, options, r.scopes);
+    leave_out(job, SC_MALFORMED, *more ? r.fault : "a template record does not fit its set");
+    return plan_forget(job, r.id);
 }
 
 static enum sc_status plan_templates(struct sc_job *job, const uint8_t *body, uint32_t length, bool options)
 {
     struct sc_cursor c = {.data = body, .len = length};
-    while (sc_cursor_left(&c) >= 4 && !all_zero(body + c.pos, sc_cursor_left(&c))) {
-        enum sc_status status = plan_record(job, &c, options);
-        if (status == SC_MALFORMED)
-            return leave_out(job, "a template record is malformed");
-        if (status != SC_OK)
-            return status;
-    }
+    bool more = true;
+    while (more && sc_cursor_left(&c) >= 4 && !all_zero(body + c.pos, sc_cursor_left(&c)))
+        SC_TRY(plan_record(job, &c, options, &more));
     return SC_OK;
 }
 
@@ -268,11 +299,7 @@ static enum sc_status plan_data(struct sc_job *job, uint16_t id, const uint8_t *
     struct sc_template *t = planned_template(job, id);
     plan->sets[plan->set_count++] =
         (struct sc_planned_set){.body = body, .length = length, .id = id, .template_record = t};
-    if (t == NULL || !t->variable || job->message.version != 10)
-        return SC_OK;
-    struct sc_run run = {.decoder = job->decoder, .template_record = t};
-    enum sc_status status = sc_run_scan(&run, body, length);
-    return status == SC_MALFORMED ? malformed(job, "a data record reaches beyond its set") : status;
+    return SC_OK;
 }
 
 static enum sc_status plan_set(struct sc_job *job, uint16_t id, const uint8_t *body, uint32_t length)
@@ -288,18 +315,20 @@ static enum sc_status plan_set(struct sc_job *job, uint16_t id, const uint8_t *b
     return SC_OK;
 }
 
-/* The set's length is wrong. v9: of a data set that the datagram cuts off the whole records are kept. */
+/* The set's length is wrong, or the datagram was cut off. */
 static enum sc_status plan_broken_set(struct sc_job *job, const uint8_t *p, size_t left)
 {
+    struct sc_plan *plan = &job->decoder->plan;
     uint16_t id = sc_load_be16(p), length = sc_load_be16(p + 2);
-    if (job->message.version != 10) {
-        if (all_zero(p, left))
-            return SC_OK; /* a datagram filled up with zeros: WIRE fact 4 */
-        if (id >= FIRST_DATA && length > left && planned_template(job, id) != NULL)
-            SC_TRY(plan_data(job, id, p + 4, (uint32_t)left - 4));
-    }
-    return leave_out(job,
-                     length < 4 ? "a set is shorter than its header" : "a set reaches beyond the message");
+    if (job->message.version != 10 && all_zero(p, left))
+        return SC_OK; /* a datagram filled up with zeros: WIRE fact 4 */
+    leave_out(job, SC_MALFORMED,
+              length < 4 ? "a set is shorter than its header" : "a set reaches beyond the message");
+    if (job->message.version == 10 || id < FIRST_DATA || length < 4 || planned_template(job, id) == NULL)
+        return SC_OK;
+    SC_TRY(plan_data(job, id, p + 4, (uint32_t)left - 4));
+    plan->sets[plan->set_count - 1].cut = true;
+    return SC_OK;
 }
 
 static enum sc_status plan_message(struct sc_job *job, const uint8_t *bytes, size_t length)
@@ -316,16 +345,19 @@ static enum sc_status plan_message(struct sc_job *job, const uint8_t *bytes, siz
         SC_TRY(plan_set(job, sc_load_be16(bytes + at), bytes + at + 4, set_length - 4));
         at += set_length;
     }
-    return at < length && job->message.version == 10 ? malformed(job, "bytes follow the last set") : SC_OK;
+    if (at < length && job->message.version == 10)
+        leave_out(job, SC_MALFORMED, "bytes follow the last set");
+    return SC_OK;
 }
 
 static void drop_plan(struct sc_plan *plan)
 {
     for (uint32_t i = 0; i < plan->change_count; i++) {
+        plan->latest[plan->changes[i].id] = 0;
         if (plan->changes[i].kind == SC_CHANGE_NEW)
             free(plan->changes[i].template_record);
     }
-    plan->change_count = 0;
+    plan->change_count = plan->withdrawn[0] = plan->withdrawn[1] = 0;
 }
 
 /* ---- carrying the plan out ---- */
@@ -337,6 +369,14 @@ static void refresh_template(struct sc_template *t, uint64_t now_ms)
         t->refresh_ms = interval > t->refresh_ms ? interval : t->refresh_ms;
         t->seen_ms = now_ms;
     }
+}
+
+/* Data that wait for a template end with its withdrawal: the next one of the number is another. 0: all. */
+static void end_waiting(struct sc_job *job, uint16_t id)
+{
+    const struct sc_waiting_choice choice = {.domain = job->domain, .id = id};
+    sc_session_drop_waiting(job->session, &choice);
+    job->domain->withdraws = true;
 }
 
 /* Templates that go are needed until the message is done: they replace the change's record, which is freed
@@ -355,6 +395,10 @@ static enum sc_status apply_change(struct sc_job *job, struct sc_template_change
         if (status != SC_OK)
             return status;
         break;
+    case SC_CHANGE_WITHDRAW:
+        end_waiting(job, change->id);
+        old = sc_domain_take_template(job->session, job->domain, change->id);
+        break;
     default:
         old = sc_domain_take_template(job->session, job->domain, change->id);
         break;
@@ -367,6 +411,7 @@ static enum sc_status apply_change(struct sc_job *job, struct sc_template_change
 static enum sc_status withdraw_all(struct sc_job *job, bool options)
 {
     struct sc_plan *plan = &job->decoder->plan;
+    end_waiting(job, 0);
     for (uint32_t i = job->domain->template_count; i > 0; i--) {
         struct sc_template *t = job->domain->templates[i - 1];
         if (t->options != options)
@@ -432,24 +477,32 @@ enum sc_status sc_job_append(struct sc_job *job, struct sc_run *run)
     return SC_OK;
 }
 
-/* Decodes one data set. *whole: all its records were read. */
-static enum sc_status decode_set(struct sc_job *job, const struct sc_message *message, struct sc_template *t,
-                                 const uint8_t *body, uint32_t length, bool *whole)
+static void leave_out_set(struct sc_job *job, const struct sc_message *message, const struct sc_template *t)
 {
-    struct sc_run run = {
-        .decoder = job->decoder, .domain = job->domain, .message = message, .template_record = t};
-    enum sc_status status = sc_run_scan(&run, body, length);
+    enum sc_status soft = job->decoder->plan.soft;
+    leave_out(job, SC_MALFORMED,
+              t->record_length == 0 ? "data of a template without bytes"
+                                    : "a data record reaches beyond its set");
+    if (message != &job->message)
+        job->decoder->plan.soft = soft; /* the message at hand is whole */
+}
+
+/* Decodes one data set, if all its records are whole, or those that are where it was cut off. */
+static enum sc_status decode_set(struct sc_job *job, const struct sc_message *message,
+                                 const struct sc_planned_set *set, bool *whole)
+{
+    struct sc_run run = {.decoder = job->decoder,
+                         .domain = job->domain,
+                         .message = message,
+                         .template_record = set->template_record};
+    enum sc_status status = sc_run_scan(&run, set->body, set->length);
     *whole = status == SC_OK;
-    if (status == SC_MALFORMED) {
-        malformed(job,
-                  t->record_length == 0 ? "data of a template without bytes" : "a data record is cut off");
-        job->decoder->plan.malformed++;
-        if (message == &job->message && message->version != 10)
-            job->decoder->plan.soft = SC_MALFORMED; /* else the message at hand is whole */
-    } else if (status != SC_OK) {
+    if (status == SC_OK || (status == SC_MALFORMED && set->cut))
+        return sc_job_append(job, &run);
+    if (status != SC_MALFORMED)
         return status;
-    }
-    return sc_job_append(job, &run);
+    leave_out_set(job, message, set->template_record);
+    return SC_OK;
 }
 
 static enum sc_status settle(struct sc_job *job, const struct sc_message *message, uint32_t flows,
@@ -475,7 +528,8 @@ static enum sc_status recover_waiting(struct sc_job *job)
     while (status == SC_OK && (w = sc_session_claim(job->session, job->domain, &t)) != NULL) {
         uint32_t flows = rows_of(job->sink->flows), options = rows_of(job->sink->options);
         bool whole;
-        status = decode_set(job, &w->message, t, w->body, w->length, &whole);
+        const struct sc_planned_set set = {.body = w->body, .length = w->length, .template_record = t};
+        status = decode_set(job, &w->message, &set, &whole);
         if (status == SC_OK)
             status = settle(job, &w->message, flows, options);
         job->outcome->recovered_sets += whole;
@@ -485,30 +539,57 @@ static enum sc_status recover_waiting(struct sc_job *job)
     return status;
 }
 
+/* On TCP nothing waits: a template that is not there by now was withdrawn or never sent. So it is in files of exporters
+ * that withdraw; others may have been written as datagrams came. */
+static bool may_wait(const struct sc_job *job)
+{
+    return job->session->transport == SC_TRANSPORT_UDP ||
+           (job->session->transport == SC_TRANSPORT_FILE && !job->domain->withdraws);
+}
+
+static void miss_template(struct sc_job *job, const struct sc_planned_set *set)
+{
+    const struct sc_decoder_limits *limits = &job->decoder->limits;
+    job->outcome->no_template_sets++;
+    if (job->message.life == SC_NO_LIFE)
+        return;
+    sc_missing_note(job->session, limits, job->domain, set->id, job->message.receive_ms);
+    if (may_wait(job))
+        sc_session_wait(job->session, limits, job->domain, &job->message, set);
+}
+
 static enum sc_status decode_sets(struct sc_job *job, bool *all_known)
 {
     struct sc_plan *plan = &job->decoder->plan;
     for (uint32_t i = 0; i < plan->set_count; i++) {
         const struct sc_planned_set *set = &plan->sets[i];
         bool whole = false;
-        if (set->template_record == NULL) {
-            job->outcome->no_template_sets++;
-            sc_session_wait(job->session, &job->decoder->limits, job->domain, &job->message, set);
-        } else {
-            SC_TRY(decode_set(job, &job->message, set->template_record, set->body, set->length, &whole));
-        }
+        if (set->template_record == NULL)
+            miss_template(job, set);
+        else
+            SC_TRY(decode_set(job, &job->message, set, &whole));
         *all_known &= whole;
     }
     return SC_OK;
 }
 
+static void advance(struct sc_job *job, bool all_known, uint32_t records)
+{
+    if (job->message.version == 10) {
+        sc_sequence_advance(job->account, &job->message, &job->arrival, all_known, records);
+        return;
+    }
+    sc_sequence_advance(job->account, &job->message, &job->arrival, true, 1);
+    job->account->stats.count_mismatches +=
+        all_known && records + job->outcome->templates != job->message.count;
+}
+
 static enum sc_status execute(struct sc_job *job)
 {
     struct sc_plan *plan = &job->decoder->plan;
-    bool late, all_known = plan->malformed == 0;
+    bool all_known = plan->malformed == 0;
+    sc_job_arrive(job);
     SC_TRY(apply_changes(job));
-    job->outcome->lost = sc_sequence_arrive(job->account, &job->message, &late);
-    job->account->pending_gap += job->outcome->lost;
     job->decoder->revision += plan->new_count != 0;
     if ((plan->new_count != 0 || job->domain->recoverable) && job->session->waiting != NULL)
         SC_TRY(recover_waiting(job));
@@ -517,30 +598,18 @@ static enum sc_status execute(struct sc_job *job)
     uint32_t records = job->outcome->flows + job->outcome->options;
     SC_TRY(decode_sets(job, &all_known));
     SC_TRY(settle(job, &job->message, flows, options));
-    records = job->outcome->flows + job->outcome->options - records;
-    if (job->message.version == 10) {
-        sc_sequence_advance(job->account, &job->message, late, all_known, records);
-        return SC_OK;
-    }
-    sc_sequence_advance(job->account, &job->message, late, true, 1);
-    job->account->stats.count_mismatches +=
-        all_known && records + job->outcome->templates != job->message.count;
+    advance(job, all_known, job->outcome->flows + job->outcome->options - records);
     return SC_OK;
 }
 
 enum sc_status sc_message_sets(struct sc_job *job, const uint8_t *sets, size_t length)
 {
     struct sc_plan *plan = &job->decoder->plan;
+    sc_job_judge(job);
     enum sc_status status = plan_message(job, sets, length);
     if (status == SC_OK)
         status = execute(job);
     drop_plan(plan);
-    if (status == SC_MALFORMED) {
-        job->account->sequence.known = false;
-        job->outcome->templates = 0;
-        job->outcome->malformed = 1;
-        return status;
-    }
     job->outcome->malformed = plan->malformed;
     return status == SC_OK ? plan->soft : status;
 }

@@ -73,24 +73,6 @@ struct sc_session *sc_session_create(const struct sc_message_source *source, boo
     return s;
 }
 
-void sc_session_drop_waiting(struct sc_session *session, uint64_t before_ms)
-{
-    struct sc_waiting_set **link = &session->waiting;
-    while (*link != NULL) {
-        struct sc_waiting_set *w = *link;
-        if (w->message.receive_ms >= before_ms) {
-            link = &w->next;
-            continue;
-        }
-        *link = w->next;
-        session->waiting_count--;
-        session->waiting_bytes -= w->length;
-        session->bytes -= sizeof(*w) + w->length;
-        free(w);
-    }
-    session->waiting_end = link;
-}
-
 static void forget_domain(struct sc_session *session, struct sc_domain *domain)
 {
     while (domain->template_count != 0)
@@ -101,13 +83,14 @@ static void forget_domain(struct sc_session *session, struct sc_domain *domain)
     domain->sampler_count = 0;
     domain->default_rate = 0;
     sc_domain_forget_maps(session, domain);
+    sc_missing_free(session, domain);
     domain->init_known = false;
     domain->sequence = (struct sc_sequence){0};
 }
 
 void sc_session_forget(struct sc_session *session)
 {
-    sc_session_drop_waiting(session, UINT64_MAX);
+    sc_session_drop_waiting(session, &(struct sc_waiting_choice){0});
     for (uint32_t i = 0; i < session->domain_count; i++)
         forget_domain(session, session->domains[i]);
 }
@@ -276,7 +259,7 @@ void sc_session_remove_domain(struct sc_session *session, uint32_t i)
 
 static bool is_of_use(const struct sc_session *session, const struct sc_domain *domain)
 {
-    if (domain->template_count != 0 || domain->stats.flows != 0 || domain->stats.options != 0)
+    if (domain->useful || domain->missing_count != 0 || domain->stats.no_template_sets != 0)
         return true;
     for (const struct sc_waiting_set *w = session->waiting; w != NULL; w = w->next) {
         if (w->domain == domain)
@@ -358,16 +341,42 @@ struct sc_template *sc_domain_take_template(struct sc_session *session, struct s
 
 /* ---- data sets that wait for their template ---- */
 
-static void drop_oldest_waiting(struct sc_session *session)
+/* Takes a set out of the queue that *link points to. */
+static void unlink_waiting(struct sc_session *session, struct sc_waiting_set **link)
 {
-    struct sc_waiting_set *w = session->waiting;
-    session->waiting = w->next;
-    if (session->waiting == NULL)
-        session->waiting_end = &session->waiting;
+    struct sc_waiting_set *w = *link;
+    *link = w->next;
+    if (w->next == NULL)
+        session->waiting_end = link;
     session->waiting_count--;
     session->waiting_bytes -= w->length;
     session->bytes -= sizeof(*w) + w->length;
+}
+
+static void drop_waiting(struct sc_session *session, struct sc_waiting_set **link)
+{
+    struct sc_waiting_set *w = *link;
+    unlink_waiting(session, link);
     free(w);
+}
+
+static bool is_chosen(const struct sc_waiting_set *w, const struct sc_waiting_choice *choice)
+{
+    return (choice->domain == NULL || w->domain == choice->domain) &&
+           (choice->id == 0 || w->id == choice->id) &&
+           (choice->before_ms == 0 || w->message.receive_ms < choice->before_ms) &&
+           (choice->before_life == 0 || w->message.life < choice->before_life);
+}
+
+void sc_session_drop_waiting(struct sc_session *session, const struct sc_waiting_choice *choice)
+{
+    struct sc_waiting_set **link = &session->waiting;
+    while (*link != NULL) {
+        if (is_chosen(*link, choice))
+            drop_waiting(session, link);
+        else
+            link = &(*link)->next;
+    }
 }
 
 void sc_session_wait(struct sc_session *session, const struct sc_decoder_limits *limits,
@@ -378,7 +387,7 @@ void sc_session_wait(struct sc_session *session, const struct sc_decoder_limits 
         return;
     while (session->waiting != NULL && (session->waiting_count >= limits->max_buffered_sets ||
                                         session->waiting_bytes + set->length > limits->max_buffered_bytes))
-        drop_oldest_waiting(session);
+        drop_waiting(session, &session->waiting);
     size_t size = sizeof(struct sc_waiting_set) + set->length;
     if (!sc_session_has_room(session, limits, size))
         return;
@@ -403,14 +412,10 @@ struct sc_waiting_set *sc_session_claim(struct sc_session *session, const struct
 {
     struct sc_waiting_set **link = &session->waiting;
     for (struct sc_waiting_set *w = *link; w != NULL; link = &w->next, w = *link) {
-        if (w->domain != domain || (*t = sc_domain_template(domain, w->id)) == NULL)
+        if (w->domain != domain || (*t = sc_domain_template(domain, w->id)) == NULL ||
+            (*t)->life != w->message.life)
             continue;
-        *link = w->next;
-        if (*link == NULL)
-            session->waiting_end = link;
-        session->waiting_count--;
-        session->waiting_bytes -= w->length;
-        session->bytes -= sizeof(*w) + w->length;
+        unlink_waiting(session, link);
         return w;
     }
     return NULL;

@@ -143,7 +143,8 @@ def cases_v5():
                [v5_shown(1, flowStart="2023-11-14T22:12:30.000Z", flowEnd="2023-11-14T22:11:40.000Z"),
                 v5_shown(2, flowStart="2024-01-03T14:59:27.295Z", flowEnd="2023-11-14T22:11:40.000Z")])
     yield Case("v5 of a wrong length", [v5(v5_record(53))[:-1]], [], malformed=1)
-    yield Case("v5 whole and broken", [v5(v5_record(53)), v5(v5_record(80)) + b"\1"], [v5_shown(53)], malformed=1)
+    yield Case("v5 whole and broken", [v5(v5_record(53)), v5(v5_record(80)) + b"\1"], [v5_shown(53), v5_shown(80)],
+               malformed=1)
     yield Case("v5 where a stream of IPFIX belongs", [v5(v5_record(53))], [], ways="tcp", lossy=True)
 
 
@@ -306,7 +307,9 @@ def cases_templates():
                [RECORD, shown(10, domain=8, sourceTransportPort=1, destinationTransportPort=2)], ways=ALL)
     yield Case("redefinition", [ipfix(LAYOUT, DATA), ipfix(ports, two_ports, sequence=1)],
                [RECORD, shown(10, sourceTransportPort=1, destinationTransportPort=2)], ways=ALL)
-    yield Case("data before template", [ipfix(DATA), ipfix(LAYOUT, sequence=1)], [RECORD], ways=ALL)
+    early = [ipfix(DATA), ipfix(LAYOUT, sequence=1)]
+    yield Case("data before template", early, [RECORD], ways="read udp file")
+    yield Case("data before template on a stream", early, [], undecodable=1, ways="tcp")
     withdrawn = [ipfix(LAYOUT, DATA), ipfix(withdrawal(256), sequence=1), ipfix(DATA, sequence=1)]
     yield Case("withdrawal of a stream", withdrawn, [RECORD], undecodable=1, ways="tcp file")
     yield Case("withdrawal that UDP ignores", withdrawn, [RECORD] * 2)
@@ -365,6 +368,7 @@ def check_import(case, done):
     check((done.flows, done.options, done.malformed, done.undecodable) ==
           (len(case.flows), len(case.options), case.malformed, case.undecodable), f"the summary tells {vars(done)}")
     check((done.also != "") == case.lossy, f"the summary also tells{done.also}")
+    check(("is missing" in done.complaints) == (case.undecodable != 0), f"of missing templates: {done.complaints[-300:]}")
 
 
 def read_capture(case, folder):

@@ -241,6 +241,13 @@ static inline void fuzz_save_and_load(struct sc_decoder *decoder, const struct s
     sc_schema_free(&schema);
 }
 
+static inline bool fuzz_missing(void *arg, const struct sc_missing_template *missing)
+{
+    (void)arg;
+    FUZZ_CHECK(missing->sets != 0 && missing->id >= 256);
+    return missing->sets % 2 == 0;
+}
+
 static inline void fuzz_message(struct sc_decoder *decoder, const struct sc_decoder_limits *limits,
                                 struct sc_decode_sink *sink, uint8_t control, uint8_t *message, size_t length)
 {
@@ -261,8 +268,10 @@ static inline void fuzz_message(struct sc_decoder *decoder, const struct sc_deco
     FUZZ_CHECK(own.options == NULL || sink->options->rows == options + outcome.options);
     if ((control & 8) != 0)
         sc_decoder_end_session(decoder, &source);
-    if ((control & 0x10) != 0)
-        sc_decoder_expire(decoder, UINT64_C(1) << 42);
+    if ((control & 0x10) != 0) {
+        const struct sc_care care = {.missing = fuzz_missing, .missing_before_ms = UINT64_MAX};
+        FUZZ_CHECK(sc_decoder_care(decoder, UINT32_MAX, UINT64_C(1) << 42, &care));
+    }
     if ((control & 0x80) != 0)
         fuzz_save_and_load(decoder, limits);
     if (sink->flows->rows > 20000)

@@ -371,23 +371,24 @@ static void care_goes_in_steps(void **state)
     (void)state;
     struct kit k;
     struct seen seen = {0};
+    const struct sc_care watching = {.account = see, .arg = &seen};
     kit_open(&k);
     for (uint32_t i = 0; i < 1000; i++) {
         from(&k, 0x0a000000 + i);
         define(&k, 7);
     }
     uint32_t steps = 1;
-    while (!sc_decoder_care(k.decoder, 100, KIT_RECEIVED, see, &seen))
+    while (!sc_decoder_care(k.decoder, 100, KIT_RECEIVED, &watching))
         steps++;
     assert_int_equal(seen.accounts, 1000);
     assert_int_equal(seen.begun, 1);
     assert_true(steps > 5 && steps < 100);
-    sc_decoder_care(k.decoder, 100, KIT_RECEIVED, see, &seen);
+    sc_decoder_care(k.decoder, 100, KIT_RECEIVED, &watching);
     for (uint32_t i = 1000; i < 3000; i++) { /* the table grows under the pass */
         from(&k, 0x0a000000 + i);
         define(&k, 7);
     }
-    while (!sc_decoder_care(k.decoder, 100, KIT_RECEIVED, see, &seen))
+    while (!sc_decoder_care(k.decoder, 100, KIT_RECEIVED, &watching))
         continue;
     assert_int_equal(seen.accounts, 3000);
     assert_int_equal(seen.begun, 3);

@@ -57,6 +57,7 @@ static void receive_time_falls_back_to_export_time(void **state)
     kit_close(&k);
 }
 
+/* Longer than what is there: it frames nothing. Shorter: it cuts off the data set, or ends before it. */
 static void length_of_the_header(void **state)
 {
     (void)state;
@@ -69,6 +70,7 @@ static void length_of_the_header(void **state)
         sc_store_be16(k.message.data + 2, (uint16_t)((int)k.message.len + change));
         assert_int_equal(deliver(&k), change == 0 ? SC_OK : SC_MALFORMED);
         assert_int_equal(k.outcome.flows, change == 0);
+        assert_int_equal(k.outcome.templates, change <= 0 && change >= -16);
         assert_int_equal(k.outcome.malformed, change != 0);
         kit_close(&k);
     }
@@ -89,6 +91,7 @@ static void zeros_after_the_message(void **state)
     assert_int_equal(k.outcome.flows, 1);
     put8(&k, 1);
     assert_int_equal(deliver(&k), SC_MALFORMED);
+    assert_int_equal(k.outcome.flows, 1); /* what stands before it counts */
     kit_close(&k);
 }
 
@@ -109,8 +112,9 @@ static void longest_message(void **state)
     kit_close(&k);
 }
 
-/* Section 9.1: dropped whole, its templates and earlier records too. */
-static void malformed_message_leaves_nothing(void **state)
+/* ---- the broken part is left out, not what stood beside it (a departure from section 9.1) ---- */
+
+static void wrong_set_length_costs_the_rest(void **state)
 {
     (void)state;
     static const uint16_t bad_lengths[] = {0, 1, 2, 3, 17, 1000, 65535};
@@ -124,45 +128,156 @@ static void malformed_message_leaves_nothing(void **state)
         put_zeros(&k, 12);
         sc_store_be16(k.message.data + k.set + 2, bad_lengths[i]);
         assert_int_equal(deliver(&k), SC_MALFORMED);
-        assert_int_equal(k.outcome.flows, 0);
-        assert_int_equal(k.outcome.templates, 0);
+        assert_int_equal(k.outcome.flows, 2);
+        assert_int_equal(k.outcome.templates, 1);
         assert_int_equal(k.outcome.malformed, 1);
-        assert_int_equal(k.sink.flows->rows, 0);
+        assert_int_equal(k.sink.flows->rows, 2);
         begin_ipfix(&k, 0);
         put_simple_data(&k, 1);
         assert_int_equal(deliver(&k), SC_OK);
-        assert_int_equal(k.outcome.no_template_sets, 1);
+        assert_int_equal(k.outcome.flows, 1);
         kit_close(&k);
     }
 }
 
+static void bytes_after_the_last_set(void **state)
+{
+    (void)state;
+    for (uint32_t n = 1; n < 4; n++) {
+        struct kit k;
+        kit_open(&k);
+        begin_ipfix(&k, 0);
+        put_simple_template(&k);
+        put_simple_data(&k, 2);
+        put_bytes(&k, "abc", n);
+        assert_int_equal(deliver(&k), SC_MALFORMED);
+        assert_int_equal(k.outcome.malformed, 1);
+        assert_int_equal(k.sink.flows->rows, 2);
+        kit_close(&k);
+    }
+}
+
+/* Words of a template record, behind which a good one (257: packets) stands in the same set; `known`: it is read. */
+static const struct broken {
+    uint16_t set, words[6], count;
+    bool known;
+} broken[] = {
+    {2, {255, 1, 2, 4}, 4, true},       /* template id below 256 */
+    {2, {300, 200, 2, 4}, 4, false},    /* more fields than there are */
+    {2, {300, 6, 0x8002, 4}, 4, false}, /* likewise, enterprise numbers missing */
+    {3, {300, 1, 0, 2, 4}, 5, true},    /* section 3.4.2.2: scope count of zero */
+    {3, {300, 1, 2, 2, 4}, 5, true}, /* more scopes than fields: real exporters repeat it in each message */
+    {3, {255, 1, 1, 2, 4}, 5, true},    {3, {300, 90, 1, 2, 4}, 5, false},
+};
+
+static void put_broken(struct kit *k, const struct broken *b)
+{
+    for (uint16_t i = 0; i < b->count; i++)
+        put16(k, b->words[i]);
+}
+
+/* A template record whose extent is known costs itself, another one the rest of its set. */
 static void malformed_template_records(void **state)
 {
     (void)state;
-    static const uint16_t records[][8] = {
-        /* set, words of the record */
-        {2, 255, 1, 2, 4},      /* template id below 256 */
-        {2, 300, 9, 2, 4},      /* more fields than there are */
-        {2, 300, 1, 0x8002, 4}, /* enterprise number missing */
-        {3, 300, 1, 0, 2, 4},   /* section 3.4.2.2: scope count of zero */
-        {3, 300, 1, 2, 2, 4},   /* more scopes than fields */
-        {3, 300, 9, 1, 2, 4},
-    };
-    for (size_t i = 0; i < sizeof(records) / sizeof(records[0]); i++) {
+    for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
         struct kit k;
         kit_open(&k);
         begin_ipfix(&k, 0);
         put_simple_template(&k);
         put_simple_data(&k, 1);
-        begin_set(&k, records[i][0]);
-        for (size_t j = 1; j < (records[i][0] == 2 ? 5 : 6); j++)
-            put16(&k, records[i][j]);
+        begin_set(&k, broken[i].set);
+        put_broken(&k, &broken[i]);
+        put16(&k, 257);
+        put16(&k, 1);
+        if (broken[i].set == 3)
+            put16(&k, 1);
+        put16(&k, 2);
+        put16(&k, 4);
         end_set(&k);
+        put_simple_data(&k, 3);
         assert_int_equal(deliver(&k), SC_MALFORMED);
         assert_int_equal(k.outcome.malformed, 1);
-        assert_int_equal(k.sink.flows->rows, 0);
+        assert_int_equal(k.outcome.templates, broken[i].known ? 2 : 1);
+        assert_int_equal(k.sink.flows->rows, 4);
         kit_close(&k);
     }
+}
+
+/* The old layout would make nonsense of the data. */
+static void malformed_redefinition_forgets(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+        struct kit k;
+        kit_open(&k);
+        begin_ipfix(&k, 0);
+        put_template(&k, 300, 1, 2, 4);
+        put_simple_template(&k);
+        assert_int_equal(deliver(&k), SC_OK);
+        begin_ipfix(&k, 0);
+        begin_set(&k, 300);
+        put32(&k, 1);
+        end_set(&k);
+        begin_set(&k, broken[i].set);
+        put_broken(&k, &broken[i]);
+        end_set(&k);
+        begin_set(&k, 300);
+        put64(&k, 168364297);
+        end_set(&k);
+        put_simple_data(&k, 1);
+        assert_int_equal(deliver(&k), SC_MALFORMED);
+        bool forgotten = broken[i].words[0] == 300;
+        assert_int_equal(k.outcome.flows, forgotten ? 2 : 4);
+        assert_int_equal(k.outcome.no_template_sets, forgotten);
+        assert_int_equal(stats_of(&k, 10, 7).templates, forgotten ? 1 : 2);
+        kit_close(&k);
+    }
+}
+
+/* What is over a bound cannot be used either. */
+static void redefinition_over_a_bound_forgets(void **state)
+{
+    (void)state;
+    struct sc_decoder_limits limits = sc_decoder_default_limits();
+    limits.max_fields = 2;
+    struct kit k;
+    kit_open_with(&k, &limits);
+    begin_ipfix(&k, 0);
+    put_template(&k, 256, 1, 2, 4);
+    put_template(&k, 256, 3, 2, 4, 1, 4, 4, 1);
+    begin_set(&k, 256);
+    put_zeros(&k, 9);
+    end_set(&k);
+    assert_int_equal(deliver(&k), SC_MALFORMED);
+    assert_int_equal(k.outcome.flows, 0);
+    assert_int_equal(k.outcome.no_template_sets, 1);
+    kit_close(&k);
+}
+
+static void nothing_is_lost_after_a_partial_message(void **state)
+{
+    (void)state;
+    struct kit k;
+    kit_open(&k);
+    begin_ipfix(&k, 0);
+    put_simple_template(&k);
+    put_simple_data(&k, 2);
+    assert_int_equal(deliver(&k), SC_OK);
+    begin_ipfix(&k, 2);
+    put_simple_data(&k, 1);
+    put16(&k, 256);
+    put16(&k, 4000); /* how many were in it nobody knows */
+    assert_int_equal(deliver(&k), SC_MALFORMED);
+    begin_ipfix(&k, 30);
+    put_simple_data(&k, 1);
+    assert_int_equal(deliver(&k), SC_OK);
+    assert_int_equal(k.outcome.lost, 0);
+    begin_ipfix(&k, 33);
+    put_simple_data(&k, 1);
+    assert_int_equal(deliver(&k), SC_OK);
+    assert_int_equal(k.outcome.lost, 2);
+    kit_close(&k);
 }
 
 /* Section 3.3.2: others than 2, 3 and 256+ are ignored; we count them. */
@@ -276,8 +391,8 @@ static void record_beyond_its_set(void **state)
     struct kit k;
     kit_open(&k);
     begin_ipfix(&k, 0);
-    put_template(&k, 256, 2, 94, 65535, 4, 1);
-    begin_set(&k, 256);
+    put_template(&k, 300, 2, 94, 65535, 4, 1);
+    begin_set(&k, 300);
     put8(&k, 2);
     put_bytes(&k, "ok", 2);
     put8(&k, 6);
@@ -285,8 +400,11 @@ static void record_beyond_its_set(void **state)
     put16(&k, 40000);
     put_zeros(&k, 20);
     end_set(&k);
+    put_simple_template(&k);
+    put_simple_data(&k, 2);
     assert_int_equal(deliver(&k), SC_MALFORMED);
-    assert_int_equal(k.sink.flows->rows, 0);
+    assert_int_equal(k.outcome.malformed, 1);
+    assert_int_equal(k.sink.flows->rows, 2); /* of data the set is left out */
     kit_close(&k);
 }
 
@@ -392,6 +510,26 @@ static void withdrawal_of_all(void **state)
     }
 }
 
+static void withdrawal_of_all_that_the_message_defined(void **state)
+{
+    (void)state;
+    struct kit k;
+    kit_open(&k);
+    k.source.transport = SC_TRANSPORT_TCP;
+    begin_ipfix(&k, 0);
+    put_simple_template(&k);
+    put_simple_data(&k, 1);
+    put_withdrawal(&k, 2, 2);
+    put_simple_data(&k, 1);
+    put_template(&k, 256, 1, 2, 4);
+    put_simple_data(&k, 1);
+    assert_int_equal(deliver(&k), SC_OK);
+    assert_int_equal(k.outcome.no_template_sets, 1);
+    assert_int_equal(k.outcome.flows, 1 + 3);
+    assert_int_equal(stats_of(&k, 10, 7).templates, 1);
+    kit_close(&k);
+}
+
 static void template_after_withdrawal(void **state)
 {
     (void)state;
@@ -495,8 +633,12 @@ int main(void)
         cmocka_unit_test(length_of_the_header),
         cmocka_unit_test(zeros_after_the_message),
         cmocka_unit_test(longest_message),
-        cmocka_unit_test(malformed_message_leaves_nothing),
+        cmocka_unit_test(wrong_set_length_costs_the_rest),
+        cmocka_unit_test(bytes_after_the_last_set),
         cmocka_unit_test(malformed_template_records),
+        cmocka_unit_test(malformed_redefinition_forgets),
+        cmocka_unit_test(redefinition_over_a_bound_forgets),
+        cmocka_unit_test(nothing_is_lost_after_a_partial_message),
         cmocka_unit_test(reserved_sets),
         cmocka_unit_test(enterprise_elements),
         cmocka_unit_test(collector_elements_cannot_be_forged),
@@ -507,6 +649,7 @@ int main(void)
         cmocka_unit_test(withdrawal_is_ignored_on_udp),
         cmocka_unit_test(withdrawal_of_an_unknown_template),
         cmocka_unit_test(withdrawal_of_all),
+        cmocka_unit_test(withdrawal_of_all_that_the_message_defined),
         cmocka_unit_test(template_after_withdrawal),
         cmocka_unit_test(options_records),
         cmocka_unit_test(structured_data_is_kept),

@@ -145,7 +145,7 @@ static void late_messages_make_good_the_loss(void **state)
     kit_close(&k);
 }
 
-/* RFC 3954: sysUptime going back = restart; its loss is not counted. */
+/* RFC 3954: sysUptime going back = restart, which the next message confirms; its loss is not counted. */
 static void v9_restart(void **state)
 {
     (void)state;
@@ -154,13 +154,86 @@ static void v9_restart(void **state)
     v9(&k, 90000000, 100, 5000);
     v9(&k, 2000, 160, 0);
     assert_int_equal(k.outcome.lost, 0);
-    assert_account(&k, 9, 7, 0, 0, 1);
+    assert_account(&k, 9, 7, 0, 0, 0);
     v9(&k, 3000, 161, 1);
+    assert_int_equal(k.outcome.lost, 0);
     assert_account(&k, 9, 7, 0, 0, 1);
     /* Also when the number does not go back. */
+    v9(&k, 90500, 250, 2);
     v9(&k, 500, 300, 800);
+    v9(&k, 1500, 301, 802);
+    assert_int_equal(k.outcome.lost, 1); /* since the first of the new life */
+    assert_account(&k, 9, 7, 1, 0, 2);
+    kit_close(&k);
+}
+
+/* The clock of a router that has just booted may be anywhere: then ours tells how long it may have been up. */
+static void v9_restart_with_a_wrong_clock(void **state)
+{
+    (void)state;
+    struct kit k;
+    kit_open(&k);
+    v9(&k, 90000000, KIT_SECONDS, 5000);
+    k.source.receive_ms += 60000;
+    v9(&k, 2000, 7200, 0);
+    k.source.receive_ms += 1000;
+    v9(&k, 3000, 7201, 1);
+    k.source.receive_ms += 1000;
+    v9(&k, 4000, KIT_SECONDS + 62, 2); /* set right */
+    v9(&k, 5000, KIT_SECONDS + 63, 3);
+    assert_account(&k, 9, 7, 0, 0, 1);
+    kit_close(&k);
+}
+
+/* One datagram that looks as if the exporter had started anew changes nothing of its account. */
+static void forged_restart(void **state)
+{
+    (void)state;
+    struct kit k;
+    kit_open(&k);
+    v9(&k, 90000000, 100, 5000);
+    v9(&k, 500, 101, 0);
+    v9(&k, 90001000, 101, 5001);
     assert_int_equal(k.outcome.lost, 0);
-    assert_account(&k, 9, 7, 0, 0, 2);
+    assert_account(&k, 9, 7, 0, 0, 0);
+    ipfix(&k, 100, 70000, 5);
+    ipfix(&k, 101, 0, 5);
+    ipfix(&k, 101, 70005, 5);
+    assert_int_equal(k.outcome.lost, 0);
+    ipfix(&k, 102, 70011, 5);
+    assert_int_equal(k.outcome.lost, 1);
+    assert_account(&k, 10, 7, 1, 0, 0);
+    kit_close(&k);
+}
+
+/* Nor does one of before the restart that comes after it. */
+static void stale_message(void **state)
+{
+    (void)state;
+    struct kit k;
+    kit_open(&k);
+    v9(&k, 90000000, 100, 5000);
+    v9(&k, 2000, 160, 0);
+    v9(&k, 3000, 161, 1);
+    v9(&k, 89999000, 99, 4999);
+    assert_int_equal(k.outcome.lost, 0);
+    v9(&k, 4000, 162, 2);
+    assert_int_equal(k.outcome.lost, 0);
+    assert_account(&k, 9, 7, 0, 1, 1);
+    kit_close(&k);
+}
+
+/* Those of before the restart may also come between its first message and the second. */
+static void late_message_beside_a_restart(void **state)
+{
+    (void)state;
+    struct kit k;
+    kit_open(&k);
+    v9(&k, 90000000, 100, 5000);
+    v9(&k, 2000, 160, 0);
+    v9(&k, 89999000, 99, 4999);
+    v9(&k, 3000, 161, 1);
+    assert_account(&k, 9, 7, 0, 1, 1);
     kit_close(&k);
 }
 
@@ -189,13 +262,75 @@ static void sysuptime_wrap_is_no_restart(void **state)
     kit_close(&k);
 }
 
+/* However long nothing was heard of the exporter. */
+static void sysuptime_wraps_in_silence(void **state)
+{
+    (void)state;
+    struct kit k;
+    kit_open(&k);
+    v9(&k, 0xffffffff - 7200000, 100, 10);
+    v9(&k, 7200000, 100 + 14400, 11);
+    v9(&k, 7201000, 101 + 14400, 12);
+    assert_account(&k, 9, 7, 0, 0, 0);
+    kit_close(&k);
+}
+
+/* A restart shortly before the 32 bits were full is one. */
+static void restart_beside_the_wrap(void **state)
+{
+    (void)state;
+    struct kit k;
+    kit_open(&k);
+    v9(&k, 0xffffffff - 600000, 100, 10);
+    v9(&k, 2000, 200, 0);
+    v9(&k, 3000, 201, 1);
+    assert_account(&k, 9, 7, 0, 0, 1);
+    kit_close(&k);
+}
+
+/* Several senders behind one account, or a clock that is set: sysUptime of somebody else is no restart. */
+static void sysuptime_of_another_is_no_restart(void **state)
+{
+    (void)state;
+    struct kit k;
+    kit_open(&k);
+    for (uint32_t i = 0; i < 8; i++)
+        v9(&k, (i / 2 % 2 == 0 ? 90000000 : 70000000) + i * 1000, 100 + i, i);
+    v9(&k, 90009000, 50, 8);
+    v9(&k, 90010000, 7000, 9);
+    assert_account(&k, 9, 7, 0, 0, 0);
+    kit_close(&k);
+}
+
+/* Exporters that count messages, or nothing at all, do not start anew with each. */
+static void wrong_ipfix_counters_are_no_restarts(void **state)
+{
+    (void)state;
+    for (uint32_t step = 0; step < 2; step++) {
+        struct kit k;
+        kit_open(&k);
+        begin_ipfix_at(&k, 100, 0, 7);
+        put_template(&k, 256, 1, 2, 4);
+        assert_int_equal(deliver(&k), SC_OK);
+        for (uint32_t i = 0; i < 20; i++) {
+            begin_ipfix_at(&k, 101 + i, i * step, 7);
+            begin_set(&k, 256);
+            put_zeros(&k, 4 * (i % 5 + 1));
+            end_set(&k);
+            assert_int_equal(deliver(&k), SC_OK);
+            assert_int_equal(k.outcome.flows, i % 5 + 1);
+        }
+        kit_close(&k);
+    }
+}
+
 static void ipfix_restart(void **state)
 {
     (void)state;
     struct kit k;
     kit_open(&k);
     ipfix(&k, 100, 70000, 5);
-    ipfix(&k, 130, 0, 5); /* time went on, the number back */
+    ipfix(&k, 130, 0, 5); /* time went on, the number back; the next one confirms it */
     assert_int_equal(k.outcome.lost, 0);
     ipfix(&k, 131, 5, 5);
     assert_int_equal(k.outcome.lost, 0);
@@ -309,8 +444,16 @@ int main(void)
         cmocka_unit_test(numbers_wrap),
         cmocka_unit_test(late_messages_make_good_the_loss),
         cmocka_unit_test(v9_restart),
+        cmocka_unit_test(v9_restart_with_a_wrong_clock),
+        cmocka_unit_test(forged_restart),
+        cmocka_unit_test(stale_message),
+        cmocka_unit_test(late_message_beside_a_restart),
         cmocka_unit_test(v5_restart),
         cmocka_unit_test(sysuptime_wrap_is_no_restart),
+        cmocka_unit_test(sysuptime_wraps_in_silence),
+        cmocka_unit_test(restart_beside_the_wrap),
+        cmocka_unit_test(sysuptime_of_another_is_no_restart),
+        cmocka_unit_test(wrong_ipfix_counters_are_no_restarts),
         cmocka_unit_test(ipfix_restart),
         cmocka_unit_test(undecodable_set_loses_the_expectation),
         cmocka_unit_test(malformed_message_loses_the_expectation),

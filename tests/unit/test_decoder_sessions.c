@@ -367,7 +367,7 @@ static void too_many_fields(void **state)
     begin_set(&k, 257);
     put_zeros(&k, 3);
     end_set(&k);
-    assert_int_equal(deliver(&k), SC_LIMIT);
+    assert_int_equal(deliver(&k), SC_MALFORMED);
     assert_int_equal(k.outcome.flows, 1);
     assert_int_equal(stats_of(&k, 10, 7).templates, 1);
     kit_close(&k);

@@ -249,6 +249,7 @@ static void padding_of_template_sets(void **state)
     }
 }
 
+/* v9 does not tell how long a message is: the set was cut off, its length is right. */
 static void what_was_whole_before_the_break_is_kept(void **state)
 {
     (void)state;
@@ -267,6 +268,32 @@ static void what_was_whole_before_the_break_is_kept(void **state)
     kit_close(&k);
 }
 
+static void whole_records_of_variable_length_before_the_break(void **state)
+{
+    (void)state;
+    struct kit k;
+    kit_open(&k);
+    begin_v9(&k, 1);
+    put_template(&k, 256, 2, 4, 1, 94, 65535);
+    begin_set(&k, 256);
+    put_bytes(&k, "\6\3abc\7\50abcdefghijkl", 20);
+    sc_store_be16(k.message.data + k.set + 2, 4 + 5 + 42);
+    assert_int_equal(deliver(&k), SC_MALFORMED);
+    assert_int_equal(k.outcome.malformed, 1);
+    assert_int_equal(k.outcome.flows, 1);
+    /* Within a set that is there it costs the set. */
+    begin_v9(&k, 2);
+    begin_set(&k, 256);
+    put_bytes(&k, "\6\3abc\7\50abcdefghijkl", 20);
+    end_set(&k);
+    put_simple_template(&k);
+    put_simple_data(&k, 1);
+    assert_int_equal(deliver(&k), SC_MALFORMED);
+    assert_int_equal(k.outcome.malformed, 1);
+    assert_int_equal(k.outcome.flows, 1);
+    kit_close(&k);
+}
+
 static void set_shorter_than_its_header(void **state)
 {
     (void)state;
@@ -282,6 +309,60 @@ static void set_shorter_than_its_header(void **state)
         assert_int_equal(k.outcome.flows, 1);
         kit_close(&k);
     }
+}
+
+/* The old layout would make nonsense of the data. */
+static void malformed_redefinition_forgets(void **state)
+{
+    (void)state;
+    struct kit k;
+    kit_open(&k);
+    begin_v9(&k, 1);
+    put_template(&k, 300, 1, 2, 4);
+    put_simple_template(&k);
+    assert_int_equal(deliver(&k), SC_OK);
+    begin_v9(&k, 2);
+    begin_set(&k, 0);
+    put16(&k, 300);
+    put16(&k, 50); /* fields that are not there */
+    put32(&k, 0x00020004);
+    end_set(&k);
+    begin_set(&k, 300);
+    put32(&k, 168364297);
+    end_set(&k);
+    put_simple_data(&k, 1);
+    assert_int_equal(deliver(&k), SC_MALFORMED);
+    assert_int_equal(k.outcome.no_template_sets, 1);
+    assert_int_equal(k.outcome.flows, 1);
+    kit_close(&k);
+}
+
+/* Lengths that are no multiples of 4 tell no extent: it costs the rest of its set. */
+static void odd_options_template_costs_its_set(void **state)
+{
+    (void)state;
+    struct kit k;
+    kit_open(&k);
+    begin_v9(&k, 1);
+    begin_set(&k, 1);
+    put16(&k, 257);
+    put16(&k, 3);
+    put16(&k, 5);
+    put_zeros(&k, 3);
+    put16(&k, 256); /* what could be read as another definition */
+    put16(&k, 5000);
+    end_set(&k);
+    put_simple_template(&k);
+    put_simple_data(&k, 2);
+    put_options_template(&k, 258, 1, 2, 1, 4, 34, 4);
+    begin_set(&k, 258);
+    put64(&k, 64);
+    end_set(&k);
+    assert_int_equal(deliver(&k), SC_MALFORMED);
+    assert_int_equal(k.outcome.malformed, 1);
+    assert_int_equal(k.outcome.flows, 2);
+    assert_int_equal(k.outcome.options, 1);
+    kit_close(&k);
 }
 
 static void malformed_template_leaves_the_rest(void **state)
@@ -461,8 +542,11 @@ int main(void)
         cmocka_unit_test(padding_of_sets),
         cmocka_unit_test(padding_of_template_sets),
         cmocka_unit_test(what_was_whole_before_the_break_is_kept),
+        cmocka_unit_test(whole_records_of_variable_length_before_the_break),
         cmocka_unit_test(set_shorter_than_its_header),
         cmocka_unit_test(malformed_template_leaves_the_rest),
+        cmocka_unit_test(malformed_redefinition_forgets),
+        cmocka_unit_test(odd_options_template_costs_its_set),
         cmocka_unit_test(vendor_types_and_scopes_have_their_enterprises),
         cmocka_unit_test(options_template_whose_lengths_make_no_sense),
         cmocka_unit_test(scope_of_length_zero),

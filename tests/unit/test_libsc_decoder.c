@@ -250,7 +250,7 @@ static void options_are_given_on_request_only(void **state)
 
 /* ---- errors ---- */
 
-static void malformed_ipfix_is_dropped_whole(void **state)
+static void what_is_whole_of_a_malformed_message_is_given(void **state)
 {
     struct fixture *f = *state;
     begin_ipfix(&f->kit, 0);
@@ -264,6 +264,8 @@ static void malformed_ipfix_is_dropped_whole(void **state)
     assert_int_equal(f->err.status, LIBSC_MALFORMED);
     assert_int_not_equal(strlen(f->err.message), 0);
     assert_int_equal(f->outcome.malformed, 1);
+    assert_int_equal(f->outcome.flows, 1);
+    assert_non_null(next(f));
     assert_no_more(f);
     v5_gives_its_records(state); /* the decoder goes on */
 }
@@ -382,7 +384,7 @@ int main(void)
         TEST(data_waits_for_its_template),
         TEST(options_have_rows_of_their_own),
         TEST(options_are_given_on_request_only),
-        TEST(malformed_ipfix_is_dropped_whole),
+        TEST(what_is_whole_of_a_malformed_message_is_given),
         TEST(strange_bytes_are_refused),
         cmocka_unit_test(a_decoder_needs_good_fields),
         TEST(accounts_are_kept),
