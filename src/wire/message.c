@@ -102,7 +102,8 @@ static struct sc_template *planned_template(const struct sc_job *job, uint16_t i
 /* A definition of `id` cannot be used: the one before it may not be either. */
 static enum sc_status plan_forget(struct sc_job *job, uint16_t id)
 {
-    if (planned_template(job, id) == NULL && sc_domain_template(job->domain, id) == NULL)
+    if (job->message.life == SC_NO_LIFE ||
+        (planned_template(job, id) == NULL && sc_domain_template(job->domain, id) == NULL))
         return SC_OK;
     return add_change(&job->decoder->plan, SC_CHANGE_FORGET, id) == NULL ? SC_NOMEM : SC_OK;
 }
@@ -281,8 +282,11 @@ static enum sc_status plan_record(struct sc_job *job, struct sc_cursor *c, bool 
 static enum sc_status plan_templates(struct sc_job *job, const uint8_t *body, uint32_t length, bool options)
 {
     struct sc_cursor c = {.data = body, .len = length};
+    uint32_t end = length;
     bool more = true;
-    while (more && sc_cursor_left(&c) >= 4 && !all_zero(body + c.pos, sc_cursor_left(&c)))
+    while (end > 0 && body[end - 1] == 0)
+        end--; /* what may be padding */
+    while (more && sc_cursor_left(&c) >= 4 && c.pos < end)
         SC_TRY(plan_record(job, &c, options, &more));
     return SC_OK;
 }
