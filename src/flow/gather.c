@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "flow/gather.h"
+
+#include "base/bounds.h"
+
+#include <stdlib.h>
+
+static_assert(SC_BOUND_BATCH_ROWS == SC_SPAN_ROWS && SC_BOUND_GROUP_ROWS == SC_ROW_GROUP_ROWS,
+              "one table of bounds");
+
+/* Keys that a schema holds on to over a reset: more, and it begins anew. */
+#define MOST_KEYS (4 * SC_BOUND_COLUMNS)
+
+const struct sc_bounds sc_batch_bounds = {SC_BOUND_BATCH_ROWS, SC_BOUND_COLUMNS, SC_BOUND_BATCH_BYTES};
+const struct sc_bounds sc_group_bounds = {SC_BOUND_GROUP_ROWS, SC_BOUND_COLUMNS, SC_BOUND_GROUP_BYTES};
+
+bool sc_bounds_hold(const struct sc_bounds *bounds, const struct sc_weight *weight)
+{
+    return weight->rows <= bounds->rows && weight->columns <= bounds->columns &&
+           sc_weight_bytes(weight) <= bounds->bytes;
+}
+
+uint32_t sc_bounds_cut(const struct sc_bounds *bounds, const struct sc_column *const *columns,
+                       uint32_t column_count, uint32_t first, uint32_t left)
+{
+    uint32_t good = 1, bad = (left < bounds->rows ? left : bounds->rows) + 1;
+    for (uint32_t n = bad - 1; bad - good > 1; n = good + (bad - good) / 2) { /* mostly all fit */
+        struct sc_weight weight = sc_batch_weight(columns, column_count, first, n);
+        if (sc_bounds_hold(bounds, &weight))
+            good = n;
+        else
+            bad = n;
+    }
+    return good;
+}
+
+/* ---- gathering ---- */
+
+enum sc_status sc_gather_init(struct sc_gather *gather, enum sc_record_kind kind)
+{
+    *gather = (struct sc_gather){.batch = sc_batch_create(kind)};
+    sc_schema_init(&gather->schema, UINT32_MAX);
+    return gather->batch == NULL ? SC_NOMEM : SC_OK;
+}
+
+void sc_gather_free(struct sc_gather *gather)
+{
+    sc_batch_free(gather->batch);
+    sc_schema_free(&gather->schema);
+    free(gather->picked);
+    *gather = (struct sc_gather){0};
+}
+
+enum sc_status sc_gather_reset(struct sc_gather *gather)
+{
+    gather->weight = (struct sc_weight){0};
+    if (gather->batch != NULL && gather->schema.count <= MOST_KEYS) {
+        sc_batch_reset(gather->batch);
+        return SC_OK;
+    }
+    enum sc_record_kind kind = gather->batch == NULL ? SC_RECORDS_FLOWS : gather->batch->record_kind;
+    sc_gather_free(gather);
+    return sc_gather_init(gather, kind);
+}
+
+static bool reserve(struct sc_gather *gather, uint32_t column_count)
+{
+    if (column_count <= gather->picked_cap)
+        return true;
+    const struct sc_column **picked = realloc(gather->picked, column_count * sizeof(*picked));
+    if (picked == NULL)
+        return false;
+    gather->picked = picked;
+    gather->picked_cap = column_count;
+    return true;
+}
+
+/* What the column has in the batch already; a batch's column is as wide as the widest that went into it. */
+static uint64_t bits_there(const struct sc_batch *batch, uint32_t slot)
+{
+    const struct sc_column *c = slot < batch->slots ? batch->columns[slot] : NULL;
+    if (c == NULL || c->rows == 0)
+        return 0;
+    return 8 * (c->key.kind == SC_COLUMN_BYTES ? sizeof(uint32_t) : (uint64_t)c->width) + 1;
+}
+
+/* What the batch would weigh with the rows; the columns that have any of them are picked. */
+static enum sc_status weigh(struct sc_gather *gather, const struct sc_column *const *columns,
+                            uint32_t column_count, const struct sc_span *span, struct sc_weight *out)
+{
+    *out = gather->weight;
+    out->rows += span->rows;
+    gather->picked_count = 0;
+    for (uint32_t i = 0; i < column_count; i++) {
+        struct sc_weight one = {0};
+        if (columns[i] == NULL || columns[i]->rows == 0 ||
+            !sc_column_weigh(columns[i], span->first_row, span->rows, &one))
+            continue;
+        uint32_t slot = sc_schema_slot(&gather->schema, columns[i]->key);
+        if (slot == SC_NO_SLOT)
+            return SC_NOMEM;
+        uint64_t there = bits_there(gather->batch, slot);
+        out->columns += there == 0;
+        out->row_bits += one.row_bits > there ? one.row_bits - there : 0;
+        out->heap += one.heap;
+        gather->picked[gather->picked_count++] = columns[i];
+    }
+    return SC_OK;
+}
+
+static enum sc_status note_span(struct sc_batch *batch, const struct sc_span *span)
+{
+    struct sc_span *spans = realloc(batch->spans, ((size_t)batch->span_count + 1) * sizeof(*spans));
+    if (spans == NULL)
+        return SC_NOMEM;
+    batch->spans = spans;
+    spans[batch->span_count] = *span;
+    spans[batch->span_count].first_row = batch->rows;
+    return SC_OK;
+}
+
+enum sc_status sc_gather_add(struct sc_gather *gather, const struct sc_column *const *columns,
+                             uint32_t column_count, const struct sc_span *span,
+                             const struct sc_bounds *bounds)
+{
+    struct sc_weight weight;
+    struct sc_batch *batch = gather->batch;
+    if (!reserve(gather, column_count))
+        return SC_NOMEM;
+    SC_TRY(weigh(gather, columns, column_count, span, &weight));
+    if (!sc_bounds_hold(bounds, &weight))
+        return SC_LIMIT;
+    SC_TRY(note_span(batch, span));
+    SC_TRY(sc_batch_append_rows(batch, &gather->schema, gather->picked, gather->picked_count, span->first_row,
+                                span->rows));
+    batch->span_count++;
+    gather->weight = weight;
+    return SC_OK;
+}
