@@ -34,7 +34,6 @@ struct sc_proxy {
 
     /* of the thread alone */
     struct sc_row_group_encoder encoder;
-    struct sc_gather part; /* of a parcel that is more than a batch */
     struct sc_buf bytes;
     struct lane_sequence *sequences;
     uint32_t sequence_count;
@@ -179,19 +178,19 @@ static void send_batch(struct sc_proxy *p, struct sc_batch *batch, uint64_t wind
 static void send_part(struct sc_proxy *p, const struct sc_batch *batch, uint32_t first, uint32_t n)
 {
     const struct sc_span rows = {.first_row = first, .rows = n};
-    enum sc_status status = sc_gather_reset(&p->part);
-    if (status == SC_OK) {
-        p->part.batch->record_kind = batch->record_kind;
-        status = sc_gather_add(&p->part, (const struct sc_column *const *)batch->columns, batch->slots, &rows,
+    struct sc_gather part;
+    enum sc_status status = sc_gather_init(&part, (enum sc_record_kind)batch->record_kind);
+    if (status == SC_OK)
+        status = sc_gather_add(&part, (const struct sc_column *const *)batch->columns, batch->slots, &rows,
                                &sc_batch_bounds);
-    }
     if (status == SC_OK)
-        status = sc_batch_finish(p->part.batch);
+        status = sc_batch_finish(part.batch);
     if (status == SC_OK)
-        send_batch(p, p->part.batch, batch->window_ms);
+        send_batch(p, part.batch, batch->window_ms);
     else
         sc_log(&p->options.log, SC_LOG_ERROR, "%u records are lost: %s", n,
                status == SC_LIMIT ? "one of them is more than a batch may hold" : "out of memory");
+    sc_gather_free(&part);
 }
 
 /* A parcel of more rows, columns or bytes than a batch has goes in parts. */
@@ -240,7 +239,6 @@ static void free_proxy(struct sc_proxy *p)
     sc_accounts_free(p->accounts);
     sc_outbox_close(p->outbox);
     sc_row_group_encoder_free(&p->encoder);
-    sc_gather_free(&p->part);
     sc_buf_free(&p->bytes);
     pthread_mutex_destroy(&p->mutex);
     free(p->sequences);
@@ -253,11 +251,10 @@ static enum sc_status make(struct sc_proxy *p, struct sc_error *err)
     if (getrandom(&p->stats.stream, sizeof(p->stats.stream), 0) != sizeof(p->stats.stream))
         return sc_fail_errno(err, errno, "no random numbers");
     SC_TRY(sc_row_group_encoder_init(&p->encoder, SC_EFFORT_LIVE, err));
-    enum sc_status part = sc_gather_init(&p->part, SC_RECORDS_FLOWS);
     const struct sc_dispatch_events events = {.released = released, .given_up = given_up, .arg = p};
     p->dispatch = sc_dispatch_create(o->cluster, &events);
     p->accounts = sc_accounts_open(o->outbox, p->stats.stream, sc_clock_mono_ms);
-    if (part != SC_OK || p->dispatch == NULL || p->accounts == NULL)
+    if (p->dispatch == NULL || p->accounts == NULL)
         return sc_fail_nomem(err, "the proxy");
     p->outbox = sc_outbox_open(o->outbox, p->stats.stream, &o->how, found, p, err);
     if (p->outbox == NULL)

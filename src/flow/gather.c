@@ -8,9 +8,6 @@
 static_assert(SC_BOUND_BATCH_ROWS == SC_SPAN_ROWS && SC_BOUND_GROUP_ROWS == SC_ROW_GROUP_ROWS,
               "one table of bounds");
 
-/* Keys that a schema holds on to over a reset: more, and it begins anew. */
-#define MOST_KEYS (4 * SC_BOUND_COLUMNS)
-
 const struct sc_bounds sc_batch_bounds = {SC_BOUND_BATCH_ROWS, SC_BOUND_COLUMNS, SC_BOUND_BATCH_BYTES};
 const struct sc_bounds sc_group_bounds = {SC_BOUND_GROUP_ROWS, SC_BOUND_COLUMNS, SC_BOUND_GROUP_BYTES};
 
@@ -38,7 +35,7 @@ uint32_t sc_bounds_cut(const struct sc_bounds *bounds, const struct sc_column *c
 
 enum sc_status sc_gather_init(struct sc_gather *gather, enum sc_record_kind kind)
 {
-    *gather = (struct sc_gather){.batch = sc_batch_create(kind)};
+    *gather = (struct sc_gather){.batch = sc_batch_create(kind), .kind = kind};
     sc_schema_init(&gather->schema, UINT32_MAX);
     return gather->batch == NULL ? SC_NOMEM : SC_OK;
 }
@@ -51,14 +48,10 @@ void sc_gather_free(struct sc_gather *gather)
     *gather = (struct sc_gather){0};
 }
 
+/* Anew: columns that are kept would be as wide, and as many, as any that there were. */
 enum sc_status sc_gather_reset(struct sc_gather *gather)
 {
-    gather->weight = (struct sc_weight){0};
-    if (gather->batch != NULL && gather->schema.count <= MOST_KEYS) {
-        sc_batch_reset(gather->batch);
-        return SC_OK;
-    }
-    enum sc_record_kind kind = gather->batch == NULL ? SC_RECORDS_FLOWS : gather->batch->record_kind;
+    enum sc_record_kind kind = gather->kind;
     sc_gather_free(gather);
     return sc_gather_init(gather, kind);
 }

@@ -30,6 +30,7 @@ uint32_t sc_bounds_cut(const struct sc_bounds *bounds, const struct sc_column *c
 struct sc_gather {
     struct sc_batch *batch; /* with a span for each sc_gather_add; to be finished before it is read */
     struct sc_schema schema;
+    enum sc_record_kind kind;
     struct sc_weight weight;         /* of the batch */
     const struct sc_column **picked; /* scratch: columns of the rows that are being added */
     uint32_t picked_count, picked_cap;

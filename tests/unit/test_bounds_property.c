@@ -209,8 +209,8 @@ static uint32_t value_of(const struct round *r, uint64_t number, uint32_t field,
     return length;
 }
 
-static void expect_value(const struct round *r, uint64_t number, uint32_t field, const struct sc_column *c,
-                         uint32_t row)
+static void check_value(const struct round *r, uint64_t number, uint32_t field, const struct sc_column *c,
+                        uint32_t row)
 {
     static uint8_t bytes[MESSAGE_ROOM + 8];
     const struct field *f = &r->shapes[shape_of(r, number)].fields[field];
@@ -552,7 +552,7 @@ static void check_row(struct round *r, struct view *v, uint32_t row)
     uint32_t shape = shape_of(r, number), values = 0;
     const struct sc_column **fields = fields_of(r, v, shape);
     for (uint32_t i = 0; i < r->shapes[shape].count; i++)
-        expect_value(r, number, i, fields[i], row);
+        check_value(r, number, i, fields[i], row);
     for (uint32_t i = 0; i < v->group->entry_count; i++)
         values += v->columns[i] != NULL && !sc_column_is_null(v->columns[i], row);
     assert_int_equal(values, r->shapes[shape].count);
@@ -631,7 +631,7 @@ static struct round *new_round(uint64_t seed, uint32_t records)
 static void many_small_records(void **state)
 {
     (void)state;
-    struct round *r = new_round(1, is_long() ? 300000 : 70000);
+    struct round *r = new_round(1, is_long() ? 200000 : 70000);
     add_shape(r, 1, 0);
     add_shape(r, 2, 5);
     add_shape(r, 4, 20);
@@ -643,7 +643,7 @@ static void many_small_records(void **state)
 static void fat_records(void **state)
 {
     (void)state;
-    struct round *r = new_round(2, is_long() ? 2500 : 200);
+    struct round *r = new_round(2, is_long() ? 1300 : 150);
     struct shape *s = add_shape(r, 1, 65000);
     add_field(s, SC_PEN_IANA, 82, SC_TYPE_STRING, VARIABLE);
     s = add_shape(r, 1, 64000);
@@ -657,7 +657,7 @@ static void fat_records(void **state)
 static void wide_records(void **state)
 {
     (void)state;
-    struct round *r = new_round(3, is_long() ? 3000 : 120);
+    struct round *r = new_round(3, is_long() ? 1000 : 120);
     for (uint32_t i = 0; i < 8; i++)
         add_shape(r, SC_BOUND_FIELDS, 12);
     run(r);
@@ -667,7 +667,7 @@ static void wide_records(void **state)
 static void records_of_all_shapes(void **state)
 {
     (void)state;
-    uint64_t rounds = is_long() ? 40 : 3;
+    uint64_t rounds = is_long() ? 12 : 3;
     for (uint64_t seed = 10; seed < 10 + rounds; seed++) {
         struct round *r = new_round(seed, 0);
         uint32_t shapes = 1 + below(r, is_long() ? MOST_SHAPES : 12);
@@ -675,7 +675,7 @@ static void records_of_all_shapes(void **state)
             uint32_t fields = 1 + below(r, below(r, 4) == 0 ? 700 : 40);
             add_shape(r, fields, fields < 50 && below(r, 4) == 0 ? 900 : 30);
         }
-        r->records = 1 + below(r, is_long() ? 30000 : 2500);
+        r->records = 1 + below(r, is_long() ? 8000 : 2500);
         run(r);
         free(r);
     }
