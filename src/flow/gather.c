@@ -8,6 +8,9 @@
 static_assert(SC_BOUND_BATCH_ROWS == SC_SPAN_ROWS && SC_BOUND_GROUP_ROWS == SC_ROW_GROUP_ROWS,
               "one table of bounds");
 
+/* Bytes that are kept over a reset. */
+#define MOST_KEPT ((size_t)SC_BOUND_GROUP_BYTES)
+
 const struct sc_bounds sc_batch_bounds = {SC_BOUND_BATCH_ROWS, SC_BOUND_COLUMNS, SC_BOUND_BATCH_BYTES};
 const struct sc_bounds sc_group_bounds = {SC_BOUND_GROUP_ROWS, SC_BOUND_COLUMNS, SC_BOUND_GROUP_BYTES};
 
@@ -48,19 +51,31 @@ void sc_gather_free(struct sc_gather *gather)
     *gather = (struct sc_gather){0};
 }
 
-/* Anew: columns that are kept would be as wide, and as many, as any that there were. */
-enum sc_status sc_gather_reset(struct sc_gather *gather)
+/* Without the columns that are kept for reuse, which are as wide as they ever were. */
+static enum sc_status begin_anew(struct sc_gather *gather)
 {
     enum sc_record_kind kind = gather->kind;
     sc_gather_free(gather);
     return sc_gather_init(gather, kind);
 }
 
+enum sc_status sc_gather_reset(struct sc_gather *gather)
+{
+    struct sc_batch *batch = gather->batch;
+    if (batch == NULL || gather->schema.count > SC_BOUND_COLUMNS || sc_batch_memory(batch) > MOST_KEPT)
+        return begin_anew(gather);
+    sc_batch_reset(batch);
+    gather->weight = (struct sc_weight){0};
+    gather->reused = true;
+    return SC_OK;
+}
+
 static bool reserve(struct sc_gather *gather, uint32_t column_count)
 {
     if (column_count <= gather->picked_cap)
         return true;
-    const struct sc_column **picked = realloc(gather->picked, column_count * sizeof(*picked));
+    const struct sc_column **picked =
+        realloc(gather->picked, column_count * sizeof(const struct sc_column *));
     if (picked == NULL)
         return false;
     gather->picked = picked;
@@ -68,13 +83,27 @@ static bool reserve(struct sc_gather *gather, uint32_t column_count)
     return true;
 }
 
-/* What the column has in the batch already; a batch's column is as wide as the widest that went into it. */
-static uint64_t bits_there(const struct sc_batch *batch, uint32_t slot)
+/* What one row has in a column of the batch, which is as wide as the widest that went into it. */
+static uint64_t bits_of(const struct sc_column *c)
 {
-    const struct sc_column *c = slot < batch->slots ? batch->columns[slot] : NULL;
-    if (c == NULL || c->rows == 0)
-        return 0;
-    return 8 * (c->key.kind == SC_COLUMN_BYTES ? sizeof(uint32_t) : (uint64_t)c->width) + 1;
+    return c == NULL ? 0 : 8 * (c->key.kind == SC_COLUMN_BYTES ? sizeof(uint32_t) : (uint64_t)c->width) + 1;
+}
+
+/* With one column more, whose rows weigh `one`. */
+static enum sc_status weigh_column(struct sc_gather *gather, struct sc_column_key key,
+                                   const struct sc_weight *one, struct sc_weight *sum)
+{
+    const struct sc_batch *batch = gather->batch;
+    uint32_t slot = sc_schema_slot(&gather->schema, key);
+    if (slot == SC_NO_SLOT)
+        return SC_NOMEM;
+    const struct sc_column *there = slot < batch->slots ? batch->columns[slot] : NULL;
+    uint64_t bits = bits_of(there) > one->row_bits ? bits_of(there) : one->row_bits;
+    bool fresh = there == NULL || there->rows == 0;
+    sum->columns += fresh;
+    sum->row_bits += fresh ? bits : bits - bits_of(there);
+    sum->heap += one->heap;
+    return SC_OK;
 }
 
 /* What the batch would weigh with the rows; the columns that have any of them are picked. */
@@ -84,18 +113,14 @@ static enum sc_status weigh(struct sc_gather *gather, const struct sc_column *co
     *out = gather->weight;
     out->rows += span->rows;
     gather->picked_count = 0;
+    if (!reserve(gather, column_count))
+        return SC_NOMEM;
     for (uint32_t i = 0; i < column_count; i++) {
         struct sc_weight one = {0};
         if (columns[i] == NULL || columns[i]->rows == 0 ||
             !sc_column_weigh(columns[i], span->first_row, span->rows, &one))
             continue;
-        uint32_t slot = sc_schema_slot(&gather->schema, columns[i]->key);
-        if (slot == SC_NO_SLOT)
-            return SC_NOMEM;
-        uint64_t there = bits_there(gather->batch, slot);
-        out->columns += there == 0;
-        out->row_bits += one.row_bits > there ? one.row_bits - there : 0;
-        out->heap += one.heap;
+        SC_TRY(weigh_column(gather, columns[i]->key, &one, out));
         gather->picked[gather->picked_count++] = columns[i];
     }
     return SC_OK;
@@ -117,12 +142,14 @@ enum sc_status sc_gather_add(struct sc_gather *gather, const struct sc_column *c
                              const struct sc_bounds *bounds)
 {
     struct sc_weight weight;
-    struct sc_batch *batch = gather->batch;
-    if (!reserve(gather, column_count))
-        return SC_NOMEM;
     SC_TRY(weigh(gather, columns, column_count, span, &weight));
+    if (!sc_bounds_hold(bounds, &weight) && gather->reused && gather->batch->rows == 0) {
+        SC_TRY(begin_anew(gather));
+        SC_TRY(weigh(gather, columns, column_count, span, &weight));
+    }
     if (!sc_bounds_hold(bounds, &weight))
         return SC_LIMIT;
+    struct sc_batch *batch = gather->batch;
     SC_TRY(note_span(batch, span));
     SC_TRY(sc_batch_append_rows(batch, &gather->schema, gather->picked, gather->picked_count, span->first_row,
                                 span->rows));

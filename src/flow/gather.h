@@ -31,6 +31,7 @@ struct sc_gather {
     struct sc_batch *batch; /* with a span for each sc_gather_add; to be finished before it is read */
     struct sc_schema schema;
     enum sc_record_kind kind;
+    bool reused;                     /* the batch has columns of before the last reset */
     struct sc_weight weight;         /* of the batch */
     const struct sc_column **picked; /* scratch: columns of the rows that are being added */
     uint32_t picked_count, picked_cap;
@@ -39,7 +40,7 @@ struct sc_gather {
 /* @return SC_OK or SC_NOMEM; to be freed in both cases. */
 enum sc_status sc_gather_init(struct sc_gather *gather, enum sc_record_kind kind);
 void sc_gather_free(struct sc_gather *gather);
-/* Forgets all rows. @return SC_OK or SC_NOMEM: then it can only be freed, or reset once more. */
+/* Forgets all rows, keeps memory as far as that is usual. @return SC_OK or SC_NOMEM: then it can only be freed, or reset once more. */
 enum sc_status sc_gather_reset(struct sc_gather *gather);
 
 /*

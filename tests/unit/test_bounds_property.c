@@ -667,7 +667,7 @@ static void wide_records(void **state)
 static void records_of_all_shapes(void **state)
 {
     (void)state;
-    uint64_t rounds = is_long() ? 12 : 3;
+    uint64_t rounds = is_long() ? 8 : 3;
     for (uint64_t seed = 10; seed < 10 + rounds; seed++) {
         struct round *r = new_round(seed, 0);
         uint32_t shapes = 1 + below(r, is_long() ? MOST_SHAPES : 12);
@@ -675,7 +675,7 @@ static void records_of_all_shapes(void **state)
             uint32_t fields = 1 + below(r, below(r, 4) == 0 ? 700 : 40);
             add_shape(r, fields, fields < 50 && below(r, 4) == 0 ? 900 : 30);
         }
-        r->records = 1 + below(r, is_long() ? 8000 : 2500);
+        r->records = 1 + below(r, is_long() ? 6000 : 2500);
         run(r);
         free(r);
     }

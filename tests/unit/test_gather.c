@@ -137,6 +137,33 @@ static void a_cut_is_as_large_as_may_be(void **state)
     }
 }
 
+/* Columns that are kept for reuse may be wider than the rows need: not so that these would not fit. */
+static void reuse_takes_no_room(void **state)
+{
+    (void)state;
+    static const struct sc_column_key key = {1, 1, 0, SC_COLUMN_UINT};
+    const struct sc_bounds bounds = {100, 1, 900};
+    const struct sc_span all = {.rows = 100};
+    struct sc_gather gather;
+    assert_int_equal(sc_gather_init(&gather, SC_RECORDS_FLOWS), SC_OK);
+    for (unsigned width = 8; width != 0; width /= 2) {
+        struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
+        const struct sc_bounds least = {100, 1, (100 * (8 * width + 1) + 7) / 8};
+        struct sc_column *c = sc_batch_begin(batch, 0, key, width, 100);
+        for (uint32_t row = 0; row < 100; row++)
+            sc_column_put_u64(c, row);
+        sc_batch_commit(batch, 100);
+        assert_int_equal(sc_gather_add(&gather, columns_of(batch), batch->slots, &all, &bounds), SC_OK);
+        assert_int_equal(sc_gather_reset(&gather), SC_OK);
+        assert_int_equal(sc_gather_add(&gather, columns_of(batch), batch->slots, &all, &least), SC_OK);
+        struct sc_weight weight = weight_of(gather.batch);
+        assert_same(&gather.weight, &weight);
+        assert_int_equal(sc_gather_reset(&gather), SC_OK);
+        sc_batch_free(batch);
+    }
+    sc_gather_free(&gather);
+}
+
 static void what_does_not_fit_changes_nothing(void **state)
 {
     (void)state;
@@ -167,6 +194,7 @@ int main(void)
         cmocka_unit_test(what_there_is_counts),
         cmocka_unit_test(the_weight_foretold_comes),
         cmocka_unit_test(a_cut_is_as_large_as_may_be),
+        cmocka_unit_test(reuse_takes_no_room),
         cmocka_unit_test(what_does_not_fit_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
