@@ -643,7 +643,7 @@ static void many_small_records(void **state)
 static void fat_records(void **state)
 {
     (void)state;
-    struct round *r = new_round(2, is_long() ? 1300 : 150);
+    struct round *r = new_round(2, is_long() ? 1300 : 300);
     struct shape *s = add_shape(r, 1, 65000);
     add_field(s, SC_PEN_IANA, 82, SC_TYPE_STRING, VARIABLE);
     s = add_shape(r, 1, 64000);
