@@ -200,8 +200,10 @@ static uint32_t value_of(const struct round *r, uint64_t number, uint32_t field,
         length = h % 8 == 0 ? (uint32_t)(h >> 8) % (s->most + 1) : h % 3 == 0 ? 0 : (uint32_t)(h >> 8) % 20;
     if (length > s->most && f->length == VARIABLE)
         length = s->most;
-    if (s->most > 1000 && field == 1) /* a fat one */
-        length = s->most - (uint32_t)(h % 300);
+    if (s->most > 1000 && field == 1) { /* a fat one, and like no other */
+        state = kit_mix(number, r->seed);
+        length = s->most - (uint32_t)(state % 300);
+    }
     for (uint32_t at = 0; at < length; at += 8) {
         uint64_t word = h % 5 == 0 && at >= 16 ? UINT64_C(0x7878787878787878) : kit_random(&state);
         memcpy(out + at, &word, length - at < 8 ? length - at : 8);
