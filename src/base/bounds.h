@@ -13,6 +13,7 @@
 #define SC_BASE_BOUNDS_H
 
 #include <assert.h>
+#include <stdint.h>
 
 #define SC_BOUND_MESSAGE (65535u) /* bytes of an export message: RFC 7011 section 3.1 */
 #define SC_BOUND_FIELDS  (1024u)  /* field specifiers of a template */
@@ -20,26 +21,40 @@
     (128u << 10) /* bytes of one record in columns: the message's, and 16 for each field */
 
 #define SC_BOUND_BATCH_ROWS  (8192u)    /* of a batch of the cluster (DESIGN section 6) */
-#define SC_BOUND_BATCH_BYTES (4u << 20) /* in columns; one record more may pass it */
+#define SC_BOUND_BATCH_BYTES (4u << 20) /* in columns */
 #define SC_BOUND_COLUMNS     (2048u)    /* of a batch, and of a row group */
 
 #define SC_BOUND_GROUP_ROWS  (65536u)
 #define SC_BOUND_GROUP_BYTES (64u << 20) /* in columns */
 
-/* What a reader believes of a length: of the encoded bytes of one row group, on the link, in the outbox and in a segment. Encoding
- * never makes much more of a column than it had; what a column costs beside its values is below SC_BOUND_COLUMN_COST. */
-#define SC_BOUND_COLUMN_COST  (512u)
-#define SC_BOUND_LINK_BATCH   (64u << 20)
+/*
+ * Encoding never makes much more of columns than they had: an address may stand in the dictionary, in a filter and as a code, and
+ * a column costs its entry and the heads of its streams.
+ */
+#define SC_BOUND_COLUMN_COST (512u)
+#define SC_BOUND_ENCODED(columns_bytes)                                                                      \
+    (2 * (uint64_t)(columns_bytes) + SC_BOUND_COLUMNS * SC_BOUND_COLUMN_COST)
+
+/*
+ * What a reader believes of a length: of the encoded bytes of one batch, on the link and in the outbox, and of one row group in a
+ * segment. Readers are liberal: earlier versions made batches of up to 64 MiB and 64 messages more, which wait in their outboxes,
+ * and row groups of up to 16,384 columns (store/format.h).
+ */
+#define SC_BOUND_LINK_BATCH   (128u << 20)
 #define SC_BOUND_STORED_GROUP (1u << 30)
+#define SC_BOUND_LEAST_OUTBOX (64u << 20) /* the least that an outbox may be bound to */
 
 static_assert(SC_BOUND_MESSAGE + 16 * SC_BOUND_FIELDS < SC_BOUND_RECORD, "a record holds what a message can");
-static_assert(SC_BOUND_RECORD < SC_BOUND_BATCH_BYTES, "a batch takes any record");
-static_assert(2 * (SC_BOUND_BATCH_BYTES + SC_BOUND_RECORD) + SC_BOUND_COLUMNS * SC_BOUND_COLUMN_COST <
-                  SC_BOUND_LINK_BATCH,
-              "the link takes any batch");
-static_assert(SC_BOUND_BATCH_BYTES + SC_BOUND_RECORD < SC_BOUND_GROUP_BYTES, "a row group takes any batch");
-static_assert(2 * SC_BOUND_GROUP_BYTES + SC_BOUND_COLUMNS * SC_BOUND_COLUMN_COST < SC_BOUND_STORED_GROUP,
+static_assert(2 * SC_BOUND_FIELDS <= SC_BOUND_COLUMNS, "a batch has the columns of any record, and our own");
+static_assert(SC_BOUND_RECORD <= SC_BOUND_BATCH_BYTES, "a batch takes any record");
+static_assert(SC_BOUND_BATCH_ROWS <= SC_BOUND_GROUP_ROWS && SC_BOUND_BATCH_BYTES <= SC_BOUND_GROUP_BYTES,
+              "a row group takes any batch");
+static_assert(SC_BOUND_ENCODED(SC_BOUND_BATCH_BYTES) <= SC_BOUND_LINK_BATCH, "the link takes any batch");
+static_assert(4 * SC_BOUND_ENCODED(SC_BOUND_BATCH_BYTES) <= SC_BOUND_LEAST_OUTBOX,
+              "the least outbox takes some");
+static_assert(SC_BOUND_ENCODED(SC_BOUND_GROUP_BYTES) <= SC_BOUND_STORED_GROUP,
               "a segment takes any row group");
-static_assert(SC_BOUND_BATCH_ROWS <= SC_BOUND_GROUP_ROWS, "a row group takes the rows of any batch");
+static_assert(SC_BOUND_LINK_BATCH <= SC_BOUND_STORED_GROUP,
+              "a segment takes any batch that came by the link");
 
 #endif

@@ -29,6 +29,7 @@
 #ifndef SC_COLLECT_LINK_H
 #define SC_COLLECT_LINK_H
 
+#include "base/bounds.h"
 #include "base/buf.h"
 #include "base/status.h"
 #include "store/tally.h"
@@ -36,9 +37,9 @@
 #define SC_LINK_VERSION   1u
 #define SC_LINK_PEN       32473u
 #define SC_LINK_NAME_MAX  64u
-#define SC_LINK_MAX_BATCH (64u << 20) /* bytes; a subcollector refuses more */
-#define SC_LINK_MAX_STATE (16u << 20) /* bytes; a larger one is not sent */
-#define SC_LINK_PART      65000u      /* bytes of a part, at most */
+#define SC_LINK_MAX_BATCH SC_BOUND_LINK_BATCH /* bytes; a subcollector refuses more */
+#define SC_LINK_MAX_STATE (16u << 20)         /* bytes; a larger one is not sent */
+#define SC_LINK_PART      65000u              /* bytes of a part, at most */
 
 struct sc_batch_id {
     uint64_t stream;

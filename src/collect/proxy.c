@@ -2,6 +2,7 @@
 #include "collect/proxy.h"
 
 #include "base/clock.h"
+#include "flow/gather.h"
 #include "store/row_group_encode.h"
 
 #include <errno.h>
@@ -33,8 +34,6 @@ struct sc_proxy {
 
     /* of the thread alone */
     struct sc_row_group_encoder encoder;
-    struct sc_schema schema; /* of `part` */
-    struct sc_batch *part;
     struct sc_buf bytes;
     struct lane_sequence *sequences;
     uint32_t sequence_count;
@@ -142,7 +141,7 @@ static struct lane_sequence *sequence_of(struct sc_proxy *p, uint32_t lane)
     return &grown[p->sequence_count++];
 }
 
-/* At most SC_SPAN_ROWS rows. */
+/* One that keeps to the bounds of a batch. */
 static void send_batch(struct sc_proxy *p, struct sc_batch *batch, uint64_t window_ms)
 {
     struct sc_error err = {.message = "out of memory"};
@@ -176,23 +175,36 @@ static void send_batch(struct sc_proxy *p, struct sc_batch *batch, uint64_t wind
     sc_peers_wake(p->peers);
 }
 
-/* A parcel of more rows than a batch has goes in parts. */
+static void send_part(struct sc_proxy *p, const struct sc_batch *batch, uint32_t first, uint32_t n)
+{
+    const struct sc_span rows = {.first_row = first, .rows = n};
+    struct sc_gather part;
+    enum sc_status status = sc_gather_init(&part, (enum sc_record_kind)batch->record_kind);
+    if (status == SC_OK)
+        status = sc_gather_add(&part, (const struct sc_column *const *)batch->columns, batch->slots, &rows,
+                               &sc_batch_bounds);
+    if (status == SC_OK)
+        status = sc_batch_finish(part.batch);
+    if (status == SC_OK)
+        send_batch(p, part.batch, batch->window_ms);
+    else
+        sc_log(&p->options.log, SC_LOG_ERROR, "%u records are lost: %s", n,
+               status == SC_LIMIT ? "one of them is more than a batch may hold" : "out of memory");
+    sc_gather_free(&part);
+}
+
+/* A parcel of more rows, columns or bytes than a batch has goes in parts. */
 static void send_parcel(struct sc_proxy *p, struct sc_batch *batch)
 {
-    if (batch->rows <= SC_SPAN_ROWS) {
+    const struct sc_column *const *columns = (const struct sc_column *const *)batch->columns;
+    struct sc_weight weight = sc_batch_weight(columns, batch->slots, 0, batch->rows);
+    if (sc_bounds_hold(&sc_batch_bounds, &weight)) {
         send_batch(p, batch, batch->window_ms);
         return;
     }
-    for (uint32_t first = 0; first < batch->rows; first += SC_SPAN_ROWS) {
-        uint32_t n = batch->rows - first < SC_SPAN_ROWS ? batch->rows - first : SC_SPAN_ROWS;
-        sc_batch_reset(p->part);
-        p->part->record_kind = batch->record_kind;
-        if (sc_batch_append_rows(p->part, &p->schema, (const struct sc_column *const *)batch->columns,
-                                 batch->slots, first, n) == SC_OK &&
-            sc_batch_finish(p->part) == SC_OK)
-            send_batch(p, p->part, batch->window_ms);
-        else
-            sc_log(&p->options.log, SC_LOG_ERROR, "%u records are lost: out of memory", n);
+    for (uint32_t first = 0, n; first < batch->rows; first += n) {
+        n = sc_bounds_cut(&sc_batch_bounds, columns, batch->slots, first, batch->rows - first);
+        send_part(p, batch, first, n);
     }
 }
 
@@ -227,8 +239,6 @@ static void free_proxy(struct sc_proxy *p)
     sc_accounts_free(p->accounts);
     sc_outbox_close(p->outbox);
     sc_row_group_encoder_free(&p->encoder);
-    sc_batch_free(p->part);
-    sc_schema_free(&p->schema);
     sc_buf_free(&p->bytes);
     pthread_mutex_destroy(&p->mutex);
     free(p->sequences);
@@ -241,12 +251,10 @@ static enum sc_status make(struct sc_proxy *p, struct sc_error *err)
     if (getrandom(&p->stats.stream, sizeof(p->stats.stream), 0) != sizeof(p->stats.stream))
         return sc_fail_errno(err, errno, "no random numbers");
     SC_TRY(sc_row_group_encoder_init(&p->encoder, SC_EFFORT_LIVE, err));
-    sc_schema_init(&p->schema, UINT32_MAX);
-    p->part = sc_batch_create(SC_RECORDS_FLOWS);
     const struct sc_dispatch_events events = {.released = released, .given_up = given_up, .arg = p};
     p->dispatch = sc_dispatch_create(o->cluster, &events);
     p->accounts = sc_accounts_open(o->outbox, p->stats.stream, sc_clock_mono_ms);
-    if (p->part == NULL || p->dispatch == NULL || p->accounts == NULL)
+    if (p->dispatch == NULL || p->accounts == NULL)
         return sc_fail_nomem(err, "the proxy");
     p->outbox = sc_outbox_open(o->outbox, p->stats.stream, &o->how, found, p, err);
     if (p->outbox == NULL)

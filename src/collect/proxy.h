@@ -3,7 +3,8 @@
  * The proxy: takes parcels from the receivers' queue, cuts them into batches, accepts these into the outbox and has them sent
  * to the subcollectors (DESIGN section 6).
  *
- * A batch is encoded once, as the row group that subcollectors store. Its id is (stream, lane, sequence): the stream is drawn at
+ * A batch keeps to the bounds of base/bounds.h in rows, columns and bytes, so that the outbox, the link and the stores take it. It
+ * is encoded once, as the row group that subcollectors store. Its id is (stream, lane, sequence): the stream is drawn at
  * each start, the lane is the home's, the sequence counts from 0 without gaps. When the outbox is full the thread waits, the
  * queue fills, and the receivers do what they do then.
  */

@@ -2,6 +2,7 @@
 /* The structure is libcyaml's task (conf/yaml_load.h); this file reads the values. */
 #include "conf/config.h"
 
+#include "base/bounds.h"
 #include "conf/units.h"
 #include "conf/yaml_load.h"
 
@@ -267,8 +268,6 @@ static enum sc_status read_exporters(const struct reader *r, const struct raw *r
     return read_shares(r, raw, config);
 }
 
-#define MIN_OUTBOX (UINT64_C(64) << 20)
-
 static enum sc_status read_cluster(const struct reader *r, const struct raw *raw, struct sc_config *config)
 {
     bool sync = raw->outbox.sync != NULL && strcmp(raw->outbox.sync, "yes") == 0;
@@ -277,7 +276,7 @@ static enum sc_status read_cluster(const struct reader *r, const struct raw *raw
                        sc_fail(r->err, SC_USAGE, "\"%s\" is neither \"yes\" nor \"no\"", raw->outbox.sync));
     config->outbox_sync = raw->outbox.sync == NULL ? config->outbox_sync : sync;
     SC_TRY(read_bytes(r, "outbox.bytes", raw->outbox.bytes, &config->outbox_bytes));
-    if (config->outbox_bytes < MIN_OUTBOX)
+    if (config->outbox_bytes < SC_BOUND_LEAST_OUTBOX)
         return located(r, "outbox.bytes",
                        sc_fail(r->err, SC_USAGE, "\"%s\" is less than 64M", raw->outbox.bytes));
     if (raw->cluster != NULL)

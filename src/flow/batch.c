@@ -582,3 +582,55 @@ enum sc_status sc_batch_append_rows(struct sc_batch *to, struct sc_schema *schem
     sc_batch_commit(to, n);
     return SC_OK;
 }
+
+/* ---- weight ---- */
+
+/* Whether any of the rows has a value. */
+static bool has_value(const struct sc_column *c, uint32_t first, uint32_t n)
+{
+    if (c->nulls < n)
+        return true;
+    for (uint32_t row = first; row < first + n;) {
+        uint32_t bit = row % 64, take = 64 - bit < first + n - row ? 64 - bit : first + n - row;
+        uint64_t mask = (take == 64 ? ~UINT64_C(0) : (UINT64_C(1) << take) - 1) << bit;
+        if ((c->valid[row / 64] & mask) != 0)
+            return true;
+        row += take;
+    }
+    return false;
+}
+
+static uint64_t heap_bytes(const struct sc_column *c, uint32_t first, uint32_t n)
+{
+    if (c->form == SC_FORM_FLAT)
+        return c->offsets[first + n] - c->offsets[first];
+    uint64_t total = 0;
+    uint32_t length;
+    for (uint32_t row = first; row < first + n; row++) {
+        (void)sc_column_bytes(c, row, &length);
+        total += length;
+    }
+    return total;
+}
+
+bool sc_column_weigh(const struct sc_column *c, uint32_t first, uint32_t n, struct sc_weight *weight)
+{
+    if (!has_value(c, first, n))
+        return false;
+    bool bytes = c->key.kind == SC_COLUMN_BYTES, address = c->key.kind == SC_COLUMN_ADDRESS;
+    size_t width = bytes ? sizeof(uint32_t) : address ? sizeof(struct sc_addr) : width_needed(c);
+    weight->row_bits += 8 * (uint64_t)width + 1;
+    weight->heap += bytes ? heap_bytes(c, first, n) : 0;
+    return true;
+}
+
+struct sc_weight sc_batch_weight(const struct sc_column *const *columns, uint32_t column_count,
+                                 uint32_t first, uint32_t n)
+{
+    struct sc_weight weight = {.rows = n};
+    for (uint32_t i = 0; i < column_count; i++) {
+        if (columns[i] != NULL && columns[i]->rows != 0)
+            weight.columns += sc_column_weigh(columns[i], first, n, &weight);
+    }
+    return weight;
+}

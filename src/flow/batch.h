@@ -190,4 +190,25 @@ enum sc_status sc_batch_append_rows(struct sc_batch *to, struct sc_schema *schem
 
 void sc_column_free(struct sc_column *c); /* FLAT columns made by a batch; frees the struct too */
 
+/* ---- weight: what base/bounds.h counts ---- */
+
+/* What rows weigh in columns of their own: FLAT, and no columns that are null in all of them. */
+struct sc_weight {
+    uint32_t rows;
+    uint32_t columns;
+    uint64_t row_bits; /* of one row: values, offsets, validity */
+    uint64_t heap;     /* bytes of all rows */
+};
+
+static inline uint64_t sc_weight_bytes(const struct sc_weight *weight)
+{
+    return (weight->row_bits * weight->rows + 7) / 8 + weight->heap;
+}
+
+/* Adds rows [first, first + n) of a column, in any form, to the bits and the heap; false, and nothing is added, when all are null. */
+bool sc_column_weigh(const struct sc_column *c, uint32_t first, uint32_t n, struct sc_weight *weight);
+/* Of rows [first, first + n) of a finished batch or read columns; columns may be NULL. O(columns), and the rows of dictionaries. */
+struct sc_weight sc_batch_weight(const struct sc_column *const *columns, uint32_t column_count,
+                                 uint32_t first, uint32_t n);
+
 #endif

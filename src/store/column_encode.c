@@ -11,6 +11,8 @@
 /* More distinct values than this and a dictionary is not tried. */
 #define MAX_DISTINCT   4096u
 #define DISTINCT_TABLE 16384u
+/* Address columns that others are tried to be functions of: of any number, all pairs would take hours. */
+#define MOST_ARGUMENTS 8u
 
 bool sc_column_partner_of(struct sc_column_key key, struct sc_column_key *base)
 {
@@ -78,8 +80,10 @@ static enum sc_status code_addresses(struct sc_column_coder *coder)
             return SC_NOMEM;
         SC_TRY(collect_addresses(coder, coded));
     }
-    if (coder->encoder->addresses.count > SC_MAX_ADDRESSES)
+    if (coder->encoder->addresses.count > SC_MAX_ADDRESSES) {
+        coder->encoder->bound = "2^24 addresses";
         return SC_LIMIT;
+    }
     SC_TRY(sc_address_set_sort(&coder->encoder->addresses));
     for (uint32_t i = 0; i < coder->address_count; i++)
         arrival_to_code(coder, &coder->addresses[i]);
@@ -260,7 +264,7 @@ static enum sc_status try_functions(struct sc_column_coder *coder, const struct 
                                     struct sc_entry *entry)
 {
     struct sc_row_group_encoder *encoder = coder->encoder;
-    for (uint32_t i = 0; i < coder->address_count; i++) {
+    for (uint32_t i = 0; i < coder->address_count && i < MOST_ARGUMENTS; i++) {
         const struct sc_coded_column *coded = &coder->addresses[i];
         if (coded->column->nulls != 0 || coded->entry == SC_NO_REFERENCE ||
             !is_function(coder, c, coded->codes))
@@ -394,12 +398,17 @@ static enum sc_status put_byte_values(struct sc_column_coder *coder, const struc
 {
     struct sc_buf heap = {0};
     uint64_t total = 0;
+    for (uint32_t i = 0; i < count; i++)
+        total += values[i].length;
+    if (total > SC_MAX_ROW_GROUP_BYTES) {
+        coder->encoder->bound = "1 GiB in a column";
+        return SC_LIMIT;
+    }
     for (uint32_t i = 0; i < count; i++) {
         coder->mapped[i] = values[i].length;
-        total += values[i].length;
         sc_buf_append(&heap, values[i].bytes, values[i].length);
     }
-    enum sc_status status = total > SC_MAX_ROW_GROUP_BYTES ? SC_LIMIT : sc_buf_ok(&heap) ? SC_OK : SC_NOMEM;
+    enum sc_status status = sc_buf_ok(&heap) ? SC_OK : SC_NOMEM;
     if (status == SC_OK)
         status = sc_stream_put_integers(&coder->encoder->streams, coder->mapped, count, out);
     if (status == SC_OK)

@@ -3,6 +3,7 @@
 #ifndef SC_STORE_FORMAT_H
 #define SC_STORE_FORMAT_H
 
+#include "base/bounds.h"
 #include "base/buf.h"
 #include "flow/batch.h"
 
@@ -29,11 +30,19 @@
 #define SC_SPAN_BYTES           32u
 #define SC_TRAILER_BYTES        32u
 
-/* Bounds that a reader enforces before it believes a length. */
+/* Bounds that a reader enforces before it believes a length. Writers keep to those of base/bounds.h, which are narrower. */
 #define SC_MAX_META_BYTES      (16u << 20)
-#define SC_MAX_ROW_GROUP_BYTES (1u << 30)
+#define SC_MAX_ROW_GROUP_BYTES SC_BOUND_STORED_GROUP
 #define SC_MAX_ENTRIES         16384u
 #define SC_MAX_ADDRESSES       (1u << 24) /* in the address dictionary of a row group */
+
+static_assert(SC_BOUND_COLUMNS + 2 <= SC_MAX_ENTRIES,
+              "a directory names all columns, the addresses, their filter");
+static_assert(SC_BOUND_GROUP_BYTES / sizeof(struct sc_addr) <= SC_MAX_ADDRESSES,
+              "a dictionary holds all addresses");
+static_assert(SC_BOUND_COLUMNS * SC_ENTRY_BYTES + SC_BOUND_GROUP_ROWS * SC_SPAN_BYTES + (64u << 10) <=
+                  SC_MAX_META_BYTES,
+              "a directory, a span for each row and the statistics fit");
 
 enum sc_chunk_role { SC_CHUNK_COLUMN = 0, SC_CHUNK_ADDRESSES = 1, SC_CHUNK_BLOOM = 2 };
 

@@ -1,61 +1,106 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "store/merge.h"
 
+#include "flow/gather.h"
+
 #include <stdlib.h>
 
 struct merge {
     struct sc_segment_writer writer;
     struct sc_row_group_encoder encoder;
     struct sc_read_context context;
-    struct sc_schema schema;
-    struct sc_batch *batches[2]; /* by record kind */
+    struct sc_gather parts[2]; /* by record kind */
+    struct sc_buf copy;        /* of a row group that is taken as it is */
     struct sc_span_set seen;
     const struct sc_span_set *held;
     struct sc_merge_report *report;
     struct sc_error *err;
 };
 
-static enum sc_status flush(struct merge *m, struct sc_batch *batch)
+static enum sc_status flush(struct merge *m, struct sc_gather *part)
 {
-    if (batch->rows == 0)
+    if (part->batch->rows == 0)
         return SC_OK;
-    if (sc_batch_finish(batch) != SC_OK)
+    if (sc_batch_finish(part->batch) != SC_OK)
         return sc_fail_nomem(m->err, "merging");
-    SC_TRY(sc_segment_writer_add(&m->writer, &m->encoder, batch, m->err));
-    m->report->rows += batch->rows;
-    sc_batch_reset(batch);
+    SC_TRY(sc_segment_writer_add(&m->writer, &m->encoder, part->batch, m->err));
+    m->report->rows += part->batch->rows;
+    return sc_gather_reset(part) == SC_OK ? SC_OK : sc_fail_nomem(m->err, "merging");
+}
+
+/* Whether nobody had the batch so far; from now on we have it. */
+static enum sc_status take_id(struct merge *m, const struct sc_span *span, bool *fresh)
+{
+    *fresh = false;
+    if ((m->held == NULL || !sc_span_set_has(m->held, span)) &&
+        sc_span_set_add(&m->seen, span, fresh) != SC_OK)
+        return sc_fail_nomem(m->err, "merging");
+    m->report->batches_double += !*fresh;
     return SC_OK;
 }
 
-static enum sc_status note_span(struct sc_batch *batch, const struct sc_span *span)
+static const struct sc_column *const *columns_of(const struct sc_row_group *group)
 {
-    struct sc_span *spans = realloc(batch->spans, ((size_t)batch->span_count + 1) * sizeof(*spans));
-    if (spans == NULL)
-        return SC_NOMEM;
-    batch->spans = spans;
-    spans[batch->span_count] = *span;
-    spans[batch->span_count++].first_row = batch->rows;
-    return SC_OK;
+    return (const struct sc_column *const *)group->columns;
 }
 
 static enum sc_status add_span(struct merge *m, const struct sc_row_group *group, const struct sc_span *span)
 {
-    struct sc_batch *batch = m->batches[group->record_kind == SC_RECORDS_OPTIONS];
-    bool fresh = false;
-    if ((m->held == NULL || !sc_span_set_has(m->held, span)) &&
-        sc_span_set_add(&m->seen, span, &fresh) != SC_OK)
-        return sc_fail_nomem(m->err, "merging");
-    if (!fresh) {
-        m->report->batches_double++;
+    struct sc_gather *part = &m->parts[group->record_kind == SC_RECORDS_OPTIONS];
+    bool fresh;
+    SC_TRY(take_id(m, span, &fresh));
+    if (!fresh)
         return SC_OK;
+    enum sc_status status =
+        sc_gather_add(part, columns_of(group), group->entry_count, span, &sc_group_bounds);
+    if (status == SC_LIMIT) { /* not beside what is there */
+        SC_TRY(flush(m, part));
+        status = sc_gather_add(part, columns_of(group), group->entry_count, span, &sc_group_bounds);
     }
-    if (batch->rows + span->rows > SC_ROW_GROUP_ROWS)
-        SC_TRY(flush(m, batch));
-    if (note_span(batch, span) != SC_OK ||
-        sc_batch_append_rows(batch, &m->schema, (const struct sc_column *const *)group->columns,
-                             group->entry_count, span->first_row, span->rows) != SC_OK)
-        return sc_fail_nomem(m->err, "merging");
+    return status == SC_OK ? SC_OK : sc_fail_nomem(m->err, "merging");
+}
+
+static bool is_larger_than_made(const struct sc_row_group *group)
+{
+    for (uint32_t i = 0; i < group->span_count; i++) {
+        const struct sc_span *span = &group->spans[i];
+        struct sc_weight weight =
+            sc_batch_weight(columns_of(group), group->entry_count, span->first_row, span->rows);
+        if (!sc_bounds_hold(&sc_group_bounds, &weight))
+            return true;
+    }
+    return false;
+}
+
+/* Whole, when it has any batch that is fresh; another that was met before does no harm in it: readers count an id once. */
+static enum sc_status copy_group(struct merge *m, const struct sc_row_group *group)
+{
+    bool any = false, fresh;
+    for (uint32_t i = 0; i < group->span_count; i++) {
+        SC_TRY(take_id(m, &group->spans[i], &fresh));
+        any = any || fresh;
+    }
+    if (!any)
+        return SC_OK;
+    SC_TRY(flush(m, &m->parts[group->record_kind == SC_RECORDS_OPTIONS]));
+    struct sc_encoded_group encoded = {
+        .length = group->ref->length, .ref = *group->ref, .stats = group->stats};
+    SC_TRY(sc_row_group_bytes(group, &m->copy, m->err));
+    encoded.bytes = m->copy.data;
+    SC_TRY(sc_segment_writer_add_encoded(&m->writer, &encoded, m->err));
+    m->report->rows += group->rows;
+    m->report->groups_copied++;
     return SC_OK;
+}
+
+static enum sc_status add_spans(struct merge *m, const struct sc_row_group *group)
+{
+    enum sc_status status = SC_OK;
+    if (is_larger_than_made(group))
+        return copy_group(m, group);
+    for (uint32_t i = 0; status == SC_OK && i < group->span_count; i++)
+        status = add_span(m, group, &group->spans[i]);
+    return status;
 }
 
 /* A row group with any damaged chunk is skipped whole. */
@@ -73,9 +118,7 @@ static enum sc_status add_group(struct merge *m, const struct sc_segment *segmen
         m->report->groups_damaged++;
         return SC_OK;
     }
-    for (uint32_t i = 0; status == SC_OK && i < group->span_count; i++)
-        status = add_span(m, group, &group->spans[i]);
-    return status;
+    return status == SC_OK ? add_spans(m, group) : status;
 }
 
 static enum sc_status add_input(struct merge *m, const char *path, const volatile int *cancel)
@@ -103,10 +146,9 @@ static enum sc_status add_input(struct merge *m, const char *path, const volatil
 static enum sc_status merge_start(struct merge *m, struct sc_io *io, const char *path,
                                   const struct sc_segment_id *id)
 {
-    sc_schema_init(&m->schema, UINT32_MAX);
-    m->batches[0] = sc_batch_create(SC_RECORDS_FLOWS);
-    m->batches[1] = sc_batch_create(SC_RECORDS_OPTIONS);
-    if (m->batches[0] == NULL || m->batches[1] == NULL || sc_read_context_init(&m->context) != SC_OK)
+    if (sc_gather_init(&m->parts[0], SC_RECORDS_FLOWS) != SC_OK ||
+        sc_gather_init(&m->parts[1], SC_RECORDS_OPTIONS) != SC_OK ||
+        sc_read_context_init(&m->context) != SC_OK)
         return sc_fail_nomem(m->err, "merging");
     SC_TRY(sc_row_group_encoder_init(&m->encoder, SC_EFFORT_SEALED, m->err));
     return sc_segment_writer_create(&m->writer, io, path, id, m->err);
@@ -114,11 +156,11 @@ static enum sc_status merge_start(struct merge *m, struct sc_io *io, const char 
 
 static void merge_end(struct merge *m)
 {
-    sc_batch_free(m->batches[0]);
-    sc_batch_free(m->batches[1]);
+    sc_gather_free(&m->parts[0]);
+    sc_gather_free(&m->parts[1]);
+    sc_buf_free(&m->copy);
     sc_read_context_free(&m->context);
     sc_row_group_encoder_free(&m->encoder);
-    sc_schema_free(&m->schema);
     sc_span_set_free(&m->seen);
 }
 
@@ -134,7 +176,7 @@ enum sc_status sc_merge_segments(struct sc_io *io, const char *const *inputs, ui
     for (uint32_t i = 0; i < input_count && status == SC_OK; i++)
         status = add_input(&m, inputs[i], cancel);
     for (unsigned kind = 0; kind < 2 && status == SC_OK; kind++)
-        status = flush(&m, m.batches[kind]);
+        status = flush(&m, &m.parts[kind]);
     if (status == SC_OK) {
         report->bytes_written = m.writer.offset;
         status = sc_segment_writer_finish(&m.writer, err);

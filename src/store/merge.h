@@ -13,13 +13,15 @@ struct sc_merge_report {
     uint32_t groups_damaged; /* skipped: their batches are not held */
     uint32_t stretches_damaged;
     uint32_t batches_double; /* spans met again and left out */
+    uint32_t groups_copied;  /* taken as they were: larger than is made today */
     uint64_t bytes_written;
 };
 
 /*
- * Writes the rows of `inputs` (paths) to a new segment at `path`, full row groups, spans whole and
- * contiguous, each batch id once and none that is in `held` (may be NULL), arrival order kept; then footer
- * and fdatasync. `cancel` (may be NULL) is looked at between row groups.
+ * Writes the rows of `inputs` (paths) to a new segment at `path`, row groups as full as base/bounds.h lets them be, spans whole
+ * and contiguous, each batch id once and none that is in `held` (may be NULL), arrival order kept; then footer and fdatasync.
+ * `cancel` (may be NULL) is looked at between row groups. A row group with a span that alone is more than a row group may be, of
+ * an earlier version, is copied byte for byte: whatever was read can be written.
  * @return SC_OK; otherwise the file at `path` is removed. Damage of an input is no failure, nor is an input
  * that is gone; see the report.
  */

@@ -120,6 +120,9 @@ enum sc_status sc_row_group_addresses(struct sc_row_group *group, const struct s
 enum sc_status sc_row_group_may_contain(struct sc_row_group *group, const struct sc_addr *prefix,
                                         unsigned bits, bool *possible, struct sc_error *err);
 
+/* The bytes of the row group as they stand in its file. @return SC_OK, SC_IO, SC_DAMAGED, SC_NOMEM. */
+enum sc_status sc_row_group_bytes(const struct sc_row_group *group, struct sc_buf *out, struct sc_error *err);
+
 /* Reads every chunk and checks hash and decoding. `damaged` counts chunks. @return SC_OK or SC_DAMAGED. */
 enum sc_status sc_row_group_verify(struct sc_row_group *group, uint32_t *damaged, struct sc_error *err);
 

@@ -700,6 +700,17 @@ static enum sc_status check_layout(struct sc_row_group *group, struct sc_error *
     return SC_OK;
 }
 
+enum sc_status sc_row_group_bytes(const struct sc_row_group *group, struct sc_buf *out, struct sc_error *err)
+{
+    sc_buf_clear(out);
+    uint8_t *bytes = sc_buf_reserve(out, group->ref->length);
+    if (bytes == NULL)
+        return sc_fail_nomem(err, "a row group");
+    SC_TRY(read_bytes(group, group->ref->offset, group->ref->length, bytes, err));
+    out->len = group->ref->length;
+    return SC_OK;
+}
+
 enum sc_status sc_row_group_verify(struct sc_row_group *group, uint32_t *damaged_chunks, struct sc_error *err)
 {
     enum sc_status worst = check_layout(group, err);

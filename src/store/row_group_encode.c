@@ -260,6 +260,7 @@ static enum sc_status write_row_group(struct sc_row_group_encoder *encoder, cons
         write_entry(&list->entries[i], front, meta);
     uint64_t padding = (8 - (front + encoder->chunks.len) % 8) % 8;
     uint64_t total = front + encoder->chunks.len + padding;
+    encoder->bound = meta_bytes > SC_MAX_META_BYTES ? "16 MiB of directory" : "1 GiB";
     if (meta_bytes > SC_MAX_META_BYTES || total > SC_MAX_ROW_GROUP_BYTES)
         return SC_LIMIT;
     size_t at = out->len;
@@ -302,10 +303,14 @@ enum sc_status sc_row_group_encode(struct sc_row_group_encoder *encoder, const s
     uint32_t used = 2;
     for (uint32_t i = 0; i < batch->slots; i++)
         used += is_used(batch->columns[i]);
-    if (batch->rows == 0 || batch->rows > SC_ROW_GROUP_ROWS || used > SC_MAX_ENTRIES ||
-        !sc_spans_cover(batch))
-        return sc_fail(err, SC_LIMIT, "a row group of %u rows, %u columns and %u spans cannot be stored",
-                       batch->rows, used, batch->span_count);
+    if (batch->rows == 0 || batch->rows > SC_ROW_GROUP_ROWS || used > SC_MAX_ENTRIES)
+        return sc_fail(err, SC_LIMIT,
+                       "a row group of %u rows in %u columns cannot be stored: it has 1 to %u rows, and at "
+                       "most %u columns",
+                       batch->rows, used - 2, SC_ROW_GROUP_ROWS, SC_MAX_ENTRIES - 2);
+    if (!sc_spans_cover(batch))
+        return sc_fail(err, SC_LIMIT, "the %u spans of a row group do not cover its %u rows",
+                       batch->span_count, batch->rows);
     struct chunk_list list = {.entries = calloc(used, sizeof(struct sc_entry))};
     if (list.entries == NULL)
         return sc_fail_nomem(err, "a row group");
@@ -317,8 +322,9 @@ enum sc_status sc_row_group_encode(struct sc_row_group_encoder *encoder, const s
     if (status != SC_OK) {
         out->len = start;
         sc_row_stats_free(stats);
-        return sc_fail(err, status, "cannot encode a row group of %u rows%s", batch->rows,
-                       status == SC_NOMEM ? ": out of memory" : "");
+        return sc_fail(err, status, "cannot encode a row group of %u rows in %u columns: %s%s", batch->rows,
+                       used - 2, status == SC_LIMIT ? "it would have more than " : "",
+                       status == SC_LIMIT ? encoder->bound : "out of memory");
     }
     return SC_OK;
 }

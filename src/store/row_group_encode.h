@@ -27,6 +27,7 @@ struct sc_row_group_encoder {
     uint64_t *numbers[SC_STAT_COUNT]; /* scratch, SC_ROW_GROUP_ROWS values each */
     uint64_t *valid;
     struct sc_buf chunks, trial, best;
+    const char *bound; /* the one that was hit, after SC_LIMIT */
 };
 
 enum sc_status sc_row_group_encoder_init(struct sc_row_group_encoder *encoder, enum sc_effort effort,
@@ -36,7 +37,7 @@ void sc_row_group_encoder_free(struct sc_row_group_encoder *encoder);
 /*
  * Appends the row group of `batch` (finished; 1 to 65,536 rows; spans cover them) to `out` and gives its
  * statistics (initialised by this call, freed by the caller on SC_OK).
- * @return SC_OK; SC_NOMEM; SC_LIMIT when a chunk would pass what the format holds.
+ * @return SC_OK; SC_NOMEM; SC_LIMIT when it would pass what the format holds, which what keeps to base/bounds.h does not.
  */
 enum sc_status sc_row_group_encode(struct sc_row_group_encoder *encoder, const struct sc_batch *batch,
                                    struct sc_buf *out, struct sc_row_stats *stats, struct sc_error *err);

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "store/sealer.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#define REST_MS      UINT64_C(60000) /* after the second failure */
+#define MOST_REST_MS UINT64_C(3600000)
 
 void sc_seal_job_free(struct sc_seal_job *job)
 {
@@ -20,6 +25,7 @@ void sc_seal_job_free(struct sc_seal_job *job)
     free(job->folder);
     free(job->temporary);
     free(job->sealed);
+    free(job->why);
     free(job);
 }
 
@@ -29,7 +35,7 @@ static enum sc_status verify_sealed(const char *path, uint64_t rows, struct sc_e
     struct sc_segment *segment;
     struct sc_read_context context;
     SC_TRY(sc_segment_open(path, &segment, err));
-    enum sc_status status = sc_read_context_init(&context);
+    enum sc_status status = sc_read_context_init(&context) == SC_OK ? SC_OK : sc_fail_nomem(err, path);
     uint64_t found = 0;
     for (uint32_t i = 0; status == SC_OK && i < segment->group_count; i++) {
         struct sc_row_group *group;
@@ -163,12 +169,29 @@ static void append_job(struct sc_seal_job **list, struct sc_seal_job *job)
     *list = job;
 }
 
+/* Once it is tried again with the next seal: mostly it passes. */
+static void note_failed(struct sc_seal_job *job, enum sc_status status, const struct sc_error *err)
+{
+    uint32_t doubled = job->failures < 2 ? 0 : job->failures - 1;
+    uint64_t pause = job->failures == 0 ? 0 : doubled < 6 ? REST_MS << doubled : MOST_REST_MS;
+    job->failures++;
+    job->retry_ms = sc_clock_mono_ms() + pause;
+    if (job->why == NULL)
+        job->why = malloc(sizeof(*job->why));
+    if (job->why == NULL)
+        return;
+    *job->why = *err;
+    job->why->status = status;
+}
+
 static void run_job(struct sc_sealer *sealer, struct sc_seal_job *job)
 {
     struct sc_merge_report report;
     struct sc_error err = {0};
     pthread_mutex_unlock(&sealer->mutex);
     enum sc_status status = sc_seal(sealer->io, sealer->log, job, &sealer->cancel, &report, &err);
+    if (status != SC_OK)
+        note_failed(job, status, &err);
     if (status != SC_OK && status != SC_CANCELLED)
         sc_log(sealer->log, SC_LOG_ERROR, "cannot seal %s, will try again: %s", job->sealed, err.message);
     pthread_mutex_lock(&sealer->mutex);

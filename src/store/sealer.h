@@ -3,7 +3,8 @@
  * Sealing: live files of one window become one sealed segment (DESIGN section 5): merge to a temporary file,
  * fdatasync, rename, fsync of the folder, verify, unlink the live ones. Jobs run one after another on a
  * thread of their own, at the lowest priority that keeps up; a job that fails leaves the live files as they
- * are and is reported by sc_sealer_failed.
+ * are and is reported by sc_sealer_failed, with the reason. What fails twice is let rest for a minute, then for two, four, up to
+ * an hour: what does not pass costs no more than that.
  */
 #ifndef SC_STORE_SEALER_H
 #define SC_STORE_SEALER_H
@@ -23,6 +24,9 @@ struct sc_seal_job {
     uint32_t input_count;
     char **before; /* sealed files of the window: what they hold is not stored again */
     uint32_t before_count;
+    uint32_t failures;    /* how often it failed */
+    struct sc_error *why; /* the last time; NULL: never, or memory was short */
+    uint64_t retry_ms;    /* not before that, by a monotonic clock */
 };
 
 void sc_seal_job_free(struct sc_seal_job *job);

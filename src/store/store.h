@@ -59,10 +59,11 @@ struct sc_store_writer *sc_store_writer_open(const char *path, const struct sc_s
 enum sc_status sc_store_lock(const char *path, int *fd, struct sc_error *err);
 
 /*
- * Encodes the batch (finished, rows > 0, one window) into row groups of at most 65,536 rows and appends them.
- * A batch without spans gets them here: at most 8,192 rows each, numbered in the writer's own stream.
+ * Encodes the batch (finished, rows > 0, one window) into row groups that keep to base/bounds.h and appends them. A batch
+ * without spans gets them here, each within the bounds of a batch of the cluster, numbered in the writer's own stream.
  * @return SC_OK; SC_FULL or SC_IO: nothing of the batch is counted as stored, the caller keeps it and may
- *   append it again (the writer has moved on to another file); SC_NOMEM.
+ *   append it again (the writer has moved on to another file); SC_NOMEM; SC_LIMIT: a span that it
+ *   brought is more than a row group holds.
  */
 enum sc_status sc_store_writer_append(struct sc_store_writer *writer, struct sc_batch *batch,
                                       struct sc_error *err);

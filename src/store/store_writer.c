@@ -8,7 +8,9 @@
  */
 #include "store/store.h"
 
+#include "base/bounds.h"
 #include "base/clock.h"
+#include "flow/gather.h"
 #include "store/catalogue.h"
 #include "store/sealer.h"
 #include "store/span_set.h"
@@ -229,26 +231,42 @@ struct sc_store_writer *sc_store_writer_open(const char *path, const struct sc_s
 
 /* ---- appending ---- */
 
-/* Numbers for batches that bring none, in our own stream. */
+static const struct sc_column *const *columns_of(const struct sc_batch *batch)
+{
+    return (const struct sc_column *const *)batch->columns;
+}
+
+static enum sc_status add_own_span(struct sc_store_writer *w, struct sc_batch *batch, uint32_t first,
+                                   uint32_t rows)
+{
+    struct sc_span *spans = realloc(batch->spans, ((size_t)batch->span_count + 1) * sizeof(*spans));
+    if (spans == NULL)
+        return SC_NOMEM;
+    batch->spans = spans;
+    spans[batch->span_count++] = (struct sc_span){.stream = w->stream,
+                                                  .lane = w->options.lane,
+                                                  .first_row = first,
+                                                  .sequence = w->sequence++,
+                                                  .rows = rows};
+    return SC_OK;
+}
+
+/* Numbers for batches that bring none, in our own stream: such as a proxy would cut. */
 static enum sc_status set_spans(struct sc_store_writer *w, struct sc_batch *batch)
 {
+    enum sc_status status = SC_OK;
     if (batch->span_count != 0)
         return SC_OK;
-    uint32_t count = (batch->rows + SC_SPAN_ROWS - 1) / SC_SPAN_ROWS;
-    batch->spans = calloc(count, sizeof(*batch->spans));
-    if (batch->spans == NULL)
-        return SC_NOMEM;
-    batch->span_count = count;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t first = i * SC_SPAN_ROWS;
-        uint32_t rows = batch->rows - first < SC_SPAN_ROWS ? batch->rows - first : SC_SPAN_ROWS;
-        batch->spans[i] = (struct sc_span){.stream = w->stream,
-                                           .lane = w->options.lane,
-                                           .first_row = first,
-                                           .sequence = w->sequence++,
-                                           .rows = rows};
+    for (uint32_t first = 0, n; first < batch->rows && status == SC_OK; first += n) {
+        n = sc_bounds_cut(&sc_batch_bounds, columns_of(batch), batch->slots, first, batch->rows - first);
+        status = add_own_span(w, batch, first, n);
     }
-    return SC_OK;
+    if (status != SC_OK) {
+        free(batch->spans);
+        batch->spans = NULL;
+        batch->span_count = 0;
+    }
+    return status;
 }
 
 static void close_file(struct live_file *f)
@@ -393,38 +411,51 @@ static enum sc_status append_group(struct sc_store_writer *w, uint64_t window_ms
     return SC_OK;
 }
 
-/* A batch of more rows than a row group holds goes in parts, each of whole spans. */
-static enum sc_status append_parts(struct sc_store_writer *w, struct sc_batch *batch, struct sc_error *err)
+static enum sc_status append_part(struct sc_store_writer *w, struct sc_gather *part, uint64_t window_ms,
+                                  struct sc_error *err)
 {
-    struct sc_schema schema;
-    sc_schema_init(&schema, UINT32_MAX);
-    struct sc_batch *part = sc_batch_create(batch->record_kind);
-    enum sc_status status = part == NULL ? sc_fail_nomem(err, "a row group") : SC_OK;
-    for (uint32_t i = 0; i < batch->span_count && status == SC_OK;) {
-        sc_batch_reset(part);
-        part->window_ms = batch->window_ms;
-        part->spans = malloc(batch->span_count * sizeof(*part->spans));
-        if (part->spans == NULL) {
-            status = sc_fail_nomem(err, "a row group");
-            break;
-        }
-        for (; i < batch->span_count && status == SC_OK; i++) {
-            const struct sc_span *span = &batch->spans[i];
-            if (part->rows + span->rows > SC_ROW_GROUP_ROWS)
-                break;
-            part->spans[part->span_count] = *span;
-            part->spans[part->span_count++].first_row = part->rows;
-            status = sc_batch_append_rows(part, &schema, (const struct sc_column *const *)batch->columns,
-                                          batch->slots, span->first_row, span->rows);
-        }
-        if (status == SC_OK)
-            status = sc_batch_finish(part);
-        status = status == SC_OK ? append_group(w, batch->window_ms, part, NULL, err)
-                                 : sc_fail_nomem(err, "a row group");
+    if (sc_batch_finish(part->batch) != SC_OK)
+        return sc_fail_nomem(err, "a row group");
+    SC_TRY(append_group(w, window_ms, part->batch, NULL, err));
+    return sc_gather_reset(part) == SC_OK ? SC_OK : sc_fail_nomem(err, "a row group");
+}
+
+static enum sc_status append_span(struct sc_store_writer *w, struct sc_gather *part,
+                                  const struct sc_batch *batch, const struct sc_span *span,
+                                  struct sc_error *err)
+{
+    enum sc_status status = sc_gather_add(part, columns_of(batch), batch->slots, span, &sc_group_bounds);
+    if (status == SC_LIMIT && part->batch->rows != 0) {
+        SC_TRY(append_part(w, part, batch->window_ms, err));
+        status = sc_gather_add(part, columns_of(batch), batch->slots, span, &sc_group_bounds);
     }
-    sc_batch_free(part);
-    sc_schema_free(&schema);
+    if (status == SC_LIMIT)
+        return sc_fail(err, SC_LIMIT,
+                       "a batch of %u records is more than a row group holds: %u columns, %u MiB in columns",
+                       span->rows, SC_BOUND_COLUMNS, SC_BOUND_GROUP_BYTES >> 20);
+    return status == SC_OK ? SC_OK : sc_fail_nomem(err, "a row group");
+}
+
+/* A batch of more than a row group holds goes in parts, each of whole spans. */
+static enum sc_status append_parts(struct sc_store_writer *w, const struct sc_batch *batch,
+                                   struct sc_error *err)
+{
+    struct sc_gather part;
+    enum sc_status status = sc_gather_init(&part, batch->record_kind);
+    if (status != SC_OK)
+        (void)sc_fail_nomem(err, "a row group");
+    for (uint32_t i = 0; i < batch->span_count && status == SC_OK; i++)
+        status = append_span(w, &part, batch, &batch->spans[i], err);
+    if (status == SC_OK)
+        status = append_part(w, &part, batch->window_ms, err);
+    sc_gather_free(&part);
     return status;
+}
+
+static bool is_one_group(const struct sc_batch *batch)
+{
+    struct sc_weight weight = sc_batch_weight(columns_of(batch), batch->slots, 0, batch->rows);
+    return sc_bounds_hold(&sc_group_bounds, &weight);
 }
 
 static void count_appended(struct sc_store_writer *w, enum sc_status status, uint16_t record_kind,
@@ -446,9 +477,8 @@ enum sc_status sc_store_writer_append(struct sc_store_writer *w, struct sc_batch
         return sc_fail_nomem(err, "a batch");
     if (!sc_spans_cover(batch))
         return sc_fail(err, SC_LIMIT, "the spans of a batch do not cover its %u rows", batch->rows);
-    enum sc_status status = batch->rows <= SC_ROW_GROUP_ROWS
-                                ? append_group(w, batch->window_ms, batch, NULL, err)
-                                : append_parts(w, batch, err);
+    enum sc_status status = is_one_group(batch) ? append_group(w, batch->window_ms, batch, NULL, err)
+                                                : append_parts(w, batch, err);
     count_appended(w, status, batch->record_kind, batch->rows);
     return status;
 }
@@ -580,7 +610,7 @@ static enum sc_status queue_window(struct sc_store_writer *w, uint64_t window_ms
     return SC_OK;
 }
 
-/* Jobs that failed, to our own list; the first one's name for the user. */
+/* Jobs that failed, to our own list; the name and the reason of one for the user. */
 static enum sc_status collect_failed(struct sc_store_writer *w, struct sc_error *err)
 {
     struct sc_seal_job *job;
@@ -588,18 +618,26 @@ static enum sc_status collect_failed(struct sc_store_writer *w, struct sc_error 
         job->next = w->failed;
         w->failed = job;
     }
-    if (w->failed == NULL)
+    job = w->failed;
+    if (job == NULL)
         return SC_OK;
-    return sc_fail(err, SC_IO, "cannot seal %s; its records stay readable in the live files",
-                   w->failed->sealed);
+    return sc_fail(err, job->why == NULL ? SC_NOMEM : job->why->status,
+                   "cannot seal %s: %.600s; its records stay readable in the live files", job->sealed,
+                   job->why == NULL ? "out of memory" : job->why->message);
 }
 
-static void retry_failed(struct sc_store_writer *w)
+/* Those that have rested; all when everything is to be sealed. */
+static void retry_failed(struct sc_store_writer *w, bool all)
 {
+    uint64_t now_ms = sc_clock_mono_ms();
     (void)collect_failed(w, NULL);
-    while (w->failed != NULL) {
-        struct sc_seal_job *job = w->failed;
-        w->failed = job->next;
+    for (struct sc_seal_job **at = &w->failed; *at != NULL;) {
+        struct sc_seal_job *job = *at;
+        if (!all && now_ms < job->retry_ms) {
+            at = &job->next;
+            continue;
+        }
+        *at = job->next;
         sc_sealer_add(w->sealer, job);
     }
 }
@@ -607,7 +645,7 @@ static void retry_failed(struct sc_store_writer *w)
 enum sc_status sc_store_writer_seal(struct sc_store_writer *w, uint64_t before_ms, struct sc_error *err)
 {
     SC_TRY(sc_store_writer_sync(w, err));
-    retry_failed(w);
+    retry_failed(w, before_ms == UINT64_MAX);
     uint64_t length_ms = (uint64_t)w->options.window_s * 1000;
     for (uint32_t i = 0; i < w->file_count;) {
         uint64_t window_ms = w->files[i].window_ms;

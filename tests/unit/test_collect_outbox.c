@@ -532,6 +532,26 @@ static void heads_that_lie(void **state)
     kit_remove(path);
 }
 
+/* Earlier versions accepted more than they could send: it is whole, and goes on its way. */
+static void what_an_earlier_version_accepted_is_found(void **state)
+{
+    (void)state;
+    enum { LARGE = 72 << 20 };
+    static struct found found;
+    char *path = kit_folder();
+    struct sc_outbox *o = open_fresh(path, 0);
+    append(o, 1, LARGE);
+    append(o, 2, 100);
+    sc_outbox_close(o);
+    o = open_with(path, 2, NULL, &found);
+    assert_int_equal(found.count, 2);
+    assert_int_equal(stats_of(o).damaged, 0);
+    check(o, &found.heads[0], found.places[0], 1, LARGE);
+    check(o, &found.heads[1], found.places[1], 2, 100);
+    sc_outbox_close(o);
+    kit_remove(path);
+}
+
 /* Bytes that change while the batch waits are never sent. */
 static void a_change_under_way_is_found(void **state)
 {
@@ -857,6 +877,7 @@ int main(void)
         cmocka_unit_test(holes),
         cmocka_unit_test(records_within_batches),
         cmocka_unit_test(heads_that_lie),
+        cmocka_unit_test(what_an_earlier_version_accepted_is_found),
         cmocka_unit_test(a_change_under_way_is_found),
         cmocka_unit_test(full_at_its_bound_and_room_again),
         cmocka_unit_test(the_bound_holds_over_a_restart),

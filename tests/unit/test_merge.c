@@ -2,6 +2,7 @@
 /* Merging segments: whole batches, each once, in order, in full row groups; damage is left out and told. */
 #include "store/merge.h"
 
+#include "base/bounds.h"
 #include "store/sealer.h"
 #include "store_kit.h"
 
@@ -231,6 +232,158 @@ static void columns_that_differ(void **state)
 
 /* ---- what goes wrong ---- */
 
+/* ---- bounds ---- */
+
+/* A batch of `rows` rows in `columns` columns of 8 bytes of an enterprise, from flow `first` on, with one span. */
+static struct sc_batch *wide_batch(uint32_t pen, uint32_t columns, uint64_t first, uint32_t rows)
+{
+    struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
+    assert_non_null(batch);
+    for (uint32_t i = 0; i < columns; i++) {
+        const struct sc_column_key key = {pen, (uint16_t)i, 0, SC_COLUMN_UINT};
+        struct sc_column *c = sc_batch_begin(batch, i, key, 8, rows);
+        assert_non_null(c);
+        for (uint32_t row = 0; row < rows; row++)
+            sc_column_put_u64(c, (first + row) << 40 | i);
+    }
+    sc_batch_commit(batch, rows);
+    assert_int_equal(sc_batch_finish(batch), SC_OK);
+    kit_span(batch, pen, first);
+    return batch;
+}
+
+static void add_batches(struct desk *d, struct sc_batch *const *batches, uint32_t count)
+{
+    struct sc_segment_writer writer;
+    struct sc_row_group_encoder encoder;
+    char *path = d->paths[d->count];
+    snprintf(path, sizeof(d->paths[0]), "%s/%u.sclive", d->folder, d->made++);
+    assert_int_equal(sc_row_group_encoder_init(&encoder, SC_EFFORT_LIVE, NULL), SC_OK);
+    assert_int_equal(sc_segment_writer_create(&writer, sc_io_system(), path, &desk_id, NULL), SC_OK);
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(sc_segment_writer_add(&writer, &encoder, batches[i], NULL), SC_OK);
+    sc_segment_writer_abandon(&writer);
+    sc_row_group_encoder_free(&encoder);
+    d->inputs[d->count++] = path;
+}
+
+struct found {
+    uint32_t groups, most_columns;
+    uint64_t rows, values, most_bytes;
+};
+
+/* Every value is that of its row and column. */
+static void find_values(struct sc_row_group *group, struct found *found)
+{
+    const struct sc_column *c;
+    for (uint32_t i = 0; i < group->entry_count; i++) {
+        assert_int_equal(sc_row_group_column_at(group, i, &c, NULL), SC_OK);
+        for (uint32_t row = 0; c != NULL && row < group->rows; row++) {
+            if (sc_column_is_null(c, row))
+                continue;
+            assert_int_equal(sc_column_u64(c, row) & 0xffff, c->key.id);
+            found->values++;
+        }
+    }
+}
+
+static struct found find_all(const struct desk *d)
+{
+    struct sc_segment *segment;
+    struct sc_read_context context;
+    struct found found = {0};
+    assert_int_equal(sc_segment_open(d->out, &segment, NULL), SC_OK);
+    assert_int_equal(sc_read_context_init(&context), SC_OK);
+    for (uint32_t i = 0; i < segment->group_count; i++) {
+        struct sc_row_group *group;
+        sc_read_context_reset(&context);
+        assert_int_equal(sc_row_group_open(&context, segment, i, &group, NULL), SC_OK);
+        find_values(group, &found);
+        struct sc_weight weight = sc_batch_weight((const struct sc_column *const *)group->columns,
+                                                  group->entry_count, 0, group->rows);
+        uint64_t bytes = sc_weight_bytes(&weight);
+        found.groups++;
+        found.rows += group->rows;
+        found.most_columns = weight.columns > found.most_columns ? weight.columns : found.most_columns;
+        found.most_bytes = bytes > found.most_bytes ? bytes : found.most_bytes;
+    }
+    sc_read_context_free(&context);
+    sc_segment_close(segment);
+    return found;
+}
+
+/* Together they have more columns than a directory can name. */
+static void many_columns_go_into_several_row_groups(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct sc_batch *batches[30];
+    desk_start(&d);
+    for (uint32_t i = 0; i < 30; i++)
+        batches[i] = wide_batch(1000 + i, 1000, i, 2);
+    add_batches(&d, batches, 30);
+    merge(&d, NULL);
+    struct found found = find_all(&d);
+    assert_int_equal(found.rows, 60);
+    assert_int_equal(found.values, 60 * 1000);
+    assert_int_equal(found.most_columns, 2000);
+    assert_int_equal(found.groups, 15);
+    assert_int_equal(d.report.groups_copied, 0);
+    for (uint32_t i = 0; i < 30; i++)
+        sc_batch_free(batches[i]);
+    desk_end(&d);
+}
+
+/* Few bytes as they come; but a row has room in every column of its row group. */
+static void rows_of_other_columns_weigh_too(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct sc_batch *batches[2] = {wide_batch(1, 1000, 0, 8000), wide_batch(2, 1000, 8000, 2000)};
+    desk_start(&d);
+    add_batches(&d, batches, 2);
+    merge(&d, NULL);
+    struct found found = find_all(&d);
+    assert_int_equal(found.rows, 10000);
+    assert_int_equal(found.values, 10000 * 1000);
+    assert_int_equal(found.groups, 2);
+    assert_true(found.most_bytes <= SC_BOUND_GROUP_BYTES);
+    sc_batch_free(batches[0]);
+    sc_batch_free(batches[1]);
+    desk_end(&d);
+}
+
+/* Of an earlier version: it is taken as it is, in its place, once. */
+static void larger_row_groups_are_copied(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct sc_batch *batches[4] = {wide_batch(1, 10, 0, 5), wide_batch(2, 5000, 5, 3),
+                                   wide_batch(2, 5000, 5, 3), wide_batch(1, 10, 8, 5)};
+    desk_start(&d);
+    add_batches(&d, batches, 4);
+    merge(&d, NULL);
+    struct found found = find_all(&d);
+    assert_int_equal(found.groups, 3);
+    assert_int_equal(found.most_columns, 5000);
+    assert_int_equal(found.rows, 13);
+    assert_int_equal(found.values, 10 * 10 + 3 * 5000);
+    assert_true(d.report.groups_copied == 1 && d.report.batches_double == 1 && d.report.rows == 13);
+    size_t before_length, after_length;
+    uint8_t *before = kit_read_file(d.inputs[0], &before_length),
+            *after = kit_read_file(d.out, &after_length);
+    struct sc_segment *segment;
+    assert_int_equal(sc_segment_open(d.out, &segment, NULL), SC_OK);
+    const struct sc_group_ref *copy = &segment->groups[1];
+    assert_non_null(memmem(before, before_length, after + copy->offset, copy->length));
+    sc_segment_close(segment);
+    free(before);
+    free(after);
+    for (uint32_t i = 0; i < 4; i++)
+        sc_batch_free(batches[i]);
+    desk_end(&d);
+}
+
 static void damage_is_left_out(void **state)
 {
     (void)state;
@@ -360,6 +513,9 @@ int main(void)
         cmocka_unit_test(held_batches_are_left_out),
         cmocka_unit_test(sealed_files_can_be_merged),
         cmocka_unit_test(columns_that_differ),
+        cmocka_unit_test(many_columns_go_into_several_row_groups),
+        cmocka_unit_test(rows_of_other_columns_weigh_too),
+        cmocka_unit_test(larger_row_groups_are_copied),
         cmocka_unit_test(damage_is_left_out),
         cmocka_unit_test(missing_and_foreign_inputs),
         cmocka_unit_test(a_merge_that_fails_leaves_nothing),

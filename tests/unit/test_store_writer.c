@@ -3,9 +3,14 @@
  * leftovers. */
 #include "store_kit.h"
 
+#include "base/bounds.h"
+#include "flow/gather.h"
+
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #define WINDOW(n) (KIT_WINDOW + (n)*UINT64_C(300000))
 
@@ -211,6 +216,102 @@ static void seals_merge_small_row_groups(void **state)
     assert_false(scan.out_of_order);
     kit_scan_free(&scan);
     sc_store_writer_close(w, NULL);
+    kit_remove(path);
+}
+
+/* ---- what cannot be sealed ---- */
+
+/* No temporary file can be made. */
+static int create_no_temporary(struct sc_io *io, const char *path)
+{
+    return strstr(path, ".tmp") != NULL ? -EDQUOT : sc_io_system()->ops->create(io, path);
+}
+
+static uint64_t failures_of(struct sc_store_writer *w)
+{
+    struct sc_store_stats stats;
+    sc_store_writer_stats(w, &stats);
+    return stats.write_failures;
+}
+
+static void nap(void)
+{
+    static const struct timespec moment = {.tv_nsec = 2000000};
+    nanosleep(&moment, NULL);
+}
+
+/* It is tried once more with the next seal, then it rests; who seals everything tries it, and hears the reason. */
+static void what_cannot_be_sealed_says_why_and_rests(void **state)
+{
+    (void)state;
+    char *path = kit_folder();
+    struct sc_io_ops ops = *sc_io_system()->ops;
+    struct sc_io io = {.ops = &ops};
+    const struct sc_store_options options = {.io = &io};
+    struct sc_error err = {0};
+    ops.create = create_no_temporary;
+    struct sc_store_writer *w = sc_store_writer_open(path, &options, &err);
+    assert_non_null(w);
+    append(w, 0, 10, WINDOW(0));
+    for (uint64_t failed = 1; failed <= 2; failed++) {
+        seal(w, WINDOW(1));
+        while (failures_of(w) < failed)
+            nap();
+    }
+    for (int i = 0; i < 20; i++) {
+        nap();
+        seal(w, WINDOW(1));
+    }
+    assert_int_equal(sc_store_writer_seal(w, UINT64_MAX, &err), SC_FULL);
+    assert_int_equal(failures_of(w), 3);
+    assert_non_null(strstr(err.message, strerror(EDQUOT)));
+    expect_files(path, 10, 0, 1);
+    ops.create = sc_io_system()->ops->create;
+    seal(w, UINT64_MAX);
+    expect_files(path, 10, 1, 0);
+    assert_int_equal(sc_store_writer_close(w, NULL), SC_OK);
+    kit_remove(path);
+}
+
+/* A batch as an earlier decoder could make it: more columns, and more bytes, than a row group has. */
+static void batches_are_cut_by_columns_and_bytes(void **state)
+{
+    (void)state;
+    char *path = kit_folder();
+    struct sc_store_writer *w = open_store(path);
+    struct sc_batch *batch = kit_batch(0, 1200, WINDOW(0));
+    uint8_t *text = calloc(1, 60000);
+    assert_non_null(text);
+    for (uint32_t i = 0; i < 6000; i++) { /* each row has five columns that no other has */
+        struct sc_column_key key = {5, (uint16_t)i, 0, SC_COLUMN_UINT};
+        batch->rows = i / 5;
+        struct sc_column *c = sc_batch_begin(batch, KIT_COLUMNS + i, key, 2, 1);
+        assert_non_null(c);
+        sc_column_put_u64(c, i);
+    }
+    batch->rows = 0;
+    struct sc_column_key key = {6, 1, 0, SC_COLUMN_BYTES};
+    struct sc_column *c = sc_batch_begin(batch, KIT_COLUMNS + 6000, key, 0, 1200);
+    for (uint32_t row = 0; row < 1200; row++)
+        assert_int_equal(sc_column_put_bytes(c, text, 60000), SC_OK);
+    batch->rows = 1200;
+    assert_int_equal(sc_batch_finish(batch), SC_OK);
+    assert_int_equal(sc_store_writer_append(w, batch, NULL), SC_OK);
+    assert_true(batch->span_count >= 1200 * 60000 / SC_BOUND_BATCH_BYTES);
+    for (uint32_t i = 0; i < batch->span_count; i++) {
+        struct sc_weight weight =
+            sc_batch_weight((const struct sc_column *const *)batch->columns, batch->slots,
+                            batch->spans[i].first_row, batch->spans[i].rows);
+        assert_true(sc_bounds_hold(&sc_batch_bounds, &weight));
+    }
+    seal(w, UINT64_MAX);
+    struct kit_scan scan;
+    expect(&scan, path, 1200);
+    assert_int_equal(scan.groups, 4); /* by columns: 400 rows and fewer in each */
+    kit_scan_free(&scan);
+    assert_int_equal(sc_store_writer_close(w, NULL), SC_OK);
+    sc_batch_free(batch);
+    free(text);
     kit_remove(path);
 }
 
@@ -521,6 +622,8 @@ int main(void)
         cmocka_unit_test(large_batches_are_cut),
         cmocka_unit_test(windows_are_sealed_as_they_end),
         cmocka_unit_test(seals_merge_small_row_groups),
+        cmocka_unit_test(what_cannot_be_sealed_says_why_and_rests),
+        cmocka_unit_test(batches_are_cut_by_columns_and_bytes),
         cmocka_unit_test(options_lie_beside_flows),
         cmocka_unit_test(large_files_are_sealed_early),
         cmocka_unit_test(more_windows_than_open_files),

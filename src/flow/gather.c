@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "flow/gather.h"
+
+#include "base/bounds.h"
+
+#include <stdlib.h>
+
+static_assert(SC_BOUND_BATCH_ROWS == SC_SPAN_ROWS && SC_BOUND_GROUP_ROWS == SC_ROW_GROUP_ROWS,
+              "one table of bounds");
+
+/* Bytes that are kept over a reset. */
+#define MOST_KEPT ((size_t)SC_BOUND_GROUP_BYTES)
+
+const struct sc_bounds sc_batch_bounds = {SC_BOUND_BATCH_ROWS, SC_BOUND_COLUMNS, SC_BOUND_BATCH_BYTES};
+const struct sc_bounds sc_group_bounds = {SC_BOUND_GROUP_ROWS, SC_BOUND_COLUMNS, SC_BOUND_GROUP_BYTES};
+
+bool sc_bounds_hold(const struct sc_bounds *bounds, const struct sc_weight *weight)
+{
+    return weight->rows <= bounds->rows && weight->columns <= bounds->columns &&
+           sc_weight_bytes(weight) <= bounds->bytes;
+}
+
+uint32_t sc_bounds_cut(const struct sc_bounds *bounds, const struct sc_column *const *columns,
+                       uint32_t column_count, uint32_t first, uint32_t left)
+{
+    uint32_t good = 1, bad = (left < bounds->rows ? left : bounds->rows) + 1;
+    for (uint32_t n = bad - 1; bad - good > 1; n = good + (bad - good) / 2) { /* mostly all fit */
+        struct sc_weight weight = sc_batch_weight(columns, column_count, first, n);
+        if (sc_bounds_hold(bounds, &weight))
+            good = n;
+        else
+            bad = n;
+    }
+    return good;
+}
+
+/* ---- gathering ---- */
+
+enum sc_status sc_gather_init(struct sc_gather *gather, enum sc_record_kind kind)
+{
+    *gather = (struct sc_gather){.batch = sc_batch_create(kind), .kind = kind};
+    sc_schema_init(&gather->schema, UINT32_MAX);
+    return gather->batch == NULL ? SC_NOMEM : SC_OK;
+}
+
+void sc_gather_free(struct sc_gather *gather)
+{
+    sc_batch_free(gather->batch);
+    sc_schema_free(&gather->schema);
+    free(gather->picked);
+    *gather = (struct sc_gather){0};
+}
+
+/* Without the columns that are kept for reuse, which are as wide as they ever were. */
+static enum sc_status begin_anew(struct sc_gather *gather)
+{
+    enum sc_record_kind kind = gather->kind;
+    sc_gather_free(gather);
+    return sc_gather_init(gather, kind);
+}
+
+enum sc_status sc_gather_reset(struct sc_gather *gather)
+{
+    struct sc_batch *batch = gather->batch;
+    if (batch == NULL || gather->schema.count > SC_BOUND_COLUMNS || sc_batch_memory(batch) > MOST_KEPT)
+        return begin_anew(gather);
+    sc_batch_reset(batch);
+    gather->weight = (struct sc_weight){0};
+    gather->reused = true;
+    return SC_OK;
+}
+
+static bool reserve(struct sc_gather *gather, uint32_t column_count)
+{
+    if (column_count <= gather->picked_cap)
+        return true;
+    const struct sc_column **picked =
+        realloc(gather->picked, column_count * sizeof(const struct sc_column *));
+    if (picked == NULL)
+        return false;
+    gather->picked = picked;
+    gather->picked_cap = column_count;
+    return true;
+}
+
+/* What one row has in a column of the batch, which is as wide as the widest that went into it. */
+static uint64_t bits_of(const struct sc_column *c)
+{
+    return c == NULL ? 0 : 8 * (c->key.kind == SC_COLUMN_BYTES ? sizeof(uint32_t) : (uint64_t)c->width) + 1;
+}
+
+/* With one column more, whose rows weigh `one`. */
+static enum sc_status weigh_column(struct sc_gather *gather, struct sc_column_key key,
+                                   const struct sc_weight *one, struct sc_weight *sum)
+{
+    const struct sc_batch *batch = gather->batch;
+    uint32_t slot = sc_schema_slot(&gather->schema, key);
+    if (slot == SC_NO_SLOT)
+        return SC_NOMEM;
+    const struct sc_column *there = slot < batch->slots ? batch->columns[slot] : NULL;
+    uint64_t bits = bits_of(there) > one->row_bits ? bits_of(there) : one->row_bits;
+    bool fresh = there == NULL || there->rows == 0;
+    sum->columns += fresh;
+    sum->row_bits += fresh ? bits : bits - bits_of(there);
+    sum->heap += one->heap;
+    return SC_OK;
+}
+
+/* What the batch would weigh with the rows; the columns that have any of them are picked. */
+static enum sc_status weigh(struct sc_gather *gather, const struct sc_column *const *columns,
+                            uint32_t column_count, const struct sc_span *span, struct sc_weight *out)
+{
+    *out = gather->weight;
+    out->rows += span->rows;
+    gather->picked_count = 0;
+    if (!reserve(gather, column_count))
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < column_count; i++) {
+        struct sc_weight one = {0};
+        if (columns[i] == NULL || columns[i]->rows == 0 ||
+            !sc_column_weigh(columns[i], span->first_row, span->rows, &one))
+            continue;
+        SC_TRY(weigh_column(gather, columns[i]->key, &one, out));
+        gather->picked[gather->picked_count++] = columns[i];
+    }
+    return SC_OK;
+}
+
+static enum sc_status note_span(struct sc_batch *batch, const struct sc_span *span)
+{
+    struct sc_span *spans = realloc(batch->spans, ((size_t)batch->span_count + 1) * sizeof(*spans));
+    if (spans == NULL)
+        return SC_NOMEM;
+    batch->spans = spans;
+    spans[batch->span_count] = *span;
+    spans[batch->span_count].first_row = batch->rows;
+    return SC_OK;
+}
+
+enum sc_status sc_gather_add(struct sc_gather *gather, const struct sc_column *const *columns,
+                             uint32_t column_count, const struct sc_span *span,
+                             const struct sc_bounds *bounds)
+{
+    struct sc_weight weight;
+    SC_TRY(weigh(gather, columns, column_count, span, &weight));
+    if (!sc_bounds_hold(bounds, &weight) && gather->reused && gather->batch->rows == 0) {
+        SC_TRY(begin_anew(gather));
+        SC_TRY(weigh(gather, columns, column_count, span, &weight));
+    }
+    if (!sc_bounds_hold(bounds, &weight))
+        return SC_LIMIT;
+    struct sc_batch *batch = gather->batch;
+    SC_TRY(note_span(batch, span));
+    SC_TRY(sc_batch_append_rows(batch, &gather->schema, gather->picked, gather->picked_count, span->first_row,
+                                span->rows));
+    batch->span_count++;
+    gather->weight = weight;
+    return SC_OK;
+}
