@@ -6,6 +6,7 @@
  */
 #include "store/row_group_encode.h"
 
+#include "base/hash.h"
 #include "flow/vector.h"
 #include "store/column_encode.h"
 #include "store/span_set.h"
@@ -31,7 +32,7 @@ static enum sc_status find_fields(struct sc_row_group_encoder *encoder, struct s
 enum sc_status sc_row_group_encoder_init(struct sc_row_group_encoder *encoder, enum sc_effort effort,
                                          struct sc_error *err)
 {
-    *encoder = (struct sc_row_group_encoder){0};
+    *encoder = (struct sc_row_group_encoder){.seed = sc_hash_draw_seed()};
     enum sc_status status = find_fields(encoder, err);
     if (status == SC_OK && sc_stream_encoder_init(&encoder->streams, effort) != SC_OK)
         status = sc_fail_nomem(err, "the store's encoder");

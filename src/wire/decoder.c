@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "base/hash.h"
 #include "wire/decoder_internal.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
 
 /* Data sets that wait longer than this for their template would meet another one of the same number. */
 #define WAIT_MS 300000u
@@ -49,8 +49,7 @@ struct sc_decoder *sc_decoder_create(const struct sc_decoder_limits *limits, str
     d->bucket_mask = buckets - 1;
     d->buckets = calloc(buckets, sizeof(struct sc_session *));
     d->v5 = sc_template_v5(&d->limits);
-    if (getrandom(&d->seed, sizeof(d->seed), GRND_NONBLOCK) != (ssize_t)sizeof(d->seed))
-        d->seed = (uintptr_t)d; /* the seed only makes collisions hard to plan */
+    d->seed = sc_hash_draw_seed();
     if (d->buckets == NULL || d->v5 == NULL) {
         sc_decoder_free(d);
         sc_fail_nomem(err, "the decoder");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "base/hash.h"
 #include "wire/decoder_internal.h"
 
 #include <stdlib.h>
-#include <xxhash.h>
 
 /* ---- sessions ---- */
 
@@ -24,7 +24,7 @@ static struct session_key make_key(const struct sc_message_source *source, bool 
 
 static uint32_t bucket_of(const struct sc_decoder *decoder, const struct session_key *key)
 {
-    return (uint32_t)XXH3_64bits_withSeed(key, sizeof(*key), decoder->seed) & decoder->bucket_mask;
+    return (uint32_t)sc_hash_bytes(key, sizeof(*key), decoder->seed) & decoder->bucket_mask;
 }
 
 static bool is_session(const struct sc_session *s, const struct session_key *key)
