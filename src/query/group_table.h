@@ -5,6 +5,7 @@
 #define SC_QUERY_GROUP_TABLE_H
 
 #include "base/hash.h"
+#include "base/saturate.h"
 #include "query/aggregate.h"
 
 #define SC_PARTITION_BITS 6u
@@ -172,7 +173,7 @@ static inline void sc_accumulate(enum sc_accumulate how, uint8_t *at, uint64_t v
     switch (how) {
     case SC_ACCUMULATE_SUM:
     case SC_ACCUMULATE_COUNT:
-        v += old;
+        v = sc_add_saturated(v, old);
         break;
     case SC_ACCUMULATE_MIN:
         v = old < v ? old : v;
