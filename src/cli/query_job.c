@@ -67,7 +67,9 @@ void sc_query_watch_signals_as_rank(uint64_t timeout_ms)
 
 int sc_query_report(const struct sc_query_job *job, const struct sc_error *err, int code)
 {
-    if (job->o.verbosity >= 1)
+    if (job->o.verbosity >= 1 && err->status == SC_USAGE) /* the user's own words, and a line with a caret */
+        fprintf(stderr, "sc-query: %s\n", err->message);
+    else if (job->o.verbosity >= 1)
         sc_say(stderr, "sc-query:", err->message);
     return code;
 }
