@@ -33,6 +33,23 @@ static inline uint64_t sc_hash_u64(uint64_t value, uint64_t seed)
     return sc_hash_pair(value, UINT64_C(0xa0761d6478bd642f), seed);
 }
 
+/* Of several numbers: begun with the seed, one number more after the other, and ended, after which any bits are as good as others: a
+ * partition may be chosen by some, a slot by others. */
+static inline uint64_t sc_hash_begin(uint64_t seed)
+{
+    return (seed << 32 | seed >> 32) ^ UINT64_C(0x2545f4914f6cdd1d);
+}
+
+static inline uint64_t sc_hash_more(uint64_t hash, uint64_t value, uint64_t seed)
+{
+    return sc_hash_mix(hash ^ value, seed ^ UINT64_C(0x9e3779b97f4a7c15));
+}
+
+static inline uint64_t sc_hash_end(uint64_t hash)
+{
+    return sc_hash_mix(hash, UINT64_C(0xd6e8feb86659fd93));
+}
+
 /* Of any bytes: XXH3 with the seed. */
 uint64_t sc_hash_bytes(const void *bytes, size_t length, uint64_t seed);
 

@@ -2,28 +2,29 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/text.h"
 
 #include <stdarg.h>
 #include <string.h>
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
+/* A line is one line, whatever is quoted in it. */
 void sc_log(const struct sc_log *log, enum sc_log_level level, const char *format, ...)
 {
     if (log == NULL || log->stream == NULL || level > log->level)
         return;
-    char line[2048];
+    char text[2048], line[64 + 4 * sizeof(text)];
     size_t used = sc_time_format_utc(sc_clock_wall_ms(), line, sizeof(line));
-    int n = snprintf(line + used, sizeof(line) - used, " %s ", level_names[level]);
-    used += (size_t)n;
+    used += (size_t)snprintf(line + used, sizeof(line) - used, " %s ", level_names[level]);
     va_list args;
     va_start(args, format);
-    n = vsnprintf(line + used, sizeof(line) - used - 1, format, args);
+    int n = vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    if (n > 0)
-        used += (size_t)n < sizeof(line) - used - 1 ? (size_t)n : sizeof(line) - used - 2;
-    line[used++] = '\n';
-    fwrite(line, 1, used, log->stream);
+    size_t length = n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
+    char *end = sc_text_put_visible(line + used, (const uint8_t *)text, length);
+    *end++ = '\n';
+    fwrite(line, 1, (size_t)(end - line), log->stream);
     fflush(log->stream);
 }
 

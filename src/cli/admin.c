@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* sc-admin: the status of a collector or a cluster, and whether one answers; verifies, repairs and expires a store. */
 #include "base/clock.h"
+#include "base/text.h"
 #include "cli/admin_cluster.h"
 #include "cli/admin_loss.h"
 #include "cluster/holdings.h"
@@ -91,7 +92,7 @@ struct arguments {
 
 static int fail(int code, const char *message)
 {
-    fprintf(stderr, "sc-admin: %s\n", message);
+    sc_say(stderr, "sc-admin:", message);
     return code;
 }
 
@@ -342,6 +343,23 @@ static void print_status(const json_t *root)
     print_other_exporters(root, json_array_size(json_object_get(root, "exporters")));
 }
 
+/* The names and sentences of a status come from exporters and peers, and are printed. */
+static void make_visible(json_t *value)
+{
+    const char *key;
+    json_t *part;
+    size_t i;
+    struct sc_buf text = {0};
+    if (json_is_string(value)) {
+        sc_buf_append_visible(&text, json_string_value(value), json_string_length(value));
+        sc_buf_append_u8(&text, '\0');
+        json_string_set(value, sc_buf_ok(&text) ? (const char *)text.data : "?");
+        sc_buf_free(&text);
+    }
+    json_object_foreach(value, key, part) make_visible(part);
+    json_array_foreach(value, i, part) make_visible(part);
+}
+
 static int show(const struct arguments *args, const struct sc_buf *answer)
 {
     json_error_t problem;
@@ -354,6 +372,7 @@ static int show(const struct arguments *args, const struct sc_buf *answer)
         json_decref(root);
         return fail(EXIT_UNREADABLE, "the collector's answer makes no sense; is it of another version?");
     }
+    make_visible(root);
     print_status(root);
     json_decref(root);
     return EXIT_SUCCESS;

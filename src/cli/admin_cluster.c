@@ -4,6 +4,7 @@
  * once. What they hold is compared here. A node takes part when its files can be read, whether its collector runs or not.
  */
 #include "cli/admin_cluster.h"
+#include "base/text.h"
 
 #include "base/clock.h"
 #include "cluster/ask.h"
@@ -83,7 +84,9 @@ int sc_admin_node_status(const struct sc_config *config, uint32_t windows)
     else
         json_object_set_new(root, "held_problem", json_string(held_err.message));
     sc_holdings_free(&held);
-    int failed = root == NULL ? -1 : json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    int failed = root == NULL
+                     ? -1
+                     : json_dumpf(root, stdout, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6));
     json_decref(root);
     putchar('\n');
     if (failed != 0 || fflush(stdout) != 0)
@@ -114,19 +117,9 @@ struct view {
     char windows_text[16];
 };
 
-/* Other machines' words on somebody's terminal. */
-static void clean(char *text)
-{
-    for (char *p = text; *p != '\0'; p++) {
-        if ((unsigned char)*p < ' ' || *p == 0x7f)
-            *p = ' ';
-    }
-}
-
 static void set_problem(struct node *node, const char *text)
 {
     snprintf(node->problem, sizeof(node->problem), "%.*s", (int)sizeof(node->problem) - 1, text);
-    clean(node->problem);
 }
 
 static bool is_here(const struct view *v, const struct sc_member *member)
@@ -434,12 +427,13 @@ static void print_node(const struct view *v, const struct node *node)
 /* A line that fits 120 columns. */
 static void print_problem(const char *name, const char *sentence)
 {
-    char line[121];
-    int length = snprintf(line, sizeof(line), "PROBLEM   %s: %s", name, sentence);
-    if (length > 120)
-        memcpy(line + 117, "...", 4);
-    clean(line);
-    puts(line);
+    struct sc_buf line = {0};
+    sc_buf_printf(&line, "PROBLEM   %s: ", name);
+    sc_buf_append_visible(&line, sentence, strlen(sentence));
+    if (sc_buf_ok(&line))
+        printf("%.*s%s\n", line.len > 120 ? 117 : (int)line.len, (const char *)line.data,
+               line.len > 120 ? "..." : "");
+    sc_buf_free(&line);
 }
 
 static void print_problems(const struct view *v)
@@ -537,7 +531,7 @@ static bool print_json(const struct view *v, bool well)
     json_object_set_new(root, "well", json_boolean(well));
     json_object_set_new(root, "nodes", nodes);
     json_object_set_new(root, "windows", windows);
-    int failed = json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    int failed = json_dumpf(root, stdout, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6));
     json_decref(root);
     putchar('\n');
     return failed == 0;

@@ -2,6 +2,7 @@
 #include "cli/query_cluster.h"
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "cluster/ask.h"
 #include "cluster/job.h"
 #include "cluster/launch.h"
@@ -261,12 +262,15 @@ static void on_said(void *arg, const char *line, size_t length)
     struct supervisor *s = arg;
     static const char ours[] = "sc-query: ";
     bool told = length >= sizeof(ours) - 1 && memcmp(line, ours, sizeof(ours) - 1) == 0;
-    if ((told || s->job->o.explain || s->job->o.verbosity >= 4) && s->job->o.verbosity >= 1)
-        fprintf(stderr, "%.*s\n", (int)length, line);
-    if (!told && s->said.len < MOST_SAID) { /* who is shown more is not to learn less */
-        sc_buf_append(&s->said, line, length);
-        sc_buf_append_u8(&s->said, '\n');
-    }
+    struct sc_buf shown = {0};
+    sc_buf_append_visible(&shown, line, length);
+    sc_buf_append_u8(&shown, '\n');
+    if ((told || s->job->o.explain || s->job->o.verbosity >= 4) && s->job->o.verbosity >= 1 &&
+        sc_buf_ok(&shown))
+        fwrite(shown.data, 1, shown.len, stderr);
+    if (!told && s->said.len < MOST_SAID && sc_buf_ok(&shown)) /* who is shown more is not to learn less */
+        sc_buf_append(&s->said, shown.data, shown.len);
+    sc_buf_free(&shown);
 }
 
 /* Rank 0 may be here to gather only: that is no node. */

@@ -2,6 +2,7 @@
 #include "cli/query_job.h"
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "query/time_range.h"
 
 #include <errno.h>
@@ -66,8 +67,10 @@ void sc_query_watch_signals_as_rank(uint64_t timeout_ms)
 
 int sc_query_report(const struct sc_query_job *job, const struct sc_error *err, int code)
 {
-    if (job->o.verbosity >= 1)
+    if (job->o.verbosity >= 1 && err->status == SC_USAGE) /* the user's own words, and a line with a caret */
         fprintf(stderr, "sc-query: %s\n", err->message);
+    else if (job->o.verbosity >= 1)
+        sc_say(stderr, "sc-query:", err->message);
     return code;
 }
 
@@ -301,6 +304,13 @@ int sc_query_open_spool(void)
     return open(folder == NULL || folder[0] == '\0' ? "/tmp" : folder, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 }
 
+static void say_absent(const struct sc_node_figures *n)
+{
+    char before[320];
+    snprintf(before, sizeof(before), "sc-query: node %s takes no part:", n->name);
+    sc_say(stderr, before, n->problem);
+}
+
 int sc_query_finish(struct sc_query_job *job, enum sc_status status, const struct sc_summary *summary,
                     const struct sc_row_stats *totals, struct sc_error *err)
 {
@@ -326,13 +336,13 @@ int sc_query_finish(struct sc_query_job *job, enum sc_status status, const struc
                                .elapsed_ms = sc_clock_mono_ms() - job->started_ms};
     bool written = sc_print_end(&job->print, &end);
     for (uint32_t i = 0; i < job->source.missing_count && job->o.verbosity >= 2; i++)
-        fprintf(stderr, "sc-query: missing: %s\n", job->source.missing[i]);
+        sc_say(stderr, "sc-query: missing:", job->source.missing[i]);
     for (uint32_t i = 0; i < job->source.damage_count && job->o.verbosity >= 2; i++)
-        fprintf(stderr, "sc-query: damage: %s\n", job->source.damage[i]);
+        sc_say(stderr, "sc-query: damage:", job->source.damage[i]);
     for (uint32_t i = 0; i < job->figures.count && job->o.verbosity >= 2; i++) {
         const struct sc_node_figures *n = &job->figures.nodes[i];
         if (n->problem[0] != '\0')
-            fprintf(stderr, "sc-query: node %s takes no part: %s\n", n->name, n->problem);
+            say_absent(n);
     }
     if (!written) {
         fprintf(stderr, "sc-query: cannot write the output: %s\n", strerror(job->print.errnum));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cli/query_print.h"
 
+#include "base/saturate.h"
+#include "base/text.h"
 #include "flow/vector.h"
 
 #include <errno.h>
@@ -102,6 +104,8 @@ void sc_print_group(struct sc_print *print, const struct sc_output *output, cons
     struct sc_value values[SC_MAX_COLUMNS];
     struct sc_buf text = {0};
     group_values(request, groups, entry, values);
+    for (uint32_t i = 0; i < request->column_count; i++)
+        print->saturated = print->saturated || values[i].saturated;
     if (more && print->format == SC_OUTPUT_JSON)
         sc_buf_append_str(&text, ",\n");
     sc_output_row(output, values, &text);
@@ -131,6 +135,20 @@ static const char *protocol_name(uint32_t protocol)
     default:
         return NULL;
     }
+}
+
+/* Some sum of the answer reached the greatest number that 64 bits hold. */
+static bool is_saturated(const struct sc_print *print, const struct sc_print_end *end)
+{
+    const struct sc_summary *s = end->summary;
+    bool found =
+        print->saturated ||
+        (s != NULL && (s->flows == SC_SATURATED || s->packets == SC_SATURATED || s->bytes == SC_SATURATED));
+    for (uint32_t i = 0; end->totals != NULL && i < end->totals->protocol_count && !found; i++) {
+        const struct sc_protocol_total *p = &end->totals->protocols[i];
+        found = p->flows == SC_SATURATED || p->packets == SC_SATURATED || p->bytes == SC_SATURATED;
+    }
+    return found;
 }
 
 static void json_summary(const struct sc_summary *s, bool scaled, struct sc_buf *out)
@@ -217,11 +235,13 @@ static void json_cluster(const struct sc_figures *c, bool records, struct sc_buf
     sc_buf_append_str(out, "]}, ");
 }
 
-static void json_missing(const struct sc_print_end *end, struct sc_buf *out)
+static void json_missing(const struct sc_print *print, const struct sc_print_end *end, struct sc_buf *out)
 {
     sc_buf_printf(out, "\"complete\": %s, ", end->missing_count == 0 ? "true" : "false");
     json_sentences("missing", end->missing, end->missing_count, out);
     json_sentences("damage", end->damage, end->damage_count, out);
+    if (is_saturated(print, end))
+        sc_buf_append_str(out, "\"saturated\": true, ");
     if (end->known_lost->windows != 0)
         sc_buf_printf(out,
                       "\"known_lost\": {\"windows\": %" PRIu64 ", \"batches\": %" PRIu64
@@ -246,11 +266,11 @@ static void json_end(const struct sc_print *print, const struct sc_print_end *en
         json_totals(end->totals, out);
         sc_buf_append_str(out, ",\n");
     }
-    json_missing(end, out);
+    json_missing(print, end, out);
     sc_buf_append_str(out, "}\n");
 }
 
-static void ndjson_end(const struct sc_print_end *end, struct sc_buf *out)
+static void ndjson_end(const struct sc_print *print, const struct sc_print_end *end, struct sc_buf *out)
 {
     if (end->summary == NULL && end->totals == NULL)
         return;
@@ -263,7 +283,7 @@ static void ndjson_end(const struct sc_print_end *end, struct sc_buf *out)
         json_totals(end->totals, out);
         sc_buf_append_str(out, ", ");
     }
-    json_missing(end, out);
+    json_missing(print, end, out);
     sc_buf_append_str(out, "}\n");
 }
 
@@ -301,6 +321,8 @@ static void put_volume(const struct sc_print *print, struct sc_buf *out, unsigne
         snprintf(text, sizeof(text), "%" PRIu64, v);
     else
         snprintf(text, sizeof(text), "%.1f%s", d, (print->binary_volume ? binary : metric)[unit]);
+    if (v == SC_SATURATED)
+        strcat(text, "+");
     sc_buf_printf(out, "%*s", (int)width, text);
 }
 
@@ -350,6 +372,16 @@ static void pretty_summary(const struct sc_print *print, const struct sc_print_e
     sc_buf_append_str(out, end->scaled ? "scaled up\n" : "as exported\n");
 }
 
+/* Sentences may quote what exporters, files or other nodes are called. */
+static void put_sentence(struct sc_buf *out, const char *before, const char *sentence, uint32_t more)
+{
+    sc_buf_append_str(out, before);
+    sc_buf_append_visible(out, sentence, strlen(sentence));
+    if (more != 0)
+        sc_buf_printf(out, ", and %u more", more);
+    sc_buf_append_str(out, "\n");
+}
+
 static void pretty_cluster(const struct sc_figures *c, struct sc_buf *out)
 {
     sc_buf_printf(out, "%u of %u nodes answered", c->answered, c->count);
@@ -359,8 +391,11 @@ static void pretty_cluster(const struct sc_figures *c, struct sc_buf *out)
         sc_buf_printf(out, ", in %u rounds of reading", c->rounds);
     sc_buf_append_str(out, "\n");
     for (uint32_t i = 0; i < c->count; i++) {
-        if (c->nodes[i].problem[0] != '\0')
-            sc_buf_printf(out, "node %s takes no part: %s\n", c->nodes[i].name, c->nodes[i].problem);
+        if (c->nodes[i].problem[0] == '\0')
+            continue;
+        sc_buf_append_str(out, "node ");
+        sc_buf_append_visible(out, c->nodes[i].name, strlen(c->nodes[i].name));
+        put_sentence(out, " takes no part: ", c->nodes[i].problem, 0);
     }
 }
 
@@ -375,14 +410,12 @@ static void pretty_end(const struct sc_print *print, const struct sc_print_end *
     if (end->summary != NULL && end->known_lost->windows != 0)
         sc_buf_printf(out, "%" PRIu64 " records known lost in %" PRIu64 " windows\n",
                       end->known_lost->records, end->known_lost->windows);
-    if (end->missing_count == 1)
-        sc_buf_printf(out, "PARTIAL ANSWER: %s\n", end->missing[0]);
-    else if (end->missing_count != 0)
-        sc_buf_printf(out, "PARTIAL ANSWER: %s, and %u more\n", end->missing[0], end->missing_count - 1);
-    if (end->damage_count == 1)
-        sc_buf_printf(out, "damage: %s\n", end->damage[0]);
-    else if (end->damage_count != 0)
-        sc_buf_printf(out, "damage: %s, and %u more\n", end->damage[0], end->damage_count - 1);
+    if (is_saturated(print, end))
+        sc_buf_append_str(out, "+: a sum of 18446744073709551615 or more, or made of one\n");
+    if (end->missing_count != 0)
+        put_sentence(out, "PARTIAL ANSWER: ", end->missing[0], end->missing_count - 1);
+    if (end->damage_count != 0)
+        put_sentence(out, "damage: ", end->damage[0], end->damage_count - 1);
     if (end->cluster != NULL && (end->summary != NULL || end->cluster->answered != end->cluster->count))
         pretty_cluster(end->cluster, out);
 }
@@ -394,7 +427,7 @@ bool sc_print_end(struct sc_print *print, const struct sc_print_end *end)
     if (print->format == SC_OUTPUT_JSON)
         json_end(print, end, &text);
     else if (print->format == SC_OUTPUT_NDJSON)
-        ndjson_end(end, &text);
+        ndjson_end(print, end, &text);
     else if (print->format == SC_OUTPUT_CSV)
         csv_end(print, end, &text);
     else

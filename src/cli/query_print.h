@@ -13,6 +13,7 @@ struct sc_print {
     bool results_open;
     bool begun;           /* json: the object is open */
     bool records_written; /* some block of records was begun */
+    bool saturated;       /* so was some value that was written */
     bool failed;
     int errnum;             /* why, when failed */
     enum sc_convert volume; /* as in sc_output_options */

@@ -2,6 +2,7 @@
 #include "cli/rank_query.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "cli/query_columns.h"
 #include "cluster/listing.h"
 #include "cluster/ranks_mpi.h"
@@ -123,6 +124,22 @@ static void share_words(struct sc_rank_query *r, int *argc, char ***argv)
     r->argv = split_words((*argv)[0], (char *)r->words.data, r->words.len, argc);
     need(r, r->argv == NULL ? sc_fail_nomem(&err, "the words of the query") : SC_OK, &err);
     *argv = r->argv;
+}
+
+/* Groups meet by the hash of their keys: all ranks take the seed that rank 0 drew. */
+static void share_seed(struct sc_rank_query *r)
+{
+    struct sc_error err = {0};
+    struct sc_buf drawn = {0};
+    sc_buf_append_le64(&drawn, sc_hash_draw_seed());
+    if (!sc_buf_ok(&drawn))
+        need(r, sc_fail_nomem(&err, "the seed of the query"), &err);
+    need(r, sc_ranks_broadcast(&r->ranks, &drawn, &err), &err);
+    if (drawn.len != 8)
+        need(r, sc_fail(&err, SC_DAMAGED, "the seed of the query is cut"), &err);
+    for (unsigned i = 0; i < r->job.request_count; i++)
+        r->job.requests[i].aggregate.seed = sc_load_le64(drawn.data);
+    sc_buf_free(&drawn);
 }
 
 /* The store of the configuration when no path is given. */
@@ -598,7 +615,10 @@ int sc_rank_query_run(struct sc_rank_query *r, int argc, char **argv)
     enter(r, SC_RANK_PLAN);
     share_learned(r);
     code = sc_query_job_parse(&r->job);
-    return code != 0 ? code : answer(r);
+    if (code != 0)
+        return code;
+    share_seed(r);
+    return answer(r);
 }
 
 void sc_rank_query_begin(struct sc_rank_query *r)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "collect/dispatch.h"
 
+#include "base/hash.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +65,7 @@ struct sc_dispatch {
     struct peer *peers;
     struct entry *first, *last;
     struct entry **buckets;
+    uint64_t seed; /* of the buckets */
     uint32_t bucket_count, entry_count;
     uint32_t parked_count;
     uint64_t ticked_ms, saved_ms; /* the last tick; for copies of what is late */
@@ -88,11 +91,9 @@ static void take(struct member_set *set, uint32_t i)
 
 /* ---- entries by id ---- */
 
-static uint64_t hash_id(const struct sc_batch_id *id)
+static uint64_t hash_id(const struct sc_dispatch *d, const struct sc_batch_id *id)
 {
-    uint64_t h = (id->stream ^ id->lane) * UINT64_C(0x9e3779b97f4a7c15);
-    h = (h ^ (h >> 29) ^ id->sequence) * UINT64_C(0xbf58476d1ce4e5b9);
-    return h ^ (h >> 32);
+    return sc_hash_pair(id->stream, id->sequence, d->seed ^ id->lane);
 }
 
 static bool same_id(const struct sc_batch_id *x, const struct sc_batch_id *y)
@@ -102,7 +103,7 @@ static bool same_id(const struct sc_batch_id *x, const struct sc_batch_id *y)
 
 static struct entry **slot_of(struct sc_dispatch *d, const struct sc_batch_id *id)
 {
-    struct entry **at = &d->buckets[hash_id(id) & (d->bucket_count - 1)];
+    struct entry **at = &d->buckets[hash_id(d, id) & (d->bucket_count - 1)];
     while (*at != NULL && !same_id(&(*at)->head.id, id))
         at = &(*at)->chain;
     return at;
@@ -115,7 +116,7 @@ static bool grow_buckets(struct sc_dispatch *d)
     if (buckets == NULL)
         return false;
     for (struct entry *e = d->first; e != NULL; e = e->next) {
-        uint32_t b = (uint32_t)hash_id(&e->head.id) & (count - 1);
+        uint32_t b = (uint32_t)hash_id(d, &e->head.id) & (count - 1);
         e->chain = buckets[b];
         buckets[b] = e;
     }
@@ -368,6 +369,7 @@ struct sc_dispatch *sc_dispatch_create(const struct sc_cluster *cluster,
     d->events = *events;
     pthread_mutex_init(&d->mutex, NULL);
     d->peers = calloc((size_t)cluster->count + 1, sizeof(*d->peers));
+    d->seed = sc_hash_draw_seed();
     d->bucket_count = 1024;
     d->buckets = calloc(d->bucket_count, sizeof(struct entry *));
     if (d->peers != NULL && d->buckets != NULL && sc_cluster_copy(cluster, &d->cluster) == SC_OK)

@@ -464,7 +464,7 @@ enum sc_status sc_status_json(const struct sc_status_source *source, uint32_t to
     json_object_set_new(root, "forward", forward_json(source));
     if (source->cluster != NULL)
         json_object_set_new(root, "cluster", cluster_json(source));
-    char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    char *text = json_dumps(root, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6));
     json_decref(root);
     if (text == NULL)
         return SC_NOMEM;

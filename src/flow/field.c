@@ -383,9 +383,11 @@ static enum sc_transform transform_of(enum sc_ie_type type)
 
 static enum sc_combine combine_of(const struct sc_ie *e)
 {
-    if (strcmp(e->semantics, "deltaCounter") == 0 || strcmp(e->semantics, "totalCounter") == 0)
+    bool integer = sc_column_kind_of((enum sc_ie_type)e->type) == SC_COLUMN_UINT;
+    bool counter = strcmp(e->semantics, "deltaCounter") == 0 || strcmp(e->semantics, "totalCounter") == 0;
+    if (counter && integer) /* counters are unsigned: RFC 7012 section 3.2 */
         return SC_COMBINE_SUM;
-    if (strcmp(e->semantics, "flags") == 0 && sc_column_kind_of((enum sc_ie_type)e->type) == SC_COLUMN_UINT)
+    if (strcmp(e->semantics, "flags") == 0 && integer)
         return SC_COMBINE_OR;
     if (e->pen == SC_PEN_COLLECTOR)
         return e->id == SC_IE_FLOW_START ? SC_COMBINE_MIN

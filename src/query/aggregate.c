@@ -302,7 +302,7 @@ static bool pack_key(const struct sc_groups *groups, uint32_t k, const struct sc
     struct sc_group_scratch *s = groups->scratch;
     unsigned width = a->keys[k].width;
     const uint32_t *hashes = a->keys[k].interned ? groups->interner.hashes : NULL;
-    uint64_t too_large = 0, limit = width == 8 ? 0 : ~UINT64_C(0) << (8 * width);
+    uint64_t too_large = 0, limit = width == 8 ? 0 : ~UINT64_C(0) << (8 * width), seed = a->seed;
     uint8_t *p = s->packed + at;
     uint64_t values[SC_GROUP_CHUNK];
     sc_group_take_values(from, rows, n, values);
@@ -312,7 +312,8 @@ static bool pack_key(const struct sc_groups *groups, uint32_t k, const struct sc
         too_large |= v & limit;
         sc_key_store(p, width, v);
         s->nulls[j] |= (uint64_t)null << k;
-        s->hashes[j] = sc_mix(s->hashes[j], hashes != NULL && !null && v != ABSENT ? hashes[v] : v);
+        s->hashes[j] =
+            sc_hash_more(s->hashes[j], hashes != NULL && !null && v != ABSENT ? hashes[v] : v, seed);
     }
     return too_large == 0;
 }
@@ -325,6 +326,7 @@ static enum sc_status search(struct sc_groups *groups, const uint32_t *rows, uin
     for (uint32_t j = 0; j < n; j++) {
         sc_key_store(s->packed + (size_t)j * a->key_bytes + a->null_at, a->key_count > 8 ? 2 : 1,
                      s->nulls[j]);
+        s->hashes[j] = sc_hash_end(s->hashes[j]);
         sc_groups_prefetch_slot(groups, s->hashes[j]);
     }
     for (uint32_t j = 0; j < n; j++)
@@ -349,8 +351,9 @@ static enum sc_status pack_and_search(struct sc_groups *groups, const struct sc_
     const struct sc_aggregate *a = groups->aggregate;
     struct sc_group_scratch *s = groups->scratch;
     uint32_t at = 0;
+    uint64_t start = sc_hash_begin(a->seed);
     for (uint32_t j = 0; j < n; j++) {
-        s->hashes[j] = SC_HASH_START;
+        s->hashes[j] = start;
         s->nulls[j] = 0;
     }
     for (uint32_t k = 0; k < a->key_count; k++) {

@@ -52,6 +52,7 @@ struct sc_aggregate {
     uint32_t key_count; /* 0: one group of all rows */
     struct sc_accumulator accumulators[SC_MAX_ACCUMULATORS];
     uint32_t accumulator_count;
+    uint64_t seed;  /* of the hashes; the same in all partial results that meet, at all ranks */
     bool wide_keys; /* integers of keys take 8 bytes: set after SC_LIMIT from sc_groups_add_rows */
     /* set by sc_aggregate_prepare */
     uint32_t key_bytes;

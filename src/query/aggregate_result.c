@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Groups to results: order, top-N, values; and partial results to bytes and back. */
+#include "base/saturate.h"
 #include "query/group_table.h"
 #include "query/sort.h"
 
@@ -42,6 +43,7 @@ static struct sc_value computed_value(const struct sc_aggregate *a, const uint8_
     }
     if (column->computed == SC_COMPUTED_BPP) {
         v.f = y == 0 ? 0 : (double)x / (double)y;
+        v.saturated = x == SC_SATURATED || y == SC_SATURATED;
         return v;
     }
     uint64_t duration = y > x ? y - x : 0;
@@ -49,6 +51,7 @@ static struct sc_value computed_value(const struct sc_aggregate *a, const uint8_
     if (column->computed == SC_COMPUTED_DURATION)
         return v;
     v.null = !accumulated(a, entry, column->c, &z);
+    v.saturated = !v.null && z == SC_SATURATED;
     double factor = column->computed == SC_COMPUTED_BPS ? 8000.0 : 1000.0;
     v.f = duration == 0 ? 0 : factor * (double)z / (double)duration;
     return v;
@@ -65,12 +68,14 @@ struct sc_value sc_groups_value(const struct sc_groups *groups, const uint8_t *e
         return key_value(groups, entry, column->a);
     case SC_RESULT_ACCUMULATOR:
         v.null = !accumulated(a, entry, column->a, &v.u);
+        v.saturated = !v.null && v.u == SC_SATURATED && a->accumulators[column->a].how == SC_ACCUMULATE_SUM;
         return v;
     case SC_RESULT_COMPUTED:
         return computed_value(a, entry, column);
     default:
         v.null = !accumulated(a, entry, column->a, &sum) || !accumulated(a, entry, column->b, &count);
         v.f = v.null ? 0 : (double)sum / (double)count;
+        v.saturated = !v.null && sum == SC_SATURATED;
         return v;
     }
 }

@@ -2,6 +2,7 @@
 #include "query/expect.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,12 +181,11 @@ void sc_expected_free(struct sc_expected *e)
 
 /* ---- what was found ---- */
 
-static struct sc_held *slot_of(struct sc_held *table, uint32_t size, uint64_t stream, uint32_t lane,
-                               uint64_t window_ms)
+static struct sc_held *slot_of(struct sc_held *table, uint32_t size, uint64_t seed, uint64_t stream,
+                               uint32_t lane, uint64_t window_ms)
 {
-    uint64_t h = (stream ^ lane) * UINT64_C(0x9e3779b97f4a7c15);
-    h = (h ^ (h >> 29) ^ window_ms) * UINT64_C(0xbf58476d1ce4e5b9);
-    uint32_t i = (uint32_t)(h >> 32) & (size - 1);
+    uint64_t h = sc_hash_pair(stream, window_ms, seed ^ lane);
+    uint32_t i = (uint32_t)h & (size - 1);
     while (table[i].used &&
            (table[i].stream != stream || table[i].lane != lane || table[i].window_ms != window_ms))
         i = (i + 1) & (size - 1);
@@ -195,13 +195,14 @@ static struct sc_held *slot_of(struct sc_held *table, uint32_t size, uint64_t st
 static bool grow_held(struct sc_expected *e)
 {
     uint32_t size = e->held_size == 0 ? 64 : e->held_size * 2;
+    e->seed = e->held_size == 0 ? sc_hash_draw_seed() : e->seed;
     struct sc_held *table = calloc(size, sizeof(*table));
     if (table == NULL)
         return false;
     for (uint32_t i = 0; i < e->held_size; i++) {
         const struct sc_held *h = &e->held[i];
         if (h->used)
-            *slot_of(table, size, h->stream, h->lane, h->window_ms) = *h;
+            *slot_of(table, size, e->seed, h->stream, h->lane, h->window_ms) = *h;
     }
     free(e->held);
     e->held = table;
@@ -215,7 +216,7 @@ enum sc_status sc_expected_found(struct sc_expected *e, const struct sc_span *sp
         return SC_OK;
     if (2 * (e->held_count + 1) > e->held_size && !grow_held(e))
         return SC_NOMEM;
-    struct sc_held *h = slot_of(e->held, e->held_size, span->stream, span->lane, window_ms);
+    struct sc_held *h = slot_of(e->held, e->held_size, e->seed, span->stream, span->lane, window_ms);
     if (!h->used) {
         *h = (struct sc_held){.stream = span->stream, .lane = span->lane, .window_ms = window_ms, .used = 1};
         e->held_count++;
@@ -278,7 +279,7 @@ static void judge_lane(const struct sc_expected *e, const struct sc_tally *t, co
 {
     static const struct sc_held none;
     const struct sc_held *h =
-        e->held_size == 0 ? &none : slot_of(e->held, e->held_size, t->stream, l->lane, t->window_ms);
+        e->held_size == 0 ? &none : slot_of(e->held, e->held_size, e->seed, t->stream, l->lane, t->window_ms);
     const struct sc_loss *accepted = sc_losses_find(&e->losses, t->stream, t->window_ms, l->lane);
     bool closed = stream != NULL && stream->closed;
     uint64_t batches = l->safe.batches[kind], records = l->safe.records[kind];

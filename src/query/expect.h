@@ -44,6 +44,7 @@ struct sc_expected {
     const struct sc_loss_sink *sink; /* NULL: nobody wants to know */
     struct sc_held *held;            /* open hash */
     uint32_t held_size, held_count;
+    uint64_t seed; /* of that table */
 };
 
 /* Reads what `paths` (stores; others are passed over) and their listing tell. *problem: called for each tally that cannot be read.

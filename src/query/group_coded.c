@@ -42,13 +42,20 @@ void sc_groups_need_known(struct sc_groups *groups)
             EACH_CODE(uint32_t, use)                                                                         \
     } while (0)
 
+/* As sc_groups_hash, of the only key. */
+static uint64_t hash_one(const struct sc_groups *groups, uint64_t value)
+{
+    uint64_t seed = groups->aggregate->seed;
+    return sc_hash_end(sc_hash_more(sc_hash_begin(seed), value, seed));
+}
+
 /* The entries of up to SC_GROUP_CHUNK interned values, whose numbers are `ids`. */
 static enum sc_status find_numbered(struct sc_groups *groups, const uint32_t *ids, uint32_t n, uint8_t **out)
 {
     uint8_t packed[SC_MIN_KEY_BYTES + 1] = {0};
     uint64_t hashes[SC_GROUP_CHUNK];
     for (uint32_t j = 0; j < n; j++) {
-        hashes[j] = sc_mix(SC_HASH_START, groups->interner.hashes[ids[j]]);
+        hashes[j] = hash_one(groups, groups->interner.hashes[ids[j]]);
         sc_groups_prefetch_slot(groups, hashes[j]);
     }
     for (uint32_t j = 0; j < n; j++) {
@@ -89,7 +96,7 @@ static enum sc_status find_null(struct sc_groups *groups, uint8_t **out)
 {
     uint8_t packed[SC_MIN_KEY_BYTES + 1] = {0};
     packed[groups->aggregate->null_at] = 1;
-    *out = sc_groups_find(groups, packed, sc_mix(SC_HASH_START, 0));
+    *out = sc_groups_find(groups, packed, hash_one(groups, 0));
     return *out == NULL ? SC_NOMEM : SC_OK;
 }
 

@@ -58,8 +58,10 @@ void sc_aggregate_prepare(struct sc_aggregate *a)
 struct sc_groups *sc_groups_create(const struct sc_aggregate *aggregate)
 {
     struct sc_groups *groups = calloc(1, sizeof(*groups));
-    if (groups != NULL)
-        groups->aggregate = aggregate;
+    if (groups == NULL)
+        return NULL;
+    groups->aggregate = aggregate;
+    groups->interner.seed = aggregate->seed;
     return groups;
 }
 
@@ -124,15 +126,15 @@ uint64_t sc_groups_hash(const struct sc_groups *groups, const uint8_t *key)
 {
     const struct sc_aggregate *a = groups->aggregate;
     uint64_t nulls = sc_key_load(key + a->null_at, a->key_count > 8 ? 2 : 1);
-    uint64_t hash = SC_HASH_START;
+    uint64_t hash = sc_hash_begin(a->seed);
     for (uint32_t k = 0; k < a->key_count; k++) {
         uint64_t v = sc_key_load(key, a->keys[k].width);
         key += a->keys[k].width;
         if (a->keys[k].interned && (nulls >> k & 1) == 0)
             v = groups->interner.hashes[v];
-        hash = sc_mix(hash, v);
+        hash = sc_hash_more(hash, v, a->seed);
     }
-    return hash;
+    return sc_hash_end(hash);
 }
 
 /* What 18 blocks and 24 bits of a slot hold. */

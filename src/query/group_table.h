@@ -4,6 +4,8 @@
 #ifndef SC_QUERY_GROUP_TABLE_H
 #define SC_QUERY_GROUP_TABLE_H
 
+#include "base/hash.h"
+#include "base/saturate.h"
 #include "query/aggregate.h"
 
 #define SC_PARTITION_BITS 6u
@@ -74,15 +76,11 @@ static inline uint8_t *sc_partition_entry(const struct sc_partition *p, uint32_t
     return p->blocks[block] + (size_t)(number - sc_block_start(block)) * entry_bytes;
 }
 
-/* A null key hashes as 0. */
-#define SC_HASH_START UINT64_C(0x2545f4914f6cdd1d)
-
-static inline uint64_t sc_mix(uint64_t h, uint64_t v)
-{
-    h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
-    return h ^ (h >> 32);
-}
-
+/*
+ * The hash of a key: of its values, one after the other (sc_hash_begin, with the aggregate's seed); a null hashes as 0.
+ * Its uppermost 6 bits choose the partition, those below them the rank that puts a group together (aggregate_part.c), bits 32 to 39
+ * are the tag of a slot, and the lowest ones, of which MAX_ENTRIES allows 24, choose the slot.
+ */
 static inline uint32_t sc_partition_of(uint64_t hash)
 {
     return (uint32_t)(hash >> (64 - SC_PARTITION_BITS));
@@ -175,7 +173,7 @@ static inline void sc_accumulate(enum sc_accumulate how, uint8_t *at, uint64_t v
     switch (how) {
     case SC_ACCUMULATE_SUM:
     case SC_ACCUMULATE_COUNT:
-        v += old;
+        v = sc_add_saturated(v, old);
         break;
     case SC_ACCUMULATE_MIN:
         v = old < v ? old : v;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "query/interner.h"
 
-#include <stdlib.h>
+#include "base/hash.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include <stdlib.h>
 
 #define BATCH 64u
 
@@ -40,14 +39,12 @@ static bool grow(struct sc_interner *in)
     return true;
 }
 
-static uint32_t hash_bytes(const void *bytes, uint32_t length)
+static uint32_t hash_bytes(const struct sc_interner *in, const void *bytes, uint32_t length)
 {
-    if (length != sizeof(struct sc_addr))
-        return (uint32_t)XXH3_64bits(bytes, length);
     const uint8_t *b = bytes;
-    uint64_t h = (sc_load_be64(b) ^ UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xff51afd7ed558ccd);
-    h = (h ^ (h >> 32) ^ sc_load_be64(b + 8)) * UINT64_C(0xc4ceb9fe1a85ec53);
-    return (uint32_t)(h >> 32);
+    if (length != sizeof(struct sc_addr))
+        return (uint32_t)sc_hash_bytes(bytes, length, in->seed);
+    return (uint32_t)sc_hash_pair(sc_load_le64(b), sc_load_le64(b + 8), in->seed);
 }
 
 static bool same_bytes(const uint8_t *x, const uint8_t *y, uint32_t length)
@@ -103,13 +100,13 @@ uint32_t sc_interner_find(const struct sc_interner *in, const void *bytes, uint3
 {
     if (in->table_size == 0)
         return UINT32_MAX;
-    uint32_t i = find_slot(in, bytes, length, hash_bytes(bytes, length));
+    uint32_t i = find_slot(in, bytes, length, hash_bytes(in, bytes, length));
     return (uint32_t)in->table[i] - 1; /* an empty slot is 0 */
 }
 
 uint32_t sc_interner_add(struct sc_interner *in, const void *bytes, uint32_t length)
 {
-    return add_hashed(in, bytes, length, hash_bytes(bytes, length));
+    return add_hashed(in, bytes, length, hash_bytes(in, bytes, length));
 }
 
 bool sc_interner_add_addresses(struct sc_interner *in, const struct sc_addr *addresses, uint32_t count,
@@ -119,7 +116,7 @@ bool sc_interner_add_addresses(struct sc_interner *in, const struct sc_addr *add
     for (uint32_t start = 0; start < count; start += BATCH) {
         uint32_t n = count - start < BATCH ? count - start : BATCH;
         for (uint32_t i = 0; i < n; i++) {
-            hashes[i] = hash_bytes(addresses[start + i].b, sizeof(struct sc_addr));
+            hashes[i] = hash_bytes(in, addresses[start + i].b, sizeof(struct sc_addr));
             if (in->table_size != 0)
                 __builtin_prefetch(&in->table[hashes[i] & (in->table_size - 1)]);
         }
@@ -156,5 +153,5 @@ void sc_interner_free(struct sc_interner *in)
     free(in->offsets);
     free(in->hashes);
     free(in->table);
-    *in = (struct sc_interner){0};
+    *in = (struct sc_interner){.seed = in->seed};
 }

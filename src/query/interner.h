@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Distinct byte strings (addresses, names) to small numbers. Zero-initialise; written by one thread, read by
- * many. */
+/* Distinct byte strings (addresses, names) to small numbers. Zero-initialise, give it a seed of its owner's before the first string;
+ * written by one thread, read by many. */
 #ifndef SC_QUERY_INTERNER_H
 #define SC_QUERY_INTERNER_H
 
@@ -8,6 +8,7 @@
 #include "base/buf.h"
 
 struct sc_interner {
+    uint64_t seed;      /* of the hashes */
     struct sc_buf heap; /* of each string: its bytes */
     uint64_t *offsets;  /* count + 1 */
     uint32_t *hashes;   /* of each string */

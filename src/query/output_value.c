@@ -2,6 +2,7 @@
 #include "query/output_value.h"
 
 #include "base/clock.h"
+#include "base/text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -206,7 +207,7 @@ static char *put_time(struct sc_show_context *x, char *p, uint64_t ms, unsigned 
 {
     bool pretty = x->format == SC_OUTPUT_PRETTY;
     if (ms >= (uint64_t)TIME_STOP - DAY_MS)
-        return put_u64(p, ms);
+        return put_u64(put_text(p, "out-of-range:"), ms);
     int32_t offset = x->local ? local_offset(x, (int64_t)ms) : 0;
     int64_t shown = (int64_t)ms + offset * INT64_C(1000);
     int64_t day = shown / DAY_MS - (shown % DAY_MS < 0);
@@ -288,23 +289,6 @@ static char *put_protocol(char *p, uint64_t v)
 
 /* ---- texts ---- */
 
-unsigned sc_utf8_length(const uint8_t *s, size_t left)
-{
-    if (s[0] < 0x80)
-        return 1;
-    unsigned n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    if (s[0] < 0xc2 || s[0] > 0xf4 || n > left)
-        return 0;
-    for (unsigned i = 1; i < n; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    /* longer than needed, surrogates, above U+10FFFF */
-    bool bad = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-               (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f);
-    return bad ? 0 : n;
-}
-
 static char *put_json_escape(char *p, uint8_t c)
 {
     static const char short_forms[] = "btn\0fr"; /* of 8 to 13 */
@@ -320,6 +304,17 @@ static char *put_json_escape(char *p, uint8_t c)
     return p;
 }
 
+/* \uHHHH; two of them above U+FFFF. */
+static char *put_json_unicode(char *p, uint32_t point)
+{
+    if (point > 0xffff) {
+        p = put_json_unicode(p, 0xd800 + ((point - 0x10000) >> 10));
+        point = 0xdc00 + ((point - 0x10000) & 0x3ff);
+    }
+    uint8_t bytes[2] = {(uint8_t)(point >> 8), (uint8_t)point};
+    return put_hex(put_text(p, "\\u"), bytes, 2);
+}
+
 char *sc_show_json_string(char *p, const uint8_t *text, size_t length)
 {
     *p++ = '"';
@@ -330,6 +325,9 @@ char *sc_show_json_string(char *p, const uint8_t *text, size_t length)
             i++;
         } else if (text[i] < 0x20 || text[i] == '"' || text[i] == '\\') {
             p = put_json_escape(p, text[i++]);
+        } else if (sc_text_is_obeyed(text + i, n)) { /* the same text to a program, nothing to a terminal */
+            p = put_json_unicode(p, sc_utf8_code_point(text + i, n));
+            i += n;
         } else {
             memcpy(p, text + i, n);
             p += n;
@@ -344,7 +342,7 @@ char *sc_show_csv_string(char *p, const uint8_t *text, size_t length)
 {
     bool plain = length != 0; /* an empty text is "", a null is nothing */
     for (size_t i = 0; i < length && plain; i++)
-        plain = text[i] != ',' && text[i] != '"' && text[i] != '\n' && text[i] != '\r';
+        plain = text[i] != ',' && text[i] != '"' && text[i] >= 0x20 && text[i] != 0x7f;
     if (plain) {
         memcpy(p, text, length);
         return p + length;
@@ -356,24 +354,6 @@ char *sc_show_csv_string(char *p, const uint8_t *text, size_t length)
         *p++ = (char)text[i];
     }
     *p++ = '"';
-    return p;
-}
-
-/* What a terminal would obey or could not show is written as \xHH. */
-static char *put_pretty_string(char *p, const uint8_t *text, size_t length)
-{
-    for (size_t i = 0; i < length;) {
-        unsigned n = sc_utf8_length(text + i, length - i);
-        bool control = n == 0 || text[i] < 0x20 || text[i] == 0x7f || (text[i] == 0xc2 && text[i + 1] < 0xa0);
-        if (!control) {
-            memcpy(p, text + i, n);
-            p += n;
-            i += n;
-            continue;
-        }
-        for (unsigned k = 0; k < (n == 2 ? 2u : 1u); k++)
-            p = put_hex(put_text(p, "\\x"), &text[i++], 1);
-    }
     return p;
 }
 
@@ -401,7 +381,7 @@ static char *put_string(const struct sc_show_context *x, char *p, const struct s
     case SC_OUTPUT_CSV:
         return sc_show_csv_string(p, v->bytes, v->length);
     case SC_OUTPUT_PRETTY:
-        return put_pretty_string(p, v->bytes, v->length);
+        return sc_text_put_visible(p, v->bytes, v->length);
     default:
         return put_json_string(p, v);
     }

@@ -52,9 +52,6 @@ static inline bool sc_show_is_null(const struct sc_value *v)
     return v->null || (v->type == SC_VALUE_FLOAT && !(v->f - v->f == 0));
 }
 
-/* Length of the UTF-8 sequence at s (1 to 4), 0 when there is no valid one. */
-unsigned sc_utf8_length(const uint8_t *s, size_t left);
-
 /* JSON string with quotes: at most 6 * length + 2 bytes. */
 char *sc_show_json_string(char *p, const uint8_t *text, size_t length);
 /* RFC 4180 field: at most 2 * length + 2 bytes. */

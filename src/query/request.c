@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "query/request.h"
 
+#include "base/hash.h"
 #include "query/time_bucket.h"
 #include "query/time_range.h"
 
@@ -412,6 +413,7 @@ enum sc_status sc_request_aggregate(const struct sc_ie_learned *learned, const c
     }
     if (orders != NULL)
         SC_TRY(add_orders(learned, out, orders, err));
+    out->aggregate.seed = sc_hash_draw_seed();
     sc_aggregate_prepare(&out->aggregate);
     return SC_OK;
 }

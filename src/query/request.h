@@ -34,6 +34,7 @@ struct sc_request {
  * Builds an aggregation. `keys`: "srcip/24/64,dstport,first/5m,ip"; `orders`: "bytes#desc,flows" or NULL;
  * `fields`: output fields such as "flows,bytes,max(bytes),avg(packets)", NULL for the default set
  * ("duration,flows,packets,bytes,flags,bps,pps,bpp"), "" for none. `learned` (NULL: none) as in sc_field_find.
+ * The aggregate's seed is drawn; ranks whose groups will meet replace it by one that they share.
  * @return SC_OK; SC_NOTFOUND (unknown field), SC_USAGE with a sentence that names the word.
  */
 enum sc_status sc_request_aggregate(const struct sc_ie_learned *learned, const char *keys, const char *orders,

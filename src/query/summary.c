@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "query/summary.h"
 
+#include "base/saturate.h"
 #include "flow/vector.h"
 
 #include <stdlib.h>
@@ -41,22 +42,30 @@ static enum sc_status read_field(struct sc_summarizer *s, const struct sc_field 
     return SC_OK;
 }
 
+/* The halves apart: a row group has too few rows for either sum to pass 64 bits. Of narrow columns nothing is left of the upper. */
+#define ADD_HALVES(value)                                                                                    \
+    do {                                                                                                     \
+        uint64_t added = (value);                                                                            \
+        low += added & UINT32_MAX;                                                                           \
+        high += added >> 32;                                                                                 \
+    } while (0)
+
 #define SUM_SELECTED(type)                                                                                   \
     for (size_t w = 0; w < sc_bitmap_words(rows); w++) {                                                     \
         const type *v = (const type *)values + w * 64;                                                       \
         uint64_t bits = selected[w];                                                                         \
         if (bits == ~UINT64_C(0)) {                                                                          \
             for (unsigned i = 0; i < 64; i++)                                                                \
-                sum += v[i];                                                                                 \
+                ADD_HALVES(v[i]);                                                                            \
         }                                                                                                    \
         for (; bits != ~UINT64_C(0) && bits != 0; bits &= bits - 1)                                          \
-            sum += v[__builtin_ctzll(bits)];                                                                 \
+            ADD_HALVES(v[__builtin_ctzll(bits)]);                                                            \
     }
 
 /* The sum of the selected ones of `rows` integers. */
 static uint64_t sum_selected(const void *values, unsigned width, const uint64_t *selected, uint32_t rows)
 {
-    uint64_t sum = 0;
+    uint64_t low = 0, high = 0;
     if (width == 1) {
         SUM_SELECTED(uint8_t)
     } else if (width == 2) {
@@ -66,10 +75,11 @@ static uint64_t sum_selected(const void *values, unsigned width, const uint64_t 
     } else {
         SUM_SELECTED(uint64_t)
     }
-    return sum;
+    high += low >> 32;
+    return high > UINT32_MAX ? SC_SATURATED : high << 32 | (low & UINT32_MAX);
 }
 
-/* Null counts as 0. */
+/* Null counts as 0; *sum is 0 before. */
 static enum sc_status sum_field(struct sc_summarizer *s, const struct sc_field *field,
                                 struct sc_row_group *group, const struct sc_selection *selection,
                                 uint64_t *sum, struct sc_error *err)
@@ -79,11 +89,11 @@ static enum sc_status sum_field(struct sc_summarizer *s, const struct sc_field *
     SC_TRY(sc_field_load(field, group, columns, &count, err));
     const struct sc_column *plain = sc_field_plain(field, columns, count);
     if (field->computed == SC_COMPUTED_FLOWS && count == 0) /* no column says otherwise: each counts once */
-        *sum += selection->count;
+        *sum = selection->count;
     else if (plain != NULL && plain->key.kind == SC_COLUMN_UINT && plain->form == SC_FORM_FLAT)
-        *sum += sum_selected(plain->values, plain->width, selection->rows, group->rows);
+        *sum = sum_selected(plain->values, plain->width, selection->rows, group->rows);
     else if (sc_field_integers(field, columns, count, group->rows, s->values, s->valid))
-        *sum += sum_selected(s->values, 8, selection->rows, group->rows);
+        *sum = sum_selected(s->values, 8, selection->rows, group->rows);
     return SC_OK;
 }
 
@@ -137,9 +147,9 @@ static void add_statistics(struct sc_summary *summary, const struct sc_row_group
     for (uint32_t i = 0; i < group->stats.protocol_count; i++) {
         const struct sc_protocol_total *p = &group->stats.protocols[i];
         summary->records += p->records;
-        summary->flows += p->flows;
-        summary->packets += p->packets;
-        summary->bytes += p->bytes;
+        summary->flows = sc_add_saturated(summary->flows, p->flows);
+        summary->packets = sc_add_saturated(summary->packets, p->packets);
+        summary->bytes = sc_add_saturated(summary->bytes, p->bytes);
     }
 }
 
@@ -165,9 +175,9 @@ enum sc_status sc_summary_add_rows(struct sc_summary *summary, struct sc_summari
 void sc_summary_merge(struct sc_summary *to, const struct sc_summary *from)
 {
     to->records += from->records;
-    to->flows += from->flows;
-    to->packets += from->packets;
-    to->bytes += from->bytes;
+    to->flows = sc_add_saturated(to->flows, from->flows);
+    to->packets = sc_add_saturated(to->packets, from->packets);
+    to->bytes = sc_add_saturated(to->bytes, from->bytes);
     to->sampled += from->sampled;
     to->more_intervals = to->more_intervals || from->more_intervals;
     for (uint32_t i = 0; i < from->interval_count; i++)

@@ -1,21 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "store/address_dict.h"
 
-#include <stdlib.h>
+#include "base/hash.h"
 
-/* Big-endian loads: the bytes that differ most come lowest, from where multiplication carries them
- * everywhere. */
-static uint32_t hash_address(const struct sc_addr *a)
-{
-    uint64_t h = (sc_load_be64(a->b) ^ UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xff51afd7ed558ccd);
-    h = (h ^ (h >> 32) ^ sc_load_be64(a->b + 8)) * UINT64_C(0xc4ceb9fe1a85ec53);
-    return (uint32_t)(h >> 32);
-}
+#include <stdlib.h>
 
 static uint32_t *find_place(const struct sc_address_set *set, const struct sc_addr *address)
 {
     uint32_t mask = set->table_size - 1;
-    for (uint32_t i = hash_address(address) & mask;; i = (i + 1) & mask) {
+    uint64_t hash = sc_hash_pair(sc_load_le64(address->b), sc_load_le64(address->b + 8), set->seed);
+    for (uint32_t i = (uint32_t)hash & mask;; i = (i + 1) & mask) {
         uint32_t entry = set->table[i];
         if (entry == 0 || sc_addr_equal(&set->values[entry - 1], address))
             return &set->table[i];

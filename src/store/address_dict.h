@@ -18,8 +18,10 @@ struct sc_address_dict {
     uint32_t count;
 };
 
-/* Collects addresses by hash; the code order is known only when sorted. Zero-initialise; one thread. */
+/* Collects addresses by hash; the code order is known only when sorted, so that nothing of the seed is stored. Zero-initialise, but
+ * for the seed; one thread. */
 struct sc_address_set {
+    uint64_t seed;
     struct sc_addr *values; /* in order of arrival */
     uint32_t count;
     uint32_t capacity;

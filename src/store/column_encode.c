@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "store/column_encode.h"
 
+#include "base/hash.h"
 #include "flow/vector.h"
 
 #include <stdlib.h>
@@ -95,6 +96,7 @@ enum sc_status sc_column_coder_init(struct sc_column_coder *coder, struct sc_row
 {
     *coder = (struct sc_column_coder){.encoder = encoder, .batch = batch};
     sc_address_set_free(&encoder->addresses);
+    encoder->addresses.seed = encoder->seed;
     SC_TRY(code_addresses(coder));
     size_t most = batch->rows > encoder->addresses.count ? batch->rows : encoder->addresses.count;
     coder->values = malloc((size_t)batch->rows * sizeof(uint64_t));
@@ -161,6 +163,7 @@ static int compare_u64(const void *x, const void *y)
 }
 
 struct distinct {
+    uint64_t seed;
     uint64_t values[MAX_DISTINCT];
     uint16_t table[DISTINCT_TABLE]; /* index + 1 */
     uint32_t count;
@@ -168,7 +171,7 @@ struct distinct {
 
 static uint16_t *distinct_place(struct distinct *d, uint64_t value)
 {
-    uint32_t i = (uint32_t)(value * UINT64_C(0x9e3779b97f4a7c15) >> 50);
+    uint32_t i = (uint32_t)sc_hash_u64(value, d->seed) % DISTINCT_TABLE;
     while (d->table[i] != 0 && d->values[d->table[i] - 1] != value)
         i = (i + 1) % DISTINCT_TABLE;
     return &d->table[i];
@@ -216,6 +219,7 @@ static enum sc_status try_dictionary(struct sc_column_coder *coder, uint32_t cou
     if (d == NULL)
         return SC_NOMEM;
     enum sc_status status = SC_OK;
+    d->seed = encoder->seed;
     if (find_distinct(d, coder->values, count) && d->count > 1 && d->count < count / 4) {
         for (uint32_t i = 0; i < count; i++)
             coder->mapped[i] = (uint64_t)*distinct_place(d, coder->values[i]) - 1;

@@ -6,6 +6,8 @@
  */
 #include "store/row_group_encode.h"
 
+#include "base/hash.h"
+#include "base/saturate.h"
 #include "flow/vector.h"
 #include "store/column_encode.h"
 #include "store/span_set.h"
@@ -31,7 +33,7 @@ static enum sc_status find_fields(struct sc_row_group_encoder *encoder, struct s
 enum sc_status sc_row_group_encoder_init(struct sc_row_group_encoder *encoder, enum sc_effort effort,
                                          struct sc_error *err)
 {
-    *encoder = (struct sc_row_group_encoder){0};
+    *encoder = (struct sc_row_group_encoder){.seed = sc_hash_draw_seed()};
     enum sc_status status = find_fields(encoder, err);
     if (status == SC_OK && sc_stream_encoder_init(&encoder->streams, effort) != SC_OK)
         status = sc_fail_nomem(err, "the store's encoder");
@@ -105,9 +107,9 @@ static enum sc_status protocol_totals(uint64_t *const *numbers, const uint64_t *
         uint64_t p = is_valid(valid[SC_STAT_PROTOCOL], i) ? numbers[SC_STAT_PROTOCOL][i] : 256;
         struct sc_protocol_total *t = &totals[p < 256 ? p : 256];
         t->records++;
-        t->flows += numbers[SC_STAT_FLOWS][i];
-        t->packets += numbers[SC_STAT_PACKETS][i];
-        t->bytes += numbers[SC_STAT_BYTES][i];
+        t->flows = sc_add_saturated(t->flows, numbers[SC_STAT_FLOWS][i]);
+        t->packets = sc_add_saturated(t->packets, numbers[SC_STAT_PACKETS][i]);
+        t->bytes = sc_add_saturated(t->bytes, numbers[SC_STAT_BYTES][i]);
     }
     for (uint32_t p = 0; p <= 256; p++) {
         if (totals[p].records == 0)

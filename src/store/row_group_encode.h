@@ -21,6 +21,7 @@ enum sc_stat_field {
 };
 
 struct sc_row_group_encoder {
+    uint64_t seed; /* of its tables; no byte that it writes depends on it */
     struct sc_stream_encoder streams;
     struct sc_address_set addresses;
     struct sc_field fields[SC_STAT_COUNT];

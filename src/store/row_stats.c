@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Statistics of rows: merged over row groups, written to row group and footer. */
+#include "base/saturate.h"
 #include "store/format.h"
 
 #include <stdlib.h>
@@ -27,9 +28,9 @@ static void widen_range(uint64_t *min, uint64_t *max, uint64_t from_min, uint64_
 static void add_total(struct sc_protocol_total *to, const struct sc_protocol_total *from)
 {
     to->records += from->records;
-    to->flows += from->flows;
-    to->packets += from->packets;
-    to->bytes += from->bytes;
+    to->flows = sc_add_saturated(to->flows, from->flows);
+    to->packets = sc_add_saturated(to->packets, from->packets);
+    to->bytes = sc_add_saturated(to->bytes, from->bytes);
 }
 
 enum sc_status sc_row_stats_merge(struct sc_row_stats *to, const struct sc_row_stats *from)

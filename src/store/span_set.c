@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "store/span_set.h"
 
+#include "base/hash.h"
+
 #include <stdlib.h>
 
 static struct sc_span_id *find_place(const struct sc_span_set *set, const struct sc_span_id *id)
 {
-    uint64_t h =
-        (id->stream ^ id->sequence * UINT64_C(0x9e3779b97f4a7c15) ^ id->lane) * UINT64_C(0xff51afd7ed558ccd);
-    for (uint32_t i = (uint32_t)(h >> 32) & (set->size - 1);; i = (i + 1) & (set->size - 1)) {
+    uint64_t h = sc_hash_pair(id->stream, id->sequence, set->seed ^ id->lane);
+    for (uint32_t i = (uint32_t)h & (set->size - 1);; i = (i + 1) & (set->size - 1)) {
         struct sc_span_id *place = &set->table[i];
         if (!place->used ||
             (place->stream == id->stream && place->sequence == id->sequence && place->lane == id->lane))
@@ -17,7 +18,9 @@ static struct sc_span_id *find_place(const struct sc_span_set *set, const struct
 
 static bool grow_set(struct sc_span_set *set)
 {
-    struct sc_span_set bigger = {.size = set->size == 0 ? 256 : set->size * 2, .count = set->count};
+    struct sc_span_set bigger = {.seed = set->size == 0 ? sc_hash_draw_seed() : set->seed,
+                                 .size = set->size == 0 ? 256 : set->size * 2,
+                                 .count = set->count};
     bigger.table = calloc(bigger.size, sizeof(*bigger.table));
     if (bigger.table == NULL)
         return false;

@@ -13,6 +13,7 @@ struct sc_span_id {
 };
 
 struct sc_span_set {
+    uint64_t seed; /* drawn with the first id */
     struct sc_span_id *table;
     uint32_t size;
     uint32_t count;

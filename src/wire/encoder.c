@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "base/hash.h"
 #include "wire/encoder_internal.h"
 
 enum { V5_MESSAGE = 24 + 30 * 48 };
@@ -43,6 +44,7 @@ struct sc_encoder *sc_encoder_create(const struct sc_encoder_options *options, s
     }
     e->options = *options;
     e->emit = emit;
+    e->seed = sc_hash_draw_seed();
     e->arg = arg;
     e->limit = limit;
     e->next_id = ENCODER_FIRST_ID;

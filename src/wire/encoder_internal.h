@@ -110,6 +110,7 @@ struct sc_encoder {
     struct sc_encoder_options options;
     sc_encoder_emit emit;
     void *arg;
+    uint64_t seed; /* of the hashes of patterns and templates */
     struct sc_encoder_stats stats;
     struct sc_error *err; /* of the call at hand */
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* From columns to sources, from a row's state to its pattern, from a pattern to its template. */
+#include "base/hash.h"
 #include "wire/encoder_internal.h"
 
 /* ---- what a column may become ---- */
@@ -380,12 +381,6 @@ bool sc_encoder_same_state(const struct sc_encoder *e, const struct encoder_plan
 
 /* ---- patterns and templates ---- */
 
-static uint64_t mix(uint64_t h, uint64_t v)
-{
-    h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
-    return h ^ h >> 29;
-}
-
 static struct encoder_spec spec_of(const struct encoder_source *s, uint16_t state)
 {
     if (s->vary == ENCODER_BY_LENGTH)
@@ -478,10 +473,10 @@ static void measure(const struct sc_encoder *e, struct encoder_template *t)
 {
     uint32_t fixed = 0;
     bool variable = false;
-    t->hash = t->scope_count;
+    t->hash = sc_hash_begin(e->seed) ^ t->scope_count;
     for (uint32_t i = 0; i < t->field_count; i++) {
         const struct encoder_spec *f = &t->fields[i];
-        t->hash = mix(t->hash, (uint64_t)f->pen << 32 | (uint64_t)f->id << 16 | f->length);
+        t->hash = sc_hash_more(t->hash, (uint64_t)f->pen << 32 | (uint64_t)f->id << 16 | f->length, e->seed);
         variable |= f->length == ENCODER_VARIABLE;
         fixed += f->length == ENCODER_VARIABLE ? 1 : f->length;
     }
@@ -591,9 +586,10 @@ static bool reserve_pattern(struct encoder_plan *plan)
 struct encoder_pattern *sc_encoder_pattern_find(struct sc_encoder *e, struct encoder_plan *plan,
                                                 enum sc_status *status)
 {
-    uint64_t hash = 1;
+    uint64_t hash = sc_hash_begin(e->seed);
     for (uint32_t i = 0; i < plan->source_count; i++)
-        hash = mix(hash, plan->state[i]);
+        hash = sc_hash_more(hash, plan->state[i], e->seed);
+    hash = sc_hash_end(hash);
     uint32_t *slot = index_slot(plan, hash);
     *status = SC_OK;
     if (*slot != 0)

@@ -6,12 +6,10 @@
  *
  * The keys come from the network: the hash is seeded, the tables and the lengths are bounded.
  */
+#include "base/hash.h"
 #include "wire/decoder_internal.h"
 
 #include <stdlib.h>
-
-#define XXH_INLINE_ALL /* keys of 16 bytes: a few instructions */
-#include <xxhash.h>
 
 #define MAX_ENTRIES     65536u /* of one map */
 #define FIRST_CAPACITY  16u
@@ -28,7 +26,7 @@ static bool same_key(struct sc_map_key a, struct sc_map_key b)
 
 static uint32_t home_of(const struct sc_name_map *map, uint64_t seed, struct sc_map_key key)
 {
-    return (uint32_t)XXH3_64bits_withSeed(&key, sizeof(key), seed) & (map->capacity - 1);
+    return (uint32_t)sc_hash_pair(key.low, key.high, seed) & (map->capacity - 1);
 }
 
 /* Where the key is, or where it would go. There is always an empty place. */

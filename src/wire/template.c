@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "base/hash.h"
 #include "wire/decoder_internal.h"
 
 #include <stdlib.h>
@@ -59,23 +60,30 @@ struct counter {
     uint32_t count;
 };
 
-static uint32_t next_instance(struct counter *table, uint32_t mask, uint32_t pen, uint16_t id)
+struct counters {
+    struct counter *table;
+    uint32_t mask;
+    uint64_t seed;
+};
+
+static uint32_t next_instance(struct counters *c, uint32_t pen, uint16_t id)
 {
     uint64_t key = ((uint64_t)pen << 16 | id) + 1;
-    uint32_t i = (uint32_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 32) & mask;
-    while (table[i].key != 0 && table[i].key != key)
-        i = (i + 1) & mask;
-    table[i].key = key;
-    return table[i].count++;
+    uint32_t i = (uint32_t)sc_hash_u64(key, c->seed) & c->mask;
+    while (c->table[i].key != 0 && c->table[i].key != key)
+        i = (i + 1) & c->mask;
+    c->table[i].key = key;
+    return c->table[i].count++;
 }
 
-static struct counter *make_counters(uint32_t fields, uint32_t *mask)
+/* The table is NULL without memory. */
+static struct counters make_counters(uint32_t fields)
 {
     uint32_t size = 16;
     while (size < fields * 2)
         size *= 2;
-    *mask = size - 1;
-    return calloc(size, sizeof(struct counter));
+    return (struct counters){
+        .table = calloc(size, sizeof(struct counter)), .mask = size - 1, .seed = sc_hash_draw_seed()};
 }
 
 /* ---- one field ---- */
@@ -277,12 +285,12 @@ static void set_flags(struct sc_template *t)
 }
 
 static void compile_fields(struct sc_template *t, struct sc_session *session,
-                           const struct sc_decoder_limits *limits, struct counter *counters, uint32_t mask)
+                           const struct sc_decoder_limits *limits, struct counters *counters)
 {
     uint32_t offset = 0;
     for (uint32_t i = 0; i < t->field_count; i++) {
         const struct sc_wire_field *field = &t->fields[i];
-        uint32_t instance = next_instance(counters, mask, field->pen, field->id);
+        uint32_t instance = next_instance(counters, field->pen, field->id);
         if (field->length == 0)
             continue;
         struct sc_op *op = &t->ops[t->op_count];
@@ -307,19 +315,18 @@ struct sc_template *sc_template_compile(struct sc_session *session, const struct
                                         const struct sc_wire_field *fields, uint32_t count, uint16_t id,
                                         bool options, uint16_t scope_count)
 {
-    uint32_t mask;
-    struct counter *counters = make_counters(count, &mask);
-    struct sc_template *t = counters == NULL ? NULL : make_template(fields, count);
+    struct counters counters = make_counters(count);
+    struct sc_template *t = counters.table == NULL ? NULL : make_template(fields, count);
     if (t != NULL) {
         t->id = id;
         t->options = options;
         t->scope_count = scope_count;
-        compile_fields(t, session, limits, counters, mask);
+        compile_fields(t, session, limits, &counters);
         lay_stretches(t);
         unify_pairs(t);
         set_flags(t);
     }
-    free(counters);
+    free(counters.table);
     return t;
 }
 

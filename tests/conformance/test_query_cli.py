@@ -599,6 +599,44 @@ def a_bar_is_wiped_before_the_records(data):
     expect(run(data.small, "--explain"), 0, "filter: any")
 
 
+def sums_beyond_64_bits_say_so(data):
+    half = 2 ** 63
+    store = store_of(data.folder, "vast", [basic(0, bytes=half), basic(1, bytes=half + 500), basic(2, bytes=7, proto=6)], BASIC)
+    answer = ask(store, "-a", "proto", "-o", "bytes#desc", "--output-fields=bytes,avg(bytes)")
+    same([r["bytes"] for r in answer["records"]], [MAX, 7])
+    same((answer["summary"]["bytes"], answer["saturated"]), (MAX, True))
+    text = expect(run(store, "-a", "proto", "-o", "bytes#desc", "--output-fields=bytes", "--output-items=r,p,m"), 0).stdout
+    assert "18.4 E+\n" in text and "+: a sum of 18446744073709551615 or more" in text, text
+    same(text.count("18.4 E+"), 3, text)  # the group, the summary, the total of UDP
+    assert "saturated" not in ask(store, "-a", "proto", "-f", "proto tcp", "--output-fields=bytes")
+    same([r["bytes"] for r in ask(store, "-a", "proto", "-f", "bytes > 100", "--output-fields=bytes")["records"]], [MAX])
+
+
+def nothing_is_obeyed_by_a_terminal(data):
+    name = "x\u202e\x1b[1m\u2028\x9b=1+1".encode()
+    store = store_of(data.folder, "names", [basic(0) + [name]], BASIC + [(82, len(name))])
+    only = ["--output-fields=interfaceName"]
+    escaped = r"x\xe2\x80\xae\x1b[1m\xe2\x80\xa8\xc2\x9b=1+1"
+    for options in (only, ["-a", "interfaceName", *only]):
+        assert escaped in expect(run(store, *options), 0).stdout
+        for form in ("json", "ndjson"):
+            text = expect(run(store, *options, f"--output-format={form}"), 0).stdout
+            assert text.replace("\n", "").isprintable(), text
+            assert json.dumps(name.decode()) in text, text
+    text = subprocess.run([QUERY, store, *only, "--output-format=csv"], stdout=subprocess.PIPE, timeout=60, check=True).stdout
+    same(text, b'interfaceName\n"' + name + b'"\n')  # for programs: every byte as it was exported
+
+
+def times_without_a_date_are_marked(data):
+    late = 2 ** 63
+    store = store_of(data.folder, "late", [basic(0, first=late, last=late)], BASIC)
+    mark = f"out-of-range:{late}"
+    same(ask(store, "--output-fields=first")["records"], [{"first": mark}])
+    assert mark in expect(run(store, "--output-fields=first"), 0).stdout
+    same([r["first"] for r in rows(store, "--output-fields=first")], [str(late)])
+    same([r["first"] for r in rows(store, "--output-fields=first", "--output-ts-conv=str")], [mark])
+
+
 CASES = (wrong_usage_is_2_and_says_why, a_wrong_filter_is_2_with_a_caret, nothing_there_is_1, an_empty_store_is_0,
          one_of_several_paths_is_3, help_and_version_are_0, json_is_one_object, csv_and_ndjson_are_records_only,
          pretty_fits_and_aligns, numbers_beyond_2_to_53_are_exact, conversions, keys_are_spelt_as_asked, null_is_null,
@@ -609,7 +647,8 @@ CASES = (wrong_usage_is_2_and_says_why, a_wrong_filter_is_2_with_a_caret, nothin
          listings_stand_in_line, options_records,
          memory_limit_is_a_clean_error, metadata_reads_no_chunk, damage_is_3_and_the_rest_is_shown,
          an_interrupt_is_3_and_the_answer_whole, a_timeout_is_3_and_the_answer_whole, a_closed_pipe_is_no_failure,
-         a_full_disk_is_1, explain_and_progress_go_to_stderr, a_bar_is_wiped_before_the_records)
+         a_full_disk_is_1, explain_and_progress_go_to_stderr, a_bar_is_wiped_before_the_records,
+         sums_beyond_64_bits_say_so, nothing_is_obeyed_by_a_terminal, times_without_a_date_are_marked)
 
 
 def main():

@@ -137,6 +137,32 @@ static void nulls(void **state)
     check(pretty, "bytes", null, "-");
 }
 
+/* A right-to-left override, a CSI as one character, a zero-width space, a line separator, a tag; and letters that stay. */
+#define OBEYED "a\xe2\x80\xae\xc2\x9b\xe2\x80\x8b\xe2\x80\xa8\xf3\xa0\x81\x81\xc5\xa1"
+
+static void nothing_is_obeyed_by_a_terminal(void **state)
+{
+    (void)state;
+    check(pretty, "appname", text_of(SC_VALUE_STRING, OBEYED, sizeof(OBEYED) - 1),
+          "a\\xe2\\x80\\xae\\xc2\\x9b\\xe2\\x80\\x8b\\xe2\\x80\\xa8\\xf3\\xa0\\x81\\x81\xc5\xa1");
+    check(json, "appname", text_of(SC_VALUE_STRING, OBEYED, sizeof(OBEYED) - 1),
+          "\"a\\u202e\\u009b\\u200b\\u2028\\udb40\\udc41\xc5\xa1\"");
+    check(csv, "appname", text_of(SC_VALUE_STRING, "a\tb\x1b[1m", 7), "\"a\tb\x1b[1m\"");
+    check(pretty, "appname", text_of(SC_VALUE_STRING, "a\tb\nc", 5), "a\\x09b\\x0ac");
+}
+
+/* 18.4 E+: or more. */
+static void saturated_sums_are_marked(void **state)
+{
+    struct sc_value v = number("bytes", UINT64_MAX), rate = real(1e30);
+    v.saturated = rate.saturated = true;
+    (void)state;
+    check(pretty, "bytes", v, "18.4 E+");
+    check(pretty, "bps", rate, "1e+12 E+");
+    check(json, "bytes", v, "18446744073709551615");
+    check(csv, "bytes", v, "18446744073709551615");
+}
+
 static void csv_texts_are_quoted_where_needed(void **state)
 {
     (void)state;
@@ -237,10 +263,18 @@ static void local_times_carry_their_offset(void **state)
     tzset();
 }
 
-static void times_without_a_text_are_numbers(void **state)
+/* Among dates a bare number would be taken for one, by whoever sorts or cuts the column. */
+static void times_without_a_date_are_marked(void **state)
 {
+    struct sc_output_options o = csv;
+    uint64_t late = UINT64_C(1) << 63;
     (void)state;
-    check(json, "first", number("first", UINT64_MAX), "\"18446744073709551615\"");
+    check(json, "first", number("first", UINT64_MAX), "\"out-of-range:18446744073709551615\"");
+    check(pretty, "first", number("first", late), "out-of-range:9223372036854775808");
+    o.timestamp = SC_CONVERT_STR;
+    check(o, "first", number("first", late), "out-of-range:9223372036854775808");
+    check(csv, "first", number("first", late), "9223372036854775808"); /* a column of numbers */
+    check(json, "first", number("first", UINT64_C(253402214399999)), "\"9999-12-30T23:59:59.999Z\"");
     check(json, "first", number("first", 0), "\"1970-01-01T00:00:00.000Z\"");
 }
 
@@ -402,8 +436,10 @@ int main(void)
         cmocka_unit_test(pretty_values_convert),
         cmocka_unit_test(volumes_have_one_decimal),
         cmocka_unit_test(conversions_can_be_asked_for),
+        cmocka_unit_test(nothing_is_obeyed_by_a_terminal),
+        cmocka_unit_test(saturated_sums_are_marked),
         cmocka_unit_test(local_times_carry_their_offset),
-        cmocka_unit_test(times_without_a_text_are_numbers),
+        cmocka_unit_test(times_without_a_date_are_marked),
         cmocka_unit_test(values_of_another_type_than_their_field),
         cmocka_unit_test(rows),
         cmocka_unit_test(a_pretty_table_fits_120_columns),
