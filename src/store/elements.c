@@ -272,41 +272,28 @@ static bool format_text(const struct sc_ie_learned *table, struct sc_buf *out)
     return sc_buf_ok(out);
 }
 
-/* Under a temporary name, synced, renamed, and the folder synced. Returns 0 or a negative errno. */
-static int replace(struct sc_io *io, const char *store, const struct sc_buf *text)
+static enum sc_status replace(const struct sc_elements *e, struct sc_error *err)
 {
-    char path[PATH_MAX], temporary[PATH_MAX + 8];
-    snprintf(path, sizeof(path), "%s/" SC_ELEMENTS_FILE, store);
-    snprintf(temporary, sizeof(temporary), "%s.tmp", path);
-    io->ops->unlink(io, temporary);
-    int handle = io->ops->create(io, temporary);
-    if (handle < 0)
-        return handle;
-    int result = sc_io_write_all(io, handle, text->data, text->len);
-    if (result >= 0)
-        result = io->ops->datasync(io, handle);
-    int closed = io->ops->close(io, handle);
-    if (result >= 0)
-        result = closed;
-    if (result >= 0)
-        result = io->ops->rename(io, temporary, path);
-    return result < 0 ? result : io->ops->sync_dir(io, store);
+    char path[PATH_MAX];
+    struct sc_buf text = {0};
+    snprintf(path, sizeof(path), "%s/" SC_ELEMENTS_FILE, e->store);
+    enum sc_status status = format_text(&e->table, &text)
+                                ? sc_io_replace(e->io, path, text.data, text.len, err)
+                                : sc_fail_nomem(err, path);
+    sc_buf_free(&text);
+    return status;
 }
 
 void sc_elements_write(struct sc_elements *e)
 {
-    struct sc_buf text = {0};
+    struct sc_error err;
     if (!e->changed)
         return;
-    int result = format_text(&e->table, &text) ? replace(e->io, e->store, &text) : -ENOMEM;
-    sc_buf_free(&text);
-    if (result < 0 && !e->told_failure)
+    e->changed = replace(e, &err) != SC_OK;
+    if (e->changed && !e->told_failure)
         sc_log(e->log, SC_LOG_WARNING,
-               "cannot write %s/" SC_ELEMENTS_FILE
-               ": %s; the elements that exporters define keep their numbers until it can be",
-               e->store, strerror(-result));
-    e->told_failure = result < 0;
-    e->changed = result < 0;
+               "%s; the elements that exporters define keep their numbers until it can be", err.message);
+    e->told_failure = e->changed;
 }
 
 void sc_elements_free(struct sc_elements *elements)

@@ -56,25 +56,10 @@ uint64_t sc_store_horizon(const char *store)
 static enum sc_status write_horizon(struct sc_io *io, const char *store, uint64_t horizon_ms,
                                     struct sc_error *err)
 {
-    char path[4096], temporary[4096 + 8], text[32];
+    char path[4096], text[32];
     snprintf(path, sizeof(path), "%s/horizon", store);
-    snprintf(temporary, sizeof(temporary), "%s.tmp", path);
     int length = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)horizon_ms);
-    io->ops->unlink(io, temporary);
-    int handle = io->ops->create(io, temporary);
-    if (handle < 0)
-        return sc_fail_errno(err, -handle, "cannot create %s", temporary);
-    int result = sc_io_write_all(io, handle, text, (size_t)length);
-    if (result >= 0)
-        result = io->ops->datasync(io, handle);
-    int closed = io->ops->close(io, handle);
-    if (result >= 0)
-        result = closed;
-    if (result >= 0)
-        result = io->ops->rename(io, temporary, path);
-    if (result >= 0)
-        result = io->ops->sync_dir(io, store);
-    return result < 0 ? sc_fail_errno(err, -result, "cannot write %s", path) : SC_OK;
+    return sc_io_replace(io, path, text, (size_t)length, err);
 }
 
 static enum sc_status remove_files(struct sc_io *io, const struct sc_catalogue *catalogue, uint32_t count,
