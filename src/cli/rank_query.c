@@ -598,6 +598,7 @@ int sc_rank_query_run(struct sc_rank_query *r, int argc, char **argv)
     enter(r, SC_RANK_PLAN);
     share_learned(r);
     code = sc_query_job_parse(&r->job);
+    sc_query_raise_files();
     return code != 0 ? code : answer(r);
 }
 

@@ -84,10 +84,23 @@ static enum sc_status read_file(const char *folder, struct sc_ie_learned *into, 
 
 static bool is_number(const char *name)
 {
-    return *name != '\0' && name[strspn(name, "0123456789")] == '\0';
+    size_t n = strspn(name, "0123456789");
+    return (n == 2 || n == 4) && name[n] == '\0';
 }
 
-/* Takes the last name off a path below a store; false when the path may be no part of one. */
+/* A store that was written has the lock of its writers. */
+static bool is_written(const char *folder)
+{
+    char path[PATH_MAX + sizeof("/collector.lock")];
+    snprintf(path, sizeof(path), "%s/collector.lock", folder);
+    return access(path, F_OK) == 0;
+}
+
+/*
+ * Takes the last name off a path; false when what lies above has nothing to do with it. A folder named with digits or a segment may
+ * be a part of the store above, unless it is itself a store; a store that another holds for a lane lies in its .replica. What is
+ * above counts when it has the file, which only collectors write.
+ */
 static bool climb(char *path)
 {
     char *slash = strrchr(path, '/');
@@ -95,8 +108,9 @@ static bool climb(char *path)
     bool sealed;
     if (slash == NULL || slash == path)
         return false;
-    bool part = is_number(slash + 1) || strcmp(slash + 1, SC_REPLICA_FOLDER) == 0 ||
-                sc_segment_name_parse(slash + 1, &window_ms, &sealed);
+    bool part = (is_number(slash + 1) || sc_segment_name_parse(slash + 1, &window_ms, &sealed) ||
+                 strcmp(slash + 1, SC_REPLICA_FOLDER) == 0) &&
+                !is_written(path);
     *slash = '\0';
     const char *above = strrchr(path, '/');
     return part || (above != NULL && strcmp(above + 1, SC_REPLICA_FOLDER) == 0);
