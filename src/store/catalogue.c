@@ -120,14 +120,17 @@ static enum sc_status take_file(struct sc_catalogue *catalogue, const char *path
     return tally && !add_tally(catalogue, path, file.window_ms) ? SC_NOMEM : SC_OK;
 }
 
+/* @return SC_NOTFOUND: it is gone since it was listed. */
 static enum sc_status look_at(struct sc_catalogue *catalogue, const char *folder, const char *name,
                               unsigned level, struct sc_error *err)
 {
     char path[4096];
     struct stat st;
     bool ours = false;
-    if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path) || stat(path, &st) != 0)
-        return SC_OK; /* gone since it was listed */
+    if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path))
+        return SC_OK;
+    if (stat(path, &st) != 0 && lstat(path, &st) != 0) /* what only lstat sees is a link to nothing */
+        return errno == ENOENT ? SC_NOTFOUND : SC_OK;
     if (S_ISDIR(st.st_mode) && is_looked_into(name, level))
         return list_folder(catalogue, path, level + 1, err);
     if (S_ISREG(st.st_mode) && take_file(catalogue, path, name, (uint64_t)st.st_size, &ours) != SC_OK)
@@ -148,18 +151,26 @@ static void look_at_temporary(const struct sc_catalogue *catalogue, const char *
         catalogue->temporary(catalogue->temporary_arg, path);
 }
 
-static void forget_tallies(struct sc_catalogue *catalogue)
+static void forget_tallies(struct sc_catalogue *catalogue, uint32_t count)
 {
-    while (catalogue->tally_count != 0)
+    while (catalogue->tally_count > count)
         free(catalogue->tallies[--catalogue->tally_count].path);
-    free(catalogue->tallies);
 }
 
-static void forget_files(struct sc_catalogue *catalogue)
+static void forget_files(struct sc_catalogue *catalogue, uint32_t count)
 {
-    while (catalogue->count != 0)
+    while (catalogue->count > count)
         free(catalogue->files[--catalogue->count].path);
-    free(catalogue->files);
+}
+
+/* Back to what it was, a copy that was made before. */
+static void go_back(struct sc_catalogue *catalogue, const struct sc_catalogue *before)
+{
+    forget_files(catalogue, before->count);
+    forget_tallies(catalogue, before->tally_count);
+    catalogue->damaged_files = before->damaged_files;
+    catalogue->damaged_bytes = before->damaged_bytes;
+    catalogue->foreign = before->foreign;
 }
 
 /* The names in a folder, each with its end. Those that begin with a dot are not for readers. */
@@ -183,7 +194,8 @@ static bool same_names(const struct sc_buf *x, const struct sc_buf *y)
 
 /*
  * A seal renames one file and unlinks others; a listing that runs meanwhile could see neither. So a folder is listed until two
- * listings in a row are the same: what the first of them missed had its name before the second began. The time of the folder's last
+ * listings in a row are the same: what the first of them missed had its name before the second began; and again when a file is gone
+ * before it was looked at. The time of the folder's last
  * change would not tell, as it is the same for all changes within a tick of the file system's clock.
  */
 #define MOST_LISTINGS 50
@@ -224,25 +236,42 @@ static enum sc_status list_names(struct sc_catalogue *catalogue, const char *pat
     return status;
 }
 
+/* @return SC_NOTFOUND: what was listed is gone before it was looked at; SC_AGAIN: the folder does not come to rest. */
+static enum sc_status list_once(struct sc_catalogue *catalogue, DIR *dir, const char *path, unsigned level,
+                                struct sc_error *err)
+{
+    struct sc_buf names = {0};
+    enum sc_status status = names_at_rest(catalogue, dir, path, &names);
+    if (status == SC_NOMEM)
+        sc_fail_nomem(err, "the list of segments");
+    if (status == SC_OK)
+        status = list_names(catalogue, path, level, &names, err);
+    sc_buf_free(&names);
+    return status;
+}
+
 static enum sc_status list_folder(struct sc_catalogue *catalogue, const char *path, unsigned level,
                                   struct sc_error *err)
 {
-    struct sc_buf names = {0};
+    enum sc_status status = SC_NOTFOUND;
     DIR *dir = opendir(path);
     if (dir == NULL) {
         if (errno != ENOENT) /* expired since it was listed */
             note_unreadable(catalogue, path);
         return SC_OK;
     }
-    enum sc_status status = names_at_rest(catalogue, dir, path, &names);
+    for (unsigned listing = 0; listing < MOST_LISTINGS && status == SC_NOTFOUND; listing++) {
+        const struct sc_catalogue before = *catalogue;
+        status = list_once(catalogue, dir, path, level, err);
+        if (status == SC_NOTFOUND)
+            go_back(catalogue, &before);
+    }
     closedir(dir);
-    if (status == SC_NOMEM)
-        sc_fail_nomem(err, "the list of segments");
-    if (status == SC_AGAIN) /* it changes faster than it can be listed: what it holds is not known */
-        note_unreadable(catalogue, path);
-    status = status == SC_NOMEM ? status : list_names(catalogue, path, level, &names, err);
-    sc_buf_free(&names);
-    return status;
+    if (status != SC_AGAIN && status != SC_NOTFOUND)
+        return status;
+    note_unreadable(catalogue,
+                    path); /* it changes faster than it can be listed: what it holds is not known */
+    return SC_OK;
 }
 
 /* STORE/.replica/LANE are laid out as stores. */
@@ -370,7 +399,9 @@ void sc_catalogue_sort(struct sc_catalogue *catalogue)
 
 void sc_catalogue_free(struct sc_catalogue *catalogue)
 {
-    forget_files(catalogue);
-    forget_tallies(catalogue);
+    forget_files(catalogue, 0);
+    forget_tallies(catalogue, 0);
+    free(catalogue->files);
+    free(catalogue->tallies);
     *catalogue = (struct sc_catalogue){0};
 }

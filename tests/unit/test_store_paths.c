@@ -8,6 +8,10 @@
 #include "store/elements.h"
 #include "store/loss.h"
 
+#include <fcntl.h>
+#include <pthread.h>
+#include <time.h>
+
 enum { WINDOWS = 4, ROWS = 20, ROUNDS = 60 };
 
 #define WINDOW(n) (KIT_WINDOW + (n)*UINT64_C(300000))
@@ -48,11 +52,14 @@ static void make_store(const char *path)
         .proxy = "p", .stream = 9, .window_ms = WINDOW(0), .window_s = 300, .lane_count = 1, .lanes = &lane};
     assert_int_equal(sc_tally_write(path, &tally, NULL, NULL), SC_OK);
     snprintf(name, sizeof(name), "%s/elements", path);
-    const char *text = "# securitycloud elements 1\n64999 7 unsigned32 deltaCounter octets 1764055070000 mine\n";
+    const char *text =
+        "# securitycloud elements 1\n64999 7 unsigned32 deltaCounter octets 1764055070000 mine\n";
     kit_write_file(name, text, strlen(text));
     snprintf(name, sizeof(name), "%s/2027/01/15/20270115T080000Z-0000000000000abc-00000001.scs.damaged",
              path);
     kit_write_file(name, "kept by a repair", 16);
+    snprintf(name, sizeof(name), "%s/2027/01/15/20270115T080000Z-0000000000000abc-00000002.scs", path);
+    assert_int_equal(symlink("nowhere", name), 0); /* is no file of ours, and hides none */
 }
 
 static void ask(const char *path, struct answer *out)
@@ -170,7 +177,7 @@ static void any_name_answers_alike(void **state)
     assert_int_equal(want[0].records, (WINDOWS + 1) * ROWS);
     assert_int_equal(want[2].records, WINDOWS * ROWS);
     assert_true(want[0].verified == want[0].records && want[4].verified == want[2].records);
-    assert_true(want[0].kept == 1 && want[0].tallies == 1 && want[4].elements == 1);
+    assert_true(want[0].kept == 1 && want[0].tallies == 1 && want[4].elements == 1 && want[0].foreign == 1);
     assert_int_equal(want[0].expirable, WINDOWS);
     assert_int_equal(want[4].expirable, WINDOWS - 1);
     for (unsigned round = 0; round < ROUNDS; round++) {
@@ -229,6 +236,79 @@ static void a_folder_of_stores_is_none(void **state)
     kit_remove(folder);
 }
 
+/* ---- a folder that changes while it is listed ---- */
+
+enum { SEALS = 60, OTHERS = 2000 };
+
+static void name_file(char out[400], const char *day, unsigned i, const char *suffix)
+{
+    snprintf(out, 400, "%s/20270115T0800%02uZ-0000000000000abc-00000001.%s", day, i, suffix);
+}
+
+static void make_empty(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+/* As a seal does: the new name, then the old one goes. In pairs, so that two fall within a tick of the file system's clock. */
+static void *seal_all(void *arg)
+{
+    const char *day = arg;
+    char live[400], sealed[400], temporary[320];
+    snprintf(temporary, sizeof(temporary), "%s/.one.tmp", day);
+    for (unsigned i = 0; i < SEALS; i++) {
+        const struct timespec pause = {.tv_nsec = i % 2 == 0 ? 200000 : 9000000};
+        name_file(live, day, i, "sclive");
+        name_file(sealed, day, i, "scs");
+        make_empty(temporary);
+        assert_int_equal(rename(temporary, sealed), 0);
+        assert_int_equal(unlink(live), 0);
+        nanosleep(&pause, NULL);
+    }
+    return NULL;
+}
+
+/* @return whether all are sealed. Every window is seen at every moment, or it is said that the folder could not be listed. */
+static bool list_all(const char *store)
+{
+    struct sc_catalogue catalogue = {0};
+    uint32_t sealed = 0, windows = 0;
+    assert_int_equal(sc_catalogue_add(&catalogue, store, NULL), SC_OK);
+    sc_catalogue_sort(&catalogue);
+    for (uint32_t i = 0; i < catalogue.count; i++) {
+        sealed += catalogue.files[i].sealed;
+        windows += i == 0 || catalogue.files[i].window_ms != catalogue.files[i - 1].window_ms;
+    }
+    assert_true(windows == SEALS || catalogue.unreadable != 0);
+    bool over = sealed == SEALS && catalogue.count == SEALS;
+    sc_catalogue_free(&catalogue);
+    return over;
+}
+
+static void no_window_is_overlooked(void **state)
+{
+    (void)state;
+    char *store = kit_folder(), day[300], path[400];
+    pthread_t thread;
+    snprintf(day, sizeof(day), "%s/15", store);
+    assert_int_equal(mkdir(day, 0750), 0);
+    for (unsigned i = 0; i < OTHERS; i++) { /* so that reading the folder takes several calls */
+        snprintf(path, sizeof(path), "%s/a-file-with-a-rather-long-name-that-is-not-ours-%u", day, i);
+        make_empty(path);
+    }
+    for (unsigned i = 0; i < SEALS; i++) {
+        name_file(path, day, i, "sclive");
+        make_empty(path);
+    }
+    assert_int_equal(pthread_create(&thread, NULL, seal_all, day), 0);
+    while (!list_all(store))
+        continue;
+    pthread_join(thread, NULL);
+    kit_remove(store);
+}
+
 /* ---- what a repair kept ---- */
 
 static void keep(const char *store, const char *name, size_t bytes)
@@ -272,9 +352,8 @@ static void damaged_files_expire(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_name_answers_alike),
-        cmocka_unit_test(a_file_answers_alike),
-        cmocka_unit_test(a_folder_of_stores_is_none),
+        cmocka_unit_test(any_name_answers_alike),     cmocka_unit_test(a_file_answers_alike),
+        cmocka_unit_test(a_folder_of_stores_is_none), cmocka_unit_test(no_window_is_overlooked),
         cmocka_unit_test(damaged_files_expire),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
