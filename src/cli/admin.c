@@ -10,6 +10,7 @@
 #include "conf/config.h"
 #include "conf/units.h"
 #include "query/time_range.h"
+#include "store/catalogue.h"
 #include "store/maintain.h"
 #include "store/store.h"
 
@@ -311,6 +312,19 @@ static void print_exporter_memory(const json_t *root)
            integer(root, "exporters_total"), used, limit);
 }
 
+/* What repairs and seals kept takes room until its windows expire. */
+static void print_kept(const char *store)
+{
+    struct sc_catalogue catalogue = {.replicas = true};
+    char bytes[16];
+    if (sc_catalogue_add(&catalogue, store, NULL) == SC_OK && catalogue.damaged_files != 0) {
+        sc_units_format_bytes(catalogue.damaged_bytes, bytes, sizeof(bytes));
+        printf("kept      %" PRIu32 " .damaged files with %s; they expire with their windows\n",
+               catalogue.damaged_files, bytes);
+    }
+    sc_catalogue_free(&catalogue);
+}
+
 static void print_status(const json_t *root)
 {
     const json_t *queue = json_object_get(root, "queue"), *store = json_object_get(root, "store");
@@ -328,6 +342,7 @@ static void print_status(const json_t *root)
     printf("stored    %" PRIu64 " flows, %" PRIu64 " options records, %s written, %" PRIu64
            " segments sealed\n",
            integer(store, "flows"), integer(store, "options"), written, integer(store, "segments_sealed"));
+    print_kept(text(store, "path"));
     printf("received  %" PRIu64 " messages, %" PRIu64 " flows; %" PRIu64
            " lost on the way (by sequence), %" PRIu64 " malformed\n",
            integer(received, "messages"), integer(received, "flows"), integer(received, "lost"),
@@ -440,6 +455,12 @@ static void print_report(const struct sc_verify_report *r)
         printf("; %" PRIu64 " unfinished tails (no damage)", r->unfinished_tails);
     if (r->foreign_files != 0)
         printf("; %" PRIu64 " foreign files", r->foreign_files);
+    if (r->kept_files != 0) {
+        char bytes[16];
+        sc_units_format_bytes(r->kept_bytes, bytes, sizeof(bytes));
+        printf("; %" PRIu64 " .damaged files with %s are kept until their windows expire", r->kept_files,
+               bytes);
+    }
     if (r->repaired_segments != 0)
         printf("; %" PRIu64 " segments repaired", r->repaired_segments);
     putchar('\n');

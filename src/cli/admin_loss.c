@@ -115,7 +115,7 @@ static enum sc_status record(struct acceptance *a, struct sc_error *err)
         for (uint32_t k = 0; k < a->losses.stream_count && status == SC_OK; k++)
             status = sc_losses_add_stream(&all, &a->losses.streams[k]);
         if (status == SC_OK)
-            status = sc_losses_write(a->what->stores[i], &all, err);
+            status = sc_losses_write(a->what->stores[i], &all, NULL, err);
         else if (status == SC_NOMEM)
             sc_fail_nomem(err, "what is lost");
         sc_losses_free(&all);

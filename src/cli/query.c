@@ -39,6 +39,7 @@ static void hint_filter(const struct sc_query_job *job)
 static int open_source(struct sc_query_job *job)
 {
     struct sc_error err = {0};
+    sc_query_raise_files();
     enum sc_status status = sc_source_open(job->o.paths, job->o.path_count, &job->bounds, &job->source, &err);
     if (status != SC_OK) {
         sc_query_report(job, &err, SC_EXIT_NOTHING);

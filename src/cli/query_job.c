@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -220,6 +221,16 @@ int sc_query_job_parse(struct sc_query_job *job)
         return sc_query_report(job, &err, SC_EXIT_BAD_USAGE);
     code = make_requests(job);
     return code != 0 || job->request_count != 0 ? code : make_listing(job);
+}
+
+void sc_query_raise_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE,
+                    &limit); /* without it the query opens files again that it could have kept open */
 }
 
 /* ---- listings ---- */

@@ -37,6 +37,9 @@ int sc_query_report(const struct sc_query_job *job, const struct sc_error *err, 
 int sc_query_job_parse(struct sc_query_job *job);
 void sc_query_job_free(struct sc_query_job *job);
 
+/* As many descriptors as the process may have: what a query holds open stays readable while retention runs. */
+void sc_query_raise_files(void);
+
 /* A listing of every column that is stored. */
 bool sc_query_all_columns(const struct sc_query_job *job);
 /* 0: all. */

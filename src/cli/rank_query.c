@@ -618,6 +618,7 @@ int sc_rank_query_run(struct sc_rank_query *r, int argc, char **argv)
     if (code != 0)
         return code;
     share_seed(r);
+    sc_query_raise_files();
     return answer(r);
 }
 

@@ -379,7 +379,7 @@ static bool write_kept(struct sc_lane_store *s)
     for (uint32_t i = 0; i < s->kept_count;) {
         struct kept *k = &s->kept[i];
         struct sc_error err;
-        if (k->changed && sc_tally_write(s->path, &k->tally, &err) == SC_OK)
+        if (k->changed && sc_tally_write(s->path, &k->tally, s->options.io, &err) == SC_OK)
             k->changed = false;
         good = good && !k->changed;
         if (k->changed || now - k->heard_ms < KEPT_FOR_MS) {
@@ -398,7 +398,7 @@ static void take_stream(struct sc_lane_store *s, const struct news *n, bool may_
         .stream = n->stream.stream, .heard_ms = sc_clock_wall_ms(), .closed = n->stream.closed && may_close};
     memcpy(stream.proxy, n->proxy, sizeof(stream.proxy));
     /* When it fails: again in a second. */
-    (void)sc_stream_write(s->path, &stream, n->stream.earlier_closed && may_close, NULL);
+    (void)sc_stream_write(s->path, &stream, n->stream.earlier_closed && may_close, s->options.io, NULL);
 }
 
 /* Tallies are on the disk before the word that a stream is closed. */

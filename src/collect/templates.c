@@ -29,35 +29,6 @@ void sc_templates_encode(const struct sc_buf *states, uint32_t count, struct sc_
     }
 }
 
-/* Returns 0 or -errno. */
-static int write_file(struct sc_io *io, const char *path, const struct sc_buf *bytes)
-{
-    io->ops->unlink(io, path); /* of an earlier attempt */
-    int handle = io->ops->create(io, path);
-    if (handle < 0)
-        return handle;
-    int result = sc_io_write_all(io, handle, bytes->data, bytes->len);
-    if (result == 0)
-        result = io->ops->datasync(io, handle);
-    int closed = io->ops->close(io, handle);
-    return result != 0 ? result : closed;
-}
-
-static int replace_file(struct sc_io *io, const char *store, const struct sc_buf *bytes)
-{
-    char temporary[PATH_BYTES], path[PATH_BYTES];
-    snprintf(temporary, sizeof(temporary), "%.4096s/." FILE_NAME ".tmp", store);
-    snprintf(path, sizeof(path), "%.4096s/" FILE_NAME, store);
-    int result = write_file(io, temporary, bytes);
-    if (result == 0)
-        result = io->ops->rename(io, temporary, path);
-    if (result == 0)
-        result = io->ops->sync_dir(io, store);
-    if (result != 0)
-        io->ops->unlink(io, temporary);
-    return result;
-}
-
 enum sc_status sc_templates_save(const char *store, const struct sc_buf *states, uint32_t count,
                                  struct sc_io *io, struct sc_error *err)
 {
@@ -67,11 +38,11 @@ enum sc_status sc_templates_save(const char *store, const struct sc_buf *states,
         sc_buf_free(&bytes);
         return sc_fail_nomem(err, "the template state");
     }
-    int result = replace_file(io == NULL ? sc_io_system() : io, store, &bytes);
+    char path[PATH_BYTES];
+    snprintf(path, sizeof(path), "%.4096s/" FILE_NAME, store);
+    enum sc_status status = sc_io_replace(io, path, bytes.data, bytes.len, err);
     sc_buf_free(&bytes);
-    if (result != 0)
-        return sc_fail_errno(err, -result, "cannot save %s/" FILE_NAME, store);
-    return SC_OK;
+    return status;
 }
 
 static enum sc_status read_file(const char *path, struct sc_buf *out, struct sc_error *err)

@@ -21,7 +21,7 @@ void sc_templates_encode(const struct sc_buf *states, uint32_t count, struct sc_
 enum sc_status sc_templates_merge(const uint8_t *bytes, size_t length, struct sc_decoder *decoder,
                                   uint64_t clock_ms, uint64_t now_ms, struct sc_error *err);
 
-/* Writes the states to a temporary file, syncs, renames. `io` NULL: the system's. */
+/* Replaces the file (sc_io_replace). */
 enum sc_status sc_templates_save(const char *store, const struct sc_buf *states, uint32_t count,
                                  struct sc_io *io, struct sc_error *err);
 

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 static enum sc_status note_once(char ***list, uint32_t *count, const char *sentence)
 {
@@ -74,10 +75,54 @@ static enum sc_status note_stretches(struct sc_source *source, const struct sc_e
     return sc_source_note_unreadable(source, expected, segment->window_ms, segment->lane, text);
 }
 
-/* @return SC_NOTFOUND when the file was sealed or expired since it was listed: list again. */
-static enum sc_status open_segment(struct sc_source *source, const struct sc_expected *expected,
-                                   const struct sc_catalogue_file *file)
+/*
+ * Descriptors. A segment that keeps its descriptor can be read whatever becomes of its name. All that are asked for keep theirs, up to
+ * a quarter of what the process may have, and live files a quarter of their own: these are sealed first, and few. The others are
+ * opened when they are read (store/reader.h).
+ */
+struct keeping {
+    uint64_t sealed, live; /* how many more may be kept */
+};
+
+static struct keeping keep_a_quarter(void)
 {
+    struct rlimit limit;
+    uint64_t most = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 64;
+    return (struct keeping){most / 4, most / 4};
+}
+
+static void keep_or_release(struct keeping *keeping, const struct sc_source_bounds *bounds,
+                            struct sc_segment *segment)
+{
+    uint64_t *left = segment->sealed ? &keeping->sealed : &keeping->live;
+    if (*left == 0 || !sc_source_asks_for(bounds, segment))
+        sc_segment_release(segment);
+    else
+        --*left;
+}
+
+/* No window is longer than a day. A file without a name of ours has no window before it is opened. */
+#define MOST_WINDOW_MS UINT64_C(86400000)
+
+static bool named_otherwise(const struct sc_source_bounds *bounds, const struct sc_catalogue_file *file)
+{
+    return bounds->window_ms != 0 && file->window_ms != 0 &&
+           (file->window_ms > bounds->window_ms || bounds->window_ms - file->window_ms >= MOST_WINDOW_MS);
+}
+
+/* What opening needs to know. */
+struct opening {
+    struct sc_source *source;
+    const struct sc_source_bounds *bounds;
+    struct sc_expected *expected;
+    struct keeping keeping;
+};
+
+/* @return SC_NOTFOUND when the file was sealed or expired since it was listed: list again. */
+static enum sc_status open_segment(struct opening *o, const struct sc_catalogue_file *file)
+{
+    struct sc_source *source = o->source;
+    const struct sc_expected *expected = o->expected;
     struct sc_segment *segment;
     struct sc_error why = {0};
     enum sc_status status = sc_segment_open(file->path, &segment, &why);
@@ -94,6 +139,8 @@ static enum sc_status open_segment(struct sc_source *source, const struct sc_exp
     source->segments = segments;
     segments[source->segment_count++] = segment;
     source->bytes += segment->file_bytes;
+    segment->replica = file->replica;
+    keep_or_release(&o->keeping, o->bounds, segment);
     return note_stretches(source, expected, segment);
 }
 
@@ -141,8 +188,8 @@ static void forget(struct opened *opened)
 }
 
 /* Opens what a listing shows and was not opened before. *changed: a sealed file came, or one went away. */
-static enum sc_status open_new(struct sc_source *source, const struct sc_expected *expected,
-                               const struct sc_catalogue *catalogue, struct opened *opened, bool *changed)
+static enum sc_status open_new(struct opening *o, const struct sc_catalogue *catalogue, struct opened *opened,
+                               bool *changed)
 {
     uint32_t sorted = opened->count;
     const char *last = NULL;
@@ -151,9 +198,9 @@ static enum sc_status open_new(struct sc_source *source, const struct sc_expecte
         const struct sc_catalogue_file *file = &catalogue->files[i];
         bool again = last != NULL && strcmp(last, file->path) == 0;
         last = file->path;
-        if (again || is_opened(opened, sorted, file->path))
+        if (again || named_otherwise(o->bounds, file) || is_opened(opened, sorted, file->path))
             continue;
-        enum sc_status status = open_segment(source, expected, file);
+        enum sc_status status = open_segment(o, file);
         *changed = *changed || file->sealed || status == SC_NOTFOUND;
         if (status == SC_OK)
             status = remember(opened, file->path);
@@ -198,8 +245,10 @@ static void note(void *arg, const char *sentence)
 
 /* @return SC_AGAIN when the listings never came to rest. */
 static enum sc_status open_listed(struct sc_source *source, const char *const *paths, uint32_t path_count,
-                                  struct sc_expected *expected, struct sc_error *err)
+                                  const struct sc_source_bounds *bounds, struct sc_expected *expected,
+                                  struct sc_error *err)
 {
+    struct opening opening = {source, bounds, expected, keep_a_quarter()};
     struct opened opened = {0};
     struct sc_error first;
     enum sc_status status = SC_OK;
@@ -212,7 +261,7 @@ static enum sc_status open_listed(struct sc_source *source, const char *const *p
                 sc_expected_load(expected, paths, path_count, &catalogue, sc_clock_wall_ms(), note, source);
         sc_expected_horizon(expected, paths, path_count);
         if (status == SC_OK)
-            status = open_new(source, expected, &catalogue, &opened, &changed);
+            status = open_new(&opening, &catalogue, &opened, &changed);
         changed = changed || listing == 0;
         sc_catalogue_free(&catalogue);
     }
@@ -241,7 +290,7 @@ enum sc_status sc_source_list(const char *const *paths, uint32_t path_count,
                               struct sc_source *out, struct sc_error *err)
 {
     *out = (struct sc_source){.planned_above = true};
-    enum sc_status status = open_listed(out, paths, path_count, expected, err);
+    enum sc_status status = open_listed(out, paths, path_count, bounds, expected, err);
     if (status == SC_OK)
         status = sc_source_list_copies(out, bounds, expected);
     return end_open(status, out, err);
@@ -260,7 +309,7 @@ enum sc_status sc_source_open(const char *const *paths, uint32_t path_count,
                                          : UINT64_MAX,
     };
     *out = (struct sc_source){0};
-    enum sc_status status = open_listed(out, paths, path_count, &expected, err);
+    enum sc_status status = open_listed(out, paths, path_count, bounds, &expected, err);
     if (status == SC_OK)
         status = sc_source_plan_units(out, bounds, &expected);
     out->unread = out->missing_count + out->damage_count;

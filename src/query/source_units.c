@@ -32,6 +32,14 @@ static bool is_asked(const struct sc_source_bounds *bounds, const struct sc_segm
             ref->last_max >= begin);
 }
 
+bool sc_source_asks_for(const struct sc_source_bounds *bounds, const struct sc_segment *segment)
+{
+    bool asked = false;
+    for (uint32_t g = 0; g < segment->group_count && !asked; g++)
+        asked = is_asked(bounds, segment, &segment->groups[g]);
+    return asked && window_wanted(bounds, segment);
+}
+
 static bool shares_window(const struct sc_source *source, uint32_t i)
 {
     uint64_t window = source->segments[i]->window_ms;
@@ -88,8 +96,7 @@ static enum sc_status list_groups(struct sc_source *source, const struct sc_sour
 /* The home of a lane first; sealed files before live ones. */
 static uint16_t rank_of(const struct sc_segment *segment)
 {
-    bool replica = strstr(segment->path, "/" SC_REPLICA_FOLDER "/") != NULL;
-    return (uint16_t)(SC_RANK_REPLICA * replica + !segment->sealed);
+    return (uint16_t)(SC_RANK_REPLICA * segment->replica + !segment->sealed);
 }
 
 static enum sc_status add_copies(struct sc_source *source, uint32_t number, struct sc_read_context *context,

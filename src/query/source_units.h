@@ -14,6 +14,9 @@ enum sc_status sc_source_plan_units(struct sc_source *source, const struct sc_so
 enum sc_status sc_source_list_copies(struct sc_source *source, const struct sc_source_bounds *bounds,
                                      const struct sc_expected *expected);
 
+/* Whether a row group of the segment may have part in the answer. */
+bool sc_source_asks_for(const struct sc_source_bounds *bounds, const struct sc_segment *segment);
+
 /* Notes a sentence on what cannot be opened: as damage where the tallies tell whether anything is missing, else as missing. */
 enum sc_status sc_source_note_unreadable(struct sc_source *source, const struct sc_expected *expected,
                                          uint64_t window_ms, uint32_t lane, const char *sentence);

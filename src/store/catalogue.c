@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "store/catalogue.h"
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "store/elements.h"
 #include "store/format.h"
 #include "store/loss.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,19 +31,16 @@ static bool parse_window(const char *name, uint64_t *window_ms)
     return true;
 }
 
+static bool ends_with(const char *name, const char *suffix)
+{
+    size_t length = strlen(name), end = strlen(suffix);
+    return length > end && strcmp(name + length - end, suffix) == 0;
+}
+
 bool sc_segment_name_parse(const char *name, uint64_t *window_ms, bool *sealed)
 {
-    size_t length = strlen(name);
-    if (!parse_window(name, window_ms))
-        return false;
-    size_t suffix = strlen(SC_SEGMENT_SUFFIX), live = strlen(SC_LIVE_SUFFIX);
-    if (length > suffix && strcmp(name + length - suffix, SC_SEGMENT_SUFFIX) == 0)
-        *sealed = true;
-    else if (length > live && strcmp(name + length - live, SC_LIVE_SUFFIX) == 0)
-        *sealed = false;
-    else
-        return false;
-    return true;
+    *sealed = ends_with(name, SC_SEGMENT_SUFFIX);
+    return (*sealed || ends_with(name, SC_LIVE_SUFFIX)) && parse_window(name, window_ms);
 }
 
 void sc_segment_name_format(uint64_t window_ms, uint64_t stream, uint32_t number, char folder[11],
@@ -56,8 +52,7 @@ void sc_segment_name_format(uint64_t window_ms, uint64_t stream, uint32_t number
              c.day % 100, c.hour % 100, c.minute % 100, c.second % 100, (unsigned long long)stream, number);
 }
 
-static enum sc_status add_file(struct sc_catalogue *catalogue, const char *path, uint64_t window_ms,
-                               uint64_t bytes, bool sealed)
+static enum sc_status add_file(struct sc_catalogue *catalogue, const struct sc_catalogue_file *file)
 {
     if (catalogue->count == catalogue->capacity) {
         uint32_t capacity = catalogue->capacity == 0 ? 64 : catalogue->capacity * 2;
@@ -67,18 +62,12 @@ static enum sc_status add_file(struct sc_catalogue *catalogue, const char *path,
         catalogue->files = files;
         catalogue->capacity = capacity;
     }
-    char *copy = strdup(path);
+    char *copy = strdup(file->path);
     if (copy == NULL)
         return SC_NOMEM;
-    catalogue->files[catalogue->count++] =
-        (struct sc_catalogue_file){.path = copy, .window_ms = window_ms, .bytes = bytes, .sealed = sealed};
+    catalogue->files[catalogue->count] = *file;
+    catalogue->files[catalogue->count++].path = copy;
     return SC_OK;
-}
-
-static bool is_tally(const char *name)
-{
-    size_t length = strlen(name), suffix = strlen(SC_TALLY_SUFFIX);
-    return length > suffix && strcmp(name + length - suffix, SC_TALLY_SUFFIX) == 0;
 }
 
 static bool add_tally(struct sc_catalogue *catalogue, const char *path, uint64_t window_ms)
@@ -93,39 +82,60 @@ static bool add_tally(struct sc_catalogue *catalogue, const char *path, uint64_t
     return tallies[catalogue->tally_count++].path != NULL;
 }
 
-/* Year, month and day folders have names of digits only; everything else in a store is not looked into. */
-static bool is_number(const char *name)
+/*
+ * A store is listed downwards only: what a path is called, or lies in, says nothing about it. Below it, folders named with four
+ * digits (years) or two (months, days) are looked into, as deep as a store is; everything else in it is not. So the same is found
+ * whether the path is a store, whatever its name, or a part of one.
+ */
+static size_t digits_of(const char *name)
 {
     size_t n = strspn(name, "0123456789");
-    return (n == 4 || n == 2) && name[n] == '\0';
+    return name[n] == '\0' ? n : 0;
 }
 
-static enum sc_status list_folder(struct sc_catalogue *catalogue, const char *path, unsigned depth,
+/* `level`: how far below the path. Only its own folders can be years. */
+static bool is_looked_into(const char *name, unsigned level)
+{
+    size_t digits = digits_of(name);
+    return level < MAX_DEPTH && (digits == 2 || (digits == 4 && level == 0));
+}
+
+static enum sc_status list_folder(struct sc_catalogue *catalogue, const char *path, unsigned level,
                                   struct sc_error *err);
 
+/* Takes a file that has one of our names; *ours: it has. */
+static enum sc_status take_file(struct sc_catalogue *catalogue, const char *path, const char *name,
+                                uint64_t bytes, bool *ours)
+{
+    struct sc_catalogue_file file = {.path = (char *)path, .bytes = bytes};
+    bool segment = sc_segment_name_parse(name, &file.window_ms, &file.sealed);
+    bool known = segment || parse_window(name, &file.window_ms);
+    file.damaged = known && ends_with(name, SC_DAMAGED_SUFFIX);
+    bool tally = known && ends_with(name, SC_TALLY_SUFFIX);
+    *ours = segment || file.damaged || tally;
+    catalogue->damaged_files += file.damaged;
+    catalogue->damaged_bytes += file.damaged ? bytes : 0;
+    if (segment || (file.damaged && catalogue->with_damaged))
+        return add_file(catalogue, &file);
+    return tally && !add_tally(catalogue, path, file.window_ms) ? SC_NOMEM : SC_OK;
+}
+
+/* @return SC_NOTFOUND: it is gone since it was listed. */
 static enum sc_status look_at(struct sc_catalogue *catalogue, const char *folder, const char *name,
-                              unsigned depth, struct sc_error *err)
+                              unsigned level, struct sc_error *err)
 {
     char path[4096];
     struct stat st;
-    uint64_t window_ms;
-    bool sealed;
-    if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path) || stat(path, &st) != 0)
-        return SC_OK; /* gone since it was listed */
-    if (S_ISDIR(st.st_mode)) {
-        if (depth == 0 || !is_number(name))
-            return SC_OK;
-        return list_folder(catalogue, path, depth - 1, err);
-    }
-    if (S_ISREG(st.st_mode) && sc_segment_name_parse(name, &window_ms, &sealed)) {
-        if (add_file(catalogue, path, window_ms, (uint64_t)st.st_size, sealed) != SC_OK)
-            return sc_fail_nomem(err, "the list of segments");
-    } else if (S_ISREG(st.st_mode) && is_tally(name) && parse_window(name, &window_ms)) {
-        if (!add_tally(catalogue, path, window_ms))
-            return sc_fail_nomem(err, "the list of segments");
-    } else if (depth == 0 && strstr(name, ".damaged") == NULL) {
-        catalogue->foreign++;
-    }
+    bool ours = false;
+    if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path))
+        return SC_OK;
+    if (stat(path, &st) != 0 && lstat(path, &st) != 0) /* what only lstat sees is a link to nothing */
+        return errno == ENOENT ? SC_NOTFOUND : SC_OK;
+    if (S_ISDIR(st.st_mode) && is_looked_into(name, level))
+        return list_folder(catalogue, path, level + 1, err);
+    if (S_ISREG(st.st_mode) && take_file(catalogue, path, name, (uint64_t)st.st_size, &ours) != SC_OK)
+        return sc_fail_nomem(err, "the list of segments");
+    catalogue->foreign += !ours && level != 0;
     return SC_OK;
 }
 
@@ -147,63 +157,121 @@ static void forget_tallies(struct sc_catalogue *catalogue, uint32_t count)
         free(catalogue->tallies[--catalogue->tally_count].path);
 }
 
-static void forget_from(struct sc_catalogue *catalogue, uint32_t count)
+static void forget_files(struct sc_catalogue *catalogue, uint32_t count)
 {
     while (catalogue->count > count)
         free(catalogue->files[--catalogue->count].path);
 }
 
-static bool same_time(const struct stat *a, const struct stat *b)
+/* Back to what it was, a copy that was made before. */
+static void go_back(struct sc_catalogue *catalogue, const struct sc_catalogue *before)
 {
-    return a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+    forget_files(catalogue, before->count);
+    forget_tallies(catalogue, before->tally_count);
+    catalogue->damaged_files = before->damaged_files;
+    catalogue->damaged_bytes = before->damaged_bytes;
+    catalogue->foreign = before->foreign;
 }
 
-static enum sc_status list_once(struct sc_catalogue *catalogue, DIR *dir, const char *path, unsigned depth,
-                                struct sc_error *err)
+/* The names in a folder, each with its end. Those that begin with a dot are not for readers. */
+static void read_names(const struct sc_catalogue *catalogue, DIR *dir, const char *path, struct sc_buf *out)
 {
     const struct dirent *entry;
-    enum sc_status status = SC_OK;
-    while (status == SC_OK && (entry = readdir(dir)) != NULL) {
+    sc_buf_clear(out);
+    rewinddir(dir);
+    while ((entry = readdir(dir)) != NULL) {
         if (entry->d_name[0] != '.')
-            status = look_at(catalogue, path, entry->d_name, depth, err);
+            sc_buf_append(out, entry->d_name, strlen(entry->d_name) + 1);
         else if (catalogue->temporary != NULL)
             look_at_temporary(catalogue, path, entry->d_name);
     }
-    return status;
+}
+
+static bool same_names(const struct sc_buf *x, const struct sc_buf *y)
+{
+    return x->len == y->len && (x->len == 0 || memcmp(x->data, y->data, x->len) == 0);
 }
 
 /*
- * A seal renames one file and unlinks another; a listing that runs meanwhile could see neither. So it is done
- * again when the folder changed under it, a bounded number of times (a live file can only be seen once too
- * often then).
+ * A seal renames one file and unlinks others; a listing that runs meanwhile could see neither. So a folder is listed until two
+ * listings in a row are the same: what the first of them missed had its name before the second began; and again when a file is gone
+ * before it was looked at. The time of the folder's last
+ * change would not tell, as it is the same for all changes within a tick of the file system's clock.
  */
-static enum sc_status list_folder(struct sc_catalogue *catalogue, const char *path, unsigned depth,
+#define MOST_LISTINGS 50
+
+static enum sc_status names_at_rest(struct sc_catalogue *catalogue, DIR *dir, const char *path,
+                                    struct sc_buf *names)
+{
+    struct sc_buf before = {0};
+    bool same = false;
+    read_names(catalogue, dir, path, names);
+    for (unsigned listing = 1; listing < MOST_LISTINGS && !same; listing++) {
+        struct sc_buf swap = before;
+        before = *names;
+        *names = swap;
+        read_names(catalogue, dir, path, names);
+        same = sc_buf_ok(&before) && sc_buf_ok(names) && same_names(&before, names);
+    }
+    bool memory = sc_buf_ok(&before) && sc_buf_ok(names);
+    sc_buf_free(&before);
+    return same ? SC_OK : memory ? SC_AGAIN : SC_NOMEM;
+}
+
+static void note_unreadable(struct sc_catalogue *catalogue, const char *path)
+{
+    catalogue->unreadable++;
+    snprintf(catalogue->unreadable_path, sizeof(catalogue->unreadable_path), "%.255s", path);
+}
+
+static enum sc_status list_names(struct sc_catalogue *catalogue, const char *path, unsigned level,
+                                 const struct sc_buf *names, struct sc_error *err)
+{
+    enum sc_status status = SC_OK;
+    for (size_t at = 0; at < names->len && status == SC_OK;) {
+        const char *name = (const char *)names->data + at;
+        at += strlen(name) + 1;
+        status = look_at(catalogue, path, name, level, err);
+    }
+    return status;
+}
+
+/* @return SC_NOTFOUND: what was listed is gone before it was looked at; SC_AGAIN: the folder does not come to rest. */
+static enum sc_status list_once(struct sc_catalogue *catalogue, DIR *dir, const char *path, unsigned level,
+                                struct sc_error *err)
+{
+    struct sc_buf names = {0};
+    enum sc_status status = names_at_rest(catalogue, dir, path, &names);
+    if (status == SC_NOMEM)
+        sc_fail_nomem(err, "the list of segments");
+    if (status == SC_OK)
+        status = list_names(catalogue, path, level, &names, err);
+    sc_buf_free(&names);
+    return status;
+}
+
+static enum sc_status list_folder(struct sc_catalogue *catalogue, const char *path, unsigned level,
                                   struct sc_error *err)
 {
+    enum sc_status status = SC_NOTFOUND;
     DIR *dir = opendir(path);
-    if (dir == NULL && errno == ENOENT) /* expired since it was listed */
-        return SC_OK;
     if (dir == NULL) {
-        catalogue->unreadable++;
-        snprintf(catalogue->unreadable_path, sizeof(catalogue->unreadable_path), "%s", path);
+        if (errno != ENOENT) /* expired since it was listed */
+            note_unreadable(catalogue, path);
         return SC_OK;
     }
-    enum sc_status status = SC_OK;
-    uint32_t start = catalogue->count, foreign = catalogue->foreign, tallies = catalogue->tally_count;
-    for (int attempt = 0; attempt < 5 && status == SC_OK; attempt++) {
-        struct stat before, after;
-        forget_from(catalogue, start);
-        forget_tallies(catalogue, tallies);
-        catalogue->foreign = foreign;
-        rewinddir(dir);
-        if (fstat(dirfd(dir), &before) != 0)
-            break;
-        status = list_once(catalogue, dir, path, depth, err);
-        if (fstat(dirfd(dir), &after) != 0 || same_time(&before, &after))
-            break;
+    for (unsigned listing = 0; listing < MOST_LISTINGS && status == SC_NOTFOUND; listing++) {
+        const struct sc_catalogue before = *catalogue;
+        status = list_once(catalogue, dir, path, level, err);
+        if (status == SC_NOTFOUND)
+            go_back(catalogue, &before);
     }
     closedir(dir);
-    return status;
+    if (status != SC_AGAIN && status != SC_NOTFOUND)
+        return status;
+    note_unreadable(catalogue,
+                    path); /* it changes faster than it can be listed: what it holds is not known */
+    return SC_OK;
 }
 
 /* STORE/.replica/LANE are laid out as stores. */
@@ -217,29 +285,20 @@ static enum sc_status list_replicas(struct sc_catalogue *catalogue, const char *
     if (dir == NULL && errno == ENOENT)
         return SC_OK;
     if (dir == NULL) {
-        catalogue->unreadable++;
-        snprintf(catalogue->unreadable_path, sizeof(catalogue->unreadable_path), "%.255s", path);
+        note_unreadable(catalogue, path);
         return SC_OK;
     }
+    uint32_t first = catalogue->count;
     while (status == SC_OK && (entry = readdir(dir)) != NULL) {
         char lane[4096];
         if (entry->d_name[0] != '.' &&
             snprintf(lane, sizeof(lane), "%s/%s", path, entry->d_name) < (int)sizeof(lane))
-            status = list_folder(catalogue, lane, MAX_DEPTH, err);
+            status = list_folder(catalogue, lane, 0, err);
     }
     closedir(dir);
+    for (uint32_t i = first; i < catalogue->count; i++)
+        catalogue->files[i].replica = true;
     return status;
-}
-
-static unsigned digits_at_end(const char *path)
-{
-    char copy[4096];
-    snprintf(copy, sizeof(copy), "%s", path);
-    size_t length = strlen(copy);
-    while (length > 1 && copy[length - 1] == '/')
-        copy[--length] = '\0';
-    const char *name = strrchr(copy, '/') == NULL ? copy : strrchr(copy, '/') + 1;
-    return is_number(name) ? (unsigned)strlen(name) : 0;
 }
 
 /* A file that has not one of our names must at least begin as ours do. */
@@ -263,13 +322,13 @@ static enum sc_status add_single(struct sc_catalogue *catalogue, const char *pat
                                  struct sc_error *err)
 {
     const char *name = strrchr(path, '/') == NULL ? path : strrchr(path, '/') + 1;
-    uint64_t window_ms = 0;
-    bool sealed = true;
-    if (!S_ISREG(st->st_mode) || !sc_segment_name_parse(name, &window_ms, &sealed))
+    struct sc_catalogue_file file = {.path = (char *)path, .bytes = (uint64_t)st->st_size};
+    if (!S_ISREG(st->st_mode) || !sc_segment_name_parse(name, &file.window_ms, &file.sealed)) {
         SC_TRY(check_magic(path, st, err));
-    return add_file(catalogue, path, window_ms, (uint64_t)st->st_size, sealed) == SC_OK
-               ? SC_OK
-               : sc_fail_nomem(err, "the list of segments");
+        file.window_ms = 0; /* its head will tell */
+        file.sealed = true;
+    }
+    return add_file(catalogue, &file) == SC_OK ? SC_OK : sc_fail_nomem(err, "the list of segments");
 }
 
 static bool is_mark(const char *name)
@@ -277,27 +336,36 @@ static bool is_mark(const char *name)
     static const char *const marks[] = {
         "collector.lock",  "control.sock", "templates.state", "horizon",    "outbox",
         SC_STREAMS_FOLDER, SC_LOST_FOLDER, SC_REPLICA_FOLDER, "lost+found", SC_ELEMENTS_FILE};
-    uint64_t window_ms;
-    bool sealed;
     for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
         if (strcmp(name, marks[i]) == 0)
             return true;
     }
-    return is_number(name) || sc_segment_name_parse(name, &window_ms, &sealed);
+    return false;
 }
 
-/* A folder that holds other things, and nothing that a store holds, is none; an empty one may be. */
-static enum sc_status check_store(DIR *dir, const char *path, struct sc_error *err)
+/* Of a folder in which nothing of ours was found: one that holds other things, and no mark of a store, is none; an empty one may be. */
+static enum sc_status check_store(const char *path, bool foreign, struct sc_error *err)
 {
     const struct dirent *entry;
-    bool other = false;
+    bool mark = false, other = foreign;
+    DIR *dir = opendir(path);
+    if (dir == NULL)
+        return sc_fail_errno(err, errno, "cannot list %s", path);
     while ((entry = readdir(dir)) != NULL) {
-        if (is_mark(entry->d_name))
-            return SC_OK;
-        other = other || (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0);
+        const char *name = entry->d_name;
+        mark = mark || is_mark(name);
+        other = other || (strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && !is_looked_into(name, 0));
     }
-    return other ? sc_fail(err, SC_NOT_OURS, "%s is no store, nor a part of one: it holds other things", path)
-                 : SC_OK;
+    closedir(dir);
+    return mark || !other
+               ? SC_OK
+               : sc_fail(err, SC_NOT_OURS, "%s is no store, nor a part of one: it holds other things", path);
+}
+
+/* How much of ours a catalogue holds, whatever it is. */
+static uint64_t found(const struct sc_catalogue *catalogue)
+{
+    return (uint64_t)catalogue->count + catalogue->tally_count + catalogue->damaged_files;
 }
 
 enum sc_status sc_catalogue_add(struct sc_catalogue *catalogue, const char *path, struct sc_error *err)
@@ -307,16 +375,12 @@ enum sc_status sc_catalogue_add(struct sc_catalogue *catalogue, const char *path
         return sc_fail_errno(err, errno, "cannot open %s", path);
     if (!S_ISDIR(st.st_mode))
         return add_single(catalogue, path, &st, err);
-    DIR *dir = opendir(path);
-    if (dir == NULL)
-        return sc_fail_errno(err, errno, "cannot list %s", path);
-    enum sc_status ours = digits_at_end(path) == 0 ? check_store(dir, path, err) : SC_OK;
-    closedir(dir);
-    SC_TRY(ours);
-    /* A folder named like a part of a store may be one: looking as deep as a store does no harm. */
-    unsigned depth = digits_at_end(path) == 4 ? 2 : MAX_DEPTH;
-    SC_TRY(list_folder(catalogue, path, depth, err));
-    return catalogue->replicas ? list_replicas(catalogue, path, err) : SC_OK;
+    uint64_t before = found(catalogue);
+    uint32_t foreign = catalogue->foreign;
+    SC_TRY(list_folder(catalogue, path, 0, err));
+    if (catalogue->replicas)
+        SC_TRY(list_replicas(catalogue, path, err));
+    return found(catalogue) != before ? SC_OK : check_store(path, catalogue->foreign != foreign, err);
 }
 
 static int compare_files(const void *x, const void *y)
@@ -335,9 +399,9 @@ void sc_catalogue_sort(struct sc_catalogue *catalogue)
 
 void sc_catalogue_free(struct sc_catalogue *catalogue)
 {
-    forget_from(catalogue, 0);
+    forget_files(catalogue, 0);
     forget_tallies(catalogue, 0);
-    free(catalogue->tallies);
     free(catalogue->files);
+    free(catalogue->tallies);
     *catalogue = (struct sc_catalogue){0};
 }

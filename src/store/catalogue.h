@@ -13,7 +13,11 @@ struct sc_catalogue_file {
     uint64_t window_ms; /* from the name */
     uint64_t bytes;
     bool sealed;
+    bool damaged; /* what a repair or a seal kept; only when these were asked for */
+    bool replica; /* held for another lane */
 };
+
+#define SC_DAMAGED_SUFFIX ".damaged" /* behind the name of a file that a repair or a seal kept */
 
 struct sc_catalogue {
     struct sc_catalogue_file *files; /* by window, then name */
@@ -24,10 +28,13 @@ struct sc_catalogue {
         uint64_t window_ms;
     } * tallies; /* see store/tally.h; in no order */
     uint32_t tally_count;
-    uint32_t foreign;    /* files in the day folders that are not ours */
+    uint32_t damaged_files; /* .damaged, with or without with_damaged */
+    uint64_t damaged_bytes;
+    uint32_t foreign;    /* what lies in year, month and day folders and is not ours */
     uint32_t unreadable; /* folders that could not be listed */
     char unreadable_path[256];
-    bool replicas; /* set before: also what a store holds for other lanes, under .replica/LANE */
+    bool replicas;     /* set before: also what a store holds for other lanes, under .replica/LANE */
+    bool with_damaged; /* set before: .damaged files are listed too */
     /* When set: called with each temporary file of a seal. Only who holds the store's lock may remove them.
      */
     void (*temporary)(void *arg, const char *path);
@@ -35,8 +42,8 @@ struct sc_catalogue {
 };
 
 /*
- * Lists `path`: a store, a part of one (a year, month or day folder), or a single segment file. Adds to
- * *catalogue (zero-initialised before the first call).
+ * Lists `path`: a store, a part of one (a year, month or day folder), or a single segment file. It is told by what lies in it, never by
+ * its name or by those above it. Adds to *catalogue (zero-initialised before the first call).
  * @return SC_OK (an empty store too); SC_NOTFOUND, SC_IO (unreadable), SC_NOT_OURS (a file that is no
  * segment).
  */

@@ -84,10 +84,23 @@ static enum sc_status read_file(const char *folder, struct sc_ie_learned *into, 
 
 static bool is_number(const char *name)
 {
-    return *name != '\0' && name[strspn(name, "0123456789")] == '\0';
+    size_t n = strspn(name, "0123456789");
+    return (n == 2 || n == 4) && name[n] == '\0';
 }
 
-/* Takes the last name off a path below a store; false when the path may be no part of one. */
+/* A store that was written has the lock of its writers. */
+static bool is_written(const char *folder)
+{
+    char path[PATH_MAX + sizeof("/collector.lock")];
+    snprintf(path, sizeof(path), "%s/collector.lock", folder);
+    return access(path, F_OK) == 0;
+}
+
+/*
+ * Takes the last name off a path; false when what lies above has nothing to do with it. A folder named with digits or a segment may
+ * be a part of the store above, unless it is itself a store; a store that another holds for a lane lies in its .replica. What is
+ * above counts when it has the file, which only collectors write.
+ */
 static bool climb(char *path)
 {
     char *slash = strrchr(path, '/');
@@ -95,8 +108,9 @@ static bool climb(char *path)
     bool sealed;
     if (slash == NULL || slash == path)
         return false;
-    bool part = is_number(slash + 1) || strcmp(slash + 1, SC_REPLICA_FOLDER) == 0 ||
-                sc_segment_name_parse(slash + 1, &window_ms, &sealed);
+    bool part = (is_number(slash + 1) || sc_segment_name_parse(slash + 1, &window_ms, &sealed) ||
+                 strcmp(slash + 1, SC_REPLICA_FOLDER) == 0) &&
+                !is_written(path);
     *slash = '\0';
     const char *above = strrchr(path, '/');
     return part || (above != NULL && strcmp(above + 1, SC_REPLICA_FOLDER) == 0);
@@ -272,41 +286,28 @@ static bool format_text(const struct sc_ie_learned *table, struct sc_buf *out)
     return sc_buf_ok(out);
 }
 
-/* Under a temporary name, synced, renamed, and the folder synced. Returns 0 or a negative errno. */
-static int replace(struct sc_io *io, const char *store, const struct sc_buf *text)
+static enum sc_status replace(const struct sc_elements *e, struct sc_error *err)
 {
-    char path[PATH_MAX], temporary[PATH_MAX + 8];
-    snprintf(path, sizeof(path), "%s/" SC_ELEMENTS_FILE, store);
-    snprintf(temporary, sizeof(temporary), "%s.tmp", path);
-    io->ops->unlink(io, temporary);
-    int handle = io->ops->create(io, temporary);
-    if (handle < 0)
-        return handle;
-    int result = sc_io_write_all(io, handle, text->data, text->len);
-    if (result >= 0)
-        result = io->ops->datasync(io, handle);
-    int closed = io->ops->close(io, handle);
-    if (result >= 0)
-        result = closed;
-    if (result >= 0)
-        result = io->ops->rename(io, temporary, path);
-    return result < 0 ? result : io->ops->sync_dir(io, store);
+    char path[PATH_MAX];
+    struct sc_buf text = {0};
+    snprintf(path, sizeof(path), "%s/" SC_ELEMENTS_FILE, e->store);
+    enum sc_status status = format_text(&e->table, &text)
+                                ? sc_io_replace(e->io, path, text.data, text.len, err)
+                                : sc_fail_nomem(err, path);
+    sc_buf_free(&text);
+    return status;
 }
 
 void sc_elements_write(struct sc_elements *e)
 {
-    struct sc_buf text = {0};
+    struct sc_error err;
     if (!e->changed)
         return;
-    int result = format_text(&e->table, &text) ? replace(e->io, e->store, &text) : -ENOMEM;
-    sc_buf_free(&text);
-    if (result < 0 && !e->told_failure)
+    e->changed = replace(e, &err) != SC_OK;
+    if (e->changed && !e->told_failure)
         sc_log(e->log, SC_LOG_WARNING,
-               "cannot write %s/" SC_ELEMENTS_FILE
-               ": %s; the elements that exporters define keep their numbers until it can be",
-               e->store, strerror(-result));
-    e->told_failure = result < 0;
-    e->changed = result < 0;
+               "%s; the elements that exporters define keep their numbers until it can be", err.message);
+    e->told_failure = e->changed;
 }
 
 void sc_elements_free(struct sc_elements *elements)

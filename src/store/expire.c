@@ -2,7 +2,7 @@
 /*
  * Retention: whole windows, oldest first. The horizon (start of the oldest window that is kept) is written to
  * STORE/horizon and synced before the first file goes, so that a reader, or another node, can tell expired
- * from missing.
+ * from missing. What a repair kept of a window (.damaged) counts and goes with it.
  */
 #include "store/store.h"
 
@@ -56,42 +56,36 @@ uint64_t sc_store_horizon(const char *store)
 static enum sc_status write_horizon(struct sc_io *io, const char *store, uint64_t horizon_ms,
                                     struct sc_error *err)
 {
-    char path[4096], temporary[4096 + 8], text[32];
+    char path[4096], text[32];
     snprintf(path, sizeof(path), "%s/horizon", store);
-    snprintf(temporary, sizeof(temporary), "%s.tmp", path);
     int length = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)horizon_ms);
-    io->ops->unlink(io, temporary);
-    int handle = io->ops->create(io, temporary);
-    if (handle < 0)
-        return sc_fail_errno(err, -handle, "cannot create %s", temporary);
-    int result = sc_io_write_all(io, handle, text, (size_t)length);
-    if (result >= 0)
-        result = io->ops->datasync(io, handle);
-    int closed = io->ops->close(io, handle);
-    if (result >= 0)
-        result = closed;
-    if (result >= 0)
-        result = io->ops->rename(io, temporary, path);
-    if (result >= 0)
-        result = io->ops->sync_dir(io, store);
-    return result < 0 ? sc_fail_errno(err, -result, "cannot write %s", path) : SC_OK;
+    return sc_io_replace(io, path, text, (size_t)length, err);
 }
 
-static enum sc_status remove_files(struct sc_io *io, const struct sc_catalogue *catalogue, uint32_t count,
-                                   struct sc_error *err)
+/* The folders of a window that is gone, when nothing else is in them; never `store` itself or what lies above. */
+static void remove_folders(const char *store, const char *path)
+{
+    char folder[4096];
+    snprintf(folder, sizeof(folder), "%s", path);
+    for (int level = 0; level < 3; level++) {
+        char *slash = strrchr(folder, '/');
+        if (slash == NULL || (size_t)(slash - folder) <= strlen(store))
+            break;
+        *slash = '\0';
+        if (rmdir(folder) != 0) /* not empty yet */
+            break;
+    }
+}
+
+static enum sc_status remove_files(struct sc_io *io, const char *store, const struct sc_catalogue *catalogue,
+                                   uint32_t count, struct sc_error *err)
 {
     for (uint32_t i = 0; i < count; i++) {
         const char *path = catalogue->files[i].path;
         int result = io->ops->unlink(io, path);
         if (result < 0 && result != -ENOENT)
             return sc_fail_errno(err, -result, "cannot remove %s", path);
-        char folder[4096];
-        snprintf(folder, sizeof(folder), "%s", path);
-        for (int level = 0; level < 3 && strrchr(folder, '/') != NULL; level++) {
-            *strrchr(folder, '/') = '\0';
-            if (rmdir(folder) != 0) /* not empty yet */
-                break;
-        }
+        remove_folders(store, path);
     }
     return SC_OK;
 }
@@ -173,7 +167,7 @@ static void remove_losses(struct sc_io *io, const char *store, uint64_t horizon_
 enum sc_status sc_store_expire(const char *path, const struct sc_retention *retention, uint64_t now_ms,
                                bool dry_run, struct sc_io *io, struct sc_expiry *out, struct sc_error *err)
 {
-    struct sc_catalogue catalogue = {.replicas = true};
+    struct sc_catalogue catalogue = {.replicas = true, .with_damaged = true};
     *out = (struct sc_expiry){0};
     if (io == NULL)
         io = sc_io_system();
@@ -196,7 +190,7 @@ enum sc_status sc_store_expire(const char *path, const struct sc_retention *rete
         if (status == SC_OK) {
             remove_tallies(io, &catalogue, out->horizon_ms);
             remove_losses(io, path, out->horizon_ms);
-            status = remove_files(io, &catalogue, keep, err);
+            status = remove_files(io, path, &catalogue, keep, err);
         }
     }
     sc_catalogue_free(&catalogue);

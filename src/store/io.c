@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -102,4 +104,119 @@ int sc_io_write_all(struct sc_io *io, int handle, const void *bytes, size_t coun
         count -= (size_t)n;
     }
     return 0;
+}
+
+/* ---- folders ---- */
+
+static int sync_parent(struct sc_io *io, char *path)
+{
+    char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        return io->ops->sync_dir(io, ".");
+    if (slash == path)
+        return io->ops->sync_dir(io, "/");
+    *slash = '\0';
+    int result = io->ops->sync_dir(io, path);
+    *slash = '/';
+    return result;
+}
+
+int sc_io_make_folders(struct sc_io *io, const char *path, size_t known)
+{
+    char copy[4096];
+    struct stat st;
+    snprintf(copy, sizeof(copy), "%s", path);
+    for (char *p = copy + 1;; p++) {
+        if (*p != '/' && *p != '\0')
+            continue;
+        char saved = *p;
+        *p = '\0';
+        int result = 0;
+        bool missing = stat(copy, &st) != 0;
+        if (missing)
+            result = io->ops->mkdir(io, copy);
+        if (result >= 0 && (missing || (size_t)(p - copy) > known))
+            result = sync_parent(io, copy);
+        if (result < 0)
+            return result;
+        *p = saved;
+        if (saved == '\0')
+            return 0;
+    }
+}
+
+/* ---- replacing a file ---- */
+
+struct names {
+    char folder[PATH_MAX];
+    char temporary[PATH_MAX];
+};
+
+static bool name_files(const char *path, struct names *out)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash == NULL ? path : slash + 1;
+    int folder =
+        snprintf(out->folder, sizeof(out->folder), "%.*s",
+                 slash == NULL || slash == path ? 1 : (int)(slash - path), slash == NULL ? "." : path);
+    int temporary =
+        snprintf(out->temporary, sizeof(out->temporary), "%.*s.%s.tmp", (int)(name - path), path, name);
+    return folder < (int)sizeof(out->folder) && temporary < (int)sizeof(out->temporary);
+}
+
+/* What a crash left under this name goes. */
+static int create_anew(struct sc_io *io, const char *path)
+{
+    int handle = io->ops->create(io, path);
+    if (handle != -EEXIST)
+        return handle;
+    int result = io->ops->unlink(io, path);
+    return result < 0 && result != -ENOENT ? result : io->ops->create(io, path);
+}
+
+static int write_temporary(struct sc_io *io, const char *path, const void *bytes, size_t length, bool sync)
+{
+    int handle = create_anew(io, path);
+    if (handle < 0)
+        return handle;
+    int result = sc_io_write_all(io, handle, bytes, length);
+    if (result == 0 && sync)
+        result = io->ops->datasync(io, handle);
+    int closed = io->ops->close(io, handle);
+    return result != 0 ? result : closed;
+}
+
+static int replace(struct sc_io *io, const struct names *names, const char *path, const void *bytes,
+                   size_t length, bool sync)
+{
+    int result = write_temporary(io, names->temporary, bytes, length, sync);
+    if (result == 0)
+        result = io->ops->rename(io, names->temporary, path);
+    if (result != 0)
+        io->ops->unlink(io, names->temporary);
+    else if (sync)
+        result = io->ops->sync_dir(io, names->folder);
+    return result;
+}
+
+static enum sc_status replace_or_say(struct sc_io *io, const char *path, const void *bytes, size_t length,
+                                     bool sync, struct sc_error *err)
+{
+    struct names names;
+    int result = -ENAMETOOLONG;
+    if (name_files(path, &names))
+        result = replace(io == NULL ? sc_io_system() : io, &names, path, bytes, length, sync);
+    return result == 0 ? SC_OK : sc_fail_errno(err, -result, "cannot write %s", path);
+}
+
+enum sc_status sc_io_replace(struct sc_io *io, const char *path, const void *bytes, size_t length,
+                             struct sc_error *err)
+{
+    return replace_or_say(io, path, bytes, length, true, err);
+}
+
+enum sc_status sc_io_replace_unsynced(struct sc_io *io, const char *path, const void *bytes, size_t length,
+                                      struct sc_error *err)
+{
+    return replace_or_say(io, path, bytes, length, false, err);
 }

@@ -7,6 +7,8 @@
 #ifndef SC_STORE_IO_H
 #define SC_STORE_IO_H
 
+#include "base/status.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,5 +41,24 @@ struct sc_io *sc_io_system(void);
 
 /* Writes all of `count` bytes, going on after short writes. Returns 0 or -errno; -EIO when nothing moves. */
 int sc_io_write_all(struct sc_io *io, int handle, const void *bytes, size_t count);
+
+/*
+ * Creates each missing folder of a path. The names below its first `known` bytes are synced, also of folders that are there: who made
+ * them may have died before. Returns 0 or -errno.
+ */
+int sc_io_make_folders(struct sc_io *io, const char *path, size_t known);
+
+/*
+ * The one way to replace a small file, or to make it: FOLDER/.NAME.tmp is written, synced and renamed to FOLDER/NAME, and the folder
+ * is synced. Whatever fails, and wherever the machine stops, the file has its old content or all of the new one; after SC_OK it has
+ * the new one for good. When it fails the temporary file is removed; one that a crash left is overwritten by the next call. Of two
+ * writers of the same path at the same time one may fail. `io` NULL: the system's.
+ * @return SC_OK; SC_FULL, SC_IO, SC_NOTFOUND (no such folder).
+ */
+enum sc_status sc_io_replace(struct sc_io *io, const char *path, const void *bytes, size_t length,
+                             struct sc_error *err);
+/* The same without the syncs, for what is told again a second later: safe when the process dies, not when the power fails. */
+enum sc_status sc_io_replace_unsynced(struct sc_io *io, const char *path, const void *bytes, size_t length,
+                                      struct sc_error *err);
 
 #endif

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "store/loss.h"
 
+#include "base/buf.h"
+
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define LINE_BYTES 256
 
@@ -183,60 +182,54 @@ enum sc_status sc_losses_read(const char *store, struct sc_losses *losses, struc
 
 /* ---- writing ---- */
 
-static bool write_file(FILE *file, const struct sc_losses *losses, const struct sc_stream *stream)
+static void print_loss(const struct sc_loss *l, struct sc_buf *out)
 {
-    fprintf(file, "securitycloud lost 1\nproxy %s\nclosed %d\n", stream->proxy, stream->closed);
-    for (uint32_t i = place_of(losses, stream->stream, 0, 0); i < losses->count; i++) {
-        const struct sc_loss *l = &losses->list[i];
-        const struct sc_tally_count *c = &l->lost;
-        if (l->stream != stream->stream)
-            break;
-        fprintf(file,
-                "window %" PRIu64 " %" PRIu32 " lane %08" PRIx32 " %" PRIu64 " %" PRIu64 " %" PRIu64
-                " %" PRIu64 "\n",
-                l->window_ms, l->window_s, l->lane, c->batches[0], c->records[0], c->batches[1],
-                c->records[1]);
-    }
-    return fflush(file) == 0 && ferror(file) == 0 && fsync(fileno(file)) == 0;
+    char line[LINE_BYTES];
+    const struct sc_tally_count *c = &l->lost;
+    snprintf(line, sizeof(line),
+             "window %" PRIu64 " %" PRIu32 " lane %08" PRIx32 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+             "\n",
+             l->window_ms, l->window_s, l->lane, c->batches[0], c->records[0], c->batches[1], c->records[1]);
+    sc_buf_append_str(out, line);
 }
 
-static enum sc_status write_stream(const char *folder, const struct sc_losses *losses,
+static void print_stream(const struct sc_losses *losses, const struct sc_stream *stream, struct sc_buf *out)
+{
+    char head[LINE_BYTES];
+    snprintf(head, sizeof(head), "securitycloud lost 1\nproxy %s\nclosed %d\n", stream->proxy,
+             stream->closed);
+    sc_buf_append_str(out, head);
+    for (uint32_t i = place_of(losses, stream->stream, 0, 0);
+         i < losses->count && losses->list[i].stream == stream->stream; i++)
+        print_loss(&losses->list[i], out);
+}
+
+static enum sc_status write_stream(struct sc_io *io, const char *folder, const struct sc_losses *losses,
                                    const struct sc_stream *stream, struct sc_error *err)
 {
-    char path[4096 + 32], temporary[4096 + 48];
+    char path[4096 + 32];
+    struct sc_buf text = {0};
     snprintf(path, sizeof(path), "%s/%016" PRIx64, folder, stream->stream);
-    snprintf(temporary, sizeof(temporary), "%s/.%016" PRIx64 ".new", folder, stream->stream);
-    FILE *file = fopen(temporary, "we");
-    if (file == NULL)
-        return sc_fail_errno(err, errno, "cannot create %s", temporary);
-    int failed = write_file(file, losses, stream) ? 0 : errno;
-    if (fclose(file) != 0 && failed == 0)
-        failed = errno;
-    if (failed == 0 && rename(temporary, path) != 0)
-        failed = errno;
-    if (failed == 0)
-        return SC_OK;
-    unlink(temporary);
-    return sc_fail_errno(err, failed, "cannot write %s", path);
+    print_stream(losses, stream, &text);
+    enum sc_status status = sc_buf_ok(&text) ? sc_io_replace(io, path, text.data, text.len, err)
+                                             : sc_fail_nomem(err, "what is lost");
+    sc_buf_free(&text);
+    return status;
 }
 
-static enum sc_status sync_folder(const char *path, struct sc_error *err)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int failed = fd < 0 || fsync(fd) != 0 ? errno : 0;
-    if (fd >= 0)
-        close(fd);
-    return failed == 0 ? SC_OK : sc_fail_errno(err, failed, "cannot sync %s", path);
-}
-
-enum sc_status sc_losses_write(const char *store, const struct sc_losses *losses, struct sc_error *err)
+enum sc_status sc_losses_write(const char *store, const struct sc_losses *losses, struct sc_io *io,
+                               struct sc_error *err)
 {
     char folder[4096];
+    if (io == NULL)
+        io = sc_io_system();
     snprintf(folder, sizeof(folder), "%s/" SC_LOST_FOLDER, store);
-    if (mkdir(folder, 0750) != 0 && errno != EEXIST)
-        return sc_fail_errno(err, errno, "cannot create %s", folder);
+    int result = io->ops->mkdir(io, folder);
+    if (result == 0)
+        result = io->ops->sync_dir(io, store);
+    if (result != 0)
+        return sc_fail_errno(err, -result, "cannot create %s", folder);
     for (uint32_t i = 0; i < losses->stream_count; i++)
-        SC_TRY(write_stream(folder, losses, &losses->streams[i], err));
-    SC_TRY(sync_folder(folder, err));
-    return sync_folder(store, err);
+        SC_TRY(write_stream(io, folder, losses, &losses->streams[i], err));
+    return SC_OK;
 }

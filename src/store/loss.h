@@ -44,7 +44,8 @@ bool sc_losses_closed(const struct sc_losses *losses, uint64_t stream);
 
 /* Adds what a store has recorded; nothing when it has no such folder. @return SC_OK; SC_DAMAGED, SC_IO; SC_NOMEM. */
 enum sc_status sc_losses_read(const char *store, struct sc_losses *losses, struct sc_error *err);
-/* Writes the files of all streams, durably; what a store has recorded is to be read before. @return SC_OK; SC_IO, SC_FULL. */
-enum sc_status sc_losses_write(const char *store, const struct sc_losses *losses, struct sc_error *err);
+/* Replaces the files of all streams (sc_io_replace); what a store has recorded is to be read before. @return SC_OK; SC_IO, SC_FULL. */
+enum sc_status sc_losses_write(const char *store, const struct sc_losses *losses, struct sc_io *io,
+                               struct sc_error *err);
 
 #endif

@@ -141,7 +141,7 @@ static enum sc_status name_files(struct repair *r, const char *path, struct sc_e
         snprintf(r->folder, sizeof(r->folder), "%.*s", length == 0 ? 1 : length, path);
     if (snprintf(r->temporary, sizeof(r->temporary), "%s/.%s.repair", r->folder, name) >=
             (int)sizeof(r->temporary) ||
-        snprintf(r->kept, sizeof(r->kept), "%s.damaged", path) >= (int)sizeof(r->kept))
+        snprintf(r->kept, sizeof(r->kept), "%s" SC_DAMAGED_SUFFIX, path) >= (int)sizeof(r->kept))
         return sc_fail(err, SC_IO, "%s: the path is too long", path);
     return SC_OK;
 }
@@ -236,6 +236,8 @@ static void examine_file(struct examiner *x, const struct sc_catalogue_file *fil
     enum sc_status status = repair_file(x, file->path, &why);
     if (status == SC_OK) {
         x->report->repaired_segments++;
+        x->report->kept_files++;
+        x->report->kept_bytes += file->bytes;
     } else {
         (*left)++;
         note_failure(x, file->path, status, &why);
@@ -252,6 +254,8 @@ static enum sc_status examine(const char *path, bool repair, struct examiner *x,
     for (uint32_t i = 0; i < catalogue.count && status == SC_OK; i++)
         examine_file(x, &catalogue.files[i], repair, &left_damaged);
     x->report->foreign_files = catalogue.foreign;
+    x->report->kept_files += catalogue.damaged_files;
+    x->report->kept_bytes += catalogue.damaged_bytes;
     if (status == SC_OK && x->failed != SC_OK) {
         status = x->failed;
         if (err != NULL)

@@ -18,6 +18,8 @@ struct sc_verify_report {
     uint64_t unfinished_tails; /* of live files: no damage */
     uint64_t foreign_files;
     uint64_t repaired_segments; /* sc_store_repair */
+    uint64_t kept_files;        /* .damaged: what repairs kept; they expire with their windows */
+    uint64_t kept_bytes;
 };
 
 /* Called with a file and a sentence about it; also with finding == NULL when a file is begun (progress). */

@@ -14,6 +14,10 @@
  *
  * A segment is immutable once open and may be read by many threads, each with a context of its own. Row
  * groups and columns belong to the context that opened them and live until its reset.
+ *
+ * A segment keeps a descriptor until it is released: then each context that reads it opens the file again, and keeps it until it reads
+ * another released one. So many segments can be open with as many descriptors as there are contexts; but what is sealed again, repaired
+ * or expired meanwhile cannot be read any more, and the reader is told.
  */
 #ifndef SC_STORE_READER_H
 #define SC_STORE_READER_H
@@ -22,6 +26,8 @@
 #include "flow/batch.h"
 #include "store/format.h"
 #include "store/stream.h"
+
+#include <sys/types.h>
 
 struct sc_group_ref {
     uint64_t offset; /* in the file */
@@ -36,9 +42,12 @@ struct sc_group_ref {
 
 struct sc_segment {
     char *path;
-    int fd;
+    int fd;       /* -1: released, or in memory */
+    dev_t device; /* with `inode`: which file it was when it was opened */
+    ino_t inode;
     const uint8_t *memory; /* borrowed: the bytes, instead of a file */
     bool sealed;
+    bool replica; /* for the caller: it was listed as held for another lane */
     uint64_t window_ms;
     uint32_t window_s;
     uint32_t lane;
@@ -63,6 +72,8 @@ struct sc_segment {
  */
 enum sc_status sc_segment_open(const char *path, struct sc_segment **out, struct sc_error *err);
 void sc_segment_close(struct sc_segment *segment);
+/* Gives the descriptor back; before others read the segment. */
+void sc_segment_release(struct sc_segment *segment);
 
 struct sc_row_group;
 
@@ -71,6 +82,10 @@ struct sc_read_context {
     struct sc_stream_decoder decoder;
     struct sc_buf chunk; /* bytes of the chunk being decoded */
     uint64_t bytes_read;
+    bool has_file; /* the released segment that was read last */
+    int fd;
+    dev_t device;
+    ino_t inode;
 };
 
 enum sc_status sc_read_context_init(struct sc_read_context *context);

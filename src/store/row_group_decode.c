@@ -8,7 +8,9 @@
 #include "flow/vector.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define XXH_INLINE_ALL
@@ -25,8 +27,16 @@ void sc_read_context_reset(struct sc_read_context *context)
     sc_arena_reset(&context->arena);
 }
 
+static void forget_file(struct sc_read_context *context)
+{
+    if (context->has_file)
+        close(context->fd);
+    context->has_file = false;
+}
+
 void sc_read_context_free(struct sc_read_context *context)
 {
+    forget_file(context);
     sc_arena_free(&context->arena);
     sc_stream_decoder_free(&context->decoder);
     sc_buf_free(&context->chunk);
@@ -41,6 +51,31 @@ static enum sc_status damaged(const struct sc_row_group *group, const char *what
 
 /* ---- head and directory ---- */
 
+/* The file of a released segment, when it still is the one that was listed. */
+static enum sc_status open_again(struct sc_read_context *context, const struct sc_segment *segment,
+                                 struct sc_error *err)
+{
+    struct stat st;
+    if (context->has_file && context->device == segment->device && context->inode == segment->inode)
+        return SC_OK;
+    forget_file(context);
+    context->fd = open(segment->path, O_RDONLY | O_CLOEXEC);
+    if (context->fd < 0 && errno != ENOENT)
+        return sc_fail_errno(err, errno, "cannot open %s", segment->path);
+    context->has_file = context->fd >= 0;
+    if (!context->has_file || fstat(context->fd, &st) != 0 || st.st_dev != segment->device ||
+        st.st_ino != segment->inode) {
+        forget_file(context);
+        return sc_fail(
+            err, SC_IO,
+            "%s went away while the store was read: it was sealed again, repaired or expired; ask again",
+            segment->path);
+    }
+    context->device = st.st_dev;
+    context->inode = st.st_ino;
+    return SC_OK;
+}
+
 static enum sc_status read_bytes(const struct sc_row_group *group, uint64_t offset, size_t count, void *out,
                                  struct sc_error *err)
 {
@@ -52,8 +87,13 @@ static enum sc_status read_bytes(const struct sc_row_group *group, uint64_t offs
         memcpy(out, group->segment->memory + offset, count);
         return SC_OK;
     }
+    int fd = group->segment->fd;
+    if (fd < 0) {
+        SC_TRY(open_again(group->context, group->segment, err));
+        fd = group->context->fd;
+    }
     while (count > 0) {
-        ssize_t n = pread(group->segment->fd, p, count, (off_t)offset);
+        ssize_t n = pread(fd, p, count, (off_t)offset);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)

@@ -2,6 +2,7 @@
 #include "store/sealer.h"
 
 #include "base/clock.h"
+#include "store/catalogue.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -62,7 +63,7 @@ static void retire_inputs(struct sc_io *io, const struct sc_log *log, const stru
     for (uint32_t i = 0; i < job->input_count; i++) {
         char kept[4096];
         int result;
-        if (keep && snprintf(kept, sizeof(kept), "%s.damaged", job->inputs[i]) < (int)sizeof(kept))
+        if (keep && snprintf(kept, sizeof(kept), "%s" SC_DAMAGED_SUFFIX, job->inputs[i]) < (int)sizeof(kept))
             result = io->ops->rename(io, job->inputs[i], kept);
         else
             result = io->ops->unlink(io, job->inputs[i]);

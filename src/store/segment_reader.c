@@ -323,6 +323,8 @@ enum sc_status sc_segment_open(const char *path, struct sc_segment **out, struct
         status = sc_fail_errno(err, errno, "cannot open %s", path);
     if (status == SC_OK) {
         segment->file_bytes = (uint64_t)st.st_size;
+        segment->device = st.st_dev;
+        segment->inode = st.st_ino;
         status = read_segment(segment, err);
     }
     if (status != SC_OK) {
@@ -333,12 +335,18 @@ enum sc_status sc_segment_open(const char *path, struct sc_segment **out, struct
     return SC_OK;
 }
 
+void sc_segment_release(struct sc_segment *segment)
+{
+    if (segment->fd >= 0)
+        close(segment->fd);
+    segment->fd = -1;
+}
+
 void sc_segment_close(struct sc_segment *segment)
 {
     if (segment == NULL)
         return;
-    if (segment->fd >= 0)
-        close(segment->fd);
+    sc_segment_release(segment);
     sc_row_stats_free(&segment->flow_stats);
     free(segment->groups);
     free(segment->path);

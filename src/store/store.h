@@ -92,7 +92,7 @@ enum sc_status sc_store_writer_close(struct sc_store_writer *writer, struct sc_e
 
 struct sc_retention {
     uint64_t age_s; /* 0 = no bound */
-    uint64_t bytes; /* of all segments; 0 = no bound */
+    uint64_t bytes; /* of all segments, and of damaged ones that were kept; 0 = no bound */
 };
 
 struct sc_expiry {

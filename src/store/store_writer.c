@@ -114,50 +114,9 @@ static enum sc_status find_leftovers(struct sc_store_writer *w, struct sc_error 
     return status;
 }
 
-static int sync_parent(struct sc_io *io, char *path)
-{
-    char *slash = strrchr(path, '/');
-    if (slash == NULL)
-        return io->ops->sync_dir(io, ".");
-    if (slash == path)
-        return io->ops->sync_dir(io, "/");
-    *slash = '\0';
-    int result = io->ops->sync_dir(io, path);
-    *slash = '/';
-    return result;
-}
-
-/*
- * Creates each missing folder of a path. The names below its first `known` bytes are synced, also of folders
- * that are there: who made them may have died before.
- */
-static int make_folders(struct sc_io *io, const char *path, size_t known)
-{
-    char copy[4096];
-    struct stat st;
-    snprintf(copy, sizeof(copy), "%s", path);
-    for (char *p = copy + 1;; p++) {
-        if (*p != '/' && *p != '\0')
-            continue;
-        char saved = *p;
-        *p = '\0';
-        int result = 0;
-        bool missing = stat(copy, &st) != 0;
-        if (missing)
-            result = io->ops->mkdir(io, copy);
-        if (result >= 0 && (missing || (size_t)(p - copy) > known))
-            result = sync_parent(io, copy);
-        if (result < 0)
-            return result;
-        *p = saved;
-        if (saved == '\0')
-            return 0;
-    }
-}
-
 enum sc_status sc_store_lock(const char *path, int *fd, struct sc_error *err)
 {
-    int result = make_folders(sc_io_system(), path, strlen(path));
+    int result = sc_io_make_folders(sc_io_system(), path, strlen(path));
     if (result < 0)
         return sc_fail_errno(err, -result, "cannot create the store %s", path);
     return take_lock(path, fd, err);
@@ -165,7 +124,7 @@ enum sc_status sc_store_lock(const char *path, int *fd, struct sc_error *err)
 
 static enum sc_status open_parts(struct sc_store_writer *w, struct sc_error *err)
 {
-    int result = make_folders(w->io, w->path, strlen(w->path));
+    int result = sc_io_make_folders(w->io, w->path, strlen(w->path));
     if (result < 0)
         return sc_fail_errno(err, -result, "cannot create the store %s", w->path);
     SC_TRY(take_lock(w->path, &w->lock_fd, err));
@@ -340,7 +299,7 @@ static enum sc_status make_day(struct sc_store_writer *w, const char *path, cons
                                struct sc_error *err)
 {
     bool known = strcmp(w->synced_folder, day) == 0;
-    int result = make_folders(w->io, path, known ? strlen(path) : strlen(w->path));
+    int result = sc_io_make_folders(w->io, path, known ? strlen(path) : strlen(w->path));
     if (result < 0) {
         w->synced_folder[0] = '\0';
         return sc_fail_errno(err, -result, "cannot create %s", path);

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define MAX_BYTES 65536
@@ -79,28 +78,6 @@ void sc_tally_free(struct sc_tally *tally)
 
 /* ---- files ---- */
 
-/* Replaces `path`. */
-static enum sc_status replace(const char *path, const char *text, size_t length, bool sync,
-                              struct sc_error *err)
-{
-    char temporary[4096];
-    const char *slash = strrchr(path, '/');
-    snprintf(temporary, sizeof(temporary), "%.*s/.%s.new", (int)(slash - path), path, slash + 1);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-    if (fd < 0)
-        return sc_fail_errno(err, errno, "cannot create %s", temporary);
-    bool good = write(fd, text, length) == (ssize_t)length && (!sync || fdatasync(fd) == 0);
-    int failed = good ? 0 : errno;
-    if (close(fd) != 0 && good)
-        failed = errno;
-    if (failed == 0 && rename(temporary, path) != 0)
-        failed = errno;
-    if (failed == 0)
-        return SC_OK;
-    unlink(temporary);
-    return sc_fail_errno(err, failed, "cannot write %s", path);
-}
-
 static enum sc_status read_text(const char *path, char *out, size_t size, struct sc_error *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -115,18 +92,27 @@ static enum sc_status read_text(const char *path, char *out, size_t size, struct
     return SC_OK;
 }
 
-static int make_folders(char *path)
+/* The folder of a file, durable. When the file is there, so is its folder: this was done before it was made. */
+static int make_folder_of(struct sc_io *io, const char *store, const char *path, bool *is_new)
 {
-    for (char *p = path + 1; *p != '\0'; p++) {
-        if (*p != '/')
-            continue;
-        *p = '\0';
-        int result = mkdir(path, 0750);
-        *p = '/';
-        if (result != 0 && errno != EEXIST)
-            return errno;
-    }
-    return 0;
+    char folder[4096];
+    *is_new = access(path, F_OK) != 0;
+    snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(path, '/') - path), path);
+    return *is_new ? sc_io_make_folders(io, folder, strlen(store)) : 0;
+}
+
+/* `soon`: this comes again in a second, so that only the first one need be durable. */
+static enum sc_status replace(struct sc_io *io, const char *store, const char *path, const char *text,
+                              size_t length, bool soon, struct sc_error *err)
+{
+    bool is_new;
+    if (io == NULL)
+        io = sc_io_system();
+    int result = make_folder_of(io, store, path, &is_new);
+    if (result < 0)
+        return sc_fail_errno(err, -result, "cannot create the folder of %s", path);
+    return soon && !is_new ? sc_io_replace_unsynced(io, path, text, length, err)
+                           : sc_io_replace(io, path, text, length, err);
 }
 
 /* ---- tallies ---- */
@@ -150,7 +136,8 @@ void sc_tally_path(const char *store, uint64_t stream, uint64_t window_ms, char 
     snprintf(out, size, "%s/%s/%s" SC_TALLY_SUFFIX, store, day, name);
 }
 
-enum sc_status sc_tally_write(const char *store, const struct sc_tally *t, struct sc_error *err)
+enum sc_status sc_tally_write(const char *store, const struct sc_tally *t, struct sc_io *io,
+                              struct sc_error *err)
 {
     char path[4096];
     char *text = malloc(MAX_BYTES);
@@ -164,9 +151,7 @@ enum sc_status sc_tally_write(const char *store, const struct sc_tally *t, struc
     size_t length = (size_t)n;
     for (uint32_t i = 0; i < t->lane_count; i++)
         length += print_lane(&t->lanes[i], text + length, MAX_BYTES - length);
-    int failed = make_folders(path);
-    enum sc_status status = failed != 0 ? sc_fail_errno(err, failed, "cannot create %s", path)
-                                        : replace(path, text, length, true, err);
+    enum sc_status status = replace(io, store, path, text, length, false, err);
     free(text);
     return status;
 }
@@ -221,22 +206,20 @@ enum sc_status sc_tally_read(const char *path, struct sc_tally *out, struct sc_e
 
 /* ---- streams ---- */
 
-static enum sc_status write_stream(const char *store, const struct sc_stream *s, struct sc_error *err)
+static enum sc_status write_stream(const char *store, const struct sc_stream *s, struct sc_io *io,
+                                   struct sc_error *err)
 {
     char path[4096], text[256];
     snprintf(path, sizeof(path), "%s/" SC_STREAMS_FOLDER "/%016" PRIx64, store, s->stream);
     int n = snprintf(text, sizeof(text), "securitycloud stream 1\nproxy %s\nheard %" PRIu64 "\nclosed %d\n",
                      s->proxy, s->heard_ms, s->closed);
-    int failed = make_folders(path);
-    if (failed != 0)
-        return sc_fail_errno(err, failed, "cannot create %s", path);
-    return replace(path, text, (size_t)n, s->closed, err);
+    return replace(io, store, path, text, (size_t)n, !s->closed, err);
 }
 
 enum sc_status sc_stream_write(const char *store, const struct sc_stream *stream, bool earlier_closed,
-                               struct sc_error *err)
+                               struct sc_io *io, struct sc_error *err)
 {
-    SC_TRY(write_stream(store, stream, err));
+    SC_TRY(write_stream(store, stream, io, err));
     if (!earlier_closed)
         return SC_OK;
     struct sc_stream *all;
@@ -247,7 +230,7 @@ enum sc_status sc_stream_write(const char *store, const struct sc_stream *stream
         if (all[i].closed || all[i].stream == stream->stream || strcmp(all[i].proxy, stream->proxy) != 0)
             continue;
         all[i].closed = true;
-        status = write_stream(store, &all[i], err);
+        status = write_stream(store, &all[i], io, err);
     }
     free(all);
     return status;

@@ -14,6 +14,7 @@
 #define SC_STORE_TALLY_H
 
 #include "base/status.h"
+#include "store/io.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -53,8 +54,9 @@ void sc_tally_free(struct sc_tally *tally);
 
 /* Where the tally of a stream and window lies. */
 void sc_tally_path(const char *store, uint64_t stream, uint64_t window_ms, char *out, size_t size);
-/* Writes the file, durably. @return SC_OK, SC_IO, SC_FULL. */
-enum sc_status sc_tally_write(const char *store, const struct sc_tally *tally, struct sc_error *err);
+/* Replaces the file (sc_io_replace). `io` NULL: the system's. @return SC_OK, SC_IO, SC_FULL. */
+enum sc_status sc_tally_write(const char *store, const struct sc_tally *tally, struct sc_io *io,
+                              struct sc_error *err);
 /* @return SC_OK; SC_NOTFOUND; SC_DAMAGED; SC_IO; SC_NOMEM. */
 enum sc_status sc_tally_read(const char *path, struct sc_tally *out, struct sc_error *err);
 
@@ -65,9 +67,10 @@ struct sc_stream {
     bool closed;       /* nothing of it waits anywhere, and nothing will come */
 };
 
-/* Replaces what is known of the stream. `earlier_closed`: all other streams of this proxy are closed. */
+/* Replaces what is known of the stream: durably when it is new or closed; else it is told again in a second. `earlier_closed`: all
+ * other streams of this proxy are closed. */
 enum sc_status sc_stream_write(const char *store, const struct sc_stream *stream, bool earlier_closed,
-                               struct sc_error *err);
+                               struct sc_io *io, struct sc_error *err);
 /* All streams of a store, malloc'ed; none when it has no such folder. */
 enum sc_status sc_stream_list(const char *store, struct sc_stream **out, uint32_t *count,
                               struct sc_error *err);

@@ -54,7 +54,7 @@ static void write_tally(struct world *w, uint32_t rank, uint32_t proxy, uint32_t
         assert_non_null(lane);
         lane->safe.batches[0] = lane->accepted.batches[0] = here;
     }
-    assert_int_equal(sc_tally_write(w->all[rank].store, &t, &err), SC_OK);
+    assert_int_equal(sc_tally_write(w->all[rank].store, &t, NULL, &err), SC_OK);
     sc_tally_free(&t);
 }
 

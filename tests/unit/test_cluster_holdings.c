@@ -300,7 +300,7 @@ static void from_a_store(void **state)
     write_window(w, 1, 12, 8);
     assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
     struct sc_tally t = {.proxy = "p", .stream = STREAM, .window_ms = window_ms(2), .window_s = 300};
-    assert_int_equal(sc_tally_write(store, &t, &err), SC_OK);
+    assert_int_equal(sc_tally_write(store, &t, NULL, &err), SC_OK);
     struct sc_losses losses = {0};
     for (unsigned i = 0; i < 2; i++) {
         const struct sc_loss loss = {STREAM, window_ms(i), 300, 7, {{i + 1, 0}, {0, 0}}};
@@ -308,7 +308,7 @@ static void from_a_store(void **state)
     }
     assert_int_equal(sc_losses_add_stream(&losses, &(struct sc_stream){.proxy = "p", .stream = STREAM}),
                      SC_OK);
-    assert_int_equal(sc_losses_write(store, &losses, &err), SC_OK);
+    assert_int_equal(sc_losses_write(store, &losses, NULL, &err), SC_OK);
     sc_losses_free(&losses);
     assert_int_equal(sc_holdings_read(store, 10, &h, &err), SC_OK);
     assert_int_equal(h.count, 2);

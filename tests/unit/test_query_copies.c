@@ -69,7 +69,7 @@ static void write_tallies(const char *store)
 {
     struct sc_error err = {0};
     struct sc_stream stream = {.proxy = "p1", .stream = STREAM, .heard_ms = KIT_WINDOW, .closed = true};
-    assert_int_equal(sc_stream_write(store, &stream, true, &err), SC_OK);
+    assert_int_equal(sc_stream_write(store, &stream, true, NULL, &err), SC_OK);
     for (uint32_t window = 0; window < 2; window++) {
         struct sc_tally t = {
             .proxy = "p1", .stream = STREAM, .window_ms = WINDOW_OF(12 * window), .window_s = 300};
@@ -77,7 +77,7 @@ static void write_tallies(const char *store)
         assert_non_null(l);
         l->accepted = (struct sc_tally_count){{12, 0}, {(uint64_t)12 * BATCH_ROWS, 0}};
         l->safe = l->accepted;
-        assert_int_equal(sc_tally_write(store, &t, &err), SC_OK);
+        assert_int_equal(sc_tally_write(store, &t, NULL, &err), SC_OK);
         sc_tally_free(&t);
     }
 }

@@ -62,7 +62,7 @@ static void kept_in_the_store(void **state)
     add(&l, UINT64_MAX, 1, 1, 6);
     add(&l, 2, 0, 1, 7);
     for (int times = 0; times < 2; times++)
-        assert_int_equal(sc_losses_write(store, &l, &err), SC_OK);
+        assert_int_equal(sc_losses_write(store, &l, NULL, &err), SC_OK);
     assert_int_equal(sc_losses_read(store, &read, &err), SC_OK);
     assert_int_equal(read.count, 3);
     assert_int_equal(read.stream_count, 2);
@@ -105,7 +105,7 @@ static void damaged_files_are_named(void **state)
     }
     sc_losses_free(&l);
     kit_remove(store);
-    assert_int_not_equal(sc_losses_write("/proc/none", &l, &err), SC_OK);
+    assert_int_not_equal(sc_losses_write("/proc/none", &l, NULL, &err), SC_OK);
 }
 
 int main(void)

@@ -26,7 +26,7 @@ static void written_and_read(void **state)
     struct sc_error err = {0};
     for (uint32_t lanes = 0; lanes <= SC_TALLY_MAX_LANES; lanes += 64) {
         struct sc_tally t = make(lanes, UINT64_MAX / 100, 3), back;
-        assert_int_equal(sc_tally_write(store, &t, &err), SC_OK);
+        assert_int_equal(sc_tally_write(store, &t, NULL, &err), SC_OK);
         sc_tally_path(store, STREAM, KIT_WINDOW, path, sizeof(path));
         assert_int_equal(sc_tally_read(path, &back, &err), SC_OK);
         assert_string_equal(back.proxy, "n1");
@@ -53,7 +53,7 @@ static void cut_files(void **state)
     struct sc_error err = {0};
     struct sc_tally t = make(3, 9, 4), back;
     size_t length;
-    assert_int_equal(sc_tally_write(store, &t, &err), SC_OK);
+    assert_int_equal(sc_tally_write(store, &t, NULL, &err), SC_OK);
     sc_tally_path(store, STREAM, KIT_WINDOW, path, sizeof(path));
     uint8_t *bytes = kit_read_file(path, &length);
     for (size_t n = 0; n < length; n++) {
@@ -96,10 +96,10 @@ static void streams(void **state)
     assert_int_equal(count, 0);
     struct sc_stream first = {"n1", 1, 1000, false}, other = {"n2", 2, 1000, false},
                      second = {"n1", 3, 5000, false};
-    assert_int_equal(sc_stream_write(store, &first, false, &err), SC_OK);
-    assert_int_equal(sc_stream_write(store, &other, true, &err), SC_OK);
+    assert_int_equal(sc_stream_write(store, &first, false, NULL, &err), SC_OK);
+    assert_int_equal(sc_stream_write(store, &other, true, NULL, &err), SC_OK);
     for (int earlier_closed = 0; earlier_closed < 2; earlier_closed++) {
-        assert_int_equal(sc_stream_write(store, &second, earlier_closed, &err), SC_OK);
+        assert_int_equal(sc_stream_write(store, &second, earlier_closed, NULL, &err), SC_OK);
         assert_int_equal(sc_stream_list(store, &all, &count, &err), SC_OK);
         assert_int_equal(count, 3);
         for (uint32_t i = 0; i < count; i++) /* only its own earlier one */
@@ -136,7 +136,7 @@ static void accept_loss(const char *store, uint64_t lost, bool closed)
         assert_int_equal(sc_losses_add(&losses, &loss), SC_OK);
     }
     assert_int_equal(sc_losses_add_stream(&losses, &stream), SC_OK);
-    assert_int_equal(sc_losses_write(store, &losses, &err), SC_OK);
+    assert_int_equal(sc_losses_write(store, &losses, NULL, &err), SC_OK);
     sc_losses_free(&losses);
 }
 
@@ -160,8 +160,8 @@ static struct said judge_with(struct accepted *accepted, uint64_t safe, unsigned
     struct sc_expected expected = {0};
     struct said said = {0};
     const char *const paths[] = {store};
-    assert_int_equal(sc_tally_write(store, &t, &err), SC_OK);
-    assert_int_equal(sc_stream_write(store, &stream, false, &err), SC_OK);
+    assert_int_equal(sc_tally_write(store, &t, NULL, &err), SC_OK);
+    assert_int_equal(sc_stream_write(store, &stream, false, NULL, &err), SC_OK);
     if (accepted->lost != 0 || accepted->closed)
         accept_loss(store, accepted->lost, accepted->closed);
     assert_int_equal(sc_catalogue_add(&catalogue, store, &err), SC_OK);
@@ -261,7 +261,7 @@ static struct said judge_two(uint64_t heard_ms, uint64_t heard_too_ms)
     const char *const paths[] = {one, two};
     const struct sc_stream streams[] = {{"n1", STREAM, heard_ms, false}, {"n1", STREAM, heard_too_ms, false}};
     for (unsigned i = 0; i < 2; i++)
-        assert_int_equal(sc_stream_write(paths[i], &streams[i], false, &err), SC_OK);
+        assert_int_equal(sc_stream_write(paths[i], &streams[i], false, NULL, &err), SC_OK);
     assert_int_equal(sc_expected_load(&expected, paths, 2, &catalogue, now_ms, say, &said), SC_OK);
     const struct sc_expected_range range = {SC_RECORDS_FLOWS, 0, UINT64_MAX};
     sc_expected_judge(&expected, &range, say, &said);
@@ -286,8 +286,8 @@ static void the_streams_of_a_proxy_are_added_up(void **state)
         t.stream = STREAM + i;
         snprintf(t.proxy, sizeof(t.proxy), "n%d", i == 1 ? 2 : 1);
         struct sc_stream stream = {"n1", STREAM + i, 0, true};
-        assert_int_equal(sc_tally_write(store, &t, &err), SC_OK);
-        assert_int_equal(sc_stream_write(store, &stream, false, &err), SC_OK);
+        assert_int_equal(sc_tally_write(store, &t, NULL, &err), SC_OK);
+        assert_int_equal(sc_stream_write(store, &stream, false, NULL, &err), SC_OK);
         sc_tally_free(&t);
     }
     assert_int_equal(sc_catalogue_add(&catalogue, store, &err), SC_OK);
