@@ -33,7 +33,8 @@ struct entry {
     struct member_set acked;
     struct member_set waits; /* in the member's line */
     struct member_set sent;  /* in flight to it */
-    struct member_set late;  /* of these: for so long that another got it too */
+    struct member_set asked; /* was ever: nobody else can acknowledge it */
+    struct member_set late;  /* of those in flight: for so long that another got it too */
     bool parked;             /* it could not be read: nobody gets it until then */
     uint32_t failures;
     uint64_t retry_ms;
@@ -494,6 +495,7 @@ bool sc_dispatch_next(struct sc_dispatch *d, uint32_t member, uint64_t now_ms, s
         line_forget(&p->waits, e);
         take(&e->waits, member);
         put(&e->sent, member);
+        put(&e->asked, member);
     }
     pthread_mutex_unlock(&d->mutex);
     return e != NULL;
@@ -501,7 +503,7 @@ bool sc_dispatch_next(struct sc_dispatch *d, uint32_t member, uint64_t now_ms, s
 
 static void acknowledge(struct sc_dispatch *d, uint32_t member, struct entry *e)
 {
-    if (has(&e->acked, member))
+    if (has(&e->acked, member) || !has(&e->asked, member))
         return;
     put(&e->acked, member);
     withdraw(d, e, member);
@@ -621,6 +623,7 @@ static void renumber_entries(struct sc_dispatch *d, const struct sc_cluster *fre
         e->acked = renumber(&e->acked, new_index, count);
         e->waits = renumber(&e->waits, new_index, count);
         e->sent = renumber(&e->sent, new_index, count);
+        e->asked = renumber(&e->asked, new_index, count);
         e->late = renumber(&e->late, new_index, count);
     }
 }

@@ -3,7 +3,9 @@
 
 #include "base/clock.h"
 #include "collect/board.h"
+#include "collect/gate.h"
 #include "collect/link_stream.h"
+#include "collect/lookup.h"
 #include "net/socket.h"
 
 #include <event2/buffer.h>
@@ -16,7 +18,9 @@
 #define BEAT_MS      200
 #define ANSWERS      256u
 #define STATE_BYTES  ((size_t)256 << 10) /* of template states that wait for the socket */
-#define MOST_UNACKED ((size_t)1 << 20)   /* bytes of answers that a proxy does not read */
+#define MOST_UNACKED ((size_t)1 << 20)   /* bytes of answers and beats that a proxy does not read */
+#define KEEP_BYTES   ((size_t)1 << 20)   /* of a buffer that a whole batch or state leaves behind */
+#define LOOKUP_MS    60000u              /* host names may get other addresses */
 
 struct connection {
     struct connection *next, *previous;
@@ -26,8 +30,15 @@ struct connection {
     struct sc_link_writer writer;
     struct sc_board_sender sender;
     uint64_t number;
+    struct sc_addr from;
+    enum sc_refusal refusal;  /* why it is to be closed; SC_REFUSAL_NONE: it is not, or nobody's fault */
+    size_t held;              /* bytes of what is unfinished */
+    uint64_t came, came_then; /* bytes, now and when it was seen to go on: */
+    uint32_t beats,
+        still; /* beats since it was opened, and since then: time in which this node itself stood still is nobody's */
+    size_t left; /* bytes that the last look at the input left there */
     char name[160];
-    char proxy[SC_LINK_NAME_MAX];
+    char proxy[SC_LINK_NAME_MAX]; /* empty: it has not greeted */
 };
 
 struct sc_holder {
@@ -46,7 +57,13 @@ struct sc_holder {
     bool running;
     atomic_bool stopping;
     atomic_uint connection_count;
-    atomic_ullong malformed;
+    atomic_size_t held; /* by all connections */
+    struct sc_refusals refusals;
+    struct sc_gate gate;
+    struct sc_lookup *lookup; /* of the members' names; NULL: none is under way */
+    uint64_t next_lookup_ms;
+    pthread_mutex_t mutex;
+    struct sc_cluster fresh; /* shared: members to be taken over; none: nothing to do */
 };
 
 /* ---- connections ---- */
@@ -67,19 +84,59 @@ static void close_connection(struct connection *c)
     if (c->next != NULL)
         c->next->previous = c->previous;
     atomic_fetch_sub(&h->connection_count, 1);
+    atomic_fetch_sub(&h->held, c->held);
     free_connection(c);
 }
+
+static void note(struct sc_holder *h, enum sc_refusal why, const char *peer)
+{
+    sc_refusals_note(&h->refusals, &h->options.store.log, why, peer, sc_clock_mono_ms());
+}
+
+static void turn_away(struct connection *c, enum sc_refusal why)
+{
+    note(c->holder, why, c->name);
+    close_connection(c);
+}
+
+static bool same_peer(const struct connection *x, const struct connection *y)
+{
+    return x->proxy[0] == '\0' ? sc_addr_equal(&x->from, &y->from) : strcmp(x->proxy, y->proxy) == 0;
+}
+
+/* While there are more than `most` like `c`, greeted or not as it is, the oldest goes. The newest stands first in the list. */
+static void make_room(struct connection *c, uint32_t most, bool of_all, enum sc_refusal why)
+{
+    uint32_t n = 0;
+    for (struct connection *other = c->holder->connections, *next; other != NULL; other = next) {
+        next = other->next;
+        bool alike = (other->proxy[0] == '\0') == (c->proxy[0] == '\0') && (of_all || same_peer(c, other));
+        if (alike && other != c && ++n >= most)
+            turn_away(other, why);
+    }
+}
+
+/* ---- what comes ---- */
 
 static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
 {
     struct connection *c = arg;
     char address[sizeof(c->name)];
+    if (c->proxy[0] != '\0')
+        return strcmp(c->proxy, hello->name) == 0 ? SC_OK : SC_MALFORMED;
+    if (!sc_gate_admits(&c->holder->gate, hello->name, &c->from)) {
+        c->refusal = SC_REFUSAL_NAME;
+        snprintf(address, sizeof(address), "%s", c->name);
+        snprintf(c->name, sizeof(c->name), "%.63s (%.80s)", hello->name, address);
+        return SC_UNSUPPORTED;
+    }
     memcpy(address, c->name, sizeof(address));
     memcpy(c->proxy, hello->name, sizeof(c->proxy));
     sc_board_sender_reset(&c->sender);
     c->sender.state =
         sc_board_next(c->holder->board, 0, c->proxy, SC_BOARD_OF); /* once, then those of others */
     snprintf(c->name, sizeof(c->name), "%.63s (%.80s)", hello->name, address);
+    make_room(c, SC_HOLDER_EACH, false, SC_REFUSAL_DISPLACED);
     sc_log(&c->holder->options.store.log, SC_LOG_INFO, "the proxy %s is connected", c->name);
     return SC_OK;
 }
@@ -91,6 +148,7 @@ static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, cons
     if (batch == NULL)
         return SC_NOMEM;
     batch->connection = c->number;
+    memcpy(batch->proxy, c->proxy, sizeof(batch->proxy));
     batch->head = *head;
     memcpy(batch->bytes, bytes, head->size);
     sc_lane_store_push(c->holder->store, batch);
@@ -100,13 +158,19 @@ static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, cons
 static enum sc_status on_tally(void *arg, const struct sc_link_tally *tally)
 {
     struct connection *c = arg;
-    return sc_lane_store_tally(c->holder->store, c->proxy, tally);
+    enum sc_refusal why = sc_lane_store_tally(c->holder->store, c->proxy, tally);
+    if (why != SC_REFUSAL_NONE)
+        note(c->holder, why, c->name);
+    return SC_OK;
 }
 
 static enum sc_status on_stream(void *arg, const struct sc_link_stream *stream)
 {
     struct connection *c = arg;
-    return sc_lane_store_stream(c->holder->store, c->proxy, stream);
+    enum sc_refusal why = sc_lane_store_stream(c->holder->store, c->proxy, stream);
+    if (why != SC_REFUSAL_NONE)
+        note(c->holder, why, c->name);
+    return SC_OK;
 }
 
 /* A proxy speaks for itself. The others are told by on_wake: nobody is in their callbacks then. */
@@ -146,20 +210,61 @@ static void on_written(struct bufferevent *io, void *arg)
         close_connection(c);
 }
 
+static void free_large(struct sc_buf *bytes, bool in_use)
+{
+    if (!in_use && bytes->cap > KEEP_BYTES)
+        sc_buf_free(bytes);
+}
+
+/* What the connection holds now of what is not whole yet. */
+static void weigh(struct connection *c)
+{
+    struct sc_link_reader *r = &c->reader;
+    free_large(&r->bytes, r->announced);
+    free_large(&r->state_bytes, r->state_announced);
+    c->left = evbuffer_get_length(bufferevent_get_input(c->io));
+    size_t held = r->bytes.cap + r->state_bytes.cap + c->left;
+    atomic_fetch_add(&c->holder->held, held - c->held); /* modulo 2^64 */
+    c->held = held;
+}
+
+/* All hold too much: who holds most goes. */
+static void relieve(struct sc_holder *h)
+{
+    struct connection *most = h->connections;
+    if (most == NULL || atomic_load(&h->held) <= SC_HOLDER_UNFINISHED)
+        return;
+    for (struct connection *c = most; c != NULL; c = c->next)
+        most = c->held > most->held ? c : most;
+    turn_away(most, SC_REFUSAL_MEMORY);
+}
+
+static void not_understood(struct connection *c, const struct sc_error *err)
+{
+    char what[sizeof(c->name)];
+    if (c->refusal != SC_REFUSAL_NONE) {
+        turn_away(c, c->refusal);
+        return;
+    }
+    snprintf(what, sizeof(what), "%.79s: %.78s", c->name, err->message);
+    note(c->holder, SC_REFUSAL_MALFORMED, what);
+    close_connection(c);
+}
+
 static void on_read(struct bufferevent *io, void *arg)
 {
     struct connection *c = arg;
-    struct sc_error err = {.message = "out of memory"};
-    enum sc_status status = sc_link_drain(bufferevent_get_input(io), &c->reader, &err);
-    if (status != SC_OK) {
-        atomic_fetch_add(&c->holder->malformed, 1);
-        sc_log(&c->holder->options.store.log, SC_LOG_WARNING, "%s: %s; the connection is closed", c->name,
-               err.message);
-        close_connection(c);
+    struct sc_holder *h = c->holder;
+    struct sc_error err = {.message = "it made no sense, or there was no memory"};
+    c->came += evbuffer_get_length(bufferevent_get_input(io)) - c->left;
+    if (sc_link_drain(bufferevent_get_input(io), &c->reader, &err) != SC_OK) {
+        not_understood(c, &err);
         return;
     }
-    if (sc_lane_store_tight(c->holder->store))
+    weigh(c);
+    if (sc_lane_store_tight(h->store))
         bufferevent_disable(io, EV_READ); /* the proxy waits; on_beat looks again */
+    relieve(h);
 }
 
 static void on_event(struct bufferevent *io, short what, void *arg)
@@ -168,7 +273,8 @@ static void on_event(struct bufferevent *io, short what, void *arg)
     (void)io;
     if ((what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)) == 0)
         return;
-    sc_log(&c->holder->options.store.log, SC_LOG_INFO, "%s is disconnected", c->name);
+    if (c->proxy[0] != '\0')
+        sc_log(&c->holder->options.store.log, SC_LOG_INFO, "%s is disconnected", c->name);
     close_connection(c);
 }
 
@@ -184,16 +290,22 @@ static void greet(struct connection *c)
 
 static void open_connection(struct sc_holder *h, int fd, const struct sc_addr *from, uint16_t port)
 {
-    struct connection *c = calloc(1, sizeof(*c));
     char address[SC_ADDR_TEXT_MAX];
+    sc_addr_format(from, address);
+    if (!sc_gate_opens(&h->gate, from)) {
+        note(h, SC_REFUSAL_ADDRESS, address);
+        close(fd);
+        return;
+    }
+    struct connection *c = calloc(1, sizeof(*c));
     if (c == NULL || (c->io = bufferevent_socket_new(h->base, fd, BEV_OPT_CLOSE_ON_FREE)) == NULL) {
         free(c);
         close(fd);
         return;
     }
-    sc_addr_format(from, address);
     snprintf(c->name, sizeof(c->name), "%s %u", address, port);
     c->holder = h;
+    c->from = *from;
     c->number = ++h->numbers;
     c->reader = (struct sc_link_reader){.hello = on_hello,
                                         .batch = on_batch,
@@ -206,6 +318,8 @@ static void open_connection(struct sc_holder *h, int fd, const struct sc_addr *f
         c->next->previous = c;
     h->connections = c;
     atomic_fetch_add(&h->connection_count, 1);
+    make_room(c, SC_HOLDER_UNGREETED_EACH, false, SC_REFUSAL_CROWD);
+    make_room(c, SC_HOLDER_UNGREETED, true, SC_REFUSAL_CROWD);
     bufferevent_setcb(c->io, on_read, on_written, on_event, c);
     bufferevent_enable(c->io, EV_READ | EV_WRITE);
     greet(c);
@@ -222,6 +336,47 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
     (void)what;
     while ((peer = sc_socket_accept((int)fd, &from, &port)) >= 0)
         open_connection(h, peer, &from, port);
+}
+
+/* ---- members ---- */
+
+static void take_members(struct sc_holder *h)
+{
+    pthread_mutex_lock(&h->mutex);
+    struct sc_cluster fresh = h->fresh;
+    h->fresh = (struct sc_cluster){0};
+    pthread_mutex_unlock(&h->mutex);
+    if (fresh.count == 0)
+        return;
+    if (sc_gate_set_members(&h->gate, &fresh) != SC_OK)
+        sc_log(&h->options.store.log, SC_LOG_ERROR, "out of memory: the link knows the members as before");
+    sc_lookup_release(h->lookup);
+    h->lookup = NULL;
+    h->next_lookup_ms = 0;
+}
+
+static void take_found(struct sc_holder *h)
+{
+    for (uint32_t i = 0; i < h->lookup->count; i++) {
+        const struct sc_lookup_host *host = &h->lookup->hosts[i];
+        if (host->count == 0)
+            sc_log(&h->options.store.log, SC_LOG_WARNING,
+                   "the address of %s is not found: %s takes nothing from it", host->at.host, h->self.name);
+        sc_gate_found(&h->gate, host->member, host->found, host->count);
+    }
+}
+
+static void look_names_up(struct sc_holder *h, uint64_t now)
+{
+    if (h->lookup != NULL && atomic_load(&h->lookup->done)) {
+        take_found(h);
+        sc_lookup_release(h->lookup);
+        h->lookup = NULL;
+    }
+    if (h->lookup != NULL || now < h->next_lookup_ms)
+        return;
+    h->lookup = sc_lookup_start(&h->gate.cluster);
+    h->next_lookup_ms = now + LOOKUP_MS;
 }
 
 /* ---- answers and beats ---- */
@@ -279,27 +434,60 @@ static void answered(void *arg)
     sc_link_wake_up(h->wake_fd);
 }
 
+/* ---- time ---- */
+
+static bool is_unfinished(const struct connection *c)
+{
+    return c->reader.announced || c->reader.state_announced || c->left != 0;
+}
+
+/* @return why it has to go, for it keeps this node waiting. */
+static enum sc_refusal judge_pace(struct connection *c)
+{
+    bool reads = (bufferevent_get_enabled(c->io) & EV_READ) != 0;
+    bool goes_on = !reads || !is_unfinished(c) || c->came - c->came_then >= SC_HOLDER_STEP;
+    c->still = goes_on ? 0 : c->still + 1;
+    c->came_then = goes_on ? c->came : c->came_then;
+    if (c->proxy[0] == '\0' && ++c->beats > SC_HOLDER_GREETING_MS / BEAT_MS)
+        return SC_REFUSAL_SILENT;
+    bool listens = evbuffer_get_length(bufferevent_get_output(c->io)) <= MOST_UNACKED;
+    return listens && c->still <= SC_HOLDER_STEP_MS / BEAT_MS ? SC_REFUSAL_NONE : SC_REFUSAL_SLOW;
+}
+
+static void beat(struct connection *c, const struct sc_link_beat *beat, bool tight)
+{
+    enum sc_refusal why = judge_pace(c);
+    if (why != SC_REFUSAL_NONE) {
+        turn_away(c, why);
+        return;
+    }
+    if (!tight && (bufferevent_get_enabled(c->io) & EV_READ) == 0) {
+        bufferevent_enable(c->io, EV_READ);
+        bufferevent_trigger(c->io, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
+    }
+    sc_link_put_beat(&c->writer, beat);
+    if (sc_link_send(c->io, &c->writer) != SC_OK)
+        close_connection(c);
+}
+
 static void on_beat(evutil_socket_t fd, short what, void *arg)
 {
     struct sc_holder *h = arg;
     struct sc_lane_store_stats stats;
     (void)fd;
     (void)what;
+    send_answers(h);
     h->options.store.log.level = (enum sc_log_level)atomic_load(&h->level);
     sc_lane_store_get_stats(h->store, &stats);
-    const struct sc_link_beat beat = {.free_bytes = stats.free_bytes, .full = stats.full};
+    const struct sc_link_beat now = {.free_bytes = stats.free_bytes, .full = stats.full};
     bool tight = sc_lane_store_tight(h->store);
     for (struct connection *c = h->connections, *next; c != NULL; c = next) {
         next = c->next;
-        if (!tight && (bufferevent_get_enabled(c->io) & EV_READ) == 0) {
-            bufferevent_enable(c->io, EV_READ);
-            bufferevent_trigger(c->io, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
-        }
-        sc_link_put_beat(&c->writer, &beat);
-        if (sc_link_send(c->io, &c->writer) != SC_OK)
-            close_connection(c);
+        beat(c, &now, tight);
     }
-    send_answers(h);
+    sc_refusals_tell(&h->refusals, &h->options.store.log, sc_clock_mono_ms());
+    take_members(h);
+    look_names_up(h, sc_clock_mono_ms());
 }
 
 /* ---- outside ---- */
@@ -345,11 +533,22 @@ static void free_holder(struct sc_holder *h)
     if (h->base != NULL)
         event_base_free(h->base);
     sc_board_free(h->board);
+    sc_gate_free(&h->gate);
+    sc_lookup_release(h->lookup);
+    sc_refusals_free(&h->refusals);
+    sc_cluster_free(&h->fresh);
+    pthread_mutex_destroy(&h->mutex);
     if (h->listen_fd >= 0)
         close(h->listen_fd);
     if (h->wake_fd >= 0)
         close(h->wake_fd);
     free(h);
+}
+
+static bool know_members(struct sc_holder *h, const struct sc_cluster *cluster)
+{
+    struct sc_cluster copy;
+    return sc_cluster_copy(cluster, &copy) == SC_OK && sc_gate_set_members(&h->gate, &copy) == SC_OK;
 }
 
 enum sc_status sc_holder_start(const struct sc_holder_options *options, struct sc_holder **out,
@@ -364,11 +563,15 @@ enum sc_status sc_holder_start(const struct sc_holder_options *options, struct s
     atomic_init(&h->level, (int)options->store.log.level);
     h->listen_fd = h->wake_fd = -1;
     h->board = sc_board_create();
+    sc_refusals_init(&h->refusals);
+    pthread_mutex_init(&h->mutex, NULL);
+    h->options.store.refusals = &h->refusals;
     h->options.store.answered = answered;
     h->options.store.arg = h;
     const struct sc_socket_options plain = {0};
-    enum sc_status status = h->board == NULL ? sc_fail_nomem(err, "the link")
-                                             : sc_socket_listen(&options->listen, &plain, &h->listen_fd, err);
+    enum sc_status status = h->board == NULL || !know_members(h, options->store.cluster)
+                                ? sc_fail_nomem(err, "the link")
+                                : sc_socket_listen(&options->listen, &plain, &h->listen_fd, err);
     if (status == SC_OK)
         status = make_events(h, err);
     if (status == SC_OK)
@@ -392,12 +595,19 @@ void sc_holder_get_stats(struct sc_holder *h, struct sc_holder_stats *out)
 {
     sc_lane_store_get_stats(h->store, &out->store);
     out->connections = atomic_load(&h->connection_count);
-    out->malformed = atomic_load(&h->malformed);
+    out->unfinished_bytes = atomic_load(&h->held);
+    sc_refusals_get(&h->refusals, out->refused);
 }
 
 enum sc_status sc_holder_set_cluster(struct sc_holder *h, const struct sc_cluster *cluster)
 {
+    struct sc_cluster fresh;
     SC_TRY(sc_lane_store_set_cluster(h->store, cluster));
+    SC_TRY(sc_cluster_copy(cluster, &fresh));
+    pthread_mutex_lock(&h->mutex);
+    sc_cluster_free(&h->fresh);
+    h->fresh = fresh;
+    pthread_mutex_unlock(&h->mutex);
     atomic_store(&h->cluster_version, cluster->version);
     return SC_OK;
 }

@@ -2,6 +2,9 @@
 #include "collect/lane_store.h"
 
 #include "base/clock.h"
+#include "collect/lane_names.h"
+#include "collect/stream_owners.h"
+#include "collect/tally_keeper.h"
 #include "collect/window_clock.h"
 #include "store/elements.h"
 #include "store/span_set.h"
@@ -22,6 +25,8 @@
 #define FULL_FOR_MS        5000u
 #define RETENTION_EVERY_MS 60000u
 #define REMEMBERED_IDS     (1u << 20)              /* of each of two generations */
+#define TALLIES_MS         50u                     /* on the disk's time that tallies may take in one go */
+#define STOPPING_MS        10000u                  /* of the last go */
 #define LAST_WINDOW_MS     UINT64_C(7258118400000) /* the year 2200: later ones would only litter the store */
 
 /* The store of one lane. */
@@ -43,14 +48,13 @@ struct news {
     struct sc_link_stream stream;
 };
 
-/* A window's tally as it stands in its file. */
-struct kept {
-    struct sc_tally tally;
-    bool changed;
-    uint64_t heard_ms; /* monotonic */
+/* What one proxy has of what all share. */
+struct share {
+    char proxy[SC_PROXY_NAME_MAX];
+    uint32_t waiting; /* of its news */
+    uint32_t streams; /* new ones in the minute that began then: */
+    uint64_t minute_ms;
 };
-
-#define KEPT_FOR_MS 600000u /* in memory, after the last change */
 
 struct sc_lane_store {
     struct sc_lane_store_options options;
@@ -68,8 +72,11 @@ struct sc_lane_store {
     uint64_t unsynced_bytes, first_unsynced_ms;
     uint64_t next_second_ms, next_retention_ms;
     uint64_t full_until_ms;
-    struct kept *kept;
-    uint32_t kept_count;
+    struct sc_lane_names names;
+    struct sc_stream_owners owners;
+    struct sc_tally_keeper tallies;
+    bool tallies_wait;           /* to be written without delay */
+    uint64_t horizon_ms;         /* as the store has it */
     struct sc_elements elements; /* of all lanes: the whole store is asked at once */
     struct sc_lane_store_stats stats;
 
@@ -79,7 +86,9 @@ struct sc_lane_store {
     uint64_t waiting_bytes;
     struct news *news;                             /* to be written by the thread */
     struct sc_lane_batch *answers, **answers_last; /* batches that are done with */
-    struct sc_cluster fresh;                       /* to be taken over; no members: none */
+    struct share *shares;                          /* by member, few */
+    uint32_t share_count;
+    struct sc_cluster fresh; /* to be taken over; no members: none */
     struct sc_retention retention;
     enum sc_log_level level;
     bool stopping;
@@ -104,18 +113,12 @@ static void done(struct sc_lane_store *s, struct sc_lane_batch *b, bool durable)
 
 static void lane_path(const struct sc_lane_store *s, uint32_t lane, bool own, char *out, size_t size)
 {
-    const struct sc_cluster *c = &s->cluster;
-    if (own) {
+    char folder[SC_LANE_FOLDER_MAX];
+    sc_lane_names_folder(&s->names, &s->cluster, lane, folder);
+    if (own)
         snprintf(out, size, "%s", s->path);
-        return;
-    }
-    for (uint32_t i = 0; i < c->count; i++) {
-        if (c->members[i].lane == lane) {
-            snprintf(out, size, "%s/" SC_REPLICA_FOLDER "/%s", s->path, c->members[i].name);
-            return;
-        }
-    }
-    snprintf(out, size, "%s/" SC_REPLICA_FOLDER "/lane-%08x", s->path, lane); /* a former member's */
+    else
+        snprintf(out, size, "%s/" SC_REPLICA_FOLDER "/%s", s->path, folder);
 }
 
 /* What came before the member was known lies under its lane's number: it moves to the name. */
@@ -196,6 +199,27 @@ static void remember(struct sc_lane_store *s, const struct sc_batch_id *id)
     (void)sc_span_set_add(&s->durable, &span, &fresh);
 }
 
+/* ---- judging ---- */
+
+static void note(struct sc_lane_store *s, enum sc_refusal why, const char *proxy)
+{
+    sc_refusals_note(s->options.refusals, &s->options.log, why, proxy, sc_clock_mono_ms());
+}
+
+static bool is_window(uint64_t window_ms, uint32_t window_s)
+{
+    return window_ms % ((uint64_t)window_s * 1000) == 0 && window_ms < LAST_WINDOW_MS;
+}
+
+/* Of a batch or a tally; lanes are judged when the rest is good. */
+static enum sc_refusal judge(struct sc_lane_store *s, const char *proxy, uint64_t stream, uint64_t window_ms)
+{
+    if (window_ms > sc_clock_wall_ms() + SC_WINDOW_AHEAD_MS)
+        return SC_REFUSAL_WINDOW;
+    return sc_stream_owners_claim(&s->owners, &s->cluster, stream, proxy) ? SC_REFUSAL_NONE
+                                                                          : SC_REFUSAL_STREAM;
+}
+
 /* ---- storing ---- */
 
 static void refuse(struct sc_lane_store *s, struct sc_lane_batch *b, const struct sc_error *err)
@@ -253,11 +277,6 @@ static void sync_all(struct sc_lane_store *s)
     s->options.answered(s->options.arg);
 }
 
-static bool is_window(uint64_t window_ms, uint32_t window_s)
-{
-    return window_ms % ((uint64_t)window_s * 1000) == 0 && window_ms < LAST_WINDOW_MS;
-}
-
 /* The head is what the proxy promised; the row group must be that batch. */
 static enum sc_status check(const struct sc_lane_batch *b, uint32_t window_s, struct sc_encoded_group *out,
                             struct sc_error *err)
@@ -293,6 +312,33 @@ static enum sc_status append(struct sc_lane_store *s, const struct sc_lane_batch
     return SC_OK;
 }
 
+static void turn_away(struct sc_lane_store *s, struct sc_lane_batch *b)
+{
+    done(s, b, false);
+    s->options.answered(s->options.arg);
+}
+
+/* What is not taken is answered for. */
+static bool is_taken(struct sc_lane_store *s, struct sc_lane_batch *b, struct sc_encoded_group *group)
+{
+    struct sc_error err;
+    if (check(b, s->options.window_s, group, &err) != SC_OK) {
+        s->stats.damaged++;
+        sc_log(&s->options.log, SC_LOG_ERROR, "%s", err.message);
+        turn_away(s, b);
+        return false;
+    }
+    enum sc_refusal why = judge(s, b->proxy, b->head.id.stream, b->head.window_ms);
+    if (why == SC_REFUSAL_NONE && !sc_lane_names_admit(&s->names, &s->cluster, b->head.id.lane))
+        why = SC_REFUSAL_LANE;
+    if (why == SC_REFUSAL_NONE)
+        return true;
+    sc_encoded_group_free(group);
+    note(s, why, b->proxy);
+    turn_away(s, b);
+    return false;
+}
+
 static void take(struct sc_lane_store *s, struct sc_lane_batch *b)
 {
     struct sc_encoded_group group;
@@ -304,15 +350,9 @@ static void take(struct sc_lane_store *s, struct sc_lane_batch *b)
         s->options.answered(s->options.arg);
         return;
     }
-    enum sc_status status = check(b, s->options.window_s, &group, &err);
-    if (status != SC_OK) {
-        s->stats.damaged++;
-        sc_log(&s->options.log, SC_LOG_ERROR, "%s", err.message);
-        done(s, b, false);
-        s->options.answered(s->options.arg);
+    if (!is_taken(s, b, &group))
         return;
-    }
-    status = append(s, b, &group, &err);
+    enum sc_status status = append(s, b, &group, &err);
     if (status == SC_OK)
         sc_elements_learn_encoded(&s->elements, &group);
     sc_encoded_group_free(&group);
@@ -331,69 +371,69 @@ static void take(struct sc_lane_store *s, struct sc_lane_batch *b)
 
 /* ---- tallies ---- */
 
-static struct kept *find_kept(struct sc_lane_store *s, const struct news *n)
+static enum sc_refusal judge_tally(struct sc_lane_store *s, const struct news *n)
 {
-    for (uint32_t i = 0; i < s->kept_count; i++) {
-        if (s->kept[i].tally.stream == n->tally.stream && s->kept[i].tally.window_ms == n->tally.window_ms)
-            return &s->kept[i];
-    }
-    struct kept *grown = realloc(s->kept, ((size_t)s->kept_count + 1) * sizeof(*grown));
-    if (grown == NULL)
-        return NULL;
-    s->kept = grown;
-    struct kept *k = &grown[s->kept_count++];
-    *k = (struct kept){
-        .tally = {.stream = n->tally.stream, .window_ms = n->tally.window_ms, .window_s = n->tally.window_s}};
-    memcpy(k->tally.proxy, n->proxy, sizeof(k->tally.proxy));
-    char path[4096];
-    struct sc_tally before; /* an earlier process may have written lanes that are not told any more */
-    sc_tally_path(s->path, k->tally.stream, k->tally.window_ms, path, sizeof(path));
-    if (sc_tally_read(path, &before, NULL) == SC_OK) {
-        (void)sc_tally_merge(&k->tally, &before);
-        sc_tally_free(&before);
-    }
-    return k;
+    const struct sc_link_tally *t = &n->tally;
+    if (t->window_s != s->options.window_s || !is_window(t->window_ms, s->options.window_s))
+        return SC_REFUSAL_WINDOW; /* its batches are refused too */
+    if (t->window_ms < s->horizon_ms)
+        return SC_REFUSAL_EXPIRED;
+    enum sc_refusal why = judge(s, n->proxy, t->stream, t->window_ms);
+    if (why != SC_REFUSAL_NONE)
+        return why;
+    return sc_lane_names_admit(&s->names, &s->cluster, t->lane.lane) ? SC_REFUSAL_NONE : SC_REFUSAL_LANE;
 }
 
 static void take_tally(struct sc_lane_store *s, const struct news *n)
 {
-    if (n->tally.window_s != s->options.window_s || !is_window(n->tally.window_ms, s->options.window_s))
-        return; /* its batches are refused, and the log says so */
-    struct kept *k = find_kept(s, n);
-    struct sc_tally_lane lane = n->tally.lane;
-    const struct sc_tally one = {.lane_count = 1, .lanes = &lane};
-    struct sc_tally_lane *now = k == NULL ? NULL : sc_tally_lane(&k->tally, lane.lane);
-    if (now == NULL)
-        return; /* it is told again */
-    const struct sc_tally_lane before = *now;
-    (void)sc_tally_merge(&k->tally, &one);
-    k->changed = k->changed || k->heard_ms == 0 || !sc_tally_lane_equal(&before, now);
-    k->heard_ms = sc_clock_mono_ms();
+    enum sc_refusal why = judge_tally(s, n);
+    if (why == SC_REFUSAL_NONE)
+        why = sc_tally_keeper_take(&s->tallies, n->proxy, &n->tally, sc_clock_mono_ms());
+    if (why != SC_REFUSAL_NONE)
+        note(s, why, n->proxy);
 }
 
-/* @return whether all are on the disk. */
-static bool write_kept(struct sc_lane_store *s)
+/* The proxy's share, made when missing; with the mutex. NULL without memory. */
+static struct share *share_of(struct sc_lane_store *s, const char *proxy)
 {
-    uint64_t now = sc_clock_mono_ms();
-    bool good = true;
-    for (uint32_t i = 0; i < s->kept_count;) {
-        struct kept *k = &s->kept[i];
-        struct sc_error err;
-        if (k->changed && sc_tally_write(s->path, &k->tally, s->options.io, &err) == SC_OK)
-            k->changed = false;
-        good = good && !k->changed;
-        if (k->changed || now - k->heard_ms < KEPT_FOR_MS) {
-            i++;
-            continue;
-        }
-        sc_tally_free(&k->tally);
-        *k = s->kept[--s->kept_count];
+    for (uint32_t i = 0; i < s->share_count; i++) {
+        if (strcmp(s->shares[i].proxy, proxy) == 0)
+            return &s->shares[i];
     }
-    return good;
+    struct share *grown = realloc(s->shares, ((size_t)s->share_count + 1) * sizeof(*grown));
+    if (grown == NULL)
+        return NULL;
+    s->shares = grown;
+    grown[s->share_count] = (struct share){0};
+    snprintf(grown[s->share_count].proxy, SC_PROXY_NAME_MAX, "%.63s", proxy);
+    return &grown[s->share_count++];
+}
+
+/* A stream that has no file yet gets one. */
+static bool may_begin(struct sc_lane_store *s, const struct news *n)
+{
+    struct sc_stream known;
+    uint64_t now = sc_clock_mono_ms();
+    if (sc_stream_read(s->path, n->stream.stream, &known) == SC_OK)
+        return true;
+    pthread_mutex_lock(&s->mutex);
+    struct share *share = share_of(s, n->proxy);
+    bool may = share != NULL;
+    if (may && now - share->minute_ms >= 60000) {
+        share->minute_ms = now;
+        share->streams = 0;
+    }
+    may = may && share->streams++ < SC_STREAMS_NEW;
+    pthread_mutex_unlock(&s->mutex);
+    return may;
 }
 
 static void take_stream(struct sc_lane_store *s, const struct news *n, bool may_close)
 {
+    if (!sc_stream_owners_claim(&s->owners, &s->cluster, n->stream.stream, n->proxy) || !may_begin(s, n)) {
+        note(s, SC_REFUSAL_STREAM, n->proxy);
+        return;
+    }
     struct sc_stream stream = {
         .stream = n->stream.stream, .heard_ms = sc_clock_wall_ms(), .closed = n->stream.closed && may_close};
     memcpy(stream.proxy, n->proxy, sizeof(stream.proxy));
@@ -401,26 +441,43 @@ static void take_stream(struct sc_lane_store *s, const struct news *n, bool may_
     (void)sc_stream_write(s->path, &stream, n->stream.earlier_closed && may_close, s->options.io, NULL);
 }
 
-/* Tallies are on the disk before the word that a stream is closed. */
-static void take_news(struct sc_lane_store *s)
+static struct news *collect_news(struct sc_lane_store *s)
 {
     pthread_mutex_lock(&s->mutex);
     struct news *all = s->news, *in_order = NULL;
     s->news = NULL;
+    for (uint32_t i = 0; i < s->share_count; i++)
+        s->shares[i].waiting = 0;
     pthread_mutex_unlock(&s->mutex);
-    if (all == NULL)
-        return;
     while (all != NULL) { /* it was a stack */
         struct news *next = all->next;
         all->next = in_order;
         in_order = all;
         all = next;
     }
+    return in_order;
+}
+
+/* Those that the disk does not take wait for the next news. */
+static bool write_tallies(struct sc_lane_store *s, uint64_t most_ms)
+{
+    uint32_t before = s->tallies.changed;
+    bool all = sc_tally_keeper_write(&s->tallies, sc_clock_mono_ms(), most_ms);
+    s->tallies_wait = s->tallies.changed != 0 && s->tallies.changed < before;
+    return all;
+}
+
+/* Tallies are on the disk before the word that a stream is closed. */
+static void take_news(struct sc_lane_store *s, uint64_t most_ms)
+{
+    struct news *in_order = collect_news(s);
+    if (in_order == NULL && !s->tallies_wait)
+        return;
     for (const struct news *n = in_order; n != NULL; n = n->next) {
         if (n->is_tally)
             take_tally(s, n);
     }
-    bool told = write_kept(s);
+    bool told = write_tallies(s, most_ms);
     while (in_order != NULL) {
         struct news *n = in_order;
         in_order = n->next;
@@ -462,6 +519,7 @@ static void run_retention(struct sc_lane_store *s)
     else if (expiry.windows != 0)
         sc_log(&s->options.log, SC_LOG_INFO, "retention: %llu windows, %llu bytes deleted",
                (unsigned long long)expiry.windows, (unsigned long long)expiry.bytes);
+    s->horizon_ms = sc_store_horizon(s->path);
 }
 
 static void add_stats(struct sc_store_stats *sum, const struct sc_store_stats *one)
@@ -531,6 +589,7 @@ static void take_members(struct sc_lane_store *s)
     pthread_mutex_unlock(&s->mutex);
     if (fresh.count == 0)
         return;
+    sc_lane_names_keep(&s->names, &s->cluster, &fresh);
     sc_cluster_free(&s->cluster);
     s->cluster = fresh;
     sync_all(s); /* closing syncs: what it finds must have been answered for */
@@ -594,11 +653,11 @@ static void *run(void *arg)
         }
         if (sync_due(s))
             sync_all(s);
-        take_news(s);
+        take_news(s, TALLIES_MS);
         each_second(s, sc_clock_mono_ms());
     }
     sync_all(s);
-    take_news(s);
+    take_news(s, STOPPING_MS);
     sc_elements_write(&s->elements);
     publish(s, sc_clock_mono_ms());
     return NULL;
@@ -612,9 +671,10 @@ static void free_store(struct sc_lane_store *s)
         sc_store_writer_close(s->lanes[i].writer, NULL);
         free(s->lanes[i].path);
     }
-    for (uint32_t i = 0; i < s->kept_count; i++)
-        sc_tally_free(&s->kept[i].tally);
-    free(s->kept);
+    sc_lane_names_free(&s->names);
+    sc_stream_owners_free(&s->owners);
+    sc_tally_keeper_free(&s->tallies);
+    free(s->shares);
     sc_elements_free(&s->elements);
     sc_span_set_free(&s->durable);
     sc_span_set_free(&s->earlier);
@@ -653,6 +713,8 @@ enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, 
     s->level = options->log.level;
     s->answers_last = &s->answers;
     s->store_log = options->log;
+    s->owners.store = s->tallies.store = s->path;
+    s->tallies.io = options->io;
     s->last = &s->unsynced;
     s->waiting_last = &s->waiting;
     pthread_mutex_init(&s->mutex, NULL);
@@ -668,6 +730,8 @@ enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, 
             status = sc_fail_errno(err, errno, "cannot create %s", replicas);
     }
     if (status == SC_OK) {
+        sc_lane_names_load(&s->names, s->path);
+        s->horizon_ms = sc_store_horizon(s->path);
         sc_elements_init(&s->elements, s->path, s->options.io, &s->store_log);
         publish(s, sc_clock_mono_ms());
         int failed = pthread_create(&s->thread, NULL, run, s);
@@ -693,28 +757,35 @@ void sc_lane_store_push(struct sc_lane_store *s, struct sc_lane_batch *batch)
     pthread_mutex_unlock(&s->mutex);
 }
 
-static enum sc_status tell(struct sc_lane_store *s, const char *proxy, const struct news *what)
+static enum sc_refusal tell(struct sc_lane_store *s, const char *proxy, const struct news *what)
 {
     struct news *n = malloc(sizeof(*n));
     if (n == NULL)
-        return SC_OK;
+        return SC_REFUSAL_NONE;
     *n = *what;
     snprintf(n->proxy, sizeof(n->proxy), "%.63s", proxy);
     pthread_mutex_lock(&s->mutex);
-    n->next = s->news;
-    s->news = n;
+    struct share *share = share_of(s, n->proxy);
+    bool fits = share != NULL && share->waiting < SC_NEWS_EACH;
+    if (fits) {
+        share->waiting++;
+        n->next = s->news;
+        s->news = n;
+    }
     pthread_mutex_unlock(&s->mutex);
-    return SC_OK;
+    if (!fits)
+        free(n);
+    return fits ? SC_REFUSAL_NONE : SC_REFUSAL_TALLIES;
 }
 
-enum sc_status sc_lane_store_tally(struct sc_lane_store *s, const char *proxy,
-                                   const struct sc_link_tally *tally)
+enum sc_refusal sc_lane_store_tally(struct sc_lane_store *s, const char *proxy,
+                                    const struct sc_link_tally *tally)
 {
     return tell(s, proxy, &(struct news){.is_tally = true, .tally = *tally});
 }
 
-enum sc_status sc_lane_store_stream(struct sc_lane_store *s, const char *proxy,
-                                    const struct sc_link_stream *stream)
+enum sc_refusal sc_lane_store_stream(struct sc_lane_store *s, const char *proxy,
+                                     const struct sc_link_stream *stream)
 {
     return tell(s, proxy, &(struct news){.stream = *stream});
 }

@@ -5,14 +5,22 @@
  *
  * A batch that the disk refuses is forgotten, and its connection is told to end: the proxy has it and sends it again. So nothing
  * is kept here that is not on the disk, and no failure needs memory.
+ *
+ * It takes lanes of members, and few others (collect/lane_names.h); of a stream only what its owner sends (collect/stream_owners.h);
+ * windows of any past, and of the future by a day. A batch that is not taken ends its connection; news that are not are passed over.
  */
 #ifndef SC_COLLECT_LANE_STORE_H
 #define SC_COLLECT_LANE_STORE_H
 
 #include "base/log.h"
 #include "collect/link.h"
+#include "collect/refusals.h"
 #include "conf/cluster.h"
 #include "store/store.h"
+
+#define SC_NEWS_EACH       16384u    /* tallies and words on streams that wait, of one proxy */
+#define SC_STREAMS_NEW     64u       /* of one proxy, in a minute */
+#define SC_WINDOW_AHEAD_MS 86400000u /* of this node's clock; a batch of a later window is not taken */
 
 struct sc_lane_store;
 
@@ -20,6 +28,7 @@ struct sc_lane_store;
 struct sc_lane_batch {
     struct sc_lane_batch *next;
     uint64_t connection;
+    char proxy[SC_PROXY_NAME_MAX]; /* who sends it */
     struct sc_batch_head head;
     bool durable; /* of the lane store */
     uint8_t bytes[];
@@ -39,8 +48,9 @@ struct sc_lane_store_options {
     uint32_t window_s;
     struct sc_retention retention;
     struct sc_log log;
-    struct sc_io *io;            /* NULL: the system's */
-    void (*answered)(void *arg); /* called in the store thread when answers wait */
+    struct sc_refusals *refusals; /* outlives the store; NULL: nobody counts */
+    struct sc_io *io;             /* NULL: the system's */
+    void (*answered)(void *arg);  /* called in the store thread when answers wait */
     void *arg;
 };
 
@@ -61,11 +71,12 @@ enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, 
 
 /* Hands a batch over; never waits. Look at sc_lane_store_tight to know when to stop reading. */
 void sc_lane_store_push(struct sc_lane_store *store, struct sc_lane_batch *batch);
-/* What a proxy says ought to be here or elsewhere, kept with the segments. Without memory it is told again in a second. */
-enum sc_status sc_lane_store_tally(struct sc_lane_store *store, const char *proxy,
-                                   const struct sc_link_tally *tally);
-enum sc_status sc_lane_store_stream(struct sc_lane_store *store, const char *proxy,
-                                    const struct sc_link_stream *stream);
+/* What a proxy says ought to be here or elsewhere, kept with the segments. Without memory it is told again in a second. @return
+ * SC_REFUSAL_NONE; SC_REFUSAL_TALLIES: SC_NEWS_EACH of this proxy wait already, and this one is passed over. */
+enum sc_refusal sc_lane_store_tally(struct sc_lane_store *store, const char *proxy,
+                                    const struct sc_link_tally *tally);
+enum sc_refusal sc_lane_store_stream(struct sc_lane_store *store, const char *proxy,
+                                     const struct sc_link_stream *stream);
 bool sc_lane_store_tight(struct sc_lane_store *store);
 
 /* Takes up to `most` answers. */

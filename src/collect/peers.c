@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "collect/link_stream.h"
+#include "net/socket.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -306,14 +307,29 @@ static void on_event(struct bufferevent *io, short what, void *arg)
 
 /* ---- connecting ---- */
 
+/* From the own address in the membership file, by which the other knows this node (collect/gate.h), where it can be had: else -1,
+ * and the system chooses. */
+static int own_socket(const struct sc_peers *peers, const struct sc_url *to)
+{
+    const struct sc_url *own = &peers->cluster.members[peers->self].address;
+    if (!own->numeric || !to->numeric || sc_addr_is_v4(&own->address) != sc_addr_is_v4(&to->address))
+        return -1;
+    int fd = sc_socket_from(&own->address);
+    return fd < 0 ? -1 : fd;
+}
+
 static void connect_peer(struct peer *p)
 {
     const struct sc_url *at = &p->peers->cluster.members[p->member].address;
     uint64_t now = sc_clock_mono_ms();
-    p->io = bufferevent_socket_new(p->peers->base, -1, BEV_OPT_CLOSE_ON_FREE);
+    int fd = own_socket(p->peers, at);
+    p->io = bufferevent_socket_new(p->peers->base, fd, BEV_OPT_CLOSE_ON_FREE);
     p->retry_ms = now + p->pause_ms;
-    if (p->io == NULL)
+    if (p->io == NULL) {
+        if (fd >= 0)
+            close(fd);
         return;
+    }
     p->began_ms = now;
     p->reader = (struct sc_link_reader){
         .hello = on_hello, .ack = on_ack, .beat = on_beat, .state = on_state, .arg = p};

@@ -379,6 +379,14 @@ static json_t *proxy_json(struct sc_proxy *proxy)
     return object;
 }
 
+static json_t *refusals_json(const uint64_t counts[SC_REFUSAL_COUNT])
+{
+    json_t *object = json_object();
+    for (int why = SC_REFUSAL_NONE + 1; why < SC_REFUSAL_COUNT; why++)
+        put(object, sc_refusal_name((enum sc_refusal)why), counts[why]);
+    return object;
+}
+
 static json_t *holder_json(struct sc_holder *holder)
 {
     struct sc_holder_stats stats;
@@ -390,7 +398,9 @@ static json_t *holder_json(struct sc_holder *holder)
     put(object, "duplicates", stats.store.duplicates);
     put(object, "refused", stats.store.refused);
     put(object, "damaged", stats.store.damaged);
-    put(object, "malformed", stats.malformed);
+    put(object, "malformed", stats.refused[SC_REFUSAL_MALFORMED]);
+    put(object, "unfinished_bytes", stats.unfinished_bytes);
+    json_object_set_new(object, "link_refused", refusals_json(stats.refused));
     put(object, "waiting_bytes", stats.store.waiting_bytes);
     json_object_set_new(object, "full", json_boolean(stats.store.full));
     return object;

@@ -17,6 +17,8 @@ struct raw_member {
     char **roles;
     unsigned roles_count;
     char *weight;
+    char **from;
+    unsigned from_count;
 };
 
 struct raw_cluster {
@@ -26,7 +28,7 @@ struct raw_cluster {
     unsigned members_count;
 };
 
-static const cyaml_schema_value_t role_schema = {
+static const cyaml_schema_value_t text_schema = {
     CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, CYAML_UNLIMITED),
 };
 
@@ -34,8 +36,10 @@ static const cyaml_schema_field_t member_fields[] = {
     SC_YAML_TEXT("name", CYAML_FLAG_OPTIONAL, struct raw_member, name),
     SC_YAML_TEXT("address", CYAML_FLAG_OPTIONAL, struct raw_member, address),
     CYAML_FIELD_SEQUENCE("roles", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_member, roles,
-                         &role_schema, 0, CYAML_UNLIMITED),
+                         &text_schema, 0, CYAML_UNLIMITED),
     SC_YAML_TEXT("weight", CYAML_FLAG_OPTIONAL, struct raw_member, weight),
+    CYAML_FIELD_SEQUENCE("from", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_member, from,
+                         &text_schema, 0, CYAML_UNLIMITED),
     CYAML_FIELD_END,
 };
 
@@ -127,6 +131,19 @@ static enum sc_status read_roles(const struct raw_member *raw, struct sc_member 
     return SC_OK;
 }
 
+/* Numbers only: a name would have to be asked for, and `address` may be one. */
+static enum sc_status read_from(const struct raw_member *raw, struct sc_member *m, struct sc_error *err)
+{
+    if (raw->from_count > SC_CLUSTER_MAX_FROM)
+        return sc_fail(err, SC_USAGE, "more than %u addresses", SC_CLUSTER_MAX_FROM);
+    for (; m->from_count < raw->from_count; m->from_count++) {
+        const char *text = raw->from[m->from_count];
+        if (!sc_addr_parse(text, strlen(text), &m->from[m->from_count]))
+            return sc_fail(err, SC_USAGE, "\"%s\" is no IP address", text);
+    }
+    return SC_OK;
+}
+
 static enum sc_status check_distinct(const struct sc_cluster *c, uint32_t index, struct sc_error *err)
 {
     const struct sc_member *m = &c->members[index];
@@ -162,7 +179,8 @@ static enum sc_status read_member(const struct reader *r, const struct raw_membe
     if (raw->weight != NULL)
         SC_TRY(read_number(r, path, raw->weight, 1, MAX_WEIGHT, &weight));
     m->weight = (uint32_t)weight;
-    return SC_OK;
+    snprintf(path, sizeof(path), "members[%u].from", index);
+    return sc_yaml_located(r->document, path, read_from(raw, m, r->err), r->err);
 }
 
 static enum sc_status check_whole(const struct reader *r, const struct sc_cluster *c)
@@ -258,7 +276,8 @@ static bool equal_members(const struct sc_member *x, const struct sc_member *y)
 {
     return strcmp(x->name, y->name) == 0 && strcmp(x->address.host, y->address.host) == 0 &&
            x->address.port == y->address.port && x->weight == y->weight && x->proxy == y->proxy &&
-           x->subcollector == y->subcollector;
+           x->subcollector == y->subcollector && x->from_count == y->from_count &&
+           memcmp(x->from, y->from, x->from_count * sizeof(x->from[0])) == 0;
 }
 
 bool sc_cluster_equal(const struct sc_cluster *x, const struct sc_cluster *y)

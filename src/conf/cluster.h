@@ -17,6 +17,7 @@
 #define SC_CLUSTER_MAX_MEMBERS 256u
 #define SC_CLUSTER_NAME_MAX    64u
 #define SC_CLUSTER_MAX_COPIES  3u
+#define SC_CLUSTER_MAX_FROM    8u
 #define SC_NO_MEMBER           UINT32_MAX
 
 struct sc_member {
@@ -26,6 +27,8 @@ struct sc_member {
     uint32_t lane;   /* not 0, different for each */
     uint32_t weight; /* of its share of the batches, 1 to 1000 */
     bool proxy, subcollector;
+    struct sc_addr from[SC_CLUSTER_MAX_FROM]; /* its connections may come from these too, beside `address` */
+    uint32_t from_count;
 };
 
 struct sc_cluster {

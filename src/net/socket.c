@@ -170,6 +170,22 @@ enum sc_status sc_socket_listen(const struct sc_url *url, const struct sc_socket
     return SC_OK;
 }
 
+int sc_socket_from(const struct sc_addr *from)
+{
+    struct sockaddr_storage at;
+    const int late = 1; /* the port is chosen at the connect, so that many may share one */
+    socklen_t length = to_sockaddr(from, 0, &at);
+    int made = socket(at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (made < 0)
+        return -errno;
+    setsockopt(made, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &late, sizeof(late));
+    if (bind(made, (const struct sockaddr *)&at, length) == 0)
+        return made;
+    int failed = errno;
+    close(made);
+    return -failed;
+}
+
 enum sc_status sc_socket_local(int fd, struct sc_url *url, struct sc_error *err)
 {
     struct sockaddr_storage at = {0};

@@ -25,6 +25,9 @@ struct sc_socket_options {
 enum sc_status sc_socket_listen(const struct sc_url *url, const struct sc_socket_options *options, int *fd,
                                 struct sc_error *err);
 
+/* A TCP socket that will connect from this address, if it is one of this machine. @return the descriptor, or -errno. */
+int sc_socket_from(const struct sc_addr *from);
+
 /* Address and port that a socket is bound to, put into *url. */
 enum sc_status sc_socket_local(int fd, struct sc_url *url, struct sc_error *err);
 

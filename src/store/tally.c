@@ -252,6 +252,14 @@ static bool read_stream(const char *folder, const char *name, struct sc_stream *
     return true;
 }
 
+enum sc_status sc_stream_read(const char *store, uint64_t stream, struct sc_stream *out)
+{
+    char folder[4096], name[17];
+    snprintf(folder, sizeof(folder), "%s/" SC_STREAMS_FOLDER, store);
+    snprintf(name, sizeof(name), "%016" PRIx64, stream);
+    return read_stream(folder, name, out) ? SC_OK : SC_NOTFOUND;
+}
+
 enum sc_status sc_stream_list(const char *store, struct sc_stream **out, uint32_t *count,
                               struct sc_error *err)
 {

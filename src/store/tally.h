@@ -71,6 +71,8 @@ struct sc_stream {
  * other streams of this proxy are closed. */
 enum sc_status sc_stream_write(const char *store, const struct sc_stream *stream, bool earlier_closed,
                                struct sc_io *io, struct sc_error *err);
+/* What is known of one. @return SC_OK; SC_NOTFOUND, also when its file is damaged. */
+enum sc_status sc_stream_read(const char *store, uint64_t stream, struct sc_stream *out);
 /* All streams of a store, malloc'ed; none when it has no such folder. */
 enum sc_status sc_stream_list(const char *store, struct sc_stream **out, uint32_t *count,
                               struct sc_error *err);

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The link between proxy and subcollector over arbitrary bytes, cut into messages by their lengths. What is read is written and
- * read once more: it must be the same. The mutator adds messages of the writer, since no chance finds the hash of a batch.
+ * read once more: it must be the same. A subcollector's judgement of it is kept to its bounds. The mutator adds messages of the writer, since no chance finds the hash of a batch.
  */
+#include "collect/lane_names.h"
 #include "collect/link.h"
+#include "collect/stream_owners.h"
+#include "collect/tally_keeper.h"
 
 #include <stdlib.h>
 
@@ -19,16 +22,47 @@ static void must(bool true_)
 
 /* ---- reading, and what was read as a new stream ---- */
 
+#define NOWHERE "/dev/null/store" /* there is nothing, and nothing can be made there */
+
 struct echo {
     struct sc_link_writer writer;
     uint32_t records;
+    struct sc_lane_names names;
+    struct sc_stream_owners owners;
+    struct sc_tally_keeper tallies;
+    char proxy[SC_LINK_NAME_MAX];
 };
+
+/* As a subcollector does: what is admitted stays admitted, whoever else speaks, and all of it is bounded. */
+static void judge(struct echo *e, const struct sc_link_tally *tally)
+{
+    static struct sc_member alpha = {.name = "alpha", .lane = 7};
+    const struct sc_cluster one = {.members = &alpha, .count = 1};
+    bool lane = sc_lane_names_admit(&e->names, &one, tally->lane.lane);
+    bool mine = sc_stream_owners_claim(&e->owners, &one, tally->stream, e->proxy);
+    must(lane == sc_lane_names_admit(&e->names, &one, tally->lane.lane));
+    must(lane || tally->lane.lane != alpha.lane);
+    must(mine == sc_stream_owners_claim(&e->owners, &one, tally->stream, e->proxy));
+    if (lane && mine && sc_tally_keeper_take(&e->tallies, e->proxy, tally, e->records) == SC_REFUSAL_NONE)
+        must(sc_tally_keeper_take(&e->tallies, e->proxy, tally, e->records) == SC_REFUSAL_NONE);
+    must(e->names.count <= SC_LANES_OTHER && e->owners.count <= SC_STREAMS_KNOWN);
+    must(e->tallies.count <= SC_TALLIES_NEW * (1 + e->records / 1000) * (1 + e->tallies.teller_count));
+}
+
+static void free_echo(struct echo *e)
+{
+    sc_buf_free(&e->writer.out);
+    sc_lane_names_free(&e->names);
+    sc_stream_owners_free(&e->owners);
+    sc_tally_keeper_free(&e->tallies);
+}
 
 static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
 {
     struct echo *e = arg;
     must(memchr(hello->name, '\0', sizeof(hello->name)) != NULL && hello->version == SC_LINK_VERSION);
     e->records++;
+    memcpy(e->proxy, hello->name, sizeof(e->proxy));
     sc_link_put_hello(&e->writer, hello);
     return SC_OK;
 }
@@ -64,6 +98,7 @@ static enum sc_status on_tally(void *arg, const struct sc_link_tally *tally)
     struct echo *e = arg;
     must(tally->window_s != 0);
     e->records++;
+    judge(e, tally);
     sc_link_put_tally(&e->writer, tally);
     return SC_OK;
 }
@@ -121,12 +156,12 @@ static enum sc_status read_all(const uint8_t *bytes, size_t length, struct echo 
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
-    struct echo first = {0}, second = {0};
+    struct echo first = {.owners.store = NOWHERE, .tallies.store = NOWHERE}, second = first;
     read_all(bytes, length, &first);
     must(read_all(first.writer.out.data, first.writer.out.len, &second) == SC_OK);
     must(first.records == second.records && first.writer.out.len == second.writer.out.len);
-    sc_buf_free(&first.writer.out);
-    sc_buf_free(&second.writer.out);
+    free_echo(&first);
+    free_echo(&second);
     return 0;
 }
 

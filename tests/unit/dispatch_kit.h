@@ -45,6 +45,7 @@ struct batch {
     uint32_t acked, queued, flying; /* bits by member */
     uint32_t late;                  /* bits: in flight, and given to another too */
     uint32_t given;                 /* bits: handed out since the member became usable */
+    uint32_t asked;                 /* bits: handed out ever: nobody else's acknowledgement counts */
     uint64_t since[MEMBERS];        /* in flight */
     uint64_t order[MEMBERS];        /* of those sent in the same moment */
     bool released, told;            /* by the model; by the dispatch */
@@ -306,6 +307,7 @@ static inline void next(struct world *w, uint32_t m)
     leave_line(w, m, number);
     b->flying |= 1u << m;
     b->given |= 1u << m;
+    b->asked |= 1u << m;
     b->since[m] = w->now;
     b->order[m] = w->sends++;
 }
@@ -365,7 +367,7 @@ static inline void unread(struct world *w, uint32_t m, uint32_t number, bool cou
 static inline void note_ack(struct world *w, uint32_t m, uint32_t number)
 {
     struct batch *b = &w->batches[number];
-    if (b->released || (b->acked >> m & 1) != 0)
+    if (b->released || (b->acked >> m & 1) != 0 || (b->asked >> m & 1) == 0)
         return;
     b->acked |= 1u << m;
     b->flying &= ~(1u << m);
@@ -438,8 +440,8 @@ static inline uint32_t moved(uint32_t set, const uint32_t *to, uint32_t count)
 static inline void move_batch(const struct world *w, struct batch *b, const uint32_t *to, uint32_t count)
 {
     struct batch before = *b;
-    uint32_t *const sets[] = {&b->acked, &b->queued, &b->flying, &b->late, &b->given};
-    for (uint32_t i = 0; i < 5; i++)
+    uint32_t *const sets[] = {&b->acked, &b->queued, &b->flying, &b->late, &b->given, &b->asked};
+    for (uint32_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
         *sets[i] = moved(*sets[i], to, count);
     for (uint32_t i = 0; i < count; i++) {
         if (to[i] == SC_NO_MEMBER)

@@ -212,15 +212,18 @@ static uint64_t times_of(const struct world *w)
     return s;
 }
 
-/* Everything that the model knows, in one number. */
+/* Everything that the model knows, in one number; of the largest instance all but who was asked once and is not any more, which
+ * is looked at in the smaller one. */
 static uint64_t state_of(const struct search *search, const struct world *w)
 {
+    bool whole = search->batches < SMALL_BATCHES;
     uint64_t s = search->timed ? times_of(w) : 0;
     s = s << 5 | w->usable | (uint64_t)w->count << 3;
     for (uint32_t i = 0; i < search->batches; i++) {
         const struct batch *b = &w->batches[i];
         uint64_t one = b->released ? 1 : (uint64_t)b->acked << 1 | (uint64_t)b->flying << 4;
-        s = s << 7 | (i < w->count ? one : 0);
+        one |= whole && !b->released ? (uint64_t)b->asked << 7 : 0;
+        s = s << 10 | (i < w->count ? one : 0);
     }
     for (uint32_t m = 0; m < SMALL_MEMBERS; m++) {
         for (uint32_t i = 0; i < search->batches; i++)

@@ -2,6 +2,8 @@
 /* The store thread of a subcollector: each batch is answered once, as durable only when it is, over disks that fail and fill. */
 #include "fault_io.h"
 
+#include "base/clock.h"
+#include "collect/lane_names.h"
 #include "collect/lane_store.h"
 #include "store/row_group_encode.h"
 #include "store/tally.h"
@@ -10,6 +12,9 @@
 #include <time.h>
 
 enum { ROWS = 20, BATCHES = 64, LIMIT = ROWS * BATCHES, STREAM = 77, FORMER = 0xdeadbeef };
+
+/* Not ahead of anybody's clock. */
+#define WINDOW UINT64_C(1699999800000)
 
 /* ---- a disk with a switch ---- */
 
@@ -64,6 +69,8 @@ struct node {
     uint32_t window_s;
 };
 
+static struct sc_refusals *node_refusals; /* of the node that is opened next */
+
 static const char *const names[] = {"alpha", "beta", "gamma"};
 
 static void on_answered(void *arg)
@@ -79,6 +86,7 @@ static enum sc_status start(struct node *n, struct sc_error *err)
                                                   .self = 0,
                                                   .window_s = n->window_s,
                                                   .io = disk.faults == NULL ? NULL : &disk.faults->io,
+                                                  .refusals = node_refusals,
                                                   .answered = on_answered,
                                                   .arg = n};
     return sc_lane_store_start(&options, &n->store, err);
@@ -155,7 +163,7 @@ static struct sc_lane_batch *make(uint32_t number, uint32_t lane, uint64_t windo
 static void push(struct node *n, uint32_t number, uint32_t member)
 {
     uint32_t lane = member < 3 ? n->members[member].lane : (uint32_t)FORMER;
-    sc_lane_store_push(n->store, make(number, lane, KIT_WINDOW, n->window_s));
+    sc_lane_store_push(n->store, make(number, lane, WINDOW, n->window_s));
 }
 
 /* ---- answers ---- */
@@ -411,7 +419,7 @@ static void batches_that_lie_are_refused(void **state)
     struct node n;
     open_node(&n, 300, false);
     for (uint32_t i = 0; i < COUNT; i++) {
-        struct sc_lane_batch *b = make(i, n.members[i % 2].lane, KIT_WINDOW, 300);
+        struct sc_lane_batch *b = make(i, n.members[i % 2].lane, WINDOW, 300);
         struct sc_lane_answer answers[BATCHES];
         uint32_t got = 0;
         damages[i](b);
@@ -461,6 +469,120 @@ static void absurd_windows(void **state)
     stop(&n);
     assert_absent(n.path, "9999");
     assert_absent(n.path, "10000");
+    close_node(&n);
+}
+
+/* ---- whose and when ---- */
+
+static bool is_answered(struct node *n, struct sc_lane_batch *b, const char *proxy)
+{
+    struct sc_lane_answer answers[BATCHES];
+    uint32_t got = 0;
+    snprintf(b->proxy, sizeof(b->proxy), "%s", proxy);
+    sc_lane_store_push(n->store, b);
+    for (int tries = 0; tries < 4000 && (got = answers_now(n, answers)) == 0; tries++)
+        nap();
+    assert_int_equal(got, 1);
+    return answers[0].durable;
+}
+
+/* A batch of another's stream, of a day that has not come, or of a lane too many is not taken, and leaves nothing. */
+static void strange_batches_are_refused(void **state)
+{
+    (void)state;
+    struct node n;
+    struct sc_refusals refusals;
+    uint64_t counts[SC_REFUSAL_COUNT], ahead = sc_clock_wall_ms() / 300000 * 300000 + 2 * 86400000;
+    sc_refusals_init(&refusals);
+    node_refusals = &refusals;
+    open_node(&n, 300, false);
+    node_refusals = NULL;
+    const uint32_t own = n.members[0].lane;
+    assert_true(is_answered(&n, make(0, own, WINDOW, 300), "beta"));
+    assert_false(is_answered(&n, make(1, own, WINDOW, 300), "gamma"));
+    assert_false(is_answered(&n, make(2, own, ahead, 300), "beta"));
+    assert_true(is_answered(&n, make(3, own, ahead - 86400000 - 300000, 300), "beta"));
+    for (uint32_t i = 0; i < 40; i++)
+        assert_int_equal(is_answered(&n, make(4 + i, 0x5000 + i, WINDOW, 300), "beta"), i < SC_LANES_OTHER);
+    sc_refusals_get(&refusals, counts);
+    assert_int_equal(counts[SC_REFUSAL_STREAM], 1);
+    assert_int_equal(counts[SC_REFUSAL_WINDOW], 1);
+    assert_int_equal(counts[SC_REFUSAL_LANE], 40 - SC_LANES_OTHER);
+    check_lane(&n, NULL, 0, 3, 4, 2 * ROWS);
+    assert_absent(n.path, SC_REPLICA_FOLDER "/lane-00005010");
+    close_node(&n);
+    sc_refusals_free(&refusals);
+}
+
+static void push_tally(struct node *n, const char *proxy, uint64_t stream, uint64_t window_ms, uint32_t lane)
+{
+    const struct sc_link_tally tally = {.stream = stream,
+                                        .window_ms = window_ms,
+                                        .window_s = 300,
+                                        .lane = {.lane = lane, .accepted = {.batches = {9}}}};
+    assert_int_equal(sc_lane_store_tally(n->store, proxy, &tally), SC_REFUSAL_NONE);
+}
+
+static bool has_tally(const struct node *n, uint64_t stream, uint64_t window_ms)
+{
+    char path[512];
+    sc_tally_path(n->path, stream, window_ms, path, sizeof(path));
+    return access(path, F_OK) == 0;
+}
+
+/* Of tallies likewise; nor are windows told of that retention has deleted. */
+static void strange_tallies_are_passed_over(void **state)
+{
+    (void)state;
+    struct node n;
+    char path[512];
+    struct sc_error err = {0};
+    const uint64_t ahead = sc_clock_wall_ms() / 300000 * 300000 + 2 * 86400000;
+    open_node(&n, 300, false);
+    stop(&n);
+    snprintf(path, sizeof(path), "%s/horizon", n.path);
+    FILE *horizon = fopen(path, "w");
+    assert_non_null(horizon);
+    fprintf(horizon, "%llu\n", (unsigned long long)WINDOW);
+    fclose(horizon);
+    assert_int_equal(start(&n, &err), SC_OK);
+    const uint32_t own = n.members[0].lane;
+    push_tally(&n, "beta", 1, WINDOW, own);
+    push_tally(&n, "gamma", 1, WINDOW + 300000, own);
+    push_tally(&n, "beta", 1, ahead, own);
+    push_tally(&n, "beta", 1, WINDOW - 300000, own);
+    for (uint32_t i = 0; i < 40; i++)
+        push_tally(&n, "beta", 2 + i, WINDOW, 0x5000 + i);
+    stop(&n);
+    assert_true(has_tally(&n, 1, WINDOW));
+    assert_false(has_tally(&n, 1, WINDOW + 300000) || has_tally(&n, 1, ahead) ||
+                 has_tally(&n, 1, WINDOW - 300000));
+    for (uint32_t i = 0; i < 40; i++)
+        assert_int_equal(has_tally(&n, 2 + i, WINDOW), i < SC_LANES_OTHER);
+    close_node(&n);
+}
+
+/* More news than a proxy's share do not wait, nor more streams than it may begin get a file; another's do. */
+static void news_have_a_share(void **state)
+{
+    (void)state;
+    struct node n;
+    struct sc_stream *streams;
+    uint32_t count, refused = 0;
+    open_node(&n, 300, true);
+    atomic_store(&disk.held, true);
+    push(&n, 0, 0); /* the thread waits for the disk */
+    for (uint32_t i = 0; i < 2 * SC_NEWS_EACH + 1000; i++)
+        refused += sc_lane_store_stream(n.store, "beta", &(struct sc_link_stream){i, false, false}) ==
+                   SC_REFUSAL_TALLIES;
+    assert_true(refused >= 1000);
+    assert_int_equal(sc_lane_store_stream(n.store, "gamma", &(struct sc_link_stream){1u << 30, false, false}),
+                     SC_REFUSAL_NONE);
+    atomic_store(&disk.held, false);
+    stop(&n);
+    assert_int_equal(sc_stream_list(n.path, &streams, &count, NULL), SC_OK);
+    assert_int_equal(count, SC_STREAMS_NEW + 1);
+    free(streams);
     close_node(&n);
 }
 
@@ -577,8 +699,8 @@ static void a_failed_sync_of_one_lane(void **state)
     push(&n, 2, 0); /* the thread syncs this one while the others come */
     for (int times = 0; times < 100; times++)
         nap();
-    struct sc_lane_batch *own = make(3, n.members[0].lane, KIT_WINDOW, 300);
-    struct sc_lane_batch *other = make(4, n.members[1].lane, KIT_WINDOW, 300);
+    struct sc_lane_batch *own = make(3, n.members[0].lane, WINDOW, 300);
+    struct sc_lane_batch *other = make(4, n.members[1].lane, WINDOW, 300);
     atomic_store(&disk.failing_syncs, 2);
     sc_lane_store_push(n.store, own);
     sc_lane_store_push(n.store, other);
@@ -640,7 +762,7 @@ static void windows_are_sealed(void **state)
     struct kit_scan scan;
     open_node(&n, 1, false);
     for (uint32_t i = 0; i < 20; i++)
-        sc_lane_store_push(n.store, make(i, n.members[i % 2].lane, KIT_WINDOW - 3600000 * (1 + i / 10), 1));
+        sc_lane_store_push(n.store, make(i, n.members[i % 2].lane, WINDOW - 3600000 * (1 + i / 10), 1));
     expect(&n, 0, 20, true);
     const struct sc_lane_store_stats s = stats_when(&n, both_are_sealed);
     assert_int_equal(s.own.segments_sealed, 2);
@@ -650,7 +772,7 @@ static void windows_are_sealed(void **state)
     kit_scan_free(&scan);
     check_lane(&n, NULL, 0, 2, 20, 10 * ROWS);
     check_lane(&n, "beta", 1, 2, 20, 10 * ROWS);
-    sc_lane_store_push(n.store, make(20, n.members[0].lane, KIT_WINDOW - 3600000, 1));
+    sc_lane_store_push(n.store, make(20, n.members[0].lane, WINDOW - 3600000, 1));
     expect(&n, 20, 1, true);
     check_lane(&n, NULL, 0, 2, 21, 11 * ROWS);
     close_node(&n);
@@ -680,16 +802,16 @@ static void tallies_are_kept(void **state)
     struct sc_tally kept;
     struct sc_error err = {0};
     open_node(&n, 300, false);
-    sc_tally_path(n.path, STREAM, KIT_WINDOW, path, sizeof(path));
+    sc_tally_path(n.path, STREAM, WINDOW, path, sizeof(path));
     for (uint32_t round = 0; round < 3; round++) {
         static const uint64_t told[] = {10, 7, 12}, want[] = {10, 10, 12};
         for (uint32_t lane = 5; lane < 7; lane++) {
             const struct sc_link_tally tally = {
                 .stream = STREAM,
-                .window_ms = KIT_WINDOW,
+                .window_ms = WINDOW,
                 .window_s = 300,
                 .lane = {.lane = lane, .accepted = {.batches = {told[round], 1}}}};
-            assert_int_equal(sc_lane_store_tally(n.store, "p", &tally), SC_OK);
+            assert_int_equal(sc_lane_store_tally(n.store, "p", &tally), SC_REFUSAL_NONE);
         }
         stop(&n);
         assert_true(tally_comes(path, want[round], &kept));
@@ -700,7 +822,7 @@ static void tallies_are_kept(void **state)
         assert_int_equal(start(&n, &err), SC_OK);
     }
     const struct sc_link_tally absurd = {.stream = 1, .window_ms = UINT64_MAX, .window_s = UINT32_MAX};
-    assert_int_equal(sc_lane_store_tally(n.store, "p", &absurd), SC_OK);
+    assert_int_equal(sc_lane_store_tally(n.store, "p", &absurd), SC_REFUSAL_NONE);
     close_node(&n);
 }
 
@@ -713,7 +835,7 @@ static void streams_are_kept(void **state)
     open_node(&n, 300, false);
     for (uint64_t i = 0; i < 3; i++)
         assert_int_equal(sc_lane_store_stream(n.store, "p", &(struct sc_link_stream){i, i == 1, false}),
-                         SC_OK);
+                         SC_REFUSAL_NONE);
     stop(&n);
     assert_int_equal(sc_stream_list(n.path, &streams, &count, NULL), SC_OK);
     assert_int_equal(count, 3);
@@ -730,13 +852,13 @@ static void streams_are_kept(void **state)
 static void tallies_of_absurd_windows(void **state)
 {
     (void)state;
-    static const uint64_t windows[] = {UINT64_C(253402300800000), KIT_WINDOW + 1};
+    static const uint64_t windows[] = {UINT64_C(253402300800000), WINDOW + 1};
     struct node n;
     char path[512];
     open_node(&n, 300, false);
     for (uint32_t i = 0; i < 2; i++) {
         const struct sc_link_tally tally = {.stream = STREAM, .window_ms = windows[i], .window_s = 300};
-        assert_int_equal(sc_lane_store_tally(n.store, "p", &tally), SC_OK);
+        assert_int_equal(sc_lane_store_tally(n.store, "p", &tally), SC_REFUSAL_NONE);
     }
     stop(&n);
     for (uint32_t i = 0; i < 2; i++) {
@@ -757,7 +879,7 @@ static void lanes_get_names(void **state)
     struct sc_member members[4];
     open_node(&n, 300, false);
     const uint32_t lane = sc_cluster_lane("delta");
-    sc_lane_store_push(n.store, make(0, lane, KIT_WINDOW, 300));
+    sc_lane_store_push(n.store, make(0, lane, WINDOW, 300));
     push(&n, 1, 1);
     expect(&n, 0, 2, true);
     snprintf(unnamed, sizeof(unnamed), SC_REPLICA_FOLDER "/lane-%08x", lane);
@@ -769,7 +891,7 @@ static void lanes_get_names(void **state)
     assert_int_equal(sc_lane_store_set_cluster(n.store, &fresh), SC_OK); /* twice in a row */
     for (int times = 0; times < 200; times++)
         nap();
-    sc_lane_store_push(n.store, make(2, lane, KIT_WINDOW, 300));
+    sc_lane_store_push(n.store, make(2, lane, WINDOW, 300));
     push(&n, 3, 1);
     expect(&n, 2, 2, true);
     check_lane(&n, "delta", 0, 2, 3, 2 * ROWS);
@@ -805,6 +927,9 @@ int main(void)
         cmocka_unit_test(duplicates_of_an_earlier_process_are_counted_once),
         cmocka_unit_test(batches_that_lie_are_refused),
         cmocka_unit_test(absurd_windows),
+        cmocka_unit_test(strange_batches_are_refused),
+        cmocka_unit_test(strange_tallies_are_passed_over),
+        cmocka_unit_test(news_have_a_share),
         cmocka_unit_test(no_answer_before_the_disk_has_it),
         cmocka_unit_test(what_was_answered_for_survives_the_machine),
         cmocka_unit_test(a_failed_sync_is_no_durability),

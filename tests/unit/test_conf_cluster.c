@@ -23,7 +23,7 @@ static const char five[] =
     "  - {name: alpha, address: '192.0.2.1:4741'}\n"
     "  - {name: beta, address: 'beta.example:4741', roles: [subcollector], weight: 3}\n"
     "  - {name: gamma, address: '[2001:db8::3]:4741', roles: [proxy]}\n"
-    "  - {name: delta-4.x, address: '192.0.2.4:4741', roles: [proxy, subcollector]}\n"
+    "  - {name: delta-4.x, address: '192.0.2.4:4741', roles: [proxy, subcollector], from: [192.0.2.44]}\n"
     "  - {name: e_5, address: '192.0.2.5:4741'}\n";
 
 static void everything_is_read(void **state)
@@ -41,6 +41,9 @@ static void everything_is_read(void **state)
     assert_true(c.members[3].proxy && c.members[3].subcollector);
     assert_int_equal(c.members[0].weight, 1);
     assert_int_equal(c.members[1].weight, 3);
+    assert_int_equal(c.members[0].from_count, 0);
+    assert_int_equal(c.members[3].from_count, 1);
+    assert_int_equal(sc_addr_get_v4(&c.members[3].from[0]), 0xc000022c);
     assert_string_equal(c.members[1].address.host, "beta.example");
     assert_false(c.members[1].address.numeric);
     assert_string_equal(c.members[2].address.host, "2001:db8::3");
@@ -104,7 +107,12 @@ static void bad_files(void **state)
         {"version: 1\nmembers:\n- name: a\n  address: a:1\n  weight: 0\n",
          "m.yaml:5: members[0].weight: \"0\" is no number"},
         {"version: 1\nmembers:\n- name: a\n  address: a:1\n  colour: red\n",
-         "m.yaml:5: unknown key \"members[0].colour\"; known are name, address, roles, weight"},
+         "m.yaml:5: unknown key \"members[0].colour\"; known are name, address, roles, weight, from"},
+        {"version: 1\nmembers:\n- name: a\n  address: a:1\n  from: [192.0.2.1, a.example]\n",
+         "m.yaml:5: members[0].from: \"a.example\" is no IP address"},
+        {"version: 1\nmembers:\n- name: a\n  address: a:1\n  from: "
+         "['1::','2::','3::','4::','5::','6::','7::','8::','9::']\n",
+         "m.yaml:5: members[0].from: more than 8 addresses"},
         {"version: 1\nmembers: []\n", "m.yaml:1: \"members\" is missing"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -145,6 +153,9 @@ static void copies_are_equal_until_they_are_changed(void **state)
     assert_int_equal(parse(five, &c, &err), SC_OK);
     assert_int_equal(sc_cluster_copy(&c, &copy), SC_OK);
     assert_true(sc_cluster_equal(&c, &copy));
+    copy.members[3].from[0].b[15]++;
+    assert_false(sc_cluster_equal(&c, &copy));
+    copy.members[3].from[0].b[15]--;
     copy.members[1].weight++;
     assert_false(sc_cluster_equal(&c, &copy));
     copy.members[1] = c.members[1];
