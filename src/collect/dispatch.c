@@ -539,7 +539,8 @@ enum sc_status sc_dispatch_unread(struct sc_dispatch *d, uint32_t member, const 
         e->parked = true;
         e->retry_ms = now_ms + RETRY_MS;
         e->failures += counts;
-    }
+    } else
+        status = SC_NOTFOUND;
     if (e != NULL && e->failures >= MOST_FAILURES) {
         d->stats.unreadable++;
         d->stats.unreadable_records += e->head.records;

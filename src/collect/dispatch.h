@@ -63,7 +63,7 @@ void sc_dispatch_ack(struct sc_dispatch *dispatch, uint32_t member, const struct
 
 /*
  * What sc_dispatch_next gave could not be read. `counts`: it is the batch's fault, not one of memory. @return SC_OK: it is tried
- * again; SC_END: it was given up.
+ * again; SC_END: it was given up; SC_NOTFOUND: it was released meanwhile.
  */
 enum sc_status sc_dispatch_unread(struct sc_dispatch *dispatch, uint32_t member, const struct sc_batch_id *id,
                                   uint64_t now_ms, bool counts);

@@ -211,6 +211,7 @@ static void *run(void *arg)
         uint64_t now = sc_clock_mono_ms();
         if (now >= next_ms) {
             next_ms = now + 200;
+            sc_accounts_tidy(p->accounts, sc_clock_wall_ms());
             publish(p);
         }
     }
