@@ -42,6 +42,8 @@ static void add_view(struct sc_listener_view *to, const struct sc_listener_view 
     to->connections += from->connections;
     to->accepted += from->accepted;
     to->refused += from->refused;
+    to->timed_out += from->timed_out;
+    to->displaced += from->displaced;
     to->framing_errors += from->framing_errors;
 }
 
@@ -59,8 +61,21 @@ static json_t *listener_json(const struct sc_listener_view *v)
         put(object, "connections", v->connections);
         put(object, "accepted", v->accepted);
         put(object, "refused", v->refused);
+        put(object, "timed_out", v->timed_out);
+        put(object, "displaced", v->displaced);
         put(object, "framing_errors", v->framing_errors);
     }
+    return object;
+}
+
+static json_t *places_json(const struct sc_status_source *source)
+{
+    struct sc_places_view view;
+    json_t *object = json_object();
+    sc_places_get(source->places, &view);
+    put(object, "open", view.taken);
+    put(object, "limit", view.limits.most);
+    put(object, "limit_of_exporter", view.limits.each);
     return object;
 }
 
@@ -429,6 +444,7 @@ enum sc_status sc_status_json(const struct sc_status_source *source, struct sc_b
     put_time(root, "started", source->started_ms);
     put(root, "uptime_s", (sc_clock_mono_ms() - source->started_mono_ms) / 1000);
     put(root, "receivers", source->receiver_count);
+    json_object_set_new(root, "tcp", places_json(source));
     json_object_set_new(root, "listeners", listeners_json(source));
     json_object_set_new(root, "exporters", exporters_json(source));
     json_object_set_new(root, "received", intake_json(source));
