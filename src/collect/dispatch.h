@@ -7,6 +7,9 @@
  * released when that many of those now usable (at least one) have acknowledged it. When usability changes, targets are
  * computed again for every batch; copies that are acknowledged stay where they are.
  *
+ * When the first member becomes usable others are about to: for a while (sc_dispatch_settle) every subcollector counts as one that
+ * will be, so that what the first one has is not released before the others were asked.
+ *
  * A member is slow while the oldest batch in flight to it is older than 2 s. It stays usable, and what it acknowledges counts;
  * but while others can take its place it is neither home nor target of what was not sent to it, and what is in flight to it
  * for 10 s is given to the next on the ring in addition, 50 batches a second. When the outbox is half full (`pressed`), these
@@ -70,6 +73,9 @@ enum sc_status sc_dispatch_unread(struct sc_dispatch *dispatch, uint32_t member,
 
 /* Time passes: several times a second, by a monotonic clock. `pressed`: the outbox is more than half full. */
 void sc_dispatch_tick(struct sc_dispatch *dispatch, uint64_t now_ms, bool pressed);
+
+/* Until sc_dispatch_tick is told of that time, nothing is released with fewer copies than the subcollectors allow. */
+void sc_dispatch_settle(struct sc_dispatch *dispatch, uint64_t until_ms);
 
 /* Also forgets what is in flight to the member: after a new connection it is sent again. */
 void sc_dispatch_set_usable(struct sc_dispatch *dispatch, uint32_t member, bool usable);

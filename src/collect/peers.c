@@ -90,6 +90,15 @@ static void say_usable(const struct peer *p, bool usable)
                p->view.problem);
 }
 
+/* At the start, and when the network was away: the others are about to come, too. */
+static void settle_when_first(const struct sc_peers *peers)
+{
+    struct sc_dispatch_stats now;
+    sc_dispatch_get_stats(peers->options.dispatch, &now);
+    if (now.usable == 0)
+        sc_dispatch_settle(peers->options.dispatch, sc_clock_mono_ms() + CONNECT_MS);
+}
+
 static void set_usable(struct peer *p, bool usable)
 {
     if (p->view.usable == usable)
@@ -99,6 +108,8 @@ static void set_usable(struct peer *p, bool usable)
     p->view.usable = usable;
     p->view.deaths += !usable;
     pthread_mutex_unlock(&p->peers->mutex);
+    if (usable)
+        settle_when_first(p->peers);
     sc_dispatch_set_usable(p->peers->options.dispatch, p->member, usable);
 }
 
