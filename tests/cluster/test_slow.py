@@ -161,8 +161,31 @@ def stalled_proxy(folder):
     kit.check_numbers("stalled proxy: every flow once in the end", [n.store for n in cluster.nodes[1:]], sent)
 
 
+def late_members(folder):
+    """A proxy starts, and one member answers before the others: what that one has is not released before they were asked."""
+    cluster = kit.Cluster(folder, 4, 2, roles=[PROXY] + [SUB] * 3).start()
+    proxy, late = cluster.nodes[0], cluster.nodes[2:]
+    for node in late:
+        node.freeze()
+    proxy.kill()
+    begin = time.monotonic()
+    proxy.start()
+    exporter = kit.Exporter(proxy)
+    sent = set(exporter.send(0, 20000))
+    kit.wait_for(lambda: proxy.member("n2")["acknowledged"] > 0)
+    for node in late:
+        node.thaw()
+    kit.wait_for(lambda: proxy.usable() == ["n2", "n3", "n4"])
+    in_time = time.monotonic() - begin < 2.5
+    kit.wait_for(lambda: accepted(proxy) == len(sent) and proxy.waiting() == 0)
+    kit.check("late members: each batch has its copies", not in_time or proxy.status()["cluster"]["proxy"]["released_short"] == 0,
+              proxy.status()["cluster"])
+    kit.check("late members: all end with 0", set(cluster.stop()) == {0}, cluster.logs())
+    kit.check_numbers("late members: every flow once", [n.store for n in cluster.nodes[1:]], sent)
+
+
 def main():
-    for scenario in (stalled, small_outbox, stalled_proxy):
+    for scenario in (stalled, small_outbox, stalled_proxy, late_members):
         with tempfile.TemporaryDirectory() as folder:
             scenario(folder)
     return 1 if kit.FAILED else 0
