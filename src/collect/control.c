@@ -35,8 +35,8 @@ struct client {
     struct client *next; /* the one who came before */
     struct sc_control *control;
     int fd;
-    struct event ready; /* to be read from until the request is whole, then to be written to */
-    uint64_t deadline_ms;
+    struct event ready;   /* to be read from until the request is whole, then to be written to */
+    uint64_t deadline_ms; /* 0: it is over */
     char request[MAX_REQUEST];
     size_t length;
     struct answer *answer; /* NULL: the request is not whole */
@@ -50,8 +50,7 @@ struct sc_control {
     sc_control_answer_fn *answer;
     void *arg;
     struct client *clients; /* the newest first */
-    unsigned client_count;
-    struct answer *status; /* the last, as long as it may be used again */
+    struct answer *status;  /* the last, as long as it may be used again */
     uint64_t status_until_ms;
     int folder; /* the store */
 };
@@ -130,17 +129,21 @@ static struct answer *answer_to(struct sc_control *control, const char *request)
 
 /* ---- clients ---- */
 
+static void free_client(struct client *client)
+{
+    event_del(&client->ready);
+    close(client->fd);
+    drop_answer(client->answer);
+    free(client);
+}
+
 static void close_client(struct client *client)
 {
     struct client **at = &client->control->clients;
     while (*at != client)
         at = &(*at)->next;
     *at = client->next;
-    client->control->client_count--;
-    event_del(&client->ready);
-    close(client->fd);
-    drop_answer(client->answer);
-    free(client);
+    free_client(client);
 }
 
 static void on_ready(evutil_socket_t fd, short what, void *arg);
@@ -224,16 +227,19 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
         write_answer(client);
 }
 
-/* The oldest goes; what it has said since is heard before. */
+/* For the oldest the time is over: it is heard once more, and goes. */
 static void make_room(struct sc_control *control)
 {
-    while (control->client_count > MAX_CLIENTS) {
-        struct client *oldest = control->clients;
-        while (oldest->next != NULL)
-            oldest = oldest->next;
-        if (oldest->answer != NULL || !read_request(oldest))
-            close_client(oldest);
+    struct client *oldest = NULL;
+    unsigned staying = 0;
+    for (struct client *c = control->clients; c != NULL; c = c->next) {
+        staying += c->deadline_ms != 0;
+        oldest = c->deadline_ms != 0 ? c : oldest;
     }
+    if (staying <= MAX_CLIENTS || oldest == NULL)
+        return;
+    oldest->deadline_ms = 0;
+    event_active(&oldest->ready, EV_TIMEOUT, 0);
 }
 
 /* Mostly the request is there already: then it is answered at once, whoever else is here. */
@@ -249,7 +255,6 @@ static void open_client(struct sc_control *control, int fd)
     client->deadline_ms = sc_clock_mono_ms() + REQUEST_MS;
     client->next = control->clients;
     control->clients = client;
-    control->client_count++;
     event_assign(&client->ready, control->base, fd, EV_READ, on_ready, client);
     if (!read_request(client))
         wait_until_ready(client, EV_READ);
@@ -335,8 +340,10 @@ void sc_control_close(struct sc_control *control)
 {
     if (control == NULL)
         return;
-    while (control->clients != NULL)
-        close_client(control->clients);
+    for (struct client *client = control->clients, *next; client != NULL; client = next) {
+        next = client->next;
+        free_client(client);
+    }
     if (control->fd >= 0) {
         event_del(&control->connected);
         event_del(&control->pause);

@@ -115,7 +115,7 @@ static bool take_gone(struct sc_outbox *o, struct out_file *out)
 
 static void remove_gone(struct sc_outbox *o)
 {
-    struct out_file f;
+    struct out_file f = {0};
     while (take_gone(o, &f)) {
         unlink(f.path);
         free(f.path);
