@@ -26,11 +26,11 @@ struct account {
 };
 
 struct sc_accounts {
-    pthread_mutex_t mutex;
+    pthread_mutex_t mutex; /* never held while a file is touched */
     uint64_t (*mono_ms)(void);
     char *folder;
     uint64_t stream;
-    int fd; /* of the own file; -1: not made yet */
+    int fd; /* of the own file, of the thread that accepts; -1: not made yet */
     struct account *all;
     uint32_t count, capacity;
     uint64_t adopted; /* batches of earlier processes that are not safe yet */
@@ -175,23 +175,26 @@ static void take_back(struct sc_tally_count *c, const struct sc_batch_head *head
     c->records[kind] -= c->records[kind] < head->records ? c->records[kind] : head->records;
 }
 
-static void accept(struct sc_accounts *a, struct account *one, const struct sc_batch_head *head)
+static void accept(struct account *one, const struct sc_batch_head *head)
 {
     add(&one->tally.lane.accepted, head);
     one->next = head->id.sequence + 1;
-    save(a, one);
 }
 
 void sc_accounts_accept(struct sc_accounts *a, const struct sc_batch_head *head)
 {
+    struct account now;
     pthread_mutex_lock(&a->mutex);
     struct account *one = find(a, head);
     a->lost_track = a->lost_track || one == NULL;
     if (one != NULL) {
         one->changed_ms = a->mono_ms();
-        accept(a, one, head);
+        accept(one, head);
+        now = *one;
     }
     pthread_mutex_unlock(&a->mutex);
+    if (one != NULL)
+        save(a, &now);
 }
 
 void sc_accounts_safe(struct sc_accounts *a, const struct sc_batch_head *head)
@@ -210,17 +213,23 @@ void sc_accounts_safe(struct sc_accounts *a, const struct sc_batch_head *head)
 /* One that the file does not count was accepted in the last moment of its process. */
 void sc_accounts_adopt(struct sc_accounts *a, const struct sc_batch_head *head)
 {
+    struct account now;
+    bool unknown = false;
     pthread_mutex_lock(&a->mutex);
     struct account *one = find(a, head);
     a->adopted++;
     if (one != NULL) {
         one->changed_ms = a->mono_ms();
-        if (head->id.sequence >= one->next)
-            accept(a, one, head);
+        unknown = head->id.sequence >= one->next;
+        if (unknown)
+            accept(one, head);
         else
             take_back(&one->tally.lane.safe, head);
+        now = *one;
     }
     pthread_mutex_unlock(&a->mutex);
+    if (unknown)
+        save(a, &now);
 }
 
 /* ---- what earlier processes kept ---- */
@@ -268,24 +277,38 @@ static bool all_settled(const struct sc_accounts *a, uint64_t stream, uint64_t n
     return true;
 }
 
-/* Streams of earlier processes of which all is told. */
-static void forget_settled(struct sc_accounts *a, uint64_t now_ms)
+static void forget(struct sc_accounts *a, uint64_t stream)
 {
-    for (uint32_t i = 0; i < a->count;) {
-        uint64_t stream = a->all[i].tally.stream;
-        if (stream == a->stream || !all_settled(a, stream, now_ms)) {
-            i++;
-            continue;
-        }
-        char path[4096];
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (a->all[i].tally.stream != stream)
+            a->all[kept++] = a->all[i];
+    }
+    a->count = kept;
+}
+
+/* A stream of an earlier process of which all is told is forgotten. False: there is none. */
+static bool take_settled(struct sc_accounts *a, uint64_t now_ms, uint64_t *stream)
+{
+    bool found = false;
+    pthread_mutex_lock(&a->mutex);
+    for (uint32_t i = 0; i < a->count && !found; i++) {
+        *stream = a->all[i].tally.stream;
+        found = *stream != a->stream && all_settled(a, *stream, now_ms);
+    }
+    if (found)
+        forget(a, *stream);
+    pthread_mutex_unlock(&a->mutex);
+    return found;
+}
+
+void sc_accounts_tidy(struct sc_accounts *a, uint64_t now_ms)
+{
+    uint64_t stream;
+    char path[4096];
+    while (take_settled(a, now_ms, &stream)) {
         path_of(a, stream, path, sizeof(path));
         unlink(path);
-        uint32_t kept = 0;
-        for (uint32_t k = 0; k < a->count; k++) {
-            if (a->all[k].tally.stream != stream)
-                a->all[kept++] = a->all[k];
-        }
-        a->count = kept;
     }
 }
 
@@ -337,8 +360,6 @@ bool sc_accounts_tally(struct sc_accounts *a, uint32_t i, uint64_t now_ms, struc
 {
     bool found = false;
     pthread_mutex_lock(&a->mutex);
-    if (i == 0)
-        forget_settled(a, now_ms);
     for (uint32_t k = 0; k < a->count && !found; k++) {
         if (is_settled(a, &a->all[k], now_ms) || i-- != 0)
             continue;

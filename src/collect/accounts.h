@@ -19,7 +19,8 @@
  *
  * A record whose hash does not agree is passed over. A file goes when all in it is safe and has been told for a minute.
  *
- * Accept in the proxy's thread, safe and tell in that of the peers.
+ * Accept and tidy in the proxy's thread: these touch the files, and no lock is held while they do. Safe and tell in that of the
+ * peers.
  */
 #ifndef SC_COLLECT_ACCOUNTS_H
 #define SC_COLLECT_ACCOUNTS_H
@@ -40,6 +41,9 @@ void sc_accounts_accept(struct sc_accounts *accounts, const struct sc_batch_head
 void sc_accounts_safe(struct sc_accounts *accounts, const struct sc_batch_head *head);
 /* A batch that an earlier process left in the outbox; in the order of their sequences in each lane. */
 void sc_accounts_adopt(struct sc_accounts *accounts, const struct sc_batch_head *head);
+
+/* Removes the files of earlier processes of which all is told. `now_ms`: wall clock. */
+void sc_accounts_tidy(struct sc_accounts *accounts, uint64_t now_ms);
 
 /* `ended`: nothing more will be accepted. */
 struct sc_link_stream sc_accounts_stream(struct sc_accounts *accounts, bool ended);

@@ -36,7 +36,9 @@ struct collector {
     struct sc_proxy *proxy;
     struct sc_handover handover; /* of a proxy */
     struct sc_holder *holder;
-    int lock_fd; /* of a store that this process itself does not write to */
+    int lock_fd;              /* of a store that this process itself does not write to */
+    uint64_t descriptors;     /* that the process may open */
+    struct sc_places *places; /* for connections of exporters */
     struct sc_receiver *receivers[SC_CONFIG_MAX_RECEIVERS];
     uint32_t receiver_count;
     struct event_base *base;
@@ -178,15 +180,16 @@ static bool same_shares(const struct sc_config *x, const struct sc_config *y)
 static void warn_fixed(const struct collector *c, const struct sc_config *fresh)
 {
     const struct sc_config *now = &c->config;
-    bool same = strcmp(now->store, fresh->store) == 0 && now->window_s == fresh->window_s &&
-                now->receivers == fresh->receivers &&
-                now->template_scope_address == fresh->template_scope_address &&
-                now->template_lifetime_s == fresh->template_lifetime_s &&
-                now->receive_buffer == fresh->receive_buffer && now->queue_memory == fresh->queue_memory &&
-                now->exporter_memory == fresh->exporter_memory &&
-                now->exporter_share == fresh->exporter_share && same_shares(now, fresh) &&
-                same_text(now->cluster, fresh->cluster) && same_text(now->node, fresh->node) &&
-                now->outbox_bytes == fresh->outbox_bytes && now->outbox_sync == fresh->outbox_sync;
+    bool same =
+        strcmp(now->store, fresh->store) == 0 && now->window_s == fresh->window_s &&
+        now->receivers == fresh->receivers && now->template_scope_address == fresh->template_scope_address &&
+        now->template_lifetime_s == fresh->template_lifetime_s &&
+        now->tcp_connections == fresh->tcp_connections && now->tcp_of_exporter == fresh->tcp_of_exporter &&
+        now->receive_buffer == fresh->receive_buffer && now->queue_memory == fresh->queue_memory &&
+        now->exporter_memory == fresh->exporter_memory && now->exporter_share == fresh->exporter_share &&
+        same_shares(now, fresh) && same_text(now->cluster, fresh->cluster) &&
+        same_text(now->node, fresh->node) && now->outbox_bytes == fresh->outbox_bytes &&
+        now->outbox_sync == fresh->outbox_sync;
     if (!same)
         sc_log(&c->log, SC_LOG_WARNING,
                "configuration: listeners, forward, retention and log-level are applied; the other changes "
@@ -370,6 +373,7 @@ static enum sc_status answer_status(void *arg, uint32_t top, struct sc_buf *out)
         .config = &c->config,
         .receivers = c->receivers,
         .receiver_count = c->receiver_count,
+        .places = c->places,
         .queue = c->queue,
         .exporter_memory = &c->exporter_memory,
         .forward = c->forward,
@@ -498,6 +502,31 @@ static enum sc_status start_roles(struct collector *c, struct sc_error *err)
     return SC_OK;
 }
 
+/*
+ * Descriptors that are not for exporters: the store's live files and seals, the outbox, template state, control clients, logs; and
+ * by number those of receivers, listeners, destinations and members, each of which has a connection and the files of a lane.
+ */
+#define RESERVED 192u
+
+static uint64_t reserved_descriptors(const struct collector *c)
+{
+    const struct sc_config *f = &c->config;
+    return RESERVED + (uint64_t)f->receivers * (f->listener_count + 4) + 2 * (uint64_t)SC_CONFIG_MAX_FORWARD +
+           8 * (uint64_t)c->cluster.count;
+}
+
+static enum sc_status create_places(struct collector *c, struct sc_error *err)
+{
+    const struct sc_places_limits wanted = {c->config.tcp_connections, c->config.tcp_of_exporter};
+    const struct sc_places_limits limits = sc_places_limits(c->descriptors, reserved_descriptors(c), wanted);
+    if (limits.most < (wanted.most != 0 ? wanted.most : SC_PLACES_MOST))
+        sc_log(&c->log, wanted.most != 0 ? SC_LOG_WARNING : SC_LOG_INFO,
+               "%llu descriptors (ulimit -n) leave room for %u TCP connections of exporters",
+               (unsigned long long)c->descriptors, limits.most);
+    c->places = sc_places_create(limits);
+    return c->places == NULL ? sc_fail_nomem(err, "the receivers") : SC_OK;
+}
+
 static enum sc_status create_receivers(struct collector *c, struct sc_error *err)
 {
     struct sc_receiver_options options = {
@@ -506,6 +535,7 @@ static enum sc_status create_receivers(struct collector *c, struct sc_error *err
                    .queue = c->queue,
                    .forward = c->forward},
         .log = c->log,
+        .places = c->places,
     };
     c->exporter_memory.limit = c->config.exporter_memory;
     options.intake.limits.budget = &c->exporter_memory;
@@ -541,8 +571,10 @@ static enum sc_status start(struct collector *c, struct sc_error *err)
 {
     c->started_ms = sc_clock_wall_ms();
     c->started_mono_ms = sc_clock_mono_ms();
+    c->descriptors = sc_places_raise_descriptors();
     SC_TRY(start_roles(c, err));
     SC_TRY(start_forward(c, err));
+    SC_TRY(create_places(c, err));
     SC_TRY(create_receivers(c, err));
     c->keeper = sc_keeper_create(c->config.store, c->receivers, c->receiver_count, &c->log);
     if (c->keeper == NULL)
@@ -604,6 +636,7 @@ static enum sc_status stop(struct collector *c, struct sc_error *err)
     free_events(c);
     for (uint32_t i = 0; i < c->receiver_count; i++)
         sc_receiver_free(c->receivers[i]);
+    sc_places_free(c->places);
     sc_queue_free(c->queue);
     sc_board_free(c->handover.board);
     return status;

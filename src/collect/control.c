@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "collect/control.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
-#include <event2/listener.h>
+#include <event2/event_struct.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,23 +16,43 @@
 
 #define SOCKET_NAME     "control.sock"
 #define MAX_REQUEST     128u
-#define CLIENT_PATIENCE 10 /* seconds */
 #define MAX_CLIENTS     32u
+#define REQUEST_MS      2000u  /* from the connection until the request is whole */
+#define ANSWER_MS       10000u /* from then until all of the answer is taken */
+#define CLIENT_PATIENCE 10     /* seconds */
+#define BACKLOG         128
+#define ACCEPTS_IN_TURN 64
+#define PAUSE_MS        100 /* after an accept that failed: descriptors or memory are short */
+#define REUSED_FOR      9u  /* times as long as the status took to make */
+
+/* Those who ask for the status at about the same time share one. */
+struct answer {
+    unsigned users;
+    struct sc_buf text;
+};
 
 struct client {
-    struct client *next;
+    struct client *next; /* the one who came before */
     struct sc_control *control;
-    struct bufferevent *stream;
-    bool answered;
+    int fd;
+    struct event ready;   /* to be read from until the request is whole, then to be written to */
+    uint64_t deadline_ms; /* 0: it is over */
+    char request[MAX_REQUEST];
+    size_t length;
+    struct answer *answer; /* NULL: the request is not whole */
+    size_t sent;
 };
 
 struct sc_control {
     struct event_base *base;
-    struct evconnlistener *listener;
+    int fd;
+    struct event connected, pause;
     sc_control_answer_fn *answer;
     void *arg;
-    struct client *clients;
-    unsigned client_count;
+    struct client *clients; /* the newest first */
+    struct answer *status;  /* the last, as long as it may be used again */
+    uint32_t status_top;    /* exporters in it */
+    uint64_t status_until_ms;
     int folder; /* the store */
 };
 
@@ -43,23 +63,61 @@ static void socket_address(int folder, struct sockaddr_un *out)
     snprintf(out->sun_path, sizeof(out->sun_path), "/proc/self/fd/%d/" SOCKET_NAME, folder);
 }
 
-static void free_client(struct client *client)
+static struct timeval in_ms(uint64_t ms)
 {
-    client->control->client_count--;
-    bufferevent_free(client->stream);
-    free(client);
+    return (struct timeval){.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000};
 }
 
-static void close_client(struct client *client)
+/* ---- answers ---- */
+
+static void drop_answer(struct answer *answer)
 {
-    struct sc_control *control = client->control;
-    for (struct client **at = &control->clients; *at != NULL; at = &(*at)->next) {
-        if (*at != client)
-            continue;
-        *at = client->next;
-        break;
+    if (answer == NULL || --answer->users != 0)
+        return;
+    sc_buf_free(&answer->text);
+    free(answer);
+}
+
+/* NULL without memory. */
+static struct answer *make_answer(const char *text)
+{
+    struct answer *answer = calloc(1, sizeof(*answer));
+    if (answer == NULL)
+        return NULL;
+    answer->users = 1;
+    sc_buf_append_str(&answer->text, text);
+    if (sc_buf_ok(&answer->text))
+        return answer;
+    drop_answer(answer);
+    return NULL;
+}
+
+static struct answer *make_status(struct sc_control *control, uint32_t top)
+{
+    struct answer *answer = make_answer("");
+    enum sc_status status = answer == NULL ? SC_NOMEM : control->answer(control->arg, top, &answer->text);
+    if (answer != NULL)
+        sc_buf_append_u8(&answer->text, '\n');
+    if (status == SC_OK && sc_buf_ok(&answer->text))
+        return answer;
+    drop_answer(answer);
+    return make_answer("{\"error\": \"out of memory\"}\n");
+}
+
+/* However many ask, the loop spends a tenth of its time on it at most, and a ping waits for one at most. */
+static struct answer *share_status(struct sc_control *control, uint32_t top)
+{
+    uint64_t begin = sc_clock_mono_ms();
+    if (control->status == NULL || control->status_top != top || begin >= control->status_until_ms) {
+        drop_answer(control->status);
+        control->status = make_status(control, top);
+        control->status_top = top;
+        uint64_t end = sc_clock_mono_ms();
+        control->status_until_ms = end + REUSED_FOR * (end - begin);
     }
-    free_client(client);
+    if (control->status != NULL)
+        control->status->users++;
+    return control->status;
 }
 
 /* "status", or "status N". */
@@ -75,83 +133,177 @@ static bool is_status(const char *request, uint32_t *top)
     return *end == '\0';
 }
 
-static void answer_client(struct client *client, const char *request)
+static struct answer *answer_to(struct sc_control *control, const char *request)
 {
-    struct sc_buf out = {0};
     uint32_t top;
-    client->answered = true;
-    enum sc_status status = SC_OK;
     if (is_status(request, &top))
-        status = client->control->answer(client->control->arg, top, &out);
-    else if (strcmp(request, "ping") == 0)
-        sc_buf_append_str(&out, "{\"alive\": true}");
-    else
-        sc_buf_append_str(&out, "{\"error\": \"unknown request; status and ping are known\"}");
-    sc_buf_append_u8(&out, '\n');
-    if (status != SC_OK || !sc_buf_ok(&out)) {
-        sc_buf_clear(&out);
-        sc_buf_append_str(&out, "{\"error\": \"out of memory\"}\n");
-    }
-    bufferevent_disable(client->stream, EV_READ);
-    bufferevent_write(client->stream, out.data, out.len);
-    sc_buf_free(&out);
+        return share_status(control, top);
+    if (strcmp(request, "ping") == 0)
+        return make_answer("{\"alive\": true}\n");
+    return make_answer("{\"error\": \"unknown request; status and ping are known\"}\n");
 }
 
-static void on_request(struct bufferevent *stream, void *arg)
+/* ---- clients ---- */
+
+static void free_client(struct client *client)
 {
-    struct client *client = arg;
-    struct evbuffer *input = bufferevent_get_input(stream);
-    size_t length;
-    char *line = evbuffer_readln(input, &length, EVBUFFER_EOL_CRLF);
-    if (line == NULL) {
-        if (evbuffer_get_length(input) > MAX_REQUEST)
-            close_client(client);
-        return;
-    }
-    answer_client(client, line);
-    free(line);
+    event_del(&client->ready);
+    close(client->fd);
+    drop_answer(client->answer);
+    free(client);
 }
 
-/* All of the answer is written. */
-static void on_written(struct bufferevent *stream, void *arg)
+static void close_client(struct client *client)
 {
-    struct client *client = arg;
-    (void)stream;
-    if (client->answered)
+    struct client **at = &client->control->clients;
+    while (*at != client)
+        at = &(*at)->next;
+    *at = client->next;
+    free_client(client);
+}
+
+static void on_ready(evutil_socket_t fd, short what, void *arg);
+
+/* Until the deadline, which no byte puts off. */
+static void wait_until_ready(struct client *client, short what)
+{
+    uint64_t now = sc_clock_mono_ms();
+    const struct timeval left = in_ms(client->deadline_ms > now ? client->deadline_ms - now : 0);
+    event_del(&client->ready);
+    if (event_assign(&client->ready, client->control->base, client->fd, what, on_ready, client) != 0 ||
+        event_add(&client->ready, &left) != 0)
         close_client(client);
 }
 
-static void on_end(struct bufferevent *stream, short what, void *arg)
+/* Closed when all of it is written, and when the client is gone. */
+static void write_answer(struct client *client)
 {
-    (void)stream;
-    (void)what;
-    close_client(arg);
+    const struct sc_buf *text = &client->answer->text;
+    while (client->sent < text->len) {
+        ssize_t n = send(client->fd, text->data + client->sent, text->len - client->sent,
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN) {
+            wait_until_ready(client, EV_WRITE);
+            return;
+        }
+        if (n <= 0)
+            break;
+        client->sent += (size_t)n;
+    }
+    close_client(client);
 }
 
-static void on_client(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *from, int length,
-                      void *arg)
+static void answer_client(struct client *client, const char *request)
 {
-    struct sc_control *control = arg;
-    const struct timeval patience = {.tv_sec = CLIENT_PATIENCE};
-    (void)listener;
-    (void)from;
-    (void)length;
-    struct client *client = control->client_count < MAX_CLIENTS ? calloc(1, sizeof(*client)) : NULL;
-    struct bufferevent *stream =
-        client == NULL ? NULL : bufferevent_socket_new(control->base, fd, BEV_OPT_CLOSE_ON_FREE);
-    if (stream == NULL) {
-        free(client);
+    client->answer = answer_to(client->control, request);
+    client->deadline_ms = sc_clock_mono_ms() + ANSWER_MS;
+    if (client->answer == NULL)
+        close_client(client);
+    else
+        write_answer(client);
+}
+
+/* Takes what is there of the request. False: it is not whole yet; else the client is answered or closed. */
+static bool read_request(struct client *client)
+{
+    ssize_t n =
+        recv(client->fd, client->request + client->length, MAX_REQUEST - client->length, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    client->length += n < 0 ? 0 : (size_t)n;
+    char *end = memchr(client->request, '\n', client->length);
+    if (end != NULL) {
+        *end = '\0';
+        if (end != client->request && end[-1] == '\r')
+            end[-1] = '\0';
+        answer_client(client, client->request);
+        return true;
+    }
+    if (n > 0 && client->length < MAX_REQUEST)
+        return false;
+    close_client(client);
+    return true;
+}
+
+/* What has come is read before the time is judged: the loop may be the one that is late. */
+static void on_ready(evutil_socket_t fd, short what, void *arg)
+{
+    struct client *client = arg;
+    bool late = (what & EV_TIMEOUT) != 0;
+    (void)fd;
+    if (client->answer == NULL && read_request(client))
+        return;
+    if (late)
+        close_client(client);
+    else if (client->answer == NULL)
+        wait_until_ready(client, EV_READ);
+    else
+        write_answer(client);
+}
+
+/* For the oldest the time is over: it is heard once more, and goes. */
+static void make_room(struct sc_control *control)
+{
+    struct client *oldest = NULL;
+    unsigned staying = 0;
+    for (struct client *c = control->clients; c != NULL; c = c->next) {
+        staying += c->deadline_ms != 0;
+        oldest = c->deadline_ms != 0 ? c : oldest;
+    }
+    if (staying <= MAX_CLIENTS || oldest == NULL)
+        return;
+    oldest->deadline_ms = 0;
+    event_active(&oldest->ready, EV_TIMEOUT, 0);
+}
+
+/* Mostly the request is there already: then it is answered at once, whoever else is here. */
+static void open_client(struct sc_control *control, int fd)
+{
+    struct client *client = calloc(1, sizeof(*client));
+    if (client == NULL) {
         close(fd);
         return;
     }
     client->control = control;
-    client->stream = stream;
+    client->fd = fd;
+    client->deadline_ms = sc_clock_mono_ms() + REQUEST_MS;
     client->next = control->clients;
     control->clients = client;
-    control->client_count++;
-    bufferevent_setcb(stream, on_request, on_written, on_end, client);
-    bufferevent_set_timeouts(stream, &patience, &patience);
-    bufferevent_enable(stream, EV_READ | EV_WRITE);
+    event_assign(&client->ready, control->base, fd, EV_READ, on_ready, client);
+    if (!read_request(client))
+        wait_until_ready(client, EV_READ);
+    make_room(control);
+}
+
+/* ---- the socket ---- */
+
+static void on_pause(evutil_socket_t fd, short what, void *arg)
+{
+    struct sc_control *control = arg;
+    (void)fd;
+    (void)what;
+    event_add(&control->connected, NULL);
+}
+
+static void on_connected(evutil_socket_t fd, short what, void *arg)
+{
+    struct sc_control *control = arg;
+    const struct timeval pause = in_ms(PAUSE_MS);
+    (void)what;
+    for (int i = 0; i < ACCEPTS_IN_TURN; i++) {
+        int made = accept4((int)fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (made >= 0) {
+            open_client(control, made);
+        } else if (errno == EAGAIN) {
+            return;
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            event_del(&control->connected);
+            event_add(&control->pause, &pause);
+            return;
+        }
+    }
 }
 
 static int bind_socket(int folder)
@@ -162,7 +314,8 @@ static int bind_socket(int folder)
         return -1;
     socket_address(folder, &at);
     unlinkat(folder, SOCKET_NAME, 0);
-    if (bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 || fchmodat(folder, SOCKET_NAME, 0660, 0) != 0) {
+    if (bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 || fchmodat(folder, SOCKET_NAME, 0660, 0) != 0 ||
+        listen(fd, BACKLOG) != 0) {
         int errnum = errno;
         close(fd);
         errno = errnum;
@@ -174,16 +327,13 @@ static int bind_socket(int folder)
 static enum sc_status open_parts(struct sc_control *control, const char *store, struct sc_error *err)
 {
     control->folder = open(store, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int fd = control->folder < 0 ? -1 : bind_socket(control->folder);
-    if (fd < 0)
+    control->fd = control->folder < 0 ? -1 : bind_socket(control->folder);
+    if (control->fd < 0)
         return sc_fail_errno(err, errno, "cannot open the control socket %s/" SOCKET_NAME, store);
-    control->listener = evconnlistener_new(control->base, on_client, control,
-                                           LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 16, fd);
-    if (control->listener == NULL) {
-        close(fd);
-        return sc_fail_nomem(err, "the control socket");
-    }
-    return SC_OK;
+    event_assign(&control->connected, control->base, control->fd, EV_READ | EV_PERSIST, on_connected,
+                 control);
+    evtimer_assign(&control->pause, control->base, on_pause, control);
+    return event_add(&control->connected, NULL) == 0 ? SC_OK : sc_fail_nomem(err, "the control socket");
 }
 
 struct sc_control *sc_control_open(struct event_base *base, const char *store, sc_control_answer_fn *answer,
@@ -194,7 +344,7 @@ struct sc_control *sc_control_open(struct event_base *base, const char *store, s
         sc_fail_nomem(err, "the control socket");
         return NULL;
     }
-    *control = (struct sc_control){.base = base, .answer = answer, .arg = arg, .folder = -1};
+    *control = (struct sc_control){.base = base, .answer = answer, .arg = arg, .fd = -1, .folder = -1};
     if (open_parts(control, store, err) != SC_OK) {
         sc_control_close(control);
         return NULL;
@@ -206,15 +356,17 @@ void sc_control_close(struct sc_control *control)
 {
     if (control == NULL)
         return;
-    for (struct client *client = control->clients; client != NULL;) {
-        struct client *next = client->next;
+    for (struct client *client = control->clients, *next; client != NULL; client = next) {
+        next = client->next;
         free_client(client);
-        client = next;
     }
-    if (control->listener != NULL) {
-        evconnlistener_free(control->listener);
+    if (control->fd >= 0) {
+        event_del(&control->connected);
+        event_del(&control->pause);
+        close(control->fd);
         unlinkat(control->folder, SOCKET_NAME, 0);
     }
+    drop_answer(control->status);
     if (control->folder >= 0)
         close(control->folder);
     free(control);
@@ -226,8 +378,7 @@ void sc_control_close(struct sc_control *control)
 static int connect_socket(const char *store, uint32_t patience_ms)
 {
     struct sockaddr_un at;
-    const struct timeval patience = {.tv_sec = patience_ms / 1000,
-                                     .tv_usec = (suseconds_t)(patience_ms % 1000) * 1000};
+    const struct timeval patience = in_ms(patience_ms);
     int folder = open(store, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
         return -1;

@@ -3,6 +3,10 @@
  * The control socket STORE/control.sock: a client connects, sends one line, gets one JSON object and the end
  * of the stream. "status" gets all that there is to tell; "ping" gets {"alive": true}, from the main loop and at once; other lines
  * get {"error": "..."}.
+ *
+ * Whoever connects is heard, and a ping is answered, whatever others do: of more than 32 clients the oldest goes, a request is
+ * to be there within 2 s, and an answer to be read within 10 s. Making the status takes a tenth of the loop's time at most: one
+ * that took long is given to others, too, for nine times as long.
  */
 #ifndef SC_COLLECT_CONTROL_H
 #define SC_COLLECT_CONTROL_H

@@ -69,6 +69,7 @@ struct sc_dispatch {
     uint64_t seed; /* of the buckets */
     uint32_t bucket_count, entry_count;
     uint32_t parked_count;
+    uint64_t settle_ms;           /* until then not all are known that will be usable; 0: they are */
     uint64_t ticked_ms, saved_ms; /* the last tick; for copies of what is late */
     struct sc_dispatch_stats stats;
 };
@@ -220,13 +221,24 @@ static void release(struct sc_dispatch *d, struct entry *e)
     forget(d, e);
 }
 
+/* Who can have a copy, now or soon. */
+static uint32_t count_able(const struct sc_dispatch *d)
+{
+    uint32_t able = 0;
+    if (d->settle_ms == 0)
+        return d->stats.usable;
+    for (uint32_t i = 0; i < d->cluster.count; i++)
+        able += d->cluster.members[i].subcollector;
+    return able;
+}
+
 static bool is_durable(const struct sc_dispatch *d, const struct entry *e)
 {
-    uint32_t copies = 0, wanted = d->cluster.replication;
+    uint32_t copies = 0, wanted = d->cluster.replication, able = count_able(d);
     for (uint32_t i = 0; i < d->cluster.count; i++)
         copies += d->peers[i].usable && has(&e->acked, i);
-    if (d->stats.usable < wanted)
-        wanted = d->stats.usable;
+    if (able < wanted)
+        wanted = able;
     return wanted != 0 && copies >= wanted;
 }
 
@@ -543,7 +555,8 @@ enum sc_status sc_dispatch_unread(struct sc_dispatch *d, uint32_t member, const 
         e->parked = true;
         e->retry_ms = now_ms + RETRY_MS;
         e->failures += counts;
-    }
+    } else
+        status = SC_NOTFOUND;
     if (e != NULL && e->failures >= MOST_FAILURES) {
         d->stats.unreadable++;
         d->stats.unreadable_records += e->head.records;
@@ -555,12 +568,28 @@ enum sc_status sc_dispatch_unread(struct sc_dispatch *d, uint32_t member, const 
     return status;
 }
 
+void sc_dispatch_settle(struct sc_dispatch *d, uint64_t until_ms)
+{
+    pthread_mutex_lock(&d->mutex);
+    d->settle_ms = until_ms;
+    pthread_mutex_unlock(&d->mutex);
+}
+
+static void end_settling(struct sc_dispatch *d, uint64_t now_ms)
+{
+    if (d->settle_ms == 0 || now_ms < d->settle_ms)
+        return;
+    d->settle_ms = 0;
+    retarget_all(d);
+}
+
 void sc_dispatch_tick(struct sc_dispatch *d, uint64_t now_ms, bool pressed)
 {
     pthread_mutex_lock(&d->mutex);
     uint64_t passed = d->ticked_ms == 0 || now_ms < d->ticked_ms ? 0 : now_ms - d->ticked_ms;
     d->ticked_ms = now_ms;
     d->saved_ms = d->saved_ms + passed < MOST_SAVED_MS ? d->saved_ms + passed : MOST_SAVED_MS;
+    end_settling(d, now_ms);
     judge_all(d, now_ms, patience[pressed].slow_ms);
     for (uint32_t i = 0; i < d->cluster.count; i++) {
         if (d->peers[i].slow)

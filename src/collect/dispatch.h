@@ -7,6 +7,9 @@
  * released when that many of those now usable (at least one) have acknowledged it. When usability changes, targets are
  * computed again for every batch; copies that are acknowledged stay where they are.
  *
+ * When the first member becomes usable others are about to: for a while (sc_dispatch_settle) every subcollector counts as one that
+ * will be, so that what the first one has is not released before the others were asked.
+ *
  * A member is slow while the oldest batch in flight to it is older than 2 s. It stays usable, and what it acknowledges counts;
  * but while others can take its place it is neither home nor target of what was not sent to it, and what is in flight to it
  * for 10 s is given to the next on the ring in addition, 50 batches a second. When the outbox is half full (`pressed`), these
@@ -63,13 +66,16 @@ void sc_dispatch_ack(struct sc_dispatch *dispatch, uint32_t member, const struct
 
 /*
  * What sc_dispatch_next gave could not be read. `counts`: it is the batch's fault, not one of memory. @return SC_OK: it is tried
- * again; SC_END: it was given up.
+ * again; SC_END: it was given up; SC_NOTFOUND: it was released meanwhile.
  */
 enum sc_status sc_dispatch_unread(struct sc_dispatch *dispatch, uint32_t member, const struct sc_batch_id *id,
                                   uint64_t now_ms, bool counts);
 
 /* Time passes: several times a second, by a monotonic clock. `pressed`: the outbox is more than half full. */
 void sc_dispatch_tick(struct sc_dispatch *dispatch, uint64_t now_ms, bool pressed);
+
+/* Until sc_dispatch_tick is told of that time, nothing is released with fewer copies than the subcollectors allow. */
+void sc_dispatch_settle(struct sc_dispatch *dispatch, uint64_t until_ms);
 
 /* Also forgets what is in flight to the member: after a new connection it is sent again. */
 void sc_dispatch_set_usable(struct sc_dispatch *dispatch, uint32_t member, bool usable);

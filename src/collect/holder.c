@@ -8,6 +8,7 @@
 #include "collect/lookup.h"
 #include "net/socket.h"
 
+#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <pthread.h>
@@ -336,6 +337,8 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
     (void)what;
     while ((peer = sc_socket_accept((int)fd, &from, &port)) >= 0)
         open_connection(h, peer, &from, port);
+    if (peer == -EMFILE || peer == -ENFILE || peer == -ENOBUFS || peer == -ENOMEM)
+        event_del(h->accept); /* until the next beat: who connects waits in the backlog */
 }
 
 /* ---- members ---- */
@@ -478,6 +481,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     (void)what;
     send_answers(h);
     h->options.store.log.level = (enum sc_log_level)atomic_load(&h->level);
+    event_add(h->accept, NULL);
     sc_lane_store_get_stats(h->store, &stats);
     const struct sc_link_beat now = {.free_bytes = stats.free_bytes, .full = stats.full};
     bool tight = sc_lane_store_tight(h->store);

@@ -2,6 +2,7 @@
 #include "collect/lane_store.h"
 
 #include "base/clock.h"
+#include "collect/disk.h"
 #include "collect/lane_names.h"
 #include "collect/stream_owners.h"
 #include "collect/tally_keeper.h"
@@ -14,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -537,9 +537,10 @@ static void add_stats(struct sc_store_stats *sum, const struct sc_store_stats *o
 
 static void publish(struct sc_lane_store *s, uint64_t now)
 {
-    struct statvfs vfs;
-    if (statvfs(s->path, &vfs) == 0)
-        s->stats.free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+    struct sc_disk disk = {s->stats.free_bytes, s->stats.size_bytes};
+    sc_disk_look(s->path, &disk);
+    s->stats.free_bytes = disk.free_bytes;
+    s->stats.size_bytes = disk.size_bytes;
     s->stats.full = s->stats.free_bytes < LEAST_FREE || now < s->full_until_ms;
     s->stats.own = (struct sc_store_stats){0};
     s->stats.replicas = (struct sc_store_stats){0};

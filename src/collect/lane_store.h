@@ -60,7 +60,7 @@ struct sc_lane_store_stats {
     uint64_t refused;          /* by the disk */
     uint64_t damaged;          /* no whole row groups, or not what their heads said */
     uint64_t waiting_bytes;
-    uint64_t free_bytes;
+    uint64_t free_bytes, size_bytes; /* of the store's file system */
     bool full;
     struct sc_store_stats own, replicas;
 };

@@ -25,7 +25,8 @@
  * costs the record in which it lies: when the head is whole the next one begins behind its bytes, else where the next whole head
  * of this stream is found.
  *
- * Append from one thread, read and release from one other.
+ * Append from one thread, read and tidy from one other: these two touch files, and no lock is held while they do. Release and
+ * ask for figures from any. Three descriptors are open at most, however many files there are.
  */
 #ifndef SC_COLLECT_OUTBOX_H
 #define SC_COLLECT_OUTBOX_H
@@ -43,7 +44,7 @@ struct sc_outbox_options {
 
 /* Where a batch lies. */
 struct sc_outbox_place {
-    uint32_t file;
+    uint32_t file; /* counted from the first that this process opened or made */
     uint64_t offset;
 };
 
@@ -75,11 +76,17 @@ void sc_outbox_close(struct sc_outbox *outbox);
 enum sc_status sc_outbox_append(struct sc_outbox *outbox, const struct sc_batch_head *head,
                                 const uint8_t *bytes, struct sc_outbox_place *place, struct sc_error *err);
 
-/* The bytes of a batch that is not released, whose head came from here. @return SC_OK; SC_DAMAGED; SC_IO; SC_NOMEM. */
+/*
+ * The bytes of a batch whose head came from here. @return SC_OK; SC_DAMAGED; SC_IO; SC_NOMEM, also for want of descriptors;
+ * SC_NOTFOUND: it was released, and its file is gone.
+ */
 enum sc_status sc_outbox_read(struct sc_outbox *outbox, const struct sc_batch_head *head,
                               struct sc_outbox_place place, struct sc_buf *out, struct sc_error *err);
 
+/* Of a batch that is not released. Its mark, or the end of its file, comes with sc_outbox_tidy. */
 void sc_outbox_release(struct sc_outbox *outbox, struct sc_outbox_place place);
+/* Marks what was released, and removes the files in which nothing waits. */
+void sc_outbox_tidy(struct sc_outbox *outbox);
 
 void sc_outbox_get_stats(struct sc_outbox *outbox, struct sc_outbox_stats *out);
 

@@ -2,6 +2,7 @@
 #include "collect/peers.h"
 
 #include "base/clock.h"
+#include "collect/fetcher.h"
 #include "collect/link_stream.h"
 #include "net/socket.h"
 
@@ -36,12 +37,15 @@ struct peer {
     struct sc_link_reader reader;
     struct sc_link_writer writer;
     struct sc_board_sender sender;
-    uint64_t began_ms; /* of the connection */
-    uint64_t heard_ms; /* the last beat */
+    uint64_t connection; /* its number */
+    uint64_t began_ms;   /* of the connection */
+    uint64_t heard_ms;   /* the last bytes */
     uint64_t retry_ms, pause_ms;
-    bool up;    /* the connection stands */
-    bool ended; /* to be closed when nobody is in its callbacks */
-    bool slow;  /* as the log has it, since: */
+    size_t asked_bytes; /* that are being read from the outbox */
+    bool up;            /* the connection stands */
+    bool doubted;       /* it was silent at the last tick */
+    bool ended;         /* to be closed when nobody is in its callbacks */
+    bool slow;          /* as the log has it, since: */
     uint64_t slow_ms;
     struct sc_peer_view view;
 };
@@ -54,8 +58,10 @@ struct sc_peers {
     struct evdns_base *dns;
     struct event *tick, *wake;
     int wake_fd;
-    struct peer **all;   /* by member; where they lie does not change */
-    struct sc_buf bytes; /* of the batch being sent */
+    struct peer **all; /* by member; where they lie does not change */
+    struct sc_fetcher *fetcher;
+    uint64_t connections; /* made so far */
+    uint64_t tidied;      /* batches released when the fetcher was last told */
     pthread_t thread;
     atomic_bool stopping;
     atomic_bool ended; /* nothing more will be accepted */
@@ -85,6 +91,15 @@ static void say_usable(const struct peer *p, bool usable)
                p->view.problem);
 }
 
+/* At the start, and when the network was away: the others are about to come, too. */
+static void settle_when_first(const struct sc_peers *peers)
+{
+    struct sc_dispatch_stats now;
+    sc_dispatch_get_stats(peers->options.dispatch, &now);
+    if (now.usable == 0)
+        sc_dispatch_settle(peers->options.dispatch, sc_clock_mono_ms() + CONNECT_MS);
+}
+
 static void set_usable(struct peer *p, bool usable)
 {
     if (p->view.usable == usable)
@@ -94,6 +109,8 @@ static void set_usable(struct peer *p, bool usable)
     p->view.usable = usable;
     p->view.deaths += !usable;
     pthread_mutex_unlock(&p->peers->mutex);
+    if (usable)
+        settle_when_first(p->peers);
     sc_dispatch_set_usable(p->peers->options.dispatch, p->member, usable);
 }
 
@@ -103,7 +120,9 @@ static void hang_up(struct peer *p, const char *why)
     if (p->io != NULL)
         bufferevent_free(p->io);
     p->io = NULL;
-    p->ended = false;
+    p->ended = p->doubted = false;
+    p->asked_bytes = 0;
+    p->connection = 0;
     sc_link_reader_free(&p->reader);
     sc_board_sender_reset(&p->sender);
     sc_buf_clear(&p->writer.out);
@@ -134,35 +153,67 @@ static void greet(struct peer *p)
         p->ended = true;
 }
 
+/* Also of a batch that was released meanwhile: nobody needs it. */
 static void not_read(struct peer *p, const struct sc_batch_head *head, const struct sc_error *err)
 {
     const struct sc_peers_options *o = &p->peers->options;
     bool counts = err->status != SC_NOMEM;
     enum sc_status status = sc_dispatch_unread(o->dispatch, p->member, &head->id, sc_clock_mono_ms(), counts);
+    if (status == SC_NOTFOUND)
+        return;
     sc_log(&o->log, SC_LOG_ERROR, "%s; its %u records %s", err->message, head->records,
            status == SC_OK ? "are tried again in a second" : "are missing until a later start can read them");
 }
 
+static bool wants_batches(const struct peer *p)
+{
+    return p->up && p->view.usable && !p->ended &&
+           evbuffer_get_length(bufferevent_get_output(p->io)) + p->asked_bytes < OUT_BYTES;
+}
+
+/* Has them read from the outbox; they come back with deliver. */
 static void send_batches(struct peer *p)
 {
     struct sc_peers *peers = p->peers;
-    struct sc_batch_head head;
-    struct sc_outbox_place place;
-    while (p->up && p->view.usable && !p->ended &&
-           evbuffer_get_length(bufferevent_get_output(p->io)) < OUT_BYTES &&
-           sc_dispatch_next(peers->options.dispatch, p->member, sc_clock_mono_ms(), &head, &place)) {
-        struct sc_error err;
-        if (sc_outbox_read(peers->options.outbox, &head, place, &peers->bytes, &err) != SC_OK) {
-            not_read(p, &head, &err);
-            continue;
+    while (wants_batches(p)) {
+        struct sc_fetch *f = calloc(1, sizeof(*f));
+        if (f == NULL ||
+            !sc_dispatch_next(peers->options.dispatch, p->member, sc_clock_mono_ms(), &f->head, &f->place)) {
+            free(f);
+            return;
         }
-        sc_link_put_batch(&p->writer, &head, peers->bytes.data);
-        size_t length = p->writer.out.len;
-        if (sc_link_send(p->io, &p->writer) != SC_OK)
-            p->ended = true;
-        pthread_mutex_lock(&peers->mutex);
-        p->view.bytes_sent += length;
-        pthread_mutex_unlock(&peers->mutex);
+        f->connection = p->connection;
+        p->asked_bytes += f->head.size;
+        sc_fetcher_ask(peers->fetcher, f);
+    }
+}
+
+static void deliver(struct peer *p, const struct sc_fetch *f)
+{
+    p->asked_bytes -= f->head.size;
+    if (f->err.status != SC_OK) {
+        not_read(p, &f->head, &f->err);
+        return;
+    }
+    sc_link_put_batch(&p->writer, &f->head, f->bytes.data);
+    size_t length = p->writer.out.len;
+    if (sc_link_send(p->io, &p->writer) != SC_OK)
+        p->ended = true;
+    pthread_mutex_lock(&p->peers->mutex);
+    p->view.bytes_sent += length;
+    pthread_mutex_unlock(&p->peers->mutex);
+}
+
+/* What was asked for by a connection that has ended is given to others anyway. */
+static void deliver_all(struct sc_peers *peers)
+{
+    struct sc_fetch *f;
+    while ((f = sc_fetcher_take(peers->fetcher)) != NULL) {
+        for (uint32_t i = 0; i < peers->cluster.count; i++) {
+            if (peers->all[i]->connection == f->connection)
+                deliver(peers->all[i], f);
+        }
+        sc_fetch_free(f);
     }
 }
 
@@ -241,7 +292,6 @@ static enum sc_status on_ack(void *arg, const struct sc_link_ack *ack)
 static enum sc_status on_beat(void *arg, const struct sc_link_beat *beat)
 {
     struct peer *p = arg;
-    p->heard_ms = sc_clock_mono_ms();
     p->pause_ms = PAUSE_FIRST_MS / 2;
     pthread_mutex_lock(&p->peers->mutex);
     p->view.free_bytes = beat->free_bytes;
@@ -269,6 +319,7 @@ static void on_read(struct bufferevent *io, void *arg)
 {
     struct peer *p = arg;
     struct sc_error err = {.message = "it is not the member that it should be"};
+    p->heard_ms = sc_clock_mono_ms();
     if (sc_link_drain(bufferevent_get_input(io), &p->reader, &err) != SC_OK) {
         sc_log(&p->peers->options.log, SC_LOG_WARNING, "%s: %s", name_of(p), err.message);
         hang_up(p, err.message);
@@ -331,6 +382,7 @@ static void connect_peer(struct peer *p)
         return;
     }
     p->began_ms = now;
+    p->connection = ++p->peers->connections;
     p->reader = (struct sc_link_reader){
         .hello = on_hello, .ack = on_ack, .beat = on_beat, .state = on_state, .arg = p};
     bufferevent_setcb(p->io, on_read, on_written, on_event, p);
@@ -341,6 +393,15 @@ static void connect_peer(struct peer *p)
         p->ended = true;
 }
 
+/* Why the connection is to end as of now; NULL: it is well. */
+static const char *silence_of(const struct peer *p, uint64_t now)
+{
+    if (!p->up)
+        return now - p->began_ms > CONNECT_MS ? "it does not answer" : NULL;
+    return now - p->heard_ms > SILENCE_MS ? "it is silent" : NULL;
+}
+
+/* Between two ticks every socket is read: only who is silent at both is silent, however late this thread itself comes. */
 static void look_after(struct peer *p, uint64_t now)
 {
     if (p->io == NULL) {
@@ -348,13 +409,13 @@ static void look_after(struct peer *p, uint64_t now)
             connect_peer(p);
         return;
     }
+    const char *silence = silence_of(p, now);
     if (p->ended)
         hang_up(p, "out of memory");
-    else if (!p->up && now - p->began_ms > CONNECT_MS)
-        hang_up(p, "it does not answer");
-    else if (p->up && now - p->heard_ms > SILENCE_MS)
-        hang_up(p, "it is silent");
+    else if (silence != NULL && p->doubted)
+        hang_up(p, silence);
     else {
+        p->doubted = silence != NULL;
         send_state(p);
         send_batches(p);
     }
@@ -494,6 +555,9 @@ static void pass_time(struct sc_peers *peers)
     uint64_t now_ms = sc_clock_mono_ms();
     sc_outbox_get_stats(peers->options.outbox, &outbox);
     sc_dispatch_tick(peers->options.dispatch, now_ms, outbox.bytes > outbox.limit_bytes / 2);
+    if (outbox.released != peers->tidied)
+        sc_fetcher_tidy(peers->fetcher);
+    peers->tidied = outbox.released;
     for (uint32_t i = 0; i < peers->cluster.count; i++)
         note_slow(peers->all[i], now_ms);
 }
@@ -526,6 +590,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
         return;
     }
     take_pending(peers);
+    deliver_all(peers);
     if (atomic_load(&peers->ended))
         send_all_news(peers);
     for (uint32_t i = 0; i < peers->cluster.count; i++) {
@@ -535,6 +600,12 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 }
 
 /* ---- outside ---- */
+
+static void fetched(void *arg)
+{
+    struct sc_peers *peers = arg;
+    sc_link_wake_up(peers->wake_fd);
+}
 
 static void *run(void *arg)
 {
@@ -565,11 +636,13 @@ static enum sc_status make(struct sc_peers *peers, const struct sc_cluster *memb
     peers->wake = sc_link_wake_event(peers->base, on_wake, peers, &peers->wake_fd);
     if (peers->tick == NULL || peers->wake == NULL || event_add(peers->tick, &every) != 0)
         return sc_fail_nomem(err, "the link");
-    return SC_OK;
+    peers->fetcher = sc_fetcher_start(peers->options.outbox, fetched, peers, err);
+    return peers->fetcher == NULL ? SC_IO : SC_OK;
 }
 
 static void free_peers(struct sc_peers *peers)
 {
+    sc_fetcher_stop(peers->fetcher);
     for (uint32_t i = 0; i < peers->cluster.count; i++)
         free_peer(peers->all[i]);
     if (peers->tick != NULL)
@@ -583,7 +656,6 @@ static void free_peers(struct sc_peers *peers)
     if (peers->wake_fd >= 0)
         close(peers->wake_fd);
     pthread_mutex_destroy(&peers->mutex);
-    sc_buf_free(&peers->bytes);
     sc_cluster_free(&peers->cluster);
     sc_cluster_free(&peers->pending);
     free(peers->all);

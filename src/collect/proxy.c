@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -24,6 +25,7 @@ struct lane_sequence {
 
 struct sc_proxy {
     struct sc_proxy_options options;
+    char *folder; /* of the outbox */
     struct sc_outbox *outbox;
     struct sc_dispatch *dispatch;
     struct sc_accounts *accounts;
@@ -223,6 +225,8 @@ static void *run(void *arg)
         uint64_t now = sc_clock_mono_ms();
         if (now >= next_ms) {
             next_ms = now + 200;
+            sc_accounts_tidy(p->accounts, sc_clock_wall_ms());
+            sc_disk_look(p->folder, &p->stats.disk);
             publish(p);
         }
     }
@@ -242,6 +246,7 @@ static void free_proxy(struct sc_proxy *p)
     sc_buf_free(&p->bytes);
     pthread_mutex_destroy(&p->mutex);
     free(p->sequences);
+    free(p->folder);
     free(p);
 }
 
@@ -254,7 +259,8 @@ static enum sc_status make(struct sc_proxy *p, struct sc_error *err)
     const struct sc_dispatch_events events = {.released = released, .given_up = given_up, .arg = p};
     p->dispatch = sc_dispatch_create(o->cluster, &events);
     p->accounts = sc_accounts_open(o->outbox, p->stats.stream, sc_clock_mono_ms);
-    if (p->dispatch == NULL || p->accounts == NULL)
+    p->folder = strdup(o->outbox);
+    if (p->dispatch == NULL || p->accounts == NULL || p->folder == NULL)
         return sc_fail_nomem(err, "the proxy");
     p->outbox = sc_outbox_open(o->outbox, p->stats.stream, &o->how, found, p, err);
     if (p->outbox == NULL)
@@ -292,6 +298,7 @@ enum sc_status sc_proxy_start(const struct sc_proxy_options *options, struct sc_
     pthread_mutex_init(&p->mutex, NULL);
     enum sc_status status = make(p, err);
     if (status == SC_OK) {
+        sc_disk_look(p->folder, &p->stats.disk);
         publish(p);
         int failed = pthread_create(&p->thread, NULL, run, p);
         if (failed != 0)

@@ -11,6 +11,7 @@
 #ifndef SC_COLLECT_PROXY_H
 #define SC_COLLECT_PROXY_H
 
+#include "collect/disk.h"
 #include "collect/peers.h"
 #include "collect/queue.h"
 
@@ -37,6 +38,7 @@ struct sc_proxy_stats {
     bool blocked;              /* the outbox takes nothing */
     char problem[256];
     struct sc_outbox_stats outbox;
+    struct sc_disk disk; /* of the outbox */
     struct sc_dispatch_stats dispatch;
 };
 

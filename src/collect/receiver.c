@@ -11,12 +11,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define COMPLAINT_MS     10000u
+#define COMPLAINT_MS     60000u
 #define OVERRUN_EVERY_MS 60000u
 #define CARE_IN_TICK     4096u /* exporters: a millisecond or two */
 #define SAVE_EVERY_MS    60000u
 #define NEWS_EVERY_MS    1000u
 #define TELL_EVERY_MS    10000u
+#define MESSAGE_MS       60000u
+#define IDLE_MS          1800000u
 #define LAST_PATIENCE_MS 10000u /* for room in the queue, when the process ends */
 
 enum command_kind { COMMAND_ADD, COMMAND_REMOVE, COMMAND_LEVEL, COMMAND_MERGE, COMMAND_STOP };
@@ -46,20 +48,20 @@ bool sc_complaint_due(struct sc_complaint *complaint, char out[static SC_COMPLAI
     return true;
 }
 
-void sc_receiver_message(struct sc_receiver *receiver, const struct sc_message_source *source,
+bool sc_receiver_message(struct sc_receiver *receiver, const struct sc_message_source *source,
                          const uint8_t *bytes, size_t length)
 {
     struct sc_error err;
-    char others[SC_COMPLAINT_MAX];
+    char address[SC_ADDR_TEXT_MAX], others[SC_COMPLAINT_MAX];
     enum sc_status status = sc_intake_message(receiver->intake, source, bytes, length, &err);
-    if (status == SC_OK || status == SC_LIMIT) /* what there was no room for is told together: tell_overrun */
-        return;
-    if (!sc_complaint_due(&receiver->bad_messages, others))
-        return;
-    char address[SC_ADDR_TEXT_MAX];
-    sc_addr_format(&source->exporter, address);
-    sc_log(&receiver->log, SC_LOG_WARNING, "message of %zu bytes from %s %u: %s%s", length, address,
-           source->port, err.message, others);
+    if (status == SC_LIMIT) /* what there was no room for is told together: tell_overrun */
+        return true;
+    if (status != SC_OK && sc_complaint_due(&receiver->bad_messages, others)) {
+        sc_addr_format(&source->exporter, address);
+        sc_log(&receiver->log, SC_LOG_WARNING, "message of %zu bytes from %s %u: %s%s", length, address,
+               source->port, err.message, others);
+    }
+    return status != SC_MALFORMED;
 }
 
 /* ---- listeners ---- */
@@ -72,7 +74,7 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
     if (listener->url.scheme == SC_URL_UDP)
         sc_receiver_read_udp(listener, false);
     else
-        sc_receiver_accept(listener);
+        sc_receiver_accept(listener, SC_RECEIVER_ACCEPTS_IN_TURN);
 }
 
 static void free_listener(struct sc_listener *listener)
@@ -90,7 +92,7 @@ static void drain_listener(struct sc_listener *listener)
         sc_receiver_read_udp(listener, true);
         sc_receiver_refresh_drops(listener);
     } else {
-        sc_receiver_accept(listener);
+        sc_receiver_accept(listener, SC_RECEIVER_ACCEPTS_WHEN_ENDING);
         sc_receiver_drain_connections(listener);
     }
 }
@@ -342,8 +344,11 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     if (receiver->caring || is_due(&receiver->next_care_ms, now, 1000))
         care(receiver, CARE_IN_TICK);
     tell_overrun(receiver, now);
-    if (is_due(&receiver->next_second_ms, now, 1000))
+    if (is_due(&receiver->next_second_ms, now, 1000)) {
+        for (struct sc_listener *l = receiver->listeners; l != NULL; l = l->next)
+            sc_receiver_judge_connections(l, now);
         publish(receiver);
+    }
     if (is_due(&receiver->next_save_ms, now, SAVE_EVERY_MS))
         publish_templates(receiver);
     publish_own_templates(receiver, now);
@@ -531,6 +536,9 @@ struct sc_receiver *sc_receiver_create(const struct sc_receiver_options *options
     receiver->missing.log = &receiver->log;
     receiver->queue = options->intake.queue;
     receiver->tells = options->tells;
+    receiver->places = options->places;
+    receiver->message_ms = options->message_ms != 0 ? options->message_ms : MESSAGE_MS;
+    receiver->idle_ms = options->idle_ms != 0 ? options->idle_ms : IDLE_MS;
     receiver->wake_fd = -1;
     receiver->next_save_ms = sc_clock_mono_ms() + SAVE_EVERY_MS;
     receiver->ring = sc_udp_ring_create();

@@ -19,6 +19,7 @@
 #include "collect/board.h"
 #include "collect/exporters.h"
 #include "collect/intake.h"
+#include "collect/places.h"
 
 struct sc_receiver;
 
@@ -26,6 +27,11 @@ struct sc_receiver_options {
     struct sc_intake_options intake;
     struct sc_log log; /* a copy of its own */
     bool tells;        /* other collectors want to know of new templates */
+    struct sc_places
+        *places; /* for TCP connections; borrowed, shared by all receivers. NULL: without bound */
+    /* Over TCP; 0: a minute for a message that has begun, and for the first one; half an hour without any until a connection may go
+     * for a newcomer. */
+    uint64_t message_ms, idle_ms;
 };
 
 struct sc_listener_view {
@@ -38,7 +44,9 @@ struct sc_listener_view {
     uint64_t receive_buffer; /* UDP: bytes the kernel gave */
     uint64_t connections;    /* TCP: open now */
     uint64_t accepted;       /* TCP: since the start */
-    uint64_t refused;        /* TCP: over the bound of open connections */
+    uint64_t refused;        /* TCP: no place was left, in all or of the exporter's share */
+    uint64_t timed_out;      /* TCP: closed because no whole message came in a minute */
+    uint64_t displaced;      /* TCP: closed for a newcomer, when no place was left */
     uint64_t framing_errors; /* TCP: connections closed because the stream made no sense, or ended within a
                                 message */
 };

@@ -11,8 +11,7 @@
 #include <event2/event.h>
 #include <pthread.h>
 
-#define SC_RECEIVER_TICK_MS         100
-#define SC_RECEIVER_MAX_CONNECTIONS 1024u
+#define SC_RECEIVER_TICK_MS 100
 
 struct sc_listener;
 
@@ -22,6 +21,11 @@ struct sc_connection {
     int fd;
     struct event *event;
     bool paused; /* the queue is tight: not read from */
+    /* It has sent a whole message that was not malformed. Until then it is in the receiver's list of newcomers: */
+    bool useful;
+    struct sc_connection *older, *newer;
+    uint64_t deadline_ms; /* for the message that it owes; 0: it owes none */
+    uint64_t message_ms;  /* of the last whole one */
     struct sc_message_source source;
     struct sc_framer framer;
     char peer[SC_ADDR_TEXT_MAX + 8];
@@ -39,7 +43,7 @@ struct sc_listener {
     struct sc_connection *connections;
 };
 
-/* At most one line in ten seconds about each sort of trouble, with the number of those that were left out. */
+/* At most one line in a minute about each sort of trouble, with the number of those that were left out. */
 struct sc_complaint {
     uint64_t last_ms;
     uint64_t left_out;
@@ -57,12 +61,15 @@ struct sc_receiver {
     struct event *tick, *wake;
     struct sc_listener *listeners;
     uint64_t connection_number; /* the next one */
-    uint32_t connection_count;
+    struct sc_places *places;
+    struct sc_connection *oldest_newcomer, *newest_newcomer;
+    uint64_t message_ms, idle_ms;
+    uint64_t next_search_ms; /* for one that is idle: not before */
+    struct sc_complaint bad_messages, bad_streams, bad_states, refusals;
+    uint64_t next_second_ms, next_care_ms, next_save_ms, next_overrun_ms;
     struct sc_exporters exporters; /* filled by the pass over all exporters that is under way */
     bool caring;                   /* one is */
-    struct sc_complaint bad_messages, bad_streams, bad_states;
     struct sc_missing_lines missing;
-    uint64_t next_second_ms, next_care_ms, next_save_ms, next_overrun_ms;
     bool tells;
     uint64_t told_revision, told_messages; /* the decoder's, and messages until then */
     uint64_t next_news_ms, next_told_ms;   /* not before: for new templates, for anything */
@@ -86,17 +93,22 @@ struct sc_receiver {
 #define SC_COMPLAINT_MAX 48
 bool sc_complaint_due(struct sc_complaint *complaint, char out[static SC_COMPLAINT_MAX]);
 
-/* Decodes a message and reports what is wrong with it. */
-void sc_receiver_message(struct sc_receiver *receiver, const struct sc_message_source *source,
+/* Decodes a message and reports what is wrong with it. False: it is malformed. */
+bool sc_receiver_message(struct sc_receiver *receiver, const struct sc_message_source *source,
                          const uint8_t *bytes, size_t length);
 
 /* Takes what waits in a UDP socket. `until_empty`: all of it, two seconds at most; else a bounded share. */
 void sc_receiver_read_udp(struct sc_listener *listener, bool until_empty);
 void sc_receiver_refresh_drops(struct sc_listener *listener);
 
-void sc_receiver_accept(struct sc_listener *listener);
+/* Takes connections that wait, `most` of them. */
+void sc_receiver_accept(struct sc_listener *listener, int most);
+#define SC_RECEIVER_ACCEPTS_IN_TURN     64
+#define SC_RECEIVER_ACCEPTS_WHEN_ENDING 1024
 /* Once a tick: reads from paused connections again when there is room. */
 void sc_receiver_resume(struct sc_listener *listener);
+/* Once a second: closes connections that owe a message for too long. */
+void sc_receiver_judge_connections(struct sc_listener *listener, uint64_t now_ms);
 /* Reads what is there from each connection, then closes them all. */
 void sc_receiver_drain_connections(struct sc_listener *listener);
 

@@ -13,6 +13,34 @@
 #define READS_IN_TURN     4
 #define READS_WHEN_ENDING 1024
 
+#define SEARCH_MS 1000u /* between two searches for such a one */
+#define BUFFER_MS 1000u /* an empty buffer is kept */
+
+/* ---- newcomers ---- */
+
+static void put_newcomer(struct sc_receiver *receiver, struct sc_connection *c)
+{
+    c->older = receiver->newest_newcomer;
+    *(c->older == NULL ? &receiver->oldest_newcomer : &c->older->newer) = c;
+    receiver->newest_newcomer = c;
+}
+
+static void take_newcomer(struct sc_receiver *receiver, struct sc_connection *c)
+{
+    *(c->older == NULL ? &receiver->oldest_newcomer : &c->older->newer) = c->newer;
+    *(c->newer == NULL ? &receiver->newest_newcomer : &c->newer->older) = c->older;
+    c->older = c->newer = NULL;
+}
+
+static void become_useful(struct sc_connection *c)
+{
+    if (c->useful)
+        return;
+    take_newcomer(c->listener->receiver, c);
+    c->useful = true;
+    c->deadline_ms = 0;
+}
+
 /* ---- connections ---- */
 
 static void close_connection(struct sc_connection *c)
@@ -25,7 +53,9 @@ static void close_connection(struct sc_connection *c)
     if (c->next != NULL)
         c->next->previous = c->previous;
     listener->view.connections--;
-    listener->receiver->connection_count--;
+    if (!c->useful)
+        take_newcomer(listener->receiver, c);
+    sc_places_give_back(listener->receiver->places, &c->source.exporter);
     sc_decoder_end_session(sc_intake_decoder(listener->receiver->intake), &c->source);
     sc_log(&listener->receiver->log, SC_LOG_DEBUG, "%s: %s disconnected", listener->view.name, c->peer);
     event_free(c->event);
@@ -34,14 +64,19 @@ static void close_connection(struct sc_connection *c)
     free(c);
 }
 
-static void complain(struct sc_connection *c, const char *what)
+static void say(struct sc_connection *c, const char *what)
 {
     struct sc_receiver *receiver = c->listener->receiver;
     char others[SC_COMPLAINT_MAX];
-    c->listener->view.framing_errors++;
     if (sc_complaint_due(&receiver->bad_streams, others))
         sc_log(&receiver->log, SC_LOG_WARNING, "%s: %s: %s; the connection is closed%s",
                c->listener->view.name, c->peer, what, others);
+}
+
+static void complain(struct sc_connection *c, const char *what)
+{
+    c->listener->view.framing_errors++;
+    say(c, what);
 }
 
 /* Takes the whole messages of the buffer. False: the connection is of no use any more. */
@@ -53,8 +88,14 @@ static bool take_messages(struct sc_connection *c)
     enum sc_status status;
     while ((status = sc_framer_next(&c->framer, &message, &length, &err)) == SC_OK) {
         c->listener->view.messages++;
-        sc_receiver_message(c->listener->receiver, &c->source, message, length);
+        c->message_ms = sc_clock_mono_ms();
+        if (sc_receiver_message(c->listener->receiver, &c->source, message, length))
+            become_useful(c);
+        if (c->useful)
+            c->deadline_ms = 0;
     }
+    if (sc_framer_pending(&c->framer) != 0 && c->deadline_ms == 0)
+        c->deadline_ms = sc_clock_mono_ms() + c->listener->receiver->message_ms;
     if (status == SC_MALFORMED)
         complain(c, err.message);
     return status == SC_AGAIN;
@@ -115,8 +156,35 @@ void sc_receiver_resume(struct sc_listener *listener)
     for (struct sc_connection *c = listener->connections; c != NULL; c = c->next) {
         if (c->paused) {
             c->paused = false;
+            if (c->deadline_ms != 0) /* it could not keep it */
+                c->deadline_ms = sc_clock_mono_ms() + c->listener->receiver->message_ms;
             event_add(c->event, NULL);
         }
+    }
+}
+
+/* What waits in its socket is read first: this thread may be the one that is late. */
+static void judge(struct sc_connection *c, uint64_t now_ms)
+{
+    if (now_ms > c->message_ms + BUFFER_MS && sc_framer_pending(&c->framer) == 0)
+        sc_framer_free(&c->framer);
+    if (c->paused || c->deadline_ms == 0 || now_ms < c->deadline_ms)
+        return;
+    bool ended = read_turn(c, READS_IN_TURN) == SC_END;
+    if (!ended && (c->deadline_ms == 0 || now_ms < c->deadline_ms))
+        return;
+    if (!ended) {
+        c->listener->view.timed_out++;
+        say(c, "no whole message that makes sense came in time");
+    }
+    close_connection(c);
+}
+
+void sc_receiver_judge_connections(struct sc_listener *listener, uint64_t now_ms)
+{
+    for (struct sc_connection *c = listener->connections, *next; c != NULL; c = next) {
+        next = c->next;
+        judge(c, now_ms);
     }
 }
 
@@ -158,23 +226,83 @@ static bool open_connection(struct sc_listener *listener, int fd, const struct s
     listener->connections = c;
     listener->view.connections++;
     listener->view.accepted++;
-    receiver->connection_count++;
+    c->deadline_ms = sc_clock_mono_ms() + c->listener->receiver->message_ms;
+    put_newcomer(receiver, c);
     sc_log(&receiver->log, SC_LOG_DEBUG, "%s: %s connected", listener->view.name, c->peer);
     return true;
 }
 
-static void refuse(struct sc_listener *listener, const char *why)
+static void refuse(struct sc_listener *listener, const char *who, const char *why)
 {
     char others[SC_COMPLAINT_MAX];
     listener->view.refused++;
-    if (sc_complaint_due(&listener->receiver->bad_streams, others))
-        sc_log(&listener->receiver->log, SC_LOG_WARNING, "%s: a connection is refused: %s%s",
-               listener->view.name, why, others);
+    if (sc_complaint_due(&listener->receiver->refusals, others))
+        sc_log(&listener->receiver->log, SC_LOG_WARNING, "%s: a connection%s is refused: %s%s",
+               listener->view.name, who, why, others);
 }
 
-void sc_receiver_accept(struct sc_listener *listener)
+/* The one that has sent nothing for longest, of those that were useful once. NULL: none for long enough. */
+static struct sc_connection *find_idle(struct sc_receiver *receiver, uint64_t now_ms)
 {
-    for (;;) {
+    struct sc_connection *found = NULL;
+    if (now_ms < receiver->next_search_ms)
+        return NULL;
+    for (struct sc_listener *l = receiver->listeners; l != NULL; l = l->next) {
+        for (struct sc_connection *c = l->connections; c != NULL; c = c->next) {
+            bool idle = !c->paused && now_ms > c->message_ms + receiver->idle_ms;
+            if (idle && (found == NULL || c->message_ms < found->message_ms))
+                found = c;
+        }
+    }
+    if (found == NULL)
+        receiver->next_search_ms = now_ms + SEARCH_MS;
+    return found;
+}
+
+/* Closes the oldest connection that never was of use, else one that is idle for long. False: there is none. */
+static bool make_room(struct sc_receiver *receiver)
+{
+    struct sc_connection *c = receiver->oldest_newcomer;
+    if (c == NULL)
+        c = find_idle(receiver, sc_clock_mono_ms());
+    if (c == NULL)
+        return false;
+    c->listener->view.displaced++;
+    close_connection(c);
+    return true;
+}
+
+static enum sc_place take_place(struct sc_receiver *receiver, const struct sc_addr *from)
+{
+    enum sc_place place = sc_places_take(receiver->places, from);
+    if (place == SC_PLACE_NONE_LEFT && make_room(receiver))
+        place = sc_places_take(receiver->places, from);
+    return place;
+}
+
+static void take_connection(struct sc_listener *listener, int fd, const struct sc_addr *from, uint16_t port)
+{
+    static const char *const reasons[] = {
+        [SC_PLACE_TAKEN] = "no memory",
+        [SC_PLACE_NO_MEMORY] = "no memory",
+        [SC_PLACE_NONE_LEFT] = "too many are open",
+        [SC_PLACE_OVER_SHARE] = "too many of this exporter are open",
+    };
+    struct sc_receiver *receiver = listener->receiver;
+    enum sc_place place = take_place(receiver, from);
+    if (place == SC_PLACE_TAKEN && open_connection(listener, fd, from, port))
+        return;
+    if (place == SC_PLACE_TAKEN)
+        sc_places_give_back(receiver->places, from);
+    char who[SC_ADDR_TEXT_MAX + 16] = " of ";
+    sc_addr_format(from, who + strlen(who));
+    refuse(listener, who, reasons[place]);
+    close(fd);
+}
+
+void sc_receiver_accept(struct sc_listener *listener, int most)
+{
+    while (most-- > 0) {
         struct sc_addr from;
         uint16_t port;
         int fd = sc_socket_accept(listener->fd, &from, &port);
@@ -182,16 +310,12 @@ void sc_receiver_accept(struct sc_listener *listener)
             return;
         if (fd == -EINTR || fd == -ECONNABORTED || fd == -EPROTO)
             continue;
-        if (fd < 0) { /* no descriptors or memory: the peer waits in the backlog */
-            refuse(listener, strerror(-fd));
+        if (fd < 0) { /* no descriptors or memory: the peer waits in the backlog, until the next tick */
+            refuse(listener, "", strerror(-fd));
             listener->paused = true;
             event_del(listener->event);
             return;
         }
-        bool room = listener->receiver->connection_count < SC_RECEIVER_MAX_CONNECTIONS;
-        if (room && open_connection(listener, fd, &from, port))
-            continue;
-        refuse(listener, room ? "no memory" : "too many are open");
-        close(fd);
+        take_connection(listener, fd, &from, port);
     }
 }

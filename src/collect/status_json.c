@@ -5,7 +5,6 @@
 
 #include <jansson.h>
 #include <stdlib.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 static json_t *number(uint64_t value)
@@ -43,6 +42,8 @@ static void add_view(struct sc_listener_view *to, const struct sc_listener_view 
     to->connections += from->connections;
     to->accepted += from->accepted;
     to->refused += from->refused;
+    to->timed_out += from->timed_out;
+    to->displaced += from->displaced;
     to->framing_errors += from->framing_errors;
 }
 
@@ -60,8 +61,21 @@ static json_t *listener_json(const struct sc_listener_view *v)
         put(object, "connections", v->connections);
         put(object, "accepted", v->accepted);
         put(object, "refused", v->refused);
+        put(object, "timed_out", v->timed_out);
+        put(object, "displaced", v->displaced);
         put(object, "framing_errors", v->framing_errors);
     }
+    return object;
+}
+
+static json_t *places_json(const struct sc_status_source *source)
+{
+    struct sc_places_view view;
+    json_t *object = json_object();
+    sc_places_get(source->places, &view);
+    put(object, "open", view.taken);
+    put(object, "limit", view.limits.most);
+    put(object, "limit_of_exporter", view.limits.each);
     return object;
 }
 
@@ -296,13 +310,18 @@ static json_t *forward_json(const struct sc_status_source *source)
     return array;
 }
 
-/* What a subcollector stored; zeros on a node that stores nothing. */
+/* What a subcollector stored; zeros on a node that stores nothing, but for the disk of its outbox. */
 static void holder_as_storer(const struct sc_status_source *source, struct sc_storer_stats *out)
 {
     struct sc_holder_stats stats;
     *out = (struct sc_storer_stats){0};
-    if (source->holder == NULL)
+    if (source->holder == NULL) {
+        struct sc_proxy_stats proxy = {0};
+        if (source->proxy != NULL)
+            sc_proxy_get_stats(source->proxy, &proxy);
+        out->disk = proxy.disk;
         return;
+    }
     sc_holder_get_stats(source->holder, &stats);
     const struct sc_store_stats *own = &stats.store.own, *other = &stats.store.replicas;
     out->store = *own;
@@ -318,6 +337,7 @@ static void holder_as_storer(const struct sc_status_source *source, struct sc_st
         out->store.last_sync_ms = other->last_sync_ms;
     out->blocked = stats.store.full;
     out->retries = stats.store.refused;
+    out->disk = (struct sc_disk){stats.store.free_bytes, stats.store.size_bytes};
 }
 
 static json_t *member_json(const struct sc_status_source *source, uint32_t i)
@@ -425,7 +445,6 @@ static json_t *cluster_json(const struct sc_status_source *source)
 static json_t *store_json(const struct sc_status_source *source)
 {
     struct sc_storer_stats stats;
-    struct statvfs disk;
     json_t *object = json_object();
     if (source->storer != NULL)
         sc_storer_get_stats(source->storer, &stats);
@@ -449,9 +468,9 @@ static json_t *store_json(const struct sc_status_source *source)
     put(object, "lost_records", stats.lost_records);
     put(object, "expired_windows", stats.expired_windows);
     put(object, "expired_bytes", stats.expired_bytes);
-    if (statvfs(source->config->store, &disk) == 0) {
-        put(object, "free_bytes", (uint64_t)disk.f_bavail * disk.f_frsize);
-        put(object, "size_bytes", (uint64_t)disk.f_blocks * disk.f_frsize);
+    if (stats.disk.size_bytes != 0) {
+        put(object, "free_bytes", stats.disk.free_bytes);
+        put(object, "size_bytes", stats.disk.size_bytes);
     }
     return object;
 }
@@ -465,6 +484,7 @@ enum sc_status sc_status_json(const struct sc_status_source *source, uint32_t to
     put_time(root, "started", source->started_ms);
     put(root, "uptime_s", (sc_clock_mono_ms() - source->started_mono_ms) / 1000);
     put(root, "receivers", source->receiver_count);
+    json_object_set_new(root, "tcp", places_json(source));
     json_object_set_new(root, "listeners", listeners_json(source));
     put_exporters(root, source, top);
     json_object_set_new(root, "exporter_memory", exporter_memory_json(source->exporter_memory));

@@ -19,6 +19,7 @@ struct sc_status_source {
     const struct sc_config *config;
     struct sc_receiver *const *receivers;
     uint32_t receiver_count;
+    struct sc_places *places;
     struct sc_queue *queue;
     const struct sc_budget *exporter_memory;
     struct sc_forward *forward;

@@ -253,6 +253,7 @@ static void run_retention(struct sc_storer *s)
 static void publish(struct sc_storer *s)
 {
     sc_store_writer_stats(s->writer, &s->stats.store);
+    sc_disk_look(s->path, &s->stats.disk);
     pthread_mutex_lock(&s->mutex);
     s->published = s->stats;
     s->options.log.level = s->level;
@@ -398,6 +399,7 @@ enum sc_status sc_storer_start(const struct sc_storer_options *options, struct s
     sc_elements_init(&s->elements, s->path, s->options.io, &s->store_log);
     s->next_second_ms = sc_clock_mono_ms();
     seal_leftovers(s);
+    publish(s);
     int failed = pthread_create(&s->thread, NULL, run, s);
     if (failed != 0) {
         sc_store_writer_close(s->writer, NULL);

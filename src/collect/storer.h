@@ -15,6 +15,7 @@
 #define SC_COLLECT_STORER_H
 
 #include "base/log.h"
+#include "collect/disk.h"
 #include "collect/queue.h"
 #include "store/store.h"
 
@@ -35,6 +36,7 @@ struct sc_storer_options {
 
 struct sc_storer_stats {
     struct sc_store_stats store;
+    struct sc_disk disk;   /* of the store */
     bool blocked;          /* the store refuses what it is given; it is being tried again */
     uint64_t retries;      /* appends and syncs that failed */
     uint64_t lost_records; /* given up: the store refused them for good */

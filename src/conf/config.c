@@ -18,6 +18,11 @@ struct raw_outbox {
     char *sync;
 };
 
+struct raw_tcp {
+    char *connections;
+    char *of_exporter;
+};
+
 struct raw_forward {
     char *to;
     char *protocol;
@@ -48,6 +53,7 @@ struct raw {
     char *cluster;
     char *node;
     struct raw_outbox outbox;
+    struct raw_tcp tcp;
     struct raw_forward *forward;
     unsigned forward_count;
     char *forward_memory;
@@ -68,6 +74,12 @@ static const cyaml_schema_field_t retention_fields[] = {
 static const cyaml_schema_field_t outbox_fields[] = {
     TEXT("bytes", struct raw_outbox, bytes),
     TEXT("sync", struct raw_outbox, sync),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t tcp_fields[] = {
+    TEXT("connections", struct raw_tcp, connections),
+    TEXT("of-exporter", struct raw_tcp, of_exporter),
     CYAML_FIELD_END,
 };
 
@@ -111,6 +123,7 @@ static const cyaml_schema_field_t fields[] = {
     TEXT("cluster", struct raw, cluster),
     TEXT("node", struct raw, node),
     CYAML_FIELD_MAPPING("outbox", CYAML_FLAG_OPTIONAL, struct raw, outbox, outbox_fields),
+    CYAML_FIELD_MAPPING("tcp", CYAML_FLAG_OPTIONAL, struct raw, tcp, tcp_fields),
     CYAML_FIELD_SEQUENCE("forward", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw, forward,
                          &forward_schema, 0, CYAML_UNLIMITED),
     TEXT("forward-memory", struct raw, forward_memory),
@@ -268,6 +281,8 @@ static enum sc_status read_exporters(const struct reader *r, const struct raw *r
     return read_shares(r, raw, config);
 }
 
+#define MOST_CONNECTIONS 1000000u
+
 static enum sc_status read_cluster(const struct reader *r, const struct raw *raw, struct sc_config *config)
 {
     bool sync = raw->outbox.sync != NULL && strcmp(raw->outbox.sync, "yes") == 0;
@@ -290,6 +305,25 @@ static enum sc_status read_cluster(const struct reader *r, const struct raw *raw
         sc_fail(r->err, SC_USAGE, "\"%s\" is needed too", config->cluster == NULL ? "cluster" : "node"));
 }
 
+static enum sc_status read_count(const struct reader *r, const char *path, const char *text, uint32_t *out)
+{
+    char *end;
+    if (text == NULL)
+        return SC_OK;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || value == 0 || value > MOST_CONNECTIONS)
+        return located(r, path,
+                       sc_fail(r->err, SC_USAGE, "\"%s\" is no number from 1 to %u", text, MOST_CONNECTIONS));
+    *out = (uint32_t)value;
+    return SC_OK;
+}
+
+static enum sc_status read_tcp(const struct reader *r, const struct raw *raw, struct sc_config *config)
+{
+    SC_TRY(read_count(r, "tcp.connections", raw->tcp.connections, &config->tcp_connections));
+    return read_count(r, "tcp.of-exporter", raw->tcp.of_exporter, &config->tcp_of_exporter);
+}
+
 static enum sc_status read_values(const struct reader *r, const struct raw *raw, struct sc_config *config)
 {
     SC_TRY(read_listeners(r, raw, config));
@@ -308,6 +342,7 @@ static enum sc_status read_values(const struct reader *r, const struct raw *raw,
     SC_TRY(read_scope(r, raw->template_scope, &config->template_scope_address));
     SC_TRY(read_lifetime(r, raw->template_lifetime, &config->template_lifetime_s));
     SC_TRY(read_cluster(r, raw, config));
+    SC_TRY(read_tcp(r, raw, config));
     SC_TRY(read_forward(r, raw, config));
     SC_TRY(read_exporters(r, raw, config));
     return read_memory(r, raw, config);

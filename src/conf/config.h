@@ -39,6 +39,8 @@ struct sc_config {
     bool template_scope_address; /* templates belong to the exporter's address, not to its address and port */
     uint32_t template_lifetime_s;
     enum sc_log_level log_level;
+    uint32_t tcp_connections; /* of exporters; 0: as descriptors allow */
+    uint32_t tcp_of_exporter; /* of one; 0: a share */
     uint64_t receive_buffer;  /* of each UDP socket, bytes */
     uint64_t queue_memory;    /* bytes of flows that wait for the disk */
     uint64_t exporter_memory; /* bytes of all that is kept of exporters: templates, names, accounts */

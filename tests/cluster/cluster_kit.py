@@ -100,7 +100,7 @@ class Node:
     def status(self):
         try:
             with socket.socket(socket.AF_UNIX) as s:
-                s.settimeout(5)
+                s.settimeout(20)
                 s.connect(str(self.store / "control.sock"))
                 s.sendall(b"status\n")
                 answer = b""
@@ -109,6 +109,19 @@ class Node:
             return json.loads(answer)
         except (OSError, ValueError):
             return None
+
+    def has_accepted(self):
+        """All that its decoders have is in its outbox, or dropped and counted."""
+        status = self.status()
+        if not status:
+            return False
+        received = status["received"]
+        return status["cluster"]["proxy"]["records"] >= received["flows"] + received["options"] - received["dropped_full"]
+
+    def decoded(self, port):
+        """Flows of the exporter over TCP whose end has that port."""
+        status = self.status()
+        return sum(e["flows"] for e in status["exporters"] if e["port"] == port and e["transport"] == "tcp") if status else 0
 
     def usable(self):
         """Names of the subcollectors that this proxy uses."""
@@ -160,6 +173,14 @@ class Cluster:
     def proxies(self):
         return [n for n in self.nodes if "proxy" in n.roles]
 
+    def has_accepted(self):
+        """All that the proxies which run have decoded is in their outboxes."""
+        return all(n.has_accepted() for n in self.proxies() if n.child.poll() is None)
+
+    def has_told(self, flows, stores=None):
+        """Every store knows of so many flows that they are safe."""
+        return all(told_safe(s) == flows for s in stores or [n.store for n in self.nodes if "subcollector" in n.roles])
+
     def stop(self):
         """Proxies first: somebody has to hear their last words."""
         return [n.stop() for n in sorted(self.nodes, key=lambda n: "proxy" not in n.roles)]
@@ -206,6 +227,12 @@ class Exporter:
 
     def close(self):
         self.socket.close()
+
+
+def told_safe(store):
+    """Flows that are safe by the tallies that a store keeps: the sixth number of a lane (src/store/tally.h)."""
+    words = [line.split() for path in store.rglob("*.tally") for line in path.read_text(encoding="utf-8").splitlines()]
+    return sum(int(w[7]) for w in words if w and w[0] == "lane")
 
 
 def query(stores, *options):

@@ -18,14 +18,16 @@ def all_well(folder):
     a, b = kit.Exporter(cluster.nodes[0], 1), kit.Exporter(cluster.nodes[1], 2)
     sent = set(a.send(0, 30000)) | set(b.send(100000, 30000))
     kit.wait_for(lambda: sum(n.status()["received"]["flows"] for n in cluster.nodes) == len(sent))
-    kit.wait_for(lambda: False, 0.6)
+    kit.wait_for(cluster.has_accepted)
     kit.check("well: everything is acknowledged", drained(cluster), cluster.logs())
     stores = [n.store for n in cluster.nodes]
     kit.check_numbers("well: all three stores give every flow once, while they are written", stores, sent)
     for i in range(3):
         kit.check_numbers(f"well: any two do: without n{i + 1}", stores[:i] + stores[i + 1:], sent)
-    kit.wait_for(lambda: False, 1.2)  # the figures are a second old at most
-    counts = [n.status()["cluster"]["subcollector"]["records"] for n in cluster.nodes]
+    def stored():
+        return [n.status()["cluster"]["subcollector"]["records"] for n in cluster.nodes]
+    kit.wait_for(lambda: sum(stored()) == 2 * len(sent))
+    counts = stored()
     kit.check("well: two copies of each flow", sum(counts) == 2 * len(sent), counts)
     kit.check("well: an even share for each", max(counts) <= 1.25 * sum(counts) / 3, counts)
     kit.check("well: all end with 0", cluster.stop() == [0, 0, 0], cluster.logs())
@@ -51,7 +53,7 @@ def killed(folder):
     kit.check("killed: the proxy notices", kit.wait_for(lambda: cluster.nodes[0].usable() == ["n1", "n3"], 5),
               cluster.nodes[0].log.read_text())
     kit.wait_for(lambda: cluster.nodes[0].status()["received"]["flows"] == len(sent))
-    kit.wait_for(lambda: False, 0.6)
+    kit.wait_for(cluster.has_accepted)
     kit.check("killed: all is with the others", drained(cluster), cluster.nodes[0].status()["cluster"])
     stores = [n.store for n in cluster.nodes]
     kit.check_numbers("killed: the survivors give every flow once", [stores[0], stores[2]], sent)
@@ -60,7 +62,7 @@ def killed(folder):
               cluster.nodes[0].log.read_text())
     sent |= set(exporter.send(900000, 20000))
     kit.wait_for(lambda: cluster.nodes[0].status()["received"]["flows"] == len(sent))
-    kit.wait_for(lambda: False, 0.6)
+    kit.wait_for(cluster.has_accepted)
     drained(cluster)
     kit.check_numbers("killed: with its store every flow is still there once", stores, sent)
     kit.check("killed: it holds new flows",
@@ -110,9 +112,9 @@ def honest(folder):
     exporter = kit.Exporter(proxy)
     sent = set(exporter.send(0, 50000))
     kit.wait_for(lambda: proxy.status()["received"]["flows"] == len(sent))
-    kit.wait_for(lambda: False, 0.6)
+    kit.wait_for(cluster.has_accepted)
     drained(cluster)
-    kit.wait_for(lambda: False, 2.5)  # two tallies later
+    kit.wait_for(lambda: cluster.has_told(len(sent)))
     stores = [n.store for n in cluster.nodes]
     without = []  # what each has alone; on a very slow machine a batch may have gone to two
     for left_out in range(3):
@@ -129,7 +131,7 @@ def honest(folder):
     missing, status, answer = said_missing(stores[1:], "-T", "2020-01-01#2020-01-02")
     kit.check("honest: what is missing elsewhere is no matter", status == 0 and answer["complete"], answer)
     proxy.kill()
-    kit.wait_for(lambda: False, 3.5)
+    kit.wait_for(lambda: said_missing(stores)[1] == 3)
     missing, status, answer = said_missing(stores)
     kit.check("honest: a proxy that is killed is silent, by name", status == 3 and
               any("proxy n1 is silent since" in line for line in answer["missing"]), answer)
@@ -159,9 +161,9 @@ def damaged(folder):
     exporter = kit.Exporter(cluster.nodes[0])
     sent = set(exporter.send(0, 60000))
     kit.wait_for(lambda: cluster.nodes[0].status()["received"]["flows"] == len(sent))
-    kit.wait_for(lambda: False, 0.6)
+    kit.wait_for(cluster.has_accepted)
     drained(cluster)
-    kit.wait_for(lambda: False, 1.5)  # a tally later
+    kit.wait_for(lambda: cluster.has_told(len(sent)))
     cluster.stop()
     stores = [n.store for n in cluster.nodes]
     files = segments(stores[0])

@@ -105,7 +105,7 @@ def full_disk(s):
     s.begin_trouble(s.disk_node)
     s.fill(s.disk_node, left)
     other = next(n for n in s.proxies if n is not s.disk_node)
-    avoided = kit.wait_for(lambda: s.disk_node.name not in other.usable(), 6)
+    avoided = kit.wait_for(lambda: s.disk_node.name not in other.usable(), 20)
     s.check("a full node is avoided", "" if avoided else f"{other.name} uses {other.usable()}")
     time.sleep(4)
     s.fill(s.disk_node, None)
@@ -162,10 +162,10 @@ def clock_off(s):
     time.sleep(1)
     victim = s.rng.choice([n for n in s.proxies if n is not s.off])
     s.kill(victim)
-    time.sleep(4.5)
-    _, status, answer = lab_truth.named_missing(s.stores())
-    silent = any(f"proxy {victim.name} is silent" in line for line in answer["missing"])
-    s.check("a dead proxy is silent by any clock", "" if status == 3 and silent else f"exit {status}, {answer['missing']}")
+    def is_silent():
+        _, status, answer = lab_truth.named_missing(s.stores())
+        return status == 3 and any(f"proxy {victim.name} is silent" in line for line in answer["missing"])
+    s.check("a dead proxy is silent by any clock", "" if kit.wait_for(is_silent, 15) else lab_truth.named_missing(s.stores()))
     s.start(victim)
 
 
@@ -177,7 +177,8 @@ def partial_view(s):
         node = s.rng.choice([n for n in s.subs if n is not proxy])
         s.say(f"{proxy.name} and {node.name} cut")
         s.lab.cut(proxy.name, node.name)
-        s.sleep(3.0, 4.5)
+        s.sleep(2.0, 3.5)
+        kit.wait_for(lambda p=proxy, n=node: n.name not in p.usable(), 15)
         seen = [node.name in n.usable() for n in s.proxies]
         s.check("one proxy sees it dead, the other alive", "" if seen == [n is not proxy for n in s.proxies] else str(seen))
         s.heal()

@@ -79,7 +79,7 @@ def damaged_at_the_start(folder):
     exporter = kit.Exporter(proxy)
     first = set(exporter.send(0, 5000))
     kit.wait_for(lambda: proxy.status()["cluster"]["proxy"]["records"] == len(first) and proxy.waiting() == 0)
-    kit.wait_for(lambda: False, 2.5)  # two tallies later
+    kit.wait_for(lambda: cluster.has_told(len(first)))
     cluster.nodes[1].freeze()
     cluster.nodes[2].freeze()
     sent = first | set(exporter.send(10000, 20000))
@@ -109,9 +109,9 @@ def gone(folder):
     exporter = kit.Exporter(proxy)
     sent = set(exporter.send(0, 50000))
     kit.wait_for(lambda: proxy.status()["received"]["flows"] == len(sent))
-    kit.wait_for(lambda: False, 0.6)
+    kit.wait_for(cluster.has_accepted)
     kit.wait_for(lambda: proxy.waiting() == 0)
-    kit.wait_for(lambda: False, 2.5)  # two tallies later
+    kit.wait_for(lambda: cluster.has_told(len(sent)))
     status, missing, known, answer = ask(left)
     kit.check("gone: what was there is missing", status == 3 and missing > 0 and known == 0, answer)
     new = cluster.folder / "new"
@@ -125,7 +125,7 @@ def gone(folder):
     kit.check("gone: and nothing is called so", ask([n.store for n in cluster.nodes])[:3] == (0, 0, 0), ask(left))
     stream = proxy.status()["cluster"]["proxy"]["stream"]
     proxy.kill()
-    kit.wait_for(lambda: False, 3.5)
+    kit.wait_for(lambda: ask(left)[0] == 3)
     kit.check("gone: a killed proxy is silent", ask(left)[0] == 3, ask(left))
     done = admin("accept-loss", "--stream", "1", *left)
     kit.check("gone: another stream is no matter", done.returncode == 0 and "nothing is missing" in done.stdout and ask(left)[0] == 3,
@@ -149,7 +149,7 @@ def first_second(folder):
     kit.Exporter(proxy).send(0, 5000)
     kit.wait_for(lambda: proxy.status()["cluster"]["proxy"]["batches"] > 0)
     proxy.kill()
-    kit.wait_for(lambda: False, 3.5)
+    kit.wait_for(lambda: ask([sub.store])[0] == 3)
     status, _, _, answer = ask([sub.store])
     kit.check("first second: it is silent", status == 3 and any("proxy n1 is silent" in m for m in answer["missing"]), answer)
     cluster.stop()

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 # run: build=release limit=240 beside=quiet
-"""A subcollector whose disk stalls: it beats and does not acknowledge. Nothing waits for it, and nothing is lost or double."""
+"""A disk that stalls. A subcollector's: it beats and does not acknowledge; nothing waits for it, and nothing is lost or double.
+A proxy's: nobody is dead for that, its status is told, and what its exporters send over TCP waits for the disk."""
 import json
 import pathlib
 import subprocess
@@ -13,27 +14,34 @@ import cluster_kit as kit
 SUB, PROXY = ["subcollector"], ["proxy"]
 FLOWS = 4_000_000
 STALL_S = 60  # at most, whatever becomes of the test
+STALLED_S = 5  # of the proxy: more than the 2 s of silence after which a member counts as dead
 
+# While STALL_FILE is there: each sync, and with STALL_ALL each reading, writing and removing at a place, too.
 SHIM = """
 #include <dlfcn.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <unistd.h>
-static void stall(void)
+static void stall(const char *wish)
 {
     const char *path = getenv("STALL_FILE");
-    for (int i = 0; i < %d && path != NULL && access(path, F_OK) == 0; i++)
+    for (int i = 0; i < %d && wish != NULL && path != NULL && access(path, F_OK) == 0; i++)
         usleep(20000);
 }
-int fsync(int fd)
-{
-    stall();
-    return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd);
-}
-int fdatasync(int fd)
-{
-    stall();
-    return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(fd);
-}
+#define STALLED(type, name, wish, parameters, arguments)                                                     \\
+    type name parameters                                                                                     \\
+    {                                                                                                        \\
+        stall(wish);                                                                                         \\
+        return ((type(*) parameters)dlsym(RTLD_NEXT, #name)) arguments;                                      \\
+    }
+#define ALL getenv("STALL_ALL")
+STALLED(int, fsync, "", (int fd), (fd))
+STALLED(int, fdatasync, "", (int fd), (fd))
+STALLED(int, unlink, ALL, (const char *path), (path))
+STALLED(int, ftruncate, ALL, (int fd, off_t size), (fd, size))
+STALLED(ssize_t, pread, ALL, (int fd, void *to, size_t size, off_t at), (fd, to, size, at))
+STALLED(ssize_t, pwrite, ALL, (int fd, const void *from, size_t size, off_t at), (fd, from, size, at))
+STALLED(ssize_t, pwritev, ALL, (int fd, const struct iovec *from, int count, off_t at), (fd, from, count, at))
 """ % (STALL_S * 50)
 
 
@@ -44,12 +52,12 @@ def build_shim(folder):
     return shim
 
 
-def start(folder, nodes, extra=""):
-    """A proxy and subcollectors, of which n2 can be stalled."""
+def start(folder, nodes, extra="", who=1, wish=()):
+    """A proxy and subcollectors; the disk of the node `who` can be stalled."""
     folder = pathlib.Path(folder)
     cluster = kit.Cluster(folder, nodes, 2, roles=[PROXY] + [SUB] * (nodes - 1))
     stall = folder / "stall"
-    cluster.nodes[1].env = {"LD_PRELOAD": str(build_shim(folder)), "STALL_FILE": str(stall)}
+    cluster.nodes[who].env = {"LD_PRELOAD": str(build_shim(folder)), "STALL_FILE": str(stall), **dict(wish)}
     for n in cluster.nodes:
         n.start(extra)
     everyone = sorted(n.name for n in cluster.nodes[1:])
@@ -127,8 +135,57 @@ def small_outbox(folder):
     kit.check("small outbox: every flow once", answer.returncode == 0 and summary["summary"]["flows"] == FLOWS, answer.stdout)
 
 
+def stalled_proxy(folder):
+    """Longer than its members are silent before they count as dead, in the midst of traffic."""
+    cluster, stall = start(folder, 3, who=0, wish={"STALL_ALL": "1"})
+    proxy = cluster.nodes[0]
+    exporter = kit.Exporter(proxy)
+    sent = set(exporter.send(0, 20000))
+    kit.wait_for(lambda: accepted(proxy) > 0)
+    stall.touch()
+    sent |= set(exporter.send(20000, 20000))
+    begin, told = time.monotonic(), []
+    while time.monotonic() < begin + STALLED_S:
+        told.append(proxy.status())
+        time.sleep(0.1)
+    kit.check("stalled proxy: its status is told all the time", all(told), [status is not None for status in told])
+    usable = [sorted(m["name"] for m in s["cluster"]["members"] if m.get("usable")) for s in told if s]
+    kit.check("stalled proxy: nobody is dead for that", all(u == ["n2", "n3"] for u in usable), usable)
+    silent = kit.query([n.store for n in cluster.nodes[1:]], "--output-items=p", "--output-format=json").stdout
+    kit.check("stalled proxy: nor is it silent", "is silent" not in silent, silent)
+    stall.unlink()
+    kit.check("stalled proxy: then all is accepted and safe",
+              kit.wait_for(lambda: accepted(proxy) == len(sent) and proxy.waiting() == 0, 60), proxy.status()["cluster"])
+    kit.check("stalled proxy: nobody was dead", [proxy.member(n)["deaths"] for n in ("n2", "n3")] == [0, 0], proxy.status()["cluster"])
+    kit.check("stalled proxy: all end with 0", set(cluster.stop()) == {0}, cluster.logs())
+    kit.check_numbers("stalled proxy: every flow once in the end", [n.store for n in cluster.nodes[1:]], sent)
+
+
+def late_members(folder):
+    """A proxy starts, and one member answers before the others: what that one has is not released before they were asked."""
+    cluster = kit.Cluster(folder, 4, 2, roles=[PROXY] + [SUB] * 3).start()
+    proxy, late = cluster.nodes[0], cluster.nodes[2:]
+    for node in late:
+        node.freeze()
+    proxy.kill()
+    begin = time.monotonic()
+    proxy.start()
+    exporter = kit.Exporter(proxy)
+    sent = set(exporter.send(0, 20000))
+    kit.wait_for(lambda: proxy.member("n2")["acknowledged"] > 0)
+    for node in late:
+        node.thaw()
+    kit.wait_for(lambda: proxy.usable() == ["n2", "n3", "n4"])
+    in_time = time.monotonic() - begin < 2.5
+    kit.wait_for(lambda: accepted(proxy) == len(sent) and proxy.waiting() == 0)
+    kit.check("late members: each batch has its copies", not in_time or proxy.status()["cluster"]["proxy"]["released_short"] == 0,
+              proxy.status()["cluster"])
+    kit.check("late members: all end with 0", set(cluster.stop()) == {0}, cluster.logs())
+    kit.check_numbers("late members: every flow once", [n.store for n in cluster.nodes[1:]], sent)
+
+
 def main():
-    for scenario in (stalled, small_outbox):
+    for scenario in (stalled, small_outbox, stalled_proxy, late_members):
         with tempfile.TemporaryDirectory() as folder:
             scenario(folder)
     return 1 if kit.FAILED else 0

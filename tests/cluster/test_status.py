@@ -230,9 +230,9 @@ def main():
         exporter = kit.Exporter(cluster.nodes[0])
         sent = exporter.send(0, 30000)
         kit.wait_for(lambda: cluster.nodes[0].status()["received"]["flows"] == len(sent))
-        kit.wait_for(lambda: False, 0.6)
+        kit.wait_for(cluster.has_accepted)
         kit.wait_for(lambda: all(n.waiting() == 0 for n in cluster.nodes), 30)
-        kit.wait_for(lambda: False, 2.5)  # two tallies later
+        kit.wait_for(lambda: cluster.has_told(len(sent)))
         before = all_well(cluster, stub)
         troubles(cluster, stub, before)
         from_outside(cluster, stub)

@@ -31,12 +31,12 @@ def program(name):
 
 
 class Collector:
-    def __init__(self, store, log, *options):
+    def __init__(self, store, log, *options, wrap=()):
         self.store = store
         self.log = pathlib.Path(log)
         with open(self.log, "wb") as out:
             self.process = subprocess.Popen(
-                [program("sc-collector"), "--listen", "udp://127.0.0.1:0", "--store", str(store), *options],
+                [*wrap, program("sc-collector"), "--listen", "udp://127.0.0.1:0", "--store", str(store), *options],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=out)
         self.port = self.wait_for_port()
 

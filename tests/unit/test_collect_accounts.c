@@ -43,6 +43,7 @@ static void live(const char *folder, uint64_t stream, uint64_t window, uint64_t 
 /* The tally of a stream; false: it is not told. */
 static bool told(struct sc_accounts *a, uint64_t stream, uint64_t now_ms, struct sc_link_tally *out)
 {
+    sc_accounts_tidy(a, now_ms);
     for (uint32_t i = 0; sc_accounts_tally(a, i, now_ms, out); i++) {
         if (out->stream == stream)
             return true;

@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <setjmp.h>
@@ -144,7 +146,7 @@ static void a_collector_that_stands_still_is_noticed(void **state)
     assert_non_null(mkdtemp(store));
     struct sc_control *control = sc_control_open(base, store, answer, NULL, NULL);
     assert_non_null(control);
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < 200; i++) {
         struct sc_buf out = {0};
         struct sc_error err;
         assert_int_not_equal(sc_control_ask_within(store, "ping", 10, &out, &err), SC_OK);
@@ -190,6 +192,110 @@ static void clients_that_misbehave_do_no_harm(void **state)
     close(silent);
 }
 
+static void assert_ping(const struct server *s)
+{
+    struct sc_buf out = {0};
+    struct sc_error err = {0};
+    if (sc_control_ask(s->store, "ping", &out, &err) != SC_OK)
+        fail_msg("%s", err.message);
+    sc_buf_append_u8(&out, 0);
+    assert_string_equal((char *)out.data, "{\"alive\": true}\n");
+    sc_buf_free(&out);
+}
+
+/* Until `bytes` have come, or the end. */
+static size_t read_some(int fd, size_t bytes)
+{
+    static char room[65536];
+    size_t got = 0;
+    ssize_t n = 1;
+    while (got < bytes && n > 0) {
+        n = recv(fd, room, sizeof(room), 0);
+        got += n > 0 ? (size_t)n : 0;
+    }
+    return got;
+}
+
+/*
+ * Many more clients than there are places, of every kind that says or takes nothing more: each ping among them is answered, the
+ * first in time go, and the last ones are still heard.
+ */
+static void a_ping_is_answered_whoever_else_is_there(void **state)
+{
+    (void)state;
+    enum { MANY = 300, LAST = 8 };
+    static const char *const words[] = {"", "sta", "status\n"};
+    for (unsigned kind = 0; kind < 3; kind++) {
+        struct server s;
+        int fds[MANY];
+        start(&s);
+        for (unsigned i = 0; i < MANY; i++) {
+            fds[i] = connect_to(&s);
+            assert_int_equal(send(fds[i], words[kind], strlen(words[kind]), MSG_NOSIGNAL),
+                             strlen(words[kind]));
+            if (i % 25 == 0)
+                assert_ping(&s);
+        }
+        assert_ping(&s);
+        assert_true(read_some(fds[0], ANSWER_BYTES) < ANSWER_BYTES); /* it was dropped */
+        for (unsigned i = MANY - LAST; i < MANY; i++) {
+            send(fds[i], &"status\n"[strlen(words[kind])], 7 - strlen(words[kind]), MSG_NOSIGNAL);
+            assert_int_equal(read_some(fds[i], ANSWER_BYTES + 12), ANSWER_BYTES + 12);
+        }
+        for (unsigned i = 0; i < MANY; i++)
+            close(fds[i]);
+        stop(&s);
+    }
+}
+
+/* No byte puts off the end of one who never says what he wants. */
+static void a_request_is_whole_in_time(void **state)
+{
+    (void)state;
+    struct server s;
+    start(&s);
+    int fd = connect_to(&s);
+    while (send(fd, "a", 1, MSG_NOSIGNAL) == 1) /* fails when it is closed; there is room for 100 */
+        usleep(100000);
+    close(fd);
+    stop(&s);
+}
+
+/* Without descriptors nobody can be accepted: the loop rests meanwhile, and goes on by itself. */
+static void without_descriptors_the_loop_rests(void **state)
+{
+    (void)state;
+    struct server s;
+    struct rlimit before, tight;
+    struct timespec cpu;
+    clockid_t clock;
+    start(&s);
+    int first = connect_to(&s), fd = connect_to(&s);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    tight = (struct rlimit){(rlim_t)fd + 1, before.rlim_max};
+    int held[64], count = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    while (count < 64 && (held[count] = dup(0)) >= 0)
+        count++;
+    assert_int_equal(errno, EMFILE);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    int waits = connect_to(&s); /* its own descriptor is beyond */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    assert_int_equal(pthread_getcpuclockid(s.thread, &clock), 0);
+    usleep(1000000);
+    assert_int_equal(clock_gettime(clock, &cpu), 0);
+    assert_true(cpu.tv_sec == 0 && cpu.tv_nsec < 500000000);
+    assert_int_equal(send(waits, "ping\n", 5, MSG_NOSIGNAL), 5);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(read_some(waits, 16), 16);
+    while (count > 0)
+        close(held[--count]);
+    close(first);
+    close(fd);
+    close(waits);
+    stop(&s);
+}
+
 static void without_a_collector_the_error_says_so(void **state)
 {
     (void)state;
@@ -210,6 +316,9 @@ int main(void)
         cmocka_unit_test(a_ping_is_answered),
         cmocka_unit_test(a_collector_that_stands_still_is_noticed),
         cmocka_unit_test(clients_that_misbehave_do_no_harm),
+        cmocka_unit_test(a_ping_is_answered_whoever_else_is_there),
+        cmocka_unit_test(a_request_is_whole_in_time),
+        cmocka_unit_test(without_descriptors_the_loop_rests),
         cmocka_unit_test(without_a_collector_the_error_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

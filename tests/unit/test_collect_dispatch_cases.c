@@ -223,6 +223,47 @@ static void unreadable(void **state)
     close_world(&w);
 }
 
+/* ---- the start ---- */
+
+/* The first member that comes has a batch before the second was asked: it waits for that one, but not for ever. */
+static void what_the_first_has_waits_for_the_second(void **state)
+{
+    (void)state;
+    for (int comes = 0; comes < 2; comes++) {
+        struct world w;
+        struct sc_dispatch_stats stats;
+        struct sc_batch_head head;
+        struct sc_outbox_place place;
+        open_world(&w, 2, 3, 0, 1);
+        sc_dispatch_settle(w.dispatch, 3000);
+        sc_dispatch_tick(w.dispatch, 10, false);
+        sc_dispatch_set_usable(w.dispatch, 1, true);
+        w.usable = 1u << 1;
+        const struct sc_batch_head sent = {.id = {.stream = STREAM, .lane = 101}, .records = 2};
+        w.batches[w.count++] = (struct batch){.lane = 101};
+        assert_int_equal(sc_dispatch_add(w.dispatch, &sent, (struct sc_outbox_place){101, 0}), SC_OK);
+        assert_true(sc_dispatch_next(w.dispatch, 1, 20, &head, &place));
+        w.batches[0].acked = 1u << 1;
+        sc_dispatch_ack(w.dispatch, 1, &(struct sc_link_ack){STREAM, 101, 0, 0});
+        sc_dispatch_tick(w.dispatch, 2999, false);
+        sc_dispatch_get_stats(w.dispatch, &stats);
+        assert_int_equal(stats.released, 0);
+        if (comes != 0) {
+            w.usable |= 1u << 2;
+            sc_dispatch_set_usable(w.dispatch, 2, true);
+            assert_true(sc_dispatch_next(w.dispatch, 2, 2999, &head, &place));
+            w.batches[0].acked |= 1u << 2;
+            sc_dispatch_ack(w.dispatch, 2, &(struct sc_link_ack){STREAM, 101, 0, 0});
+        } else {
+            sc_dispatch_tick(w.dispatch, 3000, false);
+        }
+        sc_dispatch_get_stats(w.dispatch, &stats);
+        assert_int_equal(stats.released, 1);
+        assert_int_equal(stats.released_short, comes == 0);
+        close_world(&w);
+    }
+}
+
 /* ---- a long outage ---- */
 
 /* A day's batches wait; the first member that comes gets them in the order in which they were accepted. */
@@ -313,6 +354,7 @@ int main(void)
         cmocka_unit_test(a_stuck_member_of_two),
         cmocka_unit_test(a_stuck_member_while_another_recovers),
         cmocka_unit_test(unreadable),
+        cmocka_unit_test(what_the_first_has_waits_for_the_second),
         cmocka_unit_test(a_long_line),
         cmocka_unit_test(a_line_that_others_empty),
     };

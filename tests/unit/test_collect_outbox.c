@@ -227,6 +227,7 @@ static void files_rotate_and_go(void **state)
         uint32_t j = i + (uint32_t)(kit_random(&random) % (COUNT - i)), k = order[j];
         order[j] = order[i];
         sc_outbox_release(o, places[k]);
+        sc_outbox_tidy(o);
         left[places[k].file]--;
         uint32_t want = 1; /* the one that is appended to */
         for (uint32_t f = 0; f < 3; f++)
@@ -238,6 +239,40 @@ static void files_rotate_and_go(void **state)
     append(o, 1000, SIZE);
     sc_outbox_close(o);
     assert_int_equal(files_in(path, &there), 1);
+    kit_remove(path);
+}
+
+/* What was asked for while it waited may be released before its turn comes: no other file is read or marked in its place. */
+static void what_was_released_meanwhile_is_not_confused(void **state)
+{
+    (void)state;
+    enum { SIZE = 2000 };
+    char *path = kit_folder();
+    static struct found found;
+    static uint8_t raw[SIZE];
+    struct sc_outbox *o = open_fresh(path, 4 * (HEAD + SIZE)); /* a batch in a file */
+    struct sc_buf out = {0};
+    struct sc_error err = {0};
+    const struct sc_batch_head first = make(0, SIZE, raw);
+    struct sc_outbox_place gone = append(o, 0, SIZE), last = gone;
+    append(o, 1, SIZE);
+    sc_outbox_release(o, gone); /* no mark is left to be written when its file goes */
+    sc_outbox_tidy(o);
+    assert_int_equal(sc_outbox_read(o, &first, gone, &out, &err), SC_NOTFOUND);
+    for (uint64_t i = 2; i < 100; i++) {
+        last = append(o, i, SIZE);
+        assert_true(last.file != gone.file);
+        sc_outbox_release(o, last);
+    }
+    append(o, 100, SIZE);
+    sc_outbox_tidy(o); /* marks of files that went before they could be written */
+    sc_outbox_close(o);
+    o = open_with(path, 2, NULL, &found);
+    assert_int_equal(found.count, 2);
+    check(o, &found.heads[0], found.places[0], 1, SIZE);
+    check(o, &found.heads[1], found.places[1], 100, SIZE);
+    sc_outbox_close(o);
+    sc_buf_free(&out);
     kit_remove(path);
 }
 
@@ -290,6 +325,7 @@ static void found_again_in_order(void **state)
     check(o, &again.heads[fresh], again.places[fresh], 5000, 100);
     for (uint32_t i = 0; i < again.count; i++)
         sc_outbox_release(o, again.places[i]);
+    sc_outbox_tidy(o);
     assert_int_equal(stats_of(o).bytes, 0);
     sc_outbox_close(o);
     assert_files(path, 0, 0);
@@ -311,6 +347,7 @@ static void found_after_a_death(void **state)
         for (uint32_t i = 1; i < 50; i++)
             append(dying, i, 1000 + i);
         sc_outbox_release(dying, first);
+        sc_outbox_tidy(dying);
         raise(SIGKILL);
     }
     int how;
@@ -380,6 +417,7 @@ static void assert_found(const char *path, const char *file, uint32_t whole, boo
     assert_int_equal(stats_of(o).skipped_bytes != 0, damaged);
     for (uint32_t i = 0; i < count; i++)
         sc_outbox_release(o, found.places[i]);
+    sc_outbox_tidy(o);
     assert_int_equal(stats_of(o).bytes, 0);
     sc_outbox_close(o);
     assert_int_equal(access(file, F_OK), -1);
@@ -855,8 +893,11 @@ static void one_writes_while_one_reads(void **state)
         pthread_mutex_unlock(&t.mutex);
         check(t.outbox, &head, place, i, 20000 + i);
         sc_outbox_release(t.outbox, place);
+        if (i % 7 == 0)
+            sc_outbox_tidy(t.outbox);
     }
     pthread_join(writer, NULL);
+    sc_outbox_tidy(t.outbox);
     assert_int_equal(stats_of(t.outbox).batches, 0);
     sc_outbox_close(t.outbox);
     assert_files(path, 0, 0);
@@ -869,6 +910,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accepted_batches_are_read_until_released),
         cmocka_unit_test(files_rotate_and_go),
+        cmocka_unit_test(what_was_released_meanwhile_is_not_confused),
         cmocka_unit_test(found_again_in_order),
         cmocka_unit_test(found_after_a_death),
         cmocka_unit_test(what_the_finder_says_ends_the_opening),

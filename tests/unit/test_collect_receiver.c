@@ -26,6 +26,7 @@ static const uint8_t data_message[] = {
 };
 
 struct fixture {
+    struct sc_places *places;
     struct sc_queue *queue;
     struct sc_receiver *receiver;
     struct sc_url urls[2]; /* UDP, TCP; with their real ports */
@@ -59,6 +60,7 @@ static void stop(struct fixture *f)
 {
     sc_queue_free(f->queue);
     sc_receiver_free(f->receiver);
+    sc_places_free(f->places);
 }
 
 static int connect_to(const struct sc_url *url)
@@ -238,6 +240,223 @@ static void a_tight_queue_makes_tcp_wait_and_loses_nothing(void **state)
     stop(&f);
 }
 
+/* ---- places ---- */
+
+/* Time-outs of `message_ms` and `idle_ms`; 0: the usual ones. */
+static void start_with(struct fixture *f, struct sc_places_limits limits, uint64_t message_ms,
+                       uint64_t idle_ms)
+{
+    struct sc_error err;
+    *f = (struct fixture){.queue = sc_queue_create(1 << 30), .places = sc_places_create(limits)};
+    const struct sc_receiver_options options = {
+        .intake = {.limits = sc_decoder_default_limits(), .window_s = 300, .queue = f->queue},
+        .places = f->places,
+        .message_ms = message_ms,
+        .idle_ms = idle_ms};
+    f->receiver = sc_receiver_create(&options, &err);
+    assert_non_null(f->receiver);
+    assert_int_equal(sc_receiver_start(f->receiver, &err), SC_OK);
+    listen_at(f, "tcp://127.0.0.1:0", &f->urls[1]);
+}
+
+static int connect_from(const struct fixture *f, const char *from)
+{
+    struct sockaddr_in me = {.sin_family = AF_INET}, to = {.sin_family = AF_INET};
+    to.sin_port = htons(f->urls[1].port);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(inet_pton(AF_INET, from, &me.sin_addr), 1);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&me, sizeof(me)), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    return fd;
+}
+
+static uint32_t places_taken(const struct fixture *f)
+{
+    struct sc_places_view view;
+    sc_places_get(f->places, &view);
+    return view.taken;
+}
+
+static void wait_for_places(const struct fixture *f, uint32_t taken)
+{
+    uint64_t deadline = sc_clock_mono_ms() + 10000;
+    while (places_taken(f) != taken && sc_clock_mono_ms() < deadline)
+        usleep(1000);
+    assert_int_equal(places_taken(f), taken);
+}
+
+/* The other side has closed it. */
+static void assert_closed(int fd)
+{
+    char byte;
+    assert_true(recv(fd, &byte, 1, 0) <= 0);
+    close(fd);
+}
+
+static void assert_useful(struct fixture *f, int fd)
+{
+    send_all(fd, data_message, sizeof(data_message));
+    assert_int_equal(receive(f, 2), 2);
+}
+
+static int connect_useful(struct fixture *f, const char *from)
+{
+    int fd = connect_from(f, from);
+    send_all(fd, template_message, sizeof(template_message));
+    assert_useful(f, fd);
+    return fd;
+}
+
+/* Those who never sent anything go for those who do; who was of use stays. */
+static void a_newcomer_displaces_who_never_was_of_use(void **state)
+{
+    (void)state;
+    enum { MOST = 8 };
+    struct fixture f;
+    int idle[100], useful[MOST];
+    start_with(&f, (struct sc_places_limits){MOST, MOST}, 0, 0);
+    useful[0] = connect_useful(&f, "127.0.0.2");
+    for (unsigned i = 0; i < 100; i++)
+        idle[i] = connect_from(&f, "127.0.0.3");
+    for (unsigned i = 0; i < 100 - (MOST - 1); i++)
+        assert_closed(idle[i]);
+    for (unsigned i = 1; i < MOST; i++)
+        useful[i] = connect_useful(&f, "127.0.0.4");
+    for (unsigned i = 100 - (MOST - 1); i < 100; i++)
+        assert_closed(idle[i]);
+    assert_closed(connect_from(&f, "127.0.0.5")); /* all are of use: it is refused */
+    for (unsigned i = 0; i < MOST; i++)
+        assert_useful(&f, useful[i]);
+    for (unsigned i = 0; i < MOST; i++)
+        close(useful[i]);
+    wait_for_places(&f, 0);
+    sc_receiver_stop(f.receiver);
+    assert_int_equal(view_of(&f, SC_URL_TCP).displaced, 100);
+    assert_int_equal(view_of(&f, SC_URL_TCP).refused, 1);
+    stop(&f);
+}
+
+static void one_exporter_gets_his_share_and_no_more(void **state)
+{
+    (void)state;
+    struct fixture f;
+    int mine[4];
+    start_with(&f, (struct sc_places_limits){20, 4}, 0, 0);
+    for (unsigned i = 0; i < 4; i++)
+        mine[i] = connect_useful(&f, "127.0.0.2");
+    for (unsigned i = 0; i < 50; i++)
+        assert_closed(connect_from(&f, "127.0.0.2"));
+    int other = connect_useful(&f, "127.0.0.3");
+    for (unsigned i = 0; i < 4; i++)
+        assert_useful(&f, mine[i]);
+    close(mine[0]);
+    wait_for_places(&f, 4);
+    mine[0] = connect_useful(&f, "127.0.0.2");
+    for (unsigned i = 0; i < 4; i++)
+        close(mine[i]);
+    close(other);
+    wait_for_places(&f, 0);
+    sc_receiver_stop(f.receiver);
+    assert_int_equal(view_of(&f, SC_URL_TCP).refused, 50);
+    stop(&f);
+}
+
+/* A byte now and then is no message; who has sent one may be quiet for as long as he likes. */
+static void who_owes_a_message_for_too_long_is_closed(void **state)
+{
+    (void)state;
+    struct fixture f;
+    char byte;
+    static const uint8_t begun[] = {0, 10, 0xff, 0xff};
+    start_with(&f, (struct sc_places_limits){100, 100}, 1000, 0);
+    int quiet = connect_useful(&f, "127.0.0.2"), slow = connect_useful(&f, "127.0.0.2");
+    int silent = connect_from(&f, "127.0.0.2"), drip = connect_from(&f, "127.0.0.2");
+    send_all(drip, begun, sizeof(begun));
+    unsigned sent = 0;
+    while (sent < 600 && send(drip, begun, 1, MSG_NOSIGNAL) == 1) {
+        usleep(50000);
+        sent++;
+    }
+    assert_true(sent < 600);
+    assert_closed(silent);
+    close(drip);
+    send_all(slow, data_message, sizeof(data_message) - 1);
+    assert_int_equal(recv(slow, &byte, 1, 0) <= 0, true);
+    close(slow);
+    assert_useful(&f, quiet);
+    close(quiet);
+    sc_receiver_stop(f.receiver);
+    assert_int_equal(view_of(&f, SC_URL_TCP).timed_out, 3);
+    stop(&f);
+}
+
+static void who_is_idle_for_long_goes_for_a_newcomer(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start_with(&f, (struct sc_places_limits){2, 2}, 0, 300);
+    int quiet = connect_useful(&f, "127.0.0.2"), busy = connect_useful(&f, "127.0.0.2");
+    for (unsigned i = 0; i < 10; i++) {
+        usleep(50000);
+        assert_useful(&f, busy);
+    }
+    int newcomer = connect_useful(&f, "127.0.0.3");
+    assert_closed(quiet);
+    assert_useful(&f, busy);
+    close(busy);
+    close(newcomer);
+    sc_receiver_stop(f.receiver);
+    assert_int_equal(view_of(&f, SC_URL_TCP).displaced, 1);
+    stop(&f);
+}
+
+static void places_come_out_of_what_is_left(void **state)
+{
+    (void)state;
+    static const struct sc_places_limits any = {0}, few = {100, 0}, wide = {0, 3000};
+    struct sc_places_limits l = sc_places_limits(1024, 256, any);
+    assert_true(l.most == 768 && l.each == 96);
+    l = sc_places_limits(1 << 20, 256, any);
+    assert_true(l.most == SC_PLACES_MOST && l.each == SC_PLACES_MOST / 8);
+    l = sc_places_limits(1024, 256, few);
+    assert_true(l.most == 100 && l.each == 16);
+    l = sc_places_limits(1 << 20, 256, wide);
+    assert_true(l.most == SC_PLACES_MOST && l.each == 3000);
+    l = sc_places_limits(100, 256, wide);
+    assert_true(l.most == 8 && l.each == 8);
+}
+
+/* Addresses of a /64 are one exporter; every IPv4 address is one. */
+static void the_exporters_of_places(void **state)
+{
+    (void)state;
+    struct sc_places *p = sc_places_create((struct sc_places_limits){1000, 3});
+    struct sc_places_view view;
+    struct sc_addr a;
+    for (uint32_t i = 0; i < 4; i++) {
+        char text[64];
+        snprintf(text, sizeof(text), "2001:db8:0:1:%x::1", i + 1);
+        assert_true(sc_addr_parse(text, strlen(text), &a));
+        assert_int_equal(sc_places_take(p, &a), i < 3 ? SC_PLACE_TAKEN : SC_PLACE_OVER_SHARE);
+    }
+    sc_places_give_back(p, &a);
+    assert_int_equal(sc_places_take(p, &a), SC_PLACE_TAKEN);
+    for (uint32_t i = 0; i < 997; i++) {
+        a = sc_addr_v4(i * 2654435761u);
+        assert_int_equal(sc_places_take(p, &a), SC_PLACE_TAKEN);
+    }
+    assert_int_equal(sc_places_take(p, &a), SC_PLACE_NONE_LEFT);
+    for (uint32_t i = 0; i < 997; i++) {
+        a = sc_addr_v4(i * 2654435761u);
+        sc_places_give_back(p, &a);
+        sc_places_give_back(p, &a); /* nothing is taken any more */
+    }
+    sc_places_get(p, &view);
+    assert_int_equal(view.taken, 3);
+    sc_places_free(p);
+}
+
 static void template_state_is_published_at_the_end(void **state)
 {
     (void)state;
@@ -259,6 +478,12 @@ static void template_state_is_published_at_the_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_newcomer_displaces_who_never_was_of_use),
+        cmocka_unit_test(one_exporter_gets_his_share_and_no_more),
+        cmocka_unit_test(who_owes_a_message_for_too_long_is_closed),
+        cmocka_unit_test(who_is_idle_for_long_goes_for_a_newcomer),
+        cmocka_unit_test(places_come_out_of_what_is_left),
+        cmocka_unit_test(the_exporters_of_places),
         cmocka_unit_test(both_transports_arrive),
         cmocka_unit_test(what_lies_in_the_sockets_at_the_end_is_taken),
         cmocka_unit_test(a_stream_that_makes_no_sense_is_closed),

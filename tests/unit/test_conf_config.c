@@ -63,7 +63,8 @@ static void every_key_is_read(void **state)
                                "  - to: tcp://collector.example:4739\n"
                                "  - {to: 'udp://[2001:db8::9]:9995', protocol: v9, mode: round-robin}\n"
                                "  - {to: 'udp://192.0.2.9:2055', protocol: v5, mode: all}\n"
-                               "forward-memory: 8M\n";
+                               "forward-memory: 8M\n"
+                               "tcp: {connections: 2000, of-exporter: 70}\n";
     struct sc_config c;
     struct sc_error err;
     assert_int_equal(parse(text, &c, &err), SC_OK);
@@ -86,6 +87,7 @@ static void every_key_is_read(void **state)
     assert_true(c.forward[1].protocol == 9 && c.forward[1].round_robin);
     assert_true(c.forward[2].protocol == 5 && !c.forward[2].round_robin);
     assert_int_equal(c.forward_memory, 8 << 20);
+    assert_true(c.tcp_connections == 2000 && c.tcp_of_exporter == 70);
     assert_string_equal(c.store, "/tmp/s");
     assert_int_equal(c.window_s, 300);
     assert_int_equal(c.retention_age_s, 30 * 86400);
@@ -108,13 +110,13 @@ static void errors_name_the_line_and_what_is_allowed(void **state)
         {"store: /x\nlistners:\n  - udp://[::]:1\n",
          "f.yaml:2: unknown key \"listners\"; known are listeners, store, window, retention, receivers, "
          "template-scope, template-lifetime, log-level, receive-buffer, queue-memory, "
-         "exporter-memory, exporter-share, exporter-shares, cluster, node, outbox, forward, forward-memory"},
+         "exporter-memory, exporter-share, exporter-shares, cluster, node, outbox, tcp, forward, forward-memory"},
         {"retention:\n  age: 3d\n\n  size: 4G\n",
          "f.yaml:4: unknown key \"retention.size\"; known are age, bytes"},
         {"tls: tcp://h:1\n",
          "f.yaml:1: unknown key \"tls\"; known are listeners, store, window, retention, receivers, "
          "template-scope, template-lifetime, log-level, receive-buffer, queue-memory, "
-         "exporter-memory, exporter-share, exporter-shares, cluster, node, outbox, forward, forward-memory"},
+         "exporter-memory, exporter-share, exporter-shares, cluster, node, outbox, tcp, forward, forward-memory"},
         {"listeners:\n  - udp://127.0.0.1:1\n  - udp//x\n",
          "f.yaml:3: listeners[1]: \"udp//x\" is no URL such as udp://127.0.0.1:4739 or tcp://[::]:4739"},
         {"listeners:\n- tls://[::]:4740\n",
@@ -165,6 +167,8 @@ static void errors_name_the_line_and_what_is_allowed(void **state)
         {"forward:\n  - to: udp://h:0\n", "f.yaml:2: forward[0]: \"udp://h:0\": port 0 is none to send to"},
         {"forward:\n  - to: udp://[::]:1\n",
          "f.yaml:2: forward[0]: \"udp://[::]:1\": :: is no address to send to"},
+        {"tcp: {connections: 0}\n", "f.yaml:1: tcp.connections: \"0\" is no number from 1 to 1000000"},
+        {"tcp:\n  of-exporter: 5x\n", "f.yaml:2: tcp.of-exporter: \"5x\" is no number from 1 to 1000000"},
         {"forward-memory: 1K\n", "f.yaml:1: forward-memory: \"1K\" is less than 1M"},
         {"exporter-memory: 1M\n", "f.yaml:1: exporter-memory: \"1M\" is less than 16M"},
         {"exporter-share: 1K\n", "f.yaml:1: exporter-share: \"1K\" is less than 1M"},
