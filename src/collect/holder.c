@@ -76,9 +76,7 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
     char address[sizeof(c->name)];
     memcpy(address, c->name, sizeof(address));
     memcpy(c->proxy, hello->name, sizeof(c->proxy));
-    sc_board_sender_reset(&c->sender);
-    c->sender.state =
-        sc_board_next(c->holder->board, 0, c->proxy, SC_BOARD_OF); /* once, then those of others */
+    sc_board_sender_begin(&c->sender, c->holder->board);
     snprintf(c->name, sizeof(c->name), "%.63s (%.80s)", hello->name, address);
     sc_log(&c->holder->options.store.log, SC_LOG_INFO, "the proxy %s is connected", c->name);
     return SC_OK;
@@ -300,6 +298,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
             close_connection(c);
     }
     send_answers(h);
+    sc_board_complain(h->board, &h->options.store.log);
 }
 
 /* ---- outside ---- */

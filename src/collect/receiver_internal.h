@@ -10,7 +10,6 @@
 #include <event2/event.h>
 #include <pthread.h>
 
-#define SC_RECEIVER_TICK_MS         100
 #define SC_RECEIVER_MAX_CONNECTIONS 1024u
 
 struct sc_listener;
@@ -46,6 +45,7 @@ struct sc_complaint {
 };
 
 struct sc_command;
+struct sc_merge;
 
 struct sc_receiver {
     struct sc_log log;
@@ -59,10 +59,9 @@ struct sc_receiver {
     uint32_t connection_count;
     struct sc_exporters exporters;
     struct sc_complaint bad_messages, bad_streams, bad_states;
-    uint64_t next_second_ms, next_expire_ms, next_save_ms;
-    bool tells;
-    uint64_t told_revision, told_messages; /* the decoder's, and messages until then */
-    uint64_t next_news_ms, next_told_ms;   /* not before: for new templates, for anything */
+    uint64_t next_second_ms, next_expire_ms;
+    struct sc_buf records;                /* written, and not yet in `changes` */
+    struct sc_merge *merges, *last_merge; /* to be done */
     bool started;
     pthread_t thread;
     int wake_fd;
@@ -74,10 +73,7 @@ struct sc_receiver {
     struct sc_exporter_view *exporter_views;
     uint32_t exporter_view_count, exporter_view_capacity;
     struct sc_intake_stats intake_stats;
-    struct sc_buf saved_templates;
-    uint64_t templates_generation;
-    struct sc_buf own_templates; /* for other collectors */
-    uint64_t own_generation;
+    struct sc_buf changes; /* records of sessions that changed, for whoever takes them */
 };
 
 /* True when a line may be written now; out is then what to put at its end about those that were not, often empty. */

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "collect/forward.h"
 #include "collect/holder.h"
+#include "collect/keeper.h"
 #include "collect/proxy.h"
 #include "collect/queue.h"
 #include "collect/receiver.h"
@@ -22,6 +23,7 @@ struct sc_status_source {
     struct sc_queue *queue;
     struct sc_forward *forward;
     struct sc_storer *storer; /* NULL in a cluster */
+    const struct sc_keeper *keeper;
     /* In a cluster; proxy and holder by role, else NULL. */
     const struct sc_cluster *cluster;
     uint32_t self;

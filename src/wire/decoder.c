@@ -70,6 +70,8 @@ void sc_decoder_free(struct sc_decoder *decoder)
     free(decoder->positions);
     free(decoder->lengths);
     sc_plan_free(&decoder->plan);
+    sc_buf_free(&decoder->removed);
+    sc_buf_free(&decoder->writer.bytes);
     free(decoder);
 }
 
@@ -208,10 +210,12 @@ static enum sc_status find_state(struct sc_job *job, const struct sc_message_sou
     enum sc_status status =
         sc_session_domain(job->session, &d->limits, m->version, m->domain_id, &job->domain);
     job->account = job->domain;
+    job->account_session = job->session;
     if (status == SC_OK && shared) {
         struct sc_session *own = sc_session_get(d, source, false);
         status = own == NULL ? SC_NOMEM
                              : sc_session_domain(own, &d->limits, m->version, m->domain_id, &job->account);
+        job->account_session = own;
     }
     if (status == SC_LIMIT)
         return sc_fail(job->err, status, "domain %u is one too many of its session; its messages are dropped",
@@ -219,13 +223,26 @@ static enum sc_status find_state(struct sc_job *job, const struct sc_message_sou
     return status == SC_OK ? SC_OK : sc_fail_nomem(job->err, "an observation domain");
 }
 
+/* That the exporter was heard here, where others may have heard it last or nobody yet, is worth a record. */
+static void hear(struct sc_job *job)
+{
+    const struct sc_decode_outcome *o = job->outcome;
+    bool decoded = o->flows + o->options + o->templates != 0;
+    if (job->domain->borrowed)
+        sc_session_changed(job->session);
+    if (job->account->unheard && decoded)
+        sc_session_changed(job->account_session);
+    job->domain->borrowed = false;
+    job->account->unheard &= !decoded;
+    job->domain->heard_ms = job->message.receive_ms;
+    if (o->flows != 0)
+        sc_session_decoded(job->session, job->message.receive_ms);
+}
+
 static void count_message(struct sc_job *job, size_t length)
 {
     struct sc_exporter_stats *stats = &job->account->stats;
     const struct sc_decode_outcome *o = job->outcome;
-    job->domain->heard_ms = job->message.receive_ms;
-    job->decoder->revision += job->domain->borrowed; /* from now on one's own knowledge */
-    job->domain->borrowed = false;
     stats->last_seen_ms = job->message.receive_ms;
     stats->messages++;
     stats->bytes += length;
@@ -234,6 +251,12 @@ static void count_message(struct sc_job *job, size_t length)
     stats->no_template_sets += o->no_template_sets;
     stats->recovered_sets += o->recovered_sets;
     stats->malformed += o->malformed;
+}
+
+static void note(const struct sc_job *job)
+{
+    sc_session_note(job->decoder, job->session);
+    sc_session_note(job->decoder, job->account_session);
 }
 
 static void roll_back(struct sc_batch *batch, uint32_t rows)
@@ -282,9 +305,12 @@ enum sc_status sc_decoder_message(struct sc_decoder *decoder, const struct sc_me
         roll_back(sink->flows, flows);
         roll_back(sink->options, options);
         *outcome = (struct sc_decode_outcome){0};
+        note(&job);
         return status == SC_NOMEM ? sc_fail_nomem(err, "the records of a message") : status;
     }
     count_message(&job, length);
+    hear(&job);
+    note(&job);
     return status;
 }
 
@@ -295,25 +321,15 @@ void sc_decoder_end_session(struct sc_decoder *decoder, const struct sc_message_
         sc_session_forget(session);
 }
 
-uint64_t sc_decoder_revision(const struct sc_decoder *decoder)
-{
-    return decoder->revision;
-}
-
 /* ---- care ---- */
-
-static uint64_t lifetime_ms(const struct sc_decoder *decoder, const struct sc_template *t)
-{
-    uint64_t told = (uint64_t)decoder->limits.template_lifetime_s * 1000;
-    return 3 * t->refresh_ms > told ? 3 * t->refresh_ms : told;
-}
 
 static void expire_templates(struct sc_decoder *decoder, struct sc_session *session, struct sc_domain *domain,
                              uint64_t now_ms)
 {
     for (uint32_t i = domain->template_count; i > 0; i--) {
         const struct sc_template *t = domain->templates[i - 1];
-        if (now_ms > t->seen_ms && now_ms - t->seen_ms > lifetime_ms(decoder, t))
+        if (now_ms > t->seen_ms &&
+            now_ms - t->seen_ms > sc_template_lifetime(&decoder->limits, t->refresh_ms))
             free(sc_domain_take_template(session, domain, t->id));
     }
 }

@@ -9,7 +9,8 @@
  *   options.c    what options data say about sampling and systemInitTime
  *   maps.c       what they say about names: of interfaces, VRFs and applications; the exporter's address
  *   sequence.c   sequence numbers and restarts
- *   state.c      save and load
+ *   record.c     session records: written, a share at a time, of what changed
+ *   state.c      session records and earlier formats read
  *   merge.c      the state of another collector beside one's own
  *   decoder.c    the interface; v5
  *
@@ -180,7 +181,9 @@ struct sc_domain {
     uint32_t pending_gap; /* lost units that no flow record carries yet */
     uint64_t heard_ms;    /* last message that came to this decoder itself; 0: none */
     bool borrowed;        /* never heard of, and what is known was told by another collector */
-    bool recoverable;     /* a merge brought templates: waiting sets may have theirs */
+    bool unheard;         /* its next message is news to other collectors: they may have heard it last */
+    uint64_t told_ms; /* of a record: when another collector heard it last, by that one's clock; 0: never */
+    bool recoverable; /* a merge brought templates: waiting sets may have theirs */
     struct sc_exporter_stats stats;
 };
 
@@ -216,6 +219,13 @@ struct sc_unknown_element {
     uint16_t instance;
 };
 
+/* What is known of an exporter beside its templates: it goes with the session's record. */
+struct sc_exporter_facts {
+    uint64_t first_ms;    /* when flows were decoded first; 0: never yet */
+    uint64_t last_minute; /* in which flows were decoded, since the epoch */
+    uint32_t minutes;     /* different ones */
+};
+
 struct sc_session {
     struct sc_session *hash_next;
     struct sc_session *newer, *older; /* order of use */
@@ -231,7 +241,21 @@ struct sc_session {
     size_t waiting_bytes;
     struct sc_unknown_element *unknown;
     uint32_t unknown_count;
+    struct sc_exporter_facts facts;
+    uint64_t revision; /* counts changes of what its record holds: sc_session_changed */
+    uint64_t noted;    /* the last one that the list of changed sessions knows of */
+    struct sc_session *changed_next, *changed_before;
+    bool in_changed;
+    bool on_disk;         /* an earlier record with templates may be */
+    bool recorded;        /* this decoder wrote that one */
+    uint64_t recorded_ms; /* the last definition of a template in the last record */
 };
+
+/* To be called wherever something changes that the session's record holds; sc_session_note comes after it. */
+static inline void sc_session_changed(struct sc_session *session)
+{
+    session->revision++;
+}
 
 /* A set of the message at hand. */
 struct sc_planned_set {
@@ -273,6 +297,16 @@ struct sc_own_slots {
     uint32_t names[SC_NAME_COLUMNS]; /* asked for when a flow record has one */
 };
 
+/* Where the writing of a session's record stands: it may end anywhere for this time. */
+struct sc_record_writer {
+    struct sc_session *session; /* NULL: none */
+    uint64_t revision;          /* the session's at the begin */
+    uint32_t domain;
+    uint32_t item; /* of the domain: 0 its head, then its templates, then runs of its tables of names */
+    struct sc_buf bytes;
+    uint64_t total; /* bytes written since the decoder was made, of all records */
+};
+
 struct sc_decoder {
     struct sc_decoder_limits limits;
     struct sc_schema *schema;
@@ -288,7 +322,9 @@ struct sc_decoder {
     uint16_t *lengths;
     size_t cell_capacity;
     uint64_t seed;
-    uint64_t revision; /* counts messages that sc_decoder_save_own has news of */
+    struct sc_session *first_changed, *last_changed; /* since their last record */
+    struct sc_buf removed;                           /* records of sessions that are gone */
+    struct sc_record_writer writer;
 };
 
 /* ---- session.c ---- */
@@ -383,6 +419,8 @@ enum sc_status sc_options_apply(struct sc_session *session, const struct sc_deco
                                 const struct sc_run *run);
 enum sc_status sc_domain_put_sampler(struct sc_session *session, const struct sc_decoder_limits *limits,
                                      struct sc_domain *domain, uint64_t id, uint64_t rate);
+void sc_domain_put_default_rate(struct sc_session *session, struct sc_domain *domain, uint64_t rate);
+void sc_domain_put_init(struct sc_session *session, struct sc_domain *domain, uint64_t init_ms);
 
 /* ---- maps.c ---- */
 
@@ -417,12 +455,41 @@ uint32_t sc_sequence_arrive(struct sc_domain *domain, const struct sc_message *m
 void sc_sequence_advance(struct sc_domain *domain, const struct sc_message *message, bool late,
                          bool units_known, uint32_t units);
 
+/* ---- record.c ---- */
+
+enum {
+    SC_RECORD_REMOVED = 1,
+    SC_RECORD_BARE = 2,
+    SC_RECORD_FORGET = 4,
+    SC_RECORD_HEARSAY = 8,
+    SC_RECORD_ESTABLISHED = 16
+};
+enum { SC_DOMAIN_INIT_KNOWN = 1, SC_DOMAIN_EXPORTER_KNOWN = 2 }; /* flags of a domain */
+
+#define SC_RECORD_VERSION    1u
+#define SC_RECORD_HEAD_BYTES 44u
+#define SC_RECORD_FACT_BYTES 12u
+
+/* Puts a session that changed since it was noted into the list of those to be recorded. */
+void sc_session_note(struct sc_decoder *decoder, struct sc_session *session);
+/* The session goes: out of the list, and its record from where it is kept. */
+void sc_session_unnote(struct sc_decoder *decoder, struct sc_session *session);
+/* All that is known of it was told by other collectors. */
+bool sc_session_is_hearsay(const struct sc_session *session);
+uint64_t sc_session_last_definition(const struct sc_session *session);
+/* A template was repeated: that is worth a record now and then. */
+void sc_template_refreshed(const struct sc_decoder *decoder, struct sc_session *session, uint64_t seen_ms);
+/* How long a template is valid, ms. */
+uint64_t sc_template_lifetime(const struct sc_decoder_limits *limits, uint64_t refresh_ms);
+/* Flows of it were decoded at this time. */
+void sc_session_decoded(struct sc_session *session, uint64_t at_ms);
+
 /* ---- state.c ---- */
 
-/* `own`: without sessions that are known from another collector alone. */
-enum sc_status sc_state_write(const struct sc_decoder *decoder, bool own, struct sc_buf *out,
-                              struct sc_error *err);
-/* Sessions of a saved state that no decoder has, the oldest first, by hash_next; all or none. */
+/* The session of a record, which no decoder has; its domains' `told_ms` are set. SC_END: of a session that is gone. */
+enum sc_status sc_record_read(const struct sc_decoder *decoder, const uint8_t *record, size_t length,
+                              uint64_t now_ms, struct sc_session **out, struct sc_error *err);
+/* Sessions of a whole state that no decoder has, the oldest first, by hash_next; all or none. */
 enum sc_status sc_state_read(const struct sc_decoder *decoder, const uint8_t *bytes, size_t length,
                              uint64_t now_ms, struct sc_session **sessions, struct sc_error *err);
 void sc_state_free(struct sc_session *sessions);
@@ -435,6 +502,7 @@ struct sc_job {
     struct sc_session *session; /* holds templates */
     struct sc_domain *domain;   /* holds templates */
     struct sc_domain *account;  /* holds sequence and statistics; the same unless template_scope is address */
+    struct sc_session *account_session;
     struct sc_message message;
     struct sc_decode_sink *sink;
     struct sc_decode_outcome *outcome;

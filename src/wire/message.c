@@ -351,6 +351,7 @@ static enum sc_status apply_change(struct sc_job *job, struct sc_template_change
     switch (change->kind) {
     case SC_CHANGE_REFRESH:
         refresh_template(change->template_record, job->message.receive_ms);
+        sc_template_refreshed(job->decoder, job->session, job->message.receive_ms);
         return SC_OK;
     case SC_CHANGE_NEW:
         change->template_record->seen_ms = job->message.receive_ms;
@@ -360,6 +361,7 @@ static enum sc_status apply_change(struct sc_job *job, struct sc_template_change
         break;
     default:
         old = sc_domain_take_template(job->session, job->domain, change->id);
+        sc_session_changed(job->session);
         break;
     }
     change->kind = SC_CHANGE_NEW; /* from here on: a record to free */
@@ -378,6 +380,7 @@ static enum sc_status withdraw_all(struct sc_job *job, bool options)
         if (grave == NULL)
             return SC_NOMEM;
         grave->template_record = sc_domain_take_template(job->session, job->domain, t->id);
+        sc_session_changed(job->session);
     }
     return SC_OK;
 }
@@ -512,7 +515,6 @@ static enum sc_status execute(struct sc_job *job)
     SC_TRY(apply_changes(job));
     job->outcome->lost = sc_sequence_arrive(job->account, &job->message, &late);
     job->account->pending_gap += job->outcome->lost;
-    job->decoder->revision += plan->new_count != 0;
     if ((plan->new_count != 0 || job->domain->recoverable) && job->session->waiting != NULL)
         SC_TRY(recover_waiting(job));
     job->domain->recoverable = false;

@@ -133,6 +133,7 @@ void sc_session_remove(struct sc_decoder *decoder, struct sc_session *session)
         link = &(*link)->hash_next;
     *link = session->hash_next;
     unlink_use(decoder, session);
+    sc_session_unnote(decoder, session);
     decoder->session_count--;
     if (decoder->last == session)
         decoder->last = NULL;
@@ -203,6 +204,7 @@ static struct sc_domain *add_domain(struct sc_session *session, uint8_t version,
     domain->stats.transport = session->transport;
     domain->stats.version = version;
     domain->stats.domain = id;
+    domain->unheard = true;
     domains[session->domain_count++] = domain;
     session->bytes += sizeof(*domain) + sizeof(struct sc_domain *);
     return domain;
@@ -267,6 +269,7 @@ enum sc_status sc_domain_put_template(struct sc_session *session, struct sc_doma
     }
     domain->templates[i] = t;
     session->bytes += t->bytes;
+    sc_session_changed(session);
     return SC_OK;
 }
 
