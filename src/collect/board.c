@@ -10,6 +10,9 @@
 
 #define COMPLAINT_MS 60000u
 
+_Static_assert(SC_RECORD_MAX + SC_TEMPLATES_STATE_BYTES + sizeof(uint32_t) < SC_LINK_MAX_STATE,
+               "the link takes any record");
+
 struct proxy {
     char name[SC_LINK_NAME_MAX];
     uint64_t clock_ms, age_ms; /* as its last state told, which */
