@@ -101,11 +101,11 @@ static void close_ranks(struct sc_roll *roll)
 {
     uint32_t to = 0;
     for (uint32_t from = 0; from < roll->place_count; from++) {
-        if (roll->places[from].entry == NULL)
+        struct sc_roll_place place = roll->places[from];
+        if (place.entry == NULL)
             continue;
-        roll->places[to] = roll->places[from];
-        roll->places[to].entry->at = to;
-        to++;
+        place.entry->at = to;
+        roll->places[to++] = place;
     }
     roll->place_count = to;
     roll->first = roll->first_new = 0;
