@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A board on which the last template state of each proxy hangs (struct sc_link_state). A subcollector's takes what proxies send
- * and shows it to the others; a proxy's takes its own, to be sent, and what others know, for its decoders. Any thread.
+ * A board on which what each proxy knows of templates hangs: of each session its last record (collect/roll.h). A subcollector's
+ * takes what proxies send and shows it to the others; a proxy's takes its own, to be sent, and what others know, for its decoders.
+ * Any thread.
  *
- * What comes gets the next number. A reader remembers the number of the last one that it took and asks for the next: it so sees
- * the newest of each proxy, once, and none that was replaced meanwhile. At most SC_BOARD_MOST states hang there, of at most
- * SC_LINK_MAX_STATE bytes each and SC_BOARD_BYTES together; beyond that the oldest goes.
+ * Each record that comes gets the next number. A reader remembers the number of the last one that it took and asks for the next:
+ * it so sees the newest of each session, once, and none that was replaced meanwhile; records that follow each other come together
+ * as one state (struct sc_link_state), of SC_BOARD_STATE bytes or one record. At most SC_BOARD_MOST proxies have a place, with
+ * SC_BOARD_PROXY_BYTES each and SC_BOARD_BYTES together; over that the records that came longest ago are left out, those of the
+ * proxy that has the most first. The whole state of a program before the records hangs there as it is.
  */
 #ifndef SC_COLLECT_BOARD_H
 #define SC_COLLECT_BOARD_H
 
+#include "base/log.h"
 #include "collect/link_stream.h"
 
 #include <stdatomic.h>
 
-#define SC_BOARD_MOST  64u
-#define SC_BOARD_BYTES ((size_t)64 << 20)
+#define SC_BOARD_MOST        64u
+#define SC_BOARD_PROXY_BYTES ((size_t)64 << 20)
+#define SC_BOARD_BYTES       ((size_t)256 << 20)
+#define SC_BOARD_STATE       ((size_t)256 << 10)
 
 struct sc_board;
 
@@ -23,7 +29,7 @@ struct sc_board;
 struct sc_board_state {
     struct sc_link_state head; /* `age_ms` when it came */
     uint64_t came_ms;          /* monotonic */
-    uint64_t number;
+    uint64_t number;           /* of the last record in it */
     atomic_uint readers;
     uint8_t bytes[];
 };
@@ -34,9 +40,9 @@ enum sc_board_whose { SC_BOARD_OF, SC_BOARD_ALL_BUT };
 struct sc_board *sc_board_create(void);
 void sc_board_free(struct sc_board *board); /* NULL is allowed */
 
-/* Replaces the proxy's last one; the same bytes once more are no news. @return SC_OK, SC_NOMEM. */
+/* Takes the records of a state; the same once more are no news. What cannot be read is left out. @return SC_OK, SC_NOMEM. */
 enum sc_status sc_board_put(struct sc_board *board, const struct sc_link_state *head, const uint8_t *bytes);
-/* The state with the lowest number above `after`, of the proxy, or of all others. NULL: there is none. */
+/* What came next after `after`, of the proxy, or of all others. NULL: there is nothing, or no memory now. */
 struct sc_board_state *sc_board_next(struct sc_board *board, uint64_t after, const char *proxy,
                                      enum sc_board_whose whose);
 void sc_board_release(struct sc_board_state *state); /* NULL is allowed */
@@ -44,13 +50,19 @@ void sc_board_release(struct sc_board_state *state); /* NULL is allowed */
 uint64_t sc_board_age(const struct sc_board_state *state);
 /* One more reader of it. */
 struct sc_board_state *sc_board_keep(struct sc_board_state *state);
+/* Tells, once a minute at most, how many records found no room, and of whom. */
+void sc_board_complain(struct sc_board *board, const struct sc_log *log);
 
-/* A reader that sends what it sees over a connection. Zero-initialise. */
+/* A reader that sends what it sees over a connection. Zero-initialise, or sc_board_sender_begin. */
 struct sc_board_sender {
     struct sc_board_state *state; /* being sent */
     uint32_t sent;                /* bytes of it */
     uint64_t number;
+    uint64_t echo; /* up to this number the proxy's own, too, where those of all others are sent */
 };
+
+/* For another connection, from the beginning; its proxy gets back what is there now of its own: it may have lost its store. */
+void sc_board_sender_begin(struct sc_board_sender *sender, struct sc_board *board);
 
 /*
  * Sends what there is until `most` bytes wait for the socket: call it again when they are written. @return SC_OK, SC_NOMEM:

@@ -17,8 +17,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SAVE_EVERY_S 60
-
 static const int handled_signals[] = {SIGTERM, SIGINT, SIGHUP};
 #define SIGNAL_COUNT (sizeof(handled_signals) / sizeof(handled_signals[0]))
 
@@ -43,7 +41,7 @@ struct collector {
     uint32_t receiver_count;
     struct event_base *base;
     struct event *signals[SIGNAL_COUNT];
-    struct event *save, *hand_over;
+    struct event *keep;
     struct sc_control *control;
     uint64_t started_ms, started_mono_ms;
     struct sc_keeper *keeper;
@@ -350,20 +348,15 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
         event_base_loopbreak(c->base);
 }
 
-static void on_save(evutil_socket_t fd, short what, void *arg)
+/* What the receivers learned of templates goes to the disk and to other proxies, and comes from them. */
+static void on_keep(evutil_socket_t fd, short what, void *arg)
 {
     struct collector *c = arg;
     (void)fd;
     (void)what;
-    sc_keeper_save(c->keeper);
-}
-
-static void on_hand_over(evutil_socket_t fd, short what, void *arg)
-{
-    struct collector *c = arg;
-    (void)fd;
-    (void)what;
-    sc_handover_tick(&c->handover, c->receivers, c->receiver_count);
+    sc_keeper_tick(c->keeper);
+    if (c->proxy_role)
+        sc_handover_take(&c->handover, c->receivers, c->receiver_count);
 }
 
 static enum sc_status answer_status(void *arg, uint32_t top, struct sc_buf *out)
@@ -378,6 +371,7 @@ static enum sc_status answer_status(void *arg, uint32_t top, struct sc_buf *out)
         .exporter_memory = &c->exporter_memory,
         .forward = c->forward,
         .storer = c->storer,
+        .keeper = c->keeper,
         .cluster = c->config.cluster == NULL ? NULL : &c->cluster,
         .self = c->self,
         .proxy = c->proxy,
@@ -390,7 +384,7 @@ static enum sc_status answer_status(void *arg, uint32_t top, struct sc_buf *out)
 
 static enum sc_status create_events(struct collector *c, struct sc_error *err)
 {
-    const struct timeval every = {.tv_sec = SAVE_EVERY_S};
+    const struct timeval often = {.tv_usec = SC_KEEPER_TICK_MS * 1000};
     c->base = event_base_new();
     if (c->base == NULL)
         return sc_fail(err, SC_IO, "cannot create an event loop");
@@ -399,14 +393,8 @@ static enum sc_status create_events(struct collector *c, struct sc_error *err)
         if (c->signals[i] == NULL || event_add(c->signals[i], NULL) != 0)
             return sc_fail(err, SC_IO, "cannot handle signals");
     }
-    c->save = event_new(c->base, -1, EV_PERSIST, on_save, c);
-    if (c->save == NULL || event_add(c->save, &every) != 0)
-        return sc_fail_nomem(err, "the collector");
-    if (!c->proxy_role)
-        return SC_OK;
-    const struct timeval often = {.tv_usec = SC_HANDOVER_TICK_MS * 1000};
-    c->hand_over = event_new(c->base, -1, EV_PERSIST, on_hand_over, c);
-    if (c->hand_over == NULL || event_add(c->hand_over, &often) != 0)
+    c->keep = event_new(c->base, -1, EV_PERSIST, on_keep, c);
+    if (c->keep == NULL || event_add(c->keep, &often) != 0)
         return sc_fail_nomem(err, "the collector");
     return SC_OK;
 }
@@ -527,10 +515,22 @@ static enum sc_status create_places(struct collector *c, struct sc_error *err)
     return c->places == NULL ? sc_fail_nomem(err, "the receivers") : SC_OK;
 }
 
+static struct sc_decoder_limits decoder_limits(const struct collector *c)
+{
+    struct sc_decoder_limits limits = sc_decoder_default_limits();
+    limits.template_lifetime_s = c->config.template_lifetime_s;
+    limits.share_bytes = c->config.exporter_share;
+    limits.shares = c->config.exporter_shares;
+    limits.share_count = c->config.exporter_share_count;
+    limits.template_scope =
+        c->config.template_scope_address ? SC_TEMPLATE_SCOPE_ADDRESS : SC_TEMPLATE_SCOPE_SESSION;
+    return limits;
+}
+
 static enum sc_status create_receivers(struct collector *c, struct sc_error *err)
 {
     struct sc_receiver_options options = {
-        .intake = {.limits = sc_decoder_default_limits(),
+        .intake = {.limits = decoder_limits(c),
                    .window_s = c->config.window_s,
                    .queue = c->queue,
                    .forward = c->forward},
@@ -539,22 +539,31 @@ static enum sc_status create_receivers(struct collector *c, struct sc_error *err
     };
     c->exporter_memory.limit = c->config.exporter_memory;
     options.intake.limits.budget = &c->exporter_memory;
-    options.intake.limits.share_bytes = c->config.exporter_share;
-    options.intake.limits.shares = c->config.exporter_shares;
-    options.intake.limits.share_count = c->config.exporter_share_count;
-    options.intake.limits.template_lifetime_s = c->config.template_lifetime_s;
     if (c->proxy_role) {
         options.intake.rows = SC_PROXY_ROWS;
         options.intake.age_ms = SC_PROXY_AGE_MS;
-        options.tells = true;
     }
-    options.intake.limits.template_scope =
-        c->config.template_scope_address ? SC_TEMPLATE_SCOPE_ADDRESS : SC_TEMPLATE_SCOPE_SESSION;
     for (; c->receiver_count < c->config.receivers; c->receiver_count++) {
         c->receivers[c->receiver_count] = sc_receiver_create(&options, err);
         if (c->receivers[c->receiver_count] == NULL)
             return err->status;
     }
+    return SC_OK;
+}
+
+static enum sc_status start_keeper(struct collector *c, struct sc_error *err)
+{
+    const struct sc_keeper_options options = {.store = c->config.store,
+                                              .receivers = c->receivers,
+                                              .count = c->receiver_count,
+                                              .limits = decoder_limits(c),
+                                              .log = c->log,
+                                              .tell = c->proxy_role ? sc_handover_tell : NULL,
+                                              .arg = &c->handover};
+    c->keeper = sc_keeper_create(&options);
+    if (c->keeper == NULL)
+        return sc_fail_nomem(err, "the collector");
+    sc_keeper_load(c->keeper);
     return SC_OK;
 }
 
@@ -576,10 +585,7 @@ static enum sc_status start(struct collector *c, struct sc_error *err)
     SC_TRY(start_forward(c, err));
     SC_TRY(create_places(c, err));
     SC_TRY(create_receivers(c, err));
-    c->keeper = sc_keeper_create(c->config.store, c->receivers, c->receiver_count, &c->log);
-    if (c->keeper == NULL)
-        return sc_fail_nomem(err, "the collector");
-    sc_keeper_load(c->keeper);
+    SC_TRY(start_keeper(c, err));
     SC_TRY(create_events(c, err));
     c->control = sc_control_open(c->base, c->config.store, answer_status, c, err);
     if (c->control == NULL)
@@ -616,10 +622,8 @@ static void free_events(struct collector *c)
         if (c->signals[i] != NULL)
             event_free(c->signals[i]);
     }
-    if (c->save != NULL)
-        event_free(c->save);
-    if (c->hand_over != NULL)
-        event_free(c->hand_over);
+    if (c->keep != NULL)
+        event_free(c->keep);
     if (c->base != NULL)
         event_base_free(c->base);
 }

@@ -133,9 +133,7 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
     }
     memcpy(address, c->name, sizeof(address));
     memcpy(c->proxy, hello->name, sizeof(c->proxy));
-    sc_board_sender_reset(&c->sender);
-    c->sender.state =
-        sc_board_next(c->holder->board, 0, c->proxy, SC_BOARD_OF); /* once, then those of others */
+    sc_board_sender_begin(&c->sender, c->holder->board);
     snprintf(c->name, sizeof(c->name), "%.63s (%.80s)", hello->name, address);
     make_room(c, SC_HOLDER_EACH, false, SC_REFUSAL_DISPLACED);
     sc_log(&c->holder->options.store.log, SC_LOG_INFO, "the proxy %s is connected", c->name);
@@ -492,6 +490,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     sc_refusals_tell(&h->refusals, &h->options.store.log, sc_clock_mono_ms());
     take_members(h);
     look_names_up(h, sc_clock_mono_ms());
+    sc_board_complain(h->board, &h->options.store.log);
 }
 
 /* ---- outside ---- */

@@ -1,24 +1,51 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Keeps STORE/templates.state: loads it into the receivers' decoders, and saves it now and then on a thread of its own, so that a
- * disk which takes seconds for a sync does not keep the main loop from answering (a health check would take the collector for
- * dead). All calls from one thread.
+ * Keeps STORE/templates.state and STORE/templates.journal (collect/templates.h): loads them into the receivers' decoders; takes
+ * from the receivers the records of sessions that changed and appends them to the journal, synced, on a thread of its own, so that
+ * neither a receiver nor the main loop waits for a disk. When the journal is larger than the state and SC_KEEPER_SLACK, that
+ * thread writes the state anew and begins another journal. What is changed is on the disk within 2 s, if the disk can. All calls
+ * from one thread.
  */
 #ifndef SC_COLLECT_KEEPER_H
 #define SC_COLLECT_KEEPER_H
 
 #include "collect/receiver.h"
+#include "store/io.h"
+
+#define SC_KEEPER_TICK_MS 100u
+#define SC_KEEPER_SLACK   ((uint64_t)4 << 20)
+#define SC_KEEPER_WAITING                                                                                    \
+    ((size_t)16 << 20) /* records that wait for the disk; the rest waits in the decoders */
 
 struct sc_keeper;
 
-/* `store` and `receivers` are borrowed. NULL without memory. */
-struct sc_keeper *sc_keeper_create(const char *store, struct sc_receiver *const *receivers, uint32_t count,
-                                   const struct sc_log *log);
+struct sc_keeper_options {
+    const char *store;                    /* borrowed */
+    struct sc_receiver *const *receivers; /* borrowed */
+    uint32_t count;
+    struct sc_decoder_limits limits; /* of the receivers' decoders */
+    struct sc_log log;
+    /* Hears of all records, also of those that are loaded. NULL: nobody. */
+    void (*tell)(void *arg, const uint8_t *list, size_t length);
+    void *arg;
+    struct sc_io *io; /* NULL: the system's */
+};
+
+struct sc_keeper_view {
+    uint64_t state_bytes, journal_bytes;
+    uint64_t saved_ms; /* when something was written last; 0: not yet */
+    uint64_t left_out; /* sessions that found no room in the state */
+};
+
+/* NULL without memory. */
+struct sc_keeper *sc_keeper_create(const struct sc_keeper_options *options);
 /* Before the receivers run. What cannot be loaded is logged, and not used. */
 void sc_keeper_load(struct sc_keeper *keeper);
-/* Has the states saved when they have changed; does nothing while that is still being done. */
-void sc_keeper_save(struct sc_keeper *keeper);
-/* Waits for what is being saved, saves what has changed since, and frees. NULL is allowed. */
+/* Takes what changed and has it written, unless that is still being done. Call every SC_KEEPER_TICK_MS. */
+void sc_keeper_tick(struct sc_keeper *keeper);
+/* From any thread. */
+void sc_keeper_look(const struct sc_keeper *keeper, struct sc_keeper_view *out);
+/* After the receivers: waits for what is being written, writes what has changed since, and frees. NULL is allowed. */
 void sc_keeper_finish(struct sc_keeper *keeper);
 
 #endif

@@ -8,8 +8,8 @@
  *
  *   proxy         templates, HELLO, then for each batch BATCH and its bytes in PARTs; each second STREAM and TALLYs; STATE and its
  *                 STATE PARTs when it has learned of templates
- *   subcollector  templates, HELLO, ACKs when batches are durable, BEATs every 200 ms from a thread that no disk holds up; the
- *                 last STATE of each other proxy
+ *   subcollector  templates, HELLO, ACKs when batches are durable, BEATs every 200 ms from a thread that no disk holds up; STATEs of
+ *                 what other proxies know
  *
  * Templates (the ids are fixed; numbers are unsigned, big-endian; the length in bytes stands behind the name):
  *
@@ -20,8 +20,8 @@
  *   260 BEAT   freeBytes 8, full 1
  *   261 TALLY  stream 8, lane 4, windowStart 8 (ms), windowLength 4 (s), then eight numbers of 8: see store/tally.h
  *   262 STREAM stream 8, closed 1, earlierClosed 1: the proxy's own, once a second
- *   263 STATE  clock 8 (ms), age 8 (ms), size 4, hash 8, nodeName variable: what that proxy's decoders know of exporters' templates
- *              (collect/templates.h); its clock when it was made, and how long that is ago
+ *   263 STATE  clock 8 (ms), age 8 (ms), size 4, hash 8, nodeName variable: what that proxy's decoders know of exporters' templates,
+ *              some sessions' records (collect/templates.h); its clock when it was made, and how long that is ago
  *   264 STATE PART  octets variable: the next bytes of the STATE that was announced last; BATCH and PARTs may come between
  *
  * A peer that speaks a newer version says so in HELLO; templates and messages that are not known are skipped.
@@ -38,8 +38,8 @@
 #define SC_LINK_PEN       32473u
 #define SC_LINK_NAME_MAX  64u
 #define SC_LINK_MAX_BATCH SC_BOUND_LINK_BATCH /* bytes; a subcollector refuses more */
-#define SC_LINK_MAX_STATE (16u << 20)         /* bytes; a larger one is not sent */
-#define SC_LINK_PART      65000u              /* bytes of a part, at most */
+#define SC_LINK_MAX_STATE (16u << 20) /* bytes; a reader refuses more. What is sent: collect/board.h */
+#define SC_LINK_PART      65000u      /* bytes of a part, at most */
 
 struct sc_batch_id {
     uint64_t stream;

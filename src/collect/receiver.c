@@ -14,12 +14,11 @@
 #define COMPLAINT_MS     60000u
 #define OVERRUN_EVERY_MS 60000u
 #define CARE_IN_TICK     4096u /* exporters: a millisecond or two */
-#define SAVE_EVERY_MS    60000u
-#define NEWS_EVERY_MS    1000u
-#define TELL_EVERY_MS    10000u
 #define MESSAGE_MS       60000u
 #define IDLE_MS          1800000u
-#define LAST_PATIENCE_MS 10000u /* for room in the queue, when the process ends */
+#define MOST_CHANGES     ((size_t)4 << 20)   /* bytes that wait to be taken */
+#define MERGE_BYTES      ((size_t)256 << 10) /* of other collectors' records in a tick; of one more, all */
+#define LAST_PATIENCE_MS 10000u              /* for room in the queue, when the process ends */
 
 enum command_kind { COMMAND_ADD, COMMAND_REMOVE, COMMAND_LEVEL, COMMAND_MERGE, COMMAND_STOP };
 
@@ -30,6 +29,13 @@ struct sc_command {
     struct sc_listener *listener; /* ADD */
     enum sc_log_level level;
     struct sc_board_state *state; /* MERGE */
+};
+
+/* What another collector knows, as far as it is merged. */
+struct sc_merge {
+    struct sc_merge *next;
+    struct sc_board_state *state;
+    size_t at;
 };
 
 bool sc_complaint_due(struct sc_complaint *complaint, char out[static SC_COMPLAINT_MAX])
@@ -226,55 +232,37 @@ static void publish(struct sc_receiver *receiver)
     pthread_mutex_unlock(&receiver->mutex);
 }
 
-/* What was saved becomes the snapshot, unless it is as before. */
-static void publish_state(struct sc_receiver *receiver, struct sc_buf state, struct sc_buf *snapshot,
-                          uint64_t *generation)
+/* Hands over what was written. Without memory it waits for the next tick. */
+static void publish_records(struct sc_receiver *receiver)
 {
     pthread_mutex_lock(&receiver->mutex);
-    struct sc_buf old = *snapshot;
-    bool same = old.data != NULL && old.len == state.len && memcmp(old.data, state.data, state.len) == 0;
-    if (!same) {
-        *snapshot = state;
-        ++*generation;
+    if (receiver->changes.len == 0) {
+        struct sc_buf empty = receiver->changes;
+        receiver->changes = receiver->records;
+        receiver->records = empty;
+    } else {
+        sc_buf_append(&receiver->changes, receiver->records.data, receiver->records.len);
+        if (sc_buf_ok(&receiver->changes))
+            sc_buf_clear(&receiver->records);
+        receiver->changes.failed = false;
     }
     pthread_mutex_unlock(&receiver->mutex);
-    sc_buf_free(same ? &state : &old);
 }
 
-static bool save_state(struct sc_receiver *receiver, bool own, struct sc_buf *out)
+static bool is_awaited(struct sc_receiver *receiver)
 {
-    struct sc_decoder *decoder = sc_intake_decoder(receiver->intake);
-    struct sc_error err;
-    if ((own ? sc_decoder_save_own : sc_decoder_save)(decoder, out, &err) == SC_OK)
-        return true;
-    sc_log(&receiver->log, SC_LOG_WARNING, "template state: %s", err.message);
-    sc_buf_free(out);
-    return false;
+    pthread_mutex_lock(&receiver->mutex);
+    size_t waiting = receiver->changes.len;
+    pthread_mutex_unlock(&receiver->mutex);
+    return waiting + receiver->records.len < MOST_CHANGES;
 }
 
-static void publish_templates(struct sc_receiver *receiver)
+static void publish_changes(struct sc_receiver *receiver, size_t most)
 {
-    struct sc_buf state = {0};
-    if (save_state(receiver, false, &state))
-        publish_state(receiver, state, &receiver->saved_templates, &receiver->templates_generation);
-}
-
-/* That exporters repeat their templates, and who was heard, is worth little to others; new templates are wanted at once. */
-static void publish_own_templates(struct sc_receiver *receiver, uint64_t now_ms)
-{
-    const struct sc_intake_stats *stats = sc_intake_stats_of(receiver->intake);
-    uint64_t revision = sc_decoder_revision(sc_intake_decoder(receiver->intake));
-    uint64_t messages = stats->messages;
-    bool is_news = revision != receiver->told_revision && now_ms >= receiver->next_news_ms;
-    bool is_more = messages != receiver->told_messages && now_ms >= receiver->next_told_ms;
-    struct sc_buf state = {0};
-    if (!receiver->tells || !(is_news || is_more) || !save_state(receiver, true, &state))
-        return;
-    receiver->told_revision = revision;
-    receiver->told_messages = messages;
-    receiver->next_news_ms = now_ms + NEWS_EVERY_MS;
-    receiver->next_told_ms = now_ms + TELL_EVERY_MS;
-    publish_state(receiver, state, &receiver->own_templates, &receiver->own_generation);
+    sc_decoder_changes(sc_intake_decoder(receiver->intake), most, &receiver->records);
+    receiver->records.failed = false; /* the rest stays with the decoder */
+    if (receiver->records.len != 0)
+        publish_records(receiver);
 }
 
 enum sc_status sc_receiver_get_listeners(struct sc_receiver *receiver, struct sc_listener_view **out,
@@ -309,25 +297,67 @@ void sc_receiver_get_intake(struct sc_receiver *receiver, struct sc_intake_stats
     pthread_mutex_unlock(&receiver->mutex);
 }
 
-enum sc_status sc_receiver_get_templates(struct sc_receiver *receiver, struct sc_buf *out,
-                                         uint64_t *generation)
+void sc_receiver_take_changes(struct sc_receiver *receiver, struct sc_buf *out)
 {
     pthread_mutex_lock(&receiver->mutex);
-    *generation = receiver->templates_generation;
-    sc_buf_append(out, receiver->saved_templates.data, receiver->saved_templates.len);
+    struct sc_buf empty = *out;
+    *out = receiver->changes;
+    receiver->changes = empty;
     pthread_mutex_unlock(&receiver->mutex);
-    return sc_buf_ok(out) ? SC_OK : SC_NOMEM;
 }
 
-enum sc_status sc_receiver_get_own_templates(struct sc_receiver *receiver, struct sc_buf *out,
-                                             uint64_t *generation)
+/* ---- what other collectors know ---- */
+
+static void free_first_merge(struct sc_receiver *receiver)
 {
-    pthread_mutex_lock(&receiver->mutex);
-    *generation = receiver->own_generation;
-    if (out != NULL)
-        sc_buf_append(out, receiver->own_templates.data, receiver->own_templates.len);
-    pthread_mutex_unlock(&receiver->mutex);
-    return out == NULL || sc_buf_ok(out) ? SC_OK : SC_NOMEM;
+    struct sc_merge *merge = receiver->merges;
+    receiver->merges = merge->next;
+    if (receiver->merges == NULL)
+        receiver->last_merge = NULL;
+    sc_board_release(merge->state);
+    free(merge);
+}
+
+static void await_merge(struct sc_receiver *receiver, struct sc_board_state *state)
+{
+    struct sc_merge *merge = calloc(1, sizeof(*merge));
+    if (merge == NULL) {
+        sc_board_release(state);
+        return;
+    }
+    merge->state = state;
+    *(receiver->last_merge == NULL ? &receiver->merges : &receiver->last_merge->next) = merge;
+    receiver->last_merge = merge;
+}
+
+/* A share of the first state. True: it is done with. */
+static bool merge_share(struct sc_receiver *receiver, struct sc_merge *merge, size_t most)
+{
+    struct sc_error err;
+    char others[SC_COMPLAINT_MAX];
+    const struct sc_board_state *state = merge->state;
+    uint64_t clock_ms = state->head.clock_ms + sc_board_age(state);
+    enum sc_status status =
+        sc_templates_merge(state->bytes, state->head.size, &merge->at, most,
+                           sc_intake_decoder(receiver->intake), clock_ms, sc_clock_wall_ms(), &err);
+    if (status != SC_OK && status != SC_AGAIN && sc_complaint_due(&receiver->bad_states, others))
+        sc_log(&receiver->log, SC_LOG_WARNING,
+               "templates that the proxy %s knows are not used, or not all of them: %s%s", state->head.proxy,
+               err.message, others);
+    return status != SC_AGAIN;
+}
+
+static void merge_states(struct sc_receiver *receiver)
+{
+    size_t done = 0;
+    while (receiver->merges != NULL && done < MERGE_BYTES) {
+        struct sc_merge *merge = receiver->merges;
+        size_t before = merge->at;
+        bool ended = merge_share(receiver, merge, MERGE_BYTES - done);
+        done += ended ? merge->state->head.size - before : merge->at - before;
+        if (ended)
+            free_first_merge(receiver);
+    }
 }
 
 /* ---- the thread ---- */
@@ -349,22 +379,9 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
             sc_receiver_judge_connections(l, now);
         publish(receiver);
     }
-    if (is_due(&receiver->next_save_ms, now, SAVE_EVERY_MS))
-        publish_templates(receiver);
-    publish_own_templates(receiver, now);
-}
-
-static void merge_state(struct sc_receiver *receiver, struct sc_board_state *state)
-{
-    struct sc_error err;
-    char others[SC_COMPLAINT_MAX];
-    uint64_t clock_ms = state->head.clock_ms + sc_board_age(state);
-    if (sc_templates_merge(state->bytes, state->head.size, sc_intake_decoder(receiver->intake), clock_ms,
-                           sc_clock_wall_ms(), &err) != SC_OK &&
-        sc_complaint_due(&receiver->bad_states, others))
-        sc_log(&receiver->log, SC_LOG_WARNING, "the templates that the proxy %s knows are not used: %s%s",
-               state->head.proxy, err.message, others);
-    sc_board_release(state);
+    merge_states(receiver);
+    if (is_awaited(receiver))
+        publish_changes(receiver, SC_RECEIVER_CHANGES);
 }
 
 static void stop_all(struct sc_receiver *receiver)
@@ -377,7 +394,8 @@ static void stop_all(struct sc_receiver *receiver)
         care(receiver, UINT32_MAX);
     while (receiver->caring);
     publish(receiver);
-    publish_templates(receiver);
+    sc_decoder_refresh(sc_intake_decoder(receiver->intake));
+    publish_changes(receiver, SIZE_MAX);
     while (receiver->listeners != NULL) {
         struct sc_listener *next = receiver->listeners->next;
         free_listener(receiver->listeners);
@@ -400,7 +418,7 @@ static void execute(struct sc_receiver *receiver, const struct sc_command *comma
         receiver->log.level = command->level;
         break;
     case COMMAND_MERGE:
-        merge_state(receiver, command->state);
+        await_merge(receiver, command->state);
         break;
     case COMMAND_STOP:
         stop_all(receiver);
@@ -535,12 +553,10 @@ struct sc_receiver *sc_receiver_create(const struct sc_receiver_options *options
     receiver->log = options->log;
     receiver->missing.log = &receiver->log;
     receiver->queue = options->intake.queue;
-    receiver->tells = options->tells;
     receiver->places = options->places;
     receiver->message_ms = options->message_ms != 0 ? options->message_ms : MESSAGE_MS;
     receiver->idle_ms = options->idle_ms != 0 ? options->idle_ms : IDLE_MS;
     receiver->wake_fd = -1;
-    receiver->next_save_ms = sc_clock_mono_ms() + SAVE_EVERY_MS;
     receiver->ring = sc_udp_ring_create();
     receiver->intake = sc_intake_create(&options->intake, err);
     bool made = receiver->intake != NULL;
@@ -610,8 +626,10 @@ void sc_receiver_free(struct sc_receiver *receiver)
     sc_intake_free(receiver->intake);
     sc_udp_ring_free(receiver->ring);
     sc_exporters_free(&receiver->exporters);
-    sc_buf_free(&receiver->saved_templates);
-    sc_buf_free(&receiver->own_templates);
+    while (receiver->merges != NULL)
+        free_first_merge(receiver);
+    sc_buf_free(&receiver->records);
+    sc_buf_free(&receiver->changes);
     free(receiver->listener_views);
     sc_exporters_free(&receiver->shown);
     pthread_mutex_destroy(&receiver->mutex);

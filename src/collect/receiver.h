@@ -6,7 +6,7 @@
  *
  * 1. sc_receiver_create; load template state into sc_receiver_decoder (the thread does not run yet).
  * 2. sc_receiver_start.
- * 3. sc_receiver_add, _remove, _set_log_level, _merge, _get_* at any time from any one thread.
+ * 3. sc_receiver_add, _remove, _set_log_level, _merge, _get_*, _take_changes at any time from any one thread.
  * 4. sc_receiver_stop: drains the sockets once, sends all batches. Snapshots stay readable.
  * 5. sc_receiver_free, after the queue has given back all parcels.
  */
@@ -21,12 +21,14 @@
 #include "collect/intake.h"
 #include "collect/places.h"
 
+#define SC_RECEIVER_TICK_MS 100
+#define SC_RECEIVER_CHANGES ((size_t)256 << 10) /* bytes of records in a tick */
+
 struct sc_receiver;
 
 struct sc_receiver_options {
     struct sc_intake_options intake;
     struct sc_log log; /* a copy of its own */
-    bool tells;        /* other collectors want to know of new templates */
     struct sc_places
         *places; /* for TCP connections; borrowed, shared by all receivers. NULL: without bound */
     /* Over TCP; 0: a minute for a message that has begun, and for the first one; half an hour without any until a connection may go
@@ -64,13 +66,13 @@ enum sc_status sc_receiver_remove(struct sc_receiver *receiver, const struct sc_
                                   struct sc_error *err);
 void sc_receiver_set_log_level(struct sc_receiver *receiver, enum sc_log_level level);
 
-/* Has the decoder merge what another collector knows of templates (collect/templates.h). */
+/* Has the decoder merge what another collector knows of templates (collect/templates.h), a share each tick. */
 void sc_receiver_merge(struct sc_receiver *receiver, struct sc_board_state *state);
 
 void sc_receiver_stop(struct sc_receiver *receiver);
 void sc_receiver_free(struct sc_receiver *receiver); /* NULL is allowed */
 
-/* ---- snapshots, at most a second old (template state: a minute) ---- */
+/* ---- snapshots, at most a second old ---- */
 
 /* *out is malloc'ed for the caller; NULL when *count is 0. */
 enum sc_status sc_receiver_get_listeners(struct sc_receiver *receiver, struct sc_listener_view **out,
@@ -80,15 +82,10 @@ enum sc_status sc_receiver_get_exporters(struct sc_receiver *receiver, struct sc
                                          uint32_t *count, struct sc_exporters_sum *sum);
 void sc_receiver_get_intake(struct sc_receiver *receiver, struct sc_intake_stats *out);
 
-/* Appends the saved template state to *out; *generation tells whether it has changed since another call. */
-enum sc_status sc_receiver_get_templates(struct sc_receiver *receiver, struct sc_buf *out,
-                                         uint64_t *generation);
-
 /*
- * What other collectors are to be told of templates (sc_decoder_save_own), as the options say: a second after a new template at
- * the latest, ten after any message. Appends it to *out; NULL: only the generation is wanted.
+ * Takes the records of sessions that changed (sc_decoder_changes), into an empty buffer. The thread writes at most
+ * SC_RECEIVER_CHANGES of them in each tick of SC_RECEIVER_TICK_MS, and waits when nobody takes them; all of them at its end.
  */
-enum sc_status sc_receiver_get_own_templates(struct sc_receiver *receiver, struct sc_buf *out,
-                                             uint64_t *generation);
+void sc_receiver_take_changes(struct sc_receiver *receiver, struct sc_buf *out);
 
 #endif

@@ -11,8 +11,6 @@
 #include <event2/event.h>
 #include <pthread.h>
 
-#define SC_RECEIVER_TICK_MS 100
-
 struct sc_listener;
 
 struct sc_connection {
@@ -51,6 +49,7 @@ struct sc_complaint {
 };
 
 struct sc_command;
+struct sc_merge;
 
 struct sc_receiver {
     struct sc_log log;
@@ -66,13 +65,12 @@ struct sc_receiver {
     uint64_t message_ms, idle_ms;
     uint64_t next_search_ms; /* for one that is idle: not before */
     struct sc_complaint bad_messages, bad_streams, bad_states, refusals;
-    uint64_t next_second_ms, next_care_ms, next_save_ms, next_overrun_ms;
+    uint64_t next_second_ms, next_care_ms, next_overrun_ms;
     struct sc_exporters exporters; /* filled by the pass over all exporters that is under way */
     bool caring;                   /* one is */
     struct sc_missing_lines missing;
-    bool tells;
-    uint64_t told_revision, told_messages; /* the decoder's, and messages until then */
-    uint64_t next_news_ms, next_told_ms;   /* not before: for new templates, for anything */
+    struct sc_buf records;                /* written, and not yet in `changes` */
+    struct sc_merge *merges, *last_merge; /* to be done */
     bool started;
     pthread_t thread;
     int wake_fd;
@@ -83,10 +81,7 @@ struct sc_receiver {
     uint32_t listener_view_count;
     struct sc_exporters shown; /* the last whole pass */
     struct sc_intake_stats intake_stats;
-    struct sc_buf saved_templates;
-    uint64_t templates_generation;
-    struct sc_buf own_templates; /* for other collectors */
-    uint64_t own_generation;
+    struct sc_buf changes; /* records of sessions that changed, for whoever takes them */
 };
 
 /* True when a line may be written now; out is then what to put at its end about those that were not, often empty. */

@@ -475,6 +475,19 @@ static json_t *store_json(const struct sc_status_source *source)
     return object;
 }
 
+/* What is kept of the exporters' templates for the next start. */
+static json_t *templates_json(const struct sc_status_source *source)
+{
+    json_t *object = json_object();
+    struct sc_keeper_view view;
+    sc_keeper_look(source->keeper, &view);
+    put(object, "state_bytes", view.state_bytes);
+    put(object, "journal_bytes", view.journal_bytes);
+    put(object, "left_out", view.left_out);
+    put_time(object, "saved", view.saved_ms);
+    return object;
+}
+
 enum sc_status sc_status_json(const struct sc_status_source *source, uint32_t top, struct sc_buf *out)
 {
     json_t *root = json_object();
@@ -491,6 +504,7 @@ enum sc_status sc_status_json(const struct sc_status_source *source, uint32_t to
     json_object_set_new(root, "received", intake_json(source));
     json_object_set_new(root, "queue", queue_json(source));
     json_object_set_new(root, "store", store_json(source));
+    json_object_set_new(root, "templates", templates_json(source));
     json_object_set_new(root, "forward", forward_json(source));
     if (source->cluster != NULL)
         json_object_set_new(root, "cluster", cluster_json(source));

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "collect/forward.h"
 #include "collect/holder.h"
+#include "collect/keeper.h"
 #include "collect/proxy.h"
 #include "collect/queue.h"
 #include "collect/receiver.h"
@@ -24,6 +25,7 @@ struct sc_status_source {
     const struct sc_budget *exporter_memory;
     struct sc_forward *forward;
     struct sc_storer *storer; /* NULL in a cluster */
+    const struct sc_keeper *keeper;
     /* In a cluster; proxy and holder by role, else NULL. */
     const struct sc_cluster *cluster;
     uint32_t self;

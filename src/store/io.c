@@ -174,22 +174,22 @@ static int create_anew(struct sc_io *io, const char *path)
     return result < 0 && result != -ENOENT ? result : io->ops->create(io, path);
 }
 
-static int write_temporary(struct sc_io *io, const char *path, const void *bytes, size_t length, bool sync)
+static int write_temporary(struct sc_io *io, const char *path, sc_io_fill_fn *fill, void *arg, bool sync)
 {
     int handle = create_anew(io, path);
     if (handle < 0)
         return handle;
-    int result = sc_io_write_all(io, handle, bytes, length);
+    int result = fill(arg, io, handle);
     if (result == 0 && sync)
         result = io->ops->datasync(io, handle);
     int closed = io->ops->close(io, handle);
     return result != 0 ? result : closed;
 }
 
-static int replace(struct sc_io *io, const struct names *names, const char *path, const void *bytes,
-                   size_t length, bool sync)
+static int replace(struct sc_io *io, const struct names *names, const char *path, sc_io_fill_fn *fill,
+                   void *arg, bool sync)
 {
-    int result = write_temporary(io, names->temporary, bytes, length, sync);
+    int result = write_temporary(io, names->temporary, fill, arg, sync);
     if (result == 0)
         result = io->ops->rename(io, names->temporary, path);
     if (result != 0)
@@ -199,24 +199,41 @@ static int replace(struct sc_io *io, const struct names *names, const char *path
     return result;
 }
 
-static enum sc_status replace_or_say(struct sc_io *io, const char *path, const void *bytes, size_t length,
+static enum sc_status replace_or_say(struct sc_io *io, const char *path, sc_io_fill_fn *fill, void *arg,
                                      bool sync, struct sc_error *err)
 {
     struct names names;
     int result = -ENAMETOOLONG;
     if (name_files(path, &names))
-        result = replace(io == NULL ? sc_io_system() : io, &names, path, bytes, length, sync);
+        result = replace(io == NULL ? sc_io_system() : io, &names, path, fill, arg, sync);
     return result == 0 ? SC_OK : sc_fail_errno(err, -result, "cannot write %s", path);
+}
+
+enum sc_status sc_io_replace_by(struct sc_io *io, const char *path, sc_io_fill_fn *fill, void *arg,
+                                struct sc_error *err)
+{
+    return replace_or_say(io, path, fill, arg, true, err);
+}
+
+struct content {
+    const void *bytes;
+    size_t length;
+};
+
+static int fill_with(void *arg, struct sc_io *io, int handle)
+{
+    const struct content *c = arg;
+    return sc_io_write_all(io, handle, c->bytes, c->length);
 }
 
 enum sc_status sc_io_replace(struct sc_io *io, const char *path, const void *bytes, size_t length,
                              struct sc_error *err)
 {
-    return replace_or_say(io, path, bytes, length, true, err);
+    return replace_or_say(io, path, fill_with, &(struct content){bytes, length}, true, err);
 }
 
 enum sc_status sc_io_replace_unsynced(struct sc_io *io, const char *path, const void *bytes, size_t length,
                                       struct sc_error *err)
 {
-    return replace_or_say(io, path, bytes, length, false, err);
+    return replace_or_say(io, path, fill_with, &(struct content){bytes, length}, false, err);
 }

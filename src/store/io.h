@@ -57,6 +57,10 @@ int sc_io_make_folders(struct sc_io *io, const char *path, size_t known);
  */
 enum sc_status sc_io_replace(struct sc_io *io, const char *path, const void *bytes, size_t length,
                              struct sc_error *err);
+/* The same of a file that is written piece by piece: `fill` writes all of it, and returns 0 or -errno. */
+typedef int sc_io_fill_fn(void *arg, struct sc_io *io, int handle);
+enum sc_status sc_io_replace_by(struct sc_io *io, const char *path, sc_io_fill_fn *fill, void *arg,
+                                struct sc_error *err);
 /* The same without the syncs, for what is told again a second later: safe when the process dies, not when the power fails. */
 enum sc_status sc_io_replace_unsynced(struct sc_io *io, const char *path, const void *bytes, size_t length,
                                       struct sc_error *err);

@@ -55,6 +55,8 @@ void sc_decoder_free(struct sc_decoder *decoder)
     free(decoder->positions);
     free(decoder->lengths);
     sc_plan_free(&decoder->plan);
+    sc_buf_free(&decoder->removed);
+    sc_buf_free(&decoder->writer.bytes);
     free(decoder);
 }
 
@@ -214,6 +216,20 @@ static enum sc_status find_state(struct sc_job *job, const struct sc_message_sou
     return status == SC_OK ? SC_OK : sc_fail_nomem(job->err, "the state of an exporter");
 }
 
+/* That the exporter was heard here, where others may have heard it last or nobody yet, is worth a record. */
+static void hear(struct sc_job *job)
+{
+    const struct sc_decode_outcome *o = job->outcome;
+    bool decoded = o->flows + o->options + o->templates != 0;
+    if (job->domain->borrowed)
+        sc_session_changed(job->session);
+    if (job->account->unheard && decoded)
+        sc_session_changed(job->own);
+    job->domain->borrowed = false;
+    job->account->unheard &= !decoded;
+    job->domain->heard_ms = job->message.receive_ms;
+}
+
 /* State that was never of use is not kept; what is, is charged. */
 static void leave_state(struct sc_job *job)
 {
@@ -224,6 +240,10 @@ static void leave_state(struct sc_job *job)
     if (o->flows != 0)
         sc_exporter_decoded(job->session->owner, job->message.receive_ms);
     d->busy[0] = d->busy[1] = NULL;
+    if (job->session != NULL)
+        sc_session_note(d, job->session);
+    if (job->own != NULL)
+        sc_session_note(d, job->own);
     if (job->account != NULL && job->own != job->session)
         sc_session_tidy(d, job->own, job->account);
     if (job->domain != NULL)
@@ -234,9 +254,6 @@ static void count_message(struct sc_job *job, size_t length)
 {
     struct sc_exporter_stats *stats = &job->account->stats;
     const struct sc_decode_outcome *o = job->outcome;
-    job->domain->heard_ms = job->message.receive_ms;
-    job->decoder->revision += job->domain->borrowed; /* from now on one's own knowledge */
-    job->domain->borrowed = false;
     stats->last_seen_ms = job->message.receive_ms;
     stats->messages++;
     stats->bytes += length;
@@ -302,6 +319,7 @@ enum sc_status sc_decoder_message(struct sc_decoder *decoder, const struct sc_me
         return status == SC_NOMEM ? sc_fail_nomem(err, "the records of a message") : status;
     }
     count_message(&job, length);
+    hear(&job);
     outcome->over_budget = (uint32_t)(decoder->overrun.left_out - left_out);
     leave_state(&job);
     return status;
@@ -315,11 +333,6 @@ void sc_decoder_end_session(struct sc_decoder *decoder, const struct sc_message_
     sc_session_forget(session);
     sc_exporter_end(session);
     sc_exporter_settle(session);
-}
-
-uint64_t sc_decoder_revision(const struct sc_decoder *decoder)
-{
-    return decoder->revision;
 }
 
 void sc_decoder_each_exporter(const struct sc_decoder *decoder,

@@ -187,33 +187,70 @@ void sc_decoder_each_exporter(const struct sc_decoder *decoder,
                               bool (*visit)(void *arg, const struct sc_exporter_stats *stats), void *arg);
 
 /*
- * Template state (UDP sessions: templates, options data, sampling, names) to bytes and back, so that a restarted
- * collector decodes at once. The format is private to the decoder, versioned (earlier versions are read) and checksummed; load checks
- * every length and returns SC_DAMAGED or SC_UNSUPPORTED, and the decoder is then as before.
+ * Session records: what a decoder knows of a UDP session (templates, options data, sampling, names, who was heard when), so that a
+ * restarted collector decodes at once, and one that takes over from another. A record is self-describing, and replaces an earlier
+ * one of the same session (exporter and port; 0: any port). Records come in lists: u32 length, the record, and so on. The format
+ * is private to the decoder, versioned, and made for bytes that are not trusted; who stores records adds checksums.
  */
+#define SC_RECORD_MAX (10u << 20) /* bytes of a record: more than a session can hold */
+
+struct sc_record_head {
+    struct sc_addr exporter;
+    uint16_t port;
+    bool removed;         /* the session is gone: there is nothing else in the record */
+    bool bare;            /* no templates: worth something to other collectors only */
+    bool forget;          /* removed or bare: an earlier record of it may be on the disk */
+    bool hearsay;         /* known from another collector alone */
+    bool established;     /* flows were decoded in SC_ESTABLISHED_MINUTES different minutes */
+    uint64_t seen_ms;     /* the last definition of a template */
+    uint64_t outlived_ms; /* from then on nothing in it is valid */
+};
+
+#define SC_ESTABLISHED_MINUTES 10u
+
+/* @return SC_OK; SC_DAMAGED; SC_UNSUPPORTED: of a newer program. */
+enum sc_status sc_record_head(const uint8_t *record, size_t length, struct sc_record_head *out);
+/* The next record of a list. False at its end; list->failed: it ends in the middle of one. */
+bool sc_record_next(struct sc_cursor *list, const uint8_t **record, uint32_t *length);
+void sc_record_append(struct sc_buf *list, const uint8_t *record, size_t length);
+
+/*
+ * Appends records of sessions that changed to the list, those first that wait longest, and goes on where it ended when it is
+ * called again: it writes at most `most` bytes, and one item (a template, the samplers of a domain) more. A session that changes
+ * while it is written is written anew. A mere repetition of templates is a change when a third of their lifetime has passed.
+ * @return bytes written, of unfinished records too. Without memory `out` says so (sc_buf_ok), and nothing is lost.
+ */
+size_t sc_decoder_changes(struct sc_decoder *decoder, size_t most, struct sc_buf *out);
+/* From here on sessions whose templates were repeated since their last record count as changed. */
+void sc_decoder_refresh(struct sc_decoder *decoder);
+/* Appends the records of all sessions that have templates, the least recently used first. */
 enum sc_status sc_decoder_save(const struct sc_decoder *decoder, struct sc_buf *out, struct sc_error *err);
+
+/* Takes a session that it does not know; what is outlived, and what the limits have no room for, is left out. @return SC_OK;
+ * SC_DAMAGED, SC_UNSUPPORTED, SC_LIMIT, SC_NOMEM: the decoder is as before. */
+enum sc_status sc_decoder_load_record(struct sc_decoder *decoder, const uint8_t *record, size_t length,
+                                      uint64_t now_ms, struct sc_error *err);
+/* The same of a whole state that a program before the records saved. */
 enum sc_status sc_decoder_load(struct sc_decoder *decoder, const uint8_t *bytes, size_t length,
                                uint64_t now_ms, struct sc_error *err);
 
 /*
- * The same between collectors, so that one that takes over from another decodes at once. sc_decoder_save_own leaves out
- * sessions that are known from another collector alone, and adds when each exporter was heard last. sc_decoder_merge takes what
- * another collector saved so:
+ * Takes a list of records that another collector wrote:
  *
  * - sessions, domains, templates and options data that are not known here;
  * - newer definitions than those known here, where the exporter's last message to this decoder is older than they are;
  * - where an exporter was heard there later than here, its next message here begins a new count of sequence numbers, so that what
  *   the other collector received is not taken for lost.
  *
- * What this decoder hears from an exporter itself is never replaced by what is older. What there is no room for is left out. `clock_ms` is what the other collector's clock shows now, `now_ms`
- * this one's: the two need not agree. @return as sc_decoder_load; SC_NOMEM: a part may have been taken.
+ * What this decoder hears from an exporter itself is never replaced by what is older. What there is no
+ * room for is left out. `clock_ms` is what the other collector's clock shows now, `now_ms`
+ * this one's: the two need not agree. @return SC_OK; SC_DAMAGED, SC_UNSUPPORTED: of a record that was left out, the others are
+ * taken; SC_NOMEM: a part may have been taken.
  */
-enum sc_status sc_decoder_save_own(const struct sc_decoder *decoder, struct sc_buf *out,
-                                   struct sc_error *err);
+enum sc_status sc_decoder_merge_records(struct sc_decoder *decoder, const uint8_t *list, size_t length,
+                                        uint64_t clock_ms, uint64_t now_ms, struct sc_error *err);
+/* The same of a whole state that another collector's program before the records sent; all of it or nothing when it is damaged. */
 enum sc_status sc_decoder_merge(struct sc_decoder *decoder, const uint8_t *bytes, size_t length,
                                 uint64_t clock_ms, uint64_t now_ms, struct sc_error *err);
-/* Another number when sc_decoder_save_own has news: a new template, or the first word of an exporter that another collector told of.
- */
-uint64_t sc_decoder_revision(const struct sc_decoder *decoder);
 
 #endif

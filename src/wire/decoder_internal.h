@@ -13,7 +13,8 @@
  *   sequence.c   sequence numbers; what the first message after a restart looks like
  *   restart.c    what a restart does to templates and to data that waits
  *   missing.c    which templates data sets came without
- *   state.c      save and load
+ *   record.c     session records: written, a share at a time, of what changed
+ *   state.c      session records and earlier formats read
  *   merge.c      the state of another collector beside one's own
  *   decoder.c    the interface; v5
  *
@@ -223,9 +224,11 @@ struct sc_domain {
     uint64_t heard_ms;                  /* last message that came to this decoder itself; 0: none */
     uint64_t sampled_ms, sampled_flows; /* where stats.flows_per_s was computed last */
     bool borrowed;                      /* never heard of, and what is known was told by another collector */
-    bool withdraws;                     /* the exporter has withdrawn templates: it keeps them in order */
-    bool useful;                        /* a template or a record of it was once decoded */
-    bool recoverable;                   /* a merge brought templates: waiting sets may have theirs */
+    bool unheard;     /* its next message is news to other collectors: they may have heard it last */
+    uint64_t told_ms; /* of a record: when another collector heard it last, by that one's clock; 0: never */
+    bool withdraws;   /* the exporter has withdrawn templates: it keeps them in order */
+    bool useful;      /* a template or a record of it was once decoded */
+    bool recoverable; /* a merge brought templates: waiting sets may have theirs */
     struct sc_exporter_stats stats;
 };
 
@@ -287,6 +290,13 @@ struct sc_session {
     size_t waiting_bytes;
     struct sc_unknown_element *unknown;
     uint32_t unknown_count;
+    uint64_t revision; /* counts changes of what its record holds: sc_session_changed */
+    uint64_t noted;    /* the last one that the list of changed sessions knows of */
+    struct sc_session *changed_next, *changed_before;
+    bool in_changed;
+    bool on_disk;         /* an earlier record with templates may be */
+    bool recorded;        /* this decoder wrote that one */
+    uint64_t recorded_ms; /* the last definition of a template in the last record */
 };
 
 /*
@@ -317,6 +327,12 @@ struct sc_exporter {
 struct sc_exporter_list {
     struct sc_exporter *newest, *oldest;
 };
+
+/* To be called wherever something changes that the session's record holds; sc_session_note comes after it. */
+static inline void sc_session_changed(struct sc_session *session)
+{
+    session->revision++;
+}
 
 /* A set of the message at hand. */
 struct sc_planned_set {
@@ -367,6 +383,16 @@ struct sc_own_slots {
     uint32_t names[SC_NAME_COLUMNS]; /* asked for when a flow record has one */
 };
 
+/* Where the writing of a session's record stands: it may end anywhere for this time. */
+struct sc_record_writer {
+    struct sc_session *session; /* NULL: none */
+    uint64_t revision;          /* the session's at the begin */
+    uint32_t domain;
+    uint32_t item; /* of the domain: 0 its head, then its templates, then runs of its tables of names */
+    struct sc_buf bytes;
+    uint64_t total; /* bytes written since the decoder was made, of all records */
+};
+
 struct sc_decoder {
     struct sc_decoder_limits limits;
     struct sc_schema *schema;
@@ -386,7 +412,9 @@ struct sc_decoder {
     uint16_t *lengths;
     size_t cell_capacity;
     uint64_t seed;
-    uint64_t revision; /* counts messages that sc_decoder_save_own has news of */
+    struct sc_session *first_changed, *last_changed; /* since their last record */
+    struct sc_buf removed;                           /* records of sessions that are gone */
+    struct sc_record_writer writer;
 };
 
 /* ---- session.c ---- */
@@ -518,6 +546,8 @@ enum sc_status sc_options_apply(struct sc_session *session, const struct sc_deco
                                 const struct sc_run *run);
 enum sc_status sc_domain_put_sampler(struct sc_session *session, const struct sc_decoder_limits *limits,
                                      struct sc_domain *domain, uint64_t id, uint64_t rate);
+void sc_domain_put_default_rate(struct sc_session *session, struct sc_domain *domain, uint64_t rate);
+void sc_domain_put_init(struct sc_session *session, struct sc_domain *domain, uint64_t init_ms);
 
 /* ---- maps.c ---- */
 
@@ -562,12 +592,39 @@ void sc_missing_free(struct sc_session *session, struct sc_domain *domain);
 /* Drops entries whose template is there, and tells of the others. */
 void sc_missing_care(struct sc_session *session, struct sc_domain *domain, const struct sc_care *care);
 
+/* ---- record.c ---- */
+
+enum {
+    SC_RECORD_REMOVED = 1,
+    SC_RECORD_BARE = 2,
+    SC_RECORD_FORGET = 4,
+    SC_RECORD_HEARSAY = 8,
+    SC_RECORD_ESTABLISHED = 16
+};
+enum { SC_DOMAIN_INIT_KNOWN = 1, SC_DOMAIN_EXPORTER_KNOWN = 2 }; /* flags of a domain */
+
+#define SC_RECORD_VERSION    1u
+#define SC_RECORD_HEAD_BYTES 44u
+#define SC_RECORD_FACT_BYTES 4u
+
+/* Puts a session that changed since it was noted into the list of those to be recorded. */
+void sc_session_note(struct sc_decoder *decoder, struct sc_session *session);
+/* The session goes: out of the list, and its record from where it is kept. */
+void sc_session_unnote(struct sc_decoder *decoder, struct sc_session *session);
+/* All that is known of it was told by other collectors. */
+bool sc_session_is_hearsay(const struct sc_session *session);
+uint64_t sc_session_last_definition(const struct sc_session *session);
+/* A template was repeated: that is worth a record now and then. */
+void sc_template_refreshed(const struct sc_decoder *decoder, struct sc_session *session, uint64_t seen_ms);
+/* How long a template is valid, ms. */
+uint64_t sc_template_lifetime(const struct sc_decoder_limits *limits, uint64_t refresh_ms);
+
 /* ---- state.c ---- */
 
-/* `own`: without sessions that are known from another collector alone. */
-enum sc_status sc_state_write(const struct sc_decoder *decoder, bool own, struct sc_buf *out,
-                              struct sc_error *err);
-/* Sessions of a saved state that no decoder has, the oldest first, by hash_next; all or none. */
+/* The session of a record, which no decoder has; its domains' `told_ms` are set. SC_END: of a session that is gone. */
+enum sc_status sc_record_read(const struct sc_decoder *decoder, const uint8_t *record, size_t length,
+                              uint64_t now_ms, struct sc_session **out, struct sc_error *err);
+/* Sessions of a whole state that no decoder has, the oldest first, by hash_next; all or none. */
 enum sc_status sc_state_read(const struct sc_decoder *decoder, const uint8_t *bytes, size_t length,
                              uint64_t now_ms, struct sc_session **sessions, struct sc_error *err);
 void sc_state_free(struct sc_session *sessions);

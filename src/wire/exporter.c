@@ -242,12 +242,15 @@ static bool may_be_established(const struct sc_exporter *e)
     return established + e->bytes <= b->limit - b->limit / SC_BUDGET_NEWCOMERS;
 }
 
-static void promote(struct sc_exporter *e)
+/* True: it is established from now on. */
+static bool promote(struct sc_exporter *e)
 {
     if (e->standing == SC_STRANGER)
         set_standing(e, SC_NEWCOMER);
-    if (e->standing == SC_NEWCOMER && e->minutes >= SC_ESTABLISHED_MINUTES && may_be_established(e))
-        set_standing(e, SC_ESTABLISHED);
+    if (e->standing == SC_ESTABLISHED || e->minutes < SC_ESTABLISHED_MINUTES || !may_be_established(e))
+        return false;
+    set_standing(e, SC_ESTABLISHED);
+    return true;
 }
 
 void sc_exporter_decoded(struct sc_exporter *exporter, uint64_t now_ms)
@@ -257,7 +260,12 @@ void sc_exporter_decoded(struct sc_exporter *exporter, uint64_t now_ms)
         return;
     exporter->minute = minute;
     exporter->minutes += exporter->minutes < SC_ESTABLISHED_MINUTES;
-    promote(exporter);
+    if (!promote(exporter))
+        return;
+    for (struct sc_session *s = exporter->newest; s != NULL; s = s->sibling_older) {
+        sc_session_changed(s); /* its record tells it */
+        sc_session_note(exporter->decoder, s);
+    }
 }
 
 void sc_exporter_restore(struct sc_exporter *exporter, uint8_t minutes)

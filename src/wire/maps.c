@@ -146,6 +146,7 @@ static enum sc_status add_name(const struct sc_decoder *decoder, struct sc_sessi
         (struct sc_map_entry){.key = item->key, .name = name};
     map->count++;
     charge(session, maps, name_bytes(name), 0);
+    sc_session_changed(session);
     return SC_OK;
 }
 
@@ -170,8 +171,10 @@ enum sc_status sc_domain_put_name(const struct sc_decoder *decoder, struct sc_se
         const uint8_t *old = map->entries[at].name;
         if (old != NULL && old[0] == length && memcmp(old + 1, item->name, length) == 0)
             return SC_OK; /* exporters repeat themselves every minute */
-        if (old != NULL)
+        if (old != NULL) {
             remove_at(decoder, session, domain->maps, map, at);
+            sc_session_changed(session);
+        }
     }
     if (length == 0 || length > MAX_NAME)
         return SC_OK;
@@ -182,8 +185,11 @@ enum sc_status sc_domain_put_exporter(const struct sc_decoder *decoder, struct s
                                       struct sc_domain *domain, const struct sc_addr *exporter)
 {
     SC_TRY(make_maps(decoder, session, domain));
-    domain->maps->exporter = *exporter;
-    domain->maps->exporter_known = true;
+    struct sc_domain_maps *maps = domain->maps;
+    if (!maps->exporter_known || !sc_addr_equal(&maps->exporter, exporter))
+        sc_session_changed(session);
+    maps->exporter = *exporter;
+    maps->exporter_known = true;
     return SC_OK;
 }
 

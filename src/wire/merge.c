@@ -4,7 +4,7 @@
  * not disturbed. Times are compared by their age, because the clocks of two machines need not agree; what travels for a while
  * looks younger than it is, which SLACK_MS makes up for.
  *
- * What a collector tells of itself, little-endian:
+ * Collectors tell each other session records (record.c). What a program before them told, little-endian:
  *
  *   u32 magic "SCTO", u32 format version (1), u32 length of the state, the state (state.c)
  *   u32 accounts; account: 16 bytes exporter, u16 port, u8 protocol version, u32 domain, u64 time of the last message, ms
@@ -40,6 +40,7 @@ static void set_clocks(const struct merger *m, struct sc_session *theirs)
     for (uint32_t i = 0; i < theirs->domain_count; i++) {
         struct sc_domain *domain = theirs->domains[i];
         domain->borrowed = true;
+        domain->told_ms = domain->told_ms == 0 ? 0 : by_own_clock(m, domain->told_ms);
         for (uint32_t k = 0; k < domain->template_count; k++)
             domain->templates[k]->seen_ms = by_own_clock(m, domain->templates[k]->seen_ms);
     }
@@ -102,11 +103,9 @@ static enum sc_status merge_options(const struct sc_decoder *decoder, struct sc_
                                     struct sc_domain *mine, const struct sc_domain *theirs, bool newer)
 {
     if (theirs->default_rate != 0 && (newer || mine->default_rate == 0))
-        mine->default_rate = theirs->default_rate;
-    if (theirs->init_known && (newer || !mine->init_known)) {
-        mine->init_known = true;
-        mine->init_ms = theirs->init_ms;
-    }
+        sc_domain_put_default_rate(session, mine, theirs->default_rate);
+    if (theirs->init_known && (newer || !mine->init_known))
+        sc_domain_put_init(session, mine, theirs->init_ms);
     for (uint32_t i = 0, n = newer || mine->sampler_count == 0 ? theirs->sampler_count : 0; i < n; i++) {
         const struct sc_sampler *s = &theirs->samplers[i];
         if (sc_domain_put_sampler(session, &decoder->limits, mine, s->id, s->rate) == SC_NOMEM)
@@ -133,24 +132,100 @@ static enum sc_status merge_domain(const struct sc_decoder *decoder, struct sc_s
     return merge_options(decoder, session, mine, theirs, newer);
 }
 
+/* ---- who was heard when ---- */
+
+/* What the other collector received meanwhile is not lost; that the exporter comes back is news to it. */
+static void merge_account(struct sc_session *mine, uint8_t version, uint32_t id, uint64_t heard_ms)
+{
+    for (uint32_t i = 0; mine != NULL && i < mine->domain_count; i++) {
+        struct sc_domain *domain = mine->domains[i];
+        if (domain->version != version || domain->id != id ||
+            heard_ms <= domain->stats.last_seen_ms + SLACK_MS)
+            continue;
+        domain->sequence = (struct sc_sequence){0};
+        domain->unheard = true;
+    }
+}
+
+static void merge_accounts(struct sc_session *mine, const struct sc_session *theirs)
+{
+    for (uint32_t i = 0; i < theirs->domain_count; i++) {
+        const struct sc_domain *domain = theirs->domains[i];
+        if (domain->told_ms != 0)
+            merge_account(mine, domain->version, domain->id, domain->told_ms);
+    }
+}
+
 /* ---- sessions ---- */
 
-static enum sc_status merge_session(struct merger *m, struct sc_session *theirs)
+static struct sc_session *find_mine(const struct merger *m, const struct sc_session *theirs)
 {
     const struct sc_message_source source = {
         .exporter = theirs->exporter, .port = theirs->port, .transport = SC_TRANSPORT_UDP};
-    struct sc_session *mine = sc_session_find(m->decoder, &source, false);
+    return sc_session_find(m->decoder, &source, false);
+}
+
+/* A session without templates is of no use where it is not known. */
+static void adopt(struct merger *m, struct sc_session *theirs)
+{
+    theirs->on_disk = false;
+    theirs->recorded_ms = 0;
+    if (sc_session_last_definition(theirs) == 0 || !sc_session_insert(m->decoder, theirs)) {
+        sc_session_free(theirs);
+        return;
+    }
+    sc_session_changed(theirs);
+    sc_session_note(m->decoder, theirs);
+}
+
+/* Takes `theirs`. */
+static enum sc_status merge_session(struct merger *m, struct sc_session *theirs)
+{
+    struct sc_session *mine = find_mine(m, theirs);
     set_clocks(m, theirs);
-    if (mine == NULL && sc_session_insert(m->decoder, theirs))
+    if (mine == NULL) {
+        adopt(m, theirs);
         return SC_OK;
+    }
     enum sc_status status = SC_OK;
-    for (uint32_t i = 0; i < theirs->domain_count && status == SC_OK && mine != NULL; i++)
+    for (uint32_t i = 0; i < theirs->domain_count && status == SC_OK; i++)
         status = merge_domain(m->decoder, mine, theirs->domains[i]);
-    if (mine != NULL)
-        sc_exporter_settle(mine);
+    sc_exporter_settle(mine);
+    merge_accounts(mine, theirs);
     sc_session_free(theirs);
+    sc_session_note(m->decoder, mine);
     return status;
 }
+
+/* ---- records ---- */
+
+static enum sc_status merge_record(struct merger *m, const uint8_t *record, size_t length,
+                                   struct sc_error *err)
+{
+    struct sc_session *theirs;
+    enum sc_status status = sc_record_read(m->decoder, record, length, m->clock_ms, &theirs, err);
+    if (status != SC_OK)
+        return status == SC_END || status == SC_LIMIT ? SC_OK : status;
+    return merge_session(m, theirs) == SC_OK ? SC_OK
+                                             : sc_fail_nomem(err, "the templates of another collector");
+}
+
+enum sc_status sc_decoder_merge_records(struct sc_decoder *decoder, const uint8_t *list, size_t length,
+                                        uint64_t clock_ms, uint64_t now_ms, struct sc_error *err)
+{
+    struct merger m = {.decoder = decoder, .clock_ms = clock_ms, .now_ms = now_ms};
+    struct sc_cursor in = {.data = list, .len = length};
+    const uint8_t *record;
+    uint32_t size;
+    enum sc_status result = SC_OK;
+    while (result != SC_NOMEM && sc_record_next(&in, &record, &size)) {
+        enum sc_status status = merge_record(&m, record, size, err);
+        result = status == SC_OK ? result : status;
+    }
+    return in.failed ? sc_fail(err, SC_DAMAGED, "a list of sessions' records ends in the middle") : result;
+}
+
+/* ---- whole states, of programs before the records ---- */
 
 static enum sc_status merge_state(struct merger *m, const uint8_t *bytes, size_t length, struct sc_error *err)
 {
@@ -167,26 +242,7 @@ static enum sc_status merge_state(struct merger *m, const uint8_t *bytes, size_t
     return SC_OK;
 }
 
-/* ---- who was heard when ---- */
-
-static uint32_t save_accounts(const struct sc_session *session, struct sc_buf *out)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < session->domain_count && session->transport == SC_TRANSPORT_UDP; i++) {
-        const struct sc_exporter_stats *stats = &session->domains[i]->stats;
-        if (stats->messages == 0)
-            continue;
-        sc_buf_append(out, session->exporter.b, sizeof(session->exporter.b));
-        sc_buf_append_le16(out, session->port);
-        sc_buf_append_u8(out, stats->version);
-        sc_buf_append_le32(out, stats->domain);
-        sc_buf_append_le64(out, stats->last_seen_ms);
-        count++;
-    }
-    return count;
-}
-
-static void merge_account(const struct merger *m, struct sc_cursor *in)
+static void read_account(const struct merger *m, struct sc_cursor *in)
 {
     struct sc_message_source source = {.transport = SC_TRANSPORT_UDP};
     memcpy(source.exporter.b, sc_cursor_take(in, sizeof(source.exporter.b)), sizeof(source.exporter.b));
@@ -194,35 +250,7 @@ static void merge_account(const struct merger *m, struct sc_cursor *in)
     uint8_t version = sc_cursor_u8(in);
     uint32_t id = sc_cursor_le32(in);
     uint64_t heard_ms = by_own_clock(m, sc_cursor_le64(in));
-    struct sc_session *mine = sc_session_find(m->decoder, &source, false);
-    for (uint32_t i = 0; mine != NULL && i < mine->domain_count; i++) {
-        struct sc_domain *domain = mine->domains[i];
-        if (domain->version == version && domain->id == id &&
-            heard_ms > domain->stats.last_seen_ms + SLACK_MS)
-            domain->sequence = (struct sc_sequence){0};
-    }
-}
-
-/* ---- all of it ---- */
-
-enum sc_status sc_decoder_save_own(const struct sc_decoder *decoder, struct sc_buf *out, struct sc_error *err)
-{
-    size_t start = out->len;
-    sc_buf_append_le32(out, MAGIC);
-    sc_buf_append_le32(out, FORMAT_VERSION);
-    sc_buf_append_le32(out, 0); /* the state's length, when it is known */
-    SC_TRY(sc_state_write(decoder, true, out, err));
-    size_t place = out->len;
-    uint32_t count = 0;
-    sc_buf_append_le32(out, 0);
-    for (const struct sc_session *s = decoder->oldest; s != NULL; s = s->newer)
-        count += save_accounts(s, out);
-    if (sc_buf_ok(out)) {
-        sc_store_le32(out->data + start + 8, (uint32_t)(place - start - HEAD_BYTES));
-        sc_store_le32(out->data + place, count);
-        sc_buf_append_le64(out, XXH3_64bits(out->data + start, out->len - start));
-    }
-    return sc_buf_ok(out) ? SC_OK : sc_fail_nomem(err, "the template state for other collectors");
+    merge_account(sc_session_find(m->decoder, &source, false), version, id, heard_ms);
 }
 
 static enum sc_status check_frame(struct sc_cursor *in, struct sc_error *err)
@@ -252,6 +280,6 @@ enum sc_status sc_decoder_merge(struct sc_decoder *decoder, const uint8_t *bytes
         return sc_fail(err, SC_DAMAGED, "it has a length that does not fit");
     SC_TRY(merge_state(&m, state, size, err));
     while (accounts-- > 0)
-        merge_account(&m, &in);
+        read_account(&m, &in);
     return SC_OK;
 }

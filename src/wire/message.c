@@ -392,6 +392,7 @@ static enum sc_status apply_change(struct sc_job *job, struct sc_template_change
     switch (change->kind) {
     case SC_CHANGE_REFRESH:
         refresh_template(change->template_record, job->message.receive_ms);
+        sc_template_refreshed(job->decoder, job->session, job->message.receive_ms);
         return SC_OK;
     case SC_CHANGE_NEW:
         change->template_record->seen_ms = job->message.receive_ms;
@@ -402,9 +403,11 @@ static enum sc_status apply_change(struct sc_job *job, struct sc_template_change
     case SC_CHANGE_WITHDRAW:
         end_waiting(job, change->id);
         old = sc_domain_take_template(job->session, job->domain, change->id);
+        sc_session_changed(job->session);
         break;
     default:
         old = sc_domain_take_template(job->session, job->domain, change->id);
+        sc_session_changed(job->session);
         break;
     }
     change->kind = SC_CHANGE_NEW; /* from here on: a record to free */
@@ -424,6 +427,7 @@ static enum sc_status withdraw_all(struct sc_job *job, bool options)
         if (grave == NULL)
             return SC_NOMEM;
         grave->template_record = sc_domain_take_template(job->session, job->domain, t->id);
+        sc_session_changed(job->session);
     }
     return SC_OK;
 }
@@ -594,7 +598,6 @@ static enum sc_status execute(struct sc_job *job)
     bool all_known = plan->malformed == 0;
     sc_job_arrive(job);
     SC_TRY(apply_changes(job));
-    job->decoder->revision += plan->new_count != 0;
     if ((plan->new_count != 0 || job->domain->recoverable) && job->session->waiting != NULL)
         SC_TRY(recover_waiting(job));
     job->domain->recoverable = false;

@@ -120,6 +120,8 @@ enum sc_status sc_domain_put_sampler(struct sc_session *session, const struct sc
 {
     uint32_t at = sampler_index(domain, id);
     if (at < domain->sampler_count && domain->samplers[at].id == id) {
+        if (domain->samplers[at].rate != rate)
+            sc_session_changed(session);
         domain->samplers[at].rate = rate;
         return SC_OK;
     }
@@ -134,7 +136,23 @@ enum sc_status sc_domain_put_sampler(struct sc_session *session, const struct sc
     grown[at] = (struct sc_sampler){.id = id, .rate = rate};
     domain->sampler_count++;
     session->bytes += sizeof(*grown);
+    sc_session_changed(session);
     return SC_OK;
+}
+
+void sc_domain_put_default_rate(struct sc_session *session, struct sc_domain *domain, uint64_t rate)
+{
+    if (domain->default_rate != rate)
+        sc_session_changed(session);
+    domain->default_rate = rate;
+}
+
+void sc_domain_put_init(struct sc_session *session, struct sc_domain *domain, uint64_t init_ms)
+{
+    if (!domain->init_known || domain->init_ms != init_ms)
+        sc_session_changed(session);
+    domain->init_known = true;
+    domain->init_ms = init_ms;
 }
 
 static enum sc_status apply_record(struct sc_session *session, const struct sc_decoder_limits *limits,
@@ -142,15 +160,13 @@ static enum sc_status apply_record(struct sc_session *session, const struct sc_d
 {
     struct sc_domain *domain = run->domain;
     uint64_t id, init = get(run, SC_SPECIAL_SYSTEM_INIT, i);
-    if (init != 0) {
-        domain->init_ms = init;
-        domain->init_known = true;
-    }
+    if (init != 0)
+        sc_domain_put_init(session, domain, init);
     uint64_t rate = run->template_record->interface_scope ? 0 : sc_sampling_of_record(run, i);
     if (rate == 0)
         return SC_OK;
     if (!selector_of(run, i, &id)) {
-        domain->default_rate = rate;
+        sc_domain_put_default_rate(session, domain, rate);
         return SC_OK;
     }
     enum sc_status status = sc_domain_put_sampler(session, limits, domain, id, rate);

@@ -117,6 +117,7 @@ void sc_session_remove(struct sc_decoder *decoder, struct sc_session *session)
 {
     sc_chains_remove(&decoder->sessions, &session->chain);
     unlink_use(decoder, session);
+    sc_session_unnote(decoder, session);
     sc_exporter_disown(session);
     if (decoder->last == session)
         decoder->last = NULL;
@@ -213,6 +214,7 @@ static struct sc_domain *add_domain(struct sc_session *session, uint32_t at, uin
     memmove(domains + at + 1, domains + at, (session->domain_count - at) * sizeof(struct sc_domain *));
     domains[at] = domain;
     session->domain_count++;
+    domain->unheard = true;
     session->bytes += sizeof(*domain) + sizeof(struct sc_domain *);
     return domain;
 }
@@ -323,6 +325,7 @@ enum sc_status sc_domain_put_template(struct sc_session *session, struct sc_doma
     }
     domain->templates[i] = t;
     session->bytes += t->bytes;
+    sc_session_changed(session);
     return SC_OK;
 }
 

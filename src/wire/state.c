@@ -1,22 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Template state as bytes, little-endian:
+ * Session records (record.c) read, and the whole states that programs before them wrote. A whole state, little-endian:
  *
- *   u32 magic "SCTS", u32 format version (2), u32 sessions
+ *   u32 magic "SCTS", u32 format version (1 or 2), u32 sessions
  *   session:  16 bytes exporter, u16 port, u32 domains
- *   domain:   u8 protocol version, u8 flags (bit 0: init_ms is known, 1: the exporter's address too), u32 id,
- *             u64 init_ms, u64 default rate, u32 samplers, u32 templates,
- *             from version 2 on: u32 names, 16 bytes exporter as it tells itself;
- *             then its samplers, templates and names
- *   sampler:  u64 id, u64 rate
- *   template: u16 id, u8 options, u16 scopes, u64 seen_ms, u64 refresh_ms, u32 fields
- *   field:    u32 pen, u16 id, u16 length
- *   name:     u8 enum sc_map_kind, u64 low, u64 high of struct sc_map_key, u8 length, bytes; in no order
+ *   domain:   as in a record; in version 1 without names and what follows their number, in version 2 without the time of the
+ *             last message
  *   u64 XXH3 of all before
  *
- * Sessions are in the order of their use, the newest last. Only UDP sessions that hold something are written:
- * others begin with their templates. Loading builds the sessions apart and gives them to the decoder when all
- * bytes proved whole; one that the decoder has already stays as it is.
+ * Its sessions are in the order of their use, the newest last. Reading builds a session apart and gives it to the decoder when
+ * all bytes proved whole; one that the decoder has already stays as it is.
  */
 #include "wire/decoder_internal.h"
 
@@ -24,115 +17,11 @@
 #include <xxhash.h>
 
 #define MAGIC          UINT32_C(0x53544353)
-#define FORMAT_VERSION 2u
+#define LAST_WHOLE     2u /* version of whole states */
+#define OF_RECORDS     3u /* how domains are read in records */
 #define CHECKSUM_BYTES 8u
 
-enum { INIT_KNOWN = 1, EXPORTER_KNOWN = 2 }; /* flags of a domain */
-
-/* ---- save ---- */
-
-static void save_template(struct sc_buf *out, const struct sc_template *t)
-{
-    sc_buf_append_le16(out, t->id);
-    sc_buf_append_u8(out, t->options);
-    sc_buf_append_le16(out, t->scope_count);
-    sc_buf_append_le64(out, t->seen_ms);
-    sc_buf_append_le64(out, t->refresh_ms);
-    sc_buf_append_le32(out, t->field_count);
-    for (uint32_t i = 0; i < t->field_count; i++) {
-        sc_buf_append_le32(out, t->fields[i].pen);
-        sc_buf_append_le16(out, t->fields[i].id);
-        sc_buf_append_le16(out, t->fields[i].length);
-    }
-}
-
-static void save_name(struct sc_buf *out, unsigned kind, const struct sc_map_entry *entry)
-{
-    sc_buf_append_u8(out, (uint8_t)kind);
-    sc_buf_append_le64(out, entry->key.low);
-    sc_buf_append_le64(out, entry->key.high);
-    sc_buf_append(out, entry->name, (size_t)entry->name[0] + 1);
-}
-
-static void save_names(struct sc_buf *out, const struct sc_domain_maps *maps)
-{
-    for (unsigned kind = 0; kind < SC_MAP_COUNT; kind++) {
-        const struct sc_name_map *map = &maps->names[kind];
-        for (uint32_t i = 0; i < map->capacity; i++) {
-            if (map->entries[i].name != NULL)
-                save_name(out, kind, &map->entries[i]);
-        }
-    }
-}
-
-static void save_domain(struct sc_buf *out, const struct sc_domain *domain)
-{
-    static const struct sc_domain_maps none;
-    const struct sc_domain_maps *maps = domain->maps == NULL ? &none : domain->maps;
-    uint32_t names = 0;
-    for (unsigned kind = 0; kind < SC_MAP_COUNT; kind++)
-        names += maps->names[kind].count;
-    sc_buf_append_u8(out, domain->version);
-    sc_buf_append_u8(out,
-                     (domain->init_known ? INIT_KNOWN : 0) | (maps->exporter_known ? EXPORTER_KNOWN : 0));
-    sc_buf_append_le32(out, domain->id);
-    sc_buf_append_le64(out, domain->init_ms);
-    sc_buf_append_le64(out, domain->default_rate);
-    sc_buf_append_le32(out, domain->sampler_count);
-    sc_buf_append_le32(out, domain->template_count);
-    sc_buf_append_le32(out, names);
-    sc_buf_append(out, maps->exporter.b, sizeof(maps->exporter.b));
-    for (uint32_t i = 0; i < domain->sampler_count; i++) {
-        sc_buf_append_le64(out, domain->samplers[i].id);
-        sc_buf_append_le64(out, domain->samplers[i].rate);
-    }
-    for (uint32_t i = 0; i < domain->template_count; i++)
-        save_template(out, domain->templates[i]);
-    save_names(out, maps);
-}
-
-static bool is_worth_saving(const struct sc_session *session, bool own)
-{
-    for (uint32_t i = 0; i < session->domain_count && session->transport == SC_TRANSPORT_UDP; i++) {
-        if (session->domains[i]->template_count != 0 && !(own && session->domains[i]->borrowed))
-            return true;
-    }
-    return false;
-}
-
-enum sc_status sc_state_write(const struct sc_decoder *decoder, bool own, struct sc_buf *out,
-                              struct sc_error *err)
-{
-    size_t start = out->len;
-    uint32_t sessions = 0;
-    for (const struct sc_session *s = decoder->oldest; s != NULL; s = s->newer)
-        sessions += is_worth_saving(s, own);
-    sc_buf_append_le32(out, MAGIC);
-    sc_buf_append_le32(out, FORMAT_VERSION);
-    sc_buf_append_le32(out, sessions);
-    for (const struct sc_session *s = decoder->oldest; s != NULL; s = s->newer) {
-        if (!is_worth_saving(s, own))
-            continue;
-        sc_buf_append(out, s->exporter.b, sizeof(s->exporter.b));
-        sc_buf_append_le16(out, s->port);
-        sc_buf_append_le32(out, s->domain_count);
-        for (uint32_t i = 0; i < s->domain_count; i++)
-            save_domain(out, s->domains[i]);
-    }
-    if (sc_buf_ok(out))
-        sc_buf_append_le64(out, XXH3_64bits(out->data + start, out->len - start));
-    if (sc_buf_ok(out))
-        return SC_OK;
-    out->len = start;
-    return sc_fail_nomem(err, "the saved template state");
-}
-
-enum sc_status sc_decoder_save(const struct sc_decoder *decoder, struct sc_buf *out, struct sc_error *err)
-{
-    return sc_state_write(decoder, false, out, err);
-}
-
-/* ---- load ---- */
+/* ---- a session ---- */
 
 struct loader {
     struct sc_cursor in;
@@ -145,10 +34,7 @@ struct loader {
 
 static bool is_outlived(const struct loader *l, uint64_t seen_ms, uint64_t refresh_ms)
 {
-    uint64_t lifetime = (uint64_t)l->limits->template_lifetime_s * 1000;
-    if (refresh_ms < UINT64_MAX / 3 && 3 * refresh_ms > lifetime)
-        lifetime = 3 * refresh_ms;
-    return seen_ms < l->now_ms && l->now_ms - seen_ms > lifetime;
+    return seen_ms < l->now_ms && l->now_ms - seen_ms > sc_template_lifetime(l->limits, refresh_ms);
 }
 
 /* One template, left out where the decoder's limits are now narrower or its time is up. */
@@ -218,17 +104,24 @@ static enum sc_status load_names(struct loader *l, struct sc_session *session, s
     return SC_OK;
 }
 
-/* How many names follow, and the exporter's own address: from version 2 on. */
-static enum sc_status load_names_head(struct loader *l, struct sc_addr *exporter, uint32_t *names)
+/* What later versions of the format added to a domain. */
+struct later {
+    uint32_t names; /* how many follow */
+    struct sc_addr exporter;
+    uint64_t told_ms;
+};
+
+static enum sc_status load_later(struct loader *l, struct later *out)
 {
-    *names = 0;
+    *out = (struct later){0};
     if (l->version < 2)
         return SC_OK;
-    *names = sc_cursor_le32(&l->in);
-    const uint8_t *p = sc_cursor_take(&l->in, sizeof(exporter->b));
+    out->names = sc_cursor_le32(&l->in);
+    const uint8_t *p = sc_cursor_take(&l->in, sizeof(out->exporter.b));
     if (p == NULL)
         return SC_DAMAGED;
-    memcpy(exporter->b, p, sizeof(exporter->b));
+    memcpy(out->exporter.b, p, sizeof(out->exporter.b));
+    out->told_ms = l->version < OF_RECORDS ? 0 : sc_cursor_le64(&l->in);
     return SC_OK;
 }
 
@@ -239,48 +132,145 @@ static enum sc_status load_domain(struct loader *l, struct sc_session *session)
     uint8_t flags = sc_cursor_u8(&l->in);
     uint32_t id = sc_cursor_le32(&l->in);
     uint64_t init_ms = sc_cursor_le64(&l->in), rate = sc_cursor_le64(&l->in);
-    uint32_t samplers = sc_cursor_le32(&l->in), templates = sc_cursor_le32(&l->in), names;
-    struct sc_addr exporter;
-    SC_TRY(load_names_head(l, &exporter, &names));
+    uint32_t samplers = sc_cursor_le32(&l->in), templates = sc_cursor_le32(&l->in);
+    struct later later;
+    SC_TRY(load_later(l, &later));
     if (l->in.failed)
         return SC_DAMAGED;
     struct sc_domain *domain;
     enum sc_status status = sc_session_domain(session, l->limits, version, id, &domain);
     if (status != SC_OK)
         return status;
-    domain->init_known = (flags & INIT_KNOWN) != 0;
+    domain->init_known = (flags & SC_DOMAIN_INIT_KNOWN) != 0;
     domain->init_ms = init_ms;
     domain->default_rate = rate;
+    domain->told_ms = later.told_ms;
     SC_TRY(load_samplers(l, session, domain, samplers));
     for (uint32_t i = 0; i < templates; i++)
         SC_TRY(load_template(l, session, domain));
-    if (l->version >= 2 && (flags & EXPORTER_KNOWN) != 0 &&
-        sc_domain_put_exporter(l->decoder, session, domain, &exporter) == SC_NOMEM)
+    if (l->version >= 2 && (flags & SC_DOMAIN_EXPORTER_KNOWN) != 0 &&
+        sc_domain_put_exporter(l->decoder, session, domain, &later.exporter) == SC_NOMEM)
         return SC_NOMEM;
-    return load_names(l, session, domain, names);
+    return load_names(l, session, domain, later.names);
 }
+
+/* A session with that many domains. It is as it stands on the disk: nothing of it has changed. */
+static enum sc_status load_domains(struct loader *l, struct sc_session *session, uint32_t domains)
+{
+    for (uint32_t i = 0; i < domains; i++)
+        SC_TRY(load_domain(l, session));
+    session->noted = session->revision;
+    session->recorded_ms = sc_session_last_definition(session);
+    session->on_disk = true;
+    return SC_OK;
+}
+
+static struct sc_session *make_session(const struct sc_addr *exporter, uint16_t port)
+{
+    const struct sc_message_source source = {
+        .exporter = *exporter, .port = port, .transport = SC_TRANSPORT_UDP};
+    return sc_session_create(&source, false);
+}
+
+/* ---- records ---- */
+
+static enum sc_status load_facts(struct loader *l, struct sc_session *session, uint32_t length)
+{
+    struct sc_cursor in = {.data = sc_cursor_take(&l->in, length), .len = length};
+    if (in.data == NULL)
+        return SC_DAMAGED;
+    if (length >= SC_RECORD_FACT_BYTES) {
+        uint32_t minutes = sc_cursor_le32(&in);
+        session->minutes = minutes < SC_ESTABLISHED_MINUTES ? (uint8_t)minutes : SC_ESTABLISHED_MINUTES;
+    }
+    return SC_OK;
+}
+
+static enum sc_status load_record(struct loader *l, const struct sc_record_head *head,
+                                  struct sc_session *session)
+{
+    sc_cursor_take(&l->in, SC_RECORD_HEAD_BYTES);
+    uint32_t domains = sc_load_le32(l->in.data + SC_RECORD_HEAD_BYTES - 4);
+    SC_TRY(load_facts(l, session, sc_load_le16(l->in.data + 6)));
+    SC_TRY(load_domains(l, session, domains));
+    for (uint32_t i = 0; i < session->domain_count; i++)
+        session->domains[i]->borrowed = head->hearsay;
+    return sc_cursor_left(&l->in) == 0 ? SC_OK : SC_DAMAGED;
+}
+
+static enum sc_status explain_record(enum sc_status status, const struct sc_record_head *head,
+                                     struct sc_error *err)
+{
+    char text[SC_ADDR_TEXT_MAX];
+    sc_addr_format(&head->exporter, text);
+    switch (status) {
+    case SC_NOMEM:
+        return sc_fail_nomem(err, "the record of a session");
+    case SC_LIMIT:
+        return sc_fail(err, status, "the record of exporter %s port %u is more than there is room for", text,
+                       head->port);
+    default:
+        return sc_fail(err, SC_DAMAGED, "the record of exporter %s port %u has a length that does not fit",
+                       text, head->port);
+    }
+}
+
+enum sc_status sc_record_read(const struct sc_decoder *decoder, const uint8_t *record, size_t length,
+                              uint64_t now_ms, struct sc_session **out, struct sc_error *err)
+{
+    struct sc_record_head head;
+    struct loader l = {.in = {.data = record, .len = length},
+                       .decoder = decoder,
+                       .limits = &decoder->limits,
+                       .version = OF_RECORDS,
+                       .now_ms = now_ms};
+    enum sc_status status = sc_record_head(record, length, &head);
+    *out = NULL;
+    if (status != SC_OK)
+        return sc_fail(err, status, "a record of %zu bytes of a session cannot be read", length);
+    if (head.removed)
+        return SC_END;
+    struct sc_session *session = make_session(&head.exporter, head.port);
+    l.fields = malloc(((size_t)decoder->limits.max_fields + 1) * sizeof(*l.fields));
+    status = session == NULL || l.fields == NULL ? SC_NOMEM : load_record(&l, &head, session);
+    free(l.fields);
+    if (status == SC_OK)
+        *out = session;
+    else
+        sc_session_free(session);
+    return status == SC_OK ? SC_OK : explain_record(status, &head, err);
+}
+
+enum sc_status sc_decoder_load_record(struct sc_decoder *decoder, const uint8_t *record, size_t length,
+                                      uint64_t now_ms, struct sc_error *err)
+{
+    struct sc_session *session;
+    enum sc_status status = sc_record_read(decoder, record, length, now_ms, &session, err);
+    if (status == SC_OK && !sc_session_insert(decoder, session))
+        sc_session_free(session);
+    return status == SC_END ? SC_OK : status;
+}
+
+/* ---- whole states ---- */
 
 static enum sc_status load_session(struct loader *l, struct sc_session **out)
 {
-    struct sc_message_source source = {.transport = SC_TRANSPORT_UDP};
-    const uint8_t *exporter = sc_cursor_take(&l->in, sizeof(source.exporter.b));
-    source.port = sc_cursor_le16(&l->in);
+    struct sc_addr address;
+    const uint8_t *exporter = sc_cursor_take(&l->in, sizeof(address.b));
+    uint16_t port = sc_cursor_le16(&l->in);
     uint32_t domains = sc_cursor_le32(&l->in);
     if (exporter == NULL || l->in.failed)
         return SC_DAMAGED;
-    memcpy(source.exporter.b, exporter, sizeof(source.exporter.b));
-    struct sc_session *session = sc_session_create(&source, false);
+    memcpy(address.b, exporter, sizeof(address.b));
+    struct sc_session *session = make_session(&address, port);
     if (session == NULL)
         return SC_NOMEM;
-    enum sc_status status = SC_OK;
-    for (uint32_t i = 0; i < domains && status == SC_OK; i++)
-        status = load_domain(l, session);
-    if (status != SC_OK) {
+    enum sc_status status = load_domains(l, session, domains);
+    if (status == SC_OK)
+        *out = session;
+    else
         sc_session_free(session);
-        return status;
-    }
-    *out = session;
-    return SC_OK;
+    return status;
 }
 
 static enum sc_status check_frame(struct loader *l, const uint8_t *bytes, size_t length, uint32_t *sessions,
@@ -293,9 +283,9 @@ static enum sc_status check_frame(struct loader *l, const uint8_t *bytes, size_t
     if (sc_cursor_le32(&l->in) != MAGIC)
         return sc_fail(err, SC_DAMAGED, "saved template state does not begin as such; delete the file");
     l->version = sc_cursor_le32(&l->in);
-    if (l->version < 1 || l->version > FORMAT_VERSION)
+    if (l->version < 1 || l->version > LAST_WHOLE)
         return sc_fail(err, SC_UNSUPPORTED, "saved template state has format %u, this program reads up to %u",
-                       l->version, FORMAT_VERSION);
+                       l->version, LAST_WHOLE);
     if (XXH3_64bits(bytes, l->in.len) != sc_load_le64(bytes + l->in.len))
         return sc_fail(err, SC_DAMAGED, "saved template state fails its checksum; delete the file");
     *sessions = sc_cursor_le32(&l->in);
@@ -357,7 +347,8 @@ enum sc_status sc_state_read(const struct sc_decoder *decoder, const uint8_t *by
     if (status == SC_NOMEM)
         return sc_fail_nomem(err, "the saved template state");
     if (status == SC_LIMIT)
-        return sc_fail(err, SC_UNSUPPORTED, "saved template state has more domains than max_domains allows");
+        return sc_fail(err, SC_UNSUPPORTED,
+                       "saved template state has more of an exporter than there is room for");
     return sc_fail(err, SC_DAMAGED, "saved template state has a length that does not fit; delete the file");
 }
 

@@ -55,7 +55,8 @@ def settle():
 
 def forget(node):
     node.kill()
-    (node.store / "templates.state").unlink(missing_ok=True)
+    for name in ("templates.state", "templates.journal"):
+        (node.store / name).unlink(missing_ok=True)
 
 
 def others_in_front(cluster, exporter):

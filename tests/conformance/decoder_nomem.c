@@ -167,6 +167,17 @@ static void creation(void **state)
     sc_schema_free(&schema);
 }
 
+static enum sc_status load_all(struct kit *k, const struct sc_buf *saved)
+{
+    struct sc_cursor in = {.data = saved->data, .len = saved->len};
+    const uint8_t *record;
+    uint32_t length;
+    enum sc_status status = SC_OK;
+    while (status == SC_OK && sc_record_next(&in, &record, &length))
+        status = sc_decoder_load_record(k->decoder, record, length, KIT_RECEIVED, &k->err);
+    return status;
+}
+
 static void save_and_load(void **state)
 {
     (void)state;
@@ -188,7 +199,7 @@ static void save_and_load(void **state)
         struct kit again;
         kit_open(&again);
         countdown = nth;
-        status = sc_decoder_load(again.decoder, saved.data, saved.len, KIT_RECEIVED, &again.err);
+        status = load_all(&again, &saved);
         countdown = 0;
         assert_true(status == SC_OK || status == SC_NOMEM);
         assert_lives(&again);
@@ -198,13 +209,40 @@ static void save_and_load(void **state)
     kit_close(&k);
 }
 
+/* A change that there was no memory to record is recorded another time. */
+static void changes_are_not_lost(void **state)
+{
+    (void)state;
+    long failures = 0;
+    for (long nth = 1; nth < 12; nth++) {
+        struct kit k;
+        struct sc_buf saved = {0}, out = {0}, rest = {0};
+        kit_open(&k);
+        put_everything(&k, true, 1);
+        assert_int_equal(deliver(&k), SC_OK);
+        put_everything(&k, false, 1);
+        assert_int_equal(deliver(&k), SC_OK);
+        assert_int_equal(sc_decoder_save(k.decoder, &saved, &k.err), SC_OK);
+        countdown = nth;
+        sc_decoder_changes(k.decoder, SIZE_MAX, &out);
+        countdown = 0;
+        failures += !sc_buf_ok(&out);
+        sc_decoder_changes(k.decoder, SIZE_MAX, &rest);
+        assert_true(sc_buf_ok(&rest));
+        assert_int_equal(out.len + rest.len, saved.len);
+        sc_buf_free(&saved);
+        sc_buf_free(&out);
+        sc_buf_free(&rest);
+        kit_close(&k);
+    }
+    assert_true(failures > 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(messages),
-        cmocka_unit_test(recovered_sets),
-        cmocka_unit_test(creation),
-        cmocka_unit_test(save_and_load),
+        cmocka_unit_test(messages),      cmocka_unit_test(recovered_sets),       cmocka_unit_test(creation),
+        cmocka_unit_test(save_and_load), cmocka_unit_test(changes_are_not_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

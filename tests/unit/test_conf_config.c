@@ -110,13 +110,15 @@ static void errors_name_the_line_and_what_is_allowed(void **state)
         {"store: /x\nlistners:\n  - udp://[::]:1\n",
          "f.yaml:2: unknown key \"listners\"; known are listeners, store, window, retention, receivers, "
          "template-scope, template-lifetime, log-level, receive-buffer, queue-memory, "
-         "exporter-memory, exporter-share, exporter-shares, cluster, node, outbox, tcp, forward, forward-memory"},
+         "exporter-memory, exporter-share, exporter-shares, cluster, node, outbox, tcp, forward, "
+         "forward-memory"},
         {"retention:\n  age: 3d\n\n  size: 4G\n",
          "f.yaml:4: unknown key \"retention.size\"; known are age, bytes"},
         {"tls: tcp://h:1\n",
          "f.yaml:1: unknown key \"tls\"; known are listeners, store, window, retention, receivers, "
          "template-scope, template-lifetime, log-level, receive-buffer, queue-memory, "
-         "exporter-memory, exporter-share, exporter-shares, cluster, node, outbox, tcp, forward, forward-memory"},
+         "exporter-memory, exporter-share, exporter-shares, cluster, node, outbox, tcp, forward, "
+         "forward-memory"},
         {"listeners:\n  - udp://127.0.0.1:1\n  - udp//x\n",
          "f.yaml:3: listeners[1]: \"udp//x\" is no URL such as udp://127.0.0.1:4739 or tcp://[::]:4739"},
         {"listeners:\n- tls://[::]:4740\n",

@@ -290,7 +290,7 @@ static void merge_brings_no_template_from_before_the_restart(void **state)
     begin_old(&other, 9, 0);
     put_layout(&other, false);
     assert_int_equal(deliver(&other), SC_OK);
-    assert_int_equal(sc_decoder_save_own(other.decoder, &saved, &other.err), SC_OK);
+    assert_int_equal(sc_decoder_save(other.decoder, &saved, &other.err), SC_OK);
     begin_old(&k, 9, 0);
     put_layout(&k, false);
     assert_int_equal(deliver(&k), SC_OK);
@@ -299,8 +299,8 @@ static void merge_brings_no_template_from_before_the_restart(void **state)
         begin_new(&k, 9, n);
         assert_int_equal(deliver(&k), SC_OK);
     }
-    assert_int_equal(sc_decoder_merge(k.decoder, saved.data, saved.len, KIT_RECEIVED + 62000,
-                                      KIT_RECEIVED + 62000, &k.err),
+    assert_int_equal(sc_decoder_merge_records(k.decoder, saved.data, saved.len, KIT_RECEIVED + 62000,
+                                              KIT_RECEIVED + 62000, &k.err),
                      SC_OK);
     assert_int_equal(stats_of(&k, 9, 7).templates, 0);
     sc_buf_free(&saved);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Template state to bytes and back: all that decoding needs comes back, damage is seen, nothing half-loaded.
- */
+/* Template state to records and back: all that decoding needs comes back, damage is seen, nothing half-loaded; a share at a time. */
 #include "decoder_kit.h"
 
 #include <stdio.h>
@@ -43,6 +42,26 @@ static void save(struct kit *k, struct sc_buf *out)
 {
     *out = (struct sc_buf){0};
     assert_int_equal(sc_decoder_save(k->decoder, out, &k->err), SC_OK);
+}
+
+/* Loads each record of the list. The first status that is not SC_OK, in any case all are tried. */
+static enum sc_status load_at(struct kit *k, const struct sc_buf *list, uint64_t now_ms)
+{
+    struct sc_cursor in = {.data = list->data, .len = list->len};
+    const uint8_t *record;
+    uint32_t length;
+    enum sc_status first = SC_OK;
+    while (sc_record_next(&in, &record, &length)) {
+        enum sc_status status = sc_decoder_load_record(k->decoder, record, length, now_ms, &k->err);
+        first = first == SC_OK ? status : first;
+    }
+    assert_false(in.failed);
+    return first;
+}
+
+static enum sc_status load(struct kit *k, const struct sc_buf *list)
+{
+    return load_at(k, list, KIT_RECEIVED);
 }
 
 /* Data only, to a decoder that must know the rest. Returns the flows decoded. */
@@ -90,7 +109,7 @@ static void all_that_decoding_needs_comes_back(void **state)
     fill(&k);
     save(&k, &saved);
     kit_open(&again);
-    assert_int_equal(sc_decoder_load(again.decoder, saved.data, saved.len, KIT_RECEIVED, &again.err), SC_OK);
+    assert_int_equal(load(&again, &saved), SC_OK);
     assert_all_came_back(&again);
     sc_buf_free(&saved);
     kit_close(&k);
@@ -105,7 +124,7 @@ static void saving_what_was_loaded_gives_the_same_bytes(void **state)
     fill(&k);
     save(&k, &first);
     kit_open(&again);
-    assert_int_equal(sc_decoder_load(again.decoder, first.data, first.len, KIT_RECEIVED, &again.err), SC_OK);
+    assert_int_equal(load(&again, &first), SC_OK);
     save(&again, &second);
     assert_int_equal(first.len, second.len);
     assert_memory_equal(first.data, second.data, first.len);
@@ -174,7 +193,7 @@ static void names_come_back(void **state)
     fill_names(&k);
     save(&k, &saved);
     kit_open(&again);
-    assert_int_equal(sc_decoder_load(again.decoder, saved.data, saved.len, KIT_RECEIVED, &again.err), SC_OK);
+    assert_int_equal(load(&again, &saved), SC_OK);
     assert_names(&again, 1000, "eth7");
     assert_names(&again, 1001, "ge-0/0/7");
     save(&again, &second);
@@ -193,20 +212,17 @@ static void cut_and_damaged_names_are_seen(void **state)
     fill_names(&k);
     save(&k, &saved);
     kit_open(&again);
-    for (size_t length = 20; length < saved.len; length++) {
-        uint8_t *copy = malloc(length);
-        memcpy(copy, saved.data, length);
-        uint64_t sum = XXH3_64bits(copy, length - 8);
-        memcpy(copy + length - 8, &sum, 8);
-        assert_int_equal(sc_decoder_load(again.decoder, copy, length, KIT_RECEIVED, &again.err), SC_DAMAGED);
+    uint32_t size = sc_load_le32(saved.data);
+    for (uint32_t length = 0; length < size; length++) {
+        uint8_t *copy = malloc(length + 1); /* of its own size, so that the sanitizer sees a byte behind it */
+        memcpy(copy, saved.data + 4, length);
+        enum sc_status status = sc_decoder_load_record(again.decoder, copy, length, KIT_RECEIVED, &again.err);
+        assert_int_equal(status, SC_DAMAGED);
         free(copy);
     }
-    /* The last name begins with its map: 1 + 8 + 8 + 1 bytes and "dns" before the checksum. */
-    saved.data[saved.len - 8 - 21] = 3;
-    uint64_t sum = XXH3_64bits(saved.data, saved.len - 8);
-    memcpy(saved.data + saved.len - 8, &sum, 8);
-    assert_int_equal(sc_decoder_load(again.decoder, saved.data, saved.len, KIT_RECEIVED, &again.err),
-                     SC_DAMAGED);
+    /* The last name begins with its map: 1 + 8 + 8 + 1 bytes and "dns" before the end. */
+    saved.data[saved.len - 21] = 3;
+    assert_int_equal(load(&again, &saved), SC_DAMAGED);
     sc_buf_free(&saved);
     kit_close(&k);
     kit_close(&again);
@@ -220,8 +236,8 @@ static bool decodes_within(const struct sc_buf *saved, uint32_t bytes, bool *nam
     struct sc_decoder_limits limits = sc_decoder_default_limits();
     limits.share_bytes = KIT_SHARE(bytes);
     kit_open_with(&k, &limits);
-    enum sc_status status = sc_decoder_load(k.decoder, saved->data, saved->len, KIT_RECEIVED, &k.err);
-    assert_true(status == SC_OK || status == SC_UNSUPPORTED); /* not even the domain */
+    enum sc_status status = load(&k, saved);
+    assert_true(status == SC_OK || status == SC_LIMIT); /* not even the domain */
     k.source.port = 1000;
     begin_ipfix(&k, 2);
     begin_set(&k, 256);
@@ -271,22 +287,24 @@ static void read_golden(const char *name, struct sc_buf *out)
     fclose(file);
 }
 
+static enum sc_status load_whole(struct kit *k, const struct sc_buf *saved)
+{
+    return sc_decoder_load(k->decoder, saved->data, saved->len, KIT_RECEIVED, &k->err);
+}
+
 /* tests/data/v1.templates is what fill() gave to a program of format 1, which knew no names. */
 static void format_1_is_read(void **state)
 {
     (void)state;
     struct kit again;
-    struct sc_buf saved, now;
+    struct sc_buf saved;
     read_golden("v1.templates", &saved);
     assert_int_equal(sc_load_le32(saved.data + 4), 1);
     assert_true(XXH3_64bits(saved.data, saved.len) == V1_HASH);
     kit_open(&again);
-    assert_int_equal(sc_decoder_load(again.decoder, saved.data, saved.len, KIT_RECEIVED, &again.err), SC_OK);
+    assert_int_equal(load_whole(&again, &saved), SC_OK);
     assert_all_came_back(&again);
-    save(&again, &now);
-    assert_int_equal(sc_load_le32(now.data + 4), 2);
     sc_buf_free(&saved);
-    sc_buf_free(&now);
     kit_close(&again);
 }
 
@@ -300,7 +318,7 @@ static void format_2_is_read(void **state)
     assert_int_equal(sc_load_le32(saved.data + 4), 2);
     assert_true(XXH3_64bits(saved.data, saved.len) == V2_HASH);
     kit_open(&again);
-    assert_int_equal(sc_decoder_load(again.decoder, saved.data, saved.len, KIT_RECEIVED, &again.err), SC_OK);
+    assert_int_equal(load_whole(&again, &saved), SC_OK);
     assert_names(&again, 1000, "eth7");
     assert_names(&again, 1001, "ge-0/0/7");
     sc_buf_free(&saved);
@@ -314,7 +332,7 @@ static void empty_state(void **state)
     struct sc_buf saved;
     kit_open(&k);
     save(&k, &saved);
-    assert_int_equal(sc_decoder_load(k.decoder, saved.data, saved.len, KIT_RECEIVED, &k.err), SC_OK);
+    assert_int_equal(load(&k, &saved), SC_OK);
     sc_buf_free(&saved);
     kit_close(&k);
 }
@@ -342,52 +360,55 @@ static void tcp_and_file_sessions_are_not_saved(void **state)
     kit_close(&empty);
 }
 
-static void every_damaged_byte_is_seen(void **state)
+/* Whole states carry a checksum; records get theirs where they are kept. */
+static void a_damaged_whole_state_is_seen(void **state)
 {
     (void)state;
-    struct kit k, again;
+    struct kit again;
     struct sc_buf saved;
-    fill(&k);
-    save(&k, &saved);
+    read_golden("v2.templates", &saved);
     kit_open(&again);
     for (size_t i = 0; i < saved.len; i++) {
         saved.data[i] ^= 0x10;
-        enum sc_status status =
-            sc_decoder_load(again.decoder, saved.data, saved.len, KIT_RECEIVED, &again.err);
-        assert_int_equal(status, i >= 4 && i < 8 ? SC_UNSUPPORTED : SC_DAMAGED);
+        assert_int_equal(load_whole(&again, &saved), i >= 4 && i < 8 ? SC_UNSUPPORTED : SC_DAMAGED);
         saved.data[i] ^= 0x10;
-    }
-    assert_int_equal(probe(&again, 1000), 0); /* nothing was taken */
-    sc_buf_free(&saved);
-    kit_close(&k);
-    kit_close(&again);
-}
-
-static void every_cut_is_seen(void **state)
-{
-    (void)state;
-    struct kit k, again;
-    struct sc_buf saved;
-    fill(&k);
-    save(&k, &saved);
-    kit_open(&again);
-    for (size_t length = 0; length < saved.len; length++) {
-        uint8_t *copy = malloc(length + 1);
-        memcpy(copy, saved.data, length);
-        assert_int_equal(sc_decoder_load(again.decoder, copy, length, KIT_RECEIVED, &again.err), SC_DAMAGED);
-        /* With a checksum that fits, the structure itself must give it away. */
-        if (length >= 20) {
-            uint64_t sum = XXH3_64bits(copy, length - 8);
-            memcpy(copy + length - 8, &sum, 8);
-            assert_int_equal(sc_decoder_load(again.decoder, copy, length, KIT_RECEIVED, &again.err),
-                             SC_DAMAGED);
+        uint8_t *copy = malloc(i + 1);
+        memcpy(copy, saved.data, i);
+        for (int fits = 0; fits < 2;
+             fits++) { /* with a checksum that fits, the structure itself must give it away */
+            const struct sc_buf cut = {.data = copy, .len = i};
+            assert_int_equal(load_whole(&again, &cut), SC_DAMAGED);
+            if (i >= 20)
+                sc_store_le64(copy + i - 8, XXH3_64bits(copy, i - 8));
         }
         free(copy);
     }
-    assert_int_equal(probe(&again, 1000), 0);
+    sc_buf_free(&saved);
+    kit_close(&again);
+}
+
+/* Any byte of a record may be another: what comes of it is a session or an error. */
+static void a_record_is_not_trusted(void **state)
+{
+    (void)state;
+    struct kit k;
+    struct sc_buf saved;
+    fill_names(&k);
+    save(&k, &saved);
+    for (size_t i = 0; i < saved.len - 4; i++) {
+        struct kit again;
+        kit_open(&again);
+        saved.data[4 + i] ^= 0x90;
+        uint32_t size = sc_load_le32(saved.data);
+        sc_decoder_load_record(again.decoder, saved.data + 4, size, KIT_RECEIVED, &again.err);
+        saved.data[4 + i] ^= 0x90;
+        assert_int_equal(load(&again, &saved), SC_OK); /* unharmed */
+        assert_names(&again, 1001, "ge-0/0/7");
+        kit_close(&again);
+        i += i > 100 ? 7 : 0;
+    }
     sc_buf_free(&saved);
     kit_close(&k);
-    kit_close(&again);
 }
 
 static void outlived_templates_are_left_out(void **state)
@@ -399,7 +420,7 @@ static void outlived_templates_are_left_out(void **state)
     save(&k, &saved);
     kit_open(&again);
     uint64_t late = KIT_RECEIVED + 1800001;
-    assert_int_equal(sc_decoder_load(again.decoder, saved.data, saved.len, late, &again.err), SC_OK);
+    assert_int_equal(load_at(&again, &saved, late), SC_OK);
     assert_int_equal(probe(&again, 1000), 0);
     sc_buf_free(&saved);
     kit_close(&k);
@@ -418,7 +439,7 @@ static void a_session_that_is_there_stays(void **state)
     begin_v9(&again, 1);
     put_template(&again, 256, 1, 2, 1);
     assert_int_equal(deliver(&again), SC_OK);
-    assert_int_equal(sc_decoder_load(again.decoder, saved.data, saved.len, KIT_RECEIVED, &again.err), SC_OK);
+    assert_int_equal(load(&again, &saved), SC_OK);
     begin_v9(&again, 2);
     begin_set(&again, 256);
     put32(&again, 0);
@@ -441,10 +462,248 @@ static void narrower_limits_leave_out_the_rest(void **state)
     fill(&k);
     save(&k, &saved);
     kit_open_with(&again, &limits);
-    assert_int_equal(sc_decoder_load(again.decoder, saved.data, saved.len, KIT_RECEIVED, &again.err), SC_OK);
+    assert_int_equal(load(&again, &saved), SC_OK);
     assert_int_equal(probe(&again, 1002), 1); /* the IPFIX template has 2 fields */
     assert_int_equal(probe(&again, 1001), 1);
     sc_buf_free(&saved);
+    kit_close(&k);
+    kit_close(&again);
+}
+
+/* ---- changes ---- */
+
+static size_t changes(struct kit *k, size_t most, struct sc_buf *out)
+{
+    sc_buf_clear(out);
+    size_t done = sc_decoder_changes(k->decoder, most, out);
+    assert_true(sc_buf_ok(out));
+    return done;
+}
+
+static uint32_t count_records(const struct sc_buf *list, struct sc_record_head *last)
+{
+    struct sc_cursor in = {.data = list->data, .len = list->len};
+    const uint8_t *record;
+    uint32_t length, count = 0;
+    for (; sc_record_next(&in, &record, &length); count++)
+        assert_int_equal(sc_record_head(record, length, last), SC_OK);
+    assert_false(in.failed);
+    return count;
+}
+
+static void define_at(struct kit *k, uint64_t at, unsigned fields)
+{
+    k->source.receive_ms = KIT_RECEIVED + at;
+    begin_v9(k, 1);
+    begin_set(k, 0);
+    put16(k, 256);
+    put16(k, (uint16_t)fields);
+    for (unsigned i = 0; i < fields; i++)
+        put32(k, 7u << 16 | 2);
+    end_set(k);
+    assert_int_equal(deliver(k), SC_OK);
+}
+
+static void a_change_is_recorded_once(void **state)
+{
+    (void)state;
+    struct kit k, again;
+    struct sc_buf list = {0};
+    struct sc_record_head head;
+    fill(&k);
+    changes(&k, SIZE_MAX, &list);
+    assert_int_equal(count_records(&list, &head), 3);
+    assert_false(head.bare || head.hearsay || head.removed || head.established);
+    kit_open(&again);
+    assert_int_equal(load(&again, &list), SC_OK);
+    assert_all_came_back(&again);
+    assert_int_equal(changes(&k, SIZE_MAX, &list), 0);
+    probe(&k, 1000); /* data is no change */
+    assert_int_equal(changes(&k, SIZE_MAX, &list), 0);
+    changes(&again, SIZE_MAX, &list);
+    assert_int_equal(count_records(&list, &head), 3); /* that they were heard here is one, the first time */
+    probe(&again, 1000);
+    assert_int_equal(changes(&again, SIZE_MAX, &list), 0);
+    sc_buf_free(&list);
+    kit_close(&k);
+    kit_close(&again);
+}
+
+static void repetitions_count_rarely(void **state)
+{
+    (void)state;
+    struct kit k;
+    struct sc_buf list = {0};
+    struct sc_record_head head;
+    kit_open(&k);
+    define_at(&k, 0, 1);
+    changes(&k, SIZE_MAX, &list);
+    assert_int_equal(count_records(&list, &head), 1);
+    assert_true(head.seen_ms == KIT_RECEIVED && head.outlived_ms == KIT_RECEIVED + 1800000);
+    for (uint64_t at = 60000; at <= 600000; at += 60000)
+        define_at(&k, at, 1);
+    assert_int_equal(changes(&k, SIZE_MAX, &list), 0);
+    define_at(&k, 660000, 1);
+    changes(&k, SIZE_MAX, &list);
+    assert_int_equal(count_records(&list, &head), 1);
+    assert_true(head.seen_ms == KIT_RECEIVED + 660000);
+    define_at(&k, 720000, 1);
+    assert_int_equal(changes(&k, SIZE_MAX, &list), 0);
+    sc_decoder_refresh(k.decoder); /* at the end of the process */
+    changes(&k, SIZE_MAX, &list);
+    assert_int_equal(count_records(&list, &head), 1);
+    define_at(&k, 720001, 2); /* another layout at once */
+    changes(&k, SIZE_MAX, &list);
+    assert_int_equal(count_records(&list, &head), 1);
+    sc_buf_free(&list);
+    kit_close(&k);
+}
+
+/* Junk that is pushed out leaves nothing on the disk; what was recorded does. */
+static void what_is_pushed_out_is_told(void **state)
+{
+    (void)state;
+    struct kit k;
+    struct sc_buf list = {0};
+    struct sc_record_head head;
+    struct sc_decoder_limits limits = sc_decoder_default_limits();
+    limits.share_bytes = KIT_SHARE(4000);
+    kit_open_with(&k, &limits);
+    k.source.port = 1;
+    define_at(&k, 0, 1);
+    changes(&k, SIZE_MAX, &list);
+    for (uint16_t port = 2; port < 20; port++) { /* each pushes out the one before it, unrecorded */
+        k.source.port = port;
+        k.source.receive_ms += 60000;
+        begin_v9(&k, 1);
+        begin_set(&k, 300); /* waits: of use, and nothing to record */
+        put_zeros(&k, 1000);
+        end_set(&k);
+        assert_int_equal(deliver(&k), SC_OK);
+    }
+    changes(&k, SIZE_MAX, &list);
+    assert_int_equal(count_records(&list, &head), 1);
+    assert_true(head.removed && head.forget && head.port == 1 && head.seen_ms == KIT_RECEIVED);
+    sc_buf_free(&list);
+    kit_close(&k);
+}
+
+/* `from` on: so many names of interfaces, as options data. */
+static void name_interfaces(struct kit *k, uint32_t from, uint32_t count)
+{
+    char name[33];
+    begin_ipfix(k, 0);
+    put_options_template(k, 300, 1, 2, 10, 4, 82, 32);
+    begin_set(k, 300);
+    for (uint32_t i = from; i < from + count; i++) {
+        snprintf(name, sizeof(name), "interface-%022u", i);
+        put32(k, i);
+        put_bytes(k, name, 32);
+    }
+    end_set(k);
+    assert_int_equal(deliver(k), SC_OK);
+}
+
+/* Sessions full of names, 8 MiB each in memory: each call writes its share and no more, and the small one between them comes in its
+ * turn. */
+static void large_sessions_are_written_in_shares(void **state)
+{
+    (void)state;
+    enum { SHARE = 64 << 10, LARGEST_ITEM = 24 << 10, SESSIONS = 4 };
+    struct kit k, again;
+    struct sc_buf list = {0}, all = {0};
+    struct sc_record_head head;
+    kit_open(&k);
+    for (uint16_t port = 1; port <= SESSIONS; port++) {
+        k.source.port = port;
+        for (uint32_t i = 0; i < 65000; i += 1000)
+            name_interfaces(&k, i, 1000);
+    }
+    k.source.port = 1000;
+    define_at(&k, 0, 1);
+    size_t sum = 0, done;
+    while ((done = changes(&k, SHARE, &list)) != 0) {
+        assert_true(done <= SHARE + LARGEST_ITEM);
+        sum += done;
+        sc_buf_append(&all, list.data, list.len);
+    }
+    assert_int_equal(count_records(&all, &head), SESSIONS + 1);
+    assert_true(head.port == 1000);
+    assert_true(sum > 8 << 20);
+    kit_open(&again);
+    assert_int_equal(load(&again, &all), SC_OK);
+    sc_buf_free(&list);
+    save(&again, &list);
+    assert_int_equal(count_records(&list, &head), SESSIONS + 1);
+    assert_int_equal(list.len, all.len);
+    sc_buf_free(&list);
+    sc_buf_free(&all);
+    kit_close(&k);
+    kit_close(&again);
+}
+
+/* One that changes all the time is written when it rests, and holds up nobody. */
+static void one_that_never_rests_holds_up_nobody(void **state)
+{
+    (void)state;
+    struct kit k;
+    struct sc_buf list = {0};
+    struct sc_record_head head;
+    kit_open(&k);
+    k.source.port = 1;
+    for (uint32_t i = 0; i < 10000; i += 1000)
+        name_interfaces(&k, i, 1000);
+    assert_true(changes(&k, 1000, &list) >= 1000);
+    assert_int_equal(count_records(&list, &head), 0);
+    k.source.port = 2;
+    define_at(&k, 0, 1);
+    k.source.port = 1;
+    name_interfaces(&k, 20000, 1);
+    changes(&k, 1000, &list);
+    assert_int_equal(count_records(&list, &head), 1);
+    assert_int_equal(head.port, 2);
+    for (uint32_t i = 0; i < 5; i++) {
+        name_interfaces(&k, 30000 + i, 1);
+        changes(&k, 1000, &list);
+        assert_int_equal(count_records(&list, &head), 0);
+    }
+    changes(&k, SIZE_MAX, &list);
+    assert_int_equal(count_records(&list, &head), 1);
+    assert_int_equal(head.port, 1);
+    sc_buf_free(&list);
+    kit_close(&k);
+}
+
+/* Flows in ten different minutes make an exporter an established one; that is recorded, and comes back. */
+static void who_is_established_stays_so(void **state)
+{
+    (void)state;
+    struct kit k, again;
+    struct sc_buf list = {0};
+    struct sc_record_head head;
+    kit_open(&k);
+    define_at(&k, 0, 1);
+    changes(&k, SIZE_MAX, &list);
+    for (unsigned minute = 0; minute < SC_ESTABLISHED_MINUTES; minute++) {
+        assert_int_equal(changes(&k, SIZE_MAX, &list), 0);
+        k.source.receive_ms = KIT_RECEIVED + minute * 60000;
+        begin_v9(&k, 2 + minute);
+        begin_set(&k, 256);
+        put32(&k, 1);
+        end_set(&k);
+        assert_int_equal(deliver(&k), SC_OK);
+        assert_int_equal(k.outcome.flows, 2);
+    }
+    changes(&k, SIZE_MAX, &list);
+    assert_int_equal(count_records(&list, &head), 1);
+    assert_true(head.established);
+    kit_open(&again);
+    assert_int_equal(load(&again, &list), SC_OK);
+    sc_buf_free(&list);
+    save(&again, &list);
+    assert_int_equal(count_records(&list, &head), 1);
+    assert_true(head.established);
+    sc_buf_free(&list);
     kit_close(&k);
     kit_close(&again);
 }
@@ -461,11 +720,17 @@ int main(void)
         cmocka_unit_test(format_2_is_read),
         cmocka_unit_test(empty_state),
         cmocka_unit_test(tcp_and_file_sessions_are_not_saved),
-        cmocka_unit_test(every_damaged_byte_is_seen),
-        cmocka_unit_test(every_cut_is_seen),
+        cmocka_unit_test(a_damaged_whole_state_is_seen),
+        cmocka_unit_test(a_record_is_not_trusted),
         cmocka_unit_test(outlived_templates_are_left_out),
         cmocka_unit_test(a_session_that_is_there_stays),
         cmocka_unit_test(narrower_limits_leave_out_the_rest),
+        cmocka_unit_test(a_change_is_recorded_once),
+        cmocka_unit_test(repetitions_count_rarely),
+        cmocka_unit_test(what_is_pushed_out_is_told),
+        cmocka_unit_test(large_sessions_are_written_in_shares),
+        cmocka_unit_test(one_that_never_rests_holds_up_nobody),
+        cmocka_unit_test(who_is_established_stays_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
