@@ -33,11 +33,11 @@ struct sc_proxy {
 
     /* of the thread alone */
     struct sc_row_group_encoder encoder;
-    struct sc_schema schema; /* of `part` */
     struct sc_batch *part;
     struct sc_buf bytes;
     struct lane_sequence *sequences;
     uint32_t sequence_count;
+    struct sc_drop_teller teller;
     struct sc_proxy_stats stats;
 
     pthread_mutex_t mutex;
@@ -187,13 +187,33 @@ static void send_parcel(struct sc_proxy *p, struct sc_batch *batch)
         uint32_t n = batch->rows - first < SC_SPAN_ROWS ? batch->rows - first : SC_SPAN_ROWS;
         sc_batch_reset(p->part);
         p->part->record_kind = batch->record_kind;
-        if (sc_batch_append_rows(p->part, &p->schema, (const struct sc_column *const *)batch->columns,
-                                 batch->slots, first, n) == SC_OK &&
+        if (sc_batch_append_rows(p->part, (const struct sc_column *const *)batch->columns, batch->slots,
+                                 first, n) == SC_OK &&
             sc_batch_finish(p->part) == SC_OK)
             send_batch(p, p->part, batch->window_ms);
         else
             sc_log(&p->options.log, SC_LOG_ERROR, "%u records are lost: out of memory", n);
     }
+}
+
+/* What the receivers dropped is told to all members with the tallies, so that any node's answers tell it. */
+static void account_drops(struct sc_proxy *p)
+{
+    struct sc_drops drops = sc_queue_take_drops(p->options.queue);
+    for (uint32_t i = 0; i < 2 * drops.count; i++) {
+        const struct sc_drop *drop = &drops.list[i / 2];
+        const struct sc_batch_head head = {.id = {.stream = p->stats.stream, .lane = SC_DROPPED_LANE},
+                                           .window_ms = drop->window_ms,
+                                           .window_s = p->options.window_s,
+                                           .records = (uint32_t)drop->count.records[i % 2],
+                                           .record_kind = i % 2};
+        if (head.records == 0)
+            continue;
+        sc_accounts_accept(p->accounts, &head);
+        sc_accounts_safe(p->accounts, &head);
+    }
+    sc_drop_teller_tell(&p->teller, &drops, sc_clock_mono_ms(), &p->options.log);
+    sc_drops_free(&drops);
 }
 
 static void *run(void *arg)
@@ -211,9 +231,11 @@ static void *run(void *arg)
         uint64_t now = sc_clock_mono_ms();
         if (now >= next_ms) {
             next_ms = now + 200;
+            account_drops(p);
             publish(p);
         }
     }
+    account_drops(p);
     publish(p);
     return NULL;
 }
@@ -228,7 +250,6 @@ static void free_proxy(struct sc_proxy *p)
     sc_outbox_close(p->outbox);
     sc_row_group_encoder_free(&p->encoder);
     sc_batch_free(p->part);
-    sc_schema_free(&p->schema);
     sc_buf_free(&p->bytes);
     pthread_mutex_destroy(&p->mutex);
     free(p->sequences);
@@ -241,7 +262,6 @@ static enum sc_status make(struct sc_proxy *p, struct sc_error *err)
     if (getrandom(&p->stats.stream, sizeof(p->stats.stream), 0) != sizeof(p->stats.stream))
         return sc_fail_errno(err, errno, "no random numbers");
     SC_TRY(sc_row_group_encoder_init(&p->encoder, SC_EFFORT_LIVE, err));
-    sc_schema_init(&p->schema, UINT32_MAX);
     p->part = sc_batch_create(SC_RECORDS_FLOWS);
     const struct sc_dispatch_events events = {.released = released, .given_up = given_up, .arg = p};
     p->dispatch = sc_dispatch_create(o->cluster, &events);

@@ -476,7 +476,6 @@ struct sc_receiver *sc_receiver_create(const struct sc_receiver_options *options
     }
     pthread_mutex_init(&receiver->mutex, NULL);
     receiver->log = options->log;
-    receiver->queue = options->intake.queue;
     receiver->tells = options->tells;
     receiver->wake_fd = -1;
     receiver->next_save_ms = sc_clock_mono_ms() + SAVE_EVERY_MS;

@@ -7,7 +7,6 @@ struct merge {
     struct sc_segment_writer writer;
     struct sc_row_group_encoder encoder;
     struct sc_read_context context;
-    struct sc_schema schema;
     struct sc_batch *batches[2]; /* by record kind */
     struct sc_span_set seen;
     const struct sc_span_set *held;
@@ -52,8 +51,8 @@ static enum sc_status add_span(struct merge *m, const struct sc_row_group *group
     if (batch->rows + span->rows > SC_ROW_GROUP_ROWS)
         SC_TRY(flush(m, batch));
     if (note_span(batch, span) != SC_OK ||
-        sc_batch_append_rows(batch, &m->schema, (const struct sc_column *const *)group->columns,
-                             group->entry_count, span->first_row, span->rows) != SC_OK)
+        sc_batch_append_rows(batch, (const struct sc_column *const *)group->columns, group->entry_count,
+                             span->first_row, span->rows) != SC_OK)
         return sc_fail_nomem(m->err, "merging");
     return SC_OK;
 }
@@ -103,7 +102,6 @@ static enum sc_status add_input(struct merge *m, const char *path, const volatil
 static enum sc_status merge_start(struct merge *m, struct sc_io *io, const char *path,
                                   const struct sc_segment_id *id)
 {
-    sc_schema_init(&m->schema, UINT32_MAX);
     m->batches[0] = sc_batch_create(SC_RECORDS_FLOWS);
     m->batches[1] = sc_batch_create(SC_RECORDS_OPTIONS);
     if (m->batches[0] == NULL || m->batches[1] == NULL || sc_read_context_init(&m->context) != SC_OK)
@@ -118,7 +116,6 @@ static void merge_end(struct merge *m)
     sc_batch_free(m->batches[1]);
     sc_read_context_free(&m->context);
     sc_row_group_encoder_free(&m->encoder);
-    sc_schema_free(&m->schema);
     sc_span_set_free(&m->seen);
 }
 

@@ -396,8 +396,6 @@ static enum sc_status append_group(struct sc_store_writer *w, uint64_t window_ms
 /* A batch of more rows than a row group holds goes in parts, each of whole spans. */
 static enum sc_status append_parts(struct sc_store_writer *w, struct sc_batch *batch, struct sc_error *err)
 {
-    struct sc_schema schema;
-    sc_schema_init(&schema, UINT32_MAX);
     struct sc_batch *part = sc_batch_create(batch->record_kind);
     enum sc_status status = part == NULL ? sc_fail_nomem(err, "a row group") : SC_OK;
     for (uint32_t i = 0; i < batch->span_count && status == SC_OK;) {
@@ -414,8 +412,8 @@ static enum sc_status append_parts(struct sc_store_writer *w, struct sc_batch *b
                 break;
             part->spans[part->span_count] = *span;
             part->spans[part->span_count++].first_row = part->rows;
-            status = sc_batch_append_rows(part, &schema, (const struct sc_column *const *)batch->columns,
-                                          batch->slots, span->first_row, span->rows);
+            status = sc_batch_append_rows(part, (const struct sc_column *const *)batch->columns, batch->slots,
+                                          span->first_row, span->rows);
         }
         if (status == SC_OK)
             status = sc_batch_finish(part);
@@ -423,7 +421,6 @@ static enum sc_status append_parts(struct sc_store_writer *w, struct sc_batch *b
                                  : sc_fail_nomem(err, "a row group");
     }
     sc_batch_free(part);
-    sc_schema_free(&schema);
     return status;
 }
 

@@ -33,8 +33,7 @@ static uint32_t bucket_count(uint32_t sessions)
     return n;
 }
 
-struct sc_decoder *sc_decoder_create(const struct sc_decoder_limits *limits, struct sc_schema *schema,
-                                     struct sc_error *err)
+struct sc_decoder *sc_decoder_create(const struct sc_decoder_limits *limits, struct sc_error *err)
 {
     struct sc_decoder *d = calloc(1, sizeof(*d));
     if (d == NULL) {
@@ -43,8 +42,8 @@ struct sc_decoder *sc_decoder_create(const struct sc_decoder_limits *limits, str
     }
     d->limits = *limits;
     if (d->limits.max_sessions < 2)
-        d->limits.max_sessions = 2; /* one message may need two: template_scope address */
-    d->schema = schema;
+        d->limits.max_sessions = 2;        /* one message may need two: template_scope address */
+    memset(&d->own, 0xff, sizeof(d->own)); /* SC_NO_SLOT */
     uint32_t buckets = bucket_count(d->limits.max_sessions);
     d->bucket_mask = buckets - 1;
     d->buckets = calloc(buckets, sizeof(struct sc_session *));
@@ -268,20 +267,18 @@ enum sc_status sc_decoder_message(struct sc_decoder *decoder, const struct sc_me
     *outcome = (struct sc_decode_outcome){0};
     struct sc_job job = {.decoder = decoder, .sink = sink, .outcome = outcome, .err = err};
     enum sc_status status = read_header(&job.message, source, bytes, length, err);
-    if (status == SC_OK && !sc_own_slots_resolve(decoder))
-        return sc_fail(err, SC_LIMIT, "the schema has no room for the collector's own columns");
     if (status == SC_OK)
         status = find_state(&job, source);
     if (status != SC_OK) {
         outcome->malformed = status == SC_MALFORMED || status == SC_UNSUPPORTED || status == SC_LIMIT;
         return status;
     }
-    uint32_t flows = sink->flows->rows, options = sink->options == NULL ? 0 : sink->options->rows;
+    sc_job_begin(&job, &job.message);
     status = decode(&job, bytes, length);
     if (is_fatal(status)) {
-        roll_back(sink->flows, flows);
-        roll_back(sink->options, options);
-        *outcome = (struct sc_decode_outcome){0};
+        roll_back(sink->flows, job.start[SC_RECORDS_FLOWS]);
+        roll_back(sink->options, job.start[SC_RECORDS_OPTIONS]);
+        *outcome = job.sent;
         return status == SC_NOMEM ? sc_fail_nomem(err, "the records of a message") : status;
     }
     count_message(&job, length);

@@ -395,46 +395,6 @@ static enum sc_status apply_changes(struct sc_job *job)
     return SC_OK;
 }
 
-static struct sc_batch *batch_of(const struct sc_job *job, const struct sc_template *t)
-{
-    return t->options ? job->sink->options : job->sink->flows;
-}
-
-/* Units lost before the message stand on the first flow record after them. */
-static enum sc_status put_gap(struct sc_job *job, const struct sc_run *run)
-{
-    const struct sc_column_key key = {
-        .pen = SC_PEN_COLLECTOR, .id = SC_IE_SEQUENCE_GAP, .kind = SC_COLUMN_UINT};
-    struct sc_column *c = sc_batch_begin(run->batch, job->decoder->own.gap, key, 4, run->count);
-    if (c == NULL)
-        return SC_NOMEM;
-    sc_column_put_u64(c, job->account->pending_gap);
-    return SC_OK;
-}
-
-enum sc_status sc_job_append(struct sc_job *job, struct sc_run *run)
-{
-    bool options = run->template_record->options;
-    run->batch = batch_of(job, run->template_record);
-    if (options)
-        SC_TRY(sc_options_apply(job->session, &job->decoder->limits, run));
-    enum sc_status status = sc_run_append(run);
-    if (status != SC_OK)
-        return SC_NOMEM; /* also when a column of bytes passes 4 GiB: the batch cannot take these rows */
-    *(options ? &job->outcome->options : &job->outcome->flows) += run->count;
-    if (run->count == 0 || run->batch == NULL)
-        return SC_OK;
-    if (!options && job->account->pending_gap != 0) {
-        SC_TRY(put_gap(job, run));
-        job->account->pending_gap = 0;
-    }
-    if (!options)
-        job->account->stats.sampling_rate =
-            run->message->version == 5 ? run->message->v5_rate : sc_sampling_in_force(run, 0);
-    sc_batch_commit(run->batch, run->count);
-    return SC_OK;
-}
-
 /* Decodes one data set. *whole: all its records were read. */
 static enum sc_status decode_set(struct sc_job *job, const struct sc_message *message, struct sc_template *t,
                                  const uint8_t *body, uint32_t length, bool *whole)
@@ -455,18 +415,6 @@ static enum sc_status decode_set(struct sc_job *job, const struct sc_message *me
     return sc_job_append(job, &run);
 }
 
-static enum sc_status settle(struct sc_job *job, const struct sc_message *message, uint32_t flows,
-                             uint32_t options)
-{
-    SC_TRY(sc_run_settle_times(job->decoder, job->domain, message, job->sink->flows, flows));
-    return sc_run_settle_times(job->decoder, job->domain, message, job->sink->options, options);
-}
-
-static uint32_t rows_of(const struct sc_batch *batch)
-{
-    return batch == NULL ? 0 : batch->rows;
-}
-
 /* Sets that waited for the templates of this message. */
 static enum sc_status recover_waiting(struct sc_job *job)
 {
@@ -476,11 +424,11 @@ static enum sc_status recover_waiting(struct sc_job *job)
     enum sc_status status = SC_OK;
     job->account->pending_gap = 0; /* it lies behind these records */
     while (status == SC_OK && (w = sc_session_claim(job->session, job->domain, &t)) != NULL) {
-        uint32_t flows = rows_of(job->sink->flows), options = rows_of(job->sink->options);
         bool whole;
+        sc_job_decodes(job, &w->message);
         status = decode_set(job, &w->message, t, w->body, w->length, &whole);
         if (status == SC_OK)
-            status = settle(job, &w->message, flows, options);
+            status = sc_job_settle(job);
         job->outcome->recovered_sets += whole;
         free(w);
     }
@@ -509,6 +457,7 @@ static enum sc_status execute(struct sc_job *job)
 {
     struct sc_plan *plan = &job->decoder->plan;
     bool late, all_known = plan->malformed == 0;
+    sc_job_choose_batch(job);
     SC_TRY(apply_changes(job));
     job->outcome->lost = sc_sequence_arrive(job->account, &job->message, &late);
     job->account->pending_gap += job->outcome->lost;
@@ -516,10 +465,10 @@ static enum sc_status execute(struct sc_job *job)
     if ((plan->new_count != 0 || job->domain->recoverable) && job->session->waiting != NULL)
         SC_TRY(recover_waiting(job));
     job->domain->recoverable = false;
-    uint32_t flows = rows_of(job->sink->flows), options = rows_of(job->sink->options);
+    sc_job_decodes(job, &job->message);
     uint32_t records = job->outcome->flows + job->outcome->options;
     SC_TRY(decode_sets(job, &all_known));
-    SC_TRY(settle(job, &job->message, flows, options));
+    SC_TRY(sc_job_settle(job));
     records = job->outcome->flows + job->outcome->options - records;
     if (job->message.version == 10) {
         sc_sequence_advance(job->account, &job->message, late, all_known, records);

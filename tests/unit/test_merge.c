@@ -193,7 +193,7 @@ static void columns_that_differ(void **state)
     struct sc_row_group_encoder encoder;
     struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
     struct sc_column_key key = {0, 777, 3, SC_COLUMN_UINT};
-    struct sc_column *c = sc_batch_begin(batch, 0, key, 4, 5);
+    struct sc_column *c = sc_batch_begin(batch, key, NULL, 4, 5);
     for (uint32_t i = 0; i < 5; i++)
         sc_column_put_u64(c, 100000 + i);
     sc_batch_commit(batch, 5);
