@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "collect/drops.h"
 
+#include "base/clock.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,9 +90,30 @@ void sc_drops_add(struct sc_drops *to, const struct sc_drops *from)
 
 /* ---- tallies ---- */
 
+/* Nothing more will come of what was dropped: its stream is closed. */
+static enum sc_status write_stream(const char *store, const char *collector, uint64_t number,
+                                   struct sc_error *err)
+{
+    struct sc_stream stream = {.stream = number, .heard_ms = sc_clock_wall_ms(), .closed = true};
+    snprintf(stream.proxy, sizeof(stream.proxy), "%s", collector);
+    return sc_stream_write(store, &stream, false, err);
+}
+
+static bool all_written(const struct sc_drops *drops)
+{
+    for (uint32_t i = 0; i < drops->count; i++) {
+        if (drops->list[i].unwritten)
+            return false;
+    }
+    return true;
+}
+
 enum sc_status sc_drops_write(struct sc_drops *drops, const char *store, const char *collector,
                               uint64_t stream, uint32_t window_s, struct sc_error *err)
 {
+    if (all_written(drops))
+        return SC_OK;
+    SC_TRY(write_stream(store, collector, stream, err));
     for (uint32_t i = 0; i < drops->count; i++) {
         struct sc_drop *drop = &drops->list[i];
         struct sc_tally_lane lane = {SC_DROPPED_LANE, drop->count, drop->count};

@@ -346,6 +346,7 @@ struct sc_batch *sc_batch_create(enum sc_record_kind kind)
         return NULL;
     batch->record_kind = (uint8_t)kind;
     sc_schema_init(&batch->schema, UINT32_MAX);
+    batch->serial = batch->schema.seed;
     return batch;
 }
 
@@ -397,6 +398,7 @@ void sc_batch_reset(struct sc_batch *batch)
         column_reset(batch->columns[i]);
     batch->rows = batch->used = batch->row_bytes = 0;
     batch->heap_bytes = 0;
+    batch->serial++;
     batch->window_ms = 0;
     free(batch->spans);
     batch->spans = NULL;
@@ -474,8 +476,8 @@ static struct sc_column *make_column(struct sc_batch *batch, uint32_t slot, stru
 }
 
 /* The column of a key, made when new. */
-static struct sc_column *column_of(struct sc_batch *batch, struct sc_column_key key, uint32_t *hint,
-                                   unsigned width)
+static inline struct sc_column *column_of(struct sc_batch *batch, struct sc_column_key key, uint32_t *hint,
+                                          unsigned width)
 {
     uint32_t slot = *hint;
     if (slot >= batch->schema.count || !sc_column_key_equal(batch->schema.keys[slot], key)) {
@@ -495,11 +497,19 @@ static void note_used(struct sc_batch *batch, const struct sc_column *c)
     batch->row_bytes += place_bytes(c);
 }
 
+/* The common case: a column that has had a value in every row, room for the run, and its width. */
+static inline bool is_ready(const struct sc_column *c, uint32_t rows, unsigned width, uint32_t n)
+{
+    return c->rows == rows && rows != 0 && n <= c->capacity - rows && c->valid == NULL && width <= c->width;
+}
+
 struct sc_column *sc_batch_begin(struct sc_batch *batch, struct sc_column_key key, uint32_t *hint,
                                  unsigned width, uint32_t n)
 {
     uint32_t none = SC_NO_SLOT;
     struct sc_column *c = column_of(batch, key, hint == NULL ? &none : hint, width);
+    if (c != NULL && is_ready(c, batch->rows, width, n))
+        return c;
     if (c == NULL || !column_reserve(c, batch->rows + n))
         return NULL;
     bool fresh = c->rows == 0, integer = key.kind == SC_COLUMN_UINT || key.kind == SC_COLUMN_INT;

@@ -55,10 +55,10 @@ struct sc_column_key {
         kind; /* enum sc_column_kind; part of the key: an address of wrong length is another, BYTES column */
 };
 
-/* The key in one number. */
+/* The key in one number, in the order of memory: one load. */
 static inline uint64_t sc_column_key_bits(struct sc_column_key key)
 {
-    return (uint64_t)key.pen << 32 | (uint64_t)key.id << 16 | (uint64_t)key.instance << 8 | key.kind;
+    return key.pen | (uint64_t)key.id << 32 | (uint64_t)key.instance << 48 | (uint64_t)key.kind << 56;
 }
 
 static inline bool sc_column_key_equal(struct sc_column_key a, struct sc_column_key b)
@@ -151,6 +151,8 @@ struct sc_batch {
     uint32_t used;              /* columns that have rows */
     uint32_t row_bytes;         /* of these columns, for one row: values or offsets */
     size_t heap_bytes;          /* in their heaps */
+    uint64_t
+        serial; /* another one after each reset, and in each batch: what was looked up in it holds as long */
     struct sc_schema schema;
     uint8_t record_kind;   /* enum sc_record_kind: options records never share a batch with flows */
     uint64_t window_ms;    /* start of the window that all rows lie in; set by the producer */

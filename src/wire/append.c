@@ -135,16 +135,16 @@ enum sc_status sc_job_append(struct sc_job *job, struct sc_run *run)
 
 /* ---- which batch ---- */
 
-/* Columns that the batch of flows would have with the records of the message; at first, and exactly where that is too many. */
+/* Columns that the batch of flows would have with the records of the message, at most. */
 static uint32_t columns_with(const struct sc_job *job, bool exactly)
 {
     const struct sc_plan *plan = &job->decoder->plan;
     const struct sc_batch *flows = job->sink->flows;
-    uint32_t columns = flows->used + (exactly ? SC_OWN_COLUMNS : 0);
+    uint32_t columns = flows->used;
     for (uint32_t i = 0; i < plan->set_count; i++) {
-        const struct sc_template *t = plan->sets[i].template_record;
+        struct sc_template *t = plan->sets[i].template_record;
         if (t != NULL)
-            columns += exactly ? sc_need_of(flows, t).columns : t->most_columns;
+            columns += exactly ? sc_need_exact(flows, t).columns : sc_need_known(flows, t).columns;
     }
     return columns;
 }

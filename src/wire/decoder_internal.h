@@ -95,6 +95,12 @@ enum sc_special {
     SC_SPECIAL_COUNT
 };
 
+/* Columns that a batch does not have yet, and the bytes of a row in them. */
+struct sc_need {
+    uint32_t columns;
+    uint32_t row_bytes;
+};
+
 struct sc_template {
     uint16_t id;
     uint16_t scope_count;
@@ -111,6 +117,8 @@ struct sc_template {
     bool unregistered;      /* has elements that the registry does not know, or many instances of one */
     uint32_t most_columns;  /* that its records can have, those of the collector with them */
     uint32_t most_bytes;    /* of a record in them, heaps apart */
+    uint64_t known_to;      /* the serial of a batch, and what its records can add to that at most */
+    struct sc_need known;
     uint16_t special[SC_SPECIAL_COUNT];
     uint64_t seen_ms;             /* last definition */
     uint64_t refresh_ms;          /* longest time between two definitions, 0: seen once */
@@ -375,14 +383,10 @@ bool sc_run_bytes(const struct sc_run *run, enum sc_special special, uint32_t i,
 
 /* ---- room.c ---- */
 
-/* Columns of a batch that a run has no part in yet, and the bytes of a row in them. */
-struct sc_need {
-    uint32_t columns;
-    uint32_t row_bytes;
-};
-
-/* What records of the template can add to a batch, the collector's own columns apart. */
-struct sc_need sc_need_of(const struct sc_batch *batch, const struct sc_template *t);
+/* What records of the template can add to a batch, at most: as far as that is known, and looked up. What was looked up holds for the
+ * batch as long as it is not reset: it only gets more columns, and wider ones. */
+struct sc_need sc_need_known(const struct sc_batch *batch, const struct sc_template *t);
+struct sc_need sc_need_exact(const struct sc_batch *batch, struct sc_template *t);
 /* Sets what records of the template can have at most. */
 void sc_template_measure(struct sc_template *t);
 /* Records of the run that are appended at once: so many that they alone pass no bound. */

@@ -78,9 +78,14 @@ static void add_raw(const struct sc_batch *batch, const struct sc_op *op, struct
     add_column(batch, key, op->alt_slot, sizeof(struct sc_addr), need);
 }
 
-struct sc_need sc_need_of(const struct sc_batch *batch, const struct sc_template *t)
+struct sc_need sc_need_known(const struct sc_batch *batch, const struct sc_template *t)
 {
-    struct sc_need need = {0};
+    return t->known_to == batch->serial ? t->known : (struct sc_need){t->most_columns, t->most_bytes};
+}
+
+struct sc_need sc_need_exact(const struct sc_batch *batch, struct sc_template *t)
+{
+    struct sc_need need = {SC_OWN_COLUMNS, SC_OWN_BYTES};
     for (uint32_t i = 0; i < t->op_count; i++) {
         const struct sc_op *op = &t->ops[i];
         struct sc_column_key bytes = op->key;
@@ -88,13 +93,15 @@ struct sc_need sc_need_of(const struct sc_batch *batch, const struct sc_template
         if (op->action == SC_OP_NONE)
             continue;
         add_column(batch, op->key, op->slot, bytes_of(op), &need);
-        if (op->action == SC_OP_PAIR || op->action == SC_OP_UNIFIED)
+        if (op->action == SC_OP_PAIR || (op->action == SC_OP_UNIFIED && op->length != 4))
             add_raw(batch, op, &need);
         if (op->action == SC_OP_PAIR)
             add_raw(batch, &t->ops[op->partner], &need);
         if (may_misfit(op))
             add_column(batch, bytes, op->alt_slot, sizeof(uint32_t), &need);
     }
+    t->known_to = batch->serial;
+    t->known = need;
     return need;
 }
 
@@ -123,26 +130,18 @@ static size_t weight(const struct sc_run *run, const struct sc_batch *batch, uin
                          (size_t)batch->row_bytes + need.row_bytes, batch->heap_bytes + heap_of(run, n));
 }
 
-static struct sc_need exact_need(const struct sc_run *run, const struct sc_batch *batch)
-{
-    struct sc_need need = sc_need_of(batch, run->template_record);
-    need.columns += SC_OWN_COLUMNS;
-    need.row_bytes += SC_OWN_BYTES;
-    return need;
-}
-
 enum sc_fit sc_run_fits(const struct sc_run *run, const struct sc_batch *batch, uint32_t n, size_t most_bytes,
                         size_t *bytes)
 {
-    const struct sc_template *t = run->template_record;
-    struct sc_need need = {t->most_columns, t->most_bytes};
+    struct sc_template *t = run->template_record;
+    struct sc_need need = sc_need_known(batch, t);
     *bytes = 0;
     if (batch->rows + n > SC_BOUND_GROUP_ROWS)
         return SC_FIT_NEVER;
     *bytes = weight(run, batch, n, need);
     if (*bytes <= most_bytes && batch->used + need.columns <= SC_BOUND_COLUMNS)
         return SC_FITS;
-    need = exact_need(run, batch);
+    need = sc_need_exact(batch, t);
     *bytes = weight(run, batch, n, need);
     if (batch->used + need.columns > SC_BOUND_COLUMNS)
         return SC_FIT_NEVER;

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The queue between receivers and store thread: order, bound, waiting, the circle of parcels. */
+/* The queue between receivers and store thread: order, bound, waiting, the circle of parcels; what is dropped, and told. */
 #include "collect/queue.h"
+#include "query/expect.h"
+#include "store_kit.h"
 
 #include "base/clock.h"
 
 #include <pthread.h>
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#define WINDOW KIT_WINDOW
 
 static const struct sc_column_key key = {.id = 7, .kind = SC_COLUMN_UINT};
 
@@ -158,6 +155,67 @@ static void what_is_aside_waits_for_all_others(void **state)
     sc_pool_free(pool);
 }
 
+struct said {
+    unsigned count;
+    char last[512];
+};
+
+static void say(void *arg, const char *sentence)
+{
+    struct said *said = arg;
+    said->count++;
+    snprintf(said->last, sizeof(said->last), "%s", sentence);
+}
+
+/* What an answer over all of a store says is missing. */
+static struct said judge(const char *store)
+{
+    struct said said = {0};
+    struct sc_catalogue catalogue = {0};
+    struct sc_expected expected = {0};
+    const struct sc_expected_range range = {SC_RECORDS_FLOWS, 0, UINT64_MAX};
+    assert_int_equal(sc_catalogue_add(&catalogue, store, NULL), SC_OK);
+    assert_int_equal(sc_expected_load(&expected, &store, 1, &catalogue, sc_clock_wall_ms(), say, &said),
+                     SC_OK);
+    assert_false(sc_expected_covers(&expected, WINDOW, SC_ANY_LANE)); /* it says nothing about segments */
+    sc_expected_judge(&expected, &range, say, &said);
+    sc_expected_free(&expected);
+    sc_catalogue_free(&catalogue);
+    return said;
+}
+
+/* Numbers only grow, over several records of one process and over processes. */
+static void answers_tell_what_was_dropped(void **state)
+{
+    (void)state;
+    char *store = kit_folder();
+    struct sc_drops all = {0}, later = {0}, other = {0};
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS, 1 << 24);
+    struct sc_parcel *parcel = make_parcel(pool, 1000, 1);
+    parcel->batch->window_ms = WINDOW;
+    assert_int_equal(judge(store).count, 0);
+    sc_drops_note(&later, parcel->batch, SC_DROP_FULL);
+    for (uint64_t round = 1; round <= 2; round++) {
+        char wanted[128];
+        sc_drops_add(&all, &later);
+        assert_int_equal(sc_drops_write(&all, store, "n1", 7, 300, NULL), SC_OK);
+        struct said said = judge(store);
+        snprintf(wanted, sizeof(wanted), ": %u records were dropped by collector n1: its queue was full",
+                 (unsigned)(1000 * round));
+        assert_int_equal(said.count, 1);
+        assert_non_null(strstr(said.last, wanted));
+    }
+    sc_drops_add(&other, &later);
+    assert_int_equal(sc_drops_write(&other, store, "n1", 8, 300, NULL), SC_OK);
+    assert_non_null(strstr(judge(store).last, ": 3000 records were dropped"));
+    sc_drops_free(&all);
+    sc_drops_free(&later);
+    sc_drops_free(&other);
+    sc_parcel_release(parcel);
+    sc_pool_free(pool);
+    kit_remove(store);
+}
+
 static void a_closed_queue_takes_nothing_and_gives_the_rest(void **state)
 {
     (void)state;
@@ -237,6 +295,7 @@ int main(void)
         cmocka_unit_test(a_parcel_larger_than_the_bound_never_passes),
         cmocka_unit_test(memory_is_granted_before_it_is_taken),
         cmocka_unit_test(what_is_aside_waits_for_all_others),
+        cmocka_unit_test(answers_tell_what_was_dropped),
         cmocka_unit_test(a_closed_queue_takes_nothing_and_gives_the_rest),
         cmocka_unit_test(many_producers_lose_nothing_over_a_narrow_queue),
     };
