@@ -52,6 +52,61 @@ static void schema_slots(void **state)
     sc_schema_free(&schema);
 }
 
+/* Columns that were not used since the last reset leave the batch; a slot that another key has now is no hint for the old one. */
+static void unused_columns_leave(void **state)
+{
+    (void)state;
+    enum { COLUMNS = 3000 };
+    struct sc_batch *batch = new_batch();
+    uint32_t hint = SC_NO_SLOT;
+    for (uint32_t round = 0; round < 20; round++) {
+        for (uint32_t i = 0; i < COLUMNS; i++)
+            put_run(batch, (struct sc_column_key){100000 + round, (uint16_t)i, 0, SC_COLUMN_UINT}, 4, i, 1);
+        struct sc_column *c = sc_batch_begin(batch, uint_key, &hint, 4, 1);
+        assert_true(sc_column_key_equal(c->key, uint_key));
+        assert_int_equal(sc_batch_slot(batch, bytes_key, hint), SC_NO_SLOT);
+        sc_column_put_u64(c, round);
+        sc_batch_commit(batch, 1);
+        assert_int_equal(batch->used, COLUMNS + 1);
+        assert_ptr_equal(batch->columns[hint], c);
+        uint64_t serial = batch->serial;
+        sc_batch_reset(batch);
+        assert_true(batch->serial != serial);
+        assert_true(batch->schema.count <= COLUMNS + 1);
+        assert_int_equal(sc_batch_memory(batch) < 3000 * 2048, true);
+    }
+    sc_batch_reset(batch);
+    assert_int_equal(batch->schema.count, 0);
+    sc_batch_free(batch);
+}
+
+/* What a batch has been given beyond what it needs is given back, and its values stay. */
+static void packing_gives_back(void **state)
+{
+    (void)state;
+    struct sc_batch *batch = new_batch();
+    for (uint32_t rows = 60000; rows != 0; rows = rows == 60000 ? 10 : 0) {
+        struct sc_column *b = begin(batch, bytes_key, 0, rows);
+        for (uint32_t i = 0; i < rows; i++)
+            assert_int_equal(sc_column_put_bytes(b, "0123456789abcdef", i % 16), SC_OK);
+        sc_batch_commit(batch, rows);
+        assert_int_equal(sc_batch_finish(batch), SC_OK);
+        size_t finished = sc_batch_finished_bytes(batch), given = sc_batch_memory(batch);
+        sc_batch_pack(batch);
+        assert_true(sc_batch_memory(batch) <= given);
+        assert_true(sc_batch_memory(batch) <= 2 * finished + (64 << 10));
+        for (uint32_t i = 0; i < rows; i++) {
+            uint32_t length;
+            const uint8_t *bytes = sc_column_bytes(sc_batch_find(batch, bytes_key), i, &length);
+            assert_int_equal(length, i % 16);
+            assert_memory_equal(bytes, "0123456789abcdef", length);
+        }
+        if (rows == 60000)
+            sc_batch_reset(batch);
+    }
+    sc_batch_free(batch);
+}
+
 /* ---- appending ---- */
 
 static void columns_that_begin_late_or_end_early(void **state)
@@ -370,6 +425,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(schema_slots),
+        cmocka_unit_test(unused_columns_leave),
+        cmocka_unit_test(packing_gives_back),
         cmocka_unit_test(columns_that_begin_late_or_end_early),
         cmocka_unit_test(widths_grow),
         cmocka_unit_test(rollback_forgets_the_run),
