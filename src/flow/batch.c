@@ -497,19 +497,11 @@ static void note_used(struct sc_batch *batch, const struct sc_column *c)
     batch->row_bytes += place_bytes(c);
 }
 
-/* The common case: a column that has had a value in every row, room for the run, and its width. */
-static inline bool is_ready(const struct sc_column *c, uint32_t rows, unsigned width, uint32_t n)
-{
-    return c->rows == rows && rows != 0 && n <= c->capacity - rows && c->valid == NULL && width <= c->width;
-}
-
-struct sc_column *sc_batch_begin(struct sc_batch *batch, struct sc_column_key key, uint32_t *hint,
-                                 unsigned width, uint32_t n)
+struct sc_column *sc_batch_begin_any(struct sc_batch *batch, struct sc_column_key key, uint32_t *hint,
+                                     unsigned width, uint32_t n)
 {
     uint32_t none = SC_NO_SLOT;
     struct sc_column *c = column_of(batch, key, hint == NULL ? &none : hint, width);
-    if (c != NULL && is_ready(c, batch->rows, width, n))
-        return c;
     if (c == NULL || !column_reserve(c, batch->rows + n))
         return NULL;
     bool fresh = c->rows == 0, integer = key.kind == SC_COLUMN_UINT || key.kind == SC_COLUMN_INT;

@@ -199,8 +199,20 @@ void sc_batch_pack(struct sc_batch *batch);
  * slot that the key had in this batch or another one, SC_NO_SLOT at first; it is brought up to date.
  * Returns NULL without memory.
  */
-struct sc_column *sc_batch_begin(struct sc_batch *batch, struct sc_column_key key, uint32_t *hint,
-                                 unsigned width, uint32_t n);
+struct sc_column *sc_batch_begin_any(struct sc_batch *batch, struct sc_column_key key, uint32_t *hint,
+                                     unsigned width, uint32_t n);
+
+/* The common case in line: the hint holds, and the column had a value in every row, has room for the run, and its width. */
+static inline struct sc_column *sc_batch_begin(struct sc_batch *batch, struct sc_column_key key,
+                                               uint32_t *hint, unsigned width, uint32_t n)
+{
+    uint32_t slot = hint == NULL ? SC_NO_SLOT : *hint, rows = batch->rows;
+    struct sc_column *c = slot < batch->slots ? batch->columns[slot] : NULL;
+    if (c != NULL && sc_column_key_equal(c->key, key) && c->rows == rows && rows != 0 &&
+        n <= c->capacity - rows && c->valid == NULL && width <= c->width)
+        return c;
+    return sc_batch_begin_any(batch, key, hint, width, n);
+}
 void sc_batch_commit(struct sc_batch *batch, uint32_t n);
 void sc_batch_rollback(struct sc_batch *batch);
 
