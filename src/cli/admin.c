@@ -189,6 +189,9 @@ static void print_losses(const json_t *root)
     if (integer(received, "dropped_full") != 0)
         printf("LOST      %" PRIu64 " records: the queue was full while the disk did not take them\n",
                integer(received, "dropped_full"));
+    if (integer(received, "dropped_aside") != 0)
+        printf("LOST      %" PRIu64 " records with many columns of their own, while the queue was tight\n",
+               integer(received, "dropped_aside"));
     if (integer(store, "lost_records") != 0)
         printf("LOST      %" PRIu64 " records: the store refused them\n", integer(store, "lost_records"));
     if (integer(received, "over_budget") != 0)

@@ -140,9 +140,10 @@ static int judge(const struct sc_import_summary *s)
     const struct sc_capture_stats *capture = &s->capture;
     if (in->flows + in->options + in->templates == 0)
         return EXIT_NOTHING;
-    bool whole = in->malformed + in->refused + in->dropped_full + sc_import_undecodable(s) == 0 &&
-                 capture->fragments + capture->truncated + capture->broken + capture->damaged_bytes == 0 &&
-                 s->bad_files == 0;
+    bool whole =
+        in->malformed + in->refused + in->dropped_full + in->dropped_aside + sc_import_undecodable(s) == 0 &&
+        capture->fragments + capture->truncated + capture->broken + capture->damaged_bytes == 0 &&
+        s->bad_files == 0;
     return whole ? EXIT_SUCCESS : EXIT_PARTIAL;
 }
 

@@ -5,33 +5,52 @@
 
 #include <stdlib.h>
 
-/* Columns over all exporters of a thread; beyond them the decoder counts and drops. */
-#define SCHEMA_LIMIT 16384u
-/* sc_batch_memory looks at every column, so not after each message. */
-#define MESSAGES_BETWEEN_MEMORY_CHECKS 64u
+/* What a batch may have before it asks the queue for more. */
+#define LEAST_GRANT ((size_t)256 << 10)
+/* What an intake keeps of the batches of one kind that came back. */
+#define KEEP_COMMON ((size_t)16 << 20)
+#define KEEP_OTHERS ((size_t)1 << 20)
+
+enum lane {
+    LANE_COMMON,
+    LANE_STREAM, /* over TCP */
+    LANE_ASIDE,
+    LANES
+};
 
 /* The batch of one kind of records that is being filled. */
 struct filling {
     struct sc_pool *pool;
     struct sc_parcel *parcel; /* never NULL once created */
-    uint64_t began_ms;        /* monotonic, of the first record */
+    uint64_t began_ms;        /* monotonic, of the first record; 0: none yet */
+    size_t granted;           /* bytes that it may weigh */
 };
 
 struct sc_intake {
     struct sc_intake_options options;
-    struct sc_schema schema;
     struct sc_decoder *decoder;
-    struct filling flows, records;     /* options records */
-    uint64_t window_begin, window_end; /* of the batches being filled, ms */
-    uint32_t unchecked;                /* messages since the last look at the memory */
+    struct filling fillings[LANES][2];        /* by enum sc_record_kind */
+    enum lane lane;                           /* of the message at hand */
+    struct sc_parcel *first_kept, *last_kept; /* of LANE_STREAM: the queue had no room */
+    uint64_t window_begin, window_end;        /* of the batches being filled, ms */
+    size_t most_bytes;                        /* of a batch */
     struct sc_intake_stats stats;
 };
 
-static bool init_filling(struct filling *f, enum sc_record_kind kind)
+static bool init_filling(struct filling *f, enum lane lane, enum sc_record_kind kind)
 {
-    f->pool = sc_pool_create(kind);
+    bool large = lane != LANE_ASIDE && kind == SC_RECORDS_FLOWS;
+    f->pool = sc_pool_create(kind, large ? KEEP_COMMON : KEEP_OTHERS);
     f->parcel = f->pool == NULL ? NULL : sc_pool_take(f->pool);
     return f->parcel != NULL;
+}
+
+static bool init_fillings(struct sc_intake *intake)
+{
+    bool good = true;
+    for (unsigned i = 0; i < 2 * LANES; i++)
+        good = init_filling(&intake->fillings[i / 2][i % 2], i / 2, i % 2) && good;
+    return good;
 }
 
 static void free_filling(struct filling *f)
@@ -39,6 +58,15 @@ static void free_filling(struct filling *f)
     if (f->parcel != NULL)
         sc_parcel_release(f->parcel);
     sc_pool_free(f->pool);
+}
+
+/* An eighth of the queue: several fit it, and one is filled while others wait. */
+static size_t most_bytes_of(struct sc_queue *queue)
+{
+    struct sc_queue_stats stats;
+    sc_queue_get_stats(queue, &stats);
+    size_t part = stats.limit_bytes / 8;
+    return part < SC_BOUND_GROUP_BYTES ? part : SC_BOUND_GROUP_BYTES;
 }
 
 struct sc_intake *sc_intake_create(const struct sc_intake_options *options, struct sc_error *err)
@@ -53,11 +81,10 @@ struct sc_intake *sc_intake_create(const struct sc_intake_options *options, stru
         intake->options.rows = SC_INTAKE_ROWS;
     if (intake->options.age_ms == 0)
         intake->options.age_ms = SC_INTAKE_AGE_MS;
-    sc_schema_init(&intake->schema, SCHEMA_LIMIT);
-    intake->decoder = sc_decoder_create(&options->limits, &intake->schema, err);
+    intake->most_bytes = most_bytes_of(options->queue);
+    intake->decoder = sc_decoder_create(&options->limits, err);
     bool made = intake->decoder != NULL;
-    if (made && (!init_filling(&intake->flows, SC_RECORDS_FLOWS) ||
-                 !init_filling(&intake->records, SC_RECORDS_OPTIONS))) {
+    if (made && !init_fillings(intake)) {
         sc_fail_nomem(err, "a receiver");
         made = false;
     }
@@ -68,14 +95,24 @@ struct sc_intake *sc_intake_create(const struct sc_intake_options *options, stru
     return intake;
 }
 
+static struct sc_parcel *take_kept(struct sc_intake *intake)
+{
+    struct sc_parcel *parcel = intake->first_kept;
+    if (parcel != NULL)
+        intake->first_kept = parcel->next;
+    return parcel;
+}
+
 void sc_intake_free(struct sc_intake *intake)
 {
+    struct sc_parcel *parcel;
     if (intake == NULL)
         return;
-    free_filling(&intake->flows);
-    free_filling(&intake->records);
+    while ((parcel = take_kept(intake)) != NULL)
+        sc_parcel_release(parcel);
+    for (unsigned i = 0; i < 2 * LANES; i++)
+        free_filling(&intake->fillings[i / 2][i % 2]);
     sc_decoder_free(intake->decoder);
-    sc_schema_free(&intake->schema);
     free(intake);
 }
 
@@ -96,63 +133,173 @@ void sc_intake_set_patience(struct sc_intake *intake, uint64_t patience_ms)
 
 /* ---- sending batches on ---- */
 
-static void count_drop(struct sc_intake *intake, const struct sc_parcel *parcel)
+static void lose(struct sc_intake *intake, struct sc_parcel *parcel, enum sc_drop_reason reason)
 {
-    intake->stats.dropped_full += parcel->batch->rows;
+    *(reason == SC_DROP_ASIDE ? &intake->stats.dropped_aside : &intake->stats.dropped_full) +=
+        parcel->batch->rows;
     intake->stats.dropped_batches++;
+    sc_queue_lose(intake->options.queue, parcel, reason);
+}
+
+static void keep(struct sc_intake *intake, struct sc_parcel *parcel)
+{
+    parcel->next = NULL;
+    if (intake->first_kept == NULL)
+        intake->first_kept = parcel;
+    else
+        intake->last_kept->next = parcel;
+    intake->last_kept = parcel;
+}
+
+/* Those that wait for room, in their order. False: some still do. */
+static bool push_kept(struct sc_intake *intake)
+{
+    while (intake->first_kept != NULL) {
+        struct sc_parcel *parcel = intake->first_kept, *next = parcel->next;
+        enum sc_status status = sc_queue_push(intake->options.queue, parcel, intake->options.patience_ms);
+        if (status == SC_FULL && intake->options.patience_ms == 0)
+            return false;
+        intake->first_kept = next;
+        if (status != SC_OK)
+            lose(intake, parcel, SC_DROP_FULL);
+    }
+    return true;
+}
+
+static void push(struct sc_intake *intake, struct sc_parcel *parcel, enum lane lane)
+{
+    bool stream = lane == LANE_STREAM;
+    if (stream && !push_kept(intake)) {
+        keep(intake, parcel);
+        return;
+    }
+    parcel->aside = lane == LANE_ASIDE;
+    enum sc_status status = sc_queue_push(intake->options.queue, parcel, intake->options.patience_ms);
+    if (status == SC_FULL && stream && intake->options.patience_ms == 0)
+        keep(intake, parcel);
+    else if (status != SC_OK)
+        lose(intake, parcel, parcel->aside ? SC_DROP_ASIDE : SC_DROP_FULL);
 }
 
 /* The parcel's place is taken by an empty one. Without memory for one, or room in the queue, its records are
  * lost. */
-static void send(struct sc_intake *intake, struct filling *f)
+static enum sc_status send(struct sc_intake *intake, enum lane lane, enum sc_record_kind kind)
 {
+    struct filling *f = &intake->fillings[lane][kind];
     struct sc_parcel *full = f->parcel;
     if (full->batch->rows == 0)
-        return;
-    struct sc_parcel *empty = sc_pool_take(f->pool);
-    if (empty == NULL || sc_batch_finish(full->batch) != SC_OK) {
-        count_drop(intake, full);
-        sc_batch_reset(full->batch);
-        if (empty != NULL)
-            sc_parcel_release(empty);
-        return;
-    }
+        return SC_OK;
     full->batch->window_ms = intake->window_begin;
+    struct sc_parcel *empty = sc_pool_take(f->pool);
+    if (empty == NULL)
+        return SC_NOMEM; /* it goes on being filled, or its records are given up */
     f->parcel = empty;
-    sc_forward_offer(intake->options.forward, full);
-    if (sc_queue_push(intake->options.queue, full, intake->options.patience_ms) != SC_OK) {
-        count_drop(intake, full);
-        sc_parcel_release(full);
+    f->began_ms = 0;
+    f->granted = 0;
+    if (sc_batch_finish(full->batch) != SC_OK) {
+        lose(intake, full, SC_DROP_NOMEM);
+        return SC_OK;
     }
+    sc_batch_pack(full->batch);
+    sc_forward_offer(intake->options.forward, full);
+    push(intake, full, lane);
+    return SC_OK;
 }
 
 void sc_intake_flush(struct sc_intake *intake)
 {
-    send(intake, &intake->flows);
-    send(intake, &intake->records);
+    for (unsigned i = 0; i < 2 * LANES; i++)
+        (void)send(intake, i / 2, i % 2);
+    push_kept(intake);
 }
 
-static void send_if_old(struct sc_intake *intake, struct filling *f, uint64_t now_ms)
+static void send_if_old(struct sc_intake *intake, enum lane lane, enum sc_record_kind kind, uint64_t now_ms)
 {
+    const struct filling *f = &intake->fillings[lane][kind];
     if (f->parcel->batch->rows != 0 && now_ms - f->began_ms >= intake->options.age_ms)
-        send(intake, f);
+        (void)send(intake, lane, kind);
 }
 
 void sc_intake_tick(struct sc_intake *intake)
 {
     uint64_t now_ms = sc_clock_mono_ms();
-    send_if_old(intake, &intake->flows, now_ms);
-    send_if_old(intake, &intake->records, now_ms);
+    push_kept(intake);
+    for (unsigned i = 0; i < 2 * LANES; i++)
+        send_if_old(intake, i / 2, i % 2, now_ms);
 }
 
-static void send_if_full(struct sc_intake *intake, struct filling *f, uint32_t rows_before,
-                         bool look_at_memory)
+bool sc_intake_is_tight(const struct sc_intake *intake)
 {
-    const struct sc_batch *batch = f->parcel->batch;
-    if (rows_before == 0 && batch->rows != 0)
+    return intake->first_kept != NULL || sc_queue_is_tight(intake->options.queue);
+}
+
+static void send_if_full(struct sc_intake *intake, enum sc_record_kind kind)
+{
+    struct filling *f = &intake->fillings[intake->lane][kind];
+    uint32_t rows = f->parcel->batch->rows;
+    if (rows != 0 && f->began_ms == 0)
         f->began_ms = sc_clock_mono_ms();
-    if (batch->rows >= intake->options.rows || (look_at_memory && sc_batch_memory(batch) > SC_INTAKE_MEMORY))
-        send(intake, f);
+    if (rows >= intake->options.rows)
+        (void)send(intake, intake->lane, kind);
+}
+
+/* ---- what the decoder asks for ---- */
+
+static void set_batch(struct sc_decode_sink *sink, const struct filling *f, enum sc_record_kind kind)
+{
+    *(kind == SC_RECORDS_FLOWS ? &sink->flows : &sink->options) = f->parcel->batch;
+    sink->most_bytes[kind] = f->granted;
+}
+
+/* Columns grow by doubling: twice what the batch is to weigh is asked for. An empty batch takes its first records in any case; they
+ * are few (wire/room.c). */
+static bool ask_queue(struct sc_intake *intake, struct filling *f, size_t bytes, bool force)
+{
+    if (!sc_queue_grant(intake->options.queue, f->parcel, 2 * bytes, force))
+        return false;
+    f->granted = bytes;
+    return true;
+}
+
+static bool grant(struct sc_decode_sink *sink, enum sc_record_kind kind, size_t bytes)
+{
+    struct sc_intake *intake = sink->arg;
+    struct filling *f = &intake->fillings[intake->lane][kind];
+    bool empty = f->parcel->batch->rows == 0;
+    size_t most = intake->most_bytes;
+    if (intake->lane == LANE_ASIDE && most > SC_INTAKE_ASIDE)
+        most = SC_INTAKE_ASIDE;
+    if (bytes > most && !empty)
+        return false;
+    size_t wanted = f->granted < LEAST_GRANT / 2 ? LEAST_GRANT : 2 * f->granted;
+    wanted = wanted > most ? most : wanted;
+    bool granted =
+        (wanted > bytes && ask_queue(intake, f, wanted, false)) || ask_queue(intake, f, bytes, empty);
+    set_batch(sink, f, kind);
+    return granted;
+}
+
+static enum sc_status cut(struct sc_decode_sink *sink, enum sc_record_kind kind)
+{
+    struct sc_intake *intake = sink->arg;
+    SC_TRY(send(intake, intake->lane, kind));
+    set_batch(sink, &intake->fillings[intake->lane][kind], kind);
+    return SC_OK;
+}
+
+static void choose_lane(struct sc_decode_sink *sink, enum lane lane)
+{
+    struct sc_intake *intake = sink->arg;
+    intake->lane = lane;
+    for (unsigned kind = 0; kind < 2; kind++)
+        set_batch(sink, &intake->fillings[lane][kind], kind);
+}
+
+static void aside(struct sc_decode_sink *sink)
+{
+    struct sc_intake *intake = sink->arg;
+    if (intake->lane == LANE_COMMON)
+        choose_lane(sink, LANE_ASIDE);
 }
 
 /* ---- messages ---- */
@@ -201,17 +348,15 @@ enum sc_status sc_intake_message(struct sc_intake *intake, const struct sc_messa
                                  const uint8_t *bytes, size_t length, struct sc_error *err)
 {
     enter_window(intake, source->receive_ms != 0 ? source->receive_ms : sc_intake_export_time(bytes, length));
-    struct sc_decode_sink sink = {intake->flows.parcel->batch, intake->records.parcel->batch};
+    struct sc_decode_sink sink = {
+        .most_columns = SC_INTAKE_COLUMNS, .grant = grant, .cut = cut, .aside = aside, .arg = intake};
     struct sc_decode_outcome outcome = {0};
-    uint32_t flows_before = sink.flows->rows, options_before = sink.options->rows;
+    choose_lane(&sink, source->transport == SC_TRANSPORT_TCP ? LANE_STREAM : LANE_COMMON);
     enum sc_status status = sc_decoder_message(intake->decoder, source, bytes, length, &sink, &outcome, err);
     intake->stats.messages++;
     intake->stats.bytes += length;
     count(&intake->stats, status, &outcome);
-    bool look = ++intake->unchecked == MESSAGES_BETWEEN_MEMORY_CHECKS;
-    if (look)
-        intake->unchecked = 0;
-    send_if_full(intake, &intake->flows, flows_before, look);
-    send_if_full(intake, &intake->records, options_before, look);
+    send_if_full(intake, SC_RECORDS_FLOWS);
+    send_if_full(intake, SC_RECORDS_OPTIONS);
     return status;
 }

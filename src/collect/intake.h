@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Messages in, batches out: one thread's decoder with its schema, and the batches that are being filled. A
- * batch goes to the queue when it has SC_INTAKE_ROWS rows or SC_INTAKE_MEMORY bytes, when its first record is
- * SC_INTAKE_AGE_MS old (or as the options say), and at the edge of a window. Belongs to one thread.
+ * Messages in, batches out: one thread's decoder, and the batches that are being filled. A batch goes to the queue when it has
+ * SC_INTAKE_ROWS rows, when its first record is SC_INTAKE_AGE_MS old (or as the options say), at the edge of a window, and before it
+ * would weigh more than the queue grants. Belongs to one thread.
+ *
+ * Records that came over TCP have batches of their own: what the queue has no room for is kept and pushed again at each tick, and
+ * the receiver reads no TCP as long as sc_intake_is_tight. So do records of messages that would crowd a batch with columns: they are
+ * dropped before those of others are (collect/queue.h).
  */
 #ifndef SC_COLLECT_INTAKE_H
 #define SC_COLLECT_INTAKE_H
@@ -12,9 +16,10 @@
 #include "collect/queue.h"
 #include "wire/decoder.h"
 
-#define SC_INTAKE_ROWS   61440u /* a message's records on top still fit a row group of 65,536 */
-#define SC_INTAKE_MEMORY ((size_t)64 << 20)
-#define SC_INTAKE_AGE_MS 500u
+#define SC_INTAKE_ROWS    61440u /* a message's records on top fit a row group of 65,536, as a rule */
+#define SC_INTAKE_AGE_MS  500u
+#define SC_INTAKE_COLUMNS 512u              /* more than these do not come into the batch of all */
+#define SC_INTAKE_ASIDE   ((size_t)8 << 20) /* bytes of a batch aside */
 
 struct sc_intake_options {
     struct sc_decoder_limits limits;
@@ -39,8 +44,9 @@ struct sc_intake_stats {
     uint64_t lost;
     uint64_t over_budget; /* sessions, domains, templates and names of exporters that there was no room for */
     uint64_t refused;     /* messages dropped for want of memory or at a bound of the decoder */
-    uint64_t dropped_full;    /* records in batches dropped because the queue was full */
-    uint64_t dropped_batches; /* these batches */
+    uint64_t dropped_full; /* records in batches dropped because the queue was full, or there was no memory */
+    uint64_t dropped_aside;   /* records with many columns of their own, dropped because it was tight */
+    uint64_t dropped_batches; /* the batches of both */
 };
 
 struct sc_intake;
@@ -53,6 +59,9 @@ void sc_intake_free(struct sc_intake *intake);
 /* Decodes one message. @return what sc_decoder_message says; everything is counted already. */
 enum sc_status sc_intake_message(struct sc_intake *intake, const struct sc_message_source *source,
                                  const uint8_t *bytes, size_t length, struct sc_error *err);
+
+/* Whether senders that can be made to wait should be. */
+bool sc_intake_is_tight(const struct sc_intake *intake);
 
 /* Sends batches whose first record is old. Call at least every 100 ms. */
 void sc_intake_tick(struct sc_intake *intake);

@@ -381,6 +381,8 @@ static enum sc_refusal judge_tally(struct sc_lane_store *s, const struct news *n
     enum sc_refusal why = judge(s, n->proxy, t->stream, t->window_ms);
     if (why != SC_REFUSAL_NONE)
         return why;
+    if (t->lane.lane == SC_DROPPED_LANE) /* what the proxy dropped: it has no folder */
+        return SC_REFUSAL_NONE;
     return sc_lane_names_admit(&s->names, &s->cluster, t->lane.lane) ? SC_REFUSAL_NONE : SC_REFUSAL_LANE;
 }
 

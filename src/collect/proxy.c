@@ -39,6 +39,7 @@ struct sc_proxy {
     struct sc_buf bytes;
     struct lane_sequence *sequences;
     uint32_t sequence_count;
+    struct sc_drop_teller teller;
     struct sc_proxy_stats stats;
 
     pthread_mutex_t mutex;
@@ -210,6 +211,26 @@ static void send_parcel(struct sc_proxy *p, struct sc_batch *batch)
     }
 }
 
+/* What the receivers dropped is told to all members with the tallies, so that any node's answers tell it. */
+static void account_drops(struct sc_proxy *p)
+{
+    struct sc_drops drops = sc_queue_take_drops(p->options.queue);
+    for (uint32_t i = 0; i < 2 * drops.count; i++) {
+        const struct sc_drop *drop = &drops.list[i / 2];
+        const struct sc_batch_head head = {.id = {.stream = p->stats.stream, .lane = SC_DROPPED_LANE},
+                                           .window_ms = drop->window_ms,
+                                           .window_s = p->options.window_s,
+                                           .records = (uint32_t)drop->count.records[i % 2],
+                                           .record_kind = i % 2};
+        if (head.records == 0)
+            continue;
+        sc_accounts_accept(p->accounts, &head);
+        sc_accounts_safe(p->accounts, &head);
+    }
+    sc_drop_teller_tell(&p->teller, &drops, sc_clock_mono_ms(), &p->options.log);
+    sc_drops_free(&drops);
+}
+
 static void *run(void *arg)
 {
     struct sc_proxy *p = arg;
@@ -227,9 +248,11 @@ static void *run(void *arg)
             next_ms = now + 200;
             sc_accounts_tidy(p->accounts, sc_clock_wall_ms());
             sc_disk_look(p->folder, &p->stats.disk);
+            account_drops(p);
             publish(p);
         }
     }
+    account_drops(p);
     publish(p);
     return NULL;
 }

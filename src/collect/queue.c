@@ -13,16 +13,18 @@ struct sc_pool {
     pthread_mutex_t mutex;
     struct sc_parcel *free;
     uint32_t count;
+    size_t bytes, keep_bytes; /* of those free */
     enum sc_record_kind kind;
 };
 
-struct sc_pool *sc_pool_create(enum sc_record_kind kind)
+struct sc_pool *sc_pool_create(enum sc_record_kind kind, size_t keep_bytes)
 {
     struct sc_pool *pool = calloc(1, sizeof(*pool));
     if (pool == NULL)
         return NULL;
     pthread_mutex_init(&pool->mutex, NULL);
     pool->kind = kind;
+    pool->keep_bytes = keep_bytes;
     return pool;
 }
 
@@ -52,6 +54,7 @@ struct sc_parcel *sc_pool_take(struct sc_pool *pool)
     if (parcel != NULL) {
         pool->free = parcel->next;
         pool->count--;
+        pool->bytes -= parcel->memory;
     }
     pthread_mutex_unlock(&pool->mutex);
     if (parcel == NULL) {
@@ -66,6 +69,8 @@ struct sc_parcel *sc_pool_take(struct sc_pool *pool)
         }
     }
     parcel->next = NULL;
+    parcel->memory = 0;
+    parcel->aside = false;
     atomic_store(&parcel->holders, 1);
     return parcel;
 }
@@ -81,12 +86,14 @@ void sc_parcel_release(struct sc_parcel *parcel)
     if (atomic_fetch_sub(&parcel->holders, 1) != 1)
         return;
     sc_batch_reset(parcel->batch);
+    parcel->memory = sc_batch_memory(parcel->batch);
     pthread_mutex_lock(&pool->mutex);
-    bool keep = pool->count < POOL_KEEPS;
+    bool keep = pool->count < POOL_KEEPS && pool->bytes + parcel->memory <= pool->keep_bytes;
     if (keep) {
         parcel->next = pool->free;
         pool->free = parcel;
         pool->count++;
+        pool->bytes += parcel->memory;
     }
     pthread_mutex_unlock(&pool->mutex);
     if (!keep)
@@ -95,12 +102,17 @@ void sc_parcel_release(struct sc_parcel *parcel)
 
 /* ---- queue ---- */
 
+struct parcel_row {
+    struct sc_parcel *first, *last;
+};
+
 struct sc_queue {
     pthread_mutex_t mutex;
-    pthread_cond_t filled;  /* a parcel came, the queue was closed, or a wake-up */
-    pthread_cond_t emptied; /* memory became free, or the queue was closed */
-    struct sc_parcel *first, *last;
+    pthread_cond_t filled;     /* a parcel came, the queue was closed, or a wake-up */
+    pthread_cond_t emptied;    /* memory became free, or the queue was closed */
+    struct parcel_row rows[2]; /* [1]: aside */
     struct sc_queue_stats stats;
+    struct sc_drops drops;
     bool closed;
     bool woken;
 };
@@ -126,15 +138,27 @@ struct sc_queue *sc_queue_create(uint64_t limit_bytes)
     return queue;
 }
 
+static struct sc_parcel *take_first(struct sc_queue *queue)
+{
+    struct parcel_row *row = &queue->rows[queue->rows[0].first == NULL];
+    struct sc_parcel *parcel = row->first;
+    if (parcel == NULL)
+        return NULL;
+    row->first = parcel->next;
+    if (row->first == NULL)
+        row->last = NULL;
+    parcel->next = NULL;
+    return parcel;
+}
+
 void sc_queue_free(struct sc_queue *queue)
 {
     if (queue == NULL)
         return;
-    while (queue->first != NULL) {
-        struct sc_parcel *parcel = queue->first;
-        queue->first = parcel->next;
+    struct sc_parcel *parcel;
+    while ((parcel = take_first(queue)) != NULL)
         sc_parcel_release(parcel);
-    }
+    sc_drops_free(&queue->drops);
     pthread_cond_destroy(&queue->filled);
     pthread_cond_destroy(&queue->emptied);
     pthread_mutex_destroy(&queue->mutex);
@@ -154,34 +178,102 @@ static struct timespec deadline_in(uint64_t ms)
     return at;
 }
 
-/* A parcel larger than the bound passes when it is alone. */
-static bool has_room(const struct sc_queue *queue, size_t memory)
+/* ---- parcels being filled ---- */
+
+/* The parcel being filled has so much; under the mutex. */
+static void set_filling(struct sc_queue *queue, struct sc_parcel *parcel, size_t memory)
 {
-    return queue->stats.held == 0 || queue->stats.bytes + memory <= queue->stats.limit_bytes;
+    queue->stats.filling_bytes += memory;
+    queue->stats.filling_bytes -= parcel->memory;
+    parcel->memory = memory;
+}
+
+static void note_peak(struct sc_queue *queue)
+{
+    uint64_t bytes = queue->stats.bytes + queue->stats.filling_bytes;
+    if (bytes > queue->stats.peak_bytes)
+        queue->stats.peak_bytes = bytes;
+}
+
+bool sc_queue_grant(struct sc_queue *queue, struct sc_parcel *parcel, size_t memory, bool force)
+{
+    pthread_mutex_lock(&queue->mutex);
+    uint64_t others = queue->stats.bytes + queue->stats.filling_bytes - parcel->memory;
+    bool granted = force || others + memory <= queue->stats.limit_bytes;
+    if (granted) {
+        set_filling(queue, parcel, memory);
+        note_peak(queue);
+    }
+    pthread_mutex_unlock(&queue->mutex);
+    return granted;
+}
+
+void sc_queue_drop(struct sc_queue *queue, struct sc_parcel *parcel)
+{
+    pthread_mutex_lock(&queue->mutex);
+    set_filling(queue, parcel, 0);
+    pthread_cond_broadcast(&queue->emptied);
+    pthread_mutex_unlock(&queue->mutex);
+    sc_parcel_release(parcel);
+}
+
+void sc_queue_lose(struct sc_queue *queue, struct sc_parcel *parcel, enum sc_drop_reason reason)
+{
+    pthread_mutex_lock(&queue->mutex);
+    sc_drops_note(&queue->drops, parcel->batch, reason);
+    pthread_mutex_unlock(&queue->mutex);
+    sc_queue_drop(queue, parcel);
+}
+
+struct sc_drops sc_queue_take_drops(struct sc_queue *queue)
+{
+    pthread_mutex_lock(&queue->mutex);
+    struct sc_drops drops = queue->drops;
+    queue->drops = (struct sc_drops){0};
+    pthread_mutex_unlock(&queue->mutex);
+    return drops;
+}
+
+/* ---- parcels on their way ---- */
+
+static bool is_tight(const struct sc_queue *queue)
+{
+    return queue->stats.bytes > queue->stats.limit_bytes / 2;
+}
+
+static bool has_room(const struct sc_queue *queue, const struct sc_parcel *parcel)
+{
+    uint64_t limit = queue->stats.limit_bytes;
+    if (parcel->aside && (is_tight(queue) || queue->stats.aside_bytes + parcel->memory > limit / 8))
+        return false;
+    return queue->stats.bytes + parcel->memory <= limit - limit / 4;
 }
 
 static void append(struct sc_queue *queue, struct sc_parcel *parcel)
 {
+    struct parcel_row *row = &queue->rows[parcel->aside];
     parcel->next = NULL;
-    if (queue->last == NULL)
-        queue->first = parcel;
+    if (row->last == NULL)
+        row->first = parcel;
     else
-        queue->last->next = parcel;
-    queue->last = parcel;
+        row->last->next = parcel;
+    row->last = parcel;
     queue->stats.waiting++;
     queue->stats.held++;
+    queue->stats.filling_bytes -= parcel->memory;
     queue->stats.bytes += parcel->memory;
-    if (queue->stats.bytes > queue->stats.peak_bytes)
-        queue->stats.peak_bytes = queue->stats.bytes;
+    queue->stats.aside_bytes += parcel->aside ? parcel->memory : 0;
 }
 
 enum sc_status sc_queue_push(struct sc_queue *queue, struct sc_parcel *parcel, uint64_t wait_ms)
 {
-    parcel->memory = sc_batch_memory(parcel->batch);
+    size_t memory = sc_batch_memory(parcel->batch);
     struct timespec deadline = deadline_in(wait_ms);
     enum sc_status status = SC_OK;
     pthread_mutex_lock(&queue->mutex);
-    while (status == SC_OK && !queue->closed && !has_room(queue, parcel->memory)) {
+    set_filling(queue, parcel, memory);
+    note_peak(queue);
+    while (status == SC_OK && !queue->closed && !has_room(queue, parcel)) {
         if (wait_ms == 0 || pthread_cond_timedwait(&queue->emptied, &queue->mutex, &deadline) == ETIMEDOUT)
             status = SC_FULL;
     }
@@ -198,28 +290,27 @@ enum sc_status sc_queue_push(struct sc_queue *queue, struct sc_parcel *parcel, u
 bool sc_queue_is_tight(struct sc_queue *queue)
 {
     pthread_mutex_lock(&queue->mutex);
-    bool tight = queue->stats.bytes > queue->stats.limit_bytes / 4 * 3;
+    bool tight = is_tight(queue);
     pthread_mutex_unlock(&queue->mutex);
     return tight;
+}
+
+static bool is_empty(const struct sc_queue *queue)
+{
+    return queue->rows[0].first == NULL && queue->rows[1].first == NULL;
 }
 
 struct sc_parcel *sc_queue_pop(struct sc_queue *queue, uint64_t wait_ms)
 {
     struct timespec deadline = deadline_in(wait_ms);
     pthread_mutex_lock(&queue->mutex);
-    while (queue->first == NULL && !queue->closed && !queue->woken && wait_ms != 0) {
+    while (is_empty(queue) && !queue->closed && !queue->woken && wait_ms != 0) {
         if (pthread_cond_timedwait(&queue->filled, &queue->mutex, &deadline) == ETIMEDOUT)
             break;
     }
     queue->woken = false;
-    struct sc_parcel *parcel = queue->first;
-    if (parcel != NULL) {
-        queue->first = parcel->next;
-        if (queue->first == NULL)
-            queue->last = NULL;
-        parcel->next = NULL;
-        queue->stats.waiting--;
-    }
+    struct sc_parcel *parcel = take_first(queue);
+    queue->stats.waiting -= parcel != NULL;
     pthread_mutex_unlock(&queue->mutex);
     return parcel;
 }
@@ -229,6 +320,7 @@ void sc_queue_done(struct sc_queue *queue, struct sc_parcel *parcel)
     pthread_mutex_lock(&queue->mutex);
     queue->stats.held--;
     queue->stats.bytes -= parcel->memory;
+    queue->stats.aside_bytes -= parcel->aside ? parcel->memory : 0;
     pthread_cond_broadcast(&queue->emptied);
     pthread_mutex_unlock(&queue->mutex);
     sc_parcel_release(parcel);
@@ -246,7 +338,7 @@ void sc_queue_close(struct sc_queue *queue)
 bool sc_queue_is_finished(struct sc_queue *queue)
 {
     pthread_mutex_lock(&queue->mutex);
-    bool finished = queue->closed && queue->first == NULL;
+    bool finished = queue->closed && is_empty(queue);
     pthread_mutex_unlock(&queue->mutex);
     return finished;
 }

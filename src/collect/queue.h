@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The way of batches from the receivers to the store thread.
+ * The way of batches from the receivers to the store thread, and the memory of all of them.
  *
  * A *parcel* is a batch with the pool that it came from. Its owner changes with it: a receiver takes an empty
  * parcel from its pool, fills and pushes it; the store thread pops it, keeps it until it is durable, and is
  * then done with it, which gives it back to its pool. Batches keep their columns over this circle, so that
- * nothing is allocated in the long run; and since columns belong to a schema, a pool serves one receiver and
- * one kind of records.
+ * nothing is allocated in the long run; a pool serves one receiver and one kind of records.
  *
  * Others (collect/forward.h) may hold a finished parcel too, to read the columns of its batch and nothing else
  * of it: it goes home when the last holder has released it.
  *
- * The queue is bounded by the memory of all parcels from push to done, those that wait for the disk included.
+ * One bound holds for the memory of all parcels from the first record on: those being filled ask before they grow (sc_queue_grant),
+ * and those pushed keep what they have until they are done, the ones that wait for the disk included. Pushed ones get three quarters
+ * of the bound at most, so that there is always room to fill the next. *Aside* is what would crowd the batches of others with
+ * columns: it gets an eighth, nothing at all while half of the bound is used, and is popped when nothing else waits.
+ *
+ * What did not fit is dropped by its receiver and noted here, by window and reason, for the thread at the other end to record
+ * (collect/drops.h).
  * All functions may be called from any thread.
  */
 #ifndef SC_COLLECT_QUEUE_H
 #define SC_COLLECT_QUEUE_H
 
 #include "base/status.h"
+#include "collect/drops.h"
 #include "flow/batch.h"
 
 #include <stdatomic.h>
@@ -29,11 +35,12 @@ struct sc_parcel {
     struct sc_pool *home;
     struct sc_parcel *next; /* of whoever owns the parcel */
     size_t memory;          /* counted against the queue's bound */
+    bool aside;
     atomic_uint holders;
 };
 
-/* @return NULL without memory. */
-struct sc_pool *sc_pool_create(enum sc_record_kind kind);
+/* `keep_bytes`: of the parcels that came home, how much is kept for the next. @return NULL without memory. */
+struct sc_pool *sc_pool_create(enum sc_record_kind kind, size_t keep_bytes);
 /* All parcels must have come back. */
 void sc_pool_free(struct sc_pool *pool);
 
@@ -52,6 +59,8 @@ struct sc_queue_stats {
     uint64_t bytes;   /* of the parcels held */
     uint64_t peak_bytes;
     uint64_t limit_bytes;
+    uint64_t filling_bytes; /* of the parcels that are being filled */
+    uint64_t aside_bytes;   /* of those held: aside */
 };
 
 /* @return NULL without memory. */
@@ -60,15 +69,28 @@ struct sc_queue *sc_queue_create(uint64_t limit_bytes);
 void sc_queue_free(struct sc_queue *queue);
 
 /*
+ * Before a parcel that is being filled grows to `memory` bytes. False: that would pass the bound. `force`: it is counted all the same.
+ */
+bool sc_queue_grant(struct sc_queue *queue, struct sc_parcel *parcel, size_t memory, bool force);
+
+/* A parcel that is not pushed counts no more, and is released. */
+void sc_queue_drop(struct sc_queue *queue, struct sc_parcel *parcel);
+/* Also notes what was lost with it. */
+void sc_queue_lose(struct sc_queue *queue, struct sc_parcel *parcel, enum sc_drop_reason reason);
+
+/*
  * Hands a parcel over. With wait_ms > 0 it waits so long for room.
  * @return SC_OK; SC_FULL or SC_CANCELLED (the queue is closed): the caller still owns the parcel.
  */
 enum sc_status sc_queue_push(struct sc_queue *queue, struct sc_parcel *parcel, uint64_t wait_ms);
 
-/* Whether three quarters of the bound are used: senders that can be made to wait (TCP) should be. */
+/* Whether half of the bound is used: senders that can be made to wait (TCP) should be. */
 bool sc_queue_is_tight(struct sc_queue *queue);
 
-/* The oldest parcel; NULL when none came within wait_ms, or at once when the queue is empty and closed. */
+/* What was dropped since the last call, to be freed by sc_drops_free. */
+struct sc_drops sc_queue_take_drops(struct sc_queue *queue);
+
+/* The oldest parcel, of those aside when there is no other; NULL when none came within wait_ms, or at once when the queue is empty and closed. */
 struct sc_parcel *sc_queue_pop(struct sc_queue *queue, uint64_t wait_ms);
 
 /* A popped parcel is no longer needed: it counts no more here, and is released. */

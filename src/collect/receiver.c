@@ -552,7 +552,6 @@ struct sc_receiver *sc_receiver_create(const struct sc_receiver_options *options
     pthread_mutex_init(&receiver->mutex, NULL);
     receiver->log = options->log;
     receiver->missing.log = &receiver->log;
-    receiver->queue = options->intake.queue;
     receiver->places = options->places;
     receiver->message_ms = options->message_ms != 0 ? options->message_ms : MESSAGE_MS;
     receiver->idle_ms = options->idle_ms != 0 ? options->idle_ms : IDLE_MS;

@@ -54,7 +54,6 @@ struct sc_merge;
 struct sc_receiver {
     struct sc_log log;
     struct sc_intake *intake;
-    struct sc_queue *queue;
     struct sc_udp_ring *ring;
     struct event_base *base;
     struct event *tick, *wake;

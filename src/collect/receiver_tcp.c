@@ -136,7 +136,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     /* Bytes not read fill the socket, and the exporter waits: nothing is lost. */
-    if (sc_queue_is_tight(c->listener->receiver->queue)) {
+    if (sc_intake_is_tight(c->listener->receiver->intake)) {
         c->paused = true;
         event_del(c->event);
         return;
@@ -151,7 +151,7 @@ void sc_receiver_resume(struct sc_listener *listener)
         listener->paused = false;
         event_add(listener->event, NULL);
     }
-    if (listener->connections == NULL || sc_queue_is_tight(listener->receiver->queue))
+    if (listener->connections == NULL || sc_intake_is_tight(listener->receiver->intake))
         return;
     for (struct sc_connection *c = listener->connections; c != NULL; c = c->next) {
         if (c->paused) {
@@ -192,7 +192,7 @@ void sc_receiver_drain_connections(struct sc_listener *listener)
 {
     for (struct sc_connection *c = listener->connections; c != NULL;) {
         struct sc_connection *next = c->next;
-        if (!sc_queue_is_tight(listener->receiver->queue))
+        if (!sc_intake_is_tight(listener->receiver->intake))
             read_turn(c, READS_WHEN_ENDING);
         close_connection(c);
         c = next;

@@ -234,6 +234,7 @@ static json_t *intake_json(const struct sc_status_source *source)
         sum.over_budget += s.over_budget;
         sum.refused += s.refused;
         sum.dropped_full += s.dropped_full;
+        sum.dropped_aside += s.dropped_aside;
         sum.dropped_batches += s.dropped_batches;
     }
     json_t *object = json_object();
@@ -247,6 +248,7 @@ static json_t *intake_json(const struct sc_status_source *source)
     put(object, "over_budget", sum.over_budget);
     put(object, "refused", sum.refused);
     put(object, "dropped_full", sum.dropped_full);
+    put(object, "dropped_aside", sum.dropped_aside);
     put(object, "dropped_batches", sum.dropped_batches);
     return object;
 }
@@ -261,6 +263,8 @@ static json_t *queue_json(const struct sc_status_source *source)
     put(object, "bytes", stats.bytes);
     put(object, "peak_bytes", stats.peak_bytes);
     put(object, "limit_bytes", stats.limit_bytes);
+    put(object, "filling_bytes", stats.filling_bytes);
+    put(object, "aside_bytes", stats.aside_bytes);
     return object;
 }
 

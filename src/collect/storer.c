@@ -2,12 +2,14 @@
 #include "collect/storer.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "collect/window_clock.h"
 #include "store/elements.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define SYNC_AFTER_MS      400u /* after the first append that is not durable */
 #define SYNC_BYTES         ((size_t)64 << 20)
@@ -39,6 +41,10 @@ struct sc_storer {
     struct sc_window_clock windows;
     uint64_t newest_window_ms; /* import */
     struct sc_elements elements;
+    struct sc_drops drops; /* of this process, all */
+    struct sc_drop_teller teller;
+    uint64_t drop_stream;
+    char host[SC_PROXY_NAME_MAX];
     struct sc_storer_stats stats;
     enum sc_status result;
     struct sc_error error;
@@ -250,6 +256,16 @@ static void run_retention(struct sc_storer *s)
                (unsigned long long)expiry.windows, (unsigned long long)expiry.bytes);
 }
 
+/* What the receivers dropped: told, and recorded so that answers tell it too. What cannot be written now is with the next. */
+static enum sc_status record_drops(struct sc_storer *s, struct sc_error *err)
+{
+    struct sc_drops drops = sc_queue_take_drops(s->options.queue);
+    sc_drops_add(&s->drops, &drops);
+    sc_drop_teller_tell(&s->teller, &drops, sc_clock_mono_ms(), &s->options.log);
+    sc_drops_free(&drops);
+    return sc_drops_write(&s->drops, s->path, s->host, s->drop_stream, s->options.window_s, err);
+}
+
 static void publish(struct sc_storer *s)
 {
     sc_store_writer_stats(s->writer, &s->stats.store);
@@ -268,6 +284,7 @@ static void each_second(struct sc_storer *s, uint64_t now)
     if (!s->options.import)
         seal_ended(s);
     sc_elements_write(&s->elements);
+    (void)record_drops(s, NULL);
     if (now >= s->next_retention_ms) {
         s->next_retention_ms = now + RETENTION_EVERY_MS;
         run_retention(s);
@@ -324,6 +341,14 @@ static void lose_everything(struct sc_storer *s)
         give_up(s, parcel, &err);
 }
 
+static void record_last_drops(struct sc_storer *s)
+{
+    struct sc_error err;
+    if (record_drops(s, &err) != SC_OK)
+        sc_log(&s->options.log, SC_LOG_ERROR, "answers will not tell that records were dropped: %s",
+               err.message);
+}
+
 static void *run(void *arg)
 {
     struct sc_storer *s = arg;
@@ -346,6 +371,7 @@ static void *run(void *arg)
             break;
     }
     sc_elements_write(&s->elements);
+    record_last_drops(s);
     publish(s);
     return NULL;
 }
@@ -367,6 +393,7 @@ static void seal_leftovers(struct sc_storer *s)
 static void free_storer(struct sc_storer *s)
 {
     sc_elements_free(&s->elements);
+    sc_drops_free(&s->drops);
     pthread_mutex_destroy(&s->mutex);
     free(s->path);
     free(s);
@@ -398,6 +425,9 @@ enum sc_status sc_storer_start(const struct sc_storer_options *options, struct s
     }
     sc_elements_init(&s->elements, s->path, s->options.io, &s->store_log);
     s->next_second_ms = sc_clock_mono_ms();
+    s->drop_stream = sc_hash_draw_seed();
+    if (gethostname(s->host, sizeof(s->host) - 1) != 0 || s->host[0] == '\0')
+        snprintf(s->host, sizeof(s->host), "collector");
     seal_leftovers(s);
     publish(s);
     int failed = pthread_create(&s->thread, NULL, run, s);

@@ -255,7 +255,6 @@ static enum sc_status read_wholes(struct reader *r, const struct sc_decoder_limi
                                   struct sc_roll *roll, struct sc_error *err)
 {
     struct sc_decoder_limits wide = *limits;
-    struct sc_schema schema;
     struct sc_budget budget = {.limit = SIZE_MAX};
     wide.budget = &budget; /* who has room is decided where the records go */
     wide.share_bytes = UINT64_MAX;
@@ -264,8 +263,7 @@ static enum sc_status read_wholes(struct reader *r, const struct sc_decoder_limi
         status = fill(r, left(r) + READ_BYTES, err);
     if (status != SC_END)
         return status == SC_OK ? sc_fail(err, SC_DAMAGED, "%s: no such file of ours", r->path) : status;
-    sc_schema_init(&schema, 64);
-    struct loading l = {.decoder = sc_decoder_create(&wide, &schema, err), .now_ms = now_ms};
+    struct loading l = {.decoder = sc_decoder_create(&wide, err), .now_ms = now_ms};
     status =
         l.decoder == NULL ? SC_NOMEM : each_whole(r->bytes.data, r->bytes.len, r->path, load_whole, &l, err);
     if (l.decoder != NULL) {
@@ -273,7 +271,6 @@ static enum sc_status read_wholes(struct reader *r, const struct sc_decoder_limi
         status = status == SC_OK ? put : status;
     }
     sc_decoder_free(l.decoder);
-    sc_schema_free(&schema);
     return status;
 }
 

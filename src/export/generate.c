@@ -27,7 +27,6 @@ struct job {
     struct sc_export_totals *totals;
     struct sc_error *err;
     struct sc_generator *generator;
-    struct sc_schema schema;
     struct sc_batch *batch;
     struct exporter *exporters;
     struct sc_generated records[CHUNK]; /* as generated */
@@ -69,7 +68,6 @@ static struct job *open_job(struct sc_export_run *run, const struct sc_generate_
     j->options = options;
     j->totals = totals;
     j->err = err;
-    sc_schema_init(&j->schema, 64);
     j->batch = sc_batch_create(SC_RECORDS_FLOWS);
     j->generator = sc_generator_create(&options->generator);
     return j;
@@ -84,7 +82,6 @@ static void close_job(struct job *j)
     free(j->exporters);
     sc_generator_free(j->generator);
     sc_batch_free(j->batch);
-    sc_schema_free(&j->schema);
     free(j);
 }
 
@@ -128,8 +125,7 @@ static enum sc_status encode(struct job *j, struct exporter *x, const struct sc_
 {
     if (x->rows != 0) {
         sc_batch_reset(j->batch);
-        if (sc_generated_append(records, x->rows, j->batch, &j->schema) != SC_OK ||
-            sc_batch_finish(j->batch) != SC_OK)
+        if (sc_generated_append(records, x->rows, j->batch) != SC_OK || sc_batch_finish(j->batch) != SC_OK)
             return sc_fail_nomem(j->err, "generated flows");
         SC_TRY(sc_encoder_flows(x->encoder, (const struct sc_column *const *)j->batch->columns,
                                 j->batch->slots, 0, j->batch->rows, j->now_ms, j->err));

@@ -449,17 +449,16 @@ static const struct sc_column_key keys[] = {
     {SC_PEN_IANA, 30, 0, SC_COLUMN_UINT},
 };
 
-static struct sc_column *begin(struct sc_batch *batch, struct sc_schema *schema, unsigned key, unsigned width,
-                               uint32_t n)
+static struct sc_column *begin(struct sc_batch *batch, unsigned key, unsigned width, uint32_t n)
 {
-    uint32_t slot = sc_schema_slot(schema, keys[key]);
-    return slot == SC_NO_SLOT ? NULL : sc_batch_begin(batch, slot, keys[key], width, n);
+    uint32_t hint = key;
+    return sc_batch_begin(batch, keys[key], &hint, width, n);
 }
 
 /* Writes one member of all records as a column of the member's width. */
 #define PUT(key, member)                                                                                     \
     do {                                                                                                     \
-        struct sc_column *c = begin(batch, schema, key, sizeof(records->member), n);                         \
+        struct sc_column *c = begin(batch, key, sizeof(records->member), n);                                 \
         if (c == NULL)                                                                                       \
             return SC_NOMEM;                                                                                 \
         if (c->width != sizeof(records->member))                                                             \
@@ -470,8 +469,7 @@ static struct sc_column *begin(struct sc_batch *batch, struct sc_schema *schema,
         c->rows += n;                                                                                        \
     } while (0)
 
-static enum sc_status append_addresses(const struct sc_generated *records, uint32_t n, struct sc_batch *batch,
-                                       struct sc_schema *schema)
+static enum sc_status append_addresses(const struct sc_generated *records, uint32_t n, struct sc_batch *batch)
 {
     PUT(0, source);
     PUT(1, destination);
@@ -479,8 +477,7 @@ static enum sc_status append_addresses(const struct sc_generated *records, uint3
     return SC_OK;
 }
 
-static enum sc_status append_numbers(const struct sc_generated *records, uint32_t n, struct sc_batch *batch,
-                                     struct sc_schema *schema)
+static enum sc_status append_numbers(const struct sc_generated *records, uint32_t n, struct sc_batch *batch)
 {
     PUT(3, input);
     PUT(4, output);
@@ -500,10 +497,10 @@ static enum sc_status append_numbers(const struct sc_generated *records, uint32_
 
 /* Prefix lengths are elements of their own in each family: null where a record is of the other. */
 static enum sc_status append_lengths(const struct sc_generated *records, uint32_t n, struct sc_batch *batch,
-                                     struct sc_schema *schema, bool v6)
+                                     bool v6)
 {
-    struct sc_column *s = begin(batch, schema, v6 ? 18 : 16, 1, n);
-    struct sc_column *d = begin(batch, schema, v6 ? 19 : 17, 1, n);
+    struct sc_column *s = begin(batch, v6 ? 18 : 16, 1, n);
+    struct sc_column *d = begin(batch, v6 ? 19 : 17, 1, n);
     if (s == NULL || d == NULL)
         return SC_NOMEM;
     for (uint32_t i = 0; i < n; i++) {
@@ -518,19 +515,18 @@ static enum sc_status append_lengths(const struct sc_generated *records, uint32_
     return SC_OK;
 }
 
-enum sc_status sc_generated_append(const struct sc_generated *records, uint32_t n, struct sc_batch *batch,
-                                   struct sc_schema *schema)
+enum sc_status sc_generated_append(const struct sc_generated *records, uint32_t n, struct sc_batch *batch)
 {
     uint32_t v6 = 0;
     for (uint32_t i = 0; i < n; i++)
         v6 += !sc_addr_is_v4(&records[i].source);
-    enum sc_status status = append_addresses(records, n, batch, schema);
+    enum sc_status status = append_addresses(records, n, batch);
     if (status == SC_OK)
-        status = append_numbers(records, n, batch, schema);
+        status = append_numbers(records, n, batch);
     if (status == SC_OK && v6 < n)
-        status = append_lengths(records, n, batch, schema, false);
+        status = append_lengths(records, n, batch, false);
     if (status == SC_OK && v6 != 0)
-        status = append_lengths(records, n, batch, schema, true);
+        status = append_lengths(records, n, batch, true);
     if (status == SC_OK)
         sc_batch_commit(batch, n);
     else

@@ -54,7 +54,6 @@ uint64_t sc_generator_clock_ms(const struct sc_generator *generator);
 
 /* Appends `n` records to a batch as the decoder would (unified addresses, FLOW_START, FLOW_END). SC_NOMEM:
  * unchanged. */
-enum sc_status sc_generated_append(const struct sc_generated *records, uint32_t n, struct sc_batch *batch,
-                                   struct sc_schema *schema);
+enum sc_status sc_generated_append(const struct sc_generated *records, uint32_t n, struct sc_batch *batch);
 
 #endif

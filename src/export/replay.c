@@ -74,7 +74,6 @@ struct replay {
     struct sc_error *err;
     struct senders senders;
     struct sc_pacer pacer;
-    struct sc_schema schema;
     struct sc_decoder *decoder;
     struct sc_batch *flows;
     struct sc_truth_columns fields;
@@ -135,9 +134,8 @@ static enum sc_status send_message(struct replay *r, const struct sc_capture_mes
 static enum sc_status open_replay(struct replay *r)
 {
     struct sc_decoder_limits limits = sc_decoder_default_limits();
-    sc_schema_init(&r->schema, 65536);
     r->flows = sc_batch_create(SC_RECORDS_FLOWS);
-    r->decoder = sc_decoder_create(&limits, &r->schema, r->err);
+    r->decoder = sc_decoder_create(&limits, r->err);
     if (r->flows == NULL || r->decoder == NULL)
         return sc_fail_nomem(r->err, "the decoder");
     return sc_truth_columns_init(&r->fields, r->err);
@@ -147,7 +145,6 @@ static void close_replay(struct replay *r)
 {
     sc_decoder_free(r->decoder);
     sc_batch_free(r->flows);
-    sc_schema_free(&r->schema);
     free(r);
 }
 

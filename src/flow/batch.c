@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "flow/batch.h"
 
+#include "base/hash.h"
+
 #include <stdlib.h>
 
 enum sc_column_kind sc_column_kind_of(enum sc_ie_type type)
@@ -137,27 +139,21 @@ const uint8_t *sc_column_bytes(const struct sc_column *c, uint32_t row, uint32_t
 
 void sc_schema_init(struct sc_schema *schema, uint32_t limit)
 {
-    *schema = (struct sc_schema){.limit = limit};
+    *schema = (struct sc_schema){.limit = limit, .seed = sc_hash_draw_seed()};
 }
 
 void sc_schema_free(struct sc_schema *schema)
 {
     free(schema->keys);
     free(schema->index);
-    sc_schema_init(schema, schema->limit);
-}
-
-static uint32_t hash_key(struct sc_column_key key)
-{
-    uint64_t h = ((uint64_t)key.pen << 32 | (uint64_t)key.id << 16 | (uint64_t)key.instance << 8 | key.kind) *
-                 UINT64_C(0x9e3779b97f4a7c15);
-    return (uint32_t)(h >> 32);
+    *schema = (struct sc_schema){.limit = schema->limit, .seed = schema->seed};
 }
 
 static uint32_t *find_entry(const struct sc_schema *schema, struct sc_column_key key)
 {
     uint32_t mask = schema->index_size - 1;
-    for (uint32_t i = hash_key(key) & mask;; i = (i + 1) & mask) {
+    for (uint32_t i = (uint32_t)sc_hash_u64(sc_column_key_bits(key), schema->seed) & mask;;
+         i = (i + 1) & mask) {
         uint32_t entry = schema->index[i];
         if (entry == 0 || sc_column_key_equal(schema->keys[entry - 1], key))
             return &schema->index[i];
@@ -183,13 +179,17 @@ static bool grow_schema(struct sc_schema *schema)
     return true;
 }
 
+uint32_t sc_schema_find(const struct sc_schema *schema, struct sc_column_key key)
+{
+    uint32_t entry = schema->index_size == 0 ? 0 : *find_entry(schema, key);
+    return entry == 0 ? SC_NO_SLOT : entry - 1;
+}
+
 uint32_t sc_schema_slot(struct sc_schema *schema, struct sc_column_key key)
 {
-    if (schema->index_size != 0) {
-        uint32_t entry = *find_entry(schema, key);
-        if (entry != 0)
-            return entry - 1;
-    }
+    uint32_t slot = sc_schema_find(schema, key);
+    if (slot != SC_NO_SLOT)
+        return slot;
     if (schema->count >= schema->limit || (schema->count == schema->capacity && !grow_schema(schema)))
         return SC_NO_SLOT;
     schema->keys[schema->count] = key;
@@ -197,7 +197,20 @@ uint32_t sc_schema_slot(struct sc_schema *schema, struct sc_column_key key)
     return schema->count - 1;
 }
 
+/* Forgets all keys, keeps the memory. */
+static void clear_schema(struct sc_schema *schema)
+{
+    schema->count = 0;
+    if (schema->index != NULL)
+        memset(schema->index, 0, schema->index_size * sizeof(*schema->index));
+}
+
 /* ---- columns: room ---- */
+
+/* That a column has room for at first. */
+#define LEAST_ROWS 64u
+/* What a batch may have been given beyond twice what it needs, before the rest is given back. */
+#define SLACK ((size_t)64 << 10)
 
 void sc_column_free(struct sc_column *c)
 {
@@ -230,7 +243,7 @@ static bool column_reserve(struct sc_column *c, uint32_t rows)
 {
     if (rows <= c->capacity)
         return true;
-    uint32_t capacity = c->capacity < 512 ? 512 : c->capacity;
+    uint32_t capacity = c->capacity < LEAST_ROWS ? LEAST_ROWS : c->capacity;
     while (capacity < rows)
         capacity *= 2;
     if (c->key.kind == SC_COLUMN_BYTES) {
@@ -329,8 +342,11 @@ static bool widen(struct sc_column *c, unsigned width)
 struct sc_batch *sc_batch_create(enum sc_record_kind kind)
 {
     struct sc_batch *batch = calloc(1, sizeof(*batch));
-    if (batch != NULL)
-        batch->record_kind = (uint8_t)kind;
+    if (batch == NULL)
+        return NULL;
+    batch->record_kind = (uint8_t)kind;
+    sc_schema_init(&batch->schema, UINT32_MAX);
+    batch->serial = batch->schema.seed;
     return batch;
 }
 
@@ -342,6 +358,7 @@ void sc_batch_free(struct sc_batch *batch)
         sc_column_free(batch->columns[i]);
     free(batch->columns);
     free(batch->spans);
+    sc_schema_free(&batch->schema);
     free(batch);
 }
 
@@ -353,22 +370,45 @@ static void column_reset(struct sc_column *c)
     c->valid = NULL;
 }
 
+/* Frees the columns that have no rows. True: some went. */
+static bool drop_unused(struct sc_batch *batch)
+{
+    uint32_t kept = 0, slots = batch->schema.count < batch->slots ? batch->schema.count : batch->slots;
+    for (uint32_t i = 0; i < slots; i++) {
+        struct sc_column *c = batch->columns[i];
+        bool keep = c != NULL && c->rows != 0;
+        batch->columns[i] = NULL;
+        if (keep)
+            batch->columns[kept++] = c;
+        else
+            sc_column_free(c);
+    }
+    bool went = kept != batch->schema.count;
+    if (went)
+        clear_schema(&batch->schema);
+    for (uint32_t i = 0; i < kept && went; i++)
+        sc_schema_slot(&batch->schema, batch->columns[i]->key); /* there is room: there were more */
+    return went;
+}
+
 void sc_batch_reset(struct sc_batch *batch)
 {
-    for (uint32_t i = 0; i < batch->slots; i++) {
-        struct sc_column *c = batch->columns[i];
-        if (c != NULL && c->rows == 0) { /* unused since the last reset */
-            sc_column_free(c);
-            batch->columns[i] = NULL;
-        } else if (c != NULL) {
-            column_reset(c);
-        }
-    }
-    batch->rows = 0;
+    drop_unused(batch);
+    for (uint32_t i = 0; i < batch->schema.count; i++)
+        column_reset(batch->columns[i]);
+    batch->rows = batch->used = batch->row_bytes = 0;
+    batch->heap_bytes = 0;
+    batch->serial++;
     batch->window_ms = 0;
     free(batch->spans);
     batch->spans = NULL;
     batch->span_count = 0;
+}
+
+/* Of a value, or of its place in the heap. */
+static unsigned place_bytes(const struct sc_column *c)
+{
+    return c->key.kind == SC_COLUMN_BYTES ? sizeof(uint32_t) : c->width;
 }
 
 size_t sc_batch_memory(const struct sc_batch *batch)
@@ -378,10 +418,40 @@ size_t sc_batch_memory(const struct sc_batch *batch)
         const struct sc_column *c = batch->columns[i];
         if (c == NULL)
             continue;
-        total += sizeof(*c) + c->heap_cap;
-        total += (size_t)c->capacity * (c->key.kind == SC_COLUMN_BYTES ? sizeof(uint32_t) : c->width);
+        total += sizeof(*c) + c->heap_cap + (size_t)c->capacity * place_bytes(c);
+        total += c->valid == NULL ? 0 : valid_words(c->capacity) * sizeof(*c->valid);
     }
-    return total;
+    return total + batch->slots * sizeof(struct sc_column *);
+}
+
+static void trim_array(void *pointer, size_t size)
+{
+    (void)grow_array(pointer, size); /* what cannot be moved stays where it is */
+}
+
+static void trim_column(struct sc_column *c)
+{
+    size_t heap = c->key.kind == SC_COLUMN_BYTES ? c->offsets[c->rows] : 0;
+    if (c->heap_cap > heap) {
+        trim_array(&c->heap, heap == 0 ? 1 : heap);
+        c->heap_cap = heap;
+    }
+    if (c->key.kind == SC_COLUMN_BYTES)
+        trim_array(&c->offsets, ((size_t)c->rows + 1) * sizeof(*c->offsets));
+    else
+        trim_array(&c->values, (size_t)c->rows * c->width);
+    if (c->valid != NULL)
+        trim_array(&c->valid, valid_words(c->rows) * sizeof(*c->valid));
+    c->capacity = c->rows;
+}
+
+void sc_batch_pack(struct sc_batch *batch)
+{
+    if (sc_batch_memory(batch) <= 2 * sc_batch_finished_bytes(batch) + SLACK)
+        return;
+    drop_unused(batch);
+    for (uint32_t i = 0; i < batch->schema.count; i++)
+        trim_column(batch->columns[i]);
 }
 
 static struct sc_column *make_column(struct sc_batch *batch, uint32_t slot, struct sc_column_key key,
@@ -400,21 +470,51 @@ static struct sc_column *make_column(struct sc_batch *batch, uint32_t slot, stru
     c->key = key;
     c->width = (uint8_t)(key.kind == SC_COLUMN_ADDRESS ? sizeof(struct sc_addr) : width);
     c->form = SC_FORM_FLAT;
+    c->heap_account = &batch->heap_bytes;
     batch->columns[slot] = c;
     return c;
 }
 
-struct sc_column *sc_batch_begin(struct sc_batch *batch, uint32_t slot, struct sc_column_key key,
-                                 unsigned width, uint32_t n)
+/* The column of a key, made when new. */
+static inline struct sc_column *column_of(struct sc_batch *batch, struct sc_column_key key, uint32_t *hint,
+                                          unsigned width)
 {
+    uint32_t slot = *hint;
+    if (slot >= batch->schema.count || !sc_column_key_equal(batch->schema.keys[slot], key)) {
+        slot = sc_schema_slot(&batch->schema, key);
+        if (slot == SC_NO_SLOT)
+            return NULL;
+        *hint = slot;
+    }
     struct sc_column *c = slot < batch->slots ? batch->columns[slot] : NULL;
-    if (c == NULL)
-        c = make_column(batch, slot, key, width);
-    if (c == NULL || !column_reserve(c, batch->rows + n) || !pad_to(c, batch->rows))
+    return c != NULL ? c : make_column(batch, slot, key, width);
+}
+
+/* The first rows of a column: it counts from now on. */
+static void note_used(struct sc_batch *batch, const struct sc_column *c)
+{
+    batch->used++;
+    batch->row_bytes += place_bytes(c);
+}
+
+struct sc_column *sc_batch_begin_any(struct sc_batch *batch, struct sc_column_key key, uint32_t *hint,
+                                     unsigned width, uint32_t n)
+{
+    uint32_t none = SC_NO_SLOT;
+    struct sc_column *c = column_of(batch, key, hint == NULL ? &none : hint, width);
+    if (c == NULL || !column_reserve(c, batch->rows + n))
         return NULL;
-    bool integer = key.kind == SC_COLUMN_UINT || key.kind == SC_COLUMN_INT;
-    if (integer && width > c->width && !widen(c, width))
+    bool fresh = c->rows == 0, integer = key.kind == SC_COLUMN_UINT || key.kind == SC_COLUMN_INT;
+    if (!pad_to(c, batch->rows))
         return NULL;
+    if (integer && width > c->width) {
+        uint32_t more = width - c->width;
+        if (!widen(c, width))
+            return NULL;
+        batch->row_bytes += fresh ? 0 : more;
+    }
+    if (fresh)
+        note_used(batch, c);
     if (c->valid != NULL)
         set_valid_range(c, batch->rows, n, true);
     return c;
@@ -433,15 +533,28 @@ static uint32_t count_nulls(const struct sc_column *c, uint32_t first, uint32_t 
     return nulls;
 }
 
+/* Counts anew what columns there are: after a run that was given up. */
+static void count_used(struct sc_batch *batch)
+{
+    batch->used = batch->row_bytes = 0;
+    for (uint32_t i = 0; i < batch->slots; i++) {
+        if (batch->columns[i] != NULL && batch->columns[i]->rows != 0)
+            note_used(batch, batch->columns[i]);
+    }
+}
+
 void sc_batch_rollback(struct sc_batch *batch)
 {
     for (uint32_t i = 0; i < batch->slots; i++) {
         struct sc_column *c = batch->columns[i];
         if (c == NULL || c->rows <= batch->rows)
             continue;
+        if (c->key.kind == SC_COLUMN_BYTES)
+            batch->heap_bytes -= c->offsets[c->rows] - c->offsets[batch->rows];
         c->nulls -= count_nulls(c, batch->rows, c->rows);
         c->rows = batch->rows;
     }
+    count_used(batch);
 }
 
 enum sc_status sc_batch_finish(struct sc_batch *batch)
@@ -483,7 +596,7 @@ enum sc_status sc_column_put_bytes(struct sc_column *c, const void *bytes, uint3
     if (length > UINT32_MAX - at)
         return SC_LIMIT;
     if (at + length > c->heap_cap) {
-        size_t cap = c->heap_cap * 2 + 1024;
+        size_t cap = c->heap_cap * 2 + 64;
         if (cap < at + length)
             cap = at + length;
         if (!grow_array(&c->heap, cap))
@@ -492,6 +605,7 @@ enum sc_status sc_column_put_bytes(struct sc_column *c, const void *bytes, uint3
     }
     if (length != 0)
         memcpy(c->heap + at, bytes, length);
+    *c->heap_account += length;
     c->offsets[++c->rows] = (uint32_t)(at + length);
     return SC_OK;
 }
@@ -562,17 +676,15 @@ static enum sc_status put_rows(struct sc_column *to, const struct sc_column *fro
     return SC_OK;
 }
 
-enum sc_status sc_batch_append_rows(struct sc_batch *to, struct sc_schema *schema,
-                                    const struct sc_column *const *columns, uint32_t column_count,
-                                    uint32_t first, uint32_t n)
+enum sc_status sc_batch_append_rows(struct sc_batch *to, const struct sc_column *const *columns,
+                                    uint32_t column_count, uint32_t first, uint32_t n)
 {
     for (uint32_t i = 0; i < column_count && n != 0; i++) {
         const struct sc_column *from = columns[i];
         if (from == NULL || from->rows == 0 || from->nulls == from->rows)
             continue;
-        uint32_t slot = sc_schema_slot(schema, from->key);
-        struct sc_column *c =
-            slot == SC_NO_SLOT ? NULL : sc_batch_begin(to, slot, from->key, width_needed(from), n);
+        uint32_t hint = i;
+        struct sc_column *c = sc_batch_begin(to, from->key, &hint, width_needed(from), n);
         enum sc_status status = c == NULL ? SC_NOMEM : put_rows(c, from, first, n);
         if (status != SC_OK) {
             sc_batch_rollback(to);

@@ -15,15 +15,17 @@
  * A null row has bit 0 in `valid` (bit r % 64 of word r / 64) and a zero value; valid == NULL: no row is
  * null.
  *
- * A *schema* gives each key a small slot number that is the same in all batches made from it, so that a
- * decoder resolves a template's fields once. Schema and batches belong to one thread at a time; a batch may
- * be handed to another thread whole (it holds its own copies of the keys). Memory is malloc; a function
- * that cannot get any returns SC_NOMEM or NULL and leaves the batch as it was.
+ * Each batch has its own *schema*, which gives the key of each of its columns a small slot number. A producer that writes the same
+ * columns again and again keeps the slot as a hint, also for other batches: whether it holds there is one comparison. Columns that
+ * were not used since the last reset leave the batch, so that nothing outlives what needed it. A batch belongs to one thread at a
+ * time and may be handed to another whole. Memory is malloc; a function that cannot get any returns SC_NOMEM or NULL and leaves the
+ * batch as it was.
  */
 #ifndef SC_FLOW_BATCH_H
 #define SC_FLOW_BATCH_H
 
 #include "base/addr.h"
+#include "base/bounds.h"
 #include "base/status.h"
 #include "ie/ie.h"
 
@@ -53,9 +55,15 @@ struct sc_column_key {
         kind; /* enum sc_column_kind; part of the key: an address of wrong length is another, BYTES column */
 };
 
+/* The key in one number, in the order of memory: one load. */
+static inline uint64_t sc_column_key_bits(struct sc_column_key key)
+{
+    return key.pen | (uint64_t)key.id << 32 | (uint64_t)key.instance << 48 | (uint64_t)key.kind << 56;
+}
+
 static inline bool sc_column_key_equal(struct sc_column_key a, struct sc_column_key b)
 {
-    return a.pen == b.pen && a.id == b.id && a.instance == b.instance && a.kind == b.kind;
+    return sc_column_key_bits(a) == sc_column_key_bits(b);
 }
 
 /* The kind of column that holds values of an abstract data type, and the bytes an integer of it needs. */
@@ -83,6 +91,7 @@ struct sc_column {
     uint32_t *offsets;         /* FLAT BYTES: rows + 1 entries */
     uint8_t *heap;             /* FLAT BYTES */
     size_t heap_cap;           /* bytes allocated at heap */
+    size_t *heap_account;      /* of the batch that made the column: bytes in its heaps */
     struct sc_dictionary dict; /* DICT, CONST */
 };
 
@@ -107,6 +116,7 @@ struct sc_schema {
     uint32_t limit;
     uint32_t *index; /* open hash over keys, slot + 1; 0 = empty */
     uint32_t index_size;
+    uint64_t seed;
 };
 
 #define SC_NO_SLOT UINT32_MAX
@@ -117,6 +127,8 @@ void sc_schema_free(struct sc_schema *schema);
 /* The key's slot, added when new. SC_NO_SLOT when the limit is reached or memory is short. Slots never
  * change. */
 uint32_t sc_schema_slot(struct sc_schema *schema, struct sc_column_key key);
+/* The key's slot; SC_NO_SLOT when it has none. */
+uint32_t sc_schema_find(const struct sc_schema *schema, struct sc_column_key key);
 
 /* ---- batch ---- */
 
@@ -136,9 +148,15 @@ struct sc_batch {
     struct sc_column **columns; /* by slot; NULL where the slot was never used here */
     uint32_t slots;             /* entries of `columns` */
     uint32_t rows;              /* committed rows */
-    uint8_t record_kind;        /* enum sc_record_kind: options records never share a batch with flows */
-    uint64_t window_ms;         /* start of the window that all rows lie in; set by the producer */
-    struct sc_span *spans;      /* ascending, disjoint, covering all rows when set; owned by the batch */
+    uint32_t used;              /* columns that have rows */
+    uint32_t row_bytes;         /* of these columns, for one row: values or offsets */
+    size_t heap_bytes;          /* in their heaps */
+    uint64_t
+        serial; /* another one after each reset, and in each batch: what was looked up in it holds as long */
+    struct sc_schema schema;
+    uint8_t record_kind;   /* enum sc_record_kind: options records never share a batch with flows */
+    uint64_t window_ms;    /* start of the window that all rows lie in; set by the producer */
+    struct sc_span *spans; /* ascending, disjoint, covering all rows when set; owned by the batch */
     uint32_t span_count;
 };
 
@@ -149,27 +167,68 @@ void sc_batch_free(struct sc_batch *batch);
 /* Forgets all rows and spans, keeps memory and columns for reuse. */
 void sc_batch_reset(struct sc_batch *batch);
 
-/* Bytes held by the columns, for limits. O(columns). */
+/* Bytes that the columns have been given, for limits. O(columns). */
 size_t sc_batch_memory(const struct sc_batch *batch);
+
+/* What a batch needs that has so many rows, columns, bytes of values in a row and bytes in heaps; when it is finished, with the nulls
+ * of rows that a column did not have when it was new. */
+static inline size_t sc_batch_cost(size_t rows, size_t columns, size_t row_bytes, size_t heap_bytes)
+{
+    return rows * row_bytes + (rows / 64 + 1) * sizeof(uint64_t) * columns + heap_bytes +
+           columns * SC_BOUND_COLUMN_COST;
+}
+
+/* Of the rows and columns that it has. O(1). */
+static inline size_t sc_batch_finished_bytes(const struct sc_batch *batch)
+{
+    return sc_batch_cost(batch->rows, batch->used, batch->row_bytes, batch->heap_bytes);
+}
+
+/* Gives back what the columns of a finished batch have been given and do not need, where that is much; for a batch that is kept.
+ * Where memory is short nothing happens. */
+void sc_batch_pack(struct sc_batch *batch);
 
 /*
  * Appending is column-wise: a run of `n` rows begins at row batch->rows. For each column that the run has
  * values for: sc_batch_begin gives the column, padded with nulls up to the run and with room for it; the
  * producer writes the values (sc_column_put_* or straight into `values`) and adds n to column->rows. Then
  * sc_batch_commit makes the run part of the batch. A run that is given up is undone by sc_batch_rollback.
- * The key is the slot's key in the producer's schema.
  *
  * sc_batch_begin: `width` is the widest integer that the run will write; a narrower column is widened in
- * place, and the returned column's own `width` (>= the asked) is the one to write with.
+ * place, and the returned column's own `width` (>= the asked) is the one to write with. *hint (may be NULL) is the
+ * slot that the key had in this batch or another one, SC_NO_SLOT at first; it is brought up to date.
  * Returns NULL without memory.
  */
-struct sc_column *sc_batch_begin(struct sc_batch *batch, uint32_t slot, struct sc_column_key key,
-                                 unsigned width, uint32_t n);
+struct sc_column *sc_batch_begin_any(struct sc_batch *batch, struct sc_column_key key, uint32_t *hint,
+                                     unsigned width, uint32_t n);
+
+/* The common case in line: the hint holds, and the column had a value in every row, has room for the run, and its width. */
+static inline struct sc_column *sc_batch_begin(struct sc_batch *batch, struct sc_column_key key,
+                                               uint32_t *hint, unsigned width, uint32_t n)
+{
+    uint32_t slot = hint == NULL ? SC_NO_SLOT : *hint, rows = batch->rows;
+    struct sc_column *c = slot < batch->slots ? batch->columns[slot] : NULL;
+    if (c != NULL && sc_column_key_equal(c->key, key) && c->rows == rows && rows != 0 &&
+        n <= c->capacity - rows && c->valid == NULL && width <= c->width)
+        return c;
+    return sc_batch_begin_any(batch, key, hint, width, n);
+}
 void sc_batch_commit(struct sc_batch *batch, uint32_t n);
 void sc_batch_rollback(struct sc_batch *batch);
 
 /* Pads every used column with nulls to batch->rows. Call before handing the batch to a reader. */
 enum sc_status sc_batch_finish(struct sc_batch *batch);
+
+/* The slot of a key whose column has rows, SC_NO_SLOT: none; `hint` as above. */
+static inline uint32_t sc_batch_slot(const struct sc_batch *batch, struct sc_column_key key, uint32_t hint)
+{
+    uint32_t slot = hint < batch->schema.count && sc_column_key_equal(batch->schema.keys[hint], key)
+                        ? hint
+                        : sc_schema_find(&batch->schema, key);
+    return slot < batch->slots && batch->columns[slot] != NULL && batch->columns[slot]->rows != 0
+               ? slot
+               : SC_NO_SLOT;
+}
 
 /* The column of a key, or NULL when the batch has no such column or it is null in every row. */
 const struct sc_column *sc_batch_find(const struct sc_batch *batch, struct sc_column_key key);
@@ -184,9 +243,8 @@ enum sc_status sc_column_put_null(struct sc_column *c);
 enum sc_status sc_column_mark_null(struct sc_column *c, uint32_t first, uint32_t n);
 
 /* Appends rows [first, first + n) of a finished batch or read columns to `to`, any form to FLAT. */
-enum sc_status sc_batch_append_rows(struct sc_batch *to, struct sc_schema *schema,
-                                    const struct sc_column *const *columns, uint32_t column_count,
-                                    uint32_t first, uint32_t n);
+enum sc_status sc_batch_append_rows(struct sc_batch *to, const struct sc_column *const *columns,
+                                    uint32_t column_count, uint32_t first, uint32_t n);
 
 void sc_column_free(struct sc_column *c); /* FLAT columns made by a batch; frees the struct too */
 

@@ -39,14 +39,12 @@ uint32_t sc_bounds_cut(const struct sc_bounds *bounds, const struct sc_column *c
 enum sc_status sc_gather_init(struct sc_gather *gather, enum sc_record_kind kind)
 {
     *gather = (struct sc_gather){.batch = sc_batch_create(kind), .kind = kind};
-    sc_schema_init(&gather->schema, UINT32_MAX);
     return gather->batch == NULL ? SC_NOMEM : SC_OK;
 }
 
 void sc_gather_free(struct sc_gather *gather)
 {
     sc_batch_free(gather->batch);
-    sc_schema_free(&gather->schema);
     free(gather->picked);
     *gather = (struct sc_gather){0};
 }
@@ -62,7 +60,7 @@ static enum sc_status begin_anew(struct sc_gather *gather)
 enum sc_status sc_gather_reset(struct sc_gather *gather)
 {
     struct sc_batch *batch = gather->batch;
-    if (batch == NULL || gather->schema.count > SC_BOUND_COLUMNS || sc_batch_memory(batch) > MOST_KEPT)
+    if (batch == NULL || batch->schema.count > SC_BOUND_COLUMNS || sc_batch_memory(batch) > MOST_KEPT)
         return begin_anew(gather);
     sc_batch_reset(batch);
     gather->weight = (struct sc_weight){0};
@@ -90,20 +88,16 @@ static uint64_t bits_of(const struct sc_column *c)
 }
 
 /* With one column more, whose rows weigh `one`. */
-static enum sc_status weigh_column(struct sc_gather *gather, struct sc_column_key key,
-                                   const struct sc_weight *one, struct sc_weight *sum)
+static void weigh_column(const struct sc_batch *batch, struct sc_column_key key, const struct sc_weight *one,
+                         struct sc_weight *sum)
 {
-    const struct sc_batch *batch = gather->batch;
-    uint32_t slot = sc_schema_slot(&gather->schema, key);
-    if (slot == SC_NO_SLOT)
-        return SC_NOMEM;
+    uint32_t slot = sc_schema_find(&batch->schema, key);
     const struct sc_column *there = slot < batch->slots ? batch->columns[slot] : NULL;
     uint64_t bits = bits_of(there) > one->row_bits ? bits_of(there) : one->row_bits;
     bool fresh = there == NULL || there->rows == 0;
     sum->columns += fresh;
     sum->row_bits += fresh ? bits : bits - bits_of(there);
     sum->heap += one->heap;
-    return SC_OK;
 }
 
 /* What the batch would weigh with the rows; the columns that have any of them are picked. */
@@ -120,7 +114,7 @@ static enum sc_status weigh(struct sc_gather *gather, const struct sc_column *co
         if (columns[i] == NULL || columns[i]->rows == 0 ||
             !sc_column_weigh(columns[i], span->first_row, span->rows, &one))
             continue;
-        SC_TRY(weigh_column(gather, columns[i]->key, &one, out));
+        weigh_column(gather->batch, columns[i]->key, &one, out);
         gather->picked[gather->picked_count++] = columns[i];
     }
     return SC_OK;
@@ -151,8 +145,7 @@ enum sc_status sc_gather_add(struct sc_gather *gather, const struct sc_column *c
         return SC_LIMIT;
     struct sc_batch *batch = gather->batch;
     SC_TRY(note_span(batch, span));
-    SC_TRY(sc_batch_append_rows(batch, &gather->schema, gather->picked, gather->picked_count, span->first_row,
-                                span->rows));
+    SC_TRY(sc_batch_append_rows(batch, gather->picked, gather->picked_count, span->first_row, span->rows));
     batch->span_count++;
     gather->weight = weight;
     return SC_OK;

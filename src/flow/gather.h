@@ -29,7 +29,6 @@ uint32_t sc_bounds_cut(const struct sc_bounds *bounds, const struct sc_column *c
 
 struct sc_gather {
     struct sc_batch *batch; /* with a span for each sc_gather_add; to be finished before it is read */
-    struct sc_schema schema;
     enum sc_record_kind kind;
     bool reused;                     /* the batch has columns of before the last reset */
     struct sc_weight weight;         /* of the batch */

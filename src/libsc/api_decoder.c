@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The decoder of libsc.h: each message to two batches, whose rows are given one by one. */
+/* The decoder of libsc.h: each message to batches of flow and options records, as a rule one of each, whose rows are given one by one. */
 #include "libsc/api_values.h"
 #include "wire/decoder.h"
 
 #include <stdlib.h>
-
-/* Different elements over all exporters; beyond them the decoder counts and drops. */
-#define SCHEMA_LIMIT 16384u
 
 _Static_assert((int)LIBSC_UDP == SC_TRANSPORT_UDP && (int)LIBSC_TCP == SC_TRANSPORT_TCP &&
                    (int)LIBSC_FILE == SC_TRANSPORT_FILE,
@@ -15,7 +12,10 @@ _Static_assert(sizeof(struct libsc_source) == 40, "part of the binary interface"
 
 /* Records of one kind of the last message. */
 struct records {
-    struct sc_batch *batch; /* NULL: not asked for */
+    struct sc_batch *batch; /* NULL: not asked for; the one that is filled, or whose rows are given */
+    struct sc_batch **
+        more; /* of a message whose records one batch could not hold: those before it, the first at the end */
+    uint32_t more_count;
     struct sc_api_columns columns;
     const struct sc_column **present; /* of the batch, those with a value */
     uint32_t capacity;
@@ -25,7 +25,6 @@ struct records {
 };
 
 struct libsc_decoder {
-    struct sc_schema schema;
     struct sc_decoder *decoder;
     struct records flows, options;
 };
@@ -40,8 +39,17 @@ static enum sc_status init_records(struct records *r, enum sc_record_kind kind, 
     return r->batch != NULL ? SC_OK : sc_fail_nomem(err, "a decoder");
 }
 
+static void drop_more(struct records *r)
+{
+    while (r->more_count != 0)
+        sc_batch_free(r->more[--r->more_count]);
+    free((void *)r->more);
+    r->more = NULL;
+}
+
 static void free_records(struct records *r)
 {
+    drop_more(r);
     sc_batch_free(r->batch);
     sc_api_columns_free(&r->columns);
     free((void *)r->present);
@@ -55,7 +63,7 @@ static enum sc_status prepare(struct libsc_decoder *d, const char *fields, const
     SC_TRY(init_records(&d->flows, SC_RECORDS_FLOWS, fields, err));
     if (option_fields != NULL)
         SC_TRY(init_records(&d->options, SC_RECORDS_OPTIONS, option_fields, err));
-    d->decoder = sc_decoder_create(&limits, &d->schema, err);
+    d->decoder = sc_decoder_create(&limits, err);
     return d->decoder != NULL ? SC_OK : SC_NOMEM;
 }
 
@@ -69,7 +77,6 @@ enum libsc_status libsc_decoder_create(const char *fields, const char *option_fi
     struct libsc_decoder *d = calloc(1, sizeof(*d));
     if (d == NULL)
         return sc_api_status(sc_fail_nomem(&why, "a decoder"), &why, err);
-    sc_schema_init(&d->schema, SCHEMA_LIMIT);
     enum sc_status status = prepare(d, fields, option_fields, &why);
     if (status != SC_OK)
         libsc_decoder_free(d);
@@ -85,7 +92,6 @@ void libsc_decoder_free(struct libsc_decoder *d)
     sc_decoder_free(d->decoder);
     free_records(&d->flows);
     free_records(&d->options);
-    sc_schema_free(&d->schema);
     free(d);
 }
 
@@ -95,6 +101,7 @@ static void forget(struct records *r)
 {
     r->next = 0;
     r->rows = 0;
+    drop_more(r);
     if (r->batch != NULL)
         sc_batch_reset(r->batch);
 }
@@ -159,13 +166,59 @@ static void give_outcome(const struct sc_decode_outcome *from, struct libsc_outc
                                  .lost = from->lost};
 }
 
+static bool refuse(struct sc_decode_sink *sink, enum sc_record_kind kind, size_t bytes)
+{
+    (void)sink, (void)kind, (void)bytes;
+    return false;
+}
+
+/* Puts the batch aside and an empty one in its place. */
+static enum sc_status cut(struct sc_decode_sink *sink, enum sc_record_kind kind)
+{
+    struct libsc_decoder *d = sink->arg;
+    struct records *r = kind == SC_RECORDS_FLOWS ? &d->flows : &d->options;
+    struct sc_batch **more = realloc((void *)r->more, (r->more_count + 1) * sizeof(struct sc_batch *));
+    if (more == NULL)
+        return SC_NOMEM;
+    r->more = more;
+    struct sc_batch *empty = sc_batch_create(kind);
+    if (empty == NULL)
+        return SC_NOMEM;
+    memmove((void *)(more + 1), (const void *)more, r->more_count++ * sizeof(struct sc_batch *));
+    more[0] = r->batch;
+    r->batch = empty;
+    *(kind == SC_RECORDS_FLOWS ? &sink->flows : &sink->options) = empty;
+    return SC_OK;
+}
+
+/* The batches of the message change places so that the first one's rows are given first; the others follow. */
+static void turn_to_first(struct records *r)
+{
+    if (r->more_count == 0)
+        return;
+    struct sc_batch *first = r->more[r->more_count - 1];
+    memmove((void *)(r->more + 1), (const void *)r->more, (r->more_count - 1) * sizeof(struct sc_batch *));
+    r->more[0] = r->batch;
+    r->batch = first;
+}
+
+static struct sc_decode_sink sink_of(struct libsc_decoder *d)
+{
+    return (struct sc_decode_sink){.flows = d->flows.batch,
+                                   .options = d->options.batch,
+                                   .most_bytes = {SC_BOUND_BATCH_BYTES, SC_BOUND_BATCH_BYTES},
+                                   .grant = refuse,
+                                   .cut = cut,
+                                   .arg = d};
+}
+
 enum libsc_status libsc_decoder_message(struct libsc_decoder *d, const struct libsc_source *source,
                                         const void *bytes, size_t length, struct libsc_outcome *outcome,
                                         struct libsc_error *err)
 {
     struct sc_error why = {0};
     struct sc_decode_outcome inner = {0};
-    struct sc_decode_sink sink = {.flows = d->flows.batch, .options = d->options.batch};
+    struct sc_decode_sink sink = sink_of(d);
     forget(&d->flows);
     forget(&d->options);
     give_outcome(&inner, outcome);
@@ -174,6 +227,8 @@ enum libsc_status libsc_decoder_message(struct libsc_decoder *d, const struct li
     struct sc_message_source from = inner_source(source);
     enum sc_status status = sc_decoder_message(d->decoder, &from, bytes, length, &sink, &inner, &why);
     give_outcome(&inner, outcome);
+    turn_to_first(&d->flows);
+    turn_to_first(&d->options);
     enum sc_status made = ready(&d->flows, &why);
     if (made == SC_OK)
         made = ready(&d->options, &why);
@@ -188,6 +243,13 @@ enum libsc_status libsc_decoder_message(struct libsc_decoder *d, const struct li
 static enum libsc_status next_record(struct records *r, const struct libsc_value **row)
 {
     *row = NULL;
+    while (r->next >= r->rows && r->more_count != 0) {
+        sc_batch_free(r->batch);
+        r->batch = r->more[--r->more_count];
+        r->next = r->rows = 0;
+        if (ready(r, NULL) != SC_OK)
+            return LIBSC_NO_MEMORY;
+    }
     if (r->next >= r->rows)
         return LIBSC_END;
     *row = sc_api_columns_row(&r->columns, r->next++);

@@ -132,7 +132,8 @@ bool sc_expected_covers(const struct sc_expected *e, uint64_t window_ms, uint32_
     for (uint32_t i = 0; i < e->tally_count && lane != 0; i++) {
         const struct sc_tally *t = &e->tallies[i];
         for (uint32_t l = 0; l < t->lane_count && t->window_ms == window_ms; l++) {
-            if (lane == SC_ANY_LANE || t->lanes[l].lane == lane)
+            uint32_t told = t->lanes[l].lane;
+            if (told != SC_DROPPED_LANE && (lane == SC_ANY_LANE || told == lane))
                 return true;
         }
     }
@@ -251,7 +252,7 @@ static bool is_silent(const struct sc_expected *e, const struct sc_stream *strea
 
 /* Sums over a window and a proxy. */
 struct verdict {
-    uint64_t expected, lost, lost_records, waiting, waiting_records, known, known_records;
+    uint64_t expected, lost, lost_records, waiting, waiting_records, known, known_records, dropped_records;
 };
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -294,9 +295,13 @@ static void judge_lane(const struct sc_expected *e, const struct sc_tally *t, co
               lost_records + (silent ? waiting_records : 0));
     uint64_t known = accepted == NULL ? 0 : least(lost, accepted->lost.batches[kind]);
     uint64_t known_records = accepted == NULL ? 0 : least(lost_records, accepted->lost.records[kind]);
-    v->expected += batches;
-    v->lost += lost - known;
-    v->lost_records += lost_records - known_records;
+    if (l->lane == SC_DROPPED_LANE) {
+        v->dropped_records += lost_records - known_records;
+    } else {
+        v->expected += batches;
+        v->lost += lost - known;
+        v->lost_records += lost_records - known_records;
+    }
     v->known += known;
     v->known_records += known_records;
     v->waiting += silent ? waiting : 0;
@@ -326,6 +331,12 @@ static void tell_window(struct sc_expected *e, const struct sc_tally *t, const s
                  "window %s: %llu of %llu batches of proxy %s are missing, with %llu records", when,
                  (unsigned long long)v->lost, (unsigned long long)v->expected, t->proxy,
                  (unsigned long long)v->lost_records);
+        missing(arg, text);
+    }
+    if (v->dropped_records != 0) {
+        snprintf(text, sizeof(text),
+                 "window %s: %llu records were dropped by collector %s: its queue was full", when,
+                 (unsigned long long)v->dropped_records, t->proxy);
         missing(arg, text);
     }
     if (v->waiting != 0) {

@@ -9,6 +9,9 @@
  * The lines of a tally: "securitycloud tally 1", "proxy NAME", "stream HEX", "window MS SECONDS", and for each lane
  * "lane HEX" with eight numbers: batches and records of flows, batches and records of options, accepted; the same four of those
  * that are safe, that is durable on as many nodes as they should be. Numbers only grow.
+ *
+ * What a collector itself dropped is told in the same way, in a lane of its own (SC_DROPPED_LANE), by a collector without a cluster
+ * too: as safe, so that every answer over the window says that it is missing.
  */
 #ifndef SC_STORE_TALLY_H
 #define SC_STORE_TALLY_H
@@ -24,6 +27,9 @@
 #define SC_STREAMS_FOLDER  ".streams"
 #define SC_PROXY_NAME_MAX  64u
 #define SC_TALLY_MAX_LANES 256u
+
+/* The lane of records that the collector itself dropped (its queue was full): they ought to be there, and are nowhere. */
+#define SC_DROPPED_LANE (UINT32_MAX - 1)
 
 /* Batches and records, of flows and of options records: index by enum sc_record_kind. */
 struct sc_tally_count {

@@ -23,8 +23,7 @@ struct sc_decoder_limits sc_decoder_default_limits(void)
 
 /* ---- life ---- */
 
-struct sc_decoder *sc_decoder_create(const struct sc_decoder_limits *limits, struct sc_schema *schema,
-                                     struct sc_error *err)
+struct sc_decoder *sc_decoder_create(const struct sc_decoder_limits *limits, struct sc_error *err)
 {
     struct sc_decoder *d = calloc(1, sizeof(*d));
     if (d == NULL) {
@@ -32,7 +31,7 @@ struct sc_decoder *sc_decoder_create(const struct sc_decoder_limits *limits, str
         return NULL;
     }
     d->limits = *limits;
-    d->schema = schema;
+    memset(&d->own, 0xff, sizeof(d->own)); /* SC_NO_SLOT */
     d->own_budget.limit = DEFAULT_POOL;
     d->budget = limits->budget != NULL ? limits->budget : &d->own_budget;
     d->seed = sc_hash_draw_seed();
@@ -296,8 +295,6 @@ enum sc_status sc_decoder_message(struct sc_decoder *decoder, const struct sc_me
     *outcome = (struct sc_decode_outcome){0};
     struct sc_job job = {.decoder = decoder, .sink = sink, .outcome = outcome, .err = err};
     enum sc_status status = read_header(&job.message, source, bytes, length, err);
-    if (status == SC_OK && !sc_own_slots_resolve(decoder))
-        return sc_fail(err, SC_LIMIT, "the schema has no room for the collector's own columns");
     if (status != SC_OK) {
         outcome->malformed = 1;
         return status;
@@ -309,12 +306,12 @@ enum sc_status sc_decoder_message(struct sc_decoder *decoder, const struct sc_me
         outcome->over_budget = status == SC_LIMIT;
         return status;
     }
-    uint32_t flows = sink->flows->rows, options = sink->options == NULL ? 0 : sink->options->rows;
+    sc_job_begin(&job, &job.message);
     status = decode(&job, bytes, length);
     if (is_fatal(status)) {
-        roll_back(sink->flows, flows);
-        roll_back(sink->options, options);
-        *outcome = (struct sc_decode_outcome){0};
+        roll_back(sink->flows, job.start[SC_RECORDS_FLOWS]);
+        roll_back(sink->options, job.start[SC_RECORDS_OPTIONS]);
+        *outcome = job.sent;
         leave_state(&job);
         return status == SC_NOMEM ? sc_fail_nomem(err, "the records of a message") : status;
     }

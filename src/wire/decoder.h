@@ -8,15 +8,14 @@
  * I/O is done. Memory is malloc, bounded by `struct sc_decoder_limits`; when a bound is reached the message,
  * set or template concerned is dropped and counted, never the process.
  *
- *     struct sc_decoder *d = sc_decoder_create(&limits, &schema, &err);
+ *     struct sc_decoder *d = sc_decoder_create(&limits, &err);
  *     struct sc_decode_sink sink = {.flows = batch, .options = options_batch};
  *     for (each datagram)
  *         if (sc_decoder_message(d, &source, bytes, length, &sink, &outcome, &err) == SC_MALFORMED)
  *             ...already counted; err says why...
  *     sc_batch_finish(batch);
  *
- * The batches of a sink are made with the decoder's schema. A message appends whole runs of rows; a batch may
- * so pass the caller's target by the records of one message (at most 65,535): the caller looks after each.
+ * A message appends runs of rows to the sink's batches, and may cut them (struct sc_decode_sink); without that they take all.
  * Values: see flow/batch.h and enum sc_collector_ie in ie/ie.h. Every decoded record carries the collector
  * elements EXPORTER_ADDRESS, EXPORTER_PORT, OBSERVATION_DOMAIN, RECEIVE_TIME, EXPORT_VERSION, EXPORT_TIME,
  * and where they apply SAMPLING_RATE, SEQUENCE_GAP, TIME_QUALITY, FLOW_START, FLOW_END, SYSTEM_INIT. Flow records
@@ -62,12 +61,8 @@ struct sc_decoder_limits {
 /* The defaults above. */
 struct sc_decoder_limits sc_decoder_default_limits(void);
 
-/*
- * `schema` is borrowed, lives longer than the decoder, and is changed only by sc_decoder_message.
- * Returns NULL with *err when memory is short.
- */
-struct sc_decoder *sc_decoder_create(const struct sc_decoder_limits *limits, struct sc_schema *schema,
-                                     struct sc_error *err);
+/* Returns NULL with *err when memory is short. */
+struct sc_decoder *sc_decoder_create(const struct sc_decoder_limits *limits, struct sc_error *err);
 void sc_decoder_free(struct sc_decoder *decoder);
 
 /* Where a message came from. (transport, exporter, port, connection) names the session. */
@@ -79,9 +74,26 @@ struct sc_message_source {
     uint64_t receive_ms; /* collector's clock, or packet time of a capture; 0: use the export time */
 };
 
+/*
+ * Where records go. Without functions the batches take all that comes. With them it is known before records are appended what the
+ * batch will weigh with them when it is finished (sc_batch_finished_bytes):
+ *
+ *   grant  is asked where that is more than most_bytes[kind]; it raises that, or returns false
+ *   cut    where that was refused, or there would be more rows or columns than base/bounds.h says: it sends the batch of this kind on
+ *          and puts an empty one in its place, which takes the records in any case. Records that were sent on stay so when the
+ *          message fails after all. @return SC_OK or SC_NOMEM
+ *   aside  before anything of a message is appended, when its records would give the batch of flows more than most_columns columns
+ *          (half of them where the registry does not know all its elements): it may put others in the place of both batches
+ */
 struct sc_decode_sink {
     struct sc_batch *flows;
     struct sc_batch *options; /* NULL: options records are applied and counted but not kept */
+    size_t most_bytes[2];     /* by enum sc_record_kind */
+    uint32_t most_columns;
+    bool (*grant)(struct sc_decode_sink *sink, enum sc_record_kind kind, size_t bytes);
+    enum sc_status (*cut)(struct sc_decode_sink *sink, enum sc_record_kind kind);
+    void (*aside)(struct sc_decode_sink *sink);
+    void *arg;
 };
 
 /* What one message gave. */
@@ -106,7 +118,8 @@ struct sc_decode_outcome {
  * of the message.
  *
  * @return SC_OK; SC_MALFORMED or SC_LIMIT when something was left out, with the outcome and the records of the rest;
- * SC_UNSUPPORTED for an unknown version; SC_NOMEM (nothing appended).
+ * SC_UNSUPPORTED for an unknown version; SC_NOMEM (nothing appended but to batches that
+ * were cut off before).
  */
 enum sc_status sc_decoder_message(struct sc_decoder *decoder, const struct sc_message_source *source,
                                   const uint8_t *bytes, size_t length, struct sc_decode_sink *sink,

@@ -7,7 +7,9 @@
  *   care.c       what time does: expiry, rates; accounts are told
  *   template.c   template records: parsed, compared, compiled into field operations
  *   message.c    v9 and IPFIX messages: a plan of their sets (nothing is changed), then its execution
+ *   append.c     records on their way into batches: which, whether there is room
  *   records.c    the records of one data set, column by column, into a batch
+ *   room.c       what records will weigh in a batch, before they are appended
  *   options.c    what options data say about sampling and systemInitTime
  *   maps.c       what they say about names: of interfaces, VRFs and applications; the exporter's address
  *   sequence.c   sequence numbers; what the first message after a restart looks like
@@ -28,9 +30,6 @@
 
 #define SC_VARIABLE_LENGTH  65535u
 #define SC_VARIABLE_STRETCH UINT32_MAX
-
-/* A slot that the schema was not yet asked for. */
-#define SC_SLOT_UNRESOLVED (SC_NO_SLOT - 1)
 
 /* One field specifier, as exported. `pen` may be one of the pseudo enterprises of ie/ie.h. */
 struct sc_wire_field {
@@ -55,7 +54,7 @@ enum sc_op_action {
 /* What to do with one field that is not of zero length. */
 struct sc_op {
     struct sc_column_key key; /* where the value goes; for UNIFIED and PAIR the unified column */
-    uint32_t slot;
+    uint32_t slot;            /* hints, see sc_batch_begin */
     uint32_t
         alt_slot; /* of the element's own column (UNIFIED, PAIR) or of its BYTES column (variable length) */
     uint32_t partner; /* PAIR: index of the IPv6 operation */
@@ -102,6 +101,12 @@ enum sc_special {
     SC_SPECIAL_COUNT
 };
 
+/* Columns that a batch does not have yet, and the bytes of a row in them. */
+struct sc_need {
+    uint32_t columns;
+    uint32_t row_bytes;
+};
+
 struct sc_template {
     uint16_t id;
     uint16_t scope_count;
@@ -115,6 +120,11 @@ struct sc_template {
     bool interface_scope;   /* options that hold for an interface, not for the domain */
     uint8_t names;          /* options that name something: bits of enum sc_map_kind */
     bool tells_exporter;    /* options with the exporter's own address */
+    bool unregistered;      /* has elements that the registry does not know, or many instances of one */
+    uint32_t most_columns;  /* that its records can have, those of the collector with them */
+    uint32_t most_bytes;    /* of a record in them, heaps apart */
+    uint64_t known_to;      /* the serial of a batch, and what its records can add to that at most */
+    struct sc_need known;
     uint16_t special[SC_SPECIAL_COUNT];
     uint32_t life;                /* of the exporter, that it was defined in: see restart.c */
     uint64_t seen_ms;             /* last definition */
@@ -375,12 +385,14 @@ struct sc_plan {
     enum sc_status soft; /* SC_MALFORMED, SC_LIMIT: something was left out */
 };
 
-/* Slots of the collector's own columns. */
+/* Slots of the collector's own columns: hints, see sc_batch_begin. */
 #define SC_NAME_COLUMNS 6u
+#define SC_OWN_COLUMNS  (12u + SC_NAME_COLUMNS)
+#define SC_OWN_BYTES    (2u * 16 + 5 * 8 + 3 * 4 + 2 + 2 + 5 * 4) /* of a record in them, names apart */
+#define SC_NAME_BYTES   (5u * 255)                                /* of its names, at most */
 struct sc_own_slots {
-    bool ready;
     uint32_t exporter, port, domain, receive, rate, gap, version, export_time, quality, start, end, init;
-    uint32_t names[SC_NAME_COLUMNS]; /* asked for when a flow record has one */
+    uint32_t names[SC_NAME_COLUMNS];
 };
 
 /* Where the writing of a session's record stands: it may end anywhere for this time. */
@@ -395,7 +407,6 @@ struct sc_record_writer {
 
 struct sc_decoder {
     struct sc_decoder_limits limits;
-    struct sc_schema *schema;
     struct sc_chains sessions;
     struct sc_session *newest, *oldest;
     struct sc_session *last;    /* of the last message */
@@ -532,7 +543,26 @@ bool sc_run_probability(const struct sc_run *run, uint32_t i, double *value);
 /* Bytes of a special field of record i; false when the template has none. */
 bool sc_run_bytes(const struct sc_run *run, enum sc_special special, uint32_t i, const uint8_t **bytes,
                   uint32_t *length);
-bool sc_own_slots_resolve(struct sc_decoder *decoder);
+
+/* ---- room.c ---- */
+
+/* What records of the template can add to a batch, at most: as far as that is known, and looked up. What was looked up holds for the
+ * batch as long as it is not reset: it only gets more columns, and wider ones. */
+struct sc_need sc_need_known(const struct sc_batch *batch, const struct sc_template *t);
+struct sc_need sc_need_exact(const struct sc_batch *batch, struct sc_template *t);
+/* Sets what records of the template can have at most. */
+void sc_template_measure(struct sc_template *t);
+/* Records of the run that are appended at once: so many that they alone pass no bound. */
+uint32_t sc_run_part(const struct sc_run *run);
+
+enum sc_fit {
+    SC_FITS,
+    SC_FIT_HEAVY, /* the batch would weigh too much */
+    SC_FIT_NEVER  /* it would have too many rows or columns */
+};
+/* Whether the batch may take `n` records of the run. *bytes: its weight with them (not for rows too many). */
+enum sc_fit sc_run_fits(const struct sc_run *run, const struct sc_batch *batch, uint32_t n, size_t most_bytes,
+                        size_t *bytes);
 
 /* ---- options.c ---- */
 
@@ -631,7 +661,11 @@ void sc_state_free(struct sc_session *sessions);
 
 /* ---- message.c ---- */
 
-/* Everything about one message in flight. */
+/*
+ * Everything about one message in flight. The records of `decoded`, which is the message or that of a set that waited, begin in the
+ * sink's batches at row `first`, those of all at row `start`: both by enum sc_record_kind. `sent`: records in batches that were cut
+ * off, which nothing takes back.
+ */
 struct sc_job {
     struct sc_decoder *decoder;
     struct sc_session *session; /* holds templates */
@@ -643,6 +677,9 @@ struct sc_job {
     struct sc_decode_sink *sink;
     struct sc_decode_outcome *outcome;
     struct sc_error *err;
+    const struct sc_message *decoded;
+    uint32_t first[2], start[2];
+    struct sc_decode_outcome sent;
 };
 
 /* ---- restart.c ---- */
@@ -656,8 +693,19 @@ void sc_job_arrive(struct sc_job *job);
 
 /* The sets of a v9 or IPFIX message, header already read. */
 enum sc_status sc_message_sets(struct sc_job *job, const uint8_t *sets, size_t length);
-/* Appends one run of flow records and accounts it. */
-enum sc_status sc_job_append(struct sc_job *job, struct sc_run *run);
 void sc_plan_free(struct sc_plan *plan);
+
+/* ---- append.c ---- */
+
+/* Before the first records of the message. */
+void sc_job_begin(struct sc_job *job, const struct sc_message *message);
+/* Before those of a set that waited, and those of the message's own sets. */
+void sc_job_decodes(struct sc_job *job, const struct sc_message *message);
+/* Another batch for a message that would crowd the one at hand with columns. */
+void sc_job_choose_batch(struct sc_job *job);
+/* Appends one run of records and accounts it. */
+enum sc_status sc_job_append(struct sc_job *job, struct sc_run *run);
+/* Behind the last of them: times whose base was not known (sc_run_settle_times). */
+enum sc_status sc_job_settle(struct sc_job *job);
 
 #endif

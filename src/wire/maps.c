@@ -338,18 +338,10 @@ static const struct name_column name_columns[] = {
 
 _Static_assert(TOLD_EXPORTER + 1 == SC_NAME_COLUMNS, "a slot for each column");
 
-/* *c is NULL where the schema has no room: the column is then left out. */
-static enum sc_status begin_column(const struct sc_run *run, size_t which, struct sc_column_key key,
-                                   unsigned width, struct sc_column **c)
+static struct sc_column *begin_column(const struct sc_run *run, size_t which, struct sc_column_key key,
+                                      unsigned width)
 {
-    uint32_t *slot = &run->decoder->own.names[which];
-    if (*slot == SC_SLOT_UNRESOLVED)
-        *slot = sc_schema_slot(run->decoder->schema, key);
-    *c = NULL;
-    if (*slot == SC_NO_SLOT)
-        return SC_OK;
-    *c = sc_batch_begin(run->batch, *slot, key, width, run->count);
-    return *c == NULL ? SC_NOMEM : SC_OK;
+    return sc_batch_begin(run->batch, key, &run->decoder->own.names[which], width, run->count);
 }
 
 /* Neighbours often have the same name: the one found last is kept. */
@@ -386,11 +378,12 @@ static enum sc_status put_names(const struct sc_run *run, size_t which, struct l
         i++;
     if (i == run->count)
         return SC_OK;
-    struct sc_column *c;
-    SC_TRY(begin_column(run, which, key, 0, &c));
-    for (uint32_t nulls = 0; nulls < i && c != NULL; nulls++)
+    struct sc_column *c = begin_column(run, which, key, 0);
+    if (c == NULL)
+        return SC_NOMEM;
+    for (uint32_t nulls = 0; nulls < i; nulls++)
         SC_TRY(sc_column_put_null(c));
-    for (; i < run->count && c != NULL; i++) {
+    for (; i < run->count; i++) {
         const uint8_t *name = look_up(l, run, i);
         SC_TRY(name == NULL ? sc_column_put_null(c) : sc_column_put_bytes(c, name + 1, name[0]));
     }
@@ -401,9 +394,10 @@ static enum sc_status put_told_exporter(const struct sc_run *run)
 {
     const struct sc_column_key key = {
         .pen = SC_PEN_COLLECTOR, .id = SC_IE_TOLD_EXPORTER, .kind = SC_COLUMN_ADDRESS};
-    struct sc_column *c;
-    SC_TRY(begin_column(run, TOLD_EXPORTER, key, sizeof(struct sc_addr), &c));
-    for (uint32_t i = 0; i < run->count && c != NULL; i++)
+    struct sc_column *c = begin_column(run, TOLD_EXPORTER, key, sizeof(struct sc_addr));
+    if (c == NULL)
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < run->count; i++)
         sc_column_put_addr(c, &run->domain->maps->exporter);
     return SC_OK;
 }

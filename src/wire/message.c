@@ -445,46 +445,6 @@ static enum sc_status apply_changes(struct sc_job *job)
     return SC_OK;
 }
 
-static struct sc_batch *batch_of(const struct sc_job *job, const struct sc_template *t)
-{
-    return t->options ? job->sink->options : job->sink->flows;
-}
-
-/* Units lost before the message stand on the first flow record after them. */
-static enum sc_status put_gap(struct sc_job *job, const struct sc_run *run)
-{
-    const struct sc_column_key key = {
-        .pen = SC_PEN_COLLECTOR, .id = SC_IE_SEQUENCE_GAP, .kind = SC_COLUMN_UINT};
-    struct sc_column *c = sc_batch_begin(run->batch, job->decoder->own.gap, key, 4, run->count);
-    if (c == NULL)
-        return SC_NOMEM;
-    sc_column_put_u64(c, job->account->pending_gap);
-    return SC_OK;
-}
-
-enum sc_status sc_job_append(struct sc_job *job, struct sc_run *run)
-{
-    bool options = run->template_record->options;
-    run->batch = batch_of(job, run->template_record);
-    if (options)
-        SC_TRY(sc_options_apply(job->session, &job->decoder->limits, run));
-    enum sc_status status = sc_run_append(run);
-    if (status != SC_OK)
-        return SC_NOMEM; /* also when a column of bytes passes 4 GiB: the batch cannot take these rows */
-    *(options ? &job->outcome->options : &job->outcome->flows) += run->count;
-    if (run->count == 0 || run->batch == NULL)
-        return SC_OK;
-    if (!options && job->account->pending_gap != 0) {
-        SC_TRY(put_gap(job, run));
-        job->account->pending_gap = 0;
-    }
-    if (!options)
-        job->account->stats.sampling_rate =
-            run->message->version == 5 ? run->message->v5_rate : sc_sampling_in_force(run, 0);
-    sc_batch_commit(run->batch, run->count);
-    return SC_OK;
-}
-
 static void leave_out_set(struct sc_job *job, const struct sc_message *message, const struct sc_template *t)
 {
     enum sc_status soft = job->decoder->plan.soft;
@@ -513,18 +473,6 @@ static enum sc_status decode_set(struct sc_job *job, const struct sc_message *me
     return SC_OK;
 }
 
-static enum sc_status settle(struct sc_job *job, const struct sc_message *message, uint32_t flows,
-                             uint32_t options)
-{
-    SC_TRY(sc_run_settle_times(job->decoder, job->domain, message, job->sink->flows, flows));
-    return sc_run_settle_times(job->decoder, job->domain, message, job->sink->options, options);
-}
-
-static uint32_t rows_of(const struct sc_batch *batch)
-{
-    return batch == NULL ? 0 : batch->rows;
-}
-
 /* Sets that waited for the templates of this message. */
 static enum sc_status recover_waiting(struct sc_job *job)
 {
@@ -534,12 +482,12 @@ static enum sc_status recover_waiting(struct sc_job *job)
     enum sc_status status = SC_OK;
     job->account->pending_gap = 0; /* it lies behind these records */
     while (status == SC_OK && (w = sc_session_claim(job->session, job->domain, &t)) != NULL) {
-        uint32_t flows = rows_of(job->sink->flows), options = rows_of(job->sink->options);
         bool whole;
+        sc_job_decodes(job, &w->message);
         const struct sc_planned_set set = {.body = w->body, .length = w->length, .template_record = t};
         status = decode_set(job, &w->message, &set, &whole);
         if (status == SC_OK)
-            status = settle(job, &w->message, flows, options);
+            status = sc_job_settle(job);
         job->outcome->recovered_sets += whole;
         free(w);
     }
@@ -597,14 +545,15 @@ static enum sc_status execute(struct sc_job *job)
     struct sc_plan *plan = &job->decoder->plan;
     bool all_known = plan->malformed == 0;
     sc_job_arrive(job);
+    sc_job_choose_batch(job);
     SC_TRY(apply_changes(job));
     if ((plan->new_count != 0 || job->domain->recoverable) && job->session->waiting != NULL)
         SC_TRY(recover_waiting(job));
     job->domain->recoverable = false;
-    uint32_t flows = rows_of(job->sink->flows), options = rows_of(job->sink->options);
+    sc_job_decodes(job, &job->message);
     uint32_t records = job->outcome->flows + job->outcome->options;
     SC_TRY(decode_sets(job, &all_known));
-    SC_TRY(settle(job, &job->message, flows, options));
+    SC_TRY(sc_job_settle(job));
     advance(job, all_known, job->outcome->flows + job->outcome->options - records);
     return SC_OK;
 }

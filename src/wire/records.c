@@ -158,17 +158,7 @@ bool sc_run_probability(const struct sc_run *run, uint32_t i, double *value)
 static struct sc_column *begin_key(const struct sc_run *run, uint32_t *slot, struct sc_column_key key,
                                    unsigned width)
 {
-    if (*slot == SC_SLOT_UNRESOLVED)
-        *slot = sc_schema_slot(run->decoder->schema, key);
-    return sc_batch_begin(run->batch, *slot, key, width, run->count);
-}
-
-/* A field whose column the schema has no room for is left out: the schema's bound protects the process. */
-static bool resolve(const struct sc_run *run, struct sc_op *op)
-{
-    if (op->slot == SC_SLOT_UNRESOLVED)
-        op->slot = sc_schema_slot(run->decoder->schema, op->key);
-    return op->slot != SC_NO_SLOT;
+    return sc_batch_begin(run->batch, key, slot, width, run->count);
 }
 
 static unsigned integer_width(uint32_t length)
@@ -336,10 +326,6 @@ static enum sc_status put_unfitting(const struct sc_run *run, struct sc_op *op)
 {
     struct sc_column_key key = op->key;
     key.kind = SC_COLUMN_BYTES;
-    if (op->alt_slot == SC_SLOT_UNRESOLVED)
-        op->alt_slot = sc_schema_slot(run->decoder->schema, key);
-    if (op->alt_slot == SC_NO_SLOT)
-        return SC_OK;
     struct sc_column *c = begin_key(run, &op->alt_slot, key, 0);
     if (c == NULL)
         return SC_NOMEM;
@@ -374,12 +360,11 @@ static enum sc_status put_variable(const struct sc_run *run, struct sc_op *op)
 
 /* ---- addresses ---- */
 
-static uint32_t *raw_slot(const struct sc_run *run, struct sc_op *op, struct sc_column_key *key)
+/* The element's own column, beside the unified one. */
+static struct sc_column *begin_raw(const struct sc_run *run, struct sc_op *op)
 {
-    *key = (struct sc_column_key){.pen = SC_PEN_IANA, .id = op->element, .kind = SC_COLUMN_ADDRESS};
-    if (op->alt_slot == SC_SLOT_UNRESOLVED)
-        op->alt_slot = sc_schema_slot(run->decoder->schema, *key);
-    return op->alt_slot == SC_NO_SLOT ? NULL : &op->alt_slot;
+    const struct sc_column_key key = {.pen = SC_PEN_IANA, .id = op->element, .kind = SC_COLUMN_ADDRESS};
+    return begin_key(run, &op->alt_slot, key, sizeof(struct sc_addr));
 }
 
 /* Rows of a unified column that hold ::ffff:a.b.c.d from an IPv6 element say so by its own column. */
@@ -388,11 +373,9 @@ static enum sc_status keep_mapped(const struct sc_run *run, struct sc_op *op, co
     uint32_t mapped = 0;
     for (uint32_t i = 0; i < run->count; i++)
         mapped += sc_addr_is_v4(&values[i]);
-    struct sc_column_key key;
-    uint32_t *slot = mapped == 0 ? NULL : raw_slot(run, op, &key);
-    if (slot == NULL)
+    if (mapped == 0)
         return SC_OK;
-    struct sc_column *c = begin_key(run, slot, key, sizeof(struct sc_addr));
+    struct sc_column *c = begin_raw(run, op);
     if (c == NULL)
         return SC_NOMEM;
     for (uint32_t i = 0; i < run->count; i++) {
@@ -440,14 +423,10 @@ static enum sc_status put_pair_record(const struct pair_columns *to, const uint8
 {
     struct sc_addr a4 = load_address(p4, 4), a6 = load_address(p6, 16);
     sc_column_put_addr(to->unified, v6 ? &a6 : &a4);
-    if (to->v4 != NULL) {
-        if (v6)
-            sc_column_put_addr(to->v4, &a4);
-        else
-            SC_TRY(sc_column_put_null(to->v4));
-    }
-    if (to->v6 == NULL)
-        return SC_OK;
+    if (v6)
+        sc_column_put_addr(to->v4, &a4);
+    else
+        SC_TRY(sc_column_put_null(to->v4));
     if (v6 && !sc_addr_is_v4(&a6))
         return sc_column_put_null(to->v6);
     sc_column_put_addr(to->v6, &a6);
@@ -457,14 +436,10 @@ static enum sc_status put_pair_record(const struct pair_columns *to, const uint8
 static enum sc_status put_pair(const struct sc_run *run, struct sc_op *op)
 {
     struct sc_op *partner = &run->template_record->ops[op->partner];
-    struct sc_column_key key4, key6;
-    uint32_t *slot4 = raw_slot(run, op, &key4), *slot6 = raw_slot(run, partner, &key6);
-    struct pair_columns to = {
-        .unified = begin_key(run, &op->slot, op->key, sizeof(struct sc_addr)),
-        .v4 = slot4 == NULL ? NULL : begin_key(run, slot4, key4, sizeof(struct sc_addr)),
-        .v6 = slot6 == NULL ? NULL : begin_key(run, slot6, key6, sizeof(struct sc_addr)),
-    };
-    if (to.unified == NULL || (slot4 != NULL && to.v4 == NULL) || (slot6 != NULL && to.v6 == NULL))
+    struct pair_columns to = {.unified = begin_key(run, &op->slot, op->key, sizeof(struct sc_addr)),
+                              .v4 = begin_raw(run, op),
+                              .v6 = begin_raw(run, partner)};
+    if (to.unified == NULL || to.v4 == NULL || to.v6 == NULL)
         return SC_NOMEM;
     for (uint32_t i = 0; i < run->count; i++) {
         const uint8_t *p4 = cell(run, op, i), *p6 = cell(run, partner, i);
@@ -591,11 +566,11 @@ static enum sc_status put_bases(const struct sc_run *run)
 
 /* ---- the collector's own columns ---- */
 
-static enum sc_status put_constant(const struct sc_run *run, uint32_t slot, uint16_t id, unsigned width,
+static enum sc_status put_constant(const struct sc_run *run, uint32_t *slot, uint16_t id, unsigned width,
                                    uint64_t value)
 {
     const struct sc_column_key key = {.pen = SC_PEN_COLLECTOR, .id = id, .kind = SC_COLUMN_UINT};
-    struct sc_column *c = sc_batch_begin(run->batch, slot, key, width, run->count);
+    struct sc_column *c = begin_key(run, slot, key, width);
     if (c == NULL)
         return SC_NOMEM;
     fill_u64_run(c, run->count, value);
@@ -606,8 +581,7 @@ static enum sc_status put_exporter(const struct sc_run *run)
 {
     const struct sc_column_key key = {
         .pen = SC_PEN_COLLECTOR, .id = SC_IE_EXPORTER_ADDRESS, .kind = SC_COLUMN_ADDRESS};
-    struct sc_column *c =
-        sc_batch_begin(run->batch, run->decoder->own.exporter, key, sizeof(struct sc_addr), run->count);
+    struct sc_column *c = begin_key(run, &run->decoder->own.exporter, key, sizeof(struct sc_addr));
     if (c == NULL)
         return SC_NOMEM;
     struct sc_addr *out = (struct sc_addr *)c->values + c->rows;
@@ -624,7 +598,7 @@ static uint32_t clamp_rate(uint64_t rate)
 
 static enum sc_status put_rates(const struct sc_run *run)
 {
-    uint32_t slot = run->decoder->own.rate;
+    uint32_t *slot = &run->decoder->own.rate;
     if (!run->template_record->has_sampling) {
         uint64_t rate =
             run->message->version == 5 ? run->message->v5_rate : sc_sampling_of_domain(run->domain);
@@ -632,7 +606,7 @@ static enum sc_status put_rates(const struct sc_run *run)
     }
     const struct sc_column_key key = {
         .pen = SC_PEN_COLLECTOR, .id = SC_IE_SAMPLING_RATE, .kind = SC_COLUMN_UINT};
-    struct sc_column *c = sc_batch_begin(run->batch, slot, key, 4, run->count);
+    struct sc_column *c = begin_key(run, slot, key, 4);
     if (c == NULL)
         return SC_NOMEM;
     for (uint32_t i = 0; i < run->count; i++) {
@@ -647,14 +621,14 @@ static enum sc_status put_rates(const struct sc_run *run)
 
 static enum sc_status put_own_columns(const struct sc_run *run)
 {
-    const struct sc_own_slots *own = &run->decoder->own;
+    struct sc_own_slots *own = &run->decoder->own;
     const struct sc_message *m = run->message;
     SC_TRY(put_exporter(run));
-    SC_TRY(put_constant(run, own->port, SC_IE_EXPORTER_PORT, 2, m->port));
-    SC_TRY(put_constant(run, own->domain, SC_IE_OBSERVATION_DOMAIN, 4, m->domain_id));
-    SC_TRY(put_constant(run, own->receive, SC_IE_RECEIVE_TIME, 8, m->receive_ms));
-    SC_TRY(put_constant(run, own->version, SC_IE_EXPORT_VERSION, 1, m->version));
-    SC_TRY(put_constant(run, own->export_time, SC_IE_EXPORT_TIME, 8, m->export_ms));
+    SC_TRY(put_constant(run, &own->port, SC_IE_EXPORTER_PORT, 2, m->port));
+    SC_TRY(put_constant(run, &own->domain, SC_IE_OBSERVATION_DOMAIN, 4, m->domain_id));
+    SC_TRY(put_constant(run, &own->receive, SC_IE_RECEIVE_TIME, 8, m->receive_ms));
+    SC_TRY(put_constant(run, &own->version, SC_IE_EXPORT_VERSION, 1, m->version));
+    SC_TRY(put_constant(run, &own->export_time, SC_IE_EXPORT_TIME, 8, m->export_ms));
     if (run->template_record->has_relative_time)
         SC_TRY(put_bases(run));
     if (run->template_record->options)
@@ -664,45 +638,13 @@ static enum sc_status put_own_columns(const struct sc_run *run)
     return put_rates(run);
 }
 
-static uint32_t own_slot(struct sc_decoder *decoder, uint16_t id, enum sc_column_kind kind, bool *ok)
-{
-    struct sc_column_key key = {.pen = SC_PEN_COLLECTOR, .id = id, .kind = (uint8_t)kind};
-    uint32_t slot = sc_schema_slot(decoder->schema, key);
-    *ok = *ok && slot != SC_NO_SLOT;
-    return slot;
-}
-
-bool sc_own_slots_resolve(struct sc_decoder *decoder)
-{
-    struct sc_own_slots *own = &decoder->own;
-    if (own->ready)
-        return true;
-    bool ok = true;
-    own->exporter = own_slot(decoder, SC_IE_EXPORTER_ADDRESS, SC_COLUMN_ADDRESS, &ok);
-    own->port = own_slot(decoder, SC_IE_EXPORTER_PORT, SC_COLUMN_UINT, &ok);
-    own->domain = own_slot(decoder, SC_IE_OBSERVATION_DOMAIN, SC_COLUMN_UINT, &ok);
-    own->receive = own_slot(decoder, SC_IE_RECEIVE_TIME, SC_COLUMN_UINT, &ok);
-    own->rate = own_slot(decoder, SC_IE_SAMPLING_RATE, SC_COLUMN_UINT, &ok);
-    own->gap = own_slot(decoder, SC_IE_SEQUENCE_GAP, SC_COLUMN_UINT, &ok);
-    own->version = own_slot(decoder, SC_IE_EXPORT_VERSION, SC_COLUMN_UINT, &ok);
-    own->export_time = own_slot(decoder, SC_IE_EXPORT_TIME, SC_COLUMN_UINT, &ok);
-    own->quality = own_slot(decoder, SC_IE_TIME_QUALITY, SC_COLUMN_UINT, &ok);
-    own->start = own_slot(decoder, SC_IE_FLOW_START, SC_COLUMN_UINT, &ok);
-    own->end = own_slot(decoder, SC_IE_FLOW_END, SC_COLUMN_UINT, &ok);
-    own->init = own_slot(decoder, SC_IE_SYSTEM_INIT, SC_COLUMN_UINT, &ok);
-    for (size_t i = 0; i < sizeof(own->names) / sizeof(own->names[0]); i++)
-        own->names[i] = SC_SLOT_UNRESOLVED;
-    own->ready = ok;
-    return ok;
-}
-
 /* ---- the whole ---- */
 
 static enum sc_status put_field(const struct sc_run *run, struct sc_op *op)
 {
-    if (op->action == SC_OP_NONE || !resolve(run, op))
-        return SC_OK;
     switch (op->action) {
+    case SC_OP_NONE:
+        return SC_OK;
     case SC_OP_UNIFIED:
         return put_unified(run, op);
     case SC_OP_PAIR:
@@ -730,10 +672,11 @@ enum sc_status sc_run_append(struct sc_run *run)
 
 /* ---- times whose base was not known when their record was read ---- */
 
-static struct sc_column *column_at(struct sc_batch *batch, uint32_t slot, uint32_t row)
+static struct sc_column *column_at(struct sc_batch *batch, uint16_t id, uint32_t hint, uint32_t row)
 {
-    struct sc_column *c = slot < batch->slots ? batch->columns[slot] : NULL;
-    return c != NULL && c->rows > row ? c : NULL;
+    const struct sc_column_key key = {.pen = SC_PEN_COLLECTOR, .id = id, .kind = SC_COLUMN_UINT};
+    uint32_t slot = sc_batch_slot(batch, key, hint);
+    return slot != SC_NO_SLOT && batch->columns[slot]->rows > row ? batch->columns[slot] : NULL;
 }
 
 static bool is_open(const struct sc_column *quality, uint32_t row)
@@ -754,12 +697,15 @@ static uint64_t greatest(const struct sc_column *c, const struct sc_column *qual
 enum sc_status sc_run_settle_times(struct sc_decoder *decoder, const struct sc_domain *domain,
                                    const struct sc_message *message, struct sc_batch *batch, uint32_t first)
 {
-    struct sc_column *quality = batch == NULL ? NULL : column_at(batch, decoder->own.quality, first);
-    if (quality == NULL || message->init_known)
+    if (batch == NULL || batch->rows == first || message->init_known)
         return SC_OK;
-    struct sc_column *start = column_at(batch, decoder->own.start, first);
-    struct sc_column *end = column_at(batch, decoder->own.end, first);
-    struct sc_column *init = column_at(batch, decoder->own.init, first);
+    const struct sc_own_slots *own = &decoder->own;
+    struct sc_column *quality = column_at(batch, SC_IE_TIME_QUALITY, own->quality, first);
+    if (quality == NULL)
+        return SC_OK;
+    struct sc_column *start = column_at(batch, SC_IE_FLOW_START, own->start, first);
+    struct sc_column *end = column_at(batch, SC_IE_FLOW_END, own->end, first);
+    struct sc_column *init = column_at(batch, SC_IE_SYSTEM_INIT, own->init, first);
     uint64_t max = greatest(end, quality, first, greatest(start, quality, first, 0));
     uint64_t base = domain->init_known ? domain->init_ms : message->export_ms - max;
     if (!domain->init_known && message->export_ms < max)

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 /* A further instance than this of one element in a template counts as an unknown element, so that a template
- * cannot fill the schema with columns. */
+ * cannot fill a batch with columns. */
 #define FREE_INSTANCES 16u
 #define MAX_INSTANCE   255u
 
@@ -143,7 +143,7 @@ static void compile_field(struct sc_op *op, const struct sc_wire_field *field, c
 {
     op->element = field->id;
     op->length = field->length;
-    op->slot = op->alt_slot = SC_SLOT_UNRESOLVED;
+    op->slot = op->alt_slot = SC_NO_SLOT;
     op->type = (uint8_t)(ie == NULL ? SC_TYPE_OCTET_ARRAY : ie->type);
     enum sc_column_kind kind = sc_column_kind_of((enum sc_ie_type)op->type);
     if (field->length != SC_VARIABLE_LENGTH &&
@@ -298,6 +298,7 @@ static void compile_fields(struct sc_template *t, struct sc_session *session,
         compile_field(op, field, ie, instance);
         op->offset = offset;
         bool foreseen = ie != NULL && instance < FREE_INSTANCES;
+        t->unregistered |= !foreseen && !is_forged(field);
         if (is_forged(field) || instance > MAX_INSTANCE ||
             (!foreseen && session != NULL &&
              !charge_unknown(session, limits, field->pen, field->id, instance)))
@@ -325,6 +326,7 @@ struct sc_template *sc_template_compile(struct sc_session *session, const struct
         lay_stretches(t);
         unify_pairs(t);
         set_flags(t);
+        sc_template_measure(t);
     }
     free(counters.table);
     return t;

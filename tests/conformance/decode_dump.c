@@ -190,10 +190,8 @@ int main(int argc, char **argv)
         free(capture.bytes);
         return 2;
     }
-    struct sc_schema schema;
     struct sc_error err;
-    sc_schema_init(&schema, 65536);
-    struct sc_decoder *decoder = sc_decoder_create(&limits, &schema, &err);
+    struct sc_decoder *decoder = sc_decoder_create(&limits, &err);
     struct sc_decode_sink sink = {.flows = sc_batch_create(SC_RECORDS_FLOWS),
                                   .options = sc_batch_create(SC_RECORDS_OPTIONS)};
     int rc = 1;
@@ -202,7 +200,6 @@ int main(int argc, char **argv)
     sc_batch_free(sink.flows);
     sc_batch_free(sink.options);
     sc_decoder_free(decoder);
-    sc_schema_free(&schema);
     free(capture.bytes);
     return rc;
 }

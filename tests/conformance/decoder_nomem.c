@@ -151,20 +151,17 @@ static void creation(void **state)
 {
     (void)state;
     struct sc_decoder_limits limits = sc_decoder_default_limits();
-    struct sc_schema schema;
     struct sc_decoder *decoder = NULL;
-    sc_schema_init(&schema, 100);
     long nth = 1;
     for (; nth < 50 && decoder == NULL; nth++) {
         struct sc_error err;
         countdown = nth;
-        decoder = sc_decoder_create(&limits, &schema, &err);
+        decoder = sc_decoder_create(&limits, &err);
         countdown = 0;
         assert_true(decoder != NULL || err.status == SC_NOMEM);
     }
     assert_true(nth > 3);
     sc_decoder_free(decoder);
-    sc_schema_free(&schema);
 }
 
 static enum sc_status load_all(struct kit *k, const struct sc_buf *saved)

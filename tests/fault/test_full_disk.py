@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # run: build=release limit=200 beside=any
 """A full disk: flows are kept in memory and stored when there is room again; what is too much is dropped and counted."""
+import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -45,6 +47,14 @@ def all_received(store, sender):
 def is_blocked(store):
     answer = kit.status(store)
     return answer is not None and answer["store"]["blocked"]
+
+
+def dropped_by_answer(store):
+    """Records that an answer says were dropped, and its exit status."""
+    answer = subprocess.run([kit.program("sc-query"), "-l", "1", "--output-format=json", "--progress-bar-type=none",
+                             str(store)], capture_output=True, text=True, check=False)
+    missing = json.loads(answer.stdout)["missing"]
+    return sum(int(n) for line in missing for n in re.findall(r": (\d+) records were dropped by collector", line)), answer.returncode
 
 
 def run(disk, folder):
@@ -103,6 +113,18 @@ def run_bounded(disk, folder):
     kit.check("full memory: stored and dropped are what was sent", len(counts) + dropped + lost == sender.next,
               f"{len(counts)} + {dropped} + {lost} != {sender.next}")
     kit.check("full memory: the oldest are kept", all(n in counts for n in range(RATE)))
+    kit.check("full memory: the log tells it, with the exporter",
+              re.search(r"records were dropped, the last ones mostly of exporter 127\.0\.0\.1: the queue was full",
+                        log.read_text()) is not None, log.read_text())
+    kit.check("full memory: the log is not flooded", log.read_text().count("records were dropped") == 1, log.read_text())
+    told, code = dropped_by_answer(store)
+    kit.check("full memory: the answer tells what was dropped", told == dropped, f"{told} != {dropped}")
+    kit.check("full memory: the answer is not complete", code == 3, f"exit {code}")
+    accept = subprocess.run([kit.program("sc-admin"), "accept-loss", "--all", str(store)], capture_output=True,
+                            text=True, check=False)
+    kit.check("full memory: the loss can be accepted", accept.returncode == 0, accept.stdout + accept.stderr)
+    told, code = dropped_by_answer(store)
+    kit.check("full memory: the answer is complete then", (told, code) == (0, 0), f"{told}, exit {code}")
 
 
 def main():

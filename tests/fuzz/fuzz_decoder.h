@@ -241,10 +241,8 @@ static inline void fuzz_load_list(struct sc_decoder *decoder, const struct sc_bu
 
 static inline void fuzz_save_and_load(struct sc_decoder *decoder, const struct sc_decoder_limits *limits)
 {
-    struct sc_schema schema;
     struct sc_buf first = {0}, second = {0};
-    sc_schema_init(&schema, 4096);
-    struct sc_decoder *fresh = sc_decoder_create(limits, &schema, NULL);
+    struct sc_decoder *fresh = sc_decoder_create(limits, NULL);
     FUZZ_CHECK(fresh != NULL);
     FUZZ_CHECK(sc_decoder_save(decoder, &first, NULL) == SC_OK);
     fuzz_load_list(fresh, &first);
@@ -256,7 +254,6 @@ static inline void fuzz_save_and_load(struct sc_decoder *decoder, const struct s
     sc_buf_free(&first);
     sc_buf_free(&second);
     sc_decoder_free(fresh);
-    sc_schema_free(&schema);
 }
 
 static inline bool fuzz_missing(void *arg, const struct sc_missing_template *missing)
@@ -306,9 +303,7 @@ static inline void fuzz_messages(const uint8_t *data, size_t size, uint16_t vers
     limits.max_unknown_columns = 20;
     limits.share_bytes = size % 3 == 0 ? 65536 : 1 << 20;
     limits.template_scope = size % 2 == 0 ? SC_TEMPLATE_SCOPE_SESSION : SC_TEMPLATE_SCOPE_ADDRESS;
-    struct sc_schema schema;
-    sc_schema_init(&schema, 400);
-    struct sc_decoder *decoder = sc_decoder_create(&limits, &schema, NULL);
+    struct sc_decoder *decoder = sc_decoder_create(&limits, NULL);
     struct sc_decode_sink sink = {.flows = sc_batch_create(SC_RECORDS_FLOWS),
                                   .options = sc_batch_create(SC_RECORDS_OPTIONS)};
     FUZZ_CHECK(decoder != NULL && sink.flows != NULL && sink.options != NULL);
@@ -330,7 +325,6 @@ static inline void fuzz_messages(const uint8_t *data, size_t size, uint16_t vers
     sc_batch_free(sink.flows);
     sc_batch_free(sink.options);
     sc_decoder_free(decoder);
-    sc_schema_free(&schema);
 }
 
 #endif

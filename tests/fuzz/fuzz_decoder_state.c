@@ -47,10 +47,8 @@ static void merge(struct sc_decoder *decoder, const uint8_t *data, size_t size, 
 static void load(const uint8_t *data, size_t size)
 {
     struct sc_decoder_limits limits = sc_decoder_default_limits();
-    struct sc_schema schema;
     struct sc_error err;
-    sc_schema_init(&schema, 400);
-    struct sc_decoder *decoder = sc_decoder_create(&limits, &schema, &err);
+    struct sc_decoder *decoder = sc_decoder_create(&limits, &err);
     FUZZ_CHECK(decoder != NULL);
     enum sc_status status = sc_decoder_load(decoder, data, size, UINT64_C(1700000000000), &err);
     FUZZ_CHECK(status == SC_OK || status == SC_DAMAGED || status == SC_UNSUPPORTED);
@@ -58,7 +56,6 @@ static void load(const uint8_t *data, size_t size)
     if (status == SC_OK)
         fuzz_save_and_load(decoder, &limits);
     sc_decoder_free(decoder);
-    sc_schema_free(&schema);
 }
 
 /* ---- records ---- */
@@ -192,10 +189,8 @@ static size_t fresh_state(uint8_t *data, size_t max_size, unsigned seed)
 {
     uint8_t messages[2048];
     struct sc_decoder_limits limits = sc_decoder_default_limits();
-    struct sc_schema schema;
     struct sc_buf out = {0};
-    sc_schema_init(&schema, 400);
-    struct sc_decoder *decoder = sc_decoder_create(&limits, &schema, NULL);
+    struct sc_decoder *decoder = sc_decoder_create(&limits, NULL);
     struct sc_decode_sink sink = {.flows = sc_batch_create(SC_RECORDS_FLOWS),
                                   .options = sc_batch_create(SC_RECORDS_OPTIONS)};
     FUZZ_CHECK(decoder != NULL && sink.flows != NULL && sink.options != NULL);
@@ -210,7 +205,6 @@ static size_t fresh_state(uint8_t *data, size_t max_size, unsigned seed)
     sc_batch_free(sink.flows);
     sc_batch_free(sink.options);
     sc_decoder_free(decoder);
-    sc_schema_free(&schema);
     return size;
 }
 

@@ -52,7 +52,7 @@ static struct sc_batch *make_records(void)
     };
     struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
     for (uint32_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        struct sc_column *c = sc_batch_begin(batch, i, keys[i], 8, ROWS);
+        struct sc_column *c = sc_batch_begin(batch, keys[i], NULL, 8, ROWS);
         for (uint32_t row = 0; row < ROWS; row++)
             put_row(c, row);
     }

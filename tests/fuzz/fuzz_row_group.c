@@ -88,7 +88,7 @@ static struct sc_batch *make_batch(struct sc_cursor *in)
             continue;
         key.kind = (uint8_t)(i < 2 ? SC_COLUMN_ADDRESS : sc_cursor_u8(in) % (SC_COLUMN_BYTES + 1));
         unsigned width = key.kind == SC_COLUMN_FLOAT ? 8 : 1u << sc_cursor_u8(in) % 4;
-        struct sc_column *c = sc_batch_begin(batch, i, key, width, rows);
+        struct sc_column *c = sc_batch_begin(batch, key, NULL, width, rows);
         CHECK(c != NULL);
         fill(c, rows, in);
     }

@@ -96,16 +96,12 @@ static uint64_t touch(const struct sc_column *c)
 
 static void copy_rows(const struct sc_row_group *group, const struct sc_column *c)
 {
-    struct sc_schema schema;
     struct sc_batch *batch = sc_batch_create((enum sc_record_kind)(group->record_kind & 1));
     CHECK(batch != NULL);
-    sc_schema_init(&schema, 10);
-    CHECK(sc_batch_append_rows(batch, &schema, &c, 1, group->rows / 2, group->rows - group->rows / 2) ==
-          SC_OK);
-    CHECK(sc_batch_append_rows(batch, &schema, &c, 1, 0, 1) == SC_OK);
+    CHECK(sc_batch_append_rows(batch, &c, 1, group->rows / 2, group->rows - group->rows / 2) == SC_OK);
+    CHECK(sc_batch_append_rows(batch, &c, 1, 0, 1) == SC_OK);
     CHECK(sc_batch_finish(batch) == SC_OK);
     sc_batch_free(batch);
-    sc_schema_free(&schema);
 }
 
 /* A context holds what it decoded until its reset, so each column gets a row group of its own. */
@@ -269,7 +265,7 @@ static struct sc_batch *random_batch(uint64_t *state)
     for (uint32_t i = 0; i < columns; i++) {
         static const uint16_t ids[] = {150, 151, 1, 4, 16, 8, 82, 320};
         struct sc_column_key key = {0, ids[i], 0, (uint8_t)(next_random(state) % (SC_COLUMN_BYTES + 1))};
-        struct sc_column *c = sc_batch_begin(batch, i, key, 8, rows);
+        struct sc_column *c = sc_batch_begin(batch, key, NULL, 8, rows);
         uint64_t dull = next_random(state) % 2; /* few values, no nulls */
         CHECK(c != NULL);
         for (uint32_t row = 0; row < rows; row++)

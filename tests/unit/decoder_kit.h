@@ -16,7 +16,6 @@
 #include <string.h>
 
 struct kit {
-    struct sc_schema schema;
     struct sc_decoder *decoder;
     struct sc_decode_sink sink;
     struct sc_decode_outcome outcome;
@@ -35,8 +34,7 @@ struct kit {
 static inline void kit_open_with(struct kit *k, const struct sc_decoder_limits *limits)
 {
     memset(k, 0, sizeof(*k));
-    sc_schema_init(&k->schema, 4096);
-    k->decoder = sc_decoder_create(limits, &k->schema, &k->err);
+    k->decoder = sc_decoder_create(limits, &k->err);
     assert_non_null(k->decoder);
     k->sink.flows = sc_batch_create(SC_RECORDS_FLOWS);
     k->sink.options = sc_batch_create(SC_RECORDS_OPTIONS);
@@ -57,7 +55,6 @@ static inline void kit_close(struct kit *k)
     sc_decoder_free(k->decoder);
     sc_batch_free(k->sink.flows);
     sc_batch_free(k->sink.options);
-    sc_schema_free(&k->schema);
     sc_buf_free(&k->message);
 }
 

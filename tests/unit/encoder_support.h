@@ -50,13 +50,11 @@ static inline const uint8_t *message_at(const struct messages *m, uint32_t i, ui
 /* ---- columns ---- */
 
 struct table {
-    struct sc_schema schema;
     struct sc_batch *batch;
 };
 
 static inline void table_open(struct table *t)
 {
-    sc_schema_init(&t->schema, 4096);
     t->batch = sc_batch_create(SC_RECORDS_FLOWS);
     assert_non_null(t->batch);
 }
@@ -64,7 +62,6 @@ static inline void table_open(struct table *t)
 static inline void table_close(struct table *t)
 {
     sc_batch_free(t->batch);
-    sc_schema_free(&t->schema);
 }
 
 static inline struct sc_column_key key_of(uint32_t pen, uint16_t id, enum sc_column_kind kind)
@@ -76,9 +73,7 @@ static inline struct sc_column_key key_of(uint32_t pen, uint16_t id, enum sc_col
 static inline struct sc_column *table_column(struct table *t, struct sc_column_key key, unsigned width,
                                              uint32_t n)
 {
-    uint32_t slot = sc_schema_slot(&t->schema, key);
-    assert_int_not_equal(slot, SC_NO_SLOT);
-    struct sc_column *c = sc_batch_begin(t->batch, slot, key, width, n);
+    struct sc_column *c = sc_batch_begin(t->batch, key, NULL, width, n);
     assert_non_null(c);
     return c;
 }
@@ -164,7 +159,7 @@ static inline void decode_all(const struct messages *m, struct table *flows, str
 {
     struct sc_decoder_limits limits = sc_decoder_default_limits();
     limits.share_bytes = UINT64_C(512) << 20; /* an eighth of it for who is new */
-    struct sc_decoder *d = sc_decoder_create(&limits, &flows->schema, NULL);
+    struct sc_decoder *d = sc_decoder_create(&limits, NULL);
     struct sc_message_source source = {
         .exporter = sc_addr_v4(0x7f000001), .port = 2055, .receive_ms = EXPORT_MS};
     struct sc_decode_sink sink = {.flows = flows->batch, .options = options == NULL ? NULL : options->batch};

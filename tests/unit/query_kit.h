@@ -225,7 +225,7 @@ static inline struct sc_batch *query_batch(struct query_table *t, uint32_t rows,
                                       .null_of_256 = rule->presence == 8 ? 0 : nulls[h >> 24 & 7]};
         if (h % 8 >= rule->presence)
             continue;
-        struct sc_column *c = sc_batch_begin(batch, i, rule->key, 8, rows);
+        struct sc_column *c = sc_batch_begin(batch, rule->key, NULL, 8, rows);
         assert_non_null(c);
         for (uint32_t row = 0; row < rows; row++) {
             struct kit_value v = query_value((enum query_column)i, &spread, t->records + row, window_ms);

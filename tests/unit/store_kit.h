@@ -227,7 +227,7 @@ static KIT_UNUSED struct sc_batch *kit_batch(uint64_t first_id, uint32_t rows, u
     assert_non_null(batch);
     batch->window_ms = window_ms;
     for (uint32_t i = 0; i < KIT_COLUMNS; i++) {
-        struct sc_column *c = sc_batch_begin(batch, i, kit_keys[i], 8, rows);
+        struct sc_column *c = sc_batch_begin(batch, kit_keys[i], NULL, 8, rows);
         assert_non_null(c);
         for (uint32_t row = 0; row < rows; row++) {
             struct kit_value v = kit_value((enum kit_column)i, first_id + row);

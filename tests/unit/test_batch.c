@@ -16,18 +16,17 @@ static struct sc_batch *new_batch(void)
     return batch;
 }
 
-static struct sc_column *begin(struct sc_batch *batch, uint32_t slot, struct sc_column_key key,
-                               unsigned width, uint32_t n)
+static struct sc_column *begin(struct sc_batch *batch, struct sc_column_key key, unsigned width, uint32_t n)
 {
-    struct sc_column *c = sc_batch_begin(batch, slot, key, width, n);
+    struct sc_column *c = sc_batch_begin(batch, key, NULL, width, n);
     assert_non_null(c);
     return c;
 }
 
-static void put_run(struct sc_batch *batch, uint32_t slot, struct sc_column_key key, unsigned width,
-                    uint64_t value, uint32_t n)
+static void put_run(struct sc_batch *batch, struct sc_column_key key, unsigned width, uint64_t value,
+                    uint32_t n)
 {
-    struct sc_column *c = begin(batch, slot, key, width, n);
+    struct sc_column *c = begin(batch, key, width, n);
     for (uint32_t i = 0; i < n; i++)
         sc_column_put_u64(c, value);
 }
@@ -53,17 +52,72 @@ static void schema_slots(void **state)
     sc_schema_free(&schema);
 }
 
+/* Columns that were not used since the last reset leave the batch; a slot that another key has now is no hint for the old one. */
+static void unused_columns_leave(void **state)
+{
+    (void)state;
+    enum { COLUMNS = 3000 };
+    struct sc_batch *batch = new_batch();
+    uint32_t hint = SC_NO_SLOT;
+    for (uint32_t round = 0; round < 20; round++) {
+        for (uint32_t i = 0; i < COLUMNS; i++)
+            put_run(batch, (struct sc_column_key){100000 + round, (uint16_t)i, 0, SC_COLUMN_UINT}, 4, i, 1);
+        struct sc_column *c = sc_batch_begin(batch, uint_key, &hint, 4, 1);
+        assert_true(sc_column_key_equal(c->key, uint_key));
+        assert_int_equal(sc_batch_slot(batch, bytes_key, hint), SC_NO_SLOT);
+        sc_column_put_u64(c, round);
+        sc_batch_commit(batch, 1);
+        assert_int_equal(batch->used, COLUMNS + 1);
+        assert_ptr_equal(batch->columns[hint], c);
+        uint64_t serial = batch->serial;
+        sc_batch_reset(batch);
+        assert_true(batch->serial != serial);
+        assert_true(batch->schema.count <= COLUMNS + 1);
+        assert_int_equal(sc_batch_memory(batch) < 3000 * 2048, true);
+    }
+    sc_batch_reset(batch);
+    assert_int_equal(batch->schema.count, 0);
+    sc_batch_free(batch);
+}
+
+/* What a batch has been given beyond what it needs is given back, and its values stay. */
+static void packing_gives_back(void **state)
+{
+    (void)state;
+    struct sc_batch *batch = new_batch();
+    for (uint32_t rows = 60000; rows != 0; rows = rows == 60000 ? 10 : 0) {
+        struct sc_column *b = begin(batch, bytes_key, 0, rows);
+        for (uint32_t i = 0; i < rows; i++)
+            assert_int_equal(sc_column_put_bytes(b, "0123456789abcdef", i % 16), SC_OK);
+        sc_batch_commit(batch, rows);
+        assert_int_equal(sc_batch_finish(batch), SC_OK);
+        size_t finished = sc_batch_finished_bytes(batch), given = sc_batch_memory(batch);
+        sc_batch_pack(batch);
+        assert_true(sc_batch_memory(batch) <= given);
+        assert_true(sc_batch_memory(batch) <= 2 * finished + (64 << 10));
+        for (uint32_t i = 0; i < rows; i++) {
+            uint32_t length;
+            const uint8_t *bytes = sc_column_bytes(sc_batch_find(batch, bytes_key), i, &length);
+            assert_int_equal(length, i % 16);
+            assert_memory_equal(bytes, "0123456789abcdef", length);
+        }
+        if (rows == 60000)
+            sc_batch_reset(batch);
+    }
+    sc_batch_free(batch);
+}
+
 /* ---- appending ---- */
 
 static void columns_that_begin_late_or_end_early(void **state)
 {
     (void)state;
     struct sc_batch *batch = new_batch();
-    put_run(batch, 0, uint_key, 4, 11, 100);
+    put_run(batch, uint_key, 4, 11, 100);
     sc_batch_commit(batch, 100);
-    put_run(batch, 5, int_key, 4, (uint64_t)-3, 200);
+    put_run(batch, int_key, 4, (uint64_t)-3, 200);
     sc_batch_commit(batch, 200);
-    put_run(batch, 0, uint_key, 4, 12, 1);
+    put_run(batch, uint_key, 4, 12, 1);
     sc_batch_commit(batch, 1);
     assert_int_equal(sc_batch_finish(batch), SC_OK);
     assert_int_equal(batch->rows, 301);
@@ -92,8 +146,8 @@ static void widths_grow(void **state)
     struct sc_batch *batch = new_batch();
     unsigned widths[] = {1, 2, 4, 8, 1};
     for (unsigned i = 0; i < 5; i++) {
-        put_run(batch, 0, uint_key, widths[i], kit_mask(8 * widths[i]), 3);
-        put_run(batch, 1, int_key, widths[i], (uint64_t)-1 - i, 3);
+        put_run(batch, uint_key, widths[i], kit_mask(8 * widths[i]), 3);
+        put_run(batch, int_key, widths[i], (uint64_t)-1 - i, 3);
         sc_batch_commit(batch, 3);
     }
     for (uint32_t row = 0; row < 15; row++) {
@@ -108,19 +162,19 @@ static void rollback_forgets_the_run(void **state)
 {
     (void)state;
     struct sc_batch *batch = new_batch();
-    struct sc_column *c = begin(batch, 0, bytes_key, 0, 70);
+    struct sc_column *c = begin(batch, bytes_key, 0, 70);
     for (uint32_t i = 0; i < 70; i++)
         assert_int_equal(i % 2 ? sc_column_put_null(c) : sc_column_put_bytes(c, "abc", 3), SC_OK);
     sc_batch_commit(batch, 70);
-    c = begin(batch, 0, bytes_key, 0, 90);
+    c = begin(batch, bytes_key, 0, 90);
     for (uint32_t i = 0; i < 90; i++)
         assert_int_equal(i % 3 ? sc_column_put_null(c) : sc_column_put_bytes(c, "defghij", 7), SC_OK);
-    put_run(batch, 1, uint_key, 8, 5, 90);
+    put_run(batch, uint_key, 8, 5, 90);
     sc_batch_rollback(batch);
     assert_int_equal(batch->rows, 70);
     assert_int_equal(c->rows, 70);
     assert_int_equal(c->nulls, 35);
-    c = begin(batch, 0, bytes_key, 0, 90);
+    c = begin(batch, bytes_key, 0, 90);
     for (uint32_t i = 0; i < 90; i++)
         assert_int_equal(sc_column_put_bytes(c, "xy", 2), SC_OK);
     sc_batch_commit(batch, 90);
@@ -143,7 +197,8 @@ static void reset_keeps_nothing_but_memory(void **state)
     struct sc_batch *batch = new_batch();
     for (uint32_t round = 0; round < 4; round++) {
         uint32_t rows = 100 + round * 700;
-        struct sc_column *c = begin(batch, round % 2, addr_key, 16, rows);
+        struct sc_column *c =
+            begin(batch, (struct sc_column_key){0, 503, (uint8_t)(round % 2), SC_COLUMN_ADDRESS}, 16, rows);
         for (uint32_t i = 0; i < rows; i++) {
             struct sc_addr a = sc_addr_v4(i + round);
             sc_column_put_addr(c, &a);
@@ -151,7 +206,7 @@ static void reset_keeps_nothing_but_memory(void **state)
         sc_batch_commit(batch, rows);
         assert_int_equal(sc_batch_finish(batch), SC_OK);
         kit_span(batch, 1, 1);
-        const struct sc_column *found = sc_batch_find(batch, addr_key);
+        const struct sc_column *found = sc_batch_find(batch, c->key);
         assert_ptr_equal(found, c);
         assert_int_equal(c->rows, rows);
         assert_int_equal(c->nulls, 0);
@@ -230,7 +285,7 @@ static void random_run(struct sc_batch *batch, struct model *m, uint64_t *seed)
             continue;
         struct sc_column_key key = slot_key(slot);
         unsigned width = key.kind == SC_COLUMN_FLOAT ? 8 : 1u << kit_random(seed) % 4;
-        struct sc_column *c = begin(batch, slot, key, width, n);
+        struct sc_column *c = begin(batch, key, width, n);
         bool nulls = kit_random(seed) % 2 == 0;
         for (uint32_t i = 0; i < n; i++) {
             uint64_t v = narrow(key, width, kit_random(seed));
@@ -311,12 +366,10 @@ static void copies_of_any_form(void **state)
                               .values = codes,
                               .dict = {3, NULL, offsets, (const uint8_t *)"axyz"}};
     const struct sc_column *columns[] = {&dict, NULL, &constant, &bytes};
-    struct sc_schema schema;
     struct sc_batch *batch = new_batch();
-    sc_schema_init(&schema, 10);
-    assert_int_equal(sc_batch_append_rows(batch, &schema, columns, 4, 4, 2), SC_OK);
-    assert_int_equal(sc_batch_append_rows(batch, &schema, columns, 4, 3, 0), SC_OK);
-    assert_int_equal(sc_batch_append_rows(batch, &schema, columns, 4, 0, 4), SC_OK);
+    assert_int_equal(sc_batch_append_rows(batch, columns, 4, 4, 2), SC_OK);
+    assert_int_equal(sc_batch_append_rows(batch, columns, 4, 3, 0), SC_OK);
+    assert_int_equal(sc_batch_append_rows(batch, columns, 4, 0, 4), SC_OK);
     assert_int_equal(sc_batch_finish(batch), SC_OK);
     assert_int_equal(batch->rows, 6);
     for (uint32_t row = 0; row < 6; row++) {
@@ -331,18 +384,16 @@ static void copies_of_any_form(void **state)
         assert_memory_equal(text, "axyz" + offsets[codes[from]], length);
     }
     sc_batch_free(batch);
-    sc_schema_free(&schema);
 }
 
 /* A schema that is full: nothing of the rows is taken. */
 static void refused_copies_leave_no_trace(void **state)
 {
     (void)state;
-    struct sc_schema schema;
     struct sc_batch *from = kit_batch(0, 10, 0), *to = new_batch();
-    sc_schema_init(&schema, 3);
+    to->schema.limit = 3;
     assert_int_equal(
-        sc_batch_append_rows(to, &schema, (const struct sc_column *const *)from->columns, from->slots, 0, 10),
+        sc_batch_append_rows(to, (const struct sc_column *const *)from->columns, from->slots, 0, 10),
         SC_NOMEM);
     assert_int_equal(to->rows, 0);
     assert_int_equal(sc_batch_finish(to), SC_OK);
@@ -350,7 +401,6 @@ static void refused_copies_leave_no_trace(void **state)
         assert_true(to->columns[i] == NULL || to->columns[i]->rows == 0);
     sc_batch_free(from);
     sc_batch_free(to);
-    sc_schema_free(&schema);
 }
 
 static void kinds_and_widths_of_types(void **state)
@@ -375,6 +425,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(schema_slots),
+        cmocka_unit_test(unused_columns_leave),
+        cmocka_unit_test(packing_gives_back),
         cmocka_unit_test(columns_that_begin_late_or_end_early),
         cmocka_unit_test(widths_grow),
         cmocka_unit_test(rollback_forgets_the_run),

@@ -25,10 +25,10 @@ static void nap(void)
 
 /* ---- parcels ---- */
 
-static void put_u64(struct sc_batch *b, uint32_t slot, struct sc_column_key key, unsigned width,
-                    uint32_t rows, uint64_t value)
+static void put_u64(struct sc_batch *b, struct sc_column_key key, unsigned width, uint32_t rows,
+                    uint64_t value)
 {
-    struct sc_column *c = sc_batch_begin(b, slot, key, width, rows);
+    struct sc_column *c = sc_batch_begin(b, key, NULL, width, rows);
     assert_non_null(c);
     for (uint32_t i = 0; i < rows; i++)
         sc_column_put_u64(c, value);
@@ -41,13 +41,13 @@ static struct sc_parcel *make_parcel(struct sc_pool *pool, uint32_t rows, uint64
     assert_non_null(parcel);
     struct sc_batch *b = parcel->batch;
     const struct sc_addr exporter = sc_addr_v4(0xc0000209);
-    put_u64(b, 0, (struct sc_column_key){.id = 1, .kind = SC_COLUMN_UINT}, 8, rows, octets);
-    put_u64(b, 1, (struct sc_column_key){SC_PEN_COLLECTOR, SC_IE_OBSERVATION_DOMAIN, 0, SC_COLUMN_UINT}, 4,
-            rows, 7);
-    put_u64(b, 2, (struct sc_column_key){SC_PEN_COLLECTOR, SC_IE_RECEIVE_TIME, 0, SC_COLUMN_UINT}, 8, rows,
+    put_u64(b, (struct sc_column_key){.id = 1, .kind = SC_COLUMN_UINT}, 8, rows, octets);
+    put_u64(b, (struct sc_column_key){SC_PEN_COLLECTOR, SC_IE_OBSERVATION_DOMAIN, 0, SC_COLUMN_UINT}, 4, rows,
+            7);
+    put_u64(b, (struct sc_column_key){SC_PEN_COLLECTOR, SC_IE_RECEIVE_TIME, 0, SC_COLUMN_UINT}, 8, rows,
             KIT_RECEIVED);
     struct sc_column *c = sc_batch_begin(
-        b, 3, (struct sc_column_key){SC_PEN_COLLECTOR, SC_IE_EXPORTER_ADDRESS, 0, SC_COLUMN_ADDRESS}, 16,
+        b, (struct sc_column_key){SC_PEN_COLLECTOR, SC_IE_EXPORTER_ADDRESS, 0, SC_COLUMN_ADDRESS}, NULL, 16,
         rows);
     assert_non_null(c);
     for (uint32_t i = 0; i < rows; i++)
@@ -78,7 +78,7 @@ static void offer(struct sc_forward_peer *peer, struct sc_pool *pool, uint64_t o
 static void a_parcel_goes_home_when_nobody_holds_it(void **state)
 {
     (void)state;
-    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS);
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS, 1 << 24);
     struct sc_forward_queue *a = sc_forward_queue_create(1 << 20), *b = sc_forward_queue_create(1 << 20);
     struct sc_parcel *parcel = make_parcel(pool, 10, 5);
     struct sc_forward_entry entry;
@@ -105,7 +105,7 @@ static void a_parcel_goes_home_when_nobody_holds_it(void **state)
 static void what_does_not_fit_is_counted_and_the_rest_keeps_its_order(void **state)
 {
     (void)state;
-    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS);
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS, 1 << 24);
     struct sc_forward_queue *q = sc_forward_queue_create(2000);
     struct sc_forward_queue_stats stats;
     struct sc_forward_entry entry;
@@ -150,7 +150,7 @@ static uint32_t decode(struct kit *k, const uint8_t *bytes, size_t length)
 static void messages_know_how_many_records_they_hold(void **state)
 {
     (void)state;
-    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS);
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS, 1 << 24);
     struct sc_parcel *parcel = make_parcel(pool, ROWS, 1);
     for (int stream = 0; stream < 2; stream++) {
         struct kit k;
@@ -180,24 +180,24 @@ static void fill_options(struct sc_batch *b)
 {
     const struct sc_addr exporter = sc_addr_v4(0xc0000209), original = sc_addr_v4(0xc633640a);
     struct sc_column *c;
-    put_u64(b, 0, (struct sc_column_key){SC_PEN_COLLECTOR, SC_IE_OBSERVATION_DOMAIN, 0, SC_COLUMN_UINT}, 4, 3,
+    put_u64(b, (struct sc_column_key){SC_PEN_COLLECTOR, SC_IE_OBSERVATION_DOMAIN, 0, SC_COLUMN_UINT}, 4, 3,
             7);
-    c = sc_batch_begin(
-        b, 1, (struct sc_column_key){SC_PEN_COLLECTOR, SC_IE_EXPORTER_ADDRESS, 0, SC_COLUMN_ADDRESS}, 16, 3);
+    c = sc_batch_begin(b,
+                       (struct sc_column_key){SC_PEN_COLLECTOR, SC_IE_EXPORTER_ADDRESS, 0, SC_COLUMN_ADDRESS},
+                       NULL, 16, 3);
     for (int i = 0; i < 3; i++)
         sc_column_put_addr(c, &exporter);
-    put_u64(b, 2, (struct sc_column_key){.id = 10, .kind = SC_COLUMN_UINT}, 4, 3, 4);
-    put_u64(b, 3, (struct sc_column_key){SC_PEN_COLLECTOR, SC_IE_SAMPLING_RATE, 0, SC_COLUMN_UINT}, 4, 3,
-            100);
-    c = sc_batch_begin(b, 4, (struct sc_column_key){.id = 34, .kind = SC_COLUMN_UINT}, 4, 3);
+    put_u64(b, (struct sc_column_key){.id = 10, .kind = SC_COLUMN_UINT}, 4, 3, 4);
+    put_u64(b, (struct sc_column_key){SC_PEN_COLLECTOR, SC_IE_SAMPLING_RATE, 0, SC_COLUMN_UINT}, 4, 3, 100);
+    c = sc_batch_begin(b, (struct sc_column_key){.id = 34, .kind = SC_COLUMN_UINT}, NULL, 4, 3);
     assert_int_equal(sc_column_put_null(c), SC_OK);
     sc_column_put_u64(c, 100);
     assert_int_equal(sc_column_put_null(c), SC_OK);
-    c = sc_batch_begin(b, 5, (struct sc_column_key){.id = 403, .kind = SC_COLUMN_ADDRESS}, 16, 3);
+    c = sc_batch_begin(b, (struct sc_column_key){.id = 403, .kind = SC_COLUMN_ADDRESS}, NULL, 16, 3);
     assert_int_equal(sc_column_put_null(c), SC_OK);
     assert_int_equal(sc_column_put_null(c), SC_OK);
     sc_column_put_addr(c, &original);
-    c = sc_batch_begin(b, 6, (struct sc_column_key){.id = 82, .kind = SC_COLUMN_BYTES}, 1, 3);
+    c = sc_batch_begin(b, (struct sc_column_key){.id = 82, .kind = SC_COLUMN_BYTES}, NULL, 1, 3);
     for (int i = 0; i < 3; i++)
         assert_int_equal(sc_column_put_bytes(c, "eth0", 4), SC_OK);
     sc_batch_commit(b, 3);
@@ -349,7 +349,7 @@ static void check_account(const struct sc_forward_view *v, uint64_t offered)
 static void everything_arrives_over_tcp_with_its_origin(void **state)
 {
     (void)state;
-    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS);
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS, 1 << 24);
     struct server s;
     server_open(&s);
     struct sc_forward_peer *peer = start_peer(&s.url, SC_EXPORT_IPFIX, 1 << 24);
@@ -389,7 +389,7 @@ static void everything_arrives_over_tcp_with_its_origin(void **state)
 static void a_broken_connection_is_made_again_and_begins_with_templates(void **state)
 {
     (void)state;
-    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS);
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS, 1 << 24);
     struct server s;
     server_open(&s);
     struct sc_forward_peer *peer = start_peer(&s.url, SC_EXPORT_IPFIX, 1 << 24);
@@ -417,7 +417,7 @@ static void a_broken_connection_is_made_again_and_begins_with_templates(void **s
 static void one_that_never_reads_drops_and_counts_exactly(void **state)
 {
     (void)state;
-    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS);
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS, 1 << 24);
     struct server s;
     uint64_t offered = 0, end = sc_clock_mono_ms() + PATIENCE_MS;
     server_open(&s);
@@ -467,7 +467,7 @@ static struct sc_url nobody(const char *text)
 static void one_that_is_not_there_costs_its_queue_and_no_time_to_end(void **state)
 {
     (void)state;
-    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS);
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS, 1 << 24);
     const struct sc_url to = nobody("tcp://127.0.0.1:0");
     struct sc_forward_peer *peer = start_peer(&to, SC_EXPORT_IPFIX, 2 * memory_of_parcel(pool) + 100);
     for (int i = 0; i < 7; i++)
@@ -505,7 +505,7 @@ static void a_name_that_is_unknown_is_said_and_asked_again(void **state)
 static void datagrams_that_are_refused_are_told(void **state)
 {
     (void)state;
-    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS);
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS, 1 << 24);
     const struct sc_url to = nobody("udp://127.0.0.1:0");
     struct sc_forward_peer *peer = start_peer(&to, SC_EXPORT_IPFIX, 1 << 24);
     offer(peer, pool, 1);
@@ -522,7 +522,7 @@ static void datagrams_that_are_refused_are_told(void **state)
 static void what_a_protocol_cannot_say_is_skipped_and_counted(void **state)
 {
     (void)state;
-    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS);
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS, 1 << 24);
     const struct sc_url to = nobody("udp://127.0.0.1:0");
     struct sc_forward_peer *peer = start_peer(&to, SC_EXPORT_V5, 1 << 24);
     offer(peer, pool, 1); /* no addresses, no times */
@@ -603,7 +603,7 @@ static void stop_forward(struct sc_forward *f)
 static void round_robin_shares_and_all_gets_all(void **state)
 {
     (void)state;
-    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS);
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS, 1 << 24);
     struct sinks s;
     sinks_open(&s, 3);
     s.to[0].round_robin = s.to[2].round_robin = true;
@@ -622,7 +622,7 @@ static void round_robin_shares_and_all_gets_all(void **state)
 static void round_robin_passes_over_one_that_is_not_there(void **state)
 {
     (void)state;
-    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS);
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS, 1 << 24);
     struct sinks s;
     sinks_open(&s, 2);
     s.to[0].round_robin = s.to[1].round_robin = true;
@@ -639,7 +639,7 @@ static void round_robin_passes_over_one_that_is_not_there(void **state)
 static void a_new_configuration_keeps_what_stays(void **state)
 {
     (void)state;
-    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS);
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS, 1 << 24);
     struct sinks s;
     struct sc_forward_view *views;
     uint32_t count;
@@ -676,7 +676,7 @@ struct producer {
 static void *produce(void *arg)
 {
     struct producer *p = arg;
-    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS);
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS, 1 << 24);
     struct sc_forward_view *views;
     uint32_t count;
     for (uint32_t i = 0; i < p->parcels; i++) {

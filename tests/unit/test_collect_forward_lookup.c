@@ -52,7 +52,7 @@ static void a_name_service_that_hangs_does_not_hold_up_the_end(void **state)
     (void)state;
     static struct sc_forward_peer *peer; /* what is left of it stays */
     struct sc_forward_peer_options options = {.protocol = SC_EXPORT_IPFIX, .limit_bytes = 1 << 20};
-    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS);
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS, 1 << 24);
     assert_int_equal(sc_url_parse("tcp://slow.example:4739", &options.to, NULL), SC_OK);
     assert_int_equal(sc_forward_peer_start(&options, &peer, NULL), SC_OK);
     wait_for(&asked);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* When batches are cut: by rows, by age, at the edge of a window; and what happens when the queue is full. */
+/* When batches are cut: by rows, by weight, by age, at the edge of a window; what happens when the queue is full; and that nobody's
+ * records cost those of others. */
 #include "collect/intake.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <setjmp.h>
@@ -127,11 +129,31 @@ static void a_batch_is_cut_when_it_is_old(void **state)
     tear_down(&f);
 }
 
-static void a_full_queue_drops_the_newest_and_counts(void **state)
+/* What a batch of the records of one message weighs in a queue. */
+static uint64_t weight_of_one(void)
+{
+    struct fixture f;
+    struct sc_queue_stats stats;
+    set_up(&f, 1 << 30);
+    send_v5(&f, NOON_MS);
+    sc_intake_flush(f.intake);
+    sc_queue_get_stats(f.queue, &stats);
+    assert_int_equal(take(&f, NOON_MS), V5_RECORDS);
+    tear_down(&f);
+    return stats.bytes;
+}
+
+/* Three quarters of it hold one batch and not two. */
+static uint64_t room_for_one(void)
+{
+    return weight_of_one() * 7 / 4;
+}
+
+static void a_full_queue_drops_the_newest_and_tells_it(void **state)
 {
     (void)state;
     struct fixture f;
-    set_up(&f, 1); /* a single batch, whatever its size */
+    set_up(&f, room_for_one());
     for (int i = 0; i < 3; i++) {
         send_v5(&f, NOON_MS + (uint64_t)i);
         sc_intake_flush(f.intake);
@@ -143,6 +165,14 @@ static void a_full_queue_drops_the_newest_and_counts(void **state)
     sc_intake_flush(f.intake);
     assert_int_equal(take(&f, NOON_MS), V5_RECORDS);
     assert_int_equal(sc_intake_stats_of(f.intake)->flows, 4 * V5_RECORDS);
+    struct sc_drops drops = sc_queue_take_drops(f.queue);
+    const struct sc_addr exporter = sc_addr_v4(0x7f000001);
+    assert_int_equal(drops.count, 1);
+    assert_int_equal(drops.list[0].window_ms, NOON_MS);
+    assert_int_equal(drops.list[0].count.batches[SC_RECORDS_FLOWS], 2);
+    assert_int_equal(drops.list[0].count.records[SC_RECORDS_FLOWS], 2 * V5_RECORDS);
+    assert_memory_equal(&drops.exporter[SC_DROP_FULL], &exporter, sizeof(exporter));
+    sc_drops_free(&drops);
     tear_down(&f);
 }
 
@@ -161,7 +191,7 @@ static struct sc_forward *forward_to_nobody(void)
 static void what_the_queue_refuses_is_forwarded_all_the_same(void **state)
 {
     (void)state;
-    struct fixture f = {.queue = sc_queue_create(1)};
+    struct fixture f = {.queue = sc_queue_create(room_for_one())};
     struct sc_forward *forward = forward_to_nobody();
     struct sc_forward_view *views;
     uint32_t count;
@@ -198,6 +228,291 @@ static void bad_messages_are_counted(void **state)
     tear_down(&f);
 }
 
+/* ---- IPFIX, written field by field ---- */
+
+struct writer {
+    uint8_t bytes[65536];
+    uint32_t length, set;
+};
+
+static void put16(struct writer *w, unsigned v)
+{
+    sc_store_be16(w->bytes + w->length, (uint16_t)v);
+    w->length += 2;
+}
+
+static void put32(struct writer *w, uint32_t v)
+{
+    sc_store_be32(w->bytes + w->length, v);
+    w->length += 4;
+}
+
+static void begin_message(struct writer *w)
+{
+    *w = (struct writer){.length = 16};
+    sc_store_be16(w->bytes, 10);
+    sc_store_be32(w->bytes + 4, NOON_MS / 1000);
+}
+
+static void begin_set(struct writer *w, unsigned id)
+{
+    w->set = w->length;
+    put16(w, id);
+    put16(w, 0);
+}
+
+static void end_set(struct writer *w)
+{
+    sc_store_be16(w->bytes + w->set + 2, (uint16_t)(w->length - w->set));
+}
+
+static void put_bytes(struct writer *w, uint8_t value, uint32_t n)
+{
+    memset(w->bytes + w->length, value, n);
+    w->length += n;
+}
+
+static enum sc_status deliver(struct fixture *f, struct writer *w, uint32_t exporter,
+                              enum sc_transport transport)
+{
+    const struct sc_message_source source = {.exporter = sc_addr_v4(exporter),
+                                             .port = 9,
+                                             .transport = transport,
+                                             .connection = transport == SC_TRANSPORT_TCP,
+                                             .receive_ms = NOON_MS};
+    sc_store_be16(w->bytes + 2, (uint16_t)w->length);
+    return sc_intake_message(f->intake, &source, w->bytes, w->length, NULL);
+}
+
+/* A template of `count` elements of one byte of an enterprise that nobody knows. */
+static void send_strange_template(struct fixture *f, uint32_t exporter, uint32_t enterprise, unsigned count)
+{
+    static struct writer w;
+    begin_message(&w);
+    begin_set(&w, 2);
+    put16(&w, 256);
+    put16(&w, count);
+    for (unsigned i = 0; i < count; i++) {
+        put16(&w, 0x8001 + i);
+        put16(&w, 1);
+        put32(&w, enterprise);
+    }
+    end_set(&w);
+    assert_int_equal(deliver(f, &w, exporter, SC_TRANSPORT_UDP), SC_OK);
+}
+
+static void send_data(struct fixture *f, uint32_t exporter, uint32_t length)
+{
+    static struct writer w;
+    begin_message(&w);
+    begin_set(&w, 256);
+    put_bytes(&w, 6, length);
+    end_set(&w);
+    assert_int_equal(deliver(f, &w, exporter, SC_TRANSPORT_UDP), SC_OK);
+}
+
+/* One column of one byte: as many records as bytes. */
+static void send_narrow_template(struct fixture *f, uint32_t exporter)
+{
+    static struct writer w;
+    begin_message(&w);
+    begin_set(&w, 2);
+    put16(&w, 256);
+    put16(&w, 1);
+    put16(&w, 4);
+    put16(&w, 1);
+    end_set(&w);
+    assert_int_equal(deliver(f, &w, exporter, SC_TRANSPORT_UDP), SC_OK);
+}
+
+/* Rows of all batches in the queue. Each is as it ought to be. */
+static uint64_t take_all(struct fixture *f, uint32_t *batches)
+{
+    uint64_t rows = 0;
+    uint32_t n;
+    for (*batches = 0; (n = take(f, NOON_MS)) != 0; (*batches)++)
+        rows += n;
+    return rows;
+}
+
+/* 60,000 records of one byte, and then few ones with 16,000 columns: each column would have 60,000 rows when the batch is finished.
+ * It took 2 GB and more. */
+static void sparse_columns_cost_what_is_in_them(void **state)
+{
+    (void)state;
+    enum { STRANGERS = 63, COLUMNS = 256 };
+    struct fixture f;
+    struct sc_queue_stats stats;
+    uint32_t batches;
+    set_up(&f, 1 << 30);
+    send_narrow_template(&f, 1);
+    for (uint32_t i = 0; i < STRANGERS; i++)
+        send_strange_template(&f, 2 + i, 100000 + i, COLUMNS);
+    send_data(&f, 1, 60000);
+    for (uint32_t i = 0; i < STRANGERS; i++)
+        send_data(&f, 2 + i, COLUMNS);
+    sc_intake_flush(f.intake);
+    sc_queue_get_stats(f.queue, &stats);
+    assert_true(stats.peak_bytes < 32 << 20);
+    assert_int_equal(take_all(&f, &batches), 60000 + STRANGERS);
+    assert_true(batches <= 16);
+    tear_down(&f);
+}
+
+/* Registered elements of many columns are padded like all others: a batch is cut before it weighs too much, whatever comes. */
+static void no_batch_weighs_more_than_its_bound(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sc_queue_stats stats;
+    uint32_t batches;
+    set_up(&f, 16 << 20);
+    send_narrow_template(&f, 1);
+    send_strange_template(&f, 2, 100000, 200);
+    for (int i = 0; i < 8; i++) {
+        send_data(&f, 1, 60000);
+        send_data(&f, 2, 200 * 300);
+        sc_queue_get_stats(f.queue, &stats);
+        assert_true(stats.bytes <= 12 << 20);
+        assert_true(stats.bytes + stats.filling_bytes <= (16 << 20) + (3 << 20));
+        take_all(&f, &batches);
+    }
+    tear_down(&f);
+}
+
+/* 40,000 elements that nobody knows: more than there were slots for, for the life of the process. Then one that all know. */
+static void elements_of_others_never_vanish(void **state)
+{
+    (void)state;
+    struct fixture f;
+    uint32_t batches;
+    set_up(&f, 1 << 30);
+    for (uint32_t i = 0; i < 160; i++) {
+        send_strange_template(&f, 2 + i, 100000 + i, 250);
+        send_data(&f, 2 + i, 250);
+    }
+    take_all(&f, &batches);
+    send_narrow_template(&f, 1);
+    send_data(&f, 1, 1);
+    sc_intake_flush(f.intake);
+    struct sc_parcel *parcel = sc_queue_pop(f.queue, 0);
+    const struct sc_column *c =
+        sc_batch_find(parcel->batch, (struct sc_column_key){.id = 4, .kind = SC_COLUMN_UINT});
+    assert_non_null(c);
+    assert_int_equal(sc_column_u64(c, 0), 6);
+    sc_queue_done(f.queue, parcel);
+    tear_down(&f);
+}
+
+/* What would crowd the batch of all waits behind it, and is dropped before it. */
+static void crowds_go_aside(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f, 1 << 30);
+    for (uint32_t i = 0; i < 3; i++) {
+        send_strange_template(&f, 2 + i, 100000 + i, 250);
+        send_data(&f, 2 + i, 250);
+    }
+    send_v5(&f, NOON_MS);
+    sc_intake_flush(f.intake);
+    struct sc_parcel *first = sc_queue_pop(f.queue, 0), *second = sc_queue_pop(f.queue, 0);
+    assert_false(first->aside);
+    assert_int_equal(first->batch->rows, V5_RECORDS);
+    assert_true(second->aside);
+    assert_int_equal(second->batch->rows, 3);
+    sc_queue_done(f.queue, first);
+    sc_queue_done(f.queue, second);
+    tear_down(&f);
+}
+
+static void send_string(struct fixture *f, uint32_t length, uint32_t records)
+{
+    static struct writer w;
+    begin_message(&w);
+    begin_set(&w, 2);
+    put16(&w, 300);
+    put16(&w, 1);
+    put16(&w, 0x8001);
+    put16(&w, 65535);
+    put32(&w, 50000);
+    end_set(&w);
+    begin_set(&w, 300);
+    for (uint32_t i = 0; i < records; i++) {
+        put_bytes(&w, 255, 1);
+        put16(&w, length);
+        put_bytes(&w, (uint8_t)i, length);
+    }
+    end_set(&w);
+    assert_int_equal(deliver(f, &w, 5, SC_TRANSPORT_TCP), SC_OK);
+}
+
+/* Large records, then small ones: a batch that was large once weighs what is in it. 352,000 of 600,000 records were dropped. */
+static void content_is_weighed_not_capacity(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sc_queue_stats stats;
+    uint32_t batches;
+    set_up(&f, 64 << 20);
+    for (int i = 0; i < 400; i++) {
+        send_string(&f, 64000, 1);
+        take_all(&f, &batches);
+    }
+    sc_intake_flush(f.intake);
+    take_all(&f, &batches);
+    for (int i = 0; i < 40; i++) {
+        send_string(&f, 8, 100);
+        sc_intake_flush(f.intake);
+    }
+    sc_queue_get_stats(f.queue, &stats);
+    assert_int_equal(stats.held, 40);
+    assert_true(stats.bytes < 40 * (128 << 10));
+    assert_int_equal(sc_intake_stats_of(f.intake)->dropped_full, 0);
+    take_all(&f, &batches);
+    tear_down(&f);
+}
+
+/* Over TCP nothing is dropped: it waits here, and the exporter is not read from meanwhile. */
+static void streams_wait_for_room(void **state)
+{
+    (void)state;
+    struct fixture f;
+    uint32_t batches;
+    uint64_t rows = 0;
+    set_up(&f, 16 << 20);
+    for (int i = 0; i < 300; i++) /* the receiver would have stopped before */
+        send_string(&f, 60000, 1);
+    sc_intake_flush(f.intake);
+    assert_true(sc_intake_is_tight(f.intake));
+    for (int i = 0; i < 10 && rows < 300; i++) {
+        rows += take_all(&f, &batches);
+        sc_intake_tick(f.intake);
+    }
+    assert_int_equal(rows, 300);
+    assert_false(sc_intake_is_tight(f.intake));
+    assert_int_equal(sc_intake_stats_of(f.intake)->dropped_full, 0);
+    tear_down(&f);
+}
+
+/* UDP beside it is stored: what waits for room does not hold it up. */
+static void datagrams_pass_streams_that_wait(void **state)
+{
+    (void)state;
+    struct fixture f;
+    uint32_t batches;
+    set_up(&f, 16 << 20);
+    for (int i = 0; i < 300; i++)
+        send_string(&f, 60000, 1);
+    take_all(&f, &batches);
+    send_v5(&f, NOON_MS);
+    sc_intake_flush(f.intake);
+    assert_int_equal(sc_intake_stats_of(f.intake)->dropped_full, 0);
+    while (take_all(&f, &batches) != 0)
+        sc_intake_tick(f.intake);
+    tear_down(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,9 +520,16 @@ int main(void)
         cmocka_unit_test(a_batch_is_cut_at_the_edge_of_a_window),
         cmocka_unit_test(without_a_time_of_arrival_the_export_time_tells_the_window),
         cmocka_unit_test(a_batch_is_cut_when_it_is_old),
-        cmocka_unit_test(a_full_queue_drops_the_newest_and_counts),
+        cmocka_unit_test(a_full_queue_drops_the_newest_and_tells_it),
         cmocka_unit_test(what_the_queue_refuses_is_forwarded_all_the_same),
         cmocka_unit_test(bad_messages_are_counted),
+        cmocka_unit_test(sparse_columns_cost_what_is_in_them),
+        cmocka_unit_test(no_batch_weighs_more_than_its_bound),
+        cmocka_unit_test(elements_of_others_never_vanish),
+        cmocka_unit_test(crowds_go_aside),
+        cmocka_unit_test(content_is_weighed_not_capacity),
+        cmocka_unit_test(streams_wait_for_room),
+        cmocka_unit_test(datagrams_pass_streams_that_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -133,7 +133,7 @@ static void set_up(struct fixture *f, bool import, uint64_t patience_ms)
     struct sc_error err;
     *f = (struct fixture){.store = "/tmp/sc-storer-XXXXXX", .io = make_io()};
     assert_non_null(mkdtemp(f->store));
-    f->pool = sc_pool_create(SC_RECORDS_FLOWS);
+    f->pool = sc_pool_create(SC_RECORDS_FLOWS, 1 << 24);
     f->queue = sc_queue_create(1 << 30);
     const struct sc_storer_options options = {.store = f->store,
                                               .window_s = 300,
@@ -167,8 +167,8 @@ static void push(struct fixture *f, uint64_t window_ms, uint32_t rows)
     static const struct sc_column_key received = {
         .pen = SC_PEN_COLLECTOR, .id = SC_IE_RECEIVE_TIME, .kind = SC_COLUMN_UINT};
     struct sc_parcel *parcel = sc_pool_take(f->pool);
-    struct sc_column *ports = sc_batch_begin(parcel->batch, 0, port, 2, rows);
-    struct sc_column *times = sc_batch_begin(parcel->batch, 1, received, 8, rows);
+    struct sc_column *ports = sc_batch_begin(parcel->batch, port, NULL, 2, rows);
+    struct sc_column *times = sc_batch_begin(parcel->batch, received, NULL, 8, rows);
     for (uint32_t i = 0; i < rows; i++) {
         sc_column_put_u64(ports, i & 0xffff);
         sc_column_put_u64(times, window_ms + i);

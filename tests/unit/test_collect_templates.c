@@ -26,7 +26,6 @@ static const uint8_t data_message[] = {
 };
 
 struct half {
-    struct sc_schema schema;
     struct sc_decoder *decoder;
     struct sc_batch *flows;
 };
@@ -34,8 +33,7 @@ struct half {
 static void begin(struct half *h)
 {
     const struct sc_decoder_limits limits = sc_decoder_default_limits();
-    sc_schema_init(&h->schema, 1000);
-    h->decoder = sc_decoder_create(&limits, &h->schema, NULL);
+    h->decoder = sc_decoder_create(&limits, NULL);
     h->flows = sc_batch_create(SC_RECORDS_FLOWS);
     assert_non_null(h->decoder);
 }
@@ -44,7 +42,6 @@ static void end(struct half *h)
 {
     sc_decoder_free(h->decoder);
     sc_batch_free(h->flows);
-    sc_schema_free(&h->schema);
 }
 
 /* Flows that the message gave. */

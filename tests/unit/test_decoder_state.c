@@ -613,7 +613,9 @@ static void large_sessions_are_written_in_shares(void **state)
     struct kit k, again;
     struct sc_buf list = {0}, all = {0};
     struct sc_record_head head;
-    kit_open(&k);
+    struct sc_decoder_limits limits = sc_decoder_default_limits();
+    limits.share_bytes = KIT_SHARE(64 << 20);
+    kit_open_with(&k, &limits);
     for (uint16_t port = 1; port <= SESSIONS; port++) {
         k.source.port = port;
         for (uint32_t i = 0; i < 65000; i += 1000)
@@ -630,7 +632,7 @@ static void large_sessions_are_written_in_shares(void **state)
     assert_int_equal(count_records(&all, &head), SESSIONS + 1);
     assert_true(head.port == 1000);
     assert_true(sum > 8 << 20);
-    kit_open(&again);
+    kit_open_with(&again, &limits);
     assert_int_equal(load(&again, &all), SC_OK);
     sc_buf_free(&list);
     save(&again, &list);

@@ -289,7 +289,7 @@ static void unknown_elements_are_kept_and_bounded(void **state)
     kit_close(&k);
 }
 
-/* A template that repeats one element cannot fill the schema. */
+/* A template that repeats one element cannot fill a batch with columns. */
 static void repeated_elements_are_bounded(void **state)
 {
     (void)state;
@@ -307,34 +307,112 @@ static void repeated_elements_are_bounded(void **state)
     end_set(&k);
     assert_int_equal(deliver(&k), SC_OK);
     assert_int_equal(k.outcome.flows, 2);
-    assert_true(k.schema.count < 300);
+    assert_true(k.sink.flows->used < 300);
     kit_close(&k);
 }
 
-static void full_schema_costs_fields_not_records(void **state)
+/* ---- batches that are cut ---- */
+
+struct cutter {
+    struct sc_batch *flows[8];
+    uint32_t count;
+};
+
+static bool no_grant(struct sc_decode_sink *sink, enum sc_record_kind kind, size_t bytes)
+{
+    (void)sink, (void)kind, (void)bytes;
+    return false;
+}
+
+static enum sc_status cut(struct sc_decode_sink *sink, enum sc_record_kind kind)
+{
+    struct cutter *c = sink->arg;
+    struct sc_batch *empty = sc_batch_create(kind);
+    assert_int_equal(kind, SC_RECORDS_FLOWS);
+    assert_true(c->count < 8);
+    c->flows[c->count++] = sink->flows;
+    sink->flows = empty;
+    return SC_OK;
+}
+
+/* Three sets of more columns together than a batch may have: all records come, in their order, none twice. */
+static void batches_are_cut_by_columns(void **state)
 {
     (void)state;
+    enum { FIELDS = 900 };
     struct kit k;
-    kit_open(&k);
+    struct cutter c = {0};
+    struct sc_decoder_limits limits = sc_decoder_default_limits();
+    limits.max_unknown_columns = 4096;
+    kit_open_with(&k, &limits);
+    k.sink.grant = no_grant;
+    k.sink.cut = cut;
+    k.sink.arg = &c;
+    k.sink.most_bytes[SC_RECORDS_FLOWS] = SIZE_MAX;
+    for (uint16_t t = 0; t < 3; t++) {
+        begin_ipfix(&k, 0);
+        begin_set(&k, 2);
+        put16(&k, 256 + t);
+        put16(&k, FIELDS);
+        for (uint16_t i = 0; i < FIELDS; i++) {
+            put16(&k, 0x8001 + i);
+            put16(&k, 1);
+            put32(&k, 90000 + t);
+        }
+        end_set(&k);
+        assert_int_equal(deliver(&k), SC_OK);
+    }
     begin_ipfix(&k, 0);
-    put_template(&k, 256, 2, 4, 1, 2, 4);
-    begin_set(&k, 256);
-    put8(&k, 6);
-    put32(&k, 3);
-    end_set(&k);
+    for (uint16_t t = 0; t < 3; t++) {
+        begin_set(&k, 256 + t);
+        put_zeros(&k, 2 * FIELDS);
+        end_set(&k);
+    }
     assert_int_equal(deliver(&k), SC_OK);
-    k.schema.limit = k.schema.count;
-    begin_ipfix(&k, 1);
-    put_template(&k, 257, 3, 7, 2, 2, 4, 27, 16);
-    begin_set(&k, 257);
-    put16(&k, 80);
-    put32(&k, 4);
-    put_zeros(&k, 16);
-    end_set(&k);
+    assert_int_equal(k.outcome.flows, 6);
+    assert_int_equal(c.count, 1);
+    assert_int_equal(c.flows[0]->rows, 4);
+    assert_int_equal(k.sink.flows->rows, 2);
+    assert_true(c.flows[0]->used <= SC_BOUND_COLUMNS);
+    assert_null(sc_batch_find(c.flows[0], (struct sc_column_key){90002, 1, 0, SC_COLUMN_BYTES}));
+    assert_non_null(sc_batch_find(k.sink.flows, (struct sc_column_key){90002, 1, 0, SC_COLUMN_BYTES}));
+    sc_batch_free(c.flows[0]);
+    kit_close(&k);
+}
+
+/* What a batch is said to weigh before it is finished is what it weighs then; one record more than fits begins the next. */
+static void batches_are_cut_by_weight(void **state)
+{
+    (void)state;
+    enum { BYTES = 100000, RECORDS = 8000 };
+    struct kit k;
+    struct cutter c = {0};
+    kit_open(&k);
+    k.sink.grant = no_grant;
+    k.sink.cut = cut;
+    k.sink.arg = &c;
+    k.sink.most_bytes[SC_RECORDS_FLOWS] = BYTES;
+    begin_ipfix(&k, 0);
+    put_template(&k, 256, 1, 4, 1);
     assert_int_equal(deliver(&k), SC_OK);
-    assert_int_equal(k.outcome.flows, 1);
-    assert_int_equal(flow_u(&k, 1, 2), 4);
-    assert_false(flow_has(&k, 1, 7));
+    uint64_t rows = 0;
+    for (int i = 0; i < 4; i++) {
+        begin_ipfix(&k, 0);
+        begin_set(&k, 256);
+        put_zeros(&k, RECORDS / 16);
+        end_set(&k);
+        assert_int_equal(deliver(&k), SC_OK);
+    }
+    for (uint32_t i = 0; i < c.count; i++) {
+        size_t before = sc_batch_finished_bytes(c.flows[i]);
+        assert_int_equal(sc_batch_finish(c.flows[i]), SC_OK);
+        assert_int_equal(sc_batch_finished_bytes(c.flows[i]), before);
+        assert_true(before <= BYTES);
+        rows += c.flows[i]->rows;
+        sc_batch_free(c.flows[i]);
+    }
+    assert_true(c.count != 0);
+    assert_int_equal(rows + k.sink.flows->rows, 4 * RECORDS / 16);
     kit_close(&k);
 }
 
@@ -356,7 +434,8 @@ int main(void)
         cmocka_unit_test(numbers_of_variable_length),
         cmocka_unit_test(unknown_elements_are_kept_and_bounded),
         cmocka_unit_test(repeated_elements_are_bounded),
-        cmocka_unit_test(full_schema_costs_fields_not_records),
+        cmocka_unit_test(batches_are_cut_by_columns),
+        cmocka_unit_test(batches_are_cut_by_weight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

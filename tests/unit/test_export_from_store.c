@@ -25,15 +25,15 @@ static const char *path_of(const char *name)
     return path;
 }
 
-static void put_origin(struct sc_batch *batch, struct sc_schema *schema, uint32_t rows)
+static void put_origin(struct sc_batch *batch, uint32_t rows)
 {
     const struct sc_column_key exporter = {SC_PEN_COLLECTOR, SC_IE_EXPORTER_ADDRESS, 0, SC_COLUMN_ADDRESS};
     const struct sc_column_key domain = {SC_PEN_COLLECTOR, SC_IE_OBSERVATION_DOMAIN, 0, SC_COLUMN_UINT};
     const struct sc_column_key received = {SC_PEN_COLLECTOR, SC_IE_RECEIVE_TIME, 0, SC_COLUMN_UINT};
     struct sc_addr router = sc_addr_v4(0xc0000263);
-    struct sc_column *e = sc_batch_begin(batch, sc_schema_slot(schema, exporter), exporter, 16, rows);
-    struct sc_column *d = sc_batch_begin(batch, sc_schema_slot(schema, domain), domain, 4, rows);
-    struct sc_column *r = sc_batch_begin(batch, sc_schema_slot(schema, received), received, 8, rows);
+    struct sc_column *e = sc_batch_begin(batch, exporter, NULL, 16, rows);
+    struct sc_column *d = sc_batch_begin(batch, domain, NULL, 4, rows);
+    struct sc_column *r = sc_batch_begin(batch, received, NULL, 8, rows);
     for (uint32_t i = 0; i < rows; i++) {
         sc_column_put_addr(e, &router);
         sc_column_put_u64(d, 4711);
@@ -42,7 +42,7 @@ static void put_origin(struct sc_batch *batch, struct sc_schema *schema, uint32_
 }
 
 /* A batch of generated flows, all in one window, one second after they were exported. */
-static struct sc_batch *make_batch(struct sc_schema *schema)
+static struct sc_batch *make_batch(void)
 {
     struct sc_generator_options o = sc_generator_default_options();
     o.hosts = 1000;
@@ -54,8 +54,8 @@ static struct sc_batch *make_batch(struct sc_schema *schema)
     assert_true(g != NULL && batch != NULL && records != NULL);
     for (uint32_t i = 0; i < FLOWS; i++)
         sc_generator_next(g, &records[i]);
-    put_origin(batch, schema, FLOWS);
-    assert_int_equal(sc_generated_append(records, FLOWS, batch, schema), SC_OK);
+    put_origin(batch, FLOWS);
+    assert_int_equal(sc_generated_append(records, FLOWS, batch), SC_OK);
     assert_int_equal(sc_batch_finish(batch), SC_OK);
     batch->window_ms = WINDOW_MS;
     free(records);
@@ -67,12 +67,10 @@ static struct sc_batch *make_batch(struct sc_schema *schema)
 static int make_store(void **state)
 {
     (void)state;
-    struct sc_schema schema;
     struct sc_error err;
     struct sc_store_options options = {.window_s = 300};
     assert_non_null(mkdtemp(folder));
-    sc_schema_init(&schema, 64);
-    struct sc_batch *batch = make_batch(&schema);
+    struct sc_batch *batch = make_batch();
     struct sc_store_writer *w = sc_store_writer_open(path_of("store"), &options, &err);
     assert_non_null(w);
     assert_int_equal(sc_store_writer_append(w, batch, &err), SC_OK);
@@ -80,7 +78,6 @@ static int make_store(void **state)
     assert_int_equal(sc_store_writer_sync(w, &err), SC_OK);
     assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
     sc_batch_free(batch);
-    sc_schema_free(&schema);
     return 0;
 }
 
@@ -166,13 +163,11 @@ static void test_origin_travels_in_ipfix(void **state)
     struct sc_export_totals totals;
     o.encoder.reliable = true;
     json_decref(send_store(path_of("a.ipfix"), &o, &totals));
-    struct sc_schema schema;
     struct sc_decoder_limits limits = sc_decoder_default_limits();
     struct sc_capture *capture;
     struct sc_capture_message m;
-    sc_schema_init(&schema, 1024);
     struct sc_batch *flows = sc_batch_create(SC_RECORDS_FLOWS);
-    struct sc_decoder *d = sc_decoder_create(&limits, &schema, NULL);
+    struct sc_decoder *d = sc_decoder_create(&limits, NULL);
     struct sc_decode_sink sink = {.flows = flows};
     struct sc_message_source source = {.transport = SC_TRANSPORT_FILE, .connection = 1};
     struct sc_decode_outcome outcome;
@@ -196,7 +191,6 @@ static void test_origin_travels_in_ipfix(void **state)
     }
     sc_decoder_free(d);
     sc_batch_free(flows);
-    sc_schema_free(&schema);
 }
 
 static void test_no_store(void **state)

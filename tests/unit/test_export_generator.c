@@ -192,11 +192,9 @@ static void test_columns_hold_the_records(void **state)
     struct sc_generator_options o = options_of(9);
     o.ipv6_percent = 50;
     struct sc_generated *r = generate(&o, 500);
-    struct sc_schema schema;
-    sc_schema_init(&schema, 64);
     struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
-    assert_int_equal(sc_generated_append(r, 200, batch, &schema), SC_OK);
-    assert_int_equal(sc_generated_append(r + 200, 300, batch, &schema), SC_OK);
+    assert_int_equal(sc_generated_append(r, 200, batch), SC_OK);
+    assert_int_equal(sc_generated_append(r + 200, 300, batch), SC_OK);
     assert_int_equal(sc_batch_finish(batch), SC_OK);
     assert_int_equal(batch->rows, 500);
     struct sc_column_key source = {SC_PEN_COLLECTOR, SC_IE_SOURCE_ADDRESS, 0, SC_COLUMN_ADDRESS};
@@ -212,7 +210,6 @@ static void test_columns_hold_the_records(void **state)
         assert_int_equal(sc_column_u64(sc_batch_find(batch, v4 ? length4 : length6), i), r[i].source_length);
     }
     sc_batch_free(batch);
-    sc_schema_free(&schema);
     free(r);
 }
 

@@ -35,7 +35,7 @@ static struct sc_batch *random_batch(uint64_t seed, uint32_t rows)
     for (uint32_t i = 0; i < COLUMNS; i++) {
         unsigned width = key_of(i).kind == SC_COLUMN_FLOAT ? 8 : widths[kit_mix(seed, i) % 4];
         uint64_t run = 1 + kit_mix(seed + 1, i) % 300, one_in = 1 + kit_mix(seed + 2, i) % 5;
-        struct sc_column *c = sc_batch_begin(batch, i, key_of(i), width, rows);
+        struct sc_column *c = sc_batch_begin(batch, key_of(i), NULL, width, rows);
         assert_non_null(c);
         for (uint32_t row = 0; row < rows; row++) {
             if (kit_mix(row / run, i) % one_in == 0)
@@ -71,10 +71,10 @@ static void what_there_is_counts(void **state)
 {
     (void)state;
     struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
-    struct sc_column *c = sc_batch_begin(batch, 3, (struct sc_column_key){0, 1, 0, SC_COLUMN_UINT}, 4, 10);
+    struct sc_column *c = sc_batch_begin(batch, (struct sc_column_key){0, 1, 0, SC_COLUMN_UINT}, NULL, 4, 10);
     for (uint32_t i = 0; i < 10; i++)
         sc_column_put_u64(c, i);
-    c = sc_batch_begin(batch, 9, (struct sc_column_key){0, 2, 0, SC_COLUMN_BYTES}, 0, 10);
+    c = sc_batch_begin(batch, (struct sc_column_key){0, 2, 0, SC_COLUMN_BYTES}, NULL, 0, 10);
     assert_int_equal(sc_column_put_bytes(c, "abcde", 5), SC_OK);
     for (uint32_t i = 1; i < 10; i++)
         assert_int_equal(sc_column_put_null(c), SC_OK);
@@ -149,7 +149,7 @@ static void reuse_takes_no_room(void **state)
     for (unsigned width = 8; width != 0; width /= 2) {
         struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
         const struct sc_bounds least = {100, 1, (100 * (8 * width + 1) + 7) / 8};
-        struct sc_column *c = sc_batch_begin(batch, 0, key, width, 100);
+        struct sc_column *c = sc_batch_begin(batch, key, NULL, width, 100);
         for (uint32_t row = 0; row < 100; row++)
             sc_column_put_u64(c, row);
         sc_batch_commit(batch, 100);

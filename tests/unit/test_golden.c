@@ -85,7 +85,7 @@ static struct sc_batch *golden_batch(uint64_t first_id, uint32_t rows)
     for (uint32_t i = 0; i < KIT_COLUMNS + MORE; i++) {
         bool more = i >= KIT_COLUMNS;
         struct sc_column *c =
-            sc_batch_begin(batch, i, more ? more_keys[i - KIT_COLUMNS] : kit_keys[i], 8, rows);
+            sc_batch_begin(batch, more ? more_keys[i - KIT_COLUMNS] : kit_keys[i], NULL, 8, rows);
         assert_non_null(c);
         for (uint64_t id = first_id; id < first_id + rows; id++) {
             struct kit_value v =

@@ -65,7 +65,7 @@ static void append_batch(struct sc_store_writer *w, uint64_t from, bool nulls)
     assert_non_null(batch);
     batch->window_ms = KIT_WINDOW;
     for (uint32_t i = 0; i < 8; i++) {
-        struct sc_column *c = sc_batch_begin(batch, i, query_rules[columns[i]].key, 8, ROWS);
+        struct sc_column *c = sc_batch_begin(batch, query_rules[columns[i]].key, NULL, 8, ROWS);
         assert_non_null(c);
         for (uint64_t id = from; id < from + ROWS; id++) {
             uint64_t values[] = {id,           KIT_WINDOW,   port_of(id), flags_of(id), packets_of(id),

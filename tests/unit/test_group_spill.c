@@ -25,7 +25,7 @@ static struct sc_batch *make_batch(struct reference *ref, uint64_t first)
     assert_non_null(batch);
     batch->window_ms = KIT_WINDOW;
     for (uint32_t i = 0; i < 5; i++) {
-        struct sc_column *c = sc_batch_begin(batch, i, query_rules[columns[i]].key, 8, ROWS);
+        struct sc_column *c = sc_batch_begin(batch, query_rules[columns[i]].key, NULL, 8, ROWS);
         assert_non_null(c);
         for (uint32_t row = 0; row < ROWS; row++) {
             uint32_t group = group_of(first + row, ref->groups), port = group % 64;

@@ -222,8 +222,8 @@ static struct sc_column_key bytes_key(void)
 static struct sc_batch *make_flood(void)
 {
     struct sc_batch *b = sc_batch_create(SC_RECORDS_FLOWS);
-    struct sc_column *address = sc_batch_begin(b, 0, address_key(), 16, FLOOD);
-    struct sc_column *bytes = sc_batch_begin(b, 1, bytes_key(), 8, FLOOD);
+    struct sc_column *address = sc_batch_begin(b, address_key(), NULL, 16, FLOOD);
+    struct sc_column *bytes = sc_batch_begin(b, bytes_key(), NULL, 8, FLOOD);
     assert_true(address != NULL && bytes != NULL);
     b->window_ms = KIT_WINDOW;
     for (uint32_t i = 0; i < FLOOD; i++) {

@@ -226,11 +226,10 @@ static const struct told told[] = {
 
 enum { TOLD = sizeof(told) / sizeof(told[0]) };
 
-static struct sc_column *begin(struct sc_batch *batch, uint32_t *slot, uint32_t pen, uint16_t id,
-                               uint8_t kind, unsigned width, uint32_t rows)
+static struct sc_column *begin(struct sc_batch *batch, uint32_t pen, uint16_t id, uint8_t kind,
+                               unsigned width, uint32_t rows)
 {
-    struct sc_column *c =
-        sc_batch_begin(batch, (*slot)++, (struct sc_column_key){pen, id, 0, kind}, width, rows);
+    struct sc_column *c = sc_batch_begin(batch, (struct sc_column_key){pen, id, 0, kind}, NULL, width, rows);
     assert_non_null(c);
     return c;
 }
@@ -246,15 +245,13 @@ static void put(struct sc_column *c, bool there, uint64_t v)
 static struct sc_batch *definitions(uint64_t received_ms)
 {
     struct sc_batch *b = sc_batch_create(SC_RECORDS_OPTIONS);
-    uint32_t slot = 0;
-    struct sc_column *pen = begin(b, &slot, 0, 346, SC_COLUMN_UINT, 4, TOLD);
-    struct sc_column *id = begin(b, &slot, 0, 303, SC_COLUMN_UINT, 2, TOLD);
-    struct sc_column *type = begin(b, &slot, 0, 339, SC_COLUMN_UINT, 1, TOLD);
-    struct sc_column *semantics = begin(b, &slot, 0, 344, SC_COLUMN_UINT, 1, TOLD);
-    struct sc_column *units = begin(b, &slot, 0, 345, SC_COLUMN_UINT, 2, TOLD);
-    struct sc_column *name = begin(b, &slot, 0, 341, SC_COLUMN_BYTES, 0, TOLD);
-    struct sc_column *received =
-        begin(b, &slot, SC_PEN_COLLECTOR, SC_IE_RECEIVE_TIME, SC_COLUMN_UINT, 8, TOLD);
+    struct sc_column *pen = begin(b, 0, 346, SC_COLUMN_UINT, 4, TOLD);
+    struct sc_column *id = begin(b, 0, 303, SC_COLUMN_UINT, 2, TOLD);
+    struct sc_column *type = begin(b, 0, 339, SC_COLUMN_UINT, 1, TOLD);
+    struct sc_column *semantics = begin(b, 0, 344, SC_COLUMN_UINT, 1, TOLD);
+    struct sc_column *units = begin(b, 0, 345, SC_COLUMN_UINT, 2, TOLD);
+    struct sc_column *name = begin(b, 0, 341, SC_COLUMN_BYTES, 0, TOLD);
+    struct sc_column *received = begin(b, SC_PEN_COLLECTOR, SC_IE_RECEIVE_TIME, SC_COLUMN_UINT, 8, TOLD);
     for (uint32_t i = 0; i < TOLD; i++) {
         bool there = told[i].name != NULL;
         put(pen, there, told[i].pen);
@@ -521,13 +518,12 @@ static struct sc_value value_of(enum sc_ie_type type, const char *bytes, uint32_
 {
     static struct sc_batch *batch; /* values borrow from it */
     struct sc_ie_learned t = {0};
-    uint32_t slot = 0;
     sc_batch_free(batch);
     batch = NULL;
     if (bytes == NULL)
         return (struct sc_value){0};
     batch = sc_batch_create(SC_RECORDS_FLOWS);
-    struct sc_column *c = begin(batch, &slot, PEN, 7, SC_COLUMN_BYTES, 0, 1);
+    struct sc_column *c = begin(batch, PEN, 7, SC_COLUMN_BYTES, 0, 1);
     assert_int_equal(sc_column_put_bytes(c, bytes, length), SC_OK);
     assert_int_equal(add(&t, 7, type, "mine"), SC_IE_NEW);
     struct sc_field by_name = find(&t, "mine"), by_number = find(&t, "64999:7"),
@@ -761,11 +757,9 @@ enum { FLOWS = 1000 };
 static struct sc_batch *flows(void)
 {
     struct sc_batch *b = sc_batch_create(SC_RECORDS_FLOWS);
-    uint32_t slot = 0;
-    struct sc_column *counter = begin(b, &slot, PEN, 7, SC_COLUMN_BYTES, 0, FLOWS);
-    struct sc_column *name = begin(b, &slot, PEN, 8, SC_COLUMN_BYTES, 0, FLOWS);
-    struct sc_column *received =
-        begin(b, &slot, SC_PEN_COLLECTOR, SC_IE_RECEIVE_TIME, SC_COLUMN_UINT, 8, FLOWS);
+    struct sc_column *counter = begin(b, PEN, 7, SC_COLUMN_BYTES, 0, FLOWS);
+    struct sc_column *name = begin(b, PEN, 8, SC_COLUMN_BYTES, 0, FLOWS);
+    struct sc_column *received = begin(b, SC_PEN_COLLECTOR, SC_IE_RECEIVE_TIME, SC_COLUMN_UINT, 8, FLOWS);
     for (uint32_t i = 0; i < FLOWS; i++) {
         static const uint32_t lengths[] = {4, 3, 9, 4};
         uint8_t bytes[9] = {0};

@@ -194,7 +194,7 @@ static void columns_that_differ(void **state)
     struct sc_row_group_encoder encoder;
     struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
     struct sc_column_key key = {0, 777, 3, SC_COLUMN_UINT};
-    struct sc_column *c = sc_batch_begin(batch, 0, key, 4, 5);
+    struct sc_column *c = sc_batch_begin(batch, key, NULL, 4, 5);
     for (uint32_t i = 0; i < 5; i++)
         sc_column_put_u64(c, 100000 + i);
     sc_batch_commit(batch, 5);
@@ -241,7 +241,7 @@ static struct sc_batch *wide_batch(uint32_t pen, uint32_t columns, uint64_t firs
     assert_non_null(batch);
     for (uint32_t i = 0; i < columns; i++) {
         const struct sc_column_key key = {pen, (uint16_t)i, 0, SC_COLUMN_UINT};
-        struct sc_column *c = sc_batch_begin(batch, i, key, 8, rows);
+        struct sc_column *c = sc_batch_begin(batch, key, NULL, 8, rows);
         assert_non_null(c);
         for (uint32_t row = 0; row < rows; row++)
             sc_column_put_u64(c, (first + row) << 40 | i);

@@ -656,7 +656,7 @@ static void wide_keys(void **state)
         static const enum query_column columns[] = {Q_ID, Q_RECEIVED, Q_PROTO, Q_DESTINATION_PORT, Q_BYTES};
         batch->window_ms = KIT_WINDOW;
         for (unsigned i = 0; i < 5; i++) {
-            struct sc_column *c = sc_batch_begin(batch, i, query_rules[columns[i]].key, 8, 500);
+            struct sc_column *c = sc_batch_begin(batch, query_rules[columns[i]].key, NULL, 8, 500);
             for (uint32_t row = 0; row < 500; row++) {
                 uint64_t v = i == 0 ? t.records + row : i == 1 ? KIT_WINDOW + row : row % 7;
                 /* Beyond the width of its element, and equal to others in the lower bits. */

@@ -27,7 +27,7 @@ static struct sc_batch *numbered_batch(uint32_t number, uint32_t rows, uint64_t 
     assert_non_null(batch);
     batch->window_ms = window_ms;
     for (uint32_t i = 0; i < 5; i++) {
-        struct sc_column *c = sc_batch_begin(batch, i, query_rules[columns[i]].key, 8, rows);
+        struct sc_column *c = sc_batch_begin(batch, query_rules[columns[i]].key, NULL, 8, rows);
         assert_non_null(c);
         for (uint32_t row = 0; row < rows; row++) {
             struct sc_addr address = sc_addr_v4(0x0a000000u + row % 50);

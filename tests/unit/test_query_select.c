@@ -234,7 +234,7 @@ static void times_without_times(void **state)
                 continue;
             if (kind == 0 && i == 2)
                 continue;
-            struct sc_column *c = sc_batch_begin(batch, i, query_rules[q].key, 8, 100);
+            struct sc_column *c = sc_batch_begin(batch, query_rules[q].key, NULL, 8, 100);
             for (uint32_t row = 0; row < 100; row++)
                 sc_column_put_u64(c, q == Q_ID ? t.records + row : KIT_WINDOW + 1000 * i + row);
         }

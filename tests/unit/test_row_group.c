@@ -98,15 +98,12 @@ static void check_equal(const struct sc_batch *batch, struct sc_row_group *group
 /* Rows copied from what was read, by the way merging takes, are the rows again. */
 static void check_copy(const struct sc_batch *batch, struct sc_row_group *group)
 {
-    struct sc_schema schema;
     struct sc_batch *copy = sc_batch_create((enum sc_record_kind)batch->record_kind);
     assert_non_null(copy);
-    sc_schema_init(&schema, UINT32_MAX);
     uint32_t cut = batch->rows / 3;
     const struct sc_column *const *columns = (const struct sc_column *const *)group->columns;
-    assert_int_equal(sc_batch_append_rows(copy, &schema, columns, group->entry_count, 0, cut), SC_OK);
-    assert_int_equal(sc_batch_append_rows(copy, &schema, columns, group->entry_count, cut, batch->rows - cut),
-                     SC_OK);
+    assert_int_equal(sc_batch_append_rows(copy, columns, group->entry_count, 0, cut), SC_OK);
+    assert_int_equal(sc_batch_append_rows(copy, columns, group->entry_count, cut, batch->rows - cut), SC_OK);
     assert_int_equal(sc_batch_finish(copy), SC_OK);
     assert_int_equal(copy->rows, batch->rows);
     for (uint32_t i = 0; i < batch->slots; i++) {
@@ -119,7 +116,6 @@ static void check_copy(const struct sc_batch *batch, struct sc_row_group *group)
             assert_true(same_value(want, got, row));
     }
     sc_batch_free(copy);
-    sc_schema_free(&schema);
 }
 
 static void check_trip(const struct sc_batch *batch)
@@ -211,11 +207,10 @@ static struct sc_batch *random_batch(uint64_t seed, uint32_t rows, enum sc_recor
     static const uint8_t forms[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0, 1};
     struct sc_batch *batch = sc_batch_create(record_kind);
     assert_non_null(batch);
-    uint32_t slot = 0;
     for (unsigned k = 0; k < sizeof(kinds); k++) {
-        for (unsigned n = 0; n < NULLS_KINDS; n++, slot++) {
+        for (unsigned n = 0; n < NULLS_KINDS; n++) {
             struct sc_column_key key = {n % 2 == 0 ? 0 : 64000, (uint16_t)(500 + k), (uint8_t)n, kinds[k]};
-            struct sc_column *c = sc_batch_begin(batch, slot, key, widths[k], rows);
+            struct sc_column *c = sc_batch_begin(batch, key, NULL, widths[k], rows);
             assert_non_null(c);
             fill_column(c, rows, (enum nulls)n, forms[k], &seed);
         }
@@ -301,11 +296,10 @@ static void too_many_rows_are_refused(void **state)
 
 enum { ROWS = 20000 };
 
-static struct sc_column *add_column(struct sc_batch *batch, uint32_t slot, uint32_t pen, uint16_t id,
-                                    unsigned kind)
+static struct sc_column *add_column(struct sc_batch *batch, uint32_t pen, uint16_t id, unsigned kind)
 {
     struct sc_column_key key = {pen, id, 0, (uint8_t)kind};
-    struct sc_column *c = sc_batch_begin(batch, slot, key, 8, ROWS);
+    struct sc_column *c = sc_batch_begin(batch, key, NULL, 8, ROWS);
     assert_non_null(c);
     return c;
 }
@@ -324,16 +318,15 @@ static struct sc_batch *typical_batch(void)
 {
     struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
     assert_non_null(batch);
-    struct sc_column *source =
-        add_column(batch, 0, SC_PEN_COLLECTOR, SC_IE_SOURCE_ADDRESS, SC_COLUMN_ADDRESS);
-    struct sc_column *as = add_column(batch, 1, 0, 16, SC_COLUMN_UINT);
-    struct sc_column *first = add_column(batch, 2, 0, 152, SC_COLUMN_UINT);
-    struct sc_column *last = add_column(batch, 3, 0, 153, SC_COLUMN_UINT);
-    struct sc_column *few = add_column(batch, 4, 0, 505, SC_COLUMN_UINT);
-    struct sc_column *same = add_column(batch, 5, 0, 10, SC_COLUMN_UINT);
-    struct sc_column *name = add_column(batch, 6, 0, 82, SC_COLUMN_BYTES);
-    struct sc_column *unique = add_column(batch, 7, 0, 83, SC_COLUMN_BYTES);
-    struct sc_column *hop = add_column(batch, 8, SC_PEN_COLLECTOR, SC_IE_NEXT_HOP, SC_COLUMN_ADDRESS);
+    struct sc_column *source = add_column(batch, SC_PEN_COLLECTOR, SC_IE_SOURCE_ADDRESS, SC_COLUMN_ADDRESS);
+    struct sc_column *as = add_column(batch, 0, 16, SC_COLUMN_UINT);
+    struct sc_column *first = add_column(batch, 0, 152, SC_COLUMN_UINT);
+    struct sc_column *last = add_column(batch, 0, 153, SC_COLUMN_UINT);
+    struct sc_column *few = add_column(batch, 0, 505, SC_COLUMN_UINT);
+    struct sc_column *same = add_column(batch, 0, 10, SC_COLUMN_UINT);
+    struct sc_column *name = add_column(batch, 0, 82, SC_COLUMN_BYTES);
+    struct sc_column *unique = add_column(batch, 0, 83, SC_COLUMN_BYTES);
+    struct sc_column *hop = add_column(batch, SC_PEN_COLLECTOR, SC_IE_NEXT_HOP, SC_COLUMN_ADDRESS);
     uint64_t seed = 5;
     for (uint32_t row = 0; row < ROWS; row++) {
         uint64_t r = kit_random(&seed);
@@ -514,7 +507,7 @@ static struct sc_batch *batch_for_stats(uint64_t seed, uint32_t rows)
     struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
     assert_non_null(batch);
     for (uint32_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        struct sc_column *c = sc_batch_begin(batch, i, keys[i], 8, rows);
+        struct sc_column *c = sc_batch_begin(batch, keys[i], NULL, 8, rows);
         assert_non_null(c);
         uint64_t often = kit_random(&seed) % 5; /* 0: never null, 4: nearly always */
         for (uint32_t row = 0; row < rows; row++) {

@@ -33,7 +33,7 @@ static char *make_store(void)
         struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
         batch->window_ms = KIT_WINDOW;
         for (unsigned i = 0; i < COLUMNS; i++) {
-            struct sc_column *c = sc_batch_begin(batch, i, query_rules[columns[i]].key, 8, ROWS);
+            struct sc_column *c = sc_batch_begin(batch, query_rules[columns[i]].key, NULL, 8, ROWS);
             assert_non_null(c);
             for (uint32_t row = 0; row < ROWS; row++)
                 sc_column_put_u64(c, cell(i, row));

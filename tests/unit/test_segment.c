@@ -465,7 +465,7 @@ static void magic_inside_values(void **state)
     size_t forged_length = (size_t)(lab.group_at[1] - lab.group_at[0]);
     struct sc_batch *batch = kit_batch(0, 1, KIT_WINDOW);
     struct sc_column *c =
-        sc_batch_begin(batch, KIT_COLUMNS, (struct sc_column_key){0, 313, 0, SC_COLUMN_BYTES}, 0, 1);
+        sc_batch_begin(batch, (struct sc_column_key){0, 313, 0, SC_COLUMN_BYTES}, NULL, 0, 1);
     assert_non_null(c);
     c->rows = 0;
     c->nulls = 0;

@@ -136,7 +136,7 @@ static void bits_behind_the_last_row_are_damage(void **state)
     uint64_t bits = UINT64_C(0xaaaaaaaaaa); /* of 40 rows, every other */
     struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
     struct sc_column_key key = {SC_PEN_IANA, 1, 0, SC_COLUMN_UINT};
-    struct sc_column *c = sc_batch_begin(batch, 0, key, 8, 40);
+    struct sc_column *c = sc_batch_begin(batch, key, NULL, 8, 40);
     assert_non_null(c);
     batch->window_ms = KIT_WINDOW;
     for (unsigned i = 0; i < 40; i++) {
