@@ -133,11 +133,27 @@ void sc_intake_set_patience(struct sc_intake *intake, uint64_t patience_ms)
 
 /* ---- sending batches on ---- */
 
+/* Each exporter's account has its own; neighbours are mostly of one. */
+static void blame(struct sc_decoder *decoder, const struct sc_batch *batch)
+{
+    const struct sc_column_key key = {
+        .pen = SC_PEN_COLLECTOR, .id = SC_IE_EXPORTER_ADDRESS, .kind = SC_COLUMN_ADDRESS};
+    const struct sc_column *c = sc_batch_find(batch, key);
+    uint32_t first = 0, rows = c == NULL ? 0 : c->rows;
+    for (uint32_t row = 1; row <= rows; row++) {
+        if (row < rows && sc_addr_equal(sc_column_addr(c, first), sc_column_addr(c, row)))
+            continue;
+        sc_decoder_note_dropped(decoder, sc_column_addr(c, first), row - first);
+        first = row;
+    }
+}
+
 static void lose(struct sc_intake *intake, struct sc_parcel *parcel, enum sc_drop_reason reason)
 {
     *(reason == SC_DROP_ASIDE ? &intake->stats.dropped_aside : &intake->stats.dropped_full) +=
         parcel->batch->rows;
     intake->stats.dropped_batches++;
+    blame(intake->decoder, parcel->batch);
     sc_queue_lose(intake->options.queue, parcel, reason);
 }
 
@@ -169,11 +185,12 @@ static bool push_kept(struct sc_intake *intake)
 static void push(struct sc_intake *intake, struct sc_parcel *parcel, enum lane lane)
 {
     bool stream = lane == LANE_STREAM;
+    parcel->aside = lane == LANE_ASIDE;
+    parcel->stream = stream;
     if (stream && !push_kept(intake)) {
         keep(intake, parcel);
         return;
     }
-    parcel->aside = lane == LANE_ASIDE;
     enum sc_status status = sc_queue_push(intake->options.queue, parcel, intake->options.patience_ms);
     if (status == SC_FULL && stream && intake->options.patience_ms == 0)
         keep(intake, parcel);

@@ -70,7 +70,7 @@ struct sc_parcel *sc_pool_take(struct sc_pool *pool)
     }
     parcel->next = NULL;
     parcel->memory = 0;
-    parcel->aside = false;
+    parcel->aside = parcel->stream = false;
     atomic_store(&parcel->holders, 1);
     return parcel;
 }
@@ -241,10 +241,17 @@ static bool is_tight(const struct sc_queue *queue)
     return queue->stats.bytes > queue->stats.limit_bytes / 2;
 }
 
+static bool is_tight_for_streams(const struct sc_queue *queue)
+{
+    return is_tight(queue) || queue->stats.stream_bytes > queue->stats.limit_bytes / 4;
+}
+
 static bool has_room(const struct sc_queue *queue, const struct sc_parcel *parcel)
 {
     uint64_t limit = queue->stats.limit_bytes;
     if (parcel->aside && (is_tight(queue) || queue->stats.aside_bytes + parcel->memory > limit / 8))
+        return false;
+    if (parcel->stream && queue->stats.stream_bytes + parcel->memory > limit / 8 * 3)
         return false;
     return queue->stats.bytes + parcel->memory <= limit - limit / 4;
 }
@@ -263,6 +270,7 @@ static void append(struct sc_queue *queue, struct sc_parcel *parcel)
     queue->stats.filling_bytes -= parcel->memory;
     queue->stats.bytes += parcel->memory;
     queue->stats.aside_bytes += parcel->aside ? parcel->memory : 0;
+    queue->stats.stream_bytes += parcel->stream ? parcel->memory : 0;
 }
 
 enum sc_status sc_queue_push(struct sc_queue *queue, struct sc_parcel *parcel, uint64_t wait_ms)
@@ -290,7 +298,7 @@ enum sc_status sc_queue_push(struct sc_queue *queue, struct sc_parcel *parcel, u
 bool sc_queue_is_tight(struct sc_queue *queue)
 {
     pthread_mutex_lock(&queue->mutex);
-    bool tight = is_tight(queue);
+    bool tight = is_tight_for_streams(queue);
     pthread_mutex_unlock(&queue->mutex);
     return tight;
 }
@@ -321,6 +329,7 @@ void sc_queue_done(struct sc_queue *queue, struct sc_parcel *parcel)
     queue->stats.held--;
     queue->stats.bytes -= parcel->memory;
     queue->stats.aside_bytes -= parcel->aside ? parcel->memory : 0;
+    queue->stats.stream_bytes -= parcel->stream ? parcel->memory : 0;
     pthread_cond_broadcast(&queue->emptied);
     pthread_mutex_unlock(&queue->mutex);
     sc_parcel_release(parcel);

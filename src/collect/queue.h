@@ -15,6 +15,9 @@
  * of the bound at most, so that there is always room to fill the next. *Aside* is what would crowd the batches of others with
  * columns: it gets an eighth, nothing at all while half of the bound is used, and is popped when nothing else waits.
  *
+ * What came over TCP can wait: it is not read any more when it holds a quarter of the bound, and never gets more than three eighths,
+ * so that it does not take the room of datagrams.
+ *
  * What did not fit is dropped by its receiver and noted here, by window and reason, for the thread at the other end to record
  * (collect/drops.h).
  * All functions may be called from any thread.
@@ -36,6 +39,7 @@ struct sc_parcel {
     struct sc_parcel *next; /* of whoever owns the parcel */
     size_t memory;          /* counted against the queue's bound */
     bool aside;
+    bool stream; /* came over TCP: can wait */
     atomic_uint holders;
 };
 
@@ -61,6 +65,7 @@ struct sc_queue_stats {
     uint64_t limit_bytes;
     uint64_t filling_bytes; /* of the parcels that are being filled */
     uint64_t aside_bytes;   /* of those held: aside */
+    uint64_t stream_bytes;  /* of those held: over TCP */
 };
 
 /* @return NULL without memory. */
@@ -84,7 +89,7 @@ void sc_queue_lose(struct sc_queue *queue, struct sc_parcel *parcel, enum sc_dro
  */
 enum sc_status sc_queue_push(struct sc_queue *queue, struct sc_parcel *parcel, uint64_t wait_ms);
 
-/* Whether half of the bound is used: senders that can be made to wait (TCP) should be. */
+/* Whether half of the bound is used, or a quarter by streams: senders that can be made to wait (TCP) should be. */
 bool sc_queue_is_tight(struct sc_queue *queue);
 
 /* What was dropped since the last call, to be freed by sc_drops_free. */

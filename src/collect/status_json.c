@@ -146,6 +146,7 @@ static json_t *exporter_json(const struct sc_exporter_stats *s)
     put(object, "recovered_sets", s->recovered_sets);
     put(object, "malformed", s->malformed);
     put(object, "over_budget", s->over_budget);
+    put(object, "dropped", s->dropped);
     put(object, "sampling_rate", s->sampling_rate);
     return object;
 }

@@ -54,12 +54,31 @@ static void sample_rate(struct sc_domain *domain, uint64_t now_ms)
     domain->sampled_flows = domain->stats.flows;
 }
 
-static void give_account(const struct sc_exporter *e, const struct sc_domain *domain,
-                         const struct sc_care *care)
+static struct sc_exporter_stats account_of(const struct sc_exporter *e, const struct sc_domain *domain)
 {
     struct sc_exporter_stats stats = domain->stats;
     stats.templates = domain->template_count;
     stats.over_budget = e->over_budget;
+    stats.dropped = e->dropped;
+    return stats;
+}
+
+void sc_decoder_each_exporter(const struct sc_decoder *decoder,
+                              bool (*visit)(void *arg, const struct sc_exporter_stats *stats), void *arg)
+{
+    for (const struct sc_session *s = decoder->newest; s != NULL; s = s->older) {
+        for (uint32_t i = 0; i < s->domain_count; i++) {
+            const struct sc_exporter_stats stats = account_of(s->owner, s->domains[i]);
+            if (stats.messages != 0 && !visit(arg, &stats))
+                return;
+        }
+    }
+}
+
+static void give_account(const struct sc_exporter *e, const struct sc_domain *domain,
+                         const struct sc_care *care)
+{
+    const struct sc_exporter_stats stats = account_of(e, domain);
     if (stats.messages != 0)
         care->account(care->arg, &stats);
 }

@@ -331,16 +331,3 @@ void sc_decoder_end_session(struct sc_decoder *decoder, const struct sc_message_
     sc_exporter_end(session);
     sc_exporter_settle(session);
 }
-
-void sc_decoder_each_exporter(const struct sc_decoder *decoder,
-                              bool (*visit)(void *arg, const struct sc_exporter_stats *stats), void *arg)
-{
-    for (const struct sc_session *s = decoder->newest; s != NULL; s = s->older) {
-        for (uint32_t i = 0; i < s->domain_count; i++) {
-            struct sc_exporter_stats stats = s->domains[i]->stats;
-            stats.templates = s->domains[i]->template_count;
-            if (stats.messages != 0 && !visit(arg, &stats))
-                return;
-        }
-    }
-}

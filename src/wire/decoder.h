@@ -48,7 +48,8 @@ struct sc_decoder_limits {
     uint32_t max_fields;          /* per template; default 1024 */
     uint32_t max_buffered_sets;   /* per session: data sets that wait for their template; default 64 */
     uint32_t max_buffered_bytes;  /* per session; default 256 KiB */
-    uint32_t max_unknown_columns; /* per session: elements that the registry does not know; default 256 */
+    uint32_t
+        max_unknown_columns; /* per new exporter: elements that the registry does not know; default 256; later four times */
     enum sc_template_scope template_scope;
     uint64_t share_bytes; /* default 64 MiB */
     const struct sc_budget_share
@@ -104,8 +105,9 @@ struct sc_decode_outcome {
     uint32_t no_template_sets; /* data sets without a template at arrival, buffered or not */
     uint32_t recovered_sets;   /* earlier ones that a template of this message let us decode */
     uint32_t malformed;        /* events: see sc_exporter_stats.malformed */
-    uint32_t over_budget;      /* sessions, domains, templates and names that there was no room for */
-    uint32_t lost;             /* units missing before this message (WIRE: sequence units) */
+    uint32_t
+        over_budget; /* sessions, domains, templates, names and unknown elements that there was no room for */
+    uint32_t lost;   /* units missing before this message (WIRE: sequence units) */
 };
 
 /*
@@ -160,8 +162,9 @@ struct sc_exporter_stats {
     uint64_t restarts;  /* sysUptime or sequence went back, by two messages: the exporter started anew */
     uint64_t no_template_sets;
     uint64_t recovered_sets;
-    uint64_t malformed;     /* malformed messages or sets */
-    uint64_t over_budget;   /* of the exporter, all its accounts: what there was no room for */
+    uint64_t malformed;   /* malformed messages or sets */
+    uint64_t over_budget; /* of the exporter, all its accounts: what there was no room for */
+    uint64_t dropped; /* likewise: records that were decoded and then dropped, because the queue was full */
     uint64_t sampling_rate; /* last in force, 0: none known */
     double flows_per_s;     /* over about ten seconds; kept by sc_decoder_care */
     uint64_t
@@ -188,12 +191,15 @@ bool sc_decoder_care(struct sc_decoder *decoder, uint32_t exporters, uint64_t no
 
 /* What was left out because there was no room, and who went to make some. All since the last call; reset by it. */
 struct sc_overrun {
-    uint64_t left_out;       /* sessions, domains, templates, names */
+    uint64_t left_out;       /* sessions, domains, templates, names, unknown elements */
     uint64_t pushed_out;     /* exporters and sessions that made room for others */
     struct sc_addr exporter; /* the last one that had something left out */
     bool own_share;          /* it holds its share; else the pool is used up */
 };
 void sc_decoder_take_overrun(struct sc_decoder *decoder, struct sc_overrun *out);
+
+/* So many records of an exporter were given up after they were decoded. */
+void sc_decoder_note_dropped(struct sc_decoder *decoder, const struct sc_addr *exporter, uint64_t records);
 
 /* Calls `visit` for each account until it returns false. */
 void sc_decoder_each_exporter(const struct sc_decoder *decoder,

@@ -272,10 +272,10 @@ struct sc_waiting_set {
     uint8_t body[];
 };
 
+/* An element that the registry does not know, or one of many instances, in templates of an exporter. */
 struct sc_unknown_element {
-    uint32_t pen;
-    uint16_t id;
-    uint16_t instance;
+    uint64_t key;     /* pen, id, instance */
+    uint64_t used_ms; /* in a definition */
 };
 
 struct sc_session {
@@ -298,8 +298,6 @@ struct sc_session {
     struct sc_waiting_set *waiting, **waiting_end;
     uint32_t waiting_count;
     size_t waiting_bytes;
-    struct sc_unknown_element *unknown;
-    uint32_t unknown_count;
     uint64_t revision; /* counts changes of what its record holds: sc_session_changed */
     uint64_t noted;    /* the last one that the list of changed sessions knows of */
     struct sc_session *changed_next, *changed_before;
@@ -331,7 +329,10 @@ struct sc_exporter {
     uint64_t used_ms; /* its last message */
     size_t share;     /* bytes that it may hold once it is established */
     size_t bytes;     /* of this object and all that is charged to its sessions */
-    uint64_t over_budget; /* what was left out: sessions, domains, templates, names */
+    uint64_t over_budget; /* what was left out: sessions, domains, templates, names, unknown elements */
+    uint64_t dropped;     /* records of it that found no room in the queue */
+    struct sc_unknown_element *unknown; /* by key */
+    uint32_t unknown_count, unknown_capacity;
 };
 
 struct sc_exporter_list {
@@ -499,13 +500,16 @@ void sc_exporter_restore(struct sc_exporter *exporter, uint8_t minutes);
 void sc_exporter_end(struct sc_session *session);
 /* With all its sessions. */
 void sc_exporter_destroy(struct sc_exporter *e);
+/* Whether the exporter may have this element, which the registry does not foresee, in a template. */
+bool sc_exporter_may_bring(struct sc_session *session, const struct sc_decoder_limits *limits,
+                           const struct sc_wire_field *field, uint32_t instance);
 /* Frees an exporter that has no sessions, and no standing worth keeping. */
 void sc_exporter_tidy(struct sc_exporter *exporter);
 void sc_exporters_free_all(struct sc_decoder *decoder);
 
 /* ---- template.c ---- */
 
-/* Compiles field specifiers. Counts unknown elements on the session's account. NULL: no memory. */
+/* Compiles field specifiers. Unknown elements count on the exporter's account. NULL: no memory. */
 struct sc_template *sc_template_compile(struct sc_session *session, const struct sc_decoder_limits *limits,
                                         const struct sc_wire_field *fields, uint32_t count, uint16_t id,
                                         bool options, uint16_t scope_count);

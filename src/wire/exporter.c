@@ -9,6 +9,7 @@
  * - When the pool has no room, strangers go, the least recently used first; then newcomers that were idle for QUIET_MS, and for an
  *   established exporter any newcomer. So the established never go, and as many newcomers as have room keep it while they send:
  *   one more is refused, and the others do not suffer.
+ * - Elements that the registry does not know are a budget of their own, since each is a column: max_unknown_columns of them.
  * - TCP and files send their templates once: who has an open stream does not go.
  *
  * What is charged is settled after each message; what a message needs is asked for before it is taken.
@@ -19,9 +20,13 @@
 
 #include <stdlib.h>
 
-#define QUIET_MS        10000u
-#define NEWCOMER_SHARE  8u /* of an established one's: one in so many */
-#define TEMPLATES_SHARE 4u /* of any share, names leave one in so many to templates */
+#define QUIET_MS       10000u
+#define NEWCOMER_SHARE 8u /* of an established one's: one in so many */
+/* Elements that the registry does not know come back when no template was defined with them for so long; who is established may
+ * have so many times more of them. */
+#define ELEMENT_IDLE_MS      3600000u
+#define ESTABLISHED_ELEMENTS 4u
+#define TEMPLATES_SHARE      4u /* of any share, names leave one in so many to templates */
 
 /* ---- lists ---- */
 
@@ -150,6 +155,7 @@ void sc_exporter_destroy(struct sc_exporter *e)
     while (e->newest != NULL)
         sc_session_remove(d, e->newest);
     charge(e, 0, e->bytes);
+    free(e->unknown);
     unlink_use(e);
     sc_chains_remove(&d->exporters, &e->chain);
     free(e);
@@ -370,6 +376,85 @@ bool sc_session_has_room_for_names(struct sc_session *session, const struct sc_d
     if (held_with(session, size) > share - share / TEMPLATES_SHARE)
         return e == NULL ? false : refuse(e, true);
     return sc_session_has_room(session, limits, size);
+}
+
+void sc_decoder_note_dropped(struct sc_decoder *decoder, const struct sc_addr *exporter, uint64_t records)
+{
+    struct sc_addr network = network_of(exporter);
+    struct sc_exporter *e = find(decoder, &network);
+    if (e != NULL)
+        e->dropped += records;
+}
+
+/* ---- unknown elements ---- */
+
+static uint64_t element_key(const struct sc_wire_field *field, uint32_t instance)
+{
+    return (uint64_t)field->pen << 32 | (uint64_t)field->id << 16 | instance;
+}
+
+/* Index of the first element whose key is not below `key`. */
+static uint32_t element_index(const struct sc_exporter *e, uint64_t key)
+{
+    uint32_t low = 0, high = e->unknown_count;
+    while (low < high) {
+        uint32_t mid = (low + high) / 2;
+        if (e->unknown[mid].key < key)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+/* Elements that no template was defined with for long make room for others. */
+static void forget_elements(struct sc_exporter *e)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < e->unknown_count; i++) {
+        if (e->used_ms < e->unknown[i].used_ms + ELEMENT_IDLE_MS)
+            e->unknown[kept++] = e->unknown[i];
+    }
+    e->unknown_count = kept;
+}
+
+static bool has_place(struct sc_exporter *e, const struct sc_decoder_limits *limits)
+{
+    uint32_t most =
+        is_new(e) ? limits->max_unknown_columns : ESTABLISHED_ELEMENTS * limits->max_unknown_columns;
+    if (e->unknown_count >= most)
+        forget_elements(e);
+    if (e->unknown_count >= most)
+        return refuse(e, true);
+    if (e->unknown_count < e->unknown_capacity)
+        return true;
+    uint32_t capacity = e->unknown_capacity == 0 ? 16 : 2 * e->unknown_capacity;
+    struct sc_unknown_element *grown = realloc(e->unknown, capacity * sizeof(*grown));
+    if (grown == NULL)
+        return false;
+    charge(e, (capacity - e->unknown_capacity) * sizeof(*grown), 0);
+    e->unknown = grown;
+    e->unknown_capacity = capacity;
+    return true;
+}
+
+bool sc_exporter_may_bring(struct sc_session *session, const struct sc_decoder_limits *limits,
+                           const struct sc_wire_field *field, uint32_t instance)
+{
+    struct sc_exporter *e = session->owner;
+    uint64_t key = element_key(field, instance);
+    if (e == NULL)
+        return true; /* of a saved state: it was judged then */
+    uint32_t at = element_index(e, key);
+    if (at == e->unknown_count || e->unknown[at].key != key) {
+        if (!has_place(e, limits))
+            return false;
+        at = element_index(e, key); /* some may have gone */
+        memmove(e->unknown + at + 1, e->unknown + at, (e->unknown_count - at) * sizeof(*e->unknown));
+        e->unknown_count++;
+    }
+    e->unknown[at] = (struct sc_unknown_element){.key = key, .used_ms = e->used_ms};
+    return true;
 }
 
 void sc_decoder_take_overrun(struct sc_decoder *decoder, struct sc_overrun *out)

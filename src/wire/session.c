@@ -109,7 +109,6 @@ void sc_session_free(struct sc_session *session)
     for (uint32_t i = 0; i < session->domain_count; i++)
         free_domain(session->domains[i]);
     free(session->domains);
-    free(session->unknown);
     free(session);
 }
 

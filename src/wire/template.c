@@ -104,28 +104,6 @@ static enum sc_op_action action_of(enum sc_column_kind kind)
     }
 }
 
-/* Charges a column that the registry does not foresee to the session; false when it has too many. */
-static bool charge_unknown(struct sc_session *session, const struct sc_decoder_limits *limits, uint32_t pen,
-                           uint16_t id, uint32_t instance)
-{
-    for (uint32_t i = 0; i < session->unknown_count; i++) {
-        const struct sc_unknown_element *u = &session->unknown[i];
-        if (u->pen == pen && u->id == id && u->instance == instance)
-            return true;
-    }
-    if (session->unknown_count >= limits->max_unknown_columns)
-        return false;
-    if (session->unknown == NULL) {
-        session->unknown = malloc(limits->max_unknown_columns * sizeof(*session->unknown));
-        if (session->unknown == NULL)
-            return false;
-        session->bytes += limits->max_unknown_columns * sizeof(*session->unknown);
-    }
-    session->unknown[session->unknown_count++] =
-        (struct sc_unknown_element){.pen = pen, .id = id, .instance = (uint16_t)instance};
-    return true;
-}
-
 /* The pseudo enterprises are ours: nobody may send values of them under an enterprise number of the wire. */
 static bool is_forged(const struct sc_wire_field *field)
 {
@@ -300,8 +278,7 @@ static void compile_fields(struct sc_template *t, struct sc_session *session,
         bool foreseen = ie != NULL && instance < FREE_INSTANCES;
         t->unregistered |= !foreseen && !is_forged(field);
         if (is_forged(field) || instance > MAX_INSTANCE ||
-            (!foreseen && session != NULL &&
-             !charge_unknown(session, limits, field->pen, field->id, instance)))
+            (!foreseen && session != NULL && !sc_exporter_may_bring(session, limits, field, instance)))
             op->action = SC_OP_NONE;
         if (instance == 0 && op->action != SC_OP_NONE)
             note_special(t, field, t->op_count);

@@ -172,6 +172,12 @@ def units(text):
     return int(float(number.replace(",", "")) * {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[unit])
 
 
+def share_of_newcomers():
+    """The row of newcomers: one part in so many of exporter-memory."""
+    text = (TOP / "docs" / "security.md").read_text(encoding="utf-8")
+    return {"a quarter": 4}[re.search(r"^\| newcomers and strangers together \| (a quarter) of it", text, re.MULTILINE)[1]]
+
+
 def process_ceiling():
     """The row of the process: "`exporter-memory` x A + `queue-memory` x B + N MiB"."""
     text = (TOP / "docs" / "security.md").read_text(encoding="utf-8")
@@ -287,6 +293,10 @@ class Scene:
                    udp.flows - 30 * drops <= of_udp <= udp.flows, (of_udp, udp.flows, drops, self.state["received"]))
         allowed = max(QUERY_WITHIN_S, 3 * self.quiet)
         self.check("a datagram can be queried in time", self.beside <= allowed, (self.beside, self.quiet))
+        memory, queue = self.state["exporter_memory"], self.state["queue"]
+        self.check("each budget is kept", memory["bytes"] <= MEMORY["exporter-memory"] == memory["limit_bytes"] and
+                   memory["newcomers_bytes"] <= memory["newcomers_limit_bytes"] == MEMORY["exporter-memory"] // share_of_newcomers() and
+                   queue["peak_bytes"] <= queue["limit_bytes"] == MEMORY["queue-memory"], (memory, queue))
         ceiling = process_ceiling()
         self.check("memory stays below its ceiling", collector.peak <= ceiling, (collector.peak >> 20, ceiling >> 20))
         self.check("it ends in good order", collector.stop() == 0, collector.log_text()[-2000:])

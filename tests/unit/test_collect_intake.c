@@ -149,6 +149,12 @@ static uint64_t room_for_one(void)
     return weight_of_one() * 7 / 4;
 }
 
+static bool on_account(void *arg, const struct sc_exporter_stats *stats)
+{
+    *(uint64_t *)arg += stats->dropped;
+    return true;
+}
+
 static void a_full_queue_drops_the_newest_and_tells_it(void **state)
 {
     (void)state;
@@ -173,6 +179,9 @@ static void a_full_queue_drops_the_newest_and_tells_it(void **state)
     assert_int_equal(drops.list[0].count.records[SC_RECORDS_FLOWS], 2 * V5_RECORDS);
     assert_memory_equal(&drops.exporter[SC_DROP_FULL], &exporter, sizeof(exporter));
     sc_drops_free(&drops);
+    uint64_t dropped = 0;
+    sc_decoder_each_exporter(sc_intake_decoder(f.intake), on_account, &dropped);
+    assert_int_equal(dropped, 2 * V5_RECORDS);
     tear_down(&f);
 }
 
@@ -513,6 +522,30 @@ static void datagrams_pass_streams_that_wait(void **state)
     tear_down(&f);
 }
 
+/* However much waits of streams, while nothing is stored at all: datagrams have room of their own. */
+static void streams_leave_room_for_datagrams(void **state)
+{
+    (void)state;
+    struct fixture f;
+    uint32_t batches;
+    struct sc_queue_stats stats;
+    set_up(&f, 16 << 20);
+    for (int i = 0; i < 300; i++)
+        send_string(&f, 60000, 1);
+    sc_intake_flush(f.intake);
+    sc_queue_get_stats(f.queue, &stats);
+    assert_true(stats.stream_bytes <= (16u << 20) / 8 * 3 && stats.stream_bytes > (16u << 20) / 8);
+    for (int i = 0; i < 750; i++) { /* 4 MiB */
+        send_v5(&f, NOON_MS);
+        if (i % 250 == 249)
+            sc_intake_flush(f.intake);
+    }
+    assert_int_equal(sc_intake_stats_of(f.intake)->dropped_full, 0);
+    while (take_all(&f, &batches) != 0)
+        sc_intake_tick(f.intake);
+    tear_down(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -530,6 +563,7 @@ int main(void)
         cmocka_unit_test(content_is_weighed_not_capacity),
         cmocka_unit_test(streams_wait_for_room),
         cmocka_unit_test(datagrams_pass_streams_that_wait),
+        cmocka_unit_test(streams_leave_room_for_datagrams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

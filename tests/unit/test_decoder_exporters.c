@@ -350,6 +350,61 @@ static void a_network_may_have_another_share(void **state)
     kit_close(&k);
 }
 
+/* Templates of unknown elements, each once; the records that a template without room for them still gives. */
+static void define_unknown(struct kit *k, uint32_t first, uint32_t count)
+{
+    begin_ipfix(k, 0);
+    begin_set(k, 2);
+    put16(k, 256);
+    put16(k, (uint16_t)count);
+    for (uint32_t i = 0; i < count; i++) {
+        put16(k, (uint16_t)(0x8000 | (1 + (first + i) % 1000)));
+        put16(k, 1);
+        put32(k, 60000 + (first + i) / 1000);
+    }
+    end_set(k);
+    begin_set(k, 256);
+    put_zeros(k, count);
+    end_set(k);
+    deliver(k);
+}
+
+static uint32_t columns_of(const struct kit *k, uint32_t first, uint32_t count)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sc_column_key key = {.pen = 60000 + (first + i) / 1000,
+                                          .id = (uint16_t)(1 + (first + i) % 1000),
+                                          .kind = SC_COLUMN_BYTES};
+        found += sc_batch_find(k->sink.flows, key) != NULL;
+    }
+    return found;
+}
+
+/* One exporter's unknown elements take none from another, and they come back. */
+static void unknown_elements_are_a_budget_that_comes_back(void **state)
+{
+    (void)state;
+    struct kit k;
+    kit_open(&k);
+    for (uint32_t port = 0; port < 70; port++) { /* once they used up the places of all, for ever */
+        k.source.port = (uint16_t)(1 + port);
+        define_unknown(&k, port * 256, 256);
+        sc_batch_reset(k.sink.flows);
+    }
+    struct sc_overrun overrun;
+    sc_decoder_take_overrun(k.decoder, &overrun);
+    assert_int_equal(overrun.left_out, 69 * 256);
+    from(&k, 0x0a000001);
+    define_unknown(&k, 900000, 256);
+    assert_int_equal(columns_of(&k, 900000, 256), 256);
+    from(&k, 0xc0000201);
+    k.source.receive_ms += 2 * 3600000;
+    define_unknown(&k, 300000, 256);
+    assert_int_equal(columns_of(&k, 300000, 256), 256);
+    kit_close(&k);
+}
+
 /* A pass in steps sees each account once, and tells when it is complete. */
 struct seen {
     uint32_t accounts, begun;
@@ -432,6 +487,7 @@ int main(void)
         cmocka_unit_test(strangers_go_first),
         cmocka_unit_test(open_connections_are_not_pushed_out),
         cmocka_unit_test(a_network_may_have_another_share),
+        cmocka_unit_test(unknown_elements_are_a_budget_that_comes_back),
         cmocka_unit_test(care_goes_in_steps),
         cmocka_unit_test(rates_follow_what_is_sent),
     };
