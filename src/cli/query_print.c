@@ -317,12 +317,11 @@ static void put_volume(const struct sc_print *print, struct sc_buf *out, unsigne
     double d = (double)v;
     for (; print->volume != SC_CONVERT_NONE && d >= step - 0.05 && unit < 6; unit++)
         d /= step;
+    const char *more = v == SC_SATURATED ? "+" : "";
     if (unit == 0)
-        snprintf(text, sizeof(text), "%" PRIu64, v);
+        snprintf(text, sizeof(text), "%" PRIu64 "%s", v, more);
     else
-        snprintf(text, sizeof(text), "%.1f%s", d, (print->binary_volume ? binary : metric)[unit]);
-    if (v == SC_SATURATED)
-        strcat(text, "+");
+        snprintf(text, sizeof(text), "%.1f%s%s", d, (print->binary_volume ? binary : metric)[unit], more);
     sc_buf_printf(out, "%*s", (int)width, text);
 }
 

@@ -72,13 +72,10 @@ static bool reserve(struct sc_gather *gather, uint32_t column_count)
 {
     if (column_count <= gather->picked_cap)
         return true;
-    const struct sc_column **picked =
-        realloc(gather->picked, column_count * sizeof(const struct sc_column *));
-    if (picked == NULL)
-        return false;
-    gather->picked = picked;
-    gather->picked_cap = column_count;
-    return true;
+    free(gather->picked);
+    gather->picked = malloc(column_count * sizeof(const struct sc_column *));
+    gather->picked_cap = gather->picked == NULL ? 0 : column_count;
+    return gather->picked != NULL;
 }
 
 /* What one row has in a column of the batch, which is as wide as the widest that went into it. */

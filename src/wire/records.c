@@ -278,7 +278,7 @@ static enum sc_status put_value(struct sc_column *c, const struct sc_op *op, con
         return SC_OK;
     }
     case SC_COLUMN_INT: {
-        unsigned shift = 64 - 8 * length;
+        unsigned shift = (64 - 8 * length) & 63; /* of 1 to 8 bytes */
         sc_column_put_u64(c, (uint64_t)((int64_t)(sc_load_be(p, length) << shift) >> shift));
         return SC_OK;
     }

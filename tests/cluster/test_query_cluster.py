@@ -405,12 +405,13 @@ def refusals(site, _flows):
     one_line("refused: an ssh that does nothing", site.ask(*TOTALS, ssh="/bin/false"), "node n1: sc-query-rank does not run there")
     one_line("refused: mpiexec is not there", site.ask(*TOTALS, env={"SC_MPIEXEC": "/nonexistent/mpiexec"}),
              "cannot start /nonexistent/mpiexec: No such file")
-    for host in ("-oProxyCommand=touch /tmp/x", "a b", "a'b", 'a\\"b', "a;b", "$(touch x)", "a\\nb"):
+    ran = site.folder / "ran"
+    for host in (f"-oProxyCommand=touch {ran}", "a b", "a'b", 'a\\"b', "a;b", "$(touch x)", "a\\nb"):
         file = site.folder / "evil.yaml"
         file.write_text(f'version: 1\nreplication: 1\nmembers:\n  - {{name: n1, address: "{host}:4741", roles: [subcollector]}}\n')
         done = site.ask(*TOTALS, cluster=file)
         kit.check(f"refused: {host} is no host", done.returncode == 2 and done.stderr.startswith("sc-query: "), describe(done))
-    kit.check("refused: nothing was run", not pathlib.Path("/tmp/x").exists() and site.quiet(), site.running())
+    kit.check("refused: nothing was run", not ran.exists() and site.quiet(), site.running())
     done = site.ask(*TOTALS, "-f", ":")
     kit.check("refused: a word that mpiexec takes for its own", done.returncode == 2, describe(done))
 

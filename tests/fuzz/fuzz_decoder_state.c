@@ -70,14 +70,12 @@ static void load_records(const uint8_t *data, size_t size)
 {
     const uint64_t at_ms = UINT64_C(1700000000000);
     struct sc_decoder_limits limits = sc_decoder_default_limits();
-    struct sc_schema schema;
     struct sc_error err;
     struct sc_cursor in = {.data = data, .len = size};
     const uint8_t *record;
     uint32_t length;
     size_t at = 0;
-    sc_schema_init(&schema, 400);
-    struct sc_decoder *decoder = sc_decoder_create(&limits, &schema, &err);
+    struct sc_decoder *decoder = sc_decoder_create(&limits, &err);
     FUZZ_CHECK(decoder != NULL);
     while (sc_record_next(&in, &record, &length))
         FUZZ_CHECK(is_allowed(sc_decoder_load_record(decoder, record, length, at_ms, &err)));
@@ -93,7 +91,6 @@ static void load_records(const uint8_t *data, size_t size)
     sc_buf_free(&state);
     fuzz_save_and_load(decoder, &limits);
     sc_decoder_free(decoder);
-    sc_schema_free(&schema);
 }
 
 /* ---- files ---- */
