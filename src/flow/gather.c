@@ -52,9 +52,11 @@ void sc_gather_free(struct sc_gather *gather)
 /* Without the columns that are kept for reuse, which are as wide as they ever were. */
 static enum sc_status begin_anew(struct sc_gather *gather)
 {
-    enum sc_record_kind kind = gather->kind;
-    sc_gather_free(gather);
-    return sc_gather_init(gather, kind);
+    sc_batch_free(gather->batch);
+    gather->batch = sc_batch_create(gather->kind);
+    gather->weight = (struct sc_weight){0};
+    gather->reused = false;
+    return gather->batch == NULL ? SC_NOMEM : SC_OK;
 }
 
 enum sc_status sc_gather_reset(struct sc_gather *gather)
