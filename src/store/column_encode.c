@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "store/column_encode.h"
 
-#include "base/hash.h"
 #include "flow/vector.h"
 
 #include <stdlib.h>
@@ -11,7 +10,8 @@
 
 /* More distinct values than this and a dictionary is not tried. */
 #define MAX_DISTINCT   4096u
-#define DISTINCT_TABLE 16384u
+#define DISTINCT_BITS  14u
+#define DISTINCT_TABLE (1u << DISTINCT_BITS)
 /* Address columns that others are tried to be functions of: of any number, all pairs would take hours. */
 #define MOST_ARGUMENTS 8u
 
@@ -163,7 +163,8 @@ static int compare_u64(const void *x, const void *y)
 }
 
 struct distinct {
-    uint64_t seed;
+    uint64_t
+        multiplier; /* odd, and nobody knows it: multiply-shift, no two values are likelier to meet than others */
     uint64_t values[MAX_DISTINCT];
     uint16_t table[DISTINCT_TABLE]; /* index + 1 */
     uint32_t count;
@@ -171,7 +172,7 @@ struct distinct {
 
 static uint16_t *distinct_place(struct distinct *d, uint64_t value)
 {
-    uint32_t i = (uint32_t)sc_hash_u64(value, d->seed) % DISTINCT_TABLE;
+    uint32_t i = (uint32_t)(value * d->multiplier >> (64 - DISTINCT_BITS));
     while (d->table[i] != 0 && d->values[d->table[i] - 1] != value)
         i = (i + 1) % DISTINCT_TABLE;
     return &d->table[i];
@@ -219,7 +220,7 @@ static enum sc_status try_dictionary(struct sc_column_coder *coder, uint32_t cou
     if (d == NULL)
         return SC_NOMEM;
     enum sc_status status = SC_OK;
-    d->seed = encoder->seed;
+    d->multiplier = encoder->seed | 1;
     if (find_distinct(d, coder->values, count) && d->count > 1 && d->count < count / 4) {
         for (uint32_t i = 0; i < count; i++)
             coder->mapped[i] = (uint64_t)*distinct_place(d, coder->values[i]) - 1;
