@@ -300,6 +300,8 @@ struct sc_session {
     size_t waiting_bytes;
     uint64_t revision; /* counts changes of what its record holds: sc_session_changed */
     uint64_t noted;    /* the last one that the list of changed sessions knows of */
+    uint64_t
+        shape; /* counts domains that come and go, and what goes of them: a record half-written is void then */
     struct sc_session *changed_next, *changed_before;
     bool in_changed;
     bool on_disk;         /* an earlier record with templates may be */
@@ -399,7 +401,7 @@ struct sc_own_slots {
 /* Where the writing of a session's record stands: it may end anywhere for this time. */
 struct sc_record_writer {
     struct sc_session *session; /* NULL: none */
-    uint64_t revision;          /* the session's at the begin */
+    uint64_t revision, shape;   /* the session's at the begin */
     uint32_t domain;
     uint32_t item; /* of the domain: 0 its head, then its templates, then runs of its tables of names */
     struct sc_buf bytes;

@@ -75,6 +75,7 @@ struct sc_session *sc_session_create(const struct sc_message_source *source, boo
 
 static void forget_domain(struct sc_session *session, struct sc_domain *domain)
 {
+    session->shape++;
     while (domain->template_count != 0)
         free(sc_domain_take_template(session, domain, domain->templates[domain->template_count - 1]->id));
     session->bytes -= domain->sampler_count * sizeof(*domain->samplers);
@@ -213,6 +214,7 @@ static struct sc_domain *add_domain(struct sc_session *session, uint32_t at, uin
     memmove(domains + at + 1, domains + at, (session->domain_count - at) * sizeof(struct sc_domain *));
     domains[at] = domain;
     session->domain_count++;
+    session->shape++;
     domain->unheard = true;
     session->bytes += sizeof(*domain) + sizeof(struct sc_domain *);
     return domain;
@@ -334,6 +336,7 @@ struct sc_template *sc_domain_take_template(struct sc_session *session, struct s
     if (i == domain->template_count || domain->templates[i]->id != id)
         return NULL;
     struct sc_template *t = domain->templates[i];
+    session->shape++;
     session->bytes -= t->bytes;
     domain->template_count--;
     memmove(domain->templates + i, domain->templates + i + 1,
