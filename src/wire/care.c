@@ -20,12 +20,6 @@
 #define RATE_LEAST_MS 900u
 #define RATE_OVER_MS  10000u
 
-static uint64_t lifetime_ms(const struct sc_decoder *decoder, const struct sc_template *t)
-{
-    uint64_t told = (uint64_t)decoder->limits.template_lifetime_s * 1000;
-    return 3 * t->refresh_ms > told ? 3 * t->refresh_ms : told;
-}
-
 static bool is_idle(uint64_t since_ms, uint64_t now_ms, uint64_t for_ms)
 {
     return now_ms > since_ms && now_ms - since_ms > for_ms;
@@ -36,7 +30,7 @@ static void expire_templates(struct sc_decoder *decoder, struct sc_session *sess
 {
     for (uint32_t i = domain->template_count; i > 0; i--) {
         const struct sc_template *t = domain->templates[i - 1];
-        if (is_idle(t->seen_ms, now_ms, lifetime_ms(decoder, t)))
+        if (is_idle(t->seen_ms, now_ms, sc_template_lifetime(&decoder->limits, t->refresh_ms)))
             free(sc_domain_take_template(session, domain, t->id));
     }
 }
