@@ -448,7 +448,7 @@ void sc_session_forget(struct sc_session *session);
 /* Its exporter stays, perhaps without sessions. */
 void sc_session_remove(struct sc_decoder *decoder, struct sc_session *session);
 /* Removes a domain that is of no use: nothing of it was ever decoded and nothing waits; with its last one the session, and with
- * that the exporter. */
+ * that the exporter. NULL: there was no room for the domain. */
 void sc_session_tidy(struct sc_decoder *decoder, struct sc_session *session, struct sc_domain *domain);
 void sc_session_remove_domain(struct sc_session *session, uint32_t i);
 

@@ -273,7 +273,7 @@ static bool is_of_use(const struct sc_session *session, const struct sc_domain *
 
 void sc_session_tidy(struct sc_decoder *decoder, struct sc_session *session, struct sc_domain *domain)
 {
-    if (!is_of_use(session, domain))
+    if (domain != NULL && !is_of_use(session, domain))
         sc_session_remove_domain(session, domain_index(session, domain->version, domain->id));
     sc_exporter_settle(session);
     if (session->domain_count != 0)
