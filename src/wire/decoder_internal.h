@@ -450,7 +450,8 @@ void sc_session_remove(struct sc_decoder *decoder, struct sc_session *session);
 /* Removes a domain that is of no use: nothing of it was ever decoded and nothing waits; with its last one the session, and with
  * that the exporter. NULL: there was no room for the domain. */
 void sc_session_tidy(struct sc_decoder *decoder, struct sc_session *session, struct sc_domain *domain);
-void sc_session_remove_domain(struct sc_session *session, uint32_t i);
+/* Frees a domain; the caller takes it out of the session's. */
+void sc_session_drop_domain(struct sc_session *session, struct sc_domain *domain);
 
 /* SC_LIMIT and *out NULL when there is no room for another domain. */
 enum sc_status sc_session_domain(struct sc_session *session, const struct sc_decoder_limits *limits,

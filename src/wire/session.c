@@ -249,15 +249,19 @@ enum sc_status sc_session_domain(struct sc_session *session, const struct sc_dec
     return *out == NULL ? SC_NOMEM : SC_OK;
 }
 
-void sc_session_remove_domain(struct sc_session *session, uint32_t i)
+void sc_session_drop_domain(struct sc_session *session, struct sc_domain *domain)
 {
-    struct sc_domain *domain = session->domains[i];
     forget_domain(session, domain);
+    session->bytes -= sizeof(*domain) + sizeof(struct sc_domain *);
+    free_domain(domain);
+}
+
+static void remove_domain(struct sc_session *session, uint32_t i)
+{
+    sc_session_drop_domain(session, session->domains[i]);
     session->domain_count--;
     memmove(session->domains + i, session->domains + i + 1,
             (session->domain_count - i) * sizeof(struct sc_domain *));
-    session->bytes -= sizeof(*domain) + sizeof(struct sc_domain *);
-    free_domain(domain);
 }
 
 static bool is_of_use(const struct sc_session *session, const struct sc_domain *domain)
@@ -274,7 +278,7 @@ static bool is_of_use(const struct sc_session *session, const struct sc_domain *
 void sc_session_tidy(struct sc_decoder *decoder, struct sc_session *session, struct sc_domain *domain)
 {
     if (domain != NULL && !is_of_use(session, domain))
-        sc_session_remove_domain(session, domain_index(session, domain->version, domain->id));
+        remove_domain(session, domain_index(session, domain->version, domain->id));
     sc_exporter_settle(session);
     if (session->domain_count != 0)
         return;
