@@ -20,12 +20,6 @@
 #define RATE_LEAST_MS 900u
 #define RATE_OVER_MS  10000u
 
-static uint64_t lifetime_ms(const struct sc_decoder *decoder, const struct sc_template *t)
-{
-    uint64_t told = (uint64_t)decoder->limits.template_lifetime_s * 1000;
-    return 3 * t->refresh_ms > told ? 3 * t->refresh_ms : told;
-}
-
 static bool is_idle(uint64_t since_ms, uint64_t now_ms, uint64_t for_ms)
 {
     return now_ms > since_ms && now_ms - since_ms > for_ms;
@@ -36,7 +30,7 @@ static void expire_templates(struct sc_decoder *decoder, struct sc_session *sess
 {
     for (uint32_t i = domain->template_count; i > 0; i--) {
         const struct sc_template *t = domain->templates[i - 1];
-        if (is_idle(t->seen_ms, now_ms, lifetime_ms(decoder, t)))
+        if (is_idle(t->seen_ms, now_ms, sc_template_lifetime(&decoder->limits, t->refresh_ms)))
             free(sc_domain_take_template(session, domain, t->id));
     }
 }
@@ -106,21 +100,31 @@ static void care_domain(struct sc_session *s, struct sc_domain *domain, uint64_t
         give_account(s->owner, domain, care);
 }
 
+/* In one pass: one sender may have a hundred thousand, and any of them may go. */
+static void care_domains(struct sc_session *s, uint64_t now_ms, const struct sc_care *care)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < s->domain_count; i++) {
+        struct sc_domain *domain = s->domains[i];
+        if (s->transport == SC_TRANSPORT_UDP)
+            expire_templates(s->owner->decoder, s, domain, now_ms);
+        if (is_over(s, domain, now_ms)) {
+            sc_session_drop_domain(s, domain);
+            continue;
+        }
+        care_domain(s, domain, now_ms, care);
+        s->domains[kept++] = domain;
+    }
+    s->domain_count = kept;
+}
+
 static void care_session(struct sc_session *s, uint64_t now_ms, const struct sc_care *care)
 {
     struct sc_exporter *e = s->owner;
     const struct sc_waiting_choice waited = {.before_ms = now_ms > WAIT_MS ? now_ms - WAIT_MS : 1};
     if (s->waiting != NULL)
         sc_session_drop_waiting(s, &waited);
-    for (uint32_t i = s->domain_count; i > 0; i--) {
-        struct sc_domain *domain = s->domains[i - 1];
-        if (s->transport == SC_TRANSPORT_UDP)
-            expire_templates(e->decoder, s, domain, now_ms);
-        if (is_over(s, domain, now_ms))
-            sc_session_remove_domain(s, i - 1);
-        else
-            care_domain(s, domain, now_ms, care);
-    }
+    care_domains(s, now_ms, care);
     sc_exporter_settle(s);
     if (s->domain_count == 0)
         sc_session_remove(e->decoder, s);

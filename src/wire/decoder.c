@@ -243,9 +243,9 @@ static void leave_state(struct sc_job *job)
         sc_session_note(d, job->session);
     if (job->own != NULL)
         sc_session_note(d, job->own);
-    if (job->account != NULL && job->own != job->session)
+    if (job->own != job->session)
         sc_session_tidy(d, job->own, job->account);
-    if (job->domain != NULL)
+    if (job->session != NULL)
         sc_session_tidy(d, job->session, job->domain);
 }
 

@@ -300,6 +300,8 @@ struct sc_session {
     size_t waiting_bytes;
     uint64_t revision; /* counts changes of what its record holds: sc_session_changed */
     uint64_t noted;    /* the last one that the list of changed sessions knows of */
+    uint64_t
+        shape; /* counts domains that come and go, and what goes of them: a record half-written is void then */
     struct sc_session *changed_next, *changed_before;
     bool in_changed;
     bool on_disk;         /* an earlier record with templates may be */
@@ -399,7 +401,7 @@ struct sc_own_slots {
 /* Where the writing of a session's record stands: it may end anywhere for this time. */
 struct sc_record_writer {
     struct sc_session *session; /* NULL: none */
-    uint64_t revision;          /* the session's at the begin */
+    uint64_t revision, shape;   /* the session's at the begin */
     uint32_t domain;
     uint32_t item; /* of the domain: 0 its head, then its templates, then runs of its tables of names */
     struct sc_buf bytes;
@@ -446,9 +448,10 @@ void sc_session_forget(struct sc_session *session);
 /* Its exporter stays, perhaps without sessions. */
 void sc_session_remove(struct sc_decoder *decoder, struct sc_session *session);
 /* Removes a domain that is of no use: nothing of it was ever decoded and nothing waits; with its last one the session, and with
- * that the exporter. */
+ * that the exporter. NULL: there was no room for the domain. */
 void sc_session_tidy(struct sc_decoder *decoder, struct sc_session *session, struct sc_domain *domain);
-void sc_session_remove_domain(struct sc_session *session, uint32_t i);
+/* Frees a domain; the caller takes it out of the session's. */
+void sc_session_drop_domain(struct sc_session *session, struct sc_domain *domain);
 
 /* SC_LIMIT and *out NULL when there is no room for another domain. */
 enum sc_status sc_session_domain(struct sc_session *session, const struct sc_decoder_limits *limits,

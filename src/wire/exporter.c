@@ -89,11 +89,9 @@ static size_t share_of(const struct sc_exporter *e)
     return is_new(e) ? e->share / NEWCOMER_SHARE : e->share;
 }
 
-/* Of a session that no decoder has. */
-static size_t own_share(const struct sc_session *session, const struct sc_decoder_limits *limits)
+static struct sc_addr network_of(const struct sc_addr *address)
 {
-    bool established = session->minutes >= SC_ESTABLISHED_MINUTES;
-    return established ? limits->share_bytes : limits->share_bytes / NEWCOMER_SHARE;
+    return sc_addr_is_v4(address) ? *address : sc_addr_mask(address, 64);
 }
 
 static size_t configured_share(const struct sc_decoder_limits *limits, const struct sc_addr *address)
@@ -111,12 +109,15 @@ static size_t configured_share(const struct sc_decoder_limits *limits, const str
     return share;
 }
 
-/* ---- life ---- */
-
-static struct sc_addr network_of(const struct sc_addr *address)
+/* Of a session that no decoder has. */
+static size_t own_share(const struct sc_session *session, const struct sc_decoder_limits *limits)
 {
-    return sc_addr_is_v4(address) ? *address : sc_addr_mask(address, 64);
+    struct sc_addr network = network_of(&session->exporter);
+    size_t share = configured_share(limits, &network);
+    return session->minutes >= SC_ESTABLISHED_MINUTES ? share : share / NEWCOMER_SHARE;
 }
+
+/* ---- life ---- */
 
 static uint64_t hash_of(const struct sc_decoder *d, const struct sc_addr *network)
 {

@@ -312,6 +312,7 @@ static void begin_record(struct sc_decoder *decoder, struct sc_session *session)
     sc_buf_clear(&w->bytes);
     w->session = session;
     w->revision = session->revision;
+    w->shape = session->shape;
     w->domain = w->item = 0;
     put_session_head(&w->bytes, decoder, session);
     w->total += w->bytes.len;
@@ -340,11 +341,17 @@ static void count_as_recorded(struct sc_session *session)
         session->recorded_ms = sc_session_last_definition(session);
 }
 
+/* What is written of the session still stands. */
+static bool stands(const struct sc_record_writer *w, const struct sc_session *session)
+{
+    return w->session == session && w->revision == session->revision && w->shape == session->shape;
+}
+
 /* One that never rests lets the others go first. */
 static struct sc_session *first_in_turn(struct sc_decoder *decoder)
 {
     struct sc_session *session = decoder->first_changed;
-    if (decoder->writer.session != session || decoder->writer.revision == session->revision)
+    if (decoder->writer.session != session || stands(&decoder->writer, session))
         return session;
     unlink_changed(decoder, session);
     append_changed(decoder, session);
@@ -356,7 +363,7 @@ static bool record_first(struct sc_decoder *decoder, uint64_t end, struct sc_buf
 {
     struct sc_record_writer *w = &decoder->writer;
     struct sc_session *session = first_in_turn(decoder);
-    if (w->session != session || w->revision != session->revision)
+    if (!stands(w, session))
         begin_record(decoder, session);
     if (!go_on(w, end))
         return false;

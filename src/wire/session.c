@@ -75,6 +75,7 @@ struct sc_session *sc_session_create(const struct sc_message_source *source, boo
 
 static void forget_domain(struct sc_session *session, struct sc_domain *domain)
 {
+    session->shape++;
     while (domain->template_count != 0)
         free(sc_domain_take_template(session, domain, domain->templates[domain->template_count - 1]->id));
     session->bytes -= domain->sampler_count * sizeof(*domain->samplers);
@@ -213,6 +214,7 @@ static struct sc_domain *add_domain(struct sc_session *session, uint32_t at, uin
     memmove(domains + at + 1, domains + at, (session->domain_count - at) * sizeof(struct sc_domain *));
     domains[at] = domain;
     session->domain_count++;
+    session->shape++;
     domain->unheard = true;
     session->bytes += sizeof(*domain) + sizeof(struct sc_domain *);
     return domain;
@@ -247,15 +249,19 @@ enum sc_status sc_session_domain(struct sc_session *session, const struct sc_dec
     return *out == NULL ? SC_NOMEM : SC_OK;
 }
 
-void sc_session_remove_domain(struct sc_session *session, uint32_t i)
+void sc_session_drop_domain(struct sc_session *session, struct sc_domain *domain)
 {
-    struct sc_domain *domain = session->domains[i];
     forget_domain(session, domain);
+    session->bytes -= sizeof(*domain) + sizeof(struct sc_domain *);
+    free_domain(domain);
+}
+
+static void remove_domain(struct sc_session *session, uint32_t i)
+{
+    sc_session_drop_domain(session, session->domains[i]);
     session->domain_count--;
     memmove(session->domains + i, session->domains + i + 1,
             (session->domain_count - i) * sizeof(struct sc_domain *));
-    session->bytes -= sizeof(*domain) + sizeof(struct sc_domain *);
-    free_domain(domain);
 }
 
 static bool is_of_use(const struct sc_session *session, const struct sc_domain *domain)
@@ -271,8 +277,8 @@ static bool is_of_use(const struct sc_session *session, const struct sc_domain *
 
 void sc_session_tidy(struct sc_decoder *decoder, struct sc_session *session, struct sc_domain *domain)
 {
-    if (!is_of_use(session, domain))
-        sc_session_remove_domain(session, domain_index(session, domain->version, domain->id));
+    if (domain != NULL && !is_of_use(session, domain))
+        remove_domain(session, domain_index(session, domain->version, domain->id));
     sc_exporter_settle(session);
     if (session->domain_count != 0)
         return;
@@ -334,6 +340,7 @@ struct sc_template *sc_domain_take_template(struct sc_session *session, struct s
     if (i == domain->template_count || domain->templates[i]->id != id)
         return NULL;
     struct sc_template *t = domain->templates[i];
+    session->shape++;
     session->bytes -= t->bytes;
     domain->template_count--;
     memmove(domain->templates + i, domain->templates + i + 1,

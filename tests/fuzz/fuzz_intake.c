@@ -2,10 +2,12 @@
 /*
  * Sequences of messages from several exporters through the intake, beside an honest one that is established. The input is a
  * program: each step is one message of NetFlow v5, v9 or IPFIX, put together from the next bytes (templates, options templates,
- * data, withdrawals, bytes as they come), or a minute that passes, or an end of a connection. What must hold:
+ * data, withdrawals, bytes as they come), or a minute that passes, an end of a connection, care in steps, or a share of the records of what
+ * changed, which another decoder loads and this one merges. The first byte says whose templates are. What must hold:
  *
  * - the honest exporter has every record decoded, by its own template, and all of them come out of the queue;
  * - what was decoded is what comes out and what was counted as dropped;
+ * - records can be read, wherever their writing was interrupted;
  * - what exporters hold is within the pool, and nothing of it is left at the end.
  */
 #include "collect/intake.h"
@@ -32,6 +34,7 @@ struct scene {
     struct sc_budget budget;
     struct sc_queue *queue;
     struct sc_intake *intake;
+    struct sc_buf records;
     uint64_t now_ms;
     uint64_t honest_sent, honest_found, rows_found;
     uint32_t connection;
@@ -205,6 +208,34 @@ static void drain(struct scene *s)
     }
 }
 
+/* ---- records ---- */
+
+static void load_elsewhere(const struct scene *s)
+{
+    const struct sc_decoder_limits limits = sc_decoder_default_limits();
+    struct sc_decoder *other = sc_decoder_create(&limits, NULL);
+    struct sc_cursor list = {.data = s->records.data, .len = s->records.len};
+    const uint8_t *record;
+    uint32_t length;
+    MUST(other != NULL);
+    while (sc_record_next(&list, &record, &length))
+        MUST(sc_decoder_load_record(other, record, length, s->now_ms, NULL) == SC_OK);
+    MUST(!list.failed);
+    sc_decoder_free(other);
+}
+
+static void share_records(struct scene *s)
+{
+    struct sc_decoder *decoder = sc_intake_decoder(s->intake);
+    sc_buf_clear(&s->records);
+    sc_decoder_changes(decoder, 1 + take(s) * 4, &s->records);
+    if (s->records.len == 0)
+        return;
+    load_elsewhere(s);
+    MUST(sc_decoder_merge_records(decoder, s->records.data, s->records.len, s->now_ms, s->now_ms, NULL) ==
+         SC_OK);
+}
+
 /* ---- the run ---- */
 
 static void step(struct scene *s)
@@ -218,6 +249,10 @@ static void step(struct scene *s)
         const struct sc_message_source source = source_of(s, 6);
         sc_decoder_end_session(sc_intake_decoder(s->intake), &source);
         s->connection++;
+    } else if (what < 28) {
+        sc_decoder_care(sc_intake_decoder(s->intake), 1 + what % 4, s->now_ms, NULL);
+    } else if (what < 36) {
+        share_records(s);
     } else {
         const struct sc_message_source source = source_of(s, what * 256 + take(s));
         make_message(s);
@@ -238,6 +273,7 @@ static void open_scene(struct scene *s)
     options.queue = s->queue;
     options.limits.budget = &s->budget;
     options.limits.share_bytes = 64 << 10;
+    options.limits.template_scope = take(s) % 2 == 0 ? SC_TEMPLATE_SCOPE_SESSION : SC_TEMPLATE_SCOPE_ADDRESS;
     s->intake = sc_intake_create(&options, NULL);
     MUST(s->queue != NULL && s->intake != NULL);
     for (int minute = 0; minute < 12; minute++, s->now_ms += 60000)
@@ -257,6 +293,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(s.rows_found + stats->dropped_full == stats->flows + stats->options);
     sc_intake_free(s.intake);
     sc_queue_free(s.queue);
+    sc_buf_free(&s.records);
     MUST(sc_budget_used(&s.budget, false) == 0 && sc_budget_used(&s.budget, true) == 0);
     return 0;
 }

@@ -95,6 +95,32 @@ static void state_that_was_never_of_use_is_not_kept(void **state)
     kit_close(&k);
 }
 
+/* Room for the session, and none for its domain: neither stays, whatever the room. */
+static void a_session_without_room_for_a_domain_is_not_kept(void **state)
+{
+    (void)state;
+    uint32_t refused = 0;
+    for (unsigned scope = 0; scope < 2; scope++) {
+        for (size_t room = 64; room < 4096; room += 32) {
+            struct kit k;
+            struct sc_budget pool = {.limit = 4 * room};
+            struct sc_decoder_limits limits = sc_decoder_default_limits();
+            limits.budget = &pool;
+            limits.template_scope = scope == 0 ? SC_TEMPLATE_SCOPE_SESSION : SC_TEMPLATE_SCOPE_ADDRESS;
+            kit_open_with(&k, &limits);
+            begin_ipfix_at(&k, KIT_SECONDS, 0, 1);
+            put_template(&k, 256, 1, 2, 2);
+            if (deliver(&k) == SC_LIMIT) {
+                assert_int_equal(sc_budget_used(&pool, false), 0);
+                refused++;
+            }
+            kit_close(&k);
+            assert_int_equal(sc_budget_used(&pool, false), 0);
+        }
+    }
+    assert_true(refused > 20);
+}
+
 /* Junk domains of an exporter that is known leave nothing either. */
 static void a_domain_that_was_never_of_use_is_not_kept(void **state)
 {
@@ -477,6 +503,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hundred_thousand_exporters_round_robin),
         cmocka_unit_test(state_that_was_never_of_use_is_not_kept),
+        cmocka_unit_test(a_session_without_room_for_a_domain_is_not_kept),
         cmocka_unit_test(a_domain_that_was_never_of_use_is_not_kept),
         cmocka_unit_test(any_number_of_domains_comes_and_goes),
         cmocka_unit_test(who_is_over_the_share_is_told),
