@@ -211,7 +211,9 @@ void sc_decoder_each_exporter(const struct sc_decoder *decoder,
  * one of the same session (exporter and port; 0: any port). Records come in lists: u32 length, the record, and so on. The format
  * is private to the decoder, versioned, and made for bytes that are not trusted; who stores records adds checksums.
  */
-#define SC_RECORD_MAX (10u << 20) /* bytes of a record: what is larger is neither kept nor told */
+#define SC_RECORD_MAX                                                                                        \
+    (10u                                                                                                     \
+     << 20) /* bytes of a record: what is larger is neither kept nor told to others; the overrun tells it */
 
 struct sc_record_head {
     struct sc_addr exporter;

@@ -503,6 +503,8 @@ void sc_exporter_restore(struct sc_exporter *exporter, uint8_t minutes);
 void sc_exporter_end(struct sc_session *session);
 /* With all its sessions. */
 void sc_exporter_destroy(struct sc_exporter *e);
+/* Something of it was left out because it holds too much: counted and told. */
+void sc_exporter_leave_out(struct sc_exporter *exporter);
 /* Whether the exporter may have this element, which the registry does not foresee, in a template. */
 bool sc_exporter_may_bring(struct sc_session *session, const struct sc_decoder_limits *limits,
                            const struct sc_wire_field *field, uint32_t instance);

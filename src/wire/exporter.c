@@ -346,6 +346,11 @@ static bool refuse(struct sc_exporter *e, bool own_share)
     return false;
 }
 
+void sc_exporter_leave_out(struct sc_exporter *exporter)
+{
+    (void)refuse(exporter, true);
+}
+
 /* What the exporter would hold with `size` more; a session that no decoder has stands for itself. */
 static size_t held_with(const struct sc_session *session, size_t size)
 {

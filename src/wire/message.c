@@ -366,10 +366,13 @@ static void drop_plan(struct sc_plan *plan)
 
 /* ---- carrying the plan out ---- */
 
+/* A clock that jumps ahead makes no template immortal. */
+#define MOST_REFRESH_MS 86400000u
+
 static void refresh_template(struct sc_template *t, uint64_t now_ms)
 {
     if (now_ms > t->seen_ms) {
-        uint64_t interval = now_ms - t->seen_ms;
+        uint64_t interval = now_ms - t->seen_ms < MOST_REFRESH_MS ? now_ms - t->seen_ms : MOST_REFRESH_MS;
         t->refresh_ms = interval > t->refresh_ms ? interval : t->refresh_ms;
         t->seen_ms = now_ms;
     }

@@ -369,6 +369,8 @@ static bool record_first(struct sc_decoder *decoder, uint64_t end, struct sc_buf
         return false;
     if (w->bytes.len <= SC_RECORD_MAX)
         sc_record_append(out, w->bytes.data, w->bytes.len);
+    else
+        sc_exporter_leave_out(session->owner);
     if (!sc_buf_ok(out))
         return false;
     unlink_changed(decoder, session);

@@ -172,6 +172,22 @@ static void slow_refresh_lengthens_the_lifetime(void **state)
     kit_close(&k);
 }
 
+/* A clock that was set from 1970 to today is no refresh of decades. */
+static void a_clock_that_jumps_makes_no_template_immortal(void **state)
+{
+    (void)state;
+    struct kit k;
+    kit_open(&k);
+    k.source.receive_ms = 1000;
+    send_template(&k, 256, 7, 1);
+    k.source.receive_ms = KIT_RECEIVED;
+    send_template(&k, 256, 7, 1);
+    assert_int_equal(send_data(&k, 256, 7), 2);
+    sc_decoder_expire(k.decoder, KIT_RECEIVED + UINT64_C(4) * 86400000);
+    assert_int_equal(send_data(&k, 256, 7), 0);
+    kit_close(&k);
+}
+
 static void templates_of_tcp_and_files_do_not_expire(void **state)
 {
     (void)state;
@@ -441,6 +457,7 @@ int main(void)
         cmocka_unit_test(templates_expire),
         cmocka_unit_test(refresh_keeps_a_template),
         cmocka_unit_test(slow_refresh_lengthens_the_lifetime),
+        cmocka_unit_test(a_clock_that_jumps_makes_no_template_immortal),
         cmocka_unit_test(templates_of_tcp_and_files_do_not_expire),
         cmocka_unit_test(waiting_data_is_decoded_when_the_template_comes),
         cmocka_unit_test(waiting_v9_times_are_of_their_own_header),
