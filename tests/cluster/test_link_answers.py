@@ -3,6 +3,7 @@
 # run: build=asan limit=240 beside=any
 """A proxy's connections end at members: what one that lies, at a member's address and under its name, answers on them loses no
 batch, and stays bounded. The liar is a subcollector that this test plays."""
+import os
 import pathlib
 import random
 import socket
@@ -122,6 +123,7 @@ class Case:
     def __init__(self, folder):
         self.cluster = kit.Cluster(folder, 2, 2, roles=[["proxy"], ["subcollector"]])
         self.proxy, self.real = self.cluster.nodes
+        self.proxy.env = {"ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:quarantine_size_mb=16"}  # its memory is measured
         self.liar_port = kit.free_port(LIAR)
         liar = kit.Node(self.cluster, "liar", LIAR, ["subcollector"], link_port=self.liar_port, port=4739)
         self.cluster.write_members(1, [*self.cluster.nodes, liar])
