@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=asan limit=300 beside=any
+# run: build=release limit=400 beside=any
 """What a collector's full queue drops while its disk stalls: every answer over that window names it, from any store of the cluster,
 with the number that the status has; an operator can accept it, and neither a restart nor a death forgets it."""
 import json
