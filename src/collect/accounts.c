@@ -210,6 +210,34 @@ void sc_accounts_safe(struct sc_accounts *a, const struct sc_batch_head *head)
     pthread_mutex_unlock(&a->mutex);
 }
 
+static void add_all(struct sc_tally_count *to, const struct sc_tally_count *from)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        to->batches[kind] += from->batches[kind];
+        to->records[kind] += from->records[kind];
+    }
+}
+
+void sc_accounts_lose(struct sc_accounts *a, uint64_t window_ms, uint32_t window_s,
+                      const struct sc_tally_count *lost)
+{
+    const struct sc_batch_head head = {
+        .id = {.stream = a->stream, .lane = SC_DROPPED_LANE}, .window_ms = window_ms, .window_s = window_s};
+    struct account now;
+    pthread_mutex_lock(&a->mutex);
+    struct account *one = find(a, &head);
+    a->lost_track = a->lost_track || one == NULL;
+    if (one != NULL) {
+        one->changed_ms = a->mono_ms();
+        add_all(&one->tally.lane.accepted, lost);
+        add_all(&one->tally.lane.safe, lost);
+        now = *one;
+    }
+    pthread_mutex_unlock(&a->mutex);
+    if (one != NULL)
+        save(a, &now);
+}
+
 /* One that the file does not count was accepted in the last moment of its process. */
 void sc_accounts_adopt(struct sc_accounts *a, const struct sc_batch_head *head)
 {

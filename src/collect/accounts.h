@@ -19,7 +19,7 @@
  *
  * A record whose hash does not agree is passed over. A file goes when all in it is safe and has been told for a minute.
  *
- * Accept and tidy in the proxy's thread: these touch the files, and no lock is held while they do. Safe and tell in that of the
+ * Accept, lose and tidy in the proxy's thread: these touch the files, and no lock is held while they do. Safe and tell in that of the
  * peers.
  */
 #ifndef SC_COLLECT_ACCOUNTS_H
@@ -39,6 +39,9 @@ void sc_accounts_free(struct sc_accounts *accounts);
 
 void sc_accounts_accept(struct sc_accounts *accounts, const struct sc_batch_head *head);
 void sc_accounts_safe(struct sc_accounts *accounts, const struct sc_batch_head *head);
+/* What this process lost before it was accepted: in the lane of what was dropped (store/tally.h), as safe. */
+void sc_accounts_lose(struct sc_accounts *accounts, uint64_t window_ms, uint32_t window_s,
+                      const struct sc_tally_count *lost);
 /* A batch that an earlier process left in the outbox; in the order of their sequences in each lane. */
 void sc_accounts_adopt(struct sc_accounts *accounts, const struct sc_batch_head *head);
 

@@ -12,6 +12,7 @@
 #define MOST_SAVED_MS 1000u /* of that time */
 #define RETRY_MS      1000u
 #define MOST_FAILURES 5u
+#define WIDE_ACK      128u
 
 /* When a member is slow, and when what is in flight to it is given to another too: usually, and when the outbox fills. */
 static const struct patience {
@@ -513,30 +514,64 @@ bool sc_dispatch_next(struct sc_dispatch *d, uint32_t member, uint64_t now_ms, s
     return e != NULL;
 }
 
-static void acknowledge(struct sc_dispatch *d, uint32_t member, struct entry *e)
+/* False: it was never sent to the member. */
+static bool acknowledge(struct sc_dispatch *d, uint32_t member, struct entry *e)
 {
     if (has(&e->acked, member) || !has(&e->asked, member))
-        return;
+        return has(&e->asked, member);
     put(&e->acked, member);
     withdraw(d, e, member);
     d->peers[member].acknowledged++;
     if (is_durable(d, e))
         release(d, e);
+    return true;
 }
 
-void sc_dispatch_ack(struct sc_dispatch *d, uint32_t member, const struct sc_link_ack *ack)
+static bool acknowledge_each(struct sc_dispatch *d, uint32_t member, const struct sc_link_ack *ack)
 {
     struct sc_batch_id id = {.stream = ack->stream, .lane = ack->lane, .sequence = ack->first};
-    pthread_mutex_lock(&d->mutex);
-    /* No more than are known can be meant, however wide the interval is. */
-    if (ack->last - ack->first < d->entry_count + UINT64_C(65536)) {
-        for (uint64_t left = ack->last - ack->first + 1; left > 0; left--, id.sequence++) {
-            struct entry *e = *slot_of(d, &id);
-            if (e != NULL)
-                acknowledge(d, member, e);
-        }
+    bool sent = true;
+    for (uint64_t left = ack->last - ack->first + 1; left > 0; left--, id.sequence++) {
+        struct entry *e = *slot_of(d, &id);
+        sent = (e == NULL || acknowledge(d, member, e)) && sent;
     }
+    return sent;
+}
+
+static bool is_meant(const struct entry *e, const struct sc_link_ack *ack)
+{
+    const struct sc_batch_id *id = &e->head.id;
+    return id->stream == ack->stream && id->lane == ack->lane && id->sequence >= ack->first &&
+           id->sequence <= ack->last;
+}
+
+/* A wide interval costs no more than the member has in flight. */
+static void acknowledge_flight(struct sc_dispatch *d, uint32_t member, const struct sc_link_ack *ack)
+{
+    struct line *flight = &d->peers[member].flight;
+    for (uint32_t i = 0; i < flight->count;) {
+        struct entry *e = in_line(flight, i)->entry;
+        uint32_t before = flight->count;
+        if (e != NULL && is_meant(e, ack))
+            (void)acknowledge(d, member, e);
+        uint32_t gone = before - flight->count; /* in front */
+        i = gone > i ? 0 : i + 1 - gone;
+    }
+}
+
+bool sc_dispatch_ack(struct sc_dispatch *d, uint32_t member, const struct sc_link_ack *ack)
+{
+    bool sent = true;
+    uint64_t more = ack->last - ack->first;
+    pthread_mutex_lock(&d->mutex);
+    if (more < WIDE_ACK)
+        sent = acknowledge_each(d, member, ack);
+    else if (more < d->entry_count + UINT64_C(65536)) /* no more than are known can be meant */
+        acknowledge_flight(d, member, ack);
+    else
+        sent = false;
     pthread_mutex_unlock(&d->mutex);
+    return sent;
 }
 
 enum sc_status sc_dispatch_unread(struct sc_dispatch *d, uint32_t member, const struct sc_batch_id *id,

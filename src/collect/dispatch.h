@@ -62,7 +62,8 @@ enum sc_status sc_dispatch_add(struct sc_dispatch *dispatch, const struct sc_bat
 bool sc_dispatch_next(struct sc_dispatch *dispatch, uint32_t member, uint64_t now_ms,
                       struct sc_batch_head *head, struct sc_outbox_place *place);
 
-void sc_dispatch_ack(struct sc_dispatch *dispatch, uint32_t member, const struct sc_link_ack *ack);
+/* What the member was not sent stays as it is. False: such a batch is among those acknowledged, or the interval is wider than all. */
+bool sc_dispatch_ack(struct sc_dispatch *dispatch, uint32_t member, const struct sc_link_ack *ack);
 
 /*
  * What sc_dispatch_next gave could not be read. `counts`: it is the batch's fault, not one of memory. @return SC_OK: it is tried

@@ -308,6 +308,7 @@ static enum sc_status read_batch(struct sc_link_reader *r, struct sc_cursor *in,
     if (in->failed || h->size == 0 || h->size > SC_LINK_MAX_BATCH)
         return sc_fail(err, SC_MALFORMED, "a batch of %u bytes", h->size);
     r->announced = true;
+    r->got = 0;
     sc_buf_clear(&r->bytes);
     return SC_OK;
 }
@@ -316,17 +317,21 @@ static enum sc_status read_part(struct sc_link_reader *r, struct sc_cursor *in, 
 {
     size_t length;
     const uint8_t *bytes = get_variable(in, &length);
-    if (bytes == NULL || !r->announced || length > r->head.size - r->bytes.len)
+    if (bytes == NULL || !r->announced || length > r->head.size - r->got)
         return sc_fail(err, SC_MALFORMED, "bytes of no batch");
-    sc_buf_append(&r->bytes, bytes, length);
+    if (r->batch != NULL)
+        sc_buf_append(&r->bytes, bytes, length);
     if (!sc_buf_ok(&r->bytes))
         return sc_fail_nomem(err, "a batch");
-    if (r->bytes.len < r->head.size)
+    r->got += (uint32_t)length;
+    if (r->got < r->head.size)
         return SC_OK;
     r->announced = false;
+    if (r->batch == NULL)
+        return SC_OK;
     if (sc_link_hash(r->bytes.data, r->bytes.len) != r->head.hash)
         return sc_fail(err, SC_MALFORMED, "a batch was changed on its way");
-    return r->batch == NULL ? SC_OK : r->batch(r->arg, &r->head, r->bytes.data);
+    return r->batch(r->arg, &r->head, r->bytes.data);
 }
 
 static enum sc_status read_ack(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)

@@ -114,7 +114,8 @@ void sc_link_put_stream(struct sc_link_writer *w, const struct sc_link_stream *s
 void sc_link_put_state(struct sc_link_writer *w, const struct sc_link_state *state);
 void sc_link_put_state_part(struct sc_link_writer *w, const uint8_t *bytes, uint32_t length);
 
-/* What a reader makes of messages; zero-initialise. Callbacks may be NULL: such records are skipped. */
+/* What a reader makes of messages; zero-initialise. Callbacks may be NULL: such records are skipped, and nothing of
+ * them is kept. */
 struct sc_link_reader {
     /* Anything but SC_OK ends the message with that status. */
     enum sc_status (*hello)(void *arg, const struct sc_link_hello *hello);
@@ -130,6 +131,7 @@ struct sc_link_reader {
     /* of the reader */
     bool greeted;
     bool announced; /* `head` waits for its bytes */
+    uint32_t got;   /* of them */
     struct sc_batch_head head;
     struct sc_buf bytes;
     bool state_announced; /* `state_head` waits for its bytes */

@@ -28,6 +28,7 @@
 #define PAUSE_FIRST_MS 100u
 #define PAUSE_MOST_MS  5000u
 #define LOG_PAUSE_MS   5000u
+#define FULL_PAUSE_MS  1000u             /* who was full takes batches again so long after it last was */
 #define OUT_BYTES      ((size_t)2 << 20) /* that wait for the socket; more is not read from the outbox */
 
 struct peer {
@@ -41,8 +42,10 @@ struct peer {
     uint64_t began_ms;   /* of the connection */
     uint64_t heard_ms;   /* the last bytes */
     uint64_t retry_ms, pause_ms;
+    uint64_t full_ms;   /* until then it takes nothing, whatever it says */
     size_t asked_bytes; /* that are being read from the outbox */
     bool up;            /* the connection stands */
+    bool greeted;       /* it has said who it is */
     bool doubted;       /* it was silent at the last tick */
     bool ended;         /* to be closed when nobody is in its callbacks */
     bool slow;          /* as the log has it, since: */
@@ -67,6 +70,7 @@ struct sc_peers {
     atomic_bool ended; /* nothing more will be accepted */
     atomic_int level;  /* of the log, for the thread */
     uint64_t next_news_ms;
+    struct sc_refusals refusals;
     pthread_mutex_t mutex;     /* of the views, of `all` and `cluster` for others, and of what follows */
     struct sc_cluster pending; /* to be taken over; no members: none */
     uint32_t pending_self;
@@ -75,6 +79,11 @@ struct sc_peers {
 static const char *name_of(const struct peer *p)
 {
     return p->peers->cluster.members[p->member].name;
+}
+
+static void refuse(struct peer *p, enum sc_refusal why)
+{
+    sc_refusals_note(&p->peers->refusals, &p->peers->options.log, why, name_of(p), sc_clock_mono_ms());
 }
 
 /* ---- usable or not ---- */
@@ -120,7 +129,7 @@ static void hang_up(struct peer *p, const char *why)
     if (p->io != NULL)
         bufferevent_free(p->io);
     p->io = NULL;
-    p->ended = p->doubted = false;
+    p->ended = p->doubted = p->greeted = false;
     p->asked_bytes = 0;
     p->connection = 0;
     sc_link_reader_free(&p->reader);
@@ -232,11 +241,13 @@ static void send_state(struct peer *p)
         p->ended = true;
 }
 
-/* Each second: what there ought to be. */
+/* Each second: what there ought to be. Who does not read what it is sent gets no more of it, but the last words. */
 static void send_news(struct peer *p, uint64_t now_ms)
 {
     struct sc_accounts *accounts = p->peers->options.accounts;
     bool ended = atomic_load(&p->peers->ended);
+    if (!ended && evbuffer_get_length(bufferevent_get_output(p->io)) > 2 * OUT_BYTES)
+        return;
     struct sc_link_tally tally;
     const struct sc_link_stream stream = sc_accounts_stream(accounts, ended);
     for (uint32_t i = 0; sc_accounts_tally(accounts, i, now_ms, &tally); i++)
@@ -270,6 +281,9 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
 {
     struct peer *p = arg;
     const struct sc_cluster *c = &p->peers->cluster;
+    if (p->greeted)
+        return SC_MALFORMED;
+    p->greeted = true;
     if (strcmp(hello->name, name_of(p)) != 0) {
         sc_log(&p->peers->options.log, SC_LOG_ERROR,
                "at the address of %s answers \"%s\": the membership files differ", name_of(p), hello->name);
@@ -285,7 +299,8 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
 static enum sc_status on_ack(void *arg, const struct sc_link_ack *ack)
 {
     struct peer *p = arg;
-    sc_dispatch_ack(p->peers->options.dispatch, p->member, ack);
+    if (!sc_dispatch_ack(p->peers->options.dispatch, p->member, ack))
+        refuse(p, SC_REFUSAL_ACK);
     return SC_OK;
 }
 
@@ -298,9 +313,10 @@ static enum sc_status on_beat(void *arg, const struct sc_link_beat *beat)
     p->view.full = beat->full;
     p->view.problem[0] = '\0';
     pthread_mutex_unlock(&p->peers->mutex);
-    if (beat->full)
+    if (beat->full) {
+        p->full_ms = sc_clock_mono_ms() + FULL_PAUSE_MS;
         set_usable(p, false);
-    else
+    } else if (sc_clock_mono_ms() >= p->full_ms)
         welcome(p);
     return SC_OK;
 }
@@ -310,6 +326,10 @@ static enum sc_status on_state(void *arg, const struct sc_link_state *state, con
 {
     struct peer *p = arg;
     struct sc_link_state head = *state;
+    if (sc_cluster_find(&p->peers->cluster, head.proxy) == SC_NO_MEMBER) {
+        refuse(p, SC_REFUSAL_STATE);
+        return SC_OK;
+    }
     if (strcmp(head.proxy, own_name(p->peers)) == 0)
         head.proxy[0] = '\0';
     return sc_board_put(p->peers->options.board, &head, bytes);
@@ -320,8 +340,11 @@ static void on_read(struct bufferevent *io, void *arg)
     struct peer *p = arg;
     struct sc_error err = {.message = "it is not the member that it should be"};
     p->heard_ms = sc_clock_mono_ms();
-    if (sc_link_drain(bufferevent_get_input(io), &p->reader, &err) != SC_OK) {
+    enum sc_status status = sc_link_drain(bufferevent_get_input(io), &p->reader, &err);
+    if (status != SC_OK) {
         sc_log(&p->peers->options.log, SC_LOG_WARNING, "%s: %s", name_of(p), err.message);
+        if (status == SC_MALFORMED)
+            refuse(p, SC_REFUSAL_MALFORMED);
         hang_up(p, err.message);
         return;
     }
@@ -576,6 +599,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     }
     if (sc_clock_mono_ms() >= peers->next_news_ms) {
         peers->next_news_ms = sc_clock_mono_ms() + NEWS_MS;
+        sc_refusals_tell(&peers->refusals, &peers->options.log, sc_clock_mono_ms());
         send_all_news(peers);
     }
 }
@@ -655,6 +679,7 @@ static void free_peers(struct sc_peers *peers)
         event_base_free(peers->base);
     if (peers->wake_fd >= 0)
         close(peers->wake_fd);
+    sc_refusals_free(&peers->refusals);
     pthread_mutex_destroy(&peers->mutex);
     sc_cluster_free(&peers->cluster);
     sc_cluster_free(&peers->pending);
@@ -674,6 +699,7 @@ enum sc_status sc_peers_start(const struct sc_peers_options *options, struct sc_
     atomic_init(&peers->level, (int)options->log.level);
     peers->wake_fd = -1;
     pthread_mutex_init(&peers->mutex, NULL);
+    sc_refusals_init(&peers->refusals);
     enum sc_status status = make(peers, options->cluster, err);
     if (status == SC_OK) {
         int failed = pthread_create(&peers->thread, NULL, run, peers);
@@ -691,6 +717,11 @@ enum sc_status sc_peers_start(const struct sc_peers_options *options, struct sc_
 void sc_peers_wake(struct sc_peers *peers)
 {
     sc_link_wake_up(peers->wake_fd);
+}
+
+void sc_peers_get_refused(struct sc_peers *peers, uint64_t counts[SC_REFUSAL_COUNT])
+{
+    sc_refusals_get(&peers->refusals, counts);
 }
 
 enum sc_status sc_peers_set_cluster(struct sc_peers *peers, const struct sc_cluster *cluster, uint32_t self)

@@ -13,6 +13,7 @@
 #include "collect/accounts.h"
 #include "collect/board.h"
 #include "collect/dispatch.h"
+#include "collect/refusals.h"
 
 struct sc_peers;
 
@@ -48,6 +49,8 @@ void sc_peers_set_log_level(struct sc_peers *peers, enum sc_log_level level);
 /* A snapshot of the member with a lane. Any thread. False: there is none (yet). */
 bool sc_peers_get(struct sc_peers *peers, uint32_t lane, struct sc_peer_view *view,
                   struct sc_dispatch_member *queue);
+/* What was not taken of members that answer, by reason. Any thread. */
+void sc_peers_get_refused(struct sc_peers *peers, uint64_t counts[SC_REFUSAL_COUNT]);
 /* Tells all who are there that the stream is closed, and waits up to half a second until it is sent. */
 void sc_peers_end(struct sc_peers *peers);
 /* NULL is allowed. */

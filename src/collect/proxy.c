@@ -92,6 +92,26 @@ static void note_problem(struct sc_proxy *p, const struct sc_error *err)
     publish(p);
 }
 
+/* What the receivers dropped is told to all members with the tallies, so that any node's answers tell it. */
+static void account_drops(struct sc_proxy *p)
+{
+    struct sc_drops drops = sc_queue_take_drops(p->options.queue);
+    for (uint32_t i = 0; i < drops.count; i++)
+        sc_accounts_lose(p->accounts, drops.list[i].window_ms, p->options.window_s, &drops.list[i].count);
+    sc_drop_teller_tell(&p->teller, &drops, sc_clock_mono_ms(), &p->options.log);
+    sc_drops_free(&drops);
+}
+
+/* So are records that this thread can do nothing with. */
+static void lose(struct sc_proxy *p, const struct sc_batch *batch, uint64_t window_ms, const char *why)
+{
+    struct sc_tally_count lost = {0};
+    lost.batches[batch->record_kind] = 1;
+    lost.records[batch->record_kind] = batch->rows;
+    sc_accounts_lose(p->accounts, window_ms, p->options.window_s, &lost);
+    sc_log(&p->options.log, SC_LOG_ERROR, "%u records are lost: %s", batch->rows, why);
+}
+
 /* Writes the batch into the outbox, however long that takes. False: the process ends before. */
 static bool accept_batch(struct sc_proxy *p, const struct sc_batch_head *head, struct sc_outbox_place *place)
 {
@@ -100,6 +120,7 @@ static bool accept_batch(struct sc_proxy *p, const struct sc_batch_head *head, s
         note_problem(p, &err);
         if (atomic_load(&p->finishing))
             return false;
+        account_drops(p); /* meanwhile the queue fills */
         nap(RETRY_MS);
     }
     if (p->stats.blocked)
@@ -159,13 +180,13 @@ static void send_batch(struct sc_proxy *p, struct sc_batch *batch, uint64_t wind
     };
     struct sc_outbox_place place;
     if (sequence == NULL || encode(p, batch, &head.id, &err) != SC_OK) {
-        sc_log(&p->options.log, SC_LOG_ERROR, "%u records are lost: %s", batch->rows, err.message);
+        lose(p, batch, window_ms, err.message);
         return;
     }
     head.size = (uint32_t)p->bytes.len;
     head.hash = sc_link_hash(p->bytes.data, p->bytes.len);
     if (!accept_batch(p, &head, &place)) {
-        sc_log(&p->options.log, SC_LOG_ERROR, "%u records are lost: the outbox takes nothing", batch->rows);
+        lose(p, batch, window_ms, "the outbox takes nothing");
         return;
     }
     sc_accounts_accept(p->accounts, &head);
@@ -191,8 +212,8 @@ static void send_part(struct sc_proxy *p, const struct sc_batch *batch, uint32_t
     if (status == SC_OK)
         send_batch(p, part.batch, batch->window_ms);
     else
-        sc_log(&p->options.log, SC_LOG_ERROR, "%u records are lost: %s", n,
-               status == SC_LIMIT ? "one of them is more than a batch may hold" : "out of memory");
+        lose(p, &(struct sc_batch){.rows = n, .record_kind = batch->record_kind}, batch->window_ms,
+             status == SC_LIMIT ? "one of them is more than a batch may hold" : "out of memory");
     sc_gather_free(&part);
 }
 
@@ -209,26 +230,6 @@ static void send_parcel(struct sc_proxy *p, struct sc_batch *batch)
         n = sc_bounds_cut(&sc_batch_bounds, columns, batch->slots, first, batch->rows - first);
         send_part(p, batch, first, n);
     }
-}
-
-/* What the receivers dropped is told to all members with the tallies, so that any node's answers tell it. */
-static void account_drops(struct sc_proxy *p)
-{
-    struct sc_drops drops = sc_queue_take_drops(p->options.queue);
-    for (uint32_t i = 0; i < 2 * drops.count; i++) {
-        const struct sc_drop *drop = &drops.list[i / 2];
-        const struct sc_batch_head head = {.id = {.stream = p->stats.stream, .lane = SC_DROPPED_LANE},
-                                           .window_ms = drop->window_ms,
-                                           .window_s = p->options.window_s,
-                                           .records = (uint32_t)drop->count.records[i % 2],
-                                           .record_kind = i % 2};
-        if (head.records == 0)
-            continue;
-        sc_accounts_accept(p->accounts, &head);
-        sc_accounts_safe(p->accounts, &head);
-    }
-    sc_drop_teller_tell(&p->teller, &drops, sc_clock_mono_ms(), &p->options.log);
-    sc_drops_free(&drops);
 }
 
 static void *run(void *arg)
@@ -342,6 +343,7 @@ void sc_proxy_get_stats(struct sc_proxy *p, struct sc_proxy_stats *out)
     pthread_mutex_unlock(&p->mutex);
     sc_outbox_get_stats(p->outbox, &out->outbox);
     sc_dispatch_get_stats(p->dispatch, &out->dispatch);
+    sc_peers_get_refused(p->peers, out->refused);
 }
 
 bool sc_proxy_get_member(struct sc_proxy *p, uint32_t lane, struct sc_peer_view *view,

@@ -40,6 +40,7 @@ struct sc_proxy_stats {
     struct sc_outbox_stats outbox;
     struct sc_disk disk; /* of the outbox */
     struct sc_dispatch_stats dispatch;
+    uint64_t refused[SC_REFUSAL_COUNT]; /* of members that answer, by reason */
 };
 
 enum sc_status sc_proxy_start(const struct sc_proxy_options *options, struct sc_proxy **out,

@@ -21,6 +21,8 @@ static const struct {
                            "batches and tallies of windows that cannot be, or more than a day ahead"},
     [SC_REFUSAL_EXPIRED] = {"expired", "tallies of windows that retention has deleted"},
     [SC_REFUSAL_TALLIES] = {"tallies", "tallies and news beyond a member's share"},
+    [SC_REFUSAL_ACK] = {"acknowledgement", "acknowledgements of batches that were never sent"},
+    [SC_REFUSAL_STATE] = {"state", "states of templates of proxies that are no members"},
 };
 
 void sc_refusals_init(struct sc_refusals *r)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What a subcollector does not take at the link port: counted by reason, and told in the log at most once a minute for each, with
+ * What a subcollector does not take at the link port, and a proxy not of a subcollector that answers: counted by reason, and told in the log at most once a minute for each, with
  * the number of cases and the last peer. Any thread.
  */
 #ifndef SC_COLLECT_REFUSALS_H
@@ -26,6 +26,8 @@ enum sc_refusal {
     SC_REFUSAL_WINDOW,  /* batches and tallies of windows that cannot be */
     SC_REFUSAL_EXPIRED, /* tallies of windows that retention has deleted */
     SC_REFUSAL_TALLIES, /* tallies and news beyond a peer's share; they are told again each second */
+    SC_REFUSAL_ACK,     /* acknowledgements of what was never sent */
+    SC_REFUSAL_STATE,   /* states of templates of nobody */
     SC_REFUSAL_COUNT
 };
 

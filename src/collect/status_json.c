@@ -375,6 +375,14 @@ static json_t *member_json(const struct sc_status_source *source, uint32_t i)
     return object;
 }
 
+static json_t *refusals_json(const uint64_t counts[SC_REFUSAL_COUNT])
+{
+    json_t *object = json_object();
+    for (int why = SC_REFUSAL_NONE + 1; why < SC_REFUSAL_COUNT; why++)
+        put(object, sc_refusal_name((enum sc_refusal)why), counts[why]);
+    return object;
+}
+
 static json_t *proxy_json(struct sc_proxy *proxy)
 {
     struct sc_proxy_stats stats;
@@ -398,17 +406,10 @@ static json_t *proxy_json(struct sc_proxy *proxy)
     put(object, "outbox_damaged", stats.outbox.damaged);
     put(object, "outbox_skipped_bytes", stats.outbox.skipped_bytes);
     put(object, "outbox_refused", stats.outbox.refused);
+    json_object_set_new(object, "link_refused", refusals_json(stats.refused));
     json_object_set_new(object, "blocked", json_boolean(stats.blocked));
     json_object_set_new(object, "problem",
                         stats.problem[0] == '\0' ? json_null() : json_string(stats.problem));
-    return object;
-}
-
-static json_t *refusals_json(const uint64_t counts[SC_REFUSAL_COUNT])
-{
-    json_t *object = json_object();
-    for (int why = SC_REFUSAL_NONE + 1; why < SC_REFUSAL_COUNT; why++)
-        put(object, sc_refusal_name((enum sc_refusal)why), counts[why]);
     return object;
 }
 

@@ -10,46 +10,11 @@ import tempfile
 import time
 
 import cluster_kit as kit
+import stall_kit
 
 SUB, PROXY = ["subcollector"], ["proxy"]
 FLOWS = 4_000_000
-STALL_S = 60  # at most, whatever becomes of the test
 STALLED_S = 5  # of the proxy: more than the 2 s of silence after which a member counts as dead
-
-# While STALL_FILE is there: each sync, and with STALL_ALL each reading, writing and removing at a place, too.
-SHIM = """
-#include <dlfcn.h>
-#include <stdlib.h>
-#include <sys/uio.h>
-#include <unistd.h>
-static void stall(const char *wish)
-{
-    const char *path = getenv("STALL_FILE");
-    for (int i = 0; i < %d && wish != NULL && path != NULL && access(path, F_OK) == 0; i++)
-        usleep(20000);
-}
-#define STALLED(type, name, wish, parameters, arguments)                                                     \\
-    type name parameters                                                                                     \\
-    {                                                                                                        \\
-        stall(wish);                                                                                         \\
-        return ((type(*) parameters)dlsym(RTLD_NEXT, #name)) arguments;                                      \\
-    }
-#define ALL getenv("STALL_ALL")
-STALLED(int, fsync, "", (int fd), (fd))
-STALLED(int, fdatasync, "", (int fd), (fd))
-STALLED(int, unlink, ALL, (const char *path), (path))
-STALLED(int, ftruncate, ALL, (int fd, off_t size), (fd, size))
-STALLED(ssize_t, pread, ALL, (int fd, void *to, size_t size, off_t at), (fd, to, size, at))
-STALLED(ssize_t, pwrite, ALL, (int fd, const void *from, size_t size, off_t at), (fd, from, size, at))
-STALLED(ssize_t, pwritev, ALL, (int fd, const struct iovec *from, int count, off_t at), (fd, from, count, at))
-""" % (STALL_S * 50)
-
-
-def build_shim(folder):
-    source, shim = folder / "stall.c", folder / "stall.so"
-    source.write_text(SHIM)
-    subprocess.run(["cc", "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", "-o", str(shim), str(source), "-ldl"], check=True)
-    return shim
 
 
 def start(folder, nodes, extra="", who=1, wish=()):
@@ -57,7 +22,7 @@ def start(folder, nodes, extra="", who=1, wish=()):
     folder = pathlib.Path(folder)
     cluster = kit.Cluster(folder, nodes, 2, roles=[PROXY] + [SUB] * (nodes - 1))
     stall = folder / "stall"
-    cluster.nodes[who].env = {"LD_PRELOAD": str(build_shim(folder)), "STALL_FILE": str(stall), **dict(wish)}
+    cluster.nodes[who].env = {**stall_kit.environment(folder, stall), **dict(wish)}
     for n in cluster.nodes:
         n.start(extra)
     everyone = sorted(n.name for n in cluster.nodes[1:])

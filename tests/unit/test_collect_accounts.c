@@ -184,6 +184,32 @@ static void the_file_does_not_grow(void **state)
     kit_remove(folder);
 }
 
+/* As often as it happens, more than a batch counts, and in the next process too. */
+static void what_was_lost_is_told(void **state)
+{
+    (void)state;
+    char *folder = kit_folder();
+    uint64_t now = sc_clock_wall_ms();
+    struct sc_link_tally tally;
+    const struct sc_tally_count lost = {.batches = {3, 1}, .records = {UINT64_C(5000000000), 7}};
+    struct sc_accounts *a = sc_accounts_open(folder, FIRST, read_mono);
+    sc_accounts_lose(a, now, 300, &lost);
+    sc_accounts_lose(a, now, 300, &lost);
+    for (int process = 0; process < 2; process++) {
+        assert_true(told(a, FIRST, now, &tally));
+        assert_int_equal(tally.lane.lane, SC_DROPPED_LANE);
+        assert_int_equal(tally.lane.safe.batches[0], 6);
+        assert_true(tally.lane.safe.records[0] == 2 * lost.records[0]);
+        assert_int_equal(tally.lane.safe.records[1], 14);
+        assert_memory_equal(&tally.lane.safe, &tally.lane.accepted, sizeof(tally.lane.safe));
+        assert_true(sc_accounts_stream(a, true).closed);
+        sc_accounts_free(a);
+        a = sc_accounts_open(folder, SECOND, read_mono);
+    }
+    sc_accounts_free(a);
+    kit_remove(folder);
+}
+
 /* Any byte: the record is passed over, or (in a length that nothing depends on) none. */
 static void a_damaged_record_is_passed_over(void **state)
 {
@@ -214,6 +240,7 @@ int main(void)
         cmocka_unit_test(what_only_the_outbox_knows_is_counted),
         cmocka_unit_test(a_stream_that_was_told_for_a_minute_goes),
         cmocka_unit_test(the_file_does_not_grow),
+        cmocka_unit_test(what_was_lost_is_told),
         cmocka_unit_test(a_damaged_record_is_passed_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -344,6 +344,46 @@ static void a_line_that_others_empty(void **state)
     close_world(&w);
 }
 
+/* Every interval: of what is in flight to the member all that is meant is acknowledged, of what it was not sent nothing. */
+static void intervals_of_any_width(void **state)
+{
+    (void)state;
+    enum { COUNT = 1000, SENT = 600 };
+    static const uint64_t firsts[] = {0, 1, 300, 599, 600},
+                          widths[] = {1, 127, 128, 129, 600, 1000, 60000, 70000};
+    for (uint32_t i = 0; i < sizeof(firsts) / sizeof(*firsts) * (sizeof(widths) / sizeof(*widths)); i++) {
+        struct world w;
+        struct sc_dispatch_stats stats;
+        uint64_t first = firsts[i % 5], width = widths[i / 5];
+        open_world(&w, 1, 3, 0, 1);
+        free(w.batches);
+        w.batches = calloc(COUNT, sizeof(struct batch));
+        assert_non_null(w.batches);
+        w.count = COUNT;
+        w.usable = 1u << 1;
+        sc_dispatch_set_usable(w.dispatch, 1, true);
+        for (uint32_t k = 0; k < COUNT; k++) {
+            w.batches[k].lane = 101;
+            const struct sc_batch_head head = {.id = {.stream = STREAM, .lane = 101, .sequence = k}};
+            assert_int_equal(sc_dispatch_add(w.dispatch, &head, (struct sc_outbox_place){101, k}), SC_OK);
+        }
+        for (uint32_t k = 0; k < SENT; k++) {
+            struct sc_batch_head head;
+            struct sc_outbox_place place;
+            assert_true(sc_dispatch_next(w.dispatch, 1, 0, &head, &place));
+            w.batches[k].acked = 1u << 1; /* as far as the interval goes */
+        }
+        sc_dispatch_ack(w.dispatch, 2, &(struct sc_link_ack){STREAM, 101, first, first + width - 1});
+        sc_dispatch_get_stats(w.dispatch, &stats);
+        assert_int_equal(stats.released, 0);
+        sc_dispatch_ack(w.dispatch, 1, &(struct sc_link_ack){STREAM, 101, first, first + width - 1});
+        sc_dispatch_get_stats(w.dispatch, &stats);
+        uint64_t end = first + width < SENT ? first + width : SENT;
+        assert_int_equal(stats.released, width > COUNT + 65536 || end < first ? 0 : end - first);
+        close_world(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +397,7 @@ int main(void)
         cmocka_unit_test(what_the_first_has_waits_for_the_second),
         cmocka_unit_test(a_long_line),
         cmocka_unit_test(a_line_that_others_empty),
+        cmocka_unit_test(intervals_of_any_width),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
