@@ -671,6 +671,7 @@ enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group 
         return SC_OK;
     for (uint32_t i = 0; i < a->accumulator_count; i++)
         SC_TRY(accumulator_rows(&a->accumulators[i], group, &s->accumulators[i], err));
+    sc_group_bound_sums(groups, group->rows, count);
     enum sc_status status = coded != NULL ? sc_groups_add_coded(groups, group, coded, s->rows, count)
                                           : add_keyed(groups, group, keys, pair, count);
     if (status == SC_NOMEM)

@@ -349,6 +349,7 @@ enum sc_status sc_groups_read(struct sc_groups *to, const uint8_t *bytes, size_t
     uint32_t magic = sc_cursor_le32(&in), entry_bytes = sc_cursor_le32(&in), strings = sc_cursor_le32(&in);
     sc_cursor_le32(&in);
     uint64_t groups = sc_cursor_le64(&in);
+    to->most = SC_SATURATED;
     if (in.failed || magic != PARTIAL_MAGIC || entry_bytes != to->aggregate->entry_bytes ||
         strings > sc_cursor_left(&in) / 4)
         return sc_fail(err, SC_DAMAGED, "a partial result is damaged or of another query");

@@ -46,6 +46,36 @@ void sc_group_take_values(const struct sc_row_values *v, const uint32_t *rows, u
     }
 }
 
+/* No value is greater. What is in the columns counts, not what a file says of it. */
+static uint64_t bound_values(const struct sc_row_values *v, uint32_t rows)
+{
+    const struct sc_column *c = v->plain;
+    bool flat = c != NULL && c->form == SC_FORM_FLAT;
+    if (v->ones)
+        return 1;
+    if (flat && c->width < 8)
+        return (UINT64_C(1) << (8 * c->width)) - 1;
+    const uint64_t *values = c == NULL ? v->values : flat ? c->values : c->dict.values;
+    uint32_t count = c == NULL || flat ? rows : c->dict.count;
+    uint64_t bits = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bits |= values[i];
+    return bits;
+}
+
+void sc_group_bound_sums(struct sc_groups *groups, uint32_t group_rows, uint32_t count)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    uint64_t most = 0, added;
+    for (uint32_t i = 0; i < a->accumulator_count; i++) {
+        if (a->accumulators[i].how == SC_ACCUMULATE_SUM || a->accumulators[i].how == SC_ACCUMULATE_COUNT)
+            most |= bound_values(&groups->scratch->accumulators[i], group_rows);
+    }
+    added = __builtin_mul_overflow(most, count, &added) ? SC_SATURATED : added;
+    groups->most = sc_add_saturated(groups->most, added);
+    groups->scratch->sums_fit = groups->most != SC_SATURATED;
+}
+
 /* The values of a chunk of rows, by what is done with them: sums, then MIN, MAX, OR. */
 struct lanes {
     const uint64_t *values[SC_MAX_ACCUMULATORS];
@@ -75,19 +105,28 @@ static uint32_t take_sort(const struct sc_aggregate *a, const struct sc_group_sc
     return at;
 }
 
+static inline void add_sum(uint8_t *at, uint64_t v, bool fits)
+{
+    if (fits)
+        sc_store_le64(at, sc_load_le64(at) + v);
+    else
+        sc_accumulate(SC_ACCUMULATE_SUM, at, v);
+}
+
 /*
  * Row by row: all that is written to an entry is in a line of the cache or two. Inlined, so that the numbers may be
- * constants: where each sort of lanes ends. An entry has seen `seen` then; most had before, and nothing is written.
+ * constants: where each sort of lanes ends, and whether sums fit. An entry has seen `seen` then; most had before, and nothing is
+ * written.
  */
 static inline __attribute__((always_inline)) void add_lanes(struct lanes lanes, uint8_t *const *entries,
                                                             uint32_t n, uint32_t seen_at, uint8_t seen,
                                                             uint32_t sums, uint32_t mins, uint32_t maxs,
-                                                            uint32_t count)
+                                                            uint32_t count, bool fits)
 {
     for (uint32_t j = 0; j < n; j++) {
         uint8_t *e = entries[j];
         for (uint32_t i = 0; i < sums; i++)
-            sc_accumulate(SC_ACCUMULATE_SUM, e + lanes.offsets[i], lanes.values[i][j]);
+            add_sum(e + lanes.offsets[i], lanes.values[i][j], fits);
         for (uint32_t i = sums; i < mins; i++)
             sc_accumulate(SC_ACCUMULATE_MIN, e + lanes.offsets[i], lanes.values[i][j]);
         for (uint32_t i = mins; i < maxs; i++)
@@ -109,10 +148,15 @@ static void add_rows(const struct sc_aggregate *a, const struct sc_group_scratch
     uint32_t mins = take_sort(a, s, SC_ACCUMULATE_MIN, rows, n, sums, space, &lanes);
     uint32_t maxs = take_sort(a, s, SC_ACCUMULATE_MAX, rows, n, mins, space, &lanes);
     uint32_t count = take_sort(a, s, SC_ACCUMULATE_OR, rows, n, maxs, space, &lanes);
-    if (sums == 3 && mins == 4 && maxs == 5 && count == 6) /* the default columns */
-        add_lanes(lanes, s->entries, n, a->seen_at, seen, 3, 4, 5, 6);
+    bool usual = sums == 3 && mins == 4 && maxs == 5 && count == 6; /* the default columns */
+    if (usual && s->sums_fit)
+        add_lanes(lanes, s->entries, n, a->seen_at, seen, 3, 4, 5, 6, true);
+    else if (usual)
+        add_lanes(lanes, s->entries, n, a->seen_at, seen, 3, 4, 5, 6, false);
+    else if (s->sums_fit)
+        add_lanes(lanes, s->entries, n, a->seen_at, seen, sums, mins, maxs, count, true);
     else
-        add_lanes(lanes, s->entries, n, a->seen_at, seen, sums, mins, maxs, count);
+        add_lanes(lanes, s->entries, n, a->seen_at, seen, sums, mins, maxs, count, false);
 }
 
 static void add_column_with_nulls(const struct sc_group_scratch *s, enum sc_accumulate how, uint32_t offset,

@@ -336,8 +336,10 @@ enum sc_status sc_groups_join(struct sc_groups *const *partials, uint32_t count,
                               unsigned threads, struct sc_error *err)
 {
     uint64_t spilled = 0;
-    for (uint32_t i = 1; i < count; i++)
+    for (uint32_t i = 1; i < count; i++) {
+        partials[0]->most = sc_add_saturated(partials[0]->most, partials[i]->most);
         sc_groups_merge_direct(partials[0], partials[i]);
+    }
     for (uint32_t i = 0; i < count; i++) {
         spilled += partials[i]->spill.bytes;
         if (!sc_groups_settle_direct(partials[i]))

@@ -24,6 +24,7 @@ struct sc_group_scratch {
     struct sc_row_values keys[SC_MAX_KEYS];
     struct sc_row_values others[SC_MAX_KEYS]; /* pair keys */
     struct sc_row_values accumulators[SC_MAX_ACCUMULATORS];
+    bool sums_fit;  /* none passes 64 bits by the rows of this row group: see sc_group_bound_sums */
     uint32_t *rows; /* the selected ones */
     uint8_t *packed;
     uint64_t hashes[SC_GROUP_CHUNK];
@@ -52,6 +53,12 @@ static inline bool sc_row_is_set(const uint64_t *bits, uint32_t row)
 
 /* The values of a chunk of rows, 0 where null. */
 void sc_group_take_values(const struct sc_row_values *v, const uint32_t *rows, uint32_t n, uint64_t *out);
+
+/*
+ * Before the values of `count` rows of a row group are added: whether that can take a sum past 64 bits. What all rows before could have
+ * added to one group is known (groups->most), so that rows of usual counters are added without a look at each sum.
+ */
+void sc_group_bound_sums(struct sc_groups *groups, uint32_t group_rows, uint32_t count);
 
 /* The rows' values to scratch->entries, which are those of the rows. */
 void sc_group_add_values(const struct sc_aggregate *aggregate, const struct sc_group_scratch *scratch,

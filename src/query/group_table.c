@@ -311,6 +311,7 @@ enum sc_status sc_groups_carry(struct sc_groups *to, const struct sc_groups *fro
     unsigned width = a->accumulator_count > 8 ? 2 : 1;
     uint64_t now = 0, seen = sc_key_load(entry + b->seen_at, b->accumulator_count > 8 ? 2 : 1);
     uint8_t *made = seed_entry(to, from, entry);
+    to->most = SC_SATURATED;
     if (made == NULL)
         return SC_NOMEM;
     for (uint32_t i = 0; i < a->accumulator_count; i++) {

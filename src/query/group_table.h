@@ -46,7 +46,8 @@ struct sc_spill_state {
 struct sc_groups {
     const struct sc_aggregate *aggregate;
     struct sc_interner interner;
-    bool closed; /* no new groups: sc_groups_find gives NULL for those that are not there */
+    bool closed;   /* no new groups: sc_groups_find gives NULL for those that are not there */
+    uint64_t most; /* no sum of an entry is greater; SC_SATURATED: not known */
     struct sc_partition partitions[SC_PARTITIONS];
     struct sc_spill_state spill;
     const atomic_int *cancel;         /* see sc_groups_set_cancel */
