@@ -14,6 +14,7 @@ enum sc_drop_reason {
     SC_DROP_FULL,  /* the queue was full */
     SC_DROP_ASIDE, /* records of many columns of their own, while the queue was tight */
     SC_DROP_NOMEM, /* no memory for a batch */
+    SC_DROP_STORE, /* the store did not take them */
     SC_DROP_REASONS
 };
 
@@ -41,7 +42,7 @@ void sc_drops_add(struct sc_drops *to, const struct sc_drops *from);
 enum sc_status sc_drops_write(struct sc_drops *drops, const char *store, const char *collector,
                               uint64_t stream, uint32_t window_s, struct sc_error *err);
 
-/* Tells the log of drops: the first at once, what follows once a minute. Zero-initialise. */
+/* Tells the log of drops: the first at once, what follows once a minute, the last when `next_ms` is set to 0. Zero-initialise. */
 struct sc_drop_teller {
     struct sc_drops untold; /* records and exporters */
     uint64_t next_ms;

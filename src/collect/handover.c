@@ -35,10 +35,21 @@ void sc_handover_tell(void *handover, const uint8_t *list, size_t length)
 
 /* ---- from the others ---- */
 
+/* What a receiver has not merged yet would else pile up beside the board, which has a bound. */
+static bool keep_up(struct sc_receiver *const *receivers, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (sc_receiver_merging(receivers[i]) >= SC_HANDOVER_MERGING)
+            return false;
+    }
+    return true;
+}
+
 void sc_handover_take(struct sc_handover *h, struct sc_receiver *const *receivers, uint32_t count)
 {
     struct sc_board_state *state;
-    while ((state = sc_board_next(h->board, h->taken, h->proxy, SC_BOARD_ALL_BUT)) != NULL) {
+    while (keep_up(receivers, count) &&
+           (state = sc_board_next(h->board, h->taken, h->proxy, SC_BOARD_ALL_BUT)) != NULL) {
         h->taken = state->number;
         for (uint32_t i = 0; i < count; i++)
             sc_receiver_merge(receivers[i], state);

@@ -34,6 +34,7 @@ struct sc_intake {
     struct sc_parcel *first_kept, *last_kept; /* of LANE_STREAM: the queue had no room */
     uint64_t window_begin, window_end;        /* of the batches being filled, ms */
     size_t most_bytes;                        /* of a batch */
+    uint64_t end_ms; /* monotonic: a full queue is waited for until then; 0: it is not the end */
     struct sc_intake_stats stats;
 };
 
@@ -126,9 +127,9 @@ const struct sc_intake_stats *sc_intake_stats_of(const struct sc_intake *intake)
     return &intake->stats;
 }
 
-void sc_intake_set_patience(struct sc_intake *intake, uint64_t patience_ms)
+void sc_intake_end(struct sc_intake *intake, uint64_t patience_ms)
 {
-    intake->options.patience_ms = patience_ms;
+    intake->end_ms = sc_clock_mono_ms() + patience_ms;
 }
 
 /* ---- sending batches on ---- */
@@ -167,13 +168,29 @@ static void keep(struct sc_intake *intake, struct sc_parcel *parcel)
     intake->last_kept = parcel;
 }
 
+static enum sc_status push_one(struct sc_intake *intake, struct sc_parcel *parcel)
+{
+    uint64_t patience_ms = intake->options.patience_ms;
+    if (intake->end_ms != 0) {
+        uint64_t now = sc_clock_mono_ms();
+        patience_ms = intake->end_ms > now ? intake->end_ms - now : 0;
+    }
+    return sc_queue_push(intake->options.queue, parcel, patience_ms);
+}
+
+/* Whether what finds no room is tried again. */
+static bool may_keep(const struct sc_intake *intake)
+{
+    return intake->options.patience_ms == 0 && intake->end_ms == 0;
+}
+
 /* Those that wait for room, in their order. False: some still do. */
 static bool push_kept(struct sc_intake *intake)
 {
     while (intake->first_kept != NULL) {
         struct sc_parcel *parcel = intake->first_kept, *next = parcel->next;
-        enum sc_status status = sc_queue_push(intake->options.queue, parcel, intake->options.patience_ms);
-        if (status == SC_FULL && intake->options.patience_ms == 0)
+        enum sc_status status = push_one(intake, parcel);
+        if (status == SC_FULL && may_keep(intake))
             return false;
         intake->first_kept = next;
         if (status != SC_OK)
@@ -191,8 +208,8 @@ static void push(struct sc_intake *intake, struct sc_parcel *parcel, enum lane l
         keep(intake, parcel);
         return;
     }
-    enum sc_status status = sc_queue_push(intake->options.queue, parcel, intake->options.patience_ms);
-    if (status == SC_FULL && stream && intake->options.patience_ms == 0)
+    enum sc_status status = push_one(intake, parcel);
+    if (status == SC_FULL && stream && may_keep(intake))
         keep(intake, parcel);
     else if (status != SC_OK)
         lose(intake, parcel, parcel->aside ? SC_DROP_ASIDE : SC_DROP_FULL);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #define RETRY_MS   2000u
+#define QUIET_MS   60000u              /* after a line in the log that the disk refuses */
 #define TOLD_BYTES ((size_t)256 << 10) /* of what was loaded, at once */
 
 /* The thread's, while it runs; else the caller's. */
@@ -18,6 +19,7 @@ struct files {
     int journal; /* -1: there is none to append to, a compaction makes one */
     uint64_t salt;
     bool failed; /* what it did last was in vain */
+    uint64_t quiet_until_ms;
     struct sc_buf records, frames;
     atomic_ullong state_bytes, journal_bytes, saved_ms, left_out;
 };
@@ -40,6 +42,8 @@ struct sc_keeper *sc_keeper_create(const struct sc_keeper_options *options)
     k->options = *options;
     k->files.io = options->io == NULL ? sc_io_system() : options->io;
     k->files.journal = -1;
+    if (k->options.waiting_bytes == 0)
+        k->options.waiting_bytes = SC_KEEPER_WAITING;
     return k;
 }
 
@@ -72,11 +76,13 @@ static void read_files(struct sc_keeper *k, struct sc_roll *roll)
 {
     struct sc_templates_read found;
     struct sc_error err;
+    bool again = sc_clock_mono_ms() < k->files.quiet_until_ms; /* the same was told before what failed */
     sc_roll_init(roll, SC_TEMPLATES_MOST_BYTES);
     if (sc_templates_read(k->options.store, &k->options.limits, sc_clock_wall_ms(), roll, &found, &err) !=
-        SC_OK)
+            SC_OK &&
+        !again)
         sc_log(&k->options.log, SC_LOG_WARNING, "saved templates are not used: %s", err.message);
-    if (found.damaged != 0)
+    if (found.damaged != 0 && !again)
         sc_log(&k->options.log, SC_LOG_WARNING,
                "saved templates are not used where they are damaged, in %llu places; %u sessions are whole",
                (unsigned long long)found.damaged, roll->count);
@@ -197,6 +203,16 @@ static enum sc_status write_records(struct sc_keeper *k, struct sc_error *err)
     return append(k, err);
 }
 
+/* It is tried again every two seconds, for as long as the disk refuses: a line a minute says so. */
+static void tell_failure(struct sc_keeper *k, const struct sc_error *err)
+{
+    uint64_t now = sc_clock_mono_ms();
+    if (now < k->files.quiet_until_ms)
+        return;
+    k->files.quiet_until_ms = now + QUIET_MS;
+    sc_log(&k->options.log, SC_LOG_WARNING, "template state: %s; it is tried again", err->message);
+}
+
 /* A journal that was not written to the end is not appended to any more: what is whole in it goes to the next state. */
 static void *write_out(void *arg)
 {
@@ -204,7 +220,7 @@ static void *write_out(void *arg)
     struct sc_error err;
     k->files.failed = write_records(k, &err) != SC_OK;
     if (k->files.failed) {
-        sc_log(&k->options.log, SC_LOG_WARNING, "template state: %s", err.message);
+        tell_failure(k, &err);
         close_journal(k);
     }
     atomic_store(&k->ready, true);
@@ -270,7 +286,7 @@ static bool load_thread(struct sc_keeper *k)
 
 void sc_keeper_tick(struct sc_keeper *k)
 {
-    if (k->waiting.len < SC_KEEPER_WAITING)
+    if (k->waiting.len + k->files.records.len < k->options.waiting_bytes)
         take_changes(k);
     if (k->running && !atomic_load(&k->ready))
         return;

@@ -28,7 +28,8 @@ struct sc_keeper_options {
     /* Hears of all records, also of those that are loaded. NULL: nobody. */
     void (*tell)(void *arg, const uint8_t *list, size_t length);
     void *arg;
-    struct sc_io *io; /* NULL: the system's */
+    struct sc_io *io;     /* NULL: the system's */
+    size_t waiting_bytes; /* 0: SC_KEEPER_WAITING */
 };
 
 struct sc_keeper_view {

@@ -206,6 +206,15 @@ static void note(struct sc_lane_store *s, enum sc_refusal why, const char *proxy
     sc_refusals_note(s->options.refusals, &s->options.log, why, proxy, sc_clock_mono_ms());
 }
 
+/* A proxy can send as many of these as it likes. */
+static void note_damage(struct sc_lane_store *s, const char *proxy, const struct sc_error *err)
+{
+    char what[160];
+    s->stats.damaged++;
+    snprintf(what, sizeof(what), "%.63s: %.94s", proxy, err->message);
+    note(s, SC_REFUSAL_BATCH, what);
+}
+
 static bool is_window(uint64_t window_ms, uint32_t window_s)
 {
     return window_ms % ((uint64_t)window_s * 1000) == 0 && window_ms < LAST_WINDOW_MS;
@@ -323,8 +332,7 @@ static bool is_taken(struct sc_lane_store *s, struct sc_lane_batch *b, struct sc
 {
     struct sc_error err;
     if (check(b, s->options.window_s, group, &err) != SC_OK) {
-        s->stats.damaged++;
-        sc_log(&s->options.log, SC_LOG_ERROR, "%s", err.message);
+        note_damage(s, b->proxy, &err);
         turn_away(s, b);
         return false;
     }

@@ -308,13 +308,19 @@ void sc_receiver_take_changes(struct sc_receiver *receiver, struct sc_buf *out)
 
 /* ---- what other collectors know ---- */
 
+static void release_merge(struct sc_receiver *receiver, struct sc_board_state *state)
+{
+    atomic_fetch_sub(&receiver->merging, state->head.size);
+    sc_board_release(state);
+}
+
 static void free_first_merge(struct sc_receiver *receiver)
 {
     struct sc_merge *merge = receiver->merges;
     receiver->merges = merge->next;
     if (receiver->merges == NULL)
         receiver->last_merge = NULL;
-    sc_board_release(merge->state);
+    release_merge(receiver, merge->state);
     free(merge);
 }
 
@@ -322,7 +328,7 @@ static void await_merge(struct sc_receiver *receiver, struct sc_board_state *sta
 {
     struct sc_merge *merge = calloc(1, sizeof(*merge));
     if (merge == NULL) {
-        sc_board_release(state);
+        release_merge(receiver, state);
         return;
     }
     merge->state = state;
@@ -386,7 +392,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 static void stop_all(struct sc_receiver *receiver)
 {
-    sc_intake_set_patience(receiver->intake, LAST_PATIENCE_MS);
+    sc_intake_end(receiver->intake, LAST_PATIENCE_MS);
     for (struct sc_listener *l = receiver->listeners; l != NULL; l = l->next)
         drain_listener(l);
     sc_intake_flush(receiver->intake);
@@ -521,8 +527,14 @@ void sc_receiver_set_log_level(struct sc_receiver *receiver, enum sc_log_level l
 void sc_receiver_merge(struct sc_receiver *receiver, struct sc_board_state *state)
 {
     const struct sc_command command = {.kind = COMMAND_MERGE, .state = sc_board_keep(state)};
+    atomic_fetch_add(&receiver->merging, state->head.size);
     if (send_command(receiver, &command, NULL) == SC_NOMEM)
-        sc_board_release(state);
+        release_merge(receiver, state);
+}
+
+size_t sc_receiver_merging(const struct sc_receiver *receiver)
+{
+    return atomic_load(&receiver->merging);
 }
 
 static enum sc_status create_events(struct sc_receiver *receiver, struct sc_error *err)
@@ -602,7 +614,7 @@ static void free_commands(struct sc_receiver *receiver)
         if (command->kind == COMMAND_ADD)
             free_listener(command->listener);
         if (command->kind == COMMAND_MERGE)
-            sc_board_release(command->state);
+            release_merge(receiver, command->state);
         free(command);
         command = next;
     }

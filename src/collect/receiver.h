@@ -68,6 +68,8 @@ void sc_receiver_set_log_level(struct sc_receiver *receiver, enum sc_log_level l
 
 /* Has the decoder merge what another collector knows of templates (collect/templates.h), a share each tick. */
 void sc_receiver_merge(struct sc_receiver *receiver, struct sc_board_state *state);
+/* Bytes of what it has not merged yet. Any thread. */
+size_t sc_receiver_merging(const struct sc_receiver *receiver);
 
 void sc_receiver_stop(struct sc_receiver *receiver);
 void sc_receiver_free(struct sc_receiver *receiver); /* NULL is allowed */

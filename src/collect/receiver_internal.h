@@ -10,6 +10,7 @@
 
 #include <event2/event.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct sc_listener;
 
@@ -70,6 +71,7 @@ struct sc_receiver {
     struct sc_missing_lines missing;
     struct sc_buf records;                /* written, and not yet in `changes` */
     struct sc_merge *merges, *last_merge; /* to be done */
+    atomic_size_t merging;                /* bytes of what is to be merged, commands included */
     bool started;
     pthread_t thread;
     int wake_fd;

@@ -141,12 +141,25 @@ static void append_unsynced_again(struct sc_storer *s)
     list_prepend_all(&s->again, &s->unsynced);
 }
 
+/* Answers over its window tell it, where that can still be written; but a capture can be imported again. */
+static void record_lost(struct sc_storer *s, const struct sc_parcel *parcel)
+{
+    struct sc_drops lost = {0};
+    sc_drops_note(&lost, parcel->batch, SC_DROP_STORE);
+    if (!s->options.import)
+        sc_drops_add(&s->drops, &lost);
+    sc_drop_teller_tell(&s->teller, &lost, sc_clock_mono_ms(), &s->options.log);
+    sc_drops_free(&lost);
+}
+
 static void give_up(struct sc_storer *s, struct sc_parcel *parcel, const struct sc_error *err)
 {
+    if (s->stats.lost_records == 0)
+        sc_log(&s->options.log, SC_LOG_ERROR, "records are lost: %s", err->message);
     s->stats.lost_records += parcel->batch->rows;
     s->result = err->status;
     s->error = *err;
-    sc_log(&s->options.log, SC_LOG_ERROR, "%u records are lost: %s", parcel->batch->rows, err->message);
+    record_lost(s, parcel);
     sc_queue_done(s->options.queue, parcel);
 }
 
@@ -344,6 +357,7 @@ static void lose_everything(struct sc_storer *s)
 static void record_last_drops(struct sc_storer *s)
 {
     struct sc_error err;
+    s->teller.next_ms = 0; /* the last word */
     if (record_drops(s, &err) != SC_OK)
         sc_log(&s->options.log, SC_LOG_ERROR, "answers will not tell that records were dropped: %s",
                err.message);

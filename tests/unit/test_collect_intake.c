@@ -3,6 +3,8 @@
  * records cost those of others. */
 #include "collect/intake.h"
 
+#include "base/clock.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -546,6 +548,31 @@ static void streams_leave_room_for_datagrams(void **state)
     tear_down(&f);
 }
 
+/* At the end a full queue is waited for once, not once for each batch: who stops the collector would kill it meanwhile. */
+static void the_end_waits_once(void **state)
+{
+    (void)state;
+    enum { PATIENCE_MS = 500 };
+    struct fixture f;
+    set_up(&f, 16 << 20);
+    for (int i = 0; i < 300; i++)
+        send_string(&f, 60000, 1);
+    sc_intake_flush(f.intake); /* some ten batches wait */
+    uint64_t before = sc_clock_mono_ms();
+    sc_intake_end(f.intake, PATIENCE_MS);
+    sc_intake_flush(f.intake);
+    assert_true(sc_clock_mono_ms() - before >= PATIENCE_MS);
+    assert_true(sc_clock_mono_ms() - before < 4 * PATIENCE_MS);
+    uint32_t batches;
+    uint64_t rows = take_all(&f, &batches);
+    assert_int_equal(rows + sc_intake_stats_of(f.intake)->dropped_full, 300);
+    assert_true(rows != 0 && sc_intake_stats_of(f.intake)->dropped_batches > 4);
+    struct sc_drops drops = sc_queue_take_drops(f.queue);
+    assert_int_equal(drops.records[SC_DROP_FULL], 300 - rows);
+    sc_drops_free(&drops);
+    tear_down(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -564,6 +591,7 @@ int main(void)
         cmocka_unit_test(streams_wait_for_room),
         cmocka_unit_test(datagrams_pass_streams_that_wait),
         cmocka_unit_test(streams_leave_room_for_datagrams),
+        cmocka_unit_test(the_end_waits_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

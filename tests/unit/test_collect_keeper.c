@@ -4,7 +4,9 @@
 
 #include "base/clock.h"
 #include "collect/templates.h"
+#include "net/socket.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -50,6 +52,8 @@ struct fixture {
     struct sc_receiver *receiver;
     struct sc_keeper *keeper;
     struct sc_buf told;
+    struct sc_log log;
+    size_t waiting_bytes;
 };
 
 static void hear(struct fixture *f, uint16_t first, unsigned count)
@@ -77,7 +81,8 @@ static void on_tell(void *arg, const uint8_t *list, size_t length)
 static void begin(struct fixture *f, struct sc_io *io)
 {
     struct sc_error err;
-    *f = (struct fixture){.queue = sc_queue_create(1 << 20)};
+    f->queue = sc_queue_create(1 << 20);
+    f->told = (struct sc_buf){0};
     const struct sc_receiver_options options = {
         .intake = {.limits = sc_decoder_default_limits(), .window_s = 300, .queue = f->queue}};
     f->receiver = sc_receiver_create(&options, &err);
@@ -87,8 +92,10 @@ static void begin(struct fixture *f, struct sc_io *io)
                                            .count = 1,
                                            .limits = options.intake.limits,
                                            .tell = on_tell,
+                                           .log = f->log,
                                            .arg = f,
-                                           .io = io};
+                                           .io = io,
+                                           .waiting_bytes = f->waiting_bytes};
     f->keeper = sc_keeper_create(&kept);
     assert_non_null(f->keeper);
     sc_keeper_load(f->keeper);
@@ -145,7 +152,7 @@ static void await_saved(struct fixture *f)
 static void what_is_new_is_on_the_disk_before_the_end(void **state)
 {
     (void)state;
-    struct fixture f;
+    struct fixture f = {0};
     uint64_t damaged;
     struct sc_error err;
     begin(&f, NULL);
@@ -218,11 +225,24 @@ static int bad_sync_dir(struct sc_io *io, const char *path)
     return refuses(io) ? -EIO : sc_io_system()->ops->sync_dir(io, path);
 }
 
+static void open_bad_io(struct bad_io *bad, int left)
+{
+    *bad = (struct bad_io){.ops = *sc_io_system()->ops};
+    bad->io.ops = &bad->ops;
+    bad->ops.create = bad_create;
+    bad->ops.write = bad_write;
+    bad->ops.datasync = bad_sync;
+    bad->ops.rename = bad_rename;
+    bad->ops.unlink = bad_unlink;
+    bad->ops.sync_dir = bad_sync_dir;
+    atomic_init(&bad->left, left);
+}
+
 /* What was on the disk stays, at whichever operation the next process is stopped: it writes the state anew first. */
 static void what_is_kept_stays(void **state)
 {
     (void)state;
-    struct fixture f;
+    struct fixture f = {0};
     struct sc_error err;
     uint64_t damaged;
     bool refused = true;
@@ -232,15 +252,8 @@ static void what_is_kept_stays(void **state)
     end(&f);
     assert_int_equal(count_on_disk(&damaged), 20);
     for (int nth = 0; refused; nth++) {
-        struct bad_io bad = {.ops = *sc_io_system()->ops};
-        bad.io.ops = &bad.ops;
-        bad.ops.create = bad_create;
-        bad.ops.write = bad_write;
-        bad.ops.datasync = bad_sync;
-        bad.ops.rename = bad_rename;
-        bad.ops.unlink = bad_unlink;
-        bad.ops.sync_dir = bad_sync_dir;
-        atomic_init(&bad.left, nth);
+        struct bad_io bad;
+        open_bad_io(&bad, nth);
         begin(&f, &bad.io);
         hear(&f, (uint16_t)(2000 + nth), 1);
         assert_int_equal(sc_receiver_start(f.receiver, &err), SC_OK);
@@ -255,6 +268,67 @@ static void what_is_kept_stays(void **state)
     unlink(temporary);
 }
 
+/* Sends the template from `count` ports to the receiver, which runs. */
+static void send_templates(const struct sc_url *to, unsigned count)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(to->port)};
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    for (unsigned i = 0; i < count; i++) {
+        int fd = socket(AF_INET, SOCK_DGRAM, 0);
+        assert_int_equal(
+            sendto(fd, template_message, sizeof(template_message), 0, (struct sockaddr *)&at, sizeof(at)),
+            sizeof(template_message));
+        close(fd);
+    }
+}
+
+/* Ticks until so many sessions were told, for ten seconds. */
+static void await_told(struct fixture *f, uint32_t sessions)
+{
+    uint64_t deadline = sc_clock_mono_ms() + 10000;
+    while (count(&f->told) < sessions && sc_clock_mono_ms() < deadline) {
+        sc_keeper_tick(f->keeper);
+        usleep(5000);
+    }
+    assert_int_equal(count(&f->told), sessions);
+}
+
+/* While the disk refuses, what waits for it has its bound, over all tries; and the log has one line, not one for each. */
+static void what_waits_for_the_disk_is_bounded(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t length = 0;
+    struct sc_error err;
+    struct bad_io bad;
+    struct sc_url url;
+    int fd;
+    struct fixture f = {.log = {open_memstream(&text, &length), SC_LOG_WARNING}, .waiting_bytes = 1024};
+    const struct sc_socket_options plain = {0};
+    open_bad_io(&bad, 0);
+    begin(&f, &bad.io);
+    assert_int_equal(sc_receiver_start(f.receiver, &err), SC_OK);
+    assert_int_equal(sc_url_parse("udp://127.0.0.1:0", &url, &err), SC_OK);
+    assert_int_equal(sc_socket_listen(&url, &plain, &fd, &err), SC_OK);
+    assert_int_equal(sc_socket_local(fd, &url, &err), SC_OK);
+    assert_int_equal(sc_receiver_add(f.receiver, &url, fd, &err), SC_OK);
+    send_templates(&url, 20);
+    await_told(&f, 20);
+    send_templates(&url, 1);
+    while (atomic_load(&bad.left) > -3) { /* three tries */
+        sc_keeper_tick(f.keeper);
+        usleep(5000);
+    }
+    assert_int_equal(count(&f.told), 20);
+    atomic_store(&bad.left, 1 << 30);
+    await_told(&f, 21);
+    end(&f);
+    fclose(f.log.stream);
+    assert_non_null(strstr(text, "template state: "));
+    assert_ptr_equal(strchr(text, '\n'), text + length - 1); /* one line */
+    free(text);
+}
+
 #define IN_STORE(test) cmocka_unit_test_setup_teardown(test, make_store, remove_store)
 
 int main(void)
@@ -262,6 +336,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_STORE(what_is_new_is_on_the_disk_before_the_end),
         IN_STORE(what_is_kept_stays),
+        IN_STORE(what_waits_for_the_disk_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -417,7 +417,11 @@ static void batches_that_lie_are_refused(void **state)
         cut_to_a_byte, flipped,    other_window_length, no_window_length, within_a_window};
     enum { COUNT = sizeof(damages) / sizeof(damages[0]) };
     struct node n;
+    struct sc_refusals refusals;
+    sc_refusals_init(&refusals);
+    node_refusals = &refusals;
     open_node(&n, 300, false);
+    node_refusals = NULL;
     for (uint32_t i = 0; i < COUNT; i++) {
         struct sc_lane_batch *b = make(i, n.members[i % 2].lane, WINDOW, 300);
         struct sc_lane_answer answers[BATCHES];
@@ -437,8 +441,13 @@ static void batches_that_lie_are_refused(void **state)
     const struct sc_lane_store_stats s = stats_when(&n, has_damaged);
     assert_int_equal(s.damaged, COUNT);
     assert_int_equal(s.batches, 1);
+    uint64_t refused[SC_REFUSAL_COUNT];
+    sc_refusals_get(&refusals, refused);
+    assert_int_equal(refused[SC_REFUSAL_BATCH],
+                     COUNT); /* so that the log has a line a minute, not one for each */
     check_lane(&n, NULL, 20, 1, 21, ROWS);
     close_node(&n);
+    sc_refusals_free(&refusals);
 }
 
 static void assert_absent(const char *store, const char *name)

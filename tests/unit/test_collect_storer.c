@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "store/reader.h"
+#include "store/tally.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -283,6 +284,23 @@ static void a_failed_sync_loses_nothing_and_doubles_no_id(void **state)
     tear_down(&f);
 }
 
+static uint64_t told_lost; /* records that the tallies of what was dropped have */
+
+static int add_tally(const char *path, const struct stat *info, int type, struct FTW *where)
+{
+    struct sc_tally tally;
+    size_t length = strlen(path), suffix = strlen(SC_TALLY_SUFFIX);
+    (void)info;
+    (void)where;
+    if (type != FTW_F || length < suffix || strcmp(path + length - suffix, SC_TALLY_SUFFIX) != 0)
+        return 0;
+    assert_int_equal(sc_tally_read(path, &tally, NULL), SC_OK);
+    told_lost += sc_tally_lane(&tally, SC_DROPPED_LANE)->accepted.records[SC_RECORDS_FLOWS];
+    sc_tally_free(&tally);
+    return 0;
+}
+
+/* What is lost with it is told by answers. */
 static void a_disk_that_stays_full_is_given_up_at_the_end(void **state)
 {
     (void)state;
@@ -296,6 +314,9 @@ static void a_disk_that_stays_full_is_given_up_at_the_end(void **state)
     assert_int_equal(finish(&f, false, &stats), SC_IO);
     assert_int_equal(rows_stored, 1000);
     assert_int_equal(stats.lost_records, 500);
+    told_lost = 0;
+    assert_int_equal(nftw(f.store, add_tally, 16, FTW_PHYS), 0);
+    assert_int_equal(told_lost, 500);
     tear_down(&f);
 }
 
