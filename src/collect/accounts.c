@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define TOLD_FOR_MS  60000u
+#define KEPT_FOR_MS  3600000u /* how much later than those of newer windows a batch may be accepted */
 #define RECORD_BYTES 72u
 #define SUFFIX       ".accounts"
 
@@ -138,28 +139,59 @@ static uint32_t next_slot(const struct sc_accounts *a, uint64_t stream)
     return next;
 }
 
-/* Of a stream, window and lane; made when missing, in the place of one that was told long enough. */
-static struct account *find(struct sc_accounts *a, const struct sc_batch_head *head)
+static struct account *look_up(struct sc_accounts *a, const struct sc_batch_head *head)
 {
-    struct account *place = NULL;
     for (uint32_t i = 0; i < a->count; i++) {
         struct account *one = &a->all[i];
-        if (one->tally.stream != head->id.stream)
-            continue;
-        if (one->tally.window_ms == head->window_ms && one->tally.lane.lane == head->id.lane)
+        if (one->tally.stream == head->id.stream && one->tally.window_ms == head->window_ms &&
+            one->tally.lane.lane == head->id.lane)
             return one;
-        if (place == NULL && is_settled(a, one, head->window_ms))
-            place = one;
     }
-    uint32_t slot = place != NULL ? place->slot : next_slot(a, head->id.stream);
-    if (place == NULL && (place = append(a)) == NULL)
-        return NULL;
-    *place = (struct account){.tally = {.stream = head->id.stream,
-                                        .window_ms = head->window_ms,
-                                        .window_s = head->window_s,
-                                        .lane = {.lane = head->id.lane}},
-                              .slot = slot};
+    return NULL;
+}
+
+static struct account *make(struct account *place, const struct sc_batch_head *head, uint32_t slot)
+{
+    if (place != NULL)
+        *place = (struct account){.tally = {.stream = head->id.stream,
+                                            .window_ms = head->window_ms,
+                                            .window_s = head->window_s,
+                                            .lane = {.lane = head->id.lane}},
+                                  .slot = slot};
     return place;
+}
+
+/* Of a stream, window and lane; made when missing. */
+static struct account *find(struct sc_accounts *a, const struct sc_batch_head *head)
+{
+    struct account *one = look_up(a, head);
+    if (one != NULL)
+        return one;
+    uint32_t slot = next_slot(a, head->id.stream);
+    return make(append(a), head, slot);
+}
+
+/* One of which nothing more can come, when a batch of `head` is accepted. */
+static struct account *find_over(struct sc_accounts *a, const struct sc_batch_head *head)
+{
+    for (uint32_t i = 0; i < a->count; i++) {
+        struct account *one = &a->all[i];
+        if (one->tally.stream == head->id.stream && one->tally.window_ms + KEPT_FOR_MS < head->window_ms &&
+            is_settled(a, one, head->window_ms))
+            return one;
+    }
+    return NULL;
+}
+
+/* As find, in the place of an account that is over. Only for what is accepted, which comes about in the order of windows: drops are
+ * told past what still waits in the queue, so that the batches of a window they are newer than may be yet to come. */
+static struct account *find_next(struct sc_accounts *a, const struct sc_batch_head *head)
+{
+    struct account *one = look_up(a, head);
+    if (one != NULL)
+        return one;
+    struct account *over = find_over(a, head);
+    return over != NULL ? make(over, head, over->slot) : find(a, head);
 }
 
 static void add(struct sc_tally_count *c, const struct sc_batch_head *head)
@@ -185,7 +217,7 @@ void sc_accounts_accept(struct sc_accounts *a, const struct sc_batch_head *head)
 {
     struct account now;
     pthread_mutex_lock(&a->mutex);
-    struct account *one = find(a, head);
+    struct account *one = find_next(a, head);
     a->lost_track = a->lost_track || one == NULL;
     if (one != NULL) {
         one->changed_ms = a->mono_ms();
