@@ -4,28 +4,149 @@
 #include "base/clock.h"
 #include "base/text.h"
 
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define TEXT_MAX  2048u
+#define MINUTE_MS 60000u
+#define PLACES    256u
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
+/* ---- lines ---- */
+
 /* A line is one line, whatever is quoted in it. */
-void sc_log(const struct sc_log *log, enum sc_log_level level, const char *format, ...)
+static void write_line(const struct sc_log *log, enum sc_log_level level, const char *text)
 {
-    if (log == NULL || log->stream == NULL || level > log->level)
-        return;
-    char text[2048], line[64 + 4 * sizeof(text)];
+    char line[64 + 4 * TEXT_MAX];
     size_t used = sc_time_format_utc(sc_clock_wall_ms(), line, sizeof(line));
     used += (size_t)snprintf(line + used, sizeof(line) - used, " %s ", level_names[level]);
+    char *end = sc_text_put_visible(line + used, (const uint8_t *)text, strlen(text));
+    *end++ = '\n';
+    fwrite(line, 1, (size_t)(end - line), log->stream);
+    fflush(log->stream);
+}
+
+/* ---- limits ---- */
+
+struct place {
+    const char *format; /* NULL: free */
+    uint64_t minute_ms; /* when it began; monotonic */
+    uint32_t lines;     /* since then */
+    uint64_t left_out;
+    enum sc_log_level level; /* of the last that was left out */
+    char last[256];
+};
+
+struct sc_log_limits {
+    pthread_mutex_t mutex;
+    struct place places[PLACES];
+};
+
+struct sc_log_limits *sc_log_limits_create(void)
+{
+    struct sc_log_limits *limits = calloc(1, sizeof(*limits));
+    if (limits != NULL)
+        pthread_mutex_init(&limits->mutex, NULL);
+    return limits;
+}
+
+void sc_log_limits_free(struct sc_log_limits *limits)
+{
+    if (limits == NULL)
+        return;
+    pthread_mutex_destroy(&limits->mutex);
+    free(limits);
+}
+
+/* A place is known by its format. There are fewer in the program than places here; were there more, the last would be shared. */
+static struct place *place_of(struct sc_log_limits *limits, const char *format)
+{
+    struct place *p = limits->places;
+    while (p->format != NULL && p->format != format && p < &limits->places[PLACES - 1])
+        p++;
+    p->format = format;
+    return p;
+}
+
+static bool is_over(const struct place *p, uint64_t mono_ms)
+{
+    return mono_ms >= p->minute_ms && mono_ms - p->minute_ms >= MINUTE_MS;
+}
+
+static void begin_minute(struct place *p, uint64_t mono_ms)
+{
+    p->minute_ms = mono_ms;
+    p->lines = 0;
+    p->left_out = 0;
+}
+
+/* False: the text is left out. A new minute begins when it is told what was left out of the last. */
+static bool may_write(struct sc_log_limits *limits, const char *format, enum sc_log_level level,
+                      const char *text)
+{
+    uint64_t now = sc_clock_mono_ms();
+    pthread_mutex_lock(&limits->mutex);
+    struct place *p = place_of(limits, format);
+    if (p->lines == 0 || (is_over(p, now) && p->left_out == 0))
+        begin_minute(p, now);
+    bool may = p->lines < SC_LOG_LINES;
+    if (may) {
+        p->lines++;
+    } else {
+        p->left_out++;
+        p->level = level;
+        snprintf(p->last, sizeof(p->last), "%s", text);
+    }
+    pthread_mutex_unlock(&limits->mutex);
+    return may;
+}
+
+/* What is left out of a place whose minute is over. False: nothing is. */
+static bool take_left_out(struct sc_log_limits *limits, uint64_t mono_ms, struct place *out)
+{
+    bool found = false;
+    pthread_mutex_lock(&limits->mutex);
+    for (struct place *p = limits->places; !found && p < &limits->places[PLACES] && p->format != NULL; p++) {
+        found = p->left_out != 0 && is_over(p, mono_ms);
+        if (found) {
+            *out = *p;
+            begin_minute(p, mono_ms);
+        }
+    }
+    pthread_mutex_unlock(&limits->mutex);
+    return found;
+}
+
+void sc_log_tell_left_out(const struct sc_log *log, uint64_t mono_ms)
+{
+    struct place p;
+    char text[TEXT_MAX];
+    while (log->limits != NULL && take_left_out(log->limits, mono_ms, &p)) {
+        snprintf(text, sizeof(text), "%s (the last of %llu like it that were left out)", p.last,
+                 (unsigned long long)p.left_out);
+        write_line(log, p.level, text);
+    }
+}
+
+/* ---- the call ---- */
+
+void sc_log(const struct sc_log *log, enum sc_log_level level, const char *format, ...)
+{
+    char text[TEXT_MAX];
+    if (log == NULL || log->stream == NULL || level > log->level)
+        return;
     va_list args;
     va_start(args, format);
     int n = vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    size_t length = n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
-    char *end = sc_text_put_visible(line + used, (const uint8_t *)text, length);
-    *end++ = '\n';
-    fwrite(line, 1, (size_t)(end - line), log->stream);
-    fflush(log->stream);
+    if (n < 0)
+        text[0] = '\0';
+    if (log->limits != NULL && level != SC_LOG_DEBUG && !may_write(log->limits, format, level, text))
+        return;
+    write_line(log, level, text);
 }
 
 bool sc_log_level_parse(const char *name, enum sc_log_level *out)

@@ -4,18 +4,33 @@
 #define SC_BASE_LOG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 enum sc_log_level { SC_LOG_ERROR, SC_LOG_WARNING, SC_LOG_INFO, SC_LOG_DEBUG };
 
+#define SC_LOG_LINES 20u /* of one format, in a minute */
+
+/* So that no party fills a disk with lines: of each format SC_LOG_LINES are written in a minute, debug lines apart. When
+ * it is over, the last of those that were left out follows, with their number. */
+struct sc_log_limits;
+
 struct sc_log {
     FILE *stream; /* NULL: silent */
     enum sc_log_level level;
+    struct sc_log_limits *limits; /* borrowed, shared by copies; NULL: none */
 };
 
 /* Writes "<UTC time> <level> <text>" when `level` is enabled. `log` may be NULL (silent). */
 void sc_log(const struct sc_log *log, enum sc_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* @return NULL: out of memory; then there are no limits. */
+struct sc_log_limits *sc_log_limits_create(void);
+void sc_log_limits_free(struct sc_log_limits *limits); /* NULL is allowed */
+/* Tells what was left out, where the minute is over at `mono_ms` (UINT64_MAX: everywhere), and begins another. Call it each second or
+ * so, while there are limits. */
+void sc_log_tell_left_out(const struct sc_log *log, uint64_t mono_ms);
 
 /* "error", "warning", "info" or "debug" to a level; false when it is none of them. */
 bool sc_log_level_parse(const char *name, enum sc_log_level *out);

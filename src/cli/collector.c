@@ -157,7 +157,7 @@ static int read_captures(const struct arguments *args)
         return EXIT_USAGE;
     }
     bool terminal = isatty(STDERR_FILENO) == 1;
-    const struct sc_log log = {stderr, config.log_level};
+    const struct sc_log log = {.stream = stderr, .level = config.log_level};
     const struct sc_import_options options = {
         .config = &config, .log = &log, .progress = terminal ? show_progress : NULL};
     enum sc_status status = sc_import(&options, args->captures, args->capture_count, &summary, &err);

@@ -357,6 +357,7 @@ static void on_keep(evutil_socket_t fd, short what, void *arg)
     sc_keeper_tick(c->keeper);
     if (c->proxy_role)
         sc_handover_take(&c->handover, c->receivers, c->receiver_count);
+    sc_log_tell_left_out(&c->log, sc_clock_mono_ms());
 }
 
 static enum sc_status answer_status(void *arg, uint32_t top, struct sc_buf *out)
@@ -688,8 +689,10 @@ enum sc_status sc_collector_run(const struct sc_collector_options *options, stru
     c->lock_fd = -1;
     enum sc_status status = options->configure(options->arg, &c->config, err);
     if (status == SC_OK) {
-        c->log = (struct sc_log){options->stream, c->config.log_level};
+        c->log = (struct sc_log){options->stream, c->config.log_level, sc_log_limits_create()};
         status = run(c, err);
+        sc_log_tell_left_out(&c->log, UINT64_MAX);
+        sc_log_limits_free(c->log.limits);
         sc_config_free(&c->config);
         sc_cluster_free(&c->cluster);
     }

@@ -509,7 +509,8 @@ static void seal_ended(struct sc_lane_store *s, uint64_t now)
             sync_all(s); /* sealing syncs: what it finds must have been answered for */
             if (sc_store_writer_seal(l->writer, window_ms + (uint64_t)s->options.window_s * 1000, &err) !=
                 SC_OK)
-                sc_log(&s->options.log, SC_LOG_WARNING, "%s", err.message);
+                sc_log(&s->options.log, SC_LOG_WARNING, "%s; the windows stay readable in their live files",
+                       err.message);
         }
     }
 }

@@ -400,7 +400,8 @@ static void seal_leftovers(struct sc_storer *s)
     if (s->options.import)
         return;
     if (sc_store_writer_seal(s->writer, window_ms, &err) != SC_OK)
-        sc_log(&s->options.log, SC_LOG_WARNING, "%s", err.message);
+        sc_log(&s->options.log, SC_LOG_WARNING, "%s; the windows stay readable in their live files",
+               err.message);
     sc_window_clock_note(&s->windows, window_ms, window_length(s));
 }
 

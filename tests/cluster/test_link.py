@@ -3,6 +3,7 @@
 # run: build=asan limit=240 beside=any
 """The link port is a door for members: what strangers, and a member that lies, send to a subcollector costs nobody else anything."""
 import os
+import re
 import socket
 import struct
 import tempfile
@@ -187,6 +188,22 @@ def lies(cluster):
     return stream
 
 
+def flapping(cluster):
+    """A member that greets and goes, 200 times: the log has some of its lines."""
+    n2 = cluster.nodes[1]
+    for _ in range(200):
+        s = say(n2, LIAR, hello("liar"))
+        s.recv(1)
+        s.close()
+    kit.check("link: who comes and goes has some lines a minute", 7 < lines(n2, "the proxy liar") <= 80, n2.log.read_text())
+
+
+def all_told(node):
+    """How often the log says that a proxy is connected, what it left out included."""
+    text = node.log.read_text()
+    return lines(node, "the proxy ") + sum(int(n) - 1 for n in re.findall(r"the proxy .*\(the last of (\d+) like it", text))
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         cluster = kit.Cluster(folder, 3, 2)
@@ -212,7 +229,9 @@ def main():
         kit.check("link: no more than a line a minute for each", all(lines(n2, s) <= 4 for s in (
             "tallies and news beyond", "had not greeted", "no member's at", "did not greet")), n2.log.read_text())
         exporter.close()
+        flapping(cluster)
         kit.check("link: all end with 0", set(cluster.stop()) == {0}, cluster.logs())
+        kit.check("link: the log tells what it left out", 200 <= all_told(n2) <= 220, n2.log.read_text())
     return 1 if kit.FAILED else 0
 
 

@@ -227,7 +227,7 @@ static void refusals_are_told_once_a_minute(void **state)
 {
     (void)state;
     FILE *stream = tmpfile();
-    const struct sc_log log = {stream, SC_LOG_INFO};
+    const struct sc_log log = {.stream = stream, .level = SC_LOG_INFO};
     uint64_t counts[SC_REFUSAL_COUNT];
     struct sc_refusals refusals;
     assert_non_null(stream);

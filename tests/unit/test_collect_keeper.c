@@ -303,7 +303,8 @@ static void what_waits_for_the_disk_is_bounded(void **state)
     struct bad_io bad;
     struct sc_url url;
     int fd;
-    struct fixture f = {.log = {open_memstream(&text, &length), SC_LOG_WARNING}, .waiting_bytes = 1024};
+    struct fixture f = {.log = {.stream = open_memstream(&text, &length), .level = SC_LOG_WARNING},
+                        .waiting_bytes = 1024};
     const struct sc_socket_options plain = {0};
     open_bad_io(&bad, 0);
     begin(&f, &bad.io);
