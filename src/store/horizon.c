@@ -104,6 +104,8 @@ enum sc_status sc_store_set_horizon(const char *store, uint64_t horizon_ms, stru
                                     struct sc_error *err)
 {
     char path[4096];
+    if (sc_store_horizon(store) >= horizon_ms)
+        return SC_OK;
     name_file(store, path, sizeof(path));
     enum sc_status status = replace(io, path, horizon_ms, err);
     if (status != SC_FULL)

@@ -417,12 +417,14 @@ static void the_greatest_whole_line_holds(void **state)
     put(path, "-1800000000000\n", 15, 0);
     put(path, "180000000000000000000\n", 22, 0);
     name_horizon(path, file);
+    assert_int_equal(sc_store_set_horizon(path, WINDOW(0), NULL, NULL), SC_OK);
+    uint8_t *older = kit_read_file(file, &length);
     assert_int_equal(sc_store_set_horizon(path, WINDOW(1), NULL, NULL), SC_OK);
     uint8_t *newer = kit_read_file(file, &length);
     assert_int_equal(length, 2 * LINE);
     assert_memory_equal(newer, newer + LINE, LINE);
     assert_int_equal(sc_store_set_horizon(path, WINDOW(0), NULL, NULL), SC_OK);
-    uint8_t *older = kit_read_file(file, &length);
+    assert_true(sc_store_horizon(path) == WINDOW(1)); /* somebody else was further */
     for (size_t line = 0; line < 2 * LINE; line += LINE) {
         for (size_t torn = 0; torn <= LINE; torn++) {
             memcpy(text, older, 2 * LINE);
