@@ -86,6 +86,15 @@ void sc_gate_found(struct sc_gate *gate, const char *member, const struct sc_add
         add(gate, i, &addresses[k], true);
 }
 
+bool sc_gate_is_found(const struct sc_gate *gate, const char *member)
+{
+    uint32_t number = sc_cluster_find(&gate->cluster, member);
+    uint32_t i = 0;
+    while (i < gate->count && (gate->entries[i].member != number || !gate->entries[i].found))
+        i++;
+    return i < gate->count;
+}
+
 bool sc_gate_opens(const struct sc_gate *gate, const struct sc_addr *from)
 {
     for (uint32_t i = 0; i < gate->count; i++) {

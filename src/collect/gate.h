@@ -32,6 +32,8 @@ enum sc_status sc_gate_set_members(struct sc_gate *gate, struct sc_cluster *clus
 /* The addresses that the host name of a member has now, in place of those that it had; `count` 0: it could not be found, and keeps
  * them. One that is no member (any more) is passed over. */
 void sc_gate_found(struct sc_gate *gate, const char *member, const struct sc_addr *addresses, uint32_t count);
+/* Whether any address is known for the host name of a member. */
+bool sc_gate_is_found(const struct sc_gate *gate, const char *member);
 
 /* Whether any member has this address. */
 bool sc_gate_opens(const struct sc_gate *gate, const struct sc_addr *from);

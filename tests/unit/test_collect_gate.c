@@ -106,8 +106,11 @@ static void a_new_file_forgets_no_address_that_was_found(void **state)
     take(&gate, "- {name: alpha, address: '192.0.2.1:1'}\n"
                 "- {name: gamma, address: 'host.example:4741', from: [198.51.100.1], roles: [proxy]}\n"
                 "- {name: delta, address: 'other.example:4741', roles: [proxy]}\n");
+    assert_false(sc_gate_is_found(&gate, "gamma")); /* what `from` says is not its name's */
     sc_gate_found(&gate, "gamma", found, SC_GATE_FOUND_MOST);
     sc_gate_found(&gate, "delta", &found[2], 1);
+    assert_true(sc_gate_is_found(&gate, "gamma") && sc_gate_is_found(&gate, "delta"));
+    assert_false(sc_gate_is_found(&gate, "alpha") || sc_gate_is_found(&gate, "nobody"));
     for (int times = 0; times < 100;
          times++) { /* the members in other places, without `from`, with another port */
         take(&gate, "- {name: epsilon, address: '192.0.2.5:1'}\n"
@@ -115,6 +118,7 @@ static void a_new_file_forgets_no_address_that_was_found(void **state)
                     "- {name: delta, address: 'third.example:4741', roles: [proxy]}\n");
         assert_true(admits(&gate, "gamma", "198.51.100.1") && admits(&gate, "gamma", "198.51.100.8"));
         assert_false(admits(&gate, "delta", "198.51.100.3")); /* it has another host */
+        assert_true(sc_gate_is_found(&gate, "gamma") && !sc_gate_is_found(&gate, "delta"));
         assert_false(opens(&gate, "192.0.2.1"));
     }
     sc_gate_found(&gate, "gamma", NULL, 0);
