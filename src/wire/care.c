@@ -28,10 +28,10 @@ static bool is_idle(uint64_t since_ms, uint64_t now_ms, uint64_t for_ms)
 static void expire_templates(struct sc_decoder *decoder, struct sc_session *session, struct sc_domain *domain,
                              uint64_t now_ms)
 {
-    for (uint32_t i = domain->template_count; i > 0; i--) {
-        const struct sc_template *t = domain->templates[i - 1];
+    for (uint32_t i = domain->templates.count; i > 0; i--) {
+        struct sc_template *t = sc_template_at(domain, i - 1);
         if (is_idle(t->seen_ms, now_ms, sc_template_lifetime(&decoder->limits, t->refresh_ms)))
-            free(sc_domain_take_template(session, domain, t->id));
+            free(sc_domain_take_template(session, domain, t));
     }
 }
 
@@ -51,7 +51,7 @@ static void sample_rate(struct sc_domain *domain, uint64_t now_ms)
 static struct sc_exporter_stats account_of(const struct sc_exporter *e, const struct sc_domain *domain)
 {
     struct sc_exporter_stats stats = domain->stats;
-    stats.templates = domain->template_count;
+    stats.templates = domain->templates.count;
     stats.over_budget = e->over_budget;
     stats.dropped = e->dropped;
     return stats;
@@ -61,8 +61,8 @@ void sc_decoder_each_exporter(const struct sc_decoder *decoder,
                               bool (*visit)(void *arg, const struct sc_exporter_stats *stats), void *arg)
 {
     for (const struct sc_session *s = decoder->newest; s != NULL; s = s->older) {
-        for (uint32_t i = 0; i < s->domain_count; i++) {
-            const struct sc_exporter_stats stats = account_of(s->owner, s->domains[i]);
+        for (uint32_t i = 0; i < s->domains.count; i++) {
+            const struct sc_exporter_stats stats = account_of(s->owner, sc_domain_at(s, i));
             if (stats.messages != 0 && !visit(arg, &stats))
                 return;
         }
@@ -86,7 +86,7 @@ static uint64_t patience_ms(const struct sc_exporter *e, const struct sc_domain 
 
 static bool is_over(const struct sc_session *s, const struct sc_domain *domain, uint64_t now_ms)
 {
-    return domain->template_count == 0 && s->waiting == NULL &&
+    return domain->templates.count == 0 && s->waiting == NULL &&
            is_idle(domain->heard_ms, now_ms, patience_ms(s->owner, domain));
 }
 
@@ -100,22 +100,17 @@ static void care_domain(struct sc_session *s, struct sc_domain *domain, uint64_t
         give_account(s->owner, domain, care);
 }
 
-/* In one pass: one sender may have a hundred thousand, and any of them may go. */
 static void care_domains(struct sc_session *s, uint64_t now_ms, const struct sc_care *care)
 {
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < s->domain_count; i++) {
-        struct sc_domain *domain = s->domains[i];
+    for (uint32_t i = s->domains.count; i > 0; i--) {
+        struct sc_domain *domain = sc_domain_at(s, i - 1);
         if (s->transport == SC_TRANSPORT_UDP)
             expire_templates(s->owner->decoder, s, domain, now_ms);
-        if (is_over(s, domain, now_ms)) {
+        if (is_over(s, domain, now_ms))
             sc_session_drop_domain(s, domain);
-            continue;
-        }
-        care_domain(s, domain, now_ms, care);
-        s->domains[kept++] = domain;
+        else
+            care_domain(s, domain, now_ms, care);
     }
-    s->domain_count = kept;
 }
 
 static void care_session(struct sc_session *s, uint64_t now_ms, const struct sc_care *care)
@@ -126,7 +121,7 @@ static void care_session(struct sc_session *s, uint64_t now_ms, const struct sc_
         sc_session_drop_waiting(s, &waited);
     care_domains(s, now_ms, care);
     sc_exporter_settle(s);
-    if (s->domain_count == 0)
+    if (s->domains.count == 0)
         sc_session_remove(e->decoder, s);
 }
 

@@ -476,6 +476,29 @@ static void care_goes_in_steps(void **state)
     kit_close(&k);
 }
 
+/* Templates that went leave the tables in which they stood, which are charged too: or who defines and withdraws in one domain after
+ * the other would have them for nothing. */
+static void room_for_templates_is_charged_after_they_went(void **state)
+{
+    (void)state;
+    struct kit k;
+    struct sc_decoder_limits limits = sc_decoder_default_limits();
+    limits.share_bytes = KIT_SHARE(4 << 20);
+    kit_open_with(&k, &limits);
+    k.source.transport = SC_TRANSPORT_TCP;
+    uint32_t domains = 0;
+    for (uint32_t domain = 0; domain < 2000; domain++) {
+        begin_ipfix_at(&k, KIT_SECONDS, 0, domain);
+        for (uint16_t id = 256; id < 256 + 1000; id++)
+            put_template(&k, id, 1, 2, 2);
+        put_template(&k, 2, 0); /* a withdrawal of all */
+        put_template(&k, 256, 1, 2, 2);
+        domains += deliver(&k) == SC_OK;
+    }
+    assert_true(domains > 100 && domains <= (4 << 20) / (1000 * sizeof(void *)));
+    kit_close(&k);
+}
+
 static void rates_follow_what_is_sent(void **state)
 {
     (void)state;
@@ -516,6 +539,7 @@ int main(void)
         cmocka_unit_test(a_network_may_have_another_share),
         cmocka_unit_test(unknown_elements_are_a_budget_that_comes_back),
         cmocka_unit_test(care_goes_in_steps),
+        cmocka_unit_test(room_for_templates_is_charged_after_they_went),
         cmocka_unit_test(rates_follow_what_is_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
