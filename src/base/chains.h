@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SC_CHAINS_FIRST 8u /* heads that a table begins with */
+#define SC_CHAINS_FIRST 4u /* heads that a table begins with */
 
 /* The first member of whatever is kept in a table. */
 struct sc_chain {

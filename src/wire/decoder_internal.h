@@ -218,9 +218,9 @@ struct sc_domain {
     struct sc_roster_entry entry; /* of its session's domains */
     uint32_t id;
     uint8_t version;
+    uint64_t seed;               /* of hashes: the decoder's */
     struct sc_roster templates;  /* those of flows before those of options */
     uint32_t flow_templates;     /* how many the former are */
-    uint64_t seed;               /* of hashes: the decoder's */
     struct sc_sampler *samplers; /* by ascending id */
     uint32_t sampler_count;
     uint64_t default_rate;       /* of the whole domain; 0: unknown */
@@ -290,11 +290,12 @@ struct sc_session {
     uint64_t connection;
     uint16_t port;
     uint8_t transport;
-    uint8_t minutes;  /* of its exporter, while no decoder has it (a saved state) */
-    bool ended;       /* its transport is gone: only accounts are left */
-    uint64_t used_ms; /* of its last message, receive time */
-    size_t bytes;     /* all that it holds */
-    size_t charged;   /* of them, on its exporter's account */
+    uint8_t minutes;        /* of its exporter, while no decoder has it (a saved state) */
+    bool ended;             /* its transport is gone: only accounts are left */
+    uint64_t used_ms;       /* of its last message, receive time */
+    size_t bytes;           /* all that it holds */
+    size_t charged;         /* of them, on its exporter's account */
+    struct sc_domain *last; /* of the last message; NULL: it is gone */
     struct sc_roster domains;
     uint64_t seed; /* of hashes: the decoder's */
     struct sc_waiting_set *waiting, **waiting_end;
@@ -426,6 +427,16 @@ struct sc_record_writer {
     uint64_t total; /* bytes written since the decoder was made, of all records */
 };
 
+/* Where a pass of care goes on. */
+struct sc_care_place {
+    bool begun;
+    uint64_t heads;             /* of the tables of sessions and of exporters, when it began */
+    uint32_t head;              /* of either */
+    struct sc_session *session; /* the next one at this head; NULL: none */
+    uint32_t domains;           /* of its row, so many are left at most */
+    uint32_t templates;         /* likewise of the last of these */
+};
+
 struct sc_decoder {
     struct sc_decoder_limits limits;
     struct sc_chains sessions;
@@ -435,7 +446,7 @@ struct sc_decoder {
     struct sc_chains exporters;
     struct sc_exporter_list standings[SC_STANDINGS];
     struct sc_budget own_budget, *budget;
-    uint32_t care_head, care_size; /* where sc_decoder_care goes on, and of how many */
+    struct sc_care_place care;
     struct sc_overrun overrun;
     struct sc_own_slots own;
     struct sc_template *v5;
@@ -532,6 +543,11 @@ bool sc_exporter_may_bring(struct sc_session *session, const struct sc_decoder_l
 /* Frees an exporter that has no sessions, and no standing worth keeping. */
 void sc_exporter_tidy(struct sc_exporter *exporter);
 void sc_exporters_free_all(struct sc_decoder *decoder);
+
+/* ---- care.c ---- */
+
+/* Care goes on with this one; NULL: with the next head. */
+void sc_care_enter(struct sc_decoder *decoder, struct sc_chain *session);
 
 /* ---- template.c ---- */
 

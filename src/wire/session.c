@@ -113,6 +113,8 @@ void sc_session_free(struct sc_session *session)
 
 void sc_session_remove(struct sc_decoder *decoder, struct sc_session *session)
 {
+    if (decoder->care.session == session)
+        sc_care_enter(decoder, session->chain.next);
     sc_chains_remove(&decoder->sessions, &session->chain);
     unlink_use(decoder, session);
     sc_session_unnote(decoder, session);
@@ -243,13 +245,15 @@ struct sc_domain *sc_session_find_domain(const struct sc_session *session, uint8
 enum sc_status sc_session_domain(struct sc_session *session, const struct sc_decoder_limits *limits,
                                  uint8_t version, uint32_t id, struct sc_domain **out)
 {
-    *out = sc_session_find_domain(session, version, id);
+    *out = session->last;
+    if (*out == NULL || (*out)->id != id || (*out)->version != version)
+        *out = session->last = sc_session_find_domain(session, version, id);
     if (*out != NULL)
         return SC_OK;
     size_t size = sizeof(struct sc_domain) + sc_roster_growth(&session->domains, 1);
     if (!sc_session_has_room(session, limits, size))
         return SC_LIMIT;
-    *out = add_domain(session, version, id);
+    *out = session->last = add_domain(session, version, id);
     return *out == NULL ? SC_NOMEM : SC_OK;
 }
 
@@ -258,6 +262,8 @@ void sc_session_drop_domain(struct sc_session *session, struct sc_domain *domain
     forget_domain(session, domain);
     session->bytes -= sizeof(*domain);
     sc_roster_remove(&session->domains, &domain->entry);
+    if (session->last == domain)
+        session->last = NULL;
     free(domain);
 }
 
