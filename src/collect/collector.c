@@ -360,7 +360,7 @@ static void on_keep(evutil_socket_t fd, short what, void *arg)
     sc_log_tell_left_out(&c->log, sc_clock_mono_ms());
 }
 
-static enum sc_status answer_status(void *arg, uint32_t top, struct sc_buf *out)
+static enum sc_status answer_status(void *arg, struct sc_control_status *out)
 {
     struct collector *c = arg;
     const struct sc_status_source source = {
@@ -380,7 +380,7 @@ static enum sc_status answer_status(void *arg, uint32_t top, struct sc_buf *out)
         .started_ms = c->started_ms,
         .started_mono_ms = c->started_mono_ms,
     };
-    return sc_status_json(&source, top, out);
+    return sc_status_json(&source, out);
 }
 
 static enum sc_status create_events(struct collector *c, struct sc_error *err)

@@ -8,6 +8,7 @@
 #include "collect/tally_keeper.h"
 #include "collect/window_clock.h"
 #include "store/elements.h"
+#include "store/horizon.h"
 #include "store/span_set.h"
 
 #include <errno.h>
@@ -743,6 +744,8 @@ enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, 
     }
     if (status == SC_OK) {
         sc_lane_names_load(&s->names, s->path);
+        (void)sc_store_prepare_horizon(s->path, s->options.io,
+                                       NULL); /* else retention tells it, when it comes to that */
         s->horizon_ms = sc_store_horizon(s->path);
         sc_elements_init(&s->elements, s->path, s->options.io, &s->store_log);
         publish(s, sc_clock_mono_ms());

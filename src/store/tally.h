@@ -83,7 +83,4 @@ enum sc_status sc_stream_read(const char *store, uint64_t stream, struct sc_stre
 enum sc_status sc_stream_list(const char *store, struct sc_stream **out, uint32_t *count,
                               struct sc_error *err);
 
-/* Windows before this were expired on purpose (STORE/horizon); 0: none. */
-uint64_t sc_store_horizon(const char *store);
-
 #endif
