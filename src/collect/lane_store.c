@@ -4,8 +4,7 @@
 #include "base/clock.h"
 #include "collect/disk.h"
 #include "collect/lane_names.h"
-#include "collect/stream_owners.h"
-#include "collect/tally_keeper.h"
+#include "collect/stream_keeper.h"
 #include "collect/window_clock.h"
 #include "store/elements.h"
 #include "store/span_set.h"
@@ -25,7 +24,7 @@
 #define FULL_FOR_MS        5000u
 #define RETENTION_EVERY_MS 60000u
 #define REMEMBERED_IDS     (1u << 20)              /* of each of two generations */
-#define TALLIES_MS         50u                     /* on the disk's time that tallies may take in one go */
+#define NEWS_MS            50u                     /* of the disk's time that news may take in one go */
 #define STOPPING_MS        10000u                  /* of the last go */
 #define LAST_WINDOW_MS     UINT64_C(7258118400000) /* the year 2200: later ones would only litter the store */
 
@@ -52,8 +51,6 @@ struct news {
 struct share {
     char proxy[SC_PROXY_NAME_MAX];
     uint32_t waiting; /* of its news */
-    uint32_t streams; /* new ones in the minute that began then: */
-    uint64_t minute_ms;
 };
 
 struct sc_lane_store {
@@ -75,6 +72,7 @@ struct sc_lane_store {
     struct sc_lane_names names;
     struct sc_stream_owners owners;
     struct sc_tally_keeper tallies;
+    struct sc_stream_keeper streams;
     bool tallies_wait;           /* to be written without delay */
     uint64_t horizon_ms;         /* as the store has it */
     struct sc_elements elements; /* of all lanes: the whole store is asked at once */
@@ -419,36 +417,24 @@ static struct share *share_of(struct sc_lane_store *s, const char *proxy)
     return &grown[s->share_count++];
 }
 
-/* A stream that has no file yet gets one. */
-static bool may_begin(struct sc_lane_store *s, const struct news *n)
+static void take_word(struct sc_lane_store *s, const struct news *n)
 {
-    struct sc_stream known;
-    uint64_t now = sc_clock_mono_ms();
-    if (sc_stream_read(s->path, n->stream.stream, &known) == SC_OK)
-        return true;
-    pthread_mutex_lock(&s->mutex);
-    struct share *share = share_of(s, n->proxy);
-    bool may = share != NULL;
-    if (may && now - share->minute_ms >= 60000) {
-        share->minute_ms = now;
-        share->streams = 0;
-    }
-    may = may && share->streams++ < SC_STREAMS_NEW;
-    pthread_mutex_unlock(&s->mutex);
-    return may;
+    enum sc_refusal why = sc_stream_keeper_take(&s->streams, n->proxy, &n->stream, sc_clock_mono_ms());
+    if (why != SC_REFUSAL_NONE)
+        note(s, why, n->proxy);
 }
 
-static void take_stream(struct sc_lane_store *s, const struct news *n, bool may_close)
+static void take_all(struct sc_lane_store *s, struct news *in_order)
 {
-    if (!sc_stream_owners_claim(&s->owners, &s->cluster, n->stream.stream, n->proxy) || !may_begin(s, n)) {
-        note(s, SC_REFUSAL_STREAM, n->proxy);
-        return;
+    while (in_order != NULL) {
+        struct news *n = in_order;
+        in_order = n->next;
+        if (n->is_tally)
+            take_tally(s, n);
+        else
+            take_word(s, n);
+        free(n);
     }
-    struct sc_stream stream = {
-        .stream = n->stream.stream, .heard_ms = sc_clock_wall_ms(), .closed = n->stream.closed && may_close};
-    memcpy(stream.proxy, n->proxy, sizeof(stream.proxy));
-    /* When it fails: again in a second. */
-    (void)sc_stream_write(s->path, &stream, n->stream.earlier_closed && may_close, s->options.io, NULL);
 }
 
 static struct news *collect_news(struct sc_lane_store *s)
@@ -469,32 +455,35 @@ static struct news *collect_news(struct sc_lane_store *s)
 }
 
 /* Those that the disk does not take wait for the next news. */
-static bool write_tallies(struct sc_lane_store *s, uint64_t most_ms)
+static void write_tallies(struct sc_lane_store *s, uint64_t most_ms)
 {
     uint32_t before = s->tallies.changed;
-    bool all = sc_tally_keeper_write(&s->tallies, sc_clock_mono_ms(), most_ms);
+    (void)sc_tally_keeper_write(&s->tallies, sc_clock_mono_ms(), most_ms);
     s->tallies_wait = s->tallies.changed != 0 && s->tallies.changed < before;
-    return all;
 }
 
-/* Tallies are on the disk before the word that a stream is closed. */
+/* One step at least. */
+static void write_streams(struct sc_lane_store *s, uint64_t until_ms)
+{
+    struct sc_stream_step step;
+    do {
+        if (!sc_stream_keeper_step(&s->streams, sc_clock_mono_ms(), &step))
+            return;
+        if (step.why != SC_REFUSAL_NONE)
+            note(s, step.why, step.proxy);
+    } while (sc_clock_mono_ms() < until_ms);
+}
+
+/* What is heard in one go; then the disk has its time. What it had no time for waits for the next one. */
 static void take_news(struct sc_lane_store *s, uint64_t most_ms)
 {
     struct news *in_order = collect_news(s);
-    if (in_order == NULL && !s->tallies_wait)
-        return;
-    for (const struct news *n = in_order; n != NULL; n = n->next) {
-        if (n->is_tally)
-            take_tally(s, n);
+    uint64_t until_ms = sc_clock_mono_ms() + most_ms;
+    if (in_order != NULL || s->tallies_wait) {
+        take_all(s, in_order);
+        write_tallies(s, most_ms);
     }
-    bool told = write_tallies(s, most_ms);
-    while (in_order != NULL) {
-        struct news *n = in_order;
-        in_order = n->next;
-        if (!n->is_tally)
-            take_stream(s, n, told);
-        free(n);
-    }
+    write_streams(s, until_ms);
 }
 
 /* ---- once a second ---- */
@@ -665,7 +654,7 @@ static void *run(void *arg)
         }
         if (sync_due(s))
             sync_all(s);
-        take_news(s, TALLIES_MS);
+        take_news(s, NEWS_MS);
         each_second(s, sc_clock_mono_ms());
     }
     sync_all(s);
@@ -684,6 +673,7 @@ static void free_store(struct sc_lane_store *s)
         free(s->lanes[i].path);
     }
     sc_lane_names_free(&s->names);
+    sc_stream_keeper_free(&s->streams);
     sc_stream_owners_free(&s->owners);
     sc_tally_keeper_free(&s->tallies);
     free(s->shares);
@@ -727,6 +717,11 @@ enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, 
     s->store_log = options->log;
     s->owners.store = s->tallies.store = s->path;
     s->tallies.io = options->io;
+    s->streams = (struct sc_stream_keeper){.store = s->path,
+                                           .io = options->io,
+                                           .cluster = &s->cluster,
+                                           .owners = &s->owners,
+                                           .tallies = &s->tallies};
     s->last = &s->unsynced;
     s->waiting_last = &s->waiting;
     pthread_mutex_init(&s->mutex, NULL);

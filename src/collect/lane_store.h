@@ -19,7 +19,6 @@
 #include "store/store.h"
 
 #define SC_NEWS_EACH       16384u    /* tallies and words on streams that wait, of one proxy */
-#define SC_STREAMS_NEW     64u       /* of one proxy, in a minute */
 #define SC_WINDOW_AHEAD_MS 86400000u /* of this node's clock; a batch of a later window is not taken */
 
 struct sc_lane_store;
