@@ -23,9 +23,10 @@
 #define LEAST_FREE         ((uint64_t)64 << 20)
 #define FULL_FOR_MS        5000u
 #define RETENTION_EVERY_MS 60000u
-#define REMEMBERED_IDS     (1u << 20)              /* of each of two generations */
-#define NEWS_MS            50u                     /* of the disk's time that news may take in one go */
-#define STOPPING_MS        10000u                  /* of the last go */
+#define REMEMBERED_IDS     (1u << 20) /* of each of two generations */
+#define NEWS_MS            50u        /* of the disk's time that news may take in one go */
+#define STOPPING_MS        10000u     /* of the last go */
+#define LANE_DESCRIPTORS   6u /* of one lane: its lock, one live file, three of a seal; its streams' folder */
 #define LAST_WINDOW_MS     UINT64_C(7258118400000) /* the year 2200: later ones would only litter the store */
 
 /* The store of one lane. */
@@ -64,6 +65,7 @@ struct sc_lane_store {
     struct sc_cluster cluster; /* for the names of lanes */
     struct lane *lanes;
     uint32_t lane_count;
+    struct sc_open_files open_files;        /* of all lanes */
     struct sc_span_set durable, earlier;    /* ids known to be here: the newer ones, those before */
     struct sc_lane_batch *unsynced, **last; /* appended */
     uint64_t unsynced_bytes, first_unsynced_ms;
@@ -140,8 +142,11 @@ static enum sc_status open_lane(struct sc_lane_store *s, uint32_t number, struct
     lane_path(s, number, own, path, sizeof(path));
     if (!own)
         adopt_unnamed(s, number, path);
-    const struct sc_store_options how = {
-        .window_s = s->options.window_s, .lane = number, .io = s->options.io, .log = &s->store_log};
+    const struct sc_store_options how = {.window_s = s->options.window_s,
+                                         .lane = number,
+                                         .io = s->options.io,
+                                         .log = &s->store_log,
+                                         .open_files = &s->open_files};
     struct lane *l = &lanes[s->lane_count];
     *l = (struct lane){.lane = number, .own = own, .path = strdup(path)};
     if (l->path == NULL)
@@ -155,6 +160,7 @@ static enum sc_status open_lane(struct sc_lane_store *s, uint32_t number, struct
     (void)sc_store_writer_seal(l->writer, now - now % length, NULL); /* what an earlier process left */
     sc_window_clock_note(&l->windows, now - now % length, length);
     s->lane_count++;
+    s->open_files.most = SC_LANE_FILES + s->lane_count;
     *out = l;
     return SC_OK;
 }
@@ -795,6 +801,11 @@ enum sc_refusal sc_lane_store_stream(struct sc_lane_store *s, const char *proxy,
                                      const struct sc_link_stream *stream)
 {
     return tell(s, proxy, &(struct news){.stream = *stream});
+}
+
+uint32_t sc_lane_store_descriptors(uint32_t members)
+{
+    return SC_LANE_FILES + (members + SC_LANES_OTHER) * LANE_DESCRIPTORS;
 }
 
 bool sc_lane_store_tight(struct sc_lane_store *s)

@@ -819,6 +819,31 @@ static void a_full_disk_refuses(void **state)
     close_node(&n);
 }
 
+/* Windows of all lanes in any order, such as an outbox holds after an outage: some files are open, whoever sends how many. */
+static void files_are_few(void **state)
+{
+    (void)state;
+    enum { LANES = 10, WINDOWS = 20 };
+    struct node n;
+    char unnamed[32];
+    open_node(&n, 300, false);
+    const uint64_t first = sc_clock_wall_ms() / 300000 * 300000 + 600000; /* nothing is sealed yet */
+    for (uint32_t i = 0; i < LANES; i++) {
+        for (uint32_t k = 0; k < WINDOWS; k++) {
+            uint32_t lane = i < 3 ? n.members[i].lane : 0x6000 + i;
+            sc_lane_store_push(n.store, make(k, lane, first + k * UINT64_C(300000), 300));
+        }
+        expect(&n, 0, WINDOWS, true);
+        assert_true(kit_open_files(SC_LIVE_SUFFIX) <= 64 + LANES);
+    }
+    check_lane(&n, NULL, 0, 1, WINDOWS, WINDOWS * ROWS);
+    for (uint32_t i = 3; i < LANES; i++) {
+        snprintf(unnamed, sizeof(unnamed), "lane-%08x", 0x6000 + i);
+        check_lane(&n, unnamed, 0, 1, WINDOWS, WINDOWS * ROWS);
+    }
+    close_node(&n);
+}
+
 /* ---- windows end ---- */
 
 static bool both_are_sealed(const struct sc_lane_store_stats *s)
@@ -1009,6 +1034,7 @@ int main(void)
         cmocka_unit_test(a_failed_sync_is_no_durability),
         cmocka_unit_test(a_failed_sync_of_one_lane),
         cmocka_unit_test(a_full_disk_refuses),
+        cmocka_unit_test(files_are_few),
         cmocka_unit_test(windows_are_sealed),
         cmocka_unit_test(tallies_of_absurd_windows),
         cmocka_unit_test(lanes_get_names),
