@@ -71,6 +71,7 @@ struct sc_lane_store {
     uint64_t unsynced_bytes, first_unsynced_ms;
     uint64_t next_second_ms, next_retention_ms;
     uint64_t full_until_ms;
+    struct news *heard; /* in order; to be judged */
     struct sc_lane_names names;
     struct sc_stream_owners owners;
     struct sc_tally_keeper tallies;
@@ -84,7 +85,7 @@ struct sc_lane_store {
     pthread_cond_t wake;
     struct sc_lane_batch *waiting, **waiting_last;
     uint64_t waiting_bytes;
-    struct news *news;                             /* to be written by the thread */
+    struct news *news; /* the newest first; the thread takes them when it has judged the others */
     struct sc_lane_batch *answers, **answers_last; /* batches that are done with */
     struct share *shares;                          /* by member, few */
     uint32_t share_count;
@@ -430,19 +431,6 @@ static void take_word(struct sc_lane_store *s, const struct news *n)
         note(s, why, n->proxy);
 }
 
-static void take_all(struct sc_lane_store *s, struct news *in_order)
-{
-    while (in_order != NULL) {
-        struct news *n = in_order;
-        in_order = n->next;
-        if (n->is_tally)
-            take_tally(s, n);
-        else
-            take_word(s, n);
-        free(n);
-    }
-}
-
 static struct news *collect_news(struct sc_lane_store *s)
 {
     pthread_mutex_lock(&s->mutex);
@@ -458,6 +446,32 @@ static struct news *collect_news(struct sc_lane_store *s)
         all = next;
     }
     return in_order;
+}
+
+static void take_one(struct sc_lane_store *s)
+{
+    struct news *n = s->heard;
+    s->heard = n->next;
+    if (n->is_tally)
+        take_tally(s, n);
+    else
+        take_word(s, n);
+    free(n);
+}
+
+/* Each may need a look at a file. One at least. @return whether there were any. */
+static bool judge_news(struct sc_lane_store *s, uint64_t until_ms)
+{
+    bool any = false;
+    do {
+        if (s->heard == NULL)
+            s->heard = collect_news(s);
+        if (s->heard == NULL)
+            return any;
+        take_one(s);
+        any = true;
+    } while (sc_clock_mono_ms() < until_ms);
+    return any;
 }
 
 /* Those that the disk does not take wait for the next news. */
@@ -480,14 +494,14 @@ static void write_streams(struct sc_lane_store *s, uint64_t until_ms)
     } while (sc_clock_mono_ms() < until_ms);
 }
 
-/* What is heard in one go; then the disk has its time. What it had no time for waits for the next one. */
+/* Half of the time to judge what was heard, the rest to write it. What there was no time for waits for the next go. */
 static void take_news(struct sc_lane_store *s, uint64_t most_ms)
 {
-    struct news *in_order = collect_news(s);
-    uint64_t until_ms = sc_clock_mono_ms() + most_ms;
-    if (in_order != NULL || s->tallies_wait) {
-        take_all(s, in_order);
-        write_tallies(s, most_ms);
+    uint64_t begun_ms = sc_clock_mono_ms(), until_ms = begun_ms + most_ms;
+    bool any = judge_news(s, begun_ms + most_ms / 2);
+    if (any || s->tallies_wait) {
+        uint64_t now_ms = sc_clock_mono_ms();
+        write_tallies(s, now_ms < until_ms ? until_ms - now_ms : 0);
     }
     write_streams(s, until_ms);
 }
@@ -672,6 +686,15 @@ static void *run(void *arg)
 
 /* ---- outside the thread ---- */
 
+static void free_news(struct news *n)
+{
+    while (n != NULL) {
+        struct news *next = n->next;
+        free(n);
+        n = next;
+    }
+}
+
 static void free_store(struct sc_lane_store *s)
 {
     for (uint32_t i = 0; i < s->lane_count; i++) {
@@ -682,6 +705,8 @@ static void free_store(struct sc_lane_store *s)
     sc_stream_keeper_free(&s->streams);
     sc_stream_owners_free(&s->owners);
     sc_tally_keeper_free(&s->tallies);
+    free_news(s->heard);
+    free_news(s->news);
     free(s->shares);
     sc_elements_free(&s->elements);
     sc_span_set_free(&s->durable);
