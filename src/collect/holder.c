@@ -23,6 +23,7 @@
 #define KEEP_BYTES   ((size_t)1 << 20)   /* of a buffer that a whole batch or state leaves behind */
 #define LOOKUP_MS    60000u              /* host names may get other addresses */
 #define UNKNOWN_MS   5000u /* the same while one has none: the name service may be starting, too */
+#define ACCEPTS      64    /* in one turn: beats and those that are connected have theirs */
 
 struct connection {
     struct connection *next, *previous;
@@ -332,9 +333,9 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
     struct sc_holder *h = arg;
     struct sc_addr from;
     uint16_t port;
-    int peer;
+    int peer = 0;
     (void)what;
-    while ((peer = sc_socket_accept((int)fd, &from, &port)) >= 0)
+    for (int i = 0; i < ACCEPTS && (peer = sc_socket_accept((int)fd, &from, &port)) >= 0; i++)
         open_connection(h, peer, &from, port);
     if (peer == -EMFILE || peer == -ENFILE || peer == -ENOBUFS || peer == -ENOMEM)
         event_del(h->accept); /* until the next beat: who connects waits in the backlog */

@@ -234,8 +234,8 @@ static void a_stream_is_whose_it_was_first(void **state)
     struct sc_stream_owners owners = {.store = store};
     const struct sc_stream kept = {.proxy = "beta", .stream = 7, .heard_ms = 1},
                            left = {.proxy = "mallory", .stream = 8, .heard_ms = 1};
-    assert_int_equal(sc_stream_write(store, &kept, false, NULL, NULL), SC_OK);
-    assert_int_equal(sc_stream_write(store, &left, false, NULL, NULL), SC_OK);
+    assert_int_equal(sc_stream_write(store, &kept, NULL, NULL), SC_OK);
+    assert_int_equal(sc_stream_write(store, &left, NULL, NULL), SC_OK);
     assert_true(sc_stream_owners_claim(&owners, &three, 1, "alpha"));
     assert_false(sc_stream_owners_claim(&owners, &three, 1, "beta"));
     assert_true(sc_stream_owners_claim(&owners, &three, 1, "alpha"));

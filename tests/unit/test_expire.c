@@ -281,7 +281,7 @@ static void lose(const char *store, uint64_t number, uint64_t window, bool given
     struct sc_stream stream = {.proxy = "p", .stream = number, .heard_ms = heard_ms};
     const struct sc_loss loss = {number, window, 300, 7, {{1, 0}, {8, 0}}};
     if (heard_ms != 0)
-        assert_int_equal(sc_stream_write(store, &stream, false, NULL, NULL), SC_OK);
+        assert_int_equal(sc_stream_write(store, &stream, NULL, NULL), SC_OK);
     stream.closed = given_up;
     if (window != 0)
         assert_int_equal(sc_losses_add(&losses, &loss), SC_OK);
@@ -322,7 +322,7 @@ static void losses_of_windows_that_are_over(void **state)
     for (unsigned i = 0; i < count; i++)
         lose(path, i + 1, cases[i].window, cases[i].given_up, cases[i].heard_ms);
     const struct sc_stream ended = {.proxy = "p", .stream = 100, .heard_ms = WINDOW(3) - DAY, .closed = true};
-    assert_int_equal(sc_stream_write(path, &ended, false, NULL, NULL), SC_OK);
+    assert_int_equal(sc_stream_write(path, &ended, NULL, NULL), SC_OK);
     expire(path, 3600, 0, WINDOW(4) + 3600000, true, &e);
     assert_true(is_there(path, SC_LOST_FOLDER, 1) && is_there(path, SC_STREAMS_FOLDER, 100));
     expire(path, 3600, 0, WINDOW(4) + 3600000, false, &e);
