@@ -37,6 +37,7 @@ struct sc_storer {
     uint64_t first_unsynced_ms;
     uint64_t retry_at_ms, retry_pause_ms;
     uint64_t blocked_since_ms, reminded_ms;
+    uint64_t ending_since_ms; /* the queue was found closed; 0: it is open */
     uint64_t next_second_ms, next_retention_ms;
     struct sc_window_clock windows;
     uint64_t newest_window_ms; /* import */
@@ -337,10 +338,23 @@ static struct sc_parcel *next_parcel(struct sc_storer *s, uint64_t now)
     return sc_queue_pop(s->options.queue, wait);
 }
 
-static bool is_hopeless(struct sc_storer *s, uint64_t now)
+/* Whatever the disk did before: at the end it is tried at once, and again as if it had just failed. */
+static void note_ending(struct sc_storer *s, uint64_t now)
 {
-    bool ending = s->options.import || sc_queue_is_finished(s->options.queue);
-    return s->stats.blocked && ending && now - s->blocked_since_ms >= s->options.patience_ms;
+    if (s->ending_since_ms != 0 || !sc_queue_is_closed(s->options.queue))
+        return;
+    s->ending_since_ms = now;
+    s->retry_at_ms = now;
+    s->retry_pause_ms = RETRY_FIRST_MS;
+}
+
+static bool is_hopeless(const struct sc_storer *s, uint64_t now)
+{
+    bool ending = s->ending_since_ms != 0;
+    uint64_t since = s->blocked_since_ms;
+    if (ending && !s->options.import && s->ending_since_ms > since)
+        since = s->ending_since_ms;
+    return s->stats.blocked && (ending || s->options.import) && now - since >= s->options.patience_ms;
 }
 
 static void lose_everything(struct sc_storer *s)
@@ -370,6 +384,7 @@ static void *run(void *arg)
     for (;;) {
         uint64_t now = sc_clock_mono_ms();
         each_second(s, now);
+        note_ending(s, now);
         if (is_hopeless(s, now)) {
             lose_everything(s);
             break;

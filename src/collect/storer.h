@@ -4,7 +4,8 @@
  * that have ended, and runs the retention. It alone uses the store's writer.
  *
  * A parcel is kept until a sync after its append succeeded. When the disk is full or fails, the thread keeps
- * what it has, tries again with growing pauses, and leaves the rest in the queue, whose bound then decides.
+ * what it has, tries again with growing pauses, and leaves the rest in the queue, whose bound then decides. Once the queue is
+ * closed it is tried at once, and for patience_ms more; what the disk does not take until then is given up, counted and told.
  *
  *     sc_storer_start(&options, &storer, &err);
  *     ...producers push...
