@@ -632,6 +632,9 @@ static void free_events(struct collector *c)
 /* Receivers first, so that all they have is in the queue; `err` is that of the storing. */
 static enum sc_status stop(struct collector *c, struct sc_error *err)
 {
+    uint64_t until_ms = sc_clock_mono_ms() + SC_RECEIVER_LAST_MS; /* for all of them together */
+    for (uint32_t i = 0; i < c->receiver_count; i++)
+        sc_receiver_end(c->receivers[i], until_ms);
     for (uint32_t i = 0; i < c->receiver_count; i++)
         sc_receiver_stop(c->receivers[i]);
     sc_keeper_finish(c->keeper);

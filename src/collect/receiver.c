@@ -18,7 +18,8 @@
 #define IDLE_MS          1800000u
 #define MOST_CHANGES     ((size_t)4 << 20)   /* bytes that wait to be taken */
 #define MERGE_BYTES      ((size_t)256 << 10) /* of other collectors' records in a tick; of one more, all */
-#define LAST_PATIENCE_MS 10000u              /* for room in the queue, when the process ends */
+#define DRAIN_MOST_MS    2000u               /* reading what waits in the sockets, at the end */
+#define REMOVE_MOST_MS   100u /* the same of a listener that is removed: the others wait meanwhile */
 
 enum command_kind { COMMAND_ADD, COMMAND_REMOVE, COMMAND_LEVEL, COMMAND_MERGE, COMMAND_STOP };
 
@@ -29,6 +30,7 @@ struct sc_command {
     struct sc_listener *listener; /* ADD */
     enum sc_log_level level;
     struct sc_board_state *state; /* MERGE */
+    uint64_t until_ms;            /* STOP */
 };
 
 /* What another collector knows, as far as it is merged. */
@@ -78,7 +80,7 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     if (listener->url.scheme == SC_URL_UDP)
-        sc_receiver_read_udp(listener, false);
+        sc_receiver_read_udp(listener);
     else
         sc_receiver_accept(listener, SC_RECEIVER_ACCEPTS_IN_TURN);
 }
@@ -92,14 +94,27 @@ static void free_listener(struct sc_listener *listener)
     free(listener);
 }
 
-static void drain_listener(struct sc_listener *listener)
+/* True: there may be more. */
+static bool drain_turn(struct sc_listener *listener, uint64_t until_ms)
 {
-    if (listener->url.scheme == SC_URL_UDP) {
-        sc_receiver_read_udp(listener, true);
-        sc_receiver_refresh_drops(listener);
-    } else {
-        sc_receiver_accept(listener, SC_RECEIVER_ACCEPTS_WHEN_ENDING);
-        sc_receiver_drain_connections(listener);
+    if (listener->url.scheme == SC_URL_UDP)
+        return sc_receiver_read_udp(listener);
+    return sc_receiver_drain_connections(listener, until_ms);
+}
+
+/* Takes what waits in the sockets of a list of listeners, turn by turn, until all are empty or it is `until_ms`. */
+static void drain(struct sc_listener *first, uint64_t until_ms)
+{
+    bool more = true;
+    for (struct sc_listener *l = first; l != NULL; l = l->next) {
+        if (l->url.scheme != SC_URL_UDP)
+            sc_receiver_accept(l, SC_RECEIVER_ACCEPTS_WHEN_ENDING);
+    }
+    while (more) {
+        bool ended = sc_clock_mono_ms() >= until_ms;
+        more = false;
+        for (struct sc_listener *l = first; l != NULL; l = l->next)
+            more = (drain_turn(l, until_ms) && !ended) || more;
     }
 }
 
@@ -126,8 +141,9 @@ static void remove_listener(struct sc_receiver *receiver, const struct sc_url *u
         struct sc_listener *listener = *at;
         if (!same_url(&listener->url, url))
             continue;
-        drain_listener(listener);
         *at = listener->next;
+        listener->next = NULL;
+        drain(listener, sc_clock_mono_ms() + REMOVE_MOST_MS);
         free_listener(listener);
         return;
     }
@@ -390,11 +406,11 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         publish_changes(receiver, SC_RECEIVER_CHANGES);
 }
 
-static void stop_all(struct sc_receiver *receiver)
+static void stop_all(struct sc_receiver *receiver, uint64_t until_ms)
 {
-    sc_intake_end(receiver->intake, LAST_PATIENCE_MS);
-    for (struct sc_listener *l = receiver->listeners; l != NULL; l = l->next)
-        drain_listener(l);
+    uint64_t drained_ms = sc_clock_mono_ms() + DRAIN_MOST_MS;
+    sc_intake_end(receiver->intake, until_ms);
+    drain(receiver->listeners, drained_ms < until_ms ? drained_ms : until_ms);
     sc_intake_flush(receiver->intake);
     do
         care(receiver, UINT32_MAX);
@@ -427,7 +443,7 @@ static void execute(struct sc_receiver *receiver, const struct sc_command *comma
         await_merge(receiver, command->state);
         break;
     case COMMAND_STOP:
-        stop_all(receiver);
+        stop_all(receiver, command->until_ms);
         break;
     }
 }
@@ -596,11 +612,17 @@ enum sc_status sc_receiver_start(struct sc_receiver *receiver, struct sc_error *
     return SC_OK;
 }
 
+void sc_receiver_end(struct sc_receiver *receiver, uint64_t until_ms)
+{
+    const struct sc_command command = {.kind = COMMAND_STOP, .until_ms = until_ms};
+    while (receiver->started && !receiver->ending && send_command(receiver, &command, NULL) == SC_NOMEM)
+        usleep(1000);
+    receiver->ending = true;
+}
+
 void sc_receiver_stop(struct sc_receiver *receiver)
 {
-    const struct sc_command command = {.kind = COMMAND_STOP};
-    while (receiver->started && send_command(receiver, &command, NULL) == SC_NOMEM)
-        usleep(1000);
+    sc_receiver_end(receiver, sc_clock_mono_ms() + SC_RECEIVER_LAST_MS);
     if (receiver->started)
         pthread_join(receiver->thread, NULL);
     receiver->started = false;

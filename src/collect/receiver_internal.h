@@ -72,7 +72,7 @@ struct sc_receiver {
     struct sc_buf records;                /* written, and not yet in `changes` */
     struct sc_merge *merges, *last_merge; /* to be done */
     atomic_size_t merging;                /* bytes of what is to be merged, commands included */
-    bool started;
+    bool started, ending;
     pthread_t thread;
     int wake_fd;
 
@@ -93,8 +93,8 @@ bool sc_complaint_due(struct sc_complaint *complaint, char out[static SC_COMPLAI
 bool sc_receiver_message(struct sc_receiver *receiver, const struct sc_message_source *source,
                          const uint8_t *bytes, size_t length);
 
-/* Takes what waits in a UDP socket. `until_empty`: all of it, two seconds at most; else a bounded share. */
-void sc_receiver_read_udp(struct sc_listener *listener, bool until_empty);
+/* Takes a bounded share of what waits in a UDP socket. True: there may be more. */
+bool sc_receiver_read_udp(struct sc_listener *listener);
 void sc_receiver_refresh_drops(struct sc_listener *listener);
 
 /* Takes connections that wait, `most` of them. */
@@ -105,7 +105,8 @@ void sc_receiver_accept(struct sc_listener *listener, int most);
 void sc_receiver_resume(struct sc_listener *listener);
 /* Once a second: closes connections that owe a message for too long. */
 void sc_receiver_judge_connections(struct sc_listener *listener, uint64_t now_ms);
-/* Reads what is there from each connection, then closes them all. */
-void sc_receiver_drain_connections(struct sc_listener *listener);
+/* Before their end: reads a share from each connection, and closes those that have no more; all of them from `until_ms` on. True: some
+ * are left. */
+bool sc_receiver_drain_connections(struct sc_listener *listener, uint64_t until_ms);
 
 #endif
