@@ -597,7 +597,8 @@ static enum sc_status start(struct collector *c, struct sc_error *err)
 
 /* ---- end ---- */
 
-#define DRAIN_MS 3000u /* for subcollectors to take what the outbox holds */
+#define ROOM_MS  10000u /* for the outbox to get room for what is in the queue */
+#define DRAIN_MS 3000u  /* then, for subcollectors to take what it holds */
 
 /* The proxy first: it may be its own subcollector. */
 static enum sc_status stop_storing(struct collector *c, struct sc_error *err)
@@ -605,7 +606,7 @@ static enum sc_status stop_storing(struct collector *c, struct sc_error *err)
     struct sc_storer_stats stats;
     if (c->queue != NULL)
         sc_queue_close(c->queue);
-    sc_proxy_finish(c->proxy, DRAIN_MS);
+    sc_proxy_finish(c->proxy, ROOM_MS, DRAIN_MS);
     sc_holder_stop(c->holder);
     if (c->storer == NULL)
         return SC_OK;

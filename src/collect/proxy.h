@@ -55,9 +55,10 @@ enum sc_status sc_proxy_set_cluster(struct sc_proxy *proxy, const struct sc_clus
 void sc_proxy_set_log_level(struct sc_proxy *proxy, enum sc_log_level level);
 
 /*
- * After the queue was closed: accepts all that is in it, waits up to `patience_ms` until it is with the subcollectors, ends the
- * threads, frees. What is not acknowledged stays in the outbox for the next start. NULL is allowed.
+ * After the queue was closed: accepts all that is in it, waits up to `drain_ms` until it is with the subcollectors, ends the threads,
+ * frees. An outbox that takes nothing is tried again for `patience_ms`; what finds no room then is dropped, accounted and told. What
+ * is not acknowledged stays in the outbox for the next start. NULL is allowed.
  */
-void sc_proxy_finish(struct sc_proxy *proxy, uint64_t patience_ms);
+void sc_proxy_finish(struct sc_proxy *proxy, uint64_t patience_ms, uint64_t drain_ms);
 
 #endif
