@@ -39,6 +39,10 @@ struct collector {
     struct sc_places *places; /* for connections of exporters */
     struct sc_receiver *receivers[SC_CONFIG_MAX_RECEIVERS];
     uint32_t receiver_count;
+    struct sc_url open[SC_CONFIG_MAX_LISTENERS]; /* listeners in use; config.listeners are those asked for */
+    uint32_t open_count;
+    uint64_t asked_ms, next_open_ms; /* monotonic: of what is not open yet */
+    bool told_missing;               /* since it was asked for */
     struct event_base *base;
     struct event *signals[SIGNAL_COUNT];
     struct event *keep;
@@ -46,6 +50,12 @@ struct collector {
     uint64_t started_ms, started_mono_ms;
     struct sc_keeper *keeper;
 };
+
+/* Flows of exporters come to nodes that store them or are proxies. */
+static bool takes_flows(const struct collector *c)
+{
+    return c->holder == NULL || c->proxy_role;
+}
 
 /* ---- listeners ---- */
 
@@ -108,12 +118,20 @@ static enum sc_status hand_over(struct collector *c, const struct sc_url *url, i
     return SC_OK;
 }
 
+static void remove_listener(struct collector *c, const struct sc_url *url)
+{
+    for (uint32_t i = 0; i < c->receiver_count; i++)
+        sc_receiver_remove(c->receivers[i], url, NULL);
+}
+
 static enum sc_status open_listener(struct collector *c, const struct sc_url *url, struct sc_error *err)
 {
     int fds[SC_CONFIG_MAX_RECEIVERS];
     SC_TRY(open_sockets(c, url, fds, err));
     int first = dup(fds[0]);
     enum sc_status status = hand_over(c, url, fds, err);
+    if (status != SC_OK)
+        remove_listener(c, url);
     if (first >= 0) {
         if (status == SC_OK)
             say_listening(c, first, url);
@@ -125,7 +143,7 @@ static enum sc_status open_listener(struct collector *c, const struct sc_url *ur
 /* All are opened before any is announced. */
 static enum sc_status open_listeners(struct collector *c, struct sc_error *err)
 {
-    if (c->config.listener_count == 0)
+    if (!takes_flows(c) || c->config.listener_count == 0)
         return SC_OK;
     int(*fds)[SC_CONFIG_MAX_RECEIVERS] = calloc(c->config.listener_count, sizeof(*fds));
     if (fds == NULL)
@@ -139,6 +157,7 @@ static enum sc_status open_listeners(struct collector *c, struct sc_error *err)
     for (; handed < opened && status == SC_OK; handed++) {
         say_listening(c, fds[handed][0], &c->config.listeners[handed]);
         status = hand_over(c, &c->config.listeners[handed], fds[handed], err);
+        c->open[c->open_count++] = c->config.listeners[handed];
     }
     for (; handed < opened; handed++)
         close_all(fds[handed], c->receiver_count);
@@ -146,14 +165,49 @@ static enum sc_status open_listeners(struct collector *c, struct sc_error *err)
     return status;
 }
 
-static bool has_listener(const struct sc_config *config, const struct sc_url *url)
+static bool is_among(const struct sc_url *url, const struct sc_url *list, uint32_t count)
 {
-    for (uint32_t i = 0; i < config->listener_count; i++) {
-        const struct sc_url *l = &config->listeners[i];
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sc_url *l = &list[i];
         if (l->scheme == url->scheme && l->port == url->port && sc_addr_equal(&l->address, &url->address))
             return true;
     }
     return false;
+}
+
+static void close_unwanted(struct collector *c)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < c->open_count; i++) {
+        if (is_among(&c->open[i], c->config.listeners, c->config.listener_count))
+            c->open[kept++] = c->open[i];
+        else
+            remove_listener(c, &c->open[i]);
+    }
+    c->open_count = kept;
+}
+
+#define OPEN_QUIET_MS 1000u /* a listener that was removed may still have the address */
+#define OPEN_AGAIN_MS 1000u
+
+/* Opens what is asked for and not open, and tries again until it is. */
+static void open_missing(struct collector *c, uint64_t now_ms)
+{
+    struct sc_error err;
+    bool late = now_ms >= c->asked_ms + OPEN_QUIET_MS;
+    if (now_ms < c->next_open_ms)
+        return;
+    c->next_open_ms = now_ms + (late ? OPEN_AGAIN_MS : 0);
+    for (uint32_t i = 0; i < c->config.listener_count; i++) {
+        const struct sc_url *url = &c->config.listeners[i];
+        if (is_among(url, c->open, c->open_count))
+            continue;
+        if (open_listener(c, url, &err) == SC_OK)
+            c->open[c->open_count++] = *url;
+        else if (late && !c->told_missing)
+            sc_log(&c->log, SC_LOG_ERROR, "%s; it is tried again each second", err.message);
+    }
+    c->told_missing = late;
 }
 
 /* ---- a new configuration ---- */
@@ -194,28 +248,21 @@ static void warn_fixed(const struct collector *c, const struct sc_config *fresh)
                "need a restart");
 }
 
-/* Flows of exporters come to nodes that store them or are proxies. */
-static bool takes_flows(const struct collector *c)
-{
-    return c->holder == NULL || c->proxy_role;
-}
-
 /* The removed ones go first: a new one may want the address. The others are not touched. */
 static void apply_listeners(struct collector *c, const struct sc_config *fresh)
 {
     struct sc_error err;
+    if (sc_config_set_listeners(&c->config, fresh->listeners, fresh->listener_count, &err) != SC_OK) {
+        sc_log(&c->log, SC_LOG_ERROR, "%s", err.message);
+        return;
+    }
     if (!takes_flows(c))
         return;
-    for (uint32_t i = 0; i < c->config.listener_count; i++) {
-        const struct sc_url *url = &c->config.listeners[i];
-        for (uint32_t k = 0; k < c->receiver_count && !has_listener(fresh, url); k++)
-            sc_receiver_remove(c->receivers[k], url, NULL);
-    }
-    for (uint32_t i = 0; i < fresh->listener_count; i++) {
-        const struct sc_url *url = &fresh->listeners[i];
-        if (!has_listener(&c->config, url) && open_listener(c, url, &err) != SC_OK)
-            sc_log(&c->log, SC_LOG_ERROR, "%s", err.message);
-    }
+    c->asked_ms = sc_clock_mono_ms();
+    c->next_open_ms = 0;
+    c->told_missing = false;
+    close_unwanted(c);
+    open_missing(c, c->asked_ms);
 }
 
 static void apply_forward(struct collector *c, const struct sc_config *fresh)
@@ -248,7 +295,6 @@ static void apply_log_level(struct collector *c, enum sc_log_level level)
 static void apply(struct collector *c, struct sc_config *fresh)
 {
     const struct sc_retention retention = {fresh->retention_age_s, fresh->retention_bytes};
-    struct sc_error err;
     apply_log_level(c, fresh->log_level);
     warn_fixed(c, fresh);
     apply_listeners(c, fresh);
@@ -257,9 +303,6 @@ static void apply(struct collector *c, struct sc_config *fresh)
         sc_storer_set_retention(c->storer, &retention);
     if (c->holder != NULL)
         sc_holder_set_retention(c->holder, &retention);
-    if (takes_flows(c) &&
-        sc_config_set_listeners(&c->config, fresh->listeners, fresh->listener_count, &err) != SC_OK)
-        sc_log(&c->log, SC_LOG_ERROR, "%s", err.message);
     c->config.retention_age_s = fresh->retention_age_s;
     c->config.retention_bytes = fresh->retention_bytes;
 }
@@ -357,6 +400,8 @@ static void on_keep(evutil_socket_t fd, short what, void *arg)
     sc_keeper_tick(c->keeper);
     if (c->proxy_role)
         sc_handover_take(&c->handover, c->receivers, c->receiver_count);
+    if (takes_flows(c))
+        open_missing(c, sc_clock_mono_ms());
     sc_log_tell_left_out(&c->log, sc_clock_mono_ms());
 }
 
@@ -485,10 +530,7 @@ static enum sc_status start_roles(struct collector *c, struct sc_error *err)
         return start_storer(c, err);
     SC_TRY(load_cluster(c, err));
     SC_TRY(c->subcollector_role ? start_holder(c, err) : sc_store_lock(c->config.store, &c->lock_fd, err));
-    if (c->proxy_role)
-        return start_proxy(c, err);
-    c->config.listener_count = 0; /* flows of exporters go to proxies */
-    return SC_OK;
+    return c->proxy_role ? start_proxy(c, err) : SC_OK;
 }
 
 /*
