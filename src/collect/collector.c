@@ -229,23 +229,70 @@ static bool same_shares(const struct sc_config *x, const struct sc_config *y)
     return true;
 }
 
-static void warn_fixed(const struct collector *c, const struct sc_config *fresh)
+/* What is changed in the file and is not applied before the next start. */
+static void tell_fixed(const struct collector *c, const struct sc_config *fresh)
 {
     const struct sc_config *now = &c->config;
-    bool same =
-        strcmp(now->store, fresh->store) == 0 && now->window_s == fresh->window_s &&
-        now->receivers == fresh->receivers && now->template_scope_address == fresh->template_scope_address &&
-        now->template_lifetime_s == fresh->template_lifetime_s &&
-        now->tcp_connections == fresh->tcp_connections && now->tcp_of_exporter == fresh->tcp_of_exporter &&
-        now->receive_buffer == fresh->receive_buffer && now->queue_memory == fresh->queue_memory &&
-        now->exporter_memory == fresh->exporter_memory && now->exporter_share == fresh->exporter_share &&
-        same_shares(now, fresh) && same_text(now->cluster, fresh->cluster) &&
-        same_text(now->node, fresh->node) && now->outbox_bytes == fresh->outbox_bytes &&
-        now->outbox_sync == fresh->outbox_sync;
-    if (!same)
+    const struct {
+        const char *name;
+        bool same;
+    } fixed[] = {
+        {"store", strcmp(now->store, fresh->store) == 0},
+        {"window", now->window_s == fresh->window_s},
+        {"receivers", now->receivers == fresh->receivers},
+        {"template-scope", now->template_scope_address == fresh->template_scope_address},
+        {"template-lifetime", now->template_lifetime_s == fresh->template_lifetime_s},
+        {"tcp",
+         now->tcp_connections == fresh->tcp_connections && now->tcp_of_exporter == fresh->tcp_of_exporter},
+        {"receive-buffer", now->receive_buffer == fresh->receive_buffer},
+        {"queue-memory", now->queue_memory == fresh->queue_memory},
+        {"exporter-memory", now->exporter_memory == fresh->exporter_memory},
+        {"exporter-share", now->exporter_share == fresh->exporter_share},
+        {"exporter-shares", same_shares(now, fresh)},
+        {"cluster", same_text(now->cluster, fresh->cluster)},
+        {"node", same_text(now->node, fresh->node)},
+        {"outbox", now->outbox_bytes == fresh->outbox_bytes && now->outbox_sync == fresh->outbox_sync},
+    };
+    char names[256] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
+        if (!fixed[i].same)
+            used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", used == 0 ? "" : ", ",
+                                     fixed[i].name);
+    }
+    if (used != 0)
         sc_log(&c->log, SC_LOG_WARNING,
-               "configuration: listeners, forward, retention and log-level are applied; the other changes "
-               "need a restart");
+               "configuration: what is changed of these takes effect at the next start: %s", names);
+}
+
+static bool same_listeners(const struct sc_config *x, const struct sc_config *y)
+{
+    bool same = x->listener_count == y->listener_count;
+    for (uint32_t i = 0; same && i < x->listener_count; i++)
+        same = is_among(&x->listeners[i], y->listeners, y->listener_count);
+    return same;
+}
+
+static bool same_forward(const struct sc_config *x, const struct sc_config *y)
+{
+    bool same = x->forward_count == y->forward_count && x->forward_memory == y->forward_memory;
+    for (uint32_t i = 0; same && i < x->forward_count; i++) {
+        const struct sc_config_forward *a = &x->forward[i], *b = &y->forward[i];
+        same = a->to.scheme == b->to.scheme && a->to.port == b->to.port &&
+               strcmp(a->to.host, b->to.host) == 0 && a->protocol == b->protocol &&
+               a->round_robin == b->round_robin;
+    }
+    return same;
+}
+
+/* What is changed in vain: flows of exporters do not come here. */
+static void tell_unused(const struct collector *c, const struct sc_config *fresh)
+{
+    bool listeners = !same_listeners(&c->config, fresh), forward = !same_forward(&c->config, fresh);
+    if (!takes_flows(c) && (listeners || forward))
+        sc_log(&c->log, SC_LOG_WARNING,
+               "configuration: %s%s%s: this node is a subcollector only, which uses none; the proxies do",
+               listeners ? "listeners" : "", listeners && forward ? ", " : "", forward ? "forward" : "");
 }
 
 /* The removed ones go first: a new one may want the address. The others are not touched. */
@@ -268,35 +315,19 @@ static void apply_listeners(struct collector *c, const struct sc_config *fresh)
 static void apply_forward(struct collector *c, const struct sc_config *fresh)
 {
     struct sc_error err;
-    if (!takes_flows(c))
-        return;
     c->config.forward_memory = fresh->forward_memory;
-    if (sc_forward_apply(c->forward, fresh, &err) != SC_OK ||
+    if ((takes_flows(c) && sc_forward_apply(c->forward, fresh, &err) != SC_OK) ||
         sc_config_set_forward(&c->config, fresh->forward, fresh->forward_count, &err) != SC_OK)
         sc_log(&c->log, SC_LOG_ERROR, "%s", err.message);
-}
-
-static void apply_log_level(struct collector *c, enum sc_log_level level)
-{
-    c->config.log_level = level;
-    c->log.level = level;
-    c->handover.log.level = level;
-    sc_forward_set_log_level(c->forward, level);
-    for (uint32_t i = 0; i < c->receiver_count; i++)
-        sc_receiver_set_log_level(c->receivers[i], level);
-    if (c->storer != NULL)
-        sc_storer_set_log_level(c->storer, level);
-    if (c->holder != NULL)
-        sc_holder_set_log_level(c->holder, level);
-    if (c->proxy != NULL)
-        sc_proxy_set_log_level(c->proxy, level);
 }
 
 static void apply(struct collector *c, struct sc_config *fresh)
 {
     const struct sc_retention retention = {fresh->retention_age_s, fresh->retention_bytes};
-    apply_log_level(c, fresh->log_level);
-    warn_fixed(c, fresh);
+    c->config.log_level = fresh->log_level;
+    sc_log_set_level(&c->log, fresh->log_level);
+    tell_fixed(c, fresh);
+    tell_unused(c, fresh);
     apply_listeners(c, fresh);
     apply_forward(c, fresh);
     if (c->storer != NULL)

@@ -32,7 +32,6 @@ struct sc_proxy {
     struct sc_peers *peers;
     pthread_t thread;
     atomic_ullong end_ms; /* monotonic: an outbox that takes nothing is borne until then */
-    atomic_int level;     /* of the log, for the thread */
 
     /* of the thread alone */
     struct sc_row_group_encoder encoder;
@@ -255,7 +254,6 @@ static void *run(void *arg)
     uint64_t next_ms = 0;
     pthread_setname_np(pthread_self(), "sc-proxy");
     while (!sc_queue_is_finished(p->options.queue)) {
-        p->options.log.level = (enum sc_log_level)atomic_load(&p->level);
         struct sc_parcel *parcel = sc_queue_pop(p->options.queue, POP_MS);
         if (parcel != NULL) {
             send_parcel(p, parcel->batch);
@@ -336,7 +334,6 @@ enum sc_status sc_proxy_start(const struct sc_proxy_options *options, struct sc_
     if (p == NULL)
         return sc_fail_nomem(err, "the proxy");
     p->options = *options;
-    atomic_init(&p->level, (int)options->log.level);
     atomic_init(&p->end_ms, UINT64_MAX);
     pthread_mutex_init(&p->mutex, NULL);
     enum sc_status status = make(p, err);
@@ -374,12 +371,6 @@ bool sc_proxy_get_member(struct sc_proxy *p, uint32_t lane, struct sc_peer_view 
 enum sc_status sc_proxy_set_cluster(struct sc_proxy *p, const struct sc_cluster *cluster, uint32_t self)
 {
     return sc_peers_set_cluster(p->peers, cluster, self);
-}
-
-void sc_proxy_set_log_level(struct sc_proxy *p, enum sc_log_level level)
-{
-    atomic_store(&p->level, (int)level);
-    sc_peers_set_log_level(p->peers, level);
 }
 
 void sc_proxy_finish(struct sc_proxy *p, uint64_t patience_ms, uint64_t drain_ms)

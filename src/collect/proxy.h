@@ -51,8 +51,6 @@ bool sc_proxy_get_member(struct sc_proxy *proxy, uint32_t lane, struct sc_peer_v
                          struct sc_dispatch_member *queue);
 /* Other members (copied); soon. Any thread. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_proxy_set_cluster(struct sc_proxy *proxy, const struct sc_cluster *cluster, uint32_t self);
-/* Soon. Any thread. */
-void sc_proxy_set_log_level(struct sc_proxy *proxy, enum sc_log_level level);
 
 /*
  * After the queue was closed: accepts all that is in it, waits up to `drain_ms` until it is with the subcollectors, ends the threads,

@@ -21,14 +21,13 @@
 #define DRAIN_MOST_MS    2000u               /* reading what waits in the sockets, at the end */
 #define REMOVE_MOST_MS   100u /* the same of a listener that is removed: the others wait meanwhile */
 
-enum command_kind { COMMAND_ADD, COMMAND_REMOVE, COMMAND_LEVEL, COMMAND_MERGE, COMMAND_STOP };
+enum command_kind { COMMAND_ADD, COMMAND_REMOVE, COMMAND_MERGE, COMMAND_STOP };
 
 struct sc_command {
     struct sc_command *next;
     enum command_kind kind;
     struct sc_url url;
     struct sc_listener *listener; /* ADD */
-    enum sc_log_level level;
     struct sc_board_state *state; /* MERGE */
     uint64_t until_ms;            /* STOP */
 };
@@ -436,9 +435,6 @@ static void execute(struct sc_receiver *receiver, const struct sc_command *comma
     case COMMAND_REMOVE:
         remove_listener(receiver, &command->url);
         break;
-    case COMMAND_LEVEL:
-        receiver->log.level = command->level;
-        break;
     case COMMAND_MERGE:
         await_merge(receiver, command->state);
         break;
@@ -532,12 +528,6 @@ enum sc_status sc_receiver_remove(struct sc_receiver *receiver, const struct sc_
 {
     const struct sc_command command = {.kind = COMMAND_REMOVE, .url = *url};
     return send_command(receiver, &command, err);
-}
-
-void sc_receiver_set_log_level(struct sc_receiver *receiver, enum sc_log_level level)
-{
-    const struct sc_command command = {.kind = COMMAND_LEVEL, .level = level};
-    send_command(receiver, &command, NULL);
 }
 
 void sc_receiver_merge(struct sc_receiver *receiver, struct sc_board_state *state)

@@ -6,7 +6,7 @@
  *
  * 1. sc_receiver_create; load template state into sc_receiver_decoder (the thread does not run yet).
  * 2. sc_receiver_start.
- * 3. sc_receiver_add, _remove, _set_log_level, _merge, _get_*, _take_changes at any time from any one thread.
+ * 3. sc_receiver_add, _remove, _merge, _get_*, _take_changes at any time from any one thread.
  * 4. sc_receiver_end, then sc_receiver_stop: drains the sockets once, sends all batches. Snapshots stay readable.
  * 5. sc_receiver_free, after the queue has given back all parcels.
  */
@@ -65,7 +65,6 @@ enum sc_status sc_receiver_add(struct sc_receiver *receiver, const struct sc_url
 /* Takes what waits in the listener's sockets, for a tick at most, then closes them. `url` as given to add. */
 enum sc_status sc_receiver_remove(struct sc_receiver *receiver, const struct sc_url *url,
                                   struct sc_error *err);
-void sc_receiver_set_log_level(struct sc_receiver *receiver, enum sc_log_level level);
 
 /* Has the decoder merge what another collector knows of templates (collect/templates.h), a share each tick. */
 void sc_receiver_merge(struct sc_receiver *receiver, struct sc_board_state *state);

@@ -26,7 +26,6 @@ struct parcel_list {
 
 struct sc_storer {
     struct sc_storer_options options;
-    struct sc_log store_log; /* never changes: the store has threads of its own */
     struct sc_store_writer *writer;
     pthread_t thread;
     char *path;
@@ -53,7 +52,6 @@ struct sc_storer {
     pthread_mutex_t mutex; /* what follows is shared */
     struct sc_storer_stats published;
     struct sc_retention retention;
-    enum sc_log_level level;
 };
 
 /* ---- lists ---- */
@@ -286,7 +284,6 @@ static void publish(struct sc_storer *s)
     sc_disk_look(s->path, &s->stats.disk);
     pthread_mutex_lock(&s->mutex);
     s->published = s->stats;
-    s->options.log.level = s->level;
     pthread_mutex_unlock(&s->mutex);
 }
 
@@ -440,20 +437,18 @@ enum sc_status sc_storer_start(const struct sc_storer_options *options, struct s
     pthread_mutex_init(&s->mutex, NULL);
     s->options = *options;
     s->options.store = s->path;
-    s->store_log = options->log;
     if (s->options.patience_ms == 0)
         s->options.patience_ms = PATIENCE_MS;
     s->retention = options->retention;
-    s->level = options->log.level;
     const struct sc_store_options how = {
-        .window_s = options->window_s, .io = options->io, .log = &s->store_log};
+        .window_s = options->window_s, .io = options->io, .log = &s->options.log};
     s->writer = sc_store_writer_open(s->path, &how, err);
     if (s->writer == NULL) {
         enum sc_status status = err == NULL ? SC_IO : err->status;
         free_storer(s);
         return status;
     }
-    sc_elements_init(&s->elements, s->path, s->options.io, &s->store_log);
+    sc_elements_init(&s->elements, s->path, s->options.io, &s->options.log);
     s->next_second_ms = sc_clock_mono_ms();
     s->drop_stream = sc_hash_draw_seed();
     if (gethostname(s->host, sizeof(s->host) - 1) != 0 || s->host[0] == '\0')
@@ -474,13 +469,6 @@ void sc_storer_set_retention(struct sc_storer *storer, const struct sc_retention
 {
     pthread_mutex_lock(&storer->mutex);
     storer->retention = *retention;
-    pthread_mutex_unlock(&storer->mutex);
-}
-
-void sc_storer_set_log_level(struct sc_storer *storer, enum sc_log_level level)
-{
-    pthread_mutex_lock(&storer->mutex);
-    storer->level = level;
     pthread_mutex_unlock(&storer->mutex);
 }
 

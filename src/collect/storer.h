@@ -52,7 +52,6 @@ enum sc_status sc_storer_start(const struct sc_storer_options *options, struct s
 
 /* Takes effect within a second. Any thread. */
 void sc_storer_set_retention(struct sc_storer *storer, const struct sc_retention *retention);
-void sc_storer_set_log_level(struct sc_storer *storer, enum sc_log_level level);
 
 /* A snapshot that is at most a second old. Any thread. */
 void sc_storer_get_stats(struct sc_storer *storer, struct sc_storer_stats *out);

@@ -122,6 +122,10 @@ def reload_listeners(folder):
     kit.check("reload: an error leaves the configuration as it is", await_line(log, 'unknown key "windw"'),
               log.read_text())
     sender.send(main, 0.2, 10000)
+    configure(main, extra="queue-memory: 100M\nreceivers: 3\n")
+    process.send_signal(signal.SIGHUP)
+    kit.check("reload: the log names what needs a restart", await_line(log, "takes effect at the next start: receivers, queue-memory\n"),
+              log.read_text())
     process.terminate()
     kit.check("reload: it ends well", process.wait(60) == 0, log.read_text())
     counts, code = kit.stored_numbers(store)
