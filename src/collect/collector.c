@@ -34,9 +34,10 @@ struct collector {
     struct sc_proxy *proxy;
     struct sc_handover handover; /* of a proxy */
     struct sc_holder *holder;
-    int lock_fd;              /* of a store that this process itself does not write to */
-    uint64_t descriptors;     /* that the process may open */
-    struct sc_places *places; /* for connections of exporters */
+    int lock_fd;                     /* of a store that this process itself does not write to */
+    uint64_t descriptors;            /* that the process may open */
+    struct sc_places *places;        /* for connections of exporters */
+    struct sc_complaints complaints; /* of all receivers */
     struct sc_receiver *receivers[SC_CONFIG_MAX_RECEIVERS];
     uint32_t receiver_count;
     struct sc_url open[SC_CONFIG_MAX_LISTENERS]; /* listeners in use; config.listeners are those asked for */
@@ -610,7 +611,9 @@ static enum sc_status create_receivers(struct collector *c, struct sc_error *err
                    .forward = c->forward},
         .log = c->log,
         .places = c->places,
+        .complaints = &c->complaints,
     };
+    sc_complaints_init(&c->complaints);
     c->exporter_memory.limit = c->config.exporter_memory;
     options.intake.limits.budget = &c->exporter_memory;
     if (c->proxy_role) {

@@ -11,15 +11,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define COMPLAINT_MS     60000u
-#define OVERRUN_EVERY_MS 60000u
-#define CARE_IN_TICK     4096u /* exporters: a millisecond or two */
-#define MESSAGE_MS       60000u
-#define IDLE_MS          1800000u
-#define MOST_CHANGES     ((size_t)4 << 20)   /* bytes that wait to be taken */
-#define MERGE_BYTES      ((size_t)256 << 10) /* of other collectors' records in a tick; of one more, all */
-#define DRAIN_MOST_MS    2000u               /* reading what waits in the sockets, at the end */
-#define REMOVE_MOST_MS   100u /* the same of a listener that is removed: the others wait meanwhile */
+#define CARE_IN_TICK   4096u /* exporters: a millisecond or two */
+#define MESSAGE_MS     60000u
+#define IDLE_MS        1800000u
+#define MOST_CHANGES   ((size_t)4 << 20)   /* bytes that wait to be taken */
+#define MERGE_BYTES    ((size_t)256 << 10) /* of other collectors' records in a tick; of one more, all */
+#define DRAIN_MOST_MS  2000u               /* reading what waits in the sockets, at the end */
+#define REMOVE_MOST_MS 100u /* the same of a listener that is removed: the others wait meanwhile */
 
 enum command_kind { COMMAND_ADD, COMMAND_REMOVE, COMMAND_MERGE, COMMAND_STOP };
 
@@ -39,22 +37,6 @@ struct sc_merge {
     size_t at;
 };
 
-bool sc_complaint_due(struct sc_complaint *complaint, char out[static SC_COMPLAINT_MAX])
-{
-    uint64_t now = sc_clock_mono_ms();
-    if (complaint->any && now - complaint->last_ms < COMPLAINT_MS) {
-        complaint->left_out++;
-        return false;
-    }
-    out[0] = '\0';
-    if (complaint->left_out != 0)
-        snprintf(out, SC_COMPLAINT_MAX, " (%llu like it before)", (unsigned long long)complaint->left_out);
-    complaint->left_out = 0;
-    complaint->last_ms = now;
-    complaint->any = true;
-    return true;
-}
-
 bool sc_receiver_message(struct sc_receiver *receiver, const struct sc_message_source *source,
                          const uint8_t *bytes, size_t length)
 {
@@ -63,7 +45,7 @@ bool sc_receiver_message(struct sc_receiver *receiver, const struct sc_message_s
     enum sc_status status = sc_intake_message(receiver->intake, source, bytes, length, &err);
     if (status == SC_LIMIT) /* what there was no room for is told together: tell_overrun */
         return true;
-    if (status != SC_OK && sc_complaint_due(&receiver->bad_messages, others)) {
+    if (status != SC_OK && sc_complaint_due(receiver->complaints, SC_COMPLAINT_MESSAGE, others)) {
         sc_addr_format(&source->exporter, address);
         sc_log(&receiver->log, SC_LOG_WARNING, "message of %zu bytes from %s %u: %s%s", length, address,
                source->port, err.message, others);
@@ -221,11 +203,9 @@ static void tell_overrun(struct sc_receiver *receiver, uint64_t now)
 {
     struct sc_overrun o;
     char address[SC_ADDR_TEXT_MAX];
-    if (now < receiver->next_overrun_ms)
-        return;
     sc_decoder_take_overrun(sc_intake_decoder(receiver->intake), &o);
-    if (o.left_out + o.pushed_out != 0)
-        receiver->next_overrun_ms = now + OVERRUN_EVERY_MS;
+    if (!sc_complaints_overrun(receiver->complaints, &o, now))
+        return;
     sc_addr_format(&o.exporter, address);
     if (o.left_out != 0)
         sc_log(&receiver->log, SC_LOG_WARNING,
@@ -361,7 +341,8 @@ static bool merge_share(struct sc_receiver *receiver, struct sc_merge *merge, si
     enum sc_status status =
         sc_templates_merge(state->bytes, state->head.size, &merge->at, most,
                            sc_intake_decoder(receiver->intake), clock_ms, sc_clock_wall_ms(), &err);
-    if (status != SC_OK && status != SC_AGAIN && sc_complaint_due(&receiver->bad_states, others))
+    if (status != SC_OK && status != SC_AGAIN &&
+        sc_complaint_due(receiver->complaints, SC_COMPLAINT_STATE, others))
         sc_log(&receiver->log, SC_LOG_WARNING,
                "templates that the proxy %s knows are not used, or not all of them: %s%s", state->head.proxy,
                err.message, others);
@@ -569,7 +550,10 @@ struct sc_receiver *sc_receiver_create(const struct sc_receiver_options *options
     }
     pthread_mutex_init(&receiver->mutex, NULL);
     receiver->log = options->log;
-    receiver->missing.log = &receiver->log;
+    sc_complaints_init(&receiver->own_complaints);
+    receiver->complaints = options->complaints != NULL ? options->complaints : &receiver->own_complaints;
+    receiver->missing =
+        (struct sc_missing_lines){.log = &receiver->log, .minute = &receiver->complaints->missing};
     receiver->places = options->places;
     receiver->message_ms = options->message_ms != 0 ? options->message_ms : MESSAGE_MS;
     receiver->idle_ms = options->idle_ms != 0 ? options->idle_ms : IDLE_MS;

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/url.h"
 #include "collect/board.h"
+#include "collect/complaints.h"
 #include "collect/exporters.h"
 #include "collect/intake.h"
 #include "collect/places.h"
@@ -32,6 +33,7 @@ struct sc_receiver_options {
     struct sc_log log; /* a copy of its own */
     struct sc_places
         *places; /* for TCP connections; borrowed, shared by all receivers. NULL: without bound */
+    struct sc_complaints *complaints; /* borrowed, shared by all receivers. NULL: its own */
     /* Over TCP; 0: a minute for a message that has begun, and for the first one; half an hour without any until a connection may go
      * for a newcomer. */
     uint64_t message_ms, idle_ms;

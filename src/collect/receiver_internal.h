@@ -3,7 +3,6 @@
 #ifndef SC_COLLECT_RECEIVER_INTERNAL_H
 #define SC_COLLECT_RECEIVER_INTERNAL_H
 
-#include "collect/missing.h"
 #include "collect/receiver.h"
 #include "net/framer.h"
 #include "net/udp.h"
@@ -42,13 +41,6 @@ struct sc_listener {
     struct sc_connection *connections;
 };
 
-/* At most one line in a minute about each sort of trouble, with the number of those that were left out. */
-struct sc_complaint {
-    uint64_t last_ms;
-    uint64_t left_out;
-    bool any;
-};
-
 struct sc_command;
 struct sc_merge;
 
@@ -64,8 +56,8 @@ struct sc_receiver {
     struct sc_connection *oldest_newcomer, *newest_newcomer;
     uint64_t message_ms, idle_ms;
     uint64_t next_search_ms; /* for one that is idle: not before */
-    struct sc_complaint bad_messages, bad_streams, bad_states, refusals;
-    uint64_t next_second_ms, next_care_ms, next_overrun_ms;
+    struct sc_complaints *complaints, own_complaints;
+    uint64_t next_second_ms, next_care_ms;
     struct sc_exporters exporters; /* filled by the pass over all exporters that is under way */
     bool caring;                   /* one is */
     struct sc_missing_lines missing;
@@ -84,10 +76,6 @@ struct sc_receiver {
     struct sc_intake_stats intake_stats;
     struct sc_buf changes; /* records of sessions that changed, for whoever takes them */
 };
-
-/* True when a line may be written now; out is then what to put at its end about those that were not, often empty. */
-#define SC_COMPLAINT_MAX 48
-bool sc_complaint_due(struct sc_complaint *complaint, char out[static SC_COMPLAINT_MAX]);
 
 /* Decodes a message and reports what is wrong with it. False: it is malformed. */
 bool sc_receiver_message(struct sc_receiver *receiver, const struct sc_message_source *source,

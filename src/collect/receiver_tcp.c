@@ -67,7 +67,7 @@ static void say(struct sc_connection *c, const char *what)
 {
     struct sc_receiver *receiver = c->listener->receiver;
     char others[SC_COMPLAINT_MAX];
-    if (sc_complaint_due(&receiver->bad_streams, others))
+    if (sc_complaint_due(receiver->complaints, SC_COMPLAINT_STREAM, others))
         sc_log(&receiver->log, SC_LOG_WARNING, "%s: %s: %s; the connection is closed%s",
                c->listener->view.name, c->peer, what, others);
 }
@@ -241,7 +241,7 @@ static void refuse(struct sc_listener *listener, const char *who, const char *wh
 {
     char others[SC_COMPLAINT_MAX];
     listener->view.refused++;
-    if (sc_complaint_due(&listener->receiver->refusals, others))
+    if (sc_complaint_due(listener->receiver->complaints, SC_COMPLAINT_REFUSAL, others))
         sc_log(&listener->receiver->log, SC_LOG_WARNING, "%s: a connection%s is refused: %s%s",
                listener->view.name, who, why, others);
 }

@@ -278,6 +278,33 @@ static void receivers_end_together(void **state)
     sc_queue_free(queue);
 }
 
+/* However many receivers there are, and nothing that was left out is forgotten. */
+static void receivers_complain_together(void **state)
+{
+    (void)state;
+    struct sc_complaints c;
+    char out[SC_COMPLAINT_MAX];
+    const struct sc_addr last = sc_addr_v4(63);
+    sc_complaints_init(&c);
+    assert_true(sc_complaint_due(&c, SC_COMPLAINT_MESSAGE, out));
+    assert_string_equal(out, "");
+    for (int i = 0; i < 63; i++)
+        assert_false(sc_complaint_due(&c, SC_COMPLAINT_MESSAGE, out));
+    assert_true(sc_complaint_due(&c, SC_COMPLAINT_REFUSAL, out)); /* another sort */
+    atomic_store(&c.sorts[SC_COMPLAINT_MESSAGE].next_ms, 0);      /* a minute later */
+    assert_true(sc_complaint_due(&c, SC_COMPLAINT_MESSAGE, out));
+    assert_string_equal(out, " (63 like it before)");
+    for (uint64_t i = 0, told = 0; i <= 64; i++) {
+        struct sc_overrun o = {.left_out = i < 64, .pushed_out = i < 64, .exporter = sc_addr_v4((uint32_t)i)};
+        bool due = sc_complaints_overrun(&c, &o, i < 64 ? 1000 + i : 70000);
+        told += due ? o.left_out : 0;
+        assert_int_equal(due, i == 0 || i == 64);
+        assert_int_equal(told, i < 64 ? 1 : 64);
+        if (i == 64)
+            assert_true(o.pushed_out == 63 && sc_addr_equal(&o.exporter, &last));
+    }
+}
+
 /* Connections with more in their sockets than one turn reads, among others that have nothing. */
 static void all_connections_are_read_at_the_end(void **state)
 {
@@ -562,6 +589,7 @@ int main(void)
         cmocka_unit_test(a_listener_is_removed_and_the_other_goes_on),
         cmocka_unit_test(a_tight_queue_makes_tcp_wait_and_loses_nothing),
         cmocka_unit_test(receivers_end_together),
+        cmocka_unit_test(receivers_complain_together),
         cmocka_unit_test(all_connections_are_read_at_the_end),
         cmocka_unit_test(a_new_template_is_told_at_once),
     };
