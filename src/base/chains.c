@@ -3,8 +3,7 @@
 
 #include <stdlib.h>
 
-#define FIRST_SIZE 64u
-#define MOST_SIZE  (1u << 26)
+#define MOST_SIZE (1u << 26)
 
 static void hang(struct sc_chain **heads, uint32_t size, struct sc_chain *link)
 {
@@ -15,7 +14,7 @@ static void hang(struct sc_chain **heads, uint32_t size, struct sc_chain *link)
 
 static void grow(struct sc_chains *chains)
 {
-    uint32_t size = chains->size == 0 ? FIRST_SIZE : chains->size * 2;
+    uint32_t size = chains->size == 0 ? SC_CHAINS_FIRST : chains->size * 2;
     struct sc_chain **heads = size > MOST_SIZE ? NULL : calloc(size, sizeof(struct sc_chain *));
     if (heads == NULL)
         return;

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define SC_CHAINS_FIRST 4u /* heads that a table begins with */
+
 /* The first member of whatever is kept in a table. */
 struct sc_chain {
     struct sc_chain *next;

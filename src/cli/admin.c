@@ -264,6 +264,18 @@ static void print_members(const json_t *members)
     }
 }
 
+static void print_refused(const json_t *members)
+{
+    size_t i;
+    const json_t *m;
+    json_array_foreach(members, i, m)
+    {
+        if (integer(m, "refused") != 0)
+            printf("PROBLEM   %s does not take %" PRIu64 " batches of this node: its log says why\n",
+                   text(m, "name"), integer(m, "refused"));
+    }
+}
+
 static void print_cluster(const json_t *cluster)
 {
     const json_t *proxy = json_object_get(cluster, "proxy"), *own = json_object_get(cluster, "subcollector");
@@ -291,6 +303,7 @@ static void print_cluster(const json_t *cluster)
                    integer(proxy, "outbox_damaged"), integer(proxy, "outbox_skipped_bytes"));
         if (json_is_string(json_object_get(proxy, "problem")))
             printf("PROBLEM   %s\n", text(proxy, "problem"));
+        print_refused(json_object_get(cluster, "members"));
     }
     if (own != NULL) {
         printf("holds     %" PRIu64 " records of %" PRIu64 " batches since the start, %" PRIu64

@@ -12,8 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TOLD_FOR_MS  60000u
-#define KEPT_FOR_MS  3600000u /* how much later than those of newer windows a batch may be accepted */
+#define TOLD_FOR_MS 60000u
+#define KEPT_FOR_MS                                                                                          \
+    86400000u /* how much later than those of newer windows a batch may be accepted; nobody takes one that is a day ahead */
 #define RECORD_BYTES 72u
 #define SUFFIX       ".accounts"
 
@@ -139,9 +140,10 @@ static uint32_t next_slot(const struct sc_accounts *a, uint64_t stream)
     return next;
 }
 
+/* The newest stand at the end. */
 static struct account *look_up(struct sc_accounts *a, const struct sc_batch_head *head)
 {
-    for (uint32_t i = 0; i < a->count; i++) {
+    for (uint32_t i = a->count; i-- > 0;) {
         struct account *one = &a->all[i];
         if (one->tally.stream == head->id.stream && one->tally.window_ms == head->window_ms &&
             one->tally.lane.lane == head->id.lane)
@@ -183,7 +185,7 @@ static struct account *find_over(struct sc_accounts *a, const struct sc_batch_he
     return NULL;
 }
 
-/* As find, in the place of an account that is over. Only for what is accepted, which comes about in the order of windows: drops are
+/* As find, with the slot of an account that is over. Only for what is accepted, which comes about in the order of windows: drops are
  * told past what still waits in the queue, so that the batches of a window they are newer than may be yet to come. */
 static struct account *find_next(struct sc_accounts *a, const struct sc_batch_head *head)
 {
@@ -191,7 +193,12 @@ static struct account *find_next(struct sc_accounts *a, const struct sc_batch_he
     if (one != NULL)
         return one;
     struct account *over = find_over(a, head);
-    return over != NULL ? make(over, head, over->slot) : find(a, head);
+    if (over == NULL)
+        return find(a, head);
+    uint32_t slot = over->slot;
+    struct account *last = &a->all[a->count - 1];
+    memmove(over, over + 1, (size_t)(last - over) * sizeof(*over));
+    return make(last, head, slot);
 }
 
 static void add(struct sc_tally_count *c, const struct sc_batch_head *head)

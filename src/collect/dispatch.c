@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SET_WORDS     (SC_CLUSTER_MAX_MEMBERS / 64)
 #define COPY_COSTS_MS 20u   /* of the time that passes: 50 batches a second */
 #define MOST_SAVED_MS 1000u /* of that time */
 #define RETRY_MS      1000u
 #define MOST_FAILURES 5u
+#define REFUSED_MS    60000u
 #define WIDE_ACK      128u
 
 /* When a member is slow, and when what is in flight to it is given to another too: usually, and when the outbox fills. */
@@ -20,9 +20,24 @@ static const struct patience {
     bool rate_limited;
 } patience[2] = {{2000, 10000, true}, {500, 1000, false}};
 
-/* Members, by index. */
-struct member_set {
-    uint64_t words[SET_WORDS];
+enum copy_state {
+    COPY_NONE,
+    COPY_WAITS,   /* in the member's line */
+    COPY_SENT,    /* in flight to it */
+    COPY_ACKED,   /* durable there */
+    COPY_REFUSED, /* it does not take it */
+};
+
+/* What a member has to do with a batch. */
+struct copy {
+    struct copy *of_entry;        /* the next of the same batch */
+    struct copy *next, *previous; /* in the line of those that wait for the member, or are in flight to it */
+    struct entry *entry;
+    uint64_t since_ms; /* in flight */
+    uint32_t member;
+    enum copy_state state;
+    bool asked; /* it was ever sent: nobody else can acknowledge it */
+    bool late;  /* in flight for so long that another got it too */
 };
 
 struct entry {
@@ -30,26 +45,16 @@ struct entry {
     struct entry *chain;           /* of the same bucket */
     struct sc_batch_head head;
     struct sc_outbox_place place;
+    struct copy *copies;
     uint32_t home;
-    struct member_set acked;
-    struct member_set waits; /* in the member's line */
-    struct member_set sent;  /* in flight to it */
-    struct member_set asked; /* was ever: nobody else can acknowledge it */
-    struct member_set late;  /* of those in flight: for so long that another got it too */
-    bool parked;             /* it could not be read: nobody gets it until then */
+    bool parked; /* it could not be read: nobody gets it until then */
     uint32_t failures;
     uint64_t retry_ms;
 };
 
-struct place_in_line {
-    struct entry *entry;
-    uint64_t since_ms; /* in flight */
-};
-
-/* Batches in the order in which they came, as a ring; those that left are NULL, but for the first. */
+/* In the order in which they came. */
 struct line {
-    struct place_in_line *places;
-    uint32_t size, first, count;
+    struct copy *first, *last;
     uint64_t batches;
 };
 
@@ -57,7 +62,7 @@ struct peer {
     bool usable, slow;
     int64_t credit; /* of the weighted round robin */
     struct line waits, flight;
-    uint64_t acknowledged;
+    uint64_t acknowledged, refused; /* refused: now */
 };
 
 struct sc_dispatch {
@@ -70,27 +75,11 @@ struct sc_dispatch {
     uint64_t seed; /* of the buckets */
     uint32_t bucket_count, entry_count;
     uint32_t parked_count;
+    uint64_t refused_ms;          /* the first refusal since all were forgotten; 0: none */
     uint64_t settle_ms;           /* until then not all are known that will be usable; 0: they are */
     uint64_t ticked_ms, saved_ms; /* the last tick; for copies of what is late */
     struct sc_dispatch_stats stats;
 };
-
-/* ---- sets ---- */
-
-static bool has(const struct member_set *set, uint32_t i)
-{
-    return (set->words[i / 64] >> (i % 64) & 1) != 0;
-}
-
-static void put(struct member_set *set, uint32_t i)
-{
-    set->words[i / 64] |= UINT64_C(1) << (i % 64);
-}
-
-static void take(struct member_set *set, uint32_t i)
-{
-    set->words[i / 64] &= ~(UINT64_C(1) << (i % 64));
-}
 
 /* ---- entries by id ---- */
 
@@ -129,78 +118,77 @@ static bool grow_buckets(struct sc_dispatch *d)
     return true;
 }
 
-/* ---- lines ---- */
+/* ---- copies ---- */
 
-static struct place_in_line *in_line(const struct line *l, uint32_t i)
+static struct copy *find_copy(const struct entry *e, uint32_t member)
 {
-    return &l->places[(l->first + i) & (l->size - 1)];
+    struct copy *c = e->copies;
+    while (c != NULL && c->member != member)
+        c = c->of_entry;
+    return c;
 }
 
-static bool line_push(struct line *l, struct entry *e, uint64_t since_ms)
+/* NULL without memory. */
+static struct copy *need_copy(struct entry *e, uint32_t member)
 {
-    if (l->count == l->size) {
-        uint32_t size = l->size == 0 ? 64 : l->size * 2;
-        struct place_in_line *places = malloc(size * sizeof(*places));
-        if (places == NULL)
-            return false;
-        for (uint32_t i = 0; i < l->count; i++)
-            places[i] = *in_line(l, i);
-        free(l->places);
-        l->places = places;
-        l->size = size;
-        l->first = 0;
-    }
-    *in_line(l, l->count++) = (struct place_in_line){e, since_ms};
+    struct copy *c = find_copy(e, member);
+    if (c != NULL || (c = calloc(1, sizeof(*c))) == NULL)
+        return c;
+    *c = (struct copy){.of_entry = e->copies, .entry = e, .member = member};
+    e->copies = c;
+    return c;
+}
+
+static void line_put(struct line *l, struct copy *c)
+{
+    c->previous = l->last;
+    c->next = NULL;
+    *(l->last == NULL ? &l->first : &l->last->next) = c;
+    l->last = c;
     l->batches++;
-    return true;
 }
 
-static void line_trim(struct line *l)
+static void line_take(struct line *l, struct copy *c)
 {
-    while (l->count != 0 && in_line(l, 0)->entry == NULL) {
-        l->first = (l->first + 1) & (l->size - 1);
-        l->count--;
+    *(c->previous == NULL ? &l->first : &c->previous->next) = c->next;
+    *(c->next == NULL ? &l->last : &c->next->previous) = c->previous;
+    l->batches--;
+}
+
+/* NULL: copies in that state are in none. */
+static struct line *line_of(struct peer *p, enum copy_state state)
+{
+    return state == COPY_WAITS ? &p->waits : state == COPY_SENT ? &p->flight : NULL;
+}
+
+static void set_state(struct sc_dispatch *d, struct copy *c, enum copy_state state)
+{
+    struct peer *p = &d->peers[c->member];
+    struct line *before = line_of(p, c->state), *now = line_of(p, state);
+    if (before != NULL)
+        line_take(before, c);
+    if (now != NULL)
+        line_put(now, c);
+    p->refused += (uint64_t)(state == COPY_REFUSED) - (uint64_t)(c->state == COPY_REFUSED);
+    c->state = state;
+    c->late = false;
+}
+
+static void free_copies(struct sc_dispatch *d, struct entry *e)
+{
+    for (struct copy *c = e->copies, *next; c != NULL; c = next) {
+        next = c->of_entry;
+        set_state(d, c, COPY_NONE);
+        free(c);
     }
-}
-
-/* One that is in it. Entries go in about the order in which they came: it is near the front. */
-static void line_forget(struct line *l, const struct entry *e)
-{
-    for (uint32_t i = 0; i < l->count; i++) {
-        if (in_line(l, i)->entry != e)
-            continue;
-        in_line(l, i)->entry = NULL;
-        l->batches--;
-        break;
-    }
-    line_trim(l);
-}
-
-static void line_clear(struct line *l)
-{
-    l->count = 0;
-    l->batches = 0;
-}
-
-/* The member has it, or need not have it. */
-static void withdraw(struct sc_dispatch *d, struct entry *e, uint32_t member)
-{
-    struct peer *p = &d->peers[member];
-    if (has(&e->waits, member))
-        line_forget(&p->waits, e);
-    if (has(&e->sent, member))
-        line_forget(&p->flight, e);
-    take(&e->waits, member);
-    take(&e->sent, member);
-    take(&e->late, member);
+    e->copies = NULL;
 }
 
 /* ---- targets and release ---- */
 
 static void forget(struct sc_dispatch *d, struct entry *e)
 {
-    for (uint32_t i = 0; i < d->cluster.count; i++)
-        withdraw(d, e, i);
+    free_copies(d, e);
     *slot_of(d, &e->head.id) = e->chain;
     *(e->previous == NULL ? &d->first : &e->previous->next) = e->next;
     *(e->next == NULL ? &d->last : &e->next->previous) = e->previous;
@@ -214,8 +202,8 @@ static void forget(struct sc_dispatch *d, struct entry *e)
 static void release(struct sc_dispatch *d, struct entry *e)
 {
     uint32_t copies = 0;
-    for (uint32_t i = 0; i < d->cluster.count; i++)
-        copies += has(&e->acked, i);
+    for (const struct copy *c = e->copies; c != NULL; c = c->of_entry)
+        copies += c->state == COPY_ACKED;
     d->stats.released++;
     d->stats.released_short += copies < d->cluster.replication;
     d->events.released(d->events.arg, &e->head, e->place);
@@ -236,18 +224,27 @@ static uint32_t count_able(const struct sc_dispatch *d)
 static bool is_durable(const struct sc_dispatch *d, const struct entry *e)
 {
     uint32_t copies = 0, wanted = d->cluster.replication, able = count_able(d);
-    for (uint32_t i = 0; i < d->cluster.count; i++)
-        copies += d->peers[i].usable && has(&e->acked, i);
+    for (const struct copy *c = e->copies; c != NULL; c = c->of_entry)
+        copies += c->state == COPY_ACKED && d->peers[c->member].usable;
     if (able < wanted)
         wanted = able;
     return wanted != 0 && copies >= wanted;
 }
 
-/* A slow member has it not, or not yet for too long: others come first. */
-static bool is_held_up(const struct sc_dispatch *d, const struct entry *e, uint32_t member)
+/* Members that may get the batch. A slow one that has it not, or not yet for too long, comes after the others. */
+static void sort_members(const struct sc_dispatch *d, const struct entry *e, bool *quick, bool *slow)
 {
-    return d->peers[member].slow && !has(&e->acked, member) &&
-           (!has(&e->sent, member) || has(&e->late, member));
+    for (uint32_t i = 0; i < d->cluster.count; i++) {
+        quick[i] = d->peers[i].usable && !d->peers[i].slow;
+        slow[i] = d->peers[i].usable && d->peers[i].slow;
+    }
+    for (const struct copy *c = e->copies; c != NULL; c = c->of_entry) {
+        uint32_t m = c->member;
+        bool takes = d->peers[m].usable && c->state != COPY_REFUSED;
+        bool held_up = d->peers[m].slow && c->state != COPY_ACKED && (c->state != COPY_SENT || c->late);
+        quick[m] = takes && !held_up;
+        slow[m] = takes && held_up;
+    }
 }
 
 static uint32_t choose_targets(const struct sc_dispatch *d, const struct entry *e,
@@ -255,11 +252,7 @@ static uint32_t choose_targets(const struct sc_dispatch *d, const struct entry *
 {
     bool quick[SC_CLUSTER_MAX_MEMBERS], slow[SC_CLUSTER_MAX_MEMBERS];
     uint32_t more[SC_CLUSTER_MAX_COPIES];
-    for (uint32_t i = 0; i < d->cluster.count; i++) {
-        bool held_up = is_held_up(d, e, i);
-        quick[i] = d->peers[i].usable && !held_up;
-        slow[i] = d->peers[i].usable && held_up;
-    }
+    sort_members(d, e, quick, slow);
     uint32_t n = sc_cluster_targets(&d->cluster, e->home, quick, out);
     if (n == d->cluster.replication)
         return n;
@@ -275,11 +268,10 @@ static uint32_t give(struct sc_dispatch *d, struct entry *e)
     uint32_t targets[SC_CLUSTER_MAX_COPIES], given = 0;
     uint32_t count = e->parked ? 0 : choose_targets(d, e, targets);
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t t = targets[i];
-        bool has_it = has(&e->acked, t) || has(&e->waits, t) || has(&e->sent, t);
-        if (has_it || !line_push(&d->peers[t].waits, e, 0))
+        struct copy *c = need_copy(e, targets[i]);
+        if (c == NULL || c->state != COPY_NONE)
             continue;
-        put(&e->waits, t);
+        set_state(d, c, COPY_WAITS);
         given++;
     }
     return given;
@@ -305,12 +297,12 @@ static void retarget_all(struct sc_dispatch *d)
 /* What waits for the member goes to others where there are any. */
 static void turn_away(struct sc_dispatch *d, uint32_t member)
 {
-    line_clear(&d->peers[member].waits);
     for (struct entry *e = d->first, *next; e != NULL; e = next) {
         next = e->next;
-        if (!has(&e->waits, member))
+        struct copy *c = find_copy(e, member);
+        if (c == NULL || c->state != COPY_WAITS)
             continue;
-        take(&e->waits, member);
+        set_state(d, c, COPY_NONE);
         retarget(d, e);
     }
 }
@@ -319,7 +311,7 @@ static void turn_away(struct sc_dispatch *d, uint32_t member)
 static bool judge(struct peer *p, uint64_t now_ms, uint32_t bound_ms)
 {
     uint64_t bound = p->slow ? bound_ms / 2 : bound_ms;
-    bool slow = p->usable && p->flight.count != 0 && now_ms >= in_line(&p->flight, 0)->since_ms + bound;
+    bool slow = p->usable && p->flight.first != NULL && now_ms >= p->flight.first->since_ms + bound;
     bool changed = slow != p->slow;
     p->slow = slow;
     return changed;
@@ -343,21 +335,18 @@ static void judge_all(struct sc_dispatch *d, uint64_t now_ms, uint32_t bound_ms)
 /* What is in flight to a slow member for long is given to the next on the ring in addition. */
 static void copy_late(struct sc_dispatch *d, uint32_t member, uint64_t now_ms, const struct patience *how)
 {
-    struct line *flight = &d->peers[member].flight;
-    for (uint32_t i = 0; i < flight->count; i++) {
-        struct entry *e = in_line(flight, i)->entry;
+    for (struct copy *c = d->peers[member].flight.first; c != NULL; c = c->next) {
         if (how->rate_limited && d->saved_ms < COPY_COSTS_MS)
             return;
-        if (e == NULL || has(&e->late, member))
+        if (c->late)
             continue;
-        if (now_ms < in_line(flight, i)->since_ms + how->late_ms)
+        if (now_ms < c->since_ms + how->late_ms)
             return;
-        put(&e->late, member);
-        uint32_t given = give(d, e);
+        c->late = true;
+        uint32_t given = give(d, c->entry);
         d->stats.copied_late += given;
         d->saved_ms -= given * COPY_COSTS_MS < d->saved_ms ? given * COPY_COSTS_MS : d->saved_ms;
-        if (given == 0)
-            take(&e->late, member); /* nobody else is there: looked at again */
+        c->late = given != 0; /* nobody else is there: looked at again */
     }
 }
 
@@ -369,6 +358,31 @@ static void read_again(struct sc_dispatch *d, uint64_t now_ms)
         e->parked = false;
         d->parked_count--;
         (void)give(d, e);
+    }
+}
+
+static bool forget_refusals(struct sc_dispatch *d, const struct entry *e)
+{
+    bool any = false;
+    for (struct copy *c = e->copies; c != NULL; c = c->of_entry) {
+        if (c->state != COPY_REFUSED)
+            continue;
+        set_state(d, c, COPY_NONE);
+        any = true;
+    }
+    return any;
+}
+
+/* All that was refused is offered again: clocks and configurations get right. */
+static void offer_again(struct sc_dispatch *d, uint64_t now_ms)
+{
+    if (d->refused_ms == 0 || now_ms < d->refused_ms + REFUSED_MS)
+        return;
+    d->refused_ms = 0;
+    for (struct entry *e = d->first, *next; e != NULL; e = next) {
+        next = e->next;
+        if (forget_refusals(d, e))
+            retarget(d, e);
     }
 }
 
@@ -392,24 +406,16 @@ struct sc_dispatch *sc_dispatch_create(const struct sc_cluster *cluster,
     return NULL;
 }
 
-static void free_peers(struct peer *peers, uint32_t count)
-{
-    for (uint32_t i = 0; peers != NULL && i < count; i++) {
-        free(peers[i].waits.places);
-        free(peers[i].flight.places);
-    }
-    free(peers);
-}
-
 void sc_dispatch_free(struct sc_dispatch *d)
 {
     if (d == NULL)
         return;
     for (struct entry *e = d->first, *next; e != NULL; e = next) {
         next = e->next;
+        free_copies(d, e);
         free(e);
     }
-    free_peers(d->peers, d->cluster.count);
+    free(d->peers);
     pthread_mutex_destroy(&d->mutex);
     sc_cluster_free(&d->cluster);
     free(d->buckets);
@@ -499,28 +505,27 @@ bool sc_dispatch_next(struct sc_dispatch *d, uint32_t member, uint64_t now_ms, s
 {
     pthread_mutex_lock(&d->mutex);
     struct peer *p = &d->peers[member];
-    struct entry *e = p->waits.count == 0 ? NULL : in_line(&p->waits, 0)->entry;
-    if (e != NULL && !line_push(&p->flight, e, now_ms))
-        e = NULL; /* without memory it waits on */
-    if (e != NULL) {
-        *head = e->head;
-        *place = e->place;
-        line_forget(&p->waits, e);
-        take(&e->waits, member);
-        put(&e->sent, member);
-        put(&e->asked, member);
+    struct copy *c = p->waits.first;
+    if (c != NULL) {
+        *head = c->entry->head;
+        *place = c->entry->place;
+        set_state(d, c, COPY_SENT);
+        c->asked = true;
+        c->since_ms = now_ms;
     }
     pthread_mutex_unlock(&d->mutex);
-    return e != NULL;
+    return c != NULL;
 }
 
 /* False: it was never sent to the member. */
 static bool acknowledge(struct sc_dispatch *d, uint32_t member, struct entry *e)
 {
-    if (has(&e->acked, member) || !has(&e->asked, member))
-        return has(&e->asked, member);
-    put(&e->acked, member);
-    withdraw(d, e, member);
+    struct copy *c = find_copy(e, member);
+    if (c == NULL || !c->asked)
+        return false;
+    if (c->state == COPY_ACKED)
+        return true;
+    set_state(d, c, COPY_ACKED);
     d->peers[member].acknowledged++;
     if (is_durable(d, e))
         release(d, e);
@@ -548,14 +553,10 @@ static bool is_meant(const struct entry *e, const struct sc_link_ack *ack)
 /* A wide interval costs no more than the member has in flight. */
 static void acknowledge_flight(struct sc_dispatch *d, uint32_t member, const struct sc_link_ack *ack)
 {
-    struct line *flight = &d->peers[member].flight;
-    for (uint32_t i = 0; i < flight->count;) {
-        struct entry *e = in_line(flight, i)->entry;
-        uint32_t before = flight->count;
-        if (e != NULL && is_meant(e, ack))
-            (void)acknowledge(d, member, e);
-        uint32_t gone = before - flight->count; /* in front */
-        i = gone > i ? 0 : i + 1 - gone;
+    for (struct copy *c = d->peers[member].flight.first, *next; c != NULL; c = next) {
+        next = c->next;
+        if (is_meant(c->entry, ack))
+            (void)acknowledge(d, member, c->entry);
     }
 }
 
@@ -574,6 +575,34 @@ bool sc_dispatch_ack(struct sc_dispatch *d, uint32_t member, const struct sc_lin
     return sent;
 }
 
+bool sc_dispatch_refused(struct sc_dispatch *d, uint32_t member, const struct sc_batch_id *id,
+                         uint64_t now_ms)
+{
+    pthread_mutex_lock(&d->mutex);
+    struct entry *e = *slot_of(d, id);
+    struct copy *c = e == NULL ? NULL : find_copy(e, member);
+    bool sent = e == NULL || (c != NULL && c->asked);
+    if (sent && c != NULL && c->state == COPY_SENT) {
+        d->refused_ms = d->refused_ms == 0 ? now_ms : d->refused_ms;
+        set_state(d, c, COPY_REFUSED);
+        retarget(d, e);
+    }
+    pthread_mutex_unlock(&d->mutex);
+    return sent;
+}
+
+/* It waits for nobody, and is not in flight to the member that it was to be read for. */
+static void park(struct sc_dispatch *d, struct entry *e, uint32_t member, uint64_t now_ms)
+{
+    for (struct copy *c = e->copies; c != NULL; c = c->of_entry) {
+        if (c->state == COPY_WAITS || (c->state == COPY_SENT && c->member == member))
+            set_state(d, c, COPY_NONE);
+    }
+    d->parked_count += !e->parked;
+    e->parked = true;
+    e->retry_ms = now_ms + RETRY_MS;
+}
+
 enum sc_status sc_dispatch_unread(struct sc_dispatch *d, uint32_t member, const struct sc_batch_id *id,
                                   uint64_t now_ms, bool counts)
 {
@@ -581,14 +610,7 @@ enum sc_status sc_dispatch_unread(struct sc_dispatch *d, uint32_t member, const 
     pthread_mutex_lock(&d->mutex);
     struct entry *e = *slot_of(d, id);
     if (e != NULL) {
-        withdraw(d, e, member);
-        for (uint32_t i = 0; i < d->cluster.count; i++) {
-            if (has(&e->waits, i))
-                withdraw(d, e, i);
-        }
-        d->parked_count += !e->parked;
-        e->parked = true;
-        e->retry_ms = now_ms + RETRY_MS;
+        park(d, e, member, now_ms);
         e->failures += counts;
     } else
         status = SC_NOTFOUND;
@@ -631,6 +653,7 @@ void sc_dispatch_tick(struct sc_dispatch *d, uint64_t now_ms, bool pressed)
             copy_late(d, i, now_ms, &patience[pressed]);
     }
     read_again(d, now_ms);
+    offer_again(d, now_ms);
     pthread_mutex_unlock(&d->mutex);
 }
 
@@ -642,12 +665,10 @@ void sc_dispatch_set_usable(struct sc_dispatch *d, uint32_t member, bool usable)
     p->usable = usable;
     p->slow = false;
     p->credit = 0;
-    line_clear(&p->waits);
-    line_clear(&p->flight);
     for (struct entry *e = d->first; e != NULL; e = e->next) {
-        take(&e->waits, member);
-        take(&e->sent, member);
-        take(&e->late, member);
+        struct copy *c = find_copy(e, member);
+        if (c != NULL && c->state != COPY_ACKED)
+            set_state(d, c, COPY_NONE);
     }
     retarget_all(d);
     pthread_mutex_unlock(&d->mutex);
@@ -655,14 +676,27 @@ void sc_dispatch_set_usable(struct sc_dispatch *d, uint32_t member, bool usable)
 
 /* ---- other members ---- */
 
-static struct member_set renumber(const struct member_set *set, const uint32_t *new_index, uint32_t count)
+/* Members that are none any more have nothing to do with it. Before the peers move. */
+static void renumber_copies(struct sc_dispatch *d, struct entry *e, const uint32_t *new_index)
 {
-    struct member_set out = {0};
-    for (uint32_t i = 0; i < count; i++) {
-        if (has(set, i) && new_index[i] != SC_NO_MEMBER)
-            put(&out, new_index[i]);
+    for (struct copy **at = &e->copies, *c; (c = *at) != NULL;) {
+        if (new_index[c->member] == SC_NO_MEMBER) {
+            set_state(d, c, COPY_NONE);
+            *at = c->of_entry;
+            free(c);
+        } else {
+            c->member = new_index[c->member];
+            at = &c->of_entry;
+        }
     }
-    return out;
+}
+
+static void renumber_entries(struct sc_dispatch *d, const struct sc_cluster *fresh, const uint32_t *new_index)
+{
+    for (struct entry *e = d->first; e != NULL; e = e->next) {
+        e->home = find_home(fresh, e->head.id.lane);
+        renumber_copies(d, e, new_index);
+    }
 }
 
 /* Peers move to their new places with their lines; those that are none any more stay behind, with empty ones. */
@@ -673,23 +707,9 @@ static void move_peers(struct sc_dispatch *d, struct peer *to, const uint32_t *n
             continue;
         to[new_index[i]] = d->peers[i];
         to[new_index[i]].credit = 0;
-        d->peers[i] = (struct peer){0};
     }
-    free_peers(d->peers, d->cluster.count);
+    free(d->peers);
     d->peers = to;
-}
-
-static void renumber_entries(struct sc_dispatch *d, const struct sc_cluster *fresh, const uint32_t *new_index)
-{
-    uint32_t count = d->cluster.count;
-    for (struct entry *e = d->first; e != NULL; e = e->next) {
-        e->home = find_home(fresh, e->head.id.lane);
-        e->acked = renumber(&e->acked, new_index, count);
-        e->waits = renumber(&e->waits, new_index, count);
-        e->sent = renumber(&e->sent, new_index, count);
-        e->asked = renumber(&e->asked, new_index, count);
-        e->late = renumber(&e->late, new_index, count);
-    }
 }
 
 enum sc_status sc_dispatch_set_cluster(struct sc_dispatch *d, const struct sc_cluster *cluster)
@@ -732,7 +752,7 @@ void sc_dispatch_get_member(struct sc_dispatch *d, uint32_t member, struct sc_di
 {
     pthread_mutex_lock(&d->mutex);
     const struct peer *p = &d->peers[member];
-    *out =
-        (struct sc_dispatch_member){p->usable, p->slow, p->waits.batches, p->flight.batches, p->acknowledged};
+    *out = (struct sc_dispatch_member){p->usable,         p->slow,         p->waits.batches,
+                                       p->flight.batches, p->acknowledged, p->refused};
     pthread_mutex_unlock(&d->mutex);
 }

@@ -15,6 +15,10 @@
  * for 10 s is given to the next on the ring in addition, 50 batches a second. When the outbox is half full (`pressed`), these
  * bounds are 0.5 s and 1 s, and the rate has none. So a member that is stuck cannot fill the outbox while others are well.
  *
+ * A batch that a member does not take (of a window that cannot be, say) is given to others; it is offered to all again a minute after the
+ * first was refused, and to the member when it connects again. So it holds up no other batch, and is in the outbox until it has
+ * its copies.
+ *
  * A batch that cannot be read from the outbox is tried again each second, five times; then it is forgotten here, and `given_up`
  * is called.
  *
@@ -65,6 +69,10 @@ bool sc_dispatch_next(struct sc_dispatch *dispatch, uint32_t member, uint64_t no
 /* What the member was not sent stays as it is. False: such a batch is among those acknowledged, or the interval is wider than all. */
 bool sc_dispatch_ack(struct sc_dispatch *dispatch, uint32_t member, const struct sc_link_ack *ack);
 
+/* The member does not take what it was sent. False: that was never sent to it. */
+bool sc_dispatch_refused(struct sc_dispatch *dispatch, uint32_t member, const struct sc_batch_id *id,
+                         uint64_t now_ms);
+
 /*
  * What sc_dispatch_next gave could not be read. `counts`: it is the batch's fault, not one of memory. @return SC_OK: it is tried
  * again; SC_END: it was given up; SC_NOTFOUND: it was released meanwhile.
@@ -95,6 +103,7 @@ struct sc_dispatch_member {
     uint64_t waiting;   /* batches to be sent to it */
     uint64_t in_flight; /* sent, not acknowledged */
     uint64_t acknowledged;
+    uint64_t refused; /* batches that it does not take, now */
 };
 
 void sc_dispatch_get_stats(struct sc_dispatch *dispatch, struct sc_dispatch_stats *out);

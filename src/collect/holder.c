@@ -395,12 +395,15 @@ static void send_answer(struct sc_holder *h, const struct sc_lane_answer *a)
     struct connection *c = find_connection(h, a->connection);
     if (c == NULL)
         return;
-    if (!a->durable) {
+    if (a->outcome == SC_LANE_LOST) {
         close_connection(c);
         return;
     }
     const struct sc_link_ack ack = {a->id.stream, a->id.lane, a->id.sequence, a->id.sequence};
-    sc_link_put_ack(&c->writer, &ack);
+    if (a->outcome == SC_LANE_DURABLE)
+        sc_link_put_ack(&c->writer, &ack);
+    else
+        sc_link_put_refused(&c->writer, &a->id);
     if (sc_link_send(c->io, &c->writer) != SC_OK ||
         evbuffer_get_length(bufferevent_get_output(c->io)) > MOST_UNACKED)
         close_connection(c);

@@ -98,9 +98,9 @@ struct sc_lane_store {
 /* ---- answers ---- */
 
 /* The batch itself is the answer: it needs no memory, so that none is ever owed. */
-static void done(struct sc_lane_store *s, struct sc_lane_batch *b, bool durable)
+static void done(struct sc_lane_store *s, struct sc_lane_batch *b, enum sc_lane_outcome outcome)
 {
-    b->durable = durable;
+    b->outcome = outcome;
     b->next = NULL;
     pthread_mutex_lock(&s->mutex);
     s->waiting_bytes -= b->head.size;
@@ -239,7 +239,7 @@ static void refuse(struct sc_lane_store *s, struct sc_lane_batch *b, const struc
         sc_log(&s->options.log, SC_LOG_ERROR, "%s; the proxies keep their batches and send them elsewhere",
                err->message);
     s->full_until_ms = now + FULL_FOR_MS;
-    done(s, b, false);
+    done(s, b, SC_LANE_LOST);
 }
 
 /* Everything since the last good sync may be lost with its file. */
@@ -279,7 +279,7 @@ static void sync_all(struct sc_lane_store *s)
         s->stats.batches++;
         s->stats.records += b->head.records;
         remember(s, &b->head.id);
-        done(s, b, true);
+        done(s, b, SC_LANE_DURABLE);
     }
     s->last = &s->unsynced;
     s->unsynced_bytes = 0;
@@ -323,7 +323,7 @@ static enum sc_status append(struct sc_lane_store *s, const struct sc_lane_batch
 
 static void turn_away(struct sc_lane_store *s, struct sc_lane_batch *b)
 {
-    done(s, b, false);
+    done(s, b, SC_LANE_REFUSED);
     s->options.answered(s->options.arg);
 }
 
@@ -354,7 +354,7 @@ static void take(struct sc_lane_store *s, struct sc_lane_batch *b)
     b->next = NULL;
     if (is_here(s, &b->head.id)) {
         s->stats.duplicates++;
-        done(s, b, true);
+        done(s, b, SC_LANE_DURABLE);
         s->options.answered(s->options.arg);
         return;
     }
@@ -817,7 +817,7 @@ uint32_t sc_lane_store_answers(struct sc_lane_store *s, struct sc_lane_answer *o
     for (; n < most && s->answers != NULL; n++) {
         struct sc_lane_batch *b = s->answers;
         s->answers = b->next;
-        out[n] = (struct sc_lane_answer){b->connection, b->head.id, b->durable};
+        out[n] = (struct sc_lane_answer){b->connection, b->head.id, b->outcome};
         free(b);
     }
     if (s->answers == NULL)

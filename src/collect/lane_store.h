@@ -25,12 +25,18 @@
 struct sc_lane_store;
 
 /* A batch on its way; malloc'ed in one piece, owned by whoever has it. */
+enum sc_lane_outcome {
+    SC_LANE_DURABLE,
+    SC_LANE_REFUSED, /* never taken as it is, or not now: say so */
+    SC_LANE_LOST,    /* the disk failed: end the connection, so that all that is in flight is sent again */
+};
+
 struct sc_lane_batch {
     struct sc_lane_batch *next;
     uint64_t connection;
     char proxy[SC_PROXY_NAME_MAX]; /* who sends it */
     struct sc_batch_head head;
-    bool durable; /* of the lane store */
+    enum sc_lane_outcome outcome; /* of the lane store */
     uint8_t bytes[];
 };
 
@@ -38,7 +44,7 @@ struct sc_lane_batch {
 struct sc_lane_answer {
     uint64_t connection;
     struct sc_batch_id id;
-    bool durable; /* else: end the connection */
+    enum sc_lane_outcome outcome;
 };
 
 struct sc_lane_store_options {

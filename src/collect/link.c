@@ -18,7 +18,8 @@ enum {
     TALLY = 261,
     STREAM_NEWS = 262,
     STATE = 263,
-    STATE_PART = 264
+    STATE_PART = 264,
+    REFUSED = 265
 };
 
 #define HEADER_BYTES 16u
@@ -62,6 +63,7 @@ static const struct field batch_fields[] = {{STREAM, 8},       {LANE, 4},       
                                             {RECORD_KIND, 1},  {SIZE, 4},          {HASH, 8}};
 static const struct field part_fields[] = {{OCTETS, VARIABLE}};
 static const struct field ack_fields[] = {{STREAM, 8}, {LANE, 4}, {FIRST, 8}, {LAST, 8}};
+static const struct field refused_fields[] = {{STREAM, 8}, {LANE, 4}, {SEQUENCE, 8}};
 static const struct field tally_fields[] = {{STREAM, 8},        {LANE, 4},         {WINDOW_START, 8},
                                             {WINDOW_LENGTH, 4}, {ACCEPTED, 8},     {ACCEPTED + 1, 8},
                                             {ACCEPTED + 2, 8},  {ACCEPTED + 3, 8}, {ACCEPTED + 4, 8},
@@ -132,6 +134,7 @@ static void put_templates(struct sc_link_writer *w)
     PUT_TEMPLATE(&w->out, STREAM_NEWS, stream_fields);
     PUT_TEMPLATE(&w->out, STATE, state_fields);
     PUT_TEMPLATE(&w->out, STATE_PART, part_fields);
+    PUT_TEMPLATE(&w->out, REFUSED, refused_fields);
     end_message(w, at, 0);
 }
 
@@ -189,6 +192,15 @@ void sc_link_put_ack(struct sc_link_writer *w, const struct sc_link_ack *ack)
     put_be(&w->out, ack->lane, 4);
     put_be(&w->out, ack->first, 8);
     put_be(&w->out, ack->last, 8);
+    end_message(w, at, 1);
+}
+
+void sc_link_put_refused(struct sc_link_writer *w, const struct sc_batch_id *id)
+{
+    size_t at = begin_message(w, REFUSED);
+    put_be(&w->out, id->stream, 8);
+    put_be(&w->out, id->lane, 4);
+    put_be(&w->out, id->sequence, 8);
     end_message(w, at, 1);
 }
 
@@ -345,6 +357,16 @@ static enum sc_status read_ack(struct sc_link_reader *r, struct sc_cursor *in, s
     return r->ack == NULL ? SC_OK : r->ack(r->arg, &ack);
 }
 
+static enum sc_status read_refused(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_batch_id id = {.stream = get_be(in, 8)};
+    id.lane = (uint32_t)get_be(in, 4);
+    id.sequence = get_be(in, 8);
+    if (in->failed)
+        return sc_fail(err, SC_MALFORMED, "a refusal that is none");
+    return r->refused == NULL ? SC_OK : r->refused(r->arg, &id);
+}
+
 static enum sc_status read_beat(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
 {
     struct sc_link_beat beat = {.free_bytes = get_be(in, 8)};
@@ -442,6 +464,8 @@ static enum sc_status read_record(struct sc_link_reader *r, uint16_t set, struct
         return read_part(r, in, err);
     case ACK:
         return read_ack(r, in, err);
+    case REFUSED:
+        return read_refused(r, in, err);
     case BEAT:
         return read_beat(r, in, err);
     case TALLY:

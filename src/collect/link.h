@@ -8,7 +8,7 @@
  *
  *   proxy         templates, HELLO, then for each batch BATCH and its bytes in PARTs; each second STREAM and TALLYs; STATE and its
  *                 STATE PARTs when it has learned of templates
- *   subcollector  templates, HELLO, ACKs when batches are durable, BEATs every 200 ms from a thread that no disk holds up; STATEs of
+ *   subcollector  templates, HELLO, ACKs when batches are durable, REFUSEDs where they are not taken, BEATs every 200 ms from a thread that no disk holds up; STATEs of
  *                 what other proxies know
  *
  * Templates (the ids are fixed; numbers are unsigned, big-endian; the length in bytes stands behind the name):
@@ -23,6 +23,7 @@
  *   263 STATE  clock 8 (ms), age 8 (ms), size 4, hash 8, nodeName variable: what that proxy's decoders know of exporters' templates,
  *              some sessions' records (collect/templates.h); its clock when it was made, and how long that is ago
  *   264 STATE PART  octets variable: the next bytes of the STATE that was announced last; BATCH and PARTs may come between
+ *   265 REFUSED  stream 8, lane 4, sequence 8: this batch is not taken, now or as it is; the proxy keeps it, and gives it to others
  *
  * A peer that speaks a newer version says so in HELLO; templates and messages that are not known are skipped.
  */
@@ -107,6 +108,7 @@ struct sc_link_writer {
 void sc_link_put_hello(struct sc_link_writer *w, const struct sc_link_hello *hello);
 void sc_link_put_batch(struct sc_link_writer *w, const struct sc_batch_head *head, const uint8_t *bytes);
 void sc_link_put_ack(struct sc_link_writer *w, const struct sc_link_ack *ack);
+void sc_link_put_refused(struct sc_link_writer *w, const struct sc_batch_id *id);
 void sc_link_put_beat(struct sc_link_writer *w, const struct sc_link_beat *beat);
 void sc_link_put_tally(struct sc_link_writer *w, const struct sc_link_tally *tally);
 void sc_link_put_stream(struct sc_link_writer *w, const struct sc_link_stream *stream);
@@ -122,6 +124,7 @@ struct sc_link_reader {
     /* A whole batch whose hash agrees; `bytes` are borrowed. */
     enum sc_status (*batch)(void *arg, const struct sc_batch_head *head, const uint8_t *bytes);
     enum sc_status (*ack)(void *arg, const struct sc_link_ack *ack);
+    enum sc_status (*refused)(void *arg, const struct sc_batch_id *id);
     enum sc_status (*beat)(void *arg, const struct sc_link_beat *beat);
     enum sc_status (*tally)(void *arg, const struct sc_link_tally *tally);
     enum sc_status (*stream)(void *arg, const struct sc_link_stream *stream);

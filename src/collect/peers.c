@@ -304,6 +304,19 @@ static enum sc_status on_ack(void *arg, const struct sc_link_ack *ack)
     return SC_OK;
 }
 
+static enum sc_status on_refused(void *arg, const struct sc_batch_id *id)
+{
+    struct peer *p = arg;
+    if (!sc_dispatch_refused(p->peers->options.dispatch, p->member, id, sc_clock_mono_ms()))
+        refuse(p, SC_REFUSAL_ACK);
+    else
+        sc_log(
+            &p->peers->options.log, SC_LOG_WARNING,
+            "%s does not take a batch, its log says why: others get it, and it is offered again in a minute",
+            name_of(p));
+    return SC_OK;
+}
+
 static enum sc_status on_beat(void *arg, const struct sc_link_beat *beat)
 {
     struct peer *p = arg;
@@ -406,8 +419,12 @@ static void connect_peer(struct peer *p)
     }
     p->began_ms = now;
     p->connection = ++p->peers->connections;
-    p->reader = (struct sc_link_reader){
-        .hello = on_hello, .ack = on_ack, .beat = on_beat, .state = on_state, .arg = p};
+    p->reader = (struct sc_link_reader){.hello = on_hello,
+                                        .ack = on_ack,
+                                        .refused = on_refused,
+                                        .beat = on_beat,
+                                        .state = on_state,
+                                        .arg = p};
     bufferevent_setcb(p->io, on_read, on_written, on_event, p);
     bufferevent_setwatermark(p->io, EV_WRITE, OUT_BYTES / 2, 0);
     bufferevent_enable(p->io, EV_READ | EV_WRITE);

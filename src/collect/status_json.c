@@ -368,6 +368,7 @@ static json_t *member_json(const struct sc_status_source *source, uint32_t i)
     put(object, "waiting", queue.waiting);
     put(object, "in_flight", queue.in_flight);
     put(object, "acknowledged", queue.acknowledged);
+    put(object, "refused", queue.refused);
     put(object, "bytes_sent", view.bytes_sent);
     put(object, "connects", view.connects);
     put(object, "deaths", view.deaths);

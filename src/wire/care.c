@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * What time does to the state of exporters: templates expire, data sets that wait are given up, domains, sessions and exporters
- * that nobody heard of for long go; rates are computed, and accounts and missing templates told. All in steps over the table of
- * exporters, so that no number of them stops the thread.
+ * that nobody heard of for long go; rates are computed, and accounts and missing templates told.
+ *
+ * All in steps, so that no number of exporters, and nothing that one of them may have, stops the thread. A pass goes over the heads of
+ * the tables of sessions and exporters; within a session over its domains, and within a domain over its templates, from the end of
+ * either row (base/roster.h). It may pause before any of these, while others come and go. Where a table grows it begins anew.
  */
 #include "wire/decoder_internal.h"
 
@@ -20,19 +23,47 @@
 #define RATE_LEAST_MS 900u
 #define RATE_OVER_MS  10000u
 
+/* What is looked at counts one, a domain more for its account. An exporter as most are, with a few templates, comes to about so many. */
+#define DOMAIN_STEPS   4u
+#define EXPORTER_STEPS 8u
+
+#define ALL UINT32_MAX /* of a row: none was looked at */
+
+struct pass {
+    struct sc_decoder *decoder;
+    struct sc_care_place *at; /* the decoder's */
+    const struct sc_care *care;
+    uint64_t now_ms;
+    uint64_t left; /* steps until it pauses */
+};
+
+static void spend(struct pass *p, uint64_t steps)
+{
+    p->left -= steps < p->left ? steps : p->left;
+}
+
 static bool is_idle(uint64_t since_ms, uint64_t now_ms, uint64_t for_ms)
 {
     return now_ms > since_ms && now_ms - since_ms > for_ms;
 }
 
-static void expire_templates(struct sc_decoder *decoder, struct sc_session *session, struct sc_domain *domain,
-                             uint64_t now_ms)
+/* What is left of a row of `count`. */
+static uint32_t left_of(uint32_t left, uint32_t count)
 {
-    for (uint32_t i = domain->template_count; i > 0; i--) {
-        const struct sc_template *t = domain->templates[i - 1];
-        if (is_idle(t->seen_ms, now_ms, sc_template_lifetime(&decoder->limits, t->refresh_ms)))
-            free(sc_domain_take_template(session, domain, t->id));
+    return left < count ? left : count;
+}
+
+/* True: all were looked at. */
+static bool expire_templates(struct pass *p, struct sc_session *session, struct sc_domain *domain)
+{
+    uint32_t *left = &p->at->templates;
+    for (*left = left_of(*left, domain->templates.count); *left > 0 && p->left > 0; --*left) {
+        struct sc_template *t = sc_template_at(domain, *left - 1);
+        if (is_idle(t->seen_ms, p->now_ms, sc_template_lifetime(&p->decoder->limits, t->refresh_ms)))
+            free(sc_domain_take_template(session, domain, t));
+        spend(p, 1);
     }
+    return *left == 0;
 }
 
 static void sample_rate(struct sc_domain *domain, uint64_t now_ms)
@@ -51,7 +82,7 @@ static void sample_rate(struct sc_domain *domain, uint64_t now_ms)
 static struct sc_exporter_stats account_of(const struct sc_exporter *e, const struct sc_domain *domain)
 {
     struct sc_exporter_stats stats = domain->stats;
-    stats.templates = domain->template_count;
+    stats.templates = domain->templates.count;
     stats.over_budget = e->over_budget;
     stats.dropped = e->dropped;
     return stats;
@@ -61,8 +92,8 @@ void sc_decoder_each_exporter(const struct sc_decoder *decoder,
                               bool (*visit)(void *arg, const struct sc_exporter_stats *stats), void *arg)
 {
     for (const struct sc_session *s = decoder->newest; s != NULL; s = s->older) {
-        for (uint32_t i = 0; i < s->domain_count; i++) {
-            const struct sc_exporter_stats stats = account_of(s->owner, s->domains[i]);
+        for (uint32_t i = 0; i < s->domains.count; i++) {
+            const struct sc_exporter_stats stats = account_of(s->owner, sc_domain_at(s, i));
             if (stats.messages != 0 && !visit(arg, &stats))
                 return;
         }
@@ -86,7 +117,7 @@ static uint64_t patience_ms(const struct sc_exporter *e, const struct sc_domain 
 
 static bool is_over(const struct sc_session *s, const struct sc_domain *domain, uint64_t now_ms)
 {
-    return domain->template_count == 0 && s->waiting == NULL &&
+    return domain->templates.count == 0 && s->waiting == NULL &&
            is_idle(domain->heard_ms, now_ms, patience_ms(s->owner, domain));
 }
 
@@ -100,73 +131,124 @@ static void care_domain(struct sc_session *s, struct sc_domain *domain, uint64_t
         give_account(s->owner, domain, care);
 }
 
-/* In one pass: one sender may have a hundred thousand, and any of them may go. */
-static void care_domains(struct sc_session *s, uint64_t now_ms, const struct sc_care *care)
+/* True: all were looked at. */
+static bool care_domains(struct pass *p, struct sc_session *s)
 {
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < s->domain_count; i++) {
-        struct sc_domain *domain = s->domains[i];
-        if (s->transport == SC_TRANSPORT_UDP)
-            expire_templates(s->owner->decoder, s, domain, now_ms);
-        if (is_over(s, domain, now_ms)) {
+    uint32_t *left = &p->at->domains;
+    for (*left = left_of(*left, s->domains.count); *left > 0 && p->left > 0; --*left) {
+        struct sc_domain *domain = sc_domain_at(s, *left - 1);
+        if (s->transport == SC_TRANSPORT_UDP && !expire_templates(p, s, domain))
+            return false;
+        spend(p, DOMAIN_STEPS + domain->missing_count);
+        p->at->templates = ALL;
+        if (is_over(s, domain, p->now_ms))
             sc_session_drop_domain(s, domain);
-            continue;
-        }
-        care_domain(s, domain, now_ms, care);
-        s->domains[kept++] = domain;
+        else
+            care_domain(s, domain, p->now_ms, p->care);
     }
-    s->domain_count = kept;
+    return *left == 0;
 }
 
-static void care_session(struct sc_session *s, uint64_t now_ms, const struct sc_care *care)
+static void care_waiting(struct pass *p, struct sc_session *s)
 {
-    struct sc_exporter *e = s->owner;
-    const struct sc_waiting_choice waited = {.before_ms = now_ms > WAIT_MS ? now_ms - WAIT_MS : 1};
+    const struct sc_waiting_choice waited = {.before_ms = p->now_ms > WAIT_MS ? p->now_ms - WAIT_MS : 1};
+    spend(p, 1 + (uint64_t)s->waiting_count);
     if (s->waiting != NULL)
         sc_session_drop_waiting(s, &waited);
-    care_domains(s, now_ms, care);
-    sc_exporter_settle(s);
-    if (s->domain_count == 0)
-        sc_session_remove(e->decoder, s);
 }
 
-static void care_exporter(struct sc_exporter *e, uint64_t now_ms, const struct sc_care *care)
+void sc_care_enter(struct sc_decoder *decoder, struct sc_chain *session)
 {
-    for (struct sc_session *s = e->newest, *next; s != NULL; s = next) {
-        next = s->sibling_older;
-        care_session(s, now_ms, care);
+    struct sc_care_place *at = &decoder->care;
+    at->session = (struct sc_session *)session;
+    at->domains = at->templates = ALL;
+}
+
+static void leave(struct sc_decoder *decoder, struct sc_session *s)
+{
+    struct sc_exporter *e = s->owner;
+    sc_care_enter(decoder, s->chain.next);
+    if (s->domains.count != 0)
+        return;
+    sc_session_remove(decoder, s);
+    sc_exporter_tidy(e);
+}
+
+/* Those of the head at hand. True: all were looked at. */
+static bool care_sessions(struct pass *p)
+{
+    while (p->at->session != NULL && p->left > 0) {
+        struct sc_session *s = p->at->session;
+        if (p->at->domains == ALL)
+            care_waiting(p, s);
+        bool done = care_domains(p, s);
+        sc_exporter_settle(s);
+        if (done)
+            leave(p->decoder, s);
     }
-    if (e->newest == NULL && is_idle(e->used_ms, now_ms, ESTABLISHED_IDLE_MS))
-        sc_exporter_destroy(e);
-    else
-        sc_exporter_tidy(e);
+    return p->at->session == NULL;
+}
+
+static struct sc_chain *first_of(const struct sc_chains *chains, uint32_t head)
+{
+    return head < chains->size ? chains->heads[head] : NULL;
+}
+
+static void care_exporters(struct pass *p)
+{
+    spend(p, 1);
+    for (struct sc_chain *c = first_of(&p->decoder->exporters, p->at->head), *next; c != NULL; c = next) {
+        struct sc_exporter *e = (struct sc_exporter *)c;
+        next = c->next;
+        spend(p, 1);
+        if (e->newest == NULL && is_idle(e->used_ms, p->now_ms, ESTABLISHED_IDLE_MS))
+            sc_exporter_destroy(e);
+        else
+            sc_exporter_tidy(e);
+    }
+}
+
+static void enter_head(struct sc_decoder *decoder, uint32_t head)
+{
+    decoder->care.head = head;
+    sc_care_enter(decoder, first_of(&decoder->sessions, head));
+}
+
+/* Tables never shrink: they are as they were when their sizes together are. */
+static void begin_or_go_on(struct pass *p)
+{
+    uint64_t heads = (uint64_t)p->decoder->sessions.size + p->decoder->exporters.size;
+    if (p->at->begun && p->at->heads == heads)
+        return;
+    p->at->begun = true;
+    p->at->heads = heads;
+    enter_head(p->decoder, 0);
+    if (p->care->account != NULL)
+        p->care->account(p->care->arg, NULL);
 }
 
 bool sc_decoder_care(struct sc_decoder *decoder, uint32_t exporters, uint64_t now_ms,
                      const struct sc_care *care)
 {
     static const struct sc_care nobody;
-    struct sc_chains *all = &decoder->exporters;
-    care = care == NULL ? &nobody : care;
-    if (decoder->care_size != all->size)
-        decoder->care_head = 0;
-    decoder->care_size = all->size;
-    if (decoder->care_head == 0 && care->account != NULL)
-        care->account(care->arg, NULL);
-    for (; decoder->care_head < all->size && exporters > 0; decoder->care_head++, exporters--) {
-        for (struct sc_chain *c = all->heads[decoder->care_head], *next; c != NULL; c = next) {
-            next = c->next;
-            care_exporter((struct sc_exporter *)c, now_ms, care);
-        }
+    struct pass p = {.decoder = decoder,
+                     .at = &decoder->care,
+                     .care = care == NULL ? &nobody : care,
+                     .now_ms = now_ms,
+                     .left = (uint64_t)exporters * EXPORTER_STEPS};
+    begin_or_go_on(&p);
+    while (p.at->head < decoder->sessions.size || p.at->head < decoder->exporters.size) {
+        if (p.left == 0 || !care_sessions(&p))
+            return false;
+        care_exporters(&p);
+        enter_head(decoder, p.at->head + 1);
     }
-    if (decoder->care_head < all->size)
-        return false;
-    decoder->care_head = 0;
+    p.at->begun = false;
     return true;
 }
 
 void sc_decoder_expire(struct sc_decoder *decoder, uint64_t now_ms)
 {
-    decoder->care_head = 0;
+    decoder->care.begun = false;
     sc_decoder_care(decoder, UINT32_MAX, now_ms, NULL);
 }

@@ -234,7 +234,7 @@ static void leave_state(struct sc_job *job)
 {
     struct sc_decoder *d = job->decoder;
     const struct sc_decode_outcome *o = job->outcome;
-    if (o->flows + o->options != 0 || (o->templates != 0 && job->domain->template_count != 0))
+    if (o->flows + o->options != 0 || (o->templates != 0 && job->domain->templates.count != 0))
         job->domain->useful = job->account->useful = true;
     if (o->flows != 0)
         sc_exporter_decoded(job->session->owner, job->message.receive_ms);

@@ -183,7 +183,8 @@ struct sc_care {
 };
 
 /*
- * sc_decoder_expire in steps, for a thread that must not stand still: looks at about so many exporters; `care` may be NULL.
+ * sc_decoder_expire in steps, for a thread that must not stand still: looks at as much as about so many exporters with a few templates
+ * have; who has more, sessions, domains or templates, takes more calls. `care` may be NULL.
  * @return true when a pass over all exporters is complete; the next call begins another.
  */
 bool sc_decoder_care(struct sc_decoder *decoder, uint32_t exporters, uint64_t now_ms,

@@ -25,7 +25,7 @@
 #ifndef SC_WIRE_DECODER_INTERNAL_H
 #define SC_WIRE_DECODER_INTERNAL_H
 
-#include "base/chains.h"
+#include "base/roster.h"
 #include "wire/decoder.h"
 
 #define SC_VARIABLE_LENGTH  65535u
@@ -108,6 +108,7 @@ struct sc_need {
 };
 
 struct sc_template {
+    struct sc_roster_entry entry; /* of its domain's templates */
     uint16_t id;
     uint16_t scope_count;
     uint32_t field_count;
@@ -126,7 +127,7 @@ struct sc_template {
     uint64_t known_to;      /* the serial of a batch, and what its records can add to that at most */
     struct sc_need known;
     uint16_t special[SC_SPECIAL_COUNT];
-    uint32_t life;                /* of the exporter, that it was defined in: see restart.c */
+    uint64_t life;                /* of the exporter, that it was defined in: see restart.c */
     uint64_t seen_ms;             /* last definition */
     uint64_t refresh_ms;          /* longest time between two definitions, 0: seen once */
     size_t bytes;                 /* of this object */
@@ -214,11 +215,12 @@ struct sc_missing {
 
 /* One exporting process as we know it: (version, observation domain) within a session. */
 struct sc_domain {
+    struct sc_roster_entry entry; /* of its session's domains */
     uint32_t id;
     uint8_t version;
-    struct sc_template **templates; /* by ascending id */
-    uint32_t template_count;
-    uint32_t template_capacity;
+    uint64_t seed;               /* of hashes: the decoder's */
+    struct sc_roster templates;  /* those of flows before those of options */
+    uint32_t flow_templates;     /* how many the former are */
     struct sc_sampler *samplers; /* by ascending id */
     uint32_t sampler_count;
     uint64_t default_rate;       /* of the whole domain; 0: unknown */
@@ -226,7 +228,7 @@ struct sc_domain {
     bool init_known;
     uint64_t init_ms; /* systemInitTimeMilliseconds of the domain's options data */
     struct sc_sequence sequence;
-    uint32_t life;    /* counts restarts that were recognised */
+    uint64_t life;    /* the last one that is not in doubt: see restart.c */
     uint64_t life_ms; /* receive time of the last one's first message; 0: none */
     struct sc_missing *missing;
     uint32_t missing_count;
@@ -242,7 +244,7 @@ struct sc_domain {
     struct sc_exporter_stats stats;
 };
 
-#define SC_NO_LIFE UINT32_MAX
+#define SC_NO_LIFE UINT64_MAX
 
 /* Where the records of a set come from: the message header, kept also for sets that wait. */
 struct sc_message {
@@ -254,8 +256,8 @@ struct sc_message {
     uint32_t sequence;
     uint32_t uptime_ms; /* v5, v9 */
     uint32_t v5_rate;
-    uint32_t life;    /* of the exporter, or SC_NO_LIFE: of one that is over */
     bool own_life;    /* only templates of the same life serve it */
+    uint64_t life;    /* of the exporter, or SC_NO_LIFE: of one that is over */
     uint64_t init_ms; /* base of sysUpTime when init_known */
     uint64_t export_ms;
     uint64_t receive_ms;
@@ -288,13 +290,14 @@ struct sc_session {
     uint64_t connection;
     uint16_t port;
     uint8_t transport;
-    uint8_t minutes;            /* of its exporter, while no decoder has it (a saved state) */
-    bool ended;                 /* its transport is gone: only accounts are left */
-    uint64_t used_ms;           /* of its last message, receive time */
-    size_t bytes;               /* all that it holds */
-    size_t charged;             /* of them, on its exporter's account */
-    struct sc_domain **domains; /* by (version, id) */
-    uint32_t domain_count;
+    uint8_t minutes;        /* of its exporter, while no decoder has it (a saved state) */
+    bool ended;             /* its transport is gone: only accounts are left */
+    uint64_t used_ms;       /* of its last message, receive time */
+    size_t bytes;           /* all that it holds */
+    size_t charged;         /* of them, on its exporter's account */
+    struct sc_domain *last; /* of the last message; NULL: it is gone */
+    struct sc_roster domains;
+    uint64_t seed; /* of hashes: the decoder's */
     struct sc_waiting_set *waiting, **waiting_end;
     uint32_t waiting_count;
     size_t waiting_bytes;
@@ -340,6 +343,22 @@ struct sc_exporter {
 struct sc_exporter_list {
     struct sc_exporter *newest, *oldest;
 };
+
+static inline struct sc_template *sc_template_at(const struct sc_domain *domain, uint32_t place)
+{
+    return (struct sc_template *)domain->templates.row[place];
+}
+
+/* What came is of the life that goes on, or of the one that may have begun: there is no third. */
+static inline bool sc_domain_doubts(const struct sc_domain *domain, uint64_t life)
+{
+    return life > domain->life;
+}
+
+static inline struct sc_domain *sc_domain_at(const struct sc_session *session, uint32_t place)
+{
+    return (struct sc_domain *)session->domains.row[place];
+}
 
 /* To be called wherever something changes that the session's record holds; sc_session_note comes after it. */
 static inline void sc_session_changed(struct sc_session *session)
@@ -408,6 +427,16 @@ struct sc_record_writer {
     uint64_t total; /* bytes written since the decoder was made, of all records */
 };
 
+/* Where a pass of care goes on. */
+struct sc_care_place {
+    bool begun;
+    uint64_t heads;             /* of the tables of sessions and of exporters, when it began */
+    uint32_t head;              /* of either */
+    struct sc_session *session; /* the next one at this head; NULL: none */
+    uint32_t domains;           /* of its row, so many are left at most */
+    uint32_t templates;         /* likewise of the last of these */
+};
+
 struct sc_decoder {
     struct sc_decoder_limits limits;
     struct sc_chains sessions;
@@ -417,7 +446,7 @@ struct sc_decoder {
     struct sc_chains exporters;
     struct sc_exporter_list standings[SC_STANDINGS];
     struct sc_budget own_budget, *budget;
-    uint32_t care_head, care_size; /* where sc_decoder_care goes on, and of how many */
+    struct sc_care_place care;
     struct sc_overrun overrun;
     struct sc_own_slots own;
     struct sc_template *v5;
@@ -438,9 +467,10 @@ enum sc_status sc_session_get(struct sc_decoder *decoder, const struct sc_messag
                               bool any_port, struct sc_session **out);
 struct sc_session *sc_session_find(const struct sc_decoder *decoder, const struct sc_message_source *source,
                                    bool any_port);
-/* A session that no decoder has; sc_session_insert gives it to one (false: there is one with the same
+/* A session that no decoder has; sc_session_insert gives it to this one (false: there is one with the same
  * source, no room, or no memory). */
-struct sc_session *sc_session_create(const struct sc_message_source *source, bool any_port);
+struct sc_session *sc_session_create(const struct sc_decoder *decoder, const struct sc_message_source *source,
+                                     bool any_port);
 bool sc_session_insert(struct sc_decoder *decoder, struct sc_session *session);
 void sc_session_free(struct sc_session *session);
 /* Drops templates, options data and waiting sets; accounts stay. */
@@ -450,19 +480,21 @@ void sc_session_remove(struct sc_decoder *decoder, struct sc_session *session);
 /* Removes a domain that is of no use: nothing of it was ever decoded and nothing waits; with its last one the session, and with
  * that the exporter. NULL: there was no room for the domain. */
 void sc_session_tidy(struct sc_decoder *decoder, struct sc_session *session, struct sc_domain *domain);
-/* Frees a domain; the caller takes it out of the session's. */
+/* Frees a domain. */
 void sc_session_drop_domain(struct sc_session *session, struct sc_domain *domain);
 
 /* SC_LIMIT and *out NULL when there is no room for another domain. */
 enum sc_status sc_session_domain(struct sc_session *session, const struct sc_decoder_limits *limits,
                                  uint8_t version, uint32_t id, struct sc_domain **out);
+/* NULL: there is none. */
+struct sc_domain *sc_session_find_domain(const struct sc_session *session, uint8_t version, uint32_t id);
 struct sc_template *sc_domain_template(const struct sc_domain *domain, uint16_t id);
 /* Takes `t`, which replaces one of the same id (returned in *old, now the caller's). */
 enum sc_status sc_domain_put_template(struct sc_session *session, struct sc_domain *domain,
                                       struct sc_template *t, struct sc_template **old);
-/* Takes a template out; it is the caller's. NULL: there was none. */
+/* Takes a template out; it is the caller's. NULL: there is none. The others may stand elsewhere in the row. */
 struct sc_template *sc_domain_take_template(struct sc_session *session, struct sc_domain *domain,
-                                            uint16_t id);
+                                            struct sc_template *t);
 
 /* Keeps a copy of a set until its template comes; older ones go when there are too many. */
 void sc_session_wait(struct sc_session *session, const struct sc_decoder_limits *limits,
@@ -475,7 +507,7 @@ struct sc_waiting_set *sc_session_claim(struct sc_session *session, const struct
 struct sc_waiting_choice {
     const struct sc_domain *domain;
     uint64_t before_ms;   /* received before */
-    uint32_t before_life; /* of an earlier life */
+    uint64_t before_life; /* of an earlier life */
     uint16_t id;
 };
 void sc_session_drop_waiting(struct sc_session *session, const struct sc_waiting_choice *choice);
@@ -511,6 +543,11 @@ bool sc_exporter_may_bring(struct sc_session *session, const struct sc_decoder_l
 /* Frees an exporter that has no sessions, and no standing worth keeping. */
 void sc_exporter_tidy(struct sc_exporter *exporter);
 void sc_exporters_free_all(struct sc_decoder *decoder);
+
+/* ---- care.c ---- */
+
+/* Care goes on with this one; NULL: with the next head. */
+void sc_care_enter(struct sc_decoder *decoder, struct sc_chain *session);
 
 /* ---- template.c ---- */
 

@@ -37,20 +37,20 @@ static uint64_t by_own_clock(const struct merger *m, uint64_t seen_ms)
 
 static void set_clocks(const struct merger *m, struct sc_session *theirs)
 {
-    for (uint32_t i = 0; i < theirs->domain_count; i++) {
-        struct sc_domain *domain = theirs->domains[i];
+    for (uint32_t i = 0; i < theirs->domains.count; i++) {
+        struct sc_domain *domain = sc_domain_at(theirs, i);
         domain->borrowed = true;
         domain->told_ms = domain->told_ms == 0 ? 0 : by_own_clock(m, domain->told_ms);
-        for (uint32_t k = 0; k < domain->template_count; k++)
-            domain->templates[k]->seen_ms = by_own_clock(m, domain->templates[k]->seen_ms);
+        for (uint32_t k = 0; k < domain->templates.count; k++)
+            sc_template_at(domain, k)->seen_ms = by_own_clock(m, sc_template_at(domain, k)->seen_ms);
     }
 }
 
 static uint64_t last_definition(const struct sc_domain *domain)
 {
     uint64_t last = 0;
-    for (uint32_t i = 0; i < domain->template_count; i++)
-        last = domain->templates[i]->seen_ms > last ? domain->templates[i]->seen_ms : last;
+    for (uint32_t i = 0; i < domain->templates.count; i++)
+        last = sc_template_at(domain, i)->seen_ms > last ? sc_template_at(domain, i)->seen_ms : last;
     return last;
 }
 
@@ -71,7 +71,7 @@ static enum sc_status take_copy(const struct sc_decoder_limits *limits, struct s
     t->seen_ms = theirs->seen_ms;
     t->refresh_ms = theirs->refresh_ms;
     t->life = mine->life;
-    if (!sc_session_has_room(session, limits, t->bytes - freed)) {
+    if (!sc_session_has_room(session, limits, t->bytes - freed + sc_roster_growth(&mine->templates, 1))) {
         free(t);
         return SC_OK;
     }
@@ -120,15 +120,15 @@ static enum sc_status merge_domain(const struct sc_decoder *decoder, struct sc_s
 {
     const struct sc_decoder_limits *limits = &decoder->limits;
     struct sc_domain *mine;
-    uint32_t known = session->domain_count;
+    uint32_t known = session->domains.count;
     enum sc_status status = sc_session_domain(session, limits, theirs->version, theirs->id, &mine);
     if (status != SC_OK)
         return status == SC_LIMIT ? SC_OK : status;
     uint64_t last = last_definition(theirs);
     bool newer = last > last_definition(mine) && was_said_later(mine, last);
-    for (uint32_t i = 0; i < theirs->template_count; i++)
-        SC_TRY(merge_template(limits, session, mine, theirs->templates[i]));
-    mine->borrowed |= session->domain_count != known;
+    for (uint32_t i = 0; i < theirs->templates.count; i++)
+        SC_TRY(merge_template(limits, session, mine, sc_template_at(theirs, i)));
+    mine->borrowed |= session->domains.count != known;
     return merge_options(decoder, session, mine, theirs, newer);
 }
 
@@ -137,20 +137,17 @@ static enum sc_status merge_domain(const struct sc_decoder *decoder, struct sc_s
 /* What the other collector received meanwhile is not lost; that the exporter comes back is news to it. */
 static void merge_account(struct sc_session *mine, uint8_t version, uint32_t id, uint64_t heard_ms)
 {
-    for (uint32_t i = 0; mine != NULL && i < mine->domain_count; i++) {
-        struct sc_domain *domain = mine->domains[i];
-        if (domain->version != version || domain->id != id ||
-            heard_ms <= domain->stats.last_seen_ms + SLACK_MS)
-            continue;
-        domain->sequence = (struct sc_sequence){0};
-        domain->unheard = true;
-    }
+    struct sc_domain *domain = mine == NULL ? NULL : sc_session_find_domain(mine, version, id);
+    if (domain == NULL || heard_ms <= domain->stats.last_seen_ms + SLACK_MS)
+        return;
+    domain->sequence = (struct sc_sequence){0};
+    domain->unheard = true;
 }
 
 static void merge_accounts(struct sc_session *mine, const struct sc_session *theirs)
 {
-    for (uint32_t i = 0; i < theirs->domain_count; i++) {
-        const struct sc_domain *domain = theirs->domains[i];
+    for (uint32_t i = 0; i < theirs->domains.count; i++) {
+        const struct sc_domain *domain = sc_domain_at(theirs, i);
         if (domain->told_ms != 0)
             merge_account(mine, domain->version, domain->id, domain->told_ms);
     }
@@ -188,8 +185,8 @@ static enum sc_status merge_session(struct merger *m, struct sc_session *theirs)
         return SC_OK;
     }
     enum sc_status status = SC_OK;
-    for (uint32_t i = 0; i < theirs->domain_count && status == SC_OK; i++)
-        status = merge_domain(m->decoder, mine, theirs->domains[i]);
+    for (uint32_t i = 0; i < theirs->domains.count && status == SC_OK; i++)
+        status = merge_domain(m->decoder, mine, sc_domain_at(theirs, i));
     sc_exporter_settle(mine);
     merge_accounts(mine, theirs);
     sc_session_free(theirs);

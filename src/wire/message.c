@@ -83,11 +83,18 @@ static struct sc_template_change *add_change(struct sc_plan *plan, enum sc_chang
     return change;
 }
 
+static bool is_of_life(const struct sc_job *job, const struct sc_template *t)
+{
+    uint64_t life = job->message.life;
+    return life != SC_NO_LIFE &&
+           sc_domain_doubts(job->domain, t->life) == sc_domain_doubts(job->domain, life);
+}
+
 /* The domain's template that may serve the message. */
 static struct sc_template *known_template(const struct sc_job *job, uint16_t id)
 {
     struct sc_template *t = sc_domain_template(job->domain, id);
-    return t != NULL && job->message.own_life && t->life != job->message.life ? NULL : t;
+    return t != NULL && job->message.own_life && !is_of_life(job, t) ? NULL : t;
 }
 
 /* The template that is in force at this place of the message. */
@@ -123,7 +130,8 @@ static enum sc_status plan_new(struct sc_job *job, uint16_t id, uint32_t count, 
         sc_template_compile(job->session, limits, plan->fields, count, id, options, scopes);
     if (t == NULL)
         return SC_NOMEM;
-    if (!sc_session_has_room(job->session, limits, plan->new_bytes + t->bytes)) {
+    size_t tables = sc_roster_growth(&job->domain->templates, plan->new_count + 1);
+    if (!sc_session_has_room(job->session, limits, plan->new_bytes + t->bytes + tables)) {
         free(t);
         return leave_out_template(job, id, SC_LIMIT,
                                   "there is no room for its template (see \"exporter-memory\")");
@@ -386,6 +394,11 @@ static void end_waiting(struct sc_job *job, uint16_t id)
     job->domain->withdraws = true;
 }
 
+static struct sc_template *take_template(struct sc_job *job, uint16_t id)
+{
+    return sc_domain_take_template(job->session, job->domain, sc_domain_template(job->domain, id));
+}
+
 /* Templates that go are needed until the message is done: they replace the change's record, which is freed
  * then. */
 static enum sc_status apply_change(struct sc_job *job, struct sc_template_change *change)
@@ -405,11 +418,11 @@ static enum sc_status apply_change(struct sc_job *job, struct sc_template_change
         break;
     case SC_CHANGE_WITHDRAW:
         end_waiting(job, change->id);
-        old = sc_domain_take_template(job->session, job->domain, change->id);
+        old = take_template(job, change->id);
         sc_session_changed(job->session);
         break;
     default:
-        old = sc_domain_take_template(job->session, job->domain, change->id);
+        old = take_template(job, change->id);
         sc_session_changed(job->session);
         break;
     }
@@ -418,18 +431,19 @@ static enum sc_status apply_change(struct sc_job *job, struct sc_template_change
     return SC_OK;
 }
 
+/* Looks at those that go alone: a message may ask for it thousands of times. */
 static enum sc_status withdraw_all(struct sc_job *job, bool options)
 {
     struct sc_plan *plan = &job->decoder->plan;
+    struct sc_domain *domain = job->domain;
+    uint32_t first = options ? domain->flow_templates : 0;
     end_waiting(job, 0);
-    for (uint32_t i = job->domain->template_count; i > 0; i--) {
-        struct sc_template *t = job->domain->templates[i - 1];
-        if (t->options != options)
-            continue;
+    for (uint32_t i = options ? domain->templates.count : domain->flow_templates; i > first; i--) {
+        struct sc_template *t = sc_template_at(domain, i - 1);
         struct sc_template_change *grave = add_change(plan, SC_CHANGE_NEW, t->id);
         if (grave == NULL)
             return SC_NOMEM;
-        grave->template_record = sc_domain_take_template(job->session, job->domain, t->id);
+        grave->template_record = sc_domain_take_template(job->session, domain, t);
         sc_session_changed(job->session);
     }
     return SC_OK;

@@ -115,10 +115,10 @@ enum sc_status sc_record_head(const uint8_t *record, size_t length, struct sc_re
 uint64_t sc_session_last_definition(const struct sc_session *session)
 {
     uint64_t last = 0;
-    for (uint32_t i = 0; i < session->domain_count; i++) {
-        const struct sc_domain *domain = session->domains[i];
-        for (uint32_t k = 0; k < domain->template_count; k++)
-            last = domain->templates[k]->seen_ms > last ? domain->templates[k]->seen_ms : last;
+    for (uint32_t i = 0; i < session->domains.count; i++) {
+        const struct sc_domain *domain = sc_domain_at(session, i);
+        for (uint32_t k = 0; k < domain->templates.count; k++)
+            last = sc_template_at(domain, k)->seen_ms > last ? sc_template_at(domain, k)->seen_ms : last;
     }
     return last;
 }
@@ -203,7 +203,7 @@ static void put_domain_head(struct sc_buf *out, const struct sc_domain *domain)
     sc_buf_append_le64(out, domain->init_ms);
     sc_buf_append_le64(out, domain->default_rate);
     sc_buf_append_le32(out, domain->sampler_count);
-    sc_buf_append_le32(out, domain->template_count);
+    sc_buf_append_le32(out, domain->templates.count);
     sc_buf_append_le32(out, names);
     sc_buf_append(out, maps->exporter.b, sizeof(maps->exporter.b));
     sc_buf_append_le64(out, domain->stats.messages != 0 ? domain->stats.last_seen_ms : domain->told_ms);
@@ -218,17 +218,17 @@ static bool put_item(struct sc_buf *out, const struct sc_domain *domain, uint32_
 {
     if (item == 0)
         put_domain_head(out, domain);
-    else if (item <= domain->template_count)
-        put_template(out, domain->templates[item - 1]);
+    else if (item <= domain->templates.count)
+        put_template(out, sc_template_at(domain, item - 1));
     else
-        return domain->maps != NULL && put_names(out, domain->maps, item - domain->template_count - 1);
+        return domain->maps != NULL && put_names(out, domain->maps, item - domain->templates.count - 1);
     return true;
 }
 
 static bool has_templates(const struct sc_session *session)
 {
-    for (uint32_t i = 0; i < session->domain_count; i++) {
-        if (session->domains[i]->template_count != 0)
+    for (uint32_t i = 0; i < session->domains.count; i++) {
+        if (sc_domain_at(session, i)->templates.count != 0)
             return true;
     }
     return false;
@@ -236,20 +236,20 @@ static bool has_templates(const struct sc_session *session)
 
 bool sc_session_is_hearsay(const struct sc_session *session)
 {
-    for (uint32_t i = 0; i < session->domain_count; i++) {
-        if (!session->domains[i]->borrowed)
+    for (uint32_t i = 0; i < session->domains.count; i++) {
+        if (!sc_domain_at(session, i)->borrowed)
             return false;
     }
-    return session->domain_count != 0;
+    return session->domains.count != 0;
 }
 
 static uint64_t outlived_at(const struct sc_decoder *decoder, const struct sc_session *session)
 {
     uint64_t last = 0;
-    for (uint32_t i = 0; i < session->domain_count; i++) {
-        const struct sc_domain *domain = session->domains[i];
-        for (uint32_t k = 0; k < domain->template_count; k++) {
-            const struct sc_template *t = domain->templates[k];
+    for (uint32_t i = 0; i < session->domains.count; i++) {
+        const struct sc_domain *domain = sc_domain_at(session, i);
+        for (uint32_t k = 0; k < domain->templates.count; k++) {
+            const struct sc_template *t = sc_template_at(domain, k);
             uint64_t at = t->seen_ms + sc_template_lifetime(&decoder->limits, t->refresh_ms);
             last = at > last ? at : last;
         }
@@ -274,7 +274,7 @@ static void put_head(struct sc_buf *out, const struct sc_session *session, unsig
     sc_buf_append(out, session->exporter.b, sizeof(session->exporter.b));
     sc_buf_append_le64(out, seen_ms);
     sc_buf_append_le64(out, outlived_ms);
-    sc_buf_append_le32(out, removed ? 0 : session->domain_count);
+    sc_buf_append_le32(out, removed ? 0 : session->domains.count);
     if (removed)
         return;
     sc_buf_append_le32(out, minutes_of(session));
@@ -321,11 +321,11 @@ static void begin_record(struct sc_decoder *decoder, struct sc_session *session)
 /* Goes on until `end` bytes were written in all. True: the record is whole. */
 static bool go_on(struct sc_record_writer *w, uint64_t end)
 {
-    while (w->domain < w->session->domain_count) {
+    while (w->domain < w->session->domains.count) {
         size_t before = w->bytes.len;
         if (w->total >= end || !sc_buf_ok(&w->bytes))
             return false;
-        bool any = put_item(&w->bytes, w->session->domains[w->domain], w->item++);
+        bool any = put_item(&w->bytes, sc_domain_at(w->session, w->domain), w->item++);
         w->total += w->bytes.len - before;
         w->domain += !any;
         w->item = any ? w->item : 0;
@@ -418,8 +418,8 @@ enum sc_status sc_decoder_save(const struct sc_decoder *decoder, struct sc_buf *
             continue;
         size_t at = begin_entry(out);
         put_session_head(out, decoder, s);
-        for (uint32_t i = 0; i < s->domain_count; i++) {
-            for (uint32_t item = 0; sc_buf_ok(out) && put_item(out, s->domains[i], item); item++)
+        for (uint32_t i = 0; i < s->domains.count; i++) {
+            for (uint32_t item = 0; sc_buf_ok(out) && put_item(out, sc_domain_at(s, i), item); item++)
                 continue;
         }
         end_entry(out, at);

@@ -12,6 +12,10 @@
  *     sets that waited are decoded.
  *   - A message of a life that is over is decoded by no template and defines none.
  *
+ * So there are two lives at most: the one that goes on, which takes in what was in doubt by going up to its number, and the one
+ * in doubt, which has the next number. Nothing is written to templates for that: one exporter may have 65,280 of them, and have
+ * each of its messages doubted. To forget a life costs no more than its templates cost when they were defined.
+ *
  * A set that waits is decoded by a template of its own life alone. On TCP and in files templates are those of the
  * connection or the file, and with template_scope address they are those of several senders: they outlive what
  * looks like a restart, and only data that wait end with it.
@@ -48,26 +52,20 @@ void sc_job_judge(struct sc_job *job)
     }
 }
 
-/* All templates and waiting sets are of the domain's life from here on. */
-static void join_lives(struct sc_job *job)
+/* What came in a life that was in doubt belongs to the one that goes on. */
+static void join_lives(struct sc_domain *domain)
 {
-    struct sc_domain *domain = job->domain;
-    for (uint32_t i = 0; i < domain->template_count; i++)
-        domain->templates[i]->life = domain->life;
-    for (struct sc_waiting_set *w = job->session->waiting; w != NULL; w = w->next) {
-        if (w->domain == domain)
-            w->message.life = domain->life;
-    }
+    domain->life++;
     domain->recoverable = true;
 }
 
 static void forget_life(struct sc_job *job)
 {
     struct sc_domain *domain = job->domain;
-    for (uint32_t i = domain->template_count; i > 0; i--) {
-        const struct sc_template *t = domain->templates[i - 1];
+    for (uint32_t i = domain->templates.count; i > 0; i--) {
+        struct sc_template *t = sc_template_at(domain, i - 1);
         if (t->life < domain->life)
-            free(sc_domain_take_template(job->session, domain, t->id));
+            free(sc_domain_take_template(job->session, domain, t));
     }
     domain->init_known = false;
     domain->life_ms = job->message.receive_ms;
@@ -76,13 +74,11 @@ static void forget_life(struct sc_job *job)
 static void begin_life(struct sc_job *job)
 {
     struct sc_domain *domain = job->domain;
-    domain->life++;
+    join_lives(domain);
     const struct sc_waiting_choice over = {.domain = domain, .before_life = domain->life};
     sc_session_drop_waiting(job->session, &over);
     if (job->message.own_life)
         forget_life(job);
-    else
-        join_lives(job);
 }
 
 void sc_job_arrive(struct sc_job *job)
@@ -90,7 +86,7 @@ void sc_job_arrive(struct sc_job *job)
     if (job->arrival.kind == SC_ARRIVAL_RESTART)
         begin_life(job);
     else if (job->arrival.kind == SC_ARRIVAL_DUE && job->account->sequence.doubted)
-        join_lives(job);
+        join_lives(job->domain);
     sc_sequence_arrive(job->account, &job->arrival);
     job->outcome->lost = job->arrival.lost;
     job->account->pending_gap += job->arrival.lost;

@@ -58,7 +58,8 @@ static void link_newest(struct sc_decoder *decoder, struct sc_session *s)
     decoder->newest = s;
 }
 
-struct sc_session *sc_session_create(const struct sc_message_source *source, bool any_port)
+struct sc_session *sc_session_create(const struct sc_decoder *decoder, const struct sc_message_source *source,
+                                     bool any_port)
 {
     struct sc_session *s = calloc(1, sizeof(*s));
     if (s == NULL)
@@ -68,6 +69,7 @@ struct sc_session *sc_session_create(const struct sc_message_source *source, boo
     s->port = any_port ? 0 : source->port;
     s->transport = (uint8_t)source->transport;
     s->used_ms = source->receive_ms;
+    s->seed = decoder->seed;
     s->bytes = sizeof(*s);
     s->waiting_end = &s->waiting;
     return s;
@@ -76,8 +78,10 @@ struct sc_session *sc_session_create(const struct sc_message_source *source, boo
 static void forget_domain(struct sc_session *session, struct sc_domain *domain)
 {
     session->shape++;
-    while (domain->template_count != 0)
-        free(sc_domain_take_template(session, domain, domain->templates[domain->template_count - 1]->id));
+    while (domain->templates.count != 0)
+        free(sc_domain_take_template(session, domain, sc_template_at(domain, domain->templates.count - 1)));
+    session->bytes -= sc_roster_bytes(&domain->templates);
+    sc_roster_free(&domain->templates);
     session->bytes -= domain->sampler_count * sizeof(*domain->samplers);
     free(domain->samplers);
     domain->samplers = NULL;
@@ -92,14 +96,8 @@ static void forget_domain(struct sc_session *session, struct sc_domain *domain)
 void sc_session_forget(struct sc_session *session)
 {
     sc_session_drop_waiting(session, &(struct sc_waiting_choice){0});
-    for (uint32_t i = 0; i < session->domain_count; i++)
-        forget_domain(session, session->domains[i]);
-}
-
-static void free_domain(struct sc_domain *domain)
-{
-    free(domain->templates);
-    free(domain);
+    for (uint32_t i = 0; i < session->domains.count; i++)
+        forget_domain(session, sc_domain_at(session, i));
 }
 
 void sc_session_free(struct sc_session *session)
@@ -107,14 +105,16 @@ void sc_session_free(struct sc_session *session)
     if (session == NULL)
         return;
     sc_session_forget(session);
-    for (uint32_t i = 0; i < session->domain_count; i++)
-        free_domain(session->domains[i]);
-    free(session->domains);
+    for (uint32_t i = 0; i < session->domains.count; i++)
+        free(sc_domain_at(session, i));
+    sc_roster_free(&session->domains);
     free(session);
 }
 
 void sc_session_remove(struct sc_decoder *decoder, struct sc_session *session)
 {
+    if (decoder->care.session == session)
+        sc_care_enter(decoder, session->chain.next);
     sc_chains_remove(&decoder->sessions, &session->chain);
     unlink_use(decoder, session);
     sc_session_unnote(decoder, session);
@@ -164,7 +164,7 @@ struct sc_session *sc_session_find(const struct sc_decoder *decoder, const struc
 static enum sc_status add_session(struct sc_decoder *decoder, const struct sc_message_source *source,
                                   bool any_port, const struct session_key *key, struct sc_session **out)
 {
-    struct sc_session *s = sc_session_create(source, any_port);
+    struct sc_session *s = sc_session_create(decoder, source, any_port);
     enum sc_status status = s == NULL ? SC_NOMEM : own_session(decoder, s, key);
     if (status != SC_OK)
         sc_session_free(s);
@@ -193,75 +193,78 @@ enum sc_status sc_session_get(struct sc_decoder *decoder, const struct sc_messag
 
 /* ---- domains ---- */
 
-static struct sc_domain *add_domain(struct sc_session *session, uint32_t at, uint8_t version, uint32_t id)
+static uint64_t hash_of_domain(const struct sc_session *session, uint8_t version, uint32_t id)
 {
-    struct sc_domain **domains =
-        realloc(session->domains, (session->domain_count + 1) * sizeof(struct sc_domain *));
-    if (domains == NULL)
-        return NULL;
-    session->domains = domains;
+    return sc_hash_u64((uint64_t)version << 32 | id, session->seed);
+}
+
+static bool put_domain(struct sc_session *session, struct sc_domain *domain)
+{
+    size_t tables = sc_roster_bytes(&session->domains);
+    bool added = sc_roster_add(&session->domains, &domain->entry,
+                               hash_of_domain(session, domain->version, domain->id));
+    session->bytes += sc_roster_bytes(&session->domains) - tables;
+    return added;
+}
+
+static struct sc_domain *add_domain(struct sc_session *session, uint8_t version, uint32_t id)
+{
     struct sc_domain *domain = calloc(1, sizeof(*domain));
     if (domain == NULL)
         return NULL;
     domain->id = id;
     domain->version = version;
+    domain->seed = session->seed;
     domain->stats.exporter = session->exporter;
     domain->stats.port = session->port;
     domain->stats.transport = session->transport;
     domain->stats.version = version;
     domain->stats.domain = id;
     domain->sampled_ms = session->used_ms;
-    memmove(domains + at + 1, domains + at, (session->domain_count - at) * sizeof(struct sc_domain *));
-    domains[at] = domain;
-    session->domain_count++;
-    session->shape++;
     domain->unheard = true;
-    session->bytes += sizeof(*domain) + sizeof(struct sc_domain *);
+    if (!put_domain(session, domain)) {
+        free(domain);
+        return NULL;
+    }
+    session->shape++;
+    session->bytes += sizeof(*domain);
     return domain;
 }
 
-/* Index of the first domain that is not below (version, id). */
-static uint32_t domain_index(const struct sc_session *session, uint8_t version, uint32_t id)
+struct sc_domain *sc_session_find_domain(const struct sc_session *session, uint8_t version, uint32_t id)
 {
-    uint32_t low = 0, high = session->domain_count;
-    while (low < high) {
-        uint32_t mid = (low + high) / 2;
-        const struct sc_domain *d = session->domains[mid];
-        if (d->version < version || (d->version == version && d->id < id))
-            low = mid + 1;
-        else
-            high = mid;
+    uint64_t hash = hash_of_domain(session, version, id);
+    for (struct sc_chain *c = sc_chains_first(&session->domains.chains, hash); c != NULL; c = c->next) {
+        struct sc_domain *domain = (struct sc_domain *)c;
+        if (domain->id == id && domain->version == version)
+            return domain;
     }
-    return low;
+    return NULL;
 }
 
 enum sc_status sc_session_domain(struct sc_session *session, const struct sc_decoder_limits *limits,
                                  uint8_t version, uint32_t id, struct sc_domain **out)
 {
-    uint32_t at = domain_index(session, version, id);
-    *out = at == session->domain_count ? NULL : session->domains[at];
-    if (*out != NULL && (*out)->id == id && (*out)->version == version)
+    *out = session->last;
+    if (*out == NULL || (*out)->id != id || (*out)->version != version)
+        *out = session->last = sc_session_find_domain(session, version, id);
+    if (*out != NULL)
         return SC_OK;
-    *out = NULL;
-    if (!sc_session_has_room(session, limits, sizeof(struct sc_domain) + sizeof(struct sc_domain *)))
+    size_t size = sizeof(struct sc_domain) + sc_roster_growth(&session->domains, 1);
+    if (!sc_session_has_room(session, limits, size))
         return SC_LIMIT;
-    *out = add_domain(session, at, version, id);
+    *out = session->last = add_domain(session, version, id);
     return *out == NULL ? SC_NOMEM : SC_OK;
 }
 
 void sc_session_drop_domain(struct sc_session *session, struct sc_domain *domain)
 {
     forget_domain(session, domain);
-    session->bytes -= sizeof(*domain) + sizeof(struct sc_domain *);
-    free_domain(domain);
-}
-
-static void remove_domain(struct sc_session *session, uint32_t i)
-{
-    sc_session_drop_domain(session, session->domains[i]);
-    session->domain_count--;
-    memmove(session->domains + i, session->domains + i + 1,
-            (session->domain_count - i) * sizeof(struct sc_domain *));
+    session->bytes -= sizeof(*domain);
+    sc_roster_remove(&session->domains, &domain->entry);
+    if (session->last == domain)
+        session->last = NULL;
+    free(domain);
 }
 
 static bool is_of_use(const struct sc_session *session, const struct sc_domain *domain)
@@ -278,73 +281,58 @@ static bool is_of_use(const struct sc_session *session, const struct sc_domain *
 void sc_session_tidy(struct sc_decoder *decoder, struct sc_session *session, struct sc_domain *domain)
 {
     if (domain != NULL && !is_of_use(session, domain))
-        remove_domain(session, domain_index(session, domain->version, domain->id));
+        sc_session_drop_domain(session, domain);
     sc_exporter_settle(session);
-    if (session->domain_count != 0)
+    if (session->domains.count != 0)
         return;
     struct sc_exporter *owner = session->owner;
     sc_session_remove(decoder, session);
     sc_exporter_tidy(owner);
 }
 
-/* Index of the first template whose id is not below `id`. */
-static uint32_t template_index(const struct sc_domain *domain, uint16_t id)
+/* ---- templates ---- */
+
+static uint64_t hash_of_id(const struct sc_domain *domain, uint16_t id)
 {
-    uint32_t low = 0, high = domain->template_count;
-    while (low < high) {
-        uint32_t mid = (low + high) / 2;
-        if (domain->templates[mid]->id < id)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
+    return sc_hash_u64(id, domain->seed);
 }
 
 struct sc_template *sc_domain_template(const struct sc_domain *domain, uint16_t id)
 {
-    uint32_t i = template_index(domain, id);
-    return i < domain->template_count && domain->templates[i]->id == id ? domain->templates[i] : NULL;
+    struct sc_chain *c = sc_chains_first(&domain->templates.chains, hash_of_id(domain, id));
+    while (c != NULL && ((struct sc_template *)c)->id != id)
+        c = c->next;
+    return (struct sc_template *)c;
 }
 
 enum sc_status sc_domain_put_template(struct sc_session *session, struct sc_domain *domain,
                                       struct sc_template *t, struct sc_template **old)
 {
-    uint32_t i = template_index(domain, t->id);
-    *old = NULL;
-    if (i < domain->template_count && domain->templates[i]->id == t->id) {
-        *old = domain->templates[i];
-        session->bytes -= (*old)->bytes;
-    } else {
-        if (domain->template_count == domain->template_capacity) {
-            uint32_t capacity = domain->template_capacity == 0 ? 8 : domain->template_capacity * 2;
-            struct sc_template **grown = realloc(domain->templates, capacity * sizeof(struct sc_template *));
-            if (grown == NULL)
-                return SC_NOMEM;
-            domain->templates = grown;
-            domain->template_capacity = capacity;
-        }
-        memmove(domain->templates + i + 1, domain->templates + i,
-                (domain->template_count - i) * sizeof(struct sc_template *));
-        domain->template_count++;
-    }
-    domain->templates[i] = t;
+    struct sc_roster *all = &domain->templates;
+    struct sc_template *known = sc_domain_template(domain, t->id);
+    size_t tables = sc_roster_bytes(all);
+    bool added = sc_roster_add(all, &t->entry, hash_of_id(domain, t->id));
+    session->bytes += sc_roster_bytes(all) - tables;
+    if (!added)
+        return SC_NOMEM;
+    if (!t->options)
+        sc_roster_swap(all, &t->entry, domain->flow_templates++);
     session->bytes += t->bytes;
+    *old = sc_domain_take_template(session, domain, known);
     sc_session_changed(session);
     return SC_OK;
 }
 
-struct sc_template *sc_domain_take_template(struct sc_session *session, struct sc_domain *domain, uint16_t id)
+struct sc_template *sc_domain_take_template(struct sc_session *session, struct sc_domain *domain,
+                                            struct sc_template *t)
 {
-    uint32_t i = template_index(domain, id);
-    if (i == domain->template_count || domain->templates[i]->id != id)
+    if (t == NULL)
         return NULL;
-    struct sc_template *t = domain->templates[i];
+    if (!t->options)
+        sc_roster_swap(&domain->templates, &t->entry, --domain->flow_templates);
+    sc_roster_remove(&domain->templates, &t->entry);
     session->shape++;
     session->bytes -= t->bytes;
-    domain->template_count--;
-    memmove(domain->templates + i, domain->templates + i + 1,
-            (domain->template_count - i) * sizeof(struct sc_template *));
     return t;
 }
 
@@ -422,7 +410,7 @@ struct sc_waiting_set *sc_session_claim(struct sc_session *session, const struct
     struct sc_waiting_set **link = &session->waiting;
     for (struct sc_waiting_set *w = *link; w != NULL; link = &w->next, w = *link) {
         if (w->domain != domain || (*t = sc_domain_template(domain, w->id)) == NULL ||
-            (*t)->life != w->message.life)
+            sc_domain_doubts(domain, (*t)->life) != sc_domain_doubts(domain, w->message.life))
             continue;
         unlink_waiting(session, link);
         return w;

@@ -64,7 +64,7 @@ static enum sc_status load_template(struct loader *l, struct sc_session *session
         return SC_NOMEM;
     t->seen_ms = seen_ms < l->now_ms ? seen_ms : l->now_ms;
     t->refresh_ms = refresh_ms < UINT32_MAX ? refresh_ms : 0;
-    if (!sc_session_has_room(session, l->limits, t->bytes)) {
+    if (!sc_session_has_room(session, l->limits, t->bytes + sc_roster_growth(&domain->templates, 1))) {
         free(t);
         return SC_OK;
     }
@@ -165,11 +165,12 @@ static enum sc_status load_domains(struct loader *l, struct sc_session *session,
     return SC_OK;
 }
 
-static struct sc_session *make_session(const struct sc_addr *exporter, uint16_t port)
+static struct sc_session *make_session(const struct sc_decoder *decoder, const struct sc_addr *exporter,
+                                       uint16_t port)
 {
     const struct sc_message_source source = {
         .exporter = *exporter, .port = port, .transport = SC_TRANSPORT_UDP};
-    return sc_session_create(&source, false);
+    return sc_session_create(decoder, &source, false);
 }
 
 /* ---- records ---- */
@@ -193,8 +194,8 @@ static enum sc_status load_record(struct loader *l, const struct sc_record_head 
     uint32_t domains = sc_load_le32(l->in.data + SC_RECORD_HEAD_BYTES - 4);
     SC_TRY(load_facts(l, session, sc_load_le16(l->in.data + 6)));
     SC_TRY(load_domains(l, session, domains));
-    for (uint32_t i = 0; i < session->domain_count; i++)
-        session->domains[i]->borrowed = head->hearsay;
+    for (uint32_t i = 0; i < session->domains.count; i++)
+        sc_domain_at(session, i)->borrowed = head->hearsay;
     return sc_cursor_left(&l->in) == 0 ? SC_OK : SC_DAMAGED;
 }
 
@@ -230,7 +231,7 @@ enum sc_status sc_record_read(const struct sc_decoder *decoder, const uint8_t *r
         return sc_fail(err, status, "a record of %zu bytes of a session cannot be read", length);
     if (head.removed)
         return SC_END;
-    struct sc_session *session = make_session(&head.exporter, head.port);
+    struct sc_session *session = make_session(decoder, &head.exporter, head.port);
     l.fields = malloc(((size_t)decoder->limits.max_fields + 1) * sizeof(*l.fields));
     status = session == NULL || l.fields == NULL ? SC_NOMEM : load_record(&l, &head, session);
     free(l.fields);
@@ -262,7 +263,7 @@ static enum sc_status load_session(struct loader *l, struct sc_session **out)
     if (exporter == NULL || l->in.failed)
         return SC_DAMAGED;
     memcpy(address.b, exporter, sizeof(address.b));
-    struct sc_session *session = make_session(&address, port);
+    struct sc_session *session = make_session(l->decoder, &address, port);
     if (session == NULL)
         return SC_NOMEM;
     enum sc_status status = load_domains(l, session, domains);

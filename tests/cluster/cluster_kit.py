@@ -48,12 +48,13 @@ class Node:
         self.log = cluster.folder / f"{name}.log"
         self.config = cluster.folder / f"{name}.yaml"
         self.child = None
+        self.window = cluster.window
         self.env = {}  # on top of this process's
         self.wrap = []  # goes before the program
 
     def write_config(self, extra=""):
         self.config.write_text(f"listeners: ['tcp://{self.address}:{self.port}', 'udp://{self.address}:{self.port}']\n"
-                               f"store: {self.store}\nwindow: {self.cluster.window}\nlog-level: info\n"
+                               f"store: {self.store}\nwindow: {self.window}\nlog-level: info\n"
                                f"cluster: {self.cluster.file}\nnode: {self.name}\n{extra}")
 
     def command(self):

@@ -11,6 +11,9 @@
  * come last among the targets of batches that they neither have nor were sent, and of those that are late: in flight for 10 s,
  * of which each 20 ms one may get one more target (a second's worth can be saved). When somebody gets slow or ceases to be,
  * what is queued for slow ones is looked at again. Under pressure: 0.5, 0.25, 1 s, and no rate.
+ *
+ * A member that refuses what was sent to it is no target of that batch, until it changes, or a minute after the first refusal of
+ * all that were not forgotten yet: then all are.
  */
 #ifndef DISPATCH_KIT_H
 #define DISPATCH_KIT_H
@@ -43,13 +46,14 @@ static inline uint64_t next_random(uint64_t *state)
 struct batch {
     uint32_t lane, records, home;
     uint32_t acked, queued, flying; /* bits by member */
-    uint32_t late;                  /* bits: in flight, and given to another too */
-    uint32_t given;                 /* bits: handed out since the member became usable */
-    uint32_t asked;                 /* bits: handed out ever: nobody else's acknowledgement counts */
-    uint64_t since[MEMBERS];        /* in flight */
-    uint64_t order[MEMBERS];        /* of those sent in the same moment */
-    bool released, told;            /* by the model; by the dispatch */
-    bool parked;                    /* could not be read, not tried again yet */
+    uint32_t refused;
+    uint32_t late;           /* bits: in flight, and given to another too */
+    uint32_t given;          /* bits: handed out since the member became usable */
+    uint32_t asked;          /* bits: handed out ever: nobody else's acknowledgement counts */
+    uint64_t since[MEMBERS]; /* in flight */
+    uint64_t order[MEMBERS]; /* of those sent in the same moment */
+    bool released, told;     /* by the model; by the dispatch */
+    bool parked;             /* could not be read, not tried again yet */
     uint32_t failures;
     uint64_t retry;
 };
@@ -68,6 +72,7 @@ struct world {
     struct sc_dispatch *dispatch;
     uint32_t usable, slow; /* bits */
     uint64_t now, ticked, saved, sends;
+    uint64_t refused_since; /* 0: nothing is refused since all was forgotten */
     struct batch *batches;
     uint32_t count, first_kept; /* all before are released */
     struct line lines[MEMBERS];
@@ -97,7 +102,7 @@ static inline uint32_t targets_of(const struct world *w, const struct batch *b)
     for (uint32_t step = 0; step < 2 * w->cluster.count; step++) {
         uint32_t m = (b->home + step) % w->cluster.count;
         bool its_turn = (last >> m & 1) == (step >= w->cluster.count);
-        if (bits(set) < w->cluster.replication && (w->usable >> m & 1) != 0 && its_turn)
+        if (bits(set) < w->cluster.replication && ((w->usable & ~b->refused) >> m & 1) != 0 && its_turn)
             set |= 1u << m;
     }
     return set;
@@ -133,6 +138,7 @@ static inline void leave(struct world *w, uint32_t number)
     for (uint32_t m = 0; m < w->cluster.count; m++)
         leave_line(w, m, number);
     w->batches[number].flying = 0;
+    w->batches[number].refused = 0;
     w->batches[number].released = true;
 }
 
@@ -236,15 +242,18 @@ static inline void on_given_up(void *arg, const struct sc_batch_head *head)
 static inline void compare_member(struct world *w, uint32_t m)
 {
     struct sc_dispatch_member is;
-    uint32_t flying = 0;
-    for (uint32_t i = w->first_kept; i < w->count; i++)
+    uint32_t flying = 0, refused = 0;
+    for (uint32_t i = w->first_kept; i < w->count; i++) {
         flying += w->batches[i].flying >> m & 1;
+        refused += w->batches[i].refused >> m & 1;
+    }
     sc_dispatch_get_member(w->dispatch, m, &is);
     assert_int_equal(is.usable, w->usable >> m & 1);
     assert_int_equal(is.slow, w->slow >> m & 1);
     assert_int_equal(is.waiting, w->lines[m].count);
     assert_int_equal(is.in_flight, flying);
     assert_int_equal(is.acknowledged, w->acknowledged[m]);
+    assert_int_equal(is.refused, refused);
 }
 
 static inline void compare(struct world *w)
@@ -312,6 +321,37 @@ static inline void next(struct world *w, uint32_t m)
     b->order[m] = w->sends++;
 }
 
+static inline void offer_again(struct world *w)
+{
+    if (w->refused_since == 0 || w->now < w->refused_since + 60000)
+        return;
+    w->refused_since = 0;
+    for (uint32_t i = w->first_kept; i < w->count; i++) {
+        struct batch *b = &w->batches[i];
+        if (b->released || b->refused == 0)
+            continue;
+        b->given &= ~b->refused;
+        b->refused = 0;
+        look_again(w, i);
+    }
+}
+
+/* What is in flight to the member is not taken. */
+static inline void refuse(struct world *w, uint32_t m, uint32_t number)
+{
+    struct batch *b = &w->batches[number];
+    const struct sc_batch_id id = {.stream = STREAM, .lane = b->lane, .sequence = number};
+    bool asked = b->released || (b->asked >> m & 1) != 0;
+    if (!b->released && (b->flying >> m & 1) != 0) {
+        w->refused_since = w->refused_since == 0 ? w->now : w->refused_since;
+        b->flying &= ~(1u << m);
+        b->late &= ~(1u << m);
+        b->refused |= 1u << m;
+        look_again(w, number);
+    }
+    assert_int_equal(sc_dispatch_refused(w->dispatch, m, &id, w->now), asked);
+}
+
 /* The time goes on, and the dispatch is told. */
 static inline void tick(struct world *w, uint64_t ms, bool pressed)
 {
@@ -337,6 +377,7 @@ static inline void tick(struct world *w, uint64_t ms, bool pressed)
         b->parked = false;
         queue_it(w, i);
     }
+    offer_again(w);
     sc_dispatch_tick(w->dispatch, w->now, pressed);
 }
 
@@ -372,6 +413,7 @@ static inline void note_ack(struct world *w, uint32_t m, uint32_t number)
     b->acked |= 1u << m;
     b->flying &= ~(1u << m);
     b->late &= ~(1u << m);
+    b->refused &= ~(1u << m);
     leave_line(w, m, number);
     w->acknowledged[m]++;
     if (may_go(w, b))
@@ -402,6 +444,7 @@ static inline void set_usable(struct world *w, uint32_t m, bool usable)
         w->batches[i].queued &= ~(1u << m);
         w->batches[i].flying &= ~(1u << m);
         w->batches[i].late &= ~(1u << m);
+        w->batches[i].refused &= ~(1u << m);
         w->batches[i].given &= ~(1u << m);
     }
     for (uint32_t i = w->first_kept; i < w->count; i++) {
@@ -440,7 +483,7 @@ static inline uint32_t moved(uint32_t set, const uint32_t *to, uint32_t count)
 static inline void move_batch(const struct world *w, struct batch *b, const uint32_t *to, uint32_t count)
 {
     struct batch before = *b;
-    uint32_t *const sets[] = {&b->acked, &b->queued, &b->flying, &b->late, &b->given, &b->asked};
+    uint32_t *const sets[] = {&b->acked, &b->queued, &b->flying, &b->late, &b->refused, &b->given, &b->asked};
     for (uint32_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
         *sets[i] = moved(*sets[i], to, count);
     for (uint32_t i = 0; i < count; i++) {
@@ -558,7 +601,8 @@ static inline uint32_t unreleased(const struct world *w)
 static inline void drain(struct world *w)
 {
     assert_true(w->usable != 0);
-    tick(w, 1000, false); /* what could not be read is tried again */
+    tick(w, w->refused_since == 0 ? 1000 : 60000,
+         false); /* what could not be read, or was refused, is tried again */
     for (uint32_t m = 0; m < w->cluster.count; m++) {
         while ((w->usable >> m & 1) != 0 && w->lines[m].count != 0)
             next(w, m);

@@ -80,8 +80,8 @@ static void ack_oldest(struct world *w, uint32_t m)
 /* Mostly a little; sometimes so much that somebody is slow, or what is in flight late. */
 static void pass_time(struct world *w, uint64_t *random)
 {
-    static const uint32_t lengths[] = {0, 7, 50, 50, 300, 1100, 2500, 10500};
-    tick(w, lengths[next_random(random) % 8], next_random(random) % 8 == 0);
+    static const uint32_t lengths[] = {0, 7, 50, 50, 300, 1100, 2500, 10500, 30000};
+    tick(w, lengths[next_random(random) % 9], next_random(random) % 8 == 0);
 }
 
 static void unread_any(struct world *w, uint32_t m, uint64_t *random)
@@ -89,6 +89,15 @@ static void unread_any(struct world *w, uint32_t m, uint64_t *random)
     uint32_t oldest = oldest_flying(w, m);
     if (oldest != BATCHES)
         unread(w, m, oldest, next_random(random) % 4 != 0);
+}
+
+static void refuse_any(struct world *w, uint32_t m, uint64_t *random)
+{
+    uint32_t oldest = oldest_flying(w, m), any = any_batch(w, random);
+    if (oldest != BATCHES)
+        refuse(w, m, oldest);
+    if (any < w->count)
+        refuse(w, m, any);
 }
 
 static void step(struct world *w, uint64_t *random)
@@ -107,7 +116,9 @@ static void step(struct world *w, uint64_t *random)
         pass_time(w, random);
     else if (what < 90)
         unread_any(w, m, random);
-    else if (what < 94)
+    else if (what < 93)
+        refuse_any(w, m, random);
+    else if (what < 95)
         set_usable(w, m, false);
     else if (what < 99)
         set_usable(w, m, true); /* also of one that is: a new connection */
@@ -150,8 +161,9 @@ static void random_walks(void **state)
 
 enum { SMALL_MEMBERS = 3, SMALL_BATCHES = 3, STATES = 1 << 18, PATH_MAX_STEPS = 32 };
 
-/* 0: add; 1-3: next; 4-12: ack of a batch by a member; 13-15: the member changes; 16-18: it is connected anew; 19: 5 s pass. */
-enum { ACTIONS = 20, TIME_PASSES = 19 };
+/* 0: add; 1-3: next; 4-12: ack of a batch by a member; 13-15: the member changes; 16-18: it is connected anew; 19: 5 s pass; 20:
+ * the first member refuses the oldest that is in flight to it. */
+enum { ACTIONS = 21, TIME_PASSES = 19 };
 
 struct node {
     uint64_t state;
@@ -188,10 +200,15 @@ static bool act(const struct search *s, struct world *w, uint32_t action)
         ack_one(w, m, number);
     } else if (action < 16) {
         set_usable(w, m, (w->usable >> m & 1) == 0);
-    } else {
+    } else if (action < 19) {
         if ((w->usable >> m & 1) == 0)
             return false;
         set_usable(w, m, true);
+    } else {
+        uint32_t oldest = oldest_flying(w, 0);
+        if (oldest == BATCHES || s->timed)
+            return false;
+        refuse(w, 0, oldest);
     }
     return true;
 }
@@ -223,7 +240,8 @@ static uint64_t state_of(const struct search *search, const struct world *w)
         const struct batch *b = &w->batches[i];
         uint64_t one = b->released ? 1 : (uint64_t)b->acked << 1 | (uint64_t)b->flying << 4;
         one |= whole && !b->released ? (uint64_t)b->asked << 7 : 0;
-        s = s << 10 | (i < w->count ? one : 0);
+        one |= (uint64_t)b->refused << 10;
+        s = s << 13 | (i < w->count ? one : 0);
     }
     for (uint32_t m = 0; m < SMALL_MEMBERS; m++) {
         for (uint32_t i = 0; i < search->batches; i++)

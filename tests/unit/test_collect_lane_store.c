@@ -194,7 +194,7 @@ static void expect(struct node *n, uint32_t first, uint32_t count, bool durable)
             assert_true(number >= first && number < first + count);
             assert_int_equal(answers[i].connection, 1000 + number);
             assert_int_equal(answers[i].id.stream, STREAM);
-            assert_int_equal(answers[i].durable, durable);
+            assert_int_equal(answers[i].outcome, durable ? SC_LANE_DURABLE : SC_LANE_LOST);
             assert_false(seen[number]);
             seen[number] = true;
         }
@@ -434,7 +434,7 @@ static void batches_that_lie_are_refused(void **state)
         assert_int_equal(got, 1);
         assert_int_equal(answers[0].connection, 1000 + i);
         assert_true(answers[0].id.sequence == id.sequence && answers[0].id.stream == id.stream);
-        assert_false(answers[0].durable);
+        assert_int_equal(answers[0].outcome, SC_LANE_REFUSED);
     }
     push(&n, 20, 0); /* nobody else suffers */
     expect(&n, 20, 1, true);
@@ -471,7 +471,7 @@ static void absurd_windows(void **state)
         for (int tries = 0; tries < 4000 && (got = answers_now(&n, answers)) == 0; tries++)
             nap();
         assert_int_equal(got, 1);
-        assert_int_equal(answers[0].durable, i == 0);
+        assert_int_equal(answers[0].outcome, i == 0 ? SC_LANE_DURABLE : SC_LANE_REFUSED);
     }
     push(&n, 20, 0);
     expect(&n, 20, 1, true);
@@ -492,7 +492,7 @@ static bool is_answered(struct node *n, struct sc_lane_batch *b, const char *pro
     for (int tries = 0; tries < 4000 && (got = answers_now(n, answers)) == 0; tries++)
         nap();
     assert_int_equal(got, 1);
-    return answers[0].durable;
+    return answers[0].outcome == SC_LANE_DURABLE;
 }
 
 /* A batch of another's stream, of a day that has not come, or of a lane too many is not taken, and leaves nothing. */
@@ -640,7 +640,7 @@ static void what_was_answered_for_survives_the_machine(void **state)
         pthread_mutex_unlock(&disk.faults->mutex);
         while ((got = answers_now(&n, answers)) != 0) {
             for (uint32_t i = 0; i < got; i++)
-                durable[answers[i].id.sequence] = answers[i].durable;
+                durable[answers[i].id.sequence] = answers[i].outcome == SC_LANE_DURABLE;
         }
         stop(&n);
         fault_lose(disk.faults, round % 2 == 0 ? LOSS_ALL : LOSS_SOME, round);
@@ -717,7 +717,7 @@ static void a_failed_sync_of_one_lane(void **state)
     for (int tries = 0; tries < 4000 && got < 3; tries++, nap()) {
         uint32_t more = answers_now(&n, answers);
         for (uint32_t i = 0; i < more; i++)
-            durable[answers[i].id.sequence - 2] = answers[i].durable;
+            durable[answers[i].id.sequence - 2] = answers[i].outcome == SC_LANE_DURABLE;
         got += more;
     }
     assert_int_equal(got, 3);

@@ -12,10 +12,11 @@
 struct heard {
     struct sc_link_reader reader;
     struct sc_error err;
-    uint32_t hellos, batches, acks, beats, tallies, streams, states;
+    uint32_t hellos, batches, acks, refusals, beats, tallies, streams, states;
     struct sc_link_hello hello;
     struct sc_batch_head head;
     struct sc_link_ack ack;
+    struct sc_batch_id refused;
     struct sc_link_beat beat;
     struct sc_link_tally tally;
     struct sc_link_stream stream;
@@ -44,6 +45,14 @@ static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, cons
     sc_buf_append(&h->bytes, bytes, head->size);
     assert_true(sc_buf_ok(&h->bytes));
     assert_true(sc_link_hash(bytes, head->size) == head->hash);
+    return h->answer;
+}
+
+static enum sc_status on_refused(void *arg, const struct sc_batch_id *id)
+{
+    struct heard *h = arg;
+    h->refusals++;
+    h->refused = *id;
     return h->answer;
 }
 
@@ -105,6 +114,7 @@ static void listen_to(struct heard *h)
     h->reader = (struct sc_link_reader){.hello = on_hello,
                                         .batch = on_batch,
                                         .ack = on_ack,
+                                        .refused = on_refused,
                                         .beat = on_beat,
                                         .tally = on_tally,
                                         .stream = on_stream,
@@ -272,6 +282,8 @@ static void greetings_acks_and_beats_come_back(void **state)
     struct sc_link_writer w = {0};
     static const struct sc_link_ack acks[] = {
         {0, 0, 0, 0}, {1, 2, 3, 4}, {UINT64_MAX, UINT32_MAX, 0, UINT64_MAX}, {9, 8, UINT64_MAX, UINT64_MAX}};
+    static const struct sc_batch_id refused[] = {
+        {0, 0, 0}, {1, 2, 3}, {UINT64_MAX, 0, UINT32_MAX}, {9, UINT64_MAX, 8}};
     static const struct sc_link_beat beats[] = {
         {0, false}, {1, true}, {UINT64_MAX, false}, {UINT64_MAX, true}};
     listen_to(&h);
@@ -284,10 +296,14 @@ static void greetings_acks_and_beats_come_back(void **state)
     for (uint32_t i = 0; i < 4; i++) {
         sc_buf_clear(&w.out);
         sc_link_put_ack(&w, &acks[i]);
+        sc_link_put_refused(&w, &refused[i]);
         sc_link_put_beat(&w, &beats[i]);
         assert_int_equal(feed_stream(&h, w.out.data, w.out.len), SC_OK);
         assert_int_equal(h.acks, i + 1);
         assert_int_equal(h.beats, i + 1);
+        assert_int_equal(h.refusals, i + 1);
+        assert_true(h.refused.stream == refused[i].stream && h.refused.sequence == refused[i].sequence &&
+                    h.refused.lane == refused[i].lane);
         assert_true(h.ack.stream == acks[i].stream && h.ack.lane == acks[i].lane);
         assert_true(h.ack.first == acks[i].first && h.ack.last == acks[i].last);
         assert_true(h.beat.free_bytes == beats[i].free_bytes && h.beat.full == beats[i].full);

@@ -476,6 +476,145 @@ static void care_goes_in_steps(void **state)
     kit_close(&k);
 }
 
+/* Templates that went leave the tables in which they stood, which are charged too: or who defines and withdraws in one domain after
+ * the other would have them for nothing. */
+static void room_for_templates_is_charged_after_they_went(void **state)
+{
+    (void)state;
+    struct kit k;
+    struct sc_decoder_limits limits = sc_decoder_default_limits();
+    limits.share_bytes = KIT_SHARE(4 << 20);
+    kit_open_with(&k, &limits);
+    k.source.transport = SC_TRANSPORT_TCP;
+    uint32_t domains = 0;
+    for (uint32_t domain = 0; domain < 2000; domain++) {
+        begin_ipfix_at(&k, KIT_SECONDS, 0, domain);
+        for (uint16_t id = 256; id < 256 + 1000; id++)
+            put_template(&k, id, 1, 2, 2);
+        put_template(&k, 2, 0); /* a withdrawal of all */
+        put_template(&k, 256, 1, 2, 2);
+        domains += deliver(&k) == SC_OK;
+    }
+    assert_true(domains > 100 && domains <= (4 << 20) / (1000 * sizeof(void *)));
+    kit_close(&k);
+}
+
+/* A tick for 100 exporters looks at no more than 800 things, and 200 accounts, whatever one exporter has. */
+#define TICK          100u
+#define TICK_ACCOUNTS 200u
+#define TICK_STEPS    800u
+
+static void open_for_many(struct kit *k)
+{
+    struct sc_decoder_limits limits = sc_decoder_default_limits();
+    limits.share_bytes = KIT_SHARE(64 << 20);
+    kit_open_with(k, &limits);
+}
+
+static void assert_ticks_are_bounded(struct kit *k, uint32_t all)
+{
+    struct seen seen = {0};
+    const struct sc_care watching = {.account = see, .arg = &seen};
+    uint32_t before = 0;
+    bool complete = false;
+    while (!complete) {
+        complete = sc_decoder_care(k->decoder, TICK, KIT_RECEIVED, &watching);
+        assert_true(seen.accounts - before <= TICK_ACCOUNTS);
+        before = seen.accounts;
+    }
+    assert_int_equal(seen.accounts, all);
+    assert_int_equal(seen.begun, 1);
+}
+
+static void many_sessions_of_one_exporter_do_not_stop_a_tick(void **state)
+{
+    (void)state;
+    struct kit k;
+    open_for_many(&k);
+    for (uint32_t port = 1; port <= 20000; port++) {
+        k.source.port = (uint16_t)port;
+        define(&k, 7);
+    }
+    assert_ticks_are_bounded(&k, 20000);
+    kit_close(&k);
+}
+
+static void many_domains_of_one_session_do_not_stop_a_tick(void **state)
+{
+    (void)state;
+    struct kit k;
+    open_for_many(&k);
+    for (uint32_t domain = 20000; domain > 0; domain--)
+        define(&k, domain);
+    assert_ticks_are_bounded(&k, 20000);
+    kit_close(&k);
+}
+
+static void define_many(struct kit *k, uint32_t count)
+{
+    for (uint32_t i = 0; i < count;) {
+        begin_ipfix_at(k, KIT_SECONDS, 0, 7);
+        for (uint32_t end = i + 1000; i < end && i < count; i++)
+            put_template(k, (uint16_t)(256 + i), 1, 2, 2);
+        assert_int_equal(deliver(k), SC_OK);
+    }
+}
+
+static void many_templates_expire_in_steps(void **state)
+{
+    (void)state;
+    struct kit k;
+    open_for_many(&k);
+    define_many(&k, 20000);
+    uint64_t before = stats_of(&k, 10, 7).templates;
+    assert_int_equal(before, 20000);
+    bool complete = false;
+    while (before != 0) {
+        complete = sc_decoder_care(k.decoder, TICK, KIT_RECEIVED + 1800001, NULL);
+        uint64_t left = accounts(&k) == 0 ? 0 : stats_of(&k, 10, 7).templates;
+        assert_true(before - left <= TICK_STEPS);
+        before = left;
+    }
+    assert_true(complete || sc_decoder_care(k.decoder, TICK, KIT_RECEIVED + 1800001, NULL));
+    kit_close(&k);
+}
+
+struct watch {
+    uint32_t passes;
+    uint32_t kept; /* accounts of port 1 in this pass */
+};
+
+static void see_kept(void *arg, const struct sc_exporter_stats *stats)
+{
+    struct watch *watch = arg;
+    watch->kept = stats == NULL ? 0 : watch->kept + (stats->port == 1);
+}
+
+/* Sessions come and are pushed out while a pass stands among them. */
+static void a_pass_in_steps_sees_who_stays_once(void **state)
+{
+    (void)state;
+    struct kit k;
+    struct watch watch = {0};
+    const struct sc_care watching = {.account = see_kept, .arg = &watch};
+    struct sc_decoder_limits limits = sc_decoder_default_limits();
+    limits.share_bytes = KIT_SHARE(200000);
+    kit_open_with(&k, &limits);
+    for (uint32_t i = 0; i < 20000; i++) {
+        k.source.receive_ms += 500;
+        k.source.port = (uint16_t)(2 + i % 5000);
+        define(&k, i % 3);
+        k.source.port = 1;
+        define(&k, 7);
+        if (!sc_decoder_care(k.decoder, 1, k.source.receive_ms, &watching))
+            continue;
+        assert_int_equal(watch.kept, 1);
+        watch.passes++;
+    }
+    assert_true(watch.passes > 20);
+    kit_close(&k);
+}
+
 static void rates_follow_what_is_sent(void **state)
 {
     (void)state;
@@ -516,6 +655,11 @@ int main(void)
         cmocka_unit_test(a_network_may_have_another_share),
         cmocka_unit_test(unknown_elements_are_a_budget_that_comes_back),
         cmocka_unit_test(care_goes_in_steps),
+        cmocka_unit_test(room_for_templates_is_charged_after_they_went),
+        cmocka_unit_test(many_sessions_of_one_exporter_do_not_stop_a_tick),
+        cmocka_unit_test(many_domains_of_one_session_do_not_stop_a_tick),
+        cmocka_unit_test(many_templates_expire_in_steps),
+        cmocka_unit_test(a_pass_in_steps_sees_who_stays_once),
         cmocka_unit_test(rates_follow_what_is_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

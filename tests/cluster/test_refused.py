@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+# run: build=asan limit=240 beside=any
+"""A batch that a subcollector does not take holds up no other one: others get it, else it waits in the outbox, and is named."""
+import os
+import subprocess
+import tempfile
+
+import cluster_kit as kit
+
+
+def member(proxy, name, what):
+    return proxy.member(name)[what]
+
+
+def one_refuses(folder):
+    """One node has windows of another length."""
+    c = kit.Cluster(folder, 4, 2, roles=[["proxy"], ["subcollector"], ["subcollector"], ["subcollector"]])
+    proxy, odd = c.nodes[0], c.nodes[3]
+    odd.window = 30
+    c.start()
+    exporter = kit.Exporter(proxy)
+    wanted = []
+    for part in range(8):
+        wanted += exporter.send(part * 1000, 700)
+        kit.wait_for(lambda: proxy.status()["cluster"]["proxy"]["records"] >= len(wanted))  # a batch at least each time
+    kit.check("one refuses: all is safe with the others", kit.wait_for(lambda: c.has_accepted() and proxy.waiting() == 0), c.logs())
+    exporter.close()
+    kit.check("one refuses: nobody died of it", all(member(proxy, n.name, "deaths") == 0 for n in c.nodes[1:]), c.logs())
+    kit.check("one refuses: it was offered some", "does not take a batch" in proxy.log.read_text(), c.logs())
+    kit.check("one refuses: it says why", "the link refused batches that are damaged, or of windows of another length" in odd.log.read_text(),
+              odd.log.read_text())
+    kit.check("one refuses: all have two copies", proxy.status()["cluster"]["proxy"]["released_short"] == 0, proxy.status()["cluster"])
+    kit.check("one refuses: all end with 0", set(c.stop()) == {0}, c.logs())
+    kit.check_numbers("one refuses: every flow once", [n.store for n in c.nodes[1:3]], wanted)
+
+
+def all_refuse(folder):
+    """The outbox holds what was cut before the operator changed the length of the windows on all nodes."""
+    c = kit.Cluster(folder, 3, 2, roles=[["proxy"], ["subcollector"], ["subcollector"]], window=60)
+    proxy, stores = c.nodes[0], [n.store for n in c.nodes[1:]]
+    proxy.window = 300
+    proxy.start()
+    exporter = kit.Exporter(proxy)
+    exporter.send(10**6, 500)
+    kit.check("all refuse: the outbox has a batch", kit.wait_for(lambda: c.has_accepted() and proxy.waiting() == 1), c.logs())
+    exporter.close()
+    kit.check("all refuse: and keeps it", proxy.stop() == 0, c.logs())
+    proxy.window = 60
+    c.start()
+    exporter = kit.Exporter(proxy)
+    wanted = []
+    for part in range(8):
+        wanted += exporter.send(part * 1000, 700)
+        kit.wait_for(lambda: proxy.status()["cluster"]["proxy"]["records"] >= len(wanted))
+    kit.check("all refuse: the others are safe", kit.wait_for(lambda: c.has_accepted() and proxy.waiting() == 1), c.logs())
+    exporter.close()
+    kit.check("all refuse: nobody died of it", all(member(proxy, n.name, "deaths") == 0 for n in c.nodes[1:]), c.logs())
+    kit.check("all refuse: it is named", all(member(proxy, n.name, "refused") == 1 for n in c.nodes[1:]), proxy.status()["cluster"])
+    told = subprocess.run([str(kit.BUILD / "bin" / "sc-admin"), "status", str(proxy.store)], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, check=False).stdout
+    kit.check("all refuse: the status has a problem", "PROBLEM   n2 does not take 1 batches of this node" in told, told)
+    kit.check("all refuse: all end with 0", set(c.stop()) == {0}, c.logs())
+    kit.check("all refuse: the outbox has it still", any(os.scandir(proxy.store / "outbox")), c.logs())
+    got, _ = kit.numbers(stores)
+    kit.check("all refuse: every flow of the others once", set(got) == set(wanted) and set(got.values()) == {1}, len(got))
+
+
+def main():
+    for scenario in (one_refuses, all_refuse):
+        with tempfile.TemporaryDirectory(prefix="sc-refused.") as folder:
+            scenario(folder)
+    return 1 if kit.FAILED else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
