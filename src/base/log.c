@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +41,10 @@ struct place {
     char last[256];
 };
 
+#define NO_LEVEL (-1)
+
 struct sc_log_limits {
+    atomic_int level; /* of all who share this; NO_LEVEL: each has its own */
     pthread_mutex_t mutex;
     struct place places[PLACES];
 };
@@ -48,8 +52,10 @@ struct sc_log_limits {
 struct sc_log_limits *sc_log_limits_create(void)
 {
     struct sc_log_limits *limits = calloc(1, sizeof(*limits));
-    if (limits != NULL)
-        pthread_mutex_init(&limits->mutex, NULL);
+    if (limits == NULL)
+        return NULL;
+    atomic_init(&limits->level, NO_LEVEL);
+    pthread_mutex_init(&limits->mutex, NULL);
     return limits;
 }
 
@@ -133,10 +139,24 @@ void sc_log_tell_left_out(const struct sc_log *log, uint64_t mono_ms)
 
 /* ---- the call ---- */
 
+static enum sc_log_level level_of(const struct sc_log *log)
+{
+    int shared =
+        log->limits == NULL ? NO_LEVEL : atomic_load_explicit(&log->limits->level, memory_order_relaxed);
+    return shared == NO_LEVEL ? log->level : (enum sc_log_level)shared;
+}
+
+void sc_log_set_level(struct sc_log *log, enum sc_log_level level)
+{
+    log->level = level;
+    if (log->limits != NULL)
+        atomic_store(&log->limits->level, (int)level);
+}
+
 void sc_log(const struct sc_log *log, enum sc_log_level level, const char *format, ...)
 {
     char text[TEXT_MAX];
-    if (log == NULL || log->stream == NULL || level > log->level)
+    if (log == NULL || log->stream == NULL || level > level_of(log))
         return;
     va_list args;
     va_start(args, format);

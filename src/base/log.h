@@ -12,18 +12,21 @@ enum sc_log_level { SC_LOG_ERROR, SC_LOG_WARNING, SC_LOG_INFO, SC_LOG_DEBUG };
 #define SC_LOG_LINES 20u /* of one format, in a minute */
 
 /* So that no party fills a disk with lines: of each format SC_LOG_LINES are written in a minute, debug lines apart. When
- * it is over, the last of those that were left out follows, with their number. */
+ * it is over, the last of those that were left out follows, with their number. They also carry the level that was set last. */
 struct sc_log_limits;
 
 struct sc_log {
-    FILE *stream; /* NULL: silent */
-    enum sc_log_level level;
+    FILE *stream;                 /* NULL: silent */
+    enum sc_log_level level;      /* until sc_log_set_level */
     struct sc_log_limits *limits; /* borrowed, shared by copies; NULL: none */
 };
 
 /* Writes "<UTC time> <level> <text>" when `level` is enabled. `log` may be NULL (silent). */
 void sc_log(const struct sc_log *log, enum sc_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Also of all copies with the same limits, in whatever thread they are used. */
+void sc_log_set_level(struct sc_log *log, enum sc_log_level level);
 
 /* @return NULL: out of memory; then there are no limits. */
 struct sc_log_limits *sc_log_limits_create(void);

@@ -34,11 +34,16 @@ struct collector {
     struct sc_proxy *proxy;
     struct sc_handover handover; /* of a proxy */
     struct sc_holder *holder;
-    int lock_fd;              /* of a store that this process itself does not write to */
-    uint64_t descriptors;     /* that the process may open */
-    struct sc_places *places; /* for connections of exporters */
+    int lock_fd;                     /* of a store that this process itself does not write to */
+    uint64_t descriptors;            /* that the process may open */
+    struct sc_places *places;        /* for connections of exporters */
+    struct sc_complaints complaints; /* of all receivers */
     struct sc_receiver *receivers[SC_CONFIG_MAX_RECEIVERS];
     uint32_t receiver_count;
+    struct sc_url open[SC_CONFIG_MAX_LISTENERS]; /* listeners in use; config.listeners are those asked for */
+    uint32_t open_count;
+    uint64_t asked_ms, next_open_ms; /* monotonic: of what is not open yet */
+    bool told_missing;               /* since it was asked for */
     struct event_base *base;
     struct event *signals[SIGNAL_COUNT];
     struct event *keep;
@@ -46,6 +51,12 @@ struct collector {
     uint64_t started_ms, started_mono_ms;
     struct sc_keeper *keeper;
 };
+
+/* Flows of exporters come to nodes that store them or are proxies. */
+static bool takes_flows(const struct collector *c)
+{
+    return c->holder == NULL || c->proxy_role;
+}
 
 /* ---- listeners ---- */
 
@@ -108,12 +119,20 @@ static enum sc_status hand_over(struct collector *c, const struct sc_url *url, i
     return SC_OK;
 }
 
+static void remove_listener(struct collector *c, const struct sc_url *url)
+{
+    for (uint32_t i = 0; i < c->receiver_count; i++)
+        sc_receiver_remove(c->receivers[i], url, NULL);
+}
+
 static enum sc_status open_listener(struct collector *c, const struct sc_url *url, struct sc_error *err)
 {
     int fds[SC_CONFIG_MAX_RECEIVERS];
     SC_TRY(open_sockets(c, url, fds, err));
     int first = dup(fds[0]);
     enum sc_status status = hand_over(c, url, fds, err);
+    if (status != SC_OK)
+        remove_listener(c, url);
     if (first >= 0) {
         if (status == SC_OK)
             say_listening(c, first, url);
@@ -125,7 +144,7 @@ static enum sc_status open_listener(struct collector *c, const struct sc_url *ur
 /* All are opened before any is announced. */
 static enum sc_status open_listeners(struct collector *c, struct sc_error *err)
 {
-    if (c->config.listener_count == 0)
+    if (!takes_flows(c) || c->config.listener_count == 0)
         return SC_OK;
     int(*fds)[SC_CONFIG_MAX_RECEIVERS] = calloc(c->config.listener_count, sizeof(*fds));
     if (fds == NULL)
@@ -139,6 +158,7 @@ static enum sc_status open_listeners(struct collector *c, struct sc_error *err)
     for (; handed < opened && status == SC_OK; handed++) {
         say_listening(c, fds[handed][0], &c->config.listeners[handed]);
         status = hand_over(c, &c->config.listeners[handed], fds[handed], err);
+        c->open[c->open_count++] = c->config.listeners[handed];
     }
     for (; handed < opened; handed++)
         close_all(fds[handed], c->receiver_count);
@@ -146,14 +166,49 @@ static enum sc_status open_listeners(struct collector *c, struct sc_error *err)
     return status;
 }
 
-static bool has_listener(const struct sc_config *config, const struct sc_url *url)
+static bool is_among(const struct sc_url *url, const struct sc_url *list, uint32_t count)
 {
-    for (uint32_t i = 0; i < config->listener_count; i++) {
-        const struct sc_url *l = &config->listeners[i];
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sc_url *l = &list[i];
         if (l->scheme == url->scheme && l->port == url->port && sc_addr_equal(&l->address, &url->address))
             return true;
     }
     return false;
+}
+
+static void close_unwanted(struct collector *c)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < c->open_count; i++) {
+        if (is_among(&c->open[i], c->config.listeners, c->config.listener_count))
+            c->open[kept++] = c->open[i];
+        else
+            remove_listener(c, &c->open[i]);
+    }
+    c->open_count = kept;
+}
+
+#define OPEN_QUIET_MS 1000u /* a listener that was removed may still have the address */
+#define OPEN_AGAIN_MS 1000u
+
+/* Opens what is asked for and not open, and tries again until it is. */
+static void open_missing(struct collector *c, uint64_t now_ms)
+{
+    struct sc_error err;
+    bool late = now_ms >= c->asked_ms + OPEN_QUIET_MS;
+    if (now_ms < c->next_open_ms)
+        return;
+    c->next_open_ms = now_ms + (late ? OPEN_AGAIN_MS : 0);
+    for (uint32_t i = 0; i < c->config.listener_count; i++) {
+        const struct sc_url *url = &c->config.listeners[i];
+        if (is_among(url, c->open, c->open_count))
+            continue;
+        if (open_listener(c, url, &err) == SC_OK)
+            c->open[c->open_count++] = *url;
+        else if (late && !c->told_missing)
+            sc_log(&c->log, SC_LOG_ERROR, "%s; it is tried again each second", err.message);
+    }
+    c->told_missing = late;
 }
 
 /* ---- a new configuration ---- */
@@ -175,91 +230,111 @@ static bool same_shares(const struct sc_config *x, const struct sc_config *y)
     return true;
 }
 
-static void warn_fixed(const struct collector *c, const struct sc_config *fresh)
+/* What is changed in the file and is not applied before the next start. */
+static void tell_fixed(const struct collector *c, const struct sc_config *fresh)
 {
     const struct sc_config *now = &c->config;
-    bool same =
-        strcmp(now->store, fresh->store) == 0 && now->window_s == fresh->window_s &&
-        now->receivers == fresh->receivers && now->template_scope_address == fresh->template_scope_address &&
-        now->template_lifetime_s == fresh->template_lifetime_s &&
-        now->tcp_connections == fresh->tcp_connections && now->tcp_of_exporter == fresh->tcp_of_exporter &&
-        now->receive_buffer == fresh->receive_buffer && now->queue_memory == fresh->queue_memory &&
-        now->exporter_memory == fresh->exporter_memory && now->exporter_share == fresh->exporter_share &&
-        same_shares(now, fresh) && same_text(now->cluster, fresh->cluster) &&
-        same_text(now->node, fresh->node) && now->outbox_bytes == fresh->outbox_bytes &&
-        now->outbox_sync == fresh->outbox_sync;
-    if (!same)
+    const struct {
+        const char *name;
+        bool same;
+    } fixed[] = {
+        {"store", strcmp(now->store, fresh->store) == 0},
+        {"window", now->window_s == fresh->window_s},
+        {"receivers", now->receivers == fresh->receivers},
+        {"template-scope", now->template_scope_address == fresh->template_scope_address},
+        {"template-lifetime", now->template_lifetime_s == fresh->template_lifetime_s},
+        {"tcp",
+         now->tcp_connections == fresh->tcp_connections && now->tcp_of_exporter == fresh->tcp_of_exporter},
+        {"receive-buffer", now->receive_buffer == fresh->receive_buffer},
+        {"queue-memory", now->queue_memory == fresh->queue_memory},
+        {"exporter-memory", now->exporter_memory == fresh->exporter_memory},
+        {"exporter-share", now->exporter_share == fresh->exporter_share},
+        {"exporter-shares", same_shares(now, fresh)},
+        {"cluster", same_text(now->cluster, fresh->cluster)},
+        {"node", same_text(now->node, fresh->node)},
+        {"outbox", now->outbox_bytes == fresh->outbox_bytes && now->outbox_sync == fresh->outbox_sync},
+    };
+    char names[256] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
+        if (!fixed[i].same)
+            used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", used == 0 ? "" : ", ",
+                                     fixed[i].name);
+    }
+    if (used != 0)
         sc_log(&c->log, SC_LOG_WARNING,
-               "configuration: listeners, forward, retention and log-level are applied; the other changes "
-               "need a restart");
+               "configuration: what is changed of these takes effect at the next start: %s", names);
 }
 
-/* Flows of exporters come to nodes that store them or are proxies. */
-static bool takes_flows(const struct collector *c)
+static bool same_listeners(const struct sc_config *x, const struct sc_config *y)
 {
-    return c->holder == NULL || c->proxy_role;
+    bool same = x->listener_count == y->listener_count;
+    for (uint32_t i = 0; same && i < x->listener_count; i++)
+        same = is_among(&x->listeners[i], y->listeners, y->listener_count);
+    return same;
+}
+
+static bool same_forward(const struct sc_config *x, const struct sc_config *y)
+{
+    bool same = x->forward_count == y->forward_count && x->forward_memory == y->forward_memory;
+    for (uint32_t i = 0; same && i < x->forward_count; i++) {
+        const struct sc_config_forward *a = &x->forward[i], *b = &y->forward[i];
+        same = a->to.scheme == b->to.scheme && a->to.port == b->to.port &&
+               strcmp(a->to.host, b->to.host) == 0 && a->protocol == b->protocol &&
+               a->round_robin == b->round_robin;
+    }
+    return same;
+}
+
+/* What is changed in vain: flows of exporters do not come here. */
+static void tell_unused(const struct collector *c, const struct sc_config *fresh)
+{
+    bool listeners = !same_listeners(&c->config, fresh), forward = !same_forward(&c->config, fresh);
+    if (!takes_flows(c) && (listeners || forward))
+        sc_log(&c->log, SC_LOG_WARNING,
+               "configuration: %s%s%s: this node is a subcollector only, which uses none; the proxies do",
+               listeners ? "listeners" : "", listeners && forward ? ", " : "", forward ? "forward" : "");
 }
 
 /* The removed ones go first: a new one may want the address. The others are not touched. */
 static void apply_listeners(struct collector *c, const struct sc_config *fresh)
 {
     struct sc_error err;
+    if (sc_config_set_listeners(&c->config, fresh->listeners, fresh->listener_count, &err) != SC_OK) {
+        sc_log(&c->log, SC_LOG_ERROR, "%s", err.message);
+        return;
+    }
     if (!takes_flows(c))
         return;
-    for (uint32_t i = 0; i < c->config.listener_count; i++) {
-        const struct sc_url *url = &c->config.listeners[i];
-        for (uint32_t k = 0; k < c->receiver_count && !has_listener(fresh, url); k++)
-            sc_receiver_remove(c->receivers[k], url, NULL);
-    }
-    for (uint32_t i = 0; i < fresh->listener_count; i++) {
-        const struct sc_url *url = &fresh->listeners[i];
-        if (!has_listener(&c->config, url) && open_listener(c, url, &err) != SC_OK)
-            sc_log(&c->log, SC_LOG_ERROR, "%s", err.message);
-    }
+    c->asked_ms = sc_clock_mono_ms();
+    c->next_open_ms = 0;
+    c->told_missing = false;
+    close_unwanted(c);
+    open_missing(c, c->asked_ms);
 }
 
 static void apply_forward(struct collector *c, const struct sc_config *fresh)
 {
     struct sc_error err;
-    if (!takes_flows(c))
-        return;
     c->config.forward_memory = fresh->forward_memory;
-    if (sc_forward_apply(c->forward, fresh, &err) != SC_OK ||
+    if ((takes_flows(c) && sc_forward_apply(c->forward, fresh, &err) != SC_OK) ||
         sc_config_set_forward(&c->config, fresh->forward, fresh->forward_count, &err) != SC_OK)
         sc_log(&c->log, SC_LOG_ERROR, "%s", err.message);
-}
-
-static void apply_log_level(struct collector *c, enum sc_log_level level)
-{
-    c->config.log_level = level;
-    c->log.level = level;
-    c->handover.log.level = level;
-    sc_forward_set_log_level(c->forward, level);
-    for (uint32_t i = 0; i < c->receiver_count; i++)
-        sc_receiver_set_log_level(c->receivers[i], level);
-    if (c->storer != NULL)
-        sc_storer_set_log_level(c->storer, level);
-    if (c->holder != NULL)
-        sc_holder_set_log_level(c->holder, level);
-    if (c->proxy != NULL)
-        sc_proxy_set_log_level(c->proxy, level);
 }
 
 static void apply(struct collector *c, struct sc_config *fresh)
 {
     const struct sc_retention retention = {fresh->retention_age_s, fresh->retention_bytes};
-    struct sc_error err;
-    apply_log_level(c, fresh->log_level);
-    warn_fixed(c, fresh);
+    c->config.log_level = fresh->log_level;
+    sc_log_set_level(&c->log, fresh->log_level);
+    tell_fixed(c, fresh);
+    tell_unused(c, fresh);
     apply_listeners(c, fresh);
     apply_forward(c, fresh);
     if (c->storer != NULL)
         sc_storer_set_retention(c->storer, &retention);
     if (c->holder != NULL)
         sc_holder_set_retention(c->holder, &retention);
-    if (takes_flows(c) &&
-        sc_config_set_listeners(&c->config, fresh->listeners, fresh->listener_count, &err) != SC_OK)
-        sc_log(&c->log, SC_LOG_ERROR, "%s", err.message);
     c->config.retention_age_s = fresh->retention_age_s;
     c->config.retention_bytes = fresh->retention_bytes;
 }
@@ -357,6 +432,8 @@ static void on_keep(evutil_socket_t fd, short what, void *arg)
     sc_keeper_tick(c->keeper);
     if (c->proxy_role)
         sc_handover_take(&c->handover, c->receivers, c->receiver_count);
+    if (takes_flows(c))
+        open_missing(c, sc_clock_mono_ms());
     sc_log_tell_left_out(&c->log, sc_clock_mono_ms());
 }
 
@@ -485,10 +562,7 @@ static enum sc_status start_roles(struct collector *c, struct sc_error *err)
         return start_storer(c, err);
     SC_TRY(load_cluster(c, err));
     SC_TRY(c->subcollector_role ? start_holder(c, err) : sc_store_lock(c->config.store, &c->lock_fd, err));
-    if (c->proxy_role)
-        return start_proxy(c, err);
-    c->config.listener_count = 0; /* flows of exporters go to proxies */
-    return SC_OK;
+    return c->proxy_role ? start_proxy(c, err) : SC_OK;
 }
 
 /*
@@ -540,7 +614,9 @@ static enum sc_status create_receivers(struct collector *c, struct sc_error *err
                    .forward = c->forward},
         .log = c->log,
         .places = c->places,
+        .complaints = &c->complaints,
     };
+    sc_complaints_init(&c->complaints);
     c->exporter_memory.limit = c->config.exporter_memory;
     options.intake.limits.budget = &c->exporter_memory;
     if (c->proxy_role) {
@@ -600,7 +676,8 @@ static enum sc_status start(struct collector *c, struct sc_error *err)
 
 /* ---- end ---- */
 
-#define DRAIN_MS 3000u /* for subcollectors to take what the outbox holds */
+#define ROOM_MS  10000u /* for the outbox to get room for what is in the queue */
+#define DRAIN_MS 3000u  /* then, for subcollectors to take what it holds */
 
 /* The proxy first: it may be its own subcollector. */
 static enum sc_status stop_storing(struct collector *c, struct sc_error *err)
@@ -608,7 +685,7 @@ static enum sc_status stop_storing(struct collector *c, struct sc_error *err)
     struct sc_storer_stats stats;
     if (c->queue != NULL)
         sc_queue_close(c->queue);
-    sc_proxy_finish(c->proxy, DRAIN_MS);
+    sc_proxy_finish(c->proxy, ROOM_MS, DRAIN_MS);
     sc_holder_stop(c->holder);
     if (c->storer == NULL)
         return SC_OK;
@@ -635,6 +712,9 @@ static void free_events(struct collector *c)
 /* Receivers first, so that all they have is in the queue; `err` is that of the storing. */
 static enum sc_status stop(struct collector *c, struct sc_error *err)
 {
+    uint64_t until_ms = sc_clock_mono_ms() + SC_RECEIVER_LAST_MS; /* for all of them together */
+    for (uint32_t i = 0; i < c->receiver_count; i++)
+        sc_receiver_end(c->receivers[i], until_ms);
     for (uint32_t i = 0; i < c->receiver_count; i++)
         sc_receiver_stop(c->receivers[i]);
     sc_keeper_finish(c->keeper);

@@ -138,7 +138,7 @@ static void tell(const struct sc_drops *drops, int reason, const struct sc_log *
     static const char *const why[] = {
         "the queue was full: the disk does not keep up, or queue-memory is too small",
         "they bring many columns of their own, and the queue was tight", "there was no memory for a batch",
-        "the store did not take them"};
+        "the store did not take them", "the outbox did not take them until the end"};
     char exporter[SC_ADDR_TEXT_MAX];
     sc_addr_format(&drops->exporter[reason], exporter);
     sc_log(log, SC_LOG_WARNING, "%" PRIu64 " records were dropped, the last ones mostly of exporter %s: %s",

@@ -11,10 +11,11 @@
 #include "store/tally.h"
 
 enum sc_drop_reason {
-    SC_DROP_FULL,  /* the queue was full */
-    SC_DROP_ASIDE, /* records of many columns of their own, while the queue was tight */
-    SC_DROP_NOMEM, /* no memory for a batch */
-    SC_DROP_STORE, /* the store did not take them */
+    SC_DROP_FULL,   /* the queue was full */
+    SC_DROP_ASIDE,  /* records of many columns of their own, while the queue was tight */
+    SC_DROP_NOMEM,  /* no memory for a batch */
+    SC_DROP_STORE,  /* the store did not take them */
+    SC_DROP_OUTBOX, /* a proxy's outbox did not, until its end */
     SC_DROP_REASONS
 };
 

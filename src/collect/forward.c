@@ -195,15 +195,6 @@ enum sc_status sc_forward_apply(struct sc_forward *f, const struct sc_config *co
     return status;
 }
 
-void sc_forward_set_log_level(struct sc_forward *f, enum sc_log_level level)
-{
-    pthread_mutex_lock(&f->mutex);
-    f->log.level = level;
-    for (uint32_t i = 0; i < f->count; i++)
-        sc_forward_peer_set_log_level(f->all[i].peer, level);
-    pthread_mutex_unlock(&f->mutex);
-}
-
 enum sc_status sc_forward_get(struct sc_forward *f, struct sc_forward_view **views, uint32_t *count)
 {
     pthread_mutex_lock(&f->mutex);

@@ -33,7 +33,6 @@ struct sc_forward *sc_forward_create(const struct sc_log *log);
  */
 enum sc_status sc_forward_apply(struct sc_forward *forward, const struct sc_config *config,
                                 struct sc_error *err);
-void sc_forward_set_log_level(struct sc_forward *forward, enum sc_log_level level);
 
 /* A finished batch, of which the caller is a holder. Never waits. `forward` may be NULL. */
 void sc_forward_offer(struct sc_forward *forward, struct sc_parcel *parcel);

@@ -34,7 +34,6 @@ struct sc_forward_peer {
     struct sc_forward_encoder *encoder;
     pthread_t thread;
     atomic_uint_least64_t deadline_ms; /* monotonic; 0: it is not to end */
-    atomic_int level;
     atomic_int resolving;
     atomic_bool done;
 
@@ -87,7 +86,6 @@ static void tick(struct sc_forward_peer *p)
 {
     struct sc_forward_queue_stats stats;
     uint64_t now = sc_clock_mono_ms();
-    p->options.log.level = (enum sc_log_level)atomic_load(&p->level);
     sc_forward_queue_get_stats(p->queue, &stats);
     uint64_t drops = stats.dropped[SC_RECORDS_FLOWS] + stats.dropped[SC_RECORDS_OPTIONS];
     if (drops == p->drops_said || now < p->next_drop_ms)
@@ -466,7 +464,6 @@ enum sc_status sc_forward_peer_start(const struct sc_forward_peer_options *optio
     p->options = *options;
     p->fd = -1;
     sc_url_format(&options->to, p->name);
-    atomic_store(&p->level, (int)options->log.level);
     p->queue = sc_forward_queue_create(options->limit_bytes);
     p->encoder = sc_forward_encoder_create(options->protocol, options->to.scheme == SC_URL_TCP, err);
     enum sc_status status = p->encoder == NULL ? SC_NOMEM : SC_OK;
@@ -504,11 +501,6 @@ bool sc_forward_peer_is_up(struct sc_forward_peer *p)
 void sc_forward_peer_set_limit(struct sc_forward_peer *p, uint64_t limit_bytes)
 {
     sc_forward_queue_set_limit(p->queue, limit_bytes);
-}
-
-void sc_forward_peer_set_log_level(struct sc_forward_peer *p, enum sc_log_level level)
-{
-    atomic_store(&p->level, (int)level);
 }
 
 static struct sc_forward_counts sum(const struct sc_forward_counts *own,

@@ -65,7 +65,6 @@ void sc_forward_peer_offer(struct sc_forward_peer *peer, struct sc_parcel *parce
 bool sc_forward_peer_has_room(struct sc_forward_peer *peer, size_t memory);
 bool sc_forward_peer_is_up(struct sc_forward_peer *peer);
 void sc_forward_peer_set_limit(struct sc_forward_peer *peer, uint64_t limit_bytes);
-void sc_forward_peer_set_log_level(struct sc_forward_peer *peer, enum sc_log_level level);
 void sc_forward_peer_get(struct sc_forward_peer *peer, struct sc_forward_view *out);
 
 /* Takes no more; sends what waits for drain_ms at most, or until it is clear that the destination is not

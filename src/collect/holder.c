@@ -49,7 +49,6 @@ struct sc_holder {
     struct sc_lane_store *store;
     struct sc_member self; /* as it was at the start */
     atomic_ullong cluster_version;
-    atomic_int level;       /* of the log, for the thread */
     struct sc_board *board; /* what the proxies know of templates */
     struct event_base *base;
     struct event *accept, *beat, *wake;
@@ -494,7 +493,6 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     send_answers(h);
-    h->options.store.log.level = (enum sc_log_level)atomic_load(&h->level);
     event_add(h->accept, NULL);
     sc_lane_store_get_stats(h->store, &stats);
     const struct sc_link_beat now = {.free_bytes = stats.free_bytes, .full = stats.full};
@@ -579,7 +577,6 @@ enum sc_status sc_holder_start(const struct sc_holder_options *options, struct s
     h->options = *options;
     h->self = options->store.cluster->members[options->store.self];
     atomic_store(&h->cluster_version, options->store.cluster->version);
-    atomic_init(&h->level, (int)options->store.log.level);
     h->listen_fd = h->wake_fd = -1;
     h->board = sc_board_create();
     sc_refusals_init(&h->refusals);
@@ -629,12 +626,6 @@ enum sc_status sc_holder_set_cluster(struct sc_holder *h, const struct sc_cluste
     pthread_mutex_unlock(&h->mutex);
     atomic_store(&h->cluster_version, cluster->version);
     return SC_OK;
-}
-
-void sc_holder_set_log_level(struct sc_holder *h, enum sc_log_level level)
-{
-    atomic_store(&h->level, (int)level);
-    sc_lane_store_set_log_level(h->store, level);
 }
 
 void sc_holder_set_retention(struct sc_holder *h, const struct sc_retention *retention)

@@ -46,7 +46,6 @@ void sc_holder_get_stats(struct sc_holder *holder, struct sc_holder_stats *out);
 /* Other members (copied); its own address and roles stay. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_holder_set_cluster(struct sc_holder *holder, const struct sc_cluster *cluster);
 /* Soon. Any thread. */
-void sc_holder_set_log_level(struct sc_holder *holder, enum sc_log_level level);
 void sc_holder_set_retention(struct sc_holder *holder, const struct sc_retention *retention);
 /* Makes durable what came, and frees. NULL is allowed. */
 void sc_holder_stop(struct sc_holder *holder);

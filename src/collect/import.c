@@ -113,7 +113,8 @@ static bool on_missing(void *arg, const struct sc_missing_template *missing)
 /* Of all files together, before anything expires: the clock stands at 0. */
 static void tell_missing(const struct import *im)
 {
-    struct sc_missing_lines lines = {.log = im->options->log};
+    struct sc_missing_minute minute = {0};
+    struct sc_missing_lines lines = {.log = im->options->log, .minute = &minute};
     const struct sc_care care = {.missing = on_missing, .missing_before_ms = UINT64_MAX, .arg = &lines};
     sc_missing_begin(&lines, sc_clock_mono_ms());
     while (!sc_decoder_care(sc_intake_decoder(im->intake), UINT32_MAX, 0, &care))

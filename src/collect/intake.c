@@ -127,9 +127,9 @@ const struct sc_intake_stats *sc_intake_stats_of(const struct sc_intake *intake)
     return &intake->stats;
 }
 
-void sc_intake_end(struct sc_intake *intake, uint64_t patience_ms)
+void sc_intake_end(struct sc_intake *intake, uint64_t until_ms)
 {
-    intake->end_ms = sc_clock_mono_ms() + patience_ms;
+    intake->end_ms = until_ms;
 }
 
 /* ---- sending batches on ---- */

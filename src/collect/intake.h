@@ -67,8 +67,8 @@ bool sc_intake_is_tight(const struct sc_intake *intake);
 void sc_intake_tick(struct sc_intake *intake);
 /* Sends all batches. */
 void sc_intake_flush(struct sc_intake *intake);
-/* The last batches come: from now on a full queue is waited for, `patience_ms` for all of them together, and nothing is kept. */
-void sc_intake_end(struct sc_intake *intake, uint64_t patience_ms);
+/* The last batches come: from now on a full queue is waited for, until `until_ms` (monotonic, not 0), and nothing is kept. */
+void sc_intake_end(struct sc_intake *intake, uint64_t until_ms);
 
 struct sc_decoder *sc_intake_decoder(struct sc_intake *intake);
 const struct sc_intake_stats *sc_intake_stats_of(const struct sc_intake *intake);

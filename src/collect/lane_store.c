@@ -57,7 +57,6 @@ struct share {
 
 struct sc_lane_store {
     struct sc_lane_store_options options;
-    struct sc_log store_log; /* never changes: the store has threads of its own */
     pthread_t thread;
     char *path;
     uint32_t own_lane;
@@ -92,7 +91,6 @@ struct sc_lane_store {
     uint32_t share_count;
     struct sc_cluster fresh; /* to be taken over; no members: none */
     struct sc_retention retention;
-    enum sc_log_level level;
     bool stopping;
     struct sc_lane_store_stats published;
 };
@@ -147,7 +145,7 @@ static enum sc_status open_lane(struct sc_lane_store *s, uint32_t number, struct
     const struct sc_store_options how = {.window_s = s->options.window_s,
                                          .lane = number,
                                          .io = s->options.io,
-                                         .log = &s->store_log,
+                                         .log = &s->options.log,
                                          .open_files = &s->open_files};
     struct lane *l = &lanes[s->lane_count];
     *l = (struct lane){.lane = number, .own = own, .path = strdup(path)};
@@ -572,7 +570,6 @@ static void publish(struct sc_lane_store *s, uint64_t now)
     }
     pthread_mutex_lock(&s->mutex);
     s->published = s->stats;
-    s->options.log.level = s->level;
     pthread_mutex_unlock(&s->mutex);
 }
 
@@ -744,9 +741,7 @@ enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, 
     s->options = *options;
     s->own_lane = s->cluster.members[options->self].lane;
     s->retention = options->retention;
-    s->level = options->log.level;
     s->answers_last = &s->answers;
-    s->store_log = options->log;
     s->owners.store = s->tallies.store = s->path;
     s->tallies.io = options->io;
     s->streams = (struct sc_stream_keeper){.store = s->path,
@@ -773,7 +768,7 @@ enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, 
         (void)sc_store_prepare_horizon(s->path, s->options.io,
                                        NULL); /* else retention tells it, when it comes to that */
         s->horizon_ms = sc_store_horizon(s->path);
-        sc_elements_init(&s->elements, s->path, s->options.io, &s->store_log);
+        sc_elements_init(&s->elements, s->path, s->options.io, &s->options.log);
         publish(s, sc_clock_mono_ms());
         int failed = pthread_create(&s->thread, NULL, run, s);
         if (failed != 0)
@@ -875,13 +870,6 @@ void sc_lane_store_set_retention(struct sc_lane_store *s, const struct sc_retent
 {
     pthread_mutex_lock(&s->mutex);
     s->retention = *retention;
-    pthread_mutex_unlock(&s->mutex);
-}
-
-void sc_lane_store_set_log_level(struct sc_lane_store *s, enum sc_log_level level)
-{
-    pthread_mutex_lock(&s->mutex);
-    s->level = level;
     pthread_mutex_unlock(&s->mutex);
 }
 

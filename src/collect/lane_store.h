@@ -90,7 +90,6 @@ uint32_t sc_lane_store_answers(struct sc_lane_store *store, struct sc_lane_answe
 
 /* Other members (copied), for the names of lanes; a little later. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_lane_store_set_cluster(struct sc_lane_store *store, const struct sc_cluster *cluster);
-void sc_lane_store_set_log_level(struct sc_lane_store *store, enum sc_log_level level); /* soon */
 void sc_lane_store_set_retention(struct sc_lane_store *store, const struct sc_retention *retention);
 
 /* How many descriptors it has open at most when there are so many members. */

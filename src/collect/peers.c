@@ -68,7 +68,6 @@ struct sc_peers {
     pthread_t thread;
     atomic_bool stopping;
     atomic_bool ended; /* nothing more will be accepted */
-    atomic_int level;  /* of the log, for the thread */
     uint64_t next_news_ms;
     struct sc_refusals refusals;
     pthread_mutex_t mutex;     /* of the views, of `all` and `cluster` for others, and of what follows */
@@ -607,7 +606,6 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     struct sc_peers *peers = arg;
     (void)fd;
     (void)what;
-    peers->options.log.level = (enum sc_log_level)atomic_load(&peers->level);
     take_pending(peers);
     pass_time(peers);
     for (uint32_t i = 0; i < peers->cluster.count; i++) {
@@ -713,7 +711,6 @@ enum sc_status sc_peers_start(const struct sc_peers_options *options, struct sc_
     peers->options = *options;
     peers->options.cluster = NULL; /* what it points to changes */
     peers->self = options->self;
-    atomic_init(&peers->level, (int)options->log.level);
     peers->wake_fd = -1;
     pthread_mutex_init(&peers->mutex, NULL);
     sc_refusals_init(&peers->refusals);
@@ -752,11 +749,6 @@ enum sc_status sc_peers_set_cluster(struct sc_peers *peers, const struct sc_clus
     pthread_mutex_unlock(&peers->mutex);
     sc_link_wake_up(peers->wake_fd);
     return SC_OK;
-}
-
-void sc_peers_set_log_level(struct sc_peers *peers, enum sc_log_level level)
-{
-    atomic_store(&peers->level, (int)level);
 }
 
 bool sc_peers_get(struct sc_peers *peers, uint32_t lane, struct sc_peer_view *view,

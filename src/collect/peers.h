@@ -45,7 +45,6 @@ void sc_peers_wake(struct sc_peers *peers);
 /* Other members (copied), `self` among them; soon, in the thread of the peers. Any thread. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_peers_set_cluster(struct sc_peers *peers, const struct sc_cluster *cluster, uint32_t self);
 /* Soon. Any thread. */
-void sc_peers_set_log_level(struct sc_peers *peers, enum sc_log_level level);
 /* A snapshot of the member with a lane. Any thread. False: there is none (yet). */
 bool sc_peers_get(struct sc_peers *peers, uint32_t lane, struct sc_peer_view *view,
                   struct sc_dispatch_member *queue);

@@ -31,8 +31,7 @@ struct sc_proxy {
     struct sc_accounts *accounts;
     struct sc_peers *peers;
     pthread_t thread;
-    atomic_bool finishing;
-    atomic_int level; /* of the log, for the thread */
+    atomic_ullong end_ms; /* monotonic: an outbox that takes nothing is borne until then */
 
     /* of the thread alone */
     struct sc_row_group_encoder encoder;
@@ -93,32 +92,46 @@ static void note_problem(struct sc_proxy *p, const struct sc_error *err)
 }
 
 /* What the receivers dropped is told to all members with the tallies, so that any node's answers tell it. */
+static void account(struct sc_proxy *p, const struct sc_drops *drops)
+{
+    for (uint32_t i = 0; i < drops->count; i++)
+        sc_accounts_lose(p->accounts, drops->list[i].window_ms, p->options.window_s, &drops->list[i].count);
+    sc_drop_teller_tell(&p->teller, drops, sc_clock_mono_ms(), &p->options.log);
+}
+
 static void account_drops(struct sc_proxy *p)
 {
     struct sc_drops drops = sc_queue_take_drops(p->options.queue);
-    for (uint32_t i = 0; i < drops.count; i++)
-        sc_accounts_lose(p->accounts, drops.list[i].window_ms, p->options.window_s, &drops.list[i].count);
-    sc_drop_teller_tell(&p->teller, &drops, sc_clock_mono_ms(), &p->options.log);
+    account(p, &drops);
     sc_drops_free(&drops);
 }
 
-/* So are records that this thread can do nothing with. */
-static void lose(struct sc_proxy *p, const struct sc_batch *batch, uint64_t window_ms, const char *why)
+/* So are records that the outbox did not take until the end, */
+static void lose_last(struct sc_proxy *p, const struct sc_batch *batch)
+{
+    struct sc_drops drops = {0};
+    sc_drops_note(&drops, batch, SC_DROP_OUTBOX);
+    account(p, &drops);
+    sc_drops_free(&drops);
+}
+
+/* and those that this thread can do nothing with. */
+static void lose(struct sc_proxy *p, const struct sc_batch *batch, const char *why)
 {
     struct sc_tally_count lost = {0};
     lost.batches[batch->record_kind] = 1;
     lost.records[batch->record_kind] = batch->rows;
-    sc_accounts_lose(p->accounts, window_ms, p->options.window_s, &lost);
+    sc_accounts_lose(p->accounts, batch->window_ms, p->options.window_s, &lost);
     sc_log(&p->options.log, SC_LOG_ERROR, "%u records are lost: %s", batch->rows, why);
 }
 
-/* Writes the batch into the outbox, however long that takes. False: the process ends before. */
+/* Writes the batch into the outbox, however long that takes. False: it is the end, and its patience is over. */
 static bool accept_batch(struct sc_proxy *p, const struct sc_batch_head *head, struct sc_outbox_place *place)
 {
     struct sc_error err;
     while (sc_outbox_append(p->outbox, head, p->bytes.data, place, &err) != SC_OK) {
         note_problem(p, &err);
-        if (atomic_load(&p->finishing))
+        if (sc_clock_mono_ms() >= atomic_load(&p->end_ms))
             return false;
         account_drops(p); /* meanwhile the queue fills */
         nap(RETRY_MS);
@@ -166,27 +179,27 @@ static struct lane_sequence *sequence_of(struct sc_proxy *p, uint32_t lane)
 }
 
 /* One that keeps to the bounds of a batch. */
-static void send_batch(struct sc_proxy *p, struct sc_batch *batch, uint64_t window_ms)
+static void send_batch(struct sc_proxy *p, struct sc_batch *batch)
 {
     struct sc_error err = {.message = "out of memory"};
     uint32_t lane = sc_dispatch_home(p->dispatch);
     struct lane_sequence *sequence = sequence_of(p, lane);
     struct sc_batch_head head = {
         .id = {.stream = p->stats.stream, .lane = lane, .sequence = sequence == NULL ? 0 : sequence->next},
-        .window_ms = window_ms,
+        .window_ms = batch->window_ms,
         .window_s = p->options.window_s,
         .records = batch->rows,
         .record_kind = batch->record_kind,
     };
     struct sc_outbox_place place;
     if (sequence == NULL || encode(p, batch, &head.id, &err) != SC_OK) {
-        lose(p, batch, window_ms, err.message);
+        lose(p, batch, err.message);
         return;
     }
     head.size = (uint32_t)p->bytes.len;
     head.hash = sc_link_hash(p->bytes.data, p->bytes.len);
     if (!accept_batch(p, &head, &place)) {
-        lose(p, batch, window_ms, "the outbox takes nothing");
+        lose_last(p, batch);
         return;
     }
     sc_accounts_accept(p->accounts, &head);
@@ -209,11 +222,14 @@ static void send_part(struct sc_proxy *p, const struct sc_batch *batch, uint32_t
                                &sc_batch_bounds);
     if (status == SC_OK)
         status = sc_batch_finish(part.batch);
-    if (status == SC_OK)
-        send_batch(p, part.batch, batch->window_ms);
-    else
-        lose(p, &(struct sc_batch){.rows = n, .record_kind = batch->record_kind}, batch->window_ms,
+    if (status == SC_OK) {
+        part.batch->window_ms = batch->window_ms;
+        send_batch(p, part.batch);
+    } else {
+        lose(p,
+             &(struct sc_batch){.rows = n, .record_kind = batch->record_kind, .window_ms = batch->window_ms},
              status == SC_LIMIT ? "one of them is more than a batch may hold" : "out of memory");
+    }
     sc_gather_free(&part);
 }
 
@@ -223,7 +239,7 @@ static void send_parcel(struct sc_proxy *p, struct sc_batch *batch)
     const struct sc_column *const *columns = (const struct sc_column *const *)batch->columns;
     struct sc_weight weight = sc_batch_weight(columns, batch->slots, 0, batch->rows);
     if (sc_bounds_hold(&sc_batch_bounds, &weight)) {
-        send_batch(p, batch, batch->window_ms);
+        send_batch(p, batch);
         return;
     }
     for (uint32_t first = 0, n; first < batch->rows; first += n) {
@@ -238,7 +254,6 @@ static void *run(void *arg)
     uint64_t next_ms = 0;
     pthread_setname_np(pthread_self(), "sc-proxy");
     while (!sc_queue_is_finished(p->options.queue)) {
-        p->options.log.level = (enum sc_log_level)atomic_load(&p->level);
         struct sc_parcel *parcel = sc_queue_pop(p->options.queue, POP_MS);
         if (parcel != NULL) {
             send_parcel(p, parcel->batch);
@@ -253,6 +268,7 @@ static void *run(void *arg)
             publish(p);
         }
     }
+    p->teller.next_ms = 0; /* the last word */
     account_drops(p);
     publish(p);
     return NULL;
@@ -318,7 +334,7 @@ enum sc_status sc_proxy_start(const struct sc_proxy_options *options, struct sc_
     if (p == NULL)
         return sc_fail_nomem(err, "the proxy");
     p->options = *options;
-    atomic_init(&p->level, (int)options->log.level);
+    atomic_init(&p->end_ms, UINT64_MAX);
     pthread_mutex_init(&p->mutex, NULL);
     enum sc_status status = make(p, err);
     if (status == SC_OK) {
@@ -357,20 +373,14 @@ enum sc_status sc_proxy_set_cluster(struct sc_proxy *p, const struct sc_cluster 
     return sc_peers_set_cluster(p->peers, cluster, self);
 }
 
-void sc_proxy_set_log_level(struct sc_proxy *p, enum sc_log_level level)
-{
-    atomic_store(&p->level, (int)level);
-    sc_peers_set_log_level(p->peers, level);
-}
-
-void sc_proxy_finish(struct sc_proxy *p, uint64_t patience_ms)
+void sc_proxy_finish(struct sc_proxy *p, uint64_t patience_ms, uint64_t drain_ms)
 {
     if (p == NULL)
         return;
     struct sc_dispatch_stats left;
-    uint64_t deadline = sc_clock_mono_ms() + patience_ms;
-    atomic_store(&p->finishing, true);
+    atomic_store(&p->end_ms, sc_clock_mono_ms() + patience_ms);
     pthread_join(p->thread, NULL);
+    uint64_t deadline = sc_clock_mono_ms() + drain_ms;
     for (;;) {
         sc_dispatch_get_stats(p->dispatch, &left);
         if (left.batches == 0 || left.usable == 0 || sc_clock_mono_ms() >= deadline)

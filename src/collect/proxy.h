@@ -51,13 +51,12 @@ bool sc_proxy_get_member(struct sc_proxy *proxy, uint32_t lane, struct sc_peer_v
                          struct sc_dispatch_member *queue);
 /* Other members (copied); soon. Any thread. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_proxy_set_cluster(struct sc_proxy *proxy, const struct sc_cluster *cluster, uint32_t self);
-/* Soon. Any thread. */
-void sc_proxy_set_log_level(struct sc_proxy *proxy, enum sc_log_level level);
 
 /*
- * After the queue was closed: accepts all that is in it, waits up to `patience_ms` until it is with the subcollectors, ends the
- * threads, frees. What is not acknowledged stays in the outbox for the next start. NULL is allowed.
+ * After the queue was closed: accepts all that is in it, waits up to `drain_ms` until it is with the subcollectors, ends the threads,
+ * frees. An outbox that takes nothing is tried again for `patience_ms`; what finds no room then is dropped, accounted and told. What
+ * is not acknowledged stays in the outbox for the next start. NULL is allowed.
  */
-void sc_proxy_finish(struct sc_proxy *proxy, uint64_t patience_ms);
+void sc_proxy_finish(struct sc_proxy *proxy, uint64_t patience_ms, uint64_t drain_ms);
 
 #endif

@@ -344,6 +344,14 @@ void sc_queue_close(struct sc_queue *queue)
     pthread_mutex_unlock(&queue->mutex);
 }
 
+bool sc_queue_is_closed(struct sc_queue *queue)
+{
+    pthread_mutex_lock(&queue->mutex);
+    bool closed = queue->closed;
+    pthread_mutex_unlock(&queue->mutex);
+    return closed;
+}
+
 bool sc_queue_is_finished(struct sc_queue *queue)
 {
     pthread_mutex_lock(&queue->mutex);

@@ -103,6 +103,7 @@ void sc_queue_done(struct sc_queue *queue, struct sc_parcel *parcel);
 
 /* No more pushes; what is in the queue can still be popped. */
 void sc_queue_close(struct sc_queue *queue);
+bool sc_queue_is_closed(struct sc_queue *queue);
 bool sc_queue_is_finished(struct sc_queue *queue); /* closed and nothing waits */
 
 /* Lets the next or the waiting sc_queue_pop return at once. */

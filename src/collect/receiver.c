@@ -11,24 +11,23 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define COMPLAINT_MS     60000u
-#define OVERRUN_EVERY_MS 60000u
-#define CARE_IN_TICK     4096u /* exporters: a millisecond or two */
-#define MESSAGE_MS       60000u
-#define IDLE_MS          1800000u
-#define MOST_CHANGES     ((size_t)4 << 20)   /* bytes that wait to be taken */
-#define MERGE_BYTES      ((size_t)256 << 10) /* of other collectors' records in a tick; of one more, all */
-#define LAST_PATIENCE_MS 10000u              /* for room in the queue, when the process ends */
+#define CARE_IN_TICK   4096u /* exporters: a millisecond or two */
+#define MESSAGE_MS     60000u
+#define IDLE_MS        1800000u
+#define MOST_CHANGES   ((size_t)4 << 20)   /* bytes that wait to be taken */
+#define MERGE_BYTES    ((size_t)256 << 10) /* of other collectors' records in a tick; of one more, all */
+#define DRAIN_MOST_MS  2000u               /* reading what waits in the sockets, at the end */
+#define REMOVE_MOST_MS 100u /* the same of a listener that is removed: the others wait meanwhile */
 
-enum command_kind { COMMAND_ADD, COMMAND_REMOVE, COMMAND_LEVEL, COMMAND_MERGE, COMMAND_STOP };
+enum command_kind { COMMAND_ADD, COMMAND_REMOVE, COMMAND_MERGE, COMMAND_STOP };
 
 struct sc_command {
     struct sc_command *next;
     enum command_kind kind;
     struct sc_url url;
     struct sc_listener *listener; /* ADD */
-    enum sc_log_level level;
     struct sc_board_state *state; /* MERGE */
+    uint64_t until_ms;            /* STOP */
 };
 
 /* What another collector knows, as far as it is merged. */
@@ -38,22 +37,6 @@ struct sc_merge {
     size_t at;
 };
 
-bool sc_complaint_due(struct sc_complaint *complaint, char out[static SC_COMPLAINT_MAX])
-{
-    uint64_t now = sc_clock_mono_ms();
-    if (complaint->any && now - complaint->last_ms < COMPLAINT_MS) {
-        complaint->left_out++;
-        return false;
-    }
-    out[0] = '\0';
-    if (complaint->left_out != 0)
-        snprintf(out, SC_COMPLAINT_MAX, " (%llu like it before)", (unsigned long long)complaint->left_out);
-    complaint->left_out = 0;
-    complaint->last_ms = now;
-    complaint->any = true;
-    return true;
-}
-
 bool sc_receiver_message(struct sc_receiver *receiver, const struct sc_message_source *source,
                          const uint8_t *bytes, size_t length)
 {
@@ -62,7 +45,7 @@ bool sc_receiver_message(struct sc_receiver *receiver, const struct sc_message_s
     enum sc_status status = sc_intake_message(receiver->intake, source, bytes, length, &err);
     if (status == SC_LIMIT) /* what there was no room for is told together: tell_overrun */
         return true;
-    if (status != SC_OK && sc_complaint_due(&receiver->bad_messages, others)) {
+    if (status != SC_OK && sc_complaint_due(receiver->complaints, SC_COMPLAINT_MESSAGE, others)) {
         sc_addr_format(&source->exporter, address);
         sc_log(&receiver->log, SC_LOG_WARNING, "message of %zu bytes from %s %u: %s%s", length, address,
                source->port, err.message, others);
@@ -78,7 +61,7 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     if (listener->url.scheme == SC_URL_UDP)
-        sc_receiver_read_udp(listener, false);
+        sc_receiver_read_udp(listener);
     else
         sc_receiver_accept(listener, SC_RECEIVER_ACCEPTS_IN_TURN);
 }
@@ -92,14 +75,27 @@ static void free_listener(struct sc_listener *listener)
     free(listener);
 }
 
-static void drain_listener(struct sc_listener *listener)
+/* True: there may be more. */
+static bool drain_turn(struct sc_listener *listener, uint64_t until_ms)
 {
-    if (listener->url.scheme == SC_URL_UDP) {
-        sc_receiver_read_udp(listener, true);
-        sc_receiver_refresh_drops(listener);
-    } else {
-        sc_receiver_accept(listener, SC_RECEIVER_ACCEPTS_WHEN_ENDING);
-        sc_receiver_drain_connections(listener);
+    if (listener->url.scheme == SC_URL_UDP)
+        return sc_receiver_read_udp(listener);
+    return sc_receiver_drain_connections(listener, until_ms);
+}
+
+/* Takes what waits in the sockets of a list of listeners, turn by turn, until all are empty or it is `until_ms`. */
+static void drain(struct sc_listener *first, uint64_t until_ms)
+{
+    bool more = true;
+    for (struct sc_listener *l = first; l != NULL; l = l->next) {
+        if (l->url.scheme != SC_URL_UDP)
+            sc_receiver_accept(l, SC_RECEIVER_ACCEPTS_WHEN_ENDING);
+    }
+    while (more) {
+        bool ended = sc_clock_mono_ms() >= until_ms;
+        more = false;
+        for (struct sc_listener *l = first; l != NULL; l = l->next)
+            more = (drain_turn(l, until_ms) && !ended) || more;
     }
 }
 
@@ -126,8 +122,9 @@ static void remove_listener(struct sc_receiver *receiver, const struct sc_url *u
         struct sc_listener *listener = *at;
         if (!same_url(&listener->url, url))
             continue;
-        drain_listener(listener);
         *at = listener->next;
+        listener->next = NULL;
+        drain(listener, sc_clock_mono_ms() + REMOVE_MOST_MS);
         free_listener(listener);
         return;
     }
@@ -206,11 +203,9 @@ static void tell_overrun(struct sc_receiver *receiver, uint64_t now)
 {
     struct sc_overrun o;
     char address[SC_ADDR_TEXT_MAX];
-    if (now < receiver->next_overrun_ms)
-        return;
     sc_decoder_take_overrun(sc_intake_decoder(receiver->intake), &o);
-    if (o.left_out + o.pushed_out != 0)
-        receiver->next_overrun_ms = now + OVERRUN_EVERY_MS;
+    if (!sc_complaints_overrun(receiver->complaints, &o, now))
+        return;
     sc_addr_format(&o.exporter, address);
     if (o.left_out != 0)
         sc_log(&receiver->log, SC_LOG_WARNING,
@@ -346,7 +341,8 @@ static bool merge_share(struct sc_receiver *receiver, struct sc_merge *merge, si
     enum sc_status status =
         sc_templates_merge(state->bytes, state->head.size, &merge->at, most,
                            sc_intake_decoder(receiver->intake), clock_ms, sc_clock_wall_ms(), &err);
-    if (status != SC_OK && status != SC_AGAIN && sc_complaint_due(&receiver->bad_states, others))
+    if (status != SC_OK && status != SC_AGAIN &&
+        sc_complaint_due(receiver->complaints, SC_COMPLAINT_STATE, others))
         sc_log(&receiver->log, SC_LOG_WARNING,
                "templates that the proxy %s knows are not used, or not all of them: %s%s", state->head.proxy,
                err.message, others);
@@ -390,11 +386,11 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         publish_changes(receiver, SC_RECEIVER_CHANGES);
 }
 
-static void stop_all(struct sc_receiver *receiver)
+static void stop_all(struct sc_receiver *receiver, uint64_t until_ms)
 {
-    sc_intake_end(receiver->intake, LAST_PATIENCE_MS);
-    for (struct sc_listener *l = receiver->listeners; l != NULL; l = l->next)
-        drain_listener(l);
+    uint64_t drained_ms = sc_clock_mono_ms() + DRAIN_MOST_MS;
+    sc_intake_end(receiver->intake, until_ms);
+    drain(receiver->listeners, drained_ms < until_ms ? drained_ms : until_ms);
     sc_intake_flush(receiver->intake);
     do
         care(receiver, UINT32_MAX);
@@ -420,14 +416,11 @@ static void execute(struct sc_receiver *receiver, const struct sc_command *comma
     case COMMAND_REMOVE:
         remove_listener(receiver, &command->url);
         break;
-    case COMMAND_LEVEL:
-        receiver->log.level = command->level;
-        break;
     case COMMAND_MERGE:
         await_merge(receiver, command->state);
         break;
     case COMMAND_STOP:
-        stop_all(receiver);
+        stop_all(receiver, command->until_ms);
         break;
     }
 }
@@ -518,12 +511,6 @@ enum sc_status sc_receiver_remove(struct sc_receiver *receiver, const struct sc_
     return send_command(receiver, &command, err);
 }
 
-void sc_receiver_set_log_level(struct sc_receiver *receiver, enum sc_log_level level)
-{
-    const struct sc_command command = {.kind = COMMAND_LEVEL, .level = level};
-    send_command(receiver, &command, NULL);
-}
-
 void sc_receiver_merge(struct sc_receiver *receiver, struct sc_board_state *state)
 {
     const struct sc_command command = {.kind = COMMAND_MERGE, .state = sc_board_keep(state)};
@@ -563,7 +550,10 @@ struct sc_receiver *sc_receiver_create(const struct sc_receiver_options *options
     }
     pthread_mutex_init(&receiver->mutex, NULL);
     receiver->log = options->log;
-    receiver->missing.log = &receiver->log;
+    sc_complaints_init(&receiver->own_complaints);
+    receiver->complaints = options->complaints != NULL ? options->complaints : &receiver->own_complaints;
+    receiver->missing =
+        (struct sc_missing_lines){.log = &receiver->log, .minute = &receiver->complaints->missing};
     receiver->places = options->places;
     receiver->message_ms = options->message_ms != 0 ? options->message_ms : MESSAGE_MS;
     receiver->idle_ms = options->idle_ms != 0 ? options->idle_ms : IDLE_MS;
@@ -596,11 +586,17 @@ enum sc_status sc_receiver_start(struct sc_receiver *receiver, struct sc_error *
     return SC_OK;
 }
 
+void sc_receiver_end(struct sc_receiver *receiver, uint64_t until_ms)
+{
+    const struct sc_command command = {.kind = COMMAND_STOP, .until_ms = until_ms};
+    while (receiver->started && !receiver->ending && send_command(receiver, &command, NULL) == SC_NOMEM)
+        usleep(1000);
+    receiver->ending = true;
+}
+
 void sc_receiver_stop(struct sc_receiver *receiver)
 {
-    const struct sc_command command = {.kind = COMMAND_STOP};
-    while (receiver->started && send_command(receiver, &command, NULL) == SC_NOMEM)
-        usleep(1000);
+    sc_receiver_end(receiver, sc_clock_mono_ms() + SC_RECEIVER_LAST_MS);
     if (receiver->started)
         pthread_join(receiver->thread, NULL);
     receiver->started = false;

@@ -6,8 +6,8 @@
  *
  * 1. sc_receiver_create; load template state into sc_receiver_decoder (the thread does not run yet).
  * 2. sc_receiver_start.
- * 3. sc_receiver_add, _remove, _set_log_level, _merge, _get_*, _take_changes at any time from any one thread.
- * 4. sc_receiver_stop: drains the sockets once, sends all batches. Snapshots stay readable.
+ * 3. sc_receiver_add, _remove, _merge, _get_*, _take_changes at any time from any one thread.
+ * 4. sc_receiver_end, then sc_receiver_stop: drains the sockets once, sends all batches. Snapshots stay readable.
  * 5. sc_receiver_free, after the queue has given back all parcels.
  */
 #ifndef SC_COLLECT_RECEIVER_H
@@ -17,11 +17,13 @@
 #include "base/log.h"
 #include "base/url.h"
 #include "collect/board.h"
+#include "collect/complaints.h"
 #include "collect/exporters.h"
 #include "collect/intake.h"
 #include "collect/places.h"
 
 #define SC_RECEIVER_TICK_MS 100
+#define SC_RECEIVER_LAST_MS 10000u              /* for room in the queue, at the end */
 #define SC_RECEIVER_CHANGES ((size_t)256 << 10) /* bytes of records in a tick */
 
 struct sc_receiver;
@@ -31,6 +33,7 @@ struct sc_receiver_options {
     struct sc_log log; /* a copy of its own */
     struct sc_places
         *places; /* for TCP connections; borrowed, shared by all receivers. NULL: without bound */
+    struct sc_complaints *complaints; /* borrowed, shared by all receivers. NULL: its own */
     /* Over TCP; 0: a minute for a message that has begun, and for the first one; half an hour without any until a connection may go
      * for a newcomer. */
     uint64_t message_ms, idle_ms;
@@ -61,16 +64,21 @@ enum sc_status sc_receiver_start(struct sc_receiver *receiver, struct sc_error *
 /* Hands over a listening socket; the receiver closes it. SC_NOMEM: the caller still owns it. */
 enum sc_status sc_receiver_add(struct sc_receiver *receiver, const struct sc_url *url, int fd,
                                struct sc_error *err);
-/* Takes what waits in the listener's sockets, then closes them. `url` as given to add. */
+/* Takes what waits in the listener's sockets, for a tick at most, then closes them. `url` as given to add. */
 enum sc_status sc_receiver_remove(struct sc_receiver *receiver, const struct sc_url *url,
                                   struct sc_error *err);
-void sc_receiver_set_log_level(struct sc_receiver *receiver, enum sc_log_level level);
 
 /* Has the decoder merge what another collector knows of templates (collect/templates.h), a share each tick. */
 void sc_receiver_merge(struct sc_receiver *receiver, struct sc_board_state *state);
 /* Bytes of what it has not merged yet. Any thread. */
 size_t sc_receiver_merging(const struct sc_receiver *receiver);
 
+/*
+ * Has it end: it reads for two seconds at most, and waits for room in the queue until `until_ms` (monotonic); what has none then is
+ * dropped and counted. Returns at once, so that many end together.
+ */
+void sc_receiver_end(struct sc_receiver *receiver, uint64_t until_ms);
+/* Waits for its end; without sc_receiver_end before, that is SC_RECEIVER_LAST_MS from now. */
 void sc_receiver_stop(struct sc_receiver *receiver);
 void sc_receiver_free(struct sc_receiver *receiver); /* NULL is allowed */
 

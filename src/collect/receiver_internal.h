@@ -3,7 +3,6 @@
 #ifndef SC_COLLECT_RECEIVER_INTERNAL_H
 #define SC_COLLECT_RECEIVER_INTERNAL_H
 
-#include "collect/missing.h"
 #include "collect/receiver.h"
 #include "net/framer.h"
 #include "net/udp.h"
@@ -42,13 +41,6 @@ struct sc_listener {
     struct sc_connection *connections;
 };
 
-/* At most one line in a minute about each sort of trouble, with the number of those that were left out. */
-struct sc_complaint {
-    uint64_t last_ms;
-    uint64_t left_out;
-    bool any;
-};
-
 struct sc_command;
 struct sc_merge;
 
@@ -64,15 +56,15 @@ struct sc_receiver {
     struct sc_connection *oldest_newcomer, *newest_newcomer;
     uint64_t message_ms, idle_ms;
     uint64_t next_search_ms; /* for one that is idle: not before */
-    struct sc_complaint bad_messages, bad_streams, bad_states, refusals;
-    uint64_t next_second_ms, next_care_ms, next_overrun_ms;
+    struct sc_complaints *complaints, own_complaints;
+    uint64_t next_second_ms, next_care_ms;
     struct sc_exporters exporters; /* filled by the pass over all exporters that is under way */
     bool caring;                   /* one is */
     struct sc_missing_lines missing;
     struct sc_buf records;                /* written, and not yet in `changes` */
     struct sc_merge *merges, *last_merge; /* to be done */
     atomic_size_t merging;                /* bytes of what is to be merged, commands included */
-    bool started;
+    bool started, ending;
     pthread_t thread;
     int wake_fd;
 
@@ -85,16 +77,12 @@ struct sc_receiver {
     struct sc_buf changes; /* records of sessions that changed, for whoever takes them */
 };
 
-/* True when a line may be written now; out is then what to put at its end about those that were not, often empty. */
-#define SC_COMPLAINT_MAX 48
-bool sc_complaint_due(struct sc_complaint *complaint, char out[static SC_COMPLAINT_MAX]);
-
 /* Decodes a message and reports what is wrong with it. False: it is malformed. */
 bool sc_receiver_message(struct sc_receiver *receiver, const struct sc_message_source *source,
                          const uint8_t *bytes, size_t length);
 
-/* Takes what waits in a UDP socket. `until_empty`: all of it, two seconds at most; else a bounded share. */
-void sc_receiver_read_udp(struct sc_listener *listener, bool until_empty);
+/* Takes a bounded share of what waits in a UDP socket. True: there may be more. */
+bool sc_receiver_read_udp(struct sc_listener *listener);
 void sc_receiver_refresh_drops(struct sc_listener *listener);
 
 /* Takes connections that wait, `most` of them. */
@@ -105,7 +93,8 @@ void sc_receiver_accept(struct sc_listener *listener, int most);
 void sc_receiver_resume(struct sc_listener *listener);
 /* Once a second: closes connections that owe a message for too long. */
 void sc_receiver_judge_connections(struct sc_listener *listener, uint64_t now_ms);
-/* Reads what is there from each connection, then closes them all. */
-void sc_receiver_drain_connections(struct sc_listener *listener);
+/* Before their end: reads a share from each connection, and closes those that have no more; all of them from `until_ms` on. True: some
+ * are left. */
+bool sc_receiver_drain_connections(struct sc_listener *listener, uint64_t until_ms);
 
 #endif

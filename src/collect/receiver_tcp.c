@@ -10,8 +10,7 @@
 #include <unistd.h>
 
 /* Reads of a connection before others get their turn. */
-#define READS_IN_TURN     4
-#define READS_WHEN_ENDING 1024
+#define READS_IN_TURN 4
 
 #define SEARCH_MS 1000u /* between two searches for such a one */
 #define BUFFER_MS 1000u /* an empty buffer is kept */
@@ -68,7 +67,7 @@ static void say(struct sc_connection *c, const char *what)
 {
     struct sc_receiver *receiver = c->listener->receiver;
     char others[SC_COMPLAINT_MAX];
-    if (sc_complaint_due(&receiver->bad_streams, others))
+    if (sc_complaint_due(receiver->complaints, SC_COMPLAINT_STREAM, others))
         sc_log(&receiver->log, SC_LOG_WARNING, "%s: %s: %s; the connection is closed%s",
                c->listener->view.name, c->peer, what, others);
 }
@@ -122,10 +121,10 @@ static enum sc_status read_some(struct sc_connection *c)
     return take_messages(c) ? SC_OK : SC_END;
 }
 
-static enum sc_status read_turn(struct sc_connection *c, int reads)
+static enum sc_status read_turn(struct sc_connection *c)
 {
     enum sc_status status = SC_OK;
-    for (int i = 0; i < reads && status == SC_OK; i++)
+    for (int i = 0; i < READS_IN_TURN && status == SC_OK; i++)
         status = read_some(c);
     return status;
 }
@@ -141,7 +140,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         event_del(c->event);
         return;
     }
-    if (read_turn(c, READS_IN_TURN) == SC_END)
+    if (read_turn(c) == SC_END)
         close_connection(c);
 }
 
@@ -170,7 +169,7 @@ static void judge(struct sc_connection *c, uint64_t now_ms)
         sc_framer_free(&c->framer);
     if (c->paused || c->deadline_ms == 0 || now_ms < c->deadline_ms)
         return;
-    bool ended = read_turn(c, READS_IN_TURN) == SC_END;
+    bool ended = read_turn(c) == SC_END;
     if (!ended && (c->deadline_ms == 0 || now_ms < c->deadline_ms))
         return;
     if (!ended) {
@@ -188,15 +187,21 @@ void sc_receiver_judge_connections(struct sc_listener *listener, uint64_t now_ms
     }
 }
 
-void sc_receiver_drain_connections(struct sc_listener *listener)
+/* Whether there may be more to read of it. */
+static bool drain_turn(struct sc_connection *c, uint64_t until_ms)
 {
-    for (struct sc_connection *c = listener->connections; c != NULL;) {
-        struct sc_connection *next = c->next;
-        if (!sc_intake_is_tight(listener->receiver->intake))
-            read_turn(c, READS_WHEN_ENDING);
-        close_connection(c);
-        c = next;
+    return sc_clock_mono_ms() < until_ms && !sc_intake_is_tight(c->listener->receiver->intake) &&
+           read_turn(c) == SC_OK;
+}
+
+bool sc_receiver_drain_connections(struct sc_listener *listener, uint64_t until_ms)
+{
+    for (struct sc_connection *c = listener->connections, *next; c != NULL; c = next) {
+        next = c->next;
+        if (!drain_turn(c, until_ms))
+            close_connection(c);
     }
+    return listener->connections != NULL;
 }
 
 /* ---- accepting ---- */
@@ -236,7 +241,7 @@ static void refuse(struct sc_listener *listener, const char *who, const char *wh
 {
     char others[SC_COMPLAINT_MAX];
     listener->view.refused++;
-    if (sc_complaint_due(&listener->receiver->refusals, others))
+    if (sc_complaint_due(listener->receiver->complaints, SC_COMPLAINT_REFUSAL, others))
         sc_log(&listener->receiver->log, SC_LOG_WARNING, "%s: a connection%s is refused: %s%s",
                listener->view.name, who, why, others);
 }

@@ -6,7 +6,6 @@
 
 /* Calls of recvmmsg before other sockets and the clock get their turn. */
 #define BULKS_IN_TURN 16
-#define DRAIN_MOST_MS 2000u
 
 static void note_drops(struct sc_listener *listener, uint32_t drops)
 {
@@ -37,21 +36,21 @@ static void take_bulk(struct sc_listener *listener, const struct sc_udp_bulk *bu
         note_drops(listener, bulk->drops);
 }
 
-void sc_receiver_read_udp(struct sc_listener *listener, bool until_empty)
+bool sc_receiver_read_udp(struct sc_listener *listener)
 {
     struct sc_receiver *receiver = listener->receiver;
-    uint64_t deadline = sc_clock_mono_ms() + DRAIN_MOST_MS;
-    for (int i = 0; i < BULKS_IN_TURN || (until_empty && sc_clock_mono_ms() < deadline); i++) {
+    for (int i = 0; i < BULKS_IN_TURN; i++) {
         struct sc_udp_bulk bulk;
         struct sc_error err;
         enum sc_status status = sc_udp_receive(receiver->ring, listener->fd, &bulk, &err);
         if (status == SC_AGAIN)
-            return;
+            return false;
         if (status != SC_OK) {
             sc_log(&receiver->log, SC_LOG_ERROR, "%s: %s", listener->view.name, err.message);
             event_del(listener->event);
-            return;
+            return false;
         }
         take_bulk(listener, &bulk);
     }
+    return true;
 }

@@ -27,7 +27,6 @@ struct parcel_list {
 
 struct sc_storer {
     struct sc_storer_options options;
-    struct sc_log store_log; /* never changes: the store has threads of its own */
     struct sc_store_writer *writer;
     pthread_t thread;
     char *path;
@@ -38,6 +37,7 @@ struct sc_storer {
     uint64_t first_unsynced_ms;
     uint64_t retry_at_ms, retry_pause_ms;
     uint64_t blocked_since_ms, reminded_ms;
+    uint64_t ending_since_ms; /* the queue was found closed; 0: it is open */
     uint64_t next_second_ms, next_retention_ms;
     struct sc_window_clock windows;
     uint64_t newest_window_ms; /* import */
@@ -53,7 +53,6 @@ struct sc_storer {
     pthread_mutex_t mutex; /* what follows is shared */
     struct sc_storer_stats published;
     struct sc_retention retention;
-    enum sc_log_level level;
 };
 
 /* ---- lists ---- */
@@ -286,7 +285,6 @@ static void publish(struct sc_storer *s)
     sc_disk_look(s->path, &s->stats.disk);
     pthread_mutex_lock(&s->mutex);
     s->published = s->stats;
-    s->options.log.level = s->level;
     pthread_mutex_unlock(&s->mutex);
 }
 
@@ -338,10 +336,23 @@ static struct sc_parcel *next_parcel(struct sc_storer *s, uint64_t now)
     return sc_queue_pop(s->options.queue, wait);
 }
 
-static bool is_hopeless(struct sc_storer *s, uint64_t now)
+/* Whatever the disk did before: at the end it is tried at once, and again as if it had just failed. */
+static void note_ending(struct sc_storer *s, uint64_t now)
 {
-    bool ending = s->options.import || sc_queue_is_finished(s->options.queue);
-    return s->stats.blocked && ending && now - s->blocked_since_ms >= s->options.patience_ms;
+    if (s->ending_since_ms != 0 || !sc_queue_is_closed(s->options.queue))
+        return;
+    s->ending_since_ms = now;
+    s->retry_at_ms = now;
+    s->retry_pause_ms = RETRY_FIRST_MS;
+}
+
+static bool is_hopeless(const struct sc_storer *s, uint64_t now)
+{
+    bool ending = s->ending_since_ms != 0;
+    uint64_t since = s->blocked_since_ms;
+    if (ending && !s->options.import && s->ending_since_ms > since)
+        since = s->ending_since_ms;
+    return s->stats.blocked && (ending || s->options.import) && now - since >= s->options.patience_ms;
 }
 
 static void lose_everything(struct sc_storer *s)
@@ -371,6 +382,7 @@ static void *run(void *arg)
     for (;;) {
         uint64_t now = sc_clock_mono_ms();
         each_second(s, now);
+        note_ending(s, now);
         if (is_hopeless(s, now)) {
             lose_everything(s);
             break;
@@ -426,13 +438,11 @@ enum sc_status sc_storer_start(const struct sc_storer_options *options, struct s
     pthread_mutex_init(&s->mutex, NULL);
     s->options = *options;
     s->options.store = s->path;
-    s->store_log = options->log;
     if (s->options.patience_ms == 0)
         s->options.patience_ms = PATIENCE_MS;
     s->retention = options->retention;
-    s->level = options->log.level;
     const struct sc_store_options how = {
-        .window_s = options->window_s, .io = options->io, .log = &s->store_log};
+        .window_s = options->window_s, .io = options->io, .log = &s->options.log};
     s->writer = sc_store_writer_open(s->path, &how, err);
     if (s->writer == NULL) {
         enum sc_status status = err == NULL ? SC_IO : err->status;
@@ -441,7 +451,7 @@ enum sc_status sc_storer_start(const struct sc_storer_options *options, struct s
     }
     (void)sc_store_prepare_horizon(s->path, s->options.io,
                                    NULL); /* else retention tells it, when it comes to that */
-    sc_elements_init(&s->elements, s->path, s->options.io, &s->store_log);
+    sc_elements_init(&s->elements, s->path, s->options.io, &s->options.log);
     s->next_second_ms = sc_clock_mono_ms();
     s->drop_stream = sc_hash_draw_seed();
     if (gethostname(s->host, sizeof(s->host) - 1) != 0 || s->host[0] == '\0')
@@ -462,13 +472,6 @@ void sc_storer_set_retention(struct sc_storer *storer, const struct sc_retention
 {
     pthread_mutex_lock(&storer->mutex);
     storer->retention = *retention;
-    pthread_mutex_unlock(&storer->mutex);
-}
-
-void sc_storer_set_log_level(struct sc_storer *storer, enum sc_log_level level)
-{
-    pthread_mutex_lock(&storer->mutex);
-    storer->level = level;
     pthread_mutex_unlock(&storer->mutex);
 }
 

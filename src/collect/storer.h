@@ -4,7 +4,8 @@
  * that have ended, and runs the retention. It alone uses the store's writer.
  *
  * A parcel is kept until a sync after its append succeeded. When the disk is full or fails, the thread keeps
- * what it has, tries again with growing pauses, and leaves the rest in the queue, whose bound then decides.
+ * what it has, tries again with growing pauses, and leaves the rest in the queue, whose bound then decides. Once the queue is
+ * closed it is tried at once, and for patience_ms more; what the disk does not take until then is given up, counted and told.
  *
  *     sc_storer_start(&options, &storer, &err);
  *     ...producers push...
@@ -51,7 +52,6 @@ enum sc_status sc_storer_start(const struct sc_storer_options *options, struct s
 
 /* Takes effect within a second. Any thread. */
 void sc_storer_set_retention(struct sc_storer *storer, const struct sc_retention *retention);
-void sc_storer_set_log_level(struct sc_storer *storer, enum sc_log_level level);
 
 /* A snapshot that is at most a second old. Any thread. */
 void sc_storer_get_stats(struct sc_storer *storer, struct sc_storer_stats *out);

@@ -121,6 +121,11 @@ def moves(folder):
     kit.wait_for(lambda: proxy.status()["received"]["flows"] == len(load.sent) and proxy.has_accepted())
     kit.check("moves: everything is acknowledged", drained([proxy]), cluster.logs())
     kit.check_numbers("moves: every flow once", [n.store for n in cluster.nodes[1:]], load.sent)
+    moving.port = kit.free_port(moving.address)
+    moving.write_config("forward: [{to: 'udp://127.0.0.1:9'}]\n")
+    moving.reload()
+    kit.check("moves: a subcollector says that it uses no listeners and forwards nothing",
+              kit.wait_for(lambda: "listeners, forward: this node is a subcollector only" in moving.log.read_text()), moving.log.read_text())
     kit.check("moves: all end with 0", set(cluster.stop()) == {0}, cluster.logs())
 
 
@@ -131,7 +136,7 @@ def log_levels(folder):
     kit.wait_for(lambda: one.usable() == other.usable() == ["n1", "n2"])
     one.write_config("outbox: {sync: yes}\n")
     one.reload()
-    kit.check("log level: what cannot change says so", kit.wait_for(lambda: "need a restart" in one.log.read_text()), one.log.read_text())
+    kit.check("log level: what cannot change says so", kit.wait_for(lambda: "takes effect at the next start: outbox" in one.log.read_text()), one.log.read_text())
     for level, lines in (("error", set()), ("info", {"n2 is not connected", "is disconnected"})):
         one.write_config(f"log-level: {level}\n")
         one.config.write_text(one.config.read_text().replace("log-level: info\n", "", 1))

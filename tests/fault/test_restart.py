@@ -122,6 +122,10 @@ def reload_listeners(folder):
     kit.check("reload: an error leaves the configuration as it is", await_line(log, 'unknown key "windw"'),
               log.read_text())
     sender.send(main, 0.2, 10000)
+    configure(main, extra="queue-memory: 100M\nreceivers: 3\n")
+    process.send_signal(signal.SIGHUP)
+    kit.check("reload: the log names what needs a restart", await_line(log, "takes effect at the next start: receivers, queue-memory\n"),
+              log.read_text())
     process.terminate()
     kit.check("reload: it ends well", process.wait(60) == 0, log.read_text())
     counts, code = kit.stored_numbers(store)
@@ -153,6 +157,33 @@ def default_file(folder):
     kit.check("default file: it ends well", collector.stop() == 0, log.read_text())
 
 
+def reload_taken(folder):
+    """What cannot be opened when the configuration is read again is opened later; and a listener may take the address of another."""
+    store, log, conf, main, taken = folder / "store5", folder / "log5", folder / "conf5.yaml", free_port(), free_port()
+    conf.write_text(f'listeners: ["udp://127.0.0.1:{main}"]\n')
+    with open(log, "wb") as out:
+        process = subprocess.Popen([kit.program("sc-collector"), "-c", str(conf), "--store", str(store)], stderr=out,
+                                   stdin=subprocess.DEVNULL)
+    kit.check("taken: it listens", await_line(log, f"listening udp 127.0.0.1:{main}\n"), log.read_text())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", taken))
+        conf.write_text(f'listeners: ["udp://127.0.0.1:{main}", "udp://127.0.0.1:{taken}"]\n')
+        process.send_signal(signal.SIGHUP)
+        kit.check("taken: the log says what cannot be opened", await_line(log, f"error .*127.0.0.1:{taken}.*tried again"), log.read_text())
+    kit.check("taken: it is opened when it can be", await_line(log, f"listening udp 127.0.0.1:{taken}\n"), log.read_text())
+    sender = kit.Sender()
+    sender.send(taken, 0.2, 10000)
+    conf.write_text(f'listeners: ["udp://127.0.0.1:{main}", "udp://0.0.0.0:{taken}"]\n')
+    process.send_signal(signal.SIGHUP)
+    kit.check("taken: one listener takes the address of another", await_line(log, f"listening udp 0.0.0.0:{taken}\n"), log.read_text())
+    sender.send(taken, 0.2, 10000)
+    process.terminate()
+    kit.check("taken: it ends well", process.wait(60) == 0, log.read_text())
+    kit.check("taken: there is one error", len(re.findall(" error ", log.read_text())) == 1, log.read_text())
+    counts, _ = kit.stored_numbers(store)
+    kit.check("taken: every record is there", set(counts) == set(range(sender.next)))
+
+
 def notify(folder):
     path = str(folder / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -173,6 +204,7 @@ def main():
         killed(folder)
         reload_listeners(folder)
         default_file(folder)
+        reload_taken(folder)
         notify(folder)
     kit.finish()
 

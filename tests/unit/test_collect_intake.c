@@ -559,7 +559,7 @@ static void the_end_waits_once(void **state)
         send_string(&f, 60000, 1);
     sc_intake_flush(f.intake); /* some ten batches wait */
     uint64_t before = sc_clock_mono_ms();
-    sc_intake_end(f.intake, PATIENCE_MS);
+    sc_intake_end(f.intake, before + PATIENCE_MS);
     sc_intake_flush(f.intake);
     assert_true(sc_clock_mono_ms() - before >= PATIENCE_MS);
     assert_true(sc_clock_mono_ms() - before < 4 * PATIENCE_MS);

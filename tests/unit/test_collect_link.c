@@ -262,6 +262,7 @@ static void put_one_of_each(struct sc_link_writer *w, uint32_t size)
     sc_link_put_hello(w, &greeting);
     sc_link_put_batch(w, &head, bytes);
     sc_link_put_ack(w, &(struct sc_link_ack){.stream = 5, .lane = 6, .first = 7, .last = 9});
+    sc_link_put_refused(w, &(struct sc_batch_id){.stream = 5, .lane = 6, .sequence = 8});
     sc_link_put_beat(w, &(struct sc_link_beat){.free_bytes = 1000, .full = true});
     sc_link_put_tally(
         w, &(struct sc_link_tally){.stream = 5, .window_ms = 1, .window_s = 300, .lane = {.lane = 6}});
@@ -962,9 +963,9 @@ static void any_ipfix_collector_can_read_it(void **state)
         flows += k.outcome.flows;
         templates += k.outcome.templates;
     }
-    assert_int_equal(templates, 3 * 9);
+    assert_int_equal(templates, 3 * 10);
     assert_int_equal(flows, messages - 3);
-    assert_int_equal(flows, 3 * 8 + 1 + 5 + 1); /* one of each, three times, and the parts */
+    assert_int_equal(flows, 3 * 9 + 1 + 5 + 1); /* one of each, three times, and the parts */
     assert_int_equal(sc_batch_finish(k.sink.flows), SC_OK);
     kit_close(&k);
     sc_buf_free(&w.out);

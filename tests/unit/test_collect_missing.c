@@ -8,7 +8,8 @@
 
 struct fixture {
     struct kit kit;
-    struct sc_missing_lines lines;
+    struct sc_missing_minute minute;
+    struct sc_missing_lines lines, others; /* of two receivers */
     struct sc_log log;
     char *text;
     size_t size;
@@ -20,7 +21,7 @@ static void set_up(struct fixture *f)
     kit_open(&f->kit);
     f->log.stream = open_memstream(&f->text, &f->size);
     f->log.level = SC_LOG_WARNING;
-    f->lines.log = &f->log;
+    f->lines = f->others = (struct sc_missing_lines){.log = &f->log, .minute = &f->minute};
     assert_non_null(f->log.stream);
 }
 
@@ -125,6 +126,28 @@ static void few_lines_a_minute(void **state)
     tear_down(&f);
 }
 
+/* However many receivers there are. */
+static void few_lines_a_minute_of_all_receivers(void **state)
+{
+    (void)state;
+    struct fixture f;
+    const struct sc_missing_template missing = {.id = 300};
+    unsigned told = 0;
+    set_up(&f);
+    for (unsigned minute = 0; minute < 2; minute++) {
+        sc_missing_begin(&f.lines, minute * 60000);
+        sc_missing_begin(&f.others, minute * 60000 + 100);
+        for (unsigned i = 0; i < 8; i++) {
+            told += sc_missing_tell(&f.lines, &missing);
+            told += sc_missing_tell(&f.others, &missing);
+        }
+        sc_missing_end(&f.lines);
+        sc_missing_end(&f.others);
+    }
+    assert_int_equal(told, 2 * SC_MISSING_LINES);
+    tear_down(&f);
+}
+
 /* What is known of one domain is bounded; the account counts all. */
 static void many_templates_of_one_domain(void **state)
 {
@@ -144,9 +167,9 @@ static void many_templates_of_one_domain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(once_with_the_number_of_sets),    cmocka_unit_test(not_of_a_template_that_came),
-        cmocka_unit_test(also_on_tcp_where_nothing_waits), cmocka_unit_test(few_lines_a_minute),
-        cmocka_unit_test(many_templates_of_one_domain),
+        cmocka_unit_test(once_with_the_number_of_sets),        cmocka_unit_test(not_of_a_template_that_came),
+        cmocka_unit_test(also_on_tcp_where_nothing_waits),     cmocka_unit_test(few_lines_a_minute),
+        cmocka_unit_test(few_lines_a_minute_of_all_receivers), cmocka_unit_test(many_templates_of_one_domain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

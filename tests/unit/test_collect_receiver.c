@@ -240,6 +240,93 @@ static void a_tight_queue_makes_tcp_wait_and_loses_nothing(void **state)
     stop(&f);
 }
 
+/* A queue that nobody empties is waited for by all receivers at the same time: sixteen need no longer than one. */
+static void receivers_end_together(void **state)
+{
+    (void)state;
+    enum { RECEIVERS = 16, PATIENCE_MS = 1000 };
+    struct fixture f[RECEIVERS];
+    struct sc_queue *queue = sc_queue_create(1000); /* too little for any batch */
+    const struct sc_receiver_options options = {
+        .intake = {
+            .limits = sc_decoder_default_limits(), .window_s = 86400, .queue = queue, .age_ms = 600000}};
+    uint64_t dropped = 0;
+    for (int i = 0; i < RECEIVERS; i++) {
+        struct sc_error err;
+        f[i] = (struct fixture){.receiver = sc_receiver_create(&options, &err)};
+        assert_int_equal(sc_receiver_start(f[i].receiver, &err), SC_OK);
+        listen_at(&f[i], "udp://127.0.0.1:0", &f[i].urls[0]);
+        int fd = connect_to(&f[i].urls[0]);
+        send_all(fd, template_message, sizeof(template_message));
+        send_all(fd, data_message, sizeof(data_message));
+        close(fd);
+    }
+    uint64_t before = sc_clock_mono_ms();
+    for (int i = 0; i < RECEIVERS; i++)
+        sc_receiver_end(f[i].receiver, before + PATIENCE_MS);
+    for (int i = 0; i < RECEIVERS; i++) {
+        struct sc_intake_stats stats;
+        sc_receiver_stop(f[i].receiver);
+        sc_receiver_get_intake(f[i].receiver, &stats);
+        dropped += stats.dropped_full;
+    }
+    uint64_t took = sc_clock_mono_ms() - before;
+    assert_true(took >= PATIENCE_MS && took < RECEIVERS * PATIENCE_MS / 2);
+    assert_int_equal(dropped, 2 * RECEIVERS); /* and counted */
+    for (int i = 0; i < RECEIVERS; i++)
+        sc_receiver_free(f[i].receiver);
+    sc_queue_free(queue);
+}
+
+/* However many receivers there are, and nothing that was left out is forgotten. */
+static void receivers_complain_together(void **state)
+{
+    (void)state;
+    struct sc_complaints c;
+    char out[SC_COMPLAINT_MAX];
+    const struct sc_addr last = sc_addr_v4(63);
+    sc_complaints_init(&c);
+    assert_true(sc_complaint_due(&c, SC_COMPLAINT_MESSAGE, out));
+    assert_string_equal(out, "");
+    for (int i = 0; i < 63; i++)
+        assert_false(sc_complaint_due(&c, SC_COMPLAINT_MESSAGE, out));
+    assert_true(sc_complaint_due(&c, SC_COMPLAINT_REFUSAL, out)); /* another sort */
+    atomic_store(&c.sorts[SC_COMPLAINT_MESSAGE].next_ms, 0);      /* a minute later */
+    assert_true(sc_complaint_due(&c, SC_COMPLAINT_MESSAGE, out));
+    assert_string_equal(out, " (63 like it before)");
+    for (uint64_t i = 0, told = 0; i <= 64; i++) {
+        struct sc_overrun o = {.left_out = i < 64, .pushed_out = i < 64, .exporter = sc_addr_v4((uint32_t)i)};
+        bool due = sc_complaints_overrun(&c, &o, i < 64 ? 1000 + i : 70000);
+        told += due ? o.left_out : 0;
+        assert_int_equal(due, i == 0 || i == 64);
+        assert_int_equal(told, i < 64 ? 1 : 64);
+        if (i == 64)
+            assert_true(o.pushed_out == 63 && sc_addr_equal(&o.exporter, &last));
+    }
+}
+
+/* Connections with more in their sockets than one turn reads, among others that have nothing. */
+static void all_connections_are_read_at_the_end(void **state)
+{
+    (void)state;
+    enum { CONNECTIONS = 50, MESSAGES = 4000 };
+    struct fixture f;
+    int fds[CONNECTIONS];
+    start(&f);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        fds[i] = connect_to(&f.urls[1]);
+        send_all(fds[i], template_message, sizeof(template_message));
+        for (int k = 0; k < (i % 10 == 0 ? MESSAGES : 0); k++)
+            send_all(fds[i], data_message, sizeof(data_message));
+    }
+    sc_receiver_stop(f.receiver);
+    assert_int_equal(receive(&f, 5 * 2 * MESSAGES), 5 * 2 * MESSAGES);
+    assert_int_equal(view_of(&f, SC_URL_TCP).connections, 0);
+    for (int i = 0; i < CONNECTIONS; i++)
+        close(fds[i]);
+    stop(&f);
+}
+
 /* ---- places ---- */
 
 /* Time-outs of `message_ms` and `idle_ms`; 0: the usual ones. */
@@ -501,6 +588,9 @@ int main(void)
         cmocka_unit_test(a_stream_that_makes_no_sense_is_closed),
         cmocka_unit_test(a_listener_is_removed_and_the_other_goes_on),
         cmocka_unit_test(a_tight_queue_makes_tcp_wait_and_loses_nothing),
+        cmocka_unit_test(receivers_end_together),
+        cmocka_unit_test(receivers_complain_together),
+        cmocka_unit_test(all_connections_are_read_at_the_end),
         cmocka_unit_test(a_new_template_is_told_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

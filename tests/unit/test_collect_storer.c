@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -348,6 +349,57 @@ static void a_disk_that_stays_full_is_given_up_at_the_end(void **state)
     tear_down(&f);
 }
 
+static void wait_until_blocked(struct fixture *f)
+{
+    struct sc_storer_stats stats;
+    uint64_t deadline = sc_clock_mono_ms() + 10000;
+    do {
+        nap(20);
+        sc_storer_get_stats(f->storer, &stats);
+    } while (!stats.blocked && sc_clock_mono_ms() < deadline);
+    assert_true(stats.blocked);
+}
+
+/* However much waits behind what the disk refuses. */
+static void a_full_disk_is_given_up_with_a_queue_behind_it(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sc_storer_stats stats;
+    set_up(&f, false, 300);
+    alarm(60); /* rather than for ever */
+    atomic_store(&f.io->full, true);
+    for (int i = 0; i < 5; i++)
+        push(&f, this_window(), 100);
+    wait_until_blocked(&f);
+    assert_int_equal(finish(&f, false, &stats), SC_IO);
+    alarm(0);
+    assert_int_equal(rows_stored, 0);
+    assert_int_equal(stats.lost_records, 500);
+    told_lost = 0;
+    assert_int_equal(nftw(f.store, add_tally, 16, FTW_PHYS), 0);
+    assert_int_equal(told_lost, 500);
+    tear_down(&f);
+}
+
+/* Patience begins with the end: who makes room and ends the process loses nothing, however long the disk was full before. */
+static void a_disk_with_room_again_is_tried_at_the_end(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sc_storer_stats stats;
+    set_up(&f, false, 300);
+    atomic_store(&f.io->full, true);
+    push(&f, this_window(), 1000);
+    wait_until_blocked(&f);
+    nap(3500); /* the pause between two tries is three seconds and more then */
+    atomic_store(&f.io->full, false);
+    assert_int_equal(finish(&f, false, &stats), SC_OK);
+    assert_int_equal(rows_stored, 1000);
+    assert_int_equal(stats.lost_records, 0);
+    tear_down(&f);
+}
+
 static void an_import_is_sealed_whole(void **state)
 {
     (void)state;
@@ -385,6 +437,8 @@ int main(void)
         cmocka_unit_test(a_full_disk_is_made_room_on_by_retention),
         cmocka_unit_test(a_failed_sync_loses_nothing_and_doubles_no_id),
         cmocka_unit_test(a_disk_that_stays_full_is_given_up_at_the_end),
+        cmocka_unit_test(a_full_disk_is_given_up_with_a_queue_behind_it),
+        cmocka_unit_test(a_disk_with_room_again_is_tried_at_the_end),
         cmocka_unit_test(an_import_is_sealed_whole),
         cmocka_unit_test(a_second_writer_is_refused),
     };

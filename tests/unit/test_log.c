@@ -48,6 +48,34 @@ static void come_and_go(const struct sc_log *log, unsigned times)
     }
 }
 
+/* Whoever got a copy before, in another thread too. */
+static void *write_at_each_level(void *arg)
+{
+    const struct sc_log *copy = arg;
+    sc_log(copy, SC_LOG_ERROR, "an error");
+    sc_log(copy, SC_LOG_INFO, "an info");
+    return NULL;
+}
+
+static void a_level_reaches_all_copies(void **state)
+{
+    (void)state;
+    struct fixture f;
+    pthread_t other;
+    begin(&f);
+    struct sc_log copy = f.log;
+    static const enum sc_log_level levels[] = {SC_LOG_ERROR, SC_LOG_INFO, SC_LOG_WARNING};
+    for (unsigned i = 0; i < 3; i++) {
+        sc_log_set_level(&f.log, levels[i]);
+        write_at_each_level(&f.log);
+        assert_int_equal(pthread_create(&other, NULL, write_at_each_level, &copy), 0);
+        pthread_join(other, NULL);
+    }
+    assert_int_equal(count(&f, "an error"), 6);
+    assert_int_equal(count(&f, "an info"), 2);
+    end(&f);
+}
+
 static void each_format_has_its_lines(void **state)
 {
     (void)state;
@@ -122,6 +150,7 @@ static void threads_share_the_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_level_reaches_all_copies),
         cmocka_unit_test(each_format_has_its_lines),
         cmocka_unit_test(what_is_left_out_is_told_once),
         cmocka_unit_test(debug_lines_and_logs_without_limits_have_all),
