@@ -152,6 +152,9 @@ def run_ending(disk, folder):
     kit.check("full to the end: all is received", wait_until(lambda: received(store) >= count, 20), str(kit.status(store)))
     kit.check("full to the end: the collector says so", wait_until(lambda: is_blocked(store), 30), log.read_text())
     lost = kit.RECORDS * sum(l["kernel_drops"] for l in kit.status(store)["listeners"])
+    for sender in senders:  # is in the receivers' batches at the end
+        sender.send(collector.port, 0.01, RATE)
+    count = sum(sender.next % 10000000 for sender in senders)
     try:
         code = collector.stop()
     except subprocess.TimeoutExpired:
