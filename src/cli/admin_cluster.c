@@ -12,6 +12,7 @@
 #include "collect/control.h"
 #include "conf/cluster.h"
 #include "conf/units.h"
+#include "store/horizon.h"
 
 #include <dirent.h>
 #include <errno.h>

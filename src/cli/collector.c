@@ -84,15 +84,21 @@ static enum sc_status override(const struct arguments *args, struct sc_config *c
     return SC_OK;
 }
 
+/* The default file, once it was there, is missed when it is away: that it is being replaced does not mean the defaults. */
+static const char *find_file(struct arguments *args)
+{
+    if (args->config == NULL && access(SC_CONFIG_DEFAULT_FILE, F_OK) == 0)
+        args->config = SC_CONFIG_DEFAULT_FILE;
+    return args->config;
+}
+
 static enum sc_status configure(void *arg, struct sc_config *config, struct sc_error *err)
 {
-    const struct arguments *args = arg;
+    struct arguments *args = arg;
     SC_TRY(sc_config_init(config, err));
     enum sc_status status = SC_OK;
-    if (args->config != NULL)
+    if (find_file(args) != NULL)
         status = sc_config_load(args->config, config, err);
-    else if (access(SC_CONFIG_DEFAULT_FILE, F_OK) == 0)
-        status = sc_config_load(SC_CONFIG_DEFAULT_FILE, config, err);
     if (status == SC_OK)
         status = override(args, config, err);
     if (status == SC_OK)
@@ -147,12 +153,12 @@ static int judge(const struct sc_import_summary *s)
     return whole ? EXIT_SUCCESS : EXIT_PARTIAL;
 }
 
-static int read_captures(const struct arguments *args)
+static int read_captures(struct arguments *args)
 {
     struct sc_config config;
     struct sc_import_summary summary;
     struct sc_error err;
-    if (configure((void *)args, &config, &err) != SC_OK) {
+    if (configure(args, &config, &err) != SC_OK) {
         fprintf(stderr, "sc-collector: %s\n", err.message);
         return EXIT_USAGE;
     }
@@ -174,14 +180,12 @@ static int read_captures(const struct arguments *args)
 
 /* ---- the daemon ---- */
 
-static int check(const struct arguments *args)
+static int check(struct arguments *args)
 {
-    const char *file = args->config != NULL                        ? args->config
-                       : access(SC_CONFIG_DEFAULT_FILE, F_OK) == 0 ? SC_CONFIG_DEFAULT_FILE
-                                                                   : NULL;
+    const char *file = find_file(args);
     struct sc_config config;
     struct sc_error err;
-    if (configure((void *)args, &config, &err) != SC_OK) {
+    if (configure(args, &config, &err) != SC_OK) {
         fprintf(stderr, "sc-collector: %s\n", err.message);
         return EXIT_USAGE;
     }

@@ -437,7 +437,7 @@ static void on_keep(evutil_socket_t fd, short what, void *arg)
     sc_log_tell_left_out(&c->log, sc_clock_mono_ms());
 }
 
-static enum sc_status answer_status(void *arg, uint32_t top, struct sc_buf *out)
+static enum sc_status answer_status(void *arg, struct sc_control_status *out)
 {
     struct collector *c = arg;
     const struct sc_status_source source = {
@@ -457,7 +457,7 @@ static enum sc_status answer_status(void *arg, uint32_t top, struct sc_buf *out)
         .started_ms = c->started_ms,
         .started_mono_ms = c->started_mono_ms,
     };
-    return sc_status_json(&source, top, out);
+    return sc_status_json(&source, out);
 }
 
 static enum sc_status create_events(struct collector *c, struct sc_error *err)
@@ -566,16 +566,19 @@ static enum sc_status start_roles(struct collector *c, struct sc_error *err)
 }
 
 /*
- * Descriptors that are not for exporters: the store's live files and seals, the outbox, template state, control clients, logs; and
- * by number those of receivers, listeners, destinations and members, each of which has a connection and the files of a lane.
+ * Descriptors that are not for exporters: the store's live files and seals, or the connections of the link that have not greeted; the
+ * outbox, template state, control clients, logs; and by number those of receivers, listeners, destinations, of members, which have
+ * some connections each, and of lanes.
  */
-#define RESERVED 192u
+#define RESERVED        192u
+#define RESERVED_MEMBER 4u
 
 static uint64_t reserved_descriptors(const struct collector *c)
 {
     const struct sc_config *f = &c->config;
     return RESERVED + (uint64_t)f->receivers * (f->listener_count + 4) + 2 * (uint64_t)SC_CONFIG_MAX_FORWARD +
-           8 * (uint64_t)c->cluster.count;
+           RESERVED_MEMBER * (uint64_t)c->cluster.count +
+           (c->subcollector_role ? sc_lane_store_descriptors(c->cluster.count) : 0);
 }
 
 static enum sc_status create_places(struct collector *c, struct sc_error *err)

@@ -28,7 +28,12 @@
 /* Those who ask for the status at about the same time share one. */
 struct answer {
     unsigned users;
-    struct sc_buf text;
+    struct sc_control_status made;
+};
+
+/* What is left to be sent of an answer's text. */
+struct part {
+    size_t at, end;
 };
 
 struct client {
@@ -40,7 +45,7 @@ struct client {
     char request[MAX_REQUEST];
     size_t length;
     struct answer *answer; /* NULL: the request is not whole */
-    size_t sent;
+    struct part parts[2];
 };
 
 struct sc_control {
@@ -51,7 +56,6 @@ struct sc_control {
     void *arg;
     struct client *clients; /* the newest first */
     struct answer *status;  /* the last, as long as it may be used again */
-    uint32_t status_top;    /* exporters in it */
     uint64_t status_until_ms;
     int folder; /* the store */
 };
@@ -74,7 +78,7 @@ static void drop_answer(struct answer *answer)
 {
     if (answer == NULL || --answer->users != 0)
         return;
-    sc_buf_free(&answer->text);
+    sc_buf_free(&answer->made.text);
     free(answer);
 }
 
@@ -85,33 +89,32 @@ static struct answer *make_answer(const char *text)
     if (answer == NULL)
         return NULL;
     answer->users = 1;
-    sc_buf_append_str(&answer->text, text);
-    if (sc_buf_ok(&answer->text))
+    sc_buf_append_str(&answer->made.text, text);
+    if (sc_buf_ok(&answer->made.text))
         return answer;
     drop_answer(answer);
     return NULL;
 }
 
-static struct answer *make_status(struct sc_control *control, uint32_t top)
+static struct answer *make_status(struct sc_control *control)
 {
     struct answer *answer = make_answer("");
-    enum sc_status status = answer == NULL ? SC_NOMEM : control->answer(control->arg, top, &answer->text);
+    enum sc_status status = answer == NULL ? SC_NOMEM : control->answer(control->arg, &answer->made);
     if (answer != NULL)
-        sc_buf_append_u8(&answer->text, '\n');
-    if (status == SC_OK && sc_buf_ok(&answer->text))
+        sc_buf_append_u8(&answer->made.text, '\n');
+    if (status == SC_OK && sc_buf_ok(&answer->made.text))
         return answer;
     drop_answer(answer);
     return make_answer("{\"error\": \"out of memory\"}\n");
 }
 
-/* However many ask, the loop spends a tenth of its time on it at most, and a ping waits for one at most. */
-static struct answer *share_status(struct sc_control *control, uint32_t top)
+/* However many ask for whatever, the loop spends a tenth of its time on it at most, and a ping waits for one at most. */
+static struct answer *share_status(struct sc_control *control)
 {
     uint64_t begin = sc_clock_mono_ms();
-    if (control->status == NULL || control->status_top != top || begin >= control->status_until_ms) {
+    if (control->status == NULL || begin >= control->status_until_ms) {
         drop_answer(control->status);
-        control->status = make_status(control, top);
-        control->status_top = top;
+        control->status = make_status(control);
         uint64_t end = sc_clock_mono_ms();
         control->status_until_ms = end + REUSED_FOR * (end - begin);
     }
@@ -129,15 +132,16 @@ static bool is_status(const char *request, uint32_t *top)
         return true;
     if (strncmp(request, "status ", 7) != 0 || request[7] < '0' || request[7] > '9')
         return false;
-    *top = (uint32_t)strtoul(request + 7, &end, 10);
+    unsigned long number = strtoul(request + 7, &end, 10);
+    *top = number < SC_CONTROL_ROWS ? (uint32_t)number : SC_CONTROL_ROWS;
     return *end == '\0';
 }
 
-static struct answer *answer_to(struct sc_control *control, const char *request)
+/* *top: of the rows, if it has any. */
+static struct answer *answer_to(struct sc_control *control, const char *request, uint32_t *top)
 {
-    uint32_t top;
-    if (is_status(request, &top))
-        return share_status(control, top);
+    if (is_status(request, top))
+        return share_status(control);
     if (strcmp(request, "ping") == 0)
         return make_answer("{\"alive\": true}\n");
     return make_answer("{\"error\": \"unknown request; status and ping are known\"}\n");
@@ -175,13 +179,22 @@ static void wait_until_ready(struct client *client, short what)
         close_client(client);
 }
 
+/* NULL: all is sent. */
+static struct part *part_left(struct client *client)
+{
+    struct part *first = &client->parts[0], *last = &client->parts[1];
+    if (first->at < first->end)
+        return first;
+    return last->at < last->end ? last : NULL;
+}
+
 /* Closed when all of it is written, and when the client is gone. */
 static void write_answer(struct client *client)
 {
-    const struct sc_buf *text = &client->answer->text;
-    while (client->sent < text->len) {
-        ssize_t n = send(client->fd, text->data + client->sent, text->len - client->sent,
-                         MSG_NOSIGNAL | MSG_DONTWAIT);
+    const uint8_t *text = client->answer->made.text.data;
+    struct part *part;
+    while ((part = part_left(client)) != NULL) {
+        ssize_t n = send(client->fd, text + part->at, part->end - part->at, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN) {
@@ -190,19 +203,24 @@ static void write_answer(struct client *client)
         }
         if (n <= 0)
             break;
-        client->sent += (size_t)n;
+        part->at += (size_t)n;
     }
     close_client(client);
 }
 
 static void answer_client(struct client *client, const char *request)
 {
-    client->answer = answer_to(client->control, request);
+    uint32_t top = 0;
+    client->answer = answer_to(client->control, request, &top);
     client->deadline_ms = sc_clock_mono_ms() + ANSWER_MS;
-    if (client->answer == NULL)
+    if (client->answer == NULL) {
         close_client(client);
-    else
-        write_answer(client);
+        return;
+    }
+    const struct sc_control_status *made = &client->answer->made;
+    client->parts[0].end = made->cuts[top < made->rows ? top : made->rows];
+    client->parts[1] = (struct part){made->cuts[made->rows], made->text.len};
+    write_answer(client);
 }
 
 /* Takes what is there of the request. False: it is not whole yet; else the client is answered or closed. */

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The control socket STORE/control.sock: a client connects, sends one line, gets one JSON object and the end
- * of the stream. "status" gets all that there is to tell; "ping" gets {"alive": true}, from the main loop and at once; other lines
- * get {"error": "..."}.
+ * of the stream. "status" gets all that there is to tell, with the first 100 exporters, "status N" the same with the first N; "ping"
+ * gets {"alive": true}, from the main loop and at once; other lines get {"error": "..."}.
  *
  * Whoever connects is heard, and a ping is answered, whatever others do: of more than 32 clients the oldest goes, a request is
  * to be there within 2 s, and an answer to be read within 10 s. Making the status takes a tenth of the loop's time at most: one
- * that took long is given to others, too, for nine times as long.
+ * that took long is given to others, too, for nine times as long, whatever number of exporters they ask for. It is made with all rows
+ * of exporters, and cut for each client.
  */
 #ifndef SC_COLLECT_CONTROL_H
 #define SC_COLLECT_CONTROL_H
@@ -18,10 +19,21 @@
 
 struct sc_control;
 
-#define SC_CONTROL_TOP 100u /* exporters in a status that names no number */
+#define SC_CONTROL_TOP  100u  /* exporters in a status that names no number */
+#define SC_CONTROL_ROWS 1024u /* in one that names a great number */
 
-/* Appends the status, one JSON object, with the first `top` exporters to *out. */
-typedef enum sc_status sc_control_answer_fn(void *arg, uint32_t top, struct sc_buf *out);
+/*
+ * The status, one JSON object in which the rows of exporters, the first one first, follow each other. With n of them it is what stands
+ * before cuts[n], and what stands from cuts[rows] on.
+ */
+struct sc_control_status {
+    struct sc_buf text;
+    uint32_t rows;
+    size_t cuts[SC_CONTROL_ROWS + 1];
+};
+
+/* Makes the status; *out is empty. */
+typedef enum sc_status sc_control_answer_fn(void *arg, struct sc_control_status *out);
 
 /*
  * Serves on `base` (the caller's loop, from its thread). A socket left behind by a dead process is replaced;

@@ -96,7 +96,7 @@ static enum sc_status write_stream(const char *store, const char *collector, uin
 {
     struct sc_stream stream = {.stream = number, .heard_ms = sc_clock_wall_ms(), .closed = true};
     snprintf(stream.proxy, sizeof(stream.proxy), "%s", collector);
-    return sc_stream_write(store, &stream, false, NULL, err);
+    return sc_stream_write(store, &stream, NULL, err);
 }
 
 static bool all_written(const struct sc_drops *drops)

@@ -22,10 +22,10 @@ static bool has(const struct sc_gate *gate, uint32_t member, const struct sc_add
     return false;
 }
 
-/* There is room for MOST_EACH of each. */
+/* There is room for MOST_EACH of each. What is found may be among the given ones too, which may go with the next file. */
 static void add(struct sc_gate *gate, uint32_t member, const struct sc_addr *address, bool found)
 {
-    if (!has(gate, member, address))
+    if (found || !has(gate, member, address))
         gate->entries[gate->count++] = (struct sc_gate_entry){*address, member, found};
 }
 
@@ -37,6 +37,21 @@ static void forget_found(struct sc_gate *gate, uint32_t member)
             gate->entries[kept++] = gate->entries[i];
     }
     gate->count = kept;
+}
+
+/* What was found before, of members that are to be found by the same host name. */
+static void keep_found(struct sc_gate *fresh, const struct sc_gate *before)
+{
+    for (uint32_t i = 0; i < before->count; i++) {
+        const struct sc_member *old = &before->cluster.members[before->entries[i].member];
+        uint32_t member =
+            before->entries[i].found ? sc_cluster_find(&fresh->cluster, old->name) : SC_NO_MEMBER;
+        if (member == SC_NO_MEMBER)
+            continue;
+        const struct sc_url *now = &fresh->cluster.members[member].address;
+        if (!now->numeric && strcmp(now->host, old->address.host) == 0)
+            add(fresh, member, &before->entries[i].address, true);
+    }
 }
 
 enum sc_status sc_gate_set_members(struct sc_gate *gate, struct sc_cluster *cluster)
@@ -55,6 +70,7 @@ enum sc_status sc_gate_set_members(struct sc_gate *gate, struct sc_cluster *clus
         for (uint32_t k = 0; k < m->from_count; k++)
             add(&fresh, i, &m->from[k], false);
     }
+    keep_found(&fresh, gate);
     sc_gate_free(gate);
     *gate = fresh;
     return SC_OK;
@@ -68,6 +84,15 @@ void sc_gate_found(struct sc_gate *gate, const char *member, const struct sc_add
     forget_found(gate, i);
     for (uint32_t k = 0; k < count && k < SC_GATE_FOUND_MOST; k++)
         add(gate, i, &addresses[k], true);
+}
+
+bool sc_gate_is_found(const struct sc_gate *gate, const char *member)
+{
+    uint32_t number = sc_cluster_find(&gate->cluster, member);
+    uint32_t i = 0;
+    while (i < gate->count && (gate->entries[i].member != number || !gate->entries[i].found))
+        i++;
+    return i < gate->count;
 }
 
 bool sc_gate_opens(const struct sc_gate *gate, const struct sc_addr *from)

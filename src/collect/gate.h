@@ -26,11 +26,14 @@ struct sc_gate {
 
 void sc_gate_free(struct sc_gate *gate);
 
-/* Takes the members over, whatever it returns; what was found for names is to be told again. @return SC_OK, SC_NOMEM: as before. */
+/* Takes the members over, whatever it returns. What was found for a member's host name stays, when it has that name still, until it is
+ * told again: the name service may be away. @return SC_OK, SC_NOMEM: as before. */
 enum sc_status sc_gate_set_members(struct sc_gate *gate, struct sc_cluster *cluster);
 /* The addresses that the host name of a member has now, in place of those that it had; `count` 0: it could not be found, and keeps
  * them. One that is no member (any more) is passed over. */
 void sc_gate_found(struct sc_gate *gate, const char *member, const struct sc_addr *addresses, uint32_t count);
+/* Whether any address is known for the host name of a member. */
+bool sc_gate_is_found(const struct sc_gate *gate, const char *member);
 
 /* Whether any member has this address. */
 bool sc_gate_opens(const struct sc_gate *gate, const struct sc_addr *from);

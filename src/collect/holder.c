@@ -22,6 +22,8 @@
 #define MOST_UNACKED ((size_t)1 << 20)   /* bytes of answers and beats that a proxy does not read */
 #define KEEP_BYTES   ((size_t)1 << 20)   /* of a buffer that a whole batch or state leaves behind */
 #define LOOKUP_MS    60000u              /* host names may get other addresses */
+#define UNKNOWN_MS   5000u /* the same while one has none: the name service may be starting, too */
+#define ACCEPTS      64    /* in one turn: beats and those that are connected have theirs */
 
 struct connection {
     struct connection *next, *previous;
@@ -62,7 +64,7 @@ struct sc_holder {
     struct sc_refusals refusals;
     struct sc_gate gate;
     struct sc_lookup *lookup; /* of the members' names; NULL: none is under way */
-    uint64_t next_lookup_ms;
+    uint64_t next_lookup_ms, next_telling_ms;
     pthread_mutex_t mutex;
     struct sc_cluster fresh; /* shared: members to be taken over; none: nothing to do */
 };
@@ -331,9 +333,9 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
     struct sc_holder *h = arg;
     struct sc_addr from;
     uint16_t port;
-    int peer;
+    int peer = 0;
     (void)what;
-    while ((peer = sc_socket_accept((int)fd, &from, &port)) >= 0)
+    for (int i = 0; i < ACCEPTS && (peer = sc_socket_accept((int)fd, &from, &port)) >= 0; i++)
         open_connection(h, peer, &from, port);
     if (peer == -EMFILE || peer == -ENFILE || peer == -ENOBUFS || peer == -ENOMEM)
         event_del(h->accept); /* until the next beat: who connects waits in the backlog */
@@ -356,21 +358,32 @@ static void take_members(struct sc_holder *h)
     h->next_lookup_ms = 0;
 }
 
-static void take_found(struct sc_holder *h)
+static void tell_not_found(struct sc_holder *h, const char *host, bool known)
 {
+    sc_log(&h->options.store.log, SC_LOG_WARNING, "the address of %s is not found: %s %s", host, h->self.name,
+           known ? "knows it by the one that it had before" : "takes nothing from it");
+}
+
+static void take_found(struct sc_holder *h, uint64_t now)
+{
+    bool tells = now >= h->next_telling_ms;
     for (uint32_t i = 0; i < h->lookup->count; i++) {
         const struct sc_lookup_host *host = &h->lookup->hosts[i];
-        if (host->count == 0)
-            sc_log(&h->options.store.log, SC_LOG_WARNING,
-                   "the address of %s is not found: %s takes nothing from it", host->at.host, h->self.name);
         sc_gate_found(&h->gate, host->member, host->found, host->count);
+        bool known = sc_gate_is_found(&h->gate, host->member);
+        if (host->count == 0 && tells) {
+            tell_not_found(h, host->at.host, known);
+            h->next_telling_ms = now + LOOKUP_MS;
+        }
+        if (!known && h->next_lookup_ms > now + UNKNOWN_MS)
+            h->next_lookup_ms = now + UNKNOWN_MS;
     }
 }
 
 static void look_names_up(struct sc_holder *h, uint64_t now)
 {
     if (h->lookup != NULL && atomic_load(&h->lookup->done)) {
-        take_found(h);
+        take_found(h, now);
         sc_lookup_release(h->lookup);
         h->lookup = NULL;
     }

@@ -4,10 +4,10 @@
 #include "base/clock.h"
 #include "collect/disk.h"
 #include "collect/lane_names.h"
-#include "collect/stream_owners.h"
-#include "collect/tally_keeper.h"
+#include "collect/stream_keeper.h"
 #include "collect/window_clock.h"
 #include "store/elements.h"
+#include "store/horizon.h"
 #include "store/span_set.h"
 
 #include <errno.h>
@@ -24,9 +24,10 @@
 #define LEAST_FREE         ((uint64_t)64 << 20)
 #define FULL_FOR_MS        5000u
 #define RETENTION_EVERY_MS 60000u
-#define REMEMBERED_IDS     (1u << 20)              /* of each of two generations */
-#define TALLIES_MS         50u                     /* on the disk's time that tallies may take in one go */
-#define STOPPING_MS        10000u                  /* of the last go */
+#define REMEMBERED_IDS     (1u << 20) /* of each of two generations */
+#define NEWS_MS            50u        /* of the disk's time that news may take in one go */
+#define STOPPING_MS        10000u     /* of the last go */
+#define LANE_DESCRIPTORS   6u /* of one lane: its lock, one live file, three of a seal; its streams' folder */
 #define LAST_WINDOW_MS     UINT64_C(7258118400000) /* the year 2200: later ones would only litter the store */
 
 /* The store of one lane. */
@@ -52,8 +53,6 @@ struct news {
 struct share {
     char proxy[SC_PROXY_NAME_MAX];
     uint32_t waiting; /* of its news */
-    uint32_t streams; /* new ones in the minute that began then: */
-    uint64_t minute_ms;
 };
 
 struct sc_lane_store {
@@ -67,14 +66,17 @@ struct sc_lane_store {
     struct sc_cluster cluster; /* for the names of lanes */
     struct lane *lanes;
     uint32_t lane_count;
+    struct sc_open_files open_files;        /* of all lanes */
     struct sc_span_set durable, earlier;    /* ids known to be here: the newer ones, those before */
     struct sc_lane_batch *unsynced, **last; /* appended */
     uint64_t unsynced_bytes, first_unsynced_ms;
     uint64_t next_second_ms, next_retention_ms;
     uint64_t full_until_ms;
+    struct news *heard; /* in order; to be judged */
     struct sc_lane_names names;
     struct sc_stream_owners owners;
     struct sc_tally_keeper tallies;
+    struct sc_stream_keeper streams;
     bool tallies_wait;           /* to be written without delay */
     uint64_t horizon_ms;         /* as the store has it */
     struct sc_elements elements; /* of all lanes: the whole store is asked at once */
@@ -84,7 +86,7 @@ struct sc_lane_store {
     pthread_cond_t wake;
     struct sc_lane_batch *waiting, **waiting_last;
     uint64_t waiting_bytes;
-    struct news *news;                             /* to be written by the thread */
+    struct news *news; /* the newest first; the thread takes them when it has judged the others */
     struct sc_lane_batch *answers, **answers_last; /* batches that are done with */
     struct share *shares;                          /* by member, few */
     uint32_t share_count;
@@ -142,8 +144,11 @@ static enum sc_status open_lane(struct sc_lane_store *s, uint32_t number, struct
     lane_path(s, number, own, path, sizeof(path));
     if (!own)
         adopt_unnamed(s, number, path);
-    const struct sc_store_options how = {
-        .window_s = s->options.window_s, .lane = number, .io = s->options.io, .log = &s->store_log};
+    const struct sc_store_options how = {.window_s = s->options.window_s,
+                                         .lane = number,
+                                         .io = s->options.io,
+                                         .log = &s->store_log,
+                                         .open_files = &s->open_files};
     struct lane *l = &lanes[s->lane_count];
     *l = (struct lane){.lane = number, .own = own, .path = strdup(path)};
     if (l->path == NULL)
@@ -157,6 +162,7 @@ static enum sc_status open_lane(struct sc_lane_store *s, uint32_t number, struct
     (void)sc_store_writer_seal(l->writer, now - now % length, NULL); /* what an earlier process left */
     sc_window_clock_note(&l->windows, now - now % length, length);
     s->lane_count++;
+    s->open_files.most = SC_LANE_FILES + s->lane_count;
     *out = l;
     return SC_OK;
 }
@@ -419,36 +425,11 @@ static struct share *share_of(struct sc_lane_store *s, const char *proxy)
     return &grown[s->share_count++];
 }
 
-/* A stream that has no file yet gets one. */
-static bool may_begin(struct sc_lane_store *s, const struct news *n)
+static void take_word(struct sc_lane_store *s, const struct news *n)
 {
-    struct sc_stream known;
-    uint64_t now = sc_clock_mono_ms();
-    if (sc_stream_read(s->path, n->stream.stream, &known) == SC_OK)
-        return true;
-    pthread_mutex_lock(&s->mutex);
-    struct share *share = share_of(s, n->proxy);
-    bool may = share != NULL;
-    if (may && now - share->minute_ms >= 60000) {
-        share->minute_ms = now;
-        share->streams = 0;
-    }
-    may = may && share->streams++ < SC_STREAMS_NEW;
-    pthread_mutex_unlock(&s->mutex);
-    return may;
-}
-
-static void take_stream(struct sc_lane_store *s, const struct news *n, bool may_close)
-{
-    if (!sc_stream_owners_claim(&s->owners, &s->cluster, n->stream.stream, n->proxy) || !may_begin(s, n)) {
-        note(s, SC_REFUSAL_STREAM, n->proxy);
-        return;
-    }
-    struct sc_stream stream = {
-        .stream = n->stream.stream, .heard_ms = sc_clock_wall_ms(), .closed = n->stream.closed && may_close};
-    memcpy(stream.proxy, n->proxy, sizeof(stream.proxy));
-    /* When it fails: again in a second. */
-    (void)sc_stream_write(s->path, &stream, n->stream.earlier_closed && may_close, s->options.io, NULL);
+    enum sc_refusal why = sc_stream_keeper_take(&s->streams, n->proxy, &n->stream, sc_clock_mono_ms());
+    if (why != SC_REFUSAL_NONE)
+        note(s, why, n->proxy);
 }
 
 static struct news *collect_news(struct sc_lane_store *s)
@@ -468,33 +449,62 @@ static struct news *collect_news(struct sc_lane_store *s)
     return in_order;
 }
 
-/* Those that the disk does not take wait for the next news. */
-static bool write_tallies(struct sc_lane_store *s, uint64_t most_ms)
+static void take_one(struct sc_lane_store *s)
 {
-    uint32_t before = s->tallies.changed;
-    bool all = sc_tally_keeper_write(&s->tallies, sc_clock_mono_ms(), most_ms);
-    s->tallies_wait = s->tallies.changed != 0 && s->tallies.changed < before;
-    return all;
+    struct news *n = s->heard;
+    s->heard = n->next;
+    if (n->is_tally)
+        take_tally(s, n);
+    else
+        take_word(s, n);
+    free(n);
 }
 
-/* Tallies are on the disk before the word that a stream is closed. */
+/* Each may need a look at a file. One at least. @return whether there were any. */
+static bool judge_news(struct sc_lane_store *s, uint64_t until_ms)
+{
+    bool any = false;
+    do {
+        if (s->heard == NULL)
+            s->heard = collect_news(s);
+        if (s->heard == NULL)
+            return any;
+        take_one(s);
+        any = true;
+    } while (sc_clock_mono_ms() < until_ms);
+    return any;
+}
+
+/* Those that the disk does not take wait for the next news. */
+static void write_tallies(struct sc_lane_store *s, uint64_t most_ms)
+{
+    uint32_t before = s->tallies.changed;
+    (void)sc_tally_keeper_write(&s->tallies, sc_clock_mono_ms(), most_ms);
+    s->tallies_wait = s->tallies.changed != 0 && s->tallies.changed < before;
+}
+
+/* One step at least. */
+static void write_streams(struct sc_lane_store *s, uint64_t until_ms)
+{
+    struct sc_stream_step step;
+    do {
+        if (!sc_stream_keeper_step(&s->streams, sc_clock_mono_ms(), &step))
+            return;
+        if (step.why != SC_REFUSAL_NONE)
+            note(s, step.why, step.proxy);
+    } while (sc_clock_mono_ms() < until_ms);
+}
+
+/* Half of the time to judge what was heard, the rest to write it. What there was no time for waits for the next go. */
 static void take_news(struct sc_lane_store *s, uint64_t most_ms)
 {
-    struct news *in_order = collect_news(s);
-    if (in_order == NULL && !s->tallies_wait)
-        return;
-    for (const struct news *n = in_order; n != NULL; n = n->next) {
-        if (n->is_tally)
-            take_tally(s, n);
+    uint64_t begun_ms = sc_clock_mono_ms(), until_ms = begun_ms + most_ms;
+    bool any = judge_news(s, begun_ms + most_ms / 2);
+    if (any || s->tallies_wait) {
+        uint64_t now_ms = sc_clock_mono_ms();
+        write_tallies(s, now_ms < until_ms ? until_ms - now_ms : 0);
     }
-    bool told = write_tallies(s, most_ms);
-    while (in_order != NULL) {
-        struct news *n = in_order;
-        in_order = n->next;
-        if (!n->is_tally)
-            take_stream(s, n, told);
-        free(n);
-    }
+    write_streams(s, until_ms);
 }
 
 /* ---- once a second ---- */
@@ -665,7 +675,7 @@ static void *run(void *arg)
         }
         if (sync_due(s))
             sync_all(s);
-        take_news(s, TALLIES_MS);
+        take_news(s, NEWS_MS);
         each_second(s, sc_clock_mono_ms());
     }
     sync_all(s);
@@ -677,6 +687,15 @@ static void *run(void *arg)
 
 /* ---- outside the thread ---- */
 
+static void free_news(struct news *n)
+{
+    while (n != NULL) {
+        struct news *next = n->next;
+        free(n);
+        n = next;
+    }
+}
+
 static void free_store(struct sc_lane_store *s)
 {
     for (uint32_t i = 0; i < s->lane_count; i++) {
@@ -684,8 +703,11 @@ static void free_store(struct sc_lane_store *s)
         free(s->lanes[i].path);
     }
     sc_lane_names_free(&s->names);
+    sc_stream_keeper_free(&s->streams);
     sc_stream_owners_free(&s->owners);
     sc_tally_keeper_free(&s->tallies);
+    free_news(s->heard);
+    free_news(s->news);
     free(s->shares);
     sc_elements_free(&s->elements);
     sc_span_set_free(&s->durable);
@@ -727,6 +749,11 @@ enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, 
     s->store_log = options->log;
     s->owners.store = s->tallies.store = s->path;
     s->tallies.io = options->io;
+    s->streams = (struct sc_stream_keeper){.store = s->path,
+                                           .io = options->io,
+                                           .cluster = &s->cluster,
+                                           .owners = &s->owners,
+                                           .tallies = &s->tallies};
     s->last = &s->unsynced;
     s->waiting_last = &s->waiting;
     pthread_mutex_init(&s->mutex, NULL);
@@ -743,6 +770,8 @@ enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, 
     }
     if (status == SC_OK) {
         sc_lane_names_load(&s->names, s->path);
+        (void)sc_store_prepare_horizon(s->path, s->options.io,
+                                       NULL); /* else retention tells it, when it comes to that */
         s->horizon_ms = sc_store_horizon(s->path);
         sc_elements_init(&s->elements, s->path, s->options.io, &s->store_log);
         publish(s, sc_clock_mono_ms());
@@ -800,6 +829,11 @@ enum sc_refusal sc_lane_store_stream(struct sc_lane_store *s, const char *proxy,
                                      const struct sc_link_stream *stream)
 {
     return tell(s, proxy, &(struct news){.stream = *stream});
+}
+
+uint32_t sc_lane_store_descriptors(uint32_t members)
+{
+    return SC_LANE_FILES + (members + SC_LANES_OTHER) * LANE_DESCRIPTORS;
 }
 
 bool sc_lane_store_tight(struct sc_lane_store *s)

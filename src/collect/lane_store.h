@@ -18,8 +18,8 @@
 #include "conf/cluster.h"
 #include "store/store.h"
 
-#define SC_NEWS_EACH       16384u    /* tallies and words on streams that wait, of one proxy */
-#define SC_STREAMS_NEW     64u       /* of one proxy, in a minute */
+#define SC_NEWS_EACH       16384u /* tallies and words on streams that wait, of one proxy */
+#define SC_LANE_FILES      64u /* live files that are open, of all lanes together, and one more for each lane */
 #define SC_WINDOW_AHEAD_MS 86400000u /* of this node's clock; a batch of a later window is not taken */
 
 struct sc_lane_store;
@@ -92,6 +92,9 @@ uint32_t sc_lane_store_answers(struct sc_lane_store *store, struct sc_lane_answe
 enum sc_status sc_lane_store_set_cluster(struct sc_lane_store *store, const struct sc_cluster *cluster);
 void sc_lane_store_set_log_level(struct sc_lane_store *store, enum sc_log_level level); /* soon */
 void sc_lane_store_set_retention(struct sc_lane_store *store, const struct sc_retention *retention);
+
+/* How many descriptors it has open at most when there are so many members. */
+uint32_t sc_lane_store_descriptors(uint32_t members);
 
 void sc_lane_store_get_stats(struct sc_lane_store *store, struct sc_lane_store_stats *out);
 

@@ -190,21 +190,42 @@ static json_t *strangers_json(const struct sc_exporters_sum *sum)
     return object;
 }
 
-/* The first `top` by flows, and how many there are. */
-static void put_exporters(json_t *root, const struct sc_status_source *source, uint32_t top)
+static void list_exporters(struct exporter_list *list, const struct sc_status_source *source)
 {
-    struct exporter_list list = {0};
-    json_t *array = json_array();
     for (uint32_t i = 0; i < source->receiver_count; i++)
-        join_exporters(&list, source->receivers[i]);
-    if (list.count != 0)
-        qsort(list.all, list.count, sizeof(*list.all), sc_exporters_compare);
-    for (uint32_t i = 0; i < list.count && i < top; i++)
-        json_array_append_new(array, exporter_json(&list.all[i]));
-    free(list.all);
-    json_object_set_new(root, "exporters", array);
-    put(root, "exporters_total", list.sum.accounts);
-    json_object_set_new(root, "strangers", strangers_json(&list.sum));
+        join_exporters(list, source->receivers[i]);
+    if (list->count != 0)
+        qsort(list->all, list->count, sizeof(*list->all), sc_exporters_compare);
+}
+
+/* Appends the text of a value, which goes. */
+static enum sc_status write_json(json_t *value, struct sc_buf *out)
+{
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6));
+    json_decref(value);
+    if (text == NULL)
+        return SC_NOMEM;
+    sc_buf_append_str(out, text);
+    free(text);
+    return sc_buf_ok(out) ? SC_OK : SC_NOMEM;
+}
+
+static_assert(SC_CONTROL_ROWS == SC_EXPORTERS_TOP, "the status shows as many as are told apart");
+
+/* As the last member of the object that *out holds. */
+static enum sc_status write_exporters(const struct exporter_list *list, struct sc_control_status *out)
+{
+    out->text.len--; /* its brace */
+    sc_buf_append_str(&out->text, ",\"exporters\":[");
+    out->cuts[0] = out->text.len;
+    while (out->rows < list->count && out->rows < SC_CONTROL_ROWS) {
+        if (out->rows != 0)
+            sc_buf_append_u8(&out->text, ',');
+        SC_TRY(write_json(exporter_json(&list->all[out->rows]), &out->text));
+        out->cuts[++out->rows] = out->text.len;
+    }
+    sc_buf_append_str(&out->text, "]}");
+    return sc_buf_ok(&out->text) ? SC_OK : SC_NOMEM;
 }
 
 static json_t *exporter_memory_json(const struct sc_budget *budget)
@@ -495,7 +516,8 @@ static json_t *templates_json(const struct sc_status_source *source)
     return object;
 }
 
-enum sc_status sc_status_json(const struct sc_status_source *source, uint32_t top, struct sc_buf *out)
+/* All but the rows of exporters. */
+static json_t *root_json(const struct sc_status_source *source, const struct sc_exporters_sum *sum)
 {
     json_t *root = json_object();
     put_text(root, "program", "sc-collector");
@@ -506,7 +528,8 @@ enum sc_status sc_status_json(const struct sc_status_source *source, uint32_t to
     put(root, "receivers", source->receiver_count);
     json_object_set_new(root, "tcp", places_json(source));
     json_object_set_new(root, "listeners", listeners_json(source));
-    put_exporters(root, source, top);
+    put(root, "exporters_total", sum->accounts);
+    json_object_set_new(root, "strangers", strangers_json(sum));
     json_object_set_new(root, "exporter_memory", exporter_memory_json(source->exporter_memory));
     json_object_set_new(root, "received", intake_json(source));
     json_object_set_new(root, "queue", queue_json(source));
@@ -515,11 +538,16 @@ enum sc_status sc_status_json(const struct sc_status_source *source, uint32_t to
     json_object_set_new(root, "forward", forward_json(source));
     if (source->cluster != NULL)
         json_object_set_new(root, "cluster", cluster_json(source));
-    char *text = json_dumps(root, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6));
-    json_decref(root);
-    if (text == NULL)
-        return SC_NOMEM;
-    sc_buf_append_str(out, text);
-    free(text);
-    return sc_buf_ok(out) ? SC_OK : SC_NOMEM;
+    return root;
+}
+
+enum sc_status sc_status_json(const struct sc_status_source *source, struct sc_control_status *out)
+{
+    struct exporter_list list = {0};
+    list_exporters(&list, source);
+    enum sc_status status = write_json(root_json(source, &list.sum), &out->text);
+    if (status == SC_OK)
+        status = write_exporters(&list, out);
+    free(list.all);
+    return status;
 }

@@ -6,7 +6,7 @@
 #ifndef SC_COLLECT_STATUS_JSON_H
 #define SC_COLLECT_STATUS_JSON_H
 
-#include "base/buf.h"
+#include "collect/control.h"
 #include "collect/forward.h"
 #include "collect/holder.h"
 #include "collect/keeper.h"
@@ -35,7 +35,7 @@ struct sc_status_source {
     uint64_t started_mono_ms; /* monotonic */
 };
 
-/* Appends the object, with the first `top` exporters by flows. @return SC_OK or SC_NOMEM. */
-enum sc_status sc_status_json(const struct sc_status_source *source, uint32_t top, struct sc_buf *out);
+/* Makes the object, with the first exporters by flows; *out is empty. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_status_json(const struct sc_status_source *source, struct sc_control_status *out);
 
 #endif

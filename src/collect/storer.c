@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "collect/window_clock.h"
 #include "store/elements.h"
+#include "store/horizon.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -109,6 +110,8 @@ static void note_failure(struct sc_storer *s, const struct sc_error *err)
         s->blocked_since_ms = now;
         s->retry_pause_ms = RETRY_FIRST_MS;
         s->reminded_ms = now;
+        if (err->status == SC_FULL)
+            s->next_retention_ms = now; /* perhaps it can make room; from then on once a minute, as always */
         sc_log(&s->options.log, SC_LOG_ERROR,
                "%s; received flows are kept in memory and stored when this passes", err->message);
     } else {
@@ -120,8 +123,6 @@ static void note_failure(struct sc_storer *s, const struct sc_error *err)
         }
     }
     s->retry_at_ms = now + s->retry_pause_ms;
-    if (err->status == SC_FULL)
-        s->next_retention_ms = now; /* perhaps it can make room */
 }
 
 static void note_success(struct sc_storer *s)
@@ -448,6 +449,8 @@ enum sc_status sc_storer_start(const struct sc_storer_options *options, struct s
         free_storer(s);
         return status;
     }
+    (void)sc_store_prepare_horizon(s->path, s->options.io,
+                                   NULL); /* else retention tells it, when it comes to that */
     sc_elements_init(&s->elements, s->path, s->options.io, &s->options.log);
     s->next_second_ms = sc_clock_mono_ms();
     s->drop_stream = sc_hash_draw_seed();

@@ -10,6 +10,8 @@
 /* Of one window, as it stands in its file. */
 struct sc_kept_tally {
     struct sc_tally tally;
+    struct sc_kept_tally *next; /* of its teller's that have changed */
+    uint32_t teller;            /* its number */
     bool changed;
     uint64_t heard_ms; /* monotonic */
 };
@@ -20,6 +22,8 @@ struct sc_tally_teller {
     uint32_t kept;
     uint32_t fresh; /* in the second that began then: */
     uint64_t second_ms;
+    struct sc_kept_tally *first, *last; /* have changed, the longest ago first */
+    uint32_t changed;
 };
 
 static void free_kept(struct sc_kept_tally *k)
@@ -39,13 +43,21 @@ void sc_tally_keeper_free(struct sc_tally_keeper *keeper)
 
 /* ---- shares ---- */
 
-/* Names are those of members: there are not many. NULL without memory. */
-static struct sc_tally_teller *find_teller(struct sc_tally_keeper *keeper, const char *proxy)
+/* Names are those of members: there are not many. */
+static struct sc_tally_teller *find_teller(const struct sc_tally_keeper *keeper, const char *proxy)
 {
     for (uint32_t i = 0; i < keeper->teller_count; i++) {
         if (strcmp(keeper->tellers[i].proxy, proxy) == 0)
             return &keeper->tellers[i];
     }
+    return NULL;
+}
+
+static struct sc_tally_teller *teller_of(struct sc_tally_keeper *keeper, const char *proxy)
+{
+    struct sc_tally_teller *known = find_teller(keeper, proxy);
+    if (known != NULL)
+        return known;
     struct sc_tally_teller *grown =
         realloc(keeper->tellers, ((size_t)keeper->teller_count + 1) * sizeof(*grown));
     if (grown == NULL)
@@ -63,6 +75,39 @@ static bool has_room(struct sc_tally_teller *teller, uint64_t now_ms)
         teller->fresh = 0;
     }
     return teller->kept < SC_TALLIES_EACH && teller->fresh < SC_TALLIES_NEW;
+}
+
+/* ---- what has changed ---- */
+
+static void enqueue(struct sc_tally_keeper *keeper, struct sc_kept_tally *k)
+{
+    struct sc_tally_teller *teller = &keeper->tellers[k->teller];
+    *(teller->first == NULL ? &teller->first : &teller->last->next) = k;
+    teller->last = k;
+    k->next = NULL;
+    k->changed = true;
+    teller->changed++;
+    keeper->changed++;
+}
+
+/* Of the teller whose turn it is; there is one. */
+static struct sc_kept_tally *dequeue(struct sc_tally_keeper *keeper)
+{
+    while (keeper->tellers[keeper->turn % keeper->teller_count].first == NULL)
+        keeper->turn++;
+    struct sc_tally_teller *teller = &keeper->tellers[keeper->turn++ % keeper->teller_count];
+    struct sc_kept_tally *k = teller->first;
+    teller->first = k->next;
+    k->changed = false;
+    teller->changed--;
+    keeper->changed--;
+    return k;
+}
+
+bool sc_tally_keeper_settled(const struct sc_tally_keeper *keeper, const char *proxy)
+{
+    const struct sc_tally_teller *teller = find_teller(keeper, proxy);
+    return teller == NULL || teller->changed == 0;
 }
 
 /* ---- the list ---- */
@@ -142,59 +187,71 @@ static void merge(struct sc_tally_keeper *keeper, struct sc_kept_tally *k, const
         return; /* it is told again */
     const struct sc_tally_lane before = *now;
     (void)sc_tally_merge(&k->tally, &one);
-    bool changed = k->changed || k->heard_ms == 0 || !sc_tally_lane_equal(&before, now);
-    keeper->changed += changed && !k->changed;
-    k->changed = changed;
+    if (!k->changed && (k->heard_ms == 0 || !sc_tally_lane_equal(&before, now)))
+        enqueue(keeper, k);
     k->heard_ms = now_ms;
+}
+
+/* Its stream has another owner: that one's tally from now on, but for what waits. */
+static void hand_over(struct sc_tally_keeper *keeper, struct sc_kept_tally *k, struct sc_tally_teller *to)
+{
+    if (k->changed || to == &keeper->tellers[k->teller])
+        return;
+    keeper->tellers[k->teller].kept--;
+    k->teller = (uint32_t)(to - keeper->tellers);
+    to->kept++;
 }
 
 enum sc_refusal sc_tally_keeper_take(struct sc_tally_keeper *keeper, const char *proxy,
                                      const struct sc_link_tally *tally, uint64_t now_ms)
 {
+    struct sc_tally_teller *teller = teller_of(keeper, proxy);
     struct sc_kept_tally *k = find(keeper, tally);
+    if (teller == NULL)
+        return SC_REFUSAL_NONE;
     if (k == NULL) {
-        struct sc_tally_teller *teller = find_teller(keeper, proxy);
-        if (teller == NULL)
-            return SC_REFUSAL_NONE;
         if (!has_room(teller, now_ms))
             return SC_REFUSAL_TALLIES;
         k = make(keeper, proxy, tally);
         if (k == NULL)
             return SC_REFUSAL_NONE;
+        k->teller = (uint32_t)(teller - keeper->tellers);
         teller->kept++;
         teller->fresh++;
     }
+    hand_over(keeper, k, teller);
     merge(keeper, k, tally, now_ms);
     return SC_REFUSAL_NONE;
 }
 
 /* ---- writing ---- */
 
-static void forget(struct sc_tally_keeper *keeper, struct sc_kept_tally *k)
+static void forget_old(struct sc_tally_keeper *keeper, uint64_t now_ms)
 {
-    struct sc_tally_teller *teller = find_teller(keeper, k->tally.proxy);
-    if (teller != NULL)
-        teller->kept--;
-    free_kept(k);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < keeper->count; i++) {
+        struct sc_kept_tally *k = keeper->all[i];
+        if (k->changed || now_ms - k->heard_ms < KEPT_FOR_MS) {
+            keeper->all[kept++] = k;
+            continue;
+        }
+        keeper->tellers[k->teller].kept--;
+        free_kept(k);
+    }
+    keeper->count = kept;
 }
 
 bool sc_tally_keeper_write(struct sc_tally_keeper *keeper, uint64_t now_ms, uint64_t most_ms)
 {
     uint64_t until = sc_clock_mono_ms() + most_ms;
-    uint32_t kept = 0;
-    bool tries = keeper->changed != 0;
-    for (uint32_t i = 0; i < keeper->count; i++) {
-        struct sc_kept_tally *k = keeper->all[i];
-        if (k->changed && tries) {
-            k->changed = sc_tally_write(keeper->store, &k->tally, keeper->io, NULL) != SC_OK;
-            keeper->changed -= !k->changed;
-            tries = keeper->changed != 0 && sc_clock_mono_ms() < until;
-        }
-        if (!k->changed && now_ms - k->heard_ms >= KEPT_FOR_MS)
-            forget(keeper, k);
-        else
-            keeper->all[kept++] = k;
+    uint32_t tries = keeper->changed; /* one for each: what the disk refuses comes behind the others */
+    while (tries-- != 0) {
+        struct sc_kept_tally *k = dequeue(keeper);
+        if (sc_tally_write(keeper->store, &k->tally, keeper->io, NULL) != SC_OK)
+            enqueue(keeper, k);
+        if (sc_clock_mono_ms() >= until)
+            break;
     }
-    keeper->count = kept;
+    forget_old(keeper, now_ms);
     return keeper->changed == 0;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The tallies that a subcollector keeps beside its segments: the last word of each stream and window in memory, from there to the
- * file (store/tally.h). In order of stream and window, so that a tally costs a binary search.
+ * file (store/tally.h). In order of stream and window, so that a tally costs a binary search. What has changed is written one of each
+ * proxy in turn, a proxy's own in the order in which they changed: however many one has, another's waits for one of each.
  *
  * A proxy has a share: SC_TALLIES_EACH windows in memory (it need not tell a window any more a minute after its end, and it is
  * forgotten here ten minutes after that), and SC_TALLIES_NEW new ones a second. What is beyond is refused; proxies tell again each
@@ -25,6 +26,7 @@ struct sc_tally_keeper {
     uint32_t changed; /* of them, not on the disk yet */
     struct sc_tally_teller *tellers;
     uint32_t teller_count;
+    uint32_t turn; /* modulo the number of tellers: whose is written next */
 };
 
 void sc_tally_keeper_free(struct sc_tally_keeper *keeper);
@@ -35,5 +37,7 @@ enum sc_refusal sc_tally_keeper_take(struct sc_tally_keeper *keeper, const char 
 /* Writes what has changed, for `most_ms` at most and one at least, and forgets what was not told for long. @return whether all is
  * on the disk. */
 bool sc_tally_keeper_write(struct sc_tally_keeper *keeper, uint64_t now_ms, uint64_t most_ms);
+/* Whether all that this proxy told is on the disk. */
+bool sc_tally_keeper_settled(const struct sc_tally_keeper *keeper, const char *proxy);
 
 #endif

@@ -6,9 +6,12 @@
 #include "conf/yaml_load.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define MAX_FILE_BYTES (1u << 20)
 
@@ -156,12 +159,31 @@ void sc_yaml_free(struct sc_yaml_document *document)
     document->data = NULL;
 }
 
+/* Never waits for another process. A pipe would be read once, and be empty, which is the default of all keys, the next time. */
+static FILE *open_file(const char *path, const char *what, struct sc_error *err)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "rb");
+    if (file == NULL) {
+        sc_fail_errno(err, errno, "cannot open the %s %s", what, path);
+        if (fd >= 0)
+            close(fd);
+    } else if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) {
+        sc_fail(err, SC_USAGE, "the %s %s is a pipe: a file is needed, which can be read again", what, path);
+        fclose(file);
+        file = NULL;
+    }
+    return file;
+}
+
 enum sc_status sc_yaml_read_file(const char *path, const char *what, uint8_t **bytes_out, size_t *length_out,
                                  struct sc_error *err)
 {
-    FILE *file = fopen(path, "rbe");
+    struct sc_error own;
+    FILE *file = open_file(path, what, err == NULL ? &own : err);
     if (file == NULL)
-        return sc_fail_errno(err, errno, "cannot open the %s %s", what, path);
+        return err == NULL ? own.status : err->status;
     uint8_t *bytes = malloc(MAX_FILE_BYTES);
     size_t length = bytes == NULL ? 0 : fread(bytes, 1, MAX_FILE_BYTES, file);
     enum sc_status status = SC_OK;

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "store/horizon.h"
 
 #include <stdio.h>
 #include <stdlib.h>

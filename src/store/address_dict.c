@@ -4,6 +4,9 @@
 #include "base/hash.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#define KEPT_CAPACITY (1u << 17) /* 3 MiB */
 
 static uint32_t *find_place(const struct sc_address_set *set, const struct sc_addr *address)
 {
@@ -78,6 +81,18 @@ enum sc_status sc_address_set_sort(struct sc_address_set *set)
     free(set->rank);
     set->rank = rank;
     return SC_OK;
+}
+
+void sc_address_set_clear(struct sc_address_set *set)
+{
+    if (set->capacity > KEPT_CAPACITY || set->count <= set->capacity / 8) {
+        sc_address_set_free(set);
+        return;
+    }
+    free(set->rank);
+    set->rank = NULL;
+    set->count = 0;
+    memset(set->table, 0, set->table_size * sizeof(*set->table));
 }
 
 void sc_address_set_free(struct sc_address_set *set)

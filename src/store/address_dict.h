@@ -34,6 +34,8 @@ struct sc_address_set {
 uint32_t sc_address_set_add(struct sc_address_set *set, const struct sc_addr *address);
 /* Sorts values and fills rank. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_address_set_sort(struct sc_address_set *set);
+/* Empties it for other addresses, with as much memory as those before needed. */
+void sc_address_set_clear(struct sc_address_set *set);
 void sc_address_set_free(struct sc_address_set *set);
 
 enum sc_status sc_address_dict_write(struct sc_stream_encoder *encoder, const struct sc_addr *sorted,

@@ -44,12 +44,15 @@ static enum sc_status collect_addresses(struct sc_column_coder *coder, struct sc
 {
     struct sc_address_set *set = &coder->encoder->addresses;
     const struct sc_addr *values = coded->column->values;
-    for (uint32_t row = 0; row < coder->batch->rows; row++) {
+    uint32_t rows = coder->batch->rows, last = UINT32_MAX; /* the last address's code */
+    for (uint32_t row = 0; row < rows; row++) {
         if (sc_column_is_null(coded->column, row))
             continue;
-        coded->codes[row] = sc_address_set_add(set, &values[row]);
-        if (coded->codes[row] == UINT32_MAX)
+        if (last == UINT32_MAX || !sc_addr_equal(&set->values[last], &values[row]))
+            last = sc_address_set_add(set, &values[row]);
+        if (last == UINT32_MAX)
             return SC_NOMEM;
+        coded->codes[row] = last;
     }
     return SC_OK;
 }
@@ -95,7 +98,7 @@ enum sc_status sc_column_coder_init(struct sc_column_coder *coder, struct sc_row
                                     const struct sc_batch *batch)
 {
     *coder = (struct sc_column_coder){.encoder = encoder, .batch = batch};
-    sc_address_set_free(&encoder->addresses);
+    sc_address_set_clear(&encoder->addresses);
     encoder->addresses.seed = encoder->seed;
     SC_TRY(code_addresses(coder));
     size_t most = batch->rows > encoder->addresses.count ? batch->rows : encoder->addresses.count;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Retention: whole windows, oldest first. The horizon (start of the oldest window that is kept) is written to
- * STORE/horizon and synced before the first file goes, so that a reader, or another node, can tell expired
- * from missing. What a repair kept of a window (.damaged) counts and goes with it.
+ * STORE/horizon and synced before the first file goes, also on a full disk (horizon.h), so that a reader, or another node, can tell
+ * expired from missing. What a repair kept of a window (.damaged) counts and goes with it.
  */
 #include "store/store.h"
 
 #include "store/catalogue.h"
+#include "store/horizon.h"
 #include "store/loss.h"
 #include "store/tally.h"
 
@@ -37,29 +38,6 @@ static uint32_t first_kept(const struct sc_catalogue *catalogue, const struct sc
             total -= catalogue->files[i].bytes;
     }
     return i;
-}
-
-uint64_t sc_store_horizon(const char *store)
-{
-    char path[4096];
-    unsigned long long horizon = 0;
-    snprintf(path, sizeof(path), "%s/horizon", store);
-    FILE *f = fopen(path, "re");
-    if (f == NULL)
-        return 0;
-    if (fscanf(f, "%llu", &horizon) != 1)
-        horizon = 0;
-    fclose(f);
-    return horizon;
-}
-
-static enum sc_status write_horizon(struct sc_io *io, const char *store, uint64_t horizon_ms,
-                                    struct sc_error *err)
-{
-    char path[4096], text[32];
-    snprintf(path, sizeof(path), "%s/horizon", store);
-    int length = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)horizon_ms);
-    return sc_io_replace(io, path, text, (size_t)length, err);
 }
 
 /* The folders of a window that is gone, when nothing else is in them; never `store` itself or what lies above. */
@@ -186,7 +164,7 @@ enum sc_status sc_store_expire(const char *path, const struct sc_retention *rete
         out->horizon_ms = catalogue.files[keep].window_ms;
     if (status == SC_OK && keep > 0 && !dry_run) {
         if (further)
-            status = write_horizon(io, path, out->horizon_ms, err);
+            status = sc_store_set_horizon(path, out->horizon_ms, io, err);
         if (status == SC_OK) {
             remove_tallies(io, &catalogue, out->horizon_ms);
             remove_losses(io, path, out->horizon_ms);

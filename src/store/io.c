@@ -38,6 +38,32 @@ static int system_close(struct sc_io *io, int handle)
     return close(handle) != 0 ? -errno : 0;
 }
 
+static int write_at(int fd, uint64_t at, const char *bytes, size_t count)
+{
+    while (count > 0) {
+        ssize_t n = pwrite(fd, bytes, count, (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : -EIO;
+        bytes += n;
+        at += (size_t)n;
+        count -= (size_t)n;
+    }
+    return fdatasync(fd) != 0 ? -errno : 0;
+}
+
+static int system_overwrite(struct sc_io *io, const char *path, uint64_t at, const void *bytes, size_t count)
+{
+    (void)io;
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int result = write_at(fd, at, bytes, count);
+    close(fd);
+    return result;
+}
+
 static int system_rename(struct sc_io *io, const char *from, const char *to)
 {
     (void)io;
@@ -78,6 +104,7 @@ static const struct sc_io_ops system_ops = {
     .write = system_write,
     .datasync = system_datasync,
     .close = system_close,
+    .overwrite = system_overwrite,
     .rename = system_rename,
     .link = system_link,
     .unlink = system_unlink,

@@ -23,6 +23,9 @@ struct sc_io_ops {
     ssize_t (*write)(struct sc_io *io, int handle, const void *bytes, size_t count);
     int (*datasync)(struct sc_io *io, int handle);
     int (*close)(struct sc_io *io, int handle);
+    /* Writes over `count` bytes of a file that is there, from `at` on, and syncs it; this needs no space. -ENOENT: no such file. When
+     * it fails, any of these bytes may be the old or the new ones, or others. */
+    int (*overwrite)(struct sc_io *io, const char *path, uint64_t at, const void *bytes, size_t count);
     int (*rename)(struct sc_io *io, const char *from, const char *to);
     /* A second name for the same file; -EEXIST when it is taken, -EPERM or -EOPNOTSUPP where there are none.
      */

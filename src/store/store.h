@@ -23,12 +23,25 @@
 
 struct sc_store_writer;
 
+/*
+ * The live files that several writers of one thread have open together. Windows may be written in any order (--read, an outbox after
+ * an outage, a peer that likes to): when `most` are open, the writer that has most of them closes the one it did not use for longest.
+ * So none has less than its share for what others write; give it one for each writer at least. Zero-initialise but for `most`, which
+ * may grow; outlives them.
+ */
+struct sc_open_files {
+    uint32_t most;
+    uint64_t tick;
+    struct sc_store_writer *writers;
+};
+
 struct sc_store_options {
     uint32_t window_s;        /* default 300; divides a day */
     uint32_t lane;            /* the lane that the segments hold (DESIGN section 6); 0 on a single node */
     uint64_t seal_bytes;      /* a live file larger than this is sealed before its window ends; 0 = 1 GiB */
     struct sc_io *io;         /* NULL = sc_io_system() */
     const struct sc_log *log; /* may be NULL */
+    struct sc_open_files *open_files; /* NULL: 64 of its own */
 };
 
 struct sc_store_stats {

@@ -26,9 +26,7 @@
 
 #define DEFAULT_WINDOW_S   300u
 #define DEFAULT_SEAL_BYTES ((uint64_t)1 << 30)
-/* Windows may be written in any order (--read); more open files than this and the one longest unused is
- * closed. */
-#define MAX_OPEN_FILES 64u
+#define OWN_OPEN_FILES     64u
 
 struct live_file {
     struct sc_segment_writer writer; /* handle -1 when closed */
@@ -47,10 +45,12 @@ struct sc_store_writer {
     struct sc_row_group_encoder encoder;
     struct live_file *files;
     uint32_t file_count;
-    uint64_t stream;   /* of this process */
-    uint64_t sequence; /* next batch of our own */
-    uint32_t number;   /* next file of ours */
-    uint64_t tick;
+    struct sc_open_files own_files,
+        *open_files;              /* the bound that it has for itself, and the one that holds */
+    struct sc_store_writer *next; /* of those that share it */
+    uint64_t stream;              /* of this process */
+    uint64_t sequence;            /* next batch of our own */
+    uint32_t number;              /* next file of ours */
     bool lost; /* rows appended since the last sync are in a file that we gave up before it was synced */
     char synced_folder[11];     /* the day whose folders are known to be durable; empty: none */
     struct sc_seal_job *failed; /* to be tried again with the next seal */
@@ -136,8 +136,25 @@ static enum sc_status open_parts(struct sc_store_writer *w, struct sc_error *err
     return w->sealer == NULL ? SC_NOMEM : SC_OK;
 }
 
+static void share_files(struct sc_store_writer *w)
+{
+    w->own_files.most = OWN_OPEN_FILES;
+    w->open_files = w->options.open_files == NULL ? &w->own_files : w->options.open_files;
+    w->next = w->open_files->writers;
+    w->open_files->writers = w;
+}
+
+static void leave_files(struct sc_store_writer *w)
+{
+    struct sc_store_writer **at = &w->open_files->writers;
+    while (*at != w)
+        at = &(*at)->next;
+    *at = w->next;
+}
+
 static void free_writer(struct sc_store_writer *w)
 {
+    leave_files(w);
     sc_sealer_free(w->sealer);
     while (w->failed != NULL) {
         struct sc_seal_job *next = w->failed->next;
@@ -168,6 +185,7 @@ struct sc_store_writer *sc_store_writer_open(const char *path, const struct sc_s
     w->lock_fd = -1;
     if (options != NULL)
         w->options = *options;
+    share_files(w);
     if (w->options.window_s == 0)
         w->options.window_s = DEFAULT_WINDOW_S;
     if (w->options.seal_bytes == 0)
@@ -261,22 +279,46 @@ static enum sc_status sync_and_close(struct sc_store_writer *w, struct live_file
     return status;
 }
 
-/* Keeps the number of open files bounded. */
-static enum sc_status make_room(struct sc_store_writer *w, struct sc_error *err)
+/* What a writer has open, and of that the longest unused. */
+struct holding {
+    struct sc_store_writer *writer;
+    struct live_file *oldest;
+    uint32_t open;
+};
+
+static struct holding look_at(struct sc_store_writer *w)
 {
-    struct live_file *oldest = NULL;
-    uint32_t open = 0;
+    struct holding h = {.writer = w};
     for (uint32_t i = 0; i < w->file_count; i++) {
         struct live_file *f = &w->files[i];
         if (f->writer.handle < 0)
             continue;
-        open++;
-        if (oldest == NULL || f->used < oldest->used)
-            oldest = f;
+        h.open++;
+        if (h.oldest == NULL || f->used < h.oldest->used)
+            h.oldest = f;
     }
-    if (open < MAX_OPEN_FILES)
+    return h;
+}
+
+static bool gives_before(const struct holding *x, const struct holding *y)
+{
+    return x->open != y->open ? x->open > y->open : x->open != 0 && x->oldest->used < y->oldest->used;
+}
+
+/* Keeps the number of open files bounded, over all that share the bound. */
+static enum sc_status make_room(struct sc_store_writer *w, struct sc_error *err)
+{
+    struct holding most = {0};
+    uint32_t open = 0;
+    for (struct sc_store_writer *other = w->open_files->writers; other != NULL; other = other->next) {
+        struct holding h = look_at(other);
+        open += h.open;
+        if (gives_before(&h, &most))
+            most = h;
+    }
+    if (open < w->open_files->most || open == 0)
         return SC_OK;
-    return sync_and_close(w, oldest, err);
+    return sync_and_close(most.writer, most.oldest, err);
 }
 
 /* After a failed write: a file without a whole row group goes, any other stays closed until its window ends.
@@ -364,7 +406,7 @@ static enum sc_status append_group(struct sc_store_writer *w, uint64_t window_ms
         return status;
     }
     f->dirty = true;
-    f->used = ++w->tick;
+    f->used = ++w->open_files->tick;
     w->stats.row_groups++;
     w->stats.bytes_written += f->writer.offset - before;
     return SC_OK;

@@ -3,7 +3,6 @@
 
 #include "store/catalogue.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -206,34 +205,14 @@ enum sc_status sc_tally_read(const char *path, struct sc_tally *out, struct sc_e
 
 /* ---- streams ---- */
 
-static enum sc_status write_stream(const char *store, const struct sc_stream *s, struct sc_io *io,
-                                   struct sc_error *err)
+enum sc_status sc_stream_write(const char *store, const struct sc_stream *s, struct sc_io *io,
+                               struct sc_error *err)
 {
     char path[4096], text[256];
     snprintf(path, sizeof(path), "%s/" SC_STREAMS_FOLDER "/%016" PRIx64, store, s->stream);
     int n = snprintf(text, sizeof(text), "securitycloud stream 1\nproxy %s\nheard %" PRIu64 "\nclosed %d\n",
                      s->proxy, s->heard_ms, s->closed);
     return replace(io, store, path, text, (size_t)n, !s->closed, err);
-}
-
-enum sc_status sc_stream_write(const char *store, const struct sc_stream *stream, bool earlier_closed,
-                               struct sc_io *io, struct sc_error *err)
-{
-    SC_TRY(write_stream(store, stream, io, err));
-    if (!earlier_closed)
-        return SC_OK;
-    struct sc_stream *all;
-    uint32_t count;
-    SC_TRY(sc_stream_list(store, &all, &count, err));
-    enum sc_status status = SC_OK;
-    for (uint32_t i = 0; i < count && status == SC_OK; i++) {
-        if (all[i].closed || all[i].stream == stream->stream || strcmp(all[i].proxy, stream->proxy) != 0)
-            continue;
-        all[i].closed = true;
-        status = write_stream(store, &all[i], io, err);
-    }
-    free(all);
-    return status;
 }
 
 static bool read_stream(const char *folder, const char *name, struct sc_stream *out)
@@ -260,36 +239,55 @@ enum sc_status sc_stream_read(const char *store, uint64_t stream, struct sc_stre
     return read_stream(folder, name, out) ? SC_OK : SC_NOTFOUND;
 }
 
-enum sc_status sc_stream_list(const char *store, struct sc_stream **out, uint32_t *count,
-                              struct sc_error *err)
+enum sc_status sc_stream_walk_begin(struct sc_stream_walk *walk, const char *store, struct sc_error *err)
+{
+    char folder[4096];
+    snprintf(folder, sizeof(folder), "%s/" SC_STREAMS_FOLDER, store);
+    walk->dir = opendir(folder);
+    if (walk->dir == NULL && errno != ENOENT && errno != ENOTDIR)
+        return sc_fail_errno(err, errno, "cannot list %s", folder);
+    return SC_OK;
+}
+
+bool sc_stream_walk_next(struct sc_stream_walk *walk, const char *store, struct sc_stream *out)
 {
     char folder[4096];
     const struct dirent *entry;
+    snprintf(folder, sizeof(folder), "%s/" SC_STREAMS_FOLDER, store);
+    while (walk->dir != NULL && (entry = readdir(walk->dir)) != NULL) {
+        if (read_stream(folder, entry->d_name, out))
+            return true;
+    }
+    return false;
+}
+
+void sc_stream_walk_end(struct sc_stream_walk *walk)
+{
+    if (walk->dir != NULL)
+        closedir(walk->dir);
+    walk->dir = NULL;
+}
+
+enum sc_status sc_stream_list(const char *store, struct sc_stream **out, uint32_t *count,
+                              struct sc_error *err)
+{
+    struct sc_stream_walk walk = {0};
+    struct sc_stream one;
     *out = NULL;
     *count = 0;
-    snprintf(folder, sizeof(folder), "%s/" SC_STREAMS_FOLDER, store);
-    DIR *dir = opendir(folder);
-    if (dir == NULL)
-        return errno == ENOENT || errno == ENOTDIR ? SC_OK
-                                                   : sc_fail_errno(err, errno, "cannot list %s", folder);
-    enum sc_status status = SC_OK;
-    while (status == SC_OK && (entry = readdir(dir)) != NULL) {
-        struct sc_stream one;
-        if (!read_stream(folder, entry->d_name, &one))
-            continue;
+    SC_TRY(sc_stream_walk_begin(&walk, store, err));
+    while (sc_stream_walk_next(&walk, store, &one)) {
         struct sc_stream *grown = realloc(*out, ((size_t)*count + 1) * sizeof(*grown));
         if (grown == NULL) {
-            status = sc_fail_nomem(err, "the list of streams");
-            break;
+            free(*out);
+            *out = NULL;
+            *count = 0;
+            sc_stream_walk_end(&walk);
+            return sc_fail_nomem(err, "the list of streams");
         }
         *out = grown;
         grown[(*count)++] = one;
     }
-    closedir(dir);
-    if (status != SC_OK) {
-        free(*out);
-        *out = NULL;
-        *count = 0;
-    }
-    return status;
+    sc_stream_walk_end(&walk);
+    return SC_OK;
 }

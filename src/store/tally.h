@@ -19,6 +19,7 @@
 #include "base/status.h"
 #include "store/io.h"
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -73,17 +74,22 @@ struct sc_stream {
     bool closed;       /* nothing of it waits anywhere, and nothing will come */
 };
 
-/* Replaces what is known of the stream: durably when it is new or closed; else it is told again in a second. `earlier_closed`: all
- * other streams of this proxy are closed. */
-enum sc_status sc_stream_write(const char *store, const struct sc_stream *stream, bool earlier_closed,
-                               struct sc_io *io, struct sc_error *err);
+/* Replaces what is known of the stream: durably when it is new or closed; else it is told again in a second. */
+enum sc_status sc_stream_write(const char *store, const struct sc_stream *stream, struct sc_io *io,
+                               struct sc_error *err);
 /* What is known of one. @return SC_OK; SC_NOTFOUND, also when its file is damaged. */
 enum sc_status sc_stream_read(const char *store, uint64_t stream, struct sc_stream *out);
-/* All streams of a store, malloc'ed; none when it has no such folder. */
+/* The streams of a store one by one, so that who has other work may stop in between and go on later; none when it has no such
+ * folder. What comes or changes meanwhile may be met or not. Zero-initialise; one descriptor from begin to end. */
+struct sc_stream_walk {
+    DIR *dir;
+};
+enum sc_status sc_stream_walk_begin(struct sc_stream_walk *walk, const char *store, struct sc_error *err);
+/* @return whether there was another one. */
+bool sc_stream_walk_next(struct sc_stream_walk *walk, const char *store, struct sc_stream *out);
+void sc_stream_walk_end(struct sc_stream_walk *walk);
+/* All of them, malloc'ed. */
 enum sc_status sc_stream_list(const char *store, struct sc_stream **out, uint32_t *count,
                               struct sc_error *err);
-
-/* Windows before this were expired on purpose (STORE/horizon); 0: none. */
-uint64_t sc_store_horizon(const char *store);
 
 #endif

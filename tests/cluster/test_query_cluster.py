@@ -450,7 +450,24 @@ def expired(site, flows):
     kit.check("expired: files that go away meanwhile are read elsewhere", not wrong, wrong)
 
 
-SCENARIOS = (by_hand, node_lost, ranks_killed, nodes_killed, always_killed, hung, interrupted, damaged, expired, odd_words, refusals,
+def dropped(site, _flows):
+    """What a collector dropped is missing from the answer of all nodes, whichever of them was told of it, and counted once."""
+    told = [next(store.rglob("20*.tally")) for store in site.stores[:2]]
+    before = {path: path.read_text(encoding="utf-8") for path in told}
+    for path, text in before.items():
+        path.write_text(f"{text.rstrip()}\nlane fffffffe 2 77 1 5 2 77 1 5\n", encoding="utf-8")
+    here = json.loads(site.ask_here(*TOTALS, JSON).stdout)
+    done = site.ask(*TOTALS, JSON)
+    there = json.loads(done.stdout)
+    for path, text in before.items():
+        path.write_text(text, encoding="utf-8")
+    lines = [line for line in there["missing"] if "77 records were dropped by collector n1" in line]
+    kit.check("dropped: the answer of all nodes tells it", done.returncode == 3 and there["complete"] is False and lines, describe(done))
+    kit.check("dropped: as one process over all stores does", there["missing"] == here["missing"], (there["missing"], here["missing"]))
+    kit.check("dropped: windows are told once", len(lines) == len({p.name for p in told}), (lines, told))
+
+
+SCENARIOS = (by_hand, node_lost, ranks_killed, nodes_killed, always_killed, hung, interrupted, damaged, expired, dropped, odd_words, refusals,
              other_version, other_programs)
 
 

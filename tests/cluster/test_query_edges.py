@@ -109,7 +109,7 @@ def retain(node):
     """The same by the collector, when it starts."""
     node.stop()
     node.start(extra="retention:\n  bytes: 1\n")
-    if not kit.wait_for(lambda: (node.store / "horizon").exists()):
+    if not kit.wait_for(lambda: int((node.store / "horizon").read_text().split()[0]) > 0):
         raise SystemExit(f"{node.name} expires nothing:\n{node.log.read_text()}")
 
 

@@ -136,7 +136,7 @@ def received(store):
 
 def run_ending(disk, folder):
     """A disk that stays full to the end, with several receivers before it: the collector ends all the same, and tells what it lost."""
-    store, log, ballast, conf = disk / "store3", folder / "log3", disk / "ballast", folder / "conf3.yaml"
+    store, log, ballast, conf = disk / "store4", folder / "log4", disk / "ballast", folder / "conf4.yaml"
     conf.write_text("receivers: 8\nqueue-memory: 16M\n")
     collector = kit.Collector(store, log, "-c", str(conf), "--window", "60")
     senders = [kit.Sender(first=n * 10000000) for n in range(24)]  # each has a port: they spread over the receivers
@@ -168,6 +168,36 @@ def run_ending(disk, folder):
               f"{len(counts)} + {told} + {lost} != {count}: {log.read_text()}")
 
 
+def expire(store, age):
+    done = subprocess.run([kit.program("sc-admin"), "expire", "--age", age, str(store)], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def run_expire(disk, folder):
+    """What is to make room on a full disk needs none itself, whatever was expired before."""
+    store, log, ballast = disk / "store3", folder / "log3", disk / "ballast"
+    collector = kit.Collector(store, log, "--window", "60")
+    sender = kit.Sender()
+    sender.send(collector.port, 1, RATE)
+    wait_until(lambda: all_received(store, sender), 20)
+    kit.check("retention: the collector ends well", collector.stop() == 0, log.read_text())
+    segment = next(path for path in store.rglob("*.sc*") if path.suffix in (".scs", ".sclive"))
+    old = [store / year / "01/01" / f"{year}0101T000000Z-00000000000000ab-00000001.scs" for year in ("2020", "2022")]
+    for path in old:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(segment.read_bytes())
+    since_2021 = int(time.time() - 1609459200) // 86400
+    for path, days in zip(old, (since_2021, 30)):
+        fill(ballast.with_name(f"ballast-{days}"))
+        code, text = expire(store, f"{days}d")
+        kit.check(f"retention: a full disk, {path.name[:8]}", code == 0 and text.startswith("1 windows") and not path.exists(), text)
+    for path in disk.glob("ballast*"):
+        path.unlink()
+    kit.check("retention: the newest window is kept", segment.exists(), str(list(store.rglob("*.sc*"))))
+    verify = subprocess.run([kit.program("sc-admin"), "verify", str(store)], capture_output=True, text=True, check=False)
+    kit.check("retention: the store is whole", verify.returncode == 0, verify.stdout + verify.stderr)
+
+
 def main():
     if os.geteuid() != 0:
         print("skip full disk # it mounts a small tmpfs, which only root may")
@@ -184,6 +214,7 @@ def main():
         try:
             run(disk, folder)
             run_bounded(disk, folder)
+            run_expire(disk, folder)
             run_ending(disk, folder)
         finally:
             subprocess.run(["umount", "-l", str(disk)], check=False)

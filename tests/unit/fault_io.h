@@ -15,12 +15,12 @@
 
 enum fault {
     FAULT_NONE,
-    FAULT_EIO,       /* operation n fails once */
-    FAULT_TWICE,     /* and the one after it; a little later the machine stops */
-    FAULT_ENOSPC,    /* operation n fails once */
-    FAULT_SHORT,     /* a write writes half of it and says so; other operations pass */
-    FAULT_TORN,      /* a write writes half of it and fails; other operations fail */
-    FAULT_DROP,      /* a datasync fails and what it should have written is gone; other operations fail */
+    FAULT_EIO,    /* operation n fails once */
+    FAULT_TWICE,  /* and the one after it; a little later the machine stops */
+    FAULT_ENOSPC, /* operation n fails once */
+    FAULT_SHORT,  /* a write writes half of it and says so; other operations pass */
+    FAULT_TORN,   /* a write writes half of it and fails; other operations fail */
+    FAULT_DROP, /* a datasync fails and what it should have written is gone, or zeros; other operations fail */
     FAULT_FULL,      /* from n on there is no space: nothing can be created or written */
     FAULT_STOP,      /* operation n is the last that does not take place */
     FAULT_STOP_TORN, /* likewise, but half of a write takes place */
@@ -64,6 +64,7 @@ struct fault_io {
     enum fault fault;
     uint64_t at; /* the operation that fails */
     uint64_t count;
+    bool full; /* all the time: nothing can be created or written, but over what is there */
     bool hit;
     bool stopped;
     char graves[64]; /* a folder outside of the store */
@@ -92,7 +93,8 @@ static inline bool needs_space(const char *operation)
 static inline enum verdict judge(struct fault_io *f, const char *operation)
 {
     uint64_t n = f->count++;
-    bool write = strcmp(operation, "write") == 0;
+    bool overwrite = strcmp(operation, "overwrite") == 0;
+    bool write = overwrite || strcmp(operation, "write") == 0;
     if (f->stopped)
         return FAIL_EIO;
     if (f->fault == FAULT_FULL && n >= f->at) {
@@ -105,7 +107,7 @@ static inline enum verdict judge(struct fault_io *f, const char *operation)
     }
     bool now = n == f->at || (f->fault == FAULT_TWICE && n == f->at + 1);
     if (f->fault == FAULT_NONE || !now)
-        return PASS;
+        return f->full && needs_space(operation) ? FAIL_ENOSPC : PASS;
     f->hit = true;
     f->stopped = f->fault == FAULT_STOP || f->fault == FAULT_STOP_TORN;
     switch (f->fault) {
@@ -117,7 +119,7 @@ static inline enum verdict judge(struct fault_io *f, const char *operation)
     case FAULT_STOP_TORN:
         return write ? HALF_FAIL : FAIL_EIO;
     case FAULT_DROP:
-        return strcmp(operation, "datasync") == 0 ? DROP : FAIL_EIO;
+        return strcmp(operation, "datasync") == 0 || overwrite ? DROP : FAIL_EIO;
     default:
         return FAIL_EIO;
     }
@@ -226,6 +228,27 @@ static int fault_close(struct sc_io *io, int handle)
     return v == PASS || v == HALF ? 0 : error_of(v);
 }
 
+/* What fails leaves the old bytes, one half or the other of the new ones, or zeros. */
+static int fault_overwrite(struct sc_io *io, const char *path, uint64_t at, const void *bytes, size_t count)
+{
+    struct fault_io *f = fault_of(io);
+    char zeros[64] = {0};
+    pthread_mutex_lock(&f->mutex);
+    enum verdict v = judge(f, "overwrite");
+    const char *from = v == DROP ? zeros : bytes;
+    size_t half = (count + 1) / 2, begin = v == HALF_FAIL && f->at % 2 == 1 ? half : 0;
+    size_t end = v == HALF_FAIL && begin == 0 ? half : count;
+    int result = v == PASS || v == HALF ? 0 : error_of(v);
+    assert_true(count <= sizeof(zeros));
+    if (v != FAIL_EIO && v != FAIL_ENOSPC) {
+        int made =
+            sc_io_system()->ops->overwrite(sc_io_system(), path, at + begin, from + begin, end - begin);
+        result = made != 0 ? made : result;
+    }
+    pthread_mutex_unlock(&f->mutex);
+    return result;
+}
+
 static int fault_rename(struct sc_io *io, const char *from, const char *to)
 {
     struct fault_io *f = fault_of(io);
@@ -320,6 +343,7 @@ static const struct sc_io_ops fault_ops = {
     .write = fault_write,
     .datasync = fault_datasync,
     .close = fault_close,
+    .overwrite = fault_overwrite,
     .rename = fault_rename,
     .link = fault_link,
     .unlink = fault_unlink,

@@ -57,6 +57,20 @@ static KIT_UNUSED char *kit_folder(void)
     return path;
 }
 
+/* How many descriptors of this process are files with such an end of their names. */
+static inline unsigned kit_open_files(const char *suffix)
+{
+    char link[64], target[4096];
+    unsigned count = 0;
+    for (int fd = 0; fd < 4096; fd++) {
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        ssize_t length = readlink(link, target, sizeof(target));
+        count += length >= (ssize_t)strlen(suffix) &&
+                 memcmp(target + length - strlen(suffix), suffix, strlen(suffix)) == 0;
+    }
+    return count;
+}
+
 static inline int kit_remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
     (void)st;

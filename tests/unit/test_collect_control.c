@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,15 +24,34 @@
 
 #define ANSWER_BYTES 3000000u /* more than a socket takes at once */
 
-static enum sc_status answer(void *arg, uint32_t top, struct sc_buf *out)
+static enum sc_status answer(void *arg, struct sc_control_status *out)
 {
-    assert_int_equal(top, SC_CONTROL_TOP);
     (void)arg;
-    sc_buf_append_str(out, "{\"fill\":\"");
-    uint8_t *room = sc_buf_reserve(out, ANSWER_BYTES);
+    sc_buf_append_str(&out->text, "{\"fill\":\"");
+    uint8_t *room = sc_buf_reserve(&out->text, ANSWER_BYTES);
     memset(room, 'x', ANSWER_BYTES);
-    out->len += ANSWER_BYTES;
-    sc_buf_append_str(out, "\"}");
+    out->text.len += ANSWER_BYTES;
+    sc_buf_append_str(&out->text, "\"}");
+    return SC_OK;
+}
+
+#define SLOW_MS 50u /* that a status takes at least */
+
+static atomic_uint made; /* of the slow ones */
+
+/* A number for each row. */
+static enum sc_status answer_slowly(void *arg, struct sc_control_status *out)
+{
+    (void)arg;
+    atomic_fetch_add(&made, 1);
+    usleep(SLOW_MS * 1000);
+    sc_buf_append_str(&out->text, "{[");
+    out->cuts[0] = out->text.len;
+    while (out->rows < SC_CONTROL_ROWS) {
+        sc_buf_printf(&out->text, " %u", out->rows);
+        out->cuts[++out->rows] = out->text.len;
+    }
+    sc_buf_append_str(&out->text, "]}");
     return SC_OK;
 }
 
@@ -59,7 +79,7 @@ static void *serve(void *arg)
 }
 
 /* In a folder whose path is too long for the address of a UNIX socket. */
-static void start(struct server *s)
+static void start_with(struct server *s, sc_control_answer_fn *fn)
 {
     struct sc_error err;
     char parent[64] = "/tmp/sc-control-XXXXXX";
@@ -69,13 +89,18 @@ static void start(struct server *s)
     snprintf(command, sizeof(command), "mkdir %s", s->store);
     assert_int_equal(system(command), 0);
     s->base = event_base_new();
-    s->control = sc_control_open(s->base, s->store, answer, NULL, &err);
+    s->control = sc_control_open(s->base, s->store, fn, NULL, &err);
     if (s->control == NULL)
         fail_msg("%s", err.message);
     assert_int_equal(pipe(s->stop), 0);
     s->stop_event = event_new(s->base, s->stop[0], EV_READ, on_stop, s->base);
     event_add(s->stop_event, NULL);
     assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
+}
+
+static void start(struct server *s)
+{
+    start_with(s, answer);
 }
 
 static void stop(struct server *s)
@@ -118,6 +143,45 @@ static void an_unknown_request_is_told_so(void **state)
     sc_buf_append_u8(&out, 0);
     assert_string_equal((char *)out.data, "{\"error\": \"unknown request; status and ping are known\"}\n");
     sc_buf_free(&out);
+    stop(&s);
+}
+
+static void assert_rows(const struct server *s, const char *request, unsigned rows)
+{
+    struct sc_buf out = {0}, wanted = {0};
+    struct sc_error err = {0};
+    if (sc_control_ask(s->store, request, &out, &err) != SC_OK)
+        fail_msg("%s", err.message);
+    sc_buf_append_str(&wanted, "{[");
+    for (unsigned i = 0; i < rows; i++)
+        sc_buf_printf(&wanted, " %u", i);
+    sc_buf_append_str(&wanted, "]}\n");
+    assert_int_equal(out.len, wanted.len);
+    assert_memory_equal(out.data, wanted.data, wanted.len);
+    sc_buf_free(&out);
+    sc_buf_free(&wanted);
+}
+
+/* Each gets as many rows as he asks for, of one status, which takes a tenth of the time whoever asks for what. */
+static void however_they_ask_the_status_is_made_seldom(void **state)
+{
+    (void)state;
+    struct server s;
+    struct timespec begin, end;
+    char request[32];
+    start_with(&s, answer_slowly);
+    atomic_store(&made, 0);
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (unsigned i = 0; i < 30; i++) {
+        snprintf(request, sizeof(request), "status %u", i * 37);
+        assert_rows(&s, request, i * 37 < SC_CONTROL_ROWS ? i * 37 : SC_CONTROL_ROWS);
+    }
+    assert_rows(&s, "status", SC_CONTROL_TOP);
+    assert_rows(&s, "status 1024", 1024);
+    assert_rows(&s, "status 4294967297", SC_CONTROL_ROWS);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    uint64_t ms = (uint64_t)((end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000);
+    assert_true(atomic_load(&made) <= 1 + ms / (10 * (SLOW_MS - 1)));
     stop(&s);
 }
 
@@ -313,6 +377,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(status_is_answered_whole),
         cmocka_unit_test(an_unknown_request_is_told_so),
+        cmocka_unit_test(however_they_ask_the_status_is_made_seldom),
         cmocka_unit_test(a_ping_is_answered),
         cmocka_unit_test(a_collector_that_stands_still_is_noticed),
         cmocka_unit_test(clients_that_misbehave_do_no_harm),

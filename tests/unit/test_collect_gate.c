@@ -81,9 +81,52 @@ static void a_name_has_the_addresses_found(void **state)
     for (int times = 0; times < 1000; times++)
         sc_gate_found(&gate, "gamma", &second, 1);
     assert_true(admits(&gate, "gamma", "198.51.100.3") && !opens(&gate, "198.51.100.2"));
-    struct sc_cluster again = members(THREE);
-    assert_int_equal(sc_gate_set_members(&gate, &again), SC_OK);
-    assert_false(opens(&gate, "198.51.100.3")); /* asked anew */
+    sc_gate_free(&gate);
+}
+
+static void take(struct sc_gate *gate, const char *list)
+{
+    char text[512];
+    snprintf(text, sizeof(text), "version: 2\nreplication: 1\nmembers:\n%s", list);
+    struct sc_cluster fresh = members(text);
+    assert_int_equal(sc_gate_set_members(gate, &fresh), SC_OK);
+}
+
+/* A new membership file while the name service is away: who has the host name that he had is known by what was found for it. */
+static void a_new_file_forgets_no_address_that_was_found(void **state)
+{
+    (void)state;
+    struct sc_gate gate = {0};
+    struct sc_addr found[SC_GATE_FOUND_MOST];
+    for (unsigned i = 0; i < SC_GATE_FOUND_MOST; i++) {
+        char text[32];
+        snprintf(text, sizeof(text), "198.51.100.%u", i + 1);
+        found[i] = address(text);
+    }
+    take(&gate, "- {name: alpha, address: '192.0.2.1:1'}\n"
+                "- {name: gamma, address: 'host.example:4741', from: [198.51.100.1], roles: [proxy]}\n"
+                "- {name: delta, address: 'other.example:4741', roles: [proxy]}\n");
+    assert_false(sc_gate_is_found(&gate, "gamma")); /* what `from` says is not its name's */
+    sc_gate_found(&gate, "gamma", found, SC_GATE_FOUND_MOST);
+    sc_gate_found(&gate, "delta", &found[2], 1);
+    assert_true(sc_gate_is_found(&gate, "gamma") && sc_gate_is_found(&gate, "delta"));
+    assert_false(sc_gate_is_found(&gate, "alpha") || sc_gate_is_found(&gate, "nobody"));
+    for (int times = 0; times < 100;
+         times++) { /* the members in other places, without `from`, with another port */
+        take(&gate, "- {name: epsilon, address: '192.0.2.5:1'}\n"
+                    "- {name: gamma, address: 'host.example:4742', roles: [proxy]}\n"
+                    "- {name: delta, address: 'third.example:4741', roles: [proxy]}\n");
+        assert_true(admits(&gate, "gamma", "198.51.100.1") && admits(&gate, "gamma", "198.51.100.8"));
+        assert_false(admits(&gate, "delta", "198.51.100.3")); /* it has another host */
+        assert_true(sc_gate_is_found(&gate, "gamma") && !sc_gate_is_found(&gate, "delta"));
+        assert_false(opens(&gate, "192.0.2.1"));
+    }
+    sc_gate_found(&gate, "gamma", NULL, 0);
+    assert_true(admits(&gate, "gamma", "198.51.100.8"));
+    sc_gate_found(&gate, "gamma", found, 1);
+    assert_true(opens(&gate, "198.51.100.1") && !opens(&gate, "198.51.100.2"));
+    take(&gate, "- {name: gamma, address: '192.0.2.7:1'}\n");
+    assert_true(opens(&gate, "192.0.2.7") && !opens(&gate, "198.51.100.1")); /* it is a number now */
     sc_gate_free(&gate);
 }
 
@@ -191,8 +234,8 @@ static void a_stream_is_whose_it_was_first(void **state)
     struct sc_stream_owners owners = {.store = store};
     const struct sc_stream kept = {.proxy = "beta", .stream = 7, .heard_ms = 1},
                            left = {.proxy = "mallory", .stream = 8, .heard_ms = 1};
-    assert_int_equal(sc_stream_write(store, &kept, false, NULL, NULL), SC_OK);
-    assert_int_equal(sc_stream_write(store, &left, false, NULL, NULL), SC_OK);
+    assert_int_equal(sc_stream_write(store, &kept, NULL, NULL), SC_OK);
+    assert_int_equal(sc_stream_write(store, &left, NULL, NULL), SC_OK);
     assert_true(sc_stream_owners_claim(&owners, &three, 1, "alpha"));
     assert_false(sc_stream_owners_claim(&owners, &three, 1, "beta"));
     assert_true(sc_stream_owners_claim(&owners, &three, 1, "alpha"));
@@ -254,6 +297,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_member_comes_from_its_addresses),
         cmocka_unit_test(a_name_has_the_addresses_found),
+        cmocka_unit_test(a_new_file_forgets_no_address_that_was_found),
         cmocka_unit_test(names_are_looked_up),
         cmocka_unit_test(lanes_of_nobody_are_few),
         cmocka_unit_test(a_member_that_leaves_keeps_its_name),

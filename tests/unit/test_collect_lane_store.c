@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "collect/lane_names.h"
 #include "collect/lane_store.h"
+#include "collect/stream_keeper.h"
 #include "store/row_group_encode.h"
 #include "store/tally.h"
 
@@ -571,13 +572,77 @@ static void strange_tallies_are_passed_over(void **state)
     close_node(&n);
 }
 
-/* More news than a proxy's share do not wait, nor more streams than it may begin get a file; another's do. */
-static void news_have_a_share(void **state)
+/* A hundred words that a stream is closed cost the disk one: a batch that comes behind them is stored at once. */
+static void words_wait_for_nobody(void **state)
+{
+    (void)state;
+    struct node n;
+    struct sc_stream read;
+    open_node(&n, 300, true);
+    atomic_store(&disk.held, true);
+    push(&n, 0, 0); /* the thread waits for the disk */
+    for (uint32_t i = 0; i < 100; i++)
+        assert_int_equal(sc_lane_store_stream(n.store, "beta", &(struct sc_link_stream){5, true, true}),
+                         SC_REFUSAL_NONE);
+    atomic_store(&disk.held, false);
+    expect(&n, 0, 1, true);
+    push(&n, 1, 0);
+    expect(&n, 1, 1, true);
+    stop(&n);
+    assert_true(atomic_load(&disk.syncs) < 20);
+    assert_int_equal(sc_stream_read(n.path, 5, &read), SC_OK);
+    assert_true(read.closed);
+    close_node(&n);
+}
+
+static void await_word(const struct node *n, struct sc_refusals *refusals, uint64_t stream)
+{
+    struct sc_stream read;
+    uint64_t before[SC_REFUSAL_COUNT], now[SC_REFUSAL_COUNT];
+    sc_refusals_get(refusals, before);
+    assert_int_equal(sc_lane_store_stream(n->store, "beta", &(struct sc_link_stream){stream, false, false}),
+                     SC_REFUSAL_NONE);
+    for (int tries = 0; tries < 4000; tries++) {
+        sc_refusals_get(refusals, now);
+        if (now[SC_REFUSAL_STREAM] != before[SC_REFUSAL_STREAM] ||
+            sc_stream_read(n->path, stream, &read) == SC_OK)
+            return;
+        nap();
+    }
+    fail_msg("nothing becomes of a word");
+}
+
+/* More streams than a proxy may begin get no file; another's do. */
+static void streams_have_a_share(void **state)
 {
     (void)state;
     struct node n;
     struct sc_stream *streams;
-    uint32_t count, refused = 0;
+    struct sc_refusals refusals;
+    uint32_t count;
+    sc_refusals_init(&refusals);
+    node_refusals = &refusals;
+    open_node(&n, 300, false);
+    node_refusals = NULL;
+    for (uint64_t i = 0; i < SC_STREAMS_NEW + 20; i++)
+        await_word(&n, &refusals, i);
+    assert_int_equal(sc_lane_store_stream(n.store, "gamma", &(struct sc_link_stream){1u << 30, false, false}),
+                     SC_REFUSAL_NONE);
+    stop(&n);
+    assert_int_equal(sc_stream_list(n.path, &streams, &count, NULL), SC_OK);
+    assert_int_equal(count, SC_STREAMS_NEW + 1);
+    free(streams);
+    close_node(&n);
+    sc_refusals_free(&refusals);
+}
+
+/* More news than a proxy's share do not wait; another's do. */
+static void news_have_a_share(void **state)
+{
+    (void)state;
+    struct node n;
+    struct sc_stream read;
+    uint32_t refused = 0;
     open_node(&n, 300, true);
     atomic_store(&disk.held, true);
     push(&n, 0, 0); /* the thread waits for the disk */
@@ -589,9 +654,7 @@ static void news_have_a_share(void **state)
                      SC_REFUSAL_NONE);
     atomic_store(&disk.held, false);
     stop(&n);
-    assert_int_equal(sc_stream_list(n.path, &streams, &count, NULL), SC_OK);
-    assert_int_equal(count, SC_STREAMS_NEW + 1);
-    free(streams);
+    assert_int_equal(sc_stream_read(n.path, 1u << 30, &read), SC_OK);
     close_node(&n);
 }
 
@@ -753,6 +816,31 @@ static void a_full_disk_refuses(void **state)
     expect(&n, 10, 10, true);
     check_lane(&n, NULL, 0, 1, 15, 15 * ROWS);
     check_lane(&n, "beta", 15, 1, 20, 5 * ROWS);
+    close_node(&n);
+}
+
+/* Windows of all lanes in any order, such as an outbox holds after an outage: some files are open, whoever sends how many. */
+static void files_are_few(void **state)
+{
+    (void)state;
+    enum { LANES = 10, WINDOWS = 20 };
+    struct node n;
+    char unnamed[32];
+    open_node(&n, 300, false);
+    const uint64_t first = sc_clock_wall_ms() / 300000 * 300000 + 600000; /* nothing is sealed yet */
+    for (uint32_t i = 0; i < LANES; i++) {
+        for (uint32_t k = 0; k < WINDOWS; k++) {
+            uint32_t lane = i < 3 ? n.members[i].lane : 0x6000 + i;
+            sc_lane_store_push(n.store, make(k, lane, first + k * UINT64_C(300000), 300));
+        }
+        expect(&n, 0, WINDOWS, true);
+        assert_true(kit_open_files(SC_LIVE_SUFFIX) <= 64 + LANES);
+    }
+    check_lane(&n, NULL, 0, 1, WINDOWS, WINDOWS * ROWS);
+    for (uint32_t i = 3; i < LANES; i++) {
+        snprintf(unnamed, sizeof(unnamed), "lane-%08x", 0x6000 + i);
+        check_lane(&n, unnamed, 0, 1, WINDOWS, WINDOWS * ROWS);
+    }
     close_node(&n);
 }
 
@@ -938,12 +1026,15 @@ int main(void)
         cmocka_unit_test(absurd_windows),
         cmocka_unit_test(strange_batches_are_refused),
         cmocka_unit_test(strange_tallies_are_passed_over),
+        cmocka_unit_test(words_wait_for_nobody),
+        cmocka_unit_test(streams_have_a_share),
         cmocka_unit_test(news_have_a_share),
         cmocka_unit_test(no_answer_before_the_disk_has_it),
         cmocka_unit_test(what_was_answered_for_survives_the_machine),
         cmocka_unit_test(a_failed_sync_is_no_durability),
         cmocka_unit_test(a_failed_sync_of_one_lane),
         cmocka_unit_test(a_full_disk_refuses),
+        cmocka_unit_test(files_are_few),
         cmocka_unit_test(windows_are_sealed),
         cmocka_unit_test(tallies_of_absurd_windows),
         cmocka_unit_test(lanes_get_names),

@@ -263,6 +263,34 @@ static void a_full_disk_loses_nothing_that_fits_in_memory(void **state)
     tear_down(&f);
 }
 
+/* Retention is what makes room, and needs none itself. It is set after its first turn: the next one would come in a minute. */
+static void a_full_disk_is_made_room_on_by_retention(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sc_storer_stats stats;
+    const struct sc_retention retention = {.age_s = 1000};
+    set_up(&f, false, 0);
+    push(&f, this_window() - 3000000, 1000);
+    push(&f, this_window() - 2700000, 1000);
+    nap(1500);
+    sc_storer_set_retention(f.storer, &retention);
+    atomic_store(&f.io->full, true);
+    push(&f, this_window(), 1000);
+    uint64_t deadline = sc_clock_mono_ms() + 20000;
+    do {
+        nap(50);
+        sc_storer_get_stats(f.storer, &stats);
+    } while (stats.expired_windows == 0 && sc_clock_mono_ms() < deadline);
+    assert_int_equal(stats.expired_windows, 1);
+    assert_true(stats.blocked);
+    atomic_store(&f.io->full, false);
+    assert_int_equal(finish(&f, false, &stats), SC_OK);
+    assert_int_equal(stats.lost_records, 0);
+    assert_int_equal(rows_stored, 2000);
+    tear_down(&f);
+}
+
 /* What lay in a file whose sync failed is stored again elsewhere, under the ids it had. */
 static void a_failed_sync_loses_nothing_and_doubles_no_id(void **state)
 {
@@ -406,6 +434,7 @@ int main(void)
         cmocka_unit_test(all_that_was_pushed_is_stored),
         cmocka_unit_test(what_was_pushed_is_durable_within_a_second),
         cmocka_unit_test(a_full_disk_loses_nothing_that_fits_in_memory),
+        cmocka_unit_test(a_full_disk_is_made_room_on_by_retention),
         cmocka_unit_test(a_failed_sync_loses_nothing_and_doubles_no_id),
         cmocka_unit_test(a_disk_that_stays_full_is_given_up_at_the_end),
         cmocka_unit_test(a_full_disk_is_given_up_with_a_queue_behind_it),

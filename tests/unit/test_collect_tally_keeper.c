@@ -101,12 +101,81 @@ static void room_comes_back(void **state)
     kit_remove(store);
 }
 
+/* However many windows one proxy changes, and however often: what another tells is on the disk when each had its turn. */
+static void tellers_take_turns(void **state)
+{
+    (void)state;
+    enum { WINDOWS = 200, QUIET = 3 };
+    static const char *const quiet[QUIET] = {"alpha", "gamma", "delta"};
+    char *store = kit_folder();
+    struct sc_tally_keeper keeper = {.store = store};
+    for (uint64_t round = 1; round <= 5; round++) {
+        for (uint64_t i = 0; i < WINDOWS; i++)
+            assert_int_equal(tell(&keeper, "beta", 1, i, round * 1000, 1000 * round), SC_REFUSAL_NONE);
+        for (uint64_t i = 0; i < QUIET; i++)
+            assert_int_equal(tell(&keeper, quiet[i], UINT64_MAX - i, 0, round, 1000 * round),
+                             SC_REFUSAL_NONE);
+        for (uint64_t pass = 0; pass <= QUIET; pass++) { /* of one file each */
+            for (uint64_t i = 0; i < WINDOWS; i++)
+                (void)tell(&keeper, "beta", 1, i, round * 1000 + pass, 1000 * round);
+            assert_false(sc_tally_keeper_write(&keeper, 1000 * round, 0));
+        }
+        for (uint64_t i = 0; i < QUIET; i++)
+            assert_int_equal(on_disk(store, UINT64_MAX - i, 0), round);
+    }
+    sc_tally_keeper_free(&keeper);
+    kit_remove(store);
+}
+
+/* Nor do a proxy's own windows wait for those of it that change all the time. */
+static void the_longest_changed_comes_first(void **state)
+{
+    (void)state;
+    enum { WINDOWS = 50 };
+    char *store = kit_folder();
+    struct sc_tally_keeper keeper = {.store = store};
+    for (uint64_t pass = 1; pass <= WINDOWS; pass++) {
+        for (uint64_t i = 0; i < WINDOWS; i++)
+            assert_int_equal(tell(&keeper, "p", 1, i, pass, 1000), SC_REFUSAL_NONE);
+        (void)sc_tally_keeper_write(&keeper, 1000, 0);
+    }
+    for (uint64_t i = 0; i < WINDOWS; i++)
+        assert_true(on_disk(store, 1, i) != 0);
+    sc_tally_keeper_free(&keeper);
+    kit_remove(store);
+}
+
+/* Each is told for itself whether its words are on the disk; a stream that changes hands is the new owner's. */
+static void settled_is_each_for_itself(void **state)
+{
+    (void)state;
+    char *store = kit_folder();
+    struct sc_tally_keeper keeper = {.store = store};
+    assert_int_equal(tell(&keeper, "m", 1, 0, 4, 1000), SC_REFUSAL_NONE);
+    assert_int_equal(tell(&keeper, "p", 2, 0, 4, 1000), SC_REFUSAL_NONE);
+    assert_false(sc_tally_keeper_write(&keeper, 1000, 0));
+    assert_true(sc_tally_keeper_settled(&keeper, "m") && !sc_tally_keeper_settled(&keeper, "p"));
+    assert_true(sc_tally_keeper_settled(&keeper, "nobody"));
+    assert_true(sc_tally_keeper_write(&keeper, 1000, 0));
+    assert_int_equal(tell(&keeper, "renamed", 1, 0, 5, 2000), SC_REFUSAL_NONE);
+    assert_true(sc_tally_keeper_settled(&keeper, "m") && !sc_tally_keeper_settled(&keeper, "renamed"));
+    assert_true(sc_tally_keeper_write(&keeper, 2000, 0));
+    assert_int_equal(on_disk(store, 1, 0), 5);
+    assert_true(sc_tally_keeper_write(&keeper, 700000, 0)); /* forgets all: each has its share again */
+    assert_int_equal(keeper.count, 0);
+    sc_tally_keeper_free(&keeper);
+    kit_remove(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_order),
         cmocka_unit_test(a_proxy_has_a_share),
         cmocka_unit_test(room_comes_back),
+        cmocka_unit_test(tellers_take_turns),
+        cmocka_unit_test(the_longest_changed_comes_first),
+        cmocka_unit_test(settled_is_each_for_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

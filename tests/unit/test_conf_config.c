@@ -9,6 +9,11 @@
 
 #include "conf/config.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 static enum sc_status parse(const char *text, struct sc_config *config, struct sc_error *err)
 {
     assert_int_equal(sc_config_init(config, err), SC_OK);
@@ -212,6 +217,30 @@ static void a_missing_file_is_named(void **state)
     sc_config_free(&c);
 }
 
+/* It would be waited for by the main loop, and read as empty the second time. */
+static void a_pipe_is_refused_at_once(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/sc-conf-XXXXXX", path[64], message[200];
+    struct sc_config c;
+    struct sc_error err;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/pipe", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(sc_config_init(&c, &err), SC_OK);
+    alarm(20); /* who waits for it ends here */
+    assert_int_equal(sc_config_load(path, &c, &err), SC_USAGE);
+    alarm(0);
+    snprintf(message, sizeof(message),
+             "the configuration %s is a pipe: a file is needed, which can be read again", path);
+    assert_string_equal(err.message, message);
+    assert_int_equal(sc_config_load("/dev/null", &c, NULL), SC_OK);
+    assert_int_equal(sc_config_load("/no/such/file.yaml", &c, NULL), SC_NOTFOUND);
+    sc_config_free(&c);
+    unlink(path);
+    rmdir(folder);
+}
+
 /* Truncating or overwriting bytes of a good document never does more than fail. */
 static void damaged_documents_fail_cleanly(void **state)
 {
@@ -237,8 +266,11 @@ static void damaged_documents_fail_cleanly(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_empty_document_gives_the_defaults),     cmocka_unit_test(every_key_is_read),
-        cmocka_unit_test(errors_name_the_line_and_what_is_allowed), cmocka_unit_test(a_missing_file_is_named),
+        cmocka_unit_test(an_empty_document_gives_the_defaults),
+        cmocka_unit_test(every_key_is_read),
+        cmocka_unit_test(errors_name_the_line_and_what_is_allowed),
+        cmocka_unit_test(a_missing_file_is_named),
+        cmocka_unit_test(a_pipe_is_refused_at_once),
         cmocka_unit_test(damaged_documents_fail_cleanly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

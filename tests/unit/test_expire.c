@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Retention: whole windows, oldest first, never the newest; the horizon is durable before the first file goes. */
 #include "fault_io.h"
+#include "store/horizon.h"
 #include "store/loss.h"
+
+#include <inttypes.h>
 
 #define WINDOW(n) (KIT_WINDOW + (n)*UINT64_C(300000))
 
@@ -62,17 +65,33 @@ static uint64_t size_of(const char *path, unsigned from)
     return total;
 }
 
+static void name_horizon(const char *path, char out[300])
+{
+    snprintf(out, 300, "%s/horizon", path);
+}
+
+/* As all versions read it. */
 static uint64_t read_horizon(const char *path)
 {
     char file[300];
     unsigned long long horizon = 0;
-    snprintf(file, sizeof(file), "%s/horizon", path);
+    name_horizon(path, file);
     FILE *f = fopen(file, "r");
     if (f == NULL)
         return 0;
-    assert_int_equal(fscanf(f, "%llu\n", &horizon), 1);
+    assert_int_equal(fscanf(f, "%llu", &horizon), 1);
     fclose(f);
+    assert_true(horizon == sc_store_horizon(path));
     return horizon;
+}
+
+/* As earlier versions wrote it. */
+static void write_earlier(const char *path, uint64_t horizon_ms)
+{
+    char file[300], text[32];
+    name_horizon(path, file);
+    int length = snprintf(text, sizeof(text), "%" PRIu64 "\n", horizon_ms);
+    kit_write_file(file, text, (size_t)length);
 }
 
 static void expire(const char *path, uint64_t age_s, uint64_t bytes, uint64_t now_ms, bool dry,
@@ -190,11 +209,34 @@ static void the_horizon_never_goes_back(void **state)
 
 /* ---- faults ---- */
 
-/* Whatever stops it, wherever: no file is gone that the durable horizon does not account for. */
-static bool stopped_expiry(uint64_t at, enum fault fault, enum loss loss)
+/* The disk, and the horizon that it has before. */
+enum disk { ROOM, FULL, FULL_SINCE_EARLIER_VERSION, FULL_AND_EXPIRED_BEFORE, DISKS };
+
+static uint64_t set_disk(enum disk disk, const char *path, struct fault_io *io)
+{
+    io->full = disk != ROOM;
+    if (disk == ROOM)
+        return 0;
+    if (disk == FULL_SINCE_EARLIER_VERSION)
+        write_earlier(path, WINDOW(0));
+    else
+        assert_int_equal(sc_store_prepare_horizon(path, NULL, NULL), SC_OK);
+    if (disk == FULL_AND_EXPIRED_BEFORE) {
+        assert_int_equal(sc_store_set_horizon(path, WINDOW(0) - 1, NULL, NULL), SC_OK);
+        assert_int_equal(sc_store_set_horizon(path, WINDOW(0), &io->io, NULL), SC_OK);
+        io->count = 0;
+        io->hit = false;
+    }
+    return disk == FULL ? 0 : WINDOW(0);
+}
+
+/* Whatever stops it, wherever: no file is gone that the durable horizon does not account for, and that is the old or the new one. */
+static bool stopped_expiry(enum disk disk, uint64_t at, enum fault fault, enum loss loss)
 {
     char *path = make_store();
-    struct fault_io *io = fault_create_io(fault, at);
+    struct fault_io *io = fault_create_io(FAULT_NONE, at);
+    const uint64_t old = set_disk(disk, path, io);
+    io->fault = fault;
     struct sc_retention retention = {.age_s = 1};
     struct sc_expiry e;
     struct sc_catalogue before, after;
@@ -203,8 +245,9 @@ static bool stopped_expiry(uint64_t at, enum fault fault, enum loss loss)
     bool hit = io->hit;
     assert_true(status == SC_OK || hit);
     fault_lose(io, loss, at);
-    uint64_t horizon = read_horizon(path);
+    uint64_t horizon = sc_store_horizon(path);
     list(path, &after);
+    assert_true(horizon == old || horizon == WINDOW(6));
     assert_true(after.count == before.count || horizon != 0);
     uint32_t k = 0;
     for (uint32_t i = 0; i < before.count; i++) {
@@ -214,11 +257,12 @@ static bool stopped_expiry(uint64_t at, enum fault fault, enum loss loss)
             assert_true(before.files[i].window_ms < horizon);
     }
     if (status == SC_OK)
-        assert_true(horizon == WINDOW(6));
+        assert_true(horizon == WINDOW(6) && read_horizon(path) == horizon);
     struct sc_verify_report report;
     assert_int_equal(sc_store_verify(path, NULL, NULL, &report, NULL), SC_OK);
     expire(path, 1, 0, WINDOW(6), false, &e); /* the next one ends what this one began */
     expect_from(path, 6);
+    assert_true(sc_store_horizon(path) == WINDOW(6));
     sc_catalogue_free(&before);
     sc_catalogue_free(&after);
     fault_free_io(io);
@@ -237,7 +281,7 @@ static void lose(const char *store, uint64_t number, uint64_t window, bool given
     struct sc_stream stream = {.proxy = "p", .stream = number, .heard_ms = heard_ms};
     const struct sc_loss loss = {number, window, 300, 7, {{1, 0}, {8, 0}}};
     if (heard_ms != 0)
-        assert_int_equal(sc_stream_write(store, &stream, false, NULL, NULL), SC_OK);
+        assert_int_equal(sc_stream_write(store, &stream, NULL, NULL), SC_OK);
     stream.closed = given_up;
     if (window != 0)
         assert_int_equal(sc_losses_add(&losses, &loss), SC_OK);
@@ -278,7 +322,7 @@ static void losses_of_windows_that_are_over(void **state)
     for (unsigned i = 0; i < count; i++)
         lose(path, i + 1, cases[i].window, cases[i].given_up, cases[i].heard_ms);
     const struct sc_stream ended = {.proxy = "p", .stream = 100, .heard_ms = WINDOW(3) - DAY, .closed = true};
-    assert_int_equal(sc_stream_write(path, &ended, false, NULL, NULL), SC_OK);
+    assert_int_equal(sc_stream_write(path, &ended, NULL, NULL), SC_OK);
     expire(path, 3600, 0, WINDOW(4) + 3600000, true, &e);
     assert_true(is_there(path, SC_LOST_FOLDER, 1) && is_there(path, SC_STREAMS_FOLDER, 100));
     expire(path, 3600, 0, WINDOW(4) + 3600000, false, &e);
@@ -297,17 +341,127 @@ static void every_operation_failing(void **state)
     static const struct {
         enum fault fault;
         enum loss loss;
-    } cases[] = {{FAULT_EIO, LOSS_ALL},
-                 {FAULT_TORN, LOSS_NONE},
-                 {FAULT_STOP, LOSS_NONE},
-                 {FAULT_STOP, LOSS_UNORDERED},
-                 {FAULT_STOP_TORN, LOSS_SOME}};
-    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    } cases[] = {{FAULT_EIO, LOSS_ALL},   {FAULT_TORN, LOSS_NONE},      {FAULT_DROP, LOSS_NONE},
+                 {FAULT_STOP, LOSS_NONE}, {FAULT_STOP, LOSS_UNORDERED}, {FAULT_STOP_TORN, LOSS_SOME}};
+    for (unsigned i = 0; i < DISKS * sizeof(cases) / sizeof(cases[0]); i++) {
         uint64_t at = 0;
-        while (stopped_expiry(at, cases[i].fault, cases[i].loss))
+        while (stopped_expiry(i % DISKS, at, cases[i / DISKS].fault, cases[i / DISKS].loss))
             at++;
         assert_true(at > 8);
     }
+}
+
+/* ---- a full disk ---- */
+
+/* What retention is to make room on has no room for anything new. */
+static void a_full_disk_is_made_room_on(void **state)
+{
+    (void)state;
+    for (enum disk disk = FULL; disk < DISKS; disk++) {
+        char *path = make_store();
+        struct fault_io *io = fault_create_io(FAULT_NONE, 0);
+        const struct sc_retention retention = {.age_s = 1};
+        struct sc_error err = {0};
+        struct sc_expiry e;
+        (void)set_disk(disk, path, io);
+        for (unsigned kept = 2; kept < WINDOWS - 1; kept += 3) {
+            if (sc_store_expire(path, &retention, window_at(kept), false, &io->io, &e, &err) != SC_OK)
+                fail_msg("%s", err.message);
+            expect_from(path, kept);
+            assert_true(read_horizon(path) == window_at(kept));
+        }
+        fault_free_io(io);
+        kit_remove(path);
+    }
+}
+
+/* Without a file to be written over nothing is deleted. */
+static void a_full_disk_without_a_horizon(void **state)
+{
+    (void)state;
+    char *path = make_store();
+    struct fault_io *io = fault_create_io(FAULT_NONE, 0);
+    const struct sc_retention retention = {.age_s = 1};
+    struct sc_error err = {0};
+    struct sc_expiry e;
+    io->full = true;
+    assert_int_equal(sc_store_prepare_horizon(path, &io->io, &err), SC_FULL);
+    assert_int_equal(sc_store_expire(path, &retention, WINDOW(6), false, &io->io, &e, &err), SC_FULL);
+    assert_non_null(strstr(err.message, "/horizon: No space left on device"));
+    expect_from(path, 0);
+    fault_free_io(io);
+    kit_remove(path);
+}
+
+/* ---- the file ---- */
+
+static void put(const char *path, const char *text, size_t length, uint64_t wanted)
+{
+    char file[300];
+    name_horizon(path, file);
+    kit_write_file(file, text, length);
+    if (sc_store_horizon(path) != wanted)
+        fail_msg("%" PRIu64 " is read of \"%.*s\"", sc_store_horizon(path), (int)length, text);
+}
+
+/* Of two lines the greatest that is whole, whatever became of the other; of none nothing but what an earlier version wrote. */
+static void the_greatest_whole_line_holds(void **state)
+{
+    (void)state;
+    enum { LINE = 38 };
+    char *path = kit_folder(), file[300], text[2 * LINE + 1] = {0};
+    size_t length;
+    put(path, "", 0, 0);
+    put(path, "1800000000000\n", 14, WINDOW(0));
+    put(path, "1800000000000", 13, 0);
+    put(path, "-1800000000000\n", 15, 0);
+    put(path, "180000000000000000000\n", 22, 0);
+    name_horizon(path, file);
+    assert_int_equal(sc_store_set_horizon(path, WINDOW(0), NULL, NULL), SC_OK);
+    uint8_t *older = kit_read_file(file, &length);
+    assert_int_equal(sc_store_set_horizon(path, WINDOW(1), NULL, NULL), SC_OK);
+    uint8_t *newer = kit_read_file(file, &length);
+    assert_int_equal(length, 2 * LINE);
+    assert_memory_equal(newer, newer + LINE, LINE);
+    assert_int_equal(sc_store_set_horizon(path, WINDOW(0), NULL, NULL), SC_OK);
+    assert_true(sc_store_horizon(path) == WINDOW(1)); /* somebody else was further */
+    for (size_t line = 0; line < 2 * LINE; line += LINE) {
+        for (size_t torn = 0; torn <= LINE; torn++) {
+            memcpy(text, older, 2 * LINE);
+            memcpy(text + line, newer, torn);
+            bool whole = memcmp(text + line, newer, LINE) == 0;
+            put(path, text, 2 * LINE, whole ? WINDOW(1) : WINDOW(0));
+            memset(text + line, 0, torn);
+            put(path, text, 2 * LINE, WINDOW(0));
+        }
+    }
+    for (size_t i = 0; i < 2 * LINE; i++) { /* one wrong byte in each line */
+        memcpy(text, newer, 2 * LINE);
+        text[i] ^= 1;
+        put(path, text, 2 * LINE, WINDOW(1));
+        text[(i + LINE) % (2 * LINE)] ^= 1;
+        put(path, text, 2 * LINE, 0);
+    }
+    free(newer);
+    free(older);
+    kit_remove(path);
+}
+
+/* What stands there before a collector writes: it is kept. */
+static void what_is_prepared_says_the_same(void **state)
+{
+    (void)state;
+    char *path = kit_folder();
+    assert_int_equal(sc_store_prepare_horizon(path, NULL, NULL), SC_OK);
+    assert_true(read_horizon(path) == 0);
+    write_earlier(path, WINDOW(3));
+    assert_int_equal(sc_store_prepare_horizon(path, NULL, NULL), SC_OK);
+    assert_true(read_horizon(path) == WINDOW(3));
+    struct fault_io *io = fault_create_io(FAULT_NONE, 0);
+    assert_int_equal(sc_store_prepare_horizon(path, &io->io, NULL), SC_OK);
+    assert_int_equal(io->count, 0); /* nothing to do */
+    fault_free_io(io);
+    kit_remove(path);
 }
 
 int main(void)
@@ -321,6 +475,10 @@ int main(void)
         cmocka_unit_test(the_horizon_never_goes_back),
         cmocka_unit_test(losses_of_windows_that_are_over),
         cmocka_unit_test(every_operation_failing),
+        cmocka_unit_test(a_full_disk_is_made_room_on),
+        cmocka_unit_test(a_full_disk_without_a_horizon),
+        cmocka_unit_test(the_greatest_whole_line_holds),
+        cmocka_unit_test(what_is_prepared_says_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

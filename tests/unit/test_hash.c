@@ -191,6 +191,26 @@ static void test_addresses_of_a_row_group(void **state)
     sc_address_set_free(&set);
 }
 
+/* Whatever was in it before, and how much memory it kept. */
+static void test_addresses_of_the_next_row_group(void **state)
+{
+    static const uint32_t counts[] = {0, 1, 900, 1024, 1025, FLOOD, 10, FLOOD, 5000, 0, 3};
+    struct sc_address_set set = {.seed = 5};
+    (void)state;
+    for (uint32_t g = 0; g < sizeof(counts) / sizeof(counts[0]); g++) {
+        sc_address_set_clear(&set);
+        set.seed = 5;
+        for (uint32_t i = 0; i < 2 * counts[g]; i++) {
+            struct sc_addr a = crafted_address(g * 1000 + i % counts[g]);
+            assert_int_equal(sc_address_set_add(&set, &a), i % counts[g]);
+        }
+        assert_int_equal(set.count, counts[g]);
+        assert_int_equal(sc_address_set_sort(&set), SC_OK);
+        assert_non_null(set.rank);
+    }
+    sc_address_set_free(&set);
+}
+
 static void test_batch_ids(void **state)
 {
     struct sc_span_set set = {0};
@@ -317,6 +337,7 @@ int main(void)
         cmocka_unit_test(test_avalanche),
         cmocka_unit_test(test_seeds_differ),
         cmocka_unit_test(test_addresses_of_a_row_group),
+        cmocka_unit_test(test_addresses_of_the_next_row_group),
         cmocka_unit_test(test_batch_ids),
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_stored_bytes_know_no_seed),

@@ -69,7 +69,7 @@ static void write_tallies(const char *store)
 {
     struct sc_error err = {0};
     struct sc_stream stream = {.proxy = "p1", .stream = STREAM, .heard_ms = KIT_WINDOW, .closed = true};
-    assert_int_equal(sc_stream_write(store, &stream, true, NULL, &err), SC_OK);
+    assert_int_equal(sc_stream_write(store, &stream, NULL, &err), SC_OK);
     for (uint32_t window = 0; window < 2; window++) {
         struct sc_tally t = {
             .proxy = "p1", .stream = STREAM, .window_ms = WINDOW_OF(12 * window), .window_s = 300};

@@ -89,14 +89,14 @@ static enum sc_status write_stream(const char *store, unsigned version, struct s
                                    struct sc_error *err)
 {
     const struct sc_stream s = {.proxy = "p1", .stream = STREAM, .heard_ms = version, .closed = version == 2};
-    return sc_stream_write(store, &s, false, io, err);
+    return sc_stream_write(store, &s, io, err);
 }
 
 static enum sc_status write_open_stream(const char *store, unsigned version, struct sc_io *io,
                                         struct sc_error *err)
 {
     const struct sc_stream s = {.proxy = "p1", .stream = STREAM, .heard_ms = version};
-    return sc_stream_write(store, &s, false, io, err);
+    return sc_stream_write(store, &s, io, err);
 }
 
 static unsigned read_stream(const char *store)

@@ -96,15 +96,21 @@ static void streams(void **state)
     assert_int_equal(count, 0);
     struct sc_stream first = {"n1", 1, 1000, false}, other = {"n2", 2, 1000, false},
                      second = {"n1", 3, 5000, false};
-    assert_int_equal(sc_stream_write(store, &first, false, NULL, &err), SC_OK);
-    assert_int_equal(sc_stream_write(store, &other, true, NULL, &err), SC_OK);
-    for (int earlier_closed = 0; earlier_closed < 2; earlier_closed++) {
-        assert_int_equal(sc_stream_write(store, &second, earlier_closed, NULL, &err), SC_OK);
+    assert_int_equal(sc_stream_write(store, &first, NULL, &err), SC_OK);
+    assert_int_equal(sc_stream_write(store, &other, NULL, &err), SC_OK);
+    for (int closed = 0; closed < 2; closed++) {
+        struct sc_stream read;
+        second.closed = closed != 0;
+        assert_int_equal(sc_stream_write(store, &second, NULL, &err), SC_OK);
         assert_int_equal(sc_stream_list(store, &all, &count, &err), SC_OK);
         assert_int_equal(count, 3);
-        for (uint32_t i = 0; i < count; i++) /* only its own earlier one */
-            assert_int_equal(all[i].closed, all[i].stream == 1 && earlier_closed);
+        for (uint32_t i = 0; i < count; i++)
+            assert_int_equal(all[i].closed, all[i].stream == 3 && closed != 0);
         free(all);
+        assert_int_equal(sc_stream_read(store, 3, &read), SC_OK);
+        assert_int_equal(read.closed, closed);
+        assert_int_equal(read.heard_ms, 5000);
+        assert_string_equal(read.proxy, "n1");
     }
     kit_remove(store);
 }
@@ -161,7 +167,7 @@ static struct said judge_with(struct accepted *accepted, uint64_t safe, unsigned
     struct said said = {0};
     const char *const paths[] = {store};
     assert_int_equal(sc_tally_write(store, &t, NULL, &err), SC_OK);
-    assert_int_equal(sc_stream_write(store, &stream, false, NULL, &err), SC_OK);
+    assert_int_equal(sc_stream_write(store, &stream, NULL, &err), SC_OK);
     if (accepted->lost != 0 || accepted->closed)
         accept_loss(store, accepted->lost, accepted->closed);
     assert_int_equal(sc_catalogue_add(&catalogue, store, &err), SC_OK);
@@ -261,7 +267,7 @@ static struct said judge_two(uint64_t heard_ms, uint64_t heard_too_ms)
     const char *const paths[] = {one, two};
     const struct sc_stream streams[] = {{"n1", STREAM, heard_ms, false}, {"n1", STREAM, heard_too_ms, false}};
     for (unsigned i = 0; i < 2; i++)
-        assert_int_equal(sc_stream_write(paths[i], &streams[i], false, NULL, &err), SC_OK);
+        assert_int_equal(sc_stream_write(paths[i], &streams[i], NULL, &err), SC_OK);
     assert_int_equal(sc_expected_load(&expected, paths, 2, &catalogue, now_ms, say, &said), SC_OK);
     const struct sc_expected_range range = {SC_RECORDS_FLOWS, 0, UINT64_MAX};
     sc_expected_judge(&expected, &range, say, &said);
@@ -287,7 +293,7 @@ static void the_streams_of_a_proxy_are_added_up(void **state)
         snprintf(t.proxy, sizeof(t.proxy), "n%d", i == 1 ? 2 : 1);
         struct sc_stream stream = {"n1", STREAM + i, 0, true};
         assert_int_equal(sc_tally_write(store, &t, NULL, &err), SC_OK);
-        assert_int_equal(sc_stream_write(store, &stream, false, NULL, &err), SC_OK);
+        assert_int_equal(sc_stream_write(store, &stream, NULL, &err), SC_OK);
         sc_tally_free(&t);
     }
     assert_int_equal(sc_catalogue_add(&catalogue, store, &err), SC_OK);

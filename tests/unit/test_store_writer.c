@@ -385,6 +385,87 @@ static void more_windows_than_open_files(void **state)
     kit_remove(path);
 }
 
+/* ---- several writers share a bound ---- */
+
+enum { SHARED = 6 };
+
+static struct sc_store_writer *open_sharing(const char *path, struct sc_open_files *files, struct sc_io *io)
+{
+    const struct sc_store_options options = {.open_files = files, .io = io};
+    struct sc_store_writer *w = sc_store_writer_open(path, &options, NULL);
+    assert_non_null(w);
+    return w;
+}
+
+/* However many windows a writer writes in whatever order: no more are open than all may have, a quiet one keeps its file, and
+ * nothing is lost. */
+static void files_are_bounded_over_writers(void **state)
+{
+    (void)state;
+    enum { BUSY = 3, WINDOWS = 20 };
+    struct sc_open_files files = {.most = SHARED};
+    char *paths[BUSY + 1];
+    struct sc_store_writer *w[BUSY + 1];
+    for (unsigned i = 0; i <= BUSY; i++) {
+        paths[i] = kit_folder();
+        w[i] = open_sharing(paths[i], &files, NULL);
+    }
+    const unsigned before = kit_open_files(SC_LIVE_SUFFIX);
+    append(w[BUSY], 0, 10, WINDOW(0));
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < BUSY * WINDOWS; i++) {
+            append(w[i % BUSY], (round * WINDOWS + i / BUSY) * 10, 10, WINDOW(i / BUSY));
+            assert_true(kit_open_files(SC_LIVE_SUFFIX) <= before + SHARED);
+        }
+        append(w[BUSY], 10 + round * 10, 10, WINDOW(0));
+    }
+    assert_int_equal(kit_open_files(SC_LIVE_SUFFIX), before + SHARED);
+    for (unsigned i = 0; i < BUSY; i++)
+        expect_files(paths[i], 2 * WINDOWS * 10, 0, 2 * WINDOWS);
+    expect_files(paths[BUSY], 30, 0, 1);
+    for (unsigned i = 0; i <= BUSY; i++) { /* who leaves gives back */
+        assert_int_equal(sc_store_writer_close(w[i], NULL), SC_OK);
+        kit_remove(paths[i]);
+    }
+    assert_null(files.writers);
+    assert_int_equal(kit_open_files(SC_LIVE_SUFFIX), before);
+}
+
+static int never_synced(struct sc_io *io, int handle)
+{
+    (void)io;
+    (void)handle;
+    return -EIO;
+}
+
+/* A file that is closed for another's sake and could not be synced is told of to both: who wanted room, and who had it. */
+static void what_is_closed_for_another_is_not_forgotten(void **state)
+{
+    (void)state;
+    struct sc_io_ops ops = *sc_io_system()->ops;
+    struct sc_io io = {.ops = &ops};
+    struct sc_open_files files = {.most = 1};
+    char *paths[] = {kit_folder(), kit_folder()};
+    struct sc_store_writer *had = open_sharing(paths[0], &files, &io);
+    struct sc_store_writer *wants = open_sharing(paths[1], &files, NULL);
+    struct sc_batch *batch = kit_batch(0, 10, WINDOW(0));
+    append(had, 0, 10, WINDOW(0));
+    ops.datasync = never_synced;
+    assert_int_equal(sc_store_writer_append(wants, batch, NULL), SC_IO);
+    ops.datasync = sc_io_system()->ops->datasync;
+    assert_int_equal(sc_store_writer_append(wants, batch, NULL), SC_OK);
+    assert_int_equal(sc_store_writer_sync(wants, NULL), SC_OK);
+    assert_int_equal(sc_store_writer_sync(had, NULL), SC_IO);
+    assert_int_equal(sc_store_writer_sync(had, NULL), SC_OK);
+    append(had, 10, 10, WINDOW(0));
+    expect_files(paths[1], 10, 0, 1);
+    sc_batch_free(batch);
+    sc_store_writer_close(wants, NULL);
+    sc_store_writer_close(had, NULL);
+    kit_remove(paths[0]);
+    kit_remove(paths[1]);
+}
+
 /* ---- a batch stored twice ---- */
 
 static void retried_batches_count_once(void **state)
@@ -627,6 +708,8 @@ int main(void)
         cmocka_unit_test(options_lie_beside_flows),
         cmocka_unit_test(large_files_are_sealed_early),
         cmocka_unit_test(more_windows_than_open_files),
+        cmocka_unit_test(files_are_bounded_over_writers),
+        cmocka_unit_test(what_is_closed_for_another_is_not_forgotten),
         cmocka_unit_test(retried_batches_count_once),
         cmocka_unit_test(one_writer_at_a_time),
         cmocka_unit_test(leftovers_are_sealed),
