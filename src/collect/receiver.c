@@ -75,27 +75,39 @@ static void free_listener(struct sc_listener *listener)
     free(listener);
 }
 
-/* True: there may be more. */
-static bool drain_turn(struct sc_listener *listener, uint64_t until_ms)
+/* Until when sockets are read before their end. */
+struct drain {
+    uint64_t streams_ms; /* their senders may go on for ever; but they learn what was not read */
+    uint64_t all_ms;
+};
+
+/* Before the first turn. Of a UDP socket all has been read that waited when its buffer's size has been. */
+static void begin_drain(struct sc_listener *listener)
 {
-    if (listener->url.scheme == SC_URL_UDP)
-        return sc_receiver_read_udp(listener);
-    return sc_receiver_drain_connections(listener, until_ms);
+    listener->drained_bytes = listener->view.bytes + listener->view.receive_buffer;
+    if (listener->url.scheme != SC_URL_UDP)
+        sc_receiver_accept(listener, SC_RECEIVER_ACCEPTS_WHEN_ENDING);
 }
 
-/* Takes what waits in the sockets of a list of listeners, turn by turn, until all are empty or it is `until_ms`. */
-static void drain(struct sc_listener *first, uint64_t until_ms)
+/* True: there may be more. */
+static bool drain_turn(struct sc_listener *listener, const struct drain *until)
+{
+    if (listener->url.scheme == SC_URL_UDP)
+        return sc_receiver_read_udp(listener) && listener->view.bytes < listener->drained_bytes;
+    return sc_receiver_drain_connections(listener, until->streams_ms);
+}
+
+/* Takes what waits in the sockets of a list of listeners, turn by turn. */
+static void drain(struct sc_listener *first, const struct drain *until)
 {
     bool more = true;
-    for (struct sc_listener *l = first; l != NULL; l = l->next) {
-        if (l->url.scheme != SC_URL_UDP)
-            sc_receiver_accept(l, SC_RECEIVER_ACCEPTS_WHEN_ENDING);
-    }
+    for (struct sc_listener *l = first; l != NULL; l = l->next)
+        begin_drain(l);
     while (more) {
-        bool ended = sc_clock_mono_ms() >= until_ms;
+        bool ended = sc_clock_mono_ms() >= until->all_ms;
         more = false;
         for (struct sc_listener *l = first; l != NULL; l = l->next)
-            more = (drain_turn(l, until_ms) && !ended) || more;
+            more = (drain_turn(l, until) && !ended) || more;
     }
 }
 
@@ -118,13 +130,14 @@ static bool same_url(const struct sc_url *a, const struct sc_url *b)
 
 static void remove_listener(struct sc_receiver *receiver, const struct sc_url *url)
 {
+    uint64_t until_ms = sc_clock_mono_ms() + REMOVE_MOST_MS;
     for (struct sc_listener **at = &receiver->listeners; *at != NULL; at = &(*at)->next) {
         struct sc_listener *listener = *at;
         if (!same_url(&listener->url, url))
             continue;
         *at = listener->next;
         listener->next = NULL;
-        drain(listener, sc_clock_mono_ms() + REMOVE_MOST_MS);
+        drain(listener, &(struct drain){until_ms, until_ms});
         free_listener(listener);
         return;
     }
@@ -388,9 +401,9 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 static void stop_all(struct sc_receiver *receiver, uint64_t until_ms)
 {
-    uint64_t drained_ms = sc_clock_mono_ms() + DRAIN_MOST_MS;
+    const struct drain until = {sc_clock_mono_ms() + DRAIN_MOST_MS, until_ms + DRAIN_MOST_MS};
     sc_intake_end(receiver->intake, until_ms);
-    drain(receiver->listeners, drained_ms < until_ms ? drained_ms : until_ms);
+    drain(receiver->listeners, &until);
     sc_intake_flush(receiver->intake);
     do
         care(receiver, UINT32_MAX);

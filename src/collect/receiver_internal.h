@@ -35,8 +35,9 @@ struct sc_listener {
     struct sc_url url; /* as configured: names the listener */
     int fd;
     struct event *event;
-    bool paused;         /* TCP: no descriptors left, tried again at the next tick */
-    uint32_t drops_seen; /* the kernel's counter, modulo 2^32 */
+    bool paused;            /* TCP: no descriptors left, tried again at the next tick */
+    uint32_t drops_seen;    /* the kernel's counter, modulo 2^32 */
+    uint64_t drained_bytes; /* UDP, at its end: view.bytes when all has been read that waited */
     struct sc_listener_view view;
     struct sc_connection *connections;
 };

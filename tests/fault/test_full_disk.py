@@ -129,6 +129,45 @@ def run_bounded(disk, folder):
     kit.check("full memory: the answer is complete then", (told, code) == (0, 0), f"{told}, exit {code}")
 
 
+def received(store):
+    answer = kit.status(store)
+    return 0 if answer is None else answer["received"]["flows"] + kit.RECORDS * sum(l["kernel_drops"] for l in answer["listeners"])
+
+
+def run_ending(disk, folder):
+    """A disk that stays full to the end, with several receivers before it: the collector ends all the same, and tells what it lost."""
+    store, log, ballast, conf = disk / "store4", folder / "log4", disk / "ballast", folder / "conf4.yaml"
+    conf.write_text("receivers: 8\nqueue-memory: 16M\n")
+    collector = kit.Collector(store, log, "-c", str(conf), "--window", "60")
+    senders = [kit.Sender(first=n * 10000000) for n in range(24)]  # each has a port: they spread over the receivers
+    for sender in senders:
+        sender.send(collector.port, 0.1, RATE)
+    count = sum(sender.next % 10000000 for sender in senders)
+    wait_until(lambda: received(store) >= count, 20)
+    time.sleep(1.5)  # it is on the disk
+    fill(ballast)
+    for sender in senders * 10:
+        sender.send(collector.port, 0.05, 2 * RATE)
+    count = sum(sender.next % 10000000 for sender in senders)
+    kit.check("full to the end: all is received", wait_until(lambda: received(store) >= count, 20), str(kit.status(store)))
+    kit.check("full to the end: the collector says so", wait_until(lambda: is_blocked(store), 30), log.read_text())
+    lost = kit.RECORDS * sum(l["kernel_drops"] for l in kit.status(store)["listeners"])
+    for sender in senders:  # is in the receivers' batches at the end
+        sender.send(collector.port, 0.01, RATE)
+    count = sum(sender.next % 10000000 for sender in senders)
+    try:
+        code = collector.stop()
+    except subprocess.TimeoutExpired:
+        collector.kill()
+        code = None
+    kit.check("full to the end: the collector ends, and not well", code not in (None, 0), f"exit {code}: {log.read_text()}")
+    ballast.unlink()
+    counts, _ = kit.stored_numbers(store)
+    told = sum(int(n) for n in re.findall(r"(\d+) records were dropped", log.read_text()))
+    kit.check("full to the end: stored and told are what was sent", len(counts) + told + lost == count,
+              f"{len(counts)} + {told} + {lost} != {count}: {log.read_text()}")
+
+
 def expire(store, age):
     done = subprocess.run([kit.program("sc-admin"), "expire", "--age", age, str(store)], capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
@@ -157,42 +196,6 @@ def run_expire(disk, folder):
     kit.check("retention: the newest window is kept", segment.exists(), str(list(store.rglob("*.sc*"))))
     verify = subprocess.run([kit.program("sc-admin"), "verify", str(store)], capture_output=True, text=True, check=False)
     kit.check("retention: the store is whole", verify.returncode == 0, verify.stdout + verify.stderr)
-
-
-def received(store):
-    answer = kit.status(store)
-    return 0 if answer is None else answer["received"]["flows"] + kit.RECORDS * sum(l["kernel_drops"] for l in answer["listeners"])
-
-
-def run_ending(disk, folder):
-    """A disk that stays full to the end, with several receivers before it: the collector ends all the same, and tells what it lost."""
-    store, log, ballast, conf = disk / "store4", folder / "log4", disk / "ballast", folder / "conf4.yaml"
-    conf.write_text("receivers: 8\nqueue-memory: 16M\n")
-    collector = kit.Collector(store, log, "-c", str(conf), "--window", "60")
-    senders = [kit.Sender(first=n * 10000000) for n in range(24)]  # each has a port: they spread over the receivers
-    for sender in senders:
-        sender.send(collector.port, 0.1, RATE)
-    count = sum(sender.next % 10000000 for sender in senders)
-    wait_until(lambda: received(store) >= count, 20)
-    time.sleep(1.5)  # it is on the disk
-    fill(ballast)
-    for sender in senders * 10:
-        sender.send(collector.port, 0.05, 2 * RATE)
-    count = sum(sender.next % 10000000 for sender in senders)
-    kit.check("full to the end: all is received", wait_until(lambda: received(store) >= count, 20), str(kit.status(store)))
-    kit.check("full to the end: the collector says so", wait_until(lambda: is_blocked(store), 30), log.read_text())
-    lost = kit.RECORDS * sum(l["kernel_drops"] for l in kit.status(store)["listeners"])
-    try:
-        code = collector.stop()
-    except subprocess.TimeoutExpired:
-        collector.kill()
-        code = None
-    kit.check("full to the end: the collector ends, and not well", code not in (None, 0), f"exit {code}: {log.read_text()}")
-    ballast.unlink()
-    counts, _ = kit.stored_numbers(store)
-    told = sum(int(n) for n in re.findall(r"(\d+) records were dropped", log.read_text()))
-    kit.check("full to the end: stored and told are what was sent", len(counts) + told + lost == count,
-              f"{len(counts)} + {told} + {lost} != {count}: {log.read_text()}")
 
 
 def main():

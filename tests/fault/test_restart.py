@@ -135,28 +135,6 @@ def reload_listeners(folder):
     kit.check("reload: the query is complete", code == 0)
 
 
-def default_file(folder):
-    """The default file is away for a moment, as while it is replaced: the settings stay. In an /etc of its own."""
-    store, log, conf, place = folder / "store4", folder / "log4", folder / "conf4.yaml", "/etc/securitycloud/collector.yaml"
-    conf.write_text("log-level: info\nretention: {age: 30d}\n")
-    alone = ("unshare", "--mount", "sh", "-c")
-    if subprocess.run([*alone, "mount -t tmpfs tmpfs /etc"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
-        print("skip default file # it is hidden by a small tmpfs, which only root may mount")
-        return
-    script = f'mount -t tmpfs tmpfs /etc && mkdir /etc/securitycloud && cp {conf} {place} && exec "$0" "$@"'
-    collector = kit.Collector(store, log, wrap=(*alone, script))
-    seen = pathlib.Path(f"/proc/{collector.process.pid}/root{place}")
-    for turn in range(2):
-        seen.rename(seen.with_suffix(".old"))
-        collector.process.send_signal(signal.SIGHUP)
-        kit.check(f"default file {turn}: while it is away the settings stay",
-                  await_line(log, f"the configuration stays as it is: cannot open the configuration {place}", turn + 1), log.read_text())
-        seen.with_suffix(".old").rename(seen)
-        collector.process.send_signal(signal.SIGHUP)
-        kit.check(f"default file {turn}: it is read again", await_line(log, "the configuration is read again", turn + 1), log.read_text())
-    kit.check("default file: it ends well", collector.stop() == 0, log.read_text())
-
-
 def reload_taken(folder):
     """What cannot be opened when the configuration is read again is opened later; and a listener may take the address of another."""
     store, log, conf, main, taken = folder / "store5", folder / "log5", folder / "conf5.yaml", free_port(), free_port()
@@ -184,6 +162,28 @@ def reload_taken(folder):
     kit.check("taken: every record is there", set(counts) == set(range(sender.next)))
 
 
+def default_file(folder):
+    """The default file is away for a moment, as while it is replaced: the settings stay. In an /etc of its own."""
+    store, log, conf, place = folder / "store4", folder / "log4", folder / "conf4.yaml", "/etc/securitycloud/collector.yaml"
+    conf.write_text("log-level: info\nretention: {age: 30d}\n")
+    alone = ("unshare", "--mount", "sh", "-c")
+    if subprocess.run([*alone, "mount -t tmpfs tmpfs /etc"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        print("skip default file # it is hidden by a small tmpfs, which only root may mount")
+        return
+    script = f'mount -t tmpfs tmpfs /etc && mkdir /etc/securitycloud && cp {conf} {place} && exec "$0" "$@"'
+    collector = kit.Collector(store, log, wrap=(*alone, script))
+    seen = pathlib.Path(f"/proc/{collector.process.pid}/root{place}")
+    for turn in range(2):
+        seen.rename(seen.with_suffix(".old"))
+        collector.process.send_signal(signal.SIGHUP)
+        kit.check(f"default file {turn}: while it is away the settings stay",
+                  await_line(log, f"the configuration stays as it is: cannot open the configuration {place}", turn + 1), log.read_text())
+        seen.with_suffix(".old").rename(seen)
+        collector.process.send_signal(signal.SIGHUP)
+        kit.check(f"default file {turn}: it is read again", await_line(log, "the configuration is read again", turn + 1), log.read_text())
+    kit.check("default file: it ends well", collector.stop() == 0, log.read_text())
+
+
 def notify(folder):
     path = str(folder / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -203,8 +203,8 @@ def main():
         templates(folder)
         killed(folder)
         reload_listeners(folder)
-        default_file(folder)
         reload_taken(folder)
+        default_file(folder)
         notify(folder)
     kit.finish()
 

@@ -278,6 +278,59 @@ static void receivers_end_together(void **state)
     sc_queue_free(queue);
 }
 
+#define FILL_ROWS  (1 << 19)
+#define FILL_LIMIT ((FILL_ROWS * 8 + 16384) / 3 * 4)
+
+/* Three quarters of a queue of FILL_LIMIT, but for some kilobytes: it grants what is filled, and takes no batch. */
+static void fill_queue(struct sc_queue *queue, struct sc_pool *pool)
+{
+    static const struct sc_column_key bytes = {.id = 1, .kind = SC_COLUMN_UINT};
+    struct sc_parcel *parcel = sc_pool_take(pool);
+    struct sc_column *numbers = sc_batch_begin(parcel->batch, bytes, NULL, 8, FILL_ROWS);
+    for (uint32_t i = 0; i < FILL_ROWS; i++)
+        sc_column_put_u64(numbers, UINT64_MAX - i);
+    sc_batch_commit(parcel->batch, FILL_ROWS);
+    assert_int_equal(sc_batch_finish(parcel->batch), SC_OK);
+    assert_int_equal(sc_queue_push(queue, parcel, 0), SC_OK);
+}
+
+/* What waits in a UDP socket at the end is read and counted, though the first batch of it takes all the patience. */
+static void what_has_no_room_at_the_end_is_counted(void **state)
+{
+    (void)state;
+    enum { BATCH = 1000, DATAGRAMS = 5 * BATCH, PATIENCE_MS = 4000 }; /* longer than reading may take */
+    struct fixture f;
+    struct sc_error err;
+    struct sc_intake_stats stats;
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS, 0);
+    f = (struct fixture){.queue = sc_queue_create(FILL_LIMIT)};
+    alarm(60);
+    fill_queue(f.queue, pool);
+    const struct sc_receiver_options options = {.intake = {.limits = sc_decoder_default_limits(),
+                                                           .window_s = 86400,
+                                                           .queue = f.queue,
+                                                           .rows = 2 * BATCH,
+                                                           .age_ms = 600000,
+                                                           .patience_ms = 1000}};
+    f.receiver = sc_receiver_create(&options, &err);
+    assert_int_equal(sc_receiver_start(f.receiver, &err), SC_OK);
+    listen_at(&f, "udp://127.0.0.1:0", &f.urls[0]);
+    int fd = connect_to(&f.urls[0]);
+    send_all(fd, template_message, sizeof(template_message));
+    for (int i = 0; i < DATAGRAMS; i++) /* the receiver waits with the first batch meanwhile */
+        send_all(fd, data_message, sizeof(data_message));
+    sc_receiver_end(f.receiver, sc_clock_mono_ms() + PATIENCE_MS);
+    sc_receiver_stop(f.receiver);
+    sc_receiver_get_intake(f.receiver, &stats);
+    struct sc_listener_view udp = view_of(&f, SC_URL_UDP);
+    assert_int_equal(udp.datagrams + udp.kernel_drops, 1 + DATAGRAMS);
+    assert_int_equal(stats.dropped_full, 2 * (udp.datagrams - 1));
+    alarm(0);
+    close(fd);
+    stop(&f);
+    sc_pool_free(pool);
+}
+
 /* However many receivers there are, and nothing that was left out is forgotten. */
 static void receivers_complain_together(void **state)
 {
@@ -589,6 +642,7 @@ int main(void)
         cmocka_unit_test(a_listener_is_removed_and_the_other_goes_on),
         cmocka_unit_test(a_tight_queue_makes_tcp_wait_and_loses_nothing),
         cmocka_unit_test(receivers_end_together),
+        cmocka_unit_test(what_has_no_room_at_the_end_is_counted),
         cmocka_unit_test(receivers_complain_together),
         cmocka_unit_test(all_connections_are_read_at_the_end),
         cmocka_unit_test(a_new_template_is_told_at_once),
