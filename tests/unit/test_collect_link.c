@@ -105,7 +105,7 @@ static enum sc_status on_state(void *arg, const struct sc_link_state *state, con
 
 static uint32_t records_of(const struct heard *h)
 {
-    return h->hellos + h->batches + h->acks + h->beats + h->tallies + h->streams + h->states;
+    return h->hellos + h->batches + h->acks + h->refusals + h->beats + h->tallies + h->streams + h->states;
 }
 
 static void listen_to(struct heard *h)
@@ -538,17 +538,17 @@ static void a_callback_ends_the_message(void **state)
     struct sc_link_writer w = {0};
     struct heard h;
     put_one_of_each(&w, 100);
-    for (uint32_t kind = 0; kind < 6; kind++) {
+    for (uint32_t kind = 0; kind < 7; kind++) {
         size_t at = 0;
         listen_to(&h);
-        for (uint32_t message = 0; message < 8; message++) { /* templates, hello, batch, part, and so on */
-            static const uint32_t ending[] = {1, 3, 4, 5, 6, 7};
+        for (uint32_t message = 0; message < 9; message++) { /* templates, hello, batch, part, and so on */
+            static const uint32_t ending[] = {1, 3, 4, 5, 6, 7, 8};
             size_t next = next_message(&w.out, at);
             h.answer = message == ending[kind] ? SC_CANCELLED : SC_OK;
             assert_int_equal(feed(&h, w.out.data + at, next - at), h.answer);
             at = next;
         }
-        assert_int_equal(records_of(&h), 6);
+        assert_int_equal(records_of(&h), 7);
         stop_listening(&h);
     }
     struct sc_buf acks = {0}, two = {0};
