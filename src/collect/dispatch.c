@@ -155,23 +155,24 @@ static void line_take(struct line *l, struct copy *c)
     l->batches--;
 }
 
-/* NULL: copies in that state are in none. */
-static struct line *line_of(struct peer *p, enum copy_state state)
+/* NULL: it is in none. */
+static struct line *line_of(struct sc_dispatch *d, const struct copy *c)
 {
-    return state == COPY_WAITS ? &p->waits : state == COPY_SENT ? &p->flight : NULL;
+    struct peer *p = &d->peers[c->member];
+    return c->state == COPY_WAITS ? &p->waits : c->state == COPY_SENT ? &p->flight : NULL;
 }
 
 static void set_state(struct sc_dispatch *d, struct copy *c, enum copy_state state)
 {
-    struct peer *p = &d->peers[c->member];
-    struct line *before = line_of(p, c->state), *now = line_of(p, state);
+    struct line *before = line_of(d, c);
+    d->peers[c->member].refused += (uint64_t)(state == COPY_REFUSED) - (uint64_t)(c->state == COPY_REFUSED);
+    c->state = state;
+    c->late = false;
+    struct line *now = line_of(d, c);
     if (before != NULL)
         line_take(before, c);
     if (now != NULL)
         line_put(now, c);
-    p->refused += (uint64_t)(state == COPY_REFUSED) - (uint64_t)(c->state == COPY_REFUSED);
-    c->state = state;
-    c->late = false;
 }
 
 static void free_copies(struct sc_dispatch *d, struct entry *e)
