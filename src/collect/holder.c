@@ -498,7 +498,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     const struct sc_link_beat now = {.free_bytes = stats.free_bytes, .full = stats.full};
     bool tight = sc_lane_store_tight(h->store);
     for (struct connection *c = h->connections, *next; c != NULL; c = next) {
-        next = c->next;
+        next = c->next; /* NOLINT(clang-analyzer-unix.Malloc): who went is in no list */
         beat(c, &now, tight);
     }
     sc_refusals_tell(&h->refusals, &h->options.store.log, sc_clock_mono_ms());
