@@ -85,6 +85,14 @@ static enum sc_status on_ack(void *arg, const struct sc_link_ack *ack)
     return SC_OK;
 }
 
+static enum sc_status on_refused(void *arg, const struct sc_batch_id *id)
+{
+    struct echo *e = arg;
+    e->records++;
+    sc_link_put_refused(&e->writer, id);
+    return SC_OK;
+}
+
 static enum sc_status on_beat(void *arg, const struct sc_link_beat *beat)
 {
     struct echo *e = arg;
@@ -132,6 +140,7 @@ static enum sc_status read_all(const uint8_t *bytes, size_t length, struct echo 
     struct sc_link_reader reader = {.hello = on_hello,
                                     .batch = on_batch,
                                     .ack = on_ack,
+                                    .refused = on_refused,
                                     .beat = on_beat,
                                     .tally = on_tally,
                                     .stream = on_stream,
@@ -195,7 +204,7 @@ static void put_state(struct sc_link_writer *w, uint64_t random)
 
 static void put_any(struct sc_link_writer *w, uint64_t random)
 {
-    switch (random % 6) {
+    switch (random % 7) {
     case 0:
         put_batch(w, random);
         break;
@@ -209,6 +218,9 @@ static void put_any(struct sc_link_writer *w, uint64_t random)
         put_state(w, random);
         break;
     case 4:
+        sc_link_put_refused(w, &(struct sc_batch_id){.stream = random, .lane = 7, .sequence = random >> 20});
+        break;
+    case 5:
         sc_link_put_tally(w, &(struct sc_link_tally){.stream = random, .window_s = 300, .lane = {.lane = 7}});
         break;
     default:
