@@ -15,7 +15,7 @@ import time
 import cluster_kit as kit
 
 LIAR = "127.0.77.9"
-HELLO, BATCH, PART, ACK, BEAT, STATE, STATE_PART = 256, 257, 258, 259, 260, 263, 264
+HELLO, BATCH, PART, ACK, BEAT, STATE, STATE_PART, REFUSED = 256, 257, 258, 259, 260, 263, 264, 265
 MIB = 1 << 20
 
 
@@ -35,6 +35,10 @@ def beat(full=0, free=1 << 40):
 
 def ack(stream, lane, first, last):
     return message(ACK, struct.pack("!QIQQ", stream, lane, first, last))
+
+
+def refusal(stream, lane, sequence):
+    return message(REFUSED, struct.pack("!QIQ", stream, lane, sequence))
 
 
 def state(name, size, digest=0):
@@ -253,13 +257,73 @@ def garbage(case):
     case.complete("garbage")
 
 
+def stored(case):
+    """While it waits for the other copy, the real member has each flow."""
+    return kit.wait_for(lambda: set(kit.numbers([case.real.store])[0]) == case.sent, 30)
+
+
+def quiet(case):
+    """The liar takes nothing any more: the others are all that there is."""
+    case.liar.begin(lambda liar, s: (liar.say(s, hello(), beat(full=1)), time.sleep(600)))
+
+
+def refusing(case):
+    """It refuses whatever there may be, also what it was never sent."""
+    before, stream = refused(case.proxy, "acknowledgement"), case.stream()
+    lanes = (lane_of("n2"), lane_of("liar"))
+
+    def forge(liar, s):
+        if liar.said == 0:
+            liar.say(s, hello())
+        liar.say(s, beat(), *[refusal(stream, lane, n) for lane in lanes for n in range(100)], refusal(random.getrandbits(64), 7, 1))
+        drain(s)
+        time.sleep(0.02)
+
+    case.liar.begin(forge)
+    kit.wait_for(lambda: "liar" in case.proxy.usable())
+    exporter = kit.Exporter(case.proxy)
+    for _ in range(4):
+        case.sent |= set(exporter.send(len(case.sent), 10000))
+        case.accepted()
+    kit.check("answers: refusing: the others get all", stored(case), case.cluster.logs())
+    kit.check("answers: refusing: what was never sent is counted", kit.wait_for(lambda: refused(case.proxy, "acknowledgement") > before),
+              case.proxy.status()["cluster"])
+    kit.check("answers: refusing: few lines", case.proxy.log.read_text().count("liar does not take a batch") <= 60, case.proxy.log.read_text())
+    quiet(case)
+    case.complete("refusing")
+
+
+def deaf(case):
+    """It says that it lives, and reads nothing."""
+    before = memory(case.proxy)
+
+    def forge(liar, s):
+        if liar.said == 0:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            liar.say(s, hello())
+        liar.say(s, beat())
+        time.sleep(0.1)
+
+    case.liar.begin(forge)
+    kit.wait_for(lambda: "liar" in case.proxy.usable())
+    exporter = kit.Exporter(case.proxy)
+    case.sent |= set(exporter.send(len(case.sent), 200000))
+    case.accepted()
+    kit.check("answers: deaf: the others get all", stored(case), case.cluster.logs())
+    kit.check("answers: deaf: it counts as slow", kit.wait_for(lambda: case.proxy.member("liar")["slow"]), case.proxy.status()["cluster"])
+    grown = memory(case.proxy) - before
+    kit.check("answers: deaf: memory is bounded", grown < 128 * MIB, grown)
+    quiet(case)
+    case.complete("deaf")
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         case = Case(folder)
-        case.liar.script = lambda liar, s: (liar.say(s, hello(), beat(full=1)), time.sleep(600))
+        quiet(case)
         for n in case.cluster.nodes:
             n.start()
-        for scenario in (never_sent, whole_ranges, flapping, garbage):
+        for scenario in (never_sent, whole_ranges, flapping, garbage, refusing, deaf):
             scenario(case)
         case.liar.end()
         kit.check("answers: all end with 0", set(case.cluster.stop()) == {0}, case.cluster.logs())
