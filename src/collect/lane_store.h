@@ -7,7 +7,7 @@
  * is kept here that is not on the disk, and no failure needs memory.
  *
  * It takes lanes of members, and few others (collect/lane_names.h); of a stream only what its owner sends (collect/stream_owners.h);
- * windows of any past, and of the future by a day. A batch that is not taken ends its connection; news that are not are passed over.
+ * windows of any past, and of the future by a day. A batch that is not taken is refused by name; news that are not are passed over.
  */
 #ifndef SC_COLLECT_LANE_STORE_H
 #define SC_COLLECT_LANE_STORE_H

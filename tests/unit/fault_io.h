@@ -423,7 +423,7 @@ static bool inside_lost_folder(const struct fault_io *f, const char *path)
     return false;
 }
 
-static void fault_lose(struct fault_io *f, enum loss loss, uint64_t seed)
+static inline void fault_lose(struct fault_io *f, enum loss loss, uint64_t seed)
 {
     bool bytes = loss == LOSS_BYTES || loss == LOSS_ZEROS || loss >= LOSS_ALL;
     for (uint32_t i = 0; i < f->file_count && bytes; i++)
