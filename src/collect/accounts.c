@@ -16,6 +16,7 @@
 #define KEPT_FOR_MS                                                                                          \
     86400000u /* how much later than those of newer windows a batch may be accepted; nobody takes one that is a day ahead */
 #define RECORD_BYTES 72u
+#define UNTOLD_S     300u /* what was written so long before a process ended may not have been told to all */
 #define SUFFIX       ".accounts"
 
 static const char magic[] = {'S', 'C', 'A', 'C'};
@@ -25,6 +26,7 @@ struct account {
     uint64_t next;       /* sequence after the last that was accepted */
     uint64_t changed_ms; /* monotonic */
     uint32_t slot;       /* in the stream's file */
+    uint32_t saved_s;    /* wall clock: when it was written there; 0: by an earlier version */
 };
 
 struct sc_accounts {
@@ -54,6 +56,7 @@ static void put_record(const struct account *one, uint8_t out[RECORD_BYTES])
     sc_store_le32(out + 4, one->tally.window_s);
     sc_store_le64(out + 8, one->tally.window_ms);
     sc_store_le32(out + 16, one->tally.lane.lane);
+    sc_store_le32(out + 20, (uint32_t)(sc_clock_wall_ms() / 1000));
     sc_store_le64(out + 24, one->next);
     for (unsigned i = 0; i < 2; i++) {
         sc_store_le64(out + 32 + 8 * (size_t)i, c->batches[i]);
@@ -70,7 +73,8 @@ static bool get_record(const uint8_t in[RECORD_BYTES], uint64_t stream, struct a
                                       .window_ms = sc_load_le64(in + 8),
                                       .window_s = sc_load_le32(in + 4),
                                       .lane = {.lane = sc_load_le32(in + 16)}},
-                            .next = sc_load_le64(in + 24)};
+                            .next = sc_load_le64(in + 24),
+                            .saved_s = sc_load_le32(in + 20)};
     struct sc_tally_lane *l = &out->tally.lane;
     for (unsigned i = 0; i < 2; i++) {
         l->accepted.batches[i] = sc_load_le64(in + 32 + 8 * (size_t)i);
@@ -301,6 +305,7 @@ void sc_accounts_adopt(struct sc_accounts *a, const struct sc_batch_head *head)
 
 /* ---- what earlier processes kept ---- */
 
+/* All but the last accounts were told as they are. */
 static void load_file(struct sc_accounts *a, uint64_t stream)
 {
     char path[4096];
@@ -310,15 +315,18 @@ static void load_file(struct sc_accounts *a, uint64_t stream)
     FILE *file = fopen(path, "rbe");
     if (file == NULL)
         return;
+    uint32_t first = a->count, last_s = 0;
     for (uint32_t slot = 0; fread(record, 1, sizeof(record), file) == sizeof(record); slot++) {
         struct account *place = get_record(record, stream, &one) ? append(a) : NULL;
         if (place == NULL)
             continue;
         *place = one;
         place->slot = slot;
-        place->changed_ms = a->mono_ms();
+        last_s = one.saved_s > last_s ? one.saved_s : last_s;
     }
     fclose(file);
+    for (uint32_t i = first; i < a->count; i++)
+        a->all[i].changed_ms = a->all[i].saved_s + UNTOLD_S >= last_s ? a->mono_ms() : 0;
 }
 
 static void load(struct sc_accounts *a)
@@ -359,9 +367,13 @@ static bool take_settled(struct sc_accounts *a, uint64_t now_ms, uint64_t *strea
 {
     bool found = false;
     pthread_mutex_lock(&a->mutex);
+    uint64_t judged = a->stream; /* those of a stream stand together, but for the own */
     for (uint32_t i = 0; i < a->count && !found; i++) {
         *stream = a->all[i].tally.stream;
-        found = *stream != a->stream && all_settled(a, *stream, now_ms);
+        if (*stream == a->stream || *stream == judged)
+            continue;
+        judged = *stream;
+        found = all_settled(a, judged, now_ms);
     }
     if (found)
         forget(a, *stream);
@@ -423,15 +435,14 @@ struct sc_link_stream sc_accounts_stream(struct sc_accounts *a, bool ended)
     return out;
 }
 
-bool sc_accounts_tally(struct sc_accounts *a, uint32_t i, uint64_t now_ms, struct sc_link_tally *out)
+bool sc_accounts_tally(struct sc_accounts *a, uint32_t *at, uint64_t now_ms, struct sc_link_tally *out)
 {
     bool found = false;
     pthread_mutex_lock(&a->mutex);
-    for (uint32_t k = 0; k < a->count && !found; k++) {
-        if (is_settled(a, &a->all[k], now_ms) || i-- != 0)
-            continue;
-        *out = a->all[k].tally;
-        found = true;
+    for (; *at < a->count && !found; ++*at) {
+        found = !is_settled(a, &a->all[*at], now_ms);
+        if (found)
+            *out = a->all[*at].tally;
     }
     pthread_mutex_unlock(&a->mutex);
     return found;

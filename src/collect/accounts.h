@@ -12,12 +12,13 @@
  *        4     4  window length, s
  *        8     8  window, ms
  *       16     4  lane
- *       20     4  0
+ *       20     4  when it was written, wall clock, s since 1970; 0: by an earlier version
  *       24     8  the sequence after the last one that was accepted
  *       32    32  batches of flows, batches of options, records of flows, records of options
  *       64     8  XXH3 64 of the 64 bytes before
  *
- * A record whose hash does not agree is passed over. A file goes when all in it is safe and has been told for a minute.
+ * A record whose hash does not agree is passed over. What was written in the last five minutes of a process is told again by the next.
+ * A file goes when all in it is safe and has been told for a minute.
  *
  * Accept, lose and tidy in the proxy's thread: these touch the files, and no lock is held while they do. Safe and tell in that of the
  * peers.
@@ -52,9 +53,11 @@ void sc_accounts_tidy(struct sc_accounts *accounts, uint64_t now_ms);
 struct sc_link_stream sc_accounts_stream(struct sc_accounts *accounts, bool ended);
 
 /*
- * The i-th tally that is told each second: windows that are open or not safe yet, and those that ended or changed less than a
- * minute ago. `now_ms`: wall clock. False past the end.
+ * The next of the tallies that are told each second: windows that are open or not safe yet, and those that ended or changed less than
+ * a minute ago. `*at`: 0 for the first. `now_ms`: wall clock. False past the end. One that moves meanwhile may be left out: it is told
+ * in the next second.
  */
-bool sc_accounts_tally(struct sc_accounts *accounts, uint32_t i, uint64_t now_ms, struct sc_link_tally *out);
+bool sc_accounts_tally(struct sc_accounts *accounts, uint32_t *at, uint64_t now_ms,
+                       struct sc_link_tally *out);
 
 #endif

@@ -7,12 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COPY_COSTS_MS 20u   /* of the time that passes: 50 batches a second */
-#define MOST_SAVED_MS 1000u /* of that time */
-#define RETRY_MS      1000u
-#define MOST_FAILURES 5u
-#define REFUSED_MS    60000u
-#define WIDE_ACK      128u
+#define COPY_COSTS_MS  20u   /* of the time that passes: 50 batches a second */
+#define MOST_SAVED_MS  1000u /* of that time */
+#define RETRY_MS       1000u
+#define MOST_FAILURES  5u
+#define REFUSED_MS     UINT64_C(60000)
+#define MOST_DOUBLINGS 6u /* of that: an hour */
+#define WIDE_ACK       128u
 
 /* When a member is slow, and when what is in flight to it is given to another too: usually, and when the outbox fills. */
 static const struct patience {
@@ -47,7 +48,9 @@ struct entry {
     struct sc_outbox_place place;
     struct copy *copies;
     uint32_t home;
-    bool parked; /* it could not be read: nobody gets it until then */
+    uint64_t offer_ms; /* when members that refuse it are offered it again; 0: none does */
+    uint32_t offers;   /* so far */
+    bool parked;       /* it could not be read: nobody gets it until then */
     uint32_t failures;
     uint64_t retry_ms;
 };
@@ -75,7 +78,7 @@ struct sc_dispatch {
     uint64_t seed; /* of the buckets */
     uint32_t bucket_count, entry_count;
     uint32_t parked_count;
-    uint64_t refused_ms;          /* the first refusal since all were forgotten; 0: none */
+    uint64_t offer_ms;            /* the earliest of all batches, or before; 0: none */
     uint64_t settle_ms;           /* until then not all are known that will be usable; 0: they are */
     uint64_t ticked_ms, saved_ms; /* the last tick; for copies of what is late */
     struct sc_dispatch_stats stats;
@@ -374,17 +377,39 @@ static bool forget_refusals(struct sc_dispatch *d, const struct entry *e)
     return any;
 }
 
-/* All that was refused is offered again: clocks and configurations get right. */
+static uint64_t earlier(uint64_t x, uint64_t y)
+{
+    return x == 0 || (y != 0 && y < x) ? y : x;
+}
+
+/* What was refused is offered again, for clocks and configurations get right; each time twice as late, so that what nobody will ever
+ * take costs others little. */
 static void offer_again(struct sc_dispatch *d, uint64_t now_ms)
 {
-    if (d->refused_ms == 0 || now_ms < d->refused_ms + REFUSED_MS)
+    if (d->offer_ms == 0 || now_ms < d->offer_ms)
         return;
-    d->refused_ms = 0;
+    d->offer_ms = 0;
     for (struct entry *e = d->first, *next; e != NULL; e = next) {
         next = e->next;
+        if (e->offer_ms == 0 || now_ms < e->offer_ms) {
+            d->offer_ms = earlier(d->offer_ms, e->offer_ms);
+            continue;
+        }
+        e->offer_ms = 0;
+        e->offers += e->offers < MOST_DOUBLINGS;
         if (forget_refusals(d, e))
             retarget(d, e);
     }
+}
+
+static void note_refusal(struct sc_dispatch *d, struct copy *c, uint64_t now_ms)
+{
+    struct entry *e = c->entry;
+    set_state(d, c, COPY_REFUSED);
+    if (e->offer_ms == 0)
+        e->offer_ms = now_ms + (REFUSED_MS << e->offers);
+    d->offer_ms = earlier(d->offer_ms, e->offer_ms);
+    retarget(d, e);
 }
 
 /* ---- outside ---- */
@@ -583,11 +608,8 @@ bool sc_dispatch_refused(struct sc_dispatch *d, uint32_t member, const struct sc
     struct entry *e = *slot_of(d, id);
     struct copy *c = e == NULL ? NULL : find_copy(e, member);
     bool sent = e == NULL || (c != NULL && c->asked);
-    if (sent && c != NULL && c->state == COPY_SENT) {
-        d->refused_ms = d->refused_ms == 0 ? now_ms : d->refused_ms;
-        set_state(d, c, COPY_REFUSED);
-        retarget(d, e);
-    }
+    if (sent && c != NULL && c->state == COPY_SENT)
+        note_refusal(d, c, now_ms);
     pthread_mutex_unlock(&d->mutex);
     return sent;
 }

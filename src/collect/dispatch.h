@@ -15,9 +15,9 @@
  * for 10 s is given to the next on the ring in addition, 50 batches a second. When the outbox is half full (`pressed`), these
  * bounds are 0.5 s and 1 s, and the rate has none. So a member that is stuck cannot fill the outbox while others are well.
  *
- * A batch that a member does not take (of a window that cannot be, say) is given to others; it is offered to all again a minute after the
- * first was refused, and to the member when it connects again. So it holds up no other batch, and is in the outbox until it has
- * its copies.
+ * A batch that a member does not take (of a window that cannot be, say) is given to others; it is offered to all again a minute after
+ * the first refusal, then after 2, 4, ... 64 minutes, and to the member when it connects again. So it holds up no other batch, and is
+ * in the outbox until it has its copies.
  *
  * A batch that cannot be read from the outbox is tried again each second, five times; then it is forgotten here, and `given_up`
  * is called.

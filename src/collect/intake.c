@@ -264,7 +264,7 @@ void sc_intake_tick(struct sc_intake *intake)
 
 bool sc_intake_is_tight(const struct sc_intake *intake)
 {
-    return intake->first_kept != NULL || sc_queue_is_tight(intake->options.queue);
+    return intake->end_ms == 0 && (intake->first_kept != NULL || sc_queue_is_tight(intake->options.queue));
 }
 
 static void send_if_full(struct sc_intake *intake, enum sc_record_kind kind)

@@ -290,28 +290,33 @@ static void sync_all(struct sc_lane_store *s)
     s->options.answered(s->options.arg);
 }
 
+static enum sc_status check_window(const struct sc_batch_head *h, uint32_t window_s, struct sc_error *err)
+{
+    if (h->window_s != window_s)
+        return sc_fail(err, SC_USAGE,
+                       "a proxy has windows of %u s, this node of %u s: they must be the same in a cluster",
+                       h->window_s, window_s);
+    if (!is_window(h->window_ms, window_s))
+        return sc_fail(err, SC_USAGE,
+                       "a proxy sends a window that begins %llu ms after 1970: is its clock right?",
+                       (unsigned long long)h->window_ms);
+    return SC_OK;
+}
+
 /* The head is what the proxy promised; the row group must be that batch. */
 static enum sc_status check(const struct sc_lane_batch *b, uint32_t window_s, struct sc_encoded_group *out,
                             struct sc_error *err)
 {
     const struct sc_batch_head *h = &b->head;
+    SC_TRY(check_window(h, window_s, err));
     SC_TRY(sc_row_group_check(b->bytes, h->size, out, err));
     bool same = out->span.stream == h->id.stream && out->span.lane == h->id.lane &&
                 out->span.sequence == h->id.sequence && out->ref.rows == h->records &&
                 out->ref.record_kind == h->record_kind;
-    bool window = h->window_s == window_s && is_window(h->window_ms, window_s);
-    if (same && window)
+    if (same)
         return SC_OK;
     sc_encoded_group_free(out);
-    if (!same)
-        return sc_fail(err, SC_DAMAGED, "a batch is not what it was announced as");
-    if (h->window_s == window_s)
-        return sc_fail(err, SC_USAGE,
-                       "a proxy sends a window that begins %llu ms after 1970: is its clock right?",
-                       (unsigned long long)h->window_ms);
-    return sc_fail(err, SC_USAGE,
-                   "a proxy has windows of %u s, this node of %u s: they must be the same in a cluster",
-                   h->window_s, window_s);
+    return sc_fail(err, SC_DAMAGED, "a batch is not what it was announced as");
 }
 
 static enum sc_status append(struct sc_lane_store *s, const struct sc_lane_batch *b,

@@ -249,7 +249,7 @@ static void send_news(struct peer *p, uint64_t now_ms)
         return;
     struct sc_link_tally tally;
     const struct sc_link_stream stream = sc_accounts_stream(accounts, ended);
-    for (uint32_t i = 0; sc_accounts_tally(accounts, i, now_ms, &tally); i++)
+    for (uint32_t at = 0; sc_accounts_tally(accounts, &at, now_ms, &tally);)
         sc_link_put_tally(&p->writer, &tally);
     sc_link_put_stream(&p->writer, &stream);
     if (sc_link_send(p->io, &p->writer) != SC_OK)
@@ -309,10 +309,9 @@ static enum sc_status on_refused(void *arg, const struct sc_batch_id *id)
     if (!sc_dispatch_refused(p->peers->options.dispatch, p->member, id, sc_clock_mono_ms()))
         refuse(p, SC_REFUSAL_ACK);
     else
-        sc_log(
-            &p->peers->options.log, SC_LOG_WARNING,
-            "%s does not take a batch, its log says why: others get it, and it is offered again in a minute",
-            name_of(p));
+        sc_log(&p->peers->options.log, SC_LOG_WARNING,
+               "%s does not take a batch, its log says why: others get it, and it is offered again later",
+               name_of(p));
     return SC_OK;
 }
 

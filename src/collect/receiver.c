@@ -85,16 +85,18 @@ struct drain {
 static void begin_drain(struct sc_listener *listener)
 {
     listener->drained_bytes = listener->view.bytes + listener->view.receive_buffer;
-    if (listener->url.scheme != SC_URL_UDP)
-        sc_receiver_accept(listener, SC_RECEIVER_ACCEPTS_WHEN_ENDING);
+    if (listener->url.scheme == SC_URL_UDP)
+        return;
+    sc_receiver_accept(listener, SC_RECEIVER_ACCEPTS_WHEN_ENDING);
+    sc_receiver_weigh_connections(listener);
 }
 
 /* True: there may be more. */
-static bool drain_turn(struct sc_listener *listener, const struct drain *until)
+static bool drain_turn(struct sc_listener *listener, uint64_t streams_ms)
 {
     if (listener->url.scheme == SC_URL_UDP)
         return sc_receiver_read_udp(listener) && listener->view.bytes < listener->drained_bytes;
-    return sc_receiver_drain_connections(listener, until->streams_ms);
+    return sc_receiver_drain_connections(listener, streams_ms);
 }
 
 /* Takes what waits in the sockets of a list of listeners, turn by turn. */
@@ -107,7 +109,7 @@ static void drain(struct sc_listener *first, const struct drain *until)
         bool ended = sc_clock_mono_ms() >= until->all_ms;
         more = false;
         for (struct sc_listener *l = first; l != NULL; l = l->next)
-            more = (drain_turn(l, until) && !ended) || more;
+            more = (drain_turn(l, ended ? 0 : until->streams_ms) && !ended) || more;
     }
 }
 

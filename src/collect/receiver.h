@@ -74,8 +74,8 @@ void sc_receiver_merge(struct sc_receiver *receiver, struct sc_board_state *stat
 size_t sc_receiver_merging(const struct sc_receiver *receiver);
 
 /*
- * Has it end: it reads what waits in its sockets, TCP for two seconds at most, and waits for room in the queue until `until_ms`
- * (monotonic). What has none then is dropped and counted, also what is still to be read of UDP: two seconds more for that. Returns at
+ * Has it end: it reads what waits in its sockets, of TCP also what comes in two seconds more, and waits for room in the queue until
+ * `until_ms` (monotonic). What has none then is dropped and counted, also what is still to be read of UDP: two seconds more for that. Returns at
  * once, so that many end together.
  */
 void sc_receiver_end(struct sc_receiver *receiver, uint64_t until_ms);

@@ -24,6 +24,7 @@ struct sc_connection {
     struct sc_connection *older, *newer;
     uint64_t deadline_ms; /* for the message that it owes; 0: it owes none */
     uint64_t message_ms;  /* of the last whole one */
+    uint64_t unread;      /* bytes that waited when the end began, and are not read yet */
     struct sc_message_source source;
     struct sc_framer framer;
     char peer[SC_ADDR_TEXT_MAX + 8];
@@ -94,8 +95,10 @@ void sc_receiver_accept(struct sc_listener *listener, int most);
 void sc_receiver_resume(struct sc_listener *listener);
 /* Once a second: closes connections that owe a message for too long. */
 void sc_receiver_judge_connections(struct sc_listener *listener, uint64_t now_ms);
-/* Before their end: reads a share from each connection, and closes those that have no more; all of them from `until_ms` on. True: some
- * are left. */
+/* Their end begins: notes what waits in each connection. */
+void sc_receiver_weigh_connections(struct sc_listener *listener);
+/* Reads a share from each connection, and closes those that have no more, or from `until_ms` on no more of what waited. 0: closes all.
+ * True: some are left. */
 bool sc_receiver_drain_connections(struct sc_listener *listener, uint64_t until_ms);
 
 #endif

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* Reads of a connection before others get their turn. */
@@ -116,6 +117,7 @@ static enum sc_status read_some(struct sc_connection *c)
         return SC_END;
     }
     c->listener->view.bytes += (uint64_t)n;
+    c->unread -= (uint64_t)n < c->unread ? (uint64_t)n : c->unread;
     c->source.receive_ms = sc_clock_wall_ms();
     sc_framer_filled(&c->framer, (size_t)n);
     return take_messages(c) ? SC_OK : SC_END;
@@ -187,11 +189,20 @@ void sc_receiver_judge_connections(struct sc_listener *listener, uint64_t now_ms
     }
 }
 
+void sc_receiver_weigh_connections(struct sc_listener *listener)
+{
+    for (struct sc_connection *c = listener->connections; c != NULL; c = c->next) {
+        int waiting = 0;
+        c->unread = ioctl(c->fd, FIONREAD, &waiting) == 0 && waiting > 0 ? (uint64_t)waiting : 0;
+    }
+}
+
 /* Whether there may be more to read of it. */
 static bool drain_turn(struct sc_connection *c, uint64_t until_ms)
 {
-    return sc_clock_mono_ms() < until_ms && !sc_intake_is_tight(c->listener->receiver->intake) &&
-           read_turn(c) == SC_OK;
+    if (sc_intake_is_tight(c->listener->receiver->intake))
+        return sc_clock_mono_ms() < until_ms;
+    return until_ms != 0 && read_turn(c) == SC_OK && (c->unread != 0 || sc_clock_mono_ms() < until_ms);
 }
 
 bool sc_receiver_drain_connections(struct sc_listener *listener, uint64_t until_ms)

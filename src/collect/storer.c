@@ -352,7 +352,7 @@ static bool is_hopeless(const struct sc_storer *s, uint64_t now)
     uint64_t since = s->blocked_since_ms;
     if (ending && !s->options.import && s->ending_since_ms > since)
         since = s->ending_since_ms;
-    return s->stats.blocked && (ending || s->options.import) && now - since >= s->options.patience_ms;
+    return s->stats.blocked && (ending || s->options.import) && now >= since + s->options.patience_ms;
 }
 
 static void lose_everything(struct sc_storer *s)

@@ -192,14 +192,31 @@ static void merge(struct sc_tally_keeper *keeper, struct sc_kept_tally *k, const
     k->heard_ms = now_ms;
 }
 
-/* Its stream has another owner: that one's tally from now on, but for what waits. */
+static void take_out(struct sc_tally_keeper *keeper, struct sc_kept_tally *k)
+{
+    struct sc_tally_teller *teller = &keeper->tellers[k->teller];
+    struct sc_kept_tally *before = NULL;
+    for (struct sc_kept_tally *other = teller->first; other != k; other = other->next)
+        before = other;
+    *(before == NULL ? &teller->first : &before->next) = k->next;
+    teller->last = teller->last == k ? before : teller->last;
+    teller->changed--;
+    keeper->changed--;
+}
+
+/* Its stream has another owner: that one's tally from now on. */
 static void hand_over(struct sc_tally_keeper *keeper, struct sc_kept_tally *k, struct sc_tally_teller *to)
 {
-    if (k->changed || to == &keeper->tellers[k->teller])
+    bool changed = k->changed;
+    if (to == &keeper->tellers[k->teller])
         return;
+    if (changed)
+        take_out(keeper, k);
     keeper->tellers[k->teller].kept--;
     k->teller = (uint32_t)(to - keeper->tellers);
     to->kept++;
+    if (changed)
+        enqueue(keeper, k);
 }
 
 enum sc_refusal sc_tally_keeper_take(struct sc_tally_keeper *keeper, const char *proxy,

@@ -41,18 +41,24 @@ static uint64_t read_earlier(const char *text)
     return digits >= 1 && digits <= DIGITS && text[digits] == '\n' ? strtoull(text, NULL, 10) : 0;
 }
 
-static void read_content(const char *path, struct content *out)
+/* @return SC_OK, also when there is no file; SC_DAMAGED: nothing in it holds; SC_IO: nobody knows what is in it. */
+static enum sc_status read_content(const char *path, struct content *out, struct sc_error *err)
 {
     char text[LINES * LINE + 1] = {0};
-    FILE *f = fopen(path, "re");
     *out = (struct content){0};
+    FILE *f = fopen(path, "re");
     if (f == NULL)
-        return;
+        return errno == ENOENT ? SC_OK : sc_fail_errno(err, errno, "cannot read %s", path);
     size_t length = fread(text, 1, LINES * LINE, f);
+    bool failed = ferror(f) != 0;
     fclose(f);
+    if (failed)
+        return sc_fail(err, SC_IO, "cannot read %s", path);
     for (size_t i = 0; i < LINES; i++)
         out->whole[i] = length >= (i + 1) * LINE && read_line(text + i * LINE, &out->ms[i]);
     out->earlier = read_earlier(text);
+    bool holds = out->whole[0] || out->whole[1] || out->earlier != 0 || strcmp(text, "0\n") == 0;
+    return holds ? SC_OK : sc_fail(err, SC_DAMAGED, "%s is damaged", path);
 }
 
 /* The line that the horizon is read from. */
@@ -79,7 +85,7 @@ static int write_over(struct sc_io *io, const char *path, uint64_t horizon_ms)
     struct content now;
     char line[LINE];
     int result = 0;
-    read_content(path, &now);
+    (void)read_content(path, &now, NULL);
     put_line(line, horizon_ms);
     for (size_t i = 0, first = 1 - line_that_holds(&now); i < LINES && result == 0; i++)
         result = io->ops->overwrite(io, path, (first + i) % LINES * LINE, line, LINE);
@@ -96,7 +102,7 @@ uint64_t sc_store_horizon(const char *store)
     char path[4096];
     struct content content;
     name_file(store, path, sizeof(path));
-    read_content(path, &content);
+    (void)read_content(path, &content, NULL);
     return horizon_of(&content);
 }
 
@@ -104,10 +110,14 @@ enum sc_status sc_store_set_horizon(const char *store, uint64_t horizon_ms, stru
                                     struct sc_error *err)
 {
     char path[4096];
-    if (sc_store_horizon(store) >= horizon_ms)
-        return SC_OK;
+    struct content now;
     name_file(store, path, sizeof(path));
-    enum sc_status status = replace(io, path, horizon_ms, err);
+    enum sc_status status = read_content(path, &now, err);
+    if (status != SC_OK && status != SC_DAMAGED) /* what is unknown may be further */
+        return status;
+    if (horizon_of(&now) >= horizon_ms)
+        return SC_OK;
+    status = replace(io, path, horizon_ms, err);
     if (status != SC_FULL)
         return status;
     int result = write_over(io == NULL ? sc_io_system() : io, path, horizon_ms);
@@ -121,6 +131,6 @@ enum sc_status sc_store_prepare_horizon(const char *store, struct sc_io *io, str
     char path[4096];
     struct content now;
     name_file(store, path, sizeof(path));
-    read_content(path, &now);
+    SC_TRY(read_content(path, &now, err));
     return now.whole[0] && now.whole[1] ? SC_OK : replace(io, path, horizon_of(&now), err);
 }

@@ -12,8 +12,8 @@
  * of which each 20 ms one may get one more target (a second's worth can be saved). When somebody gets slow or ceases to be,
  * what is queued for slow ones is looked at again. Under pressure: 0.5, 0.25, 1 s, and no rate.
  *
- * A member that refuses what was sent to it is no target of that batch, until it changes, or a minute after the first refusal of
- * all that were not forgotten yet: then all are.
+ * A member that refuses what was sent to it is no target of that batch, until it changes, or for 1, 2, 4, ... 64 minutes since the
+ * first refusal of that batch that is not forgotten: then all of it are.
  */
 #ifndef DISPATCH_KIT_H
 #define DISPATCH_KIT_H
@@ -46,7 +46,8 @@ static inline uint64_t next_random(uint64_t *state)
 struct batch {
     uint32_t lane, records, home;
     uint32_t acked, queued, flying; /* bits by member */
-    uint32_t refused;
+    uint32_t refused, offers;
+    uint64_t offer;          /* when it is offered again; 0: never */
     uint32_t late;           /* bits: in flight, and given to another too */
     uint32_t given;          /* bits: handed out since the member became usable */
     uint32_t asked;          /* bits: handed out ever: nobody else's acknowledgement counts */
@@ -72,7 +73,6 @@ struct world {
     struct sc_dispatch *dispatch;
     uint32_t usable, slow; /* bits */
     uint64_t now, ticked, saved, sends;
-    uint64_t refused_since; /* 0: nothing is refused since all was forgotten */
     struct batch *batches;
     uint32_t count, first_kept; /* all before are released */
     struct line lines[MEMBERS];
@@ -323,12 +323,13 @@ static inline void next(struct world *w, uint32_t m)
 
 static inline void offer_again(struct world *w)
 {
-    if (w->refused_since == 0 || w->now < w->refused_since + 60000)
-        return;
-    w->refused_since = 0;
     for (uint32_t i = w->first_kept; i < w->count; i++) {
         struct batch *b = &w->batches[i];
-        if (b->released || b->refused == 0)
+        if (b->released || b->offer == 0 || w->now < b->offer)
+            continue;
+        b->offer = 0;
+        b->offers += b->offers < 6;
+        if (b->refused == 0)
             continue;
         b->given &= ~b->refused;
         b->refused = 0;
@@ -343,7 +344,7 @@ static inline void refuse(struct world *w, uint32_t m, uint32_t number)
     const struct sc_batch_id id = {.stream = STREAM, .lane = b->lane, .sequence = number};
     bool asked = b->released || (b->asked >> m & 1) != 0;
     if (!b->released && (b->flying >> m & 1) != 0) {
-        w->refused_since = w->refused_since == 0 ? w->now : w->refused_since;
+        b->offer = b->offer == 0 ? w->now + (UINT64_C(60000) << b->offers) : b->offer;
         b->flying &= ~(1u << m);
         b->late &= ~(1u << m);
         b->refused |= 1u << m;
@@ -601,8 +602,10 @@ static inline uint32_t unreleased(const struct world *w)
 static inline void drain(struct world *w)
 {
     assert_true(w->usable != 0);
-    tick(w, w->refused_since == 0 ? 1000 : 60000,
-         false); /* what could not be read, or was refused, is tried again */
+    uint64_t last = w->now + 1000;
+    for (uint32_t i = w->first_kept; i < w->count; i++)
+        last = !w->batches[i].released && w->batches[i].offer > last ? w->batches[i].offer : last;
+    tick(w, last - w->now, false); /* what could not be read, or was refused, is tried again */
     for (uint32_t m = 0; m < w->cluster.count; m++) {
         while ((w->usable >> m & 1) != 0 && w->lines[m].count != 0)
             next(w, m);

@@ -2,6 +2,7 @@
 /* The accounts of a proxy: what its tallies say, also of the batches of a process that was killed. */
 #include "collect/accounts.h"
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "store_kit.h"
 
@@ -44,7 +45,7 @@ static void live(const char *folder, uint64_t stream, uint64_t window, uint64_t 
 static bool told(struct sc_accounts *a, uint64_t stream, uint64_t now_ms, struct sc_link_tally *out)
 {
     sc_accounts_tidy(a, now_ms);
-    for (uint32_t i = 0; sc_accounts_tally(a, i, now_ms, out); i++) {
+    for (uint32_t at = 0; sc_accounts_tally(a, &at, now_ms, out);) {
         if (out->stream == stream)
             return true;
     }
@@ -160,6 +161,40 @@ static void a_stream_that_was_told_for_a_minute_goes(void **state)
     assert_true(sc_accounts_stream(a, true).closed);
     sc_accounts_free(a);
     assert_int_equal(files_in(folder), 1); /* who was away at the end is told at the next start */
+    kit_remove(folder);
+}
+
+/* What an earlier process told long ago is not told again: not thousands of windows to each member in each second. */
+static void what_was_told_long_ago_is_not_told_again(void **state)
+{
+    (void)state;
+    char *folder = kit_folder(), path[4096];
+    uint64_t now = sc_clock_wall_ms();
+    uint8_t record[RECORD];
+    struct sc_link_tally tally;
+    struct sc_accounts *a = sc_accounts_open(folder, FIRST, read_mono);
+    for (uint64_t i = 0; i < 100; i++) {
+        const struct sc_batch_head head = batch(FIRST, 7, now - (100 - i) * 600000, i);
+        sc_accounts_accept(a, &head);
+        sc_accounts_safe(a, &head);
+    }
+    sc_accounts_free(a);
+    snprintf(path, sizeof(path), "%s/%016x.accounts", folder, FIRST);
+    int fd = open(path, O_RDWR);
+    for (uint32_t i = 0; i < 100; i++) { /* as if they had been written when their windows were open */
+        assert_int_equal(pread(fd, record, RECORD, i * RECORD), RECORD);
+        sc_store_le32(record + 20, (uint32_t)(now / 1000 - (100 - i) * 600));
+        sc_store_le64(record + 64, sc_link_hash(record, 64));
+        assert_int_equal(pwrite(fd, record, RECORD, i * RECORD), RECORD);
+    }
+    close(fd);
+    mono_ms += 1000000;
+    a = sc_accounts_open(folder, SECOND, read_mono);
+    uint32_t count = 0;
+    for (uint32_t at = 0; sc_accounts_tally(a, &at, now, &tally); count++)
+        assert_true(tally.window_ms == now - 600000);
+    assert_int_equal(count, 1);
+    sc_accounts_free(a);
     kit_remove(folder);
 }
 
@@ -291,6 +326,7 @@ int main(void)
         cmocka_unit_test(the_next_process_tells_what_a_killed_one_accepted),
         cmocka_unit_test(what_only_the_outbox_knows_is_counted),
         cmocka_unit_test(a_stream_that_was_told_for_a_minute_goes),
+        cmocka_unit_test(what_was_told_long_ago_is_not_told_again),
         cmocka_unit_test(the_file_does_not_grow),
         cmocka_unit_test(a_window_counts_all_that_is_accepted_late),
         cmocka_unit_test(a_clock_that_comes_back_goes_on_counting),

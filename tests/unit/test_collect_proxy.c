@@ -192,7 +192,7 @@ static uint64_t accounted(struct fixture *f)
     struct sc_accounts *accounts = sc_accounts_open(f->outbox, 1, sc_clock_mono_ms);
     struct sc_link_tally tally;
     uint64_t sum = 0;
-    for (uint32_t i = 0; sc_accounts_tally(accounts, i, sc_clock_wall_ms(), &tally); i++) {
+    for (uint32_t at = 0; sc_accounts_tally(accounts, &at, sc_clock_wall_ms(), &tally);) {
         if (tally.lane.lane == SC_DROPPED_LANE)
             sum += tally.lane.accepted.records[SC_RECORDS_FLOWS];
     }

@@ -380,6 +380,40 @@ static void all_connections_are_read_at_the_end(void **state)
     stop(&f);
 }
 
+/* Also those that the tight queue had wait: they are read, and what finds no room is counted. */
+static void waiting_connections_are_read_at_the_end(void **state)
+{
+    (void)state;
+    enum { CONNECTIONS = 20, MESSAGES = 500 };
+    struct fixture f = {.queue = sc_queue_create(FILL_LIMIT)};
+    struct sc_error err;
+    struct sc_intake_stats stats;
+    struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS, 0);
+    int fds[CONNECTIONS];
+    fill_queue(f.queue, pool);
+    const struct sc_receiver_options options = {
+        .intake = {.limits = sc_decoder_default_limits(), .window_s = 86400, .queue = f.queue}};
+    f.receiver = sc_receiver_create(&options, &err);
+    assert_int_equal(sc_receiver_start(f.receiver, &err), SC_OK);
+    listen_at(&f, "tcp://127.0.0.1:0", &f.urls[1]);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        fds[i] = connect_to(&f.urls[1]);
+        send_all(fds[i], template_message, sizeof(template_message));
+        for (int k = 0; k < MESSAGES; k++)
+            send_all(fds[i], data_message, sizeof(data_message));
+    }
+    sc_receiver_end(f.receiver, sc_clock_mono_ms() + 300);
+    sc_receiver_stop(f.receiver);
+    sc_receiver_get_intake(f.receiver, &stats);
+    assert_int_equal(stats.flows, 2 * CONNECTIONS * MESSAGES);
+    assert_int_equal(stats.dropped_full, 2 * CONNECTIONS * MESSAGES);
+    assert_int_equal(view_of(&f, SC_URL_TCP).connections, 0);
+    for (int i = 0; i < CONNECTIONS; i++)
+        close(fds[i]);
+    stop(&f);
+    sc_pool_free(pool);
+}
+
 /* ---- places ---- */
 
 /* Time-outs of `message_ms` and `idle_ms`; 0: the usual ones. */
@@ -645,6 +679,7 @@ int main(void)
         cmocka_unit_test(what_has_no_room_at_the_end_is_counted),
         cmocka_unit_test(receivers_complain_together),
         cmocka_unit_test(all_connections_are_read_at_the_end),
+        cmocka_unit_test(waiting_connections_are_read_at_the_end),
         cmocka_unit_test(a_new_template_is_told_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,7 +159,10 @@ static void settled_is_each_for_itself(void **state)
     assert_true(sc_tally_keeper_write(&keeper, 1000, 0));
     assert_int_equal(tell(&keeper, "renamed", 1, 0, 5, 2000), SC_REFUSAL_NONE);
     assert_true(sc_tally_keeper_settled(&keeper, "m") && !sc_tally_keeper_settled(&keeper, "renamed"));
+    assert_int_equal(tell(&keeper, "again", 1, 0, 5, 2000), SC_REFUSAL_NONE); /* while it waits */
+    assert_true(sc_tally_keeper_settled(&keeper, "renamed") && !sc_tally_keeper_settled(&keeper, "again"));
     assert_true(sc_tally_keeper_write(&keeper, 2000, 0));
+    assert_true(sc_tally_keeper_settled(&keeper, "again"));
     assert_int_equal(on_disk(store, 1, 0), 5);
     assert_true(sc_tally_keeper_write(&keeper, 700000, 0)); /* forgets all: each has its share again */
     assert_int_equal(keeper.count, 0);

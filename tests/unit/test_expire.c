@@ -464,6 +464,37 @@ static void what_is_prepared_says_the_same(void **state)
     kit_remove(path);
 }
 
+static void write_text(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+/* Nobody knows what it was: it may have been further. Retention goes on with a new one; a start does not say 0 for ever. */
+static void a_horizon_that_cannot_be_read_stays(void **state)
+{
+    (void)state;
+    char *path = kit_folder(), file[300], text[16] = "";
+    struct sc_error err;
+    name_horizon(path, file);
+    write_text(file, "garbage\n");
+    assert_int_equal(sc_store_prepare_horizon(path, NULL, &err), SC_DAMAGED);
+    FILE *f = fopen(file, "re");
+    assert_non_null(fgets(text, sizeof(text), f));
+    fclose(f);
+    assert_string_equal(text, "garbage\n");
+    assert_int_equal(sc_store_set_horizon(path, WINDOW(3), NULL, &err), SC_OK);
+    assert_true(sc_store_horizon(path) == WINDOW(3));
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(mkdir(file, 0700), 0);
+    assert_int_not_equal(sc_store_prepare_horizon(path, NULL, &err), SC_OK);
+    assert_int_not_equal(sc_store_set_horizon(path, WINDOW(3), NULL, &err), SC_OK);
+    assert_non_null(strstr(err.message, "cannot read"));
+    kit_remove(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +510,7 @@ int main(void)
         cmocka_unit_test(a_full_disk_without_a_horizon),
         cmocka_unit_test(the_greatest_whole_line_holds),
         cmocka_unit_test(what_is_prepared_says_the_same),
+        cmocka_unit_test(a_horizon_that_cannot_be_read_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
