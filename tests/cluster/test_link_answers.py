@@ -150,7 +150,7 @@ class Case:
 
 
 def never_sent(case):
-    """Full, so that it is sent nothing; it acknowledges everything, while nobody else is there."""
+    """Full, so that it is sent nothing; it acknowledges everything and refuses everything, while nobody else is there."""
     proxy, real, liar = case.proxy, case.real, case.liar
     stream = case.stream()
     known = (lane_of("n2"), lane_of("liar"))
@@ -160,6 +160,7 @@ def never_sent(case):
             liar.say(s, hello())
         forged = [ack(stream, lane, first, last) for lane in known
                   for first, last in ((0, 0), (0, 100), (0, 5000), (0, 60000), (0, 2**64 - 1), (2**64 - 3, 2**64 - 1))]
+        forged += [refusal(stream, lane, n) for lane in known for n in range(20)]
         liar.say(s, beat(full=1, free=0), *forged, ack(random.getrandbits(64), 7, 0, 60000))
         drain(s)
         time.sleep(0.05)
@@ -268,8 +269,8 @@ def quiet(case):
 
 
 def refusing(case):
-    """It refuses whatever there may be, also what it was never sent."""
-    before, stream = refused(case.proxy, "acknowledgement"), case.stream()
+    """It refuses whatever there may be."""
+    stream = case.stream()
     lanes = (lane_of("n2"), lane_of("liar"))
 
     def forge(liar, s):
@@ -286,8 +287,6 @@ def refusing(case):
         case.sent |= set(exporter.send(len(case.sent), 10000))
         case.accepted()
     kit.check("answers: refusing: the others get all", stored(case), case.cluster.logs())
-    kit.check("answers: refusing: what was never sent is counted", kit.wait_for(lambda: refused(case.proxy, "acknowledgement") > before),
-              case.proxy.status()["cluster"])
     kit.check("answers: refusing: few lines", case.proxy.log.read_text().count("liar does not take a batch") <= 60, case.proxy.log.read_text())
     quiet(case)
     case.complete("refusing")
