@@ -325,7 +325,7 @@ static void load_file(struct sc_accounts *a, uint64_t stream)
         last_s = one.saved_s > last_s ? one.saved_s : last_s;
     }
     fclose(file);
-    for (uint32_t i = first; i < a->count; i++)
+    for (uint32_t i = first; a->all != NULL && i < a->count; i++)
         a->all[i].changed_ms = a->all[i].saved_s + UNTOLD_S >= last_s ? a->mono_ms() : 0;
 }
 
