@@ -13,6 +13,15 @@ def member(proxy, name, what):
     return proxy.member(name)[what]
 
 
+def send_parts(proxy, exporter):
+    """Numbers of flows, sent so that each part is a batch at least."""
+    sent = []
+    for part in range(8):
+        sent += exporter.send(part * 1000, 700)
+        kit.wait_for(lambda: proxy.status()["cluster"]["proxy"]["records"] >= len(sent))
+    return sent
+
+
 def one_refuses(folder):
     """One node has windows of another length."""
     c = kit.Cluster(folder, 4, 2, roles=[["proxy"], ["subcollector"], ["subcollector"], ["subcollector"]])
@@ -20,10 +29,7 @@ def one_refuses(folder):
     odd.window = 30
     c.start()
     exporter = kit.Exporter(proxy)
-    wanted = []
-    for part in range(8):
-        wanted += exporter.send(part * 1000, 700)
-        kit.wait_for(lambda: proxy.status()["cluster"]["proxy"]["records"] >= len(wanted))  # a batch at least each time
+    wanted = send_parts(proxy, exporter)
     kit.check("one refuses: all is safe with the others", kit.wait_for(lambda: c.has_accepted() and proxy.waiting() == 0), c.logs())
     exporter.close()
     kit.check("one refuses: nobody died of it", all(member(proxy, n.name, "deaths") == 0 for n in c.nodes[1:]), c.logs())
@@ -49,10 +55,7 @@ def all_refuse(folder):
     proxy.window = 60
     c.start()
     exporter = kit.Exporter(proxy)
-    wanted = []
-    for part in range(8):
-        wanted += exporter.send(part * 1000, 700)
-        kit.wait_for(lambda: proxy.status()["cluster"]["proxy"]["records"] >= len(wanted))
+    wanted = send_parts(proxy, exporter)
     kit.check("all refuse: the others are safe", kit.wait_for(lambda: c.has_accepted() and proxy.waiting() == 1), c.logs())
     exporter.close()
     kit.check("all refuse: nobody died of it", all(member(proxy, n.name, "deaths") == 0 for n in c.nodes[1:]), c.logs())

@@ -6,19 +6,7 @@
 #include "collect/holder.h"
 #include "net/socket.h"
 #include "store/reader.h"
-
-#include <ftw.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "store_kit.h"
 
 enum { PARCELS = 60, ROWS = 4000, WINDOW_S = 300 };
 
@@ -47,18 +35,10 @@ static uint64_t count_rows(const char *store)
     return rows_stored;
 }
 
-static int remove_one(const char *path, const struct stat *info, int type, struct FTW *where)
-{
-    (void)info;
-    (void)type;
-    (void)where;
-    return remove(path);
-}
-
 /* ---- fixture: a node that is proxy and subcollector, the latter not there at first ---- */
 
 struct fixture {
-    char store[64], outbox[96];
+    char *store, outbox[96];
     struct sc_cluster cluster;
     struct sc_pool *pool;
     struct sc_queue *queue;
@@ -97,8 +77,7 @@ static void set_up(struct fixture *f)
 {
     char text[256];
     struct sc_error err = {0};
-    *f = (struct fixture){.store = "/tmp/sc-proxy-XXXXXX"};
-    assert_non_null(mkdtemp(f->store));
+    *f = (struct fixture){.store = kit_folder()};
     snprintf(f->outbox, sizeof(f->outbox), "%s/outbox", f->store);
     snprintf(text, sizeof(text),
              "version: 1\nreplication: 1\nmembers:\n- {name: alpha, address: '127.0.0.1:%u'}\n", free_port());
@@ -127,7 +106,7 @@ static void tear_down(struct fixture *f)
     sc_cluster_free(&f->cluster);
     fclose(f->log);
     free(f->lines);
-    nftw(f->store, remove_one, 16, FTW_PHYS | FTW_DEPTH);
+    kit_remove(f->store);
 }
 
 /* Numbers that no encoding makes small: all parcels together are twice the bound of the outbox. */
