@@ -532,4 +532,17 @@ static KIT_UNUSED char *query_random_filter(struct query_table *t, unsigned dept
     return (char *)out.data;
 }
 
+/* Of an entry, by the label of a column. */
+static KIT_UNUSED struct sc_value query_result_value(const struct sc_request *r,
+                                                     const struct sc_groups *groups, const uint8_t *entry,
+                                                     const char *label)
+{
+    for (uint32_t i = 0; i < r->column_count; i++) {
+        if (strcmp(r->columns[i].label, label) == 0)
+            return sc_groups_value(groups, entry, &r->columns[i].result);
+    }
+    fail_msg("no column %s", label);
+    return (struct sc_value){.null = true};
+}
+
 #endif

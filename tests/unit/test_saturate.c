@@ -65,17 +65,6 @@ static struct sc_groups *group(struct sc_source *source, const struct sc_filter 
     return groups;
 }
 
-static struct sc_value value(const struct sc_request *r, const struct sc_groups *groups, const uint8_t *entry,
-                             const char *label)
-{
-    for (uint32_t i = 0; i < r->column_count; i++) {
-        if (strcmp(r->columns[i].label, label) == 0)
-            return sc_groups_value(groups, entry, &r->columns[i].result);
-    }
-    fail_msg("no column %s", label);
-    return (struct sc_value){.null = true};
-}
-
 static void check_groups(const struct sc_request *r, const struct sc_groups *groups)
 {
     static const char *const made_of_sums[] = {"bytes", "avg(bytes)", "bpp"};
@@ -84,16 +73,17 @@ static void check_groups(const struct sc_request *r, const struct sc_groups *gro
     assert_int_equal(sc_groups_top(groups, r->orders, r->order_count, 0, &top, &err), SC_OK);
     assert_int_equal(top.count, 2);
     for (unsigned i = 0; i < 3; i++) {
-        assert_true(value(r, groups, top.entries[0], made_of_sums[i]).saturated);
-        assert_false(value(r, groups, top.entries[1], made_of_sums[i]).saturated);
+        assert_true(query_result_value(r, groups, top.entries[0], made_of_sums[i]).saturated);
+        assert_false(query_result_value(r, groups, top.entries[1], made_of_sums[i]).saturated);
     }
-    assert_true(value(r, groups, top.entries[0], "proto").u == 17);
-    assert_true(value(r, groups, top.entries[0], "bytes").u == UINT64_MAX);
-    assert_true(value(r, groups, top.entries[1], "bytes").u == TCP_EACH * tcp_flows);
-    assert_true(value(r, groups, top.entries[0], "packets").u == 3 * (BATCHES * ROWS - tcp_flows));
-    assert_true(value(r, groups, top.entries[0], "max(bytes)").u == HALF + 500);
-    assert_false(value(r, groups, top.entries[0], "packets").saturated);
-    assert_false(value(r, groups, top.entries[0], "max(bytes)").saturated);
+    assert_true(query_result_value(r, groups, top.entries[0], "proto").u == 17);
+    assert_true(query_result_value(r, groups, top.entries[0], "bytes").u == UINT64_MAX);
+    assert_true(query_result_value(r, groups, top.entries[1], "bytes").u == TCP_EACH * tcp_flows);
+    assert_true(query_result_value(r, groups, top.entries[0], "packets").u ==
+                3 * (BATCHES * ROWS - tcp_flows));
+    assert_true(query_result_value(r, groups, top.entries[0], "max(bytes)").u == HALF + 500);
+    assert_false(query_result_value(r, groups, top.entries[0], "packets").saturated);
+    assert_false(query_result_value(r, groups, top.entries[0], "max(bytes)").saturated);
     free(top.entries);
 }
 
@@ -159,8 +149,8 @@ static void sums_of_ranks(void **state)
         assert_int_equal(sc_groups_read(to, bytes.data, bytes.len, &err), SC_OK);
     struct sc_result top;
     assert_int_equal(sc_groups_top(to, r->orders, r->order_count, 0, &top, &err), SC_OK);
-    assert_true(value(r, to, top.entries[0], "bytes").u == UINT64_MAX);
-    assert_true(value(r, to, top.entries[1], "bytes").u == 2 * TCP_EACH * tcp_flows);
+    assert_true(query_result_value(r, to, top.entries[0], "bytes").u == UINT64_MAX);
+    assert_true(query_result_value(r, to, top.entries[1], "bytes").u == 2 * TCP_EACH * tcp_flows);
     free(top.entries);
     summary = sum;
     sc_summary_merge(&sum, &summary);

@@ -131,17 +131,6 @@ static uint64_t cut(wide sum, unsigned times)
     return sum * times >> 64 != 0 ? SC_SATURATED : (uint64_t)sum * times;
 }
 
-static struct sc_value value(const struct sc_request *r, const struct sc_groups *groups, const uint8_t *entry,
-                             const char *label)
-{
-    for (uint32_t i = 0; i < r->column_count; i++) {
-        if (strcmp(r->columns[i].label, label) == 0)
-            return sc_groups_value(groups, entry, &r->columns[i].result);
-    }
-    fail_msg("no column %s", label);
-    return (struct sc_value){.null = true};
-}
-
 static uint32_t group_of_entry(const struct sc_request *r, const struct sc_groups *groups,
                                const uint8_t *entry)
 {
@@ -165,10 +154,11 @@ static void check(const struct sc_request *r, const struct sc_groups *groups, co
     for (uint32_t i = 0; i < GROUPS; i++) {
         uint32_t group = group_of_entry(r, groups, all.entries[i]);
         assert_true(group < GROUPS);
-        struct sc_value bytes = value(r, groups, all.entries[i], "bytes");
+        struct sc_value bytes = query_result_value(r, groups, all.entries[i], "bytes");
         assert_true(bytes.u == cut(ref->bytes[group], times));
         assert_true(bytes.saturated == (bytes.u == SC_SATURATED));
-        assert_true(value(r, groups, all.entries[i], "packets").u == cut(ref->packets[group], times));
+        assert_true(query_result_value(r, groups, all.entries[i], "packets").u ==
+                    cut(ref->packets[group], times));
     }
     free(all.entries);
 }
