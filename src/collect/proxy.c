@@ -106,7 +106,7 @@ static void account_drops(struct sc_proxy *p)
     sc_drops_free(&drops);
 }
 
-/* So are records that the outbox did not take until the end, */
+/* Records that the outbox did not take until the end are drops, too. */
 static void lose_last(struct sc_proxy *p, const struct sc_batch *batch)
 {
     struct sc_drops drops = {0};
@@ -115,7 +115,7 @@ static void lose_last(struct sc_proxy *p, const struct sc_batch *batch)
     sc_drops_free(&drops);
 }
 
-/* and those that this thread can do nothing with. */
+/* Of a batch that this thread can do nothing with. */
 static void lose(struct sc_proxy *p, const struct sc_batch *batch, const char *why)
 {
     struct sc_tally_count lost = {0};
