@@ -18,7 +18,7 @@
 #include "cluster/planner.h"
 #include "cluster/ranks_threads.h"
 #include "cluster/reduce.h"
-#include "query/group_table.h"
+#include "group/table.h"
 #include "query/request.h"
 
 #include <getopt.h>

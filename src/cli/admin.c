@@ -9,7 +9,7 @@
 #include "collect/exporters.h"
 #include "conf/config.h"
 #include "conf/units.h"
-#include "query/time_range.h"
+#include "filter/time_range.h"
 #include "store/catalogue.h"
 #include "store/maintain.h"
 #include "store/store.h"

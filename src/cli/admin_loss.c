@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cli/admin_loss.h"
 
-#include "query/source.h"
+#include "source/source.h"
 #include "store/catalogue.h"
 
 #include <inttypes.h>

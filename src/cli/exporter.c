@@ -5,8 +5,8 @@
 #include "export/generate.h"
 #include "export/network.h"
 #include "export/replay.h"
-#include "query/filter.h"
-#include "query/time_range.h"
+#include "filter/filter.h"
+#include "filter/time_range.h"
 #include "store/elements.h"
 
 #include <errno.h>

@@ -4,7 +4,7 @@
 #include "cli/query_cluster.h"
 #include "cli/query_columns.h"
 #include "cli/query_job.h"
-#include "query/filter.h"
+#include "filter/filter.h"
 #include "query/request.h"
 #include "store/elements.h"
 

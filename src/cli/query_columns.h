@@ -4,7 +4,7 @@
 #define SC_CLI_QUERY_COLUMNS_H
 
 #include "query/request.h"
-#include "query/source.h"
+#include "source/source.h"
 
 /* Zero-initialise, then sc_stored_columns_init. */
 struct sc_stored_columns {

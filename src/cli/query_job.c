@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "query/time_range.h"
+#include "filter/time_range.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
 #define SC_CLI_QUERY_JOB_H
 
 #include "cli/query_options.h"
-#include "query/filter.h"
+#include "filter/filter.h"
 #include "query/request.h"
 
 #include <stdatomic.h>

@@ -2,7 +2,7 @@
 #include "cli/query_options.h"
 
 #include "conf/config.h"
-#include "query/time_range.h"
+#include "filter/time_range.h"
 
 #include <errno.h>
 #include <getopt.h>

@@ -3,7 +3,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "query/output.h"
+#include "show/output.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -19,7 +19,7 @@
 #include "cli/query_job.h"
 #include "cluster/beat.h"
 #include "cluster/distributed.h"
-#include "query/query_aggregate.h"
+#include "query/aggregate.h"
 
 #define SC_RANK_MOST_ABSENT 1024u
 

@@ -17,7 +17,7 @@
 
 #include "cluster/planner.h"
 #include "cluster/ranks.h"
-#include "query/summary.h"
+#include "show/summary.h"
 
 struct sc_distributed_options {
     const struct sc_ranks *ranks; /* borrowed, as all here */

@@ -5,7 +5,7 @@
 
 #include "cluster/ranks.h"
 #include "query/scan.h"
-#include "query/source.h"
+#include "source/source.h"
 
 #define SC_FIGURES_TEXT_MAX 256u
 

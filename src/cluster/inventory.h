@@ -6,9 +6,9 @@
 #ifndef SC_CLUSTER_INVENTORY_H
 #define SC_CLUSTER_INVENTORY_H
 
-#include "query/expect.h"
-#include "query/source.h"
-#include "query/summary.h"
+#include "show/summary.h"
+#include "source/expect.h"
+#include "source/source.h"
 
 /* Streams, accepted losses and the horizon. */
 void sc_inventory_put_expected(const struct sc_expected *expected, struct sc_buf *out);

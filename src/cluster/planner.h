@@ -6,8 +6,8 @@
 #ifndef SC_CLUSTER_PLANNER_H
 #define SC_CLUSTER_PLANNER_H
 
-#include "query/expect.h"
-#include "query/source.h"
+#include "source/expect.h"
+#include "source/source.h"
 
 struct sc_planner;
 

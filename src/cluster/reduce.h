@@ -16,7 +16,7 @@
 #define SC_CLUSTER_REDUCE_H
 
 #include "cluster/ranks.h"
-#include "query/aggregate.h"
+#include "group/aggregate.h"
 
 enum sc_reduce_way { SC_REDUCE_AUTO, SC_REDUCE_GATHER, SC_REDUCE_EXCHANGE, SC_REDUCE_TPUT };
 

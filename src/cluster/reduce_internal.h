@@ -7,7 +7,7 @@
 #define SC_CLUSTER_REDUCE_INTERNAL_H
 
 #include "cluster/reduce.h"
-#include "query/aggregate_part.h"
+#include "group/part.h"
 
 struct sc_reduce {
     struct sc_ranks ranks; /* counts what is sent */

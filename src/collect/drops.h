@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Records that the collector itself dropped, by window and kind: gathered by the receivers, recorded durably in tallies by whoever
- * takes the batches, so that every answer over the window says so (query/expect.h), and told in the log once a minute.
+ * takes the batches, so that every answer over the window says so (source/expect.h), and told in the log once a minute.
  */
 #ifndef SC_COLLECT_DROPS_H
 #define SC_COLLECT_DROPS_H

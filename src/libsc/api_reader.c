@@ -2,7 +2,7 @@
 /* The reader of libsc.h: units of a source one after another, each selected, verified, and given row by row.
  */
 #include "libsc/api_values.h"
-#include "query/source.h"
+#include "source/source.h"
 #include "store/elements.h"
 
 #include <stdlib.h>

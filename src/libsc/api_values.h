@@ -4,9 +4,9 @@
 #define SC_LIBSC_API_VALUES_H
 
 #include "base/status.h"
-#include "query/cells.h"
 #include "query/request.h"
 #include "securitycloud/libsc.h"
+#include "show/cells.h"
 
 /* Fills *to (when not NULL) from *from and returns the public status. SC_OK and SC_END leave *to alone. */
 enum libsc_status sc_api_status(enum sc_status status, const struct sc_error *from, struct libsc_error *to);

@@ -1,169 +1,29 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/*
- * Aggregation: rows to groups. A `struct sc_aggregate` describes what is grouped and summed; it is immutable
- * and shared. A `struct sc_groups` is a partial result: each thread (and each node) fills its own, partial
- * results merge, and they can be written to bytes and read back, so that a planner may move them between
- * machines.
- *
- * A group's entry is: packed key (integers in 1, 2, 4 or 8 bytes; addresses and strings as the 4-byte number
- * of an interner that belongs to the groups), one bit per key that is null, one bit per accumulator that has
- * seen a value; then accumulators of 8 bytes.
- */
+/* The scan behind aggregations. Internal to query_aggregate.c and query_top.c. */
 #ifndef SC_QUERY_AGGREGATE_H
 #define SC_QUERY_AGGREGATE_H
 
-#include "query/interner.h"
-#include "query/select.h"
+#include "query/engine.h"
 
-#include <stdatomic.h>
-
-#define SC_MAX_KEYS         16u
-#define SC_MAX_ACCUMULATORS 16u
-#define SC_NO_PREFIX        255u
-#define SC_MIN_KEY_BYTES    4u
-
-struct sc_group_key {
-    struct sc_field field;
-    struct sc_field
-        other; /* pair keys: the second field; a record counts once under each of the two values */
-    bool pair;
-    uint8_t prefix4, prefix6; /* SC_NO_PREFIX: whole address */
-    uint64_t bucket;          /* times (ms) and numbers: rounded down to a multiple; 0 = not */
-    bool local;               /* the bucket is one of the wall clock: sc_time_bucket_start */
-    uint8_t width;            /* bytes in the packed key; set by sc_aggregate_prepare */
-    bool interned;
+/* Groups that are known beforehand: only these are filled. */
+struct sc_seed {
+    const struct sc_groups *from;
+    const struct sc_result *winners;
 };
 
-enum sc_accumulate {
-    SC_ACCUMULATE_SUM,
-    SC_ACCUMULATE_MIN,
-    SC_ACCUMULATE_MAX,
-    SC_ACCUMULATE_OR,
-    SC_ACCUMULATE_COUNT
+struct sc_aggregate_run {
+    struct sc_aggregate **aggregates; /* prepared; laid out anew when a key needs more bytes */
+    uint32_t count;
+    const struct sc_seed *seeds; /* one per aggregate, or NULL */
+    const struct sc_keep *keeps; /* one per aggregate (limit 0: keep all), or NULL */
+    uint64_t memory_limit;       /* 0 = none */
+    uint64_t soft_limit;         /* 0 = none; SC_AGAIN when the groups pass it */
 };
 
-struct sc_accumulator {
-    struct sc_field field;
-    uint8_t how; /* enum sc_accumulate */
-};
-
-struct sc_aggregate {
-    struct sc_group_key keys[SC_MAX_KEYS];
-    uint32_t key_count; /* 0: one group of all rows */
-    struct sc_accumulator accumulators[SC_MAX_ACCUMULATORS];
-    uint32_t accumulator_count;
-    uint64_t seed;  /* of the hashes; the same in all partial results that meet, at all ranks */
-    bool wide_keys; /* integers of keys take 8 bytes: set after SC_LIMIT from sc_groups_add_rows */
-    /* set by sc_aggregate_prepare */
-    uint32_t key_bytes;
-    uint32_t null_at, seen_at, accumulators_at, entry_bytes;
-};
-
-/* The index of an accumulator, added when new; UINT32_MAX when there are too many. */
-uint32_t sc_aggregate_add(struct sc_aggregate *aggregate, const struct sc_field *field,
-                          enum sc_accumulate how);
-
-/* Lays out the entry. Call after the last change. */
-void sc_aggregate_prepare(struct sc_aggregate *aggregate);
-
-struct sc_groups;
-
-/* NULL without memory. `aggregate` is borrowed. */
-struct sc_groups *sc_groups_create(const struct sc_aggregate *aggregate);
-void sc_groups_free(struct sc_groups *groups);
-uint64_t sc_groups_count(const struct sc_groups *groups);
-/* Bytes held; grows with the groups only. */
-size_t sc_groups_memory(const struct sc_groups *groups);
-
-/*
- * Adds the selected rows of a row group.
- * @return SC_OK; SC_LIMIT: a value did not fit its key width, run again with wide_keys; SC_NOMEM, SC_IO,
- * SC_DAMAGED. Unless SC_OK the groups are not usable, save after SC_DAMAGED and SC_IO, which come before any
- * row is added.
- */
-enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group *group,
-                                  const struct sc_selection *selection, struct sc_error *err);
-
-/*
- * Where most rows begin a group of their own, entries leave the table and are held apart (see group_table.h): the bytes that
- * they may take before those of one group are added up; 64 MiB unless set.
- */
-void sc_groups_set_spill_budget(struct sc_groups *groups, uint64_t bytes);
-/* Bytes that they take. */
-uint64_t sc_groups_spilled(const struct sc_groups *groups);
-
-/*
- * Makes the group of `entry`, an entry of `from`, without values. Both have the same keys.
- * After sc_groups_close only the groups that are there take rows; all other rows are left out.
- */
-enum sc_status sc_groups_seed(struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry);
-void sc_groups_close(struct sc_groups *groups);
-/* As sc_groups_seed, with the values of the accumulators that both have; the others have none. */
-enum sc_status sc_groups_carry(struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry);
-
-/*
- * Once *cancel is not 0, sc_groups_join and sc_groups_top give up with SC_CANCELLED where they would take long. NULL: never.
- * It must live as long as the groups.
- */
-void sc_groups_set_cancel(struct sc_groups *groups, const atomic_int *cancel);
-
-/* Bytes and back: `read` merges them into `to`, which has the same aggregate. Checks all lengths: SC_DAMAGED.
- */
-enum sc_status sc_groups_write(const struct sc_groups *groups, struct sc_buf *out);
-enum sc_status sc_groups_read(struct sc_groups *to, const uint8_t *bytes, size_t length,
-                              struct sc_error *err);
-
-/* ---- results ---- */
-
-enum sc_result_source { SC_RESULT_KEY, SC_RESULT_ACCUMULATOR, SC_RESULT_COMPUTED, SC_RESULT_AVERAGE };
-
-/* One column of the result and where it comes from. */
-struct sc_result_column {
-    uint8_t source;   /* enum sc_result_source */
-    uint8_t computed; /* COMPUTED: enum sc_field_computed */
-    uint8_t type;     /* enum sc_value_type of the values */
-    uint32_t a, b, c; /* KEY: key; ACCUMULATOR: index; AVERAGE: sum, count; COMPUTED: first, last,
-                         bytes/packets (BPP: a bytes, b packets) */
-};
-
-struct sc_result_order {
-    struct sc_result_column column;
-    bool descending;
-};
-
-/* All that is wanted of some groups: the first `limit` by the orders, as of sc_groups_top. */
-struct sc_keep {
-    const struct sc_result_order *orders;
-    uint32_t order_count;
-    uint64_t limit; /* not 0 */
-};
-
-/*
- * Moves the groups of all partial results into the first one, with up to `threads` threads. The others are empty
- * afterwards, and must still be freed. To be called for a single one, too, before anything is asked of it:
- * sc_groups_add_rows may hold several entries of one group apart.
- * `keep` may be NULL; else groups that are not among the first by it may be left out.
- * @return SC_OK; SC_NOMEM, SC_CANCELLED (sc_groups_set_cancel of the first): none of them is usable any more.
- */
-enum sc_status sc_groups_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
-                              unsigned threads, struct sc_error *err);
-
-/* Entries in order, borrowed from the groups. */
-struct sc_result {
-    const uint8_t **entries;
-    uint64_t count;
-};
-
-/*
- * The first `limit` (0 = all) groups by `orders`, ties by the keys' values, so that the result does not
- * depend on threads. Nulls come last. entries is malloc'ed for the caller. @return SC_OK, SC_NOMEM, SC_CANCELLED.
- */
-enum sc_status sc_groups_top(const struct sc_groups *groups, const struct sc_result_order *orders,
-                             uint32_t order_count, uint64_t limit, struct sc_result *out,
-                             struct sc_error *err);
-
-/* The value of a column in an entry; bytes borrowed from the groups. */
-struct sc_value sc_groups_value(const struct sc_groups *groups, const uint8_t *entry,
-                                const struct sc_result_column *column);
+/* As sc_query_aggregate. */
+enum sc_status sc_aggregate_run(const struct sc_aggregate_run *request, struct sc_source *source,
+                                const struct sc_scan_options *options, struct sc_groups **groups,
+                                struct sc_summary *summary, struct sc_scan_stats *stats,
+                                struct sc_error *err);
 
 #endif

@@ -11,6 +11,27 @@
 
 #include <stdlib.h>
 
+enum sc_status sc_comparer_init(struct sc_comparer *comparer, bool use_bloom, struct sc_error *err)
+{
+    *comparer = (struct sc_comparer){.numbers = malloc(SC_ROW_GROUP_ROWS * sizeof(uint64_t)),
+                                     .bytes = malloc(SC_ROW_GROUP_ROWS + 64),
+                                     .lookup = malloc(SC_ROW_GROUP_ROWS),
+                                     .use_bloom = use_bloom};
+    if (comparer->numbers != NULL && comparer->bytes != NULL && comparer->lookup != NULL)
+        return SC_OK;
+    sc_comparer_free(comparer);
+    return sc_fail_nomem(err, "the filter");
+}
+
+void sc_comparer_free(struct sc_comparer *comparer)
+{
+    free(comparer->numbers);
+    free(comparer->bytes);
+    free(comparer->lookup);
+    free(comparer->addresses);
+    *comparer = (struct sc_comparer){0};
+}
+
 /* ---- ranges of the comparison as unsigned numbers ---- */
 
 struct number_range {
@@ -187,7 +208,7 @@ static int settle_numbers(const struct sc_filter *f, uint64_t min, uint64_t max)
     return min == max ? number_matches(f, min) : -1;
 }
 
-static enum sc_status dict_rows(struct sc_selector *s, struct sc_row_group *group, const struct sc_filter *f,
+static enum sc_status dict_rows(struct sc_comparer *s, struct sc_row_group *group, const struct sc_filter *f,
                                 const struct sc_column *c, struct sc_error *err)
 {
     uint8_t *table = sc_arena_alloc(&group->context->arena, c->dict.count);
@@ -199,7 +220,7 @@ static enum sc_status dict_rows(struct sc_selector *s, struct sc_row_group *grou
     return SC_OK;
 }
 
-static void flat_rows(struct sc_selector *s, const struct sc_filter *f, const struct sc_column *c,
+static void flat_rows(struct sc_comparer *s, const struct sc_filter *f, const struct sc_column *c,
                       uint32_t rows)
 {
     struct number_range r;
@@ -217,7 +238,7 @@ static void flat_rows(struct sc_selector *s, const struct sc_filter *f, const st
     }
 }
 
-static enum sc_status plain_numbers(struct sc_selector *s, struct sc_row_group *group,
+static enum sc_status plain_numbers(struct sc_comparer *s, struct sc_row_group *group,
                                     const struct sc_filter *f, const struct sc_entry *e, uint64_t *out,
                                     struct sc_error *err)
 {
@@ -271,7 +292,7 @@ static unsigned common_bits(const struct sc_filter_range *r)
 }
 
 /* A filter that is damaged says nothing; the rows themselves may be whole. */
-static enum sc_status any_possible(struct sc_selector *s, struct sc_row_group *group,
+static enum sc_status any_possible(struct sc_comparer *s, struct sc_row_group *group,
                                    const struct sc_filter *f, bool *possible, struct sc_error *err)
 {
     *possible = true;
@@ -320,7 +341,7 @@ static void address_bounds(const struct sc_filter *f, const struct sc_dictionary
     *codes = (struct number_range){from, to - 1};
 }
 
-static enum sc_status code_rows(struct sc_selector *s, struct sc_row_group *group, const struct sc_filter *f,
+static enum sc_status code_rows(struct sc_comparer *s, struct sc_row_group *group, const struct sc_filter *f,
                                 const struct sc_column *c, struct sc_error *err)
 {
     struct number_range codes = {0, 0};
@@ -358,7 +379,7 @@ static bool dict_has_match(const struct sc_filter *f, const struct sc_dictionary
     return some;
 }
 
-static enum sc_status plain_addresses(struct sc_selector *s, struct sc_row_group *group,
+static enum sc_status plain_addresses(struct sc_comparer *s, struct sc_row_group *group,
                                       const struct sc_filter *f, const struct sc_entry *e, uint64_t *out,
                                       struct sc_error *err)
 {
@@ -387,7 +408,7 @@ static enum sc_status plain_addresses(struct sc_selector *s, struct sc_row_group
 
 /* ---- all other cases: through the field's values ---- */
 
-static enum sc_status general_numbers(struct sc_selector *s, struct sc_row_group *group,
+static enum sc_status general_numbers(struct sc_comparer *s, struct sc_row_group *group,
                                       const struct sc_filter *f, const struct sc_column *const *columns,
                                       uint32_t count, uint64_t *out)
 {
@@ -400,7 +421,7 @@ static enum sc_status general_numbers(struct sc_selector *s, struct sc_row_group
     return SC_OK;
 }
 
-static enum sc_status general_rows(struct sc_selector *s, struct sc_row_group *group,
+static enum sc_status general_rows(struct sc_comparer *s, struct sc_row_group *group,
                                    const struct sc_filter *f, uint64_t *out, struct sc_error *err)
 {
     const struct sc_column *columns[4 * SC_FIELD_COLUMNS];
@@ -442,7 +463,7 @@ static const struct sc_entry *plain_entry(const struct sc_row_group *group, cons
     return found;
 }
 
-enum sc_status sc_compare_rows(struct sc_selector *selector, struct sc_row_group *group,
+enum sc_status sc_compare_rows(struct sc_comparer *comparer, struct sc_row_group *group,
                                const struct sc_filter *filter, uint64_t *out, struct sc_error *err)
 {
     bool absent;
@@ -452,9 +473,9 @@ enum sc_status sc_compare_rows(struct sc_selector *selector, struct sc_row_group
         return SC_OK;
     }
     if (e != NULL && e->key.kind == SC_COLUMN_UINT && filter->field.type != SC_VALUE_FLOAT)
-        return plain_numbers(selector, group, filter, e, out, err);
+        return plain_numbers(comparer, group, filter, e, out, err);
     if (e != NULL && e->key.kind == SC_COLUMN_ADDRESS && filter->compare != SC_COMPARE_FLAGS &&
         filter->compare != SC_COMPARE_ANY_FLAG)
-        return plain_addresses(selector, group, filter, e, out, err);
-    return general_rows(selector, group, filter, out, err);
+        return plain_addresses(comparer, group, filter, e, out, err);
+    return general_rows(comparer, group, filter, out, err);
 }

@@ -7,10 +7,10 @@
 #ifndef SC_QUERY_ENGINE_H
 #define SC_QUERY_ENGINE_H
 
-#include "query/aggregate.h"
-#include "query/output.h"
+#include "group/aggregate.h"
 #include "query/scan.h"
-#include "query/summary.h"
+#include "show/output.h"
+#include "show/summary.h"
 
 /* Where text goes. Called from one thread at a time. @return false to stop the query (nobody reads any more).
  */

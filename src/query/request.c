@@ -2,8 +2,8 @@
 #include "query/request.h"
 
 #include "base/hash.h"
-#include "query/time_bucket.h"
-#include "query/time_range.h"
+#include "filter/time_range.h"
+#include "group/time_bucket.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -6,8 +6,8 @@
 #ifndef SC_QUERY_SELECT_H
 #define SC_QUERY_SELECT_H
 
-#include "query/filter.h"
-#include "query/source.h"
+#include "query/compare.h"
+#include "source/source.h"
 
 enum sc_time_field { SC_TIME_FIRST, SC_TIME_LAST, SC_TIME_RECEIVED, SC_TIME_OVERLAP };
 
@@ -16,24 +16,14 @@ struct sc_time_bounds {
     enum sc_time_field field;
 };
 
-struct sc_selection {
-    uint64_t *rows; /* bitmap over the row group */
-    uint32_t count;
-    bool all; /* every row of the row group */
-};
-
 struct sc_selector {
     const struct sc_filter *filter; /* NULL: all */
     struct sc_time_bounds time;
     struct sc_field first, last, received, observed;
-    uint64_t *numbers; /* scratch, SC_ROW_GROUP_ROWS */
-    uint64_t *numbers2;
-    uint64_t *valid; /* scratch bitmaps */
+    struct sc_comparer comparer;
+    uint64_t *numbers2; /* scratch, SC_ROW_GROUP_ROWS, as the comparer's */
+    uint64_t *valid;    /* scratch bitmaps */
     uint64_t *valid2;
-    uint8_t *bytes;            /* scratch, one per row */
-    uint8_t *lookup;           /* scratch, 65,536 */
-    struct sc_addr *addresses; /* scratch, one per row; allocated when first needed */
-    bool use_bloom;
 };
 
 enum sc_status sc_selector_init(struct sc_selector *selector, const struct sc_filter *filter,
@@ -50,20 +40,5 @@ bool sc_selector_group_possible(const struct sc_selector *selector, const struct
 enum sc_status sc_selector_run(struct sc_selector *selector, struct sc_row_group *group,
                                const struct sc_source_unit *unit, struct sc_selection *selection,
                                struct sc_error *err);
-
-/*
- * The columns of `group` that a field needs, decoded, appended to columns[*count] (without repeats). The
- * array has room for SC_FIELD_COLUMNS more.
- */
-#define SC_FIELD_COLUMNS 32u
-enum sc_status sc_field_load(const struct sc_field *field, struct sc_row_group *group,
-                             const struct sc_column **columns, uint32_t *count, struct sc_error *err);
-
-/*
- * The only one of the columns that were loaded for a field, when the rows' values are in it unchanged; else NULL. It may
- * have nulls and any form.
- */
-const struct sc_column *sc_field_plain(const struct sc_field *field, const struct sc_column *const *columns,
-                                       uint32_t count);
 
 #endif

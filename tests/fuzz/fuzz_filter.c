@@ -3,8 +3,8 @@
  * Any text is a filter or an error of three lines. A filter, printed, is a filter that prints the same and
  * matches the same records. The readers of times and spans get the same text.
  */
-#include "query/filter.h"
-#include "query/time_range.h"
+#include "filter/filter.h"
+#include "filter/time_range.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -6,8 +6,8 @@
  */
 #include "cluster/listing.h"
 #include "cluster/listing_record.h"
-#include "query/output.h"
 #include "query/request.h"
+#include "show/output.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -13,7 +13,7 @@
 #include "collect/intake.h"
 #include "collect/lane_store.h"
 #include "flow/gather.h"
-#include "query/source.h"
+#include "source/source.h"
 #include "store/row_group_encode.h"
 
 #include <time.h>

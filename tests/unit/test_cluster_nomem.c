@@ -6,7 +6,7 @@
 #include "cluster/listing.h"
 #include "cluster/ranks_threads.h"
 #include "cluster/reduce.h"
-#include "query/group_table.h"
+#include "group/table.h"
 #include "query_kit.h"
 
 #include <stdatomic.h>

@@ -2,8 +2,8 @@
 /* Reductions between ranks that are threads: whatever way, what comes to rank 0 is what one table of all would have. */
 #include "cluster/ranks_threads.h"
 #include "cluster/reduce.h"
-#include "query/aggregate_part.h"
-#include "query/group_table.h"
+#include "group/part.h"
+#include "group/table.h"
 #include "query_kit.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The queue between receivers and store thread: order, bound, waiting, the circle of parcels; what is dropped, and told. */
 #include "collect/queue.h"
-#include "query/expect.h"
+#include "source/expect.h"
 #include "store_kit.h"
 
 #include "base/clock.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The filter language: what texts mean, which trees they become, which records they match, how errors show
  * their place. */
-#include "query/filter.h"
+#include "filter/filter.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

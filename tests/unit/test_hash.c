@@ -5,7 +5,7 @@
  * spread by another. The tables are read from inside: what counts is the longest stretch of taken slots, that is the longest search.
  */
 #include "base/hash.h"
-#include "query/group_table.h"
+#include "group/table.h"
 
 #include "query_kit.h"
 

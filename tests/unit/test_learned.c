@@ -2,9 +2,9 @@
 /* Elements that exporters define (RFC 5610): the table, its file, the fields made of them, and queries over them. */
 #include "fault_io.h"
 
+#include "filter/filter.h"
 #include "flow/vector.h"
 #include "query/engine.h"
-#include "query/filter.h"
 #include "query/request.h"
 #include "securitycloud/libsc.h"
 #include "store/elements.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Records as csv, json, ndjson and pretty text: each type, each conversion, quoting, nulls, alignment. */
-#include "query/output.h"
+#include "show/output.h"
 
 #include <float.h>
 #include <math.h>

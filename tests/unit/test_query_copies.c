@@ -3,8 +3,8 @@
  * Two stores of one cluster hold the same batches, in other row groups. Damage of one copy takes nothing from any answer and is
  * told; damage of both takes exactly what no copy is left of, by the batch.
  */
-#include "query/expect.h"
 #include "query_kit.h"
+#include "source/expect.h"
 #include "store/tally.h"
 
 #include <fcntl.h>

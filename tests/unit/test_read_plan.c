@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Who reads which batch: random copies in random row groups, of which some turn out to be unreadable one by one, against what
  * must come of it. */
-#include "query/read_plan.h"
+#include "source/read_plan.h"
 #include "store_kit.h"
 
 #define MOST_IDS    60

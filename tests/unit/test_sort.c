@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Sorting: in order, nothing lost, equals as they came; and stopped soon after somebody says so. */
-#include "query/sort.h"
+#include "base/sort.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Tallies and streams: files and back, merged by the greater number, and what a query concludes from them. */
-#include "query/expect.h"
+#include "source/expect.h"
 #include "store_kit.h"
 
 #include "store/tally.h"

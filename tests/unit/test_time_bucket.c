@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Buckets by the wall clock of central Europe, whose clocks change on 2026-03-29 and 2026-10-25 at 01:00 UTC. */
-#include "query/time_bucket.h"
+#include "group/time_bucket.h"
 
 #include "base/clock.h"
 

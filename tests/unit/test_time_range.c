@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Times and spans of the command line: every documented form, and the message of those that are none. */
-#include "query/time_range.h"
+#include "filter/time_range.h"
 
 #include "base/clock.h"
 

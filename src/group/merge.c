@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Tables put together: of several threads, and of the entries that were spilled from them. */
+#include "group/table.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#define BATCH 64u /* entries whose cache misses overlap */
+
+/* Nobody waits for the groups any more. */
+static bool stopped(const struct sc_groups *groups)
+{
+    return groups->cancel != NULL && atomic_load_explicit(groups->cancel, memory_order_relaxed) != 0;
+}
+
+/* ---- entries to a table ---- */
+
+/* The numbers of an interner to those of another, in place. */
+static void renumber(const struct sc_aggregate *a, const uint32_t *remap, uint8_t *key)
+{
+    uint64_t nulls = sc_key_load(key + a->null_at, a->key_count > 8 ? 2 : 1);
+    for (uint32_t k = 0; k < a->key_count; k++) {
+        if (a->keys[k].interned && (nulls >> k & 1) == 0)
+            sc_store_le32(key, remap[sc_load_le32(key)]);
+        key += a->keys[k].width;
+    }
+}
+
+/* Up to BATCH entries that lie one behind the other. remap NULL: the numbers are those of `to`. */
+static bool absorb_batch(struct sc_groups *to, const uint32_t *remap, uint8_t *entries, uint32_t n)
+{
+    const struct sc_aggregate *a = to->aggregate;
+    uint64_t hashes[BATCH];
+    uint8_t *entry = entries;
+    for (uint32_t j = 0; j < n; j++, entry += a->entry_bytes) {
+        if (remap != NULL)
+            renumber(a, remap, entry);
+        hashes[j] = sc_groups_hash(to, entry);
+        sc_groups_prefetch_slot(to, hashes[j]);
+    }
+    for (uint32_t j = 0; j < n; j++)
+        sc_groups_prefetch_entry(to, hashes[j]);
+    entry = entries;
+    for (uint32_t j = 0; j < n; j++, entry += a->entry_bytes) {
+        uint8_t *place = sc_groups_find(to, entry, hashes[j]);
+        if (place == NULL)
+            return false;
+        sc_groups_combine(a, place, entry);
+    }
+    return true;
+}
+
+static bool absorb(struct sc_groups *to, const uint32_t *remap, uint8_t *entries, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i += BATCH) {
+        uint32_t n = count - i < BATCH ? count - i : BATCH;
+        if (!absorb_batch(to, remap, entries + (size_t)i * to->aggregate->entry_bytes, n))
+            return false;
+    }
+    return true;
+}
+
+/* The spilled entries of a partition, which are freed. */
+static bool absorb_spilled(struct sc_groups *to, const uint32_t *remap, struct sc_partition *p)
+{
+    bool ok = true;
+    while (p->spilled != NULL) {
+        struct sc_spilled *list = p->spilled;
+        ok = ok && absorb(to, remap, list->entries, list->count);
+        p->spilled = list->next;
+        free(list);
+    }
+    return ok;
+}
+
+/* The table of a partition, which is emptied. */
+static bool absorb_table(struct sc_groups *to, const uint32_t *remap, struct sc_partition *p)
+{
+    bool ok = true;
+    free(p->slots);
+    p->slots = NULL;
+    p->slot_count = 0;
+    for (uint32_t block = 0; block < SC_BLOCKS && sc_block_start(block) < p->count; block++) {
+        uint32_t left = p->count - sc_block_start(block), size = sc_block_entries(block);
+        ok = ok && absorb(to, remap, p->blocks[block], left < size ? left : size);
+        free(p->blocks[block]);
+        p->blocks[block] = NULL;
+    }
+    sc_partition_empty(p);
+    return ok;
+}
+
+/* ---- spilling ---- */
+
+#define TABLE_BYTES    ((uint64_t)768 << 10) /* of a table that stays in the cache of one core */
+#define SLOT_BYTES     6u                    /* of an entry, about */
+#define SPILLED_BYTES  ((size_t)64 << 10)
+#define DEFAULT_BUDGET ((uint64_t)64 << 20)
+
+void sc_groups_set_spill_budget(struct sc_groups *groups, uint64_t bytes)
+{
+    groups->spill.budget = bytes;
+}
+
+uint64_t sc_groups_spilled(const struct sc_groups *groups)
+{
+    return groups->spill.bytes;
+}
+
+static uint32_t spilled_capacity(const struct sc_aggregate *a)
+{
+    return (uint32_t)((SPILLED_BYTES - sizeof(struct sc_spilled)) / a->entry_bytes);
+}
+
+static bool spill_entries(struct sc_groups *groups, struct sc_partition *p, const uint8_t *entries,
+                          uint32_t count)
+{
+    uint32_t bytes = groups->aggregate->entry_bytes, capacity = spilled_capacity(groups->aggregate);
+    while (count > 0) {
+        if (p->spilled == NULL || p->spilled->count == capacity) {
+            struct sc_spilled *fresh = malloc(SPILLED_BYTES);
+            if (fresh == NULL)
+                return false;
+            fresh->next = p->spilled;
+            fresh->count = 0;
+            p->spilled = fresh;
+            groups->spill.bytes += SPILLED_BYTES;
+        }
+        uint32_t room = capacity - p->spilled->count, n = count < room ? count : room;
+        memcpy(p->spilled->entries + (size_t)p->spilled->count * bytes, entries, (size_t)n * bytes);
+        p->spilled->count += n;
+        entries += (size_t)n * bytes;
+        count -= n;
+    }
+    return true;
+}
+
+/* All entries of a partition to its list. The table stays, empty. */
+static bool spill_partition(struct sc_groups *groups, struct sc_partition *p)
+{
+    for (uint32_t block = 0; block < SC_BLOCKS && sc_block_start(block) < p->count; block++) {
+        uint32_t left = p->count - sc_block_start(block), size = sc_block_entries(block);
+        if (!spill_entries(groups, p, p->blocks[block], left < size ? left : size))
+            return false;
+    }
+    p->count = 0;
+    if (p->slots != NULL)
+        memset(p->slots, 0, (size_t)p->slot_count * sizeof(*p->slots));
+    return true;
+}
+
+static uint64_t spilled_bytes(const struct sc_partition *p)
+{
+    uint64_t bytes = 0;
+    for (const struct sc_spilled *list = p->spilled; list != NULL; list = list->next)
+        bytes += SPILLED_BYTES;
+    return bytes;
+}
+
+/* Adds up what has the same key, so that many rows of few groups do not fill the memory. */
+static bool compact(struct sc_groups *groups)
+{
+    struct sc_spill_state *s = &groups->spill;
+    for (uint32_t i = 0; i < SC_PARTITIONS && !stopped(groups); i++) {
+        struct sc_partition *p = &groups->partitions[i];
+        s->bytes -= spilled_bytes(p);
+        if (!absorb_spilled(groups, NULL, p) || !spill_partition(groups, p))
+            return false;
+        sc_partition_empty(p);
+    }
+    s->compact_at = 2 * s->bytes < s->budget ? s->budget : 2 * s->bytes;
+    return true;
+}
+
+static bool spill(struct sc_groups *groups)
+{
+    struct sc_spill_state *s = &groups->spill;
+    for (uint32_t i = 0; i < SC_PARTITIONS; i++) {
+        if (!spill_partition(groups, &groups->partitions[i]))
+            return false;
+    }
+    s->entries = 0;
+    return s->bytes < s->compact_at || compact(groups);
+}
+
+enum sc_status sc_groups_consider_spill(struct sc_groups *groups, uint32_t rows)
+{
+    struct sc_spill_state *s = &groups->spill;
+    uint64_t count = sc_groups_count(groups);
+    if (s->check_at == 0) {
+        s->check_at = TABLE_BYTES / (groups->aggregate->entry_bytes + SLOT_BYTES);
+        s->budget = s->budget == 0 ? DEFAULT_BUDGET : s->budget;
+        s->compact_at = s->budget;
+    }
+    s->rows += rows;
+    if (count < s->check_at)
+        return SC_OK;
+    bool few_met = s->rows < 2 * (count - s->entries); /* most rows began a group of their own */
+    if (!few_met)
+        s->check_at = 2 * count;
+    s->rows = 0;
+    s->entries = count;
+    return few_met && !spill(groups) ? SC_NOMEM : SC_OK;
+}
+
+/* ---- joining ---- */
+
+struct join_job {
+    struct sc_groups *const *partials; /* the first takes all */
+    uint32_t count;
+    uint32_t **remaps; /* of each partial; NULL for the first */
+    const struct sc_keep *keep;
+    uint32_t next; /* partition, atomic */
+    int failed;    /* atomic */
+};
+
+static uint64_t count_spilled(const struct sc_partition *p)
+{
+    uint64_t n = 0;
+    for (const struct sc_spilled *list = p->spilled; list != NULL; list = list->next)
+        n += list->count;
+    return n;
+}
+
+static bool join_partition(struct join_job *job, uint32_t index)
+{
+    struct sc_groups *to = job->partials[0];
+    struct sc_partition *p = &to->partitions[index];
+    uint64_t spilled = 0;
+    for (uint32_t i = 0; i < job->count; i++)
+        spilled += count_spilled(&job->partials[i]->partitions[index]);
+    if (spilled != 0 && !sc_groups_reserve(to, p, p->count + spilled / 2))
+        return false;
+    bool ok = absorb_spilled(to, NULL, p);
+    for (uint32_t i = 1; i < job->count && ok; i++) {
+        struct sc_partition *from = &job->partials[i]->partitions[index];
+        ok = absorb_spilled(to, job->remaps[i], from) && absorb_table(to, job->remaps[i], from);
+    }
+    return ok;
+}
+
+/* What is in the partition's own table, to the table of `spare`, which takes its place; `spare` is empty then. */
+static bool change_table(struct sc_groups *to, struct sc_partition *p, struct sc_partition *spare)
+{
+    struct sc_partition own = *p;
+    *p = *spare;
+    p->spilled = own.spilled;
+    own.spilled = NULL;
+    *spare = (struct sc_partition){0};
+    if (p->slots != NULL)
+        memset(p->slots, 0, (size_t)p->slot_count * sizeof(*p->slots));
+    return absorb_table(to, NULL, &own);
+}
+
+/* The first of a partition to a table of its own; the large one goes to `spare`. */
+static bool keep_first(struct join_job *job, struct sc_partition *p, struct sc_partition *spare)
+{
+    struct sc_groups *to = job->partials[0];
+    struct sc_result first;
+    if (sc_partition_top(to, p, job->keep, &first) != SC_OK)
+        return false;
+    *spare = *p;
+    spare->count = 0;
+    *p = (struct sc_partition){0};
+    bool ok = true;
+    for (uint64_t i = 0; i < first.count && ok; i++) {
+        uint8_t *entry = sc_groups_find(to, first.entries[i], sc_groups_hash(to, first.entries[i]));
+        ok = entry != NULL;
+        if (ok)
+            memcpy(entry, first.entries[i], to->aggregate->entry_bytes);
+    }
+    free(first.entries);
+    return ok;
+}
+
+static bool join_and_keep(struct join_job *job, uint32_t index, struct sc_partition *spare)
+{
+    struct sc_partition *p = &job->partials[0]->partitions[index];
+    return change_table(job->partials[0], p, spare) && join_partition(job, index) &&
+           keep_first(job, p, spare);
+}
+
+static void *join_main(void *arg)
+{
+    struct join_job *job = arg;
+    struct sc_partition spare = {0};
+    uint32_t index;
+    while (!stopped(job->partials[0]) &&
+           (index = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < SC_PARTITIONS) {
+        if (!(job->keep != NULL ? join_and_keep(job, index, &spare) : join_partition(job, index)))
+            __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
+    }
+    sc_partition_empty(&spare);
+    return NULL;
+}
+
+static void run_job(struct join_job *job, unsigned threads)
+{
+    pthread_t ids[64];
+    unsigned started = 0;
+    while (started + 1 < threads && started < 64 && pthread_create(&ids[started], NULL, join_main, job) == 0)
+        started++;
+    join_main(job);
+    for (unsigned i = 0; i < started; i++)
+        pthread_join(ids[i], NULL);
+    for (uint32_t i = 0; i < job->count; i++)
+        job->partials[i]->spill.bytes = 0;
+}
+
+static uint32_t *make_remap(struct sc_groups *to, struct sc_groups *from)
+{
+    uint32_t *remap = malloc(((size_t)from->interner.count + 1) * sizeof(*remap));
+    if (remap != NULL && !from->interner.mixed && from->interner.count != 0) {
+        const struct sc_addr *addresses = (const struct sc_addr *)(const void *)from->interner.heap.data;
+        if (!sc_interner_add_addresses(&to->interner, addresses, from->interner.count, remap)) {
+            free(remap);
+            remap = NULL;
+        }
+        sc_interner_free(&from->interner);
+        return remap;
+    }
+    for (uint32_t id = 0; id < from->interner.count && remap != NULL; id++) {
+        uint32_t length;
+        const uint8_t *bytes = sc_interner_bytes(&from->interner, id, &length);
+        remap[id] = sc_interner_add(&to->interner, bytes, length);
+        if (remap[id] == UINT32_MAX) {
+            free(remap);
+            remap = NULL;
+        }
+    }
+    sc_interner_free(&from->interner);
+    return remap;
+}
+
+enum sc_status sc_groups_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
+                              unsigned threads, struct sc_error *err)
+{
+    uint64_t spilled = 0;
+    for (uint32_t i = 1; i < count; i++) {
+        partials[0]->most = sc_add_saturated(partials[0]->most, partials[i]->most);
+        sc_groups_merge_direct(partials[0], partials[i]);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        spilled += partials[i]->spill.bytes;
+        if (!sc_groups_settle_direct(partials[i]))
+            return sc_fail_nomem(err, "merging groups");
+    }
+    if (count == 1 && spilled == 0)
+        return SC_OK;
+    struct join_job job = {.partials = partials, .count = count, .keep = spilled == 0 ? NULL : keep};
+    job.remaps = calloc((size_t)count + 1, sizeof(*job.remaps));
+    job.failed = job.remaps == NULL;
+    for (uint32_t i = 1; i < count && !job.failed; i++) {
+        job.remaps[i] = make_remap(partials[0], partials[i]);
+        job.failed = job.remaps[i] == NULL;
+    }
+    if (!job.failed)
+        run_job(&job, threads);
+    for (uint32_t i = 1; i < count && job.remaps != NULL; i++)
+        free(job.remaps[i]);
+    free(job.remaps);
+    if (job.failed)
+        return sc_fail_nomem(err, "merging groups");
+    if (job.next < SC_PARTITIONS)
+        return sc_fail(err, SC_CANCELLED, "before the groups were put together");
+    return SC_OK;
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The hash table behind struct sc_groups: partitions by hash, entries in blocks that never move. Internal to
+ * aggregate*.c. */
+#ifndef SC_GROUP_TABLE_H
+#define SC_GROUP_TABLE_H
+
+#include "base/hash.h"
+#include "base/saturate.h"
+#include "group/aggregate.h"
+
+#define SC_PARTITION_BITS 6u
+#define SC_PARTITIONS     (1u << SC_PARTITION_BITS)
+/* Block 0 and 1 hold 2^SC_BLOCK_BITS entries, each later one twice as many as the one before. */
+#define SC_BLOCK_BITS 8u
+#define SC_BLOCKS     18u
+
+/* Entries that left the table, one behind the other; several may have the same key. */
+struct sc_spilled {
+    struct sc_spilled *next;
+    uint32_t count;
+    uint8_t entries[];
+};
+
+struct sc_partition {
+    uint32_t *slots; /* (entry number + 1) in the lower 24 bits, 8 bits of the hash above; 0 empty */
+    uint32_t slot_count;
+    uint32_t count;
+    uint8_t *blocks[SC_BLOCKS];
+    struct sc_spilled *spilled;
+};
+
+/*
+ * Very many groups of few rows each: a table that holds them all misses the caches at every row. Instead a small table
+ * is filled, its entries are appended to lists by partition, and it is emptied; at the end (sc_groups_join) each
+ * partition is put together by itself. group_merge.c decides.
+ */
+struct sc_spill_state {
+    uint64_t budget;     /* bytes of spilled entries after which those with the same key are added up */
+    uint64_t check_at;   /* entries in the table at which it is decided anew */
+    uint64_t rows;       /* added since the last decision, */
+    uint64_t entries;    /* when the table had so many entries */
+    uint64_t bytes;      /* spilled now */
+    uint64_t compact_at; /* bytes */
+};
+
+struct sc_groups {
+    const struct sc_aggregate *aggregate;
+    struct sc_interner interner;
+    bool closed;   /* no new groups: sc_groups_find gives NULL for those that are not there */
+    uint64_t most; /* no sum of an entry is greater; SC_SATURATED: not known */
+    struct sc_partition partitions[SC_PARTITIONS];
+    struct sc_spill_state spill;
+    const atomic_int *cancel;         /* see sc_groups_set_cancel */
+    struct sc_group_scratch *scratch; /* of sc_groups_add_rows */
+};
+
+/* The block of an entry, and the number of the block's first entry. */
+static inline uint32_t sc_block_of(uint32_t number)
+{
+    uint32_t high = number >> SC_BLOCK_BITS;
+    return high == 0 ? 0 : 32 - (uint32_t)__builtin_clz(high);
+}
+
+static inline uint32_t sc_block_start(uint32_t block)
+{
+    return block == 0 ? 0 : 1u << (SC_BLOCK_BITS + block - 1);
+}
+
+static inline uint32_t sc_block_entries(uint32_t block)
+{
+    return block == 0 ? 1u << SC_BLOCK_BITS : sc_block_start(block);
+}
+
+static inline uint8_t *sc_partition_entry(const struct sc_partition *p, uint32_t number, uint32_t entry_bytes)
+{
+    uint32_t block = sc_block_of(number);
+    return p->blocks[block] + (size_t)(number - sc_block_start(block)) * entry_bytes;
+}
+
+/*
+ * The hash of a key: of its values, one after the other (sc_hash_begin, with the aggregate's seed); a null hashes as 0.
+ * Its uppermost 6 bits choose the partition, those below them the rank that puts a group together (aggregate_part.c), bits 32 to 39
+ * are the tag of a slot, and the lowest ones, of which MAX_ENTRIES allows 24, choose the slot.
+ */
+static inline uint32_t sc_partition_of(uint64_t hash)
+{
+    return (uint32_t)(hash >> (64 - SC_PARTITION_BITS));
+}
+
+/* A slot: the number of its entry + 1, and 8 bits of the hash, so that few wrong entries are looked at. */
+#define SC_SLOT_TAG          0xff000000u
+#define SC_SLOT_NUMBER(slot) (((slot) & ~SC_SLOT_TAG) - 1)
+
+static inline uint32_t sc_slot_tag(uint64_t hash)
+{
+    return (uint32_t)(hash >> 32) << 24;
+}
+
+/* Packed integers of a key. */
+static inline uint64_t sc_key_load(const uint8_t *p, unsigned width)
+{
+    switch (width) {
+    case 1:
+        return *p;
+    case 2:
+        return sc_load_le16(p);
+    case 4:
+        return sc_load_le32(p);
+    default:
+        return sc_load_le64(p);
+    }
+}
+
+static inline void sc_key_store(uint8_t *p, unsigned width, uint64_t v)
+{
+    switch (width) {
+    case 1:
+        *p = (uint8_t)v;
+        break;
+    case 2:
+        sc_store_le16(p, (uint16_t)v);
+        break;
+    case 4:
+        sc_store_le32(p, (uint32_t)v);
+        break;
+    default:
+        sc_store_le64(p, v);
+        break;
+    }
+}
+
+/* Hash of a packed key: by value, not by interner number, so that it is the same in all partial results. */
+uint64_t sc_groups_hash(const struct sc_groups *groups, const uint8_t *key);
+
+/*
+ * The entry of a packed key (key_bytes, null bits included), new when there is none. NULL
+ * without memory.
+ */
+uint8_t *sc_groups_find(struct sc_groups *groups, const uint8_t *key, uint64_t hash);
+
+/* Fetches the slot of a hash, then the entry that it leads to: for many hashes at a time, before sc_groups_find. */
+static inline void sc_groups_prefetch_slot(const struct sc_groups *groups, uint64_t hash)
+{
+    const struct sc_partition *p = &groups->partitions[sc_partition_of(hash)];
+    if (p->slot_count != 0)
+        __builtin_prefetch(&p->slots[(uint32_t)hash & (p->slot_count - 1)]);
+}
+
+void sc_groups_prefetch_entry(const struct sc_groups *groups, uint64_t hash);
+
+/* Takes all entries and slots out of a partition. */
+void sc_partition_empty(struct sc_partition *partition);
+
+/* The first of a partition, in no order; entries is malloc'ed. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_partition_top(const struct sc_groups *groups, const struct sc_partition *partition,
+                                const struct sc_keep *keep, struct sc_result *out);
+
+/* Room for so many entries without growing. False without memory. */
+bool sc_groups_reserve(struct sc_groups *groups, struct sc_partition *partition, uint64_t count);
+
+/* To be called now and then while rows are added, with their number; no entry may be in use. */
+enum sc_status sc_groups_consider_spill(struct sc_groups *groups, uint32_t rows);
+
+/* What stands before the strings and entries of a partial result in bytes. */
+void sc_groups_write_head(struct sc_buf *out, uint32_t entry_bytes, uint32_t strings, uint64_t entries);
+
+/* Adds the accumulators of one entry to another's. */
+void sc_groups_combine(const struct sc_aggregate *aggregate, uint8_t *to, const uint8_t *from);
+
+/* Adds one value to an accumulator. A new one is 0; a new MIN is UINT64_MAX. */
+static inline void sc_accumulate(enum sc_accumulate how, uint8_t *at, uint64_t v)
+{
+    uint64_t old = sc_load_le64(at);
+    switch (how) {
+    case SC_ACCUMULATE_SUM:
+    case SC_ACCUMULATE_COUNT:
+        v = sc_add_saturated(v, old);
+        break;
+    case SC_ACCUMULATE_MIN:
+        v = old < v ? old : v;
+        break;
+    case SC_ACCUMULATE_MAX:
+        v = old > v ? old : v;
+        break;
+    default:
+        v |= old;
+        break;
+    }
+    sc_store_le64(at, v);
+}
+
+void sc_group_scratch_free(struct sc_group_scratch *scratch);
+/* What grows with the values of a key. */
+size_t sc_group_scratch_memory(const struct sc_groups *groups);
+
+/* Entries that sc_groups_add_rows keeps outside the tables, where both have such: those of `from` to those of `to`. */
+void sc_groups_merge_direct(struct sc_groups *to, struct sc_groups *from);
+/* Those entries to the table. False without memory. */
+bool sc_groups_settle_direct(struct sc_groups *groups);
+
+/* Bytes for entries, in large pages where there are many; to be freed with free. NULL without memory. */
+uint8_t *sc_groups_make_block(size_t bytes);
+
+#endif

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "show/output.h"
+
+#include "show/value.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct column {
+    struct sc_field field;
+    uint8_t show; /* enum sc_show */
+    uint16_t width;
+    uint32_t prefix_length;
+    char *prefix; /* csv and pretty: what stands before the value; json: that, key and colon */
+    char *label;
+};
+
+struct sc_output {
+    struct sc_output_options options;
+    size_t fixed; /* bytes of a row without its values */
+    uint32_t count;
+    struct column columns[];
+};
+
+static bool is_json(const struct sc_output_options *options)
+{
+    return options->format == SC_OUTPUT_JSON || options->format == SC_OUTPUT_NDJSON;
+}
+
+/* ---- which conversion a column gets ---- */
+
+static bool converts(const struct sc_output_options *options, enum sc_convert asked)
+{
+    if (asked == SC_CONVERT_DEFAULT)
+        return options->format == SC_OUTPUT_PRETTY;
+    return asked != SC_CONVERT_NONE;
+}
+
+/* The element behind a field, in either direction of a biflow; 0 when there is none. */
+static uint16_t element_of(const struct sc_field *field)
+{
+    const struct sc_column_key *key = &field->sources[0].key;
+    bool known = field->source_count != 0 && (key->pen == SC_PEN_IANA || key->pen == SC_PEN_REVERSE);
+    return known ? key->id : 0;
+}
+
+/* Amounts and rates of bytes, packets and flows. */
+static bool is_volume(const struct sc_field *field)
+{
+    static const char *const units[] = {"octets", "packets", "flows", "bits/s", "packets/s", "octets/packet"};
+    if (field->combine != SC_COMBINE_SUM && field->computed == SC_COMPUTED_NONE)
+        return false;
+    for (size_t i = 0; field->unit != NULL && i < sizeof(units) / sizeof(units[0]); i++) {
+        if (strcmp(field->unit, units[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum sc_show show_time(const struct sc_output_options *options, enum sc_show text)
+{
+    if (options->timestamp == SC_CONVERT_DEFAULT)
+        return options->format == SC_OUTPUT_CSV ? SC_SHOW_UINT : text;
+    return options->timestamp == SC_CONVERT_NONE ? SC_SHOW_UINT : text;
+}
+
+static enum sc_show show_of(const struct sc_output_options *options, const struct sc_field *field)
+{
+    enum sc_show plain = sc_show_of_type(field->type);
+    if (plain == SC_SHOW_TIME_MS || plain == SC_SHOW_TIME_NS)
+        return show_time(options, plain);
+    if ((plain == SC_SHOW_UINT || plain == SC_SHOW_FLOAT) && is_volume(field) &&
+        converts(options, options->volume))
+        return SC_SHOW_VOLUME;
+    if (plain == SC_SHOW_FLOAT && field->computed == SC_COMPUTED_NONE)
+        return SC_SHOW_FLOAT_RAW;
+    if (is_volume(field))
+        return plain;
+    if (field->computed == SC_COMPUTED_DURATION)
+        return converts(options, options->duration) ? SC_SHOW_DURATION : plain;
+    if (plain == SC_SHOW_UINT && element_of(field) == 6)
+        return converts(options, options->tcpflags) ? SC_SHOW_FLAGS : plain;
+    if (plain == SC_SHOW_UINT && element_of(field) == 4)
+        return converts(options, options->protocol) ? SC_SHOW_PROTOCOL : plain;
+    return plain;
+}
+
+/* Pretty widths that hold nearly all values: the usual ten columns make a line of under 120. */
+static uint16_t width_of(enum sc_show show, const struct sc_field *field)
+{
+    static const uint8_t widths[] = {
+        [SC_SHOW_UINT] = 5,     [SC_SHOW_INT] = 6,      [SC_SHOW_FLOAT] = 9,     [SC_SHOW_FLOAT_RAW] = 9,
+        [SC_SHOW_ADDRESS] = 15, [SC_SHOW_MAC] = 17,     [SC_SHOW_TIME_MS] = 23,  [SC_SHOW_TIME_NS] = 29,
+        [SC_SHOW_BYTES] = 10,   [SC_SHOW_STRING] = 16,  [SC_SHOW_DURATION] = 12, [SC_SHOW_VOLUME] = 7,
+        [SC_SHOW_FLAGS] = 8,    [SC_SHOW_PROTOCOL] = 6,
+    };
+    if (show == SC_SHOW_UINT && (field->type == SC_VALUE_TIME_MS || field->type == SC_VALUE_TIME_NS))
+        return field->type == SC_VALUE_TIME_MS ? 13 : 19;
+    if (show == SC_SHOW_UINT && (is_volume(field) || field->computed == SC_COMPUTED_DURATION))
+        return field->unit != NULL && strcmp(field->unit, "octets") == 0 ? 12 : 8;
+    return widths[show];
+}
+
+/* ---- make and free ---- */
+
+static bool shows_time(const struct column *c)
+{
+    return c->show == SC_SHOW_TIME_MS || c->show == SC_SHOW_TIME_NS;
+}
+
+/* The zone of pretty times stands in the header: "first [UTC]". */
+static void make_label(const struct sc_output_options *options, struct column *c, const char *asked,
+                       struct sc_buf *buf)
+{
+    sc_buf_append_str(buf, asked);
+    if (options->format == SC_OUTPUT_PRETTY && shows_time(c)) {
+        const char *zone = getenv("TZ");
+        bool named = zone != NULL && *zone != '\0' && *zone != ':' && strlen(zone) < 32;
+        sc_buf_printf(buf, " [%s]", !options->local_time ? "UTC" : named ? zone : "local");
+    }
+    sc_buf_append_u8(buf, '\0');
+}
+
+static void make_prefix(const struct sc_output_options *options, uint32_t index, const char *asked,
+                        struct sc_buf *buf)
+{
+    if (is_json(options)) {
+        sc_buf_append_u8(buf, index == 0 ? '{' : ',');
+        sc_output_json_string(buf, asked, strlen(asked));
+        sc_buf_append_u8(buf, ':');
+    } else if (index != 0) {
+        sc_buf_append_u8(buf, options->format == SC_OUTPUT_CSV ? ',' : ' ');
+    }
+}
+
+static bool make_column(struct sc_output *output, uint32_t index, const struct sc_output_column *from)
+{
+    struct column *c = &output->columns[index];
+    struct sc_buf label = {0}, prefix = {0};
+    c->field = from->field;
+    c->show = (uint8_t)show_of(&output->options, &from->field);
+    make_label(&output->options, c, from->label, &label);
+    make_prefix(&output->options, index, from->label, &prefix);
+    c->label = (char *)label.data; /* the buffers' bytes become the column's */
+    c->prefix = (char *)prefix.data;
+    c->prefix_length = (uint32_t)prefix.len;
+    if (!sc_buf_ok(&label) || !sc_buf_ok(&prefix))
+        return false;
+    uint16_t width = width_of((enum sc_show)c->show, &from->field);
+    size_t need = strlen(c->label);
+    c->width = need > width ? (uint16_t)(need > 1000 ? 1000 : need) : width;
+    output->fixed += c->prefix_length + c->width;
+    return true;
+}
+
+struct sc_output *sc_output_create(const struct sc_output_options *options,
+                                   const struct sc_output_column *columns, uint32_t count)
+{
+    struct sc_output *output = calloc(1, sizeof(*output) + (size_t)count * sizeof(output->columns[0]));
+    if (output == NULL)
+        return NULL;
+    output->options = *options;
+    output->count = count;
+    output->fixed = 4;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!make_column(output, i, &columns[i])) {
+            sc_output_free(output);
+            return NULL;
+        }
+    }
+    return output;
+}
+
+void sc_output_free(struct sc_output *output)
+{
+    for (uint32_t i = 0; output != NULL && i < output->count; i++) {
+        free(output->columns[i].label);
+        free(output->columns[i].prefix);
+    }
+    free(output);
+}
+
+/* ---- rows ---- */
+
+static struct sc_show_context make_context(const struct sc_output *output)
+{
+    return (struct sc_show_context){
+        .format = (uint8_t)output->options.format,
+        .local = output->options.local_time,
+        .binary = output->options.metric_volume_si,
+        .day = SC_SHOW_NO_DAY,
+        .quarter = SC_SHOW_NO_DAY,
+    };
+}
+
+/* A value of another type than its field (an average, a count of distinct values) is written by its own type.
+ */
+static inline enum sc_show show_value(const struct column *c, const struct sc_value *v)
+{
+    return v->type == c->field.type ? (enum sc_show)c->show : sc_show_of_type(v->type);
+}
+
+static char *put_value(struct sc_show_context *x, const struct column *c, const struct sc_value *v, char *p)
+{
+    if (!sc_show_is_null(v)) {
+        p = sc_show_put(x, show_value(c, v), v, p);
+        if (v->saturated && x->format == SC_OUTPUT_PRETTY)
+            *p++ = '+';
+        return p;
+    }
+    if (x->format == SC_OUTPUT_PRETTY)
+        *p++ = '-';
+    else if (x->format != SC_OUTPUT_CSV)
+        for (const char *null = "null"; *null != '\0';)
+            *p++ = *null++;
+    return p;
+}
+
+/* Characters, not bytes; close enough to columns for what flows carry. */
+static size_t count_characters(const char *from, const char *to)
+{
+    size_t n = 0;
+    for (; from < to; from++)
+        n += ((unsigned char)*from & 0xc0) != 0x80;
+    return n;
+}
+
+static char *align_right(char *from, char *to, uint16_t width)
+{
+    size_t shown = count_characters(from, to);
+    if (shown >= width)
+        return to;
+    size_t pad = width - shown;
+    memmove(from + pad, from, (size_t)(to - from));
+    memset(from, ' ', pad);
+    return to + pad;
+}
+
+static size_t room_of(const struct sc_output *output, const struct sc_value *values)
+{
+    size_t room = output->fixed;
+    for (uint32_t i = 0; i < output->count; i++)
+        room += sc_show_room(&values[i]);
+    return room;
+}
+
+void sc_output_row(const struct sc_output *output, const struct sc_value *values, struct sc_buf *out)
+{
+    char *start = (char *)sc_buf_reserve(out, room_of(output, values));
+    if (start == NULL)
+        return;
+    struct sc_show_context x = make_context(output);
+    bool pretty = x.format == SC_OUTPUT_PRETTY;
+    char *p = start;
+    for (uint32_t i = 0; i < output->count; i++) {
+        const struct column *c = &output->columns[i];
+        if (c->prefix_length == 1)
+            *p++ = *c->prefix;
+        else if (c->prefix_length != 0)
+            p = (char *)memcpy(p, c->prefix, c->prefix_length) + c->prefix_length;
+        char *value = p;
+        p = put_value(&x, c, &values[i], p);
+        if (pretty)
+            p = align_right(value, p, c->width);
+    }
+    if (is_json(&output->options)) {
+        if (output->count == 0)
+            *p++ = '{';
+        *p++ = '}';
+    }
+    if (output->options.format != SC_OUTPUT_JSON)
+        *p++ = '\n';
+    out->len += (size_t)(p - start);
+}
+
+/* An IPv6 address fits; long texts and bytes stay out of line. */
+#define GREATEST_WIDTH 40
+
+void sc_output_fit(struct sc_output *output, const struct sc_value *values)
+{
+    struct sc_show_context x = make_context(output);
+    struct sc_buf text = {0};
+    for (uint32_t i = 0; i < output->count && x.format == SC_OUTPUT_PRETTY; i++) {
+        struct column *c = &output->columns[i];
+        sc_buf_clear(&text);
+        char *start = (char *)sc_buf_reserve(&text, sc_show_room(&values[i]));
+        size_t width = start == NULL ? 0 : count_characters(start, put_value(&x, c, &values[i], start));
+        if (width <= c->width || width > GREATEST_WIDTH)
+            continue;
+        output->fixed += width - c->width;
+        c->width = (uint16_t)width;
+    }
+    sc_buf_free(&text);
+}
+
+void sc_output_value(const struct sc_output *output, const struct sc_field *field,
+                     const struct sc_value *value, struct sc_buf *out)
+{
+    char *start = (char *)sc_buf_reserve(out, sc_show_room(value));
+    if (start == NULL)
+        return;
+    struct sc_show_context x = make_context(output);
+    struct column c = {.field = *field, .show = (uint8_t)show_of(&output->options, field)};
+    out->len += (size_t)(put_value(&x, &c, value, start) - start);
+}
+
+static void put_header_label(const struct sc_output *output, const struct column *c, struct sc_buf *out)
+{
+    size_t length = strlen(c->label);
+    char *start = (char *)sc_buf_reserve(out, length * 2 + 2 + c->width);
+    if (start == NULL)
+        return;
+    char *end;
+    if (output->options.format == SC_OUTPUT_CSV)
+        end = sc_show_csv_string(start, (const uint8_t *)c->label, length);
+    else
+        end = align_right(start, (char *)memcpy(start, c->label, length) + length, c->width);
+    out->len += (size_t)(end - start);
+}
+
+void sc_output_header(const struct sc_output *output, struct sc_buf *out)
+{
+    if (is_json(&output->options))
+        return;
+    for (uint32_t i = 0; i < output->count; i++) {
+        const struct column *c = &output->columns[i];
+        sc_buf_append(out, c->prefix, c->prefix_length);
+        put_header_label(output, c, out);
+    }
+    sc_buf_append_u8(out, '\n');
+}
+
+void sc_output_json_string(struct sc_buf *out, const void *text, size_t length)
+{
+    char *start = (char *)sc_buf_reserve(out, length * 6 + 2);
+    if (start != NULL)
+        out->len += (size_t)(sc_show_json_string(start, text, length) - start);
+}

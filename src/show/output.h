@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Records to text: pretty, csv, json, ndjson (DESIGN section 7). A formatter is immutable once made and may
+ * be used by many threads, each with a buffer of its own; rows are formatted one at a time from values.
+ */
+#ifndef SC_SHOW_OUTPUT_H
+#define SC_SHOW_OUTPUT_H
+
+#include "base/buf.h"
+#include "flow/field.h"
+
+enum sc_output_format { SC_OUTPUT_PRETTY, SC_OUTPUT_CSV, SC_OUTPUT_JSON, SC_OUTPUT_NDJSON };
+
+enum sc_convert { SC_CONVERT_DEFAULT, SC_CONVERT_NONE, SC_CONVERT_PRETTY, SC_CONVERT_STR };
+
+struct sc_output_options {
+    enum sc_output_format format;
+    /* fdistdump's --output-*-conv. DEFAULT depends on the format: pretty converts, the others keep raw values
+     * (addresses are always text; json and ndjson times are RFC 3339 strings with ms and Z). */
+    enum sc_convert timestamp; /* NONE: ms; PRETTY/STR: text in `zone` */
+    enum sc_convert duration;  /* NONE: ms; STR/PRETTY: hh:mm:ss.mmm */
+    enum sc_convert volume;    /* NONE: exact; PRETTY: 1.2 M (metric) */
+    enum sc_convert tcpflags;  /* NONE: number; STR: ...AP.S. letters */
+    enum sc_convert protocol;  /* NONE: number; STR: names (TCP, UDP) */
+    bool local_time;           /* --time-zone=system: times as text in the zone of TZ, else UTC */
+    bool metric_volume_si;     /* volumes by 1024 (1.2 Mi) instead of 1000 (1.2 M) when true */
+};
+
+struct sc_output_column {
+    struct sc_field field;
+    const char *label; /* as the user spelt it; header, json key */
+    uint16_t width;    /* pretty: columns, set by sc_output_create */
+};
+
+struct sc_output; /* the formatter */
+
+/* `columns` is copied (labels too). Returns NULL without memory. */
+struct sc_output *sc_output_create(const struct sc_output_options *options,
+                                   const struct sc_output_column *columns, uint32_t count);
+void sc_output_free(struct sc_output *output);
+
+/* Text before the first record: csv header line; pretty header (with the time zone); json `"records": [`...
+ * is the caller's. */
+void sc_output_header(const struct sc_output *output, struct sc_buf *out);
+
+/*
+ * One record: a csv or pretty line, an ndjson line, or a json object without a trailing comma. `values` has
+ * one entry per column, in their order. Pretty columns are right-aligned to their width and separated by one
+ * space; a longer value is not cut. In pretty a "+" stands behind a value that is saturated.
+ */
+void sc_output_row(const struct sc_output *output, const struct sc_value *values, struct sc_buf *out);
+
+/* Pretty, before the header: widens the columns to these values, within reason, so that they will stand in line. */
+void sc_output_fit(struct sc_output *output, const struct sc_value *values);
+
+/* One value as this output shows it (quotes included in json). */
+void sc_output_value(const struct sc_output *output, const struct sc_field *field,
+                     const struct sc_value *value, struct sc_buf *out);
+
+/* Appends `text` as a JSON string with quotes and escapes; bytes that are no UTF-8 become U+FFFD. */
+void sc_output_json_string(struct sc_buf *out, const void *text, size_t length);
+
+#endif
