@@ -60,7 +60,7 @@ class Figures:
     group_cpu: float       # to put one into a table
     rank_wait: float = 0.0
     # Assumed.
-    batch_rows: float = 7680.0  # as full as batches get (src/collect/proxy.h)
+    batch_rows: float = 7680.0  # as full as batches get (src/relay/proxy.h)
     copies: float = 2.0
     step_wait: float = 100e-6   # a rank that waits for another one looks each 200 us (src/cluster/ranks_mpi.c)
     record_bytes: float = 60.0  # of a listing

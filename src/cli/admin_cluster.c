@@ -9,9 +9,9 @@
 #include "base/clock.h"
 #include "cluster/ask.h"
 #include "cluster/holdings.h"
-#include "collect/control.h"
 #include "conf/cluster.h"
 #include "conf/units.h"
+#include "daemon/control.h"
 #include "store/horizon.h"
 
 #include <dirent.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* sc-collector: receives NetFlow and IPFIX and stores the flows. */
-#include "collect/collector.h"
+#include "daemon/collector.h"
 #include "base/clock.h"
-#include "collect/forward.h"
 #include "collect/import.h"
 #include "conf/cluster.h"
+#include "forward/forward.h"
 
 #include <errno.h>
 #include <getopt.h>

@@ -235,7 +235,8 @@ static enum sc_status send(struct sc_intake *intake, enum lane lane, enum sc_rec
         return SC_OK;
     }
     sc_batch_pack(full->batch);
-    sc_forward_offer(intake->options.forward, full);
+    if (intake->options.offer != NULL)
+        intake->options.offer(intake->options.offer_arg, full);
     push(intake, full, lane);
     return SC_OK;
 }

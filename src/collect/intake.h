@@ -12,7 +12,6 @@
 #define SC_COLLECT_INTAKE_H
 
 #include "base/log.h"
-#include "collect/forward.h"
 #include "collect/queue.h"
 #include "wire/decoder.h"
 
@@ -25,9 +24,11 @@ struct sc_intake_options {
     struct sc_decoder_limits limits;
     uint32_t window_s;
     struct sc_queue *queue;
-    struct sc_forward *forward; /* is offered every batch, also one that the queue refuses; may be NULL */
-    uint32_t rows;              /* that a batch is sent on with; 0: SC_INTAKE_ROWS */
-    uint32_t age_ms;            /* likewise; 0: SC_INTAKE_AGE_MS */
+    /* Is shown every finished batch, also one that the queue refuses, and may hold its parcel; NULL: nobody is. */
+    void (*offer)(void *arg, struct sc_parcel *parcel);
+    void *offer_arg;
+    uint32_t rows;        /* that a batch is sent on with; 0: SC_INTAKE_ROWS */
+    uint32_t age_ms;      /* likewise; 0: SC_INTAKE_AGE_MS */
     uint64_t patience_ms; /* how long a full queue is waited for before a batch is dropped; 0: not at all */
 };
 

@@ -26,14 +26,14 @@ struct sc_command {
     enum command_kind kind;
     struct sc_url url;
     struct sc_listener *listener; /* ADD */
-    struct sc_board_state *state; /* MERGE */
+    struct sc_hearsay *state;     /* MERGE */
     uint64_t until_ms;            /* STOP */
 };
 
 /* What another collector knows, as far as it is merged. */
 struct sc_merge {
     struct sc_merge *next;
-    struct sc_board_state *state;
+    struct sc_hearsay *state;
     size_t at;
 };
 
@@ -318,10 +318,10 @@ void sc_receiver_take_changes(struct sc_receiver *receiver, struct sc_buf *out)
 
 /* ---- what other collectors know ---- */
 
-static void release_merge(struct sc_receiver *receiver, struct sc_board_state *state)
+static void release_merge(struct sc_receiver *receiver, struct sc_hearsay *state)
 {
     atomic_fetch_sub(&receiver->merging, state->head.size);
-    sc_board_release(state);
+    sc_hearsay_release(state);
 }
 
 static void free_first_merge(struct sc_receiver *receiver)
@@ -334,7 +334,7 @@ static void free_first_merge(struct sc_receiver *receiver)
     free(merge);
 }
 
-static void await_merge(struct sc_receiver *receiver, struct sc_board_state *state)
+static void await_merge(struct sc_receiver *receiver, struct sc_hearsay *state)
 {
     struct sc_merge *merge = calloc(1, sizeof(*merge));
     if (merge == NULL) {
@@ -351,8 +351,8 @@ static bool merge_share(struct sc_receiver *receiver, struct sc_merge *merge, si
 {
     struct sc_error err;
     char others[SC_COMPLAINT_MAX];
-    const struct sc_board_state *state = merge->state;
-    uint64_t clock_ms = state->head.clock_ms + sc_board_age(state);
+    const struct sc_hearsay *state = merge->state;
+    uint64_t clock_ms = state->head.clock_ms + sc_hearsay_age(state);
     enum sc_status status =
         sc_templates_merge(state->bytes, state->head.size, &merge->at, most,
                            sc_intake_decoder(receiver->intake), clock_ms, sc_clock_wall_ms(), &err);
@@ -526,9 +526,9 @@ enum sc_status sc_receiver_remove(struct sc_receiver *receiver, const struct sc_
     return send_command(receiver, &command, err);
 }
 
-void sc_receiver_merge(struct sc_receiver *receiver, struct sc_board_state *state)
+void sc_receiver_merge(struct sc_receiver *receiver, struct sc_hearsay *state)
 {
-    const struct sc_command command = {.kind = COMMAND_MERGE, .state = sc_board_keep(state)};
+    const struct sc_command command = {.kind = COMMAND_MERGE, .state = sc_hearsay_hold(state)};
     atomic_fetch_add(&receiver->merging, state->head.size);
     if (send_command(receiver, &command, NULL) == SC_NOMEM)
         release_merge(receiver, state);

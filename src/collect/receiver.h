@@ -16,9 +16,9 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/url.h"
-#include "collect/board.h"
 #include "collect/complaints.h"
 #include "collect/exporters.h"
+#include "collect/hearsay.h"
 #include "collect/intake.h"
 #include "collect/places.h"
 
@@ -69,7 +69,7 @@ enum sc_status sc_receiver_remove(struct sc_receiver *receiver, const struct sc_
                                   struct sc_error *err);
 
 /* Has the decoder merge what another collector knows of templates (collect/templates.h), a share each tick. */
-void sc_receiver_merge(struct sc_receiver *receiver, struct sc_board_state *state);
+void sc_receiver_merge(struct sc_receiver *receiver, struct sc_hearsay *state);
 /* Bytes of what it has not merged yet. Any thread. */
 size_t sc_receiver_merging(const struct sc_receiver *receiver);
 

@@ -19,7 +19,7 @@ HELLO, BATCH, PART, ACK, BEAT, STATE, STATE_PART, REFUSED = 256, 257, 258, 259, 
 MIB = 1 << 20
 
 
-# ---- the link's messages (collect/link.h) ----
+# ---- the link's messages (relay/link.h) ----
 
 def message(set_id, body):
     return struct.pack("!HHIIIHH", 10, 20 + len(body), int(time.time()), 0, 0, set_id, 4 + len(body)) + body

@@ -3,10 +3,10 @@
  * The link between proxy and subcollector over arbitrary bytes, cut into messages by their lengths. What is read is written and
  * read once more: it must be the same. A subcollector's judgement of it is kept to its bounds. The mutator adds messages of the writer, since no chance finds the hash of a batch.
  */
-#include "collect/lane_names.h"
-#include "collect/link.h"
-#include "collect/stream_owners.h"
-#include "collect/tally_keeper.h"
+#include "relay/lane_names.h"
+#include "relay/link.h"
+#include "relay/stream_owners.h"
+#include "relay/tally_keeper.h"
 
 #include <stdlib.h>
 
@@ -119,7 +119,7 @@ static enum sc_status on_stream(void *arg, const struct sc_link_stream *stream)
     return SC_OK;
 }
 
-static enum sc_status on_state(void *arg, const struct sc_link_state *state, const uint8_t *bytes)
+static enum sc_status on_state(void *arg, const struct sc_hearsay_head *state, const uint8_t *bytes)
 {
     struct echo *e = arg;
     must(state->size != 0 && state->size <= SC_LINK_MAX_STATE &&
@@ -197,7 +197,7 @@ static void put_state(struct sc_link_writer *w, uint64_t random)
     uint32_t size = 1 + (uint32_t)(random % sizeof(bytes));
     sc_store_le64(bytes, random);
     sc_link_put_state(
-        w, &(struct sc_link_state){
+        w, &(struct sc_hearsay_head){
                .proxy = "beta", .clock_ms = random, .size = size, .hash = sc_link_hash(bytes, size)});
     sc_link_put_state_part(w, bytes, size);
 }

@@ -18,7 +18,7 @@
 #ifndef DISPATCH_KIT_H
 #define DISPATCH_KIT_H
 
-#include "collect/dispatch.h"
+#include "relay/dispatch.h"
 
 #include <stdio.h>
 #include <stdlib.h>

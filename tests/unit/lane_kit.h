@@ -6,8 +6,8 @@
 #include "fault_io.h"
 
 #include "base/clock.h"
-#include "collect/lane_names.h"
-#include "collect/lane_store.h"
+#include "relay/lane_names.h"
+#include "relay/lane_store.h"
 #include "store/row_group_encode.h"
 #include "store/tally.h"
 

@@ -11,8 +11,8 @@
 
 #include "base/bounds.h"
 #include "collect/intake.h"
-#include "collect/lane_store.h"
 #include "flow/gather.h"
+#include "relay/lane_store.h"
 #include "source/source.h"
 #include "store/row_group_encode.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The accounts of a proxy: what its tallies say, also of the batches of a process that was killed. */
-#include "collect/accounts.h"
+#include "relay/accounts.h"
 
 #include "base/bytes.h"
 #include "base/clock.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The board of session records: the newest of each session once, within bounds, also while others put and read. */
-#include "collect/board.h"
 #include "collect/templates.h"
+#include "relay/board.h"
 
 #include <event2/buffer.h>
 #include <event2/event.h>
@@ -48,9 +48,9 @@ static uint32_t get_texts(const uint8_t *bytes, size_t size, struct sc_buf *out)
     return count;
 }
 
-static struct sc_link_state head_of(const char *proxy, const uint8_t *bytes, uint32_t size)
+static struct sc_hearsay_head head_of(const char *proxy, const uint8_t *bytes, uint32_t size)
 {
-    struct sc_link_state head = {
+    struct sc_hearsay_head head = {
         .clock_ms = 1000, .age_ms = 500, .size = size, .hash = sc_link_hash(bytes, size)};
     snprintf(head.proxy, sizeof(head.proxy), "%s", proxy);
     return head;
@@ -64,7 +64,7 @@ static void put_record(struct sc_board *board, const char *proxy, uint16_t port,
     uint8_t *record = make_record(port, 0, text, more);
     sc_templates_begin_state(&bytes);
     sc_record_append(&bytes, record, RECORD_HEAD + strlen(text) + more);
-    const struct sc_link_state head = head_of(proxy, bytes.data, (uint32_t)bytes.len);
+    const struct sc_hearsay_head head = head_of(proxy, bytes.data, (uint32_t)bytes.len);
     assert_int_equal(sc_board_put(board, &head, bytes.data), SC_OK);
     sc_buf_free(&bytes);
     free(record);
@@ -79,7 +79,7 @@ static void put(struct sc_board *board, const char *proxy, uint16_t port, const 
 static uint64_t expect(struct sc_board *board, uint64_t after, const char *proxy, enum sc_board_whose whose,
                        const char *texts)
 {
-    struct sc_board_state *state = sc_board_next(board, after, proxy, whose);
+    struct sc_hearsay *state = sc_board_next(board, after, proxy, whose);
     struct sc_buf got = {0};
     uint64_t number = state == NULL ? after : state->number;
     if (state != NULL)
@@ -87,7 +87,7 @@ static uint64_t expect(struct sc_board *board, uint64_t after, const char *proxy
     sc_buf_append_u8(&got, 0);
     assert_string_equal(got.data, texts);
     sc_buf_free(&got);
-    sc_board_release(state);
+    sc_hearsay_release(state);
     return number;
 }
 
@@ -127,7 +127,7 @@ static void what_is_gone_is_not_told(void **state)
     uint8_t *record = make_record(1, RECORD_REMOVED, "", 0);
     sc_templates_begin_state(&bytes);
     sc_record_append(&bytes, record, RECORD_HEAD);
-    const struct sc_link_state head = head_of("a", bytes.data, (uint32_t)bytes.len);
+    const struct sc_hearsay_head head = head_of("a", bytes.data, (uint32_t)bytes.len);
     assert_int_equal(sc_board_put(board, &head, bytes.data), SC_OK);
     expect(board, 0, "a", SC_BOARD_OF, "a2.");
     free(record);
@@ -141,15 +141,15 @@ static void a_reader_keeps_what_was_replaced(void **state)
     struct sc_board *board = sc_board_create();
     struct sc_buf got = {0};
     put(board, "a", 1, "first");
-    struct sc_board_state *kept = sc_board_next(board, 0, "a", SC_BOARD_OF);
+    struct sc_hearsay *kept = sc_board_next(board, 0, "a", SC_BOARD_OF);
     put(board, "a", 1, "second");
     sc_board_free(board);
     get_texts(kept->bytes, kept->head.size, &got);
     assert_memory_equal(got.data, "first", 5);
-    assert_true(sc_board_age(kept) >= 500);
-    sc_board_release(sc_board_keep(kept));
-    sc_board_release(kept);
-    sc_board_release(NULL);
+    assert_true(sc_hearsay_age(kept) >= 500);
+    sc_hearsay_release(sc_hearsay_hold(kept));
+    sc_hearsay_release(kept);
+    sc_hearsay_release(NULL);
     sc_buf_free(&got);
 }
 
@@ -159,17 +159,17 @@ static void whole_states_are_passed_on(void **state)
     (void)state;
     static const uint8_t whole[] = "SCTSTATE\1\0\0\0\0\0\0";
     struct sc_board *board = sc_board_create();
-    const struct sc_link_state head = head_of("a", whole, sizeof(whole));
+    const struct sc_hearsay_head head = head_of("a", whole, sizeof(whole));
     put(board, "b", 1, "b1.");
     for (int i = 0; i < 2; i++)
         assert_int_equal(sc_board_put(board, &head, whole), SC_OK);
     uint64_t others = expect(board, 0, "c", SC_BOARD_ALL_BUT, "b1.");
-    struct sc_board_state *got = sc_board_next(board, others, "c", SC_BOARD_ALL_BUT);
+    struct sc_hearsay *got = sc_board_next(board, others, "c", SC_BOARD_ALL_BUT);
     assert_int_equal(got->head.size, sizeof(whole));
     assert_memory_equal(got->bytes, whole, sizeof(whole));
     assert_true(got->head.hash == head.hash);
     others = expect(board, got->number, "c", SC_BOARD_ALL_BUT, "");
-    sc_board_release(got);
+    sc_hearsay_release(got);
     put(board, "a", 1, "a1.");
     others = expect(board, others, "c", SC_BOARD_ALL_BUT, "a1.");
     expect(board, 0, "a", SC_BOARD_OF, "a1.");
@@ -180,7 +180,7 @@ static void whole_states_are_passed_on(void **state)
 static size_t sum_up(struct sc_board *board, uint32_t *records, size_t *largest)
 {
     size_t bytes = 0;
-    struct sc_board_state *s;
+    struct sc_hearsay *s;
     *records = 0;
     *largest = 0;
     for (uint64_t after = 0; (s = sc_board_next(board, after, "-", SC_BOARD_ALL_BUT)) != NULL;) {
@@ -190,7 +190,7 @@ static size_t sum_up(struct sc_board *board, uint32_t *records, size_t *largest)
         *largest = s->head.size > *largest ? s->head.size : *largest;
         after = s->number;
         sc_buf_free(&texts);
-        sc_board_release(s);
+        sc_hearsay_release(s);
     }
     return bytes;
 }
@@ -253,7 +253,7 @@ struct far {
     struct sc_buf *texts; /* NULL: not wanted */
 };
 
-static enum sc_status on_state(void *arg, const struct sc_link_state *state, const uint8_t *bytes)
+static enum sc_status on_state(void *arg, const struct sc_hearsay_head *state, const uint8_t *bytes)
 {
     struct far *f = arg;
     f->states++;
@@ -381,7 +381,7 @@ static void readers_see_the_last(void **state)
     int seen = 0;
     assert_int_equal(pthread_create(&thread, NULL, put_many, board), 0);
     while (seen < ROUNDS) {
-        struct sc_board_state *s = sc_board_next(board, after, "b", SC_BOARD_ALL_BUT);
+        struct sc_hearsay *s = sc_board_next(board, after, "b", SC_BOARD_ALL_BUT);
         if (s == NULL)
             continue;
         struct sc_cursor list;
@@ -395,7 +395,7 @@ static void readers_see_the_last(void **state)
             seen = atoi(text);
         }
         after = s->number;
-        sc_board_release(s);
+        sc_hearsay_release(s);
     }
     pthread_join(thread, NULL);
     sc_board_free(board);

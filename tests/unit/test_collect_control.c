@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The control socket: one line in, one answer out; clients that misbehave do no harm. */
-#include "collect/control.h"
+#include "daemon/control.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Forwarding: the shared queue, what is said in messages, connections that break, stall or never come, and who gets what. */
-#include "collect/forward.h"
+#include "forward/forward.h"
 
 #include "base/clock.h"
-#include "collect/forward_encoder.h"
+#include "collect/queue.h"
 #include "decoder_kit.h"
+#include "forward/encoder.h"
 #include "net/framer.h"
 #include "net/socket.h"
 

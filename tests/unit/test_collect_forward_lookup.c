@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* A name service that does not answer: the collector ends all the same, and everything it lent comes home. */
-#include "collect/forward_peer.h"
+#include "forward/peer.h"
 
 #include "base/clock.h"
 

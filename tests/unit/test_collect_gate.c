@@ -2,11 +2,11 @@
 /* Who comes in at the link port, which lanes and streams are believed in, and how what is refused is told. */
 #include "store_kit.h"
 
-#include "collect/gate.h"
-#include "collect/lane_names.h"
-#include "collect/lookup.h"
-#include "collect/refusals.h"
-#include "collect/stream_owners.h"
+#include "relay/gate.h"
+#include "relay/lane_names.h"
+#include "relay/lookup.h"
+#include "relay/refusals.h"
+#include "relay/stream_owners.h"
 
 #include <sys/stat.h>
 #include <time.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The hand-over of template state to receivers: what they have not merged yet stays on the board, which has a bound. */
-#include "collect/handover.h"
+#include "relay/handover.h"
 
 #include "base/clock.h"
 
@@ -23,7 +23,7 @@ static void put_states(struct sc_board *board)
 {
     uint8_t *bytes = calloc(1, STATE);
     for (uint32_t i = 0; i < PROXIES; i++) {
-        struct sc_link_state head = {.clock_ms = sc_clock_wall_ms(), .size = STATE};
+        struct sc_hearsay_head head = {.clock_ms = sc_clock_wall_ms(), .size = STATE};
         snprintf(head.proxy, sizeof(head.proxy), "proxy%u", i);
         assert_int_equal(sc_board_put(board, &head, bytes), SC_OK);
     }

@@ -2,8 +2,8 @@
 /* A subcollector's end of the link, over sockets: who connects without end keeps nobody's beats, and takes nobody's descriptors. */
 #include "store_kit.h"
 
-#include "collect/holder.h"
-#include "collect/link_stream.h"
+#include "relay/holder.h"
+#include "relay/link_stream.h"
 
 #include <event2/buffer.h>
 #include <netinet/in.h>

@@ -2,6 +2,7 @@
 /* When batches are cut: by rows, by weight, by age, at the edge of a window; what happens when the queue is full; and that nobody's
  * records cost those of others. */
 #include "collect/intake.h"
+#include "forward/forward.h"
 
 #include "base/clock.h"
 
@@ -206,8 +207,11 @@ static void what_the_queue_refuses_is_forwarded_all_the_same(void **state)
     struct sc_forward *forward = forward_to_nobody();
     struct sc_forward_view *views;
     uint32_t count;
-    const struct sc_intake_options options = {
-        .limits = sc_decoder_default_limits(), .window_s = 300, .queue = f.queue, .forward = forward};
+    const struct sc_intake_options options = {.limits = sc_decoder_default_limits(),
+                                              .window_s = 300,
+                                              .queue = f.queue,
+                                              .offer = sc_forward_offer,
+                                              .offer_arg = forward};
     f.intake = sc_intake_create(&options, NULL);
     for (int i = 0; i < 3; i++) {
         send_v5(&f, NOON_MS);

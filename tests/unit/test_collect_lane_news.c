@@ -2,7 +2,7 @@
 /* What a subcollector is told beside batches: tallies, and words on streams. */
 #include "lane_kit.h"
 
-#include "collect/stream_keeper.h"
+#include "relay/stream_keeper.h"
 
 /* ---- whose and when ---- */
 

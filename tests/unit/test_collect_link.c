@@ -2,7 +2,7 @@
 /* The link between proxy and subcollector: what is written is read, what is no link is refused, and it all is IPFIX. */
 #include "decoder_kit.h"
 
-#include "collect/link_stream.h"
+#include "relay/link_stream.h"
 
 #include <event2/buffer.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ struct heard {
     struct sc_link_beat beat;
     struct sc_link_tally tally;
     struct sc_link_stream stream;
-    struct sc_link_state state;
+    struct sc_hearsay_head state;
     struct sc_buf bytes;   /* of the last batch */
     struct sc_buf told;    /* the last state */
     enum sc_status answer; /* of all callbacks */
@@ -90,7 +90,7 @@ static enum sc_status on_stream(void *arg, const struct sc_link_stream *stream)
     return h->answer;
 }
 
-static enum sc_status on_state(void *arg, const struct sc_link_state *state, const uint8_t *bytes)
+static enum sc_status on_state(void *arg, const struct sc_hearsay_head *state, const uint8_t *bytes)
 {
     struct heard *h = arg;
     h->states++;
@@ -234,13 +234,13 @@ static void assert_head(const struct sc_batch_head *x, const struct sc_batch_hea
     assert_true(x->size == y->size && x->record_kind == y->record_kind && x->hash == y->hash);
 }
 
-static struct sc_link_state state_of(const uint8_t *bytes, uint32_t size)
+static struct sc_hearsay_head state_of(const uint8_t *bytes, uint32_t size)
 {
-    return (struct sc_link_state){.proxy = "beta",
-                                  .clock_ms = UINT64_C(0xc1c2c3c4c5c6c7c8),
-                                  .age_ms = UINT64_C(0xd1d2d3d4d5d6d7d8),
-                                  .size = size,
-                                  .hash = sc_link_hash(bytes, size)};
+    return (struct sc_hearsay_head){.proxy = "beta",
+                                    .clock_ms = UINT64_C(0xc1c2c3c4c5c6c7c8),
+                                    .age_ms = UINT64_C(0xd1d2d3d4d5d6d7d8),
+                                    .size = size,
+                                    .hash = sc_link_hash(bytes, size)};
 }
 
 /* Greeted, so that what comes next may be anything. */
@@ -267,7 +267,7 @@ static void put_one_of_each(struct sc_link_writer *w, uint32_t size)
     sc_link_put_tally(
         w, &(struct sc_link_tally){.stream = 5, .window_ms = 1, .window_s = 300, .lane = {.lane = 6}});
     sc_link_put_stream(w, &(struct sc_link_stream){.stream = 5, .closed = true});
-    const struct sc_link_state state = state_of((const uint8_t *)"templates", 9);
+    const struct sc_hearsay_head state = state_of((const uint8_t *)"templates", 9);
     sc_link_put_state(w, &state);
     sc_link_put_state_part(w, (const uint8_t *)"templates", 9);
     assert_true(sc_buf_ok(&w->out));
@@ -368,7 +368,7 @@ static void states_come_back(void **state)
         uint8_t *bytes = malloc(sizes[i]);
         assert_non_null(bytes);
         fill(bytes, sizes[i], i);
-        const struct sc_link_state sent = state_of(bytes, sizes[i]);
+        const struct sc_hearsay_head sent = state_of(bytes, sizes[i]);
         sc_link_put_state(&w, &sent);
         for (uint32_t done = 0; done < sizes[i];) {
             uint32_t n = sizes[i] - done < SC_LINK_PART ? sizes[i] - done : SC_LINK_PART;
@@ -782,7 +782,7 @@ static void parts_and_heads_take_turns(void **state)
     sc_buf_free(&w.out);
 }
 
-static enum sc_status feed_state(const struct sc_link_state *state, const uint8_t *bytes, uint32_t length)
+static enum sc_status feed_state(const struct sc_hearsay_head *state, const uint8_t *bytes, uint32_t length)
 {
     struct heard h;
     struct sc_link_writer w = {0};
@@ -802,8 +802,8 @@ static void states_that_are_none(void **state)
     (void)state;
     uint8_t bytes[1000];
     fill(bytes, sizeof(bytes), 4);
-    const struct sc_link_state whole = state_of(bytes, sizeof(bytes));
-    struct sc_link_state head = whole;
+    const struct sc_hearsay_head whole = state_of(bytes, sizeof(bytes));
+    struct sc_hearsay_head head = whole;
     assert_int_equal(feed_state(&head, bytes, sizeof(bytes)), SC_OK);
     assert_int_equal(feed_state(&head, bytes, sizeof(bytes) - 1), SC_OK); /* it waits for the last byte */
     assert_int_equal(feed_state(&head, bytes, 0), SC_OK);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The outbox: what is accepted is there after a new start, byte by byte, until it is released; and nothing else is. */
-#include "collect/outbox.h"
+#include "relay/outbox.h"
 
 #include "store_kit.h"
 

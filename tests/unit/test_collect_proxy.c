@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The end of a proxy whose outbox is full: what waits gets the time that its subcollector needs, or is given up and told. */
-#include "collect/proxy.h"
+#include "relay/proxy.h"
 
 #include "base/clock.h"
-#include "collect/holder.h"
 #include "net/socket.h"
+#include "relay/holder.h"
 #include "store/reader.h"
 #include "store_kit.h"
 

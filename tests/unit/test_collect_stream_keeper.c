@@ -2,7 +2,7 @@
 /* The words on streams that a subcollector keeps: what is said often is written once, and who says much waits for himself. */
 #include "store_kit.h"
 
-#include "collect/stream_keeper.h"
+#include "relay/stream_keeper.h"
 
 #define WINDOW UINT64_C(1699999800000)
 #define NOW    UINT64_C(1000000) /* a monotonic clock */

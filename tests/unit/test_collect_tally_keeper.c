@@ -2,7 +2,7 @@
 /* The tallies that a subcollector keeps: each proxy has a share of memory and of files, and is told of when it wants more. */
 #include "store_kit.h"
 
-#include "collect/tally_keeper.h"
+#include "relay/tally_keeper.h"
 
 #define WINDOW UINT64_C(1699999800000)
 #define P      (UINT64_C(1) << 40) /* a stream */

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The control socket STORE/control.sock: a client connects, sends one line, gets one JSON object and the end
+ * of the stream. "status" gets all that there is to tell, with the first 100 exporters, "status N" the same with the first N; "ping"
+ * gets {"alive": true}, from the main loop and at once; other lines get {"error": "..."}.
+ *
+ * Whoever connects is heard, and a ping is answered, whatever others do: of more than 32 clients the oldest goes, a request is
+ * to be there within 2 s, and an answer to be read within 10 s. Making the status takes a tenth of the loop's time at most: one
+ * that took long is given to others, too, for nine times as long, whatever number of exporters they ask for. It is made with all rows
+ * of exporters, and cut for each client.
+ */
+#ifndef SC_DAEMON_CONTROL_H
+#define SC_DAEMON_CONTROL_H
+
+#include "base/buf.h"
+#include "base/status.h"
+
+#include <event2/event.h>
+
+struct sc_control;
+
+#define SC_CONTROL_TOP  100u  /* exporters in a status that names no number */
+#define SC_CONTROL_ROWS 1024u /* in one that names a great number */
+
+/*
+ * The status, one JSON object in which the rows of exporters, the first one first, follow each other. With n of them it is what stands
+ * before cuts[n], and what stands from cuts[rows] on.
+ */
+struct sc_control_status {
+    struct sc_buf text;
+    uint32_t rows;
+    size_t cuts[SC_CONTROL_ROWS + 1];
+};
+
+/* Makes the status; *out is empty. */
+typedef enum sc_status sc_control_answer_fn(void *arg, struct sc_control_status *out);
+
+/*
+ * Serves on `base` (the caller's loop, from its thread). A socket left behind by a dead process is replaced;
+ * the caller holds the store's lock, so there is no living one. @return NULL with *err.
+ */
+struct sc_control *sc_control_open(struct event_base *base, const char *store, sc_control_answer_fn *answer,
+                                   void *arg, struct sc_error *err);
+/* Closes and removes the socket. NULL is allowed. */
+void sc_control_close(struct sc_control *control);
+
+/* The client's side: appends the answer to `request` to *out. SC_NOTFOUND: no collector answers there. */
+enum sc_status sc_control_ask(const char *store, const char *request, struct sc_buf *out,
+                              struct sc_error *err);
+/* Waits at most so long (more than 0) for each step: connection, request, answer. */
+enum sc_status sc_control_ask_within(const char *store, const char *request, uint32_t patience_ms,
+                                     struct sc_buf *out, struct sc_error *err);
+
+#endif

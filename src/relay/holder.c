@@ -1,0 +1,645 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "relay/holder.h"
+
+#include "base/clock.h"
+#include "net/socket.h"
+#include "relay/board.h"
+#include "relay/gate.h"
+#include "relay/link_stream.h"
+#include "relay/lookup.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define BEAT_MS      200
+#define ANSWERS      256u
+#define STATE_BYTES  ((size_t)256 << 10) /* of template states that wait for the socket */
+#define MOST_UNACKED ((size_t)1 << 20)   /* bytes of answers and beats that a proxy does not read */
+#define KEEP_BYTES   ((size_t)1 << 20)   /* of a buffer that a whole batch or state leaves behind */
+#define LOOKUP_MS    60000u              /* host names may get other addresses */
+#define UNKNOWN_MS   5000u /* the same while one has none: the name service may be starting, too */
+#define ACCEPTS      64    /* in one turn: beats and those that are connected have theirs */
+
+struct connection {
+    struct connection *next, *previous;
+    struct sc_holder *holder;
+    struct bufferevent *io;
+    struct sc_link_reader reader;
+    struct sc_link_writer writer;
+    struct sc_board_sender sender;
+    uint64_t number;
+    struct sc_addr from;
+    enum sc_refusal refusal;  /* why it is to be closed; SC_REFUSAL_NONE: it is not, or nobody's fault */
+    size_t held;              /* bytes of what is unfinished */
+    uint64_t came, came_then; /* bytes, now and when it was seen to go on: */
+    uint32_t beats,
+        still; /* beats since it was opened, and since then: time in which this node itself stood still is nobody's */
+    size_t left; /* bytes that the last look at the input left there */
+    char name[160];
+    char proxy[SC_LINK_NAME_MAX]; /* empty: it has not greeted */
+};
+
+struct sc_holder {
+    struct sc_holder_options options;
+    struct sc_lane_store *store;
+    struct sc_member self; /* as it was at the start */
+    atomic_ullong cluster_version;
+    struct sc_board *board; /* what the proxies know of templates */
+    struct event_base *base;
+    struct event *accept, *beat, *wake;
+    int listen_fd, wake_fd;
+    struct connection *connections;
+    uint64_t numbers;
+    pthread_t thread;
+    bool running;
+    atomic_bool stopping;
+    atomic_uint connection_count;
+    atomic_size_t held; /* by all connections */
+    struct sc_refusals refusals;
+    struct sc_gate gate;
+    struct sc_lookup *lookup; /* of the members' names; NULL: none is under way */
+    uint64_t next_lookup_ms, next_telling_ms;
+    pthread_mutex_t mutex;
+    struct sc_cluster fresh; /* shared: members to be taken over; none: nothing to do */
+};
+
+/* ---- connections ---- */
+
+static void free_connection(struct connection *c)
+{
+    bufferevent_free(c->io);
+    sc_link_reader_free(&c->reader);
+    sc_board_sender_reset(&c->sender);
+    sc_buf_free(&c->writer.out);
+    free(c);
+}
+
+static void close_connection(struct connection *c)
+{
+    struct sc_holder *h = c->holder;
+    *(c->previous == NULL ? &h->connections : &c->previous->next) = c->next;
+    if (c->next != NULL)
+        c->next->previous = c->previous;
+    atomic_fetch_sub(&h->connection_count, 1);
+    atomic_fetch_sub(&h->held, c->held);
+    free_connection(c);
+}
+
+static void note(struct sc_holder *h, enum sc_refusal why, const char *peer)
+{
+    sc_refusals_note(&h->refusals, &h->options.store.log, why, peer, sc_clock_mono_ms());
+}
+
+static void turn_away(struct connection *c, enum sc_refusal why)
+{
+    note(c->holder, why, c->name);
+    close_connection(c);
+}
+
+static bool same_peer(const struct connection *x, const struct connection *y)
+{
+    return x->proxy[0] == '\0' ? sc_addr_equal(&x->from, &y->from) : strcmp(x->proxy, y->proxy) == 0;
+}
+
+/* While there are more than `most` like `c`, greeted or not as it is, the oldest goes. The newest stands first in the list. */
+static void make_room(struct connection *c, uint32_t most, bool of_all, enum sc_refusal why)
+{
+    uint32_t n = 0;
+    for (struct connection *other = c->holder->connections, *next; other != NULL; other = next) {
+        next = other->next;
+        bool alike = (other->proxy[0] == '\0') == (c->proxy[0] == '\0') && (of_all || same_peer(c, other));
+        if (alike && other != c && ++n >= most)
+            turn_away(other, why);
+    }
+}
+
+/* ---- what comes ---- */
+
+static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
+{
+    struct connection *c = arg;
+    char address[sizeof(c->name)];
+    if (c->proxy[0] != '\0')
+        return strcmp(c->proxy, hello->name) == 0 ? SC_OK : SC_MALFORMED;
+    if (!sc_gate_admits(&c->holder->gate, hello->name, &c->from)) {
+        c->refusal = SC_REFUSAL_NAME;
+        snprintf(address, sizeof(address), "%s", c->name);
+        snprintf(c->name, sizeof(c->name), "%.63s (%.80s)", hello->name, address);
+        return SC_UNSUPPORTED;
+    }
+    memcpy(address, c->name, sizeof(address));
+    memcpy(c->proxy, hello->name, sizeof(c->proxy));
+    sc_board_sender_begin(&c->sender, c->holder->board);
+    snprintf(c->name, sizeof(c->name), "%.63s (%.80s)", hello->name, address);
+    make_room(c, SC_HOLDER_EACH, false, SC_REFUSAL_DISPLACED);
+    sc_log(&c->holder->options.store.log, SC_LOG_INFO, "the proxy %s is connected", c->name);
+    return SC_OK;
+}
+
+static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, const uint8_t *bytes)
+{
+    struct connection *c = arg;
+    struct sc_lane_batch *batch = malloc(sizeof(*batch) + head->size);
+    if (batch == NULL)
+        return SC_NOMEM;
+    batch->connection = c->number;
+    memcpy(batch->proxy, c->proxy, sizeof(batch->proxy));
+    batch->head = *head;
+    memcpy(batch->bytes, bytes, head->size);
+    sc_lane_store_push(c->holder->store, batch);
+    return SC_OK;
+}
+
+static enum sc_status on_tally(void *arg, const struct sc_link_tally *tally)
+{
+    struct connection *c = arg;
+    enum sc_refusal why = sc_lane_store_tally(c->holder->store, c->proxy, tally);
+    if (why != SC_REFUSAL_NONE)
+        note(c->holder, why, c->name);
+    return SC_OK;
+}
+
+static enum sc_status on_stream(void *arg, const struct sc_link_stream *stream)
+{
+    struct connection *c = arg;
+    enum sc_refusal why = sc_lane_store_stream(c->holder->store, c->proxy, stream);
+    if (why != SC_REFUSAL_NONE)
+        note(c->holder, why, c->name);
+    return SC_OK;
+}
+
+/* A proxy speaks for itself. The others are told by on_wake: nobody is in their callbacks then. */
+static enum sc_status on_state(void *arg, const struct sc_hearsay_head *state, const uint8_t *bytes)
+{
+    struct connection *c = arg;
+    if (strcmp(state->proxy, c->proxy) != 0)
+        return SC_OK;
+    SC_TRY(sc_board_put(c->holder->board, state, bytes));
+    sc_link_wake_up(c->holder->wake_fd);
+    return SC_OK;
+}
+
+/* What other proxies know of templates. */
+static enum sc_status send_state(struct connection *c)
+{
+    if (c->proxy[0] == '\0')
+        return SC_OK;
+    return sc_board_send(c->holder->board, c->proxy, SC_BOARD_ALL_BUT, &c->sender, STATE_BYTES, c->io,
+                         &c->writer);
+}
+
+static void send_states(struct sc_holder *h)
+{
+    for (struct connection *c = h->connections, *next; c != NULL; c = next) {
+        next = c->next;
+        if (send_state(c) != SC_OK)
+            close_connection(c);
+    }
+}
+
+static void on_written(struct bufferevent *io, void *arg)
+{
+    struct connection *c = arg;
+    (void)io;
+    if (send_state(c) != SC_OK)
+        close_connection(c);
+}
+
+static void free_large(struct sc_buf *bytes, bool in_use)
+{
+    if (!in_use && bytes->cap > KEEP_BYTES)
+        sc_buf_free(bytes);
+}
+
+/* What the connection holds now of what is not whole yet. */
+static void weigh(struct connection *c)
+{
+    struct sc_link_reader *r = &c->reader;
+    free_large(&r->bytes, r->announced);
+    free_large(&r->state_bytes, r->state_announced);
+    c->left = evbuffer_get_length(bufferevent_get_input(c->io));
+    size_t held = r->bytes.cap + r->state_bytes.cap + c->left;
+    atomic_fetch_add(&c->holder->held, held - c->held); /* modulo 2^64 */
+    c->held = held;
+}
+
+/* All hold too much: who holds most goes. */
+static void relieve(struct sc_holder *h)
+{
+    struct connection *most = h->connections;
+    if (most == NULL || atomic_load(&h->held) <= SC_HOLDER_UNFINISHED)
+        return;
+    for (struct connection *c = most; c != NULL; c = c->next)
+        most = c->held > most->held ? c : most;
+    turn_away(most, SC_REFUSAL_MEMORY);
+}
+
+static void not_understood(struct connection *c, const struct sc_error *err)
+{
+    char what[sizeof(c->name)];
+    if (c->refusal != SC_REFUSAL_NONE) {
+        turn_away(c, c->refusal);
+        return;
+    }
+    snprintf(what, sizeof(what), "%.79s: %.78s", c->name, err->message);
+    note(c->holder, SC_REFUSAL_MALFORMED, what);
+    close_connection(c);
+}
+
+static void on_read(struct bufferevent *io, void *arg)
+{
+    struct connection *c = arg;
+    struct sc_holder *h = c->holder;
+    struct sc_error err = {.message = "it made no sense, or there was no memory"};
+    c->came += evbuffer_get_length(bufferevent_get_input(io)) - c->left;
+    if (sc_link_drain(bufferevent_get_input(io), &c->reader, &err) != SC_OK) {
+        not_understood(c, &err);
+        return;
+    }
+    weigh(c);
+    if (sc_lane_store_tight(h->store))
+        bufferevent_disable(io, EV_READ); /* the proxy waits; on_beat looks again */
+    relieve(h);
+}
+
+static void on_event(struct bufferevent *io, short what, void *arg)
+{
+    struct connection *c = arg;
+    (void)io;
+    if ((what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)) == 0)
+        return;
+    if (c->proxy[0] != '\0')
+        sc_log(&c->holder->options.store.log, SC_LOG_INFO, "%s is disconnected", c->name);
+    close_connection(c);
+}
+
+static void greet(struct connection *c)
+{
+    const struct sc_member *self = &c->holder->self;
+    struct sc_link_hello hello = {.version = SC_LINK_VERSION,
+                                  .cluster_version = atomic_load(&c->holder->cluster_version),
+                                  .lane = self->lane};
+    snprintf(hello.name, sizeof(hello.name), "%s", self->name);
+    sc_link_put_hello(&c->writer, &hello);
+}
+
+static void open_connection(struct sc_holder *h, int fd, const struct sc_addr *from, uint16_t port)
+{
+    char address[SC_ADDR_TEXT_MAX];
+    sc_addr_format(from, address);
+    if (!sc_gate_opens(&h->gate, from)) {
+        note(h, SC_REFUSAL_ADDRESS, address);
+        close(fd);
+        return;
+    }
+    struct connection *c = calloc(1, sizeof(*c));
+    if (c == NULL || (c->io = bufferevent_socket_new(h->base, fd, BEV_OPT_CLOSE_ON_FREE)) == NULL) {
+        free(c);
+        close(fd);
+        return;
+    }
+    snprintf(c->name, sizeof(c->name), "%s %u", address, port);
+    c->holder = h;
+    c->from = *from;
+    c->number = ++h->numbers;
+    c->reader = (struct sc_link_reader){.hello = on_hello,
+                                        .batch = on_batch,
+                                        .tally = on_tally,
+                                        .stream = on_stream,
+                                        .state = on_state,
+                                        .arg = c};
+    c->next = h->connections;
+    if (c->next != NULL)
+        c->next->previous = c;
+    h->connections = c;
+    atomic_fetch_add(&h->connection_count, 1);
+    make_room(c, SC_HOLDER_UNGREETED_EACH, false, SC_REFUSAL_CROWD);
+    make_room(c, SC_HOLDER_UNGREETED, true, SC_REFUSAL_CROWD);
+    bufferevent_setcb(c->io, on_read, on_written, on_event, c);
+    bufferevent_enable(c->io, EV_READ | EV_WRITE);
+    greet(c);
+    if (sc_link_send(c->io, &c->writer) != SC_OK)
+        close_connection(c);
+}
+
+static void on_accept(evutil_socket_t fd, short what, void *arg)
+{
+    struct sc_holder *h = arg;
+    struct sc_addr from;
+    uint16_t port;
+    int peer = 0;
+    (void)what;
+    for (int i = 0; i < ACCEPTS && (peer = sc_socket_accept((int)fd, &from, &port)) >= 0; i++)
+        open_connection(h, peer, &from, port);
+    if (peer == -EMFILE || peer == -ENFILE || peer == -ENOBUFS || peer == -ENOMEM)
+        event_del(h->accept); /* until the next beat: who connects waits in the backlog */
+}
+
+/* ---- members ---- */
+
+static void take_members(struct sc_holder *h)
+{
+    pthread_mutex_lock(&h->mutex);
+    struct sc_cluster fresh = h->fresh;
+    h->fresh = (struct sc_cluster){0};
+    pthread_mutex_unlock(&h->mutex);
+    if (fresh.count == 0)
+        return;
+    if (sc_gate_set_members(&h->gate, &fresh) != SC_OK)
+        sc_log(&h->options.store.log, SC_LOG_ERROR, "out of memory: the link knows the members as before");
+    sc_lookup_release(h->lookup);
+    h->lookup = NULL;
+    h->next_lookup_ms = 0;
+}
+
+static void tell_not_found(struct sc_holder *h, const char *host, bool known)
+{
+    sc_log(&h->options.store.log, SC_LOG_WARNING, "the address of %s is not found: %s %s", host, h->self.name,
+           known ? "knows it by the one that it had before" : "takes nothing from it");
+}
+
+static void take_found(struct sc_holder *h, uint64_t now)
+{
+    bool tells = now >= h->next_telling_ms;
+    for (uint32_t i = 0; i < h->lookup->count; i++) {
+        const struct sc_lookup_host *host = &h->lookup->hosts[i];
+        sc_gate_found(&h->gate, host->member, host->found, host->count);
+        bool known = sc_gate_is_found(&h->gate, host->member);
+        if (host->count == 0 && tells) {
+            tell_not_found(h, host->at.host, known);
+            h->next_telling_ms = now + LOOKUP_MS;
+        }
+        if (!known && h->next_lookup_ms > now + UNKNOWN_MS)
+            h->next_lookup_ms = now + UNKNOWN_MS;
+    }
+}
+
+static void look_names_up(struct sc_holder *h, uint64_t now)
+{
+    if (h->lookup != NULL && atomic_load(&h->lookup->done)) {
+        take_found(h, now);
+        sc_lookup_release(h->lookup);
+        h->lookup = NULL;
+    }
+    if (h->lookup != NULL || now < h->next_lookup_ms)
+        return;
+    h->lookup = sc_lookup_start(&h->gate.cluster);
+    h->next_lookup_ms = now + LOOKUP_MS;
+}
+
+/* ---- answers and beats ---- */
+
+static struct connection *find_connection(struct sc_holder *h, uint64_t number)
+{
+    struct connection *c = h->connections;
+    while (c != NULL && c->number != number)
+        c = c->next;
+    return c;
+}
+
+static void send_answer(struct sc_holder *h, const struct sc_lane_answer *a)
+{
+    struct connection *c = find_connection(h, a->connection);
+    if (c == NULL)
+        return;
+    if (a->outcome == SC_LANE_LOST) {
+        close_connection(c);
+        return;
+    }
+    const struct sc_link_ack ack = {a->id.stream, a->id.lane, a->id.sequence, a->id.sequence};
+    if (a->outcome == SC_LANE_DURABLE)
+        sc_link_put_ack(&c->writer, &ack);
+    else
+        sc_link_put_refused(&c->writer, &a->id);
+    if (sc_link_send(c->io, &c->writer) != SC_OK ||
+        evbuffer_get_length(bufferevent_get_output(c->io)) > MOST_UNACKED)
+        close_connection(c);
+}
+
+static void send_answers(struct sc_holder *h)
+{
+    struct sc_lane_answer answers[ANSWERS];
+    uint32_t n;
+    while ((n = sc_lane_store_answers(h->store, answers, ANSWERS)) != 0) {
+        for (uint32_t i = 0; i < n; i++)
+            send_answer(h, &answers[i]);
+    }
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    struct sc_holder *h = arg;
+    (void)what;
+    sc_link_woken((int)fd);
+    if (atomic_load(&h->stopping)) {
+        event_base_loopbreak(h->base);
+        return;
+    }
+    send_answers(h);
+    send_states(h);
+}
+
+static void answered(void *arg)
+{
+    struct sc_holder *h = arg;
+    sc_link_wake_up(h->wake_fd);
+}
+
+/* ---- time ---- */
+
+static bool is_unfinished(const struct connection *c)
+{
+    return c->reader.announced || c->reader.state_announced || c->left != 0;
+}
+
+/* @return why it has to go, for it keeps this node waiting. */
+static enum sc_refusal judge_pace(struct connection *c)
+{
+    bool reads = (bufferevent_get_enabled(c->io) & EV_READ) != 0;
+    bool goes_on = !reads || !is_unfinished(c) || c->came - c->came_then >= SC_HOLDER_STEP;
+    c->still = goes_on ? 0 : c->still + 1;
+    c->came_then = goes_on ? c->came : c->came_then;
+    if (c->proxy[0] == '\0' && ++c->beats > SC_HOLDER_GREETING_MS / BEAT_MS)
+        return SC_REFUSAL_SILENT;
+    bool listens = evbuffer_get_length(bufferevent_get_output(c->io)) <= MOST_UNACKED;
+    return listens && c->still <= SC_HOLDER_STEP_MS / BEAT_MS ? SC_REFUSAL_NONE : SC_REFUSAL_SLOW;
+}
+
+static void beat(struct connection *c, const struct sc_link_beat *beat, bool tight)
+{
+    enum sc_refusal why = judge_pace(c);
+    if (why != SC_REFUSAL_NONE) {
+        turn_away(c, why);
+        return;
+    }
+    if (!tight && (bufferevent_get_enabled(c->io) & EV_READ) == 0) {
+        bufferevent_enable(c->io, EV_READ);
+        bufferevent_trigger(c->io, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
+    }
+    sc_link_put_beat(&c->writer, beat);
+    if (sc_link_send(c->io, &c->writer) != SC_OK)
+        close_connection(c);
+}
+
+static void on_beat(evutil_socket_t fd, short what, void *arg)
+{
+    struct sc_holder *h = arg;
+    struct sc_lane_store_stats stats;
+    (void)fd;
+    (void)what;
+    send_answers(h);
+    event_add(h->accept, NULL);
+    sc_lane_store_get_stats(h->store, &stats);
+    const struct sc_link_beat now = {.free_bytes = stats.free_bytes, .full = stats.full};
+    bool tight = sc_lane_store_tight(h->store);
+    for (struct connection *c = h->connections, *next; c != NULL; c = next) {
+        next = c->next; /* NOLINT(clang-analyzer-unix.Malloc): who went is in no list */
+        beat(c, &now, tight);
+    }
+    sc_refusals_tell(&h->refusals, &h->options.store.log, sc_clock_mono_ms());
+    take_members(h);
+    look_names_up(h, sc_clock_mono_ms());
+    sc_board_complain(h->board, &h->options.store.log);
+}
+
+/* ---- outside ---- */
+
+static void *run(void *arg)
+{
+    struct sc_holder *h = arg;
+    pthread_setname_np(pthread_self(), "sc-holder");
+    event_base_dispatch(h->base);
+    return NULL;
+}
+
+static enum sc_status make_events(struct sc_holder *h, struct sc_error *err)
+{
+    const struct timeval every = {.tv_usec = BEAT_MS * 1000};
+    h->base = event_base_new();
+    if (h->base == NULL)
+        return sc_fail(err, SC_IO, "cannot create an event loop");
+    h->wake = sc_link_wake_event(h->base, on_wake, h, &h->wake_fd);
+    h->accept = event_new(h->base, h->listen_fd, EV_READ | EV_PERSIST, on_accept, h);
+    h->beat = event_new(h->base, -1, EV_PERSIST, on_beat, h);
+    if (h->wake == NULL || h->accept == NULL || h->beat == NULL || event_add(h->accept, NULL) != 0 ||
+        event_add(h->beat, &every) != 0)
+        return sc_fail_nomem(err, "the link");
+    return SC_OK;
+}
+
+static void free_event(struct event *event)
+{
+    if (event != NULL)
+        event_free(event);
+}
+
+static void free_holder(struct sc_holder *h)
+{
+    for (struct connection *c = h->connections, *next; c != NULL; c = next) {
+        next = c->next;
+        free_connection(c);
+    }
+    free_event(h->accept);
+    free_event(h->beat);
+    free_event(h->wake);
+    if (h->base != NULL)
+        event_base_free(h->base);
+    sc_board_free(h->board);
+    sc_gate_free(&h->gate);
+    sc_lookup_release(h->lookup);
+    sc_refusals_free(&h->refusals);
+    sc_cluster_free(&h->fresh);
+    pthread_mutex_destroy(&h->mutex);
+    if (h->listen_fd >= 0)
+        close(h->listen_fd);
+    if (h->wake_fd >= 0)
+        close(h->wake_fd);
+    free(h);
+}
+
+static bool know_members(struct sc_holder *h, const struct sc_cluster *cluster)
+{
+    struct sc_cluster copy;
+    return sc_cluster_copy(cluster, &copy) == SC_OK && sc_gate_set_members(&h->gate, &copy) == SC_OK;
+}
+
+enum sc_status sc_holder_start(const struct sc_holder_options *options, struct sc_holder **out,
+                               struct sc_error *err)
+{
+    struct sc_holder *h = calloc(1, sizeof(*h));
+    if (h == NULL)
+        return sc_fail_nomem(err, "the link");
+    h->options = *options;
+    h->self = options->store.cluster->members[options->store.self];
+    atomic_store(&h->cluster_version, options->store.cluster->version);
+    h->listen_fd = h->wake_fd = -1;
+    h->board = sc_board_create();
+    sc_refusals_init(&h->refusals);
+    pthread_mutex_init(&h->mutex, NULL);
+    h->options.store.refusals = &h->refusals;
+    h->options.store.answered = answered;
+    h->options.store.arg = h;
+    const struct sc_socket_options plain = {0};
+    enum sc_status status = h->board == NULL || !know_members(h, options->store.cluster)
+                                ? sc_fail_nomem(err, "the link")
+                                : sc_socket_listen(&options->listen, &plain, &h->listen_fd, err);
+    if (status == SC_OK)
+        status = make_events(h, err);
+    if (status == SC_OK)
+        status = sc_lane_store_start(&h->options.store, &h->store, err);
+    if (status == SC_OK) {
+        int failed = pthread_create(&h->thread, NULL, run, h);
+        h->running = failed == 0;
+        if (failed != 0)
+            status = sc_fail_errno(err, failed, "cannot start the link's thread");
+    }
+    if (status != SC_OK) {
+        sc_lane_store_stop(h->store);
+        free_holder(h);
+        return status;
+    }
+    *out = h;
+    return SC_OK;
+}
+
+void sc_holder_get_stats(struct sc_holder *h, struct sc_holder_stats *out)
+{
+    sc_lane_store_get_stats(h->store, &out->store);
+    out->connections = atomic_load(&h->connection_count);
+    out->unfinished_bytes = atomic_load(&h->held);
+    sc_refusals_get(&h->refusals, out->refused);
+}
+
+enum sc_status sc_holder_set_cluster(struct sc_holder *h, const struct sc_cluster *cluster)
+{
+    struct sc_cluster fresh;
+    SC_TRY(sc_lane_store_set_cluster(h->store, cluster));
+    SC_TRY(sc_cluster_copy(cluster, &fresh));
+    pthread_mutex_lock(&h->mutex);
+    sc_cluster_free(&h->fresh);
+    h->fresh = fresh;
+    pthread_mutex_unlock(&h->mutex);
+    atomic_store(&h->cluster_version, cluster->version);
+    return SC_OK;
+}
+
+void sc_holder_set_retention(struct sc_holder *h, const struct sc_retention *retention)
+{
+    sc_lane_store_set_retention(h->store, retention);
+}
+
+void sc_holder_stop(struct sc_holder *h)
+{
+    if (h == NULL)
+        return;
+    atomic_store(&h->stopping, true);
+    sc_link_wake_up(h->wake_fd);
+    pthread_join(h->thread, NULL);
+    sc_lane_store_stop(h->store);
+    free_holder(h);
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * A subcollector's end of the link: takes batches from proxies, acknowledges those that are durable, and beats every 200 ms. Its
+ * thread touches no disk; the lane store's does.
+ *
+ * It is a door for members (relay/gate.h). A connection from an address that is no member's is closed before a byte is read. Any
+ * other greets within SC_HOLDER_GREETING_MS, with the name of a member that has the address it comes from. Of those that have not
+ * greeted there are SC_HOLDER_UNGREETED, of one address SC_HOLDER_UNGREETED_EACH, of a member's SC_HOLDER_EACH: a newer one always
+ * gets in, and the oldest is closed. Connections of a member that leaves stay until they end, so that its outbox is emptied.
+ *
+ * What is unfinished (a message, a batch, a state) goes on by SC_HOLDER_STEP bytes in SC_HOLDER_STEP_MS, or the connection is closed;
+ * all of it together is SC_HOLDER_UNFINISHED bytes at most, or the connection that holds most is closed. Memory grows with what has
+ * come, not with what was announced.
+ */
+#ifndef SC_RELAY_HOLDER_H
+#define SC_RELAY_HOLDER_H
+
+#include "relay/lane_store.h"
+
+#define SC_HOLDER_GREETING_MS    5000u
+#define SC_HOLDER_UNGREETED      64u
+#define SC_HOLDER_UNGREETED_EACH 8u
+#define SC_HOLDER_EACH           2u
+#define SC_HOLDER_STEP           65536u
+#define SC_HOLDER_STEP_MS        30000u
+#define SC_HOLDER_UNFINISHED     ((size_t)256 << 20)
+
+struct sc_holder;
+
+struct sc_holder_options {
+    struct sc_lane_store_options store; /* `answered`, `arg` and `refusals` are set by the holder */
+    struct sc_url listen;               /* a numeric host */
+};
+
+struct sc_holder_stats {
+    struct sc_lane_store_stats store;
+    uint32_t connections;
+    uint64_t unfinished_bytes;
+    uint64_t refused[SC_REFUSAL_COUNT];
+};
+
+/* @return SC_OK, or what keeps it from listening or storing. */
+enum sc_status sc_holder_start(const struct sc_holder_options *options, struct sc_holder **out,
+                               struct sc_error *err);
+void sc_holder_get_stats(struct sc_holder *holder, struct sc_holder_stats *out);
+/* Other members (copied); its own address and roles stay. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_holder_set_cluster(struct sc_holder *holder, const struct sc_cluster *cluster);
+/* Soon. Any thread. */
+void sc_holder_set_retention(struct sc_holder *holder, const struct sc_retention *retention);
+/* Makes durable what came, and frees. NULL is allowed. */
+void sc_holder_stop(struct sc_holder *holder);
+
+#endif

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The store thread of a subcollector: batches in, each to the store of its lane (its own under STORE, others under
+ * STORE/.replica/NAME), and out the news that they are durable.
+ *
+ * A batch that the disk refuses is forgotten, and its connection is told to end: the proxy has it and sends it again. So nothing
+ * is kept here that is not on the disk, and no failure needs memory.
+ *
+ * It takes lanes of members, and few others (relay/lane_names.h); of a stream only what its owner sends (relay/stream_owners.h);
+ * windows of any past, and of the future by a day. A batch that is not taken is refused by name; news that are not are passed over.
+ */
+#ifndef SC_RELAY_LANE_STORE_H
+#define SC_RELAY_LANE_STORE_H
+
+#include "base/log.h"
+#include "conf/cluster.h"
+#include "relay/link.h"
+#include "relay/refusals.h"
+#include "store/store.h"
+
+#define SC_NEWS_EACH       16384u /* tallies and words on streams that wait, of one proxy */
+#define SC_LANE_FILES      64u /* live files that are open, of all lanes together, and one more for each lane */
+#define SC_WINDOW_AHEAD_MS 86400000u /* of this node's clock; a batch of a later window is not taken */
+
+struct sc_lane_store;
+
+/* A batch on its way; malloc'ed in one piece, owned by whoever has it. */
+enum sc_lane_outcome {
+    SC_LANE_DURABLE,
+    SC_LANE_REFUSED, /* never taken as it is, or not now: say so */
+    SC_LANE_LOST,    /* the disk failed: end the connection, so that all that is in flight is sent again */
+};
+
+struct sc_lane_batch {
+    struct sc_lane_batch *next;
+    uint64_t connection;
+    char proxy[SC_PROXY_NAME_MAX]; /* who sends it */
+    struct sc_batch_head head;
+    enum sc_lane_outcome outcome; /* of the lane store */
+    uint8_t bytes[];
+};
+
+/* What became of one. */
+struct sc_lane_answer {
+    uint64_t connection;
+    struct sc_batch_id id;
+    enum sc_lane_outcome outcome;
+};
+
+struct sc_lane_store_options {
+    const char *store;
+    const struct sc_cluster *cluster; /* copied */
+    uint32_t self;                    /* member */
+    uint32_t window_s;
+    struct sc_retention retention;
+    struct sc_log log;
+    struct sc_refusals *refusals; /* outlives the store; NULL: nobody counts */
+    struct sc_io *io;             /* NULL: the system's */
+    void (*answered)(void *arg);  /* called in the store thread when answers wait */
+    void *arg;
+};
+
+struct sc_lane_store_stats {
+    uint64_t batches, records; /* durable since the start */
+    uint64_t duplicates;       /* batches that were here already */
+    uint64_t refused;          /* by the disk */
+    uint64_t damaged;          /* no whole row groups, or not what their heads said */
+    uint64_t waiting_bytes;
+    uint64_t free_bytes, size_bytes; /* of the store's file system */
+    bool full;
+    struct sc_store_stats own, replicas;
+};
+
+/* Opens the own store and starts the thread. @return SC_OK, or what sc_store_writer_open says. */
+enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, struct sc_lane_store **out,
+                                   struct sc_error *err);
+
+/* Hands a batch over; never waits. Look at sc_lane_store_tight to know when to stop reading. */
+void sc_lane_store_push(struct sc_lane_store *store, struct sc_lane_batch *batch);
+/* What a proxy says ought to be here or elsewhere, kept with the segments. Without memory it is told again in a second. @return
+ * SC_REFUSAL_NONE; SC_REFUSAL_TALLIES: SC_NEWS_EACH of this proxy wait already, and this one is passed over. */
+enum sc_refusal sc_lane_store_tally(struct sc_lane_store *store, const char *proxy,
+                                    const struct sc_link_tally *tally);
+enum sc_refusal sc_lane_store_stream(struct sc_lane_store *store, const char *proxy,
+                                     const struct sc_link_stream *stream);
+bool sc_lane_store_tight(struct sc_lane_store *store);
+
+/* Takes up to `most` answers. */
+uint32_t sc_lane_store_answers(struct sc_lane_store *store, struct sc_lane_answer *out, uint32_t most);
+
+/* Other members (copied), for the names of lanes; a little later. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_lane_store_set_cluster(struct sc_lane_store *store, const struct sc_cluster *cluster);
+void sc_lane_store_set_retention(struct sc_lane_store *store, const struct sc_retention *retention);
+
+/* How many descriptors it has open at most when there are so many members. */
+uint32_t sc_lane_store_descriptors(uint32_t members);
+
+void sc_lane_store_get_stats(struct sc_lane_store *store, struct sc_lane_store_stats *out);
+
+/* Makes durable what was handed over, closes the stores, ends the thread, frees. NULL is allowed. */
+void sc_lane_store_stop(struct sc_lane_store *store);
+
+#endif

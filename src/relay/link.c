@@ -1,0 +1,514 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "relay/link.h"
+
+#include "base/clock.h"
+
+#include <ctype.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+enum {
+    TEMPLATE_SET = 2,
+    HELLO = 256,
+    BATCH = 257,
+    PART = 258,
+    ACK = 259,
+    BEAT = 260,
+    TALLY = 261,
+    STREAM_NEWS = 262,
+    STATE = 263,
+    STATE_PART = 264,
+    REFUSED = 265
+};
+
+#define HEADER_BYTES 16u
+#define SET_HEAD     4u
+#define VARIABLE     65535u
+
+/* Element ids under SC_LINK_PEN. */
+enum {
+    LINK_VERSION = 1,
+    CLUSTER_VERSION,
+    LANE,
+    NODE_NAME,
+    STREAM,
+    SEQUENCE,
+    WINDOW_START,
+    WINDOW_LENGTH,
+    RECORDS,
+    RECORD_KIND,
+    SIZE,
+    HASH,
+    OCTETS,
+    FIRST,
+    LAST,
+    FREE_BYTES,
+    FULL,
+    ACCEPTED, /* and the seven after it: batches and records of flows, of options, accepted; then safe */
+    CLOSED = ACCEPTED + 8,
+    EARLIER_CLOSED,
+    CLOCK,
+    AGE
+};
+
+struct field {
+    uint16_t id, length;
+};
+
+static const struct field hello_fields[] = {
+    {LINK_VERSION, 2}, {CLUSTER_VERSION, 8}, {LANE, 4}, {NODE_NAME, VARIABLE}};
+static const struct field batch_fields[] = {{STREAM, 8},       {LANE, 4},          {SEQUENCE, 8},
+                                            {WINDOW_START, 8}, {WINDOW_LENGTH, 4}, {RECORDS, 4},
+                                            {RECORD_KIND, 1},  {SIZE, 4},          {HASH, 8}};
+static const struct field part_fields[] = {{OCTETS, VARIABLE}};
+static const struct field ack_fields[] = {{STREAM, 8}, {LANE, 4}, {FIRST, 8}, {LAST, 8}};
+static const struct field refused_fields[] = {{STREAM, 8}, {LANE, 4}, {SEQUENCE, 8}};
+static const struct field tally_fields[] = {{STREAM, 8},        {LANE, 4},         {WINDOW_START, 8},
+                                            {WINDOW_LENGTH, 4}, {ACCEPTED, 8},     {ACCEPTED + 1, 8},
+                                            {ACCEPTED + 2, 8},  {ACCEPTED + 3, 8}, {ACCEPTED + 4, 8},
+                                            {ACCEPTED + 5, 8},  {ACCEPTED + 6, 8}, {ACCEPTED + 7, 8}};
+static const struct field stream_fields[] = {{STREAM, 8}, {CLOSED, 1}, {EARLIER_CLOSED, 1}};
+static const struct field state_fields[] = {
+    {CLOCK, 8}, {AGE, 8}, {SIZE, 4}, {HASH, 8}, {NODE_NAME, VARIABLE}};
+static const struct field beat_fields[] = {{FREE_BYTES, 8}, {FULL, 1}};
+
+uint64_t sc_link_hash(const uint8_t *bytes, size_t length)
+{
+    return XXH3_64bits(bytes, length);
+}
+
+/* ---- writing ---- */
+
+static void put_be(struct sc_buf *out, uint64_t v, unsigned bytes)
+{
+    while (bytes-- > 0)
+        sc_buf_append_u8(out, (uint8_t)(v >> (8 * bytes)));
+}
+
+/* A message with one set; the lengths are filled in by end_message. Returns where it begins. */
+static size_t begin_message(struct sc_link_writer *w, uint16_t set)
+{
+    size_t at = w->out.len;
+    put_be(&w->out, 10, 2);
+    put_be(&w->out, 0, 2);
+    put_be(&w->out, sc_clock_wall_ms() / 1000, 4);
+    put_be(&w->out, w->sequence, 4);
+    put_be(&w->out, 0, 4);
+    put_be(&w->out, set, 2);
+    put_be(&w->out, 0, 2);
+    return at;
+}
+
+static void end_message(struct sc_link_writer *w, size_t at, uint32_t records)
+{
+    w->sequence += records;
+    if (!sc_buf_ok(&w->out))
+        return;
+    sc_store_be16(w->out.data + at + 2, (uint16_t)(w->out.len - at));
+    sc_store_be16(w->out.data + at + HEADER_BYTES + 2, (uint16_t)(w->out.len - at - HEADER_BYTES));
+}
+
+static void put_template(struct sc_buf *out, uint16_t id, const struct field *fields, unsigned count)
+{
+    put_be(out, id, 2);
+    put_be(out, count, 2);
+    for (unsigned i = 0; i < count; i++) {
+        put_be(out, 0x8000u | fields[i].id, 2);
+        put_be(out, fields[i].length, 2);
+        put_be(out, SC_LINK_PEN, 4);
+    }
+}
+
+#define PUT_TEMPLATE(out, id, fields) put_template(out, id, fields, sizeof(fields) / sizeof((fields)[0]))
+
+static void put_templates(struct sc_link_writer *w)
+{
+    size_t at = begin_message(w, TEMPLATE_SET);
+    PUT_TEMPLATE(&w->out, HELLO, hello_fields);
+    PUT_TEMPLATE(&w->out, BATCH, batch_fields);
+    PUT_TEMPLATE(&w->out, PART, part_fields);
+    PUT_TEMPLATE(&w->out, ACK, ack_fields);
+    PUT_TEMPLATE(&w->out, BEAT, beat_fields);
+    PUT_TEMPLATE(&w->out, TALLY, tally_fields);
+    PUT_TEMPLATE(&w->out, STREAM_NEWS, stream_fields);
+    PUT_TEMPLATE(&w->out, STATE, state_fields);
+    PUT_TEMPLATE(&w->out, STATE_PART, part_fields);
+    PUT_TEMPLATE(&w->out, REFUSED, refused_fields);
+    end_message(w, at, 0);
+}
+
+static void put_name(struct sc_buf *out, const char name[SC_LINK_NAME_MAX])
+{
+    size_t length = strnlen(name, SC_LINK_NAME_MAX - 1);
+    put_be(out, length, 1);
+    sc_buf_append(out, name, length);
+}
+
+static void put_octets(struct sc_buf *out, const uint8_t *bytes, uint32_t length)
+{
+    put_be(out, 255, 1); /* RFC 7011 section 7: the three-byte form */
+    put_be(out, length, 2);
+    sc_buf_append(out, bytes, length);
+}
+
+void sc_link_put_hello(struct sc_link_writer *w, const struct sc_link_hello *hello)
+{
+    put_templates(w);
+    size_t at = begin_message(w, HELLO);
+    put_be(&w->out, hello->version, 2);
+    put_be(&w->out, hello->cluster_version, 8);
+    put_be(&w->out, hello->lane, 4);
+    put_name(&w->out, hello->name);
+    end_message(w, at, 1);
+}
+
+void sc_link_put_batch(struct sc_link_writer *w, const struct sc_batch_head *head, const uint8_t *bytes)
+{
+    size_t at = begin_message(w, BATCH);
+    put_be(&w->out, head->id.stream, 8);
+    put_be(&w->out, head->id.lane, 4);
+    put_be(&w->out, head->id.sequence, 8);
+    put_be(&w->out, head->window_ms, 8);
+    put_be(&w->out, head->window_s, 4);
+    put_be(&w->out, head->records, 4);
+    put_be(&w->out, head->record_kind, 1);
+    put_be(&w->out, head->size, 4);
+    put_be(&w->out, head->hash, 8);
+    end_message(w, at, 1);
+    for (uint32_t done = 0; done < head->size;) {
+        uint32_t n = head->size - done < SC_LINK_PART ? head->size - done : SC_LINK_PART;
+        at = begin_message(w, PART);
+        put_octets(&w->out, bytes + done, n);
+        end_message(w, at, 1);
+        done += n;
+    }
+}
+
+void sc_link_put_ack(struct sc_link_writer *w, const struct sc_link_ack *ack)
+{
+    size_t at = begin_message(w, ACK);
+    put_be(&w->out, ack->stream, 8);
+    put_be(&w->out, ack->lane, 4);
+    put_be(&w->out, ack->first, 8);
+    put_be(&w->out, ack->last, 8);
+    end_message(w, at, 1);
+}
+
+void sc_link_put_refused(struct sc_link_writer *w, const struct sc_batch_id *id)
+{
+    size_t at = begin_message(w, REFUSED);
+    put_be(&w->out, id->stream, 8);
+    put_be(&w->out, id->lane, 4);
+    put_be(&w->out, id->sequence, 8);
+    end_message(w, at, 1);
+}
+
+void sc_link_put_beat(struct sc_link_writer *w, const struct sc_link_beat *beat)
+{
+    size_t at = begin_message(w, BEAT);
+    put_be(&w->out, beat->free_bytes, 8);
+    put_be(&w->out, beat->full, 1);
+    end_message(w, at, 1);
+}
+
+static void put_count(struct sc_buf *out, const struct sc_tally_count *count)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        put_be(out, count->batches[kind], 8);
+        put_be(out, count->records[kind], 8);
+    }
+}
+
+void sc_link_put_tally(struct sc_link_writer *w, const struct sc_link_tally *tally)
+{
+    size_t at = begin_message(w, TALLY);
+    put_be(&w->out, tally->stream, 8);
+    put_be(&w->out, tally->lane.lane, 4);
+    put_be(&w->out, tally->window_ms, 8);
+    put_be(&w->out, tally->window_s, 4);
+    put_count(&w->out, &tally->lane.accepted);
+    put_count(&w->out, &tally->lane.safe);
+    end_message(w, at, 1);
+}
+
+void sc_link_put_stream(struct sc_link_writer *w, const struct sc_link_stream *stream)
+{
+    size_t at = begin_message(w, STREAM_NEWS);
+    put_be(&w->out, stream->stream, 8);
+    put_be(&w->out, stream->closed, 1);
+    put_be(&w->out, stream->earlier_closed, 1);
+    end_message(w, at, 1);
+}
+
+void sc_link_put_state(struct sc_link_writer *w, const struct sc_hearsay_head *state)
+{
+    size_t at = begin_message(w, STATE);
+    put_be(&w->out, state->clock_ms, 8);
+    put_be(&w->out, state->age_ms, 8);
+    put_be(&w->out, state->size, 4);
+    put_be(&w->out, state->hash, 8);
+    put_name(&w->out, state->proxy);
+    end_message(w, at, 1);
+}
+
+void sc_link_put_state_part(struct sc_link_writer *w, const uint8_t *bytes, uint32_t length)
+{
+    size_t at = begin_message(w, STATE_PART);
+    put_octets(&w->out, bytes, length);
+    end_message(w, at, 1);
+}
+
+/* ---- reading ---- */
+
+static uint64_t get_be(struct sc_cursor *in, unsigned bytes)
+{
+    const uint8_t *p = sc_cursor_take(in, bytes);
+    return p == NULL ? 0 : sc_load_be(p, bytes);
+}
+
+static const uint8_t *get_variable(struct sc_cursor *in, size_t *length)
+{
+    *length = (size_t)get_be(in, 1);
+    if (*length == 255)
+        *length = (size_t)get_be(in, 2);
+    return sc_cursor_take(in, *length);
+}
+
+/* As the membership file has them: names stand in logs and in the files of tallies. */
+static bool is_name(const uint8_t *name, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (!isalnum(name[i]) && name[i] != '-' && name[i] != '.' && name[i] != '_')
+            return false;
+    }
+    return length != 0 && length < SC_LINK_NAME_MAX && isalnum(name[0]);
+}
+
+static enum sc_status read_hello(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_link_hello hello = {.version = (uint16_t)get_be(in, 2)};
+    size_t length;
+    if (!in->failed && (hello.version == 0 || hello.version > SC_LINK_VERSION)) /* the rest may differ */
+        return sc_fail(err, SC_UNSUPPORTED,
+                       "the peer speaks version %u of the link, this program %u: update it", hello.version,
+                       SC_LINK_VERSION);
+    hello.cluster_version = get_be(in, 8);
+    hello.lane = (uint32_t)get_be(in, 4);
+    const uint8_t *name = get_variable(in, &length);
+    if (name == NULL || !is_name(name, length))
+        return sc_fail(err, SC_MALFORMED, "a greeting that is no greeting");
+    memcpy(hello.name, name, length);
+    r->greeted = true;
+    return r->hello == NULL ? SC_OK : r->hello(r->arg, &hello);
+}
+
+static enum sc_status read_batch(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_batch_head *h = &r->head;
+    if (r->announced)
+        return sc_fail(err, SC_MALFORMED, "a batch within a batch");
+    *h = (struct sc_batch_head){.id = {.stream = get_be(in, 8)}};
+    h->id.lane = (uint32_t)get_be(in, 4);
+    h->id.sequence = get_be(in, 8);
+    h->window_ms = get_be(in, 8);
+    h->window_s = (uint32_t)get_be(in, 4);
+    h->records = (uint32_t)get_be(in, 4);
+    h->record_kind = (uint8_t)get_be(in, 1);
+    h->size = (uint32_t)get_be(in, 4);
+    h->hash = get_be(in, 8);
+    if (in->failed || h->size == 0 || h->size > SC_LINK_MAX_BATCH)
+        return sc_fail(err, SC_MALFORMED, "a batch of %u bytes", h->size);
+    r->announced = true;
+    r->got = 0;
+    sc_buf_clear(&r->bytes);
+    return SC_OK;
+}
+
+static enum sc_status read_part(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    size_t length;
+    const uint8_t *bytes = get_variable(in, &length);
+    if (bytes == NULL || !r->announced || length > r->head.size - r->got)
+        return sc_fail(err, SC_MALFORMED, "bytes of no batch");
+    if (r->batch != NULL)
+        sc_buf_append(&r->bytes, bytes, length);
+    if (!sc_buf_ok(&r->bytes))
+        return sc_fail_nomem(err, "a batch");
+    r->got += (uint32_t)length;
+    if (r->got < r->head.size)
+        return SC_OK;
+    r->announced = false;
+    if (r->batch == NULL)
+        return SC_OK;
+    if (sc_link_hash(r->bytes.data, r->bytes.len) != r->head.hash)
+        return sc_fail(err, SC_MALFORMED, "a batch was changed on its way");
+    return r->batch(r->arg, &r->head, r->bytes.data);
+}
+
+static enum sc_status read_ack(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_link_ack ack = {.stream = get_be(in, 8)};
+    ack.lane = (uint32_t)get_be(in, 4);
+    ack.first = get_be(in, 8);
+    ack.last = get_be(in, 8);
+    if (in->failed || ack.first > ack.last)
+        return sc_fail(err, SC_MALFORMED, "an acknowledgement that is none");
+    return r->ack == NULL ? SC_OK : r->ack(r->arg, &ack);
+}
+
+static enum sc_status read_refused(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_batch_id id = {.stream = get_be(in, 8)};
+    id.lane = (uint32_t)get_be(in, 4);
+    id.sequence = get_be(in, 8);
+    if (in->failed)
+        return sc_fail(err, SC_MALFORMED, "a refusal that is none");
+    return r->refused == NULL ? SC_OK : r->refused(r->arg, &id);
+}
+
+static enum sc_status read_beat(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_link_beat beat = {.free_bytes = get_be(in, 8)};
+    beat.full = get_be(in, 1) != 0;
+    if (in->failed)
+        return sc_fail(err, SC_MALFORMED, "a heartbeat that is none");
+    return r->beat == NULL ? SC_OK : r->beat(r->arg, &beat);
+}
+
+static void get_count(struct sc_cursor *in, struct sc_tally_count *count)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        count->batches[kind] = get_be(in, 8);
+        count->records[kind] = get_be(in, 8);
+    }
+}
+
+static enum sc_status read_tally(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_link_tally tally = {.stream = get_be(in, 8)};
+    tally.lane.lane = (uint32_t)get_be(in, 4);
+    tally.window_ms = get_be(in, 8);
+    tally.window_s = (uint32_t)get_be(in, 4);
+    get_count(in, &tally.lane.accepted);
+    get_count(in, &tally.lane.safe);
+    if (in->failed || tally.window_s == 0)
+        return sc_fail(err, SC_MALFORMED, "a tally that is none");
+    return r->tally == NULL ? SC_OK : r->tally(r->arg, &tally);
+}
+
+static enum sc_status read_stream(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_link_stream stream = {.stream = get_be(in, 8)};
+    stream.closed = get_be(in, 1) != 0;
+    stream.earlier_closed = get_be(in, 1) != 0;
+    if (in->failed)
+        return sc_fail(err, SC_MALFORMED, "news of a stream that are none");
+    return r->stream == NULL ? SC_OK : r->stream(r->arg, &stream);
+}
+
+static enum sc_status read_state(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_hearsay_head *s = &r->state_head;
+    size_t length;
+    if (r->state_announced)
+        return sc_fail(err, SC_MALFORMED, "a template state within a template state");
+    *s = (struct sc_hearsay_head){.clock_ms = get_be(in, 8)};
+    s->age_ms = get_be(in, 8);
+    s->size = (uint32_t)get_be(in, 4);
+    s->hash = get_be(in, 8);
+    const uint8_t *name = get_variable(in, &length);
+    if (name == NULL || !is_name(name, length) || s->size == 0 || s->size > SC_LINK_MAX_STATE)
+        return sc_fail(err, SC_MALFORMED, "a template state of %u bytes", s->size);
+    memcpy(s->proxy, name, length);
+    r->state_announced = true;
+    r->state_got = 0;
+    sc_buf_clear(&r->state_bytes);
+    return SC_OK;
+}
+
+static enum sc_status read_state_part(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    size_t length;
+    struct sc_buf *all = &r->state_bytes;
+    const uint8_t *bytes = get_variable(in, &length);
+    if (bytes == NULL || !r->state_announced || length > r->state_head.size - r->state_got)
+        return sc_fail(err, SC_MALFORMED, "bytes of no template state");
+    if (r->state != NULL)
+        sc_buf_append(all, bytes, length);
+    if (!sc_buf_ok(all))
+        return sc_fail_nomem(err, "a template state");
+    r->state_got += (uint32_t)length;
+    if (r->state_got < r->state_head.size)
+        return SC_OK;
+    r->state_announced = false;
+    if (r->state == NULL)
+        return SC_OK;
+    if (sc_link_hash(all->data, all->len) != r->state_head.hash)
+        return sc_fail(err, SC_MALFORMED, "a template state was changed on its way");
+    return r->state(r->arg, &r->state_head, all->data);
+}
+
+/* One record; those that nobody knows end their set. */
+static enum sc_status read_record(struct sc_link_reader *r, uint16_t set, struct sc_cursor *in,
+                                  struct sc_error *err)
+{
+    if (!r->greeted && set != HELLO)
+        return sc_fail(err, SC_UNSUPPORTED, "the peer does not greet: it is no member of a cluster");
+    switch (set) {
+    case HELLO:
+        return read_hello(r, in, err);
+    case BATCH:
+        return read_batch(r, in, err);
+    case PART:
+        return read_part(r, in, err);
+    case ACK:
+        return read_ack(r, in, err);
+    case REFUSED:
+        return read_refused(r, in, err);
+    case BEAT:
+        return read_beat(r, in, err);
+    case TALLY:
+        return read_tally(r, in, err);
+    case STREAM_NEWS:
+        return read_stream(r, in, err);
+    case STATE:
+        return read_state(r, in, err);
+    case STATE_PART:
+        return read_state_part(r, in, err);
+    default:
+        in->pos = in->len;
+        return SC_OK;
+    }
+}
+
+static enum sc_status read_set(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    uint16_t id = (uint16_t)get_be(in, 2);
+    size_t length = (size_t)get_be(in, 2);
+    if (in->failed || length < SET_HEAD || length - SET_HEAD > sc_cursor_left(in))
+        return sc_fail(err, SC_MALFORMED, "a set that is longer than its message");
+    struct sc_cursor set = {.data = in->data + in->pos, .len = length - SET_HEAD};
+    in->pos += set.len;
+    while (id >= HELLO && sc_cursor_left(&set) > 0) /* templates are known beforehand */
+        SC_TRY(read_record(r, id, &set, err));
+    return SC_OK;
+}
+
+enum sc_status sc_link_read(struct sc_link_reader *r, const uint8_t *message, size_t length,
+                            struct sc_error *err)
+{
+    struct sc_cursor in = {.data = message, .len = length};
+    if (length < HEADER_BYTES || sc_load_be16(message) != 10 || sc_load_be16(message + 2) != length)
+        return sc_fail(err, SC_MALFORMED, "no IPFIX message");
+    in.pos = HEADER_BYTES;
+    while (sc_cursor_left(&in) > 0)
+        SC_TRY(read_set(r, &in, err));
+    return SC_OK;
+}
+
+void sc_link_reader_free(struct sc_link_reader *r)
+{
+    sc_buf_free(&r->bytes);
+    sc_buf_free(&r->state_bytes);
+}

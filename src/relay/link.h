@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What a proxy and a subcollector say to each other: well-formed IPFIX over TCP (RFC 7011), with elements of our own under
+ * SC_LINK_PEN, so that any IPFIX tool can frame and skip it.
+ *
+ * A batch is the bytes of one row group with one span, as the subcollector will store it: it is encoded once, at the cut, and
+ * what is sent, sent again, acknowledged and stored is the same bytes for ever (docs/decisions.md, "The link").
+ *
+ *   proxy         templates, HELLO, then for each batch BATCH and its bytes in PARTs; each second STREAM and TALLYs; STATE and its
+ *                 STATE PARTs when it has learned of templates
+ *   subcollector  templates, HELLO, ACKs when batches are durable, REFUSEDs where they are not taken, BEATs every 200 ms from a thread that no disk holds up; STATEs of
+ *                 what other proxies know
+ *
+ * Templates (the ids are fixed; numbers are unsigned, big-endian; the length in bytes stands behind the name):
+ *
+ *   256 HELLO  linkVersion 2, clusterVersion 8, lane 4, nodeName variable
+ *   257 BATCH  stream 8, lane 4, sequence 8, windowStart 8 (ms), windowLength 4 (s), records 4, recordKind 1, size 4, hash 8
+ *   258 PART   octets variable: the next bytes of the batch that was announced last
+ *   259 ACK    stream 8, lane 4, first 8, last 8: these sequences are durable here
+ *   260 BEAT   freeBytes 8, full 1
+ *   261 TALLY  stream 8, lane 4, windowStart 8 (ms), windowLength 4 (s), then eight numbers of 8: see store/tally.h
+ *   262 STREAM stream 8, closed 1, earlierClosed 1: the proxy's own, once a second
+ *   263 STATE  clock 8 (ms), age 8 (ms), size 4, hash 8, nodeName variable: what that proxy's decoders know of exporters' templates,
+ *              some sessions' records (collect/templates.h); its clock when it was made, and how long that is ago
+ *   264 STATE PART  octets variable: the next bytes of the STATE that was announced last; BATCH and PARTs may come between
+ *   265 REFUSED  stream 8, lane 4, sequence 8: this batch is not taken, now or as it is; the proxy keeps it, and gives it to others
+ *
+ * A peer that speaks a newer version says so in HELLO; templates and messages that are not known are skipped.
+ */
+#ifndef SC_RELAY_LINK_H
+#define SC_RELAY_LINK_H
+
+#include "base/bounds.h"
+#include "base/buf.h"
+#include "base/status.h"
+#include "collect/hearsay.h"
+#include "store/tally.h"
+
+#define SC_LINK_VERSION   1u
+#define SC_LINK_PEN       32473u
+#define SC_LINK_NAME_MAX  SC_PROXY_NAME_MAX
+#define SC_LINK_MAX_BATCH SC_BOUND_LINK_BATCH /* bytes; a subcollector refuses more */
+#define SC_LINK_MAX_STATE (16u << 20)         /* bytes; a reader refuses more. What is sent: relay/board.h */
+#define SC_LINK_PART      65000u              /* bytes of a part, at most */
+
+struct sc_batch_id {
+    uint64_t stream;
+    uint64_t sequence;
+    uint32_t lane;
+};
+
+struct sc_batch_head {
+    struct sc_batch_id id;
+    uint64_t window_ms;
+    uint32_t window_s;
+    uint32_t records;
+    uint32_t size;       /* bytes */
+    uint8_t record_kind; /* enum sc_record_kind */
+    uint64_t hash;       /* XXH3 64 of the bytes */
+};
+
+struct sc_link_hello {
+    uint16_t version;
+    uint64_t cluster_version;
+    uint32_t lane; /* of the sender, 0: it is no subcollector */
+    char name[SC_LINK_NAME_MAX];
+};
+
+struct sc_link_ack {
+    uint64_t stream;
+    uint32_t lane;
+    uint64_t first, last;
+};
+
+struct sc_link_beat {
+    uint64_t free_bytes;
+    bool full; /* takes no new batches */
+};
+
+/* The batches of one stream, lane and window. */
+struct sc_link_tally {
+    uint64_t stream;
+    uint64_t window_ms;
+    uint32_t window_s;
+    struct sc_tally_lane lane;
+};
+
+struct sc_link_stream {
+    uint64_t stream;
+    bool closed;         /* everything is safe, and nothing will come */
+    bool earlier_closed; /* the same of all earlier streams of this proxy */
+};
+
+/* One direction of a connection; zero-initialise. Messages are appended to `out`, which the caller sends. */
+struct sc_link_writer {
+    struct sc_buf out;
+    uint32_t sequence;
+};
+
+void sc_link_put_hello(struct sc_link_writer *w, const struct sc_link_hello *hello);
+void sc_link_put_batch(struct sc_link_writer *w, const struct sc_batch_head *head, const uint8_t *bytes);
+void sc_link_put_ack(struct sc_link_writer *w, const struct sc_link_ack *ack);
+void sc_link_put_refused(struct sc_link_writer *w, const struct sc_batch_id *id);
+void sc_link_put_beat(struct sc_link_writer *w, const struct sc_link_beat *beat);
+void sc_link_put_tally(struct sc_link_writer *w, const struct sc_link_tally *tally);
+void sc_link_put_stream(struct sc_link_writer *w, const struct sc_link_stream *stream);
+/* The parts are put one by one, so that a large state need not be in the socket's way at once. */
+void sc_link_put_state(struct sc_link_writer *w, const struct sc_hearsay_head *state);
+void sc_link_put_state_part(struct sc_link_writer *w, const uint8_t *bytes, uint32_t length);
+
+/* What a reader makes of messages; zero-initialise. Callbacks may be NULL: such records are skipped, and nothing of
+ * them is kept. */
+struct sc_link_reader {
+    /* Anything but SC_OK ends the message with that status. */
+    enum sc_status (*hello)(void *arg, const struct sc_link_hello *hello);
+    /* A whole batch whose hash agrees; `bytes` are borrowed. */
+    enum sc_status (*batch)(void *arg, const struct sc_batch_head *head, const uint8_t *bytes);
+    enum sc_status (*ack)(void *arg, const struct sc_link_ack *ack);
+    enum sc_status (*refused)(void *arg, const struct sc_batch_id *id);
+    enum sc_status (*beat)(void *arg, const struct sc_link_beat *beat);
+    enum sc_status (*tally)(void *arg, const struct sc_link_tally *tally);
+    enum sc_status (*stream)(void *arg, const struct sc_link_stream *stream);
+    /* A whole one whose hash agrees; `bytes` are borrowed. */
+    enum sc_status (*state)(void *arg, const struct sc_hearsay_head *state, const uint8_t *bytes);
+    void *arg;
+    /* of the reader */
+    bool greeted;
+    bool announced; /* `head` waits for its bytes */
+    uint32_t got;   /* of them */
+    struct sc_batch_head head;
+    struct sc_buf bytes;
+    bool state_announced; /* `state_head` waits for its bytes */
+    uint32_t state_got;   /* of them */
+    struct sc_hearsay_head state_head;
+    struct sc_buf state_bytes;
+};
+
+/*
+ * Takes one message (framed by its length). @return SC_OK; SC_MALFORMED, SC_UNSUPPORTED (the first record is no HELLO, or of
+ * an unknown version), SC_NOMEM: close the connection; what a callback returned.
+ */
+enum sc_status sc_link_read(struct sc_link_reader *reader, const uint8_t *message, size_t length,
+                            struct sc_error *err);
+void sc_link_reader_free(struct sc_link_reader *reader);
+
+uint64_t sc_link_hash(const uint8_t *bytes, size_t length);
+
+#endif

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "relay/stream_keeper.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Of one stream. */
+struct word {
+    uint64_t stream;
+    uint64_t told_ms;            /* monotonic */
+    uint64_t looked_ms;          /* when it was written, or needed not be; 0: never */
+    bool waits;                  /* to be written */
+    bool closed, earlier_closed; /* as it was told last */
+    bool here, here_closed;      /* there is a file, and what it says */
+};
+
+/* A proxy's share. */
+struct sc_stream_teller {
+    char proxy[SC_PROXY_NAME_MAX];
+    struct word words[SC_WORDS_EACH];
+    uint32_t count;
+    uint32_t fresh; /* streams begun in the minute that began then: */
+    uint64_t minute_ms;
+    uint64_t heir; /* the stream that said last that the others are closed */
+    bool others_closed;
+    bool walking, opened; /* through the folder, to close them; one was opened meanwhile */
+    struct sc_stream_walk walk;
+};
+
+void sc_stream_keeper_free(struct sc_stream_keeper *keeper)
+{
+    for (uint32_t i = 0; i < keeper->teller_count; i++)
+        sc_stream_walk_end(&keeper->tellers[i].walk);
+    free(keeper->tellers);
+    keeper->tellers = NULL;
+    keeper->teller_count = 0;
+}
+
+/* ---- taking ---- */
+
+/* Names are those of members: there are not many. NULL without memory. */
+static struct sc_stream_teller *teller_of(struct sc_stream_keeper *keeper, const char *proxy)
+{
+    for (uint32_t i = 0; i < keeper->teller_count; i++) {
+        if (strcmp(keeper->tellers[i].proxy, proxy) == 0)
+            return &keeper->tellers[i];
+    }
+    struct sc_stream_teller *grown =
+        realloc(keeper->tellers, ((size_t)keeper->teller_count + 1) * sizeof(*grown));
+    if (grown == NULL)
+        return NULL;
+    keeper->tellers = grown;
+    grown[keeper->teller_count] = (struct sc_stream_teller){0};
+    snprintf(grown[keeper->teller_count].proxy, SC_PROXY_NAME_MAX, "%.63s", proxy);
+    return &grown[keeper->teller_count++];
+}
+
+static struct word *find_word(struct sc_stream_teller *teller, uint64_t stream)
+{
+    for (uint32_t i = 0; i < teller->count; i++) {
+        if (teller->words[i].stream == stream)
+            return &teller->words[i];
+    }
+    return NULL;
+}
+
+/* A free place, or that of the word which was told the longest ago and does not wait; NULL: all wait. */
+static struct word *place_for(struct sc_stream_teller *teller)
+{
+    struct word *oldest = NULL;
+    if (teller->count < SC_WORDS_EACH)
+        return &teller->words[teller->count++];
+    for (uint32_t i = 0; i < SC_WORDS_EACH; i++) {
+        struct word *w = &teller->words[i];
+        if (!w->waits && (oldest == NULL || w->told_ms < oldest->told_ms))
+            oldest = w;
+    }
+    return oldest;
+}
+
+enum sc_refusal sc_stream_keeper_take(struct sc_stream_keeper *keeper, const char *proxy,
+                                      const struct sc_link_stream *told, uint64_t now_ms)
+{
+    struct sc_stream_teller *teller = teller_of(keeper, proxy);
+    if (teller == NULL)
+        return SC_REFUSAL_NONE;
+    struct word *w = find_word(teller, told->stream);
+    if (w == NULL) {
+        w = place_for(teller);
+        if (w == NULL)
+            return SC_REFUSAL_STREAM;
+        *w = (struct word){.stream = told->stream};
+    }
+    w->closed = told->closed;
+    w->earlier_closed = told->earlier_closed;
+    w->told_ms = now_ms;
+    w->waits = true;
+    return SC_REFUSAL_NONE;
+}
+
+/* ---- writing ---- */
+
+/* A stream that has no file yet gets one. */
+static bool may_begin(struct sc_stream_teller *teller, uint64_t now_ms)
+{
+    if (now_ms - teller->minute_ms >= 60000) {
+        teller->minute_ms = now_ms;
+        teller->fresh = 0;
+    }
+    return teller->fresh++ < SC_STREAMS_NEW;
+}
+
+/* Whether the stream is this proxy's; what its file says. */
+static bool is_admitted(struct sc_stream_keeper *keeper, struct sc_stream_teller *teller, struct word *w,
+                        uint64_t now_ms)
+{
+    struct sc_stream before;
+    if (!sc_stream_owners_claim(keeper->owners, keeper->cluster, w->stream, teller->proxy))
+        return false;
+    if (w->here)
+        return true;
+    if (sc_stream_read(keeper->store, w->stream, &before) != SC_OK)
+        return may_begin(teller, now_ms);
+    w->here = strcmp(before.proxy, teller->proxy) == 0; /* else it gets another name */
+    w->here_closed = before.closed;
+    return true;
+}
+
+/* @return whether the file says so now. */
+static bool write_word(const struct sc_stream_keeper *keeper, const struct sc_stream_teller *teller,
+                       uint64_t number, bool closed)
+{
+    struct sc_stream stream = {.stream = number, .heard_ms = sc_clock_wall_ms(), .closed = closed};
+    memcpy(stream.proxy, teller->proxy, sizeof(stream.proxy));
+    return sc_stream_write(keeper->store, &stream, keeper->io, NULL) == SC_OK;
+}
+
+static bool is_old(const struct word *w, uint64_t now_ms)
+{
+    return !w->here || w->looked_ms == 0 || now_ms - w->looked_ms >= SC_STREAM_EVERY;
+}
+
+/* As closed, or as heard of. When it fails: it is told again in a second. */
+static void put_word(struct sc_stream_keeper *keeper, struct sc_stream_teller *teller, struct word *w,
+                     bool closed, uint64_t now_ms)
+{
+    bool same = w->here && w->here_closed == closed;
+    if (same && !closed && !is_old(w, now_ms))
+        return;
+    w->looked_ms = now_ms;
+    if (same && closed)
+        return;
+    if (!same && !closed && w->stream != teller->heir) {
+        teller->others_closed = false;
+        teller->opened = true;
+    }
+    w->here = write_word(keeper, teller, w->stream, closed);
+    w->here_closed = closed;
+    w->waits = w->waits && w->here;
+}
+
+/* ---- closing the others ---- */
+
+static void begin_walk(struct sc_stream_keeper *keeper, struct sc_stream_teller *teller, uint64_t heir)
+{
+    sc_stream_walk_end(&teller->walk);
+    teller->heir = heir;
+    teller->others_closed = teller->opened = false;
+    teller->walking = sc_stream_walk_begin(&teller->walk, keeper->store, NULL) == SC_OK;
+    keeper->walks++;
+}
+
+static void end_walk(struct sc_stream_teller *teller, bool all)
+{
+    sc_stream_walk_end(&teller->walk);
+    teller->walking = false;
+    teller->others_closed = all && !teller->opened;
+}
+
+/* One file. What fails is tried again when it is told again. */
+static void walk_on(struct sc_stream_keeper *keeper, struct sc_stream_teller *teller)
+{
+    struct sc_stream other;
+    if (!sc_stream_walk_next(&teller->walk, keeper->store, &other)) {
+        end_walk(teller, true);
+        return;
+    }
+    if (other.closed || other.stream == teller->heir || strcmp(other.proxy, teller->proxy) != 0)
+        return;
+    struct word *w = find_word(teller, other.stream);
+    other.closed = true;
+    if (sc_stream_write(keeper->store, &other, keeper->io, NULL) != SC_OK)
+        end_walk(teller, false);
+    else if (w != NULL)
+        w->here_closed = true;
+}
+
+/* ---- steps ---- */
+
+static bool wants_others_closed(const struct sc_stream_teller *teller, const struct word *w)
+{
+    return w->earlier_closed && !(w->stream == teller->heir && (teller->others_closed || teller->walking));
+}
+
+static void step_word(struct sc_stream_keeper *keeper, struct sc_stream_teller *teller, struct word *w,
+                      bool settled, uint64_t now_ms, struct sc_stream_step *out)
+{
+    if (!is_admitted(keeper, teller, w, now_ms)) {
+        w->waits = false;
+        out->why = SC_REFUSAL_STREAM;
+        return;
+    }
+    put_word(keeper, teller, w, w->closed && (settled || (w->here && w->here_closed)), now_ms);
+    if (settled && w->waits && wants_others_closed(teller, w))
+        begin_walk(keeper, teller, w->stream);
+    w->waits = w->waits && !settled && (w->closed || w->earlier_closed);
+}
+
+/* What waits for tallies is written meanwhile as heard of. */
+static struct word *find_due(struct sc_stream_teller *teller, bool settled, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < teller->count; i++) {
+        struct word *w = &teller->words[i];
+        if (w->waits && (settled || is_old(w, now_ms)))
+            return w;
+    }
+    return NULL;
+}
+
+static bool step_teller(struct sc_stream_keeper *keeper, struct sc_stream_teller *teller, uint64_t now_ms,
+                        struct sc_stream_step *out)
+{
+    bool settled = sc_tally_keeper_settled(keeper->tallies, teller->proxy);
+    struct word *w = find_due(teller, settled, now_ms);
+    *out = (struct sc_stream_step){.why = SC_REFUSAL_NONE, .proxy = teller->proxy};
+    if (w != NULL)
+        step_word(keeper, teller, w, settled, now_ms, out);
+    else if (teller->walking && settled)
+        walk_on(keeper, teller);
+    else
+        return false;
+    return true;
+}
+
+bool sc_stream_keeper_step(struct sc_stream_keeper *keeper, uint64_t now_ms, struct sc_stream_step *out)
+{
+    for (uint32_t i = 0; i < keeper->teller_count; i++) {
+        if (step_teller(keeper, &keeper->tellers[keeper->turn++ % keeper->teller_count], now_ms, out))
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The words on streams that a subcollector keeps beside its segments: the last of each proxy and stream in memory, from there to the
+ * file (store/tally.h), step by step: a step writes one file, or looks at one.
+ *
+ * A proxy has a share: SC_WORDS_EACH streams whose words wait (it needs one), SC_STREAMS_NEW new ones a minute, and one step in turn,
+ * so that it waits for one step of each of the others, whatever they say. A word that says what the file says is not written; when
+ * the stream was heard of is, twice a second at most.
+ *
+ * That a proxy's other streams are closed is looked for in the folder once, one file a step, and again when another stream of this
+ * proxy was opened or says it. Nothing is closed before all tallies of its proxy are on the disk: until then the word waits.
+ *
+ * Malloc; one thread. Zero-initialise but for `store`, `io`, `cluster`, `owners` and `tallies`, which outlive it.
+ */
+#ifndef SC_RELAY_STREAM_KEEPER_H
+#define SC_RELAY_STREAM_KEEPER_H
+
+#include "relay/link.h"
+#include "relay/refusals.h"
+#include "relay/stream_owners.h"
+#include "relay/tally_keeper.h"
+
+#define SC_WORDS_EACH   8u
+#define SC_STREAMS_NEW  64u
+#define SC_STREAM_EVERY 500u /* ms between two words that only say that a stream is heard of */
+
+struct sc_stream_keeper {
+    const char *store;
+    struct sc_io *io; /* NULL: the system's */
+    const struct sc_cluster *cluster;
+    struct sc_stream_owners *owners;
+    const struct sc_tally_keeper *tallies;
+    struct sc_stream_teller *tellers;
+    uint32_t teller_count;
+    uint32_t turn;  /* modulo the number of tellers: whose is the next step */
+    uint64_t walks; /* through the folder, so far */
+};
+
+/* What a step found. */
+struct sc_stream_step {
+    enum sc_refusal why; /* SC_REFUSAL_STREAM: the word was passed over */
+    const char *proxy;   /* valid until the next call */
+};
+
+void sc_stream_keeper_free(struct sc_stream_keeper *keeper);
+
+/* Touches no disk. @return SC_REFUSAL_NONE, also without memory: it is told again; SC_REFUSAL_STREAM: SC_WORDS_EACH others wait. */
+enum sc_refusal sc_stream_keeper_take(struct sc_stream_keeper *keeper, const char *proxy,
+                                      const struct sc_link_stream *word, uint64_t now_ms);
+/* One step. @return false: there was nothing to do, and *out is not set. */
+bool sc_stream_keeper_step(struct sc_stream_keeper *keeper, uint64_t now_ms, struct sc_stream_step *out);
+
+#endif
