@@ -3,46 +3,36 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
-#include "collect/window_clock.h"
-#include "store/elements.h"
-#include "store/horizon.h"
+#include "collect/stores.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SYNC_AFTER_MS      400u /* after the first append that is not durable */
-#define SYNC_BYTES         ((size_t)64 << 20)
-#define RETENTION_EVERY_MS 60000u
-#define RETRY_FIRST_MS     100u
-#define RETRY_MOST_MS      5000u
-#define PATIENCE_MS        10000u
-#define REMIND_MS          60000u
+#define SYNC_AFTER_MS  400u /* after the first append that is not durable */
+#define SYNC_BYTES     ((uint64_t)64 << 20)
+#define RETRY_FIRST_MS 100u
+#define RETRY_MOST_MS  5000u
+#define PATIENCE_MS    10000u
+#define REMIND_MS      60000u
 
 struct parcel_list {
     struct sc_parcel *first, *last;
-    size_t memory;
 };
 
 struct sc_storer {
     struct sc_storer_options options;
-    struct sc_store_writer *writer;
+    struct sc_stores stores;
     pthread_t thread;
-    char *path;
 
     /* of the store thread alone: */
     struct parcel_list again;    /* to be appended before what is in the queue */
     struct parcel_list unsynced; /* appended, not known to be durable */
-    uint64_t first_unsynced_ms;
     uint64_t retry_at_ms, retry_pause_ms;
     uint64_t blocked_since_ms, reminded_ms;
     uint64_t ending_since_ms; /* the queue was found closed; 0: it is open */
-    uint64_t next_second_ms, next_retention_ms;
-    struct sc_window_clock windows;
-    uint64_t newest_window_ms; /* import */
-    struct sc_elements elements;
-    struct sc_drops drops; /* of this process, all */
+    struct sc_drops drops;    /* of this process, all */
     struct sc_drop_teller teller;
     uint64_t drop_stream;
     char host[SC_PROXY_NAME_MAX];
@@ -52,7 +42,6 @@ struct sc_storer {
 
     pthread_mutex_t mutex; /* what follows is shared */
     struct sc_storer_stats published;
-    struct sc_retention retention;
 };
 
 /* ---- lists ---- */
@@ -65,7 +54,6 @@ static void list_append(struct parcel_list *list, struct sc_parcel *parcel)
     else
         list->last->next = parcel;
     list->last = parcel;
-    list->memory += parcel->memory;
 }
 
 static struct sc_parcel *list_take(struct parcel_list *list)
@@ -76,7 +64,6 @@ static struct sc_parcel *list_take(struct parcel_list *list)
     list->first = parcel->next;
     if (list->first == NULL)
         list->last = NULL;
-    list->memory -= parcel->memory;
     return parcel;
 }
 
@@ -89,16 +76,10 @@ static void list_prepend_all(struct parcel_list *to, struct parcel_list *from)
     if (to->last == NULL)
         to->last = from->last;
     to->first = from->first;
-    to->memory += from->memory;
     *from = (struct parcel_list){0};
 }
 
 /* ---- failure and recovery ---- */
-
-static bool is_passing(enum sc_status status)
-{
-    return status == SC_FULL || status == SC_IO || status == SC_NOMEM || status == SC_NOTFOUND;
-}
 
 static void note_failure(struct sc_storer *s, const struct sc_error *err)
 {
@@ -110,8 +91,6 @@ static void note_failure(struct sc_storer *s, const struct sc_error *err)
         s->blocked_since_ms = now;
         s->retry_pause_ms = RETRY_FIRST_MS;
         s->reminded_ms = now;
-        if (err->status == SC_FULL)
-            s->next_retention_ms = now; /* perhaps it can make room; from then on once a minute, as always */
         sc_log(&s->options.log, SC_LOG_ERROR,
                "%s; received flows are kept in memory and stored when this passes", err->message);
     } else {
@@ -163,55 +142,15 @@ static void give_up(struct sc_storer *s, struct sc_parcel *parcel, const struct 
     sc_queue_done(s->options.queue, parcel);
 }
 
-/* ---- windows ---- */
-
-static uint64_t window_length(const struct sc_storer *s)
-{
-    return (uint64_t)s->options.window_s * 1000;
-}
-
-static void seal(struct sc_storer *s, uint64_t before_ms)
-{
-    struct sc_error err;
-    if (sc_store_writer_seal(s->writer, before_ms, &err) == SC_OK)
-        return;
-    append_unsynced_again(s);
-    if (s->again.first != NULL)
-        note_failure(s, &err);
-    else
-        sc_log(&s->options.log, SC_LOG_WARNING, "%s; the windows stay readable in their live files",
-               err.message);
-}
-
-static void seal_ended(struct sc_storer *s)
-{
-    uint64_t window_ms;
-    while (sc_window_clock_due(&s->windows, sc_clock_mono_ms(), &window_ms))
-        seal(s, window_ms + window_length(s));
-}
-
-/* Import: a window is sealed when the data is two windows on. Late records open it again; all are sealed at
- * the end. */
-static void seal_passed(struct sc_storer *s, uint64_t window_ms)
-{
-    if (window_ms <= s->newest_window_ms)
-        return;
-    s->newest_window_ms = window_ms;
-    seal(s, window_ms);
-}
-
 /* ---- appending ---- */
 
-static void sync_now(struct sc_storer *s)
+static void on_committed(void *arg, const struct sc_error *failure)
 {
-    struct sc_error err;
+    struct sc_storer *s = arg;
     struct sc_parcel *parcel;
-    if (s->unsynced.first == NULL)
-        return;
-    sc_elements_write(&s->elements);
-    if (sc_store_writer_sync(s->writer, &err) != SC_OK) {
+    if (failure != NULL) {
         append_unsynced_again(s);
-        note_failure(s, &err);
+        note_failure(s, failure);
         return;
     }
     note_success(s);
@@ -222,19 +161,12 @@ static void sync_now(struct sc_storer *s)
 static void append(struct sc_storer *s, struct sc_parcel *parcel)
 {
     struct sc_error err;
-    enum sc_status status = sc_store_writer_append(s->writer, parcel->batch, &err);
+    enum sc_status status = sc_stores_append(&s->stores, parcel->batch, parcel->memory, &err);
     if (status == SC_OK) {
-        if (s->unsynced.first == NULL)
-            s->first_unsynced_ms = sc_clock_mono_ms();
         list_append(&s->unsynced, parcel);
-        if (s->options.import)
-            seal_passed(s, parcel->batch->window_ms);
-        else
-            sc_window_clock_note(&s->windows, parcel->batch->window_ms, window_length(s));
-        sc_elements_learn(&s->elements, parcel->batch);
         return;
     }
-    if (!is_passing(status)) {
+    if (!sc_stores_is_passing(status)) {
         give_up(s, parcel, &err);
         return;
     }
@@ -247,28 +179,6 @@ static void append(struct sc_storer *s, struct sc_parcel *parcel)
 
 /* ---- once a second ---- */
 
-static void run_retention(struct sc_storer *s)
-{
-    struct sc_retention retention;
-    pthread_mutex_lock(&s->mutex);
-    retention = s->retention;
-    pthread_mutex_unlock(&s->mutex);
-    if (s->options.import || (retention.age_s == 0 && retention.bytes == 0))
-        return;
-    struct sc_expiry expiry = {0};
-    struct sc_error err;
-    if (sc_store_expire(s->path, &retention, sc_clock_wall_ms(), false, s->options.io, &expiry, &err) !=
-        SC_OK) {
-        sc_log(&s->options.log, SC_LOG_WARNING, "retention: %s", err.message);
-        return;
-    }
-    s->stats.expired_windows += expiry.windows;
-    s->stats.expired_bytes += expiry.bytes;
-    if (expiry.windows != 0)
-        sc_log(&s->options.log, SC_LOG_INFO, "retention: %llu windows, %llu bytes deleted",
-               (unsigned long long)expiry.windows, (unsigned long long)expiry.bytes);
-}
-
 /* What the receivers dropped: told, and recorded so that answers tell it too. What cannot be written now is with the next. */
 static enum sc_status record_drops(struct sc_storer *s, struct sc_error *err)
 {
@@ -276,13 +186,13 @@ static enum sc_status record_drops(struct sc_storer *s, struct sc_error *err)
     sc_drops_add(&s->drops, &drops);
     sc_drop_teller_tell(&s->teller, &drops, sc_clock_mono_ms(), &s->options.log);
     sc_drops_free(&drops);
-    return sc_drops_write(&s->drops, s->path, s->host, s->drop_stream, s->options.window_s, err);
+    return sc_drops_write(&s->drops, s->stores.options.path, s->host, s->drop_stream, s->options.window_s,
+                          err);
 }
 
 static void publish(struct sc_storer *s)
 {
-    sc_store_writer_stats(s->writer, &s->stats.store);
-    sc_disk_look(s->path, &s->stats.disk);
+    sc_stores_get_stats(&s->stores, &s->stats.stores);
     pthread_mutex_lock(&s->mutex);
     s->published = s->stats;
     pthread_mutex_unlock(&s->mutex);
@@ -290,17 +200,9 @@ static void publish(struct sc_storer *s)
 
 static void each_second(struct sc_storer *s, uint64_t now)
 {
-    if (now < s->next_second_ms)
+    if (!sc_stores_each_second(&s->stores, now))
         return;
-    s->next_second_ms = now + 1000;
-    if (!s->options.import)
-        seal_ended(s);
-    sc_elements_write(&s->elements);
     (void)record_drops(s, NULL);
-    if (now >= s->next_retention_ms) {
-        s->next_retention_ms = now + RETENTION_EVERY_MS;
-        run_retention(s);
-    }
     publish(s);
 }
 
@@ -319,9 +221,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 /* The next parcel, waiting for one no longer than to the next duty. NULL: do the duties. */
 static struct sc_parcel *next_parcel(struct sc_storer *s, uint64_t now)
 {
-    uint64_t wait = until(s->next_second_ms, now);
-    if (s->unsynced.first != NULL)
-        wait = least(wait, until(s->first_unsynced_ms + SYNC_AFTER_MS, now));
+    uint64_t wait = sc_stores_wait(&s->stores, now);
     if (s->stats.blocked && s->again.first != NULL) {
         uint64_t pause = least(until(s->retry_at_ms, now), wait);
         if (until(s->retry_at_ms, now) != 0) {
@@ -390,14 +290,12 @@ static void *run(void *arg)
         struct sc_parcel *parcel = next_parcel(s, now);
         if (parcel != NULL)
             append(s, parcel);
-        now = sc_clock_mono_ms();
         bool finished = s->again.first == NULL && sc_queue_is_finished(s->options.queue);
-        if (finished || s->unsynced.memory > SYNC_BYTES || now >= s->first_unsynced_ms + SYNC_AFTER_MS)
-            sync_now(s);
+        if (finished || sc_stores_commit_due(&s->stores, sc_clock_mono_ms()))
+            sc_stores_commit(&s->stores);
         if (finished && s->again.first == NULL)
             break;
     }
-    sc_elements_write(&s->elements);
     record_last_drops(s);
     publish(s);
     return NULL;
@@ -405,74 +303,58 @@ static void *run(void *arg)
 
 /* ---- outside the thread ---- */
 
-/* Live files that an earlier process left are sealed like those of this one. */
-static void seal_leftovers(struct sc_storer *s)
-{
-    uint64_t now = sc_clock_wall_ms(), window_ms = now - now % window_length(s);
-    struct sc_error err;
-    if (s->options.import)
-        return;
-    if (sc_store_writer_seal(s->writer, window_ms, &err) != SC_OK)
-        sc_log(&s->options.log, SC_LOG_WARNING, "%s; the windows stay readable in their live files",
-               err.message);
-    sc_window_clock_note(&s->windows, window_ms, window_length(s));
-}
-
 static void free_storer(struct sc_storer *s)
 {
-    sc_elements_free(&s->elements);
     sc_drops_free(&s->drops);
     pthread_mutex_destroy(&s->mutex);
-    free(s->path);
     free(s);
+}
+
+static enum sc_status open_and_run(struct sc_storer *s, struct sc_error *err)
+{
+    const struct sc_stores_options how = {.path = s->options.store,
+                                          .window_s = s->options.window_s,
+                                          .import = s->options.import,
+                                          .commit_ms = SYNC_AFTER_MS,
+                                          .commit_bytes = SYNC_BYTES,
+                                          .retention = s->options.retention,
+                                          .io = s->options.io,
+                                          .log = &s->options.log,
+                                          .committed = on_committed,
+                                          .arg = s};
+    SC_TRY(sc_stores_open(&s->stores, &how, err));
+    publish(s);
+    int failed = pthread_create(&s->thread, NULL, run, s);
+    if (failed == 0)
+        return SC_OK;
+    sc_stores_close(&s->stores, false, NULL, NULL);
+    return sc_fail_errno(err, failed, "cannot start the store thread");
 }
 
 enum sc_status sc_storer_start(const struct sc_storer_options *options, struct sc_storer **out,
                                struct sc_error *err)
 {
+    struct sc_error unwanted;
     struct sc_storer *s = calloc(1, sizeof(*s));
-    if (s == NULL || (s->path = strdup(options->store)) == NULL) {
-        free(s);
+    if (s == NULL)
         return sc_fail_nomem(err, "the store thread");
-    }
     pthread_mutex_init(&s->mutex, NULL);
     s->options = *options;
-    s->options.store = s->path;
     if (s->options.patience_ms == 0)
         s->options.patience_ms = PATIENCE_MS;
-    s->retention = options->retention;
-    const struct sc_store_options how = {
-        .window_s = options->window_s, .io = options->io, .log = &s->options.log};
-    s->writer = sc_store_writer_open(s->path, &how, err);
-    if (s->writer == NULL) {
-        enum sc_status status = err == NULL ? SC_IO : err->status;
-        free_storer(s);
-        return status;
-    }
-    (void)sc_store_prepare_horizon(s->path, s->options.io,
-                                   NULL); /* else retention tells it, when it comes to that */
-    sc_elements_init(&s->elements, s->path, s->options.io, &s->options.log);
-    s->next_second_ms = sc_clock_mono_ms();
     s->drop_stream = sc_hash_draw_seed();
     if (gethostname(s->host, sizeof(s->host) - 1) != 0 || s->host[0] == '\0')
         snprintf(s->host, sizeof(s->host), "collector");
-    seal_leftovers(s);
-    publish(s);
-    int failed = pthread_create(&s->thread, NULL, run, s);
-    if (failed != 0) {
-        sc_store_writer_close(s->writer, NULL);
-        free_storer(s);
-        return sc_fail_errno(err, failed, "cannot start the store thread");
-    }
+    enum sc_status status = open_and_run(s, err == NULL ? &unwanted : err);
     *out = s;
-    return SC_OK;
+    if (status != SC_OK)
+        free_storer(s);
+    return status;
 }
 
 void sc_storer_set_retention(struct sc_storer *storer, const struct sc_retention *retention)
 {
-    pthread_mutex_lock(&storer->mutex);
-    storer->retention = *retention;
-    pthread_mutex_unlock(&storer->mutex);
+    sc_stores_set_retention(&storer->stores, retention);
 }
 
 void sc_storer_get_stats(struct sc_storer *storer, struct sc_storer_stats *out)
@@ -489,15 +371,10 @@ enum sc_status sc_storer_finish(struct sc_storer *storer, bool seal_all, struct 
     enum sc_status status = storer->result;
     if (status != SC_OK && err != NULL)
         *err = storer->error;
-    if (seal_all) {
-        enum sc_status sealed =
-            sc_store_writer_seal(storer->writer, UINT64_MAX, status == SC_OK ? err : NULL);
-        status = status == SC_OK ? sealed : status;
-    }
-    sc_store_writer_stats(storer->writer, &storer->stats.store);
+    enum sc_status closed =
+        sc_stores_close(&storer->stores, seal_all, &storer->stats.stores, status == SC_OK ? err : NULL);
     if (stats != NULL)
         *stats = storer->stats;
-    enum sc_status closed = sc_store_writer_close(storer->writer, status == SC_OK ? err : NULL);
     free_storer(storer);
     return status == SC_OK ? closed : status;
 }

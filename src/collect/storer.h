@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The store thread: takes parcels from the queue, appends them, makes them durable in groups, seals windows
- * that have ended, and runs the retention. It alone uses the store's writer.
+ * The store thread: takes parcels from the queue and puts them into the store, which it alone writes (collect/stores.h).
  *
  * A parcel is kept until a sync after its append succeeded. When the disk is full or fails, the thread keeps
  * what it has, tries again with growing pauses, and leaves the rest in the queue, whose bound then decides. Once the queue is
@@ -16,9 +15,8 @@
 #define SC_COLLECT_STORER_H
 
 #include "base/log.h"
-#include "collect/disk.h"
 #include "collect/queue.h"
-#include "store/store.h"
+#include "collect/stores.h"
 
 struct sc_storer;
 
@@ -28,22 +26,18 @@ struct sc_storer_options {
     struct sc_queue *queue;
     struct sc_log log;             /* a copy of its own */
     struct sc_retention retention; /* none when both are 0 */
-    /* Reading files: windows are sealed when the data has left them behind, not by the clock, and a failure
-     * of the store is given up after a while instead of never. */
+    /* Reading files: as in collect/stores.h, and a failure of the store is given up after a while instead of never. */
     bool import;
     uint64_t patience_ms; /* how long a store that refuses is borne at the end, or when importing; 0 = 10 s */
     struct sc_io *io;     /* NULL: the system's */
 };
 
 struct sc_storer_stats {
-    struct sc_store_stats store;
-    struct sc_disk disk;   /* of the store */
+    struct sc_stores_stats stores;
     bool blocked;          /* the store refuses what it is given; it is being tried again */
     uint64_t retries;      /* appends and syncs that failed */
     uint64_t lost_records; /* given up: the store refused them for good */
-    uint64_t expired_windows;
-    uint64_t expired_bytes;
-    char problem[256]; /* the last failure; empty when all is well */
+    char problem[256];     /* the last failure; empty when all is well */
 };
 
 /* Opens the store and starts the thread. @return SC_OK, or what sc_store_writer_open says. */

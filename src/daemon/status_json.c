@@ -345,25 +345,13 @@ static void holder_as_storer(const struct sc_status_source *source, struct sc_st
         struct sc_proxy_stats proxy = {0};
         if (source->proxy != NULL)
             sc_proxy_get_stats(source->proxy, &proxy);
-        out->disk = proxy.disk;
+        out->stores.disk = proxy.disk;
         return;
     }
     sc_holder_get_stats(source->holder, &stats);
-    const struct sc_store_stats *own = &stats.store.own, *other = &stats.store.replicas;
-    out->store = *own;
-    out->store.flows += other->flows;
-    out->store.options += other->options;
-    out->store.row_groups += other->row_groups;
-    out->store.bytes_written += other->bytes_written;
-    out->store.segments_sealed += other->segments_sealed;
-    out->store.sync_failures += other->sync_failures;
-    out->store.write_failures += other->write_failures;
-    out->store.full_events += other->full_events;
-    if (other->last_sync_ms > out->store.last_sync_ms)
-        out->store.last_sync_ms = other->last_sync_ms;
+    out->stores = stats.store.stores;
     out->blocked = stats.store.full;
     out->retries = stats.store.refused;
-    out->disk = (struct sc_disk){stats.store.free_bytes, stats.store.size_bytes};
 }
 
 static json_t *member_json(const struct sc_status_source *source, uint32_t i)
@@ -473,6 +461,7 @@ static json_t *cluster_json(const struct sc_status_source *source)
 static json_t *store_json(const struct sc_status_source *source)
 {
     struct sc_storer_stats stats;
+    const struct sc_store_stats *written = &stats.stores.store;
     json_t *object = json_object();
     if (source->storer != NULL)
         sc_storer_get_stats(source->storer, &stats);
@@ -480,25 +469,25 @@ static json_t *store_json(const struct sc_status_source *source)
         holder_as_storer(source, &stats);
     put_text(object, "path", source->config->store);
     put(object, "window_s", source->config->window_s);
-    put(object, "flows", stats.store.flows);
-    put(object, "options", stats.store.options);
-    put(object, "row_groups", stats.store.row_groups);
-    put(object, "bytes_written", stats.store.bytes_written);
-    put(object, "segments_sealed", stats.store.segments_sealed);
-    put(object, "sync_failures", stats.store.sync_failures);
-    put(object, "write_failures", stats.store.write_failures);
-    put(object, "full_events", stats.store.full_events);
-    put_time(object, "last_sync", stats.store.last_sync_ms);
+    put(object, "flows", written->flows);
+    put(object, "options", written->options);
+    put(object, "row_groups", written->row_groups);
+    put(object, "bytes_written", written->bytes_written);
+    put(object, "segments_sealed", written->segments_sealed);
+    put(object, "sync_failures", written->sync_failures);
+    put(object, "write_failures", written->write_failures);
+    put(object, "full_events", written->full_events);
+    put_time(object, "last_sync", written->last_sync_ms);
     json_object_set_new(object, "blocked", json_boolean(stats.blocked));
     json_object_set_new(object, "problem",
                         stats.problem[0] == '\0' ? json_null() : json_string(stats.problem));
     put(object, "retries", stats.retries);
     put(object, "lost_records", stats.lost_records);
-    put(object, "expired_windows", stats.expired_windows);
-    put(object, "expired_bytes", stats.expired_bytes);
-    if (stats.disk.size_bytes != 0) {
-        put(object, "free_bytes", stats.disk.free_bytes);
-        put(object, "size_bytes", stats.disk.size_bytes);
+    put(object, "expired_windows", stats.stores.expired_windows);
+    put(object, "expired_bytes", stats.stores.expired_bytes);
+    if (stats.stores.disk.size_bytes != 0) {
+        put(object, "free_bytes", stats.stores.disk.free_bytes);
+        put(object, "size_bytes", stats.stores.disk.size_bytes);
     }
     return object;
 }

@@ -495,7 +495,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     send_answers(h);
     event_add(h->accept, NULL);
     sc_lane_store_get_stats(h->store, &stats);
-    const struct sc_link_beat now = {.free_bytes = stats.free_bytes, .full = stats.full};
+    const struct sc_link_beat now = {.free_bytes = stats.stores.disk.free_bytes, .full = stats.full};
     bool tight = sc_lane_store_tight(h->store);
     for (struct connection *c = h->connections, *next; c != NULL; c = next) {
         next = c->next; /* NOLINT(clang-analyzer-unix.Malloc): who went is in no list */

@@ -2,12 +2,8 @@
 #include "relay/lane_store.h"
 
 #include "base/clock.h"
-#include "collect/disk.h"
-#include "collect/window_clock.h"
 #include "relay/lane_names.h"
 #include "relay/stream_keeper.h"
-#include "store/elements.h"
-#include "store/horizon.h"
 #include "store/span_set.h"
 
 #include <errno.h>
@@ -18,27 +14,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TIGHT_BYTES        ((uint64_t)64 << 20)
-#define SYNC_BYTES         ((uint64_t)16 << 20)
-#define SYNC_AFTER_MS      200u
-#define LEAST_FREE         ((uint64_t)64 << 20)
-#define FULL_FOR_MS        5000u
-#define RETENTION_EVERY_MS 60000u
-#define REMEMBERED_IDS     (1u << 20) /* of each of two generations */
-#define NEWS_MS            50u        /* of the disk's time that news may take in one go */
-#define STOPPING_MS        10000u     /* of the last go */
-#define LANE_DESCRIPTORS   6u /* of one lane: its lock, one live file, three of a seal; its streams' folder */
-#define LAST_WINDOW_MS     UINT64_C(7258118400000) /* the year 2200: later ones would only litter the store */
-
-/* The store of one lane. */
-struct lane {
-    uint32_t lane;
-    bool own;
-    char *path;
-    struct sc_store_writer *writer;
-    struct sc_window_clock windows;
-    bool dirty;
-};
+#define TIGHT_BYTES      ((uint64_t)64 << 20)
+#define SYNC_BYTES       ((uint64_t)16 << 20)
+#define SYNC_AFTER_MS    200u
+#define LEAST_FREE       ((uint64_t)64 << 20)
+#define FULL_FOR_MS      5000u
+#define REMEMBERED_IDS   (1u << 20) /* of each of two generations */
+#define NEWS_MS          50u        /* of the disk's time that news may take in one go */
+#define STOPPING_MS      10000u     /* of the last go */
+#define LANE_DESCRIPTORS 6u /* of one lane: its lock, one live file, three of a seal; its streams' folder */
+#define LAST_WINDOW_MS   UINT64_C(7258118400000) /* the year 2200: later ones would only litter the store */
 
 /* Of a proxy: a tally, or its stream. */
 struct news {
@@ -57,28 +42,21 @@ struct share {
 
 struct sc_lane_store {
     struct sc_lane_store_options options;
+    struct sc_io *io;
+    struct sc_stores stores;
     pthread_t thread;
-    char *path;
-    uint32_t own_lane;
 
     /* of the thread alone */
-    struct sc_cluster cluster; /* for the names of lanes */
-    struct lane *lanes;
-    uint32_t lane_count;
-    struct sc_open_files open_files;        /* of all lanes */
+    struct sc_cluster cluster;              /* for the names of lanes */
     struct sc_span_set durable, earlier;    /* ids known to be here: the newer ones, those before */
     struct sc_lane_batch *unsynced, **last; /* appended */
-    uint64_t unsynced_bytes, first_unsynced_ms;
-    uint64_t next_second_ms, next_retention_ms;
     uint64_t full_until_ms;
     struct news *heard; /* in order; to be judged */
     struct sc_lane_names names;
     struct sc_stream_owners owners;
     struct sc_tally_keeper tallies;
     struct sc_stream_keeper streams;
-    bool tallies_wait;           /* to be written without delay */
-    uint64_t horizon_ms;         /* as the store has it */
-    struct sc_elements elements; /* of all lanes: the whole store is asked at once */
+    bool tallies_wait; /* to be written without delay */
     struct sc_lane_store_stats stats;
 
     pthread_mutex_t mutex; /* what follows is shared */
@@ -90,7 +68,6 @@ struct sc_lane_store {
     struct share *shares;                          /* by member, few */
     uint32_t share_count;
     struct sc_cluster fresh; /* to be taken over; no members: none */
-    struct sc_retention retention;
     bool stopping;
     struct sc_lane_store_stats published;
 };
@@ -111,70 +88,33 @@ static void done(struct sc_lane_store *s, struct sc_lane_batch *b, enum sc_lane_
 
 /* ---- lanes ---- */
 
-static void lane_path(const struct sc_lane_store *s, uint32_t lane, bool own, char *out, size_t size)
+/* Of a lane that is not the own. */
+static void lane_path(const struct sc_lane_store *s, uint32_t lane, char *out, size_t size)
 {
     char folder[SC_LANE_FOLDER_MAX];
     sc_lane_names_folder(&s->names, &s->cluster, lane, folder);
-    if (own)
-        snprintf(out, size, "%s", s->path);
-    else
-        snprintf(out, size, "%s/" SC_REPLICA_FOLDER "/%s", s->path, folder);
+    snprintf(out, size, "%s/" SC_REPLICA_FOLDER "/%s", s->stores.options.path, folder);
 }
 
 /* What came before the member was known lies under its lane's number: it moves to the name. */
 static void adopt_unnamed(const struct sc_lane_store *s, uint32_t lane, const char *path)
 {
     char before[4096];
-    snprintf(before, sizeof(before), "%s/" SC_REPLICA_FOLDER "/lane-%08x", s->path, lane);
+    snprintf(before, sizeof(before), "%s/" SC_REPLICA_FOLDER "/lane-%08x", s->stores.options.path, lane);
     if (strcmp(before, path) != 0 && access(path, F_OK) != 0)
-        (void)rename(before, path); /* mostly there is none */
+        (void)s->io->ops->rename(s->io, before, path); /* mostly there is none */
 }
 
-static enum sc_status open_lane(struct sc_lane_store *s, uint32_t number, struct lane **out,
+static enum sc_status find_lane(struct sc_lane_store *s, uint32_t number, struct sc_stores_lane **out,
                                 struct sc_error *err)
 {
     char path[4096];
-    bool own = s->own_lane == number;
-    struct lane *lanes = realloc(s->lanes, ((size_t)s->lane_count + 1) * sizeof(*lanes));
-    if (lanes == NULL)
-        return sc_fail_nomem(err, "a lane");
-    s->lanes = lanes;
-    lane_path(s, number, own, path, sizeof(path));
-    if (!own)
-        adopt_unnamed(s, number, path);
-    const struct sc_store_options how = {.window_s = s->options.window_s,
-                                         .lane = number,
-                                         .io = s->options.io,
-                                         .log = &s->options.log,
-                                         .open_files = &s->open_files};
-    struct lane *l = &lanes[s->lane_count];
-    *l = (struct lane){.lane = number, .own = own, .path = strdup(path)};
-    if (l->path == NULL)
-        return sc_fail_nomem(err, "a lane");
-    l->writer = sc_store_writer_open(path, &how, err);
-    if (l->writer == NULL) {
-        free(l->path);
-        return err->status;
-    }
-    uint64_t now = sc_clock_wall_ms(), length = (uint64_t)s->options.window_s * 1000;
-    (void)sc_store_writer_seal(l->writer, now - now % length, NULL); /* what an earlier process left */
-    sc_window_clock_note(&l->windows, now - now % length, length);
-    s->lane_count++;
-    s->open_files.most = SC_LANE_FILES + s->lane_count;
-    *out = l;
-    return SC_OK;
-}
-
-static enum sc_status find_lane(struct sc_lane_store *s, uint32_t number, struct lane **out,
-                                struct sc_error *err)
-{
-    for (uint32_t i = 0; i < s->lane_count; i++) {
-        if (s->lanes[i].lane == number) {
-            *out = &s->lanes[i];
-            return SC_OK;
-        }
-    }
-    return open_lane(s, number, out, err);
+    *out = sc_stores_find(&s->stores, number);
+    if (*out != NULL)
+        return SC_OK;
+    lane_path(s, number, path, sizeof(path));
+    adopt_unnamed(s, number, path);
+    return sc_stores_add(&s->stores, number, path, out, err);
 }
 
 /* ---- ids that are here ---- */
@@ -246,7 +186,7 @@ static void refuse(struct sc_lane_store *s, struct sc_lane_batch *b, const struc
     done(s, b, SC_LANE_LOST);
 }
 
-/* Everything since the last good sync may be lost with its file. */
+/* Everything since the last good commit may be lost with its file. */
 static void refuse_unsynced(struct sc_lane_store *s, const struct sc_error *err)
 {
     while (s->unsynced != NULL) {
@@ -255,28 +195,10 @@ static void refuse_unsynced(struct sc_lane_store *s, const struct sc_error *err)
         refuse(s, b, err);
     }
     s->last = &s->unsynced;
-    s->unsynced_bytes = 0;
 }
 
-static void sync_all(struct sc_lane_store *s)
+static void accept_unsynced(struct sc_lane_store *s)
 {
-    struct sc_error err = {0};
-    enum sc_status status = SC_OK;
-    if (s->unsynced == NULL)
-        return;
-    sc_elements_write(&s->elements); /* an exporter need not tell again what is acknowledged */
-    for (uint32_t i = 0; i < s->lane_count; i++) {
-        struct lane *l = &s->lanes[i];
-        enum sc_status one =
-            l->dirty ? sc_store_writer_sync(l->writer, status == SC_OK ? &err : NULL) : SC_OK;
-        l->dirty = false;
-        status = status == SC_OK ? one : status;
-    }
-    if (status != SC_OK) {
-        refuse_unsynced(s, &err);
-        s->options.answered(s->options.arg);
-        return;
-    }
     while (s->unsynced != NULL) {
         struct sc_lane_batch *b = s->unsynced;
         s->unsynced = b->next;
@@ -286,7 +208,15 @@ static void sync_all(struct sc_lane_store *s)
         done(s, b, SC_LANE_DURABLE);
     }
     s->last = &s->unsynced;
-    s->unsynced_bytes = 0;
+}
+
+static void on_committed(void *arg, const struct sc_error *failure)
+{
+    struct sc_lane_store *s = arg;
+    if (failure == NULL)
+        accept_unsynced(s);
+    else
+        refuse_unsynced(s, failure);
     s->options.answered(s->options.arg);
 }
 
@@ -322,12 +252,9 @@ static enum sc_status check(const struct sc_lane_batch *b, uint32_t window_s, st
 static enum sc_status append(struct sc_lane_store *s, const struct sc_lane_batch *b,
                              const struct sc_encoded_group *group, struct sc_error *err)
 {
-    struct lane *l;
+    struct sc_stores_lane *l;
     SC_TRY(find_lane(s, b->head.id.lane, &l, err));
-    SC_TRY(sc_store_writer_append_encoded(l->writer, b->head.window_ms, group, err));
-    l->dirty = true;
-    sc_window_clock_note(&l->windows, b->head.window_ms, (uint64_t)s->options.window_s * 1000);
-    return SC_OK;
+    return sc_stores_append_encoded(&s->stores, l, b->head.window_ms, group, b->head.size, err);
 }
 
 static void turn_away(struct sc_lane_store *s, struct sc_lane_batch *b)
@@ -370,8 +297,6 @@ static void take(struct sc_lane_store *s, struct sc_lane_batch *b)
     if (!is_taken(s, b, &group))
         return;
     enum sc_status status = append(s, b, &group, &err);
-    if (status == SC_OK)
-        sc_elements_learn_encoded(&s->elements, &group);
     sc_encoded_group_free(&group);
     if (status != SC_OK) { /* the writer may have given up a file with unsynced batches in it */
         refuse_unsynced(s, &err);
@@ -379,11 +304,8 @@ static void take(struct sc_lane_store *s, struct sc_lane_batch *b)
         s->options.answered(s->options.arg);
         return;
     }
-    if (s->unsynced == NULL)
-        s->first_unsynced_ms = sc_clock_mono_ms();
     *s->last = b;
     s->last = &b->next;
-    s->unsynced_bytes += b->head.size;
 }
 
 /* ---- tallies ---- */
@@ -393,7 +315,7 @@ static enum sc_refusal judge_tally(struct sc_lane_store *s, const struct news *n
     const struct sc_link_tally *t = &n->tally;
     if (t->window_s != s->options.window_s || !is_window(t->window_ms, s->options.window_s))
         return SC_REFUSAL_WINDOW; /* its batches are refused too */
-    if (t->window_ms < s->horizon_ms)
+    if (t->window_ms < s->stores.horizon_ms)
         return SC_REFUSAL_EXPIRED;
     enum sc_refusal why = judge(s, n->proxy, t->stream, t->window_ms);
     if (why != SC_REFUSAL_NONE)
@@ -510,103 +432,31 @@ static void take_news(struct sc_lane_store *s, uint64_t most_ms)
     write_streams(s, until_ms);
 }
 
-/* ---- once a second ---- */
+/* ---- figures ---- */
 
-static void seal_ended(struct sc_lane_store *s, uint64_t now)
+static void publish(struct sc_lane_store *s)
 {
-    uint64_t window_ms;
-    for (uint32_t i = 0; i < s->lane_count; i++) {
-        struct lane *l = &s->lanes[i];
-        while (sc_window_clock_due(&l->windows, now, &window_ms)) {
-            struct sc_error err;
-            sync_all(s); /* sealing syncs: what it finds must have been answered for */
-            if (sc_store_writer_seal(l->writer, window_ms + (uint64_t)s->options.window_s * 1000, &err) !=
-                SC_OK)
-                sc_log(&s->options.log, SC_LOG_WARNING, "%s; the windows stay readable in their live files",
-                       err.message);
-        }
-    }
-}
-
-/* Of all lanes together. */
-static void run_retention(struct sc_lane_store *s)
-{
-    pthread_mutex_lock(&s->mutex);
-    const struct sc_retention now = s->retention, *retention = &now;
-    pthread_mutex_unlock(&s->mutex);
-    struct sc_expiry expiry = {0};
-    struct sc_error err;
-    if (retention->age_s == 0 && retention->bytes == 0)
-        return;
-    if (sc_store_expire(s->path, retention, sc_clock_wall_ms(), false, s->options.io, &expiry, &err) != SC_OK)
-        sc_log(&s->options.log, SC_LOG_WARNING, "retention: %s", err.message);
-    else if (expiry.windows != 0)
-        sc_log(&s->options.log, SC_LOG_INFO, "retention: %llu windows, %llu bytes deleted",
-               (unsigned long long)expiry.windows, (unsigned long long)expiry.bytes);
-    s->horizon_ms = sc_store_horizon(s->path);
-}
-
-static void add_stats(struct sc_store_stats *sum, const struct sc_store_stats *one)
-{
-    sum->flows += one->flows;
-    sum->options += one->options;
-    sum->row_groups += one->row_groups;
-    sum->bytes_written += one->bytes_written;
-    sum->segments_sealed += one->segments_sealed;
-    sum->sync_failures += one->sync_failures;
-    sum->write_failures += one->write_failures;
-    sum->full_events += one->full_events;
-    sum->last_sync_ms = one->last_sync_ms > sum->last_sync_ms ? one->last_sync_ms : sum->last_sync_ms;
-}
-
-static void publish(struct sc_lane_store *s, uint64_t now)
-{
-    struct sc_disk disk = {s->stats.free_bytes, s->stats.size_bytes};
-    sc_disk_look(s->path, &disk);
-    s->stats.free_bytes = disk.free_bytes;
-    s->stats.size_bytes = disk.size_bytes;
-    s->stats.full = s->stats.free_bytes < LEAST_FREE || now < s->full_until_ms;
-    s->stats.own = (struct sc_store_stats){0};
-    s->stats.replicas = (struct sc_store_stats){0};
-    for (uint32_t i = 0; i < s->lane_count; i++) {
-        struct sc_store_stats one;
-        sc_store_writer_stats(s->lanes[i].writer, &one);
-        add_stats(s->lanes[i].own ? &s->stats.own : &s->stats.replicas, &one);
-    }
+    sc_stores_get_stats(&s->stores, &s->stats.stores);
+    s->stats.full = s->stats.stores.disk.free_bytes < LEAST_FREE || sc_clock_mono_ms() < s->full_until_ms;
     pthread_mutex_lock(&s->mutex);
     s->published = s->stats;
     pthread_mutex_unlock(&s->mutex);
 }
 
-static void each_second(struct sc_lane_store *s, uint64_t now)
-{
-    if (now < s->next_second_ms)
-        return;
-    s->next_second_ms = now + 1000;
-    seal_ended(s, now);
-    sc_elements_write(&s->elements);
-    if (now >= s->next_retention_ms) {
-        s->next_retention_ms = now + RETENTION_EVERY_MS;
-        run_retention(s);
-    }
-    publish(s, now);
-}
-
 /* ---- other members ---- */
 
-static bool gets_name(const struct sc_lane_store *s, const struct lane *l)
+static bool gets_name(const struct sc_lane_store *s, const struct sc_stores_lane *l)
 {
     char path[4096], unnamed[32];
     const char *name = strrchr(l->path, '/');
     snprintf(unnamed, sizeof(unnamed), "/lane-%08x", l->lane);
-    lane_path(s, l->lane, l->own, path, sizeof(path));
-    return !l->own && name != NULL && strcmp(name, unnamed) == 0 && strcmp(l->path, path) != 0;
+    lane_path(s, l->lane, path, sizeof(path));
+    return name != NULL && strcmp(name, unnamed) == 0 && strcmp(l->path, path) != 0;
 }
 
 /* Lanes that get a name are opened anew under it. */
 static void take_members(struct sc_lane_store *s)
 {
-    uint32_t kept = 0;
     pthread_mutex_lock(&s->mutex);
     struct sc_cluster fresh = s->fresh;
     s->fresh = (struct sc_cluster){0};
@@ -616,17 +466,10 @@ static void take_members(struct sc_lane_store *s)
     sc_lane_names_keep(&s->names, &s->cluster, &fresh);
     sc_cluster_free(&s->cluster);
     s->cluster = fresh;
-    sync_all(s); /* closing syncs: what it finds must have been answered for */
-    for (uint32_t i = 0; i < s->lane_count; i++) {
-        struct lane *l = &s->lanes[i];
-        if (!gets_name(s, l)) {
-            s->lanes[kept++] = *l;
-            continue;
-        }
-        sc_store_writer_close(l->writer, NULL);
-        free(l->path);
+    for (uint32_t i = s->stores.lane_count; --i > 0;) { /* the first is the own */
+        if (gets_name(s, &s->stores.lanes[i]))
+            sc_stores_drop(&s->stores, &s->stores.lanes[i]);
     }
-    s->lane_count = kept;
 }
 
 /* ---- the thread ---- */
@@ -652,10 +495,10 @@ static struct sc_lane_batch *wait_for_batches(struct sc_lane_store *s, bool *sto
     return all;
 }
 
-static bool sync_due(const struct sc_lane_store *s)
+static void commit_when_due(struct sc_lane_store *s)
 {
-    return s->unsynced_bytes > SYNC_BYTES ||
-           (s->unsynced != NULL && sc_clock_mono_ms() >= s->first_unsynced_ms + SYNC_AFTER_MS);
+    if (sc_stores_commit_due(&s->stores, sc_clock_mono_ms()))
+        sc_stores_commit(&s->stores);
 }
 
 static void *run(void *arg)
@@ -672,18 +515,16 @@ static void *run(void *arg)
             struct sc_lane_batch *next = all->next;
             take(s, all);
             all = next;
-            if (sync_due(s))
-                sync_all(s);
+            commit_when_due(s);
         }
-        if (sync_due(s))
-            sync_all(s);
+        commit_when_due(s);
         take_news(s, NEWS_MS);
-        each_second(s, sc_clock_mono_ms());
+        if (sc_stores_each_second(&s->stores, sc_clock_mono_ms()))
+            publish(s);
     }
-    sync_all(s);
+    sc_stores_commit(&s->stores);
     take_news(s, STOPPING_MS);
-    sc_elements_write(&s->elements);
-    publish(s, sc_clock_mono_ms());
+    publish(s);
     return NULL;
 }
 
@@ -700,10 +541,6 @@ static void free_news(struct news *n)
 
 static void free_store(struct sc_lane_store *s)
 {
-    for (uint32_t i = 0; i < s->lane_count; i++) {
-        sc_store_writer_close(s->lanes[i].writer, NULL);
-        free(s->lanes[i].path);
-    }
     sc_lane_names_free(&s->names);
     sc_stream_keeper_free(&s->streams);
     sc_stream_owners_free(&s->owners);
@@ -711,7 +548,6 @@ static void free_store(struct sc_lane_store *s)
     free_news(s->heard);
     free_news(s->news);
     free(s->shares);
-    sc_elements_free(&s->elements);
     sc_span_set_free(&s->durable);
     sc_span_set_free(&s->earlier);
     pthread_mutex_destroy(&s->mutex);
@@ -723,62 +559,86 @@ static void free_store(struct sc_lane_store *s)
     }
     sc_cluster_free(&s->cluster);
     sc_cluster_free(&s->fresh);
-    free(s->lanes);
-    free(s->path);
     free(s);
 }
 
-enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, struct sc_lane_store **out,
-                                   struct sc_error *err)
+static void init_shared(struct sc_lane_store *s)
 {
-    struct sc_lane_store *s = calloc(1, sizeof(*s));
-    struct sc_error unwanted;
-    struct lane *own;
-    if (err == NULL)
-        err = &unwanted;
     pthread_condattr_t monotonic;
-    if (s == NULL || (s->path = strdup(options->store)) == NULL ||
-        sc_cluster_copy(options->cluster, &s->cluster) != SC_OK) {
-        free(s == NULL ? NULL : s->path);
-        free(s);
-        return sc_fail_nomem(err, "the store thread");
-    }
-    s->options = *options;
-    s->own_lane = s->cluster.members[options->self].lane;
-    s->retention = options->retention;
-    s->answers_last = &s->answers;
-    s->owners.store = s->tallies.store = s->path;
-    s->tallies.io = options->io;
-    s->streams = (struct sc_stream_keeper){.store = s->path,
-                                           .io = options->io,
-                                           .cluster = &s->cluster,
-                                           .owners = &s->owners,
-                                           .tallies = &s->tallies};
-    s->last = &s->unsynced;
-    s->waiting_last = &s->waiting;
     pthread_mutex_init(&s->mutex, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&s->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    enum sc_status status = find_lane(s, s->own_lane, &own, err);
+    s->answers_last = &s->answers;
+    s->waiting_last = &s->waiting;
+}
+
+static enum sc_status open_stores(struct sc_lane_store *s, struct sc_error *err)
+{
+    const struct sc_lane_store_options *o = &s->options;
+    const struct sc_stores_options how = {.path = o->store,
+                                          .lane = s->cluster.members[o->self].lane,
+                                          .window_s = o->window_s,
+                                          .commit_ms = SYNC_AFTER_MS,
+                                          .commit_bytes = SYNC_BYTES,
+                                          .retention = o->retention,
+                                          .io = s->io,
+                                          .log = &o->log,
+                                          .committed = on_committed,
+                                          .arg = s};
+    return sc_stores_open(&s->stores, &how, err);
+}
+
+/* What lies beside the segments. */
+static enum sc_status open_rest(struct sc_lane_store *s, struct sc_error *err)
+{
+    char replicas[4096];
+    snprintf(replicas, sizeof(replicas), "%s/" SC_REPLICA_FOLDER, s->stores.options.path);
+    int made = s->io->ops->mkdir(s->io, replicas);
+    if (made < 0)
+        return sc_fail_errno(err, -made, "cannot create %s", replicas);
+    sc_lane_names_load(&s->names, s->stores.options.path);
+    s->owners.store = s->tallies.store = s->stores.options.path;
+    s->tallies.io = s->io;
+    s->streams = (struct sc_stream_keeper){.store = s->stores.options.path,
+                                           .io = s->io,
+                                           .cluster = &s->cluster,
+                                           .owners = &s->owners,
+                                           .tallies = &s->tallies};
+    return SC_OK;
+}
+
+static enum sc_status open_and_run(struct sc_lane_store *s, struct sc_error *err)
+{
+    SC_TRY(open_stores(s, err));
+    enum sc_status status = open_rest(s, err);
+    int failed = 0;
     if (status == SC_OK) {
-        char replicas[4096];
-        snprintf(replicas, sizeof(replicas), "%s/" SC_REPLICA_FOLDER, s->path);
-        if (mkdir(replicas, 0750) != 0 && errno != EEXIST)
-            status = sc_fail_errno(err, errno, "cannot create %s", replicas);
+        publish(s);
+        failed = pthread_create(&s->thread, NULL, run, s);
     }
-    if (status == SC_OK) {
-        sc_lane_names_load(&s->names, s->path);
-        (void)sc_store_prepare_horizon(s->path, s->options.io,
-                                       NULL); /* else retention tells it, when it comes to that */
-        s->horizon_ms = sc_store_horizon(s->path);
-        sc_elements_init(&s->elements, s->path, s->options.io, &s->options.log);
-        publish(s, sc_clock_mono_ms());
-        int failed = pthread_create(&s->thread, NULL, run, s);
-        if (failed != 0)
-            status = sc_fail_errno(err, failed, "cannot start the store thread");
+    if (failed != 0)
+        status = sc_fail_errno(err, failed, "cannot start the store thread");
+    if (status != SC_OK)
+        sc_stores_close(&s->stores, false, NULL, NULL);
+    return status;
+}
+
+enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, struct sc_lane_store **out,
+                                   struct sc_error *err)
+{
+    struct sc_error unwanted;
+    struct sc_lane_store *s = calloc(1, sizeof(*s));
+    if (s == NULL || sc_cluster_copy(options->cluster, &s->cluster) != SC_OK) {
+        free(s);
+        return sc_fail_nomem(err, "the store thread");
     }
+    s->options = *options;
+    s->io = options->io == NULL ? sc_io_system() : options->io;
+    s->last = &s->unsynced;
+    init_shared(s);
+    enum sc_status status = open_and_run(s, err == NULL ? &unwanted : err);
     if (status != SC_OK) {
         free_store(s);
         return status;
@@ -833,7 +693,7 @@ enum sc_refusal sc_lane_store_stream(struct sc_lane_store *s, const char *proxy,
 
 uint32_t sc_lane_store_descriptors(uint32_t members)
 {
-    return SC_LANE_FILES + (members + SC_LANES_OTHER) * LANE_DESCRIPTORS;
+    return SC_STORES_FILES + (members + SC_LANES_OTHER) * LANE_DESCRIPTORS;
 }
 
 bool sc_lane_store_tight(struct sc_lane_store *s)
@@ -873,9 +733,7 @@ enum sc_status sc_lane_store_set_cluster(struct sc_lane_store *s, const struct s
 
 void sc_lane_store_set_retention(struct sc_lane_store *s, const struct sc_retention *retention)
 {
-    pthread_mutex_lock(&s->mutex);
-    s->retention = *retention;
-    pthread_mutex_unlock(&s->mutex);
+    sc_stores_set_retention(&s->stores, retention);
 }
 
 void sc_lane_store_get_stats(struct sc_lane_store *s, struct sc_lane_store_stats *out)
@@ -895,5 +753,6 @@ void sc_lane_store_stop(struct sc_lane_store *s)
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->mutex);
     pthread_join(s->thread, NULL);
+    sc_stores_close(&s->stores, false, NULL, NULL);
     free_store(s);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The store thread of a subcollector: batches in, each to the store of its lane (its own under STORE, others under
- * STORE/.replica/NAME), and out the news that they are durable.
+ * STORE/.replica/NAME; collect/stores.h writes them), and out the news that they are durable.
  *
  * A batch that the disk refuses is forgotten, and its connection is told to end: the proxy has it and sends it again. So nothing
  * is kept here that is not on the disk, and no failure needs memory.
@@ -13,13 +13,12 @@
 #define SC_RELAY_LANE_STORE_H
 
 #include "base/log.h"
+#include "collect/stores.h"
 #include "conf/cluster.h"
 #include "relay/link.h"
 #include "relay/refusals.h"
-#include "store/store.h"
 
-#define SC_NEWS_EACH       16384u /* tallies and words on streams that wait, of one proxy */
-#define SC_LANE_FILES      64u /* live files that are open, of all lanes together, and one more for each lane */
+#define SC_NEWS_EACH       16384u    /* tallies and words on streams that wait, of one proxy */
 #define SC_WINDOW_AHEAD_MS 86400000u /* of this node's clock; a batch of a later window is not taken */
 
 struct sc_lane_store;
@@ -66,9 +65,8 @@ struct sc_lane_store_stats {
     uint64_t refused;          /* by the disk */
     uint64_t damaged;          /* no whole row groups, or not what their heads said */
     uint64_t waiting_bytes;
-    uint64_t free_bytes, size_bytes; /* of the store's file system */
     bool full;
-    struct sc_store_stats own, replicas;
+    struct sc_stores_stats stores;
 };
 
 /* Opens the own store and starts the thread. @return SC_OK, or what sc_store_writer_open says. */

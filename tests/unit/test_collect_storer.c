@@ -207,7 +207,7 @@ static void all_that_was_pushed_is_stored(void **state)
     assert_int_equal(finish(&f, false, &stats), SC_OK);
     assert_int_equal(rows_stored, f.pushed);
     assert_int_equal(rows_twice, 0);
-    assert_int_equal(stats.store.segments_sealed, 0); /* live files stay live */
+    assert_int_equal(stats.stores.store.segments_sealed, 0); /* live files stay live */
     assert_int_equal(stats.retries, 0);
     tear_down(&f);
 }
@@ -257,7 +257,7 @@ static void a_full_disk_loses_nothing_that_fits_in_memory(void **state)
     assert_int_equal(rows_stored, f.pushed);
     assert_int_equal(stats.lost_records, 0);
     assert_true(stats.retries > 0);
-    assert_true(stats.store.full_events > 0);
+    assert_true(stats.stores.store.full_events > 0);
     assert_false(stats.blocked);
     assert_string_equal(stats.problem, "");
     tear_down(&f);
@@ -281,8 +281,8 @@ static void a_full_disk_is_made_room_on_by_retention(void **state)
     do {
         nap(50);
         sc_storer_get_stats(f.storer, &stats);
-    } while (stats.expired_windows == 0 && sc_clock_mono_ms() < deadline);
-    assert_int_equal(stats.expired_windows, 1);
+    } while (stats.stores.expired_windows == 0 && sc_clock_mono_ms() < deadline);
+    assert_int_equal(stats.stores.expired_windows, 1);
     assert_true(stats.blocked);
     atomic_store(&f.io->full, false);
     assert_int_equal(finish(&f, false, &stats), SC_OK);
@@ -410,7 +410,7 @@ static void an_import_is_sealed_whole(void **state)
         push(&f, UINT64_C(1700006400000) + (i * 7 % 10) * 300000, 1000);
     assert_int_equal(finish(&f, true, &stats), SC_OK);
     assert_int_equal(rows_stored, f.pushed);
-    assert_true(stats.store.segments_sealed >= 10);
+    assert_true(stats.stores.store.segments_sealed >= 10);
     tear_down(&f);
 }
 

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "collect/stores.h"
+
+#include "base/clock.h"
+#include "store/horizon.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define RETENTION_EVERY_MS 60000u
+
+static uint64_t window_length(const struct sc_stores *s)
+{
+    return (uint64_t)s->options.window_s * 1000;
+}
+
+/* The first failure counts, and *err is its. */
+static void add_status(enum sc_status *status, enum sc_status one, struct sc_error **err)
+{
+    *status = *status == SC_OK ? one : *status;
+    *err = *status == SC_OK ? *err : NULL;
+}
+
+/* ---- group commit ---- */
+
+bool sc_stores_is_passing(enum sc_status failure)
+{
+    return failure == SC_FULL || failure == SC_IO || failure == SC_NOMEM || failure == SC_NOTFOUND;
+}
+
+/* Retention may make room, at once; from then on it is tried each minute, as always. @return the failure. */
+static enum sc_status note_failure(struct sc_stores *s, enum sc_status failure)
+{
+    s->waits = s->waits && !sc_stores_is_passing(failure);
+    if (failure == SC_FULL && !s->found_full) {
+        s->found_full = true;
+        s->next_retention_ms = 0;
+    }
+    return failure;
+}
+
+void sc_stores_commit(struct sc_stores *s)
+{
+    struct sc_error failure = {0}, *err = &failure;
+    enum sc_status status = SC_OK;
+    if (!s->waits)
+        return;
+    sc_elements_write(&s->elements); /* an exporter need not tell again what is called durable */
+    for (struct sc_stores_lane *l = s->lanes; l < s->lanes + s->lane_count; l++) {
+        if (l->dirty)
+            add_status(&status, sc_store_writer_sync(l->writer, err), &err);
+        l->dirty = false;
+    }
+    s->waits = false;
+    s->found_full = s->found_full && status != SC_OK;
+    note_failure(s, status);
+    s->options.committed(s->options.arg, status == SC_OK ? NULL : &failure);
+}
+
+bool sc_stores_commit_due(const struct sc_stores *s, uint64_t now_ms)
+{
+    return s->waits && (s->waiting_bytes > s->options.commit_bytes ||
+                        now_ms >= s->waiting_since_ms + s->options.commit_ms);
+}
+
+/* ---- windows ---- */
+
+/* Sealing syncs: what it finds must have been answered for. */
+static void seal(struct sc_stores *s, struct sc_stores_lane *l, uint64_t before_ms)
+{
+    struct sc_error err;
+    sc_stores_commit(s);
+    if (sc_store_writer_seal(l->writer, before_ms, &err) != SC_OK)
+        sc_log(s->options.log, SC_LOG_WARNING, "%s; the windows stay readable in their live files",
+               err.message);
+}
+
+static void seal_ended(struct sc_stores *s, struct sc_stores_lane *l, uint64_t now_ms)
+{
+    uint64_t window_ms;
+    while (sc_window_clock_due(&l->windows, now_ms, &window_ms))
+        seal(s, l, window_ms + window_length(s));
+}
+
+/* Import: a window is sealed when the data is in a later one. Late records open it again; all are sealed at the end. */
+static void seal_passed(struct sc_stores *s, struct sc_stores_lane *l, uint64_t window_ms)
+{
+    if (!s->options.import || window_ms <= s->newest_window_ms)
+        return;
+    s->newest_window_ms = window_ms;
+    seal(s, l, window_ms);
+}
+
+/* Live files that an earlier process left are sealed like those of this one. */
+static void seal_leftovers(struct sc_stores *s, struct sc_stores_lane *l)
+{
+    uint64_t now_ms = sc_clock_wall_ms(), window_ms = now_ms - now_ms % window_length(s);
+    if (s->options.import)
+        return;
+    seal(s, l, window_ms);
+    sc_window_clock_note(&l->windows, window_ms, window_length(s));
+}
+
+/* ---- appending ---- */
+
+static enum sc_status note_append(struct sc_stores *s, struct sc_stores_lane *l, uint64_t window_ms,
+                                  uint64_t bytes, enum sc_status status)
+{
+    if (status != SC_OK)
+        return note_failure(s, status);
+    s->waiting_since_ms = s->waits ? s->waiting_since_ms : sc_clock_mono_ms();
+    s->waiting_bytes = bytes + (s->waits ? s->waiting_bytes : 0);
+    s->waits = l->dirty = true;
+    if (!s->options.import)
+        sc_window_clock_note(&l->windows, window_ms, window_length(s));
+    return SC_OK;
+}
+
+enum sc_status sc_stores_append(struct sc_stores *s, struct sc_batch *batch, uint64_t bytes,
+                                struct sc_error *err)
+{
+    struct sc_stores_lane *l = s->lanes;
+    seal_passed(s, l, batch->window_ms);
+    SC_TRY(note_append(s, l, batch->window_ms, bytes, sc_store_writer_append(l->writer, batch, err)));
+    sc_elements_learn(&s->elements, batch);
+    return SC_OK;
+}
+
+enum sc_status sc_stores_append_encoded(struct sc_stores *s, struct sc_stores_lane *l, uint64_t window_ms,
+                                        const struct sc_encoded_group *group, uint64_t bytes,
+                                        struct sc_error *err)
+{
+    SC_TRY(note_append(s, l, window_ms, bytes,
+                       sc_store_writer_append_encoded(l->writer, window_ms, group, err)));
+    sc_elements_learn_encoded(&s->elements, group);
+    return SC_OK;
+}
+
+/* ---- once a second ---- */
+
+void sc_stores_set_retention(struct sc_stores *s, const struct sc_retention *retention)
+{
+    pthread_mutex_lock(&s->mutex);
+    s->options.retention = *retention;
+    pthread_mutex_unlock(&s->mutex);
+}
+
+static void run_retention(struct sc_stores *s)
+{
+    const char *path = s->options.path;
+    struct sc_expiry expiry = {0};
+    struct sc_error err;
+    pthread_mutex_lock(&s->mutex);
+    const struct sc_retention retention = s->options.retention;
+    pthread_mutex_unlock(&s->mutex);
+    if (retention.age_s == 0 && retention.bytes == 0)
+        return;
+    if (sc_store_expire(path, &retention, sc_clock_wall_ms(), false, s->options.io, &expiry, &err) != SC_OK)
+        sc_log(s->options.log, SC_LOG_WARNING, "retention: %s", err.message);
+    else if (expiry.windows != 0)
+        sc_log(s->options.log, SC_LOG_INFO, "retention: %llu windows, %llu bytes deleted",
+               (unsigned long long)expiry.windows, (unsigned long long)expiry.bytes);
+    s->stats.expired_windows += expiry.windows;
+    s->stats.expired_bytes += expiry.bytes;
+    s->horizon_ms = sc_store_horizon(path);
+}
+
+uint64_t sc_stores_wait(const struct sc_stores *s, uint64_t now_ms)
+{
+    uint64_t next_ms = s->next_second_ms, commit_ms = s->waiting_since_ms + s->options.commit_ms;
+    if (s->waits && commit_ms < next_ms)
+        next_ms = commit_ms;
+    return next_ms > now_ms ? next_ms - now_ms : 0;
+}
+
+bool sc_stores_each_second(struct sc_stores *s, uint64_t now_ms)
+{
+    if (now_ms < s->next_second_ms)
+        return false;
+    s->next_second_ms = now_ms + 1000;
+    for (uint32_t i = 0; i < s->lane_count; i++)
+        seal_ended(s, &s->lanes[i], now_ms);
+    sc_elements_write(&s->elements);
+    if (now_ms >= s->next_retention_ms) {
+        s->next_retention_ms = now_ms + RETENTION_EVERY_MS;
+        run_retention(s);
+    }
+    return true;
+}
+
+static void add_stats(struct sc_store_stats *sum, const struct sc_store_stats *one)
+{
+    sum->flows += one->flows;
+    sum->options += one->options;
+    sum->row_groups += one->row_groups;
+    sum->bytes_written += one->bytes_written;
+    sum->segments_sealed += one->segments_sealed;
+    sum->sync_failures += one->sync_failures;
+    sum->write_failures += one->write_failures;
+    sum->full_events += one->full_events;
+    sum->last_sync_ms = one->last_sync_ms > sum->last_sync_ms ? one->last_sync_ms : sum->last_sync_ms;
+}
+
+void sc_stores_get_stats(struct sc_stores *s, struct sc_stores_stats *out)
+{
+    sc_disk_look(s->options.path, &s->stats.disk);
+    s->stats.store = (struct sc_store_stats){0};
+    for (uint32_t i = 0; i < s->lane_count; i++) {
+        struct sc_store_stats one;
+        sc_store_writer_stats(s->lanes[i].writer, &one);
+        add_stats(&s->stats.store, &one);
+    }
+    *out = s->stats;
+}
+
+/* ---- opening and closing ---- */
+
+struct sc_stores_lane *sc_stores_find(struct sc_stores *s, uint32_t lane)
+{
+    for (uint32_t i = 0; i < s->lane_count; i++) {
+        if (s->lanes[i].lane == lane)
+            return &s->lanes[i];
+    }
+    return NULL;
+}
+
+static enum sc_status open_lane(struct sc_stores *s, struct sc_stores_lane *l, struct sc_error *err)
+{
+    const struct sc_store_options how = {.window_s = s->options.window_s,
+                                         .lane = l->lane,
+                                         .io = s->options.io,
+                                         .log = s->options.log,
+                                         .open_files = &s->open_files};
+    if (l->path == NULL)
+        return sc_fail_nomem(err, "a store");
+    l->writer = sc_store_writer_open(l->path, &how, err);
+    if (l->writer == NULL)
+        free(l->path);
+    return l->writer == NULL ? err->status : SC_OK;
+}
+
+enum sc_status sc_stores_add(struct sc_stores *s, uint32_t lane, const char *path,
+                             struct sc_stores_lane **out, struct sc_error *err)
+{
+    struct sc_stores_lane *lanes = realloc(s->lanes, ((size_t)s->lane_count + 1) * sizeof(*lanes));
+    if (lanes == NULL)
+        return sc_fail_nomem(err, "a store");
+    s->lanes = lanes;
+    *out = &lanes[s->lane_count];
+    **out = (struct sc_stores_lane){.lane = lane, .path = strdup(path)};
+    SC_TRY(open_lane(s, *out, err));
+    s->open_files.most = SC_STORES_FILES + ++s->lane_count;
+    seal_leftovers(s, *out);
+    return SC_OK;
+}
+
+static enum sc_status close_lane(struct sc_stores_lane *l, struct sc_error *err)
+{
+    enum sc_status status = sc_store_writer_close(l->writer, err);
+    free(l->path);
+    return status;
+}
+
+void sc_stores_drop(struct sc_stores *s, struct sc_stores_lane *l)
+{
+    sc_stores_commit(s); /* closing syncs too */
+    close_lane(l, NULL);
+    *l = s->lanes[--s->lane_count];
+}
+
+enum sc_status sc_stores_open(struct sc_stores *s, const struct sc_stores_options *options,
+                              struct sc_error *err)
+{
+    struct sc_stores_lane *own;
+    *s = (struct sc_stores){.options = *options, .next_second_ms = sc_clock_mono_ms()};
+    s->open_files.most = SC_STORES_FILES;
+    enum sc_status status = sc_stores_add(s, options->lane, options->path, &own, err);
+    if (status != SC_OK) {
+        free(s->lanes);
+        return status;
+    }
+    pthread_mutex_init(&s->mutex, NULL);
+    s->options.path = own->path;
+    sc_elements_init(&s->elements, own->path, options->io, options->log);
+    (void)sc_store_prepare_horizon(own->path, options->io, NULL); /* else retention tells it */
+    s->horizon_ms = sc_store_horizon(own->path);
+    return SC_OK;
+}
+
+enum sc_status sc_stores_close(struct sc_stores *s, bool seal_all, struct sc_stores_stats *stats,
+                               struct sc_error *err)
+{
+    enum sc_status status = SC_OK;
+    sc_elements_write(&s->elements);
+    for (uint32_t i = 0; i < s->lane_count && seal_all; i++)
+        add_status(&status, sc_store_writer_seal(s->lanes[i].writer, UINT64_MAX, err), &err);
+    sc_stores_get_stats(s, stats == NULL ? &s->stats : stats);
+    for (uint32_t i = 0; i < s->lane_count; i++)
+        add_status(&status, close_lane(&s->lanes[i], err), &err);
+    sc_elements_free(&s->elements);
+    pthread_mutex_destroy(&s->mutex);
+    free(s->lanes);
+    return status;
+}
