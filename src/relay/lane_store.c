@@ -36,7 +36,7 @@ struct news {
 
 /* What one proxy has of what all share. */
 struct share {
-    char proxy[SC_PROXY_NAME_MAX];
+    struct sc_teller teller;
     uint32_t waiting; /* of its news */
 };
 
@@ -65,8 +65,7 @@ struct sc_lane_store {
     uint64_t waiting_bytes;
     struct news *news; /* the newest first; the thread takes them when it has judged the others */
     struct sc_lane_batch *answers, **answers_last; /* batches that are done with */
-    struct share *shares;                          /* by member, few */
-    uint32_t share_count;
+    struct sc_tellers shares;
     struct sc_cluster fresh; /* to be taken over; no members: none */
     bool stopping;
     struct sc_lane_store_stats published;
@@ -334,22 +333,6 @@ static void take_tally(struct sc_lane_store *s, const struct news *n)
         note(s, why, n->proxy);
 }
 
-/* The proxy's share, made when missing; with the mutex. NULL without memory. */
-static struct share *share_of(struct sc_lane_store *s, const char *proxy)
-{
-    for (uint32_t i = 0; i < s->share_count; i++) {
-        if (strcmp(s->shares[i].proxy, proxy) == 0)
-            return &s->shares[i];
-    }
-    struct share *grown = realloc(s->shares, ((size_t)s->share_count + 1) * sizeof(*grown));
-    if (grown == NULL)
-        return NULL;
-    s->shares = grown;
-    grown[s->share_count] = (struct share){0};
-    snprintf(grown[s->share_count].proxy, SC_PROXY_NAME_MAX, "%.63s", proxy);
-    return &grown[s->share_count++];
-}
-
 static void take_word(struct sc_lane_store *s, const struct news *n)
 {
     enum sc_refusal why = sc_stream_keeper_take(&s->streams, n->proxy, &n->stream, sc_clock_mono_ms());
@@ -362,8 +345,8 @@ static struct news *collect_news(struct sc_lane_store *s)
     pthread_mutex_lock(&s->mutex);
     struct news *all = s->news, *in_order = NULL;
     s->news = NULL;
-    for (uint32_t i = 0; i < s->share_count; i++)
-        s->shares[i].waiting = 0;
+    for (uint32_t i = 0; i < s->shares.count; i++)
+        ((struct share *)s->shares.list[i])->waiting = 0;
     pthread_mutex_unlock(&s->mutex);
     while (all != NULL) { /* it was a stack */
         struct news *next = all->next;
@@ -547,7 +530,7 @@ static void free_store(struct sc_lane_store *s)
     sc_tally_keeper_free(&s->tallies);
     free_news(s->heard);
     free_news(s->news);
-    free(s->shares);
+    sc_tellers_free(&s->shares);
     sc_span_set_free(&s->durable);
     sc_span_set_free(&s->earlier);
     pthread_mutex_destroy(&s->mutex);
@@ -666,7 +649,7 @@ static enum sc_refusal tell(struct sc_lane_store *s, const char *proxy, const st
     *n = *what;
     snprintf(n->proxy, sizeof(n->proxy), "%.63s", proxy);
     pthread_mutex_lock(&s->mutex);
-    struct share *share = share_of(s, n->proxy);
+    struct share *share = (struct share *)sc_tellers_get(&s->shares, n->proxy, sizeof(*share));
     bool fits = share != NULL && share->waiting < SC_NEWS_EACH;
     if (fits) {
         share->waiting++;

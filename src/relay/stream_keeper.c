@@ -18,12 +18,10 @@ struct word {
 };
 
 /* A proxy's share. */
-struct sc_stream_teller {
-    char proxy[SC_PROXY_NAME_MAX];
+struct teller {
+    struct sc_teller share; /* streams begun in a minute */
     struct word words[SC_WORDS_EACH];
     uint32_t count;
-    uint32_t fresh; /* streams begun in the minute that began then: */
-    uint64_t minute_ms;
     uint64_t heir; /* the stream that said last that the others are closed */
     bool others_closed;
     bool walking, opened; /* through the folder, to close them; one was opened meanwhile */
@@ -32,33 +30,14 @@ struct sc_stream_teller {
 
 void sc_stream_keeper_free(struct sc_stream_keeper *keeper)
 {
-    for (uint32_t i = 0; i < keeper->teller_count; i++)
-        sc_stream_walk_end(&keeper->tellers[i].walk);
-    free(keeper->tellers);
-    keeper->tellers = NULL;
-    keeper->teller_count = 0;
+    for (uint32_t i = 0; i < keeper->tellers.count; i++)
+        sc_stream_walk_end(&((struct teller *)keeper->tellers.list[i])->walk);
+    sc_tellers_free(&keeper->tellers);
 }
 
 /* ---- taking ---- */
 
-/* Names are those of members: there are not many. NULL without memory. */
-static struct sc_stream_teller *teller_of(struct sc_stream_keeper *keeper, const char *proxy)
-{
-    for (uint32_t i = 0; i < keeper->teller_count; i++) {
-        if (strcmp(keeper->tellers[i].proxy, proxy) == 0)
-            return &keeper->tellers[i];
-    }
-    struct sc_stream_teller *grown =
-        realloc(keeper->tellers, ((size_t)keeper->teller_count + 1) * sizeof(*grown));
-    if (grown == NULL)
-        return NULL;
-    keeper->tellers = grown;
-    grown[keeper->teller_count] = (struct sc_stream_teller){0};
-    snprintf(grown[keeper->teller_count].proxy, SC_PROXY_NAME_MAX, "%.63s", proxy);
-    return &grown[keeper->teller_count++];
-}
-
-static struct word *find_word(struct sc_stream_teller *teller, uint64_t stream)
+static struct word *find_word(struct teller *teller, uint64_t stream)
 {
     for (uint32_t i = 0; i < teller->count; i++) {
         if (teller->words[i].stream == stream)
@@ -68,7 +47,7 @@ static struct word *find_word(struct sc_stream_teller *teller, uint64_t stream)
 }
 
 /* A free place, or that of the word which was told the longest ago and does not wait; NULL: all wait. */
-static struct word *place_for(struct sc_stream_teller *teller)
+static struct word *place_for(struct teller *teller)
 {
     struct word *oldest = NULL;
     if (teller->count < SC_WORDS_EACH)
@@ -84,7 +63,7 @@ static struct word *place_for(struct sc_stream_teller *teller)
 enum sc_refusal sc_stream_keeper_take(struct sc_stream_keeper *keeper, const char *proxy,
                                       const struct sc_link_stream *told, uint64_t now_ms)
 {
-    struct sc_stream_teller *teller = teller_of(keeper, proxy);
+    struct teller *teller = (struct teller *)sc_tellers_get(&keeper->tellers, proxy, sizeof(*teller));
     if (teller == NULL)
         return SC_REFUSAL_NONE;
     struct word *w = find_word(teller, told->stream);
@@ -103,38 +82,28 @@ enum sc_refusal sc_stream_keeper_take(struct sc_stream_keeper *keeper, const cha
 
 /* ---- writing ---- */
 
-/* A stream that has no file yet gets one. */
-static bool may_begin(struct sc_stream_teller *teller, uint64_t now_ms)
-{
-    if (now_ms - teller->minute_ms >= 60000) {
-        teller->minute_ms = now_ms;
-        teller->fresh = 0;
-    }
-    return teller->fresh++ < SC_STREAMS_NEW;
-}
-
 /* Whether the stream is this proxy's; what its file says. */
-static bool is_admitted(struct sc_stream_keeper *keeper, struct sc_stream_teller *teller, struct word *w,
+static bool is_admitted(struct sc_stream_keeper *keeper, struct teller *teller, struct word *w,
                         uint64_t now_ms)
 {
     struct sc_stream before;
-    if (!sc_stream_owners_claim(keeper->owners, keeper->cluster, w->stream, teller->proxy))
+    if (!sc_stream_owners_claim(keeper->owners, keeper->cluster, w->stream, teller->share.proxy))
         return false;
     if (w->here)
         return true;
     if (sc_stream_read(keeper->store, w->stream, &before) != SC_OK)
-        return may_begin(teller, now_ms);
-    w->here = strcmp(before.proxy, teller->proxy) == 0; /* else it gets another name */
+        return sc_teller_begins(&teller->share, now_ms, 60000, SC_STREAMS_NEW); /* it gets a file */
+    w->here = strcmp(before.proxy, teller->share.proxy) == 0; /* else it gets another name */
     w->here_closed = before.closed;
     return true;
 }
 
 /* @return whether the file says so now. */
-static bool write_word(const struct sc_stream_keeper *keeper, const struct sc_stream_teller *teller,
-                       uint64_t number, bool closed)
+static bool write_word(const struct sc_stream_keeper *keeper, const struct teller *teller, uint64_t number,
+                       bool closed)
 {
     struct sc_stream stream = {.stream = number, .heard_ms = sc_clock_wall_ms(), .closed = closed};
-    memcpy(stream.proxy, teller->proxy, sizeof(stream.proxy));
+    memcpy(stream.proxy, teller->share.proxy, sizeof(stream.proxy));
     return sc_stream_write(keeper->store, &stream, keeper->io, NULL) == SC_OK;
 }
 
@@ -144,8 +113,8 @@ static bool is_old(const struct word *w, uint64_t now_ms)
 }
 
 /* As closed, or as heard of. When it fails: it is told again in a second. */
-static void put_word(struct sc_stream_keeper *keeper, struct sc_stream_teller *teller, struct word *w,
-                     bool closed, uint64_t now_ms)
+static void put_word(struct sc_stream_keeper *keeper, struct teller *teller, struct word *w, bool closed,
+                     uint64_t now_ms)
 {
     bool same = w->here && w->here_closed == closed;
     if (same && !closed && !is_old(w, now_ms))
@@ -164,7 +133,7 @@ static void put_word(struct sc_stream_keeper *keeper, struct sc_stream_teller *t
 
 /* ---- closing the others ---- */
 
-static void begin_walk(struct sc_stream_keeper *keeper, struct sc_stream_teller *teller, uint64_t heir)
+static void begin_walk(struct sc_stream_keeper *keeper, struct teller *teller, uint64_t heir)
 {
     sc_stream_walk_end(&teller->walk);
     teller->heir = heir;
@@ -173,7 +142,7 @@ static void begin_walk(struct sc_stream_keeper *keeper, struct sc_stream_teller 
     keeper->walks++;
 }
 
-static void end_walk(struct sc_stream_teller *teller, bool all)
+static void end_walk(struct teller *teller, bool all)
 {
     sc_stream_walk_end(&teller->walk);
     teller->walking = false;
@@ -181,14 +150,14 @@ static void end_walk(struct sc_stream_teller *teller, bool all)
 }
 
 /* One file. What fails is tried again when it is told again. */
-static void walk_on(struct sc_stream_keeper *keeper, struct sc_stream_teller *teller)
+static void walk_on(struct sc_stream_keeper *keeper, struct teller *teller)
 {
     struct sc_stream other;
     if (!sc_stream_walk_next(&teller->walk, keeper->store, &other)) {
         end_walk(teller, true);
         return;
     }
-    if (other.closed || other.stream == teller->heir || strcmp(other.proxy, teller->proxy) != 0)
+    if (other.closed || other.stream == teller->heir || strcmp(other.proxy, teller->share.proxy) != 0)
         return;
     struct word *w = find_word(teller, other.stream);
     other.closed = true;
@@ -200,13 +169,13 @@ static void walk_on(struct sc_stream_keeper *keeper, struct sc_stream_teller *te
 
 /* ---- steps ---- */
 
-static bool wants_others_closed(const struct sc_stream_teller *teller, const struct word *w)
+static bool wants_others_closed(const struct teller *teller, const struct word *w)
 {
     return w->earlier_closed && !(w->stream == teller->heir && (teller->others_closed || teller->walking));
 }
 
-static void step_word(struct sc_stream_keeper *keeper, struct sc_stream_teller *teller, struct word *w,
-                      bool settled, uint64_t now_ms, struct sc_stream_step *out)
+static void step_word(struct sc_stream_keeper *keeper, struct teller *teller, struct word *w, bool settled,
+                      uint64_t now_ms, struct sc_stream_step *out)
 {
     if (!is_admitted(keeper, teller, w, now_ms)) {
         w->waits = false;
@@ -220,7 +189,7 @@ static void step_word(struct sc_stream_keeper *keeper, struct sc_stream_teller *
 }
 
 /* What waits for tallies is written meanwhile as heard of. */
-static struct word *find_due(struct sc_stream_teller *teller, bool settled, uint64_t now_ms)
+static struct word *find_due(struct teller *teller, bool settled, uint64_t now_ms)
 {
     for (uint32_t i = 0; i < teller->count; i++) {
         struct word *w = &teller->words[i];
@@ -230,12 +199,12 @@ static struct word *find_due(struct sc_stream_teller *teller, bool settled, uint
     return NULL;
 }
 
-static bool step_teller(struct sc_stream_keeper *keeper, struct sc_stream_teller *teller, uint64_t now_ms,
+static bool step_teller(struct sc_stream_keeper *keeper, struct teller *teller, uint64_t now_ms,
                         struct sc_stream_step *out)
 {
-    bool settled = sc_tally_keeper_settled(keeper->tallies, teller->proxy);
+    bool settled = sc_tally_keeper_settled(keeper->tallies, teller->share.proxy);
     struct word *w = find_due(teller, settled, now_ms);
-    *out = (struct sc_stream_step){.why = SC_REFUSAL_NONE, .proxy = teller->proxy};
+    *out = (struct sc_stream_step){.why = SC_REFUSAL_NONE, .proxy = teller->share.proxy};
     if (w != NULL)
         step_word(keeper, teller, w, settled, now_ms, out);
     else if (teller->walking && settled)
@@ -247,8 +216,8 @@ static bool step_teller(struct sc_stream_keeper *keeper, struct sc_stream_teller
 
 bool sc_stream_keeper_step(struct sc_stream_keeper *keeper, uint64_t now_ms, struct sc_stream_step *out)
 {
-    for (uint32_t i = 0; i < keeper->teller_count; i++) {
-        if (step_teller(keeper, &keeper->tellers[keeper->turn++ % keeper->teller_count], now_ms, out))
+    for (uint32_t i = 0; i < keeper->tellers.count; i++) {
+        if (step_teller(keeper, (struct teller *)sc_tellers_next(&keeper->tellers), now_ms, out))
             return true;
     }
     return false;

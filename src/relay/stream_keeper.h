@@ -30,9 +30,7 @@ struct sc_stream_keeper {
     const struct sc_cluster *cluster;
     struct sc_stream_owners *owners;
     const struct sc_tally_keeper *tallies;
-    struct sc_stream_teller *tellers;
-    uint32_t teller_count;
-    uint32_t turn;  /* modulo the number of tellers: whose is the next step */
+    struct sc_tellers tellers;
     uint64_t walks; /* through the folder, so far */
 };
 

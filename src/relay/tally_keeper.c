@@ -11,17 +11,15 @@
 struct sc_kept_tally {
     struct sc_tally tally;
     struct sc_kept_tally *next; /* of its teller's that have changed */
-    uint32_t teller;            /* its number */
+    struct teller *teller;
     bool changed;
     uint64_t heard_ms; /* monotonic */
 };
 
 /* A proxy's share. */
-struct sc_tally_teller {
-    char proxy[SC_PROXY_NAME_MAX];
+struct teller {
+    struct sc_teller share; /* new ones in a second */
     uint32_t kept;
-    uint32_t fresh; /* in the second that began then: */
-    uint64_t second_ms;
     struct sc_kept_tally *first, *last; /* have changed, the longest ago first */
     uint32_t changed;
 };
@@ -37,51 +35,15 @@ void sc_tally_keeper_free(struct sc_tally_keeper *keeper)
     for (uint32_t i = 0; i < keeper->count; i++)
         free_kept(keeper->all[i]);
     free(keeper->all);
-    free(keeper->tellers);
+    sc_tellers_free(&keeper->tellers);
     *keeper = (struct sc_tally_keeper){.store = keeper->store};
-}
-
-/* ---- shares ---- */
-
-/* Names are those of members: there are not many. */
-static struct sc_tally_teller *find_teller(const struct sc_tally_keeper *keeper, const char *proxy)
-{
-    for (uint32_t i = 0; i < keeper->teller_count; i++) {
-        if (strcmp(keeper->tellers[i].proxy, proxy) == 0)
-            return &keeper->tellers[i];
-    }
-    return NULL;
-}
-
-static struct sc_tally_teller *teller_of(struct sc_tally_keeper *keeper, const char *proxy)
-{
-    struct sc_tally_teller *known = find_teller(keeper, proxy);
-    if (known != NULL)
-        return known;
-    struct sc_tally_teller *grown =
-        realloc(keeper->tellers, ((size_t)keeper->teller_count + 1) * sizeof(*grown));
-    if (grown == NULL)
-        return NULL;
-    keeper->tellers = grown;
-    grown[keeper->teller_count] = (struct sc_tally_teller){0};
-    snprintf(grown[keeper->teller_count].proxy, SC_PROXY_NAME_MAX, "%.63s", proxy);
-    return &grown[keeper->teller_count++];
-}
-
-static bool has_room(struct sc_tally_teller *teller, uint64_t now_ms)
-{
-    if (now_ms - teller->second_ms >= 1000) {
-        teller->second_ms = now_ms;
-        teller->fresh = 0;
-    }
-    return teller->kept < SC_TALLIES_EACH && teller->fresh < SC_TALLIES_NEW;
 }
 
 /* ---- what has changed ---- */
 
 static void enqueue(struct sc_tally_keeper *keeper, struct sc_kept_tally *k)
 {
-    struct sc_tally_teller *teller = &keeper->tellers[k->teller];
+    struct teller *teller = k->teller;
     *(teller->first == NULL ? &teller->first : &teller->last->next) = k;
     teller->last = k;
     k->next = NULL;
@@ -93,9 +55,10 @@ static void enqueue(struct sc_tally_keeper *keeper, struct sc_kept_tally *k)
 /* Of the teller whose turn it is; there is one. */
 static struct sc_kept_tally *dequeue(struct sc_tally_keeper *keeper)
 {
-    while (keeper->tellers[keeper->turn % keeper->teller_count].first == NULL)
-        keeper->turn++;
-    struct sc_tally_teller *teller = &keeper->tellers[keeper->turn++ % keeper->teller_count];
+    struct teller *teller;
+    do
+        teller = (struct teller *)sc_tellers_next(&keeper->tellers);
+    while (teller->first == NULL);
     struct sc_kept_tally *k = teller->first;
     teller->first = k->next;
     k->changed = false;
@@ -106,7 +69,7 @@ static struct sc_kept_tally *dequeue(struct sc_tally_keeper *keeper)
 
 bool sc_tally_keeper_settled(const struct sc_tally_keeper *keeper, const char *proxy)
 {
-    const struct sc_tally_teller *teller = find_teller(keeper, proxy);
+    const struct teller *teller = (const struct teller *)sc_tellers_find(&keeper->tellers, proxy);
     return teller == NULL || teller->changed == 0;
 }
 
@@ -194,7 +157,7 @@ static void merge(struct sc_tally_keeper *keeper, struct sc_kept_tally *k, const
 
 static void take_out(struct sc_tally_keeper *keeper, struct sc_kept_tally *k)
 {
-    struct sc_tally_teller *teller = &keeper->tellers[k->teller];
+    struct teller *teller = k->teller;
     struct sc_kept_tally *before = NULL;
     for (struct sc_kept_tally *other = teller->first; other != k; other = other->next)
         before = other;
@@ -205,15 +168,15 @@ static void take_out(struct sc_tally_keeper *keeper, struct sc_kept_tally *k)
 }
 
 /* Its stream has another owner: that one's tally from now on. */
-static void hand_over(struct sc_tally_keeper *keeper, struct sc_kept_tally *k, struct sc_tally_teller *to)
+static void hand_over(struct sc_tally_keeper *keeper, struct sc_kept_tally *k, struct teller *to)
 {
     bool changed = k->changed;
-    if (to == &keeper->tellers[k->teller])
+    if (to == k->teller)
         return;
     if (changed)
         take_out(keeper, k);
-    keeper->tellers[k->teller].kept--;
-    k->teller = (uint32_t)(to - keeper->tellers);
+    k->teller->kept--;
+    k->teller = to;
     to->kept++;
     if (changed)
         enqueue(keeper, k);
@@ -222,19 +185,19 @@ static void hand_over(struct sc_tally_keeper *keeper, struct sc_kept_tally *k, s
 enum sc_refusal sc_tally_keeper_take(struct sc_tally_keeper *keeper, const char *proxy,
                                      const struct sc_link_tally *tally, uint64_t now_ms)
 {
-    struct sc_tally_teller *teller = teller_of(keeper, proxy);
+    struct teller *teller = (struct teller *)sc_tellers_get(&keeper->tellers, proxy, sizeof(*teller));
     struct sc_kept_tally *k = find(keeper, tally);
     if (teller == NULL)
         return SC_REFUSAL_NONE;
     if (k == NULL) {
-        if (!has_room(teller, now_ms))
+        if (teller->kept >= SC_TALLIES_EACH ||
+            !sc_teller_begins(&teller->share, now_ms, 1000, SC_TALLIES_NEW))
             return SC_REFUSAL_TALLIES;
         k = make(keeper, proxy, tally);
         if (k == NULL)
             return SC_REFUSAL_NONE;
-        k->teller = (uint32_t)(teller - keeper->tellers);
+        k->teller = teller;
         teller->kept++;
-        teller->fresh++;
     }
     hand_over(keeper, k, teller);
     merge(keeper, k, tally, now_ms);
@@ -252,7 +215,7 @@ static void forget_old(struct sc_tally_keeper *keeper, uint64_t now_ms)
             keeper->all[kept++] = k;
             continue;
         }
-        keeper->tellers[k->teller].kept--;
+        k->teller->kept--;
         free_kept(k);
     }
     keeper->count = kept;

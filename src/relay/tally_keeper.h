@@ -13,6 +13,7 @@
 
 #include "relay/link.h"
 #include "relay/refusals.h"
+#include "relay/tellers.h"
 #include "store/io.h"
 
 #define SC_TALLIES_EACH 16384u
@@ -24,9 +25,7 @@ struct sc_tally_keeper {
     struct sc_kept_tally **all; /* by stream and window */
     uint32_t count, capacity;
     uint32_t changed; /* of them, not on the disk yet */
-    struct sc_tally_teller *tellers;
-    uint32_t teller_count;
-    uint32_t turn; /* modulo the number of tellers: whose is written next */
+    struct sc_tellers tellers;
 };
 
 void sc_tally_keeper_free(struct sc_tally_keeper *keeper);
