@@ -88,7 +88,7 @@ static int write_over(struct sc_io *io, const char *path, uint64_t horizon_ms)
     (void)read_content(path, &now, NULL);
     put_line(line, horizon_ms);
     for (size_t i = 0, first = 1 - line_that_holds(&now); i < LINES && result == 0; i++)
-        result = io->ops->overwrite(io, path, (first + i) % LINES * LINE, line, LINE);
+        result = sc_io_overwrite(io, path, (first + i) % LINES * LINE, line, LINE);
     return result;
 }
 

@@ -38,30 +38,37 @@ static int system_close(struct sc_io *io, int handle)
     return close(handle) != 0 ? -errno : 0;
 }
 
-static int write_at(int fd, uint64_t at, const char *bytes, size_t count)
-{
-    while (count > 0) {
-        ssize_t n = pwrite(fd, bytes, count, (off_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -errno : -EIO;
-        bytes += n;
-        at += (size_t)n;
-        count -= (size_t)n;
-    }
-    return fdatasync(fd) != 0 ? -errno : 0;
-}
-
-static int system_overwrite(struct sc_io *io, const char *path, uint64_t at, const void *bytes, size_t count)
+static int system_truncate(struct sc_io *io, int handle, uint64_t size)
 {
     (void)io;
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int result = write_at(fd, at, bytes, count);
-    close(fd);
-    return result;
+    return ftruncate(handle, (off_t)size) != 0 ? -errno : 0;
+}
+
+static int system_open(struct sc_io *io, const char *path, bool make)
+{
+    (void)io;
+    int fd = open(path, O_RDWR | O_CLOEXEC | (make ? O_CREAT : 0), 0640);
+    return fd < 0 ? -errno : fd;
+}
+
+static ssize_t system_read_at(struct sc_io *io, int handle, uint64_t at, void *bytes, size_t count)
+{
+    (void)io;
+    ssize_t n;
+    do {
+        n = pread(handle, bytes, count, (off_t)at);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+static ssize_t system_write_at(struct sc_io *io, int handle, uint64_t at, const void *bytes, size_t count)
+{
+    (void)io;
+    ssize_t n;
+    do {
+        n = pwrite(handle, bytes, count, (off_t)at);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
 }
 
 static int system_rename(struct sc_io *io, const char *from, const char *to)
@@ -104,7 +111,10 @@ static const struct sc_io_ops system_ops = {
     .write = system_write,
     .datasync = system_datasync,
     .close = system_close,
-    .overwrite = system_overwrite,
+    .truncate = system_truncate,
+    .open = system_open,
+    .read_at = system_read_at,
+    .write_at = system_write_at,
     .rename = system_rename,
     .link = system_link,
     .unlink = system_unlink,
@@ -131,6 +141,37 @@ int sc_io_write_all(struct sc_io *io, int handle, const void *bytes, size_t coun
         count -= (size_t)n;
     }
     return 0;
+}
+
+int sc_io_write_all_at(struct sc_io *io, int handle, uint64_t at, const void *bytes, size_t count)
+{
+    for (size_t done = 0; done < count;) {
+        ssize_t n = io->ops->write_at(io, handle, at + done, (const char *)bytes + done, count - done);
+        if (n <= 0)
+            return n < 0 ? (int)n : -EIO;
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+int sc_io_read_all_at(struct sc_io *io, int handle, uint64_t at, void *bytes, size_t count, size_t *got)
+{
+    ssize_t n = 1;
+    for (*got = 0; *got < count && n > 0; *got += n > 0 ? (size_t)n : 0)
+        n = io->ops->read_at(io, handle, at + *got, (char *)bytes + *got, count - *got);
+    return n < 0 ? (int)n : 0;
+}
+
+int sc_io_overwrite(struct sc_io *io, const char *path, uint64_t at, const void *bytes, size_t count)
+{
+    int handle = io->ops->open(io, path, false);
+    if (handle < 0)
+        return handle;
+    int result = sc_io_write_all_at(io, handle, at, bytes, count);
+    if (result == 0)
+        result = io->ops->datasync(io, handle);
+    io->ops->close(io, handle);
+    return result;
 }
 
 /* ---- folders ---- */

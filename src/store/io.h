@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * All file I/O of the store goes through this table, so that tests inject short writes, EIO, ENOSPC, a
- * failing fsync and a stop after any single operation. Functions return 0 or a negative errno, sizes where
- * said.
+ * What is written under a store, and all of an outbox, goes through this table, so that tests inject short writes, EIO, ENOSPC, a
+ * failing fsync and a stop after any single operation. Functions return 0 or a negative errno, sizes where said.
  */
 #ifndef SC_STORE_IO_H
 #define SC_STORE_IO_H
@@ -23,9 +22,12 @@ struct sc_io_ops {
     ssize_t (*write)(struct sc_io *io, int handle, const void *bytes, size_t count);
     int (*datasync)(struct sc_io *io, int handle);
     int (*close)(struct sc_io *io, int handle);
-    /* Writes over `count` bytes of a file that is there, from `at` on, and syncs it; this needs no space. -ENOENT: no such file. When
-     * it fails, any of these bytes may be the old or the new ones, or others. */
-    int (*overwrite)(struct sc_io *io, const char *path, uint64_t at, const void *bytes, size_t count);
+    int (*truncate)(struct sc_io *io, int handle, uint64_t size);
+    /* A file to read and to write in place; `make`: when there is none it is made, else -ENOENT. Returns a handle >= 0. */
+    int (*open)(struct sc_io *io, const char *path, bool make);
+    /* May read, or write, less. Return bytes, 0 at the end of a file, or -errno. */
+    ssize_t (*read_at)(struct sc_io *io, int handle, uint64_t at, void *bytes, size_t count);
+    ssize_t (*write_at)(struct sc_io *io, int handle, uint64_t at, const void *bytes, size_t count);
     int (*rename)(struct sc_io *io, const char *from, const char *to);
     /* A second name for the same file; -EEXIST when it is taken, -EPERM or -EOPNOTSUPP where there are none.
      */
@@ -44,6 +46,14 @@ struct sc_io *sc_io_system(void);
 
 /* Writes all of `count` bytes, going on after short writes. Returns 0 or -errno; -EIO when nothing moves. */
 int sc_io_write_all(struct sc_io *io, int handle, const void *bytes, size_t count);
+/* The same in place. */
+int sc_io_write_all_at(struct sc_io *io, int handle, uint64_t at, const void *bytes, size_t count);
+/* Reads until there are `count` bytes, or no more: *got. Returns 0 or -errno. */
+int sc_io_read_all_at(struct sc_io *io, int handle, uint64_t at, void *bytes, size_t count, size_t *got);
+
+/* Writes over bytes of a file that is there, and syncs it; this needs no space. -ENOENT: no such file. When it fails, any of these bytes
+ * may be the old or the new ones, or others. */
+int sc_io_overwrite(struct sc_io *io, const char *path, uint64_t at, const void *bytes, size_t count);
 
 /*
  * Creates each missing folder of a path. The names below its first `known` bytes are synced, also of folders that are there: who made

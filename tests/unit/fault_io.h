@@ -46,6 +46,12 @@ struct fault_file {
     int fd; /* -1 when closed */
     bool there;
     uint64_t size, synced;
+    /* Opened to be read and written in place: not the one that knows the name and what of it is synced. */
+    bool in_place;
+    char
+        before[128]; /* the bytes that were written over since the last datasync, as far as they were there */
+    uint64_t before_at;
+    size_t before_count;
 };
 
 enum change_kind { CHANGE_CREATE, CHANGE_RENAME, CHANGE_LINK, CHANGE_UNLINK, CHANGE_MKDIR };
@@ -93,8 +99,7 @@ static inline bool needs_space(const char *operation)
 static inline enum verdict judge(struct fault_io *f, const char *operation)
 {
     uint64_t n = f->count++;
-    bool overwrite = strcmp(operation, "overwrite") == 0;
-    bool write = overwrite || strcmp(operation, "write") == 0;
+    bool write = strcmp(operation, "write") == 0 || strcmp(operation, "overwrite") == 0;
     if (f->stopped)
         return FAIL_EIO;
     if (f->fault == FAULT_FULL && n >= f->at) {
@@ -119,7 +124,7 @@ static inline enum verdict judge(struct fault_io *f, const char *operation)
     case FAULT_STOP_TORN:
         return write ? HALF_FAIL : FAIL_EIO;
     case FAULT_DROP:
-        return strcmp(operation, "datasync") == 0 || overwrite ? DROP : FAIL_EIO;
+        return strcmp(operation, "datasync") == 0 ? DROP : FAIL_EIO;
     default:
         return FAIL_EIO;
     }
@@ -201,6 +206,17 @@ static ssize_t fault_write(struct sc_io *io, int handle, const void *bytes, size
     return v == PASS || v == HALF ? (ssize_t)n : error_of(v);
 }
 
+/* What a datasync that fails should have written is zeros. */
+static void settle_over(struct fault_file *file, int handle, enum verdict v)
+{
+    static const char zeros[sizeof(file->before)];
+    if (v == DROP && file->before_count != 0)
+        assert_int_equal(pwrite(handle, zeros, file->before_count, (off_t)file->before_at),
+                         file->before_count);
+    if (v == DROP || v == PASS)
+        file->before_count = 0;
+}
+
 static int fault_datasync(struct sc_io *io, int handle)
 {
     struct fault_io *f = fault_of(io);
@@ -209,7 +225,9 @@ static int fault_datasync(struct sc_io *io, int handle)
     enum verdict v = judge(f, "datasync");
     if (v == PASS)
         file->synced = file->size;
-    if (v == DROP) {
+    if (file->in_place)
+        settle_over(file, handle, v);
+    else if (v == DROP) {
         file->size = file->synced;
         assert_int_equal(ftruncate(handle, (off_t)file->size), 0);
     }
@@ -228,25 +246,99 @@ static int fault_close(struct sc_io *io, int handle)
     return v == PASS || v == HALF ? 0 : error_of(v);
 }
 
-/* What fails leaves the old bytes, one half or the other of the new ones, or zeros. */
-static int fault_overwrite(struct sc_io *io, const char *path, uint64_t at, const void *bytes, size_t count)
+static int fault_truncate(struct sc_io *io, int handle, uint64_t size)
 {
     struct fault_io *f = fault_of(io);
-    char zeros[64] = {0};
     pthread_mutex_lock(&f->mutex);
-    enum verdict v = judge(f, "overwrite");
-    const char *from = v == DROP ? zeros : bytes;
-    size_t half = (count + 1) / 2, begin = v == HALF_FAIL && f->at % 2 == 1 ? half : 0;
-    size_t end = v == HALF_FAIL && begin == 0 ? half : count;
+    struct fault_file *file = file_of_fd(f, handle);
+    enum verdict v = judge(f, "truncate");
     int result = v == PASS || v == HALF ? 0 : error_of(v);
-    assert_true(count <= sizeof(zeros));
-    if (v != FAIL_EIO && v != FAIL_ENOSPC) {
-        int made =
-            sc_io_system()->ops->overwrite(sc_io_system(), path, at + begin, from + begin, end - begin);
-        result = made != 0 ? made : result;
+    if (result == 0) {
+        assert_int_equal(ftruncate(handle, (off_t)size), 0);
+        file->size = size;
+        file->synced = file->synced < size ? file->synced : size;
     }
     pthread_mutex_unlock(&f->mutex);
     return result;
+}
+
+/* ---- in place ---- */
+
+static struct fault_file *free_place(struct fault_io *f)
+{
+    for (uint32_t i = 0; i < f->file_count; i++) {
+        if (f->files[i].in_place && f->files[i].fd < 0)
+            return &f->files[i];
+    }
+    assert_true(f->file_count < FAULT_FILES);
+    return &f->files[f->file_count++];
+}
+
+static int fault_open(struct sc_io *io, const char *path, bool make)
+{
+    struct fault_io *f = fault_of(io);
+    pthread_mutex_lock(&f->mutex);
+    bool makes = make && access(path, F_OK) != 0;
+    enum verdict v = judge(f, makes ? "create" : "open");
+    int result = v == PASS || v == HALF ? 0 : error_of(v);
+    if (result == 0) {
+        result = open(path, O_RDWR | O_CLOEXEC | (make ? O_CREAT : 0), 0640);
+        result = result < 0 ? -errno : result;
+    }
+    if (result >= 0) {
+        struct fault_file *file = free_place(f);
+        *file = (struct fault_file){.fd = result, .in_place = true};
+        snprintf(file->path, sizeof(file->path), "%s", path);
+        if (makes)
+            note_change(f, CHANGE_CREATE, path);
+    }
+    pthread_mutex_unlock(&f->mutex);
+    return result;
+}
+
+static ssize_t fault_read_at(struct sc_io *io, int handle, uint64_t at, void *bytes, size_t count)
+{
+    struct fault_io *f = fault_of(io);
+    pthread_mutex_lock(&f->mutex);
+    file_of_fd(f, handle);
+    enum verdict v = judge(f, "read");
+    ssize_t n = v == PASS || v == HALF ? pread(handle, bytes, count, (off_t)at) : error_of(v);
+    pthread_mutex_unlock(&f->mutex);
+    return n;
+}
+
+/* What fails leaves the old bytes, or one half or the other of the new ones. */
+static ssize_t fault_write_at(struct sc_io *io, int handle, uint64_t at, const void *bytes, size_t count)
+{
+    struct fault_io *f = fault_of(io);
+    char before[sizeof(f->files[0].before)];
+    pthread_mutex_lock(&f->mutex);
+    struct fault_file *file = file_of_fd(f, handle);
+    assert_true(file->in_place && count <= sizeof(before));
+    size_t there = (size_t)pread(handle, before, count, (off_t)at);
+    enum verdict v = judge(f, at + there == 0 ? "write" : "overwrite"); /* into a block that is there */
+    size_t half = (count + 1) / 2, begin = v == HALF_FAIL && f->at % 2 == 1 ? half : 0;
+    size_t end = v == HALF || (v == HALF_FAIL && begin == 0) ? half : count;
+    if (v == PASS || v == HALF || v == HALF_FAIL) {
+        if (file->before_count == 0) {
+            memcpy(file->before, before, there);
+            file->before_at = at;
+            file->before_count = there;
+        }
+        assert_int_equal(pwrite(handle, (const char *)bytes + begin, end - begin, (off_t)(at + begin)),
+                         end - begin);
+    }
+    pthread_mutex_unlock(&f->mutex);
+    return v == PASS || v == HALF ? (ssize_t)(end - begin) : error_of(v);
+}
+
+/* What was written over is gone. */
+static void forget_over(struct fault_io *f, const char *path)
+{
+    for (uint32_t i = 0; i < f->file_count; i++) {
+        if (f->files[i].in_place && strcmp(f->files[i].path, path) == 0)
+            f->files[i].before_count = 0;
+    }
 }
 
 static int fault_rename(struct sc_io *io, const char *from, const char *to)
@@ -259,6 +351,7 @@ static int fault_rename(struct sc_io *io, const char *from, const char *to)
     if (result == 0 && rename(from, to) != 0)
         result = -errno;
     if (result == 0) {
+        forget_over(f, to);
         struct fault_file *old = file_at(f, to), *file = file_at(f, from);
         if (old != NULL)
             old->there = false;
@@ -296,6 +389,7 @@ static int fault_unlink(struct sc_io *io, const char *path)
     if (result == 0 && unlink(path) != 0)
         result = -errno;
     if (result == 0) {
+        forget_over(f, path);
         struct fault_file *file = file_at(f, path);
         if (file != NULL)
             file->there = false;
@@ -343,7 +437,10 @@ static const struct sc_io_ops fault_ops = {
     .write = fault_write,
     .datasync = fault_datasync,
     .close = fault_close,
-    .overwrite = fault_overwrite,
+    .truncate = fault_truncate,
+    .open = fault_open,
+    .read_at = fault_read_at,
+    .write_at = fault_write_at,
     .rename = fault_rename,
     .link = fault_link,
     .unlink = fault_unlink,
@@ -389,6 +486,16 @@ static void lose_bytes(const struct fault_file *file, enum loss loss, uint64_t *
         assert_int_equal(truncate(file->path, (off_t)file->size), 0);
 }
 
+static void undo_over(const struct fault_file *file)
+{
+    int fd = file->before_count == 0 ? -1 : open(file->path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    assert_int_equal(pwrite(fd, file->before, file->before_count, (off_t)file->before_at),
+                     file->before_count);
+    close(fd);
+}
+
 static void undo(const struct fault_io *f, const struct change *c)
 {
     char grave[128];
@@ -426,8 +533,10 @@ static bool inside_lost_folder(const struct fault_io *f, const char *path)
 static inline void fault_lose(struct fault_io *f, enum loss loss, uint64_t seed)
 {
     bool bytes = loss == LOSS_BYTES || loss == LOSS_ZEROS || loss >= LOSS_ALL;
-    for (uint32_t i = 0; i < f->file_count && bytes; i++)
+    for (uint32_t i = 0; i < f->file_count && bytes; i++) {
+        undo_over(&f->files[i]);
         lose_bytes(&f->files[i], loss, &seed);
+    }
     if (loss < LOSS_NAMES)
         return;
     uint32_t keep = loss == LOSS_SOME ? (uint32_t)(kit_random(&seed) % (f->change_count + 1)) : 0;
