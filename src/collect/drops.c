@@ -92,11 +92,11 @@ void sc_drops_add(struct sc_drops *to, const struct sc_drops *from)
 
 /* Nothing more will come of what was dropped: its stream is closed. */
 static enum sc_status write_stream(const char *store, const char *collector, uint64_t number,
-                                   struct sc_error *err)
+                                   struct sc_io *io, struct sc_error *err)
 {
     struct sc_stream stream = {.stream = number, .heard_ms = sc_clock_wall_ms(), .closed = true};
     snprintf(stream.proxy, sizeof(stream.proxy), "%s", collector);
-    return sc_stream_write(store, &stream, NULL, err);
+    return sc_stream_write(store, &stream, io, err);
 }
 
 static bool all_written(const struct sc_drops *drops)
@@ -109,11 +109,11 @@ static bool all_written(const struct sc_drops *drops)
 }
 
 enum sc_status sc_drops_write(struct sc_drops *drops, const char *store, const char *collector,
-                              uint64_t stream, uint32_t window_s, struct sc_error *err)
+                              uint64_t stream, uint32_t window_s, struct sc_io *io, struct sc_error *err)
 {
     if (all_written(drops))
         return SC_OK;
-    SC_TRY(write_stream(store, collector, stream, err));
+    SC_TRY(write_stream(store, collector, stream, io, err));
     for (uint32_t i = 0; i < drops->count; i++) {
         struct sc_drop *drop = &drops->list[i];
         struct sc_tally_lane lane = {SC_DROPPED_LANE, drop->count, drop->count};
@@ -125,7 +125,7 @@ enum sc_status sc_drops_write(struct sc_drops *drops, const char *store, const c
         if (!drop->unwritten)
             continue;
         snprintf(tally.proxy, sizeof(tally.proxy), "%s", collector);
-        SC_TRY(sc_tally_write(store, &tally, NULL, err));
+        SC_TRY(sc_tally_write(store, &tally, io, err));
         drop->unwritten = false;
     }
     return SC_OK;

@@ -38,10 +38,10 @@ void sc_drops_free(struct sc_drops *drops);
 void sc_drops_note(struct sc_drops *drops, const struct sc_batch *batch, enum sc_drop_reason reason);
 void sc_drops_add(struct sc_drops *to, const struct sc_drops *from);
 
-/* Writes the tallies of all that were added since they were written last. `stream`: a number of this process. @return SC_OK, SC_IO,
+/* Writes the tallies of all that were added since they were written last. `stream`: a number of this process. `io` NULL: the system's. @return SC_OK, SC_IO,
  * SC_FULL, SC_NOMEM; the rest is for the next call. */
 enum sc_status sc_drops_write(struct sc_drops *drops, const char *store, const char *collector,
-                              uint64_t stream, uint32_t window_s, struct sc_error *err);
+                              uint64_t stream, uint32_t window_s, struct sc_io *io, struct sc_error *err);
 
 /* Tells the log of drops: the first at once, what follows once a minute, the last when `next_ms` is set to 0. Zero-initialise. */
 struct sc_drop_teller {

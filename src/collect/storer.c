@@ -187,7 +187,7 @@ static enum sc_status record_drops(struct sc_storer *s, struct sc_error *err)
     sc_drop_teller_tell(&s->teller, &drops, sc_clock_mono_ms(), &s->options.log);
     sc_drops_free(&drops);
     return sc_drops_write(&s->drops, s->stores.options.path, s->host, s->drop_stream, s->options.window_s,
-                          err);
+                          s->options.io, err);
 }
 
 static void publish(struct sc_storer *s)

@@ -5,12 +5,10 @@
 #include "base/clock.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define TOLD_FOR_MS 60000u
 #define KEPT_FOR_MS                                                                                          \
@@ -34,11 +32,13 @@ struct sc_accounts {
     uint64_t (*mono_ms)(void);
     char *folder;
     uint64_t stream;
-    int fd; /* of the own file, of the thread that accepts; -1: not made yet */
+    struct sc_io *io;
+    int handle; /* of the own file, of the thread that accepts; -1: not made yet */
     struct account *all;
     uint32_t count, capacity;
     uint64_t adopted; /* batches of earlier processes that are not safe yet */
     bool lost_track;  /* memory was short: nothing is ever called closed */
+    bool unread;      /* a file of an earlier process: what it has to tell is for the next one */
 };
 
 /* ---- the file ---- */
@@ -88,7 +88,7 @@ static int open_file(struct sc_accounts *a, uint64_t stream)
 {
     char path[4096];
     path_of(a, stream, path, sizeof(path));
-    return open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+    return a->io->ops->open(a->io, path, true);
 }
 
 /* What cannot be written now is written with the next batch of the account. */
@@ -96,16 +96,17 @@ static void save(struct sc_accounts *a, const struct account *one)
 {
     uint8_t record[RECORD_BYTES];
     bool own = one->tally.stream == a->stream;
-    if (own && a->fd < 0)
-        a->fd = open_file(a, a->stream);
-    int fd = own ? a->fd : open_file(a, one->tally.stream);
-    if (fd < 0)
+    if (!own && a->unread)
+        return; /* it might go over what is for the next process */
+    if (own && a->handle < 0)
+        a->handle = open_file(a, a->stream);
+    int handle = own ? a->handle : open_file(a, one->tally.stream);
+    if (handle < 0)
         return;
     put_record(one, record);
-    ssize_t n = pwrite(fd, record, sizeof(record), (off_t)one->slot * RECORD_BYTES);
-    (void)n;
+    (void)sc_io_write_all_at(a->io, handle, (uint64_t)one->slot * RECORD_BYTES, record, sizeof(record));
     if (!own)
-        close(fd);
+        a->io->ops->close(a->io, handle);
 }
 
 /* ---- accounts ---- */
@@ -305,27 +306,44 @@ void sc_accounts_adopt(struct sc_accounts *a, const struct sc_batch_head *head)
 
 /* ---- what earlier processes kept ---- */
 
+/* False: the file does not say all that it has to say, or memory is short. */
+static bool read_records(struct sc_accounts *a, uint64_t stream, int handle)
+{
+    uint8_t record[RECORD_BYTES];
+    struct account one;
+    size_t got;
+    for (uint32_t slot = 0;; slot++) {
+        uint64_t at = (uint64_t)slot * RECORD_BYTES;
+        if (sc_io_read_all_at(a->io, handle, at, record, sizeof(record), &got) < 0)
+            return false;
+        if (got < sizeof(record))
+            return true;
+        if (!get_record(record, stream, &one))
+            continue;
+        struct account *place = append(a);
+        if (place == NULL)
+            return false;
+        *place = one;
+        place->slot = slot;
+    }
+}
+
 /* All but the last accounts were told as they are. */
 static void load_file(struct sc_accounts *a, uint64_t stream)
 {
     char path[4096];
-    uint8_t record[RECORD_BYTES];
-    struct account one;
-    path_of(a, stream, path, sizeof(path));
-    FILE *file = fopen(path, "rbe");
-    if (file == NULL)
-        return;
     uint32_t first = a->count, last_s = 0;
-    for (uint32_t slot = 0; fread(record, 1, sizeof(record), file) == sizeof(record); slot++) {
-        struct account *place = get_record(record, stream, &one) ? append(a) : NULL;
-        if (place == NULL)
-            continue;
-        *place = one;
-        place->slot = slot;
-        last_s = one.saved_s > last_s ? one.saved_s : last_s;
+    path_of(a, stream, path, sizeof(path));
+    int handle = a->io->ops->open(a->io, path, false);
+    if (handle < 0 || !read_records(a, stream, handle)) {
+        a->count = first;
+        a->unread = true;
     }
-    fclose(file);
-    for (uint32_t i = first; a->all != NULL && i < a->count; i++)
+    if (handle >= 0)
+        a->io->ops->close(a->io, handle);
+    for (uint32_t i = first; i < a->count; i++)
+        last_s = a->all[i].saved_s > last_s ? a->all[i].saved_s : last_s;
+    for (uint32_t i = first; i < a->count; i++)
         a->all[i].changed_ms = a->all[i].saved_s + UNTOLD_S >= last_s ? a->mono_ms() : 0;
 }
 
@@ -385,13 +403,14 @@ void sc_accounts_tidy(struct sc_accounts *a, uint64_t now_ms)
 {
     uint64_t stream;
     char path[4096];
-    while (take_settled(a, now_ms, &stream)) {
+    while (!a->unread && take_settled(a, now_ms, &stream)) {
         path_of(a, stream, path, sizeof(path));
-        unlink(path);
+        a->io->ops->unlink(a->io, path);
     }
 }
 
-struct sc_accounts *sc_accounts_open(const char *folder, uint64_t stream, uint64_t (*mono_ms)(void))
+struct sc_accounts *sc_accounts_open(const char *folder, uint64_t stream, uint64_t (*mono_ms)(void),
+                                     struct sc_io *io)
 {
     struct sc_accounts *a = calloc(1, sizeof(*a));
     if (a == NULL || (a->folder = strdup(folder)) == NULL) {
@@ -401,7 +420,8 @@ struct sc_accounts *sc_accounts_open(const char *folder, uint64_t stream, uint64
     pthread_mutex_init(&a->mutex, NULL);
     a->mono_ms = mono_ms;
     a->stream = stream;
-    a->fd = -1;
+    a->handle = -1;
+    a->io = io == NULL ? sc_io_system() : io;
     load(a);
     return a;
 }
@@ -410,8 +430,8 @@ void sc_accounts_free(struct sc_accounts *a)
 {
     if (a == NULL)
         return;
-    if (a->fd >= 0)
-        close(a->fd);
+    if (a->handle >= 0)
+        a->io->ops->close(a->io, a->handle);
     pthread_mutex_destroy(&a->mutex);
     free(a->folder);
     free(a->all);
@@ -424,7 +444,7 @@ struct sc_link_stream sc_accounts_stream(struct sc_accounts *a, bool ended)
 {
     struct sc_link_stream out = {.stream = a->stream};
     pthread_mutex_lock(&a->mutex);
-    out.earlier_closed = a->adopted == 0;
+    out.earlier_closed = a->adopted == 0 && !a->unread;
     out.closed = ended && !a->lost_track;
     for (uint32_t i = 0; i < a->count && out.closed; i++) {
         const struct sc_tally_lane *l = &a->all[i].tally.lane;

@@ -27,14 +27,17 @@
 #define SC_RELAY_ACCOUNTS_H
 
 #include "relay/link.h"
+#include "store/io.h"
 
 struct sc_accounts;
 
 /*
  * `folder`: the outbox, which need not exist yet; what earlier processes kept there is read. `stream`: this process's own.
- * `mono_ms`: sc_clock_mono_ms, but in tests. NULL without memory.
+ * One that cannot be read is left to the next process, and until then nothing of earlier ones is called closed.
+ * `mono_ms`: sc_clock_mono_ms, but in tests. `io` NULL: the system's. NULL without memory.
  */
-struct sc_accounts *sc_accounts_open(const char *folder, uint64_t stream, uint64_t (*mono_ms)(void));
+struct sc_accounts *sc_accounts_open(const char *folder, uint64_t stream, uint64_t (*mono_ms)(void),
+                                     struct sc_io *io);
 /* The file stays, for the next process. NULL is allowed. */
 void sc_accounts_free(struct sc_accounts *accounts);
 

@@ -3,14 +3,11 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -40,14 +37,15 @@ struct sc_outbox {
     char *path;
     uint64_t stream;
     struct sc_outbox_options options;
+    struct sc_io *io;
     uint64_t file_bytes;
 
     /* of the thread that appends */
-    int fd; /* of the current file; -1: there is none */
+    int handle; /* of the current file; -1: there is none */
     uint32_t number_in_name;
 
     /* of the thread that reads and tidies */
-    int open_fd; /* of the file that was read last; -1: none is open */
+    int open_handle; /* of the file that was read last; -1: none is open */
     uint32_t open_number;
 
     pthread_mutex_t mutex;  /* of what follows; never held while a file is touched */
@@ -117,7 +115,7 @@ static void remove_gone(struct sc_outbox *o)
 {
     struct out_file f = {0};
     while (take_gone(o, &f)) {
-        unlink(f.path);
+        o->io->ops->unlink(o->io, f.path);
         free(f.path);
         pthread_mutex_lock(&o->mutex);
         o->stats.bytes -= f.bytes;
@@ -134,41 +132,30 @@ static void end_current(struct sc_outbox *o)
     o->gone += find_file(o, o->current)->waiting == 0;
     o->current = NONE;
     pthread_mutex_unlock(&o->mutex);
-    close(o->fd);
-    o->fd = -1;
+    o->io->ops->close(o->io, o->handle);
+    o->handle = -1;
     remove_gone(o);
 }
 
-/* For the thread that reads. @return a descriptor that stays until the next call; -1 with errno, ENOENT: it is gone. */
+/* For the thread that reads. @return a handle that stays until the next call; -errno, -ENOENT: it is gone. */
 static int open_file(struct sc_outbox *o, uint32_t number)
 {
     char path[4096] = "";
-    if (o->open_fd >= 0 && o->open_number == number)
-        return o->open_fd;
+    if (o->open_handle >= 0 && o->open_number == number)
+        return o->open_handle;
     pthread_mutex_lock(&o->mutex);
     const struct out_file *f = find_file(o, number);
     if (f != NULL)
         snprintf(path, sizeof(path), "%s", f->path);
     pthread_mutex_unlock(&o->mutex);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    if (o->open_fd >= 0)
-        close(o->open_fd);
-    o->open_fd = fd;
+    int handle = o->io->ops->open(o->io, path, false);
+    if (handle < 0)
+        return handle;
+    if (o->open_handle >= 0)
+        o->io->ops->close(o->io, o->open_handle);
+    o->open_handle = handle;
     o->open_number = number;
-    return fd;
-}
-
-/* So that the names in a folder survive a loss of power. */
-static int sync_folder(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return errno;
-    int failed = fsync(fd) != 0 ? errno : 0;
-    close(fd);
-    return failed;
+    return handle;
 }
 
 static enum sc_status new_file(struct sc_outbox *o, struct sc_error *err)
@@ -176,21 +163,21 @@ static enum sc_status new_file(struct sc_outbox *o, struct sc_error *err)
     char path[4096];
     snprintf(path, sizeof(path), "%s/%016llx-%08u" SUFFIX, o->path, (unsigned long long)o->stream,
              o->number_in_name);
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-    if (fd < 0)
-        return sc_fail_errno(err, errno, "cannot create %s", path);
-    int failed = o->options.sync ? sync_folder(o->path) : 0;
-    uint32_t number = failed == 0 ? add_file(o, path, o->stream, 0) : NONE;
+    int handle = o->io->ops->create(o->io, path);
+    if (handle < 0)
+        return sc_fail_errno(err, -handle, "cannot create %s", path);
+    int synced = o->options.sync ? o->io->ops->sync_dir(o->io, o->path) : 0;
+    uint32_t number = synced == 0 ? add_file(o, path, o->stream, 0) : NONE;
     if (number == NONE) {
-        close(fd);
-        unlink(path);
-        return failed == 0 ? sc_fail_nomem(err, "the outbox")
-                           : sc_fail_errno(err, failed, "cannot sync %s", o->path);
+        o->io->ops->close(o->io, handle);
+        o->io->ops->unlink(o->io, path);
+        return synced == 0 ? sc_fail_nomem(err, "the outbox")
+                           : sc_fail_errno(err, -synced, "cannot sync %s", o->path);
     }
     pthread_mutex_lock(&o->mutex);
     o->current = number;
     pthread_mutex_unlock(&o->mutex);
-    o->fd = fd;
+    o->handle = handle;
     o->number_in_name++;
     return SC_OK;
 }
@@ -237,29 +224,23 @@ static bool get_head(const uint8_t in[HEAD_BYTES], struct sc_batch_head *head, b
     return head->size != 0 && head->size <= SC_LINK_MAX_BATCH;
 }
 
-static enum sc_status read_all(int fd, uint64_t offset, uint8_t *out, size_t count)
+static enum sc_status read_all(const struct sc_outbox *o, int handle, uint64_t offset, uint8_t *out,
+                               size_t count)
 {
-    while (count > 0) {
-        ssize_t n = pread(fd, out, count, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? SC_IO : SC_END;
-        out += n;
-        offset += (uint64_t)n;
-        count -= (size_t)n;
-    }
-    return SC_OK;
+    size_t got;
+    if (sc_io_read_all_at(o->io, handle, offset, out, count, &got) < 0)
+        return SC_IO;
+    return got == count ? SC_OK : SC_END;
 }
 
-static enum sc_status read_bytes(int fd, const struct sc_batch_head *head, uint64_t offset,
-                                 struct sc_buf *out)
+static enum sc_status read_bytes(const struct sc_outbox *o, int handle, const struct sc_batch_head *head,
+                                 uint64_t offset, struct sc_buf *out)
 {
     sc_buf_clear(out);
     uint8_t *place = sc_buf_reserve(out, head->size);
     if (place == NULL)
         return SC_NOMEM;
-    SC_TRY(read_all(fd, offset + HEAD_BYTES, place, head->size));
+    SC_TRY(read_all(o, handle, offset + HEAD_BYTES, place, head->size));
     out->len = head->size;
     return sc_link_hash(place, head->size) == head->hash ? SC_OK : SC_DAMAGED;
 }
@@ -269,7 +250,7 @@ static enum sc_status read_bytes(int fd, const struct sc_batch_head *head, uint6
 struct scan {
     struct sc_outbox *outbox;
     struct out_file *file;
-    int fd;
+    int handle;
     sc_outbox_found *found;
     void *arg;
     uint8_t *piece; /* PIECE_BYTES */
@@ -283,7 +264,7 @@ static enum sc_status check_bytes(const struct scan *s, const struct sc_batch_he
     offset += HEAD_BYTES;
     for (size_t left = head->size; left > 0;) {
         size_t n = left < PIECE_BYTES ? left : PIECE_BYTES;
-        SC_TRY(read_all(s->fd, offset, s->piece, n));
+        SC_TRY(read_all(s->outbox, s->handle, offset, s->piece, n));
         XXH3_64bits_update(&hash, s->piece, n);
         offset += n;
         left -= n;
@@ -310,7 +291,7 @@ static enum sc_status find_record(const struct scan *s, uint64_t *offset)
     bool released;
     while (f->bytes - *offset >= HEAD_BYTES) {
         size_t n = f->bytes - *offset < PIECE_BYTES ? (size_t)(f->bytes - *offset) : PIECE_BYTES;
-        SC_TRY(read_all(s->fd, *offset, s->piece, n));
+        SC_TRY(read_all(s->outbox, s->handle, *offset, s->piece, n));
         for (size_t i = 0; i + HEAD_BYTES <= n; i++) {
             if (!is_record(f, s->piece + i, f->bytes - *offset - i, &head, &released))
                 continue;
@@ -349,7 +330,7 @@ static enum sc_status scan_record(const struct scan *s, uint64_t *offset)
     uint8_t raw[HEAD_BYTES] = {0};
     uint64_t left = f->bytes - *offset;
     bool released;
-    SC_TRY(read_all(s->fd, *offset, raw, left < HEAD_BYTES ? (size_t)left : HEAD_BYTES));
+    SC_TRY(read_all(s->outbox, s->handle, *offset, raw, left < HEAD_BYTES ? (size_t)left : HEAD_BYTES));
     if (!is_record(f, raw, left, &head, &released))
         return skip(s, offset, get_head(raw, &head, &released) && head.id.stream == f->stream);
     uint64_t size = HEAD_BYTES + (uint64_t)head.size;
@@ -368,10 +349,10 @@ static enum sc_status scan_record(const struct scan *s, uint64_t *offset)
     return SC_OK;
 }
 
-static enum sc_status scan_file(struct sc_outbox *o, struct out_file *file, int fd, sc_outbox_found *found,
-                                void *arg)
+static enum sc_status scan_file(struct sc_outbox *o, struct out_file *file, int handle,
+                                sc_outbox_found *found, void *arg)
 {
-    struct scan s = {o, file, fd, found, arg, malloc(PIECE_BYTES)};
+    struct scan s = {o, file, handle, found, arg, malloc(PIECE_BYTES)};
     enum sc_status status = s.piece == NULL ? SC_NOMEM : SC_OK;
     for (uint64_t offset = 0; status == SC_OK && offset < file->bytes;)
         status = scan_record(&s, &offset);
@@ -386,21 +367,19 @@ static enum sc_status adopt(struct sc_outbox *o, const char *name, sc_outbox_fou
     char path[4096];
     struct stat st;
     snprintf(path, sizeof(path), "%s/%s", o->path, name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        int failed = errno;
-        if (fd >= 0)
-            close(fd);
-        return sc_fail_errno(err, failed, "cannot read %s", path);
-    }
+    if (stat(path, &st) != 0)
+        return sc_fail_errno(err, errno, "cannot read %s", path);
+    int handle = o->io->ops->open(o->io, path, false);
+    if (handle < 0)
+        return sc_fail_errno(err, -handle, "cannot read %s", path);
     uint32_t number = add_file(o, path, strtoull(name, NULL, 16), (uint64_t)st.st_size);
     enum sc_status status = number == NONE ? SC_NOMEM : SC_OK;
     struct out_file *file = status == SC_OK ? find_file(o, number) : NULL;
     if (file != NULL) {
-        status = scan_file(o, file, fd, found, arg);
+        status = scan_file(o, file, handle, found, arg);
         o->gone += file->waiting == 0 && status == SC_OK;
     }
-    close(fd);
+    o->io->ops->close(o->io, handle);
     return status == SC_OK ? SC_OK : sc_fail(err, status, "cannot read the outbox file %s", path);
 }
 
@@ -426,12 +405,11 @@ static enum sc_status adopt_all(struct sc_outbox *o, sc_outbox_found *found, voi
 
 static enum sc_status make_folder(const struct sc_outbox *o, struct sc_error *err)
 {
-    char above[4096];
-    if (mkdir(o->path, 0750) != 0)
-        return errno == EEXIST ? SC_OK : sc_fail_errno(err, errno, "cannot create the outbox %s", o->path);
-    snprintf(above, sizeof(above), "%s/..", o->path);
-    int failed = o->options.sync ? sync_folder(above) : 0;
-    return failed == 0 ? SC_OK : sc_fail_errno(err, failed, "cannot sync %s", above);
+    const char *slash = strrchr(o->path, '/');
+    int made = o->io->ops->mkdir(o->io, o->path);
+    if (made == 0 && o->options.sync) /* its name is for good */
+        made = sc_io_make_folders(o->io, o->path, slash == NULL ? 0 : (size_t)(slash - o->path));
+    return made < 0 ? sc_fail_errno(err, -made, "cannot create the outbox %s", o->path) : SC_OK;
 }
 
 struct sc_outbox *sc_outbox_open(const char *path, uint64_t stream, const struct sc_outbox_options *options,
@@ -446,9 +424,10 @@ struct sc_outbox *sc_outbox_open(const char *path, uint64_t stream, const struct
     pthread_mutex_init(&o->mutex, NULL);
     o->stream = stream;
     o->current = NONE;
-    o->fd = o->open_fd = -1;
+    o->handle = o->open_handle = -1;
     if (options != NULL)
         o->options = *options;
+    o->io = o->options.io == NULL ? sc_io_system() : o->options.io;
     if (o->options.limit_bytes == 0)
         o->options.limit_bytes = DEFAULT_LIMIT;
     o->stats.limit_bytes = o->options.limit_bytes;
@@ -469,8 +448,8 @@ void sc_outbox_close(struct sc_outbox *o)
         return;
     end_current(o);
     sc_outbox_tidy(o);
-    if (o->open_fd >= 0)
-        close(o->open_fd);
+    if (o->open_handle >= 0)
+        o->io->ops->close(o->io, o->open_handle);
     for (uint32_t i = 0; i < o->count; i++)
         free(o->files[i].path);
     pthread_mutex_destroy(&o->mutex);
@@ -481,26 +460,6 @@ void sc_outbox_close(struct sc_outbox *o)
 }
 
 /* ---- appending, reading, releasing ---- */
-
-static int write_record(int fd, uint64_t offset, uint8_t *head, const uint8_t *bytes, size_t size)
-{
-    size_t done = 0, total = HEAD_BYTES + size;
-    while (done < total) {
-        struct iovec parts[2];
-        int count = 0;
-        if (done < HEAD_BYTES)
-            parts[count++] = (struct iovec){head + done, HEAD_BYTES - done};
-        size_t from = done < HEAD_BYTES ? 0 : done - HEAD_BYTES;
-        parts[count++] = (struct iovec){(void *)(uintptr_t)(bytes + from), size - from};
-        ssize_t n = pwritev(fd, parts, count, (off_t)(offset + done));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? errno : EIO;
-        done += (size_t)n;
-    }
-    return 0;
-}
 
 /* The current file has its size; or it keeps others out and nothing in it waits. *end: where it ends. */
 static bool is_over(struct sc_outbox *o, uint64_t more, uint64_t *end)
@@ -543,13 +502,15 @@ static enum sc_status write_batch(struct sc_outbox *o, const struct sc_batch_hea
 {
     uint8_t raw[HEAD_BYTES];
     put_head(head, raw);
-    int failed = write_record(o->fd, end, raw, bytes, head->size);
-    if (failed == 0 && o->options.sync && fdatasync(o->fd) != 0)
-        failed = errno;
-    if (failed == 0)
+    int result = sc_io_write_all(o->io, o->handle, raw, sizeof(raw));
+    if (result == 0)
+        result = sc_io_write_all(o->io, o->handle, bytes, head->size);
+    if (result == 0 && o->options.sync)
+        result = o->io->ops->datasync(o->io, o->handle);
+    if (result == 0)
         return SC_OK;
-    enum sc_status status = sc_fail_errno(err, failed, "cannot write to the outbox %s", o->path);
-    if (ftruncate(o->fd, (off_t)end) != 0 || o->options.sync)
+    enum sc_status status = sc_fail_errno(err, -result, "cannot write to the outbox %s", o->path);
+    if (o->io->ops->truncate(o->io, o->handle, end) != 0 || o->options.sync)
         end_current(o);
     return status;
 }
@@ -582,9 +543,8 @@ enum sc_status sc_outbox_append(struct sc_outbox *o, const struct sc_batch_head 
     return status;
 }
 
-static enum sc_status not_opened(const struct sc_outbox *o, struct sc_error *err)
+static enum sc_status not_opened(const struct sc_outbox *o, int failed, struct sc_error *err)
 {
-    int failed = errno;
     if (failed == ENOENT)
         return sc_fail(err, SC_NOTFOUND, "a batch was released before it was read from the outbox %s",
                        o->path);
@@ -596,10 +556,10 @@ static enum sc_status not_opened(const struct sc_outbox *o, struct sc_error *err
 enum sc_status sc_outbox_read(struct sc_outbox *o, const struct sc_batch_head *head,
                               struct sc_outbox_place place, struct sc_buf *out, struct sc_error *err)
 {
-    int fd = open_file(o, place.file);
-    if (fd < 0)
-        return not_opened(o, err);
-    enum sc_status status = read_bytes(fd, head, place.offset, out);
+    int handle = open_file(o, place.file);
+    if (handle < 0)
+        return not_opened(o, -handle, err);
+    enum sc_status status = read_bytes(o, handle, head, place.offset, out);
     if (status == SC_OK)
         return SC_OK;
     return status == SC_NOMEM ? sc_fail_nomem(err, "a batch")
@@ -646,9 +606,9 @@ void sc_outbox_tidy(struct sc_outbox *o)
     o->mark_count = o->mark_capacity = 0;
     pthread_mutex_unlock(&o->mutex);
     for (uint32_t i = 0; i < count; i++) {
-        int fd = open_file(o, marks[i].file);
-        if (fd >= 0)
-            (void)!pwrite(fd, &mark, 1, (off_t)(marks[i].offset + RELEASED_AT));
+        int handle = open_file(o, marks[i].file);
+        if (handle >= 0)
+            (void)sc_io_write_all_at(o->io, handle, marks[i].offset + RELEASED_AT, &mark, 1);
     }
     free(marks);
 }

@@ -32,6 +32,7 @@
 #define SC_RELAY_OUTBOX_H
 
 #include "relay/link.h"
+#include "store/io.h"
 
 #include <stdbool.h>
 
@@ -40,6 +41,7 @@ struct sc_outbox;
 struct sc_outbox_options {
     uint64_t limit_bytes; /* of all files; 0: 4 GiB */
     bool sync;            /* fdatasync after each append */
+    struct sc_io *io;     /* NULL: the system's */
 };
 
 /* Where a batch lies. */

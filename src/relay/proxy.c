@@ -298,7 +298,7 @@ static enum sc_status make(struct sc_proxy *p, struct sc_error *err)
     SC_TRY(sc_row_group_encoder_init(&p->encoder, SC_EFFORT_LIVE, err));
     const struct sc_dispatch_events events = {.released = released, .given_up = given_up, .arg = p};
     p->dispatch = sc_dispatch_create(o->cluster, &events);
-    p->accounts = sc_accounts_open(o->outbox, p->stats.stream, sc_clock_mono_ms);
+    p->accounts = sc_accounts_open(o->outbox, p->stats.stream, sc_clock_mono_ms, o->how.io);
     p->folder = strdup(o->outbox);
     if (p->dispatch == NULL || p->accounts == NULL || p->folder == NULL)
         return sc_fail_nomem(err, "the proxy");

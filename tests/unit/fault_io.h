@@ -315,8 +315,10 @@ static ssize_t fault_write_at(struct sc_io *io, int handle, uint64_t at, const v
     pthread_mutex_lock(&f->mutex);
     struct fault_file *file = file_of_fd(f, handle);
     assert_true(file->in_place && count <= sizeof(before));
+    struct stat st;
+    assert_int_equal(fstat(handle, &st), 0);
     size_t there = (size_t)pread(handle, before, count, (off_t)at);
-    enum verdict v = judge(f, at + there == 0 ? "write" : "overwrite"); /* into a block that is there */
+    enum verdict v = judge(f, st.st_size == 0 ? "write" : "overwrite"); /* else into a block that is there */
     size_t half = (count + 1) / 2, begin = v == HALF_FAIL && f->at % 2 == 1 ? half : 0;
     size_t end = v == HALF || (v == HALF_FAIL && begin == 0) ? half : count;
     if (v == PASS || v == HALF || v == HALF_FAIL) {

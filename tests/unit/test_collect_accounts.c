@@ -4,10 +4,9 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
-#include "store_kit.h"
+#include "fault_io.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 
 enum { FIRST = 1, SECOND = 2, RECORD = 72 };
 
@@ -30,7 +29,7 @@ static struct sc_batch_head batch(uint64_t stream, uint32_t lane, uint64_t windo
 /* Batches 0 .. n-1 of lane 7, of which `safe` are made safe; the process is killed. */
 static void live(const char *folder, uint64_t stream, uint64_t window, uint64_t n, uint64_t safe)
 {
-    struct sc_accounts *a = sc_accounts_open(folder, stream, read_mono);
+    struct sc_accounts *a = sc_accounts_open(folder, stream, read_mono, NULL);
     assert_non_null(a);
     for (uint64_t i = 0; i < n; i++) {
         const struct sc_batch_head head = batch(stream, 7, window, i);
@@ -88,7 +87,7 @@ static void the_next_process_tells_what_a_killed_one_accepted(void **state)
             uint64_t now = sc_clock_wall_ms(), window = now - now % 300000;
             struct sc_link_tally tally;
             live(folder, FIRST, window, 9, safe);
-            struct sc_accounts *a = sc_accounts_open(folder, SECOND, read_mono);
+            struct sc_accounts *a = sc_accounts_open(folder, SECOND, read_mono, NULL);
             for (uint64_t i = kept; i < 9; i++) {
                 const struct sc_batch_head head = batch(FIRST, 7, window, i);
                 sc_accounts_adopt(a, &head);
@@ -120,7 +119,7 @@ static void what_only_the_outbox_knows_is_counted(void **state)
         struct sc_link_tally tally;
         live(folder, FIRST, now, counted, 0);
         for (unsigned start = 0; start < 2; start++) { /* killed again, before anything was safe */
-            struct sc_accounts *a = sc_accounts_open(folder, SECOND + start, read_mono);
+            struct sc_accounts *a = sc_accounts_open(folder, SECOND + start, read_mono, NULL);
             for (uint64_t i = 0; i < 3; i++) {
                 const struct sc_batch_head head = batch(FIRST, 7, now, i);
                 sc_accounts_adopt(a, &head);
@@ -141,7 +140,7 @@ static void a_stream_that_was_told_for_a_minute_goes(void **state)
     uint64_t now = sc_clock_wall_ms(), later = now + 300000 + 61000;
     struct sc_link_tally tally;
     live(folder, FIRST, now, 5, 5);
-    struct sc_accounts *a = sc_accounts_open(folder, SECOND, read_mono);
+    struct sc_accounts *a = sc_accounts_open(folder, SECOND, read_mono, NULL);
     const struct sc_batch_head own = batch(SECOND, 7, now, 0);
     sc_accounts_accept(a, &own);
     assert_true(told(a, FIRST, now + 30000, &tally));
@@ -172,7 +171,7 @@ static void what_was_told_long_ago_is_not_told_again(void **state)
     uint64_t now = sc_clock_wall_ms();
     uint8_t record[RECORD];
     struct sc_link_tally tally;
-    struct sc_accounts *a = sc_accounts_open(folder, FIRST, read_mono);
+    struct sc_accounts *a = sc_accounts_open(folder, FIRST, read_mono, NULL);
     for (uint64_t i = 0; i < 100; i++) {
         const struct sc_batch_head head = batch(FIRST, 7, now - (100 - i) * 600000, i);
         sc_accounts_accept(a, &head);
@@ -189,7 +188,7 @@ static void what_was_told_long_ago_is_not_told_again(void **state)
     }
     close(fd);
     mono_ms += 1000000;
-    a = sc_accounts_open(folder, SECOND, read_mono);
+    a = sc_accounts_open(folder, SECOND, read_mono, NULL);
     uint32_t count = 0;
     for (uint32_t at = 0; sc_accounts_tally(a, &at, now, &tally); count++)
         assert_true(tally.window_ms == now - 600000);
@@ -205,7 +204,7 @@ static void the_file_does_not_grow(void **state)
     char *folder = kit_folder(), path[4096];
     uint64_t now = sc_clock_wall_ms();
     struct stat st;
-    struct sc_accounts *a = sc_accounts_open(folder, FIRST, read_mono);
+    struct sc_accounts *a = sc_accounts_open(folder, FIRST, read_mono, NULL);
     for (uint64_t i = 0; i < 500; i++) {
         const struct sc_batch_head head = batch(FIRST, 7, now + i * 4000000, i);
         sc_accounts_accept(a, &head);
@@ -228,7 +227,7 @@ static void a_window_counts_all_that_is_accepted_late(void **state)
         uint64_t now = sc_clock_wall_ms();
         struct sc_link_tally tally;
         const struct sc_tally_count lost = {.batches = {1}, .records = {5}};
-        struct sc_accounts *a = sc_accounts_open(folder, FIRST, read_mono);
+        struct sc_accounts *a = sc_accounts_open(folder, FIRST, read_mono, NULL);
         for (uint64_t i = 0; i < 4; i++) {
             const struct sc_batch_head head = batch(FIRST, 7, now, i);
             sc_accounts_accept(a, &head);
@@ -255,7 +254,7 @@ static void a_clock_that_comes_back_goes_on_counting(void **state)
         char *folder = kit_folder();
         uint64_t now = sc_clock_wall_ms();
         struct sc_link_tally tally;
-        struct sc_accounts *a = sc_accounts_open(folder, FIRST, read_mono);
+        struct sc_accounts *a = sc_accounts_open(folder, FIRST, read_mono, NULL);
         for (uint64_t i = 0; i < 12; i++) {
             bool ahead = i >= 4 && i < 8;
             const struct sc_batch_head head = batch(FIRST, 7, now + (ahead ? hours * 3600000 : 0), i);
@@ -279,7 +278,7 @@ static void what_was_lost_is_told(void **state)
     uint64_t now = sc_clock_wall_ms();
     struct sc_link_tally tally;
     const struct sc_tally_count lost = {.batches = {3, 1}, .records = {UINT64_C(5000000000), 7}};
-    struct sc_accounts *a = sc_accounts_open(folder, FIRST, read_mono);
+    struct sc_accounts *a = sc_accounts_open(folder, FIRST, read_mono, NULL);
     sc_accounts_lose(a, now, 300, &lost);
     sc_accounts_lose(a, now, 300, &lost);
     for (int process = 0; process < 2; process++) {
@@ -291,7 +290,7 @@ static void what_was_lost_is_told(void **state)
         assert_memory_equal(&tally.lane.safe, &tally.lane.accepted, sizeof(tally.lane.safe));
         assert_true(sc_accounts_stream(a, true).closed);
         sc_accounts_free(a);
-        a = sc_accounts_open(folder, SECOND, read_mono);
+        a = sc_accounts_open(folder, SECOND, read_mono, NULL);
     }
     sc_accounts_free(a);
     kit_remove(folder);
@@ -313,10 +312,141 @@ static void a_damaged_record_is_passed_over(void **state)
         byte ^= 0x10;
         assert_int_equal(pwrite(fd, &byte, 1, at), 1);
         close(fd);
-        struct sc_accounts *a = sc_accounts_open(folder, SECOND, read_mono);
+        struct sc_accounts *a = sc_accounts_open(folder, SECOND, read_mono, NULL);
         assert_false(told(a, FIRST, now, &tally));
         sc_accounts_free(a);
         kit_remove(folder);
+    }
+}
+
+/* ---- a disk that fails ---- */
+
+enum { LANES = 2, EACH = 6 };
+
+/* Of a proxy that has a batch in its outbox until it is safe, and what its subcollectors heard of it. */
+struct proxy {
+    char *folder;
+    struct fault_io *io;
+    bool waits[LANES][EACH]; /* accepted, and in the outbox */
+    uint32_t accepted[LANES];
+    struct sc_tally heard;
+};
+
+static struct sc_accounts *begin(const struct proxy *p, uint64_t stream, bool faulty)
+{
+    struct sc_accounts *a = sc_accounts_open(p->folder, stream, read_mono, faulty ? &p->io->io : NULL);
+    assert_non_null(a);
+    return a;
+}
+
+/* All batches in turn, of which a third stays in the outbox, the last of each lane too; then the process is killed. */
+static void accept_all(struct proxy *p)
+{
+    struct sc_accounts *a = begin(p, FIRST, true);
+    for (uint32_t i = 0; i < LANES * EACH && !p->io->stopped; i++) {
+        uint32_t lane = i % LANES, n = i / LANES;
+        const struct sc_batch_head head = batch(FIRST, lane, KIT_WINDOW, n);
+        p->accepted[lane]++;
+        sc_accounts_accept(a, &head);
+        p->waits[lane][n] = n % 3 == 2 || p->io->stopped;
+        if (!p->waits[lane][n])
+            sc_accounts_safe(a, &head);
+    }
+    sc_accounts_free(a);
+}
+
+static void for_each_waiting(struct proxy *p, struct sc_accounts *a,
+                             void (*call)(struct sc_accounts *, const struct sc_batch_head *))
+{
+    for (uint32_t lane = 0; lane < LANES; lane++) {
+        for (uint32_t n = 0; n < EACH; n++) {
+            const struct sc_batch_head head = batch(FIRST, lane, KIT_WINDOW, n);
+            if (p->waits[lane][n])
+                call(a, &head);
+        }
+    }
+}
+
+static void tell(struct proxy *p, struct sc_accounts *a)
+{
+    struct sc_link_tally tally;
+    for (uint32_t at = 0; sc_accounts_tally(a, &at, KIT_WINDOW, &tally);) {
+        const struct sc_tally one = {.lane_count = 1, .lanes = &tally.lane};
+        if (tally.stream == FIRST)
+            assert_int_equal(sc_tally_merge(&p->heard, &one), SC_OK);
+    }
+}
+
+/* What was heard is true, or, unless `whole`, less. */
+static void check_heard(struct proxy *p, bool whole)
+{
+    for (uint32_t lane = 0; lane < LANES; lane++) {
+        const struct sc_tally_lane *heard = sc_tally_lane(&p->heard, lane);
+        uint64_t accepted = heard->accepted.batches[0] + heard->accepted.batches[1];
+        uint64_t safe = heard->safe.batches[0] + heard->safe.batches[1];
+        if (accepted > p->accepted[lane] || safe > accepted || (whole && accepted != p->accepted[lane]))
+            fail_msg("fault %d at operation %llu: of %u batches of lane %u %llu are told, %llu safe",
+                     p->io->fault, (unsigned long long)p->io->at, p->accepted[lane], lane,
+                     (unsigned long long)accepted, (unsigned long long)safe);
+        if (whole)
+            check(&heard->accepted, p->accepted[lane]);
+    }
+}
+
+/* The next process sends what waits. @return whether it says that the first one's stream is closed. */
+static bool send_rest(struct proxy *p, uint64_t stream, bool faulty)
+{
+    struct sc_accounts *a = begin(p, stream, faulty);
+    for_each_waiting(p, a, sc_accounts_adopt);
+    tell(p, a);
+    check_heard(p, false);
+    assert_true(!sc_accounts_stream(a, false).earlier_closed || !p->waits[0][2]);
+    for_each_waiting(p, a, sc_accounts_safe);
+    memset(p->waits, 0, sizeof(p->waits));
+    tell(p, a);
+    bool closed = sc_accounts_stream(a, false).earlier_closed;
+    sc_accounts_tidy(a, KIT_WINDOW);
+    sc_accounts_free(a);
+    return closed;
+}
+
+/* A record that was torn is lost, and of a disk that was full all that was not written; else all that was accepted is told, at the
+ * latest by the process after the next. */
+static bool with_fault(enum fault fault, uint64_t at)
+{
+    struct proxy p = {.folder = kit_folder(), .io = fault_create_io(fault, at)};
+    bool torn = fault == FAULT_TORN || fault == FAULT_STOP_TORN || fault == FAULT_FULL;
+    mono_ms = 1000000;
+    accept_all(&p);
+    if (p.io->stopped) { /* it was the machine, which starts again */
+        p.io->stopped = false;
+        p.io->fault = FAULT_NONE;
+    }
+    bool closed = send_rest(&p, SECOND, true);
+    check_heard(&p, closed && !torn);
+    assert_true(send_rest(&p, 3, false));
+    check_heard(&p, !torn);
+    for (uint32_t lane = 0; lane < LANES; lane++) {
+        const struct sc_tally_lane *heard = sc_tally_lane(&p.heard, lane);
+        assert_memory_equal(&heard->accepted, &heard->safe, sizeof(heard->safe));
+    }
+    bool hit = p.io->hit;
+    sc_tally_free(&p.heard);
+    fault_free_io(p.io);
+    kit_remove(p.folder);
+    return hit;
+}
+
+static void every_operation_failing(void **state)
+{
+    (void)state;
+    static const enum fault faults[] = {FAULT_EIO,  FAULT_ENOSPC, FAULT_SHORT,    FAULT_TORN,
+                                        FAULT_FULL, FAULT_STOP,   FAULT_STOP_TORN};
+    for (unsigned i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        uint64_t at = 0;
+        while (with_fault(faults[i], at))
+            at++;
+        assert_true(faults[i] == FAULT_SHORT || at > 0);
     }
 }
 
@@ -332,6 +462,7 @@ int main(void)
         cmocka_unit_test(a_clock_that_comes_back_goes_on_counting),
         cmocka_unit_test(what_was_lost_is_told),
         cmocka_unit_test(a_damaged_record_is_passed_over),
+        cmocka_unit_test(every_operation_failing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -168,7 +168,7 @@ static uint64_t told(struct fixture *f, unsigned *lines)
 /* Records of what was dropped, in the accounts that the next process tells. */
 static uint64_t accounted(struct fixture *f)
 {
-    struct sc_accounts *accounts = sc_accounts_open(f->outbox, 1, sc_clock_mono_ms);
+    struct sc_accounts *accounts = sc_accounts_open(f->outbox, 1, sc_clock_mono_ms, NULL);
     struct sc_link_tally tally;
     uint64_t sum = 0;
     for (uint32_t at = 0; sc_accounts_tally(accounts, &at, sc_clock_wall_ms(), &tally);) {

@@ -198,7 +198,7 @@ static void answers_tell_what_was_dropped(void **state)
     for (uint64_t round = 1; round <= 2; round++) {
         char wanted[128];
         sc_drops_add(&all, &later);
-        assert_int_equal(sc_drops_write(&all, store, "n1", 7, 300, NULL), SC_OK);
+        assert_int_equal(sc_drops_write(&all, store, "n1", 7, 300, NULL, NULL), SC_OK);
         struct said said = judge(store);
         snprintf(wanted, sizeof(wanted), ": %u records were dropped by collector n1: its queue was full",
                  (unsigned)(1000 * round));
@@ -206,7 +206,7 @@ static void answers_tell_what_was_dropped(void **state)
         assert_non_null(strstr(said.last, wanted));
     }
     sc_drops_add(&other, &later);
-    assert_int_equal(sc_drops_write(&other, store, "n1", 8, 300, NULL), SC_OK);
+    assert_int_equal(sc_drops_write(&other, store, "n1", 8, 300, NULL, NULL), SC_OK);
     assert_non_null(strstr(judge(store).last, ": 3000 records were dropped"));
     sc_drops_free(&all);
     sc_drops_free(&later);

@@ -27,13 +27,24 @@
 struct faulty_io {
     struct sc_io io;
     struct sc_io_ops ops;
-    atomic_bool full;
+    atomic_bool full;         /* no segment has room; a file of a few bytes may find some */
+    bool small[1024];         /* by handle */
     atomic_int failing_syncs; /* of so many the next ones fail */
 };
 
+static int faulty_create(struct sc_io *io, const char *path)
+{
+    int handle = sc_io_system()->ops->create(sc_io_system(), path);
+    if (handle >= 0 && handle < 1024)
+        ((struct faulty_io *)io)->small[handle] =
+            strstr(path, ".scs") == NULL && strstr(path, ".sclive") == NULL;
+    return handle;
+}
+
 static ssize_t faulty_write(struct sc_io *io, int handle, const void *bytes, size_t count)
 {
-    if (atomic_load(&((struct faulty_io *)io)->full))
+    struct faulty_io *f = (struct faulty_io *)io;
+    if (atomic_load(&f->full) && !(handle < 1024 && f->small[handle]))
         return -ENOSPC;
     return sc_io_system()->ops->write(sc_io_system(), handle, bytes, count);
 }
@@ -52,6 +63,7 @@ static struct faulty_io *make_io(void)
 {
     struct faulty_io *f = calloc(1, sizeof(*f));
     f->ops = *sc_io_system()->ops;
+    f->ops.create = faulty_create;
     f->ops.write = faulty_write;
     f->ops.datasync = faulty_sync;
     f->io.ops = &f->ops;
