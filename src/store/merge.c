@@ -164,6 +164,72 @@ static void merge_end(struct merge *m)
     sc_span_set_free(&m->seen);
 }
 
+/* Rows of row groups that are whole to the last byte, and their ids to `held` (may be NULL). */
+static enum sc_status read_group(struct sc_read_context *context, const struct sc_segment *segment,
+                                 uint32_t index, struct sc_span_set *held, uint64_t *rows)
+{
+    struct sc_row_group *group;
+    uint32_t damaged;
+    bool fresh;
+    sc_read_context_reset(context);
+    SC_TRY(sc_row_group_open(context, segment, index, &group, NULL));
+    SC_TRY(sc_row_group_verify(group, &damaged, NULL));
+    *rows += group->rows;
+    for (uint32_t i = 0; held != NULL && i < group->span_count; i++) {
+        if (sc_span_set_add(held, &group->spans[i], &fresh) != SC_OK)
+            return SC_NOMEM;
+    }
+    return SC_OK;
+}
+
+static enum sc_status read_back(const char *path, struct sc_span_set *held, uint64_t *rows, bool *sealed,
+                                struct sc_error *err)
+{
+    struct sc_segment *segment;
+    struct sc_read_context context;
+    *rows = 0;
+    SC_TRY(sc_segment_open(path, &segment, err));
+    *sealed = segment->sealed;
+    enum sc_status status = sc_read_context_init(&context);
+    for (uint32_t i = 0; i < segment->group_count && status == SC_OK; i++) {
+        enum sc_status found = read_group(&context, segment, i, held, rows);
+        status = found == SC_NOMEM ? found : SC_OK; /* a damaged row group holds nothing */
+    }
+    sc_read_context_free(&context);
+    sc_segment_close(segment);
+    return status == SC_OK ? SC_OK : sc_fail_nomem(err, "merging");
+}
+
+enum sc_status sc_merge_note_held(const char *path, struct sc_span_set *held, struct sc_error *err)
+{
+    uint64_t rows;
+    bool sealed;
+    return read_back(path, held, &rows, &sealed, err);
+}
+
+/* The rows must be those that were merged. */
+static enum sc_status verify(const char *path, uint64_t rows, struct sc_error *err)
+{
+    uint64_t found;
+    bool sealed;
+    SC_TRY(read_back(path, NULL, &found, &sealed, err));
+    if (sealed && found == rows)
+        return SC_OK;
+    return sc_fail(err, SC_DAMAGED, "%s reads back %llu of %llu records", path, (unsigned long long)found,
+                   (unsigned long long)rows);
+}
+
+static enum sc_status merge_finish(struct merge *m, const char *path, enum sc_status status)
+{
+    if (status != SC_OK) {
+        sc_segment_writer_abandon(&m->writer);
+        return status;
+    }
+    m->report->bytes_written = m->writer.offset;
+    SC_TRY(sc_segment_writer_finish(&m->writer, m->err));
+    return verify(path, m->report->rows, m->err);
+}
+
 enum sc_status sc_merge_segments(struct sc_io *io, const char *const *inputs, uint32_t input_count,
                                  const char *path, const struct sc_segment_id *id,
                                  const struct sc_span_set *held, const volatile int *cancel,
@@ -177,45 +243,9 @@ enum sc_status sc_merge_segments(struct sc_io *io, const char *const *inputs, ui
         status = add_input(&m, inputs[i], cancel);
     for (unsigned kind = 0; kind < 2 && status == SC_OK; kind++)
         status = flush(&m, &m.parts[kind]);
-    if (status == SC_OK) {
-        report->bytes_written = m.writer.offset;
-        status = sc_segment_writer_finish(&m.writer, err);
-    } else {
-        sc_segment_writer_abandon(&m.writer);
-    }
+    status = merge_finish(&m, path, status);
     if (status != SC_OK && created)
         io->ops->unlink(io, path);
     merge_end(&m);
-    return status;
-}
-
-static enum sc_status note_group(struct sc_read_context *context, const struct sc_segment *segment,
-                                 uint32_t index, struct sc_span_set *held, struct sc_error *err)
-{
-    struct sc_row_group *group;
-    uint32_t damaged;
-    bool fresh;
-    sc_read_context_reset(context);
-    SC_TRY(sc_row_group_open(context, segment, index, &group, err));
-    SC_TRY(sc_row_group_verify(group, &damaged, err));
-    for (uint32_t i = 0; i < group->span_count; i++) {
-        if (sc_span_set_add(held, &group->spans[i], &fresh) != SC_OK)
-            return sc_fail_nomem(err, "merging");
-    }
-    return SC_OK;
-}
-
-enum sc_status sc_merge_note_held(const char *path, struct sc_span_set *held, struct sc_error *err)
-{
-    struct sc_segment *segment;
-    struct sc_read_context context;
-    SC_TRY(sc_segment_open(path, &segment, err));
-    enum sc_status status = sc_read_context_init(&context) == SC_OK ? SC_OK : sc_fail_nomem(err, "merging");
-    for (uint32_t i = 0; i < segment->group_count && status == SC_OK; i++) {
-        enum sc_status found = note_group(&context, segment, i, held, err);
-        status = found == SC_NOMEM ? found : SC_OK; /* a damaged row group holds nothing */
-    }
-    sc_read_context_free(&context);
-    sc_segment_close(segment);
     return status;
 }

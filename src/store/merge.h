@@ -1,6 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Merging segments of one window and lane into one sealed segment: at the end of a window, for repair and
- * compaction. */
+/*
+ * Merging segments of one window and lane into one sealed segment: the one way in which stored rows come into another file, at the end
+ * of a window, for repair, and for whatever makes fewer or newer files of what is there.
+ *
+ * Takes segments, live or sealed, in any format that is read, with row groups of any size, any number of them damaged, the same batches
+ * in several.
+ *
+ * Gives
+ *   - each batch id once, of its first whole copy, and none that others hold;
+ *   - batches whole and in the order in which they were met, flows and options each by themselves, their ids and numbers kept;
+ *   - row groups that are filled anew, as full as base/bounds.h lets them be, encoded as this version does;
+ *   - nothing of a row group of which any chunk is damaged: it is counted, and what to do with its file is the caller's;
+ *   - a file that is durable under the name that it was given and was read back, every chunk of it, or none. To give it its final name
+ *     and to take away the inputs is the caller's: only then are they not needed any more.
+ *
+ * A row group with a batch that alone is more than a row group may be, of an earlier version, is copied byte for byte: whatever was
+ * read can be written.
+ */
 #ifndef SC_STORE_MERGE_H
 #define SC_STORE_MERGE_H
 
@@ -18,12 +34,10 @@ struct sc_merge_report {
 };
 
 /*
- * Writes the rows of `inputs` (paths) to a new segment at `path`, row groups as full as base/bounds.h lets them be, spans whole
- * and contiguous, each batch id once and none that is in `held` (may be NULL), arrival order kept; then footer and fdatasync.
- * `cancel` (may be NULL) is looked at between row groups. A row group with a span that alone is more than a row group may be, of
- * an earlier version, is copied byte for byte: whatever was read can be written.
- * @return SC_OK; otherwise the file at `path` is removed. Damage of an input is no failure, nor is an input
- * that is gone; see the report.
+ * Merges `inputs` (paths) into a new segment at `path`, without the batches that are in `held` (may be NULL). `cancel` (may be NULL) is
+ * looked at between row groups.
+ * @return SC_OK; otherwise there is no file of ours at `path`. Damage of an input is no failure, nor is an input that is gone; see the
+ * report. SC_DAMAGED: what was written does not read back.
  */
 enum sc_status sc_merge_segments(struct sc_io *io, const char *const *inputs, uint32_t input_count,
                                  const char *path, const struct sc_segment_id *id,

@@ -30,32 +30,6 @@ void sc_seal_job_free(struct sc_seal_job *job)
     free(job);
 }
 
-/* Reads the sealed file back: every chunk must decode and the rows must be those that were merged. */
-static enum sc_status verify_sealed(const char *path, uint64_t rows, struct sc_error *err)
-{
-    struct sc_segment *segment;
-    struct sc_read_context context;
-    SC_TRY(sc_segment_open(path, &segment, err));
-    enum sc_status status = sc_read_context_init(&context) == SC_OK ? SC_OK : sc_fail_nomem(err, path);
-    uint64_t found = 0;
-    for (uint32_t i = 0; status == SC_OK && i < segment->group_count; i++) {
-        struct sc_row_group *group;
-        uint32_t damaged;
-        sc_read_context_reset(&context);
-        status = sc_row_group_open(&context, segment, i, &group, err);
-        if (status == SC_OK)
-            status = sc_row_group_verify(group, &damaged, err);
-        if (status == SC_OK)
-            found += group->rows;
-    }
-    if (status == SC_OK && (!segment->sealed || found != rows))
-        status = sc_fail(err, SC_DAMAGED, "%s reads back %llu of %llu records", path,
-                         (unsigned long long)found, (unsigned long long)rows);
-    sc_read_context_free(&context);
-    sc_segment_close(segment);
-    return status;
-}
-
 /* A live file with damage is kept beside the sealed one: somebody may want to look at it. */
 static void retire_inputs(struct sc_io *io, const struct sc_log *log, const struct sc_seal_job *job,
                           bool keep)
@@ -131,11 +105,6 @@ enum sc_status sc_seal(struct sc_io *io, const struct sc_log *log, const struct 
         return SC_OK;
     io->ops->unlink(io, job->temporary); /* of a seal that was cut short */
     SC_TRY(merge_job(io, job, cancel, report, err));
-    enum sc_status status = verify_sealed(job->temporary, report->rows, err);
-    if (status != SC_OK) {
-        io->ops->unlink(io, job->temporary);
-        return status;
-    }
     SC_TRY(put_in_place(io, job, report->rows, err));
     bool damage = report->groups_damaged != 0 || report->stretches_damaged != 0;
     if (damage)

@@ -443,6 +443,36 @@ static void a_merge_that_fails_leaves_nothing(void **state)
     desk_end(&d);
 }
 
+static ssize_t write_changed(struct sc_io *io, int handle, const void *bytes, size_t count)
+{
+    char *copy = malloc(count);
+    (void)io;
+    assert_non_null(copy);
+    memcpy(copy, bytes, count);
+    copy[count / 2] ^= 1;
+    ssize_t n = sc_io_system()->ops->write(sc_io_system(), handle, copy, count);
+    free(copy);
+    return n;
+}
+
+/* A disk that keeps something else than it was given. */
+static void what_does_not_read_back(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct sc_error err = {0};
+    struct sc_io_ops ops = *sc_io_system()->ops;
+    struct sc_io io = {.ops = &ops};
+    desk_start(&d);
+    add_input(&d, 0, 3, 10);
+    ops.write = write_changed;
+    assert_int_equal(sc_merge_segments(&io, d.inputs, d.count, d.out, &desk_id, NULL, NULL, &d.report, &err),
+                     SC_DAMAGED);
+    assert_true(strstr(err.message, d.out) != NULL);
+    assert_int_equal(access(d.out, F_OK), -1);
+    desk_end(&d);
+}
+
 /* An output that is there already is not ours to overwrite, nor to remove. */
 static void an_output_that_is_there(void **state)
 {
@@ -519,6 +549,7 @@ int main(void)
         cmocka_unit_test(damage_is_left_out),
         cmocka_unit_test(missing_and_foreign_inputs),
         cmocka_unit_test(a_merge_that_fails_leaves_nothing),
+        cmocka_unit_test(what_does_not_read_back),
         cmocka_unit_test(an_output_that_is_there),
         cmocka_unit_test(a_seal_of_what_is_gone),
         cmocka_unit_test(span_sets),
