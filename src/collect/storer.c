@@ -162,19 +162,13 @@ static void append(struct sc_storer *s, struct sc_parcel *parcel)
 {
     struct sc_error err;
     enum sc_status status = sc_stores_append(&s->stores, parcel->batch, parcel->memory, &err);
-    if (status == SC_OK) {
-        list_append(&s->unsynced, parcel);
-        return;
-    }
-    if (!sc_stores_is_passing(status)) {
+    if (status != SC_OK && !sc_stores_is_passing(status)) {
         give_up(s, parcel, &err);
         return;
     }
-    struct parcel_list failed = {0};
-    list_append(&failed, parcel);
-    list_prepend_all(&s->again, &failed);
-    append_unsynced_again(s);
-    note_failure(s, &err);
+    list_append(&s->unsynced, parcel);
+    if (status != SC_OK)
+        on_committed(s, &err);
 }
 
 /* ---- once a second ---- */
@@ -208,32 +202,18 @@ static void each_second(struct sc_storer *s, uint64_t now)
 
 /* ---- the thread ---- */
 
-static uint64_t until(uint64_t deadline, uint64_t now)
-{
-    return deadline > now ? deadline - now : 0;
-}
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* The next parcel, waiting for one no longer than to the next duty. NULL: do the duties. */
 static struct sc_parcel *next_parcel(struct sc_storer *s, uint64_t now)
 {
     uint64_t wait = sc_stores_wait(&s->stores, now);
-    if (s->stats.blocked && s->again.first != NULL) {
-        uint64_t pause = least(until(s->retry_at_ms, now), wait);
-        if (until(s->retry_at_ms, now) != 0) {
-            struct timespec nap = {.tv_sec = (time_t)(pause / 1000),
-                                   .tv_nsec = (long)(pause % 1000) * 1000000};
-            nanosleep(&nap, NULL);
-            return NULL;
-        }
-    }
-    if (s->again.first != NULL)
+    if (s->again.first == NULL)
+        return sc_queue_pop(s->options.queue, wait);
+    if (!s->stats.blocked || now >= s->retry_at_ms)
         return list_take(&s->again);
-    return sc_queue_pop(s->options.queue, wait);
+    uint64_t pause = s->retry_at_ms - now < wait ? s->retry_at_ms - now : wait;
+    struct timespec nap = {.tv_sec = (time_t)(pause / 1000), .tv_nsec = (long)(pause % 1000) * 1000000};
+    nanosleep(&nap, NULL);
+    return NULL;
 }
 
 /* Whatever the disk did before: at the end it is tried at once, and again as if it had just failed. */

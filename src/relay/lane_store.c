@@ -63,7 +63,7 @@ struct sc_lane_store {
     pthread_cond_t wake;
     struct sc_lane_batch *waiting, **waiting_last;
     uint64_t waiting_bytes;
-    struct news *news; /* the newest first; the thread takes them when it has judged the others */
+    struct news *news, **last_news;                /* the thread takes them when it has judged the others */
     struct sc_lane_batch *answers, **answers_last; /* batches that are done with */
     struct sc_tellers shares;
     struct sc_cluster fresh; /* to be taken over; no members: none */
@@ -185,37 +185,27 @@ static void refuse(struct sc_lane_store *s, struct sc_lane_batch *b, const struc
     done(s, b, SC_LANE_LOST);
 }
 
-/* Everything since the last good commit may be lost with its file. */
-static void refuse_unsynced(struct sc_lane_store *s, const struct sc_error *err)
+static void accept(struct sc_lane_store *s, struct sc_lane_batch *b)
 {
-    while (s->unsynced != NULL) {
-        struct sc_lane_batch *b = s->unsynced;
-        s->unsynced = b->next;
-        refuse(s, b, err);
-    }
-    s->last = &s->unsynced;
+    s->stats.batches++;
+    s->stats.records += b->head.records;
+    remember(s, &b->head.id);
+    done(s, b, SC_LANE_DURABLE);
 }
 
-static void accept_unsynced(struct sc_lane_store *s)
-{
-    while (s->unsynced != NULL) {
-        struct sc_lane_batch *b = s->unsynced;
-        s->unsynced = b->next;
-        s->stats.batches++;
-        s->stats.records += b->head.records;
-        remember(s, &b->head.id);
-        done(s, b, SC_LANE_DURABLE);
-    }
-    s->last = &s->unsynced;
-}
-
+/* When it failed, everything since the last good commit may be lost with its file. */
 static void on_committed(void *arg, const struct sc_error *failure)
 {
     struct sc_lane_store *s = arg;
-    if (failure == NULL)
-        accept_unsynced(s);
-    else
-        refuse_unsynced(s, failure);
+    while (s->unsynced != NULL) {
+        struct sc_lane_batch *b = s->unsynced;
+        s->unsynced = b->next;
+        if (failure == NULL)
+            accept(s, b);
+        else
+            refuse(s, b, failure);
+    }
+    s->last = &s->unsynced;
     s->options.answered(s->options.arg);
 }
 
@@ -297,14 +287,10 @@ static void take(struct sc_lane_store *s, struct sc_lane_batch *b)
         return;
     enum sc_status status = append(s, b, &group, &err);
     sc_encoded_group_free(&group);
-    if (status != SC_OK) { /* the writer may have given up a file with unsynced batches in it */
-        refuse_unsynced(s, &err);
-        refuse(s, b, &err);
-        s->options.answered(s->options.arg);
-        return;
-    }
     *s->last = b;
     s->last = &b->next;
+    if (status != SC_OK) /* the writer may have given up a file with unsynced batches in it */
+        on_committed(s, &err);
 }
 
 /* ---- tallies ---- */
@@ -343,18 +329,13 @@ static void take_word(struct sc_lane_store *s, const struct news *n)
 static struct news *collect_news(struct sc_lane_store *s)
 {
     pthread_mutex_lock(&s->mutex);
-    struct news *all = s->news, *in_order = NULL;
+    struct news *all = s->news;
     s->news = NULL;
+    s->last_news = &s->news;
     for (uint32_t i = 0; i < s->shares.count; i++)
         ((struct share *)s->shares.list[i])->waiting = 0;
     pthread_mutex_unlock(&s->mutex);
-    while (all != NULL) { /* it was a stack */
-        struct news *next = all->next;
-        all->next = in_order;
-        in_order = all;
-        all = next;
-    }
-    return in_order;
+    return all;
 }
 
 static void take_one(struct sc_lane_store *s)
@@ -555,6 +536,7 @@ static void init_shared(struct sc_lane_store *s)
     pthread_condattr_destroy(&monotonic);
     s->answers_last = &s->answers;
     s->waiting_last = &s->waiting;
+    s->last_news = &s->news;
 }
 
 static enum sc_status open_stores(struct sc_lane_store *s, struct sc_error *err)
@@ -653,8 +635,8 @@ static enum sc_refusal tell(struct sc_lane_store *s, const char *proxy, const st
     bool fits = share != NULL && share->waiting < SC_NEWS_EACH;
     if (fits) {
         share->waiting++;
-        n->next = s->news;
-        s->news = n;
+        *s->last_news = n;
+        s->last_news = &n->next;
     }
     pthread_mutex_unlock(&s->mutex);
     if (!fits)

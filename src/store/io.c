@@ -19,10 +19,7 @@ static int system_create(struct sc_io *io, const char *path)
 static ssize_t system_write(struct sc_io *io, int handle, const void *bytes, size_t count)
 {
     (void)io;
-    ssize_t n;
-    do {
-        n = write(handle, bytes, count);
-    } while (n < 0 && errno == EINTR);
+    ssize_t n = TEMP_FAILURE_RETRY(write(handle, bytes, count));
     return n < 0 ? -errno : n;
 }
 
@@ -54,20 +51,14 @@ static int system_open(struct sc_io *io, const char *path, bool make)
 static ssize_t system_read_at(struct sc_io *io, int handle, uint64_t at, void *bytes, size_t count)
 {
     (void)io;
-    ssize_t n;
-    do {
-        n = pread(handle, bytes, count, (off_t)at);
-    } while (n < 0 && errno == EINTR);
+    ssize_t n = TEMP_FAILURE_RETRY(pread(handle, bytes, count, (off_t)at));
     return n < 0 ? -errno : n;
 }
 
 static ssize_t system_write_at(struct sc_io *io, int handle, uint64_t at, const void *bytes, size_t count)
 {
     (void)io;
-    ssize_t n;
-    do {
-        n = pwrite(handle, bytes, count, (off_t)at);
-    } while (n < 0 && errno == EINTR);
+    ssize_t n = TEMP_FAILURE_RETRY(pwrite(handle, bytes, count, (off_t)at));
     return n < 0 ? -errno : n;
 }
 
