@@ -27,7 +27,8 @@ struct sc_teller *sc_tellers_get(struct sc_tellers *tellers, const char *proxy, 
     struct sc_teller *teller = sc_tellers_find(tellers, proxy);
     if (teller != NULL)
         return teller;
-    struct sc_teller **list = realloc(tellers->list, (tellers->count + (size_t)1) * sizeof(teller));
+    struct sc_teller **list =
+        realloc(tellers->list, (tellers->count + (size_t)1) * sizeof(struct sc_teller *));
     tellers->list = list == NULL ? tellers->list : list;
     teller = list == NULL ? NULL : calloc(1, size);
     if (teller == NULL)
