@@ -280,6 +280,7 @@ def format_step():
 
 def text_steps():
     return [format_step(), Step("layers", [sys.executable, "scripts/check-layers.py"]),
+            Step("circles", [sys.executable, "scripts/check-circles.py"]),
             Step("house rules", [sys.executable, "tests/lint.py"], counts="lines")]
 
 
