@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The sockets of a receiver: listeners, and the connections that they took. connections.c reads TCP, datagrams.c UDP, listeners.c
- * opens and ends either. All belong to the receiver's thread.
+ * The sockets of a receiver: listeners, and the connections that they took. connections.c reads TCP, datagrams.c UDP; listeners.c
+ * takes and ends either. All belong to the receiver's thread.
  */
 #ifndef SC_COLLECT_SOCKETS_H
 #define SC_COLLECT_SOCKETS_H
