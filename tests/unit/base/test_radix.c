@@ -2,14 +2,10 @@
 #include "base/hash.h"
 #include "base/radix.h"
 #include "store/address_dict.h"
+#include "unit.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #define MOST 3000u
 
@@ -86,7 +82,7 @@ static void addresses_get_codes_in_ascending_order(void **state)
     }
 }
 
-int main(void)
+UNIT(test_radix)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sorts_as_comparing_does),
