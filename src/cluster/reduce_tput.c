@@ -5,7 +5,7 @@
  * with equals. After phase 2 the k-th greatest sum so far, tau2 >= tau, is passed by the first k; a group of which only some ranks
  * have told can still reach it when its sum so far and T - 1 from each of the others do. These candidates are asked for in full.
  */
-#include "cluster/reduce_internal.h"
+#include "cluster/reduce_tput.h"
 
 #include <stdlib.h>
 
