@@ -2,10 +2,11 @@
 /* sc-query: lists, filters, sorts and aggregates the records of stores. */
 #include "base/clock.h"
 #include "cli/query_cluster.h"
-#include "cli/query_columns.h"
 #include "cli/query_job.h"
 #include "filter/filter.h"
 #include "query/request.h"
+#include "query/stored_columns.h"
+#include "query/totals.h"
 #include "store/elements.h"
 
 #include <stdio.h>
@@ -159,7 +160,7 @@ static int run(struct sc_query_job *job)
     struct sc_row_stats totals;
     sc_row_stats_init(&totals);
     if (job->o.items_metadata && (status == SC_OK || status == SC_CANCELLED) &&
-        sc_print_totals(&job->source, &totals, &err) != SC_OK)
+        sc_query_totals(&job->source, &totals, &err) != SC_OK)
         status = err.status;
     code = sc_query_finish(job, status, &summary, &totals, &err);
     sc_row_stats_free(&totals);

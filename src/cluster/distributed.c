@@ -265,6 +265,18 @@ enum sc_status sc_distributed_again(struct sc_distributed *d, bool *again, struc
     return status == SC_OK && *again ? assign(d, err) : status;
 }
 
+enum sc_status sc_distributed_read(struct sc_distributed *d,
+                                   enum sc_status (*read)(void *arg, struct sc_error *err), void *arg,
+                                   struct sc_error *err)
+{
+    bool again = true;
+    while (again) {
+        SC_TRY(sc_ranks_agree(d->options.ranks, read(arg, err), err));
+        SC_TRY(sc_distributed_again(d, &again, err));
+    }
+    return SC_OK;
+}
+
 /* ---- the end ---- */
 
 static enum sc_status put_sentences(const struct sc_distributed *d, char *const *sentences, uint32_t count,

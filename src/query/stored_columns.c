@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "cli/query_columns.h"
+#include "query/stored_columns.h"
 
 #define KEY_BYTES 9u
 
@@ -83,21 +83,20 @@ void sc_stored_columns_put(const struct sc_stored_columns *columns, struct sc_bu
     }
 }
 
-enum sc_status sc_stored_columns_take(struct sc_stored_columns *columns, const struct sc_buf *in,
+enum sc_status sc_stored_columns_take(struct sc_stored_columns *columns, struct sc_cursor *in,
                                       const struct sc_ie_learned *learned, struct sc_error *err)
 {
-    struct sc_cursor c = {.data = in->data, .len = in->len};
-    while (sc_cursor_left(&c) >= KEY_BYTES) {
+    while (sc_cursor_left(in) >= KEY_BYTES) {
         uint32_t slot;
-        struct sc_column_key key = {.pen = sc_cursor_le32(&c)};
-        key.id = sc_cursor_le16(&c);
-        key.instance = sc_cursor_u8(&c);
-        key.kind = sc_cursor_u8(&c);
-        bool misfits = sc_cursor_u8(&c) != 0;
+        struct sc_column_key key = {.pen = sc_cursor_le32(in)};
+        key.id = sc_cursor_le16(in);
+        key.instance = sc_cursor_u8(in);
+        key.kind = sc_cursor_u8(in);
+        bool misfits = sc_cursor_u8(in) != 0;
         SC_TRY(add_key(columns, key, learned, &slot, err));
         columns->has_misfits[slot] |= misfits && columns->may_misfit[slot];
     }
-    return sc_cursor_left(&c) == 0 ? SC_OK : sc_fail(err, SC_DAMAGED, "the columns of a node make no sense");
+    return sc_cursor_left(in) == 0 ? SC_OK : sc_fail(err, SC_DAMAGED, "the columns of a node make no sense");
 }
 
 enum sc_status sc_stored_columns_list(const struct sc_stored_columns *columns,

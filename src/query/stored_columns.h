@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The columns of a listing of everything: those that some row group has, each with what does not fit its learned type. */
-#ifndef SC_CLI_QUERY_COLUMNS_H
-#define SC_CLI_QUERY_COLUMNS_H
+#ifndef SC_QUERY_STORED_COLUMNS_H
+#define SC_QUERY_STORED_COLUMNS_H
 
 #include "query/request.h"
 #include "source/source.h"
@@ -22,7 +22,7 @@ enum sc_status sc_stored_columns_find(struct sc_stored_columns *columns, const s
 
 /* To bytes and back; `take` adds what is not there yet. @return also SC_DAMAGED. */
 void sc_stored_columns_put(const struct sc_stored_columns *columns, struct sc_buf *out);
-enum sc_status sc_stored_columns_take(struct sc_stored_columns *columns, const struct sc_buf *in,
+enum sc_status sc_stored_columns_take(struct sc_stored_columns *columns, struct sc_cursor *in,
                                       const struct sc_ie_learned *learned, struct sc_error *err);
 
 /* Appends them to a listing. */
