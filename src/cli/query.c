@@ -57,10 +57,10 @@ static int add_stored_columns(struct sc_query_job *job)
 {
     struct sc_error err = {0};
     struct sc_stored_columns columns;
-    sc_stored_columns_init(&columns);
-    enum sc_status status = sc_stored_columns_find(&columns, &job->source, &job->learned, &err);
+    sc_stored_columns_init(&columns, &job->learned);
+    enum sc_status status = sc_stored_columns_find(&columns, &job->source, &err);
     if (status == SC_OK)
-        status = sc_stored_columns_list(&columns, &job->learned, job->listing, &err);
+        status = sc_stored_columns_list(&columns, job->listing, &err);
     sc_stored_columns_free(&columns);
     return status == SC_OK ? 0 : sc_query_report(job, &err, SC_EXIT_NOTHING);
 }

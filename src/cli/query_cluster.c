@@ -23,7 +23,6 @@
 #define MOST_CONNECT_S 5u
 #define GRACE_MS       10000u
 #define MOST_SAID      65536u
-#define COPY_BYTES     65536u
 
 struct supervisor {
     struct sc_query_job *job;
@@ -244,18 +243,6 @@ static int fail_for_good(struct supervisor *s, const struct sc_job_result *resul
     return SC_EXIT_NOTHING;
 }
 
-static bool write_answer(int from)
-{
-    char bytes[COPY_BYTES];
-    ssize_t n;
-    lseek(from, 0, SEEK_SET);
-    while ((n = read(from, bytes, sizeof(bytes))) > 0) {
-        if (fwrite(bytes, 1, (size_t)n, stdout) != (size_t)n)
-            return false;
-    }
-    return n == 0 && fflush(stdout) == 0;
-}
-
 static int report_no_mpiexec(const struct supervisor *s, const struct sc_error *err)
 {
     if (err->status == SC_USAGE)
@@ -269,7 +256,7 @@ static int deliver(struct supervisor *s, int spool, const struct sc_job_result *
 {
     show_nodes(s, result->ranks, s->crew.rank_count, true);
     sc_progress_end(&s->job->progress);
-    if (spool < 0 || write_answer(spool))
+    if (spool < 0 || sc_query_copy_spool(spool, STDOUT_FILENO))
         return result->answer_status;
     fprintf(stderr, "sc-query: cannot write the output: %s\n", strerror(errno));
     return SC_EXIT_NOTHING;

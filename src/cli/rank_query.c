@@ -16,8 +16,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define COPY_BYTES 65536u
-
 static bool is_root(const struct sc_rank_query *r)
 {
     return r->ranks.rank == 0;
@@ -170,11 +168,10 @@ static void share_columns(struct sc_rank_query *r)
 {
     struct sc_error err = {0};
     struct sc_stored_columns columns;
-    const struct sc_ie_learned *learned = &r->job.learned;
-    sc_stored_columns_init(&columns);
-    need(r, sc_stored_columns_find(&columns, &r->distributed.source, learned, &err), &err);
-    need(r, sc_share_columns(&r->ranks, &columns, learned, &err), &err);
-    need(r, sc_stored_columns_list(&columns, learned, r->job.listing, &err), &err);
+    sc_stored_columns_init(&columns, &r->job.learned);
+    need(r, sc_stored_columns_find(&columns, &r->distributed.source, &err), &err);
+    need(r, sc_share_columns(&r->ranks, &columns, &err), &err);
+    need(r, sc_stored_columns_list(&columns, r->job.listing, &err), &err);
     sc_stored_columns_free(&columns);
 }
 
@@ -224,28 +221,13 @@ static void forget_answer(struct sc_rank_query *r)
         lseek(STDOUT_FILENO, 0, SEEK_SET);
 }
 
-static bool copy_all(int from, int to)
-{
-    char bytes[COPY_BYTES];
-    ssize_t n;
-    while ((n = read(from, bytes, sizeof(bytes))) > 0) {
-        for (ssize_t at = 0, written; at < n; at += written) {
-            written = write(to, bytes + at, (size_t)(n - at));
-            if (written <= 0)
-                return false;
-        }
-    }
-    return n == 0;
-}
-
 static void release_answer(struct sc_rank_query *r)
 {
     struct sc_error err = {0};
     if (r->answer_fd < 0)
         return;
     fflush(stdout);
-    lseek(STDOUT_FILENO, 0, SEEK_SET);
-    if (!copy_all(STDOUT_FILENO, r->answer_fd) || dup2(r->answer_fd, STDOUT_FILENO) < 0)
+    if (!sc_query_copy_spool(STDOUT_FILENO, r->answer_fd) || dup2(r->answer_fd, STDOUT_FILENO) < 0)
         need(r, sc_fail_errno(&err, errno, "cannot write the output"), &err);
     close(r->answer_fd);
     r->answer_fd = -1;

@@ -114,15 +114,6 @@ bool sc_crew_is_alone(const struct sc_crew *c)
 
 /* ---- a look at nodes, when a job broke down ---- */
 
-static void first_line(const struct sc_buf *text, char *out, size_t size)
-{
-    const char *p = text->len == 0 ? "" : (const char *)text->data, *end = p + text->len;
-    while (p < end && (*p == '\n' || *p == '\r'))
-        p++;
-    const char *stop = p == end ? end : memchr(p, '\n', (size_t)(end - p));
-    snprintf(out, size, "%.*s", (int)((stop == NULL ? end : stop) - p), p);
-}
-
 static void judge_version(struct sc_crew_node *n, const char *line)
 {
     static const char name[] = "sc-query ";
@@ -145,10 +136,10 @@ static void judge_probe(struct sc_crew_node *n, const struct sc_ask *ask)
         snprintf(line, sizeof(line), "cannot start %.100s: %s", ask->words[0], strerror(ask->failed));
         give_up(n, line);
     } else if (ask->exit != 0) {
-        first_line(&ask->errors, line, sizeof(line));
+        sc_ask_line(&ask->errors, false, line, sizeof(line));
         give_up(n, line[0] != '\0' ? line : "sc-query-rank does not run there");
     } else {
-        first_line(&ask->answer, line, sizeof(line));
+        sc_ask_line(&ask->answer, false, line, sizeof(line));
         judge_version(n, line);
     }
 }

@@ -63,7 +63,7 @@ static enum sc_status make_plan(struct sc_reduce *r, uint64_t *plan)
     SC_TRY(sc_reduce_hear(r, mine, ACCOUNT, add_account, plan));
     if (r->ranks.rank == 0)
         plan[PLAN_WAY] = choose(r, plan);
-    return sc_reduce_tell(r, plan, PLAN);
+    return sc_ranks_tell(&r->ranks, plan, PLAN, r->err);
 }
 
 /* ---- gather ---- */

@@ -43,11 +43,6 @@ enum sc_status sc_reduce_collect(struct sc_reduce *r, const struct sc_buf *mine,
     return sc_ranks_collect(&r->ranks, mine, take_groups, &c, r->err);
 }
 
-enum sc_status sc_reduce_tell(struct sc_reduce *r, uint64_t *numbers, uint32_t count)
-{
-    return sc_ranks_tell(&r->ranks, numbers, count, r->err);
-}
-
 struct hearing {
     void (*add)(uint64_t *sum, const uint64_t *theirs);
     uint64_t *sum;

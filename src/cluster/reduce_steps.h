@@ -43,9 +43,6 @@ enum sc_status sc_reduce_collect(struct sc_reduce *r, const struct sc_buf *mine,
 
 #define SC_REDUCE_NUMBERS 4u
 
-/* Numbers that rank 0 sets, to all. */
-enum sc_status sc_reduce_tell(struct sc_reduce *r, uint64_t *numbers, uint32_t count);
-
 /* Up to SC_REDUCE_NUMBERS of each rank to rank 0, which adds those of the others to `sum`. */
 enum sc_status sc_reduce_hear(struct sc_reduce *r, const uint64_t *mine, uint32_t count,
                               void (*add)(uint64_t *sum, const uint64_t *theirs), uint64_t *sum);

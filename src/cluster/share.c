@@ -106,36 +106,28 @@ enum sc_status sc_share_learned(const struct sc_ranks *ranks, struct sc_ie_learn
 
 /* ---- stored columns ---- */
 
-struct columns {
-    struct sc_stored_columns *columns;
-    const struct sc_ie_learned *learned;
-};
-
 static void put_columns(const void *thing, struct sc_buf *out)
 {
-    const struct columns *c = thing;
-    sc_stored_columns_put(c->columns, out);
+    sc_stored_columns_put(thing, out);
 }
 
 static enum sc_status take_columns(void *thing, uint32_t rank, struct sc_cursor *in, struct sc_error *err)
 {
-    const struct columns *c = thing;
     (void)rank;
-    return sc_stored_columns_take(c->columns, in, c->learned, err);
+    return sc_stored_columns_take(thing, in, err);
 }
 
 static void empty_columns(void *thing)
 {
-    const struct columns *c = thing;
-    sc_stored_columns_free(c->columns);
-    sc_stored_columns_init(c->columns);
+    struct sc_stored_columns *columns = thing;
+    sc_stored_columns_free(columns);
+    sc_stored_columns_init(columns, columns->learned);
 }
 
 enum sc_status sc_share_columns(const struct sc_ranks *ranks, struct sc_stored_columns *columns,
-                                const struct sc_ie_learned *learned, struct sc_error *err)
+                                struct sc_error *err)
 {
-    struct columns thing = {columns, learned};
-    const struct common c = {&thing, put_columns, take_columns, empty_columns};
+    const struct common c = {columns, put_columns, take_columns, empty_columns};
     return make_common(ranks, &c, err);
 }
 

@@ -22,7 +22,7 @@ enum sc_status sc_share_learned(const struct sc_ranks *ranks, struct sc_ie_learn
 
 /* The columns that any rank has stored, in one order. @return also SC_LIMIT. */
 enum sc_status sc_share_columns(const struct sc_ranks *ranks, struct sc_stored_columns *columns,
-                                const struct sc_ie_learned *learned, struct sc_error *err);
+                                struct sc_error *err);
 
 /* At rank 0 the sum of all. */
 enum sc_status sc_share_totals(const struct sc_ranks *ranks, struct sc_row_stats *totals,

@@ -51,28 +51,13 @@ static bool prepare(const struct sc_survey *v, struct sc_survey_node *node)
     return room;
 }
 
-/* The first or the last line of what a program wrote to stderr that says something. */
-static void telling_line(const struct sc_buf *errors, bool last, char *out, size_t size)
-{
-    const char *p = errors->len == 0 ? "" : (const char *)errors->data, *end = p + errors->len;
-    out[0] = '\0';
-    while (p < end && (last || out[0] == '\0')) {
-        const char *stop = memchr(p, '\n', (size_t)(end - p));
-        size_t length = (size_t)((stop == NULL ? end : stop) - p);
-        length = length > 0 && p[length - 1] == '\r' ? length - 1 : length;
-        if (length > 0)
-            snprintf(out, size, "%.*s", (int)length, p);
-        p = stop == NULL ? end : stop + 1;
-    }
-}
-
 static void explain_silence(const struct sc_survey *v, struct sc_survey_node *node)
 {
     const struct sc_ask *ask = &node->ask;
     char line[SC_SURVEY_PROBLEM_MAX - 64], text[SC_SURVEY_PROBLEM_MAX];
     uint64_t ms = v->options.timeout_ms;
     bool whole = ms % 1000 == 0;
-    telling_line(&ask->errors, ask->exit == 255, line, sizeof(line));
+    sc_ask_line(&ask->errors, ask->exit == 255, line, sizeof(line));
     if (ask->failed != 0)
         snprintf(text, sizeof(text), "cannot run %.200s: %s", ask->words[0], strerror(ask->failed));
     else if (ask->timed_out)

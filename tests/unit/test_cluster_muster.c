@@ -327,10 +327,10 @@ static enum sc_status share_columns(struct rank *r)
     struct sc_cursor in = {.data = mine.data, .len = mine.len};
     r->columns = calloc(1, sizeof(*r->columns));
     assert_non_null(r->columns);
-    sc_stored_columns_init(r->columns);
-    assert_int_equal(sc_stored_columns_take(r->columns, &in, learned, &r->err), SC_OK);
+    sc_stored_columns_init(r->columns, learned);
+    assert_int_equal(sc_stored_columns_take(r->columns, &in, &r->err), SC_OK);
     sc_buf_free(&mine);
-    return sc_share_columns(&r->ranks, r->columns, learned, &r->err);
+    return sc_share_columns(&r->ranks, r->columns, &r->err);
 }
 
 static void all_list_the_columns_that_any_has_stored(void **state)
@@ -429,8 +429,8 @@ static void what_makes_no_sense_is_damage(void **state)
     assert_int_equal(sc_share_words(&other, &words, &err), SC_DAMAGED);
     assert_int_equal(words.count, 0);
     assert_int_equal(sc_ranks_tell(&other, &number, 1, &err), SC_DAMAGED);
-    sc_stored_columns_init(columns);
-    assert_int_equal(sc_share_columns(&root, columns, &learned, &err), SC_DAMAGED);
+    sc_stored_columns_init(columns, &learned);
+    assert_int_equal(sc_share_columns(&root, columns, &err), SC_DAMAGED);
     sc_stored_columns_free(columns);
     free(columns);
     sc_row_stats_init(&totals);
