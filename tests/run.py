@@ -325,7 +325,8 @@ def works(command):
 
 
 def in_spare_time(step):
-    return dataclasses.replace(step, command=["nice", "-n", "19", *step.command], spare=True)
+    """It gets what others leave: beside two busy cores that is little."""
+    return dataclasses.replace(step, command=["nice", "-n", "19", *step.command], limit=4 * step.limit, spare=True)
 
 
 OWN_NETWORK = ["unshare", "--net", "--", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
