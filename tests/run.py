@@ -46,7 +46,7 @@ import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 CONCURRENT = ("collect/*", "forward/*", "relay/*", "daemon/*", "group/test_spill", "query/test_parallel", "source/test_copies",
-              "libsc/test_reader", "cluster/test_reduce", "cluster/test_listing", "cluster/test_nomem")
+              "libsc/test_reader", "cluster/test_muster", "cluster/test_reduce", "cluster/test_listing", "cluster/test_nomem")
 ONE_THREAD = ("relay/test_dispatch",)  # a long walk of one thread: the suite long alone runs it under TSan
 NOT_IN_CHECK = ("store/test_fault",)  # a minute long: every operation of the store fails once
 LIMIT_S = 900
