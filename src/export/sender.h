@@ -4,7 +4,8 @@
  * socket (and so its own transport session), and may have several targets: each message goes to all of them.
  *
  *   udp://HOST:PORT   datagrams, many a system call. What the network refuses (ECONNREFUSED, ENOBUFS ...) is
- * counted, not fatal. tcp://HOST:PORT   IPFIX messages one after another; a broken connection is final.
+ *                     counted, not fatal.
+ *   tcp://HOST:PORT   IPFIX messages one after another; a broken connection is final.
  *   PATH.pcap         raw IPv4 packets with UDP headers, readable by tcpdump and by sc-collector --read
  *   PATH.ipfix        IPFIX messages one after another (RFC 5655)
  *

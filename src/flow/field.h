@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Fields: what users name, filter, group and print (DESIGN section 4). A field is computed from the first
+ * Fields: what users name, filter, group and print. A field is computed from the first
  * present of a few columns ("sources"), each with a transform, or from other fields. Every information
  * element is a field too, under its registry name or "pen:id"; short names are aliases, nfdump's and
  * fdistdump's.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Records to text: pretty, csv, json, ndjson (DESIGN section 7). A formatter is immutable once made and may
+ * Records to text: pretty, csv, json, ndjson. A formatter is immutable once made and may
  * be used by many threads, each with a buffer of its own; rows are formatted one at a time from values.
  */
 #ifndef SC_SHOW_OUTPUT_H

@@ -150,8 +150,8 @@ static bool same_names(const struct sc_buf *x, const struct sc_buf *y)
 /*
  * A seal renames one file and unlinks others; a listing that runs meanwhile could see neither. So a folder is listed until two
  * listings in a row are the same: what the first of them missed had its name before the second began; and again when a file is gone
- * before it was looked at. The time of the folder's last
- * change would not tell, as it is the same for all changes within a tick of the file system's clock.
+ * before it was looked at. The time of the folder's last change would not tell, as it is the same for all changes within a tick of
+ * the file system's clock.
  */
 #define MOST_LISTINGS 50
 

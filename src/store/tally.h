@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What ought to exist, recorded apart from what does (DESIGN section 6, I4): the tallies that proxies tell and nodes keep. Small
+ * What ought to exist, recorded apart from what does, so that a loss is seen: the tallies that proxies tell and nodes keep. Small
  * text files, replaced as a whole.
  *
  *   STORE/YYYY/MM/DD/YYYYMMDDTHHMMSSZ-<stream>.tally   a proxy's batches of one window, by lane

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Names that options data give to interfaces, VRFs and applications, and the address that an exporter tells of
- * itself. Exporters reassign them mid-stream (WIRE fact 12), so they are joined here, in the order of arrival:
+ * itself. Exporters reassign them mid-stream, so they are joined here, in the order of arrival:
  * a flow record carries the names that were in force when it came.
  *
  * The keys come from the network: the hash is seeded, the tables and the lengths are bounded.

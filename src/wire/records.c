@@ -262,7 +262,7 @@ static enum sc_status put_unified(const struct sc_run *run, struct sc_op *op)
     return op->length == 4 ? SC_OK : keep_mapped(run, op, out);
 }
 
-/* WIRE fact 6: ipVersion decides, else the one that is not zero; IPv4 when that decides nothing. */
+/* Some records carry both families: ipVersion decides, else the one that is not zero; IPv4 when that decides nothing. */
 static bool choose_v6(const struct sc_run *run, uint32_t i, const uint8_t *v4, const uint8_t *v6)
 {
     static const uint8_t zero[16];
@@ -308,7 +308,7 @@ static enum sc_status put_pair(const struct sc_run *run, struct sc_op *op)
 
 /* ---- times relative to sysUpTime ---- */
 
-#define SENTINEL      UINT32_MAX /* some exporters send it for "no time": taken as it stands, WIRE fact 9 */
+#define SENTINEL      UINT32_MAX /* some exporters send it for "no time": taken as it stands */
 #define HALF_ROUND    (UINT64_C(1) << 31)
 #define ONE_ROUND     (UINT64_C(1) << 32)
 #define LATE_SLACK_MS 60000u

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Sequence numbers (WIRE: sequence units): v5 counts flows, v9 export packets, IPFIX data records, each
+ * Sequence numbers: v5 counts flows, v9 export packets, IPFIX data records, each
  * modulo 2^32. A number ahead of the expected one is a loss of the difference. One a little behind is late, and
  * makes good some of a loss counted before. One that follows nothing may be the first of an exporter that
  * started anew: it is doubted, and changes nothing until the next message follows it too. So one datagram that
