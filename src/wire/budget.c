@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Who may hold how much (DESIGN section 3a). All state that exporters cause, sessions with their domains, templates, names and
+ * Who may hold how much, so that what one sends costs no other its state. All state that exporters cause, sessions with their domains, templates, names and
  * waiting sets, is charged to its exporter and, through it, to one pool.
  *
  * - An established exporter may hold its share; a newcomer, or a stranger, an eighth of it.
