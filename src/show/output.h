@@ -7,9 +7,7 @@
 #define SC_SHOW_OUTPUT_H
 
 #include "base/buf.h"
-#include "flow/field.h"
-
-enum sc_output_format { SC_OUTPUT_PRETTY, SC_OUTPUT_CSV, SC_OUTPUT_JSON, SC_OUTPUT_NDJSON };
+#include "show/value.h"
 
 enum sc_convert { SC_CONVERT_DEFAULT, SC_CONVERT_NONE, SC_CONVERT_PRETTY, SC_CONVERT_STR };
 

@@ -18,9 +18,8 @@
 #include "base/log.h"
 #include "ie/learned.h"
 #include "store/io.h"
+#include "store/names.h"
 #include "store/row_group_check.h"
-
-#define SC_ELEMENTS_FILE "elements"
 
 /*
  * Adds the definitions of the store that `path` is, or is a part of (a folder of a year, month or day, a segment, a replica).

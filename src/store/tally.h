@@ -18,14 +18,13 @@
 
 #include "base/status.h"
 #include "store/io.h"
+#include "store/names.h"
 
 #include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define SC_TALLY_SUFFIX    ".tally"
-#define SC_STREAMS_FOLDER  ".streams"
 #define SC_PROXY_NAME_MAX  64u
 #define SC_TALLY_MAX_LANES 256u
 

@@ -3,14 +3,9 @@
 #ifndef SC_TEST_DECODER_KIT_H
 #define SC_TEST_DECODER_KIT_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "wire/decoder.h"
+
+#include "unit.h"
 
 #include <stdlib.h>
 #include <string.h>

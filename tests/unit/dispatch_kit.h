@@ -21,16 +21,11 @@
 
 #include "relay/dispatch.h"
 
+#include "unit.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 enum { MEMBERS = 5, BATCHES = 4096, STREAM = 9, NO_LANE = 1000 };
 
