@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-/* A set may be padded by as many bytes as exporters are seen to add (WIRE fact 4). */
+/* A set may be padded by as many bytes as exporters are seen to add, of any value. */
 #define MAX_PADDING 7u
 
 static bool reserve_cells(struct sc_decoder *decoder, size_t cells)
