@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A query over the stores of several ranks, each batch counted once (DESIGN section 7a). All functions are called by all ranks, in
+ * A query over the stores of several ranks, each batch counted once. All functions are called by all ranks, in
  * the same order:
  *
  *     sc_distributed_open(&d, &options, &err);
