@@ -46,7 +46,7 @@ import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 CONCURRENT = ("collect/*", "forward/*", "relay/*", "daemon/*", "group/test_spill", "query/test_parallel", "source/test_copies",
-              "libsc/test_reader", "cluster/test_reduce", "cluster/test_listing", "cluster/test_nomem")
+              "libsc/test_reader", "cluster/test_muster", "cluster/test_reduce", "cluster/test_listing", "cluster/test_nomem")
 ONE_THREAD = ("relay/test_dispatch",)  # a long walk of one thread: the suite long alone runs it under TSan
 WAITING = ("collect/test_receiver", "relay/test_lane_store", "collect/test_storer", "cluster/test_job", "daemon/test_control",
            "relay/test_lane_news", "collect/test_keeper", "forward/*", "cluster/test_ask", "relay/test_handover")  # for the clock: no core
@@ -283,6 +283,7 @@ def format_step():
 
 def text_steps():
     return [format_step(), Step("layers", [sys.executable, "scripts/check-layers.py"]),
+            Step("circles", [sys.executable, "scripts/check-circles.py"]),
             Step("house rules", [sys.executable, "tests/lint.py"], counts="lines")]
 
 

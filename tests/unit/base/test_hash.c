@@ -318,7 +318,7 @@ static void test_stored_bytes_know_no_seed(void **state)
         struct sc_row_group_encoder encoder;
         struct sc_row_stats stats;
         assert_int_equal(sc_row_group_encoder_init(&encoder, SC_EFFORT_SEALED, NULL), SC_OK);
-        encoder.seed = seeds[i + 2];
+        encoder.columns.seed = seeds[i + 2];
         assert_int_equal(sc_row_group_encode(&encoder, batch, &bytes[i], &stats, NULL), SC_OK);
         sc_row_stats_free(&stats);
         sc_row_group_encoder_free(&encoder);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The protocol of DESIGN section 6 as a small state machine, and all that can happen to it: two proxies, three nodes, three
+ * The way of a batch in a cluster as a small state machine, and all that can happen to it: two proxies, three nodes, three
  * batches with two copies each, and up to FAULTS faults in any place: a node or a proxy is killed, a connection breaks with what
  * is on it lost, or delivered when nobody waits for an answer any more. Heals are free, and may come late or never.
  *

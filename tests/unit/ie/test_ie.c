@@ -102,7 +102,7 @@ static void reverse_elements(void **state)
     assert_null(sc_ie_find(SC_PEN_REVERSE, 239)); /* biflowDirection */
 }
 
-/* WIRE: elements to name and test first. */
+/* Those of nearly every exporter's templates. */
 static void elements_that_matter_most(void **state)
 {
     (void)state;

@@ -55,7 +55,7 @@ static bool first_present(const struct query_table *t, const char *const *names,
     return false;
 }
 
-/* DESIGN section 7: a record without the time counts at its selection time. */
+/* A record without the time counts at its observation time, and without that when it was received. */
 static bool in_time(const struct query_table *t, const struct sc_time_bounds *time, uint64_t id)
 {
     static const char *const selection[] = {"first", "observationTimeMilliseconds", "received", NULL};

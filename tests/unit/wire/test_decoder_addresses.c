@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Either family in one column, and WIRE fact 6: records that carry both. */
+/* Either family in one column, and records that carry both. */
 #include "decoder_kit.h"
 
 static const struct {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Budgets: what one exporter sends costs no other one its state (DESIGN section 3a, src/wire/exporter.c). */
+/* Budgets: what one exporter sends costs no other one its state (src/wire/budget.c). */
 #include "decoder_kit.h"
 
 #define MINUTE_MS 60000u

@@ -76,7 +76,7 @@ static void length_of_the_header(void **state)
     }
 }
 
-/* WIRE fact 4: the datagram is longer than the message, by zeros. */
+/* The datagram is longer than the message, by zeros. */
 static void zeros_after_the_message(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* WIRE fact 12: names that options data give to numbers are joined to the flow records that come after them. */
+/* Names that options data give to numbers are joined to the flow records that come after them. */
 #include "decoder_kit.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* WIRE fact 11: where the sampling interval is told, and which one is in force for a record. */
+/* Where the sampling interval is told (four places), and which one is in force for a record. */
 #include "decoder_kit.h"
 
 static void put_flow(struct kit *k, uint32_t packets)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Where templates live (RFC 7011 section 8, WIRE fact 2), how long, and the bounds that protect the process.
- */
+/* Where templates live (RFC 7011 section 8), how long, and the bounds that protect the process. */
 #include "decoder_kit.h"
 
 static void send_template(struct kit *k, uint16_t id, uint32_t domain, uint16_t length)
@@ -71,7 +70,7 @@ static void v9_and_ipfix_templates_are_apart(void **state)
     kit_close(&k);
 }
 
-/* WIRE fact 2: templates from one port, data from another. */
+/* Some exporters send templates from one port and data from another. */
 static void template_scope_address(void **state)
 {
     (void)state;
@@ -413,7 +412,7 @@ static void memory_of_an_exporter_is_bounded(void **state)
     kit_close(&k);
 }
 
-/* WIRE fact 12: maps are reassigned on the way; each record is kept with its receive time. */
+/* Numbers get other names on the way; each record is kept with its receive time. */
 static void option_maps_are_kept_as_records(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Times relative to sysUpTime (WIRE facts 8 and 9) in v9 and IPFIX. */
+/* Times relative to sysUpTime in v9 and IPFIX: which base they have, and what goes round. */
 #include "decoder_kit.h"
 
 #define EXPORT_MS ((uint64_t)KIT_SECONDS * 1000)

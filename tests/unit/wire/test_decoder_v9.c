@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* NetFlow v9 (RFC 3954) as exporters really send it: WIRE facts 1, 3, 4 and the order of templates and data.
- */
+/* NetFlow v9 (RFC 3954) as exporters really send it: wrong counts, variable lengths, padding, and the order of templates and
+ * data. */
 #include "decoder_kit.h"
 
 static void put_simple_template(struct kit *k)
@@ -19,7 +19,7 @@ static void put_simple_data(struct kit *k, uint32_t n)
     end_set(k);
 }
 
-/* WIRE fact 1. */
+/* It counts sets, records, or nothing, as the exporter likes. */
 static void header_count_is_not_used(void **state)
 {
     (void)state;
@@ -108,7 +108,7 @@ static void redefinition_replaces(void **state)
     kit_close(&k);
 }
 
-/* WIRE fact 3: the length 65535 as in IPFIX, both forms. */
+/* The length 65535 as in IPFIX, both forms. */
 static void variable_length_fields(void **state)
 {
     (void)state;
@@ -187,7 +187,7 @@ static void template_without_bytes_never_loops(void **state)
     kit_close(&k);
 }
 
-/* WIRE fact 4: datagrams filled up with zeros. */
+/* Behind the last set. */
 static void zero_filled_datagrams(void **state)
 {
     (void)state;
@@ -205,7 +205,7 @@ static void zero_filled_datagrams(void **state)
     }
 }
 
-/* WIRE fact 4: set padding of up to 7 bytes, of any value. */
+/* Up to 7 bytes, of any value. */
 static void padding_of_sets(void **state)
 {
     (void)state;

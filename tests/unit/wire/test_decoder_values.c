@@ -15,7 +15,7 @@ static void decode_one(struct kit *k, uint16_t id, uint16_t length, const void *
     assert_int_equal(k->outcome.flows, 1);
 }
 
-/* RFC 7011 section 6.2 and WIRE fact 10: integers of 1 to 8 bytes, counters of 3 and 5 among them. */
+/* RFC 7011 section 6.2: integers of 1 to 8 bytes; real exporters send counters of 3 and 5. */
 static void unsigned_of_any_length(void **state)
 {
     (void)state;
@@ -152,7 +152,7 @@ static void strings_keep_their_nuls(void **state)
     kit_close(&k);
 }
 
-/* WIRE fact 5. */
+/* As in templates with MPLS labels: each is kept. */
 static void elements_that_come_twice(void **state)
 {
     (void)state;
@@ -175,7 +175,7 @@ static void elements_that_come_twice(void **state)
     kit_close(&k);
 }
 
-/* WIRE fact 7: absent is null, not 0. */
+/* Firewalls and NAT export records without octets: absent is null, not 0. */
 static void absent_is_null(void **state)
 {
     (void)state;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
+/* The table of fields, and finding one by its name. */
 #include "flow/field.h"
-
-#include "base/bytes.h"
-#include "base/clock.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -55,34 +53,32 @@ struct short_field {
 #define FIELD(type, how)          SC_VALUE_##type, SC_COMBINE_##how, SC_COMPUTED_NONE
 #define COMPUTED(type, how, what) SC_VALUE_##type, SC_COMBINE_##how, SC_COMPUTED_##what
 
-enum short_index { FIRST, LAST, BYTES, PACKETS, DURATION };
-
-/* The first rows stand in the order of enum short_index: computed fields refer to them. */
+/* The first rows stand in the order of enum sc_field_place: computed fields refer to them. */
 static const struct short_field short_fields[] = {
-    [FIRST] = {"first",
-               "ts start firstseen",
-               FIELD(TIME_MS, MIN),
-               "milliseconds",
-               {IE(152), IE_AS(150, SECONDS_TO_MS), IE_AS(154, NTP_TO_MS), IE_AS(156, NTP_TO_MS),
-                OURS(FLOW_START), IE_AS(158, EXPORT_MINUS_US)}},
-    [LAST] = {"last",
-              "te end lastseen",
-              FIELD(TIME_MS, MAX),
-              "milliseconds",
-              {IE(153), IE_AS(151, SECONDS_TO_MS), IE_AS(155, NTP_TO_MS), IE_AS(157, NTP_TO_MS),
-               OURS(FLOW_END), IE_AS(159, EXPORT_MINUS_US), IE_AS(161, FIRST_PLUS_MS),
-               IE_AS(162, FIRST_PLUS_US)}},
-    [BYTES] = {"bytes",
-               "octets inbytes inoctets byt ibyt byte",
-               FIELD(UINT, SUM),
-               "octets",
-               {IE(1), IE(85), IE(231)}},
-    [PACKETS] = {"packets",
-                 "pkts inpackets inpkts pkt ipkt packet",
-                 FIELD(UINT, SUM),
-                 "packets",
-                 {IE(2), IE(86), IE(298)}},
-    [DURATION] = {"duration", "td dur", COMPUTED(UINT, NONE, DURATION), "milliseconds", {{0}}},
+    [SC_FIELD_FIRST] = {"first",
+                        "ts start firstseen",
+                        FIELD(TIME_MS, MIN),
+                        "milliseconds",
+                        {IE(152), IE_AS(150, SECONDS_TO_MS), IE_AS(154, NTP_TO_MS), IE_AS(156, NTP_TO_MS),
+                         OURS(FLOW_START), IE_AS(158, EXPORT_MINUS_US)}},
+    [SC_FIELD_LAST] = {"last",
+                       "te end lastseen",
+                       FIELD(TIME_MS, MAX),
+                       "milliseconds",
+                       {IE(153), IE_AS(151, SECONDS_TO_MS), IE_AS(155, NTP_TO_MS), IE_AS(157, NTP_TO_MS),
+                        OURS(FLOW_END), IE_AS(159, EXPORT_MINUS_US), IE_AS(161, FIRST_PLUS_MS),
+                        IE_AS(162, FIRST_PLUS_US)}},
+    [SC_FIELD_BYTES] = {"bytes",
+                        "octets inbytes inoctets byt ibyt byte",
+                        FIELD(UINT, SUM),
+                        "octets",
+                        {IE(1), IE(85), IE(231)}},
+    [SC_FIELD_PACKETS] = {"packets",
+                          "pkts inpackets inpkts pkt ipkt packet",
+                          FIELD(UINT, SUM),
+                          "packets",
+                          {IE(2), IE(86), IE(298)}},
+    [SC_FIELD_DURATION] = {"duration", "td dur", COMPUTED(UINT, NONE, DURATION), "milliseconds", {{0}}},
     {"received", "tr recv receivedtime", FIELD(TIME_MS, NONE), "milliseconds", {OURS(RECEIVE_TIME), IE(258)}},
     {"flows", "fl flow", COMPUTED(UINT, SUM, FLOWS), "flows", {IE_AS(3, COUNT_OR_ONE)}},
     {"outbytes", "outoctets obyt outbyte", FIELD(UINT, SUM), "octets", {IE(23), REVERSE(1), IE(232)}},
@@ -366,21 +362,6 @@ static enum sc_value_type value_type_of(enum sc_ie_type type)
     }
 }
 
-static enum sc_transform transform_of(enum sc_ie_type type)
-{
-    switch (type) {
-    case SC_TYPE_STRING:
-        return SC_TRANSFORM_V9_STRING;
-    case SC_TYPE_DATE_TIME_SECONDS:
-        return SC_TRANSFORM_SECONDS_TO_MS;
-    case SC_TYPE_DATE_TIME_MICROSECONDS:
-    case SC_TYPE_DATE_TIME_NANOSECONDS:
-        return SC_TRANSFORM_NTP_TO_NS;
-    default:
-        return SC_TRANSFORM_NONE;
-    }
-}
-
 static enum sc_combine combine_of(const struct sc_ie *e)
 {
     bool integer = sc_column_kind_of((enum sc_ie_type)e->type) == SC_COLUMN_UINT;
@@ -437,7 +418,7 @@ static bool make_learned(const struct sc_ie_learned *learned, struct sc_column_k
     bool bytes = sc_column_kind_of(type) == SC_COLUMN_BYTES;
     bool number = value == SC_VALUE_UINT || value == SC_VALUE_INT; /* an exporter may call a text a counter */
     enum sc_transform transform = misfits ? SC_TRANSFORM_MISFIT
-                                  : bytes ? transform_of(type)
+                                  : bytes ? sc_transform_of(type)
                                           : SC_TRANSFORM_LEARNED;
     *out = (struct sc_field){.type = SC_VALUE_BYTES, .unit = "-"};
     if (misfits) {
@@ -476,7 +457,7 @@ void sc_field_of_column(const struct sc_ie_learned *learned, struct sc_column_ke
         out->type = (uint8_t)value_type_of((enum sc_ie_type)e->type);
         out->combine = (uint8_t)combine_of(e);
         out->unit = e->unit;
-        transform = transform_of((enum sc_ie_type)e->type);
+        transform = sc_transform_of((enum sc_ie_type)e->type);
     }
     add_source(out, key.pen, key.id, key.instance, key.kind, transform);
 }
@@ -682,244 +663,4 @@ enum sc_status sc_field_find(const struct sc_ie_learned *learned, const char *na
         return SC_OK;
     return err == NULL ? SC_NOTFOUND
                        : unknown_name(learned, name, length, err); /* looking for near names takes a while */
-}
-
-/* ---- values ---- */
-
-uint64_t sc_transform_u64(enum sc_transform transform, uint64_t value, uint64_t base)
-{
-    switch (transform) {
-    case SC_TRANSFORM_SECONDS_TO_MS:
-        return value * 1000;
-    case SC_TRANSFORM_NTP_TO_MS:
-        return sc_ntp_to_ms(value);
-    case SC_TRANSFORM_NTP_TO_NS:
-        return sc_ntp_to_ns(value);
-    case SC_TRANSFORM_HIGH_BYTE:
-    case SC_TRANSFORM_ICMP_TYPE:
-    case SC_TRANSFORM_V5_ENGINE_TYPE:
-        return value >> 8 & 0xff;
-    case SC_TRANSFORM_LOW_BYTE:
-    case SC_TRANSFORM_ICMP_CODE:
-    case SC_TRANSFORM_V5_ENGINE_ID:
-        return value & 0xff;
-    case SC_TRANSFORM_COUNT_OR_ONE:
-        return value == 0 ? 1 : value;
-    case SC_TRANSFORM_MINUS_INIT:
-        return (value - base) & 0xffffffffu;
-    case SC_TRANSFORM_EXPORT_MINUS_US:
-        return value / 1000 > base ? 0 : base - value / 1000;
-    case SC_TRANSFORM_FIRST_PLUS_MS:
-        return base + value;
-    case SC_TRANSFORM_FIRST_PLUS_US:
-        return base + value / 1000;
-    default:
-        return value;
-    }
-}
-
-struct row_view {
-    const struct sc_column *const *columns;
-    uint32_t count;
-    uint32_t row;
-};
-
-/* The column of `key` where the row has a value, else NULL. */
-static const struct sc_column *present_column(const struct row_view *view, struct sc_column_key key)
-{
-    for (uint32_t i = 0; i < view->count; i++) {
-        const struct sc_column *c = view->columns[i];
-        if (c != NULL && view->row < c->rows && sc_column_key_equal(c->key, key))
-            return sc_column_is_null(c, view->row) ? NULL : c;
-    }
-    return NULL;
-}
-
-static struct sc_value short_value(const struct row_view *view, enum short_index index);
-
-/* NetFlow has no field for type and code in most templates, and many IPFIX exporters use none: the port holds both. */
-static bool port_is_icmp(const struct row_view *view)
-{
-    const struct sc_column *protocol =
-        present_column(view, (struct sc_column_key){SC_PEN_IANA, 4, 0, SC_COLUMN_UINT});
-    uint64_t number = protocol == NULL ? 0 : sc_column_u64(protocol, view->row);
-    return number == 1 || number == 58;
-}
-
-static bool is_v5(const struct row_view *view)
-{
-    const struct sc_column *version = present_column(
-        view, (struct sc_column_key){SC_PEN_COLLECTOR, SC_IE_EXPORT_VERSION, 0, SC_COLUMN_UINT});
-    return version != NULL && sc_column_u64(version, view->row) == 5;
-}
-
-static bool find_base(const struct row_view *view, enum sc_transform transform, uint64_t *base)
-{
-    if (transform == SC_TRANSFORM_FIRST_PLUS_MS || transform == SC_TRANSFORM_FIRST_PLUS_US) {
-        struct sc_value first = short_value(view, FIRST);
-        *base = first.u;
-        return !first.null;
-    }
-    if (transform == SC_TRANSFORM_ICMP_TYPE || transform == SC_TRANSFORM_ICMP_CODE)
-        return port_is_icmp(view);
-    if (transform == SC_TRANSFORM_V5_ENGINE_TYPE || transform == SC_TRANSFORM_V5_ENGINE_ID)
-        return is_v5(view);
-    uint16_t id = transform == SC_TRANSFORM_MINUS_INIT ? SC_IE_SYSTEM_INIT : SC_IE_EXPORT_TIME;
-    const struct sc_column *c =
-        present_column(view, (struct sc_column_key){SC_PEN_COLLECTOR, id, 0, SC_COLUMN_UINT});
-    *base = c == NULL ? 0 : sc_column_u64(c, view->row);
-    return c != NULL;
-}
-
-static bool address_value(const struct sc_column *c, uint32_t row, enum sc_transform transform,
-                          struct sc_value *out)
-{
-    out->addr = *sc_column_addr(c, row);
-    if (transform == SC_TRANSFORM_FAMILY_V4)
-        return sc_addr_is_v4(&out->addr);
-    return transform != SC_TRANSFORM_FAMILY_V6 || !sc_addr_is_v4(&out->addr);
-}
-
-static void learned_value(enum sc_ie_type type, struct sc_value *out)
-{
-    const uint8_t *p = out->bytes;
-    uint32_t length = out->length;
-    switch (sc_column_kind_of(type)) {
-    case SC_COLUMN_ADDRESS:
-        if (length == 4)
-            out->addr = sc_addr_v4(sc_load_be32(p));
-        else
-            memcpy(out->addr.b, p, sizeof(out->addr.b));
-        break;
-    case SC_COLUMN_FLOAT:
-        out->f = sc_load_be_float(p, length);
-        break;
-    case SC_COLUMN_INT:
-        out->u = sc_load_be(p, length);
-        if (length < 8 && (*p & 0x80) != 0) /* the sign goes on */
-            out->u |= UINT64_MAX << (8 * length);
-        break;
-    default:
-        out->u = sc_transform_u64(transform_of(type), sc_load_be(p, length), 0);
-    }
-}
-
-static bool bytes_value(const struct sc_column *c, uint32_t row, const struct sc_field_source *source,
-                        struct sc_value *out)
-{
-    enum sc_ie_type type = (enum sc_ie_type)source->type;
-    out->bytes = sc_column_bytes(c, row, &out->length);
-    switch (source->transform) {
-    case SC_TRANSFORM_LEARNED:
-        if (!sc_column_length_fits(type, out->length))
-            return false;
-        learned_value(type, out);
-        return true;
-    case SC_TRANSFORM_MISFIT:
-        return !sc_column_length_fits(type, out->length);
-    case SC_TRANSFORM_V9_STRING:
-        while (out->length != 0 && out->bytes[out->length - 1] == 0)
-            out->length--;
-        return true;
-    default:
-        return true;
-    }
-}
-
-/* False where this source has nothing for the row. */
-static bool source_value(const struct row_view *view, const struct sc_field_source *source,
-                         struct sc_value *out)
-{
-    const struct sc_column *c = present_column(view, source->key);
-    enum sc_transform transform = (enum sc_transform)source->transform;
-    uint64_t base = 0;
-    if (c == NULL || (sc_transform_has_base(transform) && !find_base(view, transform, &base)))
-        return false;
-    switch (c->key.kind) {
-    case SC_COLUMN_ADDRESS:
-        return address_value(c, view->row, transform, out);
-    case SC_COLUMN_BYTES:
-        return bytes_value(c, view->row, source, out);
-    case SC_COLUMN_FLOAT:
-        out->u = sc_column_u64(c, view->row);
-        memcpy(&out->f, &out->u, sizeof(out->f));
-        return true;
-    default:
-        out->u = sc_transform_u64(transform, sc_column_u64(c, view->row), base);
-        return true;
-    }
-}
-
-static struct sc_value field_from_sources(const struct sc_field *field, const struct row_view *view)
-{
-    struct sc_value value = {.null = true, .type = field->type};
-    for (unsigned i = 0; i < field->source_count; i++) {
-        if (source_value(view, &field->sources[i], &value)) {
-            value.null = false;
-            return value;
-        }
-    }
-    return (struct sc_value){.null = true, .type = field->type};
-}
-
-static struct sc_value counter_value(const struct row_view *view, enum short_index index, bool scaled)
-{
-    struct sc_field field;
-    make_short(index, &field);
-    field.scaled = scaled;
-    return sc_field_value(&field, view->columns, view->count, view->row);
-}
-
-static struct sc_value short_value(const struct row_view *view, enum short_index index)
-{
-    return counter_value(view, index, false);
-}
-
-static struct sc_value duration_value(const struct row_view *view)
-{
-    struct sc_value first = short_value(view, FIRST), last = short_value(view, LAST);
-    bool null = first.null || last.null;
-    return (struct sc_value){
-        .null = null,
-        .type = SC_VALUE_UINT,
-        .u = null || last.u < first.u ? 0 : last.u - first.u,
-    };
-}
-
-static struct sc_value rate_value(struct sc_value amount, struct sc_value per, double factor)
-{
-    bool null = amount.null || per.null;
-    return (struct sc_value){
-        .null = null,
-        .type = SC_VALUE_FLOAT,
-        .f = null || per.u == 0 ? 0 : factor * (double)amount.u / (double)per.u,
-    };
-}
-
-struct sc_value sc_field_value(const struct sc_field *field, const struct sc_column *const *columns,
-                               uint32_t column_count, uint32_t row)
-{
-    struct row_view view = {columns, column_count, row};
-    struct sc_value value;
-    switch (field->computed) {
-    case SC_COMPUTED_FLOWS:
-        value = field_from_sources(field, &view);
-        return value.null ? (struct sc_value){.type = SC_VALUE_UINT, .u = 1} : value;
-    case SC_COMPUTED_DURATION:
-        return duration_value(&view);
-    case SC_COMPUTED_BPS:
-        return rate_value(counter_value(&view, BYTES, field->scaled), short_value(&view, DURATION), 8000);
-    case SC_COMPUTED_PPS:
-        return rate_value(counter_value(&view, PACKETS, field->scaled), short_value(&view, DURATION), 1000);
-    case SC_COMPUTED_BPP:
-        return rate_value(counter_value(&view, BYTES, field->scaled),
-                          counter_value(&view, PACKETS, field->scaled), 1);
-    default:
-        value = field_from_sources(field, &view);
-        if (field->scaled && !value.null) {
-            const struct sc_column *interval = present_column(&view, SC_SAMPLING_KEY);
-            value.u = interval == NULL ? value.u : sc_scale_u64(value.u, sc_column_u64(interval, row));
-        }
-        return value;
-    }
 }

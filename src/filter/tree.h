@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Inside the filter parser; only filter*.c, filter.l and filter.y include it. The way of a text:
+ * Inside the filter parser: the state of a parse, and the nodes it makes. The way of a text:
  *
- *     filter.l        the whole text to an array of raw tokens (words, quoted texts, signs)
- *     filter_parse.c  raw tokens to grammar tokens: words where a field is due are joined to one ("src ip",
- * "in if") filter.y        grammar tokens to a tree filter_value.c  words to ranges of values, by the type of
- * the field
+ *     filter.l   the whole text to an array of raw tokens (words, quoted texts, signs)
+ *     words.c    raw tokens to grammar tokens: words where a field is due are joined to one ("src ip", "in if")
+ *     filter.y   grammar tokens to a tree
+ *     term.c     a term of it, of one field or the two of a pair
+ *     value.c    words to ranges of values, by the type of the field
+ *     parse.c    all of that
  *
  * Every node is kept in a list until the parse has succeeded, so that an error frees them all in one place.
  */
-#ifndef SC_FILTER_PARSE_H
-#define SC_FILTER_PARSE_H
+#ifndef SC_FILTER_TREE_H
+#define SC_FILTER_TREE_H
 
 #include "filter/filter.h"
 
@@ -115,9 +117,15 @@ struct sc_filter_parse {
     _Alignas(16) uint8_t scanner_memory[2048];
 };
 
-/* Fills p->tokens. False without memory. */
+/* Fills p->tokens (filter.l). False without memory. */
 bool sc_filter_scan(struct sc_filter_parse *p);
 bool sc_filter_push_token(struct sc_filter_parse *p, enum sc_filter_raw raw, size_t offset, size_t length);
+
+/* Where the text of token i begins. */
+static inline const char *sc_filter_text_at(const struct sc_filter_parse *p, uint32_t i)
+{
+    return p->text + p->tokens[i].offset;
+}
 
 /* Notes the first error, with the place in the text. Returns NULL for `return` in node builders. */
 void *sc_filter_complain(struct sc_filter_parse *p, size_t offset, const char *format, ...)
@@ -131,27 +139,7 @@ struct sc_filter_node *sc_filter_make_not(struct sc_filter_parse *p, struct sc_f
 struct sc_filter_node *sc_filter_make_chain(struct sc_filter_parse *p, struct sc_filter_list list,
                                             enum sc_filter_kind kind);
 void sc_filter_list_add(struct sc_filter_list *list, struct sc_filter_node *node);
-/* The term of p->phrase with the values in raw tokens `words`. */
-struct sc_filter_node *sc_filter_make_term(struct sc_filter_parse *p, enum sc_filter_operator op,
-                                           struct sc_filter_words words);
-struct sc_filter_node *sc_filter_make_exists(struct sc_filter_parse *p);
-/* A word that is a whole term: tcp, ipv6. */
-struct sc_filter_node *sc_filter_make_bare(struct sc_filter_parse *p, uint32_t token);
-bool sc_filter_is_bare(const char *word, size_t length);
-
-/* ---- filter_value.c ---- */
-
-/* The comparison of one field with the values in `words`; never negated. */
-struct sc_filter_node *sc_filter_compare_node(struct sc_filter_parse *p, const struct sc_field *field,
-                                              enum sc_filter_operator op, struct sc_filter_words words);
-/* "an address", "a number", ... */
-const char *sc_filter_value_noun(const struct sc_field *field);
-/* Protocol number of a name, -1 when unknown. */
-int sc_filter_protocol(const char *name, size_t length);
-/* Sorts ranges ascending in the order of the field's type and merges those that touch. Returns the new count.
- */
-uint32_t sc_filter_merge_ranges(const struct sc_field *field, struct sc_filter_range *ranges, uint32_t count);
-/* Fills the ranges of a family of addresses; returns how many (1 or 2). */
-uint32_t sc_filter_family_ranges(bool v4, struct sc_filter_range out[2]);
+/* Frees all nodes that were made. */
+void sc_filter_free_nodes(struct sc_filter_parse *p);
 
 #endif

@@ -1,29 +1,33 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What the files of the decoder share. Nothing here is seen outside src/wire.
+ * What a decoder knows. Nothing here is seen outside src/wire. Which file does what:
  *
- *   session.c    sessions, domains, buffered data sets
- *   exporter.c   whom the sessions belong to, what each may hold, who goes when memory is short
- *   care.c       what time does: expiry, rates; accounts are told
- *   template.c   template records: parsed, compared, compiled into field operations
+ *   session.c    sessions, domains, templates and data sets that wait: found, and made where there is room
+ *   forget.c     what of them goes
+ *   exporter.c   whom the sessions belong to, what is charged to whom, who is established
+ *   budget.c     what each may hold, who goes when memory is short
+ *   care.c       what time does: templates and others expire, rates; accounts are told
+ *   template.c   template records: compared, compiled into field operations; how long they are valid
  *   message.c    v9 and IPFIX messages: a plan of their sets (nothing is changed), then its execution
  *   append.c     records on their way into batches: which, whether there is room
- *   records.c    the records of one data set, column by column, into a batch
+ *   run.c        the records of one data set: where they lie
+ *   records.c    these, column by column, into a batch
  *   room.c       what records will weigh in a batch, before they are appended
  *   options.c    what options data say about sampling and systemInitTime
  *   maps.c       what they say about names: of interfaces, VRFs and applications; the exporter's address
  *   sequence.c   sequence numbers; what the first message after a restart looks like
  *   restart.c    what a restart does to templates and to data that waits
  *   missing.c    which templates data sets came without
- *   record.c     session records: written, a share at a time, of what changed
+ *   changed.c    which sessions changed since their last record
+ *   record.c     session records: written, a share at a time
  *   state.c      session records and earlier formats read
  *   merge.c      the state of another collector beside one's own
- *   decoder.c    the interface; v5
+ *   decoder.c    a message, v5 too
  *
  * Memory is malloc. A session adds up what it holds in `bytes`; the objects that count say so.
  */
-#ifndef SC_WIRE_DECODER_INTERNAL_H
-#define SC_WIRE_DECODER_INTERNAL_H
+#ifndef SC_WIRE_DECODER_TYPES_H
+#define SC_WIRE_DECODER_TYPES_H
 
 #include "base/roster.h"
 #include "wire/decoder.h"
@@ -427,6 +431,8 @@ struct sc_record_writer {
     uint64_t total; /* bytes written since the decoder was made, of all records */
 };
 
+#define SC_CARE_ALL UINT32_MAX /* of a row: none was looked at */
+
 /* Where a pass of care goes on. */
 struct sc_care_place {
     bool begun;
@@ -460,253 +466,6 @@ struct sc_decoder {
     struct sc_record_writer writer;
 };
 
-/* ---- session.c ---- */
-
-/* The session of a source, made when new. SC_LIMIT: there is no room for one. */
-enum sc_status sc_session_get(struct sc_decoder *decoder, const struct sc_message_source *source,
-                              bool any_port, struct sc_session **out);
-struct sc_session *sc_session_find(const struct sc_decoder *decoder, const struct sc_message_source *source,
-                                   bool any_port);
-/* A session that no decoder has; sc_session_insert gives it to this one (false: there is one with the same
- * source, no room, or no memory). */
-struct sc_session *sc_session_create(const struct sc_decoder *decoder, const struct sc_message_source *source,
-                                     bool any_port);
-bool sc_session_insert(struct sc_decoder *decoder, struct sc_session *session);
-void sc_session_free(struct sc_session *session);
-/* Drops templates, options data and waiting sets; accounts stay. */
-void sc_session_forget(struct sc_session *session);
-/* Its exporter stays, perhaps without sessions. */
-void sc_session_remove(struct sc_decoder *decoder, struct sc_session *session);
-/* Removes a domain that is of no use: nothing of it was ever decoded and nothing waits; with its last one the session, and with
- * that the exporter. NULL: there was no room for the domain. */
-void sc_session_tidy(struct sc_decoder *decoder, struct sc_session *session, struct sc_domain *domain);
-/* Frees a domain. */
-void sc_session_drop_domain(struct sc_session *session, struct sc_domain *domain);
-
-/* SC_LIMIT and *out NULL when there is no room for another domain. */
-enum sc_status sc_session_domain(struct sc_session *session, const struct sc_decoder_limits *limits,
-                                 uint8_t version, uint32_t id, struct sc_domain **out);
-/* NULL: there is none. */
-struct sc_domain *sc_session_find_domain(const struct sc_session *session, uint8_t version, uint32_t id);
-struct sc_template *sc_domain_template(const struct sc_domain *domain, uint16_t id);
-/* Takes `t`, which replaces one of the same id (returned in *old, now the caller's). */
-enum sc_status sc_domain_put_template(struct sc_session *session, struct sc_domain *domain,
-                                      struct sc_template *t, struct sc_template **old);
-/* Takes a template out; it is the caller's. NULL: there is none. The others may stand elsewhere in the row. */
-struct sc_template *sc_domain_take_template(struct sc_session *session, struct sc_domain *domain,
-                                            struct sc_template *t);
-
-/* Keeps a copy of a set until its template comes; older ones go when there are too many. */
-void sc_session_wait(struct sc_session *session, const struct sc_decoder_limits *limits,
-                     struct sc_domain *domain, const struct sc_message *message,
-                     const struct sc_planned_set *set);
-/* Unlinks the first waiting set of the domain that has a template of its life now (*t); the caller frees it. */
-struct sc_waiting_set *sc_session_claim(struct sc_session *session, const struct sc_domain *domain,
-                                        struct sc_template **t);
-/* Which waiting sets: what is 0 or NULL does not matter. */
-struct sc_waiting_choice {
-    const struct sc_domain *domain;
-    uint64_t before_ms;   /* received before */
-    uint64_t before_life; /* of an earlier life */
-    uint16_t id;
-};
-void sc_session_drop_waiting(struct sc_session *session, const struct sc_waiting_choice *choice);
-
-/* ---- exporter.c ---- */
-
-/* Whether the session may hold `size` bytes more, within its exporter's share and the pool. Others make room: idle sessions of the
- * same exporter, then strangers, then newcomers. What is refused is counted. */
-bool sc_session_has_room(struct sc_session *session, const struct sc_decoder_limits *limits, size_t size);
-/* The same for names, which leave a quarter of the share to templates. */
-bool sc_session_has_room_for_names(struct sc_session *session, const struct sc_decoder_limits *limits,
-                                   size_t size);
-/* Gives the session an owner. NULL: no memory. */
-struct sc_exporter *sc_exporter_adopt(struct sc_decoder *decoder, struct sc_session *session);
-void sc_exporter_disown(struct sc_session *session);
-/* Charges what the session holds now. */
-void sc_exporter_settle(struct sc_session *session);
-/* A message of the session has come. */
-void sc_exporter_use(struct sc_session *session, uint64_t now_ms);
-/* It brought flows. */
-void sc_exporter_decoded(struct sc_exporter *exporter, uint64_t now_ms);
-/* Takes the standing that it had before (a saved state). */
-void sc_exporter_restore(struct sc_exporter *exporter, uint8_t minutes);
-/* Its transport ended. */
-void sc_exporter_end(struct sc_session *session);
-/* With all its sessions. */
-void sc_exporter_destroy(struct sc_exporter *e);
-/* Something of it was left out because it holds too much: counted and told. */
-void sc_exporter_leave_out(struct sc_exporter *exporter);
-/* Whether the exporter may have this element, which the registry does not foresee, in a template. */
-bool sc_exporter_may_bring(struct sc_session *session, const struct sc_decoder_limits *limits,
-                           const struct sc_wire_field *field, uint32_t instance);
-/* Frees an exporter that has no sessions, and no standing worth keeping. */
-void sc_exporter_tidy(struct sc_exporter *exporter);
-void sc_exporters_free_all(struct sc_decoder *decoder);
-
-/* ---- care.c ---- */
-
-/* Care goes on with this one; NULL: with the next head. */
-void sc_care_enter(struct sc_decoder *decoder, struct sc_chain *session);
-
-/* ---- template.c ---- */
-
-/* Compiles field specifiers. Unknown elements count on the exporter's account. NULL: no memory. */
-struct sc_template *sc_template_compile(struct sc_session *session, const struct sc_decoder_limits *limits,
-                                        const struct sc_wire_field *fields, uint32_t count, uint16_t id,
-                                        bool options, uint16_t scope_count);
-bool sc_template_same(const struct sc_template *t, const struct sc_wire_field *fields, uint32_t count,
-                      bool options, uint16_t scope_count);
-/* The layout of a NetFlow v5 record. */
-struct sc_template *sc_template_v5(const struct sc_decoder_limits *limits);
-
-/* ---- records.c ---- */
-
-struct sc_run {
-    struct sc_decoder *decoder;
-    struct sc_domain *domain;
-    const struct sc_message *message;
-    struct sc_template *template_record;
-    struct sc_batch *batch; /* NULL: records are counted and applied only */
-    const uint8_t *base;
-    uint32_t count;
-    const uint32_t *positions; /* variable length: of stretch j of record i at [i * anchor_count + j] */
-    const uint16_t *lengths;
-};
-
-/* Finds the records of a set body: fills run->base, count, positions, lengths. SC_MALFORMED: a record reaches
- * beyond the set, or the records have no length (count: the whole ones before). */
-enum sc_status sc_run_scan(struct sc_run *run, const uint8_t *body, uint32_t length);
-/* Appends the records of a scanned run. The caller rolls the batch back when it fails. */
-enum sc_status sc_run_append(struct sc_run *run);
-/* Gives rows from `first` on whose base of sysUpTime was not known the one that is now, or an estimate. */
-enum sc_status sc_run_settle_times(struct sc_decoder *decoder, const struct sc_domain *domain,
-                                   const struct sc_message *message, struct sc_batch *batch, uint32_t first);
-/* Unsigned value of a special field of record i; false when the template has none or its length is no
- * integer's. */
-bool sc_run_special(const struct sc_run *run, enum sc_special special, uint32_t i, uint64_t *value);
-bool sc_run_probability(const struct sc_run *run, uint32_t i, double *value);
-/* Bytes of a special field of record i; false when the template has none. */
-bool sc_run_bytes(const struct sc_run *run, enum sc_special special, uint32_t i, const uint8_t **bytes,
-                  uint32_t *length);
-
-/* ---- room.c ---- */
-
-/* What records of the template can add to a batch, at most: as far as that is known, and looked up. What was looked up holds for the
- * batch as long as it is not reset: it only gets more columns, and wider ones. */
-struct sc_need sc_need_known(const struct sc_batch *batch, const struct sc_template *t);
-struct sc_need sc_need_exact(const struct sc_batch *batch, struct sc_template *t);
-/* Sets what records of the template can have at most. */
-void sc_template_measure(struct sc_template *t);
-/* Records of the run that are appended at once: so many that they alone pass no bound. */
-uint32_t sc_run_part(const struct sc_run *run);
-
-enum sc_fit {
-    SC_FITS,
-    SC_FIT_HEAVY, /* the batch would weigh too much */
-    SC_FIT_NEVER  /* it would have too many rows or columns */
-};
-/* Whether the batch may take `n` records of the run. *bytes: its weight with them (not for rows too many). */
-enum sc_fit sc_run_fits(const struct sc_run *run, const struct sc_batch *batch, uint32_t n, size_t most_bytes,
-                        size_t *bytes);
-
-/* ---- options.c ---- */
-
-/* Packets per sampled packet as the record itself tells, 0: it does not. */
-uint64_t sc_sampling_of_record(const struct sc_run *run, uint32_t i);
-/* The rate in force for record i of flow records; 0: unknown. */
-uint64_t sc_sampling_in_force(const struct sc_run *run, uint32_t i);
-uint64_t sc_sampling_of_domain(const struct sc_domain *domain);
-/* Takes note of what the options records of a run say. */
-enum sc_status sc_options_apply(struct sc_session *session, const struct sc_decoder_limits *limits,
-                                const struct sc_run *run);
-enum sc_status sc_domain_put_sampler(struct sc_session *session, const struct sc_decoder_limits *limits,
-                                     struct sc_domain *domain, uint64_t id, uint64_t rate);
-void sc_domain_put_default_rate(struct sc_session *session, struct sc_domain *domain, uint64_t rate);
-void sc_domain_put_init(struct sc_session *session, struct sc_domain *domain, uint64_t init_ms);
-
-/* ---- maps.c ---- */
-
-struct sc_map_item {
-    enum sc_map_kind kind;
-    struct sc_map_key key;
-    const uint8_t *name; /* zero bytes at its end do not count */
-    uint32_t length;
-};
-
-/* Takes note of a name; an empty or overlong one removes what was there. SC_LIMIT: there is no room, and the
- * key has no name then. */
-enum sc_status sc_domain_put_name(const struct sc_decoder *decoder, struct sc_session *session,
-                                  struct sc_domain *domain, const struct sc_map_item *item);
-enum sc_status sc_domain_put_exporter(const struct sc_decoder *decoder, struct sc_session *session,
-                                      struct sc_domain *domain, const struct sc_addr *exporter);
-void sc_domain_forget_maps(struct sc_session *session, struct sc_domain *domain);
-/* Takes note of what the options records of a run name. */
-enum sc_status sc_maps_apply(struct sc_session *session, const struct sc_run *run);
-/* Takes over what another collector knows; where both know a name, theirs when it is `newer`. */
-enum sc_status sc_maps_merge(const struct sc_decoder *decoder, struct sc_session *session,
-                             struct sc_domain *mine, const struct sc_domain *theirs, bool newer);
-/* Appends the columns of names to a run of flow records; the domain has maps. */
-enum sc_status sc_maps_append(const struct sc_run *run);
-
-/* ---- sequence.c ---- */
-
-/* What a message is, going by its numbers and times. Changes nothing. */
-struct sc_arrival sc_sequence_judge(const struct sc_sequence *sequence, const struct sc_message *message);
-/* Takes the judgement to the account. */
-void sc_sequence_arrive(struct sc_domain *account, const struct sc_arrival *arrival);
-/* The message held `units`. */
-void sc_sequence_advance(struct sc_domain *account, const struct sc_message *message,
-                         const struct sc_arrival *arrival, bool units_known, uint32_t units);
-
-/* ---- missing.c ---- */
-
-/* A data set of template `id` came without it. */
-void sc_missing_note(struct sc_session *session, const struct sc_decoder_limits *limits,
-                     struct sc_domain *domain, uint16_t id, uint64_t now_ms);
-void sc_missing_free(struct sc_session *session, struct sc_domain *domain);
-/* Drops entries whose template is there, and tells of the others. */
-void sc_missing_care(struct sc_session *session, struct sc_domain *domain, const struct sc_care *care);
-
-/* ---- record.c ---- */
-
-enum {
-    SC_RECORD_REMOVED = 1,
-    SC_RECORD_BARE = 2,
-    SC_RECORD_FORGET = 4,
-    SC_RECORD_HEARSAY = 8,
-    SC_RECORD_ESTABLISHED = 16
-};
-enum { SC_DOMAIN_INIT_KNOWN = 1, SC_DOMAIN_EXPORTER_KNOWN = 2 }; /* flags of a domain */
-
-#define SC_RECORD_VERSION    1u
-#define SC_RECORD_HEAD_BYTES 44u
-#define SC_RECORD_FACT_BYTES 4u
-
-/* Puts a session that changed since it was noted into the list of those to be recorded. */
-void sc_session_note(struct sc_decoder *decoder, struct sc_session *session);
-/* The session goes: out of the list, and its record from where it is kept. */
-void sc_session_unnote(struct sc_decoder *decoder, struct sc_session *session);
-/* All that is known of it was told by other collectors. */
-bool sc_session_is_hearsay(const struct sc_session *session);
-uint64_t sc_session_last_definition(const struct sc_session *session);
-/* A template was repeated: that is worth a record now and then. */
-void sc_template_refreshed(const struct sc_decoder *decoder, struct sc_session *session, uint64_t seen_ms);
-/* How long a template is valid, ms. */
-uint64_t sc_template_lifetime(const struct sc_decoder_limits *limits, uint64_t refresh_ms);
-
-/* ---- state.c ---- */
-
-/* The session of a record, which no decoder has; its domains' `told_ms` are set. SC_END: of a session that is gone. */
-enum sc_status sc_record_read(const struct sc_decoder *decoder, const uint8_t *record, size_t length,
-                              uint64_t now_ms, struct sc_session **out, struct sc_error *err);
-/* Sessions of a whole state that no decoder has, the oldest first, by hash_next; all or none. */
-enum sc_status sc_state_read(const struct sc_decoder *decoder, const uint8_t *bytes, size_t length,
-                             uint64_t now_ms, struct sc_session **sessions, struct sc_error *err);
-void sc_state_free(struct sc_session *sessions);
-
-/* ---- message.c ---- */
-
 /*
  * Everything about one message in flight. The records of `decoded`, which is the message or that of a set that waited, begin in the
  * sink's batches at row `first`, those of all at row `start`: both by enum sc_record_kind. `sent`: records in batches that were cut
@@ -727,31 +486,5 @@ struct sc_job {
     uint32_t first[2], start[2];
     struct sc_decode_outcome sent;
 };
-
-/* ---- restart.c ---- */
-
-/* Judges the message and says of which life it is. Changes nothing but the job. */
-void sc_job_judge(struct sc_job *job);
-/* Accounts its arrival; templates and waiting sets of a life that is over go. */
-void sc_job_arrive(struct sc_job *job);
-
-/* ---- message.c again ---- */
-
-/* The sets of a v9 or IPFIX message, header already read. */
-enum sc_status sc_message_sets(struct sc_job *job, const uint8_t *sets, size_t length);
-void sc_plan_free(struct sc_plan *plan);
-
-/* ---- append.c ---- */
-
-/* Before the first records of the message. */
-void sc_job_begin(struct sc_job *job, const struct sc_message *message);
-/* Before those of a set that waited, and those of the message's own sets. */
-void sc_job_decodes(struct sc_job *job, const struct sc_message *message);
-/* Another batch for a message that would crowd the one at hand with columns. */
-void sc_job_choose_batch(struct sc_job *job);
-/* Appends one run of records and accounts it. */
-enum sc_status sc_job_append(struct sc_job *job, struct sc_run *run);
-/* Behind the last of them: times whose base was not known (sc_run_settle_times). */
-enum sc_status sc_job_settle(struct sc_job *job);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "collect/receiver_internal.h"
+#include "collect/datagrams.h"
 
 #include "base/clock.h"
 #include "net/socket.h"
@@ -13,7 +13,7 @@ static void note_drops(struct sc_listener *listener, uint32_t drops)
     listener->drops_seen = drops;
 }
 
-void sc_receiver_refresh_drops(struct sc_listener *listener)
+void sc_datagrams_refresh_drops(struct sc_listener *listener)
 {
     uint32_t drops;
     if (sc_socket_drops(listener->fd, &drops))
@@ -28,7 +28,7 @@ static void take_bulk(struct sc_listener *listener, const struct sc_udp_bulk *bu
         source.exporter = d->from;
         source.port = d->port;
         listener->view.bytes += d->length;
-        sc_receiver_message(listener->receiver, &source, d->bytes, d->length);
+        sc_sockets_message(listener->sockets, &source, d->bytes, d->length);
     }
     listener->view.datagrams += bulk->count;
     listener->view.messages += bulk->count;
@@ -36,17 +36,17 @@ static void take_bulk(struct sc_listener *listener, const struct sc_udp_bulk *bu
         note_drops(listener, bulk->drops);
 }
 
-bool sc_receiver_read_udp(struct sc_listener *listener)
+bool sc_datagrams_read(struct sc_listener *listener)
 {
-    struct sc_receiver *receiver = listener->receiver;
+    struct sc_sockets *sockets = listener->sockets;
     for (int i = 0; i < BULKS_IN_TURN; i++) {
         struct sc_udp_bulk bulk;
         struct sc_error err;
-        enum sc_status status = sc_udp_receive(receiver->ring, listener->fd, &bulk, &err);
+        enum sc_status status = sc_udp_receive(sockets->ring, listener->fd, &bulk, &err);
         if (status == SC_AGAIN)
             return false;
         if (status != SC_OK) {
-            sc_log(&receiver->log, SC_LOG_ERROR, "%s: %s", listener->view.name, err.message);
+            sc_log(&sockets->log, SC_LOG_ERROR, "%s: %s", listener->view.name, err.message);
             event_del(listener->event);
             return false;
         }

@@ -1,12 +1,34 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Targets of a sender: sockets in sender_socket.c, files in sender_file.c. */
-#ifndef SC_EXPORT_SENDER_INTERNAL_H
-#define SC_EXPORT_SENDER_INTERNAL_H
+/* The targets of a sender: sockets in sender_socket.c, files in sender_file.c. */
+#ifndef SC_EXPORT_TARGET_H
+#define SC_EXPORT_TARGET_H
 
-#include "export/sender.h"
+#include "base/url.h"
 #include "net/client.h"
 
 #include <stdio.h>
+
+enum sc_target_kind { SC_TARGET_UDP, SC_TARGET_TCP, SC_TARGET_PCAP, SC_TARGET_IPFIX_FILE };
+
+struct sc_target {
+    enum sc_target_kind kind;
+    struct sc_url url; /* UDP, TCP */
+    const char *path;  /* files; borrowed */
+};
+
+/* Reads "udp://HOST:PORT" or "tcp://HOST:PORT". SC_USAGE. */
+enum sc_status sc_target_parse_url(const char *text, struct sc_target *out, struct sc_error *err);
+
+/* A file by its suffix, .pcap or .ipfix. SC_USAGE. */
+enum sc_status sc_target_parse_file(const char *path, struct sc_target *out, struct sc_error *err);
+
+struct sc_sender_stats {
+    uint64_t messages; /* taken from the caller; each target gets all of them */
+    uint64_t bytes;
+    uint64_t sent;    /* datagrams and messages that the operating system took, all targets */
+    uint64_t refused; /* ECONNREFUSED: nobody listens there */
+    uint64_t failed;  /* other errors of datagrams */
+};
 
 struct sender_target {
     enum sc_target_kind kind;

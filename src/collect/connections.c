@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "collect/receiver_internal.h"
+#include "collect/connections.h"
 
 #include "base/clock.h"
 #include "net/socket.h"
@@ -18,17 +18,17 @@
 
 /* ---- newcomers ---- */
 
-static void put_newcomer(struct sc_receiver *receiver, struct sc_connection *c)
+static void put_newcomer(struct sc_sockets *sockets, struct sc_connection *c)
 {
-    c->older = receiver->newest_newcomer;
-    *(c->older == NULL ? &receiver->oldest_newcomer : &c->older->newer) = c;
-    receiver->newest_newcomer = c;
+    c->older = sockets->newest_newcomer;
+    *(c->older == NULL ? &sockets->oldest_newcomer : &c->older->newer) = c;
+    sockets->newest_newcomer = c;
 }
 
-static void take_newcomer(struct sc_receiver *receiver, struct sc_connection *c)
+static void take_newcomer(struct sc_sockets *sockets, struct sc_connection *c)
 {
-    *(c->older == NULL ? &receiver->oldest_newcomer : &c->older->newer) = c->newer;
-    *(c->newer == NULL ? &receiver->newest_newcomer : &c->newer->older) = c->older;
+    *(c->older == NULL ? &sockets->oldest_newcomer : &c->older->newer) = c->newer;
+    *(c->newer == NULL ? &sockets->newest_newcomer : &c->newer->older) = c->older;
     c->older = c->newer = NULL;
 }
 
@@ -36,7 +36,7 @@ static void become_useful(struct sc_connection *c)
 {
     if (c->useful)
         return;
-    take_newcomer(c->listener->receiver, c);
+    take_newcomer(c->listener->sockets, c);
     c->useful = true;
     c->deadline_ms = 0;
 }
@@ -54,10 +54,10 @@ static void close_connection(struct sc_connection *c)
         c->next->previous = c->previous;
     listener->view.connections--;
     if (!c->useful)
-        take_newcomer(listener->receiver, c);
-    sc_places_give_back(listener->receiver->places, &c->source.exporter);
-    sc_decoder_end_session(sc_intake_decoder(listener->receiver->intake), &c->source);
-    sc_log(&listener->receiver->log, SC_LOG_DEBUG, "%s: %s disconnected", listener->view.name, c->peer);
+        take_newcomer(listener->sockets, c);
+    sc_places_give_back(listener->sockets->places, &c->source.exporter);
+    sc_decoder_end_session(sc_intake_decoder(listener->sockets->intake), &c->source);
+    sc_log(&listener->sockets->log, SC_LOG_DEBUG, "%s: %s disconnected", listener->view.name, c->peer);
     event_free(c->event);
     close(c->fd);
     sc_framer_free(&c->framer);
@@ -66,10 +66,10 @@ static void close_connection(struct sc_connection *c)
 
 static void say(struct sc_connection *c, const char *what)
 {
-    struct sc_receiver *receiver = c->listener->receiver;
+    struct sc_sockets *sockets = c->listener->sockets;
     char others[SC_COMPLAINT_MAX];
-    if (sc_complaint_due(receiver->complaints, SC_COMPLAINT_STREAM, others))
-        sc_log(&receiver->log, SC_LOG_WARNING, "%s: %s: %s; the connection is closed%s",
+    if (sc_complaint_due(sockets->complaints, SC_COMPLAINT_STREAM, others))
+        sc_log(&sockets->log, SC_LOG_WARNING, "%s: %s: %s; the connection is closed%s",
                c->listener->view.name, c->peer, what, others);
 }
 
@@ -89,13 +89,13 @@ static bool take_messages(struct sc_connection *c)
     while ((status = sc_framer_next(&c->framer, &message, &length, &err)) == SC_OK) {
         c->listener->view.messages++;
         c->message_ms = sc_clock_mono_ms();
-        if (sc_receiver_message(c->listener->receiver, &c->source, message, length))
+        if (sc_sockets_message(c->listener->sockets, &c->source, message, length))
             become_useful(c);
         if (c->useful)
             c->deadline_ms = 0;
     }
     if (sc_framer_pending(&c->framer) != 0 && c->deadline_ms == 0)
-        c->deadline_ms = sc_clock_mono_ms() + c->listener->receiver->message_ms;
+        c->deadline_ms = sc_clock_mono_ms() + c->listener->sockets->message_ms;
     if (status == SC_MALFORMED)
         complain(c, err.message);
     return status == SC_AGAIN;
@@ -137,7 +137,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     /* Bytes not read fill the socket, and the exporter waits: nothing is lost. */
-    if (sc_intake_is_tight(c->listener->receiver->intake)) {
+    if (sc_intake_is_tight(c->listener->sockets->intake)) {
         c->paused = true;
         event_del(c->event);
         return;
@@ -146,19 +146,19 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         close_connection(c);
 }
 
-void sc_receiver_resume(struct sc_listener *listener)
+void sc_connections_resume(struct sc_listener *listener)
 {
     if (listener->paused) {
         listener->paused = false;
         event_add(listener->event, NULL);
     }
-    if (listener->connections == NULL || sc_intake_is_tight(listener->receiver->intake))
+    if (listener->connections == NULL || sc_intake_is_tight(listener->sockets->intake))
         return;
     for (struct sc_connection *c = listener->connections; c != NULL; c = c->next) {
         if (c->paused) {
             c->paused = false;
             if (c->deadline_ms != 0) /* it could not keep it */
-                c->deadline_ms = sc_clock_mono_ms() + c->listener->receiver->message_ms;
+                c->deadline_ms = sc_clock_mono_ms() + c->listener->sockets->message_ms;
             event_add(c->event, NULL);
         }
     }
@@ -181,7 +181,7 @@ static void judge(struct sc_connection *c, uint64_t now_ms)
     close_connection(c);
 }
 
-void sc_receiver_judge_connections(struct sc_listener *listener, uint64_t now_ms)
+void sc_connections_judge(struct sc_listener *listener, uint64_t now_ms)
 {
     for (struct sc_connection *c = listener->connections, *next; c != NULL; c = next) {
         next = c->next;
@@ -189,7 +189,7 @@ void sc_receiver_judge_connections(struct sc_listener *listener, uint64_t now_ms
     }
 }
 
-void sc_receiver_weigh_connections(struct sc_listener *listener)
+void sc_connections_weigh(struct sc_listener *listener)
 {
     for (struct sc_connection *c = listener->connections; c != NULL; c = c->next) {
         int waiting = 0;
@@ -200,12 +200,12 @@ void sc_receiver_weigh_connections(struct sc_listener *listener)
 /* Whether there may be more to read of it. */
 static bool drain_turn(struct sc_connection *c, uint64_t until_ms)
 {
-    if (sc_intake_is_tight(c->listener->receiver->intake))
+    if (sc_intake_is_tight(c->listener->sockets->intake))
         return sc_clock_mono_ms() < until_ms;
     return until_ms != 0 && read_turn(c) == SC_OK && (c->unread != 0 || sc_clock_mono_ms() < until_ms);
 }
 
-bool sc_receiver_drain_connections(struct sc_listener *listener, uint64_t until_ms)
+bool sc_connections_drain(struct sc_listener *listener, uint64_t until_ms)
 {
     for (struct sc_connection *c = listener->connections, *next; c != NULL; c = next) {
         next = c->next;
@@ -219,11 +219,11 @@ bool sc_receiver_drain_connections(struct sc_listener *listener, uint64_t until_
 
 static bool open_connection(struct sc_listener *listener, int fd, const struct sc_addr *from, uint16_t port)
 {
-    struct sc_receiver *receiver = listener->receiver;
+    struct sc_sockets *sockets = listener->sockets;
     struct sc_connection *c = calloc(1, sizeof(*c));
     if (c == NULL)
         return false;
-    c->event = event_new(receiver->base, fd, EV_READ | EV_PERSIST, on_readable, c);
+    c->event = event_new(sockets->base, fd, EV_READ | EV_PERSIST, on_readable, c);
     if (c->event == NULL || event_add(c->event, NULL) != 0) {
         if (c->event != NULL)
             event_free(c->event);
@@ -235,16 +235,16 @@ static bool open_connection(struct sc_listener *listener, int fd, const struct s
     snprintf(c->peer, sizeof(c->peer), "%s %u", address, port);
     c->listener = listener;
     c->fd = fd;
-    c->source = (struct sc_message_source){*from, port, SC_TRANSPORT_TCP, ++receiver->connection_number, 0};
+    c->source = (struct sc_message_source){*from, port, SC_TRANSPORT_TCP, ++sockets->connection_number, 0};
     c->next = listener->connections;
     if (c->next != NULL)
         c->next->previous = c;
     listener->connections = c;
     listener->view.connections++;
     listener->view.accepted++;
-    c->deadline_ms = sc_clock_mono_ms() + c->listener->receiver->message_ms;
-    put_newcomer(receiver, c);
-    sc_log(&receiver->log, SC_LOG_DEBUG, "%s: %s connected", listener->view.name, c->peer);
+    c->deadline_ms = sc_clock_mono_ms() + c->listener->sockets->message_ms;
+    put_newcomer(sockets, c);
+    sc_log(&sockets->log, SC_LOG_DEBUG, "%s: %s connected", listener->view.name, c->peer);
     return true;
 }
 
@@ -252,35 +252,35 @@ static void refuse(struct sc_listener *listener, const char *who, const char *wh
 {
     char others[SC_COMPLAINT_MAX];
     listener->view.refused++;
-    if (sc_complaint_due(listener->receiver->complaints, SC_COMPLAINT_REFUSAL, others))
-        sc_log(&listener->receiver->log, SC_LOG_WARNING, "%s: a connection%s is refused: %s%s",
+    if (sc_complaint_due(listener->sockets->complaints, SC_COMPLAINT_REFUSAL, others))
+        sc_log(&listener->sockets->log, SC_LOG_WARNING, "%s: a connection%s is refused: %s%s",
                listener->view.name, who, why, others);
 }
 
 /* The one that has sent nothing for longest, of those that were useful once. NULL: none for long enough. */
-static struct sc_connection *find_idle(struct sc_receiver *receiver, uint64_t now_ms)
+static struct sc_connection *find_idle(struct sc_sockets *sockets, uint64_t now_ms)
 {
     struct sc_connection *found = NULL;
-    if (now_ms < receiver->next_search_ms)
+    if (now_ms < sockets->next_search_ms)
         return NULL;
-    for (struct sc_listener *l = receiver->listeners; l != NULL; l = l->next) {
+    for (struct sc_listener *l = sockets->listeners; l != NULL; l = l->next) {
         for (struct sc_connection *c = l->connections; c != NULL; c = c->next) {
-            bool idle = !c->paused && now_ms > c->message_ms + receiver->idle_ms;
+            bool idle = !c->paused && now_ms > c->message_ms + sockets->idle_ms;
             if (idle && (found == NULL || c->message_ms < found->message_ms))
                 found = c;
         }
     }
     if (found == NULL)
-        receiver->next_search_ms = now_ms + SEARCH_MS;
+        sockets->next_search_ms = now_ms + SEARCH_MS;
     return found;
 }
 
 /* Closes the oldest connection that never was of use, else one that is idle for long. False: there is none. */
-static bool make_room(struct sc_receiver *receiver)
+static bool make_room(struct sc_sockets *sockets)
 {
-    struct sc_connection *c = receiver->oldest_newcomer;
+    struct sc_connection *c = sockets->oldest_newcomer;
     if (c == NULL)
-        c = find_idle(receiver, sc_clock_mono_ms());
+        c = find_idle(sockets, sc_clock_mono_ms());
     if (c == NULL)
         return false;
     c->listener->view.displaced++; /* NOLINT(clang-analyzer-unix.Malloc): who went is in no list */
@@ -288,11 +288,11 @@ static bool make_room(struct sc_receiver *receiver)
     return true;
 }
 
-static enum sc_place take_place(struct sc_receiver *receiver, const struct sc_addr *from)
+static enum sc_place take_place(struct sc_sockets *sockets, const struct sc_addr *from)
 {
-    enum sc_place place = sc_places_take(receiver->places, from);
-    if (place == SC_PLACE_NONE_LEFT && make_room(receiver))
-        place = sc_places_take(receiver->places, from);
+    enum sc_place place = sc_places_take(sockets->places, from);
+    if (place == SC_PLACE_NONE_LEFT && make_room(sockets))
+        place = sc_places_take(sockets->places, from);
     return place;
 }
 
@@ -304,19 +304,19 @@ static void take_connection(struct sc_listener *listener, int fd, const struct s
         [SC_PLACE_NONE_LEFT] = "too many are open",
         [SC_PLACE_OVER_SHARE] = "too many of this exporter are open",
     };
-    struct sc_receiver *receiver = listener->receiver;
-    enum sc_place place = take_place(receiver, from);
+    struct sc_sockets *sockets = listener->sockets;
+    enum sc_place place = take_place(sockets, from);
     if (place == SC_PLACE_TAKEN && open_connection(listener, fd, from, port))
         return;
     if (place == SC_PLACE_TAKEN)
-        sc_places_give_back(receiver->places, from);
+        sc_places_give_back(sockets->places, from);
     char who[SC_ADDR_TEXT_MAX + 16] = " of ";
     sc_addr_format(from, who + strlen(who));
     refuse(listener, who, reasons[place]);
     close(fd);
 }
 
-void sc_receiver_accept(struct sc_listener *listener, int most)
+void sc_connections_accept(struct sc_listener *listener, int most)
 {
     while (most-- > 0) {
         struct sc_addr from;

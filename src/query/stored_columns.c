@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "cli/query_columns.h"
+#include "query/stored_columns.h"
 
 #define KEY_BYTES 9u
 
-void sc_stored_columns_init(struct sc_stored_columns *columns)
+void sc_stored_columns_init(struct sc_stored_columns *columns, const struct sc_ie_learned *learned)
 {
-    *columns = (struct sc_stored_columns){0};
+    *columns = (struct sc_stored_columns){.learned = learned};
     sc_schema_init(&columns->schema, SC_MAX_COLUMNS);
 }
 
@@ -14,15 +14,15 @@ void sc_stored_columns_free(struct sc_stored_columns *columns)
     sc_schema_free(&columns->schema);
 }
 
-static enum sc_status add_key(struct sc_stored_columns *columns, struct sc_column_key key,
-                              const struct sc_ie_learned *learned, uint32_t *slot, struct sc_error *err)
+static enum sc_status add_key(struct sc_stored_columns *columns, struct sc_column_key key, uint32_t *slot,
+                              struct sc_error *err)
 {
     uint32_t known = columns->schema.count;
     *slot = sc_schema_slot(&columns->schema, key);
     if (*slot == SC_NO_SLOT)
         return sc_fail(err, SC_LIMIT, "more than %u columns: name those you want", SC_MAX_COLUMNS);
     if (*slot == known)
-        columns->may_misfit[*slot] = sc_field_of_misfits(learned, key, &columns->misfits[*slot]);
+        columns->may_misfit[*slot] = sc_field_of_misfits(columns->learned, key, &columns->misfits[*slot]);
     return SC_OK;
 }
 
@@ -40,13 +40,13 @@ static enum sc_status find_misfits(struct sc_stored_columns *columns, uint32_t s
 }
 
 static enum sc_status note_columns(struct sc_stored_columns *columns, struct sc_row_group *group,
-                                   const struct sc_ie_learned *learned, struct sc_error *err)
+                                   struct sc_error *err)
 {
     for (uint32_t i = 0; i < group->entry_count; i++) {
         uint32_t slot;
         if (group->entries[i].role != SC_CHUNK_COLUMN)
             continue;
-        SC_TRY(add_key(columns, group->entries[i].key, learned, &slot, err));
+        SC_TRY(add_key(columns, group->entries[i].key, &slot, err));
         if (find_misfits(columns, slot, group, err) == SC_NOMEM) /* damage is noted when it is scanned */
             return SC_NOMEM;
     }
@@ -54,7 +54,7 @@ static enum sc_status note_columns(struct sc_stored_columns *columns, struct sc_
 }
 
 enum sc_status sc_stored_columns_find(struct sc_stored_columns *columns, const struct sc_source *source,
-                                      const struct sc_ie_learned *learned, struct sc_error *err)
+                                      struct sc_error *err)
 {
     struct sc_read_context context;
     enum sc_status status = sc_read_context_init(&context);
@@ -65,7 +65,7 @@ enum sc_status sc_stored_columns_find(struct sc_stored_columns *columns, const s
         struct sc_row_group *group;
         sc_read_context_reset(&context);
         if (sc_row_group_open(&context, source->segments[unit->segment], unit->group, &group, err) == SC_OK)
-            status = note_columns(columns, group, learned, err);
+            status = note_columns(columns, group, err);
     }
     sc_read_context_free(&context);
     return status;
@@ -83,31 +83,29 @@ void sc_stored_columns_put(const struct sc_stored_columns *columns, struct sc_bu
     }
 }
 
-enum sc_status sc_stored_columns_take(struct sc_stored_columns *columns, const struct sc_buf *in,
-                                      const struct sc_ie_learned *learned, struct sc_error *err)
+enum sc_status sc_stored_columns_take(struct sc_stored_columns *columns, struct sc_cursor *in,
+                                      struct sc_error *err)
 {
-    struct sc_cursor c = {.data = in->data, .len = in->len};
-    while (sc_cursor_left(&c) >= KEY_BYTES) {
+    while (sc_cursor_left(in) >= KEY_BYTES) {
         uint32_t slot;
-        struct sc_column_key key = {.pen = sc_cursor_le32(&c)};
-        key.id = sc_cursor_le16(&c);
-        key.instance = sc_cursor_u8(&c);
-        key.kind = sc_cursor_u8(&c);
-        bool misfits = sc_cursor_u8(&c) != 0;
-        SC_TRY(add_key(columns, key, learned, &slot, err));
+        struct sc_column_key key = {.pen = sc_cursor_le32(in)};
+        key.id = sc_cursor_le16(in);
+        key.instance = sc_cursor_u8(in);
+        key.kind = sc_cursor_u8(in);
+        bool misfits = sc_cursor_u8(in) != 0;
+        SC_TRY(add_key(columns, key, &slot, err));
         columns->has_misfits[slot] |= misfits && columns->may_misfit[slot];
     }
-    return sc_cursor_left(&c) == 0 ? SC_OK : sc_fail(err, SC_DAMAGED, "the columns of a node make no sense");
+    return sc_cursor_left(in) == 0 ? SC_OK : sc_fail(err, SC_DAMAGED, "the columns of a node make no sense");
 }
 
 enum sc_status sc_stored_columns_list(const struct sc_stored_columns *columns,
-                                      const struct sc_ie_learned *learned, struct sc_request_listing *listing,
-                                      struct sc_error *err)
+                                      struct sc_request_listing *listing, struct sc_error *err)
 {
     struct sc_field field;
     for (uint32_t i = 0; i < columns->schema.count; i++) {
         const struct sc_field *misfits = &columns->misfits[i];
-        sc_field_of_column(learned, columns->schema.keys[i], &field);
+        sc_field_of_column(columns->learned, columns->schema.keys[i], &field);
         SC_TRY(sc_request_add_column(listing, &field, field.name, err));
         if (columns->has_misfits[i])
             SC_TRY(sc_request_add_column(listing, misfits, misfits->name, err));
