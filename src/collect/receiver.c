@@ -5,10 +5,10 @@
 #include "collect/receiver_internal.h"
 #include "collect/templates.h"
 #include "net/socket.h"
+#include "net/wake.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #define CARE_IN_TICK   4096u /* exporters: a millisecond or two */
@@ -450,13 +450,9 @@ static struct sc_command *take_commands(struct sc_receiver *receiver)
     return commands;
 }
 
-static void on_wake(evutil_socket_t fd, short what, void *arg)
+static void on_wake(void *arg)
 {
     struct sc_receiver *receiver = arg;
-    uint64_t count;
-    (void)what;
-    if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-        sc_log(&receiver->log, SC_LOG_ERROR, "receiver: cannot read its wake-up: %s", strerror(errno));
     struct sc_command *command = take_commands(receiver);
     while (command != NULL) {
         struct sc_command *next = command->next;
@@ -491,9 +487,7 @@ static enum sc_status send_command(struct sc_receiver *receiver, const struct sc
         receiver->last_command->next = command;
     receiver->last_command = command;
     pthread_mutex_unlock(&receiver->mutex);
-    const uint64_t one = 1;
-    if (write(receiver->wake_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-        return sc_fail_errno(err, errno, "cannot wake a receiver");
+    sc_wake_up(receiver->wake);
     return SC_OK;
 }
 
@@ -542,16 +536,14 @@ size_t sc_receiver_merging(const struct sc_receiver *receiver)
 static enum sc_status create_events(struct sc_receiver *receiver, struct sc_error *err)
 {
     const struct timeval every = {.tv_usec = SC_RECEIVER_TICK_MS * 1000};
-    receiver->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (receiver->wake_fd < 0)
-        return sc_fail_errno(err, errno, "cannot create a receiver");
     receiver->base = event_base_new();
     if (receiver->base == NULL)
         return sc_fail(err, SC_IO, "cannot create an event loop");
-    receiver->wake = event_new(receiver->base, receiver->wake_fd, EV_READ | EV_PERSIST, on_wake, receiver);
+    receiver->wake = sc_wake_create(receiver->base, on_wake, receiver);
+    if (receiver->wake == NULL)
+        return sc_fail_errno(err, errno, "cannot create a receiver's wake-up");
     receiver->tick = event_new(receiver->base, -1, EV_PERSIST, on_tick, receiver);
-    if (receiver->wake == NULL || receiver->tick == NULL || event_add(receiver->wake, NULL) != 0 ||
-        event_add(receiver->tick, &every) != 0)
+    if (receiver->tick == NULL || event_add(receiver->tick, &every) != 0)
         return sc_fail_nomem(err, "a receiver");
     return SC_OK;
 }
@@ -572,7 +564,6 @@ struct sc_receiver *sc_receiver_create(const struct sc_receiver_options *options
     receiver->places = options->places;
     receiver->message_ms = options->message_ms != 0 ? options->message_ms : MESSAGE_MS;
     receiver->idle_ms = options->idle_ms != 0 ? options->idle_ms : IDLE_MS;
-    receiver->wake_fd = -1;
     receiver->ring = sc_udp_ring_create();
     receiver->intake = sc_intake_create(&options->intake, err);
     bool made = receiver->intake != NULL;
@@ -637,14 +628,11 @@ void sc_receiver_free(struct sc_receiver *receiver)
         return;
     sc_receiver_stop(receiver);
     free_commands(receiver);
-    if (receiver->wake != NULL)
-        event_free(receiver->wake);
+    sc_wake_free(receiver->wake);
     if (receiver->tick != NULL)
         event_free(receiver->tick);
     if (receiver->base != NULL)
         event_base_free(receiver->base);
-    if (receiver->wake_fd >= 0)
-        close(receiver->wake_fd);
     sc_intake_free(receiver->intake);
     sc_udp_ring_free(receiver->ring);
     sc_exporters_free(&receiver->exporters);

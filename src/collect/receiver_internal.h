@@ -51,7 +51,8 @@ struct sc_receiver {
     struct sc_intake *intake;
     struct sc_udp_ring *ring;
     struct event_base *base;
-    struct event *tick, *wake;
+    struct event *tick;
+    struct sc_wake *wake;
     struct sc_listener *listeners;
     uint64_t connection_number; /* the next one */
     struct sc_places *places;
@@ -68,7 +69,6 @@ struct sc_receiver {
     atomic_size_t merging;                /* bytes of what is to be merged, commands included */
     bool started, ending;
     pthread_t thread;
-    int wake_fd;
 
     pthread_mutex_t mutex; /* what follows is shared */
     struct sc_command *commands, *last_command;

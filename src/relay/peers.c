@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "net/socket.h"
+#include "net/wake.h"
 #include "relay/fetcher.h"
 #include "relay/link_stream.h"
 
@@ -59,8 +60,8 @@ struct sc_peers {
     uint32_t self;
     struct event_base *base;
     struct evdns_base *dns;
-    struct event *tick, *wake;
-    int wake_fd;
+    struct event *tick;
+    struct sc_wake *wake;
     struct peer **all; /* by member; where they lie does not change */
     struct sc_fetcher *fetcher;
     uint64_t connections; /* made so far */
@@ -618,11 +619,9 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-static void on_wake(evutil_socket_t fd, short what, void *arg)
+static void on_wake(void *arg)
 {
     struct sc_peers *peers = arg;
-    (void)what;
-    sc_link_woken((int)fd);
     if (atomic_load(&peers->stopping)) {
         event_base_loopbreak(peers->base);
         return;
@@ -642,7 +641,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 static void fetched(void *arg)
 {
     struct sc_peers *peers = arg;
-    sc_link_wake_up(peers->wake_fd);
+    sc_wake_up(peers->wake);
 }
 
 static void *run(void *arg)
@@ -671,7 +670,7 @@ static enum sc_status make(struct sc_peers *peers, const struct sc_cluster *memb
     peers->dns =
         evdns_base_new(peers->base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
     peers->tick = event_new(peers->base, -1, EV_PERSIST, on_tick, peers);
-    peers->wake = sc_link_wake_event(peers->base, on_wake, peers, &peers->wake_fd);
+    peers->wake = sc_wake_create(peers->base, on_wake, peers);
     if (peers->tick == NULL || peers->wake == NULL || event_add(peers->tick, &every) != 0)
         return sc_fail_nomem(err, "the link");
     peers->fetcher = sc_fetcher_start(peers->options.outbox, fetched, peers, err);
@@ -685,14 +684,11 @@ static void free_peers(struct sc_peers *peers)
         free_peer(peers->all[i]);
     if (peers->tick != NULL)
         event_free(peers->tick);
-    if (peers->wake != NULL)
-        event_free(peers->wake);
+    sc_wake_free(peers->wake);
     if (peers->dns != NULL)
         evdns_base_free(peers->dns, 0);
     if (peers->base != NULL)
         event_base_free(peers->base);
-    if (peers->wake_fd >= 0)
-        close(peers->wake_fd);
     sc_refusals_free(&peers->refusals);
     pthread_mutex_destroy(&peers->mutex);
     sc_cluster_free(&peers->cluster);
@@ -710,7 +706,6 @@ enum sc_status sc_peers_start(const struct sc_peers_options *options, struct sc_
     peers->options = *options;
     peers->options.cluster = NULL; /* what it points to changes */
     peers->self = options->self;
-    peers->wake_fd = -1;
     pthread_mutex_init(&peers->mutex, NULL);
     sc_refusals_init(&peers->refusals);
     enum sc_status status = make(peers, options->cluster, err);
@@ -729,7 +724,7 @@ enum sc_status sc_peers_start(const struct sc_peers_options *options, struct sc_
 
 void sc_peers_wake(struct sc_peers *peers)
 {
-    sc_link_wake_up(peers->wake_fd);
+    sc_wake_up(peers->wake);
 }
 
 void sc_peers_get_refused(struct sc_peers *peers, uint64_t counts[SC_REFUSAL_COUNT])
@@ -746,7 +741,7 @@ enum sc_status sc_peers_set_cluster(struct sc_peers *peers, const struct sc_clus
     peers->pending = fresh;
     peers->pending_self = self;
     pthread_mutex_unlock(&peers->mutex);
-    sc_link_wake_up(peers->wake_fd);
+    sc_wake_up(peers->wake);
     return SC_OK;
 }
 
@@ -770,7 +765,7 @@ void sc_peers_end(struct sc_peers *peers)
 {
     uint64_t until = sc_clock_mono_ms() + FAREWELL_MS;
     atomic_store(&peers->ended, true);
-    sc_link_wake_up(peers->wake_fd);
+    sc_wake_up(peers->wake);
     struct timespec nap = {.tv_nsec = 10 * 1000000L};
     while (sc_clock_mono_ms() < until) /* what was written to the sockets is on its way by then */
         nanosleep(&nap, NULL);
@@ -781,7 +776,7 @@ void sc_peers_stop(struct sc_peers *peers)
     if (peers == NULL)
         return;
     atomic_store(&peers->stopping, true);
-    sc_link_wake_up(peers->wake_fd);
+    sc_wake_up(peers->wake);
     pthread_join(peers->thread, NULL);
     free_peers(peers);
 }
