@@ -2,12 +2,12 @@
 #include "relay/holder.h"
 
 #include "base/clock.h"
+#include "net/lookup.h"
 #include "net/socket.h"
 #include "net/wake.h"
 #include "relay/board.h"
 #include "relay/gate.h"
 #include "relay/link_stream.h"
-#include "relay/lookup.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -365,32 +365,52 @@ static void tell_not_found(struct sc_holder *h, const char *host, bool known)
            known ? "knows it by the one that it had before" : "takes nothing from it");
 }
 
-static void take_found(struct sc_holder *h, uint64_t now)
+static void take_found(struct sc_holder *h, const struct sc_lookup_host *host, uint64_t now)
 {
+    const struct sc_cluster *members = &h->gate.cluster; /* as they were when they were asked for */
     bool tells = now >= h->next_telling_ms;
-    for (uint32_t i = 0; i < h->lookup->count; i++) {
-        const struct sc_lookup_host *host = &h->lookup->hosts[i];
-        sc_gate_found(&h->gate, host->member, host->found, host->count);
-        bool known = sc_gate_is_found(&h->gate, host->member);
-        if (host->count == 0 && tells) {
+    struct sc_addr found[SC_CLIENT_ADDRESSES];
+    for (uint32_t i = 0; i < members->count; i++) {
+        const struct sc_member *m = &members->members[i];
+        if (m->address.numeric)
+            continue;
+        sc_gate_found(&h->gate, m->name, found, sc_lookup_addresses(host, found));
+        bool known = sc_gate_is_found(&h->gate, m->name);
+        if (host->found.count == 0 && tells) {
             tell_not_found(h, host->at.host, known);
             h->next_telling_ms = now + LOOKUP_MS;
         }
         if (!known && h->next_lookup_ms > now + UNKNOWN_MS)
             h->next_lookup_ms = now + UNKNOWN_MS;
+        host++;
     }
+}
+
+/* NULL: there are no names, or no memory or thread. */
+static struct sc_lookup *ask_for_names(const struct sc_cluster *members)
+{
+    struct sc_url *names = calloc((size_t)members->count + 1, sizeof(*names));
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < members->count && names != NULL; i++) {
+        if (!members->members[i].address.numeric)
+            names[count++] = members->members[i].address;
+    }
+    struct sc_lookup *lookup = count == 0 ? NULL : sc_lookup_start(names, count, NULL);
+    free(names);
+    return lookup;
 }
 
 static void look_names_up(struct sc_holder *h, uint64_t now)
 {
-    if (h->lookup != NULL && atomic_load(&h->lookup->done)) {
-        take_found(h, now);
+    const struct sc_lookup_host *hosts = h->lookup == NULL ? NULL : sc_lookup_hosts(h->lookup);
+    if (hosts != NULL) {
+        take_found(h, hosts, now);
         sc_lookup_release(h->lookup);
         h->lookup = NULL;
     }
     if (h->lookup != NULL || now < h->next_lookup_ms)
         return;
-    h->lookup = sc_lookup_start(&h->gate.cluster);
+    h->lookup = ask_for_names(&h->gate.cluster);
     h->next_lookup_ms = now + LOOKUP_MS;
 }
 
