@@ -250,13 +250,27 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 static void on_writable(evutil_socket_t fd, short what, void *arg);
 
+/* The next step when the connection has room. Datagrams do not wait for it: a socket that is watched costs each of them. */
+static bool go_on(struct sc_forward_peer *p)
+{
+    const struct timeval now = {0};
+    return event_add(p->writable, p->readable == NULL ? &now : NULL) == 0;
+}
+
+static bool is_sending(const struct sc_forward_peer *p)
+{
+    return event_pending(p->writable, EV_WRITE | EV_TIMEOUT, NULL) != 0;
+}
+
 static bool make_events(struct sc_forward_peer *p, bool tcp)
 {
+    if (!tcp) {
+        p->writable = event_new(p->base, -1, 0, on_writable, p);
+        return p->writable != NULL && go_on(p);
+    }
     p->writable = event_new(p->base, p->fd, EV_WRITE | EV_PERSIST, on_writable, p);
-    if (tcp)
-        p->readable = event_new(p->base, p->fd, EV_READ | EV_PERSIST, on_readable, p);
-    return p->writable != NULL && event_add(p->writable, NULL) == 0 &&
-           (!tcp || (p->readable != NULL && event_add(p->readable, NULL) == 0));
+    p->readable = event_new(p->base, p->fd, EV_READ | EV_PERSIST, on_readable, p);
+    return p->writable != NULL && p->readable != NULL && event_add(p->readable, NULL) == 0 && go_on(p);
 }
 
 static void on_connected(void *arg, int fd)
@@ -309,8 +323,6 @@ static void take(struct sc_forward_peer *p, size_t bytes)
 static void write_stream(struct sc_forward_peer *p, struct iovec *messages, uint32_t n)
 {
     const struct msghdr m = {.msg_iov = messages, .msg_iovlen = n};
-    messages[0].iov_base = (uint8_t *)messages[0].iov_base + p->taken;
-    messages[0].iov_len -= p->taken;
     ssize_t sent = sendmsg(p->fd, &m, MSG_NOSIGNAL);
     if (sent >= 0)
         take(p, (size_t)sent);
@@ -370,7 +382,8 @@ static void send_some(struct sc_forward_peer *p)
     uint32_t n = left < most ? left : most;
     for (uint32_t i = 0; i < n; i++) {
         const struct sc_forward_message *m = &p->messages[p->at + i];
-        v[i] = (struct iovec){(void *)m->bytes, m->length};
+        size_t taken = i == 0 ? p->taken : 0;
+        v[i] = (struct iovec){(uint8_t *)m->bytes + taken, m->length - taken};
     }
     if (udp)
         send_burst(p, v, n);
@@ -413,21 +426,18 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
         encode_rows(p);
     if (p->at < p->message_count)
         send_some(p);
+    if (p->fd >= 0)
+        (void)go_on(p);
 }
 
 /* ---- the thread ---- */
-
-static bool is_sending(const struct sc_forward_peer *p)
-{
-    return event_pending(p->writable, EV_WRITE, NULL) != 0;
-}
 
 static void on_wake(void *arg)
 {
     struct sc_forward_peer *p = arg;
     if (p->fd >= 0 && !is_sending(p)) {
         p->room_ms = sc_clock_mono_ms();
-        event_add(p->writable, NULL);
+        (void)go_on(p);
     }
     if (is_ending(p))
         sc_dial_hurry(p->dial);
