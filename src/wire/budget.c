@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Who may hold how much, so that what one sends costs no other its state. All state that exporters cause, sessions with their domains, templates, names and
- * waiting sets, is charged to its exporter and, through it, to one pool.
+ * Who may hold how much, so that what one sends costs no other its state. All state that exporters cause, sessions with their
+ * domains, templates, names and waiting sets, is charged to its exporter and, through it, to one pool.
  *
  * - An established exporter may hold its share; a newcomer, or a stranger, an eighth of it.
  * - Newcomers and strangers together may hold a quarter of the pool.
