@@ -2,9 +2,6 @@
 #include "relay/link_stream.h"
 
 #include <event2/buffer.h>
-#include <event2/event.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #define HEADER_BYTES 16u
 
@@ -35,32 +32,4 @@ enum sc_status sc_link_send(struct bufferevent *to, struct sc_link_writer *write
         status = SC_NOMEM;
     sc_buf_clear(&writer->out);
     return status;
-}
-
-struct event *sc_link_wake_event(struct event_base *base, event_callback_fn callback, void *arg, int *fd)
-{
-    *fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    struct event *event = *fd < 0 ? NULL : event_new(base, *fd, EV_READ | EV_PERSIST, callback, arg);
-    if (event != NULL && event_add(event, NULL) == 0)
-        return event;
-    if (event != NULL)
-        event_free(event);
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-    return NULL;
-}
-
-void sc_link_wake_up(int fd)
-{
-    const uint64_t one = 1;
-    ssize_t n = write(fd, &one, sizeof(one));
-    (void)n; /* full: it is awake */
-}
-
-void sc_link_woken(int fd)
-{
-    uint64_t count;
-    ssize_t n = read(fd, &count, sizeof(count));
-    (void)n;
 }
