@@ -862,7 +862,7 @@ static bool follows(struct sc_lane_answer *answers, uint32_t count, const struct
         struct sc_lane_answer *a = &answers[count - back];
         if (b->outcome == SC_LANE_DURABLE && a->outcome == SC_LANE_DURABLE &&
             a->connection == b->connection && a->id.stream == id->stream && a->id.lane == id->lane &&
-            a->last + 1 == id->sequence) {
+            id->sequence != 0 && a->last == id->sequence - 1) {
             a->last = id->sequence;
             return true;
         }
