@@ -143,7 +143,7 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
     return SC_OK;
 }
 
-/* It was read into the memory of a batch of the lanes, behind its head. */
+/* It was read into the memory of a batch of the lanes, behind its head, field by field: the bytes begin in the struct's padding. */
 static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, struct sc_buf *bytes)
 {
     struct connection *c = arg;
@@ -269,6 +269,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     uint64_t came;
     (void)fd;
     (void)what;
+    if (sc_lane_store_tight(h->store)) {
+        event_del(c->input.event); /* the proxy waits; on_beat looks again */
+        return;
+    }
     enum sc_status status = sc_link_input_read(&c->input, &c->reader, &came, &err);
     c->came += came;
     if (status == SC_END || status == SC_IO) {
@@ -280,8 +284,6 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         return;
     }
     weigh(c);
-    if (sc_lane_store_tight(h->store))
-        event_del(c->input.event); /* the proxy waits; on_beat looks again */
     relieve(h);
 }
 

@@ -8,15 +8,15 @@
  *
  *   proxy         templates, HELLO, then for each batch BATCH and its bytes in PARTs; each second STREAM and TALLYs; STATE and its
  *                 STATE PARTs when it has learned of templates
- *   subcollector  templates, HELLO, ACKs when batches are durable, REFUSEDs where they are not taken, BEATs every 200 ms from a thread that no disk holds up; STATEs of
- *                 what other proxies know
+ *   subcollector  templates, HELLO, ACKs when batches are durable, REFUSEDs where they are not taken, BEATs every 200 ms from a thread that
+ *                 no disk holds up; STATEs of what other proxies know
  *
  * Templates (the ids are fixed; numbers are unsigned, big-endian; the length in bytes stands behind the name):
  *
  *   256 HELLO  linkVersion 2, clusterVersion 8, lane 4, nodeName variable
  *   257 BATCH  stream 8, lane 4, sequence 8, windowStart 8 (ms), windowLength 4 (s), records 4, recordKind 1, size 4, hash 8
  *   258 PART   octets variable: the next bytes of the batch that was announced last
- *   259 ACK    stream 8, lane 4, first 8, last 8: these sequences are durable here
+ *   259 ACK    stream 8, lane 4, first 8, last 8: these sequences, which came over this connection, are durable here, each of them
  *   260 BEAT   freeBytes 8, full 1
  *   261 TALLY  stream 8, lane 4, windowStart 8 (ms), windowLength 4 (s), then eight numbers of 8: see store/tally.h
  *   262 STREAM stream 8, closed 1, earlierClosed 1: the proxy's own, once a second

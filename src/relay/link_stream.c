@@ -87,7 +87,7 @@ void sc_link_input_close(struct sc_link_input *input)
     *input = (struct sc_link_input){0};
 }
 
-/* What is missing of a part, and the begin of what comes behind it. Negative: no memory. */
+/* What is missing of a part, and the begin of what comes behind it. @return how many; negative: no memory. */
 static int places(struct sc_link_input *input, struct sc_link_reader *reader, struct iovec to[2])
 {
     struct evbuffer_iovec rest;
@@ -131,7 +131,10 @@ enum sc_status sc_link_input_read(struct sc_link_input *input, struct sc_link_re
         if (n <= 0)
             return n == 0 ? SC_END : SC_IO;
         *came += (uint64_t)n;
+        bool all = (size_t)n < to[0].iov_len + (count > 1 ? to[1].iov_len : 0);
         SC_TRY(take_read(input, reader, &to[count - 1], (size_t)n, err));
+        if (all)
+            return SC_OK;
     }
     return SC_OK;
 }
