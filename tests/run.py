@@ -45,7 +45,7 @@ import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 CONCURRENT = ("test_collect_*", "test_group_spill", "test_query_parallel*", "test_query_copies", "test_libsc_reader",
-              "test_cluster_reduce", "test_cluster_listing", "test_cluster_nomem")
+              "test_cluster_reduce", "test_cluster_listing", "test_cluster_nomem", "test_shared")
 ONE_THREAD = ("test_collect_dispatch",)  # a long walk of one thread: the suite long alone runs it under TSan
 NOT_IN_CHECK = ("test_store_fault",)  # a minute long: every operation of the store fails once
 LIMIT_S = 900
