@@ -45,7 +45,7 @@ import threading
 import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
-CONCURRENT = ("collect/*", "forward/*", "net/test_dial", "relay/*", "daemon/*", "group/test_spill", "query/test_parallel", "source/test_copies",
+CONCURRENT = ("base/test_shared", "collect/*", "forward/*", "net/test_dial", "relay/*", "daemon/*", "group/test_spill", "query/test_parallel", "source/test_copies",
               "libsc/test_reader", "cluster/test_muster", "cluster/test_reduce", "cluster/test_listing", "cluster/test_nomem")
 ONE_THREAD = ("relay/test_dispatch",)  # a long walk of one thread: the suite long alone runs it under TSan
 WAITING = ("collect/test_receiver", "relay/test_lane_store", "collect/test_storer", "cluster/test_job", "daemon/test_control",

@@ -29,7 +29,8 @@
 struct connection {
     struct connection *next, *previous;
     struct sc_holder *holder;
-    struct bufferevent *io;
+    struct sc_link_input input;
+    struct bufferevent *io; /* writes */
     struct sc_link_reader reader;
     struct sc_link_writer writer;
     struct sc_board_sender sender;
@@ -74,6 +75,7 @@ struct sc_holder {
 
 static void free_connection(struct connection *c)
 {
+    sc_link_input_close(&c->input);
     bufferevent_free(c->io);
     sc_link_reader_free(&c->reader);
     sc_board_sender_reset(&c->sender);
@@ -143,16 +145,17 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
     return SC_OK;
 }
 
-static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, const uint8_t *bytes)
+/* It was read into the memory of a batch of the lanes, behind its head, field by field: the bytes begin in the struct's padding. */
+static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, struct sc_buf *bytes)
 {
     struct connection *c = arg;
-    struct sc_lane_batch *batch = malloc(sizeof(*batch) + head->size);
+    struct sc_lane_batch *batch = realloc(bytes->data, bytes->len); /* no more than it weighs in the queue */
     if (batch == NULL)
         return SC_NOMEM;
+    *bytes = (struct sc_buf){0};
     batch->connection = c->number;
     memcpy(batch->proxy, c->proxy, sizeof(batch->proxy));
     batch->head = *head;
-    memcpy(batch->bytes, bytes, head->size);
     sc_lane_store_push(c->holder->store, batch);
     return SC_OK;
 }
@@ -224,7 +227,7 @@ static void weigh(struct connection *c)
     struct sc_link_reader *r = &c->reader;
     free_large(&r->bytes, r->announced);
     free_large(&r->state_bytes, r->state_announced);
-    c->left = evbuffer_get_length(bufferevent_get_input(c->io));
+    c->left = evbuffer_get_length(c->input.rest);
     size_t held = r->bytes.cap + r->state_bytes.cap + c->left;
     atomic_fetch_add(&c->holder->held, held - c->held); /* modulo 2^64 */
     c->held = held;
@@ -253,31 +256,44 @@ static void not_understood(struct connection *c, const struct sc_error *err)
     close_connection(c);
 }
 
-static void on_read(struct bufferevent *io, void *arg)
+static void disconnected(struct connection *c)
+{
+    if (c->proxy[0] != '\0')
+        sc_log(&c->holder->options.store.log, SC_LOG_INFO, "%s is disconnected", c->name);
+    close_connection(c);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct connection *c = arg;
     struct sc_holder *h = c->holder;
     struct sc_error err = {.message = "it made no sense, or there was no memory"};
-    c->came += evbuffer_get_length(bufferevent_get_input(io)) - c->left;
-    if (sc_link_drain(bufferevent_get_input(io), &c->reader, &err) != SC_OK) {
+    uint64_t came;
+    (void)fd;
+    (void)what;
+    if (sc_lane_store_tight(h->store)) {
+        event_del(c->input.event); /* the proxy waits; on_beat looks again */
+        return;
+    }
+    enum sc_status status = sc_link_input_read(&c->input, &c->reader, &came, &err);
+    c->came += came;
+    if (status == SC_END || status == SC_IO) {
+        disconnected(c);
+        return;
+    }
+    if (status != SC_OK) {
         not_understood(c, &err);
         return;
     }
     weigh(c);
-    if (sc_lane_store_tight(h->store))
-        bufferevent_disable(io, EV_READ); /* the proxy waits; on_beat looks again */
     relieve(h);
 }
 
 static void on_event(struct bufferevent *io, short what, void *arg)
 {
-    struct connection *c = arg;
     (void)io;
-    if ((what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)) == 0)
-        return;
-    if (c->proxy[0] != '\0')
-        sc_log(&c->holder->options.store.log, SC_LOG_INFO, "%s is disconnected", c->name);
-    close_connection(c);
+    if ((what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)) != 0)
+        disconnected(arg);
 }
 
 static void greet(struct connection *c)
@@ -300,7 +316,7 @@ static void open_connection(struct sc_holder *h, int fd, const struct sc_addr *f
         return;
     }
     struct connection *c = calloc(1, sizeof(*c));
-    if (c == NULL || (c->io = bufferevent_socket_new(h->base, fd, BEV_OPT_CLOSE_ON_FREE)) == NULL) {
+    if (c == NULL || (c->io = sc_link_open(h->base, fd)) == NULL) {
         free(c);
         close(fd);
         return;
@@ -311,6 +327,7 @@ static void open_connection(struct sc_holder *h, int fd, const struct sc_addr *f
     c->number = ++h->numbers;
     c->reader = (struct sc_link_reader){.hello = on_hello,
                                         .batch = on_batch,
+                                        .headroom = offsetof(struct sc_lane_batch, bytes),
                                         .tally = on_tally,
                                         .stream = on_stream,
                                         .state = on_state,
@@ -322,10 +339,11 @@ static void open_connection(struct sc_holder *h, int fd, const struct sc_addr *f
     atomic_fetch_add(&h->connection_count, 1);
     make_room(c, SC_HOLDER_UNGREETED_EACH, false, SC_REFUSAL_CROWD);
     make_room(c, SC_HOLDER_UNGREETED, true, SC_REFUSAL_CROWD);
-    bufferevent_setcb(c->io, on_read, on_written, on_event, c);
-    bufferevent_enable(c->io, EV_READ | EV_WRITE);
+    bufferevent_setcb(c->io, NULL, on_written, on_event, c);
     greet(c);
-    if (sc_link_send(c->io, &c->writer) != SC_OK)
+    if (bufferevent_disable(c->io, EV_READ) != 0 ||
+        sc_link_input_open(&c->input, h->base, fd, on_readable, c) != SC_OK ||
+        sc_link_send(c->io, &c->writer) != SC_OK)
         close_connection(c);
 }
 
@@ -433,7 +451,7 @@ static void send_answer(struct sc_holder *h, const struct sc_lane_answer *a)
         close_connection(c);
         return;
     }
-    const struct sc_link_ack ack = {a->id.stream, a->id.lane, a->id.sequence, a->id.sequence};
+    const struct sc_link_ack ack = {a->id.stream, a->id.lane, a->id.sequence, a->last};
     if (a->outcome == SC_LANE_DURABLE)
         sc_link_put_ack(&c->writer, &ack);
     else
@@ -480,7 +498,7 @@ static bool is_unfinished(const struct connection *c)
 /* @return why it has to go, for it keeps this node waiting. */
 static enum sc_refusal judge_pace(struct connection *c)
 {
-    bool reads = (bufferevent_get_enabled(c->io) & EV_READ) != 0;
+    bool reads = event_pending(c->input.event, EV_READ, NULL) != 0;
     bool goes_on = !reads || !is_unfinished(c) || c->came - c->came_then >= SC_HOLDER_STEP;
     c->still = goes_on ? 0 : c->still + 1;
     c->came_then = goes_on ? c->came : c->came_then;
@@ -497,10 +515,8 @@ static void beat(struct connection *c, const struct sc_link_beat *beat, bool tig
         turn_away(c, why);
         return;
     }
-    if (!tight && (bufferevent_get_enabled(c->io) & EV_READ) == 0) {
-        bufferevent_enable(c->io, EV_READ);
-        bufferevent_trigger(c->io, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
-    }
+    if (!tight)
+        event_add(c->input.event, NULL);
     sc_link_put_beat(&c->writer, beat);
     if (sc_link_send(c->io, &c->writer) != SC_OK)
         close_connection(c);

@@ -152,7 +152,7 @@ static void greet(struct peer *p)
 }
 
 /* Also of a batch that was released meanwhile: nobody needs it. */
-static void not_read(struct peer *p, const struct sc_batch_head *head, const struct sc_error *err)
+static void not_sent(struct peer *p, const struct sc_batch_head *head, const struct sc_error *err)
 {
     const struct sc_peers_options *o = &p->peers->options;
     bool counts = err->status != SC_NOMEM;
@@ -169,37 +169,50 @@ static bool wants_batches(const struct peer *p)
            evbuffer_get_length(bufferevent_get_output(p->io)) + p->asked_bytes < OUT_BYTES;
 }
 
-/* Has them read from the outbox; they come back with deliver. */
+static void send_batch(struct peer *p, const struct sc_accepted *batch)
+{
+    if (sc_link_send_batch(p->io, &p->writer, &batch->head, batch->bytes) != SC_OK)
+        p->ended = true;
+    pthread_mutex_lock(&p->peers->mutex);
+    p->view.bytes_sent += batch->bytes->size;
+    pthread_mutex_unlock(&p->peers->mutex);
+}
+
+/* It comes back with deliver. */
+static void fetch(struct peer *p, const struct sc_accepted *batch)
+{
+    struct sc_fetch *f = calloc(1, sizeof(*f));
+    if (f == NULL) {
+        const struct sc_error err = {.status = SC_NOMEM, .message = "out of memory: a batch is not sent"};
+        not_sent(p, &batch->head, &err);
+        return;
+    }
+    f->batch = *batch;
+    f->connection = p->connection;
+    p->asked_bytes += batch->head.size;
+    sc_fetcher_ask(p->peers->fetcher, f);
+}
+
 static void send_batches(struct peer *p)
 {
-    struct sc_peers *peers = p->peers;
-    while (wants_batches(p)) {
-        struct sc_fetch *f = calloc(1, sizeof(*f));
-        if (f == NULL ||
-            !sc_dispatch_next(peers->options.dispatch, p->member, sc_clock_mono_ms(), &f->head, &f->place)) {
-            free(f);
-            return;
-        }
-        f->connection = p->connection;
-        p->asked_bytes += f->head.size;
-        sc_fetcher_ask(peers->fetcher, f);
+    struct sc_accepted batch;
+    while (wants_batches(p) &&
+           sc_dispatch_next(p->peers->options.dispatch, p->member, sc_clock_mono_ms(), &batch)) {
+        if (batch.bytes == NULL)
+            fetch(p, &batch);
+        else
+            send_batch(p, &batch);
+        sc_shared_release(batch.bytes);
     }
 }
 
 static void deliver(struct peer *p, const struct sc_fetch *f)
 {
-    p->asked_bytes -= f->head.size;
-    if (f->err.status != SC_OK) {
-        not_read(p, &f->head, &f->err);
-        return;
-    }
-    sc_link_put_batch(&p->writer, &f->head, f->bytes.data);
-    size_t length = p->writer.out.len;
-    if (sc_link_send(p->io, &p->writer) != SC_OK)
-        p->ended = true;
-    pthread_mutex_lock(&p->peers->mutex);
-    p->view.bytes_sent += length;
-    pthread_mutex_unlock(&p->peers->mutex);
+    p->asked_bytes -= f->batch.head.size;
+    if (f->err.status == SC_OK)
+        send_batch(p, &f->batch);
+    else
+        not_sent(p, &f->batch.head, &f->err);
 }
 
 /* What was asked for by a connection that has ended is given to others anyway. */
@@ -373,7 +386,7 @@ static void on_event(struct bufferevent *io, short what, void *arg)
 static void on_connected(void *arg, int fd)
 {
     struct peer *p = arg;
-    p->io = bufferevent_socket_new(p->peers->base, fd, BEV_OPT_CLOSE_ON_FREE);
+    p->io = sc_link_open(p->peers->base, fd);
     if (p->io == NULL) {
         close(fd);
         hang_up(p, "out of memory");
