@@ -44,8 +44,7 @@ struct copy {
 struct entry {
     struct entry *next, *previous; /* all, in the order of acceptance */
     struct entry *chain;           /* of the same bucket */
-    struct sc_batch_head head;
-    struct sc_outbox_place place;
+    struct sc_accepted batch;
     struct copy *copies;
     uint32_t home;
     uint64_t offer_ms; /* when members that refuse it are offered it again; 0: none does */
@@ -99,7 +98,7 @@ static bool same_id(const struct sc_batch_id *x, const struct sc_batch_id *y)
 static struct entry **slot_of(struct sc_dispatch *d, const struct sc_batch_id *id)
 {
     struct entry **at = &d->buckets[hash_id(d, id) & (d->bucket_count - 1)];
-    while (*at != NULL && !same_id(&(*at)->head.id, id))
+    while (*at != NULL && !same_id(&(*at)->batch.head.id, id))
         at = &(*at)->chain;
     return at;
 }
@@ -111,7 +110,7 @@ static bool grow_buckets(struct sc_dispatch *d)
     if (buckets == NULL)
         return false;
     for (struct entry *e = d->first; e != NULL; e = e->next) {
-        uint32_t b = (uint32_t)hash_id(d, &e->head.id) & (count - 1);
+        uint32_t b = (uint32_t)hash_id(d, &e->batch.head.id) & (count - 1);
         e->chain = buckets[b];
         buckets[b] = e;
     }
@@ -190,16 +189,23 @@ static void free_copies(struct sc_dispatch *d, struct entry *e)
 
 /* ---- targets and release ---- */
 
+static size_t bytes_held(const struct entry *e)
+{
+    return e->batch.bytes == NULL ? 0 : e->batch.bytes->size;
+}
+
 static void forget(struct sc_dispatch *d, struct entry *e)
 {
     free_copies(d, e);
-    *slot_of(d, &e->head.id) = e->chain;
+    *slot_of(d, &e->batch.head.id) = e->chain;
     *(e->previous == NULL ? &d->first : &e->previous->next) = e->next;
     *(e->next == NULL ? &d->last : &e->next->previous) = e->previous;
     d->entry_count--;
     d->parked_count -= e->parked;
     d->stats.batches--;
-    d->stats.records -= e->head.records;
+    d->stats.records -= e->batch.head.records;
+    d->stats.held_bytes -= bytes_held(e);
+    sc_shared_release(e->batch.bytes);
     free(e);
 }
 
@@ -210,7 +216,7 @@ static void release(struct sc_dispatch *d, struct entry *e)
         copies += c->state == COPY_ACKED;
     d->stats.released++;
     d->stats.released_short += copies < d->cluster.replication;
-    d->events.released(d->events.arg, &e->head, e->place);
+    d->events.released(d->events.arg, &e->batch.head, e->batch.place);
     forget(d, e);
 }
 
@@ -439,6 +445,7 @@ void sc_dispatch_free(struct sc_dispatch *d)
     for (struct entry *e = d->first, *next; e != NULL; e = next) {
         next = e->next;
         free_copies(d, e);
+        sc_shared_release(e->batch.bytes);
         free(e);
     }
     free(d->peers);
@@ -498,21 +505,29 @@ static uint32_t find_home(const struct sc_cluster *cluster, uint32_t lane)
     return cluster->count == 0 ? 0 : lane % cluster->count;
 }
 
-enum sc_status sc_dispatch_add(struct sc_dispatch *d, const struct sc_batch_head *head,
-                               struct sc_outbox_place place)
+/* What does not fit is read from the outbox when its turn comes. */
+static void hold_bytes(struct sc_dispatch *d, struct entry *e)
+{
+    if (e->batch.bytes == NULL || d->stats.held_bytes + e->batch.bytes->size > SC_DISPATCH_BYTES)
+        e->batch.bytes = NULL;
+    sc_shared_hold(e->batch.bytes);
+    d->stats.held_bytes += bytes_held(e);
+}
+
+enum sc_status sc_dispatch_add(struct sc_dispatch *d, const struct sc_accepted *batch)
 {
     struct entry *e = calloc(1, sizeof(*e));
     if (e == NULL)
         return SC_NOMEM;
-    *e = (struct entry){.head = *head, .place = place};
+    *e = (struct entry){.batch = *batch};
     pthread_mutex_lock(&d->mutex);
     if (d->entry_count >= d->bucket_count && !grow_buckets(d)) {
         pthread_mutex_unlock(&d->mutex);
         free(e);
         return SC_NOMEM;
     }
-    e->home = find_home(&d->cluster, head->id.lane);
-    struct entry **slot = slot_of(d, &head->id);
+    e->home = find_home(&d->cluster, batch->head.id.lane);
+    struct entry **slot = slot_of(d, &batch->head.id);
     e->chain = *slot;
     *slot = e;
     e->previous = d->last;
@@ -520,21 +535,20 @@ enum sc_status sc_dispatch_add(struct sc_dispatch *d, const struct sc_batch_head
     d->last = e;
     d->entry_count++;
     d->stats.batches++;
-    d->stats.records += head->records;
+    d->stats.records += batch->head.records;
+    hold_bytes(d, e);
     retarget(d, e);
     pthread_mutex_unlock(&d->mutex);
     return SC_OK;
 }
 
-bool sc_dispatch_next(struct sc_dispatch *d, uint32_t member, uint64_t now_ms, struct sc_batch_head *head,
-                      struct sc_outbox_place *place)
+bool sc_dispatch_next(struct sc_dispatch *d, uint32_t member, uint64_t now_ms, struct sc_accepted *batch)
 {
     pthread_mutex_lock(&d->mutex);
-    struct peer *p = &d->peers[member];
-    struct copy *c = p->waits.first;
+    struct copy *c = d->peers[member].waits.first;
     if (c != NULL) {
-        *head = c->entry->head;
-        *place = c->entry->place;
+        *batch = c->entry->batch;
+        sc_shared_hold(batch->bytes);
         set_state(d, c, COPY_SENT);
         c->asked = true;
         c->since_ms = now_ms;
@@ -571,7 +585,7 @@ static bool acknowledge_each(struct sc_dispatch *d, uint32_t member, const struc
 
 static bool is_meant(const struct entry *e, const struct sc_link_ack *ack)
 {
-    const struct sc_batch_id *id = &e->head.id;
+    const struct sc_batch_id *id = &e->batch.head.id;
     return id->stream == ack->stream && id->lane == ack->lane && id->sequence >= ack->first &&
            id->sequence <= ack->last;
 }
@@ -639,8 +653,8 @@ enum sc_status sc_dispatch_unread(struct sc_dispatch *d, uint32_t member, const 
         status = SC_NOTFOUND;
     if (e != NULL && e->failures >= MOST_FAILURES) {
         d->stats.unreadable++;
-        d->stats.unreadable_records += e->head.records;
-        d->events.given_up(d->events.arg, &e->head);
+        d->stats.unreadable_records += e->batch.head.records;
+        d->events.given_up(d->events.arg, &e->batch.head);
         forget(d, e);
         status = SC_END;
     }
@@ -717,7 +731,7 @@ static void renumber_copies(struct sc_dispatch *d, struct entry *e, const uint32
 static void renumber_entries(struct sc_dispatch *d, const struct sc_cluster *fresh, const uint32_t *new_index)
 {
     for (struct entry *e = d->first; e != NULL; e = e->next) {
-        e->home = find_home(fresh, e->head.id.lane);
+        e->home = find_home(fresh, e->batch.head.id.lane);
         renumber_copies(d, e, new_index);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The outbox of a proxy: files of batches that are accepted and not yet released (DESIGN section 6). A batch is in it, whole,
+ * The outbox of a proxy: files of batches that are accepted and not yet released. A batch is in it, whole,
  * before it is sent the first time; its file goes when all batches in it are released. The page cache makes it survive the
  * death of the process; with `sync` it survives that of the machine too.
  *
@@ -31,6 +31,7 @@
 #ifndef SC_RELAY_OUTBOX_H
 #define SC_RELAY_OUTBOX_H
 
+#include "base/shared.h"
 #include "relay/link.h"
 #include "store/io.h"
 
@@ -48,6 +49,13 @@ struct sc_outbox_options {
 struct sc_outbox_place {
     uint32_t file; /* counted from the first that this process opened or made */
     uint64_t offset;
+};
+
+/* An accepted batch. */
+struct sc_accepted {
+    struct sc_batch_head head;
+    struct sc_outbox_place place;
+    struct sc_shared *bytes; /* NULL: they are in the outbox only */
 };
 
 struct sc_outbox_stats {
