@@ -30,15 +30,15 @@ static int faulty_create(struct sc_io *io, const char *path)
 {
     int handle = sc_io_system()->ops->create(sc_io_system(), path);
     if (handle >= 0 && handle < 1024)
-        ((struct faulty_io *)io)->small[handle] =
-            strstr(path, ".scs") == NULL && strstr(path, ".sclive") == NULL;
+        atomic_store(&((struct faulty_io *)io)->small[handle],
+                     strstr(path, ".scs") == NULL && strstr(path, ".sclive") == NULL);
     return handle;
 }
 
 static ssize_t faulty_write(struct sc_io *io, int handle, const void *bytes, size_t count)
 {
     struct faulty_io *f = (struct faulty_io *)io;
-    if (atomic_load(&f->full) && !(handle < 1024 && f->small[handle]))
+    if (atomic_load(&f->full) && !(handle < 1024 && atomic_load(&f->small[handle])))
         return -ENOSPC;
     return sc_io_system()->ops->write(sc_io_system(), handle, bytes, count);
 }
