@@ -2,11 +2,12 @@
 #include "relay/holder.h"
 
 #include "base/clock.h"
+#include "net/lookup.h"
 #include "net/socket.h"
+#include "net/wake.h"
 #include "relay/board.h"
 #include "relay/gate.h"
 #include "relay/link_stream.h"
-#include "relay/lookup.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -52,8 +53,9 @@ struct sc_holder {
     atomic_ullong cluster_version;
     struct sc_board *board; /* what the proxies know of templates */
     struct event_base *base;
-    struct event *accept, *beat, *wake;
-    int listen_fd, wake_fd;
+    struct event *accept, *beat;
+    struct sc_wake *wake;
+    int listen_fd;
     struct connection *connections;
     uint64_t numbers;
     pthread_t thread;
@@ -183,7 +185,7 @@ static enum sc_status on_state(void *arg, const struct sc_hearsay_head *state, c
     if (strcmp(state->proxy, c->proxy) != 0)
         return SC_OK;
     SC_TRY(sc_board_put(c->holder->board, state, bytes));
-    sc_link_wake_up(c->holder->wake_fd);
+    sc_wake_up(c->holder->wake);
     return SC_OK;
 }
 
@@ -381,32 +383,52 @@ static void tell_not_found(struct sc_holder *h, const char *host, bool known)
            known ? "knows it by the one that it had before" : "takes nothing from it");
 }
 
-static void take_found(struct sc_holder *h, uint64_t now)
+static void take_found(struct sc_holder *h, const struct sc_lookup_host *host, uint64_t now)
 {
+    const struct sc_cluster *members = &h->gate.cluster; /* as they were when they were asked for */
     bool tells = now >= h->next_telling_ms;
-    for (uint32_t i = 0; i < h->lookup->count; i++) {
-        const struct sc_lookup_host *host = &h->lookup->hosts[i];
-        sc_gate_found(&h->gate, host->member, host->found, host->count);
-        bool known = sc_gate_is_found(&h->gate, host->member);
-        if (host->count == 0 && tells) {
+    struct sc_addr found[SC_CLIENT_ADDRESSES];
+    for (uint32_t i = 0; i < members->count; i++) {
+        const struct sc_member *m = &members->members[i];
+        if (m->address.numeric)
+            continue;
+        sc_gate_found(&h->gate, m->name, found, sc_lookup_addresses(host, found));
+        bool known = sc_gate_is_found(&h->gate, m->name);
+        if (host->found.count == 0 && tells) {
             tell_not_found(h, host->at.host, known);
             h->next_telling_ms = now + LOOKUP_MS;
         }
         if (!known && h->next_lookup_ms > now + UNKNOWN_MS)
             h->next_lookup_ms = now + UNKNOWN_MS;
+        host++;
     }
+}
+
+/* NULL: there are no names, or no memory or thread. */
+static struct sc_lookup *ask_for_names(const struct sc_cluster *members)
+{
+    struct sc_url *names = calloc((size_t)members->count + 1, sizeof(*names));
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < members->count && names != NULL; i++) {
+        if (!members->members[i].address.numeric)
+            names[count++] = members->members[i].address;
+    }
+    struct sc_lookup *lookup = count == 0 ? NULL : sc_lookup_start(names, count, NULL);
+    free(names);
+    return lookup;
 }
 
 static void look_names_up(struct sc_holder *h, uint64_t now)
 {
-    if (h->lookup != NULL && atomic_load(&h->lookup->done)) {
-        take_found(h, now);
+    const struct sc_lookup_host *hosts = h->lookup == NULL ? NULL : sc_lookup_hosts(h->lookup);
+    if (hosts != NULL) {
+        take_found(h, hosts, now);
         sc_lookup_release(h->lookup);
         h->lookup = NULL;
     }
     if (h->lookup != NULL || now < h->next_lookup_ms)
         return;
-    h->lookup = sc_lookup_start(&h->gate.cluster);
+    h->lookup = ask_for_names(&h->gate.cluster);
     h->next_lookup_ms = now + LOOKUP_MS;
 }
 
@@ -449,11 +471,9 @@ static void send_answers(struct sc_holder *h)
     }
 }
 
-static void on_wake(evutil_socket_t fd, short what, void *arg)
+static void on_wake(void *arg)
 {
     struct sc_holder *h = arg;
-    (void)what;
-    sc_link_woken((int)fd);
     if (atomic_load(&h->stopping)) {
         event_base_loopbreak(h->base);
         return;
@@ -465,7 +485,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 static void answered(void *arg)
 {
     struct sc_holder *h = arg;
-    sc_link_wake_up(h->wake_fd);
+    sc_wake_up(h->wake);
 }
 
 /* ---- time ---- */
@@ -539,7 +559,7 @@ static enum sc_status make_events(struct sc_holder *h, struct sc_error *err)
     h->base = event_base_new();
     if (h->base == NULL)
         return sc_fail(err, SC_IO, "cannot create an event loop");
-    h->wake = sc_link_wake_event(h->base, on_wake, h, &h->wake_fd);
+    h->wake = sc_wake_create(h->base, on_wake, h);
     h->accept = event_new(h->base, h->listen_fd, EV_READ | EV_PERSIST, on_accept, h);
     h->beat = event_new(h->base, -1, EV_PERSIST, on_beat, h);
     if (h->wake == NULL || h->accept == NULL || h->beat == NULL || event_add(h->accept, NULL) != 0 ||
@@ -562,7 +582,7 @@ static void free_holder(struct sc_holder *h)
     }
     free_event(h->accept);
     free_event(h->beat);
-    free_event(h->wake);
+    sc_wake_free(h->wake);
     if (h->base != NULL)
         event_base_free(h->base);
     sc_board_free(h->board);
@@ -573,8 +593,6 @@ static void free_holder(struct sc_holder *h)
     pthread_mutex_destroy(&h->mutex);
     if (h->listen_fd >= 0)
         close(h->listen_fd);
-    if (h->wake_fd >= 0)
-        close(h->wake_fd);
     free(h);
 }
 
@@ -593,7 +611,7 @@ enum sc_status sc_holder_start(const struct sc_holder_options *options, struct s
     h->options = *options;
     h->self = options->store.cluster->members[options->store.self];
     atomic_store(&h->cluster_version, options->store.cluster->version);
-    h->listen_fd = h->wake_fd = -1;
+    h->listen_fd = -1;
     h->board = sc_board_create();
     sc_refusals_init(&h->refusals);
     pthread_mutex_init(&h->mutex, NULL);
@@ -654,7 +672,7 @@ void sc_holder_stop(struct sc_holder *h)
     if (h == NULL)
         return;
     atomic_store(&h->stopping, true);
-    sc_link_wake_up(h->wake_fd);
+    sc_wake_up(h->wake);
     pthread_join(h->thread, NULL);
     sc_lane_store_stop(h->store);
     free_holder(h);

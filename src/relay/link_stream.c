@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "relay/link_stream.h"
 
+#include "net/framer.h"
+
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
-#include <sys/eventfd.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
-#define HEADER_BYTES 16u
-#define PIECE_BYTES  ((size_t)256 << 10) /* that are written at once: a batch of a usual size */
-#define BEHIND_PART  ((size_t)2 << 10)   /* of what follows the bytes of a part */
-#define ALONE        ((size_t)16 << 10)
-#define TURN_BYTES   ((uint64_t)1 << 20) /* then it is the turn of others */
+#define PIECE_BYTES ((size_t)256 << 10) /* that are written at once: a batch of a usual size */
+#define BEHIND_PART ((size_t)2 << 10)   /* of what follows the bytes of a part */
+#define ALONE       ((size_t)16 << 10)
+#define TURN_BYTES  ((uint64_t)1 << 20) /* then it is the turn of others */
 
 /* Bytes of a batch go to their place as they come. */
 static enum sc_status take_part(struct evbuffer *in, struct sc_link_reader *reader, struct sc_error *err)
@@ -31,13 +30,8 @@ static enum sc_status take_part(struct evbuffer *in, struct sc_link_reader *read
 static enum sc_status take_message(struct evbuffer *in, struct sc_link_reader *reader, const uint8_t *head,
                                    struct sc_error *err)
 {
-    size_t there = evbuffer_get_length(in), length = sc_load_be16(head + 2);
-    if (there < HEADER_BYTES)
-        return SC_AGAIN;
-    if (sc_load_be16(head) != 10 || length < HEADER_BYTES)
-        return sc_fail(err, SC_MALFORMED, "no IPFIX message");
-    if (there < length)
-        return SC_AGAIN;
+    size_t length;
+    SC_TRY(sc_framer_length(head, evbuffer_get_length(in), &length, err));
     const uint8_t *message = evbuffer_pullup(in, (ev_ssize_t)length);
     if (message == NULL)
         return sc_fail_nomem(err, "a message");
@@ -190,32 +184,4 @@ struct bufferevent *sc_link_open(struct event_base *base, int fd)
         return NULL;
     bufferevent_set_max_single_write(io, PIECE_BYTES);
     return io;
-}
-
-struct event *sc_link_wake_event(struct event_base *base, event_callback_fn callback, void *arg, int *fd)
-{
-    *fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    struct event *event = *fd < 0 ? NULL : event_new(base, *fd, EV_READ | EV_PERSIST, callback, arg);
-    if (event != NULL && event_add(event, NULL) == 0)
-        return event;
-    if (event != NULL)
-        event_free(event);
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-    return NULL;
-}
-
-void sc_link_wake_up(int fd)
-{
-    const uint64_t one = 1;
-    ssize_t n = write(fd, &one, sizeof(one));
-    (void)n; /* full: it is awake */
-}
-
-void sc_link_woken(int fd)
-{
-    uint64_t count;
-    ssize_t n = read(fd, &count, sizeof(count));
-    (void)n;
 }

@@ -38,10 +38,4 @@ enum sc_status sc_link_send(struct bufferevent *to, struct sc_link_writer *write
 enum sc_status sc_link_send_batch(struct bufferevent *to, struct sc_link_writer *writer,
                                   const struct sc_batch_head *head, struct sc_shared *bytes);
 
-/* An event that other threads set off with sc_link_wake_up. NULL without memory or descriptors. */
-struct event *sc_link_wake_event(struct event_base *base, event_callback_fn callback, void *arg, int *fd);
-void sc_link_wake_up(int fd);
-/* To be called in the callback. */
-void sc_link_woken(int fd);
-
 #endif

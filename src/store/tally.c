@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "store/tally.h"
 
-#include "store/catalogue.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>

@@ -7,7 +7,10 @@
  * the tables of sessions and exporters; within a session over its domains, and within a domain over its templates, from the end of
  * either row (base/roster.h). It may pause before any of these, while others come and go. Where a table grows it begins anew.
  */
-#include "wire/decoder_internal.h"
+#include "wire/exporter.h"
+#include "wire/forget.h"
+#include "wire/missing.h"
+#include "wire/template.h"
 
 #include <stdlib.h>
 
@@ -26,8 +29,6 @@
 /* What is looked at counts one, a domain more for its account. An exporter as most are, with a few templates, comes to about so many. */
 #define DOMAIN_STEPS   4u
 #define EXPORTER_STEPS 8u
-
-#define ALL UINT32_MAX /* of a row: none was looked at */
 
 struct pass {
     struct sc_decoder *decoder;
@@ -140,7 +141,7 @@ static bool care_domains(struct pass *p, struct sc_session *s)
         if (s->transport == SC_TRANSPORT_UDP && !expire_templates(p, s, domain))
             return false;
         spend(p, DOMAIN_STEPS + domain->missing_count);
-        p->at->templates = ALL;
+        p->at->templates = SC_CARE_ALL;
         if (is_over(s, domain, p->now_ms))
             sc_session_drop_domain(s, domain);
         else
@@ -155,13 +156,6 @@ static void care_waiting(struct pass *p, struct sc_session *s)
     spend(p, 1 + (uint64_t)s->waiting_count);
     if (s->waiting != NULL)
         sc_session_drop_waiting(s, &waited);
-}
-
-void sc_care_enter(struct sc_decoder *decoder, struct sc_chain *session)
-{
-    struct sc_care_place *at = &decoder->care;
-    at->session = (struct sc_session *)session;
-    at->domains = at->templates = ALL;
 }
 
 static void leave(struct sc_decoder *decoder, struct sc_session *s)
@@ -179,7 +173,7 @@ static bool care_sessions(struct pass *p)
 {
     while (p->at->session != NULL && p->left > 0) {
         struct sc_session *s = p->at->session;
-        if (p->at->domains == ALL)
+        if (p->at->domains == SC_CARE_ALL)
             care_waiting(p, s);
         bool done = care_domains(p, s);
         sc_exporter_settle(s);
@@ -202,7 +196,7 @@ static void care_exporters(struct pass *p)
         next = c->next;
         spend(p, 1);
         if (e->newest == NULL && is_idle(e->used_ms, p->now_ms, ESTABLISHED_IDLE_MS))
-            sc_exporter_destroy(e);
+            sc_exporter_release(e);
         else
             sc_exporter_tidy(e);
     }

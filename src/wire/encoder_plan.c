@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* From columns to sources, from a row's state to its pattern, from a pattern to its template. */
 #include "base/hash.h"
-#include "wire/encoder_internal.h"
+#include "wire/encoder_types.h"
 
 /* ---- what a column may become ---- */
 

@@ -7,7 +7,7 @@
  *   44 src_mask 45 dst_mask  46 pad(2)
  */
 #include "base/clock.h"
-#include "wire/encoder_internal.h"
+#include "wire/encoder_types.h"
 
 enum { V5_HEADER = 24, V5_RECORD = 48, V5_RECORDS = 30, V5_AS_TRANS = 23456, V5_SAMPLING_MAX = 0x3fff };
 
@@ -226,18 +226,4 @@ enum sc_status sc_encoder_v5_rows(struct sc_encoder *e, const struct sc_column *
             SC_TRY(sc_encoder_message_close(e));
     }
     return SC_OK;
-}
-
-void sc_encoder_v5_header(struct sc_encoder *e)
-{
-    uint8_t *h = e->message;
-    sc_store_be16(h, 5);
-    sc_store_be16(h + 2, (uint16_t)e->records);
-    sc_store_be32(h + 4, (uint32_t)(e->now_ms - e->options.system_init_ms));
-    sc_store_be32(h + 8, (uint32_t)(e->now_ms / 1000));
-    sc_store_be32(h + 12, (uint32_t)(e->now_ms % 1000 * 1000000));
-    sc_store_be32(h + 16, e->sequence);
-    sc_store_be16(h + 20, (uint16_t)e->options.domain);
-    sc_store_be16(h + 22, (uint16_t)e->sampling);
-    e->sequence += e->records;
 }

@@ -3,7 +3,11 @@
  * Which templates data sets came without, by domain: MOST of them at most, the others are counted in the account
  * only. An entry goes when its template is there.
  */
-#include "wire/decoder_internal.h"
+#include "wire/missing.h"
+
+#include "wire/budget.h"
+#include "wire/forget.h"
+#include "wire/session.h"
 
 #include <stdlib.h>
 
@@ -41,14 +45,6 @@ void sc_missing_note(struct sc_session *session, const struct sc_decoder_limits 
         entry = add(session, limits, domain, &fresh);
     if (entry != NULL)
         entry->sets++;
-}
-
-void sc_missing_free(struct sc_session *session, struct sc_domain *domain)
-{
-    session->bytes -= domain->missing_count * sizeof(*domain->missing);
-    free(domain->missing);
-    domain->missing = NULL;
-    domain->missing_count = 0;
 }
 
 static void drop_found(struct sc_session *session, struct sc_domain *domain)

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "wire/decoder_internal.h"
+#include "wire/options.h"
+
+#include "wire/budget.h"
+#include "wire/maps.h"
 
 #include <stdlib.h>
 
