@@ -281,8 +281,9 @@ struct sc_unknown_element {
 };
 
 struct sc_session {
-    struct sc_chain chain;            /* of the decoder's sessions */
+    struct sc_roster_entry entry;     /* of the decoder's sessions */
     struct sc_session *hash_next;     /* of a list of sessions that no decoder has (state.c) */
+    uint64_t cared;                   /* the last pass of care that has looked at all of it */
     struct sc_session *newer, *older; /* order of use */
     struct sc_session *sibling_newer, *sibling_older; /* the same among the sessions of its exporter */
     struct sc_exporter *owner;                        /* NULL: no decoder has it */
@@ -322,7 +323,7 @@ enum sc_standing { SC_STRANGER, SC_NEWCOMER, SC_ESTABLISHED, SC_STANDINGS };
 #define SC_ESTABLISHED_MINUTES 10u
 
 struct sc_exporter {
-    struct sc_chain chain;             /* of the decoder's exporters */
+    struct sc_roster_entry entry;      /* of the decoder's exporters */
     struct sc_exporter *newer, *older; /* order of use among those of its standing */
     struct sc_decoder *decoder;
     struct sc_addr network;
@@ -430,20 +431,20 @@ struct sc_record_writer {
 /* Where a pass of care goes on. */
 struct sc_care_place {
     bool begun;
-    uint64_t heads;             /* of the tables of sessions and of exporters, when it began */
-    uint32_t head;              /* of either */
-    struct sc_session *session; /* the next one at this head; NULL: none */
-    uint32_t domains;           /* of its row, so many are left at most */
-    uint32_t templates;         /* likewise of the last of these */
+    uint64_t pass;                /* counts them, from 1 */
+    uint32_t sessions, exporters; /* of these rows, so many are left at most */
+    struct sc_session *session;   /* that it has begun with; NULL: none */
+    uint32_t domains;             /* likewise of its row */
+    uint32_t templates;           /* and of that of the last of these */
 };
 
 struct sc_decoder {
     struct sc_decoder_limits limits;
-    struct sc_chains sessions;
+    struct sc_roster sessions;
     struct sc_session *newest, *oldest;
     struct sc_session *last;    /* of the last message */
     struct sc_session *busy[2]; /* of the message at hand: they can't go */
-    struct sc_chains exporters;
+    struct sc_roster exporters;
     struct sc_exporter_list standings[SC_STANDINGS];
     struct sc_budget own_budget, *budget;
     struct sc_care_place care;
@@ -543,11 +544,6 @@ bool sc_exporter_may_bring(struct sc_session *session, const struct sc_decoder_l
 /* Frees an exporter that has no sessions, and no standing worth keeping. */
 void sc_exporter_tidy(struct sc_exporter *exporter);
 void sc_exporters_free_all(struct sc_decoder *decoder);
-
-/* ---- care.c ---- */
-
-/* Care goes on with this one; NULL: with the next head. */
-void sc_care_enter(struct sc_decoder *decoder, struct sc_chain *session);
 
 /* ---- template.c ---- */
 

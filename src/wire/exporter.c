@@ -126,19 +126,17 @@ static uint64_t hash_of(const struct sc_decoder *d, const struct sc_addr *networ
 
 static struct sc_exporter *find(const struct sc_decoder *d, const struct sc_addr *network)
 {
-    uint64_t hash = hash_of(d, network);
-    for (struct sc_chain *c = sc_chains_first(&d->exporters, hash); c != NULL; c = c->next) {
-        struct sc_exporter *e = (struct sc_exporter *)c;
-        if (c->hash == hash && sc_addr_equal(&e->network, network))
-            return e;
-    }
-    return NULL;
+    struct sc_probe p;
+    struct sc_roster_entry *e = sc_roster_first(&d->exporters, hash_of(d, network), &p);
+    while (e != NULL && !sc_addr_equal(&((struct sc_exporter *)e)->network, network))
+        e = sc_roster_next(&d->exporters, &p);
+    return (struct sc_exporter *)e;
 }
 
 static struct sc_exporter *create(struct sc_decoder *d, const struct sc_addr *network)
 {
     struct sc_exporter *e = calloc(1, sizeof(*e));
-    if (e == NULL || !sc_chains_add(&d->exporters, &e->chain, hash_of(d, network))) {
+    if (e == NULL || !sc_roster_add(&d->exporters, &e->entry, hash_of(d, network))) {
         free(e);
         return NULL;
     }
@@ -158,7 +156,7 @@ void sc_exporter_destroy(struct sc_exporter *e)
     charge(e, 0, e->bytes);
     free(e->unknown);
     unlink_use(e);
-    sc_chains_remove(&d->exporters, &e->chain);
+    sc_roster_remove(&d->exporters, &e->entry);
     free(e);
 }
 
@@ -174,7 +172,7 @@ void sc_exporters_free_all(struct sc_decoder *decoder)
         while (decoder->standings[standing].newest != NULL)
             sc_exporter_destroy(decoder->standings[standing].newest);
     }
-    sc_chains_free(&decoder->exporters);
+    sc_roster_free(&decoder->exporters);
 }
 
 static bool is_stream(const struct sc_session *session)
