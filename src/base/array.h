@@ -24,6 +24,9 @@
 /* How many entries an array of `count` has room for: 0, or a power of two. SIZE_MAX: there is no such array. */
 size_t sc_array_room(size_t count);
 
+/* Bytes of an array of `count` with its room, for who is charged for them. */
+#define sc_array_bytes(array, count) (sc_array_room(count) * sizeof(*(array)))
+
 /* Room for `more` entries behind those that there are. `array` is the pointer, of any type. */
 #define sc_array_more(array, count, more) sc_array_grow(&(array), sizeof(*(array)), count, more)
 

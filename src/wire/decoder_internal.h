@@ -155,14 +155,13 @@ struct sc_map_key {
 
 struct sc_map_entry {
     struct sc_map_key key;
-    uint8_t *name; /* its length in one byte, then the bytes; NULL: no entry */
+    uint8_t *name; /* its length in one byte, then the bytes */
 };
 
-/* An open hash, at most 3/4 full. */
 struct sc_name_map {
-    struct sc_map_entry *entries;
-    uint32_t capacity; /* a power of two, or 0 */
+    struct sc_map_entry *entries; /* in no order; there is room for what the table has */
     uint32_t count;
+    struct sc_table table; /* their places, by key */
 };
 
 struct sc_domain_maps {
@@ -454,7 +453,7 @@ struct sc_decoder {
     struct sc_plan plan;
     uint32_t *positions; /* of the fields of one set of variable length */
     uint16_t *lengths;
-    size_t cell_capacity;
+    uint32_t position_capacity, length_capacity;
     uint64_t seed;
     struct sc_session *first_changed, *last_changed; /* since their last record */
     struct sc_buf removed;                           /* records of sessions that are gone */

@@ -16,6 +16,7 @@
  */
 #include "wire/decoder_internal.h"
 
+#include "base/array.h"
 #include "base/hash.h"
 
 #include <stdlib.h>
@@ -430,15 +431,10 @@ static bool has_place(struct sc_exporter *e, const struct sc_decoder_limits *lim
         forget_elements(e);
     if (e->unknown_count >= most)
         return refuse(e, true);
-    if (e->unknown_count < e->unknown_capacity)
-        return true;
-    uint32_t capacity = e->unknown_capacity == 0 ? 16 : 2 * e->unknown_capacity;
-    struct sc_unknown_element *grown = realloc(e->unknown, capacity * sizeof(*grown));
-    if (grown == NULL)
+    uint32_t before = e->unknown_capacity;
+    if (!sc_array_reserve(e->unknown, e->unknown_capacity, e->unknown_count + 1))
         return false;
-    charge(e, (capacity - e->unknown_capacity) * sizeof(*grown), 0);
-    e->unknown = grown;
-    e->unknown_capacity = capacity;
+    charge(e, (e->unknown_capacity - before) * sizeof(*e->unknown), 0);
     return true;
 }
 

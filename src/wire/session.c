@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "wire/decoder_internal.h"
 
+#include "base/array.h"
 #include "base/hash.h"
 
 #include <stdlib.h>
@@ -82,7 +83,7 @@ static void forget_domain(struct sc_session *session, struct sc_domain *domain)
         free(sc_domain_take_template(session, domain, sc_template_at(domain, domain->templates.count - 1)));
     session->bytes -= sc_roster_bytes(&domain->templates);
     sc_roster_free(&domain->templates);
-    session->bytes -= domain->sampler_count * sizeof(*domain->samplers);
+    session->bytes -= sc_array_bytes(domain->samplers, domain->sampler_count);
     free(domain->samplers);
     domain->samplers = NULL;
     domain->sampler_count = 0;
