@@ -4,17 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-size_t sc_array_room(size_t count)
-{
-    size_t room = count == 0 ? 0 : SC_ARRAY_LEAST;
-    while (room < count) {
-        if (room > SIZE_MAX / 2)
-            return SIZE_MAX;
-        room *= 2;
-    }
-    return room;
-}
-
 static bool give_room(void *array, size_t entry_bytes, size_t room)
 {
     void *old, *grown;
@@ -30,7 +19,7 @@ static bool give_room(void *array, size_t entry_bytes, size_t room)
 bool sc_array_grow(void *array, size_t entry_bytes, size_t count, size_t more)
 {
     size_t room = more > SIZE_MAX - count ? SIZE_MAX : sc_array_room(count + more);
-    return room == sc_array_room(count) || give_room(array, entry_bytes, room);
+    return give_room(array, entry_bytes, room);
 }
 
 bool sc_array_grow_to(void *array, size_t entry_bytes, uint32_t *capacity, size_t count)

@@ -22,13 +22,19 @@
 #define SC_ARRAY_LEAST 4u /* entries that there is room for at first */
 
 /* How many entries an array of `count` has room for: 0, or a power of two. SIZE_MAX: there is no such array. */
-size_t sc_array_room(size_t count);
+static inline size_t sc_array_room(size_t count)
+{
+    if (count <= SC_ARRAY_LEAST)
+        return count == 0 ? 0 : SC_ARRAY_LEAST;
+    return count > SIZE_MAX / 2 + 1 ? SIZE_MAX : (size_t)1 << (64 - __builtin_clzll(count - 1));
+}
 
 /* Bytes of an array of `count` with its room, for who is charged for them. */
 #define sc_array_bytes(array, count) (sc_array_room(count) * sizeof(*(array)))
 
 /* Room for `more` entries behind those that there are. `array` is the pointer, of any type. */
-#define sc_array_more(array, count, more) sc_array_grow(&(array), sizeof(*(array)), count, more)
+#define sc_array_more(array, count, more)                                                                    \
+    ((more) <= sc_array_room(count) - (count) || sc_array_grow(&(array), sizeof(*(array)), count, more))
 
 /* Room for `count` entries in all; `capacity` is the owner's uint32_t. */
 #define sc_array_reserve(array, capacity, count)                                                             \

@@ -12,14 +12,14 @@
 
 static bool grow_set(struct sc_address_set *set)
 {
-    uint32_t capacity = set->capacity == 0 ? FIRST_CAPACITY : set->capacity * 2;
-    return sc_table_reserve(&set->table, capacity - set->count) &&
-           sc_array_reserve(set->values, set->capacity, capacity);
+    uint32_t room = set->count == 0 ? FIRST_CAPACITY : set->count * 2;
+    return sc_array_reserve(set->values, set->capacity, room) &&
+           sc_table_reserve(&set->table, room - set->count);
 }
 
 uint32_t sc_address_set_add(struct sc_address_set *set, const struct sc_addr *address)
 {
-    if (set->count == set->capacity && !grow_set(set))
+    if (set->count == set->table.size / 2 && !grow_set(set))
         return UINT32_MAX;
     uint64_t hash = sc_hash_pair(sc_load_le64(address->b), sc_load_le64(address->b + 8), set->seed);
     struct sc_probe p = sc_table_first(&set->table, hash);
