@@ -116,6 +116,15 @@ def rule_prefix_of_names(files):
                 yield f"{path}:{number}: {m[1]} has no prefix {prefix}"
 
 
+def rule_tests_in_rooms(files):
+    """A unit test lies in the folder of its room, or in across/: elsewhere nobody builds it."""
+    for path, _ in files.of({".c"}, "tests"):
+        if path.parts[1] == "unit" and path.name.startswith("test_"):
+            room = path.parts[2]
+            if len(path.parts) != 4 or not (room == "across" or (TOP / "src" / room).is_dir()):
+                yield f"{path}: not in the folder of a room, tests/unit/ROOM/{path.name}"
+
+
 def rule_no_large_files(_files):
     for path in tree():
         if path.stat().st_size > MAX_FILE_BYTES:
@@ -197,7 +206,8 @@ def rule_no_mutable_globals(build):
 
 
 TEXT_RULES = [rule_spdx, rule_file_length, rule_function_length, rule_finished, rule_no_machine_paths, rule_no_exit,
-              rule_header_guards, rule_prefix_of_names, rule_no_large_files, rule_links, rule_make_targets]
+              rule_header_guards, rule_prefix_of_names, rule_tests_in_rooms, rule_no_large_files, rule_links,
+              rule_make_targets]
 BUILD_RULES = [rule_options_in_manual, rule_unknown_options, rule_no_mutable_globals]
 
 

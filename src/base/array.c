@@ -7,7 +7,7 @@
 static bool give_room(void *array, size_t entry_bytes, size_t room)
 {
     void *old, *grown;
-    if (room > SIZE_MAX / 2 / entry_bytes)
+    if (room == 0 || room > SIZE_MAX / 2 / entry_bytes)
         return false;
     memcpy(&old, array, sizeof(old));
     grown = realloc(old, room * entry_bytes);

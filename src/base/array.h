@@ -30,15 +30,19 @@ static inline size_t sc_array_room(size_t count)
 }
 
 /* Bytes of an array of `count` with its room, for who is charged for them. */
-#define sc_array_bytes(array, count) (sc_array_room(count) * sizeof(*(array)))
+#define sc_array_bytes(array, count) (sc_array_room(count) * sc_array_entry_bytes(array))
+
+/* Of arrays of pointers too. */
+#define sc_array_entry_bytes(array) sizeof(*(array)) /* NOLINT(bugprone-sizeof-expression) */
 
 /* Room for `more` entries behind those that there are. `array` is the pointer, of any type. */
 #define sc_array_more(array, count, more)                                                                    \
-    ((more) <= sc_array_room(count) - (count) || sc_array_grow(&(array), sizeof(*(array)), count, more))
+    ((more) <= sc_array_room(count) - (count) ||                                                             \
+     sc_array_grow(&(array), sc_array_entry_bytes(array), count, more))
 
 /* Room for `count` entries in all; `capacity` is the owner's uint32_t. */
 #define sc_array_reserve(array, capacity, count)                                                             \
-    ((count) <= (capacity) || sc_array_grow_to(&(array), sizeof(*(array)), &(capacity), count))
+    ((count) <= (capacity) || sc_array_grow_to(&(array), sc_array_entry_bytes(array), &(capacity), count))
 
 /* What the macros call; `array` points to the pointer. */
 bool sc_array_grow(void *array, size_t entry_bytes, size_t count, size_t more);

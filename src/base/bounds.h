@@ -20,7 +20,7 @@
 #define SC_BOUND_RECORD                                                                                      \
     (128u << 10) /* bytes of one record in columns: the message's, and 16 for each field */
 
-#define SC_BOUND_BATCH_ROWS  (8192u)    /* of a batch of the cluster (DESIGN section 6) */
+#define SC_BOUND_BATCH_ROWS  (8192u)    /* of a batch of the cluster */
 #define SC_BOUND_BATCH_BYTES (4u << 20) /* in columns */
 #define SC_BOUND_COLUMNS     (2048u)    /* of a batch, and of a row group */
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The pool of memory that exporters' state takes, over all threads (DESIGN section 3a). Newcomers share a quarter of it among
+ * The pool of memory that exporters' state takes, over all threads. Newcomers share a quarter of it among
  * themselves; the rest is kept for exporters that are established. Plain atomics: what two threads charge at the same instant
  * may pass the limit by what one message can bring.
  */

@@ -28,7 +28,7 @@ static uint32_t free_slot(const struct sc_table *table, uint32_t hash)
 bool sc_table_grow(struct sc_table *table, uint32_t count)
 {
     struct sc_table wide = {.size = sc_table_size(count), .count = table->count};
-    if (wide.size != UINT32_MAX)
+    if (wide.size != 0 && wide.size <= MOST_SIZE)
         wide.slots = calloc(wide.size, sizeof(*wide.slots));
     if (wide.slots == NULL)
         return false;

@@ -2,10 +2,11 @@
 /* sc-query: lists, filters, sorts and aggregates the records of stores. */
 #include "base/clock.h"
 #include "cli/query_cluster.h"
-#include "cli/query_columns.h"
 #include "cli/query_job.h"
 #include "filter/filter.h"
 #include "query/request.h"
+#include "query/stored_columns.h"
+#include "query/totals.h"
 #include "store/elements.h"
 
 #include <stdio.h>
@@ -56,10 +57,10 @@ static int add_stored_columns(struct sc_query_job *job)
 {
     struct sc_error err = {0};
     struct sc_stored_columns columns;
-    sc_stored_columns_init(&columns);
-    enum sc_status status = sc_stored_columns_find(&columns, &job->source, &job->learned, &err);
+    sc_stored_columns_init(&columns, &job->learned);
+    enum sc_status status = sc_stored_columns_find(&columns, &job->source, &err);
     if (status == SC_OK)
-        status = sc_stored_columns_list(&columns, &job->learned, job->listing, &err);
+        status = sc_stored_columns_list(&columns, job->listing, &err);
     sc_stored_columns_free(&columns);
     return status == SC_OK ? 0 : sc_query_report(job, &err, SC_EXIT_NOTHING);
 }
@@ -159,7 +160,7 @@ static int run(struct sc_query_job *job)
     struct sc_row_stats totals;
     sc_row_stats_init(&totals);
     if (job->o.items_metadata && (status == SC_OK || status == SC_CANCELLED) &&
-        sc_print_totals(&job->source, &totals, &err) != SC_OK)
+        sc_query_totals(&job->source, &totals, &err) != SC_OK)
         status = err.status;
     code = sc_query_finish(job, status, &summary, &totals, &err);
     sc_row_stats_free(&totals);

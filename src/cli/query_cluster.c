@@ -3,10 +3,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "cluster/ask.h"
-#include "cluster/job.h"
-#include "cluster/launch.h"
-#include "conf/cluster.h"
+#include "cluster/crew.h"
 #include "conf/config.h"
 
 #include <ctype.h>
@@ -25,38 +22,18 @@
 #define SILENCE_MS     10000u /* unless --node-timeout says otherwise */
 #define MOST_CONNECT_S 5u
 #define GRACE_MS       10000u
-#define PROBE_MS       10000u
-#define PROBLEM_MAX    256u
 #define MOST_SAID      65536u
-#define COPY_BYTES     65536u
-#define COMPLAINTS     3u
-
-struct node {
-    const struct sc_member *member;
-    bool here;
-    bool given_up;
-    bool died; /* in the last attempt */
-    bool other_version;
-    char problem[PROBLEM_MAX];
-};
 
 struct supervisor {
     struct sc_query_job *job;
     struct sc_cluster cluster;
     struct sc_config config;
-    struct node *nodes; /* subcollectors, the one that runs here first */
-    uint32_t node_count;
+    struct sc_crew crew;
     char program[4096], guard[4096];
     struct sc_words query;
     struct sc_progress_node *shown; /* of each rank, as the progress shows it */
     uint32_t attempts;
-    const char *ssh;
-    /* of an attempt */
-    struct node **of_rank; /* NULL: reads nothing */
-    struct sc_launch_rank *ranks;
-    uint32_t rank_count;
-    bool puzzled;       /* an attempt failed, and nothing told why */
-    struct sc_buf said; /* by mpiexec and by programs that broke down */
+    struct sc_buf said; /* in an attempt, by mpiexec and by programs that broke down */
 };
 
 /* ---- programs ---- */
@@ -125,134 +102,14 @@ static int load(struct supervisor *s)
             "which cluster? give its membership file, --cluster=FILE, or name it in " SC_CONFIG_DEFAULT_FILE);
     if (sc_cluster_load(file, &s->cluster, &err) != SC_OK)
         return sc_query_report(s->job, &err, SC_EXIT_BAD_USAGE);
-    s->nodes = calloc((size_t)s->cluster.count + 1, sizeof(*s->nodes));
-    s->of_rank = calloc((size_t)s->cluster.count + 1, sizeof(struct node *));
-    s->ranks = calloc((size_t)s->cluster.count + 1, sizeof(*s->ranks));
     s->shown = calloc((size_t)s->cluster.count + 1, sizeof(*s->shown));
-    if (s->shown == NULL || s->nodes == NULL || s->of_rank == NULL || s->ranks == NULL)
+    if (s->shown == NULL || sc_crew_init(&s->crew, &s->cluster, s->config.node, &err) != SC_OK)
         return sc_query_fail_usage("out of memory");
-    for (uint32_t i = 0; i < s->cluster.count; i++) {
-        const struct sc_member *m = &s->cluster.members[i];
-        bool here = s->config.node != NULL && strcmp(s->config.node, m->name) == 0;
-        if (!m->subcollector)
-            continue;
-        s->nodes[s->node_count++] = (struct node){.member = m, .here = here};
-        if (here) {
-            struct node first = s->nodes[0];
-            s->nodes[0] = s->nodes[s->node_count - 1];
-            s->nodes[s->node_count - 1] = first;
-        }
-    }
-    if (s->node_count == 0) {
+    if (s->crew.node_count == 0) {
         fprintf(stderr, "sc-query: %s names no subcollector\n", file);
         return SC_EXIT_BAD_USAGE;
     }
     return 0;
-}
-
-/* Rank 0 is here: the node of this machine, or one that only gathers. */
-static void choose_ranks(struct supervisor *s)
-{
-    s->rank_count = 0;
-    if (s->node_count == 0 || !s->nodes[0].here || s->nodes[0].given_up) {
-        s->of_rank[0] = NULL;
-        s->ranks[s->rank_count++] = (struct sc_launch_rank){.node = ""};
-    }
-    for (uint32_t i = 0; i < s->node_count; i++) {
-        struct node *n = &s->nodes[i];
-        if (n->given_up)
-            continue;
-        s->of_rank[s->rank_count] = n;
-        s->ranks[s->rank_count++] = (struct sc_launch_rank){.node = n->member->name,
-                                                            .host = n->here ? NULL : n->member->address.host};
-    }
-}
-
-static void give_up(struct node *n, const char *why)
-{
-    n->given_up = true;
-    snprintf(n->problem, sizeof(n->problem), "%.*s", (int)sizeof(n->problem) - 1, why);
-    for (char *p = n->problem; *p != '\0'; p++) {
-        if ((unsigned char)*p < ' ' || *p == 0x7f) /* other machines' words on somebody's terminal */
-            *p = ' ';
-    }
-    if (strcmp(n->problem, ":") == 0) /* which mpiexec would read */
-        n->problem[0] = '?';
-}
-
-/* ---- a look at nodes, when a job broke down ---- */
-
-static void first_line(const struct sc_buf *text, char *out, size_t size)
-{
-    const char *p = text->len == 0 ? "" : (const char *)text->data, *end = p + text->len;
-    while (p < end && (*p == '\n' || *p == '\r'))
-        p++;
-    const char *stop = p == end ? end : memchr(p, '\n', (size_t)(end - p));
-    snprintf(out, size, "%.*s", (int)((stop == NULL ? end : stop) - p), p);
-}
-
-static void judge_version(struct node *n, const char *line)
-{
-    static const char name[] = "sc-query ";
-    char why[PROBLEM_MAX];
-    n->other_version = strcmp(line, "sc-query " SC_VERSION) != 0;
-    if (!n->other_version)
-        return;
-    bool named = strncmp(line, name, sizeof(name) - 1) == 0;
-    snprintf(why, sizeof(why), "it has version %.64s of sc-query, this is " SC_VERSION,
-             named ? line + sizeof(name) - 1 : "?");
-    give_up(n, why);
-}
-
-static void judge_probe(struct node *n, const struct sc_ask *ask)
-{
-    char line[PROBLEM_MAX];
-    if (ask->timed_out) {
-        give_up(n, "it does not answer");
-    } else if (ask->failed != 0) {
-        snprintf(line, sizeof(line), "cannot start %.100s: %s", ask->words[0], strerror(ask->failed));
-        give_up(n, line);
-    } else if (ask->exit != 0) {
-        first_line(&ask->errors, line, sizeof(line));
-        give_up(n, line[0] != '\0' ? line : "sc-query-rank does not run there");
-    } else {
-        first_line(&ask->answer, line, sizeof(line));
-        judge_version(n, line);
-    }
-}
-
-static void probe(struct supervisor *s)
-{
-    struct sc_error err;
-    struct sc_ask *asks = calloc((size_t)s->node_count + 1, sizeof(*asks));
-    char **words = calloc((size_t)s->node_count + 1, sizeof(char *));
-    struct node **of = calloc((size_t)s->node_count + 1, sizeof(struct node *));
-    uint32_t count = 0;
-    for (uint32_t i = 0; asks != NULL && words != NULL && of != NULL && i < s->node_count; i++) {
-        struct node *n = &s->nodes[i];
-        if (n->given_up || n->here)
-            continue;
-        asks[count] = (struct sc_ask){.pid = -1};
-        words[count] = strdup(s->ssh);
-        if (words[count] == NULL ||
-            sc_ask_ssh(&asks[count], words[count], n->member->address.host, &err) != SC_OK)
-            continue;
-        sc_ask_word(&asks[count], s->program);
-        sc_ask_word(&asks[count], "--version");
-        of[count++] = n;
-    }
-    if (count != 0)
-        sc_ask_all(asks, count, PROBE_MS);
-    for (uint32_t i = 0; i < count; i++) {
-        judge_probe(of[i], &asks[i]);
-        sc_buf_free(&asks[i].answer);
-        sc_buf_free(&asks[i].errors);
-    }
-    for (uint32_t i = 0; words != NULL && i < s->node_count; i++)
-        free(words[i]);
-    free(words);
-    free(asks);
-    free(of);
 }
 
 /* ---- one attempt ---- */
@@ -279,10 +136,10 @@ static void show_nodes(struct supervisor *s, const struct sc_job_rank *ranks, ui
     uint32_t shown = 0;
     for (uint32_t i = 0; i < count; i++) {
         const struct sc_beat *beat = &ranks[i].beat;
-        if (s->of_rank[i] == NULL)
+        if (s->crew.of_rank[i] == NULL)
             continue;
         s->shown[shown++] =
-            (struct sc_progress_node){.name = s->of_rank[i]->member->name,
+            (struct sc_progress_node){.name = s->crew.of_rank[i]->member->name,
                                       .phase = ranks[i].heard_ms == 0 ? "launch" : beat->phase,
                                       .done = beat->done,
                                       .total = beat->total,
@@ -312,7 +169,7 @@ static unsigned connect_s(const struct supervisor *s)
 
 static uint64_t launch_ms(const struct supervisor *s)
 {
-    return LAUNCH_MS + (uint64_t)s->rank_count * LAUNCH_EACH;
+    return LAUNCH_MS + (uint64_t)s->crew.rank_count * LAUNCH_EACH;
 }
 
 static enum sc_status attempt(struct supervisor *s, int answer_fd, struct sc_job_result *result,
@@ -322,22 +179,22 @@ static enum sc_status attempt(struct supervisor *s, int answer_fd, struct sc_job
     const char *mpiexec = getenv("SC_MPIEXEC");
     sc_words_add(&first, "--attempt");
     sc_words_addf(&first, "%u", ++s->attempts);
-    for (uint32_t i = 0; i < s->node_count; i++) {
-        if (!s->nodes[i].given_up)
+    for (uint32_t i = 0; i < s->crew.node_count; i++) {
+        if (!s->crew.nodes[i].given_up)
             continue;
         sc_words_add(&first, "--absent");
-        sc_words_add(&first, s->nodes[i].member->name);
-        sc_words_add(&first, s->nodes[i].problem);
+        sc_words_add(&first, s->crew.nodes[i].member->name);
+        sc_words_add(&first, s->crew.nodes[i].problem);
     }
-    choose_ranks(s);
+    sc_crew_choose_ranks(&s->crew);
     uint64_t draw = sc_clock_wall_ms();
     (void)getrandom(&draw, sizeof(draw), GRND_NONBLOCK);
     const struct sc_launch launch = {.mpiexec = mpiexec == NULL ? "mpiexec" : mpiexec,
                                      .guard = s->guard,
                                      .program = s->program,
-                                     .ssh = s->ssh,
-                                     .ranks = s->ranks,
-                                     .rank_count = s->rank_count,
+                                     .ssh = s->crew.ssh,
+                                     .ranks = s->crew.ranks,
+                                     .rank_count = s->crew.rank_count,
                                      .connect_s = connect_s(s),
                                      .draw = draw,
                                      .query = s->query.list,
@@ -346,7 +203,7 @@ static enum sc_status attempt(struct supervisor *s, int answer_fd, struct sc_job
         first.failed ? sc_fail_nomem(err, "the command") : sc_launch_words(&launch, &command, err);
     const uint64_t timeout = s->job->o.timeout_ms;
     const struct sc_job_options options = {.command = command.list,
-                                           .ranks = s->rank_count,
+                                           .ranks = s->crew.rank_count,
                                            .launch_ms = launch_ms(s),
                                            .silence_ms = silence_ms(s),
                                            .deadline_ms =
@@ -365,126 +222,6 @@ static enum sc_status attempt(struct supervisor *s, int answer_fd, struct sc_job
     return status;
 }
 
-/* ---- after a job that brought no answer ---- */
-
-/* Whom the others outlived by some beats; without others itself. NULL: none stands out, so that mpiexec may be what hangs. */
-static struct node *first_silent(const struct supervisor *s, const struct sc_job_result *result)
-{
-    uint32_t first = 0;
-    uint64_t last_ms = 0;
-    for (uint32_t i = 0; i < s->rank_count; i++) {
-        first = result->ranks[i].heard_ms < result->ranks[first].heard_ms ? i : first;
-        last_ms = result->ranks[i].heard_ms > last_ms ? result->ranks[i].heard_ms : last_ms;
-    }
-    return s->rank_count == 1 || result->ranks[first].heard_ms + 2 * SC_BEAT_MS < last_ms ? s->of_rank[first]
-                                                                                          : NULL;
-}
-
-/*
- * Its guard told, or Open MPI, when there was no guard any more: "mpirun noticed that process rank 2 with PID 0 on node b exited on
- * signal 9 (Killed).".
- */
-static struct node *who_died(struct supervisor *s, const struct sc_job_result *result)
-{
-    static const char mark[] = "noticed that process rank ";
-    if (result->end == SC_JOB_DIED)
-        return s->of_rank[result->rank];
-    const char *found = sc_buf_ok(&s->said) ? strstr((const char *)s->said.data, mark) : NULL;
-    if (found == NULL)
-        return first_silent(s, result);
-    unsigned long rank = strtoul(found + sizeof(mark) - 1, NULL, 10);
-    return rank < s->rank_count ? s->of_rank[rank] : NULL;
-}
-
-static void line_around(const char *text, const char *at, char *out, size_t size)
-{
-    const char *begin = at, *end = strchr(at, '\n');
-    while (begin > text && begin[-1] != '\n')
-        begin--;
-    snprintf(out, size, "%.*s", end == NULL ? (int)strlen(begin) : (int)(end - begin), begin);
-}
-
-/* What ssh itself said of hosts that it cannot reach: to find that out anew would take as long again. */
-static bool find_unreachable(struct supervisor *s)
-{
-    static const char *const complaints[COMPLAINTS] = {"connect to host %s port ",
-                                                       "resolve hostname %s: ", "server %s not responding"};
-    char mark[PROBLEM_MAX], line[PROBLEM_MAX];
-    bool found = false;
-    for (uint32_t i = 0; sc_buf_ok(&s->said) && i < COMPLAINTS * s->node_count; i++) {
-        struct node *n = &s->nodes[i / COMPLAINTS];
-        snprintf(mark, sizeof(mark), complaints[i % COMPLAINTS], n->member->address.host);
-        const char *text = (const char *)s->said.data, *at = strstr(text, mark);
-        if (at == NULL || n->given_up || n->here)
-            continue;
-        line_around(text, at, line, sizeof(line));
-        give_up(n, line);
-        found = true;
-    }
-    return found;
-}
-
-static uint32_t count_left(const struct supervisor *s)
-{
-    uint32_t left = 0;
-    for (uint32_t i = 0; i < s->node_count; i++)
-        left += !s->nodes[i].given_up;
-    return left;
-}
-
-/* One death may be an accident. */
-static void strike(struct node *n, const struct sc_job_result *result)
-{
-    char why[PROBLEM_MAX];
-    snprintf(why, sizeof(why), "its part of the query died twice%s%s", result->end == SC_JOB_DIED ? ": " : "",
-             result->end == SC_JOB_DIED ? strsignal(result->signal) : "");
-    if (n->died && !n->given_up)
-        give_up(n, why);
-    n->died = true;
-}
-
-/* Nothing tells why an attempt failed: the ports that it drew may be taken on some node, of which Open MPI's daemon says nothing. */
-static bool try_once_more(struct supervisor *s)
-{
-    bool first = !s->puzzled;
-    s->puzzled = true;
-    return first;
-}
-
-/* Decides who takes no part in the next attempt. False: another attempt would be no better. */
-static bool learn_from(struct supervisor *s, const struct sc_job_result *result)
-{
-    const uint32_t before = count_left(s);
-    char why[PROBLEM_MAX];
-    struct node *blamed;
-    sc_buf_append_u8(&s->said, 0);
-    switch (result->end) {
-    case SC_JOB_SILENT:
-        blamed = first_silent(s, result);
-        snprintf(why, sizeof(why), "it was silent for %.0f s", (double)silence_ms(s) / 1000);
-        if (blamed != NULL)
-            give_up(blamed, why);
-        return blamed != NULL || try_once_more(s);
-    case SC_JOB_DIED:
-        blamed = who_died(s, result);
-        if (blamed != NULL)
-            strike(blamed, result);
-        return blamed != NULL || try_once_more(s);
-    default:
-        blamed = result->end == SC_JOB_EXITED ? who_died(s, result) : NULL;
-        if (!find_unreachable(s))
-            probe(s);
-        if (blamed != NULL)
-            strike(blamed, result);
-        if (result->end == SC_JOB_UNSTARTED && count_left(s) == before && s->of_rank[result->rank] != NULL) {
-            snprintf(why, sizeof(why), "its part of the query did not start within %.0f s",
-                     (double)launch_ms(s) / 1000);
-            give_up(s->of_rank[result->rank], why);
-        }
-        return count_left(s) != before || blamed != NULL || try_once_more(s);
-    }
-}
-
 static int fail_for_good(struct supervisor *s, const struct sc_job_result *result)
 {
     if (result->end == SC_JOB_UNWRITABLE)
@@ -493,28 +230,17 @@ static int fail_for_good(struct supervisor *s, const struct sc_job_result *resul
         fputs("sc-query: interrupted, and the nodes did not end in time\n", stderr);
     else if (result->end == SC_JOB_DEADLINE)
         fputs("sc-query: the --timeout passed, and the nodes did not end in time\n", stderr);
-    else if (count_left(s) == 0)
+    else if (sc_crew_left(&s->crew) == 0)
         fputs("sc-query: no node takes part\n", stderr);
     else
         fprintf(stderr, "sc-query: the query cannot be run on the nodes; mpiexec said:\n%.*s",
                 (int)s->said.len, s->said.len == 0 ? "" : (const char *)s->said.data);
-    for (uint32_t i = 0; i < s->node_count; i++) {
-        if (s->nodes[i].given_up)
-            fprintf(stderr, "sc-query: node %s: %s\n", s->nodes[i].member->name, s->nodes[i].problem);
+    for (uint32_t i = 0; i < s->crew.node_count; i++) {
+        if (s->crew.nodes[i].given_up)
+            fprintf(stderr, "sc-query: node %s: %s\n", s->crew.nodes[i].member->name,
+                    s->crew.nodes[i].problem);
     }
     return SC_EXIT_NOTHING;
-}
-
-static bool write_answer(int from)
-{
-    char bytes[COPY_BYTES];
-    ssize_t n;
-    lseek(from, 0, SEEK_SET);
-    while ((n = read(from, bytes, sizeof(bytes))) > 0) {
-        if (fwrite(bytes, 1, (size_t)n, stdout) != (size_t)n)
-            return false;
-    }
-    return n == 0 && fflush(stdout) == 0;
 }
 
 static int report_no_mpiexec(const struct supervisor *s, const struct sc_error *err)
@@ -528,40 +254,22 @@ static int report_no_mpiexec(const struct supervisor *s, const struct sc_error *
 
 static int deliver(struct supervisor *s, int spool, const struct sc_job_result *result)
 {
-    show_nodes(s, result->ranks, s->rank_count, true);
+    show_nodes(s, result->ranks, s->crew.rank_count, true);
     sc_progress_end(&s->job->progress);
-    if (spool < 0 || write_answer(spool))
+    if (spool < 0 || sc_query_copy_spool(spool, STDOUT_FILENO))
         return result->answer_status;
     fprintf(stderr, "sc-query: cannot write the output: %s\n", strerror(errno));
     return SC_EXIT_NOTHING;
 }
 
-/* Rank 0 has found nodes that cannot take part, before it wrote anything. False: none. */
-static bool leave_out(struct supervisor *s, const struct sc_job_result *result)
+static bool learn(struct supervisor *s, const struct sc_job_result *result)
 {
-    static const char version[] = "it has version ";
-    bool found = false;
-    for (uint32_t i = 0; i < s->rank_count; i++) {
-        struct node *n = s->of_rank[i];
-        if (n == NULL || n->given_up || result->ranks[i].leave_out[0] == '\0')
-            continue;
-        give_up(n, result->ranks[i].leave_out);
-        n->other_version = strncmp(n->problem, version, sizeof(version) - 1) == 0;
-        found = true;
-    }
-    return found;
-}
-
-/* More likely than that all nodes are wrong, this machine is. */
-static void compare_versions(const struct supervisor *s)
-{
-    uint32_t others = 0, other_versions = 0;
-    for (uint32_t i = 0; i < s->node_count; i++) {
-        others += !s->nodes[i].here;
-        other_versions += s->nodes[i].other_version;
-    }
-    if (others != 0 && other_versions == others && s->job->o.verbosity >= 1)
-        fputs("sc-query: version " SC_VERSION ", as here, is that of no other node\n", stderr);
+    sc_buf_append_u8(&s->said, 0);
+    const struct sc_crew_failure failure = {.result = result,
+                                            .said = sc_buf_ok(&s->said) ? (const char *)s->said.data : "",
+                                            .launch_ms = launch_ms(s),
+                                            .silence_ms = silence_ms(s)};
+    return sc_crew_learn(&s->crew, &failure);
 }
 
 /* Another attempt may bring more. */
@@ -569,8 +277,8 @@ static bool try_again(struct supervisor *s, int spool, const struct sc_job_resul
 {
     bool final =
         result->end == SC_JOB_CANCELLED || result->end == SC_JOB_DEADLINE || result->end == SC_JOB_UNWRITABLE;
-    bool unwritten = !final && leave_out(s, result);
-    return !final && (unwritten || (spool >= 0 && learn_from(s, result))) && count_left(s) != 0 &&
+    bool unwritten = !final && sc_crew_leave_out(&s->crew, result);
+    return !final && (unwritten || (spool >= 0 && learn(s, result))) && sc_crew_left(&s->crew) != 0 &&
            s->attempts < MOST_ATTEMPTS &&
            (spool < 0 || (ftruncate(spool, 0) == 0 && lseek(spool, 0, SEEK_SET) == 0));
 }
@@ -584,8 +292,8 @@ static int run_attempts(struct supervisor *s, int spool)
             return report_no_mpiexec(s, &err);
         bool answered = result.end == SC_JOB_EXITED && result.answer_status >= 0;
         bool again = !answered && try_again(s, spool, &result);
-        if (!again)
-            compare_versions(s);
+        if (!again && sc_crew_is_alone(&s->crew) && s->job->o.verbosity >= 1)
+            fputs("sc-query: version " SC_VERSION ", as here, is that of no other node\n", stderr);
         int code = answered ? deliver(s, spool, &result) : again ? 0 : fail_for_good(s, &result);
         free(result.ranks);
         if (!again)
@@ -601,9 +309,7 @@ static void free_supervisor(struct supervisor *s)
     sc_config_free(&s->config);
     sc_words_free(&s->query);
     sc_buf_free(&s->said);
-    free(s->nodes);
-    free(s->of_rank);
-    free(s->ranks);
+    sc_crew_free(&s->crew);
     free(s->shown);
 }
 
@@ -611,7 +317,6 @@ int sc_query_cluster(struct sc_query_job *job, int argc, char **argv)
 {
     struct supervisor s = {.job = job};
     const struct sc_query_options *o = &job->o;
-    s.ssh = o->ssh != NULL ? o->ssh : getenv("SC_SSH") != NULL ? getenv("SC_SSH") : "ssh";
     sc_words_addf(&s.query, "--now=%llu", (unsigned long long)sc_clock_wall_ms());
     for (int i = 1; i < argc; i++)
         sc_words_add(&s.query, argv[i]);
@@ -619,6 +324,8 @@ int sc_query_cluster(struct sc_query_job *job, int argc, char **argv)
     if (code == 0 && (s.query.failed || !find_program(RANK_PROGRAM, s.program, sizeof(s.program)) ||
                       !find_program(GUARD_PROGRAM, s.guard, sizeof(s.guard))))
         code = sc_query_fail_usage("out of memory");
+    s.crew.ssh = o->ssh != NULL ? o->ssh : getenv("SC_SSH") != NULL ? getenv("SC_SSH") : "ssh";
+    s.crew.program = s.program;
     if (code == 0)
         code = check_program(s.program);
     if (code == 0)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* sc-query over the nodes of a cluster: the supervisor, which never touches MPI (DESIGN section 7a). */
+/* sc-query over the nodes of a cluster: the supervisor, which never touches MPI (docs/architecture.md). */
 #ifndef SC_CLI_QUERY_CLUSTER_H
 #define SC_CLI_QUERY_CLUSTER_H
 

@@ -19,6 +19,8 @@
 /* Flows are exported at most so long after their end: their windows may lie so far behind the times asked for. */
 #define EXPORT_LAG_MS UINT64_C(1800000)
 
+#define COPY_BYTES 65536u
+
 /* ---- stopping: Ctrl-C and --timeout ---- */
 
 static atomic_int cancel_flag;
@@ -313,6 +315,21 @@ int sc_query_open_spool(void)
 {
     const char *folder = getenv("TMPDIR");
     return open(folder == NULL || folder[0] == '\0' ? "/tmp" : folder, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+}
+
+bool sc_query_copy_spool(int from, int to)
+{
+    char bytes[COPY_BYTES];
+    ssize_t n;
+    lseek(from, 0, SEEK_SET);
+    while ((n = read(from, bytes, sizeof(bytes))) > 0) {
+        for (ssize_t at = 0, written; at < n; at += written) {
+            written = write(to, bytes + at, (size_t)(n - at));
+            if (written <= 0)
+                return false;
+        }
+    }
+    return n == 0;
 }
 
 static void say_absent(const struct sc_node_figures *n)

@@ -54,6 +54,8 @@ const atomic_int *sc_query_cancel_flag(void);
 
 /* A file in TMPDIR (/tmp) without a name, for an answer until it is sure. @return its descriptor; -1 with errno. */
 int sc_query_open_spool(void);
+/* All of it, from its beginning. False with errno. */
+bool sc_query_copy_spool(int from, int to);
 /* Progress and the frame of the answer; sets job->scan. */
 void sc_query_start_output(struct sc_query_job *job);
 /* A listing of job->listing, and what stands before its records. The output is to be freed. */

@@ -49,7 +49,4 @@ bool sc_print_end(struct sc_print *print, const struct sc_print_end *end);
 /* Nothing more comes: flushes what is there. */
 void sc_print_abort(struct sc_print *print);
 
-/* Totals of all segments by protocol, from statistics; only where batches are held twice are rows read. */
-enum sc_status sc_print_totals(struct sc_source *source, struct sc_row_stats *out, struct sc_error *err);
-
 #endif

@@ -2,21 +2,19 @@
 #include "cli/rank_query.h"
 
 #include "base/clock.h"
-#include "base/hash.h"
-#include "cli/query_columns.h"
 #include "cluster/listing.h"
+#include "cluster/muster.h"
 #include "cluster/ranks_mpi.h"
 #include "cluster/reduce.h"
-#include "cluster/words.h"
+#include "cluster/share.h"
 #include "conf/config.h"
+#include "query/totals.h"
 #include "store/elements.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define COPY_BYTES 65536u
 
 static bool is_root(const struct sc_rank_query *r)
 {
@@ -54,6 +52,12 @@ void sc_rank_query_explain(const struct sc_rank_query *r)
     fprintf(stderr, "parts:%s\n", line); /* one write: beats and other ranks' lines go the same way */
 }
 
+static _Noreturn void end_all(int code)
+{
+    sc_ranks_mpi_abort(code);
+    _exit(code);
+}
+
 /* One that cannot go on ends all. */
 static _Noreturn void give_up(const struct sc_rank_query *r, const struct sc_error *err, int code)
 {
@@ -61,8 +65,7 @@ static _Noreturn void give_up(const struct sc_rank_query *r, const struct sc_err
     fflush(stderr);
     if (r->supervised)
         sc_exit_line_write(STDERR_FILENO, code);
-    sc_ranks_mpi_abort(code);
-    _exit(code);
+    end_all(code);
 }
 
 static void need(const struct sc_rank_query *r, enum sc_status status, const struct sc_error *err)
@@ -90,56 +93,6 @@ int sc_rank_query_parse_own(struct sc_rank_query *r, int argc, char **argv)
             return -1;
     }
     return i < argc || (r->supervised && !is_root(r)) ? i : -1;
-}
-
-/* argv[0] and words[0 .. length) with as many as there are. */
-static char **split_words(char *program, char *words, size_t length, int *argc)
-{
-    size_t count = 1;
-    for (size_t i = 0; i < length; i++)
-        count += words[i] == '\0';
-    char **argv = calloc(count + 1, sizeof(char *));
-    if (argv == NULL)
-        return NULL;
-    argv[0] = program;
-    for (size_t at = 0, i = 1; i < count; at += strlen(words + at) + 1)
-        argv[i++] = words + at;
-    *argc = (int)count;
-    return argv;
-}
-
-/* In and out: sc-query's words, with the program's name before them. */
-static void share_words(struct sc_rank_query *r, int *argc, char ***argv)
-{
-    struct sc_error err = {0};
-    for (int i = 1; is_root(r) && i < *argc; i++)
-        sc_buf_append(&r->words, (*argv)[i], strlen((*argv)[i]) + 1);
-    if (!sc_buf_ok(&r->words))
-        need(r, sc_fail_nomem(&err, "the words of the query"), &err);
-    need(r, sc_ranks_broadcast(&r->ranks, &r->words, &err), &err);
-    if (is_root(r))
-        return;
-    if (r->words.len != 0 && r->words.data[r->words.len - 1] != '\0')
-        need(r, sc_fail(&err, SC_DAMAGED, "the words of the query are cut"), &err);
-    r->argv = split_words((*argv)[0], (char *)r->words.data, r->words.len, argc);
-    need(r, r->argv == NULL ? sc_fail_nomem(&err, "the words of the query") : SC_OK, &err);
-    *argv = r->argv;
-}
-
-/* Groups meet by the hash of their keys: all ranks take the seed that rank 0 drew. */
-static void share_seed(struct sc_rank_query *r)
-{
-    struct sc_error err = {0};
-    struct sc_buf drawn = {0};
-    sc_buf_append_le64(&drawn, sc_hash_draw_seed());
-    if (!sc_buf_ok(&drawn))
-        need(r, sc_fail_nomem(&err, "the seed of the query"), &err);
-    need(r, sc_ranks_broadcast(&r->ranks, &drawn, &err), &err);
-    if (drawn.len != 8)
-        need(r, sc_fail(&err, SC_DAMAGED, "the seed of the query is cut"), &err);
-    for (unsigned i = 0; i < r->job.request_count; i++)
-        r->job.requests[i].aggregate.seed = sc_load_le64(drawn.data);
-    sc_buf_free(&drawn);
 }
 
 /* The store of the configuration when no path is given. */
@@ -182,150 +135,67 @@ static enum sc_status find_stores(const struct sc_rank_query *r, struct sc_error
     return sc_fail_errno(err, errno, "%s", r->paths[r->path_count - 1]);
 }
 
-/* ---- elements that exporters defined: what any node knows all know ---- */
+/* ---- what ranks have in common ---- */
 
-static void put_learned(const struct sc_ie_learned *table, struct sc_buf *out)
+/* In and out: sc-query's words, with the program's name before them. */
+static void share_words(struct sc_rank_query *r, int *argc, char ***argv)
 {
-    char line[SC_IE_LEARNED_LINE_MAX];
-    for (uint32_t i = 0; i < table->count; i++) {
-        sc_buf_append(out, line, sc_ie_definition_format(&table->entries[i], line));
-        sc_buf_append_u8(out, '\n');
-    }
-}
-
-static void take_learned(struct sc_ie_learned *table, const struct sc_buf *in)
-{
-    const char *p = (const char *)in->data, *end = p + in->len;
-    for (const char *line = p; line < end; line = p + 1) {
-        struct sc_ie_definition d;
-        p = memchr(line, '\n', (size_t)(end - line));
-        if (p == NULL)
-            return;
-        if (sc_ie_definition_parse(line, (size_t)(p - line), &d))
-            sc_ie_learned_add(table, &d);
-    }
+    struct sc_error err = {0};
+    for (int i = 0; is_root(r) && i < *argc; i++)
+        sc_words_add(&r->words, (*argv)[i]);
+    need(r, sc_share_words(&r->ranks, &r->words, &err), &err);
+    *argc = (int)r->words.count;
+    *argv = r->words.list;
 }
 
 static void share_learned(struct sc_rank_query *r)
 {
     struct sc_error err = {0};
-    struct sc_buf mine = {0}, *all = calloc(r->ranks.count, sizeof(*all));
-    struct sc_ie_learned table = {0};
     for (unsigned i = 0; i < r->path_count; i++)
-        (void)sc_elements_load(r->paths[i], &table, NULL);
-    put_learned(&table, &mine);
-    if (all == NULL || !sc_buf_ok(&mine))
-        need(r, sc_fail_nomem(&err, "learned elements"), &err);
-    need(r, sc_ranks_gather(&r->ranks, &mine, all, &err), &err);
-    for (uint32_t i = 1; is_root(r) && i < r->ranks.count; i++)
-        take_learned(&table, &all[i]);
-    sc_buf_clear(&mine);
-    if (is_root(r))
-        put_learned(&table, &mine);
-    need(r, sc_ranks_broadcast(&r->ranks, &mine, &err), &err);
-    take_learned(&r->job.learned, &mine);
-    for (uint32_t i = 0; i < r->ranks.count; i++)
-        sc_buf_free(&all[i]);
-    free(all);
-    sc_buf_free(&mine);
-    sc_ie_learned_free(&table);
+        (void)sc_elements_load(r->paths[i], &r->job.learned, NULL);
+    need(r, sc_share_learned(&r->ranks, &r->job.learned, &err), &err);
 }
 
-/* ---- who cannot take part ---- */
-
-/* What a rank says, judged by rank 0; false: why that rank is to be left out. */
-typedef bool fits_fn(const char *text, size_t length, char why[SC_LEAVE_OUT_MAX]);
-
-/* Nodes of several versions do not understand each other's partial results, nor perhaps the words of the query. */
-static bool fits_version(const char *text, size_t length, char why[SC_LEAVE_OUT_MAX])
-{
-    static const char ours[] = SC_VERSION;
-    if (length == sizeof(ours) - 1 && memcmp(text, ours, length) == 0)
-        return true;
-    snprintf(why, SC_LEAVE_OUT_MAX, "it has version %.*s of sc-query, this is " SC_VERSION,
-             (int)(length < 64 ? length : 64), text);
-    return false;
-}
-
-/* An excuse, or nothing. */
-static bool fits_excuse(const char *text, size_t length, char why[SC_LEAVE_OUT_MAX])
-{
-    snprintf(why, SC_LEAVE_OUT_MAX, "%.*s", (int)(length < SC_LEAVE_OUT_MAX ? length : SC_LEAVE_OUT_MAX),
-             text);
-    return length == 0;
-}
-
-/* A supervisor is told, and starts another job without that rank. Without one it is the end of the query. */
-static bool judge_rank(const struct sc_rank_query *r, uint32_t rank, const struct sc_buf *said, fits_fn *fits)
-{
-    char why[SC_LEAVE_OUT_MAX];
-    struct sc_error err = {0};
-    const char *node = said->len == 0 ? "" : (const char *)said->data;
-    const char *line = memchr(node, '\n', said->len);
-    size_t name = line == NULL ? said->len : (size_t)(line - node);
-    if (fits(line == NULL ? "" : line + 1, line == NULL ? 0 : said->len - name - 1, why))
-        return true;
-    if (!r->supervised) {
-        sc_fail(&err, SC_UNSUPPORTED, "node %.*s: %s", (int)name, node, why);
-        give_up(r, &err, SC_EXIT_NOTHING);
-    }
-    sc_leave_out_line_write(STDERR_FILENO, rank, why);
-    return false;
-}
-
-/* Returns when all may go on. */
-static void muster(struct sc_rank_query *r, const char *text, fits_fn *fits)
+/* Groups meet by the hash of their keys: all ranks take the seed that rank 0 drew. */
+static void share_seed(struct sc_rank_query *r)
 {
     struct sc_error err = {0};
-    struct sc_buf mine = {0}, *all = calloc(r->ranks.count, sizeof(*all));
-    bool whole = true;
-    sc_buf_append_str(&mine, r->node);
-    sc_buf_append_u8(&mine, '\n');
-    sc_buf_append_str(&mine, text);
-    if (all == NULL || !sc_buf_ok(&mine))
-        need(r, sc_fail_nomem(&err, "the ranks"), &err);
-    need(r, sc_ranks_gather(&r->ranks, &mine, all, &err), &err);
-    for (uint32_t i = 0; is_root(r) && i < r->ranks.count; i++)
-        whole = judge_rank(r, i, &all[i], fits) && whole;
-    if (!whole) {
-        sc_ranks_mpi_abort(SC_EXIT_NOTHING);
-        _exit(SC_EXIT_NOTHING);
-    }
-    sc_buf_clear(&mine);
-    need(r, sc_ranks_broadcast(&r->ranks, &mine, &err), &err);
-    for (uint32_t i = 0; i < r->ranks.count; i++)
-        sc_buf_free(&all[i]);
-    free(all);
-    sc_buf_free(&mine);
+    for (unsigned i = 0; i < r->job.request_count; i++)
+        need(r, sc_ranks_tell(&r->ranks, &r->job.requests[i].aggregate.seed, 1, &err), &err);
 }
-
-/* ---- the columns of a listing of everything ---- */
 
 static void share_columns(struct sc_rank_query *r)
 {
     struct sc_error err = {0};
     struct sc_stored_columns columns;
-    struct sc_buf mine = {0}, *all = calloc(r->ranks.count, sizeof(*all));
-    sc_stored_columns_init(&columns);
-    need(r, all == NULL ? sc_fail_nomem(&err, "the columns") : SC_OK, &err);
-    need(r, sc_stored_columns_find(&columns, &r->distributed.source, &r->job.learned, &err), &err);
-    sc_stored_columns_put(&columns, &mine);
-    need(r, sc_ranks_gather(&r->ranks, &mine, all, &err), &err);
-    for (uint32_t i = 1; is_root(r) && i < r->ranks.count; i++)
-        need(r, sc_stored_columns_take(&columns, &all[i], &r->job.learned, &err), &err);
-    sc_buf_clear(&mine);
-    if (is_root(r))
-        sc_stored_columns_put(&columns, &mine);
-    need(r, sc_ranks_broadcast(&r->ranks, &mine, &err), &err);
+    sc_stored_columns_init(&columns, &r->job.learned);
+    need(r, sc_stored_columns_find(&columns, &r->distributed.source, &err), &err);
+    need(r, sc_share_columns(&r->ranks, &columns, &err), &err);
+    need(r, sc_stored_columns_list(&columns, r->job.listing, &err), &err);
     sc_stored_columns_free(&columns);
-    sc_stored_columns_init(&columns);
-    need(r, sc_stored_columns_take(&columns, &mine, &r->job.learned, &err), &err);
-    need(r, sc_stored_columns_list(&columns, &r->job.learned, r->job.listing, &err), &err);
-    sc_stored_columns_free(&columns);
-    for (uint32_t i = 0; i < r->ranks.count; i++)
-        sc_buf_free(&all[i]);
-    free(all);
-    sc_buf_free(&mine);
+}
+
+static void share_totals(struct sc_rank_query *r, struct sc_row_stats *totals)
+{
+    struct sc_error err = {0};
+    need(r, sc_query_totals(&r->distributed.source, totals, &err), &err);
+    need(r, sc_share_totals(&r->ranks, totals, &err), &err);
+}
+
+/* ---- who takes part ---- */
+
+typedef enum sc_status muster_fn(const struct sc_muster *muster, const char *text, struct sc_error *err);
+
+/* Returns when all may go on. A supervisor that was told who may not starts another job. */
+static void muster(const struct sc_rank_query *r, muster_fn *hold, const char *text)
+{
+    struct sc_error err = {0};
+    const struct sc_muster m = {&r->ranks, r->node, r->supervised ? STDERR_FILENO : -1};
+    enum sc_status status = hold(&m, text, &err);
+    if (status != SC_UNSUPPORTED || !r->supervised)
+        need(r, status, &err);
+    else
+        end_all(SC_EXIT_NOTHING);
 }
 
 /* ---- rank 0's records, until they are sure ---- */
@@ -351,28 +221,13 @@ static void forget_answer(struct sc_rank_query *r)
         lseek(STDOUT_FILENO, 0, SEEK_SET);
 }
 
-static bool copy_all(int from, int to)
-{
-    char bytes[COPY_BYTES];
-    ssize_t n;
-    while ((n = read(from, bytes, sizeof(bytes))) > 0) {
-        for (ssize_t at = 0, written; at < n; at += written) {
-            written = write(to, bytes + at, (size_t)(n - at));
-            if (written <= 0)
-                return false;
-        }
-    }
-    return n == 0;
-}
-
 static void release_answer(struct sc_rank_query *r)
 {
     struct sc_error err = {0};
     if (r->answer_fd < 0)
         return;
     fflush(stdout);
-    lseek(STDOUT_FILENO, 0, SEEK_SET);
-    if (!copy_all(STDOUT_FILENO, r->answer_fd) || dup2(r->answer_fd, STDOUT_FILENO) < 0)
+    if (!sc_query_copy_spool(STDOUT_FILENO, r->answer_fd) || dup2(r->answer_fd, STDOUT_FILENO) < 0)
         need(r, sc_fail_errno(&err, errno, "cannot write the output"), &err);
     close(r->answer_fd);
     r->answer_fd = -1;
@@ -393,18 +248,6 @@ static void start_output(struct sc_rank_query *r)
         return;
     r->job.scan.progress = on_progress;
     r->job.scan.progress_arg = r->beater;
-}
-
-/* The same kind at all ranks: one error ends all; one that was stopped makes the answer partial. */
-static enum sc_status agree(struct sc_rank_query *r, enum sc_status status, struct sc_error *err)
-{
-    uint64_t stopped = status == SC_CANCELLED;
-    if (status != SC_OK && status != SC_CANCELLED)
-        give_up(r, err, SC_EXIT_NOTHING);
-    need(r, sc_ranks_most(&r->ranks, &stopped, err), err);
-    if (stopped != 0 && status == SC_OK)
-        return sc_fail(err, SC_CANCELLED, "before everything was read");
-    return status;
 }
 
 static void free_groups(struct sc_rank_query *r)
@@ -430,10 +273,8 @@ static enum sc_status scan_groups(struct sc_rank_query *r, struct sc_error *err)
     struct sc_aggregate_run request = {
         .aggregates = aggregates, .count = wanted_groups(r), .memory_limit = job->o.memory_limit};
     free_groups(r);
-    return agree(r,
-                 sc_aggregate_run(&request, &r->distributed.source, &job->scan, r->groups, &r->summary,
-                                  &job->stats, err),
-                 err);
+    return sc_aggregate_run(&request, &r->distributed.source, &job->scan, r->groups, &r->summary, &job->stats,
+                            err);
 }
 
 static enum sc_status list(struct sc_rank_query *r, struct sc_error *err)
@@ -450,26 +291,27 @@ static enum sc_status list(struct sc_rank_query *r, struct sc_error *err)
                                             &r->summary, &job->stats, &list_stats, err);
     sc_print_end_records(&job->print);
     sc_output_free(listing.output);
-    return agree(r, status, err);
+    return status;
 }
 
-/* Reads everything that is assigned; anew where a node could not read what it should. */
+/* All that is assigned. */
+static enum sc_status read_once(void *arg, struct sc_error *err)
+{
+    struct sc_rank_query *r = arg;
+    const struct sc_query_options *o = &r->job.o;
+    enter(r, SC_RANK_SCAN);
+    r->summary = (struct sc_summary){0};
+    if (o->items_records && r->job.request_count == 0)
+        return list(r, err);
+    return o->items_records || o->items_summary ? scan_groups(r, err) : SC_OK;
+}
+
+/* SC_CANCELLED: the answer is partial. */
 static enum sc_status read_all(struct sc_rank_query *r, struct sc_error *err)
 {
-    const struct sc_query_options *o = &r->job.o;
-    bool lists = o->items_records && r->job.request_count == 0, again = true;
-    enum sc_status status = SC_OK;
-    while (again) {
-        enter(r, SC_RANK_SCAN);
-        r->summary = (struct sc_summary){0};
-        if (lists)
-            status = list(r, err);
-        else if (o->items_records || o->items_summary)
-            status = scan_groups(r, err);
-        if (status != SC_OK)
-            return status;
-        need(r, sc_distributed_again(&r->distributed, &again, err), err);
-    }
+    enum sc_status status = sc_distributed_read(&r->distributed, read_once, r, err);
+    if (status != SC_CANCELLED)
+        need(r, status, err);
     return status;
 }
 
@@ -497,33 +339,6 @@ static enum sc_status reduce(struct sc_rank_query *r, enum sc_status status, str
         status = printed == SC_OK ? status : printed;
     }
     return status;
-}
-
-/* ---- totals by protocol ---- */
-
-static void share_totals(struct sc_rank_query *r, struct sc_row_stats *totals)
-{
-    struct sc_error err = {0};
-    struct sc_buf mine = {0}, *all = calloc(r->ranks.count, sizeof(*all));
-    need(r, all == NULL ? sc_fail_nomem(&err, "totals") : SC_OK, &err);
-    need(r, sc_print_totals(&r->distributed.source, totals, &err), &err);
-    sc_row_stats_write(totals, &mine);
-    need(r, sc_ranks_gather(&r->ranks, &mine, all, &err), &err);
-    for (uint32_t i = 1; is_root(r) && i < r->ranks.count; i++) {
-        struct sc_row_stats theirs;
-        struct sc_cursor in = {.data = all[i].data, .len = all[i].len};
-        sc_row_stats_init(&theirs);
-        need(r,
-             sc_row_stats_read(&in, &theirs) == SC_OK ? SC_OK
-                                                      : sc_fail(&err, SC_DAMAGED, "totals make no sense"),
-             &err);
-        need(r, sc_row_stats_merge(totals, &theirs) == SC_OK ? SC_OK : sc_fail_nomem(&err, "totals"), &err);
-        sc_row_stats_free(&theirs);
-    }
-    for (uint32_t i = 0; i < r->ranks.count; i++)
-        sc_buf_free(&all[i]);
-    free(all);
-    sc_buf_free(&mine);
 }
 
 /* ---- the whole ---- */
@@ -596,7 +411,7 @@ int sc_rank_query_run(struct sc_rank_query *r, int argc, char **argv)
     struct sc_error err = {0};
     r->reads = r->node == NULL || r->node[0] != '\0';
     r->node = r->node == NULL ? r->host : r->node;
-    muster(r, SC_VERSION, fits_version);
+    muster(r, sc_muster_version, SC_VERSION);
     if (r->supervised)
         share_words(r, &argc, &argv);
     int code = sc_query_options_parse(argc, argv, &r->job.o);
@@ -609,7 +424,7 @@ int sc_rank_query_run(struct sc_rank_query *r, int argc, char **argv)
         r->job.o.progress_given = true;
     }
     bool ready = choose_paths(r, r->job.o.paths_given, &err) == SC_OK && find_stores(r, &err) == SC_OK;
-    muster(r, ready ? "" : err.message, fits_excuse);
+    muster(r, sc_muster_excuse, ready ? "" : err.message);
     sc_query_watch_signals_as_rank(r->job.o.timeout_ms);
     count_launch(r);
     enter(r, SC_RANK_PLAN);
@@ -638,6 +453,5 @@ void sc_rank_query_free(struct sc_rank_query *r)
     for (unsigned i = 0; i < r->path_count; i++)
         free(r->paths[i]);
     free(r->paths);
-    free(r->argv);
-    sc_buf_free(&r->words);
+    sc_words_free(&r->words);
 }

@@ -19,6 +19,7 @@
 #include "cli/query_job.h"
 #include "cluster/beat.h"
 #include "cluster/distributed.h"
+#include "cluster/words.h"
 #include "query/aggregate.h"
 
 #define SC_RANK_MOST_ABSENT 1024u
@@ -57,8 +58,7 @@ struct sc_rank_query {
     uint64_t began_wall_ms, entered_ms, spent_ms[SC_RANK_PARTS];
     struct sc_summary summary;
     struct sc_groups *groups[SC_QUERY_MAX_STATISTICS];
-    struct sc_buf words; /* of sc-query, as rank 0 told them, each with its NUL; `argv` leads to them */
-    char **argv;
+    struct sc_words words; /* of sc-query, as rank 0 told them */
 };
 
 /* Reads the clocks: the query, or its part in this process, begins now. */

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -207,4 +208,18 @@ void sc_ask_all(struct sc_ask *asks, uint32_t count, uint64_t timeout_ms)
         note_exit(&asks[i], status);
     }
     free(fds);
+}
+
+void sc_ask_line(const struct sc_buf *text, bool last, char *out, size_t size)
+{
+    const char *p = text->len == 0 ? "" : (const char *)text->data, *end = p + text->len;
+    out[0] = '\0';
+    while (p < end && (last || out[0] == '\0')) {
+        const char *stop = memchr(p, '\n', (size_t)(end - p));
+        size_t length = (size_t)((stop == NULL ? end : stop) - p);
+        length = length > 0 && p[length - 1] == '\r' ? length - 1 : length;
+        if (length > 0)
+            snprintf(out, size, "%.*s", (int)length, p);
+        p = stop == NULL ? end : stop + 1;
+    }
 }

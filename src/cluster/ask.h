@@ -44,4 +44,7 @@ enum sc_status sc_ask_check_host(const char *host, struct sc_error *err);
 /* Runs all and waits for them, `timeout_ms` at most. */
 void sc_ask_all(struct sc_ask *asks, uint32_t count, uint64_t timeout_ms);
 
+/* The first or the last line of an answer or of errors that says something; "": none. */
+void sc_ask_line(const struct sc_buf *text, bool last, char *out, size_t size);
+
 #endif

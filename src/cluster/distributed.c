@@ -9,23 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- bytes of all ranks ---- */
-
-static struct sc_buf *make_bufs(const struct sc_distributed *d, struct sc_error *err)
-{
-    struct sc_buf *all = calloc(d->options.ranks->count, sizeof(*all));
-    if (all == NULL)
-        sc_fail_nomem(err, "what the nodes say");
-    return all;
-}
-
-static void free_bufs(const struct sc_distributed *d, struct sc_buf *all)
-{
-    for (uint32_t i = 0; all != NULL && i < d->options.ranks->count; i++)
-        sc_buf_free(&all[i]);
-    free(all);
-}
-
 static bool is_root(const struct sc_distributed *d)
 {
     return d->options.ranks->rank == 0;
@@ -39,24 +22,10 @@ static enum sc_status refuse(enum sc_status status, struct sc_error *err)
                : status;
 }
 
-typedef enum sc_status take_fn(struct sc_distributed *d, uint32_t rank, struct sc_cursor *in);
-
-/* `mine` of each rank to rank 0, which takes them one by one. */
-static enum sc_status collect(struct sc_distributed *d, struct sc_buf *mine, take_fn *take,
+static enum sc_status collect(struct sc_distributed *d, const struct sc_buf *mine, sc_ranks_take_fn *take,
                               struct sc_error *err)
 {
-    struct sc_buf *all = make_bufs(d, err);
-    enum sc_status status = all == NULL ? SC_NOMEM : SC_OK;
-    if (status == SC_OK && !sc_buf_ok(mine))
-        status = sc_fail_nomem(err, "what the nodes say");
-    if (status == SC_OK)
-        status = sc_ranks_gather(d->options.ranks, mine, all, err);
-    for (uint32_t r = 0; status == SC_OK && is_root(d) && r < d->options.ranks->count; r++) {
-        struct sc_cursor in = {.data = all[r].data, .len = all[r].len};
-        status = refuse(take(d, r, &in), err);
-    }
-    free_bufs(d, all);
-    return status;
+    return sc_ranks_collect(d->options.ranks, mine, take, d, err);
 }
 
 /* ---- what ought to exist ---- */
@@ -80,9 +49,10 @@ static enum sc_status load_expected(struct sc_distributed *d, struct sc_source *
     return status;
 }
 
-static enum sc_status take_expected(struct sc_distributed *d, uint32_t rank, struct sc_cursor *in)
+static enum sc_status take_expected(void *arg, uint32_t rank, struct sc_cursor *in, struct sc_error *err)
 {
-    return rank == 0 ? SC_OK : sc_inventory_get_expected(in, &d->expected);
+    struct sc_distributed *d = arg;
+    return rank == 0 ? SC_OK : refuse(sc_inventory_get_expected(in, &d->expected), err);
 }
 
 /* Which windows, and so which tallies, the answer is judged for. */
@@ -194,19 +164,20 @@ static enum sc_status list_source(struct sc_distributed *d, struct sc_source *no
 }
 
 /* What was expired since the tallies were read is not missing. */
-static enum sc_status take_copies(struct sc_distributed *d, uint32_t rank, struct sc_cursor *in)
+static enum sc_status take_copies(void *arg, uint32_t rank, struct sc_cursor *in, struct sc_error *err)
 {
+    struct sc_distributed *d = arg;
     uint64_t horizon = sc_cursor_le64(in);
     (void)rank;
     d->expected.horizon_ms = horizon > d->expected.horizon_ms ? horizon : d->expected.horizon_ms;
-    return sc_planner_add(d->planner, in);
+    return refuse(sc_planner_add(d->planner, in), err);
 }
 
 static enum sc_status assign(struct sc_distributed *d, struct sc_error *err)
 {
     const struct sc_ranks *ranks = d->options.ranks;
-    struct sc_buf mine = {0}, *all = make_bufs(d, err);
-    enum sc_status status = all == NULL ? SC_NOMEM : SC_OK;
+    struct sc_buf mine = {0}, *all = calloc(ranks->count, sizeof(*all));
+    enum sc_status status = all == NULL ? sc_fail_nomem(err, "the plan") : SC_OK;
     for (uint32_t r = 0; status == SC_OK && is_root(d) && r < ranks->count; r++) {
         sc_planner_put_assignment(d->planner, r, &all[r]);
         status = sc_buf_ok(&all[r]) ? SC_OK : sc_fail_nomem(err, "the plan");
@@ -218,7 +189,9 @@ static enum sc_status assign(struct sc_distributed *d, struct sc_error *err)
     if (status == SC_OK)
         status = refuse(sc_source_assign(&d->source, mine.data), err);
     sc_buf_free(&mine);
-    free_bufs(d, all);
+    for (uint32_t r = 0; all != NULL && r < ranks->count; r++)
+        sc_buf_free(&all[r]);
+    free(all);
     d->rounds++;
     return status;
 }
@@ -267,9 +240,10 @@ enum sc_status sc_distributed_open(struct sc_distributed *d, const struct sc_dis
 
 /* ---- what could not be read ---- */
 
-static enum sc_status take_lost(struct sc_distributed *d, uint32_t rank, struct sc_cursor *in)
+static enum sc_status take_lost(void *arg, uint32_t rank, struct sc_cursor *in, struct sc_error *err)
 {
-    return sc_planner_lost(d->planner, rank, in);
+    struct sc_distributed *d = arg;
+    return refuse(sc_planner_lost(d->planner, rank, in), err);
 }
 
 enum sc_status sc_distributed_again(struct sc_distributed *d, bool *again, struct sc_error *err)
@@ -289,6 +263,18 @@ enum sc_status sc_distributed_again(struct sc_distributed *d, bool *again, struc
         status = sc_ranks_most(d->options.ranks, &more, err);
     *again = more != 0;
     return status == SC_OK && *again ? assign(d, err) : status;
+}
+
+enum sc_status sc_distributed_read(struct sc_distributed *d,
+                                   enum sc_status (*read)(void *arg, struct sc_error *err), void *arg,
+                                   struct sc_error *err)
+{
+    bool again = true;
+    while (again) {
+        SC_TRY(sc_ranks_agree(d->options.ranks, read(arg, err), err));
+        SC_TRY(sc_distributed_again(d, &again, err));
+    }
+    return SC_OK;
 }
 
 /* ---- the end ---- */
@@ -323,12 +309,13 @@ static enum sc_status take_sentences(struct sc_cursor *in, struct sc_source *to,
 }
 
 /* Rank 0's own are with it. */
-static enum sc_status take_notes(struct sc_distributed *d, uint32_t rank, struct sc_cursor *in)
+static enum sc_status take_notes(void *arg, uint32_t rank, struct sc_cursor *in, struct sc_error *err)
 {
-    if (rank == 0)
-        return SC_OK;
-    SC_TRY(take_sentences(in, &d->source, sc_source_note_missing));
-    return take_sentences(in, &d->source, sc_source_note_damage);
+    struct sc_distributed *d = arg;
+    enum sc_status status = rank == 0 ? SC_OK : take_sentences(in, &d->source, sc_source_note_missing);
+    if (rank != 0 && status == SC_OK)
+        status = take_sentences(in, &d->source, sc_source_note_damage);
+    return refuse(status, err);
 }
 
 enum sc_status sc_distributed_notes(struct sc_distributed *d, struct sc_error *err)
@@ -342,24 +329,22 @@ enum sc_status sc_distributed_notes(struct sc_distributed *d, struct sc_error *e
     return status;
 }
 
+static enum sc_status take_summary(void *arg, uint32_t rank, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_summary theirs;
+    SC_TRY(refuse(sc_inventory_get_summary(in, &theirs), err));
+    if (rank != 0)
+        sc_summary_merge(arg, &theirs);
+    return SC_OK;
+}
+
 enum sc_status sc_distributed_summary(struct sc_distributed *d, struct sc_summary *summary,
                                       struct sc_error *err)
 {
-    struct sc_buf mine = {0}, *all = make_bufs(d, err);
-    enum sc_status status = all == NULL ? SC_NOMEM : SC_OK;
+    struct sc_buf mine = {0};
     sc_inventory_put_summary(summary, &mine);
-    if (status == SC_OK)
-        status = sc_buf_ok(&mine) ? sc_ranks_gather(d->options.ranks, &mine, all, err)
-                                  : sc_fail_nomem(err, "the summary");
-    for (uint32_t r = 1; status == SC_OK && is_root(d) && r < d->options.ranks->count; r++) {
-        struct sc_cursor in = {.data = all[r].data, .len = all[r].len};
-        struct sc_summary theirs;
-        status = refuse(sc_inventory_get_summary(&in, &theirs), err);
-        if (status == SC_OK)
-            sc_summary_merge(summary, &theirs);
-    }
+    enum sc_status status = sc_ranks_collect(d->options.ranks, &mine, take_summary, summary, err);
     sc_buf_free(&mine);
-    free_bufs(d, all);
     return status;
 }
 

@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A query over the stores of several ranks, each batch counted once (DESIGN section 7a). All functions are called by all ranks, in
+ * A query over the stores of several ranks, each batch counted once. All functions are called by all ranks, in
  * the same order:
  *
  *     sc_distributed_open(&d, &options, &err);
- *     do {
- *         read d.source, all of it; keep the results apart
- *         sc_distributed_again(&d, &again, &err);      what was read is void when `again`
- *     } while (again);
- *     reduce the results
+ *     sc_distributed_read(&d, read, arg, &err);
+ *     reduce the results of the last read
  *     sc_distributed_notes(&d, &err);                  rank 0: all sentences are in d.source
  *     sc_distributed_close(&d);
  */
@@ -39,7 +36,13 @@ struct sc_distributed {
  * read is a missing one, no error. */
 enum sc_status sc_distributed_open(struct sc_distributed *d, const struct sc_distributed_options *options,
                                    struct sc_error *err);
+/* What could not be read goes back to the planner. When *again it assigned that to others, and what was read is void. */
 enum sc_status sc_distributed_again(struct sc_distributed *d, bool *again, struct sc_error *err);
+/* Calls `read`, which reads d->source, all of it, until everything is read that some rank can. @return the same kind at all ranks:
+ * SC_OK; SC_CANCELLED: some rank's `read` was stopped, and the answer is partial. Else as sc_distributed_open. */
+enum sc_status sc_distributed_read(struct sc_distributed *d,
+                                   enum sc_status (*read)(void *arg, struct sc_error *err), void *arg,
+                                   struct sc_error *err);
 /* Adds up the ranks' summaries at rank 0. */
 enum sc_status sc_distributed_summary(struct sc_distributed *d, struct sc_summary *summary,
                                       struct sc_error *err);

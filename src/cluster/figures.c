@@ -62,16 +62,17 @@ static struct sc_node_figures *add(struct sc_figures *figures)
 }
 
 /* A rank that reads nothing sends nothing. */
-static enum sc_status take(const struct sc_buf *bytes, struct sc_figures *out, struct sc_error *err)
+static enum sc_status take(void *arg, uint32_t rank, struct sc_cursor *in, struct sc_error *err)
 {
-    struct sc_cursor in = {.data = bytes->data, .len = bytes->len};
-    if (bytes->len == 0)
+    struct sc_figures *out = arg;
+    (void)rank;
+    if (in->len == 0)
         return SC_OK;
     struct sc_node_figures *f = add(out);
     if (f == NULL)
         return sc_fail_nomem(err, "what the nodes say");
     out->answered++;
-    return get(&in, f) ? SC_OK : sc_fail(err, SC_DAMAGED, "what a node says of its part makes no sense");
+    return get(in, f) ? SC_OK : sc_fail(err, SC_DAMAGED, "what a node says of its part makes no sense");
 }
 
 enum sc_status sc_figures_gather(const struct sc_ranks *ranks, const char *name,
@@ -79,18 +80,12 @@ enum sc_status sc_figures_gather(const struct sc_ranks *ranks, const char *name,
                                  uint64_t records, struct sc_figures *out, struct sc_error *err)
 {
     struct sc_node_figures mine = {.version = SC_VERSION, .scan = *scan, .records = records};
-    struct sc_buf bytes = {0}, *all = calloc(ranks->count, sizeof(*all));
+    struct sc_buf bytes = {0};
     snprintf(mine.name, sizeof(mine.name), "%s", name);
     count_batches(source, &mine);
     if (name[0] != '\0')
         put(&mine, &bytes);
-    enum sc_status status = all == NULL || !sc_buf_ok(&bytes) ? sc_fail_nomem(err, "what the nodes say")
-                                                              : sc_ranks_gather(ranks, &bytes, all, err);
-    for (uint32_t r = 0; status == SC_OK && ranks->rank == 0 && r < ranks->count; r++)
-        status = take(&all[r], out, err);
-    for (uint32_t r = 0; all != NULL && r < ranks->count; r++)
-        sc_buf_free(&all[r]);
-    free(all);
+    enum sc_status status = sc_ranks_collect(ranks, &bytes, take, out, err);
     sc_buf_free(&bytes);
     return status;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * One MPI job, watched from outside (DESIGN section 7a): its process group, its answer, its ranks' signs of life, and its end.
+ * One MPI job, watched from outside: its process group, its answer, its ranks' signs of life, and its end.
  * MPI itself tells nobody that a rank died or hangs; this does. The program that is run need not be mpiexec: tests run scripts.
  * It gets SIGTERM when the thread that runs the job dies, so that nothing goes on without its watcher.
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Rank 0's plan over what all ranks hold: each batch id is read by one rank, at home if it can (DESIGN section 7a). Ids that a rank
+ * Rank 0's plan over what all ranks hold: each batch id is read by one rank, at home if it can. Ids that a rank
  * could not read go to another one that holds them; what nobody can read is missing.
  */
 #ifndef SC_CLUSTER_PLANNER_H

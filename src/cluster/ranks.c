@@ -1,23 +1,42 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cluster/ranks.h"
 
+static enum sc_status no_memory(struct sc_error *err)
+{
+    return sc_fail_nomem(err, "what ranks pass to each other");
+}
+
 static enum sc_status copy(struct sc_buf *to, const struct sc_buf *from, struct sc_error *err)
 {
     sc_buf_clear(to);
     if (from->len != 0)
         sc_buf_append(to, from->data, from->len);
-    return sc_buf_ok(to) ? SC_OK : sc_fail_nomem(err, "what ranks pass to each other");
+    return sc_buf_ok(to) ? SC_OK : no_memory(err);
 }
 
-enum sc_status sc_ranks_gather(const struct sc_ranks *r, const struct sc_buf *mine, struct sc_buf *all,
-                               struct sc_error *err)
+static enum sc_status take_bytes(sc_ranks_take_fn *take, void *arg, uint32_t rank, const struct sc_buf *bytes,
+                                 struct sc_error *err)
 {
+    struct sc_cursor in = {.data = bytes->data, .len = bytes->len};
+    return take(arg, rank, &in, err);
+}
+
+enum sc_status sc_ranks_collect(const struct sc_ranks *r, const struct sc_buf *mine, sc_ranks_take_fn *take,
+                                void *arg, struct sc_error *err)
+{
+    struct sc_buf theirs = {0};
+    if (!sc_buf_ok(mine))
+        return no_memory(err);
     if (r->rank != 0)
         return r->pass(r->arg, 0, mine, SC_NO_RANK, NULL, err);
-    SC_TRY(copy(&all[0], mine, err));
-    for (uint32_t i = 1; i < r->count; i++)
-        SC_TRY(r->pass(r->arg, SC_NO_RANK, NULL, i, &all[i], err));
-    return SC_OK;
+    enum sc_status status = take_bytes(take, arg, 0, mine, err);
+    for (uint32_t i = 1; i < r->count && status == SC_OK; i++) {
+        status = r->pass(r->arg, SC_NO_RANK, NULL, i, &theirs, err);
+        if (status == SC_OK)
+            status = take_bytes(take, arg, i, &theirs, err);
+    }
+    sc_buf_free(&theirs);
+    return status;
 }
 
 enum sc_status sc_ranks_scatter(const struct sc_ranks *r, const struct sc_buf *all, struct sc_buf *mine,
@@ -39,38 +58,36 @@ enum sc_status sc_ranks_broadcast(const struct sc_ranks *r, struct sc_buf *bytes
     return SC_OK;
 }
 
-enum sc_status sc_ranks_exchange(const struct sc_ranks *r, const struct sc_buf *out, struct sc_buf *in,
-                                 struct sc_error *err)
+enum sc_status sc_ranks_tell(const struct sc_ranks *r, uint64_t *numbers, uint32_t count,
+                             struct sc_error *err)
 {
-    SC_TRY(copy(&in[r->rank], &out[r->rank], err));
-    for (uint32_t step = 1; step < r->count; step++) {
-        uint32_t to = (r->rank + step) % r->count, from = (r->rank + r->count - step) % r->count;
-        SC_TRY(r->pass(r->arg, to, &out[to], from, &in[from], err));
-    }
+    struct sc_buf bytes = {0};
+    for (uint32_t i = 0; i < count; i++)
+        sc_buf_append_le64(&bytes, numbers[i]);
+    enum sc_status status = sc_buf_ok(&bytes) ? sc_ranks_broadcast(r, &bytes, err) : no_memory(err);
+    struct sc_cursor in = {.data = bytes.data, .len = bytes.len};
+    for (uint32_t i = 0; i < count && status == SC_OK; i++)
+        numbers[i] = sc_cursor_le64(&in);
+    sc_buf_free(&bytes);
+    return status == SC_OK && in.failed ? sc_fail(err, SC_DAMAGED, "what rank 0 says is cut") : status;
+}
+
+static enum sc_status take_most(void *arg, uint32_t rank, struct sc_cursor *in, struct sc_error *err)
+{
+    uint64_t *most = arg, theirs = sc_cursor_le64(in);
+    (void)rank;
+    (void)err;
+    *most = theirs > *most ? theirs : *most;
     return SC_OK;
 }
 
 enum sc_status sc_ranks_most(const struct sc_ranks *r, uint64_t *value, struct sc_error *err)
 {
-    struct sc_buf mine = {0}, theirs = {0};
-    enum sc_status status = SC_OK;
-    for (uint32_t i = 1; r->rank == 0 && i < r->count && status == SC_OK; i++) {
-        status = r->pass(r->arg, SC_NO_RANK, NULL, i, &theirs, err);
-        uint64_t v = theirs.len == sizeof(v) ? sc_load_le64(theirs.data) : 0;
-        *value = v > *value ? v : *value;
-    }
+    struct sc_buf mine = {0};
     sc_buf_append_le64(&mine, *value);
-    if (!sc_buf_ok(&mine))
-        status = sc_fail_nomem(err, "what ranks pass to each other");
-    if (r->rank != 0 && status == SC_OK)
-        status = r->pass(r->arg, 0, &mine, SC_NO_RANK, NULL, err);
-    if (status == SC_OK)
-        status = sc_ranks_broadcast(r, &mine, err);
-    if (status == SC_OK && mine.len == sizeof(*value))
-        *value = sc_load_le64(mine.data);
+    enum sc_status status = sc_ranks_collect(r, &mine, take_most, value, err);
     sc_buf_free(&mine);
-    sc_buf_free(&theirs);
-    return status;
+    return status == SC_OK ? sc_ranks_tell(r, value, 1, err) : status;
 }
 
 enum sc_status sc_ranks_settle(const struct sc_ranks *r, enum sc_status mine, struct sc_error *err)
@@ -79,5 +96,16 @@ enum sc_status sc_ranks_settle(const struct sc_ranks *r, enum sc_status mine, st
     SC_TRY(sc_ranks_most(r, &worst, mine == SC_OK ? err : NULL));
     if (mine == SC_OK && worst != SC_OK)
         return sc_fail(err, (enum sc_status)worst, "another node could not go on");
+    return mine;
+}
+
+enum sc_status sc_ranks_agree(const struct sc_ranks *r, enum sc_status mine, struct sc_error *err)
+{
+    uint64_t stopped = mine == SC_CANCELLED;
+    if (mine != SC_OK && mine != SC_CANCELLED)
+        return mine;
+    SC_TRY(sc_ranks_most(r, &stopped, err));
+    if (mine == SC_OK && stopped != 0)
+        return sc_fail(err, SC_CANCELLED, "before everything was read");
     return mine;
 }

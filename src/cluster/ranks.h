@@ -21,21 +21,28 @@ struct sc_ranks {
 
 #define SC_NO_RANK UINT32_MAX
 
-/* Each rank's `mine` to all[count] of rank 0; of other ranks `all` is not used. */
-enum sc_status sc_ranks_gather(const struct sc_ranks *ranks, const struct sc_buf *mine, struct sc_buf *all,
-                               struct sc_error *err);
+/* What rank 0 does with the bytes of each rank, one after the other, its own first. */
+typedef enum sc_status sc_ranks_take_fn(void *arg, uint32_t rank, struct sc_cursor *in, struct sc_error *err);
+
+/* Each rank's `mine` to rank 0. @return also what `take` returns, which ends it. */
+enum sc_status sc_ranks_collect(const struct sc_ranks *ranks, const struct sc_buf *mine,
+                                sc_ranks_take_fn *take, void *arg, struct sc_error *err);
 /* all[i] of rank 0 to `mine` of rank i. */
 enum sc_status sc_ranks_scatter(const struct sc_ranks *ranks, const struct sc_buf *all, struct sc_buf *mine,
                                 struct sc_error *err);
 /* `bytes` of rank 0 to all. */
 enum sc_status sc_ranks_broadcast(const struct sc_ranks *ranks, struct sc_buf *bytes, struct sc_error *err);
-/* out[i] of each rank to rank i, whose in[r] has what came from rank r. */
-enum sc_status sc_ranks_exchange(const struct sc_ranks *ranks, const struct sc_buf *out, struct sc_buf *in,
-                                 struct sc_error *err);
+/* Numbers of rank 0 to all. @return also SC_DAMAGED. */
+enum sc_status sc_ranks_tell(const struct sc_ranks *ranks, uint64_t *numbers, uint32_t count,
+                             struct sc_error *err);
 /* The greatest of the ranks' values, for all: so they agree on what comes next. */
 enum sc_status sc_ranks_most(const struct sc_ranks *ranks, uint64_t *value, struct sc_error *err);
 
 /* How each rank fared: SC_OK when it is that of all; else a rank's own status, or where that is SC_OK the greatest of the others'. */
 enum sc_status sc_ranks_settle(const struct sc_ranks *ranks, enum sc_status mine, struct sc_error *err);
+
+/* The same of work that may be stopped: SC_CANCELLED when some rank's was. A rank with another failure gets it back at once, and the
+ * other ranks wait. */
+enum sc_status sc_ranks_agree(const struct sc_ranks *ranks, enum sc_status mine, struct sc_error *err);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Ranks over MPI. The only file of the project that includes mpi.h is ranks_mpi.c, and only the rank's program has it. */
+/* Ranks over MPI. The only file of src/ that includes mpi.h is ranks_mpi.c, and only the rank's program has it. */
 #ifndef SC_CLUSTER_RANKS_MPI_H
 #define SC_CLUSTER_RANKS_MPI_H
 

@@ -1,93 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "cluster/reduce_internal.h"
+#include "cluster/reduce.h"
+
+#include "cluster/reduce_tput.h"
 
 #include <assert.h>
 #include <stdlib.h>
-
-/* ---- passing ---- */
-
-static enum sc_status counting_pass(void *arg, uint32_t to, const struct sc_buf *send, uint32_t from,
-                                    struct sc_buf *receive, struct sc_error *err)
-{
-    struct sc_reduce *r = arg;
-    if (to != SC_NO_RANK)
-        r->stats->bytes += send->len;
-    return r->under->pass(r->under->arg, to, send, from, receive, err);
-}
-
-/* An empty message is of a rank that has failed. */
-static void absorb(struct sc_reduce *r, struct sc_groups *into, const struct sc_buf *bytes)
-{
-    if (sc_reduce_fine(r) && bytes->len != 0)
-        sc_reduce_note(r, sc_groups_read(into, bytes->data, bytes->len, r->err));
-}
-
-enum sc_status sc_reduce_collect(struct sc_reduce *r, const struct sc_buf *mine, struct sc_groups *into)
-{
-    struct sc_buf theirs = {0};
-    enum sc_status status = SC_OK;
-    r->stats->rounds++;
-    if (r->ranks.rank != 0)
-        return r->ranks.pass(r->ranks.arg, 0, mine, SC_NO_RANK, NULL, r->err);
-    absorb(r, into, mine);
-    for (uint32_t i = 1; i < r->ranks.count && status == SC_OK; i++) {
-        status = r->ranks.pass(r->ranks.arg, SC_NO_RANK, NULL, i, &theirs, r->err);
-        if (status == SC_OK)
-            absorb(r, into, &theirs);
-    }
-    sc_buf_free(&theirs);
-    return status;
-}
-
-static enum sc_status numbers_failed(struct sc_reduce *r)
-{
-    return sc_fail_nomem(r->err, "what ranks pass to each other");
-}
-
-static void put_numbers(struct sc_buf *out, const uint64_t *numbers, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        sc_buf_append_le64(out, numbers[i]);
-}
-
-static void get_numbers(const struct sc_buf *bytes, uint64_t *numbers, uint32_t count)
-{
-    struct sc_cursor in = {.data = bytes->data, .len = bytes->len};
-    for (uint32_t i = 0; i < count; i++)
-        numbers[i] = sc_cursor_le64(&in);
-}
-
-enum sc_status sc_reduce_tell(struct sc_reduce *r, uint64_t *numbers, uint32_t count)
-{
-    struct sc_buf bytes = {0};
-    put_numbers(&bytes, numbers, count);
-    enum sc_status status =
-        sc_buf_ok(&bytes) ? sc_ranks_broadcast(&r->ranks, &bytes, r->err) : numbers_failed(r);
-    if (status == SC_OK)
-        get_numbers(&bytes, numbers, count);
-    sc_buf_free(&bytes);
-    return status;
-}
-
-enum sc_status sc_reduce_hear(struct sc_reduce *r, const uint64_t *mine, uint32_t count,
-                              void (*add)(uint64_t *sum, const uint64_t *theirs), uint64_t *sum)
-{
-    struct sc_buf bytes = {0};
-    uint64_t numbers[SC_REDUCE_NUMBERS];
-    enum sc_status status = SC_OK;
-    if (r->ranks.rank != 0) {
-        put_numbers(&bytes, mine, count);
-        status = sc_buf_ok(&bytes) ? r->ranks.pass(r->ranks.arg, 0, &bytes, SC_NO_RANK, NULL, r->err)
-                                   : numbers_failed(r);
-    }
-    for (uint32_t i = 1; r->ranks.rank == 0 && i < r->ranks.count && status == SC_OK; i++) {
-        status = r->ranks.pass(r->ranks.arg, SC_NO_RANK, NULL, i, &bytes, r->err);
-        get_numbers(&bytes, numbers, count);
-        add(sum, numbers);
-    }
-    sc_buf_free(&bytes);
-    return status;
-}
 
 /* ---- the plan ---- */
 
@@ -146,7 +63,7 @@ static enum sc_status make_plan(struct sc_reduce *r, uint64_t *plan)
     SC_TRY(sc_reduce_hear(r, mine, ACCOUNT, add_account, plan));
     if (r->ranks.rank == 0)
         plan[PLAN_WAY] = choose(r, plan);
-    return sc_reduce_tell(r, plan, PLAN);
+    return sc_ranks_tell(&r->ranks, plan, PLAN, r->err);
 }
 
 /* ---- gather ---- */
@@ -187,14 +104,14 @@ static enum sc_status exchange_parts(struct sc_reduce *r, const struct sc_result
     uint32_t count = r->ranks.count, rank = r->ranks.rank;
     struct sc_buf out = {0}, in = {0};
     write_part(r, parts, rank, &out);
-    absorb(r, own, &out);
+    sc_reduce_absorb(r, own, out.data, out.len);
     enum sc_status status = SC_OK;
     for (uint32_t step = 1; step < count && status == SC_OK; step++) {
         uint32_t to = (rank + step) % count, from = (rank + count - step) % count;
         write_part(r, parts, to, &out);
         status = r->ranks.pass(r->ranks.arg, to, &out, from, &in, r->err);
         if (status == SC_OK)
-            absorb(r, own, &in);
+            sc_reduce_absorb(r, own, in.data, in.len);
     }
     sc_buf_free(&out);
     sc_buf_free(&in);
@@ -267,7 +184,7 @@ enum sc_status sc_reduce_groups(const struct sc_ranks *ranks, const struct sc_re
         .under = ranks, .wish = wish, .aggregate = aggregate, .groups = groups, .stats = stats, .err = err};
     uint64_t plan[PLAN];
     *stats = (struct sc_reduce_stats){0};
-    r.ranks = (struct sc_ranks){.rank = ranks->rank, .count = ranks->count, .pass = counting_pass, .arg = &r};
+    sc_reduce_count_passes(&r);
     SC_TRY(make_plan(&r, plan));
     r.total = plan[GROUPS];
     if (plan[WIDE] != 0 && !aggregate->wide_keys)

@@ -5,7 +5,7 @@
  * with equals. After phase 2 the k-th greatest sum so far, tau2 >= tau, is passed by the first k; a group of which only some ranks
  * have told can still reach it when its sum so far and T - 1 from each of the others do. These candidates are asked for in full.
  */
-#include "cluster/reduce_internal.h"
+#include "cluster/reduce_tput.h"
 
 #include <stdlib.h>
 
@@ -91,7 +91,7 @@ static enum sc_status tell_first(struct tput *t)
     uint64_t kth = 0;
     if (r->ranks.rank == 0 && find_kth(t, &kth))
         t->least = kth / r->ranks.count + (kth % r->ranks.count != 0);
-    return sc_reduce_tell(r, &t->least, 1);
+    return sc_ranks_tell(&r->ranks, &t->least, 1, r->err);
 }
 
 /* ---- phase 2 ---- */
@@ -121,7 +121,7 @@ static enum sc_status weigh(struct tput *t, uint64_t count)
     SC_TRY(sc_reduce_hear(r, &count, 1, add, &all));
     if (r->wish->way == SC_REDUCE_AUTO && all > r->total / MOST_TOLD)
         t->least = 0;
-    return sc_reduce_tell(r, &t->least, 1);
+    return sc_ranks_tell(&r->ranks, &t->least, 1, r->err);
 }
 
 static enum sc_status tell_large(struct tput *t)

@@ -215,8 +215,7 @@ static void push(struct sc_intake *intake, struct sc_parcel *parcel, enum lane l
         lose(intake, parcel, parcel->aside ? SC_DROP_ASIDE : SC_DROP_FULL);
 }
 
-/* The parcel's place is taken by an empty one. Without memory for one, or room in the queue, its records are
- * lost. */
+/* The parcel's place is taken by an empty one. Where the queue has no room its records are lost, or of TCP kept. */
 static enum sc_status send(struct sc_intake *intake, enum lane lane, enum sc_record_kind kind)
 {
     struct filling *f = &intake->fillings[lane][kind];

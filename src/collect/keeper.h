@@ -4,7 +4,7 @@
  * from the receivers the records of sessions that changed and appends them to the journal, synced, on a thread of its own, so that
  * neither a receiver nor the main loop waits for a disk. When the journal is larger than the state and SC_KEEPER_SLACK, that
  * thread writes the state anew and begins another journal. What is changed is on the disk within 2 s, if the disk can. All calls
- * from one thread.
+ * but sc_keeper_look from one thread.
  */
 #ifndef SC_COLLECT_KEEPER_H
 #define SC_COLLECT_KEEPER_H

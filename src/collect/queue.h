@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The way of batches, as parcels (flow/parcel.h), from the receivers to the store thread, and the memory of all of them.
+ * The way of batches, as parcels (flow/parcel.h), from the receivers to the store thread or that of the proxy, and the memory of all
+ * of them.
  *
  * One bound holds for the memory of all parcels from the first record on: those being filled ask before they grow (sc_queue_grant),
  * and those pushed keep what they have until they are done, the ones that wait for the disk included. Pushed ones get three quarters
@@ -61,7 +62,8 @@ bool sc_queue_is_tight(struct sc_queue *queue);
 /* What was dropped since the last call, to be freed by sc_drops_free. */
 struct sc_drops sc_queue_take_drops(struct sc_queue *queue);
 
-/* The oldest parcel, of those aside when there is no other; NULL when none came within wait_ms, or at once when the queue is empty and closed. */
+/* The oldest parcel, of those aside when there is no other; NULL when none came within wait_ms, or at once when the queue is empty and
+ * closed. */
 struct sc_parcel *sc_queue_pop(struct sc_queue *queue, uint64_t wait_ms);
 
 /* A popped parcel is no longer needed: it counts no more here, and is released. */

@@ -3,22 +3,25 @@
 
 #include "base/array.h"
 #include "base/clock.h"
-#include "collect/receiver_internal.h"
+#include "collect/connections.h"
+#include "collect/datagrams.h"
+#include "collect/listeners.h"
 #include "collect/templates.h"
 #include "net/socket.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define CARE_IN_TICK   4096u /* exporters: a millisecond or two */
-#define MESSAGE_MS     60000u
-#define IDLE_MS        1800000u
-#define MOST_CHANGES   ((size_t)4 << 20)   /* bytes that wait to be taken */
-#define MERGE_BYTES    ((size_t)256 << 10) /* of other collectors' records in a tick; of one more, all */
-#define DRAIN_MOST_MS  2000u               /* reading what waits in the sockets, at the end */
-#define REMOVE_MOST_MS 100u /* the same of a listener that is removed: the others wait meanwhile */
+#define CARE_IN_TICK  4096u /* exporters: a millisecond or two */
+#define MESSAGE_MS    60000u
+#define IDLE_MS       1800000u
+#define MOST_CHANGES  ((size_t)4 << 20)   /* bytes that wait to be taken */
+#define MERGE_BYTES   ((size_t)256 << 10) /* of other collectors' records in a tick; of one more, all */
+#define DRAIN_MOST_MS 2000u               /* reading what waits in the sockets, at the end */
 
 enum command_kind { COMMAND_ADD, COMMAND_REMOVE, COMMAND_MERGE, COMMAND_STOP };
 
@@ -38,113 +41,29 @@ struct sc_merge {
     size_t at;
 };
 
-bool sc_receiver_message(struct sc_receiver *receiver, const struct sc_message_source *source,
-                         const uint8_t *bytes, size_t length)
-{
-    struct sc_error err;
-    char address[SC_ADDR_TEXT_MAX], others[SC_COMPLAINT_MAX];
-    enum sc_status status = sc_intake_message(receiver->intake, source, bytes, length, &err);
-    if (status == SC_LIMIT) /* what there was no room for is told together: tell_overrun */
-        return true;
-    if (status != SC_OK && sc_complaint_due(receiver->complaints, SC_COMPLAINT_MESSAGE, others)) {
-        sc_addr_format(&source->exporter, address);
-        sc_log(&receiver->log, SC_LOG_WARNING, "message of %zu bytes from %s %u: %s%s", length, address,
-               source->port, err.message, others);
-    }
-    return status != SC_MALFORMED;
-}
+struct sc_receiver {
+    struct sc_sockets sockets;
+    struct event *tick, *wake;
+    struct sc_complaints own_complaints;
+    uint64_t next_second_ms, next_care_ms;
+    struct sc_exporters exporters; /* filled by the pass over all exporters that is under way */
+    bool caring;                   /* one is */
+    struct sc_missing_lines missing;
+    struct sc_buf records;                /* written, and not yet in `changes` */
+    struct sc_merge *merges, *last_merge; /* to be done */
+    atomic_size_t merging;                /* bytes of what is to be merged, commands included */
+    bool started, ending;
+    pthread_t thread;
+    int wake_fd;
 
-/* ---- listeners ---- */
-
-static void on_socket(evutil_socket_t fd, short what, void *arg)
-{
-    struct sc_listener *listener = arg;
-    (void)fd;
-    (void)what;
-    if (listener->url.scheme == SC_URL_UDP)
-        sc_receiver_read_udp(listener);
-    else
-        sc_receiver_accept(listener, SC_RECEIVER_ACCEPTS_IN_TURN);
-}
-
-static void free_listener(struct sc_listener *listener)
-{
-    if (listener->event != NULL)
-        event_free(listener->event);
-    if (listener->fd >= 0)
-        close(listener->fd);
-    free(listener);
-}
-
-/* Until when sockets are read before their end. */
-struct drain {
-    uint64_t streams_ms; /* their senders may go on for ever; but they learn what was not read */
-    uint64_t all_ms;
+    pthread_mutex_t mutex; /* what follows is shared */
+    struct sc_command *commands, *last_command;
+    struct sc_listener_view *listener_views;
+    uint32_t listener_view_count;
+    struct sc_exporters shown; /* the last whole pass */
+    struct sc_intake_stats intake_stats;
+    struct sc_buf changes; /* records of sessions that changed, for whoever takes them */
 };
-
-/* Before the first turn. Of a UDP socket all has been read that waited when its buffer's size has been. */
-static void begin_drain(struct sc_listener *listener)
-{
-    listener->drained_bytes = listener->view.bytes + listener->view.receive_buffer;
-    if (listener->url.scheme == SC_URL_UDP)
-        return;
-    sc_receiver_accept(listener, SC_RECEIVER_ACCEPTS_WHEN_ENDING);
-    sc_receiver_weigh_connections(listener);
-}
-
-/* True: there may be more. */
-static bool drain_turn(struct sc_listener *listener, uint64_t streams_ms)
-{
-    if (listener->url.scheme == SC_URL_UDP)
-        return sc_receiver_read_udp(listener) && listener->view.bytes < listener->drained_bytes;
-    return sc_receiver_drain_connections(listener, streams_ms);
-}
-
-/* Takes what waits in the sockets of a list of listeners, turn by turn. */
-static void drain(struct sc_listener *first, const struct drain *until)
-{
-    bool more = true;
-    for (struct sc_listener *l = first; l != NULL; l = l->next)
-        begin_drain(l);
-    while (more) {
-        bool ended = sc_clock_mono_ms() >= until->all_ms;
-        more = false;
-        for (struct sc_listener *l = first; l != NULL; l = l->next)
-            more = (drain_turn(l, ended ? 0 : until->streams_ms) && !ended) || more;
-    }
-}
-
-static void take_listener(struct sc_receiver *receiver, struct sc_listener *listener)
-{
-    listener->event = event_new(receiver->base, listener->fd, EV_READ | EV_PERSIST, on_socket, listener);
-    if (listener->event == NULL || event_add(listener->event, NULL) != 0) {
-        sc_log(&receiver->log, SC_LOG_ERROR, "%s: out of memory, not listened to", listener->view.name);
-        free_listener(listener);
-        return;
-    }
-    listener->next = receiver->listeners;
-    receiver->listeners = listener;
-}
-
-static bool same_url(const struct sc_url *a, const struct sc_url *b)
-{
-    return a->scheme == b->scheme && a->port == b->port && sc_addr_equal(&a->address, &b->address);
-}
-
-static void remove_listener(struct sc_receiver *receiver, const struct sc_url *url)
-{
-    uint64_t until_ms = sc_clock_mono_ms() + REMOVE_MOST_MS;
-    for (struct sc_listener **at = &receiver->listeners; *at != NULL; at = &(*at)->next) {
-        struct sc_listener *listener = *at;
-        if (!same_url(&listener->url, url))
-            continue;
-        *at = listener->next;
-        listener->next = NULL;
-        drain(listener, &(struct drain){until_ms, until_ms});
-        free_listener(listener);
-        return;
-    }
-}
 
 /* ---- snapshots ---- */
 
@@ -159,16 +78,16 @@ static bool is_due(uint64_t *next_ms, uint64_t now_ms, uint64_t every_ms)
 static void publish_listeners(struct sc_receiver *receiver)
 {
     uint32_t count = 0;
-    for (struct sc_listener *l = receiver->listeners; l != NULL; l = l->next) {
+    for (struct sc_listener *l = receiver->sockets.listeners; l != NULL; l = l->next) {
         if (l->url.scheme == SC_URL_UDP)
-            sc_receiver_refresh_drops(l);
+            sc_datagrams_refresh_drops(l);
         count++;
     }
     uint32_t before = receiver->listener_view_count;
     if (count > before && !sc_array_more(receiver->listener_views, before, count - before))
         return;
     receiver->listener_view_count = count;
-    for (struct sc_listener *l = receiver->listeners; l != NULL; l = l->next)
+    for (struct sc_listener *l = receiver->sockets.listeners; l != NULL; l = l->next)
         receiver->listener_views[--count] = l->view;
 }
 
@@ -204,7 +123,7 @@ static void care(struct sc_receiver *receiver, uint32_t exporters)
                                 .arg = receiver};
     if (!receiver->caring)
         sc_missing_begin(&receiver->missing, sc_clock_mono_ms());
-    receiver->caring = !sc_decoder_care(sc_intake_decoder(receiver->intake), exporters, now_ms, &who);
+    receiver->caring = !sc_decoder_care(sc_intake_decoder(receiver->sockets.intake), exporters, now_ms, &who);
     if (receiver->caring)
         return;
     sc_missing_end(&receiver->missing);
@@ -216,18 +135,18 @@ static void tell_overrun(struct sc_receiver *receiver, uint64_t now)
 {
     struct sc_overrun o;
     char address[SC_ADDR_TEXT_MAX];
-    sc_decoder_take_overrun(sc_intake_decoder(receiver->intake), &o);
-    if (!sc_complaints_overrun(receiver->complaints, &o, now))
+    sc_decoder_take_overrun(sc_intake_decoder(receiver->sockets.intake), &o);
+    if (!sc_complaints_overrun(receiver->sockets.complaints, &o, now))
         return;
     sc_addr_format(&o.exporter, address);
     if (o.left_out != 0)
-        sc_log(&receiver->log, SC_LOG_WARNING,
+        sc_log(&receiver->sockets.log, SC_LOG_WARNING,
                "no room for %llu sessions, domains, templates or names of exporters, the last of %s: %s",
                (unsigned long long)o.left_out, address,
                o.own_share ? "it holds its share (\"exporter-share\")"
                            : "the memory of all is used up (\"exporter-memory\")");
     if (o.pushed_out != 0)
-        sc_log(&receiver->log, SC_LOG_WARNING,
+        sc_log(&receiver->sockets.log, SC_LOG_WARNING,
                "%llu exporters or sessions that are new or idle were forgotten to make room for others",
                (unsigned long long)o.pushed_out);
 }
@@ -236,7 +155,7 @@ static void publish(struct sc_receiver *receiver)
 {
     pthread_mutex_lock(&receiver->mutex);
     publish_listeners(receiver);
-    receiver->intake_stats = *sc_intake_stats_of(receiver->intake);
+    receiver->intake_stats = *sc_intake_stats_of(receiver->sockets.intake);
     pthread_mutex_unlock(&receiver->mutex);
 }
 
@@ -267,7 +186,7 @@ static bool is_awaited(struct sc_receiver *receiver)
 
 static void publish_changes(struct sc_receiver *receiver, size_t most)
 {
-    sc_decoder_changes(sc_intake_decoder(receiver->intake), most, &receiver->records);
+    sc_decoder_changes(sc_intake_decoder(receiver->sockets.intake), most, &receiver->records);
     receiver->records.failed = false; /* the rest stays with the decoder */
     if (receiver->records.len != 0)
         publish_records(receiver);
@@ -353,10 +272,10 @@ static bool merge_share(struct sc_receiver *receiver, struct sc_merge *merge, si
     uint64_t clock_ms = state->head.clock_ms + sc_hearsay_age(state);
     enum sc_status status =
         sc_templates_merge(state->bytes, state->head.size, &merge->at, most,
-                           sc_intake_decoder(receiver->intake), clock_ms, sc_clock_wall_ms(), &err);
+                           sc_intake_decoder(receiver->sockets.intake), clock_ms, sc_clock_wall_ms(), &err);
     if (status != SC_OK && status != SC_AGAIN &&
-        sc_complaint_due(receiver->complaints, SC_COMPLAINT_STATE, others))
-        sc_log(&receiver->log, SC_LOG_WARNING,
+        sc_complaint_due(receiver->sockets.complaints, SC_COMPLAINT_STATE, others))
+        sc_log(&receiver->sockets.log, SC_LOG_WARNING,
                "templates that the proxy %s knows are not used, or not all of them: %s%s", state->head.proxy,
                err.message, others);
     return status != SC_AGAIN;
@@ -383,15 +302,15 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     uint64_t now = sc_clock_mono_ms();
     (void)fd;
     (void)what;
-    sc_intake_tick(receiver->intake);
-    for (struct sc_listener *l = receiver->listeners; l != NULL; l = l->next)
-        sc_receiver_resume(l);
+    sc_intake_tick(receiver->sockets.intake);
+    for (struct sc_listener *l = receiver->sockets.listeners; l != NULL; l = l->next)
+        sc_connections_resume(l);
     if (receiver->caring || is_due(&receiver->next_care_ms, now, 1000))
         care(receiver, CARE_IN_TICK);
     tell_overrun(receiver, now);
     if (is_due(&receiver->next_second_ms, now, 1000)) {
-        for (struct sc_listener *l = receiver->listeners; l != NULL; l = l->next)
-            sc_receiver_judge_connections(l, now);
+        for (struct sc_listener *l = receiver->sockets.listeners; l != NULL; l = l->next)
+            sc_connections_judge(l, now);
         publish(receiver);
     }
     merge_states(receiver);
@@ -401,33 +320,33 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 static void stop_all(struct sc_receiver *receiver, uint64_t until_ms)
 {
-    const struct drain until = {sc_clock_mono_ms() + DRAIN_MOST_MS, until_ms + DRAIN_MOST_MS};
-    sc_intake_end(receiver->intake, until_ms);
-    drain(receiver->listeners, &until);
-    sc_intake_flush(receiver->intake);
+    const struct sc_drain until = {sc_clock_mono_ms() + DRAIN_MOST_MS, until_ms + DRAIN_MOST_MS};
+    sc_intake_end(receiver->sockets.intake, until_ms);
+    sc_listeners_drain(receiver->sockets.listeners, &until);
+    sc_intake_flush(receiver->sockets.intake);
     do
         care(receiver, UINT32_MAX);
     while (receiver->caring);
     publish(receiver);
-    sc_decoder_refresh(sc_intake_decoder(receiver->intake));
+    sc_decoder_refresh(sc_intake_decoder(receiver->sockets.intake));
     publish_changes(receiver, SIZE_MAX);
-    while (receiver->listeners != NULL) {
-        struct sc_listener *next = receiver->listeners->next;
-        free_listener(receiver->listeners);
-        receiver->listeners = next;
+    while (receiver->sockets.listeners != NULL) {
+        struct sc_listener *next = receiver->sockets.listeners->next;
+        sc_listener_free(receiver->sockets.listeners);
+        receiver->sockets.listeners = next;
     }
-    event_base_loopbreak(receiver->base);
+    event_base_loopbreak(receiver->sockets.base);
 }
 
 static void execute(struct sc_receiver *receiver, const struct sc_command *command)
 {
     switch (command->kind) {
     case COMMAND_ADD:
-        take_listener(receiver, command->listener);
+        sc_listeners_take(&receiver->sockets, command->listener);
         publish(receiver); /* who heard that it listens finds it in the status */
         break;
     case COMMAND_REMOVE:
-        remove_listener(receiver, &command->url);
+        sc_listeners_remove(&receiver->sockets, &command->url);
         break;
     case COMMAND_MERGE:
         await_merge(receiver, command->state);
@@ -454,7 +373,8 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     uint64_t count;
     (void)what;
     if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-        sc_log(&receiver->log, SC_LOG_ERROR, "receiver: cannot read its wake-up: %s", strerror(errno));
+        sc_log(&receiver->sockets.log, SC_LOG_ERROR, "receiver: cannot read its wake-up: %s",
+               strerror(errno));
     struct sc_command *command = take_commands(receiver);
     while (command != NULL) {
         struct sc_command *next = command->next;
@@ -468,7 +388,7 @@ static void *run(void *arg)
 {
     struct sc_receiver *receiver = arg;
     pthread_setname_np(pthread_self(), "sc-receive");
-    event_base_dispatch(receiver->base);
+    event_base_dispatch(receiver->sockets.base);
     return NULL;
 }
 
@@ -503,7 +423,7 @@ enum sc_status sc_receiver_add(struct sc_receiver *receiver, const struct sc_url
     struct sc_listener *listener = calloc(1, sizeof(*listener));
     if (listener == NULL)
         return sc_fail_nomem(err, "a listener");
-    listener->receiver = receiver;
+    listener->sockets = &receiver->sockets;
     listener->url = *url;
     listener->fd = fd;
     listener->view.scheme = url->scheme;
@@ -543,11 +463,12 @@ static enum sc_status create_events(struct sc_receiver *receiver, struct sc_erro
     receiver->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (receiver->wake_fd < 0)
         return sc_fail_errno(err, errno, "cannot create a receiver");
-    receiver->base = event_base_new();
-    if (receiver->base == NULL)
+    receiver->sockets.base = event_base_new();
+    if (receiver->sockets.base == NULL)
         return sc_fail(err, SC_IO, "cannot create an event loop");
-    receiver->wake = event_new(receiver->base, receiver->wake_fd, EV_READ | EV_PERSIST, on_wake, receiver);
-    receiver->tick = event_new(receiver->base, -1, EV_PERSIST, on_tick, receiver);
+    receiver->wake =
+        event_new(receiver->sockets.base, receiver->wake_fd, EV_READ | EV_PERSIST, on_wake, receiver);
+    receiver->tick = event_new(receiver->sockets.base, -1, EV_PERSIST, on_tick, receiver);
     if (receiver->wake == NULL || receiver->tick == NULL || event_add(receiver->wake, NULL) != 0 ||
         event_add(receiver->tick, &every) != 0)
         return sc_fail_nomem(err, "a receiver");
@@ -562,19 +483,20 @@ struct sc_receiver *sc_receiver_create(const struct sc_receiver_options *options
         return NULL;
     }
     pthread_mutex_init(&receiver->mutex, NULL);
-    receiver->log = options->log;
+    receiver->sockets.log = options->log;
     sc_complaints_init(&receiver->own_complaints);
-    receiver->complaints = options->complaints != NULL ? options->complaints : &receiver->own_complaints;
-    receiver->missing =
-        (struct sc_missing_lines){.log = &receiver->log, .minute = &receiver->complaints->missing};
-    receiver->places = options->places;
-    receiver->message_ms = options->message_ms != 0 ? options->message_ms : MESSAGE_MS;
-    receiver->idle_ms = options->idle_ms != 0 ? options->idle_ms : IDLE_MS;
+    receiver->sockets.complaints =
+        options->complaints != NULL ? options->complaints : &receiver->own_complaints;
+    receiver->missing = (struct sc_missing_lines){.log = &receiver->sockets.log,
+                                                  .minute = &receiver->sockets.complaints->missing};
+    receiver->sockets.places = options->places;
+    receiver->sockets.message_ms = options->message_ms != 0 ? options->message_ms : MESSAGE_MS;
+    receiver->sockets.idle_ms = options->idle_ms != 0 ? options->idle_ms : IDLE_MS;
     receiver->wake_fd = -1;
-    receiver->ring = sc_udp_ring_create();
-    receiver->intake = sc_intake_create(&options->intake, err);
-    bool made = receiver->intake != NULL;
-    if (made && receiver->ring == NULL) {
+    receiver->sockets.ring = sc_udp_ring_create();
+    receiver->sockets.intake = sc_intake_create(&options->intake, err);
+    bool made = receiver->sockets.intake != NULL;
+    if (made && receiver->sockets.ring == NULL) {
         sc_fail_nomem(err, "a receiver");
         made = false;
     }
@@ -587,7 +509,7 @@ struct sc_receiver *sc_receiver_create(const struct sc_receiver_options *options
 
 struct sc_decoder *sc_receiver_decoder(struct sc_receiver *receiver)
 {
-    return sc_intake_decoder(receiver->intake);
+    return sc_intake_decoder(receiver->sockets.intake);
 }
 
 enum sc_status sc_receiver_start(struct sc_receiver *receiver, struct sc_error *err)
@@ -621,7 +543,7 @@ static void free_commands(struct sc_receiver *receiver)
     while (command != NULL) {
         struct sc_command *next = command->next;
         if (command->kind == COMMAND_ADD)
-            free_listener(command->listener);
+            sc_listener_free(command->listener);
         if (command->kind == COMMAND_MERGE)
             release_merge(receiver, command->state);
         free(command);
@@ -639,12 +561,12 @@ void sc_receiver_free(struct sc_receiver *receiver)
         event_free(receiver->wake);
     if (receiver->tick != NULL)
         event_free(receiver->tick);
-    if (receiver->base != NULL)
-        event_base_free(receiver->base);
+    if (receiver->sockets.base != NULL)
+        event_base_free(receiver->sockets.base);
     if (receiver->wake_fd >= 0)
         close(receiver->wake_fd);
-    sc_intake_free(receiver->intake);
-    sc_udp_ring_free(receiver->ring);
+    sc_intake_free(receiver->sockets.intake);
+    sc_udp_ring_free(receiver->sockets.ring);
     sc_exporters_free(&receiver->exporters);
     while (receiver->merges != NULL)
         free_first_merge(receiver);

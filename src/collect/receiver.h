@@ -14,13 +14,9 @@
 #define SC_COLLECT_RECEIVER_H
 
 #include "base/buf.h"
-#include "base/log.h"
-#include "base/url.h"
-#include "collect/complaints.h"
 #include "collect/exporters.h"
 #include "collect/hearsay.h"
-#include "collect/intake.h"
-#include "collect/places.h"
+#include "collect/sockets.h"
 
 #define SC_RECEIVER_TICK_MS 100
 #define SC_RECEIVER_LAST_MS 10000u              /* for room in the queue, at the end */
@@ -37,23 +33,6 @@ struct sc_receiver_options {
     /* Over TCP; 0: a minute for a message that has begun, and for the first one; half an hour without any until a connection may go
      * for a newcomer. */
     uint64_t message_ms, idle_ms;
-};
-
-struct sc_listener_view {
-    char name[SC_URL_TEXT_MAX]; /* with the real port */
-    enum sc_url_scheme scheme;
-    uint64_t datagrams; /* UDP */
-    uint64_t messages;
-    uint64_t bytes;
-    uint64_t kernel_drops;   /* UDP: datagrams that came when the socket's buffer was full */
-    uint64_t receive_buffer; /* UDP: bytes the kernel gave */
-    uint64_t connections;    /* TCP: open now */
-    uint64_t accepted;       /* TCP: since the start */
-    uint64_t refused;        /* TCP: no place was left, in all or of the exporter's share */
-    uint64_t timed_out;      /* TCP: closed because no whole message came in a minute */
-    uint64_t displaced;      /* TCP: closed for a newcomer, when no place was left */
-    uint64_t framing_errors; /* TCP: connections closed because the stream made no sense, or ended within a
-                                message */
 };
 
 /* @return NULL with *err. */

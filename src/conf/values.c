@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Single values of the configuration and of the command line, and the defaults. */
-#include "conf/config.h"
+#include "conf/values.h"
 
 #include "conf/units.h"
 

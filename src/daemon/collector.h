@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The daemon on one node: receivers, the queue, the store thread, the control socket, signals.
+ * The daemon on one node: receivers, the queue, then the store thread or, in a cluster, the proxy and the holder by the node's roles;
+ * destinations of others, the control socket, signals.
  *
- * SIGTERM and SIGINT end it: sockets are drained once, all is made durable, live files stay live. SIGHUP
- * reads the configuration again and applies what can change: listeners, retention, log level.
+ * SIGTERM and SIGINT end it: sockets are drained once, all is made durable, live files stay live. SIGHUP reads the configuration
+ * again and applies what can change (docs/operations.md), in a cluster the membership file too.
  */
 #ifndef SC_DAEMON_COLLECTOR_H
 #define SC_DAEMON_COLLECTOR_H

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "export/sender.h"
 
-#include "export/sender_internal.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

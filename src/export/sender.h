@@ -4,7 +4,8 @@
  * socket (and so its own transport session), and may have several targets: each message goes to all of them.
  *
  *   udp://HOST:PORT   datagrams, many a system call. What the network refuses (ECONNREFUSED, ENOBUFS ...) is
- * counted, not fatal. tcp://HOST:PORT   IPFIX messages one after another; a broken connection is final.
+ *                     counted, not fatal.
+ *   tcp://HOST:PORT   IPFIX messages one after another; a broken connection is final.
  *   PATH.pcap         raw IPv4 packets with UDP headers, readable by tcpdump and by sc-collector --read
  *   PATH.ipfix        IPFIX messages one after another (RFC 5655)
  *
@@ -17,36 +18,10 @@
 #ifndef SC_EXPORT_SENDER_H
 #define SC_EXPORT_SENDER_H
 
-#include "base/status.h"
-#include "base/url.h"
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-enum sc_target_kind { SC_TARGET_UDP, SC_TARGET_TCP, SC_TARGET_PCAP, SC_TARGET_IPFIX_FILE };
-
-struct sc_target {
-    enum sc_target_kind kind;
-    struct sc_url url; /* UDP, TCP */
-    const char *path;  /* files; borrowed */
-};
+#include "export/target.h"
 
 #define SC_SENDER_TARGETS       4u
 #define SC_SENDER_EXPORTERS_MAX 1024u
-
-/* Reads "udp://HOST:PORT" or "tcp://HOST:PORT". SC_USAGE. */
-enum sc_status sc_target_parse_url(const char *text, struct sc_target *out, struct sc_error *err);
-/* A file by its suffix, .pcap or .ipfix. SC_USAGE. */
-enum sc_status sc_target_parse_file(const char *path, struct sc_target *out, struct sc_error *err);
-
-struct sc_sender_stats {
-    uint64_t messages; /* taken from the caller; each target gets all of them */
-    uint64_t bytes;
-    uint64_t sent;    /* datagrams and messages that the operating system took, all targets */
-    uint64_t refused; /* ECONNREFUSED: nobody listens there */
-    uint64_t failed;  /* other errors of datagrams */
-};
 
 struct sc_sender;
 

@@ -5,7 +5,7 @@
  * checksum is 0 = none.
  */
 #include "base/bytes.h"
-#include "export/sender_internal.h"
+#include "export/target.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "export/sender_internal.h"
+#include "export/target.h"
 
 #include <errno.h>
 #include <netinet/in.h>

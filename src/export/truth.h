@@ -3,14 +3,15 @@
  * What was sent, counted by plain code that shares nothing with decoder, store or query, so that tests can
  * compare with it. Written as one JSON object:
  *
- *   flows packets bytes                     totals, exact integers
- *   first last first_ms last_ms             earliest start and latest end, RFC 3339 text and ms; null without
- * flows distinct_5tuples                        of source, destination, both ports, protocol dstport_53_flows
- *   protocols      [{"proto", "flows", "packets", "bytes"}]        by protocol, ascending
- *   top_srcip_by_flows, top_srcip_by_bytes  [{"srcip", "flows", "packets", "bytes"}]   10, descending; equal
- * ones by address top_dstport_by_flows                    [{"dstport", ...}]     10, descending; equal ones
- * by port messages skipped values_dropped         what the encoder says: messages sent, records and values it
- * could not express
+ *   flows packets bytes               totals, exact integers
+ *   first last first_ms last_ms       earliest start and latest end, RFC 3339 text and ms; null without flows
+ *   distinct_5tuples                  of source, destination, both ports, protocol
+ *   dstport_53_flows
+ *   protocols                         [{"proto", "flows", "packets", "bytes"}], by protocol, ascending
+ *   top_srcip_by_flows                [{"srcip", "flows", "packets", "bytes"}], 10, descending; equal ones by address
+ *   top_srcip_by_bytes                the same by bytes
+ *   top_dstport_by_flows              [{"dstport", ...}], 10, descending; equal ones by port
+ *   messages skipped values_dropped   what the encoder says: messages sent, records and values it could not express
  *
  * A record counts under the keys that it has; absent values are a value of their own in the 5-tuple.
  *

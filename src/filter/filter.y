@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Grammar of the filter language. Which words are a field was decided before (filter_parse.c), so that what is left
+ * Grammar of the filter language. Which words are a field was decided before (words.c), so that what is left
  * is the structure: `not` binds more than `and`, `and` more than `or`. VALUE and FIELD carry the raw token's index;
  * the field itself is in the parse, for there is only one at a time.
  */
 %code requires {
-#include "filter/parse.h"
+#include "filter/term.h"
 }
 %code top {
 /* Bounds how deep a text may nest, four to five states a level; the stack (100 KB) is never on the heap. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Words to ranges of values, by the type of the field they are compared with. */
-#include "filter/parse.h"
+#include "filter/value.h"
+
 #include "filter/time_range.h"
 
 #include <ctype.h>

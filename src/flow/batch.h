@@ -34,7 +34,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Rows in a row group, and in a batch that is cut from the flow of records (DESIGN sections 5 and 6). */
+/* Rows in a row group, and in a batch that is cut from the flow of records (docs/formats.md, relay/proxy.h). */
 #define SC_ROW_GROUP_ROWS 65536u
 #define SC_SPAN_ROWS      8192u
 
@@ -131,7 +131,7 @@ uint32_t sc_schema_find(const struct sc_schema *schema, struct sc_column_key key
 
 /* ---- batch ---- */
 
-/* A batch of the cluster protocol within the rows: whole, contiguous (DESIGN sections 5 and 6). */
+/* A batch within the rows, by its id: whole and contiguous, so that a reader can count each id once. */
 struct sc_span {
     uint64_t stream;
     uint32_t lane;

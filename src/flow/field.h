@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Fields: what users name, filter, group and print (DESIGN section 4). A field is computed from the first
+ * Fields: what users name, filter, group and print. A field is computed from the first
  * present of a few columns ("sources"), each with a transform, or from other fields. Every information
  * element is a field too, under its registry name or "pen:id"; short names are aliases, nfdump's and
  * fdistdump's.
@@ -112,6 +112,9 @@ bool sc_field_of_misfits(const struct sc_ie_learned *learned, struct sc_column_k
  */
 void sc_field_scale(struct sc_field *field);
 
+/* The first fields of the table, which others are computed from. */
+enum sc_field_place { SC_FIELD_FIRST, SC_FIELD_LAST, SC_FIELD_BYTES, SC_FIELD_PACKETS, SC_FIELD_DURATION };
+
 /* The i-th named field of the table, for --help and completions; false past the end. `aliases` is a
  * space-separated list. */
 bool sc_field_at(size_t i, struct sc_field *out, const char **aliases);
@@ -155,6 +158,22 @@ static inline uint64_t sc_scale_u64(uint64_t value, uint64_t interval)
     {                                                                                                        \
         SC_PEN_COLLECTOR, SC_IE_SAMPLING_RATE, 0, SC_COLUMN_UINT                                             \
     }
+
+/* How the bytes or the number of an element of this type become a value. */
+static inline enum sc_transform sc_transform_of(enum sc_ie_type type)
+{
+    switch (type) {
+    case SC_TYPE_STRING:
+        return SC_TRANSFORM_V9_STRING;
+    case SC_TYPE_DATE_TIME_SECONDS:
+        return SC_TRANSFORM_SECONDS_TO_MS;
+    case SC_TYPE_DATE_TIME_MICROSECONDS:
+    case SC_TYPE_DATE_TIME_NANOSECONDS:
+        return SC_TRANSFORM_NTP_TO_NS;
+    default:
+        return SC_TRANSFORM_NONE;
+    }
+}
 
 static inline bool sc_transform_has_base(enum sc_transform t)
 {

@@ -34,7 +34,8 @@ struct sc_forward *sc_forward_create(const struct sc_log *log);
 enum sc_status sc_forward_apply(struct sc_forward *forward, const struct sc_config *config,
                                 struct sc_error *err);
 
-/* For sc_intake_options.offer: a finished batch, of which the caller is a holder. Never waits. `forward`: a struct sc_forward, or NULL. */
+/* For sc_intake_options.offer: a finished batch, of which the caller is a holder. Never waits. `forward`: a struct sc_forward, or
+ * NULL. */
 void sc_forward_offer(void *forward, struct sc_parcel *parcel);
 
 /* The destinations, in the order of the configuration; *views is the caller's to free. @return SC_OK, SC_NOMEM. */

@@ -85,7 +85,7 @@ enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group 
                                   const struct sc_selection *selection, struct sc_error *err);
 
 /*
- * Where most rows begin a group of their own, entries leave the table and are held apart (see group_table.h): the bytes that
+ * Where most rows begin a group of their own, entries leave the table and are held apart (group/table.h): the bytes that
  * they may take before those of one group are added up; 64 MiB unless set.
  */
 void sc_groups_set_spill_budget(struct sc_groups *groups, uint64_t bytes);

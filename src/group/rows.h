@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What sc_groups_add_rows works with: the values of the rows of a row group, and the entries found for them. Internal to
- * aggregate.c and group_*.c; belongs to the thread that fills the groups. */
+/* What sc_groups_add_rows works with: the values of the rows of a row group, and the entries found for them. Only the files of
+ * this room include it; belongs to the thread that fills the groups. */
 #ifndef SC_GROUP_ROWS_H
 #define SC_GROUP_ROWS_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The hash table behind struct sc_groups: partitions by hash, entries in blocks that never move. Internal to
- * aggregate*.c. */
+/* The hash table behind struct sc_groups: partitions by hash, entries in blocks that never move. Only the
+ * files of this room include it. */
 #ifndef SC_GROUP_TABLE_H
 #define SC_GROUP_TABLE_H
 
@@ -32,7 +32,7 @@ struct sc_partition {
 /*
  * Very many groups of few rows each: a table that holds them all misses the caches at every row. Instead a small table
  * is filled, its entries are appended to lists by partition, and it is emptied; at the end (sc_groups_join) each
- * partition is put together by itself. group_merge.c decides.
+ * partition is put together by itself. group/merge.c decides.
  */
 struct sc_spill_state {
     uint64_t budget;     /* bytes of spilled entries after which those with the same key are added up */
@@ -79,7 +79,7 @@ static inline uint8_t *sc_partition_entry(const struct sc_partition *p, uint32_t
 
 /*
  * The hash of a key: of its values, one after the other (sc_hash_begin, with the aggregate's seed); a null hashes as 0.
- * Its uppermost 6 bits choose the partition, those below them the rank that puts a group together (aggregate_part.c), bits 32 to 39
+ * Its uppermost 6 bits choose the partition, those below them the rank that puts a group together (group/part.c), bits 32 to 39
  * are the tag of a slot, and the lowest ones, of which MAX_ENTRIES allows 24, choose the slot.
  */
 static inline uint32_t sc_partition_of(uint64_t hash)

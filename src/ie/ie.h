@@ -37,7 +37,7 @@ enum sc_collector_ie {
     SC_IE_SEQUENCE_GAP = 6,  /* units lost just before the record's message; on its first record only */
     SC_IE_EXPORT_VERSION = 7, /* 5, 9 or 10 */
     SC_IE_EXPORT_TIME = 8,    /* ms UTC, of the message header */
-    SC_IE_TIME_QUALITY = 9,   /* bit 0: base of sysUpTime was estimated (WIRE rule 8); null: exact */
+    SC_IE_TIME_QUALITY = 9,   /* bit 0: base of sysUpTime was estimated (wire/records.c); null: exact */
     /* Either family in one column. Which element it was is told by the family of the value; where a record
      * carries both, the one not chosen stays in its own column (ipVersion decides, else the non-zero one). */
     SC_IE_SOURCE_ADDRESS = 10,       /* 8 or 27 */

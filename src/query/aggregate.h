@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The scan behind aggregations. Internal to query_aggregate.c and query_top.c. */
+/* The scan behind aggregations. Only query/aggregate.c and query/top.c include it. */
 #ifndef SC_QUERY_AGGREGATE_H
 #define SC_QUERY_AGGREGATE_H
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * A query over a source: listings, aggregations, summaries. Results go to a sink as text, in order; nothing
- * here knows MPI or sockets. One query runs at a time per struct sc_query; it starts its own threads and
- * joins them.
+ * here knows MPI or sockets. Each call starts threads of its own and joins them; of one source one call at a time, for
+ * what cannot be read is replaced in it.
  */
 #ifndef SC_QUERY_ENGINE_H
 #define SC_QUERY_ENGINE_H

@@ -59,8 +59,8 @@ struct sc_scan_stats {
 
 /*
  * Runs the scan. Replaces units of the source that cannot be read (under a lock of its own): source->units_failed then
- * counts more than before, and an answer that takes two scans over the same rows begins anew when the second finds some. @return SC_OK, also when
- * row groups are missing; SC_CANCELLED when it was stopped before its end: what is there is partial.
+ * counts more than before, and an answer that takes two scans over the same rows begins anew when the second finds some.
+ * @return SC_OK, also when row groups are missing; SC_CANCELLED when it was stopped before its end: what is there is partial.
  */
 enum sc_status sc_scan_run(struct sc_source *source, const struct sc_scan_options *options,
                            const struct sc_scan_consumer *consumer, struct sc_scan_stats *stats,

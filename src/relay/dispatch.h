@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Which batch goes to which subcollector, and when it may leave the outbox (DESIGN section 6, I2). No sockets, no files, no
- * clocks: told what was accepted, who is usable, what was acknowledged and what time it is, it says what to send.
+ * Which batch goes to which subcollector, and when it may leave the outbox: when it is durable on as many nodes as there are copies,
+ * or on all that are usable. It touches no socket, no file and no clock: told what was accepted and where in the outbox it lies, who
+ * is usable, what was acknowledged and what time it is, it says what to send.
  *
  * The targets of a batch are the first usable subcollectors on the ring from its home, as many as there are copies. It is
  * released when that many of those now usable (at least one) have acknowledged it. When usability changes, targets are

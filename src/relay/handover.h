@@ -21,7 +21,8 @@ struct sc_handover {
 
 /* Puts up records of this one's decoders. What they know from other proxies alone is not passed on. */
 void sc_handover_tell(void *handover, const uint8_t *list, size_t length);
-/* Gives the receivers what came, as long as none has SC_HANDOVER_MERGING bytes to merge: the rest stays on the board. Call every SC_KEEPER_TICK_MS while they live. */
+/* Gives the receivers what came, as long as none has SC_HANDOVER_MERGING bytes to merge: the rest stays on the board.
+ * Call every SC_KEEPER_TICK_MS while they live. */
 void sc_handover_take(struct sc_handover *handover, struct sc_receiver *const *receivers, uint32_t count);
 
 #endif

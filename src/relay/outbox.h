@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The outbox of a proxy: files of batches that are accepted and not yet released (DESIGN section 6). A batch is in it, whole,
+ * The outbox of a proxy: files of batches that are accepted and not yet released. A batch is in it, whole,
  * before it is sent the first time; its file goes when all batches in it are released. The page cache makes it survive the
  * death of the process; with `sync` it survives that of the machine too.
  *

@@ -44,7 +44,6 @@ enum sc_status sc_peers_start(const struct sc_peers_options *options, struct sc_
 void sc_peers_wake(struct sc_peers *peers);
 /* Other members (copied), `self` among them; soon, in the thread of the peers. Any thread. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_peers_set_cluster(struct sc_peers *peers, const struct sc_cluster *cluster, uint32_t self);
-/* Soon. Any thread. */
 /* A snapshot of the member with a lane. Any thread. False: there is none (yet). */
 bool sc_peers_get(struct sc_peers *peers, uint32_t lane, struct sc_peer_view *view,
                   struct sc_dispatch_member *queue);

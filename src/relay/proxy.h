@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The proxy: takes parcels from the receivers' queue, cuts them into batches, accepts these into the outbox and has them sent
- * to the subcollectors (DESIGN section 6).
+ * to the subcollectors (docs/architecture.md, "In a cluster").
  *
  * A batch keeps to the bounds of base/bounds.h in rows, columns and bytes, so that the outbox, the link and the stores take it. It
  * is encoded once, as the row group that subcollectors store. Its id is (stream, lane, sequence): the stream is drawn at

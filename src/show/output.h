@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Records to text: pretty, csv, json, ndjson (DESIGN section 7). A formatter is immutable once made and may
+ * Records to text: pretty, csv, json, ndjson. A formatter is immutable once made and may
  * be used by many threads, each with a buffer of its own; rows are formatted one at a time from values.
  */
 #ifndef SC_SHOW_OUTPUT_H
 #define SC_SHOW_OUTPUT_H
 
 #include "base/buf.h"
-#include "flow/field.h"
-
-enum sc_output_format { SC_OUTPUT_PRETTY, SC_OUTPUT_CSV, SC_OUTPUT_JSON, SC_OUTPUT_NDJSON };
+#include "show/value.h"
 
 enum sc_convert { SC_CONVERT_DEFAULT, SC_CONVERT_NONE, SC_CONVERT_PRETTY, SC_CONVERT_STR };
 

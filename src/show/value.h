@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Inside the output: one value to text. Only output*.c include it. Nothing here allocates; the caller made
- * room. */
+/* One value to text. Nothing here allocates; the caller made room. */
 #ifndef SC_SHOW_VALUE_H
 #define SC_SHOW_VALUE_H
 
-#include "show/output.h"
+#include "flow/field.h"
+
+enum sc_output_format { SC_OUTPUT_PRETTY, SC_OUTPUT_CSV, SC_OUTPUT_JSON, SC_OUTPUT_NDJSON };
 
 /* How a column's values are written; chosen once, when the formatter is made. */
 enum sc_show {

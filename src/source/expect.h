@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What ought to be in some stores, by the tallies of their proxies, and what of it is not (DESIGN section 6, I4). On a store that
+ * What ought to be in some stores, by the tallies of their proxies, and what of it is not. On a store that
  * never was part of a cluster there are no tallies, and nothing is expected.
  */
 #ifndef SC_SOURCE_EXPECT_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Who reads which batch. Several sources (the nodes of a cluster, or stores on one machine) hold copies of the same batches;
- * a plan assigns each batch id to one copy, so that it is counted once (DESIGN section 6, I3). When a copy turns out to be
+ * a plan assigns each batch id to one copy, so that it is counted once. When a copy turns out to be
  * unreadable, before a row of it has contributed, its id goes to the next copy, until none is left.
  *
  *     sc_read_plan_add(&plan, &span, group, rank, true);       for every copy of every source

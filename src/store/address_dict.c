@@ -3,6 +3,7 @@
 
 #include "base/array.h"
 #include "base/hash.h"
+#include "base/radix.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,36 +33,72 @@ uint32_t sc_address_set_add(struct sc_address_set *set, const struct sc_addr *ad
     return set->count++;
 }
 
-struct indexed_address {
-    struct sc_addr address;
-    uint32_t arrival;
-};
-
-static int compare_indexed(const void *x, const void *y)
+/* By one half of their bits: first the lower, then the upper one, in which IPv4 addresses are alike. */
+static void sort_half(const struct sc_addr *values, unsigned half, struct sc_keyed *order,
+                      struct sc_keyed *scratch, uint32_t count)
 {
-    return sc_addr_compare(&((const struct indexed_address *)x)->address,
-                           &((const struct indexed_address *)y)->address);
+    for (uint32_t i = 0; i < count; i++)
+        order[i].key = sc_load_be64(values[order[i].value].b + 8 * half);
+    sc_radix_sort(order, scratch, count);
+}
+
+/* IPv4 addresses to the front of `order`, the others behind them. @return how many are IPv4. */
+static uint32_t part_families(const struct sc_address_set *set, struct sc_keyed *order)
+{
+    uint32_t v4 = 0, end = set->count;
+    for (uint32_t i = 0; i < set->count; i++)
+        order[sc_addr_is_v4(&set->values[i]) ? v4++ : --end].value = i;
+    return v4;
+}
+
+/* The next of the sorted addresses to its place. */
+static void put_sorted(struct sc_address_set *set, const struct sc_keyed *order, uint32_t count,
+                       struct sc_addr *values, uint32_t *at)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        values[*at] = set->values[order[i].value];
+        set->rank[order[i].value] = (*at)++;
+    }
+}
+
+/* Of sorted addresses that are not IPv4: how many are less than all that are. */
+static uint32_t count_below(const struct sc_address_set *set, const struct sc_keyed *order, uint32_t count)
+{
+    const struct sc_addr first_v4 = sc_addr_v4(0);
+    uint32_t below = 0;
+    while (below < count && sc_addr_compare(&set->values[order[below].value], &first_v4) < 0)
+        below++;
+    return below;
+}
+
+static void sort(struct sc_address_set *set, struct sc_keyed *order, struct sc_addr *sorted)
+{
+    uint32_t at = 0, v4 = part_families(set, order), others = set->count - v4;
+    struct sc_keyed *rest = order + v4, *scratch = order + set->count;
+    sort_half(set->values, 1, order, scratch, v4);
+    sort_half(set->values, 1, rest, scratch, others);
+    sort_half(set->values, 0, rest, scratch, others);
+    uint32_t below = count_below(set, rest, others);
+    put_sorted(set, rest, below, sorted, &at);
+    put_sorted(set, order, v4, sorted, &at);
+    put_sorted(set, rest + below, others - below, sorted, &at);
 }
 
 enum sc_status sc_address_set_sort(struct sc_address_set *set)
 {
-    struct indexed_address *order = malloc(((size_t)set->count + 1) * sizeof(*order));
-    uint32_t *rank = malloc(((size_t)set->count + 1) * sizeof(*rank));
-    if (order == NULL || rank == NULL) {
+    struct sc_keyed *order = malloc(((size_t)set->count * 2 + 1) * sizeof(*order));
+    struct sc_addr *sorted = malloc(((size_t)set->capacity + 1) * sizeof(*sorted));
+    free(set->rank);
+    set->rank = malloc(((size_t)set->count + 1) * sizeof(*set->rank));
+    if (order == NULL || sorted == NULL || set->rank == NULL) {
         free(order);
-        free(rank);
+        free(sorted);
         return SC_NOMEM;
     }
-    for (uint32_t i = 0; i < set->count; i++)
-        order[i] = (struct indexed_address){set->values[i], i};
-    qsort(order, set->count, sizeof(*order), compare_indexed);
-    for (uint32_t i = 0; i < set->count; i++) {
-        set->values[i] = order[i].address;
-        rank[order[i].arrival] = i;
-    }
+    sort(set, order, sorted);
     free(order);
-    free(set->rank);
-    set->rank = rank;
+    free(set->values);
+    set->values = sorted;
     return SC_OK;
 }
 

@@ -3,10 +3,7 @@
 
 #include "base/array.h"
 #include "base/buf.h"
-#include "base/clock.h"
-#include "store/elements.h"
 #include "store/format.h"
-#include "store/loss.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,42 +13,6 @@
 #include <sys/stat.h>
 
 #define MAX_DEPTH 3 /* year, month, day */
-
-/* "YYYYMMDDTHHMMSSZ-" at the front of a name. */
-static bool parse_window(const char *name, uint64_t *window_ms)
-{
-    struct sc_civil c = {0};
-    unsigned year;
-    int used = 0;
-    if (sscanf(name, "%4u%2u%2uT%2u%2u%2uZ-%n", &year, &c.month, &c.day, &c.hour, &c.minute, &c.second,
-               &used) != 6 ||
-        used != 17)
-        return false;
-    c.year = (int)year;
-    *window_ms = (uint64_t)sc_time_from_civil(&c);
-    return true;
-}
-
-static bool ends_with(const char *name, const char *suffix)
-{
-    size_t length = strlen(name), end = strlen(suffix);
-    return length > end && strcmp(name + length - end, suffix) == 0;
-}
-
-bool sc_segment_name_parse(const char *name, uint64_t *window_ms, bool *sealed)
-{
-    *sealed = ends_with(name, SC_SEGMENT_SUFFIX);
-    return (*sealed || ends_with(name, SC_LIVE_SUFFIX)) && parse_window(name, window_ms);
-}
-
-void sc_segment_name_format(uint64_t window_ms, uint64_t stream, uint32_t number, char folder[11],
-                            char name[64])
-{
-    struct sc_civil c = sc_time_to_civil((int64_t)window_ms);
-    snprintf(folder, 11, "%04u/%02u/%02u", (unsigned)c.year % 10000, c.month % 100, c.day % 100);
-    snprintf(name, 64, "%04u%02u%02uT%02u%02u%02uZ-%016llx-%08u", (unsigned)c.year % 10000, c.month % 100,
-             c.day % 100, c.hour % 100, c.minute % 100, c.second % 100, (unsigned long long)stream, number);
-}
 
 static enum sc_status add_file(struct sc_catalogue *catalogue, const struct sc_catalogue_file *file)
 {
@@ -77,18 +38,12 @@ static bool add_tally(struct sc_catalogue *catalogue, const char *path, uint64_t
 /*
  * A store is listed downwards only: what a path is called, or lies in, says nothing about it. Below it, folders named with four
  * digits (years) or two (months, days) are looked into, as deep as a store is; everything else in it is not. So the same is found
- * whether the path is a store, whatever its name, or a part of one.
+ * whether the path is a store, whatever its name, or a part of one. `level`: how far below the path. Only its own folders can be
+ * years.
  */
-static size_t digits_of(const char *name)
-{
-    size_t n = strspn(name, "0123456789");
-    return name[n] == '\0' ? n : 0;
-}
-
-/* `level`: how far below the path. Only its own folders can be years. */
 static bool is_looked_into(const char *name, unsigned level)
 {
-    size_t digits = digits_of(name);
+    size_t digits = sc_name_digits(name);
     return level < MAX_DEPTH && (digits == 2 || (digits == 4 && level == 0));
 }
 
@@ -101,9 +56,9 @@ static enum sc_status take_file(struct sc_catalogue *catalogue, const char *path
 {
     struct sc_catalogue_file file = {.path = (char *)path, .bytes = bytes};
     bool segment = sc_segment_name_parse(name, &file.window_ms, &file.sealed);
-    bool known = segment || parse_window(name, &file.window_ms);
-    file.damaged = known && ends_with(name, SC_DAMAGED_SUFFIX);
-    bool tally = known && ends_with(name, SC_TALLY_SUFFIX);
+    bool known = segment || sc_window_name_parse(name, &file.window_ms);
+    file.damaged = known && sc_name_ends(name, SC_DAMAGED_SUFFIX);
+    bool tally = known && sc_name_ends(name, SC_TALLY_SUFFIX);
     *ours = segment || file.damaged || tally;
     catalogue->damaged_files += file.damaged;
     catalogue->damaged_bytes += file.damaged ? bytes : 0;
@@ -137,7 +92,7 @@ static void look_at_temporary(const struct sc_catalogue *catalogue, const char *
     char path[4096];
     uint64_t window_ms;
     size_t length = strlen(name);
-    if (length < 5 || strcmp(name + length - 4, ".tmp") != 0 || !parse_window(name + 1, &window_ms))
+    if (length < 5 || strcmp(name + length - 4, ".tmp") != 0 || !sc_window_name_parse(name + 1, &window_ms))
         return;
     if (snprintf(path, sizeof(path), "%s/%s", folder, name) < (int)sizeof(path))
         catalogue->temporary(catalogue->temporary_arg, path);
@@ -187,8 +142,8 @@ static bool same_names(const struct sc_buf *x, const struct sc_buf *y)
 /*
  * A seal renames one file and unlinks others; a listing that runs meanwhile could see neither. So a folder is listed until two
  * listings in a row are the same: what the first of them missed had its name before the second began; and again when a file is gone
- * before it was looked at. The time of the folder's last
- * change would not tell, as it is the same for all changes within a tick of the file system's clock.
+ * before it was looked at. The time of the folder's last change would not tell, as it is the same for all changes within a tick of
+ * the file system's clock.
  */
 #define MOST_LISTINGS 50
 

@@ -4,6 +4,7 @@
 #define SC_STORE_CATALOGUE_H
 
 #include "base/status.h"
+#include "store/names.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,8 +17,6 @@ struct sc_catalogue_file {
     bool damaged; /* what a repair or a seal kept; only when these were asked for */
     bool replica; /* held for another lane */
 };
-
-#define SC_DAMAGED_SUFFIX ".damaged" /* behind the name of a file that a repair or a seal kept */
 
 struct sc_catalogue {
     struct sc_catalogue_file *files; /* by window, then name */
@@ -49,12 +48,5 @@ struct sc_catalogue {
 enum sc_status sc_catalogue_add(struct sc_catalogue *catalogue, const char *path, struct sc_error *err);
 void sc_catalogue_sort(struct sc_catalogue *catalogue);
 void sc_catalogue_free(struct sc_catalogue *catalogue);
-
-/* "YYYYMMDDTHHMMSSZ-<stream>-<n>.scs|.sclive" to its window; false for other names. */
-bool sc_segment_name_parse(const char *name, uint64_t *window_ms, bool *sealed);
-
-/* Folder of a window below a store, "YYYY/MM/DD", and the file name without suffix. */
-void sc_segment_name_format(uint64_t window_ms, uint64_t stream, uint32_t number, char folder[11],
-                            char name[64]);
 
 #endif

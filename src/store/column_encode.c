@@ -94,7 +94,7 @@ static enum sc_status code_addresses(struct sc_column_coder *coder)
     return SC_OK;
 }
 
-enum sc_status sc_column_coder_init(struct sc_column_coder *coder, struct sc_row_group_encoder *encoder,
+enum sc_status sc_column_coder_init(struct sc_column_coder *coder, struct sc_column_encoder *encoder,
                                     const struct sc_batch *batch)
 {
     *coder = (struct sc_column_coder){.encoder = encoder, .batch = batch};
@@ -203,8 +203,8 @@ static bool find_distinct(struct distinct *d, const uint64_t *values, uint32_t c
 }
 
 /* Keeps the trial when it is clearly smaller than the best so far. */
-static void keep_better(struct sc_row_group_encoder *encoder, struct sc_entry *entry,
-                        enum sc_encoding encoding, uint32_t reference, uint32_t dict_count)
+static void keep_better(struct sc_column_encoder *encoder, struct sc_entry *entry, enum sc_encoding encoding,
+                        uint32_t reference, uint32_t dict_count)
 {
     if (!sc_buf_ok(&encoder->trial) || encoder->trial.len + encoder->trial.len / 32 >= encoder->best.len)
         return;
@@ -218,7 +218,7 @@ static void keep_better(struct sc_row_group_encoder *encoder, struct sc_entry *e
 
 static enum sc_status try_dictionary(struct sc_column_coder *coder, uint32_t count, struct sc_entry *entry)
 {
-    struct sc_row_group_encoder *encoder = coder->encoder;
+    struct sc_column_encoder *encoder = coder->encoder;
     struct distinct *d = malloc(sizeof(*d));
     if (d == NULL)
         return SC_NOMEM;
@@ -271,7 +271,7 @@ static bool is_function(struct sc_column_coder *coder, const struct sc_column *c
 static enum sc_status try_functions(struct sc_column_coder *coder, const struct sc_column *c,
                                     struct sc_entry *entry)
 {
-    struct sc_row_group_encoder *encoder = coder->encoder;
+    struct sc_column_encoder *encoder = coder->encoder;
     for (uint32_t i = 0; i < coder->address_count && i < MOST_ARGUMENTS; i++) {
         const struct sc_coded_column *coded = &coder->addresses[i];
         if (coded->column->nulls != 0 || coded->entry == SC_NO_REFERENCE ||
@@ -299,7 +299,7 @@ static enum sc_status try_difference(struct sc_column_coder *coder, const struct
             int64_t d = (int64_t)(coder->values[row] - sc_column_u64(base, row));
             coder->mapped[row] = (uint64_t)d << 1 ^ (uint64_t)(d >> 63);
         }
-        struct sc_row_group_encoder *encoder = coder->encoder;
+        struct sc_column_encoder *encoder = coder->encoder;
         sc_buf_clear(&encoder->trial);
         SC_TRY(sc_stream_put_integers(&encoder->streams, coder->mapped, coder->batch->rows, &encoder->trial));
         keep_better(encoder, entry, SC_ENCODING_DIFFERENCE, coder->bases[i].entry, 0);
@@ -339,7 +339,7 @@ static void remember_base(struct sc_column_coder *coder, const struct sc_column 
 static enum sc_status encode_integers(struct sc_column_coder *coder, const struct sc_column *c,
                                       struct sc_entry *entry, struct sc_buf *out)
 {
-    struct sc_row_group_encoder *encoder = coder->encoder;
+    struct sc_column_encoder *encoder = coder->encoder;
     uint32_t count = present_values(coder, c);
     describe_integers(c, coder->values, count, entry);
     entry->encoding = SC_ENCODING_VALUES;
@@ -372,7 +372,7 @@ static enum sc_status encode_codes(struct sc_column_coder *coder, const struct s
     describe_integers(c, coder->values, n, entry);
     entry->encoding = SC_ENCODING_CODES;
     entry->width = entry->max > UINT16_MAX ? 4 : entry->max > UINT8_MAX ? 2 : 1;
-    struct sc_row_group_encoder *encoder = coder->encoder;
+    struct sc_column_encoder *encoder = coder->encoder;
     sc_buf_clear(&encoder->best);
     SC_TRY(sc_stream_put_integers(&encoder->streams, coder->values, n, &encoder->best));
     /* A next hop is a function of the destination. */

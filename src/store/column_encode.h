@@ -3,8 +3,19 @@
 #ifndef SC_STORE_COLUMN_ENCODE_H
 #define SC_STORE_COLUMN_ENCODE_H
 
+#include "store/address_dict.h"
 #include "store/bloom.h"
-#include "store/row_group_encode.h"
+#include "store/format.h"
+#include "store/stream.h"
+
+/* What is kept from one row group to the next. */
+struct sc_column_encoder {
+    uint64_t seed; /* of its tables; no byte that it writes depends on it */
+    struct sc_stream_encoder streams;
+    struct sc_address_set addresses;
+    struct sc_buf trial, best;
+    const char *bound; /* the one that was hit, after SC_LIMIT */
+};
 
 /* An address column with the codes of all its rows (0 where null); another column may be a function of it. */
 struct sc_coded_column {
@@ -15,7 +26,7 @@ struct sc_coded_column {
 
 /* What the columns of one row group share while they are encoded. */
 struct sc_column_coder {
-    struct sc_row_group_encoder *encoder;
+    struct sc_column_encoder *encoder;
     const struct sc_batch *batch;
     struct sc_coded_column *addresses;
     uint32_t address_count;
@@ -31,7 +42,7 @@ struct sc_column_coder {
 };
 
 /* Collects the address dictionary of the batch into encoder->addresses. */
-enum sc_status sc_column_coder_init(struct sc_column_coder *coder, struct sc_row_group_encoder *encoder,
+enum sc_status sc_column_coder_init(struct sc_column_coder *coder, struct sc_column_encoder *encoder,
                                     const struct sc_batch *batch);
 void sc_column_coder_free(struct sc_column_coder *coder);
 

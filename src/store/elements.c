@@ -2,7 +2,7 @@
 #include "store/elements.h"
 
 #include "base/buf.h"
-#include "store/catalogue.h"
+#include "store/names.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -82,12 +82,6 @@ static enum sc_status read_file(const char *folder, struct sc_ie_learned *into, 
     return status;
 }
 
-static bool is_number(const char *name)
-{
-    size_t n = strspn(name, "0123456789");
-    return (n == 2 || n == 4) && name[n] == '\0';
-}
-
 /* A store that was written has the lock of its writers. */
 static bool is_written(const char *folder)
 {
@@ -108,7 +102,8 @@ static bool climb(char *path)
     bool sealed;
     if (slash == NULL || slash == path)
         return false;
-    bool part = (is_number(slash + 1) || sc_segment_name_parse(slash + 1, &window_ms, &sealed) ||
+    size_t digits = sc_name_digits(slash + 1);
+    bool part = (digits == 2 || digits == 4 || sc_segment_name_parse(slash + 1, &window_ms, &sealed) ||
                  strcmp(slash + 1, SC_REPLICA_FOLDER) == 0) &&
                 !is_written(path);
     *slash = '\0';

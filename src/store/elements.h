@@ -18,9 +18,8 @@
 #include "base/log.h"
 #include "ie/learned.h"
 #include "store/io.h"
+#include "store/names.h"
 #include "store/row_group_check.h"
-
-#define SC_ELEMENTS_FILE "elements"
 
 /*
  * Adds the definitions of the store that `path` is, or is a part of (a folder of a year, month or day, a segment, a replica).
@@ -49,7 +48,8 @@ void sc_elements_learn(struct sc_elements *elements, const struct sc_batch *batc
 /* As above, of a row group that was checked. */
 void sc_elements_learn_encoded(struct sc_elements *elements, const struct sc_encoded_group *group);
 
-/* Writes the file, durably, when something has changed; before records are called durable, and now and then. What fails is logged, and is tried again by the next call. */
+/* Writes the file, durably, when something has changed; before records are called durable, and now and then. What
+ * fails is logged, and is tried again by the next call. */
 void sc_elements_write(struct sc_elements *elements);
 
 void sc_elements_free(struct sc_elements *elements);

@@ -6,17 +6,11 @@
 #include "base/bounds.h"
 #include "base/buf.h"
 #include "flow/batch.h"
+#include "store/names.h"
 
 #define SC_SEGMENT_VERSION 1u
 /* Feature bits that a reader must know to read the file; it refuses others by name. */
 #define SC_SEGMENT_FEATURES_KNOWN 0u
-
-/* Names of sealed and of live segment files end so. */
-#define SC_SEGMENT_SUFFIX ".scs"
-#define SC_LIVE_SUFFIX    ".sclive"
-
-/* Below a store: other lanes' batches that it holds, each lane in a folder that is laid out as a store. */
-#define SC_REPLICA_FOLDER ".replica"
 
 #define SC_SEGMENT_MAGIC   "\x89SCSEG\r\n"
 #define SC_ROW_GROUP_MAGIC "\x89SCRGRP\n"

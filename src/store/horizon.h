@@ -22,7 +22,9 @@
 /* Windows before this were expired on purpose; 0: none, or nobody can read it. */
 uint64_t sc_store_horizon(const char *store);
 
-/* Durable when it returns SC_OK; one that is there and greater stays: an administrator may have set it meanwhile. A damaged one is replaced. SC_IO: it cannot be read, or written; SC_FULL: the disk is full, and there is no file to be written over. `io` NULL: the system's. */
+/* Durable when it returns SC_OK; one that is there and greater stays: an administrator may have set it meanwhile. A damaged one is
+ * replaced. SC_IO: it cannot be read, or written; SC_FULL: the disk is full, and there is no file to be written over. `io` NULL: the
+ * system's. */
 enum sc_status sc_store_set_horizon(const char *store, uint64_t horizon_ms, struct sc_io *io,
                                     struct sc_error *err);
 

@@ -11,9 +11,8 @@
 #ifndef SC_STORE_LOSS_H
 #define SC_STORE_LOSS_H
 
+#include "store/names.h"
 #include "store/tally.h"
-
-#define SC_LOST_FOLDER ".lost"
 
 /* Of one stream, window and lane. */
 struct sc_loss {

@@ -9,7 +9,6 @@
 #include "base/hash.h"
 #include "base/saturate.h"
 #include "flow/vector.h"
-#include "store/column_encode.h"
 #include "store/span_set.h"
 
 #include <stdlib.h>
@@ -33,9 +32,9 @@ static enum sc_status find_fields(struct sc_row_group_encoder *encoder, struct s
 enum sc_status sc_row_group_encoder_init(struct sc_row_group_encoder *encoder, enum sc_effort effort,
                                          struct sc_error *err)
 {
-    *encoder = (struct sc_row_group_encoder){.seed = sc_hash_draw_seed()};
+    *encoder = (struct sc_row_group_encoder){.columns.seed = sc_hash_draw_seed()};
     enum sc_status status = find_fields(encoder, err);
-    if (status == SC_OK && sc_stream_encoder_init(&encoder->streams, effort) != SC_OK)
+    if (status == SC_OK && sc_stream_encoder_init(&encoder->columns.streams, effort) != SC_OK)
         status = sc_fail_nomem(err, "the store's encoder");
     for (unsigned i = 0; i < SC_STAT_COUNT && status == SC_OK; i++) {
         encoder->numbers[i] = malloc(SC_ROW_GROUP_ROWS * sizeof(uint64_t));
@@ -52,14 +51,14 @@ enum sc_status sc_row_group_encoder_init(struct sc_row_group_encoder *encoder, e
 
 void sc_row_group_encoder_free(struct sc_row_group_encoder *encoder)
 {
-    sc_stream_encoder_free(&encoder->streams);
-    sc_address_set_free(&encoder->addresses);
+    sc_stream_encoder_free(&encoder->columns.streams);
+    sc_address_set_free(&encoder->columns.addresses);
     for (unsigned i = 0; i < SC_STAT_COUNT; i++)
         free(encoder->numbers[i]);
     free(encoder->valid);
     sc_buf_free(&encoder->chunks);
-    sc_buf_free(&encoder->trial);
-    sc_buf_free(&encoder->best);
+    sc_buf_free(&encoder->columns.trial);
+    sc_buf_free(&encoder->columns.best);
     *encoder = (struct sc_row_group_encoder){0};
 }
 
@@ -157,7 +156,7 @@ static void finish_entry(struct sc_row_group_encoder *encoder, struct sc_entry *
 static enum sc_status encode_addresses(struct sc_row_group_encoder *encoder, const struct sc_batch *batch,
                                        struct chunk_list *list)
 {
-    struct sc_address_set *set = &encoder->addresses;
+    struct sc_address_set *set = &encoder->columns.addresses;
     if (set->count == 0)
         return SC_OK;
     struct sc_entry *dict = &list->entries[list->count++];
@@ -166,9 +165,9 @@ static enum sc_status encode_addresses(struct sc_row_group_encoder *encoder, con
                               .reference = SC_NO_REFERENCE,
                               .key = {SC_PEN_COLLECTOR, 0, 0, SC_COLUMN_ADDRESS}};
     size_t start = encoder->chunks.len;
-    SC_TRY(sc_address_dict_write(&encoder->streams, set->values, set->count, &encoder->chunks));
+    SC_TRY(sc_address_dict_write(&encoder->columns.streams, set->values, set->count, &encoder->chunks));
     finish_entry(encoder, dict, start);
-    if (encoder->streams.effort == SC_EFFORT_LIVE || batch->record_kind != SC_RECORDS_FLOWS)
+    if (encoder->columns.streams.effort == SC_EFFORT_LIVE || batch->record_kind != SC_RECORDS_FLOWS)
         return SC_OK;
     struct sc_entry *bloom = &list->entries[list->count++];
     *bloom = (struct sc_entry){.role = SC_CHUNK_BLOOM,
@@ -252,7 +251,7 @@ static enum sc_status write_row_group(struct sc_row_group_encoder *encoder, cons
                                       const struct chunk_list *list, const struct sc_row_stats *stats,
                                       struct sc_buf *out)
 {
-    struct sc_buf *meta = &encoder->trial;
+    struct sc_buf *meta = &encoder->columns.trial;
     sc_buf_clear(meta);
     sc_row_stats_write(stats, meta);
     write_spans(batch, meta);
@@ -262,7 +261,7 @@ static enum sc_status write_row_group(struct sc_row_group_encoder *encoder, cons
         write_entry(&list->entries[i], front, meta);
     uint64_t padding = (8 - (front + encoder->chunks.len) % 8) % 8;
     uint64_t total = front + encoder->chunks.len + padding;
-    encoder->bound = meta_bytes > SC_MAX_META_BYTES ? "16 MiB of directory" : "1 GiB";
+    encoder->columns.bound = meta_bytes > SC_MAX_META_BYTES ? "16 MiB of directory" : "1 GiB";
     if (meta_bytes > SC_MAX_META_BYTES || total > SC_MAX_ROW_GROUP_BYTES)
         return SC_LIMIT;
     size_t at = out->len;
@@ -289,7 +288,7 @@ static enum sc_status encode_parts(struct sc_row_group_encoder *encoder, const s
 {
     SC_TRY(make_stats(encoder, batch, stats));
     struct sc_column_coder coder;
-    enum sc_status status = sc_column_coder_init(&coder, encoder, batch);
+    enum sc_status status = sc_column_coder_init(&coder, &encoder->columns, batch);
     if (status == SC_OK)
         status = encode_addresses(encoder, batch, list);
     if (status == SC_OK)
@@ -326,7 +325,7 @@ enum sc_status sc_row_group_encode(struct sc_row_group_encoder *encoder, const s
         sc_row_stats_free(stats);
         return sc_fail(err, status, "cannot encode a row group of %u rows in %u columns: %s%s", batch->rows,
                        used - 2, status == SC_LIMIT ? "it would have more than " : "",
-                       status == SC_LIMIT ? encoder->bound : "out of memory");
+                       status == SC_LIMIT ? encoder->columns.bound : "out of memory");
     }
     return SC_OK;
 }

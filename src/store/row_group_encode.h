@@ -4,9 +4,7 @@
 #define SC_STORE_ROW_GROUP_ENCODE_H
 
 #include "flow/field.h"
-#include "store/address_dict.h"
-#include "store/format.h"
-#include "store/stream.h"
+#include "store/column_encode.h"
 
 enum sc_stat_field {
     SC_STAT_FIRST,
@@ -21,14 +19,11 @@ enum sc_stat_field {
 };
 
 struct sc_row_group_encoder {
-    uint64_t seed; /* of its tables; no byte that it writes depends on it */
-    struct sc_stream_encoder streams;
-    struct sc_address_set addresses;
+    struct sc_column_encoder columns;
     struct sc_field fields[SC_STAT_COUNT];
     uint64_t *numbers[SC_STAT_COUNT]; /* scratch, SC_ROW_GROUP_ROWS values each */
     uint64_t *valid;
-    struct sc_buf chunks, trial, best;
-    const char *bound; /* the one that was hit, after SC_LIMIT */
+    struct sc_buf chunks;
 };
 
 enum sc_status sc_row_group_encoder_init(struct sc_row_group_encoder *encoder, enum sc_effort effort,

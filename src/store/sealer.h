@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Sealing: live files of one window become one sealed segment (DESIGN section 5): merge to a temporary file,
- * fdatasync, rename, fsync of the folder, verify, unlink the live ones. Jobs run one after another on a
+ * Sealing: live files of one window become one sealed segment: merge to a temporary file, fdatasync, verify by
+ * reading it back, rename, fsync of the folder, unlink the live ones. Jobs run one after another on a
  * thread of their own, at the lowest priority that keeps up; a job that fails leaves the live files as they
  * are and is reported by sc_sealer_failed, with the reason. What fails twice is let rest for a minute, then for two, four, up to
  * an hour: what does not pass costs no more than that.

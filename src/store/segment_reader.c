@@ -37,12 +37,6 @@ static bool hash_agrees(const uint8_t *bytes, size_t count)
     return sc_load_le64(bytes + count) == XXH3_64bits(bytes, count);
 }
 
-static bool has_suffix(const char *path, const char *suffix)
-{
-    size_t length = strlen(path), n = strlen(suffix);
-    return length > n && strcmp(path + length - n, suffix) == 0;
-}
-
 static enum sc_status parse_head(struct sc_segment *segment, const uint8_t *head, struct sc_error *err)
 {
     if (memcmp(head, SC_SEGMENT_MAGIC, SC_MAGIC_BYTES) != 0)
@@ -79,7 +73,7 @@ static enum sc_status read_segment_head(struct sc_segment *segment, struct sc_er
     enum sc_status status = read_at(segment->fd, 0, head, there);
     if (status == SC_IO)
         return sc_fail_errno(err, errno, "cannot read %s", segment->path);
-    bool live = has_suffix(segment->path, SC_LIVE_SUFFIX);
+    bool live = sc_name_ends(segment->path, SC_LIVE_SUFFIX);
     if (live && (there < sizeof(head) || all_zero(head, sizeof(head))))
         return SC_END;
     return parse_head(segment, head, err);
@@ -281,7 +275,7 @@ static enum sc_status list_groups(struct sc_segment *segment, struct sc_error *e
         return sc_fail_nomem(err, segment->path);
     if (status == SC_IO)
         return sc_fail_errno(err, errno, "cannot read %s", segment->path);
-    segment->footer_damaged = status != SC_END || has_suffix(segment->path, SC_SEGMENT_SUFFIX);
+    segment->footer_damaged = status != SC_END || sc_name_ends(segment->path, SC_SEGMENT_SUFFIX);
     segment->group_count = 0;
     sc_row_stats_free(&segment->flow_stats);
     return walk_groups(segment) == SC_OK ? SC_OK : sc_fail_nomem(err, segment->path);

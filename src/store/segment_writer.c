@@ -18,7 +18,7 @@
  *     12  4  feature bits, all of which a reader must know; none are defined in version 1
  *     16  8  window: start
  *     24  4  window: length in seconds
- *     28  4  lane (DESIGN section 6; 0 on a single node)
+ *     28  4  lane: of the member whose batches these are; 0 on a single node
  *     32  8  stream: random number of the writer that made the file
  *     40  8  time of creation
  *     48  8  0

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The store: a folder of segments (DESIGN section 5, docs/formats.md, head of store/segment_writer.c).
+ * The store: a folder of segments (docs/formats.md, head of store/segment_writer.c).
  *
  * Writing. One sc_store_writer per (process, store); all its functions are called from one thread, which may
  * block on the disk. It owns the live files of the windows being written and merges each at its end.
@@ -37,7 +37,7 @@ struct sc_open_files {
 
 struct sc_store_options {
     uint32_t window_s;        /* default 300; divides a day */
-    uint32_t lane;            /* the lane that the segments hold (DESIGN section 6); 0 on a single node */
+    uint32_t lane;            /* the member whose batches the segments hold; 0 on a single node */
     uint64_t seal_bytes;      /* a live file larger than this is sealed before its window ends; 0 = 1 GiB */
     struct sc_io *io;         /* NULL = sc_io_system() */
     const struct sc_log *log; /* may be NULL */

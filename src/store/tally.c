@@ -2,7 +2,6 @@
 #include "store/tally.h"
 
 #include "base/array.h"
-#include "store/catalogue.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What ought to exist, recorded apart from what does (DESIGN section 6, I4): the tallies that proxies tell and nodes keep. Small
+ * What ought to exist, recorded apart from what does, so that a loss is seen: the tallies that proxies tell and nodes keep. Small
  * text files, replaced as a whole.
  *
  *   STORE/YYYY/MM/DD/YYYYMMDDTHHMMSSZ-<stream>.tally   a proxy's batches of one window, by lane
@@ -18,14 +18,13 @@
 
 #include "base/status.h"
 #include "store/io.h"
+#include "store/names.h"
 
 #include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define SC_TALLY_SUFFIX    ".tally"
-#define SC_STREAMS_FOLDER  ".streams"
 #define SC_PROXY_NAME_MAX  64u
 #define SC_TALLY_MAX_LANES 256u
 

@@ -7,7 +7,10 @@
  * within a session over its domains, within a domain over its templates, then over the exporters, from the end of each row
  * (base/roster.h). It may pause before any of these, while others come and go; who comes meanwhile is looked at in the next pass.
  */
-#include "wire/decoder_internal.h"
+#include "wire/exporter.h"
+#include "wire/forget.h"
+#include "wire/missing.h"
+#include "wire/template.h"
 
 #include <stdlib.h>
 
@@ -210,7 +213,7 @@ static bool care_exporters(struct pass *p)
         struct sc_exporter *e = (struct sc_exporter *)all->row[*left - 1];
         spend(p, 1);
         if (e->newest == NULL && is_idle(e->used_ms, p->now_ms, ESTABLISHED_IDLE_MS))
-            sc_exporter_destroy(e);
+            sc_exporter_release(e);
         else
             sc_exporter_tidy(e);
     }

@@ -1,8 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "wire/decoder_internal.h"
+#include "wire/decoder.h"
 
 #include "base/bounds.h"
 #include "base/hash.h"
+#include "wire/append.h"
+#include "wire/budget.h"
+#include "wire/changed.h"
+#include "wire/exporter.h"
+#include "wire/forget.h"
+#include "wire/message.h"
+#include "wire/restart.h"
+#include "wire/sequence.h"
+#include "wire/session.h"
+#include "wire/template.h"
 
 #include <stdlib.h>
 

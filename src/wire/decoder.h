@@ -107,7 +107,7 @@ struct sc_decode_outcome {
     uint32_t malformed;        /* events: see sc_exporter_stats.malformed */
     uint32_t
         over_budget; /* sessions, domains, templates, names and unknown elements that there was no room for */
-    uint32_t lost;   /* units missing before this message (WIRE: sequence units) */
+    uint32_t lost;   /* units missing before this message (v5: flows, v9: packets, IPFIX: data records) */
 };
 
 /*

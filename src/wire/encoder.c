@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "wire/encoder.h"
 #include "base/hash.h"
+
 #include "wire/encoder_internal.h"
 
 enum { V5_MESSAGE = 24 + 30 * 48 };

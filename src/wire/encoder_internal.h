@@ -17,7 +17,7 @@
 
 #include "base/bytes.h"
 #include "base/table.h"
-#include "wire/encoder.h"
+#include "wire/encoder_options.h"
 
 #include <stdlib.h>
 
@@ -196,6 +196,5 @@ static inline uint64_t sc_encoder_load(const struct sc_column *c, uint32_t row)
 /* encoder_v5.c */
 enum sc_status sc_encoder_v5_rows(struct sc_encoder *e, const struct sc_column *const *columns,
                                   uint32_t count, uint32_t first, uint32_t n);
-void sc_encoder_v5_header(struct sc_encoder *e);
 
 #endif

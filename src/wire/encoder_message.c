@@ -1,9 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* One message of v9 or IPFIX: header, sets, template records, sequence number. The v5 header is in
- * encoder_v5.c. */
+/* One message: header, sets, template records, sequence number. */
 #include "wire/encoder_internal.h"
 
 enum { V5_HEADER = 24, V9_HEADER = 20, IPFIX_HEADER = 16 };
+
+static void put_v5_header(struct sc_encoder *e)
+{
+    uint8_t *h = e->message;
+    sc_store_be16(h, 5);
+    sc_store_be16(h + 2, (uint16_t)e->records);
+    sc_store_be32(h + 4, (uint32_t)(e->now_ms - e->options.system_init_ms));
+    sc_store_be32(h + 8, (uint32_t)(e->now_ms / 1000));
+    sc_store_be32(h + 12, (uint32_t)(e->now_ms % 1000 * 1000000));
+    sc_store_be32(h + 16, e->sequence);
+    sc_store_be16(h + 20, (uint16_t)e->options.domain);
+    sc_store_be16(h + 22, (uint16_t)e->sampling);
+    e->sequence += e->records;
+}
 
 static uint32_t header_length(const struct sc_encoder *e)
 {
@@ -77,7 +90,7 @@ enum sc_status sc_encoder_message_close(struct sc_encoder *e)
         return SC_OK;
     close_set(e);
     if (e->options.protocol == SC_EXPORT_V5)
-        sc_encoder_v5_header(e);
+        put_v5_header(e);
     else if (e->options.protocol == SC_EXPORT_V9)
         put_v9_header(e);
     else

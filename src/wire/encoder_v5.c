@@ -227,17 +227,3 @@ enum sc_status sc_encoder_v5_rows(struct sc_encoder *e, const struct sc_column *
     }
     return SC_OK;
 }
-
-void sc_encoder_v5_header(struct sc_encoder *e)
-{
-    uint8_t *h = e->message;
-    sc_store_be16(h, 5);
-    sc_store_be16(h + 2, (uint16_t)e->records);
-    sc_store_be32(h + 4, (uint32_t)(e->now_ms - e->options.system_init_ms));
-    sc_store_be32(h + 8, (uint32_t)(e->now_ms / 1000));
-    sc_store_be32(h + 12, (uint32_t)(e->now_ms % 1000 * 1000000));
-    sc_store_be32(h + 16, e->sequence);
-    sc_store_be16(h + 20, (uint16_t)e->options.domain);
-    sc_store_be16(h + 22, (uint16_t)e->sampling);
-    e->sequence += e->records;
-}

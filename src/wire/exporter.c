@@ -1,33 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/*
- * Who may hold how much (DESIGN section 3a). All state that exporters cause, sessions with their domains, templates, names and
- * waiting sets, is charged to its exporter and, through it, to one pool.
- *
- * - An established exporter may hold its share; a newcomer, or a stranger, an eighth of it.
- * - Newcomers and strangers together may hold a quarter of the pool.
- * - Who needs more than its share gets room from its own sessions that were idle for QUIET_MS, the least recently used first.
- * - When the pool has no room, strangers go, the least recently used first; then newcomers that were idle for QUIET_MS, and for an
- *   established exporter any newcomer. So the established never go, and as many newcomers as have room keep it while they send:
- *   one more is refused, and the others do not suffer.
- * - Elements that the registry does not know are a budget of their own, since each is a column: max_unknown_columns of them.
- * - TCP and files send their templates once: who has an open stream does not go.
- *
- * What is charged is settled after each message; what a message needs is asked for before it is taken.
- */
-#include "wire/decoder_internal.h"
+/* Whom sessions belong to: what is charged to an exporter, its standing, the elements of its own. */
+#include "wire/exporter.h"
 
 #include "base/array.h"
 #include "base/hash.h"
+#include "wire/changed.h"
 
 #include <stdlib.h>
 
-#define QUIET_MS       10000u
 #define NEWCOMER_SHARE 8u /* of an established one's: one in so many */
 /* Elements that the registry does not know come back when no template was defined with them for so long; who is established may
  * have so many times more of them. */
 #define ELEMENT_IDLE_MS      3600000u
 #define ESTABLISHED_ELEMENTS 4u
-#define TEMPLATES_SHARE      4u /* of any share, names leave one in so many to templates */
 
 /* ---- lists ---- */
 
@@ -65,15 +50,10 @@ static void link_newest_sibling(struct sc_session *s)
 
 /* ---- accounts ---- */
 
-static bool is_new(const struct sc_exporter *e)
-{
-    return e->standing != SC_ESTABLISHED;
-}
-
 static void charge(struct sc_exporter *e, size_t more, size_t less)
 {
-    sc_budget_take(e->decoder->budget, is_new(e), more);
-    sc_budget_give(e->decoder->budget, is_new(e), less);
+    sc_budget_take(e->decoder->budget, sc_exporter_is_new(e), more);
+    sc_budget_give(e->decoder->budget, sc_exporter_is_new(e), less);
     e->bytes = e->bytes + more - less;
 }
 
@@ -85,9 +65,9 @@ void sc_exporter_settle(struct sc_session *session)
     session->charged = session->bytes;
 }
 
-static size_t share_of(const struct sc_exporter *e)
+size_t sc_exporter_share(const struct sc_exporter *e)
 {
-    return is_new(e) ? e->share / NEWCOMER_SHARE : e->share;
+    return sc_exporter_is_new(e) ? e->share / NEWCOMER_SHARE : e->share;
 }
 
 static struct sc_addr network_of(const struct sc_addr *address)
@@ -111,7 +91,7 @@ static size_t configured_share(const struct sc_decoder_limits *limits, const str
 }
 
 /* Of a session that no decoder has. */
-static size_t own_share(const struct sc_session *session, const struct sc_decoder_limits *limits)
+size_t sc_session_share(const struct sc_session *session, const struct sc_decoder_limits *limits)
 {
     struct sc_addr network = network_of(&session->exporter);
     size_t share = configured_share(limits, &network);
@@ -149,36 +129,19 @@ static struct sc_exporter *create(struct sc_decoder *d, const struct sc_addr *ne
     return e;
 }
 
-void sc_exporter_destroy(struct sc_exporter *e)
+void sc_exporter_release(struct sc_exporter *e)
 {
-    struct sc_decoder *d = e->decoder;
-    while (e->newest != NULL)
-        sc_session_remove(d, e->newest);
     charge(e, 0, e->bytes);
     free(e->unknown);
     unlink_use(e);
-    sc_roster_remove(&d->exporters, &e->entry);
+    sc_roster_remove(&e->decoder->exporters, &e->entry);
     free(e);
 }
 
 void sc_exporter_tidy(struct sc_exporter *exporter)
 {
-    if (exporter->newest == NULL && is_new(exporter))
-        sc_exporter_destroy(exporter);
-}
-
-void sc_exporters_free_all(struct sc_decoder *decoder)
-{
-    for (int standing = 0; standing < SC_STANDINGS; standing++) {
-        while (decoder->standings[standing].newest != NULL)
-            sc_exporter_destroy(decoder->standings[standing].newest);
-    }
-    sc_roster_free(&decoder->exporters);
-}
-
-static bool is_stream(const struct sc_session *session)
-{
-    return session->transport != SC_TRANSPORT_UDP && !session->ended;
+    if (exporter->newest == NULL && sc_exporter_is_new(exporter))
+        sc_exporter_release(exporter);
 }
 
 struct sc_exporter *sc_exporter_adopt(struct sc_decoder *decoder, struct sc_session *session)
@@ -193,7 +156,7 @@ struct sc_exporter *sc_exporter_adopt(struct sc_decoder *decoder, struct sc_sess
     if (session->used_ms > e->used_ms)
         e->used_ms = session->used_ms;
     link_newest_sibling(session);
-    e->streams += is_stream(session);
+    e->streams += sc_session_is_stream(session);
     sc_exporter_restore(e, session->minutes);
     return e;
 }
@@ -202,7 +165,7 @@ void sc_exporter_disown(struct sc_session *session)
 {
     charge(session->owner, 0, session->charged);
     session->charged = 0;
-    session->owner->streams -= is_stream(session);
+    session->owner->streams -= sc_session_is_stream(session);
     unlink_sibling(session);
     session->owner = NULL;
 }
@@ -210,7 +173,7 @@ void sc_exporter_disown(struct sc_session *session)
 void sc_exporter_end(struct sc_session *session)
 {
     if (session->owner != NULL)
-        session->owner->streams -= is_stream(session);
+        session->owner->streams -= sc_session_is_stream(session);
     session->ended = session->transport != SC_TRANSPORT_UDP;
 }
 
@@ -282,60 +245,7 @@ void sc_exporter_restore(struct sc_exporter *exporter, uint8_t minutes)
         promote(exporter);
 }
 
-/* ---- room ---- */
-
-static bool is_quiet(uint64_t used_ms, uint64_t now_ms)
-{
-    return now_ms > used_ms && now_ms - used_ms > QUIET_MS;
-}
-
-static bool is_busy(const struct sc_decoder *d, const struct sc_session *s)
-{
-    return s == d->busy[0] || s == d->busy[1];
-}
-
-/* Idle sessions of the exporter go until it holds no more than `most` bytes. */
-static bool shrink(struct sc_exporter *e, const struct sc_session *asking, size_t held, size_t most)
-{
-    for (struct sc_session *s = e->oldest, *next; held > most && s != NULL; s = next) {
-        next = s->sibling_newer;
-        if (!is_quiet(s->used_ms, e->used_ms))
-            break;
-        if (s == asking || is_busy(e->decoder, s) || is_stream(s))
-            continue;
-        held -= s->charged;
-        e->decoder->overrun.pushed_out++;
-        sc_session_remove(e->decoder, s);
-    }
-    return held <= most;
-}
-
-/* The least recently used that may go for `asking`. Only who is before others in the list and can't go is looked at in vain. */
-static struct sc_exporter *find_victim(const struct sc_exporter_list *list, const struct sc_exporter *asking,
-                                       bool any)
-{
-    for (struct sc_exporter *e = list->oldest; e != NULL; e = e->newer) {
-        if (!any && !is_quiet(e->used_ms, asking->used_ms))
-            return NULL;
-        if (e != asking && e->streams == 0) /* NOLINT(clang-analyzer-unix.Malloc): who went is in no list */
-            return e;
-    }
-    return NULL;
-}
-
-static bool push_out(struct sc_decoder *d, const struct sc_exporter *asking)
-{
-    struct sc_exporter *victim = find_victim(&d->standings[SC_STRANGER], asking, true);
-    if (victim == NULL)
-        victim = find_victim(&d->standings[SC_NEWCOMER], asking, !is_new(asking));
-    if (victim == NULL)
-        return false;
-    d->overrun.pushed_out++;
-    sc_exporter_destroy(victim);
-    return true;
-}
-
-static bool refuse(struct sc_exporter *e, bool own_share)
+bool sc_exporter_refuse(struct sc_exporter *e, bool own_share)
 {
     struct sc_overrun *o = &e->decoder->overrun;
     o->left_out++;
@@ -343,44 +253,6 @@ static bool refuse(struct sc_exporter *e, bool own_share)
     o->own_share = own_share;
     e->over_budget++;
     return false;
-}
-
-void sc_exporter_leave_out(struct sc_exporter *exporter)
-{
-    (void)refuse(exporter, true);
-}
-
-/* What the exporter would hold with `size` more; a session that no decoder has stands for itself. */
-static size_t held_with(const struct sc_session *session, size_t size)
-{
-    const struct sc_exporter *e = session->owner;
-    return e == NULL ? sizeof(*e) + session->bytes + size
-                     : e->bytes + session->bytes - session->charged + size;
-}
-
-bool sc_session_has_room(struct sc_session *session, const struct sc_decoder_limits *limits, size_t size)
-{
-    struct sc_exporter *e = session->owner;
-    size_t held = held_with(session, size);
-    if (e == NULL)
-        return held <= own_share(session, limits);
-    if (held > share_of(e) && !shrink(e, session, held, share_of(e)))
-        return refuse(e, true);
-    while (!sc_budget_allows(e->decoder->budget, is_new(e), session->bytes - session->charged + size)) {
-        if (!push_out(e->decoder, e))
-            return refuse(e, false);
-    }
-    return true;
-}
-
-bool sc_session_has_room_for_names(struct sc_session *session, const struct sc_decoder_limits *limits,
-                                   size_t size)
-{
-    struct sc_exporter *e = session->owner;
-    size_t share = e == NULL ? own_share(session, limits) : share_of(e);
-    if (held_with(session, size) > share - share / TEMPLATES_SHARE)
-        return e == NULL ? false : refuse(e, true);
-    return sc_session_has_room(session, limits, size);
 }
 
 void sc_decoder_note_dropped(struct sc_decoder *decoder, const struct sc_addr *exporter, uint64_t records)
@@ -425,12 +297,12 @@ static void forget_elements(struct sc_exporter *e)
 
 static bool has_place(struct sc_exporter *e, const struct sc_decoder_limits *limits)
 {
-    uint32_t most =
-        is_new(e) ? limits->max_unknown_columns : ESTABLISHED_ELEMENTS * limits->max_unknown_columns;
+    uint32_t most = sc_exporter_is_new(e) ? limits->max_unknown_columns
+                                          : ESTABLISHED_ELEMENTS * limits->max_unknown_columns;
     if (e->unknown_count >= most)
         forget_elements(e);
     if (e->unknown_count >= most)
-        return refuse(e, true);
+        return sc_exporter_refuse(e, true);
     uint32_t before = e->unknown_capacity;
     if (!sc_array_reserve(e->unknown, e->unknown_capacity, e->unknown_count + 1))
         return false;

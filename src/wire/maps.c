@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Names that options data give to interfaces, VRFs and applications, and the address that an exporter tells of
- * itself. Exporters reassign them mid-stream (WIRE fact 12), so they are joined here, in the order of arrival:
+ * itself. Exporters reassign them mid-stream, so they are joined here, in the order of arrival:
  * a flow record carries the names that were in force when it came.
  *
  * The keys come from the network: the hash is seeded, the tables and the lengths are bounded.
  */
+#include "wire/maps.h"
 #include "base/array.h"
 #include "base/hash.h"
-#include "wire/decoder_internal.h"
+
+#include "wire/budget.h"
 
 #include <stdlib.h>
 
@@ -104,22 +106,6 @@ static enum sc_status make_maps(const struct sc_decoder *decoder, struct sc_sess
         return SC_NOMEM;
     charge(session, domain->maps, sizeof(*domain->maps), 0);
     return SC_OK;
-}
-
-void sc_domain_forget_maps(struct sc_session *session, struct sc_domain *domain)
-{
-    struct sc_domain_maps *maps = domain->maps;
-    if (maps == NULL)
-        return;
-    for (unsigned kind = 0; kind < SC_MAP_COUNT; kind++) {
-        for (uint32_t i = 0; i < maps->names[kind].count; i++)
-            free(maps->names[kind].entries[i].name);
-        free(maps->names[kind].entries);
-        sc_table_free(&maps->names[kind].table);
-    }
-    session->bytes -= maps->bytes;
-    free(maps);
-    domain->maps = NULL;
 }
 
 /* The key is not in the map. */

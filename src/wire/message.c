@@ -10,8 +10,18 @@
  *   - the rest of the message from a set whose length cannot be right. NetFlow v9 does not tell how long a message
  *     is: a data set that reaches beyond it was cut off, and its whole records are there.
  */
+#include "wire/message.h"
+
 #include "base/array.h"
-#include "wire/decoder_internal.h"
+#include "wire/append.h"
+#include "wire/budget.h"
+#include "wire/changed.h"
+#include "wire/forget.h"
+#include "wire/missing.h"
+#include "wire/restart.h"
+#include "wire/sequence.h"
+#include "wire/session.h"
+#include "wire/template.h"
 
 #include <stdlib.h>
 
@@ -313,7 +323,7 @@ static enum sc_status plan_broken_set(struct sc_job *job, const uint8_t *p, size
     struct sc_plan *plan = &job->decoder->plan;
     uint16_t id = sc_load_be16(p), length = sc_load_be16(p + 2);
     if (job->message.version != 10 && all_zero(p, left))
-        return SC_OK; /* a datagram filled up with zeros: WIRE fact 4 */
+        return SC_OK; /* some exporters fill datagrams up with zeros */
     leave_out(job, SC_MALFORMED,
               length < 4 ? "a set is shorter than its header" : "a set reaches beyond the message");
     if (job->message.version == 10 || id < FIRST_DATA || length < 4 || planned_template(job, id) == NULL)

@@ -3,8 +3,12 @@
  * Which templates data sets came without, by domain: MOST of them at most, the others are counted in the account
  * only. An entry goes when its template is there.
  */
+#include "wire/missing.h"
+
 #include "base/array.h"
-#include "wire/decoder_internal.h"
+#include "wire/budget.h"
+#include "wire/forget.h"
+#include "wire/session.h"
 
 #include <stdlib.h>
 
@@ -42,14 +46,6 @@ void sc_missing_note(struct sc_session *session, const struct sc_decoder_limits 
         entry = add(session, limits, domain, &fresh);
     if (entry != NULL)
         entry->sets++;
-}
-
-void sc_missing_free(struct sc_session *session, struct sc_domain *domain)
-{
-    session->bytes -= sc_array_bytes(domain->missing, domain->missing_count);
-    free(domain->missing);
-    domain->missing = NULL;
-    domain->missing_count = 0;
 }
 
 static void drop_found(struct sc_session *session, struct sc_domain *domain)

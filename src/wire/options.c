@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "wire/options.h"
+
 #include "base/array.h"
-#include "wire/decoder_internal.h"
+#include "wire/budget.h"
+#include "wire/maps.h"
 
 #include <stdlib.h>
 

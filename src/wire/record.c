@@ -16,44 +16,16 @@
  * Only UDP sessions are recorded: others begin with their templates. That templates expire is no change: a record says until when
  * they are valid.
  */
-#include "wire/decoder_internal.h"
+#include "wire/record.h"
+
+#include "wire/changed.h"
+#include "wire/exporter.h"
+#include "wire/template.h"
 
 #include <stdlib.h>
 
 #define NAME_RUN     64u               /* names that are one item */
 #define MOST_REMOVED ((size_t)1 << 20) /* bytes; what is beyond is left to be outlived */
-#define COARSE       3u                /* a repetition counts when 1/3 of the lifetime has passed */
-
-/* ---- which sessions ---- */
-
-static void append_changed(struct sc_decoder *decoder, struct sc_session *session)
-{
-    session->changed_next = NULL;
-    session->changed_before = decoder->last_changed;
-    *(decoder->last_changed != NULL ? &decoder->last_changed->changed_next : &decoder->first_changed) =
-        session;
-    decoder->last_changed = session;
-    session->in_changed = true;
-}
-
-static void unlink_changed(struct sc_decoder *decoder, struct sc_session *session)
-{
-    if (!session->in_changed)
-        return;
-    struct sc_session *next = session->changed_next, *before = session->changed_before;
-    *(before != NULL ? &before->changed_next : &decoder->first_changed) = next;
-    *(next != NULL ? &next->changed_before : &decoder->last_changed) = before;
-    session->in_changed = false;
-}
-
-void sc_session_note(struct sc_decoder *decoder, struct sc_session *session)
-{
-    if (session->revision == session->noted || session->transport != SC_TRANSPORT_UDP)
-        return;
-    session->noted = session->revision;
-    if (!session->in_changed)
-        append_changed(decoder, session);
-}
 
 /* ---- lists and heads ---- */
 
@@ -130,19 +102,6 @@ void sc_decoder_refresh(struct sc_decoder *decoder)
             sc_session_changed(s);
         sc_session_note(decoder, s);
     }
-}
-
-uint64_t sc_template_lifetime(const struct sc_decoder_limits *limits, uint64_t refresh_ms)
-{
-    uint64_t lifetime = (uint64_t)limits->template_lifetime_s * 1000;
-    return refresh_ms < UINT64_MAX / 3 && 3 * refresh_ms > lifetime ? 3 * refresh_ms : lifetime;
-}
-
-void sc_template_refreshed(const struct sc_decoder *decoder, struct sc_session *session, uint64_t seen_ms)
-{
-    uint64_t coarse_ms = (uint64_t)decoder->limits.template_lifetime_s * 1000 / COARSE;
-    if (seen_ms > session->recorded_ms && seen_ms - session->recorded_ms > coarse_ms)
-        sc_session_changed(session);
 }
 
 /* ---- a record's parts ---- */
@@ -291,7 +250,7 @@ static void put_session_head(struct sc_buf *out, const struct sc_decoder *decode
 
 void sc_session_unnote(struct sc_decoder *decoder, struct sc_session *session)
 {
-    unlink_changed(decoder, session);
+    sc_changed_unlink(decoder, session);
     if (decoder->writer.session == session)
         decoder->writer.session = NULL;
     if (!session->recorded || decoder->removed.len > MOST_REMOVED)
@@ -351,8 +310,8 @@ static struct sc_session *first_in_turn(struct sc_decoder *decoder)
     struct sc_session *session = decoder->first_changed;
     if (decoder->writer.session != session || stands(&decoder->writer, session))
         return session;
-    unlink_changed(decoder, session);
-    append_changed(decoder, session);
+    sc_changed_unlink(decoder, session);
+    sc_changed_append(decoder, session);
     return decoder->first_changed;
 }
 
@@ -368,10 +327,10 @@ static bool record_first(struct sc_decoder *decoder, uint64_t end, struct sc_buf
     if (w->bytes.len <= SC_RECORD_MAX)
         sc_record_append(out, w->bytes.data, w->bytes.len);
     else
-        sc_exporter_leave_out(session->owner);
+        (void)sc_exporter_refuse(session->owner, true);
     if (!sc_buf_ok(out))
         return false;
-    unlink_changed(decoder, session);
+    sc_changed_unlink(decoder, session);
     count_as_recorded(session);
     w->session = NULL;
     return true;

@@ -1,145 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The records of one data set, field by field: each operation of the template makes one pass over the records
- * and writes one column. Records of fixed length are found by their stride; for others a first pass notes
- * where each field lies.
+ * and writes one column.
  */
-#include "base/array.h"
-#include "wire/decoder_internal.h"
+#include "wire/records.h"
+
+#include "wire/maps.h"
+#include "wire/options.h"
 
 #include <stdlib.h>
-
-/* ---- where a field of a record lies ---- */
-
-static inline const uint8_t *cell(const struct sc_run *run, const struct sc_op *op, uint32_t i)
-{
-    const struct sc_template *t = run->template_record;
-    if (run->positions == NULL)
-        return run->base + (size_t)i * t->record_length + op->offset;
-    return run->base + run->positions[(size_t)i * t->anchor_count + op->anchor] + op->offset;
-}
-
-static inline uint32_t cell_length(const struct sc_run *run, const struct sc_op *op, uint32_t i)
-{
-    if (op->length != SC_VARIABLE_LENGTH)
-        return op->length;
-    const struct sc_template *t = run->template_record;
-    return run->lengths[(size_t)i * t->anchor_count + op->anchor];
-}
-
-/* A set may be padded by as many bytes as exporters are seen to add (WIRE fact 4). */
-#define MAX_PADDING 7u
-
-static bool reserve_cells(struct sc_decoder *decoder, size_t cells)
-{
-    return sc_array_reserve(decoder->positions, decoder->position_capacity, cells) &&
-           sc_array_reserve(decoder->lengths, decoder->length_capacity, cells);
-}
-
-/* RFC 7011 section 7: one byte, or 255 and two bytes. False when the value reaches beyond `end`. */
-static bool take_variable(const uint8_t *body, uint32_t end, uint32_t *at, uint32_t *length)
-{
-    if (*at >= end)
-        return false;
-    *length = body[(*at)++];
-    if (*length == 255) {
-        if (end - *at < 2)
-            return false;
-        *length = sc_load_be16(body + *at);
-        *at += 2;
-    }
-    return *length <= end - *at;
-}
-
-static bool scan_record(const struct sc_template *t, const uint8_t *body, uint32_t end, uint32_t *at,
-                        uint32_t *positions, uint16_t *lengths)
-{
-    for (uint32_t j = 0; j < t->anchor_count; j++) {
-        uint32_t length = t->anchors[j];
-        if (length == SC_VARIABLE_STRETCH ? !take_variable(body, end, at, &length) : length > end - *at)
-            return false;
-        positions[j] = *at;
-        lengths[j] = (uint16_t)length;
-        *at += length;
-    }
-    return true;
-}
-
-static enum sc_status scan_variable(struct sc_run *run, const uint8_t *body, uint32_t length)
-{
-    const struct sc_template *t = run->template_record;
-    struct sc_decoder *decoder = run->decoder;
-    uint32_t at = 0, count = 0;
-    while (length - at >= t->record_length) {
-        size_t first = (size_t)count * t->anchor_count;
-        if (!reserve_cells(decoder, first + t->anchor_count))
-            return SC_NOMEM;
-        uint32_t start = at;
-        if (!scan_record(t, body, length, &at, decoder->positions + first, decoder->lengths + first)) {
-            at = start;
-            break;
-        }
-        count++;
-    }
-    run->base = body;
-    run->count = count;
-    run->positions = decoder->positions;
-    run->lengths = decoder->lengths;
-    return length - at >= t->record_length && length - at > MAX_PADDING ? SC_MALFORMED : SC_OK;
-}
-
-enum sc_status sc_run_scan(struct sc_run *run, const uint8_t *body, uint32_t length)
-{
-    const struct sc_template *t = run->template_record;
-    run->count = 0;
-    run->positions = NULL;
-    run->lengths = NULL;
-    run->base = body;
-    if (t->record_length == 0)
-        return length <= MAX_PADDING ? SC_OK : SC_MALFORMED;
-    if (t->variable)
-        return scan_variable(run, body, length);
-    run->count = length / t->record_length;
-    return SC_OK;
-}
-
-bool sc_run_special(const struct sc_run *run, enum sc_special special, uint32_t i, uint64_t *value)
-{
-    const struct sc_template *t = run->template_record;
-    if (t->special[special] == 0)
-        return false;
-    const struct sc_op *op = &t->ops[t->special[special] - 1];
-    uint32_t length = cell_length(run, op, i);
-    if (length == 0 || length > 8)
-        return false;
-    *value = sc_load_be(cell(run, op, i), length);
-    return true;
-}
-
-bool sc_run_bytes(const struct sc_run *run, enum sc_special special, uint32_t i, const uint8_t **bytes,
-                  uint32_t *length)
-{
-    const struct sc_template *t = run->template_record;
-    if (t->special[special] == 0)
-        return false;
-    const struct sc_op *op = &t->ops[t->special[special] - 1];
-    *bytes = cell(run, op, i);
-    *length = cell_length(run, op, i);
-    return true;
-}
-
-bool sc_run_probability(const struct sc_run *run, uint32_t i, double *value)
-{
-    const struct sc_template *t = run->template_record;
-    if (t->special[SC_SPECIAL_PROBABILITY] == 0)
-        return false;
-    const struct sc_op *op = &t->ops[t->special[SC_SPECIAL_PROBABILITY] - 1];
-    uint32_t length = cell_length(run, op, i);
-    if (length != 4 && length != 8)
-        return false;
-    *value = sc_load_be_float(cell(run, op, i), length);
-    return true;
-}
 
 /* ---- columns ---- */
 
@@ -286,7 +155,7 @@ static enum sc_status put_fixed(const struct sc_run *run, struct sc_op *op)
     if (c == NULL)
         return SC_NOMEM;
     for (uint32_t i = 0; i < run->count; i++)
-        SC_TRY(put_value(c, op, cell(run, op, i), op->length));
+        SC_TRY(put_value(c, op, sc_run_cell(run, op, i), op->length));
     return SC_OK;
 }
 
@@ -304,8 +173,9 @@ static enum sc_status put_fitting(const struct sc_run *run, struct sc_op *op, un
     if (c == NULL)
         return SC_NOMEM;
     for (uint32_t i = 0; i < run->count; i++) {
-        uint32_t length = cell_length(run, op, i);
-        SC_TRY(value_fits(op, length) ? put_value(c, op, cell(run, op, i), length) : sc_column_put_null(c));
+        uint32_t length = sc_run_cell_length(run, op, i);
+        SC_TRY(value_fits(op, length) ? put_value(c, op, sc_run_cell(run, op, i), length)
+                                      : sc_column_put_null(c));
     }
     return SC_OK;
 }
@@ -318,9 +188,9 @@ static enum sc_status put_unfitting(const struct sc_run *run, struct sc_op *op)
     if (c == NULL)
         return SC_NOMEM;
     for (uint32_t i = 0; i < run->count; i++) {
-        uint32_t length = cell_length(run, op, i);
+        uint32_t length = sc_run_cell_length(run, op, i);
         bool keep = length != 0 && !value_fits(op, length);
-        SC_TRY(keep ? sc_column_put_bytes(c, cell(run, op, i), length) : sc_column_put_null(c));
+        SC_TRY(keep ? sc_column_put_bytes(c, sc_run_cell(run, op, i), length) : sc_column_put_null(c));
     }
     return SC_OK;
 }
@@ -330,7 +200,7 @@ static enum sc_status put_variable(const struct sc_run *run, struct sc_op *op)
     uint32_t fitting = 0, unfitting = 0;
     unsigned width = 1;
     for (uint32_t i = 0; i < run->count; i++) {
-        uint32_t length = cell_length(run, op, i);
+        uint32_t length = sc_run_cell_length(run, op, i);
         if (value_fits(op, length)) {
             fitting++;
             unsigned w = length > 8 ? 8 : integer_width(length);
@@ -383,16 +253,16 @@ static enum sc_status put_unified(const struct sc_run *run, struct sc_op *op)
     struct sc_addr *out = (struct sc_addr *)c->values + c->rows;
     if (op->length == 4) {
         for (uint32_t i = 0; i < run->count; i++)
-            out[i] = sc_addr_v4(sc_load_be32(cell(run, op, i)));
+            out[i] = sc_addr_v4(sc_load_be32(sc_run_cell(run, op, i)));
     } else {
         for (uint32_t i = 0; i < run->count; i++)
-            memcpy(out[i].b, cell(run, op, i), sizeof(out[i].b));
+            memcpy(out[i].b, sc_run_cell(run, op, i), sizeof(out[i].b));
     }
     c->rows += run->count;
     return op->length == 4 ? SC_OK : keep_mapped(run, op, out);
 }
 
-/* WIRE fact 6: ipVersion decides, else the one that is not zero; IPv4 when that decides nothing. */
+/* Some records carry both families: ipVersion decides, else the one that is not zero; IPv4 when that decides nothing. */
 static bool choose_v6(const struct sc_run *run, uint32_t i, const uint8_t *v4, const uint8_t *v6)
 {
     static const uint8_t zero[16];
@@ -430,7 +300,7 @@ static enum sc_status put_pair(const struct sc_run *run, struct sc_op *op)
     if (to.unified == NULL || to.v4 == NULL || to.v6 == NULL)
         return SC_NOMEM;
     for (uint32_t i = 0; i < run->count; i++) {
-        const uint8_t *p4 = cell(run, op, i), *p6 = cell(run, partner, i);
+        const uint8_t *p4 = sc_run_cell(run, op, i), *p6 = sc_run_cell(run, partner, i);
         SC_TRY(put_pair_record(&to, p4, p6, choose_v6(run, i, p4, p6)));
     }
     return SC_OK;
@@ -438,7 +308,7 @@ static enum sc_status put_pair(const struct sc_run *run, struct sc_op *op)
 
 /* ---- times relative to sysUpTime ---- */
 
-#define SENTINEL      UINT32_MAX /* some exporters send it for "no time": taken as it stands, WIRE fact 9 */
+#define SENTINEL      UINT32_MAX /* some exporters send it for "no time": taken as it stands */
 #define HALF_ROUND    (UINT64_C(1) << 31)
 #define ONE_ROUND     (UINT64_C(1) << 32)
 #define LATE_SLACK_MS 60000u
@@ -482,7 +352,7 @@ static enum sc_status put_relative(const struct sc_run *run, struct sc_op *op)
     uint64_t *out = (uint64_t *)c->values + c->rows;
     const struct sc_message *m = run->message;
     for (uint32_t i = 0; i < run->count; i++) {
-        uint32_t value = (uint32_t)sc_load_be(cell(run, op, i), op->length);
+        uint32_t value = (uint32_t)sc_load_be(sc_run_cell(run, op, i), op->length);
         uint64_t init;
         if (m->init_known)
             out[i] = absolute_by_uptime(m->init_ms, m->uptime_ms, value);

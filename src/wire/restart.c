@@ -20,7 +20,10 @@
  * connection or the file, and with template_scope address they are those of several senders: they outlive what
  * looks like a restart, and only data that wait end with it.
  */
-#include "wire/decoder_internal.h"
+#include "wire/restart.h"
+
+#include "wire/forget.h"
+#include "wire/sequence.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Sequence numbers (WIRE: sequence units): v5 counts flows, v9 export packets, IPFIX data records, each
+ * Sequence numbers: v5 counts flows, v9 export packets, IPFIX data records, each
  * modulo 2^32. A number ahead of the expected one is a loss of the difference. One a little behind is late, and
  * makes good some of a loss counted before. One that follows nothing may be the first of an exporter that
  * started anew: it is doubted, and changes nothing until the next message follows it too. So one datagram that
@@ -12,7 +12,7 @@
  *   - IPFIX: the export time went on, and the number fell below half of what the last message itself carried,
  *     to nearly 0. Exporters that count wrongly (messages, or nothing) never do that.
  */
-#include "wire/decoder_internal.h"
+#include "wire/sequence.h"
 
 /* A message so far behind is not late: the exporter's counter was set anew. */
 #define LATE_MESSAGES 1024u

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "wire/decoder_internal.h"
+#include "wire/session.h"
 
-#include "base/array.h"
 #include "base/hash.h"
+#include "wire/budget.h"
+#include "wire/exporter.h"
+#include "wire/forget.h"
 
 #include <stdlib.h>
 
@@ -45,12 +47,6 @@ static struct sc_session *find_key(const struct sc_decoder *decoder, const struc
     return (struct sc_session *)e;
 }
 
-static void unlink_use(struct sc_decoder *decoder, struct sc_session *s)
-{
-    *(s->newer != NULL ? &s->newer->older : &decoder->newest) = s->older;
-    *(s->older != NULL ? &s->older->newer : &decoder->oldest) = s->newer;
-}
-
 static void link_newest(struct sc_decoder *decoder, struct sc_session *s)
 {
     s->newer = NULL;
@@ -74,55 +70,6 @@ struct sc_session *sc_session_create(const struct sc_decoder *decoder, const str
     s->bytes = sizeof(*s);
     s->waiting_end = &s->waiting;
     return s;
-}
-
-static void forget_domain(struct sc_session *session, struct sc_domain *domain)
-{
-    session->shape++;
-    while (domain->templates.count != 0)
-        free(sc_domain_take_template(session, domain, sc_template_at(domain, domain->templates.count - 1)));
-    session->bytes -= sc_roster_bytes(&domain->templates);
-    sc_roster_free(&domain->templates);
-    session->bytes -= sc_array_bytes(domain->samplers, domain->sampler_count);
-    free(domain->samplers);
-    domain->samplers = NULL;
-    domain->sampler_count = 0;
-    domain->default_rate = 0;
-    sc_domain_forget_maps(session, domain);
-    sc_missing_free(session, domain);
-    domain->init_known = false;
-    domain->sequence = (struct sc_sequence){0};
-}
-
-void sc_session_forget(struct sc_session *session)
-{
-    sc_session_drop_waiting(session, &(struct sc_waiting_choice){0});
-    for (uint32_t i = 0; i < session->domains.count; i++)
-        forget_domain(session, sc_domain_at(session, i));
-}
-
-void sc_session_free(struct sc_session *session)
-{
-    if (session == NULL)
-        return;
-    sc_session_forget(session);
-    for (uint32_t i = 0; i < session->domains.count; i++)
-        free(sc_domain_at(session, i));
-    sc_roster_free(&session->domains);
-    free(session);
-}
-
-void sc_session_remove(struct sc_decoder *decoder, struct sc_session *session)
-{
-    if (decoder->care.session == session)
-        decoder->care.session = NULL;
-    sc_roster_remove(&decoder->sessions, &session->entry);
-    unlink_use(decoder, session);
-    sc_session_unnote(decoder, session);
-    sc_exporter_disown(session);
-    if (decoder->last == session)
-        decoder->last = NULL;
-    sc_session_free(session);
 }
 
 static enum sc_status own_session(struct sc_decoder *decoder, struct sc_session *session,
@@ -184,7 +131,7 @@ enum sc_status sc_session_get(struct sc_decoder *decoder, const struct sc_messag
     if (s == NULL)
         SC_TRY(add_session(decoder, source, any_port, &key, &s));
     if (decoder->newest != s) {
-        unlink_use(decoder, s);
+        sc_session_unlink_use(decoder, s);
         link_newest(decoder, s);
     }
     decoder->last = s;
@@ -262,16 +209,6 @@ enum sc_status sc_session_domain(struct sc_session *session, const struct sc_dec
     return *out == NULL ? SC_NOMEM : SC_OK;
 }
 
-void sc_session_drop_domain(struct sc_session *session, struct sc_domain *domain)
-{
-    forget_domain(session, domain);
-    session->bytes -= sizeof(*domain);
-    sc_roster_remove(&session->domains, &domain->entry);
-    if (session->last == domain)
-        session->last = NULL;
-    free(domain);
-}
-
 static bool is_of_use(const struct sc_session *session, const struct sc_domain *domain)
 {
     if (domain->useful || domain->missing_count != 0 || domain->stats.no_template_sets != 0)
@@ -329,58 +266,7 @@ enum sc_status sc_domain_put_template(struct sc_session *session, struct sc_doma
     return SC_OK;
 }
 
-struct sc_template *sc_domain_take_template(struct sc_session *session, struct sc_domain *domain,
-                                            struct sc_template *t)
-{
-    if (t == NULL)
-        return NULL;
-    if (!t->options)
-        sc_roster_swap(&domain->templates, &t->entry, --domain->flow_templates);
-    sc_roster_remove(&domain->templates, &t->entry);
-    session->shape++;
-    session->bytes -= t->bytes;
-    return t;
-}
-
 /* ---- data sets that wait for their template ---- */
-
-/* Takes a set out of the queue that *link points to. */
-static void unlink_waiting(struct sc_session *session, struct sc_waiting_set **link)
-{
-    struct sc_waiting_set *w = *link;
-    *link = w->next;
-    if (w->next == NULL)
-        session->waiting_end = link;
-    session->waiting_count--;
-    session->waiting_bytes -= w->length;
-    session->bytes -= sizeof(*w) + w->length;
-}
-
-static void drop_waiting(struct sc_session *session, struct sc_waiting_set **link)
-{
-    struct sc_waiting_set *w = *link;
-    unlink_waiting(session, link);
-    free(w);
-}
-
-static bool is_chosen(const struct sc_waiting_set *w, const struct sc_waiting_choice *choice)
-{
-    return (choice->domain == NULL || w->domain == choice->domain) &&
-           (choice->id == 0 || w->id == choice->id) &&
-           (choice->before_ms == 0 || w->message.receive_ms < choice->before_ms) &&
-           (choice->before_life == 0 || w->message.life < choice->before_life);
-}
-
-void sc_session_drop_waiting(struct sc_session *session, const struct sc_waiting_choice *choice)
-{
-    struct sc_waiting_set **link = &session->waiting;
-    while (*link != NULL) {
-        if (is_chosen(*link, choice))
-            drop_waiting(session, link);
-        else
-            link = &(*link)->next;
-    }
-}
 
 void sc_session_wait(struct sc_session *session, const struct sc_decoder_limits *limits,
                      struct sc_domain *domain, const struct sc_message *message,
@@ -390,7 +276,7 @@ void sc_session_wait(struct sc_session *session, const struct sc_decoder_limits 
         return;
     while (session->waiting != NULL && (session->waiting_count >= limits->max_buffered_sets ||
                                         session->waiting_bytes + set->length > limits->max_buffered_bytes))
-        drop_waiting(session, &session->waiting);
+        sc_waiting_drop(session, &session->waiting);
     size_t size = sizeof(struct sc_waiting_set) + set->length;
     if (!sc_session_has_room(session, limits, size))
         return;
@@ -418,7 +304,7 @@ struct sc_waiting_set *sc_session_claim(struct sc_session *session, const struct
         if (w->domain != domain || (*t = sc_domain_template(domain, w->id)) == NULL ||
             sc_domain_doubts(domain, (*t)->life) != sc_domain_doubts(domain, w->message.life))
             continue;
-        unlink_waiting(session, link);
+        sc_waiting_unlink(session, link);
         return w;
     }
     return NULL;

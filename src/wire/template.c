@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "wire/template.h"
 #include "base/hash.h"
-#include "wire/decoder_internal.h"
+
+#include "wire/exporter.h"
+#include "wire/room.h"
 
 #include <stdlib.h>
 
@@ -85,14 +88,11 @@ static void free_counters(struct counters *c)
     sc_table_free(&c->table);
 }
 
-/* For so many fields. False without memory. */
+/* For so many fields. False without memory; they are to be freed all the same. */
 static bool make_counters(struct counters *c, uint32_t fields)
 {
     *c = (struct counters){.list = malloc((fields + 1) * sizeof(*c->list)), .seed = sc_hash_draw_seed()};
-    if (c->list != NULL && sc_table_reserve(&c->table, fields))
-        return true;
-    free_counters(c);
-    return false;
+    return c->list != NULL && sc_table_reserve(&c->table, fields);
 }
 
 /* ---- one field ---- */
@@ -336,4 +336,10 @@ struct sc_template *sc_template_v5(const struct sc_decoder_limits *limits)
         {0, 17, 2}, {0, 9, 1},  {0, 13, 1}, {SC_PEN_COLLECTOR, 0, 2},
     };
     return sc_template_compile(NULL, limits, fields, sizeof(fields) / sizeof(fields[0]), 0, false, 0);
+}
+
+uint64_t sc_template_lifetime(const struct sc_decoder_limits *limits, uint64_t refresh_ms)
+{
+    uint64_t lifetime = (uint64_t)limits->template_lifetime_s * 1000;
+    return refresh_ms < UINT64_MAX / 3 && 3 * refresh_ms > lifetime ? 3 * refresh_ms : lifetime;
 }

@@ -32,13 +32,13 @@ ROUND = 1 << 32
 #   "recovered=N"                    N flow records more, first, of data sets that came before their template
 #   "either-zero"                    both addresses of a pair are zero: either may stand for the pair
 #   "malformed=N", "no-template=N"   our counter is N where the manifest's differs
-ZERO_FILLED = "a datagram filled up with zeros after its last set is accepted, not malformed (WIRE fact 4)"
+ZERO_FILLED = "a datagram filled up with zeros after its last set is accepted, not malformed"
 WAITED = "data sets that wait for their template are decoded when it comes (RFC 7011 section 8); the expectation " \
          "gives them up. Without buffering the records are exactly the expected ones, which is compared too"
 V5_COUNT = "the header counts more flows than there are: a malformed message, whose whole records are kept"
 EXCEPTIONS = {
     "akv_physif": (["either-zero"], "the expectation took :: for a next hop that is zero in both families although "
-                                    "ipVersion is 4; we take the one that ipVersion names (WIRE fact 6)"),
+                                    "ipVersion is 4; we take the one that ipVersion names"),
     "beats_netflow9_e10s_4_7byte_pad": (["recovered=2"], WAITED),
     "gl_nprobe_netflow9_4": (["recovered=14"], WAITED),
     "gli_data_datatemplate": (["recovered=3"], WAITED),

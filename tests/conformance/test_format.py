@@ -644,7 +644,7 @@ class Session:
         self.results.fact(f"{name}: a file that is cut", check_cuts, read, self.folder)
 
     def golden(self, name):
-        """tests/data/NAME, with which tests/unit/test_golden.c tests that old files are readable."""
+        """tests/data/NAME, with which tests/unit/store/test_golden.c tests that old files are readable."""
         read = self.read(pipeline.TOP / "tests" / "data" / name)
         flows, options = (1154, 40) if name.endswith(".scs") else (304, 40)
         check_contents(self.results, read, name, {segment.FLOWS: flows, segment.OPTIONS: options},

@@ -3,14 +3,9 @@
 #ifndef SC_TEST_DECODER_KIT_H
 #define SC_TEST_DECODER_KIT_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "wire/decoder.h"
+
+#include "unit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -124,7 +119,7 @@ static inline void begin_v9_at(struct kit *k, uint32_t uptime, uint32_t seconds,
 {
     sc_buf_clear(&k->message);
     put16(k, 9);
-    put16(k, 1); /* wrong on purpose nearly always: WIRE fact 1 */
+    put16(k, 1); /* wrong on purpose nearly always, as exporters' are */
     put32(k, uptime);
     put32(k, seconds);
     put32(k, sequence);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A model of the dispatch, written anew from DESIGN section 6, that does the same as the dispatch at its side.
+ * A model of the dispatch, written anew from what a cluster promises (docs/reliability.md), that does the same as the dispatch at
+ * its side.
  *
  * The model: a batch belongs to the first `copies` usable subcollectors on the ring from its home. Those that lack it get it
  * queued; queued, then in flight, then acknowledged, by any path at most once while the member stays usable. It is released in
@@ -20,16 +21,11 @@
 
 #include "relay/dispatch.h"
 
+#include "unit.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 enum { MEMBERS = 5, BATCHES = 4096, STREAM = 9, NO_LANE = 1000 };
 
@@ -214,7 +210,7 @@ static inline void copy_late(struct world *w, uint32_t m, uint64_t bound, bool l
 
 /* ---- the dispatch tells ---- */
 
-/* I2, by itself: whatever the model thinks of the moment. */
+/* By itself, whatever the model thinks of the moment: a batch leaves the outbox when it has its copies, not before. */
 static inline void on_released(void *arg, const struct sc_batch_head *head, struct sc_outbox_place place)
 {
     struct world *w = arg;

@@ -4,14 +4,10 @@
 #define SC_TESTS_ENCODER_SUPPORT_H
 
 // clang-format off
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 // clang-format on
 
 #include "base/buf.h"
+#include "unit.h"
 #include "wire/decoder.h"
 #include "wire/encoder.h"
 

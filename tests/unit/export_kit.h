@@ -4,14 +4,11 @@
 #define SC_TESTS_EXPORT_KIT_H
 
 // clang-format off
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 // clang-format on
 
 #include "export/run.h"
+
+#include "unit.h"
 
 #include <jansson.h>
 #include <stdio.h>

@@ -11,16 +11,13 @@
 #include "store/segment_writer.h"
 #include "store/span_set.h"
 #include "store/store.h"
+#include "unit.h"
 
 #include <ftw.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #define KIT_UNUSED __attribute__((unused))
 

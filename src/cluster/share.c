@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "cluster/share.h"
+
+#include <string.h>
+
+/* ---- words ---- */
+
+static enum sc_status words_failed(struct sc_error *err)
+{
+    return sc_fail_nomem(err, "the words of the query");
+}
+
+/* Each with its NUL. */
+static enum sc_status take_words(const struct sc_buf *bytes, struct sc_words *words, struct sc_error *err)
+{
+    const char *text = (const char *)bytes->data;
+    if (bytes->len != 0 && text[bytes->len - 1] != '\0')
+        return sc_fail(err, SC_DAMAGED, "the words of the query are cut");
+    for (size_t at = 0; at < bytes->len; at += strlen(text + at) + 1)
+        sc_words_add(words, text + at);
+    return words->failed ? words_failed(err) : SC_OK;
+}
+
+enum sc_status sc_share_words(const struct sc_ranks *ranks, struct sc_words *words, struct sc_error *err)
+{
+    struct sc_buf bytes = {0};
+    for (size_t i = 0; ranks->rank == 0 && i < words->count; i++)
+        sc_buf_append(&bytes, words->list[i], strlen(words->list[i]) + 1);
+    bool all = sc_buf_ok(&bytes) && !words->failed;
+    enum sc_status status = all ? sc_ranks_broadcast(ranks, &bytes, err) : words_failed(err);
+    if (status == SC_OK && ranks->rank != 0)
+        status = take_words(&bytes, words, err);
+    sc_buf_free(&bytes);
+    return status;
+}
+
+/* ---- what comes together at rank 0, and from there to all ---- */
+
+struct common {
+    void *thing;
+    void (*put)(const void *thing, struct sc_buf *out);
+    sc_ranks_take_fn *take; /* adds to `thing` what is not there yet */
+    void (*empty)(void *thing);
+};
+
+/* All take it from the same bytes, rank 0 too, so that it is in the same order everywhere. */
+static enum sc_status make_common(const struct sc_ranks *ranks, const struct common *c, struct sc_error *err)
+{
+    struct sc_buf bytes = {0};
+    c->put(c->thing, &bytes);
+    enum sc_status status = sc_ranks_collect(ranks, &bytes, c->take, c->thing, err);
+    sc_buf_clear(&bytes);
+    if (status == SC_OK && ranks->rank == 0)
+        c->put(c->thing, &bytes);
+    if (status == SC_OK)
+        status = sc_buf_ok(&bytes) ? sc_ranks_broadcast(ranks, &bytes, err)
+                                   : sc_fail_nomem(err, "what ranks have in common");
+    struct sc_cursor in = {.data = bytes.data, .len = bytes.len};
+    c->empty(c->thing);
+    if (status == SC_OK)
+        status = c->take(c->thing, 0, &in, err);
+    sc_buf_free(&bytes);
+    return status;
+}
+
+/* ---- elements that exporters defined ---- */
+
+static void put_learned(const void *thing, struct sc_buf *out)
+{
+    const struct sc_ie_learned *table = thing;
+    char line[SC_IE_LEARNED_LINE_MAX];
+    for (uint32_t i = 0; i < table->count; i++) {
+        sc_buf_append(out, line, sc_ie_definition_format(&table->entries[i], line));
+        sc_buf_append_u8(out, '\n');
+    }
+}
+
+/* A line that is no definition is no reason to answer nothing. */
+static enum sc_status take_learned(void *thing, uint32_t rank, struct sc_cursor *in, struct sc_error *err)
+{
+    (void)rank;
+    while (sc_cursor_left(in) != 0) {
+        struct sc_ie_definition d;
+        const char *line = (const char *)in->data + in->pos, *end = memchr(line, '\n', sc_cursor_left(in));
+        if (end == NULL)
+            return SC_OK;
+        sc_cursor_take(in, (size_t)(end - line) + 1);
+        if (sc_ie_definition_parse(line, (size_t)(end - line), &d) &&
+            sc_ie_learned_add(thing, &d) == SC_IE_NOMEM)
+            return sc_fail_nomem(err, "learned elements");
+    }
+    return SC_OK;
+}
+
+static void empty_learned(void *thing)
+{
+    sc_ie_learned_free(thing);
+}
+
+enum sc_status sc_share_learned(const struct sc_ranks *ranks, struct sc_ie_learned *learned,
+                                struct sc_error *err)
+{
+    const struct common c = {learned, put_learned, take_learned, empty_learned};
+    return make_common(ranks, &c, err);
+}
+
+/* ---- stored columns ---- */
+
+static void put_columns(const void *thing, struct sc_buf *out)
+{
+    sc_stored_columns_put(thing, out);
+}
+
+static enum sc_status take_columns(void *thing, uint32_t rank, struct sc_cursor *in, struct sc_error *err)
+{
+    (void)rank;
+    return sc_stored_columns_take(thing, in, err);
+}
+
+static void empty_columns(void *thing)
+{
+    struct sc_stored_columns *columns = thing;
+    sc_stored_columns_free(columns);
+    sc_stored_columns_init(columns, columns->learned);
+}
+
+enum sc_status sc_share_columns(const struct sc_ranks *ranks, struct sc_stored_columns *columns,
+                                struct sc_error *err)
+{
+    const struct common c = {columns, put_columns, take_columns, empty_columns};
+    return make_common(ranks, &c, err);
+}
+
+/* ---- totals ---- */
+
+static enum sc_status take_totals(void *arg, uint32_t rank, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_row_stats theirs;
+    if (rank == 0) /* they are with it */
+        return SC_OK;
+    sc_row_stats_init(&theirs);
+    enum sc_status status = sc_row_stats_read(in, &theirs);
+    if (status == SC_OK)
+        status = sc_row_stats_merge(arg, &theirs);
+    sc_row_stats_free(&theirs);
+    return status == SC_OK      ? SC_OK
+           : status == SC_NOMEM ? sc_fail_nomem(err, "totals")
+                                : sc_fail(err, SC_DAMAGED, "totals make no sense");
+}
+
+enum sc_status sc_share_totals(const struct sc_ranks *ranks, struct sc_row_stats *totals,
+                               struct sc_error *err)
+{
+    struct sc_buf mine = {0};
+    sc_row_stats_write(totals, &mine);
+    enum sc_status status = sc_ranks_collect(ranks, &mine, take_totals, totals, err);
+    sc_buf_free(&mine);
+    return status;
+}

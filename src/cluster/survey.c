@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "cluster/survey.h"
+
+#include "base/clock.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_NODES 256u
+
+static uint64_t integer(const json_t *object, const char *key)
+{
+    return (uint64_t)json_integer_value(json_object_get(object, key));
+}
+
+static const char *text(const json_t *object, const char *key)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+    return value == NULL ? "-" : value;
+}
+
+/* ---- asking ---- */
+
+static void set_problem(struct sc_survey_node *node, const char *text)
+{
+    snprintf(node->problem, sizeof(node->problem), "%.*s", (int)sizeof(node->problem) - 1, text);
+}
+
+/* The words of a node's ask. False, with its problem, when it cannot be asked. */
+static bool prepare(const struct sc_survey *v, struct sc_survey_node *node)
+{
+    const struct sc_survey_options *o = &v->options;
+    struct sc_error err = {0};
+    bool here = o->node != NULL && strcmp(o->node, node->member->name) == 0, room = true;
+    sc_buf_free(&node->ask.answer);
+    sc_buf_free(&node->ask.errors);
+    free(node->ssh);
+    node->ask = (struct sc_ask){.pid = -1};
+    node->ssh = strdup(o->ssh);
+    if (node->ssh == NULL ||
+        (!here && sc_ask_ssh(&node->ask, node->ssh, node->member->address.host, &err) != SC_OK)) {
+        set_problem(node, node->ssh == NULL ? "out of memory" : err.message);
+        return false;
+    }
+    for (const char *const *word = here ? o->here : o->there; *word != NULL; word++)
+        room = room && sc_ask_word(&node->ask, *word);
+    if (!room)
+        set_problem(node, "the ssh command has too many words");
+    return room;
+}
+
+static void explain_silence(const struct sc_survey *v, struct sc_survey_node *node)
+{
+    const struct sc_ask *ask = &node->ask;
+    char line[SC_SURVEY_PROBLEM_MAX - 64], text[SC_SURVEY_PROBLEM_MAX];
+    uint64_t ms = v->options.timeout_ms;
+    bool whole = ms % 1000 == 0;
+    sc_ask_line(&ask->errors, ask->exit == 255, line, sizeof(line));
+    if (ask->failed != 0)
+        snprintf(text, sizeof(text), "cannot run %.200s: %s", ask->words[0], strerror(ask->failed));
+    else if (ask->timed_out)
+        snprintf(text, sizeof(text), "no answer within %" PRIu64 " %s", whole ? ms / 1000 : ms,
+                 whole ? "s" : "ms");
+    else if (ask->too_long)
+        snprintf(text, sizeof(text), "its answer is longer than any that makes sense");
+    else if (line[0] != '\0')
+        snprintf(text, sizeof(text), "%s", line);
+    else
+        snprintf(text, sizeof(text), "no status came, exit status %d", ask->exit);
+    set_problem(node, text);
+}
+
+/* Takes over what a node answered. Holdings of an earlier round stay when it has none to tell now. */
+static void read_answer(const struct sc_survey *v, struct sc_survey_node *node)
+{
+    struct sc_error err = {0};
+    struct sc_holdings held;
+    json_t *root = NULL;
+    if (node->ask.failed == 0 && !node->ask.timed_out && !node->ask.too_long && node->ask.answer.len != 0)
+        root = json_loadb((const char *)node->ask.answer.data, node->ask.answer.len, JSON_DISABLE_EOF_CHECK,
+                          NULL);
+    if (!json_is_object(root)) {
+        json_decref(root);
+        explain_silence(v, node);
+        return;
+    }
+    json_decref(node->root);
+    node->root = root;
+    const char *problem = json_string_value(json_object_get(root, "problem"));
+    const char *held_problem = json_string_value(json_object_get(root, "held_problem"));
+    if (problem != NULL)
+        set_problem(node, problem);
+    else if (!json_is_object(json_object_get(root, "store")))
+        set_problem(node, "its answer makes no sense; is it of another version?");
+    if (sc_holdings_from_json(json_object_get(root, "held"), &held, &err) == SC_OK) {
+        sc_holdings_free(&node->held);
+        node->held = held;
+        node->has_held = true;
+    } else if (node->problem[0] == '\0') {
+        set_problem(node, held_problem != NULL ? held_problem : err.message);
+    }
+}
+
+/* Asks all that have no problem yet. */
+static void ask_nodes(struct sc_survey *v)
+{
+    struct sc_ask asks[MOST_NODES];
+    uint32_t of[MOST_NODES], count = 0;
+    for (uint32_t i = 0; i < v->cluster->count; i++) {
+        struct sc_survey_node *node = &v->nodes[i];
+        if (node->problem[0] != '\0' || !prepare(v, node))
+            continue;
+        asks[count] = node->ask;
+        of[count++] = i;
+    }
+    sc_ask_all(asks, count, v->options.timeout_ms);
+    for (uint32_t i = 0; i < count; i++) {
+        v->nodes[of[i]].ask = asks[i];
+        read_answer(v, &v->nodes[of[i]]);
+    }
+}
+
+/* ---- comparing ---- */
+
+static enum sc_status compare(struct sc_survey *v, struct sc_error *err)
+{
+    const struct sc_holdings *held[MOST_NODES];
+    uint64_t horizon = 0;
+    for (uint32_t i = 0; i < v->cluster->count; i++) {
+        struct sc_survey_node *node = &v->nodes[i];
+        held[i] = node->has_held ? &node->held : NULL;
+        if (integer(node->root, "horizon_ms") > horizon)
+            horizon = integer(node->root, "horizon_ms");
+    }
+    free(v->windows);
+    v->windows = NULL;
+    if (sc_copies_compare(held, v->cluster->count, v->cluster->replication, v->options.windows, horizon,
+                          &v->windows, &v->window_count) != SC_OK)
+        return sc_fail_nomem(err, "the comparison");
+    return SC_OK;
+}
+
+uint64_t sc_survey_missing(const struct sc_survey *v)
+{
+    uint64_t missing = 0;
+    for (uint32_t i = 0; i < v->window_count; i++)
+        missing += v->windows[i].missing;
+    return missing;
+}
+
+/*
+ * Nodes answer at different moments: what the tallies of one call safe may have come to another after it had answered. So when
+ * something seems to be missing, what is held is asked for again and compared with the tallies that were told before.
+ */
+static enum sc_status compare_again(struct sc_survey *v, struct sc_error *err)
+{
+    struct sc_holdings before[MOST_NODES];
+    for (uint32_t i = 0; i < v->cluster->count; i++) {
+        before[i] = v->nodes[i].held;
+        v->nodes[i].held = (struct sc_holdings){0};
+    }
+    ask_nodes(v);
+    for (uint32_t i = 0; i < v->cluster->count; i++) {
+        struct sc_holdings *now = &v->nodes[i].held;
+        struct sc_holdings tallies = *now;
+        if (v->nodes[i].problem[0] != '\0' && now->list == NULL) { /* it fell silent in between */
+            *now = before[i];
+            continue;
+        }
+        now->tallies = before[i].tallies;
+        now->tally_count = before[i].tally_count;
+        before[i].tallies = tallies.tallies;
+        before[i].tally_count = tallies.tally_count;
+        sc_holdings_free(&before[i]);
+    }
+    return compare(v, err);
+}
+
+/* ---- all of it ---- */
+
+enum sc_status sc_survey_run(struct sc_survey *v, const struct sc_survey_options *options,
+                             const struct sc_cluster *cluster, struct sc_error *err)
+{
+    *v = (struct sc_survey){.options = *options, .cluster = cluster};
+    if (cluster->count > MOST_NODES)
+        return sc_fail(err, SC_LIMIT, "more than %u members", MOST_NODES);
+    v->nodes = calloc(cluster->count, sizeof(*v->nodes));
+    if (v->nodes == NULL)
+        return sc_fail_nomem(err, "the nodes");
+    for (uint32_t i = 0; i < cluster->count; i++)
+        v->nodes[i].member = &cluster->members[i];
+    ask_nodes(v);
+    SC_TRY(compare(v, err));
+    return sc_survey_missing(v) == 0 ? SC_OK : compare_again(v, err);
+}
+
+void sc_survey_free(struct sc_survey *v)
+{
+    for (uint32_t i = 0; v->nodes != NULL && i < v->cluster->count; i++) {
+        struct sc_survey_node *node = &v->nodes[i];
+        sc_buf_free(&node->ask.answer);
+        sc_buf_free(&node->ask.errors);
+        free(node->ssh);
+        json_decref(node->root);
+        sc_holdings_free(&node->held);
+    }
+    free(v->nodes);
+    free(v->windows);
+    *v = (struct sc_survey){0};
+}
+
+/* ---- what a node is ---- */
+
+bool sc_survey_runs(const struct sc_survey_node *node)
+{
+    return json_is_object(json_object_get(node->root, "store"));
+}
+
+uint64_t sc_survey_lag_ms(const struct sc_survey_node *node)
+{
+    struct sc_civil c = {0};
+    uint64_t now = integer(node->root, "now_ms");
+    if (sscanf(text(json_object_get(node->root, "store"), "last_sync"), "%d-%2u-%2uT%2u:%2u:%2u.%3uZ",
+               &c.year, &c.month, &c.day, &c.hour, &c.minute, &c.second, &c.millisecond) != 7)
+        return UINT64_MAX;
+    uint64_t then = (uint64_t)sc_time_from_civil(&c);
+    return now > then ? now - then : 0;
+}
+
+void sc_survey_taken_by(const struct sc_survey *v, const struct sc_member *member, uint32_t *usable,
+                        uint32_t *proxies)
+{
+    *usable = *proxies = 0;
+    for (uint32_t i = 0; i < v->cluster->count; i++) {
+        const json_t *cluster = json_object_get(v->nodes[i].root, "cluster"), *m;
+        size_t k;
+        json_array_foreach(json_object_get(cluster, "members"), k, m)
+        {
+            if (strcmp(text(m, "name"), member->name) != 0 || json_object_get(m, "usable") == NULL)
+                continue;
+            ++*proxies;
+            *usable += json_is_true(json_object_get(m, "usable"));
+        }
+    }
+}
+
+bool sc_survey_differs(const struct sc_survey *v, const struct sc_survey_node *node, char *out, size_t size)
+{
+    const json_t *cluster = json_object_get(node->root, "cluster");
+    const char *program = text(node->root, "version");
+    out[0] = '\0';
+    if (sc_survey_runs(node) && cluster == NULL)
+        snprintf(out, size, "its collector is no member of a cluster");
+    else if (cluster != NULL && integer(cluster, "version") != v->cluster->version)
+        snprintf(out, size, "its collector has version %" PRIu64 " of the membership file, not %" PRIu64,
+                 integer(cluster, "version"), v->cluster->version);
+    else if (cluster != NULL && strcmp(text(cluster, "node"), node->member->name) != 0)
+        snprintf(out, size, "it takes itself for member %.64s", text(cluster, "node"));
+    else if (node->root != NULL && strcmp(program, SC_VERSION) != 0)
+        snprintf(out, size, "it runs version %.32s, not " SC_VERSION, program);
+    return out[0] != '\0';
+}

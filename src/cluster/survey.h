@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What the members of a cluster say of themselves, all asked at once by a command of each that answers as sc-admin status --json does,
+ * and what they hold, compared. A node takes part when its files can be read, whether its collector runs or not. One thread; blocking.
+ */
+#ifndef SC_CLUSTER_SURVEY_H
+#define SC_CLUSTER_SURVEY_H
+
+#include "cluster/ask.h"
+#include "cluster/holdings.h"
+#include "conf/cluster.h"
+
+#define SC_SURVEY_PROBLEM_MAX 400u
+
+/* Borrowed while the survey runs. */
+struct sc_survey_options {
+    const char *node; /* the member that this machine is; NULL: none */
+    const char *ssh;  /* the command that reaches the others, with options of its own */
+    const char *const *here,
+        *const *there; /* the words that ask a node, here and behind ssh; NULL behind the last */
+    uint64_t timeout_ms;
+    uint32_t windows; /* to compare */
+};
+
+struct sc_survey_node {
+    const struct sc_member *member;
+    struct sc_ask ask;
+    char *ssh;    /* words of the ask */
+    json_t *root; /* what it answered; NULL: nothing that makes sense */
+    struct sc_holdings held;
+    bool has_held;
+    char problem[SC_SURVEY_PROBLEM_MAX]; /* empty: none */
+};
+
+struct sc_survey {
+    struct sc_survey_options options;
+    const struct sc_cluster *cluster; /* borrowed */
+    struct sc_survey_node *nodes;     /* one per member */
+    struct sc_window_copies *windows;
+    uint32_t window_count;
+};
+
+/* Zero-initialises *survey, to be freed in any case. @return SC_OK, whoever answered; SC_LIMIT: too many members; SC_NOMEM. */
+enum sc_status sc_survey_run(struct sc_survey *survey, const struct sc_survey_options *options,
+                             const struct sc_cluster *cluster, struct sc_error *err);
+void sc_survey_free(struct sc_survey *survey);
+
+/* Batches that nobody holds and somebody should, of all windows. */
+uint64_t sc_survey_missing(const struct sc_survey *survey);
+
+bool sc_survey_runs(const struct sc_survey_node *node);
+
+/* Ms from the last durable moment of its store to its answer, by its own clock; UINT64_MAX: none was. */
+uint64_t sc_survey_lag_ms(const struct sc_survey_node *node);
+
+/* How many of the proxies that answered give batches to the member. */
+void sc_survey_taken_by(const struct sc_survey *survey, const struct sc_member *member, uint32_t *usable,
+                        uint32_t *proxies);
+
+/* What of the membership and the program differs from here; false when nothing does. */
+bool sc_survey_differs(const struct sc_survey *survey, const struct sc_survey_node *node, char *out,
+                       size_t size);
+
+#endif

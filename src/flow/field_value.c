@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The value of a field in one row of a set of columns. */
+#include "flow/field.h"
+
+#include "base/bytes.h"
+#include "base/clock.h"
+
+uint64_t sc_transform_u64(enum sc_transform transform, uint64_t value, uint64_t base)
+{
+    switch (transform) {
+    case SC_TRANSFORM_SECONDS_TO_MS:
+        return value * 1000;
+    case SC_TRANSFORM_NTP_TO_MS:
+        return sc_ntp_to_ms(value);
+    case SC_TRANSFORM_NTP_TO_NS:
+        return sc_ntp_to_ns(value);
+    case SC_TRANSFORM_HIGH_BYTE:
+    case SC_TRANSFORM_ICMP_TYPE:
+    case SC_TRANSFORM_V5_ENGINE_TYPE:
+        return value >> 8 & 0xff;
+    case SC_TRANSFORM_LOW_BYTE:
+    case SC_TRANSFORM_ICMP_CODE:
+    case SC_TRANSFORM_V5_ENGINE_ID:
+        return value & 0xff;
+    case SC_TRANSFORM_COUNT_OR_ONE:
+        return value == 0 ? 1 : value;
+    case SC_TRANSFORM_MINUS_INIT:
+        return (value - base) & 0xffffffffu;
+    case SC_TRANSFORM_EXPORT_MINUS_US:
+        return value / 1000 > base ? 0 : base - value / 1000;
+    case SC_TRANSFORM_FIRST_PLUS_MS:
+        return base + value;
+    case SC_TRANSFORM_FIRST_PLUS_US:
+        return base + value / 1000;
+    default:
+        return value;
+    }
+}
+
+struct row_view {
+    const struct sc_column *const *columns;
+    uint32_t count;
+    uint32_t row;
+};
+
+/* The column of `key` where the row has a value, else NULL. */
+static const struct sc_column *present_column(const struct row_view *view, struct sc_column_key key)
+{
+    for (uint32_t i = 0; i < view->count; i++) {
+        const struct sc_column *c = view->columns[i];
+        if (c != NULL && view->row < c->rows && sc_column_key_equal(c->key, key))
+            return sc_column_is_null(c, view->row) ? NULL : c;
+    }
+    return NULL;
+}
+
+static struct sc_value short_value(const struct row_view *view, enum sc_field_place place);
+
+/* NetFlow has no field for type and code in most templates, and many IPFIX exporters use none: the port holds both. */
+static bool port_is_icmp(const struct row_view *view)
+{
+    const struct sc_column *protocol =
+        present_column(view, (struct sc_column_key){SC_PEN_IANA, 4, 0, SC_COLUMN_UINT});
+    uint64_t number = protocol == NULL ? 0 : sc_column_u64(protocol, view->row);
+    return number == 1 || number == 58;
+}
+
+static bool is_v5(const struct row_view *view)
+{
+    const struct sc_column *version = present_column(
+        view, (struct sc_column_key){SC_PEN_COLLECTOR, SC_IE_EXPORT_VERSION, 0, SC_COLUMN_UINT});
+    return version != NULL && sc_column_u64(version, view->row) == 5;
+}
+
+static bool find_base(const struct row_view *view, enum sc_transform transform, uint64_t *base)
+{
+    if (transform == SC_TRANSFORM_FIRST_PLUS_MS || transform == SC_TRANSFORM_FIRST_PLUS_US) {
+        struct sc_value first = short_value(view, SC_FIELD_FIRST);
+        *base = first.u;
+        return !first.null;
+    }
+    if (transform == SC_TRANSFORM_ICMP_TYPE || transform == SC_TRANSFORM_ICMP_CODE)
+        return port_is_icmp(view);
+    if (transform == SC_TRANSFORM_V5_ENGINE_TYPE || transform == SC_TRANSFORM_V5_ENGINE_ID)
+        return is_v5(view);
+    uint16_t id = transform == SC_TRANSFORM_MINUS_INIT ? SC_IE_SYSTEM_INIT : SC_IE_EXPORT_TIME;
+    const struct sc_column *c =
+        present_column(view, (struct sc_column_key){SC_PEN_COLLECTOR, id, 0, SC_COLUMN_UINT});
+    *base = c == NULL ? 0 : sc_column_u64(c, view->row);
+    return c != NULL;
+}
+
+static bool address_value(const struct sc_column *c, uint32_t row, enum sc_transform transform,
+                          struct sc_value *out)
+{
+    out->addr = *sc_column_addr(c, row);
+    if (transform == SC_TRANSFORM_FAMILY_V4)
+        return sc_addr_is_v4(&out->addr);
+    return transform != SC_TRANSFORM_FAMILY_V6 || !sc_addr_is_v4(&out->addr);
+}
+
+static void learned_value(enum sc_ie_type type, struct sc_value *out)
+{
+    const uint8_t *p = out->bytes;
+    uint32_t length = out->length;
+    switch (sc_column_kind_of(type)) {
+    case SC_COLUMN_ADDRESS:
+        if (length == 4)
+            out->addr = sc_addr_v4(sc_load_be32(p));
+        else
+            memcpy(out->addr.b, p, sizeof(out->addr.b));
+        break;
+    case SC_COLUMN_FLOAT:
+        out->f = sc_load_be_float(p, length);
+        break;
+    case SC_COLUMN_INT:
+        out->u = sc_load_be(p, length);
+        if (length < 8 && (*p & 0x80) != 0) /* the sign goes on */
+            out->u |= UINT64_MAX << (8 * length);
+        break;
+    default:
+        out->u = sc_transform_u64(sc_transform_of(type), sc_load_be(p, length), 0);
+    }
+}
+
+static bool bytes_value(const struct sc_column *c, uint32_t row, const struct sc_field_source *source,
+                        struct sc_value *out)
+{
+    enum sc_ie_type type = (enum sc_ie_type)source->type;
+    out->bytes = sc_column_bytes(c, row, &out->length);
+    switch (source->transform) {
+    case SC_TRANSFORM_LEARNED:
+        if (!sc_column_length_fits(type, out->length))
+            return false;
+        learned_value(type, out);
+        return true;
+    case SC_TRANSFORM_MISFIT:
+        return !sc_column_length_fits(type, out->length);
+    case SC_TRANSFORM_V9_STRING:
+        while (out->length != 0 && out->bytes[out->length - 1] == 0)
+            out->length--;
+        return true;
+    default:
+        return true;
+    }
+}
+
+/* False where this source has nothing for the row. */
+static bool source_value(const struct row_view *view, const struct sc_field_source *source,
+                         struct sc_value *out)
+{
+    const struct sc_column *c = present_column(view, source->key);
+    enum sc_transform transform = (enum sc_transform)source->transform;
+    uint64_t base = 0;
+    if (c == NULL || (sc_transform_has_base(transform) && !find_base(view, transform, &base)))
+        return false;
+    switch (c->key.kind) {
+    case SC_COLUMN_ADDRESS:
+        return address_value(c, view->row, transform, out);
+    case SC_COLUMN_BYTES:
+        return bytes_value(c, view->row, source, out);
+    case SC_COLUMN_FLOAT:
+        out->u = sc_column_u64(c, view->row);
+        memcpy(&out->f, &out->u, sizeof(out->f));
+        return true;
+    default:
+        out->u = sc_transform_u64(transform, sc_column_u64(c, view->row), base);
+        return true;
+    }
+}
+
+static struct sc_value field_from_sources(const struct sc_field *field, const struct row_view *view)
+{
+    struct sc_value value = {.null = true, .type = field->type};
+    for (unsigned i = 0; i < field->source_count; i++) {
+        if (source_value(view, &field->sources[i], &value)) {
+            value.null = false;
+            return value;
+        }
+    }
+    return (struct sc_value){.null = true, .type = field->type};
+}
+
+static struct sc_value counter_value(const struct row_view *view, enum sc_field_place place, bool scaled)
+{
+    struct sc_field field;
+    sc_field_at(place, &field, NULL);
+    field.scaled = scaled;
+    return sc_field_value(&field, view->columns, view->count, view->row);
+}
+
+static struct sc_value short_value(const struct row_view *view, enum sc_field_place place)
+{
+    return counter_value(view, place, false);
+}
+
+static struct sc_value duration_value(const struct row_view *view)
+{
+    struct sc_value first = short_value(view, SC_FIELD_FIRST), last = short_value(view, SC_FIELD_LAST);
+    bool null = first.null || last.null;
+    return (struct sc_value){
+        .null = null,
+        .type = SC_VALUE_UINT,
+        .u = null || last.u < first.u ? 0 : last.u - first.u,
+    };
+}
+
+static struct sc_value rate_value(struct sc_value amount, struct sc_value per, double factor)
+{
+    bool null = amount.null || per.null;
+    return (struct sc_value){
+        .null = null,
+        .type = SC_VALUE_FLOAT,
+        .f = null || per.u == 0 ? 0 : factor * (double)amount.u / (double)per.u,
+    };
+}
+
+struct sc_value sc_field_value(const struct sc_field *field, const struct sc_column *const *columns,
+                               uint32_t column_count, uint32_t row)
+{
+    struct row_view view = {columns, column_count, row};
+    struct sc_value value;
+    switch (field->computed) {
+    case SC_COMPUTED_FLOWS:
+        value = field_from_sources(field, &view);
+        return value.null ? (struct sc_value){.type = SC_VALUE_UINT, .u = 1} : value;
+    case SC_COMPUTED_DURATION:
+        return duration_value(&view);
+    case SC_COMPUTED_BPS:
+        return rate_value(counter_value(&view, SC_FIELD_BYTES, field->scaled),
+                          short_value(&view, SC_FIELD_DURATION), 8000);
+    case SC_COMPUTED_PPS:
+        return rate_value(counter_value(&view, SC_FIELD_PACKETS, field->scaled),
+                          short_value(&view, SC_FIELD_DURATION), 1000);
+    case SC_COMPUTED_BPP:
+        return rate_value(counter_value(&view, SC_FIELD_BYTES, field->scaled),
+                          counter_value(&view, SC_FIELD_PACKETS, field->scaled), 1);
+    default:
+        value = field_from_sources(field, &view);
+        if (field->scaled && !value.null) {
+            const struct sc_column *interval = present_column(&view, SC_SAMPLING_KEY);
+            value.u = interval == NULL ? value.u : sc_scale_u64(value.u, sc_column_u64(interval, row));
+        }
+        return value;
+    }
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Sessions, their domains, templates and waiting sets. */
+#ifndef SC_WIRE_SESSION_H
+#define SC_WIRE_SESSION_H
+
+#include "wire/decoder_types.h"
+
+/* The session of a source, made when new. SC_LIMIT: there is no room for one. */
+enum sc_status sc_session_get(struct sc_decoder *decoder, const struct sc_message_source *source,
+                              bool any_port, struct sc_session **out);
+struct sc_session *sc_session_find(const struct sc_decoder *decoder, const struct sc_message_source *source,
+                                   bool any_port);
+/* A session that no decoder has; sc_session_insert gives it to this one (false: there is one with the same
+ * source, no room, or no memory). */
+struct sc_session *sc_session_create(const struct sc_decoder *decoder, const struct sc_message_source *source,
+                                     bool any_port);
+bool sc_session_insert(struct sc_decoder *decoder, struct sc_session *session);
+/* Removes a domain that is of no use: nothing of it was ever decoded and nothing waits; with its last one the session, and with
+ * that the exporter. NULL: there was no room for the domain. */
+void sc_session_tidy(struct sc_decoder *decoder, struct sc_session *session, struct sc_domain *domain);
+
+/* SC_LIMIT and *out NULL when there is no room for another domain. */
+enum sc_status sc_session_domain(struct sc_session *session, const struct sc_decoder_limits *limits,
+                                 uint8_t version, uint32_t id, struct sc_domain **out);
+/* NULL: there is none. */
+struct sc_domain *sc_session_find_domain(const struct sc_session *session, uint8_t version, uint32_t id);
+struct sc_template *sc_domain_template(const struct sc_domain *domain, uint16_t id);
+/* Takes `t`, which replaces one of the same id (returned in *old, now the caller's). */
+enum sc_status sc_domain_put_template(struct sc_session *session, struct sc_domain *domain,
+                                      struct sc_template *t, struct sc_template **old);
+
+/* Keeps a copy of a set until its template comes; older ones go when there are too many. */
+void sc_session_wait(struct sc_session *session, const struct sc_decoder_limits *limits,
+                     struct sc_domain *domain, const struct sc_message *message,
+                     const struct sc_planned_set *set);
+/* Unlinks the first waiting set of the domain that has a template of its life now (*t); the caller frees it. */
+struct sc_waiting_set *sc_session_claim(struct sc_session *session, const struct sc_domain *domain,
+                                        struct sc_template **t);
+
+#endif

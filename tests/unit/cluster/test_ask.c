@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Programs run side by side: what they write, how they end, and that none outlives its time; the words of ssh. */
+#include "cluster/ask.h"
+#include "store_kit.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <signal.h>
+
+static struct sc_ask shell(const char *script)
+{
+    struct sc_ask ask = {0};
+    assert_true(sc_ask_word(&ask, "sh") && sc_ask_word(&ask, "-c") && sc_ask_word(&ask, script));
+    return ask;
+}
+
+static void done(struct sc_ask *ask)
+{
+    sc_buf_free(&ask->answer);
+    sc_buf_free(&ask->errors);
+}
+
+static void check_text(const struct sc_buf *got, const char *want)
+{
+    assert_int_equal(got->len, strlen(want));
+    assert_memory_equal(got->len == 0 ? "" : (const char *)got->data, want, got->len);
+}
+
+static void answers(void **state)
+{
+    (void)state;
+    struct sc_ask asks[5] = {shell("echo one; echo two >&2"), shell("exit 7"), shell("kill -TERM $$"),
+                             shell("head -c 300000 /dev/zero; head -c 100000 /dev/zero >&2"), shell("")};
+    asks[4].word_count = 0;
+    assert_true(sc_ask_word(&asks[4], "/nonexistent/program"));
+    sc_ask_all(asks, 5, 60000);
+    check_text(&asks[0].answer, "one\n");
+    check_text(&asks[0].errors, "two\n");
+    assert_int_equal(asks[0].exit, 0);
+    assert_int_equal(asks[1].exit, 7);
+    assert_int_equal(asks[2].exit, 128 + SIGTERM);
+    assert_int_equal(asks[3].answer.len, 300000);
+    assert_int_equal(asks[3].errors.len, 4096);
+    assert_int_equal(asks[4].failed, ENOENT);
+    for (unsigned i = 0; i < 5; i++) {
+        assert_true(asks[i].pid == -1 && !asks[i].timed_out && !asks[i].too_long);
+        done(&asks[i]);
+    }
+}
+
+/* What a program has started goes with it, also when it has closed its pipes. */
+static void deadline(void **state)
+{
+    (void)state;
+    struct sc_ask asks[3] = {shell("echo $$; sleep 1000; echo never"), shell("exec >&- 2>&-; sleep 1000"),
+                             shell("echo quick")};
+    sc_ask_all(asks, 3, 1500);
+    assert_true(asks[0].timed_out && asks[1].timed_out && !asks[2].timed_out);
+    assert_int_equal(asks[0].exit, 128 + SIGKILL);
+    check_text(&asks[2].answer, "quick\n");
+    sc_buf_append_u8(&asks[0].answer, 0);
+    pid_t group = (pid_t)strtol((const char *)asks[0].answer.data, NULL, 10);
+    assert_true(group > 1);
+    uint64_t until = sc_clock_mono_ms() + 20000; /* its child is init's to bury */
+    while (kill(-group, 0) == 0 && sc_clock_mono_ms() < until)
+        usleep(10000);
+    assert_int_equal(kill(-group, 0), -1);
+    for (unsigned i = 0; i < 3; i++)
+        done(&asks[i]);
+}
+
+static void words_of_ssh(void **state)
+{
+    (void)state;
+    static const char *const refused[] = {"",    "-oProxyCommand=x", "a b", "a;b", "a\nb", "$(a)",
+                                          "a'b", "user@host",        "a/b"};
+    static const char *const taken[] = {"alpha",       "alpha-2.example.org", "192.0.2.1",
+                                        "2001:db8::1", "fe80::1%eth0",        "a_b"};
+    struct sc_error err = {0};
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        struct sc_ask ask = {0};
+        char command[] = "ssh";
+        assert_int_equal(sc_ask_ssh(&ask, command, refused[i], &err), SC_USAGE);
+    }
+    for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
+        struct sc_ask ask = {0};
+        char command[] = "  ssh -i  /etc/key ";
+        assert_int_equal(sc_ask_ssh(&ask, command, taken[i], &err), SC_OK);
+        assert_string_equal(ask.words[0], "ssh");
+        assert_string_equal(ask.words[1], "-i");
+        assert_string_equal(ask.words[2], "/etc/key");
+        assert_string_equal(ask.words[ask.word_count - 2], "--");
+        assert_string_equal(ask.words[ask.word_count - 1], taken[i]);
+    }
+    struct sc_ask ask = {0};
+    char empty[] = " ", many[400];
+    assert_int_equal(sc_ask_ssh(&ask, empty, "a", &err), SC_USAGE);
+    for (size_t i = 0; i + 1 < sizeof(many); i++)
+        many[i] = i % 2 == 0 ? 'a' : ' ';
+    many[sizeof(many) - 1] = '\0';
+    ask = (struct sc_ask){0};
+    assert_int_equal(sc_ask_ssh(&ask, many, "a", &err), SC_USAGE);
+}
+
+UNIT(test_ask)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answers),
+        cmocka_unit_test(deadline),
+        cmocka_unit_test(words_of_ssh),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Ranks without memory: the n-th allocation of any of them fails, for every n until the work succeeds. All ranks end, those that
+ * could not go on say so, and nothing leaks.
+ */
+#include "cluster/listing.h"
+#include "cluster/ranks_threads.h"
+#include "cluster/reduce.h"
+#include "group/table.h"
+#include "nomem_kit.h"
+#include "query_kit.h"
+
+#define RANKS 3u
+
+/* ---- ranks ---- */
+
+struct rank {
+    struct sc_ranks ranks, under;
+    struct sc_ranks_threads *threads;
+    enum sc_status (*work)(struct rank *r);
+    pthread_t thread;
+    enum sc_status status;
+    struct sc_error err;
+    /* of reductions */
+    const struct sc_reduce_wish *wish;
+    struct sc_aggregate aggregate;
+    struct sc_groups *groups;
+    /* of listings */
+    const struct sc_listing *listing;
+    struct sc_source source;
+    uint64_t written;
+};
+
+/* A pass that fails ends the others, as the one who started them would. */
+static enum sc_status pass(void *arg, uint32_t to, const struct sc_buf *send, uint32_t from,
+                           struct sc_buf *receive, struct sc_error *err)
+{
+    struct rank *r = arg;
+    enum sc_status status = r->under.pass(r->under.arg, to, send, from, receive, err);
+    if (status != SC_OK)
+        sc_ranks_threads_stop(r->threads);
+    return status;
+}
+
+static void *rank_main(void *arg)
+{
+    struct rank *r = arg;
+    r->status = r->work(r);
+    if (r->status != SC_OK) /* also where it could not pass a number */
+        sc_ranks_threads_stop(r->threads);
+    return NULL;
+}
+
+/* True when all succeeded, none was refused anything. */
+static bool run(struct rank *ranks, long n)
+{
+    struct sc_ranks_threads *threads = sc_ranks_threads_create(RANKS);
+    bool failed = false;
+    assert_non_null(threads);
+    nomem_arm(n, false);
+    for (uint32_t i = 0; i < RANKS; i++) {
+        ranks[i].threads = threads;
+        ranks[i].under = sc_ranks_threads_rank(threads, i);
+        ranks[i].ranks = (struct sc_ranks){.rank = i, .count = RANKS, .pass = pass, .arg = &ranks[i]};
+        assert_int_equal(pthread_create(&ranks[i].thread, NULL, rank_main, &ranks[i]), 0);
+    }
+    for (uint32_t i = 0; i < RANKS; i++)
+        pthread_join(ranks[i].thread, NULL);
+    bool whole = !nomem_disarm();
+    for (uint32_t i = 0; i < RANKS; i++) {
+        failed = failed || ranks[i].status != SC_OK;
+        if (ranks[i].status != SC_OK && ranks[i].status != SC_NOMEM && ranks[i].status != SC_CANCELLED)
+            fail_msg("allocation %ld: %s", n, ranks[i].err.message);
+    }
+    sc_ranks_threads_free(threads);
+    if (whole)
+        assert_false(failed);
+    return whole;
+}
+
+/* ---- groups ---- */
+
+static enum sc_status reduce(struct rank *r)
+{
+    struct sc_reduce_stats stats;
+    return sc_reduce_groups(&r->ranks, r->wish, &r->aggregate, &r->groups, &stats, &r->err);
+}
+
+static void add_row(struct sc_groups *groups, uint32_t number)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    struct sc_addr address = sc_addr_v4(number);
+    uint8_t row[SC_MAX_KEYS * 8 + 16 + SC_MAX_ACCUMULATORS * 8] = {0};
+    sc_store_le32(row, sc_interner_add(&groups->interner, &address, sizeof(address)));
+    sc_key_store(row + a->keys[0].width, a->keys[1].width, number % 7);
+    row[a->seen_at] = (uint8_t)((1u << a->accumulator_count) - 1);
+    for (uint32_t i = 0; i < a->accumulator_count; i++)
+        sc_store_le64(row + a->accumulators_at + 8 * i, 1 + 1000 / (number + 1));
+    uint8_t *entry = sc_groups_find(groups, row, sc_groups_hash(groups, row));
+    assert_non_null(entry);
+    sc_groups_combine(a, entry, row);
+}
+
+static bool reduce_once(const struct sc_request *request, enum sc_reduce_way way, long n)
+{
+    struct rank ranks[RANKS] = {0};
+    struct sc_reduce_wish wish = {
+        .orders = request->orders, .order_count = request->order_count, .limit = 5, .way = way};
+    for (uint32_t i = 0; i < RANKS; i++) {
+        ranks[i].work = reduce;
+        ranks[i].wish = &wish;
+        ranks[i].aggregate = request->aggregate;
+        ranks[i].aggregate.wide_keys = i == 1;
+        sc_aggregate_prepare(&ranks[i].aggregate);
+        ranks[i].groups = sc_groups_create(&ranks[i].aggregate);
+        assert_non_null(ranks[i].groups);
+        for (uint32_t g = 0; g < 200; g++)
+            add_row(ranks[i].groups, g + 20 * i);
+    }
+    bool whole = run(ranks, n);
+    if (whole)
+        assert_non_null(ranks[0].groups);
+    for (uint32_t i = 0; i < RANKS; i++)
+        sc_groups_free(ranks[i].groups);
+    return whole;
+}
+
+static void groups_without_memory(void **state)
+{
+    (void)state;
+    struct sc_request *request = malloc(sizeof(*request));
+    struct sc_error err;
+    assert_non_null(request);
+    assert_int_equal(sc_request_aggregate(NULL, "srcip,dstport", "bytes", "flows", request, &err), SC_OK);
+    for (enum sc_reduce_way way = SC_REDUCE_GATHER; way <= SC_REDUCE_TPUT; way++) {
+        long n = 0;
+        while (!reduce_once(request, way, n))
+            n++;
+        assert_true(n > 10);
+    }
+    free(request);
+}
+
+/* ---- records ---- */
+
+static bool count_bytes(void *arg, const void *bytes, size_t count)
+{
+    struct rank *r = arg;
+    (void)bytes;
+    r->written += count;
+    return true;
+}
+
+static enum sc_status list(struct rank *r)
+{
+    struct sc_scan_options options = {.time = Q_ALWAYS, .threads = 1};
+    struct sc_sink sink = {count_bytes, r};
+    struct sc_summary summary;
+    struct sc_scan_stats stats;
+    struct sc_cluster_list_stats list_stats;
+    return sc_cluster_list(&r->ranks, &r->source, &options, r->listing, &sink, &summary, &stats, &list_stats,
+                           &r->err);
+}
+
+static bool list_once(const struct query_table *table, const struct sc_listing *listing, long n)
+{
+    struct rank ranks[RANKS] = {0};
+    for (uint32_t i = 0; i < RANKS; i++) {
+        ranks[i].work = list;
+        ranks[i].listing = listing;
+        query_open(&ranks[i].source, table->store);
+    }
+    bool whole = run(ranks, n);
+    if (whole)
+        assert_true(ranks[0].written > 0);
+    for (uint32_t i = 0; i < RANKS; i++)
+        sc_source_close(&ranks[i].source);
+    return whole;
+}
+
+static void records_without_memory(void **state)
+{
+    (void)state;
+    struct query_table table;
+    struct sc_request_listing *request = malloc(sizeof(*request));
+    struct sc_error err;
+    assert_non_null(request);
+    query_table_make(&table, 5, 2, 20);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(sc_request_list(NULL, "flowId,srcip,bytes", i == 0 ? NULL : "bytes", request, &err),
+                         SC_OK);
+        struct sc_output_options options = {.format = SC_OUTPUT_PRETTY};
+        struct sc_listing listing = {.output =
+                                         sc_output_create(&options, request->columns, request->column_count),
+                                     .fields = request->fields,
+                                     .field_count = request->column_count,
+                                     .orders = request->orders,
+                                     .order_count = request->order_count,
+                                     .limit = i == 0 ? 7 : 0,
+                                     .separator = "",
+                                     .summarize = true,
+                                     .fit = true};
+        long n = 0;
+        while (!list_once(&table, &listing, n))
+            n++;
+        assert_true(n > 10);
+        sc_output_free(listing.output);
+    }
+    query_table_free(&table);
+    free(request);
+}
+
+UNIT(test_nomem)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(groups_without_memory),
+        cmocka_unit_test(records_without_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Groups that are too many for a small table: entries leave it and are put together again, whatever leaves when. */
+#include "query_kit.h"
+
+#define BATCHES 6u
+#define ROWS    60000u
+#define THREADS 3u
+
+struct reference {
+    uint32_t groups; /* that rows can have */
+    uint32_t present;
+    uint64_t *flows, *bytes;
+};
+
+static uint32_t group_of(uint64_t id, uint32_t groups)
+{
+    return (uint32_t)(kit_mix(id, 5) % groups);
+}
+
+/* A group is a source address and a source port; some have no port. */
+static struct sc_batch *make_batch(struct reference *ref, uint64_t first)
+{
+    static const enum query_column columns[] = {Q_ID, Q_RECEIVED, Q_SOURCE, Q_SOURCE_PORT, Q_BYTES};
+    struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
+    assert_non_null(batch);
+    batch->window_ms = KIT_WINDOW;
+    for (uint32_t i = 0; i < 5; i++) {
+        struct sc_column *c = sc_batch_begin(batch, query_rules[columns[i]].key, NULL, 8, ROWS);
+        assert_non_null(c);
+        for (uint32_t row = 0; row < ROWS; row++) {
+            uint32_t group = group_of(first + row, ref->groups), port = group % 64;
+            struct sc_addr address = sc_addr_v4(0x0a000000u + group / 64);
+            if (i == 2)
+                sc_column_put_addr(c, &address);
+            else if (i == 3 && port == 63)
+                assert_int_equal(sc_column_put_null(c), SC_OK);
+            else
+                sc_column_put_u64(c, i == 0   ? first + row
+                                     : i == 1 ? KIT_WINDOW
+                                     : i == 3 ? port
+                                              : 1 + row % 7);
+        }
+    }
+    for (uint32_t row = 0; row < ROWS; row++) {
+        uint32_t group = group_of(first + row, ref->groups);
+        ref->present += ref->flows[group] == 0;
+        ref->flows[group]++;
+        ref->bytes[group] += 1 + row % 7;
+    }
+    sc_batch_commit(batch, ROWS);
+    assert_int_equal(sc_batch_finish(batch), SC_OK);
+    return batch;
+}
+
+static char *make_store(struct reference *ref, uint32_t groups)
+{
+    char *store = kit_folder();
+    struct sc_error err = {0};
+    struct sc_store_writer *w = sc_store_writer_open(store, NULL, &err);
+    assert_non_null(w);
+    *ref = (struct reference){.groups = groups,
+                              .flows = calloc(groups, sizeof(uint64_t)),
+                              .bytes = calloc(groups, sizeof(uint64_t))};
+    assert_true(ref->flows != NULL && ref->bytes != NULL);
+    for (uint32_t b = 0; b < BATCHES; b++) {
+        struct sc_batch *batch = make_batch(ref, (uint64_t)b * ROWS);
+        query_append(w, batch);
+        sc_batch_free(batch);
+    }
+    assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
+    return store;
+}
+
+static enum sc_status add_unit(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
+                               struct sc_selection *selection, struct sc_error *err)
+{
+    struct sc_groups **partials = arg;
+    (void)thread;
+    return sc_groups_add_rows(partials[unit % THREADS], group, selection, err);
+}
+
+static struct sc_groups *scan(const char *store, const struct sc_request *r, uint64_t budget,
+                              const struct sc_keep *keep, uint32_t count)
+{
+    struct sc_source source;
+    struct sc_groups *partials[THREADS];
+    struct sc_error err = {0};
+    struct sc_scan_options options = {.time = Q_ALWAYS, .threads = 1};
+    struct sc_scan_consumer consumer = {.unit = add_unit, .arg = partials};
+    struct sc_scan_stats stats = {0};
+    uint64_t spilled = 0;
+    for (unsigned t = 0; t < THREADS; t++) {
+        partials[t] = sc_groups_create(&r->aggregate);
+        assert_non_null(partials[t]);
+        sc_groups_set_spill_budget(partials[t], budget);
+    }
+    query_open(&source, store);
+    assert_int_equal(source.unit_count, BATCHES);
+    assert_int_equal(sc_scan_run(&source, &options, &consumer, &stats, &err), SC_OK);
+    for (unsigned t = 0; t < THREADS; t++) {
+        spilled += sc_groups_spilled(partials[t]);
+        assert_true(sc_groups_memory(partials[t]) >= sc_groups_spilled(partials[t]));
+    }
+    assert_true(spilled > 0);
+    assert_int_equal(sc_groups_join(partials, THREADS, keep, count, &err), SC_OK);
+    for (unsigned t = 0; t < THREADS; t++) {
+        assert_int_equal(sc_groups_spilled(partials[t]), 0);
+        if (t > 0) {
+            assert_int_equal(sc_groups_count(partials[t]), 0);
+            sc_groups_free(partials[t]);
+        }
+    }
+    sc_source_close(&source);
+    return partials[0];
+}
+
+static uint32_t group_of_entry(const struct sc_request *r, const struct sc_groups *groups,
+                               const uint8_t *entry)
+{
+    struct sc_value address = sc_groups_value(groups, entry, &r->columns[0].result);
+    struct sc_value port = sc_groups_value(groups, entry, &r->columns[1].result);
+    assert_true(port.null || port.u < 63);
+    return (sc_load_be32(address.addr.b + 12) - 0x0a000000u) * 64 + (port.null ? 63 : (uint32_t)port.u);
+}
+
+/* The first `limit` are right, and in order. */
+static void check(const struct sc_request *r, const struct sc_groups *groups, const struct reference *ref,
+                  uint64_t limit, uint64_t want)
+{
+    struct sc_result result;
+    struct sc_error err = {0};
+    assert_int_equal(sc_groups_top(groups, r->orders, r->order_count, limit, &result, &err), SC_OK);
+    assert_int_equal(result.count, want);
+    uint64_t previous = UINT64_MAX, better = 0;
+    for (uint64_t i = 0; i < result.count; i++) {
+        uint32_t group = group_of_entry(r, groups, result.entries[i]);
+        assert_true(group < ref->groups);
+        assert_int_equal(sc_groups_value(groups, result.entries[i], &r->columns[2].result).u,
+                         ref->flows[group]);
+        assert_int_equal(sc_groups_value(groups, result.entries[i], &r->columns[3].result).u,
+                         ref->bytes[group]);
+        assert_true(ref->bytes[group] <= previous);
+        previous = ref->bytes[group];
+    }
+    for (uint32_t g = 0; g < ref->groups; g++)
+        better += ref->bytes[g] > previous;
+    assert_true(better < limit || limit == 0);
+    free(result.entries);
+}
+
+static void run(uint32_t group_count)
+{
+    static const uint64_t budgets[] = {1, UINT64_C(6) << 20, 0};
+    struct reference ref;
+    char *store = make_store(&ref, group_count);
+    struct sc_request *r = calloc(1, sizeof(*r));
+    struct sc_error err = {0};
+    assert_non_null(r);
+    assert_int_equal(sc_request_aggregate(NULL, "srcip,srcport", "bytes#desc", "flows,bytes", r, &err),
+                     SC_OK);
+    for (unsigned b = 0; b < 3; b++) {
+        struct sc_keep keep = {r->orders, r->order_count, 25};
+        struct sc_groups *all = scan(store, r, budgets[b], NULL, 2),
+                         *first = scan(store, r, budgets[b], &keep, 1 + b);
+        assert_int_equal(sc_groups_count(all), ref.present);
+        check(r, all, &ref, 0, ref.present);
+        assert_true(sc_groups_count(first) < 25 * 64 + 1);
+        check(r, first, &ref, 25, 25);
+        sc_groups_free(all);
+        sc_groups_free(first);
+    }
+    free(r);
+    free(ref.flows);
+    free(ref.bytes);
+    kit_remove(store);
+}
+
+static void groups_of_few_rows(void **state)
+{
+    (void)state;
+    run(300000);
+}
+
+/* Those that leave the table come back again and again. */
+static void groups_of_several_rows(void **state)
+{
+    (void)state;
+    run(50000);
+}
+
+/* Ctrl-C while groups are put together, and while they are sorted. */
+static void stopped(void **state)
+{
+    (void)state;
+    struct reference ref;
+    char *store = make_store(&ref, 50000);
+    struct sc_request *r = calloc(1, sizeof(*r));
+    struct sc_error err = {0};
+    atomic_int cancel = 0;
+    struct sc_result result;
+    assert_non_null(r);
+    assert_int_equal(sc_request_aggregate(NULL, "srcip,srcport", "bytes#desc", "flows,bytes", r, &err),
+                     SC_OK);
+    struct sc_groups *groups = scan(store, r, 0, NULL, 2);
+    sc_groups_set_cancel(groups, &cancel);
+    check(r, groups, &ref, 0, ref.present);
+    atomic_store(&cancel, 1);
+    assert_int_equal(sc_groups_top(groups, r->orders, r->order_count, 0, &result, &err), SC_CANCELLED);
+    assert_null(result.entries);
+    check(r, groups, &ref, 25, 25); /* so few take no time */
+    struct sc_groups *both[2] = {groups, sc_groups_create(&r->aggregate)};
+    assert_non_null(both[1]);
+    assert_int_equal(sc_groups_join(both, 2, NULL, 2, &err), SC_CANCELLED);
+    assert_non_null(strstr(err.message, "before"));
+    sc_groups_free(both[0]);
+    sc_groups_free(both[1]);
+    free(r);
+    free(ref.flows);
+    free(ref.bytes);
+    kit_remove(store);
+}
+
+UNIT(test_spill)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(groups_of_few_rows),
+                                       cmocka_unit_test(groups_of_several_rows), cmocka_unit_test(stopped)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

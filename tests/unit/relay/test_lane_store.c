@@ -1,0 +1,567 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The store thread of a subcollector: each batch is answered once, as durable only when it is, over disks that fail and fill. */
+#include "lane_kit.h"
+
+/* ---- each lane to its place ---- */
+
+static void lanes_have_their_folders(void **state)
+{
+    (void)state;
+    struct node n;
+    open_node(&n, 300, false);
+    for (uint32_t i = 0; i < 40; i++)
+        push(&n, i, i % 4);
+    expect(&n, 0, 40, true);
+    for (int stopped = 0; stopped < 2; stopped++) {
+        check_lane(&n, NULL, 0, 4, 40, 10 * ROWS);
+        check_lane(&n, "beta", 1, 4, 40, 10 * ROWS);
+        check_lane(&n, "gamma", 2, 4, 40, 10 * ROWS);
+        check_lane(&n, "lane-deadbeef", 3, 4, 40, 10 * ROWS); /* of a member that is none any more */
+        if (stopped == 0)
+            stop(&n);
+    }
+    close_node(&n);
+}
+
+static bool has_counted(const struct sc_lane_store_stats *s)
+{
+    return s->batches + s->duplicates >= 20;
+}
+
+static void everything_is_counted(void **state)
+{
+    (void)state;
+    struct node n;
+    open_node(&n, 300, false);
+    for (uint32_t i = 0; i < 20; i++)
+        push(&n, i, i < 5 ? 0 : 1);
+    expect(&n, 0, 20, true);
+    const struct sc_lane_store_stats s = stats_when(&n, has_counted);
+    assert_int_equal(s.batches, 20);
+    assert_int_equal(s.records, 20 * ROWS);
+    assert_int_equal(s.own.flows, 5 * ROWS);
+    assert_int_equal(s.replicas.flows, 15 * ROWS);
+    assert_int_equal(s.duplicates + s.refused + s.damaged, 0);
+    assert_int_equal(s.waiting_bytes, 0);
+    assert_true(s.free_bytes > 0);
+    assert_false(sc_lane_store_tight(n.store));
+    close_node(&n);
+}
+
+/* What was handed over before the stop is stored by it. */
+static void a_stop_loses_nothing(void **state)
+{
+    (void)state;
+    struct node n;
+    open_node(&n, 300, false);
+    for (uint32_t i = 0; i < 30; i++)
+        push(&n, i, i % 2);
+    stop(&n);
+    check_lane(&n, NULL, 0, 2, 30, 15 * ROWS);
+    check_lane(&n, "beta", 1, 2, 30, 15 * ROWS);
+    close_node(&n);
+    sc_lane_store_stop(NULL);
+}
+
+/* ---- the same batch again ---- */
+
+static bool has_duplicates(const struct sc_lane_store_stats *s)
+{
+    return s->duplicates >= 20;
+}
+
+static void duplicates_are_acknowledged_and_not_stored(void **state)
+{
+    (void)state;
+    struct node n;
+    open_node(&n, 300, false);
+    for (uint32_t round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < 10; i++)
+            push(&n, i, i % 2);
+        expect(&n, 0, 10, true);
+    }
+    const struct sc_lane_store_stats s = stats_when(&n, has_duplicates);
+    assert_int_equal(s.duplicates, 20);
+    assert_int_equal(s.batches, 10);
+    check_lane(&n, NULL, 0, 2, 10, 5 * ROWS);
+    check_lane(&n, "beta", 1, 2, 10, 5 * ROWS);
+    close_node(&n);
+}
+
+/* A new process does not know the ids: it stores them once more, and readers count them once. */
+/* Of a window that is not sealed meanwhile, however long this takes: sealing leaves them out. */
+static void duplicates_of_an_earlier_process_are_counted_once(void **state)
+{
+    (void)state;
+    struct node n;
+    struct sc_error err = {0};
+    uint64_t now = sc_clock_wall_ms(), coming = now - now % 300000 + 36000000;
+    open_node(&n, 300, false);
+    for (uint32_t round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i < 10; i++)
+            sc_lane_store_push(n.store, make(i, n.members[0].lane, coming, 300));
+        expect(&n, 0, 10, true);
+        stop(&n);
+        assert_int_equal(start(&n, &err), SC_OK);
+    }
+    check_lane(&n, NULL, 0, 1, 10, 20 * ROWS);
+    close_node(&n);
+}
+
+/* ---- what is not what it says ---- */
+
+typedef void damage(struct sc_lane_batch *b);
+
+static void other_stream(struct sc_lane_batch *b)
+{
+    b->head.id.stream++;
+}
+
+static void other_lane(struct sc_lane_batch *b)
+{
+    b->head.id.lane ^= 1;
+}
+
+static void other_sequence(struct sc_lane_batch *b)
+{
+    b->head.id.sequence++;
+}
+
+static void other_records(struct sc_lane_batch *b)
+{
+    b->head.records--;
+}
+
+static void other_kind(struct sc_lane_batch *b)
+{
+    b->head.record_kind ^= 1;
+}
+
+static void cut(struct sc_lane_batch *b)
+{
+    b->head.size--;
+}
+
+static void cut_to_a_byte(struct sc_lane_batch *b)
+{
+    b->head.size = 1;
+}
+
+static void flipped(struct sc_lane_batch *b)
+{
+    b->bytes[b->head.size / 2] ^= 4;
+}
+
+static void other_window_length(struct sc_lane_batch *b)
+{
+    b->head.window_s = 60;
+}
+
+static void no_window_length(struct sc_lane_batch *b)
+{
+    b->head.window_s = 0;
+}
+
+static void within_a_window(struct sc_lane_batch *b)
+{
+    b->head.window_ms += 1000;
+}
+
+static bool has_damaged(const struct sc_lane_store_stats *s)
+{
+    return s->damaged >= 11 && s->batches >= 1;
+}
+
+static void batches_that_lie_are_refused(void **state)
+{
+    (void)state;
+    static damage *const damages[] = {
+        other_stream,  other_lane, other_sequence,      other_records,    other_kind,     cut,
+        cut_to_a_byte, flipped,    other_window_length, no_window_length, within_a_window};
+    enum { COUNT = sizeof(damages) / sizeof(damages[0]) };
+    struct node n;
+    struct sc_refusals refusals;
+    sc_refusals_init(&refusals);
+    node_refusals = &refusals;
+    open_node(&n, 300, false);
+    node_refusals = NULL;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        struct sc_lane_batch *b = make(i, n.members[i % 2].lane, WINDOW, 300);
+        struct sc_lane_answer answers[BATCHES];
+        uint32_t got = 0;
+        damages[i](b);
+        const struct sc_batch_id id = b->head.id;
+        sc_lane_store_push(n.store, b);
+        for (int tries = 0; tries < 4000 && (got = answers_now(&n, answers)) == 0; tries++)
+            nap();
+        assert_int_equal(got, 1);
+        assert_int_equal(answers[0].connection, 1000 + i);
+        assert_true(answers[0].id.sequence == id.sequence && answers[0].id.stream == id.stream);
+        assert_int_equal(answers[0].outcome, SC_LANE_REFUSED);
+    }
+    push(&n, 20, 0); /* nobody else suffers */
+    expect(&n, 20, 1, true);
+    const struct sc_lane_store_stats s = stats_when(&n, has_damaged);
+    assert_int_equal(s.damaged, COUNT);
+    assert_int_equal(s.batches, 1);
+    uint64_t refused[SC_REFUSAL_COUNT];
+    sc_refusals_get(&refusals, refused);
+    assert_int_equal(refused[SC_REFUSAL_BATCH],
+                     COUNT); /* so that the log has a line a minute, not one for each */
+    check_lane(&n, NULL, 20, 1, 21, ROWS);
+    close_node(&n);
+    sc_refusals_free(&refusals);
+}
+
+/* Windows of no time that anybody lives in are refused, but for the one in which a clock that was never set begins. */
+static void absurd_windows(void **state)
+{
+    (void)state;
+    static const uint64_t windows[] = {0, UINT64_MAX / 300000 * 300000, UINT64_C(253402300800000)};
+    struct node n;
+    open_node(&n, 300, false);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct sc_lane_answer answers[BATCHES];
+        uint32_t got = 0;
+        sc_lane_store_push(n.store, make(i, n.members[0].lane, windows[i], 300));
+        for (int tries = 0; tries < 4000 && (got = answers_now(&n, answers)) == 0; tries++)
+            nap();
+        assert_int_equal(got, 1);
+        assert_int_equal(answers[0].outcome, i == 0 ? SC_LANE_DURABLE : SC_LANE_REFUSED);
+    }
+    push(&n, 20, 0);
+    expect(&n, 20, 1, true);
+    stop(&n);
+    assert_absent(n.path, "9999");
+    assert_absent(n.path, "10000");
+    close_node(&n);
+}
+
+/* ---- whose and when ---- */
+
+static bool is_answered(struct node *n, struct sc_lane_batch *b, const char *proxy)
+{
+    struct sc_lane_answer answers[BATCHES];
+    uint32_t got = 0;
+    snprintf(b->proxy, sizeof(b->proxy), "%s", proxy);
+    sc_lane_store_push(n->store, b);
+    for (int tries = 0; tries < 4000 && (got = answers_now(n, answers)) == 0; tries++)
+        nap();
+    assert_int_equal(got, 1);
+    return answers[0].outcome == SC_LANE_DURABLE;
+}
+
+/* A batch of another's stream, of a day that has not come, or of a lane too many is not taken, and leaves nothing. */
+static void strange_batches_are_refused(void **state)
+{
+    (void)state;
+    struct node n;
+    struct sc_refusals refusals;
+    uint64_t counts[SC_REFUSAL_COUNT], ahead = sc_clock_wall_ms() / 300000 * 300000 + 2 * 86400000;
+    sc_refusals_init(&refusals);
+    node_refusals = &refusals;
+    open_node(&n, 300, false);
+    node_refusals = NULL;
+    const uint32_t own = n.members[0].lane;
+    assert_true(is_answered(&n, make(0, own, WINDOW, 300), "beta"));
+    assert_false(is_answered(&n, make(1, own, WINDOW, 300), "gamma"));
+    assert_false(is_answered(&n, make(2, own, ahead, 300), "beta"));
+    assert_true(is_answered(&n, make(3, own, ahead - 86400000 - 300000, 300), "beta"));
+    for (uint32_t i = 0; i < 40; i++)
+        assert_int_equal(is_answered(&n, make(4 + i, 0x5000 + i, WINDOW, 300), "beta"), i < SC_LANES_OTHER);
+    sc_refusals_get(&refusals, counts);
+    assert_int_equal(counts[SC_REFUSAL_STREAM], 1);
+    assert_int_equal(counts[SC_REFUSAL_WINDOW], 1);
+    assert_int_equal(counts[SC_REFUSAL_LANE], 40 - SC_LANES_OTHER);
+    check_lane(&n, NULL, 0, 3, 4, 2 * ROWS);
+    assert_absent(n.path, SC_REPLICA_FOLDER "/lane-00005010");
+    close_node(&n);
+    sc_refusals_free(&refusals);
+}
+
+/* ---- durable means durable ---- */
+
+static void no_answer_before_the_disk_has_it(void **state)
+{
+    (void)state;
+    struct node n;
+    struct sc_lane_answer answers[BATCHES];
+    open_node(&n, 300, true);
+    atomic_store(&disk.held, true);
+    for (uint32_t i = 0; i < 10; i++)
+        push(&n, i, i % 2);
+    for (int times = 0; times < 120; times++) { /* three times as long as batches are gathered */
+        assert_int_equal(answers_now(&n, answers), 0);
+        nap();
+    }
+    int before = atomic_load(&disk.syncs);
+    atomic_store(&disk.held, false);
+    expect(&n, 0, 10, true);
+    assert_true(atomic_load(&disk.syncs) >= before + 2); /* of both lanes */
+    close_node(&n);
+}
+
+/* The machine stops at any moment: what was answered for is there, also when all that was not synced is lost. */
+static void what_was_answered_for_survives_the_machine(void **state)
+{
+    (void)state;
+    uint64_t random = 3;
+    for (uint32_t round = 0; round < 8; round++) {
+        struct node n;
+        struct sc_lane_answer answers[BATCHES];
+        bool durable[BATCHES] = {false};
+        uint32_t got, patience = (uint32_t)(kit_random(&random) % 60);
+        open_node(&n, 300, true);
+        for (uint32_t i = 0; i < BATCHES / 2; i++) {
+            push(&n, i, 0);
+            if (kit_random(&random) % 4 == 0)
+                nap();
+        }
+        for (uint32_t i = 0; i < patience; i++)
+            nap();
+        pthread_mutex_lock(&disk.faults->mutex);
+        disk.faults->stopped = true;
+        pthread_mutex_unlock(&disk.faults->mutex);
+        while ((got = answers_now(&n, answers)) != 0) {
+            for (uint32_t i = 0; i < got; i++)
+                durable[answers[i].id.sequence] = answers[i].outcome == SC_LANE_DURABLE;
+        }
+        stop(&n);
+        fault_lose(disk.faults, round % 2 == 0 ? LOSS_ALL : LOSS_SOME, round);
+        struct kit_scan scan;
+        kit_scan_store(&scan, n.path, LIMIT);
+        for (uint32_t i = 0; i < BATCHES; i++) {
+            for (uint32_t row = 0; row < ROWS && durable[i]; row++)
+                assert_int_equal(scan.seen[i * ROWS + row], 1);
+        }
+        kit_scan_free(&scan);
+        close_node(&n);
+    }
+}
+
+static bool is_full(const struct sc_lane_store_stats *s)
+{
+    return s->full && s->refused >= 10;
+}
+
+static void a_failed_sync_is_no_durability(void **state)
+{
+    (void)state;
+    struct node n;
+    open_node(&n, 300, true);
+    for (uint32_t i = 0; i < 10; i++)
+        push(&n, i, 0);
+    expect(&n, 0, 10, true);
+    atomic_store(&disk.failing_syncs, 1000);
+    for (uint32_t i = 10; i < 20; i++)
+        push(&n, i, 0);
+    expect(&n, 10, 10, false);
+    atomic_store(&disk.failing_syncs, 0);
+    const struct sc_lane_store_stats s = stats_when(&n, is_full);
+    assert_int_equal(s.refused, 10);
+    assert_int_equal(s.batches, 10);
+    for (uint32_t i = 10; i < 20; i++)
+        push(&n, i, 0); /* nothing of them is remembered */
+    expect(&n, 10, 10, true);
+    check_lane(&n, NULL, 0, 1, 20, 20 * ROWS);
+    close_node(&n);
+}
+
+static void count_once(const char *path, uint32_t batches)
+{
+    struct kit_scan scan;
+    kit_scan_store(&scan, path, LIMIT);
+    assert_int_equal(scan.rows, batches * ROWS);
+    assert_int_equal(scan.damaged, 0);
+    kit_scan_free(&scan);
+}
+
+/* One lane's sync fails: others are refused with it when they are in the same one, sent again, and counted once. */
+static void a_failed_sync_of_one_lane(void **state)
+{
+    (void)state;
+    struct node n;
+    struct sc_lane_answer answers[BATCHES];
+    bool durable[3] = {false};
+    uint32_t got = 0;
+    open_node(&n, 300, true);
+    push(&n, 0, 0);
+    push(&n, 1, 1);
+    expect(&n, 0, 2, true);
+    hold_disk(&n, 2); /* the thread syncs this one while the others come */
+    struct sc_lane_batch *own = make(3, n.members[0].lane, WINDOW, 300);
+    struct sc_lane_batch *other = make(4, n.members[1].lane, WINDOW, 300);
+    atomic_store(&disk.failing_syncs, 2);
+    sc_lane_store_push(n.store, own);
+    sc_lane_store_push(n.store, other);
+    atomic_store(&disk.held, false);
+    for (int tries = 0; tries < 4000 && got < 3; tries++, nap()) {
+        uint32_t more = answers_now(&n, answers);
+        for (uint32_t i = 0; i < more; i++)
+            durable[answers[i].id.sequence - 2] = answers[i].outcome == SC_LANE_DURABLE;
+        got += more;
+    }
+    assert_int_equal(got, 3);
+    assert_false(durable[0] || durable[1]); /* the third is, if the machine was slow between the two */
+    push(&n, 2, 0);
+    push(&n, 3, 0);
+    push(&n, 4, 1);
+    expect(&n, 2, 3, true);
+    count_once(n.path, 3);
+    char beta[512];
+    snprintf(beta, sizeof(beta), "%s/" SC_REPLICA_FOLDER "/beta", n.path);
+    count_once(beta, 2);
+    close_node(&n);
+}
+
+static void a_full_disk_refuses(void **state)
+{
+    (void)state;
+    struct node n;
+    open_node(&n, 300, true);
+    for (uint32_t i = 0; i < 10; i++)
+        push(&n, i, 0);
+    expect(&n, 0, 10, true);
+    set_fault(FAULT_FULL);
+    for (uint32_t i = 10; i < 20; i++)
+        push(&n, i, i < 15 ? 0 : 1); /* beta's folder cannot even be made */
+    expect(&n, 10, 10, false);
+    const struct sc_lane_store_stats s = stats_when(&n, is_full);
+    assert_int_equal(s.refused, 10);
+    set_fault(FAULT_NONE);
+    for (uint32_t i = 10; i < 20; i++)
+        push(&n, i, i < 15 ? 0 : 1);
+    expect(&n, 10, 10, true);
+    check_lane(&n, NULL, 0, 1, 15, 15 * ROWS);
+    check_lane(&n, "beta", 15, 1, 20, 5 * ROWS);
+    close_node(&n);
+}
+
+/* Windows of all lanes in any order, such as an outbox holds after an outage: some files are open, whoever sends how many. */
+static void files_are_few(void **state)
+{
+    (void)state;
+    enum { LANES = 10, WINDOWS = 20 };
+    struct node n;
+    char unnamed[32];
+    open_node(&n, 300, false);
+    const uint64_t first = sc_clock_wall_ms() / 300000 * 300000 + 600000; /* nothing is sealed yet */
+    for (uint32_t i = 0; i < LANES; i++) {
+        for (uint32_t k = 0; k < WINDOWS; k++) {
+            uint32_t lane = i < 3 ? n.members[i].lane : 0x6000 + i;
+            sc_lane_store_push(n.store, make(k, lane, first + k * UINT64_C(300000), 300));
+        }
+        expect(&n, 0, WINDOWS, true);
+        assert_true(kit_open_files(SC_LIVE_SUFFIX) <= 64 + LANES);
+    }
+    check_lane(&n, NULL, 0, 1, WINDOWS, WINDOWS * ROWS);
+    for (uint32_t i = 3; i < LANES; i++) {
+        snprintf(unnamed, sizeof(unnamed), "lane-%08x", 0x6000 + i);
+        check_lane(&n, unnamed, 0, 1, WINDOWS, WINDOWS * ROWS);
+    }
+    close_node(&n);
+}
+
+/* ---- windows end ---- */
+
+static bool both_are_sealed(const struct sc_lane_store_stats *s)
+{
+    return s->own.segments_sealed >= 2 && s->replicas.segments_sealed >= 2;
+}
+
+/* Short windows that are over: sealed a few seconds later, and what comes too late is taken all the same. */
+static void windows_are_sealed(void **state)
+{
+    (void)state;
+    struct node n;
+    struct kit_scan scan;
+    open_node(&n, 1, false);
+    for (uint32_t i = 0; i < 20; i++)
+        sc_lane_store_push(n.store, make(i, n.members[i % 2].lane, WINDOW - 3600000 * (1 + i / 10), 1));
+    expect(&n, 0, 20, true);
+    const struct sc_lane_store_stats s = stats_when(&n, both_are_sealed);
+    assert_int_equal(s.own.segments_sealed, 2);
+    assert_int_equal(s.replicas.segments_sealed, 2);
+    kit_scan_store(&scan, n.path, LIMIT);
+    assert_int_equal(scan.live, 0);
+    kit_scan_free(&scan);
+    check_lane(&n, NULL, 0, 2, 20, 10 * ROWS);
+    check_lane(&n, "beta", 1, 2, 20, 10 * ROWS);
+    sc_lane_store_push(n.store, make(20, n.members[0].lane, WINDOW - 3600000, 1));
+    expect(&n, 20, 1, true);
+    check_lane(&n, NULL, 0, 2, 21, 11 * ROWS);
+    close_node(&n);
+}
+
+/* ---- other members ---- */
+
+/* What came before its lane had a name moves to the name; lanes that had one go on. */
+static void lanes_get_names(void **state)
+{
+    (void)state;
+    struct node n;
+    char unnamed[64];
+    struct sc_member members[4];
+    open_node(&n, 300, false);
+    const uint32_t lane = sc_cluster_lane("delta");
+    sc_lane_store_push(n.store, make(0, lane, WINDOW, 300));
+    push(&n, 1, 1);
+    expect(&n, 0, 2, true);
+    snprintf(unnamed, sizeof(unnamed), SC_REPLICA_FOLDER "/lane-%08x", lane);
+    check_lane(&n, strchr(unnamed, '/') + 1, 0, 1, 1, ROWS);
+    members[0] = (struct sc_member){.name = "delta", .lane = lane, .weight = 1, .subcollector = true};
+    memcpy(&members[1], n.members, sizeof(n.members));
+    const struct sc_cluster fresh = {.version = 2, .replication = 2, .members = members, .count = 4};
+    assert_int_equal(sc_lane_store_set_cluster(n.store, &fresh), SC_OK);
+    assert_int_equal(sc_lane_store_set_cluster(n.store, &fresh), SC_OK); /* twice in a row */
+    for (int times = 0; times < 200; times++)
+        nap();
+    sc_lane_store_push(n.store, make(2, lane, WINDOW, 300));
+    push(&n, 3, 1);
+    expect(&n, 2, 2, true);
+    check_lane(&n, "delta", 0, 2, 3, 2 * ROWS);
+    check_lane(&n, "beta", 1, 2, 4, 2 * ROWS);
+    assert_absent(n.path, unnamed);
+    close_node(&n);
+}
+
+/* ---- starting ---- */
+
+static void a_store_has_one_owner(void **state)
+{
+    (void)state;
+    struct node n;
+    struct sc_error err = {0};
+    open_node(&n, 300, false);
+    struct node other = n;
+    assert_int_equal(start(&other, &err), SC_USAGE);
+    other.path = (char *)(uintptr_t) "/proc/none/store";
+    assert_int_not_equal(start(&other, &err), SC_OK);
+    push(&n, 0, 0);
+    expect(&n, 0, 1, true);
+    close_node(&n);
+}
+
+UNIT(test_lane_store)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lanes_have_their_folders),
+        cmocka_unit_test(everything_is_counted),
+        cmocka_unit_test(a_stop_loses_nothing),
+        cmocka_unit_test(duplicates_are_acknowledged_and_not_stored),
+        cmocka_unit_test(duplicates_of_an_earlier_process_are_counted_once),
+        cmocka_unit_test(batches_that_lie_are_refused),
+        cmocka_unit_test(absurd_windows),
+        cmocka_unit_test(strange_batches_are_refused),
+        cmocka_unit_test(no_answer_before_the_disk_has_it),
+        cmocka_unit_test(what_was_answered_for_survives_the_machine),
+        cmocka_unit_test(a_failed_sync_is_no_durability),
+        cmocka_unit_test(a_failed_sync_of_one_lane),
+        cmocka_unit_test(a_full_disk_refuses),
+        cmocka_unit_test(files_are_few),
+        cmocka_unit_test(windows_are_sealed),
+        cmocka_unit_test(lanes_get_names),
+        cmocka_unit_test(a_store_has_one_owner),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

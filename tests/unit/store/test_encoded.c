@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Row groups that come encoded: what is whole is stored as it is, a changed byte anywhere is found. */
+#include "store_kit.h"
+
+#include "store/row_group_encode.h"
+#include "store/store.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+static void encode(struct sc_batch *batch, struct sc_buf *out)
+{
+    struct sc_row_group_encoder encoder;
+    struct sc_row_stats stats;
+    assert_int_equal(sc_row_group_encoder_init(&encoder, SC_EFFORT_LIVE, NULL), SC_OK);
+    assert_int_equal(sc_row_group_encode(&encoder, batch, out, &stats, NULL), SC_OK);
+    sc_row_stats_free(&stats);
+    sc_row_group_encoder_free(&encoder);
+}
+
+static void make(uint64_t first, uint32_t rows, uint64_t window_ms, uint64_t sequence, struct sc_buf *out)
+{
+    struct sc_batch *batch = kit_batch(first, rows, window_ms);
+    kit_span(batch, 77, sequence);
+    encode(batch, out);
+    sc_batch_free(batch);
+}
+
+static void stored_as_they_came(void **state)
+{
+    (void)state;
+    char *path = kit_folder();
+    struct sc_error err = {0};
+    struct sc_store_writer *w = sc_store_writer_open(path, NULL, &err);
+    struct kit_scan scan;
+    assert_non_null(w);
+    for (uint32_t i = 0; i < 12; i++) {
+        struct sc_buf bytes = {0};
+        struct sc_encoded_group group;
+        uint64_t window = KIT_WINDOW + i / 4 * 300000u;
+        make(i * 500u, 500, window, i, &bytes);
+        assert_int_equal(sc_row_group_check(bytes.data, bytes.len, &group, &err), SC_OK);
+        assert_int_equal(group.ref.rows, 500);
+        assert_int_equal(group.span.stream, 77);
+        assert_int_equal(group.span.sequence, i);
+        /* the third comes twice: the reader counts it once */
+        for (int times = i == 2 ? 2 : 1; times > 0; times--)
+            assert_int_equal(sc_store_writer_append_encoded(w, window, &group, &err), SC_OK);
+        sc_encoded_group_free(&group);
+        sc_buf_free(&bytes);
+    }
+    for (int sealed = 0; sealed < 2; sealed++) {
+        assert_int_equal(sc_store_writer_sync(w, &err), SC_OK);
+        kit_scan_store(&scan, path, 6000);
+        assert_int_equal(scan.rows, 6000);
+        assert_int_equal(scan.rows_stored, sealed ? 6000 : 6500);
+        assert_int_equal(scan.damaged, 0);
+        kit_scan_free(&scan);
+        assert_int_equal(sc_store_writer_seal(w, UINT64_MAX, &err), SC_OK);
+    }
+    struct sc_store_stats stats;
+    sc_store_writer_stats(w, &stats);
+    assert_int_equal(stats.flows, 6500);
+    assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
+    kit_remove(path);
+}
+
+static void every_changed_byte_is_found(void **state)
+{
+    (void)state;
+    struct sc_buf bytes = {0};
+    struct sc_encoded_group group;
+    struct sc_error err;
+    make(3, 40, KIT_WINDOW, 1, &bytes);
+    for (size_t i = 0; i < bytes.len; i++) {
+        bytes.data[i] ^= 0x10;
+        assert_int_equal(sc_row_group_check(bytes.data, bytes.len, &group, &err), SC_DAMAGED);
+        bytes.data[i] ^= 0x10;
+    }
+    for (size_t length = 0; length < bytes.len; length++) {
+        uint8_t *cut = malloc(length + 1); /* so that a read behind the end is seen */
+        assert_non_null(cut);
+        memcpy(cut, bytes.data, length);
+        assert_int_equal(sc_row_group_check(cut, length, &group, NULL), SC_DAMAGED);
+        free(cut);
+    }
+    assert_int_equal(sc_row_group_check(bytes.data, bytes.len, &group, &err), SC_OK);
+    sc_encoded_group_free(&group);
+    sc_buf_free(&bytes);
+}
+
+/* As a writer with another idea of the format would leave it: all hashes are right. */
+static void set_hashes(struct sc_buf *bytes)
+{
+    uint32_t meta = sc_load_le32(bytes->data + 12), entries = sc_load_le16(bytes->data + 26);
+    uint8_t *entry = bytes->data + SC_ROW_GROUP_HEAD_BYTES + meta - (size_t)entries * SC_ENTRY_BYTES;
+    for (uint32_t i = 0; i < entries; i++, entry += SC_ENTRY_BYTES)
+        sc_store_le64(entry + 56,
+                      XXH3_64bits(bytes->data + sc_load_le64(entry + 40), sc_load_le32(entry + 48)));
+    sc_store_le64(bytes->data + 32, XXH3_64bits(bytes->data + SC_ROW_GROUP_HEAD_BYTES, meta));
+    sc_store_le64(bytes->data + 56, XXH3_64bits(bytes->data, 56));
+}
+
+static enum sc_status read_back(const struct sc_buf *bytes, uint32_t *damaged)
+{
+    char *path = kit_folder(), file[4096];
+    struct sc_segment_id id = {.window_ms = KIT_WINDOW, .window_s = 300};
+    struct sc_segment_writer writer;
+    struct sc_encoded_group group;
+    struct sc_segment *segment;
+    struct sc_read_context context;
+    struct sc_row_group *read;
+    struct sc_error err = {0};
+    snprintf(file, sizeof(file), "%s/x.scs", path);
+    assert_int_equal(sc_row_group_check(bytes->data, bytes->len, &group, &err), SC_OK);
+    assert_int_equal(sc_segment_writer_create(&writer, sc_io_system(), file, &id, NULL), SC_OK);
+    assert_int_equal(sc_segment_writer_add_encoded(&writer, &group, NULL), SC_OK);
+    assert_int_equal(sc_segment_writer_finish(&writer, NULL), SC_OK);
+    sc_encoded_group_free(&group);
+    assert_int_equal(sc_segment_open(file, &segment, NULL), SC_OK);
+    assert_int_equal(sc_read_context_init(&context), SC_OK);
+    assert_int_equal(sc_row_group_open(&context, segment, 0, &read, &err), SC_OK);
+    enum sc_status status = sc_row_group_verify(read, damaged, &err);
+    sc_read_context_free(&context);
+    sc_segment_close(segment);
+    kit_remove(path);
+    return status;
+}
+
+/* A bit behind the last row stands for one that is missing before it: their number is right, and every value would move. */
+static void bits_behind_the_last_row_are_damage(void **state)
+{
+    (void)state;
+    struct sc_buf bytes = {0};
+    uint32_t damaged;
+    uint64_t bits = UINT64_C(0xaaaaaaaaaa); /* of 40 rows, every other */
+    struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
+    struct sc_column_key key = {SC_PEN_IANA, 1, 0, SC_COLUMN_UINT};
+    struct sc_column *c = sc_batch_begin(batch, key, NULL, 8, 40);
+    assert_non_null(c);
+    batch->window_ms = KIT_WINDOW;
+    for (unsigned i = 0; i < 40; i++) {
+        if ((bits >> i & 1) != 0)
+            sc_column_put_u64(c, 1000 + i * i);
+        else
+            assert_int_equal(sc_column_put_null(c), SC_OK);
+    }
+    sc_batch_commit(batch, 40);
+    assert_int_equal(sc_batch_finish(batch), SC_OK);
+    kit_span(batch, 77, 1);
+    encode(batch, &bytes);
+    assert_int_equal(read_back(&bytes, &damaged), SC_OK);
+    uint8_t stored[8], *at;
+    sc_store_le64(stored, bits);
+    at = memmem(bytes.data, bytes.len, stored, sizeof(stored));
+    assert_non_null(at);
+    sc_store_le64(at, (bits & ~UINT64_C(2)) | UINT64_C(1) << 40);
+    set_hashes(&bytes);
+    assert_int_equal(read_back(&bytes, &damaged), SC_DAMAGED);
+    assert_int_equal(damaged, 1);
+    sc_batch_free(batch);
+    sc_buf_free(&bytes);
+}
+
+/* What another lane's folder holds is part of the store, where it is asked for. */
+static void replicas_are_listed(void **state)
+{
+    (void)state;
+    char *path = kit_folder(), lane[4096];
+    struct sc_error err = {0};
+    snprintf(lane, sizeof(lane), "%s/.replica/beta", path);
+    for (int own = 0; own < 2; own++) {
+        struct sc_store_writer *w = sc_store_writer_open(own ? path : lane, NULL, &err);
+        struct sc_batch *batch = kit_batch(own ? 0 : 100, 100, KIT_WINDOW);
+        assert_non_null(w);
+        assert_int_equal(sc_store_writer_append(w, batch, &err), SC_OK);
+        assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
+        sc_batch_free(batch);
+    }
+    for (unsigned replicas = 0; replicas < 2; replicas++) {
+        struct sc_catalogue catalogue = {.replicas = replicas != 0};
+        assert_int_equal(sc_catalogue_add(&catalogue, path, &err), SC_OK);
+        assert_int_equal(catalogue.count, 1 + replicas);
+        sc_catalogue_free(&catalogue);
+    }
+    kit_remove(path);
+}
+
+/* A wrong path must not look like a store without flows. */
+static void other_folders_are_no_stores(void **state)
+{
+    (void)state;
+    char *path = kit_folder(), name[4096];
+    struct sc_error err = {0};
+    struct sc_catalogue catalogue = {0};
+    assert_int_equal(sc_catalogue_add(&catalogue, path, &err), SC_OK); /* empty: nothing was stored yet */
+    snprintf(name, sizeof(name), "%s/nfcapd.202601050800", path);
+    kit_write_file(name, "x", 1);
+    assert_int_equal(sc_catalogue_add(&catalogue, path, &err), SC_NOT_OURS);
+    assert_non_null(strstr(err.message, "is no store"));
+    struct sc_store_writer *w = sc_store_writer_open(path, NULL, &err); /* a new store beside other things */
+    assert_non_null(w);
+    assert_int_equal(sc_catalogue_add(&catalogue, path, &err), SC_OK);
+    assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
+    sc_catalogue_free(&catalogue);
+    kit_remove(path);
+}
+
+UNIT(test_encoded)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stored_as_they_came),
+        cmocka_unit_test(every_changed_byte_is_found),
+        cmocka_unit_test(bits_behind_the_last_row_are_damage),
+        cmocka_unit_test(replicas_are_listed),
+        cmocka_unit_test(other_folders_are_no_stores),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
