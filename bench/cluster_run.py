@@ -45,7 +45,7 @@ def spread(store):
 
 
 def send(bench, port, address, flows):
-    done = subprocess.run([bench.program("sc-exporter"), "--generate", "--flows", str(flows), "--seed", "5", "--ipv6", "20",
+    done = subprocess.run([bench.program("sc-exporter"), "--generate", "--flows", str(flows), "--seed", "5", "--hosts", "3000000", "--ipv6", "19",
                            "--protocol", "ipfix", "--to", f"tcp://{address}:{port}"], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -45,9 +45,11 @@ import threading
 import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
-CONCURRENT = ("collect/*", "forward/*", "relay/*", "daemon/*", "group/test_spill", "query/test_parallel", "source/test_copies",
+CONCURRENT = ("base/test_shared", "collect/*", "forward/*", "net/test_dial", "relay/*", "daemon/*", "group/test_spill", "query/test_parallel", "source/test_copies",
               "libsc/test_reader", "cluster/test_muster", "cluster/test_reduce", "cluster/test_listing", "cluster/test_nomem")
 ONE_THREAD = ("relay/test_dispatch",)  # a long walk of one thread: the suite long alone runs it under TSan
+WAITING = ("collect/test_receiver", "relay/test_lane_store", "collect/test_storer", "cluster/test_job", "daemon/test_control",
+           "relay/test_lane_news", "collect/test_keeper", "forward/*", "cluster/test_ask", "relay/test_handover")  # for the clock: no core
 NOT_IN_CHECK = ("store/test_fault",)  # a minute long: every operation of the store fails once
 LIMIT_S = 900
 SKIPPED = 77  # exit status of a test that cannot run here
@@ -313,10 +315,12 @@ def unit_program(name):
     return "unit_" + name.split("/")[0]
 
 
+def is_one_of(name, patterns):
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+
+
 def concurrent_names(everything=False):
-    def is_concurrent(name):
-        return name not in ONE_THREAD and any(fnmatch.fnmatch(name, pattern) for pattern in CONCURRENT)
-    return [n for n in unit_names() if everything or is_concurrent(n)]
+    return [n for n in unit_names() if everything or (is_one_of(n, CONCURRENT) and n not in ONE_THREAD)]
 
 
 def unit_steps(args, kind, names):
@@ -324,7 +328,7 @@ def unit_steps(args, kind, names):
     # TSan's shadow does not fit everywhere that address space randomisation puts things.
     wrapper = ["setarch", "-R"] if kind == "tsan" and works(["setarch", "-R", "true"]) else []
     return [Step(f"{kind} {name}", [*wrapper, str(args.work / kind / "tests" / unit_program(name)), name.split("/")[1]],
-                 counts="lines", env=env, memory=True) for name in names]
+                 counts="lines", env=env, memory=True, spare=is_one_of(name, WAITING)) for name in names]
 
 
 def works(command):

@@ -8,12 +8,12 @@
 #include "collect/listeners.h"
 #include "collect/templates.h"
 #include "net/socket.h"
+#include "net/wake.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #define CARE_IN_TICK  4096u /* exporters: a millisecond or two */
@@ -43,7 +43,8 @@ struct sc_merge {
 
 struct sc_receiver {
     struct sc_sockets sockets;
-    struct event *tick, *wake;
+    struct event *tick;
+    struct sc_wake *wake;
     struct sc_complaints own_complaints;
     uint64_t next_second_ms, next_care_ms;
     struct sc_exporters exporters; /* filled by the pass over all exporters that is under way */
@@ -54,7 +55,6 @@ struct sc_receiver {
     atomic_size_t merging;                /* bytes of what is to be merged, commands included */
     bool started, ending;
     pthread_t thread;
-    int wake_fd;
 
     pthread_mutex_t mutex; /* what follows is shared */
     struct sc_command *commands, *last_command;
@@ -367,14 +367,9 @@ static struct sc_command *take_commands(struct sc_receiver *receiver)
     return commands;
 }
 
-static void on_wake(evutil_socket_t fd, short what, void *arg)
+static void on_wake(void *arg)
 {
     struct sc_receiver *receiver = arg;
-    uint64_t count;
-    (void)what;
-    if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-        sc_log(&receiver->sockets.log, SC_LOG_ERROR, "receiver: cannot read its wake-up: %s",
-               strerror(errno));
     struct sc_command *command = take_commands(receiver);
     while (command != NULL) {
         struct sc_command *next = command->next;
@@ -409,9 +404,7 @@ static enum sc_status send_command(struct sc_receiver *receiver, const struct sc
         receiver->last_command->next = command;
     receiver->last_command = command;
     pthread_mutex_unlock(&receiver->mutex);
-    const uint64_t one = 1;
-    if (write(receiver->wake_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-        return sc_fail_errno(err, errno, "cannot wake a receiver");
+    sc_wake_up(receiver->wake);
     return SC_OK;
 }
 
@@ -460,17 +453,14 @@ size_t sc_receiver_merging(const struct sc_receiver *receiver)
 static enum sc_status create_events(struct sc_receiver *receiver, struct sc_error *err)
 {
     const struct timeval every = {.tv_usec = SC_RECEIVER_TICK_MS * 1000};
-    receiver->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (receiver->wake_fd < 0)
-        return sc_fail_errno(err, errno, "cannot create a receiver");
     receiver->sockets.base = event_base_new();
     if (receiver->sockets.base == NULL)
         return sc_fail(err, SC_IO, "cannot create an event loop");
-    receiver->wake =
-        event_new(receiver->sockets.base, receiver->wake_fd, EV_READ | EV_PERSIST, on_wake, receiver);
+    receiver->wake = sc_wake_create(receiver->sockets.base, on_wake, receiver);
+    if (receiver->wake == NULL)
+        return sc_fail_errno(err, errno, "cannot create a receiver's wake-up");
     receiver->tick = event_new(receiver->sockets.base, -1, EV_PERSIST, on_tick, receiver);
-    if (receiver->wake == NULL || receiver->tick == NULL || event_add(receiver->wake, NULL) != 0 ||
-        event_add(receiver->tick, &every) != 0)
+    if (receiver->tick == NULL || event_add(receiver->tick, &every) != 0)
         return sc_fail_nomem(err, "a receiver");
     return SC_OK;
 }
@@ -492,7 +482,6 @@ struct sc_receiver *sc_receiver_create(const struct sc_receiver_options *options
     receiver->sockets.places = options->places;
     receiver->sockets.message_ms = options->message_ms != 0 ? options->message_ms : MESSAGE_MS;
     receiver->sockets.idle_ms = options->idle_ms != 0 ? options->idle_ms : IDLE_MS;
-    receiver->wake_fd = -1;
     receiver->sockets.ring = sc_udp_ring_create();
     receiver->sockets.intake = sc_intake_create(&options->intake, err);
     bool made = receiver->sockets.intake != NULL;
@@ -557,14 +546,11 @@ void sc_receiver_free(struct sc_receiver *receiver)
         return;
     sc_receiver_stop(receiver);
     free_commands(receiver);
-    if (receiver->wake != NULL)
-        event_free(receiver->wake);
+    sc_wake_free(receiver->wake);
     if (receiver->tick != NULL)
         event_free(receiver->tick);
     if (receiver->sockets.base != NULL)
         event_base_free(receiver->sockets.base);
-    if (receiver->wake_fd >= 0)
-        close(receiver->wake_fd);
     sc_intake_free(receiver->sockets.intake);
     sc_udp_ring_free(receiver->sockets.ring);
     sc_exporters_free(&receiver->exporters);

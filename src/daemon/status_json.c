@@ -417,6 +417,7 @@ static json_t *proxy_json(struct sc_proxy *proxy)
     put(object, "replayed", stats.replayed);
     put(object, "waiting_batches", stats.dispatch.batches);
     put(object, "waiting_records", stats.dispatch.records);
+    put(object, "held_bytes", stats.dispatch.held_bytes);
     put(object, "released", stats.dispatch.released);
     put(object, "released_short", stats.dispatch.released_short);
     put(object, "copied_late", stats.dispatch.copied_late);

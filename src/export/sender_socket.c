@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "export/target.h"
 
+#include "net/socket.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -11,36 +13,38 @@ enum { CONNECT_MS = 10000, END_MS = 5000, BUFFER = 4 << 20 };
 
 /* ---- opening ---- */
 
-static bool is_loopback(const struct addrinfo *to)
+static bool is_loopback(const struct sockaddr_storage *to)
 {
-    if (to->ai_family != AF_INET)
-        return false;
-    const struct sockaddr_in *sin = (const struct sockaddr_in *)(const void *)to->ai_addr;
-    return ntohl(sin->sin_addr.s_addr) >> 24 == 127;
+    struct sc_addr address;
+    uint16_t port;
+    return sc_socket_address(to, &address, &port) && sc_addr_is_v4(&address) &&
+           sc_addr_get_v4(&address) >> 24 == 127;
 }
 
-/* A connected socket of one exporter, or -1 with errno. */
-static int open_socket(const struct addrinfo *to, uint32_t exporter)
+/* A connected socket of one exporter, or -errno. */
+static int open_socket(enum sc_url_scheme scheme, const struct sockaddr_storage *to, uint32_t exporter)
 {
     const struct sc_addr from = sc_addr_v4(INADDR_LOOPBACK + exporter);
-    int fd = sc_client_connect(to, is_loopback(to) ? &from : NULL, BUFFER, CONNECT_MS);
-    if (fd >= 0)
-        return fd;
-    errno = -fd;
-    return -1;
+    const struct sc_client_way way = {scheme, is_loopback(to) ? &from : NULL, BUFFER};
+    int fd = sc_client_begin(&way, to);
+    int failed = fd < 0 ? -fd : sc_client_end_connect(fd, CONNECT_MS);
+    if (failed != 0 && fd >= 0)
+        close(fd);
+    return failed == 0 ? fd : -failed;
 }
 
-static enum sc_status open_all(struct sender_target *t, const struct addrinfo *found, uint32_t exporters,
-                               const struct sc_target *target, struct sc_error *err)
+static enum sc_status open_all(struct sender_target *t, const struct sc_client_addresses *found,
+                               uint32_t exporters, const struct sc_target *target, struct sc_error *err)
 {
     int reason = 0;
-    for (const struct addrinfo *to = found; to != NULL; to = to->ai_next) {
+    for (uint32_t k = 0; k < found->count; k++) {
         uint32_t i = 0;
-        while (i < exporters && (t->sockets[i] = open_socket(to, i)) >= 0)
+        while (i < exporters && (t->sockets[i] = open_socket(target->url.scheme, &found->all[k], i)) >= 0)
             i++;
         if (i == exporters)
             return SC_OK;
-        reason = errno;
+        reason = -t->sockets[i];
+        t->sockets[i] = -1;
         while (i > 0) {
             close(t->sockets[--i]);
             t->sockets[i] = -1;
@@ -59,11 +63,9 @@ enum sc_status sc_sender_sockets_open(struct sender_target *t, const struct sc_t
         return sc_fail_nomem(err, "sockets");
     for (uint32_t i = 0; i < exporters; i++)
         t->sockets[i] = -1;
-    struct addrinfo *found;
+    struct sc_client_addresses found;
     SC_TRY(sc_client_resolve(&target->url, &found, err));
-    enum sc_status status = open_all(t, found, exporters, target, err);
-    freeaddrinfo(found);
-    return status;
+    return open_all(t, &found, exporters, target, err);
 }
 
 /* ---- sending ---- */

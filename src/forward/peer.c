@@ -4,43 +4,51 @@
 #include "base/clock.h"
 #include "forward/encoder.h"
 #include "net/client.h"
+#include "net/dial.h"
+#include "net/wake.h"
 
 #include <errno.h>
-#include <poll.h>
+#include <event2/event.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#define CHUNK_ROWS     1024u
-#define BURST          16u /* datagrams: some 37 KiB of a socket buffer, as the kernel counts */
-#define TICK_MS        100
-#define STALL_MS       1000u
-#define CONNECT_MS     5000u
-#define RETRY_FIRST_MS 100u
-#define RETRY_MOST_MS  5000u
-#define STABLE_MS      5000u /* a connection that lasted so long begins again with the shortest pause */
-#define REMIND_MS      60000u
-#define PATIENCE_S     60
-#define END_MS         500
-#define LATE_MS        1000u /* after the deadline, before a thread counts as held by the name service */
-
-enum resolving { RESOLVING_NOT, RESOLVING, RESOLVING_ABANDONED };
+#define CHUNK_ROWS 1024u
+#define BURST      16u /* datagrams: some 37 KiB of a socket buffer, as the kernel counts */
+#define TICK_MS    100
+#define STALL_MS   1000u
+#define CONNECT_MS 5000u
+#define STABLE_MS  5000u /* a connection that lasted so long was a good one */
+#define REMIND_MS  60000u
+#define PATIENCE_S 60
+#define END_MS     500
 
 struct sc_forward_peer {
     struct sc_forward_peer_options options;
     char name[SC_URL_TEXT_MAX];
     struct sc_forward_queue *queue;
     struct sc_forward_encoder *encoder;
+    struct event_base *base;
+    struct sc_wake *wake; /* there is something to send, or it is to end */
+    struct sc_dial *dial;
+    struct event *tick;
     pthread_t thread;
     atomic_uint_least64_t deadline_ms; /* monotonic; 0: it is not to end */
-    atomic_int resolving;
     atomic_bool done;
 
     /* of the thread alone */
-    struct sc_forward_entry entry; /* being sent; parcel NULL: none */
-    int fd;                        /* -1: not connected */
-    uint64_t connected_ms, retry_at_ms, pause_ms;
+    struct sc_forward_entry entry;             /* being sent; parcel NULL: none */
+    uint32_t row;                              /* of its batch, the next to be encoded */
+    const struct sc_forward_message *messages; /* encoded, with what was sent of them: */
+    uint32_t message_count, at;                /* so many are through */
+    size_t taken;                              /* and so many bytes of the next one */
+    int fd;                                    /* -1: not connected */
+    struct event *readable,
+        *writable; /* of the connection; `writable` is pending while there is something to send */
+    uint64_t connected_ms;
+    uint64_t room_ms; /* the connection had room */
     uint64_t next_complaint_ms, next_drop_ms, drops_said;
     bool complained;
     bool last_try; /* tried to connect since it is to end */
@@ -61,19 +69,14 @@ static void set_state(struct sc_forward_peer *p, enum sc_forward_state state)
     pthread_mutex_unlock(&p->mutex);
 }
 
-static void note_error(struct sc_forward_peer *p, const char *message)
-{
-    pthread_mutex_lock(&p->mutex);
-    snprintf(p->view.error, sizeof(p->view.error), "%.255s", message);
-    p->view.error_ms = sc_clock_wall_ms();
-    pthread_mutex_unlock(&p->mutex);
-}
-
 /* Once when it begins, then once a minute. */
 static void complain(struct sc_forward_peer *p, const char *message)
 {
     uint64_t now = sc_clock_mono_ms();
-    note_error(p, message);
+    pthread_mutex_lock(&p->mutex);
+    snprintf(p->view.error, sizeof(p->view.error), "%.255s", message);
+    p->view.error_ms = sc_clock_wall_ms();
+    pthread_mutex_unlock(&p->mutex);
     if (p->complained && now < p->next_complaint_ms)
         return;
     p->complained = true;
@@ -81,11 +84,9 @@ static void complain(struct sc_forward_peer *p, const char *message)
     sc_log(&p->options.log, SC_LOG_WARNING, "forward %s: %s; it is being tried again", p->name, message);
 }
 
-/* Duties that are due every TICK_MS, whatever the thread waits for. */
-static void tick(struct sc_forward_peer *p)
+static void note_drops(struct sc_forward_peer *p, uint64_t now)
 {
     struct sc_forward_queue_stats stats;
-    uint64_t now = sc_clock_mono_ms();
     sc_forward_queue_get_stats(p->queue, &stats);
     uint64_t drops = stats.dropped[SC_RECORDS_FLOWS] + stats.dropped[SC_RECORDS_OPTIONS];
     if (drops == p->drops_said || now < p->next_drop_ms)
@@ -104,37 +105,124 @@ static bool is_ending(struct sc_forward_peer *p)
     return atomic_load(&p->deadline_ms) != 0;
 }
 
-/* Ms that are left; a lot when it is not to end. */
-static uint64_t time_left(struct sc_forward_peer *p)
+static bool is_in_time(struct sc_forward_peer *p)
 {
-    uint64_t deadline = atomic_load(&p->deadline_ms), now = sc_clock_mono_ms();
-    if (deadline == 0)
-        return UINT32_MAX;
-    return deadline > now ? deadline - now : 0;
+    uint64_t deadline = atomic_load(&p->deadline_ms);
+    return deadline == 0 || sc_clock_mono_ms() < deadline;
 }
 
-/* Nothing more will be sent: no time, or to end and nobody there. */
-static bool is_hopeless(struct sc_forward_peer *p)
+/* To end, and all is sent, or there is no time, or nobody there. */
+static bool is_over(struct sc_forward_peer *p)
 {
-    return time_left(p) == 0 || (is_ending(p) && p->fd < 0 && p->last_try);
+    if (!is_ending(p))
+        return false;
+    return !is_in_time(p) || (p->fd < 0 && p->last_try) ||
+           (p->entry.parcel == NULL && sc_forward_queue_is_empty(p->queue));
 }
 
-/* ---- connecting ---- */
+/* ---- the account ---- */
 
-static void disconnect(struct sc_forward_peer *p)
+struct tally {
+    uint64_t sent, skipped, dropped; /* records */
+    uint64_t messages, bytes;        /* sent */
+};
+
+static void add(struct tally *t, const struct sc_forward_message *m)
 {
-    uint64_t now = sc_clock_mono_ms();
+    t->sent += m->records;
+    t->messages++;
+    t->bytes += m->length;
+}
+
+/* Of the entry at hand. */
+static void count(struct sc_forward_peer *p, const struct tally *t)
+{
+    unsigned kind = p->entry.parcel->batch->record_kind;
+    pthread_mutex_lock(&p->mutex);
+    p->counts[kind].sent += t->sent;
+    p->counts[kind].skipped += t->skipped;
+    p->counts[kind].dropped += t->dropped;
+    p->said_kind = kind;
+    p->said += t->sent + t->skipped + t->dropped;
+    p->view.messages += t->messages;
+    p->view.bytes += t->bytes;
+    pthread_mutex_unlock(&p->mutex);
+}
+
+/* What is encoded and not through is lost. */
+static void drop_messages(struct sc_forward_peer *p)
+{
+    struct tally lost = {0};
+    p->taken = 0;
+    if (p->at == p->message_count)
+        return;
+    while (p->at < p->message_count)
+        lost.dropped += p->messages[p->at++].records;
+    count(p, &lost);
+}
+
+/* In one step with the counts, so that a view has every record once. */
+static void end_entry(struct sc_forward_peer *p)
+{
+    pthread_mutex_lock(&p->mutex);
+    sc_forward_queue_done(p->queue, &p->entry);
+    p->said = 0;
+    pthread_mutex_unlock(&p->mutex);
+    p->entry.parcel = NULL;
+}
+
+/* There is an entry with rows that are not encoded; false: there is no more at present. */
+static bool have_rows(struct sc_forward_peer *p)
+{
+    while (p->entry.parcel == NULL || p->row == p->entry.parcel->batch->rows) {
+        if (p->entry.parcel != NULL)
+            end_entry(p);
+        if (!sc_forward_queue_pop(p->queue, &p->entry))
+            return false;
+        p->row = 0;
+    }
+    return true;
+}
+
+static void drop_all(struct sc_forward_peer *p)
+{
+    drop_messages(p);
+    while (have_rows(p)) {
+        const struct tally rest = {.dropped = p->entry.parcel->batch->rows - p->row};
+        count(p, &rest);
+        p->row = p->entry.parcel->batch->rows;
+    }
+}
+
+/* ---- the connection ---- */
+
+static void dial(struct sc_forward_peer *p)
+{
+    sc_dial_start(p->dial, NULL);
+    if (is_ending(p))
+        sc_dial_hurry(p->dial);
+}
+
+static void close_connection(struct sc_forward_peer *p)
+{
+    if (p->readable != NULL)
+        event_free(p->readable);
+    if (p->writable != NULL)
+        event_free(p->writable);
+    p->readable = p->writable = NULL;
     if (p->fd >= 0)
         close(p->fd);
     p->fd = -1;
-    if (p->connected_ms != 0 && now - p->connected_ms >= STABLE_MS)
-        p->pause_ms = 0;
-    p->pause_ms = p->pause_ms == 0                  ? RETRY_FIRST_MS
-                  : p->pause_ms * 2 < RETRY_MOST_MS ? p->pause_ms * 2
-                                                    : RETRY_MOST_MS;
-    p->connected_ms = 0;
-    p->retry_at_ms = now + p->pause_ms;
+}
+
+static void disconnect(struct sc_forward_peer *p)
+{
+    close_connection(p);
+    drop_messages(p);
+    if (sc_clock_mono_ms() - p->connected_ms >= STABLE_MS)
+        sc_dial_praise(p->dial);
     set_state(p, SC_FORWARD_CONNECTING);
+    dial(p);
 }
 
 static void broke(struct sc_forward_peer *p, int errnum)
@@ -148,50 +236,57 @@ static void broke(struct sc_forward_peer *p, int errnum)
     disconnect(p);
 }
 
-/* The name service cannot be interrupted: sc_forward_peer_free may meanwhile leave the thread behind. */
-static enum sc_status resolve(struct sc_forward_peer *p, struct addrinfo **found, struct sc_error *err)
+/* Collectors say nothing, but they end: noticed here, before something is written that nobody will read. */
+static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
-    int expected = RESOLVING;
-    atomic_store(&p->resolving, RESOLVING);
-    enum sc_status status = sc_client_resolve(&p->options.to, found, err);
-    if (!atomic_compare_exchange_strong(&p->resolving, &expected, RESOLVING_NOT)) {
-        if (status == SC_OK)
-            freeaddrinfo(*found);
-        pthread_exit(NULL);
-    }
-    return status;
+    char bytes[512];
+    (void)what;
+    ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+    if (n == 0)
+        broke(arg, 0);
+    else if (n < 0 && errno != EAGAIN && errno != EINTR)
+        broke(arg, errno);
 }
 
-static enum sc_status open_connection(struct sc_forward_peer *p, struct sc_error *err)
+static void on_writable(evutil_socket_t fd, short what, void *arg);
+
+/* The next step when the connection has room. Datagrams do not wait for it: a socket that is watched costs each of them. */
+static bool go_on(struct sc_forward_peer *p)
 {
-    struct addrinfo *found;
-    int reason = ETIMEDOUT;
-    SC_TRY(resolve(p, &found, err));
-    for (const struct addrinfo *to = found; to != NULL && p->fd < 0 && time_left(p) != 0; to = to->ai_next) {
-        uint64_t left = time_left(p);
-        int fd = sc_client_connect(to, NULL, 0, (int)(left < CONNECT_MS ? left : CONNECT_MS));
-        if (fd >= 0)
-            p->fd = fd;
-        else
-            reason = -fd;
-    }
-    freeaddrinfo(found);
-    return p->fd >= 0 ? SC_OK : sc_fail_errno(err, reason, "cannot connect");
+    const struct timeval now = {0};
+    return event_add(p->writable, p->readable == NULL ? &now : NULL) == 0;
 }
 
-static void try_to_connect(struct sc_forward_peer *p)
+static bool is_sending(const struct sc_forward_peer *p)
 {
-    struct sc_error err;
+    return event_pending(p->writable, EV_WRITE | EV_TIMEOUT, NULL) != 0;
+}
+
+static bool make_events(struct sc_forward_peer *p, bool tcp)
+{
+    if (!tcp) {
+        p->writable = event_new(p->base, -1, 0, on_writable, p);
+        return p->writable != NULL && go_on(p);
+    }
+    p->writable = event_new(p->base, p->fd, EV_WRITE | EV_PERSIST, on_writable, p);
+    p->readable = event_new(p->base, p->fd, EV_READ | EV_PERSIST, on_readable, p);
+    return p->writable != NULL && p->readable != NULL && event_add(p->readable, NULL) == 0 && go_on(p);
+}
+
+static void on_connected(void *arg, int fd)
+{
+    struct sc_forward_peer *p = arg;
+    bool tcp = p->options.to.scheme == SC_URL_TCP;
+    p->fd = fd;
     p->last_try = is_ending(p);
-    if (open_connection(p, &err) != SC_OK) {
-        complain(p, err.message);
+    p->connected_ms = p->room_ms = sc_clock_mono_ms();
+    if (tcp)
+        sc_client_set_patience(fd, PATIENCE_S);
+    if (!make_events(p, tcp)) {
+        complain(p, "out of memory");
         disconnect(p);
         return;
     }
-    bool tcp = p->options.to.scheme == SC_URL_TCP;
-    if (tcp)
-        sc_client_set_patience(p->fd, PATIENCE_S);
-    p->connected_ms = sc_clock_mono_ms();
     sc_forward_encoder_restart(p->encoder);
     pthread_mutex_lock(&p->mutex);
     p->view.state = SC_FORWARD_UP;
@@ -202,81 +297,37 @@ static void try_to_connect(struct sc_forward_peer *p)
     p->complained = false;
 }
 
-/* Collectors say nothing, but they end: noticed here, before something is written that nobody will read. */
-static void check_connection(struct sc_forward_peer *p)
+static void on_failed(void *arg, const struct sc_error *reason)
 {
-    char byte[512];
-    if (p->fd < 0 || p->options.to.scheme != SC_URL_TCP)
-        return;
-    ssize_t n = recv(p->fd, byte, sizeof(byte), MSG_DONTWAIT);
-    if (n == 0)
-        broke(p, 0);
-    else if (n < 0 && errno != EAGAIN && errno != EINTR)
-        broke(p, errno);
-}
-
-/* Connected, or it will not be before the end: false. */
-static bool be_connected(struct sc_forward_peer *p)
-{
-    check_connection(p);
-    while (p->fd < 0 && !is_hopeless(p)) {
-        uint64_t now = sc_clock_mono_ms();
-        tick(p);
-        if (now >= p->retry_at_ms || is_ending(p))
-            try_to_connect(p);
-        else
-            sc_forward_queue_nap(p->queue, p->retry_at_ms - now < TICK_MS ? p->retry_at_ms - now : TICK_MS);
-    }
-    return p->fd >= 0 && time_left(p) != 0;
+    struct sc_forward_peer *p = arg;
+    p->last_try = is_ending(p);
+    complain(p, reason->message);
+    dial(p);
 }
 
 /* ---- a stream ---- */
 
-/* What the system says of a connection that is over; 0: the other side ended it. */
-static int socket_error(int fd)
+/* What the system took; a message counts when it took it whole. */
+static void take(struct sc_forward_peer *p, size_t bytes)
 {
-    int error = 0;
-    socklen_t size = sizeof(error);
-    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    return error;
+    struct tally whole = {0};
+    p->taken += bytes;
+    while (p->at < p->message_count && p->taken >= p->messages[p->at].length) {
+        p->taken -= p->messages[p->at].length;
+        add(&whole, &p->messages[p->at++]);
+    }
+    count(p, &whole);
+    set_state(p, SC_FORWARD_UP);
 }
 
-/* False: the connection is over, or the time. */
-static bool wait_for_room(struct sc_forward_peer *p, uint64_t since_ms)
+static void write_stream(struct sc_forward_peer *p, struct iovec *messages, uint32_t n)
 {
-    struct pollfd s = {.fd = p->fd, .events = POLLOUT | POLLRDHUP};
-    tick(p);
-    int ready = poll(&s, 1, TICK_MS);
-    if (ready > 0 && (s.revents & (POLLRDHUP | POLLERR)) != 0) {
-        broke(p, socket_error(p->fd));
-        return false;
-    }
-    if (ready == 0 && sc_clock_mono_ms() - since_ms >= STALL_MS)
-        set_state(p, SC_FORWARD_STALLED);
-    return time_left(p) != 0;
-}
-
-/* @return how many of the messages were taken whole. */
-static uint32_t write_stream(struct sc_forward_peer *p, struct iovec *messages, uint32_t n)
-{
-    uint64_t since_ms = sc_clock_mono_ms();
-    uint32_t at = 0;
-    while (at < n) {
-        struct msghdr m = {.msg_iov = messages + at, .msg_iovlen = n - at};
-        ssize_t sent = sendmsg(p->fd, &m, MSG_NOSIGNAL);
-        if (sent >= 0) {
-            at = sc_client_advance(messages, n, at, (size_t)sent);
-            since_ms = sc_clock_mono_ms();
-            set_state(p, SC_FORWARD_UP);
-        } else if (errno == EAGAIN) {
-            if (!wait_for_room(p, since_ms))
-                break;
-        } else if (errno != EINTR) {
-            broke(p, errno);
-            break;
-        }
-    }
-    return at;
+    const struct msghdr m = {.msg_iov = messages, .msg_iovlen = n};
+    ssize_t sent = sendmsg(p->fd, &m, MSG_NOSIGNAL);
+    if (sent >= 0)
+        take(p, (size_t)sent);
+    else if (errno != EAGAIN && errno != EINTR)
+        broke(p, errno);
 }
 
 /* ---- datagrams ---- */
@@ -292,18 +343,29 @@ static void pause_after_burst(struct sc_forward_peer *p)
         nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
 }
 
-/* Those that did not leave have no iov_base afterwards. */
+static void note_refused(struct sc_forward_peer *p, uint64_t refused)
+{
+    sc_forward_encoder_repeat_templates(p->encoder);
+    pthread_mutex_lock(&p->mutex);
+    p->view.refused += refused;
+    pthread_mutex_unlock(&p->mutex);
+    complain(p, "nobody listens there: datagrams are refused");
+}
+
 static void send_burst(struct sc_forward_peer *p, struct iovec *messages, uint32_t n)
 {
     struct sc_client_counters counters = {0};
+    struct tally t = {0};
     int failed = sc_client_send_datagrams(p->fd, messages, n, &counters);
-    if (counters.refused != 0) {
-        sc_forward_encoder_repeat_templates(p->encoder);
-        pthread_mutex_lock(&p->mutex);
-        p->view.refused += counters.refused;
-        pthread_mutex_unlock(&p->mutex);
-        complain(p, "nobody listens there: datagrams are refused");
+    for (uint32_t i = 0; i < n; i++, p->at++) {
+        if (messages[i].iov_base != NULL)
+            add(&t, &p->messages[p->at]);
+        else
+            t.dropped += p->messages[p->at].records;
     }
+    count(p, &t);
+    if (counters.refused != 0)
+        note_refused(p, counters.refused);
     if (failed != 0 && failed != ECONNREFUSED && counters.sent == 0)
         broke(p, failed);
     else
@@ -312,134 +374,97 @@ static void send_burst(struct sc_forward_peer *p, struct iovec *messages, uint32
 
 /* ---- batches ---- */
 
-struct tally {
-    uint64_t records, messages, bytes;
-};
-
-static void add(struct tally *sent, const struct sc_forward_message *m)
-{
-    sent->records += m->records;
-    sent->messages++;
-    sent->bytes += m->length;
-}
-
-static void send_messages(struct sc_forward_peer *p, const struct sc_forward_message *messages,
-                          uint32_t count, struct tally *sent)
+static void send_some(struct sc_forward_peer *p)
 {
     struct iovec v[SC_CLIENT_BULK];
     bool udp = p->options.to.scheme == SC_URL_UDP;
-    uint32_t most = udp ? BURST : SC_CLIENT_BULK;
-    for (uint32_t at = 0; at < count && p->fd >= 0 && time_left(p) != 0; at += most) {
-        uint32_t n = count - at < most ? count - at : most;
-        for (uint32_t i = 0; i < n; i++)
-            v[i] = (struct iovec){(void *)messages[at + i].bytes, messages[at + i].length};
-        uint32_t whole = n;
-        if (udp)
-            send_burst(p, v, n);
-        else
-            whole = write_stream(p, v, n);
-        for (uint32_t i = 0; i < whole; i++)
-            if (v[i].iov_base != NULL)
-                add(sent, &messages[at + i]);
-        if (whole < n)
-            break;
+    uint32_t most = udp ? BURST : SC_CLIENT_BULK, left = p->message_count - p->at;
+    uint32_t n = left < most ? left : most;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct sc_forward_message *m = &p->messages[p->at + i];
+        size_t taken = i == 0 ? p->taken : 0;
+        v[i] = (struct iovec){(uint8_t *)m->bytes + taken, m->length - taken};
     }
+    if (udp)
+        send_burst(p, v, n);
+    else
+        write_stream(p, v, n);
 }
 
-static void count(struct sc_forward_peer *p, unsigned kind, const struct tally *sent, uint64_t skipped,
-                  uint64_t dropped)
+static void encode_rows(struct sc_forward_peer *p)
 {
-    pthread_mutex_lock(&p->mutex);
-    p->counts[kind].sent += sent->records;
-    p->counts[kind].skipped += skipped;
-    p->counts[kind].dropped += dropped;
-    p->said_kind = kind;
-    p->said += sent->records + skipped + dropped;
-    p->view.messages += sent->messages;
-    p->view.bytes += sent->bytes;
-    pthread_mutex_unlock(&p->mutex);
-}
-
-static void send_rows(struct sc_forward_peer *p, const struct sc_batch *batch, uint32_t first, uint32_t n)
-{
-    const struct sc_forward_message *messages;
-    struct tally sent = {0};
+    const struct sc_batch *batch = p->entry.parcel->batch;
     struct sc_error err;
-    uint32_t message_count;
-    uint64_t said = 0, skipped;
-    enum sc_status status =
-        sc_forward_encode(p->encoder, batch, first, n, sc_clock_wall_ms(), &messages, &message_count, &err);
-    for (uint32_t i = 0; i < message_count; i++)
-        said += messages[i].records;
-    skipped = status == SC_OK ? n - said : 0;
-    send_messages(p, messages, message_count, &sent);
-    count(p, batch->record_kind, &sent, skipped, n - skipped - sent.records);
+    uint32_t left = batch->rows - p->row, first = p->row, n = left < CHUNK_ROWS ? left : CHUNK_ROWS;
+    struct tally t = {.skipped = n};
+    enum sc_status status = sc_forward_encode(p->encoder, batch, first, n, sc_clock_wall_ms(), &p->messages,
+                                              &p->message_count, &err);
+    p->row += n;
+    p->at = 0;
+    for (uint32_t i = 0; i < p->message_count; i++)
+        t.skipped -= p->messages[i].records;
     if (status != SC_OK) {
+        t = (struct tally){.dropped = t.skipped};
         complain(p, err.message);
         disconnect(p);
     }
+    count(p, &t);
 }
 
-static void send_batch(struct sc_forward_peer *p, const struct sc_batch *batch)
+/* One step, so that others of the loop have their turn. */
+static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
-    const struct tally none = {0};
-    for (uint32_t first = 0; first < batch->rows; first += CHUNK_ROWS) {
-        uint32_t left = batch->rows - first;
-        if (!be_connected(p)) {
-            count(p, batch->record_kind, &none, 0, left);
-            return;
-        }
-        tick(p);
-        send_rows(p, batch, first, left < CHUNK_ROWS ? left : CHUNK_ROWS);
+    struct sc_forward_peer *p = arg;
+    (void)fd;
+    (void)what;
+    p->room_ms = sc_clock_mono_ms();
+    if (p->at == p->message_count && !have_rows(p)) {
+        event_del(p->writable);
+        return;
     }
+    if (p->at == p->message_count)
+        encode_rows(p);
+    if (p->at < p->message_count)
+        send_some(p);
+    if (p->fd >= 0)
+        (void)go_on(p);
 }
 
 /* ---- the thread ---- */
 
-/* In one step with the counts, so that a view has every record once. */
-static void end_entry(struct sc_forward_peer *p)
+static void on_wake(void *arg)
 {
-    pthread_mutex_lock(&p->mutex);
-    sc_forward_queue_done(p->queue, &p->entry);
-    p->said = 0;
-    pthread_mutex_unlock(&p->mutex);
-    p->entry.parcel = NULL;
-}
-
-static void send_next(struct sc_forward_peer *p)
-{
-    if (!sc_forward_queue_pop(p->queue, TICK_MS, &p->entry))
-        return;
-    send_batch(p, p->entry.parcel->batch);
-    end_entry(p);
-}
-
-static void drop_all(struct sc_forward_peer *p)
-{
-    const struct tally none = {0};
-    while (sc_forward_queue_pop(p->queue, 0, &p->entry)) {
-        count(p, p->entry.parcel->batch->record_kind, &none, 0, p->entry.parcel->batch->rows);
-        end_entry(p);
+    struct sc_forward_peer *p = arg;
+    if (p->fd >= 0 && !is_sending(p)) {
+        p->room_ms = sc_clock_mono_ms();
+        (void)go_on(p);
     }
+    if (is_ending(p))
+        sc_dial_hurry(p->dial);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct sc_forward_peer *p = arg;
+    uint64_t now = sc_clock_mono_ms();
+    (void)fd;
+    (void)what;
+    note_drops(p, now);
+    if (p->fd >= 0 && is_sending(p) && now - p->room_ms >= STALL_MS)
+        set_state(p, SC_FORWARD_STALLED);
 }
 
 static void *run(void *arg)
 {
     struct sc_forward_peer *p = arg;
     pthread_setname_np(pthread_self(), "sc-forward");
-    for (;;) {
-        tick(p);
-        if (is_ending(p) && (sc_forward_queue_is_empty(p->queue) || is_hopeless(p)))
-            break;
-        if (be_connected(p))
-            send_next(p);
-    }
+    dial(p);
+    while (!is_over(p))
+        event_base_loop(p->base, EVLOOP_ONCE);
     drop_all(p);
-    if (p->fd >= 0 && p->options.to.scheme == SC_URL_TCP && time_left(p) != 0)
+    if (p->fd >= 0 && p->options.to.scheme == SC_URL_TCP && is_in_time(p))
         sc_client_end_stream(p->fd, END_MS);
-    if (p->fd >= 0)
-        close(p->fd);
-    p->fd = -1;
+    close_connection(p);
     atomic_store(&p->done, true);
     return NULL;
 }
@@ -448,10 +473,41 @@ static void *run(void *arg)
 
 static void free_peer(struct sc_forward_peer *p)
 {
+    sc_dial_free(p->dial);
+    sc_wake_free(p->wake);
+    if (p->tick != NULL)
+        event_free(p->tick);
+    if (p->base != NULL)
+        event_base_free(p->base);
     sc_forward_queue_free(p->queue);
     sc_forward_encoder_free(p->encoder);
     pthread_mutex_destroy(&p->mutex);
     free(p);
+}
+
+static enum sc_status make(struct sc_forward_peer *p, struct sc_error *err)
+{
+    const struct timeval every = {.tv_usec = TICK_MS * 1000};
+    const struct sc_url *to = &p->options.to;
+    p->encoder = sc_forward_encoder_create(p->options.protocol, to->scheme == SC_URL_TCP, err);
+    if (p->encoder == NULL)
+        return SC_NOMEM;
+    p->queue = sc_forward_queue_create(p->options.limit_bytes);
+    p->base = event_base_new();
+    if (p->queue == NULL || p->base == NULL)
+        return sc_fail_nomem(err, "a destination");
+    const struct sc_dial_options how = {.base = p->base,
+                                        .to = *to,
+                                        .patience_ms = CONNECT_MS,
+                                        .connected = on_connected,
+                                        .failed = on_failed,
+                                        .arg = p};
+    p->dial = sc_dial_create(&how);
+    p->wake = sc_wake_create(p->base, on_wake, p);
+    p->tick = event_new(p->base, -1, EV_PERSIST, on_tick, p);
+    if (p->dial == NULL || p->wake == NULL || p->tick == NULL || event_add(p->tick, &every) != 0)
+        return sc_fail_nomem(err, "a destination");
+    return SC_OK;
 }
 
 enum sc_status sc_forward_peer_start(const struct sc_forward_peer_options *options,
@@ -464,11 +520,7 @@ enum sc_status sc_forward_peer_start(const struct sc_forward_peer_options *optio
     p->options = *options;
     p->fd = -1;
     sc_url_format(&options->to, p->name);
-    p->queue = sc_forward_queue_create(options->limit_bytes);
-    p->encoder = sc_forward_encoder_create(options->protocol, options->to.scheme == SC_URL_TCP, err);
-    enum sc_status status = p->encoder == NULL ? SC_NOMEM : SC_OK;
-    if (p->queue == NULL)
-        status = sc_fail_nomem(err, "a destination");
+    enum sc_status status = make(p, err);
     int failed = status == SC_OK ? pthread_create(&p->thread, NULL, run, p) : 0;
     if (failed != 0)
         status = sc_fail_errno(err, failed, "cannot start a thread that forwards");
@@ -483,6 +535,7 @@ enum sc_status sc_forward_peer_start(const struct sc_forward_peer_options *optio
 void sc_forward_peer_offer(struct sc_forward_peer *p, struct sc_parcel *parcel, size_t memory)
 {
     sc_forward_queue_push(p->queue, parcel, memory);
+    sc_wake_up(p->wake);
 }
 
 bool sc_forward_peer_has_room(struct sc_forward_peer *p, size_t memory)
@@ -537,29 +590,12 @@ void sc_forward_peer_close(struct sc_forward_peer *p, uint64_t drain_ms)
     if (before == 0 || deadline < before)
         atomic_store(&p->deadline_ms, deadline);
     sc_forward_queue_close(p->queue);
+    sc_wake_up(p->wake);
 }
 
 bool sc_forward_peer_is_done(struct sc_forward_peer *p)
 {
     return atomic_load(&p->done);
-}
-
-/* Waits for the thread. False: the name service holds it, and it will touch only `resolving` when it is back.
- */
-static bool join(struct sc_forward_peer *p)
-{
-    const struct timespec nap = {.tv_nsec = 5000000};
-    uint64_t latest = atomic_load(&p->deadline_ms) + LATE_MS;
-    int expected = RESOLVING;
-    while (!atomic_load(&p->done) && sc_clock_mono_ms() < latest)
-        nanosleep(&nap, NULL);
-    if (!atomic_load(&p->done) &&
-        atomic_compare_exchange_strong(&p->resolving, &expected, RESOLVING_ABANDONED)) {
-        pthread_detach(p->thread);
-        return false;
-    }
-    pthread_join(p->thread, NULL);
-    return true;
 }
 
 static void say_what_was_not_sent(struct sc_forward_peer *p)
@@ -577,14 +613,7 @@ static void say_what_was_not_sent(struct sc_forward_peer *p)
 
 void sc_forward_peer_free(struct sc_forward_peer *p)
 {
-    bool joined = join(p);
+    pthread_join(p->thread, NULL);
     say_what_was_not_sent(p);
-    if (joined) {
-        free_peer(p);
-        return;
-    }
-    if (p->entry.parcel != NULL)
-        sc_forward_queue_done(p->queue, &p->entry);
-    sc_forward_queue_free(p->queue);
-    sc_forward_encoder_free(p->encoder);
+    free_peer(p);
 }

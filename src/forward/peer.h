@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * One destination of forward/forward.h: a queue, and a thread that connects, encodes and sends.
+ * One destination of forward/forward.h: a queue, and a thread with an event loop that connects (net/dial.h), encodes and sends.
  *
  * TCP: a connection that breaks is tried again with growing pauses (100 ms to 5 s); each begins with the
  * templates. Sent is what the operating system took whole; what of it had not arrived when the connection
@@ -72,10 +72,7 @@ void sc_forward_peer_get(struct sc_forward_peer *peer, struct sc_forward_view *o
 void sc_forward_peer_close(struct sc_forward_peer *peer, uint64_t drain_ms);
 /* After close: whether sc_forward_peer_free will not wait. */
 bool sc_forward_peer_is_done(struct sc_forward_peer *peer);
-/*
- * After close: waits for the end, says what was not sent, frees. A thread that the name service holds is left
- * alone with a few hundred bytes that it refers to: it cannot be stopped, and touches nothing else any more.
- */
+/* After close: waits for the end, says what was not sent, frees. */
 void sc_forward_peer_free(struct sc_forward_peer *peer);
 
 #endif

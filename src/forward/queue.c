@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "forward/queue.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 struct sc_forward_queue {
     pthread_mutex_t mutex;
-    pthread_cond_t changed;           /* a parcel came, or the queue was closed */
     struct sc_forward_entry *entries; /* a ring */
     uint32_t capacity, first, count;
     uint32_t held; /* pushed and not done */
@@ -21,11 +18,6 @@ struct sc_forward_queue *sc_forward_queue_create(uint64_t limit_bytes)
     struct sc_forward_queue *q = calloc(1, sizeof(*q));
     if (q == NULL)
         return NULL;
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&q->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&q->mutex, NULL);
     q->stats.limit_bytes = limit_bytes;
     return q;
@@ -37,7 +29,6 @@ void sc_forward_queue_free(struct sc_forward_queue *q)
         return;
     for (; q->count > 0; q->count--, q->first = (q->first + 1) % q->capacity)
         sc_parcel_release(q->entries[q->first].parcel);
-    pthread_cond_destroy(&q->changed);
     pthread_mutex_destroy(&q->mutex);
     free(q->entries);
     free(q);
@@ -83,7 +74,6 @@ static void append(struct sc_forward_queue *q, struct sc_parcel *parcel, size_t 
     q->stats.bytes += memory;
     if (q->stats.bytes > q->stats.peak_bytes)
         q->stats.peak_bytes = q->stats.bytes;
-    pthread_cond_signal(&q->changed);
 }
 
 void sc_forward_queue_push(struct sc_forward_queue *q, struct sc_parcel *parcel, size_t memory)
@@ -98,23 +88,9 @@ void sc_forward_queue_push(struct sc_forward_queue *q, struct sc_parcel *parcel,
     pthread_mutex_unlock(&q->mutex);
 }
 
-static struct timespec deadline_in(uint64_t ms)
+bool sc_forward_queue_pop(struct sc_forward_queue *q, struct sc_forward_entry *out)
 {
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    uint64_t ns = (uint64_t)at.tv_nsec + ms % 1000 * 1000000;
-    at.tv_sec += (time_t)(ms / 1000 + ns / 1000000000);
-    at.tv_nsec = (long)(ns % 1000000000);
-    return at;
-}
-
-bool sc_forward_queue_pop(struct sc_forward_queue *q, uint64_t wait_ms, struct sc_forward_entry *out)
-{
-    struct timespec deadline = deadline_in(wait_ms);
     pthread_mutex_lock(&q->mutex);
-    while (q->count == 0 && !q->closed)
-        if (pthread_cond_timedwait(&q->changed, &q->mutex, &deadline) == ETIMEDOUT)
-            break;
     bool found = q->count != 0;
     if (found) {
         *out = q->entries[q->first];
@@ -140,17 +116,6 @@ void sc_forward_queue_close(struct sc_forward_queue *q)
 {
     pthread_mutex_lock(&q->mutex);
     q->closed = true;
-    pthread_cond_broadcast(&q->changed);
-    pthread_mutex_unlock(&q->mutex);
-}
-
-void sc_forward_queue_nap(struct sc_forward_queue *q, uint64_t wait_ms)
-{
-    struct timespec deadline = deadline_in(wait_ms);
-    pthread_mutex_lock(&q->mutex);
-    while (!q->closed)
-        if (pthread_cond_timedwait(&q->changed, &q->mutex, &deadline) == ETIMEDOUT)
-            break;
     pthread_mutex_unlock(&q->mutex);
 }
 

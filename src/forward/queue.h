@@ -36,15 +36,13 @@ bool sc_forward_queue_has_room(struct sc_forward_queue *queue, size_t memory);
 /* Becomes one more holder of the parcel; does not when it is full or closed, and counts that. */
 void sc_forward_queue_push(struct sc_forward_queue *queue, struct sc_parcel *parcel, size_t memory);
 
-/* The oldest parcel; false when none came within wait_ms, or at once when the queue is empty and closed. */
-bool sc_forward_queue_pop(struct sc_forward_queue *queue, uint64_t wait_ms, struct sc_forward_entry *out);
+/* The oldest parcel; false when there is none. */
+bool sc_forward_queue_pop(struct sc_forward_queue *queue, struct sc_forward_entry *out);
 /* A popped parcel is no longer needed: it counts no more and is released. */
 void sc_forward_queue_done(struct sc_forward_queue *queue, const struct sc_forward_entry *entry);
 
-/* No more pushes; ends waiting. */
+/* No more pushes. */
 void sc_forward_queue_close(struct sc_forward_queue *queue);
-/* Waits until the queue is closed, for wait_ms at most. */
-void sc_forward_queue_nap(struct sc_forward_queue *queue, uint64_t wait_ms);
 bool sc_forward_queue_is_empty(struct sc_forward_queue *queue);
 
 void sc_forward_queue_set_limit(struct sc_forward_queue *queue, uint64_t limit_bytes);

@@ -4,6 +4,7 @@
 #include "net/socket.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -14,30 +15,62 @@
 
 /* ---- opening ---- */
 
-enum sc_status sc_client_resolve(const struct sc_url *url, struct addrinfo **found, struct sc_error *err)
+enum sc_status sc_client_resolve(const struct sc_url *url, struct sc_client_addresses *out,
+                                 struct sc_error *err)
 {
     const struct addrinfo hints = {.ai_socktype = url->scheme == SC_URL_UDP ? SOCK_DGRAM : SOCK_STREAM};
+    struct addrinfo *found;
     char port[8];
     snprintf(port, sizeof(port), "%u", (unsigned)url->port);
-    int failed = getaddrinfo(url->host, port, &hints, found);
+    out->count = 0;
+    int failed = getaddrinfo(url->host, port, &hints, &found);
     if (failed != 0)
         return sc_fail(err, SC_IO, "host %s: %s", url->host, gai_strerror(failed));
+    for (const struct addrinfo *a = found; a != NULL && out->count < SC_CLIENT_ADDRESSES; a = a->ai_next)
+        memcpy(&out->all[out->count++], a->ai_addr, a->ai_addrlen);
+    freeaddrinfo(found);
     return SC_OK;
 }
 
-static int bind_source(int fd, const struct sc_addr *from)
+static int bind_to(int fd, const struct sc_addr *from)
 {
-    const struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(sc_addr_get_v4(from))};
-    return bind(fd, (const struct sockaddr *)&at, sizeof(at));
+    const int late = 1; /* the port is chosen at the connect, so that many may share one */
+    struct sockaddr_storage at;
+    socklen_t length = sc_socket_name(from, 0, &at);
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &late, sizeof(late));
+    return bind(fd, (const struct sockaddr *)&at, length);
 }
 
-/* @return 0 or errno. */
-static int connect_in_time(int fd, const struct addrinfo *to, int timeout_ms)
+/* @return 0, also while it is under way, or errno. */
+static int prepare(int fd, const struct sc_client_way *way, const struct sockaddr_storage *to)
 {
-    if (connect(fd, to->ai_addr, to->ai_addrlen) == 0)
-        return 0;
-    if (errno != EINPROGRESS)
+    const int one = 1;
+    if (way->send_buffer != 0)
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &way->send_buffer, sizeof(way->send_buffer));
+    if (way->scheme == SC_URL_TCP)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    if (way->from != NULL && bind_to(fd, way->from) != 0)
         return errno;
+    if (connect(fd, (const struct sockaddr *)to, sizeof(*to)) == 0 || errno == EINPROGRESS)
+        return 0;
+    return errno;
+}
+
+int sc_client_begin(const struct sc_client_way *way, const struct sockaddr_storage *to)
+{
+    int type = (way->scheme == SC_URL_UDP ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK;
+    int fd = socket(to->ss_family, type, 0);
+    if (fd < 0)
+        return -errno;
+    int failed = prepare(fd, way, to);
+    if (failed == 0)
+        return fd;
+    close(fd);
+    return -failed;
+}
+
+int sc_client_end_connect(int fd, int timeout_ms)
+{
     struct pollfd p = {.fd = fd, .events = POLLOUT};
     int ready = poll(&p, 1, timeout_ms);
     if (ready <= 0)
@@ -46,24 +79,6 @@ static int connect_in_time(int fd, const struct addrinfo *to, int timeout_ms)
     socklen_t size = sizeof(result);
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &result, &size);
     return result;
-}
-
-int sc_client_connect(const struct addrinfo *to, const struct sc_addr *from, int send_buffer, int timeout_ms)
-{
-    const int one = 1;
-    int fd = socket(to->ai_family, to->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, to->ai_protocol);
-    if (fd < 0)
-        return -errno;
-    if (send_buffer != 0)
-        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof(send_buffer));
-    if (to->ai_socktype == SOCK_STREAM)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    int failed = from != NULL && bind_source(fd, from) != 0 ? errno : connect_in_time(fd, to, timeout_ms);
-    if (failed != 0) {
-        close(fd);
-        return -failed;
-    }
-    return fd;
 }
 
 void sc_client_set_patience(int fd, int seconds)

@@ -8,21 +8,33 @@
 
 #include "base/url.h"
 
-#include <netdb.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #define SC_CLIENT_BULK 64u /* messages of one call */
 
-/* Looks the host up; asks the name service where it is a name, which may take long. *found is freed with
- * freeaddrinfo. @return SC_OK; SC_IO with the host and the reason. */
-enum sc_status sc_client_resolve(const struct sc_url *url, struct addrinfo **found, struct sc_error *err);
+#define SC_CLIENT_ADDRESSES 8u /* of a host that are looked at */
 
-/*
- * Connects within timeout_ms, from the IPv4 address `from` (NULL: the system chooses). `send_buffer`: bytes
- * asked of the kernel, which may grant less; 0 = its default.
- * @return the descriptor, or -errno.
- */
-int sc_client_connect(const struct addrinfo *to, const struct sc_addr *from, int send_buffer, int timeout_ms);
+struct sc_client_addresses {
+    uint32_t count;
+    struct sockaddr_storage all[SC_CLIENT_ADDRESSES]; /* in the order in which to try them, with the port */
+};
+
+/* Looks the host up; asks the name service where it is a name, which may take long (net/lookup.h, net/dial.h).
+ * @return SC_OK with one address at least; SC_IO with the host and the reason. */
+enum sc_status sc_client_resolve(const struct sc_url *url, struct sc_client_addresses *out,
+                                 struct sc_error *err);
+
+struct sc_client_way {
+    enum sc_url_scheme scheme;
+    const struct sc_addr *from; /* the own address; NULL: the system chooses */
+    int send_buffer;            /* bytes asked of the kernel, which may grant less; 0: its default */
+};
+
+/* Begins to connect. @return the descriptor, which is writable when that is over, or -errno. */
+int sc_client_begin(const struct sc_client_way *way, const struct sockaddr_storage *to);
+/* Waits for timeout_ms at most until it is over. @return 0: it is connected; errno. */
+int sc_client_end_connect(int fd, int timeout_ms);
 
 /* TCP: a peer that answers nothing for so long is given up, also while nothing is sent. */
 void sc_client_set_patience(int fd, int seconds);

@@ -50,23 +50,30 @@ static enum sc_status refuse_version(unsigned version, struct sc_error *err)
     return sc_fail(err, SC_MALFORMED, "no IPFIX: a message begins with version %u instead of 10", version);
 }
 
+enum sc_status sc_framer_length(const uint8_t *bytes, size_t have, size_t *length, struct sc_error *err)
+{
+    *length = SC_FRAMER_LOOK;
+    if (have < 2)
+        return SC_AGAIN;
+    if (sc_load_be16(bytes) != VERSION_IPFIX)
+        return refuse_version(sc_load_be16(bytes), err);
+    if (have < SC_FRAMER_LOOK)
+        return SC_AGAIN;
+    *length = sc_load_be16(bytes + 2);
+    if (*length < HEADER_BYTES)
+        return sc_fail(err, SC_MALFORMED, "an IPFIX message of %zu bytes is shorter than its header",
+                       *length);
+    return have < *length ? SC_AGAIN : SC_OK;
+}
+
 enum sc_status sc_framer_next(struct sc_framer *framer, const uint8_t **message, size_t *length,
                               struct sc_error *err)
 {
-    size_t have = sc_framer_pending(framer);
-    if (have < 2)
+    size_t need;
+    if (framer->buffer == NULL)
         return SC_AGAIN;
-    const uint8_t *bytes = framer->buffer + framer->start;
-    if (sc_load_be16(bytes) != VERSION_IPFIX)
-        return refuse_version(sc_load_be16(bytes), err);
-    if (have < 4)
-        return SC_AGAIN;
-    size_t need = sc_load_be16(bytes + 2);
-    if (need < HEADER_BYTES)
-        return sc_fail(err, SC_MALFORMED, "an IPFIX message of %zu bytes is shorter than its header", need);
-    if (have < need)
-        return SC_AGAIN;
-    *message = bytes;
+    SC_TRY(sc_framer_length(framer->buffer + framer->start, sc_framer_pending(framer), &need, err));
+    *message = framer->buffer + framer->start;
     *length = need;
     framer->start += need;
     return SC_OK;

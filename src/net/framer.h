@@ -22,6 +22,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/*
+ * How long the IPFIX message at `bytes` is, of which `have` bytes are there so far; no more than SC_FRAMER_LOOK of
+ * them are looked at. Pure, for whoever has a buffer of his own.
+ * @return SC_OK with *length: all of it is there; SC_AGAIN: *length bytes at least are needed before it is worth
+ * asking again; SC_MALFORMED with *err.
+ */
+#define SC_FRAMER_LOOK 4u
+enum sc_status sc_framer_length(const uint8_t *bytes, size_t have, size_t *length, struct sc_error *err);
+
 struct sc_framer {
     uint8_t *buffer;
     size_t start, end; /* bytes not yet framed */

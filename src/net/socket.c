@@ -13,7 +13,7 @@
 #define KEEPALIVE_INTERVAL_S 20
 #define KEEPALIVE_PROBES     3
 
-static socklen_t to_sockaddr(const struct sc_addr *addr, uint16_t port, struct sockaddr_storage *out)
+socklen_t sc_socket_name(const struct sc_addr *addr, uint16_t port, struct sockaddr_storage *out)
 {
     memset(out, 0, sizeof(*out));
     if (sc_addr_is_v4(addr)) {
@@ -159,7 +159,7 @@ enum sc_status sc_socket_listen(const struct sc_url *url, const struct sc_socket
     if (made < 0)
         return explain(errno, url, err);
     struct sockaddr_storage at;
-    socklen_t length = to_sockaddr(&addr, url->port, &at);
+    socklen_t length = sc_socket_name(&addr, url->port, &at);
     if (configure(made, url, at.ss_family, options) != 0 ||
         bind_and_listen(made, url, &at, length, options) != 0) {
         int errnum = errno;
@@ -168,22 +168,6 @@ enum sc_status sc_socket_listen(const struct sc_url *url, const struct sc_socket
     }
     *fd = made;
     return SC_OK;
-}
-
-int sc_socket_from(const struct sc_addr *from)
-{
-    struct sockaddr_storage at;
-    const int late = 1; /* the port is chosen at the connect, so that many may share one */
-    socklen_t length = to_sockaddr(from, 0, &at);
-    int made = socket(at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (made < 0)
-        return -errno;
-    setsockopt(made, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &late, sizeof(late));
-    if (bind(made, (const struct sockaddr *)&at, length) == 0)
-        return made;
-    int failed = errno;
-    close(made);
-    return -failed;
 }
 
 enum sc_status sc_socket_local(int fd, struct sc_url *url, struct sc_error *err)

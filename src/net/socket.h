@@ -25,9 +25,6 @@ struct sc_socket_options {
 enum sc_status sc_socket_listen(const struct sc_url *url, const struct sc_socket_options *options, int *fd,
                                 struct sc_error *err);
 
-/* A TCP socket that will connect from this address, if it is one of this machine. @return the descriptor, or -errno. */
-int sc_socket_from(const struct sc_addr *from);
-
 /* Address and port that a socket is bound to, put into *url. */
 enum sc_status sc_socket_local(int fd, struct sc_url *url, struct sc_error *err);
 
@@ -38,6 +35,8 @@ uint64_t sc_socket_receive_buffer(int fd);
  * tell. */
 bool sc_socket_drops(int fd, uint32_t *drops);
 
+/* The way there. @return the length. */
+socklen_t sc_socket_name(const struct sc_addr *addr, uint16_t port, struct sockaddr_storage *out);
 /* Peer address of recvmmsg or accept in our form. Other families give false. */
 bool sc_socket_address(const struct sockaddr_storage *from, struct sc_addr *addr, uint16_t *port);
 

@@ -2,6 +2,7 @@
 #include "net/stream.h"
 
 #include "base/bytes.h"
+#include "net/framer.h"
 
 enum { V5 = 5, V9 = 9, IPFIX = 10 };
 
@@ -22,8 +23,9 @@ static bool plausible_set(const uint8_t *set, unsigned version, size_t room)
 
 static bool plausible_ipfix(const uint8_t *bytes, size_t length)
 {
-    size_t message = sc_load_be16(bytes + 2);
-    if (message < IPFIX_HEADER || (message > IPFIX_HEADER && message < IPFIX_HEADER + SET_HEADER))
+    size_t message;
+    if (sc_framer_length(bytes, length, &message, NULL) == SC_MALFORMED ||
+        (message > IPFIX_HEADER && message < IPFIX_HEADER + SET_HEADER))
         return false;
     return message == IPFIX_HEADER || length < IPFIX_HEADER + SET_HEADER ||
            plausible_set(bytes + IPFIX_HEADER, IPFIX, message - IPFIX_HEADER);

@@ -20,7 +20,9 @@ static enum sc_status add_key(struct sc_stored_columns *columns, struct sc_colum
     uint32_t known = columns->schema.count;
     *slot = sc_schema_slot(&columns->schema, key);
     if (*slot == SC_NO_SLOT)
-        return sc_fail(err, SC_LIMIT, "more than %u columns: name those you want", SC_MAX_COLUMNS);
+        return known < SC_MAX_COLUMNS
+                   ? sc_fail_nomem(err, "the columns")
+                   : sc_fail(err, SC_LIMIT, "more than %u columns: name those you want", SC_MAX_COLUMNS);
     if (*slot == known)
         columns->may_misfit[*slot] = sc_field_of_misfits(columns->learned, key, &columns->misfits[*slot]);
     return SC_OK;

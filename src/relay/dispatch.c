@@ -45,8 +45,7 @@ struct copy {
 struct entry {
     struct sc_roster_entry by_id;
     struct entry *next, *previous; /* all, in the order of acceptance */
-    struct sc_batch_head head;
-    struct sc_outbox_place place;
+    struct sc_accepted batch;
     struct copy *copies;
     uint32_t home;
     uint64_t offer_ms; /* when members that refuse it are offered it again; 0: none does */
@@ -101,7 +100,7 @@ static struct entry *find_entry(const struct sc_dispatch *d, const struct sc_bat
 {
     struct sc_probe p;
     struct sc_roster_entry *e = sc_roster_first(&d->entries, hash_id(d, id), &p);
-    while (e != NULL && !same_id(&((struct entry *)e)->head.id, id))
+    while (e != NULL && !same_id(&((struct entry *)e)->batch.head.id, id))
         e = sc_roster_next(&d->entries, &p);
     return (struct entry *)e;
 }
@@ -175,6 +174,11 @@ static void free_copies(struct sc_dispatch *d, struct entry *e)
 
 /* ---- targets and release ---- */
 
+static size_t bytes_held(const struct entry *e)
+{
+    return e->batch.bytes == NULL ? 0 : e->batch.bytes->size;
+}
+
 static void forget(struct sc_dispatch *d, struct entry *e)
 {
     free_copies(d, e);
@@ -183,7 +187,9 @@ static void forget(struct sc_dispatch *d, struct entry *e)
     *(e->next == NULL ? &d->last : &e->next->previous) = e->previous;
     d->parked_count -= e->parked;
     d->stats.batches--;
-    d->stats.records -= e->head.records;
+    d->stats.records -= e->batch.head.records;
+    d->stats.held_bytes -= bytes_held(e);
+    sc_shared_release(e->batch.bytes);
     free(e);
 }
 
@@ -194,7 +200,7 @@ static void release(struct sc_dispatch *d, struct entry *e)
         copies += c->state == COPY_ACKED;
     d->stats.released++;
     d->stats.released_short += copies < d->cluster.replication;
-    d->events.released(d->events.arg, &e->head, e->place);
+    d->events.released(d->events.arg, &e->batch.head, e->batch.place);
     forget(d, e);
 }
 
@@ -421,6 +427,7 @@ void sc_dispatch_free(struct sc_dispatch *d)
     for (struct entry *e = d->first, *next; e != NULL; e = next) {
         next = e->next;
         free_copies(d, e);
+        sc_shared_release(e->batch.bytes);
         free(e);
     }
     free(d->peers);
@@ -480,39 +487,46 @@ static uint32_t find_home(const struct sc_cluster *cluster, uint32_t lane)
     return cluster->count == 0 ? 0 : lane % cluster->count;
 }
 
-enum sc_status sc_dispatch_add(struct sc_dispatch *d, const struct sc_batch_head *head,
-                               struct sc_outbox_place place)
+/* What does not fit is read from the outbox when its turn comes. */
+static void hold_bytes(struct sc_dispatch *d, struct entry *e)
+{
+    if (e->batch.bytes == NULL || d->stats.held_bytes + e->batch.bytes->size > SC_DISPATCH_BYTES)
+        e->batch.bytes = NULL;
+    sc_shared_hold(e->batch.bytes);
+    d->stats.held_bytes += bytes_held(e);
+}
+
+enum sc_status sc_dispatch_add(struct sc_dispatch *d, const struct sc_accepted *batch)
 {
     struct entry *e = calloc(1, sizeof(*e));
     if (e == NULL)
         return SC_NOMEM;
-    *e = (struct entry){.head = *head, .place = place};
+    *e = (struct entry){.batch = *batch};
     pthread_mutex_lock(&d->mutex);
-    if (!sc_roster_add(&d->entries, &e->by_id, hash_id(d, &head->id))) {
+    if (!sc_roster_add(&d->entries, &e->by_id, hash_id(d, &batch->head.id))) {
         pthread_mutex_unlock(&d->mutex);
         free(e);
         return SC_NOMEM;
     }
-    e->home = find_home(&d->cluster, head->id.lane);
+    e->home = find_home(&d->cluster, batch->head.id.lane);
     e->previous = d->last;
     *(d->last == NULL ? &d->first : &d->last->next) = e;
     d->last = e;
     d->stats.batches++;
-    d->stats.records += head->records;
+    d->stats.records += batch->head.records;
+    hold_bytes(d, e);
     retarget(d, e);
     pthread_mutex_unlock(&d->mutex);
     return SC_OK;
 }
 
-bool sc_dispatch_next(struct sc_dispatch *d, uint32_t member, uint64_t now_ms, struct sc_batch_head *head,
-                      struct sc_outbox_place *place)
+bool sc_dispatch_next(struct sc_dispatch *d, uint32_t member, uint64_t now_ms, struct sc_accepted *batch)
 {
     pthread_mutex_lock(&d->mutex);
-    struct peer *p = &d->peers[member];
-    struct copy *c = p->waits.first;
+    struct copy *c = d->peers[member].waits.first;
     if (c != NULL) {
-        *head = c->entry->head;
-        *place = c->entry->place;
+        *batch = c->entry->batch;
+        sc_shared_hold(batch->bytes);
         set_state(d, c, COPY_SENT);
         c->asked = true;
         c->since_ms = now_ms;
@@ -549,7 +563,7 @@ static bool acknowledge_each(struct sc_dispatch *d, uint32_t member, const struc
 
 static bool is_meant(const struct entry *e, const struct sc_link_ack *ack)
 {
-    const struct sc_batch_id *id = &e->head.id;
+    const struct sc_batch_id *id = &e->batch.head.id;
     return id->stream == ack->stream && id->lane == ack->lane && id->sequence >= ack->first &&
            id->sequence <= ack->last;
 }
@@ -617,8 +631,8 @@ enum sc_status sc_dispatch_unread(struct sc_dispatch *d, uint32_t member, const 
         status = SC_NOTFOUND;
     if (e != NULL && e->failures >= MOST_FAILURES) {
         d->stats.unreadable++;
-        d->stats.unreadable_records += e->head.records;
-        d->events.given_up(d->events.arg, &e->head);
+        d->stats.unreadable_records += e->batch.head.records;
+        d->events.given_up(d->events.arg, &e->batch.head);
         forget(d, e);
         status = SC_END;
     }
@@ -695,7 +709,7 @@ static void renumber_copies(struct sc_dispatch *d, struct entry *e, const uint32
 static void renumber_entries(struct sc_dispatch *d, const struct sc_cluster *fresh, const uint32_t *new_index)
 {
     for (struct entry *e = d->first; e != NULL; e = e->next) {
-        e->home = find_home(fresh, e->head.id.lane);
+        e->home = find_home(fresh, e->batch.head.id.lane);
         renumber_copies(d, e, new_index);
     }
 }

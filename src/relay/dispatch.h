@@ -20,6 +20,9 @@
  * the first refusal, then after 2, 4, ... 64 minutes, and to the member when it connects again. So it holds up no other batch, and is
  * in the outbox until it has its copies.
  *
+ * What is accepted is held in memory until it is released, up to a bound; what comes beyond it, and what an earlier process left,
+ * is to be read from the outbox.
+ *
  * A batch that cannot be read from the outbox is tried again each second, five times; then it is forgotten here, and `given_up`
  * is called.
  *
@@ -30,6 +33,8 @@
 
 #include "conf/cluster.h"
 #include "relay/outbox.h"
+
+#define SC_DISPATCH_BYTES ((size_t)64 << 20)
 
 struct sc_dispatch;
 
@@ -59,13 +64,14 @@ enum sc_status sc_dispatch_set_cluster(struct sc_dispatch *dispatch, const struc
  */
 uint32_t sc_dispatch_home(struct sc_dispatch *dispatch);
 
-/* An accepted batch. @return SC_OK; SC_NOMEM: it is not known here, but stays in the outbox for the next start. */
-enum sc_status sc_dispatch_add(struct sc_dispatch *dispatch, const struct sc_batch_head *head,
-                               struct sc_outbox_place place);
+/* A batch, whose bytes are held until it is released while all that are held are not more than SC_DISPATCH_BYTES. @return SC_OK;
+ * SC_NOMEM: it is not known here, but stays in the outbox for the next start. */
+enum sc_status sc_dispatch_add(struct sc_dispatch *dispatch, const struct sc_accepted *batch);
 
-/* The next batch for a member, which is in flight from now on. False: nothing waits for it. */
+/* The next batch for a member, which is in flight from now on; its bytes, if there are, are to be released. False: nothing waits
+ * for the member. */
 bool sc_dispatch_next(struct sc_dispatch *dispatch, uint32_t member, uint64_t now_ms,
-                      struct sc_batch_head *head, struct sc_outbox_place *place);
+                      struct sc_accepted *batch);
 
 /* What the member was not sent stays as it is. False: such a batch is among those acknowledged, or the interval is wider than all. */
 bool sc_dispatch_ack(struct sc_dispatch *dispatch, uint32_t member, const struct sc_link_ack *ack);
@@ -92,6 +98,7 @@ void sc_dispatch_set_usable(struct sc_dispatch *dispatch, uint32_t member, bool 
 
 struct sc_dispatch_stats {
     uint64_t batches, records; /* accepted, not released */
+    uint64_t held_bytes;       /* of them, in memory */
     uint64_t released;
     uint64_t released_short; /* of these with fewer copies than asked for: fewer nodes were usable */
     uint64_t copied_late;    /* copies that were made because a member was slow */

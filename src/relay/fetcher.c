@@ -46,7 +46,7 @@ static struct sc_fetch *list_take(struct list *list)
 void sc_fetch_free(struct sc_fetch *fetch)
 {
     if (fetch != NULL)
-        sc_buf_free(&fetch->bytes);
+        sc_shared_release(fetch->batch.bytes);
     free(fetch);
 }
 
@@ -73,6 +73,16 @@ static bool wait_for_work(struct sc_fetcher *f, struct sc_fetch **fetch)
     return goes_on;
 }
 
+static void read_batch(struct sc_fetcher *f, struct sc_fetch *fetch)
+{
+    struct sc_buf bytes = {0};
+    struct sc_accepted *batch = &fetch->batch;
+    fetch->err.status = sc_outbox_read(f->outbox, &batch->head, batch->place, &bytes, &fetch->err);
+    if (fetch->err.status == SC_OK && (batch->bytes = sc_shared_take(&bytes)) == NULL)
+        fetch->err.status = sc_fail_nomem(&fetch->err, "a batch");
+    sc_buf_free(&bytes);
+}
+
 static void *run(void *arg)
 {
     struct sc_fetcher *f = arg;
@@ -83,7 +93,7 @@ static void *run(void *arg)
             sc_outbox_tidy(f->outbox);
             continue;
         }
-        fetch->err.status = sc_outbox_read(f->outbox, &fetch->head, fetch->place, &fetch->bytes, &fetch->err);
+        read_batch(f, fetch);
         give(f, fetch);
     }
     sc_fetch_free(fetch);

@@ -18,11 +18,9 @@ struct sc_fetcher;
 /* A batch that is asked for; malloc'ed, owned by whoever has it. */
 struct sc_fetch {
     struct sc_fetch *next;
-    uint64_t connection; /* of the one who asks */
-    struct sc_batch_head head;
-    struct sc_outbox_place place;
-    struct sc_buf bytes; /* when err.status is SC_OK */
-    struct sc_error err; /* what sc_outbox_read said */
+    uint64_t connection;      /* of the one who asks */
+    struct sc_accepted batch; /* with its bytes when err.status is SC_OK */
+    struct sc_error err;      /* what sc_outbox_read said */
 };
 
 /* `outbox` lives longer. @return NULL with *err. */

@@ -2,11 +2,12 @@
 #include "relay/holder.h"
 
 #include "base/clock.h"
+#include "net/lookup.h"
 #include "net/socket.h"
+#include "net/wake.h"
 #include "relay/board.h"
 #include "relay/gate.h"
 #include "relay/link_stream.h"
-#include "relay/lookup.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -28,7 +29,8 @@
 struct connection {
     struct connection *next, *previous;
     struct sc_holder *holder;
-    struct bufferevent *io;
+    struct sc_link_input input;
+    struct bufferevent *io; /* writes */
     struct sc_link_reader reader;
     struct sc_link_writer writer;
     struct sc_board_sender sender;
@@ -51,8 +53,9 @@ struct sc_holder {
     atomic_ullong cluster_version;
     struct sc_board *board; /* what the proxies know of templates */
     struct event_base *base;
-    struct event *accept, *beat, *wake;
-    int listen_fd, wake_fd;
+    struct event *accept, *beat;
+    struct sc_wake *wake;
+    int listen_fd;
     struct connection *connections;
     uint64_t numbers;
     pthread_t thread;
@@ -72,6 +75,7 @@ struct sc_holder {
 
 static void free_connection(struct connection *c)
 {
+    sc_link_input_close(&c->input);
     bufferevent_free(c->io);
     sc_link_reader_free(&c->reader);
     sc_board_sender_reset(&c->sender);
@@ -141,16 +145,17 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
     return SC_OK;
 }
 
-static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, const uint8_t *bytes)
+/* It was read into the memory of a batch of the lanes, behind its head, field by field: the bytes begin in the struct's padding. */
+static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, struct sc_buf *bytes)
 {
     struct connection *c = arg;
-    struct sc_lane_batch *batch = malloc(sizeof(*batch) + head->size);
+    struct sc_lane_batch *batch = realloc(bytes->data, bytes->len); /* no more than it weighs in the queue */
     if (batch == NULL)
         return SC_NOMEM;
+    *bytes = (struct sc_buf){0};
     batch->connection = c->number;
     memcpy(batch->proxy, c->proxy, sizeof(batch->proxy));
     batch->head = *head;
-    memcpy(batch->bytes, bytes, head->size);
     sc_lane_store_push(c->holder->store, batch);
     return SC_OK;
 }
@@ -180,7 +185,7 @@ static enum sc_status on_state(void *arg, const struct sc_hearsay_head *state, c
     if (strcmp(state->proxy, c->proxy) != 0)
         return SC_OK;
     SC_TRY(sc_board_put(c->holder->board, state, bytes));
-    sc_link_wake_up(c->holder->wake_fd);
+    sc_wake_up(c->holder->wake);
     return SC_OK;
 }
 
@@ -222,7 +227,7 @@ static void weigh(struct connection *c)
     struct sc_link_reader *r = &c->reader;
     free_large(&r->bytes, r->announced);
     free_large(&r->state_bytes, r->state_announced);
-    c->left = evbuffer_get_length(bufferevent_get_input(c->io));
+    c->left = evbuffer_get_length(c->input.rest);
     size_t held = r->bytes.cap + r->state_bytes.cap + c->left;
     atomic_fetch_add(&c->holder->held, held - c->held); /* modulo 2^64 */
     c->held = held;
@@ -251,31 +256,44 @@ static void not_understood(struct connection *c, const struct sc_error *err)
     close_connection(c);
 }
 
-static void on_read(struct bufferevent *io, void *arg)
+static void disconnected(struct connection *c)
+{
+    if (c->proxy[0] != '\0')
+        sc_log(&c->holder->options.store.log, SC_LOG_INFO, "%s is disconnected", c->name);
+    close_connection(c);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct connection *c = arg;
     struct sc_holder *h = c->holder;
     struct sc_error err = {.message = "it made no sense, or there was no memory"};
-    c->came += evbuffer_get_length(bufferevent_get_input(io)) - c->left;
-    if (sc_link_drain(bufferevent_get_input(io), &c->reader, &err) != SC_OK) {
+    uint64_t came;
+    (void)fd;
+    (void)what;
+    if (sc_lane_store_tight(h->store)) {
+        event_del(c->input.event); /* the proxy waits; on_beat looks again */
+        return;
+    }
+    enum sc_status status = sc_link_input_read(&c->input, &c->reader, &came, &err);
+    c->came += came;
+    if (status == SC_END || status == SC_IO) {
+        disconnected(c);
+        return;
+    }
+    if (status != SC_OK) {
         not_understood(c, &err);
         return;
     }
     weigh(c);
-    if (sc_lane_store_tight(h->store))
-        bufferevent_disable(io, EV_READ); /* the proxy waits; on_beat looks again */
     relieve(h);
 }
 
 static void on_event(struct bufferevent *io, short what, void *arg)
 {
-    struct connection *c = arg;
     (void)io;
-    if ((what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)) == 0)
-        return;
-    if (c->proxy[0] != '\0')
-        sc_log(&c->holder->options.store.log, SC_LOG_INFO, "%s is disconnected", c->name);
-    close_connection(c);
+    if ((what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)) != 0)
+        disconnected(arg);
 }
 
 static void greet(struct connection *c)
@@ -298,7 +316,7 @@ static void open_connection(struct sc_holder *h, int fd, const struct sc_addr *f
         return;
     }
     struct connection *c = calloc(1, sizeof(*c));
-    if (c == NULL || (c->io = bufferevent_socket_new(h->base, fd, BEV_OPT_CLOSE_ON_FREE)) == NULL) {
+    if (c == NULL || (c->io = sc_link_open(h->base, fd)) == NULL) {
         free(c);
         close(fd);
         return;
@@ -309,6 +327,7 @@ static void open_connection(struct sc_holder *h, int fd, const struct sc_addr *f
     c->number = ++h->numbers;
     c->reader = (struct sc_link_reader){.hello = on_hello,
                                         .batch = on_batch,
+                                        .headroom = offsetof(struct sc_lane_batch, bytes),
                                         .tally = on_tally,
                                         .stream = on_stream,
                                         .state = on_state,
@@ -320,10 +339,11 @@ static void open_connection(struct sc_holder *h, int fd, const struct sc_addr *f
     atomic_fetch_add(&h->connection_count, 1);
     make_room(c, SC_HOLDER_UNGREETED_EACH, false, SC_REFUSAL_CROWD);
     make_room(c, SC_HOLDER_UNGREETED, true, SC_REFUSAL_CROWD);
-    bufferevent_setcb(c->io, on_read, on_written, on_event, c);
-    bufferevent_enable(c->io, EV_READ | EV_WRITE);
+    bufferevent_setcb(c->io, NULL, on_written, on_event, c);
     greet(c);
-    if (sc_link_send(c->io, &c->writer) != SC_OK)
+    if (bufferevent_disable(c->io, EV_READ) != 0 ||
+        sc_link_input_open(&c->input, h->base, fd, on_readable, c) != SC_OK ||
+        sc_link_send(c->io, &c->writer) != SC_OK)
         close_connection(c);
 }
 
@@ -363,32 +383,52 @@ static void tell_not_found(struct sc_holder *h, const char *host, bool known)
            known ? "knows it by the one that it had before" : "takes nothing from it");
 }
 
-static void take_found(struct sc_holder *h, uint64_t now)
+static void take_found(struct sc_holder *h, const struct sc_lookup_host *host, uint64_t now)
 {
+    const struct sc_cluster *members = &h->gate.cluster; /* as they were when they were asked for */
     bool tells = now >= h->next_telling_ms;
-    for (uint32_t i = 0; i < h->lookup->count; i++) {
-        const struct sc_lookup_host *host = &h->lookup->hosts[i];
-        sc_gate_found(&h->gate, host->member, host->found, host->count);
-        bool known = sc_gate_is_found(&h->gate, host->member);
-        if (host->count == 0 && tells) {
+    struct sc_addr found[SC_CLIENT_ADDRESSES];
+    for (uint32_t i = 0; i < members->count; i++) {
+        const struct sc_member *m = &members->members[i];
+        if (m->address.numeric)
+            continue;
+        sc_gate_found(&h->gate, m->name, found, sc_lookup_addresses(host, found));
+        bool known = sc_gate_is_found(&h->gate, m->name);
+        if (host->found.count == 0 && tells) {
             tell_not_found(h, host->at.host, known);
             h->next_telling_ms = now + LOOKUP_MS;
         }
         if (!known && h->next_lookup_ms > now + UNKNOWN_MS)
             h->next_lookup_ms = now + UNKNOWN_MS;
+        host++;
     }
+}
+
+/* NULL: there are no names, or no memory or thread. */
+static struct sc_lookup *ask_for_names(const struct sc_cluster *members)
+{
+    struct sc_url *names = calloc((size_t)members->count + 1, sizeof(*names));
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < members->count && names != NULL; i++) {
+        if (!members->members[i].address.numeric)
+            names[count++] = members->members[i].address;
+    }
+    struct sc_lookup *lookup = count == 0 ? NULL : sc_lookup_start(names, count, NULL);
+    free(names);
+    return lookup;
 }
 
 static void look_names_up(struct sc_holder *h, uint64_t now)
 {
-    if (h->lookup != NULL && atomic_load(&h->lookup->done)) {
-        take_found(h, now);
+    const struct sc_lookup_host *hosts = h->lookup == NULL ? NULL : sc_lookup_hosts(h->lookup);
+    if (hosts != NULL) {
+        take_found(h, hosts, now);
         sc_lookup_release(h->lookup);
         h->lookup = NULL;
     }
     if (h->lookup != NULL || now < h->next_lookup_ms)
         return;
-    h->lookup = sc_lookup_start(&h->gate.cluster);
+    h->lookup = ask_for_names(&h->gate.cluster);
     h->next_lookup_ms = now + LOOKUP_MS;
 }
 
@@ -411,7 +451,7 @@ static void send_answer(struct sc_holder *h, const struct sc_lane_answer *a)
         close_connection(c);
         return;
     }
-    const struct sc_link_ack ack = {a->id.stream, a->id.lane, a->id.sequence, a->id.sequence};
+    const struct sc_link_ack ack = {a->id.stream, a->id.lane, a->id.sequence, a->last};
     if (a->outcome == SC_LANE_DURABLE)
         sc_link_put_ack(&c->writer, &ack);
     else
@@ -431,11 +471,9 @@ static void send_answers(struct sc_holder *h)
     }
 }
 
-static void on_wake(evutil_socket_t fd, short what, void *arg)
+static void on_wake(void *arg)
 {
     struct sc_holder *h = arg;
-    (void)what;
-    sc_link_woken((int)fd);
     if (atomic_load(&h->stopping)) {
         event_base_loopbreak(h->base);
         return;
@@ -447,7 +485,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 static void answered(void *arg)
 {
     struct sc_holder *h = arg;
-    sc_link_wake_up(h->wake_fd);
+    sc_wake_up(h->wake);
 }
 
 /* ---- time ---- */
@@ -460,7 +498,7 @@ static bool is_unfinished(const struct connection *c)
 /* @return why it has to go, for it keeps this node waiting. */
 static enum sc_refusal judge_pace(struct connection *c)
 {
-    bool reads = (bufferevent_get_enabled(c->io) & EV_READ) != 0;
+    bool reads = event_pending(c->input.event, EV_READ, NULL) != 0;
     bool goes_on = !reads || !is_unfinished(c) || c->came - c->came_then >= SC_HOLDER_STEP;
     c->still = goes_on ? 0 : c->still + 1;
     c->came_then = goes_on ? c->came : c->came_then;
@@ -477,10 +515,8 @@ static void beat(struct connection *c, const struct sc_link_beat *beat, bool tig
         turn_away(c, why);
         return;
     }
-    if (!tight && (bufferevent_get_enabled(c->io) & EV_READ) == 0) {
-        bufferevent_enable(c->io, EV_READ);
-        bufferevent_trigger(c->io, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
-    }
+    if (!tight)
+        event_add(c->input.event, NULL);
     sc_link_put_beat(&c->writer, beat);
     if (sc_link_send(c->io, &c->writer) != SC_OK)
         close_connection(c);
@@ -523,7 +559,7 @@ static enum sc_status make_events(struct sc_holder *h, struct sc_error *err)
     h->base = event_base_new();
     if (h->base == NULL)
         return sc_fail(err, SC_IO, "cannot create an event loop");
-    h->wake = sc_link_wake_event(h->base, on_wake, h, &h->wake_fd);
+    h->wake = sc_wake_create(h->base, on_wake, h);
     h->accept = event_new(h->base, h->listen_fd, EV_READ | EV_PERSIST, on_accept, h);
     h->beat = event_new(h->base, -1, EV_PERSIST, on_beat, h);
     if (h->wake == NULL || h->accept == NULL || h->beat == NULL || event_add(h->accept, NULL) != 0 ||
@@ -546,7 +582,7 @@ static void free_holder(struct sc_holder *h)
     }
     free_event(h->accept);
     free_event(h->beat);
-    free_event(h->wake);
+    sc_wake_free(h->wake);
     if (h->base != NULL)
         event_base_free(h->base);
     sc_board_free(h->board);
@@ -557,8 +593,6 @@ static void free_holder(struct sc_holder *h)
     pthread_mutex_destroy(&h->mutex);
     if (h->listen_fd >= 0)
         close(h->listen_fd);
-    if (h->wake_fd >= 0)
-        close(h->wake_fd);
     free(h);
 }
 
@@ -577,7 +611,7 @@ enum sc_status sc_holder_start(const struct sc_holder_options *options, struct s
     h->options = *options;
     h->self = options->store.cluster->members[options->store.self];
     atomic_store(&h->cluster_version, options->store.cluster->version);
-    h->listen_fd = h->wake_fd = -1;
+    h->listen_fd = -1;
     h->board = sc_board_create();
     sc_refusals_init(&h->refusals);
     pthread_mutex_init(&h->mutex, NULL);
@@ -638,7 +672,7 @@ void sc_holder_stop(struct sc_holder *h)
     if (h == NULL)
         return;
     atomic_store(&h->stopping, true);
-    sc_link_wake_up(h->wake_fd);
+    sc_wake_up(h->wake);
     pthread_join(h->thread, NULL);
     sc_lane_store_stop(h->store);
     free_holder(h);

@@ -28,6 +28,7 @@
 #define REMEMBERED_IDS     (1u << 20) /* of each of two generations */
 #define NEWS_MS            50u        /* of the disk's time that news may take in one go */
 #define STOPPING_MS        10000u     /* of the last go */
+#define ANSWERS_BACK       8u         /* lanes take turns: the one before is among the last */
 #define LANE_DESCRIPTORS   6u /* of one lane: its lock, one live file, three of a seal; its streams' folder */
 #define LAST_WINDOW_MS     UINT64_C(7258118400000) /* the year 2200: later ones would only litter the store */
 
@@ -335,13 +336,22 @@ static void turn_away(struct sc_lane_store *s, struct sc_lane_batch *b)
     s->options.answered(s->options.arg);
 }
 
+/* Bytes that are not those that were announced were changed on their way: they are to be sent again. */
+static void not_whole(struct sc_lane_store *s, struct sc_lane_batch *b, const struct sc_error *err)
+{
+    bool changed = sc_link_hash(b->bytes, b->head.size) != b->head.hash;
+    const struct sc_error why = {.message = "a batch was changed on its way"};
+    note_damage(s, b->proxy, changed ? &why : err);
+    done(s, b, changed ? SC_LANE_LOST : SC_LANE_REFUSED);
+    s->options.answered(s->options.arg);
+}
+
 /* What is not taken is answered for. */
 static bool is_taken(struct sc_lane_store *s, struct sc_lane_batch *b, struct sc_encoded_group *group)
 {
     struct sc_error err;
     if (check(b, s->options.window_s, group, &err) != SC_OK) {
-        note_damage(s, b->proxy, &err);
-        turn_away(s, b);
+        not_whole(s, b, &err);
         return false;
     }
     enum sc_refusal why = judge(s, b->proxy, b->head.id.stream, b->head.window_ms);
@@ -842,14 +852,31 @@ bool sc_lane_store_tight(struct sc_lane_store *s)
     return tight;
 }
 
+/* Adds it to one of the last answers, when it comes next behind that. */
+static bool follows(struct sc_lane_answer *answers, uint32_t count, const struct sc_lane_batch *b)
+{
+    const struct sc_batch_id *id = &b->head.id;
+    for (uint32_t back = 1; back <= count && back <= ANSWERS_BACK; back++) {
+        struct sc_lane_answer *a = &answers[count - back];
+        if (b->outcome == SC_LANE_DURABLE && a->outcome == SC_LANE_DURABLE &&
+            a->connection == b->connection && a->id.stream == id->stream && a->id.lane == id->lane &&
+            id->sequence != 0 && a->last == id->sequence - 1) {
+            a->last = id->sequence;
+            return true;
+        }
+    }
+    return false;
+}
+
 uint32_t sc_lane_store_answers(struct sc_lane_store *s, struct sc_lane_answer *out, uint32_t most)
 {
     uint32_t n = 0;
     pthread_mutex_lock(&s->mutex);
-    for (; n < most && s->answers != NULL; n++) {
+    while (n < most && s->answers != NULL) {
         struct sc_lane_batch *b = s->answers;
         s->answers = b->next;
-        out[n] = (struct sc_lane_answer){b->connection, b->head.id, b->outcome};
+        if (!follows(out, n, b))
+            out[n++] = (struct sc_lane_answer){b->connection, b->head.id, b->head.id.sequence, b->outcome};
         free(b);
     }
     if (s->answers == NULL)

@@ -28,7 +28,7 @@ struct sc_lane_store;
 enum sc_lane_outcome {
     SC_LANE_DURABLE,
     SC_LANE_REFUSED, /* never taken as it is, or not now: say so */
-    SC_LANE_LOST,    /* the disk failed: end the connection, so that all that is in flight is sent again */
+    SC_LANE_LOST, /* the disk failed, or the way did: end the connection, so that all that is in flight is sent again */
 };
 
 struct sc_lane_batch {
@@ -40,10 +40,11 @@ struct sc_lane_batch {
     uint8_t bytes[];
 };
 
-/* What became of one. */
+/* What became of one; of durable ones that followed each other, together. */
 struct sc_lane_answer {
     uint64_t connection;
     struct sc_batch_id id;
+    uint64_t last; /* sequence */
     enum sc_lane_outcome outcome;
 };
 

@@ -25,6 +25,7 @@ enum {
 #define HEADER_BYTES 16u
 #define SET_HEAD     4u
 #define VARIABLE     65535u
+#define FIRST_BYTES  ((size_t)1 << 20)
 
 /* Element ids under SC_LINK_PEN. */
 enum {
@@ -100,13 +101,15 @@ static size_t begin_message(struct sc_link_writer *w, uint16_t set)
     return at;
 }
 
-static void end_message(struct sc_link_writer *w, size_t at, uint32_t records)
+/* `follow`: bytes that the caller has elsewhere. */
+static void end_message(struct sc_link_writer *w, size_t at, uint32_t records, uint32_t follow)
 {
+    size_t length = w->out.len - at + follow;
     w->sequence += records;
     if (!sc_buf_ok(&w->out))
         return;
-    sc_store_be16(w->out.data + at + 2, (uint16_t)(w->out.len - at));
-    sc_store_be16(w->out.data + at + HEADER_BYTES + 2, (uint16_t)(w->out.len - at - HEADER_BYTES));
+    sc_store_be16(w->out.data + at + 2, (uint16_t)length);
+    sc_store_be16(w->out.data + at + HEADER_BYTES + 2, (uint16_t)(length - HEADER_BYTES));
 }
 
 static void put_template(struct sc_buf *out, uint16_t id, const struct field *fields, unsigned count)
@@ -135,7 +138,7 @@ static void put_templates(struct sc_link_writer *w)
     PUT_TEMPLATE(&w->out, STATE, state_fields);
     PUT_TEMPLATE(&w->out, STATE_PART, part_fields);
     PUT_TEMPLATE(&w->out, REFUSED, refused_fields);
-    end_message(w, at, 0);
+    end_message(w, at, 0, 0);
 }
 
 static void put_name(struct sc_buf *out, const char name[SC_LINK_NAME_MAX])
@@ -145,11 +148,11 @@ static void put_name(struct sc_buf *out, const char name[SC_LINK_NAME_MAX])
     sc_buf_append(out, name, length);
 }
 
-static void put_octets(struct sc_buf *out, const uint8_t *bytes, uint32_t length)
+/* Of octets; RFC 7011 section 7: the three-byte form. */
+static void put_length(struct sc_buf *out, uint32_t length)
 {
-    put_be(out, 255, 1); /* RFC 7011 section 7: the three-byte form */
+    put_be(out, 255, 1);
     put_be(out, length, 2);
-    sc_buf_append(out, bytes, length);
 }
 
 void sc_link_put_hello(struct sc_link_writer *w, const struct sc_link_hello *hello)
@@ -160,10 +163,10 @@ void sc_link_put_hello(struct sc_link_writer *w, const struct sc_link_hello *hel
     put_be(&w->out, hello->cluster_version, 8);
     put_be(&w->out, hello->lane, 4);
     put_name(&w->out, hello->name);
-    end_message(w, at, 1);
+    end_message(w, at, 1, 0);
 }
 
-void sc_link_put_batch(struct sc_link_writer *w, const struct sc_batch_head *head, const uint8_t *bytes)
+void sc_link_put_announcement(struct sc_link_writer *w, const struct sc_batch_head *head)
 {
     size_t at = begin_message(w, BATCH);
     put_be(&w->out, head->id.stream, 8);
@@ -175,14 +178,14 @@ void sc_link_put_batch(struct sc_link_writer *w, const struct sc_batch_head *hea
     put_be(&w->out, head->record_kind, 1);
     put_be(&w->out, head->size, 4);
     put_be(&w->out, head->hash, 8);
-    end_message(w, at, 1);
-    for (uint32_t done = 0; done < head->size;) {
-        uint32_t n = head->size - done < SC_LINK_PART ? head->size - done : SC_LINK_PART;
-        at = begin_message(w, PART);
-        put_octets(&w->out, bytes + done, n);
-        end_message(w, at, 1);
-        done += n;
-    }
+    end_message(w, at, 1, 0);
+}
+
+void sc_link_put_part_head(struct sc_link_writer *w, uint32_t length)
+{
+    size_t at = begin_message(w, PART);
+    put_length(&w->out, length);
+    end_message(w, at, 1, length);
 }
 
 void sc_link_put_ack(struct sc_link_writer *w, const struct sc_link_ack *ack)
@@ -192,7 +195,7 @@ void sc_link_put_ack(struct sc_link_writer *w, const struct sc_link_ack *ack)
     put_be(&w->out, ack->lane, 4);
     put_be(&w->out, ack->first, 8);
     put_be(&w->out, ack->last, 8);
-    end_message(w, at, 1);
+    end_message(w, at, 1, 0);
 }
 
 void sc_link_put_refused(struct sc_link_writer *w, const struct sc_batch_id *id)
@@ -201,7 +204,7 @@ void sc_link_put_refused(struct sc_link_writer *w, const struct sc_batch_id *id)
     put_be(&w->out, id->stream, 8);
     put_be(&w->out, id->lane, 4);
     put_be(&w->out, id->sequence, 8);
-    end_message(w, at, 1);
+    end_message(w, at, 1, 0);
 }
 
 void sc_link_put_beat(struct sc_link_writer *w, const struct sc_link_beat *beat)
@@ -209,7 +212,7 @@ void sc_link_put_beat(struct sc_link_writer *w, const struct sc_link_beat *beat)
     size_t at = begin_message(w, BEAT);
     put_be(&w->out, beat->free_bytes, 8);
     put_be(&w->out, beat->full, 1);
-    end_message(w, at, 1);
+    end_message(w, at, 1, 0);
 }
 
 static void put_count(struct sc_buf *out, const struct sc_tally_count *count)
@@ -229,7 +232,7 @@ void sc_link_put_tally(struct sc_link_writer *w, const struct sc_link_tally *tal
     put_be(&w->out, tally->window_s, 4);
     put_count(&w->out, &tally->lane.accepted);
     put_count(&w->out, &tally->lane.safe);
-    end_message(w, at, 1);
+    end_message(w, at, 1, 0);
 }
 
 void sc_link_put_stream(struct sc_link_writer *w, const struct sc_link_stream *stream)
@@ -238,7 +241,7 @@ void sc_link_put_stream(struct sc_link_writer *w, const struct sc_link_stream *s
     put_be(&w->out, stream->stream, 8);
     put_be(&w->out, stream->closed, 1);
     put_be(&w->out, stream->earlier_closed, 1);
-    end_message(w, at, 1);
+    end_message(w, at, 1, 0);
 }
 
 void sc_link_put_state(struct sc_link_writer *w, const struct sc_hearsay_head *state)
@@ -249,14 +252,15 @@ void sc_link_put_state(struct sc_link_writer *w, const struct sc_hearsay_head *s
     put_be(&w->out, state->size, 4);
     put_be(&w->out, state->hash, 8);
     put_name(&w->out, state->proxy);
-    end_message(w, at, 1);
+    end_message(w, at, 1, 0);
 }
 
 void sc_link_put_state_part(struct sc_link_writer *w, const uint8_t *bytes, uint32_t length)
 {
     size_t at = begin_message(w, STATE_PART);
-    put_octets(&w->out, bytes, length);
-    end_message(w, at, 1);
+    put_length(&w->out, length);
+    sc_buf_append(&w->out, bytes, length);
+    end_message(w, at, 1, 0);
 }
 
 /* ---- reading ---- */
@@ -325,25 +329,63 @@ static enum sc_status read_batch(struct sc_link_reader *r, struct sc_cursor *in,
     return SC_OK;
 }
 
+/* Memory grows with what has come, not with what was announced; but for batches of a usual size there is one piece. */
+static uint8_t *room(struct sc_link_reader *r, uint32_t more)
+{
+    struct sc_buf *b = &r->bytes;
+    if (b->len == 0) {
+        size_t first = r->head.size < FIRST_BYTES ? r->head.size : FIRST_BYTES;
+        if (sc_buf_reserve(b, r->headroom + (more > first ? more : first)) == NULL)
+            return NULL;
+        b->len = r->headroom;
+    }
+    return sc_buf_reserve(b, more);
+}
+
+static enum sc_status whole(struct sc_link_reader *r)
+{
+    r->announced = false;
+    return r->batch == NULL ? SC_OK : r->batch(r->arg, &r->head, &r->bytes);
+}
+
 static enum sc_status read_part(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
 {
     size_t length;
     const uint8_t *bytes = get_variable(in, &length);
     if (bytes == NULL || !r->announced || length > r->head.size - r->got)
         return sc_fail(err, SC_MALFORMED, "bytes of no batch");
-    if (r->batch != NULL)
-        sc_buf_append(&r->bytes, bytes, length);
-    if (!sc_buf_ok(&r->bytes))
-        return sc_fail_nomem(err, "a batch");
+    if (r->batch != NULL) {
+        uint8_t *to = room(r, (uint32_t)length);
+        if (to == NULL)
+            return sc_fail_nomem(err, "a batch");
+        memcpy(to, bytes, length);
+        r->bytes.len += length;
+    }
     r->got += (uint32_t)length;
-    if (r->got < r->head.size)
-        return SC_OK;
-    r->announced = false;
-    if (r->batch == NULL)
-        return SC_OK;
-    if (sc_link_hash(r->bytes.data, r->bytes.len) != r->head.hash)
-        return sc_fail(err, SC_MALFORMED, "a batch was changed on its way");
-    return r->batch(r->arg, &r->head, r->bytes.data);
+    return r->got < r->head.size ? SC_OK : whole(r);
+}
+
+bool sc_link_begins_part(const struct sc_link_reader *r, const uint8_t head[SC_LINK_PART_HEAD],
+                         uint32_t *length)
+{
+    uint32_t message = sc_load_be16(head + 2), set = sc_load_be16(head + HEADER_BYTES + 2);
+    *length = sc_load_be16(head + SC_LINK_PART_HEAD - 2);
+    return r->greeted && r->announced && r->batch != NULL && sc_load_be16(head) == 10 &&
+           sc_load_be16(head + HEADER_BYTES) == PART && message == HEADER_BYTES + set &&
+           head[HEADER_BYTES + SET_HEAD] == 255 && message == SC_LINK_PART_HEAD + *length && *length != 0 &&
+           *length <= r->head.size - r->got;
+}
+
+uint8_t *sc_link_part_room(struct sc_link_reader *r, uint32_t most)
+{
+    return room(r, most);
+}
+
+enum sc_status sc_link_part_came(struct sc_link_reader *r, uint32_t length)
+{
+    r->bytes.len += length;
+    r->got += length;
+    return r->got < r->head.size ? SC_OK : whole(r);
 }
 
 static enum sc_status read_ack(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)

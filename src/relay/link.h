@@ -8,15 +8,15 @@
  *
  *   proxy         templates, HELLO, then for each batch BATCH and its bytes in PARTs; each second STREAM and TALLYs; STATE and its
  *                 STATE PARTs when it has learned of templates
- *   subcollector  templates, HELLO, ACKs when batches are durable, REFUSEDs where they are not taken, BEATs every 200 ms from a thread that no disk holds up; STATEs of
- *                 what other proxies know
+ *   subcollector  templates, HELLO, ACKs when batches are durable, REFUSEDs where they are not taken, BEATs every 200 ms from a thread that
+ *                 no disk holds up; STATEs of what other proxies know
  *
  * Templates (the ids are fixed; numbers are unsigned, big-endian; the length in bytes stands behind the name):
  *
  *   256 HELLO  linkVersion 2, clusterVersion 8, lane 4, nodeName variable
  *   257 BATCH  stream 8, lane 4, sequence 8, windowStart 8 (ms), windowLength 4 (s), records 4, recordKind 1, size 4, hash 8
  *   258 PART   octets variable: the next bytes of the batch that was announced last
- *   259 ACK    stream 8, lane 4, first 8, last 8: these sequences are durable here
+ *   259 ACK    stream 8, lane 4, first 8, last 8: these sequences, which came over this connection, are durable here, each of them
  *   260 BEAT   freeBytes 8, full 1
  *   261 TALLY  stream 8, lane 4, windowStart 8 (ms), windowLength 4 (s), then eight numbers of 8: see store/tally.h
  *   262 STREAM stream 8, closed 1, earlierClosed 1: the proxy's own, once a second
@@ -98,7 +98,9 @@ struct sc_link_writer {
 };
 
 void sc_link_put_hello(struct sc_link_writer *w, const struct sc_link_hello *hello);
-void sc_link_put_batch(struct sc_link_writer *w, const struct sc_batch_head *head, const uint8_t *bytes);
+/* A batch is its announcement, then parts of at most SC_LINK_PART bytes, each a head with its bytes behind it. */
+void sc_link_put_announcement(struct sc_link_writer *w, const struct sc_batch_head *head);
+void sc_link_put_part_head(struct sc_link_writer *w, uint32_t length);
 void sc_link_put_ack(struct sc_link_writer *w, const struct sc_link_ack *ack);
 void sc_link_put_refused(struct sc_link_writer *w, const struct sc_batch_id *id);
 void sc_link_put_beat(struct sc_link_writer *w, const struct sc_link_beat *beat);
@@ -113,8 +115,10 @@ void sc_link_put_state_part(struct sc_link_writer *w, const uint8_t *bytes, uint
 struct sc_link_reader {
     /* Anything but SC_OK ends the message with that status. */
     enum sc_status (*hello)(void *arg, const struct sc_link_hello *hello);
-    /* A whole batch whose hash agrees; `bytes` are borrowed. */
-    enum sc_status (*batch)(void *arg, const struct sc_batch_head *head, const uint8_t *bytes);
+    /* A whole batch, which lies in *bytes behind `headroom` bytes that are the taker's; they may be taken out of the buffer. Whether
+     * the hash agrees is for the taker to look at, when the bytes make no sense. */
+    enum sc_status (*batch)(void *arg, const struct sc_batch_head *head, struct sc_buf *bytes);
+    size_t headroom;
     enum sc_status (*ack)(void *arg, const struct sc_link_ack *ack);
     enum sc_status (*refused)(void *arg, const struct sc_batch_id *id);
     enum sc_status (*beat)(void *arg, const struct sc_link_beat *beat);
@@ -127,6 +131,7 @@ struct sc_link_reader {
     bool greeted;
     bool announced; /* `head` waits for its bytes */
     uint32_t got;   /* of them */
+    uint32_t part;  /* bytes of a part that are still to come */
     struct sc_batch_head head;
     struct sc_buf bytes;
     bool state_announced; /* `state_head` waits for its bytes */
@@ -134,6 +139,18 @@ struct sc_link_reader {
     struct sc_hearsay_head state_head;
     struct sc_buf state_bytes;
 };
+
+/*
+ * The bytes of a batch need not come through a message in memory: *length is how many of a part follow the SC_LINK_PART_HEAD bytes of
+ * `head`, which are then done with. False: what begins there is to be read as a message. Then sc_link_part_room gives the place of
+ * the next ones, for `most` at most, NULL without memory; sc_link_part_came takes how many of them are there now. @return as
+ * sc_link_read.
+ */
+#define SC_LINK_PART_HEAD 23u
+bool sc_link_begins_part(const struct sc_link_reader *reader, const uint8_t head[SC_LINK_PART_HEAD],
+                         uint32_t *length);
+uint8_t *sc_link_part_room(struct sc_link_reader *reader, uint32_t most);
+enum sc_status sc_link_part_came(struct sc_link_reader *reader, uint32_t length);
 
 /*
  * Takes one message (framed by its length). @return SC_OK; SC_MALFORMED, SC_UNSUPPORTED (the first record is no HELLO, or of

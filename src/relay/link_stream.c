@@ -1,31 +1,139 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "relay/link_stream.h"
 
+#include "net/framer.h"
+
+#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
+#include <sys/uio.h>
 
-#define HEADER_BYTES 16u
+#define PIECE_BYTES ((size_t)256 << 10) /* that are written at once: a batch of a usual size */
+#define BEHIND_PART ((size_t)2 << 10)   /* of what follows the bytes of a part */
+#define ALONE       ((size_t)16 << 10)
+#define TURN_BYTES  ((uint64_t)1 << 20) /* then it is the turn of others */
+
+/* Bytes of a batch go to their place as they come. */
+static enum sc_status take_part(struct evbuffer *in, struct sc_link_reader *reader, struct sc_error *err)
+{
+    size_t there = evbuffer_get_length(in);
+    uint32_t n = there < reader->part ? (uint32_t)there : reader->part;
+    uint8_t *to = sc_link_part_room(reader, n);
+    if (to == NULL)
+        return sc_fail_nomem(err, "a batch");
+    evbuffer_remove(in, to, n);
+    reader->part -= n;
+    return sc_link_part_came(reader, n);
+}
+
+/* @return SC_OK; SC_AGAIN: it is not whole yet; as sc_link_read. */
+static enum sc_status take_message(struct evbuffer *in, struct sc_link_reader *reader, const uint8_t *head,
+                                   struct sc_error *err)
+{
+    size_t length;
+    SC_TRY(sc_framer_length(head, evbuffer_get_length(in), &length, err));
+    const uint8_t *message = evbuffer_pullup(in, (ev_ssize_t)length);
+    if (message == NULL)
+        return sc_fail_nomem(err, "a message");
+    SC_TRY(sc_link_read(reader, message, length, err));
+    evbuffer_drain(in, length);
+    return SC_OK;
+}
 
 enum sc_status sc_link_drain(struct evbuffer *in, struct sc_link_reader *reader, struct sc_error *err)
 {
-    uint8_t head[4];
-    while (evbuffer_get_length(in) >= HEADER_BYTES) {
-        evbuffer_copyout(in, head, sizeof(head));
-        size_t length = sc_load_be16(head + 2);
-        if (sc_load_be16(head) != 10 || length < HEADER_BYTES)
-            return sc_fail(err, SC_MALFORMED, "no IPFIX message");
-        if (evbuffer_get_length(in) < length)
+    enum sc_status status = SC_OK;
+    while (status == SC_OK && evbuffer_get_length(in) != 0) {
+        uint8_t head[SC_LINK_PART_HEAD] = {0};
+        uint32_t part;
+        if (reader->part != 0) {
+            status = take_part(in, reader, err);
+            continue;
+        }
+        bool enough = evbuffer_copyout(in, head, sizeof(head)) == (ev_ssize_t)sizeof(head);
+        if (!enough || !sc_link_begins_part(reader, head, &part)) {
+            status = take_message(in, reader, head, err);
+            continue;
+        }
+        reader->part = part;
+        evbuffer_drain(in, sizeof(head));
+    }
+    return status == SC_AGAIN ? SC_OK : status;
+}
+
+/* ---- reading batches into their place ---- */
+
+enum sc_status sc_link_input_open(struct sc_link_input *input, struct event_base *base, int fd,
+                                  event_callback_fn readable, void *arg)
+{
+    input->rest = evbuffer_new();
+    input->event = event_new(base, fd, EV_READ | EV_PERSIST, readable, arg);
+    bool open = input->rest != NULL && input->event != NULL && event_add(input->event, NULL) == 0;
+    return open ? SC_OK : SC_NOMEM;
+}
+
+void sc_link_input_close(struct sc_link_input *input)
+{
+    if (input->event != NULL)
+        event_free(input->event);
+    if (input->rest != NULL)
+        evbuffer_free(input->rest);
+    *input = (struct sc_link_input){0};
+}
+
+/* What is missing of a part, and the begin of what comes behind it. @return how many; negative: no memory. */
+static int places(struct sc_link_input *input, struct sc_link_reader *reader, struct iovec to[2])
+{
+    struct evbuffer_iovec rest;
+    size_t most = reader->part != 0 ? BEHIND_PART : ALONE;
+    int n = 0;
+    if (reader->part != 0) {
+        to[n] = (struct iovec){sc_link_part_room(reader, reader->part), reader->part};
+        if (to[n++].iov_base == NULL)
+            return -1;
+    }
+    if (evbuffer_reserve_space(input->rest, (ev_ssize_t)most, &rest, 1) != 1)
+        return -1;
+    to[n++] = (struct iovec){rest.iov_base, most};
+    return n;
+}
+
+static enum sc_status take_read(struct sc_link_input *input, struct sc_link_reader *reader,
+                                const struct iovec *last, size_t n, struct sc_error *err)
+{
+    uint32_t part = n < reader->part ? (uint32_t)n : reader->part;
+    struct evbuffer_iovec rest = {.iov_base = last->iov_base, .iov_len = n - part};
+    evbuffer_commit_space(input->rest, &rest, 1);
+    reader->part -= part;
+    if (part != 0)
+        SC_TRY(sc_link_part_came(reader, part));
+    return sc_link_drain(input->rest, reader, err);
+}
+
+enum sc_status sc_link_input_read(struct sc_link_input *input, struct sc_link_reader *reader, uint64_t *came,
+                                  struct sc_error *err)
+{
+    int fd = event_get_fd(input->event);
+    for (*came = 0; *came < TURN_BYTES;) {
+        struct iovec to[2];
+        int count = places(input, reader, to);
+        if (count < 0)
+            return sc_fail_nomem(err, "what a peer sends");
+        ssize_t n = readv(fd, to, count);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return SC_OK;
-        const uint8_t *message = evbuffer_pullup(in, (ev_ssize_t)length);
-        if (message == NULL)
-            return sc_fail_nomem(err, "a message");
-        SC_TRY(sc_link_read(reader, message, length, err));
-        evbuffer_drain(in, length);
+        if (n <= 0)
+            return n == 0 ? SC_END : SC_IO;
+        *came += (uint64_t)n;
+        bool all = (size_t)n < to[0].iov_len + (count > 1 ? to[1].iov_len : 0);
+        SC_TRY(take_read(input, reader, &to[count - 1], (size_t)n, err));
+        if (all)
+            return SC_OK;
     }
     return SC_OK;
 }
+
+/* ---- sending ---- */
 
 enum sc_status sc_link_send(struct bufferevent *to, struct sc_link_writer *writer)
 {
@@ -37,30 +145,43 @@ enum sc_status sc_link_send(struct bufferevent *to, struct sc_link_writer *write
     return status;
 }
 
-struct event *sc_link_wake_event(struct event_base *base, event_callback_fn callback, void *arg, int *fd)
+static void let_go(const void *bytes, size_t length, void *shared)
 {
-    *fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    struct event *event = *fd < 0 ? NULL : event_new(base, *fd, EV_READ | EV_PERSIST, callback, arg);
-    if (event != NULL && event_add(event, NULL) == 0)
-        return event;
-    if (event != NULL)
-        event_free(event);
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-    return NULL;
+    (void)bytes;
+    (void)length;
+    sc_shared_release(shared);
 }
 
-void sc_link_wake_up(int fd)
+/* The connection holds the bytes until they are written. */
+static enum sc_status send_part(struct bufferevent *to, struct sc_link_writer *writer,
+                                struct sc_shared *bytes, size_t from, uint32_t length)
 {
-    const uint64_t one = 1;
-    ssize_t n = write(fd, &one, sizeof(one));
-    (void)n; /* full: it is awake */
+    sc_link_put_part_head(writer, length);
+    SC_TRY(sc_link_send(to, writer));
+    if (evbuffer_add_reference(bufferevent_get_output(to), bytes->bytes + from, length, let_go,
+                               sc_shared_hold(bytes)) == 0)
+        return SC_OK;
+    sc_shared_release(bytes);
+    return SC_NOMEM;
 }
 
-void sc_link_woken(int fd)
+enum sc_status sc_link_send_batch(struct bufferevent *to, struct sc_link_writer *writer,
+                                  const struct sc_batch_head *head, struct sc_shared *bytes)
 {
-    uint64_t count;
-    ssize_t n = read(fd, &count, sizeof(count));
-    (void)n;
+    enum sc_status status = SC_OK;
+    sc_link_put_announcement(writer, head);
+    for (size_t done = 0; done < bytes->size && status == SC_OK; done += SC_LINK_PART) {
+        size_t left = bytes->size - done;
+        status = send_part(to, writer, bytes, done, left < SC_LINK_PART ? (uint32_t)left : SC_LINK_PART);
+    }
+    return status;
+}
+
+struct bufferevent *sc_link_open(struct event_base *base, int fd)
+{
+    struct bufferevent *io = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
+    if (io == NULL)
+        return NULL;
+    bufferevent_set_max_single_write(io, PIECE_BYTES);
+    return io;
 }

@@ -31,6 +31,7 @@
 #ifndef SC_RELAY_OUTBOX_H
 #define SC_RELAY_OUTBOX_H
 
+#include "base/shared.h"
 #include "relay/link.h"
 
 #include <stdbool.h>
@@ -46,6 +47,13 @@ struct sc_outbox_options {
 struct sc_outbox_place {
     uint32_t file; /* counted from the first that this process opened or made */
     uint64_t offset;
+};
+
+/* An accepted batch. */
+struct sc_accepted {
+    struct sc_batch_head head;
+    struct sc_outbox_place place;
+    struct sc_shared *bytes; /* NULL: they are in the outbox only */
 };
 
 struct sc_outbox_stats {

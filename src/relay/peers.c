@@ -2,53 +2,47 @@
 #include "relay/peers.h"
 
 #include "base/clock.h"
-#include "net/socket.h"
+#include "net/dial.h"
+#include "net/wake.h"
 #include "relay/fetcher.h"
 #include "relay/link_stream.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
-#include <event2/dns.h>
 #include <event2/event.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#define TICK_MS        50
-#define SILENCE_MS     2000u
-#define NEWS_MS        1000u
-#define FAREWELL_MS    500u
-#define CONNECT_MS     3000u
-#define PAUSE_FIRST_MS 100u
-#define PAUSE_MOST_MS  5000u
-#define LOG_PAUSE_MS   5000u
-#define FULL_PAUSE_MS  1000u             /* who was full takes batches again so long after it last was */
-#define OUT_BYTES      ((size_t)2 << 20) /* that wait for the socket; more is not read from the outbox */
+#define TICK_MS       50
+#define SILENCE_MS    2000u
+#define NEWS_MS       1000u
+#define FAREWELL_MS   500u
+#define CONNECT_MS    3000u
+#define LOG_PAUSE_MS  5000u
+#define FULL_PAUSE_MS 1000u             /* who was full takes batches again so long after it last was */
+#define OUT_BYTES     ((size_t)2 << 20) /* that wait for the socket; more is not read from the outbox */
 
 struct peer {
     struct sc_peers *peers;
     uint32_t member;
+    struct sc_dial *dial;   /* NULL: not tried yet where it is now */
     struct bufferevent *io; /* NULL: not connected */
     struct sc_link_reader reader;
     struct sc_link_writer writer;
     struct sc_board_sender sender;
     uint64_t connection; /* its number */
-    uint64_t began_ms;   /* of the connection */
     uint64_t heard_ms;   /* the last bytes */
-    uint64_t retry_ms, pause_ms;
-    uint64_t full_ms;   /* until then it takes nothing, whatever it says */
-    size_t asked_bytes; /* that are being read from the outbox */
-    bool up;            /* the connection stands */
-    bool greeted;       /* it has said who it is */
-    bool doubted;       /* it was silent at the last tick */
-    bool ended;         /* to be closed when nobody is in its callbacks */
-    bool slow;          /* as the log has it, since: */
+    uint64_t full_ms;    /* until then it takes nothing, whatever it says */
+    size_t asked_bytes;  /* that are being read from the outbox */
+    bool greeted;        /* it has said who it is */
+    bool doubted;        /* it was silent at the last tick */
+    bool ended;          /* to be closed when nobody is in its callbacks */
+    bool slow;           /* as the log has it, since: */
     uint64_t slow_ms;
     struct sc_peer_view view;
 };
@@ -58,9 +52,8 @@ struct sc_peers {
     struct sc_cluster cluster;
     uint32_t self;
     struct event_base *base;
-    struct evdns_base *dns;
-    struct event *tick, *wake;
-    int wake_fd;
+    struct event *tick;
+    struct sc_wake *wake;
     struct peer **all; /* by member; where they lie does not change */
     struct sc_fetcher *fetcher;
     uint64_t connections; /* made so far */
@@ -124,8 +117,8 @@ static void set_usable(struct peer *p, bool usable)
 
 static void hang_up(struct peer *p, const char *why)
 {
-    uint64_t now = sc_clock_mono_ms();
-    if (p->io != NULL)
+    bool was_up = p->io != NULL;
+    if (was_up)
         bufferevent_free(p->io);
     p->io = NULL;
     p->ended = p->doubted = p->greeted = false;
@@ -135,14 +128,11 @@ static void hang_up(struct peer *p, const char *why)
     sc_board_sender_reset(&p->sender);
     sc_buf_clear(&p->writer.out);
     pthread_mutex_lock(&p->peers->mutex);
-    if (p->up || p->view.problem[0] == '\0')
+    if (was_up || p->view.problem[0] == '\0')
         snprintf(p->view.problem, sizeof(p->view.problem), "%.127s", why);
     p->view.connected = false;
     pthread_mutex_unlock(&p->peers->mutex);
-    p->up = false;
     set_usable(p, false);
-    p->pause_ms = p->pause_ms * 2 < PAUSE_MOST_MS ? p->pause_ms * 2 : PAUSE_MOST_MS;
-    p->retry_ms = now + p->pause_ms;
 }
 
 /* ---- sending ---- */
@@ -162,7 +152,7 @@ static void greet(struct peer *p)
 }
 
 /* Also of a batch that was released meanwhile: nobody needs it. */
-static void not_read(struct peer *p, const struct sc_batch_head *head, const struct sc_error *err)
+static void not_sent(struct peer *p, const struct sc_batch_head *head, const struct sc_error *err)
 {
     const struct sc_peers_options *o = &p->peers->options;
     bool counts = err->status != SC_NOMEM;
@@ -175,41 +165,54 @@ static void not_read(struct peer *p, const struct sc_batch_head *head, const str
 
 static bool wants_batches(const struct peer *p)
 {
-    return p->up && p->view.usable && !p->ended &&
+    return p->io != NULL && p->view.usable && !p->ended &&
            evbuffer_get_length(bufferevent_get_output(p->io)) + p->asked_bytes < OUT_BYTES;
 }
 
-/* Has them read from the outbox; they come back with deliver. */
+static void send_batch(struct peer *p, const struct sc_accepted *batch)
+{
+    if (sc_link_send_batch(p->io, &p->writer, &batch->head, batch->bytes) != SC_OK)
+        p->ended = true;
+    pthread_mutex_lock(&p->peers->mutex);
+    p->view.bytes_sent += batch->bytes->size;
+    pthread_mutex_unlock(&p->peers->mutex);
+}
+
+/* It comes back with deliver. */
+static void fetch(struct peer *p, const struct sc_accepted *batch)
+{
+    struct sc_fetch *f = calloc(1, sizeof(*f));
+    if (f == NULL) {
+        const struct sc_error err = {.status = SC_NOMEM, .message = "out of memory: a batch is not sent"};
+        not_sent(p, &batch->head, &err);
+        return;
+    }
+    f->batch = *batch;
+    f->connection = p->connection;
+    p->asked_bytes += batch->head.size;
+    sc_fetcher_ask(p->peers->fetcher, f);
+}
+
 static void send_batches(struct peer *p)
 {
-    struct sc_peers *peers = p->peers;
-    while (wants_batches(p)) {
-        struct sc_fetch *f = calloc(1, sizeof(*f));
-        if (f == NULL ||
-            !sc_dispatch_next(peers->options.dispatch, p->member, sc_clock_mono_ms(), &f->head, &f->place)) {
-            free(f);
-            return;
-        }
-        f->connection = p->connection;
-        p->asked_bytes += f->head.size;
-        sc_fetcher_ask(peers->fetcher, f);
+    struct sc_accepted batch;
+    while (wants_batches(p) &&
+           sc_dispatch_next(p->peers->options.dispatch, p->member, sc_clock_mono_ms(), &batch)) {
+        if (batch.bytes == NULL)
+            fetch(p, &batch);
+        else
+            send_batch(p, &batch);
+        sc_shared_release(batch.bytes);
     }
 }
 
 static void deliver(struct peer *p, const struct sc_fetch *f)
 {
-    p->asked_bytes -= f->head.size;
-    if (f->err.status != SC_OK) {
-        not_read(p, &f->head, &f->err);
-        return;
-    }
-    sc_link_put_batch(&p->writer, &f->head, f->bytes.data);
-    size_t length = p->writer.out.len;
-    if (sc_link_send(p->io, &p->writer) != SC_OK)
-        p->ended = true;
-    pthread_mutex_lock(&p->peers->mutex);
-    p->view.bytes_sent += length;
-    pthread_mutex_unlock(&p->peers->mutex);
+    p->asked_bytes -= f->batch.head.size;
+    if (f->err.status == SC_OK)
+        send_batch(p, &f->batch);
+    else
+        not_sent(p, &f->batch.head, &f->err);
 }
 
 /* What was asked for by a connection that has ended is given to others anyway. */
@@ -234,7 +237,7 @@ static const char *own_name(const struct sc_peers *peers)
 static void send_state(struct peer *p)
 {
     struct sc_peers *peers = p->peers;
-    if (p->up && !p->ended &&
+    if (p->io != NULL && !p->ended &&
         sc_board_send(peers->options.board, own_name(peers), SC_BOARD_OF, &p->sender, OUT_BYTES, p->io,
                       &p->writer) != SC_OK)
         p->ended = true;
@@ -260,7 +263,7 @@ static void send_all_news(struct sc_peers *peers)
 {
     for (uint32_t i = 0; i < peers->cluster.count; i++) {
         struct peer *p = peers->all[i];
-        if (p->up && !p->ended && p->view.usable)
+        if (p->io != NULL && !p->ended && p->view.usable)
             send_news(p, sc_clock_wall_ms());
     }
 }
@@ -318,7 +321,7 @@ static enum sc_status on_refused(void *arg, const struct sc_batch_id *id)
 static enum sc_status on_beat(void *arg, const struct sc_link_beat *beat)
 {
     struct peer *p = arg;
-    p->pause_ms = PAUSE_FIRST_MS / 2;
+    sc_dial_praise(p->dial);
     pthread_mutex_lock(&p->peers->mutex);
     p->view.free_bytes = beat->free_bytes;
     p->view.full = beat->full;
@@ -371,51 +374,24 @@ static void on_written(struct bufferevent *io, void *arg)
 
 static void on_event(struct bufferevent *io, short what, void *arg)
 {
-    struct peer *p = arg;
-    const int on = 1;
-    if ((what & BEV_EVENT_CONNECTED) != 0) {
-        setsockopt(bufferevent_getfd(io), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        p->up = true;
-        p->heard_ms = sc_clock_mono_ms();
-        pthread_mutex_lock(&p->peers->mutex);
-        p->view.connected = true;
-        p->view.connects++;
-        pthread_mutex_unlock(&p->peers->mutex);
-        greet(p);
-    } else if ((what & BEV_EVENT_EOF) != 0) {
-        hang_up(p, "it closed the connection");
-    } else if ((what & BEV_EVENT_ERROR) != 0) {
-        int failed = EVUTIL_SOCKET_ERROR();
-        hang_up(p, failed != 0 ? strerror(failed) : "its name cannot be looked up");
-    }
+    (void)io;
+    if ((what & BEV_EVENT_EOF) != 0)
+        hang_up(arg, "it closed the connection");
+    else if ((what & BEV_EVENT_ERROR) != 0)
+        hang_up(arg, strerror(EVUTIL_SOCKET_ERROR()));
 }
 
 /* ---- connecting ---- */
 
-/* From the own address in the membership file, by which the other knows this node (relay/gate.h), where it can be had: else -1,
- * and the system chooses. */
-static int own_socket(const struct sc_peers *peers, const struct sc_url *to)
+static void on_connected(void *arg, int fd)
 {
-    const struct sc_url *own = &peers->cluster.members[peers->self].address;
-    if (!own->numeric || !to->numeric || sc_addr_is_v4(&own->address) != sc_addr_is_v4(&to->address))
-        return -1;
-    int fd = sc_socket_from(&own->address);
-    return fd < 0 ? -1 : fd;
-}
-
-static void connect_peer(struct peer *p)
-{
-    const struct sc_url *at = &p->peers->cluster.members[p->member].address;
-    uint64_t now = sc_clock_mono_ms();
-    int fd = own_socket(p->peers, at);
-    p->io = bufferevent_socket_new(p->peers->base, fd, BEV_OPT_CLOSE_ON_FREE);
-    p->retry_ms = now + p->pause_ms;
+    struct peer *p = arg;
+    p->io = sc_link_open(p->peers->base, fd);
     if (p->io == NULL) {
-        if (fd >= 0)
-            close(fd);
+        close(fd);
+        hang_up(p, "out of memory");
         return;
     }
-    p->began_ms = now;
     p->connection = ++p->peers->connections;
     p->reader = (struct sc_link_reader){.hello = on_hello,
                                         .ack = on_ack,
@@ -426,34 +402,50 @@ static void connect_peer(struct peer *p)
     bufferevent_setcb(p->io, on_read, on_written, on_event, p);
     bufferevent_setwatermark(p->io, EV_WRITE, OUT_BYTES / 2, 0);
     bufferevent_enable(p->io, EV_READ | EV_WRITE);
-    if (bufferevent_socket_connect_hostname(p->io, p->peers->dns, AF_UNSPEC, at->host, at->port) != 0 &&
-        p->io != NULL)
-        p->ended = true;
+    p->heard_ms = sc_clock_mono_ms();
+    pthread_mutex_lock(&p->peers->mutex);
+    p->view.connected = true;
+    p->view.connects++;
+    pthread_mutex_unlock(&p->peers->mutex);
+    greet(p);
 }
 
-/* Why the connection is to end as of now; NULL: it is well. */
-static const char *silence_of(const struct peer *p, uint64_t now)
+static void on_failed(void *arg, const struct sc_error *reason)
 {
-    if (!p->up)
-        return now - p->began_ms > CONNECT_MS ? "it does not answer" : NULL;
-    return now - p->heard_ms > SILENCE_MS ? "it is silent" : NULL;
+    hang_up(arg, reason->errnum == ETIMEDOUT ? "it does not answer" : reason->message);
+}
+
+/* From the own address in the membership file, by which the other knows this node (relay/gate.h), where it can be had. */
+static void connect_peer(struct peer *p)
+{
+    const struct sc_cluster *c = &p->peers->cluster;
+    const struct sc_url *own = &c->members[p->peers->self].address;
+    const struct sc_dial_options how = {.base = p->peers->base,
+                                        .to = c->members[p->member].address,
+                                        .patience_ms = CONNECT_MS,
+                                        .connected = on_connected,
+                                        .failed = on_failed,
+                                        .arg = p};
+    if (p->dial == NULL)
+        p->dial = sc_dial_create(&how);
+    if (p->dial != NULL)
+        sc_dial_start(p->dial, own->numeric ? &own->address : NULL);
 }
 
 /* Between two ticks every socket is read: only who is silent at both is silent, however late this thread itself comes. */
 static void look_after(struct peer *p, uint64_t now)
 {
     if (p->io == NULL) {
-        if (now >= p->retry_ms)
-            connect_peer(p);
+        connect_peer(p);
         return;
     }
-    const char *silence = silence_of(p, now);
+    bool silent = now - p->heard_ms > SILENCE_MS;
     if (p->ended)
         hang_up(p, "out of memory");
-    else if (silence != NULL && p->doubted)
-        hang_up(p, silence);
+    else if (silent && p->doubted)
+        hang_up(p, "it is silent");
     else {
-        p->doubted = silence != NULL;
+        p->doubted = silent;
         send_state(p);
         send_batches(p);
     }
@@ -465,7 +457,7 @@ static struct peer *new_peer(struct sc_peers *peers)
 {
     struct peer *p = calloc(1, sizeof(*p));
     if (p != NULL)
-        *p = (struct peer){.peers = peers, .pause_ms = PAUSE_FIRST_MS / 2};
+        p->peers = peers;
     return p;
 }
 
@@ -473,6 +465,7 @@ static void free_peer(struct peer *p)
 {
     if (p == NULL)
         return;
+    sc_dial_free(p->dial);
     if (p->io != NULL)
         bufferevent_free(p->io);
     sc_link_reader_free(&p->reader);
@@ -522,8 +515,8 @@ static void end_connections(struct sc_peers *peers, const struct sc_cluster *fre
         if (keeps || !peers->cluster.members[i].subcollector)
             continue;
         hang_up(p, "the membership file has changed");
-        p->pause_ms = PAUSE_FIRST_MS / 2;
-        p->retry_ms = 0;
+        sc_dial_free(p->dial);
+        p->dial = NULL;
     }
 }
 
@@ -618,11 +611,9 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-static void on_wake(evutil_socket_t fd, short what, void *arg)
+static void on_wake(void *arg)
 {
     struct sc_peers *peers = arg;
-    (void)what;
-    sc_link_woken((int)fd);
     if (atomic_load(&peers->stopping)) {
         event_base_loopbreak(peers->base);
         return;
@@ -642,7 +633,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 static void fetched(void *arg)
 {
     struct sc_peers *peers = arg;
-    sc_link_wake_up(peers->wake_fd);
+    sc_wake_up(peers->wake);
 }
 
 static void *run(void *arg)
@@ -668,10 +659,8 @@ static enum sc_status make(struct sc_peers *peers, const struct sc_cluster *memb
     peers->cluster = first;
     for (uint32_t i = 0; i < first.count; i++)
         peers->all[i]->member = i;
-    peers->dns =
-        evdns_base_new(peers->base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
     peers->tick = event_new(peers->base, -1, EV_PERSIST, on_tick, peers);
-    peers->wake = sc_link_wake_event(peers->base, on_wake, peers, &peers->wake_fd);
+    peers->wake = sc_wake_create(peers->base, on_wake, peers);
     if (peers->tick == NULL || peers->wake == NULL || event_add(peers->tick, &every) != 0)
         return sc_fail_nomem(err, "the link");
     peers->fetcher = sc_fetcher_start(peers->options.outbox, fetched, peers, err);
@@ -685,14 +674,9 @@ static void free_peers(struct sc_peers *peers)
         free_peer(peers->all[i]);
     if (peers->tick != NULL)
         event_free(peers->tick);
-    if (peers->wake != NULL)
-        event_free(peers->wake);
-    if (peers->dns != NULL)
-        evdns_base_free(peers->dns, 0);
+    sc_wake_free(peers->wake);
     if (peers->base != NULL)
         event_base_free(peers->base);
-    if (peers->wake_fd >= 0)
-        close(peers->wake_fd);
     sc_refusals_free(&peers->refusals);
     pthread_mutex_destroy(&peers->mutex);
     sc_cluster_free(&peers->cluster);
@@ -710,7 +694,6 @@ enum sc_status sc_peers_start(const struct sc_peers_options *options, struct sc_
     peers->options = *options;
     peers->options.cluster = NULL; /* what it points to changes */
     peers->self = options->self;
-    peers->wake_fd = -1;
     pthread_mutex_init(&peers->mutex, NULL);
     sc_refusals_init(&peers->refusals);
     enum sc_status status = make(peers, options->cluster, err);
@@ -729,7 +712,7 @@ enum sc_status sc_peers_start(const struct sc_peers_options *options, struct sc_
 
 void sc_peers_wake(struct sc_peers *peers)
 {
-    sc_link_wake_up(peers->wake_fd);
+    sc_wake_up(peers->wake);
 }
 
 void sc_peers_get_refused(struct sc_peers *peers, uint64_t counts[SC_REFUSAL_COUNT])
@@ -746,7 +729,7 @@ enum sc_status sc_peers_set_cluster(struct sc_peers *peers, const struct sc_clus
     peers->pending = fresh;
     peers->pending_self = self;
     pthread_mutex_unlock(&peers->mutex);
-    sc_link_wake_up(peers->wake_fd);
+    sc_wake_up(peers->wake);
     return SC_OK;
 }
 
@@ -770,7 +753,7 @@ void sc_peers_end(struct sc_peers *peers)
 {
     uint64_t until = sc_clock_mono_ms() + FAREWELL_MS;
     atomic_store(&peers->ended, true);
-    sc_link_wake_up(peers->wake_fd);
+    sc_wake_up(peers->wake);
     struct timespec nap = {.tv_nsec = 10 * 1000000L};
     while (sc_clock_mono_ms() < until) /* what was written to the sockets is on its way by then */
         nanosleep(&nap, NULL);
@@ -781,7 +764,7 @@ void sc_peers_stop(struct sc_peers *peers)
     if (peers == NULL)
         return;
     atomic_store(&peers->stopping, true);
-    sc_link_wake_up(peers->wake_fd);
+    sc_wake_up(peers->wake);
     pthread_join(peers->thread, NULL);
     free_peers(peers);
 }

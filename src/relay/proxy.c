@@ -36,7 +36,7 @@ struct sc_proxy {
 
     /* of the thread alone */
     struct sc_row_group_encoder encoder;
-    struct sc_buf bytes;
+    size_t usual_bytes; /* of a batch */
     struct lane_sequence *sequences;
     uint32_t sequence_count;
     struct sc_drop_teller teller;
@@ -67,7 +67,7 @@ static enum sc_status found(void *arg, const struct sc_batch_head *head, struct 
     struct sc_proxy *p = arg;
     p->stats.replayed++;
     sc_accounts_adopt(p->accounts, head);
-    return sc_dispatch_add(p->dispatch, head, place);
+    return sc_dispatch_add(p->dispatch, &(struct sc_accepted){.head = *head, .place = place});
 }
 
 static void publish(struct sc_proxy *p)
@@ -127,10 +127,10 @@ static void lose(struct sc_proxy *p, const struct sc_batch *batch, const char *w
 }
 
 /* Writes the batch into the outbox, however long that takes. False: it is the end, and its patience is over. */
-static bool accept_batch(struct sc_proxy *p, const struct sc_batch_head *head, struct sc_outbox_place *place)
+static bool accept_batch(struct sc_proxy *p, struct sc_accepted *batch)
 {
     struct sc_error err;
-    while (sc_outbox_append(p->outbox, head, p->bytes.data, place, &err) != SC_OK) {
+    while (sc_outbox_append(p->outbox, &batch->head, batch->bytes->bytes, &batch->place, &err) != SC_OK) {
         note_problem(p, &err);
         if (sc_clock_mono_ms() >= atomic_load(&p->end_ms))
             return false;
@@ -144,22 +144,28 @@ static bool accept_batch(struct sc_proxy *p, const struct sc_batch_head *head, s
     return true;
 }
 
+/* The batch as the row group that is stored; *bytes is to be released. */
 static enum sc_status encode(struct sc_proxy *p, struct sc_batch *batch, const struct sc_batch_id *id,
-                             struct sc_error *err)
+                             struct sc_shared **bytes, struct sc_error *err)
 {
     struct sc_span span = {
         .stream = id->stream, .lane = id->lane, .sequence = id->sequence, .rows = batch->rows};
     struct sc_span *kept = batch->spans;
     uint32_t count = batch->span_count;
     struct sc_row_stats stats;
+    struct sc_buf out = {0};
     batch->spans = &span;
     batch->span_count = 1;
-    sc_buf_clear(&p->bytes);
-    enum sc_status status = sc_row_group_encode(&p->encoder, batch, &p->bytes, &stats, err);
+    (void)sc_buf_reserve(&out, p->usual_bytes); /* so that it need not grow */
+    enum sc_status status = sc_row_group_encode(&p->encoder, batch, &out, &stats, err);
     batch->spans = kept;
     batch->span_count = count;
     if (status == SC_OK)
         sc_row_stats_free(&stats);
+    p->usual_bytes = out.len + out.len / 8;
+    if (status == SC_OK && (*bytes = sc_shared_take(&out)) == NULL)
+        status = sc_fail_nomem(err, "a batch");
+    sc_buf_free(&out);
     return status;
 }
 
@@ -176,38 +182,44 @@ static struct lane_sequence *sequence_of(struct sc_proxy *p, uint32_t lane)
     return &p->sequences[p->sequence_count++];
 }
 
+/* From here on nothing loses it. */
+static void hand_over(struct sc_proxy *p, const struct sc_accepted *batch)
+{
+    sc_accounts_accept(p->accounts, &batch->head);
+    p->stats.batches++;
+    p->stats.records += batch->head.records;
+    if (sc_dispatch_add(p->dispatch, batch) != SC_OK)
+        sc_log(&p->options.log, SC_LOG_ERROR,
+               "out of memory: a batch waits in the outbox for the next start");
+    sc_peers_wake(p->peers);
+}
+
 /* One that keeps to the bounds of a batch. */
 static void send_batch(struct sc_proxy *p, struct sc_batch *batch)
 {
     struct sc_error err = {.message = "out of memory"};
     uint32_t lane = sc_dispatch_home(p->dispatch);
     struct lane_sequence *sequence = sequence_of(p, lane);
-    struct sc_batch_head head = {
-        .id = {.stream = p->stats.stream, .lane = lane, .sequence = sequence == NULL ? 0 : sequence->next},
-        .window_ms = batch->window_ms,
-        .window_s = p->options.window_s,
-        .records = batch->rows,
-        .record_kind = batch->record_kind,
-    };
-    struct sc_outbox_place place;
-    if (sequence == NULL || encode(p, batch, &head.id, &err) != SC_OK) {
+    struct sc_accepted sent = {.head = {.id = {.stream = p->stats.stream,
+                                               .lane = lane,
+                                               .sequence = sequence == NULL ? 0 : sequence->next},
+                                        .window_ms = batch->window_ms,
+                                        .window_s = p->options.window_s,
+                                        .records = batch->rows,
+                                        .record_kind = batch->record_kind}};
+    if (sequence == NULL || encode(p, batch, &sent.head.id, &sent.bytes, &err) != SC_OK) {
         lose(p, batch, err.message);
         return;
     }
-    head.size = (uint32_t)p->bytes.len;
-    head.hash = sc_link_hash(p->bytes.data, p->bytes.len);
-    if (!accept_batch(p, &head, &place)) {
+    sent.head.size = (uint32_t)sent.bytes->size;
+    sent.head.hash = sc_link_hash(sent.bytes->bytes, sent.bytes->size);
+    if (accept_batch(p, &sent)) {
+        sequence->next++;
+        hand_over(p, &sent);
+    } else {
         lose_last(p, batch);
-        return;
     }
-    sc_accounts_accept(p->accounts, &head);
-    sequence->next++;
-    p->stats.batches++;
-    p->stats.records += batch->rows;
-    if (sc_dispatch_add(p->dispatch, &head, place) != SC_OK)
-        sc_log(&p->options.log, SC_LOG_ERROR,
-               "out of memory: a batch waits in the outbox for the next start");
-    sc_peers_wake(p->peers);
+    sc_shared_release(sent.bytes);
 }
 
 static void send_part(struct sc_proxy *p, const struct sc_batch *batch, uint32_t first, uint32_t n)
@@ -281,7 +293,6 @@ static void free_proxy(struct sc_proxy *p)
     sc_accounts_free(p->accounts);
     sc_outbox_close(p->outbox);
     sc_row_group_encoder_free(&p->encoder);
-    sc_buf_free(&p->bytes);
     pthread_mutex_destroy(&p->mutex);
     free(p->sequences);
     free(p->folder);

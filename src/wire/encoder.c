@@ -2,7 +2,7 @@
 #include "wire/encoder.h"
 #include "base/hash.h"
 
-#include "wire/encoder_internal.h"
+#include "wire/encoder_types.h"
 
 enum { V5_MESSAGE = 24 + 30 * 48 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* One message: header, sets, template records, sequence number. */
-#include "wire/encoder_internal.h"
+#include "wire/encoder_types.h"
 
 enum { V5_HEADER = 24, V9_HEADER = 20, IPFIX_HEADER = 16 };
 

@@ -2,7 +2,7 @@
 /* From columns to sources, from a row's state to its pattern, from a pattern to its template. */
 #include "base/array.h"
 #include "base/hash.h"
-#include "wire/encoder_internal.h"
+#include "wire/encoder_types.h"
 
 /* ---- what a column may become ---- */
 

@@ -7,7 +7,7 @@
  *   44 src_mask 45 dst_mask  46 pad(2)
  */
 #include "base/clock.h"
-#include "wire/encoder_internal.h"
+#include "wire/encoder_types.h"
 
 enum { V5_HEADER = 24, V5_RECORD = 48, V5_RECORDS = 30, V5_AS_TRANS = 23456, V5_SAMPLING_MAX = 0x3fff };
 

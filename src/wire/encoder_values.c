@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Values of a column in network order, a column at a time: the inner loops of the encoder. */
-#include "wire/encoder_internal.h"
+#include "wire/encoder_types.h"
 
 void sc_encoder_put_be(uint8_t *out, uint64_t v, unsigned length)
 {

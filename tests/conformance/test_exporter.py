@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=asan limit=120
+# run: build=asan limit=120 beside=any
 """The command line of sc-exporter: exit codes, messages, signals. SC_BUILD is the build directory."""
 import json
 import os

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=release limit=120
+# run: build=release limit=120 beside=any
 """Whether the files of a store are what their description says: segment.py, a reader that was written from the
 description alone, reads every column of every row group, and what it reads must be what sc-query shows.
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=asan limit=240
+# run: build=asan limit=240 beside=any
 """Elements that an exporter defines (RFC 5610): flows before and after the definition, with restarts between them, are
 asked for by name; on a single node and in a cluster, where another process holds them.
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=release limit=180
+# run: build=release limit=180 beside=any
 """libsc as somebody else's program sees it: installed, found by pkg-config, linked both ways."""
 import json
 import os

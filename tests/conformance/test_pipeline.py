@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=asan limit=600
+# run: build=asan limit=600 beside=any
 """The captures of real exporters through our programs: every record and every field that sc-query shows of a store
 must be as compare.py expects of the decoder.
 

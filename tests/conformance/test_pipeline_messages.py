@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=asan limit=300
+# run: build=asan limit=300 beside=any
 """Messages of our own through our programs: what sc-query shows of them, name by name and value by value.
 
     test_pipeline_messages.py [TEXT]... only the tests whose name contains one of the texts

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=asan limit=240
+# run: build=asan limit=240 beside=any
 """sc-query as a user meets it: exit codes, messages, formats, times, stopping; and its answers against the truth
 that sc-exporter writes about generated flows. SC_BUILD is the build directory."""
 import csv

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The link between proxy and subcollector over arbitrary bytes, cut into messages by their lengths. What is read is written and
- * read once more: it must be the same. A subcollector's judgement of it is kept to its bounds. The mutator adds messages of the writer, since no chance finds the hash of a batch.
+ * read once more: it must be the same; so must what is read from a buffer that is filled in pieces, and how it ends. A subcollector's
+ * judgement of it is kept to its bounds. The mutator adds messages of the writer, since no chance finds the hash of a state.
  */
+#include "../unit/link_kit.h"
+
 #include "relay/lane_names.h"
-#include "relay/link.h"
+#include "relay/link_stream.h"
 #include "relay/stream_owners.h"
 #include "relay/tally_keeper.h"
 
+#include <event2/buffer.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
@@ -23,6 +27,8 @@ static void must(bool true_)
 /* ---- reading, and what was read as a new stream ---- */
 
 #define NOWHERE "/dev/null/store" /* there is nothing, and nothing can be made there */
+
+enum { HEADROOM = 24, LEAST = 16 /* bytes of a message */ };
 
 struct echo {
     struct sc_link_writer writer;
@@ -67,12 +73,14 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
     return SC_OK;
 }
 
-static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, const uint8_t *bytes)
+static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, struct sc_buf *bytes)
 {
     struct echo *e = arg;
-    must(head->size != 0 && head->size <= SC_LINK_MAX_BATCH && sc_link_hash(bytes, head->size) == head->hash);
+    must(head->size != 0 && head->size <= SC_LINK_MAX_BATCH && bytes->len == HEADROOM + head->size);
     e->records++;
-    sc_link_put_batch(&e->writer, head, bytes);
+    put_batch(&e->writer, head, bytes->data + HEADROOM);
+    if (head->hash % 2 != 0)
+        sc_buf_free(bytes);
     return SC_OK;
 }
 
@@ -134,22 +142,31 @@ static enum sc_status on_state(void *arg, const struct sc_hearsay_head *state, c
     return SC_OK;
 }
 
-/* The messages in memory of their very sizes, until one is refused. */
+static struct sc_link_reader reader_of(struct echo *echo)
+{
+    return (struct sc_link_reader){.hello = on_hello,
+                                   .batch = on_batch,
+                                   .headroom = HEADROOM,
+                                   .ack = on_ack,
+                                   .refused = on_refused,
+                                   .beat = on_beat,
+                                   .tally = on_tally,
+                                   .stream = on_stream,
+                                   .state = on_state,
+                                   .arg = echo};
+}
+
+/* The messages in memory of their very sizes, until one is refused or is not whole. */
 static enum sc_status read_all(const uint8_t *bytes, size_t length, struct echo *echo)
 {
-    struct sc_link_reader reader = {.hello = on_hello,
-                                    .batch = on_batch,
-                                    .ack = on_ack,
-                                    .refused = on_refused,
-                                    .beat = on_beat,
-                                    .tally = on_tally,
-                                    .stream = on_stream,
-                                    .state = on_state,
-                                    .arg = echo};
+    struct sc_link_reader reader = reader_of(echo);
     enum sc_status status = SC_OK;
-    while (status == SC_OK && length != 0) {
-        size_t n = length < 4 ? length : sc_load_be16(bytes + 2);
-        n = n == 0 || n > length ? length : n;
+    while (status == SC_OK && length >= LEAST) {
+        size_t n = sc_load_be16(bytes + 2);
+        bool framed = sc_load_be16(bytes) == 10 && n >= LEAST;
+        if (framed && n > length)
+            break;
+        n = framed ? n : LEAST;
         uint8_t *message = malloc(n);
         must(message != NULL);
         memcpy(message, bytes, n);
@@ -163,20 +180,41 @@ static enum sc_status read_all(const uint8_t *bytes, size_t length, struct echo 
     return status;
 }
 
+/* The same from a buffer, whose pieces have lengths that the bytes themselves give. */
+static enum sc_status drain_all(const uint8_t *bytes, size_t length, struct echo *echo)
+{
+    struct sc_link_reader reader = reader_of(echo);
+    struct evbuffer *in = evbuffer_new();
+    enum sc_status status = SC_OK;
+    must(in != NULL);
+    for (size_t at = 0, n; at < length && status == SC_OK; at += n) {
+        n = 1 + (bytes[at] * 7u + bytes[length - 1 - at]) % 90;
+        n = n > length - at ? length - at : n;
+        must(evbuffer_add(in, bytes + at, n) == 0);
+        status = sc_link_drain(in, &reader, NULL);
+    }
+    evbuffer_free(in);
+    sc_link_reader_free(&reader);
+    return status;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
-    struct echo first = {.owners.store = NOWHERE, .tallies.store = NOWHERE}, second = first;
-    read_all(bytes, length, &first);
+    struct echo first = {.owners.store = NOWHERE, .tallies.store = NOWHERE}, second = first, pieces = first;
+    enum sc_status status = read_all(bytes, length, &first);
+    must(drain_all(bytes, length, &pieces) == status);
+    must(first.records == pieces.records && first.writer.out.len == pieces.writer.out.len);
     must(read_all(first.writer.out.data, first.writer.out.len, &second) == SC_OK);
     must(first.records == second.records && first.writer.out.len == second.writer.out.len);
     free_echo(&first);
     free_echo(&second);
+    free_echo(&pieces);
     return 0;
 }
 
 /* ---- inputs ---- */
 
-static void put_batch(struct sc_link_writer *w, uint64_t random)
+static void put_some_batch(struct sc_link_writer *w, uint64_t random)
 {
     uint8_t bytes[300];
     uint32_t size = 1 + (uint32_t)(random % sizeof(bytes));
@@ -188,7 +226,7 @@ static void put_batch(struct sc_link_writer *w, uint64_t random)
                                        .records = 1,
                                        .size = size,
                                        .hash = sc_link_hash(bytes, size)};
-    sc_link_put_batch(w, &head, bytes);
+    put_batch(w, &head, bytes);
 }
 
 static void put_state(struct sc_link_writer *w, uint64_t random)
@@ -206,7 +244,7 @@ static void put_any(struct sc_link_writer *w, uint64_t random)
 {
     switch (random % 7) {
     case 0:
-        put_batch(w, random);
+        put_some_batch(w, random);
         break;
     case 1:
         sc_link_put_ack(w, &(struct sc_link_ack){random, 7, random >> 40, random >> 30});

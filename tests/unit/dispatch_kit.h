@@ -13,6 +13,8 @@
  * of which each 20 ms one may get one more target (a second's worth can be saved). When somebody gets slow or ceases to be,
  * what is queued for slow ones is looked at again. Under pressure: 0.5, 0.25, 1 s, and no rate.
  *
+ * The bytes of a batch are held from its acceptance until it leaves, if they and all that are held then are not more than the bound.
+ *
  * A member that refuses what was sent to it is no target of that batch, until it changes, or for 1, 2, 4, ... 64 minutes since the
  * first refusal of that batch that is not forgotten: then all of it are.
  */
@@ -41,6 +43,8 @@ static inline uint64_t next_random(uint64_t *state)
 
 struct batch {
     uint32_t lane, records, home;
+    struct sc_shared *bytes;        /* the test's own hold; NULL: it was accepted without */
+    bool held;                      /* by the dispatch */
     uint32_t acked, queued, flying; /* bits by member */
     uint32_t refused, offers;
     uint64_t offer;          /* when it is offered again; 0: never */
@@ -74,6 +78,7 @@ struct world {
     struct line lines[MEMBERS];
     uint64_t acknowledged[MEMBERS];
     uint64_t released, released_short, given_up, given_up_told, copied_late;
+    uint64_t held; /* bytes */
 };
 
 static inline uint32_t bits(uint32_t set)
@@ -136,6 +141,8 @@ static inline void leave(struct world *w, uint32_t number)
     w->batches[number].flying = 0;
     w->batches[number].refused = 0;
     w->batches[number].released = true;
+    w->held -= w->batches[number].held ? w->batches[number].bytes->size : 0;
+    w->batches[number].held = false;
 }
 
 /* Members that have not got it and should are given it; then perhaps nobody needs it any more. */
@@ -261,12 +268,15 @@ static inline void compare(struct world *w)
         assert_int_equal(b->told, b->released);
         batches += !b->released;
         records += b->released ? 0 : b->records;
+        assert_true(b->bytes == NULL || atomic_load(&b->bytes->holders) == 1u + b->held);
     }
     while (w->first_kept < w->count && w->batches[w->first_kept].released)
         w->first_kept++;
     sc_dispatch_get_stats(w->dispatch, &is);
     assert_int_equal(is.batches, batches);
     assert_int_equal(is.records, records);
+    assert_int_equal(is.held_bytes, w->held);
+    assert_true(is.held_bytes <= SC_DISPATCH_BYTES);
     assert_int_equal(is.released, w->released);
     assert_int_equal(is.released_short, w->released_short);
     assert_int_equal(is.copied_late, w->copied_late);
@@ -279,33 +289,68 @@ static inline void compare(struct world *w)
 
 /* ---- what can happen, to both ---- */
 
+/* So many bytes that nobody looks at; 0: none. The first two fill the bound, but what follows does not fit then. */
+static inline struct sc_shared *bytes_of(uint32_t number)
+{
+    static const size_t sizes[] = {SC_DISPATCH_BYTES * 3 / 8,
+                                   SC_DISPATCH_BYTES * 5 / 8,
+                                   1,
+                                   SC_DISPATCH_BYTES,
+                                   SC_DISPATCH_BYTES / 8,
+                                   0,
+                                   SC_DISPATCH_BYTES + 1,
+                                   1000};
+    struct sc_buf empty = {0};
+    size_t size = sizes[number % (sizeof(sizes) / sizeof(sizes[0]))];
+    struct sc_shared *bytes = size == 0 ? NULL : sc_shared_take(&empty);
+    assert_int_equal(bytes == NULL, size == 0);
+    if (bytes != NULL)
+        bytes->size = size;
+    return bytes;
+}
+
+/* Of a test that has no model: batch `sequence` of a lane, in the outbox only. */
+static inline void accept(struct sc_dispatch *dispatch, uint32_t lane, uint64_t sequence, uint32_t records)
+{
+    const struct sc_accepted batch = {
+        .head = {.id = {.stream = STREAM, .lane = lane, .sequence = sequence}, .records = records},
+        .place = {lane, sequence}};
+    assert_int_equal(sc_dispatch_add(dispatch, &batch), SC_OK);
+}
+
 static inline void add(struct world *w, uint32_t lane, uint32_t home)
 {
     uint32_t number = w->count;
     assert_true(number < BATCHES);
-    const struct sc_batch_head head = {.id = {.stream = STREAM, .lane = lane, .sequence = number},
-                                       .records = 1 + number % 100};
-    w->batches[w->count++] = (struct batch){.lane = lane, .records = head.records, .home = home};
+    const struct sc_accepted sent = {
+        .head = {.id = {.stream = STREAM, .lane = lane, .sequence = number}, .records = 1 + number % 100},
+        .place = {lane, number},
+        .bytes = bytes_of(number)};
+    struct batch *b = &w->batches[w->count++];
+    *b = (struct batch){.lane = lane, .records = sent.head.records, .home = home, .bytes = sent.bytes};
+    b->held = b->bytes != NULL && w->held + b->bytes->size <= SC_DISPATCH_BYTES;
+    w->held += b->held ? b->bytes->size : 0;
     look_again(w, number);
-    assert_int_equal(sc_dispatch_add(w->dispatch, &head, (struct sc_outbox_place){lane, number}), SC_OK);
+    assert_int_equal(sc_dispatch_add(w->dispatch, &sent), SC_OK);
 }
 
 static inline void next(struct world *w, uint32_t m)
 {
-    struct sc_batch_head head;
-    struct sc_outbox_place place;
+    struct sc_accepted is;
     struct line *l = &w->lines[m];
-    bool any = sc_dispatch_next(w->dispatch, m, w->now, &head, &place);
+    bool any = sc_dispatch_next(w->dispatch, m, w->now, &is);
     assert_int_equal(any, l->count != 0);
     if (!any)
         return;
     uint32_t number = l->numbers[0];
     struct batch *b = &w->batches[number];
-    assert_int_equal(head.id.sequence, number);
-    assert_int_equal(head.id.lane, b->lane);
-    assert_int_equal(head.id.stream, STREAM);
-    assert_int_equal(head.records, b->records);
-    assert_int_equal(place.offset, number);
+    assert_int_equal(is.head.id.sequence, number);
+    assert_int_equal(is.head.id.lane, b->lane);
+    assert_int_equal(is.head.id.stream, STREAM);
+    assert_int_equal(is.head.records, b->records);
+    assert_int_equal(is.place.offset, number);
+    assert_ptr_equal(is.bytes, b->held ? b->bytes : NULL);
+    sc_shared_release(is.bytes);
     assert_true((w->usable >> m & 1) != 0 && !b->told);
     assert_true((b->given >> m & 1) == 0); /* once */
     assert_true((b->acked >> m & 1) == 0); /* it does not get what it has */
@@ -581,6 +626,11 @@ static inline void open_world(struct world *w, uint32_t copies, uint32_t count, 
 static inline void close_world(struct world *w)
 {
     sc_dispatch_free(w->dispatch);
+    for (uint32_t i = 0; i < w->count; i++) {
+        struct sc_shared *bytes = w->batches[i].bytes;
+        assert_true(bytes == NULL || atomic_load(&bytes->holders) == 1);
+        sc_shared_release(bytes);
+    }
     for (uint32_t i = 0; i < MEMBERS; i++)
         free(w->lines[i].numbers);
     free(w->batches);

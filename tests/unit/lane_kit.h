@@ -14,7 +14,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-enum { ROWS = 20, BATCHES = 64, LIMIT = ROWS * BATCHES, STREAM = 77, FORMER = 0xdeadbeef };
+enum { ROWS = 20, BATCHES = 64, LIMIT = ROWS * BATCHES, STREAM = 77, FORMER = 0xdeadbeef, CONNECTION = 1000 };
 
 /* Not ahead of anybody's clock. */
 #define WINDOW UINT64_C(1699999800000)
@@ -139,14 +139,14 @@ static inline void close_node(struct node *n)
 
 /* ---- batches: number i holds the flows [i * ROWS, (i + 1) * ROWS) ---- */
 
-static inline struct sc_lane_batch *make(uint32_t number, uint32_t lane, uint64_t window_ms,
-                                         uint32_t window_s)
+static inline struct sc_lane_batch *make_numbered(uint64_t sequence, uint32_t number, uint32_t lane,
+                                                  uint64_t window_ms, uint32_t window_s)
 {
     struct sc_batch *batch = kit_batch((uint64_t)number * ROWS, ROWS, window_ms);
     struct sc_row_group_encoder encoder;
     struct sc_row_stats stats;
     struct sc_buf out = {0};
-    kit_span(batch, STREAM, number);
+    kit_span(batch, STREAM, sequence);
     batch->spans[0].lane = lane;
     assert_int_equal(sc_row_group_encoder_init(&encoder, SC_EFFORT_LIVE, NULL), SC_OK);
     assert_int_equal(sc_row_group_encode(&encoder, batch, &out, &stats, NULL), SC_OK);
@@ -155,8 +155,8 @@ static inline struct sc_lane_batch *make(uint32_t number, uint32_t lane, uint64_
     sc_batch_free(batch);
     struct sc_lane_batch *b = malloc(sizeof(*b) + out.len);
     assert_non_null(b);
-    *b = (struct sc_lane_batch){.connection = 1000 + number,
-                                .head = {.id = {.stream = STREAM, .lane = lane, .sequence = number},
+    *b = (struct sc_lane_batch){.connection = CONNECTION,
+                                .head = {.id = {.stream = STREAM, .lane = lane, .sequence = sequence},
                                          .window_ms = window_ms,
                                          .window_s = window_s,
                                          .records = ROWS,
@@ -166,6 +166,12 @@ static inline struct sc_lane_batch *make(uint32_t number, uint32_t lane, uint64_
     memcpy(b->bytes, out.data, out.len);
     sc_buf_free(&out);
     return b;
+}
+
+static inline struct sc_lane_batch *make(uint32_t number, uint32_t lane, uint64_t window_ms,
+                                         uint32_t window_s)
+{
+    return make_numbered(number, number, lane, window_ms, window_s);
 }
 
 static inline void push(struct node *n, uint32_t number, uint32_t member)
@@ -189,7 +195,14 @@ static inline void assert_told(struct node *n)
     assert_true(atomic_exchange(&n->calls, 0) > 0);
 }
 
-/* Exactly `count` answers, one for each of the batches from `first` on, all alike. */
+/* How many batches it is the answer for: several are durable. */
+static inline uint32_t answered_by(const struct sc_lane_answer *a)
+{
+    assert_true(a->last == a->id.sequence || (a->last > a->id.sequence && a->outcome == SC_LANE_DURABLE));
+    return (uint32_t)(a->last - a->id.sequence + 1);
+}
+
+/* Exactly one answer for each of the `count` batches from `first` on, all alike. */
 static inline void expect(struct node *n, uint32_t first, uint32_t count, bool durable)
 {
     struct sc_lane_answer answers[BATCHES];
@@ -199,14 +212,16 @@ static inline void expect(struct node *n, uint32_t first, uint32_t count, bool d
         uint32_t more = answers_now(n, answers);
         for (uint32_t i = 0; i < more; i++) {
             uint64_t number = answers[i].id.sequence;
-            assert_true(number >= first && number < first + count);
-            assert_int_equal(answers[i].connection, 1000 + number);
+            assert_int_equal(answers[i].connection, CONNECTION);
             assert_int_equal(answers[i].id.stream, STREAM);
             assert_int_equal(answers[i].outcome, durable ? SC_LANE_DURABLE : SC_LANE_LOST);
-            assert_false(seen[number]);
-            seen[number] = true;
+            got += answered_by(&answers[i]);
+            for (; number <= answers[i].last; number++) {
+                assert_true(number >= first && number < first + count);
+                assert_false(seen[number]);
+                seen[number] = true;
+            }
         }
-        got += more;
         if (more == 0)
             nap();
     }

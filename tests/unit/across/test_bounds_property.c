@@ -7,6 +7,7 @@
  *
  * SC_LONG: more rounds, and larger ones.
  */
+#include "link_kit.h"
 #include "store_kit.h"
 
 #include "base/bounds.h"
@@ -357,20 +358,21 @@ static void pass_time(struct round *r)
     static const struct timespec moment = {.tv_nsec = 2000000};
     struct sc_lane_answer answers[16];
     uint32_t n = sc_lane_store_answers(r->lanes, answers, 16);
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n; i++) {
         assert_true(answers[i].outcome == SC_LANE_DURABLE);
-    r->answered += n;
+        r->answered += answers[i].last - answers[i].id.sequence + 1;
+    }
     if (n == 0)
         nanosleep(&moment, NULL);
 }
 
-static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, const uint8_t *bytes)
+static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, struct sc_buf *bytes)
 {
     struct round *r = arg;
-    struct sc_lane_batch *b = malloc(sizeof(*b) + head->size);
-    assert_non_null(b);
-    *b = (struct sc_lane_batch){.head = *head};
-    memcpy(b->bytes, bytes, head->size);
+    struct sc_lane_batch *b = (struct sc_lane_batch *)bytes->data;
+    *bytes = (struct sc_buf){0};
+    memset(b, 0, r->reader.headroom); /* the bytes begin before its padding ends */
+    b->head = *head;
     sc_lane_store_push(r->lanes, b);
     while (sc_lane_store_tight(r->lanes))
         pass_time(r);
@@ -425,7 +427,7 @@ static void send_part(struct round *r, const struct sc_batch *batch, uint32_t fi
                                        .size = (uint32_t)r->encoded.len,
                                        .record_kind = batch->record_kind,
                                        .hash = sc_link_hash(r->encoded.data, r->encoded.len)};
-    sc_link_put_batch(&r->writer, &head, r->encoded.data);
+    put_batch(&r->writer, &head, r->encoded.data);
     carry(r);
 }
 
@@ -468,7 +470,8 @@ static void set_up(struct round *r)
     assert_int_equal(sc_lane_store_start(&lanes, &r->lanes, &err), SC_OK);
     assert_int_equal(sc_gather_init(&r->part, SC_RECORDS_FLOWS), SC_OK);
     assert_int_equal(sc_row_group_encoder_init(&r->encoder, SC_EFFORT_LIVE, &err), SC_OK);
-    r->reader = (struct sc_link_reader){.hello = on_hello, .batch = on_batch, .arg = r};
+    r->reader = (struct sc_link_reader){
+        .hello = on_hello, .batch = on_batch, .headroom = offsetof(struct sc_lane_batch, bytes), .arg = r};
     sc_link_put_hello(&r->writer, &(struct sc_link_hello){.version = SC_LINK_VERSION, .name = "proxy"});
     carry(r);
 }

@@ -4,8 +4,10 @@
  * could not go on say so, and nothing leaks.
  */
 #include "cluster/listing.h"
+#include "cluster/muster.h"
 #include "cluster/ranks_threads.h"
 #include "cluster/reduce.h"
+#include "cluster/share.h"
 #include "group/table.h"
 #include "nomem_kit.h"
 #include "query_kit.h"
@@ -210,9 +212,76 @@ static void records_without_memory(void **state)
     free(request);
 }
 
+/* ---- what ranks have in common ---- */
+
+struct common {
+    struct sc_words words;
+    struct sc_ie_learned learned;
+    struct sc_stored_columns columns;
+};
+
+static enum sc_status know_something(struct rank *r, struct common *c)
+{
+    struct sc_ie_definition d = {.pen = 64999, .id = (uint16_t)(r->ranks.rank + 1), .type = 4};
+    const uint8_t column[] = {0xe7, 0xfd, 0, 0, (uint8_t)(r->ranks.rank + 1), 0, 0, SC_COLUMN_BYTES, 1};
+    struct sc_cursor in = {.data = column, .len = sizeof(column)};
+    if (r->ranks.rank == 0)
+        sc_words_add(&c->words, "sc-query");
+    if (sc_ie_learned_add(&c->learned, &d) == SC_IE_NOMEM)
+        return SC_NOMEM;
+    sc_stored_columns_init(&c->columns, &c->learned);
+    return sc_stored_columns_take(&c->columns, &in, &r->err);
+}
+
+static enum sc_status share_all(struct rank *r, struct common *c)
+{
+    const struct sc_muster muster = {&r->ranks, "n", -1};
+    struct sc_row_stats totals;
+    sc_row_stats_init(&totals);
+    SC_TRY(know_something(r, c));
+    SC_TRY(sc_muster_version(&muster, "1", &r->err));
+    SC_TRY(sc_muster_excuse(&muster, "", &r->err));
+    SC_TRY(sc_share_words(&r->ranks, &c->words, &r->err));
+    SC_TRY(sc_share_learned(&r->ranks, &c->learned, &r->err));
+    SC_TRY(sc_share_columns(&r->ranks, &c->columns, &r->err));
+    enum sc_status status = sc_share_totals(&r->ranks, &totals, &r->err);
+    sc_row_stats_free(&totals);
+    return status;
+}
+
+static enum sc_status share(struct rank *r)
+{
+    struct common c = {0};
+    enum sc_status status = share_all(r, &c);
+    if (status == SC_OK) {
+        assert_int_equal(c.words.count, 1);
+        assert_int_equal(c.learned.count, RANKS);
+        assert_int_equal(c.columns.schema.count, RANKS);
+    }
+    sc_words_free(&c.words);
+    sc_stored_columns_free(&c.columns);
+    sc_ie_learned_free(&c.learned);
+    return status;
+}
+
+static void what_is_common_without_memory(void **state)
+{
+    bool whole = false;
+    long n = 0;
+    (void)state;
+    for (; !whole; n++) {
+        struct rank ranks[RANKS] = {0};
+        for (uint32_t i = 0; i < RANKS; i++)
+            ranks[i].work = share;
+        whole = run(ranks, n);
+    }
+    assert_true(n > 10);
+}
+
 UNIT(test_nomem)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_common_without_memory),
         cmocka_unit_test(groups_without_memory),
         cmocka_unit_test(records_without_memory),
     };

@@ -86,14 +86,14 @@ static void a_parcel_goes_home_when_nobody_holds_it(void **state)
     sc_forward_queue_push(a, parcel, 100);
     sc_forward_queue_push(b, parcel, 100);
     sc_parcel_release(parcel);
-    assert_true(sc_forward_queue_pop(a, 0, &entry) && entry.parcel == parcel);
+    assert_true(sc_forward_queue_pop(a, &entry) && entry.parcel == parcel);
     sc_forward_queue_done(a, &entry);
     assert_int_equal(parcel->batch->rows, 10);
     assert_int_equal(sc_column_u64(parcel->batch->columns[0], 9), 5);
     struct sc_parcel *other = sc_pool_take(pool);
     assert_ptr_not_equal(other, parcel);
     sc_parcel_release(other);
-    assert_true(sc_forward_queue_pop(b, 0, &entry));
+    assert_true(sc_forward_queue_pop(b, &entry));
     sc_forward_queue_done(b, &entry);
     assert_ptr_equal(sc_pool_take(pool), parcel); /* the last one home */
     assert_int_equal(parcel->batch->rows, 0);
@@ -121,11 +121,11 @@ static void what_does_not_fit_is_counted_and_the_rest_keeps_its_order(void **sta
     assert_int_equal(stats.dropped[SC_RECORDS_FLOWS], 50);
     assert_int_equal(stats.bytes, 2000);
     for (uint64_t i = 0; i < 35; i++) {
-        assert_true(sc_forward_queue_pop(q, 0, &entry));
+        assert_true(sc_forward_queue_pop(q, &entry));
         assert_int_equal(sc_column_u64(entry.parcel->batch->columns[0], 0), i);
         sc_forward_queue_done(q, &entry);
     }
-    assert_false(sc_forward_queue_pop(q, 0, &entry));
+    assert_false(sc_forward_queue_pop(q, &entry));
     struct sc_parcel *large = make_parcel(pool, 10, 0);
     sc_forward_queue_push(q, large, 5000); /* alone it passes */
     assert_false(sc_forward_queue_has_room(q, 1));

@@ -51,7 +51,7 @@ static void wait_for(atomic_bool *flag)
 static void a_name_service_that_hangs_does_not_hold_up_the_end(void **state)
 {
     (void)state;
-    static struct sc_forward_peer *peer; /* what is left of it stays */
+    struct sc_forward_peer *peer;
     struct sc_forward_peer_options options = {.protocol = SC_EXPORT_IPFIX, .limit_bytes = 1 << 20};
     struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS, 1 << 24);
     assert_int_equal(sc_url_parse("tcp://" SLOW ":4739", &options.to, NULL), SC_OK);
@@ -63,7 +63,6 @@ static void a_name_service_that_hangs_does_not_hold_up_the_end(void **state)
         sc_parcel_release(parcel);
     }
     sc_forward_peer_close(peer, 10);
-    assert_false(sc_forward_peer_is_done(peer));
     sc_forward_peer_free(peer);
     assert_false(atomic_load(&returned));
     sc_pool_free(pool); /* all parcels are back */

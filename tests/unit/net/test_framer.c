@@ -84,6 +84,18 @@ static void any_cut_gives_the_same_messages(void **state)
     }
 }
 
+/* For buffers of others: what is needed is told, and no byte behind the length is looked at. */
+static void a_length_is_judged_by_four_bytes(void **state)
+{
+    (void)state;
+    static const uint8_t head[] = {0, 10, 1, 0};
+    size_t length = 0;
+    for (size_t have = 0; have < 300; have++) {
+        assert_int_equal(sc_framer_length(head, have, &length, NULL), have < 256 ? SC_AGAIN : SC_OK);
+        assert_int_equal(length, have < 4 ? SC_FRAMER_LOOK : 256);
+    }
+}
+
 static enum sc_status frame(const uint8_t *bytes, size_t length, struct sc_error *err)
 {
     struct sc_framer framer = {0};
@@ -121,6 +133,7 @@ UNIT(test_framer)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_cut_gives_the_same_messages),
+        cmocka_unit_test(a_length_is_judged_by_four_bytes),
         cmocka_unit_test(what_cannot_be_framed_is_refused_with_its_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -175,32 +175,6 @@ static void connections_are_taken(void **state)
     close(fd);
 }
 
-/* A connection comes from the address that was asked for, if it is this machine's. */
-static void a_connection_has_its_source(void **state)
-{
-    (void)state;
-    const struct sc_socket_options options = {0};
-    const struct sc_addr own = sc_addr_v4(0x7f00004d), other = sc_addr_v4(0xc0000201);
-    struct sc_url local;
-    struct sc_addr from;
-    uint16_t port;
-    int fd = listen_at("tcp://127.0.0.1:0", &options, &local);
-    const struct sockaddr_in to = {
-        .sin_family = AF_INET, .sin_port = htons(local.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int client = sc_socket_from(&own);
-    assert_true(client >= 0);
-    (void)connect(client, (const struct sockaddr *)&to, sizeof(to)); /* it does not wait */
-    struct pollfd wait = {.fd = fd, .events = POLLIN};
-    assert_int_equal(poll(&wait, 1, 5000), 1);
-    int taken = sc_socket_accept(fd, &from, &port);
-    assert_true(taken >= 0);
-    assert_int_equal(sc_addr_get_v4(&from), 0x7f00004d);
-    assert_int_equal(sc_socket_from(&other), -EADDRNOTAVAIL);
-    close(taken);
-    close(client);
-    close(fd);
-}
-
 UNIT(test_socket)
 {
     const struct CMUnitTest tests[] = {
@@ -209,7 +183,6 @@ UNIT(test_socket)
         cmocka_unit_test(exporters_are_spread_by_address),
         cmocka_unit_test(a_port_in_use_and_a_name_are_refused),
         cmocka_unit_test(connections_are_taken),
-        cmocka_unit_test(a_connection_has_its_source),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

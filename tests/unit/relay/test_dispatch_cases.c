@@ -232,17 +232,15 @@ static void what_the_first_has_waits_for_the_second(void **state)
     for (int comes = 0; comes < 2; comes++) {
         struct world w;
         struct sc_dispatch_stats stats;
-        struct sc_batch_head head;
-        struct sc_outbox_place place;
+        struct sc_accepted batch;
         open_world(&w, 2, 3, 0, 1);
         sc_dispatch_settle(w.dispatch, 3000);
         sc_dispatch_tick(w.dispatch, 10, false);
         sc_dispatch_set_usable(w.dispatch, 1, true);
         w.usable = 1u << 1;
-        const struct sc_batch_head sent = {.id = {.stream = STREAM, .lane = 101}, .records = 2};
         w.batches[w.count++] = (struct batch){.lane = 101};
-        assert_int_equal(sc_dispatch_add(w.dispatch, &sent, (struct sc_outbox_place){101, 0}), SC_OK);
-        assert_true(sc_dispatch_next(w.dispatch, 1, 20, &head, &place));
+        accept(w.dispatch, 101, 0, 2);
+        assert_true(sc_dispatch_next(w.dispatch, 1, 20, &batch));
         w.batches[0].acked = 1u << 1;
         sc_dispatch_ack(w.dispatch, 1, &(struct sc_link_ack){STREAM, 101, 0, 0});
         sc_dispatch_tick(w.dispatch, 2999, false);
@@ -251,7 +249,7 @@ static void what_the_first_has_waits_for_the_second(void **state)
         if (comes != 0) {
             w.usable |= 1u << 2;
             sc_dispatch_set_usable(w.dispatch, 2, true);
-            assert_true(sc_dispatch_next(w.dispatch, 2, 2999, &head, &place));
+            assert_true(sc_dispatch_next(w.dispatch, 2, 2999, &batch));
             w.batches[0].acked |= 1u << 2;
             sc_dispatch_ack(w.dispatch, 2, &(struct sc_link_ack){STREAM, 101, 0, 0});
         } else {
@@ -281,9 +279,7 @@ static void a_long_line(void **state)
     w.count = COUNT;
     for (uint32_t i = 0; i < COUNT; i++) {
         w.batches[i].lane = 101;
-        const struct sc_batch_head head = {.id = {.stream = STREAM, .lane = 101, .sequence = i},
-                                           .records = 2};
-        assert_int_equal(sc_dispatch_add(w.dispatch, &head, (struct sc_outbox_place){101, i}), SC_OK);
+        accept(w.dispatch, 101, i, 2);
     }
     for (uint32_t m = 1; m < 3; m++) { /* home and the next on the ring: both get them */
         w.usable |= 1u << m;
@@ -292,10 +288,9 @@ static void a_long_line(void **state)
         assert_int_equal(view.waiting, COUNT);
     }
     for (uint32_t i = 0; i < COUNT; i++) {
-        struct sc_batch_head head;
-        struct sc_outbox_place place;
-        assert_true(sc_dispatch_next(w.dispatch, 1, 0, &head, &place));
-        assert_int_equal(head.id.sequence, i);
+        struct sc_accepted batch;
+        assert_true(sc_dispatch_next(w.dispatch, 1, 0, &batch));
+        assert_int_equal(batch.head.id.sequence, i);
         w.batches[i].acked = 1u << 1;
         sc_dispatch_ack(w.dispatch, 1, &(struct sc_link_ack){STREAM, 101, i, i});
     }
@@ -326,15 +321,13 @@ static void a_line_that_others_empty(void **state)
     sc_dispatch_set_usable(w.dispatch, 2, true); /* not the home */
     for (uint32_t i = 0; i < COUNT; i++) {
         w.batches[i].lane = 101;
-        const struct sc_batch_head head = {.id = {.stream = STREAM, .lane = 101, .sequence = i}};
-        assert_int_equal(sc_dispatch_add(w.dispatch, &head, (struct sc_outbox_place){101, i}), SC_OK);
+        accept(w.dispatch, 101, i, 0);
     }
     w.usable |= 1u << 1;
     sc_dispatch_set_usable(w.dispatch, 1, true); /* the home: it gets them all, and is faster */
     for (uint32_t i = 0; i < COUNT; i++) {
-        struct sc_batch_head head;
-        struct sc_outbox_place place;
-        assert_true(sc_dispatch_next(w.dispatch, 1, 0, &head, &place));
+        struct sc_accepted batch;
+        assert_true(sc_dispatch_next(w.dispatch, 1, 0, &batch));
         w.batches[i].acked = 1u << 1;
         sc_dispatch_ack(w.dispatch, 1, &(struct sc_link_ack){STREAM, 101, i, i});
         sc_dispatch_get_member(w.dispatch, 2, &view);
@@ -364,13 +357,11 @@ static void intervals_of_any_width(void **state)
         sc_dispatch_set_usable(w.dispatch, 1, true);
         for (uint32_t k = 0; k < COUNT; k++) {
             w.batches[k].lane = 101;
-            const struct sc_batch_head head = {.id = {.stream = STREAM, .lane = 101, .sequence = k}};
-            assert_int_equal(sc_dispatch_add(w.dispatch, &head, (struct sc_outbox_place){101, k}), SC_OK);
+            accept(w.dispatch, 101, k, 0);
         }
         for (uint32_t k = 0; k < SENT; k++) {
-            struct sc_batch_head head;
-            struct sc_outbox_place place;
-            assert_true(sc_dispatch_next(w.dispatch, 1, 0, &head, &place));
+            struct sc_accepted batch;
+            assert_true(sc_dispatch_next(w.dispatch, 1, 0, &batch));
             w.batches[k].acked = 1u << 1; /* as far as the interval goes */
         }
         sc_dispatch_ack(w.dispatch, 2, &(struct sc_link_ack){STREAM, 101, first, first + width - 1});

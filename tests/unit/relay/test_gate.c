@@ -4,7 +4,6 @@
 
 #include "relay/gate.h"
 #include "relay/lane_names.h"
-#include "relay/lookup.h"
 #include "relay/refusals.h"
 #include "relay/stream_owners.h"
 
@@ -128,33 +127,6 @@ static void a_new_file_forgets_no_address_that_was_found(void **state)
     take(&gate, "- {name: gamma, address: '192.0.2.7:1'}\n");
     assert_true(opens(&gate, "192.0.2.7") && !opens(&gate, "198.51.100.1")); /* it is a number now */
     sc_gate_free(&gate);
-}
-
-/* Names are asked for apart from who waits; without names nobody is asked. */
-static void names_are_looked_up(void **state)
-{
-    (void)state;
-    const struct sc_addr loopback = address("127.0.0.1"), loopback6 = address("::1");
-    const struct timespec nap = {.tv_nsec = 5000000};
-    struct sc_cluster named =
-        members("version: 1\nreplication: 1\nmembers:\n- {name: a, address: '192.0.2.1:1'}\n"
-                "- {name: b, address: 'localhost:1', roles: [proxy]}\n");
-    struct sc_lookup *lookup = sc_lookup_start(&named);
-    assert_non_null(lookup);
-    for (int tries = 0; tries < 4000 && !atomic_load(&lookup->done); tries++)
-        nanosleep(&nap, NULL);
-    assert_true(atomic_load(&lookup->done));
-    assert_int_equal(lookup->count, 1);
-    assert_string_equal(lookup->hosts[0].member, "b");
-    assert_true(lookup->hosts[0].count > 0);
-    for (uint32_t i = 0; i < lookup->hosts[0].count; i++)
-        assert_true(sc_addr_equal(&lookup->hosts[0].found[i], &loopback) ||
-                    sc_addr_equal(&lookup->hosts[0].found[i], &loopback6));
-    sc_lookup_release(lookup);
-    named.count = 1;
-    assert_null(sc_lookup_start(&named));
-    sc_lookup_release(NULL);
-    sc_cluster_free(&named);
 }
 
 /* ---- lanes ---- */
@@ -298,7 +270,6 @@ UNIT(test_gate)
         cmocka_unit_test(a_member_comes_from_its_addresses),
         cmocka_unit_test(a_name_has_the_addresses_found),
         cmocka_unit_test(a_new_file_forgets_no_address_that_was_found),
-        cmocka_unit_test(names_are_looked_up),
         cmocka_unit_test(lanes_of_nobody_are_few),
         cmocka_unit_test(a_member_that_leaves_keeps_its_name),
         cmocka_unit_test(a_stream_is_whose_it_was_first),

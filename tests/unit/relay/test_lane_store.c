@@ -169,9 +169,24 @@ static void within_a_window(struct sc_lane_batch *b)
 
 static bool has_damaged(const struct sc_lane_store_stats *s)
 {
-    return s->damaged >= 11 && s->batches >= 1;
+    return s->damaged >= 22 && s->batches >= 1;
 }
 
+/* Its only answer. */
+static struct sc_lane_answer answer_to(struct node *n, struct sc_lane_batch *b)
+{
+    struct sc_lane_answer answers[BATCHES];
+    uint32_t got = 0;
+    sc_lane_store_push(n->store, b);
+    for (int tries = 0; tries < 4000 && (got = answers_now(n, answers)) == 0; tries++)
+        nap();
+    assert_int_equal(got, 1);
+    assert_int_equal(answers[0].connection, CONNECTION);
+    assert_int_equal(answered_by(&answers[0]), 1);
+    return answers[0];
+}
+
+/* What was announced as it is will never be taken; what is other bytes than were announced is to be sent again. */
 static void batches_that_lie_are_refused(void **state)
 {
     (void)state;
@@ -181,33 +196,33 @@ static void batches_that_lie_are_refused(void **state)
     enum { COUNT = sizeof(damages) / sizeof(damages[0]) };
     struct node n;
     struct sc_refusals refusals;
+    uint32_t lost = 0;
     sc_refusals_init(&refusals);
     node_refusals = &refusals;
     open_node(&n, 300, false);
     node_refusals = NULL;
-    for (uint32_t i = 0; i < COUNT; i++) {
-        struct sc_lane_batch *b = make(i, n.members[i % 2].lane, WINDOW, 300);
-        struct sc_lane_answer answers[BATCHES];
-        uint32_t got = 0;
-        damages[i](b);
+    for (uint32_t i = 0; i < 2 * COUNT; i++) {
+        struct sc_lane_batch *b = make(i / 2, n.members[i % 2].lane, WINDOW, 300);
+        damages[i / 2](b);
         const struct sc_batch_id id = b->head.id;
-        sc_lane_store_push(n.store, b);
-        for (int tries = 0; tries < 4000 && (got = answers_now(&n, answers)) == 0; tries++)
-            nap();
-        assert_int_equal(got, 1);
-        assert_int_equal(answers[0].connection, 1000 + i);
-        assert_true(answers[0].id.sequence == id.sequence && answers[0].id.stream == id.stream);
-        assert_int_equal(answers[0].outcome, SC_LANE_REFUSED);
+        if (i % 2 != 0)
+            b->head.hash = sc_link_hash(b->bytes, b->head.size);
+        bool changed = b->head.hash != sc_link_hash(b->bytes, b->head.size);
+        const struct sc_lane_answer answer = answer_to(&n, b);
+        assert_true(answer.id.sequence == id.sequence && answer.id.stream == id.stream);
+        assert_int_equal(answer.outcome, changed ? SC_LANE_LOST : SC_LANE_REFUSED);
+        lost += changed;
     }
-    push(&n, 20, 0); /* nobody else suffers */
+    assert_int_equal(lost, 3); /* cut, cut to a byte, flipped */
+    push(&n, 20, 0);           /* nobody else suffers */
     expect(&n, 20, 1, true);
     const struct sc_lane_store_stats s = stats_when(&n, has_damaged);
-    assert_int_equal(s.damaged, COUNT);
+    assert_int_equal(s.damaged, 2 * COUNT);
     assert_int_equal(s.batches, 1);
     uint64_t refused[SC_REFUSAL_COUNT];
     sc_refusals_get(&refusals, refused);
     assert_int_equal(refused[SC_REFUSAL_BATCH],
-                     COUNT); /* so that the log has a line a minute, not one for each */
+                     2 * COUNT); /* so that the log has a line a minute, not one for each */
     check_lane(&n, NULL, 20, 1, 21, ROWS);
     close_node(&n);
     sc_refusals_free(&refusals);
@@ -221,13 +236,8 @@ static void absurd_windows(void **state)
     struct node n;
     open_node(&n, 300, false);
     for (uint32_t i = 0; i < 3; i++) {
-        struct sc_lane_answer answers[BATCHES];
-        uint32_t got = 0;
-        sc_lane_store_push(n.store, make(i, n.members[0].lane, windows[i], 300));
-        for (int tries = 0; tries < 4000 && (got = answers_now(&n, answers)) == 0; tries++)
-            nap();
-        assert_int_equal(got, 1);
-        assert_int_equal(answers[0].outcome, i == 0 ? SC_LANE_DURABLE : SC_LANE_REFUSED);
+        const struct sc_lane_answer answer = answer_to(&n, make(i, n.members[0].lane, windows[i], 300));
+        assert_int_equal(answer.outcome, i == 0 ? SC_LANE_DURABLE : SC_LANE_REFUSED);
     }
     push(&n, 20, 0);
     expect(&n, 20, 1, true);
@@ -241,14 +251,8 @@ static void absurd_windows(void **state)
 
 static bool is_answered(struct node *n, struct sc_lane_batch *b, const char *proxy)
 {
-    struct sc_lane_answer answers[BATCHES];
-    uint32_t got = 0;
     snprintf(b->proxy, sizeof(b->proxy), "%s", proxy);
-    sc_lane_store_push(n->store, b);
-    for (int tries = 0; tries < 4000 && (got = answers_now(n, answers)) == 0; tries++)
-        nap();
-    assert_int_equal(got, 1);
-    return answers[0].outcome == SC_LANE_DURABLE;
+    return answer_to(n, b).outcome == SC_LANE_DURABLE;
 }
 
 /* A batch of another's stream, of a day that has not come, or of a lane too many is not taken, and leaves nothing. */
@@ -277,6 +281,121 @@ static void strange_batches_are_refused(void **state)
     assert_absent(n.path, SC_REPLICA_FOLDER "/lane-00005010");
     close_node(&n);
     sc_refusals_free(&refusals);
+}
+
+/* ---- answers together ---- */
+
+enum { EACH = 40 }; /* of a lane */
+
+struct wanted {
+    enum sc_lane_outcome outcome;
+    uint64_t connection;
+};
+
+/* A batch of the first two lanes and connections, good or not; told by its number. */
+static struct wanted push_any(struct node *n, uint32_t number, uint32_t lane, uint64_t *random)
+{
+    struct sc_lane_batch *b = make(number, n->members[lane].lane, WINDOW, 300);
+    uint32_t kind = (uint32_t)(kit_random(random) % 8);
+    b->connection = CONNECTION + kit_random(random) % 16 / 15;
+    if (kind == 0)
+        b->head.records++;
+    else if (kind == 1)
+        b->bytes[b->head.size / 3] ^= 1;
+    const struct wanted want = {kind == 0   ? SC_LANE_REFUSED
+                                : kind == 1 ? SC_LANE_LOST
+                                            : SC_LANE_DURABLE,
+                                b->connection};
+    sc_lane_store_push(n->store, b);
+    return want;
+}
+
+/* Takes some answers at a time, and compares. @return how many there were. */
+static uint32_t take_answers(struct node *n, struct wanted want[2][EACH], bool seen[2][EACH], uint32_t most)
+{
+    struct sc_lane_answer answers[BATCHES];
+    uint32_t count = sc_lane_store_answers(n->store, answers, most);
+    assert_true(count <= most);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t lane = answers[i].id.lane == n->members[1].lane;
+        (void)answered_by(&answers[i]);
+        for (uint64_t k = answers[i].id.sequence; k <= answers[i].last; k++) {
+            assert_true(k < EACH && !seen[lane][k]);
+            assert_int_equal(answers[i].outcome, want[lane][k].outcome);
+            assert_int_equal(answers[i].connection, want[lane][k].connection);
+            seen[lane][k] = true;
+        }
+    }
+    return count;
+}
+
+/* Lanes that take turns, refused and lost ones among them: intervals cover what is durable, each once, and nothing else. */
+static void intervals_cover_what_is_durable(void **state)
+{
+    (void)state;
+    uint32_t answers = 0;
+    for (uint64_t seed = 0; seed < 12; seed++) {
+        struct node n;
+        uint64_t random = seed;
+        struct wanted want[2][EACH];
+        bool seen[2][EACH] = {{false}};
+        uint32_t pushed[2] = {0}, got = 0;
+        open_node(&n, 300, false);
+        while (pushed[0] + pushed[1] < 2 * EACH) {
+            uint32_t lane = kit_random(&random) % 2 == 0 ? pushed[0] == EACH : pushed[1] < EACH;
+            want[lane][pushed[lane]] = push_any(&n, pushed[lane], lane, &random);
+            pushed[lane]++;
+        }
+        for (int tries = 0; tries < 4000 && got < 2 * EACH; tries++) {
+            answers += take_answers(&n, want, seen, 1 + (uint32_t)(kit_random(&random) % BATCHES));
+            got = 0;
+            for (uint32_t i = 0; i < 2 * EACH; i++)
+                got += seen[i / EACH][i % EACH];
+            if (got < 2 * EACH)
+                nap();
+        }
+        assert_int_equal(got, 2 * EACH);
+        close_node(&n);
+    }
+    assert_true(answers < 12 * 2 * EACH * 3 / 4); /* they are together where they can be */
+}
+
+/* The last sequence there is has none behind it. */
+static void nothing_follows_the_last_sequence(void **state)
+{
+    (void)state;
+    struct node n;
+    struct sc_lane_answer answers[BATCHES];
+    open_node(&n, 300, true);
+    uint32_t got = 0, lane = n.members[0].lane;
+    atomic_store(&disk.held, true);
+    sc_lane_store_push(n.store, make_numbered(UINT64_MAX, 0, lane, WINDOW, 300));
+    sc_lane_store_push(n.store, make_numbered(0, 1, lane, WINDOW, 300));
+    atomic_store(&disk.held, false);
+    for (int tries = 0; tries < 4000 && got < 2; tries++) {
+        got += answers_now(&n, answers + got);
+        nap();
+    }
+    assert_int_equal(got, 2);
+    assert_true(answers[0].id.sequence == UINT64_MAX && answers[0].last == UINT64_MAX);
+    assert_true(answers[1].id.sequence == 0 && answers[1].last == 0);
+    close_node(&n);
+}
+
+/* Each bit of a row group is under one of its hashes, or checked by itself: none is changed on its way unseen. */
+static void every_bit_is_looked_at(void **state)
+{
+    (void)state;
+    struct sc_lane_batch *b = make(0, 7, WINDOW, 300);
+    struct sc_encoded_group group;
+    for (uint32_t bit = 0; bit < 8 * b->head.size; bit++) {
+        b->bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_int_equal(sc_row_group_check(b->bytes, b->head.size, &group, NULL), SC_DAMAGED);
+        b->bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    assert_int_equal(sc_row_group_check(b->bytes, b->head.size, &group, NULL), SC_OK);
+    sc_encoded_group_free(&group);
+    free(b);
 }
 
 /* ---- durable means durable ---- */
@@ -323,8 +442,10 @@ static void what_was_answered_for_survives_the_machine(void **state)
         disk.faults->stopped = true;
         pthread_mutex_unlock(&disk.faults->mutex);
         while ((got = answers_now(&n, answers)) != 0) {
-            for (uint32_t i = 0; i < got; i++)
-                durable[answers[i].id.sequence] = answers[i].outcome == SC_LANE_DURABLE;
+            for (uint32_t i = 0; i < got; i++) {
+                for (uint64_t k = answers[i].id.sequence; k <= answers[i].last; k++)
+                    durable[k] = answers[i].outcome == SC_LANE_DURABLE;
+            }
         }
         stop(&n);
         fault_lose(disk.faults, round % 2 == 0 ? LOSS_ALL : LOSS_SOME, round);
@@ -397,9 +518,11 @@ static void a_failed_sync_of_one_lane(void **state)
     atomic_store(&disk.held, false);
     for (int tries = 0; tries < 4000 && got < 3; tries++, nap()) {
         uint32_t more = answers_now(&n, answers);
-        for (uint32_t i = 0; i < more; i++)
-            durable[answers[i].id.sequence - 2] = answers[i].outcome == SC_LANE_DURABLE;
-        got += more;
+        for (uint32_t i = 0; i < more; i++) {
+            for (uint64_t k = answers[i].id.sequence; k <= answers[i].last; k++)
+                durable[k - 2] = answers[i].outcome == SC_LANE_DURABLE;
+            got += answered_by(&answers[i]);
+        }
     }
     assert_int_equal(got, 3);
     assert_false(durable[0] || durable[1]); /* the third is, if the machine was slow between the two */
@@ -553,6 +676,9 @@ UNIT(test_lane_store)
         cmocka_unit_test(batches_that_lie_are_refused),
         cmocka_unit_test(absurd_windows),
         cmocka_unit_test(strange_batches_are_refused),
+        cmocka_unit_test(intervals_cover_what_is_durable),
+        cmocka_unit_test(nothing_follows_the_last_sequence),
+        cmocka_unit_test(every_bit_is_looked_at),
         cmocka_unit_test(no_answer_before_the_disk_has_it),
         cmocka_unit_test(what_was_answered_for_survives_the_machine),
         cmocka_unit_test(a_failed_sync_is_no_durability),

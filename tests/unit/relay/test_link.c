@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The link between proxy and subcollector: what is written is read, what is no link is refused, and it all is IPFIX. */
 #include "decoder_kit.h"
+#include "link_kit.h"
 
 #include "relay/link_stream.h"
 
@@ -35,16 +36,19 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
     return h->answer;
 }
 
-/* Whatever came: what is handed on as a batch has the hash that was promised. */
-static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, const uint8_t *bytes)
+/* Whatever came: what is handed on as a batch has the size that was promised. Taken out of the buffer, or left in it. */
+static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, struct sc_buf *bytes)
 {
     struct heard *h = arg;
     h->batches++;
     h->head = *head;
+    assert_int_equal(bytes->len, h->reader.headroom + head->size);
+    memset(bytes->data, 0xee, h->reader.headroom);
     sc_buf_clear(&h->bytes);
-    sc_buf_append(&h->bytes, bytes, head->size);
+    sc_buf_append(&h->bytes, bytes->data + h->reader.headroom, head->size);
     assert_true(sc_buf_ok(&h->bytes));
-    assert_true(sc_link_hash(bytes, head->size) == head->hash);
+    if (h->batches % 2 != 0)
+        sc_buf_free(bytes);
     return h->answer;
 }
 
@@ -260,7 +264,7 @@ static void put_one_of_each(struct sc_link_writer *w, uint32_t size)
     fill(bytes, size, size);
     const struct sc_batch_head head = head_of(bytes, size, 7);
     sc_link_put_hello(w, &greeting);
-    sc_link_put_batch(w, &head, bytes);
+    put_batch(w, &head, bytes);
     sc_link_put_ack(w, &(struct sc_link_ack){.stream = 5, .lane = 6, .first = 7, .last = 9});
     sc_link_put_refused(w, &(struct sc_batch_id){.stream = 5, .lane = 6, .sequence = 8});
     sc_link_put_beat(w, &(struct sc_link_beat){.free_bytes = 1000, .full = true});
@@ -372,7 +376,7 @@ static void states_come_back(void **state)
         sc_link_put_state(&w, &sent);
         for (uint32_t done = 0; done < sizes[i];) {
             uint32_t n = sizes[i] - done < SC_LINK_PART ? sizes[i] - done : SC_LINK_PART;
-            sc_link_put_batch(&w, &head, batch);
+            put_batch(&w, &head, batch);
             sc_link_put_state_part(&w, bytes + done, n);
             done += n;
         }
@@ -406,7 +410,7 @@ static void batches_of_every_size_come_back(void **state)
         assert_non_null(bytes);
         fill(bytes, sizes[i], i);
         const struct sc_batch_head head = head_of(bytes, sizes[i], UINT64_MAX - i);
-        sc_link_put_batch(&w, &head, bytes);
+        put_batch(&w, &head, bytes);
         assert_true(sc_buf_ok(&w.out));
         assert_int_equal(feed_stream(&h, w.out.data, w.out.len), SC_OK);
         assert_int_equal(h.batches, i + 1);
@@ -431,7 +435,7 @@ static void parts_may_be_cut_anywhere(void **state)
     greet(&h);
     for (uint16_t step = 1; step <= sizeof(bytes); step += step < 260 ? 1 : 37) {
         struct sc_link_writer w = {0};
-        sc_link_put_batch(&w, &head, bytes);
+        put_batch(&w, &head, bytes);
         w.out.len = next_message(&w.out, 0); /* the head alone */
         put_part(&w.out, bytes, 0);
         for (uint16_t done = 0; done < sizeof(bytes);) {
@@ -498,7 +502,7 @@ static void what_is_not_known_is_skipped(void **state)
     const struct sc_batch_head head = head_of(bytes, sizeof(bytes), 1);
     listen_to(&h);
     greet(&h);
-    sc_link_put_batch(&w, &head, bytes);
+    put_batch(&w, &head, bytes);
     size_t part = next_message(&w.out, 0);
     assert_int_equal(feed(&h, w.out.data, part), SC_OK);
     for (uint32_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
@@ -707,7 +711,7 @@ static enum sc_status feed_batch(const struct sc_batch_head *head, const uint8_t
     struct heard h;
     struct sc_batch_head empty = *head;
     empty.size = 0;
-    sc_link_put_batch(&w, &empty, NULL);
+    put_batch(&w, &empty, NULL);
     sc_store_be32(w.out.data + w.out.len - 12, head->size);
     for (size_t at = 0; at < length; at += 65000)
         put_part(&w.out, bytes + at, (uint16_t)(length - at < 65000 ? length - at : 65000));
@@ -742,16 +746,9 @@ static void batches_that_are_none(void **state)
         head.size = whole.size - less;
         assert_int_equal(feed_batch(&head, bytes, sizeof(bytes)), SC_MALFORMED);
     }
-    for (unsigned bit = 0; bit < 64; bit++) {
-        head = whole;
-        head.hash ^= UINT64_C(1) << bit;
-        assert_int_equal(feed_batch(&head, bytes, sizeof(bytes)), SC_MALFORMED);
-    }
-    for (uint32_t i = 0; i < sizeof(bytes); i += 101) {
-        bytes[i] ^= 1;
-        assert_int_equal(feed_batch(&whole, bytes, sizeof(bytes)), SC_MALFORMED);
-        bytes[i] ^= 1;
-    }
+    head = whole;
+    head.hash ^= 1;
+    assert_int_equal(feed_batch(&head, bytes, sizeof(bytes)), SC_OK); /* who stores it judges its bytes */
 }
 
 static void parts_and_heads_take_turns(void **state)
@@ -762,7 +759,7 @@ static void parts_and_heads_take_turns(void **state)
     struct heard h;
     fill(bytes, sizeof(bytes), 2);
     const struct sc_batch_head head = head_of(bytes, sizeof(bytes), 1);
-    sc_link_put_batch(&w, &head, bytes);
+    put_batch(&w, &head, bytes);
     size_t part = next_message(&w.out, 0), all = w.out.len;
     listen_to(&h);
     greet(&h);
@@ -881,7 +878,7 @@ static void check_cut(const uint8_t *message, size_t length, bool announced, boo
         struct sc_link_writer w = {0};
         fill(bytes, sizeof(bytes), sizeof(bytes));
         const struct sc_batch_head head = head_of(bytes, sizeof(bytes), 7);
-        sc_link_put_batch(&w, &head, bytes);
+        put_batch(&w, &head, bytes);
         assert_int_equal(feed(&h, w.out.data, next_message(&w.out, 0)), SC_OK);
         sc_buf_free(&w.out);
     }
@@ -907,14 +904,15 @@ static void messages_cut_at_every_length(void **state)
     sc_buf_free(&w.out);
 }
 
-/* Whatever one byte becomes: refused, or read as something that is well-formed; the bytes of a batch are never others. */
+/* Whatever one byte becomes: refused, or read as something that is well-formed; where the bytes of a batch are others, the hash in
+ * its head tells. */
 static void every_byte_changed(void **state)
 {
     (void)state;
     static const uint8_t changes[] = {0x01, 0x02, 0x10, 0x40, 0x80, 0xff};
     struct sc_link_writer w = {0};
     uint8_t bytes[300];
-    uint32_t refused = 0;
+    uint32_t refused = 0, others = 0;
     put_one_of_each(&w, sizeof(bytes));
     fill(bytes, sizeof(bytes), sizeof(bytes));
     for (size_t i = 0; i < w.out.len; i++) {
@@ -925,15 +923,15 @@ static void every_byte_changed(void **state)
             enum sc_status status = feed_stream(&h, w.out.data, w.out.len);
             w.out.data[i] ^= changes[c];
             assert_true(status == SC_OK || status == SC_MALFORMED || status == SC_UNSUPPORTED);
-            if (h.batches != 0) {
-                assert_int_equal(h.bytes.len, sizeof(bytes));
-                assert_memory_equal(h.bytes.data, bytes, sizeof(bytes));
-            }
+            bool same = h.bytes.len == sizeof(bytes) && memcmp(h.bytes.data, bytes, sizeof(bytes)) == 0;
+            assert_true(h.batches == 0 || same || sc_link_hash(h.bytes.data, h.bytes.len) != h.head.hash);
+            others += h.batches != 0 && !same;
             refused += status != SC_OK;
             stop_listening(&h);
         }
     }
-    assert_true(refused > sizeof(bytes) * sizeof(changes));
+    assert_true(others >= sizeof(bytes) * sizeof(changes));
+    assert_true(refused > 100 * sizeof(changes));
     sc_buf_free(&w.out);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Inside the encoder; included by encoder*.c only.
+ * Inside the encoder: what it knows, and what its files do. Included by encoder*.c only.
  *
  *   encoder.c           life cycle, the loop over rows
  *   encoder_message.c   one message: header, sets, template records, sequence
@@ -12,8 +12,8 @@
  * value is absent (0) or in which of its forms it goes (1, 2; in v9 octets 1 + length). Rows of equal state
  * share a *pattern*: a template and the steps that write a record of it.
  */
-#ifndef SC_WIRE_ENCODER_INTERNAL_H
-#define SC_WIRE_ENCODER_INTERNAL_H
+#ifndef SC_WIRE_ENCODER_TYPES_H
+#define SC_WIRE_ENCODER_TYPES_H
 
 #include "base/bytes.h"
 #include "base/table.h"
