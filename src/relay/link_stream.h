@@ -7,6 +7,7 @@
 #include "relay/link.h"
 
 #include <event2/bufferevent.h>
+#include <event2/event.h>
 
 /* Reads the whole messages of `in` and what there is of a batch, and leaves the rest. @return SC_OK, or what ended it: close the connection. */
 enum sc_status sc_link_drain(struct evbuffer *in, struct sc_link_reader *reader, struct sc_error *err);
