@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "relay/lane_store.h"
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "collect/disk.h"
 #include "collect/window_clock.h"
@@ -136,10 +137,8 @@ static enum sc_status open_lane(struct sc_lane_store *s, uint32_t number, struct
 {
     char path[4096];
     bool own = s->own_lane == number;
-    struct lane *lanes = realloc(s->lanes, ((size_t)s->lane_count + 1) * sizeof(*lanes));
-    if (lanes == NULL)
+    if (!sc_array_more(s->lanes, s->lane_count, 1))
         return sc_fail_nomem(err, "a lane");
-    s->lanes = lanes;
     lane_path(s, number, own, path, sizeof(path));
     if (!own)
         adopt_unnamed(s, number, path);
@@ -148,7 +147,7 @@ static enum sc_status open_lane(struct sc_lane_store *s, uint32_t number, struct
                                          .io = s->options.io,
                                          .log = &s->options.log,
                                          .open_files = &s->open_files};
-    struct lane *l = &lanes[s->lane_count];
+    struct lane *l = &s->lanes[s->lane_count];
     *l = (struct lane){.lane = number, .own = own, .path = strdup(path)};
     if (l->path == NULL)
         return sc_fail_nomem(err, "a lane");
@@ -429,13 +428,12 @@ static struct share *share_of(struct sc_lane_store *s, const char *proxy)
         if (strcmp(s->shares[i].proxy, proxy) == 0)
             return &s->shares[i];
     }
-    struct share *grown = realloc(s->shares, ((size_t)s->share_count + 1) * sizeof(*grown));
-    if (grown == NULL)
+    if (!sc_array_more(s->shares, s->share_count, 1))
         return NULL;
-    s->shares = grown;
-    grown[s->share_count] = (struct share){0};
-    snprintf(grown[s->share_count].proxy, SC_PROXY_NAME_MAX, "%.63s", proxy);
-    return &grown[s->share_count++];
+    struct share *share = &s->shares[s->share_count++];
+    *share = (struct share){0};
+    snprintf(share->proxy, SC_PROXY_NAME_MAX, "%.63s", proxy);
+    return share;
 }
 
 static void take_word(struct sc_lane_store *s, const struct news *n)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "relay/stream_keeper.h"
 
+#include "base/array.h"
 #include "base/clock.h"
 
 #include <stdio.h>
@@ -48,14 +49,12 @@ static struct sc_stream_teller *teller_of(struct sc_stream_keeper *keeper, const
         if (strcmp(keeper->tellers[i].proxy, proxy) == 0)
             return &keeper->tellers[i];
     }
-    struct sc_stream_teller *grown =
-        realloc(keeper->tellers, ((size_t)keeper->teller_count + 1) * sizeof(*grown));
-    if (grown == NULL)
+    if (!sc_array_more(keeper->tellers, keeper->teller_count, 1))
         return NULL;
-    keeper->tellers = grown;
-    grown[keeper->teller_count] = (struct sc_stream_teller){0};
-    snprintf(grown[keeper->teller_count].proxy, SC_PROXY_NAME_MAX, "%.63s", proxy);
-    return &grown[keeper->teller_count++];
+    struct sc_stream_teller *teller = &keeper->tellers[keeper->teller_count++];
+    *teller = (struct sc_stream_teller){0};
+    snprintf(teller->proxy, SC_PROXY_NAME_MAX, "%.63s", proxy);
+    return teller;
 }
 
 static struct word *find_word(struct sc_stream_teller *teller, uint64_t stream)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "relay/tally_keeper.h"
 
+#include "base/array.h"
 #include "base/clock.h"
 
 #include <stdlib.h>
@@ -58,14 +59,12 @@ static struct sc_tally_teller *teller_of(struct sc_tally_keeper *keeper, const c
     struct sc_tally_teller *known = find_teller(keeper, proxy);
     if (known != NULL)
         return known;
-    struct sc_tally_teller *grown =
-        realloc(keeper->tellers, ((size_t)keeper->teller_count + 1) * sizeof(*grown));
-    if (grown == NULL)
+    if (!sc_array_more(keeper->tellers, keeper->teller_count, 1))
         return NULL;
-    keeper->tellers = grown;
-    grown[keeper->teller_count] = (struct sc_tally_teller){0};
-    snprintf(grown[keeper->teller_count].proxy, SC_PROXY_NAME_MAX, "%.63s", proxy);
-    return &grown[keeper->teller_count++];
+    struct sc_tally_teller *teller = &keeper->tellers[keeper->teller_count++];
+    *teller = (struct sc_tally_teller){0};
+    snprintf(teller->proxy, SC_PROXY_NAME_MAX, "%.63s", proxy);
+    return teller;
 }
 
 static bool has_room(struct sc_tally_teller *teller, uint64_t now_ms)
@@ -138,24 +137,13 @@ static struct sc_kept_tally *find(const struct sc_tally_keeper *keeper, const st
     return k != NULL && k->tally.stream == tally->stream && k->tally.window_ms == tally->window_ms ? k : NULL;
 }
 
-static bool grow(struct sc_tally_keeper *keeper)
-{
-    uint32_t capacity = keeper->capacity == 0 ? 64 : keeper->capacity * 2;
-    struct sc_kept_tally **all = realloc(keeper->all, capacity * sizeof(struct sc_kept_tally *));
-    if (all == NULL)
-        return false;
-    keeper->all = all;
-    keeper->capacity = capacity;
-    return true;
-}
-
 /* With what an earlier process may have written of lanes that are not told any more. NULL without memory. */
 static struct sc_kept_tally *make(struct sc_tally_keeper *keeper, const char *proxy,
                                   const struct sc_link_tally *tally)
 {
     char path[4096];
     struct sc_tally before;
-    if (keeper->count == keeper->capacity && !grow(keeper))
+    if (!sc_array_more(keeper->all, keeper->count, 1))
         return NULL;
     struct sc_kept_tally *k = calloc(1, sizeof(*k));
     if (k == NULL)
