@@ -1,69 +1,81 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "base/roster.h"
 
+#include "base/array.h"
+
 #include <stdlib.h>
 
-/* The row grows as the chains do. */
-static size_t capacity_for(const struct sc_roster *roster, uint32_t more)
+/* Places of the row that go with a table of this size. */
+static uint32_t places_of(uint32_t size)
 {
-    size_t capacity = roster->capacity;
-    while (capacity < (size_t)roster->count + more)
-        capacity = capacity == 0 ? SC_CHAINS_FIRST : capacity * 2;
-    return capacity;
+    return size / 2;
 }
 
 static bool make_place(struct sc_roster *roster)
 {
-    size_t capacity = capacity_for(roster, 1);
-    if (capacity == roster->capacity)
+    uint32_t places = places_of(roster->table.size);
+    if (roster->count < places)
         return true;
-    struct sc_roster_entry **row = realloc(roster->row, capacity * sizeof(struct sc_roster_entry *));
-    if (row == NULL)
-        return false;
-    roster->row = row;
-    roster->capacity = (uint32_t)capacity;
-    return true;
-}
-
-static void stand(struct sc_roster *roster, struct sc_roster_entry *entry, uint32_t place)
-{
-    roster->row[place] = entry;
-    entry->place = place;
+    return sc_array_more(roster->row, places, 1) && sc_table_reserve(&roster->table, 1);
 }
 
 bool sc_roster_add(struct sc_roster *roster, struct sc_roster_entry *entry, uint64_t hash)
 {
-    if (!make_place(roster) || !sc_chains_add(&roster->chains, &entry->chain, hash))
+    if (!make_place(roster))
         return false;
-    stand(roster, entry, roster->count++);
+    *entry = (struct sc_roster_entry){.place = roster->count++, .hash = (uint32_t)hash};
+    roster->row[entry->place] = entry;
+    sc_table_add(&roster->table, hash, entry->place);
     return true;
+}
+
+static void move(struct sc_roster *roster, struct sc_roster_entry *entry, uint32_t place)
+{
+    sc_table_renumber(&roster->table, entry->hash, entry->place, place);
+    roster->row[place] = entry;
+    entry->place = place;
 }
 
 void sc_roster_remove(struct sc_roster *roster, struct sc_roster_entry *entry)
 {
-    sc_chains_remove(&roster->chains, &entry->chain);
-    stand(roster, roster->row[--roster->count], entry->place);
+    struct sc_roster_entry *last = roster->row[--roster->count];
+    sc_table_remove(&roster->table, entry->hash, entry->place);
+    if (last != entry)
+        move(roster, last, entry->place);
 }
 
 void sc_roster_swap(struct sc_roster *roster, struct sc_roster_entry *entry, uint32_t place)
 {
-    stand(roster, roster->row[place], entry->place);
-    stand(roster, entry, place);
+    struct sc_roster_entry *other = roster->row[place];
+    uint32_t from = entry->place;
+    if (other == entry)
+        return;
+    sc_table_remove(&roster->table, entry->hash, from);
+    move(roster, other, from);
+    sc_table_add(&roster->table, entry->hash, place);
+    roster->row[place] = entry;
+    entry->place = place;
 }
 
 void sc_roster_free(struct sc_roster *roster)
 {
-    sc_chains_free(&roster->chains);
+    sc_table_free(&roster->table);
     free(roster->row);
     *roster = (struct sc_roster){0};
 }
 
+static size_t bytes_of(uint32_t size)
+{
+    return (size_t)size * sizeof(uint64_t) + (size_t)places_of(size) * sizeof(struct sc_roster_entry *);
+}
+
 size_t sc_roster_bytes(const struct sc_roster *roster)
 {
-    return ((size_t)roster->capacity + roster->chains.size) * sizeof(void *);
+    return bytes_of(roster->table.size);
 }
 
 size_t sc_roster_growth(const struct sc_roster *roster, uint32_t more)
 {
-    return 2 * (capacity_for(roster, more) - roster->capacity) * sizeof(void *);
+    uint32_t size = sc_table_size(roster->count + more);
+    return size <= roster->table.size ? 0 : bytes_of(size) - bytes_of(roster->table.size);
 }

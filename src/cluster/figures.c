@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cluster/figures.h"
 
+#include "base/array.h"
 #include "cluster/inventory.h"
 
 #include <stdio.h>
@@ -54,12 +55,10 @@ static bool get(struct sc_cursor *in, struct sc_node_figures *f)
 
 static struct sc_node_figures *add(struct sc_figures *figures)
 {
-    struct sc_node_figures *nodes = realloc(figures->nodes, ((size_t)figures->count + 1) * sizeof(*nodes));
-    if (nodes == NULL)
+    if (!sc_array_more(figures->nodes, figures->count, 1))
         return NULL;
-    figures->nodes = nodes;
-    nodes[figures->count] = (struct sc_node_figures){0};
-    return &nodes[figures->count++];
+    figures->nodes[figures->count] = (struct sc_node_figures){0};
+    return &figures->nodes[figures->count++];
 }
 
 /* A rank that reads nothing sends nothing. */

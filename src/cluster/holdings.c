@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cluster/holdings.h"
 
+#include "base/array.h"
 #include "store/catalogue.h"
 #include "store/reader.h"
 
@@ -17,14 +18,8 @@ enum sc_status sc_holdings_add(struct sc_holdings *h, const struct sc_holding *h
         last->last = holding->last;
         return SC_OK;
     }
-    if (h->list == NULL || h->count == h->capacity) {
-        uint32_t capacity = h->capacity == 0 ? 64 : h->capacity * 2;
-        struct sc_holding *list = realloc(h->list, (size_t)capacity * sizeof(*list));
-        if (list == NULL)
-            return SC_NOMEM;
-        h->list = list;
-        h->capacity = capacity;
-    }
+    if (!sc_array_more(h->list, h->count, 1))
+        return SC_NOMEM;
     h->list[h->count++] = *holding;
     return SC_OK;
 }
@@ -38,13 +33,11 @@ enum sc_status sc_holdings_add_tally(struct sc_holdings *h, struct sc_tally *tal
         sc_tally_free(tally);
         return status;
     }
-    struct sc_tally *grown = realloc(h->tallies, ((size_t)h->tally_count + 1) * sizeof(*grown));
-    if (grown == NULL) {
+    if (!sc_array_more(h->tallies, h->tally_count, 1)) {
         sc_tally_free(tally);
         return SC_NOMEM;
     }
-    h->tallies = grown;
-    grown[h->tally_count++] = *tally;
+    h->tallies[h->tally_count++] = *tally;
     *tally = (struct sc_tally){0};
     return SC_OK;
 }
@@ -91,7 +84,7 @@ void sc_holdings_free(struct sc_holdings *h)
     sc_losses_free(&h->losses);
     h->tallies = NULL;
     h->list = NULL;
-    h->tally_count = h->count = h->capacity = h->unreadable = 0;
+    h->tally_count = h->count = h->unreadable = 0;
 }
 
 /* ---- from the files of a store ---- */

@@ -24,7 +24,7 @@ struct sc_holding {
 
 struct sc_holdings {
     struct sc_holding *list; /* by window, stream, lane, number; disjoint */
-    uint32_t count, capacity;
+    uint32_t count;
     struct sc_tally *tallies; /* one per stream and window */
     uint32_t tally_count;
     struct sc_losses losses; /* that an operator accepted */

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cluster/planner.h"
 
+#include "base/array.h"
+
 #include <stdlib.h>
 
 struct rank {
@@ -45,12 +47,10 @@ static enum sc_status add_windows(struct sc_planner *p, struct sc_cursor *in, ui
 {
     if (count > sc_cursor_left(in) / 8)
         return SC_DAMAGED;
-    uint64_t *windows = realloc(p->windows, ((size_t)p->group_count + count + 1) * sizeof(*windows));
-    if (windows == NULL)
+    if (!sc_array_more(p->windows, p->group_count, count))
         return SC_NOMEM;
-    p->windows = windows;
     for (uint32_t g = 0; g < count; g++)
-        windows[p->group_count + g] = sc_cursor_le64(in);
+        p->windows[p->group_count + g] = sc_cursor_le64(in);
     return SC_OK;
 }
 

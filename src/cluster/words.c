@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cluster/words.h"
 
+#include "base/array.h"
 #include "base/buf.h"
 
 #include <stdarg.h>
@@ -28,16 +29,13 @@ char *sc_words_expand(const char *pattern, const char *host, const char *node)
 
 void sc_words_add(struct sc_words *words, const char *word)
 {
-    char **list = realloc(words->list, (words->count + 2) * sizeof(char *));
-    char *copy = list == NULL ? NULL : strdup(word);
-    if (list != NULL)
-        words->list = list;
+    char *copy = sc_array_more(words->list, words->count, 2) ? strdup(word) : NULL;
     if (copy == NULL) {
         words->failed = true;
         return;
     }
-    list[words->count++] = copy;
-    list[words->count] = NULL;
+    words->list[words->count++] = copy;
+    words->list[words->count] = NULL;
 }
 
 void sc_words_addf(struct sc_words *words, const char *format, ...)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "collect/drops.h"
 
+#include "base/array.h"
 #include "base/clock.h"
 
 #include <inttypes.h>
@@ -23,14 +24,8 @@ static struct sc_drop *drop_of(struct sc_drops *drops, uint64_t window_ms)
         if (drops->list[i - 1].window_ms == window_ms)
             return &drops->list[i - 1];
     }
-    if (drops->count == drops->capacity) {
-        uint32_t capacity = drops->capacity == 0 ? 4 : drops->capacity * 2;
-        struct sc_drop *list = realloc(drops->list, capacity * sizeof(*list));
-        if (list == NULL)
-            return drops->count == 0 ? NULL : &drops->list[drops->count - 1];
-        drops->list = list;
-        drops->capacity = capacity;
-    }
+    if (!sc_array_more(drops->list, drops->count, 1))
+        return drops->count == 0 ? NULL : &drops->list[drops->count - 1];
     drops->list[drops->count] = (struct sc_drop){.window_ms = window_ms};
     return &drops->list[drops->count++];
 }

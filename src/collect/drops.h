@@ -28,7 +28,7 @@ struct sc_drop {
 /* Zero-initialise; sc_drops_free releases. One thread. */
 struct sc_drops {
     struct sc_drop *list; /* each window once */
-    uint32_t count, capacity;
+    uint32_t count;
     uint64_t records[SC_DROP_REASONS];
     struct sc_addr exporter[SC_DROP_REASONS]; /* of most records of the batch that was dropped last */
 };

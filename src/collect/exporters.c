@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "collect/exporters.h"
 
+#include "base/array.h"
+
 #include <stdlib.h>
 
 void sc_exporters_free(struct sc_exporters *exporters)
@@ -52,17 +54,6 @@ static void sift_down(struct sc_exporter_stats *heap, uint32_t count)
     }
 }
 
-static bool grow(struct sc_exporters *e)
-{
-    uint32_t capacity = e->capacity == 0 ? 16 : e->capacity * 2;
-    struct sc_exporter_stats *top = realloc(e->top, capacity * sizeof(*top));
-    if (top == NULL)
-        return false;
-    e->top = top;
-    e->capacity = capacity;
-    return true;
-}
-
 static void keep(struct sc_exporters *e, const struct sc_exporter_stats *stats)
 {
     if (e->count == SC_EXPORTERS_TOP) {
@@ -70,7 +61,7 @@ static void keep(struct sc_exporters *e, const struct sc_exporter_stats *stats)
             return;
         e->top[0] = *stats;
         sift_down(e->top, e->count);
-    } else if (e->count < e->capacity || grow(e)) {
+    } else if (sc_array_reserve(e->top, e->capacity, e->count + 1)) {
         e->top[e->count] = *stats;
         sift_up(e->top, e->count++);
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "collect/places.h"
 
+#include "base/array.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -18,7 +20,7 @@ struct sc_places {
     pthread_mutex_t mutex; /* of what follows */
     struct sc_places_view view;
     struct holder *holders; /* in the order of their addresses */
-    uint32_t count, capacity;
+    uint32_t count;
 };
 
 uint64_t sc_places_raise_descriptors(void)
@@ -87,14 +89,8 @@ static uint32_t find(const struct sc_places *p, const struct sc_addr *exporter, 
 
 static bool insert(struct sc_places *p, uint32_t at, const struct sc_addr *exporter)
 {
-    if (p->count == p->capacity) {
-        uint32_t capacity = p->capacity == 0 ? 64 : p->capacity * 2;
-        struct holder *grown = realloc(p->holders, capacity * sizeof(*grown));
-        if (grown == NULL)
-            return false;
-        p->holders = grown;
-        p->capacity = capacity;
-    }
+    if (!sc_array_more(p->holders, p->count, 1))
+        return false;
     memmove(&p->holders[at + 1], &p->holders[at], (p->count - at) * sizeof(*p->holders));
     p->holders[at] = (struct holder){.exporter = *exporter};
     p->count++;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "collect/receiver.h"
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "collect/connections.h"
 #include "collect/datagrams.h"
@@ -82,12 +83,9 @@ static void publish_listeners(struct sc_receiver *receiver)
             sc_datagrams_refresh_drops(l);
         count++;
     }
-    if (count > receiver->listener_view_count) {
-        struct sc_listener_view *views = realloc(receiver->listener_views, count * sizeof(*views));
-        if (views == NULL)
-            return;
-        receiver->listener_views = views;
-    }
+    uint32_t before = receiver->listener_view_count;
+    if (count > before && !sc_array_more(receiver->listener_views, before, count - before))
+        return;
     receiver->listener_view_count = count;
     for (struct sc_listener *l = receiver->sockets.listeners; l != NULL; l = l->next)
         receiver->listener_views[--count] = l->view;

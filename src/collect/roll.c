@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "collect/roll.h"
 
+#include "base/array.h"
 #include "base/hash.h"
 
 #include <stdlib.h>
 
-#define FIRST_COUNT    64u
-#define ENTRY_OVERHEAD 48u /* of an entry beside itself: its place, its bucket, what malloc adds */
+#define ENTRY_OVERHEAD 48u /* of an entry beside itself: its place, its part of the table, what malloc adds */
 
 void sc_roll_init(struct sc_roll *roll, size_t most)
 {
@@ -18,7 +18,7 @@ void sc_roll_free(struct sc_roll *roll)
     for (uint32_t i = roll->first; i < roll->place_count; i++)
         free(roll->places[i].entry);
     free(roll->places);
-    free(roll->buckets);
+    sc_table_free(&roll->table);
     sc_roll_init(roll, roll->most);
 }
 
@@ -33,11 +33,13 @@ static uint64_t hash_of(const struct sc_roll *roll, const struct sc_record_head 
 static struct sc_roll_entry *find(const struct sc_roll *roll, const struct sc_record_head *head,
                                   uint64_t hash)
 {
-    struct sc_roll_entry *e = roll->bucket_count == 0 ? NULL : roll->buckets[hash & (roll->bucket_count - 1)];
-    while (e != NULL && !(e->hash == hash && e->head.port == head->port &&
-                          sc_addr_equal(&e->head.exporter, &head->exporter)))
-        e = e->next;
-    return e;
+    struct sc_probe p = sc_table_first(&roll->table, hash);
+    for (; p.number != SC_TABLE_NONE; sc_table_next(&roll->table, &p)) {
+        struct sc_roll_entry *e = roll->places[p.number].entry;
+        if (e->head.port == head->port && sc_addr_equal(&e->head.exporter, &head->exporter))
+            return e;
+    }
+    return NULL;
 }
 
 static size_t weight(const struct sc_roll_entry *entry)
@@ -47,10 +49,7 @@ static size_t weight(const struct sc_roll_entry *entry)
 
 static void take_out(struct sc_roll *roll, struct sc_roll_entry *entry)
 {
-    struct sc_roll_entry **link = &roll->buckets[entry->hash & (roll->bucket_count - 1)];
-    while (*link != entry)
-        link = &(*link)->next;
-    *link = entry->next;
+    sc_table_remove(&roll->table, entry->hash, entry->at);
     roll->places[entry->at].entry = NULL;
     roll->bytes -= weight(entry);
     roll->count--;
@@ -104,6 +103,7 @@ static void close_ranks(struct sc_roll *roll)
         struct sc_roll_place place = roll->places[from];
         if (place.entry == NULL)
             continue;
+        sc_table_renumber(&roll->table, place.entry->hash, from, to);
         place.entry->at = to;
         roll->places[to++] = place;
     }
@@ -113,50 +113,20 @@ static void close_ranks(struct sc_roll *roll)
 
 static enum sc_status make_place(struct sc_roll *roll)
 {
-    if (roll->place_count < roll->place_capacity)
-        return SC_OK;
-    if (roll->count < roll->place_capacity / 2) {
+    if (roll->place_count == roll->place_capacity && roll->count < roll->place_capacity / 2)
         close_ranks(roll);
-        return SC_OK;
-    }
-    uint32_t capacity = roll->place_capacity == 0 ? FIRST_COUNT : roll->place_capacity * 2;
-    struct sc_roll_place *places = realloc(roll->places, capacity * sizeof(*places));
-    if (places == NULL)
-        return SC_NOMEM;
-    roll->places = places;
-    roll->place_capacity = capacity;
-    return SC_OK;
-}
-
-static enum sc_status make_bucket(struct sc_roll *roll)
-{
-    if (roll->count < roll->bucket_count)
-        return SC_OK;
-    uint32_t count = roll->bucket_count == 0 ? FIRST_COUNT : roll->bucket_count * 2;
-    struct sc_roll_entry **buckets = calloc(count, sizeof(struct sc_roll_entry *));
-    if (buckets == NULL)
-        return SC_NOMEM;
-    for (uint32_t i = 0; i < roll->place_count; i++) {
-        struct sc_roll_entry *e = roll->places[i].entry;
-        if (e == NULL)
-            continue;
-        e->next = buckets[e->hash & (count - 1)];
-        buckets[e->hash & (count - 1)] = e;
-    }
-    free(roll->buckets);
-    roll->buckets = buckets;
-    roll->bucket_count = count;
-    return SC_OK;
+    return sc_array_reserve(roll->places, roll->place_capacity, roll->place_count + 1) &&
+                   sc_table_reserve(&roll->table, 1)
+               ? SC_OK
+               : SC_NOMEM;
 }
 
 /* ---- taking ---- */
 
 static void append(struct sc_roll *roll, struct sc_roll_entry *entry)
 {
-    struct sc_roll_entry **bucket = &roll->buckets[entry->hash & (roll->bucket_count - 1)];
-    entry->next = *bucket;
-    *bucket = entry;
     entry->at = roll->place_count++;
+    sc_table_add(&roll->table, entry->hash, entry->at);
     roll->places[entry->at] = (struct sc_roll_place){.number = entry->number, .entry = entry};
     roll->bytes += weight(entry);
     roll->count++;
@@ -198,7 +168,6 @@ enum sc_status sc_roll_put(struct sc_roll *roll, const uint8_t *record, size_t l
     if (old != NULL && is_no_news(old, &head, record, length))
         return SC_OK;
     SC_TRY(make_place(roll));
-    SC_TRY(make_bucket(roll));
     struct sc_roll_entry *entry = make_entry(&head, record, length, number, hash);
     if (entry == NULL)
         return SC_NOMEM;

@@ -7,10 +7,10 @@
 #ifndef SC_COLLECT_ROLL_H
 #define SC_COLLECT_ROLL_H
 
+#include "base/table.h"
 #include "wire/decoder.h"
 
 struct sc_roll_entry {
-    struct sc_roll_entry *next; /* of its bucket */
     uint64_t number;
     uint64_t hash; /* of its session */
     uint32_t at;   /* its place in the order */
@@ -31,8 +31,7 @@ struct sc_roll {
     uint64_t left_out;          /* how many found no room */
     struct sc_addr left_out_of; /* the exporter of the last one */
     /* of the roll */
-    struct sc_roll_entry **buckets;
-    uint32_t bucket_count;        /* a power of two, or 0 */
+    struct sc_table table;        /* of places, by session */
     struct sc_roll_place *places; /* by ascending number */
     uint32_t place_count, place_capacity;
     uint32_t first;     /* there is nothing before this place */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "collect/stores.h"
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "store/horizon.h"
 
@@ -242,11 +243,9 @@ static enum sc_status open_lane(struct sc_stores *s, struct sc_stores_lane *l, s
 enum sc_status sc_stores_add(struct sc_stores *s, uint32_t lane, const char *path,
                              struct sc_stores_lane **out, struct sc_error *err)
 {
-    struct sc_stores_lane *lanes = realloc(s->lanes, ((size_t)s->lane_count + 1) * sizeof(*lanes));
-    if (lanes == NULL)
+    if (!sc_array_more(s->lanes, s->lane_count, 1))
         return sc_fail_nomem(err, "a store");
-    s->lanes = lanes;
-    *out = &lanes[s->lane_count];
+    *out = &s->lanes[s->lane_count];
     **out = (struct sc_stores_lane){.lane = lane, .path = strdup(path)};
     SC_TRY(open_lane(s, *out, err));
     s->open_files.most = SC_STORES_FILES + ++s->lane_count;

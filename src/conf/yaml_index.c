@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "conf/yaml_index.h"
 
+#include "base/array.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,13 +39,8 @@ static enum sc_status note(struct walk *w, unsigned line, struct sc_error *err)
     struct sc_yaml_index *index = w->index;
     if (index->count == MAX_PLACES)
         return sc_fail(err, SC_USAGE, "%s:%u: the document is too large", w->name, line);
-    if ((index->count & (index->count - 1)) == 0) { /* the array doubles at powers of two */
-        size_t cap = index->count == 0 ? 1 : index->count * 2;
-        struct sc_yaml_place *places = realloc(index->places, cap * sizeof(*places));
-        if (places == NULL)
-            return sc_fail_nomem(err, w->name);
-        index->places = places;
-    }
+    if (!sc_array_more(index->places, index->count, 1))
+        return sc_fail_nomem(err, w->name);
     struct sc_yaml_place *place = &index->places[index->count++];
     snprintf(place->path, sizeof(place->path), "%s", w->path);
     place->line = line;

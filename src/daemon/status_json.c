@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "daemon/status_json.h"
 
+#include "base/array.h"
 #include "base/clock.h"
 
 #include <jansson.h>
@@ -171,10 +172,8 @@ static void join_exporters(struct exporter_list *list, struct sc_receiver *recei
     list->sum.strangers_malformed += sum.strangers_malformed;
     if (status != SC_OK || count == 0)
         return;
-    struct sc_exporter_stats *joined = realloc(list->all, ((size_t)list->count + count) * sizeof(*joined));
-    if (joined != NULL) {
-        list->all = joined;
-        memcpy(joined + list->count, some, count * sizeof(*some));
+    if (sc_array_more(list->all, list->count, count)) {
+        memcpy(list->all + list->count, some, count * sizeof(*some));
         list->count += count;
     }
     free(some);

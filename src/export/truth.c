@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "export/truth.h"
 
+#include "base/array.h"
 #include "base/clock.h"
+#include "base/hash.h"
+#include "base/table.h"
 
 #include <stdlib.h>
 #include <xxhash.h>
@@ -14,7 +17,6 @@ struct account {
 
 struct source {
     struct sc_addr address;
-    bool used;
     struct account account;
 };
 
@@ -23,13 +25,14 @@ struct sc_truth {
     struct account protocols[PROTOCOLS];
     struct account ports[PORTS]; /* by destination port */
     uint64_t first_ms, last_ms;
-    struct source *sources; /* open hash */
-    size_t source_size, source_count;
-    XXH128_hash_t *tuples; /* open hash; {0, 0}: empty */
-    size_t tuple_size, tuple_count;
+    uint64_t seed;
+    struct source *sources;
+    uint32_t source_count;
+    struct sc_table source_table; /* of the sources, by address */
+    XXH128_hash_t *tuples;
+    uint32_t tuple_count;
+    struct sc_table tuple_table; /* of the tuples */
 };
-
-enum { SOURCES_AT_START = 1 << 12, TUPLES_AT_START = 1 << 16 };
 
 struct sc_truth *sc_truth_create(void)
 {
@@ -37,14 +40,7 @@ struct sc_truth *sc_truth_create(void)
     if (t == NULL)
         return NULL;
     t->first_ms = UINT64_MAX;
-    t->source_size = SOURCES_AT_START;
-    t->tuple_size = TUPLES_AT_START;
-    t->sources = calloc(t->source_size, sizeof(*t->sources));
-    t->tuples = calloc(t->tuple_size, sizeof(*t->tuples));
-    if (t->sources == NULL || t->tuples == NULL) {
-        sc_truth_free(t);
-        return NULL;
-    }
+    t->seed = sc_hash_draw_seed();
     return t;
 }
 
@@ -53,7 +49,9 @@ void sc_truth_free(struct sc_truth *t)
     if (t == NULL)
         return;
     free(t->sources);
+    sc_table_free(&t->source_table);
     free(t->tuples);
+    sc_table_free(&t->tuple_table);
     free(t);
 }
 
@@ -64,64 +62,27 @@ static void account_add(struct account *a, const struct sc_truth_flow *f)
     a->bytes += f->bytes;
 }
 
-static struct source *source_slot(struct source *sources, size_t size, const struct sc_addr *address)
+static struct source *source_of(struct sc_truth *t, const struct sc_addr *address)
 {
-    size_t i = XXH3_64bits(address, sizeof(*address)) & (size - 1);
-    while (sources[i].used && !sc_addr_equal(&sources[i].address, address))
-        i = (i + 1) & (size - 1);
-    return &sources[i];
-}
-
-static bool sources_grow(struct sc_truth *t)
-{
-    size_t size = t->source_size * 2;
-    struct source *wide = calloc(size, sizeof(*wide));
-    if (wide == NULL)
-        return false;
-    for (size_t i = 0; i < t->source_size; i++)
-        if (t->sources[i].used)
-            *source_slot(wide, size, &t->sources[i].address) = t->sources[i];
-    free(t->sources);
-    t->sources = wide;
-    t->source_size = size;
-    return true;
+    uint64_t hash = sc_hash_pair(sc_load_le64(address->b), sc_load_le64(address->b + 8), t->seed);
+    if (!sc_table_reserve(&t->source_table, 1) || !sc_array_more(t->sources, t->source_count, 1))
+        return NULL;
+    struct sc_probe p = sc_table_first(&t->source_table, hash);
+    while (p.number != SC_TABLE_NONE && !sc_addr_equal(&t->sources[p.number].address, address))
+        sc_table_next(&t->source_table, &p);
+    if (p.number != SC_TABLE_NONE)
+        return &t->sources[p.number];
+    t->sources[t->source_count] = (struct source){.address = *address};
+    sc_table_put(&t->source_table, &p, t->source_count);
+    return &t->sources[t->source_count++];
 }
 
 static bool source_add(struct sc_truth *t, const struct sc_truth_flow *f)
 {
-    if (f->source == NULL)
-        return true;
-    if (t->source_count * 2 >= t->source_size && !sources_grow(t))
-        return false;
-    struct source *s = source_slot(t->sources, t->source_size, f->source);
-    t->source_count += !s->used;
-    s->used = true;
-    s->address = *f->source;
-    account_add(&s->account, f);
-    return true;
-}
-
-static XXH128_hash_t *tuple_slot(XXH128_hash_t *tuples, size_t size, XXH128_hash_t key)
-{
-    size_t i = key.low64 & (size - 1);
-    while ((tuples[i].low64 | tuples[i].high64) != 0 && !XXH128_isEqual(tuples[i], key))
-        i = (i + 1) & (size - 1);
-    return &tuples[i];
-}
-
-static bool tuples_grow(struct sc_truth *t)
-{
-    size_t size = t->tuple_size * 2;
-    XXH128_hash_t *wide = calloc(size, sizeof(*wide));
-    if (wide == NULL)
-        return false;
-    for (size_t i = 0; i < t->tuple_size; i++)
-        if ((t->tuples[i].low64 | t->tuples[i].high64) != 0)
-            *tuple_slot(wide, size, t->tuples[i]) = t->tuples[i];
-    free(t->tuples);
-    t->tuples = wide;
-    t->tuple_size = size;
-    return true;
+    struct source *s = f->source == NULL ? NULL : source_of(t, f->source);
+    if (s != NULL)
+        account_add(&s->account, f);
+    return s != NULL || f->source == NULL;
 }
 
 /* Distinct by a 128 bit hash: two of a billion tuples meet with a chance below 10^-20. */
@@ -137,12 +98,16 @@ static bool tuple_add(struct sc_truth *t, const struct sc_truth_flow *f)
     bytes[36] = f->protocol;
     bytes[37] = (uint8_t)((f->absent & (SC_TRUTH_NO_FIRST - 1)) | (f->source == NULL) << 6 |
                           (f->destination == NULL) << 7);
-    if (t->tuple_count * 4 >= t->tuple_size * 3 && !tuples_grow(t))
+    if (!sc_table_reserve(&t->tuple_table, 1) || !sc_array_more(t->tuples, t->tuple_count, 1))
         return false;
-    XXH128_hash_t key = XXH3_128bits(bytes, sizeof(bytes));
-    XXH128_hash_t *slot = tuple_slot(t->tuples, t->tuple_size, key);
-    t->tuple_count += (slot->low64 | slot->high64) == 0;
-    *slot = key;
+    XXH128_hash_t key = XXH3_128bits_withSeed(bytes, sizeof(bytes), t->seed);
+    struct sc_probe p = sc_table_first(&t->tuple_table, key.low64);
+    while (p.number != SC_TABLE_NONE && !XXH128_isEqual(t->tuples[p.number], key))
+        sc_table_next(&t->tuple_table, &p);
+    if (p.number != SC_TABLE_NONE)
+        return true;
+    t->tuples[t->tuple_count] = key;
+    sc_table_put(&t->tuple_table, &p, t->tuple_count++);
     return true;
 }
 
@@ -209,9 +174,9 @@ static void put_sources(const struct sc_truth *t, const char *name, bool by_byte
 {
     const struct source *top[TOP];
     unsigned count = 0;
-    for (size_t i = 0; i < t->source_size; i++) {
+    for (uint32_t i = 0; i < t->source_count; i++) {
         const struct source *s = &t->sources[i];
-        if (!s->used || (count == TOP && !source_before(s, top[TOP - 1], by_bytes)))
+        if (count == TOP && !source_before(s, top[TOP - 1], by_bytes))
             continue;
         unsigned at = count < TOP ? count++ : TOP - 1;
         for (; at > 0 && source_before(s, top[at - 1], by_bytes); at--)
@@ -259,7 +224,7 @@ enum sc_status sc_truth_write(const struct sc_truth *t, const struct sc_truth_ex
     sc_buf_append_str(out, ",\n");
     put_time(out, "first", t->first_ms, t->first_ms != UINT64_MAX);
     put_time(out, "last", t->last_ms, t->last_ms != 0);
-    sc_buf_printf(out, "  \"distinct_5tuples\": %zu,\n", t->tuple_count);
+    sc_buf_printf(out, "  \"distinct_5tuples\": %u,\n", t->tuple_count);
     sc_buf_printf(out, "  \"dstport_53_flows\": %llu,\n", (unsigned long long)t->ports[53].flows);
     put_protocols(t, out);
     put_sources(t, "top_srcip_by_flows", false, out);

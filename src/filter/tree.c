@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "filter/tree.h"
 
+#include "base/array.h"
+
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -69,14 +71,8 @@ void *sc_filter_no_memory(struct sc_filter_parse *p)
 
 bool sc_filter_push_token(struct sc_filter_parse *p, enum sc_filter_raw raw, size_t offset, size_t length)
 {
-    if (p->count == p->capacity) {
-        uint32_t capacity = p->capacity == 0 ? 64 : p->capacity * 2;
-        struct sc_filter_token *tokens = realloc(p->tokens, capacity * sizeof(*tokens));
-        if (tokens == NULL)
-            return false;
-        p->tokens = tokens;
-        p->capacity = capacity;
-    }
+    if (!sc_array_more(p->tokens, p->count, 1))
+        return false;
     p->tokens[p->count++] = (struct sc_filter_token){(uint32_t)offset, (uint32_t)length, raw};
     return true;
 }

@@ -99,7 +99,6 @@ struct sc_filter_parse {
     const struct sc_ie_learned *learned; /* may be NULL */
     struct sc_filter_token *tokens;
     uint32_t count;
-    uint32_t capacity;
     uint32_t next;    /* raw token to be read next */
     uint32_t due;     /* enum sc_filter_due */
     uint32_t was_due; /* before the token that the grammar looks at */

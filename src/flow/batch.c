@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "flow/batch.h"
 
+#include "base/array.h"
 #include "base/hash.h"
 
 #include <stdlib.h>
@@ -137,6 +138,8 @@ const uint8_t *sc_column_bytes(const struct sc_column *c, uint32_t row, uint32_t
 
 /* ---- schema ---- */
 
+#define LEAST_KEYS 64u /* that there is room for at first */
+
 void sc_schema_init(struct sc_schema *schema, uint32_t limit)
 {
     *schema = (struct sc_schema){.limit = limit, .seed = sc_hash_draw_seed()};
@@ -145,44 +148,29 @@ void sc_schema_init(struct sc_schema *schema, uint32_t limit)
 void sc_schema_free(struct sc_schema *schema)
 {
     free(schema->keys);
-    free(schema->index);
+    sc_table_free(&schema->table);
     *schema = (struct sc_schema){.limit = schema->limit, .seed = schema->seed};
 }
 
-static uint32_t *find_entry(const struct sc_schema *schema, struct sc_column_key key)
+static uint64_t hash_of(const struct sc_schema *schema, struct sc_column_key key)
 {
-    uint32_t mask = schema->index_size - 1;
-    for (uint32_t i = (uint32_t)sc_hash_u64(sc_column_key_bits(key), schema->seed) & mask;;
-         i = (i + 1) & mask) {
-        uint32_t entry = schema->index[i];
-        if (entry == 0 || sc_column_key_equal(schema->keys[entry - 1], key))
-            return &schema->index[i];
-    }
+    return sc_hash_u64(sc_column_key_bits(key), schema->seed);
 }
 
-static bool grow_schema(struct sc_schema *schema)
+static bool make_place(struct sc_schema *schema)
 {
-    uint32_t capacity = schema->capacity == 0 ? 64 : schema->capacity * 2;
-    struct sc_column_key *keys = realloc(schema->keys, capacity * sizeof(*keys));
-    if (keys == NULL)
-        return false;
-    schema->keys = keys;
-    uint32_t *index = calloc((size_t)capacity * 2, sizeof(*index));
-    if (index == NULL)
-        return false;
-    free(schema->index);
-    schema->index = index;
-    schema->index_size = capacity * 2;
-    schema->capacity = capacity;
-    for (uint32_t i = 0; i < schema->count; i++)
-        *find_entry(schema, keys[i]) = i + 1;
-    return true;
+    uint32_t more = schema->count == 0 ? LEAST_KEYS : 1;
+    if (schema->count < schema->table.size / 2)
+        return true;
+    return sc_array_more(schema->keys, schema->count, more) && sc_table_reserve(&schema->table, more);
 }
 
 uint32_t sc_schema_find(const struct sc_schema *schema, struct sc_column_key key)
 {
-    uint32_t entry = schema->index_size == 0 ? 0 : *find_entry(schema, key);
-    return entry == 0 ? SC_NO_SLOT : entry - 1;
+    struct sc_probe p = sc_table_first(&schema->table, hash_of(schema, key));
+    while (p.number != SC_TABLE_NONE && !sc_column_key_equal(schema->keys[p.number], key))
+        sc_table_next(&schema->table, &p);
+    return p.number == SC_TABLE_NONE ? SC_NO_SLOT : p.number;
 }
 
 uint32_t sc_schema_slot(struct sc_schema *schema, struct sc_column_key key)
@@ -190,19 +178,18 @@ uint32_t sc_schema_slot(struct sc_schema *schema, struct sc_column_key key)
     uint32_t slot = sc_schema_find(schema, key);
     if (slot != SC_NO_SLOT)
         return slot;
-    if (schema->count >= schema->limit || (schema->count == schema->capacity && !grow_schema(schema)))
+    if (schema->count >= schema->limit || !make_place(schema))
         return SC_NO_SLOT;
     schema->keys[schema->count] = key;
-    *find_entry(schema, key) = ++schema->count;
-    return schema->count - 1;
+    sc_table_add(&schema->table, hash_of(schema, key), schema->count);
+    return schema->count++;
 }
 
 /* Forgets all keys, keeps the memory. */
 static void clear_schema(struct sc_schema *schema)
 {
     schema->count = 0;
-    if (schema->index != NULL)
-        memset(schema->index, 0, schema->index_size * sizeof(*schema->index));
+    sc_table_clear(&schema->table);
 }
 
 /* ---- columns: room ---- */
@@ -223,6 +210,7 @@ void sc_column_free(struct sc_column *c)
     free(c);
 }
 
+/* To more or fewer bytes: a column grows to what its rows need, and gives back what they don't (sc_batch_pack). */
 static bool grow_array(void *pointer, size_t size)
 {
     void *old;

@@ -27,6 +27,7 @@
 #include "base/addr.h"
 #include "base/bounds.h"
 #include "base/status.h"
+#include "base/table.h"
 #include "ie/ie.h"
 
 #include <stdbool.h>
@@ -110,12 +111,10 @@ const uint8_t *sc_column_bytes(const struct sc_column *c, uint32_t row, uint32_t
 /* ---- schema ---- */
 
 struct sc_schema {
-    struct sc_column_key *keys;
+    struct sc_column_key *keys; /* by slot; there is room for what the table has */
     uint32_t count;
-    uint32_t capacity;
     uint32_t limit;
-    uint32_t *index; /* open hash over keys, slot + 1; 0 = empty */
-    uint32_t index_size;
+    struct sc_table table; /* of slots, by key */
     uint64_t seed;
 };
 

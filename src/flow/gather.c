@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "flow/gather.h"
 
+#include "base/array.h"
 #include "base/bounds.h"
 
 #include <stdlib.h>
@@ -121,12 +122,10 @@ static enum sc_status weigh(struct sc_gather *gather, const struct sc_column *co
 
 static enum sc_status note_span(struct sc_batch *batch, const struct sc_span *span)
 {
-    struct sc_span *spans = realloc(batch->spans, ((size_t)batch->span_count + 1) * sizeof(*spans));
-    if (spans == NULL)
+    if (!sc_array_more(batch->spans, batch->span_count, 1))
         return SC_NOMEM;
-    batch->spans = spans;
-    spans[batch->span_count] = *span;
-    spans[batch->span_count].first_row = batch->rows;
+    batch->spans[batch->span_count] = *span;
+    batch->spans[batch->span_count].first_row = batch->rows;
     return SC_OK;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "forward/encoder.h"
 
+#include "base/array.h"
 #include "base/buf.h"
 
 #include <stdlib.h>
@@ -34,14 +35,8 @@ static enum sc_status emit(void *arg, const uint8_t *message, size_t length)
 {
     struct sc_forward_encoder *e = arg;
     uint64_t records = records_of(e->encoder);
-    if (e->count == e->capacity) {
-        uint32_t capacity = e->capacity * 2 + 64;
-        struct sc_forward_message *grown = realloc(e->messages, capacity * sizeof(*grown));
-        if (grown == NULL)
-            return SC_NOMEM;
-        e->messages = grown;
-        e->capacity = capacity;
-    }
+    if (!sc_array_reserve(e->messages, e->capacity, e->count + 1))
+        return SC_NOMEM;
     sc_buf_append(&e->bytes, message, length);
     if (!sc_buf_ok(&e->bytes))
         return SC_NOMEM;
@@ -171,22 +166,10 @@ static uint32_t arrange(struct sc_forward_encoder *e, const struct sc_batch *bat
     return n;
 }
 
-static bool reserve_columns(struct sc_forward_encoder *e, uint32_t count)
-{
-    if (count <= e->column_capacity)
-        return true;
-    const struct sc_column **columns = realloc(e->columns, count * sizeof(void *));
-    if (columns == NULL)
-        return false;
-    e->columns = columns;
-    e->column_capacity = count;
-    return true;
-}
-
 static enum sc_status encode_options(struct sc_forward_encoder *e, const struct sc_batch *batch,
                                      uint32_t first, uint32_t n, uint64_t now_ms, struct sc_error *err)
 {
-    if (!reserve_columns(e, batch->slots + 2))
+    if (!sc_array_reserve(e->columns, e->column_capacity, batch->slots + 2))
         return sc_fail_nomem(err, "options records");
     for (uint32_t row = first, end; row < first + n; row = end) {
         struct scope s = scope_of(batch, row);

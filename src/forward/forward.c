@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "forward/forward.h"
 
+#include "base/array.h"
 #include "net/client.h"
 
 #include <pthread.h>
@@ -147,12 +148,7 @@ static void let_go(struct sc_forward *f, struct destination *old, uint32_t count
 
 static bool reserve_leaving(struct sc_forward *f)
 {
-    size_t most = (size_t)f->leaving_count + f->count + 1;
-    struct sc_forward_peer **leaving = realloc(f->leaving, most * sizeof(struct sc_forward_peer *));
-    if (leaving == NULL)
-        return false;
-    f->leaving = leaving;
-    return true;
+    return sc_array_more(f->leaving, f->leaving_count, f->count);
 }
 
 /* Fills `fresh` with the destinations of the configuration; those that cannot be started are left out. */

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ie/learned.h"
 
+#include "base/array.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -62,24 +64,11 @@ static bool can_be_learned(const struct sc_ie_definition *d)
            sc_ie_find(d->pen, d->id) == NULL;
 }
 
-static bool make_room(struct sc_ie_learned *table)
-{
-    if (table->count < table->capacity)
-        return true;
-    uint32_t capacity = table->capacity == 0 ? 16 : table->capacity * 2;
-    struct sc_ie_definition *entries = realloc(table->entries, capacity * sizeof(*entries));
-    if (entries == NULL)
-        return false;
-    table->entries = entries;
-    table->capacity = capacity;
-    return true;
-}
-
 static enum sc_ie_learning insert(struct sc_ie_learned *table, uint32_t at, const struct sc_ie_definition *d)
 {
     if (table->count == SC_IE_LEARNED_MAX)
         return SC_IE_FULL;
-    if (!make_room(table))
+    if (!sc_array_more(table->entries, table->count, 1))
         return SC_IE_NOMEM;
     memmove(&table->entries[at + 1], &table->entries[at], (table->count - at) * sizeof(*d));
     table->entries[at] = *d;

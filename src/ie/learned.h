@@ -30,7 +30,6 @@ struct sc_ie_definition {
 struct sc_ie_learned {
     struct sc_ie_definition *entries; /* by (pen, id); malloc'ed */
     uint32_t count;
-    uint32_t capacity;
 };
 
 enum sc_ie_learning {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The decoder of libsc.h: each message to batches of flow and options records, as a rule one of each, whose rows are given one by one. */
 #include "libsc/api_values.h"
+
+#include "base/array.h"
 #include "wire/decoder.h"
 
 #include <stdlib.h>
@@ -110,14 +112,8 @@ static void forget(struct records *r)
 static enum sc_status list_present(struct records *r, uint32_t *count, struct sc_error *err)
 {
     const struct sc_batch *batch = r->batch;
-    if (batch->slots > r->capacity) {
-        const struct sc_column **present =
-            realloc((void *)r->present, batch->slots * sizeof(struct sc_column *));
-        if (present == NULL)
-            return sc_fail_nomem(err, "the records of a message");
-        r->present = present;
-        r->capacity = batch->slots;
-    }
+    if (!sc_array_reserve(r->present, r->capacity, batch->slots))
+        return sc_fail_nomem(err, "the records of a message");
     *count = 0;
     for (uint32_t i = 0; i < batch->slots; i++) {
         const struct sc_column *column = batch->columns[i];
@@ -177,15 +173,13 @@ static enum sc_status cut(struct sc_decode_sink *sink, enum sc_record_kind kind)
 {
     struct libsc_decoder *d = sink->arg;
     struct records *r = kind == SC_RECORDS_FLOWS ? &d->flows : &d->options;
-    struct sc_batch **more = realloc((void *)r->more, (r->more_count + 1) * sizeof(struct sc_batch *));
-    if (more == NULL)
+    if (!sc_array_more(r->more, r->more_count, 1))
         return SC_NOMEM;
-    r->more = more;
     struct sc_batch *empty = sc_batch_create(kind);
     if (empty == NULL)
         return SC_NOMEM;
-    memmove((void *)(more + 1), (const void *)more, r->more_count++ * sizeof(struct sc_batch *));
-    more[0] = r->batch;
+    memmove((void *)(r->more + 1), (const void *)r->more, r->more_count++ * sizeof(struct sc_batch *));
+    r->more[0] = r->batch;
     r->batch = empty;
     *(kind == SC_RECORDS_FLOWS ? &sink->flows : &sink->options) = empty;
     return SC_OK;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "net/capture.h"
 
+#include "base/array.h"
 #include "net/packet.h"
 #include "net/stream.h"
 
@@ -23,7 +24,8 @@ struct sc_capture {
     struct sc_capture_stats stats;
     /* of a stream: */
     uint8_t *window;
-    size_t start, end, cap;
+    size_t start, end;
+    uint32_t cap;
     bool at_end;
     bool lost; /* in a damaged stretch */
 };
@@ -57,17 +59,6 @@ void sc_capture_close(struct sc_capture *capture)
 
 /* ---- streams ---- */
 
-static bool grow_window(struct sc_capture *c)
-{
-    size_t cap = c->cap == 0 ? WINDOW_START : c->cap * 2;
-    uint8_t *window = realloc(c->window, cap);
-    if (window == NULL)
-        return false;
-    c->window = window;
-    c->cap = cap;
-    return true;
-}
-
 /* Makes `need` bytes available, or all that is left of the file. */
 static enum sc_status fill(struct sc_capture *c, size_t need, struct sc_error *err)
 {
@@ -78,10 +69,8 @@ static enum sc_status fill(struct sc_capture *c, size_t need, struct sc_error *e
         c->end -= c->start;
         c->start = 0;
     }
-    while (c->cap < need) {
-        if (!grow_window(c))
-            return sc_fail_nomem(err, c->path);
-    }
+    if (!sc_array_reserve(c->window, c->cap, need < WINDOW_START ? WINDOW_START : need))
+        return sc_fail_nomem(err, c->path);
     size_t n = fread(c->window + c->end, 1, c->cap - c->end, c->file);
     c->end += n;
     c->stats.bytes_read += n;

@@ -6,6 +6,7 @@
  */
 #include "query/engine.h"
 
+#include "base/array.h"
 #include "base/sort.h"
 #include "flow/vector.h"
 #include "query/sort_key.h"
@@ -293,7 +294,6 @@ static_assert(SC_ROW_GROUP_ROWS <= 65536, "rows of a row group are 16 bits");
 struct heap {
     uint8_t *places;
     uint64_t count;
-    uint64_t capacity;
 };
 
 struct sorter {
@@ -319,17 +319,6 @@ static int compare_places(const void *x, const void *y, void *arg)
     return a->row < b->row ? -1 : a->row > b->row;
 }
 
-static bool grow_heap(struct heap *heap, size_t place_bytes)
-{
-    uint64_t capacity = heap->capacity == 0 ? 1024 : heap->capacity * 2;
-    uint8_t *places = realloc(heap->places, capacity * place_bytes);
-    if (places == NULL)
-        return false;
-    heap->places = places;
-    heap->capacity = capacity;
-    return true;
-}
-
 static void swap_places(const struct heap *heap, size_t bytes, uint64_t i, uint64_t j)
 {
     uint8_t *x = heap->places + i * bytes, *y = heap->places + j * bytes;
@@ -348,7 +337,7 @@ static bool keep_place(struct heap *heap, const struct sorter *sorter, struct pl
     uint64_t limit = sorter->listing->limit;
     uint64_t at;
     if (limit == 0 || heap->count < limit) {
-        if (heap->count == heap->capacity && !grow_heap(heap, bytes))
+        if (heap->count == sc_array_room(heap->count) && !sc_array_grow(&heap->places, bytes, heap->count, 1))
             return false;
         memcpy(place_at(heap, bytes, heap->count), place, bytes);
         at = heap->count++;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "relay/accounts.h"
 
+#include "base/array.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 
@@ -35,7 +36,7 @@ struct sc_accounts {
     struct sc_io *io;
     int handle; /* of the own file, of the thread that accepts; -1: not made yet */
     struct account *all;
-    uint32_t count, capacity;
+    uint32_t count;
     uint64_t adopted; /* batches of earlier processes that are not safe yet */
     bool lost_track;  /* memory was short: nothing is ever called closed */
     bool unread;      /* a file of an earlier process: what it has to tell is for the next one */
@@ -123,15 +124,7 @@ static bool is_settled(const struct sc_accounts *a, const struct account *one, u
 
 static struct account *append(struct sc_accounts *a)
 {
-    if (a->count == a->capacity) {
-        uint32_t capacity = a->capacity == 0 ? 64 : a->capacity * 2;
-        struct account *grown = realloc(a->all, capacity * sizeof(*grown));
-        if (grown == NULL)
-            return NULL;
-        a->all = grown;
-        a->capacity = capacity;
-    }
-    return &a->all[a->count++];
+    return sc_array_more(a->all, a->count, 1) ? &a->all[a->count++] : NULL;
 }
 
 /* The first free place in a stream's file. */

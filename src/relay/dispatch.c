@@ -2,6 +2,7 @@
 #include "relay/dispatch.h"
 
 #include "base/hash.h"
+#include "base/roster.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -42,8 +43,8 @@ struct copy {
 };
 
 struct entry {
+    struct sc_roster_entry by_id;
     struct entry *next, *previous; /* all, in the order of acceptance */
-    struct entry *chain;           /* of the same bucket */
     struct sc_accepted batch;
     struct copy *copies;
     uint32_t home;
@@ -73,9 +74,8 @@ struct sc_dispatch {
     pthread_mutex_t mutex;
     struct peer *peers;
     struct entry *first, *last;
-    struct entry **buckets;
-    uint64_t seed; /* of the buckets */
-    uint32_t bucket_count, entry_count;
+    struct sc_roster entries; /* by id */
+    uint64_t seed;            /* of their hashes */
     uint32_t parked_count;
     uint64_t offer_ms;            /* the earliest of all batches, or before; 0: none */
     uint64_t settle_ms;           /* until then not all are known that will be usable; 0: they are */
@@ -95,29 +95,14 @@ static bool same_id(const struct sc_batch_id *x, const struct sc_batch_id *y)
     return x->stream == y->stream && x->sequence == y->sequence && x->lane == y->lane;
 }
 
-static struct entry **slot_of(struct sc_dispatch *d, const struct sc_batch_id *id)
+/* NULL: there is none. */
+static struct entry *find_entry(const struct sc_dispatch *d, const struct sc_batch_id *id)
 {
-    struct entry **at = &d->buckets[hash_id(d, id) & (d->bucket_count - 1)];
-    while (*at != NULL && !same_id(&(*at)->batch.head.id, id))
-        at = &(*at)->chain;
-    return at;
-}
-
-static bool grow_buckets(struct sc_dispatch *d)
-{
-    uint32_t count = d->bucket_count * 2;
-    struct entry **buckets = calloc(count, sizeof(struct entry *));
-    if (buckets == NULL)
-        return false;
-    for (struct entry *e = d->first; e != NULL; e = e->next) {
-        uint32_t b = (uint32_t)hash_id(d, &e->batch.head.id) & (count - 1);
-        e->chain = buckets[b];
-        buckets[b] = e;
-    }
-    free(d->buckets);
-    d->buckets = buckets;
-    d->bucket_count = count;
-    return true;
+    struct sc_probe p;
+    struct sc_roster_entry *e = sc_roster_first(&d->entries, hash_id(d, id), &p);
+    while (e != NULL && !same_id(&((struct entry *)e)->batch.head.id, id))
+        e = sc_roster_next(&d->entries, &p);
+    return (struct entry *)e;
 }
 
 /* ---- copies ---- */
@@ -197,10 +182,9 @@ static size_t bytes_held(const struct entry *e)
 static void forget(struct sc_dispatch *d, struct entry *e)
 {
     free_copies(d, e);
-    *slot_of(d, &e->batch.head.id) = e->chain;
+    sc_roster_remove(&d->entries, &e->by_id);
     *(e->previous == NULL ? &d->first : &e->previous->next) = e->next;
     *(e->next == NULL ? &d->last : &e->next->previous) = e->previous;
-    d->entry_count--;
     d->parked_count -= e->parked;
     d->stats.batches--;
     d->stats.records -= e->batch.head.records;
@@ -430,9 +414,7 @@ struct sc_dispatch *sc_dispatch_create(const struct sc_cluster *cluster,
     pthread_mutex_init(&d->mutex, NULL);
     d->peers = calloc((size_t)cluster->count + 1, sizeof(*d->peers));
     d->seed = sc_hash_draw_seed();
-    d->bucket_count = 1024;
-    d->buckets = calloc(d->bucket_count, sizeof(struct entry *));
-    if (d->peers != NULL && d->buckets != NULL && sc_cluster_copy(cluster, &d->cluster) == SC_OK)
+    if (d->peers != NULL && sc_cluster_copy(cluster, &d->cluster) == SC_OK)
         return d;
     sc_dispatch_free(d);
     return NULL;
@@ -451,7 +433,7 @@ void sc_dispatch_free(struct sc_dispatch *d)
     free(d->peers);
     pthread_mutex_destroy(&d->mutex);
     sc_cluster_free(&d->cluster);
-    free(d->buckets);
+    sc_roster_free(&d->entries);
     free(d);
 }
 
@@ -521,19 +503,15 @@ enum sc_status sc_dispatch_add(struct sc_dispatch *d, const struct sc_accepted *
         return SC_NOMEM;
     *e = (struct entry){.batch = *batch};
     pthread_mutex_lock(&d->mutex);
-    if (d->entry_count >= d->bucket_count && !grow_buckets(d)) {
+    if (!sc_roster_add(&d->entries, &e->by_id, hash_id(d, &batch->head.id))) {
         pthread_mutex_unlock(&d->mutex);
         free(e);
         return SC_NOMEM;
     }
     e->home = find_home(&d->cluster, batch->head.id.lane);
-    struct entry **slot = slot_of(d, &batch->head.id);
-    e->chain = *slot;
-    *slot = e;
     e->previous = d->last;
     *(d->last == NULL ? &d->first : &d->last->next) = e;
     d->last = e;
-    d->entry_count++;
     d->stats.batches++;
     d->stats.records += batch->head.records;
     hold_bytes(d, e);
@@ -577,7 +555,7 @@ static bool acknowledge_each(struct sc_dispatch *d, uint32_t member, const struc
     struct sc_batch_id id = {.stream = ack->stream, .lane = ack->lane, .sequence = ack->first};
     bool sent = true;
     for (uint64_t left = ack->last - ack->first + 1; left > 0; left--, id.sequence++) {
-        struct entry *e = *slot_of(d, &id);
+        struct entry *e = find_entry(d, &id);
         sent = (e == NULL || acknowledge(d, member, e)) && sent;
     }
     return sent;
@@ -607,7 +585,7 @@ bool sc_dispatch_ack(struct sc_dispatch *d, uint32_t member, const struct sc_lin
     pthread_mutex_lock(&d->mutex);
     if (more < WIDE_ACK)
         sent = acknowledge_each(d, member, ack);
-    else if (more < d->entry_count + UINT64_C(65536)) /* no more than are known can be meant */
+    else if (more < d->entries.count + UINT64_C(65536)) /* no more than are known can be meant */
         acknowledge_flight(d, member, ack);
     else
         sent = false;
@@ -619,7 +597,7 @@ bool sc_dispatch_refused(struct sc_dispatch *d, uint32_t member, const struct sc
                          uint64_t now_ms)
 {
     pthread_mutex_lock(&d->mutex);
-    struct entry *e = *slot_of(d, id);
+    struct entry *e = find_entry(d, id);
     struct copy *c = e == NULL ? NULL : find_copy(e, member);
     bool sent = e == NULL || (c != NULL && c->asked);
     if (sent && c != NULL && c->state == COPY_SENT)
@@ -645,7 +623,7 @@ enum sc_status sc_dispatch_unread(struct sc_dispatch *d, uint32_t member, const 
 {
     enum sc_status status = SC_OK;
     pthread_mutex_lock(&d->mutex);
-    struct entry *e = *slot_of(d, id);
+    struct entry *e = find_entry(d, id);
     if (e != NULL) {
         park(d, e, member, now_ms);
         e->failures += counts;

@@ -10,7 +10,7 @@
  *
  * What is unfinished (a message, a batch, a state) goes on by SC_HOLDER_STEP bytes in SC_HOLDER_STEP_MS, or the connection is closed;
  * all of it together is SC_HOLDER_UNFINISHED bytes at most, or the connection that holds most is closed. Memory grows with what has
- * come, not with what was announced.
+ * come, not with what was announced, beyond the first piece of a batch (512 KiB).
  */
 #ifndef SC_RELAY_HOLDER_H
 #define SC_RELAY_HOLDER_H

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "relay/lane_names.h"
 
+#include "base/array.h"
 #include "store/format.h"
 
 #include <dirent.h>
@@ -37,12 +38,10 @@ static struct sc_lane_name *find(const struct sc_lane_names *names, uint32_t lan
 /* Without memory it is not known, and asked for again. */
 static bool add(struct sc_lane_names *names, uint32_t lane, const char *folder, bool is_other)
 {
-    struct sc_lane_name *grown = realloc(names->list, ((size_t)names->count + 1) * sizeof(*grown));
-    if (grown == NULL)
+    if (!sc_array_more(names->list, names->count, 1))
         return false;
-    names->list = grown;
-    grown[names->count] = (struct sc_lane_name){.lane = lane, .is_other = is_other};
-    snprintf(grown[names->count++].folder, SC_LANE_FOLDER_MAX, "%s", folder);
+    names->list[names->count] = (struct sc_lane_name){.lane = lane, .is_other = is_other};
+    snprintf(names->list[names->count++].folder, SC_LANE_FOLDER_MAX, "%s", folder);
     return true;
 }
 

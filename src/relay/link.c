@@ -25,7 +25,7 @@ enum {
 #define HEADER_BYTES 16u
 #define SET_HEAD     4u
 #define VARIABLE     65535u
-#define FIRST_BYTES  ((size_t)1 << 20)
+#define FIRST_BYTES  ((size_t)512 << 10)
 
 /* Element ids under SC_LINK_PEN. */
 enum {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "relay/outbox.h"
 
+#include "base/array.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
@@ -54,7 +56,7 @@ struct sc_outbox {
     uint32_t current;              /* the number of the file that is appended to; NONE */
     uint32_t gone;                 /* files in which nothing waits, but for the current one */
     struct sc_outbox_place *marks; /* to be written */
-    uint32_t mark_count, mark_capacity;
+    uint32_t mark_count;
     struct sc_outbox_stats stats;
 };
 
@@ -80,16 +82,15 @@ static uint32_t add_file(struct sc_outbox *o, const char *path, uint64_t stream,
     uint32_t number = NONE;
     char *copy = strdup(path);
     pthread_mutex_lock(&o->mutex);
-    struct out_file *files = copy == NULL ? NULL : realloc(o->files, ((size_t)o->count + 1) * sizeof(*files));
-    if (files != NULL) {
-        o->files = files;
+    bool added = copy != NULL && sc_array_more(o->files, o->count, 1);
+    if (added) {
         number = o->made++;
-        files[o->count++] =
+        o->files[o->count++] =
             (struct out_file){.number = number, .path = copy, .stream = stream, .bytes = bytes};
         o->stats.bytes += bytes;
     }
     pthread_mutex_unlock(&o->mutex);
-    if (files == NULL)
+    if (!added)
         free(copy);
     return number;
 }
@@ -570,15 +571,8 @@ enum sc_status sc_outbox_read(struct sc_outbox *o, const struct sc_batch_head *h
 /* With the mutex held. A mark that does not get there costs a copy after the next start, no more. */
 static void note_mark(struct sc_outbox *o, struct sc_outbox_place place)
 {
-    if (o->mark_count == o->mark_capacity) {
-        uint32_t capacity = o->mark_capacity == 0 ? 64 : o->mark_capacity * 2;
-        struct sc_outbox_place *grown = realloc(o->marks, capacity * sizeof(*grown));
-        if (grown == NULL)
-            return;
-        o->marks = grown;
-        o->mark_capacity = capacity;
-    }
-    o->marks[o->mark_count++] = place;
+    if (sc_array_more(o->marks, o->mark_count, 1))
+        o->marks[o->mark_count++] = place;
 }
 
 void sc_outbox_release(struct sc_outbox *o, struct sc_outbox_place place)
@@ -603,7 +597,7 @@ void sc_outbox_tidy(struct sc_outbox *o)
     struct sc_outbox_place *marks = o->marks;
     uint32_t count = o->mark_count;
     o->marks = NULL;
-    o->mark_count = o->mark_capacity = 0;
+    o->mark_count = 0;
     pthread_mutex_unlock(&o->mutex);
     for (uint32_t i = 0; i < count; i++) {
         int handle = open_file(o, marks[i].file);

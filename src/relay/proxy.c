@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "relay/proxy.h"
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "flow/gather.h"
 #include "store/row_group_encode.h"
@@ -175,13 +176,10 @@ static struct lane_sequence *sequence_of(struct sc_proxy *p, uint32_t lane)
         if (p->sequences[i].lane == lane)
             return &p->sequences[i];
     }
-    struct lane_sequence *grown =
-        realloc(p->sequences, ((size_t)p->sequence_count + 1) * sizeof(*p->sequences));
-    if (grown == NULL)
+    if (!sc_array_more(p->sequences, p->sequence_count, 1))
         return NULL;
-    p->sequences = grown;
-    grown[p->sequence_count] = (struct lane_sequence){.lane = lane};
-    return &grown[p->sequence_count++];
+    p->sequences[p->sequence_count] = (struct lane_sequence){.lane = lane};
+    return &p->sequences[p->sequence_count++];
 }
 
 /* From here on nothing loses it. */

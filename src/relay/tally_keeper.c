@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "relay/tally_keeper.h"
 
+#include "base/array.h"
 #include "base/clock.h"
 
 #include <stdlib.h>
@@ -101,24 +102,13 @@ static struct sc_kept_tally *find(const struct sc_tally_keeper *keeper, const st
     return k != NULL && k->tally.stream == tally->stream && k->tally.window_ms == tally->window_ms ? k : NULL;
 }
 
-static bool grow(struct sc_tally_keeper *keeper)
-{
-    uint32_t capacity = keeper->capacity == 0 ? 64 : keeper->capacity * 2;
-    struct sc_kept_tally **all = realloc(keeper->all, capacity * sizeof(struct sc_kept_tally *));
-    if (all == NULL)
-        return false;
-    keeper->all = all;
-    keeper->capacity = capacity;
-    return true;
-}
-
 /* With what an earlier process may have written of lanes that are not told any more. NULL without memory. */
 static struct sc_kept_tally *make(struct sc_tally_keeper *keeper, const char *proxy,
                                   const struct sc_link_tally *tally)
 {
     char path[4096];
     struct sc_tally before;
-    if (keeper->count == keeper->capacity && !grow(keeper))
+    if (!sc_array_more(keeper->all, keeper->count, 1))
         return NULL;
     struct sc_kept_tally *k = calloc(1, sizeof(*k));
     if (k == NULL)

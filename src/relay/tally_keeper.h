@@ -23,7 +23,7 @@ struct sc_tally_keeper {
     const char *store;
     struct sc_io *io;           /* NULL: the system's */
     struct sc_kept_tally **all; /* by stream and window */
-    uint32_t count, capacity;
+    uint32_t count;
     uint32_t changed; /* of them, not on the disk yet */
     struct sc_tellers tellers;
 };

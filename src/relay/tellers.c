@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "relay/tellers.h"
 
+#include "base/array.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,14 +29,12 @@ struct sc_teller *sc_tellers_get(struct sc_tellers *tellers, const char *proxy, 
     struct sc_teller *teller = sc_tellers_find(tellers, proxy);
     if (teller != NULL)
         return teller;
-    struct sc_teller **list =
-        realloc(tellers->list, (tellers->count + (size_t)1) * sizeof(struct sc_teller *));
-    tellers->list = list == NULL ? tellers->list : list;
-    teller = list == NULL ? NULL : calloc(1, size);
+    if (sc_array_more(tellers->list, tellers->count, 1))
+        teller = calloc(1, size);
     if (teller == NULL)
         return NULL;
     snprintf(teller->proxy, sizeof(teller->proxy), "%s", proxy);
-    return list[tellers->count++] = teller;
+    return tellers->list[tellers->count++] = teller;
 }
 
 struct sc_teller *sc_tellers_next(struct sc_tellers *tellers)

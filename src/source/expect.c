@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "source/expect.h"
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "store/horizon.h"
@@ -16,11 +17,9 @@
 
 enum sc_status sc_expected_add_tally(struct sc_expected *e, struct sc_tally *tally)
 {
-    struct sc_tally *grown = realloc(e->tallies, ((size_t)e->tally_count + 1) * sizeof(*grown));
-    if (grown == NULL)
+    if (!sc_array_more(e->tallies, e->tally_count, 1))
         return SC_NOMEM;
-    e->tallies = grown;
-    grown[e->tally_count++] = *tally;
+    e->tallies[e->tally_count++] = *tally;
     *tally = (struct sc_tally){0};
     return SC_OK;
 }
@@ -82,11 +81,9 @@ enum sc_status sc_expected_add_stream(struct sc_expected *e, const struct sc_str
         known->closed = known->closed || stream->closed;
         return SC_OK;
     }
-    struct sc_stream *grown = realloc(e->streams, ((size_t)e->stream_count + 1) * sizeof(*grown));
-    if (grown == NULL)
+    if (!sc_array_more(e->streams, e->stream_count, 1))
         return SC_NOMEM;
-    e->streams = grown;
-    grown[e->stream_count++] = *stream;
+    e->streams[e->stream_count++] = *stream;
     return SC_OK;
 }
 
@@ -177,54 +174,43 @@ void sc_expected_free(struct sc_expected *e)
     free(e->tallies);
     free(e->streams);
     free(e->held);
+    sc_table_free(&e->held_table);
     sc_losses_free(&e->losses);
     *e = (struct sc_expected){0};
 }
 
 /* ---- what was found ---- */
 
-static struct sc_held *slot_of(struct sc_held *table, uint32_t size, uint64_t seed, uint64_t stream,
-                               uint32_t lane, uint64_t window_ms)
+/* Where it is, or would go. */
+static struct sc_probe find_held(const struct sc_expected *e, uint64_t stream, uint32_t lane,
+                                 uint64_t window_ms)
 {
-    uint64_t h = sc_hash_pair(stream, window_ms, seed ^ lane);
-    uint32_t i = (uint32_t)h & (size - 1);
-    while (table[i].used &&
-           (table[i].stream != stream || table[i].lane != lane || table[i].window_ms != window_ms))
-        i = (i + 1) & (size - 1);
-    return &table[i];
-}
-
-static bool grow_held(struct sc_expected *e)
-{
-    uint32_t size = e->held_size == 0 ? 64 : e->held_size * 2;
-    e->seed = e->held_size == 0 ? sc_hash_draw_seed() : e->seed;
-    struct sc_held *table = calloc(size, sizeof(*table));
-    if (table == NULL)
-        return false;
-    for (uint32_t i = 0; i < e->held_size; i++) {
-        const struct sc_held *h = &e->held[i];
-        if (h->used)
-            *slot_of(table, size, e->seed, h->stream, h->lane, h->window_ms) = *h;
+    struct sc_probe p = sc_table_first(&e->held_table, sc_hash_pair(stream, window_ms, e->seed ^ lane));
+    for (; p.number != SC_TABLE_NONE; sc_table_next(&e->held_table, &p)) {
+        const struct sc_held *h = &e->held[p.number];
+        if (h->stream == stream && h->lane == lane && h->window_ms == window_ms)
+            break;
     }
-    free(e->held);
-    e->held = table;
-    e->held_size = size;
-    return true;
+    return p;
 }
 
 enum sc_status sc_expected_found(struct sc_expected *e, const struct sc_span *span, uint64_t window_ms)
 {
     if (e->tally_count == 0)
         return SC_OK;
-    if (2 * (e->held_count + 1) > e->held_size && !grow_held(e))
+    if (e->held_count == 0)
+        e->seed = sc_hash_draw_seed();
+    if (!sc_table_reserve(&e->held_table, 1) || !sc_array_more(e->held, e->held_count, 1))
         return SC_NOMEM;
-    struct sc_held *h = slot_of(e->held, e->held_size, e->seed, span->stream, span->lane, window_ms);
-    if (!h->used) {
-        *h = (struct sc_held){.stream = span->stream, .lane = span->lane, .window_ms = window_ms, .used = 1};
-        e->held_count++;
+    struct sc_probe p = find_held(e, span->stream, span->lane, window_ms);
+    if (p.number == SC_TABLE_NONE) {
+        p.number = e->held_count++;
+        e->held[p.number] =
+            (struct sc_held){.stream = span->stream, .lane = span->lane, .window_ms = window_ms};
+        sc_table_put(&e->held_table, &p, p.number);
     }
-    h->batches++;
-    h->records += span->rows;
+    e->held[p.number].batches++;
+    e->held[p.number].records += span->rows;
     return SC_OK;
 }
 
@@ -280,8 +266,8 @@ static void judge_lane(const struct sc_expected *e, const struct sc_tally *t, co
                        int kind, const struct sc_stream *stream, bool silent, struct verdict *v)
 {
     static const struct sc_held none;
-    const struct sc_held *h =
-        e->held_size == 0 ? &none : slot_of(e->held, e->held_size, e->seed, t->stream, l->lane, t->window_ms);
+    uint32_t place = find_held(e, t->stream, l->lane, t->window_ms).number;
+    const struct sc_held *h = place == SC_TABLE_NONE ? &none : &e->held[place];
     const struct sc_loss *accepted = sc_losses_find(&e->losses, t->stream, t->window_ms, l->lane);
     bool closed = stream != NULL && stream->closed;
     uint64_t batches = l->safe.batches[kind], records = l->safe.records[kind];

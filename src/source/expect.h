@@ -6,6 +6,7 @@
 #ifndef SC_SOURCE_EXPECT_H
 #define SC_SOURCE_EXPECT_H
 
+#include "base/table.h"
 #include "flow/batch.h"
 #include "store/catalogue.h"
 #include "store/loss.h"
@@ -14,7 +15,6 @@
 struct sc_held {
     uint64_t stream, window_ms, batches, records;
     uint32_t lane;
-    uint32_t used;
 };
 
 /* What is missing, and was accepted as lost (sc-admin accept-loss). */
@@ -42,9 +42,10 @@ struct sc_expected {
     struct sc_losses losses;
     struct sc_known_lost known_lost; /* of the judgement */
     const struct sc_loss_sink *sink; /* NULL: nobody wants to know */
-    struct sc_held *held;            /* open hash */
-    uint32_t held_size, held_count;
-    uint64_t seed; /* of that table */
+    struct sc_held *held;
+    uint32_t held_count;
+    struct sc_table held_table; /* of `held` */
+    uint64_t seed;              /* of that table */
 };
 
 /* Reads what `paths` (stores; others are passed over) and their listing tell. *problem: called for each tally that cannot be read.

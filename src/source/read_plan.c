@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "source/read_plan.h"
 
+#include "base/array.h"
+
 #include <stdlib.h>
 
 enum sc_status sc_read_plan_add(struct sc_read_plan *plan, const struct sc_span *span, uint32_t group,
                                 uint16_t rank, bool readable)
 {
-    if (plan->count == plan->capacity) {
-        uint32_t capacity = plan->capacity == 0 ? 64 : plan->capacity * 2;
-        struct sc_read_plan_copy *copies = realloc(plan->copies, (size_t)capacity * sizeof(*copies));
-        if (copies == NULL)
-            return SC_NOMEM;
-        plan->copies = copies;
-        plan->capacity = capacity;
-    }
+    if (!sc_array_more(plan->copies, plan->count, 1))
+        return SC_NOMEM;
     plan->copies[plan->count++] = (struct sc_read_plan_copy){
         .span = *span, .group = group, .rank = rank, .state = readable ? SC_COPY_SPARE : SC_COPY_UNREADABLE};
     return SC_OK;

@@ -32,7 +32,7 @@ struct sc_read_plan_copy {
 
 struct sc_read_plan {
     struct sc_read_plan_copy *copies; /* since sc_read_plan_assign by row group and first row */
-    uint32_t count, capacity;
+    uint32_t count;
     uint32_t *by_id;    /* copies in the order of their ids, those of one id in the order of preference */
     uint32_t *place_of; /* of each copy in by_id */
     uint32_t batches;   /* different ids */

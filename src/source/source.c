@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "source/units.h"
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "store/catalogue.h"
 
@@ -14,14 +15,10 @@ static enum sc_status note_once(char ***list, uint32_t *count, const char *sente
         if (strcmp((*list)[i], sentence) == 0)
             return SC_OK;
     }
-    char **grown = realloc(*list, ((size_t)*count + 1) * sizeof(*grown));
-    if (grown == NULL)
+    char *copy = sc_array_more(*list, *count, 1) ? strdup(sentence) : NULL;
+    if (copy == NULL)
         return SC_NOMEM;
-    *list = grown;
-    grown[*count] = strdup(sentence);
-    if (grown[*count] == NULL)
-        return SC_NOMEM;
-    ++*count;
+    (*list)[(*count)++] = copy;
     return SC_OK;
 }
 
@@ -130,14 +127,11 @@ static enum sc_status open_segment(struct opening *o, const struct sc_catalogue_
         return status;
     if (status != SC_OK)
         return sc_source_note_unreadable(source, expected, file->window_ms, SC_ANY_LANE, why.message);
-    struct sc_segment **segments =
-        realloc(source->segments, ((size_t)source->segment_count + 1) * sizeof(struct sc_segment *));
-    if (segments == NULL) {
+    if (!sc_array_more(source->segments, source->segment_count, 1)) {
         sc_segment_close(segment);
         return SC_NOMEM;
     }
-    source->segments = segments;
-    segments[source->segment_count++] = segment;
+    source->segments[source->segment_count++] = segment;
     source->bytes += segment->file_bytes;
     segment->replica = file->replica;
     keep_or_release(&o->keeping, o->bounds, segment);
@@ -169,13 +163,8 @@ static bool is_opened(const struct opened *opened, uint32_t sorted, const char *
 
 static enum sc_status remember(struct opened *opened, const char *path)
 {
-    if ((opened->count & (opened->count + 1)) == 0) {
-        size_t capacity = ((size_t)opened->count + 1) * 2;
-        char **paths = realloc(opened->paths, capacity * sizeof(*paths));
-        if (paths == NULL)
-            return SC_NOMEM;
-        opened->paths = paths;
-    }
+    if (!sc_array_more(opened->paths, opened->count, 1))
+        return SC_NOMEM;
     opened->paths[opened->count] = strdup(path);
     return opened->paths[opened->count++] == NULL ? SC_NOMEM : SC_OK;
 }

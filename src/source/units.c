@@ -6,6 +6,7 @@
  */
 #include "source/units.h"
 
+#include "base/array.h"
 #include "base/clock.h"
 
 #include <stdio.h>
@@ -333,13 +334,10 @@ enum sc_status sc_source_note_lost(struct sc_source *source, uint64_t window_ms,
 static enum sc_status list_lost(struct sc_source *source, const struct sc_read_plan_news *news,
                                 const char *sentence)
 {
-    size_t count = (size_t)source->lost_count + news->lost_count;
-    uint32_t *grown = realloc(source->lost, count * sizeof(*grown));
-    if (grown == NULL)
+    if (!sc_array_more(source->lost, source->lost_count, news->lost_count))
         return SC_NOMEM;
-    memcpy(grown + source->lost_count, news->lost, news->lost_count * sizeof(*grown));
-    source->lost = grown;
-    source->lost_count = (uint32_t)count;
+    memcpy(source->lost + source->lost_count, news->lost, news->lost_count * sizeof(*news->lost));
+    source->lost_count += news->lost_count;
     return sc_source_note_damage(source, sentence);
 }
 

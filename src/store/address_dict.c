@@ -1,54 +1,36 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "store/address_dict.h"
 
+#include "base/array.h"
 #include "base/hash.h"
 #include "base/radix.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define KEPT_CAPACITY (1u << 17) /* 3 MiB */
-
-static uint32_t *find_place(const struct sc_address_set *set, const struct sc_addr *address)
-{
-    uint32_t mask = set->table_size - 1;
-    uint64_t hash = sc_hash_pair(sc_load_le64(address->b), sc_load_le64(address->b + 8), set->seed);
-    for (uint32_t i = (uint32_t)hash & mask;; i = (i + 1) & mask) {
-        uint32_t entry = set->table[i];
-        if (entry == 0 || sc_addr_equal(&set->values[entry - 1], address))
-            return &set->table[i];
-    }
-}
+#define FIRST_CAPACITY 1024u
+#define KEPT_CAPACITY  (1u << 17) /* 4 MiB */
 
 static bool grow_set(struct sc_address_set *set)
 {
-    uint32_t capacity = set->capacity == 0 ? 1024 : set->capacity * 2;
-    struct sc_addr *values = realloc(set->values, (size_t)capacity * sizeof(*values));
-    if (values == NULL)
-        return false;
-    set->values = values;
-    uint32_t *table = calloc((size_t)capacity * 2, sizeof(*table));
-    if (table == NULL)
-        return false;
-    free(set->table);
-    set->table = table;
-    set->table_size = capacity * 2;
-    set->capacity = capacity;
-    for (uint32_t i = 0; i < set->count; i++)
-        *find_place(set, &values[i]) = i + 1;
-    return true;
+    uint32_t room = set->count == 0 ? FIRST_CAPACITY : set->count * 2;
+    return sc_array_reserve(set->values, set->capacity, room) &&
+           sc_table_reserve(&set->table, room - set->count);
 }
 
 uint32_t sc_address_set_add(struct sc_address_set *set, const struct sc_addr *address)
 {
-    if (set->count == set->capacity && !grow_set(set))
+    if (set->count == set->table.size / 2 && !grow_set(set))
         return UINT32_MAX;
-    uint32_t *place = find_place(set, address);
-    if (*place == 0) {
-        set->values[set->count] = *address;
-        *place = ++set->count;
-    }
-    return *place - 1;
+    uint64_t hash = sc_hash_pair(sc_load_le64(address->b), sc_load_le64(address->b + 8), set->seed);
+    struct sc_probe p = sc_table_first(&set->table, hash);
+    while (p.number != SC_TABLE_NONE && !sc_addr_equal(&set->values[p.number], address))
+        sc_table_next(&set->table, &p);
+    if (p.number != SC_TABLE_NONE)
+        return p.number;
+    set->values[set->count] = *address;
+    sc_table_put(&set->table, &p, set->count);
+    return set->count++;
 }
 
 /* By one half of their bits: first the lower, then the upper one, in which IPv4 addresses are alike. */
@@ -129,13 +111,13 @@ void sc_address_set_clear(struct sc_address_set *set)
     free(set->rank);
     set->rank = NULL;
     set->count = 0;
-    memset(set->table, 0, set->table_size * sizeof(*set->table));
+    sc_table_clear(&set->table);
 }
 
 void sc_address_set_free(struct sc_address_set *set)
 {
     free(set->values);
-    free(set->table);
+    sc_table_free(&set->table);
     free(set->rank);
     *set = (struct sc_address_set){0};
 }

@@ -11,6 +11,7 @@
 
 #include "base/addr.h"
 #include "base/arena.h"
+#include "base/table.h"
 #include "store/stream.h"
 
 struct sc_address_dict {
@@ -25,9 +26,8 @@ struct sc_address_set {
     struct sc_addr *values; /* in order of arrival */
     uint32_t count;
     uint32_t capacity;
-    uint32_t *table; /* arrival index + 1 */
-    uint32_t table_size;
-    uint32_t *rank; /* after sorting: arrival index to code */
+    struct sc_table table; /* of arrival indexes */
+    uint32_t *rank;        /* after sorting: arrival index to code */
 };
 
 /* Arrival index of the address, added when new; UINT32_MAX without memory. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "store/catalogue.h"
 
+#include "base/array.h"
 #include "base/buf.h"
 #include "store/format.h"
 
@@ -15,14 +16,8 @@
 
 static enum sc_status add_file(struct sc_catalogue *catalogue, const struct sc_catalogue_file *file)
 {
-    if (catalogue->count == catalogue->capacity) {
-        uint32_t capacity = catalogue->capacity == 0 ? 64 : catalogue->capacity * 2;
-        struct sc_catalogue_file *files = realloc(catalogue->files, capacity * sizeof(*files));
-        if (files == NULL)
-            return SC_NOMEM;
-        catalogue->files = files;
-        catalogue->capacity = capacity;
-    }
+    if (!sc_array_more(catalogue->files, catalogue->count, 1))
+        return SC_NOMEM;
     char *copy = strdup(file->path);
     if (copy == NULL)
         return SC_NOMEM;
@@ -33,14 +28,11 @@ static enum sc_status add_file(struct sc_catalogue *catalogue, const struct sc_c
 
 static bool add_tally(struct sc_catalogue *catalogue, const char *path, uint64_t window_ms)
 {
-    struct sc_catalogue_tally *tallies =
-        realloc(catalogue->tallies, ((size_t)catalogue->tally_count + 1) * sizeof(*tallies));
-    if (tallies == NULL)
+    if (!sc_array_more(catalogue->tallies, catalogue->tally_count, 1))
         return false;
-    catalogue->tallies = tallies;
-    tallies[catalogue->tally_count].path = strdup(path);
-    tallies[catalogue->tally_count].window_ms = window_ms;
-    return tallies[catalogue->tally_count++].path != NULL;
+    struct sc_catalogue_tally *tally = &catalogue->tallies[catalogue->tally_count++];
+    *tally = (struct sc_catalogue_tally){.path = strdup(path), .window_ms = window_ms};
+    return tally->path != NULL;
 }
 
 /*

@@ -21,7 +21,6 @@ struct sc_catalogue_file {
 struct sc_catalogue {
     struct sc_catalogue_file *files; /* by window, then name */
     uint32_t count;
-    uint32_t capacity;
     struct sc_catalogue_tally {
         char *path;
         uint64_t window_ms;

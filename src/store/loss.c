@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "store/loss.h"
 
+#include "base/array.h"
 #include "base/buf.h"
 
 #include <dirent.h>
@@ -66,14 +67,8 @@ enum sc_status sc_losses_add(struct sc_losses *l, const struct sc_loss *loss)
         grow(&l->list[i].lost, &loss->lost);
         return SC_OK;
     }
-    if (l->count == l->capacity) {
-        uint32_t capacity = l->capacity == 0 ? 64 : l->capacity * 2;
-        struct sc_loss *list = realloc(l->list, capacity * sizeof(*list));
-        if (list == NULL)
-            return SC_NOMEM;
-        l->list = list;
-        l->capacity = capacity;
-    }
+    if (!sc_array_more(l->list, l->count, 1))
+        return SC_NOMEM;
     memmove(&l->list[i + 1], &l->list[i], (l->count - i) * sizeof(*l->list));
     l->list[i] = *loss;
     l->count++;
@@ -88,12 +83,10 @@ enum sc_status sc_losses_add_stream(struct sc_losses *l, const struct sc_stream 
         l->streams[i].closed = l->streams[i].closed || stream->closed;
         return SC_OK;
     }
-    struct sc_stream *streams = realloc(l->streams, ((size_t)l->stream_count + 1) * sizeof(*streams));
-    if (streams == NULL)
+    if (!sc_array_more(l->streams, l->stream_count, 1))
         return SC_NOMEM;
-    l->streams = streams;
-    streams[l->stream_count] = *stream;
-    streams[l->stream_count++].heard_ms = 0;
+    l->streams[l->stream_count] = *stream;
+    l->streams[l->stream_count++].heard_ms = 0;
     return SC_OK;
 }
 

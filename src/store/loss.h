@@ -24,7 +24,7 @@ struct sc_loss {
 /* Zero-initialise; sc_losses_free releases. One thread. */
 struct sc_losses {
     struct sc_loss *list; /* by stream, window, lane, each once */
-    uint32_t count, capacity;
+    uint32_t count;
     struct sc_stream *streams; /* each once; heard_ms is not kept */
     uint32_t stream_count;
 };

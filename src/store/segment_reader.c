@@ -2,6 +2,8 @@
 /* Opening a segment and finding its row groups. The format is at the head of segment_writer.c. */
 #include "store/reader.h"
 
+#include "base/array.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -79,13 +81,8 @@ static enum sc_status read_segment_head(struct sc_segment *segment, struct sc_er
 
 static bool add_group(struct sc_segment *segment, const struct sc_group_ref *ref)
 {
-    if ((segment->group_count & (segment->group_count + 1)) == 0) { /* grow at 0, 1, 3, 7, ... */
-        size_t capacity = ((size_t)segment->group_count + 1) * 2;
-        struct sc_group_ref *groups = realloc(segment->groups, capacity * sizeof(*groups));
-        if (groups == NULL)
-            return false;
-        segment->groups = groups;
-    }
+    if (!sc_array_more(segment->groups, segment->group_count, 1))
+        return false;
     segment->groups[segment->group_count++] = *ref;
     return true;
 }

@@ -110,6 +110,7 @@
  */
 #include "store/segment_writer.h"
 
+#include "base/array.h"
 #include "base/clock.h"
 
 #include <stdlib.h>
@@ -190,24 +191,12 @@ enum sc_status sc_segment_writer_create(struct sc_segment_writer *writer, struct
     return status;
 }
 
-static bool reserve_group(struct sc_segment_writer *writer)
-{
-    uint32_t n = writer->group_count;
-    if ((n & (n + 1)) != 0) /* there was room made at 0, 1, 3, 7, ... */
-        return true;
-    struct sc_group_ref *groups = realloc(writer->groups, ((size_t)n + 1) * 2 * sizeof(*groups));
-    if (groups == NULL)
-        return false;
-    writer->groups = groups;
-    return true;
-}
-
 /* All that needs memory comes before the write: afterwards only the file itself can fail. */
 static enum sc_status append_group(struct sc_segment_writer *writer, const uint8_t *bytes, size_t length,
                                    const struct sc_group_ref *ref, const struct sc_row_stats *stats,
                                    struct sc_error *err)
 {
-    enum sc_status status = reserve_group(writer) ? SC_OK : SC_NOMEM;
+    enum sc_status status = sc_array_more(writer->groups, writer->group_count, 1) ? SC_OK : SC_NOMEM;
     uint64_t offset = writer->offset;
     if (status == SC_OK && ref->record_kind == SC_RECORDS_FLOWS)
         status = sc_row_stats_merge(&writer->flow_stats, stats);

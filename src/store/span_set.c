@@ -1,62 +1,51 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "store/span_set.h"
 
+#include "base/array.h"
 #include "base/hash.h"
 
 #include <stdlib.h>
 
-static struct sc_span_id *find_place(const struct sc_span_set *set, const struct sc_span_id *id)
+static bool is_id(const struct sc_span_id *id, const struct sc_span *span)
 {
-    uint64_t h = sc_hash_pair(id->stream, id->sequence, set->seed ^ id->lane);
-    for (uint32_t i = (uint32_t)h & (set->size - 1);; i = (i + 1) & (set->size - 1)) {
-        struct sc_span_id *place = &set->table[i];
-        if (!place->used ||
-            (place->stream == id->stream && place->sequence == id->sequence && place->lane == id->lane))
-            return place;
-    }
+    return id->stream == span->stream && id->sequence == span->sequence && id->lane == span->lane;
 }
 
-static bool grow_set(struct sc_span_set *set)
+/* Where the span's id is, or would go. */
+static struct sc_probe find(const struct sc_span_set *set, const struct sc_span *span)
 {
-    struct sc_span_set bigger = {.seed = set->size == 0 ? sc_hash_draw_seed() : set->seed,
-                                 .size = set->size == 0 ? 256 : set->size * 2,
-                                 .count = set->count};
-    bigger.table = calloc(bigger.size, sizeof(*bigger.table));
-    if (bigger.table == NULL)
-        return false;
-    for (uint32_t i = 0; i < set->size; i++) {
-        if (set->table[i].used)
-            *find_place(&bigger, &set->table[i]) = set->table[i];
-    }
-    free(set->table);
-    *set = bigger;
-    return true;
+    uint64_t hash = sc_hash_pair(span->stream, span->sequence, set->seed ^ span->lane);
+    struct sc_probe p = sc_table_first(&set->table, hash);
+    while (p.number != SC_TABLE_NONE && !is_id(&set->ids[p.number], span))
+        sc_table_next(&set->table, &p);
+    return p;
 }
 
 enum sc_status sc_span_set_add(struct sc_span_set *set, const struct sc_span *span, bool *fresh)
 {
-    if (set->count * 2 >= set->size && !grow_set(set))
+    if (set->count == 0)
+        set->seed = sc_hash_draw_seed();
+    if (!sc_table_reserve(&set->table, 1) || !sc_array_more(set->ids, set->count, 1))
         return SC_NOMEM;
-    struct sc_span_id id = {
-        .stream = span->stream, .sequence = span->sequence, .lane = span->lane, .used = 1};
-    struct sc_span_id *place = find_place(set, &id);
-    *fresh = !place->used;
+    struct sc_probe p = find(set, span);
+    *fresh = p.number == SC_TABLE_NONE;
     if (*fresh) {
-        *place = id;
-        set->count++;
+        set->ids[set->count] =
+            (struct sc_span_id){.stream = span->stream, .sequence = span->sequence, .lane = span->lane};
+        sc_table_put(&set->table, &p, set->count++);
     }
     return SC_OK;
 }
 
 bool sc_span_set_has(const struct sc_span_set *set, const struct sc_span *span)
 {
-    struct sc_span_id id = {.stream = span->stream, .sequence = span->sequence, .lane = span->lane};
-    return set->size != 0 && find_place(set, &id)->used;
+    return find(set, span).number != SC_TABLE_NONE;
 }
 
 void sc_span_set_free(struct sc_span_set *set)
 {
-    free(set->table);
+    free(set->ids);
+    sc_table_free(&set->table);
     *set = (struct sc_span_set){0};
 }
 

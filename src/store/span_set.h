@@ -3,20 +3,20 @@
 #ifndef SC_STORE_SPAN_SET_H
 #define SC_STORE_SPAN_SET_H
 
+#include "base/table.h"
 #include "flow/batch.h"
 
 struct sc_span_id {
     uint64_t stream;
     uint64_t sequence;
     uint32_t lane;
-    uint32_t used;
 };
 
 struct sc_span_set {
     uint64_t seed; /* drawn with the first id */
-    struct sc_span_id *table;
-    uint32_t size;
+    struct sc_span_id *ids;
     uint32_t count;
+    struct sc_table table; /* of the ids */
 };
 
 /* Adds the id of a span. *fresh tells whether it was new. @return SC_OK or SC_NOMEM. */

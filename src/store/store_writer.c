@@ -8,6 +8,7 @@
  */
 #include "store/store.h"
 
+#include "base/array.h"
 #include "base/bounds.h"
 #include "base/clock.h"
 #include "flow/gather.h"
@@ -76,11 +77,9 @@ static enum sc_status take_lock(const char *store, int *fd, struct sc_error *err
 
 static struct live_file *add_file(struct sc_store_writer *w, const char *path, uint64_t window_ms)
 {
-    struct live_file *files = realloc(w->files, ((size_t)w->file_count + 1) * sizeof(*files));
-    if (files == NULL)
+    if (!sc_array_more(w->files, w->file_count, 1))
         return NULL;
-    w->files = files;
-    struct live_file *f = &files[w->file_count];
+    struct live_file *f = &w->files[w->file_count];
     *f = (struct live_file){.writer = {.handle = -1}, .path = strdup(path), .window_ms = window_ms};
     if (f->path == NULL)
         return NULL;
@@ -216,15 +215,13 @@ static const struct sc_column *const *columns_of(const struct sc_batch *batch)
 static enum sc_status add_own_span(struct sc_store_writer *w, struct sc_batch *batch, uint32_t first,
                                    uint32_t rows)
 {
-    struct sc_span *spans = realloc(batch->spans, ((size_t)batch->span_count + 1) * sizeof(*spans));
-    if (spans == NULL)
+    if (!sc_array_more(batch->spans, batch->span_count, 1))
         return SC_NOMEM;
-    batch->spans = spans;
-    spans[batch->span_count++] = (struct sc_span){.stream = w->stream,
-                                                  .lane = w->options.lane,
-                                                  .first_row = first,
-                                                  .sequence = w->sequence++,
-                                                  .rows = rows};
+    batch->spans[batch->span_count++] = (struct sc_span){.stream = w->stream,
+                                                         .lane = w->options.lane,
+                                                         .first_row = first,
+                                                         .sequence = w->sequence++,
+                                                         .rows = rows};
     return SC_OK;
 }
 

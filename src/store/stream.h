@@ -64,7 +64,7 @@ struct sc_stream_encoder {
     struct sc_buf plane; /* scratch */
     struct sc_buf packed;
     uint64_t *delta; /* scratch of delta_cap values */
-    size_t delta_cap;
+    uint32_t delta_cap;
 };
 
 enum sc_status sc_stream_encoder_init(struct sc_stream_encoder *encoder, enum sc_effort effort);

@@ -2,6 +2,8 @@
 /* Encoding of streams: the smallest of a few layouts, found on a sample. The format is in stream.h. */
 #include "store/stream.h"
 
+#include "base/array.h"
+
 #include <lz4.h>
 #include <stdlib.h>
 #include <zstd.h>
@@ -173,18 +175,6 @@ static enum sc_status put_plain(const uint64_t *values, uint32_t count, uint64_t
     return SC_OK;
 }
 
-static bool need_delta(struct sc_stream_encoder *encoder, uint32_t count)
-{
-    if (count <= encoder->delta_cap)
-        return true;
-    uint64_t *delta = realloc(encoder->delta, (size_t)count * sizeof(*delta));
-    if (delta == NULL)
-        return false;
-    encoder->delta = delta;
-    encoder->delta_cap = count;
-    return true;
-}
-
 /* Zigzag differences to encoder->delta; returns the largest. The value before the first is values[0]. */
 static uint64_t make_delta(struct sc_stream_encoder *encoder, const uint64_t *values, uint32_t count)
 {
@@ -234,7 +224,7 @@ static enum choice choose(struct sc_stream_encoder *encoder, const uint64_t *val
     struct sc_buf scratch = {0};
     size_t best = planes_size(encoder, from, n, base, bytes_of(bits), false, &scratch);
     enum choice pick = CHOOSE_PLANES;
-    if (need_delta(encoder, n)) {
+    if (sc_array_reserve(encoder->delta, encoder->delta_cap, n)) {
         uint64_t most = make_delta(encoder, from, n);
         size_t size =
             planes_size(encoder, encoder->delta, n, from[0], bytes_of(bit_length(most)), true, &scratch);
@@ -252,7 +242,7 @@ static enum choice choose(struct sc_stream_encoder *encoder, const uint64_t *val
 static enum sc_status put_delta(struct sc_stream_encoder *encoder, const uint64_t *values, uint32_t count,
                                 struct sc_buf *out)
 {
-    if (!need_delta(encoder, count))
+    if (!sc_array_reserve(encoder->delta, encoder->delta_cap, count))
         return SC_NOMEM;
     uint64_t most = make_delta(encoder, values, count);
     return put_planes(encoder, SC_LAYOUT_DELTA, encoder->delta, count, values[0], bytes_of(bit_length(most)),

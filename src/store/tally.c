@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "store/tally.h"
 
+#include "base/array.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -21,12 +23,10 @@ struct sc_tally_lane *sc_tally_lane(struct sc_tally *tally, uint32_t lane)
     }
     if (tally->lane_count == SC_TALLY_MAX_LANES)
         return NULL;
-    struct sc_tally_lane *lanes = realloc(tally->lanes, ((size_t)tally->lane_count + 1) * sizeof(*lanes));
-    if (lanes == NULL)
+    if (!sc_array_more(tally->lanes, tally->lane_count, 1))
         return NULL;
-    tally->lanes = lanes;
-    lanes[tally->lane_count] = (struct sc_tally_lane){.lane = lane};
-    return &lanes[tally->lane_count++];
+    tally->lanes[tally->lane_count] = (struct sc_tally_lane){.lane = lane};
+    return &tally->lanes[tally->lane_count++];
 }
 
 static void grow(struct sc_tally_count *to, const struct sc_tally_count *from)
@@ -275,16 +275,14 @@ enum sc_status sc_stream_list(const char *store, struct sc_stream **out, uint32_
     *count = 0;
     SC_TRY(sc_stream_walk_begin(&walk, store, err));
     while (sc_stream_walk_next(&walk, store, &one)) {
-        struct sc_stream *grown = realloc(*out, ((size_t)*count + 1) * sizeof(*grown));
-        if (grown == NULL) {
+        if (!sc_array_more(*out, *count, 1)) {
             free(*out);
             *out = NULL;
             *count = 0;
             sc_stream_walk_end(&walk);
             return sc_fail_nomem(err, "the list of streams");
         }
-        *out = grown;
-        grown[(*count)++] = one;
+        (*out)[(*count)++] = one;
     }
     sc_stream_walk_end(&walk);
     return SC_OK;

@@ -48,7 +48,7 @@ void sc_exporters_free_all(struct sc_decoder *decoder)
         while (decoder->standings[standing].newest != NULL)
             destroy(decoder->standings[standing].newest);
     }
-    sc_chains_free(&decoder->exporters);
+    sc_roster_free(&decoder->exporters);
 }
 
 /* Idle sessions of the exporter go until it holds no more than `most` bytes. */

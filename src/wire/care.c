@@ -3,9 +3,9 @@
  * What time does to the state of exporters: templates expire, data sets that wait are given up, domains, sessions and exporters
  * that nobody heard of for long go; rates are computed, and accounts and missing templates told.
  *
- * All in steps, so that no number of exporters, and nothing that one of them may have, stops the thread. A pass goes over the heads of
- * the tables of sessions and exporters; within a session over its domains, and within a domain over its templates, from the end of
- * either row (base/roster.h). It may pause before any of these, while others come and go. Where a table grows it begins anew.
+ * All in steps, so that no number of exporters, and nothing that one of them may have, stops the thread. A pass goes over all sessions,
+ * within a session over its domains, within a domain over its templates, then over the exporters, from the end of each row
+ * (base/roster.h). It may pause before any of these, while others come and go; who comes meanwhile is looked at in the next pass.
  */
 #include "wire/exporter.h"
 #include "wire/forget.h"
@@ -29,6 +29,8 @@
 /* What is looked at counts one, a domain more for its account. An exporter as most are, with a few templates, comes to about so many. */
 #define DOMAIN_STEPS   4u
 #define EXPORTER_STEPS 8u
+
+#define ALL UINT32_MAX /* of a row: none was looked at */
 
 struct pass {
     struct sc_decoder *decoder;
@@ -141,7 +143,7 @@ static bool care_domains(struct pass *p, struct sc_session *s)
         if (s->transport == SC_TRANSPORT_UDP && !expire_templates(p, s, domain))
             return false;
         spend(p, DOMAIN_STEPS + domain->missing_count);
-        p->at->templates = SC_CARE_ALL;
+        p->at->templates = ALL;
         if (is_over(s, domain, p->now_ms))
             sc_session_drop_domain(s, domain);
         else
@@ -158,65 +160,72 @@ static void care_waiting(struct pass *p, struct sc_session *s)
         sc_session_drop_waiting(s, &waited);
 }
 
-static void leave(struct sc_decoder *decoder, struct sc_session *s)
+static void enter(struct pass *p, struct sc_session *s)
+{
+    p->at->session = s;
+    p->at->domains = p->at->templates = ALL;
+    care_waiting(p, s);
+}
+
+static void leave(struct pass *p, struct sc_session *s)
 {
     struct sc_exporter *e = s->owner;
-    sc_care_enter(decoder, s->chain.next);
+    s->cared = p->at->pass;
+    p->at->session = NULL;
     if (s->domains.count != 0)
         return;
-    sc_session_remove(decoder, s);
+    sc_session_remove(p->decoder, s);
     sc_exporter_tidy(e);
 }
 
-/* Those of the head at hand. True: all were looked at. */
+/* False: not all of it was looked at. */
+static bool care_session(struct pass *p, struct sc_session *s)
+{
+    if (s->cared == p->at->pass) /* it stood farther back when it was looked at */
+        return true;
+    if (s != p->at->session)
+        enter(p, s);
+    bool done = care_domains(p, s);
+    sc_exporter_settle(s);
+    if (done)
+        leave(p, s);
+    return done;
+}
+
+/* True: all were looked at. */
 static bool care_sessions(struct pass *p)
 {
-    while (p->at->session != NULL && p->left > 0) {
-        struct sc_session *s = p->at->session;
-        if (p->at->domains == SC_CARE_ALL)
-            care_waiting(p, s);
-        bool done = care_domains(p, s);
-        sc_exporter_settle(s);
-        if (done)
-            leave(p->decoder, s);
+    const struct sc_roster *all = &p->decoder->sessions;
+    uint32_t *left = &p->at->sessions;
+    for (*left = left_of(*left, all->count); *left > 0 && p->left > 0; --*left) {
+        if (!care_session(p, (struct sc_session *)all->row[*left - 1]))
+            return false;
     }
-    return p->at->session == NULL;
+    return *left == 0;
 }
 
-static struct sc_chain *first_of(const struct sc_chains *chains, uint32_t head)
+/* True: all were looked at. */
+static bool care_exporters(struct pass *p)
 {
-    return head < chains->size ? chains->heads[head] : NULL;
-}
-
-static void care_exporters(struct pass *p)
-{
-    spend(p, 1);
-    for (struct sc_chain *c = first_of(&p->decoder->exporters, p->at->head), *next; c != NULL; c = next) {
-        struct sc_exporter *e = (struct sc_exporter *)c;
-        next = c->next;
+    const struct sc_roster *all = &p->decoder->exporters;
+    uint32_t *left = &p->at->exporters;
+    for (*left = left_of(*left, all->count); *left > 0 && p->left > 0; --*left) {
+        struct sc_exporter *e = (struct sc_exporter *)all->row[*left - 1];
         spend(p, 1);
         if (e->newest == NULL && is_idle(e->used_ms, p->now_ms, ESTABLISHED_IDLE_MS))
             sc_exporter_release(e);
         else
             sc_exporter_tidy(e);
     }
+    return *left == 0;
 }
 
-static void enter_head(struct sc_decoder *decoder, uint32_t head)
-{
-    decoder->care.head = head;
-    sc_care_enter(decoder, first_of(&decoder->sessions, head));
-}
-
-/* Tables never shrink: they are as they were when their sizes together are. */
 static void begin_or_go_on(struct pass *p)
 {
-    uint64_t heads = (uint64_t)p->decoder->sessions.size + p->decoder->exporters.size;
-    if (p->at->begun && p->at->heads == heads)
+    if (p->at->begun)
         return;
-    p->at->begun = true;
-    p->at->heads = heads;
-    enter_head(p->decoder, 0);
+    *p->at =
+        (struct sc_care_place){.begun = true, .pass = p->at->pass + 1, .sessions = ALL, .exporters = ALL};
     if (p->care->account != NULL)
         p->care->account(p->care->arg, NULL);
 }
@@ -231,14 +240,8 @@ bool sc_decoder_care(struct sc_decoder *decoder, uint32_t exporters, uint64_t no
                      .now_ms = now_ms,
                      .left = (uint64_t)exporters * EXPORTER_STEPS};
     begin_or_go_on(&p);
-    while (p.at->head < decoder->sessions.size || p.at->head < decoder->exporters.size) {
-        if (p.left == 0 || !care_sessions(&p))
-            return false;
-        care_exporters(&p);
-        enter_head(decoder, p.at->head + 1);
-    }
-    p.at->begun = false;
-    return true;
+    p.at->begun = !care_sessions(&p) || !care_exporters(&p);
+    return !p.at->begun;
 }
 
 void sc_decoder_expire(struct sc_decoder *decoder, uint64_t now_ms)

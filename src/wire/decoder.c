@@ -59,7 +59,7 @@ void sc_decoder_free(struct sc_decoder *decoder)
     if (decoder == NULL)
         return;
     sc_exporters_free_all(decoder);
-    sc_chains_free(&decoder->sessions);
+    sc_roster_free(&decoder->sessions);
     free(decoder->v5);
     free(decoder->positions);
     free(decoder->lengths);

@@ -173,7 +173,7 @@ struct sc_exporter_stats {
 
 /* Who is told what during a step of care; what is NULL is not wanted. */
 struct sc_care {
-    /* Each account; first NULL, when a pass begins, or begins anew because much has changed. */
+    /* Each account; first NULL, when a pass begins. */
     void (*account)(void *arg, const struct sc_exporter_stats *stats);
     /* Each template that is not there yet and that data sets came without at or before `missing_before_ms` for the first time: once,
      * unless it returns false, which keeps it for another pass. 32 of a domain are known by their ids at a time. */

@@ -159,14 +159,13 @@ struct sc_map_key {
 
 struct sc_map_entry {
     struct sc_map_key key;
-    uint8_t *name; /* its length in one byte, then the bytes; NULL: no entry */
+    uint8_t *name; /* its length in one byte, then the bytes */
 };
 
-/* An open hash, at most 3/4 full. */
 struct sc_name_map {
-    struct sc_map_entry *entries;
-    uint32_t capacity; /* a power of two, or 0 */
+    struct sc_map_entry *entries; /* in no order; there is room for what the table has */
     uint32_t count;
+    struct sc_table table; /* their places, by key */
 };
 
 struct sc_domain_maps {
@@ -285,8 +284,9 @@ struct sc_unknown_element {
 };
 
 struct sc_session {
-    struct sc_chain chain;            /* of the decoder's sessions */
+    struct sc_roster_entry entry;     /* of the decoder's sessions */
     struct sc_session *hash_next;     /* of a list of sessions that no decoder has (state.c) */
+    uint64_t cared;                   /* the last pass of care that has looked at all of it */
     struct sc_session *newer, *older; /* order of use */
     struct sc_session *sibling_newer, *sibling_older; /* the same among the sessions of its exporter */
     struct sc_exporter *owner;                        /* NULL: no decoder has it */
@@ -326,7 +326,7 @@ enum sc_standing { SC_STRANGER, SC_NEWCOMER, SC_ESTABLISHED, SC_STANDINGS };
 #define SC_ESTABLISHED_MINUTES 10u
 
 struct sc_exporter {
-    struct sc_chain chain;             /* of the decoder's exporters */
+    struct sc_roster_entry entry;      /* of the decoder's exporters */
     struct sc_exporter *newer, *older; /* order of use among those of its standing */
     struct sc_decoder *decoder;
     struct sc_addr network;
@@ -431,25 +431,23 @@ struct sc_record_writer {
     uint64_t total; /* bytes written since the decoder was made, of all records */
 };
 
-#define SC_CARE_ALL UINT32_MAX /* of a row: none was looked at */
-
 /* Where a pass of care goes on. */
 struct sc_care_place {
     bool begun;
-    uint64_t heads;             /* of the tables of sessions and of exporters, when it began */
-    uint32_t head;              /* of either */
-    struct sc_session *session; /* the next one at this head; NULL: none */
-    uint32_t domains;           /* of its row, so many are left at most */
-    uint32_t templates;         /* likewise of the last of these */
+    uint64_t pass;                /* counts them, from 1 */
+    uint32_t sessions, exporters; /* of these rows, so many are left at most */
+    struct sc_session *session;   /* that it has begun with; NULL: none */
+    uint32_t domains;             /* likewise of its row */
+    uint32_t templates;           /* and of that of the last of these */
 };
 
 struct sc_decoder {
     struct sc_decoder_limits limits;
-    struct sc_chains sessions;
+    struct sc_roster sessions;
     struct sc_session *newest, *oldest;
     struct sc_session *last;    /* of the last message */
     struct sc_session *busy[2]; /* of the message at hand: they can't go */
-    struct sc_chains exporters;
+    struct sc_roster exporters;
     struct sc_exporter_list standings[SC_STANDINGS];
     struct sc_budget own_budget, *budget;
     struct sc_care_place care;
@@ -459,7 +457,7 @@ struct sc_decoder {
     struct sc_plan plan;
     uint32_t *positions; /* of the fields of one set of variable length */
     uint16_t *lengths;
-    size_t cell_capacity;
+    uint32_t position_capacity, length_capacity;
     uint64_t seed;
     struct sc_session *first_changed, *last_changed; /* since their last record */
     struct sc_buf removed;                           /* records of sessions that are gone */

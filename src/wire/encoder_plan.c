@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* From columns to sources, from a row's state to its pattern, from a pattern to its template. */
+#include "base/array.h"
 #include "base/hash.h"
 #include "wire/encoder_types.h"
 
@@ -189,8 +190,7 @@ void sc_encoder_plan_forget_patterns(struct encoder_plan *plan)
     for (uint32_t i = 0; i < plan->pattern_count; i++)
         free_pattern(&plan->patterns[i]);
     plan->pattern_count = 0;
-    if (plan->index != NULL)
-        memset(plan->index, 0, ENCODER_PATTERN_SLOTS * sizeof(*plan->index));
+    sc_table_clear(&plan->table);
 }
 
 void sc_encoder_plan_free(struct encoder_plan *plan)
@@ -200,7 +200,7 @@ void sc_encoder_plan_free(struct encoder_plan *plan)
     free(plan->seen);
     free(plan->state);
     free(plan->patterns);
-    free(plan->index);
+    sc_table_free(&plan->table);
     *plan = (struct encoder_plan){0};
 }
 
@@ -220,16 +220,11 @@ static bool same_columns(const struct encoder_plan *plan, const struct sc_column
             return false;
         at++;
     }
-    return at == plan->seen_count && plan->scope_count == scope_count && plan->index != NULL;
+    return at == plan->seen_count && plan->scope_count == scope_count && plan->sources != NULL;
 }
 
 static bool reserve(struct encoder_plan *plan, uint32_t count)
 {
-    if (plan->index == NULL) {
-        plan->index = calloc(ENCODER_PATTERN_SLOTS, sizeof(*plan->index));
-        if (plan->index == NULL)
-            return false;
-    }
     if (count <= plan->source_capacity && plan->sources != NULL)
         return true;
     count += 16;
@@ -443,14 +438,8 @@ static enum sc_status adopt(struct sc_encoder *e, struct encoder_template *t)
 {
     if (e->template_count != 0 && e->template_count == e->options.max_templates)
         SC_TRY(evict(e));
-    if (e->template_count == e->template_capacity) {
-        uint32_t capacity = e->template_capacity * 2 + 16;
-        void *list = realloc(e->templates, capacity * sizeof(struct encoder_template *));
-        if (list == NULL)
-            return sc_fail_nomem(e->err, "a template");
-        e->templates = list;
-        e->template_capacity = capacity;
-    }
+    if (!sc_array_more(e->templates, e->template_count, 1))
+        return sc_fail_nomem(e->err, "a template");
     t->id = take_id(e);
     e->templates[e->template_count++] = t;
     return SC_OK;
@@ -538,10 +527,10 @@ static bool make_steps(const struct encoder_plan *plan, struct encoder_pattern *
     return true;
 }
 
-static enum sc_status make_pattern(struct sc_encoder *e, const struct encoder_plan *plan, uint64_t hash,
+static enum sc_status make_pattern(struct sc_encoder *e, const struct encoder_plan *plan,
                                    struct encoder_pattern *out)
 {
-    struct encoder_pattern p = {.hash = hash};
+    struct encoder_pattern p = {0};
     enum sc_status status = SC_OK;
     if (!make_steps(plan, &p))
         status = sc_fail_nomem(e->err, "a template");
@@ -554,33 +543,22 @@ static enum sc_status make_pattern(struct sc_encoder *e, const struct encoder_pl
     return status;
 }
 
-static uint32_t *index_slot(const struct encoder_plan *plan, uint64_t hash)
+/* NULL: there is none of the state at hand. */
+static struct encoder_pattern *known_pattern(const struct encoder_plan *plan, uint64_t hash)
 {
     size_t bytes = plan->source_count * sizeof(*plan->state);
-    uint32_t mask = ENCODER_PATTERN_SLOTS - 1;
-    for (uint32_t i = (uint32_t)(hash >> 32) & mask;; i = (i + 1) & mask) {
-        uint32_t entry = plan->index[i];
-        if (entry == 0)
-            return &plan->index[i];
-        const struct encoder_pattern *p = &plan->patterns[entry - 1];
-        if (p->hash == hash && memcmp(p->state, plan->state, bytes) == 0)
-            return &plan->index[i];
-    }
+    struct sc_probe p = sc_table_first(&plan->table, hash);
+    while (p.number != SC_TABLE_NONE && memcmp(plan->patterns[p.number].state, plan->state, bytes) != 0)
+        sc_table_next(&plan->table, &p);
+    return p.number == SC_TABLE_NONE ? NULL : &plan->patterns[p.number];
 }
 
 static bool reserve_pattern(struct encoder_plan *plan)
 {
-    if (plan->pattern_count == ENCODER_PATTERN_SLOTS / 2)
+    if (plan->pattern_count == ENCODER_MOST_PATTERNS)
         sc_encoder_plan_forget_patterns(plan);
-    if (plan->pattern_count < plan->pattern_capacity)
-        return true;
-    uint32_t capacity = plan->pattern_capacity * 2 + 16;
-    void *patterns = realloc(plan->patterns, capacity * sizeof(*plan->patterns));
-    if (patterns == NULL)
-        return false;
-    plan->patterns = patterns;
-    plan->pattern_capacity = capacity;
-    return true;
+    return sc_array_reserve(plan->patterns, plan->pattern_capacity, plan->pattern_count + 1) &&
+           sc_table_reserve(&plan->table, 1);
 }
 
 struct encoder_pattern *sc_encoder_pattern_find(struct sc_encoder *e, struct encoder_plan *plan,
@@ -590,12 +568,12 @@ struct encoder_pattern *sc_encoder_pattern_find(struct sc_encoder *e, struct enc
     for (uint32_t i = 0; i < plan->source_count; i++)
         hash = sc_hash_more(hash, plan->state[i], e->seed);
     hash = sc_hash_end(hash);
-    uint32_t *slot = index_slot(plan, hash);
+    struct encoder_pattern *known = known_pattern(plan, hash);
     *status = SC_OK;
-    if (*slot != 0)
-        return &plan->patterns[*slot - 1];
+    if (known != NULL)
+        return known;
     struct encoder_pattern made;
-    *status = make_pattern(e, plan, hash, &made); /* may forget all patterns: nothing of the index is kept */
+    *status = make_pattern(e, plan, &made); /* may forget all patterns */
     if (*status != SC_OK)
         return NULL;
     if (!reserve_pattern(plan)) {
@@ -603,7 +581,7 @@ struct encoder_pattern *sc_encoder_pattern_find(struct sc_encoder *e, struct enc
         *status = sc_fail_nomem(e->err, "a template");
         return NULL;
     }
-    plan->patterns[plan->pattern_count++] = made;
-    *index_slot(plan, hash) = plan->pattern_count;
-    return &plan->patterns[plan->pattern_count - 1];
+    plan->patterns[plan->pattern_count] = made;
+    sc_table_add(&plan->table, hash, plan->pattern_count);
+    return &plan->patterns[plan->pattern_count++];
 }

@@ -16,6 +16,7 @@
 #define SC_WIRE_ENCODER_TYPES_H
 
 #include "base/bytes.h"
+#include "base/table.h"
 #include "wire/encoder_options.h"
 
 #include <stdlib.h>
@@ -23,7 +24,7 @@
 #define ENCODER_VARIABLE      65535u
 #define ENCODER_FIRST_ID      256u
 #define ENCODER_SET_HEADER    4u
-#define ENCODER_PATTERN_SLOTS 4096u /* hash of patterns; at most half full */
+#define ENCODER_MOST_PATTERNS 2048u
 #define ENCODER_ENTERPRISE    0x8000u
 
 struct encoder_spec {
@@ -87,7 +88,6 @@ struct encoder_pattern {
     struct encoder_step *steps;
     struct encoder_template *template; /* NULL: nothing to send */
     uint32_t step_count;
-    uint64_t hash;
 };
 
 /* Sources of the columns last seen, with their patterns. Kept while the columns' keys stay the same. */
@@ -103,7 +103,7 @@ struct encoder_plan {
     struct encoder_pattern *patterns;
     uint32_t pattern_count;
     uint32_t pattern_capacity;
-    uint32_t *index; /* ENCODER_PATTERN_SLOTS entries, pattern + 1 */
+    struct sc_table table; /* of the patterns, by their states */
 };
 
 struct sc_encoder {
@@ -116,7 +116,6 @@ struct sc_encoder {
 
     struct encoder_template **templates;
     uint32_t template_count;
-    uint32_t template_capacity;
     uint16_t next_id;
     uint64_t tick;
 

@@ -2,6 +2,7 @@
 /* Whom sessions belong to: what is charged to an exporter, its standing, the elements of its own. */
 #include "wire/exporter.h"
 
+#include "base/array.h"
 #include "base/hash.h"
 #include "wire/changed.h"
 
@@ -106,19 +107,17 @@ static uint64_t hash_of(const struct sc_decoder *d, const struct sc_addr *networ
 
 static struct sc_exporter *find(const struct sc_decoder *d, const struct sc_addr *network)
 {
-    uint64_t hash = hash_of(d, network);
-    for (struct sc_chain *c = sc_chains_first(&d->exporters, hash); c != NULL; c = c->next) {
-        struct sc_exporter *e = (struct sc_exporter *)c;
-        if (c->hash == hash && sc_addr_equal(&e->network, network))
-            return e;
-    }
-    return NULL;
+    struct sc_probe p;
+    struct sc_roster_entry *e = sc_roster_first(&d->exporters, hash_of(d, network), &p);
+    while (e != NULL && !sc_addr_equal(&((struct sc_exporter *)e)->network, network))
+        e = sc_roster_next(&d->exporters, &p);
+    return (struct sc_exporter *)e;
 }
 
 static struct sc_exporter *create(struct sc_decoder *d, const struct sc_addr *network)
 {
     struct sc_exporter *e = calloc(1, sizeof(*e));
-    if (e == NULL || !sc_chains_add(&d->exporters, &e->chain, hash_of(d, network))) {
+    if (e == NULL || !sc_roster_add(&d->exporters, &e->entry, hash_of(d, network))) {
         free(e);
         return NULL;
     }
@@ -135,7 +134,7 @@ void sc_exporter_release(struct sc_exporter *e)
     charge(e, 0, e->bytes);
     free(e->unknown);
     unlink_use(e);
-    sc_chains_remove(&e->decoder->exporters, &e->chain);
+    sc_roster_remove(&e->decoder->exporters, &e->entry);
     free(e);
 }
 
@@ -304,15 +303,10 @@ static bool has_place(struct sc_exporter *e, const struct sc_decoder_limits *lim
         forget_elements(e);
     if (e->unknown_count >= most)
         return sc_exporter_refuse(e, true);
-    if (e->unknown_count < e->unknown_capacity)
-        return true;
-    uint32_t capacity = e->unknown_capacity == 0 ? 16 : 2 * e->unknown_capacity;
-    struct sc_unknown_element *grown = realloc(e->unknown, capacity * sizeof(*grown));
-    if (grown == NULL)
+    uint32_t before = e->unknown_capacity;
+    if (!sc_array_reserve(e->unknown, e->unknown_capacity, e->unknown_count + 1))
         return false;
-    charge(e, (capacity - e->unknown_capacity) * sizeof(*grown), 0);
-    e->unknown = grown;
-    e->unknown_capacity = capacity;
+    charge(e, (e->unknown_capacity - before) * sizeof(*e->unknown), 0);
     return true;
 }
 

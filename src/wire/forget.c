@@ -2,6 +2,7 @@
 /* What a session, a domain or a template leaves when it goes. */
 #include "wire/forget.h"
 
+#include "base/array.h"
 #include "wire/exporter.h"
 #include "wire/record.h"
 
@@ -50,9 +51,10 @@ static void forget_maps(struct sc_session *session, struct sc_domain *domain)
     if (maps == NULL)
         return;
     for (unsigned kind = 0; kind < SC_MAP_COUNT; kind++) {
-        for (uint32_t i = 0; i < maps->names[kind].capacity; i++)
+        for (uint32_t i = 0; i < maps->names[kind].count; i++)
             free(maps->names[kind].entries[i].name);
         free(maps->names[kind].entries);
+        sc_table_free(&maps->names[kind].table);
     }
     session->bytes -= maps->bytes;
     free(maps);
@@ -61,7 +63,7 @@ static void forget_maps(struct sc_session *session, struct sc_domain *domain)
 
 void sc_missing_free(struct sc_session *session, struct sc_domain *domain)
 {
-    session->bytes -= domain->missing_count * sizeof(*domain->missing);
+    session->bytes -= sc_array_bytes(domain->missing, domain->missing_count);
     free(domain->missing);
     domain->missing = NULL;
     domain->missing_count = 0;
@@ -74,7 +76,7 @@ static void forget_domain(struct sc_session *session, struct sc_domain *domain)
         free(sc_domain_take_template(session, domain, sc_template_at(domain, domain->templates.count - 1)));
     session->bytes -= sc_roster_bytes(&domain->templates);
     sc_roster_free(&domain->templates);
-    session->bytes -= domain->sampler_count * sizeof(*domain->samplers);
+    session->bytes -= sc_array_bytes(domain->samplers, domain->sampler_count);
     free(domain->samplers);
     domain->samplers = NULL;
     domain->sampler_count = 0;
@@ -103,18 +105,11 @@ void sc_session_free(struct sc_session *session)
     free(session);
 }
 
-void sc_care_enter(struct sc_decoder *decoder, struct sc_chain *session)
-{
-    struct sc_care_place *at = &decoder->care;
-    at->session = (struct sc_session *)session;
-    at->domains = at->templates = SC_CARE_ALL;
-}
-
 void sc_session_remove(struct sc_decoder *decoder, struct sc_session *session)
 {
     if (decoder->care.session == session)
-        sc_care_enter(decoder, session->chain.next);
-    sc_chains_remove(&decoder->sessions, &session->chain);
+        decoder->care.session = NULL;
+    sc_roster_remove(&decoder->sessions, &session->entry);
     sc_session_unlink_use(decoder, session);
     sc_session_unnote(decoder, session);
     sc_exporter_disown(session);

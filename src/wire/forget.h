@@ -40,7 +40,4 @@ void sc_session_drop_waiting(struct sc_session *session, const struct sc_waiting
 /* Forgets which templates data sets came without. */
 void sc_missing_free(struct sc_session *session, struct sc_domain *domain);
 
-/* Care goes on with this one; NULL: with the next head. */
-void sc_care_enter(struct sc_decoder *decoder, struct sc_chain *session);
-
 #endif

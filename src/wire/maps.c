@@ -7,6 +7,7 @@
  * The keys come from the network: the hash is seeded, the tables and the lengths are bounded.
  */
 #include "wire/maps.h"
+#include "base/array.h"
 #include "base/hash.h"
 
 #include "wire/budget.h"
@@ -14,7 +15,6 @@
 #include <stdlib.h>
 
 #define MAX_ENTRIES     65536u /* of one map */
-#define FIRST_CAPACITY  16u
 #define MAX_NAME        255u
 #define MAX_APPLICATION 15u /* bytes of an applicationId: RFC 6759 knows none of more than 12 */
 #define NAME_OVERHEAD   16u /* about what malloc adds to a short name */
@@ -26,23 +26,24 @@ static bool same_key(struct sc_map_key a, struct sc_map_key b)
     return a.low == b.low && a.high == b.high;
 }
 
-static uint32_t home_of(const struct sc_name_map *map, uint64_t seed, struct sc_map_key key)
+static uint64_t hash_of(struct sc_map_key key, uint64_t seed)
 {
-    return (uint32_t)sc_hash_pair(key.low, key.high, seed) & (map->capacity - 1);
+    return sc_hash_pair(key.low, key.high, seed);
 }
 
-/* Where the key is, or where it would go. There is always an empty place. */
-static uint32_t place_of(const struct sc_name_map *map, uint64_t seed, struct sc_map_key key)
+/* NULL: the key is not in the map. */
+static struct sc_map_entry *find(const struct sc_name_map *map, uint64_t seed, struct sc_map_key key)
 {
-    uint32_t i = home_of(map, seed, key);
-    while (map->entries[i].name != NULL && !same_key(map->entries[i].key, key))
-        i = (i + 1) & (map->capacity - 1);
-    return i;
+    struct sc_probe p = sc_table_first(&map->table, hash_of(key, seed));
+    while (p.number != SC_TABLE_NONE && !same_key(map->entries[p.number].key, key))
+        sc_table_next(&map->table, &p);
+    return p.number == SC_TABLE_NONE ? NULL : &map->entries[p.number];
 }
 
 static const uint8_t *find_name(const struct sc_name_map *map, uint64_t seed, struct sc_map_key key)
 {
-    return map->entries[place_of(map, seed, key)].name;
+    const struct sc_map_entry *e = find(map, seed, key);
+    return e == NULL ? NULL : e->name;
 }
 
 static void charge(struct sc_session *session, struct sc_domain_maps *maps, size_t more, size_t less)
@@ -51,26 +52,23 @@ static void charge(struct sc_session *session, struct sc_domain_maps *maps, size
     maps->bytes = maps->bytes + more - less;
 }
 
-/* Doubles the table when the next entry would fill more than 3/4 of it. */
+/* Of a table of so many slots, and of the entries that it has room for. */
+static size_t map_bytes(uint32_t slots)
+{
+    return slots * sizeof(uint64_t) + slots / 2 * sizeof(struct sc_map_entry);
+}
+
 static enum sc_status make_place(const struct sc_decoder *decoder, struct sc_session *session,
                                  struct sc_domain_maps *maps, struct sc_name_map *map)
 {
-    if ((map->count + 1) * 4 <= map->capacity * 3)
+    uint32_t slots = map->table.size;
+    if (map->count < slots / 2)
         return SC_OK;
-    struct sc_name_map wide = {.capacity = map->capacity == 0 ? FIRST_CAPACITY : map->capacity * 2,
-                               .count = map->count};
-    size_t more = (wide.capacity - map->capacity) * sizeof(*wide.entries);
+    size_t more = map_bytes(sc_table_size(map->count + 1)) - map_bytes(slots);
     if (!sc_session_has_room_for_names(session, &decoder->limits, more))
         return SC_LIMIT;
-    wide.entries = calloc(wide.capacity, sizeof(*wide.entries));
-    if (wide.entries == NULL)
+    if (!sc_array_more(map->entries, map->count, 1) || !sc_table_reserve(&map->table, 1))
         return SC_NOMEM;
-    for (uint32_t i = 0; i < map->capacity; i++) {
-        if (map->entries[i].name != NULL)
-            wide.entries[place_of(&wide, decoder->seed, map->entries[i].key)] = map->entries[i];
-    }
-    free(map->entries);
-    *map = wide;
     charge(session, maps, more, 0);
     return SC_OK;
 }
@@ -80,22 +78,18 @@ static size_t name_bytes(const uint8_t *name)
     return name == NULL ? 0 : (size_t)name[0] + 1 + NAME_OVERHEAD;
 }
 
-/* Takes an entry out and moves those behind it up, so that each is still found from its home. */
-static void remove_at(const struct sc_decoder *decoder, struct sc_session *session,
-                      struct sc_domain_maps *maps, struct sc_name_map *map, uint32_t gap)
+/* The last entry takes its place. */
+static void take_out(const struct sc_decoder *decoder, struct sc_session *session,
+                     struct sc_domain_maps *maps, struct sc_name_map *map, struct sc_map_entry *entry)
 {
-    uint32_t mask = map->capacity - 1;
-    charge(session, maps, 0, name_bytes(map->entries[gap].name));
-    free(map->entries[gap].name);
-    map->count--;
-    for (uint32_t i = (gap + 1) & mask; map->entries[i].name != NULL; i = (i + 1) & mask) {
-        uint32_t home = home_of(map, decoder->seed, map->entries[i].key);
-        if (((i - home) & mask) >= ((i - gap) & mask)) {
-            map->entries[gap] = map->entries[i];
-            gap = i;
-        }
-    }
-    map->entries[gap].name = NULL;
+    uint32_t place = (uint32_t)(entry - map->entries), last = --map->count;
+    charge(session, maps, 0, name_bytes(entry->name));
+    free(entry->name);
+    sc_table_remove(&map->table, hash_of(entry->key, decoder->seed), place);
+    if (place == last)
+        return;
+    *entry = map->entries[last];
+    sc_table_renumber(&map->table, hash_of(entry->key, decoder->seed), last, place);
 }
 
 /* ---- what is known of a domain ---- */
@@ -129,9 +123,8 @@ static enum sc_status add_name(const struct sc_decoder *decoder, struct sc_sessi
         return SC_NOMEM;
     name[0] = (uint8_t)length;
     memcpy(name + 1, item->name, length);
-    map->entries[place_of(map, decoder->seed, item->key)] =
-        (struct sc_map_entry){.key = item->key, .name = name};
-    map->count++;
+    map->entries[map->count] = (struct sc_map_entry){.key = item->key, .name = name};
+    sc_table_add(&map->table, hash_of(item->key, decoder->seed), map->count++);
     charge(session, maps, name_bytes(name), 0);
     sc_session_changed(session);
     return SC_OK;
@@ -153,15 +146,12 @@ enum sc_status sc_domain_put_name(const struct sc_decoder *decoder, struct sc_se
         return SC_OK;
     SC_TRY(make_maps(decoder, session, domain));
     struct sc_name_map *map = &domain->maps->names[item->kind];
-    if (map->count != 0) {
-        uint32_t at = place_of(map, decoder->seed, item->key);
-        const uint8_t *old = map->entries[at].name;
-        if (old != NULL && old[0] == length && memcmp(old + 1, item->name, length) == 0)
+    struct sc_map_entry *old = find(map, decoder->seed, item->key);
+    if (old != NULL) {
+        if (old->name[0] == length && memcmp(old->name + 1, item->name, length) == 0)
             return SC_OK; /* exporters repeat themselves every minute */
-        if (old != NULL) {
-            remove_at(decoder, session, domain->maps, map, at);
-            sc_session_changed(session);
-        }
+        take_out(decoder, session, domain->maps, map, old);
+        sc_session_changed(session);
     }
     if (length == 0 || length > MAX_NAME)
         return SC_OK;
@@ -185,11 +175,11 @@ enum sc_status sc_maps_merge(const struct sc_decoder *decoder, struct sc_session
 {
     for (unsigned kind = 0; theirs->maps != NULL && kind < SC_MAP_COUNT; kind++) {
         const struct sc_name_map *from = &theirs->maps->names[kind];
-        for (uint32_t i = 0; i < from->capacity; i++) {
+        for (uint32_t i = 0; i < from->count; i++) {
             const struct sc_map_entry *e = &from->entries[i];
             const struct sc_name_map *to = mine->maps == NULL ? NULL : &mine->maps->names[kind];
-            bool known = to != NULL && to->count != 0 && find_name(to, decoder->seed, e->key) != NULL;
-            if (e->name == NULL || (known && !newer))
+            bool known = to != NULL && find(to, decoder->seed, e->key) != NULL;
+            if (known && !newer)
                 continue;
             const struct sc_map_item item = {
                 .kind = (enum sc_map_kind)kind, .key = e->key, .name = e->name + 1, .length = e->name[0]};

@@ -12,6 +12,7 @@
  */
 #include "wire/message.h"
 
+#include "base/array.h"
 #include "wire/append.h"
 #include "wire/budget.h"
 #include "wire/changed.h"
@@ -41,21 +42,6 @@ void sc_plan_free(struct sc_plan *plan)
     *plan = (struct sc_plan){0};
 }
 
-static bool grow(void **array, uint32_t *capacity, uint32_t need, size_t size)
-{
-    if (need <= *capacity)
-        return true;
-    uint32_t wanted = *capacity < 16 ? 16 : *capacity;
-    while (wanted < need)
-        wanted *= 2;
-    void *grown = realloc(*array, wanted * size);
-    if (grown == NULL)
-        return false;
-    *array = grown;
-    *capacity = wanted;
-    return true;
-}
-
 static bool all_zero(const uint8_t *p, size_t length)
 {
     return length == 0 || (p[0] == 0 && memcmp(p, p + 1, length - 1) == 0);
@@ -79,10 +65,8 @@ static void leave_out(struct sc_job *job, enum sc_status status, const char *wha
 
 static struct sc_template_change *add_change(struct sc_plan *plan, enum sc_change_kind kind, uint16_t id)
 {
-    void *changes = plan->changes;
-    if (!grow(&changes, &plan->change_capacity, plan->change_count + 1, sizeof(*plan->changes)))
+    if (!sc_array_reserve(plan->changes, plan->change_capacity, plan->change_count + 1))
         return NULL;
-    plan->changes = changes;
     if (plan->latest == NULL)
         plan->latest = calloc(UINT16_MAX + 1, sizeof(*plan->latest));
     if (plan->latest == NULL)
@@ -229,10 +213,8 @@ static enum sc_status read_fields(struct sc_job *job, struct sc_cursor *c, uint3
     struct sc_plan *plan = &job->decoder->plan;
     if (count > sc_cursor_left(c) / 4)
         return SC_MALFORMED;
-    void *fields = plan->fields;
-    if (!grow(&fields, &plan->field_capacity, count, sizeof(*plan->fields)))
+    if (!sc_array_reserve(plan->fields, plan->field_capacity, count))
         return SC_NOMEM;
-    plan->fields = fields;
     for (uint32_t i = 0; i < count; i++) {
         bool ok = job->message.version == 10 ? read_ipfix_field(c, &plan->fields[i])
                                              : read_v9_field(c, i < scopes, &plan->fields[i]);
@@ -314,10 +296,8 @@ static enum sc_status plan_templates(struct sc_job *job, const uint8_t *body, ui
 static enum sc_status plan_data(struct sc_job *job, uint16_t id, const uint8_t *body, uint32_t length)
 {
     struct sc_plan *plan = &job->decoder->plan;
-    void *sets = plan->sets;
-    if (!grow(&sets, &plan->set_capacity, plan->set_count + 1, sizeof(*plan->sets)))
+    if (!sc_array_reserve(plan->sets, plan->set_capacity, plan->set_count + 1))
         return SC_NOMEM;
-    plan->sets = sets;
     struct sc_template *t = planned_template(job, id);
     plan->sets[plan->set_count++] =
         (struct sc_planned_set){.body = body, .length = length, .id = id, .template_record = t};

@@ -5,6 +5,7 @@
  */
 #include "wire/missing.h"
 
+#include "base/array.h"
 #include "wire/budget.h"
 #include "wire/forget.h"
 #include "wire/session.h"
@@ -25,15 +26,15 @@ static struct sc_missing *find(struct sc_domain *domain, uint16_t id)
 static struct sc_missing *add(struct sc_session *session, const struct sc_decoder_limits *limits,
                               struct sc_domain *domain, const struct sc_missing *entry)
 {
-    if (domain->missing_count == MOST || !sc_session_has_room(session, limits, sizeof(*entry)))
+    size_t more =
+        sc_array_bytes(entry, domain->missing_count + 1) - sc_array_bytes(entry, domain->missing_count);
+    if (domain->missing_count == MOST || !sc_session_has_room(session, limits, more))
         return NULL;
-    struct sc_missing *grown = realloc(domain->missing, (domain->missing_count + 1) * sizeof(*grown));
-    if (grown == NULL)
+    if (!sc_array_more(domain->missing, domain->missing_count, 1))
         return NULL; /* it is counted all the same */
-    domain->missing = grown;
-    session->bytes += sizeof(*grown);
-    grown[domain->missing_count] = *entry;
-    return &grown[domain->missing_count++];
+    session->bytes += more;
+    domain->missing[domain->missing_count] = *entry;
+    return &domain->missing[domain->missing_count++];
 }
 
 void sc_missing_note(struct sc_session *session, const struct sc_decoder_limits *limits,
@@ -54,7 +55,8 @@ static void drop_found(struct sc_session *session, struct sc_domain *domain)
         if (sc_domain_template(domain, domain->missing[i].id) == NULL)
             domain->missing[kept++] = domain->missing[i];
     }
-    session->bytes -= (domain->missing_count - kept) * sizeof(*domain->missing);
+    session->bytes -=
+        sc_array_bytes(domain->missing, domain->missing_count) - sc_array_bytes(domain->missing, kept);
     domain->missing_count = kept;
     if (kept == 0)
         sc_missing_free(session, domain);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "wire/options.h"
 
+#include "base/array.h"
 #include "wire/budget.h"
 #include "wire/maps.h"
 
@@ -128,17 +129,17 @@ enum sc_status sc_domain_put_sampler(struct sc_session *session, const struct sc
         domain->samplers[at].rate = rate;
         return SC_OK;
     }
-    if (domain->sampler_count >= MAX_SAMPLERS ||
-        !sc_session_has_room(session, limits, sizeof(*domain->samplers)))
+    struct sc_sampler **all = &domain->samplers;
+    size_t more =
+        sc_array_bytes(*all, domain->sampler_count + 1) - sc_array_bytes(*all, domain->sampler_count);
+    if (domain->sampler_count >= MAX_SAMPLERS || !sc_session_has_room(session, limits, more))
         return SC_LIMIT;
-    struct sc_sampler *grown = realloc(domain->samplers, (domain->sampler_count + 1) * sizeof(*grown));
-    if (grown == NULL)
+    if (!sc_array_more(*all, domain->sampler_count, 1))
         return SC_NOMEM;
-    domain->samplers = grown;
-    memmove(grown + at + 1, grown + at, (domain->sampler_count - at) * sizeof(*grown));
-    grown[at] = (struct sc_sampler){.id = id, .rate = rate};
+    memmove(*all + at + 1, *all + at, (domain->sampler_count - at) * sizeof(**all));
+    (*all)[at] = (struct sc_sampler){.id = id, .rate = rate};
     domain->sampler_count++;
-    session->bytes += sizeof(*grown);
+    session->bytes += more;
     sc_session_changed(session);
     return SC_OK;
 }

@@ -24,7 +24,7 @@
 
 #include <stdlib.h>
 
-#define NAME_RUN     64u               /* places of a table of names that are one item */
+#define NAME_RUN     64u               /* names that are one item */
 #define MOST_REMOVED ((size_t)1 << 20) /* bytes; what is beyond is left to be outlived */
 
 /* ---- lists and heads ---- */
@@ -129,20 +129,18 @@ static void put_name(struct sc_buf *out, unsigned kind, const struct sc_map_entr
     sc_buf_append(out, entry->name, (size_t)entry->name[0] + 1);
 }
 
-/* The names in one run of places; the runs count on from table to table. False: there is no such run. */
+/* The names in one run; the runs count on from table to table. False: there is no such run. */
 static bool put_names(struct sc_buf *out, const struct sc_domain_maps *maps, uint32_t run)
 {
     for (unsigned kind = 0; kind < SC_MAP_COUNT; kind++) {
         const struct sc_name_map *map = &maps->names[kind];
-        uint32_t runs = (map->capacity + NAME_RUN - 1) / NAME_RUN;
+        uint32_t runs = (map->count + NAME_RUN - 1) / NAME_RUN;
         if (run >= runs) {
             run -= runs;
             continue;
         }
-        for (uint32_t i = run * NAME_RUN; i < map->capacity && i < (run + 1) * NAME_RUN; i++) {
-            if (map->entries[i].name != NULL)
-                put_name(out, kind, &map->entries[i]);
-        }
+        for (uint32_t i = run * NAME_RUN; i < map->count && i < (run + 1) * NAME_RUN; i++)
+            put_name(out, kind, &map->entries[i]);
         return true;
     }
     return false;

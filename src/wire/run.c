@@ -2,6 +2,8 @@
 /* The records of one data set: those of fixed length are found by their stride; for others a pass notes where each field lies. */
 #include "wire/run.h"
 
+#include "base/array.h"
+
 #include <stdlib.h>
 
 /* A set may be padded by as many bytes as exporters are seen to add, of any value. */
@@ -9,21 +11,8 @@
 
 static bool reserve_cells(struct sc_decoder *decoder, size_t cells)
 {
-    if (cells <= decoder->cell_capacity)
-        return true;
-    size_t capacity = decoder->cell_capacity < 4096 ? 4096 : decoder->cell_capacity;
-    while (capacity < cells)
-        capacity *= 2;
-    uint32_t *positions = realloc(decoder->positions, capacity * sizeof(*positions));
-    if (positions == NULL)
-        return false;
-    decoder->positions = positions;
-    uint16_t *lengths = realloc(decoder->lengths, capacity * sizeof(*lengths));
-    if (lengths == NULL)
-        return false;
-    decoder->lengths = lengths;
-    decoder->cell_capacity = capacity;
-    return true;
+    return sc_array_reserve(decoder->positions, decoder->position_capacity, cells) &&
+           sc_array_reserve(decoder->lengths, decoder->length_capacity, cells);
 }
 
 /* RFC 7011 section 7: one byte, or 255 and two bytes. False when the value reaches beyond `end`. */

@@ -40,11 +40,11 @@ static bool is_session(const struct sc_session *s, const struct session_key *key
 static struct sc_session *find_key(const struct sc_decoder *decoder, const struct session_key *key)
 {
     uint64_t hash = hash_of(decoder, key);
-    for (struct sc_chain *c = sc_chains_first(&decoder->sessions, hash); c != NULL; c = c->next) {
-        if (c->hash == hash && is_session((struct sc_session *)c, key))
-            return (struct sc_session *)c;
-    }
-    return NULL;
+    struct sc_probe p;
+    struct sc_roster_entry *e = sc_roster_first(&decoder->sessions, hash, &p);
+    while (e != NULL && !is_session((struct sc_session *)e, key))
+        e = sc_roster_next(&decoder->sessions, &p);
+    return (struct sc_session *)e;
 }
 
 static void link_newest(struct sc_decoder *decoder, struct sc_session *s)
@@ -81,7 +81,7 @@ static enum sc_status own_session(struct sc_decoder *decoder, struct sc_session 
     enum sc_status status = SC_OK;
     if (!sc_session_has_room(session, &decoder->limits, 0))
         status = SC_LIMIT;
-    else if (!sc_chains_add(&decoder->sessions, &session->chain, hash_of(decoder, key)))
+    else if (!sc_roster_add(&decoder->sessions, &session->entry, hash_of(decoder, key)))
         status = SC_NOMEM;
     if (status != SC_OK) {
         sc_exporter_disown(session);
@@ -179,22 +179,26 @@ static struct sc_domain *add_domain(struct sc_session *session, uint8_t version,
     return domain;
 }
 
+static bool is_domain(const struct sc_domain *domain, uint8_t version, uint32_t id)
+{
+    return domain->id == id && domain->version == version;
+}
+
 struct sc_domain *sc_session_find_domain(const struct sc_session *session, uint8_t version, uint32_t id)
 {
     uint64_t hash = hash_of_domain(session, version, id);
-    for (struct sc_chain *c = sc_chains_first(&session->domains.chains, hash); c != NULL; c = c->next) {
-        struct sc_domain *domain = (struct sc_domain *)c;
-        if (domain->id == id && domain->version == version)
-            return domain;
-    }
-    return NULL;
+    struct sc_probe p;
+    struct sc_roster_entry *e = sc_roster_first(&session->domains, hash, &p);
+    while (e != NULL && !is_domain((struct sc_domain *)e, version, id))
+        e = sc_roster_next(&session->domains, &p);
+    return (struct sc_domain *)e;
 }
 
 enum sc_status sc_session_domain(struct sc_session *session, const struct sc_decoder_limits *limits,
                                  uint8_t version, uint32_t id, struct sc_domain **out)
 {
     *out = session->last;
-    if (*out == NULL || (*out)->id != id || (*out)->version != version)
+    if (*out == NULL || !is_domain(*out, version, id))
         *out = session->last = sc_session_find_domain(session, version, id);
     if (*out != NULL)
         return SC_OK;
@@ -237,10 +241,11 @@ static uint64_t hash_of_id(const struct sc_domain *domain, uint16_t id)
 
 struct sc_template *sc_domain_template(const struct sc_domain *domain, uint16_t id)
 {
-    struct sc_chain *c = sc_chains_first(&domain->templates.chains, hash_of_id(domain, id));
-    while (c != NULL && ((struct sc_template *)c)->id != id)
-        c = c->next;
-    return (struct sc_template *)c;
+    struct sc_probe p;
+    struct sc_roster_entry *e = sc_roster_first(&domain->templates, hash_of_id(domain, id), &p);
+    while (e != NULL && ((struct sc_template *)e)->id != id)
+        e = sc_roster_next(&domain->templates, &p);
+    return (struct sc_template *)e;
 }
 
 enum sc_status sc_domain_put_template(struct sc_session *session, struct sc_domain *domain,

@@ -59,34 +59,40 @@ static const struct {
 /* ---- instances: how many times an element came before in the template ---- */
 
 struct counter {
-    uint64_t key; /* pen << 16 | id, + 1; 0: empty */
+    uint64_t key; /* pen << 16 | id */
     uint32_t count;
 };
 
 struct counters {
-    struct counter *table;
-    uint32_t mask;
+    struct counter *list;
+    struct sc_table table; /* of the list, by key */
     uint64_t seed;
 };
 
 static uint32_t next_instance(struct counters *c, uint32_t pen, uint16_t id)
 {
-    uint64_t key = ((uint64_t)pen << 16 | id) + 1;
-    uint32_t i = (uint32_t)sc_hash_u64(key, c->seed) & c->mask;
-    while (c->table[i].key != 0 && c->table[i].key != key)
-        i = (i + 1) & c->mask;
-    c->table[i].key = key;
-    return c->table[i].count++;
+    uint64_t key = (uint64_t)pen << 16 | id;
+    struct sc_probe p = sc_table_first(&c->table, sc_hash_u64(key, c->seed));
+    while (p.number != SC_TABLE_NONE && c->list[p.number].key != key)
+        sc_table_next(&c->table, &p);
+    if (p.number != SC_TABLE_NONE)
+        return c->list[p.number].count++;
+    c->list[c->table.count] = (struct counter){.key = key, .count = 1};
+    sc_table_put(&c->table, &p, c->table.count);
+    return 0;
 }
 
-/* The table is NULL without memory. */
-static struct counters make_counters(uint32_t fields)
+static void free_counters(struct counters *c)
 {
-    uint32_t size = 16;
-    while (size < fields * 2)
-        size *= 2;
-    return (struct counters){
-        .table = calloc(size, sizeof(struct counter)), .mask = size - 1, .seed = sc_hash_draw_seed()};
+    free(c->list);
+    sc_table_free(&c->table);
+}
+
+/* For so many fields. False without memory; they are to be freed all the same. */
+static bool make_counters(struct counters *c, uint32_t fields)
+{
+    *c = (struct counters){.list = malloc((fields + 1) * sizeof(*c->list)), .seed = sc_hash_draw_seed()};
+    return c->list != NULL && sc_table_reserve(&c->table, fields);
 }
 
 /* ---- one field ---- */
@@ -296,8 +302,8 @@ struct sc_template *sc_template_compile(struct sc_session *session, const struct
                                         const struct sc_wire_field *fields, uint32_t count, uint16_t id,
                                         bool options, uint16_t scope_count)
 {
-    struct counters counters = make_counters(count);
-    struct sc_template *t = counters.table == NULL ? NULL : make_template(fields, count);
+    struct counters counters;
+    struct sc_template *t = make_counters(&counters, count) ? make_template(fields, count) : NULL;
     if (t != NULL) {
         t->id = id;
         t->options = options;
@@ -308,7 +314,7 @@ struct sc_template *sc_template_compile(struct sc_session *session, const struct
         set_flags(t);
         sc_template_measure(t);
     }
-    free(counters.table);
+    free_counters(&counters);
     return t;
 }
 

@@ -161,7 +161,7 @@ def unfinished(cluster):
     kit.check("link: and it comes back", kit.wait_for(lambda: n2.status()["cluster"]["subcollector"].get("unfinished_bytes", 0) < MIB),
               n2.status()["cluster"])
     announced = say(n2, LIAR, hello("liar"), batch(9, 64 * MIB), part(100))
-    kit.check("link: what is announced takes nothing", kit.wait_for(lambda: n2.status()["cluster"]["subcollector"]["connections"] >= 3) and
+    kit.check("link: what is announced takes little", kit.wait_for(lambda: n2.status()["cluster"]["subcollector"]["connections"] >= 3) and
               n2.status()["cluster"]["subcollector"].get("unfinished_bytes", 0) < MIB, n2.status()["cluster"])
     return announced
 

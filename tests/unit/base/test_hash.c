@@ -185,8 +185,8 @@ static void test_addresses_of_a_row_group(void **state)
         struct sc_addr a = crafted_address(i);
         assert_int_equal(sc_address_set_add(&set, &a), i);
     }
-    for (uint32_t i = 0; i < set.table_size; i++)
-        note_slot(&s, set.table[i] != 0);
+    for (uint32_t i = 0; i < set.table.size; i++)
+        note_slot(&s, set.table.slots[i] != 0);
     assert_in_range(s.longest, 2, HALF_FULL);
     sc_address_set_free(&set);
 }
@@ -223,8 +223,8 @@ static void test_batch_ids(void **state)
         assert_int_equal(sc_span_set_add(&set, &span, &fresh), SC_OK);
         assert_true(fresh && sc_span_set_has(&set, &span));
     }
-    for (uint32_t i = 0; i < set.size; i++)
-        note_slot(&s, set.table[i].used != 0);
+    for (uint32_t i = 0; i < set.table.size; i++)
+        note_slot(&s, set.table.slots[i] != 0);
     assert_in_range(s.longest, 2, HALF_FULL);
     sc_span_set_free(&set);
 }

@@ -108,7 +108,7 @@ static void listen_to(struct heard *h, size_t headroom, uint32_t ends_at)
 static void assert_memory(const struct heard *h)
 {
     const struct sc_buf *b = &h->reader.bytes;
-    size_t first = h->reader.headroom + (1 << 20), grown = 2 * b->len + 2 * MESSAGE_ROOM;
+    size_t first = h->reader.headroom + (512 << 10), grown = 2 * b->len + 2 * MESSAGE_ROOM;
     assert_true(b->cap <= (first > grown ? first : grown));
 }
 
