@@ -37,7 +37,7 @@ static inline size_t sc_array_room(size_t count)
 
 /* Room for `more` entries behind those that there are. `array` is the pointer, of any type. */
 #define sc_array_more(array, count, more)                                                                    \
-    ((more) <= sc_array_room(count) - (count) ||                                                             \
+    (((array) != NULL && (more) <= sc_array_room(count) - (count)) ||                                        \
      sc_array_grow(&(array), sc_array_entry_bytes(array), count, more))
 
 /* Room for `count` entries in all; `capacity` is the owner's uint32_t. */

@@ -426,6 +426,8 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
         encode_rows(p);
     if (p->at < p->message_count)
         send_some(p);
+    if (p->entry.parcel != NULL && p->at == p->message_count && p->row == p->entry.parcel->batch->rows)
+        end_entry(p); /* at the end nobody waits until there is room for more */
     if (p->fd >= 0)
         (void)go_on(p);
 }
@@ -450,6 +452,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     note_drops(p, now);
+    if (p->fd < 0)
+        dial(p); /* as a rule that is under way */
     if (p->fd >= 0 && is_sending(p) && now - p->room_ms >= STALL_MS)
         set_state(p, SC_FORWARD_STALLED);
 }

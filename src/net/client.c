@@ -26,8 +26,10 @@ enum sc_status sc_client_resolve(const struct sc_url *url, struct sc_client_addr
     int failed = getaddrinfo(url->host, port, &hints, &found);
     if (failed != 0)
         return sc_fail(err, SC_IO, "host %s: %s", url->host, gai_strerror(failed));
-    for (const struct addrinfo *a = found; a != NULL && out->count < SC_CLIENT_ADDRESSES; a = a->ai_next)
+    for (const struct addrinfo *a = found; a != NULL && out->count < SC_CLIENT_ADDRESSES; a = a->ai_next) {
+        out->all[out->count] = (struct sockaddr_storage){0};
         memcpy(&out->all[out->count++], a->ai_addr, a->ai_addrlen);
+    }
     freeaddrinfo(found);
     return SC_OK;
 }

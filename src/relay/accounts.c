@@ -39,7 +39,8 @@ struct sc_accounts {
     uint32_t count;
     uint64_t adopted; /* batches of earlier processes that are not safe yet */
     bool lost_track;  /* memory was short: nothing is ever called closed */
-    bool unread;      /* a file of an earlier process: what it has to tell is for the next one */
+    uint64_t *unread; /* streams of earlier processes: what their files have to tell is for the next one */
+    uint32_t unread_count;
 };
 
 /* ---- the file ---- */
@@ -85,6 +86,15 @@ static bool get_record(const uint8_t in[RECORD_BYTES], uint64_t stream, struct a
     return out->tally.window_s != 0;
 }
 
+static bool is_unread(const struct sc_accounts *a, uint64_t stream)
+{
+    for (uint32_t i = 0; i < a->unread_count; i++) {
+        if (a->unread[i] == stream)
+            return true;
+    }
+    return false;
+}
+
 static int open_file(struct sc_accounts *a, uint64_t stream)
 {
     char path[4096];
@@ -97,7 +107,7 @@ static void save(struct sc_accounts *a, const struct account *one)
 {
     uint8_t record[RECORD_BYTES];
     bool own = one->tally.stream == a->stream;
-    if (!own && a->unread)
+    if (is_unread(a, one->tally.stream))
         return; /* it might go over what is for the next process */
     if (own && a->handle < 0)
         a->handle = open_file(a, a->stream);
@@ -322,15 +332,19 @@ static bool read_records(struct sc_accounts *a, uint64_t stream, int handle)
 }
 
 /* All but the last accounts were told as they are. */
-static void load_file(struct sc_accounts *a, uint64_t stream)
+static enum sc_status load_file(struct sc_accounts *a, uint64_t stream)
 {
     char path[4096];
     uint32_t first = a->count, last_s = 0;
+    enum sc_status status = SC_OK;
     path_of(a, stream, path, sizeof(path));
     int handle = a->io->ops->open(a->io, path, false);
     if (handle < 0 || !read_records(a, stream, handle)) {
         a->count = first;
-        a->unread = true;
+        if (sc_array_more(a->unread, a->unread_count, 1))
+            a->unread[a->unread_count++] = stream;
+        else
+            status = SC_NOMEM;
     }
     if (handle >= 0)
         a->io->ops->close(a->io, handle);
@@ -338,20 +352,23 @@ static void load_file(struct sc_accounts *a, uint64_t stream)
         last_s = a->all[i].saved_s > last_s ? a->all[i].saved_s : last_s;
     for (uint32_t i = first; i < a->count; i++)
         a->all[i].changed_ms = a->all[i].saved_s + UNTOLD_S >= last_s ? a->mono_ms() : 0;
+    return status;
 }
 
-static void load(struct sc_accounts *a)
+static enum sc_status load(struct sc_accounts *a)
 {
     const struct dirent *entry;
+    enum sc_status status = SC_OK;
     DIR *dir = opendir(a->folder);
     if (dir == NULL)
-        return;
-    while ((entry = readdir(dir)) != NULL) {
+        return SC_OK;
+    while (status == SC_OK && (entry = readdir(dir)) != NULL) {
         const char *name = entry->d_name;
         if (strspn(name, "0123456789abcdef") == 16 && strcmp(name + 16, SUFFIX) == 0)
-            load_file(a, strtoull(name, NULL, 16));
+            status = load_file(a, strtoull(name, NULL, 16));
     }
     closedir(dir);
+    return status;
 }
 
 static bool all_settled(const struct sc_accounts *a, uint64_t stream, uint64_t now_ms)
@@ -381,7 +398,7 @@ static bool take_settled(struct sc_accounts *a, uint64_t now_ms, uint64_t *strea
     uint64_t judged = a->stream; /* those of a stream stand together, but for the own */
     for (uint32_t i = 0; i < a->count && !found; i++) {
         *stream = a->all[i].tally.stream;
-        if (*stream == a->stream || *stream == judged)
+        if (*stream == a->stream || *stream == judged || is_unread(a, *stream))
             continue;
         judged = *stream;
         found = all_settled(a, judged, now_ms);
@@ -396,7 +413,7 @@ void sc_accounts_tidy(struct sc_accounts *a, uint64_t now_ms)
 {
     uint64_t stream;
     char path[4096];
-    while (!a->unread && take_settled(a, now_ms, &stream)) {
+    while (take_settled(a, now_ms, &stream)) {
         path_of(a, stream, path, sizeof(path));
         a->io->ops->unlink(a->io, path);
     }
@@ -415,8 +432,10 @@ struct sc_accounts *sc_accounts_open(const char *folder, uint64_t stream, uint64
     a->stream = stream;
     a->handle = -1;
     a->io = io == NULL ? sc_io_system() : io;
-    load(a);
-    return a;
+    if (load(a) == SC_OK)
+        return a;
+    sc_accounts_free(a);
+    return NULL;
 }
 
 void sc_accounts_free(struct sc_accounts *a)
@@ -428,7 +447,15 @@ void sc_accounts_free(struct sc_accounts *a)
     pthread_mutex_destroy(&a->mutex);
     free(a->folder);
     free(a->all);
+    free(a->unread);
     free(a);
+}
+
+bool sc_accounts_unread(const struct sc_accounts *a, char *path, size_t size)
+{
+    if (a->unread_count != 0)
+        path_of(a, a->unread[0], path, size);
+    return a->unread_count != 0;
 }
 
 /* ---- what is told ---- */
@@ -437,7 +464,7 @@ struct sc_link_stream sc_accounts_stream(struct sc_accounts *a, bool ended)
 {
     struct sc_link_stream out = {.stream = a->stream};
     pthread_mutex_lock(&a->mutex);
-    out.earlier_closed = a->adopted == 0 && !a->unread;
+    out.earlier_closed = a->adopted == 0 && a->unread_count == 0;
     out.closed = ended && !a->lost_track;
     for (uint32_t i = 0; i < a->count && out.closed; i++) {
         const struct sc_tally_lane *l = &a->all[i].tally.lane;

@@ -38,6 +38,8 @@ struct sc_accounts;
  */
 struct sc_accounts *sc_accounts_open(const char *folder, uint64_t stream, uint64_t (*mono_ms)(void),
                                      struct sc_io *io);
+/* The first file that could not be read, for the log. False: all were. */
+bool sc_accounts_unread(const struct sc_accounts *accounts, char *path, size_t size);
 /* The file stays, for the next process. NULL is allowed. */
 void sc_accounts_free(struct sc_accounts *accounts);
 

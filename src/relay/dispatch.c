@@ -14,7 +14,6 @@
 #define MOST_FAILURES  5u
 #define REFUSED_MS     UINT64_C(60000)
 #define MOST_DOUBLINGS 6u /* of that: an hour */
-#define WIDE_ACK       128u
 
 /* When a member is slow, and when what is in flight to it is given to another too: usually, and when the outbox fills. */
 static const struct patience {
@@ -503,10 +502,13 @@ enum sc_status sc_dispatch_add(struct sc_dispatch *d, const struct sc_accepted *
         return SC_NOMEM;
     *e = (struct entry){.batch = *batch};
     pthread_mutex_lock(&d->mutex);
-    if (!sc_roster_add(&d->entries, &e->by_id, hash_id(d, &batch->head.id))) {
+    enum sc_status status = find_entry(d, &batch->head.id) != NULL ? SC_END : SC_OK;
+    if (status == SC_OK && !sc_roster_add(&d->entries, &e->by_id, hash_id(d, &batch->head.id)))
+        status = SC_NOMEM;
+    if (status != SC_OK) {
         pthread_mutex_unlock(&d->mutex);
         free(e);
-        return SC_NOMEM;
+        return status;
     }
     e->home = find_home(&d->cluster, batch->head.id.lane);
     e->previous = d->last;
@@ -583,7 +585,7 @@ bool sc_dispatch_ack(struct sc_dispatch *d, uint32_t member, const struct sc_lin
     bool sent = true;
     uint64_t more = ack->last - ack->first;
     pthread_mutex_lock(&d->mutex);
-    if (more < WIDE_ACK)
+    if (more < SC_LINK_ACK_IDS)
         sent = acknowledge_each(d, member, ack);
     else if (more < d->entries.count + UINT64_C(65536)) /* no more than are known can be meant */
         acknowledge_flight(d, member, ack);

@@ -271,8 +271,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     uint64_t came;
     (void)fd;
     (void)what;
-    if (sc_lane_store_tight(h->store)) {
-        event_del(c->input.event); /* the proxy waits; on_beat looks again */
+    if (c->proxy[0] != '\0' && sc_lane_store_tight(h->store)) {
+        event_del(
+            c->input
+                .event); /* the proxy waits; on_beat looks again. Who has not greeted is heard: it has no time */
         return;
     }
     enum sc_status status = sc_link_input_read(&c->input, &c->reader, &came, &err);

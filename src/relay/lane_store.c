@@ -22,7 +22,8 @@
 #define REMEMBERED_IDS   (1u << 20) /* of each of two generations */
 #define NEWS_MS          50u        /* of the disk's time that news may take in one go */
 #define STOPPING_MS      10000u     /* of the last go */
-#define ANSWERS_BACK     8u         /* lanes take turns: the one before is among the last */
+#define ANSWERS_AT_ONCE  1024u
+#define ANSWERS_BACK     8u /* lanes take turns: the one before is among the last */
 #define LANE_DESCRIPTORS 6u /* of one lane: its lock, one live file, three of a seal; its streams' folder */
 #define LAST_WINDOW_MS   UINT64_C(7258118400000) /* the year 2200: later ones would only litter the store */
 
@@ -687,7 +688,8 @@ static bool follows(struct sc_lane_answer *answers, uint32_t count, const struct
         struct sc_lane_answer *a = &answers[count - back];
         if (b->outcome == SC_LANE_DURABLE && a->outcome == SC_LANE_DURABLE &&
             a->connection == b->connection && a->id.stream == id->stream && a->id.lane == id->lane &&
-            id->sequence != 0 && a->last == id->sequence - 1) {
+            id->sequence != 0 && a->last == id->sequence - 1 &&
+            id->sequence - a->id.sequence < SC_LINK_ACK_IDS) {
             a->last = id->sequence;
             return true;
         }
@@ -699,7 +701,7 @@ uint32_t sc_lane_store_answers(struct sc_lane_store *s, struct sc_lane_answer *o
 {
     uint32_t n = 0;
     pthread_mutex_lock(&s->mutex);
-    while (n < most && s->answers != NULL) {
+    for (uint32_t left = ANSWERS_AT_ONCE; left > 0 && n < most && s->answers != NULL; left--) {
         struct sc_lane_batch *b = s->answers;
         s->answers = b->next;
         if (!follows(out, n, b))

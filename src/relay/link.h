@@ -66,6 +66,8 @@ struct sc_link_hello {
     char name[SC_LINK_NAME_MAX];
 };
 
+#define SC_LINK_ACK_IDS 128u /* of a longer interval a proxy looks at what is in flight only */
+
 struct sc_link_ack {
     uint64_t stream;
     uint32_t lane;

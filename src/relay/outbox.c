@@ -163,7 +163,7 @@ static enum sc_status new_file(struct sc_outbox *o, struct sc_error *err)
 {
     char path[4096];
     snprintf(path, sizeof(path), "%s/%016llx-%08u" SUFFIX, o->path, (unsigned long long)o->stream,
-             o->number_in_name);
+             o->number_in_name++);
     int handle = o->io->ops->create(o->io, path);
     if (handle < 0)
         return sc_fail_errno(err, -handle, "cannot create %s", path);
@@ -179,7 +179,6 @@ static enum sc_status new_file(struct sc_outbox *o, struct sc_error *err)
     o->current = number;
     pthread_mutex_unlock(&o->mutex);
     o->handle = handle;
-    o->number_in_name++;
     return SC_OK;
 }
 
@@ -337,9 +336,11 @@ static enum sc_status scan_record(const struct scan *s, uint64_t *offset)
     uint64_t size = HEAD_BYTES + (uint64_t)head.size;
     enum sc_status status = released ? SC_OK : check_bytes(s, &head, *offset);
     if (status == SC_OK && !released) {
-        SC_TRY(s->found(s->arg, &head, (struct sc_outbox_place){f->number, *offset}));
-        f->waiting++;
-        o->stats.batches++;
+        enum sc_status found = s->found(s->arg, &head, (struct sc_outbox_place){f->number, *offset});
+        if (found != SC_OK && found != SC_END)
+            return found;
+        f->waiting += found == SC_OK;
+        o->stats.batches += found == SC_OK;
     }
     *offset += size;
     if (status != SC_DAMAGED)

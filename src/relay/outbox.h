@@ -70,7 +70,7 @@ struct sc_outbox_stats {
     uint64_t damaged_records, skipped_bytes; /* the records as far as they are known */
 };
 
-/* Called for each batch that an earlier process left. */
+/* Called for each batch that an earlier process left. SC_END: this one is not needed. A disk that failed may have it twice. */
 typedef enum sc_status sc_outbox_found(void *arg, const struct sc_batch_head *head,
                                        struct sc_outbox_place place);
 

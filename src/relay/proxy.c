@@ -65,9 +65,13 @@ static void given_up(void *arg, const struct sc_batch_head *head)
 static enum sc_status found(void *arg, const struct sc_batch_head *head, struct sc_outbox_place place)
 {
     struct sc_proxy *p = arg;
+    enum sc_status status =
+        sc_dispatch_add(p->dispatch, &(struct sc_accepted){.head = *head, .place = place});
+    if (status != SC_OK)
+        return status;
     p->stats.replayed++;
     sc_accounts_adopt(p->accounts, head);
-    return sc_dispatch_add(p->dispatch, &(struct sc_accepted){.head = *head, .place = place});
+    return SC_OK;
 }
 
 static void publish(struct sc_proxy *p)
@@ -156,7 +160,8 @@ static enum sc_status encode(struct sc_proxy *p, struct sc_batch *batch, const s
     struct sc_buf out = {0};
     batch->spans = &span;
     batch->span_count = 1;
-    (void)sc_buf_reserve(&out, p->usual_bytes); /* so that it need not grow */
+    if (sc_buf_reserve(&out, p->usual_bytes) == NULL) /* so that it need not grow */
+        sc_buf_clear(&out);
     enum sc_status status = sc_row_group_encode(&p->encoder, batch, &out, &stats, err);
     batch->spans = kept;
     batch->span_count = count;
@@ -299,6 +304,17 @@ static void free_proxy(struct sc_proxy *p)
     free(p);
 }
 
+static void tell_unread(struct sc_proxy *p)
+{
+    char path[4096];
+    if (sc_accounts_unread(p->accounts, path, sizeof(path)))
+        sc_log(&p->options.log, SC_LOG_ERROR,
+               "%s cannot be read: what an earlier run accepted is not told in full, and is left to the next "
+               "start; "
+               "remove it when it can never be read",
+               path);
+}
+
 static enum sc_status make(struct sc_proxy *p, struct sc_error *err)
 {
     const struct sc_proxy_options *o = &p->options;
@@ -311,6 +327,7 @@ static enum sc_status make(struct sc_proxy *p, struct sc_error *err)
     p->folder = strdup(o->outbox);
     if (p->dispatch == NULL || p->accounts == NULL || p->folder == NULL)
         return sc_fail_nomem(err, "the proxy");
+    tell_unread(p);
     p->outbox = sc_outbox_open(o->outbox, p->stats.stream, &o->how, found, p, err);
     if (p->outbox == NULL)
         return err->status;

@@ -166,14 +166,15 @@ static void merge_end(struct merge *m)
 
 /* Rows of row groups that are whole to the last byte, and their ids to `held` (may be NULL). */
 static enum sc_status read_group(struct sc_read_context *context, const struct sc_segment *segment,
-                                 uint32_t index, struct sc_span_set *held, uint64_t *rows)
+                                 uint32_t index, struct sc_span_set *held, uint64_t *rows,
+                                 struct sc_error *err)
 {
     struct sc_row_group *group;
     uint32_t damaged;
     bool fresh;
     sc_read_context_reset(context);
-    SC_TRY(sc_row_group_open(context, segment, index, &group, NULL));
-    SC_TRY(sc_row_group_verify(group, &damaged, NULL));
+    SC_TRY(sc_row_group_open(context, segment, index, &group, err));
+    SC_TRY(sc_row_group_verify(group, &damaged, err));
     *rows += group->rows;
     for (uint32_t i = 0; held != NULL && i < group->span_count; i++) {
         if (sc_span_set_add(held, &group->spans[i], &fresh) != SC_OK)
@@ -182,6 +183,7 @@ static enum sc_status read_group(struct sc_read_context *context, const struct s
     return SC_OK;
 }
 
+/* Of what is damaged *err says the last. */
 static enum sc_status read_back(const char *path, struct sc_span_set *held, uint64_t *rows, bool *sealed,
                                 struct sc_error *err)
 {
@@ -192,7 +194,7 @@ static enum sc_status read_back(const char *path, struct sc_span_set *held, uint
     *sealed = segment->sealed;
     enum sc_status status = sc_read_context_init(&context);
     for (uint32_t i = 0; i < segment->group_count && status == SC_OK; i++) {
-        enum sc_status found = read_group(&context, segment, i, held, rows);
+        enum sc_status found = read_group(&context, segment, i, held, rows, err);
         status = found == SC_NOMEM ? found : SC_OK; /* a damaged row group holds nothing */
     }
     sc_read_context_free(&context);
@@ -212,11 +214,14 @@ static enum sc_status verify(const char *path, uint64_t rows, struct sc_error *e
 {
     uint64_t found;
     bool sealed;
-    SC_TRY(read_back(path, NULL, &found, &sealed, err));
-    if (sealed && found == rows)
+    struct sc_error why = {.message = "not sealed"};
+    enum sc_status status = read_back(path, NULL, &found, &sealed, &why);
+    if (status == SC_OK && sealed && found == rows)
         return SC_OK;
-    return sc_fail(err, SC_DAMAGED, "%s reads back %llu of %llu records", path, (unsigned long long)found,
-                   (unsigned long long)rows);
+    if (status != SC_OK)
+        return sc_fail(err, status, "%s", why.message);
+    return sc_fail(err, SC_DAMAGED, "%s reads back %llu of %llu records: %.200s", path,
+                   (unsigned long long)found, (unsigned long long)rows, why.message);
 }
 
 static enum sc_status merge_finish(struct merge *m, const char *path, enum sc_status status)

@@ -197,6 +197,8 @@ static bool care_sessions(struct pass *p)
 {
     const struct sc_roster *all = &p->decoder->sessions;
     uint32_t *left = &p->at->sessions;
+    if (p->at->session != NULL && p->left > 0 && !care_session(p, p->at->session))
+        return false; /* wherever it stands in the row now */
     for (*left = left_of(*left, all->count); *left > 0 && p->left > 0; --*left) {
         if (!care_session(p, (struct sc_session *)all->row[*left - 1]))
             return false;

@@ -41,7 +41,7 @@ enum sc_template_scope {
 
 /*
  * Memory: all state of exporters comes from one pool. An exporter, which is an IPv4 address or an IPv6 /64, may hold a share of it;
- * as long as it is new, an eighth of that, and all newcomers together a quarter of the pool (wire/exporter.c).
+ * as long as it is new, an eighth of that, and all newcomers together a quarter of the pool (wire/budget.c).
  */
 struct sc_decoder_limits {
     uint32_t template_lifetime_s; /* UDP: a template not seen for so long is forgotten; default 1800 */

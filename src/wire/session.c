@@ -88,6 +88,7 @@ static enum sc_status own_session(struct sc_decoder *decoder, struct sc_session 
         sc_exporter_tidy(owner);
         return status;
     }
+    session->cared = decoder->care.pass; /* the pass that is under way does without it */
     sc_exporter_settle(session);
     link_newest(decoder, session);
     return SC_OK;

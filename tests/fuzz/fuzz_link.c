@@ -52,7 +52,7 @@ static void judge(struct echo *e, const struct sc_link_tally *tally)
     if (lane && mine && sc_tally_keeper_take(&e->tallies, e->proxy, tally, e->records) == SC_REFUSAL_NONE)
         must(sc_tally_keeper_take(&e->tallies, e->proxy, tally, e->records) == SC_REFUSAL_NONE);
     must(e->names.count <= SC_LANES_OTHER && e->owners.count <= SC_STREAMS_KNOWN);
-    must(e->tallies.count <= SC_TALLIES_NEW * (1 + e->records / 1000) * (1 + e->tallies.teller_count));
+    must(e->tallies.count <= SC_TALLIES_NEW * (1 + e->records / 1000) * (1 + e->tallies.tellers.count));
 }
 
 static void free_echo(struct echo *e)

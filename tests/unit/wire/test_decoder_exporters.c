@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Budgets: what one exporter sends costs no other one its state (src/wire/budget.c). */
+#include "base/hash.h"
 #include "decoder_kit.h"
 
 #define MINUTE_MS 60000u
@@ -618,6 +619,54 @@ static void a_pass_in_steps_sees_who_stays_once(void **state)
     kit_close(&k);
 }
 
+#define HOSTS        64u
+#define HOST_DOMAINS 40u
+
+struct told {
+    uint32_t passes;
+    uint8_t times[HOSTS][HOST_DOMAINS]; /* in this pass */
+};
+
+static void see_each(void *arg, const struct sc_exporter_stats *stats)
+{
+    struct told *told = arg;
+    if (stats == NULL) {
+        memset(told->times, 0, sizeof(told->times));
+        return;
+    }
+    uint32_t host = sc_addr_get_v4(&stats->exporter) & 0xffff;
+    if (host < HOSTS)
+        assert_int_equal(++told->times[host][stats->domain], 1);
+}
+
+/* Exporters with many domains and with few come, grow, are pushed out and come again, and a pass pauses within them: rows of the
+ * table change their places all the time. */
+static void a_pass_tells_no_account_twice(void **state)
+{
+    (void)state;
+    struct kit k;
+    static struct told told;
+    const struct sc_care watching = {.account = see_each, .arg = &told};
+    struct sc_budget pool = {.limit = 4 << 20};
+    struct sc_decoder_limits limits = sc_decoder_default_limits();
+    limits.budget = &pool;
+    kit_open_with(&k, &limits);
+    for (uint32_t i = 0; i < 60000; i++) {
+        uint64_t random = sc_hash_pair(i, 1, 0);
+        uint32_t host = random % 4 != 0 ? (uint32_t)(random >> 8) % HOSTS : HOSTS + (random >> 8) % 4000;
+        k.source.receive_ms += random >> 56;
+        from(&k, 0x0a000000 + host);
+        begin_ipfix_at(&k, KIT_SECONDS, 0, (uint32_t)(random >> 32) % (host % 7 == 0 ? HOST_DOMAINS : 2));
+        for (uint16_t id = 256; id < 257 + (random >> 40) % 20; id++)
+            put_template(&k, id, 1, 2, 2);
+        (void)deliver(&k);
+        if (i % 3 == 0 && sc_decoder_care(k.decoder, 1, k.source.receive_ms, &watching))
+            told.passes++;
+    }
+    assert_true(told.passes > 20);
+    kit_close(&k);
+}
+
 static void rates_follow_what_is_sent(void **state)
 {
     (void)state;
@@ -663,6 +712,7 @@ UNIT(test_decoder_exporters)
         cmocka_unit_test(many_domains_of_one_session_do_not_stop_a_tick),
         cmocka_unit_test(many_templates_expire_in_steps),
         cmocka_unit_test(a_pass_in_steps_sees_who_stays_once),
+        cmocka_unit_test(a_pass_tells_no_account_twice),
         cmocka_unit_test(rates_follow_what_is_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
