@@ -293,17 +293,6 @@ void sc_output_fit(struct sc_output *output, const struct sc_value *values)
     sc_buf_free(&text);
 }
 
-void sc_output_value(const struct sc_output *output, const struct sc_field *field,
-                     const struct sc_value *value, struct sc_buf *out)
-{
-    char *start = (char *)sc_buf_reserve(out, sc_show_room(value));
-    if (start == NULL)
-        return;
-    struct sc_show_context x = make_context(output);
-    struct column c = {.field = *field, .show = (uint8_t)show_of(&output->options, field)};
-    out->len += (size_t)(put_value(&x, &c, value, start) - start);
-}
-
 static void put_header_label(const struct sc_output *output, const struct column *c, struct sc_buf *out)
 {
     size_t length = strlen(c->label);
