@@ -14,7 +14,6 @@
 #include "store/maintain.h"
 #include "store/store.h"
 
-#include <ctype.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>

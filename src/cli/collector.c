@@ -6,7 +6,6 @@
 #include "conf/cluster.h"
 #include "forward/forward.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <unistd.h>

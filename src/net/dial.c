@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #define PAUSE_FIRST_MS 100u

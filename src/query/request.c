@@ -7,9 +7,7 @@
 #include "group/time_bucket.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <strings.h>
 
 static const char default_list_fields[] =

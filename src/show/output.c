@@ -3,7 +3,6 @@
 
 #include "show/value.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 struct column {

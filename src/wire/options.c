@@ -5,8 +5,6 @@
 #include "wire/budget.h"
 #include "wire/maps.h"
 
-#include <stdlib.h>
-
 /* Samplers of one domain: more than any exporter has, and a bound. */
 #define MAX_SAMPLERS 1024u
 

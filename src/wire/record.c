@@ -22,8 +22,6 @@
 #include "wire/exporter.h"
 #include "wire/template.h"
 
-#include <stdlib.h>
-
 #define NAME_RUN     64u               /* names that are one item */
 #define MOST_REMOVED ((size_t)1 << 20) /* bytes; what is beyond is left to be outlived */
 
