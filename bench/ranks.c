@@ -16,10 +16,10 @@
 #include "base/clock.h"
 #include "cluster/inventory.h"
 #include "cluster/planner.h"
-#include "cluster/ranks_threads.h"
 #include "cluster/reduce.h"
 #include "group/table.h"
 #include "query/request.h"
+#include "ranks_threads.h"
 
 #include <getopt.h>
 #include <math.h>

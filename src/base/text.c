@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "base/text.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 unsigned sc_utf8_length(const uint8_t *s, size_t left)
@@ -87,4 +89,23 @@ void sc_say(FILE *stream, const char *before, const char *text)
     if (sc_buf_ok(&line))
         fwrite(line.data, 1, line.len, stream);
     sc_buf_free(&line);
+}
+
+bool sc_text_number(const char *text, bool units, uint64_t *out)
+{
+    static const char suffixes[] = "kMGT";
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(text, &end, 10);
+    if (errno != 0 || text[0] < '0' || text[0] > '9')
+        return false;
+    const char *suffix = *end == '\0' || !units ? NULL : strchr(suffixes, *end == 'K' ? 'k' : *end);
+    if (*end != '\0' && (suffix == NULL || end[1] != '\0'))
+        return false;
+    for (const char *s = suffixes; suffix != NULL && s <= suffix; s++) {
+        if (__builtin_mul_overflow(v, 1000, &v))
+            return false;
+    }
+    *out = v;
+    return true;
 }

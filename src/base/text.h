@@ -27,6 +27,9 @@ void sc_buf_append_visible(struct sc_buf *buf, const char *text, size_t length);
 /* "BEFORE TEXT" as a line, for a person. */
 void sc_say(FILE *stream, const char *before, const char *text);
 
+/* A whole number in digits alone, of 64 bits; with `units` k, M, G or T may stand behind it, powers of 1000. False: it is none. */
+bool sc_text_number(const char *text, bool units, uint64_t *out);
+
 /* The code point of a valid sequence. */
 uint32_t sc_utf8_code_point(const uint8_t *s, unsigned length);
 

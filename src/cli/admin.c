@@ -14,7 +14,6 @@
 #include "store/maintain.h"
 #include "store/store.h"
 
-#include <ctype.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -27,6 +26,8 @@
 
 enum { EXIT_DAMAGED = 3, EXIT_USAGE = 2, EXIT_UNREADABLE = 1 };
 
+/* A line of the text is a line here. */
+/* clang-format off */
 static const char usage[] =
     "Usage: sc-admin status [--top N] [--json [--windows N]] [STORE]\n"
     "       sc-admin status --cluster[=FILE] [--json] [--windows N] [--ssh COMMAND] [--timeout TIME]\n"
@@ -41,30 +42,22 @@ static const char usage[] =
     "  verify   read all of a store or of one segment; exit 0 whole, 3 damaged, 1 unreadable\n"
     "  repair   write the whole row groups of damaged segments anew; the old file is kept as .damaged\n"
     "  expire   delete the oldest windows that retention does not keep\n"
-    "  accept-loss  what the stores lack by the tallies of the proxies, and will not get any more, is "
-    "recorded\n"
+    "  accept-loss  what the stores lack by the tallies of the proxies, and will not get any more, is recorded\n"
     "           in each of them as lost: answers are complete without it, and say how much it is\n"
     "\n"
     "      --json         status: as the collector gives it\n"
-    "      --top N        status: how many exporters to show, those with the most flows (default 100, at "
-    "most "
-    "1024)\n"
-    "      --cluster[=FILE]  status: of all members of the membership file, asked by ssh, and how many "
-    "copies\n"
+    "      --top N        status: how many exporters to show, those with the most flows (default 100, at most 1024)\n"
+    "      --cluster[=FILE]  status: of all members of the membership file, asked by ssh, and how many copies\n"
     "                     there are of what recent windows hold; default is the file of the configuration\n"
-    "      --windows N    status: how many windows to look at (default 12); without --cluster, adds to the "
-    "JSON\n"
+    "      --windows N    status: how many windows to look at (default 12); without --cluster, adds to the JSON\n"
     "                     which batches the store holds of them\n"
-    "      --ssh COMMAND  status: the program that reaches a node, with options of its own (default: SC_SSH "
-    "of\n"
+    "      --ssh COMMAND  status: the program that reaches a node, with options of its own (default: SC_SSH of\n"
     "                     the environment, else ssh)\n"
-    "      --timeout TIME  status: how long to wait for the members (default 10s); ping: for the answer "
-    "(1s)\n"
+    "      --timeout TIME  status: how long to wait for the members (default 10s); ping: for the answer (1s)\n"
     "      --dry-run      expire, accept-loss: only say what would be done\n"
     "      --all          accept-loss: of all streams\n"
     "      --stream HEX   accept-loss: of this one; see --dry-run --all\n"
-    "      --age TIME     expire: keep windows younger than this (90s, 12h, 30d); instead of the "
-    "configuration\n"
+    "      --age TIME     expire: keep windows younger than this (90s, 12h, 30d); instead of the configuration\n"
     "      --bytes SIZE   expire: keep at most so much (500G); instead of the configuration\n"
     "  -c, --config FILE  where store and retention are configured (default " SC_CONFIG_DEFAULT_FILE
     ", if present)\n"
@@ -72,9 +65,9 @@ static const char usage[] =
     "      --version      show the version\n"
     "\n"
     "STORE is that of the configuration when it is not given, else " SC_CONFIG_DEFAULT_STORE ".\n"
-    "Exit: 0 done; 1 could not be done; 2 usage or configuration; 3 damage; of a cluster: 3 when a member "
-    "does\n"
+    "Exit: 0 done; 1 could not be done; 2 usage or configuration; 3 damage; of a cluster: 3 when a member does\n"
     "not answer or something is missing, 1 when no member answers.\n";
+/* clang-format on */
 
 struct arguments {
     const char *store; /* as given, or NULL */
@@ -572,6 +565,14 @@ static int fail_usage(const char *message)
     return try_help();
 }
 
+static bool take_number(const char *value, uint32_t most, uint32_t *out)
+{
+    uint64_t number = 0;
+    bool fits = sc_text_number(value, false, &number) && number >= 1 && number <= most;
+    *out = (uint32_t)number;
+    return fits;
+}
+
 static bool take_stream(struct arguments *args, const char *value)
 {
     size_t length = strlen(value);
@@ -583,7 +584,6 @@ static bool take_stream(struct arguments *args, const char *value)
 /* NULL, or what is wrong. */
 static const char *take_cluster_option(struct arguments *args, int option, const char *value)
 {
-    char *end;
     switch (option) {
     case OPT_CLUSTER:
         args->of_cluster = true;
@@ -597,23 +597,11 @@ static const char *take_cluster_option(struct arguments *args, int option, const
                        args->cluster.timeout_ms - 1 < MOST_TIMEOUT_MS
                    ? NULL
                    : "--timeout takes a time above 0, 10 minutes at most, such as 10s or 200ms";
-    default: {
-        unsigned long windows = strtoul(value, &end, 10);
-        args->cluster.windows = (uint32_t)windows;
-        return value[0] >= '0' && value[0] <= '9' && *end == '\0' && windows >= 1 &&
-                       windows <= SC_HOLDINGS_MAX_WINDOWS
+    default:
+        return take_number(value, SC_HOLDINGS_MAX_WINDOWS, &args->cluster.windows)
                    ? NULL
                    : "--windows takes a number from 1 to 1000";
     }
-    }
-}
-
-static bool take_top(struct arguments *args, const char *value)
-{
-    char *end;
-    unsigned long top = strtoul(value, &end, 10);
-    args->top = (uint32_t)top;
-    return value[0] >= '0' && value[0] <= '9' && *end == '\0' && top >= 1 && top <= SC_EXPORTERS_TOP;
 }
 
 /* NULL, or what is wrong. */
@@ -635,7 +623,8 @@ static const char *take_option(struct arguments *args, int option, const char *v
     case OPT_TIMEOUT:
         return take_cluster_option(args, option, value);
     case OPT_TOP:
-        return take_top(args, value) ? NULL : "--top takes a number from 1 to 1024";
+        return take_number(value, SC_EXPORTERS_TOP, &args->top) ? NULL
+                                                                : "--top takes a number from 1 to 1024";
     case OPT_ALL:
         args->all = true;
         return NULL;

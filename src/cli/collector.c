@@ -6,26 +6,25 @@
 #include "conf/cluster.h"
 #include "forward/forward.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 enum { EXIT_PARTIAL = 3, EXIT_USAGE = 2, EXIT_NOTHING = 1 };
 
+/* A line of the text is a line here. */
+/* clang-format off */
 static const char usage[] =
     "Usage: sc-collector [OPTION]...\n"
     "Receives NetFlow v5, v9 and IPFIX and stores the flows. Runs in the foreground.\n"
     "\n"
     "  -c, --config FILE      configuration (default " SC_CONFIG_DEFAULT_FILE ", if present)\n"
-    "      --listen URL       udp://ADDRESS:PORT or tcp://ADDRESS:PORT; repeatable; instead of the file's "
-    "listeners\n"
+    "      --listen URL       udp://ADDRESS:PORT or tcp://ADDRESS:PORT; repeatable; instead of the file's listeners\n"
     "                         (default udp://[::]:4739 and udp://[::]:2055)\n"
     "      --store DIR        where to store (default " SC_CONFIG_DEFAULT_STORE "), created when missing\n"
     "      --window SECONDS   length of a window, also as 5m or 1h; divides a day (default 300)\n"
     "      --receivers N      threads that receive and decode (default 1)\n"
-    "      --forward URL      send the flows also to a collector at tcp://HOST:PORT or udp://HOST:PORT, as "
-    "IPFIX;\n"
+    "      --forward URL      send the flows also to a collector at tcp://HOST:PORT or udp://HOST:PORT, as IPFIX;\n"
     "                         repeatable; instead of the file's (which can say NetFlow too)\n"
     "      --read CAPTURE     store a pcap, pcapng, export payload or IPFIX file and exit; repeatable\n"
     "      --check-config     check the configuration and exit\n"
@@ -34,17 +33,17 @@ static const char usage[] =
     "      --version          show the version\n"
     "\n"
     "SIGTERM ends it, SIGHUP reads the configuration again.\n"
-    "Exit: 0 done; 1 could not run, nothing could be read, or not all could be stored; 2 usage or "
-    "configuration;\n"
+    "Exit: 0 done; 1 could not run, nothing could be read, or not all could be stored; 2 usage or configuration;\n"
     "3 with --read: something was malformed or undecodable, the rest is stored.\n";
+/* clang-format on */
 
 /* What the command line says; it goes before the file. */
 struct arguments {
     const char *config;
     const char *store;
-    struct sc_url *listeners;
+    struct sc_url listeners[SC_CONFIG_MAX_LISTENERS];
     uint32_t listener_count;
-    struct sc_config_forward *forward;
+    struct sc_config_forward forward[SC_CONFIG_MAX_FORWARD];
     uint32_t forward_count;
     uint32_t window_s;  /* 0: not given */
     uint32_t receivers; /* 0: not given */
@@ -69,10 +68,14 @@ static int fail_usage(const char *message)
 
 static enum sc_status override(const struct arguments *args, struct sc_config *config, struct sc_error *err)
 {
-    if (args->listener_count != 0)
-        SC_TRY(sc_config_set_listeners(config, args->listeners, args->listener_count, err));
-    if (args->forward_count != 0)
-        SC_TRY(sc_config_set_forward(config, args->forward, args->forward_count, err));
+    if (args->listener_count != 0) {
+        memcpy(config->listeners, args->listeners, sizeof(args->listeners));
+        config->listener_count = args->listener_count;
+    }
+    if (args->forward_count != 0) {
+        memcpy(config->forward, args->forward, sizeof(args->forward));
+        config->forward_count = args->forward_count;
+    }
     if (args->store != NULL)
         SC_TRY(sc_config_set_store(config, args->store, err));
     if (args->window_s != 0)
@@ -348,20 +351,12 @@ static int run(int argc, char **argv, struct arguments *args)
 
 int main(int argc, char **argv)
 {
-    struct arguments args = {
-        .listeners = calloc(SC_CONFIG_MAX_LISTENERS, sizeof(struct sc_url)),
-        .forward = calloc(SC_CONFIG_MAX_FORWARD, sizeof(struct sc_config_forward)),
-        .captures = calloc((size_t)argc, sizeof(char *)),
-    };
-    int code;
-    if (args.listeners == NULL || args.forward == NULL || args.captures == NULL) {
+    struct arguments args = {.captures = calloc((size_t)argc, sizeof(char *))};
+    if (args.captures == NULL) {
         fputs("sc-collector: out of memory\n", stderr);
-        code = EXIT_FAILURE;
-    } else {
-        code = run(argc, argv, &args);
+        return EXIT_FAILURE;
     }
-    free(args.listeners);
-    free(args.forward);
+    int code = run(argc, argv, &args);
     free(args.captures);
     return code;
 }

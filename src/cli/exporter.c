@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* sc-exporter: sends flows as NetFlow v5, v9 or IPFIX. Manual: man/sc-exporter.1. */
 #include "base/clock.h"
+#include "base/text.h"
 #include "export/from_store.h"
 #include "export/generate.h"
 #include "export/network.h"
@@ -13,7 +14,6 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -54,6 +54,8 @@ static void print_usage(FILE *to)
           to);
 }
 
+/* A line of the text is a line here. */
+/* clang-format off */
 static void print_help(void)
 {
     print_usage(stdout);
@@ -69,8 +71,7 @@ static void print_help(void)
           "    --exporters N       exporters that the flows come from, 1 to 1024 (default 1)\n"
           "    --start TIME        export time of the first flow (default: now, or without --rate so that\n"
           "                        10000 flows/s end about now)\n"
-          "  --read FILE           the export messages of a capture (pcap, pcapng), raw payload or IPFIX "
-          "file,\n"
+          "  --read FILE           the export messages of a capture (pcap, pcapng), raw payload or IPFIX file,\n"
           "                        byte for byte\n"
           "  --store DIR           the flows of a store, encoded anew\n"
           "    -f, --filter FILTER only those that match, as in sc-query\n"
@@ -82,27 +83,22 @@ static void print_help(void)
           "                        --to and --write may be given together and several times\n"
           "  --protocol P          v5, v9 or ipfix (default ipfix)\n"
           "  --message-size BYTES  largest v9 or IPFIX message (default 1400)\n"
-          "  --rate FLOWS/S        pace; 0: as fast as possible (default), on an export clock of 10000 "
-          "flows/s\n"
+          "  --rate FLOWS/S        pace; 0: as fast as possible (default), on an export clock of 10000 flows/s\n"
           "  --truth FILE          write what was sent as JSON: totals, top sources and ports\n"
           "\n"
           "Exit status: 0 all sent, 1 could not send, 2 wrong usage. Manual: sc-exporter(1).\n",
           stdout);
 }
+/* clang-format on */
 
 /* ---- arguments ---- */
 
 static enum sc_status parse_number(const char *option, const char *text, uint64_t low, uint64_t high,
                                    uint64_t *out, struct sc_error *err)
 {
-    char *end;
-    errno = 0;
-    unsigned long long v = strtoull(text, &end, 10);
-    bool digits = text[0] >= '0' && text[0] <= '9';
-    if (!digits || *end != 0 || errno != 0 || v < low || v > high)
+    if (!sc_text_number(text, false, out) || *out < low || *out > high)
         return sc_fail(err, SC_USAGE, "--%s %s: a number from %" PRIu64 " to %" PRIu64 " is expected", option,
                        text, low, high);
-    *out = v;
     return SC_OK;
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cli/query_options.h"
 
+#include "base/text.h"
 #include "conf/config.h"
 #include "filter/time_range.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +13,8 @@
 
 #define DEFAULT_STORE "/var/lib/securitycloud"
 
+/* A line of the text is a line here. */
+/* clang-format off */
 static const char usage[] =
     "usage: sc-query [options] [PATH...]\n"
     "       sc-query --cluster[=FILE] [options] [PATH...]\n"
@@ -27,27 +29,22 @@ static const char usage[] =
     "      --record-kind=KIND     flows (default) or options (what exporters tell about themselves)\n"
     "      --scale-sampling       bytes and packets times the sampling interval of their record\n"
     "how\n"
-    "  -a, --aggregation=KEYS     group by KEY[,KEY..]; srcip/24/64, first/5m; ip, port, as, if, vlan: "
-    "either side\n"
+    "  -a, --aggregation=KEYS     group by KEY[,KEY..]; srcip/24/64, first/5m; ip, port, as, if, vlan: either side\n"
     "  -s, --statistic=KEYS[#SORT[#DIR]]\n"
     "                             top 10 by SORT (default flows); several -s share one scan\n"
     "  -o, --order=FIELD[#DIR],.. sort; DIR is asc or desc\n"
     "  -l, --limit=N              at most N records; 0 = all\n"
     "all nodes of a cluster\n"
     "      --cluster[=FILE]       its membership file; default: that of " SC_CONFIG_DEFAULT_FILE "\n"
-    "                             %n in PATH is a node's name, %h its machine's; default PATH: each node's "
-    "store\n"
+    "                             %n in PATH is a node's name, %h its machine's; default PATH: each node's store\n"
     "      --ssh=COMMAND          what reaches the nodes, with options; default $SC_SSH, or ssh\n"
     "      --stream               write records at once, not when it is sure that they are right\n"
     "output\n"
     "      --output-format=F      pretty (default), csv, json, ndjson\n"
-    "      --output-fields=LIST   columns; in groups also min(F) max(F) avg(F) sum(F); all = every stored "
-    "column\n"
+    "      --output-fields=LIST   columns; in groups also min(F) max(F) avg(F) sum(F); all = every stored column\n"
     "      --output-items=LIST    records (r), processed-records-summary (p), metadata-summary (m)\n"
-    "      --output-ts-conv=C  --output-duration-conv=C  --output-tcpflags-conv=C  --output-proto-conv=C  "
-    "--output-volume-conv=C\n"
-    "                             none or pretty | none or str | none or str | none or str | none, "
-    "metric-prefix or binary-prefix\n"
+    "      --output-ts-conv=C  --output-duration-conv=C  --output-tcpflags-conv=C  --output-proto-conv=C  --output-volume-conv=C\n"
+    "                             none or pretty | none or str | none or str | none or str | none, metric-prefix or binary-prefix\n"
     "running\n"
     "      --num-threads=N        default: all cores\n"
     "      --timeout=SPAN         stop after 30, 5m, ..: the answer is then partial\n"
@@ -61,6 +58,7 @@ static const char usage[] =
     "      --help  --version\n"
     "\n"
     "exit status: 0 complete, 1 nothing could be answered, 2 usage, 3 partial answer\n";
+/* clang-format on */
 
 int sc_query_fail_usage(const char *sentence)
 {
@@ -137,39 +135,24 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
-/* A whole number, with k M G T (powers of 1000) when `units`. */
-static bool parse_number(const char *text, bool units, uint64_t *out)
-{
-    char *end;
-    errno = 0;
-    unsigned long long v = strtoull(text, &end, 10);
-    if (end == text || errno != 0 || text[0] == '-' || text[0] == '+')
-        return false;
-    static const char suffixes[] = "kMGT";
-    const char *suffix = *end == '\0' || !units ? NULL : strchr(suffixes, *end == 'K' ? 'k' : *end);
-    for (const char *s = suffixes; suffix != NULL && s <= suffix; s++) {
-        if (v > UINT64_MAX / 1000)
-            return false;
-        v *= 1000;
-    }
-    *out = v;
-    return *end == '\0' || (suffix != NULL && end[1] == '\0');
-}
-
 struct choice {
     const char *name;
     int value;
 };
 
-static int choose(const char *option, const char *text, const struct choice *choices, int *out)
+/* Says the name of the option. 0, or the exit status. */
+static int choose(int option, const char *text, const struct choice *choices, int *out)
 {
+    const struct option *named = long_options;
     for (const struct choice *c = choices; c->name != NULL; c++) {
         if (strcasecmp(text, c->name) == 0) {
             *out = c->value;
             return 0;
         }
     }
-    fprintf(stderr, "sc-query: --%s=%s: choose", option, text);
+    while (named->val != option)
+        named++;
+    fprintf(stderr, "sc-query: --%s=%s: choose", named->name, text);
     for (const struct choice *c = choices; c->name != NULL; c++)
         fprintf(stderr, "%s %s", c == choices ? "" : ",", c->name);
     fprintf(stderr, "\n");
@@ -205,17 +188,12 @@ static int parse_conversion(int option, const char *text, struct sc_query_option
         {"none", 0}, {"metric-prefix", 1}, {"binary-prefix", 2}, {NULL, 0}};
     static const struct choice other[] = {
         {"none", SC_CONVERT_NONE}, {"str", SC_CONVERT_STR}, {"pretty", SC_CONVERT_PRETTY}, {NULL, 0}};
-    const struct option *named = long_options;
-    int value = 0, code;
+    int value = 0, code = choose(option, text, option == OPT_VOLUME_CONV ? volume : other, &value);
     if (option == OPT_VOLUME_CONV) {
-        code = choose("output-volume-conv", text, volume, &value);
         o->output.volume = value == 0 ? SC_CONVERT_NONE : SC_CONVERT_PRETTY;
         o->output.metric_volume_si = value == 2;
         return code;
     }
-    while (named->val != option)
-        named++;
-    code = choose(named->name, text, other, &value);
     enum sc_convert *place = option == OPT_TS_CONV         ? &o->output.timestamp
                              : option == OPT_DURATION_CONV ? &o->output.duration
                              : option == OPT_FLAGS_CONV    ? &o->output.tcpflags
@@ -242,26 +220,22 @@ static int parse_choice(int option, const char *text, struct sc_query_options *o
                                          {"nodes", SC_PROGRESS_NODES},
                                          {"json", SC_PROGRESS_JSON},
                                          {NULL, 0}};
-    int value = 0, code;
-    switch (option) {
-    case OPT_FORMAT:
-        code = choose("output-format", text, formats, &value);
+    const struct choice *choices = option == OPT_FORMAT        ? formats
+                                   : option == OPT_TIME_FIELD  ? times
+                                   : option == OPT_RECORD_KIND ? kinds
+                                                               : bars;
+    int value = 0, code = choose(option, text, choices, &value);
+    if (option == OPT_FORMAT) {
         o->output.format = (enum sc_output_format)value;
-        return code;
-    case OPT_TIME_FIELD:
-        code = choose("time-field", text, times, &value);
+    } else if (option == OPT_TIME_FIELD) {
         o->time_field = (enum sc_time_field)value;
-        return code;
-    case OPT_RECORD_KIND:
-        code = choose("record-kind", text, kinds, &value);
+    } else if (option == OPT_RECORD_KIND) {
         o->options_records = value == 1;
-        return code;
-    default:
-        code = choose("progress-bar-type", text, bars, &value);
+    } else {
         o->progress = (enum sc_progress_type)value;
         o->progress_given = true;
-        return code;
     }
+    return code;
 }
 
 static int parse_amount(int option, const char *text, struct sc_query_options *o)
@@ -271,15 +245,15 @@ static int parse_amount(int option, const char *text, struct sc_query_options *o
     switch (option) {
     case 'l':
         o->limit_given = true;
-        return parse_number(text, false, &o->limit)
+        return sc_text_number(text, false, &o->limit)
                    ? 0
                    : sc_query_fail_usage("-l takes a whole number; 0 means all");
     case OPT_MEMORY:
-        return parse_number(text, true, &o->memory_limit)
+        return sc_text_number(text, true, &o->memory_limit)
                    ? 0
                    : sc_query_fail_usage("--memory-limit takes bytes, such as 500M");
     case OPT_THREADS:
-        if (!parse_number(text, false, &v) || v == 0 || v > 256)
+        if (!sc_text_number(text, false, &v) || v == 0 || v > 256)
             return sc_query_fail_usage("--num-threads takes a number from 1 to 256");
         o->threads = (unsigned)v;
         return 0;
@@ -292,7 +266,7 @@ static int parse_amount(int option, const char *text, struct sc_query_options *o
             return sc_query_fail_usage("--node-timeout takes a time span of a second or more, such as 30");
         return 0;
     default:
-        if (!parse_number(text, false, &v) || v > 4)
+        if (!sc_text_number(text, false, &v) || v > 4)
             return sc_query_fail_usage("-v takes a level from 0 to 4");
         o->verbosity = (unsigned)v;
         return 0;
@@ -365,7 +339,7 @@ static int parse_option(int option, const char *text, struct sc_query_options *o
         o->ssh = text;
         return 0;
     case OPT_NOW: /* between sc-query and its ranks: ms since 1970 */
-        return parse_number(text, false, &o->now_ms) ? 0 : sc_query_fail_usage("--now takes a number");
+        return sc_text_number(text, false, &o->now_ms) ? 0 : sc_query_fail_usage("--now takes a number");
     case OPT_STREAM:
         o->stream = true;
         return 0;

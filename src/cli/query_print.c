@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- records ---- */
@@ -251,22 +250,29 @@ static void json_missing(const struct sc_print *print, const struct sc_print_end
     sc_buf_printf(out, "\"elapsed_ms\": %" PRIu64, end->elapsed_ms);
 }
 
+/* The members that stand at the end of an object, and its brace. */
+static void json_last(const struct sc_print *print, const struct sc_print_end *end, const char *between,
+                      struct sc_buf *out)
+{
+    if (end->summary != NULL) {
+        json_summary(end->summary, end->scaled, out);
+        sc_buf_append_str(out, between);
+    }
+    if (end->totals != NULL) {
+        json_totals(end->totals, out);
+        sc_buf_append_str(out, between);
+    }
+    json_missing(print, end, out);
+    sc_buf_append_str(out, "}\n");
+}
+
 static void json_end(const struct sc_print *print, const struct sc_print_end *end, struct sc_buf *out)
 {
     if (print->results_open)
         sc_buf_append_str(out, "\n]");
     if (print->records_written)
         sc_buf_append_str(out, ",\n");
-    if (end->summary != NULL) {
-        json_summary(end->summary, end->scaled, out);
-        sc_buf_append_str(out, ",\n");
-    }
-    if (end->totals != NULL) {
-        json_totals(end->totals, out);
-        sc_buf_append_str(out, ",\n");
-    }
-    json_missing(print, end, out);
-    sc_buf_append_str(out, "}\n");
+    json_last(print, end, ",\n", out);
 }
 
 static void ndjson_end(const struct sc_print *print, const struct sc_print_end *end, struct sc_buf *out)
@@ -274,16 +280,7 @@ static void ndjson_end(const struct sc_print *print, const struct sc_print_end *
     if (end->summary == NULL && end->totals == NULL)
         return;
     sc_buf_append_str(out, "{");
-    if (end->summary != NULL) {
-        json_summary(end->summary, end->scaled, out);
-        sc_buf_append_str(out, ", ");
-    }
-    if (end->totals != NULL) {
-        json_totals(end->totals, out);
-        sc_buf_append_str(out, ", ");
-    }
-    json_missing(print, end, out);
-    sc_buf_append_str(out, "}\n");
+    json_last(print, end, ", ", out);
 }
 
 static void csv_end(const struct sc_print *print, const struct sc_print_end *end, struct sc_buf *out)

@@ -246,7 +246,8 @@ static enum sc_status take_lost(void *arg, uint32_t rank, struct sc_cursor *in, 
     return refuse(sc_planner_lost(d->planner, rank, in), err);
 }
 
-enum sc_status sc_distributed_again(struct sc_distributed *d, bool *again, struct sc_error *err)
+/* What could not be read goes back to the planner. When *again it assigned that to others, and what was read is void. */
+static enum sc_status read_again(struct sc_distributed *d, bool *again, struct sc_error *err)
 {
     struct sc_buf mine = {0};
     uint64_t more = 0;
@@ -272,7 +273,7 @@ enum sc_status sc_distributed_read(struct sc_distributed *d,
     bool again = true;
     while (again) {
         SC_TRY(sc_ranks_agree(d->options.ranks, read(arg, err), err));
-        SC_TRY(sc_distributed_again(d, &again, err));
+        SC_TRY(read_again(d, &again, err));
     }
     return SC_OK;
 }

@@ -36,8 +36,6 @@ struct sc_distributed {
  * read is a missing one, no error. */
 enum sc_status sc_distributed_open(struct sc_distributed *d, const struct sc_distributed_options *options,
                                    struct sc_error *err);
-/* What could not be read goes back to the planner. When *again it assigned that to others, and what was read is void. */
-enum sc_status sc_distributed_again(struct sc_distributed *d, bool *again, struct sc_error *err);
 /* Calls `read`, which reads d->source, all of it, until everything is read that some rank can. @return the same kind at all ranks:
  * SC_OK; SC_CANCELLED: some rank's `read` was stopped, and the answer is partial. Else as sc_distributed_open. */
 enum sc_status sc_distributed_read(struct sc_distributed *d,

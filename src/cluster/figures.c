@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static void count_batches(const struct sc_source *source, struct sc_node_figures *out)
 {

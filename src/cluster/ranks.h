@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The ranks of a query and how they pass bytes to each other. Small on purpose: over MPI in the program (ranks_mpi.c), between
- * threads in tests (ranks_threads.c). Every call is made by all ranks, in the same order, from one thread each; a rank that ends
+ * threads in tests (tests/unit/ranks_threads.c). Every call is made by all ranks, in the same order, from one thread each; a rank that ends
  * early leaves the others waiting, until whoever started them ends them all (cluster/job.h).
  */
 #ifndef SC_CLUSTER_RANKS_H

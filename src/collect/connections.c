@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "net/socket.h"
+#include "net/wake.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -225,8 +226,7 @@ static bool open_connection(struct sc_listener *listener, int fd, const struct s
         return false;
     c->event = event_new(sockets->base, fd, EV_READ | EV_PERSIST, on_readable, c);
     if (c->event == NULL || event_add(c->event, NULL) != 0) {
-        if (c->event != NULL)
-            event_free(c->event);
+        sc_event_free(c->event);
         free(c);
         return false;
     }

@@ -59,21 +59,13 @@ void sc_drops_note(struct sc_drops *drops, const struct sc_batch *batch, enum sc
     drop->count.records[batch->record_kind] += batch->rows;
 }
 
-static void add_count(struct sc_tally_count *to, const struct sc_tally_count *from)
-{
-    for (int kind = 0; kind < 2; kind++) {
-        to->batches[kind] += from->batches[kind];
-        to->records[kind] += from->records[kind];
-    }
-}
-
 void sc_drops_add(struct sc_drops *to, const struct sc_drops *from)
 {
     for (uint32_t i = 0; i < from->count; i++) {
         struct sc_drop *drop = drop_of(to, from->list[i].window_ms);
         if (drop == NULL)
             continue;
-        add_count(&drop->count, &from->list[i].count);
+        sc_tally_count_add(&drop->count, &from->list[i].count);
         drop->unwritten = true;
     }
     for (int reason = 0; reason < SC_DROP_REASONS; reason++) {

@@ -338,7 +338,8 @@ static void aside(struct sc_decode_sink *sink)
 
 /* ---- messages ---- */
 
-uint64_t sc_intake_export_time(const uint8_t *bytes, size_t length)
+/* Export time in a message's header, ms UTC; 0 when it has none that can be read. */
+static uint64_t export_time(const uint8_t *bytes, size_t length)
 {
     if (length < 12)
         return 0;
@@ -381,7 +382,7 @@ static void count(struct sc_intake_stats *stats, enum sc_status status,
 enum sc_status sc_intake_message(struct sc_intake *intake, const struct sc_message_source *source,
                                  const uint8_t *bytes, size_t length, struct sc_error *err)
 {
-    enter_window(intake, source->receive_ms != 0 ? source->receive_ms : sc_intake_export_time(bytes, length));
+    enter_window(intake, source->receive_ms != 0 ? source->receive_ms : export_time(bytes, length));
     struct sc_decode_sink sink = {
         .most_columns = SC_INTAKE_COLUMNS, .grant = grant, .cut = cut, .aside = aside, .arg = intake};
     struct sc_decode_outcome outcome = {0};

@@ -74,7 +74,4 @@ void sc_intake_end(struct sc_intake *intake, uint64_t until_ms);
 struct sc_decoder *sc_intake_decoder(struct sc_intake *intake);
 const struct sc_intake_stats *sc_intake_stats_of(const struct sc_intake *intake);
 
-/* Export time in a message's header, ms UTC; 0 when it has none that can be read. */
-uint64_t sc_intake_export_time(const uint8_t *bytes, size_t length);
-
 #endif

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "collect/connections.h"
 #include "collect/datagrams.h"
+#include "net/wake.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -23,8 +24,7 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
 
 void sc_listener_free(struct sc_listener *listener)
 {
-    if (listener->event != NULL)
-        event_free(listener->event);
+    sc_event_free(listener->event);
     if (listener->fd >= 0)
         close(listener->fd);
     free(listener);

@@ -18,7 +18,6 @@ struct sc_queue {
     struct sc_queue_stats stats;
     struct sc_drops drops;
     bool closed;
-    bool woken;
 };
 
 static void init_condition(pthread_cond_t *condition)
@@ -216,11 +215,10 @@ struct sc_parcel *sc_queue_pop(struct sc_queue *queue, uint64_t wait_ms)
 {
     struct timespec deadline = deadline_in(wait_ms);
     pthread_mutex_lock(&queue->mutex);
-    while (is_empty(queue) && !queue->closed && !queue->woken && wait_ms != 0) {
+    while (is_empty(queue) && !queue->closed && wait_ms != 0) {
         if (pthread_cond_timedwait(&queue->filled, &queue->mutex, &deadline) == ETIMEDOUT)
             break;
     }
-    queue->woken = false;
     struct sc_parcel *parcel = take_first(queue);
     queue->stats.waiting -= parcel != NULL;
     pthread_mutex_unlock(&queue->mutex);
@@ -262,14 +260,6 @@ bool sc_queue_is_finished(struct sc_queue *queue)
     bool finished = queue->closed && is_empty(queue);
     pthread_mutex_unlock(&queue->mutex);
     return finished;
-}
-
-void sc_queue_wake(struct sc_queue *queue)
-{
-    pthread_mutex_lock(&queue->mutex);
-    queue->woken = true;
-    pthread_cond_signal(&queue->filled);
-    pthread_mutex_unlock(&queue->mutex);
 }
 
 void sc_queue_get_stats(struct sc_queue *queue, struct sc_queue_stats *out)

@@ -74,9 +74,6 @@ void sc_queue_close(struct sc_queue *queue);
 bool sc_queue_is_closed(struct sc_queue *queue);
 bool sc_queue_is_finished(struct sc_queue *queue); /* closed and nothing waits */
 
-/* Lets the next or the waiting sc_queue_pop return at once. */
-void sc_queue_wake(struct sc_queue *queue);
-
 void sc_queue_get_stats(struct sc_queue *queue, struct sc_queue_stats *out);
 
 #endif

@@ -547,10 +547,8 @@ void sc_receiver_free(struct sc_receiver *receiver)
     sc_receiver_stop(receiver);
     free_commands(receiver);
     sc_wake_free(receiver->wake);
-    if (receiver->tick != NULL)
-        event_free(receiver->tick);
-    if (receiver->sockets.base != NULL)
-        event_base_free(receiver->sockets.base);
+    sc_event_free(receiver->tick);
+    sc_loop_free(receiver->sockets.base);
     sc_intake_free(receiver->sockets.intake);
     sc_udp_ring_free(receiver->sockets.ring);
     sc_exporters_free(&receiver->exporters);

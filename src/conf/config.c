@@ -3,6 +3,7 @@
 #include "conf/config.h"
 
 #include "base/bounds.h"
+#include "base/text.h"
 #include "conf/units.h"
 #include "conf/yaml_load.h"
 
@@ -153,6 +154,16 @@ static enum sc_status read_bytes(const struct reader *r, const char *path, const
     return located(r, path, sc_fail(r->err, SC_USAGE, "\"%s\" is no size such as 64M or 500G", text));
 }
 
+/* The same, and not below a bound, which is said as `shown`. */
+static enum sc_status read_size(const struct reader *r, const char *path, const char *text, uint64_t least,
+                                const char *shown, uint64_t *out)
+{
+    SC_TRY(read_bytes(r, path, text, out));
+    if (*out >= least)
+        return SC_OK;
+    return located(r, path, sc_fail(r->err, SC_USAGE, "\"%s\" is less than %s", text, shown));
+}
+
 static enum sc_status read_seconds(const struct reader *r, const char *path, const char *text, uint64_t *out)
 {
     if (text == NULL)
@@ -203,24 +214,23 @@ static enum sc_status read_listeners(const struct reader *r, const struct raw *r
     }
     if (raw->listeners_count > SC_CONFIG_MAX_LISTENERS)
         return located(r, "listeners", sc_fail(r->err, SC_USAGE, "more than %u", SC_CONFIG_MAX_LISTENERS));
-    struct sc_url urls[SC_CONFIG_MAX_LISTENERS];
+    struct sc_url *urls = config->listeners;
     for (unsigned i = 0; i < raw->listeners_count; i++) {
         char path[32];
         snprintf(path, sizeof(path), "listeners[%u]", i);
         SC_TRY(located(r, path, sc_config_listener(raw->listeners[i], urls, i, &urls[i], r->err)));
     }
-    return sc_config_set_listeners(config, urls, raw->listeners_count, r->err);
+    config->listener_count = raw->listeners_count;
+    return SC_OK;
 }
 
 #define MIN_FORWARD_MEMORY (UINT64_C(1) << 20)
 
 static enum sc_status read_forward(const struct reader *r, const struct raw *raw, struct sc_config *config)
 {
-    struct sc_config_forward to[SC_CONFIG_MAX_FORWARD];
-    SC_TRY(read_bytes(r, "forward-memory", raw->forward_memory, &config->forward_memory));
-    if (config->forward_memory < MIN_FORWARD_MEMORY)
-        return located(r, "forward-memory",
-                       sc_fail(r->err, SC_USAGE, "\"%s\" is less than 1M", raw->forward_memory));
+    struct sc_config_forward *to = config->forward;
+    SC_TRY(read_size(r, "forward-memory", raw->forward_memory, MIN_FORWARD_MEMORY, "1M",
+                     &config->forward_memory));
     if (raw->forward == NULL)
         return SC_OK;
     if (raw->forward_count > SC_CONFIG_MAX_FORWARD)
@@ -233,7 +243,8 @@ static enum sc_status read_forward(const struct reader *r, const struct raw *raw
             return located(r, path, sc_fail(r->err, SC_USAGE, "\"to\" is needed"));
         SC_TRY(located(r, path, sc_config_forward(f->to, f->protocol, f->mode, to, i, &to[i], r->err)));
     }
-    return sc_config_set_forward(config, to, raw->forward_count, r->err);
+    config->forward_count = raw->forward_count;
+    return SC_OK;
 }
 
 #define MIN_QUEUE_MEMORY (UINT64_C(16) << 20)
@@ -241,18 +252,13 @@ static enum sc_status read_forward(const struct reader *r, const struct raw *raw
 static enum sc_status read_memory(const struct reader *r, const struct raw *raw, struct sc_config *config)
 {
     SC_TRY(read_bytes(r, "receive-buffer", raw->receive_buffer, &config->receive_buffer));
-    SC_TRY(read_bytes(r, "queue-memory", raw->queue_memory, &config->queue_memory));
-    if (config->queue_memory < MIN_QUEUE_MEMORY)
-        return located(r, "queue-memory",
-                       sc_fail(r->err, SC_USAGE, "\"%s\" is less than 16M", raw->queue_memory));
-    return SC_OK;
+    return read_size(r, "queue-memory", raw->queue_memory, MIN_QUEUE_MEMORY, "16M", &config->queue_memory);
 }
 
 #define MIN_EXPORTER_MEMORY (UINT64_C(16) << 20)
 
 static enum sc_status read_shares(const struct reader *r, const struct raw *raw, struct sc_config *config)
 {
-    struct sc_budget_share shares[SC_CONFIG_MAX_SHARES];
     if (raw->exporter_shares == NULL)
         return SC_OK;
     if (raw->exporter_shares_count > SC_CONFIG_MAX_SHARES)
@@ -263,21 +269,18 @@ static enum sc_status read_shares(const struct reader *r, const struct raw *raw,
         snprintf(path, sizeof(path), "exporter-shares[%u]", i);
         if (s->network == NULL || s->bytes == NULL)
             return located(r, path, sc_fail(r->err, SC_USAGE, "\"network\" and \"bytes\" are needed"));
-        SC_TRY(located(r, path, sc_config_share(s->network, s->bytes, &shares[i], r->err)));
+        SC_TRY(located(r, path, sc_config_share(s->network, s->bytes, &config->exporter_shares[i], r->err)));
     }
-    return sc_config_set_shares(config, shares, raw->exporter_shares_count, r->err);
+    config->exporter_share_count = raw->exporter_shares_count;
+    return SC_OK;
 }
 
 static enum sc_status read_exporters(const struct reader *r, const struct raw *raw, struct sc_config *config)
 {
-    SC_TRY(read_bytes(r, "exporter-memory", raw->exporter_memory, &config->exporter_memory));
-    SC_TRY(read_bytes(r, "exporter-share", raw->exporter_share, &config->exporter_share));
-    if (config->exporter_memory < MIN_EXPORTER_MEMORY)
-        return located(r, "exporter-memory",
-                       sc_fail(r->err, SC_USAGE, "\"%s\" is less than 16M", raw->exporter_memory));
-    if (config->exporter_share < SC_CONFIG_MIN_SHARE)
-        return located(r, "exporter-share",
-                       sc_fail(r->err, SC_USAGE, "\"%s\" is less than 1M", raw->exporter_share));
+    SC_TRY(read_size(r, "exporter-memory", raw->exporter_memory, MIN_EXPORTER_MEMORY, "16M",
+                     &config->exporter_memory));
+    SC_TRY(read_size(r, "exporter-share", raw->exporter_share, SC_CONFIG_MIN_SHARE, "1M",
+                     &config->exporter_share));
     return read_shares(r, raw, config);
 }
 
@@ -290,10 +293,8 @@ static enum sc_status read_cluster(const struct reader *r, const struct raw *raw
         return located(r, "outbox.sync",
                        sc_fail(r->err, SC_USAGE, "\"%s\" is neither \"yes\" nor \"no\"", raw->outbox.sync));
     config->outbox_sync = raw->outbox.sync == NULL ? config->outbox_sync : sync;
-    SC_TRY(read_bytes(r, "outbox.bytes", raw->outbox.bytes, &config->outbox_bytes));
-    if (config->outbox_bytes < SC_BOUND_LEAST_OUTBOX)
-        return located(r, "outbox.bytes",
-                       sc_fail(r->err, SC_USAGE, "\"%s\" is less than 64M", raw->outbox.bytes));
+    SC_TRY(
+        read_size(r, "outbox.bytes", raw->outbox.bytes, SC_BOUND_LEAST_OUTBOX, "64M", &config->outbox_bytes));
     if (raw->cluster != NULL)
         SC_TRY(sc_config_set_text(&config->cluster, raw->cluster, r->err));
     if (raw->node != NULL)
@@ -307,11 +308,10 @@ static enum sc_status read_cluster(const struct reader *r, const struct raw *raw
 
 static enum sc_status read_count(const struct reader *r, const char *path, const char *text, uint32_t *out)
 {
-    char *end;
+    uint64_t value;
     if (text == NULL)
         return SC_OK;
-    unsigned long long value = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || value == 0 || value > MOST_CONNECTIONS)
+    if (!sc_text_number(text, false, &value) || value == 0 || value > MOST_CONNECTIONS)
         return located(r, path,
                        sc_fail(r->err, SC_USAGE, "\"%s\" is no number from 1 to %u", text, MOST_CONNECTIONS));
     *out = (uint32_t)value;
@@ -353,17 +353,8 @@ static enum sc_status read_values(const struct reader *r, const struct raw *raw,
 static enum sc_status copy_config(const struct sc_config *from, struct sc_config *to, struct sc_error *err)
 {
     *to = *from;
-    to->listeners = NULL;
-    to->forward = NULL;
-    to->exporter_shares = NULL;
     to->store = to->cluster = to->node = NULL;
-    enum sc_status status = sc_config_set_listeners(to, from->listeners, from->listener_count, err);
-    if (status == SC_OK)
-        status = sc_config_set_forward(to, from->forward, from->forward_count, err);
-    if (status == SC_OK)
-        status = sc_config_set_shares(to, from->exporter_shares, from->exporter_share_count, err);
-    if (status == SC_OK)
-        status = sc_config_set_store(to, from->store, err);
+    enum sc_status status = sc_config_set_store(to, from->store, err);
     if (status == SC_OK && from->cluster != NULL)
         status = sc_config_set_text(&to->cluster, from->cluster, err);
     if (status == SC_OK && from->node != NULL)

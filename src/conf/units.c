@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 /* The leading digits; NULL when there are none or too many. */
 static const char *read_number(const char *text, uint64_t *value)

@@ -8,48 +8,6 @@
 
 #define DAY_S 86400u
 
-enum sc_status sc_config_set_listeners(struct sc_config *config, const struct sc_url *listeners,
-                                       uint32_t count, struct sc_error *err)
-{
-    struct sc_url *copy = malloc((count == 0 ? 1 : count) * sizeof(*copy));
-    if (copy == NULL)
-        return sc_fail_nomem(err, "the listeners");
-    if (count != 0)
-        memcpy(copy, listeners, count * sizeof(*copy));
-    free(config->listeners);
-    config->listeners = copy;
-    config->listener_count = count;
-    return SC_OK;
-}
-
-enum sc_status sc_config_set_forward(struct sc_config *config, const struct sc_config_forward *forward,
-                                     uint32_t count, struct sc_error *err)
-{
-    struct sc_config_forward *copy = calloc((size_t)count + 1, sizeof(*copy));
-    if (copy == NULL)
-        return sc_fail_nomem(err, "the destinations");
-    if (count != 0)
-        memcpy(copy, forward, count * sizeof(*copy));
-    free(config->forward);
-    config->forward = copy;
-    config->forward_count = count;
-    return SC_OK;
-}
-
-enum sc_status sc_config_set_shares(struct sc_config *config, const struct sc_budget_share *shares,
-                                    uint32_t count, struct sc_error *err)
-{
-    struct sc_budget_share *copy = calloc((size_t)count + 1, sizeof(*copy));
-    if (copy == NULL)
-        return sc_fail_nomem(err, "the shares of exporters");
-    if (count != 0)
-        memcpy(copy, shares, count * sizeof(*copy));
-    free(config->exporter_shares);
-    config->exporter_shares = copy;
-    config->exporter_share_count = count;
-    return SC_OK;
-}
-
 enum sc_status sc_config_set_text(char **text, const char *value, struct sc_error *err)
 {
     char *copy = strdup(value);
@@ -68,7 +26,6 @@ enum sc_status sc_config_set_store(struct sc_config *config, const char *store, 
 enum sc_status sc_config_init(struct sc_config *config, struct sc_error *err)
 {
     static const char *const urls[] = {"udp://[::]:4739", "udp://[::]:2055"};
-    struct sc_url listeners[2];
     *config = (struct sc_config){
         .window_s = 300,
         .receivers = 1,
@@ -80,22 +37,15 @@ enum sc_status sc_config_init(struct sc_config *config, struct sc_error *err)
         .exporter_share = UINT64_C(64) << 20,
         .outbox_bytes = UINT64_C(4) << 30,
         .forward_memory = UINT64_C(64) << 20,
+        .listener_count = 2,
     };
     for (unsigned i = 0; i < 2; i++)
-        SC_TRY(sc_url_parse(urls[i], &listeners[i], err));
-    enum sc_status status = sc_config_set_listeners(config, listeners, 2, err);
-    if (status == SC_OK)
-        status = sc_config_set_store(config, SC_CONFIG_DEFAULT_STORE, err);
-    if (status != SC_OK)
-        sc_config_free(config);
-    return status;
+        SC_TRY(sc_url_parse(urls[i], &config->listeners[i], err));
+    return sc_config_set_store(config, SC_CONFIG_DEFAULT_STORE, err);
 }
 
 void sc_config_free(struct sc_config *config)
 {
-    free(config->listeners);
-    free(config->forward);
-    free(config->exporter_shares);
     free(config->store);
     free(config->cluster);
     free(config->node);

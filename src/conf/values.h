@@ -26,7 +26,7 @@ struct sc_config_forward {
 };
 
 struct sc_config {
-    struct sc_url *listeners;
+    struct sc_url listeners[SC_CONFIG_MAX_LISTENERS];
     uint32_t listener_count;
     char *store;
     uint32_t window_s;           /* divides a day */
@@ -42,9 +42,9 @@ struct sc_config {
     uint64_t queue_memory;    /* bytes of flows that wait for the disk */
     uint64_t exporter_memory; /* bytes of all that is kept of exporters: templates, names, accounts */
     uint64_t exporter_share;  /* of them, those of one exporter */
-    struct sc_budget_share *exporter_shares; /* where it is another */
+    struct sc_budget_share exporter_shares[SC_CONFIG_MAX_SHARES]; /* where it is another */
     uint32_t exporter_share_count;
-    struct sc_config_forward *forward;
+    struct sc_config_forward forward[SC_CONFIG_MAX_FORWARD];
     uint32_t forward_count;
     uint64_t forward_memory; /* bytes of flows that wait for one destination */
     /* Of a member of a cluster; cluster is NULL on a single node. */
@@ -73,14 +73,6 @@ enum sc_status sc_config_share(const char *network, const char *bytes, struct sc
                                struct sc_error *err);
 enum sc_status sc_config_log_level(const char *text, enum sc_log_level *level, struct sc_error *err);
 
-/* Replaces the listeners. SC_NOMEM leaves them. */
-enum sc_status sc_config_set_listeners(struct sc_config *config, const struct sc_url *listeners,
-                                       uint32_t count, struct sc_error *err);
-/* Replaces the destinations. SC_NOMEM leaves them. */
-enum sc_status sc_config_set_forward(struct sc_config *config, const struct sc_config_forward *forward,
-                                     uint32_t count, struct sc_error *err);
-enum sc_status sc_config_set_shares(struct sc_config *config, const struct sc_budget_share *shares,
-                                    uint32_t count, struct sc_error *err);
 /* Replaces a text of *config. SC_NOMEM leaves it. */
 enum sc_status sc_config_set_text(char **text, const char *value, struct sc_error *err);
 enum sc_status sc_config_set_store(struct sc_config *config, const char *store, struct sc_error *err);

@@ -7,6 +7,7 @@
 #include "daemon/notify.h"
 #include "daemon/status_json.h"
 #include "net/socket.h"
+#include "net/wake.h"
 #include "relay/handover.h"
 #include "relay/holder.h"
 #include "relay/proxy.h"
@@ -299,11 +300,8 @@ static void tell_unused(const struct collector *c, const struct sc_config *fresh
 /* The removed ones go first: a new one may want the address. The others are not touched. */
 static void apply_listeners(struct collector *c, const struct sc_config *fresh)
 {
-    struct sc_error err;
-    if (sc_config_set_listeners(&c->config, fresh->listeners, fresh->listener_count, &err) != SC_OK) {
-        sc_log(&c->log, SC_LOG_ERROR, "%s", err.message);
-        return;
-    }
+    memcpy(c->config.listeners, fresh->listeners, sizeof(fresh->listeners));
+    c->config.listener_count = fresh->listener_count;
     if (!takes_flows(c))
         return;
     c->asked_ms = sc_clock_mono_ms();
@@ -317,9 +315,12 @@ static void apply_forward(struct collector *c, const struct sc_config *fresh)
 {
     struct sc_error err;
     c->config.forward_memory = fresh->forward_memory;
-    if ((takes_flows(c) && sc_forward_apply(c->forward, fresh, &err) != SC_OK) ||
-        sc_config_set_forward(&c->config, fresh->forward, fresh->forward_count, &err) != SC_OK)
+    if (takes_flows(c) && sc_forward_apply(c->forward, fresh, &err) != SC_OK) {
         sc_log(&c->log, SC_LOG_ERROR, "%s", err.message);
+        return;
+    }
+    memcpy(c->config.forward, fresh->forward, sizeof(fresh->forward));
+    c->config.forward_count = fresh->forward_count;
 }
 
 static void apply(struct collector *c, struct sc_config *fresh)
@@ -701,13 +702,10 @@ static void free_events(struct collector *c)
 {
     sc_control_close(c->control);
     for (size_t i = 0; i < SIGNAL_COUNT; i++) {
-        if (c->signals[i] != NULL)
-            event_free(c->signals[i]);
+        sc_event_free(c->signals[i]);
     }
-    if (c->keep != NULL)
-        event_free(c->keep);
-    if (c->base != NULL)
-        event_base_free(c->base);
+    sc_event_free(c->keep);
+    sc_loop_free(c->base);
 }
 
 /* Receivers first, so that all they have is in the queue; `err` is that of the storing. */

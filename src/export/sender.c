@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "export/sender.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

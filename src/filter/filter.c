@@ -3,7 +3,6 @@
 
 #include <ctype.h>
 #include <stdlib.h>
-#include <strings.h>
 
 void sc_filter_free(struct sc_filter *filter)
 {

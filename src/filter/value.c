@@ -561,7 +561,9 @@ static void extend(const struct sc_field *field, struct sc_filter_range *a, cons
     a->high_addr = b->high_addr;
 }
 
-uint32_t sc_filter_merge_ranges(const struct sc_field *field, struct sc_filter_range *ranges, uint32_t count)
+/* Sorts ranges ascending in the order of the field's type and merges those that touch. Returns the new count.
+ */
+static uint32_t merge_ranges(const struct sc_field *field, struct sc_filter_range *ranges, uint32_t count)
 {
     if (count < 2)
         return count;
@@ -648,7 +650,7 @@ static bool read_set(struct sc_filter_parse *p, struct sc_filter *f, struct sc_f
             return false;
         f->range_count += n;
     }
-    f->range_count = sc_filter_merge_ranges(&f->field, f->ranges, f->range_count);
+    f->range_count = merge_ranges(&f->field, f->ranges, f->range_count);
     return true;
 }
 

@@ -12,9 +12,6 @@ struct sc_filter_node *sc_filter_compare_node(struct sc_filter_parse *p, const s
 const char *sc_filter_value_noun(const struct sc_field *field);
 /* Protocol number of a name, -1 when unknown. */
 int sc_filter_protocol(const char *name, size_t length);
-/* Sorts ranges ascending in the order of the field's type and merges those that touch. Returns the new count.
- */
-uint32_t sc_filter_merge_ranges(const struct sc_field *field, struct sc_filter_range *ranges, uint32_t count);
 /* Fills the ranges of a family of addresses; returns how many (1 or 2). */
 uint32_t sc_filter_family_ranges(bool v4, struct sc_filter_range out[2]);
 

@@ -199,7 +199,7 @@ static void clear_schema(struct sc_schema *schema)
 /* What a batch may have been given beyond twice what it needs, before the rest is given back. */
 #define SLACK ((size_t)64 << 10)
 
-void sc_column_free(struct sc_column *c)
+static void free_column(struct sc_column *c)
 {
     if (c == NULL)
         return;
@@ -343,7 +343,7 @@ void sc_batch_free(struct sc_batch *batch)
     if (batch == NULL)
         return;
     for (uint32_t i = 0; i < batch->slots; i++)
-        sc_column_free(batch->columns[i]);
+        free_column(batch->columns[i]);
     free(batch->columns);
     free(batch->spans);
     sc_schema_free(&batch->schema);
@@ -369,7 +369,7 @@ static bool drop_unused(struct sc_batch *batch)
         if (keep)
             batch->columns[kept++] = c;
         else
-            sc_column_free(c);
+            free_column(c);
     }
     bool went = kept != batch->schema.count;
     if (went)

@@ -245,8 +245,6 @@ enum sc_status sc_column_mark_null(struct sc_column *c, uint32_t first, uint32_t
 enum sc_status sc_batch_append_rows(struct sc_batch *to, const struct sc_column *const *columns,
                                     uint32_t column_count, uint32_t first, uint32_t n);
 
-void sc_column_free(struct sc_column *c); /* FLAT columns made by a batch; frees the struct too */
-
 /* ---- weight: what base/bounds.h counts ---- */
 
 /* What rows weigh in columns of their own: FLAT, and no columns that are null in all of them. */

@@ -4,7 +4,6 @@
 
 #include <ctype.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <strings.h>
 
 /* ---- the table of short names ---- */
@@ -26,30 +25,16 @@ struct short_field {
     struct short_source sources[SC_FIELD_SOURCES]; /* up to the first with id 0 */
 };
 
-#define IE(id)                                                                                               \
+#define SOURCE(pen, id, how)                                                                                 \
     {                                                                                                        \
-        SC_PEN_IANA, id, SC_TRANSFORM_NONE                                                                   \
+        pen, id, SC_TRANSFORM_##how                                                                          \
     }
-#define IE_AS(id, how)                                                                                       \
-    {                                                                                                        \
-        SC_PEN_IANA, id, SC_TRANSFORM_##how                                                                  \
-    }
-#define REVERSE(id)                                                                                          \
-    {                                                                                                        \
-        SC_PEN_REVERSE, id, SC_TRANSFORM_NONE                                                                \
-    }
-#define OURS(id)                                                                                             \
-    {                                                                                                        \
-        SC_PEN_COLLECTOR, SC_IE_##id, SC_TRANSFORM_NONE                                                      \
-    }
-#define OURS_AS(id, how)                                                                                     \
-    {                                                                                                        \
-        SC_PEN_COLLECTOR, SC_IE_##id, SC_TRANSFORM_##how                                                     \
-    }
-#define V9_AS(id, how)                                                                                       \
-    {                                                                                                        \
-        SC_PEN_V9, id, SC_TRANSFORM_##how                                                                    \
-    }
+#define IE_AS(id, how)            SOURCE(SC_PEN_IANA, id, how)
+#define IE(id)                    SOURCE(SC_PEN_IANA, id, NONE)
+#define REVERSE(id)               SOURCE(SC_PEN_REVERSE, id, NONE)
+#define OURS_AS(id, how)          SOURCE(SC_PEN_COLLECTOR, SC_IE_##id, how)
+#define OURS(id)                  SOURCE(SC_PEN_COLLECTOR, SC_IE_##id, NONE)
+#define V9_AS(id, how)            SOURCE(SC_PEN_V9, id, how)
 #define FIELD(type, how)          SC_VALUE_##type, SC_COMBINE_##how, SC_COMPUTED_NONE
 #define COMPUTED(type, how, what) SC_VALUE_##type, SC_COMBINE_##how, SC_COMPUTED_##what
 
@@ -332,6 +317,22 @@ void sc_field_scale(struct sc_field *field)
 
 /* ---- elements ---- */
 
+static enum sc_value_type type_of_kind(uint8_t kind)
+{
+    switch (kind) {
+    case SC_COLUMN_INT:
+        return SC_VALUE_INT;
+    case SC_COLUMN_FLOAT:
+        return SC_VALUE_FLOAT;
+    case SC_COLUMN_ADDRESS:
+        return SC_VALUE_ADDRESS;
+    case SC_COLUMN_BYTES:
+        return SC_VALUE_BYTES;
+    default:
+        return SC_VALUE_UINT;
+    }
+}
+
 static enum sc_value_type value_type_of(enum sc_ie_type type)
 {
     switch (type) {
@@ -346,19 +347,7 @@ static enum sc_value_type value_type_of(enum sc_ie_type type)
     case SC_TYPE_DATE_TIME_NANOSECONDS:
         return SC_VALUE_TIME_NS;
     default:
-        break;
-    }
-    switch (sc_column_kind_of(type)) {
-    case SC_COLUMN_INT:
-        return SC_VALUE_INT;
-    case SC_COLUMN_FLOAT:
-        return SC_VALUE_FLOAT;
-    case SC_COLUMN_ADDRESS:
-        return SC_VALUE_ADDRESS;
-    case SC_COLUMN_BYTES:
-        return SC_VALUE_BYTES;
-    default:
-        return SC_VALUE_UINT;
+        return type_of_kind((uint8_t)sc_column_kind_of(type));
     }
 }
 
@@ -377,22 +366,6 @@ static enum sc_combine combine_of(const struct sc_ie *e)
     if (e->pen == SC_PEN_IANA && e->id >= 150 && e->id <= 157) /* flowStart and flowEnd by turns */
         return e->id % 2 == 0 ? SC_COMBINE_MIN : SC_COMBINE_MAX;
     return SC_COMBINE_NONE;
-}
-
-static enum sc_value_type type_of_kind(uint8_t kind)
-{
-    switch (kind) {
-    case SC_COLUMN_INT:
-        return SC_VALUE_INT;
-    case SC_COLUMN_FLOAT:
-        return SC_VALUE_FLOAT;
-    case SC_COLUMN_ADDRESS:
-        return SC_VALUE_ADDRESS;
-    case SC_COLUMN_BYTES:
-        return SC_VALUE_BYTES;
-    default:
-        return SC_VALUE_UINT;
-    }
 }
 
 /* What every user knows stays what it is, whatever an exporter calls its elements. */

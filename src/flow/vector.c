@@ -241,19 +241,3 @@ bool sc_field_integers(const struct sc_field *field, const struct sc_column *con
         source_rows(field, columns, count, rows, values, valid);
     return any_valid(valid, rows);
 }
-
-bool sc_field_addresses(const struct sc_field *field, const struct sc_column *const *columns, uint32_t count,
-                        uint32_t rows, struct sc_addr *values, uint64_t *valid)
-{
-    memset(valid, 0, sc_bitmap_words(rows) * sizeof(*valid));
-    bool any = false;
-    for (uint32_t i = 0; i < rows; i++) {
-        struct sc_value v = sc_field_value(field, columns, count, i);
-        values[i] = v.null ? (struct sc_addr){{0}} : v.addr;
-        if (!v.null) {
-            valid[i / 64] |= UINT64_C(1) << (i % 64);
-            any = true;
-        }
-    }
-    return any;
-}

@@ -25,8 +25,4 @@ bool sc_field_integers(const struct sc_field *field, const struct sc_column *con
 /* Widens an integer column to values[rows] (zero where null). */
 void sc_column_widen(const struct sc_column *column, uint32_t rows, uint64_t *values);
 
-/* Address-valued fields, likewise. */
-bool sc_field_addresses(const struct sc_field *field, const struct sc_column *const *columns,
-                        uint32_t column_count, uint32_t rows, struct sc_addr *values, uint64_t *valid);
-
 #endif

@@ -205,10 +205,8 @@ static void dial(struct sc_forward_peer *p)
 
 static void close_connection(struct sc_forward_peer *p)
 {
-    if (p->readable != NULL)
-        event_free(p->readable);
-    if (p->writable != NULL)
-        event_free(p->writable);
+    sc_event_free(p->readable);
+    sc_event_free(p->writable);
     p->readable = p->writable = NULL;
     if (p->fd >= 0)
         close(p->fd);
@@ -479,10 +477,8 @@ static void free_peer(struct sc_forward_peer *p)
 {
     sc_dial_free(p->dial);
     sc_wake_free(p->wake);
-    if (p->tick != NULL)
-        event_free(p->tick);
-    if (p->base != NULL)
-        event_base_free(p->base);
+    sc_event_free(p->tick);
+    sc_loop_free(p->base);
     sc_forward_queue_free(p->queue);
     sc_forward_encoder_free(p->encoder);
     pthread_mutex_destroy(&p->mutex);

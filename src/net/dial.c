@@ -3,11 +3,11 @@
 
 #include "net/lookup.h"
 #include "net/socket.h"
+#include "net/wake.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #define PAUSE_FIRST_MS 100u
@@ -50,8 +50,7 @@ static void succeed(struct sc_dial *d)
 
 static void close_socket(struct sc_dial *d)
 {
-    if (d->writable != NULL)
-        event_free(d->writable);
+    sc_event_free(d->writable);
     if (d->fd >= 0)
         close(d->fd);
     d->writable = NULL;
@@ -245,8 +244,7 @@ void sc_dial_free(struct sc_dial *d)
     if (d == NULL)
         return;
     close_socket(d);
-    if (d->timer != NULL)
-        event_free(d->timer);
+    sc_event_free(d->timer);
     sc_lookup_release(d->lookup);
     sc_wake_free(d->wake);
     free(d);

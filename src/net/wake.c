@@ -42,8 +42,7 @@ void sc_wake_free(struct sc_wake *wake)
 {
     if (wake == NULL)
         return;
-    if (wake->event != NULL)
-        event_free(wake->event);
+    sc_event_free(wake->event);
     if (wake->fd >= 0)
         close(wake->fd);
     free(wake);
@@ -54,4 +53,16 @@ void sc_wake_up(const struct sc_wake *wake)
     const uint64_t one = 1;
     ssize_t n = write(wake->fd, &one, sizeof(one));
     (void)n; /* full: it is awake */
+}
+
+void sc_event_free(struct event *event)
+{
+    if (event != NULL)
+        event_free(event);
+}
+
+void sc_loop_free(struct event_base *base)
+{
+    if (base != NULL)
+        event_base_free(base);
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* How other threads wake an event loop: wake-ups that come before the loop sees them are one. */
+/* How other threads wake an event loop: wake-ups that come before the loop sees them are one. And the end of what a loop is made of. */
 #ifndef SC_NET_WAKE_H
 #define SC_NET_WAKE_H
 
+struct event;
 struct event_base;
 struct sc_wake;
 
@@ -13,5 +14,9 @@ void sc_wake_free(struct sc_wake *wake);
 
 /* Any thread; never waits. */
 void sc_wake_up(const struct sc_wake *wake);
+
+/* NULL is allowed. */
+void sc_event_free(struct event *event);
+void sc_loop_free(struct event_base *base);
 
 #endif

@@ -408,17 +408,15 @@ static enum sc_status plain_addresses(struct sc_comparer *s, struct sc_row_group
 
 /* ---- all other cases: through the field's values ---- */
 
-static enum sc_status general_numbers(struct sc_comparer *s, struct sc_row_group *group,
-                                      const struct sc_filter *f, const struct sc_column *const *columns,
-                                      uint32_t count, uint64_t *out)
+static void general_numbers(struct sc_comparer *s, struct sc_row_group *group, const struct sc_filter *f,
+                            const struct sc_column *const *columns, uint32_t count, uint64_t *out)
 {
     if (!sc_field_integers(&f->field, columns, count, group->rows, s->numbers, out))
-        return SC_OK; /* all null: out is all zero */
+        return; /* all null: out is all zero */
     for (uint32_t i = 0; i < group->rows; i++) {
         if (!number_matches(f, s->numbers[i]))
             out[i / 64] &= ~(UINT64_C(1) << (i % 64));
     }
-    return SC_OK;
 }
 
 static enum sc_status general_rows(struct sc_comparer *s, struct sc_row_group *group,
@@ -433,8 +431,8 @@ static enum sc_status general_rows(struct sc_comparer *s, struct sc_row_group *g
     bool number = f->field.type == SC_VALUE_UINT || f->field.type == SC_VALUE_MAC ||
                   f->field.type == SC_VALUE_TIME_MS || f->field.type == SC_VALUE_TIME_NS;
     if (number)
-        return general_numbers(s, group, f, columns, count, out);
-    for (uint32_t i = 0; i < group->rows; i++) {
+        general_numbers(s, group, f, columns, count, out);
+    for (uint32_t i = 0; !number && i < group->rows; i++) {
         if (sc_filter_match(f, columns, count, i))
             out[i / 64] |= UINT64_C(1) << (i % 64);
     }

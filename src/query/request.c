@@ -2,13 +2,12 @@
 #include "query/request.h"
 
 #include "base/hash.h"
+#include "base/text.h"
 #include "filter/time_range.h"
 #include "group/time_bucket.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <strings.h>
 
 static const char default_list_fields[] =
@@ -101,26 +100,6 @@ static enum sc_status parse_prefixes(const struct word *w, struct sc_group_key *
                           (int)w->length, w->text);
 }
 
-/* "1000", "10k", "2M": false when it is none. */
-static bool parse_step(const char *text, uint64_t *out)
-{
-    static const char suffixes[] = "kMGT";
-    char *end;
-    errno = 0;
-    unsigned long long v = strtoull(text, &end, 10);
-    if (errno != 0 || !isdigit((unsigned char)text[0]))
-        return false;
-    const char *suffix = *end == '\0' ? NULL : strchr(suffixes, *end == 'K' ? 'k' : *end);
-    if (*end != '\0' && (suffix == NULL || end[1] != '\0'))
-        return false;
-    for (const char *s = suffixes; suffix != NULL && s <= suffix; s++) {
-        if (__builtin_mul_overflow(v, 1000, &v))
-            return false;
-    }
-    *out = v;
-    return true;
-}
-
 static enum sc_status parse_bucket(const struct word *w, struct sc_group_key *key, struct sc_error *err)
 {
     char text[64];
@@ -132,7 +111,7 @@ static enum sc_status parse_bucket(const struct word *w, struct sc_group_key *ke
     } else if (key->field.type == SC_VALUE_UINT) {
         bool good = duration && text[strspn(text, "0123456789")] != '\0'
                         ? sc_time_parse_span(text, &key->bucket, NULL) == SC_OK
-                        : parse_step(text, &key->bucket);
+                        : sc_text_number(text, true, &key->bucket);
         key->bucket = good ? key->bucket : 0;
     } else {
         return sc_fail(err, SC_USAGE, "%s takes neither a prefix length nor a bucket", key->field.name);

@@ -257,14 +257,6 @@ void sc_accounts_safe(struct sc_accounts *a, const struct sc_batch_head *head)
     pthread_mutex_unlock(&a->mutex);
 }
 
-static void add_all(struct sc_tally_count *to, const struct sc_tally_count *from)
-{
-    for (int kind = 0; kind < 2; kind++) {
-        to->batches[kind] += from->batches[kind];
-        to->records[kind] += from->records[kind];
-    }
-}
-
 void sc_accounts_lose(struct sc_accounts *a, uint64_t window_ms, uint32_t window_s,
                       const struct sc_tally_count *lost)
 {
@@ -276,8 +268,8 @@ void sc_accounts_lose(struct sc_accounts *a, uint64_t window_ms, uint32_t window
     a->lost_track = a->lost_track || one == NULL;
     if (one != NULL) {
         one->changed_ms = a->mono_ms();
-        add_all(&one->tally.lane.accepted, lost);
-        add_all(&one->tally.lane.safe, lost);
+        sc_tally_count_add(&one->tally.lane.accepted, lost);
+        sc_tally_count_add(&one->tally.lane.safe, lost);
         now = *one;
     }
     pthread_mutex_unlock(&a->mutex);

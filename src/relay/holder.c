@@ -570,23 +570,16 @@ static enum sc_status make_events(struct sc_holder *h, struct sc_error *err)
     return SC_OK;
 }
 
-static void free_event(struct event *event)
-{
-    if (event != NULL)
-        event_free(event);
-}
-
 static void free_holder(struct sc_holder *h)
 {
     for (struct connection *c = h->connections, *next; c != NULL; c = next) {
         next = c->next;
         free_connection(c);
     }
-    free_event(h->accept);
-    free_event(h->beat);
+    sc_event_free(h->accept);
+    sc_event_free(h->beat);
     sc_wake_free(h->wake);
-    if (h->base != NULL)
-        event_base_free(h->base);
+    sc_loop_free(h->base);
     sc_board_free(h->board);
     sc_gate_free(&h->gate);
     sc_lookup_release(h->lookup);

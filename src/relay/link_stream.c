@@ -2,6 +2,7 @@
 #include "relay/link_stream.h"
 
 #include "net/framer.h"
+#include "net/wake.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -74,8 +75,7 @@ enum sc_status sc_link_input_open(struct sc_link_input *input, struct event_base
 
 void sc_link_input_close(struct sc_link_input *input)
 {
-    if (input->event != NULL)
-        event_free(input->event);
+    sc_event_free(input->event);
     if (input->rest != NULL)
         evbuffer_free(input->rest);
     *input = (struct sc_link_input){0};

@@ -672,11 +672,9 @@ static void free_peers(struct sc_peers *peers)
     sc_fetcher_stop(peers->fetcher);
     for (uint32_t i = 0; i < peers->cluster.count; i++)
         free_peer(peers->all[i]);
-    if (peers->tick != NULL)
-        event_free(peers->tick);
+    sc_event_free(peers->tick);
     sc_wake_free(peers->wake);
-    if (peers->base != NULL)
-        event_base_free(peers->base);
+    sc_loop_free(peers->base);
     sc_refusals_free(&peers->refusals);
     pthread_mutex_destroy(&peers->mutex);
     sc_cluster_free(&peers->cluster);

@@ -3,8 +3,6 @@
 
 #include "base/clock.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Of one stream. */

@@ -3,7 +3,6 @@
 
 #include "show/value.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 struct column {
@@ -291,17 +290,6 @@ void sc_output_fit(struct sc_output *output, const struct sc_value *values)
         c->width = (uint16_t)width;
     }
     sc_buf_free(&text);
-}
-
-void sc_output_value(const struct sc_output *output, const struct sc_field *field,
-                     const struct sc_value *value, struct sc_buf *out)
-{
-    char *start = (char *)sc_buf_reserve(out, sc_show_room(value));
-    if (start == NULL)
-        return;
-    struct sc_show_context x = make_context(output);
-    struct column c = {.field = *field, .show = (uint8_t)show_of(&output->options, field)};
-    out->len += (size_t)(put_value(&x, &c, value, start) - start);
 }
 
 static void put_header_label(const struct sc_output *output, const struct column *c, struct sc_buf *out)

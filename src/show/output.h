@@ -51,10 +51,6 @@ void sc_output_row(const struct sc_output *output, const struct sc_value *values
 /* Pretty, before the header: widens the columns to these values, within reason, so that they will stand in line. */
 void sc_output_fit(struct sc_output *output, const struct sc_value *values);
 
-/* One value as this output shows it (quotes included in json). */
-void sc_output_value(const struct sc_output *output, const struct sc_field *field,
-                     const struct sc_value *value, struct sc_buf *out);
-
 /* Appends `text` as a JSON string with quotes and escapes; bytes that are no UTF-8 become U+FFFD. */
 void sc_output_json_string(struct sc_buf *out, const void *text, size_t length);
 

@@ -6,7 +6,6 @@
 #include "base/radix.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define FIRST_CAPACITY 1024u
 #define KEPT_CAPACITY  (1u << 17) /* 4 MiB */

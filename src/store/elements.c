@@ -5,7 +5,6 @@
 #include "store/names.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,32 +19,12 @@ static const char remark[] =
 
 /* ---- reading ---- */
 
-/* The bound is far above what a full table takes: another file of this name is not read whole. */
-static enum sc_status read_text(int fd, const char *path, struct sc_buf *out, struct sc_error *err)
+static enum sc_status parse_text(const char *path, const char *text, size_t length,
+                                 struct sc_ie_learned *into, struct sc_error *err)
 {
-    for (;;) {
-        uint8_t *room = sc_buf_reserve(out, 65536);
-        if (room == NULL)
-            return sc_fail_nomem(err, "the elements of a store");
-        ssize_t n = read(fd, room, 65536);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return sc_fail_errno(err, errno, "cannot read %s", path);
-        if (n == 0)
-            return SC_OK;
-        out->len += (size_t)n;
-        if (out->len > MAX_BYTES)
-            return sc_fail(err, SC_NOT_OURS, "%s is larger than a list of elements can be", path);
-    }
-}
-
-static enum sc_status parse_text(const char *path, const struct sc_buf *text, struct sc_ie_learned *into,
-                                 struct sc_error *err)
-{
-    const char *p = (const char *)text->data, *end = p + text->len;
+    const char *p = text, *end = p + length;
     unsigned skipped = 0;
-    if (text->len < sizeof(head) - 1 || memcmp(p, head, sizeof(head) - 1) != 0)
+    if (length < sizeof(head) - 1 || memcmp(p, head, sizeof(head) - 1) != 0)
         return sc_fail(err, SC_NOT_OURS, "%s does not begin as a list of elements does", path);
     while (p < end) {
         struct sc_ie_definition d;
@@ -63,22 +42,22 @@ static enum sc_status parse_text(const char *path, const struct sc_buf *text, st
     return sc_fail(err, SC_DAMAGED, "%s: %u lines are no definitions and were skipped", path, skipped);
 }
 
-/* @return SC_NOTFOUND when there is no such file. */
+/* @return SC_NOTFOUND when there is no such file. The bound is far above what a full table takes: another file of this name is not
+ * read whole. */
 static enum sc_status read_file(const char *folder, struct sc_ie_learned *into, struct sc_error *err)
 {
     char path[PATH_MAX + sizeof("/" SC_ELEMENTS_FILE)];
-    struct sc_buf text = {0};
+    size_t length;
+    char *text = malloc(MAX_BYTES + 1);
+    if (text == NULL)
+        return sc_fail_nomem(err, "the elements of a store");
     snprintf(path, sizeof(path), "%s/" SC_ELEMENTS_FILE, folder);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return SC_NOTFOUND;
-    if (fd < 0)
-        return sc_fail_errno(err, errno, "cannot read %s", path);
-    enum sc_status status = read_text(fd, path, &text, err);
-    close(fd);
+    enum sc_status status = sc_io_read_file(path, text, MAX_BYTES + 1, &length, err);
+    if (status == SC_OK && length > MAX_BYTES)
+        status = sc_fail(err, SC_NOT_OURS, "%s is larger than a list of elements can be", path);
     if (status == SC_OK)
-        status = parse_text(path, &text, into, err);
-    sc_buf_free(&text);
+        status = parse_text(path, text, length, into, err);
+    free(text);
     return status;
 }
 

@@ -46,14 +46,10 @@ static enum sc_status read_content(const char *path, struct content *out, struct
 {
     char text[LINES * LINE + 1] = {0};
     *out = (struct content){0};
-    FILE *f = fopen(path, "re");
-    if (f == NULL)
-        return errno == ENOENT ? SC_OK : sc_fail_errno(err, errno, "cannot read %s", path);
-    size_t length = fread(text, 1, LINES * LINE, f);
-    bool failed = ferror(f) != 0;
-    fclose(f);
-    if (failed)
-        return sc_fail(err, SC_IO, "cannot read %s", path);
+    size_t length;
+    enum sc_status status = sc_io_read_file(path, text, LINES * LINE, &length, err);
+    if (status != SC_OK)
+        return status == SC_NOTFOUND ? SC_OK : status;
     for (size_t i = 0; i < LINES; i++)
         out->whole[i] = length >= (i + 1) * LINE && read_line(text + i * LINE, &out->ms[i]);
     out->earlier = read_earlier(text);

@@ -51,6 +51,9 @@ int sc_io_write_all_at(struct sc_io *io, int handle, uint64_t at, const void *by
 /* Reads until there are `count` bytes, or no more: *got. Returns 0 or -errno. */
 int sc_io_read_all_at(struct sc_io *io, int handle, uint64_t at, void *bytes, size_t count, size_t *got);
 
+/* Reads a small file of the system's: at most `most` bytes of it, *got. @return SC_OK, SC_NOTFOUND, SC_IO. */
+enum sc_status sc_io_read_file(const char *path, void *out, size_t most, size_t *got, struct sc_error *err);
+
 /* Writes over bytes of a file that is there, and syncs it; this needs no space. -ENOENT: no such file. When it fails, any of these bytes
  * may be the old or the new ones, or others. */
 int sc_io_overwrite(struct sc_io *io, const char *path, uint64_t at, const void *bytes, size_t count);

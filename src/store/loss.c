@@ -52,19 +52,11 @@ const struct sc_loss *sc_losses_find(const struct sc_losses *l, uint64_t stream,
     return i < l->count && compare(&l->list[i], stream, window_ms, lane) == 0 ? &l->list[i] : NULL;
 }
 
-static void grow(struct sc_tally_count *to, const struct sc_tally_count *from)
-{
-    for (int kind = 0; kind < 2; kind++) {
-        to->batches[kind] = from->batches[kind] > to->batches[kind] ? from->batches[kind] : to->batches[kind];
-        to->records[kind] = from->records[kind] > to->records[kind] ? from->records[kind] : to->records[kind];
-    }
-}
-
 enum sc_status sc_losses_add(struct sc_losses *l, const struct sc_loss *loss)
 {
     uint32_t i = place_of(l, loss->stream, loss->window_ms, loss->lane);
     if (i < l->count && compare(&l->list[i], loss->stream, loss->window_ms, loss->lane) == 0) {
-        grow(&l->list[i].lost, &loss->lost);
+        sc_tally_count_grow(&l->list[i].lost, &loss->lost);
         return SC_OK;
     }
     if (!sc_array_more(l->list, l->count, 1))

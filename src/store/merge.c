@@ -3,8 +3,6 @@
 
 #include "flow/gather.h"
 
-#include <stdlib.h>
-
 struct merge {
     struct sc_segment_writer writer;
     struct sc_row_group_encoder encoder;

@@ -3,13 +3,13 @@
  */
 #include "store/address_dict.h"
 #include "store/bloom.h"
+#include "store/io.h"
 #include "store/reader.h"
 
 #include "flow/vector.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -79,7 +79,7 @@ static enum sc_status open_again(struct sc_read_context *context, const struct s
 static enum sc_status read_bytes(const struct sc_row_group *group, uint64_t offset, size_t count, void *out,
                                  struct sc_error *err)
 {
-    uint8_t *p = out;
+    size_t got;
     group->context->bytes_read += count;
     if (group->segment->memory != NULL) {
         if (offset > group->segment->file_bytes || count > group->segment->file_bytes - offset)
@@ -92,19 +92,10 @@ static enum sc_status read_bytes(const struct sc_row_group *group, uint64_t offs
         SC_TRY(open_again(group->context, group->segment, err));
         fd = group->context->fd;
     }
-    while (count > 0) {
-        ssize_t n = pread(fd, p, count, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return sc_fail_errno(err, errno, "cannot read %s", group->segment->path);
-        if (n == 0)
-            return damaged(group, "its end", err);
-        p += n;
-        offset += (uint64_t)n;
-        count -= (size_t)n;
-    }
-    return SC_OK;
+    int failed = sc_io_read_all_at(sc_io_system(), fd, offset, out, count, &got);
+    if (failed < 0)
+        return sc_fail_errno(err, -failed, "cannot read %s", group->segment->path);
+    return got < count ? damaged(group, "its end", err) : SC_OK;
 }
 
 static void read_entry(struct sc_cursor *in, struct sc_entry *e)

@@ -3,6 +3,7 @@
 #include "store/reader.h"
 
 #include "base/array.h"
+#include "store/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,20 +17,10 @@
 /* Exactly `count` bytes at `offset`; SC_END when the file is shorter. */
 static enum sc_status read_at(int fd, uint64_t offset, void *out, size_t count)
 {
-    uint8_t *p = out;
-    while (count > 0) {
-        ssize_t n = pread(fd, p, count, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return SC_IO;
-        if (n == 0)
-            return SC_END;
-        p += n;
-        offset += (uint64_t)n;
-        count -= (size_t)n;
-    }
-    return SC_OK;
+    size_t got;
+    if (sc_io_read_all_at(sc_io_system(), fd, offset, out, count, &got) < 0)
+        return SC_IO;
+    return got < count ? SC_END : SC_OK;
 }
 
 static bool hash_agrees(const uint8_t *bytes, size_t count)

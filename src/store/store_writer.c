@@ -22,7 +22,6 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define DEFAULT_WINDOW_S   300u

@@ -4,7 +4,6 @@
 #include "base/array.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +28,15 @@ struct sc_tally_lane *sc_tally_lane(struct sc_tally *tally, uint32_t lane)
     return &tally->lanes[tally->lane_count++];
 }
 
-static void grow(struct sc_tally_count *to, const struct sc_tally_count *from)
+void sc_tally_count_add(struct sc_tally_count *to, const struct sc_tally_count *from)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        to->batches[kind] += from->batches[kind];
+        to->records[kind] += from->records[kind];
+    }
+}
+
+void sc_tally_count_grow(struct sc_tally_count *to, const struct sc_tally_count *from)
 {
     for (int kind = 0; kind < 2; kind++) {
         to->batches[kind] = from->batches[kind] > to->batches[kind] ? from->batches[kind] : to->batches[kind];
@@ -61,8 +68,8 @@ enum sc_status sc_tally_merge(struct sc_tally *to, const struct sc_tally *from)
         struct sc_tally_lane *lane = lane_near(to, i, from->lanes[i].lane);
         if (lane == NULL)
             return SC_NOMEM;
-        grow(&lane->accepted, &from->lanes[i].accepted);
-        grow(&lane->safe, &from->lanes[i].safe);
+        sc_tally_count_grow(&lane->accepted, &from->lanes[i].accepted);
+        sc_tally_count_grow(&lane->safe, &from->lanes[i].safe);
     }
     return SC_OK;
 }
@@ -77,15 +84,9 @@ void sc_tally_free(struct sc_tally *tally)
 
 static enum sc_status read_text(const char *path, char *out, size_t size, struct sc_error *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return sc_fail_errno(err, errno, "cannot read %s", path);
-    ssize_t n = read(fd, out, size - 1);
-    int failed = n < 0 ? errno : 0;
-    close(fd);
-    if (failed != 0)
-        return sc_fail_errno(err, failed, "cannot read %s", path);
-    out[n] = '\0';
+    size_t length;
+    SC_TRY(sc_io_read_file(path, out, size - 1, &length, err));
+    out[length] = '\0';
     return SC_OK;
 }
 

@@ -37,6 +37,10 @@ struct sc_tally_count {
     uint64_t records[2];
 };
 
+/* `to` becomes the sum, or the greater of each number. */
+void sc_tally_count_add(struct sc_tally_count *to, const struct sc_tally_count *from);
+void sc_tally_count_grow(struct sc_tally_count *to, const struct sc_tally_count *from);
+
 struct sc_tally_lane {
     uint32_t lane;
     struct sc_tally_count accepted, safe;

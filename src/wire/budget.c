@@ -20,8 +20,6 @@
 #include "wire/exporter.h"
 #include "wire/forget.h"
 
-#include <stdlib.h>
-
 #define QUIET_MS        10000u
 #define TEMPLATES_SHARE 4u /* of any share, names leave one in so many to templates */
 

@@ -185,7 +185,7 @@ static void free_pattern(struct encoder_pattern *p)
     free(p->steps);
 }
 
-void sc_encoder_plan_forget_patterns(struct encoder_plan *plan)
+static void forget_patterns(struct encoder_plan *plan)
 {
     for (uint32_t i = 0; i < plan->pattern_count; i++)
         free_pattern(&plan->patterns[i]);
@@ -195,7 +195,7 @@ void sc_encoder_plan_forget_patterns(struct encoder_plan *plan)
 
 void sc_encoder_plan_free(struct encoder_plan *plan)
 {
-    sc_encoder_plan_forget_patterns(plan);
+    forget_patterns(plan);
     free(plan->sources);
     free(plan->seen);
     free(plan->state);
@@ -244,7 +244,7 @@ static bool reserve(struct encoder_plan *plan, uint32_t count)
 static bool rebuild(const struct sc_encoder *e, struct encoder_plan *plan,
                     const struct sc_column *const *columns, uint32_t count, uint32_t scope_count)
 {
-    sc_encoder_plan_forget_patterns(plan);
+    forget_patterns(plan);
     plan->source_count = 0;
     plan->seen_count = 0;
     if (!reserve(plan, count))
@@ -425,8 +425,8 @@ static enum sc_status evict(struct sc_encoder *e)
             oldest = i;
     struct encoder_template *t = e->templates[oldest];
     e->templates[oldest] = e->templates[--e->template_count];
-    sc_encoder_plan_forget_patterns(&e->flows);
-    sc_encoder_plan_forget_patterns(&e->option_records);
+    forget_patterns(&e->flows);
+    forget_patterns(&e->option_records);
     enum sc_status status = SC_OK;
     if (e->options.reliable && e->options.protocol == SC_EXPORT_IPFIX && t->sent)
         status = sc_encoder_withdraw(e, t);
@@ -556,7 +556,7 @@ static struct encoder_pattern *known_pattern(const struct encoder_plan *plan, ui
 static bool reserve_pattern(struct encoder_plan *plan)
 {
     if (plan->pattern_count == ENCODER_MOST_PATTERNS)
-        sc_encoder_plan_forget_patterns(plan);
+        forget_patterns(plan);
     return sc_array_reserve(plan->patterns, plan->pattern_capacity, plan->pattern_count + 1) &&
            sc_table_reserve(&plan->table, 1);
 }

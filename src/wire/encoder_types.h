@@ -97,7 +97,6 @@ struct encoder_plan {
     uint32_t source_capacity;
     struct sc_column_key *seen; /* keys of all columns, those left out too */
     uint32_t seen_count;
-    uint32_t seen_capacity;
     uint32_t scope_count;
     uint16_t *state; /* of the row at hand */
     struct encoder_pattern *patterns;
@@ -159,7 +158,6 @@ enum sc_status sc_encoder_plan_columns(struct sc_encoder *e, struct encoder_plan
                                        const struct sc_column *const *columns, uint32_t count,
                                        uint32_t scope_count, uint32_t first, uint32_t n);
 void sc_encoder_plan_free(struct encoder_plan *plan);
-void sc_encoder_plan_forget_patterns(struct encoder_plan *plan);
 /* Sets plan->state to that of `row`; whether another row has the same. */
 void sc_encoder_row_state(const struct sc_encoder *e, struct encoder_plan *plan, uint32_t row);
 bool sc_encoder_same_state(const struct sc_encoder *e, const struct encoder_plan *plan, uint32_t row);
@@ -174,7 +172,6 @@ void sc_encoder_put_values(const struct sc_encoder *e, const struct encoder_sour
 uint32_t sc_encoder_variable_length(const struct encoder_source *source, uint32_t row);
 void sc_encoder_put_uints(const struct sc_column *column, unsigned length, uint32_t row, uint32_t n,
                           uint8_t *out, size_t stride);
-void sc_encoder_put_be(uint8_t *out, uint64_t v, unsigned length);
 
 /* Integer of a row, quickly for FLAT. */
 static inline uint64_t sc_encoder_load(const struct sc_column *c, uint32_t row)

@@ -2,7 +2,7 @@
 /* Values of a column in network order, a column at a time: the inner loops of the encoder. */
 #include "wire/encoder_types.h"
 
-void sc_encoder_put_be(uint8_t *out, uint64_t v, unsigned length)
+static void put_be(uint8_t *out, uint64_t v, unsigned length)
 {
     for (unsigned i = length; i > 0; i--, v >>= 8)
         out[i - 1] = (uint8_t)v;
@@ -30,7 +30,7 @@ void sc_encoder_put_uints(const struct sc_column *column, unsigned length, uint3
         break;
     default:
         for (uint32_t i = 0; i < n; i++, out += stride)
-            sc_encoder_put_be(out, sc_encoder_load(column, row + i), length);
+            put_be(out, sc_encoder_load(column, row + i), length);
         break;
     }
 }

@@ -10,8 +10,6 @@
 #include "wire/forget.h"
 #include "wire/session.h"
 
-#include <stdlib.h>
-
 #define MOST 32u
 
 static struct sc_missing *find(struct sc_domain *domain, uint16_t id)

@@ -5,8 +5,6 @@
 #include "wire/budget.h"
 #include "wire/maps.h"
 
-#include <stdlib.h>
-
 /* Samplers of one domain: more than any exporter has, and a bound. */
 #define MAX_SAMPLERS 1024u
 
@@ -70,7 +68,8 @@ static uint64_t psamp(const struct sc_run *run, uint32_t i)
     }
 }
 
-uint64_t sc_sampling_of_record(const struct sc_run *run, uint32_t i)
+/* Packets per sampled packet as the record itself tells, 0: it does not. */
+static uint64_t rate_of_record(const struct sc_run *run, uint32_t i)
 {
     if (!run->template_record->has_sampling)
         return 0;
@@ -109,7 +108,7 @@ uint64_t sc_sampling_of_domain(const struct sc_domain *domain)
 
 uint64_t sc_sampling_in_force(const struct sc_run *run, uint32_t i)
 {
-    uint64_t id, rate = sc_sampling_of_record(run, i);
+    uint64_t id, rate = rate_of_record(run, i);
     if (rate != 0)
         return rate;
     if (!selector_of(run, i, &id))
@@ -166,7 +165,7 @@ static enum sc_status apply_record(struct sc_session *session, const struct sc_d
     uint64_t id, init = get(run, SC_SPECIAL_SYSTEM_INIT, i);
     if (init != 0)
         sc_domain_put_init(session, domain, init);
-    uint64_t rate = run->template_record->interface_scope ? 0 : sc_sampling_of_record(run, i);
+    uint64_t rate = run->template_record->interface_scope ? 0 : rate_of_record(run, i);
     if (rate == 0)
         return SC_OK;
     if (!selector_of(run, i, &id)) {

@@ -5,8 +5,6 @@
 
 #include "wire/run.h"
 
-/* Packets per sampled packet as the record itself tells, 0: it does not. */
-uint64_t sc_sampling_of_record(const struct sc_run *run, uint32_t i);
 /* The rate in force for record i of flow records; 0: unknown. */
 uint64_t sc_sampling_in_force(const struct sc_run *run, uint32_t i);
 uint64_t sc_sampling_of_domain(const struct sc_domain *domain);

@@ -22,8 +22,6 @@
 #include "wire/exporter.h"
 #include "wire/template.h"
 
-#include <stdlib.h>
-
 #define NAME_RUN     64u               /* names that are one item */
 #define MOST_REMOVED ((size_t)1 << 20) /* bytes; what is beyond is left to be outlived */
 
@@ -191,7 +189,8 @@ static bool has_templates(const struct sc_session *session)
     return false;
 }
 
-bool sc_session_is_hearsay(const struct sc_session *session)
+/* All that is known of it was told by other collectors. */
+static bool is_hearsay(const struct sc_session *session)
 {
     for (uint32_t i = 0; i < session->domains.count; i++) {
         if (!sc_domain_at(session, i)->borrowed)
@@ -242,7 +241,7 @@ static void put_session_head(struct sc_buf *out, const struct sc_decoder *decode
 {
     bool bare = !has_templates(session);
     unsigned flags = (bare ? SC_RECORD_BARE : 0) | (bare && session->on_disk ? SC_RECORD_FORGET : 0) |
-                     (sc_session_is_hearsay(session) ? SC_RECORD_HEARSAY : 0) |
+                     (is_hearsay(session) ? SC_RECORD_HEARSAY : 0) |
                      (minutes_of(session) >= SC_ESTABLISHED_MINUTES ? SC_RECORD_ESTABLISHED : 0);
     uint64_t seen_ms = bare ? session->recorded_ms : sc_session_last_definition(session);
     put_head(out, session, flags, seen_ms, outlived_at(decoder, session));

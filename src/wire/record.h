@@ -20,8 +20,6 @@ enum { SC_DOMAIN_INIT_KNOWN = 1, SC_DOMAIN_EXPORTER_KNOWN = 2 }; /* flags of a d
 
 /* The session goes: out of the list, and its record from where it is kept. */
 void sc_session_unnote(struct sc_decoder *decoder, struct sc_session *session);
-/* All that is known of it was told by other collectors. */
-bool sc_session_is_hearsay(const struct sc_session *session);
 uint64_t sc_session_last_definition(const struct sc_session *session);
 
 #endif

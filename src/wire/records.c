@@ -8,8 +8,6 @@
 #include "wire/maps.h"
 #include "wire/options.h"
 
-#include <stdlib.h>
-
 /* ---- columns ---- */
 
 static struct sc_column *begin_key(const struct sc_run *run, uint32_t *slot, struct sc_column_key key,

@@ -4,8 +4,6 @@
 
 #include "base/array.h"
 
-#include <stdlib.h>
-
 /* A set may be padded by as many bytes as exporters are seen to add, of any value. */
 #define MAX_PADDING 7u
 

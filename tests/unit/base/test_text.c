@@ -64,6 +64,36 @@ static void a_log_line_is_one_line(void **state)
     free(text);
 }
 
+static void numbers_are_digits_with_a_unit_where_one_may_be(void **state)
+{
+    static const struct {
+        const char *text;
+        bool plain, with_units;
+        uint64_t value;
+    } cases[] = {
+        {"0", true, true, 0},
+        {"18446744073709551615", true, true, UINT64_MAX},
+        {"18446744073709551616", false, false, 0},
+        {"10k", false, true, 10000},
+        {"2M", false, true, 2000000},
+        {"18446744073709551k", false, true, UINT64_C(18446744073709551000)},
+        {"18446744073709552K", false, false, 0},
+        {"5kk", false, false, 0},
+        {"", false, false, 0},
+        {"-1", false, false, 0},
+        {" 1", false, false, 0},
+        {"1x", false, false, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint64_t value = 0;
+        assert_int_equal(sc_text_number(cases[i].text, false, &value), cases[i].plain);
+        assert_true(!cases[i].plain || value == cases[i].value);
+        assert_int_equal(sc_text_number(cases[i].text, true, &value), cases[i].with_units);
+        assert_true(!cases[i].with_units || value == cases[i].value);
+    }
+}
+
 UNIT(test_text)
 {
     const struct CMUnitTest tests[] = {
@@ -71,6 +101,7 @@ UNIT(test_text)
         cmocka_unit_test(what_is_obeyed_is_escaped),
         cmocka_unit_test(what_is_no_utf8_is_escaped),
         cmocka_unit_test(a_log_line_is_one_line),
+        cmocka_unit_test(numbers_are_digits_with_a_unit_where_one_may_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

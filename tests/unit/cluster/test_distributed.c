@@ -2,7 +2,7 @@
 /* What ranks that are threads know of tallies comes to rank 0, however many they are and wherever the last word of a tally lies. */
 #include "base/clock.h"
 #include "cluster/distributed.h"
-#include "cluster/ranks_threads.h"
+#include "ranks_threads.h"
 #include "store_kit.h"
 
 #include <pthread.h>

@@ -2,7 +2,7 @@
 /* What nodes say of their part in an answer, between ranks that are threads; and the command that starts them. */
 #include "cluster/figures.h"
 #include "cluster/launch.h"
-#include "cluster/ranks_threads.h"
+#include "ranks_threads.h"
 #include "unit.h"
 
 #include <pthread.h>

@@ -4,8 +4,8 @@
 #include "cluster/listing.h"
 #include "cluster/listing_feed.h"
 #include "cluster/listing_record.h"
-#include "cluster/ranks_threads.h"
 #include "query_kit.h"
+#include "ranks_threads.h"
 
 #define MAX_RANKS 8u
 

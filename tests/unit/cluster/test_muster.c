@@ -2,8 +2,8 @@
 /* Who takes part in a query and what they have in common, between ranks that are threads. */
 #include "cluster/beat.h"
 #include "cluster/muster.h"
-#include "cluster/ranks_threads.h"
 #include "cluster/share.h"
+#include "ranks_threads.h"
 
 #include <fcntl.h>
 #include <pthread.h>

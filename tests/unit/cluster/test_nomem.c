@@ -5,12 +5,12 @@
  */
 #include "cluster/listing.h"
 #include "cluster/muster.h"
-#include "cluster/ranks_threads.h"
 #include "cluster/reduce.h"
 #include "cluster/share.h"
 #include "group/table.h"
 #include "nomem_kit.h"
 #include "query_kit.h"
+#include "ranks_threads.h"
 
 #define RANKS 3u
 

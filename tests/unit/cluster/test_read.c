@@ -4,8 +4,8 @@
  * and the sums of all at rank 0.
  */
 #include "cluster/distributed.h"
-#include "cluster/ranks_threads.h"
 #include "query_kit.h"
+#include "ranks_threads.h"
 #include "unit.h"
 
 #include <fcntl.h>

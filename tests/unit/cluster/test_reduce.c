@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Reductions between ranks that are threads: whatever way, what comes to rank 0 is what one table of all would have. */
-#include "cluster/ranks_threads.h"
 #include "cluster/reduce.h"
 #include "group/part.h"
 #include "group/table.h"
 #include "query_kit.h"
+#include "ranks_threads.h"
 
 #include <math.h>
 

@@ -186,11 +186,10 @@ static void a_full_queue_drops_the_newest_and_tells_it(void **state)
 /* A destination of nobody: an unknown name, so that what is offered waits. */
 static struct sc_forward *forward_to_nobody(void)
 {
-    static struct sc_config_forward to = {.protocol = 10};
-    const struct sc_config config = {.forward = &to, .forward_count = 1, .forward_memory = 1 << 26};
+    struct sc_config config = {.forward = {{.protocol = 10}}, .forward_count = 1, .forward_memory = 1 << 26};
     const struct sc_log silent = {0};
     struct sc_forward *forward = sc_forward_create(&silent);
-    assert_int_equal(sc_url_parse("tcp://no..such.host:1", &to.to, NULL), SC_OK);
+    assert_int_equal(sc_url_parse("tcp://no..such.host:1", &config.forward[0].to, NULL), SC_OK);
     assert_int_equal(sc_forward_apply(forward, &config, NULL), SC_OK);
     return forward;
 }

@@ -541,18 +541,17 @@ static void what_a_protocol_cannot_say_is_skipped_and_counted(void **state)
 /* UDP sockets that take what comes; nobody reads. */
 struct sinks {
     int fds[4];
-    struct sc_config_forward to[4];
     struct sc_config config;
 };
 
 static void sinks_open(struct sinks *s, uint32_t count)
 {
     const struct sc_socket_options how = {0};
-    *s = (struct sinks){.config = {.forward = s->to, .forward_count = count, .forward_memory = 1 << 26}};
+    *s = (struct sinks){.config = {.forward_count = count, .forward_memory = 1 << 26}};
     for (uint32_t i = 0; i < count; i++) {
-        s->to[i] = (struct sc_config_forward){.to = url_of("udp://127.0.0.1:0"), .protocol = 10};
-        assert_int_equal(sc_socket_listen(&s->to[i].to, &how, &s->fds[i], NULL), SC_OK);
-        assert_int_equal(sc_socket_local(s->fds[i], &s->to[i].to, NULL), SC_OK);
+        s->config.forward[i] = (struct sc_config_forward){.to = url_of("udp://127.0.0.1:0"), .protocol = 10};
+        assert_int_equal(sc_socket_listen(&s->config.forward[i].to, &how, &s->fds[i], NULL), SC_OK);
+        assert_int_equal(sc_socket_local(s->fds[i], &s->config.forward[i].to, NULL), SC_OK);
     }
 }
 
@@ -607,7 +606,7 @@ static void round_robin_shares_and_all_gets_all(void **state)
     struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS, 1 << 24);
     struct sinks s;
     sinks_open(&s, 3);
-    s.to[0].round_robin = s.to[2].round_robin = true;
+    s.config.forward[0].round_robin = s.config.forward[2].round_robin = true;
     struct sc_forward *f = start_forward(&s.config);
     for (uint32_t i = 0; i < 3; i++)
         wait_sent(f, i, 0);
@@ -626,8 +625,8 @@ static void round_robin_passes_over_one_that_is_not_there(void **state)
     struct sc_pool *pool = sc_pool_create(SC_RECORDS_FLOWS, 1 << 24);
     struct sinks s;
     sinks_open(&s, 2);
-    s.to[0].round_robin = s.to[1].round_robin = true;
-    s.to[0].to = nobody("tcp://127.0.0.1:0");
+    s.config.forward[0].round_robin = s.config.forward[1].round_robin = true;
+    s.config.forward[0].to = nobody("tcp://127.0.0.1:0");
     struct sc_forward *f = start_forward(&s.config);
     wait_sent(f, 1, 0);
     offer_to_all(f, pool, 6);
@@ -648,7 +647,8 @@ static void a_new_configuration_keeps_what_stays(void **state)
     s.config.forward_count = 2;
     struct sc_forward *f = start_forward(&s.config);
     offer_to_all(f, pool, 2);
-    s.config.forward = s.to + 1; /* the first goes, the third comes */
+    s.config.forward[0] = s.config.forward[1]; /* the first goes, the third comes */
+    s.config.forward[1] = s.config.forward[2];
     s.config.forward_memory = 1 << 22;
     assert_int_equal(sc_forward_apply(f, &s.config, NULL), SC_OK);
     offer_to_all(f, pool, 1);
@@ -744,11 +744,11 @@ static void a_listener_of_its_own_is_no_destination(void **state)
         {"udp://[::]:4739", "udp://192.0.2.1:4739", false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct sc_url listener = url_of(cases[i].listener);
-        struct sc_config_forward to = {.to = url_of(cases[i].to), .protocol = 10};
         struct sc_error err = {.message = ""};
-        const struct sc_config config = {
-            .listeners = &listener, .listener_count = 1, .forward = &to, .forward_count = 1};
+        const struct sc_config config = {.listeners = {url_of(cases[i].listener)},
+                                         .listener_count = 1,
+                                         .forward = {{.to = url_of(cases[i].to), .protocol = 10}},
+                                         .forward_count = 1};
         assert_int_equal(sc_forward_check(&config, &err), cases[i].loop ? SC_USAGE : SC_OK);
         assert_true(!cases[i].loop || strstr(err.message, cases[i].to) != NULL);
     }

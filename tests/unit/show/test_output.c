@@ -44,17 +44,24 @@ static struct sc_value text_of(uint8_t type, const char *text, uint32_t length)
     return (struct sc_value){.type = type, .bytes = (const uint8_t *)text, .length = length};
 }
 
-/* The value of a field as one output shows it. */
+/* The value of a field as one output shows it: a record of one column, without what stands around the value. */
 static void check(struct sc_output_options options, const char *name, struct sc_value value,
                   const char *expected)
 {
-    struct sc_field field = field_of(name);
-    struct sc_output *output = sc_output_create(&options, NULL, 0);
+    const struct sc_output_column column = {.field = field_of(name), .label = name};
+    struct sc_output *output = sc_output_create(&options, &column, 1);
     struct sc_buf out = {0};
     assert_non_null(output);
-    sc_output_value(output, &field, &value, &out);
-    if (out.len != strlen(expected) || memcmp(out.data, expected, out.len) != 0)
-        fail_msg("%s is %.*s, want %s", name, (int)out.len, (const char *)out.data, expected);
+    sc_output_row(output, &value, &out);
+    bool json = options.format == SC_OUTPUT_JSON;
+    size_t before = json ? strlen("{\"\":") + strlen(name) : 0;
+    assert_true(out.len > before);
+    size_t length = out.len - before - 1; /* the brace, or the end of the line */
+    const char *shown = (const char *)out.data + before;
+    for (; options.format == SC_OUTPUT_PRETTY && length != 0 && *shown == ' '; shown++)
+        length--;
+    if (length != strlen(expected) || memcmp(shown, expected, length) != 0)
+        fail_msg("%s is %.*s, want %s", name, (int)length, shown, expected);
     sc_buf_free(&out);
     sc_output_free(output);
 }

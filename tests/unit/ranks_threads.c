@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "cluster/ranks_threads.h"
+#include "ranks_threads.h"
 
 #include <pthread.h>
 #include <stdlib.h>

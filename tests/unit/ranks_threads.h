@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Ranks that are threads of one process, each with its own struct sc_ranks: for tests, and wherever no MPI is. A pass ends when the
+ * Ranks that are threads of one process, each with its own struct sc_ranks, where no MPI is. A pass ends when the
  * other side has taken what was sent, as large messages do over MPI, so that an order of calls that would hang there hangs here.
  */
-#ifndef SC_CLUSTER_RANKS_THREADS_H
-#define SC_CLUSTER_RANKS_THREADS_H
+#ifndef UNIT_RANKS_THREADS_H
+#define UNIT_RANKS_THREADS_H
 
 #include "cluster/ranks.h"
 
