@@ -8,8 +8,12 @@ struct sc_shared *sc_shared_take(struct sc_buf *buf)
     struct sc_shared *shared = malloc(sizeof(*shared));
     if (shared == NULL)
         return NULL;
-    uint8_t *bytes = realloc(buf->data, buf->len); /* what is held is counted, room for more is not */
-    *shared = (struct sc_shared){.bytes = bytes == NULL ? buf->data : bytes, .size = buf->len};
+    if (buf->len != 0 &&
+        buf->cap - buf->len > buf->len / 8) { /* what is held is counted, much room for more is not */
+        uint8_t *bytes = realloc(buf->data, buf->len);
+        buf->data = bytes == NULL ? buf->data : bytes;
+    }
+    *shared = (struct sc_shared){.bytes = buf->data, .size = buf->len};
     atomic_init(&shared->holders, 1);
     *buf = (struct sc_buf){0};
     return shared;

@@ -12,6 +12,7 @@ enum { SIZE = 4096, THREADS = 4, ROUNDS = 2000 };
 static struct sc_shared *make(uint8_t of)
 {
     struct sc_buf buf = {0};
+    assert_non_null(sc_buf_reserve(&buf, SIZE));
     for (uint32_t i = 0; i < SIZE; i++)
         sc_buf_append_u8(&buf, of);
     const uint8_t *bytes = buf.data;
