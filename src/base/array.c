@@ -19,7 +19,7 @@ static bool give_room(void *array, size_t entry_bytes, size_t room)
 bool sc_array_grow(void *array, size_t entry_bytes, size_t count, size_t more)
 {
     size_t room = more > SIZE_MAX - count ? SIZE_MAX : sc_array_room(count + more);
-    return give_room(array, entry_bytes, room);
+    return more == 0 || give_room(array, entry_bytes, room);
 }
 
 bool sc_array_grow_to(void *array, size_t entry_bytes, uint32_t *capacity, size_t count)

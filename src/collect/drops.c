@@ -20,7 +20,7 @@ void sc_drops_free(struct sc_drops *drops)
 
 static struct sc_drop *drop_of(struct sc_drops *drops, uint64_t window_ms)
 {
-    for (uint32_t i = drops->count; i > 0; i--) {
+    for (uint32_t i = drops->list == NULL ? 0 : drops->count; i > 0; i--) {
         if (drops->list[i - 1].window_ms == window_ms)
             return &drops->list[i - 1];
     }

@@ -28,14 +28,6 @@ struct sc_tally_lane *sc_tally_lane(struct sc_tally *tally, uint32_t lane)
     return &tally->lanes[tally->lane_count++];
 }
 
-void sc_tally_count_add(struct sc_tally_count *to, const struct sc_tally_count *from)
-{
-    for (int kind = 0; kind < 2; kind++) {
-        to->batches[kind] += from->batches[kind];
-        to->records[kind] += from->records[kind];
-    }
-}
-
 void sc_tally_count_grow(struct sc_tally_count *to, const struct sc_tally_count *from)
 {
     for (int kind = 0; kind < 2; kind++) {

@@ -37,8 +37,15 @@ struct sc_tally_count {
     uint64_t records[2];
 };
 
-/* `to` becomes the sum, or the greater of each number. */
-void sc_tally_count_add(struct sc_tally_count *to, const struct sc_tally_count *from);
+static inline void sc_tally_count_add(struct sc_tally_count *to, const struct sc_tally_count *from)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        to->batches[kind] += from->batches[kind];
+        to->records[kind] += from->records[kind];
+    }
+}
+
+/* The greater of each number. */
 void sc_tally_count_grow(struct sc_tally_count *to, const struct sc_tally_count *from);
 
 struct sc_tally_lane {
