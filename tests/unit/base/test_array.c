@@ -109,12 +109,21 @@ static void what_has_no_size_is_refused(void **state)
     free(list);
 }
 
+static void room_for_no_more_is_always_there(void **state)
+{
+    (void)state;
+    uint32_t *none = NULL, more = 0;
+    assert_true(sc_array_more(none, 0, more));
+    assert_null(none);
+}
+
 UNIT(test_array)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(entries_stay_while_it_grows),     cmocka_unit_test(room_is_a_power_of_two),
-        cmocka_unit_test(it_moves_only_at_a_power_of_two), cmocka_unit_test(it_has_room_whatever_went),
-        cmocka_unit_test(a_reserve_keeps_its_capacity),    cmocka_unit_test(what_has_no_size_is_refused),
+        cmocka_unit_test(room_for_no_more_is_always_there), cmocka_unit_test(entries_stay_while_it_grows),
+        cmocka_unit_test(room_is_a_power_of_two),           cmocka_unit_test(it_moves_only_at_a_power_of_two),
+        cmocka_unit_test(it_has_room_whatever_went),        cmocka_unit_test(a_reserve_keeps_its_capacity),
+        cmocka_unit_test(what_has_no_size_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
