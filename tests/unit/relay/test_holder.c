@@ -43,6 +43,18 @@ int __wrap_accept4(int fd, struct sockaddr *from, socklen_t *length, int flags)
     return ends[0];
 }
 
+/* ---- a store whose disk stalls ---- */
+
+static atomic_bool stalled;
+
+bool __real_sc_lane_store_tight(struct sc_lane_store *store);
+bool __wrap_sc_lane_store_tight(struct sc_lane_store *store);
+
+bool __wrap_sc_lane_store_tight(struct sc_lane_store *store)
+{
+    return atomic_load(&stalled) || __real_sc_lane_store_tight(store);
+}
+
 /* ---- a node, and a proxy that listens to it ---- */
 
 struct proxy {
@@ -161,8 +173,29 @@ static void connects_without_end_keep_no_beats(void **state)
     kit_remove(store);
 }
 
+/* A proxy that connects meanwhile is not read, but for its greeting: who does not greet in time is turned away. */
+static void who_comes_while_the_disk_stalls_stays(void **state)
+{
+    (void)state;
+    struct proxy p;
+    char *store = kit_folder();
+    uint16_t port = free_port();
+    struct sc_holder *h = start(store, port);
+    atomic_store(&stalled, true);
+    open_proxy(&p, port);
+    bool heard = hears_beats(&p, SC_HOLDER_GREETING_MS / 200 + 5);
+    atomic_store(&stalled, false);
+    assert_true(heard);
+    sc_holder_stop(h);
+    close_proxy(&p);
+    kit_remove(store);
+}
+
 UNIT(test_holder)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(connects_without_end_keep_no_beats)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_comes_while_the_disk_stalls_stays),
+        cmocka_unit_test(connects_without_end_keep_no_beats),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -284,6 +284,30 @@ static void what_the_finder_says_ends_the_opening(void **state)
     kit_remove(path);
 }
 
+/* One that was found before is not waited for: a disk that failed may have a batch twice. */
+static void what_the_finder_does_not_need_waits_for_nobody(void **state)
+{
+    (void)state;
+    static struct found found;
+    struct sc_outbox_stats stats;
+    struct sc_error err = {0};
+    char *path = kit_folder();
+    struct sc_outbox *o = open_fresh(path, 0);
+    for (uint32_t i = 0; i < 5; i++)
+        append(o, i, 100);
+    sc_outbox_close(o);
+    for (uint32_t needed = 6; needed-- > 0;) {
+        found = (struct found){.answer = SC_END, .answer_at = needed};
+        o = sc_outbox_open(path, 2, NULL, on_found, &found, &err);
+        assert_non_null(o);
+        sc_outbox_get_stats(o, &stats);
+        assert_int_equal(stats.batches, needed < 5 ? needed : 5);
+        sc_outbox_close(o);
+        assert_files(path, needed == 0 ? 0 : 1, needed == 0 ? 0 : 5 * (HEAD + 100));
+    }
+    kit_remove(path);
+}
+
 /* ---- damage ---- */
 
 /* A folder with one file of three batches: 100, 200 and 300 bytes. */
@@ -817,6 +841,7 @@ UNIT(test_outbox)
         cmocka_unit_test(found_again_in_order),
         cmocka_unit_test(found_after_a_death),
         cmocka_unit_test(what_the_finder_says_ends_the_opening),
+        cmocka_unit_test(what_the_finder_does_not_need_waits_for_nobody),
         cmocka_unit_test(a_file_cut_at_every_byte),
         cmocka_unit_test(every_byte_flipped),
         cmocka_unit_test(holes),
