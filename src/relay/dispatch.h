@@ -65,8 +65,7 @@ enum sc_status sc_dispatch_set_cluster(struct sc_dispatch *dispatch, const struc
 uint32_t sc_dispatch_home(struct sc_dispatch *dispatch);
 
 /* A batch, whose bytes are held until it is released while all that are held are not more than SC_DISPATCH_BYTES. @return SC_OK;
- * SC_END: its id is known here already;
- * SC_NOMEM: it is not known here, but stays in the outbox for the next start. */
+ * SC_END: its id is known here already; SC_NOMEM: it is not known here, but stays in the outbox for the next start. */
 enum sc_status sc_dispatch_add(struct sc_dispatch *dispatch, const struct sc_accepted *batch);
 
 /* The next batch for a member, which is in flight from now on; its bytes, if there are, are to be released. False: nothing waits

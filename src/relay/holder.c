@@ -274,7 +274,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     if (c->proxy[0] != '\0' && sc_lane_store_tight(h->store)) {
         event_del(
             c->input
-                .event); /* the proxy waits; on_beat looks again. Who has not greeted is heard: it has no time */
+                .event); /* the proxy waits; on_beat looks again. Who has not greeted is heard, for that has a limit */
         return;
     }
     enum sc_status status = sc_link_input_read(&c->input, &c->reader, &came, &err);

@@ -22,8 +22,8 @@
 #define REMEMBERED_IDS   (1u << 20) /* of each of two generations */
 #define NEWS_MS          50u        /* of the disk's time that news may take in one go */
 #define STOPPING_MS      10000u     /* of the last go */
-#define ANSWERS_AT_ONCE  1024u
-#define ANSWERS_BACK     8u /* lanes take turns: the one before is among the last */
+#define ANSWERS_AT_ONCE  1024u      /* batches, with the mutex */
+#define ANSWERS_BACK     8u         /* lanes take turns: the one before is among the last */
 #define LANE_DESCRIPTORS 6u /* of one lane: its lock, one live file, three of a seal; its streams' folder */
 #define LAST_WINDOW_MS   UINT64_C(7258118400000) /* the year 2200: later ones would only litter the store */
 
