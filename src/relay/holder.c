@@ -271,10 +271,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     uint64_t came;
     (void)fd;
     (void)what;
+    /* The proxy waits, and on_beat looks again. Who has not greeted yet is heard, for that has a limit. */
     if (c->proxy[0] != '\0' && sc_lane_store_tight(h->store)) {
-        event_del(
-            c->input
-                .event); /* the proxy waits; on_beat looks again. Who has not greeted is heard, for that has a limit */
+        event_del(c->input.event);
         return;
     }
     enum sc_status status = sc_link_input_read(&c->input, &c->reader, &came, &err);
