@@ -53,6 +53,7 @@ WAITING = ("collect/test_receiver", "relay/test_lane_store", "collect/test_store
 NOT_IN_CHECK = ("store/test_fault",)  # a minute long: every operation of the store fails once
 LIMIT_S = 900
 SKIPPED = 77  # exit status of a test that cannot run here
+FOUND = 1  # of a fuzz target that found something: libFuzzer's own choice is 77, too
 CAPTURE_CASES = 87  # docs/conformance.md
 SHOWN_LINES = 25
 ERROR_LINE = re.compile(r"\berror:|^E(rror)?:|[a-zA-Z]Sanitizer:|runtime error:|^not ok|^  \S+: |Traceback|Error: ")
@@ -392,7 +393,8 @@ def fuzz_steps(args, seconds):
         seeds = [str(d) for d in (TOP / "tests/fuzz/seeds" / path.stem, TOP / "tests/fuzz/corpus" / path.stem)
                  if d.is_dir()]
         command = [str(args.work / "clang" / "fuzz" / path.stem), f"-max_total_time={seconds}", "-timeout=20",
-                   "-rss_limit_mb=2048", "-print_final_stats=1", f"-artifact_prefix={found}/crash-", str(found), *seeds]
+                   "-rss_limit_mb=2048", "-print_final_stats=1", f"-error_exitcode={FOUND}", f"-artifact_prefix={found}/crash-",
+                   str(found), *seeds]
         steps.append(Step(f"fuzz {path.stem} {seconds} s", command, limit=seconds + 120, env=SANITIZERS))
     return steps
 

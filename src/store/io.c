@@ -155,12 +155,15 @@ int sc_io_read_all_at(struct sc_io *io, int handle, uint64_t at, void *bytes, si
 
 enum sc_status sc_io_read_file(const char *path, void *out, size_t most, size_t *got, struct sc_error *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = 1;
     if (fd < 0)
         return sc_fail_errno(err, errno == ENOTDIR ? ENOENT : errno, "cannot read %s", path);
-    int failed = sc_io_read_all_at(sc_io_system(), fd, 0, out, most, got);
+    for (*got = 0; *got < most && n > 0; *got += n > 0 ? (size_t)n : 0)
+        n = TEMP_FAILURE_RETRY(read(fd, (char *)out + *got, most - *got));
+    int failed = n < 0 ? errno : 0;
     close(fd);
-    return failed < 0 ? sc_fail_errno(err, -failed, "cannot read %s", path) : SC_OK;
+    return failed != 0 ? sc_fail_errno(err, failed, "cannot read %s", path) : SC_OK;
 }
 
 int sc_io_overwrite(struct sc_io *io, const char *path, uint64_t at, const void *bytes, size_t count)

@@ -6,6 +6,7 @@
  */
 #include "../unit/link_kit.h"
 
+#include "net/framer.h"
 #include "relay/lane_names.h"
 #include "relay/link_stream.h"
 #include "relay/stream_owners.h"
@@ -28,7 +29,7 @@ static void must(bool true_)
 
 #define NOWHERE "/dev/null/store" /* there is nothing, and nothing can be made there */
 
-enum { HEADROOM = 24, LEAST = 16 /* bytes of a message */ };
+enum { HEADROOM = 24 };
 
 struct echo {
     struct sc_link_writer writer;
@@ -161,12 +162,11 @@ static enum sc_status read_all(const uint8_t *bytes, size_t length, struct echo 
 {
     struct sc_link_reader reader = reader_of(echo);
     enum sc_status status = SC_OK;
-    while (status == SC_OK && length >= LEAST) {
-        size_t n = sc_load_be16(bytes + 2);
-        bool framed = sc_load_be16(bytes) == 10 && n >= LEAST;
-        if (framed && n > length)
+    while (status == SC_OK && length != 0) {
+        size_t n;
+        status = sc_framer_length(bytes, length, &n, NULL);
+        if (status != SC_OK)
             break;
-        n = framed ? n : LEAST;
         uint8_t *message = malloc(n);
         must(message != NULL);
         memcpy(message, bytes, n);
@@ -175,6 +175,8 @@ static enum sc_status read_all(const uint8_t *bytes, size_t length, struct echo 
         bytes += n;
         length -= n;
     }
+    if (status == SC_AGAIN)
+        status = SC_OK;
     must(status == SC_OK || status == SC_MALFORMED || status == SC_UNSUPPORTED);
     sc_link_reader_free(&reader);
     return status;
