@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "store/reader.h"
 #include "store/tally.h"
-#include "unit.h"
+#include "store_kit.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -117,18 +117,10 @@ static void count_rows(const char *store)
     assert_int_equal(nftw(store, count_file, 16, FTW_PHYS), 0);
 }
 
-static int remove_one(const char *path, const struct stat *info, int type, struct FTW *where)
-{
-    (void)info;
-    (void)type;
-    (void)where;
-    return remove(path);
-}
-
 /* ---- fixture ---- */
 
 struct fixture {
-    char store[64];
+    char *store;
     struct faulty_io *io;
     struct sc_pool *pool;
     struct sc_queue *queue;
@@ -139,8 +131,7 @@ struct fixture {
 static void set_up(struct fixture *f, bool import, uint64_t patience_ms)
 {
     struct sc_error err;
-    *f = (struct fixture){.store = "/tmp/sc-storer-XXXXXX", .io = make_io()};
-    assert_non_null(mkdtemp(f->store));
+    *f = (struct fixture){.store = kit_folder(), .io = make_io()};
     f->pool = sc_pool_create(SC_RECORDS_FLOWS, 1 << 24);
     f->queue = sc_queue_create(1 << 30);
     const struct sc_storer_options options = {.store = f->store,
@@ -165,7 +156,7 @@ static void tear_down(struct fixture *f)
 {
     sc_queue_free(f->queue);
     sc_pool_free(f->pool);
-    nftw(f->store, remove_one, 16, FTW_PHYS | FTW_DEPTH);
+    kit_remove(f->store);
     free(f->io);
 }
 
