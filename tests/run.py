@@ -122,7 +122,8 @@ def telling_lines(log):
     """What to show of a failed step: the lines that speak of errors, and the last ones."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
-    errors = list(dict.fromkeys(line for line in lines if ERROR_LINE.search(line)))
+    errors = list(dict.fromkeys(line for before, line in zip([""] + lines, lines)
+                                if ERROR_LINE.search(line) or (before.startswith("not ok") and line.startswith("  "))))
     return errors[:SHOWN_LINES] if errors else lines[-SHOWN_LINES:]
 
 

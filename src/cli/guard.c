@@ -6,8 +6,10 @@
  *
  * Open MPI itself is no witness: mpiexec may not say which rank died, and may hang over it when the rank had not told its daemon about
  * itself. So the guard stays for HOLD_MS after such a death, in which the supervisor ends the job; the daemon sees nothing unusual.
- * And Open MPI's daemon may hang when it is to end: a second process, which is in nobody's group, kills it when it is still there
- * LINGER_MS after the guard. By then the supervisor has long given up a job whose ranks did not end together.
+ * And Open MPI's daemon may hang. When it is to end: a second process, which is in nobody's group, kills it when it is still there
+ * LINGER_MS after the guard. By then the supervisor has long given up a job whose ranks did not end together. While the rank runs, which
+ * would outlive a query that is gone: the daemon is deaf when none of the rank's beats is read from the pipe for DEAF_LOOKS looks; they are
+ * counted, so that a machine that stood still begins anew.
  *
  * This program is small, knows no MPI and has little to die of.
  */
@@ -18,6 +20,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -26,7 +29,8 @@
 
 #define HOLD_MS    5000L
 #define LOOK_MS    500L
-#define LINGER_MS  10000
+#define DEAF_LOOKS 20
+#define LINGER_MS  5000
 #define CANNOT_RUN 127
 
 /* In the child: it ends when the guard does, for whatever reason. */
@@ -41,15 +45,26 @@ static _Noreturn void become(char **argv, pid_t guard, const sigset_t *usual)
     _exit(CANNOT_RUN);
 }
 
+/* Whether nobody has read of the pipe to the daemon for long; `waiting` and `deaf`: of the last look. */
+static bool is_deaf(int *waiting, int *deaf)
+{
+    int before = *waiting;
+    bool grew = ioctl(STDERR_FILENO, FIONREAD, waiting) == 0 && *waiting > 0 && *waiting >= before;
+    *deaf = grew ? *deaf + 1 : 0;
+    return *deaf > DEAF_LOOKS;
+}
+
 /* Hands on the request to stop; ends with the daemon, whose work nobody would do. @return the status of the child, as of waitpid. */
 static int guard(pid_t child, pid_t daemon, const sigset_t *watched)
 {
     const struct timespec tick = {.tv_nsec = LOOK_MS * 1000000L};
-    int status;
+    int status, waiting = 0, deaf = 0;
     while (waitpid(child, &status, WNOHANG) != child) {
         int got = sigtimedwait(watched, NULL, &tick);
         if (got == SIGUSR1)
             kill(child, SIGUSR1);
+        if (is_deaf(&waiting, &deaf))
+            kill(daemon, SIGKILL);
         if (getppid() != daemon)
             _exit(0); /* and the child with it */
     }

@@ -226,19 +226,21 @@ def expiring(folder):
 # ---- sc-query itself is killed ----
 
 SOON_S = 10
+DEAF_S = 20  # until a guard kills a daemon that reads nothing, and more
 
 
-def kill_asker(site, delay, stopped=None):
-    """kill -9 of sc-query so long after it, or after a node's rank, which is stopped then, began. (seconds until nothing of the query ran,
-    None: something was left; whether sc-query was met)"""
+def kill_asker(site, delay, stopped=None, names=("sc-query-rank",)):
+    """kill -9 of sc-query so long after it, or after a node's rank, began. There the first program of these names is stopped before.
+    (seconds until nothing of the query ran, or what was left; whether sc-query was met)"""
     child = site.start(*TOTALS, "--node-timeout=60")
     if stopped is not None:
-        pid = site.rank_of(stopped)
+        site.rank_of(stopped)
         time.sleep(delay)
-        try:
-            os.kill(pid, signal.SIGSTOP)
-        except ProcessLookupError:
+        found = next((pid for _, pid, name in site.running(names, [site.lab.machines[stopped]])), None)
+        if found is None:
+            site.finish(child)
             return 0, False
+        os.kill(found, signal.SIGSTOP)
         time.sleep(.5)  # the others wait for it
     else:
         time.sleep(delay)
@@ -247,24 +249,30 @@ def kill_asker(site, delay, stopped=None):
         os.kill(pid, signal.SIGKILL)
     begin = time.monotonic()
     child.communicate()
-    quiet = site.quiet(SOON_S)
-    took = time.monotonic() - begin
+    took = time.monotonic() - begin if site.quiet(SOON_S if stopped is None else DEAF_S) else site.running()
     for _, pid, _ in site.running():  # not for the next one
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     site.quiet()
-    return took if quiet else None, met
+    return took, met
+
+
+def check_killed(name, took):
+    print(f"# {name}: {[(round(s, 1), met) for s, met in took if isinstance(s, float)]}", flush=True)
+    kit.check(f"killed{name}: soon nothing is left", not any(isinstance(s, list) for s, _ in took), took)
+    kit.check(f"killed{name}: it was running", any(met for _, met in took), took)
 
 
 def killed(site, flows):
-    """kill -9 of sc-query at any moment, also while a rank does not move: soon nothing of it runs on any machine."""
-    rng, took = seed_of("killed"), []
-    for _ in range(30 if LONG else 10):
-        took.append(kill_asker(site, rng.random()))
-    print(f"# {[(round(s or -1, 1), met) for s, met in took]}", flush=True)
-    kit.check(f"killed: nothing is left after {SOON_S} s", all(s is not None for s, _ in took) and sum(met for _, met in took) > 1, took)
-    took = [kill_asker(site, rng.random() * .2, name) for name in (["n1", "n2", "n3", "n4"] * (4 if LONG else 1))]
-    print(f"# {[(round(s or -1, 1), met) for s, met in took]}", flush=True)
-    kit.check("killed: nor with a stopped rank", all(s is not None for s, _ in took) and any(met for _, met in took), took)
+    """kill -9 of sc-query at any moment, also while a rank, a daemon or mpiexec does not move: soon nothing of it runs on any machine."""
+    rng, begin = seed_of("killed"), time.monotonic()
+    site.ask(*TOTALS)
+    usual = time.monotonic() - begin
+    check_killed("", [kill_asker(site, rng.random() * usual) for _ in range(30 if LONG else 10)])
+    rounds = range(4 if LONG else 1)
+    check_killed(" beside a stopped rank", [kill_asker(site, rng.random() * .2, n) for _ in rounds for n in ("n1", "n2", "n3", "n4")])
+    check_killed(" beside a stopped daemon", [kill_asker(site, 0, n, ("orted",)) for _ in rounds for n in ("n1", "n3")])
+    check_killed(" beside a stopped mpiexec", [kill_asker(site, 0, "x1", ("mpiexec", "orterun")) for _ in rounds])
     whole("killed: the next query is well", site.ask(*TOTALS), flows)
 
 
