@@ -12,6 +12,7 @@
 
 #define PAUSE_FIRST_MS 100u
 #define PAUSE_MOST_MS  5000u
+#define SHARE_LEAST_MS 1500u /* of an address: a first segment that got lost is sent again after a second */
 
 enum state { IDLE, PAUSING, ASKING, CONNECTING };
 
@@ -80,10 +81,18 @@ static int begin(const struct sc_dial *d, const struct sockaddr_storage *to)
     return fd >= 0 ? fd : sc_client_begin(&way, to);
 }
 
+/* Of the patience: addresses at which nobody answers do not add up. */
+static struct timeval share_of_address(const struct sc_dial *d)
+{
+    uint32_t ms = d->options.patience_ms / d->found.count;
+    uint32_t least = d->options.patience_ms < SHARE_LEAST_MS ? d->options.patience_ms : SHARE_LEAST_MS;
+    return in_ms(ms < least ? least : ms);
+}
+
 /* @return 0: it is under way, or over; else errno. */
 static int try_address(struct sc_dial *d, const struct sockaddr_storage *to)
 {
-    const struct timeval patience = in_ms(d->options.patience_ms);
+    const struct timeval patience = share_of_address(d);
     int fd = begin(d, to);
     if (fd < 0)
         return -fd;

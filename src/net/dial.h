@@ -24,8 +24,8 @@ struct sc_dial;
 struct sc_dial_options {
     struct event_base *base;
     struct sc_url to;
-    uint32_t patience_ms;                 /* with each address, and with the name service */
-    void (*connected)(void *arg, int fd); /* the descriptor is the callee's */
+    uint32_t patience_ms; /* with the name service, and with all addresses: each has its part */
+    void (*connected)(void *arg, int fd);                     /* the descriptor is the callee's */
     void (*failed)(void *arg, const struct sc_error *reason); /* of the last address, or of the name */
     void *arg;
 };

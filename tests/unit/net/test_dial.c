@@ -9,6 +9,7 @@
 
 #include "unit.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <netdb.h>
@@ -159,31 +160,70 @@ static void all_addresses_of_a_name_are_tried(void **state)
     caller_close(&c);
 }
 
+/* Somebody who listens and answers no more. */
+struct deaf {
+    int fd, crowd[8], count;
+    uint16_t port;
+};
+
+static void deaf_open(struct deaf *d, const char *address)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    struct sockaddr_storage to = {0};
+    socklen_t size = sizeof(at);
+    assert_int_equal(inet_pton(AF_INET, address, &at.sin_addr), 1);
+    *d = (struct deaf){.fd = socket(AF_INET, SOCK_STREAM, 0)};
+    assert_int_equal(bind(d->fd, (const struct sockaddr *)&at, size), 0);
+    assert_int_equal(listen(d->fd, 0), 0);
+    assert_int_equal(getsockname(d->fd, (struct sockaddr *)&at, &size), 0);
+    memcpy(&to, &at, sizeof(at));
+    d->port = ntohs(at.sin_port);
+    const struct sc_client_way way = {.scheme = SC_URL_TCP};
+    do { /* until no more fit in the backlog */
+        assert_true(d->count < 8);
+        d->crowd[d->count] = sc_client_begin(&way, &to);
+        assert_true(d->crowd[d->count] >= 0);
+    } while (sc_client_end_connect(d->crowd[d->count++], 200) == 0);
+}
+
+static void deaf_close(struct deaf *d)
+{
+    while (d->count > 0)
+        close(d->crowd[--d->count]);
+    close(d->fd);
+}
+
 static void who_does_not_answer_is_given_up(void **state)
 {
     (void)state;
     struct caller c;
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct sockaddr_storage to = {0};
-    socklen_t size = sizeof(at);
-    int crowd[8], n = 0, deaf = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(deaf, (const struct sockaddr *)&at, size), 0);
-    assert_int_equal(listen(deaf, 0), 0);
-    assert_int_equal(getsockname(deaf, (struct sockaddr *)&at, &size), 0);
-    memcpy(&to, &at, sizeof(at));
-    const struct sc_client_way way = {.scheme = SC_URL_TCP};
-    do { /* until no more fit in the backlog */
-        assert_true(n < 8);
-        crowd[n] = sc_client_begin(&way, &to);
-        assert_true(crowd[n] >= 0);
-    } while (sc_client_end_connect(crowd[n++], 200) == 0);
-    caller_open(&c, "tcp://127.0.0.1:1", ntohs(at.sin_port), 50);
+    struct deaf deaf;
+    deaf_open(&deaf, "127.0.0.1");
+    caller_open(&c, "tcp://127.0.0.1:1", deaf.port, 50);
     assert_false(dial(&c, NULL));
     assert_int_equal(c.last.errnum, ETIMEDOUT);
     caller_close(&c);
-    while (n > 0)
-        close(crowd[--n]);
-    close(deaf);
+    deaf_close(&deaf);
+}
+
+/* Each address has its part of the patience: the last of several that do not answer is tried before it is over. */
+static void deaf_addresses_do_not_add_up(void **state)
+{
+    (void)state;
+    struct caller c;
+    struct deaf first;
+    struct sc_url url;
+    char second[32];
+    deaf_open(&first, "127.0.0.9");
+    caller_open(&c, "tcp://two:1", first.port, 4000);
+    assert_false(dial(&c, NULL)); /* nobody is at the second */
+    assert_int_equal(c.last.errnum, ECONNREFUSED);
+    snprintf(second, sizeof(second), "tcp://127.0.0.1:%u", first.port);
+    int listening = listen_at(second, &url);
+    assert_true(dial(&c, NULL));
+    caller_close(&c);
+    close(listening);
+    deaf_close(&first);
 }
 
 static void an_own_address_is_taken_where_it_can_be_had(void **state)
@@ -357,6 +397,7 @@ UNIT(test_dial)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_addresses_of_a_name_are_tried),
         cmocka_unit_test(who_does_not_answer_is_given_up),
+        cmocka_unit_test(deaf_addresses_do_not_add_up),
         cmocka_unit_test(an_own_address_is_taken_where_it_can_be_had),
         cmocka_unit_test(pauses_grow_until_a_connection_is_a_good_one),
         cmocka_unit_test(a_pause_can_be_cut_short),
