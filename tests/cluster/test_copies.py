@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=asan limit=240
+# run: build=asan limit=240 beside=any
 """Every flow that a proxy accepted is counted exactly once, whichever node is lost."""
 import json
 import re

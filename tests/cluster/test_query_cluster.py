@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=release limit=400 rounds=1
+# run: build=release limit=400 rounds=1 beside=quiet
 """sc-query --cluster over namespaces with sshd: random queries against one process over all stores, and what becomes of the answer when
 nodes, ranks, files and ssh fail. SC_SEED=N repeats a run; SC_ONLY=WORD runs the scenarios whose name contains it. SC_LONG: more of all."""
 import collections

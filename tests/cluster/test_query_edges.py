@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=release limit=300 rounds=1
+# run: build=release limit=300 rounds=1 beside=quiet
 """sc-query --cluster at the edges of what it is told and of its own life, over namespaces with sshd: without a path, while stores expire,
 and killed itself. SC_SEED=N repeats a run; SC_ONLY=WORD runs the scenarios whose name contains it. SC_LONG: more of all."""
 import contextlib

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=release limit=120
+# run: build=release limit=120 beside=any
 """contrib/ssh/sc-query-gate: what sc-query --cluster asks for passes as it was, all else is refused and runs nothing."""
 import os
 import pathlib

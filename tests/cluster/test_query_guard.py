@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=release limit=120
+# run: build=release limit=120 beside=quiet
 """sc-query-guard: the rank's end is told, a request to stop reaches it, and neither it nor a daemon that hangs outlives the other."""
 import multiprocessing
 import os

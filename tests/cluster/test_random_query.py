@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=release limit=180
+# run: build=release limit=180 beside=any
 """sc-query on one machine against a slow and simple reading of its manual (random_query.py): random flows, random queries, with the
 seed printed. SC_SEED=N repeats a run."""
 import os

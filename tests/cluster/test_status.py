@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=asan limit=240
+# run: build=asan limit=240 beside=any
 """sc-admin status --cluster: every node is asked by ssh, or what stands for it; what they hold is compared."""
 import json
 import os

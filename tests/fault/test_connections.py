@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=release limit=180
+# run: build=release limit=180 beside=quiet
 """Connections that say nothing take nothing from others: not the store's descriptors, not the places of other exporters, not the
 answer to a ping; and the log stays short."""
 import json

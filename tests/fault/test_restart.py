@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=asan limit=120
+# run: build=asan limit=120 beside=any
 """SIGTERM or SIGKILL, start again, SIGHUP: what was received stays, templates are known at once, other listeners miss nothing."""
 import os
 import pathlib
