@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -62,6 +63,12 @@ static ssize_t system_write_at(struct sc_io *io, int handle, uint64_t at, const 
     return n < 0 ? -errno : n;
 }
 
+static int system_lock(struct sc_io *io, int handle)
+{
+    (void)io;
+    return flock(handle, LOCK_EX | LOCK_NB) != 0 ? -errno : 0;
+}
+
 static int system_rename(struct sc_io *io, const char *from, const char *to)
 {
     (void)io;
@@ -106,6 +113,7 @@ static const struct sc_io_ops system_ops = {
     .open = system_open,
     .read_at = system_read_at,
     .write_at = system_write_at,
+    .lock = system_lock,
     .rename = system_rename,
     .link = system_link,
     .unlink = system_unlink,

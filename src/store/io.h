@@ -28,6 +28,8 @@ struct sc_io_ops {
     /* May read, or write, less. Return bytes, 0 at the end of a file, or -errno. */
     ssize_t (*read_at)(struct sc_io *io, int handle, uint64_t at, void *bytes, size_t count);
     ssize_t (*write_at)(struct sc_io *io, int handle, uint64_t at, const void *bytes, size_t count);
+    /* Nobody else may until the handle is closed; -EWOULDBLOCK: somebody does. */
+    int (*lock)(struct sc_io *io, int handle);
     int (*rename)(struct sc_io *io, const char *from, const char *to);
     /* A second name for the same file; -EEXIST when it is taken, -EPERM or -EOPNOTSUPP where there are none.
      */

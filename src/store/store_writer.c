@@ -17,12 +17,9 @@
 #include "store/span_set.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #define DEFAULT_WINDOW_S   300u
 #define DEFAULT_SEAL_BYTES ((uint64_t)1 << 30)
@@ -54,24 +51,29 @@ struct sc_store_writer {
     bool lost; /* rows appended since the last sync are in a file that we gave up before it was synced */
     char synced_folder[11];     /* the day whose folders are known to be durable; empty: none */
     struct sc_seal_job *failed; /* to be tried again with the next seal */
-    int lock_fd;
+    int lock;                   /* a handle */
     struct sc_store_stats stats;
 };
 
 /* ---- opening ---- */
 
-static enum sc_status take_lock(const char *store, int *fd, struct sc_error *err)
+/* Creates the store, too, when it is missing. */
+static enum sc_status take_lock(struct sc_io *io, const char *store, int *handle, struct sc_error *err)
 {
     char path[4096];
+    int made = sc_io_make_folders(io, store, strlen(store));
+    if (made < 0)
+        return sc_fail_errno(err, -made, "cannot create the store %s", store);
     snprintf(path, sizeof(path), "%s/collector.lock", store);
-    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-    if (*fd < 0)
-        return sc_fail_errno(err, errno, "cannot write to the store %s", store);
-    if (flock(*fd, LOCK_EX | LOCK_NB) != 0)
+    *handle = io->ops->open(io, path, true);
+    if (*handle < 0)
+        return sc_fail_errno(err, -*handle, "cannot write to the store %s", store);
+    int locked = io->ops->lock(io, *handle);
+    if (locked == -EWOULDBLOCK)
         return sc_fail(err, SC_USAGE,
                        "another collector is writing to the store %s; stop it or choose another store",
                        store);
-    return SC_OK;
+    return locked == 0 ? SC_OK : sc_fail_errno(err, -locked, "cannot lock %s", path);
 }
 
 static struct live_file *add_file(struct sc_store_writer *w, const char *path, uint64_t window_ms)
@@ -114,18 +116,12 @@ static enum sc_status find_leftovers(struct sc_store_writer *w, struct sc_error 
 
 enum sc_status sc_store_lock(const char *path, int *fd, struct sc_error *err)
 {
-    int result = sc_io_make_folders(sc_io_system(), path, strlen(path));
-    if (result < 0)
-        return sc_fail_errno(err, -result, "cannot create the store %s", path);
-    return take_lock(path, fd, err);
+    return take_lock(sc_io_system(), path, fd, err);
 }
 
 static enum sc_status open_parts(struct sc_store_writer *w, struct sc_error *err)
 {
-    int result = sc_io_make_folders(w->io, w->path, strlen(w->path));
-    if (result < 0)
-        return sc_fail_errno(err, -result, "cannot create the store %s", w->path);
-    SC_TRY(take_lock(w->path, &w->lock_fd, err));
+    SC_TRY(take_lock(w->io, w->path, &w->lock, err));
     SC_TRY(find_leftovers(w, err));
     if (getrandom(&w->stream, sizeof(w->stream), 0) != sizeof(w->stream))
         return sc_fail_errno(err, errno, "no random numbers");
@@ -166,8 +162,8 @@ static void free_writer(struct sc_store_writer *w)
     }
     free(w->files);
     sc_row_group_encoder_free(&w->encoder);
-    if (w->lock_fd >= 0)
-        close(w->lock_fd);
+    if (w->lock >= 0)
+        w->io->ops->close(w->io, w->lock);
     free(w->path);
     free(w);
 }
@@ -180,7 +176,7 @@ struct sc_store_writer *sc_store_writer_open(const char *path, const struct sc_s
         sc_fail_nomem(err, "the store");
         return NULL;
     }
-    w->lock_fd = -1;
+    w->lock = -1;
     if (options != NULL)
         w->options = *options;
     share_files(w);

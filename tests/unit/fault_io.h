@@ -296,6 +296,16 @@ static int fault_open(struct sc_io *io, const char *path, bool make)
     return result;
 }
 
+static int fault_lock(struct sc_io *io, int handle)
+{
+    struct fault_io *f = fault_of(io);
+    pthread_mutex_lock(&f->mutex);
+    enum verdict v = judge(f, "lock");
+    int result = v == PASS || v == HALF ? sc_io_system()->ops->lock(io, handle) : error_of(v);
+    pthread_mutex_unlock(&f->mutex);
+    return result;
+}
+
 static ssize_t fault_read_at(struct sc_io *io, int handle, uint64_t at, void *bytes, size_t count)
 {
     struct fault_io *f = fault_of(io);
@@ -443,6 +453,7 @@ static const struct sc_io_ops fault_ops = {
     .open = fault_open,
     .read_at = fault_read_at,
     .write_at = fault_write_at,
+    .lock = fault_lock,
     .rename = fault_rename,
     .link = fault_link,
     .unlink = fault_unlink,
