@@ -28,7 +28,13 @@ SSHD = "/usr/sbin/sshd"
 PROGRAMS = ("sc-query", "sc-query-guard", "sc-query-rank", "orted", "mpiexec", "mpirun", "orterun", "ssh")
 DEADLINE_S = 120
 PARTS = 12
+LONG = os.environ.get("SC_LONG") is not None
+SEED = int(os.environ.get("SC_SEED", int(time.time())))
 TOTALS = ["--output-format=json", "--output-items=p"]
+
+
+def seed_of(name):
+    return random.Random(f"{SEED} {name}")
 
 
 def require():

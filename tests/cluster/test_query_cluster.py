@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=release limit=400 rounds=1 beside=quiet
+# run: build=release limit=900 rounds=1 beside=quiet
 """sc-query --cluster over namespaces with sshd: random queries against one process over all stores, and what becomes of the answer when
 nodes, ranks, files and ssh fail. SC_SEED=N repeats a run; SC_ONLY=WORD runs the scenarios whose name contains it. SC_LONG: more of all."""
 import collections
 import json
 import os
 import pathlib
-import random
 import re
 import shlex
 import signal
@@ -18,19 +17,14 @@ import time
 
 import cluster_kit as kit
 import lab_kit
+import query_edges
 import query_kit
 import random_flows
 import random_query
-from query_kit import TOTALS, describe, summary, whole
+from query_kit import LONG, SEED, TOTALS, describe, seed_of, summary, whole
 
-LONG = os.environ.get("SC_LONG") is not None
-SEED = int(os.environ.get("SC_SEED", int(time.time())))
 BOTH, SUB, PROXY = ["proxy", "subcollector"], ["subcollector"], ["proxy"]
 JSON = "--output-format=json"
-
-
-def seed_of(name):
-    return random.Random(f"{SEED} {name}")
 
 
 # ---- two answers ----
@@ -468,7 +462,7 @@ def dropped(site, _flows):
 
 
 SCENARIOS = (by_hand, node_lost, ranks_killed, nodes_killed, always_killed, hung, interrupted, damaged, expired, dropped, odd_words, refusals,
-             other_version, other_programs)
+             other_version, other_programs, *query_edges.SCENARIOS)
 
 
 def chosen(scenario):
@@ -493,7 +487,7 @@ def main():
     query_kit.require()
     lab_kit.end_on_signals()
     print(f"# SC_SEED={SEED}", flush=True)
-    for part in (sizes, four_nodes):
+    for part in (sizes, query_edges.expiring, four_nodes):
         if part is four_nodes and any(map(chosen, SCENARIOS)) or chosen(part):
             with tempfile.TemporaryDirectory() as folder:
                 begin = time.monotonic()

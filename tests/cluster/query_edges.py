@@ -1,18 +1,13 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=release limit=300 rounds=1 beside=quiet
-"""sc-query --cluster at the edges of what it is told and of its own life, over namespaces with sshd: without a path, while stores expire,
-and killed itself. SC_SEED=N repeats a run; SC_ONLY=WORD runs the scenarios whose name contains it. SC_LONG: more of all."""
+"""Scenarios of test_query_cluster.py: sc-query --cluster at the edges of what it is told and of its own life: without a path, while
+stores expire, and killed itself."""
 import contextlib
 import json
 import os
 import pathlib
-import random
 import re
 import signal
 import subprocess
-import sys
-import tempfile
 import threading
 import time
 
@@ -20,15 +15,9 @@ import cluster_kit as kit
 import lab_kit
 import query_kit
 import random_flows
-from query_kit import TOTALS, describe, summary, whole
+from query_kit import LONG, SEED, TOTALS, describe, seed_of, summary, whole
 
-LONG = os.environ.get("SC_LONG") is not None
-SEED = int(os.environ.get("SC_SEED", int(time.time())))
 BOTH, SUB = ["proxy", "subcollector"], ["subcollector"]
-
-
-def seed_of(name):
-    return random.Random(f"{SEED} {name}")
 
 
 # ---- no path ----
@@ -333,32 +322,3 @@ def strangers(site, flows):
 
 SCENARIOS = (own_stores, killed, strangers)
 
-
-def chosen(scenario):
-    return os.environ.get("SC_ONLY", "") in scenario.__name__
-
-
-def main():
-    query_kit.require()
-    lab_kit.end_on_signals()
-    print(f"# SC_SEED={SEED}", flush=True)
-    if chosen(expiring):
-        with tempfile.TemporaryDirectory() as folder:
-            begin = time.monotonic()
-            expiring(pathlib.Path(folder))
-            print(f"# expiring: {time.monotonic() - begin:.1f} s", flush=True)
-    if not any(map(chosen, SCENARIOS)):
-        return 1 if kit.FAILED else 0
-    with tempfile.TemporaryDirectory() as folder, query_kit.Site(pathlib.Path(folder), 4, 2, [BOTH, SUB, SUB, SUB]) as site:
-        flows = random_flows.make(seed_of("four"), 100000 if LONG else 10000)
-        site.feed(flows, SEED)
-        whole("four nodes are well", site.ask(*TOTALS), flows)
-        for scenario in filter(chosen, SCENARIOS):
-            begin = time.monotonic()
-            scenario(site, flows)
-            print(f"# {scenario.__name__}: {time.monotonic() - begin:.1f} s", flush=True)
-    return 1 if kit.FAILED else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
