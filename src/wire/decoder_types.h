@@ -20,7 +20,7 @@
  *   missing.c    which templates data sets came without
  *   changed.c    which sessions changed since their last record
  *   record.c     session records: written, a share at a time
- *   state.c      session records and earlier formats read
+ *   state.c      session records read, and what the format before them was
  *   merge.c      the state of another collector beside one's own
  *   decoder.c    a message, v5 too
  *
