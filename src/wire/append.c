@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The records of a message on their way into the batches of a sink: which batch, whether there is room, what was sent on. */
-#include "wire/append.h"
+#include "wire/job.h"
 
 #include "wire/options.h"
-#include "wire/records.h"
-#include "wire/room.h"
 
 static struct sc_batch *batch_of(const struct sc_job *job, const struct sc_template *t)
 {

@@ -15,10 +15,9 @@
  *
  * What is charged is settled after each message; what a message needs is asked for before it is taken.
  */
-#include "wire/budget.h"
-
 #include "wire/exporter.h"
-#include "wire/forget.h"
+
+#include "wire/session.h"
 
 #define QUIET_MS        10000u
 #define TEMPLATES_SHARE 4u /* of any share, names leave one in so many to templates */

@@ -8,8 +8,7 @@
  * (base/roster.h). It may pause before any of these, while others come and go; who comes meanwhile is looked at in the next pass.
  */
 #include "wire/exporter.h"
-#include "wire/forget.h"
-#include "wire/missing.h"
+#include "wire/session.h"
 #include "wire/template.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Which sessions changed since their last record. */
-#include "wire/changed.h"
+#include "wire/record.h"
 
 #define COARSE 3u /* a repetition counts when 1/3 of the lifetime has passed */
 

@@ -3,14 +3,9 @@
 
 #include "base/bounds.h"
 #include "base/hash.h"
-#include "wire/append.h"
-#include "wire/budget.h"
-#include "wire/changed.h"
 #include "wire/exporter.h"
-#include "wire/forget.h"
-#include "wire/message.h"
-#include "wire/restart.h"
-#include "wire/sequence.h"
+#include "wire/job.h"
+#include "wire/record.h"
 #include "wire/session.h"
 #include "wire/template.h"
 

@@ -464,25 +464,4 @@ struct sc_decoder {
     struct sc_record_writer writer;
 };
 
-/*
- * Everything about one message in flight. The records of `decoded`, which is the message or that of a set that waited, begin in the
- * sink's batches at row `first`, those of all at row `start`: both by enum sc_record_kind. `sent`: records in batches that were cut
- * off, which nothing takes back.
- */
-struct sc_job {
-    struct sc_decoder *decoder;
-    struct sc_session *session; /* holds templates */
-    struct sc_session *own;     /* of this port; the same unless template_scope is address */
-    struct sc_domain *domain;   /* of `session`: holds templates */
-    struct sc_domain *account;  /* of `own`: holds sequence and statistics */
-    struct sc_message message;
-    struct sc_arrival arrival;
-    struct sc_decode_sink *sink;
-    struct sc_decode_outcome *outcome;
-    struct sc_error *err;
-    const struct sc_message *decoded;
-    uint32_t first[2], start[2];
-    struct sc_decode_outcome sent;
-};
-
 #endif

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "wire/encoder.h"
 #include "base/hash.h"
-
 #include "wire/encoder_types.h"
 
 enum { V5_MESSAGE = 24 + 30 * 48 };
@@ -245,12 +243,6 @@ void sc_encoder_restart(struct sc_encoder *e)
     e->sequence = 0;
     e->refreshed_ms = 0;
     sc_encoder_repeat_templates(e);
-}
-
-void sc_encoder_repeat_templates(struct sc_encoder *e)
-{
-    for (uint32_t i = 0; i < e->template_count; i++)
-        e->templates[i]->sent = false;
 }
 
 void sc_encoder_get_stats(const struct sc_encoder *e, struct sc_encoder_stats *out)

@@ -128,6 +128,12 @@ void sc_encoder_set_open(struct sc_encoder *e, uint16_t id, uint32_t record_leng
     e->length += ENCODER_SET_HEADER;
 }
 
+void sc_encoder_repeat_templates(struct sc_encoder *e)
+{
+    for (uint32_t i = 0; i < e->template_count; i++)
+        e->templates[i]->sent = false;
+}
+
 void sc_encoder_refresh(struct sc_encoder *e)
 {
     const struct sc_encoder_options *o = &e->options;
@@ -139,8 +145,7 @@ void sc_encoder_refresh(struct sc_encoder *e)
         o->refresh_seconds != 0 && e->now_ms >= e->refreshed_ms + o->refresh_seconds * UINT64_C(1000);
     if (!by_count && !by_time)
         return;
-    for (uint32_t i = 0; i < e->template_count; i++)
-        e->templates[i]->sent = false;
+    sc_encoder_repeat_templates(e);
     e->data_since_refresh = false;
     e->refreshed_ms = e->now_ms;
     e->refreshed_messages = e->stats.messages;

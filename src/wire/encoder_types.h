@@ -17,7 +17,7 @@
 
 #include "base/bytes.h"
 #include "base/table.h"
-#include "wire/encoder_options.h"
+#include "wire/encoder.h"
 
 #include <stdlib.h>
 

@@ -4,7 +4,7 @@
 
 #include "base/array.h"
 #include "base/hash.h"
-#include "wire/changed.h"
+#include "wire/record.h"
 
 #include <stdlib.h>
 

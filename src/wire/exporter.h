@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Whom sessions belong to. */
+/* Whom sessions belong to, and who may hold how much. */
 #ifndef SC_WIRE_EXPORTER_H
 #define SC_WIRE_EXPORTER_H
 
@@ -41,5 +41,18 @@ bool sc_exporter_may_bring(struct sc_session *session, const struct sc_decoder_l
 /* Frees an exporter that has no sessions; the second: if it has no standing worth keeping. */
 void sc_exporter_release(struct sc_exporter *e);
 void sc_exporter_tidy(struct sc_exporter *exporter);
+
+/* ---- budget.c ---- */
+
+/* Whether the session may hold `size` bytes more, within its exporter's share and the pool. Others make room: idle sessions of the
+ * same exporter, then strangers, then newcomers. What is refused is counted. */
+bool sc_session_has_room(struct sc_session *session, const struct sc_decoder_limits *limits, size_t size);
+
+/* The same for names, which leave a quarter of the share to templates. */
+bool sc_session_has_room_for_names(struct sc_session *session, const struct sc_decoder_limits *limits,
+                                   size_t size);
+
+/* With all their sessions. */
+void sc_exporters_free_all(struct sc_decoder *decoder);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* What a session, a domain or a template leaves when it goes. */
-#include "wire/forget.h"
+#include "wire/session.h"
 
 #include "base/array.h"
 #include "wire/exporter.h"

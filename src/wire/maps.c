@@ -6,11 +6,11 @@
  *
  * The keys come from the network: the hash is seeded, the tables and the lengths are bounded.
  */
-#include "wire/maps.h"
 #include "base/array.h"
 #include "base/hash.h"
+#include "wire/options.h"
 
-#include "wire/budget.h"
+#include "wire/exporter.h"
 
 #include <stdlib.h>
 

@@ -10,15 +10,10 @@
  *   u32 accounts; account: 16 bytes exporter, u16 port, u8 protocol version, u32 domain, u64 time of the last message, ms
  *   u64 XXH3 of all before
  */
-#include "wire/budget.h"
-#include "wire/changed.h"
 #include "wire/exporter.h"
-#include "wire/forget.h"
-#include "wire/maps.h"
 #include "wire/options.h"
 #include "wire/record.h"
 #include "wire/session.h"
-#include "wire/state.h"
 #include "wire/template.h"
 
 #include <stdlib.h>

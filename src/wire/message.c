@@ -10,16 +10,11 @@
  *   - the rest of the message from a set whose length cannot be right. NetFlow v9 does not tell how long a message
  *     is: a data set that reaches beyond it was cut off, and its whole records are there.
  */
-#include "wire/message.h"
+#include "wire/job.h"
 
 #include "base/array.h"
-#include "wire/append.h"
-#include "wire/budget.h"
-#include "wire/changed.h"
-#include "wire/forget.h"
-#include "wire/missing.h"
-#include "wire/restart.h"
-#include "wire/sequence.h"
+#include "wire/exporter.h"
+#include "wire/record.h"
 #include "wire/session.h"
 #include "wire/template.h"
 

@@ -3,12 +3,10 @@
  * Which templates data sets came without, by domain: MOST of them at most, the others are counted in the account
  * only. An entry goes when its template is there.
  */
-#include "wire/missing.h"
+#include "wire/session.h"
 
 #include "base/array.h"
-#include "wire/budget.h"
-#include "wire/forget.h"
-#include "wire/session.h"
+#include "wire/exporter.h"
 
 #define MOST 32u
 

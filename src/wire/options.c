@@ -2,8 +2,7 @@
 #include "wire/options.h"
 
 #include "base/array.h"
-#include "wire/budget.h"
-#include "wire/maps.h"
+#include "wire/exporter.h"
 
 /* Samplers of one domain: more than any exporter has, and a bound. */
 #define MAX_SAMPLERS 1024u

@@ -18,7 +18,6 @@
  */
 #include "wire/record.h"
 
-#include "wire/changed.h"
 #include "wire/exporter.h"
 #include "wire/template.h"
 

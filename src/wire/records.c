@@ -3,9 +3,8 @@
  * The records of one data set, field by field: each operation of the template makes one pass over the records
  * and writes one column.
  */
-#include "wire/records.h"
+#include "wire/run.h"
 
-#include "wire/maps.h"
 #include "wire/options.h"
 
 /* ---- columns ---- */

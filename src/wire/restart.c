@@ -20,10 +20,9 @@
  * connection or the file, and with template_scope address they are those of several senders: they outlive what
  * looks like a restart, and only data that wait end with it.
  */
-#include "wire/restart.h"
+#include "wire/job.h"
 
-#include "wire/forget.h"
-#include "wire/sequence.h"
+#include "wire/session.h"
 
 #include <stdlib.h>
 

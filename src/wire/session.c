@@ -2,9 +2,7 @@
 #include "wire/session.h"
 
 #include "base/hash.h"
-#include "wire/budget.h"
 #include "wire/exporter.h"
-#include "wire/forget.h"
 
 #include <stdlib.h>
 

@@ -10,13 +10,10 @@
  * Its sessions are in the order of their use, the newest last. Reading builds a session apart and gives it to the decoder when
  * all bytes proved whole; one that the decoder has already stays as it is.
  */
-#include "wire/state.h"
-
-#include "wire/budget.h"
-#include "wire/forget.h"
-#include "wire/maps.h"
-#include "wire/options.h"
 #include "wire/record.h"
+
+#include "wire/exporter.h"
+#include "wire/options.h"
 #include "wire/session.h"
 #include "wire/template.h"
 

@@ -3,7 +3,7 @@
 #include "base/hash.h"
 
 #include "wire/exporter.h"
-#include "wire/room.h"
+#include "wire/run.h"
 
 #include <stdlib.h>
 
