@@ -123,7 +123,7 @@ enum sc_status sc_job_append(struct sc_job *job, struct sc_run *run)
 {
     bool options = run->template_record->options;
     if (options)
-        SC_TRY(sc_options_apply(job->session, &job->decoder->limits, run));
+        SC_TRY(sc_options_apply(run));
     if (options && job->sink->options == NULL) {
         job->outcome->options += run->count;
         return SC_OK;

@@ -221,6 +221,7 @@ struct sc_domain {
     struct sc_roster_entry entry; /* of its session's domains */
     uint32_t id;
     uint8_t version;
+    struct sc_session *session;
     uint64_t seed;               /* of hashes: the decoder's */
     struct sc_roster templates;  /* those of flows before those of options */
     uint32_t flow_templates;     /* how many the former are */
@@ -285,6 +286,7 @@ struct sc_unknown_element {
 
 struct sc_session {
     struct sc_roster_entry entry;     /* of the decoder's sessions */
+    struct sc_decoder *decoder;       /* by whose limits it is made, also before it has the session */
     struct sc_session *hash_next;     /* of a list of sessions that no decoder has (state.c) */
     uint64_t cared;                   /* the last pass of care that has looked at all of it */
     struct sc_session *newer, *older; /* order of use */
@@ -301,7 +303,6 @@ struct sc_session {
     size_t charged;         /* of them, on its exporter's account */
     struct sc_domain *last; /* of the last message; NULL: it is gone */
     struct sc_roster domains;
-    uint64_t seed; /* of hashes: the decoder's */
     struct sc_waiting_set *waiting, **waiting_end;
     uint32_t waiting_count;
     size_t waiting_bytes;

@@ -91,10 +91,10 @@ static size_t configured_share(const struct sc_decoder_limits *limits, const str
 }
 
 /* Of a session that no decoder has. */
-size_t sc_session_share(const struct sc_session *session, const struct sc_decoder_limits *limits)
+size_t sc_session_share(const struct sc_session *session)
 {
     struct sc_addr network = network_of(&session->exporter);
-    size_t share = configured_share(limits, &network);
+    size_t share = configured_share(&session->decoder->limits, &network);
     return session->minutes >= SC_ESTABLISHED_MINUTES ? share : share / NEWCOMER_SHARE;
 }
 
@@ -144,12 +144,12 @@ void sc_exporter_tidy(struct sc_exporter *exporter)
         sc_exporter_release(exporter);
 }
 
-struct sc_exporter *sc_exporter_adopt(struct sc_decoder *decoder, struct sc_session *session)
+struct sc_exporter *sc_exporter_adopt(struct sc_session *session)
 {
     struct sc_addr network = network_of(&session->exporter);
-    struct sc_exporter *e = find(decoder, &network);
+    struct sc_exporter *e = find(session->decoder, &network);
     if (e == NULL)
-        e = create(decoder, &network);
+        e = create(session->decoder, &network);
     if (e == NULL)
         return NULL;
     session->owner = e;
@@ -233,7 +233,7 @@ void sc_exporter_decoded(struct sc_exporter *exporter, uint64_t now_ms)
         return;
     for (struct sc_session *s = exporter->newest; s != NULL; s = s->sibling_older) {
         sc_session_changed(s); /* its record tells it */
-        sc_session_note(exporter->decoder, s);
+        sc_session_note(s);
     }
 }
 
@@ -295,10 +295,10 @@ static void forget_elements(struct sc_exporter *e)
     e->unknown_count = kept;
 }
 
-static bool has_place(struct sc_exporter *e, const struct sc_decoder_limits *limits)
+static bool has_place(struct sc_exporter *e)
 {
-    uint32_t most = sc_exporter_is_new(e) ? limits->max_unknown_columns
-                                          : ESTABLISHED_ELEMENTS * limits->max_unknown_columns;
+    uint32_t most =
+        e->decoder->limits.max_unknown_columns * (sc_exporter_is_new(e) ? 1 : ESTABLISHED_ELEMENTS);
     if (e->unknown_count >= most)
         forget_elements(e);
     if (e->unknown_count >= most)
@@ -310,8 +310,7 @@ static bool has_place(struct sc_exporter *e, const struct sc_decoder_limits *lim
     return true;
 }
 
-bool sc_exporter_may_bring(struct sc_session *session, const struct sc_decoder_limits *limits,
-                           const struct sc_wire_field *field, uint32_t instance)
+bool sc_exporter_may_bring(struct sc_session *session, const struct sc_wire_field *field, uint32_t instance)
 {
     struct sc_exporter *e = session->owner;
     uint64_t key = element_key(field, instance);
@@ -319,7 +318,7 @@ bool sc_exporter_may_bring(struct sc_session *session, const struct sc_decoder_l
         return true; /* of a saved state: it was judged then */
     uint32_t at = element_index(e, key);
     if (at == e->unknown_count || e->unknown[at].key != key) {
-        if (!has_place(e, limits))
+        if (!has_place(e))
             return false;
         at = element_index(e, key); /* some may have gone */
         memmove(e->unknown + at + 1, e->unknown + at, (e->unknown_count - at) * sizeof(*e->unknown));

@@ -114,13 +114,11 @@ static enum sc_status leave_out_template(struct sc_job *job, uint16_t id, enum s
 static enum sc_status plan_new(struct sc_job *job, uint16_t id, uint32_t count, bool options, uint16_t scopes)
 {
     struct sc_plan *plan = &job->decoder->plan;
-    const struct sc_decoder_limits *limits = &job->decoder->limits;
-    struct sc_template *t =
-        sc_template_compile(job->session, limits, plan->fields, count, id, options, scopes);
+    struct sc_template *t = sc_template_compile(job->session, plan->fields, count, id, options, scopes);
     if (t == NULL)
         return SC_NOMEM;
     size_t tables = sc_roster_growth(&job->domain->templates, plan->new_count + 1);
-    if (!sc_session_has_room(job->session, limits, plan->new_bytes + t->bytes + tables)) {
+    if (!sc_session_has_room(job->session, plan->new_bytes + t->bytes + tables)) {
         free(t);
         return leave_out_template(job, id, SC_LIMIT,
                                   "there is no room for its template (see \"exporter-memory\")");
@@ -381,7 +379,7 @@ static void end_waiting(struct sc_job *job, uint16_t id)
 
 static struct sc_template *take_template(struct sc_job *job, uint16_t id)
 {
-    return sc_domain_take_template(job->session, job->domain, sc_domain_template(job->domain, id));
+    return sc_domain_take_template(job->domain, sc_domain_template(job->domain, id));
 }
 
 /* Templates that go are needed until the message is done: they replace the change's record, which is freed
@@ -393,11 +391,11 @@ static enum sc_status apply_change(struct sc_job *job, struct sc_template_change
     switch (change->kind) {
     case SC_CHANGE_REFRESH:
         refresh_template(change->template_record, job->message.receive_ms);
-        sc_template_refreshed(job->decoder, job->session, job->message.receive_ms);
+        sc_template_refreshed(job->session, job->message.receive_ms);
         return SC_OK;
     case SC_CHANGE_NEW:
         change->template_record->seen_ms = job->message.receive_ms;
-        status = sc_domain_put_template(job->session, job->domain, change->template_record, &old);
+        status = sc_domain_put_template(job->domain, change->template_record, &old);
         if (status != SC_OK)
             return status;
         break;
@@ -428,7 +426,7 @@ static enum sc_status withdraw_all(struct sc_job *job, bool options)
         struct sc_template_change *grave = add_change(plan, SC_CHANGE_NEW, t->id);
         if (grave == NULL)
             return SC_NOMEM;
-        grave->template_record = sc_domain_take_template(job->session, domain, t);
+        grave->template_record = sc_domain_take_template(domain, t);
         sc_session_changed(job->session);
     }
     return SC_OK;
@@ -483,7 +481,7 @@ static enum sc_status recover_waiting(struct sc_job *job)
     uint32_t gap = job->account->pending_gap;
     enum sc_status status = SC_OK;
     job->account->pending_gap = 0; /* it lies behind these records */
-    while (status == SC_OK && (w = sc_session_claim(job->session, job->domain, &t)) != NULL) {
+    while (status == SC_OK && (w = sc_domain_claim(job->domain, &t)) != NULL) {
         bool whole;
         sc_job_decodes(job, &w->message);
         const struct sc_planned_set set = {.body = w->body, .length = w->length, .template_record = t};
@@ -507,13 +505,12 @@ static bool may_wait(const struct sc_job *job)
 
 static void miss_template(struct sc_job *job, const struct sc_planned_set *set)
 {
-    const struct sc_decoder_limits *limits = &job->decoder->limits;
     job->outcome->no_template_sets++;
     if (job->message.life == SC_NO_LIFE)
         return;
-    sc_missing_note(job->session, limits, job->domain, set->id, job->message.receive_ms);
+    sc_missing_note(job->domain, set->id, job->message.receive_ms);
     if (may_wait(job))
-        sc_session_wait(job->session, limits, job->domain, &job->message, set);
+        sc_domain_wait(job->domain, &job->message, set);
 }
 
 static enum sc_status decode_sets(struct sc_job *job, bool *all_known)

@@ -9,12 +9,10 @@
 uint64_t sc_sampling_in_force(const struct sc_run *run, uint32_t i);
 uint64_t sc_sampling_of_domain(const struct sc_domain *domain);
 /* Takes note of what the options records of a run say. */
-enum sc_status sc_options_apply(struct sc_session *session, const struct sc_decoder_limits *limits,
-                                const struct sc_run *run);
-enum sc_status sc_domain_put_sampler(struct sc_session *session, const struct sc_decoder_limits *limits,
-                                     struct sc_domain *domain, uint64_t id, uint64_t rate);
-void sc_domain_put_default_rate(struct sc_session *session, struct sc_domain *domain, uint64_t rate);
-void sc_domain_put_init(struct sc_session *session, struct sc_domain *domain, uint64_t init_ms);
+enum sc_status sc_options_apply(const struct sc_run *run);
+enum sc_status sc_domain_put_sampler(struct sc_domain *domain, uint64_t id, uint64_t rate);
+void sc_domain_put_default_rate(struct sc_domain *domain, uint64_t rate);
+void sc_domain_put_init(struct sc_domain *domain, uint64_t init_ms);
 
 /* ---- maps.c ---- */
 
@@ -27,15 +25,12 @@ struct sc_map_item {
 
 /* Takes note of a name; an empty or overlong one removes what was there. SC_LIMIT: there is no room, and the
  * key has no name then. */
-enum sc_status sc_domain_put_name(const struct sc_decoder *decoder, struct sc_session *session,
-                                  struct sc_domain *domain, const struct sc_map_item *item);
-enum sc_status sc_domain_put_exporter(const struct sc_decoder *decoder, struct sc_session *session,
-                                      struct sc_domain *domain, const struct sc_addr *exporter);
+enum sc_status sc_domain_put_name(struct sc_domain *domain, const struct sc_map_item *item);
+enum sc_status sc_domain_put_exporter(struct sc_domain *domain, const struct sc_addr *exporter);
 /* Takes note of what the options records of a run name. */
-enum sc_status sc_maps_apply(struct sc_session *session, const struct sc_run *run);
+enum sc_status sc_maps_apply(const struct sc_run *run);
 /* Takes over what another collector knows; where both know a name, theirs when it is `newer`. */
-enum sc_status sc_maps_merge(const struct sc_decoder *decoder, struct sc_session *session,
-                             struct sc_domain *mine, const struct sc_domain *theirs, bool newer);
+enum sc_status sc_maps_merge(struct sc_domain *mine, const struct sc_domain *theirs, bool newer);
 /* Appends the columns of names to a run of flow records; the domain has maps. */
 enum sc_status sc_maps_append(const struct sc_run *run);
 

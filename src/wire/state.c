@@ -28,20 +28,19 @@
 
 struct loader {
     struct sc_cursor in;
-    const struct sc_decoder *decoder;
-    const struct sc_decoder_limits *limits; /* the decoder's */
-    bool whole;                             /* a whole state, not a record */
+    struct sc_decoder *decoder;
+    bool whole; /* a whole state, not a record */
     struct sc_wire_field *fields;
     uint64_t now_ms;
 };
 
 static bool is_outlived(const struct loader *l, uint64_t seen_ms, uint64_t refresh_ms)
 {
-    return seen_ms < l->now_ms && l->now_ms - seen_ms > sc_template_lifetime(l->limits, refresh_ms);
+    return seen_ms < l->now_ms && l->now_ms - seen_ms > sc_template_lifetime(&l->decoder->limits, refresh_ms);
 }
 
 /* One template, left out where the decoder's limits are now narrower or its time is up. */
-static enum sc_status load_template(struct loader *l, struct sc_session *session, struct sc_domain *domain)
+static enum sc_status load_template(struct loader *l, struct sc_domain *domain)
 {
     uint16_t id = sc_cursor_le16(&l->in);
     bool options = sc_cursor_u8(&l->in) != 0;
@@ -50,7 +49,7 @@ static enum sc_status load_template(struct loader *l, struct sc_session *session
     uint32_t count = sc_cursor_le32(&l->in);
     if (l->in.failed || id < 256 || count > sc_cursor_left(&l->in) / 8)
         return SC_DAMAGED;
-    bool wanted = count <= l->limits->max_fields && !is_outlived(l, seen_ms, refresh_ms) &&
+    bool wanted = count <= l->decoder->limits.max_fields && !is_outlived(l, seen_ms, refresh_ms) &&
                   sc_domain_template(domain, id) == NULL;
     for (uint32_t i = 0; i < count; i++) {
         struct sc_wire_field field = {.pen = sc_cursor_le32(&l->in)};
@@ -61,36 +60,33 @@ static enum sc_status load_template(struct loader *l, struct sc_session *session
     }
     if (!wanted)
         return SC_OK;
-    struct sc_template *old,
-        *t = sc_template_compile(session, l->limits, l->fields, count, id, options, scopes);
+    struct sc_template *old, *t = sc_template_compile(domain->session, l->fields, count, id, options, scopes);
     if (t == NULL)
         return SC_NOMEM;
     t->seen_ms = seen_ms < l->now_ms ? seen_ms : l->now_ms;
     t->refresh_ms = refresh_ms < UINT32_MAX ? refresh_ms : 0;
-    if (!sc_session_has_room(session, l->limits, t->bytes + sc_roster_growth(&domain->templates, 1))) {
+    if (!sc_session_has_room(domain->session, t->bytes + sc_roster_growth(&domain->templates, 1))) {
         free(t);
         return SC_OK;
     }
-    enum sc_status status = sc_domain_put_template(session, domain, t, &old);
+    enum sc_status status = sc_domain_put_template(domain, t, &old);
     if (status != SC_OK)
         free(t);
     return status;
 }
 
-static enum sc_status load_samplers(struct loader *l, struct sc_session *session, struct sc_domain *domain,
-                                    uint32_t count)
+static enum sc_status load_samplers(struct loader *l, struct sc_domain *domain, uint32_t count)
 {
     for (uint32_t i = 0; i < count && !l->in.failed; i++) {
         uint64_t id = sc_cursor_le64(&l->in), rate = sc_cursor_le64(&l->in);
-        if (!l->in.failed && sc_domain_put_sampler(session, l->limits, domain, id, rate) == SC_NOMEM)
+        if (!l->in.failed && sc_domain_put_sampler(domain, id, rate) == SC_NOMEM)
             return SC_NOMEM;
     }
     return l->in.failed ? SC_DAMAGED : SC_OK;
 }
 
 /* Names that the decoder has no room for now are left out. */
-static enum sc_status load_names(struct loader *l, struct sc_session *session, struct sc_domain *domain,
-                                 uint32_t count)
+static enum sc_status load_names(struct loader *l, struct sc_domain *domain, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         uint8_t kind = sc_cursor_u8(&l->in);
@@ -101,7 +97,7 @@ static enum sc_status load_names(struct loader *l, struct sc_session *session, s
         item.name = sc_cursor_take(&l->in, item.length);
         if (l->in.failed || kind >= SC_MAP_COUNT)
             return SC_DAMAGED;
-        if (sc_domain_put_name(l->decoder, session, domain, &item) == SC_NOMEM)
+        if (sc_domain_put_name(domain, &item) == SC_NOMEM)
             return SC_NOMEM;
     }
     return SC_OK;
@@ -130,18 +126,17 @@ static enum sc_status load_domain(struct loader *l, struct sc_session *session)
     struct sc_domain *domain;
     if (l->in.failed)
         return SC_DAMAGED;
-    SC_TRY(sc_session_domain(session, l->limits, version, id, &domain));
+    SC_TRY(sc_session_domain(session, version, id, &domain));
     domain->init_known = (flags & SC_DOMAIN_INIT_KNOWN) != 0;
     domain->init_ms = init_ms;
     domain->default_rate = rate;
     domain->told_ms = told_ms;
-    SC_TRY(load_samplers(l, session, domain, samplers));
+    SC_TRY(load_samplers(l, domain, samplers));
     for (uint32_t i = 0; i < templates; i++)
-        SC_TRY(load_template(l, session, domain));
-    if ((flags & SC_DOMAIN_EXPORTER_KNOWN) != 0 &&
-        sc_domain_put_exporter(l->decoder, session, domain, &exporter) == SC_NOMEM)
+        SC_TRY(load_template(l, domain));
+    if ((flags & SC_DOMAIN_EXPORTER_KNOWN) != 0 && sc_domain_put_exporter(domain, &exporter) == SC_NOMEM)
         return SC_NOMEM;
-    return load_names(l, session, domain, names);
+    return load_names(l, domain, names);
 }
 
 /* A session with that many domains. It is as it stands on the disk: nothing of it has changed. */
@@ -155,12 +150,12 @@ static enum sc_status load_domains(struct loader *l, struct sc_session *session,
     return SC_OK;
 }
 
-static struct sc_session *make_session(const struct sc_decoder *decoder, const struct sc_addr *exporter,
+static struct sc_session *make_session(struct sc_decoder *decoder, const struct sc_addr *exporter,
                                        uint16_t port)
 {
     const struct sc_message_source source = {
         .exporter = *exporter, .port = port, .transport = SC_TRANSPORT_UDP};
-    return sc_session_create(decoder, &source, false);
+    return sc_session_create(decoder, &source);
 }
 
 /* ---- records ---- */
@@ -206,14 +201,11 @@ static enum sc_status explain_record(enum sc_status status, const struct sc_reco
     }
 }
 
-enum sc_status sc_record_read(const struct sc_decoder *decoder, const uint8_t *record, size_t length,
+enum sc_status sc_record_read(struct sc_decoder *decoder, const uint8_t *record, size_t length,
                               uint64_t now_ms, struct sc_session **out, struct sc_error *err)
 {
     struct sc_record_head head;
-    struct loader l = {.in = {.data = record, .len = length},
-                       .decoder = decoder,
-                       .limits = &decoder->limits,
-                       .now_ms = now_ms};
+    struct loader l = {.in = {.data = record, .len = length}, .decoder = decoder, .now_ms = now_ms};
     enum sc_status status = sc_record_head(record, length, &head);
     *out = NULL;
     if (status != SC_OK)
@@ -236,7 +228,7 @@ enum sc_status sc_decoder_load_record(struct sc_decoder *decoder, const uint8_t 
 {
     struct sc_session *session;
     enum sc_status status = sc_record_read(decoder, record, length, now_ms, &session, err);
-    if (status == SC_OK && !sc_session_insert(decoder, session))
+    if (status == SC_OK && !sc_session_insert(session))
         sc_session_free(session);
     return status == SC_END ? SC_OK : status;
 }
@@ -296,10 +288,10 @@ void sc_state_free(struct sc_session *sessions)
     }
 }
 
-enum sc_status sc_state_read(const struct sc_decoder *decoder, const uint8_t *bytes, size_t length,
-                             uint64_t now_ms, struct sc_session **sessions, struct sc_error *err)
+enum sc_status sc_state_read(struct sc_decoder *decoder, const uint8_t *bytes, size_t length, uint64_t now_ms,
+                             struct sc_session **sessions, struct sc_error *err)
 {
-    struct loader l = {.decoder = decoder, .limits = &decoder->limits, .whole = true, .now_ms = now_ms};
+    struct loader l = {.decoder = decoder, .whole = true, .now_ms = now_ms};
     uint32_t count = 0;
     *sessions = NULL;
     SC_TRY(check_frame(&l, bytes, length, &count, err));
@@ -324,7 +316,7 @@ enum sc_status sc_decoder_load(struct sc_decoder *decoder, const uint8_t *bytes,
     SC_TRY(sc_state_read(decoder, bytes, length, now_ms, &s, err));
     for (; s != NULL; s = next) {
         next = s->hash_next;
-        if (!sc_session_insert(decoder, s))
+        if (!sc_session_insert(s))
             sc_session_free(s);
     }
     return SC_OK;
