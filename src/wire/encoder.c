@@ -57,10 +57,8 @@ void sc_encoder_free(struct sc_encoder *e)
         return;
     sc_encoder_plan_free(&e->flows);
     sc_encoder_plan_free(&e->option_records);
-    for (uint32_t i = 0; i < e->template_count; i++) {
-        free(e->templates[i]->fields);
+    for (uint32_t i = 0; i < e->template_count; i++)
         free(e->templates[i]);
-    }
     free(e->templates);
     free(e->message);
     free(e);
@@ -166,10 +164,8 @@ static enum sc_status put_variable_row(struct sc_encoder *e, const struct encode
 
 static enum sc_status put_run(struct sc_encoder *e, struct encoder_plan *plan, uint32_t row, uint32_t n)
 {
-    enum sc_status status;
-    struct encoder_pattern *p = sc_encoder_pattern_find(e, plan, &status);
-    if (p == NULL)
-        return status;
+    struct encoder_pattern *p;
+    SC_TRY(sc_encoder_pattern_find(e, plan, &p));
     if (p->template == NULL || p->template->too_long) {
         e->stats.skipped += n;
         return SC_OK;
