@@ -164,15 +164,6 @@ static enum sc_status decode_v5(struct sc_job *job, const uint8_t *bytes, size_t
 
 /* ---- ipfix ---- */
 
-static bool zeros(const uint8_t *p, size_t length)
-{
-    for (size_t i = 0; i < length; i++) {
-        if (p[i] != 0)
-            return false;
-    }
-    return true;
-}
-
 /* A header that tells more bytes than there are frames nothing; what follows the bytes that it tells is left out. */
 static enum sc_status decode_ipfix(struct sc_job *job, const uint8_t *bytes, size_t length)
 {
@@ -180,7 +171,7 @@ static enum sc_status decode_ipfix(struct sc_job *job, const uint8_t *bytes, siz
     bool frames = told >= IPFIX_HEADER && told <= length;
     if (frames)
         SC_TRY(sc_message_sets(job, bytes + IPFIX_HEADER, told - IPFIX_HEADER));
-    if (frames && zeros(bytes + told, length - told))
+    if (frames && sc_all_zero(bytes + told, length - told))
         return SC_OK;
     job->account->sequence.last.known = false;
     job->outcome->malformed++;

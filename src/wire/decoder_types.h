@@ -59,15 +59,14 @@ enum sc_op_action {
 struct sc_op {
     struct sc_column_key key; /* where the value goes; for UNIFIED and PAIR the unified column */
     uint32_t slot;            /* hints, see sc_batch_begin */
-    uint32_t
-        alt_slot; /* of the element's own column (UNIFIED, PAIR) or of its BYTES column (variable length) */
-    uint32_t partner; /* PAIR: index of the IPv6 operation */
-    uint32_t anchor;  /* templates of variable length: the stretch of the record that the field lies in */
-    uint32_t offset;  /* within the stretch, or within a record of fixed length */
-    uint16_t length;  /* SC_VARIABLE_LENGTH: in the record */
-    uint16_t element; /* the element's id */
-    uint8_t action;   /* enum sc_op_action */
-    uint8_t type;     /* enum sc_ie_type */
+    uint32_t alt_slot; /* of the element's own column (UNIFIED, PAIR) or its BYTES one (variable length) */
+    uint32_t partner;  /* PAIR: index of the IPv6 operation */
+    uint32_t anchor;   /* templates of variable length: the stretch of the record that the field lies in */
+    uint32_t offset;   /* within the stretch, or within a record of fixed length */
+    uint16_t length;   /* SC_VARIABLE_LENGTH: in the record */
+    uint16_t element;  /* the element's id */
+    uint8_t action;    /* enum sc_op_action */
+    uint8_t type;      /* enum sc_ie_type */
 };
 
 /* Elements that the decoder itself looks at; template->special[] has their operation's index + 1. */
@@ -188,8 +187,7 @@ struct sc_mark {
 struct sc_sequence {
     bool seen, doubted, restarted; /* `last`, `doubt`, `before` mean something */
     struct sc_mark last;
-    struct sc_mark
-        doubt; /* a message that does not follow: the first after a restart if the next one follows it */
+    struct sc_mark doubt;  /* does not follow: the first after a restart if the next one follows it */
     struct sc_mark before; /* the last message before the last restart */
 };
 
@@ -203,8 +201,7 @@ enum sc_arrival_kind {
 
 struct sc_arrival {
     enum sc_arrival_kind kind;
-    bool
-        reborn; /* DOUBTED, RESTART: the exporter is believed to have started anew, with templates of its own */
+    bool reborn;   /* DOUBTED, RESTART: the exporter is believed to be new, with templates of its own */
     uint32_t lost; /* units missing before it */
 };
 
@@ -308,8 +305,7 @@ struct sc_session {
     size_t waiting_bytes;
     uint64_t revision; /* counts changes of what its record holds: sc_session_changed */
     uint64_t noted;    /* the last one that the list of changed sessions knows of */
-    uint64_t
-        shape; /* counts domains that come and go, and what goes of them: a record half-written is void then */
+    uint64_t shape; /* counts domains that come and go, and what goes of them: voids a half-written record */
     struct sc_session *changed_next, *changed_before;
     bool in_changed;
     bool on_disk;         /* an earlier record with templates may be */
@@ -392,9 +388,8 @@ enum sc_change_kind {
 struct sc_template_change {
     enum sc_change_kind kind;
     uint16_t id;
-    bool options; /* WITHDRAW_ALL: of options templates */
-    struct sc_template
-        *template_record; /* NEW: owned until it is applied; REFRESH: the domain's or a NEW one */
+    bool options;                        /* WITHDRAW_ALL: of options templates */
+    struct sc_template *template_record; /* NEW: owned until applied; REFRESH: the domain's or a NEW one */
 };
 
 struct sc_plan {

@@ -144,8 +144,7 @@ enum sc_status sc_encoder_message_close(struct sc_encoder *e);
 bool sc_encoder_has_room(const struct sc_encoder *e, uint16_t id, uint32_t bytes);
 /* Goes on in set `id`, whose records have at least `record_length` bytes; there is room. */
 void sc_encoder_set_open(struct sc_encoder *e, uint16_t id, uint32_t record_length);
-/* UDP: when a refresh is due, marks all templates as not sent, so that each goes again before its next data.
- */
+/* UDP: when a refresh is due, marks all templates as not sent, so that each goes again before its next data. */
 void sc_encoder_refresh(struct sc_encoder *e);
 enum sc_status sc_encoder_send_template(struct sc_encoder *e, struct encoder_template *t);
 enum sc_status sc_encoder_withdraw(struct sc_encoder *e, const struct encoder_template *t);

@@ -31,8 +31,6 @@ void sc_exporter_settle(struct sc_session *session);
 void sc_exporter_use(struct sc_session *session, uint64_t now_ms);
 /* It brought flows. */
 void sc_exporter_decoded(struct sc_exporter *exporter, uint64_t now_ms);
-/* Takes the standing that it had before (a saved state). */
-void sc_exporter_restore(struct sc_exporter *exporter, uint8_t minutes);
 /* Its transport ended. */
 void sc_exporter_end(struct sc_session *session);
 /* Whether the exporter may have this element, which the registry does not foresee, in a template. */

@@ -40,12 +40,6 @@ static struct sc_map_entry *find(const struct sc_name_map *map, uint64_t seed, s
     return p.number == SC_TABLE_NONE ? NULL : &map->entries[p.number];
 }
 
-static const uint8_t *find_name(const struct sc_name_map *map, uint64_t seed, struct sc_map_key key)
-{
-    const struct sc_map_entry *e = find(map, seed, key);
-    return e == NULL ? NULL : e->name;
-}
-
 static void charge(struct sc_domain *domain, size_t more, size_t less)
 {
     domain->session->bytes = domain->session->bytes + more - less;
@@ -330,7 +324,8 @@ static const uint8_t *look_up(struct lookup *l, const struct sc_run *run, uint32
                                                 : !sc_run_special(run, l->special, i, &key.low))
         return NULL;
     if (!l->found || !same_key(key, l->key)) {
-        l->name = find_name(l->map, run->decoder->seed, key);
+        const struct sc_map_entry *e = find(l->map, run->decoder->seed, key);
+        l->name = e == NULL ? NULL : e->name;
         l->key = key;
         l->found = true;
     }

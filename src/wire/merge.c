@@ -50,14 +50,6 @@ static void set_clocks(const struct merger *m, struct sc_session *theirs)
     }
 }
 
-static uint64_t last_definition(const struct sc_domain *domain)
-{
-    uint64_t last = 0;
-    for (uint32_t i = 0; i < domain->templates.count; i++)
-        last = sc_template_at(domain, i)->seen_ms > last ? sc_template_at(domain, i)->seen_ms : last;
-    return last;
-}
-
 /* Whether something of that time was said to the other collector after the last word to this one. */
 static bool was_said_later(const struct sc_domain *mine, uint64_t seen_ms)
 {
@@ -123,8 +115,8 @@ static enum sc_status merge_domain(struct sc_session *session, const struct sc_d
     enum sc_status status = sc_session_domain(session, theirs->version, theirs->id, &mine);
     if (status != SC_OK)
         return status == SC_LIMIT ? SC_OK : status;
-    uint64_t last = last_definition(theirs);
-    bool newer = last > last_definition(mine) && was_said_later(mine, last);
+    uint64_t last = sc_domain_last_definition(theirs);
+    bool newer = last > sc_domain_last_definition(mine) && was_said_later(mine, last);
     for (uint32_t i = 0; i < theirs->templates.count; i++)
         SC_TRY(merge_template(mine, sc_template_at(theirs, i)));
     mine->borrowed |= session->domains.count != known;

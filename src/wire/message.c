@@ -37,11 +37,6 @@ void sc_plan_free(struct sc_plan *plan)
     *plan = (struct sc_plan){0};
 }
 
-static bool all_zero(const uint8_t *p, size_t length)
-{
-    return length == 0 || (p[0] == 0 && memcmp(p, p + 1, length - 1) == 0);
-}
-
 /* The first fault of a message is its status, and in the error; the others are counted. What there was no room for is no fault
  * of the message: its exporter's account counts it. */
 static void leave_out(struct sc_job *job, enum sc_status status, const char *what)
@@ -315,7 +310,7 @@ static enum sc_status plan_broken_set(struct sc_job *job, const uint8_t *p, size
 {
     struct sc_plan *plan = &job->decoder->plan;
     uint16_t id = sc_load_be16(p), length = sc_load_be16(p + 2);
-    if (job->message.version != 10 && all_zero(p, left))
+    if (job->message.version != 10 && sc_all_zero(p, left))
         return SC_OK; /* some exporters fill datagrams up with zeros */
     leave_out(job, SC_MALFORMED,
               length < 4 ? "a set is shorter than its header" : "a set reaches beyond the message");
@@ -377,17 +372,11 @@ static void end_waiting(struct sc_job *job, uint16_t id)
     job->domain->withdraws = true;
 }
 
-static struct sc_template *take_template(struct sc_job *job, uint16_t id)
-{
-    return sc_domain_take_template(job->domain, sc_domain_template(job->domain, id));
-}
-
 /* Templates that go are needed until the message is done: they replace the change's record, which is freed
  * then. */
 static enum sc_status apply_change(struct sc_job *job, struct sc_template_change *change)
 {
     struct sc_template *old = NULL;
-    enum sc_status status = SC_OK;
     switch (change->kind) {
     case SC_CHANGE_REFRESH:
         refresh_template(change->template_record, job->message.receive_ms);
@@ -395,17 +384,12 @@ static enum sc_status apply_change(struct sc_job *job, struct sc_template_change
         return SC_OK;
     case SC_CHANGE_NEW:
         change->template_record->seen_ms = job->message.receive_ms;
-        status = sc_domain_put_template(job->domain, change->template_record, &old);
-        if (status != SC_OK)
-            return status;
-        break;
-    case SC_CHANGE_WITHDRAW:
-        end_waiting(job, change->id);
-        old = take_template(job, change->id);
-        sc_session_changed(job->session);
+        SC_TRY(sc_domain_put_template(job->domain, change->template_record, &old));
         break;
     default:
-        old = take_template(job, change->id);
+        if (change->kind == SC_CHANGE_WITHDRAW)
+            end_waiting(job, change->id);
+        old = sc_domain_take_template(job->domain, sc_domain_template(job->domain, change->id));
         sc_session_changed(job->session);
         break;
     }

@@ -36,10 +36,12 @@ static uint64_t systematic(const struct sc_run *run, uint32_t i, enum sc_special
 
 static uint64_t probabilistic(const struct sc_run *run, uint32_t i)
 {
-    double p;
-    if (!sc_run_probability(run, i, &p) || !(p > 0.0) || p > 1.0 || 1.0 / p > 4294967295.0)
+    const uint8_t *bytes;
+    uint32_t length;
+    if (!sc_run_bytes(run, SC_SPECIAL_PROBABILITY, i, &bytes, &length) || (length != 4 && length != 8))
         return 0;
-    return (uint64_t)(1.0 / p + 0.5);
+    double p = sc_load_be_float(bytes, length);
+    return p > 0.0 && p <= 1.0 && 1.0 / p <= 4294967295.0 ? (uint64_t)(1.0 / p + 0.5) : 0;
 }
 
 static uint64_t random_share(const struct sc_run *run, uint32_t i)
@@ -78,18 +80,9 @@ static uint64_t rate_of_record(const struct sc_run *run, uint32_t i)
     return rate != 0 ? rate : psamp(run, i);
 }
 
-/* Index of the first sampler whose id is not below `id`. */
 static uint32_t sampler_index(const struct sc_domain *domain, uint64_t id)
 {
-    uint32_t low = 0, high = domain->sampler_count;
-    while (low < high) {
-        uint32_t mid = (low + high) / 2;
-        if (domain->samplers[mid].id < id)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
+    return sc_array_below(domain->samplers, sizeof(*domain->samplers), domain->sampler_count, id);
 }
 
 static bool selector_of(const struct sc_run *run, uint32_t i, uint64_t *id)

@@ -81,13 +81,20 @@ enum sc_status sc_record_head(const uint8_t *record, size_t length, struct sc_re
 
 /* ---- what of a session changes ---- */
 
+uint64_t sc_domain_last_definition(const struct sc_domain *domain)
+{
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < domain->templates.count; i++)
+        last = sc_template_at(domain, i)->seen_ms > last ? sc_template_at(domain, i)->seen_ms : last;
+    return last;
+}
+
 uint64_t sc_session_last_definition(const struct sc_session *session)
 {
     uint64_t last = 0;
     for (uint32_t i = 0; i < session->domains.count; i++) {
-        const struct sc_domain *domain = sc_domain_at(session, i);
-        for (uint32_t k = 0; k < domain->templates.count; k++)
-            last = sc_template_at(domain, k)->seen_ms > last ? sc_template_at(domain, k)->seen_ms : last;
+        uint64_t at = sc_domain_last_definition(sc_domain_at(session, i));
+        last = at > last ? at : last;
     }
     return last;
 }

@@ -20,6 +20,8 @@ enum { SC_DOMAIN_INIT_KNOWN = 1, SC_DOMAIN_EXPORTER_KNOWN = 2 }; /* flags of a d
 
 /* The session goes: out of the list, and its record from where it is kept. */
 void sc_session_unnote(struct sc_session *session);
+/* Of a template: when. 0: there is none. */
+uint64_t sc_domain_last_definition(const struct sc_domain *domain);
 uint64_t sc_session_last_definition(const struct sc_session *session);
 
 /* ---- changed.c ---- */

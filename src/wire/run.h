@@ -52,7 +52,6 @@ static inline bool sc_run_special(const struct sc_run *run, enum sc_special spec
     *value = sc_load_be(sc_run_cell(run, op, i), length);
     return true;
 }
-bool sc_run_probability(const struct sc_run *run, uint32_t i, double *value);
 /* Bytes of a special field of record i; false when the template has none. */
 bool sc_run_bytes(const struct sc_run *run, enum sc_special special, uint32_t i, const uint8_t **bytes,
                   uint32_t *length);
