@@ -48,8 +48,7 @@ struct sc_decoder_limits {
     uint32_t max_fields;          /* per template; default 1024 */
     uint32_t max_buffered_sets;   /* per session: data sets that wait for their template; default 64 */
     uint32_t max_buffered_bytes;  /* per session; default 256 KiB */
-    uint32_t
-        max_unknown_columns; /* per new exporter: elements that no registry knows; default 256; later * 4 */
+    uint32_t max_unknown_columns; /* per new exporter: unknown to the registry; default 256; later * 4 */
     enum sc_template_scope template_scope;
     uint64_t share_bytes;                 /* default 64 MiB */
     const struct sc_budget_share *shares; /* where it is another: the longest prefix; outlive the decoder */
