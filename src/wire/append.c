@@ -21,9 +21,9 @@ void sc_job_decodes(struct sc_job *job, const struct sc_message *message)
     job->first[SC_RECORDS_OPTIONS] = rows_of(job->sink->options);
 }
 
-void sc_job_begin(struct sc_job *job, const struct sc_message *message)
+void sc_job_begin(struct sc_job *job)
 {
-    sc_job_decodes(job, message);
+    sc_job_decodes(job, &job->message);
     memcpy(job->start, job->first, sizeof(job->start));
 }
 
@@ -160,7 +160,6 @@ static bool has_unregistered(const struct sc_plan *plan)
     return false;
 }
 
-/* A message that would crowd the batch with columns goes to another one. */
 void sc_job_choose_batch(struct sc_job *job)
 {
     struct sc_decode_sink *sink = job->sink;
@@ -171,5 +170,5 @@ void sc_job_choose_batch(struct sc_job *job)
     if (columns_with(job, true) <= most)
         return;
     sink->aside(sink);
-    sc_job_begin(job, &job->message);
+    sc_job_begin(job);
 }

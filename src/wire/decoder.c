@@ -304,7 +304,7 @@ enum sc_status sc_decoder_message(struct sc_decoder *decoder, const struct sc_me
         outcome->over_budget = status == SC_LIMIT;
         return status;
     }
-    sc_job_begin(&job, &job.message);
+    sc_job_begin(&job);
     status = decode(&job, bytes, length);
     if (is_fatal(status)) {
         roll_back(sink->flows, job.start[SC_RECORDS_FLOWS]);

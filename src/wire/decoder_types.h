@@ -43,11 +43,8 @@ struct sc_wire_field {
 };
 
 enum sc_op_action {
-    SC_OP_UINT,
-    SC_OP_INT,
-    SC_OP_FLOAT,
-    SC_OP_ADDRESS, /* in its element's own column */
-    SC_OP_BYTES,
+    SC_OP_UINT,    /* an unsigned integer */
+    SC_OP_VALUE,   /* any other, in its element's own column: an address too */
     SC_OP_UNIFIED, /* the only address of its pair: to the unified column */
     SC_OP_PAIR,    /* the IPv4 one of a pair of which the template has both; `partner` is the IPv6 one */
     SC_OP_START,   /* flowStartSysUpTime */

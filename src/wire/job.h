@@ -52,7 +52,7 @@ void sc_plan_free(struct sc_plan *plan);
 /* ---- append.c ---- */
 
 /* Before the first records of the message. */
-void sc_job_begin(struct sc_job *job, const struct sc_message *message);
+void sc_job_begin(struct sc_job *job);
 /* Before those of a set that waited, and those of the message's own sets. */
 void sc_job_decodes(struct sc_job *job, const struct sc_message *message);
 /* Another batch for a message that would crowd the one at hand with columns. */

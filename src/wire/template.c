@@ -97,22 +97,6 @@ static bool make_counters(struct counters *c, uint32_t fields)
 
 /* ---- one field ---- */
 
-static enum sc_op_action action_of(enum sc_column_kind kind)
-{
-    switch (kind) {
-    case SC_COLUMN_UINT:
-        return SC_OP_UINT;
-    case SC_COLUMN_INT:
-        return SC_OP_INT;
-    case SC_COLUMN_FLOAT:
-        return SC_OP_FLOAT;
-    case SC_COLUMN_ADDRESS:
-        return SC_OP_ADDRESS;
-    default:
-        return SC_OP_BYTES;
-    }
-}
-
 /* The pseudo enterprises are ours: nobody may send values of them under an enterprise number of the wire. */
 static bool is_forged(const struct sc_wire_field *field)
 {
@@ -136,7 +120,7 @@ static void compile_field(struct sc_op *op, const struct sc_wire_field *field, c
     if (field->length != SC_VARIABLE_LENGTH &&
         !sc_column_length_fits((enum sc_ie_type)op->type, field->length))
         kind = SC_COLUMN_BYTES;
-    op->action = (uint8_t)action_of(kind);
+    op->action = kind == SC_COLUMN_UINT ? SC_OP_UINT : SC_OP_VALUE;
     op->key = (struct sc_column_key){
         .pen = field->pen, .id = field->id, .instance = (uint8_t)instance, .kind = (uint8_t)kind};
     if (is_relative_time(field, instance)) {
@@ -164,8 +148,8 @@ static uint32_t find_address(const struct sc_template *t, uint16_t id)
 {
     for (uint32_t i = 0; i < t->op_count; i++) {
         const struct sc_op *op = &t->ops[i];
-        if (op->action == SC_OP_ADDRESS && op->key.pen == SC_PEN_IANA && op->key.id == id &&
-            op->key.instance == 0 && op->length != SC_VARIABLE_LENGTH)
+        if (op->action == SC_OP_VALUE && op->key.kind == SC_COLUMN_ADDRESS && op->key.pen == SC_PEN_IANA &&
+            op->key.id == id && op->key.instance == 0 && op->length != SC_VARIABLE_LENGTH)
             return i;
     }
     return UINT32_MAX;
