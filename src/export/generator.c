@@ -452,22 +452,11 @@ static const struct {
 
 enum { MEMBERS = sizeof(members) / sizeof(members[0]) };
 
-static inline void copy(uint8_t *out, const uint8_t *from, unsigned width)
+/* `width` is a constant where it is inlined. */
+static inline void copy(uint8_t *out, const uint8_t *from, unsigned width, uint32_t n)
 {
-    switch (width) {
-    case 1:
-        *out = *from;
-        break;
-    case 2:
-        memcpy(out, from, 2);
-        break;
-    case 4:
-        memcpy(out, from, 4);
-        break;
-    default:
+    for (uint32_t i = 0; i < n; i++, out += width, from += sizeof(struct sc_generated))
         memcpy(out, from, width);
-        break;
-    }
 }
 
 /* Writes one member of all records as a column of the member's width. */
@@ -482,8 +471,24 @@ static enum sc_status append_member(const struct sc_generated *records, uint32_t
     if (c->width != width)
         return SC_UNSUPPORTED;
     uint8_t *out = (uint8_t *)c->values + (size_t)c->rows * width;
-    for (uint32_t i = 0; i < n; i++)
-        copy(out + (size_t)i * width, (const uint8_t *)&records[i] + members[which].at, width);
+    const uint8_t *from = (const uint8_t *)records + members[which].at;
+    switch (width) {
+    case 1:
+        copy(out, from, 1, n);
+        break;
+    case 2:
+        copy(out, from, 2, n);
+        break;
+    case 4:
+        copy(out, from, 4, n);
+        break;
+    case 8:
+        copy(out, from, 8, n);
+        break;
+    default:
+        copy(out, from, sizeof(struct sc_addr), n);
+        break;
+    }
     c->rows += n;
     return SC_OK;
 }
