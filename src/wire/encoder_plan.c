@@ -410,14 +410,16 @@ static enum sc_status adopt(struct sc_encoder *e, struct encoder_template *t)
     return SC_OK;
 }
 
-/* NULL: there is none. */
-static struct encoder_template *find_same(const struct sc_encoder *e, const struct encoder_template *t)
+static bool find_same(const struct sc_encoder *e, const struct encoder_template *t,
+                      struct encoder_template **out)
 {
     for (uint32_t i = 0; i < e->template_count; i++) {
-        if (same_template(e->templates[i], t))
-            return e->templates[i];
+        if (same_template(e->templates[i], t)) {
+            *out = e->templates[i];
+            return true;
+        }
     }
-    return NULL;
+    return false;
 }
 
 /* Sums the record and decides whether it is variable and whether it fits. */
@@ -447,12 +449,15 @@ static enum sc_status find_template(struct sc_encoder *e, const struct encoder_p
     for (uint32_t i = 0; i < p->step_count; i++)
         t->fields[i] = spec_of(&plan->sources[p->steps[i].source], p->state[p->steps[i].source]);
     measure(e, t);
-    *out = find_same(e, t);
-    enum sc_status status = *out != NULL ? SC_OK : adopt(e, t);
-    if (*out != NULL || status != SC_OK)
+    if (find_same(e, t, out)) {
         free(t);
-    else
+        return SC_OK;
+    }
+    enum sc_status status = adopt(e, t);
+    if (status == SC_OK)
         *out = t;
+    else
+        free(t);
     return status;
 }
 
