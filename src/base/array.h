@@ -44,6 +44,20 @@ static inline size_t sc_array_room(size_t count)
 #define sc_array_reserve(array, capacity, count)                                                             \
     ((count) <= (capacity) || sc_array_grow_to(&(array), sc_array_entry_bytes(array), &(capacity), count))
 
+/* How many of `count` entries, which begin with a uint64_t and ascend by it, are below `key`. */
+static inline uint32_t sc_array_below(const void *array, size_t entry_bytes, uint32_t count, uint64_t key)
+{
+    uint32_t low = 0, high = count;
+    while (low < high) {
+        uint32_t mid = (low + high) / 2;
+        if (*(const uint64_t *)((const char *)array + mid * entry_bytes) < key)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
 /* What the macros call; `array` points to the pointer. */
 bool sc_array_grow(void *array, size_t entry_bytes, size_t count, size_t more);
 bool sc_array_grow_to(void *array, size_t entry_bytes, uint32_t *capacity, size_t count);

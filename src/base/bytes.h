@@ -4,6 +4,7 @@
 #ifndef SC_BASE_BYTES_H
 #define SC_BASE_BYTES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -11,6 +12,12 @@
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the on-disk format is read in place and needs a little-endian machine"
 #endif
+
+static inline bool sc_all_zero(const void *p, size_t length)
+{
+    const uint8_t *b = p;
+    return length == 0 || (b[0] == 0 && memcmp(b, b + 1, length - 1) == 0);
+}
 
 static inline uint16_t sc_load_be16(const void *p)
 {

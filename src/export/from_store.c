@@ -3,7 +3,6 @@
 
 #include "base/clock.h"
 #include "export/pacer.h"
-#include "export/truth_columns.h"
 #include "store/catalogue.h"
 #include "store/reader.h"
 #include "store/span_set.h"
@@ -27,7 +26,7 @@ struct resend {
     struct sc_encoder *encoder;
     uint64_t init_ms;
     uint64_t now_ms;              /* export clock */
-    struct sc_encoder_stats done; /* of encoders before this one */
+    struct sc_export_totals done; /* with the encoders before this one */
     struct sc_pacer pacer;
     struct sc_truth_columns fields;
     const struct sc_column **columns;
@@ -58,9 +57,7 @@ static enum sc_status end_encoder(struct resend *r)
         return SC_OK;
     enum sc_status status = sc_encoder_flush(r->encoder, r->now_ms, r->err);
     add_up(r);
-    r->done.messages = r->totals->messages;
-    r->done.skipped = r->totals->skipped;
-    r->done.values_dropped = r->totals->values_dropped;
+    r->done = *r->totals;
     sc_encoder_free(r->encoder);
     r->encoder = NULL;
     return status;

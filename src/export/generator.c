@@ -426,72 +426,70 @@ void sc_generator_next(struct sc_generator *g, struct sc_generated *out)
 
 /* ---- columns ---- */
 
-static const struct sc_column_key keys[] = {
-    {SC_PEN_COLLECTOR, SC_IE_SOURCE_ADDRESS, 0, SC_COLUMN_ADDRESS},
-    {SC_PEN_COLLECTOR, SC_IE_DESTINATION_ADDRESS, 0, SC_COLUMN_ADDRESS},
-    {SC_PEN_COLLECTOR, SC_IE_NEXT_HOP, 0, SC_COLUMN_ADDRESS},
-    {SC_PEN_IANA, 10, 0, SC_COLUMN_UINT},
-    {SC_PEN_IANA, 14, 0, SC_COLUMN_UINT},
-    {SC_PEN_IANA, 2, 0, SC_COLUMN_UINT},
-    {SC_PEN_IANA, 1, 0, SC_COLUMN_UINT},
-    {SC_PEN_COLLECTOR, SC_IE_FLOW_START, 0, SC_COLUMN_UINT},
-    {SC_PEN_COLLECTOR, SC_IE_FLOW_END, 0, SC_COLUMN_UINT},
-    {SC_PEN_IANA, 7, 0, SC_COLUMN_UINT},
-    {SC_PEN_IANA, 11, 0, SC_COLUMN_UINT},
-    {SC_PEN_IANA, 6, 0, SC_COLUMN_UINT},
-    {SC_PEN_IANA, 4, 0, SC_COLUMN_UINT},
-    {SC_PEN_IANA, 5, 0, SC_COLUMN_UINT},
-    {SC_PEN_IANA, 16, 0, SC_COLUMN_UINT},
-    {SC_PEN_IANA, 17, 0, SC_COLUMN_UINT},
-    {SC_PEN_IANA, 9, 0, SC_COLUMN_UINT},
-    {SC_PEN_IANA, 13, 0, SC_COLUMN_UINT},
-    {SC_PEN_IANA, 29, 0, SC_COLUMN_UINT},
-    {SC_PEN_IANA, 30, 0, SC_COLUMN_UINT},
+#define MEMBER(name) offsetof(struct sc_generated, name), sizeof(((struct sc_generated *)NULL)->name)
+
+static const struct {
+    struct sc_column_key key;
+    uint8_t at, width; /* of the member */
+} members[] = {
+    {{SC_PEN_COLLECTOR, SC_IE_SOURCE_ADDRESS, 0, SC_COLUMN_ADDRESS}, MEMBER(source)},
+    {{SC_PEN_COLLECTOR, SC_IE_DESTINATION_ADDRESS, 0, SC_COLUMN_ADDRESS}, MEMBER(destination)},
+    {{SC_PEN_COLLECTOR, SC_IE_NEXT_HOP, 0, SC_COLUMN_ADDRESS}, MEMBER(next_hop)},
+    {{SC_PEN_IANA, 10, 0, SC_COLUMN_UINT}, MEMBER(input)},
+    {{SC_PEN_IANA, 14, 0, SC_COLUMN_UINT}, MEMBER(output)},
+    {{SC_PEN_IANA, 2, 0, SC_COLUMN_UINT}, MEMBER(packets)},
+    {{SC_PEN_IANA, 1, 0, SC_COLUMN_UINT}, MEMBER(bytes)},
+    {{SC_PEN_COLLECTOR, SC_IE_FLOW_START, 0, SC_COLUMN_UINT}, MEMBER(first_ms)},
+    {{SC_PEN_COLLECTOR, SC_IE_FLOW_END, 0, SC_COLUMN_UINT}, MEMBER(last_ms)},
+    {{SC_PEN_IANA, 7, 0, SC_COLUMN_UINT}, MEMBER(source_port)},
+    {{SC_PEN_IANA, 11, 0, SC_COLUMN_UINT}, MEMBER(destination_port)},
+    {{SC_PEN_IANA, 6, 0, SC_COLUMN_UINT}, MEMBER(flags)},
+    {{SC_PEN_IANA, 4, 0, SC_COLUMN_UINT}, MEMBER(protocol)},
+    {{SC_PEN_IANA, 5, 0, SC_COLUMN_UINT}, MEMBER(tos)},
+    {{SC_PEN_IANA, 16, 0, SC_COLUMN_UINT}, MEMBER(source_as)},
+    {{SC_PEN_IANA, 17, 0, SC_COLUMN_UINT}, MEMBER(destination_as)},
 };
 
-static struct sc_column *begin(struct sc_batch *batch, unsigned key, unsigned width, uint32_t n)
+enum { MEMBERS = sizeof(members) / sizeof(members[0]) };
+
+/* `width` is a constant where it is inlined. */
+static inline void copy(uint8_t *out, const uint8_t *from, unsigned width, uint32_t n)
 {
-    uint32_t hint = key;
-    return sc_batch_begin(batch, keys[key], &hint, width, n);
+    for (uint32_t i = 0; i < n; i++, out += width, from += sizeof(struct sc_generated))
+        memcpy(out, from, width);
 }
 
 /* Writes one member of all records as a column of the member's width. */
-#define PUT(key, member)                                                                                     \
-    do {                                                                                                     \
-        struct sc_column *c = begin(batch, key, sizeof(records->member), n);                                 \
-        if (c == NULL)                                                                                       \
-            return SC_NOMEM;                                                                                 \
-        if (c->width != sizeof(records->member))                                                             \
-            return SC_UNSUPPORTED;                                                                           \
-        typeof(((struct sc_generated *)NULL)->member) *values = c->values;                                   \
-        for (uint32_t i = 0; i < n; i++)                                                                     \
-            values[c->rows + i] = records[i].member;                                                         \
-        c->rows += n;                                                                                        \
-    } while (0)
-
-static enum sc_status append_addresses(const struct sc_generated *records, uint32_t n, struct sc_batch *batch)
+static enum sc_status append_member(const struct sc_generated *records, uint32_t n, struct sc_batch *batch,
+                                    unsigned which)
 {
-    PUT(0, source);
-    PUT(1, destination);
-    PUT(2, next_hop);
-    return SC_OK;
-}
-
-static enum sc_status append_numbers(const struct sc_generated *records, uint32_t n, struct sc_batch *batch)
-{
-    PUT(3, input);
-    PUT(4, output);
-    PUT(5, packets);
-    PUT(6, bytes);
-    PUT(7, first_ms);
-    PUT(8, last_ms);
-    PUT(9, source_port);
-    PUT(10, destination_port);
-    PUT(11, flags);
-    PUT(12, protocol);
-    PUT(13, tos);
-    PUT(14, source_as);
-    PUT(15, destination_as);
+    uint32_t slot = which;
+    unsigned width = members[which].width;
+    struct sc_column *c = sc_batch_begin(batch, members[which].key, &slot, width, n);
+    if (c == NULL)
+        return SC_NOMEM;
+    if (c->width != width)
+        return SC_UNSUPPORTED;
+    uint8_t *out = (uint8_t *)c->values + (size_t)c->rows * width;
+    const uint8_t *from = (const uint8_t *)records + members[which].at;
+    switch (width) {
+    case 1:
+        copy(out, from, 1, n);
+        break;
+    case 2:
+        copy(out, from, 2, n);
+        break;
+    case 4:
+        copy(out, from, 4, n);
+        break;
+    case 8:
+        copy(out, from, 8, n);
+        break;
+    default:
+        copy(out, from, sizeof(struct sc_addr), n);
+        break;
+    }
+    c->rows += n;
     return SC_OK;
 }
 
@@ -499,8 +497,10 @@ static enum sc_status append_numbers(const struct sc_generated *records, uint32_
 static enum sc_status append_lengths(const struct sc_generated *records, uint32_t n, struct sc_batch *batch,
                                      bool v6)
 {
-    struct sc_column *s = begin(batch, v6 ? 18 : 16, 1, n);
-    struct sc_column *d = begin(batch, v6 ? 19 : 17, 1, n);
+    const struct sc_column_key source = {SC_PEN_IANA, v6 ? 29 : 9, 0, SC_COLUMN_UINT};
+    const struct sc_column_key destination = {SC_PEN_IANA, v6 ? 30 : 13, 0, SC_COLUMN_UINT};
+    struct sc_column *s = sc_batch_begin(batch, source, NULL, 1, n);
+    struct sc_column *d = sc_batch_begin(batch, destination, NULL, 1, n);
     if (s == NULL || d == NULL)
         return SC_NOMEM;
     for (uint32_t i = 0; i < n; i++) {
@@ -520,9 +520,9 @@ enum sc_status sc_generated_append(const struct sc_generated *records, uint32_t 
     uint32_t v6 = 0;
     for (uint32_t i = 0; i < n; i++)
         v6 += !sc_addr_is_v4(&records[i].source);
-    enum sc_status status = append_addresses(records, n, batch);
-    if (status == SC_OK)
-        status = append_numbers(records, n, batch);
+    enum sc_status status = SC_OK;
+    for (unsigned which = 0; which < MEMBERS && status == SC_OK; which++)
+        status = append_member(records, n, batch, which);
     if (status == SC_OK && v6 < n)
         status = append_lengths(records, n, batch, false);
     if (status == SC_OK && v6 != 0)

@@ -3,7 +3,6 @@
 
 #include "base/clock.h"
 #include "export/pacer.h"
-#include "export/truth_columns.h"
 #include "net/capture.h"
 #include "wire/decoder.h"
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "export/sender.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { QUEUE = 64, QUEUE_BYTES = 1 << 20 };
+enum { QUEUE = 64, QUEUE_BYTES = 1 << 20, END_MS = 5000 };
 
 struct queued {
     uint32_t exporter;
@@ -25,10 +27,54 @@ struct sc_sender {
     size_t used;
 };
 
+/* ---- targets ---- */
+
+/* On failure what was opened is still the target's. */
+static enum sc_status open_target(struct sender_target *t, const struct sc_target *target, uint32_t exporters,
+                                  struct sc_error *err)
+{
+    *t = (struct sender_target){.kind = target->kind};
+    if (target->kind == SC_TARGET_UDP || target->kind == SC_TARGET_TCP)
+        return sc_sender_sockets_open(t, target, exporters, err);
+    return sc_sender_file_open(t, target, err);
+}
+
+/* Reports what only shows at the end (files: the last write). */
+static enum sc_status close_target(struct sender_target *t, uint32_t exporters, struct sc_sender_stats *stats,
+                                   struct sc_error *err)
+{
+    for (uint32_t i = 0; t->sockets != NULL && i < exporters; i++) {
+        if (t->kind == SC_TARGET_TCP)
+            sc_client_end_stream(t->sockets[i], END_MS);
+        else
+            sc_sender_end_datagrams(t->sockets[i], stats);
+    }
+    if (t->file == NULL)
+        return SC_OK;
+    FILE *file = t->file;
+    t->file = NULL;
+    bool failed = ferror(file) != 0;
+    if (fclose(file) != 0 || failed)
+        return sc_fail_errno(err, errno, "cannot write %s", t->path);
+    return SC_OK;
+}
+
+static void free_target(struct sender_target *t, uint32_t exporters)
+{
+    for (uint32_t i = 0; t->sockets != NULL && i < exporters; i++)
+        if (t->sockets[i] >= 0)
+            close(t->sockets[i]);
+    free(t->sockets);
+    if (t->file != NULL)
+        fclose(t->file);
+}
+
+/* ---- all of it ---- */
+
 static void release(struct sc_sender *s)
 {
     for (uint32_t i = 0; i < s->target_count; i++)
-        sc_sender_target_free(&s->targets[i], s->exporters);
+        free_target(&s->targets[i], s->exporters);
     free(s->bytes);
     free(s);
 }
@@ -52,7 +98,7 @@ struct sc_sender *sc_sender_open(const struct sc_target *targets, uint32_t targe
     s->exporters = exporters;
     for (uint32_t i = 0; i < target_count; i++) {
         s->target_count++;
-        if (sc_sender_target_open(&s->targets[i], &targets[i], exporters, err) != SC_OK) {
+        if (open_target(&s->targets[i], &targets[i], exporters, err) != SC_OK) {
             release(s);
             return NULL;
         }
@@ -135,7 +181,7 @@ enum sc_status sc_sender_close(struct sc_sender *s, struct sc_sender_stats *stat
     enum sc_status status = sc_sender_flush(s, err);
     for (uint32_t i = 0; i < s->target_count; i++) {
         enum sc_status closed =
-            sc_sender_target_close(&s->targets[i], s->exporters, &s->stats, status == SC_OK ? err : NULL);
+            close_target(&s->targets[i], s->exporters, &s->stats, status == SC_OK ? err : NULL);
         status = status == SC_OK ? closed : status;
     }
     if (stats != NULL)

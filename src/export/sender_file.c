@@ -8,9 +8,7 @@
 #include "export/target.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { IP_HEADER = 20, UDP_HEADER = 8, PCAP_RECORD = 16, PACKET_MAX = 65535, FILE_BUFFER = 1 << 18 };
 
@@ -81,46 +79,6 @@ enum sc_status sc_sender_write_file(struct sender_target *t, uint32_t exporter, 
     if (fwrite(message, length, 1, t->file) != 1)
         return sc_fail_errno(err, errno, "cannot write %s", t->path);
     return SC_OK;
-}
-
-/* ---- targets of both kinds ---- */
-
-enum sc_status sc_sender_target_open(struct sender_target *t, const struct sc_target *target,
-                                     uint32_t exporters, struct sc_error *err)
-{
-    *t = (struct sender_target){.kind = target->kind};
-    if (target->kind == SC_TARGET_UDP || target->kind == SC_TARGET_TCP)
-        return sc_sender_sockets_open(t, target, exporters, err);
-    return sc_sender_file_open(t, target, err);
-}
-
-enum sc_status sc_sender_target_close(struct sender_target *t, uint32_t exporters,
-                                      struct sc_sender_stats *stats, struct sc_error *err)
-{
-    for (uint32_t i = 0; t->sockets != NULL && i < exporters; i++) {
-        if (t->kind == SC_TARGET_TCP)
-            sc_sender_end_stream(t->sockets[i]);
-        else
-            sc_sender_end_datagrams(t->sockets[i], stats);
-    }
-    if (t->file == NULL)
-        return SC_OK;
-    FILE *file = t->file;
-    t->file = NULL;
-    bool failed = ferror(file) != 0;
-    if (fclose(file) != 0 || failed)
-        return sc_fail_errno(err, errno, "cannot write %s", t->path);
-    return SC_OK;
-}
-
-void sc_sender_target_free(struct sender_target *t, uint32_t exporters)
-{
-    for (uint32_t i = 0; t->sockets != NULL && i < exporters; i++)
-        if (t->sockets[i] >= 0)
-            close(t->sockets[i]);
-    free(t->sockets);
-    if (t->file != NULL)
-        fclose(t->file);
 }
 
 /* ---- what the user writes ---- */

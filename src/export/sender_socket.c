@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CONNECT_MS = 10000, END_MS = 5000, BUFFER = 4 << 20 };
+enum { CONNECT_MS = 10000, BUFFER = 4 << 20 };
 
 /* ---- opening ---- */
 
@@ -102,9 +102,4 @@ void sc_sender_end_datagrams(int fd, struct sc_sender_stats *stats)
     socklen_t size = sizeof(error);
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
     stats->refused += error == ECONNREFUSED;
-}
-
-void sc_sender_end_stream(int fd)
-{
-    sc_client_end_stream(fd, END_MS);
 }

@@ -38,14 +38,6 @@ struct sender_target {
     uint16_t packet_id;
 };
 
-/* On failure what was opened is still the target's: sender_target_free. */
-enum sc_status sc_sender_target_open(struct sender_target *t, const struct sc_target *target,
-                                     uint32_t exporters, struct sc_error *err);
-/* Reports what only shows at the end (files: the last write). */
-enum sc_status sc_sender_target_close(struct sender_target *t, uint32_t exporters,
-                                      struct sc_sender_stats *stats, struct sc_error *err);
-void sc_sender_target_free(struct sender_target *t, uint32_t exporters);
-
 /* sender_socket.c. `messages` is at most 64. */
 enum sc_status sc_sender_sockets_open(struct sender_target *t, const struct sc_target *target,
                                       uint32_t exporters, struct sc_error *err);
@@ -54,8 +46,6 @@ enum sc_status sc_sender_send_stream(int fd, struct iovec *messages, uint32_t n,
                                      struct sc_sender_stats *stats, struct sc_error *err);
 /* Counts a refusal that nobody was told of yet. */
 void sc_sender_end_datagrams(int fd, struct sc_sender_stats *stats);
-/* Ends a connection so that all that was written arrives: no RST on unread data of the peer. */
-void sc_sender_end_stream(int fd);
 
 /* sender_file.c */
 enum sc_status sc_sender_file_open(struct sender_target *t, const struct sc_target *target,

@@ -23,6 +23,7 @@
 #include "base/addr.h"
 #include "base/buf.h"
 #include "base/status.h"
+#include "flow/field.h"
 
 struct sc_truth;
 
@@ -61,5 +62,20 @@ enum sc_status sc_truth_add(struct sc_truth *truth, const struct sc_truth_flow *
 /* Appends the JSON object and a newline. SC_NOMEM, also when `out` failed. */
 enum sc_status sc_truth_write(const struct sc_truth *truth, const struct sc_truth_export *sent,
                               struct sc_buf *out);
+
+/* ---- rows of columns, by the scalar field access, never the query engine (truth_columns.c) ---- */
+
+enum { SC_TRUTH_FIELDS = 10 };
+
+struct sc_truth_columns {
+    struct sc_field fields[SC_TRUTH_FIELDS];
+};
+
+/* Looks the fields up. @return SC_OK, or what sc_field_find says. */
+enum sc_status sc_truth_columns_init(struct sc_truth_columns *t, struct sc_error *err);
+
+/* Adds one row. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_truth_add_row(struct sc_truth *truth, const struct sc_truth_columns *t,
+                                const struct sc_column *const *columns, uint32_t column_count, uint32_t row);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "export/truth_columns.h"
+#include "export/truth.h"
 
 enum field { SRCIP, DSTIP, SRCPORT, DSTPORT, PROTO, FLOWS, PACKETS, BYTES, FIRST, LAST };
 

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The records of a message on their way into the batches of a sink: which batch, whether there is room, what was sent on. */
-#include "wire/append.h"
+#include "wire/job.h"
 
 #include "wire/options.h"
-#include "wire/records.h"
-#include "wire/room.h"
 
 static struct sc_batch *batch_of(const struct sc_job *job, const struct sc_template *t)
 {
@@ -23,9 +21,9 @@ void sc_job_decodes(struct sc_job *job, const struct sc_message *message)
     job->first[SC_RECORDS_OPTIONS] = rows_of(job->sink->options);
 }
 
-void sc_job_begin(struct sc_job *job, const struct sc_message *message)
+void sc_job_begin(struct sc_job *job)
 {
-    sc_job_decodes(job, message);
+    sc_job_decodes(job, &job->message);
     memcpy(job->start, job->first, sizeof(job->start));
 }
 
@@ -125,7 +123,7 @@ enum sc_status sc_job_append(struct sc_job *job, struct sc_run *run)
 {
     bool options = run->template_record->options;
     if (options)
-        SC_TRY(sc_options_apply(job->session, &job->decoder->limits, run));
+        SC_TRY(sc_options_apply(run));
     if (options && job->sink->options == NULL) {
         job->outcome->options += run->count;
         return SC_OK;
@@ -162,7 +160,6 @@ static bool has_unregistered(const struct sc_plan *plan)
     return false;
 }
 
-/* A message that would crowd the batch with columns goes to another one. */
 void sc_job_choose_batch(struct sc_job *job)
 {
     struct sc_decode_sink *sink = job->sink;
@@ -173,5 +170,5 @@ void sc_job_choose_batch(struct sc_job *job)
     if (columns_with(job, true) <= most)
         return;
     sink->aside(sink);
-    sc_job_begin(job, &job->message);
+    sc_job_begin(job);
 }

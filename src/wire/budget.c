@@ -15,10 +15,9 @@
  *
  * What is charged is settled after each message; what a message needs is asked for before it is taken.
  */
-#include "wire/budget.h"
-
 #include "wire/exporter.h"
-#include "wire/forget.h"
+
+#include "wire/session.h"
 
 #define QUIET_MS        10000u
 #define TEMPLATES_SHARE 4u /* of any share, names leave one in so many to templates */
@@ -36,7 +35,7 @@ static bool is_busy(const struct sc_decoder *d, const struct sc_session *s)
 static void destroy(struct sc_exporter *e)
 {
     while (e->newest != NULL)
-        sc_session_remove(e->decoder, e->newest);
+        sc_session_remove(e->newest);
     sc_exporter_release(e);
 }
 
@@ -60,7 +59,7 @@ static bool shrink(struct sc_exporter *e, const struct sc_session *asking, size_
             continue;
         held -= s->charged;
         e->decoder->overrun.pushed_out++;
-        sc_session_remove(e->decoder, s);
+        sc_session_remove(s);
     }
     return held <= most;
 }
@@ -98,12 +97,12 @@ static size_t held_with(const struct sc_session *session, size_t size)
                      : e->bytes + session->bytes - session->charged + size;
 }
 
-bool sc_session_has_room(struct sc_session *session, const struct sc_decoder_limits *limits, size_t size)
+bool sc_session_has_room(struct sc_session *session, size_t size)
 {
     struct sc_exporter *e = session->owner;
     size_t held = held_with(session, size);
     if (e == NULL)
-        return held <= sc_session_share(session, limits);
+        return held <= sc_session_share(session);
     if (held > sc_exporter_share(e) && !shrink(e, session, held, sc_exporter_share(e)))
         return sc_exporter_refuse(e, true);
     while (!sc_budget_allows(e->decoder->budget, sc_exporter_is_new(e),
@@ -114,12 +113,11 @@ bool sc_session_has_room(struct sc_session *session, const struct sc_decoder_lim
     return true;
 }
 
-bool sc_session_has_room_for_names(struct sc_session *session, const struct sc_decoder_limits *limits,
-                                   size_t size)
+bool sc_session_has_room_for_names(struct sc_session *session, size_t size)
 {
     struct sc_exporter *e = session->owner;
-    size_t share = e == NULL ? sc_session_share(session, limits) : sc_exporter_share(e);
+    size_t share = e == NULL ? sc_session_share(session) : sc_exporter_share(e);
     if (held_with(session, size) > share - share / TEMPLATES_SHARE)
         return e == NULL ? false : sc_exporter_refuse(e, true);
-    return sc_session_has_room(session, limits, size);
+    return sc_session_has_room(session, size);
 }

@@ -8,8 +8,7 @@
  * (base/roster.h). It may pause before any of these, while others come and go; who comes meanwhile is looked at in the next pass.
  */
 #include "wire/exporter.h"
-#include "wire/forget.h"
-#include "wire/missing.h"
+#include "wire/session.h"
 #include "wire/template.h"
 
 #include <stdlib.h>
@@ -57,13 +56,13 @@ static uint32_t left_of(uint32_t left, uint32_t count)
 }
 
 /* True: all were looked at. */
-static bool expire_templates(struct pass *p, struct sc_session *session, struct sc_domain *domain)
+static bool expire_templates(struct pass *p, struct sc_domain *domain)
 {
     uint32_t *left = &p->at->templates;
     for (*left = left_of(*left, domain->templates.count); *left > 0 && p->left > 0; --*left) {
         struct sc_template *t = sc_template_at(domain, *left - 1);
         if (is_idle(t->seen_ms, p->now_ms, sc_template_lifetime(&p->decoder->limits, t->refresh_ms)))
-            free(sc_domain_take_template(session, domain, t));
+            free(sc_domain_take_template(domain, t));
         spend(p, 1);
     }
     return *left == 0;
@@ -124,14 +123,14 @@ static bool is_over(const struct sc_session *s, const struct sc_domain *domain, 
            is_idle(domain->heard_ms, now_ms, patience_ms(s->owner, domain));
 }
 
-static void care_domain(struct sc_session *s, struct sc_domain *domain, uint64_t now_ms,
+static void care_domain(const struct sc_exporter *e, struct sc_domain *domain, uint64_t now_ms,
                         const struct sc_care *care)
 {
     sample_rate(domain, now_ms);
     if (domain->missing_count != 0)
-        sc_missing_care(s, domain, care);
+        sc_missing_care(domain, care);
     if (care->account != NULL)
-        give_account(s->owner, domain, care);
+        give_account(e, domain, care);
 }
 
 /* True: all were looked at. */
@@ -140,14 +139,14 @@ static bool care_domains(struct pass *p, struct sc_session *s)
     uint32_t *left = &p->at->domains;
     for (*left = left_of(*left, s->domains.count); *left > 0 && p->left > 0; --*left) {
         struct sc_domain *domain = sc_domain_at(s, *left - 1);
-        if (s->transport == SC_TRANSPORT_UDP && !expire_templates(p, s, domain))
+        if (s->transport == SC_TRANSPORT_UDP && !expire_templates(p, domain))
             return false;
         spend(p, DOMAIN_STEPS + domain->missing_count);
         p->at->templates = ALL;
         if (is_over(s, domain, p->now_ms))
-            sc_session_drop_domain(s, domain);
+            sc_domain_drop(domain);
         else
-            care_domain(s, domain, p->now_ms, p->care);
+            care_domain(s->owner, domain, p->now_ms, p->care);
     }
     return *left == 0;
 }
@@ -174,7 +173,7 @@ static void leave(struct pass *p, struct sc_session *s)
     p->at->session = NULL;
     if (s->domains.count != 0)
         return;
-    sc_session_remove(p->decoder, s);
+    sc_session_remove(s);
     sc_exporter_tidy(e);
 }
 

@@ -3,14 +3,9 @@
 
 #include "base/bounds.h"
 #include "base/hash.h"
-#include "wire/append.h"
-#include "wire/budget.h"
-#include "wire/changed.h"
 #include "wire/exporter.h"
-#include "wire/forget.h"
-#include "wire/message.h"
-#include "wire/restart.h"
-#include "wire/sequence.h"
+#include "wire/job.h"
+#include "wire/record.h"
 #include "wire/session.h"
 #include "wire/template.h"
 
@@ -45,7 +40,7 @@ struct sc_decoder *sc_decoder_create(const struct sc_decoder_limits *limits, str
     d->own_budget.limit = DEFAULT_POOL;
     d->budget = limits->budget != NULL ? limits->budget : &d->own_budget;
     d->seed = sc_hash_draw_seed();
-    d->v5 = sc_template_v5(&d->limits);
+    d->v5 = sc_template_v5();
     if (d->v5 == NULL) {
         sc_decoder_free(d);
         sc_fail_nomem(err, "the decoder");
@@ -169,15 +164,6 @@ static enum sc_status decode_v5(struct sc_job *job, const uint8_t *bytes, size_t
 
 /* ---- ipfix ---- */
 
-static bool zeros(const uint8_t *p, size_t length)
-{
-    for (size_t i = 0; i < length; i++) {
-        if (p[i] != 0)
-            return false;
-    }
-    return true;
-}
-
 /* A header that tells more bytes than there are frames nothing; what follows the bytes that it tells is left out. */
 static enum sc_status decode_ipfix(struct sc_job *job, const uint8_t *bytes, size_t length)
 {
@@ -185,7 +171,7 @@ static enum sc_status decode_ipfix(struct sc_job *job, const uint8_t *bytes, siz
     bool frames = told >= IPFIX_HEADER && told <= length;
     if (frames)
         SC_TRY(sc_message_sets(job, bytes + IPFIX_HEADER, told - IPFIX_HEADER));
-    if (frames && zeros(bytes + told, length - told))
+    if (frames && sc_all_zero(bytes + told, length - told))
         return SC_OK;
     job->account->sequence.last.known = false;
     job->outcome->malformed++;
@@ -195,14 +181,14 @@ static enum sc_status decode_ipfix(struct sc_job *job, const uint8_t *bytes, siz
 /* ---- any message ---- */
 
 /* The session and the domain of a source: those that hold templates, or the accounts. */
-static enum sc_status find_part(struct sc_job *job, const struct sc_message_source *source, bool any_port,
-                                struct sc_session **session, struct sc_domain **domain)
+static enum sc_status find_part(struct sc_job *job, const struct sc_message_source *source,
+                                struct sc_session **busy, struct sc_session **session,
+                                struct sc_domain **domain)
 {
-    struct sc_decoder *d = job->decoder;
-    SC_TRY(sc_session_get(d, source, any_port, session));
-    d->busy[any_port] = *session;
+    SC_TRY(sc_session_get(job->decoder, source, session));
+    *busy = *session;
     sc_exporter_use(*session, job->message.receive_ms);
-    return sc_session_domain(*session, &d->limits, job->message.version, job->message.domain_id, domain);
+    return sc_session_domain(*session, job->message.version, job->message.domain_id, domain);
 }
 
 static enum sc_status find_state(struct sc_job *job, const struct sc_message_source *source)
@@ -210,11 +196,13 @@ static enum sc_status find_state(struct sc_job *job, const struct sc_message_sou
     struct sc_decoder *d = job->decoder;
     bool shared = d->limits.template_scope == SC_TEMPLATE_SCOPE_ADDRESS &&
                   source->transport == SC_TRANSPORT_UDP && job->message.version != 5;
-    enum sc_status status = find_part(job, source, shared, &job->session, &job->domain);
+    struct sc_message_source holder = *source;
+    holder.port = shared ? 0 : source->port;
+    enum sc_status status = find_part(job, &holder, &d->busy[shared], &job->session, &job->domain);
     job->own = job->session;
     job->account = job->domain;
     if (status == SC_OK && shared)
-        status = find_part(job, source, false, &job->own, &job->account);
+        status = find_part(job, source, &d->busy[0], &job->own, &job->account);
     if (status == SC_LIMIT) {
         char text[SC_ADDR_TEXT_MAX];
         sc_addr_format(&source->exporter, text);
@@ -250,13 +238,13 @@ static void leave_state(struct sc_job *job)
         sc_exporter_decoded(job->session->owner, job->message.receive_ms);
     d->busy[0] = d->busy[1] = NULL;
     if (job->session != NULL)
-        sc_session_note(d, job->session);
+        sc_session_note(job->session);
     if (job->own != NULL)
-        sc_session_note(d, job->own);
+        sc_session_note(job->own);
     if (job->own != job->session)
-        sc_session_tidy(d, job->own, job->account);
+        sc_session_tidy(job->own, job->account);
     if (job->session != NULL)
-        sc_session_tidy(d, job->session, job->domain);
+        sc_session_tidy(job->session, job->domain);
 }
 
 static void count_message(struct sc_job *job, size_t length)
@@ -316,7 +304,7 @@ enum sc_status sc_decoder_message(struct sc_decoder *decoder, const struct sc_me
         outcome->over_budget = status == SC_LIMIT;
         return status;
     }
-    sc_job_begin(&job, &job.message);
+    sc_job_begin(&job);
     status = decode(&job, bytes, length);
     if (is_fatal(status)) {
         roll_back(sink->flows, job.start[SC_RECORDS_FLOWS]);
@@ -334,7 +322,7 @@ enum sc_status sc_decoder_message(struct sc_decoder *decoder, const struct sc_me
 
 void sc_decoder_end_session(struct sc_decoder *decoder, const struct sc_message_source *source)
 {
-    struct sc_session *session = sc_session_find(decoder, source, false);
+    struct sc_session *session = sc_session_find(decoder, source);
     if (session == NULL)
         return;
     sc_session_forget(session);

@@ -48,15 +48,12 @@ struct sc_decoder_limits {
     uint32_t max_fields;          /* per template; default 1024 */
     uint32_t max_buffered_sets;   /* per session: data sets that wait for their template; default 64 */
     uint32_t max_buffered_bytes;  /* per session; default 256 KiB */
-    uint32_t
-        max_unknown_columns; /* per new exporter: elements that the registry does not know; default 256; later four times */
+    uint32_t max_unknown_columns; /* per new exporter: unknown to the registry; default 256; later * 4 */
     enum sc_template_scope template_scope;
-    uint64_t share_bytes; /* default 64 MiB */
-    const struct sc_budget_share
-        *shares; /* where it is another; the longest prefix counts; outlive the decoder */
+    uint64_t share_bytes;                 /* default 64 MiB */
+    const struct sc_budget_share *shares; /* where it is another: the longest prefix; outlive the decoder */
     uint32_t share_count;
-    struct sc_budget
-        *budget; /* the pool, shared with other decoders, outlives them; NULL: 2 GiB of its own */
+    struct sc_budget *budget; /* the pool, shared with other decoders, outlives them; NULL: 2 GiB alone */
 };
 
 /* The defaults above. */
@@ -105,9 +102,8 @@ struct sc_decode_outcome {
     uint32_t no_template_sets; /* data sets without a template at arrival, buffered or not */
     uint32_t recovered_sets;   /* earlier ones that a template of this message let us decode */
     uint32_t malformed;        /* events: see sc_exporter_stats.malformed */
-    uint32_t
-        over_budget; /* sessions, domains, templates, names and unknown elements that there was no room for */
-    uint32_t lost;   /* units missing before this message (v5: flows, v9: packets, IPFIX: data records) */
+    uint32_t over_budget;      /* sessions, domains, templates, names, unknown elements without room */
+    uint32_t lost; /* units missing before this message (v5: flows, v9: packets, IPFIX: data records) */
 };
 
 /*
@@ -165,10 +161,9 @@ struct sc_exporter_stats {
     uint64_t malformed;   /* malformed messages or sets */
     uint64_t over_budget; /* of the exporter, all its accounts: what there was no room for */
     uint64_t dropped; /* likewise: records that were decoded and then dropped, because the queue was full */
-    uint64_t sampling_rate; /* last in force, 0: none known */
-    double flows_per_s;     /* over about ten seconds; kept by sc_decoder_care */
-    uint64_t
-        count_mismatches; /* v9 messages whose header counts other than their records: a remark, no fault */
+    uint64_t sampling_rate;    /* last in force, 0: none known */
+    double flows_per_s;        /* over about ten seconds; kept by sc_decoder_care */
+    uint64_t count_mismatches; /* v9 messages whose header counts other than their records: no fault */
 };
 
 /* Who is told what during a step of care; what is NULL is not wanted. */
@@ -212,9 +207,8 @@ void sc_decoder_each_exporter(const struct sc_decoder *decoder,
  * one of the same session (exporter and port; 0: any port). Records come in lists: u32 length, the record, and so on. The format
  * is private to the decoder, versioned, and made for bytes that are not trusted; who stores records adds checksums.
  */
-#define SC_RECORD_MAX                                                                                        \
-    (10u                                                                                                     \
-     << 20) /* bytes of a record: what is larger is neither kept nor told to others; the overrun tells it */
+/* Bytes of a record: what is larger is neither kept nor told to others; the overrun tells it. */
+#define SC_RECORD_MAX (10u << 20)
 
 struct sc_record_head {
     struct sc_addr exporter;

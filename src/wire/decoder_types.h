@@ -20,7 +20,7 @@
  *   missing.c    which templates data sets came without
  *   changed.c    which sessions changed since their last record
  *   record.c     session records: written, a share at a time
- *   state.c      session records and earlier formats read
+ *   state.c      session records read, and what the format before them was
  *   merge.c      the state of another collector beside one's own
  *   decoder.c    a message, v5 too
  *
@@ -43,11 +43,8 @@ struct sc_wire_field {
 };
 
 enum sc_op_action {
-    SC_OP_UINT,
-    SC_OP_INT,
-    SC_OP_FLOAT,
-    SC_OP_ADDRESS, /* in its element's own column */
-    SC_OP_BYTES,
+    SC_OP_UINT,    /* an unsigned integer */
+    SC_OP_VALUE,   /* any other, in its element's own column: an address too */
     SC_OP_UNIFIED, /* the only address of its pair: to the unified column */
     SC_OP_PAIR,    /* the IPv4 one of a pair of which the template has both; `partner` is the IPv6 one */
     SC_OP_START,   /* flowStartSysUpTime */
@@ -59,15 +56,14 @@ enum sc_op_action {
 struct sc_op {
     struct sc_column_key key; /* where the value goes; for UNIFIED and PAIR the unified column */
     uint32_t slot;            /* hints, see sc_batch_begin */
-    uint32_t
-        alt_slot; /* of the element's own column (UNIFIED, PAIR) or of its BYTES column (variable length) */
-    uint32_t partner; /* PAIR: index of the IPv6 operation */
-    uint32_t anchor;  /* templates of variable length: the stretch of the record that the field lies in */
-    uint32_t offset;  /* within the stretch, or within a record of fixed length */
-    uint16_t length;  /* SC_VARIABLE_LENGTH: in the record */
-    uint16_t element; /* the element's id */
-    uint8_t action;   /* enum sc_op_action */
-    uint8_t type;     /* enum sc_ie_type */
+    uint32_t alt_slot; /* of the element's own column (UNIFIED, PAIR) or its BYTES one (variable length) */
+    uint32_t partner;  /* PAIR: index of the IPv6 operation */
+    uint32_t anchor;   /* templates of variable length: the stretch of the record that the field lies in */
+    uint32_t offset;   /* within the stretch, or within a record of fixed length */
+    uint16_t length;   /* SC_VARIABLE_LENGTH: in the record */
+    uint16_t element;  /* the element's id */
+    uint8_t action;    /* enum sc_op_action */
+    uint8_t type;      /* enum sc_ie_type */
 };
 
 /* Elements that the decoder itself looks at; template->special[] has their operation's index + 1. */
@@ -188,8 +184,7 @@ struct sc_mark {
 struct sc_sequence {
     bool seen, doubted, restarted; /* `last`, `doubt`, `before` mean something */
     struct sc_mark last;
-    struct sc_mark
-        doubt; /* a message that does not follow: the first after a restart if the next one follows it */
+    struct sc_mark doubt;  /* does not follow: the first after a restart if the next one follows it */
     struct sc_mark before; /* the last message before the last restart */
 };
 
@@ -203,8 +198,7 @@ enum sc_arrival_kind {
 
 struct sc_arrival {
     enum sc_arrival_kind kind;
-    bool
-        reborn; /* DOUBTED, RESTART: the exporter is believed to have started anew, with templates of its own */
+    bool reborn;   /* DOUBTED, RESTART: the exporter is believed to be new, with templates of its own */
     uint32_t lost; /* units missing before it */
 };
 
@@ -221,6 +215,7 @@ struct sc_domain {
     struct sc_roster_entry entry; /* of its session's domains */
     uint32_t id;
     uint8_t version;
+    struct sc_session *session;
     uint64_t seed;               /* of hashes: the decoder's */
     struct sc_roster templates;  /* those of flows before those of options */
     uint32_t flow_templates;     /* how many the former are */
@@ -285,6 +280,7 @@ struct sc_unknown_element {
 
 struct sc_session {
     struct sc_roster_entry entry;     /* of the decoder's sessions */
+    struct sc_decoder *decoder;       /* by whose limits it is made, also before it has the session */
     struct sc_session *hash_next;     /* of a list of sessions that no decoder has (state.c) */
     uint64_t cared;                   /* the last pass of care that has looked at all of it */
     struct sc_session *newer, *older; /* order of use */
@@ -301,14 +297,12 @@ struct sc_session {
     size_t charged;         /* of them, on its exporter's account */
     struct sc_domain *last; /* of the last message; NULL: it is gone */
     struct sc_roster domains;
-    uint64_t seed; /* of hashes: the decoder's */
     struct sc_waiting_set *waiting, **waiting_end;
     uint32_t waiting_count;
     size_t waiting_bytes;
     uint64_t revision; /* counts changes of what its record holds: sc_session_changed */
     uint64_t noted;    /* the last one that the list of changed sessions knows of */
-    uint64_t
-        shape; /* counts domains that come and go, and what goes of them: a record half-written is void then */
+    uint64_t shape; /* counts domains that come and go, and what goes of them: voids a half-written record */
     struct sc_session *changed_next, *changed_before;
     bool in_changed;
     bool on_disk;         /* an earlier record with templates may be */
@@ -391,9 +385,8 @@ enum sc_change_kind {
 struct sc_template_change {
     enum sc_change_kind kind;
     uint16_t id;
-    bool options; /* WITHDRAW_ALL: of options templates */
-    struct sc_template
-        *template_record; /* NEW: owned until it is applied; REFRESH: the domain's or a NEW one */
+    bool options;                        /* WITHDRAW_ALL: of options templates */
+    struct sc_template *template_record; /* NEW: owned until applied; REFRESH: the domain's or a NEW one */
 };
 
 struct sc_plan {
@@ -462,27 +455,6 @@ struct sc_decoder {
     struct sc_session *first_changed, *last_changed; /* since their last record */
     struct sc_buf removed;                           /* records of sessions that are gone */
     struct sc_record_writer writer;
-};
-
-/*
- * Everything about one message in flight. The records of `decoded`, which is the message or that of a set that waited, begin in the
- * sink's batches at row `first`, those of all at row `start`: both by enum sc_record_kind. `sent`: records in batches that were cut
- * off, which nothing takes back.
- */
-struct sc_job {
-    struct sc_decoder *decoder;
-    struct sc_session *session; /* holds templates */
-    struct sc_session *own;     /* of this port; the same unless template_scope is address */
-    struct sc_domain *domain;   /* of `session`: holds templates */
-    struct sc_domain *account;  /* of `own`: holds sequence and statistics */
-    struct sc_message message;
-    struct sc_arrival arrival;
-    struct sc_decode_sink *sink;
-    struct sc_decode_outcome *outcome;
-    struct sc_error *err;
-    const struct sc_message *decoded;
-    uint32_t first[2], start[2];
-    struct sc_decode_outcome sent;
 };
 
 #endif

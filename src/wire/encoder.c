@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "wire/encoder.h"
 #include "base/hash.h"
-
 #include "wire/encoder_types.h"
 
 enum { V5_MESSAGE = 24 + 30 * 48 };
@@ -59,10 +57,8 @@ void sc_encoder_free(struct sc_encoder *e)
         return;
     sc_encoder_plan_free(&e->flows);
     sc_encoder_plan_free(&e->option_records);
-    for (uint32_t i = 0; i < e->template_count; i++) {
-        free(e->templates[i]->fields);
+    for (uint32_t i = 0; i < e->template_count; i++)
         free(e->templates[i]);
-    }
     free(e->templates);
     free(e->message);
     free(e);
@@ -168,10 +164,8 @@ static enum sc_status put_variable_row(struct sc_encoder *e, const struct encode
 
 static enum sc_status put_run(struct sc_encoder *e, struct encoder_plan *plan, uint32_t row, uint32_t n)
 {
-    enum sc_status status;
-    struct encoder_pattern *p = sc_encoder_pattern_find(e, plan, &status);
-    if (p == NULL)
-        return status;
+    struct encoder_pattern *p;
+    SC_TRY(sc_encoder_pattern_find(e, plan, &p));
     if (p->template == NULL || p->template->too_long) {
         e->stats.skipped += n;
         return SC_OK;
@@ -245,12 +239,6 @@ void sc_encoder_restart(struct sc_encoder *e)
     e->sequence = 0;
     e->refreshed_ms = 0;
     sc_encoder_repeat_templates(e);
-}
-
-void sc_encoder_repeat_templates(struct sc_encoder *e)
-{
-    for (uint32_t i = 0; i < e->template_count; i++)
-        e->templates[i]->sent = false;
 }
 
 void sc_encoder_get_stats(const struct sc_encoder *e, struct sc_encoder_stats *out)

@@ -20,14 +20,8 @@ static void put_v5_header(struct sc_encoder *e)
 
 static uint32_t header_length(const struct sc_encoder *e)
 {
-    switch (e->options.protocol) {
-    case SC_EXPORT_V5:
-        return V5_HEADER;
-    case SC_EXPORT_V9:
-        return V9_HEADER;
-    default:
-        return IPFIX_HEADER;
-    }
+    enum sc_export_protocol protocol = e->options.protocol;
+    return protocol == SC_EXPORT_V5 ? V5_HEADER : protocol == SC_EXPORT_V9 ? V9_HEADER : IPFIX_HEADER;
 }
 
 void sc_encoder_message_open(struct sc_encoder *e)
@@ -128,6 +122,12 @@ void sc_encoder_set_open(struct sc_encoder *e, uint16_t id, uint32_t record_leng
     e->length += ENCODER_SET_HEADER;
 }
 
+void sc_encoder_repeat_templates(struct sc_encoder *e)
+{
+    for (uint32_t i = 0; i < e->template_count; i++)
+        e->templates[i]->sent = false;
+}
+
 void sc_encoder_refresh(struct sc_encoder *e)
 {
     const struct sc_encoder_options *o = &e->options;
@@ -139,8 +139,7 @@ void sc_encoder_refresh(struct sc_encoder *e)
         o->refresh_seconds != 0 && e->now_ms >= e->refreshed_ms + o->refresh_seconds * UINT64_C(1000);
     if (!by_count && !by_time)
         return;
-    for (uint32_t i = 0; i < e->template_count; i++)
-        e->templates[i]->sent = false;
+    sc_encoder_repeat_templates(e);
     e->data_since_refresh = false;
     e->refreshed_ms = e->now_ms;
     e->refreshed_messages = e->stats.messages;
@@ -171,8 +170,7 @@ static uint16_t template_set_id(const struct sc_encoder *e, const struct encoder
     return (uint16_t)(base + (t->scope_count != 0));
 }
 
-/* Options templates: IPFIX counts fields and scope fields, v9 their lengths in bytes (RFC 3954 section 6.1).
- */
+/* Options templates: IPFIX counts fields and scope fields, v9 their lengths in bytes (RFC 3954 section 6.1). */
 static void put_template_header(struct sc_encoder *e, const struct encoder_template *t, uint8_t *out)
 {
     sc_store_be16(out, t->id);

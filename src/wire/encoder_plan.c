@@ -48,18 +48,11 @@ static uint16_t wire_length(const struct encoder_source *s)
     case SC_TYPE_MAC_ADDRESS:
         return 6;
     case SC_TYPE_FLOAT32:
-        return 4;
     case SC_TYPE_IPV4_ADDRESS:
         return 4;
     default:
         return (uint16_t)sc_column_width_of((enum sc_ie_type)ie->type);
     }
-}
-
-static bool is_text(const struct sc_column_key *key)
-{
-    const struct sc_ie *ie = sc_ie_find(key->pen, key->id);
-    return ie != NULL && ie->type == SC_TYPE_STRING;
 }
 
 static void set_flow_time(const struct sc_encoder *e, struct encoder_source *s)
@@ -96,10 +89,11 @@ static bool set_origin_element(struct encoder_source *s)
 
 static void set_bytes(const struct sc_encoder *e, struct encoder_source *s, uint32_t pen)
 {
+    const struct sc_ie *ie = sc_ie_find(s->key.pen, s->key.id);
     set_element(s, ENCODER_BYTES, pen, s->key.id, ENCODER_VARIABLE);
     if (e->options.protocol == SC_EXPORT_V9)
         s->vary = ENCODER_BY_LENGTH;
-    s->text = is_text(&s->key);
+    s->text = ie != NULL && ie->type == SC_TYPE_STRING;
 }
 
 /* Elements that the collector added and that are sent only on request. */
@@ -122,13 +116,8 @@ static bool set_origin(const struct sc_encoder *e, struct encoder_source *s)
 static bool set_collector(const struct sc_encoder *e, struct encoder_source *s)
 {
     switch (s->key.id) {
-    case SC_IE_SOURCE_ADDRESS:
-    case SC_IE_DESTINATION_ADDRESS:
-    case SC_IE_NEXT_HOP:
-    case SC_IE_BGP_NEXT_HOP:
-    case SC_IE_POST_NAT_SOURCE:
-    case SC_IE_POST_NAT_DESTINATION:
-        return set_unified(s);
+    case SC_IE_EXPORTER_ADDRESS:
+        return set_origin(e, s);
     case SC_IE_FLOW_START:
     case SC_IE_FLOW_END:
         set_flow_time(e, s);
@@ -140,7 +129,7 @@ static bool set_collector(const struct sc_encoder *e, struct encoder_source *s)
         s->rival_ids[0] = 34;
         return true;
     default:
-        return set_origin(e, s);
+        return set_unified(s) || set_origin(e, s);
     }
 }
 
@@ -223,43 +212,25 @@ static bool same_columns(const struct encoder_plan *plan, const struct sc_column
     return at == plan->seen_count && plan->scope_count == scope_count && plan->sources != NULL;
 }
 
-static bool reserve(struct encoder_plan *plan, uint32_t count)
-{
-    if (count <= plan->source_capacity && plan->sources != NULL)
-        return true;
-    count += 16;
-    free(plan->sources);
-    free(plan->seen);
-    free(plan->state);
-    plan->sources = calloc(count, sizeof(*plan->sources));
-    plan->seen = calloc(count, sizeof(*plan->seen));
-    plan->state = calloc(count, sizeof(*plan->state));
-    plan->source_capacity = count;
-    bool done = plan->sources != NULL && plan->seen != NULL && plan->state != NULL;
-    if (!done)
-        sc_encoder_plan_free(plan);
-    return done;
-}
-
 static bool rebuild(const struct sc_encoder *e, struct encoder_plan *plan,
                     const struct sc_column *const *columns, uint32_t count, uint32_t scope_count)
 {
-    forget_patterns(plan);
-    plan->source_count = 0;
-    plan->seen_count = 0;
-    if (!reserve(plan, count))
-        return false;
+    sc_encoder_plan_free(plan);
+    plan->sources = calloc(count + 1, sizeof(*plan->sources));
+    plan->seen = calloc(count + 1, sizeof(*plan->seen));
+    plan->state = calloc(count + 1, sizeof(*plan->state));
     plan->scope_count = scope_count;
+    if (plan->sources == NULL || plan->seen == NULL || plan->state == NULL) {
+        sc_encoder_plan_free(plan);
+        return false;
+    }
     for (uint32_t i = 0; i < count; i++) {
         if (!is_used(columns[i]))
             continue;
         plan->seen[plan->seen_count++] = columns[i]->key;
         struct encoder_source *s = &plan->sources[plan->source_count];
         *s = (struct encoder_source){.key = columns[i]->key, .column = columns[i]};
-        if (set_source(e, s))
-            plan->source_count++;
-        else
-            s->column = NULL;
+        plan->source_count += set_source(e, s);
     }
     return true;
 }
@@ -395,12 +366,6 @@ static bool same_template(const struct encoder_template *x, const struct encoder
     return true;
 }
 
-static void free_template(struct encoder_template *t)
-{
-    free(t->fields);
-    free(t);
-}
-
 static bool id_in_use(const struct sc_encoder *e, uint16_t id)
 {
     for (uint32_t i = 0; i < e->template_count; i++)
@@ -430,7 +395,7 @@ static enum sc_status evict(struct sc_encoder *e)
     enum sc_status status = SC_OK;
     if (e->options.reliable && e->options.protocol == SC_EXPORT_IPFIX && t->sent)
         status = sc_encoder_withdraw(e, t);
-    free_template(t);
+    free(t);
     return status;
 }
 
@@ -476,27 +441,23 @@ static void measure(const struct sc_encoder *e, struct encoder_template *t)
 static enum sc_status find_template(struct sc_encoder *e, const struct encoder_plan *plan,
                                     const struct encoder_pattern *p, struct encoder_template **out)
 {
-    struct encoder_template *t = calloc(1, sizeof(*t));
-    if (t != NULL)
-        t->fields = calloc(p->step_count + 1, sizeof(*t->fields));
-    if (t == NULL || t->fields == NULL) {
-        free(t);
+    struct encoder_template *t = calloc(1, sizeof(*t) + p->step_count * sizeof(t->fields[0]));
+    if (t == NULL)
         return sc_fail_nomem(e->err, "a template");
-    }
     t->field_count = p->step_count;
     t->scope_count = plan->scope_count;
     for (uint32_t i = 0; i < p->step_count; i++)
         t->fields[i] = spec_of(&plan->sources[p->steps[i].source], p->state[p->steps[i].source]);
     measure(e, t);
     if (find_same(e, t, out)) {
-        free_template(t);
+        free(t);
         return SC_OK;
     }
     enum sc_status status = adopt(e, t);
     if (status == SC_OK)
         *out = t;
     else
-        free_template(t);
+        free(t);
     return status;
 }
 
@@ -561,27 +522,24 @@ static bool reserve_pattern(struct encoder_plan *plan)
            sc_table_reserve(&plan->table, 1);
 }
 
-struct encoder_pattern *sc_encoder_pattern_find(struct sc_encoder *e, struct encoder_plan *plan,
-                                                enum sc_status *status)
+enum sc_status sc_encoder_pattern_find(struct sc_encoder *e, struct encoder_plan *plan,
+                                       struct encoder_pattern **out)
 {
     uint64_t hash = sc_hash_begin(e->seed);
     for (uint32_t i = 0; i < plan->source_count; i++)
         hash = sc_hash_more(hash, plan->state[i], e->seed);
     hash = sc_hash_end(hash);
-    struct encoder_pattern *known = known_pattern(plan, hash);
-    *status = SC_OK;
-    if (known != NULL)
-        return known;
+    *out = known_pattern(plan, hash);
+    if (*out != NULL)
+        return SC_OK;
     struct encoder_pattern made;
-    *status = make_pattern(e, plan, &made); /* may forget all patterns */
-    if (*status != SC_OK)
-        return NULL;
+    SC_TRY(make_pattern(e, plan, &made)); /* may forget all patterns */
     if (!reserve_pattern(plan)) {
         free_pattern(&made);
-        *status = sc_fail_nomem(e->err, "a template");
-        return NULL;
+        return sc_fail_nomem(e->err, "a template");
     }
-    plan->patterns[plan->pattern_count] = made;
-    sc_table_add(&plan->table, hash, plan->pattern_count);
-    return &plan->patterns[plan->pattern_count++];
+    *out = &plan->patterns[plan->pattern_count];
+    **out = made;
+    sc_table_add(&plan->table, hash, plan->pattern_count++);
+    return SC_OK;
 }

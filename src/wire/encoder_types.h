@@ -17,7 +17,7 @@
 
 #include "base/bytes.h"
 #include "base/table.h"
-#include "wire/encoder_options.h"
+#include "wire/encoder.h"
 
 #include <stdlib.h>
 
@@ -67,7 +67,6 @@ struct encoder_source {
 };
 
 struct encoder_template {
-    struct encoder_spec *fields;
     uint64_t hash;
     uint64_t used;
     uint32_t field_count;
@@ -76,6 +75,7 @@ struct encoder_template {
     uint16_t id;
     bool sent;
     bool too_long; /* never fits a message */
+    struct encoder_spec fields[];
 };
 
 struct encoder_step {
@@ -94,7 +94,6 @@ struct encoder_pattern {
 struct encoder_plan {
     struct encoder_source *sources;
     uint32_t source_count;
-    uint32_t source_capacity;
     struct sc_column_key *seen; /* keys of all columns, those left out too */
     uint32_t seen_count;
     uint32_t scope_count;
@@ -145,8 +144,7 @@ enum sc_status sc_encoder_message_close(struct sc_encoder *e);
 bool sc_encoder_has_room(const struct sc_encoder *e, uint16_t id, uint32_t bytes);
 /* Goes on in set `id`, whose records have at least `record_length` bytes; there is room. */
 void sc_encoder_set_open(struct sc_encoder *e, uint16_t id, uint32_t record_length);
-/* UDP: when a refresh is due, marks all templates as not sent, so that each goes again before its next data.
- */
+/* UDP: when a refresh is due, marks all templates as not sent, so that each goes again before its next data. */
 void sc_encoder_refresh(struct sc_encoder *e);
 enum sc_status sc_encoder_send_template(struct sc_encoder *e, struct encoder_template *t);
 enum sc_status sc_encoder_withdraw(struct sc_encoder *e, const struct encoder_template *t);
@@ -161,9 +159,9 @@ void sc_encoder_plan_free(struct encoder_plan *plan);
 /* Sets plan->state to that of `row`; whether another row has the same. */
 void sc_encoder_row_state(const struct sc_encoder *e, struct encoder_plan *plan, uint32_t row);
 bool sc_encoder_same_state(const struct sc_encoder *e, const struct encoder_plan *plan, uint32_t row);
-/* The pattern of plan->state; NULL without memory or when emit fails (status in *status). */
-struct encoder_pattern *sc_encoder_pattern_find(struct sc_encoder *e, struct encoder_plan *plan,
-                                                enum sc_status *status);
+/* The pattern of plan->state. SC_NOMEM; what emit returned. */
+enum sc_status sc_encoder_pattern_find(struct sc_encoder *e, struct encoder_plan *plan,
+                                       struct encoder_pattern **out);
 
 /* encoder_values.c: `n` values from `row` on, the i-th at out + i * stride. */
 void sc_encoder_put_values(const struct sc_encoder *e, const struct encoder_source *source, uint32_t length,

@@ -1,22 +1,41 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/*
- * NetFlow v5: a header of 24 bytes and up to 30 records of 48. Offsets in the record:
- *
- *   0 srcaddr  4 dstaddr  8 nexthop  12 input(2) 14 output(2)  16 packets 20 octets  24 first 28 last
- *   32 srcport(2) 34 dstport(2)  36 pad 37 tcp_flags 38 proto 39 tos  40 src_as(2) 42 dst_as(2)
- *   44 src_mask 45 dst_mask  46 pad(2)
- */
+/* NetFlow v5: a header of 24 bytes and up to 30 records of 48, made of `fields` and two times; what else is in them is 0. */
 #include "base/clock.h"
 #include "wire/encoder_types.h"
 
-enum { V5_HEADER = 24, V5_RECORD = 48, V5_RECORDS = 30, V5_AS_TRANS = 23456, V5_SAMPLING_MAX = 0x3fff };
+enum { V5_RECORD = 48, V5_RECORDS = 30, V5_AS_TRANS = 23456, V5_SAMPLING_MAX = 0x3fff };
+enum { FIRST_AT = 24, LAST_AT = 28 };
+
+/* Those that are more than copied. */
+enum { SOURCE, DESTINATION, NEXT_HOP, SOURCE_AS, DESTINATION_AS, INPUT, OUTPUT, PACKETS, BYTES, FLAGS };
+
+static const struct {
+    uint16_t id;        /* up to NEXT_HOP an address of the collector's, else a number of IANA's */
+    uint8_t at, length; /* in the record */
+} fields[] = {
+    [SOURCE] = {SC_IE_SOURCE_ADDRESS, 0, 4},
+    [DESTINATION] = {SC_IE_DESTINATION_ADDRESS, 4, 4},
+    [NEXT_HOP] = {SC_IE_NEXT_HOP, 8, 4},
+    [SOURCE_AS] = {16, 40, 2},
+    [DESTINATION_AS] = {17, 42, 2},
+    [INPUT] = {10, 12, 2},
+    [OUTPUT] = {14, 14, 2},
+    [PACKETS] = {2, 16, 4},
+    [BYTES] = {1, 20, 4},
+    [FLAGS] = {6, 37, 1},
+    {7, 32, 2},  /* source port */
+    {11, 34, 2}, /* destination port */
+    {4, 38, 1},  /* protocol */
+    {5, 39, 1},  /* type of service */
+    {9, 44, 1},  /* source prefix length */
+    {13, 45, 1}, /* destination prefix length */
+};
+
+enum { FIELDS = sizeof(fields) / sizeof(fields[0]) };
 
 /* The columns that a v5 record is made of; NULL where there is none. */
 struct v5_columns {
-    const struct sc_column *source, *destination, *next_hop;
-    const struct sc_column *input, *output, *packets, *bytes;
-    const struct sc_column *source_port, *destination_port, *flags, *protocol, *tos;
-    const struct sc_column *source_as, *destination_as, *source_length, *destination_length;
+    const struct sc_column *of[FIELDS];
     const struct sc_column *first[5], *last[5]; /* FLOW_*, milliseconds, seconds, microseconds, nanoseconds */
     const struct sc_column *sampling;
 };
@@ -49,29 +68,11 @@ static void find_times(const struct sc_column *const *columns, uint32_t count, b
 
 static struct v5_columns find_columns(const struct sc_column *const *columns, uint32_t count)
 {
-#define ADDRESS(id) find(columns, count, SC_PEN_COLLECTOR, id, SC_COLUMN_ADDRESS)
-#define NUMBER(id)  find(columns, count, SC_PEN_IANA, id, SC_COLUMN_UINT)
-    struct v5_columns v = {
-        .source = ADDRESS(SC_IE_SOURCE_ADDRESS),
-        .destination = ADDRESS(SC_IE_DESTINATION_ADDRESS),
-        .next_hop = ADDRESS(SC_IE_NEXT_HOP),
-        .input = NUMBER(10),
-        .output = NUMBER(14),
-        .packets = NUMBER(2),
-        .bytes = NUMBER(1),
-        .source_port = NUMBER(7),
-        .destination_port = NUMBER(11),
-        .flags = NUMBER(6),
-        .protocol = NUMBER(4),
-        .tos = NUMBER(5),
-        .source_as = NUMBER(16),
-        .destination_as = NUMBER(17),
-        .source_length = NUMBER(9),
-        .destination_length = NUMBER(13),
-        .sampling = find(columns, count, SC_PEN_COLLECTOR, SC_IE_SAMPLING_RATE, SC_COLUMN_UINT),
-    };
-#undef ADDRESS
-#undef NUMBER
+    struct v5_columns v = {.sampling =
+                               find(columns, count, SC_PEN_COLLECTOR, SC_IE_SAMPLING_RATE, SC_COLUMN_UINT)};
+    for (unsigned f = 0; f < FIELDS; f++)
+        v.of[f] = f <= NEXT_HOP ? find(columns, count, SC_PEN_COLLECTOR, fields[f].id, SC_COLUMN_ADDRESS)
+                                : find(columns, count, SC_PEN_IANA, fields[f].id, SC_COLUMN_UINT);
     find_times(columns, count, true, v.first);
     find_times(columns, count, false, v.last);
     return v;
@@ -118,16 +119,17 @@ static bool is_v4(const struct sc_column *c, uint32_t row)
 /* Fills *out; false when a v5 record cannot say it. */
 static bool examine(const struct sc_encoder *e, const struct v5_columns *v, uint32_t row, struct v5_row *out)
 {
-    if (!is_v4(v->source, row) || !is_v4(v->destination, row))
+    const struct sc_column *const *of = v->of;
+    if (!is_v4(of[SOURCE], row) || !is_v4(of[DESTINATION], row))
         return false;
-    if (has_value(v->next_hop, row) && !is_v4(v->next_hop, row))
+    if (has_value(of[NEXT_HOP], row) && !is_v4(of[NEXT_HOP], row))
         return false;
-    if (!has_value(v->packets, row) || !has_value(v->bytes, row))
+    if (!has_value(of[PACKETS], row) || !has_value(of[BYTES], row))
         return false;
-    if ((sc_encoder_load(v->packets, row) | sc_encoder_load(v->bytes, row)) > UINT32_MAX)
+    if ((sc_encoder_load(of[PACKETS], row) | sc_encoder_load(of[BYTES], row)) > UINT32_MAX)
         return false;
-    if ((number_of(v->input, row) | number_of(v->output, row)) > UINT16_MAX ||
-        number_of(v->flags, row) > UINT8_MAX)
+    if ((number_of(of[INPUT], row) | number_of(of[OUTPUT], row)) > UINT16_MAX ||
+        number_of(of[FLAGS], row) > UINT8_MAX)
         return false;
     uint64_t sampling = number_of(v->sampling, row);
     if (sampling > V5_SAMPLING_MAX)
@@ -136,26 +138,30 @@ static bool examine(const struct sc_encoder *e, const struct v5_columns *v, uint
     return uptime_of(e, v->first, row, &out->first) && uptime_of(e, v->last, row, &out->last);
 }
 
-/* `n` values of a column down the records; those of absent values stay 0. */
-static void put_numbers(const struct sc_column *c, unsigned length, uint32_t row, uint32_t n, uint8_t *out)
-{
-    if (c != NULL)
-        sc_encoder_put_uints(c, length, row, n, out, V5_RECORD);
-}
-
 static void put_addresses(const struct sc_column *c, uint32_t row, uint32_t n, uint8_t *out)
 {
-    for (uint32_t i = 0; c != NULL && i < n; i++, out += V5_RECORD)
+    for (uint32_t i = 0; i < n; i++, out += V5_RECORD)
         if (!sc_column_is_null(c, row + i))
             memcpy(out, sc_column_addr(c, row + i)->b + 12, 4);
 }
 
 static void put_as(const struct sc_column *c, uint32_t row, uint32_t n, uint8_t *out)
 {
-    for (uint32_t i = 0; c != NULL && i < n; i++, out += V5_RECORD) {
+    for (uint32_t i = 0; i < n; i++, out += V5_RECORD) {
         uint64_t as = sc_encoder_load(c, row + i);
         sc_store_be16(out, (uint16_t)(as > UINT16_MAX ? V5_AS_TRANS : as));
     }
+}
+
+/* `n` values of a column down the records; those of absent values stay 0. */
+static void put_field(unsigned field, const struct sc_column *c, uint32_t row, uint32_t n, uint8_t *out)
+{
+    if (field <= NEXT_HOP)
+        put_addresses(c, row, n, out);
+    else if (field <= DESTINATION_AS)
+        put_as(c, row, n, out);
+    else
+        sc_encoder_put_uints(c, fields[field].length, row, n, out, V5_RECORD);
 }
 
 static void put_records(struct sc_encoder *e, const struct v5_columns *v, uint32_t row, uint32_t n,
@@ -163,26 +169,14 @@ static void put_records(struct sc_encoder *e, const struct v5_columns *v, uint32
 {
     uint8_t *out = e->message + e->length;
     memset(out, 0, (size_t)n * V5_RECORD);
-    put_addresses(v->source, row, n, out);
-    put_addresses(v->destination, row, n, out + 4);
-    put_addresses(v->next_hop, row, n, out + 8);
-    put_numbers(v->input, 2, row, n, out + 12);
-    put_numbers(v->output, 2, row, n, out + 14);
-    put_numbers(v->packets, 4, row, n, out + 16);
-    put_numbers(v->bytes, 4, row, n, out + 20);
-    for (uint32_t i = 0; i < n; i++) {
-        sc_store_be32(out + i * V5_RECORD + 24, rows[i].first);
-        sc_store_be32(out + i * V5_RECORD + 28, rows[i].last);
+    for (unsigned f = 0; f < FIELDS; f++) {
+        if (v->of[f] != NULL)
+            put_field(f, v->of[f], row, n, out + fields[f].at);
     }
-    put_numbers(v->source_port, 2, row, n, out + 32);
-    put_numbers(v->destination_port, 2, row, n, out + 34);
-    put_numbers(v->flags, 1, row, n, out + 37);
-    put_numbers(v->protocol, 1, row, n, out + 38);
-    put_numbers(v->tos, 1, row, n, out + 39);
-    put_as(v->source_as, row, n, out + 40);
-    put_as(v->destination_as, row, n, out + 42);
-    put_numbers(v->source_length, 1, row, n, out + 44);
-    put_numbers(v->destination_length, 1, row, n, out + 45);
+    for (uint32_t i = 0; i < n; i++, out += V5_RECORD) {
+        sc_store_be32(out + FIRST_AT, rows[i].first);
+        sc_store_be32(out + LAST_AT, rows[i].last);
+    }
     e->length += n * V5_RECORD;
     e->records += n;
     e->data_records += n;

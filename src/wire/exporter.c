@@ -4,7 +4,7 @@
 
 #include "base/array.h"
 #include "base/hash.h"
-#include "wire/changed.h"
+#include "wire/record.h"
 
 #include <stdlib.h>
 
@@ -91,11 +91,75 @@ static size_t configured_share(const struct sc_decoder_limits *limits, const str
 }
 
 /* Of a session that no decoder has. */
-size_t sc_session_share(const struct sc_session *session, const struct sc_decoder_limits *limits)
+size_t sc_session_share(const struct sc_session *session)
 {
     struct sc_addr network = network_of(&session->exporter);
-    size_t share = configured_share(limits, &network);
+    size_t share = configured_share(&session->decoder->limits, &network);
     return session->minutes >= SC_ESTABLISHED_MINUTES ? share : share / NEWCOMER_SHARE;
+}
+
+/* ---- standing ---- */
+
+static void set_standing(struct sc_exporter *e, enum sc_standing standing)
+{
+    size_t bytes = e->bytes;
+    unlink_use(e);
+    charge(e, 0, bytes);
+    e->standing = (uint8_t)standing;
+    charge(e, bytes, 0);
+    link_newest(e);
+}
+
+/* The quarter of the newcomers is never used up by the established. */
+static bool may_be_established(const struct sc_exporter *e)
+{
+    const struct sc_budget *b = e->decoder->budget;
+    size_t established = sc_budget_used(b, false) - sc_budget_used(b, true);
+    return established + e->bytes <= b->limit - b->limit / SC_BUDGET_NEWCOMERS;
+}
+
+/* True: it is established from now on. */
+static bool promote(struct sc_exporter *e)
+{
+    if (e->standing == SC_STRANGER)
+        set_standing(e, SC_NEWCOMER);
+    if (e->standing == SC_ESTABLISHED || e->minutes < SC_ESTABLISHED_MINUTES || !may_be_established(e))
+        return false;
+    set_standing(e, SC_ESTABLISHED);
+    return true;
+}
+
+void sc_exporter_decoded(struct sc_exporter *exporter, uint64_t now_ms)
+{
+    uint64_t minute = now_ms / 60000;
+    if (exporter->minutes != 0 && exporter->minute == minute)
+        return;
+    exporter->minute = minute;
+    exporter->minutes += exporter->minutes < SC_ESTABLISHED_MINUTES;
+    if (!promote(exporter))
+        return;
+    for (struct sc_session *s = exporter->newest; s != NULL; s = s->sibling_older) {
+        sc_session_changed(s); /* its record tells it */
+        sc_session_note(s);
+    }
+}
+
+static void restore(struct sc_exporter *exporter, uint8_t minutes)
+{
+    if (minutes > exporter->minutes)
+        exporter->minutes = minutes < SC_ESTABLISHED_MINUTES ? minutes : SC_ESTABLISHED_MINUTES;
+    if (exporter->minutes != 0)
+        promote(exporter);
+}
+
+bool sc_exporter_refuse(struct sc_exporter *e, bool own_share)
+{
+    struct sc_overrun *o = &e->decoder->overrun;
+    o->left_out++;
+    o->exporter = e->network;
+    o->own_share = own_share;
+    e->over_budget++;
+    return false;
 }
 
 /* ---- life ---- */
@@ -144,12 +208,12 @@ void sc_exporter_tidy(struct sc_exporter *exporter)
         sc_exporter_release(exporter);
 }
 
-struct sc_exporter *sc_exporter_adopt(struct sc_decoder *decoder, struct sc_session *session)
+struct sc_exporter *sc_exporter_adopt(struct sc_session *session)
 {
     struct sc_addr network = network_of(&session->exporter);
-    struct sc_exporter *e = find(decoder, &network);
+    struct sc_exporter *e = find(session->decoder, &network);
     if (e == NULL)
-        e = create(decoder, &network);
+        e = create(session->decoder, &network);
     if (e == NULL)
         return NULL;
     session->owner = e;
@@ -157,7 +221,7 @@ struct sc_exporter *sc_exporter_adopt(struct sc_decoder *decoder, struct sc_sess
         e->used_ms = session->used_ms;
     link_newest_sibling(session);
     e->streams += sc_session_is_stream(session);
-    sc_exporter_restore(e, session->minutes);
+    restore(e, session->minutes);
     return e;
 }
 
@@ -191,70 +255,6 @@ void sc_exporter_use(struct sc_session *session, uint64_t now_ms)
     }
 }
 
-/* ---- standing ---- */
-
-static void set_standing(struct sc_exporter *e, enum sc_standing standing)
-{
-    size_t bytes = e->bytes;
-    unlink_use(e);
-    charge(e, 0, bytes);
-    e->standing = (uint8_t)standing;
-    charge(e, bytes, 0);
-    link_newest(e);
-}
-
-/* The quarter of the newcomers is never used up by the established. */
-static bool may_be_established(const struct sc_exporter *e)
-{
-    const struct sc_budget *b = e->decoder->budget;
-    size_t established = sc_budget_used(b, false) - sc_budget_used(b, true);
-    return established + e->bytes <= b->limit - b->limit / SC_BUDGET_NEWCOMERS;
-}
-
-/* True: it is established from now on. */
-static bool promote(struct sc_exporter *e)
-{
-    if (e->standing == SC_STRANGER)
-        set_standing(e, SC_NEWCOMER);
-    if (e->standing == SC_ESTABLISHED || e->minutes < SC_ESTABLISHED_MINUTES || !may_be_established(e))
-        return false;
-    set_standing(e, SC_ESTABLISHED);
-    return true;
-}
-
-void sc_exporter_decoded(struct sc_exporter *exporter, uint64_t now_ms)
-{
-    uint64_t minute = now_ms / 60000;
-    if (exporter->minutes != 0 && exporter->minute == minute)
-        return;
-    exporter->minute = minute;
-    exporter->minutes += exporter->minutes < SC_ESTABLISHED_MINUTES;
-    if (!promote(exporter))
-        return;
-    for (struct sc_session *s = exporter->newest; s != NULL; s = s->sibling_older) {
-        sc_session_changed(s); /* its record tells it */
-        sc_session_note(exporter->decoder, s);
-    }
-}
-
-void sc_exporter_restore(struct sc_exporter *exporter, uint8_t minutes)
-{
-    if (minutes > exporter->minutes)
-        exporter->minutes = minutes < SC_ESTABLISHED_MINUTES ? minutes : SC_ESTABLISHED_MINUTES;
-    if (exporter->minutes != 0)
-        promote(exporter);
-}
-
-bool sc_exporter_refuse(struct sc_exporter *e, bool own_share)
-{
-    struct sc_overrun *o = &e->decoder->overrun;
-    o->left_out++;
-    o->exporter = e->network;
-    o->own_share = own_share;
-    e->over_budget++;
-    return false;
-}
-
 void sc_decoder_note_dropped(struct sc_decoder *decoder, const struct sc_addr *exporter, uint64_t records)
 {
     struct sc_addr network = network_of(exporter);
@@ -270,18 +270,9 @@ static uint64_t element_key(const struct sc_wire_field *field, uint32_t instance
     return (uint64_t)field->pen << 32 | (uint64_t)field->id << 16 | instance;
 }
 
-/* Index of the first element whose key is not below `key`. */
 static uint32_t element_index(const struct sc_exporter *e, uint64_t key)
 {
-    uint32_t low = 0, high = e->unknown_count;
-    while (low < high) {
-        uint32_t mid = (low + high) / 2;
-        if (e->unknown[mid].key < key)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
+    return sc_array_below(e->unknown, sizeof(*e->unknown), e->unknown_count, key);
 }
 
 /* Elements that no template was defined with for long make room for others. */
@@ -295,10 +286,10 @@ static void forget_elements(struct sc_exporter *e)
     e->unknown_count = kept;
 }
 
-static bool has_place(struct sc_exporter *e, const struct sc_decoder_limits *limits)
+static bool has_place(struct sc_exporter *e)
 {
-    uint32_t most = sc_exporter_is_new(e) ? limits->max_unknown_columns
-                                          : ESTABLISHED_ELEMENTS * limits->max_unknown_columns;
+    uint32_t most =
+        e->decoder->limits.max_unknown_columns * (sc_exporter_is_new(e) ? 1 : ESTABLISHED_ELEMENTS);
     if (e->unknown_count >= most)
         forget_elements(e);
     if (e->unknown_count >= most)
@@ -310,8 +301,7 @@ static bool has_place(struct sc_exporter *e, const struct sc_decoder_limits *lim
     return true;
 }
 
-bool sc_exporter_may_bring(struct sc_session *session, const struct sc_decoder_limits *limits,
-                           const struct sc_wire_field *field, uint32_t instance)
+bool sc_exporter_may_bring(struct sc_session *session, const struct sc_wire_field *field, uint32_t instance)
 {
     struct sc_exporter *e = session->owner;
     uint64_t key = element_key(field, instance);
@@ -319,7 +309,7 @@ bool sc_exporter_may_bring(struct sc_session *session, const struct sc_decoder_l
         return true; /* of a saved state: it was judged then */
     uint32_t at = element_index(e, key);
     if (at == e->unknown_count || e->unknown[at].key != key) {
-        if (!has_place(e, limits))
+        if (!has_place(e))
             return false;
         at = element_index(e, key); /* some may have gone */
         memmove(e->unknown + at + 1, e->unknown + at, (e->unknown_count - at) * sizeof(*e->unknown));

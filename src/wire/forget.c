@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* What a session, a domain or a template leaves when it goes. */
-#include "wire/forget.h"
+#include "wire/session.h"
 
 #include "base/array.h"
 #include "wire/exporter.h"
@@ -45,7 +45,7 @@ void sc_session_drop_waiting(struct sc_session *session, const struct sc_waiting
     }
 }
 
-static void forget_maps(struct sc_session *session, struct sc_domain *domain)
+static void forget_maps(struct sc_domain *domain)
 {
     struct sc_domain_maps *maps = domain->maps;
     if (maps == NULL)
@@ -56,24 +56,25 @@ static void forget_maps(struct sc_session *session, struct sc_domain *domain)
         free(maps->names[kind].entries);
         sc_table_free(&maps->names[kind].table);
     }
-    session->bytes -= maps->bytes;
+    domain->session->bytes -= maps->bytes;
     free(maps);
     domain->maps = NULL;
 }
 
-void sc_missing_free(struct sc_session *session, struct sc_domain *domain)
+void sc_missing_free(struct sc_domain *domain)
 {
-    session->bytes -= sc_array_bytes(domain->missing, domain->missing_count);
+    domain->session->bytes -= sc_array_bytes(domain->missing, domain->missing_count);
     free(domain->missing);
     domain->missing = NULL;
     domain->missing_count = 0;
 }
 
-static void forget_domain(struct sc_session *session, struct sc_domain *domain)
+static void forget_domain(struct sc_domain *domain)
 {
+    struct sc_session *session = domain->session;
     session->shape++;
     while (domain->templates.count != 0)
-        free(sc_domain_take_template(session, domain, sc_template_at(domain, domain->templates.count - 1)));
+        free(sc_domain_take_template(domain, sc_template_at(domain, domain->templates.count - 1)));
     session->bytes -= sc_roster_bytes(&domain->templates);
     sc_roster_free(&domain->templates);
     session->bytes -= sc_array_bytes(domain->samplers, domain->sampler_count);
@@ -81,8 +82,8 @@ static void forget_domain(struct sc_session *session, struct sc_domain *domain)
     domain->samplers = NULL;
     domain->sampler_count = 0;
     domain->default_rate = 0;
-    forget_maps(session, domain);
-    sc_missing_free(session, domain);
+    forget_maps(domain);
+    sc_missing_free(domain);
     domain->init_known = false;
     domain->sequence = (struct sc_sequence){0};
 }
@@ -91,7 +92,7 @@ void sc_session_forget(struct sc_session *session)
 {
     sc_session_drop_waiting(session, &(struct sc_waiting_choice){0});
     for (uint32_t i = 0; i < session->domains.count; i++)
-        forget_domain(session, sc_domain_at(session, i));
+        forget_domain(sc_domain_at(session, i));
 }
 
 void sc_session_free(struct sc_session *session)
@@ -105,22 +106,24 @@ void sc_session_free(struct sc_session *session)
     free(session);
 }
 
-void sc_session_remove(struct sc_decoder *decoder, struct sc_session *session)
+void sc_session_remove(struct sc_session *session)
 {
+    struct sc_decoder *decoder = session->decoder;
     if (decoder->care.session == session)
         decoder->care.session = NULL;
     sc_roster_remove(&decoder->sessions, &session->entry);
-    sc_session_unlink_use(decoder, session);
-    sc_session_unnote(decoder, session);
+    sc_session_unlink_use(session);
+    sc_session_unnote(session);
     sc_exporter_disown(session);
     if (decoder->last == session)
         decoder->last = NULL;
     sc_session_free(session);
 }
 
-void sc_session_drop_domain(struct sc_session *session, struct sc_domain *domain)
+void sc_domain_drop(struct sc_domain *domain)
 {
-    forget_domain(session, domain);
+    struct sc_session *session = domain->session;
+    forget_domain(domain);
     session->bytes -= sizeof(*domain);
     sc_roster_remove(&session->domains, &domain->entry);
     if (session->last == domain)
@@ -128,15 +131,14 @@ void sc_session_drop_domain(struct sc_session *session, struct sc_domain *domain
     free(domain);
 }
 
-struct sc_template *sc_domain_take_template(struct sc_session *session, struct sc_domain *domain,
-                                            struct sc_template *t)
+struct sc_template *sc_domain_take_template(struct sc_domain *domain, struct sc_template *t)
 {
     if (t == NULL)
         return NULL;
     if (!t->options)
         sc_roster_swap(&domain->templates, &t->entry, --domain->flow_templates);
     sc_roster_remove(&domain->templates, &t->entry);
-    session->shape++;
-    session->bytes -= t->bytes;
+    domain->session->shape++;
+    domain->session->bytes -= t->bytes;
     return t;
 }

@@ -6,11 +6,11 @@
  *
  * The keys come from the network: the hash is seeded, the tables and the lengths are bounded.
  */
-#include "wire/maps.h"
 #include "base/array.h"
 #include "base/hash.h"
+#include "wire/options.h"
 
-#include "wire/budget.h"
+#include "wire/exporter.h"
 
 #include <stdlib.h>
 
@@ -40,16 +40,10 @@ static struct sc_map_entry *find(const struct sc_name_map *map, uint64_t seed, s
     return p.number == SC_TABLE_NONE ? NULL : &map->entries[p.number];
 }
 
-static const uint8_t *find_name(const struct sc_name_map *map, uint64_t seed, struct sc_map_key key)
+static void charge(struct sc_domain *domain, size_t more, size_t less)
 {
-    const struct sc_map_entry *e = find(map, seed, key);
-    return e == NULL ? NULL : e->name;
-}
-
-static void charge(struct sc_session *session, struct sc_domain_maps *maps, size_t more, size_t less)
-{
-    session->bytes = session->bytes + more - less;
-    maps->bytes = maps->bytes + more - less;
+    domain->session->bytes = domain->session->bytes + more - less;
+    domain->maps->bytes = domain->maps->bytes + more - less;
 }
 
 /* Of a table of so many slots, and of the entries that it has room for. */
@@ -58,18 +52,17 @@ static size_t map_bytes(uint32_t slots)
     return slots * sizeof(uint64_t) + slots / 2 * sizeof(struct sc_map_entry);
 }
 
-static enum sc_status make_place(const struct sc_decoder *decoder, struct sc_session *session,
-                                 struct sc_domain_maps *maps, struct sc_name_map *map)
+static enum sc_status make_place(struct sc_domain *domain, struct sc_name_map *map)
 {
     uint32_t slots = map->table.size;
     if (map->count < slots / 2)
         return SC_OK;
     size_t more = map_bytes(sc_table_size(map->count + 1)) - map_bytes(slots);
-    if (!sc_session_has_room_for_names(session, &decoder->limits, more))
+    if (!sc_session_has_room_for_names(domain->session, more))
         return SC_LIMIT;
     if (!sc_array_more(map->entries, map->count, 1) || !sc_table_reserve(&map->table, 1))
         return SC_NOMEM;
-    charge(session, maps, more, 0);
+    charge(domain, more, 0);
     return SC_OK;
 }
 
@@ -79,44 +72,41 @@ static size_t name_bytes(const uint8_t *name)
 }
 
 /* The last entry takes its place. */
-static void take_out(const struct sc_decoder *decoder, struct sc_session *session,
-                     struct sc_domain_maps *maps, struct sc_name_map *map, struct sc_map_entry *entry)
+static void take_out(struct sc_domain *domain, struct sc_name_map *map, struct sc_map_entry *entry)
 {
     uint32_t place = (uint32_t)(entry - map->entries), last = --map->count;
-    charge(session, maps, 0, name_bytes(entry->name));
+    charge(domain, 0, name_bytes(entry->name));
     free(entry->name);
-    sc_table_remove(&map->table, hash_of(entry->key, decoder->seed), place);
+    sc_table_remove(&map->table, hash_of(entry->key, domain->seed), place);
     if (place == last)
         return;
     *entry = map->entries[last];
-    sc_table_renumber(&map->table, hash_of(entry->key, decoder->seed), last, place);
+    sc_table_renumber(&map->table, hash_of(entry->key, domain->seed), last, place);
 }
 
 /* ---- what is known of a domain ---- */
 
-static enum sc_status make_maps(const struct sc_decoder *decoder, struct sc_session *session,
-                                struct sc_domain *domain)
+static enum sc_status make_maps(struct sc_domain *domain)
 {
     if (domain->maps != NULL)
         return SC_OK;
-    if (!sc_session_has_room_for_names(session, &decoder->limits, sizeof(*domain->maps)))
+    if (!sc_session_has_room_for_names(domain->session, sizeof(*domain->maps)))
         return SC_LIMIT;
     domain->maps = calloc(1, sizeof(*domain->maps));
     if (domain->maps == NULL)
         return SC_NOMEM;
-    charge(session, domain->maps, sizeof(*domain->maps), 0);
+    charge(domain, sizeof(*domain->maps), 0);
     return SC_OK;
 }
 
 /* The key is not in the map. */
-static enum sc_status add_name(const struct sc_decoder *decoder, struct sc_session *session,
-                               struct sc_domain_maps *maps, const struct sc_map_item *item, uint32_t length)
+static enum sc_status add_name(struct sc_domain *domain, const struct sc_map_item *item, uint32_t length)
 {
-    struct sc_name_map *map = &maps->names[item->kind];
+    struct sc_name_map *map = &domain->maps->names[item->kind];
     if (map->count >= MAX_ENTRIES)
         return SC_LIMIT;
-    SC_TRY(make_place(decoder, session, maps, map));
-    if (!sc_session_has_room_for_names(session, &decoder->limits, length + 1 + NAME_OVERHEAD))
+    SC_TRY(make_place(domain, map));
+    if (!sc_session_has_room_for_names(domain->session, length + 1 + NAME_OVERHEAD))
         return SC_LIMIT;
     uint8_t *name = malloc(length + 1);
     if (name == NULL)
@@ -124,9 +114,9 @@ static enum sc_status add_name(const struct sc_decoder *decoder, struct sc_sessi
     name[0] = (uint8_t)length;
     memcpy(name + 1, item->name, length);
     map->entries[map->count] = (struct sc_map_entry){.key = item->key, .name = name};
-    sc_table_add(&map->table, hash_of(item->key, decoder->seed), map->count++);
-    charge(session, maps, name_bytes(name), 0);
-    sc_session_changed(session);
+    sc_table_add(&map->table, hash_of(item->key, domain->seed), map->count++);
+    charge(domain, name_bytes(name), 0);
+    sc_session_changed(domain->session);
     return SC_OK;
 }
 
@@ -138,60 +128,56 @@ static uint32_t text_length(const uint8_t *text, uint32_t length)
     return length;
 }
 
-enum sc_status sc_domain_put_name(const struct sc_decoder *decoder, struct sc_session *session,
-                                  struct sc_domain *domain, const struct sc_map_item *item)
+enum sc_status sc_domain_put_name(struct sc_domain *domain, const struct sc_map_item *item)
 {
     uint32_t length = text_length(item->name, item->length);
     if (domain->maps == NULL && length == 0)
         return SC_OK;
-    SC_TRY(make_maps(decoder, session, domain));
+    SC_TRY(make_maps(domain));
     struct sc_name_map *map = &domain->maps->names[item->kind];
-    struct sc_map_entry *old = find(map, decoder->seed, item->key);
+    struct sc_map_entry *old = find(map, domain->seed, item->key);
     if (old != NULL) {
         if (old->name[0] == length && memcmp(old->name + 1, item->name, length) == 0)
             return SC_OK; /* exporters repeat themselves every minute */
-        take_out(decoder, session, domain->maps, map, old);
-        sc_session_changed(session);
+        take_out(domain, map, old);
+        sc_session_changed(domain->session);
     }
     if (length == 0 || length > MAX_NAME)
         return SC_OK;
-    return add_name(decoder, session, domain->maps, item, length);
+    return add_name(domain, item, length);
 }
 
-enum sc_status sc_domain_put_exporter(const struct sc_decoder *decoder, struct sc_session *session,
-                                      struct sc_domain *domain, const struct sc_addr *exporter)
+enum sc_status sc_domain_put_exporter(struct sc_domain *domain, const struct sc_addr *exporter)
 {
-    SC_TRY(make_maps(decoder, session, domain));
+    SC_TRY(make_maps(domain));
     struct sc_domain_maps *maps = domain->maps;
     if (!maps->exporter_known || !sc_addr_equal(&maps->exporter, exporter))
-        sc_session_changed(session);
+        sc_session_changed(domain->session);
     maps->exporter = *exporter;
     maps->exporter_known = true;
     return SC_OK;
 }
 
-enum sc_status sc_maps_merge(const struct sc_decoder *decoder, struct sc_session *session,
-                             struct sc_domain *mine, const struct sc_domain *theirs, bool newer)
+enum sc_status sc_maps_merge(struct sc_domain *mine, const struct sc_domain *theirs, bool newer)
 {
     for (unsigned kind = 0; theirs->maps != NULL && kind < SC_MAP_COUNT; kind++) {
         const struct sc_name_map *from = &theirs->maps->names[kind];
         for (uint32_t i = 0; i < from->count; i++) {
             const struct sc_map_entry *e = &from->entries[i];
             const struct sc_name_map *to = mine->maps == NULL ? NULL : &mine->maps->names[kind];
-            bool known = to != NULL && find(to, decoder->seed, e->key) != NULL;
+            bool known = to != NULL && find(to, mine->seed, e->key) != NULL;
             if (known && !newer)
                 continue;
             const struct sc_map_item item = {
                 .kind = (enum sc_map_kind)kind, .key = e->key, .name = e->name + 1, .length = e->name[0]};
-            if (sc_domain_put_name(decoder, session, mine, &item) == SC_NOMEM)
+            if (sc_domain_put_name(mine, &item) == SC_NOMEM)
                 return SC_NOMEM;
         }
     }
     bool told = mine->maps != NULL && mine->maps->exporter_known;
     if (theirs->maps == NULL || !theirs->maps->exporter_known || (told && !newer))
         return SC_OK;
-    return sc_domain_put_exporter(decoder, session, mine, &theirs->maps->exporter) == SC_NOMEM ? SC_NOMEM
-                                                                                               : SC_OK;
+    return sc_domain_put_exporter(mine, &theirs->maps->exporter) == SC_NOMEM ? SC_NOMEM : SC_OK;
 }
 
 /* ---- options records ---- */
@@ -243,14 +229,14 @@ static void take_name(const struct sc_run *run, uint32_t i, enum sc_map_kind kin
         sc_run_bytes(run, SC_SPECIAL_INTERFACE_TEXT, i, &item->name, &item->length);
 }
 
-static enum sc_status apply_names(struct sc_session *session, const struct sc_run *run, uint32_t i)
+static enum sc_status apply_names(const struct sc_run *run, uint32_t i)
 {
     for (unsigned kind = 0; kind < SC_MAP_COUNT; kind++) {
         struct sc_map_item item = {.kind = (enum sc_map_kind)kind};
         if ((run->template_record->names >> kind & 1) == 0 || !key_of_item(run, i, item.kind, &item.key))
             continue;
         take_name(run, i, item.kind, &item);
-        enum sc_status status = sc_domain_put_name(run->decoder, session, run->domain, &item);
+        enum sc_status status = sc_domain_put_name(run->domain, &item);
         if (status != SC_OK && status != SC_LIMIT)
             return status; /* one name too many stays unknown */
     }
@@ -278,14 +264,14 @@ static bool told_address(const struct sc_run *run, uint32_t i, struct sc_addr *a
     return false;
 }
 
-enum sc_status sc_maps_apply(struct sc_session *session, const struct sc_run *run)
+enum sc_status sc_maps_apply(const struct sc_run *run)
 {
     struct sc_addr exporter;
     for (uint32_t i = 0; i < run->count; i++) {
-        SC_TRY(apply_names(session, run, i));
+        SC_TRY(apply_names(run, i));
         if (!run->template_record->tells_exporter || !told_address(run, i, &exporter))
             continue;
-        if (sc_domain_put_exporter(run->decoder, session, run->domain, &exporter) == SC_NOMEM)
+        if (sc_domain_put_exporter(run->domain, &exporter) == SC_NOMEM)
             return SC_NOMEM;
     }
     return SC_OK;
@@ -338,7 +324,8 @@ static const uint8_t *look_up(struct lookup *l, const struct sc_run *run, uint32
                                                 : !sc_run_special(run, l->special, i, &key.low))
         return NULL;
     if (!l->found || !same_key(key, l->key)) {
-        l->name = find_name(l->map, run->decoder->seed, key);
+        const struct sc_map_entry *e = find(l->map, run->decoder->seed, key);
+        l->name = e == NULL ? NULL : e->name;
         l->key = key;
         l->found = true;
     }

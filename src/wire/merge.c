@@ -10,15 +10,10 @@
  *   u32 accounts; account: 16 bytes exporter, u16 port, u8 protocol version, u32 domain, u64 time of the last message, ms
  *   u64 XXH3 of all before
  */
-#include "wire/budget.h"
-#include "wire/changed.h"
 #include "wire/exporter.h"
-#include "wire/forget.h"
-#include "wire/maps.h"
 #include "wire/options.h"
 #include "wire/record.h"
 #include "wire/session.h"
-#include "wire/state.h"
 #include "wire/template.h"
 
 #include <stdlib.h>
@@ -55,90 +50,77 @@ static void set_clocks(const struct merger *m, struct sc_session *theirs)
     }
 }
 
-static uint64_t last_definition(const struct sc_domain *domain)
-{
-    uint64_t last = 0;
-    for (uint32_t i = 0; i < domain->templates.count; i++)
-        last = sc_template_at(domain, i)->seen_ms > last ? sc_template_at(domain, i)->seen_ms : last;
-    return last;
-}
-
 /* Whether something of that time was said to the other collector after the last word to this one. */
 static bool was_said_later(const struct sc_domain *mine, uint64_t seen_ms)
 {
     return mine->heard_ms == 0 || seen_ms > mine->heard_ms + SLACK_MS;
 }
 
-static enum sc_status take_copy(const struct sc_decoder_limits *limits, struct sc_session *session,
-                                struct sc_domain *mine, const struct sc_template *theirs, size_t freed)
+static enum sc_status take_copy(struct sc_domain *mine, const struct sc_template *theirs, size_t freed)
 {
     struct sc_template *old;
-    struct sc_template *t = sc_template_compile(session, limits, theirs->fields, theirs->field_count,
+    struct sc_template *t = sc_template_compile(mine->session, theirs->fields, theirs->field_count,
                                                 theirs->id, theirs->options, theirs->scope_count);
     if (t == NULL)
         return SC_NOMEM;
     t->seen_ms = theirs->seen_ms;
     t->refresh_ms = theirs->refresh_ms;
     t->life = mine->life;
-    if (!sc_session_has_room(session, limits, t->bytes - freed + sc_roster_growth(&mine->templates, 1))) {
+    if (!sc_session_has_room(mine->session, t->bytes - freed + sc_roster_growth(&mine->templates, 1))) {
         free(t);
         return SC_OK;
     }
-    enum sc_status status = sc_domain_put_template(session, mine, t, &old);
+    enum sc_status status = sc_domain_put_template(mine, t, &old);
     free(status == SC_OK ? old : t);
     mine->recoverable |= status == SC_OK;
     return status;
 }
 
-static enum sc_status merge_template(const struct sc_decoder_limits *limits, struct sc_session *session,
-                                     struct sc_domain *mine, const struct sc_template *theirs)
+static enum sc_status merge_template(struct sc_domain *mine, const struct sc_template *theirs)
 {
     struct sc_template *known = sc_domain_template(mine, theirs->id);
     if (theirs->seen_ms < mine->life_ms)
         return SC_OK; /* the exporter has started anew since */
     if (known == NULL)
-        return take_copy(limits, session, mine, theirs, 0);
+        return take_copy(mine, theirs, 0);
     if (theirs->seen_ms <= known->seen_ms || !was_said_later(mine, theirs->seen_ms))
         return SC_OK;
     if (!sc_template_same(known, theirs->fields, theirs->field_count, theirs->options, theirs->scope_count))
-        return take_copy(limits, session, mine, theirs, known->bytes);
+        return take_copy(mine, theirs, known->bytes);
     known->seen_ms = theirs->seen_ms;
     known->refresh_ms = theirs->refresh_ms > known->refresh_ms ? theirs->refresh_ms : known->refresh_ms;
     return SC_OK;
 }
 
 /* Options data have no times of their own: they are as new as the templates beside them. */
-static enum sc_status merge_options(const struct sc_decoder *decoder, struct sc_session *session,
-                                    struct sc_domain *mine, const struct sc_domain *theirs, bool newer)
+static enum sc_status merge_options(struct sc_domain *mine, const struct sc_domain *theirs, bool newer)
 {
     if (theirs->default_rate != 0 && (newer || mine->default_rate == 0))
-        sc_domain_put_default_rate(session, mine, theirs->default_rate);
+        sc_domain_put_default_rate(mine, theirs->default_rate);
     if (theirs->init_known && (newer || !mine->init_known))
-        sc_domain_put_init(session, mine, theirs->init_ms);
+        sc_domain_put_init(mine, theirs->init_ms);
     for (uint32_t i = 0, n = newer || mine->sampler_count == 0 ? theirs->sampler_count : 0; i < n; i++) {
         const struct sc_sampler *s = &theirs->samplers[i];
-        if (sc_domain_put_sampler(session, &decoder->limits, mine, s->id, s->rate) == SC_NOMEM)
+        if (sc_domain_put_sampler(mine, s->id, s->rate) == SC_NOMEM)
             return SC_NOMEM;
     }
-    return sc_maps_merge(decoder, session, mine, theirs, newer);
+    return sc_maps_merge(mine, theirs, newer);
 }
 
 /* Bounds leave out what is beyond them; they are no reason to take nothing. */
-static enum sc_status merge_domain(const struct sc_decoder *decoder, struct sc_session *session,
-                                   const struct sc_domain *theirs)
+static enum sc_status merge_domain(struct sc_session *session, const struct sc_domain *theirs)
 {
-    const struct sc_decoder_limits *limits = &decoder->limits;
     struct sc_domain *mine;
     uint32_t known = session->domains.count;
-    enum sc_status status = sc_session_domain(session, limits, theirs->version, theirs->id, &mine);
+    enum sc_status status = sc_session_domain(session, theirs->version, theirs->id, &mine);
     if (status != SC_OK)
         return status == SC_LIMIT ? SC_OK : status;
-    uint64_t last = last_definition(theirs);
-    bool newer = last > last_definition(mine) && was_said_later(mine, last);
+    uint64_t last = sc_domain_last_definition(theirs);
+    bool newer = last > sc_domain_last_definition(mine) && was_said_later(mine, last);
     for (uint32_t i = 0; i < theirs->templates.count; i++)
-        SC_TRY(merge_template(limits, session, mine, sc_template_at(theirs, i)));
+        SC_TRY(merge_template(mine, sc_template_at(theirs, i)));
     mine->borrowed |= session->domains.count != known;
-    return merge_options(decoder, session, mine, theirs, newer);
+    return merge_options(mine, theirs, newer);
 }
 
 /* ---- who was heard when ---- */
@@ -168,20 +150,20 @@ static struct sc_session *find_mine(const struct merger *m, const struct sc_sess
 {
     const struct sc_message_source source = {
         .exporter = theirs->exporter, .port = theirs->port, .transport = SC_TRANSPORT_UDP};
-    return sc_session_find(m->decoder, &source, false);
+    return sc_session_find(m->decoder, &source);
 }
 
 /* A session without templates is of no use where it is not known. */
-static void adopt(struct merger *m, struct sc_session *theirs)
+static void adopt(struct sc_session *theirs)
 {
     theirs->on_disk = false;
     theirs->recorded_ms = 0;
-    if (sc_session_last_definition(theirs) == 0 || !sc_session_insert(m->decoder, theirs)) {
+    if (sc_session_last_definition(theirs) == 0 || !sc_session_insert(theirs)) {
         sc_session_free(theirs);
         return;
     }
     sc_session_changed(theirs);
-    sc_session_note(m->decoder, theirs);
+    sc_session_note(theirs);
 }
 
 /* Takes `theirs`. */
@@ -190,16 +172,16 @@ static enum sc_status merge_session(struct merger *m, struct sc_session *theirs)
     struct sc_session *mine = find_mine(m, theirs);
     set_clocks(m, theirs);
     if (mine == NULL) {
-        adopt(m, theirs);
+        adopt(theirs);
         return SC_OK;
     }
     enum sc_status status = SC_OK;
     for (uint32_t i = 0; i < theirs->domains.count && status == SC_OK; i++)
-        status = merge_domain(m->decoder, mine, sc_domain_at(theirs, i));
+        status = merge_domain(mine, sc_domain_at(theirs, i));
     sc_exporter_settle(mine);
     merge_accounts(mine, theirs);
     sc_session_free(theirs);
-    sc_session_note(m->decoder, mine);
+    sc_session_note(mine);
     return status;
 }
 
@@ -256,7 +238,7 @@ static void read_account(const struct merger *m, struct sc_cursor *in)
     uint8_t version = sc_cursor_u8(in);
     uint32_t id = sc_cursor_le32(in);
     uint64_t heard_ms = by_own_clock(m, sc_cursor_le64(in));
-    merge_account(sc_session_find(m->decoder, &source, false), version, id, heard_ms);
+    merge_account(sc_session_find(m->decoder, &source), version, id, heard_ms);
 }
 
 static enum sc_status check_frame(struct sc_cursor *in, struct sc_error *err)

@@ -10,16 +10,11 @@
  *   - the rest of the message from a set whose length cannot be right. NetFlow v9 does not tell how long a message
  *     is: a data set that reaches beyond it was cut off, and its whole records are there.
  */
-#include "wire/message.h"
+#include "wire/job.h"
 
 #include "base/array.h"
-#include "wire/append.h"
-#include "wire/budget.h"
-#include "wire/changed.h"
-#include "wire/forget.h"
-#include "wire/missing.h"
-#include "wire/restart.h"
-#include "wire/sequence.h"
+#include "wire/exporter.h"
+#include "wire/record.h"
 #include "wire/session.h"
 #include "wire/template.h"
 
@@ -40,11 +35,6 @@ void sc_plan_free(struct sc_plan *plan)
     free(plan->latest);
     free(plan->fields);
     *plan = (struct sc_plan){0};
-}
-
-static bool all_zero(const uint8_t *p, size_t length)
-{
-    return length == 0 || (p[0] == 0 && memcmp(p, p + 1, length - 1) == 0);
 }
 
 /* The first fault of a message is its status, and in the error; the others are counted. What there was no room for is no fault
@@ -119,13 +109,11 @@ static enum sc_status leave_out_template(struct sc_job *job, uint16_t id, enum s
 static enum sc_status plan_new(struct sc_job *job, uint16_t id, uint32_t count, bool options, uint16_t scopes)
 {
     struct sc_plan *plan = &job->decoder->plan;
-    const struct sc_decoder_limits *limits = &job->decoder->limits;
-    struct sc_template *t =
-        sc_template_compile(job->session, limits, plan->fields, count, id, options, scopes);
+    struct sc_template *t = sc_template_compile(job->session, plan->fields, count, id, options, scopes);
     if (t == NULL)
         return SC_NOMEM;
     size_t tables = sc_roster_growth(&job->domain->templates, plan->new_count + 1);
-    if (!sc_session_has_room(job->session, limits, plan->new_bytes + t->bytes + tables)) {
+    if (!sc_session_has_room(job->session, plan->new_bytes + t->bytes + tables)) {
         free(t);
         return leave_out_template(job, id, SC_LIMIT,
                                   "there is no room for its template (see \"exporter-memory\")");
@@ -322,7 +310,7 @@ static enum sc_status plan_broken_set(struct sc_job *job, const uint8_t *p, size
 {
     struct sc_plan *plan = &job->decoder->plan;
     uint16_t id = sc_load_be16(p), length = sc_load_be16(p + 2);
-    if (job->message.version != 10 && all_zero(p, left))
+    if (job->message.version != 10 && sc_all_zero(p, left))
         return SC_OK; /* some exporters fill datagrams up with zeros */
     leave_out(job, SC_MALFORMED,
               length < 4 ? "a set is shorter than its header" : "a set reaches beyond the message");
@@ -384,35 +372,24 @@ static void end_waiting(struct sc_job *job, uint16_t id)
     job->domain->withdraws = true;
 }
 
-static struct sc_template *take_template(struct sc_job *job, uint16_t id)
-{
-    return sc_domain_take_template(job->session, job->domain, sc_domain_template(job->domain, id));
-}
-
 /* Templates that go are needed until the message is done: they replace the change's record, which is freed
  * then. */
 static enum sc_status apply_change(struct sc_job *job, struct sc_template_change *change)
 {
     struct sc_template *old = NULL;
-    enum sc_status status = SC_OK;
     switch (change->kind) {
     case SC_CHANGE_REFRESH:
         refresh_template(change->template_record, job->message.receive_ms);
-        sc_template_refreshed(job->decoder, job->session, job->message.receive_ms);
+        sc_template_refreshed(job->session, job->message.receive_ms);
         return SC_OK;
     case SC_CHANGE_NEW:
         change->template_record->seen_ms = job->message.receive_ms;
-        status = sc_domain_put_template(job->session, job->domain, change->template_record, &old);
-        if (status != SC_OK)
-            return status;
-        break;
-    case SC_CHANGE_WITHDRAW:
-        end_waiting(job, change->id);
-        old = take_template(job, change->id);
-        sc_session_changed(job->session);
+        SC_TRY(sc_domain_put_template(job->domain, change->template_record, &old));
         break;
     default:
-        old = take_template(job, change->id);
+        if (change->kind == SC_CHANGE_WITHDRAW)
+            end_waiting(job, change->id);
+        old = sc_domain_take_template(job->domain, sc_domain_template(job->domain, change->id));
         sc_session_changed(job->session);
         break;
     }
@@ -433,7 +410,7 @@ static enum sc_status withdraw_all(struct sc_job *job, bool options)
         struct sc_template_change *grave = add_change(plan, SC_CHANGE_NEW, t->id);
         if (grave == NULL)
             return SC_NOMEM;
-        grave->template_record = sc_domain_take_template(job->session, domain, t);
+        grave->template_record = sc_domain_take_template(domain, t);
         sc_session_changed(job->session);
     }
     return SC_OK;
@@ -488,7 +465,7 @@ static enum sc_status recover_waiting(struct sc_job *job)
     uint32_t gap = job->account->pending_gap;
     enum sc_status status = SC_OK;
     job->account->pending_gap = 0; /* it lies behind these records */
-    while (status == SC_OK && (w = sc_session_claim(job->session, job->domain, &t)) != NULL) {
+    while (status == SC_OK && (w = sc_domain_claim(job->domain, &t)) != NULL) {
         bool whole;
         sc_job_decodes(job, &w->message);
         const struct sc_planned_set set = {.body = w->body, .length = w->length, .template_record = t};
@@ -512,13 +489,12 @@ static bool may_wait(const struct sc_job *job)
 
 static void miss_template(struct sc_job *job, const struct sc_planned_set *set)
 {
-    const struct sc_decoder_limits *limits = &job->decoder->limits;
     job->outcome->no_template_sets++;
     if (job->message.life == SC_NO_LIFE)
         return;
-    sc_missing_note(job->session, limits, job->domain, set->id, job->message.receive_ms);
+    sc_missing_note(job->domain, set->id, job->message.receive_ms);
     if (may_wait(job))
-        sc_session_wait(job->session, limits, job->domain, &job->message, set);
+        sc_domain_wait(job->domain, &job->message, set);
 }
 
 static enum sc_status decode_sets(struct sc_job *job, bool *all_known)

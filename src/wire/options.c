@@ -2,8 +2,7 @@
 #include "wire/options.h"
 
 #include "base/array.h"
-#include "wire/budget.h"
-#include "wire/maps.h"
+#include "wire/exporter.h"
 
 /* Samplers of one domain: more than any exporter has, and a bound. */
 #define MAX_SAMPLERS 1024u
@@ -37,10 +36,12 @@ static uint64_t systematic(const struct sc_run *run, uint32_t i, enum sc_special
 
 static uint64_t probabilistic(const struct sc_run *run, uint32_t i)
 {
-    double p;
-    if (!sc_run_probability(run, i, &p) || !(p > 0.0) || p > 1.0 || 1.0 / p > 4294967295.0)
+    const uint8_t *bytes;
+    uint32_t length;
+    if (!sc_run_bytes(run, SC_SPECIAL_PROBABILITY, i, &bytes, &length) || (length != 4 && length != 8))
         return 0;
-    return (uint64_t)(1.0 / p + 0.5);
+    double p = sc_load_be_float(bytes, length);
+    return p > 0.0 && p <= 1.0 && 1.0 / p <= 4294967295.0 ? (uint64_t)(1.0 / p + 0.5) : 0;
 }
 
 static uint64_t random_share(const struct sc_run *run, uint32_t i)
@@ -79,18 +80,9 @@ static uint64_t rate_of_record(const struct sc_run *run, uint32_t i)
     return rate != 0 ? rate : psamp(run, i);
 }
 
-/* Index of the first sampler whose id is not below `id`. */
 static uint32_t sampler_index(const struct sc_domain *domain, uint64_t id)
 {
-    uint32_t low = 0, high = domain->sampler_count;
-    while (low < high) {
-        uint32_t mid = (low + high) / 2;
-        if (domain->samplers[mid].id < id)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
+    return sc_array_below(domain->samplers, sizeof(*domain->samplers), domain->sampler_count, id);
 }
 
 static bool selector_of(const struct sc_run *run, uint32_t i, uint64_t *id)
@@ -118,9 +110,9 @@ uint64_t sc_sampling_in_force(const struct sc_run *run, uint32_t i)
     return found ? run->domain->samplers[at].rate : 0;
 }
 
-enum sc_status sc_domain_put_sampler(struct sc_session *session, const struct sc_decoder_limits *limits,
-                                     struct sc_domain *domain, uint64_t id, uint64_t rate)
+enum sc_status sc_domain_put_sampler(struct sc_domain *domain, uint64_t id, uint64_t rate)
 {
+    struct sc_session *session = domain->session;
     uint32_t at = sampler_index(domain, id);
     if (at < domain->sampler_count && domain->samplers[at].id == id) {
         if (domain->samplers[at].rate != rate)
@@ -131,7 +123,7 @@ enum sc_status sc_domain_put_sampler(struct sc_session *session, const struct sc
     struct sc_sampler **all = &domain->samplers;
     size_t more =
         sc_array_bytes(*all, domain->sampler_count + 1) - sc_array_bytes(*all, domain->sampler_count);
-    if (domain->sampler_count >= MAX_SAMPLERS || !sc_session_has_room(session, limits, more))
+    if (domain->sampler_count >= MAX_SAMPLERS || !sc_session_has_room(session, more))
         return SC_LIMIT;
     if (!sc_array_more(*all, domain->sampler_count, 1))
         return SC_NOMEM;
@@ -143,48 +135,46 @@ enum sc_status sc_domain_put_sampler(struct sc_session *session, const struct sc
     return SC_OK;
 }
 
-void sc_domain_put_default_rate(struct sc_session *session, struct sc_domain *domain, uint64_t rate)
+void sc_domain_put_default_rate(struct sc_domain *domain, uint64_t rate)
 {
     if (domain->default_rate != rate)
-        sc_session_changed(session);
+        sc_session_changed(domain->session);
     domain->default_rate = rate;
 }
 
-void sc_domain_put_init(struct sc_session *session, struct sc_domain *domain, uint64_t init_ms)
+void sc_domain_put_init(struct sc_domain *domain, uint64_t init_ms)
 {
     if (!domain->init_known || domain->init_ms != init_ms)
-        sc_session_changed(session);
+        sc_session_changed(domain->session);
     domain->init_known = true;
     domain->init_ms = init_ms;
 }
 
-static enum sc_status apply_record(struct sc_session *session, const struct sc_decoder_limits *limits,
-                                   const struct sc_run *run, uint32_t i)
+static enum sc_status apply_record(const struct sc_run *run, uint32_t i)
 {
     struct sc_domain *domain = run->domain;
     uint64_t id, init = get(run, SC_SPECIAL_SYSTEM_INIT, i);
     if (init != 0)
-        sc_domain_put_init(session, domain, init);
+        sc_domain_put_init(domain, init);
     uint64_t rate = run->template_record->interface_scope ? 0 : rate_of_record(run, i);
     if (rate == 0)
         return SC_OK;
     if (!selector_of(run, i, &id)) {
-        sc_domain_put_default_rate(session, domain, rate);
+        sc_domain_put_default_rate(domain, rate);
         return SC_OK;
     }
-    enum sc_status status = sc_domain_put_sampler(session, limits, domain, id, rate);
+    enum sc_status status = sc_domain_put_sampler(domain, id, rate);
     return status == SC_LIMIT ? SC_OK : status; /* one sampler too many stays unknown */
 }
 
-enum sc_status sc_options_apply(struct sc_session *session, const struct sc_decoder_limits *limits,
-                                const struct sc_run *run)
+enum sc_status sc_options_apply(const struct sc_run *run)
 {
     const struct sc_template *t = run->template_record;
     if (t->names != 0 || t->tells_exporter)
-        SC_TRY(sc_maps_apply(session, run));
+        SC_TRY(sc_maps_apply(run));
     if (!t->has_sampling && t->special[SC_SPECIAL_SYSTEM_INIT] == 0)
         return SC_OK;
     for (uint32_t i = 0; i < run->count; i++)
-        SC_TRY(apply_record(session, limits, run, i));
+        SC_TRY(apply_record(run, i));
     return SC_OK;
 }

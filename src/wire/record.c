@@ -18,7 +18,6 @@
  */
 #include "wire/record.h"
 
-#include "wire/changed.h"
 #include "wire/exporter.h"
 #include "wire/template.h"
 
@@ -82,13 +81,20 @@ enum sc_status sc_record_head(const uint8_t *record, size_t length, struct sc_re
 
 /* ---- what of a session changes ---- */
 
+uint64_t sc_domain_last_definition(const struct sc_domain *domain)
+{
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < domain->templates.count; i++)
+        last = sc_template_at(domain, i)->seen_ms > last ? sc_template_at(domain, i)->seen_ms : last;
+    return last;
+}
+
 uint64_t sc_session_last_definition(const struct sc_session *session)
 {
     uint64_t last = 0;
     for (uint32_t i = 0; i < session->domains.count; i++) {
-        const struct sc_domain *domain = sc_domain_at(session, i);
-        for (uint32_t k = 0; k < domain->templates.count; k++)
-            last = sc_template_at(domain, k)->seen_ms > last ? sc_template_at(domain, k)->seen_ms : last;
+        uint64_t at = sc_domain_last_definition(sc_domain_at(session, i));
+        last = at > last ? at : last;
     }
     return last;
 }
@@ -98,7 +104,7 @@ void sc_decoder_refresh(struct sc_decoder *decoder)
     for (struct sc_session *s = decoder->oldest; s != NULL; s = s->newer) {
         if (sc_session_last_definition(s) > s->recorded_ms)
             sc_session_changed(s);
-        sc_session_note(decoder, s);
+        sc_session_note(s);
     }
 }
 
@@ -199,14 +205,14 @@ static bool is_hearsay(const struct sc_session *session)
     return session->domains.count != 0;
 }
 
-static uint64_t outlived_at(const struct sc_decoder *decoder, const struct sc_session *session)
+static uint64_t outlived_at(const struct sc_session *session)
 {
     uint64_t last = 0;
     for (uint32_t i = 0; i < session->domains.count; i++) {
         const struct sc_domain *domain = sc_domain_at(session, i);
         for (uint32_t k = 0; k < domain->templates.count; k++) {
             const struct sc_template *t = sc_template_at(domain, k);
-            uint64_t at = t->seen_ms + sc_template_lifetime(&decoder->limits, t->refresh_ms);
+            uint64_t at = t->seen_ms + sc_template_lifetime(&session->decoder->limits, t->refresh_ms);
             last = at > last ? at : last;
         }
     }
@@ -236,20 +242,20 @@ static void put_head(struct sc_buf *out, const struct sc_session *session, unsig
     sc_buf_append_le32(out, minutes_of(session));
 }
 
-static void put_session_head(struct sc_buf *out, const struct sc_decoder *decoder,
-                             const struct sc_session *session)
+static void put_session_head(struct sc_buf *out, const struct sc_session *session)
 {
     bool bare = !has_templates(session);
     unsigned flags = (bare ? SC_RECORD_BARE : 0) | (bare && session->on_disk ? SC_RECORD_FORGET : 0) |
                      (is_hearsay(session) ? SC_RECORD_HEARSAY : 0) |
                      (minutes_of(session) >= SC_ESTABLISHED_MINUTES ? SC_RECORD_ESTABLISHED : 0);
     uint64_t seen_ms = bare ? session->recorded_ms : sc_session_last_definition(session);
-    put_head(out, session, flags, seen_ms, outlived_at(decoder, session));
+    put_head(out, session, flags, seen_ms, outlived_at(session));
 }
 
-void sc_session_unnote(struct sc_decoder *decoder, struct sc_session *session)
+void sc_session_unnote(struct sc_session *session)
 {
-    sc_changed_unlink(decoder, session);
+    struct sc_decoder *decoder = session->decoder;
+    sc_changed_unlink(session);
     if (decoder->writer.session == session)
         decoder->writer.session = NULL;
     if (!session->recorded || decoder->removed.len > MOST_REMOVED)
@@ -262,15 +268,14 @@ void sc_session_unnote(struct sc_decoder *decoder, struct sc_session *session)
 
 /* ---- writing, a share at a time ---- */
 
-static void begin_record(struct sc_decoder *decoder, struct sc_session *session)
+static void begin_record(struct sc_record_writer *w, struct sc_session *session)
 {
-    struct sc_record_writer *w = &decoder->writer;
     sc_buf_clear(&w->bytes);
     w->session = session;
     w->revision = session->revision;
     w->shape = session->shape;
     w->domain = w->item = 0;
-    put_session_head(&w->bytes, decoder, session);
+    put_session_head(&w->bytes, session);
     w->total += w->bytes.len;
 }
 
@@ -309,8 +314,8 @@ static struct sc_session *first_in_turn(struct sc_decoder *decoder)
     struct sc_session *session = decoder->first_changed;
     if (decoder->writer.session != session || stands(&decoder->writer, session))
         return session;
-    sc_changed_unlink(decoder, session);
-    sc_changed_append(decoder, session);
+    sc_changed_unlink(session);
+    sc_changed_append(session);
     return decoder->first_changed;
 }
 
@@ -320,7 +325,7 @@ static bool record_first(struct sc_decoder *decoder, uint64_t end, struct sc_buf
     struct sc_record_writer *w = &decoder->writer;
     struct sc_session *session = first_in_turn(decoder);
     if (!stands(w, session))
-        begin_record(decoder, session);
+        begin_record(w, session);
     if (!go_on(w, end))
         return false;
     if (w->bytes.len <= SC_RECORD_MAX)
@@ -329,7 +334,7 @@ static bool record_first(struct sc_decoder *decoder, uint64_t end, struct sc_buf
         (void)sc_exporter_refuse(session->owner, true);
     if (!sc_buf_ok(out))
         return false;
-    sc_changed_unlink(decoder, session);
+    sc_changed_unlink(session);
     count_as_recorded(session);
     w->session = NULL;
     return true;
@@ -373,7 +378,7 @@ enum sc_status sc_decoder_save(const struct sc_decoder *decoder, struct sc_buf *
         if (s->transport != SC_TRANSPORT_UDP || !has_templates(s))
             continue;
         size_t at = begin_entry(out);
-        put_session_head(out, decoder, s);
+        put_session_head(out, s);
         for (uint32_t i = 0; i < s->domains.count; i++) {
             for (uint32_t item = 0; sc_buf_ok(out) && put_item(out, sc_domain_at(s, i), item); item++)
                 continue;

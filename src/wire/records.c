@@ -3,9 +3,8 @@
  * The records of one data set, field by field: each operation of the template makes one pass over the records
  * and writes one column.
  */
-#include "wire/records.h"
+#include "wire/run.h"
 
-#include "wire/maps.h"
 #include "wire/options.h"
 
 /* ---- columns ---- */
@@ -328,8 +327,7 @@ static inline uint64_t absolute_by_export(uint64_t init, uint64_t export_ms, uin
     return time < export_ms ? time + (export_ms - time) / ONE_ROUND * ONE_ROUND : time;
 }
 
-/* The base of record i; false when nobody told it yet: times are then left relative and settled at the end.
- */
+/* The base of record i; false when nobody told it yet: times are then left relative and settled at the end. */
 static bool base_of(const struct sc_run *run, uint32_t i, uint64_t *init)
 {
     if (run->message->init_known) {

@@ -20,10 +20,9 @@
  * connection or the file, and with template_scope address they are those of several senders: they outlive what
  * looks like a restart, and only data that wait end with it.
  */
-#include "wire/restart.h"
+#include "wire/job.h"
 
-#include "wire/forget.h"
-#include "wire/sequence.h"
+#include "wire/session.h"
 
 #include <stdlib.h>
 
@@ -68,7 +67,7 @@ static void forget_life(struct sc_job *job)
     for (uint32_t i = domain->templates.count; i > 0; i--) {
         struct sc_template *t = sc_template_at(domain, i - 1);
         if (t->life < domain->life)
-            free(sc_domain_take_template(job->session, domain, t));
+            free(sc_domain_take_template(domain, t));
     }
     domain->init_known = false;
     domain->life_ms = job->message.receive_ms;

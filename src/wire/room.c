@@ -3,7 +3,7 @@
  * What records will weigh in a batch, before any is appended. A template says what its records can have at most; only where that
  * does not fit, its columns are looked up in the batch. Both are upper bounds: too much costs an early cut, never memory.
  */
-#include "wire/room.h"
+#include "wire/run.h"
 
 /* Records of one run that are appended at once weigh no more than this, and one at least. */
 #define PART_BYTES ((size_t)1 << 20)

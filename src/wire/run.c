@@ -91,16 +91,3 @@ bool sc_run_bytes(const struct sc_run *run, enum sc_special special, uint32_t i,
     *length = sc_run_cell_length(run, op, i);
     return true;
 }
-
-bool sc_run_probability(const struct sc_run *run, uint32_t i, double *value)
-{
-    const struct sc_template *t = run->template_record;
-    if (t->special[SC_SPECIAL_PROBABILITY] == 0)
-        return false;
-    const struct sc_op *op = &t->ops[t->special[SC_SPECIAL_PROBABILITY] - 1];
-    uint32_t length = sc_run_cell_length(run, op, i);
-    if (length != 4 && length != 8)
-        return false;
-    *value = sc_load_be_float(sc_run_cell(run, op, i), length);
-    return true;
-}

@@ -52,9 +52,36 @@ static inline bool sc_run_special(const struct sc_run *run, enum sc_special spec
     *value = sc_load_be(sc_run_cell(run, op, i), length);
     return true;
 }
-bool sc_run_probability(const struct sc_run *run, uint32_t i, double *value);
 /* Bytes of a special field of record i; false when the template has none. */
 bool sc_run_bytes(const struct sc_run *run, enum sc_special special, uint32_t i, const uint8_t **bytes,
                   uint32_t *length);
+
+/* ---- records.c ---- */
+
+/* Appends the records of a scanned run. The caller rolls the batch back when it fails. */
+enum sc_status sc_run_append(struct sc_run *run);
+/* Gives rows from `first` on whose base of sysUpTime was not known the one that is now, or an estimate. */
+enum sc_status sc_run_settle_times(struct sc_decoder *decoder, const struct sc_domain *domain,
+                                   const struct sc_message *message, struct sc_batch *batch, uint32_t first);
+
+/* ---- room.c ---- */
+
+/* What records of the template can add to a batch, at most: as far as that is known, and looked up. What was looked up holds for the
+ * batch as long as it is not reset: it only gets more columns, and wider ones. */
+struct sc_need sc_need_known(const struct sc_batch *batch, const struct sc_template *t);
+struct sc_need sc_need_exact(const struct sc_batch *batch, struct sc_template *t);
+/* Sets what records of the template can have at most. */
+void sc_template_measure(struct sc_template *t);
+/* Records of the run that are appended at once: so many that they alone pass no bound. */
+uint32_t sc_run_part(const struct sc_run *run);
+
+enum sc_fit {
+    SC_FITS,
+    SC_FIT_HEAVY, /* the batch would weigh too much */
+    SC_FIT_NEVER  /* it would have too many rows or columns */
+};
+/* Whether the batch may take `n` records of the run. *bytes: its weight with them (not for rows too many). */
+enum sc_fit sc_run_fits(const struct sc_run *run, const struct sc_batch *batch, uint32_t n, size_t most_bytes,
+                        size_t *bytes);
 
 #endif

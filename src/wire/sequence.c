@@ -12,7 +12,7 @@
  *   - IPFIX: the export time went on, and the number fell below half of what the last message itself carried,
  *     to nearly 0. Exporters that count wrongly (messages, or nothing) never do that.
  */
-#include "wire/sequence.h"
+#include "wire/job.h"
 
 /* A message so far behind is not late: the exporter's counter was set anew. */
 #define LATE_MESSAGES 1024u

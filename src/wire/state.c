@@ -2,22 +2,18 @@
 /*
  * Session records (record.c) read, and the whole states that programs before them wrote. A whole state, little-endian:
  *
- *   u32 magic "SCTS", u32 format version (1 or 2), u32 sessions
+ *   u32 magic "SCTS", u32 format version (2), u32 sessions
  *   session:  16 bytes exporter, u16 port, u32 domains
- *   domain:   as in a record; in version 1 without names and what follows their number, in version 2 without the time of the
- *             last message
+ *   domain:   as in a record, without the time of the last message
  *   u64 XXH3 of all before
  *
  * Its sessions are in the order of their use, the newest last. Reading builds a session apart and gives it to the decoder when
  * all bytes proved whole; one that the decoder has already stays as it is.
  */
-#include "wire/state.h"
-
-#include "wire/budget.h"
-#include "wire/forget.h"
-#include "wire/maps.h"
-#include "wire/options.h"
 #include "wire/record.h"
+
+#include "wire/exporter.h"
+#include "wire/options.h"
 #include "wire/session.h"
 #include "wire/template.h"
 
@@ -25,28 +21,26 @@
 #include <xxhash.h>
 
 #define MAGIC          UINT32_C(0x53544353)
-#define LAST_WHOLE     2u /* version of whole states */
-#define OF_RECORDS     3u /* how domains are read in records */
+#define FORMAT_VERSION 2u
 #define CHECKSUM_BYTES 8u
 
 /* ---- a session ---- */
 
 struct loader {
     struct sc_cursor in;
-    const struct sc_decoder *decoder;
-    const struct sc_decoder_limits *limits; /* the decoder's */
-    uint32_t version;
+    struct sc_decoder *decoder;
+    bool whole; /* a whole state, not a record */
     struct sc_wire_field *fields;
     uint64_t now_ms;
 };
 
 static bool is_outlived(const struct loader *l, uint64_t seen_ms, uint64_t refresh_ms)
 {
-    return seen_ms < l->now_ms && l->now_ms - seen_ms > sc_template_lifetime(l->limits, refresh_ms);
+    return seen_ms < l->now_ms && l->now_ms - seen_ms > sc_template_lifetime(&l->decoder->limits, refresh_ms);
 }
 
 /* One template, left out where the decoder's limits are now narrower or its time is up. */
-static enum sc_status load_template(struct loader *l, struct sc_session *session, struct sc_domain *domain)
+static enum sc_status load_template(struct loader *l, struct sc_domain *domain)
 {
     uint16_t id = sc_cursor_le16(&l->in);
     bool options = sc_cursor_u8(&l->in) != 0;
@@ -55,7 +49,7 @@ static enum sc_status load_template(struct loader *l, struct sc_session *session
     uint32_t count = sc_cursor_le32(&l->in);
     if (l->in.failed || id < 256 || count > sc_cursor_left(&l->in) / 8)
         return SC_DAMAGED;
-    bool wanted = count <= l->limits->max_fields && !is_outlived(l, seen_ms, refresh_ms) &&
+    bool wanted = count <= l->decoder->limits.max_fields && !is_outlived(l, seen_ms, refresh_ms) &&
                   sc_domain_template(domain, id) == NULL;
     for (uint32_t i = 0; i < count; i++) {
         struct sc_wire_field field = {.pen = sc_cursor_le32(&l->in)};
@@ -66,36 +60,33 @@ static enum sc_status load_template(struct loader *l, struct sc_session *session
     }
     if (!wanted)
         return SC_OK;
-    struct sc_template *old,
-        *t = sc_template_compile(session, l->limits, l->fields, count, id, options, scopes);
+    struct sc_template *old, *t = sc_template_compile(domain->session, l->fields, count, id, options, scopes);
     if (t == NULL)
         return SC_NOMEM;
     t->seen_ms = seen_ms < l->now_ms ? seen_ms : l->now_ms;
     t->refresh_ms = refresh_ms < UINT32_MAX ? refresh_ms : 0;
-    if (!sc_session_has_room(session, l->limits, t->bytes + sc_roster_growth(&domain->templates, 1))) {
+    if (!sc_session_has_room(domain->session, t->bytes + sc_roster_growth(&domain->templates, 1))) {
         free(t);
         return SC_OK;
     }
-    enum sc_status status = sc_domain_put_template(session, domain, t, &old);
+    enum sc_status status = sc_domain_put_template(domain, t, &old);
     if (status != SC_OK)
         free(t);
     return status;
 }
 
-static enum sc_status load_samplers(struct loader *l, struct sc_session *session, struct sc_domain *domain,
-                                    uint32_t count)
+static enum sc_status load_samplers(struct loader *l, struct sc_domain *domain, uint32_t count)
 {
     for (uint32_t i = 0; i < count && !l->in.failed; i++) {
         uint64_t id = sc_cursor_le64(&l->in), rate = sc_cursor_le64(&l->in);
-        if (!l->in.failed && sc_domain_put_sampler(session, l->limits, domain, id, rate) == SC_NOMEM)
+        if (!l->in.failed && sc_domain_put_sampler(domain, id, rate) == SC_NOMEM)
             return SC_NOMEM;
     }
     return l->in.failed ? SC_DAMAGED : SC_OK;
 }
 
 /* Names that the decoder has no room for now are left out. */
-static enum sc_status load_names(struct loader *l, struct sc_session *session, struct sc_domain *domain,
-                                 uint32_t count)
+static enum sc_status load_names(struct loader *l, struct sc_domain *domain, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         uint8_t kind = sc_cursor_u8(&l->in);
@@ -106,31 +97,19 @@ static enum sc_status load_names(struct loader *l, struct sc_session *session, s
         item.name = sc_cursor_take(&l->in, item.length);
         if (l->in.failed || kind >= SC_MAP_COUNT)
             return SC_DAMAGED;
-        if (sc_domain_put_name(l->decoder, session, domain, &item) == SC_NOMEM)
+        if (sc_domain_put_name(domain, &item) == SC_NOMEM)
             return SC_NOMEM;
     }
     return SC_OK;
 }
 
-/* What later versions of the format added to a domain. */
-struct later {
-    uint32_t names; /* how many follow */
-    struct sc_addr exporter;
-    uint64_t told_ms;
-};
-
-static enum sc_status load_later(struct loader *l, struct later *out)
+static struct sc_addr take_address(struct sc_cursor *in)
 {
-    *out = (struct later){0};
-    if (l->version < 2)
-        return SC_OK;
-    out->names = sc_cursor_le32(&l->in);
-    const uint8_t *p = sc_cursor_take(&l->in, sizeof(out->exporter.b));
-    if (p == NULL)
-        return SC_DAMAGED;
-    memcpy(out->exporter.b, p, sizeof(out->exporter.b));
-    out->told_ms = l->version < OF_RECORDS ? 0 : sc_cursor_le64(&l->in);
-    return SC_OK;
+    struct sc_addr address = {{0}};
+    const uint8_t *p = sc_cursor_take(in, sizeof(address.b));
+    if (p != NULL)
+        memcpy(address.b, p, sizeof(address.b));
+    return address;
 }
 
 /* SC_LIMIT: the decoder's limits are narrower now than when the state was saved. */
@@ -141,25 +120,23 @@ static enum sc_status load_domain(struct loader *l, struct sc_session *session)
     uint32_t id = sc_cursor_le32(&l->in);
     uint64_t init_ms = sc_cursor_le64(&l->in), rate = sc_cursor_le64(&l->in);
     uint32_t samplers = sc_cursor_le32(&l->in), templates = sc_cursor_le32(&l->in);
-    struct later later;
-    SC_TRY(load_later(l, &later));
+    uint32_t names = sc_cursor_le32(&l->in);
+    struct sc_addr exporter = take_address(&l->in);
+    uint64_t told_ms = l->whole ? 0 : sc_cursor_le64(&l->in);
+    struct sc_domain *domain;
     if (l->in.failed)
         return SC_DAMAGED;
-    struct sc_domain *domain;
-    enum sc_status status = sc_session_domain(session, l->limits, version, id, &domain);
-    if (status != SC_OK)
-        return status;
+    SC_TRY(sc_session_domain(session, version, id, &domain));
     domain->init_known = (flags & SC_DOMAIN_INIT_KNOWN) != 0;
     domain->init_ms = init_ms;
     domain->default_rate = rate;
-    domain->told_ms = later.told_ms;
-    SC_TRY(load_samplers(l, session, domain, samplers));
+    domain->told_ms = told_ms;
+    SC_TRY(load_samplers(l, domain, samplers));
     for (uint32_t i = 0; i < templates; i++)
-        SC_TRY(load_template(l, session, domain));
-    if (l->version >= 2 && (flags & SC_DOMAIN_EXPORTER_KNOWN) != 0 &&
-        sc_domain_put_exporter(l->decoder, session, domain, &later.exporter) == SC_NOMEM)
+        SC_TRY(load_template(l, domain));
+    if ((flags & SC_DOMAIN_EXPORTER_KNOWN) != 0 && sc_domain_put_exporter(domain, &exporter) == SC_NOMEM)
         return SC_NOMEM;
-    return load_names(l, session, domain, later.names);
+    return load_names(l, domain, names);
 }
 
 /* A session with that many domains. It is as it stands on the disk: nothing of it has changed. */
@@ -173,12 +150,12 @@ static enum sc_status load_domains(struct loader *l, struct sc_session *session,
     return SC_OK;
 }
 
-static struct sc_session *make_session(const struct sc_decoder *decoder, const struct sc_addr *exporter,
+static struct sc_session *make_session(struct sc_decoder *decoder, const struct sc_addr *exporter,
                                        uint16_t port)
 {
     const struct sc_message_source source = {
         .exporter = *exporter, .port = port, .transport = SC_TRANSPORT_UDP};
-    return sc_session_create(decoder, &source, false);
+    return sc_session_create(decoder, &source);
 }
 
 /* ---- records ---- */
@@ -224,15 +201,11 @@ static enum sc_status explain_record(enum sc_status status, const struct sc_reco
     }
 }
 
-enum sc_status sc_record_read(const struct sc_decoder *decoder, const uint8_t *record, size_t length,
+enum sc_status sc_record_read(struct sc_decoder *decoder, const uint8_t *record, size_t length,
                               uint64_t now_ms, struct sc_session **out, struct sc_error *err)
 {
     struct sc_record_head head;
-    struct loader l = {.in = {.data = record, .len = length},
-                       .decoder = decoder,
-                       .limits = &decoder->limits,
-                       .version = OF_RECORDS,
-                       .now_ms = now_ms};
+    struct loader l = {.in = {.data = record, .len = length}, .decoder = decoder, .now_ms = now_ms};
     enum sc_status status = sc_record_head(record, length, &head);
     *out = NULL;
     if (status != SC_OK)
@@ -255,7 +228,7 @@ enum sc_status sc_decoder_load_record(struct sc_decoder *decoder, const uint8_t 
 {
     struct sc_session *session;
     enum sc_status status = sc_record_read(decoder, record, length, now_ms, &session, err);
-    if (status == SC_OK && !sc_session_insert(decoder, session))
+    if (status == SC_OK && !sc_session_insert(session))
         sc_session_free(session);
     return status == SC_END ? SC_OK : status;
 }
@@ -264,14 +237,12 @@ enum sc_status sc_decoder_load_record(struct sc_decoder *decoder, const uint8_t 
 
 static enum sc_status load_session(struct loader *l, struct sc_session **out)
 {
-    struct sc_addr address;
-    const uint8_t *exporter = sc_cursor_take(&l->in, sizeof(address.b));
+    struct sc_addr exporter = take_address(&l->in);
     uint16_t port = sc_cursor_le16(&l->in);
     uint32_t domains = sc_cursor_le32(&l->in);
-    if (exporter == NULL || l->in.failed)
+    if (l->in.failed)
         return SC_DAMAGED;
-    memcpy(address.b, exporter, sizeof(address.b));
-    struct sc_session *session = make_session(l->decoder, &address, port);
+    struct sc_session *session = make_session(l->decoder, &exporter, port);
     if (session == NULL)
         return SC_NOMEM;
     enum sc_status status = load_domains(l, session, domains);
@@ -291,41 +262,21 @@ static enum sc_status check_frame(struct loader *l, const uint8_t *bytes, size_t
     l->in = (struct sc_cursor){.data = bytes, .len = length - CHECKSUM_BYTES};
     if (sc_cursor_le32(&l->in) != MAGIC)
         return sc_fail(err, SC_DAMAGED, "saved template state does not begin as such; delete the file");
-    l->version = sc_cursor_le32(&l->in);
-    if (l->version < 1 || l->version > LAST_WHOLE)
-        return sc_fail(err, SC_UNSUPPORTED, "saved template state has format %u, this program reads up to %u",
-                       l->version, LAST_WHOLE);
+    uint32_t version = sc_cursor_le32(&l->in);
+    if (version != FORMAT_VERSION)
+        return sc_fail(err, SC_UNSUPPORTED, "saved template state has format %u, this program reads %u",
+                       version, FORMAT_VERSION);
     if (XXH3_64bits(bytes, l->in.len) != sc_load_le64(bytes + l->in.len))
         return sc_fail(err, SC_DAMAGED, "saved template state fails its checksum; delete the file");
     *sessions = sc_cursor_le32(&l->in);
     return SC_OK;
 }
 
-/* All sessions or none; newest first in the list. */
 static enum sc_status load_sessions(struct loader *l, uint32_t count, struct sc_session **list)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        struct sc_session *session;
-        enum sc_status status = load_session(l, &session);
-        if (status != SC_OK)
-            return status;
-        session->hash_next = *list;
-        *list = session;
-    }
+    for (struct sc_session **end = list; count > 0; count--, end = &(*end)->hash_next)
+        SC_TRY(load_session(l, end));
     return sc_cursor_left(&l->in) == 0 ? SC_OK : SC_DAMAGED;
-}
-
-/* The list was built with the newest first. */
-static struct sc_session *oldest_first(struct sc_session *list)
-{
-    struct sc_session *oldest = NULL;
-    while (list != NULL) {
-        struct sc_session *next = list->hash_next;
-        list->hash_next = oldest;
-        oldest = list;
-        list = next;
-    }
-    return oldest;
 }
 
 void sc_state_free(struct sc_session *sessions)
@@ -337,22 +288,19 @@ void sc_state_free(struct sc_session *sessions)
     }
 }
 
-enum sc_status sc_state_read(const struct sc_decoder *decoder, const uint8_t *bytes, size_t length,
-                             uint64_t now_ms, struct sc_session **sessions, struct sc_error *err)
+enum sc_status sc_state_read(struct sc_decoder *decoder, const uint8_t *bytes, size_t length, uint64_t now_ms,
+                             struct sc_session **sessions, struct sc_error *err)
 {
-    struct loader l = {.decoder = decoder, .limits = &decoder->limits, .now_ms = now_ms};
+    struct loader l = {.decoder = decoder, .whole = true, .now_ms = now_ms};
     uint32_t count = 0;
     *sessions = NULL;
     SC_TRY(check_frame(&l, bytes, length, &count, err));
     l.fields = malloc(((size_t)decoder->limits.max_fields + 1) * sizeof(*l.fields));
-    struct sc_session *list = NULL;
-    enum sc_status status = l.fields == NULL ? SC_NOMEM : load_sessions(&l, count, &list);
+    enum sc_status status = l.fields == NULL ? SC_NOMEM : load_sessions(&l, count, sessions);
     free(l.fields);
-    if (status == SC_OK) {
-        *sessions = oldest_first(list);
+    if (status == SC_OK)
         return SC_OK;
-    }
-    sc_state_free(list);
+    sc_state_free(*sessions);
     if (status == SC_NOMEM)
         return sc_fail_nomem(err, "the saved template state");
     if (status == SC_LIMIT)
@@ -368,7 +316,7 @@ enum sc_status sc_decoder_load(struct sc_decoder *decoder, const uint8_t *bytes,
     SC_TRY(sc_state_read(decoder, bytes, length, now_ms, &s, err));
     for (; s != NULL; s = next) {
         next = s->hash_next;
-        if (!sc_session_insert(decoder, s))
+        if (!sc_session_insert(s))
             sc_session_free(s);
     }
     return SC_OK;

@@ -3,7 +3,7 @@
 #include "base/hash.h"
 
 #include "wire/exporter.h"
-#include "wire/room.h"
+#include "wire/run.h"
 
 #include <stdlib.h>
 
@@ -97,22 +97,6 @@ static bool make_counters(struct counters *c, uint32_t fields)
 
 /* ---- one field ---- */
 
-static enum sc_op_action action_of(enum sc_column_kind kind)
-{
-    switch (kind) {
-    case SC_COLUMN_UINT:
-        return SC_OP_UINT;
-    case SC_COLUMN_INT:
-        return SC_OP_INT;
-    case SC_COLUMN_FLOAT:
-        return SC_OP_FLOAT;
-    case SC_COLUMN_ADDRESS:
-        return SC_OP_ADDRESS;
-    default:
-        return SC_OP_BYTES;
-    }
-}
-
 /* The pseudo enterprises are ours: nobody may send values of them under an enterprise number of the wire. */
 static bool is_forged(const struct sc_wire_field *field)
 {
@@ -136,7 +120,7 @@ static void compile_field(struct sc_op *op, const struct sc_wire_field *field, c
     if (field->length != SC_VARIABLE_LENGTH &&
         !sc_column_length_fits((enum sc_ie_type)op->type, field->length))
         kind = SC_COLUMN_BYTES;
-    op->action = (uint8_t)action_of(kind);
+    op->action = kind == SC_COLUMN_UINT ? SC_OP_UINT : SC_OP_VALUE;
     op->key = (struct sc_column_key){
         .pen = field->pen, .id = field->id, .instance = (uint8_t)instance, .kind = (uint8_t)kind};
     if (is_relative_time(field, instance)) {
@@ -164,8 +148,8 @@ static uint32_t find_address(const struct sc_template *t, uint16_t id)
 {
     for (uint32_t i = 0; i < t->op_count; i++) {
         const struct sc_op *op = &t->ops[i];
-        if (op->action == SC_OP_ADDRESS && op->key.pen == SC_PEN_IANA && op->key.id == id &&
-            op->key.instance == 0 && op->length != SC_VARIABLE_LENGTH)
+        if (op->action == SC_OP_VALUE && op->key.kind == SC_COLUMN_ADDRESS && op->key.pen == SC_PEN_IANA &&
+            op->key.id == id && op->key.instance == 0 && op->length != SC_VARIABLE_LENGTH)
             return i;
     }
     return UINT32_MAX;
@@ -271,8 +255,7 @@ static void set_flags(struct sc_template *t)
         set_names(t);
 }
 
-static void compile_fields(struct sc_template *t, struct sc_session *session,
-                           const struct sc_decoder_limits *limits, struct counters *counters)
+static void compile_fields(struct sc_template *t, struct sc_session *session, struct counters *counters)
 {
     uint32_t offset = 0;
     for (uint32_t i = 0; i < t->field_count; i++) {
@@ -287,7 +270,7 @@ static void compile_fields(struct sc_template *t, struct sc_session *session,
         bool foreseen = ie != NULL && instance < FREE_INSTANCES;
         t->unregistered |= !foreseen && !is_forged(field);
         if (is_forged(field) || instance > MAX_INSTANCE ||
-            (!foreseen && session != NULL && !sc_exporter_may_bring(session, limits, field, instance)))
+            (!foreseen && session != NULL && !sc_exporter_may_bring(session, field, instance)))
             op->action = SC_OP_NONE;
         if (instance == 0 && op->action != SC_OP_NONE)
             note_special(t, field, t->op_count);
@@ -298,9 +281,8 @@ static void compile_fields(struct sc_template *t, struct sc_session *session,
     t->record_length = offset;
 }
 
-struct sc_template *sc_template_compile(struct sc_session *session, const struct sc_decoder_limits *limits,
-                                        const struct sc_wire_field *fields, uint32_t count, uint16_t id,
-                                        bool options, uint16_t scope_count)
+struct sc_template *sc_template_compile(struct sc_session *session, const struct sc_wire_field *fields,
+                                        uint32_t count, uint16_t id, bool options, uint16_t scope_count)
 {
     struct counters counters;
     struct sc_template *t = make_counters(&counters, count) ? make_template(fields, count) : NULL;
@@ -308,7 +290,7 @@ struct sc_template *sc_template_compile(struct sc_session *session, const struct
         t->id = id;
         t->options = options;
         t->scope_count = scope_count;
-        compile_fields(t, session, limits, &counters);
+        compile_fields(t, session, &counters);
         lay_stretches(t);
         unify_pairs(t);
         set_flags(t);
@@ -325,7 +307,7 @@ bool sc_template_same(const struct sc_template *t, const struct sc_wire_field *f
            (count == 0 || memcmp(t->fields, fields, count * sizeof(*fields)) == 0);
 }
 
-struct sc_template *sc_template_v5(const struct sc_decoder_limits *limits)
+struct sc_template *sc_template_v5(void)
 {
     /* Element 0 of the collector's enterprise: bytes without meaning. */
     static const struct sc_wire_field fields[] = {
@@ -335,7 +317,7 @@ struct sc_template *sc_template_v5(const struct sc_decoder_limits *limits)
         {0, 6, 1},  {0, 4, 1},  {0, 5, 1},  {0, 16, 2},
         {0, 17, 2}, {0, 9, 1},  {0, 13, 1}, {SC_PEN_COLLECTOR, 0, 2},
     };
-    return sc_template_compile(NULL, limits, fields, sizeof(fields) / sizeof(fields[0]), 0, false, 0);
+    return sc_template_compile(NULL, fields, sizeof(fields) / sizeof(fields[0]), 0, false, 0);
 }
 
 uint64_t sc_template_lifetime(const struct sc_decoder_limits *limits, uint64_t refresh_ms)

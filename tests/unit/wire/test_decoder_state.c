@@ -6,7 +6,6 @@
 #include <xxhash.h>
 
 /* The files of tests/data are those of the format's time, not of a writer that came later. */
-#define V1_HASH UINT64_C(0x4e7b6681daa2d02c)
 #define V2_HASH UINT64_C(0x92af84dcc9da9dab)
 
 /* Templates, samplers, a domain-wide rate and a base of sysUpTime in several sessions and domains. */
@@ -271,7 +270,7 @@ static void names_without_room_are_left_out(void **state)
     kit_close(&k);
 }
 
-/* ---- files that programs of earlier formats left ---- */
+/* ---- what programs of the format before left ---- */
 
 static void read_golden(const char *name, struct sc_buf *out)
 {
@@ -292,23 +291,7 @@ static enum sc_status load_whole(struct kit *k, const struct sc_buf *saved)
     return sc_decoder_load(k->decoder, saved->data, saved->len, KIT_RECEIVED, &k->err);
 }
 
-/* tests/data/v1.templates is what fill() gave to a program of format 1, which knew no names. */
-static void format_1_is_read(void **state)
-{
-    (void)state;
-    struct kit again;
-    struct sc_buf saved;
-    read_golden("v1.templates", &saved);
-    assert_int_equal(sc_load_le32(saved.data + 4), 1);
-    assert_true(XXH3_64bits(saved.data, saved.len) == V1_HASH);
-    kit_open(&again);
-    assert_int_equal(load_whole(&again, &saved), SC_OK);
-    assert_all_came_back(&again);
-    sc_buf_free(&saved);
-    kit_close(&again);
-}
-
-/* Likewise tests/data/v2.templates and fill_names(). */
+/* tests/data/v2.templates is what fill_names() gave to a program of format 2. */
 static void format_2_is_read(void **state)
 {
     (void)state;
@@ -787,7 +770,6 @@ UNIT(test_decoder_state)
         cmocka_unit_test(names_come_back),
         cmocka_unit_test(cut_and_damaged_names_are_seen),
         cmocka_unit_test(names_without_room_are_left_out),
-        cmocka_unit_test(format_1_is_read),
         cmocka_unit_test(format_2_is_read),
         cmocka_unit_test(empty_state),
         cmocka_unit_test(tcp_and_file_sessions_are_not_saved),
