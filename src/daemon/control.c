@@ -17,7 +17,7 @@
 #define SOCKET_NAME     "control.sock"
 #define MAX_REQUEST     128u
 #define MAX_CLIENTS     32u
-#define REQUEST_MS      2000u  /* from the connection until the request is whole */
+#define REQUEST_MS      10000u /* from the connection until the request is whole: clients may be starved, too */
 #define ANSWER_MS       10000u /* from then until all of the answer is taken */
 #define CLIENT_PATIENCE 10     /* seconds */
 #define BACKLOG         128

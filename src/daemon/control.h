@@ -5,7 +5,7 @@
  * gets {"alive": true}, from the main loop and at once; other lines get {"error": "..."}.
  *
  * Whoever connects is heard, and a ping is answered, whatever others do: of more than 32 clients the oldest goes, a request is
- * to be there within 2 s, and an answer to be read within 10 s. Making the status takes a tenth of the loop's time at most: one
+ * to be there within 10 s, and an answer to be read within 10 more. Making the status takes a tenth of the loop's time at most: one
  * that took long is given to others, too, for nine times as long, whatever number of exporters they ask for. It is made with all rows
  * of exporters, and cut for each client.
  */

@@ -48,6 +48,8 @@ struct fixture {
     struct sc_buf told;
     struct sc_log log;
     size_t waiting_bytes;
+    int senders[32];
+    uint32_t sender_count;
 };
 
 static void hear(struct fixture *f, uint16_t first, unsigned count)
@@ -102,6 +104,8 @@ static void end(struct fixture *f)
     sc_receiver_free(f->receiver);
     sc_queue_free(f->queue);
     sc_buf_free(&f->told);
+    while (f->sender_count > 0)
+        close(f->senders[--f->sender_count]);
 }
 
 static uint32_t count(const struct sc_buf *list)
@@ -262,17 +266,23 @@ static void what_is_kept_stays(void **state)
     unlink(temporary);
 }
 
-/* Sends the template from `count` ports to the receiver, which runs. */
-static void send_templates(const struct sc_url *to, unsigned count)
+/* Sends the template from `count` more sockets, which stay open, so that each has a port of its own, to the receiver, which runs.
+ * Returns when it has heard of all. */
+static void send_templates(struct fixture *f, const struct sc_url *to, unsigned count)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(to->port)};
+    struct sc_intake_stats heard = {0};
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    for (unsigned i = 0; i < count; i++) {
+    for (; count > 0; count--) {
         int fd = socket(AF_INET, SOCK_DGRAM, 0);
         assert_int_equal(
             sendto(fd, template_message, sizeof(template_message), 0, (struct sockaddr *)&at, sizeof(at)),
             sizeof(template_message));
-        close(fd);
+        f->senders[f->sender_count++] = fd;
+    }
+    while (heard.messages < f->sender_count) {
+        usleep(5000);
+        sc_receiver_get_intake(f->receiver, &heard);
     }
 }
 
@@ -307,9 +317,9 @@ static void what_waits_for_the_disk_is_bounded(void **state)
     assert_int_equal(sc_socket_listen(&url, &plain, &fd, &err), SC_OK);
     assert_int_equal(sc_socket_local(fd, &url, &err), SC_OK);
     assert_int_equal(sc_receiver_add(f.receiver, &url, fd, &err), SC_OK);
-    send_templates(&url, 20);
+    send_templates(&f, &url, 20);
     await_told(&f, 20);
-    send_templates(&url, 1);
+    send_templates(&f, &url, 1);
     while (atomic_load(&bad.left) > -3) { /* three tries */
         sc_keeper_tick(f.keeper);
         usleep(5000);
