@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "cli/admin_cluster.h"
 #include "cli/admin_loss.h"
+#include "cli/options.h"
 #include "cluster/holdings.h"
 #include "collect/exporters.h"
 #include "conf/config.h"
@@ -24,7 +25,7 @@
 #define STATUS_MS       10000u
 #define MOST_TIMEOUT_MS 600000u
 
-enum { EXIT_DAMAGED = 3, EXIT_USAGE = 2, EXIT_UNREADABLE = 1 };
+enum { EXIT_DAMAGED = 3, EXIT_UNREADABLE = 1 };
 
 /* A line of the text is a line here. */
 /* clang-format off */
@@ -78,8 +79,8 @@ struct arguments {
     uint32_t top; /* 0: not given */
     bool all, has_stream;
     uint64_t stream;
-    bool has_age, has_bytes;
-    uint64_t age_s, bytes;
+    const char *retention_given; /* NULL: that of the configuration counts */
+    struct sc_retention retention;
     bool of_cluster;
     struct sc_admin_cluster cluster; /* windows 0, timeout_ms 0: not given */
 };
@@ -491,14 +492,14 @@ static int run_check(const struct sc_config *config, bool repair)
 
 static int run_expire(const struct arguments *args, const struct sc_config *config)
 {
-    struct sc_retention retention = {config->retention_age_s, config->retention_bytes};
+    struct sc_retention retention = args->retention;
     struct sc_expiry expiry = {0};
     struct sc_error err;
     char bytes[16], horizon[32];
-    if (args->has_age || args->has_bytes)
-        retention = (struct sc_retention){args->age_s, args->bytes};
+    if (args->retention_given == NULL)
+        retention = (struct sc_retention){config->retention_age_s, config->retention_bytes};
     if (retention.age_s == 0 && retention.bytes == 0)
-        return fail(EXIT_USAGE, "no retention is configured; give --age or --bytes");
+        return fail(SC_EXIT_USAGE, "no retention is configured; give --age or --bytes");
     if (sc_store_expire(config->store, &retention, sc_clock_wall_ms(), args->dry_run, NULL, &expiry, &err) !=
         SC_OK)
         return fail(EXIT_UNREADABLE, err.message);
@@ -519,132 +520,68 @@ enum command { STATUS, PING, VERIFY, REPAIR, EXPIRE, ACCEPT_LOSS, COMMANDS };
 static const char *const command_names[COMMANDS] = {"status", "ping",   "verify",
                                                     "repair", "expire", "accept-loss"};
 
-enum {
-    OPT_JSON = 256,
-    OPT_DRY_RUN,
-    OPT_AGE,
-    OPT_BYTES,
-    OPT_CLUSTER,
-    OPT_WINDOWS,
-    OPT_SSH,
-    OPT_TIMEOUT,
-    OPT_ALL,
-    OPT_TOP,
-    OPT_STREAM,
-    OPT_HELP,
-    OPT_VERSION
-};
+enum { TAKE_CLUSTER = SC_OPTION_LETTER, TAKE_STREAM };
 
-static const struct option long_options[] = {
-    {"json", no_argument, NULL, OPT_JSON},
-    {"dry-run", no_argument, NULL, OPT_DRY_RUN},
-    {"age", required_argument, NULL, OPT_AGE},
-    {"bytes", required_argument, NULL, OPT_BYTES},
-    {"cluster", optional_argument, NULL, OPT_CLUSTER},
-    {"windows", required_argument, NULL, OPT_WINDOWS},
-    {"ssh", required_argument, NULL, OPT_SSH},
-    {"timeout", required_argument, NULL, OPT_TIMEOUT},
-    {"all", no_argument, NULL, OPT_ALL},
-    {"top", required_argument, NULL, OPT_TOP},
-    {"stream", required_argument, NULL, OPT_STREAM},
-    {"config", required_argument, NULL, 'c'},
-    {"help", no_argument, NULL, OPT_HELP},
-    {"version", no_argument, NULL, OPT_VERSION},
-    {NULL, 0, NULL, 0},
-};
-
-static int try_help(void)
+static enum sc_status take(void *out, int id, const char *value, struct sc_error *err)
 {
-    fputs("Try sc-admin --help.\n", stderr);
-    return EXIT_USAGE;
-}
-
-static int fail_usage(const char *message)
-{
-    fprintf(stderr, "sc-admin: %s\n", message);
-    return try_help();
-}
-
-static bool take_number(const char *value, uint32_t most, uint32_t *out)
-{
-    uint64_t number = 0;
-    bool fits = sc_text_number(value, false, &number) && number >= 1 && number <= most;
-    *out = (uint32_t)number;
-    return fits;
-}
-
-static bool take_stream(struct arguments *args, const char *value)
-{
+    struct arguments *args = out;
+    if (id == TAKE_CLUSTER) {
+        args->of_cluster = true;
+        args->cluster.file = value;
+        return SC_OK;
+    }
     size_t length = strlen(value);
     args->has_stream = true;
     args->stream = strtoull(value, NULL, 16);
-    return length != 0 && length <= 16 && strspn(value, "0123456789abcdefABCDEF") == length;
+    return length != 0 && length <= 16 && strspn(value, "0123456789abcdefABCDEF") == length
+               ? SC_OK
+               : sc_fail(err, SC_USAGE, "--stream takes the number of a stream, up to 16 hexadecimal digits");
 }
 
-/* NULL, or what is wrong. */
-static const char *take_cluster_option(struct arguments *args, int option, const char *value)
+static bool read_span(const char *text, uint64_t *ms)
 {
-    switch (option) {
-    case OPT_CLUSTER:
-        args->of_cluster = true;
-        args->cluster.file = value;
-        return NULL;
-    case OPT_SSH:
-        args->cluster.ssh = value;
-        return NULL;
-    case OPT_TIMEOUT:
-        return sc_time_parse_span(value, &args->cluster.timeout_ms, NULL) == SC_OK &&
-                       args->cluster.timeout_ms - 1 < MOST_TIMEOUT_MS
-                   ? NULL
-                   : "--timeout takes a time above 0, 10 minutes at most, such as 10s or 200ms";
-    default:
-        return take_number(value, SC_HOLDINGS_MAX_WINDOWS, &args->cluster.windows)
-                   ? NULL
-                   : "--windows takes a number from 1 to 1000";
-    }
+    return sc_time_parse_span(text, ms, NULL) == SC_OK;
 }
 
-/* NULL, or what is wrong. */
-static const char *take_option(struct arguments *args, int option, const char *value)
+#define AT(member) offsetof(struct arguments, member)
+
+/* A row of the table is a row here. */
+/* clang-format off */
+static const struct sc_option rows[] = {
+    {"json", 0, SC_OPTION_FLAG, .place = AT(json)},
+    {"dry-run", 0, SC_OPTION_FLAG, .place = AT(dry_run)},
+    {"age", 0, SC_OPTION_NUMBER, .place = AT(retention.age_s), .given = AT(retention_given), .read = sc_units_age,
+     .wrong = "--age takes a time with its unit, such as 12h or 30d"},
+    {"bytes", 0, SC_OPTION_NUMBER, .place = AT(retention.bytes), .given = AT(retention_given), .read = sc_units_bytes,
+     .wrong = "--bytes takes a size such as 500G"},
+    {"cluster", TAKE_CLUSTER, .type = SC_OPTION_TAKE_MAYBE},
+    {"windows", 0, SC_OPTION_SMALL, .place = AT(cluster.windows), .least = 1, .most = SC_HOLDINGS_MAX_WINDOWS,
+     .wrong = "--windows takes a number from 1 to 1000"},
+    {"ssh", 0, SC_OPTION_TEXT, .place = AT(cluster.ssh)},
+    {"timeout", 0, SC_OPTION_NUMBER, .place = AT(cluster.timeout_ms), .read = read_span, .least = 1, .most = MOST_TIMEOUT_MS,
+     .wrong = "--timeout takes a time above 0, 10 minutes at most, such as 10s or 200ms"},
+    {"all", 0, SC_OPTION_FLAG, .place = AT(all)},
+    {"top", 0, SC_OPTION_SMALL, .place = AT(top), .least = 1, .most = SC_EXPORTERS_TOP, .wrong = "--top takes a number from 1 to 1024"},
+    {"stream", TAKE_STREAM, .type = SC_OPTION_TAKE},
+    {"config", 'c', SC_OPTION_TEXT, .place = AT(config)},
+    {"help", 0, SC_OPTION_SAY, .wrong = usage},
+    {"version", 0, SC_OPTION_SAY, .wrong = "sc-admin " SC_VERSION "\n"},
+};
+/* clang-format on */
+
+static const struct sc_options options = {.program = "sc-admin",
+                                          .hint = "Try sc-admin --help.\n",
+                                          .rows = rows,
+                                          .count = sizeof(rows) / sizeof(rows[0]),
+                                          .take = take};
+
+static int fail_usage(const char *message)
 {
-    switch (option) {
-    case 'c':
-        args->config = value;
-        return NULL;
-    case OPT_JSON:
-        args->json = true;
-        return NULL;
-    case OPT_DRY_RUN:
-        args->dry_run = true;
-        return NULL;
-    case OPT_CLUSTER:
-    case OPT_WINDOWS:
-    case OPT_SSH:
-    case OPT_TIMEOUT:
-        return take_cluster_option(args, option, value);
-    case OPT_TOP:
-        return take_number(value, SC_EXPORTERS_TOP, &args->top) ? NULL
-                                                                : "--top takes a number from 1 to 1024";
-    case OPT_ALL:
-        args->all = true;
-        return NULL;
-    case OPT_STREAM:
-        return take_stream(args, value)
-                   ? NULL
-                   : "--stream takes the number of a stream, up to 16 hexadecimal digits";
-    case OPT_AGE:
-        args->has_age = true;
-        return sc_units_age(value, &args->age_s) ? NULL
-                                                 : "--age takes a time with its unit, such as 12h or 30d";
-    default:
-        args->has_bytes = true;
-        return sc_units_bytes(value, &args->bytes) ? NULL : "--bytes takes a size such as 500G";
-    }
+    return sc_options_fail(&options, message);
 }
 
 static bool option_fits(const struct arguments *args, enum command command)
 {
-    bool of_expire = args->has_age || args->has_bytes;
     bool of_loss = args->all || args->has_stream;
     bool needs_config = command == STATUS || command == PING || command == EXPIRE;
     const struct sc_admin_cluster *c = &args->cluster;
@@ -655,7 +592,7 @@ static bool option_fits(const struct arguments *args, enum command command)
         return false;
     if (args->top != 0 && (command != STATUS || args->of_cluster || c->windows != 0))
         return false;
-    return (!args->json || command == STATUS) && (!of_expire || command == EXPIRE) &&
+    return (!args->json || command == STATUS) && (args->retention_given == NULL || command == EXPIRE) &&
            (!of_loss || command == ACCEPT_LOSS) &&
            (!args->dry_run || command == EXPIRE || command == ACCEPT_LOSS) &&
            (args->config == NULL || needs_config);
@@ -664,18 +601,9 @@ static bool option_fits(const struct arguments *args, enum command command)
 /* @return -1: go on; else the exit status. */
 static int parse(int argc, char **argv, struct arguments *args, enum command *command)
 {
-    int option;
-    while ((option = getopt_long(argc, argv, "c:", long_options, NULL)) != -1) {
-        if (option == '?')
-            return try_help();
-        if (option == OPT_HELP || option == OPT_VERSION) {
-            fputs(option == OPT_HELP ? usage : "sc-admin " SC_VERSION "\n", stdout);
-            return EXIT_SUCCESS;
-        }
-        const char *wrong = take_option(args, option, optarg);
-        if (wrong != NULL)
-            return fail_usage(wrong);
-    }
+    int code = sc_options_read(&options, argc, argv, args);
+    if (code >= 0)
+        return code;
     if (optind == argc)
         return fail_usage("a command is needed: status, ping, verify, repair, expire or accept-loss");
     for (*command = STATUS; *command < COMMANDS; (*command)++) {
@@ -717,7 +645,7 @@ int main(int argc, char **argv)
         return sc_admin_accept_loss(&loss);
     }
     if (load_config(&args, &config, &err) != SC_OK)
-        return fail(EXIT_USAGE, err.message);
+        return fail(SC_EXIT_USAGE, err.message);
     if (command == STATUS)
         code = run_status(&args, &config);
     else if (command == PING)

@@ -85,7 +85,7 @@ static enum sc_status run_groups(struct sc_query_job *job, struct sc_summary *su
         tops[i] = (struct sc_top){.aggregate = &r->aggregate,
                                   .orders = r->orders,
                                   .order_count = r->order_count,
-                                  .limit = sc_query_group_limit(&job->o)};
+                                  .limit = job->o.limit};
     }
     enum sc_status status = sc_query_top(&job->source, &job->scan, tops, job->request_count,
                                          job->o.memory_limit, groups, summary, &job->stats, err);

@@ -42,8 +42,6 @@ void sc_query_raise_files(void);
 
 /* A listing of every column that is stored. */
 bool sc_query_all_columns(const struct sc_query_job *job);
-/* 0: all. */
-uint64_t sc_query_group_limit(const struct sc_query_options *options);
 
 /* The first Ctrl-C and the time-out ask the query to end, the second Ctrl-C ends the program. */
 void sc_query_watch_signals(uint64_t timeout_ms);

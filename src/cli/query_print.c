@@ -307,7 +307,8 @@ static void put_volume(const struct sc_print *print, struct sc_buf *out, unsigne
 {
     static const char *const metric[] = {"", " k", " M", " G", " T", " P", " E"};
     static const char *const binary[] = {"", " Ki", " Mi", " Gi", " Ti", " Pi", " Ei"};
-    double step = print->binary_volume ? 1024 : 1000;
+    bool by_1024 = print->volume == SC_CONVERT_BINARY;
+    double step = by_1024 ? 1024 : 1000;
     unsigned unit = 0;
     char text[32];
     double d = (double)v;
@@ -317,7 +318,7 @@ static void put_volume(const struct sc_print *print, struct sc_buf *out, unsigne
     if (unit == 0)
         snprintf(text, sizeof(text), "%" PRIu64 "%s", v, more);
     else
-        snprintf(text, sizeof(text), "%.1f%s%s", d, (print->binary_volume ? binary : metric)[unit], more);
+        snprintf(text, sizeof(text), "%.1f%s%s", d, (by_1024 ? binary : metric)[unit], more);
     sc_buf_printf(out, "%*s", (int)width, text);
 }
 
