@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* sc-admin: the status of a collector or a cluster, and whether one answers; verifies, repairs and expires a store. */
+#include "cli/admin.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "cli/admin_cluster.h"
-#include "cli/admin_loss.h"
 #include "cli/options.h"
 #include "cluster/holdings.h"
 #include "collect/exporters.h"
-#include "conf/config.h"
 #include "conf/units.h"
 #include "daemon/control.h"
 #include "filter/time_range.h"
@@ -128,9 +126,8 @@ static void print_listeners(const json_t *listeners)
            "framing errors");
     json_array_foreach(listeners, i, l)
     {
-        char bytes[16];
-        sc_units_format_bytes(integer(l, "bytes"), bytes, sizeof(bytes));
-        printf("%-32s %12" PRIu64 " %12s ", text(l, "listener"), integer(l, "messages"), bytes);
+        printf("%-32s %12" PRIu64 " %12s ", text(l, "listener"), integer(l, "messages"),
+               sc_units_shown(integer(l, "bytes")).text);
         if (json_object_get(l, "kernel_drops") != NULL)
             printf("%10" PRIu64 " %12s %14s\n", integer(l, "kernel_drops"), "-", "-");
         else
@@ -175,27 +172,26 @@ static void print_exporters(const json_t *exporters)
     }
 }
 
+static void print_if(const json_t *object, const char *key, const char *before, const char *after)
+{
+    if (integer(object, key) != 0)
+        printf("%s%" PRIu64 "%s\n", before, integer(object, key), after);
+}
+
 /* Every loss on a line of its own, so that none is overlooked. */
 static void print_losses(const json_t *root)
 {
     const json_t *received = json_object_get(root, "received"), *store = json_object_get(root, "store");
     const json_t *problem = json_object_get(store, "problem");
-    if (integer(received, "dropped_full") != 0)
-        printf("LOST      %" PRIu64 " records: the queue was full while the disk did not take them\n",
-               integer(received, "dropped_full"));
-    if (integer(received, "dropped_aside") != 0)
-        printf("LOST      %" PRIu64 " records with many columns of their own, while the queue was tight\n",
-               integer(received, "dropped_aside"));
-    if (integer(store, "lost_records") != 0)
-        printf("LOST      %" PRIu64 " records: the store refused them\n", integer(store, "lost_records"));
-    if (integer(received, "over_budget") != 0)
-        printf("LEFT OUT  %" PRIu64
-               " sessions, domains, templates or names of exporters: no room (exporter-memory, "
-               "exporter-share)\n",
-               integer(received, "over_budget"));
-    if (integer(received, "refused") != 0)
-        printf("LOST      %" PRIu64 " messages: a bound of the decoder, or memory\n",
-               integer(received, "refused"));
+    print_if(received, "dropped_full", "LOST      ",
+             " records: the queue was full while the disk did not take them");
+    print_if(received, "dropped_aside", "LOST      ",
+             " records with many columns of their own, while the queue was tight");
+    print_if(store, "lost_records", "LOST      ", " records: the store refused them");
+    print_if(
+        received, "over_budget", "LEFT OUT  ",
+        " sessions, domains, templates or names of exporters: no room (exporter-memory, exporter-share)");
+    print_if(received, "refused", "LOST      ", " messages: a bound of the decoder, or memory");
     if (json_is_string(problem))
         printf("PROBLEM   %s\n", json_string_value(problem));
     if (integer(store, "sync_failures") + integer(store, "write_failures") != 0)
@@ -214,11 +210,10 @@ static void print_forward(const json_t *destinations)
     json_array_foreach(destinations, i, d)
     {
         const json_t *flows = json_object_get(d, "flows");
-        char bytes[16];
-        sc_units_format_bytes(integer(d, "queue_bytes"), bytes, sizeof(bytes));
         printf("%-32s %-10s %-11s %-10s %14" PRIu64 " %12" PRIu64 " %10" PRIu64 " %10s %s\n", text(d, "to"),
                text(d, "protocol"), text(d, "mode"), text(d, "state"), integer(flows, "sent"),
-               integer(flows, "dropped"), integer(flows, "skipped"), bytes, text(d, "last_error"));
+               integer(flows, "dropped"), integer(flows, "skipped"),
+               sc_units_shown(integer(d, "queue_bytes")).text, text(d, "last_error"));
     }
 }
 
@@ -251,10 +246,9 @@ static void print_members(const json_t *members)
             printf("%10s %10s %12s %10s\n", "-", "-", "-", "-");
             continue;
         }
-        char space[16];
-        sc_units_format_bytes(integer(m, "free_bytes"), space, sizeof(space));
         printf("%10" PRIu64 " %10" PRIu64 " %12" PRIu64 " %10s %s\n", integer(m, "waiting"),
-               integer(m, "in_flight"), integer(m, "acknowledged"), space, text(m, "problem"));
+               integer(m, "in_flight"), integer(m, "acknowledged"),
+               sc_units_shown(integer(m, "free_bytes")).text, text(m, "problem"));
     }
 }
 
@@ -278,16 +272,12 @@ static void print_cluster(const json_t *cluster)
     printf("cluster   node %s, membership version %" PRIu64 ", %" PRIu64 " copies\n", text(cluster, "node"),
            integer(cluster, "version"), integer(cluster, "replication"));
     if (proxy != NULL) {
-        char bytes[16];
-        sc_units_format_bytes(integer(proxy, "outbox_bytes"), bytes, sizeof(bytes));
         printf("proxy     %" PRIu64 " records accepted; outbox %s, %" PRIu64 " batches (%" PRIu64
                " records) not yet safe\n",
-               integer(proxy, "records"), bytes, integer(proxy, "waiting_batches"),
-               integer(proxy, "waiting_records"));
-        if (integer(proxy, "released_short") != 0)
-            printf("PROBLEM   %" PRIu64
-                   " batches have fewer copies than asked for: too few nodes were there\n",
-                   integer(proxy, "released_short"));
+               integer(proxy, "records"), sc_units_shown(integer(proxy, "outbox_bytes")).text,
+               integer(proxy, "waiting_batches"), integer(proxy, "waiting_records"));
+        print_if(proxy, "released_short", "PROBLEM   ",
+                 " batches have fewer copies than asked for: too few nodes were there");
         if (integer(proxy, "unreadable_batches") != 0)
             printf("PROBLEM   %" PRIu64 " batches (%" PRIu64 " records) in the outbox cannot be read\n",
                    integer(proxy, "unreadable_batches"), integer(proxy, "unreadable_records"));
@@ -315,22 +305,18 @@ static void print_cluster(const json_t *cluster)
 static void print_exporter_memory(const json_t *root)
 {
     const json_t *memory = json_object_get(root, "exporter_memory");
-    char used[16], limit[16];
-    sc_units_format_bytes(integer(memory, "bytes"), used, sizeof(used));
-    sc_units_format_bytes(integer(memory, "limit_bytes"), limit, sizeof(limit));
     printf("exporters %" PRIu64 ", their templates, names and accounts take %s of %s\n",
-           integer(root, "exporters_total"), used, limit);
+           integer(root, "exporters_total"), sc_units_shown(integer(memory, "bytes")).text,
+           sc_units_shown(integer(memory, "limit_bytes")).text);
 }
 
 /* What repairs and seals kept takes room until its windows expire. */
 static void print_kept(const char *store)
 {
     struct sc_catalogue catalogue = {.replicas = true};
-    char bytes[16];
     if (sc_catalogue_add(&catalogue, store, NULL) == SC_OK && catalogue.damaged_files != 0) {
-        sc_units_format_bytes(catalogue.damaged_bytes, bytes, sizeof(bytes));
         printf("kept      %" PRIu32 " .damaged files with %s; they expire with their windows\n",
-               catalogue.damaged_files, bytes);
+               catalogue.damaged_files, sc_units_shown(catalogue.damaged_bytes).text);
     }
     sc_catalogue_free(&catalogue);
 }
@@ -339,25 +325,23 @@ static void print_status(const json_t *root)
 {
     const json_t *queue = json_object_get(root, "queue"), *store = json_object_get(root, "store");
     const json_t *received = json_object_get(root, "received");
-    char used[16], limit[16], free_space[16], size[16], written[16];
-    sc_units_format_bytes(integer(queue, "bytes"), used, sizeof(used));
-    sc_units_format_bytes(integer(queue, "limit_bytes"), limit, sizeof(limit));
-    sc_units_format_bytes(integer(store, "free_bytes"), free_space, sizeof(free_space));
-    sc_units_format_bytes(integer(store, "size_bytes"), size, sizeof(size));
-    sc_units_format_bytes(integer(store, "bytes_written"), written, sizeof(written));
     printf("collector %s, process %" PRIu64 ", up %" PRIu64 " s, since %s\n", text(root, "version"),
            integer(root, "pid"), integer(root, "uptime_s"), text(root, "started"));
     printf("store     %s, %s of %s free, window %" PRIu64 " s, last sync %s\n", text(store, "path"),
-           free_space, size, integer(store, "window_s"), text(store, "last_sync"));
+           sc_units_shown(integer(store, "free_bytes")).text,
+           sc_units_shown(integer(store, "size_bytes")).text, integer(store, "window_s"),
+           text(store, "last_sync"));
     printf("stored    %" PRIu64 " flows, %" PRIu64 " options records, %s written, %" PRIu64
            " segments sealed\n",
-           integer(store, "flows"), integer(store, "options"), written, integer(store, "segments_sealed"));
+           integer(store, "flows"), integer(store, "options"),
+           sc_units_shown(integer(store, "bytes_written")).text, integer(store, "segments_sealed"));
     print_kept(text(store, "path"));
     printf("received  %" PRIu64 " messages, %" PRIu64 " flows; %" PRIu64
            " lost on the way (by sequence), %" PRIu64 " malformed\n",
            integer(received, "messages"), integer(received, "flows"), integer(received, "lost"),
            integer(received, "malformed"));
-    printf("queue     %s of %s, %" PRIu64 " batches not yet durable\n", used, limit,
+    printf("queue     %s of %s, %" PRIu64 " batches not yet durable\n",
+           sc_units_shown(integer(queue, "bytes")).text, sc_units_shown(integer(queue, "limit_bytes")).text,
            integer(queue, "batches_held"));
     print_exporter_memory(root);
     print_losses(root);
@@ -466,10 +450,8 @@ static void print_report(const struct sc_verify_report *r)
     if (r->foreign_files != 0)
         printf("; %" PRIu64 " foreign files", r->foreign_files);
     if (r->kept_files != 0) {
-        char bytes[16];
-        sc_units_format_bytes(r->kept_bytes, bytes, sizeof(bytes));
         printf("; %" PRIu64 " .damaged files with %s are kept until their windows expire", r->kept_files,
-               bytes);
+               sc_units_shown(r->kept_bytes).text);
     }
     if (r->repaired_segments != 0)
         printf("; %" PRIu64 " segments repaired", r->repaired_segments);
@@ -495,7 +477,7 @@ static int run_expire(const struct arguments *args, const struct sc_config *conf
     struct sc_retention retention = args->retention;
     struct sc_expiry expiry = {0};
     struct sc_error err;
-    char bytes[16], horizon[32];
+    char horizon[32];
     if (args->retention_given == NULL)
         retention = (struct sc_retention){config->retention_age_s, config->retention_bytes};
     if (retention.age_s == 0 && retention.bytes == 0)
@@ -503,9 +485,8 @@ static int run_expire(const struct arguments *args, const struct sc_config *conf
     if (sc_store_expire(config->store, &retention, sc_clock_wall_ms(), args->dry_run, NULL, &expiry, &err) !=
         SC_OK)
         return fail(EXIT_UNREADABLE, err.message);
-    sc_units_format_bytes(expiry.bytes, bytes, sizeof(bytes));
-    printf("%" PRIu64 " windows, %" PRIu64 " files, %s %s", expiry.windows, expiry.files, bytes,
-           args->dry_run ? "would be deleted" : "deleted");
+    printf("%" PRIu64 " windows, %" PRIu64 " files, %s %s", expiry.windows, expiry.files,
+           sc_units_shown(expiry.bytes).text, args->dry_run ? "would be deleted" : "deleted");
     if (expiry.windows != 0) {
         sc_time_format_utc(expiry.horizon_ms, horizon, sizeof(horizon));
         printf("; all before %s", horizon);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "cli/admin_cluster.h"
+#include "cli/admin.h"
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -122,13 +122,12 @@ static void format_outbox(const struct sc_survey_node *node, char *out, size_t s
 {
     const json_t *proxy = json_object_get(json_object_get(node->root, "cluster"), "proxy");
     uint64_t written = integer(node->root, "outbox_oldest_ms"), now = integer(node->root, "now_ms");
-    char bytes[16];
     snprintf(out, size, "-");
     snprintf(oldest, oldest_size, "-");
     if (proxy == NULL)
         return;
-    sc_units_format_bytes(integer(proxy, "outbox_bytes"), bytes, sizeof(bytes));
-    snprintf(out, size, "%s, %" PRIu64, bytes, integer(proxy, "waiting_batches"));
+    snprintf(out, size, "%s, %" PRIu64, sc_units_shown(integer(proxy, "outbox_bytes")).text,
+             integer(proxy, "waiting_batches"));
     if (integer(proxy, "waiting_batches") != 0 && written != 0)
         format_ms(now > written ? now - written : 0, oldest, oldest_size);
 }
@@ -137,19 +136,20 @@ static void print_node(const struct sc_survey *v, const struct sc_survey_node *n
 {
     const json_t *store = json_object_get(node->root, "store"),
                  *cluster = json_object_get(node->root, "cluster");
-    char space[16] = "-", lag[24], outbox[40], oldest[24], taken[24] = "-", version[24] = "-";
+    struct sc_units_text space = {"-"};
+    char lag[24], outbox[40], oldest[24], taken[24] = "-", version[24] = "-";
     uint32_t usable, proxies;
     format_ms(sc_survey_lag_ms(node), lag, sizeof(lag));
     format_outbox(node, outbox, sizeof(outbox), oldest, sizeof(oldest));
     sc_survey_taken_by(v, node->member, &usable, &proxies);
     if (sc_survey_runs(node))
-        sc_units_format_bytes(integer(store, "free_bytes"), space, sizeof(space));
+        space = sc_units_shown(integer(store, "free_bytes"));
     if (node->member->subcollector && proxies != 0)
         snprintf(taken, sizeof(taken), "%u of %u", usable, proxies);
     if (cluster != NULL)
         snprintf(version, sizeof(version), "%" PRIu64, integer(cluster, "version"));
     printf("%-24.24s %-12s %-11s %10s %8s %20s %8s %9s %8s\n", node->member->name, role_of(node->member),
-           state_of(node), space, lag, outbox, oldest, taken, version);
+           state_of(node), space.text, lag, outbox, oldest, taken, version);
 }
 
 /* A line that fits 120 columns. */
