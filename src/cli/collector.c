@@ -55,6 +55,12 @@ struct arguments {
     bool check_config;
 };
 
+static int fail(int code, const struct sc_error *err)
+{
+    fprintf(stderr, "sc-collector: %s\n", err->message);
+    return code;
+}
+
 static enum sc_status override(const struct arguments *args, struct sc_config *config, struct sc_error *err)
 {
     if (args->listener_count != 0) {
@@ -150,10 +156,8 @@ static int read_captures(struct arguments *args)
     struct sc_config config;
     struct sc_import_summary summary;
     struct sc_error err;
-    if (configure(args, &config, &err) != SC_OK) {
-        fprintf(stderr, "sc-collector: %s\n", err.message);
-        return SC_EXIT_USAGE;
-    }
+    if (configure(args, &config, &err) != SC_OK)
+        return fail(SC_EXIT_USAGE, &err);
     bool terminal = isatty(STDERR_FILENO) == 1;
     const struct sc_log log = {.stream = stderr, .level = config.log_level};
     const struct sc_import_options options = {
@@ -162,10 +166,8 @@ static int read_captures(struct arguments *args)
     if (terminal)
         fputs("\r\033[K", stderr);
     sc_config_free(&config);
-    if (status != SC_OK) {
-        fprintf(stderr, "sc-collector: %s\n", err.message);
-        return EXIT_NOTHING;
-    }
+    if (status != SC_OK)
+        return fail(EXIT_NOTHING, &err);
     print_summary(&summary);
     return judge(&summary);
 }
@@ -177,10 +179,8 @@ static int check(struct arguments *args)
     const char *file = find_file(args);
     struct sc_config config;
     struct sc_error err;
-    if (configure(args, &config, &err) != SC_OK) {
-        fprintf(stderr, "sc-collector: %s\n", err.message);
-        return SC_EXIT_USAGE;
-    }
+    if (configure(args, &config, &err) != SC_OK)
+        return fail(SC_EXIT_USAGE, &err);
     enum sc_status status = SC_OK;
     if (config.cluster != NULL) {
         struct sc_cluster cluster;
@@ -190,10 +190,8 @@ static int check(struct arguments *args)
             sc_cluster_free(&cluster);
     }
     sc_config_free(&config);
-    if (status != SC_OK) {
-        fprintf(stderr, "sc-collector: %s\n", err.message);
-        return SC_EXIT_USAGE;
-    }
+    if (status != SC_OK)
+        return fail(SC_EXIT_USAGE, &err);
     if (file == NULL)
         puts("there is no " SC_CONFIG_DEFAULT_FILE "; the defaults are valid");
     else
@@ -205,17 +203,12 @@ static int collect(struct arguments *args)
 {
     struct sc_config config;
     struct sc_error err;
-    if (configure(args, &config, &err) != SC_OK) {
-        fprintf(stderr, "sc-collector: %s\n", err.message);
-        return SC_EXIT_USAGE;
-    }
+    if (configure(args, &config, &err) != SC_OK)
+        return fail(SC_EXIT_USAGE, &err);
     sc_config_free(&config);
     const struct sc_collector_options options = {.stream = stderr, .configure = configure, .arg = args};
     enum sc_status status = sc_collector_run(&options, &err);
-    if (status == SC_OK)
-        return EXIT_SUCCESS;
-    fprintf(stderr, "sc-collector: %s\n", err.message);
-    return EXIT_FAILURE;
+    return status == SC_OK ? EXIT_SUCCESS : fail(EXIT_FAILURE, &err);
 }
 
 /* ---- arguments ---- */

@@ -249,25 +249,24 @@ static void show_progress(void *arg, const struct sc_export_totals *totals)
             totals->messages, seconds > 0 ? (double)totals->flows / seconds : 0);
 }
 
+static void print_more(uint64_t count, const char *what)
+{
+    if (count != 0)
+        printf(", %" PRIu64 " %s", count, what);
+}
+
 static void show_summary(const struct sc_export_totals *totals, const struct sc_sender_stats *sent,
                          uint64_t ms)
 {
     double seconds = (double)ms / 1000;
     printf("%" PRIu64 " flows in %" PRIu64 " messages, %.3f s, %.0f flows/s", totals->flows, totals->messages,
            seconds, ms == 0 ? (double)totals->flows * 1000 : (double)totals->flows / seconds);
-    if (totals->skipped != 0)
-        printf(", %" PRIu64 " flows skipped that the protocol cannot express", totals->skipped);
-    if (totals->values_dropped != 0)
-        printf(", %" PRIu64 " values left out that the protocol cannot express", totals->values_dropped);
-    if (totals->damaged != 0)
-        printf(", %" PRIu64 " damaged row groups left out", totals->damaged);
-    if (totals->not_export != 0)
-        printf(", %" PRIu64 " datagrams of the file that are no export messages left out",
-               totals->not_export);
-    if (sent->refused != 0)
-        printf(", %" PRIu64 " refusals by the target", sent->refused);
-    if (sent->failed != 0)
-        printf(", %" PRIu64 " datagrams not sent", sent->failed);
+    print_more(totals->skipped, "flows skipped that the protocol cannot express");
+    print_more(totals->values_dropped, "values left out that the protocol cannot express");
+    print_more(totals->damaged, "damaged row groups left out");
+    print_more(totals->not_export, "datagrams of the file that are no export messages left out");
+    print_more(sent->refused, "refusals by the target");
+    print_more(sent->failed, "datagrams not sent");
     putchar('\n');
 }
 

@@ -144,7 +144,7 @@ static int run(struct sc_query_job *job)
     int code = sc_query_job_parse(job);
     if (code != 0)
         return code;
-    sc_query_watch_signals(job->o.timeout_ms);
+    sc_query_watch_signals(job->o.timeout_ms, false);
     code = open_source(job);
     if (code != 0)
         return code;

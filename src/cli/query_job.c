@@ -35,35 +35,24 @@ static void on_signal(int number)
     atomic_store(&cancel_flag, number == SIGALRM ? 2 : 1);
 }
 
-static void set_timer(uint64_t timeout_ms)
+/* A write to a slow reader goes on. */
+void sc_query_watch_signals(uint64_t timeout_ms, bool as_rank)
 {
-    timer_t timer;
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     struct itimerspec when = {.it_value = {(time_t)(timeout_ms / 1000), (long)(timeout_ms % 1000) * 1000000}};
+    timer_t timer;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGALRM, &action, NULL);
+    if (as_rank) {
+        sigaction(SIGUSR1, &action, NULL);
+    } else {
+        action.sa_flags |= (int)SA_RESETHAND;
+        sigaction(SIGINT, &action, NULL);
+        sigaction(SIGTERM, &action, NULL);
+    }
+    signal(SIGPIPE, SIG_IGN);
     if (timeout_ms != 0 && timer_create(CLOCK_MONOTONIC, NULL, &timer) == 0)
         timer_settime(timer, 0, &when, NULL);
-}
-
-/* A write to a slow reader goes on. */
-void sc_query_watch_signals(uint64_t timeout_ms)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGALRM, &action, NULL);
-    action.sa_flags = SA_RESTART | (int)SA_RESETHAND;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    set_timer(timeout_ms);
-}
-
-void sc_query_watch_signals_as_rank(uint64_t timeout_ms)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGALRM, &action, NULL);
-    sigaction(SIGUSR1, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    set_timer(timeout_ms);
 }
 
 /* ---- the words of the command line ---- */

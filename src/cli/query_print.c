@@ -119,21 +119,12 @@ void sc_print_end_records(struct sc_print *print)
 
 /* ---- the end ---- */
 
-static const char *protocol_name(uint32_t protocol)
-{
-    switch (protocol) {
-    case 1:
-        return "ICMP";
-    case 6:
-        return "TCP";
-    case 17:
-        return "UDP";
-    case 58:
-        return "ICMPv6";
-    default:
-        return NULL;
-    }
-}
+/* Of statistics. */
+#define NO_PROTOCOL 256
+#define PROTOCOLS   (NO_PROTOCOL + 1)
+
+static const char *const protocol_names[PROTOCOLS] = {
+    [1] = "ICMP", [6] = "TCP", [17] = "UDP", [58] = "ICMPv6", [NO_PROTOCOL] = "none"};
 
 /* Some sum of the answer reached the greatest number that 64 bits hold. */
 static bool is_saturated(const struct sc_print *print, const struct sc_print_end *end)
@@ -166,7 +157,7 @@ static void json_totals(const struct sc_row_stats *t, struct sc_buf *out)
     for (uint32_t i = 0; i < t->protocol_count; i++) {
         const struct sc_protocol_total *p = &t->protocols[i];
         sc_buf_append_str(out, i == 0 ? "{\"proto\": " : ", {\"proto\": ");
-        if (p->protocol == 256)
+        if (p->protocol == NO_PROTOCOL)
             sc_buf_append_str(out, "null");
         else
             sc_buf_append_u64(out, p->protocol);
@@ -295,7 +286,7 @@ static void csv_end(const struct sc_print *print, const struct sc_print_end *end
                   print->records_written || end->summary != NULL ? "\n" : "");
     for (uint32_t i = 0; i < end->totals->protocol_count; i++) {
         const struct sc_protocol_total *p = &end->totals->protocols[i];
-        if (p->protocol != 256)
+        if (p->protocol != NO_PROTOCOL)
             sc_buf_append_u64(out, p->protocol);
         sc_buf_printf(out, ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "\n", p->records, p->flows,
                       p->packets, p->bytes);
@@ -339,11 +330,9 @@ static void pretty_totals(const struct sc_print *print, const struct sc_row_stat
     sc_buf_append_str(out, "stored, by protocol (from statistics):\n");
     for (uint32_t i = 0; i < t->protocol_count; i++) {
         const struct sc_protocol_total *p = &t->protocols[i];
-        const char *name = protocol_name(p->protocol);
+        const char *name = p->protocol < PROTOCOLS ? protocol_names[p->protocol] : NULL;
         if (name != NULL)
             sc_buf_printf(out, "  %-6s", name);
-        else if (p->protocol == 256)
-            sc_buf_append_str(out, "  none  ");
         else
             sc_buf_printf(out, "  %-6u", p->protocol);
         put_volumes(print, out, width, p->flows, p->packets, p->bytes);

@@ -423,7 +423,7 @@ int sc_rank_query_run(struct sc_rank_query *r, int argc, char **argv)
         r->job.o.progress = SC_PROGRESS_NONE;
     bool ready = choose_paths(r, r->job.o.paths_given, &err) == SC_OK && find_stores(r, &err) == SC_OK;
     muster(r, sc_muster_excuse, ready ? "" : err.message);
-    sc_query_watch_signals_as_rank(r->job.o.timeout_ms);
+    sc_query_watch_signals(r->job.o.timeout_ms, true);
     count_launch(r);
     enter(r, SC_RANK_PLAN);
     share_learned(r);
