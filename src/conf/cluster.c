@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "conf/cluster.h"
 
-#include "conf/units.h"
+#include "base/text.h"
 #include "conf/yaml_load.h"
 
 #include <ctype.h>
@@ -12,18 +12,13 @@
 #define MAX_WEIGHT 1000u
 
 struct raw_member {
-    char *name;
-    char *address;
-    char **roles;
-    unsigned roles_count;
-    char *weight;
-    char **from;
-    unsigned from_count;
+    char *name, *address, *weight;
+    char **roles, **from;
+    unsigned roles_count, from_count;
 };
 
 struct raw_cluster {
-    char *version;
-    char *replication;
+    char *version, *replication;
     struct raw_member *members;
     unsigned members_count;
 };
@@ -65,19 +60,23 @@ struct reader {
     struct sc_error *err;
 };
 
-static enum sc_status read_number(const struct reader *r, const char *path, const char *text, uint64_t least,
-                                  uint64_t most, uint64_t *out)
+static enum sc_status located(const struct reader *r, const char *path, enum sc_status status)
+{
+    return sc_yaml_located(r->document, path, status, r->err);
+}
+
+/* NULL leaves what there is. */
+static enum sc_status read_number(const char *text, uint64_t least, uint64_t most, uint64_t *out,
+                                  struct sc_error *err)
 {
     uint64_t value;
-    if (text[0] != '\0' && text[strspn(text, "0123456789")] == '\0' && sc_units_bytes(text, &value) &&
-        value >= least && value <= most) {
-        *out = value;
+    if (text == NULL)
         return SC_OK;
-    }
-    return sc_yaml_located(r->document, path,
-                           sc_fail(r->err, SC_USAGE, "\"%s\" is no number from %llu to %llu", text,
-                                   (unsigned long long)least, (unsigned long long)most),
-                           r->err);
+    if (!sc_text_number(text, false, &value) || value < least || value > most)
+        return sc_fail(err, SC_USAGE, "\"%s\" is no number from %llu to %llu", text,
+                       (unsigned long long)least, (unsigned long long)most);
+    *out = value;
+    return SC_OK;
 }
 
 /* Complains with the line of what it is missing in. */
@@ -158,29 +157,32 @@ static enum sc_status check_distinct(const struct sc_cluster *c, uint32_t index,
     return SC_OK;
 }
 
-static enum sc_status read_member(const struct reader *r, const struct raw_member *raw, struct sc_cluster *c,
-                                  uint32_t index)
+/* `status` is that of the value of a member's key. */
+static enum sc_status of_member(const struct reader *r, uint32_t index, const char *key,
+                                enum sc_status status)
 {
-    struct sc_member *m = &c->members[index];
     char path[64];
-    uint64_t weight = 1;
-    snprintf(path, sizeof(path), "members[%u]", index);
+    snprintf(path, sizeof(path), "members[%u].%s", index, key);
+    return located(r, path, status);
+}
+
+static enum sc_status read_member(const struct reader *r, const struct raw_member *raw, struct sc_cluster *c,
+                                  uint32_t i)
+{
+    struct sc_member *m = &c->members[i];
+    char path[64];
+    snprintf(path, sizeof(path), "members[%u]", i);
     if (raw->name == NULL || raw->address == NULL)
         return missing(r, path, raw->name == NULL ? "name" : "address");
-    snprintf(path, sizeof(path), "members[%u].name", index);
-    SC_TRY(sc_yaml_located(r->document, path, read_name(raw->name, m->name, r->err), r->err));
+    SC_TRY(of_member(r, i, "name", read_name(raw->name, m->name, r->err)));
     m->lane = sc_cluster_lane(m->name);
-    SC_TRY(sc_yaml_located(r->document, path, check_distinct(c, index, r->err), r->err));
-    snprintf(path, sizeof(path), "members[%u].address", index);
-    SC_TRY(sc_yaml_located(r->document, path, read_address(raw->address, &m->address, r->err), r->err));
-    snprintf(path, sizeof(path), "members[%u].roles", index);
-    SC_TRY(sc_yaml_located(r->document, path, read_roles(raw, m, r->err), r->err));
-    snprintf(path, sizeof(path), "members[%u].weight", index);
-    if (raw->weight != NULL)
-        SC_TRY(read_number(r, path, raw->weight, 1, MAX_WEIGHT, &weight));
+    SC_TRY(of_member(r, i, "name", check_distinct(c, i, r->err)));
+    SC_TRY(of_member(r, i, "address", read_address(raw->address, &m->address, r->err)));
+    SC_TRY(of_member(r, i, "roles", read_roles(raw, m, r->err)));
+    uint64_t weight = 1;
+    SC_TRY(of_member(r, i, "weight", read_number(raw->weight, 1, MAX_WEIGHT, &weight, r->err)));
     m->weight = (uint32_t)weight;
-    snprintf(path, sizeof(path), "members[%u].from", index);
-    return sc_yaml_located(r->document, path, read_from(raw, m, r->err), r->err);
+    return of_member(r, i, "from", read_from(raw, m, r->err));
 }
 
 static enum sc_status check_whole(const struct reader *r, const struct sc_cluster *c)
@@ -190,10 +192,9 @@ static enum sc_status check_whole(const struct reader *r, const struct sc_cluste
         subcollectors += c->members[i].subcollector;
     if (subcollectors >= c->replication)
         return SC_OK;
-    return sc_yaml_located(r->document, "members",
-                           sc_fail(r->err, SC_USAGE, "%u subcollectors cannot hold %u copies of each batch",
-                                   subcollectors, c->replication),
-                           r->err);
+    return located(r, "members",
+                   sc_fail(r->err, SC_USAGE, "%u subcollectors cannot hold %u copies of each batch",
+                           subcollectors, c->replication));
 }
 
 static enum sc_status read_values(const struct reader *r, const struct raw_cluster *raw, struct sc_cluster *c)
@@ -202,11 +203,10 @@ static enum sc_status read_values(const struct reader *r, const struct raw_clust
     if (raw->version == NULL || raw->members == NULL)
         return missing(r, "", raw->version == NULL ? "version" : "members");
     if (raw->members_count > SC_CLUSTER_MAX_MEMBERS)
-        return sc_yaml_located(r->document, "members",
-                               sc_fail(r->err, SC_USAGE, "more than %u", SC_CLUSTER_MAX_MEMBERS), r->err);
-    SC_TRY(read_number(r, "version", raw->version, 1, UINT64_MAX, &c->version));
-    if (raw->replication != NULL)
-        SC_TRY(read_number(r, "replication", raw->replication, 1, SC_CLUSTER_MAX_COPIES, &replication));
+        return located(r, "members", sc_fail(r->err, SC_USAGE, "more than %u", SC_CLUSTER_MAX_MEMBERS));
+    SC_TRY(located(r, "version", read_number(raw->version, 1, UINT64_MAX, &c->version, r->err)));
+    SC_TRY(located(r, "replication",
+                   read_number(raw->replication, 1, SC_CLUSTER_MAX_COPIES, &replication, r->err)));
     c->replication = (uint32_t)replication;
     c->members = calloc(raw->members_count, sizeof(*c->members));
     if (c->members == NULL)

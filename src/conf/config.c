@@ -10,54 +10,41 @@
 #include <stdlib.h>
 
 struct raw_retention {
-    char *age;
-    char *bytes;
+    char *age, *bytes;
 };
 
 struct raw_outbox {
-    char *bytes;
-    char *sync;
+    char *bytes, *sync;
 };
 
 struct raw_tcp {
-    char *connections;
-    char *of_exporter;
+    char *connections, *of_exporter;
 };
 
 struct raw_forward {
-    char *to;
-    char *protocol;
-    char *mode;
+    char *to, *protocol, *mode;
 };
 
 struct raw_share {
-    char *network;
-    char *bytes;
+    char *network, *bytes;
 };
 
 struct raw {
     char **listeners;
     unsigned listeners_count;
-    char *store;
-    char *window;
+    char *store, *window, *receivers, *log_level;
     struct raw_retention retention;
-    char *receivers;
-    char *template_scope;
-    char *template_lifetime;
-    char *log_level;
-    char *receive_buffer;
-    char *queue_memory;
-    char *exporter_memory;
-    char *exporter_share;
+    char *template_scope, *template_lifetime;
+    char *receive_buffer, *queue_memory;
+    char *exporter_memory, *exporter_share;
     struct raw_share *exporter_shares;
     unsigned exporter_shares_count;
-    char *cluster;
-    char *node;
+    char *cluster, *node;
     struct raw_outbox outbox;
     struct raw_tcp tcp;
+    char *forward_memory;
     struct raw_forward *forward;
     unsigned forward_count;
-    char *forward_memory;
 };
 
 #define TEXT(key, type, member) SC_YAML_TEXT(key, CYAML_FLAG_OPTIONAL, type, member)
@@ -135,6 +122,8 @@ static const cyaml_schema_value_t schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINT
 
 /* ---- reading the values ---- */
 
+#define MIB (UINT64_C(1) << 20)
+
 struct reader {
     const struct sc_yaml_document *document;
     struct sc_error *err;
@@ -145,30 +134,26 @@ static enum sc_status located(const struct reader *r, const char *path, enum sc_
     return sc_yaml_located(r->document, path, status, r->err);
 }
 
-static enum sc_status read_bytes(const struct reader *r, const char *path, const char *text, uint64_t *out)
-{
-    if (text == NULL)
-        return SC_OK;
-    if (sc_units_bytes(text, out))
-        return SC_OK;
-    return located(r, path, sc_fail(r->err, SC_USAGE, "\"%s\" is no size such as 64M or 500G", text));
-}
-
-/* The same, and not below a bound, which is said as `shown`. */
+/* Not below a bound, which is said as `shown`. */
 static enum sc_status read_size(const struct reader *r, const char *path, const char *text, uint64_t least,
                                 const char *shown, uint64_t *out)
 {
-    SC_TRY(read_bytes(r, path, text, out));
+    if (text != NULL && !sc_units_bytes(text, out))
+        return located(r, path, sc_fail(r->err, SC_USAGE, "\"%s\" is no size such as 64M or 500G", text));
     if (*out >= least)
         return SC_OK;
     return located(r, path, sc_fail(r->err, SC_USAGE, "\"%s\" is less than %s", text, shown));
 }
 
+/* Of a list that has more entries than are taken. */
+static enum sc_status too_many(const struct reader *r, const char *key, unsigned most)
+{
+    return located(r, key, sc_fail(r->err, SC_USAGE, "more than %u", most));
+}
+
 static enum sc_status read_seconds(const struct reader *r, const char *path, const char *text, uint64_t *out)
 {
-    if (text == NULL)
-        return SC_OK;
-    if (sc_units_seconds(text, out))
+    if (text == NULL || sc_units_seconds(text, out))
         return SC_OK;
     return located(r, path, sc_fail(r->err, SC_USAGE, "\"%s\" is no time such as 90s, 5m, 12h or 30d", text));
 }
@@ -213,7 +198,7 @@ static enum sc_status read_listeners(const struct reader *r, const struct raw *r
         return SC_OK;
     }
     if (raw->listeners_count > SC_CONFIG_MAX_LISTENERS)
-        return located(r, "listeners", sc_fail(r->err, SC_USAGE, "more than %u", SC_CONFIG_MAX_LISTENERS));
+        return too_many(r, "listeners", SC_CONFIG_MAX_LISTENERS);
     struct sc_url *urls = config->listeners;
     for (unsigned i = 0; i < raw->listeners_count; i++) {
         char path[32];
@@ -224,17 +209,14 @@ static enum sc_status read_listeners(const struct reader *r, const struct raw *r
     return SC_OK;
 }
 
-#define MIN_FORWARD_MEMORY (UINT64_C(1) << 20)
-
 static enum sc_status read_forward(const struct reader *r, const struct raw *raw, struct sc_config *config)
 {
     struct sc_config_forward *to = config->forward;
-    SC_TRY(read_size(r, "forward-memory", raw->forward_memory, MIN_FORWARD_MEMORY, "1M",
-                     &config->forward_memory));
+    SC_TRY(read_size(r, "forward-memory", raw->forward_memory, MIB, "1M", &config->forward_memory));
     if (raw->forward == NULL)
         return SC_OK;
     if (raw->forward_count > SC_CONFIG_MAX_FORWARD)
-        return located(r, "forward", sc_fail(r->err, SC_USAGE, "more than %u", SC_CONFIG_MAX_FORWARD));
+        return too_many(r, "forward", SC_CONFIG_MAX_FORWARD);
     for (unsigned i = 0; i < raw->forward_count; i++) {
         const struct raw_forward *f = &raw->forward[i];
         char path[32];
@@ -247,22 +229,12 @@ static enum sc_status read_forward(const struct reader *r, const struct raw *raw
     return SC_OK;
 }
 
-#define MIN_QUEUE_MEMORY (UINT64_C(16) << 20)
-
-static enum sc_status read_memory(const struct reader *r, const struct raw *raw, struct sc_config *config)
-{
-    SC_TRY(read_bytes(r, "receive-buffer", raw->receive_buffer, &config->receive_buffer));
-    return read_size(r, "queue-memory", raw->queue_memory, MIN_QUEUE_MEMORY, "16M", &config->queue_memory);
-}
-
-#define MIN_EXPORTER_MEMORY (UINT64_C(16) << 20)
-
 static enum sc_status read_shares(const struct reader *r, const struct raw *raw, struct sc_config *config)
 {
     if (raw->exporter_shares == NULL)
         return SC_OK;
     if (raw->exporter_shares_count > SC_CONFIG_MAX_SHARES)
-        return located(r, "exporter-shares", sc_fail(r->err, SC_USAGE, "more than %u", SC_CONFIG_MAX_SHARES));
+        return too_many(r, "exporter-shares", SC_CONFIG_MAX_SHARES);
     for (unsigned i = 0; i < raw->exporter_shares_count; i++) {
         const struct raw_share *s = &raw->exporter_shares[i];
         char path[32];
@@ -277,8 +249,7 @@ static enum sc_status read_shares(const struct reader *r, const struct raw *raw,
 
 static enum sc_status read_exporters(const struct reader *r, const struct raw *raw, struct sc_config *config)
 {
-    SC_TRY(read_size(r, "exporter-memory", raw->exporter_memory, MIN_EXPORTER_MEMORY, "16M",
-                     &config->exporter_memory));
+    SC_TRY(read_size(r, "exporter-memory", raw->exporter_memory, 16 * MIB, "16M", &config->exporter_memory));
     SC_TRY(read_size(r, "exporter-share", raw->exporter_share, SC_CONFIG_MIN_SHARE, "1M",
                      &config->exporter_share));
     return read_shares(r, raw, config);
@@ -318,12 +289,6 @@ static enum sc_status read_count(const struct reader *r, const char *path, const
     return SC_OK;
 }
 
-static enum sc_status read_tcp(const struct reader *r, const struct raw *raw, struct sc_config *config)
-{
-    SC_TRY(read_count(r, "tcp.connections", raw->tcp.connections, &config->tcp_connections));
-    return read_count(r, "tcp.of-exporter", raw->tcp.of_exporter, &config->tcp_of_exporter);
-}
-
 static enum sc_status read_values(const struct reader *r, const struct raw *raw, struct sc_config *config)
 {
     SC_TRY(read_listeners(r, raw, config));
@@ -338,14 +303,16 @@ static enum sc_status read_values(const struct reader *r, const struct raw *raw,
     if (raw->log_level != NULL)
         SC_TRY(located(r, "log-level", sc_config_log_level(raw->log_level, &config->log_level, r->err)));
     SC_TRY(read_age(r, raw->retention.age, &config->retention_age_s));
-    SC_TRY(read_bytes(r, "retention.bytes", raw->retention.bytes, &config->retention_bytes));
+    SC_TRY(read_size(r, "retention.bytes", raw->retention.bytes, 0, "", &config->retention_bytes));
     SC_TRY(read_scope(r, raw->template_scope, &config->template_scope_address));
     SC_TRY(read_lifetime(r, raw->template_lifetime, &config->template_lifetime_s));
     SC_TRY(read_cluster(r, raw, config));
-    SC_TRY(read_tcp(r, raw, config));
+    SC_TRY(read_count(r, "tcp.connections", raw->tcp.connections, &config->tcp_connections));
+    SC_TRY(read_count(r, "tcp.of-exporter", raw->tcp.of_exporter, &config->tcp_of_exporter));
     SC_TRY(read_forward(r, raw, config));
     SC_TRY(read_exporters(r, raw, config));
-    return read_memory(r, raw, config);
+    SC_TRY(read_size(r, "receive-buffer", raw->receive_buffer, 0, "", &config->receive_buffer));
+    return read_size(r, "queue-memory", raw->queue_memory, 16 * MIB, "16M", &config->queue_memory);
 }
 
 /* ---- loading ---- */
