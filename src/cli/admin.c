@@ -71,12 +71,10 @@ static const char usage[] =
 struct arguments {
     const char *store; /* as given, or NULL */
     const char *config;
-    char *const *stores; /* of accept-loss */
-    uint32_t store_count;
     bool json, dry_run;
     uint32_t top; /* 0: not given */
-    bool all, has_stream;
-    uint64_t stream;
+    bool all;
+    struct sc_admin_loss loss;
     const char *retention_given; /* NULL: that of the configuration counts */
     struct sc_retention retention;
     bool of_cluster;
@@ -512,8 +510,8 @@ static enum sc_status take(void *out, int id, const char *value, struct sc_error
         return SC_OK;
     }
     size_t length = strlen(value);
-    args->has_stream = true;
-    args->stream = strtoull(value, NULL, 16);
+    args->loss.one_stream = true;
+    args->loss.stream = strtoull(value, NULL, 16);
     return length != 0 && length <= 16 && strspn(value, "0123456789abcdefABCDEF") == length
                ? SC_OK
                : sc_fail(err, SC_USAGE, "--stream takes the number of a stream, up to 16 hexadecimal digits");
@@ -563,7 +561,7 @@ static int fail_usage(const char *message)
 
 static bool option_fits(const struct arguments *args, enum command command)
 {
-    bool of_loss = args->all || args->has_stream;
+    bool of_loss = args->all || args->loss.one_stream;
     bool needs_config = command == STATUS || command == PING || command == EXPIRE;
     const struct sc_admin_cluster *c = &args->cluster;
     bool of_cluster = args->of_cluster || c->ssh != NULL || (c->timeout_ms != 0 && command != PING);
@@ -593,11 +591,12 @@ static int parse(int argc, char **argv, struct arguments *args, enum command *co
     }
     if (*command == COMMANDS)
         return fail_usage("unknown command; status, ping, verify, repair, expire and accept-loss are known");
-    args->stores = argv + optind + 1;
-    args->store_count = (uint32_t)(argc - optind - 1);
-    if (*command == ACCEPT_LOSS && args->store_count == 0)
+    args->loss.stores = (const char *const *)argv + optind + 1;
+    args->loss.store_count = (uint32_t)(argc - optind - 1);
+    args->loss.dry_run = args->dry_run;
+    if (*command == ACCEPT_LOSS && args->loss.store_count == 0)
         return fail_usage("which stores? accept-loss needs those of all nodes that are left");
-    if (*command == ACCEPT_LOSS && args->all == args->has_stream)
+    if (*command == ACCEPT_LOSS && args->all == args->loss.one_stream)
         return fail_usage("accept-loss takes either --all or --stream");
     if (argc - optind > 2 && *command != ACCEPT_LOSS)
         return fail_usage("one store at a time");
@@ -620,11 +619,8 @@ int main(int argc, char **argv)
     int code = parse(argc, argv, &args, &command);
     if (code >= 0)
         return code;
-    if (command == ACCEPT_LOSS) {
-        const struct sc_admin_loss loss = {(const char *const *)args.stores, args.store_count,
-                                           args.has_stream, args.stream, args.dry_run};
-        return sc_admin_accept_loss(&loss);
-    }
+    if (command == ACCEPT_LOSS)
+        return sc_admin_accept_loss(&args.loss);
     if (load_config(&args, &config, &err) != SC_OK)
         return fail(SC_EXIT_USAGE, err.message);
     if (command == STATUS)

@@ -25,6 +25,16 @@ static int fail(int code, const char *message)
     return code;
 }
 
+/* Releases it. */
+static bool write_json(json_t *root)
+{
+    bool written = root != NULL &&
+                   json_dumpf(root, stdout, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6)) == 0;
+    json_decref(root);
+    putchar('\n');
+    return written;
+}
+
 /* ---- what a node answers ---- */
 
 /* When the oldest file of the outbox was written to last; 0: there is none. */
@@ -76,12 +86,7 @@ int sc_admin_node_status(const struct sc_config *config, uint32_t windows)
     else
         json_object_set_new(root, "held_problem", json_string(held_err.message));
     sc_holdings_free(&held);
-    int failed = root == NULL
-                     ? -1
-                     : json_dumpf(root, stdout, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6));
-    json_decref(root);
-    putchar('\n');
-    if (failed != 0 || fflush(stdout) != 0)
+    if (!write_json(root) || fflush(stdout) != 0)
         return fail(EXIT_NOTHING, "cannot write the status");
     return runs ? EXIT_ALL_WELL : EXIT_NOTHING;
 }
@@ -259,10 +264,7 @@ static bool print_json(const struct sc_survey *v, bool well)
     json_object_set_new(root, "well", json_boolean(well));
     json_object_set_new(root, "nodes", nodes);
     json_object_set_new(root, "windows", windows);
-    int failed = json_dumpf(root, stdout, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6));
-    json_decref(root);
-    putchar('\n');
-    return failed == 0;
+    return write_json(root);
 }
 
 /* ---- all of it ---- */

@@ -269,7 +269,6 @@ static enum sc_status print_result(struct sc_query_job *job, const struct sc_req
     return stopped ? sc_fail(err, SC_CANCELLED, "before everything was written") : SC_OK;
 }
 
-/* `groups` NULL: they were not put together, and none are shown. */
 enum sc_status sc_query_print_groups(struct sc_query_job *job, const struct sc_request *r,
                                      const struct sc_groups *groups, struct sc_error *err)
 {
