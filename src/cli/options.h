@@ -41,7 +41,8 @@ struct sc_option {
     bool (*read)(const char *text, uint64_t *out); /* of a number; NULL: digits */
     uint64_t least, most;                          /* most 0: any */
     const struct sc_choice *choices;
-    const char *wrong; /* what is said of a number that is none of these; NULL: its bounds */
+    const char
+        *wrong; /* what is said of a number that is none of these (NULL: its bounds), or of a second text */
 };
 
 struct sc_options {
