@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* sc-admin: the status of a collector or a cluster, and whether one answers; verifies, repairs and expires a store. */
+#include "cli/admin.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "cli/admin_cluster.h"
-#include "cli/admin_loss.h"
+#include "cli/options.h"
 #include "cluster/holdings.h"
 #include "collect/exporters.h"
-#include "conf/config.h"
 #include "conf/units.h"
 #include "daemon/control.h"
 #include "filter/time_range.h"
@@ -24,7 +23,7 @@
 #define STATUS_MS       10000u
 #define MOST_TIMEOUT_MS 600000u
 
-enum { EXIT_DAMAGED = 3, EXIT_USAGE = 2, EXIT_UNREADABLE = 1 };
+enum { EXIT_DAMAGED = 3, EXIT_UNREADABLE = 1 };
 
 /* A line of the text is a line here. */
 /* clang-format off */
@@ -72,14 +71,12 @@ static const char usage[] =
 struct arguments {
     const char *store; /* as given, or NULL */
     const char *config;
-    char *const *stores; /* of accept-loss */
-    uint32_t store_count;
     bool json, dry_run;
     uint32_t top; /* 0: not given */
-    bool all, has_stream;
-    uint64_t stream;
-    bool has_age, has_bytes;
-    uint64_t age_s, bytes;
+    bool all;
+    struct sc_admin_loss loss;
+    const char *retention_given; /* NULL: that of the configuration counts */
+    struct sc_retention retention;
     bool of_cluster;
     struct sc_admin_cluster cluster; /* windows 0, timeout_ms 0: not given */
 };
@@ -127,9 +124,8 @@ static void print_listeners(const json_t *listeners)
            "framing errors");
     json_array_foreach(listeners, i, l)
     {
-        char bytes[16];
-        sc_units_format_bytes(integer(l, "bytes"), bytes, sizeof(bytes));
-        printf("%-32s %12" PRIu64 " %12s ", text(l, "listener"), integer(l, "messages"), bytes);
+        printf("%-32s %12" PRIu64 " %12s ", text(l, "listener"), integer(l, "messages"),
+               sc_units_shown(integer(l, "bytes")).text);
         if (json_object_get(l, "kernel_drops") != NULL)
             printf("%10" PRIu64 " %12s %14s\n", integer(l, "kernel_drops"), "-", "-");
         else
@@ -174,27 +170,26 @@ static void print_exporters(const json_t *exporters)
     }
 }
 
+static void print_if(const json_t *object, const char *key, const char *before, const char *after)
+{
+    if (integer(object, key) != 0)
+        printf("%s%" PRIu64 "%s\n", before, integer(object, key), after);
+}
+
 /* Every loss on a line of its own, so that none is overlooked. */
 static void print_losses(const json_t *root)
 {
     const json_t *received = json_object_get(root, "received"), *store = json_object_get(root, "store");
     const json_t *problem = json_object_get(store, "problem");
-    if (integer(received, "dropped_full") != 0)
-        printf("LOST      %" PRIu64 " records: the queue was full while the disk did not take them\n",
-               integer(received, "dropped_full"));
-    if (integer(received, "dropped_aside") != 0)
-        printf("LOST      %" PRIu64 " records with many columns of their own, while the queue was tight\n",
-               integer(received, "dropped_aside"));
-    if (integer(store, "lost_records") != 0)
-        printf("LOST      %" PRIu64 " records: the store refused them\n", integer(store, "lost_records"));
-    if (integer(received, "over_budget") != 0)
-        printf("LEFT OUT  %" PRIu64
-               " sessions, domains, templates or names of exporters: no room (exporter-memory, "
-               "exporter-share)\n",
-               integer(received, "over_budget"));
-    if (integer(received, "refused") != 0)
-        printf("LOST      %" PRIu64 " messages: a bound of the decoder, or memory\n",
-               integer(received, "refused"));
+    print_if(received, "dropped_full", "LOST      ",
+             " records: the queue was full while the disk did not take them");
+    print_if(received, "dropped_aside", "LOST      ",
+             " records with many columns of their own, while the queue was tight");
+    print_if(store, "lost_records", "LOST      ", " records: the store refused them");
+    print_if(
+        received, "over_budget", "LEFT OUT  ",
+        " sessions, domains, templates or names of exporters: no room (exporter-memory, exporter-share)");
+    print_if(received, "refused", "LOST      ", " messages: a bound of the decoder, or memory");
     if (json_is_string(problem))
         printf("PROBLEM   %s\n", json_string_value(problem));
     if (integer(store, "sync_failures") + integer(store, "write_failures") != 0)
@@ -213,11 +208,10 @@ static void print_forward(const json_t *destinations)
     json_array_foreach(destinations, i, d)
     {
         const json_t *flows = json_object_get(d, "flows");
-        char bytes[16];
-        sc_units_format_bytes(integer(d, "queue_bytes"), bytes, sizeof(bytes));
         printf("%-32s %-10s %-11s %-10s %14" PRIu64 " %12" PRIu64 " %10" PRIu64 " %10s %s\n", text(d, "to"),
                text(d, "protocol"), text(d, "mode"), text(d, "state"), integer(flows, "sent"),
-               integer(flows, "dropped"), integer(flows, "skipped"), bytes, text(d, "last_error"));
+               integer(flows, "dropped"), integer(flows, "skipped"),
+               sc_units_shown(integer(d, "queue_bytes")).text, text(d, "last_error"));
     }
 }
 
@@ -250,10 +244,9 @@ static void print_members(const json_t *members)
             printf("%10s %10s %12s %10s\n", "-", "-", "-", "-");
             continue;
         }
-        char space[16];
-        sc_units_format_bytes(integer(m, "free_bytes"), space, sizeof(space));
         printf("%10" PRIu64 " %10" PRIu64 " %12" PRIu64 " %10s %s\n", integer(m, "waiting"),
-               integer(m, "in_flight"), integer(m, "acknowledged"), space, text(m, "problem"));
+               integer(m, "in_flight"), integer(m, "acknowledged"),
+               sc_units_shown(integer(m, "free_bytes")).text, text(m, "problem"));
     }
 }
 
@@ -277,16 +270,12 @@ static void print_cluster(const json_t *cluster)
     printf("cluster   node %s, membership version %" PRIu64 ", %" PRIu64 " copies\n", text(cluster, "node"),
            integer(cluster, "version"), integer(cluster, "replication"));
     if (proxy != NULL) {
-        char bytes[16];
-        sc_units_format_bytes(integer(proxy, "outbox_bytes"), bytes, sizeof(bytes));
         printf("proxy     %" PRIu64 " records accepted; outbox %s, %" PRIu64 " batches (%" PRIu64
                " records) not yet safe\n",
-               integer(proxy, "records"), bytes, integer(proxy, "waiting_batches"),
-               integer(proxy, "waiting_records"));
-        if (integer(proxy, "released_short") != 0)
-            printf("PROBLEM   %" PRIu64
-                   " batches have fewer copies than asked for: too few nodes were there\n",
-                   integer(proxy, "released_short"));
+               integer(proxy, "records"), sc_units_shown(integer(proxy, "outbox_bytes")).text,
+               integer(proxy, "waiting_batches"), integer(proxy, "waiting_records"));
+        print_if(proxy, "released_short", "PROBLEM   ",
+                 " batches have fewer copies than asked for: too few nodes were there");
         if (integer(proxy, "unreadable_batches") != 0)
             printf("PROBLEM   %" PRIu64 " batches (%" PRIu64 " records) in the outbox cannot be read\n",
                    integer(proxy, "unreadable_batches"), integer(proxy, "unreadable_records"));
@@ -314,22 +303,18 @@ static void print_cluster(const json_t *cluster)
 static void print_exporter_memory(const json_t *root)
 {
     const json_t *memory = json_object_get(root, "exporter_memory");
-    char used[16], limit[16];
-    sc_units_format_bytes(integer(memory, "bytes"), used, sizeof(used));
-    sc_units_format_bytes(integer(memory, "limit_bytes"), limit, sizeof(limit));
     printf("exporters %" PRIu64 ", their templates, names and accounts take %s of %s\n",
-           integer(root, "exporters_total"), used, limit);
+           integer(root, "exporters_total"), sc_units_shown(integer(memory, "bytes")).text,
+           sc_units_shown(integer(memory, "limit_bytes")).text);
 }
 
 /* What repairs and seals kept takes room until its windows expire. */
 static void print_kept(const char *store)
 {
     struct sc_catalogue catalogue = {.replicas = true};
-    char bytes[16];
     if (sc_catalogue_add(&catalogue, store, NULL) == SC_OK && catalogue.damaged_files != 0) {
-        sc_units_format_bytes(catalogue.damaged_bytes, bytes, sizeof(bytes));
         printf("kept      %" PRIu32 " .damaged files with %s; they expire with their windows\n",
-               catalogue.damaged_files, bytes);
+               catalogue.damaged_files, sc_units_shown(catalogue.damaged_bytes).text);
     }
     sc_catalogue_free(&catalogue);
 }
@@ -338,25 +323,23 @@ static void print_status(const json_t *root)
 {
     const json_t *queue = json_object_get(root, "queue"), *store = json_object_get(root, "store");
     const json_t *received = json_object_get(root, "received");
-    char used[16], limit[16], free_space[16], size[16], written[16];
-    sc_units_format_bytes(integer(queue, "bytes"), used, sizeof(used));
-    sc_units_format_bytes(integer(queue, "limit_bytes"), limit, sizeof(limit));
-    sc_units_format_bytes(integer(store, "free_bytes"), free_space, sizeof(free_space));
-    sc_units_format_bytes(integer(store, "size_bytes"), size, sizeof(size));
-    sc_units_format_bytes(integer(store, "bytes_written"), written, sizeof(written));
     printf("collector %s, process %" PRIu64 ", up %" PRIu64 " s, since %s\n", text(root, "version"),
            integer(root, "pid"), integer(root, "uptime_s"), text(root, "started"));
     printf("store     %s, %s of %s free, window %" PRIu64 " s, last sync %s\n", text(store, "path"),
-           free_space, size, integer(store, "window_s"), text(store, "last_sync"));
+           sc_units_shown(integer(store, "free_bytes")).text,
+           sc_units_shown(integer(store, "size_bytes")).text, integer(store, "window_s"),
+           text(store, "last_sync"));
     printf("stored    %" PRIu64 " flows, %" PRIu64 " options records, %s written, %" PRIu64
            " segments sealed\n",
-           integer(store, "flows"), integer(store, "options"), written, integer(store, "segments_sealed"));
+           integer(store, "flows"), integer(store, "options"),
+           sc_units_shown(integer(store, "bytes_written")).text, integer(store, "segments_sealed"));
     print_kept(text(store, "path"));
     printf("received  %" PRIu64 " messages, %" PRIu64 " flows; %" PRIu64
            " lost on the way (by sequence), %" PRIu64 " malformed\n",
            integer(received, "messages"), integer(received, "flows"), integer(received, "lost"),
            integer(received, "malformed"));
-    printf("queue     %s of %s, %" PRIu64 " batches not yet durable\n", used, limit,
+    printf("queue     %s of %s, %" PRIu64 " batches not yet durable\n",
+           sc_units_shown(integer(queue, "bytes")).text, sc_units_shown(integer(queue, "limit_bytes")).text,
            integer(queue, "batches_held"));
     print_exporter_memory(root);
     print_losses(root);
@@ -465,10 +448,8 @@ static void print_report(const struct sc_verify_report *r)
     if (r->foreign_files != 0)
         printf("; %" PRIu64 " foreign files", r->foreign_files);
     if (r->kept_files != 0) {
-        char bytes[16];
-        sc_units_format_bytes(r->kept_bytes, bytes, sizeof(bytes));
         printf("; %" PRIu64 " .damaged files with %s are kept until their windows expire", r->kept_files,
-               bytes);
+               sc_units_shown(r->kept_bytes).text);
     }
     if (r->repaired_segments != 0)
         printf("; %" PRIu64 " segments repaired", r->repaired_segments);
@@ -491,20 +472,19 @@ static int run_check(const struct sc_config *config, bool repair)
 
 static int run_expire(const struct arguments *args, const struct sc_config *config)
 {
-    struct sc_retention retention = {config->retention_age_s, config->retention_bytes};
+    struct sc_retention retention = args->retention;
     struct sc_expiry expiry = {0};
     struct sc_error err;
-    char bytes[16], horizon[32];
-    if (args->has_age || args->has_bytes)
-        retention = (struct sc_retention){args->age_s, args->bytes};
+    char horizon[32];
+    if (args->retention_given == NULL)
+        retention = (struct sc_retention){config->retention_age_s, config->retention_bytes};
     if (retention.age_s == 0 && retention.bytes == 0)
-        return fail(EXIT_USAGE, "no retention is configured; give --age or --bytes");
+        return fail(SC_EXIT_USAGE, "no retention is configured; give --age or --bytes");
     if (sc_store_expire(config->store, &retention, sc_clock_wall_ms(), args->dry_run, NULL, &expiry, &err) !=
         SC_OK)
         return fail(EXIT_UNREADABLE, err.message);
-    sc_units_format_bytes(expiry.bytes, bytes, sizeof(bytes));
-    printf("%" PRIu64 " windows, %" PRIu64 " files, %s %s", expiry.windows, expiry.files, bytes,
-           args->dry_run ? "would be deleted" : "deleted");
+    printf("%" PRIu64 " windows, %" PRIu64 " files, %s %s", expiry.windows, expiry.files,
+           sc_units_shown(expiry.bytes).text, args->dry_run ? "would be deleted" : "deleted");
     if (expiry.windows != 0) {
         sc_time_format_utc(expiry.horizon_ms, horizon, sizeof(horizon));
         printf("; all before %s", horizon);
@@ -519,133 +499,69 @@ enum command { STATUS, PING, VERIFY, REPAIR, EXPIRE, ACCEPT_LOSS, COMMANDS };
 static const char *const command_names[COMMANDS] = {"status", "ping",   "verify",
                                                     "repair", "expire", "accept-loss"};
 
-enum {
-    OPT_JSON = 256,
-    OPT_DRY_RUN,
-    OPT_AGE,
-    OPT_BYTES,
-    OPT_CLUSTER,
-    OPT_WINDOWS,
-    OPT_SSH,
-    OPT_TIMEOUT,
-    OPT_ALL,
-    OPT_TOP,
-    OPT_STREAM,
-    OPT_HELP,
-    OPT_VERSION
-};
+enum { TAKE_CLUSTER = SC_OPTION_LETTER, TAKE_STREAM };
 
-static const struct option long_options[] = {
-    {"json", no_argument, NULL, OPT_JSON},
-    {"dry-run", no_argument, NULL, OPT_DRY_RUN},
-    {"age", required_argument, NULL, OPT_AGE},
-    {"bytes", required_argument, NULL, OPT_BYTES},
-    {"cluster", optional_argument, NULL, OPT_CLUSTER},
-    {"windows", required_argument, NULL, OPT_WINDOWS},
-    {"ssh", required_argument, NULL, OPT_SSH},
-    {"timeout", required_argument, NULL, OPT_TIMEOUT},
-    {"all", no_argument, NULL, OPT_ALL},
-    {"top", required_argument, NULL, OPT_TOP},
-    {"stream", required_argument, NULL, OPT_STREAM},
-    {"config", required_argument, NULL, 'c'},
-    {"help", no_argument, NULL, OPT_HELP},
-    {"version", no_argument, NULL, OPT_VERSION},
-    {NULL, 0, NULL, 0},
-};
-
-static int try_help(void)
+static enum sc_status take(void *out, int id, const char *value, struct sc_error *err)
 {
-    fputs("Try sc-admin --help.\n", stderr);
-    return EXIT_USAGE;
+    struct arguments *args = out;
+    if (id == TAKE_CLUSTER) {
+        args->of_cluster = true;
+        args->cluster.file = value;
+        return SC_OK;
+    }
+    size_t length = strlen(value);
+    args->loss.one_stream = true;
+    args->loss.stream = strtoull(value, NULL, 16);
+    return length != 0 && length <= 16 && strspn(value, "0123456789abcdefABCDEF") == length
+               ? SC_OK
+               : sc_fail(err, SC_USAGE, "--stream takes the number of a stream, up to 16 hexadecimal digits");
 }
+
+static bool read_span(const char *text, uint64_t *ms)
+{
+    return sc_time_parse_span(text, ms, NULL) == SC_OK;
+}
+
+#define AT(member) offsetof(struct arguments, member)
+
+/* A row of the table is a row here. */
+/* clang-format off */
+static const struct sc_option rows[] = {
+    {"json", 0, SC_OPTION_FLAG, .place = AT(json)},
+    {"dry-run", 0, SC_OPTION_FLAG, .place = AT(dry_run)},
+    {"age", 0, SC_OPTION_NUMBER, .place = AT(retention.age_s), .given = AT(retention_given), .read = sc_units_age,
+     .wrong = "--age takes a time with its unit, such as 12h or 30d"},
+    {"bytes", 0, SC_OPTION_NUMBER, .place = AT(retention.bytes), .given = AT(retention_given), .read = sc_units_bytes,
+     .wrong = "--bytes takes a size such as 500G"},
+    {"cluster", TAKE_CLUSTER, .type = SC_OPTION_TAKE_MAYBE},
+    {"windows", 0, SC_OPTION_SMALL, .place = AT(cluster.windows), .least = 1, .most = SC_HOLDINGS_MAX_WINDOWS,
+     .wrong = "--windows takes a number from 1 to 1000"},
+    {"ssh", 0, SC_OPTION_TEXT, .place = AT(cluster.ssh)},
+    {"timeout", 0, SC_OPTION_NUMBER, .place = AT(cluster.timeout_ms), .read = read_span, .least = 1, .most = MOST_TIMEOUT_MS,
+     .wrong = "--timeout takes a time above 0, 10 minutes at most, such as 10s or 200ms"},
+    {"all", 0, SC_OPTION_FLAG, .place = AT(all)},
+    {"top", 0, SC_OPTION_SMALL, .place = AT(top), .least = 1, .most = SC_EXPORTERS_TOP, .wrong = "--top takes a number from 1 to 1024"},
+    {"stream", TAKE_STREAM, .type = SC_OPTION_TAKE},
+    {"config", 'c', SC_OPTION_TEXT, .place = AT(config)},
+    {"help", 0, SC_OPTION_SAY, .wrong = usage},
+    {"version", 0, SC_OPTION_SAY, .wrong = "sc-admin " SC_VERSION "\n"},
+};
+/* clang-format on */
+
+static const struct sc_options options = {.program = "sc-admin",
+                                          .hint = "Try sc-admin --help.\n",
+                                          .rows = rows,
+                                          .count = sizeof(rows) / sizeof(rows[0]),
+                                          .take = take};
 
 static int fail_usage(const char *message)
 {
-    fprintf(stderr, "sc-admin: %s\n", message);
-    return try_help();
-}
-
-static bool take_number(const char *value, uint32_t most, uint32_t *out)
-{
-    uint64_t number = 0;
-    bool fits = sc_text_number(value, false, &number) && number >= 1 && number <= most;
-    *out = (uint32_t)number;
-    return fits;
-}
-
-static bool take_stream(struct arguments *args, const char *value)
-{
-    size_t length = strlen(value);
-    args->has_stream = true;
-    args->stream = strtoull(value, NULL, 16);
-    return length != 0 && length <= 16 && strspn(value, "0123456789abcdefABCDEF") == length;
-}
-
-/* NULL, or what is wrong. */
-static const char *take_cluster_option(struct arguments *args, int option, const char *value)
-{
-    switch (option) {
-    case OPT_CLUSTER:
-        args->of_cluster = true;
-        args->cluster.file = value;
-        return NULL;
-    case OPT_SSH:
-        args->cluster.ssh = value;
-        return NULL;
-    case OPT_TIMEOUT:
-        return sc_time_parse_span(value, &args->cluster.timeout_ms, NULL) == SC_OK &&
-                       args->cluster.timeout_ms - 1 < MOST_TIMEOUT_MS
-                   ? NULL
-                   : "--timeout takes a time above 0, 10 minutes at most, such as 10s or 200ms";
-    default:
-        return take_number(value, SC_HOLDINGS_MAX_WINDOWS, &args->cluster.windows)
-                   ? NULL
-                   : "--windows takes a number from 1 to 1000";
-    }
-}
-
-/* NULL, or what is wrong. */
-static const char *take_option(struct arguments *args, int option, const char *value)
-{
-    switch (option) {
-    case 'c':
-        args->config = value;
-        return NULL;
-    case OPT_JSON:
-        args->json = true;
-        return NULL;
-    case OPT_DRY_RUN:
-        args->dry_run = true;
-        return NULL;
-    case OPT_CLUSTER:
-    case OPT_WINDOWS:
-    case OPT_SSH:
-    case OPT_TIMEOUT:
-        return take_cluster_option(args, option, value);
-    case OPT_TOP:
-        return take_number(value, SC_EXPORTERS_TOP, &args->top) ? NULL
-                                                                : "--top takes a number from 1 to 1024";
-    case OPT_ALL:
-        args->all = true;
-        return NULL;
-    case OPT_STREAM:
-        return take_stream(args, value)
-                   ? NULL
-                   : "--stream takes the number of a stream, up to 16 hexadecimal digits";
-    case OPT_AGE:
-        args->has_age = true;
-        return sc_units_age(value, &args->age_s) ? NULL
-                                                 : "--age takes a time with its unit, such as 12h or 30d";
-    default:
-        args->has_bytes = true;
-        return sc_units_bytes(value, &args->bytes) ? NULL : "--bytes takes a size such as 500G";
-    }
+    return sc_options_fail(&options, message);
 }
 
 static bool option_fits(const struct arguments *args, enum command command)
 {
-    bool of_expire = args->has_age || args->has_bytes;
-    bool of_loss = args->all || args->has_stream;
+    bool of_loss = args->all || args->loss.one_stream;
     bool needs_config = command == STATUS || command == PING || command == EXPIRE;
     const struct sc_admin_cluster *c = &args->cluster;
     bool of_cluster = args->of_cluster || c->ssh != NULL || (c->timeout_ms != 0 && command != PING);
@@ -655,7 +571,7 @@ static bool option_fits(const struct arguments *args, enum command command)
         return false;
     if (args->top != 0 && (command != STATUS || args->of_cluster || c->windows != 0))
         return false;
-    return (!args->json || command == STATUS) && (!of_expire || command == EXPIRE) &&
+    return (!args->json || command == STATUS) && (args->retention_given == NULL || command == EXPIRE) &&
            (!of_loss || command == ACCEPT_LOSS) &&
            (!args->dry_run || command == EXPIRE || command == ACCEPT_LOSS) &&
            (args->config == NULL || needs_config);
@@ -664,18 +580,9 @@ static bool option_fits(const struct arguments *args, enum command command)
 /* @return -1: go on; else the exit status. */
 static int parse(int argc, char **argv, struct arguments *args, enum command *command)
 {
-    int option;
-    while ((option = getopt_long(argc, argv, "c:", long_options, NULL)) != -1) {
-        if (option == '?')
-            return try_help();
-        if (option == OPT_HELP || option == OPT_VERSION) {
-            fputs(option == OPT_HELP ? usage : "sc-admin " SC_VERSION "\n", stdout);
-            return EXIT_SUCCESS;
-        }
-        const char *wrong = take_option(args, option, optarg);
-        if (wrong != NULL)
-            return fail_usage(wrong);
-    }
+    int code = sc_options_read(&options, argc, argv, args);
+    if (code >= 0)
+        return code;
     if (optind == argc)
         return fail_usage("a command is needed: status, ping, verify, repair, expire or accept-loss");
     for (*command = STATUS; *command < COMMANDS; (*command)++) {
@@ -684,11 +591,12 @@ static int parse(int argc, char **argv, struct arguments *args, enum command *co
     }
     if (*command == COMMANDS)
         return fail_usage("unknown command; status, ping, verify, repair, expire and accept-loss are known");
-    args->stores = argv + optind + 1;
-    args->store_count = (uint32_t)(argc - optind - 1);
-    if (*command == ACCEPT_LOSS && args->store_count == 0)
+    args->loss.stores = (const char *const *)argv + optind + 1;
+    args->loss.store_count = (uint32_t)(argc - optind - 1);
+    args->loss.dry_run = args->dry_run;
+    if (*command == ACCEPT_LOSS && args->loss.store_count == 0)
         return fail_usage("which stores? accept-loss needs those of all nodes that are left");
-    if (*command == ACCEPT_LOSS && args->all == args->has_stream)
+    if (*command == ACCEPT_LOSS && args->all == args->loss.one_stream)
         return fail_usage("accept-loss takes either --all or --stream");
     if (argc - optind > 2 && *command != ACCEPT_LOSS)
         return fail_usage("one store at a time");
@@ -711,13 +619,10 @@ int main(int argc, char **argv)
     int code = parse(argc, argv, &args, &command);
     if (code >= 0)
         return code;
-    if (command == ACCEPT_LOSS) {
-        const struct sc_admin_loss loss = {(const char *const *)args.stores, args.store_count,
-                                           args.has_stream, args.stream, args.dry_run};
-        return sc_admin_accept_loss(&loss);
-    }
+    if (command == ACCEPT_LOSS)
+        return sc_admin_accept_loss(&args.loss);
     if (load_config(&args, &config, &err) != SC_OK)
-        return fail(EXIT_USAGE, err.message);
+        return fail(SC_EXIT_USAGE, err.message);
     if (command == STATUS)
         code = run_status(&args, &config);
     else if (command == PING)

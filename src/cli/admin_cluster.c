@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "cli/admin_cluster.h"
+#include "cli/admin.h"
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -23,6 +23,16 @@ static int fail(int code, const char *message)
 {
     fprintf(stderr, "sc-admin: %s\n", message);
     return code;
+}
+
+/* Releases it. */
+static bool write_json(json_t *root)
+{
+    bool written = root != NULL &&
+                   json_dumpf(root, stdout, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6)) == 0;
+    json_decref(root);
+    putchar('\n');
+    return written;
 }
 
 /* ---- what a node answers ---- */
@@ -76,12 +86,7 @@ int sc_admin_node_status(const struct sc_config *config, uint32_t windows)
     else
         json_object_set_new(root, "held_problem", json_string(held_err.message));
     sc_holdings_free(&held);
-    int failed = root == NULL
-                     ? -1
-                     : json_dumpf(root, stdout, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6));
-    json_decref(root);
-    putchar('\n');
-    if (failed != 0 || fflush(stdout) != 0)
+    if (!write_json(root) || fflush(stdout) != 0)
         return fail(EXIT_NOTHING, "cannot write the status");
     return runs ? EXIT_ALL_WELL : EXIT_NOTHING;
 }
@@ -122,13 +127,12 @@ static void format_outbox(const struct sc_survey_node *node, char *out, size_t s
 {
     const json_t *proxy = json_object_get(json_object_get(node->root, "cluster"), "proxy");
     uint64_t written = integer(node->root, "outbox_oldest_ms"), now = integer(node->root, "now_ms");
-    char bytes[16];
     snprintf(out, size, "-");
     snprintf(oldest, oldest_size, "-");
     if (proxy == NULL)
         return;
-    sc_units_format_bytes(integer(proxy, "outbox_bytes"), bytes, sizeof(bytes));
-    snprintf(out, size, "%s, %" PRIu64, bytes, integer(proxy, "waiting_batches"));
+    snprintf(out, size, "%s, %" PRIu64, sc_units_shown(integer(proxy, "outbox_bytes")).text,
+             integer(proxy, "waiting_batches"));
     if (integer(proxy, "waiting_batches") != 0 && written != 0)
         format_ms(now > written ? now - written : 0, oldest, oldest_size);
 }
@@ -137,19 +141,20 @@ static void print_node(const struct sc_survey *v, const struct sc_survey_node *n
 {
     const json_t *store = json_object_get(node->root, "store"),
                  *cluster = json_object_get(node->root, "cluster");
-    char space[16] = "-", lag[24], outbox[40], oldest[24], taken[24] = "-", version[24] = "-";
+    struct sc_units_text space = {"-"};
+    char lag[24], outbox[40], oldest[24], taken[24] = "-", version[24] = "-";
     uint32_t usable, proxies;
     format_ms(sc_survey_lag_ms(node), lag, sizeof(lag));
     format_outbox(node, outbox, sizeof(outbox), oldest, sizeof(oldest));
     sc_survey_taken_by(v, node->member, &usable, &proxies);
     if (sc_survey_runs(node))
-        sc_units_format_bytes(integer(store, "free_bytes"), space, sizeof(space));
+        space = sc_units_shown(integer(store, "free_bytes"));
     if (node->member->subcollector && proxies != 0)
         snprintf(taken, sizeof(taken), "%u of %u", usable, proxies);
     if (cluster != NULL)
         snprintf(version, sizeof(version), "%" PRIu64, integer(cluster, "version"));
     printf("%-24.24s %-12s %-11s %10s %8s %20s %8s %9s %8s\n", node->member->name, role_of(node->member),
-           state_of(node), space, lag, outbox, oldest, taken, version);
+           state_of(node), space.text, lag, outbox, oldest, taken, version);
 }
 
 /* A line that fits 120 columns. */
@@ -259,10 +264,7 @@ static bool print_json(const struct sc_survey *v, bool well)
     json_object_set_new(root, "well", json_boolean(well));
     json_object_set_new(root, "nodes", nodes);
     json_object_set_new(root, "windows", windows);
-    int failed = json_dumpf(root, stdout, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6));
-    json_decref(root);
-    putchar('\n');
-    return failed == 0;
+    return write_json(root);
 }
 
 /* ---- all of it ---- */

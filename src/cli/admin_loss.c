@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "cli/admin_loss.h"
+#include "cli/admin.h"
 
 #include "source/source.h"
 #include "store/catalogue.h"

@@ -2,6 +2,7 @@
 /* sc-collector: receives NetFlow and IPFIX and stores the flows. */
 #include "daemon/collector.h"
 #include "base/clock.h"
+#include "cli/options.h"
 #include "collect/import.h"
 #include "conf/cluster.h"
 #include "forward/forward.h"
@@ -10,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { EXIT_PARTIAL = 3, EXIT_USAGE = 2, EXIT_NOTHING = 1 };
+enum { EXIT_PARTIAL = 3, EXIT_NOTHING = 1 };
 
 /* A line of the text is a line here. */
 /* clang-format off */
@@ -54,16 +55,10 @@ struct arguments {
     bool check_config;
 };
 
-static int try_help(void)
+static int fail(int code, const struct sc_error *err)
 {
-    fputs("Try sc-collector --help.\n", stderr);
-    return EXIT_USAGE;
-}
-
-static int fail_usage(const char *message)
-{
-    fprintf(stderr, "sc-collector: %s\n", message);
-    return try_help();
+    fprintf(stderr, "sc-collector: %s\n", err->message);
+    return code;
 }
 
 static enum sc_status override(const struct arguments *args, struct sc_config *config, struct sc_error *err)
@@ -161,10 +156,8 @@ static int read_captures(struct arguments *args)
     struct sc_config config;
     struct sc_import_summary summary;
     struct sc_error err;
-    if (configure(args, &config, &err) != SC_OK) {
-        fprintf(stderr, "sc-collector: %s\n", err.message);
-        return EXIT_USAGE;
-    }
+    if (configure(args, &config, &err) != SC_OK)
+        return fail(SC_EXIT_USAGE, &err);
     bool terminal = isatty(STDERR_FILENO) == 1;
     const struct sc_log log = {.stream = stderr, .level = config.log_level};
     const struct sc_import_options options = {
@@ -173,10 +166,8 @@ static int read_captures(struct arguments *args)
     if (terminal)
         fputs("\r\033[K", stderr);
     sc_config_free(&config);
-    if (status != SC_OK) {
-        fprintf(stderr, "sc-collector: %s\n", err.message);
-        return EXIT_NOTHING;
-    }
+    if (status != SC_OK)
+        return fail(EXIT_NOTHING, &err);
     print_summary(&summary);
     return judge(&summary);
 }
@@ -188,10 +179,8 @@ static int check(struct arguments *args)
     const char *file = find_file(args);
     struct sc_config config;
     struct sc_error err;
-    if (configure(args, &config, &err) != SC_OK) {
-        fprintf(stderr, "sc-collector: %s\n", err.message);
-        return EXIT_USAGE;
-    }
+    if (configure(args, &config, &err) != SC_OK)
+        return fail(SC_EXIT_USAGE, &err);
     enum sc_status status = SC_OK;
     if (config.cluster != NULL) {
         struct sc_cluster cluster;
@@ -201,10 +190,8 @@ static int check(struct arguments *args)
             sc_cluster_free(&cluster);
     }
     sc_config_free(&config);
-    if (status != SC_OK) {
-        fprintf(stderr, "sc-collector: %s\n", err.message);
-        return EXIT_USAGE;
-    }
+    if (status != SC_OK)
+        return fail(SC_EXIT_USAGE, &err);
     if (file == NULL)
         puts("there is no " SC_CONFIG_DEFAULT_FILE "; the defaults are valid");
     else
@@ -216,41 +203,24 @@ static int collect(struct arguments *args)
 {
     struct sc_config config;
     struct sc_error err;
-    if (configure(args, &config, &err) != SC_OK) {
-        fprintf(stderr, "sc-collector: %s\n", err.message);
-        return EXIT_USAGE;
-    }
+    if (configure(args, &config, &err) != SC_OK)
+        return fail(SC_EXIT_USAGE, &err);
     sc_config_free(&config);
     const struct sc_collector_options options = {.stream = stderr, .configure = configure, .arg = args};
     enum sc_status status = sc_collector_run(&options, &err);
-    if (status == SC_OK)
-        return EXIT_SUCCESS;
-    fprintf(stderr, "sc-collector: %s\n", err.message);
-    return EXIT_FAILURE;
+    return status == SC_OK ? EXIT_SUCCESS : fail(EXIT_FAILURE, &err);
 }
 
 /* ---- arguments ---- */
 
 enum {
-    OPT_LISTEN = 256,
-    OPT_FORWARD,
-    OPT_STORE,
-    OPT_WINDOW,
-    OPT_RECEIVERS,
-    OPT_READ,
-    OPT_CHECK,
-    OPT_LOG,
-    OPT_HELP,
-    OPT_VERSION
-};
-
-static const struct option long_options[] = {
-    {"config", required_argument, NULL, 'c'},          {"listen", required_argument, NULL, OPT_LISTEN},
-    {"forward", required_argument, NULL, OPT_FORWARD}, {"store", required_argument, NULL, OPT_STORE},
-    {"window", required_argument, NULL, OPT_WINDOW},   {"receivers", required_argument, NULL, OPT_RECEIVERS},
-    {"read", required_argument, NULL, OPT_READ},       {"check-config", no_argument, NULL, OPT_CHECK},
-    {"log-level", required_argument, NULL, OPT_LOG},   {"help", no_argument, NULL, OPT_HELP},
-    {"version", no_argument, NULL, OPT_VERSION},       {NULL, 0, NULL, 0},
+    TAKE_LISTEN = SC_OPTION_LETTER,
+    TAKE_FORWARD,
+    TAKE_STORE,
+    TAKE_WINDOW,
+    TAKE_RECEIVERS,
+    TAKE_READ,
+    TAKE_LOG
 };
 
 static enum sc_status add_listener(struct arguments *args, const char *text, struct sc_error *err)
@@ -273,69 +243,68 @@ static enum sc_status add_forward(struct arguments *args, const char *text, stru
     return SC_OK;
 }
 
-static enum sc_status take_option(struct arguments *args, int option, const char *value, struct sc_error *err)
+static enum sc_status take(void *out, int id, const char *value, struct sc_error *err)
 {
-    switch (option) {
-    case 'c':
-        args->config = value;
-        return SC_OK;
-    case OPT_LISTEN:
+    struct arguments *args = out;
+    switch (id) {
+    case TAKE_LISTEN:
         return add_listener(args, value, err);
-    case OPT_FORWARD:
+    case TAKE_FORWARD:
         return add_forward(args, value, err);
-    case OPT_STORE:
+    case TAKE_STORE:
         args->store = value;
         return value[0] != '\0' ? SC_OK : sc_fail(err, SC_USAGE, "a folder is needed");
-    case OPT_WINDOW:
+    case TAKE_WINDOW:
         return sc_config_window(value, &args->window_s, err);
-    case OPT_RECEIVERS:
+    case TAKE_RECEIVERS:
         return sc_config_receivers(value, &args->receivers, err);
-    case OPT_READ:
+    case TAKE_READ:
         args->captures[args->capture_count++] = value;
         return SC_OK;
-    case OPT_LOG:
+    default:
         args->has_log_level = true;
         return sc_config_log_level(value, &args->log_level, err);
-    default:
-        args->check_config = true;
-        return SC_OK;
     }
 }
 
-static const char *name_of(int option)
-{
-    const struct option *o = long_options;
-    while (o->val != option)
-        o++;
-    return o->name;
-}
+static const struct sc_option rows[] = {
+    {"config", 'c', SC_OPTION_TEXT, .place = offsetof(struct arguments, config)},
+    {"listen", TAKE_LISTEN, .type = SC_OPTION_TAKE},
+    {"forward", TAKE_FORWARD, .type = SC_OPTION_TAKE},
+    {"store", TAKE_STORE, .type = SC_OPTION_TAKE},
+    {"window", TAKE_WINDOW, .type = SC_OPTION_TAKE},
+    {"receivers", TAKE_RECEIVERS, .type = SC_OPTION_TAKE},
+    {"read", TAKE_READ, .type = SC_OPTION_TAKE},
+    {"check-config", 0, SC_OPTION_FLAG, .place = offsetof(struct arguments, check_config)},
+    {"log-level", TAKE_LOG, .type = SC_OPTION_TAKE},
+    {"help", 0, SC_OPTION_SAY, .wrong = usage},
+    {"version", 0, SC_OPTION_SAY, .wrong = "sc-collector " SC_VERSION "\n"},
+};
+
+static const struct sc_options options = {.program = "sc-collector",
+                                          .hint = "Try sc-collector --help.\n",
+                                          .rows = rows,
+                                          .count = sizeof(rows) / sizeof(rows[0]),
+                                          .take = take,
+                                          .names_taken = true};
 
 /* @return -1: go on; else the exit status. */
 static int parse(int argc, char **argv, struct arguments *args)
 {
     struct sc_error err;
-    int option;
-    while ((option = getopt_long(argc, argv, "c:", long_options, NULL)) != -1) {
-        if (option == '?')
-            return try_help();
-        if (option == OPT_HELP || option == OPT_VERSION) {
-            fputs(option == OPT_HELP ? usage : "sc-collector " SC_VERSION "\n", stdout);
-            return EXIT_SUCCESS;
-        }
-        if (take_option(args, option, optarg, &err) != SC_OK) {
-            fprintf(stderr, "sc-collector: --%s: %s\n", name_of(option), err.message);
-            return try_help();
-        }
-    }
+    int code = sc_options_read(&options, argc, argv, args);
+    if (code >= 0)
+        return code;
     if (optind < argc) {
         sc_fail(&err, SC_USAGE, "unknown argument \"%s\"; did you mean --read %s?", argv[optind],
                 argv[optind]);
-        return fail_usage(err.message);
+        return sc_options_fail(&options, err.message);
     }
     if (args->capture_count != 0 && args->listener_count != 0)
-        return fail_usage("--read stores files and exits; it does not go with --listen");
+        return sc_options_fail(&options, "--read stores files and exits; it does not go with --listen");
     if (args->capture_count != 0 && args->forward_count != 0)
-        return fail_usage("--read stores files and exits; sc-exporter --read FILE --to URL sends them");
+        return sc_options_fail(&options,
+                               "--read stores files and exits; sc-exporter --read FILE --to URL sends them");
     return -1;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* sc-exporter: sends flows as NetFlow v5, v9 or IPFIX. Manual: man/sc-exporter.1. */
 #include "base/clock.h"
-#include "base/text.h"
+#include "cli/options.h"
 #include "export/from_store.h"
 #include "export/generate.h"
 #include "export/network.h"
@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { EXIT_SENT = 0, EXIT_NOT_SENT = 1, EXIT_USAGE = 2 };
+enum { EXIT_SENT = 0, EXIT_NOT_SENT = 1 };
 enum { DEFAULT_FLOWS = 1000000, UDP_PAYLOAD_MAX = 65507 };
 
 static volatile sig_atomic_t stop_signal;
@@ -45,75 +45,49 @@ struct arguments {
     uint32_t target_count;
 };
 
-static void print_usage(FILE *to)
-{
-    fputs("usage: sc-exporter --generate --to URL [options]\n"
-          "       sc-exporter --read FILE --to URL [options]\n"
-          "       sc-exporter --store DIR [-f FILTER] --to URL [options]\n"
-          "       sc-exporter --help | --version\n",
-          to);
-}
-
 /* A line of the text is a line here. */
 /* clang-format off */
-static void print_help(void)
-{
-    print_usage(stdout);
-    fputs("\n"
-          "Sends flows as NetFlow v5, NetFlow v9 or IPFIX.\n"
-          "\n"
-          "Source:\n"
-          "  --generate            make flows: realistic, and always the same from one seed\n"
-          "    --flows N           how many; 0: until a signal (default 1000000)\n"
-          "    --seed S            number that all follows from (default 1)\n"
-          "    --hosts N           hosts that talk, 64 to 10000000 (default 65536)\n"
-          "    --ipv6 PERCENT      share of IPv6 flows, not with v5 (default 0)\n"
-          "    --exporters N       exporters that the flows come from, 1 to 1024 (default 1)\n"
-          "    --start TIME        export time of the first flow (default: now, or without --rate so that\n"
-          "                        10000 flows/s end about now)\n"
-          "  --read FILE           the export messages of a capture (pcap, pcapng), raw payload or IPFIX file,\n"
-          "                        byte for byte\n"
-          "  --store DIR           the flows of a store, encoded anew\n"
-          "    -f, --filter FILTER only those that match, as in sc-query\n"
-          "\n"
-          "Target:\n"
-          "  --to udp://HOST:PORT  datagrams\n"
-          "  --to tcp://HOST:PORT  IPFIX over TCP\n"
-          "  --write FILE          FILE.pcap: packets with the messages; FILE.ipfix: IPFIX file (RFC 5655)\n"
-          "                        --to and --write may be given together and several times\n"
-          "  --protocol P          v5, v9 or ipfix (default ipfix)\n"
-          "  --message-size BYTES  largest v9 or IPFIX message (default 1400)\n"
-          "  --rate FLOWS/S        pace; 0: as fast as possible (default), on an export clock of 10000 flows/s\n"
-          "  --truth FILE          write what was sent as JSON: totals, top sources and ports\n"
-          "\n"
-          "Exit status: 0 all sent, 1 could not send, 2 wrong usage. Manual: sc-exporter(1).\n",
-          stdout);
-}
+#define USAGE \
+    "usage: sc-exporter --generate --to URL [options]\n" \
+    "       sc-exporter --read FILE --to URL [options]\n" \
+    "       sc-exporter --store DIR [-f FILTER] --to URL [options]\n" \
+    "       sc-exporter --help | --version\n"
+
+static const char help[] = USAGE
+    "\n"
+    "Sends flows as NetFlow v5, NetFlow v9 or IPFIX.\n"
+    "\n"
+    "Source:\n"
+    "  --generate            make flows: realistic, and always the same from one seed\n"
+    "    --flows N           how many; 0: until a signal (default 1000000)\n"
+    "    --seed S            number that all follows from (default 1)\n"
+    "    --hosts N           hosts that talk, 64 to 10000000 (default 65536)\n"
+    "    --ipv6 PERCENT      share of IPv6 flows, not with v5 (default 0)\n"
+    "    --exporters N       exporters that the flows come from, 1 to 1024 (default 1)\n"
+    "    --start TIME        export time of the first flow (default: now, or without --rate so that\n"
+    "                        10000 flows/s end about now)\n"
+    "  --read FILE           the export messages of a capture (pcap, pcapng), raw payload or IPFIX file,\n"
+    "                        byte for byte\n"
+    "  --store DIR           the flows of a store, encoded anew\n"
+    "    -f, --filter FILTER only those that match, as in sc-query\n"
+    "\n"
+    "Target:\n"
+    "  --to udp://HOST:PORT  datagrams\n"
+    "  --to tcp://HOST:PORT  IPFIX over TCP\n"
+    "  --write FILE          FILE.pcap: packets with the messages; FILE.ipfix: IPFIX file (RFC 5655)\n"
+    "                        --to and --write may be given together and several times\n"
+    "  --protocol P          v5, v9 or ipfix (default ipfix)\n"
+    "  --message-size BYTES  largest v9 or IPFIX message (default 1400)\n"
+    "  --rate FLOWS/S        pace; 0: as fast as possible (default), on an export clock of 10000 flows/s\n"
+    "  --truth FILE          write what was sent as JSON: totals, top sources and ports\n"
+    "\n"
+    "Exit status: 0 all sent, 1 could not send, 2 wrong usage. Manual: sc-exporter(1).\n";
 /* clang-format on */
 
 /* ---- arguments ---- */
 
-static enum sc_status parse_number(const char *option, const char *text, uint64_t low, uint64_t high,
-                                   uint64_t *out, struct sc_error *err)
-{
-    if (!sc_text_number(text, false, out) || *out < low || *out > high)
-        return sc_fail(err, SC_USAGE, "--%s %s: a number from %" PRIu64 " to %" PRIu64 " is expected", option,
-                       text, low, high);
-    return SC_OK;
-}
-
-static enum sc_status parse_u32(const char *option, const char *text, uint32_t low, uint32_t high,
-                                uint32_t *out, struct sc_error *err)
-{
-    uint64_t v = 0;
-    SC_TRY(parse_number(option, text, low, high, &v, err));
-    *out = (uint32_t)v;
-    return SC_OK;
-}
-
 static enum sc_status parse_protocol(const char *text, struct arguments *a, struct sc_error *err)
 {
-    a->encoder_option = "protocol";
     if (strcmp(text, "v5") == 0)
         a->options.encoder.protocol = SC_EXPORT_V5;
     else if (strcmp(text, "v9") == 0)
@@ -133,111 +107,51 @@ static enum sc_status add_target(struct arguments *a, const char *text, bool fil
     return file ? sc_target_parse_file(text, t, err) : sc_target_parse_url(text, t, err);
 }
 
-enum option_id {
-    OPTION_GENERATE = 256,
-    OPTION_READ,
-    OPTION_STORE,
-    OPTION_FLOWS,
-    OPTION_SEED,
-    OPTION_HOSTS,
-    OPTION_IPV6,
-    OPTION_EXPORTERS,
-    OPTION_START,
-    OPTION_TO,
-    OPTION_WRITE,
-    OPTION_PROTOCOL,
-    OPTION_MESSAGE_SIZE,
-    OPTION_RATE,
-    OPTION_TRUTH,
-    OPTION_HELP,
-    OPTION_VERSION
-};
+enum { TAKE_START = SC_OPTION_LETTER, TAKE_TO, TAKE_WRITE, TAKE_PROTOCOL };
 
-static const struct option long_options[] = {
-    {"generate", no_argument, NULL, OPTION_GENERATE},
-    {"read", required_argument, NULL, OPTION_READ},
-    {"store", required_argument, NULL, OPTION_STORE},
-    {"filter", required_argument, NULL, 'f'},
-    {"flows", required_argument, NULL, OPTION_FLOWS},
-    {"seed", required_argument, NULL, OPTION_SEED},
-    {"hosts", required_argument, NULL, OPTION_HOSTS},
-    {"ipv6", required_argument, NULL, OPTION_IPV6},
-    {"exporters", required_argument, NULL, OPTION_EXPORTERS},
-    {"start", required_argument, NULL, OPTION_START},
-    {"to", required_argument, NULL, OPTION_TO},
-    {"write", required_argument, NULL, OPTION_WRITE},
-    {"protocol", required_argument, NULL, OPTION_PROTOCOL},
-    {"message-size", required_argument, NULL, OPTION_MESSAGE_SIZE},
-    {"rate", required_argument, NULL, OPTION_RATE},
-    {"truth", required_argument, NULL, OPTION_TRUTH},
-    {"help", no_argument, NULL, OPTION_HELP},
-    {"version", no_argument, NULL, OPTION_VERSION},
-    {NULL, 0, NULL, 0},
-};
-
-/* Options of the generator. */
-static enum sc_status apply_generator(struct arguments *a, int option, const char *value,
-                                      struct sc_error *err)
+static enum sc_status take(void *out, int id, const char *value, struct sc_error *err)
 {
-    static const char *const names[] = {"flows", "seed", "hosts", "ipv6", "exporters", "start"};
-    struct sc_generator_options *g = &a->options.generator;
-    a->generator_option = names[option - OPTION_FLOWS];
-    switch (option) {
-    case OPTION_FLOWS:
-        return parse_number("flows", value, 0, UINT64_C(1) << 48, &a->flows, err);
-    case OPTION_SEED:
-        return parse_number("seed", value, 0, UINT64_MAX, &g->seed, err);
-    case OPTION_HOSTS:
-        return parse_u32("hosts", value, SC_NETWORK_HOSTS_MIN, SC_NETWORK_HOSTS_MAX, &g->hosts, err);
-    case OPTION_IPV6:
-        return parse_u32("ipv6", value, 0, 100, &g->ipv6_percent, err);
-    case OPTION_EXPORTERS:
-        return parse_u32("exporters", value, 1, SC_SENDER_EXPORTERS_MAX, &g->exporters, err);
-    default:
-        a->start_given = true;
-        return sc_time_parse(value, sc_clock_wall_ms(), false, &g->start_ms, err);
-    }
-}
-
-static enum sc_status apply(struct arguments *a, int option, const char *value, struct sc_error *err)
-{
-    switch (option) {
-    case OPTION_GENERATE:
-        a->generate = true;
-        return SC_OK;
-    case OPTION_READ:
-        a->read = value;
-        return SC_OK;
-    case OPTION_STORE:
-        a->store = value;
-        return SC_OK;
-    case 'f':
-        a->filter = value;
-        return SC_OK;
-    case OPTION_TO:
-    case OPTION_WRITE:
-        return add_target(a, value, option == OPTION_WRITE, err);
-    case OPTION_PROTOCOL:
+    struct arguments *a = out;
+    if (id == TAKE_PROTOCOL)
         return parse_protocol(value, a, err);
-    case OPTION_MESSAGE_SIZE:
-        a->encoder_option = "message-size";
-        return parse_u32("message-size", value, SC_ENCODER_MESSAGE_MIN, SC_ENCODER_MESSAGE_MAX,
-                         &a->options.encoder.max_message, err);
-    case OPTION_RATE:
-        return parse_number("rate", value, 0, 1000000000, &a->rate, err);
-    case OPTION_TRUTH:
-        a->truth = value;
-        return SC_OK;
-    case OPTION_HELP:
-        a->help = true;
-        return SC_OK;
-    case OPTION_VERSION:
-        a->version = true;
-        return SC_OK;
-    default:
-        return apply_generator(a, option, value, err);
-    }
+    if (id != TAKE_START)
+        return add_target(a, value, id == TAKE_WRITE, err);
+    a->start_given = true;
+    return sc_time_parse(value, sc_clock_wall_ms(), false, &a->options.generator.start_ms, err);
 }
+
+#define AT(member) offsetof(struct arguments, member)
+
+/* A row of the table is a row here. */
+/* clang-format off */
+static const struct sc_option rows[] = {
+    {"generate", 0, SC_OPTION_FLAG, .place = AT(generate)},
+    {"read", 0, SC_OPTION_TEXT, .place = AT(read)},
+    {"store", 0, SC_OPTION_TEXT, .place = AT(store)},
+    {"filter", 'f', SC_OPTION_TEXT, .place = AT(filter)},
+    {"flows", 0, SC_OPTION_NUMBER, .place = AT(flows), .given = AT(generator_option), .most = UINT64_C(1) << 48},
+    {"seed", 0, SC_OPTION_NUMBER, .place = AT(options.generator.seed), .given = AT(generator_option)},
+    {"hosts", 0, SC_OPTION_SMALL, .place = AT(options.generator.hosts), .given = AT(generator_option), .least = SC_NETWORK_HOSTS_MIN, .most = SC_NETWORK_HOSTS_MAX},
+    {"ipv6", 0, SC_OPTION_SMALL, .place = AT(options.generator.ipv6_percent), .given = AT(generator_option), .most = 100},
+    {"exporters", 0, SC_OPTION_SMALL, .place = AT(options.generator.exporters), .given = AT(generator_option), .least = 1, .most = SC_SENDER_EXPORTERS_MAX},
+    {"start", TAKE_START, SC_OPTION_TAKE, .given = AT(generator_option)},
+    {"to", TAKE_TO, .type = SC_OPTION_TAKE},
+    {"write", TAKE_WRITE, .type = SC_OPTION_TAKE},
+    {"protocol", TAKE_PROTOCOL, SC_OPTION_TAKE, .given = AT(encoder_option)},
+    {"message-size", 0, SC_OPTION_SMALL, .place = AT(options.encoder.max_message), .given = AT(encoder_option), .least = SC_ENCODER_MESSAGE_MIN, .most = SC_ENCODER_MESSAGE_MAX},
+    {"rate", 0, SC_OPTION_NUMBER, .place = AT(rate), .most = 1000000000},
+    {"truth", 0, SC_OPTION_TEXT, .place = AT(truth)},
+    {"help", 0, SC_OPTION_FLAG, .place = AT(help)},
+    {"version", 0, SC_OPTION_FLAG, .place = AT(version)},
+};
+/* clang-format on */
+
+static const struct sc_options options = {.program = "sc-exporter",
+                                          .hint = USAGE,
+                                          .rows = rows,
+                                          .count = sizeof(rows) / sizeof(rows[0]),
+                                          .take = take,
+                                          .own_words = true};
 
 static bool has_target(const struct arguments *a, enum sc_target_kind kind)
 {
@@ -289,25 +203,24 @@ static enum sc_status check(const struct arguments *a, struct sc_error *err)
     return check_protocol(a, err);
 }
 
-static enum sc_status parse_arguments(int argc, char **argv, struct arguments *a, struct sc_error *err)
+/* @return -1: go on; else the exit status. */
+static int parse(int argc, char **argv, struct arguments *a)
 {
-    *a = (struct arguments){.flows = DEFAULT_FLOWS};
+    struct sc_error err;
     a->options.generator = sc_generator_default_options();
     a->options.encoder = sc_encoder_default_options();
-    opterr = 0;
-    int option;
-    while ((option = getopt_long(argc, argv, ":f:", long_options, NULL)) != -1) {
-        if (option == '?')
-            return sc_fail(err, SC_USAGE, "unknown or ambiguous option %s", argv[optind - 1]);
-        if (option == ':')
-            return sc_fail(err, SC_USAGE, "option %s needs a value", argv[optind - 1]);
-        SC_TRY(apply(a, option, optarg, err));
+    int code = sc_options_read(&options, argc, argv, a);
+    if (code >= 0)
+        return code;
+    if (a->version || a->help) {
+        fputs(a->version ? "sc-exporter " SC_VERSION "\n" : help, stdout);
+        return EXIT_SENT;
     }
-    if (a->help || a->version)
-        return SC_OK;
     if (optind < argc)
-        return sc_fail(err, SC_USAGE, "unexpected argument %s", argv[optind]);
-    return check(a, err);
+        sc_fail(&err, SC_USAGE, "unexpected argument %s", argv[optind]);
+    else if (check(a, &err) == SC_OK)
+        return -1;
+    return sc_options_fail(&options, err.message);
 }
 
 /* The export clock runs at the asked rate, else at the generator's default, and ends about now. */
@@ -336,25 +249,24 @@ static void show_progress(void *arg, const struct sc_export_totals *totals)
             totals->messages, seconds > 0 ? (double)totals->flows / seconds : 0);
 }
 
+static void print_more(uint64_t count, const char *what)
+{
+    if (count != 0)
+        printf(", %" PRIu64 " %s", count, what);
+}
+
 static void show_summary(const struct sc_export_totals *totals, const struct sc_sender_stats *sent,
                          uint64_t ms)
 {
     double seconds = (double)ms / 1000;
     printf("%" PRIu64 " flows in %" PRIu64 " messages, %.3f s, %.0f flows/s", totals->flows, totals->messages,
            seconds, ms == 0 ? (double)totals->flows * 1000 : (double)totals->flows / seconds);
-    if (totals->skipped != 0)
-        printf(", %" PRIu64 " flows skipped that the protocol cannot express", totals->skipped);
-    if (totals->values_dropped != 0)
-        printf(", %" PRIu64 " values left out that the protocol cannot express", totals->values_dropped);
-    if (totals->damaged != 0)
-        printf(", %" PRIu64 " damaged row groups left out", totals->damaged);
-    if (totals->not_export != 0)
-        printf(", %" PRIu64 " datagrams of the file that are no export messages left out",
-               totals->not_export);
-    if (sent->refused != 0)
-        printf(", %" PRIu64 " refusals by the target", sent->refused);
-    if (sent->failed != 0)
-        printf(", %" PRIu64 " datagrams not sent", sent->failed);
+    print_more(totals->skipped, "flows skipped that the protocol cannot express");
+    print_more(totals->values_dropped, "values left out that the protocol cannot express");
+    print_more(totals->damaged, "damaged row groups left out");
+    print_more(totals->not_export, "datagrams of the file that are no export messages left out");
+    print_more(sent->refused, "refusals by the target");
+    print_more(sent->failed, "datagrams not sent");
     putchar('\n');
 }
 
@@ -384,7 +296,7 @@ static enum sc_status write_truth(const struct arguments *a, const struct sc_tru
 static int fail(const struct sc_error *err)
 {
     fprintf(stderr, "sc-exporter: %s\n", err->message);
-    return err->status == SC_USAGE ? EXIT_USAGE : EXIT_NOT_SENT;
+    return err->status == SC_USAGE ? SC_EXIT_USAGE : EXIT_NOT_SENT;
 }
 
 /* What the outcome means for the caller, once the summary is shown. */
@@ -467,11 +379,11 @@ static enum sc_status send_store(const struct arguments *a, struct sc_filter *fi
                                  struct sc_export_run *run, struct sc_export_totals *totals,
                                  struct sc_error *err)
 {
-    struct sc_from_store_options options = {.path = a->store,
-                                            .encoder = a->options.encoder,
-                                            .match = filter == NULL ? NULL : match_row,
-                                            .arg = filter};
-    return sc_export_from_store(run, &options, totals, err);
+    struct sc_from_store_options from = {.path = a->store,
+                                         .encoder = a->options.encoder,
+                                         .match = filter == NULL ? NULL : match_row,
+                                         .arg = filter};
+    return sc_export_from_store(run, &from, totals, err);
 }
 
 static enum sc_status send_all(const struct arguments *a, struct sc_filter *filter, struct sc_export_run *run,
@@ -527,20 +439,7 @@ static int run_exporter(struct arguments *a)
 
 int main(int argc, char **argv)
 {
-    struct arguments a;
-    struct sc_error err;
-    if (parse_arguments(argc, argv, &a, &err) != SC_OK) {
-        fprintf(stderr, "sc-exporter: %s\n", err.message);
-        print_usage(stderr);
-        return EXIT_USAGE;
-    }
-    if (a.version) {
-        puts("sc-exporter " SC_VERSION);
-        return EXIT_SENT;
-    }
-    if (a.help) {
-        print_help();
-        return EXIT_SENT;
-    }
-    return run_exporter(&a);
+    struct arguments a = {.flows = DEFAULT_FLOWS};
+    int code = parse(argc, argv, &a);
+    return code >= 0 ? code : run_exporter(&a);
 }

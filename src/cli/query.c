@@ -85,7 +85,7 @@ static enum sc_status run_groups(struct sc_query_job *job, struct sc_summary *su
         tops[i] = (struct sc_top){.aggregate = &r->aggregate,
                                   .orders = r->orders,
                                   .order_count = r->order_count,
-                                  .limit = sc_query_group_limit(&job->o)};
+                                  .limit = job->o.limit};
     }
     enum sc_status status = sc_query_top(&job->source, &job->scan, tops, job->request_count,
                                          job->o.memory_limit, groups, summary, &job->stats, err);
@@ -144,7 +144,7 @@ static int run(struct sc_query_job *job)
     int code = sc_query_job_parse(job);
     if (code != 0)
         return code;
-    sc_query_watch_signals(job->o.timeout_ms);
+    sc_query_watch_signals(job->o.timeout_ms, false);
     code = open_source(job);
     if (code != 0)
         return code;

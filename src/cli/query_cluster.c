@@ -335,7 +335,7 @@ int sc_query_cluster(struct sc_query_job *job, int argc, char **argv)
         code = SC_EXIT_NOTHING;
     }
     if (code == 0) {
-        sc_query_watch_signals(0);
+        sc_query_watch_signals(0, false);
         sc_query_start_output(job);
         code = run_attempts(&s, spool);
     }

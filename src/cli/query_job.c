@@ -35,35 +35,24 @@ static void on_signal(int number)
     atomic_store(&cancel_flag, number == SIGALRM ? 2 : 1);
 }
 
-static void set_timer(uint64_t timeout_ms)
+/* A write to a slow reader goes on. */
+void sc_query_watch_signals(uint64_t timeout_ms, bool as_rank)
 {
-    timer_t timer;
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     struct itimerspec when = {.it_value = {(time_t)(timeout_ms / 1000), (long)(timeout_ms % 1000) * 1000000}};
+    timer_t timer;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGALRM, &action, NULL);
+    if (as_rank) {
+        sigaction(SIGUSR1, &action, NULL);
+    } else {
+        action.sa_flags |= (int)SA_RESETHAND;
+        sigaction(SIGINT, &action, NULL);
+        sigaction(SIGTERM, &action, NULL);
+    }
+    signal(SIGPIPE, SIG_IGN);
     if (timeout_ms != 0 && timer_create(CLOCK_MONOTONIC, NULL, &timer) == 0)
         timer_settime(timer, 0, &when, NULL);
-}
-
-/* A write to a slow reader goes on. */
-void sc_query_watch_signals(uint64_t timeout_ms)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGALRM, &action, NULL);
-    action.sa_flags = SA_RESTART | (int)SA_RESETHAND;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    set_timer(timeout_ms);
-}
-
-void sc_query_watch_signals_as_rank(uint64_t timeout_ms)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGALRM, &action, NULL);
-    sigaction(SIGUSR1, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    set_timer(timeout_ms);
 }
 
 /* ---- the words of the command line ---- */
@@ -142,7 +131,7 @@ static int parse_times(struct sc_query_job *job)
     if (o->time_point != NULL &&
         sc_time_parse(o->time_point, now, o->output.local_time, &job->bounds.window_ms, &err) != SC_OK)
         return sc_query_report(job, &err, SC_EXIT_BAD_USAGE);
-    job->bounds.options = o->options_records;
+    job->bounds.options = o->options_records != 0;
     if (job->scan.time.end_ms != UINT64_MAX || job->scan.time.begin_ms != 0) {
         job->bounds.begin_ms = job->scan.time.begin_ms;
         job->bounds.end_ms = job->scan.time.end_ms > UINT64_MAX - EXPORT_LAG_MS
@@ -194,7 +183,7 @@ static int make_requests(struct sc_query_job *job)
 bool sc_query_all_columns(const struct sc_query_job *job)
 {
     const struct sc_query_options *o = &job->o;
-    return o->fields != NULL ? strcasecmp(o->fields, "all") == 0 : o->options_records;
+    return o->fields != NULL ? strcasecmp(o->fields, "all") == 0 : o->options_records != 0;
 }
 
 static int make_listing(struct sc_query_job *job)
@@ -260,11 +249,6 @@ enum sc_status sc_query_begin_listing(struct sc_query_job *job, struct sc_listin
 
 /* ---- groups ---- */
 
-uint64_t sc_query_group_limit(const struct sc_query_options *o)
-{
-    return o->limit_given ? o->limit : o->statistic_count != 0 ? 10 : 0;
-}
-
 /* Groups that are written between two looks at whether to stop: so many at least are shown after a stop. */
 #define SHOWN_AT_LEAST 1024u
 
@@ -285,7 +269,6 @@ static enum sc_status print_result(struct sc_query_job *job, const struct sc_req
     return stopped ? sc_fail(err, SC_CANCELLED, "before everything was written") : SC_OK;
 }
 
-/* `groups` NULL: they were not put together, and none are shown. */
 enum sc_status sc_query_print_groups(struct sc_query_job *job, const struct sc_request *r,
                                      const struct sc_groups *groups, struct sc_error *err)
 {
@@ -298,8 +281,7 @@ enum sc_status sc_query_print_groups(struct sc_query_job *job, const struct sc_r
         return sc_fail_nomem(err, "the result");
     enum sc_status status = SC_OK;
     if (groups != NULL)
-        status =
-            sc_groups_top(groups, r->orders, r->order_count, sc_query_group_limit(&job->o), &result, err);
+        status = sc_groups_top(groups, r->orders, r->order_count, job->o.limit, &result, err);
     if (status == SC_OK || status == SC_CANCELLED) {
         enum sc_status printed = print_result(job, r, groups, &result, output, err);
         status = printed == SC_OK ? status : printed;
@@ -389,13 +371,11 @@ static bool bar_disturbs(const struct sc_progress *progress)
 void sc_query_start_output(struct sc_query_job *job)
 {
     const struct sc_query_options *o = &job->o;
-    if (!sc_progress_init(&job->progress, o->progress, o->progress_given, o->progress_dest) &&
-        o->verbosity >= 1)
+    if (!sc_progress_init(&job->progress, o->progress, o->progress_dest) && o->verbosity >= 1)
         fprintf(stderr, "sc-query: cannot write the progress to %s: %s\n", o->progress_dest, strerror(errno));
     job->print = (struct sc_print){.format = o->output.format,
                                    .several = o->statistic_count > 1,
                                    .volume = o->output.volume,
-                                   .binary_volume = o->output.metric_volume_si,
                                    .progress = bar_disturbs(&job->progress) ? &job->progress : NULL};
     job->scan.progress = job->progress.type == SC_PROGRESS_NONE ? NULL : sc_progress_show;
     job->scan.progress_arg = &job->progress;

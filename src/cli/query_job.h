@@ -42,13 +42,10 @@ void sc_query_raise_files(void);
 
 /* A listing of every column that is stored. */
 bool sc_query_all_columns(const struct sc_query_job *job);
-/* 0: all. */
-uint64_t sc_query_group_limit(const struct sc_query_options *options);
 
-/* The first Ctrl-C and the time-out ask the query to end, the second Ctrl-C ends the program. */
-void sc_query_watch_signals(uint64_t timeout_ms);
-/* Of a rank: whoever started it sends SIGUSR1 for Ctrl-C; SIGINT and SIGTERM end the program. */
-void sc_query_watch_signals_as_rank(uint64_t timeout_ms);
+/* The first Ctrl-C and the time-out ask the query to end, the second Ctrl-C ends the program. Whoever started a rank sends it SIGUSR1
+ * for Ctrl-C; SIGINT and SIGTERM end it. */
+void sc_query_watch_signals(uint64_t timeout_ms, bool as_rank);
 /* For sc_scan_options.cancel; 1 for a signal, 2 for the time-out. */
 const atomic_int *sc_query_cancel_flag(void);
 

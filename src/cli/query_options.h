@@ -14,17 +14,17 @@ struct sc_query_options {
     const char *filter;
     const char *time_range, *time_point, *time_zone;
     enum sc_time_field time_field;
-    bool options_records;
+    unsigned options_records; /* 1: what exporters tell about themselves, not flows */
     bool scale;
     const char *aggregation;
     const char *statistics[SC_QUERY_MAX_STATISTICS];
     unsigned statistic_count;
     const char *order;
-    bool limit_given;
-    uint64_t limit;
+    const char *limit_given; /* NULL: by the statistics */
+    uint64_t limit;          /* 0: all */
     const char *fields;
     struct sc_output_options output;
-    bool items_given, items_records, items_summary, items_metadata;
+    bool items_records, items_summary, items_metadata;
     unsigned threads;
     uint64_t timeout_ms, node_timeout_ms;
     uint64_t memory_limit;
@@ -32,7 +32,6 @@ struct sc_query_options {
     bool explain;
     unsigned verbosity;
     enum sc_progress_type progress;
-    bool progress_given;
     const char *progress_dest;
     const char *const *paths;
     unsigned path_count;

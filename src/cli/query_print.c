@@ -119,21 +119,12 @@ void sc_print_end_records(struct sc_print *print)
 
 /* ---- the end ---- */
 
-static const char *protocol_name(uint32_t protocol)
-{
-    switch (protocol) {
-    case 1:
-        return "ICMP";
-    case 6:
-        return "TCP";
-    case 17:
-        return "UDP";
-    case 58:
-        return "ICMPv6";
-    default:
-        return NULL;
-    }
-}
+/* Of statistics. */
+#define NO_PROTOCOL 256
+#define PROTOCOLS   (NO_PROTOCOL + 1)
+
+static const char *const protocol_names[PROTOCOLS] = {
+    [1] = "ICMP", [6] = "TCP", [17] = "UDP", [58] = "ICMPv6", [NO_PROTOCOL] = "none"};
 
 /* Some sum of the answer reached the greatest number that 64 bits hold. */
 static bool is_saturated(const struct sc_print *print, const struct sc_print_end *end)
@@ -166,7 +157,7 @@ static void json_totals(const struct sc_row_stats *t, struct sc_buf *out)
     for (uint32_t i = 0; i < t->protocol_count; i++) {
         const struct sc_protocol_total *p = &t->protocols[i];
         sc_buf_append_str(out, i == 0 ? "{\"proto\": " : ", {\"proto\": ");
-        if (p->protocol == 256)
+        if (p->protocol == NO_PROTOCOL)
             sc_buf_append_str(out, "null");
         else
             sc_buf_append_u64(out, p->protocol);
@@ -295,7 +286,7 @@ static void csv_end(const struct sc_print *print, const struct sc_print_end *end
                   print->records_written || end->summary != NULL ? "\n" : "");
     for (uint32_t i = 0; i < end->totals->protocol_count; i++) {
         const struct sc_protocol_total *p = &end->totals->protocols[i];
-        if (p->protocol != 256)
+        if (p->protocol != NO_PROTOCOL)
             sc_buf_append_u64(out, p->protocol);
         sc_buf_printf(out, ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "\n", p->records, p->flows,
                       p->packets, p->bytes);
@@ -307,7 +298,8 @@ static void put_volume(const struct sc_print *print, struct sc_buf *out, unsigne
 {
     static const char *const metric[] = {"", " k", " M", " G", " T", " P", " E"};
     static const char *const binary[] = {"", " Ki", " Mi", " Gi", " Ti", " Pi", " Ei"};
-    double step = print->binary_volume ? 1024 : 1000;
+    bool by_1024 = print->volume == SC_CONVERT_BINARY;
+    double step = by_1024 ? 1024 : 1000;
     unsigned unit = 0;
     char text[32];
     double d = (double)v;
@@ -317,7 +309,7 @@ static void put_volume(const struct sc_print *print, struct sc_buf *out, unsigne
     if (unit == 0)
         snprintf(text, sizeof(text), "%" PRIu64 "%s", v, more);
     else
-        snprintf(text, sizeof(text), "%.1f%s%s", d, (print->binary_volume ? binary : metric)[unit], more);
+        snprintf(text, sizeof(text), "%.1f%s%s", d, (by_1024 ? binary : metric)[unit], more);
     sc_buf_printf(out, "%*s", (int)width, text);
 }
 
@@ -338,11 +330,9 @@ static void pretty_totals(const struct sc_print *print, const struct sc_row_stat
     sc_buf_append_str(out, "stored, by protocol (from statistics):\n");
     for (uint32_t i = 0; i < t->protocol_count; i++) {
         const struct sc_protocol_total *p = &t->protocols[i];
-        const char *name = protocol_name(p->protocol);
+        const char *name = p->protocol < PROTOCOLS ? protocol_names[p->protocol] : NULL;
         if (name != NULL)
             sc_buf_printf(out, "  %-6s", name);
-        else if (p->protocol == 256)
-            sc_buf_append_str(out, "  none  ");
         else
             sc_buf_printf(out, "  %-6u", p->protocol);
         put_volumes(print, out, width, p->flows, p->packets, p->bytes);

@@ -15,9 +15,8 @@ struct sc_print {
     bool records_written; /* some block of records was begun */
     bool saturated;       /* so was some value that was written */
     bool failed;
-    int errnum;             /* why, when failed */
-    enum sc_convert volume; /* as in sc_output_options */
-    bool binary_volume;
+    int errnum;                   /* why, when failed */
+    enum sc_convert volume;       /* as in sc_output_options */
     struct sc_progress *progress; /* ends with the first output; NULL: it does not disturb it */
 };
 

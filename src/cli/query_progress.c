@@ -18,7 +18,7 @@ struct news {
     uint32_t count;
 };
 
-bool sc_progress_init(struct sc_progress *p, enum sc_progress_type type, bool explicit_type, const char *dest)
+bool sc_progress_init(struct sc_progress *p, enum sc_progress_type type, const char *dest)
 {
     *p = (struct sc_progress){.type = type, .stream = stderr, .lock = PTHREAD_MUTEX_INITIALIZER};
     if (strcmp(dest, "stdout") == 0)
@@ -26,8 +26,8 @@ bool sc_progress_init(struct sc_progress *p, enum sc_progress_type type, bool ex
     else if (strcmp(dest, "stderr") != 0)
         p->path = dest;
     p->terminal = p->path == NULL && isatty(fileno(p->stream));
-    if (!explicit_type && !p->terminal)
-        p->type = p->path != NULL ? SC_PROGRESS_TOTAL : SC_PROGRESS_NONE;
+    if (type == SC_PROGRESS_DEFAULT)
+        p->type = p->terminal || p->path != NULL ? SC_PROGRESS_TOTAL : SC_PROGRESS_NONE;
     if (p->path == NULL || p->type == SC_PROGRESS_NONE)
         return true;
     FILE *f = fopen(p->path, "we");

@@ -8,7 +8,13 @@
 #include <pthread.h>
 #include <stdio.h>
 
-enum sc_progress_type { SC_PROGRESS_TOTAL, SC_PROGRESS_NONE, SC_PROGRESS_JSON, SC_PROGRESS_NODES };
+enum sc_progress_type {
+    SC_PROGRESS_DEFAULT, /* the bar, only on a terminal or in a file */
+    SC_PROGRESS_TOTAL,
+    SC_PROGRESS_NONE,
+    SC_PROGRESS_JSON,
+    SC_PROGRESS_NODES
+};
 
 /* Of one node of a cluster. */
 struct sc_progress_node {
@@ -29,9 +35,8 @@ struct sc_progress {
     bool over;
 };
 
-/* Without an explicit type the bar is shown only on a terminal. False when the file cannot be written. */
-bool sc_progress_init(struct sc_progress *progress, enum sc_progress_type type, bool explicit_type,
-                      const char *dest);
+/* False when the file cannot be written. */
+bool sc_progress_init(struct sc_progress *progress, enum sc_progress_type type, const char *dest);
 /* For sc_scan_options.progress, about five times a second at most. */
 void sc_progress_show(void *arg, const struct sc_scan_progress *so_far);
 /* The same of several nodes; `last`: whatever was shown a moment ago. */

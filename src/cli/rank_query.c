@@ -327,7 +327,7 @@ static enum sc_status reduce(struct sc_rank_query *r, enum sc_status status, str
         if (r->groups[i] == NULL)
             need(r, sc_fail_nomem(err, "groups"), err);
         const struct sc_reduce_wish wish = {
-            .orders = q->orders, .order_count = q->order_count, .limit = sc_query_group_limit(&job->o)};
+            .orders = q->orders, .order_count = q->order_count, .limit = job->o.limit};
         struct sc_reduce_stats stats;
         need(r, sc_reduce_groups(&r->ranks, &wish, &q->aggregate, &r->groups[i], &stats, err), err);
         if (is_root(r) && job->o.explain)
@@ -419,13 +419,11 @@ int sc_rank_query_run(struct sc_rank_query *r, int argc, char **argv)
         return is_root(r) ? code : 0;
     if (!is_root(r))
         r->job.o.verbosity = 0;
-    if (!is_root(r) || r->beater != NULL) {
+    if (!is_root(r) || r->beater != NULL)
         r->job.o.progress = SC_PROGRESS_NONE;
-        r->job.o.progress_given = true;
-    }
     bool ready = choose_paths(r, r->job.o.paths_given, &err) == SC_OK && find_stores(r, &err) == SC_OK;
     muster(r, sc_muster_excuse, ready ? "" : err.message);
-    sc_query_watch_signals_as_rank(r->job.o.timeout_ms);
+    sc_query_watch_signals(r->job.o.timeout_ms, true);
     count_launch(r);
     enter(r, SC_RANK_PLAN);
     share_learned(r);

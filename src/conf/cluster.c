@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "conf/cluster.h"
 
-#include "conf/units.h"
+#include "base/text.h"
 #include "conf/yaml_load.h"
 
 #include <ctype.h>
@@ -12,18 +12,13 @@
 #define MAX_WEIGHT 1000u
 
 struct raw_member {
-    char *name;
-    char *address;
-    char **roles;
-    unsigned roles_count;
-    char *weight;
-    char **from;
-    unsigned from_count;
+    char *name, *address, *weight;
+    char **roles, **from;
+    unsigned roles_count, from_count;
 };
 
 struct raw_cluster {
-    char *version;
-    char *replication;
+    char *version, *replication;
     struct raw_member *members;
     unsigned members_count;
 };
@@ -60,31 +55,25 @@ static const cyaml_schema_value_t schema = {
 
 /* ---- values ---- */
 
-struct reader {
-    const struct sc_yaml_document *document;
-    struct sc_error *err;
-};
-
-static enum sc_status read_number(const struct reader *r, const char *path, const char *text, uint64_t least,
-                                  uint64_t most, uint64_t *out)
+/* NULL leaves what there is. */
+static enum sc_status read_number(const char *text, uint64_t least, uint64_t most, uint64_t *out,
+                                  struct sc_error *err)
 {
     uint64_t value;
-    if (text[0] != '\0' && text[strspn(text, "0123456789")] == '\0' && sc_units_bytes(text, &value) &&
-        value >= least && value <= most) {
-        *out = value;
+    if (text == NULL)
         return SC_OK;
-    }
-    return sc_yaml_located(r->document, path,
-                           sc_fail(r->err, SC_USAGE, "\"%s\" is no number from %llu to %llu", text,
-                                   (unsigned long long)least, (unsigned long long)most),
-                           r->err);
+    if (!sc_text_number(text, false, &value) || value < least || value > most)
+        return sc_fail(err, SC_USAGE, "\"%s\" is no number from %llu to %llu", text,
+                       (unsigned long long)least, (unsigned long long)most);
+    *out = value;
+    return SC_OK;
 }
 
 /* Complains with the line of what it is missing in. */
-static enum sc_status missing(const struct reader *r, const char *in, const char *key)
+static enum sc_status missing(const struct sc_yaml *d, const char *in, const char *key)
 {
-    return sc_fail(r->err, SC_USAGE, "%s:%u: %s%s\"%s\" is missing", r->document->name,
-                   sc_yaml_index_line(&r->document->index, in, 0), in, in[0] == '\0' ? "" : ": ", key);
+    return sc_fail(d->err, SC_USAGE, "%s:%u: %s%s\"%s\" is missing", d->name,
+                   sc_yaml_index_line(&d->index, in, 0), in, in[0] == '\0' ? "" : ": ", key);
 }
 
 uint32_t sc_cluster_lane(const char *name)
@@ -158,62 +147,63 @@ static enum sc_status check_distinct(const struct sc_cluster *c, uint32_t index,
     return SC_OK;
 }
 
-static enum sc_status read_member(const struct reader *r, const struct raw_member *raw, struct sc_cluster *c,
-                                  uint32_t index)
+/* `status` is that of the value of a member's key. */
+static enum sc_status of_member(const struct sc_yaml *d, uint32_t index, const char *key,
+                                enum sc_status status)
 {
-    struct sc_member *m = &c->members[index];
     char path[64];
-    uint64_t weight = 1;
-    snprintf(path, sizeof(path), "members[%u]", index);
-    if (raw->name == NULL || raw->address == NULL)
-        return missing(r, path, raw->name == NULL ? "name" : "address");
-    snprintf(path, sizeof(path), "members[%u].name", index);
-    SC_TRY(sc_yaml_located(r->document, path, read_name(raw->name, m->name, r->err), r->err));
-    m->lane = sc_cluster_lane(m->name);
-    SC_TRY(sc_yaml_located(r->document, path, check_distinct(c, index, r->err), r->err));
-    snprintf(path, sizeof(path), "members[%u].address", index);
-    SC_TRY(sc_yaml_located(r->document, path, read_address(raw->address, &m->address, r->err), r->err));
-    snprintf(path, sizeof(path), "members[%u].roles", index);
-    SC_TRY(sc_yaml_located(r->document, path, read_roles(raw, m, r->err), r->err));
-    snprintf(path, sizeof(path), "members[%u].weight", index);
-    if (raw->weight != NULL)
-        SC_TRY(read_number(r, path, raw->weight, 1, MAX_WEIGHT, &weight));
-    m->weight = (uint32_t)weight;
-    snprintf(path, sizeof(path), "members[%u].from", index);
-    return sc_yaml_located(r->document, path, read_from(raw, m, r->err), r->err);
+    snprintf(path, sizeof(path), "members[%u].%s", index, key);
+    return sc_yaml_located(d, path, status);
 }
 
-static enum sc_status check_whole(const struct reader *r, const struct sc_cluster *c)
+static enum sc_status read_member(const struct sc_yaml *d, const struct raw_member *raw, struct sc_cluster *c,
+                                  uint32_t i)
+{
+    struct sc_member *m = &c->members[i];
+    char path[64];
+    snprintf(path, sizeof(path), "members[%u]", i);
+    if (raw->name == NULL || raw->address == NULL)
+        return missing(d, path, raw->name == NULL ? "name" : "address");
+    SC_TRY(of_member(d, i, "name", read_name(raw->name, m->name, d->err)));
+    m->lane = sc_cluster_lane(m->name);
+    SC_TRY(of_member(d, i, "name", check_distinct(c, i, d->err)));
+    SC_TRY(of_member(d, i, "address", read_address(raw->address, &m->address, d->err)));
+    SC_TRY(of_member(d, i, "roles", read_roles(raw, m, d->err)));
+    uint64_t weight = 1;
+    SC_TRY(of_member(d, i, "weight", read_number(raw->weight, 1, MAX_WEIGHT, &weight, d->err)));
+    m->weight = (uint32_t)weight;
+    return of_member(d, i, "from", read_from(raw, m, d->err));
+}
+
+static enum sc_status check_whole(const struct sc_yaml *d, const struct sc_cluster *c)
 {
     uint32_t subcollectors = 0;
     for (uint32_t i = 0; i < c->count; i++)
         subcollectors += c->members[i].subcollector;
     if (subcollectors >= c->replication)
         return SC_OK;
-    return sc_yaml_located(r->document, "members",
-                           sc_fail(r->err, SC_USAGE, "%u subcollectors cannot hold %u copies of each batch",
-                                   subcollectors, c->replication),
-                           r->err);
+    return sc_yaml_fail(d, "members", "%u subcollectors cannot hold %u copies of each batch", subcollectors,
+                        c->replication);
 }
 
-static enum sc_status read_values(const struct reader *r, const struct raw_cluster *raw, struct sc_cluster *c)
+static enum sc_status read_values(const struct sc_yaml *d, const struct raw_cluster *raw,
+                                  struct sc_cluster *c)
 {
     uint64_t replication = raw->members_count == 1 ? 1 : 2;
     if (raw->version == NULL || raw->members == NULL)
-        return missing(r, "", raw->version == NULL ? "version" : "members");
+        return missing(d, "", raw->version == NULL ? "version" : "members");
     if (raw->members_count > SC_CLUSTER_MAX_MEMBERS)
-        return sc_yaml_located(r->document, "members",
-                               sc_fail(r->err, SC_USAGE, "more than %u", SC_CLUSTER_MAX_MEMBERS), r->err);
-    SC_TRY(read_number(r, "version", raw->version, 1, UINT64_MAX, &c->version));
-    if (raw->replication != NULL)
-        SC_TRY(read_number(r, "replication", raw->replication, 1, SC_CLUSTER_MAX_COPIES, &replication));
+        return sc_yaml_fail(d, "members", "more than %u", SC_CLUSTER_MAX_MEMBERS);
+    SC_TRY(sc_yaml_located(d, "version", read_number(raw->version, 1, UINT64_MAX, &c->version, d->err)));
+    SC_TRY(sc_yaml_located(d, "replication",
+                           read_number(raw->replication, 1, SC_CLUSTER_MAX_COPIES, &replication, d->err)));
     c->replication = (uint32_t)replication;
     c->members = calloc(raw->members_count, sizeof(*c->members));
     if (c->members == NULL)
-        return sc_fail_nomem(r->err, "the members");
+        return sc_fail_nomem(d->err, "the members");
     for (; c->count < raw->members_count; c->count++)
-        SC_TRY(read_member(r, &raw->members[c->count], c, c->count));
-    return check_whole(r, c);
+        SC_TRY(read_member(d, &raw->members[c->count], c, c->count));
+    return check_whole(d, c);
 }
 
 /* ---- loading ---- */
@@ -221,16 +211,15 @@ static enum sc_status read_values(const struct reader *r, const struct raw_clust
 enum sc_status sc_cluster_parse(const char *name, const uint8_t *bytes, size_t length, struct sc_cluster *out,
                                 struct sc_error *err)
 {
-    struct sc_yaml_document document;
+    struct sc_yaml document;
     struct sc_cluster cluster = {0};
     struct sc_error own;
     if (err == NULL)
         err = &own;
     SC_TRY(sc_yaml_parse(name, bytes, length, &schema, &document, err));
-    const struct reader r = {&document, err};
     enum sc_status status = document.data == NULL
                                 ? sc_fail(err, SC_USAGE, "%s: empty; version and members are needed", name)
-                                : read_values(&r, document.data, &cluster);
+                                : read_values(&document, document.data, &cluster);
     sc_yaml_free(&document);
     if (status != SC_OK)
         sc_cluster_free(&cluster);

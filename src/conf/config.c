@@ -10,54 +10,41 @@
 #include <stdlib.h>
 
 struct raw_retention {
-    char *age;
-    char *bytes;
+    char *age, *bytes;
 };
 
 struct raw_outbox {
-    char *bytes;
-    char *sync;
+    char *bytes, *sync;
 };
 
 struct raw_tcp {
-    char *connections;
-    char *of_exporter;
+    char *connections, *of_exporter;
 };
 
 struct raw_forward {
-    char *to;
-    char *protocol;
-    char *mode;
+    char *to, *protocol, *mode;
 };
 
 struct raw_share {
-    char *network;
-    char *bytes;
+    char *network, *bytes;
 };
 
 struct raw {
     char **listeners;
     unsigned listeners_count;
-    char *store;
-    char *window;
+    char *store, *window, *receivers, *log_level;
     struct raw_retention retention;
-    char *receivers;
-    char *template_scope;
-    char *template_lifetime;
-    char *log_level;
-    char *receive_buffer;
-    char *queue_memory;
-    char *exporter_memory;
-    char *exporter_share;
+    char *template_scope, *template_lifetime;
+    char *receive_buffer, *queue_memory;
+    char *exporter_memory, *exporter_share;
     struct raw_share *exporter_shares;
     unsigned exporter_shares_count;
-    char *cluster;
-    char *node;
+    char *cluster, *node;
     struct raw_outbox outbox;
     struct raw_tcp tcp;
+    char *forward_memory;
     struct raw_forward *forward;
     unsigned forward_count;
-    char *forward_memory;
 };
 
 #define TEXT(key, type, member) SC_YAML_TEXT(key, CYAML_FLAG_OPTIONAL, type, member)
@@ -135,217 +122,180 @@ static const cyaml_schema_value_t schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINT
 
 /* ---- reading the values ---- */
 
-struct reader {
-    const struct sc_yaml_document *document;
-    struct sc_error *err;
-};
+#define MIB (UINT64_C(1) << 20)
 
-static enum sc_status located(const struct reader *r, const char *path, enum sc_status status)
-{
-    return sc_yaml_located(r->document, path, status, r->err);
-}
-
-static enum sc_status read_bytes(const struct reader *r, const char *path, const char *text, uint64_t *out)
-{
-    if (text == NULL)
-        return SC_OK;
-    if (sc_units_bytes(text, out))
-        return SC_OK;
-    return located(r, path, sc_fail(r->err, SC_USAGE, "\"%s\" is no size such as 64M or 500G", text));
-}
-
-/* The same, and not below a bound, which is said as `shown`. */
-static enum sc_status read_size(const struct reader *r, const char *path, const char *text, uint64_t least,
+/* Not below a bound, which is said as `shown`. */
+static enum sc_status read_size(const struct sc_yaml *d, const char *path, const char *text, uint64_t least,
                                 const char *shown, uint64_t *out)
 {
-    SC_TRY(read_bytes(r, path, text, out));
+    if (text != NULL && !sc_units_bytes(text, out))
+        return sc_yaml_fail(d, path, "\"%s\" is no size such as 64M or 500G", text);
     if (*out >= least)
         return SC_OK;
-    return located(r, path, sc_fail(r->err, SC_USAGE, "\"%s\" is less than %s", text, shown));
+    return sc_yaml_fail(d, path, "\"%s\" is less than %s", text, shown);
 }
 
-static enum sc_status read_seconds(const struct reader *r, const char *path, const char *text, uint64_t *out)
+static enum sc_status read_seconds(const struct sc_yaml *d, const char *path, const char *text, uint64_t *out)
 {
-    if (text == NULL)
+    if (text == NULL || sc_units_seconds(text, out))
         return SC_OK;
-    if (sc_units_seconds(text, out))
-        return SC_OK;
-    return located(r, path, sc_fail(r->err, SC_USAGE, "\"%s\" is no time such as 90s, 5m, 12h or 30d", text));
+    return sc_yaml_fail(d, path, "\"%s\" is no time such as 90s, 5m, 12h or 30d", text);
 }
 
 /* "30" may be meant as days: what deletes is not guessed. */
-static enum sc_status read_age(const struct reader *r, const char *text, uint64_t *out)
+static enum sc_status read_age(const struct sc_yaml *d, const char *text, uint64_t *out)
 {
     if (text == NULL || sc_units_age(text, out))
         return SC_OK;
     if (sc_units_seconds(text, out))
-        return located(r, "retention.age",
-                       sc_fail(r->err, SC_USAGE, "\"%s\" has no unit; write %sd for days", text, text));
-    return read_seconds(r, "retention.age", text, out);
+        return sc_yaml_fail(d, "retention.age", "\"%s\" has no unit; write %sd for days", text, text);
+    return read_seconds(d, "retention.age", text, out);
 }
 
-static enum sc_status read_scope(const struct reader *r, const char *text, bool *address)
+static enum sc_status read_scope(const struct sc_yaml *d, const char *text, bool *address)
 {
     if (text == NULL)
         return SC_OK;
     *address = strcmp(text, "address") == 0;
     if (*address || strcmp(text, "session") == 0)
         return SC_OK;
-    return located(r, "template-scope",
-                   sc_fail(r->err, SC_USAGE, "\"%s\" is neither \"session\" nor \"address\"", text));
+    return sc_yaml_fail(d, "template-scope", "\"%s\" is neither \"session\" nor \"address\"", text);
 }
 
-static enum sc_status read_lifetime(const struct reader *r, const char *text, uint32_t *out)
+static enum sc_status read_lifetime(const struct sc_yaml *d, const char *text, uint32_t *out)
 {
     uint64_t seconds = *out;
-    SC_TRY(read_seconds(r, "template-lifetime", text, &seconds));
+    SC_TRY(read_seconds(d, "template-lifetime", text, &seconds));
     if (seconds == 0 || seconds > UINT32_MAX)
-        return located(r, "template-lifetime", sc_fail(r->err, SC_USAGE, "\"%s\" is out of range", text));
+        return sc_yaml_fail(d, "template-lifetime", "\"%s\" is out of range", text);
     *out = (uint32_t)seconds;
     return SC_OK;
 }
 
-static enum sc_status read_listeners(const struct reader *r, const struct raw *raw, struct sc_config *config)
+static enum sc_status read_listeners(const struct sc_yaml *d, const struct raw *raw, struct sc_config *config)
 {
     if (raw->listeners == NULL) { /* absent, or an empty list, which libcyaml does not tell apart */
-        if (sc_yaml_index_has(&r->document->index, "listeners"))
-            return located(r, "listeners", sc_fail(r->err, SC_USAGE, "at least one entry is needed"));
+        if (sc_yaml_index_has(&d->index, "listeners"))
+            return sc_yaml_fail(d, "listeners", "at least one entry is needed");
         return SC_OK;
     }
     if (raw->listeners_count > SC_CONFIG_MAX_LISTENERS)
-        return located(r, "listeners", sc_fail(r->err, SC_USAGE, "more than %u", SC_CONFIG_MAX_LISTENERS));
+        return sc_yaml_fail(d, "listeners", "more than %u", SC_CONFIG_MAX_LISTENERS);
     struct sc_url *urls = config->listeners;
     for (unsigned i = 0; i < raw->listeners_count; i++) {
         char path[32];
         snprintf(path, sizeof(path), "listeners[%u]", i);
-        SC_TRY(located(r, path, sc_config_listener(raw->listeners[i], urls, i, &urls[i], r->err)));
+        SC_TRY(sc_yaml_located(d, path, sc_config_listener(raw->listeners[i], urls, i, &urls[i], d->err)));
     }
     config->listener_count = raw->listeners_count;
     return SC_OK;
 }
 
-#define MIN_FORWARD_MEMORY (UINT64_C(1) << 20)
-
-static enum sc_status read_forward(const struct reader *r, const struct raw *raw, struct sc_config *config)
+static enum sc_status read_forward(const struct sc_yaml *d, const struct raw *raw, struct sc_config *config)
 {
     struct sc_config_forward *to = config->forward;
-    SC_TRY(read_size(r, "forward-memory", raw->forward_memory, MIN_FORWARD_MEMORY, "1M",
-                     &config->forward_memory));
+    SC_TRY(read_size(d, "forward-memory", raw->forward_memory, MIB, "1M", &config->forward_memory));
     if (raw->forward == NULL)
         return SC_OK;
     if (raw->forward_count > SC_CONFIG_MAX_FORWARD)
-        return located(r, "forward", sc_fail(r->err, SC_USAGE, "more than %u", SC_CONFIG_MAX_FORWARD));
+        return sc_yaml_fail(d, "forward", "more than %u", SC_CONFIG_MAX_FORWARD);
     for (unsigned i = 0; i < raw->forward_count; i++) {
         const struct raw_forward *f = &raw->forward[i];
         char path[32];
         snprintf(path, sizeof(path), "forward[%u]", i);
         if (f->to == NULL)
-            return located(r, path, sc_fail(r->err, SC_USAGE, "\"to\" is needed"));
-        SC_TRY(located(r, path, sc_config_forward(f->to, f->protocol, f->mode, to, i, &to[i], r->err)));
+            return sc_yaml_fail(d, path, "\"to\" is needed");
+        SC_TRY(
+            sc_yaml_located(d, path, sc_config_forward(f->to, f->protocol, f->mode, to, i, &to[i], d->err)));
     }
     config->forward_count = raw->forward_count;
     return SC_OK;
 }
 
-#define MIN_QUEUE_MEMORY (UINT64_C(16) << 20)
-
-static enum sc_status read_memory(const struct reader *r, const struct raw *raw, struct sc_config *config)
-{
-    SC_TRY(read_bytes(r, "receive-buffer", raw->receive_buffer, &config->receive_buffer));
-    return read_size(r, "queue-memory", raw->queue_memory, MIN_QUEUE_MEMORY, "16M", &config->queue_memory);
-}
-
-#define MIN_EXPORTER_MEMORY (UINT64_C(16) << 20)
-
-static enum sc_status read_shares(const struct reader *r, const struct raw *raw, struct sc_config *config)
+static enum sc_status read_shares(const struct sc_yaml *d, const struct raw *raw, struct sc_config *config)
 {
     if (raw->exporter_shares == NULL)
         return SC_OK;
     if (raw->exporter_shares_count > SC_CONFIG_MAX_SHARES)
-        return located(r, "exporter-shares", sc_fail(r->err, SC_USAGE, "more than %u", SC_CONFIG_MAX_SHARES));
+        return sc_yaml_fail(d, "exporter-shares", "more than %u", SC_CONFIG_MAX_SHARES);
     for (unsigned i = 0; i < raw->exporter_shares_count; i++) {
         const struct raw_share *s = &raw->exporter_shares[i];
         char path[32];
         snprintf(path, sizeof(path), "exporter-shares[%u]", i);
         if (s->network == NULL || s->bytes == NULL)
-            return located(r, path, sc_fail(r->err, SC_USAGE, "\"network\" and \"bytes\" are needed"));
-        SC_TRY(located(r, path, sc_config_share(s->network, s->bytes, &config->exporter_shares[i], r->err)));
+            return sc_yaml_fail(d, path, "\"network\" and \"bytes\" are needed");
+        SC_TRY(sc_yaml_located(d, path,
+                               sc_config_share(s->network, s->bytes, &config->exporter_shares[i], d->err)));
     }
     config->exporter_share_count = raw->exporter_shares_count;
     return SC_OK;
 }
 
-static enum sc_status read_exporters(const struct reader *r, const struct raw *raw, struct sc_config *config)
+static enum sc_status read_exporters(const struct sc_yaml *d, const struct raw *raw, struct sc_config *config)
 {
-    SC_TRY(read_size(r, "exporter-memory", raw->exporter_memory, MIN_EXPORTER_MEMORY, "16M",
-                     &config->exporter_memory));
-    SC_TRY(read_size(r, "exporter-share", raw->exporter_share, SC_CONFIG_MIN_SHARE, "1M",
+    SC_TRY(read_size(d, "exporter-memory", raw->exporter_memory, 16 * MIB, "16M", &config->exporter_memory));
+    SC_TRY(read_size(d, "exporter-share", raw->exporter_share, SC_CONFIG_MIN_SHARE, "1M",
                      &config->exporter_share));
-    return read_shares(r, raw, config);
+    return read_shares(d, raw, config);
 }
 
 #define MOST_CONNECTIONS 1000000u
 
-static enum sc_status read_cluster(const struct reader *r, const struct raw *raw, struct sc_config *config)
+static enum sc_status read_cluster(const struct sc_yaml *d, const struct raw *raw, struct sc_config *config)
 {
     bool sync = raw->outbox.sync != NULL && strcmp(raw->outbox.sync, "yes") == 0;
     if (raw->outbox.sync != NULL && !sync && strcmp(raw->outbox.sync, "no") != 0)
-        return located(r, "outbox.sync",
-                       sc_fail(r->err, SC_USAGE, "\"%s\" is neither \"yes\" nor \"no\"", raw->outbox.sync));
+        return sc_yaml_fail(d, "outbox.sync", "\"%s\" is neither \"yes\" nor \"no\"", raw->outbox.sync);
     config->outbox_sync = raw->outbox.sync == NULL ? config->outbox_sync : sync;
     SC_TRY(
-        read_size(r, "outbox.bytes", raw->outbox.bytes, SC_BOUND_LEAST_OUTBOX, "64M", &config->outbox_bytes));
+        read_size(d, "outbox.bytes", raw->outbox.bytes, SC_BOUND_LEAST_OUTBOX, "64M", &config->outbox_bytes));
     if (raw->cluster != NULL)
-        SC_TRY(sc_config_set_text(&config->cluster, raw->cluster, r->err));
+        SC_TRY(sc_config_set_text(&config->cluster, raw->cluster, d->err));
     if (raw->node != NULL)
-        SC_TRY(sc_config_set_text(&config->node, raw->node, r->err));
+        SC_TRY(sc_config_set_text(&config->node, raw->node, d->err));
     if ((config->cluster == NULL) == (config->node == NULL))
         return SC_OK;
-    return located(
-        r, config->cluster == NULL ? "node" : "cluster",
-        sc_fail(r->err, SC_USAGE, "\"%s\" is needed too", config->cluster == NULL ? "cluster" : "node"));
+    return sc_yaml_fail(d, config->cluster == NULL ? "node" : "cluster", "\"%s\" is needed too",
+                        config->cluster == NULL ? "cluster" : "node");
 }
 
-static enum sc_status read_count(const struct reader *r, const char *path, const char *text, uint32_t *out)
+static enum sc_status read_count(const struct sc_yaml *d, const char *path, const char *text, uint32_t *out)
 {
     uint64_t value;
     if (text == NULL)
         return SC_OK;
     if (!sc_text_number(text, false, &value) || value == 0 || value > MOST_CONNECTIONS)
-        return located(r, path,
-                       sc_fail(r->err, SC_USAGE, "\"%s\" is no number from 1 to %u", text, MOST_CONNECTIONS));
+        return sc_yaml_fail(d, path, "\"%s\" is no number from 1 to %u", text, MOST_CONNECTIONS);
     *out = (uint32_t)value;
     return SC_OK;
 }
 
-static enum sc_status read_tcp(const struct reader *r, const struct raw *raw, struct sc_config *config)
+static enum sc_status read_values(const struct sc_yaml *d, const struct raw *raw, struct sc_config *config)
 {
-    SC_TRY(read_count(r, "tcp.connections", raw->tcp.connections, &config->tcp_connections));
-    return read_count(r, "tcp.of-exporter", raw->tcp.of_exporter, &config->tcp_of_exporter);
-}
-
-static enum sc_status read_values(const struct reader *r, const struct raw *raw, struct sc_config *config)
-{
-    SC_TRY(read_listeners(r, raw, config));
+    SC_TRY(read_listeners(d, raw, config));
     if (raw->store != NULL && raw->store[0] == '\0')
-        return located(r, "store", sc_fail(r->err, SC_USAGE, "a folder is needed"));
+        return sc_yaml_fail(d, "store", "a folder is needed");
     if (raw->store != NULL)
-        SC_TRY(sc_config_set_store(config, raw->store, r->err));
+        SC_TRY(sc_config_set_store(config, raw->store, d->err));
     if (raw->window != NULL)
-        SC_TRY(located(r, "window", sc_config_window(raw->window, &config->window_s, r->err)));
+        SC_TRY(sc_yaml_located(d, "window", sc_config_window(raw->window, &config->window_s, d->err)));
     if (raw->receivers != NULL)
-        SC_TRY(located(r, "receivers", sc_config_receivers(raw->receivers, &config->receivers, r->err)));
+        SC_TRY(
+            sc_yaml_located(d, "receivers", sc_config_receivers(raw->receivers, &config->receivers, d->err)));
     if (raw->log_level != NULL)
-        SC_TRY(located(r, "log-level", sc_config_log_level(raw->log_level, &config->log_level, r->err)));
-    SC_TRY(read_age(r, raw->retention.age, &config->retention_age_s));
-    SC_TRY(read_bytes(r, "retention.bytes", raw->retention.bytes, &config->retention_bytes));
-    SC_TRY(read_scope(r, raw->template_scope, &config->template_scope_address));
-    SC_TRY(read_lifetime(r, raw->template_lifetime, &config->template_lifetime_s));
-    SC_TRY(read_cluster(r, raw, config));
-    SC_TRY(read_tcp(r, raw, config));
-    SC_TRY(read_forward(r, raw, config));
-    SC_TRY(read_exporters(r, raw, config));
-    return read_memory(r, raw, config);
+        SC_TRY(
+            sc_yaml_located(d, "log-level", sc_config_log_level(raw->log_level, &config->log_level, d->err)));
+    SC_TRY(read_age(d, raw->retention.age, &config->retention_age_s));
+    SC_TRY(read_size(d, "retention.bytes", raw->retention.bytes, 0, "", &config->retention_bytes));
+    SC_TRY(read_scope(d, raw->template_scope, &config->template_scope_address));
+    SC_TRY(read_lifetime(d, raw->template_lifetime, &config->template_lifetime_s));
+    SC_TRY(read_cluster(d, raw, config));
+    SC_TRY(read_count(d, "tcp.connections", raw->tcp.connections, &config->tcp_connections));
+    SC_TRY(read_count(d, "tcp.of-exporter", raw->tcp.of_exporter, &config->tcp_of_exporter));
+    SC_TRY(read_forward(d, raw, config));
+    SC_TRY(read_exporters(d, raw, config));
+    SC_TRY(read_size(d, "receive-buffer", raw->receive_buffer, 0, "", &config->receive_buffer));
+    return read_size(d, "queue-memory", raw->queue_memory, 16 * MIB, "16M", &config->queue_memory);
 }
 
 /* ---- loading ---- */
@@ -364,11 +314,11 @@ static enum sc_status copy_config(const struct sc_config *from, struct sc_config
     return status;
 }
 
-static enum sc_status apply(const struct reader *r, const struct raw *raw, struct sc_config *config)
+static enum sc_status apply(const struct sc_yaml *d, const struct raw *raw, struct sc_config *config)
 {
     struct sc_config fresh;
-    SC_TRY(copy_config(config, &fresh, r->err));
-    enum sc_status status = read_values(r, raw, &fresh);
+    SC_TRY(copy_config(config, &fresh, d->err));
+    enum sc_status status = read_values(d, raw, &fresh);
     if (status != SC_OK) {
         sc_config_free(&fresh);
         return status;
@@ -382,13 +332,12 @@ enum sc_status sc_config_parse(const char *name, const uint8_t *bytes, size_t le
                                struct sc_config *config, struct sc_error *err)
 {
     static const struct raw nothing; /* what an empty document is loaded as */
-    struct sc_yaml_document document;
+    struct sc_yaml document;
     struct sc_error own; /* values' messages are joined with their places even when the caller wants none */
     if (err == NULL)
         err = &own;
     SC_TRY(sc_yaml_parse(name, bytes, length, &schema, &document, err));
-    const struct reader r = {&document, err};
-    enum sc_status status = apply(&r, document.data == NULL ? &nothing : document.data, config);
+    enum sc_status status = apply(&document, document.data == NULL ? &nothing : document.data, config);
     sc_yaml_free(&document);
     return status;
 }

@@ -56,18 +56,19 @@ bool sc_units_bytes(const char *text, uint64_t *bytes)
     return true;
 }
 
-void sc_units_format_bytes(uint64_t bytes, char *out, size_t size)
+struct sc_units_text sc_units_shown(uint64_t bytes)
 {
     static const char *const names[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    if (bytes < 1024) {
-        snprintf(out, size, "%u B", (unsigned)bytes);
-        return;
-    }
+    struct sc_units_text out;
     double value = (double)bytes / 1024;
     size_t i = 0;
     while (value >= 1024 && i + 1 < sizeof(names) / sizeof(names[0])) {
         value /= 1024;
         i++;
     }
-    snprintf(out, size, "%.1f %s", value, names[i]);
+    if (bytes < 1024)
+        snprintf(out.text, sizeof(out.text), "%u B", (unsigned)bytes);
+    else
+        snprintf(out.text, sizeof(out.text), "%.1f %s", value, names[i]);
+    return out;
 }

@@ -4,7 +4,6 @@
 #define SC_CONF_UNITS_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 /* "90", "90s", "5m", "2h", "30d", "4w": whole seconds. False when it is none of these or too large. */
@@ -16,7 +15,11 @@ bool sc_units_age(const char *text, uint64_t *seconds);
 /* "1000", "64K", "500G", "2T", also with "B" or "iB" behind: bytes, in powers of 1024. False likewise. */
 bool sc_units_bytes(const char *text, uint64_t *bytes);
 
-/* "12.3 GiB" for people; out has at least 16 bytes. */
-void sc_units_format_bytes(uint64_t bytes, char *out, size_t size);
+struct sc_units_text {
+    char text[16];
+};
+
+/* "12.3 GiB" for people. */
+struct sc_units_text sc_units_shown(uint64_t bytes);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "conf/values.h"
 
+#include "base/text.h"
 #include "conf/units.h"
 
 #include <stdlib.h>
@@ -67,8 +68,7 @@ enum sc_status sc_config_window(const char *text, uint32_t *window_s, struct sc_
 enum sc_status sc_config_receivers(const char *text, uint32_t *receivers, struct sc_error *err)
 {
     uint64_t value;
-    if (text[strspn(text, "0123456789")] != '\0' || !sc_units_bytes(text, &value) || value == 0 ||
-        value > SC_CONFIG_MAX_RECEIVERS)
+    if (!sc_text_number(text, false, &value) || value == 0 || value > SC_CONFIG_MAX_RECEIVERS)
         return sc_fail(err, SC_USAGE, "\"%s\" is no number from 1 to %u", text, SC_CONFIG_MAX_RECEIVERS);
     *receivers = (uint32_t)value;
     return SC_OK;
@@ -152,8 +152,7 @@ enum sc_status sc_config_share(const char *network, const char *bytes, struct sc
     if (!sc_addr_parse(network, length, &out->network))
         return sc_fail(err, SC_USAGE, "\"%s\" is no network such as 192.0.2.0/24", network);
     unsigned before = sc_addr_is_v4(&out->network) ? 96 : 0;
-    if (slash == NULL || slash[1] == '\0' || slash[1 + strspn(slash + 1, "0123456789")] != '\0' ||
-        !sc_units_bytes(slash + 1, &bits) || before + bits > 128)
+    if (slash == NULL || !sc_text_number(slash + 1, false, &bits) || bits > 128 - before)
         return sc_fail(err, SC_USAGE, "\"%s\" has no prefix length, as in 192.0.2.0/24", network);
     out->bits = (uint8_t)(before + bits);
     out->network = sc_addr_mask(&out->network, out->bits);

@@ -125,7 +125,7 @@ static enum sc_status explain(const char *name, const cyaml_schema_field_t *fiel
 static const cyaml_config_t plain_config = {
     .mem_fn = cyaml_mem, .log_level = CYAML_LOG_WARNING, .flags = CYAML_CFG_NO_ALIAS};
 
-static enum sc_status load_indexed(struct sc_yaml_document *document, const uint8_t *bytes, size_t length,
+static enum sc_status load_indexed(struct sc_yaml *document, const uint8_t *bytes, size_t length,
                                    struct sc_error *err)
 {
     struct complaint complaint = {.message = ""};
@@ -141,10 +141,9 @@ static enum sc_status load_indexed(struct sc_yaml_document *document, const uint
 }
 
 enum sc_status sc_yaml_parse(const char *name, const uint8_t *bytes, size_t length,
-                             const cyaml_schema_value_t *schema, struct sc_yaml_document *out,
-                             struct sc_error *err)
+                             const cyaml_schema_value_t *schema, struct sc_yaml *out, struct sc_error *err)
 {
-    *out = (struct sc_yaml_document){.name = name, .schema = schema};
+    *out = (struct sc_yaml){.name = name, .schema = schema, .err = err};
     SC_TRY(sc_yaml_index_build(name, bytes, length, &out->index, err));
     enum sc_status status = load_indexed(out, bytes, length, err);
     if (status != SC_OK)
@@ -152,7 +151,7 @@ enum sc_status sc_yaml_parse(const char *name, const uint8_t *bytes, size_t leng
     return status;
 }
 
-void sc_yaml_free(struct sc_yaml_document *document)
+void sc_yaml_free(struct sc_yaml *document)
 {
     cyaml_free(&plain_config, document->schema, document->data, 0);
     sc_yaml_index_free(&document->index);
@@ -203,13 +202,18 @@ enum sc_status sc_yaml_read_file(const char *path, const char *what, uint8_t **b
     return SC_OK;
 }
 
-/* Puts file, line and key before the message that a value's own parser left in *err. */
-enum sc_status sc_yaml_located(const struct sc_yaml_document *document, const char *path,
-                               enum sc_status status, struct sc_error *err)
+enum sc_status sc_yaml_fail(const struct sc_yaml *document, const char *path, const char *format, ...)
 {
-    if (status != SC_USAGE || err == NULL)
-        return status;
-    const struct sc_error inner = *err;
-    return sc_fail(err, SC_USAGE, "%s:%u: %s: %s", document->name,
-                   sc_yaml_index_line(&document->index, path, 0), path, inner.message);
+    char message[SC_ERROR_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    return sc_fail(document->err, SC_USAGE, "%s:%u: %s: %s", document->name,
+                   sc_yaml_index_line(&document->index, path, 0), path, message);
+}
+
+enum sc_status sc_yaml_located(const struct sc_yaml *document, const char *path, enum sc_status status)
+{
+    return status == SC_USAGE ? sc_yaml_fail(document, path, "%s", document->err->message) : status;
 }

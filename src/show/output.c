@@ -186,7 +186,7 @@ static struct sc_show_context make_context(const struct sc_output *output)
     return (struct sc_show_context){
         .format = (uint8_t)output->options.format,
         .local = output->options.local_time,
-        .binary = output->options.metric_volume_si,
+        .binary = output->options.volume == SC_CONVERT_BINARY,
         .day = SC_SHOW_NO_DAY,
         .quarter = SC_SHOW_NO_DAY,
     };

@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "show/value.h"
 
-enum sc_convert { SC_CONVERT_DEFAULT, SC_CONVERT_NONE, SC_CONVERT_PRETTY, SC_CONVERT_STR };
+enum sc_convert { SC_CONVERT_DEFAULT, SC_CONVERT_NONE, SC_CONVERT_PRETTY, SC_CONVERT_STR, SC_CONVERT_BINARY };
 
 struct sc_output_options {
     enum sc_output_format format;
@@ -17,17 +17,15 @@ struct sc_output_options {
      * (addresses are always text; json and ndjson times are RFC 3339 strings with ms and Z). */
     enum sc_convert timestamp; /* NONE: ms; PRETTY/STR: text in `zone` */
     enum sc_convert duration;  /* NONE: ms; STR/PRETTY: hh:mm:ss.mmm */
-    enum sc_convert volume;    /* NONE: exact; PRETTY: 1.2 M (metric) */
+    enum sc_convert volume;    /* NONE: exact; PRETTY: 1.2 M; BINARY: 1.2 Mi, by 1024 */
     enum sc_convert tcpflags;  /* NONE: number; STR: ...AP.S. letters */
     enum sc_convert protocol;  /* NONE: number; STR: names (TCP, UDP) */
     bool local_time;           /* --time-zone=system: times as text in the zone of TZ, else UTC */
-    bool metric_volume_si;     /* volumes by 1024 (1.2 Mi) instead of 1000 (1.2 M) when true */
 };
 
 struct sc_output_column {
     struct sc_field field;
     const char *label; /* as the user spelt it; header, json key */
-    uint16_t width;    /* pretty: columns, set by sc_output_create */
 };
 
 struct sc_output; /* the formatter */

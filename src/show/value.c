@@ -391,26 +391,14 @@ static char *put_string(const struct sc_show_context *x, char *p, const struct s
 
 enum sc_show sc_show_of_type(uint8_t type)
 {
-    switch (type) {
-    case SC_VALUE_INT:
-        return SC_SHOW_INT;
-    case SC_VALUE_FLOAT:
-        return SC_SHOW_FLOAT;
-    case SC_VALUE_ADDRESS:
-        return SC_SHOW_ADDRESS;
-    case SC_VALUE_MAC:
-        return SC_SHOW_MAC;
-    case SC_VALUE_TIME_MS:
-        return SC_SHOW_TIME_MS;
-    case SC_VALUE_TIME_NS:
-        return SC_SHOW_TIME_NS;
-    case SC_VALUE_BYTES:
-        return SC_SHOW_BYTES;
-    case SC_VALUE_STRING:
-        return SC_SHOW_STRING;
-    default:
-        return SC_SHOW_UINT;
-    }
+    static const uint8_t shows[] = {
+        [SC_VALUE_UINT] = SC_SHOW_UINT,       [SC_VALUE_INT] = SC_SHOW_INT,
+        [SC_VALUE_FLOAT] = SC_SHOW_FLOAT,     [SC_VALUE_ADDRESS] = SC_SHOW_ADDRESS,
+        [SC_VALUE_MAC] = SC_SHOW_MAC,         [SC_VALUE_TIME_MS] = SC_SHOW_TIME_MS,
+        [SC_VALUE_TIME_NS] = SC_SHOW_TIME_NS, [SC_VALUE_BYTES] = SC_SHOW_BYTES,
+        [SC_VALUE_STRING] = SC_SHOW_STRING,
+    };
+    return (enum sc_show)shows[type];
 }
 
 static char *put_plain(struct sc_show_context *x, enum sc_show show, const struct sc_value *v, char *p)

@@ -214,7 +214,7 @@ static void volumes_have_one_decimal(void **state)
         {UINT64_MAX, "18.4 E", "16.0 Ei"},
     };
     struct sc_output_options binary = pretty;
-    binary.metric_volume_si = true;
+    binary.volume = SC_CONVERT_BINARY;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         check(pretty, "bytes", number("bytes", cases[i].value), cases[i].decimal);
         check(binary, "bytes", number("bytes", cases[i].value), cases[i].binary);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* sc-admin status over all nodes of a cluster, and what a node answers to it. */
-#ifndef SC_CLI_ADMIN_CLUSTER_H
-#define SC_CLI_ADMIN_CLUSTER_H
+/* Parts of sc-admin. All return its exit status. */
+#ifndef SC_CLI_ADMIN_H
+#define SC_CLI_ADMIN_H
 
 #include "conf/config.h"
 
@@ -15,9 +15,20 @@ struct sc_admin_cluster {
     bool json;
 };
 
-/* Both return the exit status of sc-admin. */
+/* status over all nodes of a cluster. */
 int sc_admin_cluster_status(const struct sc_admin_cluster *request, const struct sc_config *config);
-/* Writes the collector's status as JSON, with what the store holds of its last windows; that also when no collector runs (1). */
+/* What a node answers to it: the collector's status as JSON, with what the store holds of its last windows; that also when no collector
+ * runs (1). */
 int sc_admin_node_status(const struct sc_config *config, uint32_t windows);
+
+struct sc_admin_loss {
+    const char *const *stores;
+    uint32_t store_count;
+    bool one_stream; /* else all */
+    uint64_t stream;
+    bool dry_run;
+};
+
+int sc_admin_accept_loss(const struct sc_admin_loss *what);
 
 #endif
