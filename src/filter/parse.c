@@ -2,7 +2,6 @@
 /* The whole of it: scanned, parsed, and freed when that fails. */
 #include "base/clock.h"
 #include "filter/filter_parser.h"
-#include "filter/tree.h"
 
 #include <stdlib.h>
 #include <string.h>
