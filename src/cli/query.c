@@ -6,7 +6,6 @@
 #include "filter/filter.h"
 #include "query/request.h"
 #include "query/stored_columns.h"
-#include "query/totals.h"
 #include "store/elements.h"
 
 #include <stdio.h>

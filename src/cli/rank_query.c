@@ -8,7 +8,6 @@
 #include "cluster/reduce.h"
 #include "cluster/share.h"
 #include "conf/config.h"
-#include "query/totals.h"
 #include "store/elements.h"
 
 #include <errno.h>

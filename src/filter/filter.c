@@ -17,33 +17,20 @@ void sc_filter_free(struct sc_filter *filter)
 
 /* ---- the reference evaluator ---- */
 
-static int order_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? -1 : a > b;
-}
-
-static int order_i64(int64_t a, int64_t b)
-{
-    return a < b ? -1 : a > b;
-}
-
-static int order_double(double a, double b)
-{
-    return a < b ? -1 : a > b;
-}
-
 /* The value against the low end of a range, or its high end. */
 static int order(const struct sc_value *v, const struct sc_filter_range *r, bool high)
 {
+    uint64_t end = high ? r->high : r->low;
+    double end_f = high ? r->high_f : r->low_f;
     switch (v->type) {
     case SC_VALUE_ADDRESS:
         return sc_addr_compare(&v->addr, high ? &r->high_addr : &r->low_addr);
     case SC_VALUE_FLOAT:
-        return order_double(v->f, high ? r->high_f : r->low_f);
+        return v->f < end_f ? -1 : v->f > end_f;
     case SC_VALUE_INT:
-        return order_i64((int64_t)v->u, (int64_t)(high ? r->high : r->low));
+        return (int64_t)v->u < (int64_t)end ? -1 : (int64_t)v->u > (int64_t)end;
     default:
-        return order_u64(v->u, high ? r->high : r->low);
+        return v->u < end ? -1 : v->u > end;
     }
 }
 

@@ -5,7 +5,7 @@
  * the field itself is in the parse, for there is only one at a time.
  */
 %code requires {
-#include "filter/term.h"
+#include "filter/tree.h"
 }
 %code top {
 /* Bounds how deep a text may nest, four to five states a level; the stack (100 KB) is never on the heap. */

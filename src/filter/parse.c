@@ -2,21 +2,9 @@
 /* The whole of it: scanned, parsed, and freed when that fails. */
 #include "base/clock.h"
 #include "filter/filter_parser.h"
-#include "filter/tree.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static void parse_text(struct sc_filter_parse *p)
-{
-    if (!sc_filter_scan(p)) {
-        sc_filter_no_memory(p);
-        return;
-    }
-    int rc = sc_filter_yyparse(p);
-    if (rc != 0 && p->status == SC_OK)
-        sc_filter_no_memory(p);
-}
 
 enum sc_status sc_filter_parse(const struct sc_ie_learned *learned, const char *text, struct sc_filter **out,
                                struct sc_error *err)
@@ -31,7 +19,8 @@ enum sc_status sc_filter_parse(const struct sc_ie_learned *learned, const char *
                                 .now_ms = sc_clock_wall_ms(),
                                 .learned = learned,
                                 .err = err};
-    parse_text(&p);
+    if (!sc_filter_scan(&p) || (sc_filter_yyparse(&p) != 0 && p.status == SC_OK))
+        sc_filter_no_memory(&p);
     free(p.tokens);
     if (p.status != SC_OK)
         sc_filter_free_nodes(&p);

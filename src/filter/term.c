@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "filter/term.h"
-
-#include "filter/value.h"
+/* Terms: a field of the phrase, an operator and its values; or one word. */
+#include "filter/tree.h"
 
 #include <stdlib.h>
 #include <strings.h>
@@ -41,23 +40,12 @@ struct sc_filter_node *sc_filter_make_term(struct sc_filter_parse *p, enum sc_fi
     return join_phrase(p, first, second, negate);
 }
 
-static struct sc_filter_node *make_compare(struct sc_filter_parse *p, const struct sc_field *field,
-                                           enum sc_compare compare)
-{
-    struct sc_filter_node *node = sc_filter_make(p, SC_FILTER_COMPARE);
-    if (node != NULL) {
-        node->filter.compare = (uint8_t)compare;
-        node->filter.field = *field;
-    }
-    return node;
-}
-
 struct sc_filter_node *sc_filter_make_exists(struct sc_filter_parse *p)
 {
-    struct sc_filter_node *first = make_compare(p, &p->phrase.fields[0], SC_COMPARE_PRESENT);
+    struct sc_filter_node *first = sc_filter_make_compare(p, &p->phrase.fields[0], SC_COMPARE_PRESENT);
     if (p->phrase.count == 1)
         return first;
-    return join_phrase(p, first, make_compare(p, &p->phrase.fields[1], SC_COMPARE_PRESENT), false);
+    return join_phrase(p, first, sc_filter_make_compare(p, &p->phrase.fields[1], SC_COMPARE_PRESENT), false);
 }
 
 /* 4 or 6 when the word names a family of addresses, else 0. */
@@ -84,7 +72,7 @@ struct sc_filter_node *sc_filter_make_bare(struct sc_filter_parse *p, uint32_t t
     struct sc_field field;
     if (sc_field_find(NULL, family != 0 ? "srcip" : "proto", 5, &field, p->err) != SC_OK)
         return NULL;
-    struct sc_filter_node *node = make_compare(p, &field, SC_COMPARE_IN);
+    struct sc_filter_node *node = sc_filter_make_compare(p, &field, SC_COMPARE_IN);
     if (node == NULL)
         return NULL;
     struct sc_filter *f = &node->filter;

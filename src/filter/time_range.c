@@ -46,6 +46,23 @@ static uint64_t unit_ms(const char *word, size_t length)
     return 0;
 }
 
+static unsigned number_of(const char *digits, size_t count)
+{
+    unsigned v = 0;
+    for (size_t i = 0; i < count; i++)
+        v = v * 10 + (unsigned)(digits[i] - '0');
+    return v;
+}
+
+/* The thousandths that the digits behind a point make. */
+static unsigned read_fraction(const char **p)
+{
+    unsigned v = 0, place = 100;
+    for (; isdigit((unsigned char)**p); (*p)++, place /= 10)
+        v += (unsigned)(**p - '0') * place;
+    return v;
+}
+
 /* Digits with an optional fraction, in thousandths: 1.5 is 1500. */
 static bool read_thousandths(const char **p, uint64_t *out)
 {
@@ -60,9 +77,8 @@ static bool read_thousandths(const char **p, uint64_t *out)
         return false;
     v *= 1000;
     if (**p == '.') {
-        uint64_t place = 100;
-        for ((*p)++; isdigit((unsigned char)**p); (*p)++, place /= 10)
-            v += (uint64_t)(**p - '0') * place;
+        (*p)++;
+        v += read_fraction(p);
     }
     *out = v;
     return true;
@@ -74,8 +90,7 @@ static bool read_span_part(const char **p, bool alone, uint64_t *ms, bool *bare)
     uint64_t thousandths;
     if (!read_thousandths(p, &thousandths))
         return false;
-    while (**p == ' ')
-        (*p)++;
+    *p += strspn(*p, " ");
     const char *word = *p;
     while (isalpha((unsigned char)**p))
         (*p)++;
@@ -91,8 +106,7 @@ static bool read_span(const char *p, uint64_t *out)
 {
     uint64_t total = 0, part;
     bool alone = true, bare = false;
-    while (*p == ' ')
-        p++;
+    p += strspn(p, " ");
     while (*p != '\0' && !bare) {
         if (!read_span_part(&p, alone, &part, &bare))
             return false;
@@ -100,8 +114,7 @@ static bool read_span(const char *p, uint64_t *out)
         if (total > TIME_MAX_MS)
             return false;
         alone = false;
-        while (*p == ' ')
-            p++;
+        p += strspn(p, " ");
     }
     *out = total;
     return !alone && *p == '\0';
@@ -138,39 +151,27 @@ static bool wrong(struct point *t, const char *why)
 
 static size_t count_digits(const char *p)
 {
-    size_t n = 0;
-    while (isdigit((unsigned char)p[n]))
-        n++;
-    return n;
+    return strspn(p, "0123456789");
 }
 
 /* Reads exactly as many digits as there are, at most `max`. */
 static bool read_number(struct point *t, size_t max, unsigned *out)
 {
     size_t n = count_digits(t->p);
-    unsigned v = 0;
     if (n == 0 || n > max)
         return wrong(t, "a number is missing or too long");
-    for (size_t i = 0; i < n; i++)
-        v = v * 10 + (unsigned)(t->p[i] - '0');
+    *out = number_of(t->p, n);
     t->p += n;
-    *out = v;
     return true;
 }
 
-static bool skip_char(struct point *t, char c)
+/* The number behind a sign. */
+static bool read_next(struct point *t, char sign, size_t max, unsigned *out)
 {
-    if (*t->p != c)
+    if (*t->p != sign)
         return wrong(t, "the date or time is not whole");
     t->p++;
-    return true;
-}
-
-static unsigned days_in_month(unsigned year, unsigned month)
-{
-    static const uint8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    return days[month - 1] + (month == 2 && leap);
+    return read_number(t, max, out);
 }
 
 static bool set_date(struct point *t, unsigned year, unsigned month, unsigned day)
@@ -179,11 +180,11 @@ static bool set_date(struct point *t, unsigned year, unsigned month, unsigned da
         return wrong(t, "there are two dates");
     if (year < 1970 || year > 9999)
         return wrong(t, "the year is not between 1970 and 9999");
-    if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month))
-        return wrong(t, "there is no such day");
     t->civil.year = (int)year;
     t->civil.month = month;
     t->civil.day = day;
+    if (month < 1 || month > 12 || sc_time_to_civil(sc_time_from_civil(&t->civil)).day != day)
+        return wrong(t, "there is no such day");
     t->have_date = true;
     return true;
 }
@@ -206,8 +207,8 @@ static bool set_clock(struct point *t, unsigned hour, unsigned minute, unsigned 
 static bool read_year_first(struct point *t, char separator)
 {
     unsigned year, month, day;
-    if (!read_number(t, 4, &year) || !skip_char(t, separator) || !read_number(t, 2, &month) ||
-        !skip_char(t, separator) || !read_number(t, 2, &day) || !set_date(t, year, month, day))
+    if (!read_number(t, 4, &year) || !read_next(t, separator, 2, &month) ||
+        !read_next(t, separator, 2, &day) || !set_date(t, year, month, day))
         return false;
     if ((*t->p == 't' || *t->p == '.') && isdigit((unsigned char)t->p[1]))
         t->p++;
@@ -218,18 +219,9 @@ static bool read_year_first(struct point *t, char separator)
 static bool read_year_last(struct point *t, char separator)
 {
     unsigned a, b, year;
-    if (!read_number(t, 2, &a) || !skip_char(t, separator) || !read_number(t, 2, &b) ||
-        !skip_char(t, separator) || !read_number(t, 4, &year))
+    if (!read_number(t, 2, &a) || !read_next(t, separator, 2, &b) || !read_next(t, separator, 4, &year))
         return false;
     return separator == '.' ? set_date(t, year, b, a) : set_date(t, year, a, b);
-}
-
-static void read_fraction(struct point *t)
-{
-    unsigned place = 100;
-    t->civil.millisecond = 0;
-    for (t->p++; isdigit((unsigned char)*t->p); t->p++, place /= 10)
-        t->civil.millisecond += (unsigned)(*t->p - '0') * place;
 }
 
 /* +HH:MM, +HHMM, +HH right after the time of day. */
@@ -241,8 +233,7 @@ static bool read_offset(struct point *t)
     if (!read_number(t, 4, &hours))
         return false;
     if (*t->p == ':') {
-        t->p++;
-        if (!read_number(t, 2, &minutes))
+        if (!read_next(t, ':', 2, &minutes))
             return false;
     } else if (hours > 99) {
         minutes = hours % 100;
@@ -259,27 +250,16 @@ static bool read_offset(struct point *t)
 static bool read_clock(struct point *t)
 {
     unsigned hour, minute, second = 0;
-    if (!read_number(t, 2, &hour) || !skip_char(t, ':') || !read_number(t, 2, &minute))
+    if (!read_number(t, 2, &hour) || !read_next(t, ':', 2, &minute))
         return false;
     bool seconds = *t->p == ':';
-    if (seconds) {
-        t->p++;
-        if (!read_number(t, 2, &second))
-            return false;
-    }
-    if (!set_clock(t, hour, minute, second))
+    if ((seconds && !read_next(t, ':', 2, &second)) || !set_clock(t, hour, minute, second))
         return false;
-    if (seconds && (*t->p == '.' || *t->p == ',') && isdigit((unsigned char)t->p[1]))
-        read_fraction(t);
+    if (seconds && (*t->p == '.' || *t->p == ',') && isdigit((unsigned char)t->p[1])) {
+        t->p++;
+        t->civil.millisecond = read_fraction(&t->p);
+    }
     return (*t->p != '+' && *t->p != '-') || read_offset(t);
-}
-
-static unsigned digits_at(const char *p, size_t n)
-{
-    unsigned v = 0;
-    for (size_t i = 0; i < n; i++)
-        v = v * 10 + (unsigned)(p[i] - '0');
-    return v;
 }
 
 /* YYYYMMDD[hhmm[ss]]. */
@@ -287,10 +267,10 @@ static bool read_compact(struct point *t, size_t n)
 {
     const char *p = t->p;
     t->p += n;
-    if (!set_date(t, digits_at(p, 4), digits_at(p + 4, 2), digits_at(p + 6, 2)))
+    if (!set_date(t, number_of(p, 4), number_of(p + 4, 2), number_of(p + 6, 2)))
         return false;
     return n == 8 ||
-           set_clock(t, digits_at(p + 8, 2), digits_at(p + 10, 2), n == 14 ? digits_at(p + 12, 2) : 0);
+           set_clock(t, number_of(p + 8, 2), number_of(p + 10, 2), n == 14 ? number_of(p + 12, 2) : 0);
 }
 
 static bool read_digits(struct point *t)
@@ -432,8 +412,7 @@ static bool read_relative(const char *text, uint64_t now_ms, uint64_t *out)
     uint64_t span = 0;
     if (strncmp(p, "now", 3) == 0) {
         p += 3;
-        while (*p == ' ')
-            p++;
+        p += strspn(p, " ");
         *out = now_ms;
         if (*p == '\0')
             return true;
@@ -487,8 +466,7 @@ static enum sc_status parse_end(const char *text, uint64_t begin_ms, uint64_t no
                                 uint64_t *end_ms, struct sc_error *err)
 {
     uint64_t span;
-    while (*text == ' ')
-        text++;
+    text += strspn(text, " ");
     if (*text != '+')
         return parse_point(text, strlen(text), now_ms, local, end_ms, err);
     SC_TRY(sc_time_parse_span(text + 1, &span, err));

@@ -89,6 +89,17 @@ struct sc_filter_node *sc_filter_make(struct sc_filter_parse *p, enum sc_filter_
     return node;
 }
 
+struct sc_filter_node *sc_filter_make_compare(struct sc_filter_parse *p, const struct sc_field *field,
+                                              enum sc_compare compare)
+{
+    struct sc_filter_node *node = sc_filter_make(p, SC_FILTER_COMPARE);
+    if (node != NULL) {
+        node->filter.compare = (uint8_t)compare;
+        node->filter.field = *field;
+    }
+    return node;
+}
+
 struct sc_filter_node *sc_filter_make_not(struct sc_filter_parse *p, struct sc_filter_node *operand)
 {
     struct sc_filter_node *node = operand == NULL ? NULL : sc_filter_make(p, SC_FILTER_NOT);

@@ -126,13 +126,15 @@ static inline const char *sc_filter_text_at(const struct sc_filter_parse *p, uin
     return p->text + p->tokens[i].offset;
 }
 
-/* Notes the first error, with the place in the text. Returns NULL for `return` in node builders. */
+/* Notes the first error, with the place in the text. Returns NULL, for `return` in those who build or read. */
 void *sc_filter_complain(struct sc_filter_parse *p, size_t offset, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void *sc_filter_no_memory(struct sc_filter_parse *p);
 
 /* Node builders. NULL after an error that is noted; a NULL operand gives NULL. */
 struct sc_filter_node *sc_filter_make(struct sc_filter_parse *p, enum sc_filter_kind kind);
+struct sc_filter_node *sc_filter_make_compare(struct sc_filter_parse *p, const struct sc_field *field,
+                                              enum sc_compare compare);
 struct sc_filter_node *sc_filter_make_not(struct sc_filter_parse *p, struct sc_filter_node *operand);
 /* The operands of one `and` or `or` chain as a balanced tree, so that long chains are not deep. */
 struct sc_filter_node *sc_filter_make_chain(struct sc_filter_parse *p, struct sc_filter_list list,
@@ -140,5 +142,23 @@ struct sc_filter_node *sc_filter_make_chain(struct sc_filter_parse *p, struct sc
 void sc_filter_list_add(struct sc_filter_list *list, struct sc_filter_node *node);
 /* Frees all nodes that were made. */
 void sc_filter_free_nodes(struct sc_filter_parse *p);
+
+/* Node builders of term.c: the term of p->phrase with the values in raw tokens `words` ... */
+struct sc_filter_node *sc_filter_make_term(struct sc_filter_parse *p, enum sc_filter_operator op,
+                                           struct sc_filter_words words);
+struct sc_filter_node *sc_filter_make_exists(struct sc_filter_parse *p);
+/* ... and of a word that is a whole term: tcp, ipv6. */
+struct sc_filter_node *sc_filter_make_bare(struct sc_filter_parse *p, uint32_t token);
+bool sc_filter_is_bare(const char *word, size_t length);
+
+/* Of value.c: the comparison of one field with the values in `words`; never negated. */
+struct sc_filter_node *sc_filter_compare_node(struct sc_filter_parse *p, const struct sc_field *field,
+                                              enum sc_filter_operator op, struct sc_filter_words words);
+/* "an address", "a number", ... */
+const char *sc_filter_value_noun(const struct sc_field *field);
+/* Protocol number of a name, -1 when unknown. */
+int sc_filter_protocol(const char *name, size_t length);
+/* Fills the ranges of a family of addresses; returns how many (1 or 2). */
+uint32_t sc_filter_family_ranges(bool v4, struct sc_filter_range out[2]);
 
 #endif

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Words to ranges of values, by the type of the field they are compared with. */
-#include "filter/value.h"
-
 #include "filter/time_range.h"
+#include "filter/tree.h"
 
 #include <ctype.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -31,6 +31,13 @@ static struct piece piece_of(const struct sc_filter_parse *p, uint32_t token)
 static struct piece cut_piece(struct piece piece, size_t first, size_t length)
 {
     return (struct piece){piece.text + first, length, piece.offset + first};
+}
+
+/* As a text of its own; false when there is none, or no room for it. */
+static bool copy_piece(struct piece piece, char *out, size_t size)
+{
+    snprintf(out, size, "%.*s", (int)(piece.length < size ? piece.length : size), piece.text);
+    return piece.length != 0 && piece.length < size;
 }
 
 /* For messages. */
@@ -264,12 +271,9 @@ static bool fail_number(struct sc_filter_parse *p, const struct sc_field *field,
 static bool read_span(const struct sc_field *field, struct piece piece, uint64_t *out)
 {
     char copy[32];
-    if (strcmp(field->unit, "milliseconds") != 0 || piece.length == 0 || piece.length >= sizeof(copy) ||
-        !isalpha((unsigned char)piece.text[piece.length - 1]))
-        return false;
-    memcpy(copy, piece.text, piece.length);
-    copy[piece.length] = '\0';
-    return sc_time_parse_span(copy, out, NULL) == SC_OK;
+    return strcmp(field->unit, "milliseconds") == 0 && copy_piece(piece, copy, sizeof(copy)) &&
+           isalpha((unsigned char)piece.text[piece.length - 1]) &&
+           sc_time_parse_span(copy, out, NULL) == SC_OK;
 }
 
 static bool read_uint_value(struct sc_filter_parse *p, const struct sc_field *field, struct piece piece,
@@ -295,11 +299,9 @@ static bool read_int_value(struct sc_filter_parse *p, const struct sc_field *fie
     bool negative = piece.length != 0 && *piece.text == '-';
     struct piece digits = cut_piece(piece, negative, piece.length - negative);
     enum number got = read_uint(digits.text, digits.length, &out->low);
-    if (got == NUMBER_OK && out->low > (uint64_t)INT64_MAX + negative) {
-        sc_filter_complain(p, piece.offset, "%.*s does not fit \"%s\": it has 64 bits and a sign",
-                           SHOWN(piece), field->name);
-        return false;
-    }
+    if (got == NUMBER_OK && out->low > (uint64_t)INT64_MAX + negative)
+        return sc_filter_complain(p, piece.offset, "%.*s does not fit \"%s\": it has 64 bits and a sign",
+                                  SHOWN(piece), field->name) != NULL;
     if (negative)
         out->low = 0 - out->low;
     out->high = out->low;
@@ -311,10 +313,8 @@ static bool read_float_value(struct sc_filter_parse *p, const struct sc_field *f
                              struct sc_filter_range *out)
 {
     char copy[64], *end;
-    if (piece.length == 0 || piece.length >= sizeof(copy))
+    if (!copy_piece(piece, copy, sizeof(copy)))
         return fail_number(p, field, piece, NUMBER_NONE);
-    memcpy(copy, piece.text, piece.length);
-    copy[piece.length] = '\0';
     const char *digits = copy + (*copy == '-');
     if (!isdigit((unsigned char)*digits) || digits[1] == 'x' || digits[1] == 'X')
         return fail_number(p, field, piece, NUMBER_NONE);
@@ -349,13 +349,9 @@ static bool read_time_value(struct sc_filter_parse *p, const struct sc_field *fi
 {
     char copy[80];
     struct sc_error why = {0};
-    size_t n = piece.length < sizeof(copy) ? piece.length : sizeof(copy) - 1;
-    memcpy(copy, piece.text, n);
-    copy[n] = '\0';
-    if (sc_time_parse(copy, p->now_ms, false, &out->low, &why) != SC_OK) {
-        sc_filter_complain(p, piece.offset, "%s", why.message);
-        return false;
-    }
+    (void)copy_piece(piece, copy, sizeof(copy)); /* what is longer is no time even when it is cut */
+    if (sc_time_parse(copy, p->now_ms, false, &out->low, &why) != SC_OK)
+        return sc_filter_complain(p, piece.offset, "%s", why.message) != NULL;
     out->high = out->low;
     if (field->type == SC_VALUE_TIME_NS) { /* the whole millisecond */
         out->low *= 1000000;
@@ -406,12 +402,11 @@ uint32_t sc_filter_family_ranges(bool v4, struct sc_filter_range out[2])
 
 static bool fail_address(struct sc_filter_parse *p, struct piece piece)
 {
-    sc_filter_complain(
-        p, piece.offset,
-        "\"%.*s\" is no address: expected one such as 10.1.2.3, 2001:db8::1 or 10.0.0.0/8 (names are not "
-        "looked up)",
-        SHOWN(piece));
-    return false;
+    return sc_filter_complain(p, piece.offset,
+                              "\"%.*s\" is no address: expected one such as 10.1.2.3, 2001:db8::1 or "
+                              "10.0.0.0/8 (names are not "
+                              "looked up)",
+                              SHOWN(piece)) != NULL;
 }
 
 /* "10/8" and "172.16/12": the octets that a short IPv4 network leaves out are 0. */
@@ -443,11 +438,9 @@ static bool read_prefix(struct sc_filter_parse *p, struct piece piece, size_t sl
     if (!read_network_address(address, &a))
         return fail_address(p, piece);
     unsigned most = sc_addr_is_v4(&a) && memchr(address.text, ':', address.length) == NULL ? 32 : 128;
-    if (read_uint(length.text, length.length, &bits) != NUMBER_OK || bits > most) {
-        sc_filter_complain(p, length.offset, "the prefix length \"%.*s\" is not between 0 and %u",
-                           SHOWN(length), most);
-        return false;
-    }
+    if (read_uint(length.text, length.length, &bits) != NUMBER_OK || bits > most)
+        return sc_filter_complain(p, length.offset, "the prefix length \"%.*s\" is not between 0 and %u",
+                                  SHOWN(length), most) != NULL;
     *count = network_ranges(&a, (unsigned)bits + 128 - most, out);
     return true;
 }
@@ -461,13 +454,11 @@ static bool read_address_value(struct sc_filter_parse *p, struct piece piece, st
         return read_prefix(p, piece, (size_t)(slash - piece.text), out, count);
     if (!sc_addr_parse(piece.text, piece.length, &out->low_addr))
         return fail_address(p, piece);
-    if (p->phrase.network) {
-        sc_filter_complain(
-            p, piece.offset + piece.length,
-            "expected a prefix length or a mask, as in \"net 10.0.0.0/8\" (a single host is \"ip %.*s\")",
-            SHOWN(piece));
-        return false;
-    }
+    if (p->phrase.network)
+        return sc_filter_complain(p, piece.offset + piece.length,
+                                  "expected a prefix length or a mask, as in \"net 10.0.0.0/8\" (a single "
+                                  "host is \"ip %.*s\")",
+                                  SHOWN(piece)) != NULL;
     out->high_addr = out->low_addr;
     return true;
 }
@@ -481,11 +472,10 @@ static bool read_masked(struct sc_filter_parse *p, struct piece address, struct 
         return fail_address(p, address);
     bool ok = sc_addr_parse(mask.text, mask.length, &m) && sc_addr_is_v4(&m) && sc_addr_is_v4(&a);
     uint32_t bits = ok ? sc_addr_get_v4(&m) : 0;
-    if (!ok || (~bits & (~bits + 1)) != 0) {
-        sc_filter_complain(p, mask.offset,
-                           "expected \"and\", \"or\" or the mask of an IPv4 network, as in 255.255.0.0");
-        return false;
-    }
+    if (!ok || (~bits & (~bits + 1)) != 0)
+        return sc_filter_complain(
+                   p, mask.offset,
+                   "expected \"and\", \"or\" or the mask of an IPv4 network, as in 255.255.0.0") != NULL;
     network_ranges(&a, 96 + (unsigned)__builtin_popcount(bits), out);
     return true;
 }
@@ -552,13 +542,11 @@ static bool touches(const struct sc_field *field, const struct sc_filter_range *
     return a->high + 1 == b->low;
 }
 
-static void extend(const struct sc_field *field, struct sc_filter_range *a, const struct sc_filter_range *b)
+static void set_high(struct sc_filter_range *range, const struct sc_filter_range *of)
 {
-    if (compare_values(field, b, true, a, true) <= 0)
-        return;
-    a->high = b->high;
-    a->high_f = b->high_f;
-    a->high_addr = b->high_addr;
+    range->high = of->high;
+    range->high_f = of->high_f;
+    range->high_addr = of->high_addr;
 }
 
 /* Sorts ranges ascending in the order of the field's type and merges those that touch. Returns the new count.
@@ -570,10 +558,11 @@ static uint32_t merge_ranges(const struct sc_field *field, struct sc_filter_rang
     qsort_r(ranges, count, sizeof(*ranges), compare_lows, (void *)(uintptr_t)field);
     uint32_t n = 1;
     for (uint32_t i = 1; i < count; i++) {
-        if (touches(field, &ranges[n - 1], &ranges[i]))
-            extend(field, &ranges[n - 1], &ranges[i]);
-        else
+        struct sc_filter_range *last = &ranges[n - 1];
+        if (!touches(field, last, &ranges[i]))
             ranges[n++] = ranges[i];
+        else if (compare_values(field, &ranges[i], true, last, true) > 0)
+            set_high(last, &ranges[i]);
     }
     return n;
 }
@@ -601,15 +590,11 @@ static bool read_from_to(struct sc_filter_parse *p, const struct sc_field *field
     uint32_t n;
     if (!read_scalar(p, field, low, out, &n) || !read_scalar(p, field, high, to, &n))
         return false;
-    out->high = to->high;
-    out->high_f = to->high_f;
-    out->high_addr = to->high_addr;
-    if (compare_values(field, out, false, out, true) > 0) {
-        sc_filter_complain(p, low.offset, "the range \"%.*s\" runs backwards",
-                           (int)(high.offset + high.length - low.offset), low.text);
-        return false;
-    }
-    return true;
+    set_high(out, to);
+    if (compare_values(field, out, false, out, true) <= 0)
+        return true;
+    return sc_filter_complain(p, low.offset, "the range \"%.*s\" runs backwards",
+                              (int)(high.offset + high.length - low.offset), low.text) != NULL;
 }
 
 /* A value, a network or a range; one or two ranges. */
@@ -634,11 +619,9 @@ static bool read_set(struct sc_filter_parse *p, struct sc_filter *f, struct sc_f
     uint32_t room = 0;
     for (uint32_t i = words.first; i <= words.last; i++)
         room += p->tokens[i].raw != SC_RAW_COMMA;
-    if (room > SC_FILTER_SET_MAX) {
-        sc_filter_complain(p, p->tokens[words.first].offset, "the set has %u values, more than %u", room,
-                           SC_FILTER_SET_MAX);
-        return false;
-    }
+    if (room > SC_FILTER_SET_MAX)
+        return sc_filter_complain(p, p->tokens[words.first].offset, "the set has %u values, more than %u",
+                                  room, SC_FILTER_SET_MAX) != NULL;
     f->ranges = calloc((size_t)room * 2 + 1, sizeof(*f->ranges));
     if (f->ranges == NULL)
         return sc_filter_no_memory(p) != NULL;
@@ -667,11 +650,9 @@ static bool read_single(struct sc_filter_parse *p, struct sc_filter *f, struct s
         f->range_count = 1;
         return read_masked(p, piece, piece_of(p, words.last), f->ranges);
     }
-    if (words.last != words.first && !time) {
-        sc_filter_complain(p, p->tokens[words.first + 1].offset,
-                           "expected \"and\" or \"or\" here, or a set in [ ]");
-        return false;
-    }
+    if (words.last != words.first && !time)
+        return sc_filter_complain(p, p->tokens[words.first + 1].offset,
+                                  "expected \"and\" or \"or\" here, or a set in [ ]") != NULL;
     if (words.last != words.first) {
         struct piece last = piece_of(p, words.last);
         piece.length = last.offset + last.length - piece.offset;
@@ -690,10 +671,9 @@ static bool is_single_value(const struct sc_filter *f)
 /* After `<` and the like: one value. What is after a millisecond is after all of it. */
 static bool fit_order(struct sc_filter_parse *p, struct sc_filter *f, struct sc_filter_words words)
 {
-    if (!is_single_value(f)) {
-        sc_filter_complain(p, p->tokens[words.first].offset, "expected one value here, no range or network");
-        return false;
-    }
+    if (!is_single_value(f))
+        return sc_filter_complain(p, p->tokens[words.first].offset,
+                                  "expected one value here, no range or network") != NULL;
     if (f->field.type == SC_VALUE_TIME_NS && (f->compare == SC_COMPARE_LE || f->compare == SC_COMPARE_GT))
         f->ranges->low = f->ranges->high;
     f->ranges->high = f->ranges->low;
@@ -722,21 +702,12 @@ static struct sc_filter_node *number_node(struct sc_filter_parse *p, struct sc_f
 
 /* ---- texts and bytes ---- */
 
-static bool hex_digit(char c, unsigned *out)
-{
-    uint64_t v;
-    if (read_hex(&c, 1, &v) != NUMBER_OK)
-        return false;
-    *out = (unsigned)v;
-    return true;
-}
-
 /* One escaped character of a quoted text; returns how many bytes of it were read. */
 static size_t read_escape(const char *text, size_t left, uint8_t *out)
 {
-    unsigned high, low;
-    if (left >= 3 && text[0] == 'x' && hex_digit(text[1], &high) && hex_digit(text[2], &low)) {
-        *out = (uint8_t)(high << 4 | low);
+    uint64_t byte;
+    if (left >= 3 && text[0] == 'x' && read_hex(text + 1, 2, &byte) == NUMBER_OK) {
+        *out = (uint8_t)byte;
         return 3;
     }
     *out = (uint8_t)(*text == 'n' ? '\n' : *text == 't' ? '\t' : *text == 'r' ? '\r' : *text);
@@ -749,10 +720,10 @@ static bool read_hex_bytes(struct piece piece, uint8_t *out, uint32_t *length)
     if (piece.length < 2 || piece.length % 2 != 0 || piece.text[0] != '0' || (piece.text[1] | 0x20) != 'x')
         return false;
     for (size_t i = 2; i < piece.length; i += 2) {
-        unsigned high, low;
-        if (!hex_digit(piece.text[i], &high) || !hex_digit(piece.text[i + 1], &low))
+        uint64_t byte;
+        if (read_hex(piece.text + i, 2, &byte) != NUMBER_OK)
             return false;
-        out[(*length)++] = (uint8_t)(high << 4 | low);
+        out[(*length)++] = (uint8_t)byte;
     }
     return true;
 }
@@ -779,17 +750,6 @@ static bool read_text(struct sc_filter_parse *p, struct sc_filter *f, uint32_t t
     return true;
 }
 
-static struct sc_filter_node *text_node(struct sc_filter_parse *p, const struct sc_field *field,
-                                        enum sc_compare compare, uint32_t token)
-{
-    struct sc_filter_node *node = sc_filter_make(p, SC_FILTER_COMPARE);
-    if (node == NULL)
-        return NULL;
-    node->filter.compare = (uint8_t)compare;
-    node->filter.field = *field;
-    return read_text(p, &node->filter, token) ? node : NULL;
-}
-
 static struct sc_filter_node *texts_node(struct sc_filter_parse *p, const struct sc_field *field,
                                          enum sc_filter_operator op, struct sc_filter_words words)
 {
@@ -806,8 +766,8 @@ static struct sc_filter_node *texts_node(struct sc_filter_parse *p, const struct
     for (uint32_t i = words.first; i <= words.last; i++) {
         if (p->tokens[i].raw == SC_RAW_COMMA)
             continue;
-        struct sc_filter_node *node = text_node(p, field, compare, i);
-        if (node == NULL)
+        struct sc_filter_node *node = sc_filter_make_compare(p, field, compare);
+        if (node == NULL || !read_text(p, &node->filter, i))
             return NULL;
         sc_filter_list_add(&list, node);
         if (list.count > SC_FILTER_SET_MAX)
@@ -821,10 +781,6 @@ struct sc_filter_node *sc_filter_compare_node(struct sc_filter_parse *p, const s
 {
     if (field->type == SC_VALUE_STRING || field->type == SC_VALUE_BYTES)
         return texts_node(p, field, op, words);
-    struct sc_filter_node *node = sc_filter_make(p, SC_FILTER_COMPARE);
-    if (node == NULL)
-        return NULL;
-    node->filter.compare = SC_COMPARE_IN;
-    node->filter.field = *field;
-    return number_node(p, node, op, words);
+    struct sc_filter_node *node = sc_filter_make_compare(p, field, SC_COMPARE_IN);
+    return node == NULL ? NULL : number_node(p, node, op, words);
 }

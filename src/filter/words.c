@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Raw tokens to grammar tokens; what the grammar did not expect, in words. */
 #include "filter/filter_parser.h"
-#include "filter/term.h"
-#include "filter/value.h"
+#include "filter/tree.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -6,73 +6,53 @@
 
 #include <stdlib.h>
 
+/* Sets of lengths: bit i, i bytes. */
+#define ANY  UINT32_MAX
+#define TO_8 0x1fe
+
+/* Of an abstract data type: the kind of column, its width, and the lengths on the wire, of which bytes may have greater ones too. */
+static const struct {
+    uint8_t kind, width;
+    uint32_t lengths;
+} types[SC_TYPE_COUNT] = {
+    [SC_TYPE_OCTET_ARRAY] = {SC_COLUMN_BYTES, 0, ANY},
+    [SC_TYPE_UNSIGNED8] = {SC_COLUMN_UINT, 1, TO_8},
+    [SC_TYPE_UNSIGNED16] = {SC_COLUMN_UINT, 2, TO_8},
+    [SC_TYPE_UNSIGNED32] = {SC_COLUMN_UINT, 4, TO_8},
+    [SC_TYPE_UNSIGNED64] = {SC_COLUMN_UINT, 8, TO_8},
+    [SC_TYPE_SIGNED8] = {SC_COLUMN_INT, 1, TO_8},
+    [SC_TYPE_SIGNED16] = {SC_COLUMN_INT, 2, TO_8},
+    [SC_TYPE_SIGNED32] = {SC_COLUMN_INT, 4, TO_8},
+    [SC_TYPE_SIGNED64] = {SC_COLUMN_INT, 8, TO_8},
+    [SC_TYPE_FLOAT32] = {SC_COLUMN_FLOAT, 8, 1 << 4 | 1 << 8},
+    [SC_TYPE_FLOAT64] = {SC_COLUMN_FLOAT, 8, 1 << 4 | 1 << 8},
+    [SC_TYPE_BOOLEAN] = {SC_COLUMN_UINT, 1, TO_8},
+    [SC_TYPE_MAC_ADDRESS] = {SC_COLUMN_UINT, 8, 1 << 6},
+    [SC_TYPE_STRING] = {SC_COLUMN_BYTES, 0, ANY},
+    [SC_TYPE_DATE_TIME_SECONDS] = {SC_COLUMN_UINT, 4, 1 << 4},
+    [SC_TYPE_DATE_TIME_MILLISECONDS] = {SC_COLUMN_UINT, 8, 1 << 8},
+    [SC_TYPE_DATE_TIME_MICROSECONDS] = {SC_COLUMN_UINT, 8, 1 << 8},
+    [SC_TYPE_DATE_TIME_NANOSECONDS] = {SC_COLUMN_UINT, 8, 1 << 8},
+    [SC_TYPE_IPV4_ADDRESS] = {SC_COLUMN_ADDRESS, 16, 1 << 4},
+    [SC_TYPE_IPV6_ADDRESS] = {SC_COLUMN_ADDRESS, 16, 1 << 16},
+    [SC_TYPE_BASIC_LIST] = {SC_COLUMN_BYTES, 0, ANY},
+    [SC_TYPE_SUB_TEMPLATE_LIST] = {SC_COLUMN_BYTES, 0, ANY},
+    [SC_TYPE_SUB_TEMPLATE_MULTI_LIST] = {SC_COLUMN_BYTES, 0, ANY},
+};
+
 enum sc_column_kind sc_column_kind_of(enum sc_ie_type type)
 {
-    switch (type) {
-    case SC_TYPE_SIGNED8:
-    case SC_TYPE_SIGNED16:
-    case SC_TYPE_SIGNED32:
-    case SC_TYPE_SIGNED64:
-        return SC_COLUMN_INT;
-    case SC_TYPE_FLOAT32:
-    case SC_TYPE_FLOAT64:
-        return SC_COLUMN_FLOAT;
-    case SC_TYPE_IPV4_ADDRESS:
-    case SC_TYPE_IPV6_ADDRESS:
-        return SC_COLUMN_ADDRESS;
-    case SC_TYPE_OCTET_ARRAY:
-    case SC_TYPE_STRING:
-    case SC_TYPE_BASIC_LIST:
-    case SC_TYPE_SUB_TEMPLATE_LIST:
-    case SC_TYPE_SUB_TEMPLATE_MULTI_LIST:
-        return SC_COLUMN_BYTES;
-    default:
-        return SC_COLUMN_UINT;
-    }
+    return (enum sc_column_kind)types[type].kind;
 }
 
 unsigned sc_column_width_of(enum sc_ie_type type)
 {
-    switch (type) {
-    case SC_TYPE_UNSIGNED8:
-    case SC_TYPE_SIGNED8:
-    case SC_TYPE_BOOLEAN:
-        return 1;
-    case SC_TYPE_UNSIGNED16:
-    case SC_TYPE_SIGNED16:
-        return 2;
-    case SC_TYPE_UNSIGNED32:
-    case SC_TYPE_SIGNED32:
-    case SC_TYPE_DATE_TIME_SECONDS:
-        return 4;
-    case SC_TYPE_IPV4_ADDRESS:
-    case SC_TYPE_IPV6_ADDRESS:
-        return 16;
-    default:
-        return sc_column_kind_of(type) == SC_COLUMN_BYTES ? 0 : 8;
-    }
+    return types[type].width;
 }
 
 bool sc_column_length_fits(enum sc_ie_type type, uint32_t length)
 {
-    switch (type) {
-    case SC_TYPE_MAC_ADDRESS:
-        return length == 6;
-    case SC_TYPE_DATE_TIME_SECONDS:
-    case SC_TYPE_IPV4_ADDRESS:
-        return length == 4;
-    case SC_TYPE_DATE_TIME_MILLISECONDS:
-    case SC_TYPE_DATE_TIME_MICROSECONDS:
-    case SC_TYPE_DATE_TIME_NANOSECONDS:
-        return length == 8;
-    case SC_TYPE_IPV6_ADDRESS:
-        return length == 16;
-    case SC_TYPE_FLOAT32:
-    case SC_TYPE_FLOAT64:
-        return length == 4 || length == 8;
-    default:
-        return sc_column_kind_of(type) == SC_COLUMN_BYTES || (length >= 1 && length <= 8);
-    }
+    return length < 32 ? (types[type].lengths >> length & 1) != 0 : types[type].lengths == ANY;
 }
 
 /* ---- reading ---- */
@@ -211,7 +191,7 @@ static void free_column(struct sc_column *c)
 }
 
 /* To more or fewer bytes: a column grows to what its rows need, and gives back what they don't (sc_batch_pack). */
-static bool grow_array(void *pointer, size_t size)
+static bool resize_array(void *pointer, size_t size)
 {
     void *old;
     memcpy(&old, pointer, sizeof(old));
@@ -219,12 +199,6 @@ static bool grow_array(void *pointer, size_t size)
     if (p != NULL)
         memcpy(pointer, &p, sizeof(p));
     return p != NULL;
-}
-
-/* Words of validity for `rows` rows. */
-static size_t valid_words(uint32_t rows)
-{
-    return ((size_t)rows + 63) / 64;
 }
 
 static bool column_reserve(struct sc_column *c, uint32_t rows)
@@ -236,14 +210,14 @@ static bool column_reserve(struct sc_column *c, uint32_t rows)
         capacity *= 2;
     if (c->key.kind == SC_COLUMN_BYTES) {
         bool fresh = c->offsets == NULL;
-        if (!grow_array(&c->offsets, ((size_t)capacity + 1) * sizeof(*c->offsets)))
+        if (!resize_array(&c->offsets, ((size_t)capacity + 1) * sizeof(*c->offsets)))
             return false;
         if (fresh)
             c->offsets[0] = 0;
-    } else if (!grow_array(&c->values, (size_t)capacity * c->width)) {
+    } else if (!resize_array(&c->values, (size_t)capacity * c->width)) {
         return false;
     }
-    if (c->valid != NULL && !grow_array(&c->valid, valid_words(capacity) * sizeof(*c->valid)))
+    if (c->valid != NULL && !resize_array(&c->valid, sc_bitmap_words(capacity) * sizeof(*c->valid)))
         return false;
     c->capacity = capacity;
     return true;
@@ -254,24 +228,27 @@ static bool need_valid(struct sc_column *c)
 {
     if (c->valid != NULL)
         return true;
-    c->valid = malloc(valid_words(c->capacity) * sizeof(*c->valid));
+    c->valid = malloc(sc_bitmap_words(c->capacity) * sizeof(*c->valid));
     if (c->valid == NULL)
         return false;
-    memset(c->valid, 0xff, valid_words(c->capacity) * sizeof(*c->valid));
+    memset(c->valid, 0xff, sc_bitmap_words(c->capacity) * sizeof(*c->valid));
     return true;
+}
+
+/* The bits of rows [row, end) as far as they lie in the word of `row`. */
+static uint64_t bits_in_word(uint32_t row, uint32_t end)
+{
+    uint64_t bits = ~UINT64_C(0) << row % 64;
+    return end / 64 == row / 64 ? bits & ((UINT64_C(1) << end % 64) - 1) : bits;
 }
 
 static void set_valid_range(struct sc_column *c, uint32_t first, uint32_t n, bool valid)
 {
-    for (uint32_t row = first; row < first + n;) {
-        uint32_t bit = row % 64;
-        uint32_t take = 64 - bit < first + n - row ? 64 - bit : first + n - row;
-        uint64_t mask = (take == 64 ? ~UINT64_C(0) : (UINT64_C(1) << take) - 1) << bit;
+    for (uint32_t row = first; row < first + n; row = (row / 64 + 1) * 64) {
         if (valid)
-            c->valid[row / 64] |= mask;
+            c->valid[row / 64] |= bits_in_word(row, first + n);
         else
-            c->valid[row / 64] &= ~mask;
-        row += take;
+            c->valid[row / 64] &= ~bits_in_word(row, first + n);
     }
 }
 
@@ -350,14 +327,6 @@ void sc_batch_free(struct sc_batch *batch)
     free(batch);
 }
 
-static void column_reset(struct sc_column *c)
-{
-    c->rows = 0;
-    c->nulls = 0;
-    free(c->valid);
-    c->valid = NULL;
-}
-
 /* Frees the columns that have no rows. True: some went. */
 static bool drop_unused(struct sc_batch *batch)
 {
@@ -382,8 +351,12 @@ static bool drop_unused(struct sc_batch *batch)
 void sc_batch_reset(struct sc_batch *batch)
 {
     drop_unused(batch);
-    for (uint32_t i = 0; i < batch->schema.count; i++)
-        column_reset(batch->columns[i]);
+    for (uint32_t i = 0; i < batch->schema.count; i++) {
+        struct sc_column *c = batch->columns[i];
+        c->rows = c->nulls = 0;
+        free(c->valid);
+        c->valid = NULL;
+    }
     batch->rows = batch->used = batch->row_bytes = 0;
     batch->heap_bytes = 0;
     batch->serial++;
@@ -407,29 +380,25 @@ size_t sc_batch_memory(const struct sc_batch *batch)
         if (c == NULL)
             continue;
         total += sizeof(*c) + c->heap_cap + (size_t)c->capacity * place_bytes(c);
-        total += c->valid == NULL ? 0 : valid_words(c->capacity) * sizeof(*c->valid);
+        total += c->valid == NULL ? 0 : sc_bitmap_words(c->capacity) * sizeof(*c->valid);
     }
     return total + batch->slots * sizeof(struct sc_column *);
 }
 
-static void trim_array(void *pointer, size_t size)
-{
-    (void)grow_array(pointer, size); /* what cannot be moved stays where it is */
-}
-
+/* What cannot be moved stays where it is. */
 static void trim_column(struct sc_column *c)
 {
     size_t heap = c->key.kind == SC_COLUMN_BYTES ? c->offsets[c->rows] : 0;
     if (c->heap_cap > heap) {
-        trim_array(&c->heap, heap == 0 ? 1 : heap);
+        (void)resize_array(&c->heap, heap == 0 ? 1 : heap);
         c->heap_cap = heap;
     }
     if (c->key.kind == SC_COLUMN_BYTES)
-        trim_array(&c->offsets, ((size_t)c->rows + 1) * sizeof(*c->offsets));
+        (void)resize_array(&c->offsets, ((size_t)c->rows + 1) * sizeof(*c->offsets));
     else
-        trim_array(&c->values, (size_t)c->rows * c->width);
+        (void)resize_array(&c->values, (size_t)c->rows * c->width);
     if (c->valid != NULL)
-        trim_array(&c->valid, valid_words(c->rows) * sizeof(*c->valid));
+        (void)resize_array(&c->valid, sc_bitmap_words(c->rows) * sizeof(*c->valid));
     c->capacity = c->rows;
 }
 
@@ -447,7 +416,7 @@ static struct sc_column *make_column(struct sc_batch *batch, uint32_t slot, stru
 {
     if (slot >= batch->slots) {
         uint32_t slots = slot + 1 < 32 ? 32 : (slot + 1) * 2;
-        if (!grow_array(&batch->columns, slots * sizeof(struct sc_column *)))
+        if (!resize_array(&batch->columns, slots * sizeof(struct sc_column *)))
             return NULL;
         memset(batch->columns + batch->slots, 0, (slots - batch->slots) * sizeof(struct sc_column *));
         batch->slots = slots;
@@ -557,12 +526,9 @@ enum sc_status sc_batch_finish(struct sc_batch *batch)
 
 const struct sc_column *sc_batch_find(const struct sc_batch *batch, struct sc_column_key key)
 {
-    for (uint32_t i = 0; i < batch->slots; i++) {
-        const struct sc_column *c = batch->columns[i];
-        if (c != NULL && c->rows != 0 && c->nulls < c->rows && sc_column_key_equal(c->key, key))
-            return c;
-    }
-    return NULL;
+    uint32_t slot = sc_batch_slot(batch, key, SC_NO_SLOT);
+    const struct sc_column *c = slot == SC_NO_SLOT ? NULL : batch->columns[slot];
+    return c != NULL && c->nulls < c->rows ? c : NULL;
 }
 
 /* ---- columns: one value at a time ---- */
@@ -587,7 +553,7 @@ enum sc_status sc_column_put_bytes(struct sc_column *c, const void *bytes, uint3
         size_t cap = c->heap_cap * 2 + 64;
         if (cap < at + length)
             cap = at + length;
-        if (!grow_array(&c->heap, cap))
+        if (!resize_array(&c->heap, cap))
             return SC_NOMEM;
         c->heap_cap = cap;
     }
@@ -612,18 +578,15 @@ static enum sc_status put_from(struct sc_column *to, const struct sc_column *fro
     if (sc_column_is_null(from, row))
         return sc_column_put_null(to);
     uint32_t length;
-    switch (from->key.kind) {
-    case SC_COLUMN_ADDRESS:
-        sc_column_put_addr(to, sc_column_addr(from, row));
-        return SC_OK;
-    case SC_COLUMN_BYTES: {
+    if (from->key.kind == SC_COLUMN_BYTES) {
         const uint8_t *bytes = sc_column_bytes(from, row, &length);
         return sc_column_put_bytes(to, bytes, length);
     }
-    default:
+    if (from->key.kind == SC_COLUMN_ADDRESS)
+        sc_column_put_addr(to, sc_column_addr(from, row));
+    else
         sc_column_put_u64(to, sc_column_u64(from, row));
-        return SC_OK;
-    }
+    return SC_OK;
 }
 
 static unsigned width_needed(const struct sc_column *from)
@@ -690,12 +653,9 @@ static bool has_value(const struct sc_column *c, uint32_t first, uint32_t n)
 {
     if (c->nulls < n)
         return true;
-    for (uint32_t row = first; row < first + n;) {
-        uint32_t bit = row % 64, take = 64 - bit < first + n - row ? 64 - bit : first + n - row;
-        uint64_t mask = (take == 64 ? ~UINT64_C(0) : (UINT64_C(1) << take) - 1) << bit;
-        if ((c->valid[row / 64] & mask) != 0)
+    for (uint32_t row = first; row < first + n; row = (row / 64 + 1) * 64) {
+        if ((c->valid[row / 64] & bits_in_word(row, first + n)) != 0)
             return true;
-        row += take;
     }
     return false;
 }

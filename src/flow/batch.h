@@ -96,6 +96,25 @@ struct sc_column {
     struct sc_dictionary dict; /* DICT, CONST */
 };
 
+/* A set of rows has one bit for each, as `valid` above. */
+static inline size_t sc_bitmap_words(uint32_t rows)
+{
+    return ((size_t)rows + 63) / 64;
+}
+
+/* Takes out what is behind the last row. */
+static inline void sc_bitmap_cut(uint64_t *bits, uint32_t rows)
+{
+    if (rows % 64 != 0)
+        bits[rows / 64] &= (UINT64_C(1) << (rows % 64)) - 1;
+}
+
+static inline void sc_bitmap_fill(uint64_t *bits, uint32_t rows)
+{
+    memset(bits, 0xff, sc_bitmap_words(rows) * sizeof(*bits));
+    sc_bitmap_cut(bits, rows);
+}
+
 static inline bool sc_column_is_null(const struct sc_column *c, uint32_t row)
 {
     return c->valid != NULL && (c->valid[row / 64] >> (row % 64) & 1) == 0;

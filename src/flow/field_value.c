@@ -56,38 +56,35 @@ static const struct sc_column *present_column(const struct row_view *view, struc
 
 static struct sc_value short_value(const struct row_view *view, enum sc_field_place place);
 
-/* NetFlow has no field for type and code in most templates, and many IPFIX exporters use none: the port holds both. */
-static bool port_is_icmp(const struct row_view *view)
+/* The number in a column of its own; 0 and false where there is none. */
+static bool find_number(const struct row_view *view, uint32_t pen, uint16_t id, uint64_t *out)
 {
-    const struct sc_column *protocol =
-        present_column(view, (struct sc_column_key){SC_PEN_IANA, 4, 0, SC_COLUMN_UINT});
-    uint64_t number = protocol == NULL ? 0 : sc_column_u64(protocol, view->row);
-    return number == 1 || number == 58;
-}
-
-static bool is_v5(const struct row_view *view)
-{
-    const struct sc_column *version = present_column(
-        view, (struct sc_column_key){SC_PEN_COLLECTOR, SC_IE_EXPORT_VERSION, 0, SC_COLUMN_UINT});
-    return version != NULL && sc_column_u64(version, view->row) == 5;
+    const struct sc_column *c = present_column(view, (struct sc_column_key){pen, id, 0, SC_COLUMN_UINT});
+    *out = c == NULL ? 0 : sc_column_u64(c, view->row);
+    return c != NULL;
 }
 
 static bool find_base(const struct row_view *view, enum sc_transform transform, uint64_t *base)
 {
-    if (transform == SC_TRANSFORM_FIRST_PLUS_MS || transform == SC_TRANSFORM_FIRST_PLUS_US) {
-        struct sc_value first = short_value(view, SC_FIELD_FIRST);
+    struct sc_value first;
+    switch (transform) {
+    case SC_TRANSFORM_FIRST_PLUS_MS:
+    case SC_TRANSFORM_FIRST_PLUS_US:
+        first = short_value(view, SC_FIELD_FIRST);
         *base = first.u;
         return !first.null;
+    /* NetFlow has no field for type and code in most templates, and many IPFIX exporters use none: the port holds both. */
+    case SC_TRANSFORM_ICMP_TYPE:
+    case SC_TRANSFORM_ICMP_CODE:
+        return find_number(view, SC_PEN_IANA, 4, base) && (*base == 1 || *base == 58);
+    case SC_TRANSFORM_V5_ENGINE_TYPE:
+    case SC_TRANSFORM_V5_ENGINE_ID:
+        return find_number(view, SC_PEN_COLLECTOR, SC_IE_EXPORT_VERSION, base) && *base == 5;
+    case SC_TRANSFORM_MINUS_INIT:
+        return find_number(view, SC_PEN_COLLECTOR, SC_IE_SYSTEM_INIT, base);
+    default:
+        return find_number(view, SC_PEN_COLLECTOR, SC_IE_EXPORT_TIME, base);
     }
-    if (transform == SC_TRANSFORM_ICMP_TYPE || transform == SC_TRANSFORM_ICMP_CODE)
-        return port_is_icmp(view);
-    if (transform == SC_TRANSFORM_V5_ENGINE_TYPE || transform == SC_TRANSFORM_V5_ENGINE_ID)
-        return is_v5(view);
-    uint16_t id = transform == SC_TRANSFORM_MINUS_INIT ? SC_IE_SYSTEM_INIT : SC_IE_EXPORT_TIME;
-    const struct sc_column *c =
-        present_column(view, (struct sc_column_key){SC_PEN_COLLECTOR, id, 0, SC_COLUMN_UINT});
-    *base = c == NULL ? 0 : sc_column_u64(c, view->row);
-    return c != NULL;
 }
 
 static bool address_value(const struct sc_column *c, uint32_t row, enum sc_transform transform,
@@ -220,6 +217,7 @@ struct sc_value sc_field_value(const struct sc_field *field, const struct sc_col
 {
     struct row_view view = {columns, column_count, row};
     struct sc_value value;
+    uint64_t interval;
     switch (field->computed) {
     case SC_COMPUTED_FLOWS:
         value = field_from_sources(field, &view);
@@ -237,10 +235,9 @@ struct sc_value sc_field_value(const struct sc_field *field, const struct sc_col
                           counter_value(&view, SC_FIELD_PACKETS, field->scaled), 1);
     default:
         value = field_from_sources(field, &view);
-        if (field->scaled && !value.null) {
-            const struct sc_column *interval = present_column(&view, SC_SAMPLING_KEY);
-            value.u = interval == NULL ? value.u : sc_scale_u64(value.u, sc_column_u64(interval, row));
-        }
+        if (field->scaled && !value.null &&
+            find_number(&view, SC_PEN_COLLECTOR, SC_IE_SAMPLING_RATE, &interval))
+            value.u = sc_scale_u64(value.u, interval);
         return value;
     }
 }

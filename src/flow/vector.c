@@ -57,22 +57,13 @@ void sc_column_widen(const struct sc_column *column, uint32_t rows, uint64_t *va
         clear_nulls(column, rows, values);
 }
 
-static void set_all(uint64_t *valid, uint32_t rows)
-{
-    memset(valid, 0xff, sc_bitmap_words(rows) * sizeof(*valid));
-    if (rows % 64 != 0)
-        valid[rows / 64] = (UINT64_C(1) << (rows % 64)) - 1;
-}
-
 static void copy_valid(const struct sc_column *column, uint32_t rows, uint64_t *valid)
 {
-    if (column->valid == NULL) {
-        set_all(valid, rows);
-        return;
-    }
-    memcpy(valid, column->valid, sc_bitmap_words(rows) * sizeof(*valid));
-    if (rows % 64 != 0)
-        valid[rows / 64] &= (UINT64_C(1) << (rows % 64)) - 1;
+    if (column->valid != NULL)
+        memcpy(valid, column->valid, sc_bitmap_words(rows) * sizeof(*valid));
+    else
+        memset(valid, 0xff, sc_bitmap_words(rows) * sizeof(*valid));
+    sc_bitmap_cut(valid, rows);
 }
 
 static bool all_valid(const uint64_t *valid, uint32_t rows)
@@ -186,21 +177,21 @@ static bool duration_rows(const struct sc_column *const *columns, uint32_t count
     struct sc_field first, last;
     size_t words = sc_bitmap_words(rows);
     uint64_t *starts = malloc((size_t)rows * sizeof(*starts) + words * sizeof(*starts));
-    bool found = starts != NULL && sc_field_find(NULL, "first", 5, &first, NULL) == SC_OK &&
-                 sc_field_find(NULL, "last", 4, &last, NULL) == SC_OK;
-    if (found) {
-        uint64_t *starts_valid = starts + rows;
-        sc_field_integers(&first, columns, count, rows, starts, starts_valid);
-        sc_field_integers(&last, columns, count, rows, values, valid);
-        for (uint32_t i = 0; i < rows; i++)
-            values[i] = values[i] > starts[i] ? values[i] - starts[i] : 0;
-        for (size_t w = 0; w < words; w++)
-            valid[w] &= starts_valid[w];
-        for (uint32_t i = 0; i < rows; i++)
-            values[i] &= 0 - (valid[i / 64] >> (i % 64) & 1);
-    }
+    if (starts == NULL)
+        return false;
+    uint64_t *starts_valid = starts + rows;
+    sc_field_at(SC_FIELD_FIRST, &first, NULL);
+    sc_field_at(SC_FIELD_LAST, &last, NULL);
+    sc_field_integers(&first, columns, count, rows, starts, starts_valid);
+    sc_field_integers(&last, columns, count, rows, values, valid);
+    for (uint32_t i = 0; i < rows; i++)
+        values[i] = values[i] > starts[i] ? values[i] - starts[i] : 0;
+    for (size_t w = 0; w < words; w++)
+        valid[w] &= starts_valid[w];
+    for (uint32_t i = 0; i < rows; i++)
+        values[i] &= 0 - (valid[i / 64] >> (i % 64) & 1);
     free(starts);
-    return found;
+    return true;
 }
 
 static void scaled_rows(const struct sc_field *field, const struct sc_column *const *columns, uint32_t count,
@@ -222,7 +213,7 @@ bool sc_field_integers(const struct sc_field *field, const struct sc_column *con
     if (field->computed == SC_COMPUTED_FLOWS) {
         struct sc_column_key key = {SC_PEN_IANA, 3, 0, SC_COLUMN_UINT};
         const struct sc_column *column = find_column(key, columns, count);
-        set_all(valid, rows);
+        sc_bitmap_fill(valid, rows);
         if (column != NULL)
             sc_column_widen(column, rows, values);
         else

@@ -8,12 +8,6 @@
 
 #include "flow/field.h"
 
-/* A set of rows, one bit each: bit r % 64 of word r / 64. */
-static inline size_t sc_bitmap_words(uint32_t rows)
-{
-    return ((size_t)rows + 63) / 64;
-}
-
 /*
  * Integer-valued fields (UINT, INT, times, MAC; computed FLOWS and DURATION; not rates and floats) to
  * values[rows], zero where null, and valid[words]. @return false when every row is null (then both are

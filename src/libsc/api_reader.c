@@ -110,7 +110,7 @@ static enum sc_status start_unit(struct libsc_reader *reader, const struct sc_so
     for (uint32_t i = 0; i < reader->columns.count; i++)
         SC_TRY(sc_cells_of_group(&reader->columns.cells[i], &reader->columns.fields[i], group, many, err));
     reader->selected = selection.rows;
-    reader->words = ((size_t)group->rows + 63) / 64;
+    reader->words = sc_bitmap_words(group->rows);
     reader->word = 0;
     reader->bits = selection.rows[0];
     return SC_OK;

@@ -14,37 +14,26 @@ _Static_assert((int)LIBSC_STRING == SC_VALUE_STRING, "types");
 
 /* ---- errors ---- */
 
-static enum libsc_status public_status(enum sc_status status)
-{
-    switch (status) {
-    case SC_OK:
-        return LIBSC_OK;
-    case SC_END:
-        return LIBSC_END;
-    case SC_NOMEM:
-        return LIBSC_NO_MEMORY;
-    case SC_NOTFOUND:
-        return LIBSC_NOT_FOUND;
-    case SC_DAMAGED:
-        return LIBSC_DAMAGED;
-    case SC_NOT_OURS:
-        return LIBSC_NOT_OURS;
-    case SC_UNSUPPORTED:
-        return LIBSC_UNSUPPORTED;
-    case SC_MALFORMED:
-        return LIBSC_MALFORMED;
-    case SC_LIMIT:
-        return LIBSC_LIMIT;
-    case SC_USAGE:
-        return LIBSC_USAGE;
-    default:
-        return LIBSC_IO;
-    }
-}
+static const uint8_t public_statuses[] = {
+    [SC_OK] = LIBSC_OK,
+    [SC_END] = LIBSC_END,
+    [SC_AGAIN] = LIBSC_IO,
+    [SC_IO] = LIBSC_IO,
+    [SC_FULL] = LIBSC_IO,
+    [SC_NOMEM] = LIBSC_NO_MEMORY,
+    [SC_NOTFOUND] = LIBSC_NOT_FOUND,
+    [SC_DAMAGED] = LIBSC_DAMAGED,
+    [SC_NOT_OURS] = LIBSC_NOT_OURS,
+    [SC_UNSUPPORTED] = LIBSC_UNSUPPORTED,
+    [SC_MALFORMED] = LIBSC_MALFORMED,
+    [SC_LIMIT] = LIBSC_LIMIT,
+    [SC_USAGE] = LIBSC_USAGE,
+    [SC_CANCELLED] = LIBSC_IO,
+};
 
 enum libsc_status sc_api_status(enum sc_status status, const struct sc_error *from, struct libsc_error *to)
 {
-    enum libsc_status result = public_status(status);
+    enum libsc_status result = (enum libsc_status)public_statuses[status];
     if (to == NULL || status == SC_OK || status == SC_END)
         return result;
     to->status = result;

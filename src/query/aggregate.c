@@ -15,20 +15,16 @@ struct partial {
 
 struct run {
     const struct sc_aggregate_run *request;
-    struct sc_aggregate **aggregates;
-    uint32_t count;
+    const struct sc_scan_options *options;
     atomic_ullong memory;
     struct partial *partials;
     unsigned threads;
-    bool no_summary;
-    bool scaled;
-    const atomic_int *cancel;
 };
 
 static uint64_t memory_of(const struct run *run, const struct partial *p)
 {
     uint64_t bytes = 0;
-    for (uint32_t i = 0; i < run->count; i++)
+    for (uint32_t i = 0; i < run->request->count; i++)
         bytes += sc_groups_memory(p->groups[i]);
     return bytes;
 }
@@ -37,14 +33,14 @@ static enum sc_status add_unit(void *arg, unsigned thread, uint32_t unit, struct
                                struct sc_selection *selection, struct sc_error *err)
 {
     struct run *run = arg;
+    const struct sc_aggregate_run *request = run->request;
     struct partial *p = &run->partials[thread];
     (void)unit;
-    const struct sc_aggregate_run *request = run->request;
     uint64_t before = memory_of(run, p);
-    if (!run->no_summary)
+    if (!run->options->no_summary)
         SC_TRY(sc_summary_add_rows(&p->summary, &p->summarizer, group, selection, err));
     bool spilled = false; /* then most rows begin a group of their own, and the limit will be passed */
-    for (uint32_t i = 0; i < run->count; i++) {
+    for (uint32_t i = 0; i < run->request->count; i++) {
         SC_TRY(sc_groups_add_rows(p->groups[i], group, selection, err));
         spilled = spilled || sc_groups_spilled(p->groups[i]) != 0;
     }
@@ -66,12 +62,12 @@ static enum sc_status add_unit(void *arg, unsigned thread, uint32_t unit, struct
 static struct sc_field *list_fields(const struct run *run, uint32_t *count)
 {
     uint32_t most = 4;
-    for (uint32_t i = 0; i < run->count; i++)
-        most += 2 * run->aggregates[i]->key_count + run->aggregates[i]->accumulator_count;
+    for (uint32_t i = 0; i < run->request->count; i++)
+        most += 2 * run->request->aggregates[i]->key_count + run->request->aggregates[i]->accumulator_count;
     struct sc_field *fields = calloc(most, sizeof(*fields));
     *count = 0;
-    for (uint32_t i = 0; i < run->count && fields != NULL; i++) {
-        const struct sc_aggregate *a = run->aggregates[i];
+    for (uint32_t i = 0; i < run->request->count && fields != NULL; i++) {
+        const struct sc_aggregate *a = run->request->aggregates[i];
         for (uint32_t k = 0; k < a->key_count; k++) {
             fields[(*count)++] = a->keys[k].field;
             if (a->keys[k].pair)
@@ -87,7 +83,7 @@ static void free_partials(struct run *run)
 {
     for (unsigned t = 0; t < run->threads && run->partials != NULL; t++) {
         struct partial *p = &run->partials[t];
-        for (uint32_t i = 0; i < run->count && p->groups != NULL; i++)
+        for (uint32_t i = 0; i < run->request->count && p->groups != NULL; i++)
             sc_groups_free(p->groups[i]);
         free(p->groups);
         sc_summarizer_free(&p->summarizer);
@@ -112,23 +108,22 @@ static enum sc_status make_partials(struct run *run, struct sc_error *err)
         return sc_fail_nomem(err, "groups");
     for (unsigned t = 0; t < run->threads; t++) {
         struct partial *p = &run->partials[t];
-        p->groups = calloc((size_t)run->count + 1, sizeof(struct sc_groups *));
+        p->groups = calloc((size_t)run->request->count + 1, sizeof(struct sc_groups *));
         if (p->groups == NULL)
             return sc_fail_nomem(err, "groups");
-        for (uint32_t i = 0; i < run->count; i++) {
-            p->groups[i] = sc_groups_create(run->aggregates[i]);
+        for (uint32_t i = 0; i < run->request->count; i++) {
+            p->groups[i] = sc_groups_create(run->request->aggregates[i]);
             if (p->groups[i] == NULL || (seeds != NULL && seed_groups(p->groups[i], &seeds[i]) != SC_OK))
                 return sc_fail_nomem(err, "groups");
-            sc_groups_set_cancel(p->groups[i], run->cancel);
-            sc_groups_set_spill_budget(p->groups[i], SPILL_BUDGET / run->threads / run->count);
+            sc_groups_set_cancel(p->groups[i], run->options->cancel);
+            sc_groups_set_spill_budget(p->groups[i], SPILL_BUDGET / run->threads / run->request->count);
         }
-        SC_TRY(sc_summarizer_init(&p->summarizer, run->scaled, err));
+        SC_TRY(sc_summarizer_init(&p->summarizer, run->options->scale_sampling, err));
     }
     return SC_OK;
 }
 
-static enum sc_status scan_once(struct run *run, struct sc_source *source,
-                                const struct sc_scan_options *options, struct sc_scan_stats *stats,
+static enum sc_status scan_once(struct run *run, struct sc_source *source, struct sc_scan_stats *stats,
                                 struct sc_error *err)
 {
     uint32_t field_count;
@@ -139,11 +134,11 @@ static enum sc_status scan_once(struct run *run, struct sc_source *source,
         .unit = add_unit, .arg = run, .fields = fields, .field_count = field_count};
     /* Most row groups have no row of groups that are known beforehand: sc_groups_add_rows reads what it needs, and that is
      * verified before it adds. */
-    if (run->request->seeds != NULL && run->count == 1)
+    if (run->request->seeds != NULL && run->request->count == 1)
         consumer.field_count = 0;
     enum sc_status status = make_partials(run, err);
     if (status == SC_OK)
-        status = sc_scan_run(source, options, &consumer, stats, err);
+        status = sc_scan_run(source, run->options, &consumer, stats, err);
     free(fields);
     return status;
 }
@@ -154,7 +149,7 @@ static enum sc_status merge_partials(struct run *run, struct sc_error *err)
     const struct sc_keep *keeps = run->request->keeps;
     struct sc_groups **column = calloc(run->threads, sizeof(struct sc_groups *));
     enum sc_status status = column == NULL ? sc_fail_nomem(err, "groups") : SC_OK;
-    for (uint32_t i = 0; i < run->count && status == SC_OK; i++) {
+    for (uint32_t i = 0; i < run->request->count && status == SC_OK; i++) {
         for (unsigned t = 0; t < run->threads; t++)
             column[t] = run->partials[t].groups[i];
         status = sc_groups_join(column, run->threads, keeps == NULL || keeps[i].limit == 0 ? NULL : &keeps[i],
@@ -180,7 +175,7 @@ static bool keep_going(const struct run *run)
     uint64_t bytes = 0;
     for (unsigned t = 0; t < run->threads; t++) {
         bytes += memory_of(run, &run->partials[t]);
-        for (uint32_t i = 0; i < run->count; i++)
+        for (uint32_t i = 0; i < run->request->count; i++)
             sc_groups_set_cancel(run->partials[t].groups[i], NULL);
     }
     return bytes <= FEW_BYTES;
@@ -188,9 +183,9 @@ static bool keep_going(const struct run *run)
 
 static void widen_keys(struct run *run)
 {
-    for (uint32_t i = 0; i < run->count; i++) {
-        run->aggregates[i]->wide_keys = true;
-        sc_aggregate_prepare(run->aggregates[i]);
+    for (uint32_t i = 0; i < run->request->count; i++) {
+        run->request->aggregates[i]->wide_keys = true;
+        sc_aggregate_prepare(run->request->aggregates[i]);
     }
     atomic_store(&run->memory, 0);
 }
@@ -199,27 +194,22 @@ enum sc_status sc_aggregate_run(const struct sc_aggregate_run *request, struct s
                                 const struct sc_scan_options *options, struct sc_groups **groups,
                                 struct sc_summary *summary, struct sc_scan_stats *stats, struct sc_error *err)
 {
-    struct run run = {.request = request,
-                      .aggregates = request->aggregates,
-                      .count = request->count,
-                      .threads = options->threads == 0 ? 1 : options->threads,
-                      .no_summary = options->no_summary,
-                      .scaled = options->scale_sampling,
-                      .cancel = options->cancel};
-    enum sc_status status = scan_once(&run, source, options, stats, err);
+    struct run run = {
+        .request = request, .options = options, .threads = options->threads == 0 ? 1 : options->threads};
+    enum sc_status status = scan_once(&run, source, stats, err);
     if (status == SC_LIMIT) {
         free_partials(&run);
         widen_keys(&run);
-        status = scan_once(&run, source, options, stats, err);
+        status = scan_once(&run, source, stats, err);
     }
     bool usable = status == SC_OK || status == SC_CANCELLED;
-    bool few = status != SC_CANCELLED || keep_going(&run);
-    enum sc_status merged = usable && few ? merge_partials(&run, err) : SC_OK;
+    bool few = usable && (status == SC_OK || keep_going(&run));
+    enum sc_status merged = few ? merge_partials(&run, err) : SC_OK;
     if (merged != SC_OK)
         status = merged;
     if (usable && (merged == SC_OK || merged == SC_CANCELLED))
         *summary = sum_up(&run);
-    for (uint32_t i = 0; i < run.count && usable && few && merged == SC_OK; i++) {
+    for (uint32_t i = 0; i < request->count && few && merged == SC_OK; i++) {
         groups[i] = run.partials[0].groups[i];
         run.partials[0].groups[i] = NULL;
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The scan behind aggregations. Only query/aggregate.c and query/top.c include it. */
+/* The scan behind aggregations, and that of each rank of a cluster query. */
 #ifndef SC_QUERY_AGGREGATE_H
 #define SC_QUERY_AGGREGATE_H
 

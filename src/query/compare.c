@@ -28,7 +28,6 @@ void sc_comparer_free(struct sc_comparer *comparer)
     free(comparer->numbers);
     free(comparer->bytes);
     free(comparer->lookup);
-    free(comparer->addresses);
     *comparer = (struct sc_comparer){0};
 }
 
@@ -122,8 +121,7 @@ static void keep_valid(const struct sc_column *c, uint64_t *out)
 static void set_rows(bool value, const struct sc_column *c, uint32_t rows, uint64_t *out)
 {
     memset(out, value ? 0xff : 0, sc_bitmap_words(rows) * sizeof(*out));
-    if (value && rows % 64 != 0)
-        out[rows / 64] = (UINT64_C(1) << (rows % 64)) - 1;
+    sc_bitmap_cut(out, rows);
     if (value && c != NULL)
         keep_valid(c, out);
 }
@@ -312,8 +310,9 @@ static enum sc_status any_possible(struct sc_comparer *s, struct sc_row_group *g
     return SC_OK;
 }
 
-static void address_bounds(const struct sc_filter *f, const struct sc_dictionary *dict, uint32_t i,
-                           struct number_range *codes, bool *some)
+/* False when there are none. */
+static bool address_bounds(const struct sc_filter *f, const struct sc_dictionary *dict, uint32_t i,
+                           struct number_range *codes)
 {
     uint32_t from = 0, to = dict->count;
     const struct sc_addr *low = &f->ranges[i].low_addr;
@@ -337,19 +336,17 @@ static void address_bounds(const struct sc_filter *f, const struct sc_dictionary
     default:
         break;
     }
-    *some = from < to;
     *codes = (struct number_range){from, to - 1};
+    return from < to;
 }
 
 static enum sc_status code_rows(struct sc_comparer *s, struct sc_row_group *group, const struct sc_filter *f,
                                 const struct sc_column *c, struct sc_error *err)
 {
-    struct number_range codes = {0, 0};
-    bool some = false;
+    struct number_range codes;
     uint32_t count = f->compare == SC_COMPARE_IN ? f->range_count : 1;
     if (count == 1) {
-        address_bounds(f, &c->dict, 0, &codes, &some);
-        if (some)
+        if (address_bounds(f, &c->dict, 0, &codes))
             range_rows(c, codes, group->rows, s->bytes);
         else
             memset(s->bytes, 0, group->rows);
@@ -359,8 +356,7 @@ static enum sc_status code_rows(struct sc_comparer *s, struct sc_row_group *grou
     if (table == NULL)
         return sc_fail_nomem(err, "the filter");
     for (uint32_t i = 0; i < count; i++) {
-        address_bounds(f, &c->dict, i, &codes, &some);
-        if (some)
+        if (address_bounds(f, &c->dict, i, &codes))
             memset(table + codes.low, 1, codes.high - codes.low + 1);
     }
     lookup_rows(c, table, group->rows, s->bytes);
@@ -371,12 +367,12 @@ static enum sc_status code_rows(struct sc_comparer *s, struct sc_row_group *grou
 static bool dict_has_match(const struct sc_filter *f, const struct sc_dictionary *dict)
 {
     uint32_t count = f->compare == SC_COMPARE_IN ? f->range_count : 1;
-    bool some = false;
-    for (uint32_t i = 0; i < count && !some; i++) {
-        struct number_range codes;
-        address_bounds(f, dict, i, &codes, &some);
+    struct number_range unused;
+    for (uint32_t i = 0; i < count; i++) {
+        if (address_bounds(f, dict, i, &unused))
+            return true;
     }
-    return some;
+    return false;
 }
 
 static enum sc_status plain_addresses(struct sc_comparer *s, struct sc_row_group *group,

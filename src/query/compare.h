@@ -6,12 +6,11 @@
 #include "filter/filter.h"
 #include "store/row_fields.h"
 
-/* Scratch, which the caller may use between two comparisons. */
+/* Scratch. */
 struct sc_comparer {
-    uint64_t *numbers;         /* one per row of a row group */
-    uint8_t *bytes;            /* likewise */
-    uint8_t *lookup;           /* 65,536 */
-    struct sc_addr *addresses; /* one per row; allocated when first needed */
+    uint64_t *numbers; /* one per row of a row group */
+    uint8_t *bytes;    /* likewise */
+    uint8_t *lookup;   /* 65,536 */
     bool use_bloom;
 };
 

@@ -88,4 +88,10 @@ enum sc_status sc_query_top(struct sc_source *source, const struct sc_scan_optio
                             struct sc_groups **groups, struct sc_summary *summary,
                             struct sc_scan_stats *stats, struct sc_error *err);
 
+/*
+ * Adds the totals of all segments of a source by protocol to *out, from statistics; only where batches are held twice are rows read.
+ * @return SC_OK or SC_NOMEM.
+ */
+enum sc_status sc_query_totals(struct sc_source *source, struct sc_row_stats *out, struct sc_error *err);
+
 #endif

@@ -15,6 +15,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+/* What a thread has of its own. */
 struct formatter {
     struct sc_summarizer summarizer;
     struct sc_summary summary;
@@ -22,17 +23,27 @@ struct formatter {
     struct sc_cells *cells;  /* likewise */
 };
 
+struct run {
+    struct sc_source *source;
+    const struct sc_scan_options *options;
+    const struct sc_listing *listing;
+    const struct sc_sink *sink;
+    struct formatter *formatters; /* per thread */
+    unsigned threads;
+    pthread_mutex_t mutex; /* guards the output's widths while they are fitted, and what follows */
+    bool headed;           /* nothing to fit, no header to write (any more) */
+};
+
 /* ---- one row to text ---- */
 
-static enum sc_status make_formatter(struct formatter *f, const struct sc_listing *listing, bool scaled,
-                                     struct sc_error *err)
+static enum sc_status make_formatter(struct formatter *f, const struct run *run, struct sc_error *err)
 {
-    size_t fields = (size_t)listing->field_count + 1;
+    size_t fields = (size_t)run->listing->field_count + 1;
     f->values = calloc(fields, sizeof(*f->values));
     f->cells = calloc(fields, sizeof(*f->cells));
     if (f->values == NULL || f->cells == NULL)
         return sc_fail_nomem(err, "the listing");
-    return sc_summarizer_init(&f->summarizer, scaled, err);
+    return sc_summarizer_init(&f->summarizer, run->options->scale_sampling, err);
 }
 
 static void free_formatter(struct formatter *f)
@@ -42,8 +53,7 @@ static void free_formatter(struct formatter *f)
     sc_summarizer_free(&f->summarizer);
 }
 
-/* Finds the values of each field. Columns are decoded already; when `many` rows follow, numbers are computed
- * for all at once. */
+/* Columns are decoded already; when `many` rows follow, numbers are computed for all at once. */
 static enum sc_status find_cells(struct formatter *f, const struct sc_listing *listing,
                                  struct sc_row_group *group, bool many, struct sc_error *err)
 {
@@ -52,58 +62,65 @@ static enum sc_status find_cells(struct formatter *f, const struct sc_listing *l
     return SC_OK;
 }
 
-static void format_row(struct formatter *f, const struct sc_listing *listing, uint32_t row,
-                       struct sc_buf *out)
+static const struct sc_value *find_values(struct formatter *f, const struct sc_listing *listing, uint32_t row)
 {
     for (uint32_t i = 0; i < listing->field_count; i++)
         sc_cells_value(&f->cells[i], row, &f->values[i]);
+    return f->values;
+}
+
+static void format_row(struct formatter *f, const struct sc_listing *listing, uint32_t row,
+                       struct sc_buf *out)
+{
+    const struct sc_value *values = find_values(f, listing, row);
     if (listing->put != NULL)
-        listing->put(listing->put_arg, f->values, out);
+        listing->put(listing->put_arg, values, out);
     else
-        sc_output_row(listing->output, f->values, out);
+        sc_output_row(listing->output, values, out);
 }
 
 /* ---- the header, when columns fit the first records ---- */
 
-struct head {
-    const struct sc_listing *listing;
-    const struct sc_sink *sink;
-    bool done; /* nothing to fit or to write (any more) */
-};
-
-static void fit_row(struct formatter *f, const struct sc_listing *listing, uint32_t row)
+static void fit_row(struct run *run, struct formatter *f, uint32_t row)
 {
-    for (uint32_t i = 0; i < listing->field_count; i++)
-        sc_cells_value(&f->cells[i], row, &f->values[i]);
-    sc_output_fit(listing->output, f->values);
+    const struct sc_value *values = find_values(f, run->listing, row);
+    pthread_mutex_lock(&run->mutex);
+    sc_output_fit(run->listing->output, values);
+    pthread_mutex_unlock(&run->mutex);
+}
+
+static bool is_headed(struct run *run)
+{
+    pthread_mutex_lock(&run->mutex);
+    bool headed = run->headed;
+    pthread_mutex_unlock(&run->mutex);
+    return headed;
 }
 
 /* False when nobody reads. */
-static bool write_header(struct head *head)
+static bool write_header(struct run *run)
 {
     struct sc_buf text = {0};
-    if (head->done)
-        return true;
-    head->done = true;
-    sc_output_header(head->listing->output, &text);
-    bool going = sc_buf_ok(&text) && head->sink->write(head->sink->arg, text.data, text.len);
-    sc_buf_free(&text);
+    bool going = true;
+    pthread_mutex_lock(&run->mutex);
+    if (!run->headed) {
+        run->headed = true;
+        sc_output_header(run->listing->output, &text);
+        going = sc_buf_ok(&text) && run->sink->write(run->sink->arg, text.data, text.len);
+        sc_buf_free(&text);
+    }
+    pthread_mutex_unlock(&run->mutex);
     return going;
 }
 
 /* ---- in the order of the store ---- */
 
 struct stream {
-    const struct sc_source *source;
-    const struct sc_listing *listing;
-    const struct sc_sink *sink;
-    struct formatter *formatters;
-    pthread_mutex_t mutex;
-    pthread_cond_t turned;
-    uint32_t turn;    /* whose text comes next; guarded by the mutex as all below */
-    uint64_t written; /* records */
-    bool ended;       /* limit reached, or nobody reads */
-    struct head *head;
+    struct run *run;
+    pthread_cond_t turned; /* with the run's mutex, which guards all below */
+    uint32_t turn;         /* whose text comes next */
+    uint64_t written;      /* records */
+    bool ended;            /* limit reached, or nobody reads */
 };
 
 struct unit_text {
@@ -112,11 +129,10 @@ struct unit_text {
     uint64_t records;
 };
 
-static enum sc_status format_unit(const struct stream *stream, struct formatter *f,
+static enum sc_status format_unit(const struct sc_listing *listing, struct formatter *f,
                                   struct sc_row_group *group, const struct sc_selection *selection,
                                   struct unit_text *out, struct sc_error *err)
 {
-    const struct sc_listing *listing = stream->listing;
     uint64_t most = selection->count;
     if (listing->limit != 0 && listing->limit < most)
         most = listing->limit;
@@ -152,42 +168,39 @@ static void cut_selection(struct sc_selection *selection, uint32_t rows, uint64_
     selection->all = selection->count == rows;
 }
 
+static void give_turn(struct stream *stream, uint32_t turn, bool ended)
+{
+    pthread_mutex_lock(&stream->run->mutex);
+    stream->turn = turn;
+    stream->ended = stream->ended || ended;
+    pthread_cond_broadcast(&stream->turned);
+    pthread_mutex_unlock(&stream->run->mutex);
+}
+
 /* Waits for the turn. False when the listing ended meanwhile. */
 static bool await_turn(struct stream *stream, uint32_t turn)
 {
-    pthread_mutex_lock(&stream->mutex);
+    pthread_mutex_lock(&stream->run->mutex);
     while (stream->turn != turn && !stream->ended)
-        pthread_cond_wait(&stream->turned, &stream->mutex);
+        pthread_cond_wait(&stream->turned, &stream->run->mutex);
     bool mine = !stream->ended;
-    pthread_mutex_unlock(&stream->mutex);
+    pthread_mutex_unlock(&stream->run->mutex);
     return mine;
-}
-
-static void end_listing(struct stream *stream)
-{
-    pthread_mutex_lock(&stream->mutex);
-    stream->ended = true;
-    pthread_cond_broadcast(&stream->turned);
-    pthread_mutex_unlock(&stream->mutex);
 }
 
 static void end_turn(void *arg, uint32_t turn)
 {
     struct stream *stream = arg;
-    if (!await_turn(stream, turn))
-        return;
-    pthread_mutex_lock(&stream->mutex);
-    stream->turn = turn + 1;
-    pthread_cond_broadcast(&stream->turned);
-    pthread_mutex_unlock(&stream->mutex);
+    if (await_turn(stream, turn))
+        give_turn(stream, turn + 1, false);
 }
 
 static bool write_text(struct stream *stream, const struct unit_text *text, uint64_t records)
 {
     size_t bytes = text->ends == NULL ? text->text.len : text->ends[records - 1];
-    const struct sc_sink *sink = stream->sink;
-    if (stream->written != 0 && stream->listing->separator[0] != '\0' &&
-        !sink->write(sink->arg, stream->listing->separator, strlen(stream->listing->separator)))
+    const struct sc_sink *sink = stream->run->sink;
+    const char *separator = stream->run->listing->separator;
+    if (stream->written != 0 && separator[0] != '\0' && !sink->write(sink->arg, separator, strlen(separator)))
         return false;
     return sink->write(sink->arg, text->text.data, bytes);
 }
@@ -196,12 +209,13 @@ static bool write_text(struct stream *stream, const struct unit_text *text, uint
 static enum sc_status emit(struct stream *stream, struct formatter *f, struct sc_row_group *group,
                            struct sc_selection *selection, const struct unit_text *text, struct sc_error *err)
 {
-    uint64_t limit = stream->listing->limit, records = text->records;
+    const struct sc_listing *listing = stream->run->listing;
+    uint64_t limit = listing->limit, records = text->records;
     if (limit != 0 && records > limit - stream->written)
         records = limit - stream->written;
     bool ended = false;
     if (records != 0) {
-        if (stream->listing->summarize) {
+        if (listing->summarize) {
             if (records < selection->count)
                 cut_selection(selection, group->rows, records);
             SC_TRY(sc_summary_add_rows(&f->summary, &f->summarizer, group, selection, err));
@@ -212,29 +226,18 @@ static enum sc_status emit(struct stream *stream, struct formatter *f, struct sc
     return ended || (limit != 0 && stream->written >= limit) ? SC_END : SC_OK;
 }
 
-static bool head_done(struct stream *stream)
-{
-    pthread_mutex_lock(&stream->mutex);
-    bool done = stream->head->done;
-    pthread_mutex_unlock(&stream->mutex);
-    return done;
-}
-
 /* In turn, while all others wait for theirs: nobody formats before the columns have their widths. */
-static enum sc_status fit_unit(struct stream *stream, struct formatter *f, struct sc_row_group *group,
+static enum sc_status fit_unit(struct run *run, struct formatter *f, struct sc_row_group *group,
                                const struct sc_selection *selection, struct sc_error *err)
 {
-    const struct sc_listing *listing = stream->listing;
+    const struct sc_listing *listing = run->listing;
     uint64_t left = listing->limit != 0 && listing->limit < SC_MOST_FITTED ? listing->limit : SC_MOST_FITTED;
     SC_TRY(find_cells(f, listing, group, false, err));
     for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
         for (uint64_t bits = selection->rows[w]; bits != 0 && left != 0; bits &= bits - 1, left--)
-            fit_row(f, listing, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits));
+            fit_row(run, f, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits));
     }
-    pthread_mutex_lock(&stream->mutex);
-    bool going = write_header(stream->head);
-    pthread_mutex_unlock(&stream->mutex);
-    return going ? SC_OK : SC_END;
+    return write_header(run) ? SC_OK : SC_END;
 }
 
 /* Damage leaves the turn open: the records come from another copy, in the same place. */
@@ -242,47 +245,45 @@ static enum sc_status stream_unit(void *arg, unsigned thread, uint32_t unit, str
                                   struct sc_selection *selection, struct sc_error *err)
 {
     struct stream *stream = arg;
-    struct formatter *f = &stream->formatters[thread];
+    struct run *run = stream->run;
+    struct formatter *f = &run->formatters[thread];
     struct unit_text text = {0};
     enum sc_status status = SC_OK;
-    uint32_t turn = stream->source->units[unit].turn;
-    if (!head_done(stream)) {
+    uint32_t turn = run->source->units[unit].turn;
+    if (!is_headed(run)) {
         if (!await_turn(stream, turn))
             return SC_END;
-        if (!head_done(stream))
-            status = fit_unit(stream, f, group, selection, err);
+        if (!is_headed(run))
+            status = fit_unit(run, f, group, selection, err);
     }
     if (status == SC_OK)
-        status = format_unit(stream, f, group, selection, &text, err);
+        status = format_unit(run->listing, f, group, selection, &text, err);
     if (!await_turn(stream, turn))
         status = SC_END;
     else if (status == SC_OK)
         status = emit(stream, f, group, selection, &text, err);
     if (status != SC_OK && status != SC_DAMAGED && status != SC_IO)
-        end_listing(stream);
+        give_turn(stream, turn, true);
     sc_buf_free(&text.text);
     return status;
 }
 
-static enum sc_status list_in_order(struct sc_source *source, const struct sc_scan_options *options,
-                                    struct stream *stream, struct sc_scan_stats *stats, struct sc_error *err)
+static enum sc_status list_in_order(struct run *run, struct sc_scan_stats *stats, struct sc_error *err)
 {
+    struct stream stream = {.run = run, .turned = PTHREAD_COND_INITIALIZER};
     struct sc_scan_consumer consumer = {.unit = stream_unit,
                                         .turn_over = end_turn,
-                                        .arg = stream,
-                                        .fields = stream->listing->fields,
-                                        .field_count = stream->listing->field_count};
-    pthread_mutex_init(&stream->mutex, NULL);
-    pthread_cond_init(&stream->turned, NULL);
-    enum sc_status status = sc_scan_run(source, options, &consumer, stats, err);
-    pthread_mutex_destroy(&stream->mutex);
-    pthread_cond_destroy(&stream->turned);
+                                        .arg = &stream,
+                                        .fields = run->listing->fields,
+                                        .field_count = run->listing->field_count};
+    enum sc_status status = sc_scan_run(run->source, run->options, &consumer, stats, err);
+    pthread_cond_destroy(&stream.turned);
     return status;
 }
 
 /* ---- sorted: first scan ---- */
 
-/* `order_count` sort keys stand behind the head. */
+/* The listing's sort keys stand behind the head. */
 struct place {
     uint32_t unit;
     uint16_t row;
@@ -296,84 +297,98 @@ struct heap {
     uint64_t count;
 };
 
-struct sorter {
-    const struct sc_listing *listing;
-    struct formatter *formatters;
-    struct heap *heaps; /* per thread */
-    size_t place_bytes;
+struct picked {
+    uint64_t number; /* place_number */
+    uint64_t rank;
 };
 
-static struct place *place_at(const struct heap *heap, size_t place_bytes, uint64_t i)
+struct text_piece {
+    size_t offset;
+    uint32_t length;
+    uint32_t thread;
+};
+
+struct sorter {
+    struct run *run;
+    struct heap *heaps; /* per thread */
+    size_t place_bytes;
+    /* Of the second scan. */
+    struct picked *picked; /* by number */
+    uint64_t count;
+    struct sc_buf *texts;      /* per thread */
+    struct text_piece *pieces; /* by rank */
+    bool fitting;              /* the first records are looked at for the widths of their columns */
+};
+
+/* The order of the store. */
+static uint64_t place_number(const struct place *place)
 {
-    return (struct place *)(heap->places + i * place_bytes);
+    return (uint64_t)place->unit << 16 | place->row;
 }
 
-static int compare_places(const void *x, const void *y, void *arg)
+static struct place *place_at(const struct sorter *sorter, const struct heap *heap, uint64_t i)
+{
+    return (struct place *)(heap->places + i * sorter->place_bytes);
+}
+
+static int compare_numbers(uint64_t a, uint64_t b)
+{
+    return a < b ? -1 : a > b;
+}
+
+static int compare_places(const void *x, const void *y, void *sorter)
 {
     const struct place *a = x, *b = y;
-    int order = sc_sort_keys_compare(a->keys, a->nulls, b->keys, b->nulls, *(const uint32_t *)arg);
-    if (order != 0)
-        return order;
-    if (a->unit != b->unit)
-        return a->unit < b->unit ? -1 : 1;
-    return a->row < b->row ? -1 : a->row > b->row;
+    uint32_t orders = ((const struct sorter *)sorter)->run->listing->order_count;
+    int order = sc_sort_keys_compare(a->keys, a->nulls, b->keys, b->nulls, orders);
+    return order != 0 ? order : compare_numbers(place_number(a), place_number(b));
 }
 
-static void swap_places(const struct heap *heap, size_t bytes, uint64_t i, uint64_t j)
+static void replace_root(struct sorter *sorter, const struct heap *heap, const struct place *place)
 {
-    uint8_t *x = heap->places + i * bytes, *y = heap->places + j * bytes;
-    for (size_t k = 0; k < bytes; k++) {
-        uint8_t swap = x[k];
-        x[k] = y[k];
-        y[k] = swap;
+    uint64_t at = 0;
+    for (uint64_t child = 1; child < heap->count; child = 2 * at + 1) {
+        if (child + 1 < heap->count &&
+            compare_places(place_at(sorter, heap, child + 1), place_at(sorter, heap, child), sorter) > 0)
+            child++;
+        if (compare_places(place_at(sorter, heap, child), place, sorter) <= 0)
+            break;
+        memcpy(place_at(sorter, heap, at), place_at(sorter, heap, child), sorter->place_bytes);
+        at = child;
     }
+    memcpy(place_at(sorter, heap, at), place, sorter->place_bytes);
 }
 
 /* With a limit the places are a heap whose root is the last of those kept. */
-static bool keep_place(struct heap *heap, const struct sorter *sorter, struct place *place)
+static bool keep_place(struct sorter *sorter, struct heap *heap, const struct place *place)
 {
-    size_t bytes = sorter->place_bytes;
-    uint32_t orders = sorter->listing->order_count;
-    uint64_t limit = sorter->listing->limit;
-    uint64_t at;
-    if (limit == 0 || heap->count < limit) {
-        if (heap->count == sc_array_room(heap->count) && !sc_array_grow(&heap->places, bytes, heap->count, 1))
-            return false;
-        memcpy(place_at(heap, bytes, heap->count), place, bytes);
-        at = heap->count++;
-        for (; limit != 0 && at > 0; at = (at - 1) / 2) {
-            if (compare_places(place_at(heap, bytes, at), place_at(heap, bytes, (at - 1) / 2), &orders) <= 0)
-                break;
-            swap_places(heap, bytes, at, (at - 1) / 2);
-        }
+    uint64_t at = heap->count, limit = sorter->run->listing->limit;
+    if (limit != 0 && at == limit) {
+        if (compare_places(place, place_at(sorter, heap, 0), sorter) < 0)
+            replace_root(sorter, heap, place);
         return true;
     }
-    if (compare_places(place, place_at(heap, bytes, 0), &orders) >= 0)
-        return true;
-    memcpy(place_at(heap, bytes, 0), place, bytes);
-    at = 0;
-    for (;;) {
-        uint64_t child = 2 * at + 1;
-        if (child >= heap->count)
-            return true;
-        if (child + 1 < heap->count &&
-            compare_places(place_at(heap, bytes, child + 1), place_at(heap, bytes, child), &orders) > 0)
-            child++;
-        if (compare_places(place_at(heap, bytes, child), place_at(heap, bytes, at), &orders) <= 0)
-            return true;
-        swap_places(heap, bytes, child, at);
-        at = child;
+    if (at == sc_array_room(at) && !sc_array_grow(&heap->places, sorter->place_bytes, at, 1))
+        return false;
+    heap->count++;
+    for (uint64_t parent; limit != 0 && at != 0; at = parent) {
+        parent = (at - 1) / 2;
+        if (compare_places(place, place_at(sorter, heap, parent), sorter) <= 0)
+            break;
+        memcpy(place_at(sorter, heap, at), place_at(sorter, heap, parent), sorter->place_bytes);
     }
+    memcpy(place_at(sorter, heap, at), place, sorter->place_bytes);
+    return true;
 }
 
 static enum sc_status sort_unit(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
                                 struct sc_selection *selection, struct sc_error *err)
 {
     struct sorter *sorter = arg;
-    const struct sc_listing *listing = sorter->listing;
-    struct formatter *f = &sorter->formatters[thread];
-    const struct sc_column *columns[16][4 * SC_FIELD_COLUMNS];
-    uint32_t counts[16] = {0};
+    const struct sc_listing *listing = sorter->run->listing;
+    struct formatter *f = &sorter->run->formatters[thread];
+    const struct sc_column *columns[SC_MAX_SORT_KEYS][4 * SC_FIELD_COLUMNS];
+    uint32_t counts[SC_MAX_SORT_KEYS] = {0};
     struct place *place = sc_arena_zalloc(&group->context->arena, sorter->place_bytes);
     if (place == NULL)
         return sc_fail_nomem(err, "sorting");
@@ -392,7 +407,7 @@ static enum sc_status sort_unit(void *arg, unsigned thread, uint32_t unit, struc
                 place->nulls = (uint16_t)(place->nulls | sc_sort_key_is_null(&v) << o);
                 place->keys[o] = sc_sort_key_of(&v, listing->orders[o].descending);
             }
-            if (!keep_place(&sorter->heaps[thread], sorter, place))
+            if (!keep_place(sorter, &sorter->heaps[thread], place))
                 return sc_fail_nomem(err, "sorting so many records; give a limit with -l");
         }
     }
@@ -401,33 +416,12 @@ static enum sc_status sort_unit(void *arg, unsigned thread, uint32_t unit, struc
 
 /* ---- sorted: second scan ---- */
 
-struct picked {
-    uint32_t unit, row;
-    uint64_t rank;
-};
-
-struct text_piece {
-    size_t offset;
-    uint32_t length;
-    uint32_t thread;
-};
-
-struct second_scan {
-    const struct sc_listing *listing;
-    struct formatter *formatters;
-    const struct picked *picked; /* by unit, row */
-    uint64_t count;
-    struct sc_buf *texts;      /* per thread */
-    struct text_piece *pieces; /* by rank */
-    pthread_mutex_t *fitting;  /* guards the output's widths while records are fitted */
-};
-
-static uint64_t first_of_unit(const struct second_scan *scan, uint32_t unit)
+static uint64_t first_of_unit(const struct sorter *sorter, uint32_t unit)
 {
-    uint64_t low = 0, high = scan->count;
+    uint64_t low = 0, high = sorter->count;
     while (low < high) {
         uint64_t mid = (low + high) / 2;
-        if (scan->picked[mid].unit < unit)
+        if (sorter->picked[mid].number >> 16 < unit)
             low = mid + 1;
         else
             high = mid;
@@ -438,69 +432,52 @@ static uint64_t first_of_unit(const struct second_scan *scan, uint32_t unit)
 static enum sc_status pick_unit(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
                                 struct sc_selection *selection, struct sc_error *err)
 {
-    struct second_scan *scan = arg;
-    struct formatter *f = &scan->formatters[thread];
-    struct sc_buf *text = &scan->texts[thread];
+    struct sorter *sorter = arg;
+    struct run *run = sorter->run;
+    struct formatter *f = &run->formatters[thread];
+    struct sc_buf *text = &sorter->texts[thread];
     (void)selection;
-    SC_TRY(find_cells(f, scan->listing, group, false, err));
-    for (uint64_t i = first_of_unit(scan, unit); i < scan->count && scan->picked[i].unit == unit; i++) {
+    SC_TRY(find_cells(f, run->listing, group, false, err));
+    for (uint64_t i = first_of_unit(sorter, unit); i < sorter->count; i++) {
+        const struct picked *picked = &sorter->picked[i];
+        uint32_t row = picked->number & 0xffff;
         size_t start = text->len;
-        format_row(f, scan->listing, scan->picked[i].row, text);
-        scan->pieces[scan->picked[i].rank] =
+        if (picked->number >> 16 != unit)
+            break;
+        if (sorter->fitting) {
+            if (picked->rank < SC_MOST_FITTED)
+                fit_row(run, f, row);
+            continue;
+        }
+        format_row(f, run->listing, row, text);
+        sorter->pieces[picked->rank] =
             (struct text_piece){.offset = start, .length = (uint32_t)(text->len - start), .thread = thread};
     }
     return sc_buf_ok(text) ? SC_OK : sc_fail_nomem(err, "the listing; give a limit with -l");
 }
 
-static enum sc_status fit_picked(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
-                                 struct sc_selection *selection, struct sc_error *err)
+/* Reads the units of all that is picked, or `fitting` of the first records. */
+static enum sc_status scan_picked(struct sorter *sorter, const struct sc_scan_options *options, bool fitting,
+                                  struct sc_error *err)
 {
-    struct second_scan *scan = arg;
-    struct formatter *f = &scan->formatters[thread];
-    (void)selection;
-    SC_TRY(find_cells(f, scan->listing, group, false, err));
-    pthread_mutex_lock(scan->fitting);
-    for (uint64_t i = first_of_unit(scan, unit); i < scan->count && scan->picked[i].unit == unit; i++) {
-        if (scan->picked[i].rank < SC_MOST_FITTED)
-            fit_row(f, scan->listing, scan->picked[i].row);
-    }
-    pthread_mutex_unlock(scan->fitting);
-    return SC_OK;
-}
-
-/* Reads the units of the first records only, for the widths of their columns. */
-static enum sc_status fit_first(struct sc_source *source, const struct sc_scan_options *options,
-                                struct second_scan *scan, struct sc_error *err)
-{
-    uint8_t *wanted = calloc((size_t)source->unit_count + 1, 1);
+    const struct run *run = sorter->run;
+    uint8_t *wanted = calloc((size_t)run->source->unit_count + 1, 1);
     if (wanted == NULL)
         return sc_fail_nomem(err, "sorting");
-    for (uint64_t i = 0; i < scan->count; i++) {
-        if (scan->picked[i].rank < SC_MOST_FITTED)
-            wanted[source->units[scan->picked[i].unit].turn] = 1;
+    for (uint64_t i = 0; i < sorter->count; i++) {
+        if (!fitting || sorter->picked[i].rank < SC_MOST_FITTED)
+            wanted[run->source->units[sorter->picked[i].number >> 16].turn] = 1;
     }
     struct sc_scan_options only = *options;
     only.wanted = wanted;
-    pthread_mutex_t fitting = PTHREAD_MUTEX_INITIALIZER;
-    scan->fitting = &fitting;
-    struct sc_scan_consumer consumer = {.unit = fit_picked,
-                                        .arg = scan,
-                                        .fields = scan->listing->fields,
-                                        .field_count = scan->listing->field_count};
-    enum sc_status status = sc_scan_run(source, &only, &consumer, NULL, err);
-    pthread_mutex_destroy(&fitting);
-    scan->fitting = NULL;
+    sorter->fitting = fitting;
+    struct sc_scan_consumer consumer = {.unit = pick_unit,
+                                        .arg = sorter,
+                                        .fields = run->listing->fields,
+                                        .field_count = run->listing->field_count};
+    enum sc_status status = sc_scan_run(run->source, &only, &consumer, NULL, err);
     free(wanted);
     return status;
-}
-
-static int compare_picked(const void *x, const void *y, void *unused)
-{
-    (void)unused;
-    const struct picked *a = x, *b = y;
-    if (a->unit != b->unit)
-        return a->unit < b->unit ? -1 : 1;
-    return a->row < b->row ? -1 : a->row > b->row;
 }
 
 /* Records that are written between two looks at whether to stop. */
@@ -513,19 +490,20 @@ static bool little(const struct sc_listing *listing)
 }
 
 /* False when it was stopped on the way. */
-static bool write_pieces(const struct second_scan *scan, const struct sc_sink *sink, const atomic_int *cancel)
+static bool write_pieces(const struct sorter *sorter, const atomic_int *cancel)
 {
-    size_t separator = strlen(scan->listing->separator);
+    const struct sc_sink *sink = sorter->run->sink;
+    const char *separator = sorter->run->listing->separator;
     bool some = false;
-    for (uint64_t rank = 0; rank < scan->count; rank++) {
+    for (uint64_t rank = 0; rank < sorter->count; rank++) {
         if (rank % WRITTEN_AT_LEAST == 0 && rank != 0 && cancel != NULL && atomic_load(cancel) != 0)
             return false;
-        const struct text_piece *piece = &scan->pieces[rank];
+        const struct text_piece *piece = &sorter->pieces[rank];
         if (piece->length == 0) /* its row group could not be read again: noted as missing */
             continue;
-        if (some && separator != 0 && !sink->write(sink->arg, scan->listing->separator, separator))
+        if (some && separator[0] != '\0' && !sink->write(sink->arg, separator, strlen(separator)))
             return true;
-        if (!sink->write(sink->arg, scan->texts[piece->thread].data + piece->offset, piece->length))
+        if (!sink->write(sink->arg, sorter->texts[piece->thread].data + piece->offset, piece->length))
             return true;
         some = true;
     }
@@ -536,152 +514,128 @@ static bool write_pieces(const struct second_scan *scan, const struct sc_sink *s
  * `stopped`: the first scan was; what it found is shown where a limit says that it is little. @return SC_AGAIN,
  * with nothing written, when row groups turned out to be damaged that the first scan had counted.
  */
-static enum sc_status list_picked(struct sc_source *source, const struct sc_scan_options *options,
-                                  bool stopped, struct second_scan *scan, struct head *head,
+static enum sc_status list_picked(struct sorter *sorter, const struct sc_scan_options *options, bool stopped,
                                   struct sc_error *err)
 {
-    uint32_t failed = source->units_failed;
-    uint8_t *wanted = calloc((size_t)source->unit_count + 1, 1);
-    if (wanted == NULL)
-        return sc_fail_nomem(err, "sorting");
-    for (uint64_t i = 0; i < scan->count; i++)
-        wanted[source->units[scan->picked[i].unit].turn] = 1;
-    struct sc_scan_options again = *options;
-    again.wanted = wanted;
-    again.progress = NULL;
-    if (stopped && little(scan->listing))
-        again.cancel = NULL;
-    struct sc_scan_consumer consumer = {.unit = pick_unit,
-                                        .arg = scan,
-                                        .fields = scan->listing->fields,
-                                        .field_count = scan->listing->field_count};
-    enum sc_status status = scan->listing->fit ? fit_first(source, &again, scan, err) : SC_OK;
-    if (status == SC_OK && !stopped && failed != source->units_failed)
-        status = SC_AGAIN;
-    if (status == SC_OK)
-        status = sc_scan_run(source, &again, &consumer, NULL, err);
-    free(wanted);
-    if (status == SC_OK && !stopped && failed != source->units_failed)
+    struct run *run = sorter->run;
+    uint32_t failed = run->source->units_failed;
+    enum sc_status status = run->listing->fit ? scan_picked(sorter, options, true, err) : SC_OK;
+    if (status == SC_OK && (stopped || failed == run->source->units_failed))
+        status = scan_picked(sorter, options, false, err);
+    if (status == SC_OK && !stopped && failed != run->source->units_failed)
         return SC_AGAIN;
-    if ((status == SC_OK || status == SC_CANCELLED) && !write_header(head))
+    if ((status == SC_OK || status == SC_CANCELLED) && !write_header(run))
         return status;
-    if (status == SC_CANCELLED && little(scan->listing))
-        (void)write_pieces(scan, head->sink, NULL);
-    if (status == SC_OK && !write_pieces(scan, head->sink, again.cancel))
+    if (status == SC_CANCELLED && little(run->listing))
+        (void)write_pieces(sorter, NULL);
+    if (status == SC_OK && !write_pieces(sorter, options->cancel))
         return sc_fail(err, SC_CANCELLED, "before everything was written");
     return status;
 }
 
-static enum sc_status sort_failed(enum sc_status status, struct sc_error *err)
-{
-    return status == SC_NOMEM ? sc_fail_nomem(err, "sorting so many records; give a limit with -l")
-                              : sc_fail(err, status, "before everything was sorted");
-}
-
 /* All threads' places in one array, sorted and cut to the limit. */
-static enum sc_status gather(struct sorter *sorter, unsigned threads, const atomic_int *cancel,
-                             struct heap *all)
+static enum sc_status gather(struct sorter *sorter, const atomic_int *cancel, struct heap *all)
 {
+    unsigned threads = sorter->run->threads;
+    uint64_t at = 0, limit = sorter->run->listing->limit;
     for (unsigned t = 0; t < threads; t++)
         all->count += sorter->heaps[t].count;
     all->places = malloc(all->count * sorter->place_bytes + 1);
     if (all->places == NULL)
         return SC_NOMEM;
-    uint64_t at = 0;
     for (unsigned t = 0; t < threads; t++) {
-        if (sorter->heaps[t].count != 0)
-            memcpy(all->places + at * sorter->place_bytes, sorter->heaps[t].places,
-                   sorter->heaps[t].count * sorter->place_bytes);
-        at += sorter->heaps[t].count;
-        free(sorter->heaps[t].places);
-        sorter->heaps[t] = (struct heap){0};
+        struct heap *heap = &sorter->heaps[t];
+        if (heap->count != 0)
+            memcpy(place_at(sorter, all, at), heap->places, heap->count * sorter->place_bytes);
+        at += heap->count;
+        free(heap->places);
+        *heap = (struct heap){0};
     }
-    uint32_t orders = sorter->listing->order_count;
     enum sc_status status =
-        sc_sort(all->places, all->count, sorter->place_bytes, compare_places, &orders, cancel);
-    if (sorter->listing->limit != 0 && all->count > sorter->listing->limit)
-        all->count = sorter->listing->limit;
+        sc_sort(all->places, all->count, sorter->place_bytes, compare_places, sorter, cancel);
+    if (limit != 0 && all->count > limit)
+        all->count = limit;
     return status;
 }
 
-static enum sc_status write_sorted(struct sc_source *source, const struct sc_scan_options *options,
-                                   bool stopped, struct sorter *sorter, unsigned threads, struct head *head,
-                                   struct sc_error *err)
+static int compare_picked(const void *x, const void *y, void *unused)
+{
+    (void)unused;
+    return compare_numbers(((const struct picked *)x)->number, ((const struct picked *)y)->number);
+}
+
+/* Takes what is sorted over to sorter->picked, with room for its texts. */
+static enum sc_status pick(struct sorter *sorter, const struct heap *sorted, const atomic_int *cancel)
+{
+    sorter->count = sorted->count;
+    sorter->picked = malloc((sorted->count + 1) * sizeof(*sorter->picked));
+    sorter->texts = calloc(sorter->run->threads, sizeof(*sorter->texts));
+    sorter->pieces = calloc(sorted->count + 1, sizeof(*sorter->pieces));
+    if (sorter->picked == NULL || sorter->texts == NULL || sorter->pieces == NULL)
+        return SC_NOMEM;
+    for (uint64_t i = 0; i < sorted->count; i++)
+        sorter->picked[i] = (struct picked){.number = place_number(place_at(sorter, sorted, i)), .rank = i};
+    return sc_sort(sorter->picked, sorted->count, sizeof(*sorter->picked), compare_picked, NULL, cancel);
+}
+
+static void free_picked(struct sorter *sorter)
+{
+    for (unsigned t = 0; t < sorter->run->threads && sorter->texts != NULL; t++)
+        sc_buf_free(&sorter->texts[t]);
+    free(sorter->texts);
+    free(sorter->pieces);
+    free(sorter->picked);
+}
+
+static enum sc_status write_sorted(struct sorter *sorter, bool stopped, struct sc_error *err)
 {
     struct heap all = {0};
-    const atomic_int *cancel = stopped && little(sorter->listing) ? NULL : options->cancel;
-    enum sc_status status = gather(sorter, threads, cancel, &all);
-    if (status != SC_OK) {
-        free(all.places);
-        return sort_failed(status, err);
-    }
-    struct picked *picked = malloc((all.count + 1) * sizeof(*picked));
-    struct second_scan scan = {.listing = sorter->listing,
-                               .formatters = sorter->formatters,
-                               .picked = picked,
-                               .count = all.count,
-                               .texts = calloc(threads, sizeof(struct sc_buf)),
-                               .pieces = calloc(all.count + 1, sizeof(struct text_piece))};
-    if (picked == NULL || scan.texts == NULL || scan.pieces == NULL)
-        status = sc_fail_nomem(err, "sorting so many records; give a limit with -l");
-    for (uint64_t i = 0; i < all.count && status == SC_OK; i++) {
-        const struct place *place = place_at(&all, sorter->place_bytes, i);
-        picked[i] = (struct picked){.unit = place->unit, .row = place->row, .rank = i};
-    }
+    struct sc_scan_options again = *sorter->run->options;
+    again.progress = NULL;
+    if (stopped && little(sorter->run->listing))
+        again.cancel = NULL;
+    enum sc_status status = gather(sorter, again.cancel, &all);
+    if (status == SC_OK)
+        status = pick(sorter, &all, again.cancel);
     free(all.places);
-    if (status == SC_OK) {
-        status = sc_sort(picked, all.count, sizeof(*picked), compare_picked, NULL, cancel);
-        status = status != SC_OK ? sort_failed(status, err)
-                                 : list_picked(source, options, stopped, &scan, head, err);
-    }
-    for (unsigned t = 0; t < threads && scan.texts != NULL; t++)
-        sc_buf_free(&scan.texts[t]);
-    free(scan.texts);
-    free(scan.pieces);
-    free(picked);
-    return status;
+    if (status == SC_NOMEM)
+        return sc_fail_nomem(err, "sorting so many records; give a limit with -l");
+    if (status != SC_OK)
+        return sc_fail(err, status, "before everything was sorted");
+    return list_picked(sorter, &again, stopped, err);
 }
 
 /* Both scans. @return SC_AGAIN when they are to be run anew. */
-static enum sc_status sort_and_write(struct sc_source *source, const struct sc_scan_options *options,
-                                     struct sorter *sorter, unsigned threads, struct head *head,
-                                     struct sc_scan_stats *stats, struct sc_error *err)
+static enum sc_status sort_and_write(struct sorter *sorter, struct sc_scan_stats *stats, struct sc_error *err)
 {
-    struct sc_field fields[16];
-    const struct sc_listing *listing = sorter->listing;
-    for (uint32_t i = 0; i < listing->order_count; i++)
-        fields[i] = listing->orders[i].field;
+    struct sc_field fields[SC_MAX_SORT_KEYS];
+    const struct run *run = sorter->run;
+    for (uint32_t i = 0; i < run->listing->order_count; i++)
+        fields[i] = run->listing->orders[i].field;
+    for (unsigned t = 0; t < run->threads; t++)
+        run->formatters[t].summary = (struct sc_summary){0};
     struct sc_scan_consumer consumer = {
-        .unit = sort_unit, .arg = sorter, .fields = fields, .field_count = listing->order_count};
-    enum sc_status status = sc_scan_run(source, options, &consumer, stats, err);
+        .unit = sort_unit, .arg = sorter, .fields = fields, .field_count = run->listing->order_count};
+    enum sc_status status = sc_scan_run(run->source, run->options, &consumer, stats, err);
     if (status != SC_OK && status != SC_CANCELLED)
         return status;
-    bool stopped = status == SC_CANCELLED;
-    enum sc_status written = write_sorted(source, options, stopped, sorter, threads, head, err);
-    return stopped && written == SC_OK ? status : written;
+    enum sc_status written = write_sorted(sorter, status == SC_CANCELLED, err);
+    free_picked(sorter);
+    return written == SC_OK ? status : written;
 }
 
-static enum sc_status list_sorted(struct sc_source *source, const struct sc_scan_options *options,
-                                  const struct sc_listing *listing, struct formatter *formatters,
-                                  unsigned threads, struct head *head, struct sc_scan_stats *stats,
-                                  struct sc_error *err)
+static enum sc_status list_sorted(struct run *run, struct sc_scan_stats *stats, struct sc_error *err)
 {
-    struct sorter sorter = {.listing = listing,
-                            .formatters = formatters,
-                            .heaps = calloc(threads, sizeof(struct heap)),
-                            .place_bytes =
-                                sizeof(struct place) + listing->order_count * sizeof(struct sc_sort_key)};
-    if (sorter.heaps == NULL)
-        return sc_fail_nomem(err, "sorting");
-    enum sc_status status;
-    do {
-        for (unsigned t = 0; t < threads; t++)
-            formatters[t].summary = (struct sc_summary){0};
-        status = sort_and_write(source, options, &sorter, threads, head, stats, err);
-    } while (status == SC_AGAIN);
-    for (unsigned t = 0; t < threads; t++)
-        free(sorter.heaps[t].places);
-    free(sorter.heaps);
+    size_t place_bytes = sizeof(struct place) + run->listing->order_count * sizeof(struct sc_sort_key);
+    struct heap *heaps = calloc(run->threads, sizeof(*heaps));
+    enum sc_status status = heaps == NULL ? sc_fail_nomem(err, "sorting") : SC_AGAIN;
+    while (status == SC_AGAIN) {
+        struct sorter sorter = {.run = run, .heaps = heaps, .place_bytes = place_bytes};
+        status = sort_and_write(&sorter, stats, err);
+    }
+    for (unsigned t = 0; t < run->threads && heaps != NULL; t++)
+        free(heaps[t].places);
+    free(heaps);
     return status;
 }
 
@@ -689,27 +643,29 @@ enum sc_status sc_query_list(struct sc_source *source, const struct sc_scan_opti
                              const struct sc_listing *listing, const struct sc_sink *sink,
                              struct sc_summary *summary, struct sc_scan_stats *stats, struct sc_error *err)
 {
-    unsigned threads = options->threads == 0 ? 1 : options->threads;
+    struct run run = {.source = source,
+                      .options = options,
+                      .listing = listing,
+                      .sink = sink,
+                      .threads = options->threads == 0 ? 1 : options->threads,
+                      .mutex = PTHREAD_MUTEX_INITIALIZER,
+                      .headed = !listing->fit};
     *summary = (struct sc_summary){0};
-    if (listing->order_count > 16)
-        return sc_fail(err, SC_USAGE, "at most 16 sort keys");
-    struct formatter *formatters = calloc(threads, sizeof(*formatters));
-    enum sc_status status = formatters == NULL ? sc_fail_nomem(err, "the listing") : SC_OK;
-    for (unsigned t = 0; t < threads && status == SC_OK; t++)
-        status = make_formatter(&formatters[t], listing, options->scale_sampling, err);
-    struct head head = {.listing = listing, .sink = sink, .done = !listing->fit};
-    struct stream stream = {
-        .source = source, .listing = listing, .sink = sink, .formatters = formatters, .head = &head};
-    if (status == SC_OK && listing->order_count == 0)
-        status = list_in_order(source, options, &stream, stats, err);
-    else if (status == SC_OK)
-        status = list_sorted(source, options, listing, formatters, threads, &head, stats, err);
+    if (listing->order_count > SC_MAX_SORT_KEYS)
+        return sc_fail(err, SC_USAGE, "at most %u sort keys", SC_MAX_SORT_KEYS);
+    run.formatters = calloc(run.threads, sizeof(*run.formatters));
+    enum sc_status status = run.formatters == NULL ? sc_fail_nomem(err, "the listing") : SC_OK;
+    for (unsigned t = 0; t < run.threads && status == SC_OK; t++)
+        status = make_formatter(&run.formatters[t], &run, err);
+    if (status == SC_OK)
+        status = listing->order_count == 0 ? list_in_order(&run, stats, err) : list_sorted(&run, stats, err);
     if (status == SC_OK || status == SC_CANCELLED)
-        (void)write_header(&head); /* where no record was */
-    for (unsigned t = 0; t < threads && formatters != NULL; t++) {
-        sc_summary_merge(summary, &formatters[t].summary);
-        free_formatter(&formatters[t]);
+        (void)write_header(&run); /* where no record was */
+    for (unsigned t = 0; t < run.threads && run.formatters != NULL; t++) {
+        sc_summary_merge(summary, &run.formatters[t].summary);
+        free_formatter(&run.formatters[t]);
     }
-    free(formatters);
+    free(run.formatters);
+    pthread_mutex_destroy(&run.mutex);
     return status;
 }

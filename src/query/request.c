@@ -31,27 +31,42 @@ static void trim(struct word *w)
         w->length--;
 }
 
-/* The next word of a comma-separated list, parentheses kept together. False at the end. */
-static bool next_word(const char **list, struct word *out)
+/* What the words of a list are added to. */
+struct building {
+    const struct sc_ie_learned *learned;
+    struct sc_request *request;         /* an aggregation */
+    bool has_pair;                      /* one of its keys stands for two fields */
+    struct sc_request_listing *listing; /* or a listing */
+    bool shows_orders;                  /* nobody chose its columns: it shows what it is sorted by */
+};
+
+/* Gives the words of a comma-separated list (NULL: none) to `add`, parentheses kept together. */
+static enum sc_status each_word(const char *list, struct building *b,
+                                enum sc_status (*add)(struct building *b, struct word *w,
+                                                      struct sc_error *err),
+                                struct sc_error *err)
 {
-    if (*list == NULL)
-        return false;
-    const char *p = *list;
-    unsigned depth = 0;
-    while (*p != '\0' && (*p != ',' || depth != 0)) {
-        depth += *p == '(';
-        depth -= *p == ')' && depth > 0;
-        p++;
+    for (const char *p = list, *start = list; p != NULL; start = p) {
+        for (unsigned depth = 0; *p != '\0' && (*p != ',' || depth != 0); p++) {
+            depth += *p == '(';
+            depth -= *p == ')' && depth > 0;
+        }
+        struct word w = {start, (size_t)(p - start)};
+        trim(&w);
+        if (w.length == 0)
+            return sc_fail(err, SC_USAGE, "\"%s\": a field is missing between or beside the commas", list);
+        SC_TRY(add(b, &w, err));
+        p = *p == ',' ? p + 1 : NULL;
     }
-    *out = (struct word){*list, (size_t)(p - *list)};
-    trim(out);
-    *list = *p == ',' ? p + 1 : NULL;
-    return true;
+    return SC_OK;
 }
 
-static enum sc_status empty_word(const char *list, struct sc_error *err)
+/* `fields` as it was asked for: NULL for the default, "" for none. */
+static const char *chosen(const char *fields, const char *by_default)
 {
-    return sc_fail(err, SC_USAGE, "\"%s\": a field is missing between or beside the commas", list);
+    if (fields == NULL)
+        return by_default;
+    return fields[0] == '\0' ? NULL : fields;
 }
 
 static bool word_is(const struct word *w, const char *text)
@@ -163,25 +178,26 @@ static bool has_label(const struct sc_request *r, const char *label)
     return false;
 }
 
-static enum sc_status add_key(const struct sc_ie_learned *learned, struct sc_request *r, const struct word *w,
-                              bool *has_pair, struct sc_error *err)
+static enum sc_status add_key(struct building *b, struct word *w, struct sc_error *err)
 {
+    struct sc_request *r = b->request;
     struct sc_aggregate *a = &r->aggregate;
     if (a->key_count == SC_MAX_KEYS)
         return sc_fail(err, SC_USAGE, "at most %u keys", SC_MAX_KEYS);
     struct sc_request_column *column = &r->columns[r->column_count];
     char label[SC_LABEL_MAX];
-    SC_TRY(parse_key(learned, w, &a->keys[a->key_count], label, err));
-    if (a->keys[a->key_count].pair && *has_pair)
+    struct sc_group_key *key = &a->keys[a->key_count];
+    SC_TRY(parse_key(b->learned, w, key, label, err));
+    if (key->pair && b->has_pair)
         return sc_fail(err, SC_USAGE,
                        "only one key may stand for two fields (ip, port, as, if, vlan, net, mac)");
-    *has_pair = *has_pair || a->keys[a->key_count].pair;
+    b->has_pair = b->has_pair || key->pair;
     if (has_label(r, label)) /* the same field with another prefix: told apart by the whole word */
         copy_label(label, w->text, w->length);
     memcpy(column->label, label, sizeof(label));
-    column->field = a->keys[a->key_count].field;
+    column->field = key->field;
     column->result =
-        (struct sc_result_column){.source = SC_RESULT_KEY, .type = column->field.type, .a = a->key_count};
+        (struct sc_result_column){.source = SC_RESULT_KEY, .type = key->field.type, .a = a->key_count};
     a->key_count++;
     r->column_count++;
     return SC_OK;
@@ -189,11 +205,10 @@ static enum sc_status add_key(const struct sc_ie_learned *learned, struct sc_req
 
 /* ---- aggregated values ---- */
 
-static uint32_t base(struct sc_aggregate *a, const char *name, enum sc_accumulate how)
+static uint32_t base(struct sc_aggregate *a, enum sc_field_place place, enum sc_accumulate how)
 {
     struct sc_field field;
-    if (sc_field_find(NULL, name, strlen(name), &field, NULL) != SC_OK)
-        return UINT32_MAX;
+    sc_field_at(place, &field, NULL);
     return sc_aggregate_add(a, &field, how);
 }
 
@@ -209,16 +224,16 @@ static enum sc_status resolve_computed(struct sc_aggregate *a, const struct sc_f
     *out = (struct sc_result_column){
         .source = SC_RESULT_COMPUTED, .computed = field->computed, .type = field->type};
     if (field->computed == SC_COMPUTED_BPP) {
-        out->a = base(a, "bytes", SC_ACCUMULATE_SUM);
-        out->b = base(a, "packets", SC_ACCUMULATE_SUM);
+        out->a = base(a, SC_FIELD_BYTES, SC_ACCUMULATE_SUM);
+        out->b = base(a, SC_FIELD_PACKETS, SC_ACCUMULATE_SUM);
     } else {
-        out->a = base(a, "first", SC_ACCUMULATE_MIN);
-        out->b = base(a, "last", SC_ACCUMULATE_MAX);
+        out->a = base(a, SC_FIELD_FIRST, SC_ACCUMULATE_MIN);
+        out->b = base(a, SC_FIELD_LAST, SC_ACCUMULATE_MAX);
     }
     if (field->computed == SC_COMPUTED_BPS)
-        out->c = base(a, "bytes", SC_ACCUMULATE_SUM);
+        out->c = base(a, SC_FIELD_BYTES, SC_ACCUMULATE_SUM);
     else if (field->computed == SC_COMPUTED_PPS)
-        out->c = base(a, "packets", SC_ACCUMULATE_SUM);
+        out->c = base(a, SC_FIELD_PACKETS, SC_ACCUMULATE_SUM);
     return out->a == UINT32_MAX || out->b == UINT32_MAX || out->c == UINT32_MAX ? too_many(err) : SC_OK;
 }
 
@@ -258,16 +273,16 @@ static enum sc_status resolve_field(struct sc_aggregate *a, const struct sc_fiel
 }
 
 /* "min(bytes)", "max(..)", "avg(..)", "sum(..)". */
-static enum sc_status resolve_function(const struct sc_ie_learned *learned, struct sc_aggregate *a,
-                                       const struct word *w, struct sc_field *field,
+static enum sc_status resolve_function(const struct building *b, const struct word *w, struct sc_field *field,
                                        struct sc_result_column *out, struct sc_error *err)
 {
+    struct sc_aggregate *a = &b->request->aggregate;
     const char *open = memchr(w->text, '(', w->length);
     struct word function = {w->text, (size_t)(open - w->text)};
     struct word name = {open + 1, w->length - function.length - 2};
     trim(&function);
     trim(&name);
-    SC_TRY(sc_field_find(learned, name.text, name.length, field, err));
+    SC_TRY(sc_field_find(b->learned, name.text, name.length, field, err));
     bool avg = word_is(&function, "avg");
     enum sc_accumulate how = word_is(&function, "min")   ? SC_ACCUMULATE_MIN
                              : word_is(&function, "max") ? SC_ACCUMULATE_MAX
@@ -287,19 +302,18 @@ static enum sc_status resolve_function(const struct sc_ie_learned *learned, stru
     return out->a == UINT32_MAX || out->b == UINT32_MAX ? too_many(err) : SC_OK;
 }
 
-static enum sc_status resolve(const struct sc_ie_learned *learned, struct sc_aggregate *a,
-                              const struct word *w, struct sc_field *field, struct sc_result_column *out,
-                              struct sc_error *err)
+static enum sc_status resolve(const struct building *b, const struct word *w, struct sc_field *field,
+                              struct sc_result_column *out, struct sc_error *err)
 {
     if (w->length > 2 && w->text[w->length - 1] == ')' && memchr(w->text, '(', w->length) != NULL)
-        return resolve_function(learned, a, w, field, out, err);
-    SC_TRY(sc_field_find(learned, w->text, w->length, field, err));
-    return resolve_field(a, field, out, err);
+        return resolve_function(b, w, field, out, err);
+    SC_TRY(sc_field_find(b->learned, w->text, w->length, field, err));
+    return resolve_field(&b->request->aggregate, field, out, err);
 }
 
-static enum sc_status add_value(const struct sc_ie_learned *learned, struct sc_request *r,
-                                const struct word *w, struct sc_error *err)
+static enum sc_status add_value(struct building *b, struct word *w, struct sc_error *err)
 {
+    struct sc_request *r = b->request;
     char label[SC_LABEL_MAX];
     copy_label(label, w->text, w->length);
     if (has_label(r, label))
@@ -307,7 +321,7 @@ static enum sc_status add_value(const struct sc_ie_learned *learned, struct sc_r
     if (r->column_count == SC_MAX_COLUMNS)
         return sc_fail(err, SC_USAGE, "at most %u columns", SC_MAX_COLUMNS);
     struct sc_request_column *column = &r->columns[r->column_count];
-    SC_TRY(resolve(learned, &r->aggregate, w, &column->field, &column->result, err));
+    SC_TRY(resolve(b, w, &column->field, &column->result, err));
     memcpy(column->label, label, sizeof(label));
     r->column_count++;
     return SC_OK;
@@ -340,58 +354,39 @@ static enum sc_status parse_direction(struct word *w, bool *explicit_direction, 
     return SC_OK;
 }
 
-static enum sc_status add_orders(const struct sc_ie_learned *learned, struct sc_request *r,
-                                 const char *orders, struct sc_error *err)
+static enum sc_status add_order(struct building *b, struct word *w, struct sc_error *err)
 {
-    const char *list = orders;
-    struct word w;
-    while (next_word(&list, &w)) {
-        bool given, descending = false;
-        struct sc_field field;
-        if (r->order_count == SC_MAX_ORDERS)
-            return sc_fail(err, SC_USAGE, "at most %u sort keys", SC_MAX_ORDERS);
-        if (w.length == 0)
-            return empty_word(orders, err);
-        SC_TRY(parse_direction(&w, &given, &descending, err));
-        struct sc_result_order *order = &r->orders[r->order_count];
-        /* A label of a column first: with pair keys and prefixes the field alone would not tell which. */
-        order->column.source = UINT8_MAX;
-        for (uint32_t i = 0; i < r->column_count; i++) {
-            if (word_is(&w, r->columns[i].label)) {
-                order->column = r->columns[i].result;
-                field = r->columns[i].field;
-            }
+    struct sc_request *r = b->request;
+    bool given, descending = false;
+    struct sc_field field;
+    if (r->order_count == SC_MAX_ORDERS)
+        return sc_fail(err, SC_USAGE, "at most %u sort keys", SC_MAX_ORDERS);
+    SC_TRY(parse_direction(w, &given, &descending, err));
+    struct sc_result_order *order = &r->orders[r->order_count];
+    /* A label of a column first: with pair keys and prefixes the field alone would not tell which. */
+    order->column.source = UINT8_MAX;
+    for (uint32_t i = 0; i < r->column_count; i++) {
+        if (word_is(w, r->columns[i].label)) {
+            order->column = r->columns[i].result;
+            field = r->columns[i].field;
         }
-        if (order->column.source == UINT8_MAX)
-            SC_TRY(resolve(learned, &r->aggregate, &w, &field, &order->column, err));
-        order->descending = given ? descending : default_descending(&field);
-        r->order_count++;
-        SC_TRY(add_value(learned, r, &w, err));
     }
-    return SC_OK;
+    if (order->column.source == UINT8_MAX)
+        SC_TRY(resolve(b, w, &field, &order->column, err));
+    order->descending = given ? descending : default_descending(&field);
+    r->order_count++;
+    return add_value(b, w, err);
 }
 
 enum sc_status sc_request_aggregate(const struct sc_ie_learned *learned, const char *keys, const char *orders,
                                     const char *fields, struct sc_request *out, struct sc_error *err)
 {
-    const char *list = keys;
-    struct word w;
-    bool has_pair = false;
+    struct building b = {.learned = learned, .request = out};
     memset(out, 0, sizeof(*out));
     snprintf(out->name, sizeof(out->name), "%s", keys);
-    while (next_word(&list, &w)) {
-        if (w.length == 0)
-            return empty_word(keys, err);
-        SC_TRY(add_key(learned, out, &w, &has_pair, err));
-    }
-    list = fields == NULL ? default_group_fields : fields[0] == '\0' ? NULL : fields;
-    while (next_word(&list, &w)) {
-        if (w.length == 0)
-            return empty_word(fields, err);
-        SC_TRY(add_value(learned, out, &w, err));
-    }
-    if (orders != NULL)
-        SC_TRY(add_orders(learned, out, orders, err));
+    SC_TRY(each_word(keys, &b, add_key, err));
+    SC_TRY(each_word(chosen(fields, default_group_fields), &b, add_value, err));
+    SC_TRY(each_word(orders, &b, add_order, err));
     out->aggregate.seed = sc_hash_draw_seed();
     sc_aggregate_prepare(&out->aggregate);
     return SC_OK;
@@ -451,52 +446,48 @@ enum sc_status sc_request_add_column(struct sc_request_listing *listing, const s
     return SC_OK;
 }
 
-/* A listing whose columns nobody chose shows what it is sorted by. */
-static enum sc_status show_order(struct sc_request_listing *listing, const struct sc_field *field,
-                                 const struct word *w, struct sc_error *err)
+static enum sc_status add_listed(struct building *b, struct word *w, struct sc_error *err)
 {
+    struct sc_field field;
     char label[SC_LABEL_MAX];
-    for (uint32_t i = 0; i < listing->column_count; i++) {
-        if (same_field(&listing->fields[i], field))
-            return SC_OK;
-    }
+    SC_TRY(sc_field_find(b->learned, w->text, w->length, &field, err));
     copy_label(label, w->text, w->length);
-    return sc_request_add_column(listing, field, label, err);
+    return sc_request_add_column(b->listing, &field, label, err);
+}
+
+static bool is_listed(const struct sc_request_listing *listing, const struct sc_field *field)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < listing->column_count; i++)
+        found = found || same_field(&listing->fields[i], field);
+    return found;
+}
+
+static enum sc_status add_list_order(struct building *b, struct word *w, struct sc_error *err)
+{
+    struct sc_request_listing *listing = b->listing;
+    bool given, descending = false;
+    if (listing->order_count == SC_MAX_ORDERS)
+        return sc_fail(err, SC_USAGE, "at most %u sort keys", SC_MAX_ORDERS);
+    struct sc_list_order *order = &listing->orders[listing->order_count];
+    SC_TRY(parse_direction(w, &given, &descending, err));
+    SC_TRY(sc_field_find(b->learned, w->text, w->length, &order->field, err));
+    if (b->shows_orders && !is_listed(listing, &order->field))
+        SC_TRY(add_listed(b, w, err));
+    if (order->field.type == SC_VALUE_STRING || order->field.type == SC_VALUE_BYTES)
+        return sc_fail(err, SC_USAGE, "records cannot be sorted by %s, which is text", order->field.name);
+    order->descending = given ? descending : default_descending(&order->field);
+    listing->order_count++;
+    return SC_OK;
 }
 
 enum sc_status sc_request_list(const struct sc_ie_learned *learned, const char *fields, const char *orders,
                                struct sc_request_listing *out, struct sc_error *err)
 {
-    struct word w;
+    struct building b = {.learned = learned, .listing = out, .shows_orders = fields == NULL};
     memset(out, 0, sizeof(*out));
-    const char *list = fields == NULL ? default_list_fields : fields[0] == '\0' ? NULL : fields;
-    while (next_word(&list, &w)) {
-        struct sc_field field;
-        char label[SC_LABEL_MAX];
-        if (w.length == 0)
-            return empty_word(fields, err);
-        SC_TRY(sc_field_find(learned, w.text, w.length, &field, err));
-        copy_label(label, w.text, w.length);
-        SC_TRY(sc_request_add_column(out, &field, label, err));
-    }
-    list = orders;
-    while (next_word(&list, &w)) {
-        bool given, descending = false;
-        if (out->order_count == SC_MAX_ORDERS)
-            return sc_fail(err, SC_USAGE, "at most %u sort keys", SC_MAX_ORDERS);
-        struct sc_list_order *order = &out->orders[out->order_count];
-        if (w.length == 0)
-            return empty_word(orders, err);
-        SC_TRY(parse_direction(&w, &given, &descending, err));
-        SC_TRY(sc_field_find(learned, w.text, w.length, &order->field, err));
-        if (fields == NULL)
-            SC_TRY(show_order(out, &order->field, &w, err));
-        if (order->field.type == SC_VALUE_STRING || order->field.type == SC_VALUE_BYTES)
-            return sc_fail(err, SC_USAGE, "records cannot be sorted by %s, which is text", order->field.name);
-        order->descending = given ? descending : default_descending(&order->field);
-        out->order_count++;
-    }
-    return SC_OK;
+    SC_TRY(each_word(chosen(fields, default_list_fields), &b, add_listed, err));
+    return each_word(orders, &b, add_list_order, err);
 }
 
 /* ---- sampling ---- */

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-struct sc_scan {
+struct scan {
     struct sc_source *source;
     const struct sc_scan_options *options;
     const struct sc_scan_consumer *consumer;
@@ -14,11 +14,10 @@ struct sc_scan {
     enum sc_status status;
     struct sc_error error;
     struct sc_scan_progress so_far;
-    struct sc_scan_stats stats;
 };
 
 struct worker {
-    struct sc_scan *scan;
+    struct scan *scan;
     unsigned number;
     pthread_t thread;
     struct sc_read_context context;
@@ -27,7 +26,7 @@ struct worker {
     uint64_t rows_told, bytes_told; /* in scan->so_far */
 };
 
-static void fail(struct sc_scan *scan, enum sc_status status, const struct sc_error *err)
+static void fail(struct scan *scan, enum sc_status status, const struct sc_error *err)
 {
     pthread_mutex_lock(&scan->mutex);
     if (scan->status == SC_OK) {
@@ -39,7 +38,7 @@ static void fail(struct sc_scan *scan, enum sc_status status, const struct sc_er
     atomic_store(&scan->stop, 1);
 }
 
-static enum sc_status replace(struct sc_scan *scan, uint32_t unit, const struct sc_error *err)
+static enum sc_status replace(struct scan *scan, uint32_t unit, const struct sc_error *err)
 {
     pthread_mutex_lock(&scan->mutex);
     enum sc_status status = sc_source_replace(scan->source, unit, err->message);
@@ -49,7 +48,7 @@ static enum sc_status replace(struct sc_scan *scan, uint32_t unit, const struct 
 
 static void report_progress(struct worker *w)
 {
-    struct sc_scan *scan = w->scan;
+    struct scan *scan = w->scan;
     if (scan->options->progress == NULL)
         return;
     pthread_mutex_lock(&scan->mutex);
@@ -77,7 +76,7 @@ static enum sc_status load_fields(const struct sc_scan_consumer *consumer, struc
 static enum sc_status prepare(struct worker *w, uint32_t index, struct sc_row_group **group,
                               struct sc_selection *selection, struct sc_error *err)
 {
-    const struct sc_scan *scan = w->scan;
+    const struct scan *scan = w->scan;
     const struct sc_source_unit *unit = &scan->source->units[index];
     const struct sc_segment *segment = scan->source->segments[unit->segment];
     struct sc_row_group *opened;
@@ -100,7 +99,7 @@ static enum sc_status prepare(struct worker *w, uint32_t index, struct sc_row_gr
 
 static void run_unit(struct worker *w, uint32_t index)
 {
-    struct sc_scan *scan = w->scan;
+    struct scan *scan = w->scan;
     const struct sc_scan_consumer *consumer = scan->consumer;
     struct sc_row_group *group;
     struct sc_selection selection = {0};
@@ -120,7 +119,7 @@ static void run_unit(struct worker *w, uint32_t index)
 /* A unit that fails puts others behind itself. */
 static void run_turn(struct worker *w, uint32_t turn)
 {
-    struct sc_scan *scan = w->scan;
+    struct scan *scan = w->scan;
     const struct sc_source_unit *units = scan->source->units;
     for (uint32_t u = turn; u != SC_NO_UNIT; u = units[u].next) {
         if (!units[u].failed)
@@ -133,7 +132,7 @@ static void run_turn(struct worker *w, uint32_t turn)
     report_progress(w);
 }
 
-static bool cancelled(const struct sc_scan *scan)
+static bool cancelled(const struct scan *scan)
 {
     return scan->options->cancel != NULL &&
            atomic_load_explicit(scan->options->cancel, memory_order_relaxed) != 0;
@@ -142,7 +141,7 @@ static bool cancelled(const struct sc_scan *scan)
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
-    struct sc_scan *scan = w->scan;
+    struct scan *scan = w->scan;
     struct sc_error err = {0};
     for (;;) {
         if (atomic_load_explicit(&scan->stop, memory_order_relaxed) ||
@@ -161,8 +160,7 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-static enum sc_status start_worker(struct worker *w, struct sc_scan *scan, unsigned number,
-                                   struct sc_error *err)
+static enum sc_status start_worker(struct worker *w, struct scan *scan, unsigned number, struct sc_error *err)
 {
     *w = (struct worker){.scan = scan, .number = number};
     if (sc_read_context_init(&w->context) != SC_OK)
@@ -171,20 +169,21 @@ static enum sc_status start_worker(struct worker *w, struct sc_scan *scan, unsig
     return sc_selector_init(&w->selector, o->filter, &o->time, !o->no_bloom, err);
 }
 
-static void end_worker(struct worker *w)
+static void end_worker(struct worker *w, struct sc_scan_stats *sum)
 {
-    w->stats.bytes_read = w->context.bytes_read;
-    w->scan->stats.units_read += w->stats.units_read;
-    w->scan->stats.units_pruned += w->stats.units_pruned;
-    w->scan->stats.rows_read += w->stats.rows_read;
-    w->scan->stats.bytes_read += w->stats.bytes_read;
+    if (sum != NULL) {
+        sum->units_read += w->stats.units_read;
+        sum->units_pruned += w->stats.units_pruned;
+        sum->rows_read += w->stats.rows_read;
+        sum->bytes_read += w->context.bytes_read;
+    }
     sc_selector_free(&w->selector);
     sc_read_context_free(&w->context);
 }
 
 /* Worker 0 is the calling thread. */
-static enum sc_status run_workers(struct sc_scan *scan, struct worker *workers, unsigned count,
-                                  struct sc_error *err)
+static enum sc_status run_workers(struct scan *scan, struct worker *workers, unsigned count,
+                                  struct sc_scan_stats *stats, struct sc_error *err)
 {
     unsigned ready = 0, started = 1;
     enum sc_status status = SC_OK;
@@ -199,7 +198,7 @@ static enum sc_status run_workers(struct sc_scan *scan, struct worker *workers, 
             pthread_join(workers[i].thread, NULL);
     }
     for (unsigned i = 0; i < ready; i++)
-        end_worker(&workers[i]);
+        end_worker(&workers[i], stats);
     return status;
 }
 
@@ -207,22 +206,16 @@ enum sc_status sc_scan_run(struct sc_source *source, const struct sc_scan_option
                            const struct sc_scan_consumer *consumer, struct sc_scan_stats *stats,
                            struct sc_error *err)
 {
-    struct sc_scan scan = {
+    struct scan scan = {
         .source = source, .options = options, .consumer = consumer, .so_far = {.total = source->unit_count}};
     unsigned count = options->threads == 0 ? 1 : options->threads;
     struct worker *workers = calloc(count, sizeof(*workers));
     if (workers == NULL)
         return sc_fail_nomem(err, "query threads");
     pthread_mutex_init(&scan.mutex, NULL);
-    enum sc_status status = run_workers(&scan, workers, count, err);
+    enum sc_status status = run_workers(&scan, workers, count, stats, err);
     pthread_mutex_destroy(&scan.mutex);
     free(workers);
-    if (stats != NULL) {
-        stats->units_read += scan.stats.units_read;
-        stats->units_pruned += scan.stats.units_pruned;
-        stats->rows_read += scan.stats.rows_read;
-        stats->bytes_read += scan.stats.bytes_read;
-    }
     if (status == SC_OK && scan.status != SC_OK) {
         status = scan.status;
         if (err != NULL)

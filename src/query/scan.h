@@ -12,8 +12,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-struct sc_scan;
-
 struct sc_scan_consumer {
     /*
      * Called in a worker for each unit that has selected rows. @return SC_OK; SC_END: enough, stop the scan

@@ -2,11 +2,8 @@
 #include "query/select.h"
 
 #include "flow/vector.h"
-#include "query/compare.h"
 
 #include <stdlib.h>
-
-#define BITMAP_BYTES (SC_ROW_GROUP_ROWS / 8)
 
 static enum sc_status find_time_fields(struct sc_selector *s, struct sc_error *err)
 {
@@ -21,22 +18,12 @@ enum sc_status sc_selector_init(struct sc_selector *selector, const struct sc_fi
 {
     *selector = (struct sc_selector){.filter = filter, .time = *time};
     SC_TRY(find_time_fields(selector, err));
-    SC_TRY(sc_comparer_init(&selector->comparer, use_bloom, err));
-    selector->numbers2 = malloc(SC_ROW_GROUP_ROWS * sizeof(uint64_t));
-    selector->valid = malloc(BITMAP_BYTES);
-    selector->valid2 = malloc(BITMAP_BYTES);
-    if (selector->numbers2 != NULL && selector->valid != NULL && selector->valid2 != NULL)
-        return SC_OK;
-    sc_selector_free(selector);
-    return sc_fail_nomem(err, "the filter");
+    return sc_comparer_init(&selector->comparer, use_bloom, err);
 }
 
 void sc_selector_free(struct sc_selector *s)
 {
     sc_comparer_free(&s->comparer);
-    free(s->numbers2);
-    free(s->valid);
-    free(s->valid2);
     *s = (struct sc_selector){0};
 }
 
@@ -48,18 +35,6 @@ struct run {
     struct sc_error *err;
     size_t words;
 };
-
-static void clear_tail(uint64_t *bits, uint32_t rows)
-{
-    if (rows % 64 != 0)
-        bits[rows / 64] &= (UINT64_C(1) << (rows % 64)) - 1;
-}
-
-static void set_all(uint64_t *bits, uint32_t rows)
-{
-    memset(bits, 0xff, sc_bitmap_words(rows) * sizeof(*bits));
-    clear_tail(bits, rows);
-}
 
 static uint32_t count_bits(const uint64_t *bits, size_t words)
 {
@@ -98,12 +73,12 @@ static enum sc_status evaluate(struct run *run, const struct sc_filter *filter, 
         SC_TRY(evaluate(run, filter->left, out));
         for (size_t w = 0; w < run->words; w++)
             out[w] = ~out[w];
-        clear_tail(out, run->group->rows);
+        sc_bitmap_cut(out, run->group->rows);
         return SC_OK;
     case SC_FILTER_COMPARE:
         return sc_compare_rows(&run->selector->comparer, run->group, filter, out, run->err);
     default:
-        set_all(out, run->group->rows);
+        sc_bitmap_fill(out, run->group->rows);
         return SC_OK;
     }
 }
@@ -145,80 +120,77 @@ static bool all_in_time(const struct sc_selector *s, const struct sc_group_ref *
     return false;
 }
 
-static enum sc_status field_numbers(struct run *run, const struct sc_field *field, uint64_t *values,
-                                    uint64_t *valid)
+/* One per row, in the row group's arena. */
+struct times {
+    uint64_t *values;
+    uint64_t *valid;
+};
+
+static enum sc_status field_times(struct run *run, const struct sc_field *field, struct times *out)
 {
     const struct sc_column *columns[4 * SC_FIELD_COLUMNS];
-    uint32_t count = 0;
+    struct sc_arena *arena = &run->group->context->arena;
+    uint32_t rows = run->group->rows, count = 0;
+    out->values = sc_arena_alloc(arena, rows * sizeof(*out->values));
+    out->valid = sc_arena_alloc(arena, run->words * sizeof(*out->valid));
+    if (out->values == NULL || out->valid == NULL)
+        return sc_fail_nomem(run->err, "the time range");
     SC_TRY(sc_field_load(field, run->group, columns, &count, run->err));
-    sc_field_integers(field, columns, count, run->group->rows, values, valid);
+    sc_field_integers(field, columns, count, rows, out->values, out->valid);
     return SC_OK;
 }
 
-/* Values of `field` where `valid` has none yet. */
-static enum sc_status fill_from(struct run *run, const struct sc_field *field, uint64_t *values,
-                                uint64_t *valid, uint64_t *scratch, uint64_t *scratch_valid)
+/* Values of `field` where there is none yet. */
+static enum sc_status fill_from(struct run *run, const struct sc_field *field, struct times *out)
 {
-    if (count_bits(valid, run->words) == run->group->rows)
+    struct times more;
+    if (count_bits(out->valid, run->words) == run->group->rows)
         return SC_OK;
-    SC_TRY(field_numbers(run, field, scratch, scratch_valid));
+    SC_TRY(field_times(run, field, &more));
     for (uint32_t i = 0; i < run->group->rows; i++) {
         uint64_t bit = UINT64_C(1) << (i % 64);
-        if ((valid[i / 64] & bit) == 0 && (scratch_valid[i / 64] & bit) != 0) {
-            values[i] = scratch[i];
-            valid[i / 64] |= bit;
+        if ((out->valid[i / 64] & bit) == 0 && (more.valid[i / 64] & bit) != 0) {
+            out->values[i] = more.values[i];
+            out->valid[i / 64] |= bit;
         }
     }
     return SC_OK;
 }
 
-/* `own`, else the time that a record is selected by: `first`, else the observation's, else the collector's.
- */
-static enum sc_status selection_time(struct run *run, const struct sc_field *own, uint64_t *values,
-                                     uint64_t *valid)
+/* `own`, else the time that a record is selected by: `first`, else the observation's, else the collector's. */
+static enum sc_status selection_time(struct run *run, const struct sc_field *own, struct times *out)
 {
-    struct sc_selector *s = run->selector;
-    uint64_t *scratch = sc_arena_alloc(&run->group->context->arena, SC_ROW_GROUP_ROWS * sizeof(*scratch));
-    uint64_t *scratch_valid = sc_arena_alloc(&run->group->context->arena, BITMAP_BYTES);
-    if (scratch == NULL || scratch_valid == NULL)
-        return sc_fail_nomem(run->err, "the time range");
-    SC_TRY(field_numbers(run, own, values, valid));
+    const struct sc_selector *s = run->selector;
+    SC_TRY(field_times(run, own, out));
     if (own == &s->received)
         return SC_OK;
     if (own == &s->last)
-        SC_TRY(fill_from(run, &s->first, values, valid, scratch, scratch_valid));
-    SC_TRY(fill_from(run, &s->observed, values, valid, scratch, scratch_valid));
-    return fill_from(run, &s->received, values, valid, scratch, scratch_valid);
-}
-
-static void keep_between(const uint64_t *from, const uint64_t *from_valid, const uint64_t *to,
-                         const uint64_t *to_valid, const struct sc_time_bounds *t, uint32_t rows,
-                         uint64_t *out)
-{
-    for (uint32_t i = 0; i < rows; i++) {
-        uint64_t bit = UINT64_C(1) << (i % 64);
-        bool valid = (from_valid[i / 64] & to_valid[i / 64] & bit) != 0;
-        if (!valid || from[i] >= t->end_ms || to[i] < t->begin_ms)
-            out[i / 64] &= ~bit;
-    }
+        SC_TRY(fill_from(run, &s->first, out));
+    SC_TRY(fill_from(run, &s->observed, out));
+    return fill_from(run, &s->received, out);
 }
 
 static enum sc_status keep_in_time(struct run *run, uint64_t *out)
 {
-    struct sc_selector *s = run->selector;
+    const struct sc_selector *s = run->selector;
+    const struct sc_time_bounds *t = &s->time;
+    struct times from, to;
     if (all_in_time(s, run->group->ref))
         return SC_OK;
-    const struct sc_field *from = s->time.field == SC_TIME_LAST       ? &s->last
-                                  : s->time.field == SC_TIME_RECEIVED ? &s->received
-                                                                      : &s->first;
-    SC_TRY(selection_time(run, from, s->comparer.numbers, s->valid));
-    const uint64_t *to = s->comparer.numbers, *to_valid = s->valid;
-    if (s->time.field == SC_TIME_OVERLAP) {
-        SC_TRY(selection_time(run, &s->last, s->numbers2, s->valid2));
-        to = s->numbers2;
-        to_valid = s->valid2;
+    SC_TRY(selection_time(run,
+                          t->field == SC_TIME_LAST       ? &s->last
+                          : t->field == SC_TIME_RECEIVED ? &s->received
+                                                         : &s->first,
+                          &from));
+    to = from;
+    if (t->field == SC_TIME_OVERLAP)
+        SC_TRY(selection_time(run, &s->last, &to));
+    for (uint32_t i = 0; i < run->group->rows; i++) {
+        uint64_t bit = UINT64_C(1) << (i % 64);
+        bool valid = (from.valid[i / 64] & to.valid[i / 64] & bit) != 0;
+        if (!valid || from.values[i] >= t->end_ms || to.values[i] < t->begin_ms)
+            out[i / 64] &= ~bit;
     }
-    keep_between(s->comparer.numbers, s->valid, to, to_valid, &s->time, run->group->rows, out);
     return SC_OK;
 }
 
@@ -245,7 +217,7 @@ enum sc_status sc_selector_run(struct sc_selector *selector, struct sc_row_group
     selection->all = false;
     if (selection->rows == NULL)
         return sc_fail_nomem(err, "the filter");
-    set_all(selection->rows, group->rows);
+    sc_bitmap_fill(selection->rows, group->rows);
     if (selector->filter != NULL)
         SC_TRY(evaluate(&run, selector->filter, selection->rows));
     if (count_bits(selection->rows, run.words) == 0)

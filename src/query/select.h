@@ -21,9 +21,6 @@ struct sc_selector {
     struct sc_time_bounds time;
     struct sc_field first, last, received, observed;
     struct sc_comparer comparer;
-    uint64_t *numbers2; /* scratch, SC_ROW_GROUP_ROWS, as the comparer's */
-    uint64_t *valid;    /* scratch bitmaps */
-    uint64_t *valid2;
 };
 
 enum sc_status sc_selector_init(struct sc_selector *selector, const struct sc_filter *filter,

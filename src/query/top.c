@@ -17,19 +17,27 @@
 /* Sort keys that a cut-down aggregation may have. */
 #define MAX_ORDERS 4u
 
-/* An aggregation cut down to its order. */
+/* An aggregation cut down to its order, where anything is won by that. */
 struct narrow {
+    bool cut;
     struct sc_aggregate aggregate;
     struct sc_result_order orders[MAX_ORDERS];
 };
 
 struct top_run {
+    struct sc_source *source;
+    const struct sc_scan_options *options;
     struct sc_top *tops;
     uint32_t count;
     uint64_t memory_limit;
-    struct narrow *narrow; /* one per top */
-    bool *cut;             /* which of them are cut down */
-    struct sc_keep *keeps; /* one per top */
+    /* One per top: */
+    struct narrow *narrow;
+    struct sc_aggregate **aggregates; /* of the next scan */
+    struct sc_keep *keeps;
+    struct sc_groups **groups;
+    struct sc_summary *summary;
+    struct sc_scan_stats *stats;
+    uint32_t failed; /* units of the source, when the first scan was over */
 };
 
 /* The accumulator of the full aggregation, in the narrow one. */
@@ -53,12 +61,11 @@ static void carry_column(const struct sc_aggregate *full, struct sc_aggregate *n
         column->c = carry(full, narrow, column->c);
 }
 
-/* False when nothing is won by it. */
-static bool cut_down(const struct sc_top *top, struct narrow *out)
+static void cut_down(const struct sc_top *top, struct narrow *out)
 {
     const struct sc_aggregate *full = top->aggregate;
     if (top->limit == 0 || top->limit > MOST_KEPT || top->order_count == 0 || top->order_count > MAX_ORDERS)
-        return false;
+        return;
     out->aggregate = *full;
     out->aggregate.accumulator_count = 0;
     for (uint32_t i = 0; i < top->order_count; i++) {
@@ -66,48 +73,36 @@ static bool cut_down(const struct sc_top *top, struct narrow *out)
         carry_column(full, &out->aggregate, &out->orders[i].column);
     }
     sc_aggregate_prepare(&out->aggregate);
-    return out->aggregate.accumulator_count < full->accumulator_count;
-}
-
-static bool any_cut(const struct top_run *run)
-{
-    bool any = false;
-    for (uint32_t i = 0; i < run->count; i++)
-        any = any || run->cut[i];
-    return any;
+    out->cut = out->aggregate.accumulator_count < full->accumulator_count;
 }
 
 static uint64_t soft_limit_of(const struct top_run *run)
 {
-    if (!any_cut(run))
-        return 0;
-    return run->memory_limit != 0 && run->memory_limit / 2 < SMALL_ENOUGH ? run->memory_limit / 2
-                                                                          : SMALL_ENOUGH;
+    uint64_t half = run->memory_limit / 2, limit = half != 0 && half < SMALL_ENOUGH ? half : SMALL_ENOUGH;
+    for (uint32_t i = 0; i < run->count; i++) {
+        if (run->narrow[i].cut)
+            return limit;
+    }
+    return 0;
 }
 
 /* Of all that is grouped only the first are wanted, by the orders of what a scan sums. */
-static void set_keeps(struct top_run *run, bool narrow)
+static enum sc_status scan_all(struct top_run *run, bool narrow, uint64_t soft_limit, struct sc_error *err)
 {
     for (uint32_t i = 0; i < run->count; i++) {
         const struct sc_top *top = &run->tops[i];
-        run->keeps[i] =
-            (struct sc_keep){.orders = narrow && run->cut[i] ? run->narrow[i].orders : top->orders,
-                             .order_count = top->order_count,
-                             .limit = top->limit > MOST_KEPT ? 0 : top->limit};
+        bool cut = narrow && run->narrow[i].cut;
+        run->aggregates[i] = cut ? &run->narrow[i].aggregate : top->aggregate;
+        run->keeps[i] = (struct sc_keep){.orders = cut ? run->narrow[i].orders : top->orders,
+                                         .order_count = top->order_count,
+                                         .limit = top->limit > MOST_KEPT ? 0 : top->limit};
     }
-}
-
-static enum sc_status scan_all(struct top_run *run, struct sc_source *source,
-                               const struct sc_scan_options *options, struct sc_aggregate **aggregates,
-                               uint64_t soft_limit, struct sc_groups **groups, struct sc_summary *summary,
-                               struct sc_scan_stats *stats, struct sc_error *err)
-{
-    struct sc_aggregate_run request = {.aggregates = aggregates,
+    struct sc_aggregate_run request = {.aggregates = run->aggregates,
                                        .count = run->count,
                                        .memory_limit = run->memory_limit,
                                        .keeps = run->keeps,
                                        .soft_limit = soft_limit};
-    return sc_aggregate_run(&request, source, options, groups, summary, stats, err);
+    return sc_aggregate_run(&request, run->source, run->options, run->groups, run->summary, run->stats, err);
 }
 
 /* What the first scan found of the winners, without the values that it did not sum. */
@@ -128,75 +123,64 @@ static enum sc_status carry_winners(const struct sc_aggregate *aggregate, const 
 }
 
 /* Fills in the winners; a scan that is stopped leaves them as the first scan found them. */
-static enum sc_status fill_winners(struct sc_aggregate *aggregate, const struct sc_groups *from,
-                                   const struct sc_result *winners, struct sc_source *source,
-                                   const struct sc_scan_options *options, bool stopped,
-                                   struct sc_groups **out, struct sc_scan_stats *stats, struct sc_error *err)
+static enum sc_status fill_winners(struct top_run *run, struct sc_aggregate *aggregate,
+                                   const struct sc_seed *seed, bool stopped, struct sc_groups **out,
+                                   struct sc_error *err)
 {
-    struct sc_seed seed = {.from = from, .winners = winners};
-    struct sc_aggregate_run request = {.aggregates = &aggregate, .count = 1, .seeds = &seed};
-    struct sc_scan_options again = *options;
+    struct sc_aggregate_run request = {.aggregates = &aggregate, .count = 1, .seeds = seed};
+    struct sc_scan_options again = *run->options;
     struct sc_summary unused;
     enum sc_status status = SC_CANCELLED;
     again.progress = NULL;
     again.no_summary = true;
     if (!stopped)
-        status = sc_aggregate_run(&request, source, &again, out, &unused, stats, err);
+        status = sc_aggregate_run(&request, run->source, &again, out, &unused, run->stats, err);
     if (status != SC_CANCELLED)
         return status;
     sc_groups_free(*out);
     *out = NULL;
-    SC_TRY(carry_winners(aggregate, from, winners, out, err));
+    SC_TRY(carry_winners(aggregate, seed->from, seed->winners, out, err));
     return SC_CANCELLED;
 }
 
-/* The i-th aggregation in full; *groups is replaced. */
-static enum sc_status second_scan(struct top_run *run, uint32_t i, struct sc_source *source,
-                                  const struct sc_scan_options *options, bool stopped,
-                                  struct sc_groups **groups, struct sc_scan_stats *stats,
-                                  struct sc_error *err)
+/* The i-th aggregation in full; its groups are replaced. */
+static enum sc_status second_scan(struct top_run *run, uint32_t i, bool stopped, struct sc_error *err)
 {
-    struct sc_top *top = &run->tops[i];
+    const struct sc_top *top = &run->tops[i];
+    const struct narrow *narrow = &run->narrow[i];
     struct sc_result winners;
     struct sc_groups *filled = NULL;
-    SC_TRY(sc_groups_top(*groups, run->narrow[i].orders, top->order_count, top->limit, &winners, err));
-    if (run->narrow[i].aggregate.wide_keys &&
-        !top->aggregate->wide_keys) { /* the keys must be laid out alike */
+    SC_TRY(sc_groups_top(run->groups[i], narrow->orders, top->order_count, top->limit, &winners, err));
+    if (narrow->aggregate.wide_keys && !top->aggregate->wide_keys) { /* the keys must be laid out alike */
         top->aggregate->wide_keys = true;
         sc_aggregate_prepare(top->aggregate);
     }
-    enum sc_status status =
-        fill_winners(top->aggregate, *groups, &winners, source, options, stopped, &filled, stats, err);
+    struct sc_seed seed = {.from = run->groups[i], .winners = &winners};
+    enum sc_status status = fill_winners(run, top->aggregate, &seed, stopped, &filled, err);
     free(winners.entries);
     if (filled != NULL) {
-        sc_groups_free(*groups);
-        *groups = filled;
+        sc_groups_free(run->groups[i]);
+        run->groups[i] = filled;
     }
     return status;
 }
 
-/* *failed: how many units of the source had failed after the first scan. */
-static enum sc_status scan_twice(struct top_run *run, struct sc_source *source,
-                                 const struct sc_scan_options *options, struct sc_aggregate **aggregates,
-                                 struct sc_groups **groups, struct sc_summary *summary,
-                                 struct sc_scan_stats *stats, uint32_t *failed, struct sc_error *err)
+static enum sc_status scan_twice(struct top_run *run, struct sc_error *err)
 {
     for (uint32_t i = 0; i < run->count; i++) {
-        struct sc_aggregate *narrow = &run->narrow[i].aggregate;
-        if (!run->cut[i])
-            continue;
-        narrow->wide_keys = run->tops[i].aggregate->wide_keys;
-        sc_aggregate_prepare(narrow);
-        aggregates[i] = narrow;
+        sc_groups_free(run->groups[i]);
+        run->groups[i] = NULL;
+        run->narrow[i].aggregate.wide_keys = run->tops[i].aggregate->wide_keys;
+        if (run->narrow[i].cut)
+            sc_aggregate_prepare(&run->narrow[i].aggregate);
     }
-    set_keeps(run, true);
-    enum sc_status status = scan_all(run, source, options, aggregates, 0, groups, summary, stats, err);
-    *failed = source->units_failed;
+    enum sc_status status = scan_all(run, true, 0, err);
+    run->failed = run->source->units_failed;
     bool stopped = status == SC_CANCELLED;
     for (uint32_t i = 0; i < run->count && (status == SC_OK || status == SC_CANCELLED); i++) {
-        if (!run->cut[i] || groups[i] == NULL)
+        if (!run->narrow[i].cut || run->groups[i] == NULL)
             continue;
-        enum sc_status second = second_scan(run, i, source, options, stopped, &groups[i], stats, err);
+        enum sc_status second = second_scan(run, i, stopped, err);
         status = second == SC_OK ? status : second;
     }
     return status;
@@ -206,20 +190,12 @@ static enum sc_status scan_twice(struct top_run *run, struct sc_source *source,
  * The second scan reads columns that the first did not, and may find row groups damaged whose rows the first
  * has counted: then both are run again over other copies, or without them.
  */
-static enum sc_status scan_whole(struct top_run *run, struct sc_source *source,
-                                 const struct sc_scan_options *options, struct sc_aggregate **aggregates,
-                                 struct sc_groups **groups, struct sc_summary *summary,
-                                 struct sc_scan_stats *stats, struct sc_error *err)
+static enum sc_status scan_whole(struct top_run *run, struct sc_error *err)
 {
     enum sc_status status;
-    uint32_t failed;
     do {
-        for (uint32_t i = 0; i < run->count; i++) {
-            sc_groups_free(groups[i]);
-            groups[i] = NULL;
-        }
-        status = scan_twice(run, source, options, aggregates, groups, summary, stats, &failed, err);
-    } while (status == SC_OK && failed != source->units_failed);
+        status = scan_twice(run, err);
+    } while (status == SC_OK && run->failed != run->source->units_failed);
     return status;
 }
 
@@ -228,30 +204,30 @@ enum sc_status sc_query_top(struct sc_source *source, const struct sc_scan_optio
                             struct sc_groups **groups, struct sc_summary *summary,
                             struct sc_scan_stats *stats, struct sc_error *err)
 {
-    struct top_run run = {.tops = tops, .count = count, .memory_limit = memory_limit};
-    struct sc_aggregate **aggregates = calloc((size_t)count + 1, sizeof(struct sc_aggregate *));
-    run.narrow = calloc((size_t)count + 1, sizeof(*run.narrow));
-    run.cut = calloc((size_t)count + 1, sizeof(*run.cut));
-    run.keeps = calloc((size_t)count + 1, sizeof(*run.keeps));
-    enum sc_status status = SC_OK;
-    for (uint32_t i = 0; i < count; i++)
+    struct top_run run = {.source = source,
+                          .options = options,
+                          .tops = tops,
+                          .count = count,
+                          .memory_limit = memory_limit,
+                          .narrow = calloc((size_t)count + 1, sizeof(struct narrow)),
+                          .aggregates = calloc((size_t)count + 1, sizeof(struct sc_aggregate *)),
+                          .keeps = calloc((size_t)count + 1, sizeof(struct sc_keep)),
+                          .groups = groups,
+                          .summary = summary,
+                          .stats = stats};
+    bool room = run.narrow != NULL && run.aggregates != NULL && run.keeps != NULL;
+    enum sc_status status = room ? SC_OK : sc_fail_nomem(err, "groups");
+    for (uint32_t i = 0; i < count; i++) {
         groups[i] = NULL;
-    if (aggregates == NULL || run.narrow == NULL || run.cut == NULL || run.keeps == NULL)
-        status = sc_fail_nomem(err, "groups");
-    for (uint32_t i = 0; i < count && status == SC_OK; i++) {
-        aggregates[i] = tops[i].aggregate;
-        run.cut[i] = cut_down(&tops[i], &run.narrow[i]);
+        if (room)
+            cut_down(&tops[i], &run.narrow[i]);
     }
-    if (status == SC_OK) {
-        set_keeps(&run, false);
-        status =
-            scan_all(&run, source, options, aggregates, soft_limit_of(&run), groups, summary, stats, err);
-        if (status == SC_AGAIN)
-            status = scan_whole(&run, source, options, aggregates, groups, summary, stats, err);
-    }
-    free(aggregates);
+    if (room)
+        status = scan_all(&run, false, soft_limit_of(&run), err);
+    if (status == SC_AGAIN)
+        status = scan_whole(&run, err);
+    free(run.aggregates);
     free(run.narrow);
-    free(run.cut);
     free(run.keeps);
     return status;
 }

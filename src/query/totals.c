@@ -1,14 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "query/totals.h"
-
 #include "flow/vector.h"
-#include "store/row_fields.h"
-
-static enum sc_status add_whole(struct sc_row_stats *out, const struct sc_row_group *group)
-{
-    struct sc_row_stats stats = group->stats;
-    return sc_row_stats_merge(out, &stats);
-}
+#include "query/engine.h"
 
 /* Rows of which only some count: batches of the others are counted elsewhere. */
 static enum sc_status add_ranges(struct sc_row_stats *out, struct sc_row_group *group,
@@ -75,7 +67,8 @@ static enum sc_status add_unit(struct sc_source *source, uint32_t number, struct
     enum sc_status status =
         sc_row_group_open(context, source->segments[unit->segment], unit->group, &group, &why);
     if (status == SC_OK)
-        status = unit->ranges == NULL ? add_whole(out, group) : add_ranges(out, group, unit, &why);
+        status = unit->ranges == NULL ? sc_row_stats_merge(out, &group->stats)
+                                      : add_ranges(out, group, unit, &why);
     return status == SC_DAMAGED || status == SC_IO ? sc_source_replace(source, number, why.message) : status;
 }
 
