@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -121,15 +120,11 @@ struct sc_io *sc_io_system(void)
 
 int sc_io_write_all(struct sc_io *io, int handle, const void *bytes, size_t count)
 {
-    const char *p = bytes;
-    while (count > 0) {
-        ssize_t n = io->ops->write(io, handle, p, count);
-        if (n < 0)
-            return (int)n;
-        if (n == 0)
-            return -EIO;
-        p += n;
-        count -= (size_t)n;
+    for (size_t done = 0; done < count;) {
+        ssize_t n = io->ops->write(io, handle, (const char *)bytes + done, count - done);
+        if (n <= 0)
+            return n < 0 ? (int)n : -EIO;
+        done += (size_t)n;
     }
     return 0;
 }
@@ -156,14 +151,11 @@ int sc_io_read_all_at(struct sc_io *io, int handle, uint64_t at, void *bytes, si
 enum sc_status sc_io_read_file(const char *path, void *out, size_t most, size_t *got, struct sc_error *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = 1;
     if (fd < 0)
         return sc_fail_errno(err, errno == ENOTDIR ? ENOENT : errno, "cannot read %s", path);
-    for (*got = 0; *got < most && n > 0; *got += n > 0 ? (size_t)n : 0)
-        n = TEMP_FAILURE_RETRY(read(fd, (char *)out + *got, most - *got));
-    int failed = n < 0 ? errno : 0;
+    int result = sc_io_read_all_at(sc_io_system(), fd, 0, out, most, got);
     close(fd);
-    return failed != 0 ? sc_fail_errno(err, failed, "cannot read %s", path) : SC_OK;
+    return result < 0 ? sc_fail_errno(err, -result, "cannot read %s", path) : SC_OK;
 }
 
 int sc_io_overwrite(struct sc_io *io, const char *path, uint64_t at, const void *bytes, size_t count)
@@ -219,12 +211,7 @@ int sc_io_make_folders(struct sc_io *io, const char *path, size_t known)
 
 /* ---- replacing a file ---- */
 
-struct names {
-    char folder[PATH_MAX];
-    char temporary[PATH_MAX];
-};
-
-static bool name_files(const char *path, struct names *out)
+bool sc_io_name_beside(const char *path, const char *suffix, struct sc_io_names *out)
 {
     const char *slash = strrchr(path, '/');
     const char *name = slash == NULL ? path : slash + 1;
@@ -232,7 +219,7 @@ static bool name_files(const char *path, struct names *out)
         snprintf(out->folder, sizeof(out->folder), "%.*s",
                  slash == NULL || slash == path ? 1 : (int)(slash - path), slash == NULL ? "." : path);
     int temporary =
-        snprintf(out->temporary, sizeof(out->temporary), "%.*s.%s.tmp", (int)(name - path), path, name);
+        snprintf(out->temporary, sizeof(out->temporary), "%.*s.%s%s", (int)(name - path), path, name, suffix);
     return folder < (int)sizeof(out->folder) && temporary < (int)sizeof(out->temporary);
 }
 
@@ -258,7 +245,7 @@ static int write_temporary(struct sc_io *io, const char *path, sc_io_fill_fn *fi
     return result != 0 ? result : closed;
 }
 
-static int replace(struct sc_io *io, const struct names *names, const char *path, sc_io_fill_fn *fill,
+static int replace(struct sc_io *io, const struct sc_io_names *names, const char *path, sc_io_fill_fn *fill,
                    void *arg, bool sync)
 {
     int result = write_temporary(io, names->temporary, fill, arg, sync);
@@ -274,9 +261,9 @@ static int replace(struct sc_io *io, const struct names *names, const char *path
 static enum sc_status replace_or_say(struct sc_io *io, const char *path, sc_io_fill_fn *fill, void *arg,
                                      bool sync, struct sc_error *err)
 {
-    struct names names;
+    struct sc_io_names names;
     int result = -ENAMETOOLONG;
-    if (name_files(path, &names))
+    if (sc_io_name_beside(path, ".tmp", &names))
         result = replace(io == NULL ? sc_io_system() : io, &names, path, fill, arg, sync);
     return result == 0 ? SC_OK : sc_fail_errno(err, -result, "cannot write %s", path);
 }

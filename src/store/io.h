@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -63,6 +64,13 @@ int sc_io_overwrite(struct sc_io *io, const char *path, uint64_t at, const void 
  * them may have died before. Returns 0 or -errno.
  */
 int sc_io_make_folders(struct sc_io *io, const char *path, size_t known);
+
+struct sc_io_names {
+    char folder[PATH_MAX];
+    char temporary[PATH_MAX]; /* FOLDER/.NAME and a suffix */
+};
+/* The folder of a file, and what a new one that is to take its place is called. False: the path is too long. */
+bool sc_io_name_beside(const char *path, const char *suffix, struct sc_io_names *out);
 
 /*
  * The one way to replace a small file, or to make it: FOLDER/.NAME.tmp is written, synced and renamed to FOLDER/NAME, and the folder
