@@ -15,7 +15,7 @@
  */
 #include "base/clock.h"
 #include "cli/rank_query.h"
-#include "cluster/ranks_mpi.h"
+#include "cluster/ranks.h"
 
 #include <mpi.h>
 #include <stdlib.h>

@@ -12,7 +12,7 @@
  * beats on stderr (cluster/beat.h), rank 0 writes its exit status there, and all end with 0.
  */
 #include "cli/rank_query.h"
-#include "cluster/ranks_mpi.h"
+#include "cluster/ranks.h"
 
 #include <stdlib.h>
 #include <string.h>

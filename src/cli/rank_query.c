@@ -3,8 +3,7 @@
 
 #include "base/clock.h"
 #include "cluster/listing.h"
-#include "cluster/muster.h"
-#include "cluster/ranks_mpi.h"
+#include "cluster/ranks.h"
 #include "cluster/reduce.h"
 #include "cluster/share.h"
 #include "conf/config.h"

@@ -29,20 +29,12 @@ bool sc_ask_word(struct sc_ask *ask, const char *word)
 }
 
 /* Names, addresses of both kinds, with a zone. ssh itself runs no shell on them, but what it starts may. */
-static bool is_host(const char *host)
-{
-    if (host[0] == '\0' || host[0] == '-')
-        return false;
-    for (const char *p = host; *p != '\0'; p++) {
-        if (!isalnum((unsigned char)*p) && strchr(".-_:%", *p) == NULL)
-            return false;
-    }
-    return true;
-}
-
 enum sc_status sc_ask_check_host(const char *host, struct sc_error *err)
 {
-    return is_host(host) ? SC_OK : sc_fail(err, SC_USAGE, "\"%.200s\" is no host that can be asked", host);
+    bool good = host[0] != '\0' && host[0] != '-';
+    for (const char *p = host; good && *p != '\0'; p++)
+        good = isalnum((unsigned char)*p) || strchr(".-_:%", *p) != NULL;
+    return good ? SC_OK : sc_fail(err, SC_USAGE, "\"%.200s\" is no host that can be asked", host);
 }
 
 enum sc_status sc_ask_ssh(struct sc_ask *ask, char *command, const char *host, struct sc_error *err)

@@ -5,17 +5,18 @@
 
 #include <stdlib.h>
 
-/* At `at` the number of copies changes. */
+/* Both are sorted and found by their first member (sc_holding_compare). */
+
+/* From at.first on the number of copies is another one. */
 struct edge {
-    uint64_t window_ms, stream, at;
-    uint32_t lane;
+    struct sc_holding at;
     int change;
 };
 
-/* Batches of one window, stream and lane that somebody holds. */
+/* How many batches of a window, stream and lane somebody holds. */
 struct lane_copies {
-    uint64_t window_ms, stream, held;
-    uint32_t lane;
+    struct sc_holding of; /* first 0 */
+    uint64_t held;
 };
 
 struct comparison {
@@ -28,18 +29,6 @@ struct comparison {
     uint32_t window_count;
     uint32_t replication;
 };
-
-static int compare_edges(const void *x, const void *y)
-{
-    const struct edge *a = x, *b = y;
-    if (a->window_ms != b->window_ms)
-        return a->window_ms < b->window_ms ? -1 : 1;
-    if (a->stream != b->stream)
-        return a->stream < b->stream ? -1 : 1;
-    if (a->lane != b->lane)
-        return a->lane < b->lane ? -1 : 1;
-    return a->at < b->at ? -1 : a->at > b->at;
-}
 
 static enum sc_status gather(struct comparison *c, const struct sc_holdings *const *nodes, uint32_t count,
                              uint64_t horizon_ms)
@@ -54,19 +43,15 @@ static enum sc_status gather(struct comparison *c, const struct sc_holdings *con
     for (uint32_t n = 0; n < count; n++) {
         for (uint32_t i = 0; nodes[n] != NULL && i < nodes[n]->count; i++) {
             const struct sc_holding *h = &nodes[n]->list[i];
-            struct edge e = {.window_ms = h->window_ms, .stream = h->stream, .lane = h->lane};
             if (h->window_ms < horizon_ms)
                 continue;
-            e.at = h->first;
-            e.change = 1;
-            c->edges[c->edge_count++] = e;
-            e.at = h->last + 1;
-            e.change = -1;
-            c->edges[c->edge_count++] = e;
+            c->edges[c->edge_count++] = (struct edge){.at = *h, .change = 1};
+            c->edges[c->edge_count] = (struct edge){.at = *h, .change = -1};
+            c->edges[c->edge_count++].at.first = h->last + 1;
         }
     }
     if (c->edge_count > 1)
-        qsort(c->edges, c->edge_count, sizeof(*c->edges), compare_edges);
+        qsort(c->edges, c->edge_count, sizeof(*c->edges), sc_holding_compare);
     return SC_OK;
 }
 
@@ -120,7 +105,7 @@ static enum sc_status list_windows(struct comparison *c, uint32_t most)
     if (w == NULL)
         return SC_NOMEM;
     for (size_t i = 0; i < c->edge_count; i++)
-        w[count++].window_ms = c->edges[i].window_ms;
+        w[count++].window_ms = c->edges[i].at.window_ms;
     for (uint32_t i = 0; i < c->tallies.tally_count; i++)
         w[count++].window_ms = c->tallies.tallies[i].window_ms;
     if (count > 1)
@@ -156,7 +141,7 @@ static void count_batches(const struct comparison *c, struct sc_window_copies *w
         w->single += batches;
 }
 
-static bool same_lane(const struct edge *a, const struct edge *b)
+static bool same_lane(const struct sc_holding *a, const struct sc_holding *b)
 {
     return a->window_ms == b->window_ms && a->stream == b->stream && a->lane == b->lane;
 }
@@ -165,13 +150,13 @@ static void sweep(struct comparison *c)
 {
     for (size_t i = 0, n; i < c->edge_count; i += n) {
         const struct edge *first = &c->edges[i];
-        struct sc_window_copies *w = window_of(c, first->window_ms);
+        struct sc_window_copies *w = window_of(c, first->at.window_ms);
         struct lane_copies *lane = &c->lanes[c->lane_count++];
         int copies = 0;
-        *lane =
-            (struct lane_copies){.window_ms = first->window_ms, .stream = first->stream, .lane = first->lane};
-        for (n = 0; i + n < c->edge_count && same_lane(first, &first[n]); n++) {
-            uint64_t batches = n == 0 ? 0 : first[n].at - first[n - 1].at;
+        *lane = (struct lane_copies){.of = first->at};
+        lane->of.first = 0;
+        for (n = 0; i + n < c->edge_count && same_lane(&first->at, &first[n].at); n++) {
+            uint64_t batches = n == 0 ? 0 : first[n].at.first - first[n - 1].at.first;
             if (copies > 0 && w != NULL) {
                 count_batches(c, w, batches, copies);
                 lane->held += batches;
@@ -182,16 +167,6 @@ static void sweep(struct comparison *c)
 }
 
 /* ---- what ought to be there ---- */
-
-static int compare_lane_copies(const void *x, const void *y)
-{
-    const struct lane_copies *a = x, *b = y;
-    if (a->window_ms != b->window_ms)
-        return a->window_ms < b->window_ms ? -1 : 1;
-    if (a->stream != b->stream)
-        return a->stream < b->stream ? -1 : 1;
-    return a->lane < b->lane ? -1 : a->lane > b->lane;
-}
 
 /* Takes from `from` what is still left of an accepted loss. */
 static uint64_t take_known(uint64_t *from, uint64_t *left)
@@ -206,9 +181,8 @@ static uint64_t take_known(uint64_t *from, uint64_t *left)
 static void judge_lane(const struct comparison *c, const struct sc_tally *t, const struct sc_tally_lane *lane,
                        struct sc_window_copies *w)
 {
-    struct lane_copies key = {.window_ms = t->window_ms, .stream = t->stream, .lane = lane->lane};
-    const struct lane_copies *found =
-        bsearch(&key, c->lanes, c->lane_count, sizeof(key), compare_lane_copies);
+    struct lane_copies key = {{.window_ms = t->window_ms, .stream = t->stream, .lane = lane->lane}, 0};
+    const struct lane_copies *found = bsearch(&key, c->lanes, c->lane_count, sizeof(key), sc_holding_compare);
     const struct sc_loss *accepted_loss =
         sc_losses_find(&c->tallies.losses, t->stream, t->window_ms, lane->lane);
     uint64_t held = found == NULL ? 0 : found->held;

@@ -13,20 +13,15 @@
 
 /* ---- who takes part ---- */
 
-static enum sc_status allocate(struct sc_crew *c, size_t most, struct sc_error *err)
-{
-    c->nodes = calloc(most, sizeof(*c->nodes));
-    c->of_rank = calloc(most, sizeof(struct sc_crew_node *));
-    c->ranks = calloc(most, sizeof(*c->ranks));
-    return c->nodes == NULL || c->of_rank == NULL || c->ranks == NULL ? sc_fail_nomem(err, "the nodes")
-                                                                      : SC_OK;
-}
-
 enum sc_status sc_crew_init(struct sc_crew *c, const struct sc_cluster *cluster, const char *here_name,
                             struct sc_error *err)
 {
-    *c = (struct sc_crew){0};
-    SC_TRY(allocate(c, (size_t)cluster->count + 1, err));
+    size_t most = (size_t)cluster->count + 1;
+    *c = (struct sc_crew){.nodes = calloc(most, sizeof(*c->nodes)),
+                          .of_rank = calloc(most, sizeof(struct sc_crew_node *)),
+                          .ranks = calloc(most, sizeof(*c->ranks))};
+    if (c->nodes == NULL || c->of_rank == NULL || c->ranks == NULL)
+        return sc_fail_nomem(err, "the nodes");
     for (uint32_t i = 0; i < cluster->count; i++) {
         const struct sc_member *m = &cluster->members[i];
         bool here = here_name != NULL && strcmp(here_name, m->name) == 0;
@@ -248,14 +243,7 @@ static void strike(struct sc_crew_node *n, const struct sc_job_result *result)
     n->died = true;
 }
 
-/* Nothing tells why an attempt failed: the ports that it drew may be taken on some node, of which Open MPI's daemon says nothing. */
-static bool try_once_more(struct sc_crew *c)
-{
-    bool first = !c->puzzled;
-    c->puzzled = true;
-    return first;
-}
-
+/* Here and below: whether anybody is to blame. */
 static bool learn_from_silence(struct sc_crew *c, const struct sc_crew_failure *f)
 {
     char why[SC_CREW_PROBLEM_MAX];
@@ -263,7 +251,7 @@ static bool learn_from_silence(struct sc_crew *c, const struct sc_crew_failure *
     snprintf(why, sizeof(why), "it was silent for %.0f s", (double)f->silence_ms / 1000);
     if (blamed != NULL)
         give_up(blamed, why);
-    return blamed != NULL || try_once_more(c);
+    return blamed != NULL;
 }
 
 static bool learn_from_death(struct sc_crew *c, const struct sc_crew_failure *f)
@@ -271,7 +259,7 @@ static bool learn_from_death(struct sc_crew *c, const struct sc_crew_failure *f)
     struct sc_crew_node *blamed = who_died(c, f);
     if (blamed != NULL)
         strike(blamed, f->result);
-    return blamed != NULL || try_once_more(c);
+    return blamed != NULL;
 }
 
 /* It ended by itself, or a rank was never heard: ssh may have said why, or the nodes do when they are asked. */
@@ -290,17 +278,17 @@ static bool learn_from_nodes(struct sc_crew *c, const struct sc_crew_failure *f)
                  (double)f->launch_ms / 1000);
         give_up(c->of_rank[result->rank], why);
     }
-    return sc_crew_left(c) != before || blamed != NULL || try_once_more(c);
+    return sc_crew_left(c) != before || blamed != NULL;
 }
 
+/* Once when nothing tells why: the ports that were drawn may be taken on some node, of which Open MPI's daemon says nothing. */
 bool sc_crew_learn(struct sc_crew *c, const struct sc_crew_failure *f)
 {
-    switch (f->result->end) {
-    case SC_JOB_SILENT:
-        return learn_from_silence(c, f);
-    case SC_JOB_DIED:
-        return learn_from_death(c, f);
-    default:
-        return learn_from_nodes(c, f);
-    }
+    enum sc_job_end end = f->result->end;
+    bool told = end == SC_JOB_SILENT ? learn_from_silence(c, f)
+                : end == SC_JOB_DIED ? learn_from_death(c, f)
+                                     : learn_from_nodes(c, f);
+    bool again = told || !c->puzzled;
+    c->puzzled = c->puzzled || !told;
+    return again;
 }

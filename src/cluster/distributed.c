@@ -7,7 +7,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static bool is_root(const struct sc_distributed *d)
 {
@@ -250,7 +249,6 @@ static enum sc_status take_lost(void *arg, uint32_t rank, struct sc_cursor *in, 
 static enum sc_status read_again(struct sc_distributed *d, bool *again, struct sc_error *err)
 {
     struct sc_buf mine = {0};
-    uint64_t more = 0;
     sc_buf_append_le32(&mine, d->source.lost_count);
     for (uint32_t i = 0; i < d->source.lost_count; i++)
         sc_buf_append_le32(&mine, d->source.lost[i]);
@@ -259,7 +257,7 @@ static enum sc_status read_again(struct sc_distributed *d, bool *again, struct s
     *again = false;
     if (status == SC_OK && is_root(d))
         status = refuse(sc_planner_reassign(d->planner, &d->source, again), err);
-    more = *again;
+    uint64_t more = *again;
     if (status == SC_OK)
         status = sc_ranks_most(d->options.ranks, &more, err);
     *again = more != 0;
@@ -298,12 +296,8 @@ static enum sc_status take_sentences(struct sc_cursor *in, struct sc_source *to,
     uint32_t count = sc_cursor_le32(in);
     for (uint32_t i = 0; i < count && !in->failed; i++) {
         char text[SC_ERROR_MAX + 320];
-        uint32_t length;
-        const char *bytes = sc_inventory_get_text(in, &length);
-        if (bytes == NULL || length >= sizeof(text))
+        if (!sc_inventory_copy_text(in, text, sizeof(text)))
             return SC_DAMAGED;
-        memcpy(text, bytes, length);
-        text[length] = '\0';
         SC_TRY(note_one(to, text));
     }
     return in->failed ? SC_DAMAGED : SC_OK;

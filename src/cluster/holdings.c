@@ -6,7 +6,6 @@
 #include "store/reader.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* ---- the list ---- */
 
@@ -51,7 +50,7 @@ static int compare_lanes(const struct sc_holding *a, const struct sc_holding *b)
     return a->lane < b->lane ? -1 : a->lane > b->lane;
 }
 
-static int compare_holdings(const void *x, const void *y)
+int sc_holding_compare(const void *x, const void *y)
 {
     const struct sc_holding *a = x, *b = y;
     int order = compare_lanes(a, b);
@@ -62,7 +61,7 @@ void sc_holdings_settle(struct sc_holdings *h)
 {
     uint32_t kept = 0;
     if (h->count > 1)
-        qsort(h->list, h->count, sizeof(*h->list), compare_holdings);
+        qsort(h->list, h->count, sizeof(*h->list), sc_holding_compare);
     for (uint32_t i = 1; i < h->count; i++) {
         struct sc_holding *last = &h->list[kept], *next = &h->list[i];
         bool joined =
@@ -82,9 +81,7 @@ void sc_holdings_free(struct sc_holdings *h)
     free(h->tallies);
     free(h->list);
     sc_losses_free(&h->losses);
-    h->tallies = NULL;
-    h->list = NULL;
-    h->tally_count = h->count = h->unreadable = 0;
+    *h = (struct sc_holdings){0};
 }
 
 /* ---- from the files of a store ---- */
@@ -212,20 +209,13 @@ static enum sc_status read_listed(struct sc_holdings *h, const char *store, cons
     return status;
 }
 
-static int compare_files(const struct sc_catalogue_file *a, const struct sc_catalogue_file *b)
-{
-    if (a->window_ms != b->window_ms)
-        return a->window_ms < b->window_ms ? -1 : 1;
-    return strcmp(a->path, b->path);
-}
-
 /* Whether a sorted listing shows a file that an earlier one did not: a seal may have taken others away. */
 static bool has_new_file(const struct sc_catalogue *now, const struct sc_catalogue *before)
 {
     for (uint32_t i = 0, k = 0; i < now->count; i++) {
-        while (k < before->count && compare_files(&before->files[k], &now->files[i]) < 0)
+        while (k < before->count && sc_catalogue_compare(&before->files[k], &now->files[i]) < 0)
             k++;
-        if (k == before->count || compare_files(&before->files[k], &now->files[i]) != 0)
+        if (k == before->count || sc_catalogue_compare(&before->files[k], &now->files[i]) != 0)
             return true;
     }
     return false;

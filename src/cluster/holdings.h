@@ -41,6 +41,8 @@ void sc_holdings_free(struct sc_holdings *holdings);
 enum sc_status sc_holdings_add(struct sc_holdings *holdings, const struct sc_holding *holding);
 enum sc_status sc_holdings_add_tally(struct sc_holdings *holdings, struct sc_tally *tally); /* taken over */
 void sc_holdings_settle(struct sc_holdings *holdings);
+/* By window, stream, lane and first number, as qsort asks for it. */
+int sc_holding_compare(const void *x, const void *y);
 
 /* {"windows": [...], "losses": [...], "unreadable": N}; NULL without memory. */
 json_t *sc_holdings_to_json(const struct sc_holdings *holdings);

@@ -125,11 +125,10 @@ json_t *sc_holdings_to_json(const struct sc_holdings *h)
 static bool read_hex(const json_t *object, const char *key, uint64_t most, uint64_t *out)
 {
     const char *text = json_string_value(json_object_get(object, key));
-    char *end;
     if (text == NULL || text[0] == '\0' || strlen(text) > 16 ||
         strspn(text, "0123456789abcdef") != strlen(text))
         return false;
-    *out = strtoull(text, &end, 16);
+    *out = strtoull(text, NULL, 16);
     return *out <= most;
 }
 

@@ -12,16 +12,10 @@ void sc_inventory_put_text(const char *text, struct sc_buf *out)
     sc_buf_append(out, text, length);
 }
 
-const char *sc_inventory_get_text(struct sc_cursor *in, uint32_t *length)
-{
-    *length = sc_cursor_le32(in);
-    return (const char *)sc_cursor_take(in, *length);
-}
-
 bool sc_inventory_copy_text(struct sc_cursor *in, char *out, size_t size)
 {
-    uint32_t length;
-    const char *text = sc_inventory_get_text(in, &length);
+    uint32_t length = sc_cursor_le32(in);
+    const uint8_t *text = sc_cursor_take(in, length);
     if (text == NULL || length >= size)
         return false;
     memcpy(out, text, length);

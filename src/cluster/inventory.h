@@ -25,10 +25,7 @@ enum sc_status sc_inventory_get_tallies(struct sc_cursor *in, struct sc_expected
 void sc_inventory_put_copies(const struct sc_source *source, struct sc_buf *out);
 
 void sc_inventory_put_text(const char *text, struct sc_buf *out);
-/* Borrowed from the bytes, without an end; NULL: damaged. */
-const char *sc_inventory_get_text(struct sc_cursor *in, uint32_t *length);
-
-/* The same as a string of its own. False: damaged, or too long for it. */
+/* As a string again. False: damaged, or too long for it. */
 bool sc_inventory_copy_text(struct sc_cursor *in, char *out, size_t size);
 
 void sc_inventory_put_summary(const struct sc_summary *summary, struct sc_buf *out);

@@ -38,7 +38,7 @@ struct job {
 
 /* ---- starting ---- */
 
-static void close_two(int fds[2])
+static void close_two(const int fds[2])
 {
     if (fds[0] >= 0)
         close(fds[0]);
@@ -319,10 +319,7 @@ static void drain(struct job *j)
     while ((j->out >= 0 || j->said >= 0) && sc_clock_mono_ms() < until)
         look(j, LOOK_MS);
     take_lines(j, true);
-    if (j->out >= 0)
-        close(j->out);
-    if (j->said >= 0)
-        close(j->said);
+    close_two((int[]){j->out, j->said});
 }
 
 enum sc_status sc_job_run(const struct sc_job_options *options, struct sc_job_result *result,

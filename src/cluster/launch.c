@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ssh must ask nobody and give up soon; Open MPI divides it at blanks. */
 /*
  * What Open MPI listens on, on every machine and only while a query runs (docs/operations.md, for firewalls). Its daemons bind all
  * ports that they are given, and none that connections of an earlier query still linger on: so each query draws a few.
@@ -18,6 +17,7 @@
 #define RANK_PORT_FIRST   "23500" /* each rank takes the first that is free */
 #define RANK_PORT_COUNT   "500"
 
+/* ssh must ask nobody and give up soon; Open MPI divides it at blanks. */
 #define SSH_OPTIONS "-o BatchMode=yes -o ConnectTimeout=%u -o ServerAliveInterval=2 -o ServerAliveCountMax=2"
 
 static void add_mca(struct sc_words *words, const char *name, const char *value)
@@ -85,9 +85,13 @@ static void add_rank(const struct sc_launch *l, uint32_t index, struct sc_words 
 }
 
 /* A word that is ":" alone would begin another program for mpiexec. */
-static bool is_safe(const char *word)
+static bool are_safe(char *const *words)
 {
-    return strcmp(word, ":") != 0;
+    for (; words != NULL && *words != NULL; words++) {
+        if (strcmp(*words, ":") == 0)
+            return false;
+    }
+    return true;
 }
 
 enum sc_status sc_launch_words(const struct sc_launch *l, struct sc_words *out, struct sc_error *err)
@@ -96,14 +100,8 @@ enum sc_status sc_launch_words(const struct sc_launch *l, struct sc_words *out, 
         if (l->ranks[i].host != NULL)
             SC_TRY(sc_ask_check_host(l->ranks[i].host, err));
     }
-    for (char *const *word = l->first; word != NULL && *word != NULL; word++) {
-        if (!is_safe(*word))
-            return sc_fail(err, SC_USAGE, "a word \":\" cannot be handed to other nodes");
-    }
-    for (char *const *word = l->query; *word != NULL; word++) {
-        if (!is_safe(*word))
-            return sc_fail(err, SC_USAGE, "a word \":\" cannot be handed to other nodes");
-    }
+    if (!are_safe(l->first) || !are_safe(l->query))
+        return sc_fail(err, SC_USAGE, "a word \":\" cannot be handed to other nodes");
     add_options(l, out);
     for (uint32_t i = 0; i < l->rank_count; i++)
         add_rank(l, i, out);

@@ -7,7 +7,6 @@
 #include "cluster/listing.h"
 
 #include "cluster/listing_feed.h"
-#include "cluster/listing_record.h"
 #include "query/sort_key.h"
 
 #include <stdlib.h>
@@ -24,6 +23,16 @@ static bool goes_on(enum sc_status status)
 
 /* ---- a rank that is asked ---- */
 
+static void put_answer(bool over, enum sc_status status, const void *bytes, size_t count,
+                       struct sc_buf *answer)
+{
+    sc_buf_clear(answer);
+    sc_buf_append_u8(answer, over);
+    sc_buf_append_u8(answer, (uint8_t)status);
+    if (count != 0)
+        sc_buf_append(answer, bytes, count);
+}
+
 static enum sc_status make_answer(struct sc_feed *feed, struct sc_buf *piece, struct sc_buf *answer,
                                   struct sc_error *err)
 {
@@ -31,23 +40,17 @@ static enum sc_status make_answer(struct sc_feed *feed, struct sc_buf *piece, st
     struct sc_error why = {0};
     sc_feed_take(feed, piece, &over);
     enum sc_status status = over ? sc_feed_status(feed, &why) : SC_OK;
-    sc_buf_clear(answer);
-    sc_buf_append_u8(answer, over);
-    sc_buf_append_u8(answer, (uint8_t)status);
-    if (goes_on(status) && piece->len != 0)
-        sc_buf_append(answer, piece->data, piece->len);
-    else if (!goes_on(status))
-        sc_buf_append_str(answer, why.message);
+    if (goes_on(status))
+        put_answer(over, status, piece->data, piece->len, answer);
+    else
+        put_answer(over, status, why.message, strlen(why.message), answer);
     return sc_buf_ok(answer) ? SC_OK : sc_fail_nomem(err, "a piece of the listing");
 }
 
 /* A rank without a listing says so. */
 static void make_refusal(enum sc_status status, const struct sc_error *err, struct sc_buf *answer)
 {
-    sc_buf_clear(answer);
-    sc_buf_append_u8(answer, 1);
-    sc_buf_append_u8(answer, (uint8_t)status);
-    sc_buf_append_str(answer, err == NULL ? "" : err->message);
+    put_answer(true, status, err->message, strlen(err->message), answer);
     if (!sc_buf_ok(answer)) /* parts of it mean something else */
         sc_buf_clear(answer);
 }
@@ -199,17 +202,13 @@ static enum sc_status take_own(struct merger *m, struct input *in)
     return goes_on(status) ? SC_OK : status;
 }
 
-/* Even after a stop so much is written: each rank has its share ready. */
-static bool little(const struct sc_listing *listing)
-{
-    return listing->limit != 0 && listing->limit <= SC_MOST_FITTED;
-}
-
 static enum sc_status fetch(struct merger *m, uint32_t rank)
 {
     struct input *in = &m->inputs[rank];
+    /* Even after a stop so much is written: each rank has its share ready. */
+    bool little = m->listing->limit != 0 && m->listing->limit <= SC_MOST_FITTED;
     SC_TRY(flush(m)); /* it may take long */
-    if (m->cancel != NULL && atomic_load(m->cancel) != 0 && !little(m->listing)) {
+    if (m->cancel != NULL && atomic_load(m->cancel) != 0 && !little) {
         m->stopped = true;
         return SC_END;
     }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cluster/listing_feed.h"
 
-#include "cluster/listing_record.h"
-
 #include <pthread.h>
 #include <stdlib.h>
 

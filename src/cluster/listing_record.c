@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "cluster/listing_record.h"
+#include "cluster/listing_feed.h"
 
 #define NULL_BIT 0x80u
 

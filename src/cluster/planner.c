@@ -13,23 +13,15 @@ struct sc_planner {
     struct sc_read_plan plan;
     uint64_t *windows; /* of each row group, ms */
     uint32_t group_count;
-    uint32_t rank_count, added;
-    struct rank *ranks;
+    uint32_t added; /* ranks, so far */
     uint32_t *failed;
     uint32_t failed_count;
+    struct rank ranks[];
 };
 
 struct sc_planner *sc_planner_create(uint32_t ranks)
 {
-    struct sc_planner *p = calloc(1, sizeof(*p));
-    if (p == NULL)
-        return NULL;
-    p->rank_count = ranks;
-    p->ranks = calloc((size_t)ranks + 1, sizeof(*p->ranks));
-    if (p->ranks != NULL)
-        return p;
-    free(p);
-    return NULL;
+    return calloc(1, sizeof(struct sc_planner) + ranks * sizeof(struct rank));
 }
 
 void sc_planner_free(struct sc_planner *p)
@@ -38,7 +30,6 @@ void sc_planner_free(struct sc_planner *p)
         return;
     sc_read_plan_free(&p->plan);
     free(p->windows);
-    free(p->ranks);
     free(p->failed);
     free(p);
 }

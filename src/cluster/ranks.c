@@ -6,14 +6,6 @@ static enum sc_status no_memory(struct sc_error *err)
     return sc_fail_nomem(err, "what ranks pass to each other");
 }
 
-static enum sc_status copy(struct sc_buf *to, const struct sc_buf *from, struct sc_error *err)
-{
-    sc_buf_clear(to);
-    if (from->len != 0)
-        sc_buf_append(to, from->data, from->len);
-    return sc_buf_ok(to) ? SC_OK : no_memory(err);
-}
-
 static enum sc_status take_bytes(sc_ranks_take_fn *take, void *arg, uint32_t rank, const struct sc_buf *bytes,
                                  struct sc_error *err)
 {
@@ -46,7 +38,10 @@ enum sc_status sc_ranks_scatter(const struct sc_ranks *r, const struct sc_buf *a
         return r->pass(r->arg, SC_NO_RANK, NULL, 0, mine, err);
     for (uint32_t i = 1; i < r->count; i++)
         SC_TRY(r->pass(r->arg, i, &all[i], SC_NO_RANK, NULL, err));
-    return copy(mine, &all[0], err);
+    sc_buf_clear(mine);
+    if (all[0].len != 0)
+        sc_buf_append(mine, all[0].data, all[0].len);
+    return sc_buf_ok(mine) ? SC_OK : no_memory(err);
 }
 
 enum sc_status sc_ranks_broadcast(const struct sc_ranks *r, struct sc_buf *bytes, struct sc_error *err)

@@ -45,4 +45,12 @@ enum sc_status sc_ranks_settle(const struct sc_ranks *ranks, enum sc_status mine
  * other ranks wait. */
 enum sc_status sc_ranks_agree(const struct sc_ranks *ranks, enum sc_status mine, struct sc_error *err);
 
+/* ---- over MPI: ranks_mpi.c, which alone includes mpi.h, and which only the rank's program has ---- */
+
+/* Once per process. @return SC_OK; SC_UNSUPPORTED without a library that works. */
+enum sc_status sc_ranks_mpi_begin(int *argc, char ***argv, struct sc_ranks *out, struct sc_error *err);
+void sc_ranks_mpi_end(void);
+/* Ends all ranks, and mostly this process: one that comes back ends by itself. */
+void sc_ranks_mpi_abort(int status);
+
 #endif

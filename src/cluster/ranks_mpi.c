@@ -3,7 +3,7 @@
  * Messages are cut into pieces of at most 256 MiB, since MPI counts in int; a piece that is not full is the last. Nothing
  * spins: a rank that waits lets others have the processor, as threads that scan may share it.
  */
-#include "cluster/ranks_mpi.h"
+#include "cluster/ranks.h"
 
 #include <mpi.h>
 #include <time.h>
@@ -21,15 +21,21 @@ static enum sc_status fail(int code, struct sc_error *err)
     return sc_fail(err, SC_IO, "MPI: %.*s", length, text);
 }
 
+static void nap(unsigned looks)
+{
+    const struct timespec time = {.tv_nsec = NAP_NS};
+    if (looks > QUICK)
+        nanosleep(&time, NULL);
+}
+
 /* Before MPI_Wait, which alone would spin. */
 static void await(MPI_Request request)
 {
     int done = 0, code = MPI_SUCCESS;
     for (unsigned looks = 0; !done && code == MPI_SUCCESS; looks++) {
-        const struct timespec nap = {.tv_nsec = NAP_NS};
         code = MPI_Request_get_status(request, &done, MPI_STATUS_IGNORE);
-        if (!done && looks > QUICK)
-            nanosleep(&nap, NULL);
+        if (!done)
+            nap(looks);
     }
 }
 
@@ -47,10 +53,9 @@ static int probe(uint32_t peer, int *count)
     MPI_Status status;
     int found = 0, code = MPI_SUCCESS;
     for (unsigned looks = 0; !found && code == MPI_SUCCESS; looks++) {
-        const struct timespec nap = {.tv_nsec = NAP_NS};
         code = MPI_Iprobe((int)peer, TAG, MPI_COMM_WORLD, &found, &status);
-        if (!found && looks > QUICK)
-            nanosleep(&nap, NULL);
+        if (!found)
+            nap(looks);
     }
     return code == MPI_SUCCESS ? MPI_Get_count(&status, MPI_BYTE, count) : code;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cluster/reduce.h"
 
-#include "cluster/reduce_tput.h"
+#include "cluster/reduce_steps.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -33,19 +33,15 @@ static void add_account(uint64_t *sum, const uint64_t *theirs)
     sum[WIDE] |= theirs[WIDE];
 }
 
-static uint64_t little(uint32_t ranks)
-{
-    return ranks * LITTLE_BYTES_EACH > LITTLE_BYTES ? ranks * LITTLE_BYTES_EACH : LITTLE_BYTES;
-}
-
 static enum sc_reduce_way choose(const struct sc_reduce *r, const uint64_t *sum)
 {
     uint32_t ranks = r->ranks.count;
+    uint64_t little = ranks * LITTLE_BYTES_EACH > LITTLE_BYTES ? ranks * LITTLE_BYTES_EACH : LITTLE_BYTES;
     /* Sums of several ranks that may not fit 64 bits have no order that sums of one rank tell about. */
     bool tput = sc_reduce_tput_suits(r->wish, r->aggregate) && sum[GREATEST] <= UINT64_MAX / ranks;
     if (r->wish->way != SC_REDUCE_AUTO)
         return r->wish->way == SC_REDUCE_TPUT && !tput ? SC_REDUCE_EXCHANGE : r->wish->way;
-    if (ranks == 1 || sum[GROUPS] <= little(ranks) / r->aggregate->entry_bytes)
+    if (ranks == 1 || sum[GROUPS] <= little / r->aggregate->entry_bytes)
         return SC_REDUCE_GATHER;
     return tput && r->wish->limit <= sum[GROUPS] / ranks / TPUT_GROUPS_EACH ? SC_REDUCE_TPUT
                                                                             : SC_REDUCE_EXCHANGE;
@@ -68,19 +64,11 @@ static enum sc_status make_plan(struct sc_reduce *r, uint64_t *plan)
 
 /* ---- gather ---- */
 
-static void drop(struct sc_reduce *r)
-{
-    sc_groups_free(*r->groups);
-    *r->groups = NULL;
-}
-
 static enum sc_status gather(struct sc_reduce *r)
 {
     struct sc_buf mine = {0};
-    if (r->ranks.rank != 0 && sc_reduce_fine(r) && sc_groups_write(*r->groups, &mine) != SC_OK) {
+    if (r->ranks.rank != 0 && sc_reduce_fine(r) && sc_groups_write(*r->groups, &mine) != SC_OK)
         sc_reduce_note(r, sc_fail_nomem(r->err, "groups to send"));
-        sc_buf_clear(&mine);
-    }
     enum sc_status status = sc_reduce_collect(r, &mine, *r->groups);
     sc_buf_free(&mine);
     return status;
@@ -191,7 +179,9 @@ enum sc_status sc_reduce_groups(const struct sc_ranks *ranks, const struct sc_re
         sc_reduce_note(&r, sc_groups_widen(*groups, aggregate, err));
     SC_TRY(run(&r, (enum sc_reduce_way)plan[PLAN_WAY]));
     SC_TRY(sc_ranks_settle(&r.ranks, r.status, err));
-    if (ranks->rank != 0)
-        drop(&r);
+    if (ranks->rank != 0) {
+        sc_groups_free(*groups);
+        *groups = NULL;
+    }
     return SC_OK;
 }

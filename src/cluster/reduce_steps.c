@@ -38,9 +38,10 @@ static enum sc_status take_groups(void *arg, uint32_t rank, struct sc_cursor *in
 
 enum sc_status sc_reduce_collect(struct sc_reduce *r, const struct sc_buf *mine, struct sc_groups *into)
 {
+    const struct sc_buf nothing = {0};
     struct collecting c = {r, into};
     r->stats->rounds++;
-    return sc_ranks_collect(&r->ranks, mine, take_groups, &c, r->err);
+    return sc_ranks_collect(&r->ranks, sc_reduce_fine(r) ? mine : &nothing, take_groups, &c, r->err);
 }
 
 struct hearing {

@@ -38,7 +38,7 @@ void sc_reduce_count_passes(struct sc_reduce *r);
 /* Groups that a rank has written, to others. An empty message is of a rank that has failed. */
 void sc_reduce_absorb(struct sc_reduce *r, struct sc_groups *into, const uint8_t *bytes, size_t length);
 
-/* What each rank has written, to groups of rank 0 (`into`, of others not used), one rank after the other. */
+/* What each rank has written, to groups of rank 0 (`into`, of others not used), one rank after the other. Nothing where it has failed. */
 enum sc_status sc_reduce_collect(struct sc_reduce *r, const struct sc_buf *mine, struct sc_groups *into);
 
 #define SC_REDUCE_NUMBERS 4u
@@ -46,5 +46,11 @@ enum sc_status sc_reduce_collect(struct sc_reduce *r, const struct sc_buf *mine,
 /* Up to SC_REDUCE_NUMBERS of each rank to rank 0, which adds those of the others to `sum`. */
 enum sc_status sc_reduce_hear(struct sc_reduce *r, const uint64_t *mine, uint32_t count,
                               void (*add)(uint64_t *sum, const uint64_t *theirs), uint64_t *sum);
+
+/* The way "tput" (reduce_tput.c). True when the wish is one for the greatest sums, few of many. */
+bool sc_reduce_tput_suits(const struct sc_reduce_wish *wish, const struct sc_aggregate *aggregate);
+
+/* *done false: it is not worth it, at any rank, and *groups is as it was. */
+enum sc_status sc_reduce_tput(struct sc_reduce *r, bool *done);
 
 #endif

@@ -5,7 +5,7 @@
  * with equals. After phase 2 the k-th greatest sum so far, tau2 >= tau, is passed by the first k; a group of which only some ranks
  * have told can still reach it when its sum so far and T - 1 from each of the others do. These candidates are asked for in full.
  */
-#include "cluster/reduce_tput.h"
+#include "cluster/reduce_steps.h"
 
 #include <stdlib.h>
 
@@ -23,6 +23,11 @@ struct tput {
     struct sc_result first; /* told in phase 1; by address */
     uint64_t least;         /* T; 0: given up */
 };
+
+static const struct sc_result_column sum_told = {
+    .source = SC_RESULT_ACCUMULATOR, .type = SC_VALUE_UINT, .a = SC_SKETCH_VALUE};
+static const struct sc_result_column ranks_told = {
+    .source = SC_RESULT_ACCUMULATOR, .type = SC_VALUE_UINT, .a = SC_SKETCH_TOLD};
 
 bool sc_reduce_tput_suits(const struct sc_reduce_wish *wish, const struct sc_aggregate *aggregate)
 {
@@ -43,8 +48,6 @@ static enum sc_status tell(struct tput *t, const struct sc_result *entries)
     struct sc_buf mine = {0};
     if (sc_reduce_fine(r))
         sc_reduce_note(r, sc_groups_write_sketch(*r->groups, entries, &t->sketch, t->sum, &mine, r->err));
-    if (!sc_reduce_fine(r))
-        sc_buf_clear(&mine);
     enum sc_status status = sc_reduce_collect(r, &mine, t->told);
     sc_buf_free(&mine);
     return status;
@@ -54,16 +57,14 @@ static enum sc_status tell(struct tput *t, const struct sc_result *entries)
 static bool find_kth(struct tput *t, uint64_t *value)
 {
     struct sc_reduce *r = t->r;
-    struct sc_result_order order = {
-        .column = {.source = SC_RESULT_ACCUMULATOR, .type = SC_VALUE_UINT, .a = SC_SKETCH_VALUE},
-        .descending = true};
+    struct sc_result_order order = {.column = sum_told, .descending = true};
     struct sc_result top = {0};
     if (!sc_reduce_fine(r))
         return false;
     sc_reduce_note(r, sc_groups_top(t->told, &order, 1, r->wish->limit, &top, r->err));
     bool found = sc_reduce_fine(r) && top.count == r->wish->limit;
     if (found) {
-        struct sc_value v = sc_groups_value(t->told, top.entries[top.count - 1], &order.column);
+        struct sc_value v = sc_groups_value(t->told, top.entries[top.count - 1], &sum_told);
         *value = v.u;
         found = !v.null;
     }
@@ -143,12 +144,8 @@ static enum sc_status tell_large(struct tput *t)
 /* The greatest sum that a group can turn out to have: ranks that did not tell have less than T of it. */
 static uint64_t at_most(const struct tput *t, const uint8_t *entry)
 {
-    static const struct sc_result_column value = {
-        .source = SC_RESULT_ACCUMULATOR, .type = SC_VALUE_UINT, .a = SC_SKETCH_VALUE};
-    static const struct sc_result_column told = {
-        .source = SC_RESULT_ACCUMULATOR, .type = SC_VALUE_UINT, .a = SC_SKETCH_TOLD};
-    struct sc_value sum = sc_groups_value(t->told, entry, &value);
-    uint64_t silent = t->r->ranks.count - sc_groups_value(t->told, entry, &told).u;
+    struct sc_value sum = sc_groups_value(t->told, entry, &sum_told);
+    uint64_t silent = t->r->ranks.count - sc_groups_value(t->told, entry, &ranks_told).u;
     return (sum.null ? 0 : sum.u) + silent * (t->least - 1);
 }
 
@@ -214,8 +211,6 @@ static void write_asked(struct tput *t, const struct sc_buf *keys, struct sc_buf
         sc_reduce_note(r, find_asked(t, keys, &found));
     if (sc_reduce_fine(r))
         sc_reduce_note(r, sc_groups_write_entries(*r->groups, &found, out, r->err));
-    if (!sc_reduce_fine(r))
-        sc_buf_clear(out);
     free(found.entries);
 }
 

@@ -163,8 +163,7 @@ static enum sc_status compare_again(struct sc_survey *v, struct sc_error *err)
     }
     ask_nodes(v);
     for (uint32_t i = 0; i < v->cluster->count; i++) {
-        struct sc_holdings *now = &v->nodes[i].held;
-        struct sc_holdings tallies = *now;
+        struct sc_holdings *now = &v->nodes[i].held, tallies = *now;
         if (v->nodes[i].problem[0] != '\0' && now->list == NULL) { /* it fell silent in between */
             *now = before[i];
             continue;

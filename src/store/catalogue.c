@@ -4,6 +4,7 @@
 #include "base/array.h"
 #include "base/buf.h"
 #include "store/format.h"
+#include "store/io.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,25 +15,17 @@
 
 #define MAX_DEPTH 3 /* year, month, day */
 
-static enum sc_status add_file(struct sc_catalogue *catalogue, const struct sc_catalogue_file *file)
+static enum sc_status add_file(struct sc_catalogue_file **list, uint32_t *count,
+                               const struct sc_catalogue_file *file)
 {
-    if (!sc_array_more(catalogue->files, catalogue->count, 1))
+    if (!sc_array_more(*list, *count, 1))
         return SC_NOMEM;
     char *copy = strdup(file->path);
     if (copy == NULL)
         return SC_NOMEM;
-    catalogue->files[catalogue->count] = *file;
-    catalogue->files[catalogue->count++].path = copy;
+    (*list)[*count] = *file;
+    (*list)[(*count)++].path = copy;
     return SC_OK;
-}
-
-static bool add_tally(struct sc_catalogue *catalogue, const char *path, uint64_t window_ms)
-{
-    if (!sc_array_more(catalogue->tallies, catalogue->tally_count, 1))
-        return false;
-    struct sc_catalogue_tally *tally = &catalogue->tallies[catalogue->tally_count++];
-    *tally = (struct sc_catalogue_tally){.path = strdup(path), .window_ms = window_ms};
-    return tally->path != NULL;
 }
 
 /*
@@ -63,8 +56,8 @@ static enum sc_status take_file(struct sc_catalogue *catalogue, const char *path
     catalogue->damaged_files += file.damaged;
     catalogue->damaged_bytes += file.damaged ? bytes : 0;
     if (segment || (file.damaged && catalogue->with_damaged))
-        return add_file(catalogue, &file);
-    return tally && !add_tally(catalogue, path, file.window_ms) ? SC_NOMEM : SC_OK;
+        return add_file(&catalogue->files, &catalogue->count, &file);
+    return tally ? add_file(&catalogue->tallies, &catalogue->tally_count, &file) : SC_OK;
 }
 
 /* @return SC_NOTFOUND: it is gone since it was listed. */
@@ -91,30 +84,23 @@ static void look_at_temporary(const struct sc_catalogue *catalogue, const char *
 {
     char path[4096];
     uint64_t window_ms;
-    size_t length = strlen(name);
-    if (length < 5 || strcmp(name + length - 4, ".tmp") != 0 || !sc_window_name_parse(name + 1, &window_ms))
+    if (!sc_name_ends(name, ".tmp") || !sc_window_name_parse(name + 1, &window_ms))
         return;
     if (snprintf(path, sizeof(path), "%s/%s", folder, name) < (int)sizeof(path))
         catalogue->temporary(catalogue->temporary_arg, path);
 }
 
-static void forget_tallies(struct sc_catalogue *catalogue, uint32_t count)
+static void forget_files(struct sc_catalogue_file *list, uint32_t *count, uint32_t kept)
 {
-    while (catalogue->tally_count > count)
-        free(catalogue->tallies[--catalogue->tally_count].path);
-}
-
-static void forget_files(struct sc_catalogue *catalogue, uint32_t count)
-{
-    while (catalogue->count > count)
-        free(catalogue->files[--catalogue->count].path);
+    while (*count > kept)
+        free(list[--*count].path);
 }
 
 /* Back to what it was, a copy that was made before. */
 static void go_back(struct sc_catalogue *catalogue, const struct sc_catalogue *before)
 {
-    forget_files(catalogue, before->count);
-    forget_tallies(catalogue, before->tally_count);
+    forget_files(catalogue->files, &catalogue->count, before->count);
+    forget_files(catalogue->tallies, &catalogue->tally_count, before->tally_count);
     catalogue->damaged_files = before->damaged_files;
     catalogue->damaged_bytes = before->damaged_bytes;
     catalogue->foreign = before->foreign;
@@ -229,10 +215,9 @@ static enum sc_status list_replicas(struct sc_catalogue *catalogue, const char *
     enum sc_status status = SC_OK;
     snprintf(path, sizeof(path), "%s/" SC_REPLICA_FOLDER, store);
     DIR *dir = opendir(path);
-    if (dir == NULL && errno == ENOENT)
-        return SC_OK;
     if (dir == NULL) {
-        note_unreadable(catalogue, path);
+        if (errno != ENOENT)
+            note_unreadable(catalogue, path);
         return SC_OK;
     }
     uint32_t first = catalogue->count;
@@ -251,13 +236,10 @@ static enum sc_status list_replicas(struct sc_catalogue *catalogue, const char *
 /* A file that has not one of our names must at least begin as ours do. */
 static enum sc_status check_magic(const char *path, const struct stat *st, struct sc_error *err)
 {
-    char magic[SC_MAGIC_BYTES] = {0};
-    FILE *f = S_ISREG(st->st_mode) ? fopen(path, "rbe") : NULL;
-    if (f == NULL && S_ISREG(st->st_mode))
-        return sc_fail_errno(err, errno, "cannot read %s", path);
-    size_t n = f == NULL ? 0 : fread(magic, 1, sizeof(magic), f);
-    if (f != NULL)
-        fclose(f);
+    char magic[SC_MAGIC_BYTES];
+    size_t n = 0;
+    if (S_ISREG(st->st_mode))
+        SC_TRY(sc_io_read_file(path, magic, sizeof(magic), &n, err));
     if (n == sizeof(magic) && memcmp(magic, SC_SEGMENT_MAGIC, sizeof(magic)) == 0)
         return SC_OK;
     return sc_fail(
@@ -275,7 +257,9 @@ static enum sc_status add_single(struct sc_catalogue *catalogue, const char *pat
         file.window_ms = 0; /* its head will tell */
         file.sealed = true;
     }
-    return add_file(catalogue, &file) == SC_OK ? SC_OK : sc_fail_nomem(err, "the list of segments");
+    return add_file(&catalogue->files, &catalogue->count, &file) == SC_OK
+               ? SC_OK
+               : sc_fail_nomem(err, "the list of segments");
 }
 
 static bool is_mark(const char *name)
@@ -330,7 +314,7 @@ enum sc_status sc_catalogue_add(struct sc_catalogue *catalogue, const char *path
     return found(catalogue) != before ? SC_OK : check_store(path, catalogue->foreign != foreign, err);
 }
 
-static int compare_files(const void *x, const void *y)
+int sc_catalogue_compare(const void *x, const void *y)
 {
     const struct sc_catalogue_file *a = x, *b = y;
     if (a->window_ms != b->window_ms)
@@ -341,13 +325,13 @@ static int compare_files(const void *x, const void *y)
 void sc_catalogue_sort(struct sc_catalogue *catalogue)
 {
     if (catalogue->count > 1)
-        qsort(catalogue->files, catalogue->count, sizeof(*catalogue->files), compare_files);
+        qsort(catalogue->files, catalogue->count, sizeof(*catalogue->files), sc_catalogue_compare);
 }
 
 void sc_catalogue_free(struct sc_catalogue *catalogue)
 {
-    forget_files(catalogue, 0);
-    forget_tallies(catalogue, 0);
+    forget_files(catalogue->files, &catalogue->count, 0);
+    forget_files(catalogue->tallies, &catalogue->tally_count, 0);
     free(catalogue->files);
     free(catalogue->tallies);
     *catalogue = (struct sc_catalogue){0};

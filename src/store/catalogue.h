@@ -21,10 +21,7 @@ struct sc_catalogue_file {
 struct sc_catalogue {
     struct sc_catalogue_file *files; /* by window, then name */
     uint32_t count;
-    struct sc_catalogue_tally {
-        char *path;
-        uint64_t window_ms;
-    } * tallies; /* see store/tally.h; in no order */
+    struct sc_catalogue_file *tallies; /* see store/tally.h; in no order */
     uint32_t tally_count;
     uint32_t damaged_files; /* .damaged, with or without with_damaged */
     uint64_t damaged_bytes;
@@ -47,6 +44,8 @@ struct sc_catalogue {
  */
 enum sc_status sc_catalogue_add(struct sc_catalogue *catalogue, const char *path, struct sc_error *err);
 void sc_catalogue_sort(struct sc_catalogue *catalogue);
+/* The order of two files, as qsort asks for it. */
+int sc_catalogue_compare(const void *x, const void *y);
 void sc_catalogue_free(struct sc_catalogue *catalogue);
 
 #endif

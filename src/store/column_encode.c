@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "store/column_encode.h"
+#include "store/row_group_encode.h"
 
 #include "flow/vector.h"
 
@@ -336,19 +336,18 @@ static void remember_base(struct sc_column_coder *coder, const struct sc_column 
     }
 }
 
-static enum sc_status encode_integers(struct sc_column_coder *coder, const struct sc_column *c,
-                                      struct sc_entry *entry, struct sc_buf *out)
+/* The `count` numbers in coder->values, of the rows that are not null: integers, or codes of addresses. */
+static enum sc_status encode_numbers(struct sc_column_coder *coder, const struct sc_column *c, uint32_t count,
+                                     struct sc_entry *entry, struct sc_buf *out)
 {
     struct sc_column_encoder *encoder = coder->encoder;
-    uint32_t count = present_values(coder, c);
     describe_integers(c, coder->values, count, entry);
-    entry->encoding = SC_ENCODING_VALUES;
     sc_buf_clear(&encoder->best);
     SC_TRY(sc_stream_put_integers(&encoder->streams, coder->values, count, &encoder->best));
     bool worth_more = encoder->streams.effort == SC_EFFORT_SEALED && encoder->best.len > 64 + count / 32;
-    if (worth_more && entry->width >= 2)
+    if (worth_more && entry->width >= 2 && c->key.kind != SC_COLUMN_ADDRESS)
         SC_TRY(try_dictionary(coder, count, entry));
-    if (worth_more)
+    if (worth_more) /* also of addresses: a next hop is a function of the destination */
         SC_TRY(try_functions(coder, c, entry));
     if (worth_more && c->nulls == 0)
         SC_TRY(try_difference(coder, c, entry));
@@ -369,20 +368,12 @@ static enum sc_status encode_codes(struct sc_column_coder *coder, const struct s
         if (!sc_column_is_null(c, row))
             coder->values[n++] = coded->codes[row];
     }
-    describe_integers(c, coder->values, n, entry);
     entry->encoding = SC_ENCODING_CODES;
-    entry->width = entry->max > UINT16_MAX ? 4 : entry->max > UINT8_MAX ? 2 : 1;
-    struct sc_column_encoder *encoder = coder->encoder;
-    sc_buf_clear(&encoder->best);
-    SC_TRY(sc_stream_put_integers(&encoder->streams, coder->values, n, &encoder->best));
-    /* A next hop is a function of the destination. */
-    if (encoder->streams.effort == SC_EFFORT_SEALED && encoder->best.len > 64 + n / 32)
-        SC_TRY(try_functions(coder, c, entry));
-    entry->dict_count = encoder->addresses.count;
+    SC_TRY(encode_numbers(coder, c, n, entry, out));
+    entry->dict_count = coder->encoder->addresses.count;
     if (entry->encoding == SC_ENCODING_CODES) /* what others may be functions of */
         coded->entry = number;
-    sc_buf_append(out, encoder->best.data, encoder->best.len);
-    return sc_buf_ok(&encoder->best) && sc_buf_ok(out) ? SC_OK : SC_NOMEM;
+    return SC_OK;
 }
 
 /* ---- bytes ---- */
@@ -479,7 +470,8 @@ enum sc_status sc_column_encode(struct sc_column_coder *coder, const struct sc_c
         return encode_codes(coder, column, number, entry, out);
     if (column->key.kind == SC_COLUMN_BYTES)
         return encode_bytes(coder, column, entry, out);
-    SC_TRY(encode_integers(coder, column, entry, out));
+    entry->encoding = SC_ENCODING_VALUES;
+    SC_TRY(encode_numbers(coder, column, present_values(coder, column), entry, out));
     remember_base(coder, column, number);
     return SC_OK;
 }

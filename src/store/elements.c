@@ -248,26 +248,20 @@ void sc_elements_learn_encoded(struct sc_elements *elements, const struct sc_enc
 
 /* ---- writing ---- */
 
-static bool format_text(const struct sc_ie_learned *table, struct sc_buf *out)
-{
-    sc_buf_append_str(out, head);
-    sc_buf_append_str(out, remark);
-    for (uint32_t i = 0; i < table->count; i++) {
-        char line[SC_IE_LEARNED_LINE_MAX];
-        sc_buf_append(out, line, sc_ie_definition_format(&table->entries[i], line));
-        sc_buf_append_u8(out, '\n');
-    }
-    return sc_buf_ok(out);
-}
-
 static enum sc_status replace(const struct sc_elements *e, struct sc_error *err)
 {
     char path[PATH_MAX];
     struct sc_buf text = {0};
     snprintf(path, sizeof(path), "%s/" SC_ELEMENTS_FILE, e->store);
-    enum sc_status status = format_text(&e->table, &text)
-                                ? sc_io_replace(e->io, path, text.data, text.len, err)
-                                : sc_fail_nomem(err, path);
+    sc_buf_append_str(&text, head);
+    sc_buf_append_str(&text, remark);
+    for (uint32_t i = 0; i < e->table.count; i++) {
+        char line[SC_IE_LEARNED_LINE_MAX];
+        sc_buf_append(&text, line, sc_ie_definition_format(&e->table.entries[i], line));
+        sc_buf_append_u8(&text, '\n');
+    }
+    enum sc_status status =
+        sc_buf_ok(&text) ? sc_io_replace(e->io, path, text.data, text.len, err) : sc_fail_nomem(err, path);
     sc_buf_free(&text);
     return status;
 }

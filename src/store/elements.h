@@ -19,7 +19,7 @@
 #include "ie/learned.h"
 #include "store/io.h"
 #include "store/names.h"
-#include "store/row_group_check.h"
+#include "store/reader.h"
 
 /*
  * Adds the definitions of the store that `path` is, or is a part of (a folder of a year, month or day, a segment, a replica).

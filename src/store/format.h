@@ -77,12 +77,30 @@ struct sc_protocol_total {
     uint64_t bytes;
 };
 
-/* What pruning and totals need to know of some rows. Times are ms; least > greatest when no row has one. */
+/* Of times in ms; least > greatest when no row has one. */
+struct sc_time_range {
+    uint64_t min, max;
+};
+
+#define SC_ROW_TIMES 4u
+
+/* The times of struct sc_row_stats in the order in which a footer has them. */
+static inline unsigned sc_footer_time(unsigned place)
+{
+    return place < 2 ? 3 - place : place - 2;
+}
+
+/* What pruning and totals need to know of some rows. */
 struct sc_row_stats {
-    uint64_t first_min, first_max;       /* field `first` */
-    uint64_t last_min, last_max;         /* field `last` */
-    uint64_t received_min, received_max; /* field `received` */
-    uint64_t time_min, time_max;         /* first, else observation time, else received: what -T selects by */
+    union {
+        struct {
+            uint64_t first_min, first_max;       /* field `first` */
+            uint64_t last_min, last_max;         /* field `last` */
+            uint64_t received_min, received_max; /* field `received` */
+            uint64_t time_min, time_max; /* first, else observation time, else received: what -T selects by */
+        };
+        struct sc_time_range times[SC_ROW_TIMES]; /* these, in this order */
+    };
     struct sc_protocol_total *protocols; /* ascending by protocol */
     uint32_t protocol_count;
 };

@@ -88,16 +88,11 @@ static int write_over(struct sc_io *io, const char *path, uint64_t horizon_ms)
     return result;
 }
 
-static void name_file(const char *store, char *out, size_t size)
-{
-    snprintf(out, size, "%s/horizon", store);
-}
-
 uint64_t sc_store_horizon(const char *store)
 {
     char path[4096];
     struct content content;
-    name_file(store, path, sizeof(path));
+    snprintf(path, sizeof(path), "%s/horizon", store);
     (void)read_content(path, &content, NULL);
     return horizon_of(&content);
 }
@@ -107,7 +102,7 @@ enum sc_status sc_store_set_horizon(const char *store, uint64_t horizon_ms, stru
 {
     char path[4096];
     struct content now;
-    name_file(store, path, sizeof(path));
+    snprintf(path, sizeof(path), "%s/horizon", store);
     enum sc_status status = read_content(path, &now, err);
     if (status != SC_OK && status != SC_DAMAGED) /* what is unknown may be further */
         return status;
@@ -126,7 +121,7 @@ enum sc_status sc_store_prepare_horizon(const char *store, struct sc_io *io, str
 {
     char path[4096];
     struct content now;
-    name_file(store, path, sizeof(path));
+    snprintf(path, sizeof(path), "%s/horizon", store);
     SC_TRY(read_content(path, &now, err));
     return now.whole[0] && now.whole[1] ? SC_OK : replace(io, path, horizon_of(&now), err);
 }

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -129,15 +128,11 @@ struct sc_io *sc_io_system(void)
 
 int sc_io_write_all(struct sc_io *io, int handle, const void *bytes, size_t count)
 {
-    const char *p = bytes;
-    while (count > 0) {
-        ssize_t n = io->ops->write(io, handle, p, count);
-        if (n < 0)
-            return (int)n;
-        if (n == 0)
-            return -EIO;
-        p += n;
-        count -= (size_t)n;
+    for (size_t done = 0; done < count;) {
+        ssize_t n = io->ops->write(io, handle, (const char *)bytes + done, count - done);
+        if (n <= 0)
+            return n < 0 ? (int)n : -EIO;
+        done += (size_t)n;
     }
     return 0;
 }
@@ -227,12 +222,7 @@ int sc_io_make_folders(struct sc_io *io, const char *path, size_t known)
 
 /* ---- replacing a file ---- */
 
-struct names {
-    char folder[PATH_MAX];
-    char temporary[PATH_MAX];
-};
-
-static bool name_files(const char *path, struct names *out)
+bool sc_io_name_beside(const char *path, const char *suffix, struct sc_io_names *out)
 {
     const char *slash = strrchr(path, '/');
     const char *name = slash == NULL ? path : slash + 1;
@@ -240,7 +230,7 @@ static bool name_files(const char *path, struct names *out)
         snprintf(out->folder, sizeof(out->folder), "%.*s",
                  slash == NULL || slash == path ? 1 : (int)(slash - path), slash == NULL ? "." : path);
     int temporary =
-        snprintf(out->temporary, sizeof(out->temporary), "%.*s.%s.tmp", (int)(name - path), path, name);
+        snprintf(out->temporary, sizeof(out->temporary), "%.*s.%s%s", (int)(name - path), path, name, suffix);
     return folder < (int)sizeof(out->folder) && temporary < (int)sizeof(out->temporary);
 }
 
@@ -266,7 +256,7 @@ static int write_temporary(struct sc_io *io, const char *path, sc_io_fill_fn *fi
     return result != 0 ? result : closed;
 }
 
-static int replace(struct sc_io *io, const struct names *names, const char *path, sc_io_fill_fn *fill,
+static int replace(struct sc_io *io, const struct sc_io_names *names, const char *path, sc_io_fill_fn *fill,
                    void *arg, bool sync)
 {
     int result = write_temporary(io, names->temporary, fill, arg, sync);
@@ -282,9 +272,9 @@ static int replace(struct sc_io *io, const struct names *names, const char *path
 static enum sc_status replace_or_say(struct sc_io *io, const char *path, sc_io_fill_fn *fill, void *arg,
                                      bool sync, struct sc_error *err)
 {
-    struct names names;
+    struct sc_io_names names;
     int result = -ENAMETOOLONG;
-    if (name_files(path, &names))
+    if (sc_io_name_beside(path, ".tmp", &names))
         result = replace(io == NULL ? sc_io_system() : io, &names, path, fill, arg, sync);
     return result == 0 ? SC_OK : sc_fail_errno(err, -result, "cannot write %s", path);
 }

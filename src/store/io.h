@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,7 +54,7 @@ int sc_io_write_all_at(struct sc_io *io, int handle, uint64_t at, const void *by
 /* Reads until there are `count` bytes, or no more: *got. Returns 0 or -errno. */
 int sc_io_read_all_at(struct sc_io *io, int handle, uint64_t at, void *bytes, size_t count, size_t *got);
 
-/* Reads a small file of the system's: at most `most` bytes of it, *got. @return SC_OK, SC_NOTFOUND, SC_IO. */
+/* Reads a small file of the system's, or what stands for one (a pipe): at most `most` bytes of it, *got. @return SC_OK, SC_NOTFOUND, SC_IO. */
 enum sc_status sc_io_read_file(const char *path, void *out, size_t most, size_t *got, struct sc_error *err);
 
 /* Writes over bytes of a file that is there, and syncs it; this needs no space. -ENOENT: no such file. When it fails, any of these bytes
@@ -65,6 +66,13 @@ int sc_io_overwrite(struct sc_io *io, const char *path, uint64_t at, const void 
  * them may have died before. Returns 0 or -errno.
  */
 int sc_io_make_folders(struct sc_io *io, const char *path, size_t known);
+
+struct sc_io_names {
+    char folder[PATH_MAX];
+    char temporary[PATH_MAX]; /* FOLDER/.NAME and a suffix */
+};
+/* The folder of a file, and what a new one that is to take its place is called. False: the path is too long. */
+bool sc_io_name_beside(const char *path, const char *suffix, struct sc_io_names *out);
 
 /*
  * The one way to replace a small file, or to make it: FOLDER/.NAME.tmp is written, synced and renamed to FOLDER/NAME, and the folder

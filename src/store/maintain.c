@@ -26,11 +26,6 @@ static void tell(const struct examiner *x, const char *path, const char *finding
         x->finding(x->arg, path, finding);
 }
 
-static bool is_damage(enum sc_status status)
-{
-    return status == SC_DAMAGED || status == SC_NOT_OURS || status == SC_IO;
-}
-
 static void note_failure(struct examiner *x, const char *path, enum sc_status status,
                          const struct sc_error *why)
 {
@@ -41,8 +36,9 @@ static void note_failure(struct examiner *x, const char *path, enum sc_status st
     x->reason = *why;
 }
 
-static void verify_group(struct examiner *x, struct sc_read_context *context,
-                         const struct sc_segment *segment, uint32_t index, bool *damaged)
+/* Here and below: whether it is damaged. */
+static bool verify_group(struct examiner *x, struct sc_read_context *context,
+                         const struct sc_segment *segment, uint32_t index)
 {
     struct sc_row_group *group;
     struct sc_error why = {0};
@@ -55,18 +51,18 @@ static void verify_group(struct examiner *x, struct sc_read_context *context,
         status = sc_row_group_verify(group, &chunks, &why);
     }
     if (status == SC_OK)
-        return;
-    if (!is_damage(status)) {
+        return false;
+    if (status != SC_DAMAGED && status != SC_NOT_OURS && status != SC_IO) {
         note_failure(x, segment->path, status, &why);
-        return;
+        return false;
     }
     x->report->damaged_row_groups++;
     x->report->damaged_chunks += chunks;
-    *damaged = true;
     tell(x, segment->path, why.message);
+    return true;
 }
 
-static void report_stretches(struct examiner *x, const struct sc_segment *segment, bool *damaged)
+static bool report_stretches(struct examiner *x, const struct sc_segment *segment)
 {
     char text[128];
     if (segment->head_damaged)
@@ -81,27 +77,24 @@ static void report_stretches(struct examiner *x, const struct sc_segment *segmen
     }
     if (segment->unfinished_tail)
         x->report->unfinished_tails++;
-    *damaged =
-        *damaged || segment->head_damaged || segment->footer_damaged || segment->damaged_stretches != 0;
+    return segment->head_damaged || segment->footer_damaged || segment->damaged_stretches != 0;
 }
 
 /* A file that is gone was sealed or expired meanwhile; one that cannot be opened, or is of a newer version,
  * is no damage. */
-static void verify_file(struct examiner *x, const char *path, bool *damaged)
+static bool verify_file(struct examiner *x, const char *path)
 {
     struct sc_segment *segment;
     struct sc_read_context context;
     struct sc_error why = {0};
-    *damaged = false;
     tell(x, path, NULL);
     enum sc_status status = sc_segment_open(path, &segment, &why);
     if (status == SC_NOTFOUND)
-        return;
+        return false;
     x->report->segments++;
     if (status == SC_DAMAGED || status == SC_NOT_OURS) {
         tell(x, path, why.message);
-        *damaged = true;
-        return;
+        return true;
     }
     if (status == SC_OK && sc_read_context_init(&context) != SC_OK) {
         sc_segment_close(segment);
@@ -109,38 +102,30 @@ static void verify_file(struct examiner *x, const char *path, bool *damaged)
     }
     if (status != SC_OK) {
         note_failure(x, path, status, &why);
-        return;
+        return false;
     }
-    report_stretches(x, segment, damaged);
+    bool damaged = report_stretches(x, segment);
     for (uint32_t i = 0; i < segment->group_count; i++)
-        verify_group(x, &context, segment, i, damaged);
+        damaged = verify_group(x, &context, segment, i) || damaged;
     sc_read_context_free(&context);
     sc_segment_close(segment);
+    return damaged;
 }
 
 /* ---- repair ---- */
 
 struct repair {
     const char *path;
-    char temporary[4096];
-    char kept[4096];
-    char folder[4096];
+    struct sc_io_names names;
+    char kept[PATH_MAX];
     struct sc_merge_report merged;
     bool rewritten; /* the temporary file holds what was whole */
 };
 
 static enum sc_status name_files(struct repair *r, const char *path, struct sc_error *err)
 {
-    const char *slash = strrchr(path, '/');
-    int length = slash == NULL ? 0 : (int)(slash - path);
-    const char *name = slash == NULL ? path : slash + 1;
     *r = (struct repair){.path = path};
-    if (slash == NULL)
-        snprintf(r->folder, sizeof(r->folder), ".");
-    else
-        snprintf(r->folder, sizeof(r->folder), "%.*s", length == 0 ? 1 : length, path);
-    if (snprintf(r->temporary, sizeof(r->temporary), "%s/.%s.repair", r->folder, name) >=
-            (int)sizeof(r->temporary) ||
+    if (!sc_io_name_beside(path, ".repair", &r->names) ||
         snprintf(r->kept, sizeof(r->kept), "%s" SC_DAMAGED_SUFFIX, path) >= (int)sizeof(r->kept))
         return sc_fail(err, SC_IO, "%s: the path is too long", path);
     return SC_OK;
@@ -156,11 +141,11 @@ static enum sc_status rewrite(struct examiner *x, struct repair *r, struct sc_er
     SC_TRY(status);
     struct sc_segment_id id = {segment->window_ms, segment->window_s, segment->lane, segment->stream};
     sc_segment_close(segment);
-    x->io->ops->unlink(x->io, r->temporary); /* of a repair that was cut short */
-    SC_TRY(sc_merge_segments(x->io, &r->path, 1, r->temporary, &id, NULL, NULL, &r->merged, err));
+    x->io->ops->unlink(x->io, r->names.temporary); /* of a repair that was cut short */
+    SC_TRY(sc_merge_segments(x->io, &r->path, 1, r->names.temporary, &id, NULL, NULL, &r->merged, err));
     r->rewritten = r->merged.rows != 0;
     if (!r->rewritten)
-        x->io->ops->unlink(x->io, r->temporary);
+        x->io->ops->unlink(x->io, r->names.temporary);
     return SC_OK;
 }
 
@@ -188,9 +173,9 @@ static enum sc_status replace_file(struct examiner *x, const struct repair *r, s
     if (result == -EEXIST)
         return sc_fail(err, SC_IO, "%s is there already: move it away, then repair again", r->kept);
     if (result >= 0 && r->rewritten)
-        result = x->io->ops->rename(x->io, r->temporary, r->path);
+        result = x->io->ops->rename(x->io, r->names.temporary, r->path);
     if (result >= 0)
-        result = x->io->ops->sync_dir(x->io, r->folder);
+        result = x->io->ops->sync_dir(x->io, r->names.folder);
     return result < 0 ? sc_fail_errno(err, -result, "cannot replace %s", r->path) : SC_OK;
 }
 
@@ -206,7 +191,7 @@ static enum sc_status repair_file(struct examiner *x, const char *path, struct s
     if (status == SC_OK)
         status = replace_file(x, r, err);
     if (status != SC_OK && r->rewritten)
-        x->io->ops->unlink(x->io, r->temporary);
+        x->io->ops->unlink(x->io, r->names.temporary);
     if (status == SC_OK) {
         char text[160];
         snprintf(text, sizeof(text),
@@ -224,9 +209,7 @@ static void examine_file(struct examiner *x, const struct sc_catalogue_file *fil
                          uint64_t *left)
 {
     struct sc_error why = {0};
-    bool damaged;
-    verify_file(x, file->path, &damaged);
-    if (!damaged)
+    if (!verify_file(x, file->path))
         return;
     x->report->damaged_segments++;
     if (!repair || !file->sealed) {

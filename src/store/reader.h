@@ -34,10 +34,12 @@ struct sc_group_ref {
     uint64_t length;
     uint32_t rows;
     uint16_t record_kind;
-    uint64_t time_min, time_max; /* selection times, see struct sc_row_stats */
-    uint64_t received_min, received_max;
-    uint64_t first_min, first_max;
-    uint64_t last_min, last_max;
+    union { /* as in struct sc_row_stats */
+        struct {
+            uint64_t first_min, first_max, last_min, last_max, received_min, received_max, time_min, time_max;
+        };
+        struct sc_time_range times[SC_ROW_TIMES];
+    };
 };
 
 struct sc_segment {
@@ -140,5 +142,22 @@ enum sc_status sc_row_group_bytes(const struct sc_row_group *group, struct sc_bu
 
 /* Reads every chunk and checks hash and decoding. `damaged` counts chunks. @return SC_OK or SC_DAMAGED. */
 enum sc_status sc_row_group_verify(struct sc_row_group *group, uint32_t *damaged, struct sc_error *err);
+
+/* What a segment writer must know of a row group that it did not encode itself, but got from somewhere else. */
+struct sc_encoded_group {
+    const uint8_t *bytes; /* borrowed */
+    size_t length;
+    struct sc_group_ref ref; /* offset 0 */
+    struct sc_row_stats stats;
+    struct sc_span span; /* the only one */
+};
+
+/*
+ * Verifies lengths and every hash of a row group with one span, as it stands in a segment. What the chunks decode to is not
+ * looked at: readers check that whenever they read. @return SC_OK (free with sc_encoded_group_free), SC_DAMAGED, SC_NOMEM.
+ */
+enum sc_status sc_row_group_check(const uint8_t *bytes, size_t length, struct sc_encoded_group *out,
+                                  struct sc_error *err);
+void sc_encoded_group_free(struct sc_encoded_group *group);
 
 #endif

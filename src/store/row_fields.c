@@ -1,68 +1,75 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "store/row_fields.h"
 
-static enum sc_status load_key(struct sc_row_group *group, struct sc_column_key key,
-                               const struct sc_column **columns, uint32_t *count,
-                               const struct sc_column **out, struct sc_error *err)
+/* A row group and the columns of it that a field needs. */
+struct loading {
+    struct sc_row_group *group;
+    const struct sc_column **columns;
+    uint32_t *count;
+    struct sc_error *err;
+};
+
+static enum sc_status load_field(const struct loading *l, const struct sc_field *field);
+
+/* *out is NULL when the row group has none. */
+static enum sc_status load_column(const struct loading *l, struct sc_column_key key,
+                                  const struct sc_column **out)
 {
-    SC_TRY(sc_row_group_column(group, key, out, err));
+    SC_TRY(sc_row_group_column(l->group, key, out, l->err));
     if (*out == NULL)
         return SC_OK;
-    for (uint32_t i = 0; i < *count; i++) {
-        if (columns[i] == *out)
+    for (uint32_t i = 0; i < *l->count; i++) {
+        if (l->columns[i] == *out)
             return SC_OK;
     }
-    columns[(*count)++] = *out;
+    l->columns[(*l->count)++] = *out;
     return SC_OK;
 }
 
-static enum sc_status load_named(const char *name, struct sc_row_group *group,
-                                 const struct sc_column **columns, uint32_t *count, struct sc_error *err)
+static enum sc_status load_key(const struct loading *l, uint32_t pen, uint16_t id)
+{
+    const struct sc_column *column;
+    return load_column(l, (struct sc_column_key){pen, id, 0, SC_COLUMN_UINT}, &column);
+}
+
+static enum sc_status load_named(const struct loading *l, const char *name)
 {
     struct sc_field field;
-    SC_TRY(sc_field_find(NULL, name, strlen(name), &field, err));
-    return sc_field_load(&field, group, columns, count, err);
+    SC_TRY(sc_field_find(NULL, name, strlen(name), &field, l->err));
+    return load_field(l, &field);
 }
 
-static enum sc_status load_computed(const struct sc_field *field, struct sc_row_group *group,
-                                    const struct sc_column **columns, uint32_t *count, struct sc_error *err)
+static enum sc_status load_computed(const struct loading *l, enum sc_field_computed computed)
 {
-    const struct sc_column *unused;
-    if (field->computed == SC_COMPUTED_FLOWS)
-        return load_key(group, (struct sc_column_key){SC_PEN_IANA, 3, 0, SC_COLUMN_UINT}, columns, count,
-                        &unused, err);
-    if (field->computed != SC_COMPUTED_BPP) {
-        SC_TRY(load_named("first", group, columns, count, err));
-        SC_TRY(load_named("last", group, columns, count, err));
+    if (computed == SC_COMPUTED_FLOWS)
+        return load_key(l, SC_PEN_IANA, 3);
+    if (computed != SC_COMPUTED_BPP) {
+        SC_TRY(load_named(l, "first"));
+        SC_TRY(load_named(l, "last"));
     }
-    if (field->computed == SC_COMPUTED_BPS || field->computed == SC_COMPUTED_BPP)
-        SC_TRY(load_named("bytes", group, columns, count, err));
-    if (field->computed == SC_COMPUTED_PPS || field->computed == SC_COMPUTED_BPP)
-        SC_TRY(load_named("packets", group, columns, count, err));
+    if (computed == SC_COMPUTED_BPS || computed == SC_COMPUTED_BPP)
+        SC_TRY(load_named(l, "bytes"));
+    if (computed == SC_COMPUTED_PPS || computed == SC_COMPUTED_BPP)
+        SC_TRY(load_named(l, "packets"));
     return SC_OK;
 }
 
-static enum sc_status load_operand(enum sc_transform transform, struct sc_row_group *group,
-                                   const struct sc_column **columns, uint32_t *count, struct sc_error *err)
+static enum sc_status load_operand(const struct loading *l, enum sc_transform transform)
 {
-    const struct sc_column *unused;
-    struct sc_column_key init = {SC_PEN_COLLECTOR, SC_IE_SYSTEM_INIT, 0, SC_COLUMN_UINT};
-    struct sc_column_key export = {SC_PEN_COLLECTOR, SC_IE_EXPORT_TIME, 0, SC_COLUMN_UINT};
     switch (transform) {
     case SC_TRANSFORM_MINUS_INIT:
-        return load_key(group, init, columns, count, &unused, err);
+        return load_key(l, SC_PEN_COLLECTOR, SC_IE_SYSTEM_INIT);
     case SC_TRANSFORM_EXPORT_MINUS_US:
-        return load_key(group, export, columns, count, &unused, err);
+        return load_key(l, SC_PEN_COLLECTOR, SC_IE_EXPORT_TIME);
     case SC_TRANSFORM_FIRST_PLUS_MS:
     case SC_TRANSFORM_FIRST_PLUS_US:
-        return load_named("first", group, columns, count, err);
+        return load_named(l, "first");
     case SC_TRANSFORM_V5_ENGINE_TYPE:
     case SC_TRANSFORM_V5_ENGINE_ID:
-        return load_named("exportversion", group, columns, count, err);
+        return load_named(l, "exportversion");
     case SC_TRANSFORM_ICMP_TYPE:
     case SC_TRANSFORM_ICMP_CODE:
-        return load_key(group, (struct sc_column_key){SC_PEN_IANA, 4, 0, SC_COLUMN_UINT}, columns, count,
-                        &unused, err);
+        return load_key(l, SC_PEN_IANA, 4);
     default:
         return SC_OK;
     }
@@ -91,24 +98,28 @@ static bool settles(const struct sc_field_source *source, const struct sc_column
     }
 }
 
-enum sc_status sc_field_load(const struct sc_field *field, struct sc_row_group *group,
-                             const struct sc_column **columns, uint32_t *count, struct sc_error *err)
+static enum sc_status load_field(const struct loading *l, const struct sc_field *field)
 {
-    const struct sc_column *unused;
+    const struct sc_column *column;
     if (field->scaled)
-        SC_TRY(load_key(group, SC_SAMPLING_KEY, columns, count, &unused, err));
+        SC_TRY(load_column(l, SC_SAMPLING_KEY, &column));
     if (field->computed != SC_COMPUTED_NONE)
-        return load_computed(field, group, columns, count, err);
+        return load_computed(l, field->computed);
     for (unsigned i = 0; i < field->source_count; i++) {
-        const struct sc_column *column;
-        SC_TRY(load_key(group, field->sources[i].key, columns, count, &column, err));
+        SC_TRY(load_column(l, field->sources[i].key, &column));
         if (column == NULL)
             continue;
-        SC_TRY(load_operand(field->sources[i].transform, group, columns, count, err));
+        SC_TRY(load_operand(l, field->sources[i].transform));
         if (settles(&field->sources[i], column))
             break;
     }
     return SC_OK;
+}
+
+enum sc_status sc_field_load(const struct sc_field *field, struct sc_row_group *group,
+                             const struct sc_column **columns, uint32_t *count, struct sc_error *err)
+{
+    return load_field(&(struct loading){group, columns, count, err}, field);
 }
 
 const struct sc_column *sc_field_plain(const struct sc_field *field, const struct sc_column *const *columns,

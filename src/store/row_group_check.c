@@ -1,35 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "store/row_group_check.h"
+#include "store/reader.h"
+#include "store/span_set.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-void sc_group_ref_set_times(struct sc_group_ref *ref, const struct sc_row_stats *stats)
-{
-    ref->time_min = stats->time_min;
-    ref->time_max = stats->time_max;
-    ref->received_min = stats->received_min;
-    ref->received_max = stats->received_max;
-    ref->first_min = stats->first_min;
-    ref->first_max = stats->first_max;
-    ref->last_min = stats->last_min;
-    ref->last_max = stats->last_max;
-}
-
 void sc_encoded_group_free(struct sc_encoded_group *group)
 {
     sc_row_stats_free(&group->stats);
-}
-
-static enum sc_status read_span(struct sc_cursor *in, struct sc_encoded_group *out)
-{
-    out->span.stream = sc_cursor_le64(in);
-    out->span.sequence = sc_cursor_le64(in);
-    out->span.lane = sc_cursor_le32(in);
-    out->span.first_row = sc_cursor_le32(in);
-    out->span.rows = sc_cursor_le32(in);
-    out->span.reserved = sc_cursor_le32(in);
-    return out->span.first_row == 0 && out->span.rows == out->ref.rows ? SC_OK : SC_DAMAGED;
 }
 
 /* Chunks lie one behind the other from the directory to the zero bytes at the end. */
@@ -63,7 +41,7 @@ static enum sc_status check_meta(const uint8_t *bytes, uint32_t meta_bytes, stru
     SC_TRY(sc_row_stats_read(&in, &out->stats));
     if (spans != 1 || sc_cursor_left(&in) != SC_SPAN_BYTES + (size_t)entries * SC_ENTRY_BYTES)
         return SC_DAMAGED;
-    SC_TRY(read_span(&in, out));
+    SC_TRY(sc_spans_read(&in, &out->span, 1, out->ref.rows));
     return check_chunks(&in, bytes, out->length, SC_ROW_GROUP_HEAD_BYTES + (uint64_t)meta_bytes, entries);
 }
 
@@ -91,7 +69,7 @@ enum sc_status sc_row_group_check(const uint8_t *bytes, size_t length, struct sc
     sc_row_stats_init(&out->stats);
     enum sc_status status = check(out);
     if (status == SC_OK) {
-        sc_group_ref_set_times(&out->ref, &out->stats);
+        memcpy(out->ref.times, out->stats.times, sizeof(out->ref.times));
         return SC_OK;
     }
     sc_encoded_group_free(out);

@@ -2,9 +2,9 @@
 /* Reading a row group: directory first, then single chunks, each verified by its hash before it is decoded.
  */
 #include "store/address_dict.h"
-#include "store/bloom.h"
 #include "store/io.h"
 #include "store/reader.h"
+#include "store/span_set.h"
 
 #include "flow/vector.h"
 
@@ -165,24 +165,6 @@ static bool entry_possible(const struct sc_row_group *group, const struct sc_ent
     }
 }
 
-static enum sc_status parse_spans(struct sc_row_group *group, struct sc_cursor *in)
-{
-    uint32_t next = 0;
-    for (uint32_t i = 0; i < group->span_count; i++) {
-        struct sc_span *s = &group->spans[i];
-        s->stream = sc_cursor_le64(in);
-        s->sequence = sc_cursor_le64(in);
-        s->lane = sc_cursor_le32(in);
-        s->first_row = sc_cursor_le32(in);
-        s->rows = sc_cursor_le32(in);
-        s->reserved = sc_cursor_le32(in);
-        if (s->first_row != next || s->rows > group->rows - next)
-            return SC_DAMAGED;
-        next += s->rows;
-    }
-    return next == group->rows ? SC_OK : SC_DAMAGED;
-}
-
 static enum sc_status parse_meta(struct sc_row_group *group, const uint8_t *meta, size_t length)
 {
     struct sc_cursor in = {.data = meta, .len = length};
@@ -206,7 +188,7 @@ static enum sc_status parse_meta(struct sc_row_group *group, const uint8_t *meta
     group->columns = sc_arena_zalloc(arena, group->entry_count * sizeof(struct sc_column *));
     if (group->spans == NULL || group->entries == NULL || group->columns == NULL)
         return SC_NOMEM;
-    SC_TRY(parse_spans(group, &in));
+    SC_TRY(sc_spans_read(&in, group->spans, group->span_count, group->rows));
     for (uint32_t i = 0; i < group->entry_count; i++) {
         read_entry(&in, &group->entries[i]);
         if (!entry_possible(group, &group->entries[i], i))
@@ -290,15 +272,15 @@ static void *alloc(const struct sc_row_group *group, size_t size)
     return sc_arena_alloc(&group->context->arena, size);
 }
 
-/* An integer stream of exactly `count` values. */
+/* An integer stream of exactly `count` values, to an array that has `room` for more. */
 static enum sc_status get_integers(const struct sc_row_group *group, struct sc_cursor *in, uint32_t count,
-                                   unsigned width, void **out)
+                                   uint32_t room, unsigned width, void **out)
 {
     struct sc_stream_head head;
     SC_TRY(sc_stream_head_read(in, count, &head));
     if (head.count != count)
         return SC_DAMAGED;
-    *out = alloc(group, (size_t)count * width);
+    *out = alloc(group, (size_t)room * width);
     if (*out == NULL)
         return SC_NOMEM;
     return sc_stream_get_integers(&group->context->decoder, in, &head, width, *out);
@@ -324,42 +306,41 @@ static enum sc_status get_validity(const struct sc_row_group *group, struct sc_c
     return present == group->rows - c->nulls ? SC_OK : SC_DAMAGED;
 }
 
-/* Spreads `present` dense values over the rows that are not null, from the last row down, in place. */
+/* DO of the type of values that are so wide. */
+#define BY_WIDTH(width, DO)                                                                                  \
+    do {                                                                                                     \
+        if ((width) == 1)                                                                                    \
+            DO(uint8_t);                                                                                     \
+        else if ((width) == 2)                                                                               \
+            DO(uint16_t);                                                                                    \
+        else if ((width) == 4)                                                                               \
+            DO(uint32_t);                                                                                    \
+        else                                                                                                 \
+            DO(uint64_t);                                                                                    \
+    } while (0)
+
 #define SPREAD(type)                                                                                         \
     do {                                                                                                     \
-        type *v = values; /* NOLINT(bugprone-macro-parentheses) */                                           \
-        for (uint32_t row = rows; row-- > 0;)                                                                \
+        type *v = c->values; /* NOLINT(bugprone-macro-parentheses) */                                        \
+        for (uint32_t row = c->rows; row-- > 0;)                                                             \
             v[row] = sc_column_is_null(c, row) ? 0 : v[--present];                                           \
     } while (0)
 
-static void spread(const struct sc_column *c, void *values, uint32_t rows, uint32_t present, unsigned width)
+/* Spreads `present` dense values over the rows that are not null, from the last row down, in place. */
+static void spread(struct sc_column *c, uint32_t present)
 {
-    if (width == 1)
-        SPREAD(uint8_t);
-    else if (width == 2)
-        SPREAD(uint16_t);
-    else if (width == 4)
-        SPREAD(uint32_t);
-    else
-        SPREAD(uint64_t);
+    BY_WIDTH(c->width, SPREAD);
 }
 
 /* Integers for the rows that are not null, to an array over all rows. */
 static enum sc_status get_rows(const struct sc_row_group *group, struct sc_cursor *in, struct sc_column *c,
                                unsigned width)
 {
-    struct sc_stream_head head;
     uint32_t present = group->rows - c->nulls;
-    SC_TRY(sc_stream_head_read(in, present, &head));
-    if (head.count != present)
-        return SC_DAMAGED;
     c->width = (uint8_t)width;
-    c->values = alloc(group, (size_t)group->rows * width);
-    if (c->values == NULL)
-        return SC_NOMEM;
-    SC_TRY(sc_stream_get_integers(&group->context->decoder, in, &head, width, c->values));
+    SC_TRY(get_integers(group, in, present, group->rows, width, &c->values));
     if (c->nulls != 0)
-        spread(c, c->values, group->rows, present, width);
+        spread(c, present);
     return SC_OK;
 }
 
@@ -368,24 +349,25 @@ static unsigned code_width(uint32_t dict_count)
     return dict_count <= 256 ? 1 : dict_count <= 65536 ? 2 : 4;
 }
 
-/* Codes index the dictionary; a chunk that says otherwise is damaged. */
-static enum sc_status check_codes(const struct sc_column *c, uint32_t rows, uint32_t dict_count)
+#define GREATEST(type)                                                                                       \
+    do {                                                                                                     \
+        const type *code = c->values;                                                                        \
+        for (uint32_t i = 0; i < c->rows; i++)                                                               \
+            greatest = code[i] > greatest ? (uint32_t)code[i] : greatest;                                    \
+    } while (0)
+
+/* Codes index the column's dictionary; a chunk that says otherwise is damaged. */
+static enum sc_status check_codes(const struct sc_column *c)
 {
     uint32_t greatest = 0;
-    if (c->width == 1) {
-        for (uint32_t i = 0; i < rows; i++)
-            greatest =
-                ((const uint8_t *)c->values)[i] > greatest ? ((const uint8_t *)c->values)[i] : greatest;
-    } else if (c->width == 2) {
-        for (uint32_t i = 0; i < rows; i++)
-            greatest =
-                ((const uint16_t *)c->values)[i] > greatest ? ((const uint16_t *)c->values)[i] : greatest;
-    } else {
-        for (uint32_t i = 0; i < rows; i++)
-            greatest =
-                ((const uint32_t *)c->values)[i] > greatest ? ((const uint32_t *)c->values)[i] : greatest;
-    }
-    return greatest < dict_count ? SC_OK : SC_DAMAGED;
+    BY_WIDTH(c->width, GREATEST);
+    return greatest < c->dict.count ? SC_OK : SC_DAMAGED;
+}
+
+static enum sc_status get_codes(const struct sc_row_group *group, struct sc_cursor *in, struct sc_column *c)
+{
+    SC_TRY(get_rows(group, in, c, code_width(c->dict.count)));
+    return check_codes(c);
 }
 
 static enum sc_status decode_values(struct sc_row_group *group, const struct sc_entry *e,
@@ -413,23 +395,21 @@ static enum sc_status decode_dict(struct sc_row_group *group, const struct sc_en
     void *values;
     if (e->dict_count == 0 || e->dict_count > group->rows)
         return SC_DAMAGED;
-    SC_TRY(get_integers(group, in, e->dict_count, 8, &values));
+    SC_TRY(get_integers(group, in, e->dict_count, e->dict_count, 8, &values));
     for (uint32_t i = 1; i < e->dict_count; i++) {
         if (((const uint64_t *)values)[i - 1] >= ((const uint64_t *)values)[i])
             return SC_DAMAGED;
     }
     c->form = SC_FORM_DICT;
     c->dict = (struct sc_dictionary){.count = e->dict_count, .values = values};
-    SC_TRY(get_rows(group, in, c, code_width(e->dict_count)));
-    return check_codes(c, group->rows, e->dict_count);
+    return get_codes(group, in, c);
 }
 
 static enum sc_status decode_codes(struct sc_row_group *group, struct sc_cursor *in, struct sc_column *c)
 {
     c->form = SC_FORM_DICT;
     c->dict = *group->addresses;
-    SC_TRY(get_rows(group, in, c, code_width(c->dict.count)));
-    return check_codes(c, group->rows, c->dict.count);
+    return get_codes(group, in, c);
 }
 
 #define MAP(type, codes_type)                                                                                \
@@ -451,14 +431,7 @@ static enum sc_status decode_codes(struct sc_row_group *group, struct sc_cursor 
 
 static void map_rows(const struct sc_column *by, const void *table, uint32_t rows, struct sc_column *c)
 {
-    if (c->width == 1)
-        MAP_CODES(uint8_t);
-    else if (c->width == 2)
-        MAP_CODES(uint16_t);
-    else if (c->width == 4)
-        MAP_CODES(uint32_t);
-    else
-        MAP_CODES(uint64_t);
+    BY_WIDTH(c->width, MAP_CODES);
 }
 
 #define CLEAR_NULLS(type)                                                                                    \
@@ -471,14 +444,7 @@ static void map_rows(const struct sc_column *by, const void *table, uint32_t row
 /* A null row has the value 0. */
 static void clear_null_rows(struct sc_column *c)
 {
-    if (c->width == 1)
-        CLEAR_NULLS(uint8_t);
-    else if (c->width == 2)
-        CLEAR_NULLS(uint16_t);
-    else if (c->width == 4)
-        CLEAR_NULLS(uint32_t);
-    else
-        CLEAR_NULLS(uint64_t);
+    BY_WIDTH(c->width, CLEAR_NULLS);
 }
 
 static enum sc_status decode_function(struct sc_row_group *group, const struct sc_entry *e,
@@ -489,7 +455,7 @@ static enum sc_status decode_function(struct sc_row_group *group, const struct s
         return SC_DAMAGED;
     bool address = c->key.kind == SC_COLUMN_ADDRESS;
     c->width = (uint8_t)(address ? code_width(by->dict.count) : e->width);
-    SC_TRY(get_integers(group, in, by->dict.count, c->width, &table));
+    SC_TRY(get_integers(group, in, by->dict.count, by->dict.count, c->width, &table));
     c->values = alloc(group, (size_t)group->rows * c->width);
     if (c->values == NULL)
         return SC_NOMEM;
@@ -500,7 +466,7 @@ static enum sc_status decode_function(struct sc_row_group *group, const struct s
         return SC_OK;
     c->form = SC_FORM_DICT;
     c->dict = by->dict;
-    return check_codes(c, group->rows, c->dict.count);
+    return check_codes(c);
 }
 
 static enum sc_status decode_difference(struct sc_row_group *group, struct sc_cursor *in,
@@ -528,7 +494,7 @@ static enum sc_status get_byte_values(const struct sc_row_group *group, struct s
                                       uint32_t **offsets_out, uint8_t **heap_out)
 {
     void *lengths;
-    SC_TRY(get_integers(group, in, count, 4, &lengths));
+    SC_TRY(get_integers(group, in, count, count, 4, &lengths));
     struct sc_stream_head head;
     SC_TRY(sc_stream_head_read(in, SC_MAX_ROW_GROUP_BYTES, &head));
     uint32_t *offsets = alloc(group, ((size_t)count + 1) * sizeof(*offsets));
@@ -579,8 +545,7 @@ static enum sc_status decode_bytes_dict(struct sc_row_group *group, const struct
     SC_TRY(get_byte_values(group, in, e->dict_count, &offsets, &heap));
     c->form = SC_FORM_DICT;
     c->dict = (struct sc_dictionary){.count = e->dict_count, .offsets = offsets, .heap = heap};
-    SC_TRY(get_rows(group, in, c, code_width(e->dict_count)));
-    return check_codes(c, group->rows, e->dict_count);
+    return get_codes(group, in, c);
 }
 
 static enum sc_status decode_column(struct sc_row_group *group, const struct sc_entry *e,

@@ -34,15 +34,13 @@ enum sc_status sc_row_group_encoder_init(struct sc_row_group_encoder *encoder, e
 {
     *encoder = (struct sc_row_group_encoder){.columns.seed = sc_hash_draw_seed()};
     enum sc_status status = find_fields(encoder, err);
-    if (status == SC_OK && sc_stream_encoder_init(&encoder->columns.streams, effort) != SC_OK)
-        status = sc_fail_nomem(err, "the store's encoder");
-    for (unsigned i = 0; i < SC_STAT_COUNT && status == SC_OK; i++) {
+    bool memory = sc_stream_encoder_init(&encoder->columns.streams, effort) == SC_OK;
+    for (unsigned i = 0; i < SC_STAT_COUNT && memory; i++) {
         encoder->numbers[i] = malloc(SC_ROW_GROUP_ROWS * sizeof(uint64_t));
-        if (encoder->numbers[i] == NULL)
-            status = sc_fail_nomem(err, "the store's encoder");
+        memory = encoder->numbers[i] != NULL;
     }
     encoder->valid = malloc(SC_STAT_COUNT * SC_ROW_GROUP_ROWS / 8);
-    if (status == SC_OK && encoder->valid == NULL)
+    if (status == SC_OK && (!memory || encoder->valid == NULL))
         status = sc_fail_nomem(err, "the store's encoder");
     if (status != SC_OK)
         sc_row_group_encoder_free(encoder);
@@ -69,15 +67,17 @@ static bool is_valid(const uint64_t *valid, uint32_t row)
     return (valid[row / 64] >> (row % 64) & 1) != 0;
 }
 
-static void range_of(const uint64_t *values, const uint64_t *valid, uint32_t rows, uint64_t *min,
-                     uint64_t *max)
+static void range_of(const uint64_t *values, const uint64_t *valid, uint32_t rows,
+                     struct sc_time_range *range)
 {
+    uint64_t min = range->min, max = range->max;
     for (uint32_t i = 0; i < rows; i++) {
         if (!is_valid(valid, i))
             continue;
-        *min = values[i] < *min ? values[i] : *min;
-        *max = values[i] > *max ? values[i] : *max;
+        min = values[i] < min ? values[i] : min;
+        max = values[i] > max ? values[i] : max;
     }
+    *range = (struct sc_time_range){min, max};
 }
 
 static void selection_times(uint64_t *const *numbers, const uint64_t *const *valid, uint32_t rows,
@@ -131,10 +131,8 @@ static enum sc_status make_stats(struct sc_row_group_encoder *encoder, const str
         valid[i] = bits;
     }
     uint64_t *const *numbers = encoder->numbers;
-    range_of(numbers[SC_STAT_FIRST], valid[SC_STAT_FIRST], batch->rows, &stats->first_min, &stats->first_max);
-    range_of(numbers[SC_STAT_LAST], valid[SC_STAT_LAST], batch->rows, &stats->last_min, &stats->last_max);
-    range_of(numbers[SC_STAT_RECEIVED], valid[SC_STAT_RECEIVED], batch->rows, &stats->received_min,
-             &stats->received_max);
+    for (unsigned i = 0; i <= SC_STAT_RECEIVED; i++)
+        range_of(numbers[i], valid[i], batch->rows, &stats->times[i]);
     selection_times(numbers, valid, batch->rows, stats);
     return protocol_totals(numbers, valid, batch->rows, stats);
 }

@@ -17,12 +17,10 @@ void sc_row_stats_free(struct sc_row_stats *stats)
     sc_row_stats_init(stats);
 }
 
-static void widen_range(uint64_t *min, uint64_t *max, uint64_t from_min, uint64_t from_max)
+static void widen(struct sc_time_range *range, uint64_t min, uint64_t max)
 {
-    if (from_min < *min)
-        *min = from_min;
-    if (from_max > *max)
-        *max = from_max;
+    range->min = min < range->min ? min : range->min;
+    range->max = max > range->max ? max : range->max;
 }
 
 static void add_total(struct sc_protocol_total *to, const struct sc_protocol_total *from)
@@ -39,10 +37,8 @@ enum sc_status sc_row_stats_merge(struct sc_row_stats *to, const struct sc_row_s
     struct sc_protocol_total *merged = malloc(((size_t)most + 1) * sizeof(*merged));
     if (merged == NULL)
         return SC_NOMEM;
-    widen_range(&to->first_min, &to->first_max, from->first_min, from->first_max);
-    widen_range(&to->last_min, &to->last_max, from->last_min, from->last_max);
-    widen_range(&to->received_min, &to->received_max, from->received_min, from->received_max);
-    widen_range(&to->time_min, &to->time_max, from->time_min, from->time_max);
+    for (unsigned i = 0; i < SC_ROW_TIMES; i++)
+        widen(&to->times[i], from->times[i].min, from->times[i].max);
     uint32_t a = 0, b = 0, n = 0;
     while (a < to->protocol_count || b < from->protocol_count) {
         if (b == from->protocol_count ||
@@ -63,14 +59,10 @@ enum sc_status sc_row_stats_merge(struct sc_row_stats *to, const struct sc_row_s
 
 void sc_row_stats_write(const struct sc_row_stats *stats, struct sc_buf *out)
 {
-    sc_buf_append_le64(out, stats->first_min);
-    sc_buf_append_le64(out, stats->first_max);
-    sc_buf_append_le64(out, stats->last_min);
-    sc_buf_append_le64(out, stats->last_max);
-    sc_buf_append_le64(out, stats->received_min);
-    sc_buf_append_le64(out, stats->received_max);
-    sc_buf_append_le64(out, stats->time_min);
-    sc_buf_append_le64(out, stats->time_max);
+    for (unsigned i = 0; i < SC_ROW_TIMES; i++) {
+        sc_buf_append_le64(out, stats->times[i].min);
+        sc_buf_append_le64(out, stats->times[i].max);
+    }
     sc_buf_append_le32(out, stats->protocol_count);
     sc_buf_append_le32(out, 0);
     for (uint32_t i = 0; i < stats->protocol_count; i++) {
@@ -86,14 +78,10 @@ void sc_row_stats_write(const struct sc_row_stats *stats, struct sc_buf *out)
 enum sc_status sc_row_stats_read(struct sc_cursor *in, struct sc_row_stats *stats)
 {
     sc_row_stats_init(stats);
-    stats->first_min = sc_cursor_le64(in);
-    stats->first_max = sc_cursor_le64(in);
-    stats->last_min = sc_cursor_le64(in);
-    stats->last_max = sc_cursor_le64(in);
-    stats->received_min = sc_cursor_le64(in);
-    stats->received_max = sc_cursor_le64(in);
-    stats->time_min = sc_cursor_le64(in);
-    stats->time_max = sc_cursor_le64(in);
+    for (unsigned i = 0; i < SC_ROW_TIMES; i++) {
+        stats->times[i].min = sc_cursor_le64(in);
+        stats->times[i].max = sc_cursor_le64(in);
+    }
     uint32_t count = sc_cursor_le32(in);
     sc_cursor_le32(in);
     if (in->failed || count > 257)

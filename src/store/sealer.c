@@ -13,10 +13,8 @@
 #define REST_MS      UINT64_C(60000) /* after the second failure */
 #define MOST_REST_MS UINT64_C(3600000)
 
-void sc_seal_job_free(struct sc_seal_job *job)
+static void free_job(struct sc_seal_job *job)
 {
-    if (job == NULL)
-        return;
     for (uint32_t i = 0; i < job->input_count; i++)
         free(job->inputs[i]);
     for (uint32_t i = 0; i < job->before_count; i++)
@@ -28,6 +26,15 @@ void sc_seal_job_free(struct sc_seal_job *job)
     free(job->sealed);
     free(job->why);
     free(job);
+}
+
+void sc_seal_jobs_free(struct sc_seal_job *job)
+{
+    while (job != NULL) {
+        struct sc_seal_job *next = job->next;
+        free_job(job);
+        job = next;
+    }
 }
 
 /* A live file with damage is kept beside the sealed one: somebody may want to look at it. */
@@ -168,7 +175,7 @@ static void run_job(struct sc_sealer *sealer, struct sc_seal_job *job)
     if (status == SC_OK) {
         sealer->segments++;
         sealer->bytes += report.bytes_written;
-        sc_seal_job_free(job);
+        free_job(job);
     } else {
         sealer->failures++;
         append_job(&sealer->failed, job);
@@ -235,8 +242,10 @@ struct sc_seal_job *sc_sealer_failed(struct sc_sealer *sealer)
 {
     pthread_mutex_lock(&sealer->mutex);
     struct sc_seal_job *job = sealer->failed;
-    if (job != NULL)
+    if (job != NULL) {
         sealer->failed = job->next;
+        job->next = NULL;
+    }
     pthread_mutex_unlock(&sealer->mutex);
     return job;
 }
@@ -250,15 +259,6 @@ void sc_sealer_stats(struct sc_sealer *sealer, uint64_t *segments, uint64_t *byt
     pthread_mutex_unlock(&sealer->mutex);
 }
 
-static void free_jobs(struct sc_seal_job *job)
-{
-    while (job != NULL) {
-        struct sc_seal_job *next = job->next;
-        sc_seal_job_free(job);
-        job = next;
-    }
-}
-
 void sc_sealer_free(struct sc_sealer *sealer)
 {
     if (sealer == NULL)
@@ -269,8 +269,8 @@ void sc_sealer_free(struct sc_sealer *sealer)
     pthread_cond_broadcast(&sealer->changed);
     pthread_mutex_unlock(&sealer->mutex);
     pthread_join(sealer->thread, NULL);
-    free_jobs(sealer->waiting);
-    free_jobs(sealer->failed);
+    sc_seal_jobs_free(sealer->waiting);
+    sc_seal_jobs_free(sealer->failed);
     pthread_mutex_destroy(&sealer->mutex);
     pthread_cond_destroy(&sealer->changed);
     free(sealer);

@@ -29,7 +29,8 @@ struct sc_seal_job {
     uint64_t retry_ms;    /* not before that, by a monotonic clock */
 };
 
-void sc_seal_job_free(struct sc_seal_job *job);
+/* The job and those behind it. NULL is allowed. */
+void sc_seal_jobs_free(struct sc_seal_job *job);
 
 /* Does one job in the calling thread. @return SC_OK: sealed and verified, inputs gone; else nothing is lost.
  */
@@ -42,7 +43,7 @@ struct sc_sealer *sc_sealer_create(struct sc_io *io, const struct sc_log *log, s
 void sc_sealer_add(struct sc_sealer *sealer, struct sc_seal_job *job);
 /* Waits until all jobs are done. */
 void sc_sealer_wait(struct sc_sealer *sealer);
-/* The oldest job that failed since the last call, NULL when none; the caller owns it and may add it again. */
+/* The oldest job that failed since the last call, NULL when none; the caller owns it, alone, and may add it again. */
 struct sc_seal_job *sc_sealer_failed(struct sc_sealer *sealer);
 /* Sums over finished jobs. */
 void sc_sealer_stats(struct sc_sealer *sealer, uint64_t *segments, uint64_t *bytes, uint64_t *failures);

@@ -98,14 +98,10 @@ static enum sc_status parse_footer(struct sc_segment *segment, const uint8_t *by
         ref.rows = sc_cursor_le32(&in);
         ref.record_kind = sc_cursor_le16(&in);
         sc_cursor_le16(&in);
-        ref.time_min = sc_cursor_le64(&in);
-        ref.time_max = sc_cursor_le64(&in);
-        ref.received_min = sc_cursor_le64(&in);
-        ref.received_max = sc_cursor_le64(&in);
-        ref.first_min = sc_cursor_le64(&in);
-        ref.first_max = sc_cursor_le64(&in);
-        ref.last_min = sc_cursor_le64(&in);
-        ref.last_max = sc_cursor_le64(&in);
+        for (unsigned k = 0; k < SC_ROW_TIMES; k++) {
+            ref.times[sc_footer_time(k)].min = sc_cursor_le64(&in);
+            ref.times[sc_footer_time(k)].max = sc_cursor_le64(&in);
+        }
         if (in.failed || ref.length > segment->file_bytes || ref.offset > segment->file_bytes - ref.length)
             return SC_DAMAGED;
         if (!add_group(segment, &ref))
@@ -163,18 +159,14 @@ static enum walk look_at(struct sc_segment *segment, uint64_t offset, struct sc_
         return WALK_NOT_HERE;
     if (ref->length > left)
         return WALK_CUT;
-    uint8_t stats_bytes[64];
-    if (meta_bytes < sizeof(stats_bytes) ||
-        read_at(segment->fd, offset + SC_ROW_GROUP_HEAD_BYTES, stats_bytes, sizeof(stats_bytes)) != SC_OK)
+    uint8_t times[SC_ROW_TIMES * 16];
+    if (meta_bytes < sizeof(times) ||
+        read_at(segment->fd, offset + SC_ROW_GROUP_HEAD_BYTES, times, sizeof(times)) != SC_OK)
         return WALK_NOT_HERE;
-    ref->first_min = sc_load_le64(stats_bytes);
-    ref->first_max = sc_load_le64(stats_bytes + 8);
-    ref->last_min = sc_load_le64(stats_bytes + 16);
-    ref->last_max = sc_load_le64(stats_bytes + 24);
-    ref->received_min = sc_load_le64(stats_bytes + 32);
-    ref->received_max = sc_load_le64(stats_bytes + 40);
-    ref->time_min = sc_load_le64(stats_bytes + 48);
-    ref->time_max = sc_load_le64(stats_bytes + 56);
+    for (size_t k = 0; k < SC_ROW_TIMES; k++) {
+        ref->times[k].min = sc_load_le64(times + 16 * k);
+        ref->times[k].max = sc_load_le64(times + 16 * k + 8);
+    }
     return WALK_GROUP;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Writing a segment. THIS COMMENT IS THE FORMAT, with stream.h (streams), address_dict.h and bloom.h (their
- * chunks).
+ * Writing a segment. THIS COMMENT IS THE FORMAT, with stream.h (streams) and address_dict.h (the chunks
+ * of addresses).
  *
  * All numbers are little-endian. Hashes are XXH3 64 with seed 0. Times are ms since 1970-01-01 UTC. Nothing
  * in a file is ever changed in place; a file grows only at its end and only while it is live.
@@ -192,18 +192,17 @@ enum sc_status sc_segment_writer_create(struct sc_segment_writer *writer, struct
 }
 
 /* All that needs memory comes before the write: afterwards only the file itself can fail. */
-static enum sc_status append_group(struct sc_segment_writer *writer, const uint8_t *bytes, size_t length,
-                                   const struct sc_group_ref *ref, const struct sc_row_stats *stats,
-                                   struct sc_error *err)
+enum sc_status sc_segment_writer_add_encoded(struct sc_segment_writer *writer,
+                                             const struct sc_encoded_group *group, struct sc_error *err)
 {
     enum sc_status status = sc_array_more(writer->groups, writer->group_count, 1) ? SC_OK : SC_NOMEM;
     uint64_t offset = writer->offset;
-    if (status == SC_OK && ref->record_kind == SC_RECORDS_FLOWS)
-        status = sc_row_stats_merge(&writer->flow_stats, stats);
+    if (status == SC_OK && group->ref.record_kind == SC_RECORDS_FLOWS)
+        status = sc_row_stats_merge(&writer->flow_stats, &group->stats);
     if (status != SC_OK)
         return sc_fail_nomem(err, writer->path);
-    SC_TRY(write_bytes(writer, bytes, length, err));
-    writer->groups[writer->group_count] = *ref;
+    SC_TRY(write_bytes(writer, group->bytes, group->length, err));
+    writer->groups[writer->group_count] = group->ref;
     writer->groups[writer->group_count++].offset = offset;
     return SC_OK;
 }
@@ -211,21 +210,15 @@ static enum sc_status append_group(struct sc_segment_writer *writer, const uint8
 enum sc_status sc_segment_writer_add(struct sc_segment_writer *writer, struct sc_row_group_encoder *encoder,
                                      const struct sc_batch *batch, struct sc_error *err)
 {
-    struct sc_row_stats stats;
+    struct sc_encoded_group group = {.ref = {.rows = batch->rows, .record_kind = batch->record_kind}};
     sc_buf_clear(&writer->buf);
-    SC_TRY(sc_row_group_encode(encoder, batch, &writer->buf, &stats, err));
-    struct sc_group_ref ref = {
-        .length = writer->buf.len, .rows = batch->rows, .record_kind = batch->record_kind};
-    sc_group_ref_set_times(&ref, &stats);
-    enum sc_status status = append_group(writer, writer->buf.data, writer->buf.len, &ref, &stats, err);
-    sc_row_stats_free(&stats);
+    SC_TRY(sc_row_group_encode(encoder, batch, &writer->buf, &group.stats, err));
+    group.bytes = writer->buf.data;
+    group.length = group.ref.length = writer->buf.len;
+    memcpy(group.ref.times, group.stats.times, sizeof(group.ref.times));
+    enum sc_status status = sc_segment_writer_add_encoded(writer, &group, err);
+    sc_row_stats_free(&group.stats);
     return status;
-}
-
-enum sc_status sc_segment_writer_add_encoded(struct sc_segment_writer *writer,
-                                             const struct sc_encoded_group *group, struct sc_error *err)
-{
-    return append_group(writer, group->bytes, group->length, &group->ref, &group->stats, err);
 }
 
 enum sc_status sc_segment_writer_sync(struct sc_segment_writer *writer, struct sc_error *err)
@@ -250,14 +243,10 @@ static void put_footer(struct sc_segment_writer *writer)
         sc_buf_append_le32(out, ref->rows);
         sc_buf_append_le16(out, ref->record_kind);
         sc_buf_append_le16(out, 0);
-        sc_buf_append_le64(out, ref->time_min);
-        sc_buf_append_le64(out, ref->time_max);
-        sc_buf_append_le64(out, ref->received_min);
-        sc_buf_append_le64(out, ref->received_max);
-        sc_buf_append_le64(out, ref->first_min);
-        sc_buf_append_le64(out, ref->first_max);
-        sc_buf_append_le64(out, ref->last_min);
-        sc_buf_append_le64(out, ref->last_max);
+        for (unsigned k = 0; k < SC_ROW_TIMES; k++) {
+            sc_buf_append_le64(out, ref->times[sc_footer_time(k)].min);
+            sc_buf_append_le64(out, ref->times[sc_footer_time(k)].max);
+        }
     }
     uint64_t length = out->len;
     uint64_t hash = sc_buf_ok(out) ? XXH3_64bits(out->data, out->len) : 0;

@@ -5,7 +5,6 @@
 
 #include "store/io.h"
 #include "store/reader.h"
-#include "store/row_group_check.h"
 #include "store/row_group_encode.h"
 
 struct sc_segment_id {

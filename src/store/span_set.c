@@ -49,13 +49,31 @@ void sc_span_set_free(struct sc_span_set *set)
     *set = (struct sc_span_set){0};
 }
 
-bool sc_spans_cover(const struct sc_batch *batch)
+static bool cover(const struct sc_span *spans, uint32_t count, uint32_t rows)
 {
     uint32_t next = 0;
-    for (uint32_t i = 0; i < batch->span_count; i++) {
-        if (batch->spans[i].first_row != next || batch->spans[i].rows > batch->rows - next)
+    for (uint32_t i = 0; i < count; i++) {
+        if (spans[i].first_row != next || spans[i].rows > rows - next)
             return false;
-        next += batch->spans[i].rows;
+        next += spans[i].rows;
     }
-    return next == batch->rows;
+    return next == rows;
+}
+
+bool sc_spans_cover(const struct sc_batch *batch)
+{
+    return cover(batch->spans, batch->span_count, batch->rows);
+}
+
+enum sc_status sc_spans_read(struct sc_cursor *in, struct sc_span *spans, uint32_t count, uint32_t rows)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        spans[i].stream = sc_cursor_le64(in);
+        spans[i].sequence = sc_cursor_le64(in);
+        spans[i].lane = sc_cursor_le32(in);
+        spans[i].first_row = sc_cursor_le32(in);
+        spans[i].rows = sc_cursor_le32(in);
+        spans[i].reserved = sc_cursor_le32(in);
+    }
+    return !in->failed && cover(spans, count, rows) ? SC_OK : SC_DAMAGED;
 }

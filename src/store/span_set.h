@@ -3,6 +3,7 @@
 #ifndef SC_STORE_SPAN_SET_H
 #define SC_STORE_SPAN_SET_H
 
+#include "base/buf.h"
 #include "base/table.h"
 #include "flow/batch.h"
 
@@ -26,5 +27,7 @@ void sc_span_set_free(struct sc_span_set *set);
 
 /* True when the spans of the batch follow one another and cover its rows, as a reader will ask for. */
 bool sc_spans_cover(const struct sc_batch *batch);
+/* Reads the `count` spans of a row group. @return SC_OK; SC_DAMAGED: they are cut, or do not cover its rows. */
+enum sc_status sc_spans_read(struct sc_cursor *in, struct sc_span *spans, uint32_t count, uint32_t rows);
 
 #endif

@@ -19,7 +19,7 @@
 #include "base/status.h"
 #include "flow/batch.h"
 #include "store/io.h"
-#include "store/row_group_check.h"
+#include "store/reader.h"
 
 struct sc_store_writer;
 

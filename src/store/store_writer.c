@@ -150,11 +150,7 @@ static void free_writer(struct sc_store_writer *w)
 {
     leave_files(w);
     sc_sealer_free(w->sealer);
-    while (w->failed != NULL) {
-        struct sc_seal_job *next = w->failed->next;
-        sc_seal_job_free(w->failed);
-        w->failed = next;
-    }
+    sc_seal_jobs_free(w->failed);
     for (uint32_t i = 0; i < w->file_count; i++) {
         if (w->files[i].writer.handle >= 0)
             sc_segment_writer_abandon(&w->files[i].writer);
@@ -317,15 +313,13 @@ static enum sc_status make_room(struct sc_store_writer *w, struct sc_error *err)
  */
 static void give_up_file(struct sc_store_writer *w, struct live_file *f)
 {
-    bool empty = f->writer.group_count == 0;
-    if (empty)
-        close_file(f);
-    else
+    if (f->writer.group_count != 0) {
         (void)sync_and_close(w, f, NULL);
-    if (empty) {
-        w->io->ops->unlink(w->io, f->path);
-        forget_file(w, (uint32_t)(f - w->files));
+        return;
     }
+    close_file(f);
+    w->io->ops->unlink(w->io, f->path);
+    forget_file(w, (uint32_t)(f - w->files));
 }
 
 /* The day's folder, durable. */
@@ -342,6 +336,11 @@ static enum sc_status make_day(struct sc_store_writer *w, const char *path, cons
     return SC_OK;
 }
 
+static struct sc_segment_id id_of(const struct sc_store_writer *w, uint64_t window_ms)
+{
+    return (struct sc_segment_id){window_ms, w->options.window_s, w->options.lane, w->stream};
+}
+
 static enum sc_status create_file(struct sc_store_writer *w, uint64_t window_ms, const char *folder,
                                   const char *name, struct live_file **out, struct sc_error *err)
 {
@@ -350,10 +349,7 @@ static enum sc_status create_file(struct sc_store_writer *w, uint64_t window_ms,
     struct live_file *f = add_file(w, path, window_ms);
     if (f == NULL)
         return sc_fail_nomem(err, "a live file");
-    struct sc_segment_id id = {.window_ms = window_ms,
-                               .window_s = w->options.window_s,
-                               .lane = w->options.lane,
-                               .stream = w->stream};
+    struct sc_segment_id id = id_of(w, window_ms);
     w->number++;
     enum sc_status status = sc_segment_writer_create(&f->writer, w->io, path, &id, err);
     if (status != SC_OK) {
@@ -526,16 +522,13 @@ static struct sc_seal_job *make_job(struct sc_store_writer *w, uint64_t window_m
         return NULL;
     sc_segment_name_format(window_ms, w->stream, w->number++, day, name);
     snprintf(folder, sizeof(folder), "%s/%s", w->path, day);
-    job->id = (struct sc_segment_id){.window_ms = window_ms,
-                                     .window_s = w->options.window_s,
-                                     .lane = w->options.lane,
-                                     .stream = w->stream};
+    job->id = id_of(w, window_ms);
     job->folder = strdup(folder);
     job->temporary = join(folder, ".", name, ".tmp");
     job->sealed = join(folder, "", name, SC_SEGMENT_SUFFIX);
     job->inputs = calloc(w->file_count, sizeof(char *));
     if (job->folder == NULL || job->temporary == NULL || job->sealed == NULL || job->inputs == NULL) {
-        sc_seal_job_free(job);
+        sc_seal_jobs_free(job);
         return NULL;
     }
     return job;
@@ -583,7 +576,7 @@ static enum sc_status queue_window(struct sc_store_writer *w, uint64_t window_ms
         return sc_fail_nomem(err, "sealing");
     enum sc_status status = find_sealed(job, err);
     if (status != SC_OK) {
-        sc_seal_job_free(job);
+        sc_seal_jobs_free(job);
         return status;
     }
     for (uint32_t i = 0; i < w->file_count;) {

@@ -74,14 +74,9 @@ static enum sc_status expand(struct sc_stream_decoder *decoder, unsigned compres
                        (int)raw
                    ? SC_OK
                    : SC_DAMAGED;
-    case SC_COMPRESS_ZSTD:
+    default: /* SC_COMPRESS_ZSTD */
         return ZSTD_decompressDCtx(decoder->zstd, out, raw, stored, stored_length) == raw ? SC_OK
                                                                                           : SC_DAMAGED;
-    default: /* SC_COMPRESS_REPEAT */
-        if (stored_length != 1)
-            return SC_DAMAGED;
-        memset(out, stored[0], raw);
-        return SC_OK;
     }
 }
 

@@ -59,28 +59,20 @@ static unsigned bit_length(uint64_t v)
     return v == 0 ? 0 : 64 - (unsigned)__builtin_clzll(v);
 }
 
-/* Compresses into encoder->packed. Returns its size, 0 when it does not pay (less than 1/16 won) or no
+/* Compresses into encoder->packed, by LZ4 or Zstandard. Returns its size, 0 when it does not pay (less than 1/16 won) or no
  * memory. */
-static size_t compress_zstd(struct sc_stream_encoder *encoder, const void *bytes, size_t count)
+static size_t compress(struct sc_stream_encoder *encoder, enum sc_compression how, const void *bytes,
+                       size_t count)
 {
+    bool zstd = how == SC_COMPRESS_ZSTD;
+    size_t bound = zstd ? ZSTD_compressBound(count) : (size_t)LZ4_compressBound((int)count);
     sc_buf_clear(&encoder->packed);
-    size_t bound = ZSTD_compressBound(count);
-    uint8_t *place = sc_buf_reserve(&encoder->packed, bound);
+    uint8_t *place = bound == 0 ? NULL : sc_buf_reserve(&encoder->packed, bound);
     if (place == NULL)
         return 0;
-    size_t n = ZSTD_compressCCtx(encoder->zstd, place, bound, bytes, count, ZSTD_LEVEL);
-    return ZSTD_isError(n) || n + n / 16 >= count ? 0 : n;
-}
-
-static size_t compress_lz4(struct sc_stream_encoder *encoder, const void *bytes, size_t count)
-{
-    sc_buf_clear(&encoder->packed);
-    int bound = LZ4_compressBound((int)count);
-    uint8_t *place = bound <= 0 ? NULL : sc_buf_reserve(&encoder->packed, (size_t)bound);
-    if (place == NULL)
-        return 0;
-    int n = LZ4_compress_default(bytes, (char *)place, (int)count, bound);
-    return n <= 0 || (size_t)n + (size_t)n / 16 >= count ? 0 : (size_t)n;
+    size_t n = zstd ? ZSTD_compressCCtx(encoder->zstd, place, bound, bytes, count, ZSTD_LEVEL)
+                    : (size_t)LZ4_compress_default(bytes, (char *)place, (int)count, (int)bound);
+    return n == 0 || ZSTD_isError(n) || n + n / 16 >= count ? 0 : n;
 }
 
 static bool all_same(const uint8_t *bytes, size_t count)
@@ -96,7 +88,7 @@ static void put_plane(struct sc_stream_encoder *encoder, const uint8_t *plane, u
         sc_buf_append_u8(out, plane[0]);
         return;
     }
-    size_t n = compress_zstd(encoder, plane, count);
+    size_t n = compress(encoder, SC_COMPRESS_ZSTD, plane, count);
     if (!plane_wins(n, count)) {
         sc_buf_append_le32(out, count);
         sc_buf_append(out, plane, count);
@@ -190,10 +182,9 @@ static uint64_t make_delta(struct sc_stream_encoder *encoder, const uint64_t *va
 
 /* Bytes that the layout needs for the values, by doing it. */
 static size_t planes_size(struct sc_stream_encoder *encoder, const uint64_t *values, uint32_t count,
-                          uint64_t base, unsigned width, bool delta, struct sc_buf *scratch)
+                          uint64_t base, unsigned width, enum sc_layout layout, struct sc_buf *scratch)
 {
     sc_buf_clear(scratch);
-    enum sc_layout layout = delta ? SC_LAYOUT_DELTA : SC_LAYOUT_PLANES;
     if (put_planes(encoder, layout, values, count, base, width, scratch) != SC_OK)
         return SIZE_MAX;
     return scratch->len;
@@ -204,11 +195,9 @@ static unsigned bytes_of(unsigned bits)
     return (bits + 7) / 8;
 }
 
-enum choice { CHOOSE_BITS, CHOOSE_PLANES, CHOOSE_DELTA };
-
 /* Four runs of the values stand for all: consecutive, since differences need neighbours. */
-static enum choice choose(struct sc_stream_encoder *encoder, const uint64_t *values, uint32_t count,
-                          uint64_t base, unsigned bits)
+static enum sc_layout choose(struct sc_stream_encoder *encoder, const uint64_t *values, uint32_t count,
+                             uint64_t base, unsigned bits)
 {
     uint64_t sample[SAMPLE];
     const uint64_t *from = values;
@@ -222,19 +211,19 @@ static enum choice choose(struct sc_stream_encoder *encoder, const uint64_t *val
         n = SAMPLE;
     }
     struct sc_buf scratch = {0};
-    size_t best = planes_size(encoder, from, n, base, bytes_of(bits), false, &scratch);
-    enum choice pick = CHOOSE_PLANES;
+    size_t best = planes_size(encoder, from, n, base, bytes_of(bits), SC_LAYOUT_PLANES, &scratch);
+    enum sc_layout pick = SC_LAYOUT_PLANES;
     if (sc_array_reserve(encoder->delta, encoder->delta_cap, n)) {
         uint64_t most = make_delta(encoder, from, n);
-        size_t size =
-            planes_size(encoder, encoder->delta, n, from[0], bytes_of(bit_length(most)), true, &scratch);
+        size_t size = planes_size(encoder, encoder->delta, n, from[0], bytes_of(bit_length(most)),
+                                  SC_LAYOUT_DELTA, &scratch);
         if (size + size / 16 < best) {
             best = size;
-            pick = CHOOSE_DELTA;
+            pick = SC_LAYOUT_DELTA;
         }
     }
     if (bits_win(((size_t)n * bits + 7) / 8 + 8, best))
-        pick = CHOOSE_BITS;
+        pick = SC_LAYOUT_BITS;
     sc_buf_free(&scratch);
     return pick;
 }
@@ -262,13 +251,13 @@ enum sc_status sc_stream_put_integers(struct sc_stream_encoder *encoder, const u
         put_head(out, SC_LAYOUT_CONST, 0, SC_COMPRESS_NONE, count, 0, 0, min);
         return sc_buf_ok(out) ? SC_OK : SC_NOMEM;
     }
-    enum choice pick = CHOOSE_BITS;
+    enum sc_layout pick = SC_LAYOUT_BITS;
     if (encoder->effort == SC_EFFORT_SEALED && count >= 64)
         pick = choose(encoder, values, count, min, bits);
     enum sc_status status;
-    if (pick == CHOOSE_PLANES)
+    if (pick == SC_LAYOUT_PLANES)
         status = put_planes(encoder, SC_LAYOUT_PLANES, values, count, min, bytes_of(bits), out);
-    else if (pick == CHOOSE_DELTA)
+    else if (pick == SC_LAYOUT_DELTA)
         status = put_delta(encoder, values, count, out);
     else if (bits == 8 || bits == 16 || bits == 32 || bits == 64)
         status = put_plain(values, count, min, bits / 8, out);
@@ -280,13 +269,9 @@ enum sc_status sc_stream_put_integers(struct sc_stream_encoder *encoder, const u
 enum sc_status sc_stream_put_bytes(struct sc_stream_encoder *encoder, const void *bytes, uint32_t count,
                                    struct sc_buf *out)
 {
-    enum sc_compression compression = SC_COMPRESS_NONE;
-    size_t n = 0;
-    if (count >= 64) {
-        bool sealed = encoder->effort == SC_EFFORT_SEALED;
-        compression = sealed ? SC_COMPRESS_ZSTD : SC_COMPRESS_LZ4;
-        n = sealed ? compress_zstd(encoder, bytes, count) : compress_lz4(encoder, bytes, count);
-    }
+    enum sc_compression compression =
+        encoder->effort == SC_EFFORT_SEALED ? SC_COMPRESS_ZSTD : SC_COMPRESS_LZ4;
+    size_t n = count < 64 ? 0 : compress(encoder, compression, bytes, count);
     if (n == 0)
         compression = SC_COMPRESS_NONE;
     put_head(out, SC_LAYOUT_BYTES, 1, compression, count, count, n == 0 ? count : n, 0);

@@ -20,9 +20,7 @@ struct sc_tally_lane *sc_tally_lane(struct sc_tally *tally, uint32_t lane)
         if (tally->lanes[i].lane == lane)
             return &tally->lanes[i];
     }
-    if (tally->lane_count == SC_TALLY_MAX_LANES)
-        return NULL;
-    if (!sc_array_more(tally->lanes, tally->lane_count, 1))
+    if (tally->lane_count == SC_TALLY_MAX_LANES || !sc_array_more(tally->lanes, tally->lane_count, 1))
         return NULL;
     tally->lanes[tally->lane_count] = (struct sc_tally_lane){.lane = lane};
     return &tally->lanes[tally->lane_count++];
@@ -82,23 +80,16 @@ static enum sc_status read_text(const char *path, char *out, size_t size, struct
     return SC_OK;
 }
 
-/* The folder of a file, durable. When the file is there, so is its folder: this was done before it was made. */
-static int make_folder_of(struct sc_io *io, const char *store, const char *path, bool *is_new)
-{
-    char folder[4096];
-    *is_new = access(path, F_OK) != 0;
-    snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(path, '/') - path), path);
-    return *is_new ? sc_io_make_folders(io, folder, strlen(store)) : 0;
-}
-
-/* `soon`: this comes again in a second, so that only the first one need be durable. */
+/* When the file is there, so is its folder, durably. `soon`: this comes again in a second, so that only the first one need be. */
 static enum sc_status replace(struct sc_io *io, const char *store, const char *path, const char *text,
                               size_t length, bool soon, struct sc_error *err)
 {
-    bool is_new;
+    char folder[4096];
+    bool is_new = access(path, F_OK) != 0;
     if (io == NULL)
         io = sc_io_system();
-    int result = make_folder_of(io, store, path, &is_new);
+    snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(path, '/') - path), path);
+    int result = is_new ? sc_io_make_folders(io, folder, strlen(store)) : 0;
     if (result < 0)
         return sc_fail_errno(err, -result, "cannot create the folder of %s", path);
     return soon && !is_new ? sc_io_replace_unsynced(io, path, text, length, err)
@@ -206,13 +197,13 @@ enum sc_status sc_stream_write(const char *store, const struct sc_stream *s, str
     return replace(io, store, path, text, (size_t)n, !s->closed, err);
 }
 
-static bool read_stream(const char *folder, const char *name, struct sc_stream *out)
+static bool read_stream(const char *store, const char *name, struct sc_stream *out)
 {
     char path[4096 + 32], text[256];
     int closed;
     if (strlen(name) != 16 || strspn(name, "0123456789abcdef") != 16)
         return false;
-    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    snprintf(path, sizeof(path), "%s/" SC_STREAMS_FOLDER "/%s", store, name);
     if (read_text(path, text, sizeof(text), NULL) != SC_OK ||
         sscanf(text, "securitycloud stream 1 proxy %63s heard %" SCNu64 " closed %d", out->proxy,
                &out->heard_ms, &closed) != 3)
@@ -224,10 +215,9 @@ static bool read_stream(const char *folder, const char *name, struct sc_stream *
 
 enum sc_status sc_stream_read(const char *store, uint64_t stream, struct sc_stream *out)
 {
-    char folder[4096], name[17];
-    snprintf(folder, sizeof(folder), "%s/" SC_STREAMS_FOLDER, store);
+    char name[17];
     snprintf(name, sizeof(name), "%016" PRIx64, stream);
-    return read_stream(folder, name, out) ? SC_OK : SC_NOTFOUND;
+    return read_stream(store, name, out) ? SC_OK : SC_NOTFOUND;
 }
 
 enum sc_status sc_stream_walk_begin(struct sc_stream_walk *walk, const char *store, struct sc_error *err)
@@ -242,11 +232,9 @@ enum sc_status sc_stream_walk_begin(struct sc_stream_walk *walk, const char *sto
 
 bool sc_stream_walk_next(struct sc_stream_walk *walk, const char *store, struct sc_stream *out)
 {
-    char folder[4096];
     const struct dirent *entry;
-    snprintf(folder, sizeof(folder), "%s/" SC_STREAMS_FOLDER, store);
     while (walk->dir != NULL && (entry = readdir(walk->dir)) != NULL) {
-        if (read_stream(folder, entry->d_name, out))
+        if (read_stream(store, entry->d_name, out))
             return true;
     }
     return false;
@@ -266,17 +254,18 @@ enum sc_status sc_stream_list(const char *store, struct sc_stream **out, uint32_
     struct sc_stream one;
     *out = NULL;
     *count = 0;
-    SC_TRY(sc_stream_walk_begin(&walk, store, err));
-    while (sc_stream_walk_next(&walk, store, &one)) {
-        if (!sc_array_more(*out, *count, 1)) {
-            free(*out);
-            *out = NULL;
-            *count = 0;
-            sc_stream_walk_end(&walk);
-            return sc_fail_nomem(err, "the list of streams");
-        }
-        (*out)[(*count)++] = one;
+    enum sc_status status = sc_stream_walk_begin(&walk, store, err);
+    while (status == SC_OK && sc_stream_walk_next(&walk, store, &one)) {
+        if (sc_array_more(*out, *count, 1))
+            (*out)[(*count)++] = one;
+        else
+            status = sc_fail_nomem(err, "the list of streams");
     }
     sc_stream_walk_end(&walk);
-    return SC_OK;
+    if (status != SC_OK) {
+        free(*out);
+        *out = NULL;
+        *count = 0;
+    }
+    return status;
 }

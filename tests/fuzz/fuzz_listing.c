@@ -5,7 +5,7 @@
  * written as it was. The mutator adds answers of the writer.
  */
 #include "cluster/listing.h"
-#include "cluster/listing_record.h"
+#include "cluster/listing_feed.h"
 #include "query/request.h"
 #include "show/output.h"
 

@@ -3,7 +3,6 @@
  * behind the other, or merged by the sort keys. */
 #include "cluster/listing.h"
 #include "cluster/listing_feed.h"
-#include "cluster/listing_record.h"
 #include "query_kit.h"
 #include "ranks_threads.h"
 

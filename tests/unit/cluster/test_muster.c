@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Who takes part in a query and what they have in common, between ranks that are threads. */
 #include "cluster/beat.h"
-#include "cluster/muster.h"
 #include "cluster/share.h"
 #include "ranks_threads.h"
 

@@ -4,7 +4,6 @@
  * could not go on say so, and nothing leaks.
  */
 #include "cluster/listing.h"
-#include "cluster/muster.h"
 #include "cluster/reduce.h"
 #include "cluster/share.h"
 #include "group/table.h"

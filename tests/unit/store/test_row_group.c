@@ -2,7 +2,7 @@
 /* Row groups: what is written is what is read, for every kind of column; encodings where they should be;
  * statistics, protocol totals and the Bloom filter against a plain recomputation. */
 #include "flow/field.h"
-#include "store/bloom.h"
+#include "store/address_dict.h"
 #include "store/segment_writer.h"
 
 #include "store_kit.h"
