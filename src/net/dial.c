@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "net/dial.h"
 
+#include "base/clock.h"
 #include "net/lookup.h"
 #include "net/socket.h"
 #include "net/wake.h"
@@ -27,7 +28,8 @@ struct sc_dial {
     struct sc_lookup *lookup;         /* NULL: none is under way */
     struct sc_client_addresses found; /* and the next one to try: */
     uint32_t next;
-    int fd; /* being connected; -1: none */
+    uint64_t until_ms; /* patience with them */
+    int fd;            /* being connected; -1: none */
     struct event *writable;
 };
 
@@ -81,10 +83,11 @@ static int begin(const struct sc_dial *d, const struct sockaddr_storage *to)
     return fd >= 0 ? fd : sc_client_begin(&way, to);
 }
 
-/* Of the patience: addresses at which nobody answers do not add up. */
+/* Of the patience that is left, so that addresses at which nobody answers do not add up; the last has all of it. */
 static struct timeval share_of_address(const struct sc_dial *d)
 {
-    uint32_t ms = d->options.patience_ms / d->found.count;
+    uint64_t now = sc_clock_mono_ms(), left = d->until_ms > now ? d->until_ms - now : 0;
+    uint32_t ms = (uint32_t)left / (d->found.count - d->next + 1);
     uint32_t least = d->options.patience_ms < SHARE_LEAST_MS ? d->options.patience_ms : SHARE_LEAST_MS;
     return in_ms(ms < least ? least : ms);
 }
@@ -118,6 +121,13 @@ static void try_next(struct sc_dial *d, int reason)
     fail(d, &err);
 }
 
+static void try_all(struct sc_dial *d)
+{
+    d->next = 0;
+    d->until_ms = sc_clock_mono_ms() + d->options.patience_ms;
+    try_next(d, 0);
+}
+
 /* This thread may be the one that is late: the socket is asked, whatever the event says. */
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
@@ -140,11 +150,10 @@ static void take_found(struct sc_dial *d, const struct sc_lookup_host *host)
 {
     struct sc_error err = host->err;
     d->found = host->found;
-    d->next = 0;
     sc_lookup_release(d->lookup);
     d->lookup = NULL;
     if (d->found.count != 0)
-        try_next(d, 0);
+        try_all(d);
     else
         fail(d, &err);
 }
@@ -184,10 +193,8 @@ static void try_now(struct sc_dial *d)
         ask(d);
     else if (sc_client_resolve(&d->options.to, &d->found, &err) != SC_OK)
         fail(d, &err);
-    else {
-        d->next = 0;
-        try_next(d, 0);
-    }
+    else
+        try_all(d);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)

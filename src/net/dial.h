@@ -24,7 +24,7 @@ struct sc_dial;
 struct sc_dial_options {
     struct event_base *base;
     struct sc_url to;
-    uint32_t patience_ms; /* with the name service, and with all addresses: each has its part */
+    uint32_t patience_ms; /* with the name service, and with all addresses; each has 1.5 s of it at least */
     void (*connected)(void *arg, int fd);                     /* the descriptor is the callee's */
     void (*failed)(void *arg, const struct sc_error *reason); /* of the last address, or of the name */
     void *arg;

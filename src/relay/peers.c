@@ -178,12 +178,13 @@ static void send_batch(struct peer *p, const struct sc_accepted *batch)
     pthread_mutex_unlock(&p->peers->mutex);
 }
 
-/* It comes back with deliver. Without memory the connection ends, as when something cannot be sent, and all is offered again. */
+/* It comes back with deliver. */
 static void fetch(struct peer *p, const struct sc_accepted *batch)
 {
     struct sc_fetch *f = calloc(1, sizeof(*f));
     if (f == NULL) {
-        p->ended = true;
+        const struct sc_error err = {.status = SC_NOMEM, .message = "out of memory: a batch is not sent"};
+        not_sent(p, &batch->head, &err);
         return;
     }
     f->batch = *batch;

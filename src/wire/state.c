@@ -301,6 +301,7 @@ enum sc_status sc_state_read(struct sc_decoder *decoder, const uint8_t *bytes, s
     if (status == SC_OK)
         return SC_OK;
     sc_state_free(*sessions);
+    *sessions = NULL;
     if (status == SC_NOMEM)
         return sc_fail_nomem(err, "the saved template state");
     if (status == SC_LIMIT)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=release limit=120 beside=any
+# run: build=release limit=120
 """What a query over all nodes says of itself: who took part, what was read, how far it is. The nodes are folders of this machine,
 and a script stands in for ssh: it runs what it is given here, or fails as a machine that is down does. On one machine Open MPI's
-daemons cannot have the same ports, so that parameter is cut out; nor the same folder for what is temporary."""
+daemons cannot have the same ports, so that parameter is cut out; nor the same folder for what is temporary. They do not start where lo
+is the only network: so not beside others."""
 import json
 import os
 import pathlib
