@@ -180,11 +180,12 @@ static bool set_date(struct point *t, unsigned year, unsigned month, unsigned da
         return wrong(t, "there are two dates");
     if (year < 1970 || year > 9999)
         return wrong(t, "the year is not between 1970 and 9999");
-    t->civil.year = (int)year;
+    const struct sc_civil date = {.year = (int)year, .month = month, .day = day};
+    if (month < 1 || month > 12 || sc_time_to_civil(sc_time_from_civil(&date)).day != day)
+        return wrong(t, "there is no such day");
+    t->civil.year = date.year;
     t->civil.month = month;
     t->civil.day = day;
-    if (month < 1 || month > 12 || sc_time_to_civil(sc_time_from_civil(&t->civil)).day != day)
-        return wrong(t, "there is no such day");
     t->have_date = true;
     return true;
 }
