@@ -57,7 +57,7 @@ struct sc_holder {
     struct sc_wake *wake;
     int listen_fd;
     struct connection *connections;
-    uint32_t turns; /* whose it is to be read first */
+    uint64_t turn; /* the number of who was read first */
     uint64_t numbers;
     pthread_t thread;
     bool running;
@@ -510,27 +510,42 @@ static enum sc_refusal judge_pace(struct connection *c)
     return listens && c->still <= SC_HOLDER_STEP_MS / BEAT_MS ? SC_REFUSAL_NONE : SC_REFUSAL_SLOW;
 }
 
-static void beat(struct connection *c, const struct sc_link_beat *beat)
+static void beat(struct connection *c, const struct sc_link_beat *beat, bool tight)
 {
     enum sc_refusal why = judge_pace(c);
     if (why != SC_REFUSAL_NONE) {
         turn_away(c, why);
         return;
     }
+    if (!tight)
+        event_add(c->input.event, NULL);
     sc_link_put_beat(&c->writer, beat);
     if (sc_link_send(c->io, &c->writer) != SC_OK)
         close_connection(c);
 }
 
-/* They are read in the order of this list. The disk may have made room for one of them only, so each beat begins with another. */
-static void read_on(struct sc_holder *h)
+/* Who is read first: the one that came before the last one who was. */
+static uint64_t next_turn(struct sc_holder *h)
 {
-    uint32_t count = atomic_load(&h->connection_count), first = count == 0 ? 0 : h->turns++ % count;
+    const struct connection *c = h->connections;
+    while (c != NULL && c->number >= h->turn)
+        c = c->next;
+    c = c == NULL ? h->connections : c;
+    h->turn = c == NULL ? 0 : c->number;
+    return h->turn;
+}
+
+/* The loop hears of those that have something to say in the order in which they are told to go on. A disk may have made room for one
+ * of them only. */
+static void beat_all(struct sc_holder *h, const struct sc_link_beat *now)
+{
+    bool tight = sc_lane_store_tight(h->store);
+    uint64_t first = next_turn(h);
     for (int round = 0; round < 2; round++) {
-        uint32_t i = 0;
-        for (struct connection *c = h->connections; c != NULL; c = c->next, i++) {
-            if ((i < first) == (round == 1))
-                event_add(c->input.event, NULL);
+        for (struct connection *c = h->connections, *next; c != NULL; c = next) {
+            next = c->next; /* NOLINT(clang-analyzer-unix.Malloc): who went is in no list */
+            if ((c->number > first) == (round == 1))
+                beat(c, now, tight);
         }
     }
 }
@@ -545,12 +560,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     event_add(h->accept, NULL);
     sc_lane_store_get_stats(h->store, &stats);
     const struct sc_link_beat now = {.free_bytes = stats.stores.disk.free_bytes, .full = stats.full};
-    for (struct connection *c = h->connections, *next; c != NULL; c = next) {
-        next = c->next; /* NOLINT(clang-analyzer-unix.Malloc): who went is in no list */
-        beat(c, &now);
-    }
-    if (!sc_lane_store_tight(h->store))
-        read_on(h);
+    beat_all(h, &now);
     sc_refusals_tell(&h->refusals, &h->options.store.log, sc_clock_mono_ms());
     take_members(h);
     look_names_up(h, sc_clock_mono_ms());

@@ -14,7 +14,7 @@
 
 /* ---- a flood: there is always another connection ---- */
 
-enum { PEERS = 64, DESCRIPTORS = 512 };
+enum { PEERS = 64, DESCRIPTORS = 512, TURNS = 1 << 18 };
 
 static atomic_bool flooding;
 static atomic_uint flooded, failed;
@@ -50,8 +50,23 @@ static atomic_bool stalled;
 bool __real_sc_lane_store_tight(struct sc_lane_store *store);
 bool __wrap_sc_lane_store_tight(struct sc_lane_store *store);
 
+/* A slow one: from each beat on, which asks for statistics first, the beat itself and one more caller find room. */
+static atomic_bool slow;
+static atomic_uint found;
+
+void __real_sc_lane_store_get_stats(struct sc_lane_store *store, struct sc_lane_store_stats *out);
+void __wrap_sc_lane_store_get_stats(struct sc_lane_store *store, struct sc_lane_store_stats *out);
+
+void __wrap_sc_lane_store_get_stats(struct sc_lane_store *store, struct sc_lane_store_stats *out)
+{
+    atomic_store(&found, 0);
+    __real_sc_lane_store_get_stats(store, out);
+}
+
 bool __wrap_sc_lane_store_tight(struct sc_lane_store *store)
 {
+    if (atomic_load(&slow))
+        return atomic_fetch_add(&found, 1) >= 2;
     return atomic_load(&stalled) || __real_sc_lane_store_tight(store);
 }
 
@@ -191,10 +206,60 @@ static void who_comes_while_the_disk_stalls_stays(void **state)
     kit_remove(store);
 }
 
+/* As much as the socket takes of words without end. */
+static size_t talk(const struct proxy *p, const struct sc_buf *words, size_t said)
+{
+    ssize_t n = 1;
+    while (n > 0) {
+        size_t at = said % words->len;
+        n = send(p->fd, words->data + at, words->len - at, MSG_DONTWAIT);
+        said += n > 0 ? (size_t)n : 0;
+    }
+    return said;
+}
+
+/* Two proxies have more to say than there is room for: each has its turn, the one that came first, too. */
+static void each_has_its_turn_at_a_slow_disk(void **state)
+{
+    (void)state;
+    struct proxy proxies[2];
+    struct sc_link_writer w = {0};
+    const struct sc_link_tally tally = {.stream = 1, .window_ms = 300000, .window_s = 300};
+    size_t said[2] = {0}, first[2];
+    char *store = kit_folder();
+    uint16_t port = free_port();
+    struct sc_holder *h = start(store, port);
+    for (int i = 0; i < 1000; i++)
+        sc_link_put_tally(&w, &tally);
+    for (int i = 0; i < 2; i++) {
+        open_proxy(&proxies[i], port);
+        assert_true(hears_beats(&proxies[i], 2));
+    }
+    atomic_store(&slow, true);
+    for (int beats = 0;
+         beats < 100 && (beats < 10 || said[0] - first[0] < TURNS || said[1] - first[1] < TURNS); beats++) {
+        for (int i = 0; i < 2; i++) {
+            assert_true(hears_beats(&proxies[i], 1));
+            said[i] = talk(&proxies[i], &w.out, said[i]);
+            if (beats < 9) /* the sockets fill up */
+                first[i] = said[i];
+        }
+    }
+    atomic_store(&slow, false);
+    assert_true(said[0] - first[0] >= TURNS);
+    assert_true(said[1] - first[1] >= TURNS);
+    for (int i = 0; i < 2; i++)
+        close_proxy(&proxies[i]);
+    sc_holder_stop(h);
+    sc_buf_free(&w.out);
+    kit_remove(store);
+}
+
 UNIT(test_holder)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_comes_while_the_disk_stalls_stays),
+        cmocka_unit_test(each_has_its_turn_at_a_slow_disk),
         cmocka_unit_test(connects_without_end_keep_no_beats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
