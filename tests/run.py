@@ -236,8 +236,8 @@ class Runner:
         self.failed_steps.append((step.name, log))
 
     def run_group(self, steps):
-        """Steps that may run side by side; those that use spare time one after another, beside the others."""
-        with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool, concurrent.futures.ThreadPoolExecutor(1) as spare:
+        """Steps that may run side by side; two of those that use spare time, or wait, beside the others."""
+        with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool, concurrent.futures.ThreadPoolExecutor(2) as spare:
             done = [(spare if step.spare else pool).submit(self.run, step) for step in steps]
             return all([d.result() for d in done])
 
