@@ -63,10 +63,10 @@ static int guard(pid_t child, pid_t daemon, const sigset_t *watched)
         int got = sigtimedwait(watched, NULL, &tick);
         if (got == SIGUSR1)
             kill(child, SIGUSR1);
-        if (is_deaf(&waiting, &deaf))
-            kill(daemon, SIGKILL);
         if (getppid() != daemon)
             _exit(0); /* and the child with it */
+        if (is_deaf(&waiting, &deaf))
+            kill(daemon, SIGKILL);
     }
     return status;
 }
