@@ -11,6 +11,18 @@ void sc_buf_free(struct sc_buf *buf)
     *buf = (struct sc_buf){0};
 }
 
+uint8_t *sc_buf_take(struct sc_buf *buf)
+{
+    uint8_t *bytes = buf->data;
+    if (buf->len != 0 &&
+        buf->cap - buf->len > buf->len / 8) { /* what is held is counted, much room for more is not */
+        bytes = realloc(buf->data, buf->len);
+        bytes = bytes == NULL ? buf->data : bytes;
+    }
+    *buf = (struct sc_buf){0};
+    return bytes;
+}
+
 uint8_t *sc_buf_reserve(struct sc_buf *buf, size_t extra)
 {
     if (extra > buf->cap - buf->len) {

@@ -21,6 +21,8 @@ struct sc_buf {
 };
 
 void sc_buf_free(struct sc_buf *buf);
+/* The bytes, of which the caller is the owner now (free), with little room behind them; the buffer is empty then. */
+uint8_t *sc_buf_take(struct sc_buf *buf);
 
 /* Room for `extra` more bytes. Returns the place to write them (then add to len), or NULL without memory. */
 uint8_t *sc_buf_reserve(struct sc_buf *buf, size_t extra);

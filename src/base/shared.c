@@ -8,14 +8,9 @@ struct sc_shared *sc_shared_take(struct sc_buf *buf)
     struct sc_shared *shared = malloc(sizeof(*shared));
     if (shared == NULL)
         return NULL;
-    if (buf->len != 0 &&
-        buf->cap - buf->len > buf->len / 8) { /* what is held is counted, much room for more is not */
-        uint8_t *bytes = realloc(buf->data, buf->len);
-        buf->data = bytes == NULL ? buf->data : bytes;
-    }
-    *shared = (struct sc_shared){.bytes = buf->data, .size = buf->len};
+    size_t size = buf->len;
+    *shared = (struct sc_shared){.bytes = sc_buf_take(buf), .size = size};
     atomic_init(&shared->holders, 1);
-    *buf = (struct sc_buf){0};
     return shared;
 }
 

@@ -146,17 +146,14 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
     return SC_OK;
 }
 
-/* It was read into the memory of a batch of the lanes, behind its head, field by field: the bytes begin in the struct's padding. */
 static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, struct sc_buf *bytes)
 {
     struct connection *c = arg;
-    struct sc_lane_batch *batch = realloc(bytes->data, bytes->len); /* no more than it weighs in the queue */
+    struct sc_lane_batch *batch = malloc(sizeof(*batch));
     if (batch == NULL)
         return SC_NOMEM;
-    *bytes = (struct sc_buf){0};
-    batch->connection = c->number;
+    *batch = (struct sc_lane_batch){.connection = c->number, .head = *head, .bytes = sc_buf_take(bytes)};
     memcpy(batch->proxy, c->proxy, sizeof(batch->proxy));
-    batch->head = *head;
     sc_lane_store_push(c->holder->store, batch);
     return SC_OK;
 }
@@ -329,7 +326,6 @@ static void open_connection(struct sc_holder *h, int fd, const struct sc_addr *f
     c->number = ++h->numbers;
     c->reader = (struct sc_link_reader){.hello = on_hello,
                                         .batch = on_batch,
-                                        .headroom = offsetof(struct sc_lane_batch, bytes),
                                         .tally = on_tally,
                                         .stream = on_stream,
                                         .state = on_state,

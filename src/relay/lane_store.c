@@ -75,9 +75,16 @@ struct sc_lane_store {
 
 /* ---- answers ---- */
 
+static void free_bytes(struct sc_lane_batch *b)
+{
+    free(b->bytes);
+    b->bytes = NULL;
+}
+
 /* The batch itself is the answer: it needs no memory, so that none is ever owed. */
 static void done(struct sc_lane_store *s, struct sc_lane_batch *b, enum sc_lane_outcome outcome)
 {
+    free_bytes(b);
     b->outcome = outcome;
     b->next = NULL;
     pthread_mutex_lock(&s->mutex);
@@ -298,6 +305,7 @@ static void take(struct sc_lane_store *s, struct sc_lane_batch *b)
         return;
     enum sc_status status = append(s, b, &group, &err);
     sc_encoded_group_free(&group);
+    free_bytes(b);
     *s->last = b;
     s->last = &b->next;
     if (status != SC_OK) /* the writer may have given up a file with unsynced batches in it */

@@ -23,20 +23,21 @@
 
 struct sc_lane_store;
 
-/* A batch on its way; malloc'ed in one piece, owned by whoever has it. */
 enum sc_lane_outcome {
     SC_LANE_DURABLE,
     SC_LANE_REFUSED, /* never taken as it is, or not now: say so */
     SC_LANE_LOST, /* the disk failed, or the way did: end the connection, so that all that is in flight is sent again */
 };
 
+/* A batch on its way, malloc'ed as its bytes are, owned by whoever has it. The bytes are only there until they are written: what waits
+ * for the sync is small, and the next batch is read into memory that is still warm. */
 struct sc_lane_batch {
     struct sc_lane_batch *next;
     uint64_t connection;
     char proxy[SC_PROXY_NAME_MAX]; /* who sends it */
     struct sc_batch_head head;
     enum sc_lane_outcome outcome; /* of the lane store */
-    uint8_t bytes[];
+    uint8_t *bytes;               /* head.size */
 };
 
 /* What became of one; of durable ones that followed each other, together. */

@@ -335,9 +335,7 @@ static uint8_t *room(struct sc_link_reader *r, uint32_t more)
     struct sc_buf *b = &r->bytes;
     if (b->len == 0) {
         size_t first = r->head.size < FIRST_BYTES ? r->head.size : FIRST_BYTES;
-        if (sc_buf_reserve(b, r->headroom + (more > first ? more : first)) == NULL)
-            return NULL;
-        b->len = r->headroom;
+        more = more > first ? more : (uint32_t)first;
     }
     return sc_buf_reserve(b, more);
 }

@@ -117,10 +117,9 @@ void sc_link_put_state_part(struct sc_link_writer *w, const uint8_t *bytes, uint
 struct sc_link_reader {
     /* Anything but SC_OK ends the message with that status. */
     enum sc_status (*hello)(void *arg, const struct sc_link_hello *hello);
-    /* A whole batch, which lies in *bytes behind `headroom` bytes that are the taker's; they may be taken out of the buffer. Whether
-     * the hash agrees is for the taker to look at, when the bytes make no sense. */
+    /* A whole batch; *bytes may be taken out of the buffer. Whether the hash agrees is for the taker to look at, when they make no
+     * sense. */
     enum sc_status (*batch)(void *arg, const struct sc_batch_head *head, struct sc_buf *bytes);
-    size_t headroom;
     enum sc_status (*ack)(void *arg, const struct sc_link_ack *ack);
     enum sc_status (*refused)(void *arg, const struct sc_batch_id *id);
     enum sc_status (*beat)(void *arg, const struct sc_link_beat *beat);

@@ -29,8 +29,6 @@ static void must(bool true_)
 
 #define NOWHERE "/dev/null/store" /* there is nothing, and nothing can be made there */
 
-enum { HEADROOM = 24 };
-
 struct echo {
     struct sc_link_writer writer;
     uint32_t records;
@@ -77,9 +75,9 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
 static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, struct sc_buf *bytes)
 {
     struct echo *e = arg;
-    must(head->size != 0 && head->size <= SC_LINK_MAX_BATCH && bytes->len == HEADROOM + head->size);
+    must(head->size != 0 && head->size <= SC_LINK_MAX_BATCH && bytes->len == head->size);
     e->records++;
-    put_batch(&e->writer, head, bytes->data + HEADROOM);
+    put_batch(&e->writer, head, bytes->data);
     if (head->hash % 2 != 0)
         sc_buf_free(bytes);
     return SC_OK;
@@ -147,7 +145,6 @@ static struct sc_link_reader reader_of(struct echo *echo)
 {
     return (struct sc_link_reader){.hello = on_hello,
                                    .batch = on_batch,
-                                   .headroom = HEADROOM,
                                    .ack = on_ack,
                                    .refused = on_refused,
                                    .beat = on_beat,

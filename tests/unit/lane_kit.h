@@ -153,7 +153,7 @@ static inline struct sc_lane_batch *make_numbered(uint64_t sequence, uint32_t nu
     sc_row_stats_free(&stats);
     sc_row_group_encoder_free(&encoder);
     sc_batch_free(batch);
-    struct sc_lane_batch *b = malloc(sizeof(*b) + out.len);
+    struct sc_lane_batch *b = malloc(sizeof(*b));
     assert_non_null(b);
     *b = (struct sc_lane_batch){.connection = CONNECTION,
                                 .head = {.id = {.stream = STREAM, .lane = lane, .sequence = sequence},
@@ -163,8 +163,7 @@ static inline struct sc_lane_batch *make_numbered(uint64_t sequence, uint32_t nu
                                          .record_kind = SC_RECORDS_FLOWS,
                                          .size = (uint32_t)out.len,
                                          .hash = sc_link_hash(out.data, out.len)}};
-    memcpy(b->bytes, out.data, out.len);
-    sc_buf_free(&out);
+    b->bytes = sc_buf_take(&out);
     return b;
 }
 

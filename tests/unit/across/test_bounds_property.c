@@ -369,10 +369,9 @@ static void pass_time(struct round *r)
 static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, struct sc_buf *bytes)
 {
     struct round *r = arg;
-    struct sc_lane_batch *b = (struct sc_lane_batch *)bytes->data;
-    *bytes = (struct sc_buf){0};
-    memset(b, 0, r->reader.headroom); /* the bytes begin before its padding ends */
-    b->head = *head;
+    struct sc_lane_batch *b = malloc(sizeof(*b));
+    assert_non_null(b);
+    *b = (struct sc_lane_batch){.head = *head, .bytes = sc_buf_take(bytes)};
     sc_lane_store_push(r->lanes, b);
     while (sc_lane_store_tight(r->lanes))
         pass_time(r);
@@ -470,8 +469,7 @@ static void set_up(struct round *r)
     assert_int_equal(sc_lane_store_start(&lanes, &r->lanes, &err), SC_OK);
     assert_int_equal(sc_gather_init(&r->part, SC_RECORDS_FLOWS), SC_OK);
     assert_int_equal(sc_row_group_encoder_init(&r->encoder, SC_EFFORT_LIVE, &err), SC_OK);
-    r->reader = (struct sc_link_reader){
-        .hello = on_hello, .batch = on_batch, .headroom = offsetof(struct sc_lane_batch, bytes), .arg = r};
+    r->reader = (struct sc_link_reader){.hello = on_hello, .batch = on_batch, .arg = r};
     sc_link_put_hello(&r->writer, &(struct sc_link_hello){.version = SC_LINK_VERSION, .name = "proxy"});
     carry(r);
 }

@@ -394,6 +394,7 @@ static void every_bit_is_looked_at(void **state)
     }
     assert_int_equal(sc_row_group_check(b->bytes, b->head.size, &group, NULL), SC_OK);
     sc_encoded_group_free(&group);
+    free(b->bytes);
     free(b);
 }
 

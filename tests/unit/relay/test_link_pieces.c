@@ -60,11 +60,9 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
 static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, struct sc_buf *bytes)
 {
     struct heard *h = arg;
-    size_t headroom = h->reader.headroom;
-    assert_int_equal(bytes->len, headroom + head->size);
-    memset(bytes->data, 0xee, headroom);
+    assert_int_equal(bytes->len, head->size);
     sc_buf_printf(&h->told, "batch %llu of %u: %016llx\n", (unsigned long long)head->id.sequence, head->size,
-                  (unsigned long long)sc_link_hash(bytes->data + headroom, head->size));
+                  (unsigned long long)sc_link_hash(bytes->data, head->size));
     if (head->id.sequence % 2 != 0 || head->size > 300000)
         sc_buf_free(bytes);
     return next_told(h);
@@ -92,23 +90,18 @@ static enum sc_status on_state(void *arg, const struct sc_hearsay_head *state, c
     return next_told(h);
 }
 
-static void listen_to(struct heard *h, size_t headroom, uint32_t ends_at)
+static void listen_to(struct heard *h, uint32_t ends_at)
 {
     *h = (struct heard){.ends_at = ends_at};
-    h->reader = (struct sc_link_reader){.hello = on_hello,
-                                        .batch = on_batch,
-                                        .headroom = headroom,
-                                        .ack = on_ack,
-                                        .tally = on_tally,
-                                        .state = on_state,
-                                        .arg = h};
+    h->reader = (struct sc_link_reader){
+        .hello = on_hello, .batch = on_batch, .ack = on_ack, .tally = on_tally, .state = on_state, .arg = h};
 }
 
 /* Memory grows with what has come, not with what was announced. */
 static void assert_memory(const struct heard *h)
 {
     const struct sc_buf *b = &h->reader.bytes;
-    size_t first = h->reader.headroom + (512 << 10), grown = 2 * b->len + 2 * MESSAGE_ROOM;
+    size_t first = 512 << 10, grown = 2 * b->len + 2 * MESSAGE_ROOM;
     assert_true(b->cap <= (first > grown ? first : grown));
 }
 
@@ -363,22 +356,21 @@ static void any_pieces_are_the_same(void **state)
         uint64_t random = seed;
         struct sc_link_writer w = {0};
         struct heard whole, other;
-        size_t headroom = below(&random, 3) * 48;
         make_stream(&w, &random);
         if (seed % 3 == 0)
             break_stream(&w.out, &random);
         uint32_t ends_at = seed % 5 == 0 ? 1 + below(&random, 8) : 0;
         uint32_t most = w.out.len > 400000 ? mosts[2 + below(&random, 3)] : mosts[below(&random, 5)];
-        listen_to(&whole, headroom, ends_at);
+        listen_to(&whole, ends_at);
         read_messages(&whole, w.out.data, w.out.len);
         sc_buf_append_u8(&whole.told, 0);
-        listen_to(&other, headroom, ends_at);
+        listen_to(&other, ends_at);
         drain_pieces(&other, w.out.data, w.out.len, w.out.len, &random);
         assert_same(&other, &whole, seed, "a buffer");
-        listen_to(&other, headroom, ends_at);
+        listen_to(&other, ends_at);
         drain_pieces(&other, w.out.data, w.out.len, most, &random);
         assert_same(&other, &whole, seed, "pieces");
-        listen_to(&other, headroom, ends_at);
+        listen_to(&other, ends_at);
         read_socket(&other, w.out.data, w.out.len, most, &random);
         assert_same(&other, &whole, seed, "a socket");
         oks += whole.status == SC_OK;
@@ -430,7 +422,7 @@ static void held_until_written(void **state)
     struct sc_link_writer w = {0};
     struct sc_shared *bytes = make_shared(1500000);
     open_ends(&e);
-    listen_to(&h, 40, 0);
+    listen_to(&h, 0);
     struct bufferevent *io = send_three(&e, &w, bytes);
     while (h.count < 4) { /* a greeting and three batches */
         event_base_loop(e.base, EVLOOP_NONBLOCK);
