@@ -4,6 +4,7 @@
 #include "net/socket.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -100,16 +101,29 @@ bool sc_client_wait_writable(int fd, int ms)
     return poll(&p, 1, ms) > 0;
 }
 
-/* Only an address of this machine can be bound. */
+static bool is_loopback(const struct sc_addr *address)
+{
+    static const struct sc_addr one = {.b = {[15] = 1}};
+    return sc_addr_is_v4(address) ? sc_addr_get_v4(address) >> 24 == IN_LOOPBACKNET
+                                  : sc_addr_equal(address, &one);
+}
+
+/* Not by binding to it: where addresses move (VRRP), any may be bound. */
 bool sc_client_is_local(const struct sc_addr *address)
 {
-    struct sc_url url = {.scheme = SC_URL_UDP, .numeric = true, .address = *address};
-    const struct sc_socket_options options = {0};
-    int fd;
-    if (sc_socket_listen(&url, &options, &fd, NULL) != SC_OK)
-        return false;
-    close(fd);
-    return true;
+    struct ifaddrs *all;
+    bool found = is_loopback(address);
+    if (found || getifaddrs(&all) != 0)
+        return found;
+    for (const struct ifaddrs *i = all; i != NULL && !found; i = i->ifa_next) {
+        struct sc_addr own;
+        uint16_t port;
+        found = i->ifa_addr != NULL &&
+                sc_socket_address((const struct sockaddr_storage *)i->ifa_addr, &own, &port) &&
+                sc_addr_equal(&own, address);
+    }
+    freeifaddrs(all);
+    return found;
 }
 
 /* ---- datagrams ---- */
