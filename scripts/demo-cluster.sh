@@ -90,9 +90,11 @@ members:
   - {name: gamma, address: '10.77.0.3:4741'}
 END
 cat "$work/cluster.yaml"
+say "The certificates by which they know each other."
+run "$build/bin/sc-admin" certs --cluster="$work/cluster.yaml" "$work/tls"
 for machine in alpha beta gamma; do
-    printf 'cluster: %s\nnode: %s\nstore: %s\nwindow: 60\nlisteners: ["udp://[::]:2055", "tcp://[::]:4739"]\n' \
-        "$work/cluster.yaml" $machine "$work/$machine" >"$work/$machine.yaml"
+    printf 'cluster: %s\nnode: %s\ntls: %s\nstore: %s\nwindow: 60\nlisteners: ["udp://[::]:2055", "tcp://[::]:4739"]\n' \
+        "$work/cluster.yaml" $machine "$work/tls" "$work/$machine" >"$work/$machine.yaml"
 done
 say "The file of alpha."
 cat "$work/alpha.yaml"

@@ -8,6 +8,7 @@
 #include "collect/exporters.h"
 #include "conf/units.h"
 #include "daemon/control.h"
+#include "daemon/door.h"
 #include "filter/time_range.h"
 #include "store/catalogue.h"
 #include "store/maintain.h"
@@ -35,6 +36,7 @@ static const char usage[] =
     "       sc-admin repair STORE\n"
     "       sc-admin expire [--dry-run] [--age TIME] [--bytes SIZE] [-c FILE] [STORE]\n"
     "       sc-admin accept-loss [--dry-run] --all|--stream HEX STORE...\n"
+    "       sc-admin certs [--cluster=FILE] [--renew] [-c FILE] FOLDER\n"
     "\n"
     "  status   what the running collector receives, from whom, what was lost\n"
     "  ping     nothing, and exit 0, when the running collector answers; else exit 1\n"
@@ -43,10 +45,13 @@ static const char usage[] =
     "  expire   delete the oldest windows that retention does not keep\n"
     "  accept-loss  what the stores lack by the tallies of the proxies, and will not get any more, is recorded\n"
     "           in each of them as lost: answers are complete without it, and say how much it is\n"
+    "  certs    make the certificates by which the members of a cluster know each other, with an authority of\n"
+    "           their own: those that are missing, or over within 90 days\n"
     "\n"
     "      --json         status: as the collector gives it\n"
     "      --top N        status: how many exporters to show, those with the most flows (default 100, at most 1024)\n"
-    "      --cluster[=FILE]  status: of all members of the membership file, asked by ssh, and how many copies\n"
+    "      --renew        certs: make those of all members anew, under the same authority\n"
+    "      --cluster[=FILE]  certs: the membership file; status: of all members of the membership file, asked by ssh, and how many copies\n"
     "                     there are of what recent windows hold; default is the file of the configuration\n"
     "      --windows N    status: how many windows to look at (default 12); without --cluster, adds to the JSON\n"
     "                     which batches the store holds of them\n"
@@ -77,6 +82,7 @@ struct arguments {
     struct sc_admin_loss loss;
     const char *retention_given; /* NULL: that of the configuration counts */
     struct sc_retention retention;
+    bool renew;
     bool of_cluster;
     struct sc_admin_cluster cluster; /* windows 0, timeout_ms 0: not given */
 };
@@ -262,6 +268,17 @@ static void print_refused(const json_t *members)
     }
 }
 
+static void print_certificate(const json_t *days)
+{
+    json_int_t left = json_integer_value(days);
+    if (days != NULL && left < 0)
+        puts("PROBLEM   the link's certificate is over: sc-admin certs makes another");
+    else if (days != NULL && left < SC_DOOR_WARN_DAYS)
+        printf("PROBLEM   the link's certificate is valid for %" PRId64
+               " days: sc-admin certs makes another\n",
+               (int64_t)left);
+}
+
 static void print_cluster(const json_t *cluster)
 {
     const json_t *proxy = json_object_get(cluster, "proxy"), *own = json_object_get(cluster, "subcollector");
@@ -269,6 +286,7 @@ static void print_cluster(const json_t *cluster)
         return;
     printf("cluster   node %s, membership version %" PRIu64 ", %" PRIu64 " copies\n", text(cluster, "node"),
            integer(cluster, "version"), integer(cluster, "replication"));
+    print_certificate(json_object_get(cluster, "certificate_days"));
     if (proxy != NULL) {
         printf("proxy     %" PRIu64 " records accepted; outbox %s, %" PRIu64 " batches (%" PRIu64
                " records) not yet safe\n",
@@ -493,11 +511,22 @@ static int run_expire(const struct arguments *args, const struct sc_config *conf
     return EXIT_SUCCESS;
 }
 
+/* ---- certs ---- */
+
+static int run_certs(const struct arguments *args, const struct sc_config *config)
+{
+    const char *file = args->cluster.file != NULL ? args->cluster.file : config->cluster;
+    const struct sc_admin_certs what = {.cluster = file, .folder = args->store, .renew = args->renew};
+    if (file == NULL)
+        return fail(SC_EXIT_USAGE, "whose? give the membership file: --cluster=FILE");
+    return sc_admin_make_certs(&what);
+}
+
 /* ---- arguments ---- */
 
-enum command { STATUS, PING, VERIFY, REPAIR, EXPIRE, ACCEPT_LOSS, COMMANDS };
-static const char *const command_names[COMMANDS] = {"status", "ping",   "verify",
-                                                    "repair", "expire", "accept-loss"};
+enum command { STATUS, PING, VERIFY, REPAIR, EXPIRE, ACCEPT_LOSS, CERTS, COMMANDS };
+static const char *const command_names[COMMANDS] = {"status", "ping",        "verify", "repair",
+                                                    "expire", "accept-loss", "certs"};
 
 enum { TAKE_CLUSTER = SC_OPTION_LETTER, TAKE_STREAM };
 
@@ -540,6 +569,7 @@ static const struct sc_option rows[] = {
     {"timeout", 0, SC_OPTION_NUMBER, .place = AT(cluster.timeout_ms), .read = read_span, .least = 1, .most = MOST_TIMEOUT_MS,
      .wrong = "--timeout takes a time above 0, 10 minutes at most, such as 10s or 200ms"},
     {"all", 0, SC_OPTION_FLAG, .place = AT(all)},
+    {"renew", 0, SC_OPTION_FLAG, .place = AT(renew)},
     {"top", 0, SC_OPTION_SMALL, .place = AT(top), .least = 1, .most = SC_EXPORTERS_TOP, .wrong = "--top takes a number from 1 to 1024"},
     {"stream", TAKE_STREAM, .type = SC_OPTION_TAKE},
     {"config", 'c', SC_OPTION_TEXT, .place = AT(config)},
@@ -562,17 +592,19 @@ static int fail_usage(const char *message)
 static bool option_fits(const struct arguments *args, enum command command)
 {
     bool of_loss = args->all || args->loss.one_stream;
-    bool needs_config = command == STATUS || command == PING || command == EXPIRE;
+    bool needs_config = command == STATUS || command == PING || command == EXPIRE || command == CERTS;
     const struct sc_admin_cluster *c = &args->cluster;
-    bool of_cluster = args->of_cluster || c->ssh != NULL || (c->timeout_ms != 0 && command != PING);
-    if (of_cluster && (command != STATUS || !args->of_cluster))
+    bool asks = c->ssh != NULL || (c->timeout_ms != 0 && command != PING);
+    if (asks && (command != STATUS || !args->of_cluster))
+        return false;
+    if (args->of_cluster && command != STATUS && command != CERTS)
         return false;
     if (c->windows != 0 && (command != STATUS || !(args->of_cluster || args->json)))
         return false;
     if (args->top != 0 && (command != STATUS || args->of_cluster || c->windows != 0))
         return false;
-    return (!args->json || command == STATUS) && (args->retention_given == NULL || command == EXPIRE) &&
-           (!of_loss || command == ACCEPT_LOSS) &&
+    return (!args->json || command == STATUS) && (!args->renew || command == CERTS) &&
+           (args->retention_given == NULL || command == EXPIRE) && (!of_loss || command == ACCEPT_LOSS) &&
            (!args->dry_run || command == EXPIRE || command == ACCEPT_LOSS) &&
            (args->config == NULL || needs_config);
 }
@@ -584,13 +616,14 @@ static int parse(int argc, char **argv, struct arguments *args, enum command *co
     if (code >= 0)
         return code;
     if (optind == argc)
-        return fail_usage("a command is needed: status, ping, verify, repair, expire or accept-loss");
+        return fail_usage("a command is needed: status, ping, verify, repair, expire, accept-loss or certs");
     for (*command = STATUS; *command < COMMANDS; (*command)++) {
         if (strcmp(argv[optind], command_names[*command]) == 0)
             break;
     }
     if (*command == COMMANDS)
-        return fail_usage("unknown command; status, ping, verify, repair, expire and accept-loss are known");
+        return fail_usage(
+            "unknown command; status, ping, verify, repair, expire, accept-loss and certs are known");
     args->loss.stores = (const char *const *)argv + optind + 1;
     args->loss.store_count = (uint32_t)(argc - optind - 1);
     args->loss.dry_run = args->dry_run;
@@ -601,12 +634,17 @@ static int parse(int argc, char **argv, struct arguments *args, enum command *co
     if (argc - optind > 2 && *command != ACCEPT_LOSS)
         return fail_usage("one store at a time");
     args->store = argc - optind == 2 && *command != ACCEPT_LOSS ? argv[optind + 1] : NULL;
-    if (args->of_cluster && args->cluster.file == NULL) { /* --cluster FILE */
+    bool named = args->of_cluster && args->cluster.file == NULL; /* --cluster FILE */
+    if (named && *command == CERTS)
+        return fail_usage("certs takes the membership file as --cluster=FILE, and one folder");
+    if (named) {
         args->cluster.file = args->store;
         args->store = NULL;
     }
     if (args->store == NULL && (*command == VERIFY || *command == REPAIR))
         return fail_usage("which store? verify and repair need its path");
+    if (args->store == NULL && *command == CERTS)
+        return fail_usage("which folder? certs needs the one to make them in");
     return option_fits(args, *command) ? -1 : fail_usage("an option does not go with this command");
 }
 
@@ -623,7 +661,9 @@ int main(int argc, char **argv)
         return sc_admin_accept_loss(&args.loss);
     if (load_config(&args, &config, &err) != SC_OK)
         return fail(SC_EXIT_USAGE, err.message);
-    if (command == STATUS)
+    if (command == CERTS)
+        code = run_certs(&args, &config);
+    else if (command == STATUS)
         code = run_status(&args, &config);
     else if (command == PING)
         code = run_ping(&args, &config);

@@ -29,6 +29,14 @@ struct sc_admin_loss {
     bool dry_run;
 };
 
+struct sc_admin_certs {
+    const char *cluster; /* the membership file */
+    const char *folder;
+    bool renew; /* also those that are good for a while yet */
+};
+
+int sc_admin_make_certs(const struct sc_admin_certs *what);
+
 int sc_admin_accept_loss(const struct sc_admin_loss *what);
 
 #endif

@@ -5,6 +5,7 @@
 #include "cli/options.h"
 #include "collect/import.h"
 #include "conf/cluster.h"
+#include "daemon/door.h"
 #include "forward/forward.h"
 
 #include <getopt.h>
@@ -174,23 +175,33 @@ static int read_captures(struct arguments *args)
 
 /* ---- the daemon ---- */
 
+static enum sc_status check_member(const struct sc_config *config, struct sc_error *err)
+{
+    struct sc_cluster cluster;
+    uint32_t self;
+    struct sc_tls *tls;
+    SC_TRY(sc_cluster_load_for(config->cluster, config->node, &cluster, &self, err));
+    enum sc_status status = sc_door_open(config, &cluster, self, &tls, err);
+    sc_tls_release(tls);
+    sc_cluster_free(&cluster);
+    return status;
+}
+
+/* All that the daemon reads before it begins. */
+static enum sc_status check_files(struct arguments *args, struct sc_error *err)
+{
+    struct sc_config config;
+    SC_TRY(configure(args, &config, err));
+    enum sc_status status = config.cluster == NULL ? SC_OK : check_member(&config, err);
+    sc_config_free(&config);
+    return status;
+}
+
 static int check(struct arguments *args)
 {
     const char *file = find_file(args);
-    struct sc_config config;
     struct sc_error err;
-    if (configure(args, &config, &err) != SC_OK)
-        return fail(SC_EXIT_USAGE, &err);
-    enum sc_status status = SC_OK;
-    if (config.cluster != NULL) {
-        struct sc_cluster cluster;
-        uint32_t self;
-        status = sc_cluster_load_for(config.cluster, config.node, &cluster, &self, &err);
-        if (status == SC_OK)
-            sc_cluster_free(&cluster);
-    }
-    sc_config_free(&config);
-    if (status != SC_OK)
+    if (check_files(args, &err) != SC_OK)
         return fail(SC_EXIT_USAGE, &err);
     if (file == NULL)
         puts("there is no " SC_CONFIG_DEFAULT_FILE "; the defaults are valid");
@@ -201,11 +212,9 @@ static int check(struct arguments *args)
 
 static int collect(struct arguments *args)
 {
-    struct sc_config config;
     struct sc_error err;
-    if (configure(args, &config, &err) != SC_OK)
+    if (check_files(args, &err) != SC_OK)
         return fail(SC_EXIT_USAGE, &err);
-    sc_config_free(&config);
     const struct sc_collector_options options = {.stream = stderr, .configure = configure, .arg = args};
     enum sc_status status = sc_collector_run(&options, &err);
     return status == SC_OK ? EXIT_SUCCESS : fail(EXIT_FAILURE, &err);

@@ -39,7 +39,7 @@ struct raw {
     char *exporter_memory, *exporter_share;
     struct raw_share *exporter_shares;
     unsigned exporter_shares_count;
-    char *cluster, *node;
+    char *cluster, *node, *link, *tls;
     struct raw_outbox outbox;
     struct raw_tcp tcp;
     char *forward_memory;
@@ -110,6 +110,8 @@ static const cyaml_schema_field_t fields[] = {
                          exporter_shares, &share_schema, 0, CYAML_UNLIMITED),
     TEXT("cluster", struct raw, cluster),
     TEXT("node", struct raw, node),
+    TEXT("link", struct raw, link),
+    TEXT("tls", struct raw, tls),
     CYAML_FIELD_MAPPING("outbox", CYAML_FLAG_OPTIONAL, struct raw, outbox, outbox_fields),
     CYAML_FIELD_MAPPING("tcp", CYAML_FLAG_OPTIONAL, struct raw, tcp, tcp_fields),
     CYAML_FIELD_SEQUENCE("forward", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw, forward,
@@ -241,6 +243,20 @@ static enum sc_status read_exporters(const struct sc_yaml *d, const struct raw *
 
 #define MOST_CONNECTIONS 1000000u
 
+static enum sc_status read_link(const struct sc_yaml *d, const struct raw *raw, struct sc_config *config)
+{
+    if (raw->tls != NULL)
+        SC_TRY(sc_config_set_text(&config->tls, raw->tls, d->err));
+    if (raw->link == NULL)
+        return SC_OK;
+    config->link_plain = strcmp(raw->link, "plain") == 0;
+    if (!config->link_plain && strcmp(raw->link, "tls") != 0)
+        return sc_yaml_fail(d, "link", "\"%s\" is neither \"tls\" nor \"plain\"", raw->link);
+    if (!config->link_plain && config->tls == NULL)
+        return sc_yaml_fail(d, "link", "\"tls\" is needed too: the folder that sc-admin certs makes");
+    return SC_OK;
+}
+
 static enum sc_status read_cluster(const struct sc_yaml *d, const struct raw *raw, struct sc_config *config)
 {
     bool sync = raw->outbox.sync != NULL && strcmp(raw->outbox.sync, "yes") == 0;
@@ -253,6 +269,7 @@ static enum sc_status read_cluster(const struct sc_yaml *d, const struct raw *ra
         SC_TRY(sc_config_set_text(&config->cluster, raw->cluster, d->err));
     if (raw->node != NULL)
         SC_TRY(sc_config_set_text(&config->node, raw->node, d->err));
+    SC_TRY(read_link(d, raw, config));
     if ((config->cluster == NULL) == (config->node == NULL))
         return SC_OK;
     return sc_yaml_fail(d, config->cluster == NULL ? "node" : "cluster", "\"%s\" is needed too",
@@ -303,12 +320,14 @@ static enum sc_status read_values(const struct sc_yaml *d, const struct raw *raw
 static enum sc_status copy_config(const struct sc_config *from, struct sc_config *to, struct sc_error *err)
 {
     *to = *from;
-    to->store = to->cluster = to->node = NULL;
+    to->store = to->cluster = to->node = to->tls = NULL;
     enum sc_status status = sc_config_set_store(to, from->store, err);
     if (status == SC_OK && from->cluster != NULL)
         status = sc_config_set_text(&to->cluster, from->cluster, err);
     if (status == SC_OK && from->node != NULL)
         status = sc_config_set_text(&to->node, from->node, err);
+    if (status == SC_OK && from->tls != NULL)
+        status = sc_config_set_text(&to->tls, from->tls, err);
     if (status != SC_OK)
         sc_config_free(to);
     return status;

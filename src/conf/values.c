@@ -50,6 +50,7 @@ void sc_config_free(struct sc_config *config)
     free(config->store);
     free(config->cluster);
     free(config->node);
+    free(config->tls);
     *config = (struct sc_config){0};
 }
 

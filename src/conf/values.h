@@ -50,6 +50,8 @@ struct sc_config {
     /* Of a member of a cluster; cluster is NULL on a single node. */
     char *cluster;         /* the membership file */
     char *node;            /* this node's name in it */
+    char *tls;             /* the folder of certificates; NULL: none */
+    bool link_plain;       /* between members, though there be certificates */
     uint64_t outbox_bytes; /* of a proxy: batches that wait for subcollectors */
     bool outbox_sync;      /* a batch is on the disk before it counts as accepted */
 };

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "collect/keeper.h"
 #include "daemon/control.h"
+#include "daemon/door.h"
 #include "daemon/notify.h"
 #include "daemon/status_json.h"
 #include "net/socket.h"
@@ -30,7 +31,8 @@ struct collector {
     struct sc_forward *forward;
     struct sc_storer *storer; /* NULL in a cluster */
     struct sc_cluster cluster;
-    uint32_t self; /* member */
+    uint32_t self;      /* member */
+    struct sc_tls *tls; /* of the link; NULL: plain */
     bool proxy_role, subcollector_role;
     struct sc_proxy *proxy;
     struct sc_handover handover; /* of a proxy */
@@ -231,6 +233,11 @@ static bool same_shares(const struct sc_config *x, const struct sc_config *y)
     return true;
 }
 
+static bool uses_tls(const struct sc_config *config)
+{
+    return config->tls != NULL && !config->link_plain;
+}
+
 /* What is changed in the file and is not applied before the next start. */
 static void tell_fixed(const struct collector *c, const struct sc_config *fresh)
 {
@@ -253,6 +260,7 @@ static void tell_fixed(const struct collector *c, const struct sc_config *fresh)
         {"exporter-shares", same_shares(now, fresh)},
         {"cluster", same_text(now->cluster, fresh->cluster)},
         {"node", same_text(now->node, fresh->node)},
+        {"link", c->config.cluster == NULL || uses_tls(fresh) == (c->tls != NULL)},
         {"outbox", now->outbox_bytes == fresh->outbox_bytes && now->outbox_sync == fresh->outbox_sync},
     };
     char names[256] = "";
@@ -352,6 +360,8 @@ static enum sc_status check_members(const struct collector *c, const struct sc_c
     if (fresh->version == c->cluster.version)
         return sc_fail(err, SC_USAGE, "%s: it has changed, but its version is still %llu: count it up",
                        c->config.cluster, (unsigned long long)fresh->version);
+    if (c->tls == NULL)
+        SC_TRY(sc_door_check_plain(&c->config, fresh, err));
     if (now->proxy != before->proxy || now->subcollector != before->subcollector ||
         now->address.port != before->address.port || strcmp(now->address.host, before->address.host) != 0)
         sc_log(&c->log, SC_LOG_WARNING,
@@ -393,8 +403,30 @@ static void reload_cluster(struct collector *c)
     sc_cluster_free(&c->cluster);
     c->cluster = fresh;
     c->self = self;
+    if (c->tls == NULL)
+        sc_door_tell(&c->cluster, NULL, &c->log);
     sc_log(&c->log, SC_LOG_INFO, "version %llu of the membership file is in use, with %u members",
            (unsigned long long)fresh.version, fresh.count);
+}
+
+/* Connections that there are keep what they began with. */
+static void reload_tls(struct collector *c, struct sc_config *fresh)
+{
+    struct sc_tls *tls;
+    struct sc_error err;
+    if (c->tls == NULL || !uses_tls(fresh))
+        return;
+    if (sc_tls_load(fresh->tls, c->cluster.members[c->self].name, &tls, &err) != SC_OK) {
+        sc_log(&c->log, SC_LOG_ERROR, "the link's certificates stay as they are: %s", err.message);
+        return;
+    }
+    if (c->holder != NULL)
+        sc_holder_set_tls(c->holder, tls);
+    if (c->proxy != NULL)
+        sc_proxy_set_tls(c->proxy, tls);
+    sc_tls_release(c->tls);
+    c->tls = tls;
+    sc_door_tell(&c->cluster, tls, &c->log);
 }
 
 static void reload(struct collector *c)
@@ -406,6 +438,7 @@ static void reload(struct collector *c)
         return;
     }
     apply(c, &fresh);
+    reload_tls(c, &fresh);
     sc_config_free(&fresh);
     sc_log(&c->log, SC_LOG_INFO, "the configuration is read again");
     if (c->config.cluster != NULL)
@@ -453,6 +486,7 @@ static enum sc_status answer_status(void *arg, struct sc_control_status *out)
         .keeper = c->keeper,
         .cluster = c->config.cluster == NULL ? NULL : &c->cluster,
         .self = c->self,
+        .tls = c->tls,
         .proxy = c->proxy,
         .holder = c->holder,
         .started_ms = c->started_ms,
@@ -495,6 +529,8 @@ static enum sc_status start_storer(struct collector *c, struct sc_error *err)
 static enum sc_status load_cluster(struct collector *c, struct sc_error *err)
 {
     SC_TRY(sc_cluster_load_for(c->config.cluster, c->config.node, &c->cluster, &c->self, err));
+    SC_TRY(sc_door_open(&c->config, &c->cluster, c->self, &c->tls, err));
+    sc_door_tell(&c->cluster, c->tls, &c->log);
     c->proxy_role = c->cluster.members[c->self].proxy;
     c->subcollector_role = c->cluster.members[c->self].subcollector;
     return SC_OK;
@@ -511,11 +547,8 @@ static enum sc_status start_holder(struct collector *c, struct sc_error *err)
                   .retention = {c->config.retention_age_s, c->config.retention_bytes},
                   .log = c->log},
         .listen = self->address,
+        .tls = c->tls,
     };
-    if (!self->address.numeric)
-        return sc_fail(err, SC_USAGE,
-                       "%s: %s: the address of a subcollector is needed as a number, not as the name %s",
-                       c->config.cluster, self->name, self->address.host);
     return sc_holder_start(&options, &c->holder, err);
 }
 
@@ -535,6 +568,7 @@ static enum sc_status start_proxy(struct collector *c, struct sc_error *err)
         .queue = c->queue,
         .board = c->handover.board,
         .how = {.limit_bytes = c->config.outbox_bytes, .sync = c->config.outbox_sync},
+        .tls = c->tls,
         .log = c->log,
     };
     return sc_proxy_start(&options, &c->proxy, err);
@@ -726,6 +760,7 @@ static enum sc_status stop(struct collector *c, struct sc_error *err)
     sc_places_free(c->places);
     sc_queue_free(c->queue);
     sc_board_free(c->handover.board);
+    sc_tls_release(c->tls);
     return status;
 }
 

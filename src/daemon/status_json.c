@@ -3,6 +3,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "daemon/door.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -448,6 +449,9 @@ static json_t *cluster_json(const struct sc_status_source *source)
     put_text(object, "node", source->cluster->members[source->self].name);
     put(object, "version", source->cluster->version);
     put(object, "replication", source->cluster->replication);
+    put_text(object, "link", source->tls == NULL ? "plain" : "tls");
+    if (source->tls != NULL)
+        json_object_set_new(object, "certificate_days", json_integer(sc_door_days_left(source->tls)));
     for (uint32_t i = 0; i < source->cluster->count; i++)
         json_array_append_new(members, member_json(source, i));
     json_object_set_new(object, "members", members);

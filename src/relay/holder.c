@@ -30,7 +30,7 @@ struct connection {
     struct connection *next, *previous;
     struct sc_holder *holder;
     struct sc_link_input input;
-    struct bufferevent *io; /* writes */
+    struct bufferevent *io; /* writes; over TLS it reads, too */
     struct sc_link_reader reader;
     struct sc_link_writer writer;
     struct sc_board_sender sender;
@@ -41,7 +41,6 @@ struct connection {
     uint64_t came, came_then; /* bytes, now and when it was seen to go on: */
     uint32_t beats,
         still; /* beats since it was opened, and since then: time in which this node itself stood still is nobody's */
-    size_t left; /* bytes that the last look at the input left there */
     char name[160];
     char proxy[SC_LINK_NAME_MAX]; /* empty: it has not greeted */
 };
@@ -68,8 +67,10 @@ struct sc_holder {
     struct sc_gate gate;
     struct sc_lookup *lookup; /* of the members' names; NULL: none is under way */
     uint64_t next_lookup_ms, next_telling_ms;
+    struct sc_tls *tls; /* of connections that come from now on; NULL: plain */
     pthread_mutex_t mutex;
-    struct sc_cluster fresh; /* shared: members to be taken over; none: nothing to do */
+    struct sc_cluster fresh;  /* shared: members to be taken over; none: nothing to do */
+    struct sc_tls *fresh_tls; /* likewise */
 };
 
 /* ---- connections ---- */
@@ -135,6 +136,10 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
         c->refusal = SC_REFUSAL_NAME;
         snprintf(address, sizeof(address), "%s", c->name);
         snprintf(c->name, sizeof(c->name), "%.63s (%.80s)", hello->name, address);
+        return SC_UNSUPPORTED;
+    }
+    if (c->input.secret && !sc_tls_is(c->io, hello->name)) {
+        c->refusal = SC_REFUSAL_CERTIFICATE;
         return SC_UNSUPPORTED;
     }
     memcpy(address, c->name, sizeof(address));
@@ -225,8 +230,8 @@ static void weigh(struct connection *c)
     struct sc_link_reader *r = &c->reader;
     free_large(&r->bytes, r->announced);
     free_large(&r->state_bytes, r->state_announced);
-    c->left = evbuffer_get_length(c->input.rest);
-    size_t held = r->bytes.cap + r->state_bytes.cap + c->left;
+    c->input.left = evbuffer_get_length(c->input.rest);
+    size_t held = r->bytes.cap + r->state_bytes.cap + c->input.left;
     atomic_fetch_add(&c->holder->held, held - c->held); /* modulo 2^64 */
     c->held = held;
 }
@@ -261,17 +266,16 @@ static void disconnected(struct connection *c)
     close_connection(c);
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+static void on_readable(struct bufferevent *io, void *arg)
 {
     struct connection *c = arg;
     struct sc_holder *h = c->holder;
     struct sc_error err = {.message = "it made no sense, or there was no memory"};
     uint64_t came;
-    (void)fd;
-    (void)what;
+    (void)io;
     /* The proxy waits, and on_beat looks again. Who has not greeted yet is heard, for that has a limit. */
     if (c->proxy[0] != '\0' && sc_lane_store_tight(h->store)) {
-        event_del(c->input.event);
+        sc_link_input_pause(&c->input);
         return;
     }
     enum sc_status status = sc_link_input_read(&c->input, &c->reader, &came, &err);
@@ -288,11 +292,24 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     relieve(h);
 }
 
+/* Of a stranger: what its TLS lacks. */
+static void not_admitted(struct connection *c)
+{
+    char reason[96], what[sizeof(c->name)];
+    sc_tls_reason(c->io, reason, sizeof(reason));
+    snprintf(what, sizeof(what), "%.60s: %.90s", c->name, reason);
+    note(c->holder, SC_REFUSAL_TLS, what);
+    close_connection(c);
+}
+
 static void on_event(struct bufferevent *io, short what, void *arg)
 {
+    struct connection *c = arg;
     (void)io;
-    if ((what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)) != 0)
-        disconnected(arg);
+    if ((what & BEV_EVENT_ERROR) != 0 && c->input.secret && c->proxy[0] == '\0')
+        not_admitted(c);
+    else if ((what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)) != 0)
+        disconnected(c);
 }
 
 static void greet(struct connection *c)
@@ -315,7 +332,7 @@ static void open_connection(struct sc_holder *h, int fd, const struct sc_addr *f
         return;
     }
     struct connection *c = calloc(1, sizeof(*c));
-    if (c == NULL || (c->io = sc_link_open(h->base, fd)) == NULL) {
+    if (c == NULL || (c->io = sc_link_open(h->base, fd, h->tls, NULL)) == NULL) {
         free(c);
         close(fd);
         return;
@@ -337,10 +354,9 @@ static void open_connection(struct sc_holder *h, int fd, const struct sc_addr *f
     atomic_fetch_add(&h->connection_count, 1);
     make_room(c, SC_HOLDER_UNGREETED_EACH, false, SC_REFUSAL_CROWD);
     make_room(c, SC_HOLDER_UNGREETED, true, SC_REFUSAL_CROWD);
-    bufferevent_setcb(c->io, NULL, on_written, on_event, c);
     greet(c);
-    if (bufferevent_disable(c->io, EV_READ) != 0 ||
-        sc_link_input_open(&c->input, h->base, fd, on_readable, c) != SC_OK ||
+    const struct sc_link_callbacks callbacks = {on_readable, on_written, on_event, c};
+    if (sc_link_input_open(&c->input, c->io, h->tls != NULL, &callbacks) != SC_OK ||
         sc_link_send(c->io, &c->writer) != SC_OK)
         close_connection(c);
 }
@@ -364,8 +380,14 @@ static void take_members(struct sc_holder *h)
 {
     pthread_mutex_lock(&h->mutex);
     struct sc_cluster fresh = h->fresh;
+    struct sc_tls *tls = h->fresh_tls;
     h->fresh = (struct sc_cluster){0};
+    h->fresh_tls = NULL;
     pthread_mutex_unlock(&h->mutex);
+    if (tls != NULL) {
+        sc_tls_release(h->tls);
+        h->tls = tls;
+    }
     if (fresh.count == 0)
         return;
     if (sc_gate_set_members(&h->gate, &fresh) != SC_OK)
@@ -490,14 +512,13 @@ static void answered(void *arg)
 
 static bool is_unfinished(const struct connection *c)
 {
-    return c->reader.announced || c->reader.state_announced || c->left != 0;
+    return c->reader.announced || c->reader.state_announced || c->input.left != 0;
 }
 
 /* @return why it has to go, for it keeps this node waiting. */
 static enum sc_refusal judge_pace(struct connection *c)
 {
-    bool reads = event_pending(c->input.event, EV_READ, NULL) != 0;
-    bool goes_on = !reads || !is_unfinished(c) || c->came - c->came_then >= SC_HOLDER_STEP;
+    bool goes_on = c->input.paused || !is_unfinished(c) || c->came - c->came_then >= SC_HOLDER_STEP;
     c->still = goes_on ? 0 : c->still + 1;
     c->came_then = goes_on ? c->came : c->came_then;
     if (c->proxy[0] == '\0' && ++c->beats > SC_HOLDER_GREETING_MS / BEAT_MS)
@@ -514,7 +535,7 @@ static void beat(struct connection *c, const struct sc_link_beat *beat, bool tig
         return;
     }
     if (!tight)
-        event_add(c->input.event, NULL);
+        sc_link_input_go_on(&c->input);
     sc_link_put_beat(&c->writer, beat);
     if (sc_link_send(c->io, &c->writer) != SC_OK)
         close_connection(c);
@@ -603,6 +624,8 @@ static void free_holder(struct sc_holder *h)
     sc_lookup_release(h->lookup);
     sc_refusals_free(&h->refusals);
     sc_cluster_free(&h->fresh);
+    sc_tls_release(h->tls);
+    sc_tls_release(h->fresh_tls);
     pthread_mutex_destroy(&h->mutex);
     if (h->listen_fd >= 0)
         close(h->listen_fd);
@@ -625,6 +648,7 @@ enum sc_status sc_holder_start(const struct sc_holder_options *options, struct s
     h->self = options->store.cluster->members[options->store.self];
     atomic_store(&h->cluster_version, options->store.cluster->version);
     h->listen_fd = -1;
+    h->tls = sc_tls_hold(options->tls);
     h->board = sc_board_create();
     sc_refusals_init(&h->refusals);
     pthread_mutex_init(&h->mutex, NULL);
@@ -673,6 +697,14 @@ enum sc_status sc_holder_set_cluster(struct sc_holder *h, const struct sc_cluste
     pthread_mutex_unlock(&h->mutex);
     atomic_store(&h->cluster_version, cluster->version);
     return SC_OK;
+}
+
+void sc_holder_set_tls(struct sc_holder *h, struct sc_tls *tls)
+{
+    pthread_mutex_lock(&h->mutex);
+    sc_tls_release(h->fresh_tls);
+    h->fresh_tls = sc_tls_hold(tls);
+    pthread_mutex_unlock(&h->mutex);
 }
 
 void sc_holder_set_retention(struct sc_holder *h, const struct sc_retention *retention)

@@ -6,7 +6,7 @@
  * It is a door for members (relay/gate.h). A connection from an address that is no member's is closed before a byte is read. Any
  * other greets within SC_HOLDER_GREETING_MS, with the name of a member that has the address it comes from. Of those that have not
  * greeted there are SC_HOLDER_UNGREETED, of one address SC_HOLDER_UNGREETED_EACH, of a member's SC_HOLDER_EACH: a newer one always
- * gets in, and the oldest is closed. Connections of a member that leaves stay until they end, so that its outbox is emptied.
+ * gets in, and the oldest is closed. Over TLS it shows the certificate of the name first. Connections of a member that leaves stay until they end, so that its outbox is emptied.
  *
  * What is unfinished (a message, a batch, a state) goes on by SC_HOLDER_STEP bytes in SC_HOLDER_STEP_MS, or the connection is closed;
  * all of it together is SC_HOLDER_UNFINISHED bytes at most, or the connection that holds most is closed. Memory grows with what has
@@ -15,6 +15,7 @@
 #ifndef SC_RELAY_HOLDER_H
 #define SC_RELAY_HOLDER_H
 
+#include "net/tls.h"
 #include "relay/lane_store.h"
 
 #define SC_HOLDER_GREETING_MS    5000u
@@ -30,6 +31,7 @@ struct sc_holder;
 struct sc_holder_options {
     struct sc_lane_store_options store; /* `answered`, `arg` and `refusals` are set by the holder */
     struct sc_url listen;               /* a numeric host */
+    struct sc_tls *tls;                 /* NULL: plain */
 };
 
 struct sc_holder_stats {
@@ -45,6 +47,8 @@ enum sc_status sc_holder_start(const struct sc_holder_options *options, struct s
 void sc_holder_get_stats(struct sc_holder *holder, struct sc_holder_stats *out);
 /* Other members (copied); its own address and roles stay. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_holder_set_cluster(struct sc_holder *holder, const struct sc_cluster *cluster);
+/* For connections that come from then on, a little later; where they are plain they stay so. Any thread. */
+void sc_holder_set_tls(struct sc_holder *holder, struct sc_tls *tls);
 /* Soon. Any thread. */
 void sc_holder_set_retention(struct sc_holder *holder, const struct sc_retention *retention);
 /* Makes durable what came, and frees. NULL is allowed. */

@@ -9,10 +9,11 @@
 #include <event2/event.h>
 #include <sys/uio.h>
 
-#define PIECE_BYTES ((size_t)256 << 10) /* that are written at once: a batch of a usual size */
-#define BEHIND_PART ((size_t)2 << 10)   /* of what follows the bytes of a part */
-#define ALONE       ((size_t)16 << 10)
-#define TURN_BYTES  ((uint64_t)1 << 20) /* then it is the turn of others */
+#define PIECE_BYTES  ((size_t)256 << 10) /* that are written at once: a batch of a usual size */
+#define SECRET_BYTES ((size_t)32 << 10)  /* deciphered in one go: OpenSSL gives a record, of 16 kB at most */
+#define BEHIND_PART  ((size_t)2 << 10)   /* of what follows the bytes of a part */
+#define ALONE        ((size_t)16 << 10)
+#define TURN_BYTES   ((uint64_t)1 << 20) /* then it is the turn of others */
 
 /* Bytes of a batch go to their place as they come. */
 static enum sc_status take_part(struct evbuffer *in, struct sc_link_reader *reader, struct sc_error *err)
@@ -64,21 +65,66 @@ enum sc_status sc_link_drain(struct evbuffer *in, struct sc_link_reader *reader,
 
 /* ---- reading batches into their place ---- */
 
-enum sc_status sc_link_input_open(struct sc_link_input *input, struct event_base *base, int fd,
-                                  event_callback_fn readable, void *arg)
+static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
+    struct sc_link_input *input = arg;
+    (void)fd;
+    (void)what;
+    input->readable(input->io, input->arg);
+}
+
+static enum sc_status open_secret(struct sc_link_input *input)
+{
+    input->rest = bufferevent_get_input(input->io);
+    bufferevent_set_max_single_read(input->io, SECRET_BYTES);
+    return bufferevent_enable(input->io, EV_READ) == 0 ? SC_OK : SC_NOMEM;
+}
+
+static enum sc_status open_plain(struct sc_link_input *input)
+{
+    struct event_base *base = bufferevent_get_base(input->io);
     input->rest = evbuffer_new();
-    input->event = event_new(base, fd, EV_READ | EV_PERSIST, readable, arg);
+    input->event = event_new(base, bufferevent_getfd(input->io), EV_READ | EV_PERSIST, on_readable, input);
     bool open = input->rest != NULL && input->event != NULL && event_add(input->event, NULL) == 0;
-    return open ? SC_OK : SC_NOMEM;
+    return open && bufferevent_disable(input->io, EV_READ) == 0 ? SC_OK : SC_NOMEM;
+}
+
+enum sc_status sc_link_input_open(struct sc_link_input *input, struct bufferevent *io, bool secret,
+                                  const struct sc_link_callbacks *callbacks)
+{
+    *input = (struct sc_link_input){
+        .io = io, .secret = secret, .readable = callbacks->readable, .arg = callbacks->arg};
+    bufferevent_setcb(io, callbacks->readable, callbacks->written, callbacks->event, callbacks->arg);
+    return secret ? open_secret(input) : open_plain(input);
 }
 
 void sc_link_input_close(struct sc_link_input *input)
 {
     sc_event_free(input->event);
-    if (input->rest != NULL)
+    if (input->rest != NULL && !input->secret)
         evbuffer_free(input->rest);
     *input = (struct sc_link_input){0};
+}
+
+void sc_link_input_pause(struct sc_link_input *input)
+{
+    input->paused = true;
+    if (input->secret)
+        bufferevent_disable(input->io, EV_READ);
+    else
+        event_del(input->event);
+}
+
+/* What was deciphered before the pause sets nothing off. */
+void sc_link_input_go_on(struct sc_link_input *input)
+{
+    if (!input->secret)
+        event_add(input->event, NULL);
+    else if (input->paused) {
+        bufferevent_enable(input->io, EV_READ);
+        bufferevent_trigger(input->io, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+    }
+    input->paused = false;
 }
 
 /* What is missing of a part, and the begin of what comes behind it. @return how many; negative: no memory. */
@@ -110,8 +156,17 @@ static enum sc_status take_read(struct sc_link_input *input, struct sc_link_read
     return sc_link_drain(input->rest, reader, err);
 }
 
-enum sc_status sc_link_input_read(struct sc_link_input *input, struct sc_link_reader *reader, uint64_t *came,
+static enum sc_status read_secret(struct sc_link_input *input, struct sc_link_reader *reader, uint64_t *came,
                                   struct sc_error *err)
+{
+    *came = evbuffer_get_length(input->rest) - input->left;
+    enum sc_status status = sc_link_drain(input->rest, reader, err);
+    input->left = evbuffer_get_length(input->rest);
+    return status;
+}
+
+static enum sc_status read_plain(struct sc_link_input *input, struct sc_link_reader *reader, uint64_t *came,
+                                 struct sc_error *err)
 {
     int fd = event_get_fd(input->event);
     for (*came = 0; *came < TURN_BYTES;) {
@@ -131,6 +186,12 @@ enum sc_status sc_link_input_read(struct sc_link_input *input, struct sc_link_re
             return SC_OK;
     }
     return SC_OK;
+}
+
+enum sc_status sc_link_input_read(struct sc_link_input *input, struct sc_link_reader *reader, uint64_t *came,
+                                  struct sc_error *err)
+{
+    return input->secret ? read_secret(input, reader, came, err) : read_plain(input, reader, came, err);
 }
 
 /* ---- sending ---- */
@@ -177,9 +238,10 @@ enum sc_status sc_link_send_batch(struct bufferevent *to, struct sc_link_writer 
     return status;
 }
 
-struct bufferevent *sc_link_open(struct event_base *base, int fd)
+struct bufferevent *sc_link_open(struct event_base *base, int fd, struct sc_tls *tls, const char *member)
 {
-    struct bufferevent *io = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
+    struct bufferevent *io = tls == NULL ? bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE)
+                                         : sc_tls_open(tls, base, fd, member);
     if (io == NULL)
         return NULL;
     bufferevent_set_max_single_write(io, PIECE_BYTES);

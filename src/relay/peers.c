@@ -37,8 +37,10 @@ struct peer {
     struct sc_board_sender sender;
     uint64_t connection; /* its number */
     uint64_t heard_ms;   /* the last bytes */
+    uint64_t renewed_at; /* bytes sent when the key was renewed */
     uint64_t full_ms;    /* until then it takes nothing, whatever it says */
     size_t asked_bytes;  /* that are being read from the outbox */
+    bool secret;         /* over TLS */
     bool greeted;        /* it has said who it is */
     bool doubted;        /* it was silent at the last tick */
     bool ended;          /* to be closed when nobody is in its callbacks */
@@ -66,6 +68,7 @@ struct sc_peers {
     pthread_mutex_t mutex;     /* of the views, of `all` and `cluster` for others, and of what follows */
     struct sc_cluster pending; /* to be taken over; no members: none */
     uint32_t pending_self;
+    struct sc_tls *tls; /* NULL: plain */
 };
 
 static const char *name_of(const struct peer *p)
@@ -237,7 +240,7 @@ static const char *own_name(const struct sc_peers *peers)
 static void send_state(struct peer *p)
 {
     struct sc_peers *peers = p->peers;
-    if (p->io != NULL && !p->ended &&
+    if (p->view.connected && !p->ended &&
         sc_board_send(peers->options.board, own_name(peers), SC_BOARD_OF, &p->sender, OUT_BYTES, p->io,
                       &p->writer) != SC_OK)
         p->ended = true;
@@ -286,6 +289,8 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
     if (p->greeted)
         return SC_MALFORMED;
     p->greeted = true;
+    if (p->secret && !sc_tls_is(p->io, name_of(p)))
+        return SC_UNSUPPORTED;
     if (strcmp(hello->name, name_of(p)) != 0) {
         sc_log(&p->peers->options.log, SC_LOG_ERROR,
                "at the address of %s answers \"%s\": the membership files differ", name_of(p), hello->name);
@@ -365,34 +370,71 @@ static void on_read(struct bufferevent *io, void *arg)
     send_batches(p);
 }
 
+/* No write is under way here. */
+static void renew_key(struct peer *p)
+{
+    if (p->secret && p->view.bytes_sent - p->renewed_at >= SC_TLS_KEY_BYTES && sc_tls_renew(p->io))
+        p->renewed_at = p->view.bytes_sent;
+}
+
 static void on_written(struct bufferevent *io, void *arg)
 {
     (void)io;
+    renew_key(arg);
     send_state(arg); /* first: a peer that is always busy would never get it */
     send_batches(arg);
 }
 
-static void on_event(struct bufferevent *io, short what, void *arg)
+/* ---- connecting ---- */
+
+/* Now it may be spoken to: what is written during a handshake would come before the greeting. */
+static void came_up(struct peer *p)
 {
-    (void)io;
-    if ((what & BEV_EVENT_EOF) != 0)
-        hang_up(arg, "it closed the connection");
-    else if ((what & BEV_EVENT_ERROR) != 0)
-        hang_up(arg, strerror(EVUTIL_SOCKET_ERROR()));
+    p->heard_ms = sc_clock_mono_ms();
+    pthread_mutex_lock(&p->peers->mutex);
+    p->view.connected = true;
+    p->view.connects++;
+    pthread_mutex_unlock(&p->peers->mutex);
+    greet(p);
 }
 
-/* ---- connecting ---- */
+static void on_event(struct bufferevent *io, short what, void *arg)
+{
+    struct peer *p = arg;
+    char reason[128];
+    if ((what & BEV_EVENT_CONNECTED) != 0)
+        came_up(p);
+    else if ((what & BEV_EVENT_EOF) != 0)
+        hang_up(p, "it closed the connection");
+    else if ((what & BEV_EVENT_ERROR) != 0 && p->secret) {
+        sc_tls_reason(io, reason, sizeof(reason));
+        hang_up(p, reason);
+    } else if ((what & BEV_EVENT_ERROR) != 0)
+        hang_up(p, strerror(EVUTIL_SOCKET_ERROR()));
+}
+
+static struct sc_tls *hold_tls(struct sc_peers *peers)
+{
+    pthread_mutex_lock(&peers->mutex);
+    struct sc_tls *tls = sc_tls_hold(peers->tls);
+    pthread_mutex_unlock(&peers->mutex);
+    return tls;
+}
 
 static void on_connected(void *arg, int fd)
 {
     struct peer *p = arg;
-    p->io = sc_link_open(p->peers->base, fd);
+    struct sc_tls *tls = hold_tls(p->peers);
+    p->io = sc_link_open(p->peers->base, fd, tls, name_of(p));
+    p->secret = tls != NULL;
+    sc_tls_release(tls);
     if (p->io == NULL) {
         close(fd);
         hang_up(p, "out of memory");
         return;
     }
     p->connection = ++p->peers->connections;
+    p->renewed_at = p->view.bytes_sent;
     p->reader = (struct sc_link_reader){.hello = on_hello,
                                         .ack = on_ack,
                                         .refused = on_refused,
@@ -403,11 +445,8 @@ static void on_connected(void *arg, int fd)
     bufferevent_setwatermark(p->io, EV_WRITE, OUT_BYTES / 2, 0);
     bufferevent_enable(p->io, EV_READ | EV_WRITE);
     p->heard_ms = sc_clock_mono_ms();
-    pthread_mutex_lock(&p->peers->mutex);
-    p->view.connected = true;
-    p->view.connects++;
-    pthread_mutex_unlock(&p->peers->mutex);
-    greet(p);
+    if (!p->secret) /* else after the handshake */
+        came_up(p);
 }
 
 static void on_failed(void *arg, const struct sc_error *reason)
@@ -676,6 +715,7 @@ static void free_peers(struct sc_peers *peers)
     sc_wake_free(peers->wake);
     sc_loop_free(peers->base);
     sc_refusals_free(&peers->refusals);
+    sc_tls_release(peers->tls);
     pthread_mutex_destroy(&peers->mutex);
     sc_cluster_free(&peers->cluster);
     sc_cluster_free(&peers->pending);
@@ -692,6 +732,7 @@ enum sc_status sc_peers_start(const struct sc_peers_options *options, struct sc_
     peers->options = *options;
     peers->options.cluster = NULL; /* what it points to changes */
     peers->self = options->self;
+    peers->tls = sc_tls_hold(options->tls);
     pthread_mutex_init(&peers->mutex, NULL);
     sc_refusals_init(&peers->refusals);
     enum sc_status status = make(peers, options->cluster, err);
@@ -729,6 +770,14 @@ enum sc_status sc_peers_set_cluster(struct sc_peers *peers, const struct sc_clus
     pthread_mutex_unlock(&peers->mutex);
     sc_wake_up(peers->wake);
     return SC_OK;
+}
+
+void sc_peers_set_tls(struct sc_peers *peers, struct sc_tls *tls)
+{
+    pthread_mutex_lock(&peers->mutex);
+    sc_tls_release(peers->tls);
+    peers->tls = sc_tls_hold(tls);
+    pthread_mutex_unlock(&peers->mutex);
 }
 
 bool sc_peers_get(struct sc_peers *peers, uint32_t lane, struct sc_peer_view *view,

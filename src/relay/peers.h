@@ -10,6 +10,7 @@
 #define SC_RELAY_PEERS_H
 
 #include "base/log.h"
+#include "net/tls.h"
 #include "relay/accounts.h"
 #include "relay/board.h"
 #include "relay/dispatch.h"
@@ -24,6 +25,7 @@ struct sc_peers_options {
     struct sc_outbox *outbox;
     struct sc_accounts *accounts;
     struct sc_board *board; /* this proxy's state is sent, those of others come here */
+    struct sc_tls *tls;     /* NULL: plain */
     struct sc_log log;
 };
 
@@ -44,6 +46,8 @@ enum sc_status sc_peers_start(const struct sc_peers_options *options, struct sc_
 void sc_peers_wake(struct sc_peers *peers);
 /* Other members (copied), `self` among them; soon, in the thread of the peers. Any thread. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_peers_set_cluster(struct sc_peers *peers, const struct sc_cluster *cluster, uint32_t self);
+/* For connections from then on; those that there are stay. Any thread. */
+void sc_peers_set_tls(struct sc_peers *peers, struct sc_tls *tls);
 /* A snapshot of the member with a lane. Any thread. False: there is none (yet). */
 bool sc_peers_get(struct sc_peers *peers, uint32_t lane, struct sc_peer_view *view,
                   struct sc_dispatch_member *queue);

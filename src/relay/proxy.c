@@ -349,6 +349,7 @@ static enum sc_status make(struct sc_proxy *p, struct sc_error *err)
                                            .outbox = p->outbox,
                                            .accounts = p->accounts,
                                            .board = o->board,
+                                           .tls = o->tls,
                                            .log = o->log};
     return sc_peers_start(&peers, &p->peers, err);
 }
@@ -397,6 +398,11 @@ bool sc_proxy_get_member(struct sc_proxy *p, uint32_t lane, struct sc_peer_view 
 enum sc_status sc_proxy_set_cluster(struct sc_proxy *p, const struct sc_cluster *cluster, uint32_t self)
 {
     return sc_peers_set_cluster(p->peers, cluster, self);
+}
+
+void sc_proxy_set_tls(struct sc_proxy *p, struct sc_tls *tls)
+{
+    sc_peers_set_tls(p->peers, tls);
 }
 
 void sc_proxy_finish(struct sc_proxy *p, uint64_t patience_ms, uint64_t drain_ms)

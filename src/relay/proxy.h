@@ -28,6 +28,7 @@ struct sc_proxy_options {
     struct sc_queue *queue;
     struct sc_board *board; /* borrowed; of template states */
     struct sc_outbox_options how;
+    struct sc_tls *tls; /* as of peers */
     struct sc_log log;
 };
 
@@ -51,6 +52,8 @@ bool sc_proxy_get_member(struct sc_proxy *proxy, uint32_t lane, struct sc_peer_v
                          struct sc_dispatch_member *queue);
 /* Other members (copied); soon. Any thread. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_proxy_set_cluster(struct sc_proxy *proxy, const struct sc_cluster *cluster, uint32_t self);
+
+void sc_proxy_set_tls(struct sc_proxy *proxy, struct sc_tls *tls); /* as of peers */
 
 /*
  * After the queue was closed: accepts all that is in it, waits up to `drain_ms` until it is with the subcollectors, ends the threads,

@@ -9,6 +9,8 @@ static const struct {
     [SC_REFUSAL_NONE] = {"none", "nothing"},
     [SC_REFUSAL_ADDRESS] = {"no_member_address", "connections from an address that is no member's"},
     [SC_REFUSAL_NAME] = {"no_member_name", "greetings under a name that is no member's at that address"},
+    [SC_REFUSAL_TLS] = {"tls", "connections that do not show a certificate of this cluster by TLS 1.3"},
+    [SC_REFUSAL_CERTIFICATE] = {"certificate", "greetings under another name than that of the certificate"},
     [SC_REFUSAL_SILENT] = {"no_greeting", "connections that did not greet in time"},
     [SC_REFUSAL_CROWD] = {"crowd", "connections that had not greeted, closed for newer ones"},
     [SC_REFUSAL_DISPLACED] = {"displaced", "older connections of a member that has connected again"},

@@ -13,13 +13,15 @@
 
 enum sc_refusal {
     SC_REFUSAL_NONE,
-    SC_REFUSAL_ADDRESS,   /* a connection from an address that is no member's */
-    SC_REFUSAL_NAME,      /* a greeting under a name that is no member's at that address */
-    SC_REFUSAL_SILENT,    /* a connection that did not greet in time */
-    SC_REFUSAL_CROWD,     /* one that had not greeted, closed for a newer one of its address */
-    SC_REFUSAL_DISPLACED, /* an older connection of a member that has connected again */
-    SC_REFUSAL_MALFORMED, /* what makes no sense */
-    SC_REFUSAL_SLOW,      /* something begun that does not go on */
+    SC_REFUSAL_ADDRESS, /* a connection from an address that is no member's */
+    SC_REFUSAL_NAME,    /* a greeting under a name that is no member's at that address */
+    SC_REFUSAL_TLS, /* a connection whose certificate is none of the authority's, or that speaks no TLS 1.3 */
+    SC_REFUSAL_CERTIFICATE, /* a greeting under another name than the certificate's */
+    SC_REFUSAL_SILENT,      /* a connection that did not greet in time */
+    SC_REFUSAL_CROWD,       /* one that had not greeted, closed for a newer one of its address */
+    SC_REFUSAL_DISPLACED,   /* an older connection of a member that has connected again */
+    SC_REFUSAL_MALFORMED,   /* what makes no sense */
+    SC_REFUSAL_SLOW,        /* something begun that does not go on */
     SC_REFUSAL_MEMORY, /* unfinished batches and states of all peers are too many bytes: the largest goes */
     SC_REFUSAL_BATCH,  /* batches that are damaged, or of windows of another length than this node's */
     SC_REFUSAL_LANE,   /* batches and tallies of lanes that are nobody's */

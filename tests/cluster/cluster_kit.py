@@ -55,7 +55,13 @@ class Node:
     def write_config(self, extra=""):
         self.config.write_text(f"listeners: ['tcp://{self.address}:{self.port}', 'udp://{self.address}:{self.port}']\n"
                                f"store: {self.store}\nwindow: {self.window}\nlog-level: info\n"
-                               f"cluster: {self.cluster.file}\nnode: {self.name}\n{extra}")
+                               f"cluster: {self.cluster.file}\nnode: {self.name}\n{self.link()}{extra}")
+
+    def link(self):
+        """Over TLS, where the cluster has certificates; plain between machines only when it is said."""
+        if self.cluster.tls:
+            return f"tls: {self.cluster.tls}\n"
+        return "" if self.address.startswith("127.") else "link: plain\n"
 
     def command(self):
         return [*self.wrap, str(BUILD / "bin" / "sc-collector"), "-c", str(self.config)]
@@ -139,9 +145,9 @@ class Node:
 
 
 class Cluster:
-    """Nodes n1, n2, ...; `roles` gives those of each, by default both."""
+    """Nodes n1, n2, ...; `roles` gives those of each, by default both. `tls`: the folder of their certificates, which are made."""
 
-    def __init__(self, folder, count, replication, roles=None, window=60):
+    def __init__(self, folder, count, replication, roles=None, window=60, tls=None):
         self.folder = pathlib.Path(folder)
         self.window = window
         self.file = self.folder / "cluster.yaml"
@@ -149,6 +155,14 @@ class Cluster:
         self.nodes = [self.make_node(i + 1, roles[i] if roles else both) for i in range(count)]
         self.replication = replication
         self.write_members(1, self.nodes)
+        self.tls = tls
+        if tls:
+            self.certify()
+
+    def certify(self, *options):
+        """The certificates of all members, by sc-admin. Its words."""
+        return subprocess.run([str(BUILD / "bin" / "sc-admin"), "certs", f"--cluster={self.file}", *options, str(self.tls)],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True).stdout
 
     def write_members(self, version, nodes):
         """The membership file; in one step, as a reader may come at any time."""

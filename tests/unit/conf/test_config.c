@@ -59,6 +59,8 @@ static void every_key_is_read(void **state)
                                "  - {network: '2001:db8::/32', bytes: 1G}\n"
                                "cluster: /etc/c.yaml\n"
                                "node: alpha\n"
+                               "tls: /etc/securitycloud/tls\n"
+                               "link: plain\n"
                                "outbox: {bytes: 2G, sync: yes}\n"
                                "forward:\n"
                                "  - to: tcp://collector.example:4739\n"
@@ -81,6 +83,8 @@ static void every_key_is_read(void **state)
     assert_int_equal(c.exporter_shares[1].bits, 32);
     assert_string_equal(c.cluster, "/etc/c.yaml");
     assert_string_equal(c.node, "alpha");
+    assert_string_equal(c.tls, "/etc/securitycloud/tls");
+    assert_true(c.link_plain);
     assert_true(c.outbox_bytes == UINT64_C(2) << 30 && c.outbox_sync);
     assert_int_equal(c.forward_count, 3);
     assert_string_equal(c.forward[0].to.host, "collector.example");
@@ -111,14 +115,14 @@ static void errors_name_the_line_and_what_is_allowed(void **state)
         {"store: /x\nlistners:\n  - udp://[::]:1\n",
          "f.yaml:2: unknown key \"listners\"; known are listeners, store, window, retention, receivers, "
          "template-scope, template-lifetime, log-level, receive-buffer, queue-memory, "
-         "exporter-memory, exporter-share, exporter-shares, cluster, node, outbox, tcp, forward, "
+         "exporter-memory, exporter-share, exporter-shares, cluster, node, link, tls, outbox, tcp, forward, "
          "forward-memory"},
         {"retention:\n  age: 3d\n\n  size: 4G\n",
          "f.yaml:4: unknown key \"retention.size\"; known are age, bytes"},
-        {"tls: tcp://h:1\n",
-         "f.yaml:1: unknown key \"tls\"; known are listeners, store, window, retention, receivers, "
+        {"dtls: tcp://h:1\n",
+         "f.yaml:1: unknown key \"dtls\"; known are listeners, store, window, retention, receivers, "
          "template-scope, template-lifetime, log-level, receive-buffer, queue-memory, "
-         "exporter-memory, exporter-share, exporter-shares, cluster, node, outbox, tcp, forward, "
+         "exporter-memory, exporter-share, exporter-shares, cluster, node, link, tls, outbox, tcp, forward, "
          "forward-memory"},
         {"listeners:\n  - udp://127.0.0.1:1\n  - udp//x\n",
          "f.yaml:3: listeners[1]: \"udp//x\" is no URL such as udp://127.0.0.1:4739 or tcp://[::]:4739"},
@@ -152,6 +156,8 @@ static void errors_name_the_line_and_what_is_allowed(void **state)
          "f.yaml:1: log-level: \"loud\" is no log level; error, warning, info and debug are"},
         {"cluster: /c.yaml\n", "f.yaml:1: cluster: \"node\" is needed too"},
         {"node: a\n", "f.yaml:1: node: \"cluster\" is needed too"},
+        {"link: maybe\n", "f.yaml:1: link: \"maybe\" is neither \"tls\" nor \"plain\""},
+        {"link: tls\n", "f.yaml:1: link: \"tls\" is needed too: the folder that sc-admin certs makes"},
         {"outbox: {bytes: 1M}\n", "f.yaml:1: outbox.bytes: \"1M\" is less than 64M"},
         {"outbox: {sync: maybe}\n", "f.yaml:1: outbox.sync: \"maybe\" is neither \"yes\" nor \"no\""},
         {"forward: tcp://h:1\n", "f.yaml:1: forward: a list is needed (lines with \"- \")"},

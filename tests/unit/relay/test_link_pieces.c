@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The link as sockets give it. Random streams, whole and broken, are read message by message, from a buffer, from a buffer that is
- * filled in pieces, and from a socket into their place: what is told, and how it ends, is the same. And what is sent by reference
- * is held until it is written or its connection is gone.
+ * filled in pieces, from a socket into their place, and over TLS: what is told, and how it ends, is the same. And what is sent by
+ * reference is held until it is written or its connection is gone.
  */
 #include "link_kit.h"
 
+#include "net/wake.h"
 #include "relay/link_stream.h"
+#include "tls_kit.h"
 
 #include <event2/buffer.h>
 #include <fcntl.h>
@@ -146,36 +148,50 @@ static void drain_pieces(struct heard *h, const uint8_t *bytes, size_t length, s
     evbuffer_free(in);
 }
 
+static struct sc_tls *link_tls;
+
 struct ends {
     struct event_base *base;
     struct sc_link_input input;
+    struct bufferevent *io; /* of the input */
     int fds[2];
+    bool over; /* by an event */
 };
 
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+static void on_readable(struct bufferevent *io, void *arg)
 {
-    (void)fd;
-    (void)what;
+    (void)io;
     (void)arg;
 }
 
-static void open_ends(struct ends *e)
+static void on_end(struct bufferevent *io, short what, void *arg)
 {
+    struct ends *e = arg;
+    (void)io;
+    e->over = e->over || (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)) != 0;
+}
+
+static void open_ends(struct ends *e, struct sc_tls *tls)
+{
+    const struct sc_link_callbacks callbacks = {on_readable, NULL, on_end, e};
     *e = (struct ends){.base = event_base_new()};
     assert_non_null(e->base);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, e->fds), 0);
-    assert_int_equal(sc_link_input_open(&e->input, e->base, e->fds[1], on_readable, NULL), SC_OK);
-    event_del(e->input.event); /* it is read when the test says so */
+    e->io = sc_link_open(e->base, e->fds[1], tls, NULL);
+    assert_non_null(e->io);
+    assert_int_equal(sc_link_input_open(&e->input, e->io, tls != NULL, &callbacks), SC_OK);
+    if (tls == NULL)
+        sc_link_input_pause(&e->input); /* it is read when the test says so */
 }
 
 /* The first descriptor may be closed already. */
 static void close_ends(struct ends *e)
 {
     sc_link_input_close(&e->input);
-    event_base_free(e->base);
+    bufferevent_free(e->io);
+    sc_loop_free(e->base);
     if (e->fds[0] >= 0)
         close(e->fds[0]);
-    close(e->fds[1]);
 }
 
 static uint64_t read_input(struct ends *e, struct heard *h)
@@ -190,7 +206,7 @@ static uint64_t read_input(struct ends *e, struct heard *h)
 static void read_socket(struct heard *h, const uint8_t *bytes, size_t length, size_t most, uint64_t *random)
 {
     struct ends e;
-    open_ends(&e);
+    open_ends(&e, NULL);
     uint64_t came = 0;
     for (size_t at = 0; at < length && h->status == SC_OK;) {
         size_t n = 1 + below(random, (uint32_t)most);
@@ -206,6 +222,34 @@ static void read_socket(struct heard *h, const uint8_t *bytes, size_t length, si
         assert_int_equal(came, length);
         h->status = SC_OK;
     }
+    close_ends(&e);
+}
+
+/* What was sent is deciphered when the loop turns; now and then the reader pauses. */
+static void read_tls(struct heard *h, const uint8_t *bytes, size_t length, size_t most, uint64_t *random)
+{
+    struct ends e;
+    open_ends(&e, link_tls);
+    struct bufferevent *from = sc_link_open(e.base, e.fds[0], link_tls, "alpha");
+    assert_non_null(from);
+    e.fds[0] = -1;
+    bufferevent_enable(from, EV_READ | EV_WRITE);
+    uint64_t came = 0;
+    for (size_t at = 0; h->status == SC_OK && came < length && !e.over;) {
+        size_t n = 1 + below(random, (uint32_t)most);
+        n = n > length - at ? length - at : n;
+        assert_int_equal(bufferevent_write(from, bytes + at, n), 0);
+        at += n;
+        if (next_random(random) % 3 == 0)
+            sc_link_input_pause(&e.input);
+        event_base_loop(e.base, EVLOOP_NONBLOCK);
+        if (e.input.paused && next_random(random) % 2 == 0)
+            sc_link_input_go_on(&e.input);
+        if (!e.input.paused)
+            came += read_input(&e, h);
+    }
+    assert_false(e.over);
+    bufferevent_free(from);
     close_ends(&e);
 }
 
@@ -347,6 +391,25 @@ static void assert_same(struct heard *is, const struct heard *want, uint64_t see
     stop_listening(is);
 }
 
+static int make_tls(void **state)
+{
+    char folder[64];
+    struct sc_authority *authority = tls_kit_authority(folder);
+    (void)state;
+    tls_kit_issue(authority, folder, "alpha", "alpha", 10);
+    link_tls = tls_kit_load(folder, "alpha");
+    sc_authority_free(authority);
+    tls_kit_remove(folder);
+    return 0;
+}
+
+static int free_tls(void **state)
+{
+    (void)state;
+    sc_tls_release(link_tls);
+    return 0;
+}
+
 static void any_pieces_are_the_same(void **state)
 {
     (void)state;
@@ -373,6 +436,11 @@ static void any_pieces_are_the_same(void **state)
         listen_to(&other, ends_at);
         read_socket(&other, w.out.data, w.out.len, most, &random);
         assert_same(&other, &whole, seed, "a socket");
+        if (seed % 4 == 0) { /* it takes longer than the others together */
+            listen_to(&other, ends_at);
+            read_tls(&other, w.out.data, w.out.len, most < 5000 ? 5000 : most, &random);
+            assert_same(&other, &whole, seed, "TLS");
+        }
         oks += whole.status == SC_OK;
         ends += whole.status == SC_CANCELLED;
         stop_listening(&whole);
@@ -400,7 +468,7 @@ static struct sc_shared *make_shared(size_t size)
 static struct bufferevent *send_three(struct ends *e, struct sc_link_writer *w, struct sc_shared *bytes)
 {
     const struct sc_batch_head head = {.size = (uint32_t)bytes->size};
-    struct bufferevent *io = sc_link_open(e->base, e->fds[0]);
+    struct bufferevent *io = sc_link_open(e->base, e->fds[0], NULL, NULL);
     assert_non_null(io);
     e->fds[0] = -1;
     sc_link_put_hello(w, &(struct sc_link_hello){.version = SC_LINK_VERSION, .name = "alpha"});
@@ -421,7 +489,7 @@ static void held_until_written(void **state)
     struct heard h;
     struct sc_link_writer w = {0};
     struct sc_shared *bytes = make_shared(1500000);
-    open_ends(&e);
+    open_ends(&e, NULL);
     listen_to(&h, 0);
     struct bufferevent *io = send_three(&e, &w, bytes);
     while (h.count < 4) { /* a greeting and three batches */
@@ -449,7 +517,7 @@ static void let_go_when_closed(void **state)
         struct ends e;
         struct sc_link_writer w = {0};
         struct sc_shared *bytes = make_shared(1500000);
-        open_ends(&e);
+        open_ends(&e, NULL);
         struct bufferevent *io = send_three(&e, &w, bytes);
         if (round == 1)
             sc_shared_release(bytes);
@@ -467,7 +535,7 @@ static void let_go_when_closed(void **state)
 UNIT(test_link_pieces)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_pieces_are_the_same),
+        cmocka_unit_test_setup_teardown(any_pieces_are_the_same, make_tls, free_tls),
         cmocka_unit_test(held_until_written),
         cmocka_unit_test(let_go_when_closed),
     };
