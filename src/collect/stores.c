@@ -10,11 +10,6 @@
 
 #define RETENTION_EVERY_MS 60000u
 
-static uint64_t window_length(const struct sc_stores *s)
-{
-    return (uint64_t)s->options.window_s * 1000;
-}
-
 /* The first failure counts, and *err is its. */
 static void add_status(enum sc_status *status, enum sc_status one, struct sc_error **err)
 {
@@ -78,9 +73,9 @@ static void seal(struct sc_stores *s, struct sc_stores_lane *l, uint64_t before_
 
 static void seal_ended(struct sc_stores *s, struct sc_stores_lane *l, uint64_t now_ms)
 {
-    uint64_t window_ms;
-    while (sc_window_clock_due(&l->windows, now_ms, &window_ms))
-        seal(s, l, window_ms + window_length(s));
+    uint64_t end_ms;
+    while (sc_window_clock_due(&l->windows, now_ms, &end_ms))
+        seal(s, l, end_ms);
 }
 
 /* Import: a window is sealed when the data is in a later one. Late records open it again; all are sealed at the end. */
@@ -92,20 +87,22 @@ static void seal_passed(struct sc_stores *s, struct sc_stores_lane *l, uint64_t 
     seal(s, l, window_ms);
 }
 
-/* Live files that an earlier process left are sealed like those of this one. */
+/* Live files that an earlier process left are sealed like those of this one: at once, or when their windows are over. */
 static void seal_leftovers(struct sc_stores *s, struct sc_stores_lane *l)
 {
-    uint64_t now_ms = sc_clock_wall_ms(), window_ms = now_ms - now_ms % window_length(s);
+    uint64_t now_ms = sc_clock_wall_ms(), length_ms = (uint64_t)s->options.window_s * 1000;
+    struct sc_window window;
     if (s->options.import)
         return;
-    seal(s, l, window_ms);
-    sc_window_clock_note(&l->windows, window_ms, window_length(s));
+    seal(s, l, now_ms - now_ms % length_ms);
+    for (uint32_t at = 0; sc_store_writer_window(l->writer, &at, &window);)
+        sc_window_clock_note(&l->windows, window.begin_ms, (uint64_t)window.length_s * 1000);
 }
 
 /* ---- appending ---- */
 
-static enum sc_status note_append(struct sc_stores *s, struct sc_stores_lane *l, uint64_t window_ms,
-                                  uint64_t bytes, enum sc_status status)
+static enum sc_status note_append(struct sc_stores *s, struct sc_stores_lane *l,
+                                  const struct sc_window *window, uint64_t bytes, enum sc_status status)
 {
     if (status != SC_OK)
         return note_failure(s, status);
@@ -113,26 +110,26 @@ static enum sc_status note_append(struct sc_stores *s, struct sc_stores_lane *l,
     s->waiting_bytes = bytes + (s->waits ? s->waiting_bytes : 0);
     s->waits = l->dirty = true;
     if (!s->options.import)
-        sc_window_clock_note(&l->windows, window_ms, window_length(s));
+        sc_window_clock_note(&l->windows, window->begin_ms, (uint64_t)window->length_s * 1000);
     return SC_OK;
 }
 
 enum sc_status sc_stores_append(struct sc_stores *s, struct sc_batch *batch, uint64_t bytes,
                                 struct sc_error *err)
 {
+    const struct sc_window window = {batch->window_ms, s->options.window_s};
     struct sc_stores_lane *l = s->lanes;
     seal_passed(s, l, batch->window_ms);
-    SC_TRY(note_append(s, l, batch->window_ms, bytes, sc_store_writer_append(l->writer, batch, err)));
+    SC_TRY(note_append(s, l, &window, bytes, sc_store_writer_append(l->writer, batch, err)));
     sc_elements_learn(&s->elements, batch);
     return SC_OK;
 }
 
-enum sc_status sc_stores_append_encoded(struct sc_stores *s, struct sc_stores_lane *l, uint64_t window_ms,
-                                        const struct sc_encoded_group *group, uint64_t bytes,
-                                        struct sc_error *err)
+enum sc_status sc_stores_append_encoded(struct sc_stores *s, struct sc_stores_lane *l,
+                                        const struct sc_window *window, const struct sc_encoded_group *group,
+                                        uint64_t bytes, struct sc_error *err)
 {
-    SC_TRY(note_append(s, l, window_ms, bytes,
-                       sc_store_writer_append_encoded(l->writer, window_ms, group, err)));
+    SC_TRY(note_append(s, l, window, bytes, sc_store_writer_append_encoded(l->writer, window, group, err)));
     sc_elements_learn_encoded(&s->elements, group);
     return SC_OK;
 }
@@ -211,6 +208,7 @@ void sc_stores_get_stats(struct sc_stores *s, struct sc_stores_stats *out)
         sc_store_writer_stats(s->lanes[i].writer, &one);
         add_stats(&s->stats.store, &one);
     }
+    s->stats.horizon_ms = s->horizon_ms;
     *out = s->stats;
 }
 

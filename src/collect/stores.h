@@ -41,6 +41,7 @@ struct sc_stores_stats {
     struct sc_store_stats store; /* of all that are open */
     struct sc_disk disk;
     uint64_t expired_windows, expired_bytes;
+    uint64_t horizon_ms;
 };
 
 /* The store of one lane. Stays where it is until another is added or dropped. */
@@ -90,7 +91,7 @@ void sc_stores_drop(struct sc_stores *stores, struct sc_stores_lane *lane);
 enum sc_status sc_stores_append(struct sc_stores *stores, struct sc_batch *batch, uint64_t bytes,
                                 struct sc_error *err);
 enum sc_status sc_stores_append_encoded(struct sc_stores *stores, struct sc_stores_lane *lane,
-                                        uint64_t window_ms, const struct sc_encoded_group *group,
+                                        const struct sc_window *window, const struct sc_encoded_group *group,
                                         uint64_t bytes, struct sc_error *err);
 /* Whether an append failed for the disk or memory. Else it failed for what was to be appended, and the rest waits on. */
 bool sc_stores_is_passing(enum sc_status failure);

@@ -13,7 +13,7 @@
 
 struct sc_window_clock {
     struct {
-        uint64_t window_ms;
+        uint64_t end_ms;
         uint64_t due_ms; /* monotonic */
     } windows[SC_WINDOW_CLOCK_MAX];
     uint32_t count;
@@ -22,7 +22,7 @@ struct sc_window_clock {
 /* The window was written to. `length_ms`: of a window. */
 void sc_window_clock_note(struct sc_window_clock *clock, uint64_t window_ms, uint64_t length_ms);
 
-/* Takes a window that is over. False: none is. */
-bool sc_window_clock_due(struct sc_window_clock *clock, uint64_t mono_ms, uint64_t *window_ms);
+/* Takes a window that is over, by its end. False: none is. */
+bool sc_window_clock_due(struct sc_window_clock *clock, uint64_t mono_ms, uint64_t *end_ms);
 
 #endif

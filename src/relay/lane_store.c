@@ -167,9 +167,11 @@ static void note_damage(struct sc_lane_store *s, const char *proxy, const struct
     note(s, SC_REFUSAL_BATCH, what);
 }
 
+/* Of any length that a configuration may have: a proxy's may be another than this node's (relay/facts.h tells). */
 static bool is_window(uint64_t window_ms, uint32_t window_s)
 {
-    return window_ms % ((uint64_t)window_s * 1000) == 0 && window_ms < LAST_WINDOW_MS;
+    return window_s != 0 && 86400 % window_s == 0 && window_ms % ((uint64_t)window_s * 1000) == 0 &&
+           window_ms < LAST_WINDOW_MS;
 }
 
 /* Of a batch or a tally; lanes are judged when the rest is good. */
@@ -218,25 +220,14 @@ static void on_committed(void *arg, const struct sc_error *failure)
     s->options.answered(s->options.arg);
 }
 
-static enum sc_status check_window(const struct sc_batch_head *h, uint32_t window_s, struct sc_error *err)
-{
-    if (h->window_s != window_s)
-        return sc_fail(err, SC_USAGE,
-                       "a proxy has windows of %u s, this node of %u s: they must be the same in a cluster",
-                       h->window_s, window_s);
-    if (!is_window(h->window_ms, window_s))
-        return sc_fail(err, SC_USAGE,
-                       "a proxy sends a window that begins %llu ms after 1970: is its clock right?",
-                       (unsigned long long)h->window_ms);
-    return SC_OK;
-}
-
 /* The head is what the proxy promised; the row group must be that batch. */
-static enum sc_status check(const struct sc_lane_batch *b, uint32_t window_s, struct sc_encoded_group *out,
-                            struct sc_error *err)
+static enum sc_status check(const struct sc_lane_batch *b, struct sc_encoded_group *out, struct sc_error *err)
 {
     const struct sc_batch_head *h = &b->head;
-    SC_TRY(check_window(h, window_s, err));
+    if (!is_window(h->window_ms, h->window_s))
+        return sc_fail(err, SC_USAGE,
+                       "a proxy sends a window of %u s that begins %llu ms after 1970: is its clock right?",
+                       h->window_s, (unsigned long long)h->window_ms);
     SC_TRY(sc_row_group_check(b->bytes, h->size, out, err));
     bool same = out->span.stream == h->id.stream && out->span.lane == h->id.lane &&
                 out->span.sequence == h->id.sequence && out->ref.rows == h->records &&
@@ -252,7 +243,8 @@ static enum sc_status append(struct sc_lane_store *s, const struct sc_lane_batch
 {
     struct sc_stores_lane *l;
     SC_TRY(find_lane(s, b->head.id.lane, &l, err));
-    return sc_stores_append_encoded(&s->stores, l, b->head.window_ms, group, b->head.size, err);
+    const struct sc_window window = {b->head.window_ms, b->head.window_s};
+    return sc_stores_append_encoded(&s->stores, l, &window, group, b->head.size, err);
 }
 
 static void turn_away(struct sc_lane_store *s, struct sc_lane_batch *b)
@@ -275,7 +267,7 @@ static void not_whole(struct sc_lane_store *s, struct sc_lane_batch *b, const st
 static bool is_taken(struct sc_lane_store *s, struct sc_lane_batch *b, struct sc_encoded_group *group)
 {
     struct sc_error err;
-    if (check(b, s->options.window_s, group, &err) != SC_OK) {
+    if (check(b, group, &err) != SC_OK) {
         not_whole(s, b, &err);
         return false;
     }
@@ -317,7 +309,7 @@ static void take(struct sc_lane_store *s, struct sc_lane_batch *b)
 static enum sc_refusal judge_tally(struct sc_lane_store *s, const struct news *n)
 {
     const struct sc_link_tally *t = &n->tally;
-    if (t->window_s != s->options.window_s || !is_window(t->window_ms, s->options.window_s))
+    if (!is_window(t->window_ms, t->window_s))
         return SC_REFUSAL_WINDOW; /* its batches are refused too */
     if (t->window_ms < s->stores.horizon_ms)
         return SC_REFUSAL_EXPIRED;

@@ -73,6 +73,8 @@ struct sc_segment {
  * SC_NOMEM.
  */
 enum sc_status sc_segment_open(const char *path, struct sc_segment **out, struct sc_error *err);
+/* How long the window of a file is, by its head, in seconds; `otherwise` when that can't be read. */
+uint32_t sc_segment_window_s(const char *path, uint32_t otherwise);
 void sc_segment_close(struct sc_segment *segment);
 /* Gives the descriptor back; before others read the segment. */
 void sc_segment_release(struct sc_segment *segment);

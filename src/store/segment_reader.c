@@ -70,6 +70,19 @@ static enum sc_status read_segment_head(struct sc_segment *segment, struct sc_er
     return parse_head(segment, head, err);
 }
 
+uint32_t sc_segment_window_s(const char *path, uint32_t otherwise)
+{
+    struct sc_segment segment = {.path = (char *)(uintptr_t)path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
+    struct stat st;
+    if (segment.fd < 0)
+        return otherwise;
+    bool there = fstat(segment.fd, &st) == 0;
+    segment.file_bytes = there ? (uint64_t)st.st_size : 0;
+    bool good = there && read_segment_head(&segment, NULL) == SC_OK && segment.window_s != 0;
+    close(segment.fd);
+    return good ? segment.window_s : otherwise;
+}
+
 static bool add_group(struct sc_segment *segment, const struct sc_group_ref *ref)
 {
     if (!sc_array_more(segment->groups, segment->group_count, 1))

@@ -35,8 +35,19 @@ struct sc_open_files {
     struct sc_store_writer *writers;
 };
 
+/* Nodes of a cluster may have windows of different lengths: files are of one. */
+struct sc_window {
+    uint64_t begin_ms;
+    uint32_t length_s;
+};
+
+static inline uint64_t sc_window_end(const struct sc_window *window)
+{
+    return window->begin_ms + (uint64_t)window->length_s * 1000;
+}
+
 struct sc_store_options {
-    uint32_t window_s;        /* default 300; divides a day */
+    uint32_t window_s;        /* of batches that are appended; default 300; divides a day */
     uint32_t lane;            /* the member whose batches the segments hold; 0 on a single node */
     uint64_t seal_bytes;      /* a live file larger than this is sealed before its window ends; 0 = 1 GiB */
     struct sc_io *io;         /* NULL = sc_io_system() */
@@ -81,8 +92,8 @@ enum sc_status sc_store_lock(const char *path, int *fd, struct sc_error *err);
 enum sc_status sc_store_writer_append(struct sc_store_writer *writer, struct sc_batch *batch,
                                       struct sc_error *err);
 
-/* As sc_store_writer_append, of a row group that came encoded; it keeps its span. */
-enum sc_status sc_store_writer_append_encoded(struct sc_store_writer *writer, uint64_t window_ms,
+/* As sc_store_writer_append, of a row group that came encoded, and of any window; it keeps its span. */
+enum sc_status sc_store_writer_append_encoded(struct sc_store_writer *writer, const struct sc_window *window,
                                               const struct sc_encoded_group *group, struct sc_error *err);
 
 /*
@@ -92,6 +103,9 @@ enum sc_status sc_store_writer_append_encoded(struct sc_store_writer *writer, ui
  * is double).
  */
 enum sc_status sc_store_writer_sync(struct sc_store_writer *writer, struct sc_error *err);
+
+/* Windows that have live files, those of an earlier process too: the next ones after *at, which is 0 at first. False: there are no more. */
+bool sc_store_writer_window(const struct sc_store_writer *writer, uint32_t *at, struct sc_window *out);
 
 /* Seals every live file whose window ended at or before `before_ms` (UINT64_MAX: all). */
 enum sc_status sc_store_writer_seal(struct sc_store_writer *writer, uint64_t before_ms, struct sc_error *err);

@@ -28,7 +28,7 @@
 struct live_file {
     struct sc_segment_writer writer; /* handle -1 when closed */
     char *path;
-    uint64_t window_ms;
+    struct sc_window window;
     bool dirty;    /* appended to since the last sync */
     bool large;    /* closed for its size: to be sealed before its window ends */
     uint64_t used; /* tick of the last append */
@@ -76,12 +76,12 @@ static enum sc_status take_lock(struct sc_io *io, const char *store, int *handle
     return locked == 0 ? SC_OK : sc_fail_errno(err, -locked, "cannot lock %s", path);
 }
 
-static struct live_file *add_file(struct sc_store_writer *w, const char *path, uint64_t window_ms)
+static struct live_file *add_file(struct sc_store_writer *w, const char *path, const struct sc_window *window)
 {
     if (!sc_array_more(w->files, w->file_count, 1))
         return NULL;
     struct live_file *f = &w->files[w->file_count];
-    *f = (struct live_file){.writer = {.handle = -1}, .path = strdup(path), .window_ms = window_ms};
+    *f = (struct live_file){.writer = {.handle = -1}, .path = strdup(path), .window = *window};
     if (f->path == NULL)
         return NULL;
     w->file_count++;
@@ -100,14 +100,19 @@ static void remove_temporary(void *arg, const char *path)
     w->io->ops->unlink(w->io, path);
 }
 
+static bool add_leftover(struct sc_store_writer *w, const struct sc_catalogue_file *file)
+{
+    const struct sc_window window = {file->window_ms, sc_segment_window_s(file->path, w->options.window_s)};
+    return add_file(w, file->path, &window) != NULL;
+}
+
 static enum sc_status find_leftovers(struct sc_store_writer *w, struct sc_error *err)
 {
     struct sc_catalogue catalogue = {.temporary = remove_temporary, .temporary_arg = w};
     enum sc_status status = sc_catalogue_add(&catalogue, w->path, err);
     sc_catalogue_sort(&catalogue);
     for (uint32_t i = 0; i < catalogue.count && status == SC_OK; i++) {
-        if (!catalogue.files[i].sealed &&
-            add_file(w, catalogue.files[i].path, catalogue.files[i].window_ms) == NULL)
+        if (!catalogue.files[i].sealed && !add_leftover(w, &catalogue.files[i]))
             status = sc_fail_nomem(err, "the store");
     }
     sc_catalogue_free(&catalogue);
@@ -248,10 +253,15 @@ static void note_failure(struct sc_store_writer *w, enum sc_status status)
         w->stats.write_failures++;
 }
 
-static struct live_file *open_file(struct sc_store_writer *w, uint64_t window_ms)
+static bool is_same(const struct sc_window *x, const struct sc_window *y)
+{
+    return x->begin_ms == y->begin_ms && x->length_s == y->length_s;
+}
+
+static struct live_file *open_file(struct sc_store_writer *w, const struct sc_window *window)
 {
     for (uint32_t i = 0; i < w->file_count; i++) {
-        if (w->files[i].writer.handle >= 0 && w->files[i].window_ms == window_ms)
+        if (w->files[i].writer.handle >= 0 && is_same(&w->files[i].window, window))
             return &w->files[i];
     }
     return NULL;
@@ -336,20 +346,21 @@ static enum sc_status make_day(struct sc_store_writer *w, const char *path, cons
     return SC_OK;
 }
 
-static struct sc_segment_id id_of(const struct sc_store_writer *w, uint64_t window_ms)
+static struct sc_segment_id id_of(const struct sc_store_writer *w, const struct sc_window *window)
 {
-    return (struct sc_segment_id){window_ms, w->options.window_s, w->options.lane, w->stream};
+    return (struct sc_segment_id){window->begin_ms, window->length_s, w->options.lane, w->stream};
 }
 
-static enum sc_status create_file(struct sc_store_writer *w, uint64_t window_ms, const char *folder,
-                                  const char *name, struct live_file **out, struct sc_error *err)
+static enum sc_status create_file(struct sc_store_writer *w, const struct sc_window *window,
+                                  const char *folder, const char *name, struct live_file **out,
+                                  struct sc_error *err)
 {
     char path[4096 + 128];
     snprintf(path, sizeof(path), "%s/%s%s", folder, name, SC_LIVE_SUFFIX);
-    struct live_file *f = add_file(w, path, window_ms);
+    struct live_file *f = add_file(w, path, window);
     if (f == NULL)
         return sc_fail_nomem(err, "a live file");
-    struct sc_segment_id id = id_of(w, window_ms);
+    struct sc_segment_id id = id_of(w, window);
     w->number++;
     enum sc_status status = sc_segment_writer_create(&f->writer, w->io, path, &id, err);
     if (status != SC_OK) {
@@ -365,25 +376,25 @@ static enum sc_status create_file(struct sc_store_writer *w, uint64_t window_ms,
     return SC_OK;
 }
 
-static enum sc_status new_file(struct sc_store_writer *w, uint64_t window_ms, struct live_file **out,
-                               struct sc_error *err)
+static enum sc_status new_file(struct sc_store_writer *w, const struct sc_window *window,
+                               struct live_file **out, struct sc_error *err)
 {
     char day[11], name[64], folder[4096];
     SC_TRY(make_room(w, err));
-    sc_segment_name_format(window_ms, w->stream, w->number, day, name);
+    sc_segment_name_format(window->begin_ms, w->stream, w->number, day, name);
     snprintf(folder, sizeof(folder), "%s/%s", w->path, day);
     SC_TRY(make_day(w, folder, day, err));
-    return create_file(w, window_ms, folder, name, out, err);
+    return create_file(w, window, folder, name, out, err);
 }
 
 /* One of `batch` and `encoded` is not NULL. */
-static enum sc_status append_group(struct sc_store_writer *w, uint64_t window_ms,
+static enum sc_status append_group(struct sc_store_writer *w, const struct sc_window *window,
                                    const struct sc_batch *batch, const struct sc_encoded_group *encoded,
                                    struct sc_error *err)
 {
-    struct live_file *f = open_file(w, window_ms);
+    struct live_file *f = open_file(w, window);
     if (f == NULL)
-        SC_TRY(new_file(w, window_ms, &f, err));
+        SC_TRY(new_file(w, window, &f, err));
     uint64_t before = f->writer.offset;
     enum sc_status status = batch != NULL ? sc_segment_writer_add(&f->writer, &w->encoder, batch, err)
                                           : sc_segment_writer_add_encoded(&f->writer, encoded, err);
@@ -400,22 +411,28 @@ static enum sc_status append_group(struct sc_store_writer *w, uint64_t window_ms
     return SC_OK;
 }
 
-static enum sc_status append_part(struct sc_store_writer *w, struct sc_gather *part, uint64_t window_ms,
-                                  struct sc_error *err)
+static enum sc_status append_part(struct sc_store_writer *w, struct sc_gather *part,
+                                  const struct sc_window *window, struct sc_error *err)
 {
     if (sc_batch_finish(part->batch) != SC_OK)
         return sc_fail_nomem(err, "a row group");
-    SC_TRY(append_group(w, window_ms, part->batch, NULL, err));
+    SC_TRY(append_group(w, window, part->batch, NULL, err));
     return sc_gather_reset(part) == SC_OK ? SC_OK : sc_fail_nomem(err, "a row group");
+}
+
+static struct sc_window window_of(const struct sc_store_writer *w, const struct sc_batch *batch)
+{
+    return (struct sc_window){batch->window_ms, w->options.window_s};
 }
 
 static enum sc_status append_span(struct sc_store_writer *w, struct sc_gather *part,
                                   const struct sc_batch *batch, const struct sc_span *span,
                                   struct sc_error *err)
 {
+    const struct sc_window window = window_of(w, batch);
     enum sc_status status = sc_gather_add(part, columns_of(batch), batch->slots, span, &sc_group_bounds);
     if (status == SC_LIMIT && part->batch->rows != 0) {
-        SC_TRY(append_part(w, part, batch->window_ms, err));
+        SC_TRY(append_part(w, part, &window, err));
         status = sc_gather_add(part, columns_of(batch), batch->slots, span, &sc_group_bounds);
     }
     if (status == SC_LIMIT)
@@ -429,6 +446,7 @@ static enum sc_status append_span(struct sc_store_writer *w, struct sc_gather *p
 static enum sc_status append_parts(struct sc_store_writer *w, const struct sc_batch *batch,
                                    struct sc_error *err)
 {
+    const struct sc_window window = window_of(w, batch);
     struct sc_gather part;
     enum sc_status status = sc_gather_init(&part, batch->record_kind);
     if (status != SC_OK)
@@ -436,7 +454,7 @@ static enum sc_status append_parts(struct sc_store_writer *w, const struct sc_ba
     for (uint32_t i = 0; i < batch->span_count && status == SC_OK; i++)
         status = append_span(w, &part, batch, &batch->spans[i], err);
     if (status == SC_OK)
-        status = append_part(w, &part, batch->window_ms, err);
+        status = append_part(w, &part, &window, err);
     sc_gather_free(&part);
     return status;
 }
@@ -466,16 +484,17 @@ enum sc_status sc_store_writer_append(struct sc_store_writer *w, struct sc_batch
         return sc_fail_nomem(err, "a batch");
     if (!sc_spans_cover(batch))
         return sc_fail(err, SC_LIMIT, "the spans of a batch do not cover its %u rows", batch->rows);
-    enum sc_status status = is_one_group(batch) ? append_group(w, batch->window_ms, batch, NULL, err)
-                                                : append_parts(w, batch, err);
+    const struct sc_window window = window_of(w, batch);
+    enum sc_status status =
+        is_one_group(batch) ? append_group(w, &window, batch, NULL, err) : append_parts(w, batch, err);
     count_appended(w, status, batch->record_kind, batch->rows);
     return status;
 }
 
-enum sc_status sc_store_writer_append_encoded(struct sc_store_writer *w, uint64_t window_ms,
+enum sc_status sc_store_writer_append_encoded(struct sc_store_writer *w, const struct sc_window *window,
                                               const struct sc_encoded_group *group, struct sc_error *err)
 {
-    enum sc_status status = append_group(w, window_ms, NULL, group, err);
+    enum sc_status status = append_group(w, window, NULL, group, err);
     count_appended(w, status, group->ref.record_kind, group->ref.rows);
     return status;
 }
@@ -514,15 +533,15 @@ static char *join(const char *folder, const char *prefix, const char *name, cons
     return asprintf(&path, "%s/%s%s%s", folder, prefix, name, suffix) < 0 ? NULL : path;
 }
 
-static struct sc_seal_job *make_job(struct sc_store_writer *w, uint64_t window_ms)
+static struct sc_seal_job *make_job(struct sc_store_writer *w, const struct sc_window *window)
 {
     char day[11], name[64], folder[4096];
     struct sc_seal_job *job = calloc(1, sizeof(*job));
     if (job == NULL)
         return NULL;
-    sc_segment_name_format(window_ms, w->stream, w->number++, day, name);
+    sc_segment_name_format(window->begin_ms, w->stream, w->number++, day, name);
     snprintf(folder, sizeof(folder), "%s/%s", w->path, day);
-    job->id = id_of(w, window_ms);
+    job->id = id_of(w, window);
     job->folder = strdup(folder);
     job->temporary = join(folder, ".", name, ".tmp");
     job->sealed = join(folder, "", name, SC_SEGMENT_SUFFIX);
@@ -561,17 +580,17 @@ static enum sc_status find_sealed(struct sc_seal_job *job, struct sc_error *err)
     return status;
 }
 
-static bool is_due(const struct live_file *f, uint64_t window_ms, bool large_only)
+static bool is_due(const struct live_file *f, const struct sc_window *window, bool large_only)
 {
-    return f->window_ms == window_ms && (f->large || !large_only);
+    return is_same(&f->window, window) && (f->large || !large_only);
 }
 
 /* The live files of the window, all or the large ones, become one job. They are synced; those open are
  * closed. */
-static enum sc_status queue_window(struct sc_store_writer *w, uint64_t window_ms, bool large_only,
+static enum sc_status queue_window(struct sc_store_writer *w, const struct sc_window *window, bool large_only,
                                    struct sc_error *err)
 {
-    struct sc_seal_job *job = make_job(w, window_ms);
+    struct sc_seal_job *job = make_job(w, window);
     if (job == NULL)
         return sc_fail_nomem(err, "sealing");
     enum sc_status status = find_sealed(job, err);
@@ -581,7 +600,7 @@ static enum sc_status queue_window(struct sc_store_writer *w, uint64_t window_ms
     }
     for (uint32_t i = 0; i < w->file_count;) {
         struct live_file *f = &w->files[i];
-        if (!is_due(f, window_ms, large_only)) {
+        if (!is_due(f, window, large_only)) {
             i++;
             continue;
         }
@@ -628,19 +647,26 @@ static void retry_failed(struct sc_store_writer *w, bool all)
     }
 }
 
+bool sc_store_writer_window(const struct sc_store_writer *w, uint32_t *at, struct sc_window *out)
+{
+    if (*at >= w->file_count)
+        return false;
+    *out = w->files[(*at)++].window;
+    return true;
+}
+
 enum sc_status sc_store_writer_seal(struct sc_store_writer *w, uint64_t before_ms, struct sc_error *err)
 {
     SC_TRY(sc_store_writer_sync(w, err));
     retry_failed(w, before_ms == UINT64_MAX);
-    uint64_t length_ms = (uint64_t)w->options.window_s * 1000;
     for (uint32_t i = 0; i < w->file_count;) {
-        uint64_t window_ms = w->files[i].window_ms;
-        bool over = before_ms == UINT64_MAX || window_ms + length_ms <= before_ms;
+        const struct sc_window window = w->files[i].window;
+        bool over = before_ms == UINT64_MAX || sc_window_end(&window) <= before_ms;
         if (!over && !w->files[i].large) {
             i++;
             continue;
         }
-        SC_TRY(queue_window(w, window_ms, !over, err));
+        SC_TRY(queue_window(w, &window, !over, err));
         i = 0; /* the list has changed */
     }
     if (before_ms != UINT64_MAX)

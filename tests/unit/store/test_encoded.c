@@ -45,7 +45,8 @@ static void stored_as_they_came(void **state)
         assert_int_equal(group.span.sequence, i);
         /* the third comes twice: the reader counts it once */
         for (int times = i == 2 ? 2 : 1; times > 0; times--)
-            assert_int_equal(sc_store_writer_append_encoded(w, window, &group, &err), SC_OK);
+            assert_int_equal(
+                sc_store_writer_append_encoded(w, &(struct sc_window){window, 300}, &group, &err), SC_OK);
         sc_encoded_group_free(&group);
         sc_buf_free(&bytes);
     }
