@@ -279,6 +279,14 @@ static void print_certificate(const json_t *days)
                (int64_t)left);
 }
 
+/* What differs between the members. */
+static void print_differences(const json_t *problems)
+{
+    size_t i;
+    const json_t *p;
+    json_array_foreach(problems, i, p) printf("PROBLEM   %s\n", json_string_value(p));
+}
+
 static void print_cluster(const json_t *cluster)
 {
     const json_t *proxy = json_object_get(cluster, "proxy"), *own = json_object_get(cluster, "subcollector");
@@ -287,6 +295,7 @@ static void print_cluster(const json_t *cluster)
     printf("cluster   node %s, membership version %" PRIu64 ", %" PRIu64 " copies\n", text(cluster, "node"),
            integer(cluster, "version"), integer(cluster, "replication"));
     print_certificate(json_object_get(cluster, "certificate_days"));
+    print_differences(json_object_get(cluster, "problems"));
     if (proxy != NULL) {
         printf("proxy     %" PRIu64 " records accepted; outbox %s, %" PRIu64 " batches (%" PRIu64
                " records) not yet safe\n",

@@ -169,6 +169,44 @@ static void print_problem(const char *name, const char *sentence)
     sc_buf_free(&line);
 }
 
+static bool says(const struct sc_survey_node *node, const char *sentence)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach(sc_survey_differences(node), i, one)
+    {
+        if (strcmp(json_string_value(one), sentence) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What several nodes say is told once, with the first of them. */
+static void print_difference(const struct sc_survey *v, uint32_t by, const char *sentence)
+{
+    char who[SC_CLUSTER_NAME_MAX + 32];
+    uint32_t others = 0;
+    for (uint32_t i = 0; i < v->cluster->count; i++) {
+        if (i == by || !says(&v->nodes[i], sentence))
+            continue;
+        if (i < by)
+            return;
+        others++;
+    }
+    snprintf(who, sizeof(who), others == 0 ? "%s" : "%s and %u more", v->cluster->members[by].name, others);
+    print_problem(who, sentence);
+}
+
+static void print_differences(const struct sc_survey *v)
+{
+    for (uint32_t i = 0; i < v->cluster->count; i++) {
+        size_t k;
+        const json_t *one;
+        json_array_foreach(sc_survey_differences(&v->nodes[i]), k, one)
+            print_difference(v, i, json_string_value(one));
+    }
+}
+
 static void print_problems(const struct sc_survey *v)
 {
     char differs[160];
@@ -211,6 +249,7 @@ static void print_text(const struct sc_survey *v)
     for (uint32_t i = 0; i < v->cluster->count; i++)
         print_node(v, &v->nodes[i]);
     print_problems(v);
+    print_differences(v);
     print_windows(v);
 }
 
@@ -274,7 +313,7 @@ static int report(const struct sc_survey *v, bool json)
     uint32_t reached = 0, well = 0;
     for (uint32_t i = 0; i < v->cluster->count; i++) {
         reached += v->nodes[i].root != NULL;
-        well += v->nodes[i].problem[0] == '\0';
+        well += v->nodes[i].problem[0] == '\0' && json_array_size(sc_survey_differences(&v->nodes[i])) == 0;
     }
     bool all = well == v->cluster->count && sc_survey_missing(v) == 0;
     bool written = true;

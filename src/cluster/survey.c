@@ -245,6 +245,11 @@ void sc_survey_taken_by(const struct sc_survey *v, const struct sc_member *membe
     }
 }
 
+const json_t *sc_survey_differences(const struct sc_survey_node *node)
+{
+    return json_object_get(json_object_get(node->root, "cluster"), "problems");
+}
+
 bool sc_survey_differs(const struct sc_survey *v, const struct sc_survey_node *node, char *out, size_t size)
 {
     const json_t *cluster = json_object_get(node->root, "cluster");

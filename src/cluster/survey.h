@@ -50,6 +50,9 @@ uint64_t sc_survey_missing(const struct sc_survey *survey);
 
 bool sc_survey_runs(const struct sc_survey_node *node);
 
+/* What a node says that differs between it and others, sentences; NULL or an array, borrowed. */
+const json_t *sc_survey_differences(const struct sc_survey_node *node);
+
 /* Ms from the last durable moment of its store to its answer, by its own clock; UINT64_MAX: none was. */
 uint64_t sc_survey_lag_ms(const struct sc_survey_node *node);
 

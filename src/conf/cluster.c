@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "conf/cluster.h"
 
+#include "base/bytes.h"
 #include "base/text.h"
 #include "conf/yaml_load.h"
 
@@ -284,6 +285,51 @@ void sc_cluster_free(struct sc_cluster *cluster)
 }
 
 /* ---- the ring ---- */
+
+#define HASH_BEGIN UINT64_C(14695981039346656037) /* FNV-1a */
+
+static uint64_t hash_more(uint64_t hash, const void *bytes, size_t length)
+{
+    const uint8_t *p = bytes;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ p[i]) * UINT64_C(1099511628211);
+    return hash;
+}
+
+static uint64_t hash_number(uint64_t hash, uint64_t number)
+{
+    uint8_t bytes[8];
+    sc_store_le64(bytes, number);
+    return hash_more(hash, bytes, sizeof(bytes));
+}
+
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+    return hash_more(hash, text, strlen(text) + 1);
+}
+
+uint64_t sc_cluster_ring_hash(const struct sc_cluster *cluster)
+{
+    uint64_t hash = HASH_BEGIN;
+    for (uint32_t i = 0; i < cluster->count; i++) {
+        const struct sc_member *m = &cluster->members[i];
+        hash = hash_text(hash, m->name);
+        hash = hash_number(hash, (uint64_t)m->weight << 2 | (unsigned)m->proxy << 1 | m->subcollector);
+    }
+    return hash;
+}
+
+uint64_t sc_cluster_file_hash(const struct sc_cluster *cluster)
+{
+    uint64_t hash = hash_number(sc_cluster_ring_hash(cluster), cluster->replication);
+    for (uint32_t i = 0; i < cluster->count; i++) {
+        const struct sc_member *m = &cluster->members[i];
+        hash = hash_number(hash_text(hash, m->address.host), m->address.port);
+        for (uint32_t k = 0; k < m->from_count; k++)
+            hash = hash_more(hash, m->from[k].b, sizeof(m->from[k].b));
+    }
+    return hash;
+}
 
 uint32_t sc_cluster_find(const struct sc_cluster *cluster, const char *name)
 {

@@ -51,6 +51,11 @@ enum sc_status sc_cluster_copy(const struct sc_cluster *cluster, struct sc_clust
 bool sc_cluster_equal(const struct sc_cluster *x, const struct sc_cluster *y);
 void sc_cluster_free(struct sc_cluster *cluster);
 
+/* Numbers by which nodes see that their files differ: of the ring (names in order, roles, weights), and of all but the version. Not
+ * seeded: they are compared between nodes. */
+uint64_t sc_cluster_ring_hash(const struct sc_cluster *cluster);
+uint64_t sc_cluster_file_hash(const struct sc_cluster *cluster);
+
 /* The member of a name, SC_NO_MEMBER when there is none. */
 uint32_t sc_cluster_find(const struct sc_cluster *cluster, const char *name);
 

@@ -6,6 +6,7 @@
 #include "daemon/control.h"
 #include "daemon/door.h"
 #include "daemon/notify.h"
+#include "daemon/own_facts.h"
 #include "daemon/status_json.h"
 #include "net/socket.h"
 #include "net/wake.h"
@@ -33,6 +34,7 @@ struct collector {
     struct sc_cluster cluster;
     uint32_t self;      /* member */
     struct sc_tls *tls; /* of the link; NULL: plain */
+    struct sc_own_facts facts;
     bool proxy_role, subcollector_role;
     struct sc_proxy *proxy;
     struct sc_handover handover; /* of a proxy */
@@ -458,6 +460,17 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 }
 
 /* What the receivers learned of templates goes to the disk and to other proxies, and comes from them. */
+static void tell_facts(struct collector *c)
+{
+    const struct sc_own_facts_source source = {.cluster = &c->cluster,
+                                               .self = c->self,
+                                               .window_s = c->config.window_s,
+                                               .holder = c->holder,
+                                               .log = &c->log};
+    if (c->config.cluster != NULL)
+        sc_own_facts_tick(&c->facts, &source);
+}
+
 static void on_keep(evutil_socket_t fd, short what, void *arg)
 {
     struct collector *c = arg;
@@ -468,6 +481,7 @@ static void on_keep(evutil_socket_t fd, short what, void *arg)
         sc_handover_take(&c->handover, c->receivers, c->receiver_count);
     if (takes_flows(c))
         open_missing(c, sc_clock_mono_ms());
+    tell_facts(c);
     sc_log_tell_left_out(&c->log, sc_clock_mono_ms());
 }
 
@@ -487,6 +501,7 @@ static enum sc_status answer_status(void *arg, struct sc_control_status *out)
         .cluster = c->config.cluster == NULL ? NULL : &c->cluster,
         .self = c->self,
         .tls = c->tls,
+        .facts = c->facts.facts,
         .proxy = c->proxy,
         .holder = c->holder,
         .started_ms = c->started_ms,
@@ -531,6 +546,8 @@ static enum sc_status load_cluster(struct collector *c, struct sc_error *err)
     SC_TRY(sc_cluster_load_for(c->config.cluster, c->config.node, &c->cluster, &c->self, err));
     SC_TRY(sc_door_open(&c->config, &c->cluster, c->self, &c->tls, err));
     sc_door_tell(&c->cluster, c->tls, &c->log);
+    if (sc_own_facts_open(&c->facts) != SC_OK)
+        return sc_fail_nomem(err, "the cluster");
     c->proxy_role = c->cluster.members[c->self].proxy;
     c->subcollector_role = c->cluster.members[c->self].subcollector;
     return SC_OK;
@@ -548,6 +565,7 @@ static enum sc_status start_holder(struct collector *c, struct sc_error *err)
                   .log = c->log},
         .listen = self->address,
         .tls = c->tls,
+        .facts = c->facts.facts,
     };
     return sc_holder_start(&options, &c->holder, err);
 }
@@ -569,6 +587,7 @@ static enum sc_status start_proxy(struct collector *c, struct sc_error *err)
         .board = c->handover.board,
         .how = {.limit_bytes = c->config.outbox_bytes, .sync = c->config.outbox_sync},
         .tls = c->tls,
+        .facts = c->facts.facts,
         .log = c->log,
     };
     return sc_proxy_start(&options, &c->proxy, err);
@@ -760,6 +779,7 @@ static enum sc_status stop(struct collector *c, struct sc_error *err)
     sc_places_free(c->places);
     sc_queue_free(c->queue);
     sc_board_free(c->handover.board);
+    sc_own_facts_close(&c->facts);
     sc_tls_release(c->tls);
     return status;
 }

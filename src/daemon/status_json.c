@@ -354,6 +354,27 @@ static void holder_as_storer(const struct sc_status_source *source, struct sc_st
     out->retries = stats.store.refused;
 }
 
+/* What the member tells of itself, by way of whoever; null: nothing of late. */
+static json_t *facts_json(const struct sc_status_source *source, const struct sc_member *m)
+{
+    struct sc_link_facts facts;
+    int64_t ahead_ms;
+    json_t *object = json_object();
+    if (!sc_facts_get(source->facts, m->name, sc_facts_now(), &facts, &ahead_ms)) {
+        json_decref(object);
+        return json_null();
+    }
+    put_text(object, "version", facts.program);
+    put(object, "age_ms", facts.age_ms);
+    json_object_set_new(object, "clock_ahead_ms", json_integer(ahead_ms));
+    put(object, "horizon_ms", facts.horizon_ms);
+    put(object, "free_bytes", facts.free_bytes);
+    put(object, "membership_version", facts.cluster_version);
+    put(object, "replication", facts.copies);
+    put(object, "window_s", facts.window_s);
+    return object;
+}
+
 static json_t *member_json(const struct sc_status_source *source, uint32_t i)
 {
     const struct sc_member *m = &source->cluster->members[i];
@@ -364,6 +385,7 @@ static json_t *member_json(const struct sc_status_source *source, uint32_t i)
     put_text(object, "address", address + strlen("tcp://"));
     json_object_set_new(object, "proxy", json_boolean(m->proxy));
     json_object_set_new(object, "subcollector", json_boolean(m->subcollector));
+    json_object_set_new(object, "facts", facts_json(source, m));
     struct sc_peer_view view;
     struct sc_dispatch_member queue;
     if (source->proxy == NULL || !m->subcollector ||
@@ -443,6 +465,11 @@ static json_t *holder_json(struct sc_holder *holder)
     return object;
 }
 
+static void add_problem(void *arg, const char *sentence)
+{
+    json_array_append_new(arg, json_string(sentence));
+}
+
 static json_t *cluster_json(const struct sc_status_source *source)
 {
     json_t *object = json_object(), *members = json_array();
@@ -455,6 +482,9 @@ static json_t *cluster_json(const struct sc_status_source *source)
     for (uint32_t i = 0; i < source->cluster->count; i++)
         json_array_append_new(members, member_json(source, i));
     json_object_set_new(object, "members", members);
+    json_t *problems = json_array();
+    sc_facts_compare(source->facts, source->cluster, sc_facts_now(), add_problem, problems);
+    json_object_set_new(object, "problems", problems);
     if (source->proxy != NULL)
         json_object_set_new(object, "proxy", proxy_json(source->proxy));
     if (source->holder != NULL)

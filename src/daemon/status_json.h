@@ -30,6 +30,7 @@ struct sc_status_source {
     const struct sc_cluster *cluster;
     uint32_t self;
     const struct sc_tls *tls; /* of the link; NULL: plain */
+    struct sc_facts *facts;   /* of the members */
     struct sc_proxy *proxy;
     struct sc_holder *holder;
     uint64_t started_ms;      /* wall clock */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define BEAT_MS      200
+#define BEATS_A_FACT (SC_FACTS_EVERY_MS / BEAT_MS)
 #define ANSWERS      256u
 #define STATE_BYTES  ((size_t)256 << 10) /* of template states that wait for the socket */
 #define MOST_UNACKED ((size_t)1 << 20)   /* bytes of answers and beats that a proxy does not read */
@@ -57,6 +58,7 @@ struct sc_holder {
     int listen_fd;
     struct connection *connections;
     uint64_t turn; /* the number of who was read first */
+    uint32_t beats;
     uint64_t numbers;
     pthread_t thread;
     bool running;
@@ -178,6 +180,14 @@ static enum sc_status on_stream(void *arg, const struct sc_link_stream *stream)
     enum sc_refusal why = sc_lane_store_stream(c->holder->store, c->proxy, stream);
     if (why != SC_REFUSAL_NONE)
         note(c->holder, why, c->name);
+    return SC_OK;
+}
+
+static enum sc_status on_facts(void *arg, const struct sc_link_facts *facts)
+{
+    struct connection *c = arg;
+    if (sc_cluster_find(&c->holder->gate.cluster, facts->name) != SC_NO_MEMBER)
+        sc_facts_hear(c->holder->options.facts, facts, sc_facts_now());
     return SC_OK;
 }
 
@@ -345,6 +355,7 @@ static void open_connection(struct sc_holder *h, int fd, const struct sc_addr *f
                                         .batch = on_batch,
                                         .tally = on_tally,
                                         .stream = on_stream,
+                                        .facts = h->options.facts == NULL ? NULL : on_facts,
                                         .state = on_state,
                                         .arg = c};
     c->next = h->connections;
@@ -567,6 +578,25 @@ static void beat_all(struct sc_holder *h, const struct sc_link_beat *now)
     }
 }
 
+static void send_facts(struct connection *c, uint32_t turn)
+{
+    struct sc_link_facts facts[SC_FACTS_MOST];
+    uint32_t n = sc_facts_to_send(c->holder->options.facts, turn, sc_facts_now(), facts);
+    for (uint32_t i = 0; i < n; i++)
+        sc_link_put_facts(&c->writer, &facts[i]);
+    if (sc_link_send(c->io, &c->writer) != SC_OK)
+        close_connection(c);
+}
+
+static void send_all_facts(struct sc_holder *h)
+{
+    for (struct connection *c = h->connections, *next; c != NULL; c = next) {
+        next = c->next;
+        if (c->proxy[0] != '\0')
+            send_facts(c, h->beats / BEATS_A_FACT);
+    }
+}
+
 static void on_beat(evutil_socket_t fd, short what, void *arg)
 {
     struct sc_holder *h = arg;
@@ -578,6 +608,8 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     sc_lane_store_get_stats(h->store, &stats);
     const struct sc_link_beat now = {.free_bytes = stats.stores.disk.free_bytes, .full = stats.full};
     beat_all(h, &now);
+    if (h->options.facts != NULL && h->beats++ % BEATS_A_FACT == 0)
+        send_all_facts(h);
     sc_refusals_tell(&h->refusals, &h->options.store.log, sc_clock_mono_ms());
     take_members(h);
     look_names_up(h, sc_clock_mono_ms());

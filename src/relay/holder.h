@@ -16,6 +16,7 @@
 #define SC_RELAY_HOLDER_H
 
 #include "net/tls.h"
+#include "relay/facts.h"
 #include "relay/lane_store.h"
 
 #define SC_HOLDER_GREETING_MS    5000u
@@ -32,6 +33,7 @@ struct sc_holder_options {
     struct sc_lane_store_options store; /* `answered`, `arg` and `refusals` are set by the holder */
     struct sc_url listen;               /* a numeric host */
     struct sc_tls *tls;                 /* NULL: plain */
+    struct sc_facts *facts;             /* borrowed; NULL: none are told */
 };
 
 struct sc_holder_stats {

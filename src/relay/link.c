@@ -19,7 +19,8 @@ enum {
     STREAM_NEWS = 262,
     STATE = 263,
     STATE_PART = 264,
-    REFUSED = 265
+    REFUSED = 265,
+    FACTS = 266
 };
 
 #define HEADER_BYTES 16u
@@ -50,7 +51,13 @@ enum {
     CLOSED = ACCEPTED + 8,
     EARLIER_CLOSED,
     CLOCK,
-    AGE
+    AGE,
+    INSTANCE,
+    HORIZON,
+    RING_HASH,
+    FILE_HASH,
+    COPIES,
+    PROGRAM_VERSION
 };
 
 struct field {
@@ -72,6 +79,11 @@ static const struct field tally_fields[] = {{STREAM, 8},        {LANE, 4},      
 static const struct field stream_fields[] = {{STREAM, 8}, {CLOSED, 1}, {EARLIER_CLOSED, 1}};
 static const struct field state_fields[] = {
     {CLOCK, 8}, {AGE, 8}, {SIZE, 4}, {HASH, 8}, {NODE_NAME, VARIABLE}};
+static const struct field facts_fields[] = {
+    {INSTANCE, 8},        {CLOCK, 8},           {AGE, 8},          {HORIZON, 8},
+    {FREE_BYTES, 8},      {CLUSTER_VERSION, 8}, {RING_HASH, 8},    {FILE_HASH, 8},
+    {WINDOW_LENGTH, 4},   {COPIES, 4},          {LINK_VERSION, 2}, {PROGRAM_VERSION, VARIABLE},
+    {NODE_NAME, VARIABLE}};
 static const struct field beat_fields[] = {{FREE_BYTES, 8}, {FULL, 1}};
 
 uint64_t sc_link_hash(const uint8_t *bytes, size_t length)
@@ -138,6 +150,7 @@ static void put_templates(struct sc_link_writer *w)
     PUT_TEMPLATE(&w->out, STATE, state_fields);
     PUT_TEMPLATE(&w->out, STATE_PART, part_fields);
     PUT_TEMPLATE(&w->out, REFUSED, refused_fields);
+    PUT_TEMPLATE(&w->out, FACTS, facts_fields);
     end_message(w, at, 0, 0);
 }
 
@@ -241,6 +254,25 @@ void sc_link_put_stream(struct sc_link_writer *w, const struct sc_link_stream *s
     put_be(&w->out, stream->stream, 8);
     put_be(&w->out, stream->closed, 1);
     put_be(&w->out, stream->earlier_closed, 1);
+    end_message(w, at, 1, 0);
+}
+
+void sc_link_put_facts(struct sc_link_writer *w, const struct sc_link_facts *facts)
+{
+    size_t at = begin_message(w, FACTS);
+    put_be(&w->out, facts->instance, 8);
+    put_be(&w->out, facts->clock_ms, 8);
+    put_be(&w->out, facts->age_ms, 8);
+    put_be(&w->out, facts->horizon_ms, 8);
+    put_be(&w->out, facts->free_bytes, 8);
+    put_be(&w->out, facts->cluster_version, 8);
+    put_be(&w->out, facts->ring_hash, 8);
+    put_be(&w->out, facts->file_hash, 8);
+    put_be(&w->out, facts->window_s, 4);
+    put_be(&w->out, facts->copies, 4);
+    put_be(&w->out, facts->link_version, 2);
+    put_name(&w->out, facts->program);
+    put_name(&w->out, facts->name);
     end_message(w, at, 1, 0);
 }
 
@@ -447,6 +479,34 @@ static enum sc_status read_stream(struct sc_link_reader *r, struct sc_cursor *in
     return r->stream == NULL ? SC_OK : r->stream(r->arg, &stream);
 }
 
+static bool get_name(struct sc_cursor *in, char *out, size_t size)
+{
+    size_t length;
+    const uint8_t *text = get_variable(in, &length);
+    if (text == NULL || length >= size || !is_name(text, length))
+        return false;
+    memcpy(out, text, length);
+    return true;
+}
+
+static enum sc_status read_facts(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_link_facts f = {.instance = get_be(in, 8)};
+    f.clock_ms = get_be(in, 8);
+    f.age_ms = get_be(in, 8);
+    f.horizon_ms = get_be(in, 8);
+    f.free_bytes = get_be(in, 8);
+    f.cluster_version = get_be(in, 8);
+    f.ring_hash = get_be(in, 8);
+    f.file_hash = get_be(in, 8);
+    f.window_s = (uint32_t)get_be(in, 4);
+    f.copies = (uint32_t)get_be(in, 4);
+    f.link_version = (uint16_t)get_be(in, 2);
+    if (!get_name(in, f.program, sizeof(f.program)) || !get_name(in, f.name, sizeof(f.name)))
+        return sc_fail(err, SC_MALFORMED, "facts that are none");
+    return r->facts == NULL ? SC_OK : r->facts(r->arg, &f);
+}
+
 static enum sc_status read_state(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
 {
     struct sc_hearsay_head *s = &r->state_head;
@@ -512,6 +572,8 @@ static enum sc_status read_record(struct sc_link_reader *r, uint16_t set, struct
         return read_tally(r, in, err);
     case STREAM_NEWS:
         return read_stream(r, in, err);
+    case FACTS:
+        return read_facts(r, in, err);
     case STATE:
         return read_state(r, in, err);
     case STATE_PART:

@@ -7,9 +7,9 @@
  * what is sent, sent again, acknowledged and stored is the same bytes for ever (docs/decisions.md, "The link").
  *
  *   proxy         templates, HELLO, then for each batch BATCH and its bytes in PARTs; each second STREAM and TALLYs; STATE and its
- *                 STATE PARTs when it has learned of templates
+ *                 STATE PARTs when it has learned of templates; FACTS
  *   subcollector  templates, HELLO, ACKs when batches are durable, REFUSEDs where they are not taken, BEATs every 200 ms from a thread that
- *                 no disk holds up; STATEs of what other proxies know
+ *                 no disk holds up; STATEs of what other proxies know; FACTS
  *
  * Templates (the ids are fixed; numbers are unsigned, big-endian; the length in bytes stands behind the name):
  *
@@ -24,6 +24,9 @@
  *              some sessions' records (collect/templates.h); its clock when it was made, and how long that is ago
  *   264 STATE PART  octets variable: the next bytes of the STATE that was announced last; BATCH and PARTs may come between
  *   265 REFUSED  stream 8, lane 4, sequence 8: this batch is not taken, now or as it is; the proxy keeps it, and gives it to others
+ *   266 FACTS  instance 8, clock 8 (ms), age 8 (ms), horizon 8 (ms), freeBytes 8, clusterVersion 8, ringHash 8, fileHash 8, windowLength 4 (s),
+ *              copies 4, linkVersion 2, programVersion variable, nodeName variable: what that node is, each second; its own, and those of
+ *              others that it was told
  *
  * A peer that speaks a newer version says so in HELLO; templates and messages that are not known are skipped.
  */
@@ -64,6 +67,20 @@ struct sc_link_hello {
     uint64_t cluster_version;
     uint32_t lane; /* of the sender, 0: it is no subcollector */
     char name[SC_LINK_NAME_MAX];
+};
+
+/* What a node is, for the others to compare with what they are (relay/facts.h). */
+struct sc_link_facts {
+    char name[SC_LINK_NAME_MAX];
+    char program[SC_LINK_NAME_MAX]; /* its version */
+    uint64_t instance;              /* of its process, drawn at the start */
+    uint64_t clock_ms;              /* its wall clock when it told this */
+    uint64_t age_ms;                /* since then, by those who passed it on */
+    uint64_t horizon_ms;            /* store/horizon.h; 0: nothing has expired */
+    uint64_t free_bytes;
+    uint64_t cluster_version, ring_hash, file_hash; /* conf/cluster.h */
+    uint32_t window_s, copies;
+    uint16_t link_version;
 };
 
 #define SC_LINK_ACK_IDS 128u /* of a longer interval a proxy looks at what is in flight only */
@@ -108,6 +125,7 @@ void sc_link_put_refused(struct sc_link_writer *w, const struct sc_batch_id *id)
 void sc_link_put_beat(struct sc_link_writer *w, const struct sc_link_beat *beat);
 void sc_link_put_tally(struct sc_link_writer *w, const struct sc_link_tally *tally);
 void sc_link_put_stream(struct sc_link_writer *w, const struct sc_link_stream *stream);
+void sc_link_put_facts(struct sc_link_writer *w, const struct sc_link_facts *facts);
 /* The parts are put one by one, so that a large state need not be in the socket's way at once. */
 void sc_link_put_state(struct sc_link_writer *w, const struct sc_hearsay_head *state);
 void sc_link_put_state_part(struct sc_link_writer *w, const uint8_t *bytes, uint32_t length);
@@ -125,6 +143,7 @@ struct sc_link_reader {
     enum sc_status (*beat)(void *arg, const struct sc_link_beat *beat);
     enum sc_status (*tally)(void *arg, const struct sc_link_tally *tally);
     enum sc_status (*stream)(void *arg, const struct sc_link_stream *stream);
+    enum sc_status (*facts)(void *arg, const struct sc_link_facts *facts);
     /* A whole one whose hash agrees; `bytes` are borrowed. */
     enum sc_status (*state)(void *arg, const struct sc_hearsay_head *state, const uint8_t *bytes);
     void *arg;

@@ -64,6 +64,7 @@ struct sc_peers {
     atomic_bool stopping;
     atomic_bool ended; /* nothing more will be accepted */
     uint64_t next_news_ms;
+    uint32_t turn; /* of facts */
     struct sc_refusals refusals;
     pthread_mutex_t mutex;     /* of the views, of `all` and `cluster` for others, and of what follows */
     struct sc_cluster pending; /* to be taken over; no members: none */
@@ -271,6 +272,29 @@ static void send_all_news(struct sc_peers *peers)
     }
 }
 
+/* Also to one that takes no batches. */
+static void send_facts(struct peer *p)
+{
+    struct sc_link_facts facts[SC_FACTS_MOST];
+    if (evbuffer_get_length(bufferevent_get_output(p->io)) > 2 * OUT_BYTES)
+        return;
+    uint32_t n = sc_facts_to_send(p->peers->options.facts, p->peers->turn, sc_facts_now(), facts);
+    for (uint32_t i = 0; i < n; i++)
+        sc_link_put_facts(&p->writer, &facts[i]);
+    if (sc_link_send(p->io, &p->writer) != SC_OK)
+        p->ended = true;
+}
+
+static void send_all_facts(struct sc_peers *peers)
+{
+    peers->turn++;
+    for (uint32_t i = 0; i < peers->cluster.count; i++) {
+        struct peer *p = peers->all[i];
+        if (p->io != NULL && p->greeted && !p->ended)
+            send_facts(p);
+    }
+}
+
 /* ---- what comes back ---- */
 
 /* At once to one that becomes usable: a proxy that dies within its first second is missed. */
@@ -352,6 +376,14 @@ static enum sc_status on_state(void *arg, const struct sc_hearsay_head *state, c
     if (strcmp(head.proxy, own_name(p->peers)) == 0)
         head.proxy[0] = '\0';
     return sc_board_put(p->peers->options.board, &head, bytes);
+}
+
+static enum sc_status on_facts(void *arg, const struct sc_link_facts *facts)
+{
+    struct peer *p = arg;
+    if (sc_cluster_find(&p->peers->cluster, facts->name) != SC_NO_MEMBER)
+        sc_facts_hear(p->peers->options.facts, facts, sc_facts_now());
+    return SC_OK;
 }
 
 static void on_read(struct bufferevent *io, void *arg)
@@ -439,6 +471,7 @@ static void on_connected(void *arg, int fd)
                                         .ack = on_ack,
                                         .refused = on_refused,
                                         .beat = on_beat,
+                                        .facts = p->peers->options.facts == NULL ? NULL : on_facts,
                                         .state = on_state,
                                         .arg = p};
     bufferevent_setcb(p->io, on_read, on_written, on_event, p);
@@ -647,6 +680,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         peers->next_news_ms = sc_clock_mono_ms() + NEWS_MS;
         sc_refusals_tell(&peers->refusals, &peers->options.log, sc_clock_mono_ms());
         send_all_news(peers);
+        if (peers->options.facts != NULL)
+            send_all_facts(peers);
     }
 }
 

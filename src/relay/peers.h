@@ -14,6 +14,7 @@
 #include "relay/accounts.h"
 #include "relay/board.h"
 #include "relay/dispatch.h"
+#include "relay/facts.h"
 #include "relay/refusals.h"
 
 struct sc_peers;
@@ -26,6 +27,7 @@ struct sc_peers_options {
     struct sc_accounts *accounts;
     struct sc_board *board; /* this proxy's state is sent, those of others come here */
     struct sc_tls *tls;     /* NULL: plain */
+    struct sc_facts *facts; /* borrowed; NULL: none are told */
     struct sc_log log;
 };
 

@@ -350,6 +350,7 @@ static enum sc_status make(struct sc_proxy *p, struct sc_error *err)
                                            .accounts = p->accounts,
                                            .board = o->board,
                                            .tls = o->tls,
+                                           .facts = o->facts,
                                            .log = o->log};
     return sc_peers_start(&peers, &p->peers, err);
 }

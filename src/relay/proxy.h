@@ -29,6 +29,7 @@ struct sc_proxy_options {
     struct sc_board *board; /* borrowed; of template states */
     struct sc_outbox_options how;
     struct sc_tls *tls; /* as of peers */
+    struct sc_facts *facts;
     struct sc_log log;
 };
 

@@ -17,7 +17,7 @@ static const struct {
     [SC_REFUSAL_MALFORMED] = {"malformed", "connections closed because what came made no sense"},
     [SC_REFUSAL_SLOW] = {"slow", "connections on which something begun did not go on"},
     [SC_REFUSAL_MEMORY] = {"memory", "connections that held most of too much unfinished"},
-    [SC_REFUSAL_BATCH] = {"batch", "batches that are damaged, or of windows of another length"},
+    [SC_REFUSAL_BATCH] = {"batch", "batches that are damaged"},
     [SC_REFUSAL_LANE] = {"lane", "batches and tallies of lanes that are no member's"},
     [SC_REFUSAL_STREAM] = {"stream", "batches, tallies and news of streams that are another member's"},
     [SC_REFUSAL_WINDOW] = {"window",

@@ -23,7 +23,7 @@ enum sc_refusal {
     SC_REFUSAL_MALFORMED,   /* what makes no sense */
     SC_REFUSAL_SLOW,        /* something begun that does not go on */
     SC_REFUSAL_MEMORY, /* unfinished batches and states of all peers are too many bytes: the largest goes */
-    SC_REFUSAL_BATCH,  /* batches that are damaged, or of windows of another length than this node's */
+    SC_REFUSAL_BATCH,  /* batches that are damaged */
     SC_REFUSAL_LANE,   /* batches and tallies of lanes that are nobody's */
     SC_REFUSAL_STREAM, /* batches, tallies and news of streams that are another member's, or too many new ones */
     SC_REFUSAL_WINDOW,  /* batches and tallies of windows that cannot be */

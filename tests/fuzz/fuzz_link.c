@@ -126,6 +126,15 @@ static enum sc_status on_stream(void *arg, const struct sc_link_stream *stream)
     return SC_OK;
 }
 
+static enum sc_status on_facts(void *arg, const struct sc_link_facts *facts)
+{
+    struct echo *e = arg;
+    e->records++;
+    must(memchr(facts->name, '\0', sizeof(facts->name)) != NULL);
+    sc_link_put_facts(&e->writer, facts);
+    return SC_OK;
+}
+
 static enum sc_status on_state(void *arg, const struct sc_hearsay_head *state, const uint8_t *bytes)
 {
     struct echo *e = arg;
@@ -150,6 +159,7 @@ static struct sc_link_reader reader_of(struct echo *echo)
                                    .beat = on_beat,
                                    .tally = on_tally,
                                    .stream = on_stream,
+                                   .facts = on_facts,
                                    .state = on_state,
                                    .arg = echo};
 }
@@ -241,7 +251,7 @@ static void put_state(struct sc_link_writer *w, uint64_t random)
 
 static void put_any(struct sc_link_writer *w, uint64_t random)
 {
-    switch (random % 7) {
+    switch (random % 8) {
     case 0:
         put_some_batch(w, random);
         break;
@@ -259,6 +269,9 @@ static void put_any(struct sc_link_writer *w, uint64_t random)
         break;
     case 5:
         sc_link_put_tally(w, &(struct sc_link_tally){.stream = random, .window_s = 300, .lane = {.lane = 7}});
+        break;
+    case 6:
+        sc_link_put_facts(w, &(struct sc_link_facts){.name = "alpha", .program = "0", .instance = random});
         break;
     default:
         sc_link_put_stream(w, &(struct sc_link_stream){random, (random >> 9 & 1) != 0, false});

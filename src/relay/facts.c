@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "relay/facts.h"
+
+#include "base/array.h"
+#include "base/clock.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BOTH_MS 1500u /* two processes were there at once for so long: it was no restart */
+
+/* A process that has a name. */
+struct life {
+    struct sc_link_facts facts; /* the newest */
+    uint64_t first_ms, last_ms; /* when it told some */
+    int64_t ahead_ms;           /* its clock */
+};
+
+/* Of one name. */
+struct entry {
+    struct life now, other; /* `now` told the newest */
+};
+
+struct sc_facts {
+    pthread_mutex_t mutex;
+    char own[SC_LINK_NAME_MAX];
+    struct entry *list;
+    uint32_t count;
+};
+
+struct sc_facts_time sc_facts_now(void)
+{
+    return (struct sc_facts_time){sc_clock_mono_ms(), sc_clock_wall_ms()};
+}
+
+struct sc_facts *sc_facts_create(void)
+{
+    struct sc_facts *f = calloc(1, sizeof(*f));
+    if (f != NULL)
+        pthread_mutex_init(&f->mutex, NULL);
+    return f;
+}
+
+void sc_facts_free(struct sc_facts *f)
+{
+    if (f == NULL)
+        return;
+    pthread_mutex_destroy(&f->mutex);
+    free(f->list);
+    free(f);
+}
+
+/* ---- hearing ---- */
+
+static struct entry *find(const struct sc_facts *f, const char *name)
+{
+    for (uint32_t i = 0; i < f->count; i++) {
+        if (strcmp(f->list[i].now.facts.name, name) == 0)
+            return &f->list[i];
+    }
+    return NULL;
+}
+
+static bool is_fresh(const struct life *l, uint64_t now_ms)
+{
+    return now_ms - l->last_ms <= SC_FACTS_FRESH_MS;
+}
+
+/* What has not been heard of for long makes room: names of members come and go. */
+static struct entry *make(struct sc_facts *f, const char *name, uint64_t now_ms)
+{
+    struct entry *e = find(f, name);
+    if (e != NULL)
+        return e;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < f->count; i++) {
+        if (is_fresh(&f->list[i].now, now_ms))
+            f->list[kept++] = f->list[i];
+    }
+    f->count = kept;
+    if (!sc_array_more(f->list, f->count, 1))
+        return NULL;
+    e = &f->list[f->count++];
+    *e = (struct entry){0};
+    return e;
+}
+
+static void note(struct life *l, const struct sc_link_facts *heard, uint64_t told_ms, uint64_t wall_ms)
+{
+    if (l->facts.instance != heard->instance)
+        *l = (struct life){.first_ms = told_ms};
+    l->first_ms = told_ms < l->first_ms ? told_ms : l->first_ms;
+    if (told_ms < l->last_ms)
+        return;
+    l->facts = *heard;
+    l->last_ms = told_ms;
+    l->ahead_ms = (int64_t)(heard->clock_ms + heard->age_ms) - (int64_t)wall_ms;
+}
+
+/* They have the name at the same time. */
+static bool are_two(const struct entry *e, uint64_t now_ms)
+{
+    uint64_t from = e->now.first_ms > e->other.first_ms ? e->now.first_ms : e->other.first_ms;
+    return e->other.facts.instance != 0 && is_fresh(&e->other, now_ms) && e->other.last_ms > from + BOTH_MS;
+}
+
+static void take(struct sc_facts *f, const struct sc_link_facts *heard, struct sc_facts_time now)
+{
+    struct entry *e = make(f, heard->name, now.mono_ms);
+    if (e == NULL)
+        return;
+    bool same = e->now.facts.instance == heard->instance;
+    uint64_t told_ms = heard->age_ms < now.mono_ms ? now.mono_ms - heard->age_ms : 0;
+    note(same ? &e->now : &e->other, heard, told_ms, now.wall_ms);
+    if (e->other.last_ms > e->now.last_ms) {
+        struct life before = e->now;
+        e->now = e->other;
+        e->other = before;
+    }
+}
+
+void sc_facts_hear(struct sc_facts *f, const struct sc_link_facts *heard, struct sc_facts_time now)
+{
+    if (heard->age_ms > SC_FACTS_FRESH_MS)
+        return;
+    pthread_mutex_lock(&f->mutex);
+    take(f, heard, now);
+    pthread_mutex_unlock(&f->mutex);
+}
+
+void sc_facts_tell(struct sc_facts *f, const struct sc_link_facts *own, struct sc_facts_time now)
+{
+    struct sc_link_facts told = *own;
+    told.clock_ms = now.wall_ms;
+    told.age_ms = 0;
+    pthread_mutex_lock(&f->mutex);
+    memcpy(f->own, own->name, sizeof(f->own));
+    take(f, &told, now);
+    pthread_mutex_unlock(&f->mutex);
+}
+
+/* ---- telling ---- */
+
+static void add(const struct life *l, uint64_t now_ms, struct sc_link_facts *out, uint32_t *n)
+{
+    if (*n >= SC_FACTS_MOST || !is_fresh(l, now_ms))
+        return;
+    out[*n] = l->facts;
+    out[(*n)++].age_ms = now_ms - l->last_ms;
+}
+
+/* Of two with one name both, so that others see it. */
+uint32_t sc_facts_to_send(struct sc_facts *f, uint32_t turn, struct sc_facts_time now,
+                          struct sc_link_facts *out)
+{
+    uint64_t now_ms = now.mono_ms;
+    uint32_t n = 0;
+    pthread_mutex_lock(&f->mutex);
+    uint32_t turns = f->count / SC_FACTS_AT_ONCE + 1;
+    for (uint32_t i = 0; i < f->count; i++) {
+        const struct entry *e = &f->list[i];
+        bool own = strcmp(e->now.facts.name, f->own) == 0;
+        if (!own && (i + turn) % turns != 0)
+            continue;
+        add(&e->now, now_ms, out, &n);
+        if (are_two(e, now_ms))
+            add(&e->other, now_ms, out, &n);
+    }
+    pthread_mutex_unlock(&f->mutex);
+    return n;
+}
+
+bool sc_facts_get(struct sc_facts *f, const char *name, struct sc_facts_time now, struct sc_link_facts *out,
+                  int64_t *ahead_ms)
+{
+    uint32_t n = 0;
+    pthread_mutex_lock(&f->mutex);
+    const struct entry *e = find(f, name);
+    if (e != NULL) {
+        add(&e->now, now.mono_ms, out, &n);
+        *ahead_ms = e->now.ahead_ms;
+    }
+    pthread_mutex_unlock(&f->mutex);
+    return n != 0;
+}
+
+/* ---- comparing ---- */
+
+struct teller {
+    sc_facts_say *say;
+    void *arg;
+};
+
+static void say(const struct teller *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void say(const struct teller *t, const char *format, ...)
+{
+    char words[SC_FACTS_WORDS_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(words, sizeof(words), format, args);
+    va_end(args);
+    t->say(t->arg, words);
+}
+
+static void compare_files(const struct teller *t, const struct sc_link_facts *own,
+                          const struct sc_link_facts *x)
+{
+    if (x->cluster_version != own->cluster_version)
+        say(t, "%s has version %" PRIu64 " of the membership file, this node %" PRIu64, x->name,
+            x->cluster_version, own->cluster_version);
+    else if (x->copies != own->copies)
+        say(t,
+            "%s keeps %u copies of a batch, this node %u: the membership files have one version and differ "
+            "(replication)",
+            x->name, x->copies, own->copies);
+    else if (x->ring_hash != own->ring_hash)
+        say(t,
+            "the ring of %s is another one: the membership files have one version and differ (members, their "
+            "order, roles or weights)",
+            x->name);
+    else if (x->file_hash != own->file_hash)
+        say(t, "the membership file of %s has the same version and differs (addresses)", x->name);
+}
+
+static void compare_clocks(const struct teller *t, const struct sc_link_facts *own, const struct life *l)
+{
+    uint64_t most_ms = (uint64_t)own->window_s * 100; /* a tenth */
+    uint64_t apart_ms = (uint64_t)(l->ahead_ms < 0 ? -l->ahead_ms : l->ahead_ms);
+    most_ms = most_ms > SC_FACTS_CLOCK_MS ? most_ms : SC_FACTS_CLOCK_MS;
+    if (apart_ms > most_ms)
+        say(t, "the clock of %s is %" PRIu64 ".%03" PRIu64 " s %s this node's", l->facts.name,
+            apart_ms / 1000, apart_ms % 1000, l->ahead_ms < 0 ? "behind" : "ahead of");
+}
+
+static void compare(const struct teller *t, const struct sc_link_facts *own, const struct entry *e,
+                    uint64_t now_ms)
+{
+    const struct sc_link_facts *x = &e->now.facts;
+    if (are_two(e, now_ms))
+        say(t, "two nodes are called %s: give each a name of its own (key \"node\")", x->name);
+    if (strcmp(x->name, own->name) == 0)
+        return;
+    compare_files(t, own, x);
+    if (x->window_s != own->window_s)
+        say(t, "%s has windows of %u s, this node of %u s: make them the same (key \"window\")", x->name,
+            x->window_s, own->window_s);
+    compare_clocks(t, own, &e->now);
+}
+
+void sc_facts_compare(struct sc_facts *f, const struct sc_cluster *members, struct sc_facts_time now,
+                      sc_facts_say *told, void *arg)
+{
+    const struct teller t = {told, arg};
+    pthread_mutex_lock(&f->mutex);
+    const struct entry *own = find(f, f->own);
+    for (uint32_t i = 0; i < f->count && own != NULL; i++) {
+        const struct entry *e = &f->list[i];
+        if (is_fresh(&e->now, now.mono_ms) && sc_cluster_find(members, e->now.facts.name) != SC_NO_MEMBER)
+            compare(&t, &own->now.facts, e, now.mono_ms);
+    }
+    pthread_mutex_unlock(&f->mutex);
+}
