@@ -25,7 +25,7 @@
 
 static const char magic[] = {'S', 'C', 'O', 'B'};
 
-#define NONE UINT32_MAX
+#define NONE SC_OUTBOX_NOWHERE
 
 struct out_file {
     uint32_t number; /* never used again */
@@ -138,6 +138,14 @@ static void end_current(struct sc_outbox *o)
     remove_gone(o);
 }
 
+/* For the thread that reads: a file that is removed takes its space for as long as it is open. */
+static void close_read(struct sc_outbox *o)
+{
+    if (o->open_handle >= 0)
+        o->io->ops->close(o->io, o->open_handle);
+    o->open_handle = -1;
+}
+
 /* For the thread that reads. @return a handle that stays until the next call; -errno, -ENOENT: it is gone. */
 static int open_file(struct sc_outbox *o, uint32_t number)
 {
@@ -152,8 +160,7 @@ static int open_file(struct sc_outbox *o, uint32_t number)
     int handle = o->io->ops->open(o->io, path, false);
     if (handle < 0)
         return handle;
-    if (o->open_handle >= 0)
-        o->io->ops->close(o->io, o->open_handle);
+    close_read(o);
     o->open_handle = handle;
     o->open_number = number;
     return handle;
@@ -450,8 +457,6 @@ void sc_outbox_close(struct sc_outbox *o)
         return;
     end_current(o);
     sc_outbox_tidy(o);
-    if (o->open_handle >= 0)
-        o->io->ops->close(o->io, o->open_handle);
     for (uint32_t i = 0; i < o->count; i++)
         free(o->files[i].path);
     pthread_mutex_destroy(&o->mutex);
@@ -498,7 +503,7 @@ static enum sc_status make_room(struct sc_outbox *o, uint64_t size, uint64_t *en
     return o->current == NONE ? new_file(o, err) : SC_OK;
 }
 
-/* A record that could not be written whole is cut off, or its file is ended. */
+/* What could not be written whole is cut off. A file that holds others is ended: it need not be full to go, then. */
 static enum sc_status write_batch(struct sc_outbox *o, const struct sc_batch_head *head, const uint8_t *bytes,
                                   uint64_t end, struct sc_error *err)
 {
@@ -512,7 +517,7 @@ static enum sc_status write_batch(struct sc_outbox *o, const struct sc_batch_hea
     if (result == 0)
         return SC_OK;
     enum sc_status status = sc_fail_errno(err, -result, "cannot write to the outbox %s", o->path);
-    if (o->io->ops->truncate(o->io, o->handle, end) != 0 || o->options.sync)
+    if (o->io->ops->truncate(o->io, o->handle, end) != 0 || end != 0 || o->options.sync)
         end_current(o);
     return status;
 }
@@ -578,6 +583,8 @@ static void note_mark(struct sc_outbox *o, struct sc_outbox_place place)
 
 void sc_outbox_release(struct sc_outbox *o, struct sc_outbox_place place)
 {
+    if (place.file == SC_OUTBOX_NOWHERE)
+        return;
     pthread_mutex_lock(&o->mutex);
     struct out_file *f = find_file(o, place.file);
     f->waiting--;
@@ -606,6 +613,7 @@ void sc_outbox_tidy(struct sc_outbox *o)
             (void)sc_io_write_all_at(o->io, handle, marks[i].offset + RELEASED_AT, &mark, 1);
     }
     free(marks);
+    close_read(o);
 }
 
 void sc_outbox_get_stats(struct sc_outbox *o, struct sc_outbox_stats *out)

@@ -25,6 +25,9 @@
  * costs the record in which it lies: when the head is whole the next one begins behind its bytes, else where the next whole head
  * of this stream is found.
  *
+ * A file that could not be written to is not appended to any more: it goes when nothing in it waits, so that a disk which the outbox
+ * itself has filled gets its space back.
+ *
  * Append from one thread, read and tidy from one other: these two touch files, and no lock is held while they do. Release and
  * ask for figures from any. Three descriptors are open at most, however many files there are.
  */
@@ -45,9 +48,12 @@ struct sc_outbox_options {
     struct sc_io *io;     /* NULL: the system's */
 };
 
+#define SC_OUTBOX_NOWHERE UINT32_MAX
+
 /* Where a batch lies. */
 struct sc_outbox_place {
-    uint32_t file; /* counted from the first that this process opened or made */
+    uint32_t
+        file; /* counted from the first that this process opened or made; SC_OUTBOX_NOWHERE: in memory only */
     uint64_t offset;
 };
 
@@ -93,9 +99,9 @@ enum sc_status sc_outbox_append(struct sc_outbox *outbox, const struct sc_batch_
 enum sc_status sc_outbox_read(struct sc_outbox *outbox, const struct sc_batch_head *head,
                               struct sc_outbox_place place, struct sc_buf *out, struct sc_error *err);
 
-/* Of a batch that is not released. Its mark, or the end of its file, comes with sc_outbox_tidy. */
+/* Of a batch that is not released; nothing is to be done for one that is nowhere. Its mark, or the end of its file, comes with sc_outbox_tidy. */
 void sc_outbox_release(struct sc_outbox *outbox, struct sc_outbox_place place);
-/* Marks what was released, and removes the files in which nothing waits. */
+/* Marks what was released, and removes the files in which nothing waits. No file of the reading side is open behind it. */
 void sc_outbox_tidy(struct sc_outbox *outbox);
 
 void sc_outbox_get_stats(struct sc_outbox *outbox, struct sc_outbox_stats *out);

@@ -705,6 +705,43 @@ static void a_full_disk(void **state)
     kit_remove(disk);
 }
 
+/* Most of what the disk holds is the outbox's own: it takes batches again when these are released, in whatever order things happen. */
+static void a_disk_that_the_outbox_filled(void **state)
+{
+    (void)state;
+    char *disk = kit_folder(), path[128];
+    if (!mount_small(disk)) {
+        kit_remove(disk);
+        skip();
+    }
+    snprintf(path, sizeof(path), "%s/outbox", disk);
+    struct sc_outbox *o = open_fresh(path, 0);
+    for (uint64_t round = 0; round < 4; round++) {
+        enum { SIZE = 100000, MOST = 16 };
+        struct sc_outbox_place places[MOST];
+        struct sc_error err = {0};
+        uint8_t raw[SIZE];
+        uint32_t count = 0;
+        while (count < MOST && append_with(o, count, SIZE, &places[count], &err) == SC_OK)
+            count++;
+        assert_int_equal(err.errnum, ENOSPC);
+        assert_in_range(count, 8, 10); /* of 1 MiB */
+        const struct sc_batch_head head = make(0, SIZE, raw);
+        check(o, &head, places[0], 0, SIZE); /* its file is open for reading */
+        for (uint32_t i = 0; i < count; i++) {
+            sc_outbox_release(o, places[i]);
+            if (round % 2 != 0)
+                sc_outbox_tidy(o);
+        }
+        sc_outbox_tidy(o);
+        assert_int_equal(stats_of(o).bytes, 0);
+        assert_files(path, 0, 0);
+    }
+    sc_outbox_close(o);
+    assert_int_equal(umount(disk), 0);
+    kit_remove(disk);
+}
+
 /* ---- options, other people's files ---- */
 
 static void synced_batches_are_the_same(void **state)
@@ -856,7 +893,8 @@ UNIT(test_outbox)
         cmocka_unit_test(foreign_files_are_left_alone),
         cmocka_unit_test(folders_that_cannot_be),
         cmocka_unit_test(one_writes_while_one_reads),
-        cmocka_unit_test(a_full_disk), /* last: it moves to a mount namespace of its own */
+        cmocka_unit_test(a_full_disk), /* last: these move to mount namespaces of their own */
+        cmocka_unit_test(a_disk_that_the_outbox_filled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
