@@ -15,6 +15,8 @@
 #define KEPT_FOR_MS                                                                                          \
     86400000u /* how much later than those of newer windows a batch may be accepted; nobody takes one that is a day ahead */
 #define RECORD_BYTES 72u
+#define BLOCK        56u  /* records for which space is taken at a time: what fits 4 KiB */
+#define SPARE        8u   /* records that have space before they are needed */
 #define UNTOLD_S     300u /* what was written so long before a process ended may not have been told to all */
 #define SUFFIX       ".accounts"
 
@@ -34,7 +36,8 @@ struct sc_accounts {
     char *folder;
     uint64_t stream;
     struct sc_io *io;
-    int handle; /* of the own file, of the thread that accepts; -1: not made yet */
+    int handle;        /* of the own file, of the thread that accepts; -1: not made yet */
+    uint32_t reserved; /* records in it that have their space */
     struct account *all;
     uint32_t count;
     uint64_t adopted; /* batches of earlier processes that are not safe yet */
@@ -102,6 +105,19 @@ static int open_file(struct sc_accounts *a, uint64_t stream)
     return a->io->ops->open(a->io, path, true);
 }
 
+static bool write_at(struct sc_accounts *a, int handle, uint32_t slot, const uint8_t *records, size_t size)
+{
+    return sc_io_write_all_at(a->io, handle, (uint64_t)slot * RECORD_BYTES, records, size) == 0;
+}
+
+/* A full disk takes what goes over bytes that are there. */
+static void reserve(struct sc_accounts *a, uint32_t slot)
+{
+    static const uint8_t zeros[BLOCK * RECORD_BYTES];
+    if (slot + SPARE >= a->reserved && write_at(a, a->handle, a->reserved, zeros, sizeof(zeros)))
+        a->reserved += BLOCK;
+}
+
 /* What cannot be written now is written with the next batch of the account. */
 static void save(struct sc_accounts *a, const struct account *one)
 {
@@ -114,8 +130,12 @@ static void save(struct sc_accounts *a, const struct account *one)
     int handle = own ? a->handle : open_file(a, one->tally.stream);
     if (handle < 0)
         return;
+    if (own)
+        reserve(a, one->slot);
     put_record(one, record);
-    (void)sc_io_write_all_at(a->io, handle, (uint64_t)one->slot * RECORD_BYTES, record, sizeof(record));
+    bool written = write_at(a, handle, one->slot, record, sizeof(record));
+    if (own && written && one->slot >= a->reserved)
+        a->reserved = one->slot + 1;
     if (!own)
         a->io->ops->close(a->io, handle);
 }

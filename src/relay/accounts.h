@@ -17,7 +17,8 @@
  *       32    32  batches of flows, batches of options, records of flows, records of options
  *       64     8  XXH3 64 of the 64 bytes before
  *
- * A record whose hash does not agree is passed over. What was written in the last five minutes of a process is told again by the next.
+ * A record whose hash does not agree is passed over. Zeros are space for the next records, which is taken while the disk has some: what
+ * a full one does not take is to be told, too. What was written in the last five minutes of a process is told again by the next.
  * A file goes when all in it is safe and has been told for a minute.
  *
  * Accept, lose and tidy in the proxy's thread: these touch the files, and no lock is held while they do. Safe and tell in that of the
