@@ -765,6 +765,7 @@ static void free_events(struct collector *c)
 static enum sc_status stop(struct collector *c, struct sc_error *err)
 {
     uint64_t until_ms = sc_clock_mono_ms() + SC_RECEIVER_LAST_MS; /* for all of them together */
+    sc_proxy_end(c->proxy);                                       /* it is to give them room */
     for (uint32_t i = 0; i < c->receiver_count; i++)
         sc_receiver_end(c->receivers[i], until_ms);
     for (uint32_t i = 0; i < c->receiver_count; i++)

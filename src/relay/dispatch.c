@@ -178,6 +178,19 @@ static size_t bytes_held(const struct entry *e)
     return e->batch.bytes == NULL ? 0 : e->batch.bytes->size;
 }
 
+/* `more`: one comes, else it goes. */
+static void count_entry(struct sc_dispatch *d, const struct entry *e, bool more)
+{
+    uint64_t one = more ? 1 : UINT64_MAX, records = one * e->batch.head.records;
+    d->stats.batches += one;
+    d->stats.records += records;
+    d->stats.held_bytes += one * bytes_held(e);
+    if (e->batch.place.file != SC_OUTBOX_NOWHERE)
+        return;
+    d->stats.unwritten += one;
+    d->stats.unwritten_records += records;
+}
+
 static void forget(struct sc_dispatch *d, struct entry *e)
 {
     free_copies(d, e);
@@ -185,9 +198,7 @@ static void forget(struct sc_dispatch *d, struct entry *e)
     *(e->previous == NULL ? &d->first : &e->previous->next) = e->next;
     *(e->next == NULL ? &d->last : &e->next->previous) = e->previous;
     d->parked_count -= e->parked;
-    d->stats.batches--;
-    d->stats.records -= e->batch.head.records;
-    d->stats.held_bytes -= bytes_held(e);
+    count_entry(d, e, false);
     sc_shared_release(e->batch.bytes);
     free(e);
 }
@@ -486,13 +497,21 @@ static uint32_t find_home(const struct sc_cluster *cluster, uint32_t lane)
     return cluster->count == 0 ? 0 : lane % cluster->count;
 }
 
-/* What does not fit is read from the outbox when its turn comes. */
-static void hold_bytes(struct sc_dispatch *d, struct entry *e)
+/* What does not fit is read from the outbox when its turn comes, if it is in one. */
+static void hold_bytes(const struct sc_dispatch *d, struct entry *e)
 {
-    if (e->batch.bytes == NULL || d->stats.held_bytes + e->batch.bytes->size > SC_DISPATCH_BYTES)
+    if (e->batch.place.file != SC_OUTBOX_NOWHERE && d->stats.held_bytes + bytes_held(e) > SC_DISPATCH_BYTES)
         e->batch.bytes = NULL;
     sc_shared_hold(e->batch.bytes);
-    d->stats.held_bytes += bytes_held(e);
+}
+
+bool sc_dispatch_takes(struct sc_dispatch *d, size_t bytes)
+{
+    pthread_mutex_lock(&d->mutex);
+    bool takes = d->stats.held_bytes + bytes <= SC_DISPATCH_BYTES &&
+                 d->stats.usable >= d->stats.slow + d->cluster.replication;
+    pthread_mutex_unlock(&d->mutex);
+    return takes;
 }
 
 enum sc_status sc_dispatch_add(struct sc_dispatch *d, const struct sc_accepted *batch)
@@ -514,12 +533,24 @@ enum sc_status sc_dispatch_add(struct sc_dispatch *d, const struct sc_accepted *
     e->previous = d->last;
     *(d->last == NULL ? &d->first : &d->last->next) = e;
     d->last = e;
-    d->stats.batches++;
-    d->stats.records += batch->head.records;
     hold_bytes(d, e);
+    count_entry(d, e, true);
     retarget(d, e);
     pthread_mutex_unlock(&d->mutex);
     return SC_OK;
+}
+
+void sc_dispatch_abandon(struct sc_dispatch *d)
+{
+    pthread_mutex_lock(&d->mutex);
+    for (struct entry *e = d->first, *next; e != NULL; e = next) {
+        next = e->next;
+        if (e->batch.place.file != SC_OUTBOX_NOWHERE)
+            continue;
+        d->events.given_up(d->events.arg, &e->batch.head);
+        forget(d, e);
+    }
+    pthread_mutex_unlock(&d->mutex);
 }
 
 bool sc_dispatch_next(struct sc_dispatch *d, uint32_t member, uint64_t now_ms, struct sc_accepted *batch)

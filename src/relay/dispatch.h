@@ -21,7 +21,7 @@
  * in the outbox until it has its copies.
  *
  * What is accepted is held in memory until it is released, up to a bound; what comes beyond it, and what an earlier process left,
- * is to be read from the outbox.
+ * is to be read from the outbox. What is in no outbox is held whatever the bound: it is asked for before (sc_dispatch_takes).
  *
  * A batch that cannot be read from the outbox is tried again each second, five times; then it is forgotten here, and `given_up`
  * is called.
@@ -42,7 +42,7 @@ struct sc_dispatch;
 struct sc_dispatch_events {
     /* A batch may leave the outbox. */
     void (*released)(void *arg, const struct sc_batch_head *head, struct sc_outbox_place place);
-    /* A batch cannot be read. It stays in the outbox, for the next start. */
+    /* A batch cannot be read, and stays in the outbox for the next start; or it is in none, and nobody acknowledged it in time. */
     void (*given_up)(void *arg, const struct sc_batch_head *head);
     void *arg;
 };
@@ -64,9 +64,16 @@ enum sc_status sc_dispatch_set_cluster(struct sc_dispatch *dispatch, const struc
  */
 uint32_t sc_dispatch_home(struct sc_dispatch *dispatch);
 
+/* Whether a batch of so many bytes that is in no outbox would be safe soon: there is room for them, and as many members as there are
+ * copies are usable and not slow. */
+bool sc_dispatch_takes(struct sc_dispatch *dispatch, size_t bytes);
+
 /* A batch, whose bytes are held until it is released while all that are held are not more than SC_DISPATCH_BYTES. @return SC_OK;
  * SC_END: its id is known here already; SC_NOMEM: it is not known here, but stays in the outbox for the next start. */
 enum sc_status sc_dispatch_add(struct sc_dispatch *dispatch, const struct sc_accepted *batch);
+
+/* At the end: what is in no outbox is given up. */
+void sc_dispatch_abandon(struct sc_dispatch *dispatch);
 
 /* The next batch for a member, which is in flight from now on; its bytes, if there are, are to be released. False: nothing waits
  * for the member. */
@@ -97,8 +104,9 @@ void sc_dispatch_settle(struct sc_dispatch *dispatch, uint64_t until_ms);
 void sc_dispatch_set_usable(struct sc_dispatch *dispatch, uint32_t member, bool usable);
 
 struct sc_dispatch_stats {
-    uint64_t batches, records; /* accepted, not released */
-    uint64_t held_bytes;       /* of them, in memory */
+    uint64_t batches, records;             /* accepted, not released */
+    uint64_t held_bytes;                   /* of them, in memory */
+    uint64_t unwritten, unwritten_records; /* of them, in no outbox */
     uint64_t released;
     uint64_t released_short; /* of these with fewer copies than asked for: fewer nodes were usable */
     uint64_t copied_late;    /* copies that were made because a member was slow */

@@ -32,6 +32,7 @@ struct sc_proxy {
     struct sc_accounts *accounts;
     struct sc_peers *peers;
     pthread_t thread;
+    atomic_bool ending;
     atomic_ullong end_ms; /* monotonic: an outbox that takes nothing is borne until then */
 
     /* of the thread alone */
@@ -55,7 +56,7 @@ static void released(void *arg, const struct sc_batch_head *head, struct sc_outb
     sc_outbox_release(p->outbox, place);
 }
 
-/* It is missing until a later start can read it: whoever asks is to be told so, as of what was safe and is not there. */
+/* It is missing, perhaps until a later start can read it: whoever asks is to be told so, as of what was safe and is not there. */
 static void given_up(void *arg, const struct sc_batch_head *head)
 {
     struct sc_proxy *p = arg;
@@ -90,8 +91,10 @@ static void nap(uint64_t ms)
 static void note_problem(struct sc_proxy *p, const struct sc_error *err)
 {
     snprintf(p->stats.problem, sizeof(p->stats.problem), "%.255s", err->message);
-    if (!p->stats.blocked)
+    if (!p->stats.blocked) {
         sc_log(&p->options.log, SC_LOG_ERROR, "%s; nothing is accepted until this passes", err->message);
+        p->stats.blocked_ms = sc_clock_mono_ms();
+    }
     p->stats.blocked = true;
     publish(p);
 }
@@ -130,12 +133,23 @@ static void lose(struct sc_proxy *p, const struct sc_batch *batch, const char *w
     sc_log(&p->options.log, SC_LOG_ERROR, "%u records are lost: %s", batch->rows, why);
 }
 
+/* One that the outbox refused goes on in memory: at the end only, while members are there to make it durable. */
+static bool goes_unwritten(struct sc_proxy *p, struct sc_accepted *batch)
+{
+    if (!atomic_load(&p->ending) || !sc_dispatch_takes(p->dispatch, batch->bytes->size))
+        return false;
+    batch->place = (struct sc_outbox_place){.file = SC_OUTBOX_NOWHERE};
+    return true;
+}
+
 /* Writes the batch into the outbox, however long that takes. False: it is the end, and its patience is over. */
 static bool accept_batch(struct sc_proxy *p, struct sc_accepted *batch)
 {
     struct sc_error err;
     while (sc_outbox_append(p->outbox, &batch->head, batch->bytes->bytes, &batch->place, &err) != SC_OK) {
         note_problem(p, &err);
+        if (goes_unwritten(p, batch))
+            return true;
         if (sc_clock_mono_ms() >= atomic_load(&p->end_ms))
             return false;
         account_drops(p); /* meanwhile the queue fills */
@@ -195,7 +209,9 @@ static void hand_over(struct sc_proxy *p, const struct sc_accepted *batch)
     p->stats.records += batch->head.records;
     if (sc_dispatch_add(p->dispatch, batch) != SC_OK)
         sc_log(&p->options.log, SC_LOG_ERROR,
-               "out of memory: a batch waits in the outbox for the next start");
+               batch->place.file == SC_OUTBOX_NOWHERE
+                   ? "out of memory: a batch is lost"
+                   : "out of memory: a batch waits in the outbox for the next start");
     sc_peers_wake(p->peers);
 }
 
@@ -362,6 +378,7 @@ enum sc_status sc_proxy_start(const struct sc_proxy_options *options, struct sc_
     if (p == NULL)
         return sc_fail_nomem(err, "the proxy");
     p->options = *options;
+    atomic_init(&p->ending, false);
     atomic_init(&p->end_ms, UINT64_MAX);
     pthread_mutex_init(&p->mutex, NULL);
     enum sc_status status = make(p, err);
@@ -406,6 +423,42 @@ void sc_proxy_set_tls(struct sc_proxy *p, struct sc_tls *tls)
     sc_peers_set_tls(p->peers, tls);
 }
 
+void sc_proxy_end(struct sc_proxy *p)
+{
+    if (p != NULL)
+        atomic_store(&p->ending, true);
+}
+
+/* Until all is with the subcollectors, or the time is over: that of what is in memory only ends later, as no next start has it. */
+static void drain(struct sc_proxy *p, uint64_t drain_ms, struct sc_dispatch_stats *left)
+{
+    uint64_t until_ms = sc_clock_mono_ms() + drain_ms;
+    uint64_t last_ms = atomic_load(&p->end_ms) + drain_ms;
+    for (;;) {
+        sc_dispatch_get_stats(p->dispatch, left);
+        uint64_t now_ms = sc_clock_mono_ms();
+        bool waits = left->usable != 0 && now_ms < until_ms;
+        if (left->batches == 0 || (!waits && (left->unwritten == 0 || now_ms >= last_ms)))
+            return;
+        nap(20);
+    }
+}
+
+static void tell_left(const struct sc_proxy *p, const struct sc_dispatch_stats *left)
+{
+    if (left->batches != left->unwritten)
+        sc_log(&p->options.log, SC_LOG_WARNING,
+               "%llu batches with %llu records stay in the outbox for the next start",
+               (unsigned long long)(left->batches - left->unwritten),
+               (unsigned long long)(left->records - left->unwritten_records));
+    if (left->unwritten != 0)
+        sc_log(
+            &p->options.log, SC_LOG_ERROR,
+            "%llu batches with %llu records, which the outbox did not take, were not acknowledged: answers "
+            "name what nobody has of them",
+            (unsigned long long)left->unwritten, (unsigned long long)left->unwritten_records);
+}
+
 void sc_proxy_finish(struct sc_proxy *p, uint64_t patience_ms, uint64_t drain_ms)
 {
     if (p == NULL)
@@ -413,18 +466,10 @@ void sc_proxy_finish(struct sc_proxy *p, uint64_t patience_ms, uint64_t drain_ms
     struct sc_dispatch_stats left;
     atomic_store(&p->end_ms, sc_clock_mono_ms() + patience_ms);
     pthread_join(p->thread, NULL);
-    uint64_t deadline = sc_clock_mono_ms() + drain_ms;
-    for (;;) {
-        sc_dispatch_get_stats(p->dispatch, &left);
-        if (left.batches == 0 || left.usable == 0 || sc_clock_mono_ms() >= deadline)
-            break;
-        nap(20);
-    }
-    if (left.batches == 0)
+    drain(p, drain_ms, &left);
+    tell_left(p, &left);
+    sc_dispatch_abandon(p->dispatch);
+    if (left.batches == left.unwritten)
         sc_peers_end(p->peers);
-    else
-        sc_log(&p->options.log, SC_LOG_WARNING,
-               "%llu batches with %llu records stay in the outbox for the next start",
-               (unsigned long long)left.batches, (unsigned long long)left.records);
     free_proxy(p);
 }

@@ -7,6 +7,10 @@
  * is encoded once, as the row group that subcollectors store. Its id is (stream, lane, sequence): the stream is drawn at
  * each start, the lane is the home's, the sequence counts from 0 without gaps. When the outbox is full the thread waits, the
  * queue fills, and the receivers do what they do then.
+ *
+ * At the end nobody waits any more: what the outbox refuses then is sent from memory, as far as there are members enough. It has an
+ * id, and is told in the tallies, as any other batch is; so that one that nobody acknowledges until the process is over is named as
+ * missing where nobody holds it, and counts where somebody does.
  */
 #ifndef SC_RELAY_PROXY_H
 #define SC_RELAY_PROXY_H
@@ -38,6 +42,7 @@ struct sc_proxy_stats {
     uint64_t batches, records; /* accepted since the start */
     uint64_t replayed;         /* batches that an earlier process left */
     bool blocked;              /* the outbox takes nothing */
+    uint64_t blocked_ms;       /* monotonic: since then */
     char problem[256];
     struct sc_outbox_stats outbox;
     struct sc_disk disk; /* of the outbox */
@@ -56,10 +61,14 @@ enum sc_status sc_proxy_set_cluster(struct sc_proxy *proxy, const struct sc_clus
 
 void sc_proxy_set_tls(struct sc_proxy *proxy, struct sc_tls *tls); /* as of peers */
 
+/* The process is about to end, before the receivers are asked to: from now on batches that the outbox refuses are sent from memory.
+ * Any thread. NULL is allowed. */
+void sc_proxy_end(struct sc_proxy *proxy);
+
 /*
- * After the queue was closed: accepts all that is in it, waits up to `drain_ms` until it is with the subcollectors, ends the threads,
+ * After sc_proxy_end, when the queue was closed: accepts all that is in it, waits up to `drain_ms` until it is with the subcollectors, ends the threads,
  * frees. An outbox that takes nothing is tried again for `patience_ms`; what finds no room then is dropped, accounted and told. What
- * is not acknowledged stays in the outbox for the next start. NULL is allowed.
+ * is not acknowledged stays in the outbox for the next start; what is in memory only has the time of both. NULL is allowed.
  */
 void sc_proxy_finish(struct sc_proxy *proxy, uint64_t patience_ms, uint64_t drain_ms);
 

@@ -375,6 +375,81 @@ static void intervals_of_any_width(void **state)
     }
 }
 
+/* ---- in no outbox ---- */
+
+static void note_place(void *arg, const struct sc_batch_head *head, struct sc_outbox_place place)
+{
+    (void)head;
+    *(uint32_t *)arg = place.file;
+}
+
+static struct sc_shared *bytes_of_size(size_t size)
+{
+    struct sc_buf buf = {0};
+    assert_non_null(sc_buf_reserve(&buf, size));
+    memset(buf.data, 0, size);
+    buf.len = size;
+    return sc_shared_take(&buf);
+}
+
+static void note_given_up(void *arg, const struct sc_batch_head *head)
+{
+    *(uint32_t *)arg = (uint32_t)head->id.sequence;
+}
+
+/* It is held beyond the bound, sent from memory, and safe when both copies are; before, it is asked whether that is likely. */
+static void what_is_nowhere_is_held_until_it_is_safe(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sc_accepted out, batch = {.head = {.id = {.stream = STREAM, .lane = 100}, .records = 7},
+                                     .place = {.file = SC_OUTBOX_NOWHERE},
+                                     .bytes = bytes_of_size(SC_DISPATCH_BYTES + 1)};
+    const struct sc_accepted last = {.head = {.id = {.stream = STREAM, .lane = 100, .sequence = 77}},
+                                     .place = {.file = SC_OUTBOX_NOWHERE}};
+    struct sc_dispatch_stats stats;
+    uint32_t place = 0;
+    open_world(&w, 2, 3, 0, 1);
+    struct sc_dispatch *d = sc_dispatch_create(
+        &w.cluster,
+        &(struct sc_dispatch_events){.released = note_place, .given_up = note_given_up, .arg = &place});
+    assert_non_null(d);
+    sc_dispatch_set_usable(d, 0, true);
+    assert_false(sc_dispatch_takes(d, 1)); /* one copy only */
+    sc_dispatch_set_usable(d, 1, true);
+    assert_true(sc_dispatch_takes(d, SC_DISPATCH_BYTES));
+    assert_false(sc_dispatch_takes(d, SC_DISPATCH_BYTES + 1));
+    assert_int_equal(sc_dispatch_add(d, &batch), SC_OK);
+    sc_shared_release(batch.bytes);
+    assert_false(sc_dispatch_takes(d, 1));
+    for (uint32_t m = 0; m < 2; m++) {
+        sc_dispatch_get_stats(d, &stats);
+        assert_true(stats.unwritten == 1 && stats.unwritten_records == 7 && place == 0);
+        assert_true(sc_dispatch_next(d, m, 0, &out));
+        assert_non_null(out.bytes);
+        sc_shared_release(out.bytes);
+        assert_true(sc_dispatch_ack(d, m, &(struct sc_link_ack){STREAM, 100, 0, 0}));
+    }
+    sc_dispatch_get_stats(d, &stats);
+    assert_true(stats.unwritten == 0 && stats.unwritten_records == 0 && stats.held_bytes == 0);
+    assert_int_equal(place, SC_OUTBOX_NOWHERE);
+    assert_true(sc_dispatch_takes(d, 1));
+    assert_int_equal(
+        sc_dispatch_add(
+            d, &(struct sc_accepted){.head = {.id = {.stream = STREAM, .lane = 100, .sequence = 1}}}),
+        SC_OK);
+    assert_true(sc_dispatch_next(d, 0, 1, &out) || sc_dispatch_next(d, 1, 1, &out));
+    sc_dispatch_tick(d, 5000, false);
+    assert_false(sc_dispatch_takes(d, 1)); /* one of two is slow */
+    assert_int_equal(sc_dispatch_add(d, &last), SC_OK);
+    sc_dispatch_abandon(d);
+    sc_dispatch_get_stats(d, &stats);
+    assert_true(stats.batches == 1 && stats.unwritten == 0 && stats.held_bytes == 0);
+    assert_int_equal(place, 77); /* that one, and not what is in the outbox */
+    sc_dispatch_free(d);
+    close_world(&w);
+}
+
 UNIT(test_dispatch_cases)
 {
     const struct CMUnitTest tests[] = {
@@ -389,6 +464,7 @@ UNIT(test_dispatch_cases)
         cmocka_unit_test(a_long_line),
         cmocka_unit_test(a_line_that_others_empty),
         cmocka_unit_test(intervals_of_any_width),
+        cmocka_unit_test(what_is_nowhere_is_held_until_it_is_safe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The end of a proxy whose outbox is full: what waits gets the time that its subcollector needs, or is given up and told. */
+/* The end of a proxy whose outbox is full: what waits gets the time that its subcollector needs, goes past the outbox, or is given up and
+ * told. */
 #include "relay/proxy.h"
 
 #include "base/clock.h"
@@ -73,7 +74,7 @@ static void start_holder(struct fixture *f)
         fail_msg("%s", err.message);
 }
 
-static void set_up(struct fixture *f)
+static void set_up(struct fixture *f, uint64_t outbox_bytes)
 {
     char text[256];
     struct sc_error err = {0};
@@ -92,7 +93,7 @@ static void set_up(struct fixture *f)
                                              .window_s = WINDOW_S,
                                              .queue = f->queue,
                                              .board = f->board,
-                                             .how = {.limit_bytes = 1 << 20},
+                                             .how = {.limit_bytes = outbox_bytes},
                                              .log = {.stream = f->log, .level = SC_LOG_INFO}};
     if (sc_proxy_start(&options, &f->proxy, &err) != SC_OK)
         fail_msg("%s", err.message);
@@ -187,7 +188,7 @@ static void a_full_outbox_is_waited_for_at_the_end(void **state)
     (void)state;
     struct fixture f;
     unsigned lines;
-    set_up(&f);
+    set_up(&f, 1 << 20);
     fill(&f);
     start_holder(&f);
     sc_proxy_finish(f.proxy, 60000, 60000);
@@ -198,6 +199,41 @@ static void a_full_outbox_is_waited_for_at_the_end(void **state)
     tear_down(&f);
 }
 
+static void wait_until_usable(struct fixture *f)
+{
+    struct sc_proxy_stats stats;
+    uint64_t deadline = sc_clock_mono_ms() + 20000;
+    do {
+        usleep(10000);
+        sc_proxy_get_stats(f->proxy, &stats);
+    } while (stats.dispatch.usable == 0 && sc_clock_mono_ms() < deadline);
+    assert_int_equal(stats.dispatch.usable, 1);
+}
+
+/* An outbox that takes nothing at all: while the proxy runs nothing is accepted, at its end the subcollector gets everything. */
+static void what_the_outbox_refuses_at_the_end_goes_past_it(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sc_proxy_stats stats;
+    unsigned lines;
+    set_up(&f, 1);
+    start_holder(&f);
+    wait_until_usable(&f);
+    fill(&f);
+    sc_proxy_get_stats(f.proxy, &stats);
+    assert_int_equal(stats.records, 0);
+    assert_true(stats.blocked_ms != 0 && stats.blocked_ms <= sc_clock_mono_ms());
+    sc_proxy_end(f.proxy);
+    sc_proxy_finish(f.proxy, 60000, 60000);
+    sc_holder_stop(f.holder);
+    assert_int_equal(count_rows(f.store), PARCELS * ROWS);
+    assert_int_equal(told(&f, &lines), 0);
+    assert_int_equal(accounted(&f), 0);
+    assert_null(strstr(f.lines, "not acknowledged"));
+    tear_down(&f);
+}
+
 /* When nobody takes anything until the end, what has no room is told in two lines and accounted for; the rest is kept. */
 static void what_has_no_room_at_the_end_is_told(void **state)
 {
@@ -205,7 +241,7 @@ static void what_has_no_room_at_the_end_is_told(void **state)
     struct fixture f;
     struct sc_proxy_stats stats;
     unsigned lines;
-    set_up(&f);
+    set_up(&f, 1 << 20);
     fill(&f);
     sc_proxy_get_stats(f.proxy, &stats);
     sc_proxy_finish(f.proxy, 200, 200);
@@ -220,6 +256,7 @@ UNIT(test_proxy)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_outbox_is_waited_for_at_the_end),
+        cmocka_unit_test(what_the_outbox_refuses_at_the_end_goes_past_it),
         cmocka_unit_test(what_has_no_room_at_the_end_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
