@@ -198,7 +198,7 @@ class Single(kit.Node):
     """A collector without a cluster."""
 
     def __init__(self, folder):
-        self.folder, self.window, self.file = folder, WINDOW_S, None
+        self.folder, self.window, self.file, self.tls = folder, WINDOW_S, None, None
         super().__init__(self, "alone", "127.0.77.1", PROXY)
 
     def write_config(self, extra=""):
