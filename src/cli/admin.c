@@ -31,7 +31,7 @@ enum { EXIT_DAMAGED = 3, EXIT_UNREADABLE = 1 };
 static const char usage[] =
     "Usage: sc-admin status [--top N] [--json [--windows N]] [STORE]\n"
     "       sc-admin status --cluster[=FILE] [--json] [--windows N] [--ssh COMMAND] [--timeout TIME]\n"
-    "       sc-admin ping [--timeout TIME] [STORE]\n"
+    "       sc-admin ping [--accepts] [--timeout TIME] [STORE]\n"
     "       sc-admin verify STORE\n"
     "       sc-admin repair STORE\n"
     "       sc-admin expire [--dry-run] [--age TIME] [--bytes SIZE] [-c FILE] [STORE]\n"
@@ -49,6 +49,7 @@ static const char usage[] =
     "           their own: those that are missing, or over within 90 days\n"
     "\n"
     "      --json         status: as the collector gives it\n"
+    "      --accepts      ping: and takes flows of exporters; else exit 1, and why it does not\n"
     "      --top N        status: how many exporters to show, those with the most flows (default 100, at most 1024)\n"
     "      --renew        certs: make those of all members anew, under the same authority\n"
     "      --cluster[=FILE]  certs: the membership file; status: of all members of the membership file, asked by ssh, and how many copies\n"
@@ -76,7 +77,7 @@ static const char usage[] =
 struct arguments {
     const char *store; /* as given, or NULL */
     const char *config;
-    bool json, dry_run;
+    bool json, dry_run, accepts;
     uint32_t top; /* 0: not given */
     bool all;
     struct sc_admin_loss loss;
@@ -440,14 +441,31 @@ static int run_status(const struct arguments *args, const struct sc_config *conf
 
 /* ---- ping ---- */
 
+static int judge_accepts(const struct sc_buf *answer)
+{
+    int code = EXIT_SUCCESS;
+    json_t *root = json_loadb((const char *)answer->data, answer->len, 0, NULL);
+    const char *why = json_string_value(json_object_get(root, "why"));
+    if (!json_is_true(json_object_get(root, "accepts")))
+        code =
+            fail(EXIT_UNREADABLE, why != NULL ? why : "the collector does not say whether it accepts flows");
+    json_decref(root);
+    return code;
+}
+
 static int run_ping(const struct arguments *args, const struct sc_config *config)
 {
     struct sc_buf answer = {0};
     struct sc_error err;
+    int code = EXIT_SUCCESS;
     uint32_t patience_ms = args->cluster.timeout_ms != 0 ? (uint32_t)args->cluster.timeout_ms : PING_MS;
-    enum sc_status status = sc_control_ask_within(config->store, "ping", patience_ms, &answer, &err);
+    const char *request = args->accepts ? "accepts" : "ping";
+    if (sc_control_ask_within(config->store, request, patience_ms, &answer, &err) != SC_OK)
+        code = fail(EXIT_UNREADABLE, err.message);
+    else if (args->accepts)
+        code = judge_accepts(&answer);
     sc_buf_free(&answer);
-    return status == SC_OK ? EXIT_SUCCESS : fail(EXIT_UNREADABLE, err.message);
+    return code;
 }
 
 /* ---- verify, repair ---- */
@@ -577,6 +595,7 @@ static const struct sc_option rows[] = {
     {"ssh", 0, SC_OPTION_TEXT, .place = AT(cluster.ssh)},
     {"timeout", 0, SC_OPTION_NUMBER, .place = AT(cluster.timeout_ms), .read = read_span, .least = 1, .most = MOST_TIMEOUT_MS,
      .wrong = "--timeout takes a time above 0, 10 minutes at most, such as 10s or 200ms"},
+    {"accepts", 0, SC_OPTION_FLAG, .place = AT(accepts)},
     {"all", 0, SC_OPTION_FLAG, .place = AT(all)},
     {"renew", 0, SC_OPTION_FLAG, .place = AT(renew)},
     {"top", 0, SC_OPTION_SMALL, .place = AT(top), .least = 1, .most = SC_EXPORTERS_TOP, .wrong = "--top takes a number from 1 to 1024"},
@@ -612,8 +631,9 @@ static bool option_fits(const struct arguments *args, enum command command)
         return false;
     if (args->top != 0 && (command != STATUS || args->of_cluster || c->windows != 0))
         return false;
-    return (!args->json || command == STATUS) && (!args->renew || command == CERTS) &&
-           (args->retention_given == NULL || command == EXPIRE) && (!of_loss || command == ACCEPT_LOSS) &&
+    return (!args->json || command == STATUS) && (!args->accepts || command == PING) &&
+           (!args->renew || command == CERTS) && (args->retention_given == NULL || command == EXPIRE) &&
+           (!of_loss || command == ACCEPT_LOSS) &&
            (!args->dry_run || command == EXPIRE || command == ACCEPT_LOSS) &&
            (args->config == NULL || needs_config);
 }

@@ -30,7 +30,7 @@ struct sc_storer {
     struct parcel_list again;    /* to be appended before what is in the queue */
     struct parcel_list unsynced; /* appended, not known to be durable */
     uint64_t retry_at_ms, retry_pause_ms;
-    uint64_t blocked_since_ms, reminded_ms;
+    uint64_t reminded_ms;
     uint64_t ending_since_ms; /* the queue was found closed; 0: it is open */
     struct sc_drops drops;    /* of this process, all */
     struct sc_drop_teller teller;
@@ -88,7 +88,7 @@ static void note_failure(struct sc_storer *s, const struct sc_error *err)
     snprintf(s->stats.problem, sizeof(s->stats.problem), "%.255s", err->message);
     if (!s->stats.blocked) {
         s->stats.blocked = true;
-        s->blocked_since_ms = now;
+        s->stats.blocked_ms = now;
         s->retry_pause_ms = RETRY_FIRST_MS;
         s->reminded_ms = now;
         sc_log(&s->options.log, SC_LOG_ERROR,
@@ -98,7 +98,7 @@ static void note_failure(struct sc_storer *s, const struct sc_error *err)
         if (now - s->reminded_ms >= REMIND_MS) {
             s->reminded_ms = now;
             sc_log(&s->options.log, SC_LOG_ERROR, "%s; for %llu s now", err->message,
-                   (unsigned long long)(now - s->blocked_since_ms) / 1000);
+                   (unsigned long long)(now - s->stats.blocked_ms) / 1000);
         }
     }
     s->retry_at_ms = now + s->retry_pause_ms;
@@ -111,7 +111,7 @@ static void note_success(struct sc_storer *s)
     s->stats.blocked = false;
     s->stats.problem[0] = '\0';
     sc_log(&s->options.log, SC_LOG_WARNING, "the store takes flows again after %llu s",
-           (unsigned long long)(sc_clock_mono_ms() - s->blocked_since_ms) / 1000);
+           (unsigned long long)(sc_clock_mono_ms() - s->stats.blocked_ms) / 1000);
 }
 
 /* What a failed file held may not be durable: it is appended once more, under the same batch ids. */
@@ -229,7 +229,7 @@ static void note_ending(struct sc_storer *s, uint64_t now)
 static bool is_hopeless(const struct sc_storer *s, uint64_t now)
 {
     bool ending = s->ending_since_ms != 0;
-    uint64_t since = s->blocked_since_ms;
+    uint64_t since = s->stats.blocked_ms;
     if (ending && !s->options.import && s->ending_since_ms > since)
         since = s->ending_since_ms;
     return s->stats.blocked && (ending || s->options.import) && now >= since + s->options.patience_ms;

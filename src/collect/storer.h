@@ -35,6 +35,7 @@ struct sc_storer_options {
 struct sc_storer_stats {
     struct sc_stores_stats stores;
     bool blocked;          /* the store refuses what it is given; it is being tried again */
+    uint64_t blocked_ms;   /* monotonic: since then */
     uint64_t retries;      /* appends and syncs that failed */
     uint64_t lost_records; /* given up: the store refused them for good */
     char problem[256];     /* the last failure; empty when all is well */

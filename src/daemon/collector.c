@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "collect/keeper.h"
+#include "daemon/accepts.h"
 #include "daemon/control.h"
 #include "daemon/door.h"
 #include "daemon/notify.h"
@@ -485,10 +486,9 @@ static void on_keep(evutil_socket_t fd, short what, void *arg)
     sc_log_tell_left_out(&c->log, sc_clock_mono_ms());
 }
 
-static enum sc_status answer_status(void *arg, struct sc_control_status *out)
+static struct sc_status_source status_source(const struct collector *c)
 {
-    struct collector *c = arg;
-    const struct sc_status_source source = {
+    return (struct sc_status_source){
         .config = &c->config,
         .receivers = c->receivers,
         .receiver_count = c->receiver_count,
@@ -507,7 +507,18 @@ static enum sc_status answer_status(void *arg, struct sc_control_status *out)
         .started_ms = c->started_ms,
         .started_mono_ms = c->started_mono_ms,
     };
+}
+
+static enum sc_status answer_status(void *arg, struct sc_control_status *out)
+{
+    const struct sc_status_source source = status_source(arg);
     return sc_status_json(&source, out);
+}
+
+static enum sc_status answer_accepts(void *arg, struct sc_control_status *out)
+{
+    const struct sc_status_source source = status_source(arg);
+    return sc_accepts_json(&source, out);
 }
 
 static enum sc_status create_events(struct collector *c, struct sc_error *err)
@@ -722,7 +733,8 @@ static enum sc_status start(struct collector *c, struct sc_error *err)
     SC_TRY(create_receivers(c, err));
     SC_TRY(start_keeper(c, err));
     SC_TRY(create_events(c, err));
-    c->control = sc_control_open(c->base, c->config.store, answer_status, c, err);
+    const struct sc_control_answers answers = {answer_status, answer_accepts, c};
+    c->control = sc_control_open(c->base, c->config.store, &answers, err);
     if (c->control == NULL)
         return err->status;
     SC_TRY(start_receivers(c, err));

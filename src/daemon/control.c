@@ -52,8 +52,7 @@ struct sc_control {
     struct event_base *base;
     int fd;
     struct event connected, pause;
-    sc_control_answer_fn *answer;
-    void *arg;
+    struct sc_control_answers answers;
     struct client *clients; /* the newest first */
     struct answer *status;  /* the last, as long as it may be used again */
     uint64_t status_until_ms;
@@ -96,10 +95,10 @@ static struct answer *make_answer(const char *text)
     return NULL;
 }
 
-static struct answer *make_status(struct sc_control *control)
+static struct answer *make_by(const struct sc_control *control, sc_control_answer_fn *make)
 {
     struct answer *answer = make_answer("");
-    enum sc_status status = answer == NULL ? SC_NOMEM : control->answer(control->arg, &answer->made);
+    enum sc_status status = answer == NULL ? SC_NOMEM : make(control->answers.arg, &answer->made);
     if (answer != NULL)
         sc_buf_append_u8(&answer->made.text, '\n');
     if (status == SC_OK && sc_buf_ok(&answer->made.text))
@@ -114,7 +113,7 @@ static struct answer *share_status(struct sc_control *control)
     uint64_t begin = sc_clock_mono_ms();
     if (control->status == NULL || begin >= control->status_until_ms) {
         drop_answer(control->status);
-        control->status = make_status(control);
+        control->status = make_by(control, control->answers.status);
         uint64_t end = sc_clock_mono_ms();
         control->status_until_ms = end + REUSED_FOR * (end - begin);
     }
@@ -144,7 +143,9 @@ static struct answer *answer_to(struct sc_control *control, const char *request,
         return share_status(control);
     if (strcmp(request, "ping") == 0)
         return make_answer("{\"alive\": true}\n");
-    return make_answer("{\"error\": \"unknown request; status and ping are known\"}\n");
+    if (strcmp(request, "accepts") == 0)
+        return make_by(control, control->answers.accepts);
+    return make_answer("{\"error\": \"unknown request; status, ping and accepts are known\"}\n");
 }
 
 /* ---- clients ---- */
@@ -354,15 +355,15 @@ static enum sc_status open_parts(struct sc_control *control, const char *store, 
     return event_add(&control->connected, NULL) == 0 ? SC_OK : sc_fail_nomem(err, "the control socket");
 }
 
-struct sc_control *sc_control_open(struct event_base *base, const char *store, sc_control_answer_fn *answer,
-                                   void *arg, struct sc_error *err)
+struct sc_control *sc_control_open(struct event_base *base, const char *store,
+                                   const struct sc_control_answers *answers, struct sc_error *err)
 {
     struct sc_control *control = calloc(1, sizeof(*control));
     if (control == NULL) {
         sc_fail_nomem(err, "the control socket");
         return NULL;
     }
-    *control = (struct sc_control){.base = base, .answer = answer, .arg = arg, .fd = -1, .folder = -1};
+    *control = (struct sc_control){.base = base, .answers = *answers, .fd = -1, .folder = -1};
     if (open_parts(control, store, err) != SC_OK) {
         sc_control_close(control);
         return NULL;

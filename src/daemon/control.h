@@ -2,7 +2,8 @@
 /*
  * The control socket STORE/control.sock: a client connects, sends one line, gets one JSON object and the end
  * of the stream. "status" gets all that there is to tell, with the first 100 exporters, "status N" the same with the first N; "ping"
- * gets {"alive": true}, from the main loop and at once; other lines get {"error": "..."}.
+ * gets {"alive": true}, from the main loop and at once, "accepts" whether flows are taken (daemon/accepts.h); other lines get
+ * {"error": "..."}.
  *
  * Whoever connects is heard, and a ping is answered, whatever others do: of more than 32 clients the oldest goes, a request is
  * to be there within 10 s, and an answer to be read within 10 more. Making the status takes a tenth of the loop's time at most: one
@@ -32,15 +33,21 @@ struct sc_control_status {
     size_t cuts[SC_CONTROL_ROWS + 1];
 };
 
-/* Makes the status; *out is empty. */
+/* Makes an answer; *out is empty. */
 typedef enum sc_status sc_control_answer_fn(void *arg, struct sc_control_status *out);
+
+struct sc_control_answers {
+    sc_control_answer_fn *status;
+    sc_control_answer_fn *accepts; /* no rows. Made for each who asks: it costs next to nothing */
+    void *arg;
+};
 
 /*
  * Serves on `base` (the caller's loop, from its thread). A socket left behind by a dead process is replaced;
  * the caller holds the store's lock, so there is no living one. @return NULL with *err.
  */
-struct sc_control *sc_control_open(struct event_base *base, const char *store, sc_control_answer_fn *answer,
-                                   void *arg, struct sc_error *err);
+struct sc_control *sc_control_open(struct event_base *base, const char *store,
+                                   const struct sc_control_answers *answers, struct sc_error *err);
 /* Closes and removes the socket. NULL is allowed. */
 void sc_control_close(struct sc_control *control);
 

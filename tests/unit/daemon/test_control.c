@@ -30,6 +30,13 @@ static enum sc_status answer(void *arg, struct sc_control_status *out)
     return SC_OK;
 }
 
+static enum sc_status accepts(void *arg, struct sc_control_status *out)
+{
+    (void)arg;
+    sc_buf_append_str(&out->text, "{\"accepts\": true}");
+    return SC_OK;
+}
+
 #define SLOW_MS 50u /* that a status takes at least */
 
 static atomic_uint made; /* of the slow ones */
@@ -84,7 +91,7 @@ static void start_with(struct server *s, sc_control_answer_fn *fn)
     snprintf(command, sizeof(command), "mkdir %s", s->store);
     assert_int_equal(system(command), 0);
     s->base = event_base_new();
-    s->control = sc_control_open(s->base, s->store, fn, NULL, &err);
+    s->control = sc_control_open(s->base, s->store, &(struct sc_control_answers){fn, accepts, NULL}, &err);
     if (s->control == NULL)
         fail_msg("%s", err.message);
     assert_int_equal(pipe(s->stop), 0);
@@ -136,7 +143,8 @@ static void an_unknown_request_is_told_so(void **state)
     start(&s);
     assert_int_equal(sc_control_ask(s.store, "dance", &out, NULL), SC_OK);
     sc_buf_append_u8(&out, 0);
-    assert_string_equal((char *)out.data, "{\"error\": \"unknown request; status and ping are known\"}\n");
+    assert_string_equal((char *)out.data,
+                        "{\"error\": \"unknown request; status, ping and accepts are known\"}\n");
     sc_buf_free(&out);
     stop(&s);
 }
@@ -196,6 +204,22 @@ static void a_ping_is_answered(void **state)
     stop(&s);
 }
 
+static void whether_flows_are_taken_is_asked_each_time(void **state)
+{
+    (void)state;
+    struct server s;
+    struct sc_buf out = {0};
+    start(&s);
+    for (int i = 0; i < 3; i++) {
+        sc_buf_clear(&out);
+        assert_int_equal(sc_control_ask_within(s.store, "accepts", 5000, &out, NULL), SC_OK);
+        sc_buf_append_u8(&out, 0);
+        assert_string_equal((char *)out.data, "{\"accepts\": true}\n");
+    }
+    sc_buf_free(&out);
+    stop(&s);
+}
+
 /* Also when so many have asked that nobody more can connect. */
 static void a_collector_that_stands_still_is_noticed(void **state)
 {
@@ -203,7 +227,8 @@ static void a_collector_that_stands_still_is_noticed(void **state)
     char store[] = "/tmp/sc-control-XXXXXX";
     struct event_base *base = event_base_new();
     assert_non_null(mkdtemp(store));
-    struct sc_control *control = sc_control_open(base, store, answer, NULL, NULL);
+    struct sc_control *control =
+        sc_control_open(base, store, &(struct sc_control_answers){answer, accepts, NULL}, NULL);
     assert_non_null(control);
     for (int i = 0; i < 200; i++) {
         struct sc_buf out = {0};
@@ -374,6 +399,7 @@ UNIT(test_control)
         cmocka_unit_test(an_unknown_request_is_told_so),
         cmocka_unit_test(however_they_ask_the_status_is_made_seldom),
         cmocka_unit_test(a_ping_is_answered),
+        cmocka_unit_test(whether_flows_are_taken_is_asked_each_time),
         cmocka_unit_test(a_collector_that_stands_still_is_noticed),
         cmocka_unit_test(clients_that_misbehave_do_no_harm),
         cmocka_unit_test(a_ping_is_answered_whoever_else_is_there),
