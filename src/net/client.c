@@ -4,7 +4,6 @@
 #include "net/socket.h"
 
 #include <errno.h>
-#include <ifaddrs.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -14,7 +13,20 @@
 #include <time.h>
 #include <unistd.h>
 
+#define DISCARD_PORT 9 /* any would do */
+
 /* ---- opening ---- */
+
+/* IPv4 in IPv6's form becomes IPv4: a socket of the other kind could not be bound to an address of our own form. */
+static void take(const struct addrinfo *found, struct sockaddr_storage *out)
+{
+    struct sc_addr address;
+    uint16_t port;
+    *out = (struct sockaddr_storage){0};
+    memcpy(out, found->ai_addr, found->ai_addrlen);
+    if (sc_socket_address(out, &address, &port) && sc_addr_is_v4(&address))
+        sc_socket_name(&address, port, out);
+}
 
 enum sc_status sc_client_resolve(const struct sc_url *url, struct sc_client_addresses *out,
                                  struct sc_error *err)
@@ -27,10 +39,8 @@ enum sc_status sc_client_resolve(const struct sc_url *url, struct sc_client_addr
     int failed = getaddrinfo(url->host, port, &hints, &found);
     if (failed != 0)
         return sc_fail(err, SC_IO, "host %s: %s", url->host, gai_strerror(failed));
-    for (const struct addrinfo *a = found; a != NULL && out->count < SC_CLIENT_ADDRESSES; a = a->ai_next) {
-        out->all[out->count] = (struct sockaddr_storage){0};
-        memcpy(&out->all[out->count++], a->ai_addr, a->ai_addrlen);
-    }
+    for (const struct addrinfo *a = found; a != NULL && out->count < SC_CLIENT_ADDRESSES; a = a->ai_next)
+        take(a, &out->all[out->count++]);
     freeaddrinfo(found);
     return SC_OK;
 }
@@ -101,29 +111,42 @@ bool sc_client_wait_writable(int fd, int ms)
     return poll(&p, 1, ms) > 0;
 }
 
-static bool is_loopback(const struct sc_addr *address)
+static bool is_loopback(const struct sc_addr *a)
 {
-    static const struct sc_addr one = {.b = {[15] = 1}};
-    return sc_addr_is_v4(address) ? sc_addr_get_v4(address) >> 24 == IN_LOOPBACKNET
-                                  : sc_addr_equal(address, &one);
+    static const struct sc_addr v6 = {.b[15] = 1};
+    return sc_addr_equal(a, &v6) || (sc_addr_is_v4(a) && sc_addr_get_v4(a) >> 24 == 127);
 }
 
-/* Not by binding to it: where addresses move (VRRP), any may be bound. */
+/* What is sent to an address of this machine is sent from it, or from loopback's. That an address can be bound means less: the system
+ * may allow that for any (net.ipv4.ip_nonlocal_bind), as it does for some who move addresses. */
+static bool is_own_end(int fd)
+{
+    struct sockaddr_storage name = {0}, peer = {0};
+    socklen_t name_length = sizeof(name), peer_length = sizeof(peer);
+    struct sc_addr from, to;
+    uint16_t port;
+    return getsockname(fd, (struct sockaddr *)&name, &name_length) == 0 &&
+           getpeername(fd, (struct sockaddr *)&peer, &peer_length) == 0 &&
+           sc_socket_address(&name, &from, &port) && sc_socket_address(&peer, &to, &port) &&
+           (is_loopback(&from) || sc_addr_equal(&from, &to));
+}
+
+bool sc_client_leads_here(const struct sockaddr_storage *to)
+{
+    const struct sc_client_way way = {.scheme = SC_URL_UDP}; /* nothing is sent */
+    int fd = sc_client_begin(&way, to);
+    if (fd < 0)
+        return false;
+    bool here = is_own_end(fd);
+    close(fd);
+    return here;
+}
+
 bool sc_client_is_local(const struct sc_addr *address)
 {
-    struct ifaddrs *all;
-    bool found = is_loopback(address);
-    if (found || getifaddrs(&all) != 0)
-        return found;
-    for (const struct ifaddrs *i = all; i != NULL && !found; i = i->ifa_next) {
-        struct sc_addr own;
-        uint16_t port;
-        found = i->ifa_addr != NULL &&
-                sc_socket_address((const struct sockaddr_storage *)i->ifa_addr, &own, &port) &&
-                sc_addr_equal(&own, address);
-    }
-    freeifaddrs(all);
-    return found;
+    struct sockaddr_storage to;
+    sc_socket_name(address, DISCARD_PORT, &to);
+    return sc_client_leads_here(&to);
 }
 
 /* ---- datagrams ---- */

@@ -62,7 +62,8 @@ uint32_t sc_client_advance(struct iovec *messages, uint32_t n, uint32_t at, size
  * `ms` for the peer's end. Does not close the descriptor. */
 void sc_client_end_stream(int fd, int ms);
 
-/* Whether the address is one of this machine. */
+/* Whether the address is one of this machine, or the one that stands for all of them. */
 bool sc_client_is_local(const struct sc_addr *address);
+bool sc_client_leads_here(const struct sockaddr_storage *to);
 
 #endif

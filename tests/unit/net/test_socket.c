@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Sockets on loopback: reception in bulk, the kernel's drop counter, sockets that share a port. */
+/* Sockets on loopback: reception in bulk, the kernel's drop counter, sockets that share a port, own addresses. */
+#include "net/client.h"
 #include "net/socket.h"
 #include "net/udp.h"
 #include "unit.h"
@@ -8,6 +9,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static int listen_at(const char *text, const struct sc_socket_options *options, struct sc_url *local)
@@ -175,6 +177,22 @@ static void connections_are_taken(void **state)
     close(fd);
 }
 
+static void own_addresses_are_told_from_others(void **state)
+{
+    static const char *const own[] = {"127.0.0.1", "127.0.77.9", "::1", "0.0.0.0", "::", "::ffff:127.0.0.1"},
+                             *const others[] = {"192.0.2.77", "2001:db8::77", "224.0.0.1", "255.255.255.255"};
+    struct sc_addr address;
+    (void)state;
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        assert_true(sc_addr_parse(own[i], strlen(own[i]), &address));
+        assert_true(sc_client_is_local(&address));
+    }
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        assert_true(sc_addr_parse(others[i], strlen(others[i]), &address));
+        assert_false(sc_client_is_local(&address));
+    }
+}
+
 UNIT(test_socket)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +201,7 @@ UNIT(test_socket)
         cmocka_unit_test(exporters_are_spread_by_address),
         cmocka_unit_test(a_port_in_use_and_a_name_are_refused),
         cmocka_unit_test(connections_are_taken),
+        cmocka_unit_test(own_addresses_are_told_from_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
