@@ -11,9 +11,12 @@
  * would outlive a query that is gone: the daemon is deaf when none of the rank's beats is read from the pipe for DEAF_LOOKS looks; they are
  * counted, so that a machine that stood still begins anew.
  *
+ * On the machine that asks it is what mpiexec runs as its ssh, too (cluster/reach.h): sc-query-guard --reach HOSTS SSH...
+ *
  * This program is small, knows no MPI and has little to die of.
  */
 #include "cluster/beat.h"
+#include "cluster/reach.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -97,6 +100,18 @@ static void start_second(pid_t self, pid_t daemon)
         close(of_daemon);
 }
 
+/* `words`: the hosts, ssh, its words. */
+static int reach(char **words)
+{
+    if (!sc_reach_resolve(words)) {
+        fputs("sc-query-guard: --reach: no host has that number\n", stderr);
+        return CANNOT_RUN;
+    }
+    execvp(words[1], words + 1);
+    fprintf(stderr, "sc-query-guard: cannot run %s: %s\n", words[1], strerror(errno));
+    return CANNOT_RUN;
+}
+
 int main(int argc, char **argv)
 {
     const struct timespec hold = {.tv_sec = HOLD_MS / 1000};
@@ -106,6 +121,8 @@ int main(int argc, char **argv)
         fputs("usage: sc-query-guard PROGRAM [ARGUMENT...]; sc-query --cluster runs it\n", stderr);
         return 2;
     }
+    if (argc > 3 && strcmp(argv[1], "--reach") == 0)
+        return reach(argv + 2);
     start_second(self, daemon);
     sigemptyset(&watched);
     sigaddset(&watched, SIGUSR1);

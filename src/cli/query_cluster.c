@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "cluster/crew.h"
 #include "conf/config.h"
+#include "net/client.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -86,6 +87,24 @@ int sc_query_become_rank(int argc, char **argv)
 
 /* ---- who takes part ---- */
 
+static bool is_local(const struct sc_url *at)
+{
+    struct sc_client_addresses found;
+    struct sc_error err;
+    bool local = false;
+    if (sc_client_resolve(at, &found, &err) != SC_OK)
+        return false; /* ssh may know more of names; what it says is told */
+    for (uint32_t i = 0; i < found.count; i++)
+        local = local || sc_client_leads_here(&found.all[i]);
+    return local;
+}
+
+static void look_for_local(struct sc_crew *crew)
+{
+    for (uint32_t i = 0; i < crew->node_count; i++)
+        crew->nodes[i].local = !crew->nodes[i].here && is_local(&crew->nodes[i].member->address);
+}
+
 static int load(struct supervisor *s)
 {
     struct sc_error err = {0};
@@ -108,6 +127,7 @@ static int load(struct supervisor *s)
         fprintf(stderr, "sc-query: %s names no subcollector\n", file);
         return SC_EXIT_BAD_USAGE;
     }
+    look_for_local(&s->crew);
     return 0;
 }
 

@@ -57,8 +57,8 @@ void sc_crew_choose_ranks(struct sc_crew *c)
         if (n->given_up)
             continue;
         c->of_rank[c->rank_count] = n;
-        c->ranks[c->rank_count++] = (struct sc_launch_rank){.node = n->member->name,
-                                                            .host = n->here ? NULL : n->member->address.host};
+        c->ranks[c->rank_count++] = (struct sc_launch_rank){
+            .node = n->member->name, .host = n->here || n->local ? NULL : n->member->address.host};
     }
 }
 

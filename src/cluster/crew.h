@@ -16,6 +16,7 @@
 struct sc_crew_node {
     const struct sc_member *member; /* borrowed */
     bool here;
+    bool local; /* no ssh is needed, as its address is one of this machine: whoever has sockets sets it */
     bool given_up;
     bool died; /* in an attempt */
     bool other_version;

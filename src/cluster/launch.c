@@ -2,6 +2,7 @@
 #include "cluster/launch.h"
 
 #include "cluster/ask.h"
+#include "cluster/reach.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +19,8 @@
 #define RANK_PORT_COUNT   "500"
 
 /* ssh must ask nobody and give up soon; Open MPI divides it at blanks. */
-#define SSH_OPTIONS "-o BatchMode=yes -o ConnectTimeout=%u -o ServerAliveInterval=2 -o ServerAliveCountMax=2"
+#define SSH_OPTIONS                                                                                          \
+    "-x -o BatchMode=yes -o ConnectTimeout=%u -o ServerAliveInterval=2 -o ServerAliveCountMax=2"
 
 static void add_mca(struct sc_words *words, const char *name, const char *value)
 {
@@ -37,6 +39,25 @@ static void add_daemon_ports(const char *parameter, uint32_t first, uint64_t dra
     add_mca(words, parameter, list);
 }
 
+/* The guard as its ssh: cluster/reach.h. */
+static void add_agent(const struct sc_launch *l, struct sc_words *words)
+{
+    struct sc_buf agent = {0};
+    sc_buf_printf(&agent, "%s --reach ", l->guard);
+    for (uint32_t i = 0; i < l->rank_count; i++) {
+        sc_reach_put(&agent, l->ranks[i].host == NULL ? "" : l->ranks[i].host);
+        sc_buf_append_u8(&agent, ',');
+    }
+    sc_buf_append_u8(&agent, ' ');
+    sc_reach_put(&agent, l->ssh);
+    sc_buf_printf(&agent, " " SSH_OPTIONS, l->connect_s);
+    sc_buf_append_u8(&agent, 0);
+    if (sc_buf_ok(&agent))
+        add_mca(words, "plm_rsh_agent", (const char *)agent.data);
+    words->failed = words->failed || !sc_buf_ok(&agent);
+    sc_buf_free(&agent);
+}
+
 static void add_options(const struct sc_launch *l, struct sc_words *words)
 {
     sc_words_add(words, l->mpiexec);
@@ -45,9 +66,7 @@ static void add_options(const struct sc_launch *l, struct sc_words *words)
     sc_words_add(words, "--oversubscribe"); /* a rank brings threads of its own: slots mean nothing */
     sc_words_add(words, "--bind-to");
     sc_words_add(words, "none");
-    sc_words_add(words, "--mca");
-    sc_words_add(words, "plm_rsh_agent");
-    sc_words_addf(words, "%s " SSH_OPTIONS, l->ssh, l->connect_s);
+    add_agent(l, words);
     add_mca(words, "plm_rsh_no_tree_spawn", "1"); /* all from here: no node needs a key for another */
     add_mca(words, "btl", "tcp,self");
     add_mca(words, "pml", "ob1");
@@ -64,12 +83,14 @@ static void add_options(const struct sc_launch *l, struct sc_words *words)
 static void add_rank(const struct sc_launch *l, uint32_t index, struct sc_words *words)
 {
     const struct sc_launch_rank *rank = &l->ranks[index];
+    char number[SC_REACH_NUMBER_MAX];
+    sc_reach_number(index, number);
     if (index != 0)
         sc_words_add(words, ":");
     sc_words_add(words, "-n");
     sc_words_add(words, "1");
     sc_words_add(words, "--host");
-    sc_words_add(words, rank->host == NULL ? "localhost" : rank->host);
+    sc_words_add(words, rank->host == NULL ? "localhost" : number);
     sc_words_add(words, l->guard);
     sc_words_add(words, l->program);
     sc_words_add(words, "--supervised");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The command that starts the ranks of a query on several machines: mpiexec of Open MPI, one rank for each, through ssh. Words, no
- * shell.
+ * The command that starts the ranks of a query on several machines: mpiexec of Open MPI, one rank for each, through ssh, whatever form
+ * their addresses have (cluster/reach.h). Words, no shell.
  */
 #ifndef SC_CLUSTER_LAUNCH_H
 #define SC_CLUSTER_LAUNCH_H
@@ -17,7 +17,7 @@ struct sc_launch_rank {
 
 struct sc_launch {
     const char *mpiexec; /* found by PATH */
-    const char *guard;   /* sc-query-guard: an absolute path, the same on all machines */
+    const char *guard;   /* sc-query-guard: an absolute path without blanks, the same on all machines */
     const char *program; /* sc-query-rank: the same */
     const char *ssh;     /* a program and its options, divided by blanks */
     const struct sc_launch_rank *ranks;

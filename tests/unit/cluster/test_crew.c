@@ -119,6 +119,21 @@ static void rank_0_is_here(void **state)
     sc_crew_free(&c);
 }
 
+static void nodes_of_this_machine_need_no_ssh(void **state)
+{
+    struct sc_crew c;
+    (void)state;
+    begin(&c, NULL);
+    for (uint32_t i = 0; i < c.node_count; i++)
+        c.nodes[i].local = i % 2 == 0;
+    sc_crew_choose_ranks(&c);
+    for (uint32_t i = 1; i < c.rank_count; i++) {
+        assert_string_equal(c.ranks[i].node, c.of_rank[i]->member->name);
+        assert_true((c.ranks[i].host == NULL) == c.of_rank[i]->local);
+    }
+    sc_crew_free(&c);
+}
+
 /* ---- what came of an attempt ---- */
 
 static void one_that_the_others_outlived_was_silent(void **state)
@@ -262,6 +277,7 @@ UNIT(test_crew)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rank_0_is_here),
+        cmocka_unit_test(nodes_of_this_machine_need_no_ssh),
         cmocka_unit_test(one_that_the_others_outlived_was_silent),
         cmocka_unit_test(when_nobody_stands_out_it_is_tried_once_more),
         cmocka_unit_test(one_death_may_be_an_accident),

@@ -346,14 +346,15 @@ static void ranks_are_started_with_their_words(void **state)
     assert_string_equal(words.list[0], "mpiexec");
     assert_null(words.list[words.count]);
     size_t agent = find(&words, "plm_rsh_agent", 0);
-    static const char ssh[] = "ssh -i key -o BatchMode=yes -o ConnectTimeout=5 ";
+    static const char ssh[] =
+        "/x/guard --reach ,10.0.0.2, ssh -i key -x -o BatchMode=yes -o ConnectTimeout=5 ";
     assert_int_equal(strncmp(words.list[agent + 1], ssh, sizeof(ssh) - 1), 0);
     size_t host = find(&words, "--host", 0), colon = find(&words, ":", 0);
     assert_string_equal(words.list[host + 1], "localhost");
     assert_string_equal(words.list[colon - 1], odd);
     assert_true(find(&words, "--attempt", 0) < colon);
     assert_int_equal(find(&words, "--attempt", colon), words.count);
-    assert_string_equal(words.list[find(&words, "--host", colon) + 1], "10.0.0.2");
+    assert_string_equal(words.list[find(&words, "--host", colon) + 1], "0.0.0.2");
     assert_string_equal(words.list[find(&words, "--node", colon) + 1], "b");
     assert_string_equal(words.list[colon - 2], "--");
     assert_int_equal(find(&words, "--", colon), words.count);
