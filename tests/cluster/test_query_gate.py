@@ -12,12 +12,12 @@ GATE = pathlib.Path(__file__).resolve().parent.parent.parent / "contrib" / "ssh"
 
 # As Open MPI 4.1 builds it, with what cluster/launch.c sets.
 LAUNCH = (' orted --daemonize -mca ess "env" -mca ess_base_jobid "258342912" -mca ess_base_vpid 1 -mca ess_base_num_procs "3" '
-          '-mca orte_node_regex "vm,[3:198].51.100.1,[3:198].51.100.2@0(3)" '
+          '-mca orte_node_regex "vm,[1:0].0.0.2,[1:0].0.0.3@0(3)" '
           '-mca orte_hnp_uri "258342912.0;tcp://192.0.2.2:23001,23002;tcp6://[fd00::2]:23003" --mca plm_rsh_no_tree_spawn "1" '
           '--mca btl "tcp,self" --mca pml "ob1" --mca orte_base_help_aggregate "0" '
           '--mca oob_tcp_dynamic_ipv4_ports "23001,23002" --mca oob_tcp_dynamic_ipv6_ports "23001,23002" '
           '--mca btl_tcp_port_min_v4 "23500" --mca btl_tcp_port_range_v4 "500" --mca btl_tcp_port_min_v6 "23500" '
-          '--mca btl_tcp_port_range_v6 "500" -mca plm "rsh" -mca plm_rsh_agent "ssh -i /k/key -o BatchMode=yes" '
+          '--mca btl_tcp_port_range_v6 "500" -mca plm "rsh" -mca plm_rsh_agent "/p/sc-query-guard --reach ,192.0.2.1,fd77%3A%3A11,%25 ssh -i /k/key -o BatchMode=yes" '
           '--mca odls_base_sigkill_timeout "0" -mca rmaps_base_oversubscribe "1" -mca hwloc_base_binding_policy "none" -mca pmix "^s1,s2,cray,isolated"')
 PAIR = ' -mca {} "{}"'
 
@@ -65,7 +65,7 @@ def main():
         bin_folder = pathlib.Path(folder, "bin")
         bin_folder.mkdir()
         ran = pathlib.Path(folder, "ran")
-        for name in ("orted", "sc-query-rank", "id"):
+        for name in ("orted", "sc-query-rank", "sc-query-guard", "id"):
             program = bin_folder / name
             program.write_text(f'#!/bin/sh\nfor w in "$0" "$@"; do printf "%s\\n" "$w"; done >> {ran}\n')
             program.chmod(0o755)
@@ -83,16 +83,19 @@ def main():
                   (done, words))
         kit.check("gate: with the parameters that were asked for",
                   all(x in words for x in ("258342912.0;tcp://192.0.2.2:23001,23002;tcp6://[fd00::2]:23003",
-                                           "vm,[3:198].51.100.1,[3:198].51.100.2@0(3)", "^s1,s2,cray,isolated", "tcp,self")), words)
+                                           "vm,[1:0].0.0.2,[1:0].0.0.3@0(3)", "^s1,s2,cray,isolated", "tcp,self")), words)
         kit.check("gate: but starts no daemons itself, and one program only",
                   words[-6:] == ["-mca", "plm_rsh_agent", "false", "-mca", "orte_fork_agent", f"{GATE} --run {rank}"], words)
         done, words = run(f"{rank} --version")
         kit.check("gate: the program tells its version", done.returncode == 0 and words == [str(rank), "--version"], (done, words))
-        done, words = run("", "--run", str(rank), str(rank), "--node", "a b", "--", "-f", "$(id); *")
-        kit.check("gate: the daemon starts the program, its words as they are",
-                  words == [str(rank), "--node", "a b", "--", "-f", "$(id); *"], (done, words))
-        for what, started in (("another program", "/bin/sh"), ("none", "")):
-            done, words = run("", "--run", str(rank), *([started] if started else []))
+        guard = bin_folder / "sc-query-guard"
+        done, words = run("", "--run", str(rank), str(guard), str(rank), "--node", "a b", "--", "-f", "$(id); *")
+        kit.check("gate: the daemon starts the program under its guard, its words as they are",
+                  words == [str(guard), str(rank), "--node", "a b", "--", "-f", "$(id); *"], (done, words))
+        for what, started in (("another program", ["/bin/sh"]), ("none", []), ("the program without the guard", [rank]),
+                              ("another program under the guard", [guard, "/bin/sh"]), ("the guard alone", [guard]),
+                              ("another guard", ["/tmp/sc-query-guard", rank]), ("the guard as ssh", [guard, "--reach", "", "/bin/sh"])):
+            done, words = run("", "--run", str(rank), *map(str, started))
             kit.check(f"gate: the daemon starts {what}: refused", done.returncode == 126 and words == [], (done, words))
         for what, command in HOSTILE.items():
             done, words = run(command.replace("{rank}", str(rank)))
