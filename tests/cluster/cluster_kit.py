@@ -33,8 +33,17 @@ def wait_for(condition, seconds=20.0):
     return None
 
 
+def family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def written(address):
+    """As it stands before a port."""
+    return f"[{address}]" if ":" in address else address
+
+
 def free_port(address, kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as s:
+    with socket.socket(family(address), kind) as s:
         s.bind((address, 0))
         return s.getsockname()[1]
 
@@ -42,6 +51,7 @@ def free_port(address, kind=socket.SOCK_STREAM):
 class Node:
     def __init__(self, cluster, name, address, roles, link_port=0, port=0):
         self.cluster, self.name, self.address, self.roles = cluster, name, address, roles
+        self.host = address  # as the membership file has it: it may be a name
         self.link_port = link_port or free_port(address)
         self.port = port or free_port(address)
         self.store = cluster.folder / name
@@ -53,7 +63,8 @@ class Node:
         self.wrap = []  # goes before the program
 
     def write_config(self, extra=""):
-        self.config.write_text(f"listeners: ['tcp://{self.address}:{self.port}', 'udp://{self.address}:{self.port}']\n"
+        at = f"{written(self.address)}:{self.port}"
+        self.config.write_text(f"listeners: ['tcp://{at}', 'udp://{at}']\n"
                                f"store: {self.store}\nwindow: {self.window}\nlog-level: info\n"
                                f"cluster: {self.cluster.file}\nnode: {self.name}\n{self.link()}{extra}")
 
@@ -168,7 +179,7 @@ class Cluster:
         """The membership file; in one step, as a reader may come at any time."""
         lines = [f"version: {version}", f"replication: {self.replication}", "members:"]
         for n in nodes:
-            lines.append(f"  - {{name: {n.name}, address: '{n.address}:{n.link_port}', roles: [{', '.join(n.roles)}]}}")
+            lines.append(f"  - {{name: {n.name}, address: '{written(n.host)}:{n.link_port}', roles: [{', '.join(n.roles)}]}}")
         fresh = self.file.with_suffix(".new")
         fresh.write_text("\n".join(lines) + "\n")
         fresh.rename(self.file)

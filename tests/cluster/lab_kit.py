@@ -32,7 +32,7 @@ import threading
 import cluster_kit as kit
 
 PREFIX = "sclab"
-NETWORK = "10.78.0"
+NETWORK, NETWORK6 = "10.78.0.", "fd77::"
 CLONE_NEWNET = 0x40000000
 LINK_PORT, EXPORT_PORT = 4741, 4739
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -136,7 +136,8 @@ class Machine:
         port = f"to-{name}"
         lab.switch("ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", self.namespace)
         lab.switch("ip", "link", "set", port, "master", "switch", "up")
-        batch = f"link set lo up\naddress add {address}/24 dev eth0\nlink set eth0 up\n"
+        length = "64 nodad" if ":" in address else "24"
+        batch = f"link set lo up\nlink set eth0 up\naddress add {address}/{length} dev eth0\n"
         run("ip", "-n", self.namespace, "-batch", "-", stdin=batch)
 
     def command(self, command):
@@ -152,14 +153,14 @@ class Machine:
         self.lab.children.append(child)
         return child
 
-    def open_socket(self, kind):
+    def open_socket(self, kind, family=socket.AF_INET):
         """A socket of this machine, in this process."""
         made = []
 
         def make():  # only this thread goes there
             with contextlib.suppress(OSError), open(f"/run/netns/{self.namespace}", "rb") as there:
                 if LIBC.setns(there.fileno(), CLONE_NEWNET) == 0:
-                    made.append(socket.socket(socket.AF_INET, kind))
+                    made.append(socket.socket(family, kind))
         thread = threading.Thread(target=make)
         thread.start()
         thread.join()
@@ -169,7 +170,7 @@ class Machine:
 
     def connect(self, address, timeout=None, kind=socket.SOCK_STREAM):
         """As socket.create_connection."""
-        made = self.open_socket(kind)
+        made = self.open_socket(kind, kit.family(address[0]))
         made.settimeout(timeout)
         try:
             made.connect(address)
@@ -239,7 +240,10 @@ class Loopback:
 # ---- the switch ----
 
 class Lab:
-    def __init__(self):
+    """`network`: NETWORK6 for machines that have nothing but IPv6."""
+
+    def __init__(self, network=NETWORK):
+        self.network = network
         self.tag = f"{PREFIX}{os.getpid()}x{next(COUNTER)}"
         self.machines, self.children = {}, []
         self.rules = []
@@ -248,7 +252,7 @@ class Lab:
         remove_stale()
         try:
             run("ip", "netns", "add", f"{self.tag}-switch")
-            batch = f"link add name switch type bridge\naddress add {NETWORK}.254/24 dev switch\nlink set switch up\n"
+            batch = f"link add name switch type bridge\naddress add {NETWORK}254/24 dev switch\nlink set switch up\n"
             run("ip", "-n", f"{self.tag}-switch", "-batch", "-", stdin=batch)
         except BaseException:
             remove(self.tag)
@@ -273,7 +277,7 @@ class Lab:
         """A new machine; its address is the next one of the network unless given."""
         if len(f"to-{name}") > 15:
             raise ValueError(f"{name}: no name for an interface")
-        self.machines[name] = Machine(self, name, address or f"{NETWORK}.{len(self.machines) + 1}")
+        self.machines[name] = Machine(self, name, address or f"{self.network}{len(self.machines) + 1}")
         return self.machines[name]
 
     def cluster(self, folder, count, replication, **options):

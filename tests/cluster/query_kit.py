@@ -100,9 +100,12 @@ def whole(name, done, flows, damage=None):
 
 
 class Site:
-    def __init__(self, folder, count, replication, roles=None, window=60):
+    """`network`: as of lab_kit.Lab. `options`: of lab_kit.Cluster."""
+
+    def __init__(self, folder, count, replication, roles=None, window=60, network=lab_kit.NETWORK, **options):
         self.folder = pathlib.Path(folder)
-        self.lab = lab_kit.Lab()
+        self.lab = lab_kit.Lab(network)
+        self.options = options
         self.wish = (count, replication, roles, window)
         self.guards = {}  # name of the machine: its sshd
 
@@ -122,12 +125,16 @@ class Site:
         self.key("client")
         self.key("host")
         shutil.copyfile(self.folder / "client.pub", self.folder / "authorized")
-        self.cluster = self.lab.cluster(self.folder, count, replication, roles=roles, window=window)
+        self.cluster = self.lab.cluster(self.folder, count, replication, roles=roles, window=window, **self.options)
         self.outside = self.lab.machine("x1")
         for node in self.cluster.nodes:
             self.guard(node.machine)
+        self.prepare()
         self.cluster.start()
         self.stores = [n.store for n in self.cluster.nodes if "subcollector" in n.roles]
+
+    def prepare(self):
+        """What a test does before the collectors start."""
 
     # ---- ssh ----
 
