@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/text.h"
 
 #include <pthread.h>
@@ -32,8 +33,15 @@ static void write_line(const struct sc_log *log, enum sc_log_level level, const 
 
 /* ---- limits ---- */
 
-struct place {
+/* What lines have in common that are counted together. */
+struct kind {
     const char *format; /* NULL: free */
+    uint64_t name;      /* a hash; 0: none */
+    uint32_t most;      /* lines in a minute */
+};
+
+struct place {
+    struct kind kind;
     uint64_t minute_ms; /* when it began; monotonic */
     uint32_t lines;     /* since then */
     uint64_t left_out;
@@ -67,13 +75,14 @@ void sc_log_limits_free(struct sc_log_limits *limits)
     free(limits);
 }
 
-/* A place is known by its format. There are fewer in the program than places here; were there more, the last would be shared. */
-static struct place *place_of(struct sc_log_limits *limits, const char *format)
+/* There are fewer kinds in the program than places here; were there more, the last would be shared. */
+static struct place *place_of(struct sc_log_limits *limits, const struct kind *kind)
 {
     struct place *p = limits->places;
-    while (p->format != NULL && p->format != format && p < &limits->places[PLACES - 1])
+    while (p->kind.format != NULL && (p->kind.format != kind->format || p->kind.name != kind->name) &&
+           p < &limits->places[PLACES - 1])
         p++;
-    p->format = format;
+    p->kind = *kind;
     return p;
 }
 
@@ -90,15 +99,15 @@ static void begin_minute(struct place *p, uint64_t mono_ms)
 }
 
 /* False: the text is left out. A new minute begins when it is told what was left out of the last. */
-static bool may_write(struct sc_log_limits *limits, const char *format, enum sc_log_level level,
+static bool may_write(struct sc_log_limits *limits, const struct kind *kind, enum sc_log_level level,
                       const char *text)
 {
     uint64_t now = sc_clock_mono_ms();
     pthread_mutex_lock(&limits->mutex);
-    struct place *p = place_of(limits, format);
+    struct place *p = place_of(limits, kind);
     if (p->lines == 0 || (is_over(p, now) && p->left_out == 0))
         begin_minute(p, now);
-    bool may = p->lines < SC_LOG_LINES;
+    bool may = p->lines < kind->most;
     if (may) {
         p->lines++;
     } else {
@@ -115,7 +124,8 @@ static bool take_left_out(struct sc_log_limits *limits, uint64_t mono_ms, struct
 {
     bool found = false;
     pthread_mutex_lock(&limits->mutex);
-    for (struct place *p = limits->places; !found && p < &limits->places[PLACES] && p->format != NULL; p++) {
+    for (struct place *p = limits->places; !found && p < &limits->places[PLACES] && p->kind.format != NULL;
+         p++) {
         found = p->left_out != 0 && is_over(p, mono_ms);
         if (found) {
             *out = *p;
@@ -153,20 +163,36 @@ void sc_log_set_level(struct sc_log *log, enum sc_log_level level)
         atomic_store(&log->limits->level, (int)level);
 }
 
-void sc_log(const struct sc_log *log, enum sc_log_level level, const char *format, ...)
+static void log_line(const struct sc_log *log, enum sc_log_level level, const struct kind *kind, va_list args)
 {
     char text[TEXT_MAX];
     if (log == NULL || log->stream == NULL || level > level_of(log))
         return;
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
+    int n = vsnprintf(text, sizeof(text), kind->format, args);
     if (n < 0)
         text[0] = '\0';
-    if (log->limits != NULL && level != SC_LOG_DEBUG && !may_write(log->limits, format, level, text))
+    if (log->limits != NULL && level != SC_LOG_DEBUG && !may_write(log->limits, kind, level, text))
         return;
     write_line(log, level, text);
+}
+
+void sc_log(const struct sc_log *log, enum sc_log_level level, const char *format, ...)
+{
+    const struct kind kind = {.format = format, .most = SC_LOG_LINES};
+    va_list args;
+    va_start(args, format);
+    log_line(log, level, &kind, args);
+    va_end(args);
+}
+
+void sc_log_complain(const struct sc_log *log, enum sc_log_level level, const char *name, const char *format,
+                     ...)
+{
+    const struct kind kind = {.format = format, .name = sc_hash_bytes(name, strlen(name), 0), .most = 1};
+    va_list args;
+    va_start(args, format);
+    log_line(log, level, &kind, args);
+    va_end(args);
 }
 
 bool sc_log_level_parse(const char *name, enum sc_log_level *out)

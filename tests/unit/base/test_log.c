@@ -107,6 +107,25 @@ static void what_is_left_out_is_told_once(void **state)
     end(&f);
 }
 
+/* A complaint is made once a minute about each name, with its count. */
+static void complaints_have_one_line_each(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    for (unsigned i = 0; i < 100; i++) {
+        sc_log_complain(&f.log, SC_LOG_WARNING, "alpha", "%s is full", "alpha");
+        sc_log_complain(&f.log, SC_LOG_WARNING, "beta", "%s is full", "beta");
+        sc_log_complain(&f.log, SC_LOG_ERROR, "", "cannot write, %u", i);
+    }
+    assert_int_equal(count(&f, "\n"), 3);
+    sc_log_tell_left_out(&f.log, UINT64_MAX);
+    assert_int_equal(count(&f, "alpha is full (the last of 99 like it that were left out)"), 1);
+    assert_int_equal(count(&f, "beta is full (the last of 99 like it that were left out)"), 1);
+    assert_int_equal(count(&f, "cannot write, 99 (the last of 99 like it that were left out)"), 1);
+    end(&f);
+}
+
 static void debug_lines_and_logs_without_limits_have_all(void **state)
 {
     (void)state;
@@ -150,6 +169,7 @@ UNIT(test_log)
         cmocka_unit_test(a_level_reaches_all_copies),
         cmocka_unit_test(each_format_has_its_lines),
         cmocka_unit_test(what_is_left_out_is_told_once),
+        cmocka_unit_test(complaints_have_one_line_each),
         cmocka_unit_test(debug_lines_and_logs_without_limits_have_all),
         cmocka_unit_test(threads_share_the_lines),
     };
