@@ -21,6 +21,7 @@ enum sc_status {
     SC_MALFORMED,   /* a message breaks its protocol; it is to be discarded and counted */
     SC_LIMIT,       /* a bound that protects this process was reached */
     SC_USAGE,       /* the user's input is wrong; the message shows where */
+    SC_TAKEN,       /* somebody else has it, for as long as he runs */
     SC_CANCELLED    /* stopped on request (signal, deadline) */
 };
 

@@ -153,19 +153,22 @@ static enum sc_status make_all(const struct sc_admin_certs *what, const struct s
     return status;
 }
 
+static int fail(const struct sc_error *err, int code)
+{
+    fprintf(stderr, "sc-admin: %s\n", err->message);
+    return code;
+}
+
 int sc_admin_make_certs(const struct sc_admin_certs *what)
 {
     struct sc_cluster members;
     struct sc_error err;
-    enum sc_status status = sc_cluster_load(what->cluster, &members, &err);
-    if (status == SC_OK) {
-        status = make_all(what, &members, &err);
-        sc_cluster_free(&members);
-    }
-    if (status != SC_OK) {
-        fprintf(stderr, "sc-admin: %s\n", err.message);
-        return status == SC_USAGE ? SC_EXIT_USAGE : EXIT_FAILURE;
-    }
+    if (sc_cluster_load(what->cluster, &members, &err) != SC_OK)
+        return fail(&err, SC_EXIT_USAGE);
+    enum sc_status status = make_all(what, &members, &err);
+    sc_cluster_free(&members);
+    if (status != SC_OK)
+        return fail(&err, status == SC_USAGE ? SC_EXIT_USAGE : EXIT_FAILURE);
     puts("Each node gets " SC_TLS_AUTHORITY
          ".pem, and the two files with its name; its configuration says `tls:` and the folder.\n"
          "The key of the authority (" SC_TLS_AUTHORITY ".key) stays here, and nobody else reads it.");

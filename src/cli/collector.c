@@ -168,7 +168,7 @@ static int read_captures(struct arguments *args)
         fputs("\r\033[K", stderr);
     sc_config_free(&config);
     if (status != SC_OK)
-        return fail(EXIT_NOTHING, &err);
+        return fail(status == SC_USAGE ? SC_EXIT_USAGE : EXIT_NOTHING, &err);
     print_summary(&summary);
     return judge(&summary);
 }
@@ -217,7 +217,7 @@ static int collect(struct arguments *args)
         return fail(SC_EXIT_USAGE, &err);
     const struct sc_collector_options options = {.stream = stderr, .configure = configure, .arg = args};
     enum sc_status status = sc_collector_run(&options, &err);
-    return status == SC_OK ? EXIT_SUCCESS : fail(EXIT_FAILURE, &err);
+    return status == SC_OK ? EXIT_SUCCESS : fail(status == SC_USAGE ? SC_EXIT_USAGE : EXIT_FAILURE, &err);
 }
 
 /* ---- arguments ---- */

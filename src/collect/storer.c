@@ -91,8 +91,8 @@ static void note_failure(struct sc_storer *s, const struct sc_error *err)
         s->stats.blocked_ms = now;
         s->retry_pause_ms = RETRY_FIRST_MS;
         s->reminded_ms = now;
-        sc_log(&s->options.log, SC_LOG_ERROR,
-               "%s; received flows are kept in memory and stored when this passes", err->message);
+        sc_log_complain(&s->options.log, SC_LOG_ERROR, "",
+                        "%s; received flows are kept in memory and stored when this passes", err->message);
     } else {
         s->retry_pause_ms = s->retry_pause_ms * 2 < RETRY_MOST_MS ? s->retry_pause_ms * 2 : RETRY_MOST_MS;
         if (now - s->reminded_ms >= REMIND_MS) {
@@ -110,8 +110,8 @@ static void note_success(struct sc_storer *s)
         return;
     s->stats.blocked = false;
     s->stats.problem[0] = '\0';
-    sc_log(&s->options.log, SC_LOG_WARNING, "the store takes flows again after %llu s",
-           (unsigned long long)(sc_clock_mono_ms() - s->stats.blocked_ms) / 1000);
+    sc_log_complain(&s->options.log, SC_LOG_WARNING, "", "the store takes flows again after %llu s",
+                    (unsigned long long)(sc_clock_mono_ms() - s->stats.blocked_ms) / 1000);
 }
 
 /* What a failed file held may not be durable: it is appended once more, under the same batch ids. */
@@ -326,8 +326,9 @@ enum sc_status sc_storer_start(const struct sc_storer_options *options, struct s
     if (gethostname(s->host, sizeof(s->host) - 1) != 0 || s->host[0] == '\0')
         snprintf(s->host, sizeof(s->host), "collector");
     enum sc_status status = open_and_run(s, err == NULL ? &unwanted : err);
-    *out = s;
-    if (status != SC_OK)
+    if (status == SC_OK)
+        *out = s;
+    else
         free_storer(s);
     return status;
 }

@@ -28,6 +28,7 @@ static const uint8_t public_statuses[] = {
     [SC_MALFORMED] = LIBSC_MALFORMED,
     [SC_LIMIT] = LIBSC_LIMIT,
     [SC_USAGE] = LIBSC_USAGE,
+    [SC_TAKEN] = LIBSC_IO,
     [SC_CANCELLED] = LIBSC_IO,
 };
 

@@ -78,7 +78,7 @@ struct sc_store_writer *sc_store_writer_open(const char *path, const struct sc_s
 
 /*
  * Creates the folder and takes the lock that a writer takes, for a process that uses the store without writing segments. *fd is
- * closed to give it back. @return SC_OK, SC_USAGE (another has it), SC_IO.
+ * closed to give it back. @return SC_OK, SC_TAKEN (another has it), SC_IO.
  */
 enum sc_status sc_store_lock(const char *path, int *fd, struct sc_error *err);
 

@@ -70,7 +70,7 @@ static enum sc_status take_lock(struct sc_io *io, const char *store, int *handle
         return sc_fail_errno(err, -*handle, "cannot write to the store %s", store);
     int locked = io->ops->lock(io, *handle);
     if (locked == -EWOULDBLOCK)
-        return sc_fail(err, SC_USAGE,
+        return sc_fail(err, SC_TAKEN,
                        "another collector is writing to the store %s; stop it or choose another store",
                        store);
     return locked == 0 ? SC_OK : sc_fail_errno(err, -locked, "cannot lock %s", path);

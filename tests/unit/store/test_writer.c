@@ -502,7 +502,7 @@ static void one_writer_at_a_time(void **state)
     struct sc_error err = {0};
     struct sc_store_writer *w = open_store(path);
     assert_null(sc_store_writer_open(path, NULL, &err));
-    assert_int_equal(err.status, SC_USAGE);
+    assert_int_equal(err.status, SC_TAKEN);
     assert_non_null(strstr(err.message, path));
     sc_store_writer_close(w, NULL);
     sc_store_writer_close(open_store(path), NULL);
