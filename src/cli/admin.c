@@ -10,6 +10,7 @@
 #include "daemon/control.h"
 #include "daemon/door.h"
 #include "filter/time_range.h"
+#include "relay/link.h"
 #include "store/catalogue.h"
 #include "store/maintain.h"
 #include "store/store.h"
@@ -229,7 +230,9 @@ static const char *state_of(const json_t *member)
         return "-";
     if (json_is_true(json_object_get(member, "usable")))
         return json_is_true(json_object_get(member, "slow")) ? "slow" : "takes";
-    return json_is_true(json_object_get(member, "full")) ? "full" : "DEAD";
+    if (!json_is_true(json_object_get(member, "full")))
+        return "DEAD";
+    return integer(member, "free_bytes") < SC_LINK_LEAST_FREE ? "full" : "ill";
 }
 
 static void print_members(const json_t *members)
@@ -324,6 +327,9 @@ static void print_cluster(const json_t *cluster)
             printf("PROBLEM   %" PRIu64 " batches refused by the disk, %" PRIu64 " damaged, %" PRIu64
                    " connections closed as malformed\n",
                    integer(own, "refused"), integer(own, "damaged"), integer(own, "malformed"));
+        print_if(json_object_get(own, "link_refused"), "window", "PROBLEM   ",
+                 " batches and tallies are of windows that cannot be, or more than a day ahead: are the "
+                 "clocks right?");
     }
     print_members(json_object_get(cluster, "members"));
 }

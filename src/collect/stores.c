@@ -67,8 +67,8 @@ static void seal(struct sc_stores *s, struct sc_stores_lane *l, uint64_t before_
     struct sc_error err;
     sc_stores_commit(s);
     if (sc_store_writer_seal(l->writer, before_ms, &err) != SC_OK)
-        sc_log(s->options.log, SC_LOG_WARNING, "%s; the windows stay readable in their live files",
-               err.message);
+        sc_log_complain(s->options.log, SC_LOG_WARNING, "",
+                        "%s; the windows stay readable in their live files", err.message);
 }
 
 static void seal_ended(struct sc_stores *s, struct sc_stores_lane *l, uint64_t now_ms)

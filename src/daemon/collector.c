@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "collect/keeper.h"
 #include "daemon/accepts.h"
+#include "daemon/announce.h"
 #include "daemon/control.h"
 #include "daemon/door.h"
 #include "daemon/notify.h"
@@ -56,6 +57,7 @@ struct collector {
     struct sc_control *control;
     uint64_t started_ms, started_mono_ms;
     struct sc_keeper *keeper;
+    const char *ended_by;
 };
 
 /* Flows of exporters come to nodes that store them or are proxies. */
@@ -454,10 +456,12 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 {
     struct collector *c = arg;
     (void)what;
-    if (number == SIGHUP)
+    if (number == SIGHUP) {
         reload(c);
-    else
-        event_base_loopbreak(c->base);
+        return;
+    }
+    c->ended_by = number == SIGTERM ? "SIGTERM" : "SIGINT";
+    event_base_loopbreak(c->base);
 }
 
 /* What the receivers learned of templates goes to the disk and to other proxies, and comes from them. */
@@ -746,17 +750,39 @@ static enum sc_status start(struct collector *c, struct sc_error *err)
 #define ROOM_MS  10000u /* for the outbox to get room for what is in the queue */
 #define DRAIN_MS 3000u  /* then, for subcollectors to take what it holds */
 
+static void sum_store(struct sc_announce_sums *sums, const struct sc_store_stats *store)
+{
+    sums->stores = true;
+    sums->flows = store->flows;
+    sums->options = store->options;
+}
+
 /* The proxy first: it may be its own subcollector. */
-static enum sc_status stop_storing(struct collector *c, struct sc_error *err)
+static void stop_relay(struct collector *c, struct sc_announce_sums *sums)
+{
+    struct sc_proxy_stats proxy = {0};
+    struct sc_lane_store_stats lanes = {0};
+    sc_proxy_finish(c->proxy, ROOM_MS, DRAIN_MS, &proxy);
+    sc_holder_stop(c->holder, &lanes);
+    sums->accepts = c->proxy != NULL;
+    sums->accepted = proxy.records;
+    sums->waits = proxy.dispatch.records;
+    sums->lost += proxy.lost_records;
+    if (c->holder != NULL)
+        sum_store(sums, &lanes.stores.store);
+}
+
+static enum sc_status stop_storing(struct collector *c, struct sc_announce_sums *sums, struct sc_error *err)
 {
     struct sc_storer_stats stats;
     if (c->queue != NULL)
         sc_queue_close(c->queue);
-    sc_proxy_finish(c->proxy, ROOM_MS, DRAIN_MS);
-    sc_holder_stop(c->holder);
+    stop_relay(c, sums);
     if (c->storer == NULL)
         return SC_OK;
     enum sc_status status = sc_storer_finish(c->storer, false, &stats, err);
+    sum_store(sums, &stats.stores.store);
+    sums->lost += stats.lost_records;
     if (stats.lost_records != 0)
         sc_log(&c->log, SC_LOG_ERROR, "%llu records could not be stored",
                (unsigned long long)stats.lost_records);
@@ -773,8 +799,19 @@ static void free_events(struct collector *c)
     sc_loop_free(c->base);
 }
 
+static uint64_t count_dropped(const struct collector *c)
+{
+    uint64_t sum = 0;
+    struct sc_intake_stats s;
+    for (uint32_t i = 0; i < c->receiver_count; i++) {
+        sc_receiver_get_intake(c->receivers[i], &s);
+        sum += s.dropped_full + s.dropped_aside;
+    }
+    return sum;
+}
+
 /* Receivers first, so that all they have is in the queue; `err` is that of the storing. */
-static enum sc_status stop(struct collector *c, struct sc_error *err)
+static enum sc_status stop(struct collector *c, struct sc_announce_sums *sums, struct sc_error *err)
 {
     uint64_t until_ms = sc_clock_mono_ms() + SC_RECEIVER_LAST_MS; /* for all of them together */
     sc_proxy_end(c->proxy);                                       /* it is to give them room */
@@ -782,9 +819,10 @@ static enum sc_status stop(struct collector *c, struct sc_error *err)
         sc_receiver_end(c->receivers[i], until_ms);
     for (uint32_t i = 0; i < c->receiver_count; i++)
         sc_receiver_stop(c->receivers[i]);
+    *sums = (struct sc_announce_sums){.lost = count_dropped(c)};
     sc_keeper_finish(c->keeper);
     sc_forward_close(c->forward, SC_FORWARD_DRAIN_MS);
-    enum sc_status status = stop_storing(c, err);
+    enum sc_status status = stop_storing(c, sums, err);
     sc_forward_free(c->forward);
     free_events(c);
     for (uint32_t i = 0; i < c->receiver_count; i++)
@@ -809,20 +847,33 @@ static void block_signals(sigset_t *before)
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
+static void say_begun(const struct collector *c)
+{
+    const struct sc_announce who = {.config = &c->config,
+                                    .cluster = c->config.cluster == NULL ? NULL : &c->cluster,
+                                    .self = c->self,
+                                    .tls = c->tls != NULL};
+    sc_announce_begin(&who, &c->log);
+}
+
 static enum sc_status run(struct collector *c, struct sc_error *err)
 {
     sigset_t before;
     struct sc_error ending;
+    struct sc_announce_sums sums;
     block_signals(&before);
     enum sc_status status = start(c, err);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (status == SC_OK) {
+        say_begun(c);
         sc_notify("READY=1\n");
         event_base_dispatch(c->base);
         sc_notify("STOPPING=1\n");
-        sc_log(&c->log, SC_LOG_INFO, "ending");
+        sc_log(&c->log, SC_LOG_INFO, "ending, by %s", c->ended_by);
     }
-    enum sc_status stopped = stop(c, &ending);
+    enum sc_status stopped = stop(c, &sums, &ending);
+    if (c->ended_by != NULL)
+        sc_announce_end(c->ended_by, &sums, &c->log);
     if (status == SC_OK && stopped != SC_OK) {
         *err = ending;
         status = stopped;

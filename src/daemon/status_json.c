@@ -351,6 +351,7 @@ static void holder_as_storer(const struct sc_status_source *source, struct sc_st
     sc_holder_get_stats(source->holder, &stats);
     out->stores = stats.store.stores;
     out->blocked = stats.store.full;
+    snprintf(out->problem, sizeof(out->problem), "%s", stats.store.problem);
     out->retries = stats.store.refused;
 }
 

@@ -702,7 +702,7 @@ enum sc_status sc_holder_start(const struct sc_holder_options *options, struct s
             status = sc_fail_errno(err, failed, "cannot start the link's thread");
     }
     if (status != SC_OK) {
-        sc_lane_store_stop(h->store);
+        sc_lane_store_stop(h->store, NULL);
         free_holder(h);
         return status;
     }
@@ -744,13 +744,13 @@ void sc_holder_set_retention(struct sc_holder *h, const struct sc_retention *ret
     sc_lane_store_set_retention(h->store, retention);
 }
 
-void sc_holder_stop(struct sc_holder *h)
+void sc_holder_stop(struct sc_holder *h, struct sc_lane_store_stats *last)
 {
     if (h == NULL)
         return;
     atomic_store(&h->stopping, true);
     sc_wake_up(h->wake);
     pthread_join(h->thread, NULL);
-    sc_lane_store_stop(h->store);
+    sc_lane_store_stop(h->store, last);
     free_holder(h);
 }

@@ -53,7 +53,7 @@ enum sc_status sc_holder_set_cluster(struct sc_holder *holder, const struct sc_c
 void sc_holder_set_tls(struct sc_holder *holder, struct sc_tls *tls);
 /* Soon. Any thread. */
 void sc_holder_set_retention(struct sc_holder *holder, const struct sc_retention *retention);
-/* Makes durable what came, and frees. NULL is allowed. */
-void sc_holder_stop(struct sc_holder *holder);
+/* Makes durable what came, and frees. NULL is allowed. *last (may be NULL): the last figures of the store. */
+void sc_holder_stop(struct sc_holder *holder, struct sc_lane_store_stats *last);
 
 #endif

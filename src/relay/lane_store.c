@@ -17,7 +17,6 @@
 #define TIGHT_BYTES      ((uint64_t)64 << 20)
 #define SYNC_BYTES       ((uint64_t)16 << 20)
 #define SYNC_AFTER_MS    200u
-#define LEAST_FREE       ((uint64_t)64 << 20)
 #define FULL_FOR_MS      5000u
 #define REMEMBERED_IDS   (1u << 20) /* of each of two generations */
 #define NEWS_MS          50u        /* of the disk's time that news may take in one go */
@@ -189,9 +188,10 @@ static void refuse(struct sc_lane_store *s, struct sc_lane_batch *b, const struc
 {
     uint64_t now = sc_clock_mono_ms();
     s->stats.refused++;
+    snprintf(s->stats.problem, sizeof(s->stats.problem), "%.255s", err->message);
     if (now >= s->full_until_ms)
-        sc_log(&s->options.log, SC_LOG_ERROR, "%s; the proxies keep their batches and send them elsewhere",
-               err->message);
+        sc_log_complain(&s->options.log, SC_LOG_ERROR, "",
+                        "%s; the proxies keep their batches and send them elsewhere", err->message);
     s->full_until_ms = now + FULL_FOR_MS;
     done(s, b, SC_LANE_LOST);
 }
@@ -200,6 +200,7 @@ static void accept(struct sc_lane_store *s, struct sc_lane_batch *b)
 {
     s->stats.batches++;
     s->stats.records += b->head.records;
+    s->stats.problem[0] = '\0';
     remember(s, &b->head.id);
     done(s, b, SC_LANE_DURABLE);
 }
@@ -224,10 +225,6 @@ static void on_committed(void *arg, const struct sc_error *failure)
 static enum sc_status check(const struct sc_lane_batch *b, struct sc_encoded_group *out, struct sc_error *err)
 {
     const struct sc_batch_head *h = &b->head;
-    if (!is_window(h->window_ms, h->window_s))
-        return sc_fail(err, SC_USAGE,
-                       "a proxy sends a window of %u s that begins %llu ms after 1970: is its clock right?",
-                       h->window_s, (unsigned long long)h->window_ms);
     SC_TRY(sc_row_group_check(b->bytes, h->size, out, err));
     bool same = out->span.stream == h->id.stream && out->span.lane == h->id.lane &&
                 out->span.sequence == h->id.sequence && out->ref.rows == h->records &&
@@ -267,6 +264,11 @@ static void not_whole(struct sc_lane_store *s, struct sc_lane_batch *b, const st
 static bool is_taken(struct sc_lane_store *s, struct sc_lane_batch *b, struct sc_encoded_group *group)
 {
     struct sc_error err;
+    if (!is_window(b->head.window_ms, b->head.window_s)) {
+        note(s, SC_REFUSAL_WINDOW, b->proxy);
+        turn_away(s, b);
+        return false;
+    }
     if (check(b, group, &err) != SC_OK) {
         not_whole(s, b, &err);
         return false;
@@ -412,7 +414,8 @@ static void take_news(struct sc_lane_store *s, uint64_t most_ms)
 static void publish(struct sc_lane_store *s)
 {
     sc_stores_get_stats(&s->stores, &s->stats.stores);
-    s->stats.full = s->stats.stores.disk.free_bytes < LEAST_FREE || sc_clock_mono_ms() < s->full_until_ms;
+    s->stats.full =
+        s->stats.stores.disk.free_bytes < SC_LINK_LEAST_FREE || sc_clock_mono_ms() < s->full_until_ms;
     pthread_mutex_lock(&s->mutex);
     s->published = s->stats;
     pthread_mutex_unlock(&s->mutex);
@@ -738,7 +741,7 @@ void sc_lane_store_get_stats(struct sc_lane_store *s, struct sc_lane_store_stats
     pthread_mutex_unlock(&s->mutex);
 }
 
-void sc_lane_store_stop(struct sc_lane_store *s)
+void sc_lane_store_stop(struct sc_lane_store *s, struct sc_lane_store_stats *last)
 {
     if (s == NULL)
         return;
@@ -747,6 +750,8 @@ void sc_lane_store_stop(struct sc_lane_store *s)
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->mutex);
     pthread_join(s->thread, NULL);
+    if (last != NULL)
+        sc_lane_store_get_stats(s, last);
     sc_stores_close(&s->stores, false, NULL, NULL);
     free_store(s);
 }

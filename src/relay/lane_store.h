@@ -67,7 +67,8 @@ struct sc_lane_store_stats {
     uint64_t refused;          /* by the disk */
     uint64_t damaged;          /* no whole row groups, or not what their heads said */
     uint64_t waiting_bytes;
-    bool full;
+    bool full;         /* too little is free, or the disk refused something just now */
+    char problem[256]; /* the last that it refused for; empty when all is well */
     struct sc_stores_stats stores;
 };
 
@@ -97,7 +98,7 @@ uint32_t sc_lane_store_descriptors(uint32_t members);
 
 void sc_lane_store_get_stats(struct sc_lane_store *store, struct sc_lane_store_stats *out);
 
-/* Makes durable what was handed over, closes the stores, ends the thread, frees. NULL is allowed. */
-void sc_lane_store_stop(struct sc_lane_store *store);
+/* Makes durable what was handed over, closes the stores, ends the thread, frees. NULL is allowed. *last (may be NULL): the last figures. */
+void sc_lane_store_stop(struct sc_lane_store *store, struct sc_lane_store_stats *last);
 
 #endif

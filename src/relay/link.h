@@ -91,9 +91,13 @@ struct sc_link_ack {
     uint64_t first, last;
 };
 
+#define SC_LINK_LEAST_FREE                                                                                   \
+    ((uint64_t)64 << 20) /* of a subcollector's disk; with less it takes no new batches */
+
 struct sc_link_beat {
     uint64_t free_bytes;
-    bool full; /* takes no new batches */
+    bool
+        full; /* takes no new batches: for want of room or, when more than SC_LINK_LEAST_FREE is free, because the disk refuses */
 };
 
 /* The batches of one stream, lane and window. */

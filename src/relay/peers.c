@@ -87,13 +87,17 @@ static void refuse(struct peer *p, enum sc_refusal why)
 static void say_usable(const struct peer *p, bool usable)
 {
     const struct sc_log *log = &p->peers->options.log;
+    char name_and_why[SC_CLUSTER_NAME_MAX + sizeof(p->view.problem)];
+    snprintf(name_and_why, sizeof(name_and_why), "%s %s", name_of(p), p->view.problem);
     if (usable)
-        sc_log(log, SC_LOG_INFO, "%s takes batches", name_of(p));
+        sc_log_complain(log, SC_LOG_INFO, name_of(p), "%s takes batches", name_of(p));
     else if (p->io != NULL)
-        sc_log(log, SC_LOG_WARNING, "%s is full: its batches go to others", name_of(p));
+        sc_log_complain(log, SC_LOG_WARNING, name_of(p), "%s %s: its batches go to others", name_of(p),
+                        p->view.free_bytes < SC_LINK_LEAST_FREE ? "is full"
+                                                                : "has a disk that refuses what it is given");
     else
-        sc_log(log, SC_LOG_WARNING, "%s is not connected (%s): its batches go to others", name_of(p),
-               p->view.problem);
+        sc_log_complain(log, SC_LOG_WARNING, name_and_why,
+                        "%s is not connected (%s): its batches go to others", name_of(p), p->view.problem);
 }
 
 /* At the start, and when the network was away: the others are about to come, too. */
@@ -316,14 +320,15 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
     if (p->secret && !sc_tls_is(p->io, name_of(p)))
         return SC_UNSUPPORTED;
     if (strcmp(hello->name, name_of(p)) != 0) {
-        sc_log(&p->peers->options.log, SC_LOG_ERROR,
-               "at the address of %s answers \"%s\": the membership files differ", name_of(p), hello->name);
+        sc_log_complain(&p->peers->options.log, SC_LOG_ERROR, name_of(p),
+                        "at the address of %s answers \"%s\": the membership files differ", name_of(p),
+                        hello->name);
         return SC_UNSUPPORTED;
     }
     if (hello->cluster_version != c->version)
-        sc_log(&p->peers->options.log, SC_LOG_WARNING,
-               "%s has version %llu of the membership file, this node %llu", name_of(p),
-               (unsigned long long)hello->cluster_version, (unsigned long long)c->version);
+        sc_log_complain(&p->peers->options.log, SC_LOG_WARNING, name_of(p),
+                        "%s has version %llu of the membership file, this node %llu", name_of(p),
+                        (unsigned long long)hello->cluster_version, (unsigned long long)c->version);
     return SC_OK;
 }
 
@@ -341,9 +346,10 @@ static enum sc_status on_refused(void *arg, const struct sc_batch_id *id)
     if (!sc_dispatch_refused(p->peers->options.dispatch, p->member, id, sc_clock_mono_ms()))
         refuse(p, SC_REFUSAL_ACK);
     else
-        sc_log(&p->peers->options.log, SC_LOG_WARNING,
-               "%s does not take a batch, its log says why: others get it, and it is offered again later",
-               name_of(p));
+        sc_log_complain(
+            &p->peers->options.log, SC_LOG_WARNING, name_of(p),
+            "%s does not take a batch, its log says why: others get it, and it is offered again later",
+            name_of(p));
     return SC_OK;
 }
 
@@ -393,7 +399,8 @@ static void on_read(struct bufferevent *io, void *arg)
     p->heard_ms = sc_clock_mono_ms();
     enum sc_status status = sc_link_drain(bufferevent_get_input(io), &p->reader, &err);
     if (status != SC_OK) {
-        sc_log(&p->peers->options.log, SC_LOG_WARNING, "%s: %s", name_of(p), err.message);
+        sc_log_complain(&p->peers->options.log, SC_LOG_WARNING, name_of(p), "%s: %s", name_of(p),
+                        err.message);
         if (status == SC_MALFORMED)
             refuse(p, SC_REFUSAL_MALFORMED);
         hang_up(p, err.message);

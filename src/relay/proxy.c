@@ -92,7 +92,8 @@ static void note_problem(struct sc_proxy *p, const struct sc_error *err)
 {
     snprintf(p->stats.problem, sizeof(p->stats.problem), "%.255s", err->message);
     if (!p->stats.blocked) {
-        sc_log(&p->options.log, SC_LOG_ERROR, "%s; nothing is accepted until this passes", err->message);
+        sc_log_complain(&p->options.log, SC_LOG_ERROR, "", "%s; nothing is accepted until this passes",
+                        err->message);
         p->stats.blocked_ms = sc_clock_mono_ms();
     }
     p->stats.blocked = true;
@@ -119,6 +120,7 @@ static void lose_last(struct sc_proxy *p, const struct sc_batch *batch)
 {
     struct sc_drops drops = {0};
     sc_drops_note(&drops, batch, SC_DROP_OUTBOX);
+    p->stats.lost_records += batch->rows;
     account(p, &drops);
     sc_drops_free(&drops);
 }
@@ -129,8 +131,9 @@ static void lose(struct sc_proxy *p, const struct sc_batch *batch, const char *w
     struct sc_tally_count lost = {0};
     lost.batches[batch->record_kind] = 1;
     lost.records[batch->record_kind] = batch->rows;
+    p->stats.lost_records += batch->rows;
     sc_accounts_lose(p->accounts, batch->window_ms, p->options.window_s, &lost);
-    sc_log(&p->options.log, SC_LOG_ERROR, "%u records are lost: %s", batch->rows, why);
+    sc_log_complain(&p->options.log, SC_LOG_ERROR, "", "%u records are lost: %s", batch->rows, why);
 }
 
 /* One that the outbox refused goes on in memory: at the end only, while members are there to make it durable. */
@@ -156,7 +159,7 @@ static bool accept_batch(struct sc_proxy *p, struct sc_accepted *batch)
         nap(RETRY_MS);
     }
     if (p->stats.blocked)
-        sc_log(&p->options.log, SC_LOG_WARNING, "batches are accepted again");
+        sc_log_complain(&p->options.log, SC_LOG_WARNING, "", "batches are accepted again");
     p->stats.blocked = false;
     p->stats.problem[0] = '\0';
     return true;
@@ -459,7 +462,7 @@ static void tell_left(const struct sc_proxy *p, const struct sc_dispatch_stats *
             (unsigned long long)left->unwritten, (unsigned long long)left->unwritten_records);
 }
 
-void sc_proxy_finish(struct sc_proxy *p, uint64_t patience_ms, uint64_t drain_ms)
+void sc_proxy_finish(struct sc_proxy *p, uint64_t patience_ms, uint64_t drain_ms, struct sc_proxy_stats *last)
 {
     if (p == NULL)
         return;
@@ -471,5 +474,7 @@ void sc_proxy_finish(struct sc_proxy *p, uint64_t patience_ms, uint64_t drain_ms
     sc_dispatch_abandon(p->dispatch);
     if (left.batches == left.unwritten)
         sc_peers_end(p->peers);
+    if (last != NULL)
+        sc_proxy_get_stats(p, last);
     free_proxy(p);
 }

@@ -40,6 +40,7 @@ struct sc_proxy_options {
 struct sc_proxy_stats {
     uint64_t stream;
     uint64_t batches, records; /* accepted since the start */
+    uint64_t lost_records;     /* decoded, and never accepted */
     uint64_t replayed;         /* batches that an earlier process left */
     bool blocked;              /* the outbox takes nothing */
     uint64_t blocked_ms;       /* monotonic: since then */
@@ -68,8 +69,10 @@ void sc_proxy_end(struct sc_proxy *proxy);
 /*
  * After sc_proxy_end, when the queue was closed: accepts all that is in it, waits up to `drain_ms` until it is with the subcollectors, ends the threads,
  * frees. An outbox that takes nothing is tried again for `patience_ms`; what finds no room then is dropped, accounted and told. What
- * is not acknowledged stays in the outbox for the next start; what is in memory only has the time of both. NULL is allowed.
+ * is not acknowledged stays in the outbox for the next start; what is in memory only has the time of both. NULL is allowed. *last (may be
+ * NULL): the last figures.
  */
-void sc_proxy_finish(struct sc_proxy *proxy, uint64_t patience_ms, uint64_t drain_ms);
+void sc_proxy_finish(struct sc_proxy *proxy, uint64_t patience_ms, uint64_t drain_ms,
+                     struct sc_proxy_stats *last);
 
 #endif

@@ -49,9 +49,9 @@ static void retire_inputs(struct sc_io *io, const struct sc_log *log, const stru
         else
             result = io->ops->unlink(io, job->inputs[i]);
         if (result < 0)
-            sc_log(log, SC_LOG_WARNING,
-                   "%s is sealed but cannot be removed (%d); its records are counted once", job->inputs[i],
-                   -result);
+            sc_log_complain(log, SC_LOG_WARNING, "",
+                            "%s is sealed but cannot be removed (%d); its records are counted once",
+                            job->inputs[i], -result);
     }
 }
 
@@ -170,7 +170,8 @@ static void run_job(struct sc_sealer *sealer, struct sc_seal_job *job)
     if (status != SC_OK)
         note_failed(job, status, &err);
     if (status != SC_OK && status != SC_CANCELLED)
-        sc_log(sealer->log, SC_LOG_ERROR, "cannot seal %s, will try again: %s", job->sealed, err.message);
+        sc_log_complain(sealer->log, SC_LOG_ERROR, "", "cannot seal %s, will try again: %s", job->sealed,
+                        err.message);
     pthread_mutex_lock(&sealer->mutex);
     if (status == SC_OK) {
         sealer->segments++;

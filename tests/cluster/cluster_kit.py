@@ -215,6 +215,36 @@ class Cluster:
         return "\n".join(f"--- {n.name}\n{n.log.read_text()}" for n in self.nodes if n.log.exists())
 
 
+# ---- clocks ----
+
+CLOCK = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <time.h>
+int clock_gettime(clockid_t id, struct timespec *out)
+{
+    static int (*real)(clockid_t, struct timespec *);
+    if (real == NULL)
+        real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(id, out);
+    if (id == CLOCK_REALTIME && getenv("SC_AHEAD_S") != NULL)
+        out->tv_sec += atol(getenv("SC_AHEAD_S"));
+    return result;
+}
+"""
+
+
+def other_clock(folder, ahead_s):
+    """The environment of a node whose wall clock is so far ahead: a library is loaded before the system's."""
+    library = pathlib.Path(folder) / "clock.so"
+    source = library.with_suffix(".c")
+    source.write_text(CLOCK)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"], check=True)
+    options = ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0"]))
+    return {"LD_PRELOAD": str(library), "SC_AHEAD_S": str(ahead_s), "ASAN_OPTIONS": options}
+
+
 # ---- numbered flows ----
 
 FIELDS = [(148, 8), (8, 4), (12, 4), (7, 2), (11, 2), (4, 1), (1, 8), (2, 8), (152, 8), (153, 8)]

@@ -23,10 +23,10 @@ def send_parts(proxy, exporter):
 
 
 def one_refuses(folder):
-    """One node has windows of another length."""
+    """One node's clock is two days behind: to it, all windows lie far ahead."""
     c = kit.Cluster(folder, 4, 2, roles=[["proxy"], ["subcollector"], ["subcollector"], ["subcollector"]])
     proxy, odd = c.nodes[0], c.nodes[3]
-    odd.window = 30
+    odd.env = kit.other_clock(folder, -2 * 86400)
     c.start()
     exporter = kit.Exporter(proxy)
     wanted = send_parts(proxy, exporter)
@@ -34,25 +34,32 @@ def one_refuses(folder):
     exporter.close()
     kit.check("one refuses: nobody died of it", all(member(proxy, n.name, "deaths") == 0 for n in c.nodes[1:]), c.logs())
     kit.check("one refuses: it was offered some", "does not take a batch" in proxy.log.read_text(), c.logs())
-    kit.check("one refuses: it says why", "the link refused batches that are damaged, or of windows of another length" in odd.log.read_text(),
+    kit.check("one refuses: it says why", "the link refused batches and tallies of windows that cannot be, or more than a day ahead" in odd.log.read_text(),
               odd.log.read_text())
+    status = odd.status()["cluster"]["subcollector"]
+    kit.check("one refuses: and calls none damaged", status["damaged"] == status["link_refused"]["batch"] == 0 and
+              status["link_refused"]["window"] > 0, status)
+    told = subprocess.run([str(kit.BUILD / "bin" / "sc-admin"), "status", str(odd.store)], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, check=False).stdout
+    kit.check("one refuses: the status says it in its words", "more than a day ahead: are the clocks right?" in told and
+              "damaged" not in told, told)
     kit.check("one refuses: all have two copies", proxy.status()["cluster"]["proxy"]["released_short"] == 0, proxy.status()["cluster"])
     kit.check("one refuses: all end with 0", set(c.stop()) == {0}, c.logs())
     kit.check_numbers("one refuses: every flow once", [n.store for n in c.nodes[1:3]], wanted)
 
 
 def all_refuse(folder):
-    """The outbox holds what was cut before the operator changed the length of the windows on all nodes."""
+    """The outbox holds what was cut while the proxy's clock was ahead."""
     c = kit.Cluster(folder, 3, 2, roles=[["proxy"], ["subcollector"], ["subcollector"]], window=60)
     proxy, stores = c.nodes[0], [n.store for n in c.nodes[1:]]
-    proxy.window = 300
+    proxy.env = kit.other_clock(folder, 3 * 86400)
     proxy.start()
     exporter = kit.Exporter(proxy)
     exporter.send(10**6, 500)
     kit.check("all refuse: the outbox has a batch", kit.wait_for(lambda: c.has_accepted() and proxy.waiting() == 1), c.logs())
     exporter.close()
     kit.check("all refuse: and keeps it", proxy.stop() == 0, c.logs())
-    proxy.window = 60
+    proxy.env = {}
     c.start()
     exporter = kit.Exporter(proxy)
     wanted = send_parts(proxy, exporter)

@@ -124,7 +124,7 @@ static inline void open_node(struct node *n, uint32_t window_s, bool faulty)
 
 static inline void stop(struct node *n)
 {
-    sc_lane_store_stop(n->store);
+    sc_lane_store_stop(n->store, NULL);
     n->store = NULL;
 }
 

@@ -480,7 +480,7 @@ static void seal_both(struct round *r)
     const struct sc_store_options how = {.window_s = WINDOW_S, .lane = r->member.lane};
     while (r->answered < r->batches)
         pass_time(r);
-    sc_lane_store_stop(r->lanes);
+    sc_lane_store_stop(r->lanes, NULL);
     struct sc_store_writer *node = sc_store_writer_open(r->paths[1], &how, &err);
     assert_non_null(node);
     if (sc_store_writer_seal(node, UINT64_MAX, &err) != SC_OK ||

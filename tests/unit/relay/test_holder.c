@@ -178,7 +178,7 @@ static void connects_without_end_keep_no_beats(void **state)
     assert_true(heard);
     assert_true(atomic_load(&flooded) > DESCRIPTORS);
     assert_int_equal(atomic_load(&failed), 0);
-    sc_holder_stop(h);
+    sc_holder_stop(h, NULL);
     close(last);
     close_proxy(&p);
     for (unsigned i = 0; i < PEERS; i++) {
@@ -201,7 +201,7 @@ static void who_comes_while_the_disk_stalls_stays(void **state)
     bool heard = hears_beats(&p, SC_HOLDER_GREETING_MS / 200 + 5);
     atomic_store(&stalled, false);
     assert_true(heard);
-    sc_holder_stop(h);
+    sc_holder_stop(h, NULL);
     close_proxy(&p);
     kit_remove(store);
 }
@@ -250,7 +250,7 @@ static void each_has_its_turn_at_a_slow_disk(void **state)
     assert_true(said[1] - first[1] >= TURNS);
     for (int i = 0; i < 2; i++)
         close_proxy(&proxies[i]);
-    sc_holder_stop(h);
+    sc_holder_stop(h, NULL);
     sc_buf_free(&w.out);
     kit_remove(store);
 }

@@ -59,7 +59,7 @@ static void a_stop_loses_nothing(void **state)
     check_lane(&n, NULL, 0, 2, 30, 15 * ROWS);
     check_lane(&n, "beta", 1, 2, 30, 15 * ROWS);
     close_node(&n);
-    sc_lane_store_stop(NULL);
+    sc_lane_store_stop(NULL, NULL);
 }
 
 /* ---- the same batch again ---- */
@@ -168,7 +168,7 @@ static void within_a_window(struct sc_lane_batch *b)
 
 static bool has_damaged(const struct sc_lane_store_stats *s)
 {
-    return s->damaged >= 22 && s->batches >= 1;
+    return s->damaged >= 16 && s->batches >= 1;
 }
 
 /* Its only answer. */
@@ -216,12 +216,14 @@ static void batches_that_lie_are_refused(void **state)
     push(&n, 20, 0);           /* nobody else suffers */
     expect(&n, 20, 1, true);
     const struct sc_lane_store_stats s = stats_when(&n, has_damaged);
-    assert_int_equal(s.damaged, 2 * COUNT);
+    assert_int_equal(s.damaged,
+                     2 * (COUNT - 3)); /* the last three are whole, of windows that are none here */
     assert_int_equal(s.batches, 1);
     uint64_t refused[SC_REFUSAL_COUNT];
     sc_refusals_get(&refusals, refused);
     assert_int_equal(refused[SC_REFUSAL_BATCH],
-                     2 * COUNT); /* so that the log has a line a minute, not one for each */
+                     s.damaged); /* so that the log has a line a minute, not one for each */
+    assert_int_equal(refused[SC_REFUSAL_WINDOW], 6);
     check_lane(&n, NULL, 20, 1, 21, ROWS);
     close_node(&n);
     sc_refusals_free(&refusals);
@@ -480,6 +482,7 @@ static void a_failed_sync_is_no_durability(void **state)
     atomic_store(&disk.failing_syncs, 0);
     const struct sc_lane_store_stats s = stats_when(&n, is_full);
     assert_int_equal(s.refused, 10);
+    assert_true(s.problem[0] != '\0'); /* the status says why: it is not for want of room */
     assert_int_equal(s.batches, 10);
     for (uint32_t i = 10; i < 20; i++)
         push(&n, i, 0); /* nothing of them is remembered */
@@ -656,7 +659,7 @@ static void a_store_has_one_owner(void **state)
     struct sc_error err = {0};
     open_node(&n, 300, false);
     struct node other = n;
-    assert_int_equal(start(&other, &err), SC_USAGE);
+    assert_int_equal(start(&other, &err), SC_TAKEN);
     other.path = (char *)(uintptr_t) "/proc/none/store";
     assert_int_not_equal(start(&other, &err), SC_OK);
     push(&n, 0, 0);

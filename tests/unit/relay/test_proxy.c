@@ -191,8 +191,8 @@ static void a_full_outbox_is_waited_for_at_the_end(void **state)
     set_up(&f, 1 << 20);
     fill(&f);
     start_holder(&f);
-    sc_proxy_finish(f.proxy, 60000, 60000);
-    sc_holder_stop(f.holder);
+    sc_proxy_finish(f.proxy, 60000, 60000, NULL);
+    sc_holder_stop(f.holder, NULL);
     assert_int_equal(count_rows(f.store), PARCELS * ROWS);
     assert_int_equal(told(&f, &lines), 0);
     assert_int_equal(accounted(&f), 0);
@@ -244,7 +244,7 @@ static void what_has_no_room_at_the_end_is_told(void **state)
     set_up(&f, 1 << 20);
     fill(&f);
     sc_proxy_get_stats(f.proxy, &stats);
-    sc_proxy_finish(f.proxy, 200, 200);
+    sc_proxy_finish(f.proxy, 200, 200, NULL);
     assert_int_equal(told(&f, &lines), PARCELS * ROWS - stats.records);
     assert_true(lines <= 2);
     assert_int_equal(accounted(&f), PARCELS * ROWS - stats.records);
