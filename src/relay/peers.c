@@ -167,8 +167,9 @@ static void not_sent(struct peer *p, const struct sc_batch_head *head, const str
     enum sc_status status = sc_dispatch_unread(o->dispatch, p->member, &head->id, sc_clock_mono_ms(), counts);
     if (status == SC_NOTFOUND)
         return;
-    sc_log(&o->log, SC_LOG_ERROR, "%s; its %u records %s", err->message, head->records,
-           status == SC_OK ? "are tried again in a second" : "are missing until a later start can read them");
+    const char *then =
+        status == SC_OK ? "are tried again in a second" : "are missing until a later start can read them";
+    sc_log_complain(&o->log, SC_LOG_ERROR, then, "%s; its %u records %s", err->message, head->records, then);
 }
 
 static bool wants_batches(const struct peer *p)

@@ -224,8 +224,8 @@ def flapping(case):
     kit.wait_for(lambda: case.liar.said > 20000)
     case.accepted()
     case.complete("flapping")
-    lines = case.proxy.log.read_text().count("liar is full")
-    kit.check("answers: flapping: few lines", lines <= 5 + 2 * (time.monotonic() - begin), lines)
+    lines = case.proxy.log.read_text().count("liar has a disk that refuses what it is given")  # not full: so much is free
+    kit.check("answers: flapping: few lines", 1 <= lines <= 2 + (time.monotonic() - begin) / 20, lines)
     case.liar.begin(lambda liar, s: (liar.say(s, *[hello()] * 100), time.sleep(0.05)))
     kit.check("answers: greetings: a second one is refused", kit.wait_for(lambda: refused(case.proxy, "malformed") > 0),
               case.proxy.status()["cluster"])
@@ -295,7 +295,7 @@ def refusing(case):
         case.sent |= set(exporter.send(len(case.sent), 10000))
         case.accepted()
     kit.check("answers: refusing: the others get all", stored(case), case.cluster.logs())
-    kit.check("answers: refusing: few lines", case.proxy.log.read_text().count("liar does not take a batch") <= 60, case.proxy.log.read_text())
+    kit.check("answers: refusing: few lines", case.proxy.log.read_text().count("liar does not take a batch") <= 10, case.proxy.log.read_text())
     quiet(case)
     case.complete("refusing")
 
