@@ -421,6 +421,37 @@ static bool take_settled(struct sc_accounts *a, uint64_t now_ms, uint64_t *strea
     return found;
 }
 
+static bool is_there(const struct sc_accounts *a)
+{
+    char path[4096];
+    struct sc_file_id id;
+    path_of(a, a->stream, path, sizeof(path));
+    return a->handle < 0 || a->io->ops->identify(a->io, a->handle, path, &id) != 0 ||
+           sc_io_is_at(a->io, &id, path);
+}
+
+/* False: there are not so many. */
+static bool copy_of(struct sc_accounts *a, uint32_t i, struct account *out)
+{
+    pthread_mutex_lock(&a->mutex);
+    bool found = i < a->count;
+    if (found)
+        *out = a->all[i];
+    pthread_mutex_unlock(&a->mutex);
+    return found;
+}
+
+void sc_accounts_look(struct sc_accounts *a)
+{
+    struct account one;
+    if (is_there(a))
+        return;
+    a->io->ops->close(a->io, a->handle);
+    a->handle = -1;
+    for (uint32_t i = 0; copy_of(a, i, &one); i++)
+        save(a, &one);
+}
+
 void sc_accounts_tidy(struct sc_accounts *a, uint64_t now_ms)
 {
     uint64_t stream;

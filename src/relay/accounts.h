@@ -21,7 +21,7 @@
  * a full one does not take is to be told, too. What was written in the last five minutes of a process is told again by the next.
  * A file goes when all in it is safe and has been told for a minute.
  *
- * Accept, lose and tidy in the proxy's thread: these touch the files, and no lock is held while they do. Safe and tell in that of the
+ * Accept, lose, look and tidy in the proxy's thread: these touch the files, and no lock is held while they do. Safe and tell in that of the
  * peers.
  */
 #ifndef SC_RELAY_ACCOUNTS_H
@@ -52,6 +52,8 @@ void sc_accounts_lose(struct sc_accounts *accounts, uint64_t window_ms, uint32_t
 /* A batch that an earlier process left in the outbox; in the order of their sequences in each lane. */
 void sc_accounts_adopt(struct sc_accounts *accounts, const struct sc_batch_head *head);
 
+/* When the own file was deleted by others all are written again, in the proxy's thread: what is known here is not lost. */
+void sc_accounts_look(struct sc_accounts *accounts);
 /* Removes the files of earlier processes of which all is told. `now_ms`: wall clock. */
 void sc_accounts_tidy(struct sc_accounts *accounts, uint64_t now_ms);
 

@@ -33,6 +33,7 @@ struct out_file {
     uint64_t stream; /* of all records in it */
     uint64_t bytes;
     uint32_t waiting; /* batches not released */
+    bool deleted;     /* by others */
 };
 
 struct sc_outbox {
@@ -146,7 +147,8 @@ static void close_read(struct sc_outbox *o)
     o->open_handle = -1;
 }
 
-/* For the thread that reads. @return a handle that stays until the next call; -errno, -ENOENT: it is gone. */
+/* For the thread that reads. @return a handle that stays until the next call; -errno, -ENOENT: it is gone, -ESTALE: others
+ * have deleted it. */
 static int open_file(struct sc_outbox *o, uint32_t number)
 {
     char path[4096] = "";
@@ -159,7 +161,7 @@ static int open_file(struct sc_outbox *o, uint32_t number)
     pthread_mutex_unlock(&o->mutex);
     int handle = o->io->ops->open(o->io, path, false);
     if (handle < 0)
-        return handle;
+        return handle == -ENOENT && path[0] != '\0' ? -ESTALE : handle;
     close_read(o);
     o->open_handle = handle;
     o->open_number = number;
@@ -172,6 +174,8 @@ static enum sc_status new_file(struct sc_outbox *o, struct sc_error *err)
     snprintf(path, sizeof(path), "%s/%016llx-%08u" SUFFIX, o->path, (unsigned long long)o->stream,
              o->number_in_name++);
     int handle = o->io->ops->create(o->io, path);
+    if (handle == -ENOENT && sc_io_make_folders(o->io, o->path, strlen(o->path)) == 0)
+        handle = o->io->ops->create(o->io, path); /* the folder was deleted */
     if (handle < 0)
         return sc_fail_errno(err, -handle, "cannot create %s", path);
     int synced = o->options.sync ? o->io->ops->sync_dir(o->io, o->path) : 0;
@@ -555,6 +559,9 @@ static enum sc_status not_opened(const struct sc_outbox *o, int failed, struct s
     if (failed == ENOENT)
         return sc_fail(err, SC_NOTFOUND, "a batch was released before it was read from the outbox %s",
                        o->path);
+    if (failed == ESTALE)
+        return sc_fail(err, SC_DAMAGED, "a file of the outbox %s was deleted with a batch that was not safe",
+                       o->path);
     if (failed == EMFILE || failed == ENFILE || failed == ENOMEM) /* no fault of the batch */
         return sc_fail(err, SC_NOMEM, "no descriptor or memory to read from the outbox %s", o->path);
     return sc_fail_errno(err, failed, "cannot read from the outbox %s", o->path);
@@ -614,6 +621,63 @@ void sc_outbox_tidy(struct sc_outbox *o)
     }
     free(marks);
     close_read(o);
+}
+
+/* ---- files that others delete ---- */
+
+/* The first from *number on that was there the last time. False: there is none. */
+static bool next_known(struct sc_outbox *o, uint32_t *number, char path[4096])
+{
+    bool found = false;
+    pthread_mutex_lock(&o->mutex);
+    for (uint32_t i = 0; i < o->count && !found; i++) {
+        const struct out_file *f = &o->files[i];
+        found = f->number >= *number && !f->deleted;
+        if (found) {
+            *number = f->number;
+            snprintf(path, 4096, "%s", f->path);
+        }
+    }
+    pthread_mutex_unlock(&o->mutex);
+    return found;
+}
+
+/* Of the current one whether it is the same, too: what is appended goes into that. */
+static bool is_there(const struct sc_outbox *o, uint32_t number, const char *path)
+{
+    struct sc_file_id id;
+    if (number == o->current && o->io->ops->identify(o->io, o->handle, path, &id) == 0)
+        return sc_io_is_at(o->io, &id, path);
+    int result = o->io->ops->identify(o->io, -1, path, &id);
+    return result != -ENOENT && result != -ENOTDIR;
+}
+
+/* False: it was released, and went, meanwhile. */
+static bool note_deleted(struct sc_outbox *o, uint32_t number)
+{
+    pthread_mutex_lock(&o->mutex);
+    struct out_file *f = find_file(o, number);
+    bool lost = f != NULL && (f->waiting != 0 || number == o->current);
+    if (lost) {
+        f->deleted = true;
+        o->stats.deleted_files++;
+        o->stats.deleted_batches += f->waiting;
+    }
+    pthread_mutex_unlock(&o->mutex);
+    if (lost && number == o->current)
+        end_current(o);
+    return lost;
+}
+
+bool sc_outbox_look(struct sc_outbox *o)
+{
+    char path[4096];
+    bool any = false;
+    for (uint32_t number = 0; next_known(o, &number, path); number++) {
+        if (!is_there(o, number, path))
+            any |= note_deleted(o, number);
+    }
+    return any;
 }
 
 void sc_outbox_get_stats(struct sc_outbox *o, struct sc_outbox_stats *out)

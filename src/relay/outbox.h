@@ -69,7 +69,8 @@ struct sc_outbox_stats {
     uint64_t limit_bytes;
     uint64_t batches; /* not released */
     uint64_t appended, released;
-    uint64_t refused; /* for want of room, or because the disk refused */
+    uint64_t refused;                        /* for want of room, or because the disk refused */
+    uint64_t deleted_files, deleted_batches; /* by others; what was not released of them, then */
     /* In files of earlier processes: */
     uint64_t cut_short;                      /* ends that were never accepted */
     uint64_t damaged;                        /* places where something was skipped that had been */
@@ -94,10 +95,14 @@ enum sc_status sc_outbox_append(struct sc_outbox *outbox, const struct sc_batch_
 
 /*
  * The bytes of a batch whose head came from here. @return SC_OK; SC_DAMAGED; SC_IO; SC_NOMEM, also for want of descriptors;
- * SC_NOTFOUND: it was released, and its file is gone.
+ * SC_NOTFOUND: it was released, and its file is gone. One whose file others have deleted is SC_DAMAGED.
  */
 enum sc_status sc_outbox_read(struct sc_outbox *outbox, const struct sc_batch_head *head,
                               struct sc_outbox_place place, struct sc_buf *out, struct sc_error *err);
+
+/* From the thread that appends, now and then: whether files were deleted by others. What they held is what is in memory of it; nothing
+ * more is appended to them. @return whether there are any that were there the last time. */
+bool sc_outbox_look(struct sc_outbox *outbox);
 
 /* Of a batch that is not released; nothing is to be done for one that is nowhere. Its mark, or the end of its file, comes with sc_outbox_tidy. */
 void sc_outbox_release(struct sc_outbox *outbox, struct sc_outbox_place place);

@@ -282,6 +282,31 @@ static void send_parcel(struct sc_proxy *p, struct sc_batch *batch)
     }
 }
 
+/* The folder may be deleted under this process. Before more is accepted: the accounts lie in it, too. */
+static void look_after_folder(struct sc_proxy *p)
+{
+    struct sc_outbox_stats now;
+    if (sc_outbox_look(p->outbox)) {
+        sc_outbox_get_stats(p->outbox, &now);
+        sc_log_complain(
+            &p->options.log, SC_LOG_ERROR, "",
+            "files of the outbox %s were deleted, so far %llu with %llu batches that were not safe: "
+            "those that are in memory are sent, the others are lost",
+            p->folder, (unsigned long long)now.deleted_files, (unsigned long long)now.deleted_batches);
+    }
+    sc_accounts_look(p->accounts);
+}
+
+/* A few times a second. */
+static void do_duties(struct sc_proxy *p)
+{
+    look_after_folder(p);
+    sc_accounts_tidy(p->accounts, sc_clock_wall_ms());
+    sc_disk_look(p->folder, &p->stats.disk);
+    account_drops(p);
+    publish(p);
+}
+
 static void *run(void *arg)
 {
     struct sc_proxy *p = arg;
@@ -296,10 +321,7 @@ static void *run(void *arg)
         uint64_t now = sc_clock_mono_ms();
         if (now >= next_ms) {
             next_ms = now + 200;
-            sc_accounts_tidy(p->accounts, sc_clock_wall_ms());
-            sc_disk_look(p->folder, &p->stats.disk);
-            account_drops(p);
-            publish(p);
+            do_duties(p);
         }
     }
     p->teller.next_ms = 0; /* the last word */

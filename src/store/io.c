@@ -103,6 +103,16 @@ static int system_sync_dir(struct sc_io *io, const char *path)
     return result;
 }
 
+static int system_identify(struct sc_io *io, int handle, const char *path, struct sc_file_id *out)
+{
+    struct stat st;
+    (void)io;
+    if ((handle >= 0 ? fstat(handle, &st) : stat(path, &st)) != 0)
+        return -errno;
+    *out = (struct sc_file_id){st.st_dev, st.st_ino};
+    return 0;
+}
+
 static const struct sc_io_ops system_ops = {
     .create = system_create,
     .write = system_write,
@@ -118,6 +128,7 @@ static const struct sc_io_ops system_ops = {
     .unlink = system_unlink,
     .mkdir = system_mkdir,
     .sync_dir = system_sync_dir,
+    .identify = system_identify,
 };
 
 struct sc_io *sc_io_system(void)
@@ -154,6 +165,13 @@ int sc_io_read_all_at(struct sc_io *io, int handle, uint64_t at, void *bytes, si
     for (*got = 0; *got < count && n > 0; *got += n > 0 ? (size_t)n : 0)
         n = io->ops->read_at(io, handle, at + *got, (char *)bytes + *got, count - *got);
     return n < 0 ? (int)n : 0;
+}
+
+bool sc_io_is_at(struct sc_io *io, const struct sc_file_id *id, const char *path)
+{
+    struct sc_file_id now;
+    int result = io->ops->identify(io, -1, path, &now);
+    return result == 0 ? sc_file_same(id, &now) : result != -ENOENT && result != -ENOTDIR;
 }
 
 enum sc_status sc_io_read_file(const char *path, void *out, size_t most, size_t *got, struct sc_error *err)

@@ -16,6 +16,16 @@
 
 struct sc_io;
 
+/* Which file it is, whatever its name: for as long as somebody has it open, no other one has the same. */
+struct sc_file_id {
+    uint64_t device, number;
+};
+
+static inline bool sc_file_same(const struct sc_file_id *x, const struct sc_file_id *y)
+{
+    return x->device == y->device && x->number == y->number;
+}
+
 struct sc_io_ops {
     /* New file for writing; -EEXIST when it is there. Returns a handle >= 0. */
     int (*create)(struct sc_io *io, const char *path);
@@ -38,6 +48,8 @@ struct sc_io_ops {
     int (*unlink)(struct sc_io *io, const char *path);
     int (*mkdir)(struct sc_io *io, const char *path); /* 0 also when it is there */
     int (*sync_dir)(struct sc_io *io, const char *path);
+    /* Of what a handle has open or, when that is below 0, of what lies at a path. */
+    int (*identify)(struct sc_io *io, int handle, const char *path, struct sc_file_id *out);
 };
 
 struct sc_io {
@@ -53,6 +65,9 @@ int sc_io_write_all(struct sc_io *io, int handle, const void *bytes, size_t coun
 int sc_io_write_all_at(struct sc_io *io, int handle, uint64_t at, const void *bytes, size_t count);
 /* Reads until there are `count` bytes, or no more: *got. Returns 0 or -errno. */
 int sc_io_read_all_at(struct sc_io *io, int handle, uint64_t at, void *bytes, size_t count, size_t *got);
+
+/* Whether this file lies at the path. Also true when nobody can tell now: who is told of a loss acts on it. */
+bool sc_io_is_at(struct sc_io *io, const struct sc_file_id *id, const char *path);
 
 /* Reads a small file of the system's, or what stands for one (a pipe): at most `most` bytes of it, *got. @return SC_OK, SC_NOTFOUND, SC_IO. */
 enum sc_status sc_io_read_file(const char *path, void *out, size_t most, size_t *got, struct sc_error *err);

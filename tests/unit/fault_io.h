@@ -444,6 +444,12 @@ static int fault_sync_dir(struct sc_io *io, const char *path)
     return result;
 }
 
+/* A look, which never fails. */
+static int fault_identify(struct sc_io *io, int handle, const char *path, struct sc_file_id *out)
+{
+    return sc_io_system()->ops->identify(io, handle, path, out);
+}
+
 static const struct sc_io_ops fault_ops = {
     .create = fault_create,
     .write = fault_write,
@@ -459,6 +465,7 @@ static const struct sc_io_ops fault_ops = {
     .unlink = fault_unlink,
     .mkdir = fault_mkdir,
     .sync_dir = fault_sync_dir,
+    .identify = fault_identify,
 };
 
 static struct fault_io *fault_create_io(enum fault fault, uint64_t at)

@@ -76,6 +76,14 @@ static inline int kit_remove_one(const char *path, const struct stat *st, int ty
     return remove(path);
 }
 
+/* As an administrator does it, whoever writes there meanwhile. */
+static KIT_UNUSED void kit_wipe(const char *path)
+{
+    char command[4200];
+    snprintf(command, sizeof(command), "rm -rf '%s'", path);
+    (void)!system(command);
+}
+
 static KIT_UNUSED void kit_remove(char *path)
 {
     nftw(path, kit_remove_one, 16, FTW_DEPTH | FTW_PHYS);

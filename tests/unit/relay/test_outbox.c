@@ -869,6 +869,43 @@ static void one_writes_while_one_reads(void **state)
     kit_remove(path);
 }
 
+/* Deleted under the process: it is told how much, the batches are known, and what is accepted from then on is there. */
+static void deleted_files_are_noticed(void **state)
+{
+    (void)state;
+    char *path = kit_folder();
+    struct sc_outbox *o = open_fresh(path, 0);
+    struct sc_outbox_place places[4];
+    struct sc_buf bytes = {0};
+    struct sc_error err;
+    uint8_t raw[1000];
+    for (uint32_t i = 0; i < 3; i++)
+        places[i] = append(o, i, 1000);
+    assert_false(sc_outbox_look(o));
+    sc_outbox_release(o, places[1]);
+    kit_wipe(path);
+    assert_true(sc_outbox_look(o));
+    assert_false(sc_outbox_look(o)); /* once */
+    assert_int_equal(stats_of(o).deleted_files, 1);
+    assert_int_equal(stats_of(o).deleted_batches, 2);
+    const struct sc_batch_head lost = make(0, 1000, raw);
+    assert_int_equal(sc_outbox_read(o, &lost, places[0], &bytes, &err), SC_DAMAGED);
+    assert_non_null(strstr(err.message, "was deleted"));
+    places[3] = append(o, 3, 1000); /* the folder, too, is made anew */
+    const struct sc_batch_head head = make(3, 1000, raw);
+    check(o, &head, places[3], 3, 1000);
+    assert_files(path, 1, HEAD + 1000);
+    for (uint32_t i = 0; i < 4; i++) {
+        if (i != 1)
+            sc_outbox_release(o, places[i]);
+    }
+    assert_int_equal(stats_of(o).batches, 0);
+    sc_outbox_close(o);
+    assert_files(path, 0, 0);
+    sc_buf_free(&bytes);
+    kit_remove(path);
+}
+
 UNIT(test_outbox)
 {
     const struct CMUnitTest tests[] = {
@@ -893,6 +930,7 @@ UNIT(test_outbox)
         cmocka_unit_test(foreign_files_are_left_alone),
         cmocka_unit_test(folders_that_cannot_be),
         cmocka_unit_test(one_writes_while_one_reads),
+        cmocka_unit_test(deleted_files_are_noticed),
         cmocka_unit_test(a_full_disk), /* last: these move to mount namespaces of their own */
         cmocka_unit_test(a_disk_that_the_outbox_filled),
     };
