@@ -200,6 +200,11 @@ static void print_losses(const json_t *root)
     print_if(received, "refused", "LOST      ", " messages: a bound of the decoder, or memory");
     if (json_is_string(problem))
         printf("PROBLEM   %s\n", json_string_value(problem));
+    if (integer(store, "wiped") != 0)
+        printf(
+            "PROBLEM   the store was deleted under this process at %s; it was made anew, and what it held is "
+            "lost here\n",
+            text(store, "wiped_at"));
     if (integer(store, "sync_failures") + integer(store, "write_failures") != 0)
         printf("PROBLEM   %" PRIu64 " writes and %" PRIu64 " syncs failed since the start\n",
                integer(store, "write_failures"), integer(store, "sync_failures"));
@@ -314,6 +319,10 @@ static void print_cluster(const json_t *cluster)
             printf("PROBLEM   the outbox was damaged in %" PRIu64 " places at the start; %" PRIu64
                    " bytes were skipped\n",
                    integer(proxy, "outbox_damaged"), integer(proxy, "outbox_skipped_bytes"));
+        if (integer(proxy, "outbox_deleted_files") != 0)
+            printf("PROBLEM   %" PRIu64 " files of the outbox were deleted under this process, with %" PRIu64
+                   " batches that were not safe then\n",
+                   integer(proxy, "outbox_deleted_files"), integer(proxy, "outbox_deleted_batches"));
         if (json_is_string(json_object_get(proxy, "problem")))
             printf("PROBLEM   %s\n", text(proxy, "problem"));
         print_refused(json_object_get(cluster, "members"));

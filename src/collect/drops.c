@@ -77,6 +77,12 @@ void sc_drops_add(struct sc_drops *to, const struct sc_drops *from)
 
 /* ---- tallies ---- */
 
+void sc_drops_rewrite(struct sc_drops *drops)
+{
+    for (uint32_t i = 0; i < drops->count; i++)
+        drops->list[i].unwritten = true;
+}
+
 /* Nothing more will come of what was dropped: its stream is closed. */
 static enum sc_status write_stream(const char *store, const char *collector, uint64_t number,
                                    struct sc_io *io, struct sc_error *err)

@@ -38,6 +38,8 @@ void sc_drops_free(struct sc_drops *drops);
 void sc_drops_note(struct sc_drops *drops, const struct sc_batch *batch, enum sc_drop_reason reason);
 void sc_drops_add(struct sc_drops *to, const struct sc_drops *from);
 
+/* The tallies are gone: all of them are to be written again. */
+void sc_drops_rewrite(struct sc_drops *drops);
 /* Writes the tallies of all that were added since they were written last. `stream`: a number of this process. `io` NULL: the system's. @return SC_OK, SC_IO,
  * SC_FULL, SC_NOMEM; the rest is for the next call. */
 enum sc_status sc_drops_write(struct sc_drops *drops, const char *store, const char *collector,

@@ -30,7 +30,9 @@ struct sc_keeper {
     struct sc_buf waiting; /* a list of records */
     uint64_t retry_ms;     /* not before */
     pthread_t thread;
-    bool running;      /* the thread is to be joined */
+    bool running; /* the thread is to be joined */
+    bool anew;    /* the files are gone: the journal is that of no name */
+    bool given_up;
     atomic_bool ready; /* it is at its end */
 };
 
@@ -280,8 +282,23 @@ static bool load_thread(struct sc_keeper *k)
             sc_buf_clear(&k->waiting);
         f->records.failed = false;
     }
+    if (k->anew)
+        close_journal(k);
+    k->anew = false;
     atomic_store(&k->ready, false);
-    return f->records.len != 0;
+    return f->records.len != 0 && !k->given_up;
+}
+
+void sc_keeper_begin_anew(struct sc_keeper *k)
+{
+    k->anew = true;
+    for (uint32_t i = 0; i < k->options.count; i++)
+        sc_receiver_change_all(k->options.receivers[i]);
+}
+
+void sc_keeper_give_up(struct sc_keeper *k)
+{
+    k->given_up = true;
 }
 
 void sc_keeper_tick(struct sc_keeper *k)

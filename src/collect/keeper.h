@@ -44,6 +44,10 @@ struct sc_keeper *sc_keeper_create(const struct sc_keeper_options *options);
 void sc_keeper_load(struct sc_keeper *keeper);
 /* Takes what changed and has it written, unless that is still being done. Call every SC_KEEPER_TICK_MS. */
 void sc_keeper_tick(struct sc_keeper *keeper);
+/* The files were deleted: they are made anew, and the receivers give all that they know again. */
+void sc_keeper_begin_anew(struct sc_keeper *keeper);
+/* Another collector has the store: nothing more is written. */
+void sc_keeper_give_up(struct sc_keeper *keeper);
 /* From any thread. */
 void sc_keeper_look(const struct sc_keeper *keeper, struct sc_keeper_view *out);
 /* After the receivers: waits for what is being written, writes what has changed since, and frees. NULL is allowed. */

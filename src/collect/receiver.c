@@ -52,6 +52,7 @@ struct sc_receiver {
     struct sc_missing_lines missing;
     struct sc_buf records;                /* written, and not yet in `changes` */
     struct sc_merge *merges, *last_merge; /* to be done */
+    atomic_bool all_changed;              /* to be said to the decoder */
     atomic_size_t merging;                /* bytes of what is to be merged, commands included */
     bool started, ending;
     pthread_t thread;
@@ -186,6 +187,8 @@ static bool is_awaited(struct sc_receiver *receiver)
 
 static void publish_changes(struct sc_receiver *receiver, size_t most)
 {
+    if (atomic_exchange(&receiver->all_changed, false))
+        sc_decoder_change_all(sc_intake_decoder(receiver->sockets.intake));
     sc_decoder_changes(sc_intake_decoder(receiver->sockets.intake), most, &receiver->records);
     receiver->records.failed = false; /* the rest stays with the decoder */
     if (receiver->records.len != 0)
@@ -231,6 +234,11 @@ void sc_receiver_take_changes(struct sc_receiver *receiver, struct sc_buf *out)
     *out = receiver->changes;
     receiver->changes = empty;
     pthread_mutex_unlock(&receiver->mutex);
+}
+
+void sc_receiver_change_all(struct sc_receiver *receiver)
+{
+    atomic_store(&receiver->all_changed, true);
 }
 
 /* ---- what other collectors know ---- */

@@ -77,5 +77,7 @@ void sc_receiver_get_intake(struct sc_receiver *receiver, struct sc_intake_stats
  * SC_RECEIVER_CHANGES of them in each tick of SC_RECEIVER_TICK_MS, and waits when nobody takes them; all of them at its end.
  */
 void sc_receiver_take_changes(struct sc_receiver *receiver, struct sc_buf *out);
+/* What was taken is lost: it is to be had again, from the next tick on. Any thread. */
+void sc_receiver_change_all(struct sc_receiver *receiver);
 
 #endif

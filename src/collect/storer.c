@@ -158,6 +158,12 @@ static void on_committed(void *arg, const struct sc_error *failure)
         sc_queue_done(s->options.queue, parcel);
 }
 
+static void on_wiped(void *arg)
+{
+    struct sc_storer *s = arg;
+    sc_drops_rewrite(&s->drops);
+}
+
 static void append(struct sc_storer *s, struct sc_parcel *parcel)
 {
     struct sc_error err;
@@ -301,6 +307,7 @@ static enum sc_status open_and_run(struct sc_storer *s, struct sc_error *err)
                                           .io = s->options.io,
                                           .log = &s->options.log,
                                           .committed = on_committed,
+                                          .wiped = on_wiped,
                                           .arg = s};
     SC_TRY(sc_stores_open(&s->stores, &how, err));
     publish(s);

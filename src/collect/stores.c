@@ -17,6 +17,102 @@ static void add_status(enum sc_status *status, enum sc_status one, struct sc_err
     *err = *status == SC_OK ? *err : NULL;
 }
 
+/* ---- a store that was deleted ---- */
+
+bool sc_stores_are_there(const struct sc_stores *s)
+{
+    for (uint32_t i = 0; i < s->lane_count; i++) {
+        if (!sc_store_writer_is_there(s->lanes[i].writer))
+            return false;
+    }
+    return true;
+}
+
+/* The parts of lanes other than the own; they are opened again when something comes for them. */
+static void drop_deleted(struct sc_stores *s, bool all)
+{
+    for (uint32_t i = s->lane_count; --i > 0;) {
+        struct sc_stores_lane *l = &s->lanes[i];
+        if (!all && sc_store_writer_is_there(l->writer))
+            continue;
+        sc_store_writer_abandon(l->writer);
+        free(l->path);
+        *l = s->lanes[--s->lane_count];
+    }
+}
+
+static void fail_waiting(struct sc_stores *s, const struct sc_error *why)
+{
+    bool waited = s->waits;
+    s->waits = false;
+    for (uint32_t i = 0; i < s->lane_count; i++)
+        s->lanes[i].dirty = false;
+    if (waited)
+        s->options.committed(s->options.arg, why);
+}
+
+/* The files beside the segments that are known here. */
+static void write_beside(struct sc_stores *s)
+{
+    const char *path = s->options.path;
+    s->elements.changed = s->elements.table.count != 0;
+    sc_elements_write(&s->elements);
+    if (s->horizon_ms != 0)
+        (void)sc_store_set_horizon(path, s->horizon_ms, s->options.io, NULL);
+    (void)sc_store_prepare_horizon(path, s->options.io, NULL); /* else retention tells it */
+}
+
+/* It stays deleted for now: another has it, or it cannot be made. */
+static void note_gone(struct sc_stores *s, const struct sc_error *err)
+{
+    s->stats.taken = err->status == SC_TAKEN;
+    sc_log_complain(s->options.log, SC_LOG_ERROR, "",
+                    "the store %s was deleted while this process writes it, and is not made anew: %s",
+                    s->options.path, err->message);
+    fail_waiting(s, err);
+}
+
+static void note_wiped(struct sc_stores *s, const char *what)
+{
+    const struct sc_error why = {.status = SC_IO, .message = "the store was deleted while it was written"};
+    s->stats.wiped++;
+    s->stats.wiped_ms = sc_clock_wall_ms();
+    sc_log(s->options.log, SC_LOG_ERROR,
+           "%s the store %s was deleted while this process writes it; it is made anew, and what it held is "
+           "lost here",
+           what, s->options.path);
+    fail_waiting(s, &why);
+    if (s->options.wiped != NULL)
+        s->options.wiped(s->options.arg);
+}
+
+static void make_anew(struct sc_stores *s)
+{
+    struct sc_error err;
+    struct sc_store_writer *own = s->lanes[0].writer;
+    bool all = !sc_store_writer_is_there(own);
+    drop_deleted(s, all);
+    if (all && sc_store_writer_renew(own, &err) != SC_OK) {
+        note_gone(s, &err);
+        return;
+    }
+    s->stats.lock = *sc_store_writer_lock_id(own);
+    write_beside(s);
+    note_wiped(s, all ? "all of" : "a part of");
+}
+
+/* Asked when all is synced: nothing is called durable that was written into a file without a name. False: it has failed. The lanes stay
+ * where they are, as the caller may have one of them in hand; the next second makes them anew, and that is now. */
+static bool stay_there(struct sc_stores *s)
+{
+    const struct sc_error why = {.status = SC_IO, .message = "the store was deleted while it was written"};
+    if (sc_stores_are_there(s))
+        return true;
+    s->next_second_ms = 0;
+    fail_waiting(s, &why);
+    return false;
+}
+
 /* ---- group commit ---- */
 
 bool sc_stores_is_passing(enum sc_status failure)
@@ -35,18 +131,26 @@ static enum sc_status note_failure(struct sc_stores *s, enum sc_status failure)
     return failure;
 }
 
-void sc_stores_commit(struct sc_stores *s)
+static enum sc_status sync_lanes(struct sc_stores *s, struct sc_error *err)
 {
-    struct sc_error failure = {0}, *err = &failure;
     enum sc_status status = SC_OK;
-    if (!s->waits)
-        return;
-    sc_elements_write(&s->elements); /* an exporter need not tell again what is called durable */
     for (struct sc_stores_lane *l = s->lanes; l < s->lanes + s->lane_count; l++) {
         if (l->dirty)
             add_status(&status, sc_store_writer_sync(l->writer, err), &err);
         l->dirty = false;
     }
+    return status;
+}
+
+void sc_stores_commit(struct sc_stores *s)
+{
+    struct sc_error failure = {0};
+    if (!s->waits)
+        return;
+    sc_elements_write(&s->elements); /* an exporter need not tell again what is called durable */
+    enum sc_status status = sync_lanes(s, &failure);
+    if (!stay_there(s))
+        return;
     s->waits = false;
     s->found_full = s->found_full && status != SC_OK;
     note_failure(s, status);
@@ -114,11 +218,18 @@ static enum sc_status note_append(struct sc_stores *s, struct sc_stores_lane *l,
     return SC_OK;
 }
 
+static enum sc_status check_taken(const struct sc_stores *s, struct sc_error *err)
+{
+    return s->stats.taken ? sc_fail(err, SC_TAKEN, "another collector has the store %s now", s->options.path)
+                          : SC_OK;
+}
+
 enum sc_status sc_stores_append(struct sc_stores *s, struct sc_batch *batch, uint64_t bytes,
                                 struct sc_error *err)
 {
     const struct sc_window window = {batch->window_ms, s->options.window_s};
     struct sc_stores_lane *l = s->lanes;
+    SC_TRY(check_taken(s, err));
     seal_passed(s, l, batch->window_ms);
     SC_TRY(note_append(s, l, &window, bytes, sc_store_writer_append(l->writer, batch, err)));
     sc_elements_learn(&s->elements, batch);
@@ -129,6 +240,7 @@ enum sc_status sc_stores_append_encoded(struct sc_stores *s, struct sc_stores_la
                                         const struct sc_window *window, const struct sc_encoded_group *group,
                                         uint64_t bytes, struct sc_error *err)
 {
+    SC_TRY(check_taken(s, err));
     SC_TRY(note_append(s, l, window, bytes, sc_store_writer_append_encoded(l->writer, window, group, err)));
     sc_elements_learn_encoded(&s->elements, group);
     return SC_OK;
@@ -153,6 +265,7 @@ static void run_retention(struct sc_stores *s)
     pthread_mutex_unlock(&s->mutex);
     if (retention.age_s == 0 && retention.bytes == 0)
         return;
+    sc_stores_commit(s); /* a file that is deleted now holds nothing that waits */
     if (sc_store_expire(path, &retention, sc_clock_wall_ms(), false, s->options.io, &expiry, &err) != SC_OK)
         sc_log(s->options.log, SC_LOG_WARNING, "retention: %s", err.message);
     else if (expiry.windows != 0)
@@ -176,6 +289,10 @@ bool sc_stores_each_second(struct sc_stores *s, uint64_t now_ms)
     if (now_ms < s->next_second_ms)
         return false;
     s->next_second_ms = now_ms + 1000;
+    if (!sc_stores_are_there(s))
+        make_anew(s);
+    if (s->stats.taken) /* what lies there is not ours */
+        return true;
     for (uint32_t i = 0; i < s->lane_count; i++)
         seal_ended(s, &s->lanes[i], now_ms);
     sc_elements_write(&s->elements);
@@ -251,9 +368,13 @@ enum sc_status sc_stores_add(struct sc_stores *s, uint32_t lane, const char *pat
     return SC_OK;
 }
 
-static enum sc_status close_lane(struct sc_stores_lane *l, struct sc_error *err)
+static enum sc_status close_lane(const struct sc_stores *s, struct sc_stores_lane *l, struct sc_error *err)
 {
-    enum sc_status status = sc_store_writer_close(l->writer, err);
+    enum sc_status status = SC_OK;
+    if (s->stats.taken)
+        sc_store_writer_abandon(l->writer);
+    else
+        status = sc_store_writer_close(l->writer, err);
     free(l->path);
     return status;
 }
@@ -261,7 +382,7 @@ static enum sc_status close_lane(struct sc_stores_lane *l, struct sc_error *err)
 void sc_stores_drop(struct sc_stores *s, struct sc_stores_lane *l)
 {
     sc_stores_commit(s); /* closing syncs too */
-    close_lane(l, NULL);
+    close_lane(s, l, NULL);
     *l = s->lanes[--s->lane_count];
 }
 
@@ -278,6 +399,7 @@ enum sc_status sc_stores_open(struct sc_stores *s, const struct sc_stores_option
     }
     pthread_mutex_init(&s->mutex, NULL);
     s->options.path = own->path;
+    s->stats.lock = *sc_store_writer_lock_id(own->writer);
     sc_elements_init(&s->elements, own->path, options->io, options->log);
     (void)sc_store_prepare_horizon(own->path, options->io, NULL); /* else retention tells it */
     s->horizon_ms = sc_store_horizon(own->path);
@@ -288,12 +410,13 @@ enum sc_status sc_stores_close(struct sc_stores *s, bool seal_all, struct sc_sto
                                struct sc_error *err)
 {
     enum sc_status status = SC_OK;
-    sc_elements_write(&s->elements);
-    for (uint32_t i = 0; i < s->lane_count && seal_all; i++)
+    if (!s->stats.taken)
+        sc_elements_write(&s->elements);
+    for (uint32_t i = 0; i < s->lane_count && seal_all && !s->stats.taken; i++)
         add_status(&status, sc_store_writer_seal(s->lanes[i].writer, UINT64_MAX, err), &err);
     sc_stores_get_stats(s, stats == NULL ? &s->stats : stats);
     for (uint32_t i = 0; i < s->lane_count; i++)
-        add_status(&status, close_lane(&s->lanes[i], err), &err);
+        add_status(&status, close_lane(s, &s->lanes[i], err), &err);
     sc_elements_free(&s->elements);
     pthread_mutex_destroy(&s->mutex);
     free(s->lanes);

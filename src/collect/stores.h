@@ -5,6 +5,10 @@
  * that have ended or were left by an earlier process, retention each minute and at once when the disk is found full, what exporters
  * tell of their elements, figures.
  *
+ * The store may be deleted under it, or a lane's part of it. That is noticed before anything more is called durable, and within a
+ * second: the store is made and locked anew, with the files that are known here, and the caller is told, who has to forget what is no
+ * more there. When another process has taken it meanwhile, nothing more is written (`taken`).
+ *
  * What comes of a failure is the caller's. Once an append or a commit has failed, nothing that waited for a commit is known to be on
  * the disk: the caller appends it again, under the ids that it got, or gives it up.
  *
@@ -34,6 +38,8 @@ struct sc_stores_options {
     const struct sc_log *log;
     /* What waited for a commit is durable, or, when there is a `failure`, not known to be. */
     void (*committed)(void *arg, const struct sc_error *failure);
+    /* What was durable may not be any more, and what lies beside the segments is to be written again. NULL: nobody hears it. */
+    void (*wiped)(void *arg);
     void *arg;
 };
 
@@ -42,6 +48,9 @@ struct sc_stores_stats {
     struct sc_disk disk;
     uint64_t expired_windows, expired_bytes;
     uint64_t horizon_ms;
+    struct sc_file_id lock;   /* of the own store */
+    uint64_t wiped, wiped_ms; /* how often it was deleted, and when last, wall clock */
+    bool taken;               /* another process has it */
 };
 
 /* The store of one lane. Stays where it is until another is added or dropped. */
@@ -98,6 +107,9 @@ bool sc_stores_is_passing(enum sc_status failure);
 /* Makes durable what waits, and calls `committed`; neither when nothing waits. */
 void sc_stores_commit(struct sc_stores *stores);
 bool sc_stores_commit_due(const struct sc_stores *stores, uint64_t now_ms);
+
+/* False: the store was deleted, all or in part, and is made anew within a second. Looks at the disk. */
+bool sc_stores_are_there(const struct sc_stores *stores);
 
 /* Milliseconds to the next commit or second. */
 uint64_t sc_stores_wait(const struct sc_stores *stores, uint64_t now_ms);

@@ -10,6 +10,7 @@
 #include "daemon/notify.h"
 #include "daemon/own_facts.h"
 #include "daemon/status_json.h"
+#include "daemon/watch.h"
 #include "net/socket.h"
 #include "net/wake.h"
 #include "relay/handover.h"
@@ -21,6 +22,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+static const char ended_by_loss[] = "the loss of its store";
 
 static const int handled_signals[] = {SIGTERM, SIGINT, SIGHUP};
 #define SIGNAL_COUNT (sizeof(handled_signals) / sizeof(handled_signals[0]))
@@ -41,7 +44,9 @@ struct collector {
     struct sc_proxy *proxy;
     struct sc_handover handover; /* of a proxy */
     struct sc_holder *holder;
-    int lock_fd;                     /* of a store that this process itself does not write to */
+    struct sc_hold hold; /* of a store in which this process writes no segments */
+    struct sc_watch *watch;
+    uint64_t wiped;                  /* how often the store was deleted, as far as the keeper knows */
     uint64_t descriptors;            /* that the process may open */
     struct sc_places *places;        /* for connections of exporters */
     struct sc_complaints complaints; /* of all receivers */
@@ -464,7 +469,48 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     event_base_loopbreak(c->base);
 }
 
-/* What the receivers learned of templates goes to the disk and to other proxies, and comes from them. */
+/* What is known of the store by who looks after it; up to a second old. */
+static void look_at_store(const struct collector *c, struct sc_stores_stats *out)
+{
+    struct sc_storer_stats storer;
+    struct sc_holder_stats holder;
+    struct sc_watch_view view;
+    if (c->storer != NULL) {
+        sc_storer_get_stats(c->storer, &storer);
+        *out = storer.stores;
+    } else if (c->holder != NULL) {
+        sc_holder_get_stats(c->holder, &holder);
+        *out = holder.store.stores;
+    } else {
+        sc_watch_look(c->watch, &view);
+        *out = (struct sc_stores_stats){.wiped = view.wiped, .wiped_ms = view.wiped_ms, .taken = view.taken};
+    }
+}
+
+/* Of the store that others write; the watch's thread asks. */
+static void tell_lock_id(void *arg, struct sc_file_id *out)
+{
+    struct sc_stores_stats now;
+    look_at_store(arg, &now);
+    *out = now.lock;
+}
+
+/* It may have been deleted: then its other files are made anew here. When another collector has it now, this one is over. */
+static void follow_store(struct collector *c)
+{
+    struct sc_stores_stats now;
+    look_at_store(c, &now);
+    sc_control_take_over(c->control);
+    if (now.taken) {
+        c->ended_by = ended_by_loss;
+        sc_keeper_give_up(c->keeper);
+        event_base_loopbreak(c->base);
+    } else if (now.wiped != c->wiped) {
+        c->wiped = now.wiped;
+        sc_keeper_begin_anew(c->keeper);
+    }
+}
+
 static void tell_facts(struct collector *c)
 {
     const struct sc_own_facts_source source = {.cluster = &c->cluster,
@@ -476,11 +522,13 @@ static void tell_facts(struct collector *c)
         sc_own_facts_tick(&c->facts, &source);
 }
 
+/* What the receivers learned of templates goes to the disk and to other proxies, and comes from them. */
 static void on_keep(evutil_socket_t fd, short what, void *arg)
 {
     struct collector *c = arg;
     (void)fd;
     (void)what;
+    follow_store(c);
     sc_keeper_tick(c->keeper);
     if (c->proxy_role)
         sc_handover_take(&c->handover, c->receivers, c->receiver_count);
@@ -508,6 +556,7 @@ static struct sc_status_source status_source(const struct collector *c)
         .facts = c->facts.facts,
         .proxy = c->proxy,
         .holder = c->holder,
+        .watch = c->watch,
         .started_ms = c->started_ms,
         .started_mono_ms = c->started_mono_ms,
     };
@@ -630,7 +679,7 @@ static enum sc_status start_roles(struct collector *c, struct sc_error *err)
     if (c->config.cluster == NULL)
         return start_storer(c, err);
     SC_TRY(load_cluster(c, err));
-    SC_TRY(c->subcollector_role ? start_holder(c, err) : sc_store_lock(c->config.store, &c->lock_fd, err));
+    SC_TRY(c->subcollector_role ? start_holder(c, err) : sc_hold_take(&c->hold, c->config.store, NULL, err));
     return c->proxy_role ? start_proxy(c, err) : SC_OK;
 }
 
@@ -717,6 +766,17 @@ static enum sc_status start_keeper(struct collector *c, struct sc_error *err)
     return SC_OK;
 }
 
+static enum sc_status start_watch(struct collector *c, struct sc_error *err)
+{
+    const struct sc_watch_options options = {.store = c->config.store,
+                                             .control = c->control,
+                                             .hold = c->hold.handle >= 0 ? &c->hold : NULL,
+                                             .lock_id = tell_lock_id,
+                                             .arg = c,
+                                             .log = c->log};
+    return sc_watch_start(&options, &c->watch, err);
+}
+
 static enum sc_status start_receivers(struct collector *c, struct sc_error *err)
 {
     for (uint32_t i = 0; i < c->receiver_count; i++)
@@ -741,6 +801,7 @@ static enum sc_status start(struct collector *c, struct sc_error *err)
     c->control = sc_control_open(c->base, c->config.store, &answers, err);
     if (c->control == NULL)
         return err->status;
+    SC_TRY(start_watch(c, err));
     SC_TRY(start_receivers(c, err));
     return open_listeners(c, err);
 }
@@ -814,7 +875,8 @@ static uint64_t count_dropped(const struct collector *c)
 static enum sc_status stop(struct collector *c, struct sc_announce_sums *sums, struct sc_error *err)
 {
     uint64_t until_ms = sc_clock_mono_ms() + SC_RECEIVER_LAST_MS; /* for all of them together */
-    sc_proxy_end(c->proxy);                                       /* it is to give them room */
+    sc_watch_stop(c->watch);
+    sc_proxy_end(c->proxy); /* it is to give them room */
     for (uint32_t i = 0; i < c->receiver_count; i++)
         sc_receiver_end(c->receivers[i], until_ms);
     for (uint32_t i = 0; i < c->receiver_count; i++)
@@ -870,6 +932,9 @@ static enum sc_status run(struct collector *c, struct sc_error *err)
         event_base_dispatch(c->base);
         sc_notify("STOPPING=1\n");
         sc_log(&c->log, SC_LOG_INFO, "ending, by %s", c->ended_by);
+        if (c->ended_by == ended_by_loss)
+            status = sc_fail(err, SC_TAKEN, "the store %s was deleted, and another collector has it now",
+                             c->config.store);
     }
     enum sc_status stopped = stop(c, &sums, &ending);
     if (c->ended_by != NULL)
@@ -887,7 +952,7 @@ enum sc_status sc_collector_run(const struct sc_collector_options *options, stru
     if (c == NULL)
         return sc_fail_nomem(err, "the collector");
     c->options = *options;
-    c->lock_fd = -1;
+    c->hold = SC_NO_HOLD;
     enum sc_status status = options->configure(options->arg, &c->config, err);
     if (status == SC_OK) {
         c->log = (struct sc_log){options->stream, c->config.log_level, sc_log_limits_create()};
@@ -897,8 +962,7 @@ enum sc_status sc_collector_run(const struct sc_collector_options *options, stru
         sc_config_free(&c->config);
         sc_cluster_free(&c->cluster);
     }
-    if (c->lock_fd >= 0)
-        close(c->lock_fd);
+    sc_hold_release(&c->hold);
     free(c);
     return status;
 }

@@ -2,10 +2,12 @@
 #include "daemon/control.h"
 
 #include "base/clock.h"
+#include "store/io.h"
 
 #include <errno.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -48,15 +50,25 @@ struct client {
     struct part parts[2];
 };
 
+/* A socket, and the folder in which it has its name. */
+struct place {
+    int fd, folder; /* -1: none */
+};
+
+#define NO_PLACE ((struct place){-1, -1})
+
 struct sc_control {
     struct event_base *base;
-    int fd;
+    struct place at;
+    char *store;
     struct event connected, pause;
     struct sc_control_answers answers;
     struct client *clients; /* the newest first */
     struct answer *status;  /* the last, as long as it may be used again */
     uint64_t status_until_ms;
-    int folder; /* the store */
+    pthread_mutex_t mutex; /* of what follows; never held while the disk is touched */
+    struct sc_file_id id;  /* of the socket that was made last */
+    struct place fresh;    /* it, to be taken over */
 };
 
 /* The address through the folder's descriptor, so that a long path of the store does not matter. */
@@ -343,16 +355,60 @@ static int bind_socket(int folder)
     return fd;
 }
 
-static enum sc_status open_parts(struct sc_control *control, const char *store, struct sc_error *err)
+static void close_place(const struct place *place)
 {
-    control->folder = open(store, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    control->fd = control->folder < 0 ? -1 : bind_socket(control->folder);
-    if (control->fd < 0)
-        return sc_fail_errno(err, errno, "cannot open the control socket %s/" SOCKET_NAME, store);
-    event_assign(&control->connected, control->base, control->fd, EV_READ | EV_PERSIST, on_connected,
-                 control);
+    if (place->fd >= 0)
+        close(place->fd);
+    if (place->folder >= 0)
+        close(place->folder);
+}
+
+static bool identify(int folder, struct sc_file_id *out)
+{
+    struct stat st;
+    if (fstatat(folder, SOCKET_NAME, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return false;
+    *out = (struct sc_file_id){st.st_dev, st.st_ino};
+    return true;
+}
+
+static enum sc_status make_place(const char *store, struct place *out, struct sc_file_id *id,
+                                 struct sc_error *err)
+{
+    struct place made = NO_PLACE;
+    made.folder = open(store, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    made.fd = made.folder < 0 ? -1 : bind_socket(made.folder);
+    if (made.fd >= 0 && identify(made.folder, id)) {
+        *out = made;
+        return SC_OK;
+    }
+    enum sc_status status =
+        sc_fail_errno(err, errno, "cannot open the control socket %s/" SOCKET_NAME, store);
+    close_place(&made);
+    return status;
+}
+
+static enum sc_status listen_at(struct sc_control *control, struct place place)
+{
+    control->at = place;
+    event_assign(&control->connected, control->base, place.fd, EV_READ | EV_PERSIST, on_connected, control);
     evtimer_assign(&control->pause, control->base, on_pause, control);
-    return event_add(&control->connected, NULL) == 0 ? SC_OK : sc_fail_nomem(err, "the control socket");
+    return event_add(&control->connected, NULL) == 0 ? SC_OK : SC_NOMEM;
+}
+
+static void stop_listening(struct sc_control *control)
+{
+    if (control->at.fd >= 0) {
+        event_del(&control->connected);
+        event_del(&control->pause);
+    }
+}
+
+static enum sc_status open_parts(struct sc_control *control, struct sc_error *err)
+{
+    struct place made;
+    SC_TRY(make_place(control->store, &made, &control->id, err));
+    return listen_at(control, made) == SC_OK ? SC_OK : sc_fail_nomem(err, "the control socket");
 }
 
 struct sc_control *sc_control_open(struct event_base *base, const char *store,
@@ -363,8 +419,11 @@ struct sc_control *sc_control_open(struct event_base *base, const char *store,
         sc_fail_nomem(err, "the control socket");
         return NULL;
     }
-    *control = (struct sc_control){.base = base, .answers = *answers, .fd = -1, .folder = -1};
-    if (open_parts(control, store, err) != SC_OK) {
+    *control = (struct sc_control){
+        .base = base, .answers = *answers, .at = NO_PLACE, .fresh = NO_PLACE, .store = strdup(store)};
+    pthread_mutex_init(&control->mutex, NULL);
+    if ((control->store == NULL ? sc_fail_nomem(err, "the control socket") : open_parts(control, err)) !=
+        SC_OK) {
         sc_control_close(control);
         return NULL;
     }
@@ -379,16 +438,60 @@ void sc_control_close(struct sc_control *control)
         next = client->next;
         free_client(client);
     }
-    if (control->fd >= 0) {
-        event_del(&control->connected);
-        event_del(&control->pause);
-        close(control->fd);
-        unlinkat(control->folder, SOCKET_NAME, 0);
-    }
+    sc_control_take_over(control);
+    stop_listening(control);
+    struct sc_file_id now;
+    if (control->at.folder >= 0 && identify(control->at.folder, &now) && sc_file_same(&now, &control->id))
+        unlinkat(control->at.folder, SOCKET_NAME, 0);
+    close_place(&control->at);
     drop_answer(control->status);
-    if (control->folder >= 0)
-        close(control->folder);
+    pthread_mutex_destroy(&control->mutex);
+    free(control->store);
     free(control);
+}
+
+/* ---- a socket that was deleted ---- */
+
+bool sc_control_is_there(struct sc_control *control)
+{
+    struct sc_file_id now;
+    pthread_mutex_lock(&control->mutex);
+    const struct sc_file_id own = control->id;
+    pthread_mutex_unlock(&control->mutex);
+    int folder = open(control->store, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bool found = folder >= 0 && identify(folder, &now);
+    bool unknown = !found && errno != ENOENT && errno != ENOTDIR;
+    if (folder >= 0)
+        close(folder);
+    return found ? sc_file_same(&now, &own) : unknown;
+}
+
+enum sc_status sc_control_renew(struct sc_control *control, struct sc_error *err)
+{
+    struct place made;
+    struct sc_file_id id;
+    SC_TRY(make_place(control->store, &made, &id, err));
+    pthread_mutex_lock(&control->mutex);
+    struct place before = control->fresh;
+    control->fresh = made;
+    control->id = id;
+    pthread_mutex_unlock(&control->mutex);
+    close_place(&before);
+    return SC_OK;
+}
+
+/* Clients that are being answered stay. */
+void sc_control_take_over(struct sc_control *control)
+{
+    pthread_mutex_lock(&control->mutex);
+    struct place fresh = control->fresh;
+    control->fresh = NO_PLACE;
+    pthread_mutex_unlock(&control->mutex);
+    if (fresh.fd < 0)
+        return;
+    stop_listening(control);
+    close_place(&control->at);
+    (void)listen_at(control, fresh);
 }
 
 /* ---- the client's side ---- */

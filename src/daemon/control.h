@@ -48,8 +48,16 @@ struct sc_control_answers {
  */
 struct sc_control *sc_control_open(struct event_base *base, const char *store,
                                    const struct sc_control_answers *answers, struct sc_error *err);
-/* Closes and removes the socket. NULL is allowed. */
+/* Closes and removes the socket, if it is this one's. NULL is allowed. */
 void sc_control_close(struct sc_control *control);
+
+/* For a thread that may wait for the disk, one at a time: */
+/* False: the socket was deleted, or another one lies in its place. */
+bool sc_control_is_there(struct sc_control *control);
+/* Makes another, and removes what lies there: the caller holds the store's lock. @return SC_OK, SC_IO. */
+enum sc_status sc_control_renew(struct sc_control *control, struct sc_error *err);
+/* And in the loop's: clients are taken from the socket that was made last. */
+void sc_control_take_over(struct sc_control *control);
 
 /* The client's side: appends the answer to `request` to *out. SC_NOTFOUND: no collector answers there. */
 enum sc_status sc_control_ask(const char *store, const char *request, struct sc_buf *out,

@@ -346,6 +346,10 @@ static void holder_as_storer(const struct sc_status_source *source, struct sc_st
         if (source->proxy != NULL)
             sc_proxy_get_stats(source->proxy, &proxy);
         out->stores.disk = proxy.disk;
+        struct sc_watch_view view;
+        sc_watch_look(source->watch, &view);
+        out->stores.wiped = view.wiped;
+        out->stores.wiped_ms = view.wiped_ms;
         return;
     }
     sc_holder_get_stats(source->holder, &stats);
@@ -440,6 +444,8 @@ static json_t *proxy_json(struct sc_proxy *proxy)
     put(object, "outbox_damaged", stats.outbox.damaged);
     put(object, "outbox_skipped_bytes", stats.outbox.skipped_bytes);
     put(object, "outbox_refused", stats.outbox.refused);
+    put(object, "outbox_deleted_files", stats.outbox.deleted_files);
+    put(object, "outbox_deleted_batches", stats.outbox.deleted_batches);
     json_object_set_new(object, "link_refused", refusals_json(stats.refused));
     json_object_set_new(object, "blocked", json_boolean(stats.blocked));
     json_object_set_new(object, "problem",
@@ -518,6 +524,8 @@ static json_t *store_json(const struct sc_status_source *source)
                         stats.problem[0] == '\0' ? json_null() : json_string(stats.problem));
     put(object, "retries", stats.retries);
     put(object, "lost_records", stats.lost_records);
+    put(object, "wiped", stats.stores.wiped);
+    put_time(object, "wiped_at", stats.stores.wiped_ms);
     put(object, "expired_windows", stats.stores.expired_windows);
     put(object, "expired_bytes", stats.stores.expired_bytes);
     if (stats.stores.disk.size_bytes != 0) {

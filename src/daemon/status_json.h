@@ -12,6 +12,7 @@
 #include "collect/storer.h"
 #include "conf/config.h"
 #include "daemon/control.h"
+#include "daemon/watch.h"
 #include "forward/forward.h"
 #include "relay/holder.h"
 #include "relay/proxy.h"
@@ -33,6 +34,7 @@ struct sc_status_source {
     struct sc_facts *facts;   /* of the members */
     struct sc_proxy *proxy;
     struct sc_holder *holder;
+    struct sc_watch *watch;   /* over the store of a node that writes no segments */
     uint64_t started_ms;      /* wall clock */
     uint64_t started_mono_ms; /* monotonic */
 };

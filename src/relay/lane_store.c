@@ -244,6 +244,20 @@ static enum sc_status append(struct sc_lane_store *s, const struct sc_lane_batch
     return sc_stores_append_encoded(&s->stores, l, &window, group, b->head.size, err);
 }
 
+/* What this process has acknowledged is gone: who sends it again is not to hear that it is here. */
+static void on_wiped(void *arg)
+{
+    struct sc_lane_store *s = arg;
+    sc_span_set_free(&s->durable);
+    sc_span_set_free(&s->earlier);
+    s->durable = s->earlier = (struct sc_span_set){0};
+    sc_tally_keeper_rewrite(&s->tallies);
+    sc_stream_keeper_rewrite(&s->streams);
+    s->tallies_wait = true;
+    s->full_until_ms = 0; /* the new one takes what comes */
+    s->stats.problem[0] = '\0';
+}
+
 static void turn_away(struct sc_lane_store *s, struct sc_lane_batch *b)
 {
     done(s, b, SC_LANE_REFUSED);
@@ -289,7 +303,7 @@ static void take(struct sc_lane_store *s, struct sc_lane_batch *b)
     struct sc_encoded_group group;
     struct sc_error err = {0};
     b->next = NULL;
-    if (is_here(s, &b->head.id)) {
+    if (is_here(s, &b->head.id) && sc_stores_are_there(&s->stores)) {
         s->stats.duplicates++;
         done(s, b, SC_LANE_DURABLE);
         s->options.answered(s->options.arg);
@@ -496,12 +510,14 @@ static void *run(void *arg)
             commit_when_due(s);
         }
         commit_when_due(s);
-        take_news(s, NEWS_MS);
+        if (!s->stores.stats.taken)
+            take_news(s, NEWS_MS);
         if (sc_stores_each_second(&s->stores, sc_clock_mono_ms()))
             publish(s);
     }
     sc_stores_commit(&s->stores);
-    take_news(s, STOPPING_MS);
+    if (!s->stores.stats.taken)
+        take_news(s, STOPPING_MS);
     publish(s);
     return NULL;
 }
@@ -565,6 +581,7 @@ static enum sc_status open_stores(struct sc_lane_store *s, struct sc_error *err)
                                           .io = s->io,
                                           .log = &o->log,
                                           .committed = on_committed,
+                                          .wiped = on_wiped,
                                           .arg = s};
     return sc_stores_open(&s->stores, &how, err);
 }

@@ -165,6 +165,25 @@ static void walk_on(struct sc_stream_keeper *keeper, struct teller *teller)
         w->here_closed = true;
 }
 
+/* ---- all again ---- */
+
+static void rewrite(struct teller *teller)
+{
+    end_walk(teller, false);
+    for (uint32_t i = 0; i < teller->count; i++) {
+        struct word *w = &teller->words[i];
+        w->here = w->here_closed = false;
+        w->looked_ms = 0;
+        w->waits = w->waits || w->closed; /* who is open is told again each second, or was not heard of */
+    }
+}
+
+void sc_stream_keeper_rewrite(struct sc_stream_keeper *keeper)
+{
+    for (uint32_t i = 0; i < keeper->tellers.count; i++)
+        rewrite((struct teller *)keeper->tellers.list[i]);
+}
+
 /* ---- steps ---- */
 
 static bool wants_others_closed(const struct teller *teller, const struct word *w)

@@ -42,6 +42,9 @@ struct sc_stream_step {
 
 void sc_stream_keeper_free(struct sc_stream_keeper *keeper);
 
+/* The files are gone: the words that are in memory are to be written again, of streams that are open with the next that is told. */
+void sc_stream_keeper_rewrite(struct sc_stream_keeper *keeper);
+
 /* Touches no disk. @return SC_REFUSAL_NONE, also without memory: it is told again; SC_REFUSAL_STREAM: SC_WORDS_EACH others wait. */
 enum sc_refusal sc_stream_keeper_take(struct sc_stream_keeper *keeper, const char *proxy,
                                       const struct sc_link_stream *word, uint64_t now_ms);

@@ -68,6 +68,14 @@ static struct sc_kept_tally *dequeue(struct sc_tally_keeper *keeper)
     return k;
 }
 
+void sc_tally_keeper_rewrite(struct sc_tally_keeper *keeper)
+{
+    for (uint32_t i = 0; i < keeper->count; i++) {
+        if (!keeper->all[i]->changed)
+            enqueue(keeper, keeper->all[i]);
+    }
+}
+
 bool sc_tally_keeper_settled(const struct sc_tally_keeper *keeper, const char *proxy)
 {
     const struct teller *teller = (const struct teller *)sc_tellers_find(&keeper->tellers, proxy);

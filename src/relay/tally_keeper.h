@@ -36,6 +36,8 @@ enum sc_refusal sc_tally_keeper_take(struct sc_tally_keeper *keeper, const char 
 /* Writes what has changed, for `most_ms` at most and one at least, and forgets what was not told for long. @return whether all is
  * on the disk. */
 bool sc_tally_keeper_write(struct sc_tally_keeper *keeper, uint64_t now_ms, uint64_t most_ms);
+/* The files are gone: all that is in memory is to be written again. */
+void sc_tally_keeper_rewrite(struct sc_tally_keeper *keeper);
 /* Whether all that this proxy told is on the disk. */
 bool sc_tally_keeper_settled(const struct sc_tally_keeper *keeper, const char *proxy);
 

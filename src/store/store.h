@@ -77,12 +77,6 @@ struct sc_store_writer *sc_store_writer_open(const char *path, const struct sc_s
                                              struct sc_error *err);
 
 /*
- * Creates the folder and takes the lock that a writer takes, for a process that uses the store without writing segments. *fd is
- * closed to give it back. @return SC_OK, SC_TAKEN (another has it), SC_IO.
- */
-enum sc_status sc_store_lock(const char *path, int *fd, struct sc_error *err);
-
-/*
  * Encodes the batch (finished, rows > 0, one window) into row groups that keep to base/bounds.h and appends them. A batch
  * without spans gets them here, each within the bounds of a batch of the cluster, numbered in the writer's own stream.
  * @return SC_OK; SC_FULL or SC_IO: nothing of the batch is counted as stored, the caller keeps it and may
@@ -114,6 +108,16 @@ void sc_store_writer_stats(const struct sc_store_writer *writer, struct sc_store
 
 /* Syncs, closes (live files stay live: the next writer seals them) and frees. NULL is allowed. */
 enum sc_status sc_store_writer_close(struct sc_store_writer *writer, struct sc_error *err);
+
+/* False: the store was deleted under the writer, or moved away; its lock file is gone, or is another's. What was appended is not in it. */
+bool sc_store_writer_is_there(const struct sc_store_writer *writer);
+/* Of the lock file that it holds; valid until the next call of sc_store_writer_renew. */
+const struct sc_file_id *sc_store_writer_lock_id(const struct sc_store_writer *writer);
+/* After that: makes and takes the store anew; what was not synced is forgotten. @return SC_OK; SC_TAKEN: another has it now; SC_IO,
+ * SC_FULL: all is as it was. */
+enum sc_status sc_store_writer_renew(struct sc_store_writer *writer, struct sc_error *err);
+/* Closes without a sync, and frees: for a store that is gone. */
+void sc_store_writer_abandon(struct sc_store_writer *writer);
 
 /* ---- maintenance: also without a running writer; whole windows, oldest first ---- */
 

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "flow/gather.h"
 #include "store/catalogue.h"
+#include "store/hold.h"
 #include "store/sealer.h"
 #include "store/span_set.h"
 
@@ -51,30 +52,11 @@ struct sc_store_writer {
     bool lost; /* rows appended since the last sync are in a file that we gave up before it was synced */
     char synced_folder[11];     /* the day whose folders are known to be durable; empty: none */
     struct sc_seal_job *failed; /* to be tried again with the next seal */
-    int lock;                   /* a handle */
+    struct sc_hold hold;
     struct sc_store_stats stats;
 };
 
 /* ---- opening ---- */
-
-/* Creates the store, too, when it is missing. */
-static enum sc_status take_lock(struct sc_io *io, const char *store, int *handle, struct sc_error *err)
-{
-    char path[4096];
-    int made = sc_io_make_folders(io, store, strlen(store));
-    if (made < 0)
-        return sc_fail_errno(err, -made, "cannot create the store %s", store);
-    snprintf(path, sizeof(path), "%s/collector.lock", store);
-    *handle = io->ops->open(io, path, true);
-    if (*handle < 0)
-        return sc_fail_errno(err, -*handle, "cannot write to the store %s", store);
-    int locked = io->ops->lock(io, *handle);
-    if (locked == -EWOULDBLOCK)
-        return sc_fail(err, SC_TAKEN,
-                       "another collector is writing to the store %s; stop it or choose another store",
-                       store);
-    return locked == 0 ? SC_OK : sc_fail_errno(err, -locked, "cannot lock %s", path);
-}
 
 static struct live_file *add_file(struct sc_store_writer *w, const char *path, const struct sc_window *window)
 {
@@ -119,14 +101,9 @@ static enum sc_status find_leftovers(struct sc_store_writer *w, struct sc_error 
     return status;
 }
 
-enum sc_status sc_store_lock(const char *path, int *fd, struct sc_error *err)
-{
-    return take_lock(sc_io_system(), path, fd, err);
-}
-
 static enum sc_status open_parts(struct sc_store_writer *w, struct sc_error *err)
 {
-    SC_TRY(take_lock(w->io, w->path, &w->lock, err));
+    SC_TRY(sc_hold_take(&w->hold, w->path, w->io, err));
     SC_TRY(find_leftovers(w, err));
     if (getrandom(&w->stream, sizeof(w->stream), 0) != sizeof(w->stream))
         return sc_fail_errno(err, errno, "no random numbers");
@@ -163,8 +140,7 @@ static void free_writer(struct sc_store_writer *w)
     }
     free(w->files);
     sc_row_group_encoder_free(&w->encoder);
-    if (w->lock >= 0)
-        w->io->ops->close(w->io, w->lock);
+    sc_hold_release(&w->hold);
     free(w->path);
     free(w);
 }
@@ -177,7 +153,7 @@ struct sc_store_writer *sc_store_writer_open(const char *path, const struct sc_s
         sc_fail_nomem(err, "the store");
         return NULL;
     }
-    w->lock = -1;
+    w->hold = SC_NO_HOLD;
     if (options != NULL)
         w->options = *options;
     share_files(w);
@@ -267,10 +243,20 @@ static struct live_file *open_file(struct sc_store_writer *w, const struct sc_wi
     return NULL;
 }
 
+/* Bytes of a file that has lost its name are not durable, whatever a sync says of them. */
+static enum sc_status sync_file(struct sc_store_writer *w, struct live_file *f, struct sc_error *err)
+{
+    struct sc_file_id id;
+    SC_TRY(sc_segment_writer_sync(&f->writer, err));
+    if (w->io->ops->identify(w->io, f->writer.handle, f->path, &id) != 0 || sc_io_is_at(w->io, &id, f->path))
+        return SC_OK;
+    return sc_fail(err, SC_NOTFOUND, "%s was deleted while it was written", f->path);
+}
+
 /* Closing forgets nothing: what cannot be synced now is told by the next sync. */
 static enum sc_status sync_and_close(struct sc_store_writer *w, struct live_file *f, struct sc_error *err)
 {
-    enum sc_status status = f->dirty ? sc_segment_writer_sync(&f->writer, err) : SC_OK;
+    enum sc_status status = f->dirty ? sync_file(w, f, err) : SC_OK;
     if (status != SC_OK)
         w->lost = true;
     close_file(f);
@@ -506,12 +492,16 @@ enum sc_status sc_store_writer_sync(struct sc_store_writer *w, struct sc_error *
         struct live_file *f = &w->files[i];
         if (f->writer.handle < 0 || !f->dirty)
             continue;
-        enum sc_status status = sc_segment_writer_sync(&f->writer, err);
+        enum sc_status status = sync_file(w, f, err);
         f->dirty = false;
         if (status != SC_OK) {
             worst = status;
             w->stats.sync_failures++;
             close_file(f);
+            if (status == SC_NOTFOUND) {
+                w->synced_folder[0] = '\0';
+                forget_file(w, i--);
+            }
         } else if (f->writer.offset > w->options.seal_bytes) {
             close_file(f);
             f->large = true;
@@ -675,11 +665,63 @@ enum sc_status sc_store_writer_seal(struct sc_store_writer *w, uint64_t before_m
     return collect_failed(w, err);
 }
 
+/* ---- a store that was deleted ---- */
+
+bool sc_store_writer_is_there(const struct sc_store_writer *w)
+{
+    return sc_hold_is_there(&w->hold, w->path);
+}
+
+const struct sc_file_id *sc_store_writer_lock_id(const struct sc_store_writer *w)
+{
+    return &w->hold.id;
+}
+
+/* Its live files are gone, and what was to be sealed; `sealer`: in place of the one that has such jobs. */
+static void forget_all(struct sc_store_writer *w, struct sc_sealer *sealer)
+{
+    struct sc_store_stats until_now;
+    sc_store_writer_stats(w, &until_now);
+    w->stats = until_now;
+    sc_sealer_free(w->sealer);
+    w->sealer = sealer;
+    sc_seal_jobs_free(w->failed);
+    w->failed = NULL;
+    while (w->file_count != 0) {
+        if (w->files[0].writer.handle >= 0)
+            close_file(&w->files[0]);
+        forget_file(w, 0);
+    }
+    w->lost = false;
+    w->synced_folder[0] = '\0';
+}
+
+enum sc_status sc_store_writer_renew(struct sc_store_writer *w, struct sc_error *err)
+{
+    struct sc_sealer *sealer = sc_sealer_create(w->io, w->options.log, err);
+    if (sealer == NULL)
+        return SC_NOMEM;
+    enum sc_status status = sc_hold_renew(&w->hold, w->path, err);
+    if (status != SC_OK) {
+        sc_sealer_free(sealer);
+        return status;
+    }
+    forget_all(w, sealer);
+    (void)find_leftovers(w, NULL); /* mostly there are none; what is not found now the next process seals */
+    return SC_OK;
+}
+
+void sc_store_writer_abandon(struct sc_store_writer *w)
+{
+    free_writer(w);
+}
+
 void sc_store_writer_stats(const struct sc_store_writer *w, struct sc_store_stats *out)
 {
-    uint64_t bytes, failures;
+    uint64_t segments, bytes, failures;
     *out = w->stats;
-    sc_sealer_stats(w->sealer, &out->segments_sealed, &bytes, &failures);
+    sc_sealer_stats(w->sealer, &segments, &bytes, &failures);
+    out->segments_sealed += segments;
     out->bytes_written += bytes;
     out->write_failures += failures;
 }

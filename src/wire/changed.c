@@ -41,3 +41,11 @@ void sc_template_refreshed(struct sc_session *session, uint64_t seen_ms)
     if (seen_ms > session->recorded_ms && seen_ms - session->recorded_ms > coarse_ms)
         sc_session_changed(session);
 }
+
+void sc_decoder_change_all(struct sc_decoder *decoder)
+{
+    for (struct sc_session *s = decoder->oldest; s != NULL; s = s->newer) {
+        if (s->transport == SC_TRANSPORT_UDP && !s->in_changed)
+            sc_changed_append(s);
+    }
+}

@@ -237,6 +237,8 @@ void sc_record_append(struct sc_buf *list, const uint8_t *record, size_t length)
  * @return bytes written, of unfinished records too. Without memory `out` says so (sc_buf_ok), and nothing is lost.
  */
 size_t sc_decoder_changes(struct sc_decoder *decoder, size_t most, struct sc_buf *out);
+/* What was written of them is lost: all sessions whose records are kept count as changed. */
+void sc_decoder_change_all(struct sc_decoder *decoder);
 /* From here on sessions whose templates were repeated since their last record count as changed. */
 void sc_decoder_refresh(struct sc_decoder *decoder);
 /* Appends the records of all sessions that have templates, the least recently used first. */

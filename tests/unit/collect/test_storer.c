@@ -4,6 +4,7 @@
 #include "collect/storer.h"
 
 #include "base/clock.h"
+#include "store/hold.h"
 #include "store/reader.h"
 #include "store/tally.h"
 #include "store_kit.h"
@@ -209,19 +210,24 @@ static void all_that_was_pushed_is_stored(void **state)
     tear_down(&f);
 }
 
+static void wait_until_durable(struct fixture *f)
+{
+    struct sc_queue_stats held;
+    uint64_t deadline = sc_clock_mono_ms() + 5000;
+    do {
+        nap(20);
+        sc_queue_get_stats(f->queue, &held); /* a parcel is done when it is synced */
+    } while (held.held != 0 && sc_clock_mono_ms() < deadline);
+    assert_int_equal(held.held, 0);
+}
+
 static void what_was_pushed_is_durable_within_a_second(void **state)
 {
     (void)state;
     struct fixture f;
-    struct sc_queue_stats held;
     set_up(&f, false, 0);
     push(&f, this_window(), 10);
-    uint64_t deadline = sc_clock_mono_ms() + 5000;
-    do {
-        nap(20);
-        sc_queue_get_stats(f.queue, &held); /* a parcel is done when it is synced */
-    } while (held.held != 0 && sc_clock_mono_ms() < deadline);
-    assert_int_equal(held.held, 0);
+    wait_until_durable(&f);
     count_rows(f.store);
     assert_int_equal(rows_stored, 10);
     assert_int_equal(finish(&f, false, NULL), SC_OK);
@@ -411,6 +417,75 @@ static void an_import_is_sealed_whole(void **state)
     tear_down(&f);
 }
 
+/* After all of it was deleted: the lock file is one that was made since. */
+static bool is_made_anew(const struct fixture *f)
+{
+    char path[256];
+    struct sc_storer_stats stats;
+    sc_storer_get_stats(f->storer, &stats);
+    snprintf(path, sizeof(path), "%s/collector.lock", f->store);
+    return stats.stores.wiped != 0 && access(path, F_OK) == 0;
+}
+
+/* A store that is deleted under the thread is made anew; from then on all is stored, each row once, and before nothing is called so. */
+static void a_deleted_store_is_made_anew(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sc_storer_stats stats;
+    set_up(&f, false, 0);
+    for (unsigned turn = 1; turn <= 2; turn++) {
+        push(&f, this_window(), 1000);
+        wait_until_durable(&f);
+        kit_wipe(f.store);
+        uint64_t before = sc_clock_mono_ms();
+        push(&f, this_window(), 10 * turn);
+        while (!is_made_anew(&f) && sc_clock_mono_ms() < before + 20000)
+            nap(10);
+        assert_true(is_made_anew(&f));
+    }
+    push(&f, this_window(), 5);
+    assert_int_equal(finish(&f, true, &stats), SC_OK);
+    assert_int_equal(rows_stored, 20 + 5); /* all since it was deleted last */
+    assert_int_equal(rows_twice, 0);
+    assert_int_equal(stats.lost_records, 0);
+    tear_down(&f);
+}
+
+static bool is_taken(struct sc_storer *storer)
+{
+    struct sc_storer_stats stats;
+    sc_storer_get_stats(storer, &stats);
+    return stats.stores.taken;
+}
+
+/* Another was quicker: nothing of ours gets into what is its. */
+static void a_store_that_another_took_is_left_alone(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sc_storer_stats stats;
+    struct sc_hold other;
+    struct sc_error err;
+    set_up(&f, false, 0);
+    push(&f, this_window(), 1000);
+    wait_until_durable(&f);
+    kit_wipe(f.store);
+    while (sc_hold_take(&other, f.store, NULL, &err) == SC_TAKEN) /* it was quicker this time */
+        kit_wipe(f.store);
+    for (unsigned i = 0; i < 2000 && !is_taken(f.storer); i++)
+        nap(10);
+    assert_true(is_taken(f.storer));
+    push(&f, this_window(), 7);
+    sc_queue_close(f.queue);
+    assert_int_equal(sc_storer_finish(f.storer, true, &stats, &err), SC_TAKEN);
+    assert_int_equal(stats.lost_records, 7);
+    count_rows(f.store);
+    assert_int_equal(rows_stored, 0);
+    sc_hold_release(&other);
+    tear_down(&f);
+}
+
 static void a_second_writer_is_refused(void **state)
 {
     (void)state;
@@ -437,6 +512,8 @@ UNIT(test_storer)
         cmocka_unit_test(a_full_disk_is_given_up_with_a_queue_behind_it),
         cmocka_unit_test(a_disk_with_room_again_is_tried_at_the_end),
         cmocka_unit_test(an_import_is_sealed_whole),
+        cmocka_unit_test(a_deleted_store_is_made_anew),
+        cmocka_unit_test(a_store_that_another_took_is_left_alone),
         cmocka_unit_test(a_second_writer_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

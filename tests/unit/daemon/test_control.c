@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -380,6 +381,73 @@ static void without_descriptors_the_loop_rests(void **state)
     stop(&s);
 }
 
+static void on_take_over(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    sc_control_take_over(((struct server *)arg)->control);
+}
+
+static void remove_socket(const struct server *s)
+{
+    char path[300];
+    snprintf(path, sizeof(path), "%s/control.sock", s->store);
+    assert_int_equal(unlink(path), 0);
+}
+
+/* Deleted under the process, folder and all: another is made, and clients come to that. */
+static void a_deleted_socket_is_made_anew(void **state)
+{
+    (void)state;
+    struct server s;
+    struct sc_error err;
+    struct sc_buf out = {0};
+    start(&s);
+    const struct timeval often = {.tv_usec = 10000};
+    struct event *tick = event_new(s.base, -1, EV_PERSIST, on_take_over, &s);
+    event_add(tick, &often);
+    assert_true(sc_control_is_there(s.control));
+    for (int turn = 0; turn < 3; turn++) {
+        remove_socket(&s);
+        assert_int_equal(rmdir(s.store), 0);
+        assert_false(sc_control_is_there(s.control));
+        assert_int_equal(sc_control_renew(s.control, &err), SC_NOTFOUND);
+        assert_int_equal(mkdir(s.store, 0700), 0);
+        assert_int_equal(sc_control_renew(s.control, &err), SC_OK);
+        assert_true(sc_control_is_there(s.control));
+        sc_buf_clear(&out);
+        assert_int_equal(sc_control_ask(s.store, "ping", &out, &err), SC_OK);
+    }
+    sc_buf_free(&out);
+    event_free(tick);
+    stop(&s);
+}
+
+/* Another's, in our place, is not removed at the end. */
+static void the_socket_of_another_stays(void **state)
+{
+    (void)state;
+    struct server s;
+    struct sc_error err;
+    start(&s);
+    remove_socket(&s);
+    struct event_base *base = event_base_new();
+    struct sc_control *other = sc_control_open(base, s.store, answer, NULL, &err);
+    assert_non_null(other);
+    assert_false(sc_control_is_there(s.control));
+    assert_int_equal(write(s.stop[1], "x", 1), 1);
+    pthread_join(s.thread, NULL);
+    sc_control_close(s.control);
+    assert_true(sc_control_is_there(other));
+    sc_control_close(other);
+    event_base_free(base);
+    event_free(s.stop_event);
+    event_base_free(s.base);
+    close(s.stop[0]);
+    close(s.stop[1]);
+    assert_int_equal(rmdir(s.store), 0);
+}
+
 static void without_a_collector_the_error_says_so(void **state)
 {
     (void)state;
@@ -405,6 +473,8 @@ UNIT(test_control)
         cmocka_unit_test(a_ping_is_answered_whoever_else_is_there),
         cmocka_unit_test(a_request_is_whole_in_time),
         cmocka_unit_test(without_descriptors_the_loop_rests),
+        cmocka_unit_test(a_deleted_socket_is_made_anew),
+        cmocka_unit_test(the_socket_of_another_stays),
         cmocka_unit_test(without_a_collector_the_error_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -540,6 +540,62 @@ static void a_failed_sync_of_one_lane(void **state)
     close_node(&n);
 }
 
+static bool is_wiped(const struct sc_lane_store_stats *s)
+{
+    return s->stores.wiped != 0;
+}
+
+/* After all of it was deleted: the lock file is one that was made since. */
+static void await_lock(const struct node *n)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "%s/collector.lock", n->path);
+    for (int tries = 0; tries < 4000 && access(path, F_OK) != 0; tries++)
+        nap();
+    assert_int_equal(access(path, F_OK), 0);
+}
+
+/* What was durable is not here any more: who sends it again is not told that it is, and it is stored once more, in its lane. */
+static void a_deleted_store_is_forgotten(void **state)
+{
+    (void)state;
+    struct node n;
+    open_node(&n, 300, false);
+    for (uint32_t i = 0; i < 20; i++)
+        push(&n, i, i < 10 ? 0 : 1);
+    expect(&n, 0, 20, true);
+    kit_wipe(n.path);
+    await_lock(&n);
+    stats_when(&n, is_wiped);
+    for (uint32_t i = 0; i < 20; i++)
+        push(&n, i, i < 10 ? 0 : 1);
+    expect(&n, 0, 20, true);
+    check_lane(&n, NULL, 0, 1, 10, 10 * ROWS);
+    check_lane(&n, "beta", 10, 1, 20, 10 * ROWS);
+    close_node(&n);
+}
+
+/* One lane's part alone: the others stay. */
+static void a_deleted_lane_is_forgotten(void **state)
+{
+    (void)state;
+    struct node n;
+    char beta[512];
+    open_node(&n, 300, false);
+    for (uint32_t i = 0; i < 20; i++)
+        push(&n, i, i < 10 ? 0 : 1);
+    expect(&n, 0, 20, true);
+    snprintf(beta, sizeof(beta), "%s/" SC_REPLICA_FOLDER "/beta", n.path);
+    kit_wipe(beta);
+    stats_when(&n, is_wiped);
+    for (uint32_t i = 10; i < 20; i++)
+        push(&n, i, 1);
+    expect(&n, 10, 10, true);
+    check_lane(&n, NULL, 0, 1, 10, 10 * ROWS);
+    check_lane(&n, "beta", 10, 1, 20, 10 * ROWS);
+    close_node(&n);
+}
+
 static void a_full_disk_refuses(void **state)
 {
     (void)state;
@@ -685,6 +741,8 @@ UNIT(test_lane_store)
         cmocka_unit_test(what_was_answered_for_survives_the_machine),
         cmocka_unit_test(a_failed_sync_is_no_durability),
         cmocka_unit_test(a_failed_sync_of_one_lane),
+        cmocka_unit_test(a_deleted_store_is_forgotten),
+        cmocka_unit_test(a_deleted_lane_is_forgotten),
         cmocka_unit_test(a_full_disk_refuses),
         cmocka_unit_test(files_are_few),
         cmocka_unit_test(windows_are_sealed),
