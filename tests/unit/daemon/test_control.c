@@ -432,7 +432,8 @@ static void the_socket_of_another_stays(void **state)
     start(&s);
     remove_socket(&s);
     struct event_base *base = event_base_new();
-    struct sc_control *other = sc_control_open(base, s.store, answer, NULL, &err);
+    struct sc_control *other =
+        sc_control_open(base, s.store, &(struct sc_control_answers){answer, accepts, NULL}, &err);
     assert_non_null(other);
     assert_false(sc_control_is_there(s.control));
     assert_int_equal(write(s.stop[1], "x", 1), 1);

@@ -225,8 +225,8 @@ static void what_the_outbox_refuses_at_the_end_goes_past_it(void **state)
     assert_int_equal(stats.records, 0);
     assert_true(stats.blocked_ms != 0 && stats.blocked_ms <= sc_clock_mono_ms());
     sc_proxy_end(f.proxy);
-    sc_proxy_finish(f.proxy, 60000, 60000);
-    sc_holder_stop(f.holder);
+    sc_proxy_finish(f.proxy, 60000, 60000, NULL);
+    sc_holder_stop(f.holder, NULL);
     assert_int_equal(count_rows(f.store), PARCELS * ROWS);
     assert_int_equal(told(&f, &lines), 0);
     assert_int_equal(accounted(&f), 0);
