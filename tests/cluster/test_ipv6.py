@@ -66,14 +66,24 @@ def ask_status(name, site, prepare="true"):
               describe(done, 2000))
 
 
+def check_config(site, node, more="", prepare="true"):
+    config = site.folder / "checked.yaml"
+    config.write_text(f"store: {site.folder / 'checked'}\ncluster: {site.cluster.file}\nnode: {node}\n{more}")
+    return site.outside.run(["sh", "-c", f'{prepare} && exec "$@"', "sh", BIN / "sc-collector", "--check-config", "-c", config])
+
+
 def elsewhere(name, site, switch):
     """A system on which any address can be bound: the link between machines is not plain for that."""
-    config = site.folder / "elsewhere.yaml"
-    config.write_text(f"store: {site.folder / 'elsewhere'}\ncluster: {site.cluster.file}\nnode: n1\n")
-    done = site.outside.run(["sh", "-c", f'echo 1 > /proc/sys/net/{switch} && exec "$@"', "sh", BIN / "sc-collector", "--check-config",
-                             "-c", config])
+    done = check_config(site, "n1", prepare=f"echo 1 > /proc/sys/net/{switch}")
     kit.check(f"{name}: members elsewhere want certificates, whatever can be bound", done.returncode == 2 and
               "is on another machine" in done.stderr, describe(done))
+
+
+def listens_by_number(name, site):
+    """A subcollector cannot listen at a name: it says so before it starts."""
+    done = check_config(site, "n2", "link: plain\n")
+    kit.check(f"{name}: --check-config wants a subcollector's address as a number", done.returncode == 2 and
+              "n2: the address of a subcollector is needed as a number" in done.stderr, describe(done))
 
 
 def ipv6(folder):
@@ -97,6 +107,7 @@ def names(folder):
         site.name(site.cluster.nodes, "named.yaml")
         ask("names", site, flows, site.hosts)
         ask_status("names", site, site.hosts)
+        listens_by_number("names", site)
         site.name(site.cluster.nodes, "numbers.yaml", [n.address for n in site.cluster.nodes])
         elsewhere("names", site, "ipv4/ip_nonlocal_bind")
 
