@@ -9,11 +9,60 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* ---- whose a new file is ---- */
+
+#define FILE_MODE   0640u
+#define FOLDER_MODE 02750u
+
+/* Root works in the store of somebody else: *folder is where the new file lies. */
+static bool is_guest(const char *path, struct stat *folder)
+{
+    struct sc_io_names names;
+    return geteuid() == 0 && sc_io_name_beside(path, "", &names) && stat(names.folder, folder) == 0 &&
+           (folder->st_uid != 0 || folder->st_gid != 0);
+}
+
+/* What root makes belongs to whom its folder belongs, or the collector could not read it; it is no more open than that folder, and than
+ * what a collector makes, whatever root's umask. Only what was made here, by its descriptor: a name may be another file by then. */
+static int hand_over(int fd, const char *path, mode_t most)
+{
+    struct stat folder;
+    if (!is_guest(path, &folder))
+        return 0;
+    return fchown(fd, folder.st_uid, folder.st_gid) != 0 || fchmod(fd, folder.st_mode & most) != 0 ? -errno
+                                                                                                   : 0;
+}
+
+/* A file that its owner could not use is none. */
+static int made(int fd, const char *path)
+{
+    if (fd < 0)
+        return -errno;
+    int result = hand_over(fd, path, FILE_MODE);
+    if (result == 0)
+        return fd;
+    close(fd);
+    unlink(path);
+    return result;
+}
+
+static int hand_over_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int result = fd < 0 ? -errno : hand_over(fd, path, FOLDER_MODE);
+    if (fd >= 0)
+        close(fd);
+    if (result != 0)
+        rmdir(path);
+    return result;
+}
+
+/* ---- the system's files ---- */
+
 static int system_create(struct sc_io *io, const char *path)
 {
     (void)io;
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0640);
-    return fd < 0 ? -errno : fd;
+    return made(open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, FILE_MODE), path);
 }
 
 static ssize_t system_write(struct sc_io *io, int handle, const void *bytes, size_t count)
@@ -44,8 +93,11 @@ static int system_truncate(struct sc_io *io, int handle, uint64_t size)
 static int system_open(struct sc_io *io, const char *path, bool make)
 {
     (void)io;
-    int fd = open(path, O_RDWR | O_CLOEXEC | (make ? O_CREAT : 0), 0640);
-    return fd < 0 ? -errno : fd;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd >= 0 || errno != ENOENT || !make)
+        return fd < 0 ? -errno : fd;
+    int fresh = made(open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE), path);
+    return fresh == -EEXIST ? system_open(io, path, false) : fresh; /* somebody was quicker */
 }
 
 static ssize_t system_read_at(struct sc_io *io, int handle, uint64_t at, void *bytes, size_t count)
@@ -89,7 +141,10 @@ static int system_unlink(struct sc_io *io, const char *path)
 static int system_mkdir(struct sc_io *io, const char *path)
 {
     (void)io;
-    return mkdir(path, 0750) != 0 && errno != EEXIST ? -errno : 0;
+    struct stat folder;
+    if (mkdir(path, FOLDER_MODE & 0777u) != 0)
+        return errno == EEXIST ? 0 : -errno;
+    return is_guest(path, &folder) ? hand_over_folder(path) : 0;
 }
 
 static int system_sync_dir(struct sc_io *io, const char *path)

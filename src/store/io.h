@@ -56,7 +56,8 @@ struct sc_io {
     const struct sc_io_ops *ops;
 };
 
-/* The operating system's files. Constant, any thread. */
+/* The operating system's files. What root makes in another's folder is that user's, and no more open than the folder: commands may be
+ * run as root on the store of a collector that is not. Constant, any thread. */
 struct sc_io *sc_io_system(void);
 
 /* Writes all of `count` bytes, going on after short writes. Returns 0 or -errno; -EIO when nothing moves. */

@@ -267,6 +267,66 @@ static void a_name_without_a_folder(void **state)
     kit_remove(store);
 }
 
+/* ---- whose a new file is ---- */
+
+#define SOMEBODY 65534u
+
+static void check_owner(const char *path, unsigned owner, unsigned mode)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_uid, owner);
+    assert_int_equal(st.st_gid, owner);
+    assert_int_equal(st.st_mode & 0777, mode);
+}
+
+/* What is there already is nobody's to give away: it may be a name that its owner made for another file. */
+static void open_what_is_there(const char *folder, struct sc_io *io)
+{
+    char path[600];
+    snprintf(path, sizeof(path), "%s/there", folder);
+    kit_write_file(path, (const uint8_t *)"x", 1);
+    assert_int_equal(chmod(path, 0600), 0);
+    int handle = io->ops->open(io, path, true);
+    assert_true(handle >= 0);
+    io->ops->close(io, handle);
+    check_owner(path, 0, 0600);
+}
+
+/* Of root in a store of somebody else. */
+static void what_root_makes_is_the_owners(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned folder, file, below;
+    } cases[] = {{0750, 0640, 0750}, {0755, 0640, 0750}, {0700, 0600, 0700}};
+    struct sc_io *io = sc_io_system();
+    if (geteuid() != 0)
+        skip();
+    mode_t before = umask(0077);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char *folder = kit_folder(), path[600];
+        assert_int_equal(chown(folder, SOMEBODY, SOMEBODY), 0);
+        assert_int_equal(chmod(folder, cases[i].folder), 0);
+        snprintf(path, sizeof(path), "%s/file", folder);
+        for (unsigned times = 0; times < 2; times++) {
+            assert_int_equal(sc_io_replace(NULL, path, "text", 4, NULL), SC_OK);
+            check_owner(path, SOMEBODY, cases[i].file);
+        }
+        snprintf(path, sizeof(path), "%s/a/b", folder);
+        assert_int_equal(sc_io_make_folders(io, path, 0), 0);
+        check_owner(path, SOMEBODY, cases[i].below);
+        snprintf(path, sizeof(path), "%s/a/b/made", folder);
+        int handle = io->ops->open(io, path, true);
+        assert_true(handle >= 0);
+        io->ops->close(io, handle);
+        check_owner(path, SOMEBODY, cases[i].file);
+        open_what_is_there(folder, io);
+        kit_remove(folder);
+    }
+    umask(before);
+}
+
 UNIT(test_replace)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +334,7 @@ UNIT(test_replace)
         cmocka_unit_test(errors_are_sentences),
         cmocka_unit_test(a_temporary_file_of_a_crash_is_overwritten),
         cmocka_unit_test(a_name_without_a_folder),
+        cmocka_unit_test(what_root_makes_is_the_owners),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
