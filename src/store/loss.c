@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LINE_BYTES 256
 
@@ -82,6 +83,15 @@ enum sc_status sc_losses_add_stream(struct sc_losses *l, const struct sc_stream 
     return SC_OK;
 }
 
+enum sc_status sc_losses_add_all(struct sc_losses *to, const struct sc_losses *from)
+{
+    for (uint32_t i = 0; i < from->count; i++)
+        SC_TRY(sc_losses_add(to, &from->list[i]));
+    for (uint32_t i = 0; i < from->stream_count; i++)
+        SC_TRY(sc_losses_add_stream(to, &from->streams[i]));
+    return SC_OK;
+}
+
 bool sc_losses_closed(const struct sc_losses *l, uint64_t stream)
 {
     for (uint32_t i = 0; i < l->stream_count; i++) {
@@ -145,7 +155,19 @@ static enum sc_status read_path(const char *path, uint64_t stream, struct sc_los
                : sc_fail(err, status, "%s is damaged: what was accepted as lost is not known", path);
 }
 
-enum sc_status sc_losses_read(const char *store, struct sc_losses *losses, struct sc_error *err)
+static bool is_stream_name(const char *name)
+{
+    return strlen(name) == 16 && strspn(name, "0123456789abcdef") == 16;
+}
+
+static bool is_meant(const char *name, const uint64_t *stream)
+{
+    return is_stream_name(name) && (stream == NULL || *stream == strtoull(name, NULL, 16));
+}
+
+/* Of one stream or (NULL) of all. */
+static enum sc_status read_of(const char *store, const uint64_t *stream, struct sc_losses *losses,
+                              struct sc_error *err)
 {
     char folder[4096], path[4096 + 32];
     const struct dirent *entry;
@@ -156,13 +178,18 @@ enum sc_status sc_losses_read(const char *store, struct sc_losses *losses, struc
                                                    : sc_fail_errno(err, errno, "cannot list %s", folder);
     enum sc_status status = SC_OK;
     while (status == SC_OK && (entry = readdir(dir)) != NULL) {
-        if (strlen(entry->d_name) != 16 || strspn(entry->d_name, "0123456789abcdef") != 16)
+        if (!is_meant(entry->d_name, stream))
             continue;
         snprintf(path, sizeof(path), "%s/%.16s", folder, entry->d_name);
         status = read_path(path, strtoull(entry->d_name, NULL, 16), losses, err);
     }
     closedir(dir);
     return status;
+}
+
+enum sc_status sc_losses_read(const char *store, struct sc_losses *losses, struct sc_error *err)
+{
+    return read_of(store, NULL, losses, err);
 }
 
 /* ---- writing ---- */
@@ -217,4 +244,60 @@ enum sc_status sc_losses_write(const char *store, const struct sc_losses *losses
     for (uint32_t i = 0; i < losses->stream_count; i++)
         SC_TRY(write_stream(io, folder, losses, &losses->streams[i], err));
     return SC_OK;
+}
+
+enum sc_status sc_losses_record(const char *store, const struct sc_losses *more, struct sc_io *io,
+                                struct sc_error *err)
+{
+    struct sc_losses all = {0};
+    enum sc_status status = sc_losses_read(store, &all, err);
+    if (status == SC_OK && sc_losses_add_all(&all, more) != SC_OK)
+        status = sc_fail_nomem(err, "what is lost");
+    if (status == SC_OK)
+        status = sc_losses_write(store, &all, io, err);
+    sc_losses_free(&all);
+    return status;
+}
+
+/* ---- taking back ---- */
+
+static int remove_files(struct sc_io *io, const char *folder, DIR *dir, const uint64_t *stream)
+{
+    char path[4096 + 32];
+    const struct dirent *entry;
+    int result = 0;
+    while (result == 0 && (entry = readdir(dir)) != NULL) {
+        if (!is_meant(entry->d_name, stream))
+            continue;
+        snprintf(path, sizeof(path), "%s/%.16s", folder, entry->d_name);
+        result = io->ops->unlink(io, path);
+        result = result == -ENOENT ? 0 : result;
+    }
+    return result;
+}
+
+static enum sc_status remove_of(const char *store, const uint64_t *stream, struct sc_io *io,
+                                struct sc_error *err)
+{
+    char folder[4096];
+    if (io == NULL)
+        io = sc_io_system();
+    snprintf(folder, sizeof(folder), "%s/" SC_LOST_FOLDER, store);
+    DIR *dir = opendir(folder);
+    if (dir == NULL)
+        return errno == ENOENT ? SC_OK : sc_fail_errno(err, errno, "cannot list %s", folder);
+    int result = remove_files(io, folder, dir, stream);
+    closedir(dir);
+    if (result == 0) /* the folder as well, which may be of another user's making */
+        result = io->ops->sync_dir(io, rmdir(folder) == 0 ? store : folder);
+    return result == 0 ? SC_OK : sc_fail_errno(err, -result, "cannot take back what %s holds", folder);
+}
+
+enum sc_status sc_losses_undo(const char *store, const uint64_t *stream, bool dry_run, struct sc_losses *was,
+                              struct sc_io *io, struct sc_error *err)
+{
+    enum sc_status status = read_of(store, stream, was, err);
+    if (status == SC_NOMEM || (dry_run && status != SC_DAMAGED))
+        return status;
+    return dry_run ? SC_OK : remove_of(store, stream, io, err);
 }

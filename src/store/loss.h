@@ -34,6 +34,7 @@ void sc_losses_free(struct sc_losses *losses);
 /* The greater numbers count where something is there already. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_losses_add(struct sc_losses *losses, const struct sc_loss *loss);
 enum sc_status sc_losses_add_stream(struct sc_losses *losses, const struct sc_stream *stream);
+enum sc_status sc_losses_add_all(struct sc_losses *losses, const struct sc_losses *more);
 /* NULL: nothing is known to be lost there. */
 const struct sc_loss *sc_losses_find(const struct sc_losses *losses, uint64_t stream, uint64_t window_ms,
                                      uint32_t lane);
@@ -46,5 +47,12 @@ enum sc_status sc_losses_read(const char *store, struct sc_losses *losses, struc
 /* Replaces the files of all streams (sc_io_replace); what a store has recorded is to be read before. @return SC_OK; SC_IO, SC_FULL. */
 enum sc_status sc_losses_write(const char *store, const struct sc_losses *losses, struct sc_io *io,
                                struct sc_error *err);
+/* Adds to what a store has recorded. @return as both. */
+enum sc_status sc_losses_record(const char *store, const struct sc_losses *more, struct sc_io *io,
+                                struct sc_error *err);
+/* Takes back what a store has recorded, of one stream or (NULL) of all, and adds to *was what that was, as far as it can be read: damaged
+ * files go, too. `dry_run`: only looks. @return SC_OK, also when there was nothing; SC_IO; SC_NOMEM. */
+enum sc_status sc_losses_undo(const char *store, const uint64_t *stream, bool dry_run, struct sc_losses *was,
+                              struct sc_io *io, struct sc_error *err);
 
 #endif

@@ -108,12 +108,50 @@ static void damaged_files_are_named(void **state)
     assert_int_not_equal(sc_losses_write("/proc/none", &l, NULL, &err), SC_OK);
 }
 
+/* Adds to what is there; the word can be taken back, for one stream or all, also where it cannot be read any more. */
+static void recorded_and_taken_back(void **state)
+{
+    (void)state;
+    char *store = kit_folder(), path[512];
+    struct sc_error err;
+    struct sc_losses was = {0};
+    const uint64_t first = 1;
+    assert_int_equal(sc_losses_undo(store, NULL, false, &was, NULL, &err), SC_OK);
+    for (uint64_t stream = 1; stream < 4; stream++) {
+        struct sc_losses l = {0};
+        add(&l, stream, 0, 1, stream);
+        assert_int_equal(sc_losses_add_stream(&l, &(struct sc_stream){.proxy = "p", .stream = stream}),
+                         SC_OK);
+        assert_int_equal(sc_losses_record(store, &l, NULL, &err), SC_OK);
+        sc_losses_free(&l);
+    }
+    assert_int_equal(sc_losses_undo(store, &first, true, &was, NULL, &err), SC_OK);
+    assert_true(was.count == 1 && was.stream_count == 1);
+    assert_there(&was, 1, 0, 1, 1);
+    sc_losses_free(&was);
+    assert_int_equal(sc_losses_undo(store, &first, false, &was, NULL, &err), SC_OK);
+    assert_int_equal(was.count, 1);
+    sc_losses_free(&was);
+    assert_int_equal(sc_losses_read(store, &was, &err), SC_OK);
+    assert_true(was.count == 2 && was.stream_count == 2);
+    sc_losses_free(&was);
+    snprintf(path, sizeof(path), "%s/" SC_LOST_FOLDER "/00000000000000ff", store);
+    kit_write_file(path, (const uint8_t *)"rubbish", 7);
+    assert_int_equal(sc_losses_undo(store, NULL, true, &was, NULL, &err), SC_OK);
+    assert_int_equal(sc_losses_undo(store, NULL, false, &was, NULL, &err), SC_OK);
+    sc_losses_free(&was);
+    snprintf(path, sizeof(path), "%s/" SC_LOST_FOLDER, store);
+    assert_int_equal(access(path, F_OK), -1);
+    kit_remove(store);
+}
+
 UNIT(test_loss)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_greater_number_counts),
         cmocka_unit_test(kept_in_the_store),
         cmocka_unit_test(damaged_files_are_named),
+        cmocka_unit_test(recorded_and_taken_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
