@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,7 +57,21 @@ enum sc_status sc_ask_ssh(struct sc_ask *ask, char *command, const char *host, s
 
 /* ---- start ---- */
 
-static int spawn(struct sc_ask *ask, int out, int errors)
+/* Nothing, or a file in memory: whoever reads it late, or never, holds up nobody. */
+static int open_input(const struct sc_ask *ask)
+{
+    if (ask->input == NULL)
+        return open("/dev/null", O_RDONLY | O_CLOEXEC);
+    size_t length = strlen(ask->input);
+    int fd = memfd_create("input", MFD_CLOEXEC);
+    if (fd >= 0 && (write(fd, ask->input, length) != (ssize_t)length || lseek(fd, 0, SEEK_SET) != 0)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static int spawn(struct sc_ask *ask, int in, int out, int errors)
 {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
@@ -65,7 +80,7 @@ static int spawn(struct sc_ask *ask, int out, int errors)
         return failed;
     failed = posix_spawnattr_init(&attributes);
     if (failed == 0) {
-        posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+        posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
         posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
         posix_spawn_file_actions_adddup2(&files, errors, STDERR_FILENO);
         posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
@@ -87,14 +102,15 @@ static void close_one(int *fd)
 
 static void start(struct sc_ask *ask)
 {
-    int out[2] = {-1, -1}, errors[2] = {-1, -1};
+    int in = open_input(ask), out[2] = {-1, -1}, errors[2] = {-1, -1};
     ask->words[ask->word_count] = NULL;
     ask->pid = -1;
     ask->pipes[0] = ask->pipes[1] = -1;
-    if (pipe2(out, O_CLOEXEC) != 0 || pipe2(errors, O_CLOEXEC) != 0)
+    if (in < 0 || pipe2(out, O_CLOEXEC) != 0 || pipe2(errors, O_CLOEXEC) != 0)
         ask->failed = errno;
     else
-        ask->failed = spawn(ask, out[1], errors[1]);
+        ask->failed = spawn(ask, in, out[1], errors[1]);
+    close_one(&in);
     close_one(&out[1]);
     close_one(&errors[1]);
     if (ask->failed != 0) {

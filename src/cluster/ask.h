@@ -18,6 +18,7 @@ struct sc_ask {
     const char *words[SC_ASK_MAX_WORDS +
                       1]; /* the program, looked up in PATH, and its arguments; NULL behind the last */
     uint32_t word_count;
+    const char *input; /* what it reads, borrowed; NULL: nothing */
     /* What came of it. The buffers are the caller's to free. */
     struct sc_buf answer; /* what it wrote */
     struct sc_buf errors; /* to stderr, the first 4 KiB */

@@ -23,13 +23,13 @@ static const char *text(const json_t *object, const char *key)
 
 /* ---- asking ---- */
 
-static void set_problem(struct sc_survey_node *node, const char *text)
+void sc_survey_set_problem(struct sc_survey_node *node, const char *text)
 {
     snprintf(node->problem, sizeof(node->problem), "%.*s", (int)sizeof(node->problem) - 1, text);
 }
 
 /* The words of a node's ask. False, with its problem, when it cannot be asked. */
-static bool prepare(const struct sc_survey *v, struct sc_survey_node *node)
+static bool prepare(const struct sc_survey *v, struct sc_survey_node *node, const char *input)
 {
     const struct sc_survey_options *o = &v->options;
     struct sc_error err = {0};
@@ -37,17 +37,17 @@ static bool prepare(const struct sc_survey *v, struct sc_survey_node *node)
     sc_buf_free(&node->ask.answer);
     sc_buf_free(&node->ask.errors);
     free(node->ssh);
-    node->ask = (struct sc_ask){.pid = -1};
+    node->ask = (struct sc_ask){.pid = -1, .input = input};
     node->ssh = strdup(o->ssh);
     if (node->ssh == NULL ||
         (!here && sc_ask_ssh(&node->ask, node->ssh, node->member->address.host, &err) != SC_OK)) {
-        set_problem(node, node->ssh == NULL ? "out of memory" : err.message);
+        sc_survey_set_problem(node, node->ssh == NULL ? "out of memory" : err.message);
         return false;
     }
     for (const char *const *word = here ? o->here : o->there; *word != NULL; word++)
         room = room && sc_ask_word(&node->ask, *word);
     if (!room)
-        set_problem(node, "the ssh command has too many words");
+        sc_survey_set_problem(node, "the ssh command has too many words");
     return room;
 }
 
@@ -69,14 +69,11 @@ static void explain_silence(const struct sc_survey *v, struct sc_survey_node *no
         snprintf(text, sizeof(text), "%s", line);
     else
         snprintf(text, sizeof(text), "no status came, exit status %d", ask->exit);
-    set_problem(node, text);
+    sc_survey_set_problem(node, text);
 }
 
-/* Takes over what a node answered. Holdings of an earlier round stay when it has none to tell now. */
-static void read_answer(const struct sc_survey *v, struct sc_survey_node *node)
+static void take_answer(const struct sc_survey *v, struct sc_survey_node *node)
 {
-    struct sc_error err = {0};
-    struct sc_holdings held;
     json_t *root = NULL;
     if (node->ask.failed == 0 && !node->ask.timed_out && !node->ask.too_long && node->ask.answer.len != 0)
         root = json_loadb((const char *)node->ask.answer.data, node->ask.answer.len, JSON_DISABLE_EOF_CHECK,
@@ -88,29 +85,43 @@ static void read_answer(const struct sc_survey *v, struct sc_survey_node *node)
     }
     json_decref(node->root);
     node->root = root;
+    node->answered = true;
+}
+
+/* What the status of a node says. Holdings of an earlier round stay when it has none to tell now. */
+static void read_status(struct sc_survey_node *node)
+{
+    struct sc_error err = {0};
+    struct sc_holdings held;
+    json_t *root = node->root;
     const char *problem = json_string_value(json_object_get(root, "problem"));
     const char *held_problem = json_string_value(json_object_get(root, "held_problem"));
     if (problem != NULL)
-        set_problem(node, problem);
+        sc_survey_set_problem(node, problem);
     else if (!json_is_object(json_object_get(root, "store")))
-        set_problem(node, "its answer makes no sense; is it of another version?");
+        sc_survey_set_problem(node, "its answer makes no sense; is it of another version?");
     if (sc_holdings_from_json(json_object_get(root, "held"), &held, &err) == SC_OK) {
         sc_holdings_free(&node->held);
         node->held = held;
         node->has_held = true;
     } else if (node->problem[0] == '\0') {
-        set_problem(node, held_problem != NULL ? held_problem : err.message);
+        sc_survey_set_problem(node, held_problem != NULL ? held_problem : err.message);
     }
 }
 
-/* Asks all that have no problem yet. */
-static void ask_nodes(struct sc_survey *v)
+bool sc_survey_is_well(const struct sc_survey_node *node)
+{
+    return node->problem[0] == '\0' && !node->left_out;
+}
+
+void sc_survey_ask(struct sc_survey *v, const char *input)
 {
     struct sc_ask asks[MOST_NODES];
     uint32_t of[MOST_NODES], count = 0;
     for (uint32_t i = 0; i < v->cluster->count; i++) {
         struct sc_survey_node *node = &v->nodes[i];
-        if (node->problem[0] != '\0' || !prepare(v, node))
+        node->answered = false;
+        if (!sc_survey_is_well(node) || !prepare(v, node, input))
             continue;
         asks[count] = node->ask;
         of[count++] = i;
@@ -118,7 +129,16 @@ static void ask_nodes(struct sc_survey *v)
     sc_ask_all(asks, count, v->options.timeout_ms);
     for (uint32_t i = 0; i < count; i++) {
         v->nodes[of[i]].ask = asks[i];
-        read_answer(v, &v->nodes[of[i]]);
+        take_answer(v, &v->nodes[of[i]]);
+    }
+}
+
+static void ask_status(struct sc_survey *v)
+{
+    sc_survey_ask(v, NULL);
+    for (uint32_t i = 0; i < v->cluster->count; i++) {
+        if (v->nodes[i].answered)
+            read_status(&v->nodes[i]);
     }
 }
 
@@ -161,7 +181,7 @@ static enum sc_status compare_again(struct sc_survey *v, struct sc_error *err)
         before[i] = v->nodes[i].held;
         v->nodes[i].held = (struct sc_holdings){0};
     }
-    ask_nodes(v);
+    ask_status(v);
     for (uint32_t i = 0; i < v->cluster->count; i++) {
         struct sc_holdings *now = &v->nodes[i].held, tallies = *now;
         if (v->nodes[i].problem[0] != '\0' && now->list == NULL) { /* it fell silent in between */
@@ -179,8 +199,8 @@ static enum sc_status compare_again(struct sc_survey *v, struct sc_error *err)
 
 /* ---- all of it ---- */
 
-enum sc_status sc_survey_run(struct sc_survey *v, const struct sc_survey_options *options,
-                             const struct sc_cluster *cluster, struct sc_error *err)
+enum sc_status sc_survey_begin(struct sc_survey *v, const struct sc_survey_options *options,
+                               const struct sc_cluster *cluster, struct sc_error *err)
 {
     *v = (struct sc_survey){.options = *options, .cluster = cluster};
     if (cluster->count > MOST_NODES)
@@ -188,9 +208,18 @@ enum sc_status sc_survey_run(struct sc_survey *v, const struct sc_survey_options
     v->nodes = calloc(cluster->count, sizeof(*v->nodes));
     if (v->nodes == NULL)
         return sc_fail_nomem(err, "the nodes");
-    for (uint32_t i = 0; i < cluster->count; i++)
+    for (uint32_t i = 0; i < cluster->count; i++) {
         v->nodes[i].member = &cluster->members[i];
-    ask_nodes(v);
+        v->nodes[i].left_out = options->subcollectors && !cluster->members[i].subcollector;
+    }
+    return SC_OK;
+}
+
+enum sc_status sc_survey_run(struct sc_survey *v, const struct sc_survey_options *options,
+                             const struct sc_cluster *cluster, struct sc_error *err)
+{
+    SC_TRY(sc_survey_begin(v, options, cluster, err));
+    ask_status(v);
     SC_TRY(compare(v, err));
     return sc_survey_missing(v) == 0 ? SC_OK : compare_again(v, err);
 }

@@ -19,14 +19,17 @@ struct sc_survey_options {
     const char *const *here,
         *const *there; /* the words that ask a node, here and behind ssh; NULL behind the last */
     uint64_t timeout_ms;
-    uint32_t windows; /* to compare */
+    uint32_t windows;   /* to compare */
+    bool subcollectors; /* only these are asked */
 };
 
 struct sc_survey_node {
     const struct sc_member *member;
+    bool left_out; /* it is not asked */
     struct sc_ask ask;
-    char *ssh;    /* words of the ask */
-    json_t *root; /* what it answered; NULL: nothing that makes sense */
+    char *ssh;     /* words of the ask */
+    bool answered; /* when it was asked last */
+    json_t *root;  /* what it answered; NULL: nothing that makes sense */
     struct sc_holdings held;
     bool has_held;
     char problem[SC_SURVEY_PROBLEM_MAX]; /* empty: none */
@@ -39,6 +42,18 @@ struct sc_survey {
     struct sc_window_copies *windows;
     uint32_t window_count;
 };
+
+/*
+ * For other questions than that of the status: sc_survey_begin zero-initialises *survey, to be freed in any case; sc_survey_ask asks
+ * all that have no problem yet, who read `input` (NULL: nothing), and takes over the object that each answers as its root. Who did not
+ * answer has a problem then. @return SC_OK; SC_LIMIT: too many members; SC_NOMEM.
+ */
+enum sc_status sc_survey_begin(struct sc_survey *survey, const struct sc_survey_options *options,
+                               const struct sc_cluster *cluster, struct sc_error *err);
+void sc_survey_ask(struct sc_survey *survey, const char *input);
+void sc_survey_set_problem(struct sc_survey_node *node, const char *sentence);
+/* Whether the node is asked, and has no problem. */
+bool sc_survey_is_well(const struct sc_survey_node *node);
 
 /* Zero-initialises *survey, to be freed in any case. @return SC_OK, whoever answered; SC_LIMIT: too many members; SC_NOMEM. */
 enum sc_status sc_survey_run(struct sc_survey *survey, const struct sc_survey_options *options,

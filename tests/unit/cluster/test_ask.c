@@ -49,6 +49,24 @@ static void answers(void **state)
     }
 }
 
+/* Each reads all of its own; one that reads nothing holds up nobody. */
+static void input(void **state)
+{
+    (void)state;
+    static char much[300001];
+    struct sc_ask asks[4] = {shell("wc -c"), shell("cat"), shell("exit 3"), shell("cat")};
+    memset(much, 'x', sizeof(much) - 1);
+    asks[0].input = asks[2].input = much;
+    asks[1].input = "what is it?";
+    sc_ask_all(asks, 4, 60000);
+    check_text(&asks[0].answer, "300000\n");
+    check_text(&asks[1].answer, "what is it?");
+    assert_int_equal(asks[2].exit, 3);
+    check_text(&asks[3].answer, "");
+    for (unsigned i = 0; i < 4; i++)
+        done(&asks[i]);
+}
+
 /* What a program has started goes with it, also when it has closed its pipes. */
 static void deadline(void **state)
 {
@@ -107,6 +125,7 @@ UNIT(test_ask)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers),
+        cmocka_unit_test(input),
         cmocka_unit_test(deadline),
         cmocka_unit_test(words_of_ssh),
     };
