@@ -6,14 +6,28 @@
 #include "store/reader.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- the list ---- */
+
+static int compare_tallies(const void *x, const void *y)
+{
+    const struct sc_tally *a = x, *b = y;
+    if (a->window_ms != b->window_ms)
+        return a->window_ms < b->window_ms ? -1 : 1;
+    return a->stream < b->stream ? -1 : a->stream > b->stream;
+}
+
+static bool same_records(const struct sc_holding *a, const struct sc_holding *b)
+{
+    return a->rows == b->rows && a->kind == b->kind;
+}
 
 enum sc_status sc_holdings_add(struct sc_holdings *h, const struct sc_holding *holding)
 {
     struct sc_holding *last = h->count == 0 ? NULL : &h->list[h->count - 1];
     if (last != NULL && last->window_ms == holding->window_ms && last->stream == holding->stream &&
-        last->lane == holding->lane && last->last + 1 == holding->first) {
+        last->lane == holding->lane && last->last + 1 == holding->first && same_records(last, holding)) {
         last->last = holding->last;
         return SC_OK;
     }
@@ -25,7 +39,9 @@ enum sc_status sc_holdings_add(struct sc_holdings *h, const struct sc_holding *h
 
 enum sc_status sc_holdings_add_tally(struct sc_holdings *h, struct sc_tally *tally)
 {
-    for (uint32_t i = 0; i < h->tally_count; i++) {
+    /* Most come in their order, and none before is of the same. */
+    bool behind = h->tally_count != 0 && compare_tallies(&h->tallies[h->tally_count - 1], tally) < 0;
+    for (uint32_t i = behind && h->in_order ? h->tally_count : 0; i < h->tally_count; i++) {
         if (h->tallies[i].stream != tally->stream || h->tallies[i].window_ms != tally->window_ms)
             continue;
         enum sc_status status = sc_tally_merge(&h->tallies[i], tally);
@@ -36,13 +52,15 @@ enum sc_status sc_holdings_add_tally(struct sc_holdings *h, struct sc_tally *tal
         sc_tally_free(tally);
         return SC_NOMEM;
     }
+    h->in_order = behind ? h->in_order : h->tally_count == 0;
     h->tallies[h->tally_count++] = *tally;
     *tally = (struct sc_tally){0};
     return SC_OK;
 }
 
-static int compare_lanes(const struct sc_holding *a, const struct sc_holding *b)
+int sc_holding_compare_lanes(const void *x, const void *y)
 {
+    const struct sc_holding *a = x, *b = y;
     if (a->window_ms != b->window_ms)
         return a->window_ms < b->window_ms ? -1 : 1;
     if (a->stream != b->stream)
@@ -53,8 +71,25 @@ static int compare_lanes(const struct sc_holding *a, const struct sc_holding *b)
 int sc_holding_compare(const void *x, const void *y)
 {
     const struct sc_holding *a = x, *b = y;
-    int order = compare_lanes(a, b);
+    int order = sc_holding_compare_lanes(a, b);
     return order != 0 ? order : a->first < b->first ? -1 : a->first > b->first;
+}
+
+/* Takes the next interval of a sorted list into the last one where that is the same, and what lies in both out of it: each batch is there
+ * once, whatever is told of it. @return whether something of it is left. */
+static bool join(struct sc_holding *last, struct sc_holding *next)
+{
+    bool behind = next->first > last->last;
+    if (sc_holding_compare_lanes(last, next) != 0 || (behind && next->first != last->last + 1))
+        return true;
+    if (same_records(last, next)) {
+        last->last = next->last > last->last ? next->last : last->last;
+        return false;
+    }
+    if (behind)
+        return true;
+    next->first = last->last + 1;
+    return next->last > last->last;
 }
 
 void sc_holdings_settle(struct sc_holdings *h)
@@ -63,15 +98,28 @@ void sc_holdings_settle(struct sc_holdings *h)
     if (h->count > 1)
         qsort(h->list, h->count, sizeof(*h->list), sc_holding_compare);
     for (uint32_t i = 1; i < h->count; i++) {
-        struct sc_holding *last = &h->list[kept], *next = &h->list[i];
-        bool joined =
-            compare_lanes(last, next) == 0 && (next->first <= last->last || next->first == last->last + 1);
-        if (joined && next->last > last->last)
-            last->last = next->last;
-        if (!joined)
-            h->list[++kept] = *next;
+        if (join(&h->list[kept], &h->list[i]))
+            h->list[++kept] = h->list[i];
     }
     h->count = h->count == 0 ? 0 : kept + 1;
+    if (h->tally_count > 1)
+        qsort(h->tallies, h->tally_count, sizeof(*h->tallies), compare_tallies);
+    h->in_order = true;
+}
+
+const struct sc_holding *sc_holdings_find(const struct sc_holdings *h, uint64_t window_ms, uint64_t stream,
+                                          uint32_t lane)
+{
+    const struct sc_holding key = {.window_ms = window_ms, .stream = stream, .lane = lane};
+    uint32_t low = 0, high = h->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (sc_holding_compare_lanes(&h->list[middle], &key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < h->count && sc_holding_compare_lanes(&h->list[low], &key) == 0 ? &h->list[low] : NULL;
 }
 
 void sc_holdings_free(struct sc_holdings *h)
@@ -121,31 +169,66 @@ static enum sc_status first_window(const struct sc_catalogue *c, uint32_t window
     return SC_OK;
 }
 
-static enum sc_status add_group(struct sc_holdings *h, struct sc_read_context *context,
-                                const struct sc_segment *segment, uint32_t index)
+/* What is read of a store, and where to. */
+struct reading {
+    struct sc_holdings *out;
+    const char *store;
+    const struct sc_holdings *lanes; /* these only, with their records; NULL: all, with tallies and losses */
+    uint32_t windows;
+    uint64_t from_ms;
+    struct sc_read_context context;
+};
+
+static bool wants_lane(const struct reading *r, uint64_t window_ms, const struct sc_span *span)
+{
+    return r->lanes == NULL || sc_holdings_find(r->lanes, window_ms, span->stream, span->lane) != NULL;
+}
+
+static bool wants_window(const struct reading *r, uint64_t window_ms)
+{
+    uint32_t low = 0, high = r->lanes == NULL ? 0 : r->lanes->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (r->lanes->list[middle].window_ms < window_ms)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return r->lanes == NULL ? window_ms >= r->from_ms
+                            : low < r->lanes->count && r->lanes->list[low].window_ms == window_ms;
+}
+
+static enum sc_status add_span(struct reading *r, const struct sc_segment *segment,
+                               const struct sc_row_group *group, const struct sc_span *span)
+{
+    const struct sc_holding one = {.window_ms = segment->window_ms,
+                                   .stream = span->stream,
+                                   .lane = span->lane,
+                                   .first = span->sequence,
+                                   .last = span->sequence,
+                                   .rows = r->lanes == NULL ? 0 : span->rows,
+                                   .kind = r->lanes == NULL ? 0 : group->record_kind};
+    return wants_lane(r, segment->window_ms, span) ? sc_holdings_add(r->out, &one) : SC_OK;
+}
+
+static enum sc_status add_group(struct reading *r, const struct sc_segment *segment, uint32_t index)
 {
     struct sc_row_group *group;
-    sc_read_context_reset(context);
-    enum sc_status status = sc_row_group_open(context, segment, index, &group, NULL);
+    sc_read_context_reset(&r->context);
+    enum sc_status status = sc_row_group_open(&r->context, segment, index, &group, NULL);
     if (status == SC_DAMAGED || status == SC_IO) {
-        h->unreadable++;
+        r->out->unreadable++;
         return SC_OK;
     }
-    for (uint32_t i = 0; status == SC_OK && i < group->span_count; i++) {
-        const struct sc_span *span = &group->spans[i];
-        struct sc_holding one = {.window_ms = segment->window_ms,
-                                 .stream = span->stream,
-                                 .lane = span->lane,
-                                 .first = span->sequence,
-                                 .last = span->sequence};
-        status = sc_holdings_add(h, &one);
-    }
+    for (uint32_t i = 0; status == SC_OK && i < group->span_count; i++)
+        status = add_span(r, segment, group, &group->spans[i]);
     return status;
 }
 
 /* A file that is gone was sealed or expired since it was listed. */
-static enum sc_status add_segment(struct sc_holdings *h, struct sc_read_context *context, const char *path)
+static enum sc_status add_segment(struct reading *r, const char *path)
 {
+    struct sc_holdings *h = r->out;
     struct sc_segment *segment;
     enum sc_status status = sc_segment_open(path, &segment, NULL);
     if (status == SC_NOMEM)
@@ -156,7 +239,7 @@ static enum sc_status add_segment(struct sc_holdings *h, struct sc_read_context 
     }
     h->unreadable += segment->damaged_stretches;
     for (uint32_t g = 0; g < segment->group_count && status == SC_OK; g++)
-        status = add_group(h, context, segment, g);
+        status = add_group(r, segment, g);
     sc_segment_close(segment);
     return status;
 }
@@ -187,26 +270,45 @@ static enum sc_status add_losses(struct sc_holdings *h, const char *store, uint6
     return SC_OK;
 }
 
-static enum sc_status read_listed(struct sc_holdings *h, const char *store, const struct sc_catalogue *c,
-                                  uint32_t windows)
+/* Tallies first: what they call safe is then there to be found. */
+static enum sc_status read_told(struct reading *r, const struct sc_catalogue *c)
 {
-    uint64_t from_ms;
-    struct sc_read_context context;
-    SC_TRY(first_window(c, windows, &from_ms));
-    SC_TRY(add_losses(h, store, from_ms));
-    SC_TRY(sc_read_context_init(&context));
+    SC_TRY(first_window(c, r->windows, &r->from_ms));
+    SC_TRY(add_losses(r->out, r->store, r->from_ms));
+    for (uint32_t i = 0; i < c->tally_count; i++) {
+        if (wants_window(r, c->tallies[i].window_ms))
+            SC_TRY(add_tally_file(r->out, c->tallies[i].path));
+    }
+    return SC_OK;
+}
+
+static enum sc_status read_listed(struct reading *r, const struct sc_catalogue *c)
+{
+    if (r->lanes == NULL)
+        SC_TRY(read_told(r, c));
+    r->out->unreadable += c->unreadable;
+    SC_TRY(sc_read_context_init(&r->context));
     enum sc_status status = SC_OK;
-    /* Tallies first: what they call safe is then there to be found. */
-    for (uint32_t i = 0; i < c->tally_count && status == SC_OK; i++) {
-        if (c->tallies[i].window_ms >= from_ms)
-            status = add_tally_file(h, c->tallies[i].path);
-    }
     for (uint32_t i = 0; i < c->count && status == SC_OK; i++) {
-        if (c->files[i].window_ms >= from_ms)
-            status = add_segment(h, &context, c->files[i].path);
+        if (wants_window(r, c->files[i].window_ms))
+            status = add_segment(r, c->files[i].path);
     }
-    sc_read_context_free(&context);
+    sc_read_context_free(&r->context);
     return status;
+}
+
+static int compare_paths(const void *x, const void *y)
+{
+    const struct sc_catalogue_file *a = x, *b = y;
+    return strcmp(a->path, b->path);
+}
+
+/* All in order: of tallies, by window and stream. */
+static void sort_listing(struct sc_catalogue *c)
+{
+    sc_catalogue_sort(c);
+    if (c->tally_count > 1)
+        qsort(c->tallies, c->tally_count, sizeof(*c->tallies), compare_paths);
 }
 
 /* Whether a sorted listing shows a file that an earlier one did not: a seal may have taken others away. */
@@ -224,28 +326,41 @@ static bool has_new_file(const struct sc_catalogue *now, const struct sc_catalog
 /* Files come and go; what is read while none came is whole. A bounded number of times: it is a status, no answer. */
 #define MOST_READINGS 5
 
-enum sc_status sc_holdings_read(const char *store, uint32_t windows, struct sc_holdings *out,
-                                struct sc_error *err)
+static enum sc_status read_store(struct reading *r, struct sc_error *err)
 {
     bool again = true;
     enum sc_status status = SC_OK;
-    *out = (struct sc_holdings){0};
+    *r->out = (struct sc_holdings){0};
     for (unsigned i = 0; i < MOST_READINGS && status == SC_OK && again; i++) {
         struct sc_catalogue before = {.replicas = true}, after = {.replicas = true};
-        sc_holdings_free(out);
-        status = sc_catalogue_add(&before, store, err);
-        sc_catalogue_sort(&before);
-        if (status == SC_OK && read_listed(out, store, &before, windows) != SC_OK)
+        sc_holdings_free(r->out);
+        status = sc_catalogue_add(&before, r->store, err);
+        sort_listing(&before);
+        if (status == SC_OK && read_listed(r, &before) != SC_OK)
             status = sc_fail_nomem(err, "the list of batches");
         if (status == SC_OK)
-            status = sc_catalogue_add(&after, store, err);
+            status = sc_catalogue_add(&after, r->store, err);
         sc_catalogue_sort(&after);
         again = has_new_file(&after, &before);
         sc_catalogue_free(&before);
         sc_catalogue_free(&after);
     }
-    sc_holdings_settle(out);
+    sc_holdings_settle(r->out);
     if (status != SC_OK)
-        sc_holdings_free(out);
+        sc_holdings_free(r->out);
     return status;
+}
+
+enum sc_status sc_holdings_read(const char *store, uint32_t windows, struct sc_holdings *out,
+                                struct sc_error *err)
+{
+    struct reading r = {.out = out, .store = store, .windows = windows};
+    return read_store(&r, err);
+}
+
+enum sc_status sc_holdings_read_lanes(const char *store, const struct sc_holdings *lanes,
+                                      struct sc_holdings *out, struct sc_error *err)
+{
+    struct reading r = {.out = out, .store = store, .lanes = lanes};
+    return read_store(&r, err);
 }

@@ -5,14 +5,17 @@
  *   {"unreadable": 0, "windows": [{"start_ms": MS,
  *     "held": [{"stream": HEX, "lane": HEX, "batches": [[FIRST, LAST], ...]}, ...],
  *     "tallies": [{"proxy": NAME, "stream": HEX, "seconds": S, "lanes": [{"lane": HEX, "numbers": [8]}, ...]}]}],
- *   "losses": [{"stream": HEX, "closed": BOOL, "lanes": [{"start_ms": MS, "lane": HEX, "batches": [2]}, ...]}]}
+ *   "losses": [{"proxy": NAME, "stream": HEX, "closed": BOOL,
+ *     "lanes": [{"start_ms": MS, "seconds": S, "lane": HEX, "batches": [2], "records": [2]}, ...]}]}
  *
- * Losses are those that an operator accepted, batches of flows and of options records; nodes of before they were told have none.
+ * Batches whose records were asked for are [FIRST, LAST, KIND, RECORDS OF EACH]. Losses are those that an operator accepted, of flows
+ * and of options records; nodes of before they were told have none, and at first they had no proxy, seconds and records.
  * Of a tally's lane the numbers are those of its file: batches and records of flows, then of options records, accepted; the same
  * of what is safe. Numbers of 64 bits that are no counts are hexadecimal texts, as JSON's integers are signed.
  */
 #include "cluster/holdings.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,20 +27,27 @@ static json_t *hex(uint64_t v, int digits)
     return json_sprintf("%0*" PRIx64, digits, v);
 }
 
-static json_t *held_json(const struct sc_holdings *h, uint64_t window_ms)
+static json_t *batches_json(const struct sc_holding *one)
+{
+    json_int_t first = (json_int_t)one->first, last = (json_int_t)one->last;
+    return one->rows == 0
+               ? json_pack("[I, I]", first, last)
+               : json_pack("[I, I, I, I]", first, last, (json_int_t)one->kind, (json_int_t)one->rows);
+}
+
+/* Those of the window that begins at *next; it is then behind them. */
+static json_t *held_json(const struct sc_holdings *h, uint64_t window_ms, uint32_t *next)
 {
     json_t *list = json_array(), *batches = NULL;
     const struct sc_holding *before = NULL;
-    for (uint32_t i = 0; i < h->count; i++) {
-        const struct sc_holding *one = &h->list[i];
-        if (one->window_ms != window_ms)
-            continue;
+    for (; *next < h->count && h->list[*next].window_ms == window_ms; ++*next) {
+        const struct sc_holding *one = &h->list[*next];
         if (before == NULL || before->stream != one->stream || before->lane != one->lane) {
             batches = json_array();
             json_array_append_new(list, json_pack("{s:o, s:o, s:o}", "stream", hex(one->stream, 16), "lane",
                                                   hex(one->lane, 8), "batches", batches));
         }
-        json_array_append_new(batches, json_pack("[I, I]", (json_int_t)one->first, (json_int_t)one->last));
+        json_array_append_new(batches, batches_json(one));
         before = one;
     }
     return list;
@@ -65,30 +75,39 @@ static json_t *tally_json(const struct sc_tally *t)
                      (int)t->window_s, "lanes", lanes);
 }
 
-static json_t *window_json(const struct sc_holdings *h, uint64_t window_ms)
+/* How far the holdings have been told; both lists are by window. */
+struct place {
+    uint32_t held, tally;
+};
+
+static json_t *window_json(const struct sc_holdings *h, uint64_t window_ms, struct place *next)
 {
-    json_t *tallies = json_array();
-    for (uint32_t i = 0; i < h->tally_count; i++) {
-        if (h->tallies[i].window_ms == window_ms)
-            json_array_append_new(tallies, tally_json(&h->tallies[i]));
-    }
-    return json_pack("{s:I, s:o, s:o}", "start_ms", (json_int_t)window_ms, "held", held_json(h, window_ms),
-                     "tallies", tallies);
+    json_t *tallies = json_array(), *held = held_json(h, window_ms, &next->held);
+    for (; next->tally < h->tally_count && h->tallies[next->tally].window_ms == window_ms; next->tally++)
+        json_array_append_new(tallies, tally_json(&h->tallies[next->tally]));
+    return json_pack("{s:I, s:o, s:o}", "start_ms", (json_int_t)window_ms, "held", held, "tallies", tallies);
 }
 
-/* The least window after `after`; UINT64_MAX when there is none. */
-static uint64_t next_window(const struct sc_holdings *h, uint64_t after, bool begin)
+/* The window of what is told next; false when all is. */
+static bool next_window(const struct sc_holdings *h, const struct place *next, uint64_t *window_ms)
 {
-    uint64_t next = UINT64_MAX;
-    for (uint32_t i = 0; i < h->count; i++) {
-        if ((begin || h->list[i].window_ms > after) && h->list[i].window_ms < next)
-            next = h->list[i].window_ms;
-    }
-    for (uint32_t i = 0; i < h->tally_count; i++) {
-        if ((begin || h->tallies[i].window_ms > after) && h->tallies[i].window_ms < next)
-            next = h->tallies[i].window_ms;
-    }
-    return next;
+    bool held = next->held < h->count, tally = next->tally < h->tally_count;
+    *window_ms = held ? h->list[next->held].window_ms : UINT64_MAX;
+    if (tally && h->tallies[next->tally].window_ms < *window_ms)
+        *window_ms = h->tallies[next->tally].window_ms;
+    return held || tally;
+}
+
+static json_t *counts_json(const uint64_t *of_kinds)
+{
+    return json_pack("[I, I]", (json_int_t)of_kinds[0], (json_int_t)of_kinds[1]);
+}
+
+static json_t *loss_json(const struct sc_loss *l)
+{
+    return json_pack("{s:I, s:I, s:o, s:o, s:o}", "start_ms", (json_int_t)l->window_ms, "seconds",
+                     (json_int_t)l->window_s, "lane", hex(l->lane, 8), "batches",
+                     counts_json(l->lost.batches), "records", counts_json(l->lost.records));
 }
 
 static json_t *losses_json(const struct sc_losses *losses)
@@ -98,15 +117,11 @@ static json_t *losses_json(const struct sc_losses *losses)
         const struct sc_stream *s = &losses->streams[i];
         json_t *lanes = json_array();
         for (uint32_t k = 0; k < losses->count; k++) {
-            const struct sc_loss *l = &losses->list[k];
-            if (l->stream == s->stream)
-                json_array_append_new(lanes, json_pack("{s:I, s:o, s:[I, I]}", "start_ms",
-                                                       (json_int_t)l->window_ms, "lane", hex(l->lane, 8),
-                                                       "batches", (json_int_t)l->lost.batches[0],
-                                                       (json_int_t)l->lost.batches[1]));
+            if (losses->list[k].stream == s->stream)
+                json_array_append_new(lanes, loss_json(&losses->list[k]));
         }
-        json_array_append_new(list, json_pack("{s:o, s:b, s:o}", "stream", hex(s->stream, 16), "closed",
-                                              (int)s->closed, "lanes", lanes));
+        json_array_append_new(list, json_pack("{s:s, s:o, s:b, s:o}", "proxy", s->proxy, "stream",
+                                              hex(s->stream, 16), "closed", (int)s->closed, "lanes", lanes));
     }
     return list;
 }
@@ -114,13 +129,23 @@ static json_t *losses_json(const struct sc_losses *losses)
 json_t *sc_holdings_to_json(const struct sc_holdings *h)
 {
     json_t *windows = json_array();
-    for (uint64_t w = next_window(h, 0, true); w != UINT64_MAX; w = next_window(h, w, false))
-        json_array_append_new(windows, window_json(h, w));
+    struct place next = {0, 0};
+    for (uint64_t window_ms; next_window(h, &next, &window_ms);)
+        json_array_append_new(windows, window_json(h, window_ms, &next));
     return json_pack("{s:I, s:o, s:o}", "unreadable", (json_int_t)h->unreadable, "windows", windows, "losses",
                      losses_json(&h->losses));
 }
 
 /* ---- from JSON: anything may have sent it ---- */
+
+bool sc_holdings_is_proxy(const char *text)
+{
+    size_t length = strlen(text);
+    bool good = length != 0 && length < SC_PROXY_NAME_MAX;
+    for (size_t i = 0; good && i < length; i++)
+        good = isgraph((unsigned char)text[i]) != 0;
+    return good;
+}
 
 static bool read_hex(const json_t *object, const char *key, uint64_t most, uint64_t *out)
 {
@@ -138,6 +163,25 @@ static bool read_count(const json_t *value, uint64_t *out)
     return json_is_integer(value) && json_integer_value(value) >= 0;
 }
 
+/* A number of 32 bits. */
+static bool read_small(const json_t *value, uint32_t *out)
+{
+    uint64_t number;
+    bool good = read_count(value, &number) && number <= UINT32_MAX;
+    *out = good ? (uint32_t)number : 0;
+    return good;
+}
+
+static bool read_batches(const json_t *json, struct sc_holding *out)
+{
+    size_t size = json_array_size(json);
+    out->rows = out->kind = 0;
+    bool of_records = size == 4 && read_small(json_array_get(json, 2), &out->kind) && out->kind <= 1 &&
+                      read_small(json_array_get(json, 3), &out->rows) && out->rows != 0;
+    return (size == 2 || of_records) && read_count(json_array_get(json, 0), &out->first) &&
+           read_count(json_array_get(json, 1), &out->last) && out->first <= out->last;
+}
+
 static bool read_held(const json_t *json, uint64_t window_ms, struct sc_holdings *out, enum sc_status *status)
 {
     uint64_t lane;
@@ -150,8 +194,7 @@ static bool read_held(const json_t *json, uint64_t window_ms, struct sc_holdings
     one.lane = (uint32_t)lane;
     json_array_foreach(batches, i, pair)
     {
-        if (json_array_size(pair) != 2 || !read_count(json_array_get(pair, 0), &one.first) ||
-            !read_count(json_array_get(pair, 1), &one.last) || one.first > one.last)
+        if (!read_batches(pair, &one))
             return false;
         *status = sc_holdings_add(out, &one);
         if (*status != SC_OK)
@@ -192,8 +235,7 @@ static bool read_tally(const json_t *json, uint64_t window_ms, struct sc_holding
     struct sc_tally t = {.window_ms = window_ms};
     const char *proxy = json_string_value(json_object_get(json, "proxy"));
     uint64_t seconds;
-    if (proxy == NULL || strlen(proxy) >= sizeof(t.proxy) ||
-        !read_hex(json, "stream", UINT64_MAX, &t.stream) ||
+    if (proxy == NULL || !sc_holdings_is_proxy(proxy) || !read_hex(json, "stream", UINT64_MAX, &t.stream) ||
         !read_count(json_object_get(json, "seconds"), &seconds) || seconds > 86400)
         return false;
     memcpy(t.proxy, proxy, strlen(proxy) + 1);
@@ -227,15 +269,33 @@ static bool read_window(const json_t *json, struct sc_holdings *out, enum sc_sta
     return true;
 }
 
+/* Of flows, and of options records. */
+static bool read_both(const json_t *pair, uint64_t *out)
+{
+    return json_array_size(pair) == 2 && read_count(json_array_get(pair, 0), &out[0]) &&
+           read_count(json_array_get(pair, 1), &out[1]);
+}
+
+/* A node that told none leaves nothing. */
+static bool read_proxy(const json_t *json, char *out)
+{
+    const char *proxy = json == NULL ? "" : json_string_value(json);
+    if (proxy == NULL || (proxy[0] != '\0' && !sc_holdings_is_proxy(proxy)))
+        return false;
+    memcpy(out, proxy, strlen(proxy) + 1);
+    return true;
+}
+
 static bool read_loss(const json_t *json, uint64_t stream, struct sc_losses *out, enum sc_status *status)
 {
     struct sc_loss loss = {.stream = stream};
-    const json_t *batches = json_object_get(json, "batches");
+    const json_t *records = json_object_get(json, "records"), *seconds = json_object_get(json, "seconds");
     uint64_t lane;
     if (!read_count(json_object_get(json, "start_ms"), &loss.window_ms) ||
-        !read_hex(json, "lane", UINT32_MAX, &lane) || json_array_size(batches) != 2 ||
-        !read_count(json_array_get(batches, 0), &loss.lost.batches[0]) ||
-        !read_count(json_array_get(batches, 1), &loss.lost.batches[1]))
+        !read_hex(json, "lane", UINT32_MAX, &lane) ||
+        !read_both(json_object_get(json, "batches"), loss.lost.batches) ||
+        (records != NULL && !read_both(records, loss.lost.records)) ||
+        (seconds != NULL && !read_small(seconds, &loss.window_s)))
         return false;
     loss.lane = (uint32_t)lane;
     *status = sc_losses_add(out, &loss);
@@ -247,7 +307,8 @@ static bool read_lost_stream(const json_t *json, struct sc_losses *out, enum sc_
     const json_t *lanes = json_object_get(json, "lanes"), *one;
     struct sc_stream stream = {.closed = json_is_true(json_object_get(json, "closed"))};
     size_t i;
-    if (!read_hex(json, "stream", UINT64_MAX, &stream.stream) || !json_is_array(lanes))
+    if (!read_hex(json, "stream", UINT64_MAX, &stream.stream) || !json_is_array(lanes) ||
+        !read_proxy(json_object_get(json, "proxy"), stream.proxy))
         return false;
     *status = sc_losses_add_stream(out, &stream);
     json_array_foreach(lanes, i, one)

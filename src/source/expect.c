@@ -196,21 +196,27 @@ static struct sc_probe find_held(const struct sc_expected *e, uint64_t stream, u
 
 enum sc_status sc_expected_found(struct sc_expected *e, const struct sc_span *span, uint64_t window_ms)
 {
+    const struct sc_held one = {span->stream, window_ms, 1, span->rows, span->lane};
+    return sc_expected_found_all(e, &one);
+}
+
+enum sc_status sc_expected_found_all(struct sc_expected *e, const struct sc_held *found)
+{
     if (e->tally_count == 0)
         return SC_OK;
     if (e->held_count == 0)
         e->seed = sc_hash_draw_seed();
     if (!sc_table_reserve(&e->held_table, 1) || !sc_array_more(e->held, e->held_count, 1))
         return SC_NOMEM;
-    struct sc_probe p = find_held(e, span->stream, span->lane, window_ms);
+    struct sc_probe p = find_held(e, found->stream, found->lane, found->window_ms);
     if (p.number == SC_TABLE_NONE) {
         p.number = e->held_count++;
-        e->held[p.number] =
-            (struct sc_held){.stream = span->stream, .lane = span->lane, .window_ms = window_ms};
+        e->held[p.number] = *found;
         sc_table_put(&e->held_table, &p, p.number);
+        return SC_OK;
     }
-    e->held[p.number].batches++;
-    e->held[p.number].records += span->rows;
+    e->held[p.number].batches += found->batches;
+    e->held[p.number].records += found->records;
     return SC_OK;
 }
 

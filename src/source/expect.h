@@ -73,6 +73,8 @@ bool sc_expected_covers(const struct sc_expected *expected, uint64_t window_ms, 
 /* A batch was found. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_expected_found(struct sc_expected *expected, const struct sc_span *span,
                                  uint64_t window_ms);
+/* Several of a lane were found, none of them told before. @return likewise. */
+enum sc_status sc_expected_found_all(struct sc_expected *expected, const struct sc_held *found);
 
 /* What the answer is judged for. */
 struct sc_expected_range {

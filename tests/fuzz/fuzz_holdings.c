@@ -92,15 +92,17 @@ static char *make_text(unsigned seed)
                                        .stream = seed % 5,
                                        .first = 2 * i,
                                        .last = 2 * i + seed % 2,
-                                       .lane = seed % 7};
+                                       .lane = seed % 7,
+                                       .rows = seed / 7 % 2 == 0 ? 0 : 1 + seed % 3,
+                                       .kind = seed / 7 % 2 == 0 ? 0 : seed / 14 % 2};
         must(sc_holdings_add(&h, &one) == SC_OK);
     }
     struct sc_tally_lane *lane = sc_tally_lane(&t, seed % 7);
     must(lane != NULL);
     lane->safe = (struct sc_tally_count){{4, 0}, {400, 0}};
     lane->accepted = (struct sc_tally_count){{5, 1}, {500, 1}};
-    const struct sc_loss loss = {t.stream, 300000, 300, seed % 7, {{1, 0}, {0, 0}}};
-    const struct sc_stream lost = {.stream = t.stream, .closed = seed % 2 != 0};
+    const struct sc_loss loss = {t.stream, 300000, 300, seed % 7, {{1, 0}, {100, 0}}};
+    const struct sc_stream lost = {.proxy = "alpha", .stream = t.stream, .closed = seed % 2 != 0};
     must(sc_losses_add_stream(&h.losses, &lost) == SC_OK && sc_losses_add(&h.losses, &loss) == SC_OK);
     must(sc_holdings_add_tally(&h, &t) == SC_OK);
     sc_holdings_settle(&h);

@@ -29,7 +29,7 @@ static uint64_t window_ms(unsigned w)
 static void add_held(struct world *w, unsigned node, unsigned window, unsigned lane, uint64_t first,
                      uint64_t last)
 {
-    struct sc_holding one = {window_ms(window), STREAM, first, last, lane};
+    struct sc_holding one = {window_ms(window), STREAM, first, last, lane, 0, 0};
     assert_int_equal(sc_holdings_add(&w->nodes[node], &one), SC_OK);
     for (uint64_t n = first; n <= last; n++)
         w->holds[node][window][lane][n] = true;
@@ -176,6 +176,76 @@ static void json_and_back(void **state)
     }
 }
 
+/* Batches are one interval as far as they have the same records; those of several nodes are there once. */
+static void with_records(void **state)
+{
+    (void)state;
+    const struct sc_holding told[] = {
+        {window_ms(0), STREAM, 0, 0, 7, 100, 0}, {window_ms(0), STREAM, 1, 1, 7, 100, 0},
+        {window_ms(0), STREAM, 2, 2, 7, 90, 0},  {window_ms(0), STREAM, 3, 3, 7, 90, 1},
+        {window_ms(0), STREAM, 1, 2, 8, 5, 1},   {window_ms(0), STREAM, 0, 1, 7, 100, 0}};
+    struct sc_holdings h = {0}, back;
+    struct sc_error err = {0};
+    for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++)
+        assert_int_equal(sc_holdings_add(&h, &told[i]), SC_OK);
+    sc_holdings_settle(&h);
+    json_t *json = sc_holdings_to_json(&h);
+    assert_int_equal(sc_holdings_from_json(json, &back, &err), SC_OK);
+    json_decref(json);
+    check_equal(&h, &back);
+    assert_int_equal(back.count, 4);
+    uint64_t records[2] = {0, 0};
+    for (uint32_t i = 0; i < back.count; i++)
+        records[back.list[i].kind] += (back.list[i].last - back.list[i].first + 1) * back.list[i].rows;
+    assert_true(records[0] == 290 && records[1] == 100);
+    const struct sc_holding *first = sc_holdings_find(&back, window_ms(0), STREAM, 7);
+    assert_true(first == &back.list[0] && first->first == 0 && first->last == 1);
+    assert_ptr_equal(sc_holdings_find(&back, window_ms(0), STREAM, 8), &back.list[3]);
+    assert_null(sc_holdings_find(&back, window_ms(0), STREAM, 9));
+    assert_null(sc_holdings_find(&back, window_ms(1), STREAM, 7));
+    sc_holdings_free(&back);
+    sc_holdings_free(&h);
+}
+
+/* Nodes that contradict each other, or one that lies: a batch is there once all the same. */
+static void contradictions(void **state)
+{
+    (void)state;
+    const struct sc_holding told[] = {{window_ms(0), STREAM, 0, 9, 7, 100, 0},
+                                      {window_ms(0), STREAM, 3, 5, 7, 90, 0},
+                                      {window_ms(0), STREAM, 8, 12, 7, 80, 1}};
+    struct sc_holdings h = {0};
+    for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++)
+        assert_int_equal(sc_holdings_add(&h, &told[i]), SC_OK);
+    sc_holdings_settle(&h);
+    assert_int_equal(h.count, 2);
+    assert_true(h.list[0].first == 0 && h.list[0].last == 9 && h.list[0].rows == 100);
+    assert_true(h.list[1].first == 10 && h.list[1].last == 12 && h.list[1].rows == 80);
+    sc_holdings_free(&h);
+}
+
+/* All that a node needs to record it. */
+static void losses_and_back(void **state)
+{
+    (void)state;
+    struct sc_holdings told = {0}, back;
+    struct sc_error err = {0};
+    const struct sc_loss loss = {STREAM, window_ms(1), 300, 7, {{4, 1}, {400, 9}}};
+    const struct sc_stream stream = {.proxy = "alpha", .stream = STREAM, .closed = true};
+    assert_int_equal(sc_losses_add(&told.losses, &loss), SC_OK);
+    assert_int_equal(sc_losses_add_stream(&told.losses, &stream), SC_OK);
+    json_t *json = sc_holdings_to_json(&told);
+    assert_int_equal(sc_holdings_from_json(json, &back, &err), SC_OK);
+    assert_true(back.losses.count == 1 && back.losses.stream_count == 1);
+    assert_memory_equal(&back.losses.list[0].lost, &loss.lost, sizeof(loss.lost));
+    assert_true(back.losses.list[0].window_ms == window_ms(1) && back.losses.list[0].window_s == 300 &&
+                back.losses.list[0].lane == 7);
+    assert_true(back.losses.streams[0].closed && strcmp(back.losses.streams[0].proxy, "alpha") == 0);
+    json_decref(json);
+    sc_holdings_free(&told);
+    sc_holdings_free(&back);
+}
+
 static void makes_no_sense(void **state)
 {
     (void)state;
@@ -186,6 +256,12 @@ static void makes_no_sense(void **state)
         "{\"windows\": [], \"unreadable\": 0, \"losses\": [{\"stream\": \"1\"}]}",
         "{\"windows\": [], \"unreadable\": 0, \"losses\": [{\"stream\": \"1\", \"closed\": true, \"lanes\": "
         "[{\"start_ms\": 1, \"lane\": \"1\", \"batches\": [1]}]}]}",
+        "{\"windows\": [], \"unreadable\": 0, \"losses\": [{\"proxy\": \"a\\nwindow\", \"stream\": \"1\", "
+        "\"closed\": true, "
+        "\"lanes\": []}]}",
+        "{\"windows\": [{\"start_ms\": 1, \"held\": [{\"stream\": \"1\", \"lane\": \"1\", \"batches\": [[1, "
+        "2, 2, "
+        "9]]}], \"tallies\": []}], \"unreadable\": 0}",
         "{\"windows\": 3, \"unreadable\": 0}",
         "{\"windows\": [], \"unreadable\": -1}",
         "{\"windows\": [7], \"unreadable\": 0}",
@@ -221,11 +297,11 @@ static void makes_no_sense(void **state)
 static struct sc_window_copies with_losses(uint64_t held, uint64_t lost, bool closed)
 {
     struct sc_holdings here = {0}, told = {0}, other;
-    struct sc_holding one = {window_ms(0), STREAM, 0, held - 1, 7};
+    struct sc_holding one = {window_ms(0), STREAM, 0, held - 1, 7, 0, 0};
     struct sc_tally t = {.proxy = "p", .stream = STREAM, .window_ms = window_ms(0), .window_s = 300};
     struct sc_loss loss = {STREAM, window_ms(0), 300, 7, {{lost - 1, 1}, {0, 0}}};
     const struct sc_loss elsewhere = {STREAM + 1, window_ms(0), 300, 7, {{100, 0}, {0, 0}}};
-    const struct sc_stream stream = {.stream = STREAM, .closed = closed};
+    const struct sc_stream stream = {.proxy = "p", .stream = STREAM, .closed = closed};
     struct sc_error err = {0};
     struct sc_tally_lane *l = sc_tally_lane(&t, 7);
     assert_non_null(l);
@@ -279,6 +355,28 @@ static void write_window(struct sc_store_writer *w, unsigned window, uint64_t fi
     }
 }
 
+/* Those that are asked for, batch by batch, with their records. */
+static void lanes_of_a_store(const char *store)
+{
+    struct sc_holdings wanted = {0}, h;
+    struct sc_error err = {0};
+    const struct sc_holding other = {.window_ms = window_ms(0), .stream = STREAM + 1};
+    struct sc_holding lane = other;
+    assert_int_equal(sc_holdings_add(&wanted, &other), SC_OK);
+    assert_int_equal(sc_holdings_read_lanes(store, &wanted, &h, &err), SC_OK);
+    assert_true(h.count == 0 && h.tally_count == 0 && h.losses.count == 0);
+    lane.window_ms = window_ms(1);
+    lane.stream = STREAM;
+    assert_int_equal(sc_holdings_add(&wanted, &lane), SC_OK);
+    sc_holdings_settle(&wanted);
+    assert_int_equal(sc_holdings_read_lanes(store, &wanted, &h, &err), SC_OK);
+    assert_int_equal(h.count, 1); /* one record each: all the same */
+    assert_true(h.list[0].window_ms == window_ms(1) && h.list[0].first == 10 && h.list[0].last == 24 &&
+                h.list[0].rows == 1 && h.list[0].kind == SC_RECORDS_FLOWS);
+    sc_holdings_free(&h);
+    sc_holdings_free(&wanted);
+}
+
 static void from_a_store(void **state)
 {
     (void)state;
@@ -326,6 +424,7 @@ static void from_a_store(void **state)
     assert_int_equal(sc_holdings_read(store, 1, &h, &err), SC_OK);
     assert_true(h.count == 0 && h.tally_count == 1);
     sc_holdings_free(&h);
+    lanes_of_a_store(store);
     kit_remove(store);
     assert_int_equal(sc_holdings_read("/nonexistent/store", 1, &h, &err), SC_NOTFOUND);
 }
@@ -334,8 +433,9 @@ UNIT(test_holdings)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_counted_one_by_one), cmocka_unit_test(json_and_back),
-        cmocka_unit_test(makes_no_sense),        cmocka_unit_test(accepted_losses),
-        cmocka_unit_test(from_a_store),
+        cmocka_unit_test(with_records),          cmocka_unit_test(contradictions),
+        cmocka_unit_test(losses_and_back),       cmocka_unit_test(makes_no_sense),
+        cmocka_unit_test(accepted_losses),       cmocka_unit_test(from_a_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

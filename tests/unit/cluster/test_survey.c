@@ -54,7 +54,7 @@ static json_t *held_json(uint32_t last, uint64_t safe)
 {
     struct sc_holdings held = {0};
     struct sc_tally t = {.proxy = "a", .stream = STREAM, .window_ms = KIT_WINDOW, .window_s = 300};
-    struct sc_holding one = {KIT_WINDOW, STREAM, 0, last, 1};
+    struct sc_holding one = {KIT_WINDOW, STREAM, 0, last, 1, 0, 0};
     struct sc_tally_lane *lane = sc_tally_lane(&t, 1);
     assert_non_null(lane);
     lane->safe.batches[0] = lane->accepted.batches[0] = safe;
