@@ -23,6 +23,7 @@
 
 #define PING_MS         1000u
 #define STATUS_MS       10000u
+#define LOSS_MS         300000u /* all windows of a store are looked at */
 #define MOST_TIMEOUT_MS 600000u
 
 enum { EXIT_DAMAGED = 3, EXIT_UNREADABLE = 1 };
@@ -36,7 +37,10 @@ static const char usage[] =
     "       sc-admin verify STORE\n"
     "       sc-admin repair STORE\n"
     "       sc-admin expire [--dry-run] [--age TIME] [--bytes SIZE] [-c FILE] [STORE]\n"
-    "       sc-admin accept-loss [--dry-run] --all|--stream HEX STORE...\n"
+    "       sc-admin accept-loss [--undo] [--dry-run] [--force] --all|--stream HEX STORE...\n"
+    "       sc-admin accept-loss [--undo] [--dry-run] [--force] --all|--stream HEX --cluster[=FILE] [--ssh COMMAND]\n"
+    "                            [--timeout TIME]\n"
+    "       sc-admin accept-loss --member [-c FILE]\n"
     "       sc-admin certs [--cluster=FILE] [--renew] [-c FILE] FOLDER\n"
     "\n"
     "  status   what the running collector receives, from whom, what was lost\n"
@@ -45,7 +49,8 @@ static const char usage[] =
     "  repair   write the whole row groups of damaged segments anew; the old file is kept as .damaged\n"
     "  expire   delete the oldest windows that retention does not keep\n"
     "  accept-loss  what the stores lack by the tallies of the proxies, and will not get any more, is recorded\n"
-    "           in each of them as lost: answers are complete without it, and say how much it is\n"
+    "           in each of them as lost: answers are complete without it, and say how much it is. The stores of all\n"
+    "           nodes are named, or asked by ssh (--cluster)\n"
     "  certs    make the certificates by which the members of a cluster know each other, with an authority of\n"
     "           their own: those that are missing, or over within 90 days\n"
     "\n"
@@ -54,15 +59,19 @@ static const char usage[] =
     "      --top N        status: how many exporters to show, those with the most flows (default 100, at most 1024)\n"
     "      --renew        certs: make those of all members anew, under the same authority\n"
     "      --cluster[=FILE]  certs: the membership file; status: of all members of the membership file, asked by ssh, and how many copies\n"
-    "                     there are of what recent windows hold; default is the file of the configuration\n"
+    "                     there are of what recent windows hold; accept-loss: of what all subcollectors lack together, recorded\n"
+    "                     in each; default is the file of the configuration\n"
     "      --windows N    status: how many windows to look at (default 12); without --cluster, adds to the JSON\n"
     "                     which batches the store holds of them\n"
-    "      --ssh COMMAND  status: the program that reaches a node, with options of its own (default: SC_SSH of\n"
+    "      --ssh COMMAND  status, accept-loss: the program that reaches a node, with options of its own (default: SC_SSH of\n"
     "                     the environment, else ssh)\n"
-    "      --timeout TIME  status: how long to wait for the members (default 10s); ping: for the answer (1s)\n"
+    "      --timeout TIME  status, accept-loss: how long to wait for the members (default 10s, 5m); ping: for the answer (1s)\n"
     "      --dry-run      expire, accept-loss: only say what would be done\n"
     "      --all          accept-loss: of all streams\n"
     "      --stream HEX   accept-loss: of this one; see --dry-run --all\n"
+    "      --undo         accept-loss: takes back what was accepted\n"
+    "      --force        accept-loss: also with fewer stores than the cluster has, those that are missing being gone for good\n"
+    "      --member       accept-loss: what a member runs for --cluster; the request comes on stdin\n"
     "      --age TIME     expire: keep windows younger than this (90s, 12h, 30d); instead of the configuration\n"
     "      --bytes SIZE   expire: keep at most so much (500G); instead of the configuration\n"
     "  -c, --config FILE  where store and retention are configured (default " SC_CONFIG_DEFAULT_FILE
@@ -80,7 +89,7 @@ struct arguments {
     const char *config;
     bool json, dry_run, accepts;
     uint32_t top; /* 0: not given */
-    bool all;
+    bool all, member;
     struct sc_admin_loss loss;
     const char *retention_given; /* NULL: that of the configuration counts */
     struct sc_retention retention;
@@ -553,6 +562,19 @@ static int run_expire(const struct arguments *args, const struct sc_config *conf
     return EXIT_SUCCESS;
 }
 
+/* ---- accept-loss ---- */
+
+static int run_accept_loss(const struct arguments *args, const struct sc_config *config)
+{
+    struct sc_admin_cluster request = args->cluster;
+    request.config_file = args->config;
+    request.timeout_ms = request.timeout_ms == 0 ? LOSS_MS : request.timeout_ms;
+    if (args->member)
+        return sc_admin_accept_loss_member(config);
+    return args->of_cluster ? sc_admin_accept_loss_cluster(&args->loss, &request, config)
+                            : sc_admin_accept_loss(&args->loss, config);
+}
+
 /* ---- certs ---- */
 
 static int run_certs(const struct arguments *args, const struct sc_config *config)
@@ -612,6 +634,9 @@ static const struct sc_option rows[] = {
      .wrong = "--timeout takes a time above 0, 10 minutes at most, such as 10s or 200ms"},
     {"accepts", 0, SC_OPTION_FLAG, .place = AT(accepts)},
     {"all", 0, SC_OPTION_FLAG, .place = AT(all)},
+    {"undo", 0, SC_OPTION_FLAG, .place = AT(loss.undo)},
+    {"force", 0, SC_OPTION_FLAG, .place = AT(loss.force)},
+    {"member", 0, SC_OPTION_FLAG, .place = AT(member)},
     {"renew", 0, SC_OPTION_FLAG, .place = AT(renew)},
     {"top", 0, SC_OPTION_SMALL, .place = AT(top), .least = 1, .most = SC_EXPORTERS_TOP, .wrong = "--top takes a number from 1 to 1024"},
     {"stream", TAKE_STREAM, .type = SC_OPTION_TAKE},
@@ -634,13 +659,13 @@ static int fail_usage(const char *message)
 
 static bool option_fits(const struct arguments *args, enum command command)
 {
-    bool of_loss = args->all || args->loss.one_stream;
-    bool needs_config = command == STATUS || command == PING || command == EXPIRE || command == CERTS;
+    bool of_loss = args->all || args->loss.one_stream || args->loss.undo || args->loss.force || args->member;
+    bool needs_config = command != VERIFY && command != REPAIR;
     const struct sc_admin_cluster *c = &args->cluster;
     bool asks = c->ssh != NULL || (c->timeout_ms != 0 && command != PING);
-    if (asks && (command != STATUS || !args->of_cluster))
+    if (asks && ((command != STATUS && command != ACCEPT_LOSS) || !args->of_cluster))
         return false;
-    if (args->of_cluster && command != STATUS && command != CERTS)
+    if (args->of_cluster && command != STATUS && command != CERTS && command != ACCEPT_LOSS)
         return false;
     if (c->windows != 0 && (command != STATUS || !(args->of_cluster || args->json)))
         return false;
@@ -651,6 +676,23 @@ static bool option_fits(const struct arguments *args, enum command command)
            (!of_loss || command == ACCEPT_LOSS) &&
            (!args->dry_run || command == EXPIRE || command == ACCEPT_LOSS) &&
            (args->config == NULL || needs_config);
+}
+
+/* What accept-loss is about; NULL, or what is wrong. A --cluster FILE is one as with status. */
+static const char *check_loss(struct arguments *args)
+{
+    bool asked = args->of_cluster || args->member;
+    if (args->of_cluster && args->cluster.file == NULL && args->loss.store_count == 1)
+        args->cluster.file = args->loss.stores[--args->loss.store_count];
+    if (asked && (args->loss.store_count != 0 || (args->of_cluster && args->member)))
+        return "accept-loss takes stores, or --cluster";
+    if (args->member)
+        return args->all || args->loss.one_stream || args->loss.undo || args->loss.force || args->dry_run
+                   ? "--member goes with no other option"
+                   : NULL;
+    if (!asked && args->loss.store_count == 0)
+        return "which stores? accept-loss needs those of all nodes, or --cluster";
+    return args->all == args->loss.one_stream ? "accept-loss takes either --all or --stream" : NULL;
 }
 
 /* @return -1: go on; else the exit status. */
@@ -671,10 +713,9 @@ static int parse(int argc, char **argv, struct arguments *args, enum command *co
     args->loss.stores = (const char *const *)argv + optind + 1;
     args->loss.store_count = (uint32_t)(argc - optind - 1);
     args->loss.dry_run = args->dry_run;
-    if (*command == ACCEPT_LOSS && args->loss.store_count == 0)
-        return fail_usage("which stores? accept-loss needs those of all nodes that are left");
-    if (*command == ACCEPT_LOSS && args->all == args->loss.one_stream)
-        return fail_usage("accept-loss takes either --all or --stream");
+    const char *wrong = *command == ACCEPT_LOSS ? check_loss(args) : NULL;
+    if (wrong != NULL)
+        return fail_usage(wrong);
     if (argc - optind > 2 && *command != ACCEPT_LOSS)
         return fail_usage("one store at a time");
     args->store = argc - optind == 2 && *command != ACCEPT_LOSS ? argv[optind + 1] : NULL;
@@ -701,8 +742,6 @@ int main(int argc, char **argv)
     int code = parse(argc, argv, &args, &command);
     if (code >= 0)
         return code;
-    if (command == ACCEPT_LOSS)
-        return sc_admin_accept_loss(&args.loss);
     if (load_config(&args, &config, &err) != SC_OK)
         return fail(SC_EXIT_USAGE, err.message);
     if (command == CERTS)
@@ -711,6 +750,8 @@ int main(int argc, char **argv)
         code = run_status(&args, &config);
     else if (command == PING)
         code = run_ping(&args, &config);
+    else if (command == ACCEPT_LOSS)
+        code = run_accept_loss(&args, &config);
     else if (command == EXPIRE)
         code = run_expire(&args, &config);
     else

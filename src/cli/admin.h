@@ -27,6 +27,8 @@ struct sc_admin_loss {
     bool one_stream; /* else all */
     uint64_t stream;
     bool dry_run;
+    bool undo;  /* takes back what was accepted */
+    bool force; /* with fewer stores than there are */
 };
 
 struct sc_admin_certs {
@@ -37,6 +39,15 @@ struct sc_admin_certs {
 
 int sc_admin_make_certs(const struct sc_admin_certs *what);
 
-int sc_admin_accept_loss(const struct sc_admin_loss *what);
+/* Of the stores that are named, of all members by ssh, and what one of these answers to it. */
+int sc_admin_accept_loss(const struct sc_admin_loss *what, const struct sc_config *config);
+int sc_admin_accept_loss_cluster(const struct sc_admin_loss *what, const struct sc_admin_cluster *request,
+                                 const struct sc_config *config);
+int sc_admin_accept_loss_member(const struct sc_config *config);
+
+/* The path of this very program, by which this node is asked, so that it may have a configuration or a store of its own. */
+enum sc_status sc_admin_own_path(char *out, size_t size, struct sc_error *err);
+/* What reaches the other members. */
+const char *sc_admin_ssh(const struct sc_admin_cluster *request);
 
 #endif

@@ -326,19 +326,29 @@ static int report(const struct sc_survey *v, bool json)
     return reached == 0 ? EXIT_NOTHING : all ? EXIT_ALL_WELL : EXIT_NOT_WELL;
 }
 
-/* This node is asked by this very program, so that it may have a configuration or a store of its own. */
+enum sc_status sc_admin_own_path(char *out, size_t size, struct sc_error *err)
+{
+    ssize_t length = readlink("/proc/self/exe", out, size - 1);
+    if (length <= 0)
+        return sc_fail_errno(err, errno, "cannot find out which program this is");
+    out[length] = '\0';
+    return SC_OK;
+}
+
+const char *sc_admin_ssh(const struct sc_admin_cluster *request)
+{
+    const char *ssh = request->ssh != NULL ? request->ssh : getenv("SC_SSH");
+    return ssh == NULL ? "ssh" : ssh;
+}
+
 static enum sc_status look(const struct sc_admin_cluster *request, const struct sc_config *config,
                            const struct sc_cluster *cluster, struct sc_survey *survey, struct sc_error *err)
 {
     char program[4096], windows[16];
-    const char *ssh = request->ssh != NULL ? request->ssh : getenv("SC_SSH");
     const char *here[9] = {program, "status", "--json", "--windows", windows};
     const char *const there[] = {"sc-admin", "status", "--json", "--windows", windows, NULL};
     unsigned count = 5;
-    ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
-    if (length <= 0)
-        return sc_fail_errno(err, errno, "cannot find out which program this is");
-    program[length] = '\0';
+    SC_TRY(sc_admin_own_path(program, sizeof(program), err));
     snprintf(windows, sizeof(windows), "%u", request->windows);
     if (request->config_file != NULL) {
         here[count++] = "-c";
@@ -346,7 +356,7 @@ static enum sc_status look(const struct sc_admin_cluster *request, const struct 
     }
     here[count] = request->store;
     const struct sc_survey_options options = {.node = config->node,
-                                              .ssh = ssh == NULL ? "ssh" : ssh,
+                                              .ssh = sc_admin_ssh(request),
                                               .here = here,
                                               .there = there,
                                               .timeout_ms = request->timeout_ms,
