@@ -254,7 +254,8 @@ static void facts_go_over_the_link(void **state)
     size_t facts_at = w.out.len;
     sc_link_put_facts(&w, &sent);
     assert_int_equal(feed(&reader, &w.out), SC_OK);
-    assert_memory_equal(&got, &sent, sizeof(sent));
+    assert_memory_equal(&got, &sent,
+                        offsetof(struct sc_link_facts, link_version) + sizeof(sent.link_version));
     for (size_t i = w.out.len - 20; i < w.out.len; i++) { /* cut anywhere in the names */
         const struct sc_buf cut = {.data = w.out.data, .len = i};
         sc_store_be16(w.out.data + facts_at + 2, (uint16_t)(i - facts_at));

@@ -155,13 +155,19 @@ struct ends {
     struct sc_link_input input;
     struct bufferevent *io; /* of the input */
     int fds[2];
-    bool over; /* by an event */
+    bool over;       /* by an event */
+    struct heard *h; /* over TLS: who reads when there is something */
+    uint64_t came;
 };
+
+static uint64_t read_input(struct ends *e, struct heard *h);
 
 static void on_readable(struct bufferevent *io, void *arg)
 {
+    struct ends *e = arg;
     (void)io;
-    (void)arg;
+    if (e->h != NULL && e->h->status == SC_OK)
+        e->came += read_input(e, e->h);
 }
 
 static void on_end(struct bufferevent *io, short what, void *arg)
@@ -233,9 +239,9 @@ static void read_tls(struct heard *h, const uint8_t *bytes, size_t length, size_
     struct bufferevent *from = sc_link_open(e.base, e.fds[0], link_tls, "alpha");
     assert_non_null(from);
     e.fds[0] = -1;
+    e.h = h;
     bufferevent_enable(from, EV_READ | EV_WRITE);
-    uint64_t came = 0;
-    for (size_t at = 0; h->status == SC_OK && came < length && !e.over;) {
+    for (size_t at = 0; h->status == SC_OK && e.came < length && !e.over;) {
         size_t n = 1 + below(random, (uint32_t)most);
         n = n > length - at ? length - at : n;
         assert_int_equal(bufferevent_write(from, bytes + at, n), 0);
@@ -245,8 +251,6 @@ static void read_tls(struct heard *h, const uint8_t *bytes, size_t length, size_
         event_base_loop(e.base, EVLOOP_NONBLOCK);
         if (e.input.paused && next_random(random) % 2 == 0)
             sc_link_input_go_on(&e.input);
-        if (!e.input.paused)
-            came += read_input(&e, h);
     }
     assert_false(e.over);
     bufferevent_free(from);
