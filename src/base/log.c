@@ -168,6 +168,7 @@ static void log_line(const struct sc_log *log, enum sc_log_level level, const st
     char text[TEXT_MAX];
     if (log == NULL || log->stream == NULL || level > level_of(log))
         return;
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): the callers begin and end it */
     int n = vsnprintf(text, sizeof(text), kind->format, args);
     if (n < 0)
         text[0] = '\0';

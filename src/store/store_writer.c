@@ -128,16 +128,22 @@ static void leave_files(struct sc_store_writer *w)
     *at = w->next;
 }
 
-static void free_writer(struct sc_store_writer *w)
+static void free_files(struct sc_store_writer *w)
 {
-    leave_files(w);
-    sc_sealer_free(w->sealer);
-    sc_seal_jobs_free(w->failed);
     for (uint32_t i = 0; i < w->file_count; i++) {
         if (w->files[i].writer.handle >= 0)
             sc_segment_writer_abandon(&w->files[i].writer);
         free(w->files[i].path);
     }
+    w->file_count = 0;
+}
+
+static void free_writer(struct sc_store_writer *w)
+{
+    leave_files(w);
+    sc_sealer_free(w->sealer);
+    sc_seal_jobs_free(w->failed);
+    free_files(w);
     free(w->files);
     sc_row_group_encoder_free(&w->encoder);
     sc_hold_release(&w->hold);
@@ -687,11 +693,7 @@ static void forget_all(struct sc_store_writer *w, struct sc_sealer *sealer)
     w->sealer = sealer;
     sc_seal_jobs_free(w->failed);
     w->failed = NULL;
-    while (w->file_count != 0) {
-        if (w->files[0].writer.handle >= 0)
-            close_file(&w->files[0]);
-        forget_file(w, 0);
-    }
+    free_files(w);
     w->lost = false;
     w->synced_folder[0] = '\0';
 }

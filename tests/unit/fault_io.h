@@ -48,8 +48,8 @@ struct fault_file {
     uint64_t size, synced;
     /* Opened to be read and written in place: not the one that knows the name and what of it is synced. */
     bool in_place;
-    char
-        before[4096]; /* the bytes that were written over since the last datasync, as far as they were there */
+    char before
+        [4096]; /* the bytes that were written over since the last datasync, as far as they were there */
     uint64_t before_at;
     size_t before_count;
 };
