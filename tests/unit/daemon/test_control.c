@@ -82,7 +82,7 @@ static void *serve(void *arg)
 }
 
 /* In a folder whose path is too long for the address of a UNIX socket. */
-static void start_with(struct server *s, sc_control_answer_fn *fn)
+static void prepare(struct server *s, sc_control_answer_fn *fn)
 {
     struct sc_error err;
     char parent[64] = "/tmp/sc-control-XXXXXX";
@@ -98,7 +98,18 @@ static void start_with(struct server *s, sc_control_answer_fn *fn)
     assert_int_equal(pipe(s->stop), 0);
     s->stop_event = event_new(s->base, s->stop[0], EV_READ, on_stop, s->base);
     event_add(s->stop_event, NULL);
+}
+
+/* From here on the loop is the thread's. */
+static void run_server(struct server *s)
+{
     assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
+}
+
+static void start_with(struct server *s, sc_control_answer_fn *fn)
+{
+    prepare(s, fn);
+    run_server(s);
 }
 
 static void start(struct server *s)
@@ -106,10 +117,14 @@ static void start(struct server *s)
     start_with(s, answer);
 }
 
-static void stop(struct server *s)
+static void end_server(struct server *s)
 {
     assert_int_equal(write(s->stop[1], "x", 1), 1);
     pthread_join(s->thread, NULL);
+}
+
+static void clean_up(struct server *s)
+{
     sc_control_close(s->control);
     event_free(s->stop_event);
     event_base_free(s->base);
@@ -118,6 +133,12 @@ static void stop(struct server *s)
     assert_int_equal(rmdir(s->store), 0); /* the socket is gone */
     *strrchr(s->store, '/') = '\0';
     rmdir(s->store);
+}
+
+static void stop(struct server *s)
+{
+    end_server(s);
+    clean_up(s);
 }
 
 static void status_is_answered_whole(void **state)
@@ -402,10 +423,11 @@ static void a_deleted_socket_is_made_anew(void **state)
     struct server s;
     struct sc_error err;
     struct sc_buf out = {0};
-    start(&s);
+    prepare(&s, answer);
     const struct timeval often = {.tv_usec = 10000};
     struct event *tick = event_new(s.base, -1, EV_PERSIST, on_take_over, &s);
     event_add(tick, &often);
+    run_server(&s);
     assert_true(sc_control_is_there(s.control));
     for (int turn = 0; turn < 3; turn++) {
         remove_socket(&s);
@@ -419,8 +441,9 @@ static void a_deleted_socket_is_made_anew(void **state)
         assert_int_equal(sc_control_ask(s.store, "ping", &out, &err), SC_OK);
     }
     sc_buf_free(&out);
+    end_server(&s);
     event_free(tick);
-    stop(&s);
+    clean_up(&s);
 }
 
 /* Another's, in our place, is not removed at the end. */
