@@ -21,9 +21,9 @@ def admin(*arguments, **how):
     return subprocess.run([str(ADMIN), *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **how)
 
 
-def ask(stores, **how):
+def ask(stores, program=kit.BUILD / "bin" / "sc-query", **how):
     """Exit status, records said to be missing, records known to be lost."""
-    command = [str(kit.BUILD / "bin" / "sc-query"), "--output-format=json", "--output-items=p", *map(str, stores)]
+    command = [str(program), "--output-format=json", "--output-items=p", *map(str, stores)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, **how)
     answer = json.loads(done.stdout)
     counts = [int(n) for line in answer["missing"] for n in re.findall(r"are missing, with (\d+) records", line)]
@@ -197,7 +197,14 @@ def as_root(lab, missing):
         return
     for n in lab.cluster.nodes:
         n.stop()
-    copy = pathlib.Path(lab.cluster.folder) / "owned"
+    with tempfile.TemporaryDirectory(prefix="sc-owned.", dir="/tmp") as folder:  # that the other user gets to, as its program
+        os.chmod(folder, 0o755)
+        of_another(lab, missing, pathlib.Path(folder))
+
+
+def of_another(lab, missing, folder):
+    copy = folder / "owned"
+    program = shutil.copy(kit.BUILD / "bin" / "sc-query", folder)
     shutil.copytree(lab.stores[0], copy, symlinks=True, ignore=shutil.ignore_patterns("control.sock", "*.lock"))
     for path in [copy, *copy.rglob("*")]:
         os.chown(path, OWNER, OWNER)
@@ -205,7 +212,7 @@ def as_root(lab, missing):
     done = admin("accept-loss", "--force", "--all", copy, umask=0o077)
     kit.check("root: what is accepted belongs to the store's owner", done.returncode == 0 and owners(copy) == {(OWNER, OWNER)} and
               modes(copy / ".lost") == {"0o640", "0o750"}, (owners(copy), done))
-    status, told, known = ask([copy], user=OWNER, group=OWNER, extra_groups=[])
+    status, told, known = ask([copy], program, user=OWNER, group=OWNER, extra_groups=[], cwd=folder)
     kit.check("root: who reads it, and the answer is complete", status == 0 and told == 0 and known >= missing, (status, told, known))
     path = damage(copy)
     done = admin("repair", copy, umask=0o077)
@@ -221,7 +228,6 @@ def as_root(lab, missing):
 
 
 def one_copy(folder):
-    os.chmod(folder, 0o755)
     lab = Lab(folder, 1, window=5)
     lab.send(50000)
     kit.check("a window is sealed", kit.wait_for(lambda: list(lab.stores[0].rglob("*.scs"))))

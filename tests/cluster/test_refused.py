@@ -46,7 +46,7 @@ def one_refuses(folder):
     kit.check("one refuses: all have two copies", proxy.status()["cluster"]["proxy"]["released_short"] == 0, proxy.status()["cluster"])
     kit.check("one refuses: all end with 0", set(c.stop()) == {0}, c.logs())
     log = odd.log.read_text()
-    kit.check("one refuses: its log begins with who it is", f"begins: node {odd.name}, subcollector, store {odd.store}, window 30 s, "
+    kit.check("one refuses: its log begins with who it is", f"begins: node {odd.name}, subcollector, store {odd.store}, window 60 s, "
               "version 1 of the membership file with 4 members and 2 copies, link plain\n" in log, log)
     kit.check("one refuses: and ends with what came of it", log.endswith("ends, by SIGTERM: 0 flows and 0 options records were stored, "
               "0 records were lost here\n"), log)
