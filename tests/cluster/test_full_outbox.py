@@ -8,11 +8,15 @@ import os
 import pathlib
 import re
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 
 import cluster_kit as kit
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "fault"))
+from collector_kit import fill  # noqa: E402
 
 SUB, PROXY = ["subcollector"], ["proxy"]
 DISK = "12m"  # less than a file of the outbox grows to
@@ -32,17 +36,6 @@ def accepts(node):
 def state(node):
     status = node.status()
     return status["cluster"]["proxy"] if status else {}
-
-
-def fill(path):
-    """Takes all the space there is."""
-    with open(path, "wb", buffering=0) as ballast:
-        size = 1 << 20
-        while size > 0:
-            try:
-                ballast.write(b"\0" * size)
-            except OSError:
-                size //= 2
 
 
 class Feed:

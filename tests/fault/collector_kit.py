@@ -121,3 +121,14 @@ def status(store):
     run = subprocess.run([program("sc-admin"), "status", "--json", str(store)], capture_output=True, text=True,
                          check=False)
     return json.loads(run.stdout) if run.returncode == 0 else None
+
+
+def fill(path):
+    """Takes all the space there is."""
+    with open(path, "wb", buffering=0) as ballast:
+        size = 1 << 20
+        while size > 0:
+            try:
+                ballast.write(b"\0" * size)
+            except OSError:
+                size //= 2

@@ -25,17 +25,6 @@ def wait_until(condition, seconds):
     return False
 
 
-def fill(path):
-    """Takes all the space there is."""
-    with open(path, "wb", buffering=0) as ballast:
-        size = 1 << 20
-        while size > 0:
-            try:
-                ballast.write(b"\0" * size)
-            except OSError:
-                size //= 2
-
-
 def all_received(store, sender):
     """But for what the kernel dropped."""
     answer = kit.status(store)
@@ -63,7 +52,7 @@ def run(disk, folder):
     sender = kit.Sender()
     sender.send(collector.port, 1.5, RATE)
     wait_until(lambda: all_received(store, sender), 20)
-    fill(ballast)
+    kit.fill(ballast)
     sender.send(collector.port, 2, RATE)
     kit.check("full disk: the collector says so", wait_until(lambda: is_blocked(store), 30), log.read_text())
     answer = kit.status(store)
@@ -96,7 +85,7 @@ def run_bounded(disk, folder):
     sender = kit.Sender()
     sender.send(collector.port, 1, RATE)
     wait_until(lambda: all_received(store, sender), 20)
-    fill(ballast)
+    kit.fill(ballast)
     sender.send(collector.port, 12, 2 * RATE)
     wait_until(lambda: all_received(store, sender) and kit.status(store)["received"]["dropped_full"] > 0, 20)
     time.sleep(1.5)  # the last batch is handed over or dropped half a second after its first record
@@ -145,7 +134,7 @@ def run_ending(disk, folder):
     count = sum(sender.next % 10000000 for sender in senders)
     wait_until(lambda: received(store) >= count, 20)
     time.sleep(1.5)  # it is on the disk
-    fill(ballast)
+    kit.fill(ballast)
     for sender in senders * 10:
         sender.send(collector.port, 0.05, 2 * RATE)
     count = sum(sender.next % 10000000 for sender in senders)
@@ -188,7 +177,7 @@ def run_expire(disk, folder):
         path.write_bytes(segment.read_bytes())
     since_2021 = int(time.time() - 1609459200) // 86400
     for path, days in zip(old, (since_2021, 30)):
-        fill(ballast.with_name(f"ballast-{days}"))
+        kit.fill(ballast.with_name(f"ballast-{days}"))
         code, text = expire(store, f"{days}d")
         kit.check(f"retention: a full disk, {path.name[:8]}", code == 0 and text.startswith("1 windows") and not path.exists(), text)
     for path in disk.glob("ballast*"):
