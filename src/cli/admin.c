@@ -241,7 +241,9 @@ static void print_forward(const json_t *destinations)
 static const char *state_of(const json_t *member)
 {
     if (json_object_get(member, "usable") == NULL)
-        return "-";
+        return strcmp(text(member, "state"), "gone") == 0 ? "gone" : "-";
+    if (json_is_true(json_object_get(member, "usable")) && strcmp(text(member, "state"), "draining") == 0)
+        return "drains";
     if (json_is_true(json_object_get(member, "usable")))
         return json_is_true(json_object_get(member, "slow")) ? "slow" : "takes";
     if (!json_is_true(json_object_get(member, "full")))

@@ -100,11 +100,17 @@ static uint64_t integer(const json_t *object, const char *key)
 
 static const char *state_of(const struct sc_survey_node *node)
 {
-    return node->root == NULL ? "UNREACHABLE" : sc_survey_runs(node) ? "up" : "DOWN";
+    return node->left_out                                                      ? "gone"
+           : node->root == NULL                                                ? "UNREACHABLE"
+           : sc_survey_runs(node) && node->member->state == SC_MEMBER_DRAINING ? "draining"
+           : sc_survey_runs(node)                                              ? "up"
+                                                                               : "DOWN";
 }
 
 static const char *role_of(const struct sc_member *m)
 {
+    if (m->state == SC_MEMBER_GONE)
+        return "-";
     return m->proxy && m->subcollector ? "both" : m->proxy ? "proxy" : "subcollector";
 }
 

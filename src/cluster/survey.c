@@ -210,7 +210,8 @@ enum sc_status sc_survey_begin(struct sc_survey *v, const struct sc_survey_optio
         return sc_fail_nomem(err, "the nodes");
     for (uint32_t i = 0; i < cluster->count; i++) {
         v->nodes[i].member = &cluster->members[i];
-        v->nodes[i].left_out = options->subcollectors && !cluster->members[i].subcollector;
+        v->nodes[i].left_out = cluster->members[i].state == SC_MEMBER_GONE ||
+                               (options->subcollectors && !cluster->members[i].subcollector);
     }
     return SC_OK;
 }

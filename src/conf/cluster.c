@@ -13,7 +13,7 @@
 #define MAX_WEIGHT 1000u
 
 struct raw_member {
-    char *name, *address, *weight;
+    char *name, *address, *weight, *state;
     char **roles, **from;
     unsigned roles_count, from_count;
 };
@@ -34,6 +34,7 @@ static const cyaml_schema_field_t member_fields[] = {
     CYAML_FIELD_SEQUENCE("roles", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_member, roles,
                          &text_schema, 0, CYAML_UNLIMITED),
     SC_YAML_TEXT("weight", CYAML_FLAG_OPTIONAL, struct raw_member, weight),
+    SC_YAML_TEXT("state", CYAML_FLAG_OPTIONAL, struct raw_member, state),
     CYAML_FIELD_SEQUENCE("from", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_member, from,
                          &text_schema, 0, CYAML_UNLIMITED),
     CYAML_FIELD_END,
@@ -121,6 +122,26 @@ static enum sc_status read_roles(const struct raw_member *raw, struct sc_member 
     return SC_OK;
 }
 
+const char *sc_member_state_name(enum sc_member_state state)
+{
+    static const char *const names[] = {
+        [SC_MEMBER_ACTIVE] = "active", [SC_MEMBER_DRAINING] = "draining", [SC_MEMBER_GONE] = "gone"};
+    return names[state];
+}
+
+/* After the roles. */
+static enum sc_status read_state(const char *text, struct sc_member *m, struct sc_error *err)
+{
+    if (text == NULL || strcmp(text, "active") == 0)
+        return SC_OK;
+    m->state = strcmp(text, "gone") == 0 ? SC_MEMBER_GONE : SC_MEMBER_DRAINING;
+    if (m->state == SC_MEMBER_GONE)
+        m->proxy = m->subcollector = false;
+    else if (strcmp(text, "draining") != 0)
+        return sc_fail(err, SC_USAGE, "\"%s\" is no state; active, draining and gone are", text);
+    return SC_OK;
+}
+
 /* Numbers only: a name would have to be asked for, and `address` may be one. */
 static enum sc_status read_from(const struct raw_member *raw, struct sc_member *m, struct sc_error *err)
 {
@@ -170,6 +191,7 @@ static enum sc_status read_member(const struct sc_yaml *d, const struct raw_memb
     SC_TRY(of_member(d, i, "name", check_distinct(c, i, d->err)));
     SC_TRY(of_member(d, i, "address", read_address(raw->address, &m->address, d->err)));
     SC_TRY(of_member(d, i, "roles", read_roles(raw, m, d->err)));
+    SC_TRY(of_member(d, i, "state", read_state(raw->state, m, d->err)));
     uint64_t weight = 1;
     SC_TRY(of_member(d, i, "weight", read_number(raw->weight, 1, MAX_WEIGHT, &weight, d->err)));
     m->weight = (uint32_t)weight;
@@ -180,7 +202,7 @@ static enum sc_status check_whole(const struct sc_yaml *d, const struct sc_clust
 {
     uint32_t subcollectors = 0;
     for (uint32_t i = 0; i < c->count; i++)
-        subcollectors += c->members[i].subcollector;
+        subcollectors += sc_member_takes(&c->members[i]);
     if (subcollectors >= c->replication)
         return SC_OK;
     return sc_yaml_fail(d, "members", "%u subcollectors cannot hold %u copies of each batch", subcollectors,
@@ -244,9 +266,14 @@ enum sc_status sc_cluster_load_for(const char *path, const char *name, struct sc
 {
     SC_TRY(sc_cluster_load(path, out, err));
     *self = sc_cluster_find(out, name);
-    if (*self != SC_NO_MEMBER)
+    if (*self != SC_NO_MEMBER && out->members[*self].state != SC_MEMBER_GONE)
         return SC_OK;
+    bool gone = *self != SC_NO_MEMBER;
     sc_cluster_free(out);
+    if (gone)
+        return sc_fail(err, SC_USAGE,
+                       "%s: the member \"%s\", as this node is called, is gone: it takes no part any more",
+                       path, name);
     return sc_fail(err, SC_USAGE, "%s: no member is called \"%s\", as this node is (key \"node\")", path,
                    name);
 }
@@ -265,8 +292,8 @@ enum sc_status sc_cluster_copy(const struct sc_cluster *cluster, struct sc_clust
 static bool equal_members(const struct sc_member *x, const struct sc_member *y)
 {
     return strcmp(x->name, y->name) == 0 && strcmp(x->address.host, y->address.host) == 0 &&
-           x->address.port == y->address.port && x->weight == y->weight && x->proxy == y->proxy &&
-           x->subcollector == y->subcollector && x->from_count == y->from_count &&
+           x->address.port == y->address.port && x->weight == y->weight && x->state == y->state &&
+           x->proxy == y->proxy && x->subcollector == y->subcollector && x->from_count == y->from_count &&
            memcmp(x->from, y->from, x->from_count * sizeof(x->from[0])) == 0;
 }
 
@@ -314,7 +341,8 @@ uint64_t sc_cluster_ring_hash(const struct sc_cluster *cluster)
     for (uint32_t i = 0; i < cluster->count; i++) {
         const struct sc_member *m = &cluster->members[i];
         hash = hash_text(hash, m->name);
-        hash = hash_number(hash, (uint64_t)m->weight << 2 | (unsigned)m->proxy << 1 | m->subcollector);
+        hash = hash_number(hash, (uint64_t)m->state << 32 | (uint64_t)m->weight << 2 |
+                                     (unsigned)m->proxy << 1 | m->subcollector);
     }
     return hash;
 }
@@ -338,6 +366,26 @@ uint32_t sc_cluster_find(const struct sc_cluster *cluster, const char *name)
             return i;
     }
     return SC_NO_MEMBER;
+}
+
+uint32_t sc_cluster_home(const struct sc_cluster *cluster, uint32_t lane)
+{
+    for (uint32_t i = 0; i < cluster->count; i++) {
+        if (cluster->members[i].lane == lane)
+            return i;
+    }
+    return lane % cluster->count;
+}
+
+uint32_t sc_cluster_holders(const struct sc_cluster *cluster, uint32_t lane, uint32_t *out)
+{
+    uint32_t home = sc_cluster_home(cluster, lane), n = 0;
+    for (uint32_t step = 0; step < cluster->count && n < cluster->replication; step++) {
+        uint32_t i = (home + step) % cluster->count;
+        if (sc_member_takes(&cluster->members[i]))
+            out[n++] = i;
+    }
+    return n;
 }
 
 uint32_t sc_cluster_targets(const struct sc_cluster *cluster, uint32_t home, const bool *usable,

@@ -20,12 +20,21 @@
 #define SC_CLUSTER_MAX_FROM    8u
 #define SC_NO_MEMBER           UINT32_MAX
 
+/* Members leave in order: draining, then gone, in their place in the ring, so that their lanes keep their holders; the line goes when
+ * nothing of the lane is left. */
+enum sc_member_state {
+    SC_MEMBER_ACTIVE,
+    SC_MEMBER_DRAINING, /* gets no new batches and is to hold none; it gives what it has */
+    SC_MEMBER_GONE,     /* has no roles any more */
+};
+
 struct sc_member {
     char name[SC_CLUSTER_NAME_MAX];
     struct sc_url
         address; /* where its subcollector takes batches, tcp; of proxies without that role only the host counts */
     uint32_t lane;   /* not 0, different for each */
     uint32_t weight; /* of its share of the batches, 1 to 1000 */
+    enum sc_member_state state;
     bool proxy, subcollector;
     struct sc_addr from[SC_CLUSTER_MAX_FROM]; /* its connections may come from these too, beside `address` */
     uint32_t from_count;
@@ -51,7 +60,7 @@ enum sc_status sc_cluster_copy(const struct sc_cluster *cluster, struct sc_clust
 bool sc_cluster_equal(const struct sc_cluster *x, const struct sc_cluster *y);
 void sc_cluster_free(struct sc_cluster *cluster);
 
-/* Numbers by which nodes see that their files differ: of the ring (names in order, roles, weights), and of all but the version. Not
+/* Numbers by which nodes see that their files differ: of the ring (names in order, roles, states, weights), and of all but the version. Not
  * seeded: they are compared between nodes. */
 uint64_t sc_cluster_ring_hash(const struct sc_cluster *cluster);
 uint64_t sc_cluster_file_hash(const struct sc_cluster *cluster);
@@ -61,6 +70,20 @@ uint32_t sc_cluster_find(const struct sc_cluster *cluster, const char *name);
 
 /* The lane number that goes with a name. */
 uint32_t sc_cluster_lane(const char *name);
+
+/* As the file spells it. */
+const char *sc_member_state_name(enum sc_member_state state);
+/* Whether new batches may go to it. */
+static inline bool sc_member_takes(const struct sc_member *member)
+{
+    return member->subcollector && member->state == SC_MEMBER_ACTIVE;
+}
+
+/* The member of a lane; of a lane that is nobody's any more, always the same one. The cluster has members. */
+uint32_t sc_cluster_home(const struct sc_cluster *cluster, uint32_t lane);
+/* Who is to hold a lane as long as it is kept: the first members on the ring from its home that take batches, alive or not. @return
+ * as sc_cluster_targets. */
+uint32_t sc_cluster_holders(const struct sc_cluster *cluster, uint32_t lane, uint32_t *out);
 
 /*
  * Who is to hold a batch whose home is member `home`: the first subcollectors on the ring from there, itself included, whose

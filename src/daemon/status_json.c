@@ -390,6 +390,7 @@ static json_t *member_json(const struct sc_status_source *source, uint32_t i)
     put_text(object, "address", address + strlen("tcp://"));
     json_object_set_new(object, "proxy", json_boolean(m->proxy));
     json_object_set_new(object, "subcollector", json_boolean(m->subcollector));
+    put_text(object, "state", sc_member_state_name(m->state));
     json_object_set_new(object, "facts", facts_json(source, m));
     struct sc_peer_view view;
     struct sc_dispatch_member queue;

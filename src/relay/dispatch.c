@@ -61,8 +61,9 @@ struct line {
 };
 
 struct peer {
-    bool usable, slow;
-    int64_t credit; /* of the weighted round robin */
+    bool up;           /* heard of */
+    bool usable, slow; /* usable: up, and a member that takes batches */
+    int64_t credit;    /* of the weighted round robin */
     struct line waits, flight;
     uint64_t acknowledged, refused; /* refused: now */
 };
@@ -221,7 +222,7 @@ static uint32_t count_able(const struct sc_dispatch *d)
     if (d->settle_ms == 0)
         return d->stats.usable;
     for (uint32_t i = 0; i < d->cluster.count; i++)
-        able += d->cluster.members[i].subcollector;
+        able += sc_member_takes(&d->cluster.members[i]);
     return able;
 }
 
@@ -451,7 +452,7 @@ void sc_dispatch_free(struct sc_dispatch *d)
 static bool may_be_home(const struct sc_dispatch *d, uint32_t member, uint32_t quick)
 {
     const struct peer *p = &d->peers[member];
-    if (!d->cluster.members[member].subcollector)
+    if (!sc_member_takes(&d->cluster.members[member]))
         return false;
     return d->stats.usable == 0 || (p->usable && (quick == 0 || !p->slow));
 }
@@ -491,10 +492,7 @@ static uint32_t find_lane(const struct sc_cluster *cluster, uint32_t lane)
 /* Batches of an earlier start may have a home that is no member any more. */
 static uint32_t find_home(const struct sc_cluster *cluster, uint32_t lane)
 {
-    uint32_t i = find_lane(cluster, lane);
-    if (i != SC_NO_MEMBER)
-        return i;
-    return cluster->count == 0 ? 0 : lane % cluster->count;
+    return cluster->count == 0 ? 0 : sc_cluster_home(cluster, lane);
 }
 
 /* What does not fit is read from the outbox when its turn comes, if it is in one. */
@@ -709,8 +707,10 @@ void sc_dispatch_set_usable(struct sc_dispatch *d, uint32_t member, bool usable)
 {
     pthread_mutex_lock(&d->mutex);
     struct peer *p = &d->peers[member];
-    d->stats.usable += (uint32_t)usable - (uint32_t)p->usable;
-    p->usable = usable;
+    p->up = usable;
+    d->stats.usable -= p->usable;
+    p->usable = usable && sc_member_takes(&d->cluster.members[member]);
+    d->stats.usable += p->usable;
     p->slow = false;
     p->credit = 0;
     for (struct entry *e = d->first; e != NULL; e = e->next) {
@@ -780,8 +780,10 @@ enum sc_status sc_dispatch_set_cluster(struct sc_dispatch *d, const struct sc_cl
     sc_cluster_free(&d->cluster);
     d->cluster = fresh;
     d->stats.usable = 0;
-    for (uint32_t i = 0; i < fresh.count; i++)
+    for (uint32_t i = 0; i < fresh.count; i++) {
+        d->peers[i].usable = d->peers[i].up && sc_member_takes(&fresh.members[i]);
         d->stats.usable += d->peers[i].usable;
+    }
     retarget_all(d);
     pthread_mutex_unlock(&d->mutex);
     return SC_OK;

@@ -102,8 +102,12 @@ static void bad_files(void **state)
          "m.yaml:5: members[0].roles: \"boss\" is no role; proxy and subcollector are"},
         {"version: 1\nmembers:\n- name: a\n  address: a:1\n  weight: 0\n",
          "m.yaml:5: members[0].weight: \"0\" is no number"},
+        {"version: 1\nmembers:\n- name: a\n  address: a:1\n  state: away\n",
+         "m.yaml:5: members[0].state: \"away\" is no state; active, draining and gone are"},
+        {"version: 1\nreplication: 1\nmembers:\n- {name: a, address: 'a:1', state: draining}\n",
+         "m.yaml:3: members: 0 subcollectors cannot hold 1 copies"},
         {"version: 1\nmembers:\n- name: a\n  address: a:1\n  colour: red\n",
-         "m.yaml:5: unknown key \"members[0].colour\"; known are name, address, roles, weight, from"},
+         "m.yaml:5: unknown key \"members[0].colour\"; known are name, address, roles, weight, state, from"},
         {"version: 1\nmembers:\n- name: a\n  address: a:1\n  from: [192.0.2.1, a.example]\n",
          "m.yaml:5: members[0].from: \"a.example\" is no IP address"},
         {"version: 1\nmembers:\n- name: a\n  address: a:1\n  from: "
@@ -138,6 +142,30 @@ static void targets_follow_the_ring(void **state)
     assert_true(out[0] == 1 && out[1] == 3);
     usable[1] = usable[3] = false;
     assert_int_equal(sc_cluster_targets(&c, 4, usable, out), 0);
+    sc_cluster_free(&c);
+}
+
+static void who_leaves_keeps_its_place(void **state)
+{
+    (void)state;
+    static const char four[] =
+        "version: 1\nmembers:\n- {name: a, address: 'a:1'}\n- {name: b, address: 'b:1', state: gone}\n"
+        "- {name: c, address: 'c:1', state: draining}\n- {name: d, address: 'd:1', state: active}\n";
+    struct sc_cluster c;
+    struct sc_error err;
+    uint32_t out[SC_CLUSTER_MAX_COPIES];
+    assert_int_equal(parse(four, &c, &err), SC_OK);
+    assert_true(!c.members[1].subcollector && !c.members[1].proxy && c.members[2].subcollector);
+    assert_false(sc_member_takes(&c.members[1]) || sc_member_takes(&c.members[2]));
+    for (uint32_t i = 1; i < 4; i++) {
+        assert_int_equal(sc_cluster_holders(&c, sc_cluster_lane(c.members[i].name), out), 2);
+        assert_true(out[0] == 3 && out[1] == 0);
+    }
+    assert_int_equal(sc_cluster_holders(&c, 5, out), 2); /* nobody's, so the second one's */
+    assert_true(out[0] == 3 && out[1] == 0);
+    uint64_t hash = sc_cluster_ring_hash(&c);
+    c.members[2].state = SC_MEMBER_ACTIVE;
+    assert_true(hash != sc_cluster_ring_hash(&c));
     sc_cluster_free(&c);
 }
 
@@ -178,6 +206,7 @@ UNIT(test_cluster)
         cmocka_unit_test(the_default_is_two_copies),
         cmocka_unit_test(bad_files),
         cmocka_unit_test(targets_follow_the_ring),
+        cmocka_unit_test(who_leaves_keeps_its_place),
         cmocka_unit_test(copies_are_equal_until_they_are_changed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
