@@ -7,6 +7,7 @@
 #include "daemon/announce.h"
 #include "daemon/control.h"
 #include "daemon/door.h"
+#include "daemon/healing_json.h"
 #include "daemon/notify.h"
 #include "daemon/own_facts.h"
 #include "daemon/status_json.h"
@@ -574,6 +575,20 @@ static enum sc_status answer_accepts(void *arg, struct sc_control_status *out)
     return sc_accepts_json(&source, out);
 }
 
+static enum sc_status answer_healing(void *arg, struct sc_control_status *out)
+{
+    const struct collector *c = arg;
+    return sc_healing_answer(c->holder == NULL ? NULL : sc_holder_healer(c->holder), out);
+}
+
+static enum sc_status answer_heal(void *arg, struct sc_control_status *out)
+{
+    struct collector *c = arg;
+    if (c->holder != NULL)
+        sc_healer_hurry(sc_holder_healer(c->holder));
+    return answer_healing(arg, out);
+}
+
 static enum sc_status create_events(struct collector *c, struct sc_error *err)
 {
     const struct timeval often = {.tv_usec = SC_KEEPER_TICK_MS * 1000};
@@ -797,7 +812,11 @@ static enum sc_status start(struct collector *c, struct sc_error *err)
     SC_TRY(create_receivers(c, err));
     SC_TRY(start_keeper(c, err));
     SC_TRY(create_events(c, err));
-    const struct sc_control_answers answers = {answer_status, answer_accepts, c};
+    const struct sc_control_answers answers = {.status = answer_status,
+                                               .accepts = answer_accepts,
+                                               .healing = answer_healing,
+                                               .heal = answer_heal,
+                                               .arg = c};
     c->control = sc_control_open(c->base, c->config.store, &answers, err);
     if (c->control == NULL)
         return err->status;

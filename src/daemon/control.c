@@ -157,7 +157,12 @@ static struct answer *answer_to(struct sc_control *control, const char *request,
         return make_answer("{\"alive\": true}\n");
     if (strcmp(request, "accepts") == 0)
         return make_by(control, control->answers.accepts);
-    return make_answer("{\"error\": \"unknown request; status, ping and accepts are known\"}\n");
+    if (strcmp(request, "healing") == 0)
+        return make_by(control, control->answers.healing);
+    if (strcmp(request, "heal") == 0)
+        return make_by(control, control->answers.heal);
+    return make_answer(
+        "{\"error\": \"unknown request; status, ping, accepts, healing and heal are known\"}\n");
 }
 
 /* ---- clients ---- */

@@ -2,7 +2,8 @@
 /*
  * The control socket STORE/control.sock: a client connects, sends one line, gets one JSON object and the end
  * of the stream. "status" gets all that there is to tell, with the first 100 exporters, "status N" the same with the first N; "ping"
- * gets {"alive": true}, from the main loop and at once, "accepts" whether flows are taken (daemon/accepts.h); other lines get
+ * gets {"alive": true}, from the main loop and at once, "accepts" whether flows are taken (daemon/accepts.h), "healing" what lacks
+ * here and is pulled, "heal" the same, and hurries it (daemon/healing_json.h); other lines get
  * {"error": "..."}.
  *
  * Whoever connects is heard, and a ping is answered, whatever others do: of more than 32 clients the oldest goes, a request is
@@ -38,7 +39,8 @@ typedef enum sc_status sc_control_answer_fn(void *arg, struct sc_control_status 
 
 struct sc_control_answers {
     sc_control_answer_fn *status;
-    sc_control_answer_fn *accepts; /* no rows. Made for each who asks: it costs next to nothing */
+    /* Without rows. Made for each who asks: they cost next to nothing. */
+    sc_control_answer_fn *accepts, *healing, *heal;
     void *arg;
 };
 

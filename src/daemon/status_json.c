@@ -4,6 +4,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "daemon/door.h"
+#include "daemon/healing_json.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -478,6 +479,17 @@ static void add_problem(void *arg, const char *sentence)
     json_array_append_new(arg, json_string(sentence));
 }
 
+static void add_healing(json_t *object, json_t *problems, struct sc_holder *holder)
+{
+    char sentence[384];
+    if (holder == NULL)
+        return;
+    struct sc_healer *healer = sc_holder_healer(holder);
+    json_object_set_new(object, "healing", sc_healing_json(healer));
+    if (sc_healing_problem(healer, sentence, sizeof(sentence)))
+        add_problem(problems, sentence);
+}
+
 static json_t *cluster_json(const struct sc_status_source *source)
 {
     json_t *object = json_object(), *members = json_array();
@@ -492,6 +504,7 @@ static json_t *cluster_json(const struct sc_status_source *source)
     json_object_set_new(object, "members", members);
     json_t *problems = json_array();
     sc_facts_compare(source->facts, source->cluster, sc_facts_now(), add_problem, problems);
+    add_healing(object, problems, source->holder);
     json_object_set_new(object, "problems", problems);
     if (source->proxy != NULL)
         json_object_set_new(object, "proxy", proxy_json(source->proxy));

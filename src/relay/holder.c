@@ -42,6 +42,9 @@ struct connection {
     uint64_t came, came_then; /* bytes, now and when it was seen to go on: */
     uint32_t beats,
         still; /* beats since it was opened, and since then: time in which this node itself stood still is nobody's */
+    bool asks, asked; /* it pulls; and waits for an answer */
+    size_t owed;      /* bytes that it has not taken yet, and for how many beats none of them: */
+    uint32_t untaken;
     char name[160];
     char proxy[SC_LINK_NAME_MAX]; /* empty: it has not greeted */
 };
@@ -49,6 +52,8 @@ struct connection {
 struct sc_holder {
     struct sc_holder_options options;
     struct sc_lane_store *store;
+    struct sc_lender *lender;
+    struct sc_healer *healer;
     struct sc_member self; /* as it was at the start */
     atomic_ullong cluster_version;
     struct sc_board *board; /* what the proxies know of templates */
@@ -61,7 +66,6 @@ struct sc_holder {
     uint32_t beats;
     uint64_t numbers;
     pthread_t thread;
-    bool running;
     atomic_bool stopping;
     atomic_uint connection_count;
     atomic_size_t held; /* by all connections */
@@ -202,10 +206,20 @@ static enum sc_status on_state(void *arg, const struct sc_hearsay_head *state, c
     return SC_OK;
 }
 
+/* One question at a time. */
+static enum sc_status on_ask(void *arg, const struct sc_link_ask *ask)
+{
+    struct connection *c = arg;
+    if (c->asked)
+        return SC_MALFORMED;
+    c->asks = c->asked = true;
+    return sc_lender_ask(c->holder->lender, c->number, ask) ? SC_OK : SC_NOMEM;
+}
+
 /* What other proxies know of templates. */
 static enum sc_status send_state(struct connection *c)
 {
-    if (c->proxy[0] == '\0')
+    if (c->proxy[0] == '\0' || c->asks)
         return SC_OK;
     return sc_board_send(c->holder->board, c->proxy, SC_BOARD_ALL_BUT, &c->sender, STATE_BYTES, c->io,
                          &c->writer);
@@ -357,6 +371,7 @@ static void open_connection(struct sc_holder *h, int fd, const struct sc_addr *f
                                         .stream = on_stream,
                                         .facts = h->options.facts == NULL ? NULL : on_facts,
                                         .state = on_state,
+                                        .ask = on_ask,
                                         .arg = c};
     c->next = h->connections;
     if (c->next != NULL)
@@ -502,6 +517,31 @@ static void send_answers(struct sc_holder *h)
     }
 }
 
+static enum sc_status send_loan(struct connection *c, const struct sc_loan *loan)
+{
+    const struct sc_link_given given = {loan->ask.what, loan->outcome};
+    c->asked = false;
+    if (loan->digests != NULL)
+        sc_link_put_digests(&c->writer, loan->digests, loan->count);
+    if (loan->holds != NULL)
+        sc_link_put_holds(&c->writer, loan->holds, loan->count);
+    if (loan->bytes != NULL)
+        SC_TRY(sc_link_send_batch(c->io, &c->writer, &loan->head, loan->bytes));
+    sc_link_put_given(&c->writer, &given);
+    return sc_link_send(c->io, &c->writer);
+}
+
+static void send_loans(struct sc_holder *h)
+{
+    struct sc_loan *loan;
+    while ((loan = sc_lender_take(h->lender)) != NULL) {
+        struct connection *c = find_connection(h, loan->connection);
+        if (c != NULL && send_loan(c, loan) != SC_OK)
+            close_connection(c);
+        sc_loan_free(loan);
+    }
+}
+
 static void on_wake(void *arg)
 {
     struct sc_holder *h = arg;
@@ -510,6 +550,7 @@ static void on_wake(void *arg)
         return;
     }
     send_answers(h);
+    send_loans(h);
     send_states(h);
 }
 
@@ -526,6 +567,15 @@ static bool is_unfinished(const struct connection *c)
     return c->reader.announced || c->reader.state_announced || c->input.left != 0;
 }
 
+/* A row group is more than acknowledgements ever are: who pulls has time, as long as some of it goes. */
+static bool listens(struct connection *c)
+{
+    size_t owed = evbuffer_get_length(bufferevent_get_output(c->io));
+    c->untaken = owed <= MOST_UNACKED || owed < c->owed ? 0 : c->untaken + 1;
+    c->owed = owed;
+    return c->asks ? c->untaken <= SC_HOLDER_TAKING_MS / BEAT_MS : owed <= MOST_UNACKED;
+}
+
 /* @return why it has to go, for it keeps this node waiting. */
 static enum sc_refusal judge_pace(struct connection *c)
 {
@@ -534,8 +584,7 @@ static enum sc_refusal judge_pace(struct connection *c)
     c->came_then = goes_on ? c->came : c->came_then;
     if (c->proxy[0] == '\0' && ++c->beats > SC_HOLDER_GREETING_MS / BEAT_MS)
         return SC_REFUSAL_SILENT;
-    bool listens = evbuffer_get_length(bufferevent_get_output(c->io)) <= MOST_UNACKED;
-    return listens && c->still <= SC_HOLDER_STEP_MS / BEAT_MS ? SC_REFUSAL_NONE : SC_REFUSAL_SLOW;
+    return listens(c) && c->still <= SC_HOLDER_STEP_MS / BEAT_MS ? SC_REFUSAL_NONE : SC_REFUSAL_SLOW;
 }
 
 static void beat(struct connection *c, const struct sc_link_beat *beat, bool tight)
@@ -592,7 +641,7 @@ static void send_all_facts(struct sc_holder *h)
 {
     for (struct connection *c = h->connections, *next; c != NULL; c = next) {
         next = c->next;
-        if (c->proxy[0] != '\0')
+        if (c->proxy[0] != '\0' && !c->asks)
             send_facts(c, h->beats / BEATS_A_FACT);
     }
 }
@@ -670,6 +719,36 @@ static bool know_members(struct sc_holder *h, const struct sc_cluster *cluster)
     return sc_cluster_copy(cluster, &copy) == SC_OK && sc_gate_set_members(&h->gate, &copy) == SC_OK;
 }
 
+static enum sc_status start_healer(struct sc_holder *h, struct sc_error *err)
+{
+    const struct sc_lane_store_options *o = &h->options.store;
+    const struct sc_healer_options how = {.cluster = o->cluster,
+                                          .self = o->self,
+                                          .tls = h->tls,
+                                          .retention = o->retention,
+                                          .store = h->store,
+                                          .lender = h->lender,
+                                          .log = o->log};
+    h->healer = sc_healer_start(&how, err);
+    return h->healer == NULL ? SC_NOMEM : SC_OK;
+}
+
+static enum sc_status start_parts(struct sc_holder *h, struct sc_error *err)
+{
+    const struct sc_socket_options plain = {0};
+    if (h->board == NULL || !know_members(h, h->options.store.cluster))
+        return sc_fail_nomem(err, "the link");
+    SC_TRY(sc_socket_listen(&h->options.listen, &plain, &h->listen_fd, err));
+    SC_TRY(make_events(h, err));
+    SC_TRY(sc_lane_store_start(&h->options.store, &h->store, err));
+    h->lender = sc_lender_start(h->options.store.store, answered, h, err);
+    if (h->lender == NULL)
+        return SC_NOMEM;
+    SC_TRY(start_healer(h, err));
+    int failed = pthread_create(&h->thread, NULL, run, h);
+    return failed == 0 ? SC_OK : sc_fail_errno(err, failed, "cannot start the link's thread");
+}
+
 enum sc_status sc_holder_start(const struct sc_holder_options *options, struct sc_holder **out,
                                struct sc_error *err)
 {
@@ -687,21 +766,10 @@ enum sc_status sc_holder_start(const struct sc_holder_options *options, struct s
     h->options.store.refusals = &h->refusals;
     h->options.store.answered = answered;
     h->options.store.arg = h;
-    const struct sc_socket_options plain = {0};
-    enum sc_status status = h->board == NULL || !know_members(h, options->store.cluster)
-                                ? sc_fail_nomem(err, "the link")
-                                : sc_socket_listen(&options->listen, &plain, &h->listen_fd, err);
-    if (status == SC_OK)
-        status = make_events(h, err);
-    if (status == SC_OK)
-        status = sc_lane_store_start(&h->options.store, &h->store, err);
-    if (status == SC_OK) {
-        int failed = pthread_create(&h->thread, NULL, run, h);
-        h->running = failed == 0;
-        if (failed != 0)
-            status = sc_fail_errno(err, failed, "cannot start the link's thread");
-    }
+    enum sc_status status = start_parts(h, err);
     if (status != SC_OK) {
+        sc_healer_stop(h->healer);
+        sc_lender_stop(h->lender);
         sc_lane_store_stop(h->store, NULL);
         free_holder(h);
         return status;
@@ -722,6 +790,7 @@ enum sc_status sc_holder_set_cluster(struct sc_holder *h, const struct sc_cluste
 {
     struct sc_cluster fresh;
     SC_TRY(sc_lane_store_set_cluster(h->store, cluster));
+    SC_TRY(sc_healer_set_cluster(h->healer, cluster, sc_cluster_find(cluster, h->self.name)));
     SC_TRY(sc_cluster_copy(cluster, &fresh));
     pthread_mutex_lock(&h->mutex);
     sc_cluster_free(&h->fresh);
@@ -733,6 +802,7 @@ enum sc_status sc_holder_set_cluster(struct sc_holder *h, const struct sc_cluste
 
 void sc_holder_set_tls(struct sc_holder *h, struct sc_tls *tls)
 {
+    sc_healer_set_tls(h->healer, tls);
     pthread_mutex_lock(&h->mutex);
     sc_tls_release(h->fresh_tls);
     h->fresh_tls = sc_tls_hold(tls);
@@ -742,15 +812,23 @@ void sc_holder_set_tls(struct sc_holder *h, struct sc_tls *tls)
 void sc_holder_set_retention(struct sc_holder *h, const struct sc_retention *retention)
 {
     sc_lane_store_set_retention(h->store, retention);
+    sc_healer_set_retention(h->healer, retention);
+}
+
+struct sc_healer *sc_holder_healer(struct sc_holder *h)
+{
+    return h->healer;
 }
 
 void sc_holder_stop(struct sc_holder *h, struct sc_lane_store_stats *last)
 {
     if (h == NULL)
         return;
+    sc_healer_stop(h->healer);
     atomic_store(&h->stopping, true);
     sc_wake_up(h->wake);
     pthread_join(h->thread, NULL);
+    sc_lender_stop(h->lender);
     sc_lane_store_stop(h->store, last);
     free_holder(h);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A subcollector's end of the link: takes batches from proxies, acknowledges those that are durable, and beats every 200 ms. Its
+ * A subcollector's end of the link: takes batches from proxies, acknowledges those that are durable, gives others what they lack
+ * (relay/lender.h), and beats every 200 ms. Beside it runs what pulls from others (relay/healer.h). Its
  * thread touches no disk; the lane store's does.
  *
  * It is a door for members (relay/gate.h). A connection from an address that is no member's is closed before a byte is read. Any
@@ -17,14 +18,15 @@
 
 #include "net/tls.h"
 #include "relay/facts.h"
-#include "relay/lane_store.h"
+#include "relay/healer.h"
 
 #define SC_HOLDER_GREETING_MS    5000u
 #define SC_HOLDER_UNGREETED      64u
 #define SC_HOLDER_UNGREETED_EACH 8u
-#define SC_HOLDER_EACH           2u
+#define SC_HOLDER_EACH           3u /* its proxy's, one that pulls, and a newer one of either */
 #define SC_HOLDER_STEP           65536u
 #define SC_HOLDER_STEP_MS        30000u
+#define SC_HOLDER_TAKING_MS      10000u /* that one who pulls may take nothing of what is sent */
 #define SC_HOLDER_UNFINISHED     ((size_t)256 << 20)
 
 struct sc_holder;
@@ -53,6 +55,8 @@ enum sc_status sc_holder_set_cluster(struct sc_holder *holder, const struct sc_c
 void sc_holder_set_tls(struct sc_holder *holder, struct sc_tls *tls);
 /* Soon. Any thread. */
 void sc_holder_set_retention(struct sc_holder *holder, const struct sc_retention *retention);
+/* What pulls what lacks here; the holder's, as long as it is. */
+struct sc_healer *sc_holder_healer(struct sc_holder *holder);
 /* Makes durable what came, and frees. NULL is allowed. *last (may be NULL): the last figures of the store. */
 void sc_holder_stop(struct sc_holder *holder, struct sc_lane_store_stats *last);
 

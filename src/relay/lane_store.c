@@ -66,6 +66,8 @@ struct sc_lane_store {
     uint64_t waiting_bytes;
     struct news *news, **last_news;                /* the thread takes them when it has judged the others */
     struct sc_lane_batch *answers, **answers_last; /* batches that are done with */
+    uint32_t healing, not_healed;                  /* row groups that members gave: not done with; failed */
+    pthread_cond_t healed;
     struct sc_tellers shares;
     struct sc_cluster fresh; /* to be taken over; no members: none */
     bool stopping;
@@ -80,9 +82,32 @@ static void free_bytes(struct sc_lane_batch *b)
     b->bytes = NULL;
 }
 
+static void free_batch(struct sc_lane_batch *b)
+{
+    free_bytes(b);
+    free(b->spans);
+    free(b);
+}
+
+/* Nobody is answered; who waits for all of them is told. */
+static void done_healing(struct sc_lane_store *s, struct sc_lane_batch *b, enum sc_lane_outcome outcome)
+{
+    pthread_mutex_lock(&s->mutex);
+    s->waiting_bytes -= b->head.size;
+    s->not_healed += outcome != SC_LANE_DURABLE;
+    if (--s->healing == 0)
+        pthread_cond_signal(&s->healed);
+    pthread_mutex_unlock(&s->mutex);
+    free_batch(b);
+}
+
 /* The batch itself is the answer: it needs no memory, so that none is ever owed. */
 static void done(struct sc_lane_store *s, struct sc_lane_batch *b, enum sc_lane_outcome outcome)
 {
+    if (b->healed) {
+        done_healing(s, b, outcome);
+        return;
+    }
     free_bytes(b);
     b->outcome = outcome;
     b->next = NULL;
@@ -138,16 +163,15 @@ static bool is_here(const struct sc_lane_store *s, const struct sc_batch_id *id)
 }
 
 /* Forgetting costs disk, no truth: readers count an id once. */
-static void remember(struct sc_lane_store *s, const struct sc_batch_id *id)
+static void remember(struct sc_lane_store *s, const struct sc_span *span)
 {
-    struct sc_span span = span_of(id);
     bool fresh;
     if (s->durable.count >= REMEMBERED_IDS) {
         sc_span_set_free(&s->earlier);
         s->earlier = s->durable;
         s->durable = (struct sc_span_set){0};
     }
-    (void)sc_span_set_add(&s->durable, &span, &fresh);
+    (void)sc_span_set_add(&s->durable, span, &fresh);
 }
 
 /* ---- judging ---- */
@@ -198,10 +222,14 @@ static void refuse(struct sc_lane_store *s, struct sc_lane_batch *b, const struc
 
 static void accept(struct sc_lane_store *s, struct sc_lane_batch *b)
 {
-    s->stats.batches++;
-    s->stats.records += b->head.records;
+    const struct sc_span span = span_of(&b->head.id);
+    s->stats.batches += !b->healed;
+    s->stats.records += b->healed ? 0 : b->head.records;
+    s->stats.healed += b->healed;
     s->stats.problem[0] = '\0';
-    remember(s, &b->head.id);
+    remember(s, &span);
+    for (uint32_t i = 0; i < b->span_count; i++)
+        remember(s, &b->spans[i]);
     done(s, b, SC_LANE_DURABLE);
 }
 
@@ -228,7 +256,7 @@ static enum sc_status check(const struct sc_lane_batch *b, struct sc_encoded_gro
     SC_TRY(sc_row_group_check(b->bytes, h->size, out, err));
     bool same = out->span.stream == h->id.stream && out->span.lane == h->id.lane &&
                 out->span.sequence == h->id.sequence && out->ref.rows == h->records &&
-                out->ref.record_kind == h->record_kind;
+                out->ref.record_kind == h->record_kind && (b->healed || out->span_count == 1);
     if (same)
         return SC_OK;
     sc_encoded_group_free(out);
@@ -298,11 +326,55 @@ static bool is_taken(struct sc_lane_store *s, struct sc_lane_batch *b, struct sc
     return false;
 }
 
+/* All in it are of one lane. */
+static bool note_spans(struct sc_lane_batch *b, const struct sc_encoded_group *group)
+{
+    b->spans = malloc(group->span_count * sizeof(*b->spans));
+    if (b->spans == NULL)
+        return false;
+    for (; b->span_count < group->span_count; b->span_count++) {
+        b->spans[b->span_count] = sc_encoded_group_span(group, b->span_count);
+        if (b->spans[b->span_count].lane != b->head.id.lane)
+            return false;
+    }
+    return true;
+}
+
+/* A member is trusted in whose the batches are; that they are whole is looked at. */
+static void take_healed(struct sc_lane_store *s, struct sc_lane_batch *b)
+{
+    struct sc_encoded_group group;
+    struct sc_error err = {0};
+    enum sc_status status = check(b, &group, &err);
+    if (status != SC_OK) {
+        done(s, b, SC_LANE_REFUSED);
+        return;
+    }
+    bool good = is_window(b->head.window_ms, b->head.window_s) && note_spans(b, &group) &&
+                sc_lane_names_admit(&s->names, &s->cluster, b->head.id.lane);
+    if (good)
+        status = append(s, b, &group, &err);
+    sc_encoded_group_free(&group);
+    free_bytes(b);
+    if (!good) {
+        done(s, b, SC_LANE_REFUSED);
+        return;
+    }
+    *s->last = b;
+    s->last = &b->next;
+    if (status != SC_OK)
+        on_committed(s, &err);
+}
+
 static void take(struct sc_lane_store *s, struct sc_lane_batch *b)
 {
     struct sc_encoded_group group;
     struct sc_error err = {0};
     b->next = NULL;
+    if (b->healed) {
+        take_healed(s, b);
+        return;
+    }
     if (is_here(s, &b->head.id) && sc_stores_are_there(&s->stores)) {
         s->stats.duplicates++;
         done(s, b, SC_LANE_DURABLE);
@@ -546,6 +618,7 @@ static void free_store(struct sc_lane_store *s)
     sc_span_set_free(&s->earlier);
     pthread_mutex_destroy(&s->mutex);
     pthread_cond_destroy(&s->wake);
+    pthread_cond_destroy(&s->healed);
     while (s->answers != NULL) {
         struct sc_lane_batch *b = s->answers;
         s->answers = b->next;
@@ -564,6 +637,7 @@ static void init_shared(struct sc_lane_store *s)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&s->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&s->healed, NULL);
     s->answers_last = &s->answers;
     s->waiting_last = &s->waiting;
     s->last_news = &s->news;
@@ -652,6 +726,32 @@ void sc_lane_store_push(struct sc_lane_store *s, struct sc_lane_batch *batch)
     s->waiting_bytes += batch->head.size;
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->mutex);
+}
+
+bool sc_lane_store_heal(struct sc_lane_store *s, const struct sc_batch_head *head, uint8_t *bytes)
+{
+    struct sc_lane_batch *batch = malloc(sizeof(*batch));
+    if (batch == NULL) {
+        free(bytes);
+        return false;
+    }
+    *batch = (struct sc_lane_batch){.head = *head, .bytes = bytes, .healed = true};
+    pthread_mutex_lock(&s->mutex);
+    s->healing++;
+    pthread_mutex_unlock(&s->mutex);
+    sc_lane_store_push(s, batch);
+    return true;
+}
+
+uint32_t sc_lane_store_healed(struct sc_lane_store *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    while (s->healing != 0)
+        pthread_cond_wait(&s->healed, &s->mutex);
+    uint32_t failed = s->not_healed;
+    s->not_healed = 0;
+    pthread_mutex_unlock(&s->mutex);
+    return failed;
 }
 
 static enum sc_refusal tell(struct sc_lane_store *s, const char *proxy, const struct news *what)

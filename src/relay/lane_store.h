@@ -38,6 +38,9 @@ struct sc_lane_batch {
     struct sc_batch_head head;
     enum sc_lane_outcome outcome; /* of the lane store */
     uint8_t *bytes;               /* head.size */
+    bool healed;                  /* sc_lane_store_heal: */
+    struct sc_span *spans;        /* what else is in it, malloc'ed */
+    uint32_t span_count;
 };
 
 /* What became of one; of durable ones that followed each other, together. */
@@ -66,6 +69,7 @@ struct sc_lane_store_stats {
     uint64_t duplicates;       /* batches that were here already */
     uint64_t refused;          /* by the disk */
     uint64_t damaged;          /* no whole row groups, or not what their heads said */
+    uint64_t healed;           /* row groups that other members gave, durable since the start */
     uint64_t waiting_bytes;
     bool full;         /* too little is free, or the disk refused something just now */
     char problem[256]; /* the last that it refused for; empty when all is well */
@@ -78,6 +82,11 @@ enum sc_status sc_lane_store_start(const struct sc_lane_store_options *options, 
 
 /* Hands a batch over; never waits. Look at sc_lane_store_tight to know when to stop reading. */
 void sc_lane_store_push(struct sc_lane_store *store, struct sc_lane_batch *batch);
+/* Stores a row group as another member holds it, whatever batches of its lane are in it; those that are here already do no harm. Takes
+ * the bytes, malloc'ed. False: no memory. Any number may be handed over, within bounds that the caller has, before: */
+bool sc_lane_store_heal(struct sc_lane_store *store, const struct sc_batch_head *head, uint8_t *bytes);
+/* Waits until all of them are durable, or have failed. @return how many have failed since the last call; they are not here. One thread. */
+uint32_t sc_lane_store_healed(struct sc_lane_store *store);
 /* What a proxy says ought to be here or elsewhere, kept with the segments. Without memory it is told again in a second. @return
  * SC_REFUSAL_NONE; SC_REFUSAL_TALLIES: SC_NEWS_EACH of this proxy wait already, and this one is passed over. */
 enum sc_refusal sc_lane_store_tally(struct sc_lane_store *store, const char *proxy,

@@ -20,13 +20,18 @@ enum {
     STATE = 263,
     STATE_PART = 264,
     REFUSED = 265,
-    FACTS = 266
+    FACTS = 266,
+    ASK = 267,
+    DIGEST = 268,
+    HOLDS = 269,
+    GIVEN = 270
 };
 
 #define HEADER_BYTES 16u
 #define SET_HEAD     4u
 #define VARIABLE     65535u
 #define FIRST_BYTES  ((size_t)512 << 10)
+#define RECORDS_EACH 1000u /* of a message with many short ones */
 
 /* Element ids under SC_LINK_PEN. */
 enum {
@@ -57,7 +62,11 @@ enum {
     RING_HASH,
     FILE_HASH,
     COPIES,
-    PROGRAM_VERSION
+    PROGRAM_VERSION,
+    WHAT,
+    WINDOW_END,
+    BATCHES,
+    OUTCOME
 };
 
 struct field {
@@ -84,6 +93,13 @@ static const struct field facts_fields[] = {
     {FREE_BYTES, 8},      {CLUSTER_VERSION, 8}, {RING_HASH, 8},    {FILE_HASH, 8},
     {WINDOW_LENGTH, 4},   {COPIES, 4},          {LINK_VERSION, 2}, {PROGRAM_VERSION, VARIABLE},
     {NODE_NAME, VARIABLE}};
+static const struct field ask_fields[] = {{WHAT, 1},       {LANE, 4},   {WINDOW_START, 8}, {WINDOW_LENGTH, 4},
+                                          {WINDOW_END, 8}, {STREAM, 8}, {SEQUENCE, 8},     {HASH, 8}};
+static const struct field digest_fields[] = {
+    {LANE, 4}, {WINDOW_START, 8}, {WINDOW_LENGTH, 4}, {BATCHES, 8}, {HASH, 8}};
+static const struct field holds_fields[] = {{LANE, 4},   {WINDOW_START, 8}, {WINDOW_LENGTH, 4},
+                                            {STREAM, 8}, {FIRST, 8},        {LAST, 8}};
+static const struct field given_fields[] = {{WHAT, 1}, {OUTCOME, 1}};
 static const struct field beat_fields[] = {{FREE_BYTES, 8}, {FULL, 1}};
 
 uint64_t sc_link_hash(const uint8_t *bytes, size_t length)
@@ -151,6 +167,10 @@ static void put_templates(struct sc_link_writer *w)
     PUT_TEMPLATE(&w->out, STATE_PART, part_fields);
     PUT_TEMPLATE(&w->out, REFUSED, refused_fields);
     PUT_TEMPLATE(&w->out, FACTS, facts_fields);
+    PUT_TEMPLATE(&w->out, ASK, ask_fields);
+    PUT_TEMPLATE(&w->out, DIGEST, digest_fields);
+    PUT_TEMPLATE(&w->out, HOLDS, holds_fields);
+    PUT_TEMPLATE(&w->out, GIVEN, given_fields);
     end_message(w, at, 0, 0);
 }
 
@@ -273,6 +293,64 @@ void sc_link_put_facts(struct sc_link_writer *w, const struct sc_link_facts *fac
     put_be(&w->out, facts->link_version, 2);
     put_name(&w->out, facts->program);
     put_name(&w->out, facts->name);
+    end_message(w, at, 1, 0);
+}
+
+void sc_link_put_ask(struct sc_link_writer *w, const struct sc_link_ask *ask)
+{
+    size_t at = begin_message(w, ASK);
+    put_be(&w->out, ask->what, 1);
+    put_be(&w->out, ask->lane, 4);
+    put_be(&w->out, ask->window_ms, 8);
+    put_be(&w->out, ask->window_s, 4);
+    put_be(&w->out, ask->end_ms, 8);
+    put_be(&w->out, ask->stream, 8);
+    put_be(&w->out, ask->sequence, 8);
+    put_be(&w->out, ask->hash, 8);
+    end_message(w, at, 1, 0);
+}
+
+static void put_window(struct sc_buf *out, uint32_t lane, uint64_t window_ms, uint32_t window_s)
+{
+    put_be(out, lane, 4);
+    put_be(out, window_ms, 8);
+    put_be(out, window_s, 4);
+}
+
+void sc_link_put_digests(struct sc_link_writer *w, const struct sc_link_digest *list, uint32_t count)
+{
+    for (uint32_t done = 0, n; done < count; done += n) {
+        size_t at = begin_message(w, DIGEST);
+        for (n = 0; n < RECORDS_EACH && done + n < count; n++) {
+            const struct sc_link_digest *d = &list[done + n];
+            put_window(&w->out, d->lane, d->window_ms, d->window_s);
+            put_be(&w->out, d->batches, 8);
+            put_be(&w->out, d->hash, 8);
+        }
+        end_message(w, at, n, 0);
+    }
+}
+
+void sc_link_put_holds(struct sc_link_writer *w, const struct sc_link_holds *list, uint32_t count)
+{
+    for (uint32_t done = 0, n; done < count; done += n) {
+        size_t at = begin_message(w, HOLDS);
+        for (n = 0; n < RECORDS_EACH && done + n < count; n++) {
+            const struct sc_link_holds *h = &list[done + n];
+            put_window(&w->out, h->lane, h->window_ms, h->window_s);
+            put_be(&w->out, h->stream, 8);
+            put_be(&w->out, h->first, 8);
+            put_be(&w->out, h->last, 8);
+        }
+        end_message(w, at, n, 0);
+    }
+}
+
+void sc_link_put_given(struct sc_link_writer *w, const struct sc_link_given *given)
+{
+    size_t at = begin_message(w, GIVEN);
+    put_be(&w->out, given->what, 1);
+    put_be(&w->out, given->outcome, 1);
     end_message(w, at, 1, 0);
 }
 
@@ -507,6 +585,55 @@ static enum sc_status read_facts(struct sc_link_reader *r, struct sc_cursor *in,
     return r->facts == NULL ? SC_OK : r->facts(r->arg, &f);
 }
 
+static enum sc_status read_ask(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_link_ask ask = {.what = (uint8_t)get_be(in, 1)};
+    ask.lane = (uint32_t)get_be(in, 4);
+    ask.window_ms = get_be(in, 8);
+    ask.window_s = (uint32_t)get_be(in, 4);
+    ask.end_ms = get_be(in, 8);
+    ask.stream = get_be(in, 8);
+    ask.sequence = get_be(in, 8);
+    ask.hash = get_be(in, 8);
+    if (in->failed)
+        return sc_fail(err, SC_MALFORMED, "a question that is none");
+    return r->ask == NULL ? SC_OK : r->ask(r->arg, &ask);
+}
+
+static enum sc_status read_digest(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_link_digest digest = {.lane = (uint32_t)get_be(in, 4)};
+    digest.window_ms = get_be(in, 8);
+    digest.window_s = (uint32_t)get_be(in, 4);
+    digest.batches = get_be(in, 8);
+    digest.hash = get_be(in, 8);
+    if (in->failed)
+        return sc_fail(err, SC_MALFORMED, "a digest that is none");
+    return r->digest == NULL ? SC_OK : r->digest(r->arg, &digest);
+}
+
+static enum sc_status read_holds(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_link_holds holds = {.lane = (uint32_t)get_be(in, 4)};
+    holds.window_ms = get_be(in, 8);
+    holds.window_s = (uint32_t)get_be(in, 4);
+    holds.stream = get_be(in, 8);
+    holds.first = get_be(in, 8);
+    holds.last = get_be(in, 8);
+    if (in->failed || holds.first > holds.last)
+        return sc_fail(err, SC_MALFORMED, "an interval that is none");
+    return r->holds == NULL ? SC_OK : r->holds(r->arg, &holds);
+}
+
+static enum sc_status read_given(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_link_given given = {.what = (uint8_t)get_be(in, 1)};
+    given.outcome = (uint8_t)get_be(in, 1);
+    if (in->failed)
+        return sc_fail(err, SC_MALFORMED, "the end of an answer that is none");
+    return r->given == NULL ? SC_OK : r->given(r->arg, &given);
+}
+
 static enum sc_status read_state(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
 {
     struct sc_hearsay_head *s = &r->state_head;
@@ -574,6 +701,14 @@ static enum sc_status read_record(struct sc_link_reader *r, uint16_t set, struct
         return read_stream(r, in, err);
     case FACTS:
         return read_facts(r, in, err);
+    case ASK:
+        return read_ask(r, in, err);
+    case DIGEST:
+        return read_digest(r, in, err);
+    case HOLDS:
+        return read_holds(r, in, err);
+    case GIVEN:
+        return read_given(r, in, err);
     case STATE:
         return read_state(r, in, err);
     case STATE_PART:

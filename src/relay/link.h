@@ -27,6 +27,13 @@
  *   266 FACTS  instance 8, clock 8 (ms), age 8 (ms), horizon 8 (ms), freeBytes 8, clusterVersion 8, ringHash 8, fileHash 8, windowLength 4 (s),
  *              copies 4, linkVersion 2, programVersion variable, nodeName variable: what that node is, each second; its own, and those of
  *              others that it was told
+ *   267 ASK    what 1, lane 4, windowStart 8 (ms), windowLength 4 (s), windowEnd 8 (ms), stream 8, sequence 8, hash 8: see struct sc_link_ask
+ *   268 DIGEST lane 4, windowStart 8 (ms), windowLength 4 (s), batches 8, hash 8: what is held of a lane and window, in short
+ *   269 HOLDS  lane 4, windowStart 8 (ms), windowLength 4 (s), stream 8, first 8, last 8: these batches are held, each of them
+ *   270 GIVEN  what 1, outcome 1: the end of an answer
+ *
+ * A subcollector that lacks batches connects to others as proxies do, and sends nothing but ASKs, one at a time. The answer is DIGESTs,
+ * HOLDSs, or a row group as BATCH and PARTs (with all batches that are in it; the id is that of the first), and GIVEN behind them.
  *
  * A peer that speaks a newer version says so in HELLO; templates and messages that are not known are skipped.
  */
@@ -114,6 +121,50 @@ struct sc_link_stream {
     bool earlier_closed; /* the same of all earlier streams of this proxy */
 };
 
+/* What a subcollector wants of another (relay/healer.h). */
+enum sc_link_what {
+    SC_ASK_DIGESTS =
+        1, /* of all lanes' windows that begin from window_ms on and end by end_ms; `hash` as it was told before, or 0 */
+    SC_ASK_HOLDS, /* all batches of this lane and window */
+    SC_ASK_GROUP, /* the row group with this batch */
+};
+
+struct sc_link_ask {
+    uint8_t what;
+    uint32_t lane;
+    uint64_t window_ms;
+    uint32_t window_s;
+    uint64_t end_ms;
+    uint64_t stream, sequence;
+    uint64_t hash;
+};
+
+enum sc_link_outcome {
+    SC_GIVEN_ALL = 1,
+    SC_GIVEN_SAME,   /* digests: nothing has changed since they had that hash */
+    SC_GIVEN_NONE,   /* it is not here, or not any more */
+    SC_GIVEN_FAILED, /* the disk, or no memory */
+};
+
+/* Of a lane and window. */
+struct sc_link_digest {
+    uint32_t lane;
+    uint64_t window_ms;
+    uint32_t window_s;
+    uint64_t batches, hash;
+};
+
+struct sc_link_holds {
+    uint32_t lane;
+    uint64_t window_ms;
+    uint32_t window_s;
+    uint64_t stream, first, last;
+};
+
+struct sc_link_given {
+    uint8_t what, outcome;
+};
+
 /* One direction of a connection; zero-initialise. Messages are appended to `out`, which the caller sends. */
 struct sc_link_writer {
     struct sc_buf out;
@@ -130,6 +181,10 @@ void sc_link_put_beat(struct sc_link_writer *w, const struct sc_link_beat *beat)
 void sc_link_put_tally(struct sc_link_writer *w, const struct sc_link_tally *tally);
 void sc_link_put_stream(struct sc_link_writer *w, const struct sc_link_stream *stream);
 void sc_link_put_facts(struct sc_link_writer *w, const struct sc_link_facts *facts);
+void sc_link_put_ask(struct sc_link_writer *w, const struct sc_link_ask *ask);
+void sc_link_put_digests(struct sc_link_writer *w, const struct sc_link_digest *list, uint32_t count);
+void sc_link_put_holds(struct sc_link_writer *w, const struct sc_link_holds *list, uint32_t count);
+void sc_link_put_given(struct sc_link_writer *w, const struct sc_link_given *given);
 /* The parts are put one by one, so that a large state need not be in the socket's way at once. */
 void sc_link_put_state(struct sc_link_writer *w, const struct sc_hearsay_head *state);
 void sc_link_put_state_part(struct sc_link_writer *w, const uint8_t *bytes, uint32_t length);
@@ -148,6 +203,10 @@ struct sc_link_reader {
     enum sc_status (*tally)(void *arg, const struct sc_link_tally *tally);
     enum sc_status (*stream)(void *arg, const struct sc_link_stream *stream);
     enum sc_status (*facts)(void *arg, const struct sc_link_facts *facts);
+    enum sc_status (*ask)(void *arg, const struct sc_link_ask *ask);
+    enum sc_status (*digest)(void *arg, const struct sc_link_digest *digest);
+    enum sc_status (*holds)(void *arg, const struct sc_link_holds *holds);
+    enum sc_status (*given)(void *arg, const struct sc_link_given *given);
     /* A whole one whose hash agrees; `bytes` are borrowed. */
     enum sc_status (*state)(void *arg, const struct sc_hearsay_head *state, const uint8_t *bytes);
     void *arg;

@@ -151,11 +151,16 @@ struct sc_encoded_group {
     size_t length;
     struct sc_group_ref ref; /* offset 0 */
     struct sc_row_stats stats;
-    struct sc_span span; /* the only one */
+    struct sc_span span; /* the first one */
+    uint32_t span_count;
+    const uint8_t *encoded_spans; /* in `bytes` */
 };
 
+/* The i-th span. */
+struct sc_span sc_encoded_group_span(const struct sc_encoded_group *group, uint32_t i);
+
 /*
- * Verifies lengths and every hash of a row group with one span, as it stands in a segment. What the chunks decode to is not
+ * Verifies lengths and every hash of a row group, as it stands in a segment. What the chunks decode to is not
  * looked at: readers check that whenever they read. @return SC_OK (free with sc_encoded_group_free), SC_DAMAGED, SC_NOMEM.
  */
 enum sc_status sc_row_group_check(const uint8_t *bytes, size_t length, struct sc_encoded_group *out,

@@ -32,6 +32,25 @@ static enum sc_status check_chunks(struct sc_cursor *in, const uint8_t *bytes, s
     return SC_OK;
 }
 
+struct sc_span sc_encoded_group_span(const struct sc_encoded_group *group, uint32_t i)
+{
+    struct sc_cursor in = {.data = group->encoded_spans + (size_t)i * SC_SPAN_BYTES, .len = SC_SPAN_BYTES};
+    return sc_span_read(&in);
+}
+
+static enum sc_status check_spans(struct sc_encoded_group *group)
+{
+    uint32_t next = 0;
+    for (uint32_t i = 0; i < group->span_count; i++) {
+        const struct sc_span span = sc_encoded_group_span(group, i);
+        if (span.first_row != next || span.rows > group->ref.rows - next)
+            return SC_DAMAGED;
+        next += span.rows;
+    }
+    group->span = sc_encoded_group_span(group, 0);
+    return next == group->ref.rows ? SC_OK : SC_DAMAGED;
+}
+
 static enum sc_status check_meta(const uint8_t *bytes, uint32_t meta_bytes, struct sc_encoded_group *out)
 {
     struct sc_cursor in = {.data = bytes + SC_ROW_GROUP_HEAD_BYTES, .len = meta_bytes};
@@ -39,9 +58,12 @@ static enum sc_status check_meta(const uint8_t *bytes, uint32_t meta_bytes, stru
     if (XXH3_64bits(in.data, in.len) != sc_load_le64(bytes + 32))
         return SC_DAMAGED;
     SC_TRY(sc_row_stats_read(&in, &out->stats));
-    if (spans != 1 || sc_cursor_left(&in) != SC_SPAN_BYTES + (size_t)entries * SC_ENTRY_BYTES)
+    uint64_t span_bytes = (uint64_t)spans * SC_SPAN_BYTES;
+    if (spans == 0 || sc_cursor_left(&in) != span_bytes + (uint64_t)entries * SC_ENTRY_BYTES)
         return SC_DAMAGED;
-    SC_TRY(sc_spans_read(&in, &out->span, 1, out->ref.rows));
+    out->span_count = spans;
+    out->encoded_spans = sc_cursor_take(&in, span_bytes);
+    SC_TRY(check_spans(out));
     return check_chunks(&in, bytes, out->length, SC_ROW_GROUP_HEAD_BYTES + (uint64_t)meta_bytes, entries);
 }
 

@@ -65,15 +65,20 @@ bool sc_spans_cover(const struct sc_batch *batch)
     return cover(batch->spans, batch->span_count, batch->rows);
 }
 
+struct sc_span sc_span_read(struct sc_cursor *in)
+{
+    struct sc_span span = {.stream = sc_cursor_le64(in)};
+    span.sequence = sc_cursor_le64(in);
+    span.lane = sc_cursor_le32(in);
+    span.first_row = sc_cursor_le32(in);
+    span.rows = sc_cursor_le32(in);
+    span.reserved = sc_cursor_le32(in);
+    return span;
+}
+
 enum sc_status sc_spans_read(struct sc_cursor *in, struct sc_span *spans, uint32_t count, uint32_t rows)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        spans[i].stream = sc_cursor_le64(in);
-        spans[i].sequence = sc_cursor_le64(in);
-        spans[i].lane = sc_cursor_le32(in);
-        spans[i].first_row = sc_cursor_le32(in);
-        spans[i].rows = sc_cursor_le32(in);
-        spans[i].reserved = sc_cursor_le32(in);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        spans[i] = sc_span_read(in);
     return !in->failed && cover(spans, count, rows) ? SC_OK : SC_DAMAGED;
 }

@@ -27,6 +27,7 @@ void sc_span_set_free(struct sc_span_set *set);
 
 /* True when the spans of the batch follow one another and cover its rows, as a reader will ask for. */
 bool sc_spans_cover(const struct sc_batch *batch);
+struct sc_span sc_span_read(struct sc_cursor *in);
 /* Reads the `count` spans of a row group. @return SC_OK; SC_DAMAGED: they are cut, or do not cover its rows. */
 enum sc_status sc_spans_read(struct sc_cursor *in, struct sc_span *spans, uint32_t count, uint32_t rows);
 

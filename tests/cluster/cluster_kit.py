@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A cluster on addresses of the loopback network: nodes as processes, numbered flows, and what the stores hold of them."""
 import collections
+import datetime
 import json
 import os
 import pathlib
@@ -31,6 +32,11 @@ def wait_for(condition, seconds=20.0):
             return value
         time.sleep(0.05)
     return None
+
+
+def parse_time(text):
+    """Seconds since 1970 of a time in a status."""
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 def family(address):

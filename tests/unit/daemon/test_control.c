@@ -92,7 +92,8 @@ static void prepare(struct server *s, sc_control_answer_fn *fn)
     snprintf(command, sizeof(command), "mkdir %s", s->store);
     assert_int_equal(system(command), 0);
     s->base = event_base_new();
-    s->control = sc_control_open(s->base, s->store, &(struct sc_control_answers){fn, accepts, NULL}, &err);
+    s->control = sc_control_open(s->base, s->store,
+                                 &(struct sc_control_answers){.status = fn, .accepts = accepts}, &err);
     if (s->control == NULL)
         fail_msg("%s", err.message);
     assert_int_equal(pipe(s->stop), 0);
@@ -165,8 +166,9 @@ static void an_unknown_request_is_told_so(void **state)
     start(&s);
     assert_int_equal(sc_control_ask(s.store, "dance", &out, NULL), SC_OK);
     sc_buf_append_u8(&out, 0);
-    assert_string_equal((char *)out.data,
-                        "{\"error\": \"unknown request; status, ping and accepts are known\"}\n");
+    assert_string_equal(
+        (char *)out.data,
+        "{\"error\": \"unknown request; status, ping, accepts, healing and heal are known\"}\n");
     sc_buf_free(&out);
     stop(&s);
 }
@@ -249,8 +251,8 @@ static void a_collector_that_stands_still_is_noticed(void **state)
     char store[] = "/tmp/sc-control-XXXXXX";
     struct event_base *base = event_base_new();
     assert_non_null(mkdtemp(store));
-    struct sc_control *control =
-        sc_control_open(base, store, &(struct sc_control_answers){answer, accepts, NULL}, NULL);
+    struct sc_control *control = sc_control_open(
+        base, store, &(struct sc_control_answers){.status = answer, .accepts = accepts}, NULL);
     assert_non_null(control);
     for (int i = 0; i < 200; i++) {
         struct sc_buf out = {0};
@@ -455,8 +457,8 @@ static void the_socket_of_another_stays(void **state)
     start(&s);
     remove_socket(&s);
     struct event_base *base = event_base_new();
-    struct sc_control *other =
-        sc_control_open(base, s.store, &(struct sc_control_answers){answer, accepts, NULL}, &err);
+    struct sc_control *other = sc_control_open(
+        base, s.store, &(struct sc_control_answers){.status = answer, .accepts = accepts}, &err);
     assert_non_null(other);
     assert_false(sc_control_is_there(s.control));
     assert_int_equal(write(s.stop[1], "x", 1), 1);
