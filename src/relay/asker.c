@@ -64,7 +64,7 @@ static bool has_room(struct sc_asker *a)
 static enum sc_status on_digest(void *arg, const struct sc_link_digest *digest)
 {
     struct sc_asker *a = arg;
-    if (!has_room(a) || a->loan->holds != NULL)
+    if (!has_room(a) || a->loan->holds != NULL || a->loan->told != NULL)
         return SC_MALFORMED;
     if (!sc_array_more(a->loan->digests, a->loan->count, 1))
         return SC_NOMEM;
@@ -75,11 +75,22 @@ static enum sc_status on_digest(void *arg, const struct sc_link_digest *digest)
 static enum sc_status on_holds(void *arg, const struct sc_link_holds *holds)
 {
     struct sc_asker *a = arg;
-    if (!has_room(a) || a->loan->digests != NULL)
+    if (!has_room(a) || a->loan->digests != NULL || a->loan->told != NULL)
         return SC_MALFORMED;
     if (!sc_array_more(a->loan->holds, a->loan->count, 1))
         return SC_NOMEM;
     a->loan->holds[a->loan->count++] = *holds;
+    return SC_OK;
+}
+
+static enum sc_status on_told(void *arg, const struct sc_link_told *told)
+{
+    struct sc_asker *a = arg;
+    if (!has_room(a) || a->loan->digests != NULL || a->loan->holds != NULL)
+        return SC_MALFORMED;
+    if (!sc_array_more(a->loan->told, a->loan->count, 1))
+        return SC_NOMEM;
+    a->loan->told[a->loan->count++] = *told;
     return SC_OK;
 }
 
@@ -139,6 +150,7 @@ static void on_connected(void *arg, int fd)
     a->reader = (struct sc_link_reader){.hello = on_hello,
                                         .digest = on_digest,
                                         .holds = on_holds,
+                                        .told = on_told,
                                         .batch = on_batch,
                                         .given = on_given,
                                         .arg = a};

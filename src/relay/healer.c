@@ -15,6 +15,7 @@
 #define AGAIN_MS       2000u
 #define AGAIN_MOST_MS  600000u
 #define TIGHT_MS       100u
+#define TOLD_MS        4u  /* for each record of tallies: a node takes so many new ones a second of a proxy */
 #define ROOM_PERCENT   95u /* of retention's bytes: what is beyond would only be deleted again */
 
 /* Of a member, by its place in the list. */
@@ -37,6 +38,7 @@ struct sc_healer {
     uint32_t turn; /* of those who share no lane */
     struct sc_asker *asker;
     uint64_t from_ms, end_ms; /* of the windows of this round */
+    uint64_t horizon_ms;      /* the node's own */
     uint64_t own_hash, held_bytes;
     struct sc_link_digest *own; /* what is here, by lane and window */
     uint32_t own_count;
@@ -44,6 +46,7 @@ struct sc_healer {
     uint64_t lacking_windows, lacking_batches; /* as this round knows so far */
     uint64_t pulled, passed_over;              /* row groups had, and not had, in this round */
     bool all_asked;                            /* in this round, of those that share a lane */
+    bool all_told;                             /* the member's tallies are here, as far as it was asked */
 
     atomic_bool stopping;
     pthread_mutex_t mutex; /* of what follows */
@@ -161,9 +164,17 @@ static int compare_for_search(const void *x, const void *y)
     return compare_digests(x, y);
 }
 
+/* What ought to be there is learned first; that a stream is closed when all else is here. */
+static int order_of(const struct sc_link_digest *d)
+{
+    return d->lane != SC_TOLD_LANE ? 1 : d->window_ms != 0 ? 0 : 2;
+}
+
 static int compare_newest_first(const void *x, const void *y)
 {
     const struct sc_link_digest *a = x, *b = y;
+    if (order_of(a) != order_of(b))
+        return order_of(a) - order_of(b);
     if (a->window_ms != b->window_ms)
         return a->window_ms > b->window_ms ? -1 : 1;
     return compare_digests(a, b);
@@ -180,15 +191,21 @@ static uint64_t least_lacking(const struct sc_healer *h, const struct sc_link_di
 {
     const struct sc_link_digest *own = own_digest(h, theirs);
     uint64_t here = own == NULL ? 0 : own->batches;
+    if (theirs->lane == SC_TOLD_LANE)
+        return 0;
     return theirs->batches > here ? theirs->batches - here : 0;
 }
 
 static bool may_lack(const struct sc_healer *h, const struct sc_link_digest *theirs)
 {
     const struct sc_link_digest *own = own_digest(h, theirs);
-    bool asked_for = theirs->window_ms >= h->from_ms && theirs->window_s != 0;
-    return asked_for && holds_lane(&h->cluster, h->self, theirs->lane) &&
-           (own == NULL || own->hash != theirs->hash);
+    if (own != NULL && own->hash == theirs->hash)
+        return false;
+    if (theirs->lane == SC_TOLD_LANE)
+        return theirs->window_ms == 0 ||
+               (theirs->window_ms >= h->from_ms && theirs->window_ms >= h->horizon_ms);
+    return theirs->window_ms >= h->from_ms && theirs->window_s != 0 &&
+           holds_lane(&h->cluster, h->self, theirs->lane);
 }
 
 /* Those that may lack something stay, newest first. */
@@ -386,6 +403,24 @@ static enum sc_status pull_window(struct sc_healer *h, const struct sc_link_dige
     return status;
 }
 
+/* What the member was told of a window, or of streams. */
+static enum sc_status pull_told(struct sc_healer *h, const struct sc_link_digest *d, struct sc_error *err)
+{
+    const struct sc_link_ask ask = about_window(SC_ASK_TOLD, d);
+    struct sc_loan *loan;
+    SC_TRY(sc_asker_ask(h->asker, &ask, &loan, err));
+    bool all = loan->outcome == SC_GIVEN_ALL;
+    for (uint32_t i = 0; i < loan->count && loan->told != NULL; i++) {
+        struct sc_link_told *told = &loan->told[i];
+        told->stream.closed = told->stream.closed && h->all_told;
+        all = sc_lane_store_told(h->store, told) == SC_REFUSAL_NONE && all;
+    }
+    h->all_told = h->all_told && all;
+    pause_for(h, (uint64_t)loan->count * TOLD_MS);
+    sc_loan_free(loan);
+    return SC_OK;
+}
+
 /* ---- one member ---- */
 
 static enum sc_status pull_windows(struct sc_healer *h, struct sc_link_digest *list, uint32_t count,
@@ -394,10 +429,12 @@ static enum sc_status pull_windows(struct sc_healer *h, struct sc_link_digest *l
     enum sc_status status = SC_OK;
     uint64_t before = h->passed_over;
     uint32_t left = choose(h, list, count);
+    h->all_told = true;
     for (uint32_t i = 0; i < left && status == SC_OK; i++) {
         uint64_t passed_over = h->passed_over;
-        status = atomic_load(&h->stopping) ? sc_fail(err, SC_CANCELLED, "stopping")
-                                           : pull_window(h, &list[i], lacked, err);
+        status = atomic_load(&h->stopping)      ? sc_fail(err, SC_CANCELLED, "stopping")
+                 : list[i].lane == SC_TOLD_LANE ? pull_told(h, &list[i], err)
+                                                : pull_window(h, &list[i], lacked, err);
         if (status == SC_OK && h->passed_over == passed_over)
             add_lacking(h, -1, 0);
     }
@@ -503,6 +540,9 @@ static void begin_round(struct sc_healer *h)
     pthread_mutex_unlock(&h->mutex);
     h->from_ms = age_ms == 0 || age_ms > now ? 0 : now - age_ms;
     h->end_ms = now - SC_HEALER_SETTLE_MS;
+    struct sc_lane_store_stats stats;
+    sc_lane_store_get_stats(h->store, &stats);
+    h->horizon_ms = stats.stores.horizon_ms;
     h->lacking_windows = h->lacking_batches = h->pulled = h->passed_over = 0;
     h->all_asked = true;
 }

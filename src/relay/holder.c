@@ -42,6 +42,7 @@ struct connection {
     uint64_t came, came_then; /* bytes, now and when it was seen to go on: */
     uint32_t beats,
         still; /* beats since it was opened, and since then: time in which this node itself stood still is nobody's */
+    bool told;        /* the log, that it is here */
     bool asks, asked; /* it pulls; and waits for an answer */
     size_t owed;      /* bytes that it has not taken yet, and for how many beats none of them: */
     uint32_t untaken;
@@ -153,7 +154,6 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
     sc_board_sender_begin(&c->sender, c->holder->board);
     snprintf(c->name, sizeof(c->name), "%.63s (%.80s)", hello->name, address);
     make_room(c, SC_HOLDER_EACH, false, SC_REFUSAL_DISPLACED);
-    sc_log(&c->holder->options.store.log, SC_LOG_INFO, "the proxy %s is connected", c->name);
     return SC_OK;
 }
 
@@ -178,9 +178,18 @@ static enum sc_status on_tally(void *arg, const struct sc_link_tally *tally)
     return SC_OK;
 }
 
+/* A proxy tells of its stream at once; who only pulls comes and goes all the time. */
+static void say_connected(struct connection *c)
+{
+    if (!c->told)
+        sc_log(&c->holder->options.store.log, SC_LOG_INFO, "the proxy %s is connected", c->name);
+    c->told = true;
+}
+
 static enum sc_status on_stream(void *arg, const struct sc_link_stream *stream)
 {
     struct connection *c = arg;
+    say_connected(c);
     enum sc_refusal why = sc_lane_store_stream(c->holder->store, c->proxy, stream);
     if (why != SC_REFUSAL_NONE)
         note(c->holder, why, c->name);
@@ -285,7 +294,7 @@ static void not_understood(struct connection *c, const struct sc_error *err)
 
 static void disconnected(struct connection *c)
 {
-    if (c->proxy[0] != '\0')
+    if (c->told)
         sc_log(&c->holder->options.store.log, SC_LOG_INFO, "%s is disconnected", c->name);
     close_connection(c);
 }
@@ -525,6 +534,8 @@ static enum sc_status send_loan(struct connection *c, const struct sc_loan *loan
         sc_link_put_digests(&c->writer, loan->digests, loan->count);
     if (loan->holds != NULL)
         sc_link_put_holds(&c->writer, loan->holds, loan->count);
+    for (uint32_t i = 0; loan->told != NULL && i < loan->count; i++)
+        sc_link_put_told(&c->writer, &loan->told[i]);
     if (loan->bytes != NULL)
         SC_TRY(sc_link_send_batch(c->io, &c->writer, &loan->head, loan->bytes));
     sc_link_put_given(&c->writer, &given);

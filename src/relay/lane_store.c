@@ -26,13 +26,16 @@
 #define LANE_DESCRIPTORS 6u /* of one lane: its lock, one live file, three of a seal; its streams' folder */
 #define LAST_WINDOW_MS   UINT64_C(7258118400000) /* the year 2200: later ones would only litter the store */
 
-/* Of a proxy: a tally, or its stream. */
+/* Of a proxy: a tally, or its stream; or what another member knows of a stream. */
+enum news_kind { NEWS_TALLY, NEWS_STREAM, NEWS_TOLD };
+
 struct news {
     struct news *next;
     char proxy[SC_PROXY_NAME_MAX];
-    bool is_tally;
+    enum news_kind kind;
     struct sc_link_tally tally;
     struct sc_link_stream stream;
+    struct sc_stream told;
 };
 
 /* What one proxy has of what all share. */
@@ -441,10 +444,12 @@ static void take_one(struct sc_lane_store *s)
 {
     struct news *n = s->heard;
     s->heard = n->next;
-    if (n->is_tally)
+    if (n->kind == NEWS_TALLY)
         take_tally(s, n);
-    else
+    else if (n->kind == NEWS_STREAM)
         take_word(s, n);
+    else
+        sc_stream_keeper_told(&s->streams, &n->told);
     free(n);
 }
 
@@ -778,13 +783,20 @@ static enum sc_refusal tell(struct sc_lane_store *s, const char *proxy, const st
 enum sc_refusal sc_lane_store_tally(struct sc_lane_store *s, const char *proxy,
                                     const struct sc_link_tally *tally)
 {
-    return tell(s, proxy, &(struct news){.is_tally = true, .tally = *tally});
+    return tell(s, proxy, &(struct news){.kind = NEWS_TALLY, .tally = *tally});
 }
 
 enum sc_refusal sc_lane_store_stream(struct sc_lane_store *s, const char *proxy,
                                      const struct sc_link_stream *stream)
 {
-    return tell(s, proxy, &(struct news){.stream = *stream});
+    return tell(s, proxy, &(struct news){.kind = NEWS_STREAM, .stream = *stream});
+}
+
+enum sc_refusal sc_lane_store_told(struct sc_lane_store *s, const struct sc_link_told *told)
+{
+    if (told->is_stream)
+        return tell(s, told->proxy, &(struct news){.kind = NEWS_TOLD, .told = told->stream});
+    return sc_lane_store_tally(s, told->proxy, &told->tally);
 }
 
 uint32_t sc_lane_store_descriptors(uint32_t members)

@@ -93,6 +93,8 @@ enum sc_refusal sc_lane_store_tally(struct sc_lane_store *store, const char *pro
                                     const struct sc_link_tally *tally);
 enum sc_refusal sc_lane_store_stream(struct sc_lane_store *store, const char *proxy,
                                      const struct sc_link_stream *stream);
+/* The same of what another member was told, and of streams when they were heard of by its clock. */
+enum sc_refusal sc_lane_store_told(struct sc_lane_store *store, const struct sc_link_told *told);
 bool sc_lane_store_tight(struct sc_lane_store *store);
 
 /* Takes up to `most` answers. */

@@ -54,6 +54,7 @@ void sc_loan_free(struct sc_loan *loan)
         return;
     free(loan->digests);
     free(loan->holds);
+    free(loan->told);
     sc_shared_release(loan->bytes);
     free(loan);
 }
@@ -91,6 +92,12 @@ static uint8_t give_holds(struct sc_lender *l, struct sc_loan *loan)
     return SC_GIVEN_ALL;
 }
 
+static uint8_t give_told(struct sc_lender *l, struct sc_loan *loan)
+{
+    enum sc_status status = sc_told_records(&l->stock.told, loan->ask.window_ms, &loan->told, &loan->count);
+    return status == SC_OK ? SC_GIVEN_ALL : SC_GIVEN_FAILED;
+}
+
 /* A file that was sealed since it was listed has another name now. */
 static uint8_t give_group(struct sc_lender *l, struct sc_loan *loan)
 {
@@ -118,6 +125,8 @@ static void answer(struct sc_lender *l, struct sc_loan *loan)
         loan->outcome = give_digests(l, loan);
     else if (loan->ask.what == SC_ASK_HOLDS)
         loan->outcome = give_holds(l, loan);
+    else if (loan->ask.what == SC_ASK_TOLD)
+        loan->outcome = give_told(l, loan);
     else if (loan->ask.what == SC_ASK_GROUP)
         loan->outcome = give_group(l, loan);
     else

@@ -21,7 +21,8 @@ struct sc_loan {
     uint8_t outcome; /* enum sc_link_outcome */
     struct sc_link_digest *digests;
     struct sc_link_holds *holds;
-    uint32_t count;      /* of one of the two */
+    struct sc_link_told *told;
+    uint32_t count;      /* of one of the three */
     uint64_t hash;       /* of the digests; for those who ask here, as is: */
     uint64_t held_bytes; /* of all files */
     struct sc_batch_head head;

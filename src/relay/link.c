@@ -24,7 +24,9 @@ enum {
     ASK = 267,
     DIGEST = 268,
     HOLDS = 269,
-    GIVEN = 270
+    GIVEN = 270,
+    TOLD_TALLY = 271,
+    TOLD_STREAM = 272
 };
 
 #define HEADER_BYTES 16u
@@ -81,10 +83,14 @@ static const struct field batch_fields[] = {{STREAM, 8},       {LANE, 4},       
 static const struct field part_fields[] = {{OCTETS, VARIABLE}};
 static const struct field ack_fields[] = {{STREAM, 8}, {LANE, 4}, {FIRST, 8}, {LAST, 8}};
 static const struct field refused_fields[] = {{STREAM, 8}, {LANE, 4}, {SEQUENCE, 8}};
-static const struct field tally_fields[] = {{STREAM, 8},        {LANE, 4},         {WINDOW_START, 8},
-                                            {WINDOW_LENGTH, 4}, {ACCEPTED, 8},     {ACCEPTED + 1, 8},
-                                            {ACCEPTED + 2, 8},  {ACCEPTED + 3, 8}, {ACCEPTED + 4, 8},
-                                            {ACCEPTED + 5, 8},  {ACCEPTED + 6, 8}, {ACCEPTED + 7, 8}};
+#define TALLY_FIELDS                                                                                         \
+    {STREAM, 8}, {LANE, 4}, {WINDOW_START, 8}, {WINDOW_LENGTH, 4}, {ACCEPTED, 8}, {ACCEPTED + 1, 8},         \
+        {ACCEPTED + 2, 8}, {ACCEPTED + 3, 8}, {ACCEPTED + 4, 8}, {ACCEPTED + 5, 8}, {ACCEPTED + 6, 8},       \
+    {                                                                                                        \
+        ACCEPTED + 7, 8                                                                                      \
+    }
+static const struct field tally_fields[] = {TALLY_FIELDS};
+static const struct field told_tally_fields[] = {TALLY_FIELDS, {NODE_NAME, VARIABLE}};
 static const struct field stream_fields[] = {{STREAM, 8}, {CLOSED, 1}, {EARLIER_CLOSED, 1}};
 static const struct field state_fields[] = {
     {CLOCK, 8}, {AGE, 8}, {SIZE, 4}, {HASH, 8}, {NODE_NAME, VARIABLE}};
@@ -100,6 +106,8 @@ static const struct field digest_fields[] = {
 static const struct field holds_fields[] = {{LANE, 4},   {WINDOW_START, 8}, {WINDOW_LENGTH, 4},
                                             {STREAM, 8}, {FIRST, 8},        {LAST, 8}};
 static const struct field given_fields[] = {{WHAT, 1}, {OUTCOME, 1}};
+static const struct field told_stream_fields[] = {
+    {STREAM, 8}, {CLOSED, 1}, {CLOCK, 8}, {NODE_NAME, VARIABLE}};
 static const struct field beat_fields[] = {{FREE_BYTES, 8}, {FULL, 1}};
 
 uint64_t sc_link_hash(const uint8_t *bytes, size_t length)
@@ -171,6 +179,8 @@ static void put_templates(struct sc_link_writer *w)
     PUT_TEMPLATE(&w->out, DIGEST, digest_fields);
     PUT_TEMPLATE(&w->out, HOLDS, holds_fields);
     PUT_TEMPLATE(&w->out, GIVEN, given_fields);
+    PUT_TEMPLATE(&w->out, TOLD_TALLY, told_tally_fields);
+    PUT_TEMPLATE(&w->out, TOLD_STREAM, told_stream_fields);
     end_message(w, at, 0, 0);
 }
 
@@ -256,15 +266,34 @@ static void put_count(struct sc_buf *out, const struct sc_tally_count *count)
     }
 }
 
+static void put_tally(struct sc_buf *out, const struct sc_link_tally *tally)
+{
+    put_be(out, tally->stream, 8);
+    put_be(out, tally->lane.lane, 4);
+    put_be(out, tally->window_ms, 8);
+    put_be(out, tally->window_s, 4);
+    put_count(out, &tally->lane.accepted);
+    put_count(out, &tally->lane.safe);
+}
+
 void sc_link_put_tally(struct sc_link_writer *w, const struct sc_link_tally *tally)
 {
     size_t at = begin_message(w, TALLY);
-    put_be(&w->out, tally->stream, 8);
-    put_be(&w->out, tally->lane.lane, 4);
-    put_be(&w->out, tally->window_ms, 8);
-    put_be(&w->out, tally->window_s, 4);
-    put_count(&w->out, &tally->lane.accepted);
-    put_count(&w->out, &tally->lane.safe);
+    put_tally(&w->out, tally);
+    end_message(w, at, 1, 0);
+}
+
+void sc_link_put_told(struct sc_link_writer *w, const struct sc_link_told *told)
+{
+    size_t at = begin_message(w, told->is_stream ? TOLD_STREAM : TOLD_TALLY);
+    if (told->is_stream) {
+        put_be(&w->out, told->stream.stream, 8);
+        put_be(&w->out, told->stream.closed, 1);
+        put_be(&w->out, told->stream.heard_ms, 8);
+    } else {
+        put_tally(&w->out, &told->tally);
+    }
+    put_name(&w->out, told->proxy);
     end_message(w, at, 1, 0);
 }
 
@@ -534,14 +563,20 @@ static void get_count(struct sc_cursor *in, struct sc_tally_count *count)
     }
 }
 
+static void get_tally(struct sc_cursor *in, struct sc_link_tally *tally)
+{
+    tally->stream = get_be(in, 8);
+    tally->lane.lane = (uint32_t)get_be(in, 4);
+    tally->window_ms = get_be(in, 8);
+    tally->window_s = (uint32_t)get_be(in, 4);
+    get_count(in, &tally->lane.accepted);
+    get_count(in, &tally->lane.safe);
+}
+
 static enum sc_status read_tally(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
 {
-    struct sc_link_tally tally = {.stream = get_be(in, 8)};
-    tally.lane.lane = (uint32_t)get_be(in, 4);
-    tally.window_ms = get_be(in, 8);
-    tally.window_s = (uint32_t)get_be(in, 4);
-    get_count(in, &tally.lane.accepted);
-    get_count(in, &tally.lane.safe);
+    struct sc_link_tally tally;
+    get_tally(in, &tally);
     if (in->failed || tally.window_s == 0)
         return sc_fail(err, SC_MALFORMED, "a tally that is none");
     return r->tally == NULL ? SC_OK : r->tally(r->arg, &tally);
@@ -623,6 +658,23 @@ static enum sc_status read_holds(struct sc_link_reader *r, struct sc_cursor *in,
     if (in->failed || holds.first > holds.last)
         return sc_fail(err, SC_MALFORMED, "an interval that is none");
     return r->holds == NULL ? SC_OK : r->holds(r->arg, &holds);
+}
+
+static enum sc_status read_told(struct sc_link_reader *r, bool is_stream, struct sc_cursor *in,
+                                struct sc_error *err)
+{
+    struct sc_link_told told = {.is_stream = is_stream};
+    if (is_stream) {
+        told.stream.stream = get_be(in, 8);
+        told.stream.closed = get_be(in, 1) != 0;
+        told.stream.heard_ms = get_be(in, 8);
+    } else {
+        get_tally(in, &told.tally);
+    }
+    if (!get_name(in, told.proxy, sizeof(told.proxy)) || (!is_stream && told.tally.window_s == 0))
+        return sc_fail(err, SC_MALFORMED, "something that no proxy tells");
+    memcpy(told.stream.proxy, told.proxy, sizeof(told.stream.proxy));
+    return r->told == NULL ? SC_OK : r->told(r->arg, &told);
 }
 
 static enum sc_status read_given(struct sc_link_reader *r, struct sc_cursor *in, struct sc_error *err)
@@ -709,6 +761,9 @@ static enum sc_status read_record(struct sc_link_reader *r, uint16_t set, struct
         return read_holds(r, in, err);
     case GIVEN:
         return read_given(r, in, err);
+    case TOLD_TALLY:
+    case TOLD_STREAM:
+        return read_told(r, set == TOLD_STREAM, in, err);
     case STATE:
         return read_state(r, in, err);
     case STATE_PART:

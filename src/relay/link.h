@@ -31,9 +31,11 @@
  *   268 DIGEST lane 4, windowStart 8 (ms), windowLength 4 (s), batches 8, hash 8: what is held of a lane and window, in short
  *   269 HOLDS  lane 4, windowStart 8 (ms), windowLength 4 (s), stream 8, first 8, last 8: these batches are held, each of them
  *   270 GIVEN  what 1, outcome 1: the end of an answer
+ *   271 TOLD TALLY   as TALLY, then nodeName variable: what that proxy told
+ *   272 TOLD STREAM  stream 8, closed 1, clock 8 (ms), nodeName variable: when it was heard of last, by the clock of who tells it
  *
  * A subcollector that lacks batches connects to others as proxies do, and sends nothing but ASKs, one at a time. The answer is DIGESTs,
- * HOLDSs, or a row group as BATCH and PARTs (with all batches that are in it; the id is that of the first), and GIVEN behind them.
+ * HOLDSs, TOLDs, or a row group as BATCH and PARTs (with all batches that are in it; the id is that of the first), and GIVEN behind them.
  *
  * A peer that speaks a newer version says so in HELLO; templates and messages that are not known are skipped.
  */
@@ -127,6 +129,7 @@ enum sc_link_what {
         1, /* of all lanes' windows that begin from window_ms on and end by end_ms; `hash` as it was told before, or 0 */
     SC_ASK_HOLDS, /* all batches of this lane and window */
     SC_ASK_GROUP, /* the row group with this batch */
+    SC_ASK_TOLD,  /* what proxies told of this window; of window 0: of their streams */
 };
 
 struct sc_link_ask {
@@ -161,6 +164,17 @@ struct sc_link_holds {
     uint64_t stream, first, last;
 };
 
+/* The lane of digests of what proxies told. */
+#define SC_TOLD_LANE (UINT32_MAX - 2)
+
+/* A tally of one lane, or a stream. */
+struct sc_link_told {
+    bool is_stream;
+    char proxy[SC_LINK_NAME_MAX];
+    struct sc_link_tally tally;
+    struct sc_stream stream;
+};
+
 struct sc_link_given {
     uint8_t what, outcome;
 };
@@ -184,6 +198,7 @@ void sc_link_put_facts(struct sc_link_writer *w, const struct sc_link_facts *fac
 void sc_link_put_ask(struct sc_link_writer *w, const struct sc_link_ask *ask);
 void sc_link_put_digests(struct sc_link_writer *w, const struct sc_link_digest *list, uint32_t count);
 void sc_link_put_holds(struct sc_link_writer *w, const struct sc_link_holds *list, uint32_t count);
+void sc_link_put_told(struct sc_link_writer *w, const struct sc_link_told *told);
 void sc_link_put_given(struct sc_link_writer *w, const struct sc_link_given *given);
 /* The parts are put one by one, so that a large state need not be in the socket's way at once. */
 void sc_link_put_state(struct sc_link_writer *w, const struct sc_hearsay_head *state);
@@ -206,6 +221,7 @@ struct sc_link_reader {
     enum sc_status (*ask)(void *arg, const struct sc_link_ask *ask);
     enum sc_status (*digest)(void *arg, const struct sc_link_digest *digest);
     enum sc_status (*holds)(void *arg, const struct sc_link_holds *holds);
+    enum sc_status (*told)(void *arg, const struct sc_link_told *told);
     enum sc_status (*given)(void *arg, const struct sc_link_given *given);
     /* A whole one whose hash agrees; `bytes` are borrowed. */
     enum sc_status (*state)(void *arg, const struct sc_hearsay_head *state, const uint8_t *bytes);

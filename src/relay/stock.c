@@ -158,6 +158,7 @@ void sc_stock_free(struct sc_stock *s)
         close_file(&s->open[i]);
     free_files(s->files, s->count);
     free(s->digests);
+    sc_told_free(&s->told);
     *s = (struct sc_stock){.store = s->store};
 }
 
@@ -312,7 +313,7 @@ static enum sc_status make_digests(struct sc_stock *s)
             return SC_NOMEM;
         s->digests[s->digest_count++] = one;
     }
-    return SC_OK;
+    return sc_told_digests(&s->told, &s->digests, &s->digest_count);
 }
 
 enum sc_status sc_stock_refresh(struct sc_stock *s, struct sc_error *err)
@@ -325,6 +326,13 @@ enum sc_status sc_stock_refresh(struct sc_stock *s, struct sc_error *err)
         return status == SC_OK ? sc_fail_nomem(err, "the list of batches") : status;
     }
     s->unreadable = 0;
+    s->told.store = s->store;
+    status = sc_told_refresh(&s->told, &c);
+    if (status != SC_OK) {
+        free(fresh);
+        sc_catalogue_free(&c);
+        return sc_fail_nomem(err, "the list of tallies");
+    }
     status = take_listed(s, &c, fresh);
     free_files(s->files, s->count);
     s->files = fresh;
@@ -345,7 +353,8 @@ enum sc_status sc_stock_digests(const struct sc_stock *s, uint64_t from_ms, uint
         return SC_NOMEM;
     for (uint32_t i = 0; i < s->digest_count; i++) {
         const struct sc_link_digest *d = &s->digests[i];
-        if (d->window_ms < from_ms || d->window_ms + (uint64_t)d->window_s * 1000 > end_ms)
+        bool over = d->window_ms >= from_ms && d->window_ms + (uint64_t)d->window_s * 1000 <= end_ms;
+        if (!over && d->window_ms != 0) /* streams have no window */
             continue;
         (*out)[(*count)++] = *d;
     }

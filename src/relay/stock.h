@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Which batches a node holds, by lane and window: read from the heads of the row groups in its files, each file once. What is told of a
- * lane and window in short (a digest) is the same on every node that holds the same batches, in whatever files.
+ * lane and window in short (a digest), of what proxies told too (relay/told.h), is the same on every node that holds the same batches, in whatever files.
  *
  * Touches the disk. Malloc; one thread. Zero-initialise but for `store`, which outlives it.
  */
 #ifndef SC_RELAY_STOCK_H
 #define SC_RELAY_STOCK_H
 
-#include "relay/link.h"
+#include "relay/told.h"
 #include "store/store.h"
 
 #define SC_STOCK_OPEN 4u /* files that are kept open for row groups: one for each that pulls */
@@ -35,6 +35,7 @@ struct sc_stock {
     const char *store;
     struct sc_stock_file *files; /* by lane, window and path */
     uint32_t count;
+    struct sc_told told;            /* what proxies said ought to be there */
     struct sc_link_digest *digests; /* by lane and window */
     uint32_t digest_count;
     uint32_t unreadable; /* files and row groups */

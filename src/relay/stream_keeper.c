@@ -184,6 +184,29 @@ void sc_stream_keeper_rewrite(struct sc_stream_keeper *keeper)
         rewrite((struct teller *)keeper->tellers.list[i]);
 }
 
+/* ---- by other members ---- */
+
+static bool tells_itself(struct sc_stream_keeper *keeper, const struct sc_stream *told)
+{
+    struct teller *teller = (struct teller *)sc_tellers_find(&keeper->tellers, told->proxy);
+    return teller != NULL && find_word(teller, told->stream) != NULL;
+}
+
+void sc_stream_keeper_told(struct sc_stream_keeper *keeper, const struct sc_stream *told)
+{
+    struct sc_stream now = *told, before;
+    now.closed = told->closed && sc_tally_keeper_settled(keeper->tallies, told->proxy);
+    if (tells_itself(keeper, told))
+        return;
+    if (sc_stream_read(keeper->store, told->stream, &before) == SC_OK) {
+        bool later = now.heard_ms > before.heard_ms && strcmp(now.proxy, before.proxy) == 0;
+        if (before.closed || !(now.closed || later))
+            return;
+        now.heard_ms = later ? now.heard_ms : before.heard_ms;
+    }
+    (void)sc_stream_write(keeper->store, &now, keeper->io, NULL);
+}
+
 /* ---- steps ---- */
 
 static bool wants_others_closed(const struct teller *teller, const struct word *w)

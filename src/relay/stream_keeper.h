@@ -48,6 +48,9 @@ void sc_stream_keeper_rewrite(struct sc_stream_keeper *keeper);
 /* Touches no disk. @return SC_REFUSAL_NONE, also without memory: it is told again; SC_REFUSAL_STREAM: SC_WORDS_EACH others wait. */
 enum sc_refusal sc_stream_keeper_take(struct sc_stream_keeper *keeper, const char *proxy,
                                       const struct sc_link_stream *word, uint64_t now_ms);
+/* What another member knows of a stream that tells nothing here: taken over, durably; closed only when all tallies of its proxy are on
+ * the disk. What fails is told again. */
+void sc_stream_keeper_told(struct sc_stream_keeper *keeper, const struct sc_stream *told);
 /* One step. @return false: there was nothing to do, and *out is not set. */
 bool sc_stream_keeper_step(struct sc_stream_keeper *keeper, uint64_t now_ms, struct sc_stream_step *out);
 

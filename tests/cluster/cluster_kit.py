@@ -58,6 +58,7 @@ class Node:
     def __init__(self, cluster, name, address, roles, link_port=0, port=0):
         self.cluster, self.name, self.address, self.roles = cluster, name, address, roles
         self.host = address  # as the membership file has it: it may be a name
+        self.state = None  # in the membership file
         self.link_port = link_port or free_port(address)
         self.port = port or free_port(address)
         self.store = cluster.folder / name
@@ -185,7 +186,8 @@ class Cluster:
         """The membership file; in one step, as a reader may come at any time."""
         lines = [f"version: {version}", f"replication: {self.replication}", "members:"]
         for n in nodes:
-            lines.append(f"  - {{name: {n.name}, address: '{written(n.host)}:{n.link_port}', roles: [{', '.join(n.roles)}]}}")
+            state = f", state: {n.state}" if n.state else ""
+            lines.append(f"  - {{name: {n.name}, address: '{written(n.host)}:{n.link_port}', roles: [{', '.join(n.roles)}]{state}}}")
         fresh = self.file.with_suffix(".new")
         fresh.write_text("\n".join(lines) + "\n")
         fresh.rename(self.file)

@@ -7,6 +7,7 @@ import itertools
 import json
 import pathlib
 import shutil
+import sys
 import tempfile
 import time
 
@@ -38,6 +39,7 @@ class Case:
         self.folder = pathlib.Path(folder) / name
         self.folder.mkdir()
         self.name = name
+        self.failed = kit.FAILED
         self.cluster = kit.Cluster(self.folder, count, replication, window=WINDOW, **options)
         self.sent = set()
         self.exporters = {}
@@ -103,19 +105,25 @@ class Case:
 
     def stop(self):
         self.cluster.stop()
-        if kit.FAILED:
+        if kit.FAILED != self.failed:
             print(self.cluster.logs()[-6000:])
 
 
 def away(folder):
-    """A member is gone for some windows, and comes back."""
+    """All but one are gone for some windows, and come back."""
     c = Case(folder, "away").start()
     c.send_for(2, c.cluster.nodes)
     c.settled()
-    c.node(1).kill()
-    c.send_for(2 * WINDOW, [c.node(0), c.node(2)])
+    others = c.cluster.nodes[1:]
+    for n in others:
+        n.kill()
+    c.send_for(2 * WINDOW, [c.node(0)])
     c.settled()
-    c.node(1).start()
+    got, status = kit.numbers([n.store for n in others])
+    kit.check("heal: away: the others lack what came meanwhile", 0 < len(set(c.sent) - set(got)) < len(c.sent),
+              f"exit {status}, {len(got)} of {len(c.sent)}")
+    for n in others:
+        n.start()
     c.send_for(2, c.cluster.nodes)
     c.settled()
     c.heals()
@@ -128,7 +136,7 @@ def away(folder):
 
 
 def wiped(folder):
-    """The disk of a member is replaced while it is away."""
+    """The disk of a member is replaced while it is away: what was told of the windows comes back, too."""
     c = Case(folder, "wiped").start()
     c.send_for(2 * WINDOW, c.cluster.nodes)
     c.settled()
@@ -138,13 +146,109 @@ def wiped(folder):
     c.node(1).start()
     c.heals()
     c.any_may_be_lost()
+    kit.check("heal: wiped: its tallies are those of the others", kit.wait_for(lambda: c.cluster.has_told(len(c.sent)), 30),
+              [kit.told_safe(s) for s in c.stores()])
+    streams = [sorted(p.name for p in (s / ".streams").iterdir()) for s in c.stores()]
+    kit.check("heal: wiped: it knows the streams of the others", kit.wait_for(lambda: streams[0] == streams[1] == streams[2]), streams)
+    c.stop()
+
+
+def replaced_alone(folder):
+    """What a replaced disk got back is named where it is not whole: a store by itself is honest about what it was never given."""
+    c = Case(folder, "honest").start()
+    c.send_for(WINDOW, c.cluster.nodes)
+    c.settled()
+    c.node(1).stop()
+    shutil.rmtree(c.node(1).store)
+    c.node(1).start()
+    c.heals()
+    got, status = kit.numbers([c.node(1).store])
+    kit.check("heal: honest: a store of three with two copies alone is partial, and says so", status == 3 and set(got) < c.sent,
+              f"exit {status}, {len(got)} of {len(c.sent)}")
+    c.stop()
+
+
+def change_members(c, **states):
+    """Another membership file for all that run."""
+    c.version = getattr(c, "version", 1) + 1
+    c.cluster.write_members(c.version, c.cluster.nodes)
+    for n in c.cluster.nodes:
+        if n.child and n.child.poll() is None:
+            n.reload()
+    kit.check(f"heal: {c.name}: version {c.version} is in use", kit.wait_for(
+        lambda: all((n.status() or {"cluster": {"version": 0}})["cluster"]["version"] == c.version
+                    for n in c.cluster.nodes if n.child and n.child.poll() is None)))
+
+
+def leaves(folder):
+    """A member drains, and is gone for good: those that stay have all of it twice. Then one comes."""
+    c = Case(folder, "leaves", count=4).start()
+    c.send_for(2 * WINDOW, c.cluster.nodes)
+    c.settled()
+    odd = c.node(1)
+    odd.state = "draining"
+    change_members(c)
+    c.send_for(2, c.cluster.nodes)
+    c.settled()
+    held = [n for n in c.cluster.nodes if n is not odd]
+    c.heals(held)
+    status = odd.status()["cluster"]
+    kit.check("heal: leaves: who drains is told so", {m["name"]: m["state"] for m in status["members"]}["n2"] == "draining", status["members"])
+    odd.state = "gone"
+    odd.stop()
+    c.cluster.nodes.remove(odd)
+    shutil.rmtree(odd.store)
+    c.exact("without it")
+    c.any_may_be_lost()
+    c.cluster.nodes.insert(1, odd)
+    change_members(c)
+    c.cluster.nodes.remove(odd)
+    c.send_for(2, c.cluster.nodes)
+    c.settled()
+    c.heals()
+    c.any_may_be_lost()
+    new = c.cluster.make_node(5, ["proxy", "subcollector"])
+    c.cluster.nodes.append(new)
+    c.cluster.nodes.insert(1, odd)
+    c.version += 1
+    c.cluster.write_members(c.version, c.cluster.nodes)
+    c.cluster.nodes.remove(odd)
+    new.start()
+    for n in c.cluster.nodes[:-1]:
+        n.reload()
+    c.send_for(2, c.cluster.nodes)
+    c.settled()
+    c.heals()
+    c.any_may_be_lost()
+    c.stop()
+
+
+def copies(folder):
+    """One copy becomes two, and three; then the ring is turned round."""
+    c = Case(folder, "copies", replication=1).start()
+    c.send_for(2 * WINDOW, c.cluster.nodes)
+    c.settled()
+    for replication in (2, 3):
+        c.cluster.replication = replication
+        change_members(c)
+        c.heals()
+        c.any_may_be_lost(replication - 1)
+    c.cluster.replication = 2
+    c.cluster.nodes.reverse()
+    change_members(c)
+    c.send_for(WINDOW, c.cluster.nodes)
+    c.settled()
+    c.heals()
+    c.any_may_be_lost()
     c.stop()
 
 
 def main():
+    only = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
-        for case in (away, wiped):
-            case(folder)
+        for case in (away, wiped, replaced_alone, leaves, copies):
+            if not only or case.__name__ in only:
+                case(folder)
     raise SystemExit(kit.FAILED != 0)
 
 

@@ -189,10 +189,11 @@ def lies(cluster):
 
 
 def flapping(cluster):
-    """A member that greets and goes, 200 times: the log has some of its lines."""
-    n2 = cluster.nodes[1]
+    """A proxy that says something and goes, 200 times: the log has some of its lines."""
+    n1, n2, _ = cluster.nodes
+    another = int(n1.status()["cluster"]["proxy"]["stream"], 16)
     for _ in range(200):
-        s = say(n2, LIAR, hello("liar"))
+        s = say(n2, LIAR, hello("liar"), stream_news(another))
         s.recv(1)
         s.close()
     kit.check("link: who comes and goes has some lines a minute", 7 < lines(n2, "the proxy liar") <= 80, n2.log.read_text())

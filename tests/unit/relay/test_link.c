@@ -960,7 +960,7 @@ static void any_ipfix_collector_can_read_it(void **state)
         flows += k.outcome.flows;
         templates += k.outcome.templates;
     }
-    assert_int_equal(templates, 3 * 15);
+    assert_int_equal(templates, 3 * 17);
     assert_int_equal(flows, messages - 3);
     assert_int_equal(flows, 3 * 9 + 1 + 5 + 1); /* one of each, three times, and the parts */
     assert_int_equal(sc_batch_finish(k.sink.flows), SC_OK);
