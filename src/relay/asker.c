@@ -180,6 +180,7 @@ static void greet(struct sc_asker *a, const struct sc_cluster *cluster, uint32_t
         .version = SC_LINK_VERSION, .cluster_version = cluster->version, .lane = cluster->members[self].lane};
     snprintf(hello.name, sizeof(hello.name), "%s", cluster->members[self].name);
     sc_link_put_hello(&a->writer, &hello);
+    sc_link_put_ask(&a->writer, &(struct sc_link_ask){.what = SC_ASK_NOTHING});
 }
 
 /* Turns the loop until *done. */

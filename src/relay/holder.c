@@ -42,7 +42,7 @@ struct connection {
     uint64_t came, came_then; /* bytes, now and when it was seen to go on: */
     uint32_t beats,
         still; /* beats since it was opened, and since then: time in which this node itself stood still is nobody's */
-    bool told;        /* the log, that it is here */
+    bool is_in;       /* it has greeted, and others made room */
     bool asks, asked; /* it pulls; and waits for an answer */
     size_t owed;      /* bytes that it has not taken yet, and for how many beats none of them: */
     uint32_t untaken;
@@ -125,7 +125,8 @@ static void make_room(struct connection *c, uint32_t most, bool of_all, enum sc_
     uint32_t n = 0;
     for (struct connection *other = c->holder->connections, *next; other != NULL; other = next) {
         next = other->next;
-        bool alike = (other->proxy[0] == '\0') == (c->proxy[0] == '\0') && (of_all || same_peer(c, other));
+        bool alike = (other->proxy[0] == '\0') == (c->proxy[0] == '\0') && other->asks == c->asks &&
+                     (of_all || same_peer(c, other));
         if (alike && other != c && ++n >= most)
             turn_away(other, why);
     }
@@ -153,7 +154,6 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
     memcpy(c->proxy, hello->name, sizeof(c->proxy));
     sc_board_sender_begin(&c->sender, c->holder->board);
     snprintf(c->name, sizeof(c->name), "%.63s (%.80s)", hello->name, address);
-    make_room(c, SC_HOLDER_EACH, false, SC_REFUSAL_DISPLACED);
     return SC_OK;
 }
 
@@ -178,18 +178,20 @@ static enum sc_status on_tally(void *arg, const struct sc_link_tally *tally)
     return SC_OK;
 }
 
-/* A proxy tells of its stream at once; who only pulls comes and goes all the time. */
-static void say_connected(struct connection *c)
+/* Who has greeted is in. Who only pulls says so with its greeting; it comes and goes all the time, which the log is not told. */
+static void let_in(struct connection *c)
 {
-    if (!c->told)
+    if (c->proxy[0] == '\0' || c->is_in)
+        return;
+    c->is_in = true;
+    make_room(c, SC_HOLDER_EACH, false, SC_REFUSAL_DISPLACED);
+    if (!c->asks)
         sc_log(&c->holder->options.store.log, SC_LOG_INFO, "the proxy %s is connected", c->name);
-    c->told = true;
 }
 
 static enum sc_status on_stream(void *arg, const struct sc_link_stream *stream)
 {
     struct connection *c = arg;
-    say_connected(c);
     enum sc_refusal why = sc_lane_store_stream(c->holder->store, c->proxy, stream);
     if (why != SC_REFUSAL_NONE)
         note(c->holder, why, c->name);
@@ -219,9 +221,12 @@ static enum sc_status on_state(void *arg, const struct sc_hearsay_head *state, c
 static enum sc_status on_ask(void *arg, const struct sc_link_ask *ask)
 {
     struct connection *c = arg;
+    c->asks = true;
+    if (ask->what == SC_ASK_NOTHING)
+        return SC_OK;
     if (c->asked)
         return SC_MALFORMED;
-    c->asks = c->asked = true;
+    c->asked = true;
     return sc_lender_ask(c->holder->lender, c->number, ask) ? SC_OK : SC_NOMEM;
 }
 
@@ -294,7 +299,7 @@ static void not_understood(struct connection *c, const struct sc_error *err)
 
 static void disconnected(struct connection *c)
 {
-    if (c->told)
+    if (c->is_in && !c->asks)
         sc_log(&c->holder->options.store.log, SC_LOG_INFO, "%s is disconnected", c->name);
     close_connection(c);
 }
@@ -321,6 +326,7 @@ static void on_readable(struct bufferevent *io, void *arg)
         not_understood(c, &err);
         return;
     }
+    let_in(c);
     weigh(c);
     relieve(h);
 }

@@ -23,7 +23,7 @@
 #define SC_HOLDER_GREETING_MS    5000u
 #define SC_HOLDER_UNGREETED      64u
 #define SC_HOLDER_UNGREETED_EACH 8u
-#define SC_HOLDER_EACH           3u /* its proxy's, one that pulls, and a newer one of either */
+#define SC_HOLDER_EACH           2u /* of its proxy; and of what pulls there */
 #define SC_HOLDER_STEP           65536u
 #define SC_HOLDER_STEP_MS        30000u
 #define SC_HOLDER_TAKING_MS      10000u /* that one who pulls may take nothing of what is sent */
