@@ -26,7 +26,7 @@
 #define LOSS_MS         300000u /* all windows of a store are looked at */
 #define MOST_TIMEOUT_MS 600000u
 
-enum { EXIT_DAMAGED = 3, EXIT_UNREADABLE = 1 };
+enum { EXIT_DAMAGED = SC_ADMIN_EXIT_DAMAGED, EXIT_UNREADABLE = SC_ADMIN_EXIT_UNREADABLE };
 
 /* A line of the text is a line here. */
 /* clang-format off */
@@ -35,7 +35,8 @@ static const char usage[] =
     "       sc-admin status --cluster[=FILE] [--json] [--windows N] [--ssh COMMAND] [--timeout TIME]\n"
     "       sc-admin ping [--accepts] [--timeout TIME] [STORE]\n"
     "       sc-admin verify STORE\n"
-    "       sc-admin repair STORE\n"
+    "       sc-admin repair [--cluster] STORE\n"
+    "       sc-admin heal [--dry-run] [STORE]\n"
     "       sc-admin expire [--dry-run] [--age TIME] [--bytes SIZE] [-c FILE] [STORE]\n"
     "       sc-admin accept-loss [--undo] [--dry-run] [--force] --all|--stream HEX STORE...\n"
     "       sc-admin accept-loss [--undo] [--dry-run] [--force] --all|--stream HEX --cluster[=FILE] [--ssh COMMAND]\n"
@@ -47,6 +48,8 @@ static const char usage[] =
     "  ping     nothing, and exit 0, when the running collector answers; else exit 1\n"
     "  verify   read all of a store or of one segment; exit 0 whole, 3 damaged, 1 unreadable\n"
     "  repair   write the whole row groups of damaged segments anew; the old file is kept as .damaged\n"
+    "  heal     what this node ought to hold and other members do is pulled at once, not only when it is quiet, and\n"
+    "           waited for; exit 3 when something lacks still\n"
     "  expire   delete the oldest windows that retention does not keep\n"
     "  accept-loss  what the stores lack by the tallies of the proxies, and will not get any more, is recorded\n"
     "           in each of them as lost: answers are complete without it, and say how much it is. The stores of all\n"
@@ -60,13 +63,14 @@ static const char usage[] =
     "      --renew        certs: make those of all members anew, under the same authority\n"
     "      --cluster[=FILE]  status: of all members of the membership file, asked by ssh, and how many copies there\n"
     "                     are of what recent windows hold; accept-loss: what all subcollectors lack together, recorded\n"
-    "                     in each; certs: for these members. The default is the file of the configuration\n"
+    "                     in each; certs: for these members. The default is the file of the configuration. repair\n"
+    "                     takes none: the running collector pulls what went from other members, and that is waited for\n"
     "      --windows N    status: how many windows to look at (default 12); without --cluster, adds to the JSON\n"
     "                     which batches the store holds of them\n"
     "      --ssh COMMAND  status, accept-loss: the program that reaches a node, with options of its own (default: SC_SSH of\n"
     "                     the environment, else ssh)\n"
     "      --timeout TIME  status, accept-loss: how long to wait for the members (default 10s, 5m); ping: for the answer (1s)\n"
-    "      --dry-run      expire, accept-loss: only say what would be done\n"
+    "      --dry-run      expire, accept-loss, heal: only say what would be done\n"
     "      --all          accept-loss: of all streams\n"
     "      --stream HEX   accept-loss: of this one; see --dry-run --all\n"
     "      --undo         accept-loss: takes back what was accepted\n"
@@ -527,7 +531,22 @@ static void print_report(const struct sc_verify_report *r)
     putchar('\n');
 }
 
-static int run_check(const struct sc_config *config, bool repair)
+/* A store of a cluster: what was in the row groups that went has a copy less now. */
+static int follow_repair(const struct sc_config *config, bool heal)
+{
+    char streams[4096 + 16];
+    if (heal)
+        return sc_admin_heal(config, false);
+    snprintf(streams, sizeof(streams), "%s/.streams", config->store);
+    if (access(streams, F_OK) != 0)
+        return EXIT_SUCCESS;
+    puts("what was damaged has a copy less now: the collector of this store pulls it from other members "
+         "while it runs;\n"
+         "repair --cluster waits for that, status --cluster says what has one copy");
+    return EXIT_DAMAGED;
+}
+
+static int run_check(const struct sc_config *config, bool repair, bool heal)
 {
     struct sc_verify_report report = {0};
     struct sc_error err;
@@ -536,6 +555,8 @@ static int run_check(const struct sc_config *config, bool repair)
     if (status != SC_OK && status != SC_DAMAGED)
         return fail(EXIT_UNREADABLE, err.message);
     print_report(&report);
+    if (status == SC_OK && (report.repaired_segments != 0 || heal))
+        return follow_repair(config, heal);
     return status == SC_OK ? EXIT_SUCCESS : EXIT_DAMAGED;
 }
 
@@ -590,9 +611,10 @@ static int run_certs(const struct arguments *args, const struct sc_config *confi
 
 /* ---- arguments ---- */
 
-enum command { STATUS, PING, VERIFY, REPAIR, EXPIRE, ACCEPT_LOSS, CERTS, COMMANDS };
-static const char *const command_names[COMMANDS] = {"status", "ping",        "verify", "repair",
-                                                    "expire", "accept-loss", "certs"};
+enum command { STATUS, PING, VERIFY, REPAIR, EXPIRE, HEAL, ACCEPT_LOSS, CERTS, COMMANDS };
+static const char *const command_names[COMMANDS] = {"status", "ping", "verify",      "repair",
+                                                    "expire", "heal", "accept-loss", "certs"};
+#define NAMES "status, ping, verify, repair, expire, heal, accept-loss"
 
 enum { TAKE_CLUSTER = SC_OPTION_LETTER, TAKE_STREAM };
 
@@ -667,7 +689,8 @@ static bool option_fits(const struct arguments *args, enum command command)
     bool asks = c->ssh != NULL || (c->timeout_ms != 0 && command != PING);
     if (asks && ((command != STATUS && command != ACCEPT_LOSS) || !args->of_cluster))
         return false;
-    if (args->of_cluster && command != STATUS && command != CERTS && command != ACCEPT_LOSS)
+    if (args->of_cluster && command != STATUS && command != CERTS && command != ACCEPT_LOSS &&
+        command != REPAIR)
         return false;
     if (c->windows != 0 && (command != STATUS || !(args->of_cluster || args->json)))
         return false;
@@ -676,7 +699,7 @@ static bool option_fits(const struct arguments *args, enum command command)
     return (!args->json || command == STATUS) && (!args->accepts || command == PING) &&
            (!args->renew || command == CERTS) && (args->retention_given == NULL || command == EXPIRE) &&
            (!of_loss || command == ACCEPT_LOSS) &&
-           (!args->dry_run || command == EXPIRE || command == ACCEPT_LOSS) &&
+           (!args->dry_run || command == EXPIRE || command == ACCEPT_LOSS || command == HEAL) &&
            (args->config == NULL || needs_config);
 }
 
@@ -704,14 +727,13 @@ static int parse(int argc, char **argv, struct arguments *args, enum command *co
     if (code >= 0)
         return code;
     if (optind == argc)
-        return fail_usage("a command is needed: status, ping, verify, repair, expire, accept-loss or certs");
+        return fail_usage("a command is needed: " NAMES " or certs");
     for (*command = STATUS; *command < COMMANDS; (*command)++) {
         if (strcmp(argv[optind], command_names[*command]) == 0)
             break;
     }
     if (*command == COMMANDS)
-        return fail_usage(
-            "unknown command; status, ping, verify, repair, expire, accept-loss and certs are known");
+        return fail_usage("unknown command; " NAMES " and certs are known");
     args->loss.stores = (const char *const *)argv + optind + 1;
     args->loss.store_count = (uint32_t)(argc - optind - 1);
     args->loss.dry_run = args->dry_run;
@@ -722,6 +744,10 @@ static int parse(int argc, char **argv, struct arguments *args, enum command *co
         return fail_usage("one store at a time");
     args->store = argc - optind == 2 && *command != ACCEPT_LOSS ? argv[optind + 1] : NULL;
     bool named = args->of_cluster && args->cluster.file == NULL; /* --cluster FILE */
+    if (named && *command == REPAIR)
+        return option_fits(args, *command) && args->store != NULL
+                   ? -1
+                   : fail_usage("which store? repair needs its path");
     if (named && *command == CERTS)
         return fail_usage("certs takes the membership file as --cluster=FILE, and one folder");
     if (named) {
@@ -756,8 +782,10 @@ int main(int argc, char **argv)
         code = run_accept_loss(&args, &config);
     else if (command == EXPIRE)
         code = run_expire(&args, &config);
+    else if (command == HEAL)
+        code = sc_admin_heal(&config, args.dry_run);
     else
-        code = run_check(&config, command == REPAIR);
+        code = run_check(&config, command == REPAIR, args.of_cluster);
     sc_config_free(&config);
     return code;
 }

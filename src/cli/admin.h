@@ -5,6 +5,8 @@
 
 #include "conf/config.h"
 
+enum { SC_ADMIN_EXIT_UNREADABLE = 1, SC_ADMIN_EXIT_DAMAGED = 3 };
+
 struct sc_admin_cluster {
     const char *file;        /* the membership file; NULL: that of the configuration */
     const char *config_file; /* as given to sc-admin, or NULL */
@@ -36,6 +38,9 @@ struct sc_admin_certs {
     const char *folder;
     bool renew; /* also those that are good for a while yet */
 };
+
+/* What the running subcollector lacks is pulled at once, and waited for; `dry_run`: only shown. */
+int sc_admin_heal(const struct sc_config *config, bool dry_run);
 
 int sc_admin_make_certs(const struct sc_admin_certs *what);
 

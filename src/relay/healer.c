@@ -45,6 +45,7 @@ struct sc_healer {
     uint64_t unsynced;
     uint64_t lacking_windows, lacking_batches; /* as this round knows so far */
     uint64_t pulled, passed_over;              /* row groups had, and not had, in this round */
+    bool was_hurried;                          /* when this round began */
     bool all_asked;                            /* in this round, of those that share a lane */
     bool all_told;                             /* the member's tallies are here, as far as it was asked */
 
@@ -537,6 +538,7 @@ static void begin_round(struct sc_healer *h)
     pthread_mutex_lock(&h->mutex);
     uint64_t age_ms = h->retention.age_s * 1000;
     h->stats.problem[0] = '\0';
+    h->was_hurried = h->stats.hurried;
     pthread_mutex_unlock(&h->mutex);
     h->from_ms = age_ms == 0 || age_ms > now ? 0 : now - age_ms;
     h->end_ms = now - SC_HEALER_SETTLE_MS;
@@ -580,7 +582,7 @@ static uint64_t end_round(struct sc_healer *h)
     since_ms = s->lacking_since_ms;
     s->rounds++;
     s->from[0] = '\0';
-    s->hurried = s->hurried && h->pulled != 0;
+    s->hurried = s->hurried && (h->pulled != 0 || !h->was_hurried);
     s->lacking_since_ms = whole ? 0 : since_ms;
     s->whole_ms = whole ? now : s->whole_ms;
     bool again = s->hurried || s->problem[0] != '\0' || h->pulled != 0;

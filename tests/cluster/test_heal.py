@@ -7,6 +7,7 @@ import itertools
 import json
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -168,7 +169,48 @@ def replaced_alone(folder):
     c.stop()
 
 
-def change_members(c, **states):
+def admin(*words):
+    return subprocess.run([str(kit.BUILD / "bin" / "sc-admin"), *map(str, words)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          check=False)
+
+
+def sealed(store):
+    return sorted(p for p in store.rglob("*.scs"))
+
+
+def repaired(folder):
+    """A bit flips in a file: repair takes the row group away, and others give it again."""
+    c = Case(folder, "repaired").start()
+    c.send_for(2 * WINDOW, c.cluster.nodes)
+    c.settled()
+    node = c.node(0)
+    kit.wait_for(lambda: sealed(node.store) and not list(node.store.rglob("*.sclive")))
+    for path in sealed(node.store):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0x10
+        path.write_bytes(content)
+    kit.check("heal: repaired: verify finds the damage", admin("verify", node.store).returncode == 3)
+    done = admin("repair", node.store)
+    kit.check("heal: repaired: repair says what is left to be done", done.returncode == 3 and "has a copy less now" in done.stdout, done)
+    done = admin("repair", "--cluster", node.store)
+    kit.check("heal: repaired: repair --cluster waits for what others give", done.returncode == 0 and "everything that ought to be here is" in done.stdout,
+              done)
+    done = admin("heal", node.store)
+    kit.check("heal: repaired: heal has nothing to do", done.returncode == 0 and done.stdout.startswith("0 batches"), done)
+    done = admin("heal", "--dry-run", node.store)
+    kit.check("heal: repaired: nothing lacks", done.returncode == 0 and "nothing lacked at" in done.stdout, done)
+    c.exact("all stores")
+    c.any_may_be_lost()
+    c.node(1).stop()
+    done = admin("heal", node.store)
+    kit.check("heal: repaired: who is away is named", done.returncode == 3 and "n2" in done.stdout, done)
+    node.stop()
+    done = admin("heal", node.store)
+    kit.check("heal: repaired: nobody heals without a collector", done.returncode == 1 and "no collector" in done.stderr, done)
+    c.stop()
+
+
+def change_members(c):
     """Another membership file for all that run."""
     c.version = getattr(c, "version", 1) + 1
     c.cluster.write_members(c.version, c.cluster.nodes)
@@ -246,7 +288,7 @@ def copies(folder):
 def main():
     only = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
-        for case in (away, wiped, replaced_alone, leaves, copies):
+        for case in (away, wiped, replaced_alone, repaired, leaves, copies):
             if not only or case.__name__ in only:
                 case(folder)
     raise SystemExit(kit.FAILED != 0)
