@@ -442,6 +442,16 @@ static struct sc_stock_open *open_file(struct sc_stock *s, const struct sc_stock
     return NULL;
 }
 
+/* As it stands in the file, and whole. */
+static enum sc_status read_whole(const struct sc_row_group *group, struct sc_buf *bytes, struct sc_error *err)
+{
+    struct sc_encoded_group whole;
+    SC_TRY(sc_row_group_bytes(group, bytes, err));
+    SC_TRY(sc_row_group_check(bytes->data, bytes->len, &whole, err));
+    sc_encoded_group_free(&whole);
+    return SC_OK;
+}
+
 static enum sc_status read_group(const struct sc_segment *segment, uint32_t index, struct sc_batch_head *head,
                                  struct sc_buf *bytes, struct sc_error *err)
 {
@@ -451,7 +461,7 @@ static enum sc_status read_group(const struct sc_segment *segment, uint32_t inde
         return sc_fail_nomem(err, "a row group");
     enum sc_status status = sc_row_group_open(&context, segment, index, &group, err);
     if (status == SC_OK)
-        status = sc_row_group_bytes(group, bytes, err);
+        status = read_whole(group, bytes, err);
     if (status == SC_OK)
         *head = (struct sc_batch_head){
             .id = {group->spans[0].stream, group->spans[0].sequence, group->spans[0].lane},
@@ -465,24 +475,37 @@ static enum sc_status read_group(const struct sc_segment *segment, uint32_t inde
     return status;
 }
 
+/* Of one file. SC_NOTFOUND: it is not in it, or the link takes no row group of that size. */
+static enum sc_status read_batch(struct sc_stock *s, const struct sc_stock_file *file, uint64_t stream,
+                                 uint64_t sequence, struct sc_batch_head *head, struct sc_buf *bytes,
+                                 struct sc_error *err)
+{
+    if (find_batch(file->list, file->count, stream, sequence) == NULL)
+        return SC_NOTFOUND;
+    struct sc_stock_open *open = open_file(s, file);
+    const struct sc_link_holds *at =
+        open == NULL ? NULL : find_batch(open->list, open->count, stream, sequence);
+    if (at == NULL)
+        return SC_NOTFOUND;
+    open->used = ++s->ticks;
+    return open->segment->groups[at->lane].length > SC_LINK_MAX_BATCH
+               ? SC_NOTFOUND
+               : read_group(open->segment, at->lane, head, bytes, err);
+}
+
+/* A batch may be held twice: what one file has damaged, another one may have whole. */
 enum sc_status sc_stock_group(struct sc_stock *s, uint32_t lane, const struct sc_window *window,
                               uint64_t stream, uint64_t sequence, struct sc_batch_head *head,
                               struct sc_buf *bytes, struct sc_error *err)
 {
     uint32_t files;
     const struct sc_stock_file *f = find_files(s, lane, window, &files);
+    enum sc_status worst = sc_fail(err, SC_NOTFOUND, "the batch is not here any more");
     for (uint32_t i = 0; i < files; i++) {
-        if (find_batch(f[i].list, f[i].count, stream, sequence) == NULL)
-            continue;
-        struct sc_stock_open *open = open_file(s, &f[i]);
-        const struct sc_link_holds *at =
-            open == NULL ? NULL : find_batch(open->list, open->count, stream, sequence);
-        if (at == NULL)
-            continue;
-        open->used = ++s->ticks;
-        if (open->segment->groups[at->lane].length > SC_LINK_MAX_BATCH)
-            continue;
-        return read_group(open->segment, at->lane, head, bytes, err);
+        enum sc_status status = read_batch(s, &f[i], stream, sequence, head, bytes, err);
+        if (status == SC_OK)
+            return SC_OK;
+        worst = status == SC_NOTFOUND ? worst : status;
     }
-    return sc_fail(err, SC_NOTFOUND, "the batch is not here any more");
+    return worst;
 }

@@ -58,7 +58,7 @@ uint64_t sc_stock_bytes(const struct sc_stock *stock);
 /* What is held of a lane and window, settled, malloc'ed. @return SC_OK, SC_NOMEM. */
 enum sc_status sc_stock_holds(const struct sc_stock *stock, uint32_t lane, const struct sc_window *window,
                               struct sc_link_holds **out, uint32_t *count);
-/* Reads the row group in which a batch lies. *head: as it is announced. @return SC_OK; SC_NOTFOUND: it is not here, or not any more;
+/* Reads a row group in which a batch lies, whole. *head: as it is announced. @return SC_OK; SC_NOTFOUND: it is not here, or not any more;
  * SC_IO, SC_DAMAGED, SC_NOMEM. */
 enum sc_status sc_stock_group(struct sc_stock *stock, uint32_t lane, const struct sc_window *window,
                               uint64_t stream, uint64_t sequence, struct sc_batch_head *head,
