@@ -55,16 +55,17 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
     return SC_OK;
 }
 
-static bool has_room(struct sc_asker *a)
+/* Whether this may be a part of the answer that is coming. */
+static bool is_awaited(struct sc_asker *a, enum sc_link_what what)
 {
     a->moved_ms = sc_clock_mono_ms();
-    return a->loan != NULL && a->loan->count < MOST_RECORDS;
+    return a->loan != NULL && !a->given && a->loan->ask.what == what && a->loan->count < MOST_RECORDS;
 }
 
 static enum sc_status on_digest(void *arg, const struct sc_link_digest *digest)
 {
     struct sc_asker *a = arg;
-    if (!has_room(a) || a->loan->holds != NULL || a->loan->told != NULL)
+    if (!is_awaited(a, SC_ASK_DIGESTS))
         return SC_MALFORMED;
     if (!sc_array_more(a->loan->digests, a->loan->count, 1))
         return SC_NOMEM;
@@ -75,7 +76,7 @@ static enum sc_status on_digest(void *arg, const struct sc_link_digest *digest)
 static enum sc_status on_holds(void *arg, const struct sc_link_holds *holds)
 {
     struct sc_asker *a = arg;
-    if (!has_room(a) || a->loan->digests != NULL || a->loan->told != NULL)
+    if (!is_awaited(a, SC_ASK_HOLDS))
         return SC_MALFORMED;
     if (!sc_array_more(a->loan->holds, a->loan->count, 1))
         return SC_NOMEM;
@@ -86,7 +87,7 @@ static enum sc_status on_holds(void *arg, const struct sc_link_holds *holds)
 static enum sc_status on_told(void *arg, const struct sc_link_told *told)
 {
     struct sc_asker *a = arg;
-    if (!has_room(a) || a->loan->digests != NULL || a->loan->holds != NULL)
+    if (!is_awaited(a, SC_ASK_TOLD))
         return SC_MALFORMED;
     if (!sc_array_more(a->loan->told, a->loan->count, 1))
         return SC_NOMEM;
@@ -97,7 +98,7 @@ static enum sc_status on_told(void *arg, const struct sc_link_told *told)
 static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, struct sc_buf *bytes)
 {
     struct sc_asker *a = arg;
-    if (!has_room(a) || a->loan->bytes != NULL)
+    if (!is_awaited(a, SC_ASK_GROUP) || a->loan->bytes != NULL)
         return SC_MALFORMED;
     a->loan->head = *head;
     a->loan->bytes = sc_shared_take(bytes);

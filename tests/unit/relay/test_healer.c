@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * A subcollector pulls what it lacks, over sockets: from members that hold it, and past such as say what is not so. Whatever they
+ * answer, its own store stays right, and what one does not give another one does.
+ */
+#include "store_kit.h"
+
+#include "base/clock.h"
+#include "relay/healer.h"
+#include "relay/holder.h"
+#include "relay/link_stream.h"
+#include "relay/stock.h"
+
+#include <event2/buffer.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+
+/* Batch i has the flows [i * ROWS, (i + 1) * ROWS), is of lane i % LANES, and of window i / (BATCHES / WINDOWS). */
+enum { MEMBERS = 3, LANES = 2, WINDOWS = 4, BATCHES = 80, ROWS = 20, LIMIT = BATCHES * ROWS, STREAM = 77 };
+
+#define WINDOW_MS UINT64_C(300000)
+#define FIRST_MS  UINT64_C(1699999800000)
+
+static const char *const names[MEMBERS] = {"alpha", "beta", "gamma"};
+
+static void nap(void)
+{
+    const struct timespec t = {.tv_nsec = 20000000};
+    nanosleep(&t, NULL);
+}
+
+/* ---- members ---- */
+
+static struct sc_member members[MEMBERS];
+
+/* All hold all lanes. */
+static struct sc_cluster cluster = {.version = 1, .replication = 3, .members = members, .count = MEMBERS};
+
+static int listen_to_any(uint16_t *port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, length), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &length), 0);
+    *port = ntohs(at.sin_port);
+    return fd;
+}
+
+/* Its port is taken, or was just now. */
+static void know_member(uint32_t i, uint16_t port)
+{
+    char text[64];
+    members[i] = (struct sc_member){.weight = 1, .subcollector = true, .lane = sc_cluster_lane(names[i])};
+    snprintf(members[i].name, sizeof(members[i].name), "%s", names[i]);
+    snprintf(text, sizeof(text), "tcp://127.0.0.1:%u", port);
+    assert_int_equal(sc_url_parse(text, &members[i].address, NULL), SC_OK);
+}
+
+/* ---- stores ---- */
+
+static void append(struct sc_store_writer *w, uint32_t number, uint32_t lane, uint64_t window_ms)
+{
+    struct sc_batch *batch = kit_batch((uint64_t)number * ROWS, ROWS, window_ms);
+    kit_span(batch, STREAM, number);
+    batch->spans[0].lane = lane;
+    assert_int_equal(sc_store_writer_append(w, batch, NULL), SC_OK);
+    sc_batch_free(batch);
+}
+
+static void lane_path(const char *store, uint32_t lane, uint32_t self, char *out, size_t size)
+{
+    char replicas[512];
+    snprintf(replicas, sizeof(replicas), "%s/" SC_REPLICA_FOLDER, store);
+    (void)mkdir(replicas, 0755);
+    if (lane == self)
+        snprintf(out, size, "%s", store);
+    else
+        snprintf(out, size, "%s/%s", replicas, names[lane]);
+}
+
+/* The batches from `first` on as far as `end`, each `step`-th; windows are sealed, but for every other lane's. */
+static void fill(const char *store, uint32_t self, uint64_t first_ms, uint32_t first, uint32_t end,
+                 uint32_t step)
+{
+    char path[600];
+    for (uint32_t lane = 0; lane < LANES; lane++) {
+        const struct sc_store_options options = {.lane = members[lane].lane, .window_s = 300};
+        lane_path(store, lane, self, path, sizeof(path));
+        struct sc_store_writer *w = sc_store_writer_open(path, &options, NULL);
+        assert_non_null(w);
+        for (uint32_t i = first; i < end; i += step) {
+            if (i % LANES == lane)
+                append(w, i, members[lane].lane, first_ms + i / (BATCHES / WINDOWS) * WINDOW_MS);
+        }
+        if (lane == 0)
+            assert_int_equal(sc_store_writer_seal(w, UINT64_MAX, NULL), SC_OK);
+        assert_int_equal(sc_store_writer_close(w, NULL), SC_OK);
+    }
+}
+
+/* Exactly the batches from `first` on are here, each once. */
+static void check_store(const char *path, uint32_t first, uint32_t end)
+{
+    struct sc_catalogue c = {.replicas = true};
+    struct kit_scan scan = {.limit = LIMIT, .seen = calloc(LIMIT + 1, sizeof(uint32_t))};
+    assert_non_null(scan.seen);
+    assert_int_equal(sc_catalogue_add(&c, path, NULL), SC_OK);
+    for (uint32_t i = 0; i < c.count; i++)
+        kit_scan_segment(&scan, c.files[i].path);
+    assert_int_equal(scan.damaged, 0);
+    for (uint32_t i = 0; i < LIMIT; i++)
+        assert_int_equal(scan.seen[i], i / ROWS >= first && i / ROWS < end);
+    kit_scan_free(&scan);
+    sc_catalogue_free(&c);
+}
+
+/* ---- a member that answers as it likes ---- */
+
+struct peer {
+    uint32_t member;
+    struct sc_stock stock;
+    /* What it does with a question: puts its answer into `w`. False: it ends the connection. */
+    bool (*answer)(struct peer *peer, const struct sc_link_ask *ask, struct sc_link_writer *w);
+    atomic_uint asked[4]; /* by what */
+    int listen_fd, fd;
+    struct sc_link_writer *writer;
+    bool ends;
+    atomic_bool stopping;
+    pthread_t thread;
+};
+
+static void put_given(struct sc_link_writer *w, const struct sc_link_ask *ask, uint8_t outcome)
+{
+    sc_link_put_given(w, &(struct sc_link_given){ask->what, outcome});
+}
+
+static void put_group(struct sc_link_writer *w, const struct sc_batch_head *head, const struct sc_buf *bytes)
+{
+    sc_link_put_announcement(w, head);
+    for (uint32_t done = 0, n; done < bytes->len; done += n) {
+        n = bytes->len - done < SC_LINK_PART ? (uint32_t)bytes->len - done : SC_LINK_PART;
+        sc_link_put_part_head(w, n);
+        sc_buf_append(&w->out, bytes->data + done, n);
+    }
+}
+
+static void put_digests(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
+{
+    struct sc_link_digest *list;
+    uint32_t count;
+    assert_int_equal(sc_stock_digests(&p->stock, ask->window_ms, ask->end_ms, &list, &count), SC_OK);
+    sc_link_put_digests(w, list, count);
+    free(list);
+}
+
+static void put_holds(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
+{
+    const struct sc_window window = {ask->window_ms, ask->window_s};
+    struct sc_link_holds *list;
+    uint32_t count;
+    assert_int_equal(sc_stock_holds(&p->stock, ask->lane, &window, &list, &count), SC_OK);
+    sc_link_put_holds(w, list, count);
+    free(list);
+}
+
+static enum sc_status take_group(struct peer *p, const struct sc_link_ask *ask, struct sc_batch_head *head,
+                                 struct sc_buf *bytes)
+{
+    const struct sc_window window = {ask->window_ms, ask->window_s};
+    return sc_stock_group(&p->stock, ask->lane, &window, ask->stream, ask->sequence, head, bytes, NULL);
+}
+
+static bool honest(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
+{
+    struct sc_batch_head head;
+    struct sc_buf bytes = {0};
+    uint8_t outcome = SC_GIVEN_ALL;
+    if (ask->what == SC_ASK_DIGESTS)
+        put_digests(p, ask, w);
+    else if (ask->what == SC_ASK_HOLDS)
+        put_holds(p, ask, w);
+    else if (take_group(p, ask, &head, &bytes) == SC_OK)
+        put_group(w, &head, &bytes);
+    else
+        outcome = SC_GIVEN_NONE;
+    sc_buf_free(&bytes);
+    put_given(w, ask, outcome);
+    return true;
+}
+
+static enum sc_status on_ask(void *arg, const struct sc_link_ask *ask)
+{
+    struct peer *p = arg;
+    assert_true(ask->what >= SC_ASK_DIGESTS && ask->what <= SC_ASK_GROUP);
+    atomic_fetch_add(&p->asked[ask->what], 1);
+    p->ends = !p->answer(p, ask, p->writer);
+    return p->ends ? SC_CANCELLED : SC_OK;
+}
+
+/* False: nobody reads it any more. */
+static bool send_all(const struct peer *p, struct sc_buf *out)
+{
+    for (size_t done = 0; done < out->len;) {
+        ssize_t n = send(p->fd, out->data + done, out->len - done, MSG_NOSIGNAL);
+        if (n <= 0 || atomic_load(&p->stopping))
+            return false;
+        done += (size_t)n;
+    }
+    sc_buf_clear(out);
+    return true;
+}
+
+static void greet(const struct peer *p, struct sc_link_writer *w)
+{
+    struct sc_link_hello hello = {.version = SC_LINK_VERSION, .lane = members[p->member].lane};
+    snprintf(hello.name, sizeof(hello.name), "%s", names[p->member]);
+    sc_link_put_hello(w, &hello);
+}
+
+static void talk(struct peer *p)
+{
+    struct sc_link_writer writer = {0};
+    struct sc_link_reader reader = {.ask = on_ask, .arg = p};
+    struct evbuffer *in = evbuffer_new();
+    struct pollfd readable = {.fd = p->fd, .events = POLLIN};
+    assert_non_null(in);
+    p->writer = &writer;
+    greet(p, &writer);
+    while (send_all(p, &writer.out) && !atomic_load(&p->stopping)) {
+        if (poll(&readable, 1, 20) == 0)
+            continue;
+        if (evbuffer_read(in, p->fd, -1) <= 0 || sc_link_drain(in, &reader, NULL) != SC_OK)
+            break;
+    }
+    evbuffer_free(in);
+    sc_link_reader_free(&reader);
+    sc_buf_free(&writer.out);
+}
+
+static void *run_peer(void *arg)
+{
+    struct peer *p = arg;
+    struct pollfd readable = {.fd = p->listen_fd, .events = POLLIN};
+    while (!atomic_load(&p->stopping)) {
+        if (poll(&readable, 1, 20) <= 0)
+            continue;
+        p->fd = accept(p->listen_fd, NULL, NULL);
+        talk(p);
+        close(p->fd);
+    }
+    return NULL;
+}
+
+static void open_peer(struct peer *p, uint32_t member, const char *store,
+                      bool (*answer)(struct peer *, const struct sc_link_ask *, struct sc_link_writer *))
+{
+    uint16_t port;
+    *p = (struct peer){.member = member, .stock.store = store, .answer = answer};
+    p->listen_fd = listen_to_any(&port);
+    know_member(member, port);
+}
+
+static void start_peer(struct peer *p)
+{
+    assert_int_equal(sc_stock_refresh(&p->stock, NULL), SC_OK);
+    assert_int_equal(pthread_create(&p->thread, NULL, run_peer, p), 0);
+}
+
+static void stop_peer(struct peer *p)
+{
+    atomic_store(&p->stopping, true);
+    assert_int_equal(pthread_join(p->thread, NULL), 0);
+    close(p->listen_fd);
+    sc_stock_free(&p->stock);
+}
+
+/* ---- a node that heals ---- */
+
+struct node {
+    char *path;
+    struct sc_lane_store *store;
+    struct sc_lender *lender;
+    struct sc_healer *healer;
+};
+
+static void nobody_asked(void *arg)
+{
+    (void)arg;
+}
+
+static void open_node(struct node *n, const struct sc_retention *retention)
+{
+    struct sc_error err = {0};
+    const struct sc_lane_store_options store = {
+        .store = n->path, .cluster = &cluster, .window_s = 300, .answered = nobody_asked};
+    if (sc_lane_store_start(&store, &n->store, &err) != SC_OK)
+        fail_msg("%s", err.message);
+    n->lender = sc_lender_start(n->path, nobody_asked, NULL, &err);
+    assert_non_null(n->lender);
+    const struct sc_healer_options how = {
+        .cluster = &cluster, .retention = *retention, .store = n->store, .lender = n->lender};
+    n->healer = sc_healer_start(&how, &err);
+    assert_non_null(n->healer);
+}
+
+static void stop_node(struct node *n)
+{
+    sc_healer_stop(n->healer);
+    sc_lender_stop(n->lender);
+    sc_lane_store_stop(n->store, NULL);
+}
+
+/* Hurries until it is so. */
+static struct sc_healer_stats heal_until(struct sc_healer *h, bool (*when)(const struct sc_healer_stats *))
+{
+    struct sc_healer_stats stats;
+    for (uint32_t tries = 0; tries < 3000; tries++) {
+        sc_healer_hurry(h);
+        nap();
+        sc_healer_get_stats(h, &stats);
+        if (when(&stats))
+            return stats;
+    }
+    fail_msg("after %llu rounds: %llu batches, %llu lack, %llu failed: %s", (unsigned long long)stats.rounds,
+             (unsigned long long)stats.batches, (unsigned long long)stats.lacking_batches,
+             (unsigned long long)stats.failed, stats.problem);
+    return stats;
+}
+
+static bool is_whole(const struct sc_healer_stats *s)
+{
+    return s->whole_ms != 0 && s->lacking_batches == 0;
+}
+
+static uint64_t rounds_before;
+
+static bool went_on(const struct sc_healer_stats *s)
+{
+    return s->rounds >= rounds_before + 3;
+}
+
+/* A few rounds more. */
+static struct sc_healer_stats heal_on(struct sc_healer *h)
+{
+    struct sc_healer_stats stats;
+    sc_healer_get_stats(h, &stats);
+    rounds_before = stats.rounds;
+    return heal_until(h, went_on);
+}
+
+/* ---- three members: this one lacks some, the first that it asks is what a test makes it, the last one is honest ---- */
+
+struct three {
+    char *stores[MEMBERS];
+    struct node node;
+    struct peer first, last;
+};
+
+static const struct sc_retention no_bounds;
+
+static void open_three(struct three *t, const struct sc_retention *retention, uint64_t first_ms,
+                       bool (*first)(struct peer *, const struct sc_link_ask *, struct sc_link_writer *),
+                       bool (*last)(struct peer *, const struct sc_link_ask *, struct sc_link_writer *))
+{
+    *t = (struct three){0};
+    for (uint32_t i = 0; i < MEMBERS; i++)
+        t->stores[i] = kit_folder();
+    know_member(0, 9);
+    open_peer(&t->first, 1, t->stores[1], first);
+    open_peer(&t->last, 2, t->stores[2], last);
+    fill(t->stores[0], 0, first_ms, 0, BATCHES, 7);
+    fill(t->stores[1], 1, first_ms, 0, BATCHES, 1);
+    fill(t->stores[2], 2, first_ms, 0, BATCHES, 1);
+    start_peer(&t->first);
+    start_peer(&t->last);
+    t->node.path = t->stores[0];
+    open_node(&t->node, retention);
+}
+
+static void close_three(struct three *t, uint32_t first, uint32_t end)
+{
+    stop_node(&t->node);
+    stop_peer(&t->first);
+    stop_peer(&t->last);
+    check_store(t->stores[0], first, end);
+    for (uint32_t i = 0; i < MEMBERS; i++)
+        kit_remove(t->stores[i]);
+}
+
+enum { LACKING = BATCHES - (BATCHES + 6) / 7 };
+
+static bool has_all(const struct sc_healer_stats *s)
+{
+    return s->batches >= LACKING;
+}
+
+/* What the first does not give, or not right, when it is asked for `what`, the last one does. @return the figures, some rounds later */
+static struct sc_healer_stats heal_past(bool (*first)(struct peer *, const struct sc_link_ask *,
+                                                      struct sc_link_writer *),
+                                        enum sc_link_what what)
+{
+    struct three t;
+    open_three(&t, &no_bounds, FIRST_MS, first, honest);
+    heal_until(t.node.healer, has_all);
+    struct sc_healer_stats stats = heal_on(t.node.healer);
+    assert_true(atomic_load(&t.first.asked[what]) != 0);
+    close_three(&t, 0, BATCHES);
+    return stats;
+}
+
+static void honest_members_are_enough(void **state)
+{
+    (void)state;
+    struct three t;
+    open_three(&t, &no_bounds, FIRST_MS, honest, honest);
+    struct sc_healer_stats stats = heal_until(t.node.healer, is_whole);
+    assert_int_equal(stats.batches, LACKING);
+    assert_int_equal(stats.failed, 0);
+    assert_int_equal(stats.lacking_since_ms, 0);
+    assert_string_equal(stats.problem, "");
+    uint32_t groups = atomic_load(&t.first.asked[SC_ASK_GROUP]);
+    assert_int_equal(stats.groups, groups);
+    assert_int_equal(atomic_load(&t.last.asked[SC_ASK_GROUP]), 0);
+    heal_on(t.node.healer); /* nothing is pulled twice */
+    assert_int_equal(atomic_load(&t.first.asked[SC_ASK_GROUP]), groups);
+    close_three(&t, 0, BATCHES);
+}
+
+/* ---- answers that are none ---- */
+
+/* Digests where batches were asked for, and the other way round. */
+static bool answers_something_else(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
+{
+    struct sc_link_ask other = *ask;
+    if (ask->what == SC_ASK_DIGESTS && atomic_load(&p->asked[SC_ASK_DIGESTS]) % 2 != 0)
+        return honest(p, ask, w);
+    const struct sc_link_holds interval = {ask->lane, ask->window_ms, ask->window_s, STREAM, 0, 9};
+    other.window_ms = 0;
+    other.end_ms = UINT64_MAX;
+    if (ask->what == SC_ASK_HOLDS)
+        put_digests(p, &other, w);
+    else
+        sc_link_put_holds(w, &interval, 1);
+    put_given(w, ask, SC_GIVEN_ALL);
+    return true;
+}
+
+static void answers_to_other_questions(void **state)
+{
+    (void)state;
+    heal_past(answers_something_else, SC_ASK_HOLDS);
+}
+
+UNIT(test_healer)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(honest_members_are_enough),
+        cmocka_unit_test(answers_to_other_questions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
