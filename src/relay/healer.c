@@ -16,7 +16,8 @@
 #define AGAIN_MOST_MS  600000u
 #define TIGHT_MS       100u
 #define TOLD_MS        4u  /* for each record of tallies: a node takes so many new ones a second of a proxy */
-#define ROOM_PERCENT   95u /* of retention's bytes: what is beyond would only be deleted again */
+#define MOST_VAIN      1000u /* questions in a row, of a window: the rest of it waits for others */
+#define ROOM_PERCENT   95u   /* of retention's bytes: what is beyond would only be deleted again */
 
 /* Of a member, by its place in the list. */
 struct partner {
@@ -46,6 +47,7 @@ struct sc_healer {
     uint64_t lacking_windows, lacking_batches; /* as this round knows so far */
     uint64_t pulled, passed_over;              /* row groups had, and not had, in this round */
     bool was_hurried;                          /* when this round began */
+    uint32_t vain;                             /* not had, since the last one that was */
     bool all_asked;                            /* in this round, of those that share a lane */
     bool all_told;                             /* the member's tallies are here, as far as it was asked */
 
@@ -309,16 +311,24 @@ static enum sc_status sync_all(struct sc_healer *h, struct sc_error *err)
     return sc_fail(err, SC_IO, "the own store did not take %u row groups", failed);
 }
 
+/* The lane store looks at the head again, and would refuse it. */
+static bool is_of_window(const struct sc_batch_head *head, const struct sc_encoded_group *group,
+                         const struct sc_link_digest *d)
+{
+    return head->id.lane == d->lane && head->window_ms == d->window_ms && head->window_s == d->window_s &&
+           head->id.stream == group->span.stream && head->id.sequence == group->span.sequence &&
+           head->records == group->ref.rows && head->record_kind == group->ref.record_kind;
+}
+
 /* Takes the batches of a row group out of what lacks. Only what is whole, and of this lane and window, may be. */
 static enum sc_status check_group(const struct sc_loan *loan, const struct sc_link_digest *d,
                                   struct sc_link_holds **lacking, uint32_t *count, uint64_t *batches,
                                   struct sc_error *err)
 {
-    const struct sc_batch_head *head = &loan->head;
     struct sc_encoded_group group;
     SC_TRY(sc_row_group_check(loan->bytes->bytes, loan->bytes->size, &group, err));
     struct sc_link_holds *held = malloc(group.span_count * sizeof(*held));
-    bool good = head->id.lane == d->lane && head->window_ms == d->window_ms && head->window_s == d->window_s;
+    bool good = is_of_window(&loan->head, &group, d);
     for (uint32_t i = 0; held != NULL && i < group.span_count; i++) {
         const struct sc_span span = sc_encoded_group_span(&group, i);
         good = good && span.lane == d->lane;
@@ -357,6 +367,7 @@ static void pass_over(struct sc_healer *h, struct sc_link_holds **lacking, uint3
     struct sc_link_holds *first = &(*lacking)[0];
     add_failed(h, 1, why);
     h->passed_over++;
+    h->vain++;
     h->lacking_batches++; /* it lacks still */
     if (first->first++ == first->last)
         memmove(first, first + 1, --*count * sizeof(*first));
@@ -377,6 +388,7 @@ static enum sc_status pull_group(struct sc_healer *h, const struct sc_link_diges
         pass_over(h, lacking, count, damage.message);
     } else {
         status = store_group(h, loan, err);
+        h->vain = 0;
         add_pulled(h, batches, loan->bytes->size);
         give_way(h, loan->bytes->size);
     }
@@ -394,7 +406,8 @@ static enum sc_status pull_window(struct sc_healer *h, const struct sc_link_dige
     enum sc_status status = SC_OK;
     add_lacking(h, 0, (int64_t)(sc_holds_batches(lacking, count) - told));
     *lacked = *lacked || count != 0;
-    while (status == SC_OK && count != 0) {
+    h->vain = 0;
+    while (status == SC_OK && count != 0 && h->vain < MOST_VAIN) {
         uint64_t before = sc_holds_batches(lacking, count);
         status = !has_room(h) ? sc_fail(err, SC_FULL, "there is no room for what lacks here")
                               : pull_group(h, d, &lacking, &count, err);

@@ -6,6 +6,7 @@
 #include "store_kit.h"
 
 #include "base/clock.h"
+#include "relay/asker.h"
 #include "relay/healer.h"
 #include "relay/holder.h"
 #include "relay/link_stream.h"
@@ -119,6 +120,21 @@ static void check_store(const char *path, uint32_t first, uint32_t end)
         assert_int_equal(scan.seen[i], i / ROWS >= first && i / ROWS < end);
     kit_scan_free(&scan);
     sc_catalogue_free(&c);
+}
+
+/* The same batches of the same lanes and windows. */
+static void assert_same_holdings(const char *one, const char *other)
+{
+    struct sc_stock stocks[2] = {{.store = one}, {.store = other}};
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(sc_stock_refresh(&stocks[i], NULL), SC_OK);
+        assert_int_equal(stocks[i].unreadable, 0);
+    }
+    assert_int_equal(stocks[0].digest_count, stocks[1].digest_count);
+    assert_true(sc_digests_hash(stocks[0].digests, stocks[0].digest_count) ==
+                sc_digests_hash(stocks[1].digests, stocks[1].digest_count));
+    for (uint32_t i = 0; i < 2; i++)
+        sc_stock_free(&stocks[i]);
 }
 
 /* ---- a member that answers as it likes ---- */
@@ -390,6 +406,8 @@ static void close_three(struct three *t, uint32_t first, uint32_t end)
     stop_peer(&t->first);
     stop_peer(&t->last);
     check_store(t->stores[0], first, end);
+    if (first == 0 && end == BATCHES)
+        assert_same_holdings(t->stores[0], t->stores[2]);
     for (uint32_t i = 0; i < MEMBERS; i++)
         kit_remove(t->stores[i]);
 }
@@ -406,7 +424,7 @@ static struct sc_healer_stats heal_past(bool (*first)(struct peer *, const struc
                                                       struct sc_link_writer *),
                                         enum sc_link_what what)
 {
-    struct three t;
+    static struct three t; /* threads outlive a test that fails */
     open_three(&t, &no_bounds, FIRST_MS, first, honest);
     heal_until(t.node.healer, has_all);
     struct sc_healer_stats stats = heal_on(t.node.healer);
@@ -418,7 +436,7 @@ static struct sc_healer_stats heal_past(bool (*first)(struct peer *, const struc
 static void honest_members_are_enough(void **state)
 {
     (void)state;
-    struct three t;
+    static struct three t; /* threads outlive a test that fails */
     open_three(&t, &no_bounds, FIRST_MS, honest, honest);
     struct sc_healer_stats stats = heal_until(t.node.healer, is_whole);
     assert_int_equal(stats.batches, LACKING);
@@ -458,11 +476,222 @@ static void answers_to_other_questions(void **state)
     heal_past(answers_something_else, SC_ASK_HOLDS);
 }
 
+/* ---- row groups that are not what was asked for ---- */
+
+static const uint64_t other_windows[2] = {WINDOW_MS, -WINDOW_MS};
+
+/* The row group of the batch in the same place of another window, or of another lane. */
+static void take_other(struct peer *p, const struct sc_link_ask *ask, bool lane, struct sc_batch_head *head,
+                       struct sc_buf *bytes)
+{
+    struct sc_link_ask other = *ask;
+    const uint64_t a_window = BATCHES / WINDOWS;
+    bool last = ask->sequence >= BATCHES - a_window;
+    other.lane = !lane ? ask->lane : members[ask->lane == members[0].lane ? 1 : 0].lane;
+    other.sequence = lane ? ask->sequence ^ 1 : ask->sequence + (last ? -a_window : a_window);
+    other.window_ms += lane ? 0 : other_windows[last];
+    assert_int_equal(take_group(p, &other, head, bytes), SC_OK);
+}
+
+enum wrong {
+    DAMAGED_BYTES,
+    CUT,
+    OTHER_WINDOW,
+    OTHER_WINDOW_AS_ASKED,
+    OTHER_LANE,
+    OTHER_LANE_AS_ASKED,
+    MORE_RECORDS,
+    OTHER_SEQUENCE,
+    OTHER_STREAM,
+    OTHER_KIND,
+    NOT_GIVEN,
+    WRONGS
+};
+
+static void make_wrong(struct peer *p, const struct sc_link_ask *ask, enum wrong wrong,
+                       struct sc_batch_head *head, struct sc_buf *bytes)
+{
+    if (wrong >= OTHER_WINDOW && wrong <= OTHER_LANE_AS_ASKED)
+        take_other(p, ask, wrong >= OTHER_LANE, head, bytes);
+    else
+        assert_int_equal(take_group(p, ask, head, bytes), SC_OK);
+    bytes->data[bytes->len / 2] ^= wrong == DAMAGED_BYTES;
+    bytes->len -= wrong == CUT ? 8 : 0;
+    head->size = (uint32_t)bytes->len;
+    head->window_ms = wrong == OTHER_WINDOW_AS_ASKED ? ask->window_ms : head->window_ms;
+    head->id.lane = wrong == OTHER_LANE_AS_ASKED ? ask->lane : head->id.lane;
+    head->records += wrong == MORE_RECORDS;
+    head->id.sequence += wrong == OTHER_SEQUENCE;
+    head->id.stream += wrong == OTHER_STREAM;
+    head->record_kind = wrong == OTHER_KIND ? SC_RECORDS_OPTIONS : head->record_kind;
+    head->hash = sc_link_hash(bytes->data, bytes->len);
+}
+
+static bool gives_others(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
+{
+    struct sc_batch_head head;
+    struct sc_buf bytes = {0};
+    if (ask->what != SC_ASK_GROUP)
+        return honest(p, ask, w);
+    enum wrong wrong = (enum wrong)(atomic_load(&p->asked[SC_ASK_GROUP]) % WRONGS);
+    if (wrong != NOT_GIVEN) {
+        make_wrong(p, ask, wrong, &head, &bytes);
+        put_group(w, &head, &bytes);
+    }
+    put_given(w, ask, wrong == NOT_GIVEN ? SC_GIVEN_NONE : SC_GIVEN_ALL);
+    sc_buf_free(&bytes);
+    return true;
+}
+
+/* Each of the batches that lack is asked for once in a visit: none of the row groups is taken, and the visit goes on. */
+static void row_groups_that_were_not_asked_for(void **state)
+{
+    (void)state;
+    static struct three t; /* threads outlive a test that fails */
+    open_three(&t, &no_bounds, FIRST_MS, gives_others, honest);
+    struct sc_healer_stats stats = heal_until(t.node.healer, has_all);
+    assert_int_equal(stats.batches, LACKING); /* all from the last */
+    assert_int_equal(atomic_load(&t.first.asked[SC_ASK_GROUP]), LACKING);
+    assert_int_equal(stats.failed, LACKING);
+    close_three(&t, 0, BATCHES);
+}
+
+/* ---- ends and silence ---- */
+
+static bool closes_at_groups(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
+{
+    return ask->what != SC_ASK_GROUP && honest(p, ask, w);
+}
+
+/* With half of its answer sent. */
+static bool closes_in_an_answer(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
+{
+    size_t before = w->out.len;
+    (void)honest(p, ask, w);
+    w->out.len = before + (w->out.len - before) / 2;
+    (void)send_all(p, &w->out);
+    return false;
+}
+
+static bool cannot_read(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
+{
+    (void)p;
+    put_given(w, ask, SC_GIVEN_FAILED);
+    return true;
+}
+
+static void members_that_close(void **state)
+{
+    (void)state;
+    heal_past(closes_at_groups, SC_ASK_GROUP);
+    heal_past(closes_in_an_answer, SC_ASK_DIGESTS);
+    heal_past(cannot_read, SC_ASK_DIGESTS);
+}
+
+static bool says_nothing(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
+{
+    (void)p;
+    (void)ask;
+    (void)w;
+    return true;
+}
+
+/* One that beats still would have more time (SC_ASKER_STILL_MS). Who stops meanwhile need not wait. */
+static void a_member_that_says_nothing(void **state)
+{
+    (void)state;
+    static struct three t; /* threads outlive a test that fails */
+    uint64_t begun = sc_clock_mono_ms();
+    open_three(&t, &no_bounds, FIRST_MS, says_nothing, honest);
+    heal_until(t.node.healer, has_all);
+    assert_true(sc_clock_mono_ms() >= begun + SC_ASKER_SILENT_MS);
+    uint32_t asked = atomic_load(&t.first.asked[SC_ASK_DIGESTS]);
+    while (atomic_load(&t.first.asked[SC_ASK_DIGESTS]) == asked) {
+        sc_healer_hurry(t.node.healer);
+        nap();
+    }
+    begun = sc_clock_mono_ms();
+    close_three(&t, 0, BATCHES);
+    assert_true(sc_clock_mono_ms() < begun + SC_ASKER_SILENT_MS);
+}
+
+/* ---- more than can be ---- */
+
+/* Of each window it tells of more batches than there will ever be. */
+static bool boasts(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
+{
+    const struct sc_link_holds boast = {ask->lane,
+                                        ask->window_ms,
+                                        ask->window_s,
+                                        STREAM + 1,
+                                        0,
+                                        ask->lane == members[0].lane ? UINT64_MAX : UINT64_MAX / 8};
+    if (ask->what == SC_ASK_HOLDS)
+        sc_link_put_holds(w, &boast, 1);
+    if (ask->what == SC_ASK_DIGESTS)
+        return honest(p, ask, w);
+    put_given(w, ask, ask->what == SC_ASK_HOLDS ? SC_GIVEN_ALL : SC_GIVEN_NONE);
+    return true;
+}
+
+static void a_member_that_tells_of_batches_and_has_none(void **state)
+{
+    (void)state;
+    static struct three t; /* threads outlive a test that fails */
+    open_three(&t, &no_bounds, FIRST_MS, boasts, honest);
+    heal_until(t.node.healer, has_all);
+    close_three(&t, 0, BATCHES);
+}
+
+static atomic_ullong endless_records;
+
+/* Until it is read no more. */
+static bool goes_on_without_end(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
+{
+    enum { EACH = 1000 };
+    static struct sc_link_digest digests[EACH];
+    static struct sc_link_holds holds[EACH];
+    if (ask->what == SC_ASK_DIGESTS && atomic_load(&p->asked[SC_ASK_DIGESTS]) % 2 != 0)
+        return honest(p, ask, w);
+    for (uint32_t i = 0; i < EACH; i++) {
+        digests[i] = (struct sc_link_digest){members[0].lane, i, 300, 1, 1};
+        holds[i] = (struct sc_link_holds){ask->lane, ask->window_ms, ask->window_s, i, 0, 0};
+    }
+    do {
+        if (ask->what == SC_ASK_DIGESTS)
+            sc_link_put_digests(w, digests, EACH);
+        else
+            sc_link_put_holds(w, holds, EACH);
+        atomic_fetch_add(&endless_records, EACH);
+    } while (send_all(p, &w->out));
+    return false;
+}
+
+static void an_answer_without_end(void **state)
+{
+    (void)state;
+    enum { MOST = 4 << 20, IN_SOCKETS = 1 << 20 };
+    static struct three t; /* threads outlive a test that fails */
+    atomic_store(&endless_records, 0);
+    open_three(&t, &no_bounds, FIRST_MS, goes_on_without_end, honest);
+    heal_until(t.node.healer, has_all);
+    assert_true(atomic_load(&endless_records) >= MOST);
+    assert_true(atomic_load(&endless_records) <
+                (MOST + IN_SOCKETS) * (uint64_t)(atomic_load(&t.first.asked[SC_ASK_HOLDS]) +
+                                                 atomic_load(&t.first.asked[SC_ASK_DIGESTS])));
+    close_three(&t, 0, BATCHES);
+}
+
 UNIT(test_healer)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(honest_members_are_enough),
         cmocka_unit_test(answers_to_other_questions),
+        cmocka_unit_test(row_groups_that_were_not_asked_for),
+        cmocka_unit_test(members_that_close),
+        cmocka_unit_test(a_member_that_says_nothing),
+        cmocka_unit_test(a_member_that_tells_of_batches_and_has_none),
+        cmocka_unit_test(an_answer_without_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
