@@ -38,10 +38,10 @@ struct sc_healer {
     struct partner *partners;
     uint32_t turn; /* of those who share no lane */
     struct sc_asker *asker;
-    uint64_t from_ms, end_ms; /* of the windows of this round */
-    uint64_t horizon_ms;      /* the node's own */
-    uint64_t own_hash, held_bytes;
-    struct sc_link_digest *own; /* what is here, by lane and window */
+    uint64_t from_ms, end_ms;                   /* of the windows of this round */
+    uint64_t horizon_ms;                        /* the node's own */
+    uint64_t own_hash, held_bytes, older_bytes; /* of all windows; of those before the one that is pulled */
+    struct sc_link_digest *own;                 /* what is here, by lane and window */
     uint32_t own_count;
     uint64_t unsynced;
     uint64_t lacking_windows, lacking_batches; /* as this round knows so far */
@@ -268,6 +268,7 @@ static enum sc_status find_lacking(struct sc_healer *h, const struct sc_link_dig
     theirs->holds = NULL;
     bool good = own != NULL && own->outcome == SC_GIVEN_ALL && theirs->outcome == SC_GIVEN_ALL &&
                 sc_holds_without(out, count, own->holds, own->count) == SC_OK;
+    h->older_bytes = good ? own->held_bytes : 0;
     sc_loan_free(theirs);
     sc_loan_free(own);
     if (good)
@@ -280,13 +281,14 @@ static enum sc_status find_lacking(struct sc_healer *h, const struct sc_link_dig
 
 /* ---- pulling ---- */
 
-/* False: there is none for more. */
+/* False: there is none for more. Retention by size deletes what is older first. */
 static bool has_room(struct sc_healer *h)
 {
     struct sc_lane_store_stats stats;
+    uint64_t held = h->held_bytes > h->older_bytes ? h->held_bytes - h->older_bytes : 0;
     sc_lane_store_get_stats(h->store, &stats);
     pthread_mutex_lock(&h->mutex);
-    uint64_t most = h->retention.bytes / 100 * ROOM_PERCENT, held = h->held_bytes;
+    uint64_t most = h->retention.bytes / 100 * ROOM_PERCENT;
     pthread_mutex_unlock(&h->mutex);
     return !stats.full && (most == 0 || held < most);
 }

@@ -77,7 +77,7 @@ static uint8_t give_digests(struct sc_lender *l, struct sc_loan *loan)
     if (sc_stock_digests(&l->stock, ask->window_ms, ask->end_ms, &loan->digests, &loan->count) != SC_OK)
         return SC_GIVEN_FAILED;
     loan->hash = sc_digests_hash(loan->digests, loan->count);
-    loan->held_bytes = sc_stock_bytes(&l->stock);
+    loan->held_bytes = sc_stock_bytes(&l->stock, UINT64_MAX);
     if (ask->hash != loan->hash)
         return SC_GIVEN_ALL;
     loan->count = 0;
@@ -89,6 +89,7 @@ static uint8_t give_holds(struct sc_lender *l, struct sc_loan *loan)
     const struct sc_window window = {loan->ask.window_ms, loan->ask.window_s};
     if (sc_stock_holds(&l->stock, loan->ask.lane, &window, &loan->holds, &loan->count) != SC_OK)
         return SC_GIVEN_FAILED;
+    loan->held_bytes = sc_stock_bytes(&l->stock, window.begin_ms);
     return SC_GIVEN_ALL;
 }
 

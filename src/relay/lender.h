@@ -24,7 +24,7 @@ struct sc_loan {
     struct sc_link_told *told;
     uint32_t count;      /* of one of the three */
     uint64_t hash;       /* of the digests; for those who ask here, as is: */
-    uint64_t held_bytes; /* of all files */
+    uint64_t held_bytes; /* of all files; beside `holds`, of those of earlier windows */
     struct sc_batch_head head;
     struct sc_shared *bytes; /* of a row group; else NULL */
 };

@@ -375,11 +375,11 @@ uint64_t sc_digests_hash(const struct sc_link_digest *list, uint32_t count)
     return hash;
 }
 
-uint64_t sc_stock_bytes(const struct sc_stock *s)
+uint64_t sc_stock_bytes(const struct sc_stock *s, uint64_t before_ms)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < s->count; i++)
-        bytes += s->files[i].bytes == UNREAD ? 0 : s->files[i].bytes;
+        bytes += s->files[i].bytes == UNREAD || s->files[i].window_ms >= before_ms ? 0 : s->files[i].bytes;
     return bytes;
 }
 

@@ -381,7 +381,13 @@ struct three {
 
 static const struct sc_retention no_bounds;
 
+/* What is here; else each seventh batch. */
+struct range {
+    uint32_t first, end;
+};
+
 static void open_three(struct three *t, const struct sc_retention *retention, uint64_t first_ms,
+                       const struct range *own,
                        bool (*first)(struct peer *, const struct sc_link_ask *, struct sc_link_writer *),
                        bool (*last)(struct peer *, const struct sc_link_ask *, struct sc_link_writer *))
 {
@@ -391,7 +397,10 @@ static void open_three(struct three *t, const struct sc_retention *retention, ui
     know_member(0, 9);
     open_peer(&t->first, 1, t->stores[1], first);
     open_peer(&t->last, 2, t->stores[2], last);
-    fill(t->stores[0], 0, first_ms, 0, BATCHES, 7);
+    if (own == NULL)
+        fill(t->stores[0], 0, first_ms, 0, BATCHES, 7);
+    else
+        fill(t->stores[0], 0, first_ms, own->first, own->end, 1);
     fill(t->stores[1], 1, first_ms, 0, BATCHES, 1);
     fill(t->stores[2], 2, first_ms, 0, BATCHES, 1);
     start_peer(&t->first);
@@ -425,7 +434,7 @@ static struct sc_healer_stats heal_past(bool (*first)(struct peer *, const struc
                                         enum sc_link_what what)
 {
     static struct three t; /* threads outlive a test that fails */
-    open_three(&t, &no_bounds, FIRST_MS, first, honest);
+    open_three(&t, &no_bounds, FIRST_MS, NULL, first, honest);
     heal_until(t.node.healer, has_all);
     struct sc_healer_stats stats = heal_on(t.node.healer);
     assert_true(atomic_load(&t.first.asked[what]) != 0);
@@ -437,7 +446,7 @@ static void honest_members_are_enough(void **state)
 {
     (void)state;
     static struct three t; /* threads outlive a test that fails */
-    open_three(&t, &no_bounds, FIRST_MS, honest, honest);
+    open_three(&t, &no_bounds, FIRST_MS, NULL, honest, honest);
     struct sc_healer_stats stats = heal_until(t.node.healer, is_whole);
     assert_int_equal(stats.batches, LACKING);
     assert_int_equal(stats.failed, 0);
@@ -548,7 +557,7 @@ static void row_groups_that_were_not_asked_for(void **state)
 {
     (void)state;
     static struct three t; /* threads outlive a test that fails */
-    open_three(&t, &no_bounds, FIRST_MS, gives_others, honest);
+    open_three(&t, &no_bounds, FIRST_MS, NULL, gives_others, honest);
     struct sc_healer_stats stats = heal_until(t.node.healer, has_all);
     assert_int_equal(stats.batches, LACKING); /* all from the last */
     assert_int_equal(atomic_load(&t.first.asked[SC_ASK_GROUP]), LACKING);
@@ -602,7 +611,7 @@ static void a_member_that_says_nothing(void **state)
     (void)state;
     static struct three t; /* threads outlive a test that fails */
     uint64_t begun = sc_clock_mono_ms();
-    open_three(&t, &no_bounds, FIRST_MS, says_nothing, honest);
+    open_three(&t, &no_bounds, FIRST_MS, NULL, says_nothing, honest);
     heal_until(t.node.healer, has_all);
     assert_true(sc_clock_mono_ms() >= begun + SC_ASKER_SILENT_MS);
     uint32_t asked = atomic_load(&t.first.asked[SC_ASK_DIGESTS]);
@@ -638,7 +647,7 @@ static void a_member_that_tells_of_batches_and_has_none(void **state)
 {
     (void)state;
     static struct three t; /* threads outlive a test that fails */
-    open_three(&t, &no_bounds, FIRST_MS, boasts, honest);
+    open_three(&t, &no_bounds, FIRST_MS, NULL, boasts, honest);
     heal_until(t.node.healer, has_all);
     close_three(&t, 0, BATCHES);
 }
@@ -673,13 +682,117 @@ static void an_answer_without_end(void **state)
     enum { MOST = 4 << 20, IN_SOCKETS = 1 << 20 };
     static struct three t; /* threads outlive a test that fails */
     atomic_store(&endless_records, 0);
-    open_three(&t, &no_bounds, FIRST_MS, goes_on_without_end, honest);
+    open_three(&t, &no_bounds, FIRST_MS, NULL, goes_on_without_end, honest);
     heal_until(t.node.healer, has_all);
     assert_true(atomic_load(&endless_records) >= MOST);
     assert_true(atomic_load(&endless_records) <
                 (MOST + IN_SOCKETS) * (uint64_t)(atomic_load(&t.first.asked[SC_ASK_HOLDS]) +
                                                  atomic_load(&t.first.asked[SC_ASK_DIGESTS])));
     close_three(&t, 0, BATCHES);
+}
+
+/* ---- what retention would not keep ---- */
+
+enum { A_WINDOW = BATCHES / WINDOWS };
+
+static uint64_t bytes_of(const char *path)
+{
+    struct sc_stock stock = {.store = path};
+    assert_int_equal(sc_stock_refresh(&stock, NULL), SC_OK);
+    uint64_t bytes = sc_stock_bytes(&stock, UINT64_MAX);
+    sc_stock_free(&stock);
+    return bytes;
+}
+
+/* The last window is whole, and there is nothing of the first. */
+static void check_newest(const char *path)
+{
+    struct sc_stock stock = {.store = path};
+    assert_int_equal(sc_stock_refresh(&stock, NULL), SC_OK);
+    for (uint32_t i = 0; i < LANES; i++) {
+        struct sc_link_holds *list;
+        uint32_t count;
+        const struct sc_window first = {FIRST_MS, 300}, last = {FIRST_MS + (WINDOWS - 1) * WINDOW_MS, 300};
+        assert_int_equal(sc_stock_holds(&stock, members[i].lane, &last, &list, &count), SC_OK);
+        assert_int_equal(sc_holds_batches(list, count), A_WINDOW / LANES);
+        free(list);
+        assert_int_equal(sc_stock_holds(&stock, members[i].lane, &first, &list, &count), SC_OK);
+        assert_int_equal(count, 0);
+        free(list);
+    }
+    sc_stock_free(&stock);
+}
+
+static bool has_no_room(const struct sc_healer_stats *s)
+{
+    return strstr(s->problem, "room") != NULL;
+}
+
+/* The newest windows first, as far as they are not more than the bound; with a greater one, the rest. */
+static void no_more_than_retention_keeps(void **state)
+{
+    (void)state;
+    static struct three t; /* threads outlive a test that fails */
+    static const struct range nothing;
+    struct sc_retention retention = {.bytes = 200};
+    open_three(&t, &retention, FIRST_MS, &nothing, honest, honest);
+    uint64_t all = bytes_of(t.stores[2]);
+    heal_until(t.node.healer, has_no_room);
+    assert_int_equal(heal_on(t.node.healer).groups, 1); /* the first one is more than that */
+    retention.bytes = all * 6 / 10;
+    sc_healer_set_retention(t.node.healer, &retention);
+    struct sc_healer_stats stats = heal_on(t.node.healer);
+    assert_true(has_no_room(&stats));
+    assert_true(stats.batches >= A_WINDOW && stats.batches < BATCHES - A_WINDOW);
+    assert_int_equal(heal_on(t.node.healer).batches, stats.batches);
+    assert_true(bytes_of(t.stores[0]) < retention.bytes);
+    check_newest(t.stores[0]);
+    sc_healer_set_retention(t.node.healer, &no_bounds);
+    stats = heal_until(t.node.healer, is_whole);
+    assert_int_equal(stats.batches, BATCHES);
+    close_three(&t, 0, BATCHES);
+}
+
+/* The bound is reached: it is by deleting the oldest that it is kept, so that there is room for what is newer. */
+static void room_is_made_by_what_is_older(void **state)
+{
+    (void)state;
+    static struct three t; /* threads outlive a test that fails */
+    static const struct range oldest = {0, BATCHES - A_WINDOW}, newest = {A_WINDOW, BATCHES};
+    struct sc_retention retention = {.bytes = UINT64_MAX};
+    open_three(&t, &retention, FIRST_MS, &oldest, honest, honest);
+    retention.bytes = bytes_of(t.stores[0]);
+    sc_healer_set_retention(t.node.healer, &retention);
+    struct sc_healer_stats stats = heal_until(t.node.healer, is_whole);
+    assert_int_equal(stats.batches, A_WINDOW);
+    close_three(&t, 0, BATCHES);
+    retention.bytes = 200;
+    open_three(&t, &retention, FIRST_MS, &newest, honest, honest);
+    retention.bytes = bytes_of(t.stores[0]);
+    sc_healer_set_retention(t.node.healer, &retention);
+    heal_until(t.node.healer, has_no_room);
+    assert_int_equal(heal_on(t.node.healer).batches, 0);
+    close_three(&t, A_WINDOW, BATCHES);
+}
+
+/* By age it is neither pulled nor said to lack; nor is a window that is not over. */
+static void nothing_that_is_too_old_or_not_over(void **state)
+{
+    (void)state;
+    static struct three t; /* threads outlive a test that fails */
+    static const struct range nothing;
+    const struct sc_retention retention = {.age_s = 3600};
+    open_three(&t, &retention, sc_clock_wall_ms() / WINDOW_MS * WINDOW_MS - 13 * WINDOW_MS, &nothing, honest,
+               honest);
+    struct sc_healer_stats stats = heal_until(t.node.healer, is_whole);
+    assert_int_equal(stats.batches, BATCHES - 2 * A_WINDOW);
+    assert_int_equal(heal_on(t.node.healer).batches, stats.batches);
+    close_three(&t, 2 * A_WINDOW, BATCHES);
+    open_three(&t, &retention, sc_clock_wall_ms() / WINDOW_MS * WINDOW_MS - WINDOW_MS, &nothing, honest,
+               honest);
+    stats = heal_until(t.node.healer, is_whole);
+    assert_int_equal(stats.batches, A_WINDOW);
+    close_three(&t, 0, A_WINDOW);
 }
 
 UNIT(test_healer)
@@ -692,6 +805,9 @@ UNIT(test_healer)
         cmocka_unit_test(a_member_that_says_nothing),
         cmocka_unit_test(a_member_that_tells_of_batches_and_has_none),
         cmocka_unit_test(an_answer_without_end),
+        cmocka_unit_test(no_more_than_retention_keeps),
+        cmocka_unit_test(room_is_made_by_what_is_older),
+        cmocka_unit_test(nothing_that_is_too_old_or_not_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

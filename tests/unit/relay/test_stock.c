@@ -337,7 +337,8 @@ static void a_file_grows_is_sealed_and_expires(void **state)
         refresh(&stock);
         assert_int_equal(held_batches(&stock), 2 * (i + 1));
         assert_int_equal(stock.digests[0].batches, 2 * (i + 1));
-        assert_true(sc_stock_bytes(&stock) != 0);
+        assert_true(sc_stock_bytes(&stock, UINT64_MAX) != 0);
+        assert_int_equal(sc_stock_bytes(&stock, KIT_WINDOW), 0);
     }
     uint64_t hash = stock.digests[0].hash;
     close_writer(w, true);
@@ -351,6 +352,8 @@ static void a_file_grows_is_sealed_and_expires(void **state)
     assert_int_equal(held_batches(&stock), 0);
     assert_int_equal(stock.digest_count, 1);
     assert_int_equal(stock.digests[0].batches, 1);
+    assert_int_equal(sc_stock_bytes(&stock, KIT_WINDOW + 300000), 0);
+    assert_true(sc_stock_bytes(&stock, KIT_WINDOW + 300001) != 0);
     sc_stock_free(&stock);
     kit_remove(path);
 }
