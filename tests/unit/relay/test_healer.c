@@ -428,6 +428,11 @@ static bool has_all(const struct sc_healer_stats *s)
     return s->batches >= LACKING;
 }
 
+static bool has_every_batch(const struct sc_healer_stats *s)
+{
+    return s->batches >= BATCHES;
+}
+
 /* What the first does not give, or not right, when it is asked for `what`, the last one does. @return the figures, some rounds later */
 static struct sc_healer_stats heal_past(bool (*first)(struct peer *, const struct sc_link_ask *,
                                                       struct sc_link_writer *),
@@ -795,6 +800,82 @@ static void nothing_that_is_too_old_or_not_over(void **state)
     close_three(&t, 0, A_WINDOW);
 }
 
+/* ---- what is to be here ---- */
+
+/* With one copy of each only the own lane is; when there are to be more, the others are too. */
+static void more_copies_than_before(void **state)
+{
+    (void)state;
+    static struct three t; /* threads outlive a test that fails */
+    static const struct range nothing;
+    cluster.replication = 1;
+    open_three(&t, &no_bounds, FIRST_MS, &nothing, honest, honest);
+    cluster.replication = 3;
+    struct sc_healer_stats stats = heal_until(t.node.healer, is_whole);
+    assert_int_equal(stats.batches, BATCHES / LANES);
+    assert_int_equal(sc_healer_set_cluster(t.node.healer, &cluster, 0), SC_OK);
+    stats = heal_until(t.node.healer, has_every_batch);
+    assert_int_equal(stats.batches, BATCHES);
+    close_three(&t, 0, BATCHES);
+}
+
+/* ---- nodes with all that they have ---- */
+
+enum { NODES = 2 };
+
+static void start_holder(struct sc_holder **h, const char *store, uint32_t self)
+{
+    struct sc_error err = {0};
+    const struct sc_holder_options options = {
+        .listen = members[self].address,
+        .store = {.store = store, .cluster = &cluster, .self = self, .window_s = 300}};
+    if (sc_holder_start(&options, h, &err) != SC_OK)
+        fail_msg("%s", err.message);
+}
+
+static void reserve(uint32_t member)
+{
+    uint16_t port;
+    close(listen_to_any(&port));
+    know_member(member, port);
+}
+
+/* Each has what the other lacks, and some both have. Then one loses its disk. */
+static void nodes_heal_each_other(void **state)
+{
+    (void)state;
+    static struct sc_holder *nodes[NODES];
+    char *stores[NODES];
+    for (uint32_t i = 0; i < NODES; i++) {
+        stores[i] = kit_folder();
+        reserve(i);
+    }
+    know_member(2, 9);
+    members[2].subcollector = false; /* a proxy */
+    fill(stores[0], 0, FIRST_MS, 0, BATCHES, 3);
+    fill(stores[1], 1, FIRST_MS, 1, BATCHES, 3);
+    fill(stores[0], 0, FIRST_MS, 2, BATCHES, 3);
+    fill(stores[1], 1, FIRST_MS, 2, BATCHES, 6);
+    for (uint32_t i = 0; i < NODES; i++)
+        start_holder(&nodes[i], stores[i], i);
+    for (uint32_t i = 0; i < NODES; i++)
+        heal_until(sc_holder_healer(nodes[i]), is_whole);
+    sc_holder_stop(nodes[1], NULL);
+    check_store(stores[1], 0, BATCHES);
+    assert_same_holdings(stores[0], stores[1]);
+    kit_remove(stores[1]);
+    stores[1] = kit_folder();
+    start_holder(&nodes[1], stores[1], 1);
+    heal_until(sc_holder_healer(nodes[1]), is_whole);
+    for (uint32_t i = 0; i < NODES; i++) {
+        sc_holder_stop(nodes[i], NULL);
+        check_store(stores[i], 0, BATCHES);
+    }
+    assert_same_holdings(stores[0], stores[1]);
+    for (uint32_t i = 0; i < NODES; i++)
+        kit_remove(stores[i]);
+}
+
 UNIT(test_healer)
 {
     const struct CMUnitTest tests[] = {
@@ -808,6 +889,8 @@ UNIT(test_healer)
         cmocka_unit_test(no_more_than_retention_keeps),
         cmocka_unit_test(room_is_made_by_what_is_older),
         cmocka_unit_test(nothing_that_is_too_old_or_not_over),
+        cmocka_unit_test(more_copies_than_before),
+        cmocka_unit_test(nodes_heal_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
