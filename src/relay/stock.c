@@ -341,7 +341,10 @@ enum sc_status sc_stock_refresh(struct sc_stock *s, struct sc_error *err)
     if (status == SC_OK)
         status = make_digests(s);
     sc_catalogue_free(&c);
-    return status == SC_OK ? SC_OK : sc_fail_nomem(err, "the list of batches");
+    if (status == SC_OK)
+        return SC_OK;
+    sc_stock_free(s); /* what was not read is not to be taken for known */
+    return sc_fail_nomem(err, "the list of batches");
 }
 
 enum sc_status sc_stock_digests(const struct sc_stock *s, uint64_t from_ms, uint64_t end_ms,
