@@ -46,7 +46,6 @@ struct sc_healer {
     uint64_t unsynced;
     uint64_t lacking_windows, lacking_batches; /* as this round knows so far */
     uint64_t pulled, passed_over;              /* row groups had, and not had, in this round */
-    bool was_hurried;                          /* when this round began */
     uint32_t vain;                             /* not had, since the last one that was */
     bool all_asked;                            /* in this round, of those that share a lane */
     bool all_told;                             /* the member's tallies are here, as far as it was asked */
@@ -58,6 +57,7 @@ struct sc_healer {
     uint32_t fresh_self;
     struct sc_tls *tls;
     struct sc_retention retention;
+    bool asked_to_hurry; /* since the round began */
     struct sc_healer_stats stats;
 };
 
@@ -112,8 +112,7 @@ static bool is_hurried(struct sc_healer *h)
     return hurried;
 }
 
-/* Until it is to stop, to hurry, or that the members are others. */
-static void pause_for(struct sc_healer *h, uint64_t ms)
+static void wait_for(struct sc_healer *h, uint64_t ms, bool between_rounds)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
@@ -122,9 +121,21 @@ static void pause_for(struct sc_healer *h, uint64_t ms)
     until.tv_sec += until.tv_nsec / 1000000000L;
     until.tv_nsec %= 1000000000L;
     pthread_mutex_lock(&h->mutex);
-    if (!atomic_load(&h->stopping))
+    if (!atomic_load(&h->stopping) && !(between_rounds && h->asked_to_hurry))
         pthread_cond_timedwait(&h->wake, &h->mutex, &until);
     pthread_mutex_unlock(&h->mutex);
+}
+
+/* Until it is to stop, to hurry, or that the members are others. */
+static void pause_for(struct sc_healer *h, uint64_t ms)
+{
+    wait_for(h, ms, false);
+}
+
+/* The same between two rounds: a hurry that was asked for in the last one begins. */
+static void rest_for(struct sc_healer *h, uint64_t ms)
+{
+    wait_for(h, ms, true);
 }
 
 /* ---- what is to be here ---- */
@@ -553,7 +564,7 @@ static void begin_round(struct sc_healer *h)
     pthread_mutex_lock(&h->mutex);
     uint64_t age_ms = h->retention.age_s * 1000;
     h->stats.problem[0] = '\0';
-    h->was_hurried = h->stats.hurried;
+    h->asked_to_hurry = false;
     pthread_mutex_unlock(&h->mutex);
     h->from_ms = age_ms == 0 || age_ms > now ? 0 : now - age_ms;
     h->end_ms = now - SC_HEALER_SETTLE_MS;
@@ -597,7 +608,7 @@ static uint64_t end_round(struct sc_healer *h)
     since_ms = s->lacking_since_ms;
     s->rounds++;
     s->from[0] = '\0';
-    s->hurried = s->hurried && (h->pulled != 0 || !h->was_hurried);
+    s->hurried = h->asked_to_hurry || (s->hurried && h->pulled != 0);
     s->lacking_since_ms = whole ? 0 : since_ms;
     s->whole_ms = whole ? now : s->whole_ms;
     bool again = s->hurried || s->problem[0] != '\0' || h->pulled != 0;
@@ -611,7 +622,7 @@ static void *run(void *arg)
 {
     struct sc_healer *h = arg;
     pthread_setname_np(pthread_self(), "sc-healer");
-    pause_for(h, AGAIN_MS); /* the links come up first */
+    rest_for(h, AGAIN_MS); /* the links come up first */
     while (!atomic_load(&h->stopping)) {
         struct sc_error err;
         begin_round(h);
@@ -619,7 +630,7 @@ static void *run(void *arg)
             visit_all(h);
         else
             add_failed(h, 0, err.message);
-        pause_for(h, end_round(h));
+        rest_for(h, end_round(h));
     }
     return NULL;
 }
@@ -718,7 +729,7 @@ void sc_healer_set_retention(struct sc_healer *h, const struct sc_retention *ret
 void sc_healer_hurry(struct sc_healer *h)
 {
     pthread_mutex_lock(&h->mutex);
-    h->stats.hurried = true;
+    h->stats.hurried = h->asked_to_hurry = true;
     pthread_cond_signal(&h->wake);
     pthread_mutex_unlock(&h->mutex);
 }

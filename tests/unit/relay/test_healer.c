@@ -819,6 +819,37 @@ static void more_copies_than_before(void **state)
     close_three(&t, 0, BATCHES);
 }
 
+/* ---- in a hurry ---- */
+
+static struct sc_healer *_Atomic to_hurry;
+
+/* When it is asked for the first time. */
+static bool hurries_meanwhile(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
+{
+    struct sc_healer *healer = atomic_exchange(&to_hurry, NULL);
+    if (healer != NULL)
+        sc_healer_hurry(healer);
+    return honest(p, ask, w);
+}
+
+/* Who was asked already in the round that goes on is asked again, without a pause. */
+static void a_hurry_while_a_round_goes_on(void **state)
+{
+    (void)state;
+    static struct three t; /* threads outlive a test that fails */
+    static const struct range all = {0, BATCHES};
+    open_three(&t, &no_bounds, FIRST_MS, &all, honest, hurries_meanwhile);
+    atomic_store(&to_hurry, t.node.healer);
+    while (atomic_load(&to_hurry) != NULL)
+        nap();
+    uint64_t since = sc_clock_mono_ms();
+    while (atomic_load(&t.first.asked[SC_ASK_DIGESTS]) < 2 &&
+           sc_clock_mono_ms() < since + SC_HEALER_EVERY_MS / 2)
+        nap();
+    assert_int_equal(atomic_load(&t.first.asked[SC_ASK_DIGESTS]), 2);
+    close_three(&t, 0, BATCHES);
+}
+
 /* ---- nodes with all that they have ---- */
 
 enum { NODES = 2 };
@@ -890,6 +921,7 @@ UNIT(test_healer)
         cmocka_unit_test(room_is_made_by_what_is_older),
         cmocka_unit_test(nothing_that_is_too_old_or_not_over),
         cmocka_unit_test(more_copies_than_before),
+        cmocka_unit_test(a_hurry_while_a_round_goes_on),
         cmocka_unit_test(nodes_heal_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
