@@ -163,6 +163,99 @@ static void bits_behind_the_last_row_are_damage(void **state)
     sc_buf_free(&bytes);
 }
 
+/* ---- many batches in one row group: what a seal makes, and members give each other ---- */
+
+enum { SPANS = 30, SPAN_ROWS = SPANS * (SPANS + 1) / 2 };
+
+/* Of 1 to SPANS rows. */
+static void make_spans(struct sc_buf *out)
+{
+    struct sc_batch *batch = kit_batch(0, SPAN_ROWS, KIT_WINDOW);
+    free(batch->spans);
+    batch->spans = calloc(SPANS, sizeof(*batch->spans));
+    assert_non_null(batch->spans);
+    batch->span_count = SPANS;
+    for (uint32_t i = 0, row = 0; i < SPANS; row += ++i)
+        batch->spans[i] = (struct sc_span){
+            .stream = UINT64_MAX - i, .sequence = 7 * i, .lane = 5, .first_row = row, .rows = i + 1};
+    encode(batch, out);
+    sc_batch_free(batch);
+}
+
+/* Where the first span stands: before the directory, which ends the front. */
+static uint8_t *first_span(const struct sc_buf *bytes)
+{
+    uint32_t meta = sc_load_le32(bytes->data + 12), entries = sc_load_le16(bytes->data + 26);
+    return bytes->data + SC_ROW_GROUP_HEAD_BYTES + meta - (size_t)entries * SC_ENTRY_BYTES -
+           (size_t)SPANS * SC_SPAN_BYTES;
+}
+
+static void all_spans_are_told(void **state)
+{
+    (void)state;
+    struct sc_buf bytes = {0};
+    struct sc_encoded_group group;
+    struct sc_error err;
+    make_spans(&bytes);
+    assert_int_equal(sc_row_group_check(bytes.data, bytes.len, &group, &err), SC_OK);
+    assert_int_equal(group.span_count, SPANS);
+    assert_int_equal(group.ref.rows, SPAN_ROWS);
+    assert_true(group.span.stream == UINT64_MAX && group.span.sequence == 0 && group.span.rows == 1);
+    for (uint32_t i = 0, row = 0; i < SPANS; row += ++i) {
+        const struct sc_span span = sc_encoded_group_span(&group, i);
+        assert_true(span.stream == UINT64_MAX - i && span.sequence == 7 * i && span.lane == 5);
+        assert_true(span.first_row == row && span.rows == i + 1);
+    }
+    sc_encoded_group_free(&group);
+    for (size_t i = 0; i < bytes.len; i++) {
+        bytes.data[i] ^= 0x01;
+        assert_int_equal(sc_row_group_check(bytes.data, bytes.len, &group, &err), SC_DAMAGED);
+        bytes.data[i] ^= 0x01;
+    }
+    sc_buf_free(&bytes);
+}
+
+/* With hashes that are right: first rows, then numbers of rows, at the places 16 + 4 and 16 + 8 of a span. */
+static void spans_that_do_not_cover_the_rows(void **state)
+{
+    (void)state;
+    static const uint32_t changes[] = {1, UINT32_MAX, 0x80000000u, SPAN_ROWS, -(uint32_t)SPAN_ROWS};
+    struct sc_buf bytes = {0};
+    struct sc_encoded_group group;
+    make_spans(&bytes);
+    for (uint32_t i = 0; i < SPANS; i++) {
+        for (uint32_t c = 0; c < 2 * sizeof(changes) / sizeof(changes[0]); c++) {
+            uint8_t *at = first_span(&bytes) + (size_t)i * SC_SPAN_BYTES + 20 + 4 * (size_t)(c % 2);
+            uint32_t before = sc_load_le32(at);
+            sc_store_le32(at, before + changes[c / 2]);
+            set_hashes(&bytes);
+            assert_int_equal(sc_row_group_check(bytes.data, bytes.len, &group, NULL), SC_DAMAGED);
+            sc_store_le32(at, before);
+        }
+    }
+    set_hashes(&bytes);
+    assert_int_equal(sc_row_group_check(bytes.data, bytes.len, &group, NULL), SC_OK);
+    sc_encoded_group_free(&group);
+    sc_buf_free(&bytes);
+}
+
+/* Nor more or fewer of them than there is room for. */
+static void another_number_of_spans(void **state)
+{
+    (void)state;
+    static const uint32_t counts[] = {0,          1,           SPANS - 1,   SPANS + 1,
+                                      UINT32_MAX, 0x08000000u, 0x8000001eu, 0x0800001eu};
+    struct sc_buf bytes = {0};
+    struct sc_encoded_group group;
+    make_spans(&bytes);
+    for (uint32_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        sc_store_le32(bytes.data + 28, counts[i]);
+        sc_store_le64(bytes.data + 56, XXH3_64bits(bytes.data, 56));
+        assert_int_equal(sc_row_group_check(bytes.data, bytes.len, &group, NULL), SC_DAMAGED);
+    }
+    sc_buf_free(&bytes);
+}
+
 /* What another lane's folder holds is part of the store, where it is asked for. */
 static void replicas_are_listed(void **state)
 {
@@ -213,6 +306,9 @@ UNIT(test_encoded)
         cmocka_unit_test(stored_as_they_came),
         cmocka_unit_test(every_changed_byte_is_found),
         cmocka_unit_test(bits_behind_the_last_row_are_damage),
+        cmocka_unit_test(all_spans_are_told),
+        cmocka_unit_test(spans_that_do_not_cover_the_rows),
+        cmocka_unit_test(another_number_of_spans),
         cmocka_unit_test(replicas_are_listed),
         cmocka_unit_test(other_folders_are_no_stores),
     };
