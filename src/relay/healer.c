@@ -15,7 +15,7 @@
 #define AGAIN_MS       2000u
 #define AGAIN_MOST_MS  600000u
 #define TIGHT_MS       100u
-#define TOLD_MS        4u  /* for each record of tallies: a node takes so many new ones a second of a proxy */
+#define TOLD_MS        4u /* for each record of tallies: a node takes so many new ones a second of a proxy */
 #define MOST_VAIN      1000u /* questions in a row, of a window: the rest of it waits for others */
 #define ROOM_PERCENT   95u   /* of retention's bytes: what is beyond would only be deleted again */
 

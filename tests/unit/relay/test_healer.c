@@ -144,7 +144,7 @@ struct peer {
     struct sc_stock stock;
     /* What it does with a question: puts its answer into `w`. False: it ends the connection. */
     bool (*answer)(struct peer *peer, const struct sc_link_ask *ask, struct sc_link_writer *w);
-    atomic_uint asked[4]; /* by what */
+    atomic_uint asked[SC_ASK_TOLD + 1]; /* by what */
     int listen_fd, fd;
     struct sc_link_writer *writer;
     bool ends;
@@ -202,7 +202,7 @@ static bool honest(struct peer *p, const struct sc_link_ask *ask, struct sc_link
         put_digests(p, ask, w);
     else if (ask->what == SC_ASK_HOLDS)
         put_holds(p, ask, w);
-    else if (take_group(p, ask, &head, &bytes) == SC_OK)
+    else if (ask->what == SC_ASK_GROUP && take_group(p, ask, &head, &bytes) == SC_OK)
         put_group(w, &head, &bytes);
     else
         outcome = SC_GIVEN_NONE;
@@ -214,7 +214,9 @@ static bool honest(struct peer *p, const struct sc_link_ask *ask, struct sc_link
 static enum sc_status on_ask(void *arg, const struct sc_link_ask *ask)
 {
     struct peer *p = arg;
-    assert_true(ask->what >= SC_ASK_DIGESTS && ask->what <= SC_ASK_GROUP);
+    if (ask->what == SC_ASK_NOTHING) /* with the greeting */
+        return SC_OK;
+    assert_true(ask->what >= SC_ASK_DIGESTS && ask->what <= SC_ASK_TOLD);
     atomic_fetch_add(&p->asked[ask->what], 1);
     p->ends = !p->answer(p, ask, p->writer);
     return p->ends ? SC_CANCELLED : SC_OK;
