@@ -369,6 +369,24 @@ static void take_healed(struct sc_lane_store *s, struct sc_lane_batch *b)
         on_committed(s, &err);
 }
 
+/* No answer is complete because nobody told: that there is such a stream is on the disk before any of it is acknowledged. */
+static bool has_word(struct sc_lane_store *s, struct sc_lane_batch *b)
+{
+    struct sc_error err;
+    enum sc_status status =
+        sc_stream_keeper_admit(&s->streams, b->proxy, b->head.id.stream, sc_clock_mono_ms(), &err);
+    if (status == SC_OK)
+        return true;
+    if (status == SC_LIMIT) {
+        note(s, SC_REFUSAL_STREAM, b->proxy);
+        turn_away(s, b);
+        return false;
+    }
+    refuse(s, b, &err);
+    s->options.answered(s->options.arg);
+    return false;
+}
+
 static void take(struct sc_lane_store *s, struct sc_lane_batch *b)
 {
     struct sc_encoded_group group;
@@ -386,6 +404,10 @@ static void take(struct sc_lane_store *s, struct sc_lane_batch *b)
     }
     if (!is_taken(s, b, &group))
         return;
+    if (!has_word(s, b)) {
+        sc_encoded_group_free(&group);
+        return;
+    }
     enum sc_status status = append(s, b, &group, &err);
     sc_encoded_group_free(&group);
     free_bytes(b);

@@ -58,19 +58,27 @@ static struct word *place_for(struct teller *teller)
     return oldest;
 }
 
+/* The stream's; else another one's that it takes over. NULL: all wait. */
+static struct word *get_word(struct teller *teller, uint64_t stream, uint64_t now_ms)
+{
+    struct word *w = find_word(teller, stream);
+    if (w != NULL)
+        return w;
+    w = place_for(teller);
+    if (w != NULL)
+        *w = (struct word){.stream = stream, .told_ms = now_ms};
+    return w;
+}
+
 enum sc_refusal sc_stream_keeper_take(struct sc_stream_keeper *keeper, const char *proxy,
                                       const struct sc_link_stream *told, uint64_t now_ms)
 {
     struct teller *teller = (struct teller *)sc_tellers_get(&keeper->tellers, proxy, sizeof(*teller));
     if (teller == NULL)
         return SC_REFUSAL_NONE;
-    struct word *w = find_word(teller, told->stream);
-    if (w == NULL) {
-        w = place_for(teller);
-        if (w == NULL)
-            return SC_REFUSAL_STREAM;
-        *w = (struct word){.stream = told->stream};
-    }
+    struct word *w = get_word(teller, told->stream, now_ms);
+    if (w == NULL)
+        return SC_REFUSAL_STREAM;
     w->closed = told->closed;
     w->earlier_closed = told->earlier_closed;
     w->told_ms = now_ms;
@@ -96,13 +104,12 @@ static bool is_admitted(struct sc_stream_keeper *keeper, struct teller *teller, 
     return true;
 }
 
-/* @return whether the file says so now. */
-static bool write_word(const struct sc_stream_keeper *keeper, const struct teller *teller, uint64_t number,
-                       bool closed)
+static enum sc_status write_word(const struct sc_stream_keeper *keeper, const struct teller *teller,
+                                 uint64_t number, bool closed, struct sc_error *err)
 {
     struct sc_stream stream = {.stream = number, .heard_ms = sc_clock_wall_ms(), .closed = closed};
     memcpy(stream.proxy, teller->share.proxy, sizeof(stream.proxy));
-    return sc_stream_write(keeper->store, &stream, keeper->io, NULL) == SC_OK;
+    return sc_stream_write(keeper->store, &stream, keeper->io, err);
 }
 
 static bool is_old(const struct word *w, uint64_t now_ms)
@@ -111,22 +118,41 @@ static bool is_old(const struct word *w, uint64_t now_ms)
 }
 
 /* As closed, or as heard of. When it fails: it is told again in a second. */
-static void put_word(struct sc_stream_keeper *keeper, struct teller *teller, struct word *w, bool closed,
-                     uint64_t now_ms)
+static enum sc_status put_word(struct sc_stream_keeper *keeper, struct teller *teller, struct word *w,
+                               bool closed, uint64_t now_ms, struct sc_error *err)
 {
     bool same = w->here && w->here_closed == closed;
     if (same && !closed && !is_old(w, now_ms))
-        return;
+        return SC_OK;
     w->looked_ms = now_ms;
     if (same && closed)
-        return;
+        return SC_OK;
     if (!same && !closed && w->stream != teller->heir) {
         teller->others_closed = false;
         teller->opened = true;
     }
-    w->here = write_word(keeper, teller, w->stream, closed);
+    enum sc_status status = write_word(keeper, teller, w->stream, closed, err);
+    w->here = status == SC_OK;
     w->here_closed = closed;
     w->waits = w->waits && w->here;
+    return status;
+}
+
+/* One that finds no place is looked for on the disk with each batch. */
+enum sc_status sc_stream_keeper_admit(struct sc_stream_keeper *keeper, const char *proxy, uint64_t stream,
+                                      uint64_t now_ms, struct sc_error *err)
+{
+    struct word passing = {.stream = stream};
+    struct teller *teller = (struct teller *)sc_tellers_get(&keeper->tellers, proxy, sizeof(*teller));
+    if (teller == NULL)
+        return sc_fail_nomem(err, "a stream");
+    struct word *w = get_word(teller, stream, now_ms);
+    w = w == NULL ? &passing : w;
+    if (w->here)
+        return SC_OK;
+    if (!is_admitted(keeper, teller, w, now_ms))
+        return sc_fail(err, SC_LIMIT, "too many new streams of %s", proxy);
+    return w->here ? SC_OK : put_word(keeper, teller, w, false, now_ms, err);
 }
 
 /* ---- closing the others ---- */
@@ -222,7 +248,8 @@ static void step_word(struct sc_stream_keeper *keeper, struct teller *teller, st
         out->why = SC_REFUSAL_STREAM;
         return;
     }
-    put_word(keeper, teller, w, w->closed && (settled || (w->here && w->here_closed)), now_ms);
+    bool closed = w->closed && (settled || (w->here && w->here_closed));
+    (void)put_word(keeper, teller, w, closed, now_ms, NULL);
     if (settled && w->waits && wants_others_closed(teller, w))
         begin_walk(keeper, teller, w->stream);
     w->waits = w->waits && !settled && (w->closed || w->earlier_closed);

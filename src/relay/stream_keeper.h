@@ -10,6 +10,9 @@
  * That a proxy's other streams are closed is looked for in the folder once, one file a step, and again when another stream of this
  * proxy was opened or says it. Nothing is closed before all tallies of its proxy are on the disk: until then the word waits.
  *
+ * A stream whose first batch comes before any word on it is written down at once: a proxy that dies within its first second is
+ * missed (sc_stream_keeper_admit).
+ *
  * Malloc; one thread. Zero-initialise but for `store`, `io`, `cluster`, `owners` and `tallies`, which outlive it.
  */
 #ifndef SC_RELAY_STREAM_KEEPER_H
@@ -51,6 +54,11 @@ enum sc_refusal sc_stream_keeper_take(struct sc_stream_keeper *keeper, const cha
 /* What another member knows of a stream that tells nothing here: taken over, durably; closed only when all tallies of its proxy are on
  * the disk. What fails is told again. */
 void sc_stream_keeper_told(struct sc_stream_keeper *keeper, const struct sc_stream *told);
+/* Before a batch of the stream may be acknowledged: that there is such a stream is durable when this returns SC_OK. It costs no look
+ * at the disk when it is known to be. SC_LIMIT: it is another's, or this proxy began SC_STREAMS_NEW within a minute: the batch is
+ * refused, is given to others, and is offered again when the minute is over. SC_IO, SC_FULL, SC_NOMEM: not now. */
+enum sc_status sc_stream_keeper_admit(struct sc_stream_keeper *keeper, const char *proxy, uint64_t stream,
+                                      uint64_t now_ms, struct sc_error *err);
 /* One step. @return false: there was nothing to do, and *out is not set. */
 bool sc_stream_keeper_step(struct sc_stream_keeper *keeper, uint64_t now_ms, struct sc_stream_step *out);
 

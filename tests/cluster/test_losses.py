@@ -4,6 +4,7 @@
 """What cannot be had any more: it is named, holds up nobody, can be accepted as lost, and counts when it comes back after all."""
 import json
 import re
+import shutil
 import subprocess
 import tempfile
 
@@ -152,15 +153,21 @@ def gone(folder):
 
 
 def first_second(folder):
-    """A proxy that dies before it told of anything for the second time is missed all the same."""
-    cluster = kit.Cluster(folder, 2, 1, roles=[PROXY, SUB]).start()
-    proxy, sub = cluster.nodes
+    """A proxy that dies before it told of anything for the second time, its disk with it, is missed all the same, whoever answers."""
+    cluster = kit.Cluster(folder, 3, 2, roles=[PROXY, SUB, SUB])
+    proxy, stores = cluster.nodes[0], [n.store for n in cluster.nodes[1:]]
+    for n in cluster.nodes[1:]:
+        n.start()
+    proxy.start()
     kit.Exporter(proxy).send(0, 5000)
-    kit.wait_for(lambda: proxy.status()["cluster"]["proxy"]["batches"] > 0)
+    kit.wait_for(lambda: kit.numbers(stores)[0])
     proxy.kill()
-    kit.wait_for(lambda: ask([sub.store])[0] == 3)
-    status, _, _, answer = ask([sub.store])
-    kit.check("first second: it is silent", status == 3 and any("proxy n1 is silent" in m for m in answer["missing"]), answer)
+    shutil.rmtree(proxy.store)
+    for asked in (stores[:1], stores[1:], stores):
+        names = [s.name for s in asked]
+        kit.wait_for(lambda asked=asked: ask(asked)[0] == 3, 10)
+        status, _, _, answer = ask(asked)
+        kit.check(f"first second: it is silent, by {names}", status == 3 and any("proxy n1 is silent" in m for m in answer["missing"]), answer)
     cluster.stop()
 
 

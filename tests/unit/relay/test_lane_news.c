@@ -76,6 +76,49 @@ static void words_wait_for_nobody(void **state)
     close_node(&n);
 }
 
+/* A batch that comes before any word on its stream is durable with one: the proxy may die before it says any. */
+static void a_batch_brings_its_stream(void **state)
+{
+    (void)state;
+    struct node n;
+    struct sc_stream read;
+    open_node(&n, 300, true);
+    struct sc_lane_batch *b = make(0, n.members[0].lane, WINDOW, 300);
+    snprintf(b->proxy, sizeof(b->proxy), "beta");
+    sc_lane_store_push(n.store, b);
+    expect(&n, 0, 1, true);
+    assert_int_equal(sc_stream_read(n.path, STREAM, &read), SC_OK);
+    assert_string_equal(read.proxy, "beta");
+    assert_false(read.closed);
+    assert_true(sc_clock_wall_ms() - read.heard_ms < 60000);
+    close_node(&n);
+}
+
+/* None without it, for whatever the disk fails on the way. */
+static void no_batch_without_its_stream(void **state)
+{
+    (void)state;
+    static const enum fault kinds[] = {FAULT_EIO, FAULT_ENOSPC, FAULT_TORN, FAULT_DROP};
+    for (uint32_t i = 0; i < 4 * 12; i++) {
+        struct node n;
+        struct sc_stream read;
+        struct sc_lane_answer answer;
+        open_node(&n, 300, true);
+        pthread_mutex_lock(&disk.faults->mutex);
+        disk.faults->fault = kinds[i % 4];
+        disk.faults->at = disk.faults->count + i / 4;
+        pthread_mutex_unlock(&disk.faults->mutex);
+        struct sc_lane_batch *b = make(0, n.members[0].lane, WINDOW, 300);
+        snprintf(b->proxy, sizeof(b->proxy), "beta");
+        sc_lane_store_push(n.store, b);
+        while (sc_lane_store_answers(n.store, &answer, 1) == 0)
+            nap();
+        assert_true(answer.outcome != SC_LANE_DURABLE || sc_stream_read(n.path, STREAM, &read) == SC_OK);
+        set_fault(FAULT_NONE);
+        close_node(&n);
+    }
+}
+
 static void await_word(const struct node *n, struct sc_refusals *refusals, uint64_t stream)
 {
     struct sc_stream read;
@@ -233,6 +276,8 @@ UNIT(test_lane_news)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strange_tallies_are_passed_over),
         cmocka_unit_test(words_wait_for_nobody),
+        cmocka_unit_test(a_batch_brings_its_stream),
+        cmocka_unit_test(no_batch_without_its_stream),
         cmocka_unit_test(streams_have_a_share),
         cmocka_unit_test(news_have_a_share),
         cmocka_unit_test(tallies_of_absurd_windows),

@@ -4,6 +4,8 @@
 
 #include "relay/stream_keeper.h"
 
+#include <errno.h>
+
 #define WINDOW UINT64_C(1699999800000)
 #define NOW    UINT64_C(1000000) /* a monotonic clock */
 
@@ -260,6 +262,84 @@ static void a_proxy_has_a_share(void **state)
     close_node(&n);
 }
 
+/* ---- before the first batch ---- */
+
+static enum sc_status admit(struct node *n, const char *proxy, uint64_t stream, uint64_t now_ms)
+{
+    struct sc_error err;
+    return sc_stream_keeper_admit(&n->keeper, proxy, stream, now_ms, &err);
+}
+
+/* Of a stream that nobody has told of yet; the disk is asked once, whatever the number of batches. */
+static void a_stream_is_there_before_its_batches(void **state)
+{
+    (void)state;
+    struct node n;
+    open_node(&n);
+    for (uint64_t i = 0; i < 1000; i++)
+        assert_int_equal(admit(&n, "beta", 5, NOW + 60 * i), SC_OK);
+    assert_int_equal(on_disk(&n, 5), OPEN);
+    assert_int_equal(writes, 1);
+    assert_int_equal(syncs, 1);
+    assert_int_equal(admit(&n, "gamma", 5, NOW), SC_LIMIT); /* another's */
+    assert_int_equal(tell(&n, "beta", 5, true, false, NOW), SC_REFUSAL_NONE);
+    assert_int_equal(settle(&n, NOW), 0);
+    assert_int_equal(admit(&n, "beta", 5, NOW), SC_OK); /* a late copy opens nothing */
+    assert_int_equal(on_disk(&n, 5), CLOSED);
+    sc_stream_keeper_free(&n.keeper);
+    assert_int_equal(admit(&n, "beta", 5, NOW), SC_OK);
+    assert_int_equal(on_disk(&n, 5), CLOSED);
+    sc_stream_keeper_rewrite(&n.keeper); /* the store was deleted */
+    kit_remove(n.store);
+    n.store = kit_folder();
+    n.owners.store = n.tallies.store = n.keeper.store = n.store;
+    assert_int_equal(admit(&n, "beta", 5, NOW), SC_OK);
+    assert_int_equal(on_disk(&n, 5), OPEN);
+    close_node(&n);
+}
+
+static int refuse_write(struct sc_io *io, const char *from, const char *to)
+{
+    (void)io, (void)from, (void)to;
+    return -ENOSPC;
+}
+
+/* What cannot be written down is not admitted, and costs no share: it is when it can. */
+static void no_word_no_batch(void **state)
+{
+    (void)state;
+    struct node n;
+    open_node(&n);
+    counting.rename = refuse_write;
+    for (uint64_t i = 0; i < 2; i++)
+        assert_int_equal(admit(&n, "beta", 5, NOW), SC_FULL);
+    assert_int_equal(on_disk(&n, 5), ABSENT);
+    counting.rename = count_write;
+    assert_int_equal(admit(&n, "beta", 5, NOW), SC_OK);
+    assert_int_equal(on_disk(&n, 5), OPEN);
+    close_node(&n);
+}
+
+/* At its limit a proxy's new streams wait for the next minute; those that are known do not, and those whose words wait do not keep
+ * others out. */
+static void new_streams_have_a_limit(void **state)
+{
+    (void)state;
+    struct node n;
+    open_node(&n);
+    for (uint64_t i = 0; i < SC_STREAMS_NEW + 20; i++)
+        assert_int_equal(admit(&n, "beta", 100 + i, NOW + i), i < SC_STREAMS_NEW ? SC_OK : SC_LIMIT);
+    assert_int_equal(count_of(&n, 100, 200, OPEN), SC_STREAMS_NEW);
+    assert_int_equal(admit(&n, "beta", 100, NOW + 200), SC_OK);
+    assert_int_equal(admit(&n, "alpha", 7, NOW + 200), SC_OK);
+    for (uint64_t i = 0; i < SC_WORDS_EACH; i++)
+        assert_int_equal(tell(&n, "beta", 100 + i, false, false, NOW + 200), SC_REFUSAL_NONE);
+    assert_int_equal(admit(&n, "beta", 120, NOW + 200), SC_OK);
+    assert_int_equal(admit(&n, "beta", 100 + SC_STREAMS_NEW, NOW + 60001), SC_OK);
+    assert_int_equal(on_disk(&n, 100 + SC_STREAMS_NEW), OPEN);
+    close_node(&n);
+}
+
 /* ---- tallies come first ---- */
 
 static void tell_tally(struct node *n, const char *proxy, uint64_t stream, uint64_t batches)
@@ -308,6 +388,9 @@ UNIT(test_stream_keeper)
         cmocka_unit_test(one_is_opened_meanwhile),
         cmocka_unit_test(tellers_take_turns),
         cmocka_unit_test(a_proxy_has_a_share),
+        cmocka_unit_test(a_stream_is_there_before_its_batches),
+        cmocka_unit_test(no_word_no_batch),
+        cmocka_unit_test(new_streams_have_a_limit),
         cmocka_unit_test(nothing_is_closed_before_its_tallies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
