@@ -568,8 +568,9 @@ static int run_expire(const struct arguments *args, const struct sc_config *conf
     struct sc_expiry expiry = {0};
     struct sc_error err;
     char horizon[32];
+    retention.by_window = true; /* who names an age here means that of windows */
     if (args->retention_given == NULL)
-        retention = (struct sc_retention){config->retention_age_s, config->retention_bytes};
+        retention = (struct sc_retention){.age_s = config->retention_age_s, .bytes = config->retention_bytes};
     if (retention.age_s == 0 && retention.bytes == 0)
         return fail(SC_EXIT_USAGE, "no retention is configured; give --age or --bytes");
     if (sc_store_expire(config->store, &retention, sc_clock_wall_ms(), args->dry_run, NULL, &expiry, &err) !=

@@ -344,7 +344,7 @@ static void apply_forward(struct collector *c, const struct sc_config *fresh)
 
 static void apply(struct collector *c, struct sc_config *fresh)
 {
-    const struct sc_retention retention = {fresh->retention_age_s, fresh->retention_bytes};
+    const struct sc_retention retention = {.age_s = fresh->retention_age_s, .bytes = fresh->retention_bytes};
     c->config.log_level = fresh->log_level;
     sc_log_set_level(&c->log, fresh->log_level);
     tell_fixed(c, fresh);
@@ -615,7 +615,7 @@ static enum sc_status start_storer(struct collector *c, struct sc_error *err)
         .window_s = c->config.window_s,
         .queue = c->queue,
         .log = c->log,
-        .retention = {c->config.retention_age_s, c->config.retention_bytes},
+        .retention = {.age_s = c->config.retention_age_s, .bytes = c->config.retention_bytes},
     };
     return sc_storer_start(&options, &c->storer, err);
 }
@@ -640,7 +640,7 @@ static enum sc_status start_holder(struct collector *c, struct sc_error *err)
                   .cluster = &c->cluster,
                   .self = c->self,
                   .window_s = c->config.window_s,
-                  .retention = {c->config.retention_age_s, c->config.retention_bytes},
+                  .retention = {.age_s = c->config.retention_age_s, .bytes = c->config.retention_bytes},
                   .log = c->log},
         .listen = self->address,
         .tls = c->tls,

@@ -2,13 +2,15 @@
 /*
  * Retention: whole windows, oldest first. The horizon (start of the oldest window that is kept) is written to
  * STORE/horizon and synced before the first file goes, also on a full disk (horizon.h), so that a reader, or another node, can tell
- * expired from missing. What a repair kept of a window (.damaged) counts and goes with it.
+ * expired from missing. A window has the age of the last of its files that was made, so that what comes late, from an outbox or by a
+ * clock that was behind, does not expire on arrival; windows behind it wait for it. What a repair kept of a window (.damaged) counts and goes with it.
  */
 #include "store/store.h"
 
 #include "store/catalogue.h"
 #include "store/horizon.h"
 #include "store/loss.h"
+#include "store/reader.h"
 #include "store/tally.h"
 
 #include <errno.h>
@@ -16,6 +18,28 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* A file that is made further ahead than retention reaches back was made by a clock that was never right: it says nothing, lest it
+ * keeps all behind it for ever. */
+static bool came_since(const struct sc_catalogue_file *file, uint64_t then_ms, uint64_t now_ms)
+{
+    uint64_t created_ms = sc_segment_created_ms(file->path);
+    return created_ms >= then_ms && created_ms <= now_ms + (now_ms - then_ms);
+}
+
+/* Whether the window of the file is old, and those of its files that come next. */
+static bool is_old(const struct sc_catalogue *catalogue, uint32_t i, const struct sc_retention *retention,
+                   uint64_t now_ms)
+{
+    uint64_t age_ms = retention->age_s * 1000, window_ms = catalogue->files[i].window_ms;
+    if (age_ms == 0 || now_ms <= age_ms || window_ms >= now_ms - age_ms)
+        return false;
+    for (; i < catalogue->count && catalogue->files[i].window_ms == window_ms; i++) {
+        if (!retention->by_window && came_since(&catalogue->files[i], now_ms - age_ms, now_ms))
+            return false;
+    }
+    return true;
+}
 
 /* Index of the first file that is kept. The newest window is never expired: it may be being written. */
 static uint32_t first_kept(const struct sc_catalogue *catalogue, const struct sc_retention *retention,
@@ -29,10 +53,8 @@ static uint32_t first_kept(const struct sc_catalogue *catalogue, const struct sc
         uint64_t window = catalogue->files[i].window_ms;
         if (window == catalogue->files[catalogue->count - 1].window_ms)
             break;
-        bool old = retention->age_s != 0 && now_ms > retention->age_s * 1000 &&
-                   window < now_ms - retention->age_s * 1000;
         bool large = retention->bytes != 0 && total > retention->bytes;
-        if (!old && !large)
+        if (!large && !is_old(catalogue, i, retention, now_ms))
             break;
         for (; i < catalogue->count && catalogue->files[i].window_ms == window; i++)
             total -= catalogue->files[i].bytes;
@@ -142,6 +164,18 @@ static void remove_losses(struct sc_io *io, const char *store, uint64_t horizon_
     sc_losses_free(&losses);
 }
 
+/* It never goes back: what was expired once is not missing because older windows were imported since. Nor is it ever later than now:
+ * windows that were stamped ahead and had to make room are missing, not expired. @return whether it goes further. */
+static bool put_further(uint64_t *horizon_ms, const char *store, uint64_t kept_ms, uint64_t now_ms)
+{
+    *horizon_ms = sc_store_horizon(store);
+    kept_ms = kept_ms < now_ms ? kept_ms : now_ms;
+    if (kept_ms <= *horizon_ms)
+        return false;
+    *horizon_ms = kept_ms;
+    return true;
+}
+
 enum sc_status sc_store_expire(const char *path, const struct sc_retention *retention, uint64_t now_ms,
                                bool dry_run, struct sc_io *io, struct sc_expiry *out, struct sc_error *err)
 {
@@ -157,11 +191,8 @@ enum sc_status sc_store_expire(const char *path, const struct sc_retention *rete
         out->bytes += catalogue.files[i].bytes;
         out->files++;
     }
-    /* It never goes back: what was expired once is not missing because older windows were imported since. */
-    out->horizon_ms = sc_store_horizon(path);
-    bool further = keep > 0 && catalogue.files[keep].window_ms > out->horizon_ms;
-    if (further)
-        out->horizon_ms = catalogue.files[keep].window_ms;
+    bool further =
+        put_further(&out->horizon_ms, path, keep > 0 ? catalogue.files[keep].window_ms : 0, now_ms);
     if (status == SC_OK && keep > 0 && !dry_run) {
         if (further)
             status = sc_store_set_horizon(path, out->horizon_ms, io, err);

@@ -54,6 +54,7 @@ struct sc_segment {
     uint32_t window_s;
     uint32_t lane;
     uint64_t stream;
+    uint64_t created_ms;
     uint64_t file_bytes; /* at the time of opening */
     struct sc_group_ref *groups;
     uint32_t group_count;
@@ -75,6 +76,8 @@ struct sc_segment {
 enum sc_status sc_segment_open(const char *path, struct sc_segment **out, struct sc_error *err);
 /* How long the window of a file is, by its head, in seconds; `otherwise` when that can't be read. */
 uint32_t sc_segment_window_s(const char *path, uint32_t otherwise);
+/* When a file was made, by its head; when that can't be read, when it was changed last; 0: neither is known. By the clock of then. */
+uint64_t sc_segment_created_ms(const char *path);
 void sc_segment_close(struct sc_segment *segment);
 /* Gives the descriptor back; before others read the segment. */
 void sc_segment_release(struct sc_segment *segment);

@@ -45,6 +45,7 @@ static enum sc_status parse_head(struct sc_segment *segment, const uint8_t *head
     segment->window_s = sc_load_le32(head + 24);
     segment->lane = sc_load_le32(head + 28);
     segment->stream = sc_load_le64(head + 32);
+    segment->created_ms = sc_load_le64(head + 40);
     return SC_OK;
 }
 
@@ -70,17 +71,37 @@ static enum sc_status read_segment_head(struct sc_segment *segment, struct sc_er
     return parse_head(segment, head, err);
 }
 
+/* What the head of a file says, in a segment that is not open. False: it can't be read; *changed_ms: when the file was changed last, as
+ * the file system says, 0 when that can't be told either. */
+static bool look_at_head(const char *path, struct sc_segment *out, uint64_t *changed_ms)
+{
+    struct stat st;
+    *out = (struct sc_segment){.path = (char *)(uintptr_t)path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
+    *changed_ms = 0;
+    if (out->fd < 0)
+        return false;
+    bool there = fstat(out->fd, &st) == 0;
+    if (there) {
+        out->file_bytes = (uint64_t)st.st_size;
+        *changed_ms = (uint64_t)st.st_mtim.tv_sec * 1000 + (uint64_t)st.st_mtim.tv_nsec / 1000000;
+    }
+    bool good = there && read_segment_head(out, NULL) == SC_OK;
+    close(out->fd);
+    return good;
+}
+
 uint32_t sc_segment_window_s(const char *path, uint32_t otherwise)
 {
-    struct sc_segment segment = {.path = (char *)(uintptr_t)path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
-    struct stat st;
-    if (segment.fd < 0)
-        return otherwise;
-    bool there = fstat(segment.fd, &st) == 0;
-    segment.file_bytes = there ? (uint64_t)st.st_size : 0;
-    bool good = there && read_segment_head(&segment, NULL) == SC_OK && segment.window_s != 0;
-    close(segment.fd);
-    return good ? segment.window_s : otherwise;
+    struct sc_segment segment;
+    uint64_t changed_ms;
+    return look_at_head(path, &segment, &changed_ms) && segment.window_s != 0 ? segment.window_s : otherwise;
+}
+
+uint64_t sc_segment_created_ms(const char *path)
+{
+    struct sc_segment segment;
+    uint64_t changed_ms;
+    return look_at_head(path, &segment, &changed_ms) ? segment.created_ms : changed_ms;
 }
 
 static bool add_group(struct sc_segment *segment, const struct sc_group_ref *ref)

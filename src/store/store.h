@@ -124,6 +124,7 @@ void sc_store_writer_abandon(struct sc_store_writer *writer);
 struct sc_retention {
     uint64_t age_s; /* 0 = no bound */
     uint64_t bytes; /* of all segments, and of damaged ones that were kept; 0 = no bound */
+    bool by_window; /* age counts from the window alone: the word of an operator, who sees what he deletes */
 };
 
 struct sc_expiry {
@@ -133,7 +134,8 @@ struct sc_expiry {
     uint64_t horizon_ms; /* windows before this are gone */
 };
 
-/* Deletes windows that retention does not keep. Never the window that is being written. */
+/* Deletes windows that retention does not keep. Never the window that is being written. `now_ms`: the time, by the best clock there
+ * is; the horizon is never set later than that. */
 enum sc_status sc_store_expire(const char *path, const struct sc_retention *retention, uint64_t now_ms,
                                bool dry_run, struct sc_io *io, struct sc_expiry *out, struct sc_error *err);
 

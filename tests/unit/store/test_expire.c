@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Retention: whole windows, oldest first, never the newest; the horizon is durable before the first file goes. */
 #include "fault_io.h"
+
+#include "base/clock.h"
 #include "store/horizon.h"
 #include "store/loss.h"
 
 #include <inttypes.h>
+#include <xxhash.h>
 
 #define WINDOW(n) (KIT_WINDOW + (n)*UINT64_C(300000))
 
@@ -495,6 +498,119 @@ static void a_horizon_that_cannot_be_read_stays(void **state)
     kit_remove(path);
 }
 
+/* ---- what comes late ---- */
+
+/* The head of a file as if it had been made then. */
+static void set_created(const char *path, uint64_t created_ms)
+{
+    uint8_t head[64];
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    assert_int_equal(fread(head, 1, sizeof(head), f), sizeof(head));
+    sc_store_le64(head + 40, created_ms);
+    sc_store_le64(head + 56, XXH3_64bits(head, 56));
+    rewind(f);
+    assert_int_equal(fwrite(head, 1, sizeof(head), f), sizeof(head));
+    fclose(f);
+}
+
+/* Each file was made when its window ended; the second one of window 3 `late_ms` later. */
+static void set_all_created(const char *path, uint64_t late_ms)
+{
+    struct sc_catalogue catalogue;
+    list(path, &catalogue);
+    for (uint32_t i = 0; i < catalogue.count; i++) {
+        const struct sc_catalogue_file *file = &catalogue.files[i];
+        bool late = i > 0 && file->window_ms == catalogue.files[i - 1].window_ms;
+        set_created(file->path, file->window_ms + 300000 + (late ? late_ms : 0));
+        assert_true(sc_segment_created_ms(file->path) == file->window_ms + 300000 + (late ? late_ms : 0));
+    }
+    sc_catalogue_free(&catalogue);
+}
+
+#define DAY UINT64_C(86400000)
+
+/* Days after its window a batch comes out of an outbox: its window is kept its retention from then on, and those behind it with it. */
+static void an_old_window_that_came_late_is_kept(void **state)
+{
+    (void)state;
+    struct sc_expiry e;
+    char *path = make_store();
+    set_all_created(path, 2 * DAY);
+    expire(path, 86400, 0, WINDOW(4) + 2 * DAY, false, &e); /* on arrival */
+    assert_int_equal(e.windows, 3);
+    assert_true(e.horizon_ms == WINDOW(3));
+    expect_from(path, 3);
+    expire(path, 86400, 0, WINDOW(4) + 3 * DAY, false, &e); /* a day later, to the moment */
+    assert_int_equal(e.windows, 0);
+    expire(path, 86400, 0, WINDOW(4) + 3 * DAY + 1, false, &e);
+    assert_int_equal(e.windows, 6);
+    expect_from(path, 9);
+    assert_true(read_horizon(path) == window_at(9));
+    kit_remove(path);
+}
+
+/* Not by its bytes, nor for an operator who names an age. */
+static void what_came_late_goes_for_other_reasons(void **state)
+{
+    (void)state;
+    struct sc_expiry e;
+    struct sc_retention age = {.age_s = 3600, .by_window = true};
+    char *path = make_store();
+    set_all_created(path, 2 * DAY);
+    assert_int_equal(sc_store_expire(path, &age, WINDOW(5) + 3600000, false, NULL, &e, NULL), SC_OK);
+    assert_int_equal(e.windows, 5);
+    expire(path, 0, size_of(path, 7), WINDOW(9), false, &e);
+    assert_int_equal(e.windows, 2);
+    kit_remove(path);
+}
+
+/* A file that was made in a year to come holds up nothing; one that a clock a little ahead made is kept. */
+static void clocks_that_were_never_right(void **state)
+{
+    (void)state;
+    struct sc_expiry e;
+    char *path = make_store();
+    set_all_created(path, 5000 * DAY);
+    expire(path, 86400, 0, WINDOW(6) + DAY, false, &e);
+    assert_int_equal(e.windows, 5); /* the last was made when it ended */
+    kit_remove(path);
+    path = make_store();
+    set_all_created(path, DAY + 3600000);
+    expire(path, 86400, 0, WINDOW(6) + DAY, false, &e);
+    assert_int_equal(e.windows, 3);
+    kit_remove(path);
+}
+
+/* Where the head can't be read, the file system's time counts. */
+static void without_a_head(void **state)
+{
+    (void)state;
+    char *path = make_store(), file[600];
+    static const uint8_t zeros[64];
+    uint64_t now = sc_clock_wall_ms();
+    snprintf(file, sizeof(file), "%s/none", path);
+    assert_int_equal(sc_segment_created_ms(file), 0);
+    snprintf(file, sizeof(file), "%s/20231114T000000Z-0000000000000abc-00000001.sclive", path);
+    kit_write_file(file, zeros, sizeof(zeros));
+    uint64_t made = sc_segment_created_ms(file);
+    assert_true(made + 5000 > now && made < now + 60000);
+    kit_remove(path);
+}
+
+/* Windows that were stamped ahead go when they have to, and are not called expired. */
+static void no_horizon_is_ahead(void **state)
+{
+    (void)state;
+    struct sc_expiry e;
+    char *path = make_store();
+    expire(path, 0, 1, WINDOW(5) + 1000, false, &e);
+    assert_int_equal(e.windows, 9);
+    expect_from(path, 9);
+    assert_true(e.horizon_ms == WINDOW(5) + 1000 && read_horizon(path) == WINDOW(5) + 1000);
+    kit_remove(path);
+}
+
 UNIT(test_expire)
 {
     const struct CMUnitTest tests[] = {
@@ -511,6 +627,11 @@ UNIT(test_expire)
         cmocka_unit_test(the_greatest_whole_line_holds),
         cmocka_unit_test(what_is_prepared_says_the_same),
         cmocka_unit_test(a_horizon_that_cannot_be_read_stays),
+        cmocka_unit_test(an_old_window_that_came_late_is_kept),
+        cmocka_unit_test(what_came_late_goes_for_other_reasons),
+        cmocka_unit_test(clocks_that_were_never_right),
+        cmocka_unit_test(without_a_head),
+        cmocka_unit_test(no_horizon_is_ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
