@@ -7,11 +7,13 @@
 #define SC_DAEMON_OWN_FACTS_H
 
 #include "base/log.h"
+#include "base/reference.h"
 #include "relay/facts.h"
 #include "relay/holder.h"
 
 struct sc_own_facts {
     struct sc_facts *facts;
+    struct sc_reference reference; /* the time by the other members; any thread may read it */
     uint64_t instance, next_ms;
     uint64_t told; /* hash of the sentences that the log has told last */
 };
@@ -27,7 +29,7 @@ struct sc_own_facts_source {
 
 /* Zero-initialised before. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_own_facts_open(struct sc_own_facts *own);
-/* When a second is over. */
+/* A few times a second: what others say of the time, and each second what this node tells. */
 void sc_own_facts_tick(struct sc_own_facts *own, const struct sc_own_facts_source *source);
 void sc_own_facts_close(struct sc_own_facts *own);
 

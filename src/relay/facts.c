@@ -3,6 +3,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/reference.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -16,7 +17,7 @@
 struct life {
     struct sc_link_facts facts; /* the newest */
     uint64_t first_ms, last_ms; /* when it told some */
-    int64_t ahead_ms;           /* its clock */
+    int64_t offset_ms;          /* its clock before this node's monotonic one: no step of the own moves it */
 };
 
 /* Of one name. */
@@ -69,6 +70,23 @@ static bool is_fresh(const struct life *l, uint64_t now_ms)
     return now_ms - l->last_ms <= SC_FACTS_FRESH_MS;
 }
 
+/* Clocks may say anything: what they differ by wraps. */
+static int64_t less(int64_t x, int64_t y)
+{
+    return (int64_t)((uint64_t)x - (uint64_t)y);
+}
+
+static int64_t own_offset(struct sc_facts_time now)
+{
+    return (int64_t)(now.wall_ms - now.mono_ms);
+}
+
+/* Its clock before the own one. */
+static int64_t ahead_of(const struct life *l, struct sc_facts_time now)
+{
+    return less(l->offset_ms, own_offset(now));
+}
+
 /* What has not been heard of for long makes room: names of members come and go. */
 static struct entry *make(struct sc_facts *f, const char *name, uint64_t now_ms)
 {
@@ -88,7 +106,7 @@ static struct entry *make(struct sc_facts *f, const char *name, uint64_t now_ms)
     return e;
 }
 
-static void note(struct life *l, const struct sc_link_facts *heard, uint64_t told_ms, uint64_t wall_ms)
+static void note(struct life *l, const struct sc_link_facts *heard, uint64_t told_ms, uint64_t now_ms)
 {
     if (l->facts.instance != heard->instance)
         *l = (struct life){.first_ms = told_ms};
@@ -97,7 +115,7 @@ static void note(struct life *l, const struct sc_link_facts *heard, uint64_t tol
         return;
     l->facts = *heard;
     l->last_ms = told_ms;
-    l->ahead_ms = (int64_t)(heard->clock_ms + heard->age_ms) - (int64_t)wall_ms;
+    l->offset_ms = (int64_t)(heard->clock_ms + heard->age_ms - now_ms);
 }
 
 /* They have the name at the same time. */
@@ -114,7 +132,7 @@ static void take(struct sc_facts *f, const struct sc_link_facts *heard, struct s
         return;
     bool same = e->now.facts.instance == heard->instance;
     uint64_t told_ms = heard->age_ms < now.mono_ms ? now.mono_ms - heard->age_ms : 0;
-    note(same ? &e->now : &e->other, heard, told_ms, now.wall_ms);
+    note(same ? &e->now : &e->other, heard, told_ms, now.mono_ms);
     if (e->other.last_ms > e->now.last_ms) {
         struct life before = e->now;
         e->now = e->other;
@@ -181,10 +199,58 @@ bool sc_facts_get(struct sc_facts *f, const char *name, struct sc_facts_time now
     const struct entry *e = find(f, name);
     if (e != NULL) {
         add(&e->now, now.mono_ms, out, &n);
-        *ahead_ms = e->now.ahead_ms;
+        *ahead_ms = ahead_of(&e->now, now);
     }
     pthread_mutex_unlock(&f->mutex);
     return n != 0;
+}
+
+/* ---- the time by others ---- */
+
+static int compare_offsets(const void *x, const void *y)
+{
+    const int64_t a = *(const int64_t *)x, b = *(const int64_t *)y;
+    return (a > b) - (a < b);
+}
+
+/* @return how many. */
+static uint32_t list_others(const struct sc_facts *f, uint64_t now_ms, int64_t *offsets)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < f->count; i++) {
+        const struct entry *e = &f->list[i];
+        if (strcmp(e->now.facts.name, f->own) != 0 && is_fresh(&e->now, now_ms))
+            offsets[n++] = e->now.offset_ms;
+    }
+    return n;
+}
+
+static int64_t median_of(int64_t *offsets, uint32_t n, int64_t own)
+{
+    qsort(offsets, n, sizeof(*offsets), compare_offsets);
+    int64_t low = offsets[(n - 1) / 2], high = offsets[n / 2];
+    return own < low ? low : own > high ? high : own;
+}
+
+/* With the mutex. */
+static bool find_median(const struct sc_facts *f, struct sc_facts_time now, int64_t *offset_ms)
+{
+    int64_t *offsets = calloc(f->count + 1, sizeof(*offsets));
+    if (offsets == NULL)
+        return false;
+    uint32_t n = list_others(f, now.mono_ms, offsets);
+    if (n >= 2)
+        *offset_ms = median_of(offsets, n, own_offset(now));
+    free(offsets);
+    return n >= 2;
+}
+
+bool sc_facts_median(struct sc_facts *f, struct sc_facts_time now, int64_t *offset_ms)
+{
+    pthread_mutex_lock(&f->mutex);
+    bool known = find_median(f, now, offset_ms);
+    pthread_mutex_unlock(&f->mutex);
+    return known;
 }
 
 /* ---- comparing ---- */
@@ -226,21 +292,42 @@ static void compare_files(const struct teller *t, const struct sc_link_facts *ow
         say(t, "the membership file of %s has the same version and differs (addresses)", x->name);
 }
 
-static void compare_clocks(const struct teller *t, const struct sc_link_facts *own, const struct life *l)
+static uint64_t distance(int64_t ahead_ms)
 {
-    uint64_t most_ms = (uint64_t)own->window_s * 100; /* a tenth */
-    uint64_t apart_ms = (uint64_t)(l->ahead_ms < 0 ? -l->ahead_ms : l->ahead_ms);
-    most_ms = most_ms > SC_FACTS_CLOCK_MS ? most_ms : SC_FACTS_CLOCK_MS;
-    if (apart_ms > most_ms)
+    return ahead_ms < 0 ? -(uint64_t)ahead_ms : (uint64_t)ahead_ms;
+}
+
+static void compare_clocks(const struct teller *t, const struct sc_link_facts *own, const struct life *l,
+                           struct sc_facts_time now)
+{
+    int64_t ahead_ms = ahead_of(l, now);
+    uint64_t apart_ms = distance(ahead_ms);
+    if (apart_ms > sc_clock_tolerance_ms(own->window_s))
         say(t, "the clock of %s is %" PRIu64 ".%03" PRIu64 " s %s this node's", l->facts.name,
-            apart_ms / 1000, apart_ms % 1000, l->ahead_ms < 0 ? "behind" : "ahead of");
+            apart_ms / 1000, apart_ms % 1000, ahead_ms < 0 ? "behind" : "ahead of");
+}
+
+static void compare_own_clock(const struct teller *t, const struct sc_facts *f, const struct entry *own,
+                              bool proxy, struct sc_facts_time now)
+{
+    int64_t offset_ms;
+    uint32_t window_s = own->now.facts.window_s;
+    if (!find_median(f, now, &offset_ms))
+        return;
+    int64_t ahead_ms = less(own_offset(now), offset_ms);
+    uint64_t apart_ms = distance(ahead_ms);
+    bool stamps = proxy && apart_ms > (uint64_t)window_s * 1000;
+    if (apart_ms > sc_clock_tolerance_ms(window_s))
+        say(t, "this node's clock is %" PRIu64 ".%03" PRIu64 " s %s the median of the other members'%s",
+            apart_ms / 1000, apart_ms % 1000, ahead_ms < 0 ? "behind" : "ahead of",
+            stamps ? ": the windows of flows that come here are stamped by that" : "");
 }
 
 static void compare(const struct teller *t, const struct sc_link_facts *own, const struct entry *e,
-                    uint64_t now_ms)
+                    struct sc_facts_time now)
 {
     const struct sc_link_facts *x = &e->now.facts;
-    if (are_two(e, now_ms))
+    if (are_two(e, now.mono_ms))
         say(t, "two nodes are called %s: give each a name of its own (key \"node\")", x->name);
     if (strcmp(x->name, own->name) == 0)
         return;
@@ -248,7 +335,7 @@ static void compare(const struct teller *t, const struct sc_link_facts *own, con
     if (x->window_s != own->window_s)
         say(t, "%s has windows of %u s, this node of %u s: make them the same (key \"window\")", x->name,
             x->window_s, own->window_s);
-    compare_clocks(t, own, &e->now);
+    compare_clocks(t, own, &e->now, now);
 }
 
 void sc_facts_compare(struct sc_facts *f, const struct sc_cluster *members, struct sc_facts_time now,
@@ -260,7 +347,10 @@ void sc_facts_compare(struct sc_facts *f, const struct sc_cluster *members, stru
     for (uint32_t i = 0; i < f->count && own != NULL; i++) {
         const struct entry *e = &f->list[i];
         if (is_fresh(&e->now, now.mono_ms) && sc_cluster_find(members, e->now.facts.name) != SC_NO_MEMBER)
-            compare(&t, &own->now.facts, e, now.mono_ms);
+            compare(&t, &own->now.facts, e, now);
     }
+    uint32_t self = sc_cluster_find(members, f->own);
+    if (own != NULL)
+        compare_own_clock(&t, f, own, self != SC_NO_MEMBER && members->members[self].proxy, now);
     pthread_mutex_unlock(&f->mutex);
 }

@@ -17,7 +17,6 @@
 #define SC_FACTS_EVERY_MS  1000u
 #define SC_FACTS_AT_ONCE   64u /* of others, in one go; those that are left have their turn a second later */
 #define SC_FACTS_MOST      (2 * SC_FACTS_AT_ONCE + 2)
-#define SC_FACTS_CLOCK_MS  2000u
 #define SC_FACTS_WORDS_MAX 256u
 
 struct sc_facts;
@@ -41,6 +40,11 @@ void sc_facts_hear(struct sc_facts *facts, const struct sc_link_facts *heard, st
  * go. @return how many, out[SC_FACTS_MOST]. */
 uint32_t sc_facts_to_send(struct sc_facts *facts, uint32_t turn, struct sc_facts_time now,
                           struct sc_link_facts *out);
+
+/* The time by the others, as what it is ahead of this node's monotonic clock: the median of what the clocks of those say that are fresh,
+ * when these are two at least. Of an even number any time between the two in the middle is a median: that which is nearest to the own
+ * clock, so that of two others one that is wrong moves nobody who is right. False: fewer are known, or there is no memory. */
+bool sc_facts_median(struct sc_facts *facts, struct sc_facts_time now, int64_t *offset_ms);
 
 /* What is known of a member, when it is fresh. *ahead_ms: of its clock before this node's. False: nothing is. */
 bool sc_facts_get(struct sc_facts *facts, const char *name, struct sc_facts_time now,

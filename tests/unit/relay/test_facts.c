@@ -212,6 +212,106 @@ static void two_nodes_are_seen_and_passed_on(void **state)
     sc_facts_free(f);
 }
 
+/* ---- the time by others ---- */
+
+/* A member whose clock is so far ahead, heard of at `ms`. */
+static void hear_clock(struct sc_facts *f, const char *name, int64_t ahead_ms, uint64_t ms)
+{
+    struct sc_link_facts x = facts_of(name, 7, ms, 0);
+    x.clock_ms += (uint64_t)ahead_ms;
+    sc_facts_hear(f, &x, at(ms));
+}
+
+#define DAYS(n) (INT64_C(86400000) * (n))
+
+/* How far the time by others is ahead of the own clock, which is `own_ms` ahead of what it should be. */
+static bool find(struct sc_facts *f, int64_t own_ms, uint64_t ms, int64_t *ahead_ms)
+{
+    struct sc_facts_time now = at(ms);
+    int64_t offset_ms;
+    now.wall_ms += (uint64_t)own_ms;
+    if (!sc_facts_median(f, now, &offset_ms))
+        return false;
+    *ahead_ms = offset_ms - (int64_t)(now.wall_ms - now.mono_ms);
+    return true;
+}
+
+static void the_time_is_the_median(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t count; /* of others */
+        int64_t clocks[4], own, found;
+    } cases[] = {
+        {2, {0, 0}, 0, 0},
+        {2, {100, -100}, 50, 0},               /* between them: that is one of the medians */
+        {2, {100, 200}, 0, 100},               /* the nearest to the own */
+        {2, {-100, -200}, 0, -100},            /* likewise */
+        {2, {0, DAYS(2)}, 0, 0},               /* one that is wrong moves nobody */
+        {2, {-DAYS(2), 0}, 0, 0},              /* likewise */
+        {2, {0, 20}, DAYS(2), 20 - DAYS(2)},   /* who is wrong is told */
+        {2, {0, 20}, -DAYS(2), DAYS(2)},       /* likewise */
+        {3, {0, 10, DAYS(9)}, 400, 10 - 400},  /* an odd number has one */
+        {4, {-5, 5, DAYS(9), 9}, 400, 9 - 400} /* 5 to 9 */
+    };
+    static const char *const names[] = {"beta", "m2", "m3", "m4"};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct sc_facts *f = create();
+        int64_t ahead = 0;
+        for (uint32_t k = 0; k < cases[i].count; k++) {
+            assert_int_equal(find(f, 0, 1000, &ahead), k >= 2); /* fewer say nothing */
+            hear_clock(f, names[k], cases[i].clocks[k], 1000);
+        }
+        assert_true(find(f, cases[i].own, 1000, &ahead));
+        assert_true(ahead == cases[i].found);
+        assert_true(find(f, cases[i].own, 9000, &ahead)); /* clocks go on */
+        assert_true(ahead == cases[i].found);
+        assert_false(find(f, cases[i].own, 1001 + SC_FACTS_FRESH_MS, &ahead));
+        sc_facts_free(f);
+    }
+}
+
+/* What this node's own clock is does not count, whoever passes it on; nor do two with one name twice. */
+static void only_others_count(void **state)
+{
+    (void)state;
+    struct sc_facts *f = create();
+    int64_t ahead;
+    hear_clock(f, "alpha", DAYS(3), 1000);
+    hear_clock(f, "beta", DAYS(3), 1000);
+    hear(f, "beta", 9, 1000, 1000);
+    assert_false(find(f, 0, 1000, &ahead));
+    sc_facts_free(f);
+}
+
+/* A step of the own clock is seen at once, not when others have told again; and is said. */
+static void a_step_is_seen_at_once(void **state)
+{
+    (void)state;
+    struct sc_facts *f = create();
+    struct sc_link_facts got;
+    struct sc_facts_time now = at(1500);
+    struct sc_cluster members = members_of(3);
+    char all[4096] = "";
+    int64_t ahead;
+    hear_clock(f, "beta", 0, 1000);
+    hear_clock(f, "m2", 0, 1000);
+    assert_said(f, 1500, NULL);
+    now.wall_ms += 3600000;
+    assert_true(sc_facts_get(f, "beta", now, &got, &ahead));
+    assert_true(ahead == -3600000);
+    assert_true(find(f, 3600000, 1500, &ahead));
+    assert_true(ahead == -3600000);
+    sc_facts_compare(f, &members, now, join, all);
+    assert_non_null(
+        strstr(all, "this node's clock is 3600.000 s ahead of the median of the other members'\n"));
+    members.members[0].proxy = true;
+    sc_facts_compare(f, &members, now, join, all);
+    assert_non_null(strstr(all, "are stamped by that"));
+    sc_cluster_free(&members);
+    sc_facts_free(f);
+}
+
 /* ---- over the link ---- */
 
 static enum sc_status on_facts(void *arg, const struct sc_link_facts *facts)
@@ -278,6 +378,9 @@ UNIT(test_facts)
         cmocka_unit_test(what_differs_is_said),
         cmocka_unit_test(a_restart_is_no_second_node),
         cmocka_unit_test(two_nodes_are_seen_and_passed_on),
+        cmocka_unit_test(the_time_is_the_median),
+        cmocka_unit_test(only_others_count),
+        cmocka_unit_test(a_step_is_seen_at_once),
         cmocka_unit_test(facts_go_over_the_link),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
