@@ -201,7 +201,8 @@ static void print_if(const json_t *object, const char *key, const char *before, 
 static void print_losses(const json_t *root)
 {
     const json_t *received = json_object_get(root, "received"), *store = json_object_get(root, "store");
-    const json_t *problem = json_object_get(store, "problem");
+    const json_t *problem = json_object_get(store, "problem"),
+                 *clock = json_object_get(store, "clock_problem");
     print_if(received, "dropped_full", "LOST      ",
              " records: the queue was full while the disk did not take them");
     print_if(received, "dropped_aside", "LOST      ",
@@ -213,6 +214,8 @@ static void print_losses(const json_t *root)
     print_if(received, "refused", "LOST      ", " messages: a bound of the decoder, or memory");
     if (json_is_string(problem))
         printf("PROBLEM   %s\n", json_string_value(problem));
+    if (json_is_string(clock) && json_object_get(root, "cluster") == NULL) /* else it is among the members' */
+        printf("PROBLEM   %s\n", json_string_value(clock));
     if (integer(store, "wiped") != 0)
         printf(
             "PROBLEM   the store was deleted under this process at %s; it was made anew, and what it held is "

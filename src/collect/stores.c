@@ -255,18 +255,56 @@ void sc_stores_set_retention(struct sc_stores *s, const struct sc_retention *ret
     pthread_mutex_unlock(&s->mutex);
 }
 
-static void run_retention(struct sc_stores *s)
+/* ---- retention ---- */
+
+static struct sc_retention retention_of(struct sc_stores *s)
 {
-    const char *path = s->options.path;
-    struct sc_expiry expiry = {0};
-    struct sc_error err;
     pthread_mutex_lock(&s->mutex);
     const struct sc_retention retention = s->options.retention;
     pthread_mutex_unlock(&s->mutex);
+    return retention;
+}
+
+/* Who is not believed is told once, and once that it is over. */
+static void tell_of_clock(struct sc_stores *s, uint64_t before_ms)
+{
+    bool problem = s->stats.clock_problem[0] != '\0';
+    if (problem && !s->clock_told)
+        sc_log(s->options.log, SC_LOG_WARNING, "%s", s->stats.clock_problem);
+    else if (s->clock_told && !problem)
+        sc_log(s->options.log, SC_LOG_INFO, "windows expire by age again, after %llu s",
+               (unsigned long long)before_ms / 1000);
+    s->clock_told = problem;
+}
+
+/* As soon as the clock is believed again retention makes up for what it left. */
+static void watch_clock(struct sc_stores *s, uint64_t now_ms)
+{
+    uint64_t before_ms = s->stats.age_paused_ms;
+    bool doubted = s->clock.state != SC_CLOCK_BELIEVED;
+    if (sc_clock_trust_look(&s->clock, now_ms, sc_clock_wall_ms()) == SC_CLOCK_BELIEVED && doubted)
+        s->next_retention_ms = 0;
+    bool matters = retention_of(s).age_s != 0;
+    s->stats.clock_problem[0] = '\0';
+    if (matters)
+        sc_clock_trust_say(&s->clock, now_ms, s->stats.clock_problem);
+    s->stats.age_paused_ms = matters ? sc_clock_trust_doubt_ms(&s->clock, now_ms) : 0;
+    tell_of_clock(s, before_ms);
+}
+
+static void run_retention(struct sc_stores *s)
+{
+    const char *path = s->options.path;
+    struct sc_retention retention = retention_of(s);
+    struct sc_expiry expiry = {0};
+    struct sc_error err;
+    if (s->clock.state != SC_CLOCK_BELIEVED)
+        retention.age_s = 0;
     if (retention.age_s == 0 && retention.bytes == 0)
         return;
     sc_stores_commit(s); /* a file that is deleted now holds nothing that waits */
-    if (sc_store_expire(path, &retention, sc_clock_wall_ms(), false, s->options.io, &expiry, &err) != SC_OK)
+    if (sc_store_expire(path, &retention, sc_reference_now(s->options.reference), false, s->options.io,
+                        &expiry, &err) != SC_OK)
         sc_log(s->options.log, SC_LOG_WARNING, "retention: %s", err.message);
     else if (expiry.windows != 0)
         sc_log(s->options.log, SC_LOG_INFO, "retention: %llu windows, %llu bytes deleted",
@@ -275,6 +313,8 @@ static void run_retention(struct sc_stores *s)
     s->stats.expired_bytes += expiry.bytes;
     s->horizon_ms = sc_store_horizon(path);
 }
+
+/* ---- each second ---- */
 
 uint64_t sc_stores_wait(const struct sc_stores *s, uint64_t now_ms)
 {
@@ -296,6 +336,7 @@ bool sc_stores_each_second(struct sc_stores *s, uint64_t now_ms)
     for (uint32_t i = 0; i < s->lane_count; i++)
         seal_ended(s, &s->lanes[i], now_ms);
     sc_elements_write(&s->elements);
+    watch_clock(s, now_ms);
     if (now_ms >= s->next_retention_ms) {
         s->next_retention_ms = now_ms + RETENTION_EVERY_MS;
         run_retention(s);
@@ -398,6 +439,7 @@ enum sc_status sc_stores_open(struct sc_stores *s, const struct sc_stores_option
         return status;
     }
     pthread_mutex_init(&s->mutex, NULL);
+    sc_clock_trust_init(&s->clock, options->window_s, options->reference, options->others);
     s->options.path = own->path;
     s->stats.lock = *sc_store_writer_lock_id(own->writer);
     sc_elements_init(&s->elements, own->path, options->io, options->log);

@@ -2,8 +2,8 @@
 /*
  * The stores that one thread writes: its own, and on a subcollector those of other lanes, which lie under it. What such a thread
  * does beside taking things from its queue is here: one sync for all that was appended in a while (group commit), sealing of windows
- * that have ended or were left by an earlier process, retention each minute and at once when the disk is found full, what exporters
- * tell of their elements, figures.
+ * that have ended or were left by an earlier process, retention each minute and at once when the disk is found full, by age only while
+ * the clock is believed, what exporters tell of their elements, figures.
  *
  * The store may be deleted under it, or a lane's part of it. That is noticed before anything more is called durable, and within a
  * second: the store is made and locked anew, with the files that are known here, and the caller is told, who has to forget what is no
@@ -18,6 +18,7 @@
 #define SC_COLLECT_STORES_H
 
 #include "base/log.h"
+#include "collect/clock_trust.h"
 #include "collect/disk.h"
 #include "collect/window_clock.h"
 #include "store/elements.h"
@@ -32,9 +33,11 @@ struct sc_stores_options {
     uint32_t lane;    /* of the own store; 0 on a single node */
     uint32_t window_s;
     bool import; /* reading files: windows are sealed when the data has left them behind, not by the clock */
-    uint64_t commit_ms, commit_bytes; /* so long, or so much, waits for a commit */
-    struct sc_retention retention;    /* none when both are 0 */
-    struct sc_io *io;                 /* NULL: the system's */
+    uint64_t commit_ms, commit_bytes;     /* so long, or so much, waits for a commit */
+    struct sc_retention retention;        /* none when both are 0 */
+    const struct sc_reference *reference; /* the time by others; NULL: there are none */
+    bool others;                          /* as in collect/clock_trust.h */
+    struct sc_io *io;                     /* NULL: the system's */
     const struct sc_log *log;
     /* What waited for a commit is durable, or, when there is a `failure`, not known to be. */
     void (*committed)(void *arg, const struct sc_error *failure);
@@ -48,9 +51,11 @@ struct sc_stores_stats {
     struct sc_disk disk;
     uint64_t expired_windows, expired_bytes;
     uint64_t horizon_ms;
-    struct sc_file_id lock;   /* of the own store */
-    uint64_t wiped, wiped_ms; /* how often it was deleted, and when last, wall clock */
-    bool taken;               /* another process has it */
+    uint64_t age_paused_ms;                 /* for so long nothing has expired by age, though it should: */
+    char clock_problem[SC_CLOCK_WORDS_MAX]; /* why; empty: there is nothing to say */
+    struct sc_file_id lock;                 /* of the own store */
+    uint64_t wiped, wiped_ms;               /* how often it was deleted, and when last, wall clock */
+    bool taken;                             /* another process has it */
 };
 
 /* The store of one lane. Stays where it is until another is added or dropped. */
@@ -75,6 +80,8 @@ struct sc_stores {
     uint64_t newest_window_ms; /* import */
     uint64_t horizon_ms;       /* store/horizon.h */
     struct sc_stores_stats stats;
+    struct sc_clock_trust clock;
+    bool clock_told;       /* the log knows that it is not believed */
     pthread_mutex_t mutex; /* of options.retention */
 };
 

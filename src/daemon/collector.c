@@ -641,6 +641,7 @@ static enum sc_status start_holder(struct collector *c, struct sc_error *err)
                   .self = c->self,
                   .window_s = c->config.window_s,
                   .retention = {.age_s = c->config.retention_age_s, .bytes = c->config.retention_bytes},
+                  .reference = &c->facts.reference,
                   .log = c->log},
         .listen = self->address,
         .tls = c->tls,

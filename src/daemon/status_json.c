@@ -490,6 +490,14 @@ static void add_healing(json_t *object, json_t *problems, struct sc_holder *hold
         add_problem(problems, sentence);
 }
 
+static void add_clock_problem(const struct sc_status_source *source, json_t *problems)
+{
+    struct sc_storer_stats stats;
+    holder_as_storer(source, &stats);
+    if (stats.stores.clock_problem[0] != '\0')
+        add_problem(problems, stats.stores.clock_problem);
+}
+
 static json_t *cluster_json(const struct sc_status_source *source)
 {
     json_t *object = json_object(), *members = json_array();
@@ -505,6 +513,7 @@ static json_t *cluster_json(const struct sc_status_source *source)
     json_t *problems = json_array();
     sc_facts_compare(source->facts, source->cluster, sc_facts_now(), add_problem, problems);
     add_healing(object, problems, source->holder);
+    add_clock_problem(source, problems);
     json_object_set_new(object, "problems", problems);
     if (source->proxy != NULL)
         json_object_set_new(object, "proxy", proxy_json(source->proxy));
@@ -542,6 +551,10 @@ static json_t *store_json(const struct sc_status_source *source)
     put_time(object, "wiped_at", stats.stores.wiped_ms);
     put(object, "expired_windows", stats.stores.expired_windows);
     put(object, "expired_bytes", stats.stores.expired_bytes);
+    put(object, "age_paused_s", stats.stores.age_paused_ms / 1000);
+    json_object_set_new(object, "clock_problem",
+                        stats.stores.clock_problem[0] == '\0' ? json_null()
+                                                              : json_string(stats.stores.clock_problem));
     if (stats.stores.disk.size_bytes != 0) {
         put(object, "free_bytes", stats.stores.disk.free_bytes);
         put(object, "size_bytes", stats.stores.disk.size_bytes);

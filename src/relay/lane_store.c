@@ -203,7 +203,7 @@ static bool is_window(uint64_t window_ms, uint32_t window_s)
 /* Of a batch or a tally; lanes are judged when the rest is good. */
 static enum sc_refusal judge(struct sc_lane_store *s, const char *proxy, uint64_t stream, uint64_t window_ms)
 {
-    if (window_ms > sc_clock_wall_ms() + SC_WINDOW_AHEAD_MS)
+    if (window_ms > sc_reference_now(s->options.reference) + SC_WINDOW_AHEAD_MS)
         return SC_REFUSAL_WINDOW;
     return sc_stream_owners_claim(&s->owners, &s->cluster, stream, proxy) ? SC_REFUSAL_NONE
                                                                           : SC_REFUSAL_STREAM;
@@ -536,6 +536,12 @@ static void publish(struct sc_lane_store *s)
 
 /* ---- other members ---- */
 
+/* Whether there are two others, whose clocks make a median. */
+static bool can_ask(const struct sc_lane_store *s)
+{
+    return s->cluster.count > 2;
+}
+
 static bool gets_name(const struct sc_lane_store *s, const struct sc_stores_lane *l)
 {
     char path[4096], unnamed[32];
@@ -557,6 +563,7 @@ static void take_members(struct sc_lane_store *s)
     sc_lane_names_keep(&s->names, &s->cluster, &fresh);
     sc_cluster_free(&s->cluster);
     s->cluster = fresh;
+    s->stores.clock.others = can_ask(s);
     for (uint32_t i = s->stores.lane_count; --i > 0;) { /* the first is the own */
         if (gets_name(s, &s->stores.lanes[i]))
             sc_stores_drop(&s->stores, &s->stores.lanes[i]);
@@ -679,6 +686,8 @@ static enum sc_status open_stores(struct sc_lane_store *s, struct sc_error *err)
                                           .commit_ms = SYNC_AFTER_MS,
                                           .commit_bytes = SYNC_BYTES,
                                           .retention = o->retention,
+                                          .reference = o->reference,
+                                          .others = can_ask(s),
                                           .io = s->io,
                                           .log = &o->log,
                                           .committed = on_committed,

@@ -18,8 +18,9 @@
 #include "relay/link.h"
 #include "relay/refusals.h"
 
-#define SC_NEWS_EACH       16384u    /* tallies and words on streams that wait, of one proxy */
-#define SC_WINDOW_AHEAD_MS 86400000u /* of this node's clock; a batch of a later window is not taken */
+#define SC_NEWS_EACH 16384u /* tallies and words on streams that wait, of one proxy */
+#define SC_WINDOW_AHEAD_MS                                                                                   \
+    86400000u /* of the time by others, or this node's clock; a batch of a later window is not taken */
 
 struct sc_lane_store;
 
@@ -57,6 +58,7 @@ struct sc_lane_store_options {
     uint32_t self;                    /* member */
     uint32_t window_s;
     struct sc_retention retention;
+    const struct sc_reference *reference; /* the time by the other members; NULL: nobody tells it */
     struct sc_log log;
     struct sc_refusals *refusals; /* outlives the store; NULL: nobody counts */
     struct sc_io *io;             /* NULL: the system's */

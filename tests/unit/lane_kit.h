@@ -76,7 +76,9 @@ struct node {
     uint32_t window_s;
 };
 
-static struct sc_refusals *node_refusals; /* of the node that is opened next */
+static struct sc_refusals *node_refusals; /* of the node that is opened next, as the two below */
+static const struct sc_reference *node_reference;
+static struct sc_retention node_retention;
 
 static const char *const names[] = {"alpha", "beta", "gamma"};
 
@@ -94,6 +96,8 @@ static inline enum sc_status start(struct node *n, struct sc_error *err)
                                                   .window_s = n->window_s,
                                                   .io = disk.faults == NULL ? NULL : &disk.faults->io,
                                                   .refusals = node_refusals,
+                                                  .reference = node_reference,
+                                                  .retention = node_retention,
                                                   .answered = on_answered,
                                                   .arg = n};
     return sc_lane_store_start(&options, &n->store, err);

@@ -272,7 +272,7 @@ static void a_full_disk_is_made_room_on_by_retention(void **state)
     (void)state;
     struct fixture f;
     struct sc_storer_stats stats;
-    const struct sc_retention retention = {.age_s = 1000};
+    const struct sc_retention retention = {.bytes = 1};
     set_up(&f, false, 0);
     push(&f, this_window() - 3000000, 1000);
     push(&f, this_window() - 2700000, 1000);

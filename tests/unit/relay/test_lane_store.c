@@ -256,6 +256,59 @@ static bool is_answered(struct node *n, struct sc_lane_batch *b, const char *pro
     return answer_to(n, b).outcome == SC_LANE_DURABLE;
 }
 
+/* A day ahead of the others' clocks, not of the own. */
+static void windows_ahead_are_so_by_others(void **state)
+{
+    (void)state;
+    struct node n;
+    struct sc_reference reference = {0};
+    const uint64_t day = 86400000, now = sc_clock_wall_ms() / 300000 * 300000;
+    const int64_t offset = (int64_t)(sc_clock_wall_ms() - sc_clock_mono_ms());
+    node_reference = &reference;
+    open_node(&n, 300, false);
+    node_reference = NULL;
+    const uint32_t own = n.members[0].lane;
+    assert_false(
+        is_answered(&n, make(0, own, now + 2 * day, 300), "beta")); /* nobody is known: by the own clock */
+    sc_reference_set(&reference, offset + 3 * (int64_t)day);        /* which is three days behind */
+    assert_true(is_answered(&n, make(1, own, now + 2 * day, 300), "beta"));
+    assert_true(is_answered(&n, make(2, own, now + 4 * day - 300000, 300), "beta"));
+    assert_false(is_answered(&n, make(3, own, now + 4 * day + 600000, 300), "beta"));
+    sc_reference_set(&reference, offset - 3 * (int64_t)day); /* which is three days ahead */
+    assert_false(is_answered(&n, make(4, own, now, 300), "beta"));
+    assert_true(is_answered(&n, make(5, own, now - 3 * day, 300), "beta"));
+    assert_true(is_answered(&n, make(6, own, now - 300 * day, 300), "beta")); /* of any past */
+    close_node(&n);
+}
+
+/* A batch of a day that is long gone comes out of an outbox, and retention is shorter: it is not deleted on arrival. */
+static void what_comes_late_is_kept(void **state)
+{
+    (void)state;
+    struct node n;
+    struct sc_reference reference = {0};
+    sc_reference_set(&reference, (int64_t)(sc_clock_wall_ms() - sc_clock_mono_ms()));
+    node_retention = (struct sc_retention){.age_s = 3600};
+    node_reference = &reference;
+    open_node(&n, 300, false);
+    push(&n, 0, 1);
+    push(&n, 1, 0);
+    expect(&n, 0, 2, true);
+    const uint64_t begun_ms = sc_clock_mono_ms();
+    sc_lane_store_push(n.store, make(2, n.members[0].lane, WINDOW + 600000, 300));
+    expect(&n, 2, 1, true);
+    stop(&n);
+    struct sc_error err;
+    assert_int_equal(start(&n, &err), SC_OK); /* its first second */
+    node_retention = (struct sc_retention){0};
+    node_reference = NULL;
+    while (sc_clock_mono_ms() < begun_ms + 2500)
+        nap();
+    check_lane(&n, "beta", 0, 1, 1, ROWS);
+    check_lane(&n, NULL, 1, 1, 3, 2 * ROWS);
+    close_node(&n);
+}
+
 /* A batch of another's stream, of a day that has not come, or of a lane too many is not taken, and leaves nothing. */
 static void strange_batches_are_refused(void **state)
 {
@@ -734,6 +787,8 @@ UNIT(test_lane_store)
         cmocka_unit_test(batches_that_lie_are_refused),
         cmocka_unit_test(absurd_windows),
         cmocka_unit_test(strange_batches_are_refused),
+        cmocka_unit_test(windows_ahead_are_so_by_others),
+        cmocka_unit_test(what_comes_late_is_kept),
         cmocka_unit_test(intervals_cover_what_is_durable),
         cmocka_unit_test(nothing_follows_the_last_sequence),
         cmocka_unit_test(every_bit_is_looked_at),
