@@ -33,6 +33,7 @@ struct sc_intake {
     enum lane lane;                           /* of the message at hand */
     struct sc_parcel *first_kept, *last_kept; /* of LANE_STREAM: the queue had no room */
     uint64_t window_begin, window_end;        /* of the batches being filled, ms */
+    int64_t correction_ms;                    /* of times of arrival, for windows */
     size_t most_bytes;                        /* of a batch */
     uint64_t end_ms; /* monotonic: a full queue is waited for until then; 0: it is not the end */
     struct sc_intake_stats stats;
@@ -240,6 +241,17 @@ static enum sc_status send(struct sc_intake *intake, enum lane lane, enum sc_rec
     return SC_OK;
 }
 
+static void compare_clocks(struct sc_intake *intake)
+{
+    uint64_t by_others_ms, length_ms = (uint64_t)intake->options.window_s * 1000;
+    intake->correction_ms = 0;
+    if (!sc_reference_time(intake->options.reference, sc_clock_mono_ms(), &by_others_ms))
+        return;
+    int64_t behind_ms = (int64_t)(by_others_ms - sc_clock_wall_ms());
+    if (behind_ms > (int64_t)length_ms || behind_ms < -(int64_t)length_ms)
+        intake->correction_ms = behind_ms;
+}
+
 void sc_intake_flush(struct sc_intake *intake)
 {
     for (unsigned i = 0; i < 2 * LANES; i++)
@@ -258,6 +270,7 @@ void sc_intake_tick(struct sc_intake *intake)
 {
     uint64_t now_ms = sc_clock_mono_ms();
     push_kept(intake);
+    compare_clocks(intake);
     for (unsigned i = 0; i < 2 * LANES; i++)
         send_if_old(intake, i / 2, i % 2, now_ms);
 }
@@ -354,9 +367,19 @@ static uint64_t export_time(const uint8_t *bytes, size_t length)
     }
 }
 
+static bool is_in_window(const struct sc_intake *intake, uint64_t at_ms)
+{
+    return at_ms >= intake->window_begin && at_ms < intake->window_end;
+}
+
+/* At each tick, and whenever the window seems to be left: a clock that was set is seen with the first message. */
 static void enter_window(struct sc_intake *intake, uint64_t at_ms)
 {
-    if (at_ms >= intake->window_begin && at_ms < intake->window_end)
+    if (is_in_window(intake, at_ms + (uint64_t)intake->correction_ms))
+        return;
+    compare_clocks(intake);
+    at_ms += (uint64_t)intake->correction_ms;
+    if (is_in_window(intake, at_ms))
         return;
     sc_intake_flush(intake);
     uint64_t length_ms = (uint64_t)intake->options.window_s * 1000;

@@ -12,6 +12,7 @@
 #define SC_COLLECT_INTAKE_H
 
 #include "base/log.h"
+#include "base/reference.h"
 #include "collect/queue.h"
 #include "wire/decoder.h"
 
@@ -27,8 +28,11 @@ struct sc_intake_options {
     /* Is shown every finished batch, also one that the queue refuses, and may hold its parcel; NULL: nobody is. */
     void (*offer)(void *arg, struct sc_parcel *parcel);
     void *offer_arg;
-    uint32_t rows;        /* that a batch is sent on with; 0: SC_INTAKE_ROWS */
-    uint32_t age_ms;      /* likewise; 0: SC_INTAKE_AGE_MS */
+    uint32_t rows;   /* that a batch is sent on with; 0: SC_INTAKE_ROWS */
+    uint32_t age_ms; /* likewise; 0: SC_INTAKE_AGE_MS */
+    /* The time by others, by which windows are stamped while the own clock is more than a window off it. Of messages that come live; NULL:
+     * the time of their arrival counts, whatever it is. */
+    const struct sc_reference *reference;
     uint64_t patience_ms; /* how long a full queue is waited for before a batch is dropped; 0: not at all */
 };
 

@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CARE_IN_TICK  4096u /* exporters: a millisecond or two */
@@ -55,6 +56,8 @@ struct sc_receiver {
     atomic_bool all_changed;              /* to be said to the decoder */
     atomic_size_t merging;                /* bytes of what is to be merged, commands included */
     bool started, ending;
+    const struct sc_reference *reference;
+    bool asks; /* it, at the start */
     pthread_t thread;
 
     pthread_mutex_t mutex; /* what follows is shared */
@@ -387,10 +390,31 @@ static void on_wake(void *arg)
     }
 }
 
+static bool is_to_stop(struct sc_receiver *receiver)
+{
+    pthread_mutex_lock(&receiver->mutex);
+    const struct sc_command *last = receiver->last_command;
+    bool stop = last != NULL && last->kind == COMMAND_STOP;
+    pthread_mutex_unlock(&receiver->mutex);
+    return stop;
+}
+
+/* So that no flow gets a window by a clock that nobody has compared; meanwhile what comes waits in the sockets. */
+static void await_time(struct sc_receiver *receiver)
+{
+    const struct timespec nap = {.tv_nsec = 10000000};
+    uint64_t until_ms = sc_clock_mono_ms() + SC_RECEIVER_ASK_MS, now_ms, time_ms;
+    while ((now_ms = sc_clock_mono_ms()) < until_ms && !is_to_stop(receiver) &&
+           !sc_reference_time(receiver->reference, now_ms, &time_ms))
+        nanosleep(&nap, NULL);
+}
+
 static void *run(void *arg)
 {
     struct sc_receiver *receiver = arg;
     pthread_setname_np(pthread_self(), "sc-receive");
+    if (receiver->asks)
+        await_time(receiver);
     event_base_dispatch(receiver->sockets.base);
     return NULL;
 }
@@ -488,6 +512,8 @@ struct sc_receiver *sc_receiver_create(const struct sc_receiver_options *options
     receiver->missing = (struct sc_missing_lines){.log = &receiver->sockets.log,
                                                   .minute = &receiver->sockets.complaints->missing};
     receiver->sockets.places = options->places;
+    receiver->reference = options->intake.reference;
+    receiver->asks = options->asks;
     receiver->sockets.message_ms = options->message_ms != 0 ? options->message_ms : MESSAGE_MS;
     receiver->sockets.idle_ms = options->idle_ms != 0 ? options->idle_ms : IDLE_MS;
     receiver->sockets.ring = sc_udp_ring_create();

@@ -668,6 +668,7 @@ static enum sc_status start_proxy(struct collector *c, struct sc_error *err)
         .how = {.limit_bytes = c->config.outbox_bytes, .sync = c->config.outbox_sync},
         .tls = c->tls,
         .facts = c->facts.facts,
+        .reference = &c->facts.reference,
         .log = c->log,
     };
     return sc_proxy_start(&options, &c->proxy, err);
@@ -757,6 +758,8 @@ static enum sc_status create_receivers(struct collector *c, struct sc_error *err
     if (c->proxy_role) {
         options.intake.rows = SC_PROXY_ROWS;
         options.intake.age_ms = SC_PROXY_AGE_MS;
+        options.intake.reference = &c->facts.reference;
+        options.asks = c->cluster.count > 2; /* two others make a median */
     }
     for (; c->receiver_count < c->config.receivers; c->receiver_count++) {
         c->receivers[c->receiver_count] = sc_receiver_create(&options, err);
@@ -808,6 +811,7 @@ static enum sc_status start(struct collector *c, struct sc_error *err)
     c->started_mono_ms = sc_clock_mono_ms();
     c->descriptors = sc_places_raise_descriptors();
     SC_TRY(start_roles(c, err));
+    tell_facts(c); /* others are asked for theirs before the first flow */
     SC_TRY(start_forward(c, err));
     SC_TRY(create_places(c, err));
     SC_TRY(create_receivers(c, err));

@@ -134,6 +134,16 @@ static void make_room(struct connection *c, uint32_t most, bool of_all, enum sc_
 
 /* ---- what comes ---- */
 
+static void put_facts(struct connection *c, uint32_t turn)
+{
+    struct sc_link_facts facts[SC_FACTS_MOST];
+    if (c->holder->options.facts == NULL)
+        return;
+    uint32_t n = sc_facts_to_send(c->holder->options.facts, turn, sc_facts_now(), facts);
+    for (uint32_t i = 0; i < n; i++)
+        sc_link_put_facts(&c->writer, &facts[i]);
+}
+
 static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
 {
     struct connection *c = arg;
@@ -185,8 +195,10 @@ static void let_in(struct connection *c)
         return;
     c->is_in = true;
     make_room(c, SC_HOLDER_EACH, false, SC_REFUSAL_DISPLACED);
-    if (!c->asks)
-        sc_log(&c->holder->options.store.log, SC_LOG_INFO, "the proxy %s is connected", c->name);
+    if (c->asks)
+        return;
+    put_facts(c, 0); /* they go with the next beat: it waits for them with its first flows */
+    sc_log(&c->holder->options.store.log, SC_LOG_INFO, "the proxy %s is connected", c->name);
 }
 
 static enum sc_status on_stream(void *arg, const struct sc_link_stream *stream)
@@ -646,10 +658,7 @@ static void beat_all(struct sc_holder *h, const struct sc_link_beat *now)
 
 static void send_facts(struct connection *c, uint32_t turn)
 {
-    struct sc_link_facts facts[SC_FACTS_MOST];
-    uint32_t n = sc_facts_to_send(c->holder->options.facts, turn, sc_facts_now(), facts);
-    for (uint32_t i = 0; i < n; i++)
-        sc_link_put_facts(&c->writer, &facts[i]);
+    put_facts(c, turn);
     if (sc_link_send(c->io, &c->writer) != SC_OK)
         close_connection(c);
 }

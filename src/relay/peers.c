@@ -273,7 +273,7 @@ static void send_all_news(struct sc_peers *peers)
     for (uint32_t i = 0; i < peers->cluster.count; i++) {
         struct peer *p = peers->all[i];
         if (p->io != NULL && !p->ended && p->view.usable)
-            send_news(p, sc_clock_wall_ms());
+            send_news(p, sc_reference_now(p->peers->options.reference));
     }
 }
 
@@ -308,7 +308,7 @@ static void welcome(struct peer *p)
     if (p->view.usable || p->ended)
         return;
     set_usable(p, true);
-    send_news(p, sc_clock_wall_ms());
+    send_news(p, sc_reference_now(p->peers->options.reference));
 }
 
 static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
@@ -330,6 +330,8 @@ static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
         sc_log_complain(&p->peers->options.log, SC_LOG_WARNING, name_of(p),
                         "%s has version %llu of the membership file, this node %llu", name_of(p),
                         (unsigned long long)hello->cluster_version, (unsigned long long)c->version);
+    if (p->peers->options.facts != NULL)
+        send_facts(p); /* at once: it judges windows by the time of others */
     return SC_OK;
 }
 

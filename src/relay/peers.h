@@ -10,6 +10,7 @@
 #define SC_RELAY_PEERS_H
 
 #include "base/log.h"
+#include "base/reference.h"
 #include "net/tls.h"
 #include "relay/accounts.h"
 #include "relay/board.h"
@@ -25,9 +26,10 @@ struct sc_peers_options {
     struct sc_dispatch *dispatch;     /* borrowed, as the two below: lives longer */
     struct sc_outbox *outbox;
     struct sc_accounts *accounts;
-    struct sc_board *board; /* this proxy's state is sent, those of others come here */
-    struct sc_tls *tls;     /* NULL: plain */
-    struct sc_facts *facts; /* borrowed; NULL: none are told */
+    struct sc_board *board;               /* this proxy's state is sent, those of others come here */
+    struct sc_tls *tls;                   /* NULL: plain */
+    struct sc_facts *facts;               /* borrowed; NULL: none are told */
+    const struct sc_reference *reference; /* as of the proxy */
     struct sc_log log;
 };
 

@@ -301,7 +301,7 @@ static void look_after_folder(struct sc_proxy *p)
 static void do_duties(struct sc_proxy *p)
 {
     look_after_folder(p);
-    sc_accounts_tidy(p->accounts, sc_clock_wall_ms());
+    sc_accounts_tidy(p->accounts, sc_reference_now(p->options.reference));
     sc_disk_look(p->folder, &p->stats.disk);
     account_drops(p);
     publish(p);
@@ -392,6 +392,7 @@ static enum sc_status make(struct sc_proxy *p, struct sc_error *err)
                                            .board = o->board,
                                            .tls = o->tls,
                                            .facts = o->facts,
+                                           .reference = o->reference,
                                            .log = o->log};
     return sc_peers_start(&peers, &p->peers, err);
 }

@@ -34,6 +34,8 @@ struct sc_proxy_options {
     struct sc_outbox_options how;
     struct sc_tls *tls; /* as of peers */
     struct sc_facts *facts;
+    const struct sc_reference
+        *reference; /* the time by others, by which windows are stamped; NULL: the wall clock's */
     struct sc_log log;
 };
 

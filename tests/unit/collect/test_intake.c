@@ -19,14 +19,17 @@ struct fixture {
     struct sc_queue *queue;
     struct sc_intake *intake;
     uint32_t sequence;
+    struct sc_reference reference;
 };
 
 static void set_up(struct fixture *f, uint64_t queue_bytes)
 {
     struct sc_error err;
     *f = (struct fixture){.queue = sc_queue_create(queue_bytes)};
-    const struct sc_intake_options options = {
-        .limits = sc_decoder_default_limits(), .window_s = 300, .queue = f->queue};
+    const struct sc_intake_options options = {.limits = sc_decoder_default_limits(),
+                                              .window_s = 300,
+                                              .queue = f->queue,
+                                              .reference = &f->reference};
     f->intake = sc_intake_create(&options, &err);
     assert_non_null(f->intake);
 }
@@ -218,6 +221,70 @@ static void what_the_queue_refuses_is_forwarded_all_the_same(void **state)
     free(views);
     sc_forward_close(forward, 0);
     sc_forward_free(forward);
+    tear_down(&f);
+}
+
+/* ---- by whose clock ---- */
+
+#define WINDOW_MS INT64_C(300000)
+
+/* The others' clocks are so far ahead of the own one. @return the begin of their window. */
+static uint64_t set_others(struct fixture *f, int64_t ahead_ms)
+{
+    uint64_t theirs = sc_clock_wall_ms() + (uint64_t)ahead_ms;
+    sc_reference_set(&f->reference, (int64_t)(theirs - sc_clock_mono_ms()));
+    return theirs - theirs % (uint64_t)WINDOW_MS;
+}
+
+/* Not about to end: what comes within seconds lies in it. */
+static void await_the_middle(void)
+{
+    while (sc_clock_wall_ms() % (uint64_t)WINDOW_MS > (uint64_t)WINDOW_MS - 4000)
+        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+}
+
+/* A clock that is more than a window off does not stamp, behind or ahead; one that is less does; and the time of arrival is recorded as it
+ * is. */
+static void windows_are_stamped_by_others(void **state)
+{
+    (void)state;
+    static const int64_t aheads[] = {2 * 86400000, -2 * 86400000, WINDOW_MS + 1000, -WINDOW_MS - 1000};
+    struct fixture f;
+    await_the_middle();
+    const uint64_t own = sc_clock_wall_ms() - sc_clock_wall_ms() % (uint64_t)WINDOW_MS;
+    set_up(&f, 1 << 30);
+    for (size_t i = 0; i < sizeof(aheads) / sizeof(aheads[0]); i++) {
+        uint64_t window = set_others(&f, aheads[i]);
+        sc_intake_tick(f.intake);
+        send_v5(&f, sc_clock_wall_ms());
+        sc_intake_flush(f.intake);
+        assert_int_equal(take(&f, window), V5_RECORDS);
+        (void)set_others(&f, aheads[i] < 0 ? -WINDOW_MS + 1000 : WINDOW_MS - 1000);
+        sc_intake_tick(f.intake);
+        send_v5(&f, sc_clock_wall_ms());
+        sc_intake_flush(f.intake);
+        assert_int_equal(take(&f, own), V5_RECORDS);
+    }
+    sc_reference_set(&f.reference, 0); /* nobody knows */
+    sc_intake_tick(f.intake);
+    send_v5(&f, sc_clock_wall_ms());
+    sc_intake_flush(f.intake);
+    assert_int_equal(take(&f, own), V5_RECORDS);
+    tear_down(&f);
+}
+
+/* Between two ticks: the others are known with the first message that leaves the window. */
+static void a_clock_that_is_set_stamps_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    await_the_middle();
+    set_up(&f, 1 << 30);
+    send_v5(&f, sc_clock_wall_ms() - 2 * 86400000); /* before it was set two days ahead */
+    uint64_t window = set_others(&f, -2 * 86400000);
+    send_v5(&f, sc_clock_wall_ms());
+    sc_intake_flush(f.intake);
+    assert_int_equal(take(&f, window), 2 * V5_RECORDS); /* it is the same window */
     tear_down(&f);
 }
 
@@ -580,6 +647,8 @@ UNIT(test_intake)
         cmocka_unit_test(a_batch_is_cut_when_it_is_old),
         cmocka_unit_test(a_full_queue_drops_the_newest_and_tells_it),
         cmocka_unit_test(what_the_queue_refuses_is_forwarded_all_the_same),
+        cmocka_unit_test(windows_are_stamped_by_others),
+        cmocka_unit_test(a_clock_that_is_set_stamps_nothing),
         cmocka_unit_test(bad_messages_are_counted),
         cmocka_unit_test(sparse_columns_cost_what_is_in_them),
         cmocka_unit_test(no_batch_weighs_more_than_its_bound),
