@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 
 BUILD = pathlib.Path(os.environ["SC_BUILD"])
@@ -228,16 +229,27 @@ class Cluster:
 CLOCK = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
+static const volatile long *ahead_s;
+__attribute__((constructor)) static void find(void)
+{
+    const char *path = getenv("SC_CLOCK");
+    int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    void *at = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(long), PROT_READ, MAP_SHARED, fd, 0);
+    if (at != MAP_FAILED)
+        ahead_s = at;
+}
 int clock_gettime(clockid_t id, struct timespec *out)
 {
     static int (*real)(clockid_t, struct timespec *);
     if (real == NULL)
         real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
     int result = real(id, out);
-    if (id == CLOCK_REALTIME && getenv("SC_AHEAD_S") != NULL)
-        out->tv_sec += atol(getenv("SC_AHEAD_S"));
+    if (id == CLOCK_REALTIME && ahead_s != NULL)
+        out->tv_sec += *ahead_s;
     return result;
 }
 """
@@ -247,10 +259,21 @@ def other_clock(folder, ahead_s):
     """The environment of a node whose wall clock is so far ahead: a library is loaded before the system's."""
     library = pathlib.Path(folder) / "clock.so"
     source = library.with_suffix(".c")
-    source.write_text(CLOCK)
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"], check=True)
+    if not library.exists():
+        source.write_text(CLOCK)
+        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"], check=True)
     options = ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0"]))
-    return {"LD_PRELOAD": str(library), "SC_AHEAD_S": str(ahead_s), "ASAN_OPTIONS": options}
+    number, path = tempfile.mkstemp(prefix="clock.", dir=folder)
+    os.close(number)
+    env = {"LD_PRELOAD": str(library), "SC_CLOCK": path, "ASAN_OPTIONS": options}
+    set_clock(env, ahead_s)
+    return env
+
+
+def set_clock(env, ahead_s):
+    """It steps, also while the node runs."""
+    with open(env["SC_CLOCK"], "r+b") as f:
+        f.write(struct.pack("@l", ahead_s))
 
 
 # ---- numbered flows ----
