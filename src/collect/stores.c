@@ -387,7 +387,8 @@ static enum sc_status open_lane(struct sc_stores *s, struct sc_stores_lane *l, s
                                          .lane = l->lane,
                                          .io = s->options.io,
                                          .log = s->options.log,
-                                         .open_files = &s->open_files};
+                                         .open_files = &s->open_files,
+                                         .reference = s->options.reference};
     if (l->path == NULL)
         return sc_fail_nomem(err, "a store");
     l->writer = sc_store_writer_open(l->path, &how, err);

@@ -135,7 +135,7 @@ static void put_head(struct sc_buf *out, const struct sc_segment_id *id)
     sc_buf_append_le32(out, id->window_s);
     sc_buf_append_le32(out, id->lane);
     sc_buf_append_le64(out, id->stream);
-    sc_buf_append_le64(out, sc_clock_wall_ms());
+    sc_buf_append_le64(out, id->created_ms != 0 ? id->created_ms : sc_clock_wall_ms());
     sc_buf_append_le64(out, 0);
     put_hash(out, start);
 }

@@ -11,7 +11,8 @@ struct sc_segment_id {
     uint64_t window_ms;
     uint32_t window_s;
     uint32_t lane;
-    uint64_t stream; /* of the writer that made the file */
+    uint64_t stream;     /* of the writer that made the file */
+    uint64_t created_ms; /* 0: now, by the wall clock */
 };
 
 struct sc_segment_writer {

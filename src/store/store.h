@@ -16,6 +16,7 @@
 #define SC_STORE_STORE_H
 
 #include "base/log.h"
+#include "base/reference.h"
 #include "base/status.h"
 #include "flow/batch.h"
 #include "store/io.h"
@@ -52,7 +53,8 @@ struct sc_store_options {
     uint64_t seal_bytes;      /* a live file larger than this is sealed before its window ends; 0 = 1 GiB */
     struct sc_io *io;         /* NULL = sc_io_system() */
     const struct sc_log *log; /* may be NULL */
-    struct sc_open_files *open_files; /* NULL: 64 of its own */
+    struct sc_open_files *open_files;     /* NULL: 64 of its own */
+    const struct sc_reference *reference; /* says when files are made; NULL: the wall clock does */
 };
 
 struct sc_store_stats {

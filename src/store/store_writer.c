@@ -340,7 +340,8 @@ static enum sc_status make_day(struct sc_store_writer *w, const char *path, cons
 
 static struct sc_segment_id id_of(const struct sc_store_writer *w, const struct sc_window *window)
 {
-    return (struct sc_segment_id){window->begin_ms, window->length_s, w->options.lane, w->stream};
+    return (struct sc_segment_id){window->begin_ms, window->length_s, w->options.lane, w->stream,
+                                  sc_reference_now(w->options.reference)};
 }
 
 static enum sc_status create_file(struct sc_store_writer *w, const struct sc_window *window,

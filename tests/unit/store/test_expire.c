@@ -582,6 +582,34 @@ static void clocks_that_were_never_right(void **state)
     kit_remove(path);
 }
 
+/* A node's clock may be days off: files are made by the others', live and sealed. */
+static void files_are_made_by_the_time_of_others(void **state)
+{
+    (void)state;
+    struct sc_reference reference = {0};
+    const struct sc_store_options how = {.reference = &reference};
+    const uint64_t theirs = sc_clock_wall_ms() - 2 * DAY;
+    sc_reference_set(&reference, (int64_t)(theirs - sc_clock_mono_ms()));
+    char *path = kit_folder();
+    struct sc_store_writer *w = sc_store_writer_open(path, &how, NULL);
+    assert_non_null(w);
+    struct sc_batch *batch = kit_batch(0, ROWS, WINDOW(0));
+    assert_int_equal(sc_store_writer_append(w, batch, NULL), SC_OK);
+    sc_batch_free(batch);
+    for (int sealed = 0; sealed < 2; sealed++) {
+        struct sc_catalogue catalogue;
+        list(path, &catalogue);
+        assert_int_equal(catalogue.count, 1);
+        assert_int_equal(catalogue.files[0].sealed, sealed);
+        uint64_t created = sc_segment_created_ms(catalogue.files[0].path);
+        assert_true(created >= theirs && created < theirs + 60000);
+        sc_catalogue_free(&catalogue);
+        assert_int_equal(sc_store_writer_seal(w, UINT64_MAX, NULL), SC_OK);
+    }
+    sc_store_writer_close(w, NULL);
+    kit_remove(path);
+}
+
 /* Where the head can't be read, the file system's time counts. */
 static void without_a_head(void **state)
 {
@@ -630,6 +658,7 @@ UNIT(test_expire)
         cmocka_unit_test(an_old_window_that_came_late_is_kept),
         cmocka_unit_test(what_came_late_goes_for_other_reasons),
         cmocka_unit_test(clocks_that_were_never_right),
+        cmocka_unit_test(files_are_made_by_the_time_of_others),
         cmocka_unit_test(without_a_head),
         cmocka_unit_test(no_horizon_is_ahead),
     };
