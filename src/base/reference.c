@@ -19,6 +19,18 @@ bool sc_reference_time(const struct sc_reference *reference, uint64_t mono_ms, u
     return offset_ms != 0;
 }
 
+void sc_reference_confirm(struct sc_reference *reference)
+{
+    atomic_store_explicit(&reference->confirmed, true, memory_order_relaxed);
+}
+
+bool sc_reference_is_compared(const struct sc_reference *reference)
+{
+    uint64_t time_ms;
+    return sc_reference_time(reference, 0, &time_ms) ||
+           (reference != NULL && atomic_load_explicit(&reference->confirmed, memory_order_relaxed));
+}
+
 uint64_t sc_reference_now(const struct sc_reference *reference)
 {
     uint64_t now_ms;

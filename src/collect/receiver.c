@@ -402,10 +402,10 @@ static bool is_to_stop(struct sc_receiver *receiver)
 /* So that no flow gets a window by a clock that nobody has compared; meanwhile what comes waits in the sockets. */
 static void await_time(struct sc_receiver *receiver)
 {
-    const struct timespec nap = {.tv_nsec = 10000000};
-    uint64_t until_ms = sc_clock_mono_ms() + SC_RECEIVER_ASK_MS, now_ms, time_ms;
-    while ((now_ms = sc_clock_mono_ms()) < until_ms && !is_to_stop(receiver) &&
-           !sc_reference_time(receiver->reference, now_ms, &time_ms))
+    const struct timespec nap = {.tv_nsec = 1000000};
+    uint64_t until_ms = sc_clock_mono_ms() + SC_RECEIVER_ASK_MS;
+    while (!sc_reference_is_compared(receiver->reference) && !is_to_stop(receiver) &&
+           sc_clock_mono_ms() < until_ms)
         nanosleep(&nap, NULL);
 }
 

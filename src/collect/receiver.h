@@ -21,7 +21,7 @@
 #define SC_RECEIVER_TICK_MS 100
 #define SC_RECEIVER_LAST_MS 10000u              /* for room in the queue, at the end */
 #define SC_RECEIVER_CHANGES ((size_t)256 << 10) /* bytes of records in a tick */
-#define SC_RECEIVER_ASK_MS  1500u               /* for the time by others, before the first flow is stamped */
+#define SC_RECEIVER_ASK_MS  1000u               /* others for the time, before the first flow is stamped */
 
 struct sc_receiver;
 
@@ -35,7 +35,7 @@ struct sc_receiver_options {
      * for a newcomer. */
     uint64_t message_ms, idle_ms;
     bool
-        asks; /* there are others who know the time: it reads nothing before it does, for SC_RECEIVER_ASK_MS at most */
+        asks; /* there are others who know the time: it reads nothing before the clock was compared, for SC_RECEIVER_ASK_MS at most */
 };
 
 /* @return NULL with *err. */

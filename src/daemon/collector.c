@@ -629,6 +629,7 @@ static enum sc_status load_cluster(struct collector *c, struct sc_error *err)
         return sc_fail_nomem(err, "the cluster");
     c->proxy_role = c->cluster.members[c->self].proxy;
     c->subcollector_role = c->cluster.members[c->self].subcollector;
+    tell_facts(c); /* before the first connection: who greets is told at once */
     return SC_OK;
 }
 
@@ -641,7 +642,7 @@ static enum sc_status start_holder(struct collector *c, struct sc_error *err)
                   .self = c->self,
                   .window_s = c->config.window_s,
                   .retention = {.age_s = c->config.retention_age_s, .bytes = c->config.retention_bytes},
-                  .reference = &c->facts.reference,
+                  .reference = sc_facts_reference(c->facts.facts),
                   .log = c->log},
         .listen = self->address,
         .tls = c->tls,
@@ -668,7 +669,7 @@ static enum sc_status start_proxy(struct collector *c, struct sc_error *err)
         .how = {.limit_bytes = c->config.outbox_bytes, .sync = c->config.outbox_sync},
         .tls = c->tls,
         .facts = c->facts.facts,
-        .reference = &c->facts.reference,
+        .reference = sc_facts_reference(c->facts.facts),
         .log = c->log,
     };
     return sc_proxy_start(&options, &c->proxy, err);
@@ -758,7 +759,7 @@ static enum sc_status create_receivers(struct collector *c, struct sc_error *err
     if (c->proxy_role) {
         options.intake.rows = SC_PROXY_ROWS;
         options.intake.age_ms = SC_PROXY_AGE_MS;
-        options.intake.reference = &c->facts.reference;
+        options.intake.reference = sc_facts_reference(c->facts.facts);
         options.asks = c->cluster.count > 2; /* two others make a median */
     }
     for (; c->receiver_count < c->config.receivers; c->receiver_count++) {
@@ -811,7 +812,6 @@ static enum sc_status start(struct collector *c, struct sc_error *err)
     c->started_mono_ms = sc_clock_mono_ms();
     c->descriptors = sc_places_raise_descriptors();
     SC_TRY(start_roles(c, err));
-    tell_facts(c); /* others are asked for theirs before the first flow */
     SC_TRY(start_forward(c, err));
     SC_TRY(create_places(c, err));
     SC_TRY(create_receivers(c, err));

@@ -55,17 +55,10 @@ static void log_words(void *arg, const char *sentence)
     sc_log(arg, SC_LOG_WARNING, "%s", sentence);
 }
 
-static void follow_clocks(struct sc_own_facts *own)
-{
-    int64_t offset_ms;
-    bool known = sc_facts_median(own->facts, sc_facts_now(), &offset_ms);
-    sc_reference_set(&own->reference, known ? offset_ms : 0);
-}
-
 void sc_own_facts_tick(struct sc_own_facts *own, const struct sc_own_facts_source *s)
 {
     uint64_t words = 0;
-    follow_clocks(own);
+    sc_facts_follow(own->facts, sc_facts_now());
     if (sc_clock_mono_ms() < own->next_ms)
         return;
     own->next_ms = sc_clock_mono_ms() + SC_FACTS_EVERY_MS;

@@ -7,13 +7,11 @@
 #define SC_DAEMON_OWN_FACTS_H
 
 #include "base/log.h"
-#include "base/reference.h"
 #include "relay/facts.h"
 #include "relay/holder.h"
 
 struct sc_own_facts {
     struct sc_facts *facts;
-    struct sc_reference reference; /* the time by the other members; any thread may read it */
     uint64_t instance, next_ms;
     uint64_t told; /* hash of the sentences that the log has told last */
 };

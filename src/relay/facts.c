@@ -30,6 +30,8 @@ struct sc_facts {
     char own[SC_LINK_NAME_MAX];
     struct entry *list;
     uint32_t count;
+    uint32_t window_s; /* own */
+    struct sc_reference reference;
 };
 
 struct sc_facts_time sc_facts_now(void)
@@ -140,12 +142,100 @@ static void take(struct sc_facts *f, const struct sc_link_facts *heard, struct s
     }
 }
 
+/* ---- the time by others ---- */
+
+static int compare_offsets(const void *x, const void *y)
+{
+    const int64_t a = *(const int64_t *)x, b = *(const int64_t *)y;
+    return (a > b) - (a < b);
+}
+
+/* @return how many. */
+static uint32_t list_others(const struct sc_facts *f, uint64_t now_ms, int64_t *offsets)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < f->count; i++) {
+        const struct entry *e = &f->list[i];
+        if (strcmp(e->now.facts.name, f->own) != 0 && is_fresh(&e->now, now_ms))
+            offsets[n++] = e->now.offset_ms;
+    }
+    return n;
+}
+
+static int64_t median_of(int64_t *offsets, uint32_t n, int64_t own)
+{
+    qsort(offsets, n, sizeof(*offsets), compare_offsets);
+    int64_t low = offsets[(n - 1) / 2], high = offsets[n / 2];
+    return own < low ? low : own > high ? high : own;
+}
+
+/* With the mutex. */
+static bool find_median(const struct sc_facts *f, struct sc_facts_time now, int64_t *offset_ms)
+{
+    int64_t *offsets = calloc(f->count + 1, sizeof(*offsets));
+    if (offsets == NULL)
+        return false;
+    uint32_t n = list_others(f, now.mono_ms, offsets);
+    if (n >= 2)
+        *offset_ms = median_of(offsets, n, own_offset(now));
+    free(offsets);
+    return n >= 2;
+}
+
+bool sc_facts_median(struct sc_facts *f, struct sc_facts_time now, int64_t *offset_ms)
+{
+    pthread_mutex_lock(&f->mutex);
+    bool known = find_median(f, now, offset_ms);
+    pthread_mutex_unlock(&f->mutex);
+    return known;
+}
+
+const struct sc_reference *sc_facts_reference(const struct sc_facts *f)
+{
+    return &f->reference;
+}
+
+/* With the mutex. */
+static void follow(struct sc_facts *f, struct sc_facts_time now)
+{
+    int64_t offset_ms;
+    bool known = find_median(f, now, &offset_ms);
+    sc_reference_set(&f->reference, known ? offset_ms : 0);
+}
+
+void sc_facts_follow(struct sc_facts *f, struct sc_facts_time now)
+{
+    pthread_mutex_lock(&f->mutex);
+    follow(f, now);
+    pthread_mutex_unlock(&f->mutex);
+}
+
+static uint64_t distance(int64_t ahead_ms)
+{
+    return ahead_ms < 0 ? -(uint64_t)ahead_ms : (uint64_t)ahead_ms;
+}
+
+/* Who waits for it waits no longer than it must: with the mutex. */
+static void compare_first(struct sc_facts *f, const struct sc_link_facts *heard, struct sc_facts_time now)
+{
+    const struct entry *e = find(f, heard->name);
+    follow(f, now);
+    if (e != NULL && strcmp(heard->name, f->own) != 0 &&
+        distance(ahead_of(&e->now, now)) <= (uint64_t)f->window_s * 1000)
+        sc_reference_confirm(&f->reference);
+}
+
+/* ---- from outside ---- */
+
 void sc_facts_hear(struct sc_facts *f, const struct sc_link_facts *heard, struct sc_facts_time now)
 {
+    uint64_t time_ms;
     if (heard->age_ms > SC_FACTS_FRESH_MS)
         return;
     pthread_mutex_lock(&f->mutex);
     take(f, heard, now);
+    if (!sc_reference_time(&f->reference, now.mono_ms, &time_ms))
+        compare_first(f, heard, now);
     pthread_mutex_unlock(&f->mutex);
 }
 
@@ -156,6 +246,7 @@ void sc_facts_tell(struct sc_facts *f, const struct sc_link_facts *own, struct s
     told.age_ms = 0;
     pthread_mutex_lock(&f->mutex);
     memcpy(f->own, own->name, sizeof(f->own));
+    f->window_s = own->window_s;
     take(f, &told, now);
     pthread_mutex_unlock(&f->mutex);
 }
@@ -205,54 +296,6 @@ bool sc_facts_get(struct sc_facts *f, const char *name, struct sc_facts_time now
     return n != 0;
 }
 
-/* ---- the time by others ---- */
-
-static int compare_offsets(const void *x, const void *y)
-{
-    const int64_t a = *(const int64_t *)x, b = *(const int64_t *)y;
-    return (a > b) - (a < b);
-}
-
-/* @return how many. */
-static uint32_t list_others(const struct sc_facts *f, uint64_t now_ms, int64_t *offsets)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < f->count; i++) {
-        const struct entry *e = &f->list[i];
-        if (strcmp(e->now.facts.name, f->own) != 0 && is_fresh(&e->now, now_ms))
-            offsets[n++] = e->now.offset_ms;
-    }
-    return n;
-}
-
-static int64_t median_of(int64_t *offsets, uint32_t n, int64_t own)
-{
-    qsort(offsets, n, sizeof(*offsets), compare_offsets);
-    int64_t low = offsets[(n - 1) / 2], high = offsets[n / 2];
-    return own < low ? low : own > high ? high : own;
-}
-
-/* With the mutex. */
-static bool find_median(const struct sc_facts *f, struct sc_facts_time now, int64_t *offset_ms)
-{
-    int64_t *offsets = calloc(f->count + 1, sizeof(*offsets));
-    if (offsets == NULL)
-        return false;
-    uint32_t n = list_others(f, now.mono_ms, offsets);
-    if (n >= 2)
-        *offset_ms = median_of(offsets, n, own_offset(now));
-    free(offsets);
-    return n >= 2;
-}
-
-bool sc_facts_median(struct sc_facts *f, struct sc_facts_time now, int64_t *offset_ms)
-{
-    pthread_mutex_lock(&f->mutex);
-    bool known = find_median(f, now, offset_ms);
-    pthread_mutex_unlock(&f->mutex);
-    return known;
-}
-
 /* ---- comparing ---- */
 
 struct teller {
@@ -290,11 +333,6 @@ static void compare_files(const struct teller *t, const struct sc_link_facts *ow
             x->name);
     else if (x->file_hash != own->file_hash)
         say(t, "the membership file of %s has the same version and differs (addresses)", x->name);
-}
-
-static uint64_t distance(int64_t ahead_ms)
-{
-    return ahead_ms < 0 ? -(uint64_t)ahead_ms : (uint64_t)ahead_ms;
 }
 
 static void compare_clocks(const struct teller *t, const struct sc_link_facts *own, const struct life *l,

@@ -10,6 +10,7 @@
 #ifndef SC_RELAY_FACTS_H
 #define SC_RELAY_FACTS_H
 
+#include "base/reference.h"
 #include "conf/cluster.h"
 #include "relay/link.h"
 
@@ -45,6 +46,10 @@ uint32_t sc_facts_to_send(struct sc_facts *facts, uint32_t turn, struct sc_facts
  * when these are two at least. Of an even number any time between the two in the middle is a median: that which is nearest to the own
  * clock, so that of two others one that is wrong moves nobody who is right. False: fewer are known, or there is no memory. */
 bool sc_facts_median(struct sc_facts *facts, struct sc_facts_time now, int64_t *offset_ms);
+/* The same without a lock, for other threads; known as soon as two were heard of. Lives as long as the facts. */
+const struct sc_reference *sc_facts_reference(const struct sc_facts *facts);
+/* A few times a second: brings it up to date, or forgets it. */
+void sc_facts_follow(struct sc_facts *facts, struct sc_facts_time now);
 
 /* What is known of a member, when it is fresh. *ahead_ms: of its clock before this node's. False: nothing is. */
 bool sc_facts_get(struct sc_facts *facts, const char *name, struct sc_facts_time now,

@@ -271,6 +271,32 @@ static void the_time_is_the_median(void **state)
     }
 }
 
+/* Other threads have it with the second one who tells, without waiting for anybody; one who has the same time is enough to begin. */
+static void it_is_known_at_once(void **state)
+{
+    (void)state;
+    struct sc_facts *f = create();
+    const struct sc_reference *reference = sc_facts_reference(f);
+    uint64_t time_ms;
+    hear_clock(f, "alpha", 0, 1000); /* it hears of itself */
+    hear_clock(f, "beta", 300001, 1000);
+    assert_false(sc_reference_is_compared(reference));
+    hear_clock(f, "m2", 300001, 1000);
+    assert_true(sc_reference_is_compared(reference));
+    assert_true(sc_reference_time(reference, at(1500).mono_ms, &time_ms) && time_ms == WALL + 1500 + 300001);
+    sc_facts_follow(f, at(1001 + SC_FACTS_FRESH_MS)); /* both end */
+    assert_false(sc_reference_time(reference, at(20000).mono_ms, &time_ms));
+    assert_false(sc_reference_is_compared(reference));
+    hear_clock(f, "m2", -300000, 20000);
+    assert_true(sc_reference_is_compared(reference));
+    assert_false(sc_reference_time(reference, at(20000).mono_ms, &time_ms));
+    hear_clock(f, "beta", -300000, 20000);
+    sc_facts_follow(f, at(21000));
+    assert_true(sc_reference_time(reference, at(21000).mono_ms, &time_ms) &&
+                time_ms == WALL + 21000 - 300000);
+    sc_facts_free(f);
+}
+
 /* What this node's own clock is does not count, whoever passes it on; nor do two with one name twice. */
 static void only_others_count(void **state)
 {
@@ -379,6 +405,7 @@ UNIT(test_facts)
         cmocka_unit_test(a_restart_is_no_second_node),
         cmocka_unit_test(two_nodes_are_seen_and_passed_on),
         cmocka_unit_test(the_time_is_the_median),
+        cmocka_unit_test(it_is_known_at_once),
         cmocka_unit_test(only_others_count),
         cmocka_unit_test(a_step_is_seen_at_once),
         cmocka_unit_test(facts_go_over_the_link),
