@@ -20,6 +20,7 @@ static enum sc_clock_state judge(struct sc_clock_trust *t, uint64_t mono_ms, uin
 {
     uint64_t right_ms = mono_ms + (uint64_t)t->offset_ms;
     bool asked = sc_reference_time(t->reference, mono_ms, &right_ms);
+    t->time_ms = asked ? right_ms : wall_ms;
     t->ahead_ms = 0;
     if (!asked && !t->known)
         return t->others ? SC_CLOCK_UNCONFIRMED : SC_CLOCK_BELIEVED;

@@ -33,6 +33,7 @@ struct sc_clock_trust {
     bool known;        /* it was believed once: */
     int64_t offset_ms; /* wall clock less monotonic clock, then */
     enum sc_clock_state state;
+    uint64_t time_ms;  /* by others, else by the own clock, when it was looked at last */
     int64_t ahead_ms;  /* of what it should be; unless it is believed */
     uint64_t since_ms; /* monotonic: it is not believed since then */
 };

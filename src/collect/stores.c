@@ -191,16 +191,23 @@ static void seal_passed(struct sc_stores *s, struct sc_stores_lane *l, uint64_t 
     seal(s, l, window_ms);
 }
 
+static void note_window(const struct sc_stores *s, struct sc_stores_lane *l, const struct sc_window *window)
+{
+    sc_window_clock_note(&l->windows, window->begin_ms, (uint64_t)window->length_s * 1000,
+                         sc_reference_now(s->options.reference));
+}
+
 /* Live files that an earlier process left are sealed like those of this one: at once, or when their windows are over. */
 static void seal_leftovers(struct sc_stores *s, struct sc_stores_lane *l)
 {
-    uint64_t now_ms = sc_clock_wall_ms(), length_ms = (uint64_t)s->options.window_s * 1000;
+    uint64_t now_ms = sc_reference_now(s->options.reference),
+             length_ms = (uint64_t)s->options.window_s * 1000;
     struct sc_window window;
     if (s->options.import)
         return;
     seal(s, l, now_ms - now_ms % length_ms);
     for (uint32_t at = 0; sc_store_writer_window(l->writer, &at, &window);)
-        sc_window_clock_note(&l->windows, window.begin_ms, (uint64_t)window.length_s * 1000);
+        note_window(s, l, &window);
 }
 
 /* ---- appending ---- */
@@ -214,7 +221,7 @@ static enum sc_status note_append(struct sc_stores *s, struct sc_stores_lane *l,
     s->waiting_bytes = bytes + (s->waits ? s->waiting_bytes : 0);
     s->waits = l->dirty = true;
     if (!s->options.import)
-        sc_window_clock_note(&l->windows, window->begin_ms, (uint64_t)window->length_s * 1000);
+        note_window(s, l, window);
     return SC_OK;
 }
 
@@ -303,8 +310,7 @@ static void run_retention(struct sc_stores *s)
     if (retention.age_s == 0 && retention.bytes == 0)
         return;
     sc_stores_commit(s); /* a file that is deleted now holds nothing that waits */
-    if (sc_store_expire(path, &retention, sc_reference_now(s->options.reference), false, s->options.io,
-                        &expiry, &err) != SC_OK)
+    if (sc_store_expire(path, &retention, s->clock.time_ms, false, s->options.io, &expiry, &err) != SC_OK)
         sc_log(s->options.log, SC_LOG_WARNING, "retention: %s", err.message);
     else if (expiry.windows != 0)
         sc_log(s->options.log, SC_LOG_INFO, "retention: %llu windows, %llu bytes deleted",

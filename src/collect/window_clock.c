@@ -8,14 +8,15 @@
 /* Batches of a window arrive so long after its end. */
 #define GRACE_MS 3000u
 
-void sc_window_clock_note(struct sc_window_clock *clock, uint64_t window_ms, uint64_t length_ms)
+void sc_window_clock_note(struct sc_window_clock *clock, uint64_t window_ms, uint64_t length_ms,
+                          uint64_t now_ms)
 {
-    uint64_t end = window_ms + length_ms, wall = sc_clock_wall_ms();
+    uint64_t end = window_ms + length_ms;
     for (uint32_t i = 0; i < clock->count; i++) {
         if (clock->windows[i].end_ms == end)
             return;
     }
-    uint64_t left = end > wall ? end - wall : 0;
+    uint64_t left = end > now_ms ? end - now_ms : 0;
     if (left > length_ms)
         left = length_ms;
     if (clock->count == SC_WINDOW_CLOCK_MAX) /* clock steps galore: the oldest is due with the next one */

@@ -19,8 +19,9 @@ struct sc_window_clock {
     uint32_t count;
 };
 
-/* The window was written to. `length_ms`: of a window. */
-void sc_window_clock_note(struct sc_window_clock *clock, uint64_t window_ms, uint64_t length_ms);
+/* The window was written to. `length_ms`: of a window; `now_ms`: the time, by the best clock there is. */
+void sc_window_clock_note(struct sc_window_clock *clock, uint64_t window_ms, uint64_t length_ms,
+                          uint64_t now_ms);
 
 /* Takes a window that is over, by its end. False: none is. */
 bool sc_window_clock_due(struct sc_window_clock *clock, uint64_t mono_ms, uint64_t *end_ms);

@@ -202,7 +202,49 @@ def late(folder):
     site.check("nothing was deleted, all end with 0", site.expired() == 0 and set(site.cluster.stop()) == {0})
 
 
-SCENARIOS = ((proxy_off, -2 * DAY), (proxy_off, 2 * DAY), (node_off, 2 * DAY), (node_off, -2 * DAY), (bytes_go_on,), (late,))
+class Single(kit.Node):
+    """A collector without a cluster."""
+
+    def write_config(self, extra=""):
+        self.config.write_text(f"listeners: ['tcp://{self.address}:{self.port}']\nstore: {self.store}\nwindow: {WINDOW}\n{extra}")
+
+
+def single(folder):
+    """It has nobody to ask, and sees that its clock is set; neither time nor a reload makes it right, a start does."""
+    node = Single(kit.Cluster(folder, 1, 1, window=WINDOW), "n1", "127.0.77.1", BOTH)
+    node.env = kit.other_clock(folder, 0)
+    node.start(extra=KEEP)
+    exporter, sent = kit.Exporter(node), set()
+    for _ in range(2):
+        sent |= set(exporter.send(len(sent), 1000))
+        kit.wait_for(lambda: node.status()["store"]["flows"] == len(sent))
+        time.sleep(WINDOW - time.time() % WINDOW + 0.1)
+    sent |= set(exporter.send(len(sent), 1000))
+    exporter.close()
+
+    def problem():
+        status = node.status()
+        return status["store"]["clock_problem"] or "" if status else ""
+
+    kit.check("single: at first it is believed", problem() == "", problem())
+    kit.set_clock(node.env, 2 * DAY)
+    kit.check("single: it sees that it was set", kit.wait_for(lambda: "the clock was set 17" in problem() and "s forward" in problem(), 5), problem())
+    kit.check("single: who asks is told", "PROBLEM   nothing expires by age, for " in admin(node, "status").stdout, admin(node, "status").stdout)
+    node.reload()
+    kit.check("single: a reload does not make it right", kit.wait_for(lambda: "is read again" in node.log.read_text()) and
+              not kit.wait_for(lambda: problem() == "", 2), problem())
+    kit.check_numbers("single: nothing is deleted", [node.store], sent)
+    kit.set_clock(node.env, 0)
+    kit.check("single: set back, it is believed", kit.wait_for(lambda: problem() == "" and "expire by age again" in node.log.read_text(), 5), problem())
+    kit.check_numbers("single: still nothing is deleted", [node.store], sent)
+    kit.set_clock(node.env, 2 * DAY)
+    node.stop()
+    node.start(extra=KEEP)
+    kit.check("single: a start takes it as it is", kit.wait_for(lambda: node.status()["store"]["expired_windows"] > 0), node.status()["store"])
+    kit.check("single: it ends with 0", node.stop() == 0, node.log.read_text())
+
+
+SCENARIOS = ((proxy_off, -2 * DAY), (proxy_off, 2 * DAY), (node_off, 2 * DAY), (node_off, -2 * DAY), (bytes_go_on,), (late,), (single,))
 
 
 def run(scenario, *words):
