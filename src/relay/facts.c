@@ -182,14 +182,6 @@ static bool find_median(const struct sc_facts *f, struct sc_facts_time now, int6
     return n >= 2;
 }
 
-bool sc_facts_median(struct sc_facts *f, struct sc_facts_time now, int64_t *offset_ms)
-{
-    pthread_mutex_lock(&f->mutex);
-    bool known = find_median(f, now, offset_ms);
-    pthread_mutex_unlock(&f->mutex);
-    return known;
-}
-
 const struct sc_reference *sc_facts_reference(const struct sc_facts *f)
 {
     return &f->reference;

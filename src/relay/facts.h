@@ -42,11 +42,9 @@ void sc_facts_hear(struct sc_facts *facts, const struct sc_link_facts *heard, st
 uint32_t sc_facts_to_send(struct sc_facts *facts, uint32_t turn, struct sc_facts_time now,
                           struct sc_link_facts *out);
 
-/* The time by the others, as what it is ahead of this node's monotonic clock: the median of what the clocks of those say that are fresh,
- * when these are two at least. Of an even number any time between the two in the middle is a median: that which is nearest to the own
- * clock, so that of two others one that is wrong moves nobody who is right. False: fewer are known, or there is no memory. */
-bool sc_facts_median(struct sc_facts *facts, struct sc_facts_time now, int64_t *offset_ms);
-/* The same without a lock, for other threads; known as soon as two were heard of. Lives as long as the facts. */
+/* The time by the others: the median of what the clocks of those say that are fresh, when these are two at least. Of an even number any
+ * time between the two in the middle is a median: that which is nearest to the own clock, so that of two others one that is wrong moves
+ * nobody who is right. Known as soon as two were heard of, without a lock, in any thread; lives as long as the facts. */
 const struct sc_reference *sc_facts_reference(const struct sc_facts *facts);
 /* A few times a second: brings it up to date, or forgets it. */
 void sc_facts_follow(struct sc_facts *facts, struct sc_facts_time now);

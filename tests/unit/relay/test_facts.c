@@ -228,11 +228,12 @@ static void hear_clock(struct sc_facts *f, const char *name, int64_t ahead_ms, u
 static bool find(struct sc_facts *f, int64_t own_ms, uint64_t ms, int64_t *ahead_ms)
 {
     struct sc_facts_time now = at(ms);
-    int64_t offset_ms;
+    uint64_t time_ms;
     now.wall_ms += (uint64_t)own_ms;
-    if (!sc_facts_median(f, now, &offset_ms))
+    sc_facts_follow(f, now);
+    if (!sc_reference_time(sc_facts_reference(f), now.mono_ms, &time_ms))
         return false;
-    *ahead_ms = offset_ms - (int64_t)(now.wall_ms - now.mono_ms);
+    *ahead_ms = (int64_t)(time_ms - now.wall_ms);
     return true;
 }
 
