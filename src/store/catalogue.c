@@ -264,9 +264,10 @@ static enum sc_status add_single(struct sc_catalogue *catalogue, const char *pat
 
 static bool is_mark(const char *name)
 {
-    static const char *const marks[] = {
-        "collector.lock",  "control.sock", "templates.state", "templates.journal", "horizon",       "outbox",
-        SC_STREAMS_FOLDER, SC_LOST_FOLDER, SC_REPLICA_FOLDER, "lost+found",        SC_ELEMENTS_FILE};
+    static const char *const marks[] = {"collector.lock",    "control.sock",   "templates.state",
+                                        "templates.journal", "horizon",        "outbox",
+                                        SC_STREAMS_FOLDER,   SC_LOST_FOLDER,   SC_REPLICA_FOLDER,
+                                        "lost+found",        SC_ELEMENTS_FILE, SC_HORIZONS_FILE};
     for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
         if (strcmp(name, marks[i]) == 0)
             return true;

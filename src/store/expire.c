@@ -3,12 +3,15 @@
  * Retention: whole windows, oldest first. The horizon (start of the oldest window that is kept) is written to
  * STORE/horizon and synced before the first file goes, also on a full disk (horizon.h), so that a reader, or another node, can tell
  * expired from missing. A window has the age of the last of its files that was made, so that what comes late, from an outbox or by a
- * clock that was behind, does not expire on arrival; windows behind it wait for it. What a repair kept of a window (.damaged) counts and goes with it.
+ * clock that was behind, does not expire on arrival; windows behind it wait for it. What a repair kept of a window (.damaged) counts
+ * and goes with it. Tallies, streams and accepted losses stay until all members of a cluster have expired their windows (horizons.h):
+ * what one deletes is not to hide what another has lost.
  */
 #include "store/store.h"
 
 #include "store/catalogue.h"
 #include "store/horizon.h"
+#include "store/horizons.h"
 #include "store/loss.h"
 #include "store/reader.h"
 #include "store/tally.h"
@@ -90,13 +93,19 @@ static enum sc_status remove_files(struct sc_io *io, const char *store, const st
     return SC_OK;
 }
 
-/* Tallies of windows before the horizon say nothing any more. */
-static void remove_tallies(struct sc_io *io, const struct sc_catalogue *catalogue, uint64_t horizon_ms)
+/* Tallies of windows that nobody keeps say nothing any more. @return whether there were any. */
+static bool remove_tallies(struct sc_io *io, const char *store, const struct sc_catalogue *catalogue,
+                           uint64_t least_ms)
 {
+    bool any = false;
     for (uint32_t i = 0; i < catalogue->tally_count; i++) {
-        if (catalogue->tallies[i].window_ms < horizon_ms)
-            io->ops->unlink(io, catalogue->tallies[i].path);
+        const struct sc_catalogue_file *tally = &catalogue->tallies[i];
+        if (tally->window_ms >= least_ms)
+            continue;
+        any = io->ops->unlink(io, tally->path) == 0 || any;
+        remove_folders(store, tally->path);
     }
+    return any;
 }
 
 /* A stream that was heard of last this long before the horizon has no window behind it, whoever's clock counts. */
@@ -165,15 +174,49 @@ static void remove_losses(struct sc_io *io, const char *store, uint64_t horizon_
 }
 
 /* It never goes back: what was expired once is not missing because older windows were imported since. Nor is it ever later than now:
- * windows that were stamped ahead and had to make room are missing, not expired. @return whether it goes further. */
-static bool put_further(uint64_t *horizon_ms, const char *store, uint64_t kept_ms, uint64_t now_ms)
+ * windows that were stamped ahead and had to make room are missing, not expired. */
+static uint64_t further(const char *store, uint64_t kept_ms, uint64_t now_ms)
 {
-    *horizon_ms = sc_store_horizon(store);
+    uint64_t horizon_ms = sc_store_horizon(store);
     kept_ms = kept_ms < now_ms ? kept_ms : now_ms;
-    if (kept_ms <= *horizon_ms)
-        return false;
-    *horizon_ms = kept_ms;
-    return true;
+    return kept_ms > horizon_ms ? kept_ms : horizon_ms;
+}
+
+/* The least horizon of all members. When nobody knows, all is kept. */
+static uint64_t least_horizon(const char *store)
+{
+    struct sc_horizons all = {0};
+    uint64_t least = sc_horizons_add_store(&all, store, NULL) == SC_OK ? all.least_ms : 0;
+    sc_horizons_free(&all);
+    return least;
+}
+
+/* What is told of windows that all have expired. */
+static void remove_told(struct sc_io *io, const char *store, const struct sc_catalogue *catalogue,
+                        bool expired)
+{
+    uint64_t least_ms = least_horizon(store);
+    if (remove_tallies(io, store, catalogue, least_ms) || expired)
+        remove_losses(io, store, least_ms);
+}
+
+static void sum_up(const struct sc_catalogue *catalogue, uint32_t keep, struct sc_expiry *out)
+{
+    for (uint32_t i = 0; i < keep; i++) {
+        out->windows += i == 0 || catalogue->files[i].window_ms != catalogue->files[i - 1].window_ms;
+        out->bytes += catalogue->files[i].bytes;
+        out->files++;
+    }
+}
+
+/* The files before `keep`, when the horizon says so durably. */
+static enum sc_status expire(struct sc_io *io, const char *path, const struct sc_catalogue *catalogue,
+                             uint32_t keep, uint64_t horizon_ms, struct sc_error *err)
+{
+    if (keep > 0)
+        SC_TRY(sc_store_set_horizon(path, horizon_ms, io, err));
+    remove_told(io, path, catalogue, keep > 0);
+    return remove_files(io, path, catalogue, keep, err);
 }
 
 enum sc_status sc_store_expire(const char *path, const struct sc_retention *retention, uint64_t now_ms,
@@ -186,22 +229,10 @@ enum sc_status sc_store_expire(const char *path, const struct sc_retention *rete
     enum sc_status status = sc_catalogue_add(&catalogue, path, err);
     sc_catalogue_sort(&catalogue);
     uint32_t keep = status == SC_OK ? first_kept(&catalogue, retention, now_ms) : 0;
-    for (uint32_t i = 0; i < keep; i++) {
-        out->windows += i == 0 || catalogue.files[i].window_ms != catalogue.files[i - 1].window_ms;
-        out->bytes += catalogue.files[i].bytes;
-        out->files++;
-    }
-    bool further =
-        put_further(&out->horizon_ms, path, keep > 0 ? catalogue.files[keep].window_ms : 0, now_ms);
-    if (status == SC_OK && keep > 0 && !dry_run) {
-        if (further)
-            status = sc_store_set_horizon(path, out->horizon_ms, io, err);
-        if (status == SC_OK) {
-            remove_tallies(io, &catalogue, out->horizon_ms);
-            remove_losses(io, path, out->horizon_ms);
-            status = remove_files(io, path, &catalogue, keep, err);
-        }
-    }
+    sum_up(&catalogue, keep, out);
+    out->horizon_ms = further(path, keep > 0 ? catalogue.files[keep].window_ms : 0, now_ms);
+    if (status == SC_OK && !dry_run)
+        status = expire(io, path, &catalogue, keep, out->horizon_ms, err);
     sc_catalogue_free(&catalogue);
     return status;
 }

@@ -19,6 +19,7 @@
 #define SC_STREAMS_FOLDER ".streams" /* see tally.h */
 #define SC_LOST_FOLDER    ".lost"    /* see loss.h */
 #define SC_ELEMENTS_FILE  "elements" /* see elements.h */
+#define SC_HORIZONS_FILE  "horizons" /* see horizons.h */
 
 /* Whether the name ends so, and begins with something else. */
 bool sc_name_ends(const char *name, const char *suffix);

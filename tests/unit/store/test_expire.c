@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "store/horizon.h"
+#include "store/horizons.h"
 #include "store/loss.h"
 
 #include <inttypes.h>
@@ -338,6 +339,74 @@ static void losses_of_windows_that_are_over(void **state)
     kit_remove(path);
 }
 
+/* ---- a cluster ---- */
+
+/* This node and another; the other's last known horizon. */
+static void know_another(const char *path, uint64_t horizon_ms)
+{
+    const struct sc_member_horizon members[] = {{.lane = 1, .name = "a"},
+                                                {.lane = 2, .horizon_ms = horizon_ms, .name = "b"}};
+    struct sc_horizons h = {.version = 1, .node = 1};
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(sc_horizons_add_member(&h, &members[i]), SC_OK);
+    assert_int_equal(sc_horizons_write(path, &h, NULL, NULL), SC_OK);
+    sc_horizons_free(&h);
+}
+
+static bool has_tally(const char *path, uint64_t window_ms)
+{
+    char file[600];
+    sc_tally_path(path, 9, window_ms, file, sizeof(file));
+    return access(file, F_OK) == 0;
+}
+
+/* What is told of a window stays until all members have expired it, whatever went here. */
+static void what_is_told_stays_for_the_others(void **state)
+{
+    (void)state;
+    char *path = make_store(), day[300];
+    struct sc_expiry e;
+    for (unsigned i = 0; i < WINDOWS; i++) {
+        const struct sc_tally tally = {.proxy = "p", .stream = 9, .window_ms = window_at(i), .window_s = 300};
+        assert_int_equal(sc_tally_write(path, &tally, NULL, NULL), SC_OK);
+    }
+    lose(path, 1, WINDOW(3), false, WINDOW(7));
+    know_another(path, WINDOW(2));
+    expire(path, 1, 0, window_at(WINDOWS - 1) + 1000, false, &e);
+    expect_from(path, WINDOWS - 1);
+    assert_true(!has_tally(path, WINDOW(1)) && has_tally(path, WINDOW(2)) && has_tally(path, WINDOW(7)));
+    assert_true(is_there(path, SC_LOST_FOLDER, 1));
+    know_another(path, window_at(8));
+    expire(path, 1, 0, window_at(WINDOWS - 1) + 1000, true, &e);
+    assert_true(has_tally(path, WINDOW(2)));
+    expire(path, 1, 0, window_at(WINDOWS - 1) + 1000, false, &e); /* no file goes here */
+    assert_int_equal(e.files, 0);
+    assert_false(has_tally(path, WINDOW(2)) || has_tally(path, WINDOW(7)));
+    assert_true(has_tally(path, window_at(8)));
+    assert_false(is_there(path, SC_LOST_FOLDER, 1));
+    snprintf(day, sizeof(day), "%s/2027/01/15", path);
+    assert_int_not_equal(access(day, F_OK), 0);
+    kit_remove(path);
+}
+
+/* When nobody knows how far the others are, all that is told stays. */
+static void what_is_told_stays_when_nobody_knows(void **state)
+{
+    (void)state;
+    char *path = make_store(), file[300];
+    const struct sc_tally tally = {.proxy = "p", .stream = 9, .window_ms = WINDOW(0), .window_s = 300};
+    struct sc_expiry e;
+    assert_int_equal(sc_tally_write(path, &tally, NULL, NULL), SC_OK);
+    snprintf(file, sizeof(file), "%s/horizons", path);
+    kit_write_file(file, "securitycloud horizons 1\nversion", 32);
+    expire(path, 1, 0, WINDOW(100000), false, &e);
+    expect_from(path, WINDOWS - 1);
+    assert_true(has_tally(path, WINDOW(0)));
+    kit_remove(path);
+}
+
+/* ---- faults, one by one ---- */
+
 static void every_operation_failing(void **state)
 {
     (void)state;
@@ -649,6 +718,8 @@ UNIT(test_expire)
         cmocka_unit_test(a_store_that_is_not_there),
         cmocka_unit_test(the_horizon_never_goes_back),
         cmocka_unit_test(losses_of_windows_that_are_over),
+        cmocka_unit_test(what_is_told_stays_for_the_others),
+        cmocka_unit_test(what_is_told_stays_when_nobody_knows),
         cmocka_unit_test(every_operation_failing),
         cmocka_unit_test(a_full_disk_is_made_room_on),
         cmocka_unit_test(a_full_disk_without_a_horizon),
