@@ -317,7 +317,13 @@ static void run_retention(struct sc_stores *s)
                (unsigned long long)expiry.windows, (unsigned long long)expiry.bytes);
     s->stats.expired_windows += expiry.windows;
     s->stats.expired_bytes += expiry.bytes;
-    s->horizon_ms = sc_store_horizon(path);
+}
+
+/* sc-admin expire may have written it. One that is gone with the store is known here. */
+static void follow_horizon(struct sc_stores *s)
+{
+    uint64_t horizon_ms = sc_store_horizon(s->options.path);
+    s->horizon_ms = horizon_ms != 0 ? horizon_ms : s->horizon_ms;
 }
 
 /* ---- each second ---- */
@@ -347,6 +353,7 @@ bool sc_stores_each_second(struct sc_stores *s, uint64_t now_ms)
         s->next_retention_ms = now_ms + RETENTION_EVERY_MS;
         run_retention(s);
     }
+    follow_horizon(s);
     return true;
 }
 

@@ -790,6 +790,7 @@ enum sc_status sc_holder_start(const struct sc_holder_options *options, struct s
     sc_refusals_init(&h->refusals);
     pthread_mutex_init(&h->mutex, NULL);
     h->options.store.refusals = &h->refusals;
+    h->options.store.facts = options->facts;
     h->options.store.answered = answered;
     h->options.store.arg = h;
     enum sc_status status = start_parts(h, err);

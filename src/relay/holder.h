@@ -32,7 +32,7 @@
 struct sc_holder;
 
 struct sc_holder_options {
-    struct sc_lane_store_options store; /* `answered`, `arg` and `refusals` are set by the holder */
+    struct sc_lane_store_options store; /* `answered`, `arg`, `refusals` and `facts` are set by the holder */
     struct sc_url listen;               /* a numeric host */
     struct sc_tls *tls;                 /* NULL: plain */
     struct sc_facts *facts;             /* borrowed; NULL: none are told */

@@ -2,6 +2,7 @@
 #include "relay/lane_store.h"
 
 #include "base/clock.h"
+#include "relay/horizon_keeper.h"
 #include "relay/lane_names.h"
 #include "relay/stream_keeper.h"
 #include "store/span_set.h"
@@ -60,6 +61,7 @@ struct sc_lane_store {
     struct sc_stream_owners owners;
     struct sc_tally_keeper tallies;
     struct sc_stream_keeper streams;
+    struct sc_horizon_keeper horizons;
     bool tallies_wait; /* to be written without delay */
     struct sc_lane_store_stats stats;
 
@@ -284,6 +286,7 @@ static void on_wiped(void *arg)
     s->durable = s->earlier = (struct sc_span_set){0};
     sc_tally_keeper_rewrite(&s->tallies);
     sc_stream_keeper_rewrite(&s->streams);
+    sc_horizon_keeper_rewrite(&s->horizons);
     s->tallies_wait = true;
     s->full_until_ms = 0; /* the new one takes what comes */
     s->stats.problem[0] = '\0';
@@ -424,7 +427,7 @@ static enum sc_refusal judge_tally(struct sc_lane_store *s, const struct news *n
     const struct sc_link_tally *t = &n->tally;
     if (!is_window(t->window_ms, t->window_s))
         return SC_REFUSAL_WINDOW; /* its batches are refused too */
-    if (t->window_ms < s->stores.horizon_ms)
+    if (t->window_ms < sc_horizon_keeper_least(&s->horizons))
         return SC_REFUSAL_EXPIRED;
     enum sc_refusal why = judge(s, n->proxy, t->stream, t->window_ms);
     if (why != SC_REFUSAL_NONE)
@@ -520,6 +523,24 @@ static void take_news(struct sc_lane_store *s, uint64_t most_ms)
         write_tallies(s, now_ms < until_ms ? until_ms - now_ms : 0);
     }
     write_streams(s, until_ms);
+}
+
+/* ---- horizons ---- */
+
+/* Readers of this store are told how far the others have expired. */
+static void keep_horizons(struct sc_lane_store *s)
+{
+    struct sc_error err;
+    const struct sc_horizon_sources sources = {.store = s->stores.options.path,
+                                               .io = s->io,
+                                               .cluster = &s->cluster,
+                                               .node = s->stores.options.lane,
+                                               .own_ms = s->stores.horizon_ms,
+                                               .facts = s->options.facts};
+    if (s->stores.stats.taken)
+        return;
+    if (sc_horizon_keeper_tick(&s->horizons, &sources, &err) != SC_OK)
+        sc_log_complain(&s->options.log, SC_LOG_WARNING, "", "%s", err.message);
 }
 
 /* ---- figures ---- */
@@ -618,8 +639,10 @@ static void *run(void *arg)
         commit_when_due(s);
         if (!s->stores.stats.taken)
             take_news(s, NEWS_MS);
-        if (sc_stores_each_second(&s->stores, sc_clock_mono_ms()))
+        if (sc_stores_each_second(&s->stores, sc_clock_mono_ms())) {
+            keep_horizons(s);
             publish(s);
+        }
     }
     sc_stores_commit(&s->stores);
     if (!s->stores.stats.taken)
@@ -643,6 +666,7 @@ static void free_store(struct sc_lane_store *s)
 {
     sc_lane_names_free(&s->names);
     sc_stream_keeper_free(&s->streams);
+    sc_horizon_keeper_free(&s->horizons);
     sc_stream_owners_free(&s->owners);
     sc_tally_keeper_free(&s->tallies);
     free_news(s->heard);
@@ -705,6 +729,7 @@ static enum sc_status open_rest(struct sc_lane_store *s, struct sc_error *err)
     if (made < 0)
         return sc_fail_errno(err, -made, "cannot create %s", replicas);
     sc_lane_names_load(&s->names, s->stores.options.path);
+    sc_horizon_keeper_load(&s->horizons, s->stores.options.path);
     s->owners.store = s->tallies.store = s->stores.options.path;
     s->tallies.io = s->io;
     s->streams = (struct sc_stream_keeper){.store = s->stores.options.path,

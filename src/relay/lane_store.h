@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "collect/stores.h"
 #include "conf/cluster.h"
+#include "relay/facts.h"
 #include "relay/link.h"
 #include "relay/refusals.h"
 
@@ -61,8 +62,10 @@ struct sc_lane_store_options {
     const struct sc_reference *reference; /* the time by the other members; NULL: nobody tells it */
     struct sc_log log;
     struct sc_refusals *refusals; /* outlives the store; NULL: nobody counts */
-    struct sc_io *io;             /* NULL: the system's */
-    void (*answered)(void *arg);  /* called in the store thread when answers wait */
+    struct sc_facts
+        *facts;       /* of other members, for their horizons; outlives it too; NULL: nothing is heard */
+    struct sc_io *io; /* NULL: the system's */
+    void (*answered)(void *arg); /* called in the store thread when answers wait */
     void *arg;
 };
 

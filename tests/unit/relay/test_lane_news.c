@@ -3,6 +3,8 @@
 #include "lane_kit.h"
 
 #include "relay/stream_keeper.h"
+#include "store/horizon.h"
+#include "store/horizons.h"
 
 /* ---- whose and when ---- */
 
@@ -22,21 +24,30 @@ static bool has_tally(const struct node *n, uint64_t stream, uint64_t window_ms)
     return access(path, F_OK) == 0;
 }
 
-/* Of tallies likewise; nor are windows told of that retention has deleted. */
+/* As an earlier process left it: windows before WINDOW are expired at all members, or at all but one. */
+static void write_horizons(const struct node *n, bool all)
+{
+    struct sc_horizons h = {.version = 1, .node = n->members[0].lane};
+    for (uint32_t i = 0; i < 3; i++) {
+        struct sc_member_horizon m = {.lane = n->members[i].lane, .horizon_ms = i != 2 || all ? WINDOW : 0};
+        snprintf(m.name, sizeof(m.name), "%s", names[i]);
+        assert_int_equal(sc_horizons_add_member(&h, &m), SC_OK);
+    }
+    assert_int_equal(sc_store_set_horizon(n->path, WINDOW, NULL, NULL), SC_OK);
+    assert_int_equal(sc_horizons_write(n->path, &h, NULL, NULL), SC_OK);
+    sc_horizons_free(&h);
+}
+
+/* Of tallies likewise; nor are windows told of that retention has deleted everywhere. */
 static void strange_tallies_are_passed_over(void **state)
 {
     (void)state;
     struct node n;
-    char path[512];
     struct sc_error err = {0};
     const uint64_t ahead = sc_clock_wall_ms() / 300000 * 300000 + 2 * 86400000;
     open_node(&n, 300, false);
     stop(&n);
-    snprintf(path, sizeof(path), "%s/horizon", n.path);
-    FILE *horizon = fopen(path, "w");
-    assert_non_null(horizon);
-    fprintf(horizon, "%llu\n", (unsigned long long)WINDOW);
-    fclose(horizon);
+    write_horizons(&n, true);
     assert_int_equal(start(&n, &err), SC_OK);
     const uint32_t own = n.members[0].lane;
     push_tally(&n, "beta", 1, WINDOW, own);
@@ -51,6 +62,22 @@ static void strange_tallies_are_passed_over(void **state)
                  has_tally(&n, 1, WINDOW - 300000));
     for (uint32_t i = 0; i < 40; i++)
         assert_int_equal(has_tally(&n, 2 + i, WINDOW), i < SC_LANES_OTHER);
+    close_node(&n);
+}
+
+/* What another member may still hold, or have lost, is told here too. */
+static void tallies_of_what_others_keep_are_taken(void **state)
+{
+    (void)state;
+    struct node n;
+    struct sc_error err = {0};
+    open_node(&n, 300, false);
+    stop(&n);
+    write_horizons(&n, false);
+    assert_int_equal(start(&n, &err), SC_OK);
+    push_tally(&n, "beta", 1, WINDOW - 300000, n.members[0].lane);
+    stop(&n);
+    assert_true(has_tally(&n, 1, WINDOW - 300000));
     close_node(&n);
 }
 
@@ -275,6 +302,7 @@ UNIT(test_lane_news)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strange_tallies_are_passed_over),
+        cmocka_unit_test(tallies_of_what_others_keep_are_taken),
         cmocka_unit_test(words_wait_for_nobody),
         cmocka_unit_test(a_batch_brings_its_stream),
         cmocka_unit_test(no_batch_without_its_stream),
