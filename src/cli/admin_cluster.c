@@ -3,10 +3,10 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "cluster/horizons_told.h"
 #include "cluster/survey.h"
 #include "conf/units.h"
 #include "daemon/control.h"
-#include "store/horizon.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -79,7 +79,7 @@ int sc_admin_node_status(const struct sc_config *config, uint32_t windows)
     if (!runs)
         root = json_pack("{s:s, s:s}", "version", SC_VERSION, "problem", err.message);
     json_object_set_new(root, "now_ms", json_integer((json_int_t)sc_clock_wall_ms()));
-    json_object_set_new(root, "horizon_ms", json_integer((json_int_t)sc_store_horizon(config->store)));
+    sc_horizons_to_answer(config->store, root);
     json_object_set_new(root, "outbox_oldest_ms", json_integer((json_int_t)oldest_of_outbox(config->store)));
     if (sc_holdings_read(config->store, windows, &held, &held_err) == SC_OK)
         json_object_set_new(root, "held", sc_holdings_to_json(&held));
@@ -246,6 +246,14 @@ static void print_windows(const struct sc_survey *v)
     }
 }
 
+static void print_kept_since(const struct sc_survey *v)
+{
+    char when[32];
+    sc_time_format_utc(v->horizons.kept_since_ms, when, sizeof(when));
+    if (v->horizons.kept_since_ms != 0)
+        printf("\nkept since %s: of older windows some or all were deleted on purpose\n", when);
+}
+
 static void print_text(const struct sc_survey *v)
 {
     printf("cluster   %u members, %u copies, version %" PRIu64 " of the membership file\n\n",
@@ -256,6 +264,7 @@ static void print_text(const struct sc_survey *v)
         print_node(v, &v->nodes[i]);
     print_problems(v);
     print_differences(v);
+    print_kept_since(v);
     print_windows(v);
 }
 
@@ -270,6 +279,7 @@ static json_t *node_json(const struct sc_survey *v, const struct sc_survey_node 
     sc_survey_taken_by(v, node->member, &usable, &proxies);
     bool other = sc_survey_differs(v, node, differs, sizeof(differs));
     json_object_del(status, "held");
+    json_object_del(status, "horizons");
     json_object_set_new(object, "name", json_string(node->member->name));
     json_object_set_new(object, "host", json_string(node->member->address.host));
     json_object_set_new(object, "role", json_string(role_of(node->member)));
@@ -299,6 +309,7 @@ static json_t *window_json(const struct sc_window_copies *w)
 
 static bool print_json(const struct sc_survey *v, bool well)
 {
+    char since[32];
     json_t *root = json_object(), *nodes = json_array(), *windows = json_array();
     for (uint32_t i = 0; i < v->cluster->count; i++)
         json_array_append_new(nodes, node_json(v, &v->nodes[i]));
@@ -308,6 +319,9 @@ static bool print_json(const struct sc_survey *v, bool well)
     json_object_set_new(root, "replication", json_integer(v->cluster->replication));
     json_object_set_new(root, "well", json_boolean(well));
     json_object_set_new(root, "nodes", nodes);
+    sc_time_format_utc(v->horizons.kept_since_ms, since, sizeof(since));
+    json_object_set_new(root, "kept_since",
+                        v->horizons.kept_since_ms == 0 ? json_null() : json_string(since));
     json_object_set_new(root, "windows", windows);
     return write_json(root);
 }

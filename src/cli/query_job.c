@@ -314,6 +314,12 @@ bool sc_query_copy_spool(int from, int to)
     return n == 0;
 }
 
+static bool asks_older(const struct sc_query_job *job)
+{
+    const struct sc_source_bounds *b = &job->bounds;
+    return (b->window_ms != 0 ? b->window_ms : b->begin_ms) < job->source.kept_since_ms;
+}
+
 static void say_absent(const struct sc_node_figures *n)
 {
     char before[320];
@@ -342,6 +348,8 @@ int sc_query_finish(struct sc_query_job *job, enum sc_status status, const struc
                                .damage = job->source.damage,
                                .damage_count = job->source.damage_count,
                                .known_lost = &job->source.known_lost,
+                               .kept_since_ms = job->source.kept_since_ms,
+                               .asks_older = asks_older(job),
                                .cluster = job->of_nodes ? &job->figures : NULL,
                                .elapsed_ms = sc_clock_mono_ms() - job->started_ms};
     bool written = sc_print_end(&job->print, &end);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cli/query_print.h"
 
+#include "base/clock.h"
 #include "base/saturate.h"
 #include "base/text.h"
 
@@ -224,6 +225,17 @@ static void json_cluster(const struct sc_figures *c, bool records, struct sc_buf
     sc_buf_append_str(out, "]}, ");
 }
 
+struct when {
+    char text[32];
+};
+
+static struct when when(uint64_t ms)
+{
+    struct when w;
+    sc_time_format_utc(ms, w.text, sizeof(w.text));
+    return w;
+}
+
 static void json_missing(const struct sc_print *print, const struct sc_print_end *end, struct sc_buf *out)
 {
     sc_buf_printf(out, "\"complete\": %s, ", end->missing_count == 0 ? "true" : "false");
@@ -236,6 +248,8 @@ static void json_missing(const struct sc_print *print, const struct sc_print_end
                       "\"known_lost\": {\"windows\": %" PRIu64 ", \"batches\": %" PRIu64
                       ", \"records\": %" PRIu64 "}, ",
                       end->known_lost->windows, end->known_lost->batches, end->known_lost->records);
+    if (end->kept_since_ms != 0)
+        sc_buf_printf(out, "\"kept_since\": \"%s\", ", when(end->kept_since_ms).text);
     if (end->cluster != NULL)
         json_cluster(end->cluster, end->summary != NULL, out);
     sc_buf_printf(out, "\"elapsed_ms\": %" PRIu64, end->elapsed_ms);
@@ -395,6 +409,9 @@ static void pretty_end(const struct sc_print *print, const struct sc_print_end *
     if (end->summary != NULL && end->known_lost->windows != 0)
         sc_buf_printf(out, "%" PRIu64 " records known lost in %" PRIu64 " windows\n",
                       end->known_lost->records, end->known_lost->windows);
+    if (end->summary != NULL && end->asks_older)
+        sc_buf_printf(out, "kept since %s: of older windows some or all were deleted on purpose\n",
+                      when(end->kept_since_ms).text);
     if (is_saturated(print, end))
         sc_buf_append_str(out, "+: a sum of 18446744073709551615 or more, or made of one\n");
     if (end->missing_count != 0)

@@ -28,6 +28,8 @@ struct sc_print_end {
     char *const *damage; /* what is damaged, and was read elsewhere */
     uint32_t damage_count;
     const struct sc_known_lost *known_lost;
+    uint64_t kept_since_ms; /* older windows were expired on purpose, in part or all; 0: none were */
+    bool asks_older;        /* the question reaches back before that */
     const struct sc_figures *cluster; /* NULL: a query of this machine alone */
     uint64_t elapsed_ms;
     bool scaled; /* counters are times the sampling interval */

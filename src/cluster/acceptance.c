@@ -3,6 +3,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "cluster/horizons_told.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -135,10 +136,9 @@ static enum sc_status expect(struct sc_expected *e, const struct sc_survey *v)
 {
     for (uint32_t i = 0; i < v->cluster->count; i++) {
         const struct sc_survey_node *node = &v->nodes[i];
-        uint64_t horizon = integer(node->root, "horizon_ms");
         if (!node->has_held)
             continue;
-        e->horizon_ms = horizon > e->horizon_ms ? horizon : e->horizon_ms;
+        SC_TRY(sc_horizons_from_answer(node->root, &e->horizons));
         SC_TRY(expect_tallies(e, &node->held));
         SC_TRY(expect_losses(e, &node->held.losses));
         SC_TRY(expect_streams(e, node->root));
@@ -190,7 +190,7 @@ static enum sc_status list_lanes(const struct sc_expected *e, struct sc_holdings
         for (uint32_t l = 0; l < t->lane_count; l++) {
             const struct sc_holding one = {
                 .window_ms = t->window_ms, .stream = t->stream, .lane = t->lanes[l].lane};
-            if (one.lane != SC_DROPPED_LANE && t->window_ms >= e->horizon_ms)
+            if (one.lane != SC_DROPPED_LANE && !sc_expected_excuses(e, t->window_ms, one.lane))
                 SC_TRY(sc_holdings_add(lanes, &one));
         }
     }

@@ -2,10 +2,10 @@
 /*
  * What the stores of a cluster lack together, found and recorded as lost in each of them (sc-admin accept-loss --cluster): only who
  * sees all stores may say that something is nowhere. Every subcollector is asked by a survey, and answers for its store; requests and
- * answers are JSON objects, and HELD is a list of batches as in cluster/holdings_json.c:
+ * answers are JSON objects, HELD is a list of batches as in cluster/holdings_json.c, and TEXT what stands in STORE/horizons:
  *
- *   {"do": "tell"}                                 {"node": NAME, "now_ms": MS, "horizon_ms": MS, "held": HELD, "streams":
- *                                                   [{"proxy": NAME, "stream": HEX, "heard_ms": MS, "closed": BOOL}, ...]}
+ *   {"do": "tell"}                                 {"node": NAME, "now_ms": MS, "horizon_ms": MS, "horizons": TEXT, "held": HELD,
+ *                                                   "streams": [{"proxy": NAME, "stream": HEX, "heard_ms": MS, "closed": BOOL}, ...]}
  *   {"do": "tell", "lanes": HELD}                  {"node": NAME, "held": HELD}   of these lanes, batches with their records
  *   {"do": "record", "losses": HELD}               {"node": NAME}
  *   {"do": "undo", "stream": HEX, "dry_run": BOOL} {"node": NAME, "held": HELD}   what was recorded; without a stream: of all

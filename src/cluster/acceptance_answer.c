@@ -2,7 +2,7 @@
 /* The side of a member: what it answers for its store. */
 #include "base/clock.h"
 #include "cluster/acceptance.h"
-#include "store/horizon.h"
+#include "cluster/horizons_told.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -46,7 +46,7 @@ static enum sc_status tell(const char *store, const json_t *request, json_t *out
         return tell_lanes(store, request, out, err);
     SC_TRY(tell_streams(store, out, err));
     SC_TRY(sc_holdings_read(store, UINT32_MAX, &held, err));
-    json_object_set_new(out, "horizon_ms", json_integer((json_int_t)sc_store_horizon(store)));
+    sc_horizons_to_answer(store, out);
     json_object_set_new(out, "held", sc_holdings_to_json(&held));
     sc_holdings_free(&held);
     return SC_OK;

@@ -28,10 +28,10 @@ struct comparison {
     struct sc_window_copies *windows; /* ascending */
     uint32_t window_count;
     uint32_t replication;
+    const struct sc_horizons *horizons;
 };
 
-static enum sc_status gather(struct comparison *c, const struct sc_holdings *const *nodes, uint32_t count,
-                             uint64_t horizon_ms)
+static enum sc_status gather(struct comparison *c, const struct sc_holdings *const *nodes, uint32_t count)
 {
     size_t most = 0;
     for (uint32_t n = 0; n < count; n++)
@@ -43,8 +43,6 @@ static enum sc_status gather(struct comparison *c, const struct sc_holdings *con
     for (uint32_t n = 0; n < count; n++) {
         for (uint32_t i = 0; nodes[n] != NULL && i < nodes[n]->count; i++) {
             const struct sc_holding *h = &nodes[n]->list[i];
-            if (h->window_ms < horizon_ms)
-                continue;
             c->edges[c->edge_count++] = (struct edge){.at = *h, .change = 1};
             c->edges[c->edge_count] = (struct edge){.at = *h, .change = -1};
             c->edges[c->edge_count++].at.first = h->last + 1;
@@ -55,14 +53,29 @@ static enum sc_status gather(struct comparison *c, const struct sc_holdings *con
     return SC_OK;
 }
 
+static bool is_excused(const struct comparison *c, const struct sc_tally *t, const struct sc_tally_lane *lane)
+{
+    return t->window_ms < sc_horizons_of(c->horizons, lane->lane);
+}
+
+/* Whether anything is expected of it. */
+static bool expects(const struct comparison *c, const struct sc_tally *t)
+{
+    for (uint32_t i = 0; i < t->lane_count; i++) {
+        if (!is_excused(c, t, &t->lanes[i]))
+            return true;
+    }
+    return false;
+}
+
 static enum sc_status gather_tallies(struct comparison *c, const struct sc_holdings *const *nodes,
-                                     uint32_t count, uint64_t horizon_ms)
+                                     uint32_t count)
 {
     for (uint32_t n = 0; n < count; n++) {
         for (uint32_t i = 0; nodes[n] != NULL && i < nodes[n]->tally_count; i++) {
             const struct sc_tally *from = &nodes[n]->tallies[i];
             struct sc_tally copy = *from;
-            if (from->window_ms < horizon_ms)
+            if (!expects(c, from))
                 continue;
             copy.lanes = NULL;
             copy.lane_count = 0;
@@ -205,8 +218,10 @@ static void judge(struct comparison *c)
     for (uint32_t i = 0; i < c->tallies.tally_count; i++) {
         const struct sc_tally *t = &c->tallies.tallies[i];
         struct sc_window_copies *w = window_of(c, t->window_ms);
-        for (uint32_t l = 0; w != NULL && l < t->lane_count; l++)
-            judge_lane(c, t, &t->lanes[l], w);
+        for (uint32_t l = 0; w != NULL && l < t->lane_count; l++) {
+            if (!is_excused(c, t, &t->lanes[l]))
+                judge_lane(c, t, &t->lanes[l], w);
+        }
     }
     for (uint32_t i = 0; i < c->window_count; i++) {
         struct sc_window_copies *w = &c->windows[i];
@@ -215,13 +230,13 @@ static void judge(struct comparison *c)
 }
 
 enum sc_status sc_copies_compare(const struct sc_holdings *const *nodes, uint32_t count, uint32_t replication,
-                                 uint32_t windows, uint64_t horizon_ms, struct sc_window_copies **out,
-                                 uint32_t *out_count)
+                                 uint32_t windows, const struct sc_horizons *horizons,
+                                 struct sc_window_copies **out, uint32_t *out_count)
 {
-    struct comparison c = {.replication = replication};
-    enum sc_status status = gather(&c, nodes, count, horizon_ms);
+    struct comparison c = {.replication = replication, .horizons = horizons};
+    enum sc_status status = gather(&c, nodes, count);
     if (status == SC_OK)
-        status = gather_tallies(&c, nodes, count, horizon_ms);
+        status = gather_tallies(&c, nodes, count);
     if (status == SC_OK)
         status = gather_losses(&c, nodes, count);
     if (status == SC_OK)

@@ -102,7 +102,7 @@ static enum sc_status gather_tallies(struct sc_distributed *d, struct sc_error *
 {
     const struct sc_ranks *r = d->options.ranks;
     const struct sc_expected_range range = judged_range(d);
-    struct sc_expected passed = {.horizon_ms = d->expected.horizon_ms};
+    struct sc_expected passed = {.horizons = {.least_ms = d->expected.horizons.least_ms}};
     struct sc_expected *known = is_root(d) ? &d->expected : &passed;
     struct sc_buf mine = {0};
     sc_inventory_put_tallies(&d->expected, &range, &mine);
@@ -166,9 +166,8 @@ static enum sc_status list_source(struct sc_distributed *d, struct sc_source *no
 static enum sc_status take_copies(void *arg, uint32_t rank, struct sc_cursor *in, struct sc_error *err)
 {
     struct sc_distributed *d = arg;
-    uint64_t horizon = sc_cursor_le64(in);
     (void)rank;
-    d->expected.horizon_ms = horizon > d->expected.horizon_ms ? horizon : d->expected.horizon_ms;
+    SC_TRY(refuse(sc_inventory_get_own_horizons(in, &d->expected), err));
     return refuse(sc_planner_add(d->planner, in), err);
 }
 
@@ -200,6 +199,7 @@ static void judge(struct sc_distributed *d)
     const struct sc_expected_range range = judged_range(d);
     sc_expected_judge(&d->expected, &range, note, &d->source);
     d->source.known_lost = d->expected.known_lost;
+    d->source.kept_since_ms = d->expected.horizons.kept_since_ms;
 }
 
 static enum sc_status plan(struct sc_distributed *d, struct sc_error *err)
@@ -211,7 +211,7 @@ static enum sc_status plan(struct sc_distributed *d, struct sc_error *err)
         status = d->planner == NULL ? sc_fail_nomem(err, "the plan") : SC_OK;
     }
     if (status == SC_OK) {
-        sc_buf_append_le64(&mine, d->expected.horizon_ms);
+        sc_inventory_put_own_horizons(&d->expected, &mine);
         sc_inventory_put_copies(&d->source, &mine);
         status = collect(d, &mine, take_copies, err);
     }

@@ -10,6 +10,7 @@
 #define SC_CLUSTER_HOLDINGS_H
 
 #include "base/status.h"
+#include "store/horizons.h"
 #include "store/loss.h"
 
 #include <jansson.h>
@@ -75,11 +76,12 @@ struct sc_window_copies {
 };
 
 /*
- * Compares the holdings of `count` nodes; NULL for one that did not answer. Only the last `windows` windows, those before
- * `horizon_ms` left out. *out, by window, is malloc'ed. @return SC_OK or SC_NOMEM.
+ * Compares the holdings of `count` nodes; NULL for one that did not answer. Only the last `windows` windows of which anybody has
+ * something or should have: what was expired by all who should hold it (`horizons`, settled) is neither missing nor waiting. *out, by
+ * window, is malloc'ed. @return SC_OK or SC_NOMEM.
  */
 enum sc_status sc_copies_compare(const struct sc_holdings *const *nodes, uint32_t count, uint32_t replication,
-                                 uint32_t windows, uint64_t horizon_ms, struct sc_window_copies **out,
-                                 uint32_t *out_count);
+                                 uint32_t windows, const struct sc_horizons *horizons,
+                                 struct sc_window_copies **out, uint32_t *out_count);
 
 #endif

@@ -82,9 +82,45 @@ void sc_inventory_put_tallies(const struct sc_expected *e, const struct sc_expec
     }
 }
 
+static void put_members(const struct sc_horizons *h, bool own, struct sc_buf *out)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < h->member_count; i++)
+        count += !own || h->members[i].own;
+    sc_buf_append_le32(out, count);
+    for (uint32_t i = 0; i < h->member_count; i++) {
+        const struct sc_member_horizon *m = &h->members[i];
+        if (own && !m->own)
+            continue;
+        sc_buf_append_le32(out, m->lane);
+        sc_buf_append_le64(out, m->horizon_ms);
+        sc_buf_append_u8(out, m->own);
+    }
+}
+
+static void put_horizons(const struct sc_horizons *h, struct sc_buf *out)
+{
+    sc_buf_append_le64(out, h->version);
+    sc_buf_append_le64(out, h->alone_ms);
+    put_members(h, false, out);
+    sc_buf_append_le32(out, h->lane_count);
+    for (uint32_t i = 0; i < h->lane_count; i++) {
+        sc_buf_append_le32(out, h->lanes[i].lane);
+        sc_buf_append_u8(out, (uint8_t)h->lanes[i].count);
+        for (uint32_t k = 0; k < h->lanes[i].count; k++)
+            sc_buf_append_le32(out, h->lanes[i].holders[k]);
+    }
+}
+
+void sc_inventory_put_own_horizons(const struct sc_expected *e, struct sc_buf *out)
+{
+    sc_buf_append_le64(out, e->horizons.alone_ms);
+    put_members(&e->horizons, true, out);
+}
+
 void sc_inventory_put_expected(const struct sc_expected *e, struct sc_buf *out)
 {
-    sc_buf_append_le64(out, e->horizon_ms);
+    put_horizons(&e->horizons, out);
     sc_buf_append_le32(out, e->stream_count);
     for (uint32_t i = 0; i < e->stream_count; i++) {
         sc_inventory_put_text(e->streams[i].proxy, out);
@@ -154,10 +190,67 @@ enum sc_status sc_inventory_get_tallies(struct sc_cursor *in, struct sc_expected
     return in->failed ? SC_DAMAGED : SC_OK;
 }
 
+static struct sc_member_horizon get_member(struct sc_cursor *in)
+{
+    struct sc_member_horizon m = {.lane = sc_cursor_le32(in)};
+    m.horizon_ms = sc_cursor_le64(in);
+    m.own = sc_cursor_u8(in) != 0;
+    return m;
+}
+
+static enum sc_status get_lane(struct sc_cursor *in, struct sc_horizons *to)
+{
+    struct sc_lane_holders l = {.lane = sc_cursor_le32(in)};
+    l.count = sc_cursor_u8(in);
+    if (l.count > SC_HORIZONS_HOLDERS)
+        return SC_DAMAGED;
+    for (uint32_t i = 0; i < l.count; i++)
+        l.holders[i] = sc_cursor_le32(in);
+    return in->failed ? SC_DAMAGED : sc_horizons_add_lane(to, &l);
+}
+
+static enum sc_status read_horizons(struct sc_cursor *in, struct sc_horizons *out)
+{
+    enum sc_status status = SC_OK;
+    out->version = sc_cursor_le64(in);
+    out->alone_ms = sc_cursor_le64(in);
+    uint32_t members = sc_cursor_le32(in);
+    for (uint32_t i = 0; i < members && !in->failed && status == SC_OK; i++) {
+        struct sc_member_horizon m = get_member(in);
+        status = sc_horizons_add_member(out, &m);
+    }
+    uint32_t lanes = sc_cursor_le32(in);
+    for (uint32_t i = 0; i < lanes && !in->failed && status == SC_OK; i++)
+        status = get_lane(in, out);
+    return status == SC_NOMEM ? status : in->failed || status != SC_OK ? SC_DAMAGED : SC_OK;
+}
+
+static enum sc_status get_horizons(struct sc_cursor *in, struct sc_horizons *to)
+{
+    struct sc_horizons theirs = {0};
+    enum sc_status status = read_horizons(in, &theirs);
+    if (status == SC_OK)
+        status = sc_horizons_add_all(to, &theirs);
+    sc_horizons_free(&theirs);
+    return status;
+}
+
+enum sc_status sc_inventory_get_own_horizons(struct sc_cursor *in, struct sc_expected *e)
+{
+    uint64_t alone_ms = sc_cursor_le64(in);
+    e->horizons.alone_ms = alone_ms > e->horizons.alone_ms ? alone_ms : e->horizons.alone_ms;
+    uint32_t members = sc_cursor_le32(in);
+    for (uint32_t i = 0; i < members && !in->failed; i++) {
+        struct sc_member_horizon m = get_member(in);
+        sc_horizons_tell(&e->horizons, &m);
+    }
+    sc_horizons_settle(&e->horizons);
+    return in->failed ? SC_DAMAGED : SC_OK;
+}
+
 enum sc_status sc_inventory_get_expected(struct sc_cursor *in, struct sc_expected *e)
 {
-    uint64_t horizon = sc_cursor_le64(in);
-    e->horizon_ms = horizon > e->horizon_ms ? horizon : e->horizon_ms;
+    SC_TRY(get_horizons(in, &e->horizons));
     uint32_t streams = sc_cursor_le32(in);
     for (uint32_t i = 0; i < streams && !in->failed; i++)
         SC_TRY(get_stream(in, e));

@@ -10,10 +10,14 @@
 #include "source/expect.h"
 #include "source/source.h"
 
-/* Streams, accepted losses and the horizon. */
+/* Streams, accepted losses and horizons. */
 void sc_inventory_put_expected(const struct sc_expected *expected, struct sc_buf *out);
 /* Adds them to what is known. @return SC_OK, SC_DAMAGED, SC_NOMEM. */
 enum sc_status sc_inventory_get_expected(struct sc_cursor *in, struct sc_expected *expected);
+
+/* How far the stores that this node reads have expired by now. @return SC_OK or SC_DAMAGED. */
+void sc_inventory_put_own_horizons(const struct sc_expected *expected, struct sc_buf *out);
+enum sc_status sc_inventory_get_own_horizons(struct sc_cursor *in, struct sc_expected *expected);
 
 /* The tallies that are judged for the range; where none of them is, one that is not, since that there are tallies is news, too. */
 void sc_inventory_put_tallies(const struct sc_expected *expected, const struct sc_expected_range *range,

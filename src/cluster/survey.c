@@ -2,6 +2,7 @@
 #include "cluster/survey.h"
 
 #include "base/clock.h"
+#include "cluster/horizons_told.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -144,19 +145,26 @@ static void ask_status(struct sc_survey *v)
 
 /* ---- comparing ---- */
 
+static enum sc_status hear_horizons(struct sc_survey *v)
+{
+    sc_horizons_free(&v->horizons);
+    for (uint32_t i = 0; i < v->cluster->count; i++) {
+        if (v->nodes[i].root != NULL && v->nodes[i].member->subcollector)
+            SC_TRY(sc_horizons_from_answer(v->nodes[i].root, &v->horizons));
+    }
+    return SC_OK;
+}
+
 static enum sc_status compare(struct sc_survey *v, struct sc_error *err)
 {
     const struct sc_holdings *held[MOST_NODES];
-    uint64_t horizon = 0;
-    for (uint32_t i = 0; i < v->cluster->count; i++) {
-        struct sc_survey_node *node = &v->nodes[i];
-        held[i] = node->has_held ? &node->held : NULL;
-        if (integer(node->root, "horizon_ms") > horizon)
-            horizon = integer(node->root, "horizon_ms");
-    }
+    for (uint32_t i = 0; i < v->cluster->count; i++)
+        held[i] = v->nodes[i].has_held ? &v->nodes[i].held : NULL;
     free(v->windows);
     v->windows = NULL;
-    if (sc_copies_compare(held, v->cluster->count, v->cluster->replication, v->options.windows, horizon,
+    v->window_count = 0;
+    if (hear_horizons(v) != SC_OK ||
+        sc_copies_compare(held, v->cluster->count, v->cluster->replication, v->options.windows, &v->horizons,
                           &v->windows, &v->window_count) != SC_OK)
         return sc_fail_nomem(err, "the comparison");
     return SC_OK;
@@ -237,6 +245,7 @@ void sc_survey_free(struct sc_survey *v)
     }
     free(v->nodes);
     free(v->windows);
+    sc_horizons_free(&v->horizons);
     *v = (struct sc_survey){0};
 }
 

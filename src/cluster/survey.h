@@ -39,6 +39,7 @@ struct sc_survey {
     struct sc_survey_options options;
     const struct sc_cluster *cluster; /* borrowed */
     struct sc_survey_node *nodes;     /* one per member */
+    struct sc_horizons horizons;      /* as all who answered know them */
     struct sc_window_copies *windows;
     uint32_t window_count;
 };

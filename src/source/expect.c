@@ -4,7 +4,6 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/hash.h"
-#include "store/horizon.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,12 +116,30 @@ static enum sc_status load_losses(struct sc_expected *e, const char *store,
     return SC_OK;
 }
 
-void sc_expected_horizon(struct sc_expected *e, const char *const *paths, uint32_t path_count)
+/* What cannot be read was told at the load. */
+enum sc_status sc_expected_horizon(struct sc_expected *e, const char *const *paths, uint32_t path_count)
 {
     for (uint32_t i = 0; i < path_count; i++) {
-        uint64_t horizon = sc_store_horizon(paths[i]);
-        e->horizon_ms = horizon > e->horizon_ms ? horizon : e->horizon_ms;
+        if (sc_horizons_add_store(&e->horizons, paths[i], NULL) == SC_NOMEM)
+            return SC_NOMEM;
     }
+    return SC_OK;
+}
+
+static enum sc_status load_horizons(struct sc_expected *e, const char *store,
+                                    void (*problem)(void *arg, const char *sentence), void *arg)
+{
+    struct sc_error err;
+    enum sc_status status = sc_horizons_add_store(&e->horizons, store, &err);
+    if (status == SC_OK || status == SC_NOMEM)
+        return status;
+    problem(arg, err.message);
+    return SC_OK;
+}
+
+bool sc_expected_excuses(const struct sc_expected *e, uint64_t window_ms, uint32_t lane)
+{
+    return window_ms < sc_horizons_of(&e->horizons, lane);
 }
 
 bool sc_expected_covers(const struct sc_expected *e, uint64_t window_ms, uint32_t lane)
@@ -143,8 +160,8 @@ enum sc_status sc_expected_load(struct sc_expected *e, const char *const *paths,
                                 void (*problem)(void *arg, const char *sentence), void *arg)
 {
     e->now_ms = now_ms;
-    sc_expected_horizon(e, paths, path_count);
     for (uint32_t i = 0; i < path_count; i++) {
+        SC_TRY(load_horizons(e, paths[i], problem, arg));
         SC_TRY(load_streams(e, paths[i]));
         SC_TRY(load_losses(e, paths[i], problem, arg));
     }
@@ -176,6 +193,7 @@ void sc_expected_free(struct sc_expected *e)
     free(e->held);
     sc_table_free(&e->held_table);
     sc_losses_free(&e->losses);
+    sc_horizons_free(&e->horizons);
     *e = (struct sc_expected){0};
 }
 
@@ -305,8 +323,10 @@ static void judge_tally(const struct sc_expected *e, const struct sc_tally *t, i
 {
     const struct sc_stream *stream = stream_of(e, t->stream);
     bool silent = is_silent(e, stream);
-    for (uint32_t i = 0; i < t->lane_count; i++)
-        judge_lane(e, t, &t->lanes[i], kind, stream, silent, sum);
+    for (uint32_t i = 0; i < t->lane_count; i++) {
+        if (!sc_expected_excuses(e, t->window_ms, t->lanes[i].lane))
+            judge_lane(e, t, &t->lanes[i], kind, stream, silent, sum);
+    }
 }
 
 /* What ought to be there and is not found; what was accepted, and waits at a proxy of which nobody hears. All streams of the proxy
@@ -371,7 +391,7 @@ static void judge_streams(const struct sc_expected *e, const struct sc_expected_
 bool sc_expected_is_judged(const struct sc_expected *e, const struct sc_expected_range *range,
                            const struct sc_tally *t)
 {
-    return t->window_ms >= e->horizon_ms && t->window_ms < range->end_ms &&
+    return t->window_ms >= e->horizons.least_ms && t->window_ms < range->end_ms &&
            t->window_ms + (uint64_t)t->window_s * 1000 > range->begin_ms;
 }
 

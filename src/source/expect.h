@@ -9,6 +9,7 @@
 #include "base/table.h"
 #include "flow/batch.h"
 #include "store/catalogue.h"
+#include "store/horizons.h"
 #include "store/loss.h"
 
 /* Batches and records of a lane that were found in a window, each id once. */
@@ -37,8 +38,8 @@ struct sc_expected {
     uint32_t tally_count;
     struct sc_stream *streams;
     uint32_t stream_count;
-    uint64_t now_ms;     /* when they were read */
-    uint64_t horizon_ms; /* windows before it were expired somewhere: nothing is expected of them */
+    uint64_t now_ms;             /* when they were read */
+    struct sc_horizons horizons; /* nothing is expected of what all have expired who should hold it */
     struct sc_losses losses;
     struct sc_known_lost known_lost; /* of the judgement */
     const struct sc_loss_sink *sink; /* NULL: nobody wants to know */
@@ -62,8 +63,11 @@ enum sc_status sc_expected_add_tally(struct sc_expected *expected, struct sc_tal
 enum sc_status sc_expected_merge_tallies(struct sc_expected *expected);
 enum sc_status sc_expected_add_stream(struct sc_expected *expected, const struct sc_stream *stream);
 
-/* What was expired since the load: nothing is expected of it any more. For each further listing. */
-void sc_expected_horizon(struct sc_expected *expected, const char *const *paths, uint32_t path_count);
+/* What was expired since the load: nothing is expected of it any more. For each further listing. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_expected_horizon(struct sc_expected *expected, const char *const *paths,
+                                   uint32_t path_count);
+/* Whether a lane's window was expired on purpose by all who should hold it. */
+bool sc_expected_excuses(const struct sc_expected *expected, uint64_t window_ms, uint32_t lane);
 
 #define SC_ANY_LANE UINT32_MAX
 /* Whether the tallies say what ought to be in a lane's segments of a window: then it takes no look into a segment to know

@@ -248,7 +248,8 @@ static enum sc_status open_listed(struct sc_source *source, const char *const *p
         if (status == SC_OK && listing == 0 && !source->planned_above)
             status =
                 sc_expected_load(expected, paths, path_count, &catalogue, sc_clock_wall_ms(), note, source);
-        sc_expected_horizon(expected, paths, path_count);
+        if (status == SC_OK)
+            status = sc_expected_horizon(expected, paths, path_count);
         if (status == SC_OK)
             status = open_new(&opening, &catalogue, &opened, &changed);
         changed = changed || listing == 0;
@@ -305,6 +306,7 @@ enum sc_status sc_source_open(const char *const *paths, uint32_t path_count,
     if (status == SC_OK)
         sc_expected_judge(&expected, &range, note, out);
     out->known_lost = expected.known_lost;
+    out->kept_since_ms = expected.horizons.kept_since_ms;
     sc_expected_free(&expected);
     return end_open(status, out, err);
 }

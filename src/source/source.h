@@ -60,8 +60,10 @@ struct sc_source {
     uint32_t
         unread; /* sentences on what could not be read when it was opened; the others are on what is not there */
     struct sc_known_lost known_lost; /* what is not there, and need not be */
-    uint32_t readable_paths;         /* of those given */
-    uint64_t bytes;                  /* of all segments */
+    uint64_t
+        kept_since_ms; /* older windows were expired on purpose, of some lane by all who held it; 0: none were */
+    uint32_t readable_paths; /* of those given */
+    uint64_t bytes;          /* of all segments */
     /* A planner above this source assigns the copies: those that could not be read, and whose ids are in no other copy here, are
      * listed for it instead of being called missing. */
     bool planned_above;

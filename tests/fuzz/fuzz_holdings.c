@@ -41,10 +41,11 @@ static void check(const struct sc_holdings *h)
 static void compare(const struct sc_holdings *h)
 {
     const struct sc_holdings *nodes[] = {h, NULL, h};
+    const struct sc_horizons none = {0};
     for (uint32_t windows = 1; windows <= SC_HOLDINGS_MAX_WINDOWS; windows *= 10) {
         struct sc_window_copies *copies;
         uint32_t count;
-        must(sc_copies_compare(nodes, 3, 2, windows, 0, &copies, &count) == SC_OK && count <= windows);
+        must(sc_copies_compare(nodes, 3, 2, windows, &none, &copies, &count) == SC_OK && count <= windows);
         for (uint32_t i = 0; i < count; i++)
             must(i == 0 || copies[i - 1].window_ms < copies[i].window_ms);
         free(copies);

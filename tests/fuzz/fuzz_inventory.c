@@ -209,10 +209,22 @@ static void put_sums(struct sc_buf *message, uint64_t *random)
     sc_inventory_put_summary(&s, message);
 }
 
+/* Two members, and the lanes of both. */
+static void put_horizons(struct sc_horizons *h, uint64_t *random)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct sc_member_horizon m = {
+            .lane = i, .own = draw(random) % 2 != 0, .horizon_ms = draw(random) % 3 * 300000};
+        const struct sc_lane_holders l = {
+            .lane = i, .count = 1 + (uint32_t)(draw(random) % 2), .holders = {i, 1 - i}};
+        must(sc_horizons_add_member(h, &m) == SC_OK && sc_horizons_add_lane(h, &l) == SC_OK);
+    }
+}
+
 /* A tally, a stream and a loss of few streams and windows, so that they meet. */
 static void put_expected(struct sc_buf *message, uint64_t *random)
 {
-    struct sc_expected e = {.horizon_ms = draw(random) % 2 * 300000};
+    struct sc_expected e = {.horizons = {.version = draw(random) % 3, .alone_ms = draw(random) % 2 * 300000}};
     struct sc_tally t = {.proxy = "alpha", .stream = draw(random) % 3, .window_s = 300};
     struct sc_stream s = {.proxy = "alpha", .stream = t.stream, .heard_ms = UINT64_C(1799999999999)};
     t.window_ms = draw(random) % 3 * 300000;
@@ -224,6 +236,7 @@ static void put_expected(struct sc_buf *message, uint64_t *random)
     const struct sc_loss loss = {t.stream, t.window_ms, 300, lane->lane, {{1, 0}, {10, 0}}};
     must(sc_losses_add(&e.losses, &loss) == SC_OK && sc_expected_add_tally(&e, &t) == SC_OK &&
          sc_expected_add_stream(&e, &s) == SC_OK);
+    put_horizons(&e.horizons, random);
     sc_inventory_put_expected(&e, message);
     sc_expected_free(&e);
 }

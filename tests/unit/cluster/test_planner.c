@@ -164,6 +164,18 @@ static void bytes_that_make_no_sense_are_refused(void **state)
 
 /* ---- what ranks tell ---- */
 
+static void fill_horizons(struct sc_horizons *h)
+{
+    const struct sc_member_horizon members[] = {{.lane = 3, .own = true, .horizon_ms = WINDOW - 1},
+                                                {.lane = 4, .horizon_ms = WINDOW}};
+    const struct sc_lane_holders lane = {.lane = 3, .count = 2, .holders = {3, 4}};
+    h->version = 7;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(sc_horizons_add_member(h, &members[i]), SC_OK);
+    assert_int_equal(sc_horizons_add_lane(h, &lane), SC_OK);
+    sc_horizons_settle(h);
+}
+
 static void fill_expected(struct sc_expected *e)
 {
     struct sc_tally t = {.proxy = "n1", .stream = 5, .window_ms = WINDOW, .window_s = 60};
@@ -174,7 +186,7 @@ static void fill_expected(struct sc_expected *e)
     assert_non_null(lane);
     lane->accepted = (struct sc_tally_count){{9, 1}, {900, 4}};
     lane->safe = (struct sc_tally_count){{8, 1}, {800, 4}};
-    e->horizon_ms = WINDOW - 1;
+    fill_horizons(&e->horizons);
     assert_int_equal(sc_expected_add_tally(e, &t), SC_OK);
     assert_int_equal(sc_expected_add_stream(e, &s), SC_OK);
     assert_int_equal(sc_losses_add(&e->losses, &l), SC_OK);
@@ -197,7 +209,7 @@ static enum sc_status get_all(struct sc_cursor *in, struct sc_expected *e)
 
 static void what_is_expected_comes_back(void **state)
 {
-    struct sc_expected e = {0}, back = {.horizon_ms = 1};
+    struct sc_expected e = {0}, back = {0};
     struct sc_buf bytes = {0}, again = {0};
     (void)state;
     fill_expected(&e);
@@ -236,7 +248,7 @@ static void tallies_of_the_range_are_told(void **state)
                  {0, UINT64_MAX, 10},
                  {0, WINDOW, 1},
                  {WINDOW + 600000, UINT64_MAX, 1}};
-    struct sc_expected e = {.horizon_ms = WINDOW - 600000}, none = {0};
+    struct sc_expected e = {.horizons = {.least_ms = WINDOW - 600000}}, none = {0};
     struct sc_buf bytes = {0};
     (void)state;
     for (uint32_t i = 0; i < 10; i++) {
