@@ -2,7 +2,7 @@
 #include "cluster/crew.h"
 
 #include "base/buf.h"
-#include "cluster/ask.h"
+#include "cluster/ssh.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,7 +153,7 @@ static void probe(struct sc_crew *c)
         asks[count] = (struct sc_ask){.pid = -1};
         words[count] = strdup(c->ssh);
         if (words[count] == NULL ||
-            sc_ask_ssh(&asks[count], words[count], n->member->address.host, &err) != SC_OK)
+            sc_ssh_words(&asks[count], words[count], n->member->address.host, &err) != SC_OK)
             continue;
         sc_ask_word(&asks[count], c->program);
         sc_ask_word(&asks[count], "--version");

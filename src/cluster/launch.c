@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cluster/launch.h"
 
-#include "cluster/ask.h"
 #include "cluster/reach.h"
+#include "cluster/ssh.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -119,7 +119,7 @@ enum sc_status sc_launch_words(const struct sc_launch *l, struct sc_words *out, 
 {
     for (uint32_t i = 0; i < l->rank_count; i++) {
         if (l->ranks[i].host != NULL)
-            SC_TRY(sc_ask_check_host(l->ranks[i].host, err));
+            SC_TRY(sc_ssh_check_host(l->ranks[i].host, err));
     }
     if (!are_safe(l->first) || !are_safe(l->query))
         return sc_fail(err, SC_USAGE, "a word \":\" cannot be handed to other nodes");

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "cluster/horizons_told.h"
+#include "cluster/ssh.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -41,7 +42,7 @@ static bool prepare(const struct sc_survey *v, struct sc_survey_node *node, cons
     node->ask = (struct sc_ask){.pid = -1, .input = input};
     node->ssh = strdup(o->ssh);
     if (node->ssh == NULL ||
-        (!here && sc_ask_ssh(&node->ask, node->ssh, node->member->address.host, &err) != SC_OK)) {
+        (!here && sc_ssh_words(&node->ask, node->ssh, node->member->address.host, &err) != SC_OK)) {
         sc_survey_set_problem(node, node->ssh == NULL ? "out of memory" : err.message);
         return false;
     }

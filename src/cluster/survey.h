@@ -6,7 +6,7 @@
 #ifndef SC_CLUSTER_SURVEY_H
 #define SC_CLUSTER_SURVEY_H
 
-#include "cluster/ask.h"
+#include "base/ask.h"
 #include "cluster/holdings.h"
 #include "conf/cluster.h"
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Asks several nodes at once: one program for each (ssh, or one of ours), run side by side without a shell, each with a process
+ * Programs that are asked something, several at once: run side by side without a shell, each with a process
  * group of its own that ends with the deadline at the latest. Blocking; one thread; no program outlives the call.
  */
-#ifndef SC_CLUSTER_ASK_H
-#define SC_CLUSTER_ASK_H
+#ifndef SC_BASE_ASK_H
+#define SC_BASE_ASK_H
 
 #include "base/buf.h"
 #include "base/status.h"
@@ -31,16 +31,6 @@ struct sc_ask {
 
 /* Appends a word (borrowed). @return false when there are too many. */
 bool sc_ask_word(struct sc_ask *ask, const char *word);
-
-/*
- * The words that run a command on `host` by ssh: `command`, a program and options of its own divided by blanks (cut up in place;
- * it lives as long as the ask), then what makes ssh ask nobody and give up in time, then the host. The remote words follow.
- * @return SC_OK; SC_USAGE when the host could be taken for an option or has characters that no host has.
- */
-enum sc_status sc_ask_ssh(struct sc_ask *ask, char *command, const char *host, struct sc_error *err);
-
-/* @return SC_OK; SC_USAGE when the host could be taken for an option or has characters that no host has. */
-enum sc_status sc_ask_check_host(const char *host, struct sc_error *err);
 
 /* Runs all and waits for them, `timeout_ms` at most. */
 void sc_ask_all(struct sc_ask *asks, uint32_t count, uint64_t timeout_ms);
