@@ -44,6 +44,20 @@ static int open_input(const struct sc_ask *ask)
     return fd;
 }
 
+/* The threads of a daemon have signals blocked, and a process may ignore SIGPIPE: a program is to begin without either. */
+static void set_attributes(posix_spawnattr_t *attributes)
+{
+    sigset_t none, ignored;
+    sigemptyset(&none);
+    sigemptyset(&ignored);
+    sigaddset(&ignored, SIGPIPE);
+    posix_spawnattr_setflags(attributes,
+                             POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setpgroup(attributes, 0);
+    posix_spawnattr_setsigmask(attributes, &none);
+    posix_spawnattr_setsigdefault(attributes, &ignored);
+}
+
 static int spawn(struct sc_ask *ask, int in, int out, int errors)
 {
     posix_spawn_file_actions_t files;
@@ -56,10 +70,11 @@ static int spawn(struct sc_ask *ask, int in, int out, int errors)
         posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
         posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
         posix_spawn_file_actions_adddup2(&files, errors, STDERR_FILENO);
-        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
-        posix_spawnattr_setpgroup(&attributes, 0);
-        failed =
-            posix_spawnp(&ask->pid, ask->words[0], &files, &attributes, (char *const *)ask->words, environ);
+        if (ask->folder != NULL)
+            posix_spawn_file_actions_addchdir_np(&files, ask->folder);
+        set_attributes(&attributes);
+        failed = posix_spawnp(&ask->pid, ask->words[0], &files, &attributes, (char *const *)ask->words,
+                              ask->environment != NULL ? ask->environment : environ);
         posix_spawnattr_destroy(&attributes);
     }
     posix_spawn_file_actions_destroy(&files);
@@ -166,6 +181,15 @@ static void poll_once(struct sc_ask *asks, uint32_t count, struct pollfd *fds)
     }
 }
 
+static bool is_stopped(const struct sc_ask *asks, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (asks[i].stop != NULL && atomic_load(asks[i].stop))
+            return true;
+    }
+    return false;
+}
+
 void sc_ask_all(struct sc_ask *asks, uint32_t count, uint64_t timeout_ms)
 {
     uint64_t deadline = sc_clock_mono_ms() + timeout_ms;
@@ -176,7 +200,7 @@ void sc_ask_all(struct sc_ask *asks, uint32_t count, uint64_t timeout_ms)
         else
             start(&asks[i]);
     }
-    while (fds != NULL && reap(asks, count) != 0 && sc_clock_mono_ms() < deadline)
+    while (fds != NULL && reap(asks, count) != 0 && sc_clock_mono_ms() < deadline && !is_stopped(asks, count))
         poll_once(asks, count, fds);
     for (uint32_t i = 0; i < count; i++) {
         int status;

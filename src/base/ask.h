@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/status.h"
 
+#include <stdatomic.h>
 #include <sys/types.h>
 
 #define SC_ASK_MAX_WORDS  48u
@@ -19,6 +20,10 @@ struct sc_ask {
                       1]; /* the program, looked up in PATH, and its arguments; NULL behind the last */
     uint32_t word_count;
     const char *input; /* what it reads, borrowed; NULL: nothing */
+    /* Where it runs, and with which environment, NULL behind the last; NULL: those of this process. No signal is blocked there. */
+    const char *folder;
+    char *const *environment;
+    const atomic_bool *stop; /* once it is set the program has no more time; NULL: it never is */
     /* What came of it. The buffers are the caller's to free. */
     struct sc_buf answer; /* what it wrote */
     struct sc_buf errors; /* to stderr, the first 4 KiB */

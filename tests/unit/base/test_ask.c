@@ -6,6 +6,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 
 static struct sc_ask shell(const char *script)
@@ -88,12 +89,40 @@ static void deadline(void **state)
         done(&asks[i]);
 }
 
+/* As a daemon's thread would have it run. */
+static void surroundings(void **state)
+{
+    (void)state;
+    char *const environment[] = {"PATH=/bin:/usr/bin", "SC_WINDOW=now", NULL};
+    sigset_t all, before;
+    struct sc_ask ask = shell("pwd; echo $SC_WINDOW $HOME; kill -TERM $$; echo still here");
+    ask.folder = "/usr";
+    ask.environment = environment;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    sc_ask_all(&ask, 1, 60000);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    check_text(&ask.answer, "/usr\nnow\n");
+    assert_int_equal(ask.exit, 128 + SIGTERM);
+    done(&ask);
+}
+
+static void no_more_time(void **state)
+{
+    (void)state;
+    const atomic_bool stop = true;
+    struct sc_ask ask = shell("sleep 1000");
+    ask.stop = &stop;
+    sc_ask_all(&ask, 1, 600000);
+    assert_true(ask.timed_out);
+    done(&ask);
+}
+
 UNIT(test_ask)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers),
-        cmocka_unit_test(input),
-        cmocka_unit_test(deadline),
+        cmocka_unit_test(answers),      cmocka_unit_test(input),        cmocka_unit_test(deadline),
+        cmocka_unit_test(surroundings), cmocka_unit_test(no_more_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
