@@ -28,6 +28,29 @@ bool sc_ask_word(struct sc_ask *ask, const char *word)
     return true;
 }
 
+void sc_ask_free_words(char **words)
+{
+    for (char **word = words; word != NULL && *word != NULL; word++)
+        free(*word);
+    free(words);
+}
+
+char **sc_ask_copy_words(char *const *words)
+{
+    uint32_t count = 0;
+    while (words[count] != NULL)
+        count++;
+    char **copy = calloc((size_t)count + 1, sizeof(*copy));
+    for (uint32_t i = 0; copy != NULL && i < count; i++) {
+        copy[i] = strdup(words[i]);
+        if (copy[i] == NULL) {
+            sc_ask_free_words(copy);
+            return NULL;
+        }
+    }
+    return copy;
+}
+
 /* ---- start ---- */
 
 /* Nothing, or a file in memory: whoever reads it late, or never, holds up nobody. */
@@ -68,7 +91,10 @@ static int spawn(struct sc_ask *ask, int in, int out, int errors)
     failed = posix_spawnattr_init(&attributes);
     if (failed == 0) {
         posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
-        posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
+        if (ask->unheard)
+            posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+        else
+            posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
         posix_spawn_file_actions_adddup2(&files, errors, STDERR_FILENO);
         if (ask->folder != NULL)
             posix_spawn_file_actions_addchdir_np(&files, ask->folder);

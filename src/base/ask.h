@@ -23,6 +23,7 @@ struct sc_ask {
     /* Where it runs, and with which environment, NULL behind the last; NULL: those of this process. No signal is blocked there. */
     const char *folder;
     char *const *environment;
+    bool unheard;            /* nobody wants its answer: it writes it to nowhere */
     const atomic_bool *stop; /* once it is set the program has no more time; NULL: it never is */
     /* What came of it. The buffers are the caller's to free. */
     struct sc_buf answer; /* what it wrote */
@@ -33,6 +34,10 @@ struct sc_ask {
     pid_t pid;    /* for sc_ask_all */
     int pipes[2]; /* likewise */
 };
+
+/* A list of words, NULL behind the last, malloc'ed. NULL without memory. */
+char **sc_ask_copy_words(char *const *words);
+void sc_ask_free_words(char **words); /* NULL is allowed */
 
 /* Appends a word (borrowed). @return false when there are too many. */
 bool sc_ask_word(struct sc_ask *ask, const char *word);

@@ -37,7 +37,7 @@ static const char usage[] =
     "       sc-admin verify STORE\n"
     "       sc-admin repair [--cluster] STORE\n"
     "       sc-admin heal [--dry-run] [STORE]\n"
-    "       sc-admin expire [--dry-run] [--age TIME] [--bytes SIZE] [-c FILE] [STORE]\n"
+    "       sc-admin expire [--dry-run] [--age TIME] [--bytes SIZE] [--no-archive] [-c FILE] [STORE]\n"
     "       sc-admin accept-loss [--undo] [--dry-run] [--force] --all|--stream HEX STORE...\n"
     "       sc-admin accept-loss [--undo] [--dry-run] [--force] --all|--stream HEX --cluster[=FILE] [--ssh COMMAND]\n"
     "                            [--timeout TIME]\n"
@@ -50,7 +50,8 @@ static const char usage[] =
     "  repair   write the whole row groups of damaged segments anew; the old file is kept as .damaged\n"
     "  heal     what this node ought to hold and other members do is pulled at once, not only when it is quiet, and\n"
     "           waited for; exit 3 when something lacks still\n"
-    "  expire   delete the oldest windows that retention does not keep\n"
+    "  expire   delete the oldest windows that retention does not keep, each after the archive command has it, if\n"
+    "           one is configured\n"
     "  accept-loss  what the stores lack by the tallies of the proxies, and will not get any more, is recorded\n"
     "           in each of them as lost: answers are complete without it, and say how much it is. The stores of all\n"
     "           nodes are named, or asked by ssh (--cluster)\n"
@@ -78,6 +79,7 @@ static const char usage[] =
     "      --member       accept-loss: what a member runs for --cluster; the request comes on stdin\n"
     "      --age TIME     expire: keep windows younger than this (90s, 12h, 30d); instead of the configuration\n"
     "      --bytes SIZE   expire: keep at most so much (500G); instead of the configuration\n"
+    "      --no-archive   expire: without the archive command of the configuration\n"
     "  -c, --config FILE  where store and retention are configured (default " SC_CONFIG_DEFAULT_FILE
     ", if present)\n"
     "      --help         show this text\n"
@@ -91,7 +93,7 @@ static const char usage[] =
 struct arguments {
     const char *store; /* as given, or NULL */
     const char *config;
-    bool json, dry_run, accepts;
+    bool json, dry_run, accepts, no_archive;
     uint32_t top; /* 0: not given */
     bool all, member;
     struct sc_admin_loss loss;
@@ -224,6 +226,16 @@ static void print_losses(const json_t *root)
     if (integer(store, "sync_failures") + integer(store, "write_failures") != 0)
         printf("PROBLEM   %" PRIu64 " writes and %" PRIu64 " syncs failed since the start\n",
                integer(store, "write_failures"), integer(store, "sync_failures"));
+}
+
+static void print_archive(const json_t *archive)
+{
+    const json_t *problem = json_object_get(archive, "problem");
+    print_if(archive, "unarchived_windows", "LOST      ",
+             " windows were deleted that the archive does not have: the disk was nearly full");
+    if (json_is_string(problem))
+        printf("PROBLEM   %" PRIu64 " windows wait to be deleted: %s\n", integer(archive, "waiting_windows"),
+               json_string_value(problem));
 }
 
 static void print_forward(const json_t *destinations)
@@ -404,6 +416,7 @@ static void print_status(const json_t *root)
            integer(queue, "batches_held"));
     print_exporter_memory(root);
     print_losses(root);
+    print_archive(json_object_get(store, "archive"));
     print_cluster(json_object_get(root, "cluster"));
     print_forward(json_object_get(root, "forward"));
     print_listeners(json_object_get(root, "listeners"));
@@ -568,25 +581,12 @@ static int run_check(const struct sc_config *config, bool repair, bool heal)
 static int run_expire(const struct arguments *args, const struct sc_config *config)
 {
     struct sc_retention retention = args->retention;
-    struct sc_expiry expiry = {0};
-    struct sc_error err;
-    char horizon[32];
     retention.by_window = true; /* who names an age here means that of windows */
     if (args->retention_given == NULL)
         retention = (struct sc_retention){.age_s = config->retention_age_s, .bytes = config->retention_bytes};
     if (retention.age_s == 0 && retention.bytes == 0)
         return fail(SC_EXIT_USAGE, "no retention is configured; give --age or --bytes");
-    if (sc_store_expire(config->store, &retention, sc_clock_wall_ms(), args->dry_run, NULL, &expiry, &err) !=
-        SC_OK)
-        return fail(EXIT_UNREADABLE, err.message);
-    printf("%" PRIu64 " windows, %" PRIu64 " files, %s %s", expiry.windows, expiry.files,
-           sc_units_shown(expiry.bytes).text, args->dry_run ? "would be deleted" : "deleted");
-    if (expiry.windows != 0) {
-        sc_time_format_utc(expiry.horizon_ms, horizon, sizeof(horizon));
-        printf("; all before %s", horizon);
-    }
-    putchar('\n');
-    return EXIT_SUCCESS;
+    return sc_admin_expire(config, &retention, args->dry_run, !args->no_archive);
 }
 
 /* ---- accept-loss ---- */
@@ -660,6 +660,7 @@ static const struct sc_option rows[] = {
     {"ssh", 0, SC_OPTION_TEXT, .place = AT(cluster.ssh)},
     {"timeout", 0, SC_OPTION_NUMBER, .place = AT(cluster.timeout_ms), .read = read_span, .least = 1, .most = MOST_TIMEOUT_MS,
      .wrong = "--timeout takes a time above 0, 10 minutes at most, such as 10s or 200ms"},
+    {"no-archive", 0, SC_OPTION_FLAG, .place = AT(no_archive)},
     {"accepts", 0, SC_OPTION_FLAG, .place = AT(accepts)},
     {"all", 0, SC_OPTION_FLAG, .place = AT(all)},
     {"undo", 0, SC_OPTION_FLAG, .place = AT(loss.undo)},
@@ -702,7 +703,7 @@ static bool option_fits(const struct arguments *args, enum command command)
         return false;
     return (!args->json || command == STATUS) && (!args->accepts || command == PING) &&
            (!args->renew || command == CERTS) && (args->retention_given == NULL || command == EXPIRE) &&
-           (!of_loss || command == ACCEPT_LOSS) &&
+           (!args->no_archive || command == EXPIRE) && (!of_loss || command == ACCEPT_LOSS) &&
            (!args->dry_run || command == EXPIRE || command == ACCEPT_LOSS || command == HEAL) &&
            (args->config == NULL || needs_config);
 }

@@ -4,6 +4,7 @@
 #define SC_CLI_ADMIN_H
 
 #include "conf/config.h"
+#include "store/store.h"
 
 enum { SC_ADMIN_EXIT_UNREADABLE = 1, SC_ADMIN_EXIT_DAMAGED = 3 };
 
@@ -32,6 +33,10 @@ struct sc_admin_loss {
     bool undo;  /* takes back what was accepted */
     bool force; /* with fewer stores than there are */
 };
+
+/* Deletes windows as retention does, with `archive` each after the command of the configuration has it, where there is one. */
+int sc_admin_expire(const struct sc_config *config, const struct sc_retention *retention, bool dry_run,
+                    bool archive);
 
 struct sc_admin_certs {
     const char *cluster; /* the membership file */

@@ -304,6 +304,7 @@ static enum sc_status open_and_run(struct sc_storer *s, struct sc_error *err)
                                           .commit_ms = SYNC_AFTER_MS,
                                           .commit_bytes = SYNC_BYTES,
                                           .retention = s->options.retention,
+                                          .archive = s->options.archive,
                                           .io = s->options.io,
                                           .log = &s->options.log,
                                           .committed = on_committed,
@@ -338,6 +339,11 @@ enum sc_status sc_storer_start(const struct sc_storer_options *options, struct s
     else
         free_storer(s);
     return status;
+}
+
+enum sc_status sc_storer_set_archive(struct sc_storer *storer, const struct sc_archive_command *command)
+{
+    return sc_stores_set_archive(&storer->stores, command);
 }
 
 void sc_storer_set_retention(struct sc_storer *storer, const struct sc_retention *retention)

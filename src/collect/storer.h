@@ -26,6 +26,7 @@ struct sc_storer_options {
     struct sc_queue *queue;
     struct sc_log log;             /* a copy of its own */
     struct sc_retention retention; /* none when both are 0 */
+    struct sc_archive_command archive;
     /* Reading files: as in collect/stores.h, and a failure of the store is given up after a while instead of never. */
     bool import;
     uint64_t patience_ms; /* how long a store that refuses is borne at the end, or when importing; 0 = 10 s */
@@ -47,6 +48,8 @@ enum sc_status sc_storer_start(const struct sc_storer_options *options, struct s
 
 /* Takes effect within a second. Any thread. */
 void sc_storer_set_retention(struct sc_storer *storer, const struct sc_retention *retention);
+/* As sc_stores_set_archive. */
+enum sc_status sc_storer_set_archive(struct sc_storer *storer, const struct sc_archive_command *command);
 
 /* A snapshot that is at most a second old. Any thread. */
 void sc_storer_get_stats(struct sc_storer *storer, struct sc_storer_stats *out);

@@ -262,12 +262,17 @@ void sc_stores_set_retention(struct sc_stores *s, const struct sc_retention *ret
     pthread_mutex_unlock(&s->mutex);
 }
 
+enum sc_status sc_stores_set_archive(struct sc_stores *s, const struct sc_archive_command *command)
+{
+    return sc_archiver_set(s->archiver, command);
+}
+
 /* ---- retention ---- */
 
 static struct sc_retention retention_of(struct sc_stores *s)
 {
     pthread_mutex_lock(&s->mutex);
-    const struct sc_retention retention = s->options.retention;
+    struct sc_retention retention = s->options.retention;
     pthread_mutex_unlock(&s->mutex);
     return retention;
 }
@@ -299,14 +304,41 @@ static void watch_clock(struct sc_stores *s, uint64_t now_ms)
     tell_of_clock(s, before_ms);
 }
 
+/* How much more should be free. A disk that is found full may have room that is others' only. */
+static uint64_t lacking_bytes(const struct sc_stores *s)
+{
+    struct sc_disk disk = {0};
+    sc_disk_look(s->options.path, &disk);
+    uint64_t least = disk.size_bytes / 20;
+    least = least < SC_STORES_LEAST_FREE ? least : SC_STORES_LEAST_FREE;
+    return disk.free_bytes < least ? least - disk.free_bytes : s->found_full ? 1 : 0;
+}
+
+static void note_unarchived(struct sc_stores *s, const struct sc_expiry *expiry)
+{
+    s->stats.unarchived_windows += expiry->unarchived_windows;
+    s->stats.unarchived_bytes += expiry->unarchived_bytes;
+    if (expiry->unarchived_windows != 0)
+        sc_log(
+            s->options.log, SC_LOG_ERROR,
+            "the disk is nearly full: %llu windows, %llu bytes were deleted that the archive does NOT have",
+            (unsigned long long)expiry->unarchived_windows, (unsigned long long)expiry->unarchived_bytes);
+}
+
 static void run_retention(struct sc_stores *s)
 {
     const char *path = s->options.path;
     struct sc_retention retention = retention_of(s);
     struct sc_expiry expiry = {0};
+    struct sc_archived archived = {0};
     struct sc_error err;
     if (s->clock.state != SC_CLOCK_BELIEVED)
         retention.age_s = 0;
+    if (sc_archiver_is_on(s->archiver)) {
+        sc_archiver_take(s->archiver, &archived);
+        archived.lacking_bytes = lacking_bytes(s);
+        retention.archived = &archived;
+    }
     if (retention.age_s == 0 && retention.bytes == 0)
         return;
     sc_stores_commit(s); /* a file that is deleted now holds nothing that waits */
@@ -317,6 +349,17 @@ static void run_retention(struct sc_stores *s)
                (unsigned long long)expiry.windows, (unsigned long long)expiry.bytes);
     s->stats.expired_windows += expiry.windows;
     s->stats.expired_bytes += expiry.bytes;
+    s->stats.waiting_windows = expiry.waiting_windows;
+    note_unarchived(s, &expiry);
+    sc_archiver_offer(s->archiver, &expiry.next, sc_clock_mono_ms());
+    sc_window_files_free(&expiry.next);
+}
+
+/* Each minute; of windows that wait for the archive as soon as something can be done for them. */
+static bool is_retention_due(struct sc_stores *s, uint64_t now_ms)
+{
+    return now_ms >= s->next_retention_ms || sc_archiver_is_due(s->archiver, now_ms) ||
+           (s->stats.waiting_windows != 0 && lacking_bytes(s) != 0);
 }
 
 /* sc-admin expire may have written it. One that is gone with the store is known here. */
@@ -349,7 +392,7 @@ bool sc_stores_each_second(struct sc_stores *s, uint64_t now_ms)
         seal_ended(s, &s->lanes[i], now_ms);
     sc_elements_write(&s->elements);
     watch_clock(s, now_ms);
-    if (now_ms >= s->next_retention_ms) {
+    if (is_retention_due(s, now_ms)) {
         s->next_retention_ms = now_ms + RETENTION_EVERY_MS;
         run_retention(s);
     }
@@ -380,6 +423,7 @@ void sc_stores_get_stats(struct sc_stores *s, struct sc_stores_stats *out)
         add_stats(&s->stats.store, &one);
     }
     s->stats.horizon_ms = s->horizon_ms;
+    sc_archiver_get_stats(s->archiver, &s->stats.archive);
     *out = s->stats;
 }
 
@@ -448,6 +492,14 @@ enum sc_status sc_stores_open(struct sc_stores *s, const struct sc_stores_option
     *s = (struct sc_stores){.options = *options, .next_second_ms = sc_clock_mono_ms()};
     s->open_files.most = SC_STORES_FILES;
     enum sc_status status = sc_stores_add(s, options->lane, options->path, &own, err);
+    if (status == SC_OK) {
+        s->archiver = sc_archiver_create(own->path, options->log);
+        if (s->archiver == NULL || sc_archiver_set(s->archiver, &options->archive) != SC_OK) {
+            sc_archiver_free(s->archiver);
+            close_lane(s, own, NULL);
+            status = sc_fail_nomem(err, "a store");
+        }
+    }
     if (status != SC_OK) {
         free(s->lanes);
         return status;
@@ -471,6 +523,7 @@ enum sc_status sc_stores_close(struct sc_stores *s, bool seal_all, struct sc_sto
     for (uint32_t i = 0; i < s->lane_count && seal_all && !s->stats.taken; i++)
         add_status(&status, sc_store_writer_seal(s->lanes[i].writer, UINT64_MAX, err), &err);
     sc_stores_get_stats(s, stats == NULL ? &s->stats : stats);
+    sc_archiver_free(s->archiver);
     for (uint32_t i = 0; i < s->lane_count; i++)
         add_status(&status, close_lane(s, &s->lanes[i], err), &err);
     sc_elements_free(&s->elements);

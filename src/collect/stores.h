@@ -12,12 +12,13 @@
  * What comes of a failure is the caller's. Once an append or a commit has failed, nothing that waited for a commit is known to be on
  * the disk: the caller appends it again, under the ids that it got, or gives it up.
  *
- * Malloc. One thread, but for sc_stores_set_retention. Does not move. Times are monotonic.
+ * Malloc. One thread, but for sc_stores_set_retention and sc_stores_set_archive. Does not move. Times are monotonic.
  */
 #ifndef SC_COLLECT_STORES_H
 #define SC_COLLECT_STORES_H
 
 #include "base/log.h"
+#include "collect/archive.h"
 #include "collect/clock_trust.h"
 #include "collect/disk.h"
 #include "collect/window_clock.h"
@@ -26,7 +27,8 @@
 
 #include <pthread.h>
 
-#define SC_STORES_FILES 64u /* live files that are open, of all stores together, and one more for each */
+#define SC_STORES_LEAST_FREE ((uint64_t)4 << 30)
+#define SC_STORES_FILES      64u /* live files that are open, of all stores together, and one more for each */
 
 struct sc_stores_options {
     const char *path; /* of the own store */
@@ -35,6 +37,7 @@ struct sc_stores_options {
     bool import; /* reading files: windows are sealed when the data has left them behind, not by the clock */
     uint64_t commit_ms, commit_bytes;     /* so long, or so much, waits for a commit */
     struct sc_retention retention;        /* none when both are 0 */
+    struct sc_archive_command archive;    /* as in sc_stores_set_archive; from the first window on */
     const struct sc_reference *reference; /* the time by others; NULL: there are none */
     bool others;                          /* as in collect/clock_trust.h */
     struct sc_io *io;                     /* NULL: the system's */
@@ -51,6 +54,9 @@ struct sc_stores_stats {
     struct sc_disk disk;
     uint64_t expired_windows, expired_bytes;
     uint64_t horizon_ms;
+    struct sc_archiver_stats archive;
+    uint64_t waiting_windows;                      /* for the archive; they should be gone */
+    uint64_t unarchived_windows, unarchived_bytes; /* deleted without it, for want of room */
     uint64_t age_paused_ms;                 /* for so long nothing has expired by age, though it should: */
     char clock_problem[SC_CLOCK_WORDS_MAX]; /* why; empty: there is nothing to say */
     struct sc_file_id lock;                 /* of the own store */
@@ -79,6 +85,7 @@ struct sc_stores {
     bool found_full;           /* since the last good commit */
     uint64_t newest_window_ms; /* import */
     uint64_t horizon_ms;       /* store/horizon.h */
+    struct sc_archiver *archiver;
     struct sc_stores_stats stats;
     struct sc_clock_trust clock;
     bool clock_told;       /* the log knows that it is not believed */
@@ -94,6 +101,10 @@ enum sc_status sc_stores_close(struct sc_stores *stores, bool seal_all, struct s
                                struct sc_error *err);
 /* Takes effect with the next retention. Any thread. */
 void sc_stores_set_retention(struct sc_stores *stores, const struct sc_retention *retention);
+
+/* The command that gets each window before retention deletes it (collect/archive.h), or none. When the disk is nearly full, less than a
+ * twentieth of it or SC_STORES_LEAST_FREE being free, windows go without it. Any thread. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_stores_set_archive(struct sc_stores *stores, const struct sc_archive_command *command);
 
 /* NULL: it is not open. */
 struct sc_stores_lane *sc_stores_find(struct sc_stores *stores, uint32_t lane);

@@ -2,6 +2,7 @@
 /* The structure is libcyaml's task (conf/yaml_load.h); this file reads the values. */
 #include "conf/config.h"
 
+#include "base/ask.h"
 #include "base/bounds.h"
 #include "base/text.h"
 #include "conf/units.h"
@@ -11,6 +12,9 @@
 
 struct raw_retention {
     char *age, *bytes;
+    char **archive;
+    unsigned archive_count;
+    char *archive_timeout;
 };
 
 struct raw_outbox {
@@ -53,9 +57,16 @@ static const cyaml_schema_value_t listener_schema = {
     CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, CYAML_UNLIMITED),
 };
 
+static const cyaml_schema_value_t word_schema = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, CYAML_UNLIMITED),
+};
+
 static const cyaml_schema_field_t retention_fields[] = {
     TEXT("age", struct raw_retention, age),
     TEXT("bytes", struct raw_retention, bytes),
+    CYAML_FIELD_SEQUENCE("archive", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_retention, archive,
+                         &word_schema, 0, CYAML_UNLIMITED),
+    TEXT("archive-timeout", struct raw_retention, archive_timeout),
     CYAML_FIELD_END,
 };
 
@@ -152,6 +163,30 @@ static enum sc_status read_age(const struct sc_yaml *d, const char *text, uint64
     if (sc_units_seconds(text, out))
         return sc_yaml_fail(d, "retention.age", "\"%s\" has no unit; write %sd for days", text, text);
     return read_seconds(d, "retention.age", text, out);
+}
+
+/* No shell reads the words. */
+static enum sc_status read_archive(const struct sc_yaml *d, const struct raw_retention *raw,
+                                   struct sc_config *config)
+{
+    const char *words[SC_ASK_MAX_WORDS + 1];
+    uint64_t timeout_s = config->archive_timeout_s;
+    SC_TRY(read_seconds(d, "retention.archive-timeout", raw->archive_timeout, &timeout_s));
+    if (timeout_s == 0 || timeout_s > 86400)
+        return sc_yaml_fail(d, "retention.archive-timeout", "\"%s\" is not between 1s and 24h",
+                            raw->archive_timeout);
+    config->archive_timeout_s = (uint32_t)timeout_s;
+    if (raw->archive == NULL)
+        return SC_OK;
+    if (raw->archive_count == 0 || raw->archive_count > SC_ASK_MAX_WORDS || raw->archive[0][0] == '\0')
+        return sc_yaml_fail(d, "retention.archive", "a program and its arguments, %u words at most",
+                            SC_ASK_MAX_WORDS);
+    if (config->retention_age_s == 0 && config->retention_bytes == 0)
+        return sc_yaml_fail(d, "retention.archive",
+                            "nothing is deleted, so nothing is archived: give age or bytes");
+    memcpy(words, raw->archive, raw->archive_count * sizeof(*words));
+    words[raw->archive_count] = NULL;
+    return sc_config_set_archive(config, (char *const *)words, d->err);
 }
 
 static enum sc_status read_scope(const struct sc_yaml *d, const char *text, bool *address)
@@ -304,6 +339,7 @@ static enum sc_status read_values(const struct sc_yaml *d, const struct raw *raw
             sc_yaml_located(d, "log-level", sc_config_log_level(raw->log_level, &config->log_level, d->err)));
     SC_TRY(read_age(d, raw->retention.age, &config->retention_age_s));
     SC_TRY(read_size(d, "retention.bytes", raw->retention.bytes, 0, "", &config->retention_bytes));
+    SC_TRY(read_archive(d, &raw->retention, config));
     SC_TRY(read_scope(d, raw->template_scope, &config->template_scope_address));
     SC_TRY(read_lifetime(d, raw->template_lifetime, &config->template_lifetime_s));
     SC_TRY(read_cluster(d, raw, config));
@@ -321,6 +357,7 @@ static enum sc_status copy_config(const struct sc_config *from, struct sc_config
 {
     *to = *from;
     to->store = to->cluster = to->node = to->tls = NULL;
+    to->archive = NULL;
     enum sc_status status = sc_config_set_store(to, from->store, err);
     if (status == SC_OK && from->cluster != NULL)
         status = sc_config_set_text(&to->cluster, from->cluster, err);
@@ -328,6 +365,8 @@ static enum sc_status copy_config(const struct sc_config *from, struct sc_config
         status = sc_config_set_text(&to->node, from->node, err);
     if (status == SC_OK && from->tls != NULL)
         status = sc_config_set_text(&to->tls, from->tls, err);
+    if (status == SC_OK && from->archive != NULL)
+        status = sc_config_set_archive(to, from->archive, err);
     if (status != SC_OK)
         sc_config_free(to);
     return status;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "conf/values.h"
 
+#include "base/ask.h"
 #include "base/text.h"
 #include "conf/units.h"
 
@@ -16,6 +17,16 @@ enum sc_status sc_config_set_text(char **text, const char *value, struct sc_erro
         return sc_fail_nomem(err, "the configuration");
     free(*text);
     *text = copy;
+    return SC_OK;
+}
+
+enum sc_status sc_config_set_archive(struct sc_config *config, char *const *words, struct sc_error *err)
+{
+    char **copy = sc_ask_copy_words(words);
+    if (copy == NULL)
+        return sc_fail_nomem(err, "the configuration");
+    sc_ask_free_words(config->archive);
+    config->archive = copy;
     return SC_OK;
 }
 
@@ -38,6 +49,7 @@ enum sc_status sc_config_init(struct sc_config *config, struct sc_error *err)
         .exporter_share = UINT64_C(64) << 20,
         .outbox_bytes = UINT64_C(4) << 30,
         .forward_memory = UINT64_C(64) << 20,
+        .archive_timeout_s = 600,
         .listener_count = 2,
     };
     for (unsigned i = 0; i < 2; i++)
@@ -51,6 +63,7 @@ void sc_config_free(struct sc_config *config)
     free(config->cluster);
     free(config->node);
     free(config->tls);
+    sc_ask_free_words(config->archive);
     *config = (struct sc_config){0};
 }
 

@@ -29,9 +29,12 @@ struct sc_config {
     struct sc_url listeners[SC_CONFIG_MAX_LISTENERS];
     uint32_t listener_count;
     char *store;
-    uint32_t window_s;           /* divides a day */
-    uint64_t retention_age_s;    /* 0: no bound */
-    uint64_t retention_bytes;    /* 0: no bound */
+    uint32_t window_s;        /* divides a day */
+    uint64_t retention_age_s; /* 0: no bound */
+    uint64_t retention_bytes; /* 0: no bound */
+    char **
+        archive; /* words of a command that gets each window before it goes, NULL behind the last; NULL: none */
+    uint32_t archive_timeout_s;
     uint32_t receivers;          /* threads that receive and decode */
     bool template_scope_address; /* templates belong to the exporter's address, not to its address and port */
     uint32_t template_lifetime_s;
@@ -77,6 +80,8 @@ enum sc_status sc_config_log_level(const char *text, enum sc_log_level *level, s
 
 /* Replaces a text of *config. SC_NOMEM leaves it. */
 enum sc_status sc_config_set_text(char **text, const char *value, struct sc_error *err);
+/* Words of a command, NULL behind the last. */
+enum sc_status sc_config_set_archive(struct sc_config *config, char *const *words, struct sc_error *err);
 enum sc_status sc_config_set_store(struct sc_config *config, const char *store, struct sc_error *err);
 
 #endif

@@ -342,15 +342,37 @@ static void apply_forward(struct collector *c, const struct sc_config *fresh)
     c->config.forward_count = fresh->forward_count;
 }
 
+static struct sc_retention retention_of(const struct sc_config *config)
+{
+    return (struct sc_retention){.age_s = config->retention_age_s, .bytes = config->retention_bytes};
+}
+
+static struct sc_archive_command archive_of(const struct sc_config *config)
+{
+    return (struct sc_archive_command){config->archive, config->archive_timeout_s};
+}
+
+/* Who stores copies the command. */
+static enum sc_status set_archive(const struct collector *c, const struct sc_config *config)
+{
+    const struct sc_archive_command command = archive_of(config);
+    if (c->storer != NULL)
+        return sc_storer_set_archive(c->storer, &command);
+    return c->holder != NULL ? sc_holder_set_archive(c->holder, &command) : SC_OK;
+}
+
 static void apply(struct collector *c, struct sc_config *fresh)
 {
-    const struct sc_retention retention = {.age_s = fresh->retention_age_s, .bytes = fresh->retention_bytes};
+    const struct sc_retention retention = retention_of(fresh);
     c->config.log_level = fresh->log_level;
     sc_log_set_level(&c->log, fresh->log_level);
     tell_fixed(c, fresh);
     tell_unused(c, fresh);
     apply_listeners(c, fresh);
     apply_forward(c, fresh);
+    /* First: nothing that goes by the new retention goes without the new archive. */
+    if (set_archive(c, fresh) != SC_OK)
+        sc_log(&c->log, SC_LOG_ERROR, "the archive command stays as it is: out of memory");
     if (c->storer != NULL)
         sc_storer_set_retention(c->storer, &retention);
     if (c->holder != NULL)
@@ -615,7 +637,8 @@ static enum sc_status start_storer(struct collector *c, struct sc_error *err)
         .window_s = c->config.window_s,
         .queue = c->queue,
         .log = c->log,
-        .retention = {.age_s = c->config.retention_age_s, .bytes = c->config.retention_bytes},
+        .retention = retention_of(&c->config),
+        .archive = archive_of(&c->config),
     };
     return sc_storer_start(&options, &c->storer, err);
 }
@@ -641,7 +664,8 @@ static enum sc_status start_holder(struct collector *c, struct sc_error *err)
                   .cluster = &c->cluster,
                   .self = c->self,
                   .window_s = c->config.window_s,
-                  .retention = {.age_s = c->config.retention_age_s, .bytes = c->config.retention_bytes},
+                  .retention = retention_of(&c->config),
+                  .archive = archive_of(&c->config),
                   .reference = sc_facts_reference(c->facts.facts),
                   .log = c->log},
         .listen = self->address,

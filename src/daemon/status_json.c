@@ -498,6 +498,17 @@ static void add_clock_problem(const struct sc_status_source *source, json_t *pro
         add_problem(problems, stats.stores.clock_problem);
 }
 
+/* Who asks all nodes is to see it too. */
+static void add_archive_problem(const struct sc_status_source *source, json_t *problems)
+{
+    struct sc_holder_stats stats;
+    if (source->holder == NULL)
+        return;
+    sc_holder_get_stats(source->holder, &stats);
+    if (stats.store.stores.archive.problem[0] != '\0')
+        add_problem(problems, stats.store.stores.archive.problem);
+}
+
 static json_t *cluster_json(const struct sc_status_source *source)
 {
     json_t *object = json_object(), *members = json_array();
@@ -514,11 +525,32 @@ static json_t *cluster_json(const struct sc_status_source *source)
     sc_facts_compare(source->facts, source->cluster, sc_facts_now(), add_problem, problems);
     add_healing(object, problems, source->holder);
     add_clock_problem(source, problems);
+    add_archive_problem(source, problems);
     json_object_set_new(object, "problems", problems);
     if (source->proxy != NULL)
         json_object_set_new(object, "proxy", proxy_json(source->proxy));
     if (source->holder != NULL)
         json_object_set_new(object, "subcollector", holder_json(source->holder));
+    return object;
+}
+
+/* null: there is no such command. */
+static json_t *archive_json(const struct sc_stores_stats *stats)
+{
+    const struct sc_archiver_stats *a = &stats->archive;
+    json_t *object = json_object();
+    if (!a->on) {
+        json_decref(object);
+        return json_null();
+    }
+    json_object_set_new(object, "running", json_boolean(a->running));
+    put_time(object, "window", a->window_ms);
+    put(object, "windows", a->windows);
+    put(object, "failures", a->failures);
+    put(object, "waiting_windows", stats->waiting_windows);
+    put(object, "unarchived_windows", stats->unarchived_windows);
+    put(object, "unarchived_bytes", stats->unarchived_bytes);
+    json_object_set_new(object, "problem", a->problem[0] == '\0' ? json_null() : json_string(a->problem));
     return object;
 }
 
@@ -555,6 +587,7 @@ static json_t *store_json(const struct sc_status_source *source)
     json_object_set_new(object, "clock_problem",
                         stats.stores.clock_problem[0] == '\0' ? json_null()
                                                               : json_string(stats.stores.clock_problem));
+    json_object_set_new(object, "archive", archive_json(&stats.stores));
     if (stats.stores.disk.size_bytes != 0) {
         put(object, "free_bytes", stats.stores.disk.free_bytes);
         put(object, "size_bytes", stats.stores.disk.size_bytes);

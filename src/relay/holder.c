@@ -836,6 +836,11 @@ void sc_holder_set_tls(struct sc_holder *h, struct sc_tls *tls)
     pthread_mutex_unlock(&h->mutex);
 }
 
+enum sc_status sc_holder_set_archive(struct sc_holder *h, const struct sc_archive_command *command)
+{
+    return sc_lane_store_set_archive(h->store, command);
+}
+
 void sc_holder_set_retention(struct sc_holder *h, const struct sc_retention *retention)
 {
     sc_lane_store_set_retention(h->store, retention);

@@ -55,6 +55,7 @@ enum sc_status sc_holder_set_cluster(struct sc_holder *holder, const struct sc_c
 void sc_holder_set_tls(struct sc_holder *holder, struct sc_tls *tls);
 /* Soon. Any thread. */
 void sc_holder_set_retention(struct sc_holder *holder, const struct sc_retention *retention);
+enum sc_status sc_holder_set_archive(struct sc_holder *holder, const struct sc_archive_command *command);
 /* What pulls what lacks here; the holder's, as long as it is. */
 struct sc_healer *sc_holder_healer(struct sc_holder *holder);
 /* Makes durable what came, and frees. NULL is allowed. *last (may be NULL): the last figures of the store. */

@@ -712,6 +712,7 @@ static enum sc_status open_stores(struct sc_lane_store *s, struct sc_error *err)
                                           .retention = o->retention,
                                           .reference = o->reference,
                                           .others = can_ask(s),
+                                          .archive = o->archive,
                                           .io = s->io,
                                           .log = &o->log,
                                           .committed = on_committed,
@@ -911,6 +912,11 @@ enum sc_status sc_lane_store_set_cluster(struct sc_lane_store *s, const struct s
     s->fresh = fresh;
     pthread_mutex_unlock(&s->mutex);
     return SC_OK;
+}
+
+enum sc_status sc_lane_store_set_archive(struct sc_lane_store *s, const struct sc_archive_command *command)
+{
+    return sc_stores_set_archive(&s->stores, command);
 }
 
 void sc_lane_store_set_retention(struct sc_lane_store *s, const struct sc_retention *retention)

@@ -60,6 +60,7 @@ struct sc_lane_store_options {
     uint32_t window_s;
     struct sc_retention retention;
     const struct sc_reference *reference; /* the time by the other members; NULL: nobody tells it */
+    struct sc_archive_command archive;
     struct sc_log log;
     struct sc_refusals *refusals; /* outlives the store; NULL: nobody counts */
     struct sc_facts
@@ -108,6 +109,9 @@ uint32_t sc_lane_store_answers(struct sc_lane_store *store, struct sc_lane_answe
 /* Other members (copied), for the names of lanes; a little later. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_lane_store_set_cluster(struct sc_lane_store *store, const struct sc_cluster *cluster);
 void sc_lane_store_set_retention(struct sc_lane_store *store, const struct sc_retention *retention);
+/* As sc_stores_set_archive. */
+enum sc_status sc_lane_store_set_archive(struct sc_lane_store *store,
+                                         const struct sc_archive_command *command);
 
 /* How many descriptors it has open at most when there are so many members. */
 uint32_t sc_lane_store_descriptors(uint32_t members);

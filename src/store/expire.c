@@ -5,10 +5,12 @@
  * expired from missing. A window has the age of the last of its files that was made, so that what comes late, from an outbox or by a
  * clock that was behind, does not expire on arrival; windows behind it wait for it. What a repair kept of a window (.damaged) counts
  * and goes with it. Tallies, streams and accepted losses stay until all members of a cluster have expired their windows (horizons.h):
- * what one deletes is not to hide what another has lost.
+ * what one deletes is not to hide what another has lost. When somebody is to have a window before it goes (an archive), it waits for
+ * him, and those behind it do.
  */
 #include "store/store.h"
 
+#include "base/array.h"
 #include "store/catalogue.h"
 #include "store/horizon.h"
 #include "store/horizons.h"
@@ -21,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 /* A file that is made further ahead than retention reaches back was made by a clock that was never right: it says nothing, lest it
  * keeps all behind it for ever. */
@@ -200,6 +203,117 @@ static void remove_told(struct sc_io *io, const char *store, const struct sc_cat
         remove_losses(io, store, least_ms);
 }
 
+/* ---- what somebody is to have before it goes ---- */
+
+void sc_window_files_free(struct sc_window_files *files)
+{
+    for (uint32_t i = 0; i < files->count; i++)
+        free(files->paths[i]);
+    free(files->paths);
+    *files = (struct sc_window_files){0};
+}
+
+static uint32_t end_of_window(const struct sc_catalogue *catalogue, uint32_t first)
+{
+    uint32_t i = first;
+    while (i < catalogue->count && catalogue->files[i].window_ms == catalogue->files[first].window_ms)
+        i++;
+    return i;
+}
+
+static uint64_t mark_of(const struct sc_catalogue_file *files, uint32_t count)
+{
+    uint64_t mark = 0;
+    for (uint32_t i = 0; i < count; i++)
+        mark = XXH3_64bits_withSeed(files[i].path, strlen(files[i].path), mark + files[i].bytes);
+    return mark;
+}
+
+static bool add_path(struct sc_window_files *out, const char *store, const char *path)
+{
+    const char *below = path + strlen(store);
+    if (!sc_array_more(out->paths, out->count, 1))
+        return false;
+    out->paths[out->count] = strdup(below + strspn(below, "/"));
+    return out->paths[out->count] != NULL && ++out->count != 0;
+}
+
+static bool is_at_rest(const struct sc_catalogue_file *files, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (!files[i].sealed && !files[i].damaged)
+            return false;
+    }
+    return true;
+}
+
+/* None, while a file of it is written to, or without memory. */
+static void list_window(const struct sc_catalogue *catalogue, uint32_t first, const char *store,
+                        struct sc_window_files *out)
+{
+    const struct sc_catalogue_file *files = catalogue->files + first;
+    uint32_t count = end_of_window(catalogue, first) - first;
+    bool good = is_at_rest(files, count);
+    out->window_ms = files->window_ms;
+    out->mark = mark_of(files, count);
+    for (uint32_t i = 0; i < count && good; i++)
+        good = add_path(out, store, files[i].path);
+    for (uint32_t i = 0; i < catalogue->tally_count && good; i++) {
+        if (catalogue->tallies[i].window_ms == out->window_ms)
+            good = add_path(out, store, catalogue->tallies[i].path);
+    }
+    if (!good)
+        sc_window_files_free(out);
+}
+
+static uint64_t bytes_of(const struct sc_catalogue_file *files, uint32_t count)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bytes += files[i].bytes;
+    return bytes;
+}
+
+/* Whether the window of these files may go. */
+static bool may_go(const struct sc_archived *archived, const struct sc_catalogue_file *files, uint32_t count,
+                   struct sc_expiry *out)
+{
+    if (files->window_ms == archived->window_ms && mark_of(files, count) == archived->mark)
+        return true;
+    if (out->unarchived_bytes >= archived->lacking_bytes)
+        return false;
+    out->unarchived_windows++;
+    out->unarchived_bytes += bytes_of(files, count);
+    return true;
+}
+
+static uint32_t count_windows(const struct sc_catalogue *catalogue, uint32_t first, uint32_t end)
+{
+    uint32_t windows = 0;
+    for (; first < end; first = end_of_window(catalogue, first))
+        windows++;
+    return windows;
+}
+
+/* How many of the first `keep` files go: those behind a window that nobody has yet wait for it. */
+static uint32_t hold_back(const struct sc_catalogue *catalogue, uint32_t keep, const char *store,
+                          const struct sc_archived *archived, struct sc_expiry *out)
+{
+    uint32_t gone = 0;
+    while (gone < keep && archived != NULL) {
+        uint32_t end = end_of_window(catalogue, gone);
+        if (!may_go(archived, catalogue->files + gone, end - gone, out)) {
+            out->waiting_windows = count_windows(catalogue, gone, keep);
+            list_window(catalogue, gone, store, &out->next);
+            return gone;
+        }
+        gone = end;
+    }
+    return keep;
+}
+
+/* ---- all of it ---- */
+
 static void sum_up(const struct sc_catalogue *catalogue, uint32_t keep, struct sc_expiry *out)
 {
     for (uint32_t i = 0; i < keep; i++) {
@@ -229,6 +343,7 @@ enum sc_status sc_store_expire(const char *path, const struct sc_retention *rete
     enum sc_status status = sc_catalogue_add(&catalogue, path, err);
     sc_catalogue_sort(&catalogue);
     uint32_t keep = status == SC_OK ? first_kept(&catalogue, retention, now_ms) : 0;
+    keep = hold_back(&catalogue, keep, path, retention->archived, out);
     sum_up(&catalogue, keep, out);
     out->horizon_ms = further(path, keep > 0 ? catalogue.files[keep].window_ms : 0, now_ms);
     if (status == SC_OK && !dry_run)

@@ -123,21 +123,41 @@ void sc_store_writer_abandon(struct sc_store_writer *writer);
 
 /* ---- maintenance: also without a running writer; whole windows, oldest first ---- */
 
+/* The files of a window, as they are. */
+struct sc_window_files {
+    uint64_t window_ms;
+    uint64_t mark;  /* another one when a file comes or goes, or grows */
+    char **paths;   /* below the store, without it; what is told of the window behind the rest. Malloc'ed */
+    uint32_t count; /* 0: there is none that an archive could take now */
+};
+
+void sc_window_files_free(struct sc_window_files *files);
+
+/* Somebody is to have each window before it goes (collect/archive.h). */
+struct sc_archived {
+    uint64_t window_ms, mark; /* he has this one; 0: none */
+    uint64_t lacking_bytes;   /* for want of room windows go all the same, until so much is free */
+};
+
 struct sc_retention {
     uint64_t age_s; /* 0 = no bound */
     uint64_t bytes; /* of all segments, and of damaged ones that were kept; 0 = no bound */
     bool by_window; /* age counts from the window alone: the word of an operator, who sees what he deletes */
+    const struct sc_archived *archived; /* NULL: nobody is asked */
 };
 
 struct sc_expiry {
     uint64_t windows;
     uint64_t files;
-    uint64_t bytes;      /* freed, or to be freed with dry_run */
-    uint64_t horizon_ms; /* windows before this are gone */
+    uint64_t bytes;              /* freed, or to be freed with dry_run */
+    uint64_t horizon_ms;         /* windows before this are gone */
+    uint64_t waiting_windows;    /* should go, and nobody has them yet */
+    struct sc_window_files next; /* the first of them; empty while it is written to. To be freed */
+    uint64_t unarchived_windows, unarchived_bytes; /* of those that went, without anybody having them */
 };
 
-/* Deletes windows that retention does not keep. Never the window that is being written. `now_ms`: the time, by the best clock there
- * is; the horizon is never set later than that. */
+/* Deletes windows that retention does not keep, up to the first that waits. Never the window that is being written. `now_ms`: the time,
+ * by the best clock there is; the horizon is never set later than that. */
 enum sc_status sc_store_expire(const char *path, const struct sc_retention *retention, uint64_t now_ms,
                                bool dry_run, struct sc_io *io, struct sc_expiry *out, struct sc_error *err);
 

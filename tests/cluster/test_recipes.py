@@ -257,7 +257,7 @@ def check_settings(place):
         (place.folder / "root" / "some.yaml").write_text(text + "\n")
         done = place.run("sc-collector --check-config -c some.yaml")
         kit.check(f"settings: {text.splitlines()[0]} ...", done.returncode == 0, query_kit.describe(done))
-    kit.check("settings: in documents and files", len(texts) == 4, texts)
+    kit.check("settings: in documents and files", len(texts) == 5, texts)
 
 
 # ---- what is typed ----

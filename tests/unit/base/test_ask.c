@@ -107,6 +107,18 @@ static void surroundings(void **state)
     done(&ask);
 }
 
+static void nobody_hears(void **state)
+{
+    (void)state;
+    struct sc_ask ask = shell("echo much && echo little >&2");
+    ask.unheard = true;
+    sc_ask_all(&ask, 1, 60000);
+    assert_int_equal(ask.exit, 0);
+    check_text(&ask.answer, "");
+    check_text(&ask.errors, "little\n");
+    done(&ask);
+}
+
 static void no_more_time(void **state)
 {
     (void)state;
@@ -122,7 +134,7 @@ UNIT(test_ask)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers),      cmocka_unit_test(input),        cmocka_unit_test(deadline),
-        cmocka_unit_test(surroundings), cmocka_unit_test(no_more_time),
+        cmocka_unit_test(surroundings), cmocka_unit_test(no_more_time), cmocka_unit_test(nobody_hears),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
