@@ -40,34 +40,35 @@ static void an_empty_document_gives_the_defaults(void **state)
 static void every_key_is_read(void **state)
 {
     (void)state;
-    static const char text[] = "listeners:\n"
-                               "  - udp://127.0.0.1:2055\n"
-                               "  - tcp://[::1]:4739\n"
-                               "store: /tmp/s\n"
-                               "window: 5m\n"
-                               "retention: {age: 30d, bytes: 500G}\n"
-                               "receivers: 4\n"
-                               "template-scope: address\n"
-                               "template-lifetime: 1h\n"
-                               "log-level: debug\n"
-                               "receive-buffer: 8MiB\n"
-                               "queue-memory: 1G\n"
-                               "exporter-memory: 4G\n"
-                               "exporter-share: 32M\n"
-                               "exporter-shares:\n"
-                               "  - {network: 192.0.2.77/24, bytes: 256M}\n"
-                               "  - {network: '2001:db8::/32', bytes: 1G}\n"
-                               "cluster: /etc/c.yaml\n"
-                               "node: alpha\n"
-                               "tls: /etc/securitycloud/tls\n"
-                               "link: plain\n"
-                               "outbox: {bytes: 2G, sync: yes}\n"
-                               "forward:\n"
-                               "  - to: tcp://collector.example:4739\n"
-                               "  - {to: 'udp://[2001:db8::9]:9995', protocol: v9, mode: round-robin}\n"
-                               "  - {to: 'udp://192.0.2.9:2055', protocol: v5, mode: all}\n"
-                               "forward-memory: 8M\n"
-                               "tcp: {connections: 2000, of-exporter: 70}\n";
+    static const char text[] =
+        "listeners:\n"
+        "  - udp://127.0.0.1:2055\n"
+        "  - tcp://[::1]:4739\n"
+        "store: /tmp/s\n"
+        "window: 5m\n"
+        "retention: {age: 30d, bytes: 500G, archive: [cp, '-t', /a b], archive-timeout: 90s}\n"
+        "receivers: 4\n"
+        "template-scope: address\n"
+        "template-lifetime: 1h\n"
+        "log-level: debug\n"
+        "receive-buffer: 8MiB\n"
+        "queue-memory: 1G\n"
+        "exporter-memory: 4G\n"
+        "exporter-share: 32M\n"
+        "exporter-shares:\n"
+        "  - {network: 192.0.2.77/24, bytes: 256M}\n"
+        "  - {network: '2001:db8::/32', bytes: 1G}\n"
+        "cluster: /etc/c.yaml\n"
+        "node: alpha\n"
+        "tls: /etc/securitycloud/tls\n"
+        "link: plain\n"
+        "outbox: {bytes: 2G, sync: yes}\n"
+        "forward:\n"
+        "  - to: tcp://collector.example:4739\n"
+        "  - {to: 'udp://[2001:db8::9]:9995', protocol: v9, mode: round-robin}\n"
+        "  - {to: 'udp://192.0.2.9:2055', protocol: v5, mode: all}\n"
+        "forward-memory: 8M\n"
+        "tcp: {connections: 2000, of-exporter: 70}\n";
     struct sc_config c;
     struct sc_error err;
     assert_int_equal(parse(text, &c, &err), SC_OK);
@@ -97,6 +98,10 @@ static void every_key_is_read(void **state)
     assert_int_equal(c.window_s, 300);
     assert_int_equal(c.retention_age_s, 30 * 86400);
     assert_int_equal(c.retention_bytes, UINT64_C(500) << 30);
+    assert_true(c.archive != NULL && c.archive_timeout_s == 90);
+    assert_string_equal(c.archive[0], "cp");
+    assert_string_equal(c.archive[2], "/a b");
+    assert_null(c.archive[3]);
     assert_int_equal(c.receivers, 4);
     assert_true(c.template_scope_address);
     assert_int_equal(c.template_lifetime_s, 3600);
@@ -118,7 +123,13 @@ static void errors_name_the_line_and_what_is_allowed(void **state)
          "exporter-memory, exporter-share, exporter-shares, cluster, node, link, tls, outbox, tcp, forward, "
          "forward-memory"},
         {"retention:\n  age: 3d\n\n  size: 4G\n",
-         "f.yaml:4: unknown key \"retention.size\"; known are age, bytes"},
+         "f.yaml:4: unknown key \"retention.size\"; known are age, bytes, archive, archive-timeout"},
+        {"retention: {age: 3d, archive: ['', a]}\n",
+         "f.yaml:1: retention.archive: a program and its arguments, 48 words at most"},
+        {"retention: {archive: [cp]}\n",
+         "f.yaml:1: retention.archive: nothing is deleted, so nothing is archived: give age or bytes"},
+        {"retention: {age: 3d, archive: [cp], archive-timeout: 2d}\n",
+         "f.yaml:1: retention.archive-timeout: \"2d\" is not between 1s and 24h"},
         {"dtls: tcp://h:1\n",
          "f.yaml:1: unknown key \"dtls\"; known are listeners, store, window, retention, receivers, "
          "template-scope, template-lifetime, log-level, receive-buffer, queue-memory, "

@@ -405,6 +405,97 @@ static void what_is_told_stays_when_nobody_knows(void **state)
     kit_remove(path);
 }
 
+/* ---- an archive ---- */
+
+/* As retention does with an archive; what it has to wait for is in e->next, to be freed. */
+static void expire_archived(const char *path, const struct sc_archived *archived, struct sc_expiry *e)
+{
+    const struct sc_retention retention = {.age_s = 1, .archived = archived};
+    struct sc_error err = {0};
+    if (sc_store_expire(path, &retention, window_at(5) + 1000, false, NULL, e, &err) != SC_OK)
+        fail_msg("%s", err.message);
+}
+
+static void windows_wait_for_the_archive(void **state)
+{
+    (void)state;
+    char *path = make_store(), slash[300];
+    struct sc_archived archived = {0};
+    struct sc_expiry e;
+    const struct sc_tally tally = {.proxy = "p", .stream = 9, .window_ms = WINDOW(3), .window_s = 300};
+    assert_int_equal(sc_tally_write(path, &tally, NULL, NULL), SC_OK);
+    snprintf(slash, sizeof(slash), "%s//", path);
+    for (unsigned i = 0; i < 5; i++) {
+        for (int twice = 0; twice < 2; twice++) { /* whoever asks, nothing goes before it is there */
+            expire_archived(twice == 0 ? path : slash, &archived, &e);
+            expect_from(path, i);
+            assert_true(e.next.window_ms == WINDOW(i) && e.waiting_windows == 5 - i && e.windows == 0);
+            assert_int_equal(e.next.count, i == 3 ? 3 : 1);
+            assert_int_equal(strncmp(e.next.paths[0], "2027/01/15/", 11), 0);
+            if (i == 3)
+                assert_non_null(strstr(e.next.paths[2], ".tally"));
+            sc_window_files_free(&e.next);
+        }
+        expire_archived(path, &archived, &e);
+        archived = (struct sc_archived){.window_ms = e.next.window_ms, .mark = e.next.mark};
+        sc_window_files_free(&e.next);
+        expire_archived(path, &archived, &e);
+        assert_true(e.windows == 1 && e.unarchived_windows == 0 && read_horizon(path) == WINDOW(i + 1));
+        sc_window_files_free(&e.next);
+        archived = (struct sc_archived){0};
+    }
+    expire_archived(path, &archived, &e);
+    assert_true(e.next.count == 0 && e.waiting_windows == 0 && e.windows == 0);
+    kit_remove(path);
+}
+
+/* What came to a window since the archive got it is not in the archive. */
+static void a_window_that_has_changed_waits_again(void **state)
+{
+    (void)state;
+    char *path = make_store();
+    struct sc_archived archived = {0};
+    struct sc_expiry e;
+    expire_archived(path, &archived, &e);
+    archived = (struct sc_archived){.window_ms = e.next.window_ms, .mark = e.next.mark};
+    sc_window_files_free(&e.next);
+    struct sc_store_writer *w = sc_store_writer_open(path, NULL, NULL);
+    struct sc_batch *batch = kit_batch(9000, ROWS, WINDOW(0));
+    assert_int_equal(sc_store_writer_append(w, batch, NULL), SC_OK);
+    assert_int_equal(sc_store_writer_sync(w, NULL), SC_OK);
+    expire_archived(path, &archived, &e);
+    assert_true(e.windows == 0 && e.waiting_windows == 5 && e.next.count == 0); /* it is being written */
+    assert_int_equal(sc_store_writer_seal(w, UINT64_MAX, NULL), SC_OK);
+    expire_archived(path, &archived, &e);
+    assert_true(e.windows == 0 && e.next.window_ms == WINDOW(0) && e.next.mark != archived.mark);
+    sc_window_files_free(&e.next);
+    sc_batch_free(batch);
+    sc_store_writer_close(w, NULL);
+    kit_remove(path);
+}
+
+/* No more than are needed, the oldest first. */
+static void want_of_room_does_not_wait(void **state)
+{
+    (void)state;
+    char *path = make_store();
+    struct sc_expiry e;
+    struct sc_archived archived = {.lacking_bytes = 1};
+    expire_archived(path, &archived, &e);
+    assert_true(e.windows == 1 && e.unarchived_windows == 1 && e.unarchived_bytes == e.bytes);
+    expect_from(path, 1);
+    sc_window_files_free(&e.next);
+    archived.lacking_bytes = e.bytes + 1;
+    expire_archived(path, &archived, &e);
+    assert_true(e.windows == 2 && e.unarchived_windows == 2 && e.waiting_windows == 2);
+    sc_window_files_free(&e.next);
+    archived.lacking_bytes = UINT64_MAX;
+    expire_archived(path, &archived, &e);
+    assert_true(e.windows == 2 && e.waiting_windows == 0); /* never what retention keeps */
+    expect_from(path, 5);
+    kit_remove(path);
+}
+
 /* ---- faults, one by one ---- */
 
 static void every_operation_failing(void **state)
@@ -720,6 +811,9 @@ UNIT(test_expire)
         cmocka_unit_test(losses_of_windows_that_are_over),
         cmocka_unit_test(what_is_told_stays_for_the_others),
         cmocka_unit_test(what_is_told_stays_when_nobody_knows),
+        cmocka_unit_test(windows_wait_for_the_archive),
+        cmocka_unit_test(a_window_that_has_changed_waits_again),
+        cmocka_unit_test(want_of_room_does_not_wait),
         cmocka_unit_test(every_operation_failing),
         cmocka_unit_test(a_full_disk_is_made_room_on),
         cmocka_unit_test(a_full_disk_without_a_horizon),
