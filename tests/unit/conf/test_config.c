@@ -111,6 +111,17 @@ static void every_key_is_read(void **state)
     sc_config_free(&c);
 }
 
+static void expect_refused(const char *text, const char *message)
+{
+    struct sc_config c;
+    struct sc_error err = {0};
+    if (parse(text, &c, &err) != SC_USAGE)
+        fail_msg("accepted: %s", text);
+    assert_string_equal(err.message, message);
+    assert_string_equal(c.store, "/var/lib/securitycloud"); /* unchanged */
+    sc_config_free(&c);
+}
+
 static void errors_name_the_line_and_what_is_allowed(void **state)
 {
     (void)state;
@@ -124,12 +135,6 @@ static void errors_name_the_line_and_what_is_allowed(void **state)
          "forward-memory"},
         {"retention:\n  age: 3d\n\n  size: 4G\n",
          "f.yaml:4: unknown key \"retention.size\"; known are age, bytes, archive, archive-timeout"},
-        {"retention: {age: 3d, archive: ['', a]}\n",
-         "f.yaml:1: retention.archive: a program and its arguments, 48 words at most"},
-        {"retention: {archive: [cp]}\n",
-         "f.yaml:1: retention.archive: nothing is deleted, so nothing is archived: give age or bytes"},
-        {"retention: {age: 3d, archive: [cp], archive-timeout: 2d}\n",
-         "f.yaml:1: retention.archive-timeout: \"2d\" is not between 1s and 24h"},
         {"dtls: tcp://h:1\n",
          "f.yaml:1: unknown key \"dtls\"; known are listeners, store, window, retention, receivers, "
          "template-scope, template-lifetime, log-level, receive-buffer, queue-memory, "
@@ -207,15 +212,20 @@ static void errors_name_the_line_and_what_is_allowed(void **state)
         {"store: /x\n---\nstore: /y\n", "f.yaml:2: a second document begins here; one is read"},
         {"store: &a /x\nwindow: *a\n", "f.yaml:2: aliases (*a) are not read"},
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct sc_config c;
-        struct sc_error err = {0};
-        if (parse(cases[i].text, &c, &err) != SC_USAGE)
-            fail_msg("accepted: %s", cases[i].text);
-        assert_string_equal(err.message, cases[i].message);
-        assert_string_equal(c.store, "/var/lib/securitycloud"); /* unchanged */
-        sc_config_free(&c);
-    }
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        expect_refused(cases[i].text, cases[i].message);
+}
+
+static void errors_of_an_archive(void **state)
+{
+    (void)state;
+    expect_refused("retention: {age: 3d, archive: ['', a]}\n",
+                   "f.yaml:1: retention.archive: a program and its arguments, 48 words at most");
+    expect_refused(
+        "retention: {archive: [cp]}\n",
+        "f.yaml:1: retention.archive: nothing is deleted, so nothing is archived: give age or bytes");
+    expect_refused("retention: {age: 3d, archive: [cp], archive-timeout: 2d}\n",
+                   "f.yaml:1: retention.archive-timeout: \"2d\" is not between 1s and 24h");
 }
 
 static void a_missing_file_is_named(void **state)
@@ -282,6 +292,7 @@ UNIT(test_config)
         cmocka_unit_test(an_empty_document_gives_the_defaults),
         cmocka_unit_test(every_key_is_read),
         cmocka_unit_test(errors_name_the_line_and_what_is_allowed),
+        cmocka_unit_test(errors_of_an_archive),
         cmocka_unit_test(a_missing_file_is_named),
         cmocka_unit_test(a_pipe_is_refused_at_once),
         cmocka_unit_test(damaged_documents_fail_cleanly),
