@@ -4,12 +4,13 @@
  * how many messages, how much time of rank 0, for numbers of nodes that nobody has. Prints one object of JSON.
  *
  *     bench-ranks reduce [--ranks=N] [--groups=N] [--rows=N] [--limit=N] [--way=auto|gather|exchange|tput] [--home]
- *     bench-ranks plan [--ranks=N] [--batches=N] [--windows=N] [--copies=N]
+ *     bench-ranks plan [--ranks=N] [--batches=N] [--windows=N] [--copies=N] [--streams=N] [--gaps=N] [--away=N] [--tallies]
  *     bench-ranks tallies [--ranks=N] [--proxies=N] [--windows=N]
  *
  * reduce: the greatest sums by source address; --rows of all ranks, whose addresses are Zipf distributed over --groups. A row is met
  * by any rank, with --home each address by one rank only.
- * plan: --batches of each rank, of each --copies copies; what rank 0 reads, assigns and tells.
+ * plan: --batches of each rank, of each --copies copies, in --streams streams and --windows windows; what rank 0 reads, assigns and
+ * tells. Each copy lacks --gaps batches of each stream; of --away ranks there is none. With --tallies they are judged for these windows.
  * tallies: what rank 0 reads and merges, of --windows windows and --proxies proxies, with a lane for each rank: it hears of them
  * from the first ranks of a tree.
  */
@@ -31,13 +32,14 @@
 #include <time.h>
 
 #define STACK_BYTES ((size_t)256 << 10)
+#define BATCH_ROWS  7680u
 #define WINDOW_MS   UINT64_C(300000)
 #define FIRST_MS    (UINT64_C(1795596000000) / WINDOW_MS * WINDOW_MS)
 
 struct options {
-    uint64_t ranks, groups, rows, limit, batches, windows, copies, proxies;
+    uint64_t ranks, groups, rows, limit, batches, windows, copies, proxies, streams, gaps, away;
     enum sc_reduce_way way;
-    bool home;
+    bool home, tallies;
 };
 
 static const char *const ways[] = {"auto", "gather", "exchange", "tput"};
@@ -229,85 +231,229 @@ static void reduce(const struct options *o)
     free(request);
 }
 
-/* ---- plan ---- */
+/* ---- what ought to be there ---- */
 
-/* As sc_inventory_put_copies: the rank's own batches, and further copies of those of the ranks before it. */
-static void put_holdings(uint64_t rank, const struct options *o, struct sc_buf *out)
+/* `batches` of each lane of a window are safe. */
+static void make_expected(struct sc_expected *e, const struct options *o, uint64_t proxies, uint64_t batches)
 {
-    uint64_t windows = o->windows == 0 ? 1 : o->windows;
-    sc_buf_append_le32(out, (uint32_t)windows);
-    for (uint64_t w = 0; w < windows; w++)
-        sc_buf_append_le64(out, FIRST_MS + w * WINDOW_MS);
-    sc_buf_append_le32(out, (uint32_t)(o->batches * o->copies));
-    for (uint64_t c = 0; c < o->copies; c++) {
-        uint64_t home = (rank + o->ranks - c) % o->ranks;
-        for (uint64_t b = 0; b < o->batches; b++) {
-            sc_buf_append_le64(out, 77 + b % 7);
-            sc_buf_append_le64(out, b / 7);
-            sc_buf_append_le32(out, (uint32_t)home + 1);
-            sc_buf_append_le32(out, (uint32_t)(b * 3000));
-            sc_buf_append_le32(out, 3000);
-            sc_buf_append_le32(out, (uint32_t)(b * windows / o->batches));
-            sc_buf_append_le16(out, (uint16_t)c);
-        }
-    }
-}
-
-static void plan(const struct options *o)
-{
-    struct sc_planner *planner = check(sc_planner_create((uint32_t)o->ranks));
-    struct sc_expected expected = {0};
-    struct sc_buf bytes = {0};
-    uint64_t in_bytes = 0, out_bytes = 0, copies = o->ranks * o->batches * o->copies;
-    double add_ms = 0, tell_ms = 0;
-    for (uint64_t r = 0; r < o->ranks; r++) {
-        sc_buf_clear(&bytes);
-        put_holdings(r, o, &bytes);
-        struct sc_cursor in = {.data = bytes.data, .len = bytes.len};
-        in_bytes += bytes.len;
-        double before = thread_ms();
-        if (!sc_buf_ok(&bytes) || sc_planner_add(planner, &in) != SC_OK)
-            fail("the planner takes no more");
-        add_ms += thread_ms() - before;
-    }
-    double before = thread_ms();
-    if (sc_planner_assign(planner, &expected) != SC_OK)
-        fail("out of memory");
-    double assign_ms = thread_ms() - before;
-    before = thread_ms();
-    for (uint64_t r = 0; r < o->ranks; r++) {
-        sc_buf_clear(&bytes);
-        sc_planner_put_assignment(planner, (uint32_t)r, &bytes);
-        out_bytes += bytes.len;
-    }
-    tell_ms = thread_ms() - before;
-    printf("{\"ranks\": %llu, \"copies\": %llu, \"bytes_in\": %llu, \"bytes_out\": %llu, \"add_ms\": %.1f, "
-           "\"assign_ms\": %.1f, "
-           "\"tell_ms\": %.1f, \"resident_mib\": %ld}\n",
-           (unsigned long long)o->ranks, (unsigned long long)copies, (unsigned long long)in_bytes,
-           (unsigned long long)out_bytes, add_ms, assign_ms, tell_ms, resident_mib());
-    sc_buf_free(&bytes);
-    sc_expected_free(&expected);
-    sc_planner_free(planner);
-}
-
-/* ---- tallies ---- */
-
-static void make_expected(struct sc_expected *e, const struct options *o)
-{
-    for (uint64_t p = 0; p < o->proxies; p++) {
+    for (uint64_t p = 0; p < proxies; p++) {
         for (uint64_t w = 0; w < o->windows; w++) {
             struct sc_tally t = {.stream = mix(p, 9), .window_ms = FIRST_MS + w * WINDOW_MS, .window_s = 300};
             snprintf(t.proxy, sizeof(t.proxy), "proxy-%llu", (unsigned long long)p);
             for (uint64_t l = 0; l < o->ranks; l++) {
                 struct sc_tally_lane *lane = check(sc_tally_lane(&t, (uint32_t)mix(l, 11) | 1));
-                lane->accepted.batches[0] = lane->safe.batches[0] = 600;
+                lane->accepted.batches[0] = lane->safe.batches[0] = batches;
             }
             if (sc_expected_add_tally(e, &t) != SC_OK)
                 fail("out of memory");
         }
     }
 }
+
+/* ---- plan ---- */
+
+/* What a rank's listing of its files comes to: a source with a row group for each window of each lane. */
+struct holding {
+    struct sc_source source;
+    struct sc_segment *segments;
+    struct sc_segment **list;
+    struct sc_source_group *groups;
+    bool *gone; /* of a stream's batches */
+};
+
+/* What of the plan's time and bytes falls to whom. */
+struct plan_cost {
+    uint64_t runs, held_bytes, told_bytes, found_bytes,
+        rank_bytes; /* rank_bytes: that one rank sends at most */
+    double rank_ms, add_ms, assign_ms, tell_ms, found_ms, judge_ms; /* rank_ms: of the slowest rank */
+};
+
+static uint64_t stream_length(const struct options *o)
+{
+    return o->batches / o->streams;
+}
+
+static uint64_t window_of(const struct options *o, uint64_t sequence)
+{
+    return sequence * o->windows / stream_length(o);
+}
+
+static uint32_t lane_of(uint64_t rank)
+{
+    return (uint32_t)mix(rank, 11) | 1;
+}
+
+static bool is_away(const struct options *o, uint64_t rank)
+{
+    return o->away != 0 && rank % (o->ranks / o->away) == 1 % o->ranks;
+}
+
+static void choose_gaps(struct holding *h, const struct options *o, uint64_t seed)
+{
+    memset(h->gone, 0, stream_length(o) * sizeof(*h->gone));
+    for (uint64_t g = 0; g < o->gaps; g++)
+        h->gone[mix(seed, g) % stream_length(o)] = true;
+}
+
+/* Copy c of a lane whose home is `home`, as it is here; the last window is not sealed yet. */
+static void add_lane(struct holding *h, const struct options *o, uint64_t c, uint64_t home)
+{
+    for (uint64_t s = 0; s < o->streams; s++) {
+        choose_gaps(h, o, mix(mix(home, s), c));
+        for (uint64_t b = 0; b < stream_length(o); b++) {
+            const struct sc_span span = {
+                .stream = mix(s, 9), .lane = lane_of(home), .sequence = b, .rows = BATCH_ROWS};
+            uint64_t window = window_of(o, b), rank = (c != 0) * SC_RANK_REPLICA + (window + 1 == o->windows);
+            if (!h->gone[b] && sc_read_plan_add(&h->source.plan, &span, (uint32_t)(window * o->copies + c),
+                                                (uint16_t)rank, true) != SC_OK)
+                fail("out of memory");
+        }
+    }
+}
+
+static void make_holding(struct holding *h, const struct options *o, uint64_t rank)
+{
+    uint64_t count = o->windows * o->copies;
+    *h = (struct holding){.segments = check(calloc(count, sizeof(*h->segments))),
+                          .list = check(calloc(count, sizeof(struct sc_segment *))),
+                          .groups = check(calloc(count, sizeof(*h->groups))),
+                          .gone = check(calloc(stream_length(o), sizeof(*h->gone)))};
+    for (uint64_t g = 0; g < count; g++) {
+        h->segments[g].window_ms = FIRST_MS + g / o->copies * WINDOW_MS;
+        h->list[g] = &h->segments[g];
+        h->groups[g].segment = (uint32_t)g;
+    }
+    h->source.segments = h->list;
+    h->source.groups = h->groups;
+    for (uint64_t c = 0; c < o->copies && !is_away(o, rank); c++)
+        add_lane(h, o, c, (rank + o->ranks - c) % o->ranks);
+    if (sc_read_plan_assign(&h->source.plan) != SC_OK)
+        fail("out of memory");
+}
+
+static void free_holding(struct holding *h)
+{
+    sc_read_plan_free(&h->source.plan);
+    free(h->segments);
+    free(h->list);
+    free(h->groups);
+    free(h->gone);
+}
+
+static void note_rank(struct plan_cost *cost, double ms, uint64_t bytes)
+{
+    cost->rank_ms = ms > cost->rank_ms ? ms : cost->rank_ms;
+    cost->rank_bytes = bytes > cost->rank_bytes ? bytes : cost->rank_bytes;
+}
+
+/* The rank's runs come to rank 0. */
+static void tell_held(struct sc_planner *planner, const struct options *o, uint64_t rank,
+                      struct plan_cost *cost)
+{
+    struct holding h;
+    struct sc_buf bytes = {0};
+    struct sc_id_run *runs;
+    uint32_t count;
+    make_holding(&h, o, rank);
+    double before = thread_ms();
+    if (sc_read_plan_runs(&h.source.plan, &runs, &count) != SC_OK)
+        fail("out of memory");
+    for (uint32_t i = 0; i < count; i++)
+        sc_inventory_put_run(&runs[i], &bytes);
+    note_rank(cost, thread_ms() - before, bytes.len);
+    cost->runs += count;
+    cost->held_bytes += bytes.len;
+    struct sc_cursor in = {.data = bytes.data, .len = bytes.len};
+    before = thread_ms();
+    if (!sc_buf_ok(&bytes) || sc_planner_add(planner, &in) != SC_OK)
+        fail("the planner takes no more");
+    cost->add_ms += thread_ms() - before;
+    free(runs);
+    sc_buf_free(&bytes);
+    free_holding(&h);
+}
+
+/* It takes what it is to read, and tells how much that is. */
+static void tell_found(const struct sc_buf *told, const struct options *o, uint64_t rank,
+                       struct sc_expected *expected, struct plan_cost *cost)
+{
+    struct holding h;
+    struct sc_buf bytes = {0};
+    struct sc_id_run *runs;
+    uint32_t count, *lost, lost_count;
+    struct sc_cursor in = {.data = told->data, .len = told->len};
+    make_holding(&h, o, rank);
+    double before = thread_ms();
+    if (sc_inventory_get_runs(&in, &runs, &count) != SC_OK ||
+        sc_read_plan_take(&h.source.plan, runs, count, &lost, &lost_count) != SC_OK)
+        fail("a rank does not understand the plan");
+    sc_inventory_put_found(&h.source, &bytes);
+    note_rank(cost, thread_ms() - before, bytes.len);
+    cost->told_bytes += told->len;
+    cost->found_bytes += bytes.len;
+    in = (struct sc_cursor){.data = bytes.data, .len = bytes.len};
+    before = thread_ms();
+    if (!sc_buf_ok(&bytes) || sc_inventory_get_found(&in, expected) != SC_OK)
+        fail("rank 0 does not understand what was found");
+    cost->found_ms += thread_ms() - before;
+    free(runs);
+    free(lost);
+    sc_buf_free(&bytes);
+    free_holding(&h);
+}
+
+static void count_sentence(void *arg, const char *sentence)
+{
+    uint64_t *sentences = arg;
+    (void)sentence;
+    ++*sentences;
+}
+
+static void print_plan(const struct options *o, const struct plan_cost *c, uint64_t sentences)
+{
+    printf("{\"ranks\": %llu, \"copies\": %llu, \"runs\": %llu, \"bytes_in\": %llu, \"bytes_out\": %llu, "
+           "\"bytes_rank\": %llu, \"rank_ms\": %.1f, \"add_ms\": %.1f, \"assign_ms\": %.1f, "
+           "\"tell_ms\": %.1f, \"found_ms\": %.1f, \"judge_ms\": %.1f, \"sentences\": %llu, "
+           "\"resident_mib\": %ld}\n",
+           (unsigned long long)o->ranks, (unsigned long long)(o->ranks * o->batches * o->copies),
+           (unsigned long long)c->runs, (unsigned long long)(c->held_bytes + c->found_bytes),
+           (unsigned long long)c->told_bytes, (unsigned long long)c->rank_bytes, c->rank_ms, c->add_ms,
+           c->assign_ms, c->tell_ms, c->found_ms, c->judge_ms, (unsigned long long)sentences, resident_mib());
+}
+
+static void plan(const struct options *o)
+{
+    static const struct sc_expected_range always = {.end_ms = UINT64_MAX};
+    struct sc_planner *planner = check(sc_planner_create((uint32_t)o->ranks));
+    struct sc_buf *told = check(calloc(o->ranks, sizeof(*told)));
+    struct sc_expected expected = {0};
+    struct plan_cost cost = {0};
+    uint64_t sentences = 0;
+    if (o->tallies)
+        make_expected(&expected, o, o->streams, stream_length(o) / o->windows);
+    for (uint64_t r = 0; r < o->ranks; r++)
+        tell_held(planner, o, r, &cost);
+    double before = thread_ms();
+    if (sc_planner_assign(planner) != SC_OK)
+        fail("out of memory");
+    cost.assign_ms = thread_ms() - before;
+    before = thread_ms();
+    sc_planner_put_assignments(planner, told);
+    cost.tell_ms = thread_ms() - before;
+    for (uint64_t r = 0; r < o->ranks; r++)
+        tell_found(&told[r], o, r, &expected, &cost);
+    before = thread_ms();
+    sc_expected_judge(&expected, &always, count_sentence, &sentences);
+    cost.judge_ms = thread_ms() - before;
+    print_plan(o, &cost, sentences);
+    for (uint64_t r = 0; r < o->ranks; r++)
+        sc_buf_free(&told[r]);
+    free(told);
+    sc_expected_free(&expected);
+    sc_planner_free(planner);
+}
+
+/* ---- tallies ---- */
 
 /* The way from the last rank to rank 0 through the tree: at each step one rank reads what another sends, merges, and writes. */
 static void tallies(const struct options *o)
@@ -316,7 +462,7 @@ static void tallies(const struct options *o)
     struct sc_expected own = {0};
     struct sc_buf bytes = {0};
     unsigned steps = 0;
-    make_expected(&own, o);
+    make_expected(&own, o, o->proxies, 600);
     double before = thread_ms();
     sc_inventory_put_tallies(&own, &always, &bytes);
     double put_ms = thread_ms() - before;
@@ -349,13 +495,16 @@ static enum sc_reduce_way parse_way(const char *text)
 
 static void parse(int argc, char **argv, struct options *o)
 {
-    enum { WAY = 'w', HOME = 'h' };
-    uint64_t *const numbers[] = {&o->ranks,   &o->groups,  &o->rows,   &o->limit,
-                                 &o->batches, &o->windows, &o->copies, &o->proxies};
+    enum { WAY = 'w', HOME = 'h', TALLIES = 't', NUMBERS = 11 };
+    uint64_t *const numbers[NUMBERS] = {&o->ranks,   &o->groups,  &o->rows,   &o->limit,
+                                        &o->batches, &o->windows, &o->copies, &o->proxies,
+                                        &o->streams, &o->gaps,    &o->away};
     static const struct option options[] = {
-        {"ranks", 1, NULL, 0},   {"groups", 1, NULL, 1},  {"rows", 1, NULL, 2},   {"limit", 1, NULL, 3},
-        {"batches", 1, NULL, 4}, {"windows", 1, NULL, 5}, {"copies", 1, NULL, 6}, {"proxies", 1, NULL, 7},
-        {"way", 1, NULL, WAY},   {"home", 0, NULL, HOME}, {NULL, 0, NULL, 0},
+        {"ranks", 1, NULL, 0},  {"groups", 1, NULL, 1},  {"rows", 1, NULL, 2},
+        {"limit", 1, NULL, 3},  {"batches", 1, NULL, 4}, {"windows", 1, NULL, 5},
+        {"copies", 1, NULL, 6}, {"proxies", 1, NULL, 7}, {"streams", 1, NULL, 8},
+        {"gaps", 1, NULL, 9},   {"away", 1, NULL, 10},   {"tallies", 0, NULL, TALLIES},
+        {"way", 1, NULL, WAY},  {"home", 0, NULL, HOME}, {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -363,13 +512,16 @@ static void parse(int argc, char **argv, struct options *o)
             o->way = parse_way(optarg);
         else if (option == HOME)
             o->home = true;
-        else if (option >= 0 && option < 8)
+        else if (option == TALLIES)
+            o->tallies = true;
+        else if (option >= 0 && option < NUMBERS)
             *numbers[option] = strtoull(optarg, NULL, 10);
         else
             fail("see the head of bench/ranks.c");
     }
     if (o->ranks == 0 || o->ranks > 4096 || o->groups == 0 || o->batches == 0 || o->copies == 0 ||
-        o->copies > o->ranks || o->batches * o->copies > UINT32_MAX / o->ranks)
+        o->copies > o->ranks || o->windows == 0 || o->streams == 0 || o->batches < o->streams * o->windows ||
+        o->away > o->ranks || o->batches * o->copies > UINT32_MAX / o->ranks)
         fail("that many cannot be");
 }
 
@@ -382,7 +534,8 @@ int main(int argc, char **argv)
                         .batches = 1000,
                         .windows = 12,
                         .copies = 2,
-                        .proxies = 3};
+                        .proxies = 3,
+                        .streams = 7};
     const char *what = argc > 1 ? argv[1] : "";
     if (argc > 1)
         parse(argc - 1, argv + 1, &o);

@@ -163,7 +163,7 @@ static enum sc_status list_source(struct sc_distributed *d, struct sc_source *no
 }
 
 /* What was expired since the tallies were read is not missing. */
-static enum sc_status take_copies(void *arg, uint32_t rank, struct sc_cursor *in, struct sc_error *err)
+static enum sc_status take_held(void *arg, uint32_t rank, struct sc_cursor *in, struct sc_error *err)
 {
     struct sc_distributed *d = arg;
     (void)rank;
@@ -171,21 +171,35 @@ static enum sc_status take_copies(void *arg, uint32_t rank, struct sc_cursor *in
     return refuse(sc_planner_add(d->planner, in), err);
 }
 
+/* What a rank is to read: runs of what it told. */
+static enum sc_status take_assignment(struct sc_distributed *d, const struct sc_buf *mine)
+{
+    struct sc_cursor in = {.data = mine->data, .len = mine->len};
+    struct sc_id_run *runs;
+    uint32_t count;
+    SC_TRY(sc_inventory_get_runs(&in, &runs, &count));
+    enum sc_status status = sc_source_assign(&d->source, runs, count);
+    free(runs);
+    return status;
+}
+
+static bool put_assignments(const struct sc_distributed *d, struct sc_buf *all)
+{
+    bool ok = true;
+    sc_planner_put_assignments(d->planner, all);
+    for (uint32_t r = 0; r < d->options.ranks->count; r++)
+        ok = ok && sc_buf_ok(&all[r]);
+    return ok;
+}
+
 static enum sc_status assign(struct sc_distributed *d, struct sc_error *err)
 {
     const struct sc_ranks *ranks = d->options.ranks;
     struct sc_buf mine = {0}, *all = calloc(ranks->count, sizeof(*all));
-    enum sc_status status = all == NULL ? sc_fail_nomem(err, "the plan") : SC_OK;
-    for (uint32_t r = 0; status == SC_OK && is_root(d) && r < ranks->count; r++) {
-        sc_planner_put_assignment(d->planner, r, &all[r]);
-        status = sc_buf_ok(&all[r]) ? SC_OK : sc_fail_nomem(err, "the plan");
-    }
+    bool put = all != NULL && (!is_root(d) || put_assignments(d, all));
+    enum sc_status status = put ? sc_ranks_scatter(ranks, all, &mine, err) : sc_fail_nomem(err, "the plan");
     if (status == SC_OK)
-        status = sc_ranks_scatter(ranks, all, &mine, err);
-    if (status == SC_OK && mine.len != d->source.plan.count)
-        status = refuse(SC_DAMAGED, err);
-    if (status == SC_OK)
-        status = refuse(sc_source_assign(&d->source, mine.data), err);
+        status = refuse(take_assignment(d, &mine), err);
     sc_buf_free(&mine);
     for (uint32_t r = 0; all != NULL && r < ranks->count; r++)
         sc_buf_free(&all[r]);
@@ -202,25 +216,51 @@ static void judge(struct sc_distributed *d)
     d->source.kept_since_ms = d->expected.horizons.kept_since_ms;
 }
 
-static enum sc_status plan(struct sc_distributed *d, struct sc_error *err)
+static enum sc_status tell_held(struct sc_distributed *d, struct sc_error *err)
 {
     struct sc_buf mine = {0};
-    enum sc_status status = SC_OK;
-    if (is_root(d)) {
-        d->planner = sc_planner_create(d->options.ranks->count);
-        status = d->planner == NULL ? sc_fail_nomem(err, "the plan") : SC_OK;
-    }
-    if (status == SC_OK) {
-        sc_inventory_put_own_horizons(&d->expected, &mine);
-        sc_inventory_put_copies(&d->source, &mine);
-        status = collect(d, &mine, take_copies, err);
-    }
+    struct sc_id_run *runs;
+    uint32_t count;
+    if (sc_read_plan_runs(&d->source.plan, &runs, &count) != SC_OK)
+        return sc_fail_nomem(err, "the plan");
+    sc_inventory_put_own_horizons(&d->expected, &mine);
+    for (uint32_t i = 0; i < count; i++)
+        sc_inventory_put_run(&runs[i], &mine);
+    free(runs);
+    enum sc_status status = collect(d, &mine, take_held, err);
     sc_buf_free(&mine);
-    if (status == SC_OK && is_root(d)) {
-        status = refuse(sc_planner_assign(d->planner, &d->expected), err);
+    return status;
+}
+
+static enum sc_status take_found(void *arg, uint32_t rank, struct sc_cursor *in, struct sc_error *err)
+{
+    struct sc_distributed *d = arg;
+    (void)rank;
+    return refuse(sc_inventory_get_found(in, &d->expected), err);
+}
+
+/* Who reads a batch knows how many records it has: rank 0 need not know it of all copies. */
+static enum sc_status tell_found(struct sc_distributed *d, struct sc_error *err)
+{
+    struct sc_buf mine = {0};
+    sc_inventory_put_found(&d->source, &mine);
+    enum sc_status status = collect(d, &mine, take_found, err);
+    sc_buf_free(&mine);
+    return status;
+}
+
+static enum sc_status plan(struct sc_distributed *d, struct sc_error *err)
+{
+    if (is_root(d) && (d->planner = sc_planner_create(d->options.ranks->count)) == NULL)
+        return sc_fail_nomem(err, "the plan");
+    SC_TRY(tell_held(d, err));
+    if (is_root(d))
+        SC_TRY(refuse(sc_planner_assign(d->planner), err));
+    SC_TRY(assign(d, err));
+    SC_TRY(tell_found(d, err));
+    if (is_root(d))
         judge(d);
-    }
-    return status == SC_OK ? assign(d, err) : status;
+    return SC_OK;
 }
 
 enum sc_status sc_distributed_open(struct sc_distributed *d, const struct sc_distributed_options *options,
@@ -249,9 +289,7 @@ static enum sc_status take_lost(void *arg, uint32_t rank, struct sc_cursor *in, 
 static enum sc_status read_again(struct sc_distributed *d, bool *again, struct sc_error *err)
 {
     struct sc_buf mine = {0};
-    sc_buf_append_le32(&mine, d->source.lost_count);
-    for (uint32_t i = 0; i < d->source.lost_count; i++)
-        sc_buf_append_le32(&mine, d->source.lost[i]);
+    sc_inventory_put_lost(&d->source, &mine);
     enum sc_status status = collect(d, &mine, take_lost, err);
     sc_buf_free(&mine);
     *again = false;

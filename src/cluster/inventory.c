@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cluster/inventory.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- text ---- */
@@ -257,24 +258,131 @@ enum sc_status sc_inventory_get_expected(struct sc_cursor *in, struct sc_expecte
     return in->failed ? SC_DAMAGED : get_losses(in, &e->losses);
 }
 
-/* ---- copies ---- */
+/* ---- batches ---- */
 
-void sc_inventory_put_copies(const struct sc_source *source, struct sc_buf *out)
+#define RUN_BYTES 30u
+
+void sc_inventory_put_run(const struct sc_id_run *run, struct sc_buf *out)
 {
-    sc_buf_append_le32(out, source->group_count);
-    for (uint32_t g = 0; g < source->group_count; g++)
-        sc_buf_append_le64(out, source->segments[source->groups[g].segment]->window_ms);
-    sc_buf_append_le32(out, source->plan.count);
+    sc_buf_append_le64(out, run->stream);
+    sc_buf_append_le32(out, run->lane);
+    sc_buf_append_le64(out, run->first);
+    sc_buf_append_le64(out, run->last);
+    sc_buf_append_le16(out, run->rank);
+}
+
+static struct sc_id_run get_run(struct sc_cursor *in)
+{
+    struct sc_id_run run = {.stream = sc_cursor_le64(in)};
+    run.lane = sc_cursor_le32(in);
+    run.first = sc_cursor_le64(in);
+    run.last = sc_cursor_le64(in);
+    run.rank = sc_cursor_le16(in);
+    return run;
+}
+
+/* Each id is in one of them at most. */
+static bool in_order(const struct sc_id_run *runs, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sc_id_run *r = &runs[i];
+        if (r->first > r->last || (i != 0 && sc_id_run_compare(r, r[-1].stream, r[-1].lane, r[-1].last) <= 0))
+            return false;
+    }
+    return true;
+}
+
+enum sc_status sc_inventory_get_runs(struct sc_cursor *in, struct sc_id_run **runs, uint32_t *count)
+{
+    size_t n = sc_cursor_left(in) / RUN_BYTES;
+    if (in->failed || sc_cursor_left(in) % RUN_BYTES != 0 || n > UINT32_MAX)
+        return SC_DAMAGED;
+    struct sc_id_run *list = malloc((n + 1) * sizeof(*list));
+    if (list == NULL)
+        return SC_NOMEM;
+    for (size_t i = 0; i < n; i++)
+        list[i] = get_run(in);
+    if (!in_order(list, (uint32_t)n)) {
+        free(list);
+        return SC_DAMAGED;
+    }
+    *runs = list;
+    *count = (uint32_t)n;
+    return SC_OK;
+}
+
+static uint64_t window_of(const struct sc_source *source, const struct sc_read_plan_copy *copy)
+{
+    return source->segments[source->groups[copy->group].segment]->window_ms;
+}
+
+static void put_held(const struct sc_held *held, struct sc_buf *out)
+{
+    sc_buf_append_le64(out, held->stream);
+    sc_buf_append_le64(out, held->window_ms);
+    sc_buf_append_le64(out, held->batches);
+    sc_buf_append_le64(out, held->records);
+    sc_buf_append_le32(out, held->lane);
+}
+
+/* In the order of ids, in which those of a window mostly stand together. */
+void sc_inventory_put_found(const struct sc_source *source, struct sc_buf *out)
+{
+    struct sc_held held = {0};
     for (uint32_t i = 0; i < source->plan.count; i++) {
-        const struct sc_read_plan_copy *c = &source->plan.copies[i];
+        const struct sc_read_plan_copy *c = &source->plan.copies[source->plan.by_id[i]];
+        uint64_t window_ms = window_of(source, c);
+        if (c->state != SC_COPY_ASSIGNED)
+            continue;
+        if (held.batches == 0 || held.stream != c->span.stream || held.lane != c->span.lane ||
+            held.window_ms != window_ms) {
+            if (held.batches != 0)
+                put_held(&held, out);
+            held = (struct sc_held){.stream = c->span.stream, .window_ms = window_ms, .lane = c->span.lane};
+        }
+        held.batches++;
+        held.records += c->span.rows;
+    }
+    if (held.batches != 0)
+        put_held(&held, out);
+}
+
+enum sc_status sc_inventory_get_found(struct sc_cursor *in, struct sc_expected *expected)
+{
+    while (!in->failed && sc_cursor_left(in) != 0) {
+        struct sc_held held = {.stream = sc_cursor_le64(in)};
+        held.window_ms = sc_cursor_le64(in);
+        held.batches = sc_cursor_le64(in);
+        held.records = sc_cursor_le64(in);
+        held.lane = sc_cursor_le32(in);
+        if (!in->failed)
+            SC_TRY(sc_expected_found_all(expected, &held));
+    }
+    return in->failed ? SC_DAMAGED : SC_OK;
+}
+
+void sc_inventory_put_lost(const struct sc_source *source, struct sc_buf *out)
+{
+    for (uint32_t i = 0; i < source->lost_count; i++) {
+        const struct sc_read_plan_copy *c = &source->plan.copies[source->lost[i]];
         sc_buf_append_le64(out, c->span.stream);
         sc_buf_append_le64(out, c->span.sequence);
         sc_buf_append_le32(out, c->span.lane);
-        sc_buf_append_le32(out, c->span.first_row);
         sc_buf_append_le32(out, c->span.rows);
-        sc_buf_append_le32(out, c->group);
-        sc_buf_append_le16(out, c->rank);
+        sc_buf_append_le64(out, window_of(source, c));
     }
+}
+
+bool sc_inventory_get_lost(struct sc_cursor *in, struct sc_lost_batch *lost)
+{
+    if (sc_cursor_left(in) == 0)
+        return false;
+    *lost = (struct sc_lost_batch){.span.stream = sc_cursor_le64(in)};
+    lost->span.sequence = sc_cursor_le64(in);
+    lost->span.lane = sc_cursor_le32(in);
+    lost->span.rows = sc_cursor_le32(in);
+    lost->window_ms = sc_cursor_le64(in);
+    return !in->failed;
 }
 
 /* ---- sums ---- */

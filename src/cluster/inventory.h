@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * What a rank tells rank 0, as bytes (little-endian; both ends are the same program, but lengths are checked all the same):
- * what its proxies' tallies expect, which copies of which batches it holds, sentences for the user, sums.
+ * what its proxies' tallies expect, which batches it holds, found and could not read, sentences for the user, sums.
  */
 #ifndef SC_CLUSTER_INVENTORY_H
 #define SC_CLUSTER_INVENTORY_H
@@ -25,8 +25,26 @@ void sc_inventory_put_tallies(const struct sc_expected *expected, const struct s
 /* Adds them; to be merged when all are there. @return SC_OK, SC_DAMAGED, SC_NOMEM. */
 enum sc_status sc_inventory_get_tallies(struct sc_cursor *in, struct sc_expected *expected);
 
-/* The copies of a listed source, in the order of source->plan, and the windows of their row groups. */
-void sc_inventory_put_copies(const struct sc_source *source, struct sc_buf *out);
+/* Batches by runs of their ids, to the end of the message: what a rank holds, and which of that it is to read. */
+void sc_inventory_put_run(const struct sc_id_run *run, struct sc_buf *out);
+/* *runs is to be freed. @return SC_OK; SC_DAMAGED, also when they are not in their order; SC_NOMEM. */
+enum sc_status sc_inventory_get_runs(struct sc_cursor *in, struct sc_id_run **runs, uint32_t *count);
+
+/* What of its batches a source is to read: how many, with how many records, by stream, lane and window. */
+void sc_inventory_put_found(const struct sc_source *source, struct sc_buf *out);
+/* @return SC_OK, SC_DAMAGED, SC_NOMEM. */
+enum sc_status sc_inventory_get_found(struct sc_cursor *in, struct sc_expected *expected);
+
+/* A batch that could not be read: rows of the span are its records. */
+struct sc_lost_batch {
+    struct sc_span span;
+    uint64_t window_ms;
+};
+
+/* source->lost. */
+void sc_inventory_put_lost(const struct sc_source *source, struct sc_buf *out);
+/* The next one; false: there are no more, or in->failed. */
+bool sc_inventory_get_lost(struct sc_cursor *in, struct sc_lost_batch *lost);
 
 void sc_inventory_put_text(const char *text, struct sc_buf *out);
 /* As a string again. False: damaged, or too long for it. */

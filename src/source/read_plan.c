@@ -166,6 +166,108 @@ void sc_read_plan_news_free(struct sc_read_plan_news *news)
     *news = (struct sc_read_plan_news){0};
 }
 
+/* ---- for a planner above ---- */
+
+int sc_id_run_compare(const struct sc_id_run *run, uint64_t stream, uint32_t lane, uint64_t sequence)
+{
+    const struct sc_span id = {.stream = stream, .lane = lane, .sequence = sequence};
+    const struct sc_span first = {.stream = run->stream, .lane = run->lane, .sequence = run->first};
+    return compare_ids(&first, &id);
+}
+
+/* Whether the copy's id is the next of the run, and as much liked. */
+static bool goes_on(const struct sc_id_run *run, const struct sc_read_plan_copy *copy)
+{
+    return run->stream == copy->span.stream && run->lane == copy->span.lane &&
+           run->last + 1 == copy->span.sequence && run->rank == copy->rank;
+}
+
+enum sc_status sc_read_plan_runs(const struct sc_read_plan *plan, struct sc_id_run **runs, uint32_t *count)
+{
+    struct sc_id_run *list = NULL;
+    uint32_t n = 0;
+    *runs = NULL;
+    *count = 0;
+    for (uint32_t i = 0; i < plan->count; i++) {
+        const struct sc_read_plan_copy *copy = &plan->copies[plan->by_id[i]];
+        const struct sc_span *id = &copy->span;
+        if (copy->state != SC_COPY_ASSIGNED)
+            continue;
+        if (n != 0 && goes_on(&list[n - 1], copy)) {
+            list[n - 1].last++;
+            continue;
+        }
+        if (!sc_array_more(list, n, 1)) {
+            free(list);
+            return SC_NOMEM;
+        }
+        list[n++] = (struct sc_id_run){id->stream, id->sequence, id->sequence, id->lane, copy->rank};
+    }
+    *runs = list;
+    *count = n;
+    return SC_OK;
+}
+
+/* How many copies there are of the id at `place`, which is that of the first. */
+static uint32_t copies_of_id(const struct sc_read_plan *plan, uint32_t place)
+{
+    const struct sc_span *id = &plan->copies[plan->by_id[place]].span;
+    uint32_t n = 1;
+    while (place + n < plan->count && compare_ids(&plan->copies[plan->by_id[place + n]].span, id) == 0)
+        n++;
+    return n;
+}
+
+static void take_back(struct sc_read_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->count; i++) {
+        if (plan->copies[i].state == SC_COPY_ASSIGNED)
+            plan->copies[i].state = SC_COPY_SPARE;
+    }
+}
+
+static bool is_behind(const struct sc_span *id, const struct sc_id_run *run)
+{
+    const struct sc_span last = {.stream = run->stream, .lane = run->lane, .sequence = run->last};
+    return compare_ids(id, &last) > 0;
+}
+
+/* Assigns the id at `place` to what can be read of it here. */
+static enum sc_status take_id(struct sc_read_plan *plan, uint32_t place, uint32_t **lost,
+                              uint32_t *lost_count)
+{
+    struct sc_read_plan_copy *copy = next_spare(plan, place);
+    if (copy != NULL) {
+        copy->state = SC_COPY_ASSIGNED;
+        return SC_OK;
+    }
+    if (!sc_array_more(*lost, *lost_count, 1))
+        return SC_NOMEM;
+    (*lost)[(*lost_count)++] = plan->by_id[place];
+    return SC_OK;
+}
+
+enum sc_status sc_read_plan_take(struct sc_read_plan *plan, const struct sc_id_run *runs, uint32_t count,
+                                 uint32_t **lost, uint32_t *lost_count)
+{
+    uint64_t wanted = 0, met = 0;
+    *lost = NULL;
+    *lost_count = 0;
+    take_back(plan);
+    for (uint32_t r = 0; r < count; r++)
+        wanted += runs[r].last - runs[r].first + 1;
+    for (uint32_t i = 0, r = 0; i < plan->count && r < count; i += copies_of_id(plan, i)) {
+        const struct sc_span *id = &plan->copies[plan->by_id[i]].span;
+        while (r < count && is_behind(id, &runs[r]))
+            r++;
+        if (r == count || sc_id_run_compare(&runs[r], id->stream, id->lane, id->sequence) > 0)
+            continue;
+        met++;
+        SC_TRY(take_id(plan, i, lost, lost_count));
+    }
+    return met == wanted ? SC_OK : SC_DAMAGED;
+}
+
 void sc_read_plan_free(struct sc_read_plan *plan)
 {
     free(plan->copies);

@@ -9,6 +9,9 @@
  *     read all copies that are assigned; gather those that cannot be read in `failed`, and while there are any:
  *         sc_read_plan_reassign(&plan, failed, count, &news);  read news.work; news.lost is missing from the answer
  *
+ * Where a planner above several plans says who reads what, it knows ids only, by runs of them (sc_read_plan_runs), and says which of them
+ * are for this one to read (sc_read_plan_take), in place of sc_read_plan_assign's choice.
+ *
  * A copy is named by its index in plan->copies; a row group by a number of the caller's that covers all sources. Nothing here
  * knows files, stores or nodes. Zero-initialise; one thread at a time; memory is malloc.
  */
@@ -65,6 +68,27 @@ struct sc_read_plan_news {
 enum sc_status sc_read_plan_reassign(struct sc_read_plan *plan, const uint32_t *failed, uint32_t count,
                                      struct sc_read_plan_news *news);
 void sc_read_plan_news_free(struct sc_read_plan_news *news);
+
+/* Ids of a stream and lane that follow each other, and how much whoever holds them likes to read them. In lists: by stream, lane and
+ * number, disjoint. */
+struct sc_id_run {
+    uint64_t stream, first, last;
+    uint32_t lane;
+    uint16_t rank; /* as of a copy */
+};
+
+/* By stream, lane and number. */
+int sc_id_run_compare(const struct sc_id_run *run, uint64_t stream, uint32_t lane, uint64_t sequence);
+
+/* The ids that are assigned. *runs is to be freed. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_read_plan_runs(const struct sc_read_plan *plan, struct sc_id_run **runs, uint32_t *count);
+
+/*
+ * Assigns these ids and no others, each to its most preferred copy that is not known to be unreadable. *lost, to be freed also on an
+ * error (base/array): a copy of each id that has none, by id. @return SC_OK; SC_NOMEM; SC_DAMAGED: they are not ids of this plan.
+ */
+enum sc_status sc_read_plan_take(struct sc_read_plan *plan, const struct sc_id_run *runs, uint32_t count,
+                                 uint32_t **lost, uint32_t *lost_count);
 
 void sc_read_plan_free(struct sc_read_plan *plan);
 

@@ -67,7 +67,7 @@ struct sc_source {
     /* A planner above this source assigns the copies: those that could not be read, and whose ids are in no other copy here, are
      * listed for it instead of being called missing. */
     bool planned_above;
-    uint32_t *lost; /* indices in plan.copies */
+    uint32_t *lost; /* indices in plan.copies, one of each id */
     uint32_t lost_count;
 };
 
@@ -93,16 +93,16 @@ struct sc_expected;
 
 /*
  * For a planner above several sources, the nodes of a cluster: opens what is under `paths`, and lists the copies of all batches
- * in out->plan, in the order of sc_read_plan_assign; which of them are read is for sc_source_assign to say. *expected was loaded
+ * in out->plan, as if all were to be read here; which of them are is for sc_source_assign to say. *expected was loaded
  * by the caller, before any of the nodes listed its files: what it calls safe is there then. Else as sc_source_open.
  */
 enum sc_status sc_source_list(const char *const *paths, uint32_t path_count,
                               const struct sc_source_bounds *bounds, struct sc_expected *expected,
                               struct sc_source *out, struct sc_error *err);
 
-/* Makes the units of a listed source: of the copies i with assigned[i] not 0. May be called again, when nobody reads the source;
- * what was lost then is forgotten. @return SC_OK or SC_NOMEM. */
-enum sc_status sc_source_assign(struct sc_source *source, const uint8_t *assigned);
+/* Makes the units of a listed source: of these of its ids. May be called again, when nobody reads the source; what was lost then is
+ * forgotten, and what cannot be read any more is lost at once. @return SC_OK; SC_NOMEM; SC_DAMAGED: those are not its ids. */
+enum sc_status sc_source_assign(struct sc_source *source, const struct sc_id_run *runs, uint32_t count);
 
 /* Says that there is no copy of these batches of a window, sorted by id; `sentence` why. */
 enum sc_status sc_source_note_lost(struct sc_source *source, uint64_t window_ms, const struct sc_span *spans,

@@ -241,16 +241,10 @@ enum sc_status sc_source_plan_units(struct sc_source *source, const struct sc_so
     return make_units(source);
 }
 
-enum sc_status sc_source_assign(struct sc_source *source, const uint8_t *assigned)
+enum sc_status sc_source_assign(struct sc_source *source, const struct sc_id_run *runs, uint32_t count)
 {
-    for (uint32_t i = 0; i < source->plan.count; i++) {
-        struct sc_read_plan_copy *copy = &source->plan.copies[i];
-        if (copy->state != SC_COPY_UNREADABLE)
-            copy->state = assigned[i] != 0 ? SC_COPY_ASSIGNED : SC_COPY_SPARE;
-    }
     free(source->lost);
-    source->lost = NULL;
-    source->lost_count = 0;
+    SC_TRY(sc_read_plan_take(&source->plan, runs, count, &source->lost, &source->lost_count));
     return make_units(source);
 }
 

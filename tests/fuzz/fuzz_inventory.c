@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What a rank tells rank 0, from bytes that nobody trusts: sums, what is expected, copies of batches, what could not be read. What is
+ * What a rank tells rank 0, from bytes that nobody trusts: sums, what is expected, held and found, what could not be read. What is
  * read is written and read once more: it must be the same. No id is read twice. The first byte chooses; messages stand behind their
  * lengths (2 bytes). The mutator adds messages of the writers.
  */
@@ -109,20 +109,34 @@ static void read_expected(struct sc_cursor *in)
 
 /* ---- the plan ---- */
 
-/* Each id is read once at most. @return how many copies are. */
-static uint32_t count_assigned(const struct sc_planner *p)
+static bool meets(const struct sc_id_run *run, const struct sc_id_run *others, uint32_t count)
 {
-    uint32_t assigned = 0;
+    bool met = false;
+    for (uint32_t i = 0; i < count; i++)
+        met = met || (others[i].stream == run->stream && others[i].lane == run->lane &&
+                      others[i].first <= run->last && run->first <= others[i].last);
+    return met;
+}
+
+/* Each rank is told its runs in their order, and no id is read twice. */
+static void check_assigned(const struct sc_planner *p)
+{
+    struct sc_buf out[RANKS] = {{0}};
+    struct sc_id_run *runs[RANKS];
+    uint32_t counts[RANKS];
+    sc_planner_put_assignments(p, out);
     for (uint32_t r = 0; r < RANKS; r++) {
-        struct sc_buf out = {0};
-        sc_planner_put_assignment(p, r, &out);
-        for (size_t i = 0; i < out.len; i++) {
-            must(out.data[i] <= 1);
-            assigned += out.data[i];
+        struct sc_cursor in = {.data = out[r].data, .len = out[r].len};
+        must(sc_inventory_get_runs(&in, &runs[r], &counts[r]) == SC_OK);
+        for (uint32_t i = 0; i < counts[r]; i++) {
+            for (uint32_t s = 0; s < r; s++)
+                must(!meets(&runs[r][i], runs[s], counts[s]));
         }
-        sc_buf_free(&out);
     }
-    return assigned;
+    for (uint32_t r = 0; r < RANKS; r++) {
+        free(runs[r]);
+        sc_buf_free(&out[r]);
+    }
 }
 
 static void lose(struct sc_planner *p, struct sc_cursor *in)
@@ -136,17 +150,23 @@ static void lose(struct sc_planner *p, struct sc_cursor *in)
             status = sc_planner_lost(p, r, &message);
             free_message(&message);
         }
-        uint32_t before = count_assigned(p);
-        if (status == SC_OK) {
+        if (status == SC_OK)
             must(sc_planner_reassign(p, &source, &again) == SC_OK);
-            must(count_assigned(p) <= before || again);
-        }
+        check_assigned(p);
         again = again && status == SC_OK;
         sc_source_close(&source);
     }
 }
 
-static void read_copies(struct sc_cursor *in)
+static enum sc_status get_found(struct sc_cursor *in, struct sc_expected *e)
+{
+    struct sc_cursor message = next_message(in);
+    enum sc_status status = sc_inventory_get_found(&message, e);
+    free_message(&message);
+    return status;
+}
+
+static void read_plan(struct sc_cursor *in)
 {
     struct sc_expected e = {.now_ms = UINT64_C(1800000000000)};
     struct sc_planner *p = sc_planner_create(RANKS);
@@ -159,8 +179,10 @@ static void read_copies(struct sc_cursor *in)
         free_message(&message);
     }
     if (status == SC_OK) {
-        must(sc_planner_assign(p, &e) == SC_OK);
-        count_assigned(p);
+        must(sc_planner_assign(p) == SC_OK);
+        check_assigned(p);
+        status = get_found(in, &e);
+        must(status == SC_OK || status == SC_DAMAGED);
         judge(&e);
         lose(p, in);
     }
@@ -179,7 +201,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         read_expected(&in);
         break;
     default:
-        read_copies(&in);
+        read_plan(&in);
         break;
     }
     return 0;
@@ -241,26 +263,35 @@ static void put_expected(struct sc_buf *message, uint64_t *random)
     sc_expected_free(&e);
 }
 
-/* Two row groups of one segment, with a few ids that other ranks may have, too. */
-static void put_copies(struct sc_buf *message, uint64_t *random)
+/* A few runs of one stream and lane, which other ranks may have, too. */
+static void put_held(struct sc_buf *message, uint64_t *random)
 {
-    struct sc_segment segment = {.window_ms = draw(random) % 3 * 300000};
-    struct sc_segment *segments[] = {&segment};
-    struct sc_source_group groups[2] = {{.segment = 0}, {.segment = 0}};
-    struct sc_source source = {.segments = segments, .segment_count = 1, .groups = groups, .group_count = 2};
+    uint64_t at = draw(random) % 3;
     for (uint32_t i = 0; i < 3; i++) {
-        struct sc_span span = {
-            .stream = draw(random) % 3, .sequence = draw(random) % 4, .rows = 10, .first_row = 10 * i};
-        must(sc_read_plan_add(&source.plan, &span, i / 2, (uint16_t)(draw(random) % 3), true) == SC_OK);
+        struct sc_id_run run = {.stream = 1, .first = at, .rank = (uint16_t)(draw(random) % 3)};
+        run.last = at + draw(random) % 4;
+        at = run.last + 1 + draw(random) % 3;
+        sc_inventory_put_run(&run, message);
     }
-    sc_inventory_put_copies(&source, message);
-    sc_read_plan_free(&source.plan);
 }
 
-static void put_lost(struct sc_buf *message, uint64_t *random)
+/* A source of three batches of one window. */
+static void put_of_source(struct sc_buf *message, uint64_t *random,
+                          void (*put)(const struct sc_source *, struct sc_buf *))
 {
-    sc_buf_append_le32(message, 1);
-    sc_buf_append_le32(message, (uint32_t)(draw(random) % 3));
+    struct sc_segment segment = {.window_ms = draw(random) % 3 * 300000}, *segments[] = {&segment};
+    struct sc_source_group group = {.segment = 0};
+    struct sc_read_plan_copy copies[3];
+    uint32_t in_order[] = {0, 1, 2}, first = (uint32_t)(draw(random) % 6);
+    for (uint32_t i = 0; i < 3; i++)
+        copies[i] = (struct sc_read_plan_copy){.span = {.stream = 1, .sequence = first + i, .rows = 10},
+                                               .state = SC_COPY_ASSIGNED};
+    const struct sc_source source = {.segments = segments,
+                                     .groups = &group,
+                                     .plan = {.copies = copies, .count = 3, .by_id = in_order},
+                                     .lost = in_order,
+                                     .lost_count = (uint32_t)(draw(random) % 4)};
+    put(&source, message);
 }
 
 /* An input as ranks make it, now and then; else any change. */
@@ -272,15 +303,15 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
         return LLVMFuzzerMutate(data, size, max_size);
     const uint8_t kind = (uint8_t)(draw(&random) % 3);
     sc_buf_append_u8(&out, kind);
-    for (unsigned i = 0; i < (kind == 0 ? 1 : kind == 1 ? 2 : 1 + 3 * RANKS); i++) {
+    for (unsigned i = 0; i < (kind == 0 ? 1 : kind == 1 ? 2 : 2 + 3 * RANKS); i++) {
         if (kind == 0)
             put_sums(&message, &random);
         else if (kind == 1 || i == 0)
             put_expected(&message, &random);
         else if (i <= RANKS)
-            put_copies(&message, &random);
+            put_held(&message, &random);
         else
-            put_lost(&message, &random);
+            put_of_source(&message, &random, i == RANKS + 1 ? sc_inventory_put_found : sc_inventory_put_lost);
         put_message(&out, &message);
     }
     size_t made = out.len <= max_size ? out.len : 0;

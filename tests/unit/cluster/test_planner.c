@@ -19,28 +19,15 @@ enum { RANKS = 3, BATCHES = 6, ROWS = 10 };
 /* Which ranks hold a batch, as bits; the one whose home it is comes first for it. */
 static const unsigned held[BATCHES] = {0x3, 0x6, 0x5, 0x7, 0x1, 0x4}, home_of[BATCHES] = {0, 1, 2, 1, 0, 2};
 
-/* What a rank would send: one row group for each batch, as sc_inventory_put_copies writes it. */
+/* As sc_inventory_get_runs wants them: by lane, then number. */
 static void put_rank(unsigned rank, struct sc_buf *out)
 {
-    uint32_t count = 0;
-    for (unsigned b = 0; b < BATCHES; b++)
-        count += held[b] >> rank & 1;
-    sc_buf_append_le32(out, count);
-    for (unsigned b = 0; b < BATCHES; b++) {
-        if (held[b] >> rank & 1)
-            sc_buf_append_le64(out, WINDOW + 60000 * (b / 2));
-    }
-    sc_buf_append_le32(out, count);
-    for (unsigned b = 0, group = 0; b < BATCHES; b++) {
-        if ((held[b] >> rank & 1) == 0)
-            continue;
-        sc_buf_append_le64(out, 77);
-        sc_buf_append_le64(out, b);
-        sc_buf_append_le32(out, home_of[b] + 1);
-        sc_buf_append_le32(out, 0);
-        sc_buf_append_le32(out, ROWS);
-        sc_buf_append_le32(out, group++);
-        sc_buf_append_le16(out, home_of[b] == rank ? 0 : 1);
+    for (unsigned home = 0; home < RANKS; home++) {
+        for (unsigned b = 0; b < BATCHES; b++) {
+            const struct sc_id_run run = {77, b, b, home + 1, home == rank ? 0 : SC_RANK_REPLICA};
+            if ((held[b] >> rank & 1) != 0 && home_of[b] == home)
+                sc_inventory_put_run(&run, out);
+        }
     }
 }
 
@@ -56,72 +43,84 @@ static struct sc_planner *make_planner(void)
         assert_int_equal(sc_cursor_left(&in), 0);
         sc_buf_free(&bytes);
     }
+    assert_int_equal(sc_planner_assign(p), SC_OK);
     return p;
 }
 
 /* The batches that a rank is to read, as bits. */
 static unsigned assigned_to(const struct sc_planner *p, unsigned rank)
 {
-    struct sc_buf out = {0};
-    unsigned batches = 0, at = 0;
-    sc_planner_put_assignment(p, rank, &out);
-    for (unsigned b = 0; b < BATCHES; b++) {
-        if (held[b] >> rank & 1)
-            batches |= (unsigned)(out.data[at++] != 0) << b;
+    struct sc_buf out[RANKS] = {{0}};
+    struct sc_id_run *runs;
+    unsigned batches = 0;
+    uint32_t count;
+    sc_planner_put_assignments(p, out);
+    struct sc_cursor in = {.data = out[rank].data, .len = out[rank].len};
+    assert_int_equal(sc_inventory_get_runs(&in, &runs, &count), SC_OK);
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint64_t b = runs[i].first; b <= runs[i].last; b++)
+            batches |= 1u << b;
     }
-    assert_int_equal(out.len, at);
-    sc_buf_free(&out);
+    free(runs);
+    for (unsigned r = 0; r < RANKS; r++)
+        sc_buf_free(&out[r]);
     return batches;
 }
 
-static void lose(struct sc_planner *p, unsigned rank, unsigned batches)
+/* What a source with these lost batches would send. */
+static void put_lost(unsigned batches, struct sc_buf *out)
+{
+    struct sc_segment segments[BATCHES], *list[BATCHES];
+    struct sc_source_group groups[BATCHES];
+    struct sc_read_plan_copy copies[BATCHES];
+    uint32_t lost[BATCHES], count = 0;
+    for (uint32_t b = 0; b < BATCHES; b++) {
+        segments[b] = (struct sc_segment){.window_ms = WINDOW + UINT64_C(60000) * (b / 2)};
+        list[b] = &segments[b];
+        groups[b] = (struct sc_source_group){.segment = b};
+        copies[b] = (struct sc_read_plan_copy){
+            .span = {.stream = 77, .lane = home_of[b] + 1, .sequence = b, .rows = ROWS}, .group = b};
+        if (batches >> b & 1)
+            lost[count++] = b;
+    }
+    const struct sc_source source = {
+        .segments = list, .groups = groups, .plan.copies = copies, .lost = lost, .lost_count = count};
+    sc_inventory_put_lost(&source, out);
+}
+
+static enum sc_status lose(struct sc_planner *p, unsigned rank, unsigned batches)
 {
     struct sc_buf bytes = {0};
-    uint32_t count = 0;
-    sc_buf_append_le32(&bytes, 0);
-    for (uint32_t b = 0, copy = 0; b < BATCHES; b++) {
-        if ((held[b] >> rank & 1) == 0)
-            continue;
-        if (batches >> b & 1) {
-            sc_buf_append_le32(&bytes, copy);
-            count++;
-        }
-        copy++;
-    }
-    bytes.data[0] = (uint8_t)count;
+    put_lost(batches, &bytes);
     struct sc_cursor in = {.data = bytes.data, .len = bytes.len};
-    assert_int_equal(sc_planner_lost(p, rank, &in), SC_OK);
+    enum sc_status status = sc_planner_lost(p, rank, &in);
     sc_buf_free(&bytes);
+    return status;
 }
 
 static void each_batch_is_read_once_and_at_home(void **state)
 {
-    struct sc_expected expected = {0};
     struct sc_planner *p = make_planner();
     (void)state;
-    assert_int_equal(sc_planner_assign(p, &expected), SC_OK);
     assert_int_equal(assigned_to(p, 0), 0x11);
     assert_int_equal(assigned_to(p, 1), 0x0a);
     assert_int_equal(assigned_to(p, 2), 0x24);
     sc_planner_free(p);
-    sc_expected_free(&expected);
 }
 
 static void what_a_rank_cannot_read_goes_to_another_and_then_is_missing(void **state)
 {
-    struct sc_expected expected = {0};
     struct sc_source source = {0};
     struct sc_planner *p = make_planner();
     bool again = false;
     (void)state;
-    assert_int_equal(sc_planner_assign(p, &expected), SC_OK);
-    lose(p, 1, 0x0a); /* both have other holders */
+    assert_int_equal(lose(p, 1, 0x0a), SC_OK); /* both have other holders */
     assert_int_equal(sc_planner_reassign(p, &source, &again), SC_OK);
     assert_true(again);
     assert_int_equal(source.missing_count, 0);
     assert_int_equal(assigned_to(p, 0) | assigned_to(p, 2), 0x3f);
     assert_int_equal(assigned_to(p, 0) & assigned_to(p, 2), 0);
-    lose(p, 2, 0x20); /* nobody else has it */
+    assert_int_equal(lose(p, 2, 0x20), SC_OK); /* nobody else has it */
     assert_int_equal(sc_planner_reassign(p, &source, &again), SC_OK);
     assert_false(again);
     assert_int_equal(source.missing_count, 1);
@@ -131,34 +130,50 @@ static void what_a_rank_cannot_read_goes_to_another_and_then_is_missing(void **s
     assert_int_equal(source.missing_count, 1);
     sc_planner_free(p);
     sc_source_close(&source);
-    sc_expected_free(&expected);
+}
+
+static enum sc_status add_bytes(const uint8_t *bytes, size_t length)
+{
+    struct sc_planner *p = sc_planner_create(1);
+    struct sc_cursor in = {.data = bytes, .len = length};
+    enum sc_status status = sc_planner_add(p, &in);
+    sc_planner_free(p);
+    return status;
 }
 
 static void bytes_that_make_no_sense_are_refused(void **state)
 {
+    static const struct sc_id_run first = {.stream = 7, .first = 4, .last = 9, .lane = 2};
+    static const struct sc_id_run wrong[] = {
+        {7, 9, 12, 2, 0}, {7, 2, 3, 2, 0}, {7, 11, 10, 2, 0}, {7, 10, 12, 1, 0}, {6, 10, 12, 2, 0}};
     struct sc_buf bytes = {0};
     (void)state;
     put_rank(0, &bytes);
-    for (size_t cut = 0; cut < bytes.len; cut++) {
-        struct sc_planner *p = sc_planner_create(1);
-        struct sc_cursor in = {.data = bytes.data, .len = cut};
-        assert_int_equal(sc_planner_add(p, &in), SC_DAMAGED);
-        sc_planner_free(p);
+    size_t one = bytes.len / 4; /* it has four */
+    for (size_t cut = 0; cut <= bytes.len; cut++)
+        assert_int_equal(add_bytes(bytes.data, cut), cut % one == 0 ? SC_OK : SC_DAMAGED);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        sc_buf_clear(&bytes);
+        sc_inventory_put_run(&first, &bytes);
+        sc_inventory_put_run(&wrong[i], &bytes);
+        assert_int_equal(add_bytes(bytes.data, bytes.len), SC_DAMAGED);
     }
-    uint8_t *group = bytes.data + bytes.len - 6; /* of the last copy */
-    memset(group, 0xff, 4);
-    struct sc_planner *p = sc_planner_create(1);
-    struct sc_cursor in = {.data = bytes.data, .len = bytes.len};
-    assert_int_equal(sc_planner_add(p, &in), SC_DAMAGED);
+    sc_buf_free(&bytes);
+}
+
+static void only_the_reader_of_a_batch_loses_it(void **state)
+{
+    struct sc_planner *p = make_planner();
+    struct sc_buf bytes = {0};
+    (void)state;
+    assert_int_equal(lose(p, 0, 0x02), SC_DAMAGED); /* it has it, but another one reads it */
+    assert_int_equal(lose(p, 0, 0x20), SC_DAMAGED); /* it does not have it */
+    put_lost(0x01, &bytes);
+    for (size_t cut = 1; cut < bytes.len; cut++) {
+        struct sc_cursor in = {.data = bytes.data, .len = cut};
+        assert_int_equal(sc_planner_lost(p, 0, &in), SC_DAMAGED);
+    }
     sc_planner_free(p);
-    p = make_planner();
-    struct sc_expected expected = {0};
-    assert_int_equal(sc_planner_assign(p, &expected), SC_OK);
-    static const uint8_t no_such_copy[] = {1, 0, 0, 0, 99, 0, 0, 0};
-    in = (struct sc_cursor){.data = no_such_copy, .len = sizeof(no_such_copy)};
-    assert_int_equal(sc_planner_lost(p, 1, &in), SC_DAMAGED);
-    sc_planner_free(p);
-    sc_expected_free(&expected);
     sc_buf_free(&bytes);
 }
 
@@ -428,6 +443,7 @@ UNIT(test_planner)
         cmocka_unit_test(each_batch_is_read_once_and_at_home),
         cmocka_unit_test(what_a_rank_cannot_read_goes_to_another_and_then_is_missing),
         cmocka_unit_test(bytes_that_make_no_sense_are_refused),
+        cmocka_unit_test(only_the_reader_of_a_batch_loses_it),
         cmocka_unit_test(what_is_expected_comes_back),
         cmocka_unit_test(tallies_of_the_range_are_told),
         cmocka_unit_test(a_summary_comes_back),

@@ -196,6 +196,40 @@ static void home_first_then_others(void **state)
     sc_read_plan_free(&plan);
 }
 
+/* A planner above: runs of one preference each, and what of them is for this plan. */
+static void what_is_told_is_taken(void **state)
+{
+    (void)state;
+    struct sc_read_plan plan = {0};
+    struct sc_id_run *runs;
+    uint32_t count, *lost, lost_count;
+    for (uint32_t i = 0; i < 6; i++)
+        add(&plan, i, i / 3, 10 * i, i < 4 ? 2 : 0); /* 0 1 2 | 3, 4 5 */
+    add(&plan, 1, 2, 0, 3);
+    add(&plan, 8, 2, 10, 0);
+    assert_int_equal(sc_read_plan_assign(&plan), SC_OK);
+    assert_int_equal(sc_read_plan_runs(&plan, &runs, &count), SC_OK);
+    assert_int_equal(count, 3);
+    assert_true(runs[0].first == 0 && runs[0].last == 3 && runs[0].rank == 2);
+    assert_true(runs[1].first == 4 && runs[1].last == 5 && runs[1].rank == 0);
+    assert_true(runs[2].first == 8 && runs[2].last == 8 && runs[2].lane == 1 && runs[2].stream == 9);
+    free(runs);
+    plan.copies[0].state = plan.copies[1].state = SC_COPY_UNREADABLE; /* of the numbers 0 and 1 */
+    const struct sc_id_run mine[] = {{9, 0, 1, 1, 0}, {9, 4, 4, 1, 0}};
+    assert_int_equal(sc_read_plan_take(&plan, mine, 2, &lost, &lost_count), SC_OK);
+    assert_int_equal(lost_count, 1);
+    assert_int_equal(plan.copies[lost[0]].span.sequence, 0);
+    for (uint32_t c = 0; c < plan.count; c++) {
+        bool read = plan.copies[c].span.sequence == 4 || (c > 2 && plan.copies[c].span.sequence == 1);
+        assert_int_equal(plan.copies[c].state == SC_COPY_ASSIGNED, read);
+    }
+    free(lost);
+    const struct sc_id_run unknown = {9, 5, 6, 1, 0};
+    assert_int_equal(sc_read_plan_take(&plan, &unknown, 1, &lost, &lost_count), SC_DAMAGED);
+    free(lost);
+    sc_read_plan_free(&plan);
+}
+
 static void nothing_at_all(void **state)
 {
     (void)state;
@@ -216,6 +250,7 @@ UNIT(test_read_plan)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_batch_once),
         cmocka_unit_test(home_first_then_others),
+        cmocka_unit_test(what_is_told_is_taken),
         cmocka_unit_test(nothing_at_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
