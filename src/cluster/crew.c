@@ -243,14 +243,17 @@ static void strike(struct sc_crew_node *n, const struct sc_job_result *result)
     n->died = true;
 }
 
-/* Here and below: whether anybody is to blame. */
+/* Here and below: whether anybody is to blame. Those that never were heard are, all at once, when others were. */
 static bool learn_from_silence(struct sc_crew *c, const struct sc_crew_failure *f)
 {
     char why[SC_CREW_PROBLEM_MAX];
     struct sc_crew_node *blamed = first_silent(c, f->result);
     snprintf(why, sizeof(why), "it was silent for %.0f s", (double)f->silence_ms / 1000);
-    if (blamed != NULL)
-        give_up(blamed, why);
+    for (uint32_t i = 0; i < c->rank_count && blamed != NULL; i++) {
+        struct sc_crew_node *n = c->of_rank[i];
+        if (n != NULL && (n == blamed || f->result->ranks[i].heard_ms == 0))
+            give_up(n, why);
+    }
     return blamed != NULL;
 }
 

@@ -31,9 +31,10 @@ struct job {
     int out, said; /* its stdout and stderr; -1: at their end */
     struct sc_buf line;
     uint64_t started_ms, shown_ms, asked_ms;
-    uint64_t told_ms; /* rank 0 told its status, or wrote something after it; 0: not yet */
-    bool ended;       /* but not reaped */
-    bool lost;        /* the result is known before the job has ended */
+    uint64_t heard_ms; /* the first sign of life of any rank; 0: none yet */
+    uint64_t told_ms;  /* rank 0 told its status, or wrote something after it; 0: not yet */
+    bool ended;        /* but not reaped */
+    bool lost;         /* the result is known before the job has ended */
 };
 
 /* ---- starting ---- */
@@ -159,6 +160,7 @@ static void take_line(struct job *j, const char *line, size_t length)
     } else if (beat.rank < j->options->ranks) {
         j->result->ranks[beat.rank].heard_ms = sc_clock_mono_ms();
         j->result->ranks[beat.rank].beat = beat;
+        j->heard_ms = j->heard_ms != 0 ? j->heard_ms : j->result->ranks[beat.rank].heard_ms;
     }
 }
 
@@ -237,16 +239,19 @@ static void look(struct job *j, int wait_ms)
 
 /* ---- is it still well? ---- */
 
+/* mpiexec starts no rank before the daemons of all have reported, and then all at once: from the first sign of life on, who has given
+ * none is silent. */
 static void judge_ranks(struct job *j, uint64_t now)
 {
     const struct sc_job_options *o = j->options;
     for (uint32_t i = 0; i < o->ranks; i++) {
         const struct sc_job_rank *r = &j->result->ranks[i];
+        uint64_t heard_ms = r->heard_ms != 0 ? r->heard_ms : j->heard_ms;
         if (strcmp(r->beat.phase, "end") == 0)
             continue;
-        if (r->heard_ms == 0 && now - j->started_ms > o->launch_ms)
+        if (heard_ms == 0 && now - j->started_ms > o->launch_ms)
             end_with(j, SC_JOB_UNSTARTED, i);
-        else if (r->heard_ms != 0 && now - r->heard_ms > o->silence_ms)
+        else if (heard_ms != 0 && now - heard_ms > o->silence_ms)
             end_with(j, SC_JOB_SILENT, i);
     }
 }

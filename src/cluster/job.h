@@ -20,8 +20,8 @@ struct sc_job_rank {
 struct sc_job_options {
     char *const *command; /* argv, NULL-terminated; found by PATH; no shell */
     uint32_t ranks;
-    uint64_t launch_ms;   /* until each rank must have been heard */
-    uint64_t silence_ms;  /* a rank that was heard and then is silent for so long is lost */
+    uint64_t launch_ms;   /* until a rank must have been heard */
+    uint64_t silence_ms;  /* a rank that is silent for so long is lost, from then on */
     uint64_t deadline_ms; /* monotonic: the job is ended then; 0: none */
     int answer_fd;        /* what the job writes to stdout goes here */
     const atomic_int
@@ -37,7 +37,7 @@ enum sc_job_end {
     SC_JOB_EXITED,    /* by itself: see `status` */
     SC_JOB_DIED,      /* a signal ended a rank: see `rank`, `signal` */
     SC_JOB_SILENT,    /* a rank was silent: see `rank` */
-    SC_JOB_UNSTARTED, /* a rank was never heard within launch_ms: see `rank` */
+    SC_JOB_UNSTARTED, /* no rank was heard within launch_ms */
     SC_JOB_DEADLINE,
     SC_JOB_CANCELLED,
     SC_JOB_UNWRITABLE /* answer_fd takes no more: see `errnum` */

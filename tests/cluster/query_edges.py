@@ -215,6 +215,7 @@ def expiring(folder):
 # ---- sc-query itself is killed ----
 
 SOON_S = 10
+LAUNCH_S = 20  # that a launch may take, and more for each node
 DEAF_S = 20  # until a guard kills a daemon that reads nothing, and more
 
 
@@ -263,6 +264,41 @@ def killed(site, flows):
     check_killed(" beside a stopped daemon", [kill_asker(site, 0, n, ("orted",)) for _ in rounds for n in ("n1", "n3")])
     check_killed(" beside a stopped mpiexec", [kill_asker(site, 0, "x1", ("mpiexec", "orterun")) for _ in rounds])
     whole("killed: the next query is well", site.ask(*TOTALS), flows)
+
+
+# ---- a rank that is never heard ----
+
+NEVER_HEARD = {  # what happens to the rank and its guard between the report of their node's daemon and the first sign of life
+    "killed": "kill -KILL $PPID $$",
+    "stopped": "kill -STOP $PPID $$",
+}
+
+
+def stand_in(site, name, script):
+    """On a node this script is what the guard runs as the rank; asked for its version it is well."""
+    path = site.folder / "rank-of-nothing"
+    rank = kit.BUILD / "bin" / "sc-query-rank"
+    version = subprocess.run([rank, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    path.write_text(f"#!/bin/sh\n[ \"$1\" = --version ] && echo '{version}' && exit\n{script}\n")
+    path.chmod(0o755)
+    machine = site.node(name).machine
+    site.unguard(machine)
+    site.guard(machine, f"mount --bind {path} {rank}" if script else "true")
+
+
+def never_heard(site, flows):
+    """A rank and its guard are gone before the first sign of life: that costs --node-timeout, not the time that a launch may take."""
+    for what, script in NEVER_HEARD.items():
+        stand_in(site, "n3", script)
+        begin = time.monotonic()
+        done = site.ask(*TOTALS, "--node-timeout=2")
+        took = time.monotonic() - begin
+        print(f"# never heard, {what}: {took:.1f} s", flush=True)
+        whole(f"never heard, {what}: the others answer", done, flows, "node n3 takes no part: .+")
+        kit.check(f"never heard, {what}: before a launch could be given up", took < LAUNCH_S, took)
+        kit.check(f"never heard, {what}: nothing is left", site.quiet(DEAF_S), site.running())
+    stand_in(site, "n3", "")
+    whole("never heard: all is well again", site.ask(*TOTALS), flows)
 
 
 # ---- strangers at the ports of a query ----
@@ -320,5 +356,5 @@ def strangers(site, flows):
     whole("strangers: the next query is well", site.ask(*TOTALS), flows)
 
 
-SCENARIOS = (own_stores, killed, strangers)
+SCENARIOS = (own_stores, killed, never_heard, strangers)
 

@@ -151,6 +151,21 @@ static void one_that_the_others_outlived_was_silent(void **state)
     sc_crew_free(&c);
 }
 
+static void all_that_never_were_heard_are_given_up_at_once(void **state)
+{
+    struct sc_crew c;
+    struct attempt a;
+    (void)state;
+    begin(&c, NULL);
+    fail_attempt(&a, SC_JOB_SILENT, 1);
+    a.ranks[1].heard_ms = a.ranks[3].heard_ms = 0;
+    assert_true(sc_crew_learn(&c, &a.failure));
+    check_given_up(&c, "a", "it was silent for 10 s");
+    check_given_up(&c, "c", "it was silent for 10 s");
+    assert_int_equal(sc_crew_left(&c), 1);
+    sc_crew_free(&c);
+}
+
 static void when_nobody_stands_out_it_is_tried_once_more(void **state)
 {
     struct sc_crew c;
@@ -279,6 +294,7 @@ UNIT(test_crew)
         cmocka_unit_test(rank_0_is_here),
         cmocka_unit_test(nodes_of_this_machine_need_no_ssh),
         cmocka_unit_test(one_that_the_others_outlived_was_silent),
+        cmocka_unit_test(all_that_never_were_heard_are_given_up_at_once),
         cmocka_unit_test(when_nobody_stands_out_it_is_tried_once_more),
         cmocka_unit_test(one_death_may_be_an_accident),
         cmocka_unit_test(mpiexec_may_say_who_died),

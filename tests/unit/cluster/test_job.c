@@ -143,13 +143,33 @@ static void a_death_after_the_answer_is_none(void **state)
     end(&r);
 }
 
-static void a_rank_that_never_starts_is_named(void **state)
+static void a_launch_that_comes_to_nothing_is_told(void **state)
 {
     struct run r;
     (void)state;
-    run_script(&r, "while :; do " BEAT(0, "launch") "sleep 0.1; done", NULL, 0);
+    run_script(&r, "sleep 60", NULL, 0);
     assert_int_equal(r.result.end, SC_JOB_UNSTARTED);
+    end(&r);
+}
+
+/* All begin at once: from the first sign of life on, no rank has longer than another. The launch itself may take its time. */
+static void a_rank_that_never_starts_is_silent(void **state)
+{
+    struct run r;
+    (void)state;
+    run_script(&r, "sleep 0.5; while :; do " BEAT(0, "launch") "sleep 0.1; done", NULL, 0);
+    assert_int_equal(r.result.end, SC_JOB_SILENT);
     assert_int_equal(r.result.rank, 1);
+    assert_true(r.result.ranks[0].heard_ms != 0 && r.result.ranks[1].heard_ms == 0);
+    end(&r);
+}
+
+static void a_rank_may_start_a_little_later(void **state)
+{
+    struct run r;
+    (void)state;
+    run_script(&r, "sleep 0.5; " BEAT(0, "launch") "sleep 0.2; " BEAT(1, "scan") "exit 0", NULL, 0);
+    assert_int_equal(r.result.end, SC_JOB_EXITED);
     end(&r);
 }
 
@@ -353,7 +373,9 @@ UNIT(test_job)
         cmocka_unit_test(a_rank_that_died_is_named_at_once),
         cmocka_unit_test(a_rank_that_dies_of_being_asked_to_stop_was_cancelled),
         cmocka_unit_test(a_death_after_the_answer_is_none),
-        cmocka_unit_test(a_rank_that_never_starts_is_named),
+        cmocka_unit_test(a_launch_that_comes_to_nothing_is_told),
+        cmocka_unit_test(a_rank_that_never_starts_is_silent),
+        cmocka_unit_test(a_rank_may_start_a_little_later),
         cmocka_unit_test(a_rank_at_its_end_may_be_silent),
         cmocka_unit_test(a_job_with_its_answer_is_ended),
         cmocka_unit_test(the_deadline_and_the_user_end_it),
