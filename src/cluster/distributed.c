@@ -290,7 +290,7 @@ static enum sc_status read_again(struct sc_distributed *d, bool *again, struct s
 {
     struct sc_buf mine = {0};
     sc_inventory_put_lost(&d->source, &mine);
-    enum sc_status status = collect(d, &mine, take_lost, err);
+    enum sc_status status = sc_ranks_collect_short(d->options.ranks, &mine, take_lost, d, err);
     sc_buf_free(&mine);
     *again = false;
     if (status == SC_OK && is_root(d))
@@ -357,7 +357,8 @@ enum sc_status sc_distributed_notes(struct sc_distributed *d, struct sc_error *e
     enum sc_status status = put_sentences(d, d->source.missing, d->source.missing_count, &mine);
     if (status == SC_OK)
         status = put_sentences(d, d->source.damage, d->source.damage_count, &mine);
-    status = status == SC_OK ? collect(d, &mine, take_notes, err) : refuse(status, err);
+    status = status == SC_OK ? sc_ranks_collect_short(d->options.ranks, &mine, take_notes, d, err)
+                             : refuse(status, err);
     sc_buf_free(&mine);
     return status;
 }
@@ -376,7 +377,7 @@ enum sc_status sc_distributed_summary(struct sc_distributed *d, struct sc_summar
 {
     struct sc_buf mine = {0};
     sc_inventory_put_summary(summary, &mine);
-    enum sc_status status = sc_ranks_collect(d->options.ranks, &mine, take_summary, summary, err);
+    enum sc_status status = sc_ranks_collect_short(d->options.ranks, &mine, take_summary, summary, err);
     sc_buf_free(&mine);
     return status;
 }

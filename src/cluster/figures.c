@@ -84,7 +84,7 @@ enum sc_status sc_figures_gather(const struct sc_ranks *ranks, const char *name,
     count_batches(source, &mine);
     if (name[0] != '\0')
         put(&mine, &bytes);
-    enum sc_status status = sc_ranks_collect(ranks, &bytes, take, out, err);
+    enum sc_status status = sc_ranks_collect_short(ranks, &bytes, take, out, err);
     sc_buf_free(&bytes);
     return status;
 }

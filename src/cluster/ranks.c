@@ -44,13 +44,84 @@ enum sc_status sc_ranks_scatter(const struct sc_ranks *r, const struct sc_buf *a
     return sc_buf_ok(mine) ? SC_OK : no_memory(err);
 }
 
+/* ---- the tree of short messages ---- */
+
+/*
+ * A rank's parent is its number without the lowest bit: its children are so many ranks behind it as there are powers of two below that
+ * bit, and all that are behind a child come before the next child. Rank 0 has a child for each power.
+ */
+static uint32_t to_parent(const struct sc_ranks *r)
+{
+    uint32_t step = 1;
+    while (r->rank == 0 ? step < r->count : (r->rank & step) == 0)
+        step *= 2;
+    return step;
+}
+
 enum sc_status sc_ranks_broadcast(const struct sc_ranks *r, struct sc_buf *bytes, struct sc_error *err)
 {
+    uint32_t step = to_parent(r);
     if (r->rank != 0)
-        return r->pass(r->arg, SC_NO_RANK, NULL, 0, bytes, err);
-    for (uint32_t i = 1; i < r->count; i++)
-        SC_TRY(r->pass(r->arg, i, bytes, SC_NO_RANK, NULL, err));
+        SC_TRY(r->pass(r->arg, SC_NO_RANK, NULL, r->rank - step, bytes, err));
+    while ((step /= 2) != 0) { /* who has most behind it first */
+        if (r->rank + step < r->count)
+            SC_TRY(r->pass(r->arg, r->rank + step, bytes, SC_NO_RANK, NULL, err));
+    }
     return SC_OK;
+}
+
+/* What the ranks from `rank` on say, each behind its length; how many there are to *said. */
+static enum sc_status take_said(sc_ranks_take_fn *take, void *arg, uint32_t rank, const struct sc_buf *said,
+                                uint32_t *count, struct sc_error *err)
+{
+    struct sc_cursor in = {.data = said->data, .len = said->len};
+    for (*count = 0; sc_cursor_left(&in) != 0 && !in.failed; ++*count) {
+        struct sc_cursor one = {.len = sc_cursor_le64(&in)};
+        one.data = sc_cursor_take(&in, one.len);
+        if (!in.failed)
+            SC_TRY(take(arg, rank + *count, &one, err));
+    }
+    return in.failed ? sc_fail(err, SC_DAMAGED, "what ranks say is cut") : SC_OK;
+}
+
+/* Rank 0 takes what its children's ranks say; the others put it behind their own. */
+static enum sc_status hear_children(const struct sc_ranks *r, struct sc_buf *said, sc_ranks_take_fn *take,
+                                    void *arg, struct sc_error *err)
+{
+    struct sc_buf theirs = {0};
+    enum sc_status status = SC_OK;
+    uint32_t next = 1, count;
+    for (uint32_t step = 1; step < to_parent(r) && r->rank + step < r->count && status == SC_OK; step *= 2) {
+        status = r->pass(r->arg, SC_NO_RANK, NULL, r->rank + step, &theirs, err);
+        if (status == SC_OK && r->rank == 0) {
+            status = take_said(take, arg, next, &theirs, &count, err);
+            next += count;
+        } else if (status == SC_OK) {
+            sc_buf_append(said, theirs.data, theirs.len);
+        }
+    }
+    sc_buf_free(&theirs);
+    if (status == SC_OK && r->rank == 0 && next != r->count)
+        return sc_fail(err, SC_DAMAGED, "what ranks say is not that of all");
+    return status;
+}
+
+enum sc_status sc_ranks_collect_short(const struct sc_ranks *r, const struct sc_buf *mine,
+                                      sc_ranks_take_fn *take, void *arg, struct sc_error *err)
+{
+    struct sc_buf said = {0};
+    if (!sc_buf_ok(mine))
+        return no_memory(err);
+    if (r->rank == 0)
+        SC_TRY(take_bytes(take, arg, 0, mine, err));
+    sc_buf_append_le64(&said, mine->len);
+    sc_buf_append(&said, mine->data, mine->len);
+    enum sc_status status = hear_children(r, &said, take, arg, err);
+    if (status == SC_OK && r->rank != 0)
+        status = sc_buf_ok(&said) ? r->pass(r->arg, r->rank - to_parent(r), &said, SC_NO_RANK, NULL, err)
+                                  : no_memory(err);
+    sc_buf_free(&said);
+    return status;
 }
 
 enum sc_status sc_ranks_tell(const struct sc_ranks *r, uint64_t *numbers, uint32_t count,
@@ -80,7 +151,7 @@ enum sc_status sc_ranks_most(const struct sc_ranks *r, uint64_t *value, struct s
 {
     struct sc_buf mine = {0};
     sc_buf_append_le64(&mine, *value);
-    enum sc_status status = sc_ranks_collect(r, &mine, take_most, value, err);
+    enum sc_status status = sc_ranks_collect_short(r, &mine, take_most, value, err);
     sc_buf_free(&mine);
     return status == SC_OK ? sc_ranks_tell(r, value, 1, err) : status;
 }

@@ -27,10 +27,13 @@ typedef enum sc_status sc_ranks_take_fn(void *arg, uint32_t rank, struct sc_curs
 /* Each rank's `mine` to rank 0. @return also what `take` returns, which ends it. */
 enum sc_status sc_ranks_collect(const struct sc_ranks *ranks, const struct sc_buf *mine,
                                 sc_ranks_take_fn *take, void *arg, struct sc_error *err);
+/* The same through a tree, in which ranks hand on what others say: rank 0 hears from few, and bytes go a longer way. */
+enum sc_status sc_ranks_collect_short(const struct sc_ranks *ranks, const struct sc_buf *mine,
+                                      sc_ranks_take_fn *take, void *arg, struct sc_error *err);
 /* all[i] of rank 0 to `mine` of rank i. */
 enum sc_status sc_ranks_scatter(const struct sc_ranks *ranks, const struct sc_buf *all, struct sc_buf *mine,
                                 struct sc_error *err);
-/* `bytes` of rank 0 to all. */
+/* `bytes` of rank 0 to all, through that tree. */
 enum sc_status sc_ranks_broadcast(const struct sc_ranks *ranks, struct sc_buf *bytes, struct sc_error *err);
 /* Numbers of rank 0 to all. @return also SC_DAMAGED. */
 enum sc_status sc_ranks_tell(const struct sc_ranks *ranks, uint64_t *numbers, uint32_t count,

@@ -69,7 +69,7 @@ enum sc_status sc_reduce_hear(struct sc_reduce *r, const uint64_t *mine, uint32_
     struct sc_buf bytes = {0};
     for (uint32_t i = 0; i < count; i++)
         sc_buf_append_le64(&bytes, mine[i]);
-    enum sc_status status = sc_ranks_collect(&r->ranks, &bytes, take_numbers, &h, r->err);
+    enum sc_status status = sc_ranks_collect_short(&r->ranks, &bytes, take_numbers, &h, r->err);
     sc_buf_free(&bytes);
     return status;
 }

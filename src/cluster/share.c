@@ -47,7 +47,7 @@ static enum sc_status make_common(const struct sc_ranks *ranks, const struct com
 {
     struct sc_buf bytes = {0};
     c->put(c->thing, &bytes);
-    enum sc_status status = sc_ranks_collect(ranks, &bytes, c->take, c->thing, err);
+    enum sc_status status = sc_ranks_collect_short(ranks, &bytes, c->take, c->thing, err);
     sc_buf_clear(&bytes);
     if (status == SC_OK && ranks->rank == 0)
         c->put(c->thing, &bytes);
@@ -152,7 +152,7 @@ enum sc_status sc_share_totals(const struct sc_ranks *ranks, struct sc_row_stats
 {
     struct sc_buf mine = {0};
     sc_row_stats_write(totals, &mine);
-    enum sc_status status = sc_ranks_collect(ranks, &mine, take_totals, totals, err);
+    enum sc_status status = sc_ranks_collect_short(ranks, &mine, take_totals, totals, err);
     sc_buf_free(&mine);
     return status;
 }
@@ -206,7 +206,11 @@ static enum sc_status judge(void *arg, uint32_t rank, struct sc_cursor *in, stru
     return SC_OK;
 }
 
-static enum sc_status hold(const struct sc_muster *m, const char *text, fits_fn *fits, struct sc_error *err)
+typedef enum sc_status collect_fn(const struct sc_ranks *ranks, const struct sc_buf *mine,
+                                  sc_ranks_take_fn *take, void *arg, struct sc_error *err);
+
+static enum sc_status hold(const struct sc_muster *m, collect_fn *collect, const char *text, fits_fn *fits,
+                           struct sc_error *err)
 {
     struct judging j = {.muster = m, .expected = text, .fits = fits, .first = err, .whole = true};
     struct sc_buf mine = {0};
@@ -214,19 +218,20 @@ static enum sc_status hold(const struct sc_muster *m, const char *text, fits_fn 
     sc_buf_append_str(&mine, m->node);
     sc_buf_append_u8(&mine, '\n');
     sc_buf_append_str(&mine, text);
-    enum sc_status status = sc_ranks_collect(m->ranks, &mine, judge, &j, err);
+    enum sc_status status = collect(m->ranks, &mine, judge, &j, err);
     sc_buf_free(&mine);
     if (status == SC_OK && !j.whole)
         return SC_UNSUPPORTED;
     return status == SC_OK ? sc_ranks_tell(m->ranks, &all_here, 1, err) : status;
 }
 
+/* To rank 0 itself: who has another version may know no tree. */
 enum sc_status sc_muster_version(const struct sc_muster *m, const char *version, struct sc_error *err)
 {
-    return hold(m, version, fits_version, err);
+    return hold(m, sc_ranks_collect, version, fits_version, err);
 }
 
 enum sc_status sc_muster_excuse(const struct sc_muster *m, const char *excuse, struct sc_error *err)
 {
-    return hold(m, excuse, fits_excuse, err);
+    return hold(m, sc_ranks_collect_short, excuse, fits_excuse, err);
 }

@@ -93,6 +93,7 @@ static enum sc_status pass_told(void *arg, uint32_t to, const struct sc_buf *sen
     (void)from;
     (void)err;
     sc_buf_clear(receive);
+    sc_buf_append_le64(receive, told_length); /* as it goes through the tree of ranks */
     sc_buf_append(receive, told, told_length);
     return SC_OK;
 }

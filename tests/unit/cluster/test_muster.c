@@ -25,7 +25,7 @@ struct rank {
     pthread_t thread;
     enum sc_status status;
     struct sc_error err;
-    char node[8];
+    char node[16];
     int supervisor_fd;
     uint64_t number;
     struct sc_words words;
@@ -44,11 +44,12 @@ static void *rank_main(void *arg)
     return NULL;
 }
 
-static void run(struct rank *all, enum sc_status (*work)(struct rank *r), const void *given)
+static void run_some(struct rank *all, uint32_t count, enum sc_status (*work)(struct rank *r),
+                     const void *given)
 {
-    struct sc_ranks_threads *threads = sc_ranks_threads_create(RANKS);
+    struct sc_ranks_threads *threads = sc_ranks_threads_create(count);
     assert_non_null(threads);
-    for (uint32_t i = 0; i < RANKS; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         all[i].threads = threads;
         all[i].ranks = sc_ranks_threads_rank(threads, i);
         all[i].work = work;
@@ -56,9 +57,14 @@ static void run(struct rank *all, enum sc_status (*work)(struct rank *r), const 
         snprintf(all[i].node, sizeof(all[i].node), "n%u", i);
         assert_int_equal(pthread_create(&all[i].thread, NULL, rank_main, &all[i]), 0);
     }
-    for (uint32_t i = 0; i < RANKS; i++)
+    for (uint32_t i = 0; i < count; i++)
         pthread_join(all[i].thread, NULL);
     sc_ranks_threads_free(threads);
+}
+
+static void run(struct rank *all, enum sc_status (*work)(struct rank *r), const void *given)
+{
+    run_some(all, RANKS, work, given);
 }
 
 static void all_succeeded(const struct rank *all)
@@ -229,6 +235,55 @@ static void all_take_the_number_of_rank_0(void **state)
     all_succeeded(all);
     for (uint32_t i = 0; i < RANKS; i++)
         assert_int_equal(all[i].number, 77);
+}
+
+/* ---- the tree ---- */
+
+#define MOST_RANKS 20u
+
+struct heard {
+    uint32_t next;
+    uint64_t sum;
+};
+
+/* Rank r says r bytes of the value r. */
+static enum sc_status hear(void *arg, uint32_t rank, struct sc_cursor *in, struct sc_error *err)
+{
+    struct heard *h = arg;
+    (void)err;
+    assert_int_equal(rank, h->next++);
+    assert_int_equal(sc_cursor_left(in), rank);
+    while (sc_cursor_left(in) != 0)
+        h->sum += sc_cursor_u8(in);
+    return SC_OK;
+}
+
+static enum sc_status collect_and_tell(struct rank *r)
+{
+    struct sc_buf mine = {0};
+    struct heard heard = {0};
+    for (uint32_t i = 0; i < r->ranks.rank; i++)
+        sc_buf_append_u8(&mine, (uint8_t)r->ranks.rank);
+    enum sc_status status = sc_ranks_collect_short(&r->ranks, &mine, hear, &heard, &r->err);
+    sc_buf_free(&mine);
+    assert_int_equal(heard.next, r->ranks.rank == 0 ? r->ranks.count : 0);
+    r->number = heard.sum;
+    return status == SC_OK ? sc_ranks_tell(&r->ranks, &r->number, 1, &r->err) : status;
+}
+
+static void each_is_heard_in_its_turn_and_hears(void **state)
+{
+    (void)state;
+    uint64_t sum = 0;
+    for (uint32_t count = 1; count <= MOST_RANKS; count++) {
+        struct rank all[MOST_RANKS] = {0};
+        sum += (uint64_t)(count - 1) * (count - 1);
+        run_some(all, count, collect_and_tell, NULL);
+        for (uint32_t i = 0; i < count; i++) {
+            assert_int_equal(all[i].status, SC_OK);
+            assert_int_equal(all[i].number, sum);
+        }
+    }
 }
 
 /* ---- how ranks fared ---- */
@@ -409,10 +464,18 @@ static enum sc_status pass_told(void *arg, uint32_t to, const struct sc_buf *sen
     return SC_OK;
 }
 
+/* As it goes through the tree. */
+static void put_framed(const char *text, struct sc_buf *out)
+{
+    sc_buf_append_le64(out, strlen(text));
+    sc_buf_append_str(out, text);
+}
+
 static void what_makes_no_sense_is_damage(void **state)
 {
-    struct sc_buf told = {0};
-    struct sc_ranks root = {.count = 2, .pass = pass_told, .arg = &told}, other = root;
+    struct sc_buf told = {0}, in_tree = {0};
+    struct sc_ranks root = {.count = 2, .pass = pass_told, .arg = &in_tree},
+                    other = {.count = 2, .rank = 1, .pass = pass_told, .arg = &told};
     struct sc_error err;
     struct sc_words words = {0};
     struct sc_stored_columns *columns = calloc(1, sizeof(*columns));
@@ -421,8 +484,8 @@ static void what_makes_no_sense_is_damage(void **state)
     uint64_t number = 0;
     (void)state;
     assert_non_null(columns);
-    other.rank = 1;
     sc_buf_append_str(&told, "5 cut");
+    put_framed("5 cut", &in_tree);
     assert_int_equal(sc_share_words(&other, &words, &err), SC_DAMAGED);
     assert_int_equal(words.count, 0);
     assert_int_equal(sc_ranks_tell(&other, &number, 1, &err), SC_DAMAGED);
@@ -435,8 +498,17 @@ static void what_makes_no_sense_is_damage(void **state)
     assert_int_equal(sc_share_learned(&root, &learned, &err),
                      SC_OK); /* elements without names are no damage */
     assert_int_equal(learned.count, 0);
+    for (size_t cut = 0; cut < in_tree.len; cut++) {
+        struct sc_buf part = {.data = in_tree.data, .len = cut};
+        root.arg = &part;
+        assert_int_equal(sc_share_learned(&root, &learned, &err), SC_DAMAGED);
+    }
+    root.arg = &in_tree;
+    put_framed("one too many", &in_tree);
+    assert_int_equal(sc_share_learned(&root, &learned, &err), SC_DAMAGED);
     sc_row_stats_free(&totals);
     sc_buf_free(&told);
+    sc_buf_free(&in_tree);
 }
 
 UNIT(test_muster)
@@ -448,6 +520,7 @@ UNIT(test_muster)
         cmocka_unit_test(excuses_are_handed_on),
         cmocka_unit_test(all_hear_the_words_of_rank_0),
         cmocka_unit_test(all_take_the_number_of_rank_0),
+        cmocka_unit_test(each_is_heard_in_its_turn_and_hears),
         cmocka_unit_test(one_that_was_stopped_makes_all_partial),
         cmocka_unit_test(one_that_failed_is_told_at_once),
         cmocka_unit_test(all_know_the_elements_that_any_has_learned),
