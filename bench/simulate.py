@@ -13,8 +13,8 @@ The model, part by part; all times in seconds:
 launch   Events. mpiexec starts at most 128 ssh at a time; each takes `ssh_cpu_here` of a core of the asking machine, then
          `login_cpu_there` on its node and `login_wait`, then reports, which takes `daemon_cpu_here` of the asking machine. When all have
          reported, the ranks begin: `rank_cpu` on each node and `rank_wait`.
-plan     Messages of all ranks to rank 0, or from it, one after the other: `message` each. Of what is planned, `copy_bytes` for each
-         copy of a batch through rank 0's wire, and `copy_cpu` of its time (`copy_growth` of it more for each tenfold, as it sorts).
+plan     Messages of all ranks to rank 0, or from it, one after the other: `message` each; short ones through a tree. The bytes that came
+         to rank 0 and went from it, and its time, as bench/ranks.c measured them with as many ranks.
 scan     Rows by rate and cores of a node, the slowest node counts: times are lognormal with `scan_sigma`, and --slow-part of the nodes
          take twice as long.
 reduce   By the bytes and messages that bench/ranks.c measured with as many ranks; the busiest of them counts.
@@ -50,9 +50,7 @@ class Figures:
     end: float
     message: float         # of rank 0's time, to send or take a short one, with the connection that the first one makes
     plan_local: float      # a node lists its files
-    copy_bytes: float
-    copy_cpu: float        # a million of copies
-    copy_growth: float
+    planned: dict          # by ranks: bytes and seconds of rank 0
     rate: dict             # rows/s of a core, by kind of scan
     scan_sigma: float
     tput: dict             # by ranks: bytes and messages of the busiest one; 20,000 rows of each rank
@@ -60,8 +58,6 @@ class Figures:
     group_cpu: float       # to put one into a table
     rank_wait: float = 0.0
     # Assumed.
-    batch_rows: float = 7680.0  # as full as batches get (src/relay/proxy.h)
-    copies: float = 2.0
     step_wait: float = 100e-6   # a rank that waits for another one looks each 200 us (src/cluster/ranks_mpi.c)
     record_bytes: float = 60.0  # of a listing
     switch_buffer: float = 4e6  # of the port to rank 0
@@ -133,10 +129,14 @@ def linear(f, w, times, size=64):
     return times * (w.rtt + f.step_wait + w.nodes * f.message + w.wire(w.nodes * size) + incast)
 
 
+def tree(f, w, times):
+    """`times` times, from rank 0 to all or back, through ranks that hand on."""
+    return times * math.ceil(math.log2(w.nodes)) * (w.rtt / 2 + f.step_wait + 2 * f.message)
+
+
 def plan(f, w):
-    copies = w.nodes * w.rows / f.batch_rows * f.copies
-    each = f.copy_cpu * max(0.5, 1 + f.copy_growth * (math.log10(max(copies, 1.0)) - 6))
-    return f.plan_local + linear(f, w, 9) + w.wire(copies * f.copy_bytes) + copies * each
+    size, seconds = between(f.planned, w.nodes)
+    return f.plan_local + linear(f, w, 5) + tree(f, w, 8) + w.wire(size) + seconds
 
 
 # ---- scan ----
@@ -148,7 +148,7 @@ def scan(f, w, kind):
     for _ in range(w.nodes):
         slow = 2.0 if rng.random() < w.slow_part else 1.0
         slowest = max(slowest, slow * rng.lognormvariate(0, f.scan_sigma))
-    return mean * slowest + linear(f, w, 5)
+    return mean * slowest + tree(f, w, 5)
 
 
 # ---- reduce ----
@@ -199,7 +199,7 @@ PARTS = ("launch", "plan", "scan", "reduce", "print", "end")
 def query(f, w, kind):
     name, reduce = KINDS[kind]
     parts = {"launch": launch(f, w), "plan": plan(f, w), "scan": scan(f, w, name), "reduce": reduce(f, w),
-             "print": linear(f, w, 3, 200), "end": 0.0 if w.session else f.end + w.nodes * f.message}
+             "print": tree(f, w, 3), "end": 0.0 if w.session else f.end + w.nodes * f.message}
     return {part: parts[part] for part in PARTS}
 
 
@@ -212,11 +212,7 @@ def fit(points):
     return slope, (sy - slope * sx) / n
 
 
-def plan_cost(facts):
-    """(seconds of rank 0 for a copy when there are a million, how much more of that for each tenfold)"""
-    cost = [(math.log10(p["copies"]) - 6, (p["add_ms"] + p["assign_ms"] + p["tell_ms"]) / 1e3 / p["copies"]) for p in facts["plan"]]
-    slope, million = fit(cost)
-    return million, max(0.0, slope / million)
+ROOT_PLANS = ("add_ms", "assign_ms", "tell_ms", "found_ms", "judge_ms")  # what rank 0 does
 
 
 def figures(facts):
@@ -224,12 +220,11 @@ def figures(facts):
     slope, begin = fit([(int(n), h["cpu_here"]) for n, h in facts["hosts"].items()])
     one, exchanged = facts["hosts"]["1"], facts["exchange"][-1]
     login_cpu_there = statistics.median(h["cpu_there"] for h in facts["hosts"].values())
-    million, growth = plan_cost(facts)
     f = Figures(start_cpu=max(0.0, begin - facts["rank_cpu"]), ssh_cpu_here=facts["ssh_cpu"], cheap_ssh_cpu=facts["cheap_ssh_cpu"],
                 daemon_cpu_here=max(0.0, slope - facts["ssh_cpu"]), login_cpu_there=login_cpu_there,
                 login_wait=max(0.0, facts["ssh_seconds"] - facts["ssh_cpu"] - login_cpu_there), rank_cpu=facts["rank_cpu"],
                 end=one["end"], message=facts["message"], plan_local=one["parts"]["plan"],
-                copy_bytes=facts["plan"][-1]["bytes_in"] / facts["plan"][-1]["copies"] + 1, copy_cpu=million, copy_growth=growth,
+                planned={p["ranks"]: (p["bytes_in"] + p["bytes_out"], sum(p[k] for k in ROOT_PLANS) / 1e3) for p in facts["plan"]},
                 rate=facts["rate"], scan_sigma=facts["scan_sigma"],
                 tput={t["ranks"]: (t["busiest_bytes"], t["busiest_messages"]) for t in facts["tput"]},
                 group_bytes=exchanged["bytes"] / exchanged["groups"],
@@ -267,7 +262,8 @@ def figures_table(f, facts):
         row("of sshd on a host; of a rank that begins", f"{1000 * f.login_cpu_there:.0f} ms; {1000 * f.rank_cpu:.0f} ms"),
         row("an ssh that does nothing, from begin to end", f"{1000 * facts['ssh_seconds']:.0f} ms"),
         row("a short message at rank 0, at most", f"{1e6 * f.message:.0f} us"),
-        row("the plan at rank 0: a copy of a batch when there are a million", f"{1e6 * f.copy_cpu:.2f} us, {f.copy_bytes:.0f} bytes"),
+        row(f"the plan at rank 0, {facts['plan'][-1]['copies'] / 1e6:.0f} million copies of batches of {facts['plan'][-1]['ranks']:,} nodes",
+            f"{1000 * f.planned[facts['plan'][-1]['ranks']][1]:.0f} ms, {f.planned[facts['plan'][-1]['ranks']][0] / 1e6:.0f} MB"),
         row("a group that comes to another rank", f"{1e6 * f.group_cpu:.2f} us, {f.group_bytes:.0f} bytes"),
         row("rows of a core, M/s", rates)]
 
@@ -278,7 +274,7 @@ def validation_table(f, facts):
         w = World(int(n), rows=0.0, shared_cores=facts["cores"])
         started = launch(f, w)
         # So little is read and reduced that the messages alone count.
-        whole = started + plan(f, w) + linear(f, w, 5 + 11 + 3) + f.end
+        whole = started + plan(f, w) + linear(f, w, 11) + tree(f, w, 5 + 3) + f.end
         lines.append(row(n, f"{host['parts']['launch']:.2f}", f"{started:.2f}", f"{host['whole']:.2f}", f"{whole:.2f}",
                          f"{100 * (whole / host['whole'] - 1):+.0f} %"))
     return lines

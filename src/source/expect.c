@@ -70,19 +70,36 @@ static uint64_t later_heard(uint64_t x, uint64_t y, uint64_t now_ms)
     return greatest > now_ms + SILENT_MS ? least : greatest;
 }
 
+/* Of both tables, before the first is filled. */
+static void draw_seed(struct sc_expected *e)
+{
+    if (e->stream_count == 0 && e->held_count == 0)
+        e->seed = sc_hash_draw_seed();
+}
+
+/* Where it is, or would go. */
+static struct sc_probe find_stream(const struct sc_expected *e, uint64_t stream)
+{
+    struct sc_probe p = sc_table_first(&e->stream_table, sc_hash_pair(stream, 0, e->seed));
+    while (p.number != SC_TABLE_NONE && e->streams[p.number].stream != stream)
+        sc_table_next(&e->stream_table, &p);
+    return p;
+}
+
 enum sc_status sc_expected_add_stream(struct sc_expected *e, const struct sc_stream *stream)
 {
-    for (uint32_t i = 0; i < e->stream_count; i++) {
-        struct sc_stream *known = &e->streams[i];
-        if (known->stream != stream->stream)
-            continue;
-        known->heard_ms = later_heard(known->heard_ms, stream->heard_ms, e->now_ms);
-        known->closed = known->closed || stream->closed;
+    draw_seed(e);
+    if (!sc_table_reserve(&e->stream_table, 1) || !sc_array_more(e->streams, e->stream_count, 1))
+        return SC_NOMEM;
+    struct sc_probe p = find_stream(e, stream->stream);
+    if (p.number == SC_TABLE_NONE) {
+        sc_table_put(&e->stream_table, &p, e->stream_count);
+        e->streams[e->stream_count++] = *stream;
         return SC_OK;
     }
-    if (!sc_array_more(e->streams, e->stream_count, 1))
-        return SC_NOMEM;
-    e->streams[e->stream_count++] = *stream;
+    struct sc_stream *known = &e->streams[p.number];
+    known->heard_ms = later_heard(known->heard_ms, stream->heard_ms, e->now_ms);
+    known->closed = known->closed || stream->closed;
     return SC_OK;
 }
 
@@ -191,6 +208,7 @@ void sc_expected_free(struct sc_expected *e)
     free(e->tallies);
     free(e->streams);
     free(e->held);
+    sc_table_free(&e->stream_table);
     sc_table_free(&e->held_table);
     sc_losses_free(&e->losses);
     sc_horizons_free(&e->horizons);
@@ -222,8 +240,7 @@ enum sc_status sc_expected_found_all(struct sc_expected *e, const struct sc_held
 {
     if (e->tally_count == 0)
         return SC_OK;
-    if (e->held_count == 0)
-        e->seed = sc_hash_draw_seed();
+    draw_seed(e);
     if (!sc_table_reserve(&e->held_table, 1) || !sc_array_more(e->held, e->held_count, 1))
         return SC_NOMEM;
     struct sc_probe p = find_held(e, found->stream, found->lane, found->window_ms);
@@ -247,11 +264,8 @@ static uint64_t over(uint64_t a, uint64_t b)
 
 static const struct sc_stream *stream_of(const struct sc_expected *e, uint64_t number)
 {
-    for (uint32_t i = 0; i < e->stream_count; i++) {
-        if (e->streams[i].stream == number)
-            return &e->streams[i];
-    }
-    return NULL;
+    uint32_t place = find_stream(e, number).number;
+    return place == SC_TABLE_NONE ? NULL : &e->streams[place];
 }
 
 /* Also when all who heard of it have a clock that is ahead: nobody knows when that was. */

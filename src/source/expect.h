@@ -38,15 +38,16 @@ struct sc_expected {
     uint32_t tally_count;
     struct sc_stream *streams;
     uint32_t stream_count;
-    uint64_t now_ms;             /* when they were read */
-    struct sc_horizons horizons; /* nothing is expected of what all have expired who should hold it */
+    struct sc_table stream_table; /* of `streams` */
+    uint64_t now_ms;              /* when they were read */
+    struct sc_horizons horizons;  /* nothing is expected of what all have expired who should hold it */
     struct sc_losses losses;
     struct sc_known_lost known_lost; /* of the judgement */
     const struct sc_loss_sink *sink; /* NULL: nobody wants to know */
     struct sc_held *held;
     uint32_t held_count;
     struct sc_table held_table; /* of `held` */
-    uint64_t seed;              /* of that table */
+    uint64_t seed;              /* of both tables */
 };
 
 /* Reads what `paths` (stores; others are passed over) and their listing tell. *problem: called for each tally that cannot be read.

@@ -10,20 +10,38 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_BYTES 65536
+#define HEAD_BYTES 256u
+#define LANE_BYTES 192u /* "lane", eight hex digits, eight numbers */
 
 /* ---- in memory ---- */
 
+/* Where the lane is, or would go. */
+static uint32_t place_of(const struct sc_tally *tally, uint32_t lane)
+{
+    uint32_t low = 0, high = tally->lane_count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (tally->lanes[middle].lane < lane)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 struct sc_tally_lane *sc_tally_lane(struct sc_tally *tally, uint32_t lane)
 {
-    for (uint32_t i = 0; i < tally->lane_count; i++) {
-        if (tally->lanes[i].lane == lane)
-            return &tally->lanes[i];
-    }
-    if (tally->lane_count == SC_TALLY_MAX_LANES || !sc_array_more(tally->lanes, tally->lane_count, 1))
+    const uint32_t count = tally->lane_count;
+    bool last = count != 0 && tally->lanes[count - 1].lane < lane; /* as who reads them in their order */
+    uint32_t at = last ? count : place_of(tally, lane);
+    if (at < count && tally->lanes[at].lane == lane)
+        return &tally->lanes[at];
+    if (count == SC_TALLY_MAX_LANES || !sc_array_more(tally->lanes, count, 1))
         return NULL;
-    tally->lanes[tally->lane_count] = (struct sc_tally_lane){.lane = lane};
-    return &tally->lanes[tally->lane_count++];
+    memmove(&tally->lanes[at + 1], &tally->lanes[at], (count - at) * sizeof(tally->lanes[0]));
+    tally->lanes[at] = (struct sc_tally_lane){.lane = lane};
+    tally->lane_count++;
+    return &tally->lanes[at];
 }
 
 void sc_tally_count_grow(struct sc_tally_count *to, const struct sc_tally_count *from)
@@ -45,7 +63,7 @@ bool sc_tally_lane_equal(const struct sc_tally_lane *x, const struct sc_tally_la
     return x->lane == y->lane && same_count(&x->accepted, &y->accepted) && same_count(&x->safe, &y->safe);
 }
 
-/* Tallies of one stream have their lanes in one order, as a rule: the place is tried before all are. */
+/* Tallies of one stream have the same lanes, as a rule. */
 static struct sc_tally_lane *lane_near(struct sc_tally *tally, uint32_t place, uint32_t lane)
 {
     bool there = place < tally->lane_count && tally->lanes[place].lane == lane;
@@ -121,17 +139,18 @@ enum sc_status sc_tally_write(const char *store, const struct sc_tally *t, struc
                               struct sc_error *err)
 {
     char path[4096];
-    char *text = malloc(MAX_BYTES);
+    const size_t most = HEAD_BYTES + (size_t)t->lane_count * LANE_BYTES;
+    char *text = malloc(most);
     if (text == NULL)
         return sc_fail_nomem(err, "a tally");
     sc_tally_path(store, t->stream, t->window_ms, path, sizeof(path));
     int n =
-        snprintf(text, MAX_BYTES,
+        snprintf(text, most,
                  "securitycloud tally 1\nproxy %s\nstream %016" PRIx64 "\nwindow %" PRIu64 " %" PRIu32 "\n",
                  t->proxy, t->stream, t->window_ms, t->window_s);
     size_t length = (size_t)n;
     for (uint32_t i = 0; i < t->lane_count; i++)
-        length += print_lane(&t->lanes[i], text + length, MAX_BYTES - length);
+        length += print_lane(&t->lanes[i], text + length, most - length);
     enum sc_status status = replace(io, store, path, text, length, false, err);
     free(text);
     return status;
@@ -172,11 +191,12 @@ static bool parse_tally(char *text, struct sc_tally *out)
 
 enum sc_status sc_tally_read(const char *path, struct sc_tally *out, struct sc_error *err)
 {
-    char *text = malloc(MAX_BYTES);
+    static const size_t most = HEAD_BYTES + (size_t)SC_TALLY_MAX_LANES * LANE_BYTES;
+    char *text = malloc(most);
     *out = (struct sc_tally){0};
     if (text == NULL)
         return sc_fail_nomem(err, "a tally");
-    enum sc_status status = read_text(path, text, MAX_BYTES, err);
+    enum sc_status status = read_text(path, text, most, err);
     if (status == SC_OK && !parse_tally(text, out)) {
         sc_tally_free(out);
         status = sc_fail(err, SC_DAMAGED, "%s is damaged: what ought to be in its window is not known", path);

@@ -25,8 +25,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SC_PROXY_NAME_MAX  64u
-#define SC_TALLY_MAX_LANES 256u
+#define SC_PROXY_NAME_MAX 64u
+#define SC_TALLY_MAX_LANES                                                                                   \
+    2048u /* of twice as many members as a cluster has (conf/cluster.h): names come and go */
 
 /* The lane of records that the collector itself dropped (its queue was full): they ought to be there, and are nowhere. */
 #define SC_DROPPED_LANE (UINT32_MAX - 1)
@@ -59,7 +60,7 @@ struct sc_tally {
     uint64_t window_ms;
     uint32_t window_s;
     uint32_t lane_count;
-    struct sc_tally_lane *lanes; /* malloc'ed */
+    struct sc_tally_lane *lanes; /* by number; malloc'ed */
 };
 
 /* The lane's entry, made when missing; NULL without memory or beyond SC_TALLY_MAX_LANES. */

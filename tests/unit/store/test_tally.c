@@ -45,6 +45,22 @@ static void written_and_read(void **state)
     kit_remove(store);
 }
 
+/* In whatever order they are met; the file has them by number. */
+static void lanes_are_in_order(void **state)
+{
+    (void)state;
+    struct sc_tally t = {.window_s = 300};
+    for (uint32_t i = 0; i < SC_TALLY_MAX_LANES; i++)
+        sc_tally_lane(&t, i * 1657 % SC_TALLY_MAX_LANES)->safe.batches[0] = i;
+    assert_null(sc_tally_lane(&t, SC_TALLY_MAX_LANES));
+    assert_int_equal(t.lane_count, SC_TALLY_MAX_LANES);
+    for (uint32_t i = 0; i < SC_TALLY_MAX_LANES; i++) {
+        assert_int_equal(t.lanes[i].lane, i);
+        assert_int_equal(sc_tally_lane(&t, i * 1657 % SC_TALLY_MAX_LANES)->safe.batches[0], i);
+    }
+    sc_tally_free(&t);
+}
+
 /* Cut anywhere, a file is read as what its whole lines say, or not at all; never as more. */
 static void cut_files(void **state)
 {
@@ -325,6 +341,7 @@ UNIT(test_tally)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(written_and_read),
+        cmocka_unit_test(lanes_are_in_order),
         cmocka_unit_test(cut_files),
         cmocka_unit_test(merged),
         cmocka_unit_test(streams),
