@@ -114,12 +114,13 @@ static void close_one(int *fd)
     *fd = -1;
 }
 
-static void start(struct sc_ask *ask)
+static void start(struct sc_ask *ask, uint64_t timeout_ms)
 {
     int in = open_input(ask), out[2] = {-1, -1}, errors[2] = {-1, -1};
     ask->words[ask->word_count] = NULL;
     ask->pid = -1;
     ask->pipes[0] = ask->pipes[1] = -1;
+    ask->until_ms = sc_clock_mono_ms() + timeout_ms;
     if (in < 0 || pipe2(out, O_CLOEXEC) != 0 || pipe2(errors, O_CLOEXEC) != 0)
         ask->failed = errno;
     else
@@ -173,7 +174,22 @@ static void note_exit(struct sc_ask *ask, int status)
     ask->pid = -1;
 }
 
-/* Programs that have closed both pipes and are over. Returns how many are not. */
+static void give_up(struct sc_ask *ask)
+{
+    int status;
+    ask->timed_out = true;
+    end(ask);
+    while (waitpid(ask->pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    note_exit(ask, status);
+}
+
+static bool is_over(const struct sc_ask *ask)
+{
+    return sc_clock_mono_ms() >= ask->until_ms || (ask->stop != NULL && atomic_load(ask->stop));
+}
+
+/* Programs that have closed both pipes and are over, and those whose time is. Returns how many others there are. */
 static uint32_t reap(struct sc_ask *asks, uint32_t count)
 {
     uint32_t running = 0;
@@ -186,6 +202,8 @@ static uint32_t reap(struct sc_ask *asks, uint32_t count)
             end(ask);
         if (ask->pipes[0] < 0 && ask->pipes[1] < 0 && waitpid(ask->pid, &status, WNOHANG) == ask->pid)
             note_exit(ask, status);
+        else if (is_over(ask))
+            give_up(ask);
         else
             running++;
     }
@@ -207,36 +225,19 @@ static void poll_once(struct sc_ask *asks, uint32_t count, struct pollfd *fds)
     }
 }
 
-static bool is_stopped(const struct sc_ask *asks, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (asks[i].stop != NULL && atomic_load(asks[i].stop))
-            return true;
-    }
-    return false;
-}
-
 void sc_ask_all(struct sc_ask *asks, uint32_t count, uint64_t timeout_ms)
 {
-    uint64_t deadline = sc_clock_mono_ms() + timeout_ms;
     struct pollfd *fds = calloc(2 * (size_t)count + 1, sizeof(*fds));
-    for (uint32_t i = 0; i < count; i++) {
-        if (fds == NULL)
-            asks[i] = (struct sc_ask){.failed = ENOMEM, .pid = -1, .pipes = {-1, -1}};
-        else
-            start(&asks[i]);
-    }
-    while (fds != NULL && reap(asks, count) != 0 && sc_clock_mono_ms() < deadline && !is_stopped(asks, count))
-        poll_once(asks, count, fds);
-    for (uint32_t i = 0; i < count; i++) {
-        int status;
-        if (asks[i].pid < 0)
-            continue;
-        asks[i].timed_out = true;
-        end(&asks[i]);
-        while (waitpid(asks[i].pid, &status, 0) < 0 && errno == EINTR)
-            ;
-        note_exit(&asks[i], status);
+    uint32_t started = 0, running = 0;
+    for (uint32_t i = 0; fds == NULL && i < count; i++)
+        asks[i] = (struct sc_ask){.failed = ENOMEM, .pid = -1, .pipes = {-1, -1}};
+    while (fds != NULL && (running != 0 || started < count)) {
+        for (; started < count && running < SC_ASK_AT_ONCE; started++) {
+            start(&asks[started], timeout_ms);
+            running += asks[started].pid >= 0;
+        }
+        poll_once(asks, started, fds);
+        running = reap(asks, started);
     }
     free(fds);
 }

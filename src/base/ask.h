@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Programs that are asked something, several at once: run side by side without a shell, each with a process
- * group of its own that ends with the deadline at the latest. Blocking; one thread; no program outlives the call.
+ * Programs that are asked something: SC_ASK_AT_ONCE of them run side by side without a shell, each with a process
+ * group of its own that ends with its deadline at the latest. Blocking; one thread; no program outlives the call.
  */
 #ifndef SC_BASE_ASK_H
 #define SC_BASE_ASK_H
@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
+#define SC_ASK_AT_ONCE    64u
 #define SC_ASK_MAX_WORDS  48u
 #define SC_ASK_MAX_ANSWER (UINT64_C(64) << 20)
 
@@ -29,10 +30,11 @@ struct sc_ask {
     struct sc_buf answer; /* what it wrote */
     struct sc_buf errors; /* to stderr, the first 4 KiB */
     bool timed_out, too_long;
-    int failed;   /* errno when it could not be run, else 0 */
-    int exit;     /* exit status; 128 + signal when one ended it */
-    pid_t pid;    /* for sc_ask_all */
-    int pipes[2]; /* likewise */
+    int failed;        /* errno when it could not be run, else 0 */
+    int exit;          /* exit status; 128 + signal when one ended it */
+    pid_t pid;         /* for sc_ask_all */
+    int pipes[2];      /* likewise */
+    uint64_t until_ms; /* likewise: its deadline */
 };
 
 /* A list of words, NULL behind the last, malloc'ed. NULL without memory. */
@@ -42,7 +44,7 @@ void sc_ask_free_words(char **words); /* NULL is allowed */
 /* Appends a word (borrowed). @return false when there are too many. */
 bool sc_ask_word(struct sc_ask *ask, const char *word);
 
-/* Runs all and waits for them, `timeout_ms` at most. */
+/* Runs all and waits for them, for each `timeout_ms` from its start at most. */
 void sc_ask_all(struct sc_ask *asks, uint32_t count, uint64_t timeout_ms);
 
 /* The first or the last line of an answer or of errors that says something; "": none. */

@@ -275,7 +275,7 @@ static json_t *node_json(const struct sc_survey *v, const struct sc_survey_node 
     char differs[160];
     uint32_t usable, proxies;
     uint64_t lag = sc_survey_lag_ms(node);
-    json_t *object = json_object(), *status = json_deep_copy(node->root);
+    json_t *object = json_object(), *status = json_copy(node->root); /* of what is in it, a share */
     sc_survey_taken_by(v, node->member, &usable, &proxies);
     bool other = sc_survey_differs(v, node, differs, sizeof(differs));
     json_object_del(status, "held");

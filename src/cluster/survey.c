@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_NODES 256u
-
 static uint64_t integer(const json_t *object, const char *key)
 {
     return (uint64_t)json_integer_value(json_object_get(object, key));
@@ -116,22 +114,56 @@ bool sc_survey_is_well(const struct sc_survey_node *node)
     return node->problem[0] == '\0' && !node->left_out;
 }
 
+/* Without memory nobody is asked, which is a problem of each. */
 void sc_survey_ask(struct sc_survey *v, const char *input)
 {
-    struct sc_ask asks[MOST_NODES];
-    uint32_t of[MOST_NODES], count = 0;
+    struct sc_ask *asks = malloc(((size_t)v->cluster->count + 1) * sizeof(*asks));
+    struct sc_survey_node **of = malloc(((size_t)v->cluster->count + 1) * sizeof(struct sc_survey_node *));
+    uint32_t count = 0;
     for (uint32_t i = 0; i < v->cluster->count; i++) {
         struct sc_survey_node *node = &v->nodes[i];
         node->answered = false;
         if (!sc_survey_is_well(node) || !prepare(v, node, input))
             continue;
+        if (asks == NULL || of == NULL) {
+            sc_survey_set_problem(node, "out of memory");
+            continue;
+        }
         asks[count] = node->ask;
-        of[count++] = i;
+        of[count++] = node;
     }
-    sc_ask_all(asks, count, v->options.timeout_ms);
+    if (count != 0)
+        sc_ask_all(asks, count, v->options.timeout_ms);
     for (uint32_t i = 0; i < count; i++) {
-        v->nodes[of[i]].ask = asks[i];
-        take_answer(v, &v->nodes[of[i]]);
+        of[i]->ask = asks[i];
+        take_answer(v, of[i]);
+    }
+    free(asks);
+    free(of);
+}
+
+/* The member that an entry of a status is about; all have the order of the file, as a rule. */
+static struct sc_survey_node *node_of(const struct sc_survey *v, size_t place, const json_t *entry)
+{
+    const char *name = text(entry, "name");
+    if (place < v->cluster->count && strcmp(v->cluster->members[place].name, name) == 0)
+        return &v->nodes[place];
+    uint32_t i = sc_cluster_find(v->cluster, name);
+    return i == SC_NO_MEMBER ? NULL : &v->nodes[i];
+}
+
+/* Who of its members a proxy gives batches to. */
+static void count_usable(struct sc_survey *v, const json_t *members)
+{
+    size_t place;
+    const json_t *entry;
+    json_array_foreach(members, place, entry)
+    {
+        struct sc_survey_node *node = node_of(v, place, entry);
+        if (node == NULL || json_object_get(entry, "usable") == NULL)
+            continue;
+        node->proxies++;
+        node->usable += json_is_true(json_object_get(entry, "usable"));
     }
 }
 
@@ -139,9 +171,12 @@ static void ask_status(struct sc_survey *v)
 {
     sc_survey_ask(v, NULL);
     for (uint32_t i = 0; i < v->cluster->count; i++) {
+        v->nodes[i].usable = v->nodes[i].proxies = 0;
         if (v->nodes[i].answered)
             read_status(&v->nodes[i]);
     }
+    for (uint32_t i = 0; i < v->cluster->count; i++)
+        count_usable(v, json_object_get(json_object_get(v->nodes[i].root, "cluster"), "members"));
 }
 
 /* ---- comparing ---- */
@@ -158,17 +193,21 @@ static enum sc_status hear_horizons(struct sc_survey *v)
 
 static enum sc_status compare(struct sc_survey *v, struct sc_error *err)
 {
-    const struct sc_holdings *held[MOST_NODES];
+    const struct sc_holdings **held =
+        malloc(((size_t)v->cluster->count + 1) * sizeof(const struct sc_holdings *));
+    if (held == NULL)
+        return sc_fail_nomem(err, "the comparison");
     for (uint32_t i = 0; i < v->cluster->count; i++)
         held[i] = v->nodes[i].has_held ? &v->nodes[i].held : NULL;
     free(v->windows);
     v->windows = NULL;
     v->window_count = 0;
-    if (hear_horizons(v) != SC_OK ||
-        sc_copies_compare(held, v->cluster->count, v->cluster->replication, v->options.windows, &v->horizons,
-                          &v->windows, &v->window_count) != SC_OK)
-        return sc_fail_nomem(err, "the comparison");
-    return SC_OK;
+    enum sc_status status = hear_horizons(v);
+    if (status == SC_OK)
+        status = sc_copies_compare(held, v->cluster->count, v->cluster->replication, v->options.windows,
+                                   &v->horizons, &v->windows, &v->window_count);
+    free(held);
+    return status == SC_OK ? SC_OK : sc_fail_nomem(err, "the comparison");
 }
 
 uint64_t sc_survey_missing(const struct sc_survey *v)
@@ -185,7 +224,9 @@ uint64_t sc_survey_missing(const struct sc_survey *v)
  */
 static enum sc_status compare_again(struct sc_survey *v, struct sc_error *err)
 {
-    struct sc_holdings before[MOST_NODES];
+    struct sc_holdings *before = malloc(((size_t)v->cluster->count + 1) * sizeof(*before));
+    if (before == NULL)
+        return sc_fail_nomem(err, "the comparison");
     for (uint32_t i = 0; i < v->cluster->count; i++) {
         before[i] = v->nodes[i].held;
         v->nodes[i].held = (struct sc_holdings){0};
@@ -203,6 +244,7 @@ static enum sc_status compare_again(struct sc_survey *v, struct sc_error *err)
         before[i].tally_count = tallies.tally_count;
         sc_holdings_free(&before[i]);
     }
+    free(before);
     return compare(v, err);
 }
 
@@ -212,8 +254,6 @@ enum sc_status sc_survey_begin(struct sc_survey *v, const struct sc_survey_optio
                                const struct sc_cluster *cluster, struct sc_error *err)
 {
     *v = (struct sc_survey){.options = *options, .cluster = cluster};
-    if (cluster->count > MOST_NODES)
-        return sc_fail(err, SC_LIMIT, "more than %u members", MOST_NODES);
     v->nodes = calloc(cluster->count, sizeof(*v->nodes));
     if (v->nodes == NULL)
         return sc_fail_nomem(err, "the nodes");
@@ -271,18 +311,9 @@ uint64_t sc_survey_lag_ms(const struct sc_survey_node *node)
 void sc_survey_taken_by(const struct sc_survey *v, const struct sc_member *member, uint32_t *usable,
                         uint32_t *proxies)
 {
-    *usable = *proxies = 0;
-    for (uint32_t i = 0; i < v->cluster->count; i++) {
-        const json_t *cluster = json_object_get(v->nodes[i].root, "cluster"), *m;
-        size_t k;
-        json_array_foreach(json_object_get(cluster, "members"), k, m)
-        {
-            if (strcmp(text(m, "name"), member->name) != 0 || json_object_get(m, "usable") == NULL)
-                continue;
-            ++*proxies;
-            *usable += json_is_true(json_object_get(m, "usable"));
-        }
-    }
+    const struct sc_survey_node *node = &v->nodes[member - v->cluster->members];
+    *usable = node->usable;
+    *proxies = node->proxies;
 }
 
 const json_t *sc_survey_differences(const struct sc_survey_node *node)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What the members of a cluster say of themselves, all asked at once by a command of each that answers as sc-admin status --json does,
+ * What the members of a cluster say of themselves, many asked at once (cluster/ask) by a command of each that answers as sc-admin status --json does,
  * and what they hold, compared. A node takes part when its files can be read, whether its collector runs or not. One thread; blocking.
  */
 #ifndef SC_CLUSTER_SURVEY_H
@@ -32,6 +32,7 @@ struct sc_survey_node {
     json_t *root;  /* what it answered; NULL: nothing that makes sense */
     struct sc_holdings held;
     bool has_held;
+    uint32_t usable, proxies;            /* see sc_survey_taken_by */
     char problem[SC_SURVEY_PROBLEM_MAX]; /* empty: none */
 };
 
@@ -47,7 +48,7 @@ struct sc_survey {
 /*
  * For other questions than that of the status: sc_survey_begin zero-initialises *survey, to be freed in any case; sc_survey_ask asks
  * all that have no problem yet, who read `input` (NULL: nothing), and takes over the object that each answers as its root. Who did not
- * answer has a problem then. @return SC_OK; SC_LIMIT: too many members; SC_NOMEM.
+ * answer has a problem then. @return SC_OK or SC_NOMEM.
  */
 enum sc_status sc_survey_begin(struct sc_survey *survey, const struct sc_survey_options *options,
                                const struct sc_cluster *cluster, struct sc_error *err);
@@ -56,7 +57,7 @@ void sc_survey_set_problem(struct sc_survey_node *node, const char *sentence);
 /* Whether the node is asked, and has no problem. */
 bool sc_survey_is_well(const struct sc_survey_node *node);
 
-/* Zero-initialises *survey, to be freed in any case. @return SC_OK, whoever answered; SC_LIMIT: too many members; SC_NOMEM. */
+/* Zero-initialises *survey, to be freed in any case. @return SC_OK, whoever answered; SC_NOMEM. */
 enum sc_status sc_survey_run(struct sc_survey *survey, const struct sc_survey_options *options,
                              const struct sc_cluster *cluster, struct sc_error *err);
 void sc_survey_free(struct sc_survey *survey);
@@ -72,7 +73,7 @@ const json_t *sc_survey_differences(const struct sc_survey_node *node);
 /* Ms from the last durable moment of its store to its answer, by its own clock; UINT64_MAX: none was. */
 uint64_t sc_survey_lag_ms(const struct sc_survey_node *node);
 
-/* How many of the proxies that answered give batches to the member. */
+/* How many of the proxies that answered give batches to the member, of the survey's cluster. */
 void sc_survey_taken_by(const struct sc_survey *survey, const struct sc_member *member, uint32_t *usable,
                         uint32_t *proxies);
 

@@ -209,6 +209,23 @@ static enum sc_status check_whole(const struct sc_yaml *d, const struct sc_clust
                         c->replication);
 }
 
+static int compare_lanes(const void *x, const void *y, void *members)
+{
+    const struct sc_member *all = members;
+    uint32_t a = all[*(const uint32_t *)x].lane, b = all[*(const uint32_t *)y].lane;
+    return a < b ? -1 : a > b;
+}
+
+static bool sort_lanes(struct sc_cluster *c)
+{
+    c->by_lane = malloc(((size_t)c->count + 1) * sizeof(*c->by_lane));
+    for (uint32_t i = 0; c->by_lane != NULL && i < c->count; i++)
+        c->by_lane[i] = i;
+    if (c->by_lane != NULL && c->count > 1)
+        qsort_r(c->by_lane, c->count, sizeof(*c->by_lane), compare_lanes, c->members);
+    return c->by_lane != NULL;
+}
+
 static enum sc_status read_values(const struct sc_yaml *d, const struct raw_cluster *raw,
                                   struct sc_cluster *c)
 {
@@ -226,6 +243,8 @@ static enum sc_status read_values(const struct sc_yaml *d, const struct raw_clus
         return sc_fail_nomem(d->err, "the members");
     for (; c->count < raw->members_count; c->count++)
         SC_TRY(read_member(d, &raw->members[c->count], c, c->count));
+    if (!sort_lanes(c))
+        return sc_fail_nomem(d->err, "the members");
     return check_whole(d, c);
 }
 
@@ -280,12 +299,18 @@ enum sc_status sc_cluster_load_for(const char *path, const char *name, struct sc
 
 enum sc_status sc_cluster_copy(const struct sc_cluster *cluster, struct sc_cluster *out)
 {
-    struct sc_member *members = calloc((size_t)cluster->count + 1, sizeof(*members));
-    if (members == NULL)
+    const size_t count = cluster->count;
+    struct sc_cluster copy = *cluster;
+    copy.members = calloc(count + 1, sizeof(*copy.members));
+    copy.by_lane = cluster->by_lane == NULL ? NULL : malloc((count + 1) * sizeof(*copy.by_lane));
+    if (copy.members == NULL || (copy.by_lane == NULL) != (cluster->by_lane == NULL)) {
+        sc_cluster_free(&copy);
         return SC_NOMEM;
-    memcpy(members, cluster->members, cluster->count * sizeof(*members));
-    *out = *cluster;
-    out->members = members;
+    }
+    memcpy(copy.members, cluster->members, count * sizeof(*copy.members));
+    if (copy.by_lane != NULL)
+        memcpy(copy.by_lane, cluster->by_lane, count * sizeof(*copy.by_lane));
+    *out = copy;
     return SC_OK;
 }
 
@@ -308,6 +333,7 @@ bool sc_cluster_equal(const struct sc_cluster *x, const struct sc_cluster *y)
 void sc_cluster_free(struct sc_cluster *cluster)
 {
     free(cluster->members);
+    free(cluster->by_lane);
     *cluster = (struct sc_cluster){0};
 }
 
@@ -359,22 +385,42 @@ uint64_t sc_cluster_file_hash(const struct sc_cluster *cluster)
     return hash;
 }
 
+uint32_t sc_cluster_find_lane(const struct sc_cluster *cluster, uint32_t lane)
+{
+    uint32_t low = 0, high = cluster->count;
+    if (cluster->by_lane == NULL) {
+        while (low < high && cluster->members[low].lane != lane)
+            low++;
+        return low < high ? low : SC_NO_MEMBER;
+    }
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (cluster->members[cluster->by_lane[middle]].lane < lane)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool found = low < cluster->count && cluster->members[cluster->by_lane[low]].lane == lane;
+    return found ? cluster->by_lane[low] : SC_NO_MEMBER;
+}
+
+/* A lane is that of one name. */
 uint32_t sc_cluster_find(const struct sc_cluster *cluster, const char *name)
 {
-    for (uint32_t i = 0; i < cluster->count; i++) {
-        if (strcmp(cluster->members[i].name, name) == 0)
-            return i;
+    uint32_t i = 0;
+    if (cluster->by_lane != NULL) {
+        i = sc_cluster_find_lane(cluster, sc_cluster_lane(name));
+        return i != SC_NO_MEMBER && strcmp(cluster->members[i].name, name) == 0 ? i : SC_NO_MEMBER;
     }
-    return SC_NO_MEMBER;
+    while (i < cluster->count && strcmp(cluster->members[i].name, name) != 0)
+        i++;
+    return i < cluster->count ? i : SC_NO_MEMBER;
 }
 
 uint32_t sc_cluster_home(const struct sc_cluster *cluster, uint32_t lane)
 {
-    for (uint32_t i = 0; i < cluster->count; i++) {
-        if (cluster->members[i].lane == lane)
-            return i;
-    }
-    return lane % cluster->count;
+    uint32_t i = sc_cluster_find_lane(cluster, lane);
+    return i != SC_NO_MEMBER ? i : lane % cluster->count;
 }
 
 uint32_t sc_cluster_holders(const struct sc_cluster *cluster, uint32_t lane, uint32_t *out)

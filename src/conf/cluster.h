@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SC_CLUSTER_MAX_MEMBERS 256u
+#define SC_CLUSTER_MAX_MEMBERS 1024u /* a tally has room for twice as many lanes (store/tally.h) */
 #define SC_CLUSTER_NAME_MAX    64u
 #define SC_CLUSTER_MAX_COPIES  3u
 #define SC_CLUSTER_MAX_FROM    8u
@@ -45,6 +45,8 @@ struct sc_cluster {
     uint32_t replication; /* copies of each batch, 1 to SC_CLUSTER_MAX_COPIES */
     struct sc_member *members;
     uint32_t count;
+    uint32_t *
+        by_lane; /* members by lane; NULL: one made by hand, in which they are looked for one after the other */
 };
 
 /* @return SC_OK; SC_NOTFOUND, SC_IO; SC_USAGE with "FILE:LINE: ..."; SC_NOMEM. *out is set only when SC_OK. */
@@ -67,6 +69,9 @@ uint64_t sc_cluster_file_hash(const struct sc_cluster *cluster);
 
 /* The member of a name, SC_NO_MEMBER when there is none. */
 uint32_t sc_cluster_find(const struct sc_cluster *cluster, const char *name);
+
+/* The member of a lane, SC_NO_MEMBER when it is nobody's. */
+uint32_t sc_cluster_find_lane(const struct sc_cluster *cluster, uint32_t lane);
 
 /* The lane number that goes with a name. */
 uint32_t sc_cluster_lane(const char *name);

@@ -480,15 +480,6 @@ uint32_t sc_dispatch_home(struct sc_dispatch *d)
     return lane;
 }
 
-static uint32_t find_lane(const struct sc_cluster *cluster, uint32_t lane)
-{
-    for (uint32_t i = 0; i < cluster->count; i++) {
-        if (cluster->members[i].lane == lane)
-            return i;
-    }
-    return SC_NO_MEMBER;
-}
-
 /* Batches of an earlier start may have a home that is no member any more. */
 static uint32_t find_home(const struct sc_cluster *cluster, uint32_t lane)
 {
@@ -772,7 +763,7 @@ enum sc_status sc_dispatch_set_cluster(struct sc_dispatch *d, const struct sc_cl
     memset(new_index, 0xff, sizeof(new_index)); /* SC_NO_MEMBER */
     pthread_mutex_lock(&d->mutex);
     for (uint32_t i = 0; i < d->cluster.count; i++) {
-        uint32_t now = find_lane(&fresh, d->cluster.members[i].lane);
+        uint32_t now = sc_cluster_find_lane(&fresh, d->cluster.members[i].lane);
         new_index[i] = now == SC_NO_MEMBER || !fresh.members[now].subcollector ? SC_NO_MEMBER : now;
     }
     renumber_entries(d, &fresh, new_index);

@@ -828,14 +828,12 @@ void sc_peers_set_tls(struct sc_peers *peers, struct sc_tls *tls)
 bool sc_peers_get(struct sc_peers *peers, uint32_t lane, struct sc_peer_view *view,
                   struct sc_dispatch_member *queue)
 {
-    bool found = false;
     pthread_mutex_lock(&peers->mutex);
-    for (uint32_t i = 0; i < peers->cluster.count && !found; i++) {
-        if (peers->cluster.members[i].lane != lane)
-            continue;
+    uint32_t i = sc_cluster_find_lane(&peers->cluster, lane);
+    bool found = i != SC_NO_MEMBER;
+    if (found) {
         *view = peers->all[i]->view;
         sc_dispatch_get_member(peers->options.dispatch, i, queue);
-        found = true;
     }
     pthread_mutex_unlock(&peers->mutex);
     return found;

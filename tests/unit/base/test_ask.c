@@ -89,6 +89,46 @@ static void deadline(void **state)
         done(&asks[i]);
 }
 
+/* Each says how many of the others run. */
+static void so_many_at_once(void **state)
+{
+    enum { ASKS = 3 * SC_ASK_AT_ONCE };
+    (void)state;
+    static struct sc_ask asks[ASKS];
+    char *folder = kit_folder(), script[600];
+    unsigned long most = 0;
+    snprintf(script, sizeof(script), "cd %s && : > $$ && set -- * && echo $# && sleep 0.1 && rm $$", folder);
+    for (unsigned i = 0; i < ASKS; i++)
+        asks[i] = shell(script);
+    sc_ask_all(asks, ASKS, 60000);
+    for (unsigned i = 0; i < ASKS; i++) {
+        assert_true(asks[i].exit == 0 && asks[i].failed == 0 && !asks[i].timed_out);
+        sc_buf_append_u8(&asks[i].answer, 0);
+        unsigned long running = strtoul((const char *)asks[i].answer.data, NULL, 10);
+        most = running > most ? running : most;
+        done(&asks[i]);
+    }
+    assert_true(most > 1 && most <= SC_ASK_AT_ONCE);
+    kit_remove(folder);
+}
+
+/* The time of those that wait begins with themselves. */
+static void each_has_its_time(void **state)
+{
+    enum { ASKS = SC_ASK_AT_ONCE + 1 };
+    (void)state;
+    static struct sc_ask asks[ASKS];
+    for (unsigned i = 0; i < ASKS; i++)
+        asks[i] = shell(i + 1 < ASKS ? "exec sleep 1000" : "echo late");
+    sc_ask_all(asks, ASKS, 1500);
+    for (unsigned i = 0; i + 1 < ASKS; i++)
+        assert_true(asks[i].timed_out);
+    assert_false(asks[ASKS - 1].timed_out);
+    check_text(&asks[ASKS - 1].answer, "late\n");
+    for (unsigned i = 0; i < ASKS; i++)
+        done(&asks[i]);
+}
+
 /* As a daemon's thread would have it run. */
 static void surroundings(void **state)
 {
@@ -133,8 +173,10 @@ static void no_more_time(void **state)
 UNIT(test_ask)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers),      cmocka_unit_test(input),        cmocka_unit_test(deadline),
-        cmocka_unit_test(surroundings), cmocka_unit_test(no_more_time), cmocka_unit_test(nobody_hears),
+        cmocka_unit_test(answers),           cmocka_unit_test(input),
+        cmocka_unit_test(deadline),          cmocka_unit_test(so_many_at_once),
+        cmocka_unit_test(each_has_its_time), cmocka_unit_test(surroundings),
+        cmocka_unit_test(no_more_time),      cmocka_unit_test(nobody_hears),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

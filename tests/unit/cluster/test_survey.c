@@ -214,6 +214,42 @@ static void what_differs_is_told(void **state)
     end(&lab);
 }
 
+/* ---- many nodes ---- */
+
+/* Each is a proxy that gives batches to the first and to one that no file knows. */
+static void a_thousand_nodes_are_asked(void **state)
+{
+    struct sc_cluster many = {.count = SC_CLUSTER_MAX_MEMBERS, .replication = 2, .version = 7};
+    struct lab lab;
+    struct sc_error err;
+    uint32_t usable, proxies;
+    (void)state;
+    begin(&lab);
+    many.members = calloc(many.count, sizeof(*many.members));
+    assert_non_null(many.members);
+    for (uint32_t i = 0; i < many.count; i++) {
+        many.members[i] = (struct sc_member){.address = {.host = "192.0.2.9"}, .proxy = true};
+        snprintf(many.members[i].name, sizeof(many.members[i].name), "node-%u", i);
+    }
+    give(&lab, "c",
+         json_pack("{s:s, s:{}, s:o, s:{s:[{s:s, s:b}, {s:s, s:b}]}}", "version", SC_VERSION, "store", "held",
+                   held_json(9, 10), "cluster", "members", "name", "node-0", "usable", 1, "name", "gone",
+                   "usable", 1));
+    const char *const there[] = {"status", NULL};
+    const struct sc_survey_options options = {
+        .ssh = lab.script, .here = there, .there = there, .timeout_ms = 60000, .windows = 3};
+    assert_int_equal(sc_survey_run(&lab.survey, &options, &many, &err), SC_OK);
+    for (uint32_t i = 0; i < many.count; i++)
+        assert_string_equal(lab.survey.nodes[i].problem, "");
+    sc_survey_taken_by(&lab.survey, &many.members[0], &usable, &proxies);
+    assert_true(usable == many.count && proxies == many.count);
+    sc_survey_taken_by(&lab.survey, &many.members[1], &usable, &proxies);
+    assert_true(usable == 0 && proxies == 0);
+    assert_int_equal(lab.survey.windows[0].whole, 10);
+    end(&lab);
+    free(many.members);
+}
+
 UNIT(test_survey)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +258,7 @@ UNIT(test_survey)
         cmocka_unit_test(what_seems_missing_is_asked_for_again),
         cmocka_unit_test(one_that_falls_silent_in_between_is_counted_as_it_was),
         cmocka_unit_test(what_differs_is_told),
+        cmocka_unit_test(a_thousand_nodes_are_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,8 +3,11 @@
 
 #include "conf/cluster.h"
 
+#include "base/buf.h"
 #include "unit.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static enum sc_status parse(const char *text, struct sc_cluster *out, struct sc_error *err)
@@ -198,6 +201,61 @@ static void copies_are_equal_until_they_are_changed(void **state)
     sc_cluster_free(&c);
 }
 
+/* ---- many members ---- */
+
+static char *write_many(uint32_t count)
+{
+    struct sc_buf text = {0};
+    sc_buf_append_str(&text, "version: 1\nmembers:\n");
+    for (uint32_t i = 0; i < count; i++)
+        sc_buf_printf(&text, "  - {name: node-%u, address: 'node-%u.flows.example.org:4741'}\n", i, i);
+    sc_buf_append_u8(&text, 0);
+    assert_true(sc_buf_ok(&text));
+    return (char *)text.data;
+}
+
+static void check_found(const struct sc_cluster *c)
+{
+    char name[SC_CLUSTER_NAME_MAX];
+    for (uint32_t i = 0; i < c->count; i++) {
+        snprintf(name, sizeof(name), "node-%u", i);
+        assert_int_equal(sc_cluster_find(c, name), i);
+        assert_int_equal(sc_cluster_find_lane(c, sc_cluster_lane(name)), i);
+        assert_int_equal(sc_cluster_home(c, c->members[i].lane), i);
+    }
+    snprintf(name, sizeof(name), "node-%u", c->count);
+    assert_int_equal(sc_cluster_find(c, name), SC_NO_MEMBER);
+    assert_int_equal(sc_cluster_find(c, ""), SC_NO_MEMBER);
+    assert_int_equal(sc_cluster_find_lane(c, 0), SC_NO_MEMBER);
+    assert_int_equal(sc_cluster_find_lane(c, UINT32_MAX), SC_NO_MEMBER);
+}
+
+/* Each is found by its lane, in a copy too, and where nothing was prepared for that. */
+static void a_thousand_members_are_read_and_found(void **state)
+{
+    struct sc_cluster c, copy, by_hand;
+    struct sc_error err = {0};
+    char *text = write_many(SC_CLUSTER_MAX_MEMBERS);
+    (void)state;
+    assert_int_equal(parse(text, &c, &err), SC_OK);
+    assert_int_equal(c.count, SC_CLUSTER_MAX_MEMBERS);
+    assert_true(c.count >= 1000);
+    check_found(&c);
+    assert_int_equal(sc_cluster_copy(&c, &copy), SC_OK);
+    assert_true(copy.by_lane != c.by_lane && sc_cluster_equal(&c, &copy));
+    by_hand = c;
+    by_hand.by_lane = NULL;
+    check_found(&by_hand);
+    sc_cluster_free(&c);
+    check_found(&copy);
+    sc_cluster_free(&copy);
+    free(text);
+    text = write_many(SC_CLUSTER_MAX_MEMBERS + 1);
+    assert_int_equal(parse(text, &c, &err), SC_USAGE);
+    assert_non_null(strstr(err.message, "more than 1024"));
+    free(text);
+}
+
 UNIT(test_cluster)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +266,7 @@ UNIT(test_cluster)
         cmocka_unit_test(targets_follow_the_ring),
         cmocka_unit_test(who_leaves_keeps_its_place),
         cmocka_unit_test(copies_are_equal_until_they_are_changed),
+        cmocka_unit_test(a_thousand_members_are_read_and_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
