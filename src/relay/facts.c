@@ -3,7 +3,9 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/reference.h"
+#include "base/table.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -32,6 +34,8 @@ struct sc_facts {
     uint32_t count;
     uint32_t window_s; /* own */
     struct sc_reference reference;
+    struct sc_table by_name; /* of `list` */
+    uint64_t seed;
 };
 
 struct sc_facts_time sc_facts_now(void)
@@ -42,8 +46,10 @@ struct sc_facts_time sc_facts_now(void)
 struct sc_facts *sc_facts_create(void)
 {
     struct sc_facts *f = calloc(1, sizeof(*f));
-    if (f != NULL)
-        pthread_mutex_init(&f->mutex, NULL);
+    if (f == NULL)
+        return NULL;
+    f->seed = sc_hash_draw_seed();
+    pthread_mutex_init(&f->mutex, NULL);
     return f;
 }
 
@@ -52,24 +58,40 @@ void sc_facts_free(struct sc_facts *f)
     if (f == NULL)
         return;
     pthread_mutex_destroy(&f->mutex);
+    sc_table_free(&f->by_name);
     free(f->list);
     free(f);
 }
 
 /* ---- hearing ---- */
 
-static struct entry *find(const struct sc_facts *f, const char *name)
+static uint64_t hash_of(const struct sc_facts *f, const char *name)
 {
-    for (uint32_t i = 0; i < f->count; i++) {
-        if (strcmp(f->list[i].now.facts.name, name) == 0)
-            return &f->list[i];
-    }
-    return NULL;
+    return sc_hash_bytes(name, strlen(name), f->seed);
 }
 
-static bool is_fresh(const struct life *l, uint64_t now_ms)
+static struct entry *find(const struct sc_facts *f, const char *name)
 {
-    return now_ms - l->last_ms <= SC_FACTS_FRESH_MS;
+    struct sc_probe p = sc_table_first(&f->by_name, hash_of(f, name));
+    while (p.number != SC_TABLE_NONE && strcmp(f->list[p.number].now.facts.name, name) != 0)
+        sc_table_next(&f->by_name, &p);
+    return p.number == SC_TABLE_NONE ? NULL : &f->list[p.number];
+}
+
+/* Goes until all have had their turn. */
+static uint32_t turns(const struct sc_facts *f)
+{
+    return f->count / SC_FACTS_AT_ONCE + 1;
+}
+
+static uint64_t fresh_ms(const struct sc_facts *f)
+{
+    return SC_FACTS_FRESH_MS + (uint64_t)(turns(f) - 1) * SC_FACTS_EVERY_MS;
+}
+
+static bool is_fresh(const struct sc_facts *f, const struct life *l, uint64_t now_ms)
+{
+    return now_ms - l->last_ms <= fresh_ms(f);
 }
 
 /* Clocks may say anything: what they differ by wraps. */
@@ -90,19 +112,31 @@ static int64_t ahead_of(const struct life *l, struct sc_facts_time now)
 }
 
 /* What has not been heard of for long makes room: names of members come and go. */
+static void forget_old(struct sc_facts *f, uint64_t now_ms)
+{
+    const uint32_t before = f->count;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < before; i++) {
+        if (is_fresh(f, &f->list[i].now, now_ms))
+            f->list[kept++] = f->list[i];
+    }
+    f->count = kept;
+    if (kept == before)
+        return;
+    sc_table_clear(&f->by_name);
+    for (uint32_t i = 0; i < kept; i++)
+        sc_table_add(&f->by_name, hash_of(f, f->list[i].now.facts.name), i);
+}
+
 static struct entry *make(struct sc_facts *f, const char *name, uint64_t now_ms)
 {
     struct entry *e = find(f, name);
     if (e != NULL)
         return e;
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < f->count; i++) {
-        if (is_fresh(&f->list[i].now, now_ms))
-            f->list[kept++] = f->list[i];
-    }
-    f->count = kept;
-    if (!sc_array_more(f->list, f->count, 1))
+    forget_old(f, now_ms);
+    if (!sc_table_reserve(&f->by_name, 1) || !sc_array_more(f->list, f->count, 1))
         return NULL;
+    sc_table_add(&f->by_name, hash_of(f, name), f->count);
     e = &f->list[f->count++];
     *e = (struct entry){0};
     return e;
@@ -121,10 +155,11 @@ static void note(struct life *l, const struct sc_link_facts *heard, uint64_t tol
 }
 
 /* They have the name at the same time. */
-static bool are_two(const struct entry *e, uint64_t now_ms)
+static bool are_two(const struct sc_facts *f, const struct entry *e, uint64_t now_ms)
 {
     uint64_t from = e->now.first_ms > e->other.first_ms ? e->now.first_ms : e->other.first_ms;
-    return e->other.facts.instance != 0 && is_fresh(&e->other, now_ms) && e->other.last_ms > from + BOTH_MS;
+    return e->other.facts.instance != 0 && is_fresh(f, &e->other, now_ms) &&
+           e->other.last_ms > from + BOTH_MS;
 }
 
 static void take(struct sc_facts *f, const struct sc_link_facts *heard, struct sc_facts_time now)
@@ -156,7 +191,7 @@ static uint32_t list_others(const struct sc_facts *f, uint64_t now_ms, int64_t *
     uint32_t n = 0;
     for (uint32_t i = 0; i < f->count; i++) {
         const struct entry *e = &f->list[i];
-        if (strcmp(e->now.facts.name, f->own) != 0 && is_fresh(&e->now, now_ms))
+        if (strcmp(e->now.facts.name, f->own) != 0 && is_fresh(f, &e->now, now_ms))
             offsets[n++] = e->now.offset_ms;
     }
     return n;
@@ -222,11 +257,11 @@ static void compare_first(struct sc_facts *f, const struct sc_link_facts *heard,
 void sc_facts_hear(struct sc_facts *f, const struct sc_link_facts *heard, struct sc_facts_time now)
 {
     uint64_t time_ms;
-    if (heard->age_ms > SC_FACTS_FRESH_MS)
-        return;
     pthread_mutex_lock(&f->mutex);
-    take(f, heard, now);
-    if (!sc_reference_time(&f->reference, now.mono_ms, &time_ms))
+    bool fresh = heard->age_ms <= fresh_ms(f);
+    if (fresh)
+        take(f, heard, now);
+    if (fresh && !sc_reference_time(&f->reference, now.mono_ms, &time_ms))
         compare_first(f, heard, now);
     pthread_mutex_unlock(&f->mutex);
 }
@@ -245,9 +280,10 @@ void sc_facts_tell(struct sc_facts *f, const struct sc_link_facts *own, struct s
 
 /* ---- telling ---- */
 
-static void add(const struct life *l, uint64_t now_ms, struct sc_link_facts *out, uint32_t *n)
+static void add(const struct sc_facts *f, const struct life *l, uint64_t now_ms, struct sc_link_facts *out,
+                uint32_t *n)
 {
-    if (*n >= SC_FACTS_MOST || !is_fresh(l, now_ms))
+    if (*n >= SC_FACTS_MOST || !is_fresh(f, l, now_ms))
         return;
     out[*n] = l->facts;
     out[(*n)++].age_ms = now_ms - l->last_ms;
@@ -260,15 +296,15 @@ uint32_t sc_facts_to_send(struct sc_facts *f, uint32_t turn, struct sc_facts_tim
     uint64_t now_ms = now.mono_ms;
     uint32_t n = 0;
     pthread_mutex_lock(&f->mutex);
-    uint32_t turns = f->count / SC_FACTS_AT_ONCE + 1;
+    const uint32_t goes = turns(f);
     for (uint32_t i = 0; i < f->count; i++) {
         const struct entry *e = &f->list[i];
         bool own = strcmp(e->now.facts.name, f->own) == 0;
-        if (!own && (i + turn) % turns != 0)
+        if (!own && (i + turn) % goes != 0)
             continue;
-        add(&e->now, now_ms, out, &n);
-        if (are_two(e, now_ms))
-            add(&e->other, now_ms, out, &n);
+        add(f, &e->now, now_ms, out, &n);
+        if (are_two(f, e, now_ms))
+            add(f, &e->other, now_ms, out, &n);
     }
     pthread_mutex_unlock(&f->mutex);
     return n;
@@ -281,7 +317,7 @@ bool sc_facts_get(struct sc_facts *f, const char *name, struct sc_facts_time now
     pthread_mutex_lock(&f->mutex);
     const struct entry *e = find(f, name);
     if (e != NULL) {
-        add(&e->now, now.mono_ms, out, &n);
+        add(f, &e->now, now.mono_ms, out, &n);
         *ahead_ms = ahead_of(&e->now, now);
     }
     pthread_mutex_unlock(&f->mutex);
@@ -353,11 +389,11 @@ static void compare_own_clock(const struct teller *t, const struct sc_facts *f, 
             stamps ? ": the windows of flows that come here are stamped by that" : "");
 }
 
-static void compare(const struct teller *t, const struct sc_link_facts *own, const struct entry *e,
-                    struct sc_facts_time now)
+static void compare(const struct teller *t, const struct sc_facts *f, const struct sc_link_facts *own,
+                    const struct entry *e, struct sc_facts_time now)
 {
     const struct sc_link_facts *x = &e->now.facts;
-    if (are_two(e, now.mono_ms))
+    if (are_two(f, e, now.mono_ms))
         say(t, "two nodes are called %s: give each a name of its own (key \"node\")", x->name);
     if (strcmp(x->name, own->name) == 0)
         return;
@@ -376,8 +412,8 @@ void sc_facts_compare(struct sc_facts *f, const struct sc_cluster *members, stru
     const struct entry *own = find(f, f->own);
     for (uint32_t i = 0; i < f->count && own != NULL; i++) {
         const struct entry *e = &f->list[i];
-        if (is_fresh(&e->now, now.mono_ms) && sc_cluster_find(members, e->now.facts.name) != SC_NO_MEMBER)
-            compare(&t, &own->now.facts, e, now);
+        if (is_fresh(f, &e->now, now.mono_ms) && sc_cluster_find(members, e->now.facts.name) != SC_NO_MEMBER)
+            compare(&t, f, &own->now.facts, e, now);
     }
     uint32_t self = sc_cluster_find(members, f->own);
     if (own != NULL)

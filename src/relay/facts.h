@@ -5,7 +5,7 @@
  * subcollectors know each other through any proxy. What differs is a problem by name, never a refusal.
  *
  * A fact grows older on its way: its age is added up by those who pass it on, whatever their clocks say. What is older than
- * SC_FACTS_FRESH_MS says nothing any more. Any thread. Time comes in as a parameter.
+ * SC_FACTS_FRESH_MS, and as much more as it takes until all that are known have had their turn, says nothing any more. Any thread. Time comes in as a parameter.
  */
 #ifndef SC_RELAY_FACTS_H
 #define SC_RELAY_FACTS_H

@@ -126,8 +126,44 @@ static void many_have_their_turns(void **state)
     assert_int_equal(own, MANY / SC_FACTS_AT_ONCE + 1);
     for (uint32_t i = 0; i < MANY; i++)
         assert_int_equal(seen[i], 1);
-    assert_int_equal(sc_facts_to_send(f, 0, at(901 + SC_FACTS_FRESH_MS), out), 0);
+    uint64_t turns_ms = MANY / SC_FACTS_AT_ONCE * SC_FACTS_EVERY_MS;
+    assert_true(sc_facts_to_send(f, 0, at(900 + SC_FACTS_FRESH_MS + turns_ms), out) != 0);
+    assert_int_equal(sc_facts_to_send(f, 0, at(901 + SC_FACTS_FRESH_MS + turns_ms), out), 0);
     sc_facts_free(f);
+}
+
+/* A node hears of 1,000 others through one proxy, which hears them itself each second: none of them is ever unknown. */
+static void a_thousand_are_known_at_any_time(void **state)
+{
+    (void)state;
+    enum { MANY = 1000, SECONDS = 60 };
+    struct sc_facts *proxy = create(), *node = create();
+    struct sc_link_facts out[SC_FACTS_MOST], got;
+    int64_t ahead;
+    char name[16];
+    for (uint32_t s = 0; s < SECONDS; s++) {
+        uint64_t now = s * (uint64_t)SC_FACTS_EVERY_MS;
+        for (uint32_t i = 0; i < MANY; i++) {
+            snprintf(name, sizeof(name), "m%u", i);
+            hear(proxy, name, 100 + i, now, now);
+        }
+        uint32_t n = sc_facts_to_send(proxy, s, at(now), out);
+        assert_true(n <= SC_FACTS_MOST);
+        for (uint32_t i = 0; i < n; i++)
+            sc_facts_hear(node, &out[i], at(now));
+        for (uint32_t i = 0; i < MANY && s > MANY / SC_FACTS_AT_ONCE; i++) {
+            snprintf(name, sizeof(name), "m%u", i);
+            assert_true(sc_facts_get(node, name, at(now), &got, &ahead));
+        }
+    }
+    uint64_t later = (uint64_t)SECONDS * SC_FACTS_EVERY_MS + 3 * SC_FACTS_FRESH_MS;
+    hear(node, "another", 1, later, later); /* what is old makes room */
+    assert_false(sc_facts_get(node, "m7", at(later), &got, &ahead));
+    assert_true(sc_facts_get(node, "another", at(later), &got, &ahead));
+    hear(node, "m7", 107, later, later);
+    assert_true(sc_facts_get(node, "m7", at(later), &got, &ahead));
+    sc_facts_free(proxy);
+    sc_facts_free(node);
 }
 
 /* ---- differences ---- */
@@ -402,6 +438,7 @@ UNIT(test_facts)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_newest_counts),
         cmocka_unit_test(many_have_their_turns),
+        cmocka_unit_test(a_thousand_are_known_at_any_time),
         cmocka_unit_test(what_differs_is_said),
         cmocka_unit_test(a_restart_is_no_second_node),
         cmocka_unit_test(two_nodes_are_seen_and_passed_on),
