@@ -73,6 +73,9 @@ struct sc_dispatch {
     struct sc_dispatch_events events;
     pthread_mutex_t mutex;
     struct peer *peers;
+    bool quick[SC_CLUSTER_MAX_MEMBERS], slow[SC_CLUSTER_MAX_MEMBERS]; /* usable peers, when they are sorted */
+    bool sorted;
+    uint32_t takers; /* members that take batches */
     struct entry *first, *last;
     struct sc_roster entries; /* by id */
     uint64_t seed;            /* of their hashes */
@@ -218,12 +221,7 @@ static void release(struct sc_dispatch *d, struct entry *e)
 /* Who can have a copy, now or soon. */
 static uint32_t count_able(const struct sc_dispatch *d)
 {
-    uint32_t able = 0;
-    if (d->settle_ms == 0)
-        return d->stats.usable;
-    for (uint32_t i = 0; i < d->cluster.count; i++)
-        able += sc_member_takes(&d->cluster.members[i]);
-    return able;
+    return d->settle_ms == 0 ? d->stats.usable : d->takers;
 }
 
 static bool is_durable(const struct sc_dispatch *d, const struct entry *e)
@@ -236,34 +234,51 @@ static bool is_durable(const struct sc_dispatch *d, const struct entry *e)
     return wanted != 0 && copies >= wanted;
 }
 
-/* Members that may get the batch. A slow one that has it not, or not yet for too long, comes after the others. */
-static void sort_members(const struct sc_dispatch *d, const struct entry *e, bool *quick, bool *slow)
+static void sort_member(struct sc_dispatch *d, uint32_t member)
 {
-    for (uint32_t i = 0; i < d->cluster.count; i++) {
-        quick[i] = d->peers[i].usable && !d->peers[i].slow;
-        slow[i] = d->peers[i].usable && d->peers[i].slow;
-    }
+    d->quick[member] = d->peers[member].usable && !d->peers[member].slow;
+    d->slow[member] = d->peers[member].usable && d->peers[member].slow;
+}
+
+/* There may be many, and they change seldom: not for each batch. */
+static void sort_members(struct sc_dispatch *d)
+{
+    for (uint32_t i = 0; i < d->cluster.count && !d->sorted; i++)
+        sort_member(d, i);
+    d->sorted = true;
+}
+
+/* The members that have or had the batch. A slow one that has it not, or not yet for too long, comes after the others. */
+static void sort_holders(struct sc_dispatch *d, const struct entry *e)
+{
     for (const struct copy *c = e->copies; c != NULL; c = c->of_entry) {
         uint32_t m = c->member;
         bool takes = d->peers[m].usable && c->state != COPY_REFUSED;
         bool held_up = d->peers[m].slow && c->state != COPY_ACKED && (c->state != COPY_SENT || c->late);
-        quick[m] = takes && !held_up;
-        slow[m] = takes && held_up;
+        d->quick[m] = takes && !held_up;
+        d->slow[m] = takes && held_up;
     }
 }
 
-static uint32_t choose_targets(const struct sc_dispatch *d, const struct entry *e,
+/* As they are for other batches. */
+static void forget_holders(struct sc_dispatch *d, const struct entry *e)
+{
+    for (const struct copy *c = e->copies; c != NULL; c = c->of_entry)
+        sort_member(d, c->member);
+}
+
+static uint32_t choose_targets(struct sc_dispatch *d, const struct entry *e,
                                uint32_t out[SC_CLUSTER_MAX_COPIES])
 {
-    bool quick[SC_CLUSTER_MAX_MEMBERS], slow[SC_CLUSTER_MAX_MEMBERS];
-    uint32_t more[SC_CLUSTER_MAX_COPIES];
-    sort_members(d, e, quick, slow);
-    uint32_t n = sc_cluster_targets(&d->cluster, e->home, quick, out);
-    if (n == d->cluster.replication)
-        return n;
-    uint32_t n_more = sc_cluster_targets(&d->cluster, e->home, slow, more);
+    uint32_t more[SC_CLUSTER_MAX_COPIES], n_more = 0;
+    sort_members(d);
+    sort_holders(d, e);
+    uint32_t n = sc_cluster_targets(&d->cluster, e->home, d->quick, out);
+    if (n < d->cluster.replication)
+        n_more = sc_cluster_targets(&d->cluster, e->home, d->slow, more);
     for (uint32_t i = 0; i < n_more && n < d->cluster.replication; i++)
         out[n++] = more[i];
+    forget_holders(d, e);
     return n;
 }
 
@@ -331,6 +346,7 @@ static void judge_all(struct sc_dispatch *d, uint64_t now_ms, uint32_t bound_ms)
         changed = judge(&d->peers[i], now_ms, bound_ms) || changed;
         d->stats.slow += d->peers[i].slow;
     }
+    d->sorted = d->sorted && !changed;
     for (uint32_t i = 0; changed && i < d->cluster.count; i++) {
         if (d->peers[i].slow)
             turn_away(d, i);
@@ -415,6 +431,18 @@ static void note_refusal(struct sc_dispatch *d, struct copy *c, uint64_t now_ms)
 
 /* ---- outside ---- */
 
+static void count_members(struct sc_dispatch *d)
+{
+    d->takers = d->stats.usable = 0;
+    d->sorted = false;
+    for (uint32_t i = 0; i < d->cluster.count; i++) {
+        bool takes = sc_member_takes(&d->cluster.members[i]);
+        d->peers[i].usable = d->peers[i].up && takes;
+        d->stats.usable += d->peers[i].usable;
+        d->takers += takes;
+    }
+}
+
 struct sc_dispatch *sc_dispatch_create(const struct sc_cluster *cluster,
                                        const struct sc_dispatch_events *events)
 {
@@ -425,10 +453,12 @@ struct sc_dispatch *sc_dispatch_create(const struct sc_cluster *cluster,
     pthread_mutex_init(&d->mutex, NULL);
     d->peers = calloc((size_t)cluster->count + 1, sizeof(*d->peers));
     d->seed = sc_hash_draw_seed();
-    if (d->peers != NULL && sc_cluster_copy(cluster, &d->cluster) == SC_OK)
-        return d;
-    sc_dispatch_free(d);
-    return NULL;
+    if (d->peers == NULL || sc_cluster_copy(cluster, &d->cluster) != SC_OK) {
+        sc_dispatch_free(d);
+        return NULL;
+    }
+    count_members(d);
+    return d;
 }
 
 void sc_dispatch_free(struct sc_dispatch *d)
@@ -704,6 +734,7 @@ void sc_dispatch_set_usable(struct sc_dispatch *d, uint32_t member, bool usable)
     d->stats.usable += p->usable;
     p->slow = false;
     p->credit = 0;
+    d->sorted = false;
     for (struct entry *e = d->first; e != NULL; e = e->next) {
         struct copy *c = find_copy(e, member);
         if (c != NULL && c->state != COPY_ACKED)
@@ -770,11 +801,7 @@ enum sc_status sc_dispatch_set_cluster(struct sc_dispatch *d, const struct sc_cl
     move_peers(d, peers, new_index);
     sc_cluster_free(&d->cluster);
     d->cluster = fresh;
-    d->stats.usable = 0;
-    for (uint32_t i = 0; i < fresh.count; i++) {
-        d->peers[i].usable = d->peers[i].up && sc_member_takes(&fresh.members[i]);
-        d->stats.usable += d->peers[i].usable;
-    }
+    count_members(d);
     retarget_all(d);
     pthread_mutex_unlock(&d->mutex);
     return SC_OK;

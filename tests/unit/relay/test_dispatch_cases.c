@@ -450,6 +450,56 @@ static void what_is_nowhere_is_held_until_it_is_safe(void **state)
     close_world(&w);
 }
 
+/* ---- many members ---- */
+
+enum { MANY = SC_CLUSTER_MAX_MEMBERS };
+
+static struct sc_dispatch *dispatch_for_many(void)
+{
+    static struct sc_member members[MANY];
+    static uint32_t place;
+    for (uint32_t i = 0; i < MANY; i++)
+        members[i] = (struct sc_member){.lane = 1 + i, .weight = 1, .subcollector = true};
+    const struct sc_cluster cluster = {.version = 1, .replication = 2, .members = members, .count = MANY};
+    struct sc_dispatch *d = sc_dispatch_create(
+        &cluster,
+        &(struct sc_dispatch_events){.released = note_place, .given_up = note_given_up, .arg = &place});
+    assert_non_null(d);
+    return d;
+}
+
+/* A batch for each home waits until they come up, in any order: in the end it is given to its home and the next on the ring. */
+static void a_thousand_members_come_up(void **state)
+{
+    (void)state;
+    struct sc_dispatch *d = dispatch_for_many();
+    struct sc_dispatch_stats stats;
+    sc_dispatch_settle(d, 1000);
+    for (uint32_t i = 0; i < MANY; i++)
+        assert_int_equal(
+            sc_dispatch_add(d, &(struct sc_accepted){.head = {.id = {.stream = STREAM, .lane = 1 + i}}}),
+            SC_OK);
+    for (uint32_t i = 0; i < MANY; i++)
+        sc_dispatch_set_usable(d, i * 617 % MANY, true);
+    sc_dispatch_tick(d, 1000, false);
+    for (uint32_t m = MANY; m-- > 0;) {
+        const uint32_t before = (m + MANY - 1) % MANY;
+        bool own = false, of_the_one_before = false;
+        for (struct sc_accepted out; sc_dispatch_next(d, m, 1000, &out);) {
+            own = own || out.head.id.lane == 1 + m;
+            of_the_one_before = of_the_one_before || out.head.id.lane == 1 + before;
+        }
+        assert_true(own && of_the_one_before);
+    }
+    for (uint32_t i = 0; i < MANY; i++) {
+        assert_true(sc_dispatch_ack(d, i, &(struct sc_link_ack){STREAM, 1 + i, 0, 0}));
+        assert_true(sc_dispatch_ack(d, (i + 1) % MANY, &(struct sc_link_ack){STREAM, 1 + i, 0, 0}));
+    }
+    sc_dispatch_get_stats(d, &stats);
+    assert_true(stats.batches == 0 && stats.usable == MANY);
+    sc_dispatch_free(d);
+}
+
 UNIT(test_dispatch_cases)
 {
     const struct CMUnitTest tests[] = {
@@ -465,6 +515,7 @@ UNIT(test_dispatch_cases)
         cmocka_unit_test(a_line_that_others_empty),
         cmocka_unit_test(intervals_of_any_width),
         cmocka_unit_test(what_is_nowhere_is_held_until_it_is_safe),
+        cmocka_unit_test(a_thousand_members_come_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
