@@ -184,7 +184,7 @@ RATES = {  # what one thread scans, by kind of query
     "tuples": ("-s", "srcip,dstip,srcport,dstport,proto#bytes", "-l", "10"),
     "list": ("-o", "bytes", "-l", "100"),
 }
-PLANNED = {"batches": 13_000, "windows": 576, "streams": 4, "gaps": 20}  # of each rank: two days of windows
+PLANNED = {"batches": 13_000, "windows": 12, "streams": 7, "gaps": 20}  # of each rank: an hour, each copy of a stream with gaps
 MESSAGES = 5  # that pass between rank 0 and each other rank for a plan; the others go through a tree
 
 
@@ -262,7 +262,7 @@ def remember(bench, stores, flows, hosts, load):
         "message": middle(message(bench, 16, runs)),
         "rate": {kind: middle(found) for kind, found in measured.items()},
         "scan_sigma": middle(statistics.stdev(found) / statistics.mean(found) for found in measured.values()),
-        "plan": [simulated(bench, "plan", ranks=ranks, away=ranks // 50, **PLANNED) for ranks in (10, 100, 1000)],
+        "plan": [simulated(bench, "plan", "--tallies", ranks=ranks, away=ranks // 50, **PLANNED) for ranks in (10, 100, 1000)],
         "tput": [simulated(bench, "reduce", "--way=tput", ranks=ranks, rows=20_000 * ranks) for ranks in (10, 100, 1000)],
         "gather": simulated(bench, "reduce", "--way=gather", ranks=100, rows=2_000_000),
         "exchange": [simulated(bench, "reduce", "--way=exchange", ranks=ranks, rows=20_000 * ranks) for ranks in (10, 100)],

@@ -14,7 +14,7 @@ launch   Events. mpiexec starts at most 128 ssh at a time; each takes `ssh_cpu_h
          `login_cpu_there` on its node and `login_wait`, then reports, which takes `daemon_cpu_here` of the asking machine. When all have
          reported, the ranks begin: `rank_cpu` on each node and `rank_wait`.
 plan     Messages of all ranks to rank 0, or from it, one after the other: `message` each; short ones through a tree. The bytes that came
-         to rank 0 and went from it, and its time, as bench/ranks.c measured them with as many ranks.
+         to rank 0 and went from it, and its time, as bench/ranks.c measured them with as many ranks; without the tallies' own way to it.
 scan     Rows by rate and cores of a node, the slowest node counts: times are lognormal with `scan_sigma`, and --slow-part of the nodes
          take twice as long.
 reduce   By the bytes and messages that bench/ranks.c measured with as many ranks; the busiest of them counts.
@@ -131,7 +131,7 @@ def linear(f, w, times, size=64):
 
 def tree(f, w, times):
     """`times` times, from rank 0 to all or back, through ranks that hand on."""
-    return times * math.ceil(math.log2(w.nodes)) * (w.rtt / 2 + f.step_wait + 2 * f.message)
+    return times * math.ceil(math.log2(max(w.nodes, 2))) * (w.rtt / 2 + f.step_wait + 2 * f.message)
 
 
 def plan(f, w):
@@ -165,19 +165,19 @@ def between(table, nodes):
 
 
 def gather(f, w, groups):
-    return linear(f, w, 4) + w.wire(w.nodes * groups * f.group_bytes) + w.nodes * groups * f.group_cpu
+    return linear(f, w, 1) + tree(f, w, 4) + w.wire(w.nodes * groups * f.group_bytes) + w.nodes * groups * f.group_cpu
 
 
 def tput(f, w):
     size, messages = between(f.tput, w.nodes)
-    return messages * f.message + 11 * (w.rtt + f.step_wait) + w.wire(size) + size / f.group_bytes * f.group_cpu
+    return messages * f.message + tree(f, w, 9) + w.wire(size) + size / f.group_bytes * f.group_cpu
 
 
 def exchange(f, w, groups):
     """In step; each rank sends its share to each other."""
     step = w.rtt / 2 + 2 * f.message + f.step_wait
     passed = 2 * groups * f.group_bytes
-    return linear(f, w, 5) + w.nodes * step + w.wire(passed * w.oversubscribed) + 2 * groups * f.group_cpu
+    return tree(f, w, 5) + w.nodes * step + w.wire(passed * w.oversubscribed) + 2 * groups * f.group_cpu
 
 
 def listing(f, w, limit):
@@ -274,7 +274,7 @@ def validation_table(f, facts):
         w = World(int(n), rows=0.0, shared_cores=facts["cores"])
         started = launch(f, w)
         # So little is read and reduced that the messages alone count.
-        whole = started + plan(f, w) + linear(f, w, 11) + tree(f, w, 5 + 3) + f.end
+        whole = started + plan(f, w) + tree(f, w, 5 + 9 + 3) + f.end
         lines.append(row(n, f"{host['parts']['launch']:.2f}", f"{started:.2f}", f"{host['whole']:.2f}", f"{whole:.2f}",
                          f"{100 * (whole / host['whole'] - 1):+.0f} %"))
     return lines
