@@ -5,14 +5,14 @@
  *
  *     bench-ranks reduce [--ranks=N] [--groups=N] [--rows=N] [--limit=N] [--way=auto|gather|exchange|tput] [--home]
  *     bench-ranks plan [--ranks=N] [--batches=N] [--windows=N] [--copies=N] [--streams=N] [--gaps=N] [--away=N] [--tallies]
- *     bench-ranks tallies [--ranks=N] [--proxies=N] [--windows=N]
+ *     bench-ranks tallies [--ranks=N] [--proxies=N] [--windows=N] [--open=N]
  *
  * reduce: the greatest sums by source address; --rows of all ranks, whose addresses are Zipf distributed over --groups. A row is met
  * by any rank, with --home each address by one rank only.
  * plan: --batches of each rank, of each --copies copies, in --streams streams and --windows windows; what rank 0 reads, assigns and
  * tells. Each copy lacks --gaps batches of each stream; of --away ranks there is none. With --tallies they are judged for these windows.
- * tallies: what rank 0 reads and merges, of --windows windows and --proxies proxies, with a lane for each rank: it hears of them
- * from the first ranks of a tree.
+ * tallies: what rank 0 reads and merges, of --windows windows and --proxies proxies, with a lane for each rank: it hears from the first
+ * ranks of a tree of those that it does not know, in the last --open windows.
  */
 #include "base/clock.h"
 #include "cluster/inventory.h"
@@ -37,7 +37,7 @@
 #define FIRST_MS    (UINT64_C(1795596000000) / WINDOW_MS * WINDOW_MS)
 
 struct options {
-    uint64_t ranks, groups, rows, limit, batches, windows, copies, proxies, streams, gaps, away;
+    uint64_t ranks, groups, rows, limit, batches, windows, copies, proxies, streams, gaps, away, open;
     enum sc_reduce_way way;
     bool home, tallies;
 };
@@ -233,6 +233,8 @@ static void reduce(const struct options *o)
 
 /* ---- what ought to be there ---- */
 
+static const struct sc_expected_range always = {.end_ms = UINT64_MAX};
+
 /* `batches` of each lane of a window are safe. */
 static void make_expected(struct sc_expected *e, const struct options *o, uint64_t proxies, uint64_t batches)
 {
@@ -423,7 +425,6 @@ static void print_plan(const struct options *o, const struct plan_cost *c, uint6
 
 static void plan(const struct options *o)
 {
-    static const struct sc_expected_range always = {.end_ms = UINT64_MAX};
     struct sc_planner *planner = check(sc_planner_create((uint32_t)o->ranks));
     struct sc_buf *told = check(calloc(o->ranks, sizeof(*told)));
     struct sc_expected expected = {0};
@@ -455,17 +456,43 @@ static void plan(const struct options *o)
 
 /* ---- tallies ---- */
 
+/* In the last windows another rank has heard of one batch more. */
+static void hear_more(struct sc_expected *e, const struct options *o)
+{
+    for (uint32_t i = 0; i < e->tally_count; i++) {
+        if (e->tallies[i].window_ms >= FIRST_MS + (o->windows - o->open) * WINDOW_MS)
+            e->tallies[i].lanes[0].accepted.batches[0]++;
+    }
+}
+
+/* What a rank tells of the tallies that rank 0 does not know. */
+static void put_news(const struct options *o, const struct sc_buf *digest_bytes, struct sc_buf *out)
+{
+    struct sc_expected own = {0};
+    struct sc_inventory_digest digest;
+    struct sc_cursor in = {.data = digest_bytes->data, .len = digest_bytes->len};
+    make_expected(&own, o, o->proxies, 600);
+    hear_more(&own, o);
+    double before = thread_ms();
+    if (!sc_buf_ok(digest_bytes) || sc_inventory_get_digest(&in, &digest) != SC_OK)
+        fail("the digest makes no sense");
+    sc_inventory_put_tallies(&own, &always, &digest, out);
+    fprintf(stderr, "# a rank finds its news in %.1f ms\n", thread_ms() - before);
+    sc_inventory_digest_free(&digest);
+    sc_expected_free(&own);
+}
+
 /* The way from the last rank to rank 0 through the tree: at each step one rank reads what another sends, merges, and writes. */
 static void tallies(const struct options *o)
 {
-    static const struct sc_expected_range always = {.end_ms = UINT64_MAX};
     struct sc_expected own = {0};
-    struct sc_buf bytes = {0};
+    struct sc_buf bytes = {0}, digest = {0};
     unsigned steps = 0;
     make_expected(&own, o, o->proxies, 600);
     double before = thread_ms();
-    sc_inventory_put_tallies(&own, &always, &bytes);
+    sc_inventory_put_digest(&own, &always, 1, &digest);
     double put_ms = thread_ms() - before;
+    put_news(o, &digest, &bytes);
     before = thread_ms();
     for (uint64_t behind = 1; behind < o->ranks; behind *= 2, steps++) {
         struct sc_cursor in = {.data = bytes.data, .len = bytes.len};
@@ -474,11 +501,12 @@ static void tallies(const struct options *o)
     }
     if (sc_expected_merge_tallies(&own) != SC_OK || own.tally_count != o->proxies * o->windows)
         fail("the tallies do not come together");
-    printf("{\"ranks\": %llu, \"bytes_each\": %llu, \"steps\": %u, \"put_ms\": %.1f, \"get_ms\": %.1f, "
-           "\"resident_mib\": %ld}\n",
-           (unsigned long long)o->ranks, (unsigned long long)bytes.len, steps, put_ms, thread_ms() - before,
-           resident_mib());
+    printf("{\"ranks\": %llu, \"bytes_digest\": %llu, \"bytes_each\": %llu, \"steps\": %u, \"put_ms\": %.1f, "
+           "\"get_ms\": %.1f, \"resident_mib\": %ld}\n",
+           (unsigned long long)o->ranks, (unsigned long long)digest.len, (unsigned long long)bytes.len, steps,
+           put_ms, thread_ms() - before, resident_mib());
     sc_buf_free(&bytes);
+    sc_buf_free(&digest);
     sc_expected_free(&own);
 }
 
@@ -495,16 +523,19 @@ static enum sc_reduce_way parse_way(const char *text)
 
 static void parse(int argc, char **argv, struct options *o)
 {
-    enum { WAY = 'w', HOME = 'h', TALLIES = 't', NUMBERS = 11 };
+    enum { WAY = 'w', HOME = 'h', TALLIES = 't', NUMBERS = 12 };
     uint64_t *const numbers[NUMBERS] = {&o->ranks,   &o->groups,  &o->rows,   &o->limit,
                                         &o->batches, &o->windows, &o->copies, &o->proxies,
-                                        &o->streams, &o->gaps,    &o->away};
+                                        &o->streams, &o->gaps,    &o->away,   &o->open};
     static const struct option options[] = {
-        {"ranks", 1, NULL, 0},  {"groups", 1, NULL, 1},  {"rows", 1, NULL, 2},
-        {"limit", 1, NULL, 3},  {"batches", 1, NULL, 4}, {"windows", 1, NULL, 5},
-        {"copies", 1, NULL, 6}, {"proxies", 1, NULL, 7}, {"streams", 1, NULL, 8},
-        {"gaps", 1, NULL, 9},   {"away", 1, NULL, 10},   {"tallies", 0, NULL, TALLIES},
-        {"way", 1, NULL, WAY},  {"home", 0, NULL, HOME}, {NULL, 0, NULL, 0},
+        {"ranks", 1, NULL, 0},         {"groups", 1, NULL, 1},
+        {"rows", 1, NULL, 2},          {"limit", 1, NULL, 3},
+        {"batches", 1, NULL, 4},       {"windows", 1, NULL, 5},
+        {"copies", 1, NULL, 6},        {"proxies", 1, NULL, 7},
+        {"streams", 1, NULL, 8},       {"gaps", 1, NULL, 9},
+        {"away", 1, NULL, 10},         {"open", 1, NULL, 11},
+        {"tallies", 0, NULL, TALLIES}, {"way", 1, NULL, WAY},
+        {"home", 0, NULL, HOME},       {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -521,7 +552,7 @@ static void parse(int argc, char **argv, struct options *o)
     }
     if (o->ranks == 0 || o->ranks > 4096 || o->groups == 0 || o->batches == 0 || o->copies == 0 ||
         o->copies > o->ranks || o->windows == 0 || o->streams == 0 || o->batches < o->streams * o->windows ||
-        o->away > o->ranks || o->batches * o->copies > UINT32_MAX / o->ranks)
+        o->away > o->ranks || o->open > o->windows || o->batches * o->copies > UINT32_MAX / o->ranks)
         fail("that many cannot be");
 }
 
@@ -535,7 +566,8 @@ int main(int argc, char **argv)
                         .windows = 12,
                         .copies = 2,
                         .proxies = 3,
-                        .streams = 7};
+                        .streams = 7,
+                        .open = 1};
     const char *what = argc > 1 ? argv[1] : "";
     if (argc > 1)
         parse(argc - 1, argv + 1, &o);

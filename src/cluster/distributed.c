@@ -2,6 +2,7 @@
 #include "cluster/distributed.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "cluster/inventory.h"
 #include "store/catalogue.h"
 
@@ -87,30 +88,64 @@ static enum sc_status tell_tallies(struct sc_distributed *d, uint32_t step, cons
     const struct sc_ranks *r = d->options.ranks;
     const struct sc_expected_range range = judged_range(d);
     struct sc_buf bytes = {0};
-    sc_inventory_put_tallies(known, &range, &bytes);
+    sc_inventory_put_tallies(known, &range, NULL, &bytes);
     enum sc_status status = sc_buf_ok(&bytes) ? r->pass(r->arg, r->rank - step, &bytes, SC_NO_RANK, NULL, err)
                                               : sc_fail_nomem(err, "what the nodes say");
     sc_buf_free(&bytes);
     return status;
 }
 
-/*
- * Every proxy tells its tallies to all subcollectors, so that ranks know much the same: they come to rank 0 by a tree, each rank
- * passing on once what it and those behind it know. What others know is kept from this rank's own view, but for rank 0's.
- */
-static enum sc_status gather_tallies(struct sc_distributed *d, struct sc_error *err)
+/* Rank 0 has tallies when anybody has: else those of the first who has. */
+static enum sc_status give_rank_0_tallies(struct sc_distributed *d, bool *any, struct sc_error *err)
 {
     const struct sc_ranks *r = d->options.ranks;
+    uint64_t first = d->expected.tally_count == 0 ? 0 : UINT64_MAX - r->rank;
+    SC_TRY(sc_ranks_most(r, &first, err));
+    uint32_t from = (uint32_t)(UINT64_MAX - first);
+    *any = first != 0;
+    if (!*any || from == 0)
+        return SC_OK;
+    if (r->rank == from)
+        return tell_tallies(d, from, &d->expected, err);
+    return is_root(d) ? hear_tallies(d, from, &d->expected, err) : SC_OK;
+}
+
+/* All hear which tallies rank 0 knows. */
+static enum sc_status share_digest(struct sc_distributed *d, struct sc_inventory_digest *digest,
+                                   struct sc_error *err)
+{
     const struct sc_expected_range range = judged_range(d);
-    struct sc_expected passed = {.horizons = {.least_ms = d->expected.horizons.least_ms}};
-    struct sc_expected *known = is_root(d) ? &d->expected : &passed;
+    struct sc_buf bytes = {0};
+    if (is_root(d))
+        sc_inventory_put_digest(&d->expected, &range, sc_hash_draw_seed(), &bytes);
+    enum sc_status status = sc_buf_ok(&bytes) ? sc_ranks_broadcast(d->options.ranks, &bytes, err)
+                                              : sc_fail_nomem(err, "what the nodes say");
+    struct sc_cursor in = {.data = bytes.data, .len = bytes.len};
+    if (status == SC_OK)
+        status = refuse(sc_inventory_get_digest(&in, digest), err);
+    sc_buf_free(&bytes);
+    return status;
+}
+
+/* This rank's news for rank 0. */
+static enum sc_status find_news(struct sc_distributed *d, const struct sc_inventory_digest *digest,
+                                struct sc_expected *news, struct sc_error *err)
+{
+    const struct sc_expected_range range = judged_range(d);
     struct sc_buf mine = {0};
-    sc_inventory_put_tallies(&d->expected, &range, &mine);
+    sc_inventory_put_tallies(&d->expected, &range, digest, &mine);
     struct sc_cursor in = {.data = mine.data, .len = mine.len};
-    enum sc_status status = sc_buf_ok(&mine) ? SC_OK : sc_fail_nomem(err, "what the nodes say");
-    if (status == SC_OK && !is_root(d))
-        status = refuse(sc_inventory_get_tallies(&in, known), err);
+    enum sc_status status = sc_buf_ok(&mine) ? refuse(sc_inventory_get_tallies(&in, news), err)
+                                             : sc_fail_nomem(err, "what the nodes say");
     sc_buf_free(&mine);
+    return status;
+}
+
+/* By a tree, each rank passing on once what is news of it and of those behind it. */
+static enum sc_status gather_news(struct sc_distributed *d, struct sc_expected *known, struct sc_error *err)
+{
+    const struct sc_ranks *r = d->options.ranks;
+    enum sc_status status = SC_OK;
     uint32_t step = 1;
     for (; status == SC_OK && step < r->count && (r->rank & step) == 0; step *= 2) {
         if (r->rank + step < r->count)
@@ -120,6 +155,27 @@ static enum sc_status gather_tallies(struct sc_distributed *d, struct sc_error *
         status = refuse(sc_expected_merge_tallies(known), err);
     if (status == SC_OK && !is_root(d))
         status = tell_tallies(d, step, known, err);
+    return status;
+}
+
+/*
+ * Every proxy tells its tallies to all subcollectors, so that ranks know the same but for what is being told: rank 0 hears of what
+ * differs from what it knows. What others know is kept from this rank's own view, but for rank 0's.
+ */
+static enum sc_status gather_tallies(struct sc_distributed *d, struct sc_error *err)
+{
+    struct sc_expected passed = {.horizons = {.least_ms = d->expected.horizons.least_ms}};
+    struct sc_inventory_digest digest = {0};
+    bool any;
+    SC_TRY(give_rank_0_tallies(d, &any, err));
+    if (!any)
+        return SC_OK;
+    enum sc_status status = share_digest(d, &digest, err);
+    if (status == SC_OK && !is_root(d))
+        status = find_news(d, &digest, &passed, err);
+    if (status == SC_OK)
+        status = gather_news(d, is_root(d) ? &d->expected : &passed, err);
+    sc_inventory_digest_free(&digest);
     sc_expected_free(&passed);
     return status;
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cluster/inventory.h"
 
+#include "base/array.h"
+#include "base/hash.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,18 +72,99 @@ static void put_losses(const struct sc_losses *losses, struct sc_buf *out)
     }
 }
 
-void sc_inventory_put_tallies(const struct sc_expected *e, const struct sc_expected_range *range,
-                              struct sc_buf *out)
+/* Its lanes are in order: who knows the same says the same. `bytes`: cleared. */
+static uint64_t hash_tally(const struct sc_tally *t, uint64_t seed, struct sc_buf *bytes)
 {
-    uint32_t judged = 0;
-    for (uint32_t i = 0; i < e->tally_count; i++)
-        judged += sc_expected_is_judged(e, range, &e->tallies[i]);
-    const bool one = judged == 0 && e->tally_count != 0;
-    sc_buf_append_le32(out, one ? 1 : judged);
-    for (uint32_t i = 0; i < (one ? 1 : e->tally_count); i++) {
-        if (one || sc_expected_is_judged(e, range, &e->tallies[i]))
-            put_tally(&e->tallies[i], out);
+    sc_buf_clear(bytes);
+    put_tally(t, bytes);
+    return sc_hash_bytes(bytes->data, bytes->len, seed);
+}
+
+static int compare_hashes(const void *x, const void *y)
+{
+    uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
+    return a < b ? -1 : a > b;
+}
+
+void sc_inventory_put_digest(const struct sc_expected *e, const struct sc_expected_range *range,
+                             uint64_t seed, struct sc_buf *out)
+{
+    struct sc_buf bytes = {0};
+    uint32_t count = 0;
+    uint64_t *hashes = malloc(((size_t)e->tally_count + 1) * sizeof(*hashes));
+    for (uint32_t i = 0; hashes != NULL && i < e->tally_count; i++) {
+        if (sc_expected_is_judged(e, range, &e->tallies[i]))
+            hashes[count++] = hash_tally(&e->tallies[i], seed, &bytes);
     }
+    out->failed = out->failed || hashes == NULL || !sc_buf_ok(&bytes);
+    if (count > 1)
+        qsort(hashes, count, sizeof(*hashes), compare_hashes);
+    sc_buf_append_le64(out, seed);
+    for (uint32_t i = 0; i < count; i++)
+        sc_buf_append_le64(out, hashes[i]);
+    free(hashes);
+    sc_buf_free(&bytes);
+}
+
+enum sc_status sc_inventory_get_digest(struct sc_cursor *in, struct sc_inventory_digest *digest)
+{
+    *digest = (struct sc_inventory_digest){.seed = sc_cursor_le64(in)};
+    size_t count = sc_cursor_left(in) / 8;
+    if (in->failed || sc_cursor_left(in) % 8 != 0 || count > UINT32_MAX)
+        return SC_DAMAGED;
+    digest->hashes = malloc((count + 1) * sizeof(*digest->hashes));
+    if (digest->hashes == NULL)
+        return SC_NOMEM;
+    for (; digest->count < count; digest->count++)
+        digest->hashes[digest->count] = sc_cursor_le64(in);
+    return SC_OK;
+}
+
+void sc_inventory_digest_free(struct sc_inventory_digest *digest)
+{
+    free(digest->hashes);
+    *digest = (struct sc_inventory_digest){0};
+}
+
+static bool is_known(const struct sc_inventory_digest *digest, const struct sc_tally *t, struct sc_buf *bytes)
+{
+    if (digest == NULL)
+        return false;
+    uint64_t hash = hash_tally(t, digest->seed, bytes);
+    uint32_t at = sc_array_below(digest->hashes, sizeof(hash), digest->count, hash);
+    return at < digest->count && digest->hashes[at] == hash;
+}
+
+/* What is news of the judged tallies. @return how many. */
+static uint32_t put_news(const struct sc_expected *e, const struct sc_expected_range *range,
+                         const struct sc_inventory_digest *digest, struct sc_buf *out)
+{
+    struct sc_buf bytes = {0};
+    uint32_t told = 0;
+    for (uint32_t i = 0; i < e->tally_count; i++) {
+        const struct sc_tally *t = &e->tallies[i];
+        if (!sc_expected_is_judged(e, range, t) || is_known(digest, t, &bytes))
+            continue;
+        put_tally(t, out);
+        told++;
+    }
+    out->failed = out->failed || !sc_buf_ok(&bytes);
+    sc_buf_free(&bytes);
+    return told;
+}
+
+void sc_inventory_put_tallies(const struct sc_expected *e, const struct sc_expected_range *range,
+                              const struct sc_inventory_digest *digest, struct sc_buf *out)
+{
+    size_t begin = out->len;
+    sc_buf_append_le32(out, 0);
+    uint32_t told = put_news(e, range, digest, out);
+    if (told == 0 && digest == NULL && e->tally_count != 0) {
+        put_tally(&e->tallies[0], out);
+        told = 1;
+    }
+    if (sc_buf_ok(out))
+        memcpy(out->data + begin, &told, sizeof(told));
 }
 
 static void put_members(const struct sc_horizons *h, bool own, struct sc_buf *out)

@@ -19,9 +19,23 @@ enum sc_status sc_inventory_get_expected(struct sc_cursor *in, struct sc_expecte
 void sc_inventory_put_own_horizons(const struct sc_expected *expected, struct sc_buf *out);
 enum sc_status sc_inventory_get_own_horizons(struct sc_cursor *in, struct sc_expected *expected);
 
-/* The tallies that are judged for the range; where none of them is, one that is not, since that there are tallies is news, too. */
+/* What rank 0 knows of tallies, so that others tell it only of what is news: a hash of each that is judged for the range. */
+struct sc_inventory_digest {
+    uint64_t seed;
+    uint64_t *hashes; /* ascending */
+    uint32_t count;
+};
+
+void sc_inventory_put_digest(const struct sc_expected *expected, const struct sc_expected_range *range,
+                             uint64_t seed, struct sc_buf *out);
+/* *digest is to be freed in any case. @return SC_OK, SC_DAMAGED, SC_NOMEM. */
+enum sc_status sc_inventory_get_digest(struct sc_cursor *in, struct sc_inventory_digest *digest);
+void sc_inventory_digest_free(struct sc_inventory_digest *digest);
+
+/* The tallies that are judged for the range, without those of the digest. NULL: all; where none is judged then one that is not, since
+ * that there are tallies is news, too. */
 void sc_inventory_put_tallies(const struct sc_expected *expected, const struct sc_expected_range *range,
-                              struct sc_buf *out);
+                              const struct sc_inventory_digest *digest, struct sc_buf *out);
 /* Adds them; to be merged when all are there. @return SC_OK, SC_DAMAGED, SC_NOMEM. */
 enum sc_status sc_inventory_get_tallies(struct sc_cursor *in, struct sc_expected *expected);
 

@@ -135,10 +135,63 @@ static void the_last_word_of_a_tally_reaches_rank_0(void **state)
     }
 }
 
+/* ---- what all know ---- */
+
+#define MANY_LANES 300u
+
+static void write_long_tally(struct world *w, uint32_t rank)
+{
+    struct sc_tally t = {.proxy = "p", .stream = 77, .window_ms = FIRST_MS + WINDOW_MS, .window_s = 300};
+    struct sc_error err;
+    for (uint32_t l = 0; l < MANY_LANES; l++) {
+        struct sc_tally_lane *lane = sc_tally_lane(&t, l + 1);
+        assert_non_null(lane);
+        lane->safe.batches[0] = lane->accepted.batches[0] = 5;
+    }
+    assert_int_equal(sc_tally_write(w->all[rank].store, &t, NULL, &err), SC_OK);
+    sc_tally_free(&t);
+}
+
+/* Each proxy tells all: rank 0 hears it from none, or from the first when it has no store. */
+static void what_all_know_is_not_told_by_all(void **state)
+{
+    (void)state;
+    const uint64_t size = MANY_LANES * (4 + 2 * 4 * 8);
+    for (unsigned root_reads = 0; root_reads < 2; root_reads++) {
+        struct world w = {.count = MOST_RANKS};
+        uint64_t busiest;
+        struct sc_ranks_threads *threads = sc_ranks_threads_create(w.count);
+        assert_non_null(threads);
+        for (uint32_t r = 0; r < w.count; r++) {
+            w.all[r] = (struct rank){.ranks = sc_ranks_threads_rank(threads, r),
+                                     .store = kit_folder(),
+                                     .reads = r != 0 || root_reads != 0};
+            if (w.all[r].reads)
+                write_long_tally(&w, r);
+        }
+        for (uint32_t r = 0; r < w.count; r++)
+            assert_int_equal(pthread_create(&w.all[r].thread, NULL, open_main, &w.all[r]), 0);
+        for (uint32_t r = 0; r < w.count; r++) {
+            pthread_join(w.all[r].thread, NULL);
+            assert_int_equal(w.all[r].status, SC_OK);
+        }
+        uint64_t bytes = sc_ranks_threads_bytes(threads, &busiest);
+        assert_true(bytes < size / 2 + (root_reads ? 0 : size));
+        assert_int_equal(w.all[0].d.source.missing_count, 1);
+        assert_non_null(strstr(w.all[0].d.source.missing[0], "1500 of 1500 batches of proxy p are missing"));
+        for (uint32_t r = 0; r < w.count; r++) {
+            sc_distributed_close(&w.all[r].d);
+            kit_remove(w.all[r].store);
+        }
+        sc_ranks_threads_free(threads);
+    }
+}
+
 UNIT(test_distributed)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_word_of_a_tally_reaches_rank_0),
+        cmocka_unit_test(what_all_know_is_not_told_by_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

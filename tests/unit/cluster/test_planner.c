@@ -213,7 +213,7 @@ static const struct sc_expected_range always = {.kind = SC_RECORDS_FLOWS, .end_m
 static void put_all(const struct sc_expected *e, struct sc_buf *out)
 {
     sc_inventory_put_expected(e, out);
-    sc_inventory_put_tallies(e, &always, out);
+    sc_inventory_put_tallies(e, &always, NULL, out);
 }
 
 static enum sc_status get_all(struct sc_cursor *in, struct sc_expected *e)
@@ -275,19 +275,53 @@ static void tallies_of_the_range_are_told(void **state)
         const struct sc_expected_range range = {.begin_ms = cases[i].begin_ms, .end_ms = cases[i].end_ms};
         struct sc_expected back = {0};
         sc_buf_clear(&bytes);
-        sc_inventory_put_tallies(&e, &range, &bytes);
+        sc_inventory_put_tallies(&e, &range, NULL, &bytes);
         struct sc_cursor in = {.data = bytes.data, .len = bytes.len};
         assert_int_equal(sc_inventory_get_tallies(&in, &back), SC_OK);
         assert_int_equal(back.tally_count, cases[i].told);
         sc_expected_free(&back);
     }
     sc_buf_clear(&bytes);
-    sc_inventory_put_tallies(&none, &always, &bytes);
+    sc_inventory_put_tallies(&none, &always, NULL, &bytes);
     struct sc_cursor in = {.data = bytes.data, .len = bytes.len};
     assert_int_equal(sc_inventory_get_tallies(&in, &none), SC_OK);
     assert_int_equal(none.tally_count, 0);
     sc_expected_free(&e);
     sc_buf_free(&bytes);
+}
+
+/* Rank 0's digest leaves what is news: another number, or a window that it does not know. */
+static void only_news_of_tallies_is_told(void **state)
+{
+    struct sc_expected e = {0};
+    struct sc_inventory_digest digest;
+    struct sc_buf bytes = {0}, told = {0};
+    (void)state;
+    for (uint32_t i = 0; i < 5; i++) {
+        struct sc_tally t = {.proxy = "n1", .stream = 5, .window_ms = WINDOW + 60000 * i, .window_s = 60};
+        assert_non_null(sc_tally_lane(&t, 3));
+        assert_int_equal(sc_expected_add_tally(&e, &t), SC_OK);
+        if (i == 3)
+            sc_inventory_put_digest(&e, &always, 99, &bytes);
+    }
+    e.tallies[1].lanes[0].accepted.records[1]++;
+    struct sc_cursor in = {.data = bytes.data, .len = bytes.len};
+    assert_int_equal(sc_inventory_get_digest(&in, &digest), SC_OK);
+    assert_int_equal(digest.count, 4);
+    sc_inventory_put_tallies(&e, &always, &digest, &told);
+    struct sc_expected news = {0};
+    in = (struct sc_cursor){.data = told.data, .len = told.len};
+    assert_int_equal(sc_inventory_get_tallies(&in, &news), SC_OK);
+    assert_int_equal(news.tally_count, 2);
+    assert_true(news.tallies[0].window_ms == WINDOW + 60000 && news.tallies[1].window_ms == WINDOW + 240000);
+    sc_inventory_digest_free(&digest);
+    in = (struct sc_cursor){.data = bytes.data, .len = bytes.len - 1};
+    assert_int_equal(sc_inventory_get_digest(&in, &digest), SC_DAMAGED);
+    sc_inventory_digest_free(&digest);
+    sc_expected_free(&news);
+    sc_expected_free(&e);
+    sc_buf_free(&bytes);
+    sc_buf_free(&told);
 }
 
 static void a_summary_comes_back(void **state)
@@ -449,6 +483,7 @@ UNIT(test_planner)
         cmocka_unit_test(only_the_reader_of_a_batch_loses_it),
         cmocka_unit_test(what_is_expected_comes_back),
         cmocka_unit_test(tallies_of_the_range_are_told),
+        cmocka_unit_test(only_news_of_tallies_is_told),
         cmocka_unit_test(a_summary_comes_back),
         cmocka_unit_test(patterns_are_expanded),
         cmocka_unit_test(ranks_are_started_with_their_words),
