@@ -6,7 +6,7 @@
  *   STORE/YYYY/MM/DD/YYYYMMDDTHHMMSSZ-<stream>.tally   a proxy's batches of one window, by lane
  *   STORE/.streams/<stream>                            when the proxy of a stream was heard of last, and whether it is closed
  *
- * The lines of a tally: "securitycloud tally 1", "proxy NAME", "stream HEX", "window MS SECONDS", and for each lane
+ * The lines of a tally: "securitycloud tally 1", "proxy NAME", "stream HEX", "window MS SECONDS", and for each lane, by number,
  * "lane HEX" with eight numbers: batches and records of flows, batches and records of options, accepted; the same four of those
  * that are safe, that is durable on as many nodes as they should be. Numbers only grow.
  *
