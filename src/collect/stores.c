@@ -3,6 +3,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "store/catalogue.h"
 #include "store/horizon.h"
 
 #include <stdlib.h>
@@ -367,6 +368,34 @@ static void follow_horizon(struct sc_stores *s)
 {
     uint64_t horizon_ms = sc_store_horizon(s->options.path);
     s->horizon_ms = horizon_ms != 0 ? horizon_ms : s->horizon_ms;
+}
+
+/* Retention may have deleted more meanwhile. */
+static uint64_t oldest_window(const struct sc_stores *s)
+{
+    struct sc_catalogue c = {.replicas = true};
+    enum sc_status status = sc_catalogue_add(&c, s->options.path, NULL);
+    sc_catalogue_sort(&c);
+    uint64_t begin_ms = status == SC_OK && c.count != 0 ? c.files[0].window_ms : UINT64_MAX;
+    sc_catalogue_free(&c);
+    return begin_ms;
+}
+
+void sc_stores_take_back_horizon(struct sc_stores *s, uint64_t begin_ms)
+{
+    char when[32];
+    struct sc_error err;
+    uint64_t oldest_ms = oldest_window(s);
+    begin_ms = begin_ms > oldest_ms ? begin_ms : oldest_ms;
+    if (begin_ms == 0 || begin_ms >= s->horizon_ms)
+        return;
+    sc_time_format_utc(begin_ms, when, sizeof(when));
+    if (sc_store_take_back_horizon(s->options.path, begin_ms, s->options.io, &err) != SC_OK) {
+        sc_log_complain(s->options.log, SC_LOG_WARNING, "", "%s; it is tried again", err.message);
+        return;
+    }
+    s->horizon_ms = begin_ms;
+    sc_log(s->options.log, SC_LOG_INFO, "what was expired from %s on is here again", when);
 }
 
 /* ---- each second ---- */

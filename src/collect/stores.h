@@ -129,6 +129,10 @@ bool sc_stores_commit_due(const struct sc_stores *stores, uint64_t now_ms);
 /* False: the store was deleted, all or in part, and is made anew within a second. Looks at the disk. */
 bool sc_stores_are_there(const struct sc_stores *stores);
 
+/* What was expired before the horizon is here again, from `begin_ms` on: the horizon goes back to it, or to what is kept now. Looks at
+ * the disk. */
+void sc_stores_take_back_horizon(struct sc_stores *stores, uint64_t begin_ms);
+
 /* Milliseconds to the next commit or second. */
 uint64_t sc_stores_wait(const struct sc_stores *stores, uint64_t now_ms);
 /* The duties of a second, when one is over. @return whether it was. */

@@ -2,6 +2,7 @@
 #include "relay/healer.h"
 
 #include "base/clock.h"
+#include "base/reference.h"
 #include "relay/asker.h"
 #include "relay/stock.h"
 
@@ -29,6 +30,7 @@ struct partner {
 struct sc_healer {
     struct sc_lane_store *store;
     struct sc_lender *lender;
+    const struct sc_reference *reference;
     struct sc_log log;
     pthread_t thread;
 
@@ -39,7 +41,7 @@ struct sc_healer {
     uint32_t turn; /* of those who share no lane */
     struct sc_asker *asker;
     uint64_t from_ms, end_ms;                   /* of the windows of this round */
-    uint64_t horizon_ms;                        /* the node's own */
+    uint64_t told_from_ms;                      /* of what proxies told */
     uint64_t own_hash, held_bytes, older_bytes; /* of all windows; of those before the one that is pulled */
     struct sc_link_digest *own;                 /* what is here, by lane and window */
     uint32_t own_count;
@@ -216,8 +218,7 @@ static bool may_lack(const struct sc_healer *h, const struct sc_link_digest *the
     if (own != NULL && own->hash == theirs->hash)
         return false;
     if (theirs->lane == SC_TOLD_LANE)
-        return theirs->window_ms == 0 ||
-               (theirs->window_ms >= h->from_ms && theirs->window_ms >= h->horizon_ms);
+        return theirs->window_ms == 0 || theirs->window_ms >= h->told_from_ms;
     return theirs->window_ms >= h->from_ms && theirs->window_s != 0 &&
            holds_lane(&h->cluster, h->self, theirs->lane);
 }
@@ -247,10 +248,16 @@ static struct sc_link_ask about_window(uint8_t what, const struct sc_link_digest
         .what = what, .lane = d->lane, .window_ms = d->window_ms, .window_s = d->window_s};
 }
 
+/* Of what digests are asked for. */
+static uint64_t begin_of(const struct sc_healer *h)
+{
+    return h->from_ms < h->told_from_ms ? h->from_ms : h->told_from_ms;
+}
+
 /* What is here now. */
 static enum sc_status look_here(struct sc_healer *h, struct sc_error *err)
 {
-    const struct sc_link_ask ask = {.what = SC_ASK_DIGESTS, .window_ms = h->from_ms, .end_ms = h->end_ms};
+    const struct sc_link_ask ask = {.what = SC_ASK_DIGESTS, .window_ms = begin_of(h), .end_ms = h->end_ms};
     struct sc_loan *loan = sc_lender_ask_here(h->lender, &ask);
     if (loan == NULL || loan->outcome != SC_GIVEN_ALL) {
         sc_loan_free(loan);
@@ -481,7 +488,7 @@ static enum sc_status heal_from(struct sc_healer *h, uint32_t member, struct sc_
 {
     struct partner *p = &h->partners[member];
     const struct sc_link_ask ask = {.what = SC_ASK_DIGESTS,
-                                    .window_ms = h->from_ms,
+                                    .window_ms = begin_of(h),
                                     .end_ms = h->end_ms,
                                     .hash = p->own_hash == h->own_hash ? p->their_hash : 0};
     struct sc_loan *loan;
@@ -559,7 +566,7 @@ static void take_members(struct sc_healer *h)
 
 static void begin_round(struct sc_healer *h)
 {
-    uint64_t now = sc_clock_wall_ms();
+    uint64_t now = sc_reference_now(h->reference);
     take_members(h);
     pthread_mutex_lock(&h->mutex);
     uint64_t age_ms = h->retention.age_s * 1000;
@@ -570,7 +577,7 @@ static void begin_round(struct sc_healer *h)
     h->end_ms = now - SC_HEALER_SETTLE_MS;
     struct sc_lane_store_stats stats;
     sc_lane_store_get_stats(h->store, &stats);
-    h->horizon_ms = stats.stores.horizon_ms;
+    h->told_from_ms = stats.told_from_ms;
     h->lacking_windows = h->lacking_batches = h->pulled = h->passed_over = 0;
     h->all_asked = true;
 }
@@ -613,6 +620,8 @@ static uint64_t end_round(struct sc_healer *h)
     s->whole_ms = whole ? now : s->whole_ms;
     bool again = s->hurried || s->problem[0] != '\0' || h->pulled != 0;
     pthread_mutex_unlock(&h->mutex);
+    if (whole)
+        sc_lane_store_is_whole(h->store, h->from_ms);
     if (whole && since_ms != 0)
         sc_log(&h->log, SC_LOG_INFO, "everything that ought to be here is");
     return again ? AGAIN_MS : SC_HEALER_EVERY_MS;
@@ -670,6 +679,7 @@ struct sc_healer *sc_healer_start(const struct sc_healer_options *options, struc
     init_shared(h);
     h->store = options->store;
     h->lender = options->lender;
+    h->reference = options->reference;
     h->log = options->log;
     h->self = options->self;
     h->tls = sc_tls_hold(options->tls);

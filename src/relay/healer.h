@@ -9,6 +9,8 @@
  * batches are (sc_lane_store_heal): durable before the next look finds it here. What comes twice does no harm. Where all is the same,
  * a look is one question and one answer.
  *
+ * When nothing lacks, and all that share a lane were asked, a horizon that was set too far goes back to what is held (sc_lane_store_is_whole).
+ *
  * It gives way: SC_HEALER_RATE bytes a second unless it is hurried, nothing while the lane store is behind, nothing where retention by
  * size would delete it again. What fails is tried again after 2, 4, 8 s ... 10 min.
  *
@@ -29,9 +31,10 @@
 struct sc_healer;
 
 struct sc_healer_options {
-    const struct sc_cluster *cluster; /* copied */
-    uint32_t self;                    /* member */
-    struct sc_tls *tls;               /* NULL: plain */
+    const struct sc_cluster *cluster;     /* copied */
+    uint32_t self;                        /* member */
+    struct sc_tls *tls;                   /* NULL: plain */
+    const struct sc_reference *reference; /* the time by the other members; NULL: nobody tells it */
     struct sc_retention retention;
     struct sc_lane_store *store; /* these outlive it */
     struct sc_lender *lender;

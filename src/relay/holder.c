@@ -751,6 +751,7 @@ static enum sc_status start_healer(struct sc_holder *h, struct sc_error *err)
     const struct sc_healer_options how = {.cluster = o->cluster,
                                           .self = o->self,
                                           .tls = h->tls,
+                                          .reference = o->reference,
                                           .retention = o->retention,
                                           .store = h->store,
                                           .lender = h->lender,

@@ -27,8 +27,6 @@ uint64_t sc_horizon_keeper_least(const struct sc_horizon_keeper *k)
     return k->known.least_ms;
 }
 
-/* ---- what is to be kept ---- */
-
 static uint64_t last_known(const struct sc_horizon_keeper *k, uint32_t lane)
 {
     for (uint32_t i = 0; i < k->known.member_count; i++) {
@@ -37,6 +35,32 @@ static uint64_t last_known(const struct sc_horizon_keeper *k, uint32_t lane)
     }
     return 0;
 }
+
+/* The least horizon of the others who are to hold the lane; 0: this node is not. */
+static uint64_t others_of(const struct sc_horizon_keeper *k, const struct sc_lane_holders *lane)
+{
+    bool own = false;
+    uint64_t least = UINT64_MAX;
+    for (uint32_t i = 0; i < lane->count; i++) {
+        uint64_t horizon_ms =
+            lane->holders[i] == k->known.node ? UINT64_MAX : last_known(k, lane->holders[i]);
+        own = own || lane->holders[i] == k->known.node;
+        least = horizon_ms < least ? horizon_ms : least;
+    }
+    return own ? least : 0;
+}
+
+uint64_t sc_horizon_keeper_others(const struct sc_horizon_keeper *k)
+{
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < k->known.lane_count; i++) {
+        uint64_t others_ms = others_of(k, &k->known.lanes[i]);
+        most = others_ms > most ? others_ms : most;
+    }
+    return k->known.lane_count == 0 ? UINT64_MAX : most;
+}
+
+/* ---- what is to be kept ---- */
 
 /* A horizon may have gone back: what a member tells now counts. */
 static uint64_t horizon_of(const struct sc_horizon_keeper *k, const struct sc_horizon_sources *s,

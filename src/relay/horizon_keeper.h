@@ -35,6 +35,8 @@ void sc_horizon_keeper_rewrite(struct sc_horizon_keeper *keeper);
 /* Each second. @return SC_OK; what sc_horizons_write says: it is tried again with the next. */
 enum sc_status sc_horizon_keeper_tick(struct sc_horizon_keeper *keeper,
                                       const struct sc_horizon_sources *sources, struct sc_error *err);
+/* From here on each lane that this node is to hold was kept by another one who is, too. UINT64_MAX: nobody else is to hold one of them. */
+uint64_t sc_horizon_keeper_others(const struct sc_horizon_keeper *keeper);
 /* Windows before this are over for all members. */
 uint64_t sc_horizon_keeper_least(const struct sc_horizon_keeper *keeper);
 

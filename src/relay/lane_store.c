@@ -73,6 +73,8 @@ struct sc_lane_store {
     struct sc_lane_batch *answers, **answers_last; /* batches that are done with */
     uint32_t healing, not_healed;                  /* row groups that members gave: not done with; failed */
     pthread_cond_t healed;
+    bool whole; /* what others hold is here: */
+    uint64_t whole_from_ms;
     struct sc_tellers shares;
     struct sc_cluster fresh; /* to be taken over; no members: none */
     bool stopping;
@@ -548,11 +550,23 @@ static void keep_horizons(struct sc_lane_store *s)
 static void publish(struct sc_lane_store *s)
 {
     sc_stores_get_stats(&s->stores, &s->stats.stores);
+    s->stats.told_from_ms = sc_horizon_keeper_least(&s->horizons);
     s->stats.full =
         s->stats.stores.disk.free_bytes < SC_LINK_LEAST_FREE || sc_clock_mono_ms() < s->full_until_ms;
     pthread_mutex_lock(&s->mutex);
     s->published = s->stats;
     pthread_mutex_unlock(&s->mutex);
+}
+
+static void follow_healing(struct sc_lane_store *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    bool whole = s->whole;
+    uint64_t begin_ms = s->whole_from_ms, others_ms = sc_horizon_keeper_others(&s->horizons);
+    s->whole = false;
+    pthread_mutex_unlock(&s->mutex);
+    if (whole)
+        sc_stores_take_back_horizon(&s->stores, begin_ms > others_ms ? begin_ms : others_ms);
 }
 
 /* ---- other members ---- */
@@ -640,6 +654,7 @@ static void *run(void *arg)
         if (!s->stores.stats.taken)
             take_news(s, NEWS_MS);
         if (sc_stores_each_second(&s->stores, sc_clock_mono_ms())) {
+            follow_healing(s);
             keep_horizons(s);
             publish(s);
         }
@@ -847,6 +862,14 @@ enum sc_refusal sc_lane_store_stream(struct sc_lane_store *s, const char *proxy,
                                      const struct sc_link_stream *stream)
 {
     return tell(s, proxy, &(struct news){.kind = NEWS_STREAM, .stream = *stream});
+}
+
+void sc_lane_store_is_whole(struct sc_lane_store *s, uint64_t begin_ms)
+{
+    pthread_mutex_lock(&s->mutex);
+    s->whole = true;
+    s->whole_from_ms = begin_ms;
+    pthread_mutex_unlock(&s->mutex);
 }
 
 enum sc_refusal sc_lane_store_told(struct sc_lane_store *s, const struct sc_link_told *told)

@@ -80,6 +80,7 @@ struct sc_lane_store_stats {
     bool full;         /* too little is free, or the disk refused something just now */
     char problem[256]; /* the last that it refused for; empty when all is well */
     struct sc_stores_stats stores;
+    uint64_t told_from_ms; /* what proxies told of windows before it is over for all members */
 };
 
 /* Opens the own store and starts the thread. @return SC_OK, or what sc_store_writer_open says. */
@@ -93,6 +94,9 @@ void sc_lane_store_push(struct sc_lane_store *store, struct sc_lane_batch *batch
 bool sc_lane_store_heal(struct sc_lane_store *store, const struct sc_batch_head *head, uint8_t *bytes);
 /* Waits until all of them are durable, or have failed. @return how many have failed since the last call; they are not here. One thread. */
 uint32_t sc_lane_store_healed(struct sc_lane_store *store);
+/* Nothing lacks here of this node's lanes that others hold and that begins from `begin_ms` on: a horizon that was set too far goes back,
+ * soon. */
+void sc_lane_store_is_whole(struct sc_lane_store *store, uint64_t begin_ms);
 /* What a proxy says ought to be here or elsewhere, kept with the segments. Without memory it is told again in a second. @return
  * SC_REFUSAL_NONE; SC_REFUSAL_TALLIES: SC_NEWS_EACH of this proxy wait already, and this one is passed over. */
 enum sc_refusal sc_lane_store_tally(struct sc_lane_store *store, const char *proxy,

@@ -117,6 +117,16 @@ enum sc_status sc_store_set_horizon(const char *store, uint64_t horizon_ms, stru
     return result == 0 ? SC_OK : sc_fail_errno(err, -result, "cannot write over %s", path);
 }
 
+enum sc_status sc_store_take_back_horizon(const char *store, uint64_t horizon_ms, struct sc_io *io,
+                                          struct sc_error *err)
+{
+    char path[4096];
+    struct content now;
+    snprintf(path, sizeof(path), "%s/horizon", store);
+    SC_TRY(read_content(path, &now, err));
+    return horizon_of(&now) <= horizon_ms ? SC_OK : replace(io, path, horizon_ms, err);
+}
+
 enum sc_status sc_store_prepare_horizon(const char *store, struct sc_io *io, struct sc_error *err)
 {
     char path[4096];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * STORE/horizon: windows that begin before it were expired on purpose, so that a reader, or another node, can tell expired from
- * missing. It only grows. The file is two lines that say the same:
+ * missing. It only grows, until what was expired too early is here again, from other members of a cluster. The file is two lines that say the same:
  *
  *   00000001800000000000 0123456789abcdef    20 digits: ms since 1970, in decimal; a space; XXH3 64 of the digits, in hexadecimal;
  *   00000001800000000000 0123456789abcdef    a line feed: 38 bytes
@@ -27,6 +27,10 @@ uint64_t sc_store_horizon(const char *store);
  * system's. */
 enum sc_status sc_store_set_horizon(const char *store, uint64_t horizon_ms, struct sc_io *io,
                                     struct sc_error *err);
+
+/* Back to it, durably, when it is later: all that was expired from there on is here again, from others. @return as sc_store_set_horizon. */
+enum sc_status sc_store_take_back_horizon(const char *store, uint64_t horizon_ms, struct sc_io *io,
+                                          struct sc_error *err);
 
 /* For those who will write to the store: there is a file now that can be written over when the disk is full. SC_DAMAGED, SC_IO: what is
  * there can't be read, and stays. */

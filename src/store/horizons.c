@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_BYTES 65536u
+#define MAX_BYTES 262144u
 
 void sc_horizons_free(struct sc_horizons *h)
 {

@@ -26,8 +26,8 @@
 #include "store/io.h"
 #include "store/tally.h"
 
-#define SC_HORIZONS_MAX     256u /* members, and lanes */
-#define SC_HORIZONS_HOLDERS 3u   /* of a lane */
+#define SC_HORIZONS_MAX     1024u /* members, and lanes */
+#define SC_HORIZONS_HOLDERS 3u    /* of a lane */
 
 struct sc_member_horizon {
     uint32_t lane;
