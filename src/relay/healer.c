@@ -254,11 +254,20 @@ static uint64_t begin_of(const struct sc_healer *h)
     return h->from_ms < h->told_from_ms ? h->from_ms : h->told_from_ms;
 }
 
-/* What is here now. */
+/* By retention; 0: there is no bound. */
+static uint64_t most_bytes(struct sc_healer *h)
+{
+    pthread_mutex_lock(&h->mutex);
+    uint64_t most = h->retention.bytes / 100 * ROOM_PERCENT;
+    pthread_mutex_unlock(&h->mutex);
+    return most;
+}
+
+/* What is here now, and what of it retention by size keeps: nobody asks for what is older. */
 static enum sc_status look_here(struct sc_healer *h, struct sc_error *err)
 {
     const struct sc_link_ask ask = {.what = SC_ASK_DIGESTS, .window_ms = begin_of(h), .end_ms = h->end_ms};
-    struct sc_loan *loan = sc_lender_ask_here(h->lender, &ask);
+    struct sc_loan *loan = sc_lender_ask_here(h->lender, &ask, most_bytes(h));
     if (loan == NULL || loan->outcome != SC_GIVEN_ALL) {
         sc_loan_free(loan);
         return sc_fail(err, SC_IO, "the own store cannot be read");
@@ -268,6 +277,7 @@ static enum sc_status look_here(struct sc_healer *h, struct sc_error *err)
     h->own_count = loan->count;
     h->own_hash = loan->hash;
     h->held_bytes = loan->held_bytes;
+    h->from_ms = loan->kept_from_ms > h->from_ms ? loan->kept_from_ms : h->from_ms;
     loan->digests = NULL;
     sc_loan_free(loan);
     return SC_OK;
@@ -280,7 +290,7 @@ static enum sc_status find_lacking(struct sc_healer *h, const struct sc_link_dig
     const struct sc_link_ask ask = about_window(SC_ASK_HOLDS, d);
     struct sc_loan *theirs;
     SC_TRY(sc_asker_ask(h->asker, &ask, &theirs, err));
-    struct sc_loan *own = sc_lender_ask_here(h->lender, &ask);
+    struct sc_loan *own = sc_lender_ask_here(h->lender, &ask, 0);
     *out = theirs->holds;
     *count = sc_holds_settle(theirs->holds, theirs->count);
     theirs->holds = NULL;
@@ -304,10 +314,8 @@ static bool has_room(struct sc_healer *h)
 {
     struct sc_lane_store_stats stats;
     uint64_t held = h->held_bytes > h->older_bytes ? h->held_bytes - h->older_bytes : 0;
+    uint64_t most = most_bytes(h);
     sc_lane_store_get_stats(h->store, &stats);
-    pthread_mutex_lock(&h->mutex);
-    uint64_t most = h->retention.bytes / 100 * ROOM_PERCENT;
-    pthread_mutex_unlock(&h->mutex);
     return !stats.full && (most == 0 || held < most);
 }
 

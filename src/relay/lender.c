@@ -78,6 +78,7 @@ static uint8_t give_digests(struct sc_lender *l, struct sc_loan *loan)
         return SC_GIVEN_FAILED;
     loan->hash = sc_digests_hash(loan->digests, loan->count);
     loan->held_bytes = sc_stock_bytes(&l->stock, UINT64_MAX);
+    loan->kept_from_ms = loan->most_bytes == 0 ? 0 : sc_stock_kept_from(&l->stock, loan->most_bytes);
     if (ask->hash != loan->hash)
         return SC_GIVEN_ALL;
     loan->count = 0;
@@ -227,18 +228,25 @@ void sc_lender_stop(struct sc_lender *l)
     free_lender(l);
 }
 
-bool sc_lender_ask(struct sc_lender *l, uint64_t connection, const struct sc_link_ask *ask)
+static bool put_question(struct sc_lender *l, uint64_t connection, const struct sc_link_ask *ask,
+                         uint64_t most_bytes)
 {
     struct sc_loan *loan = calloc(1, sizeof(*loan));
     if (loan == NULL)
         return false;
     loan->connection = connection;
     loan->ask = *ask;
+    loan->most_bytes = most_bytes;
     pthread_mutex_lock(&l->mutex);
     list_put(&l->asked, loan);
     pthread_cond_signal(&l->wake);
     pthread_mutex_unlock(&l->mutex);
     return true;
+}
+
+bool sc_lender_ask(struct sc_lender *l, uint64_t connection, const struct sc_link_ask *ask)
+{
+    return put_question(l, connection, ask, 0);
 }
 
 struct sc_loan *sc_lender_take(struct sc_lender *l)
@@ -249,9 +257,9 @@ struct sc_loan *sc_lender_take(struct sc_lender *l)
     return loan;
 }
 
-struct sc_loan *sc_lender_ask_here(struct sc_lender *l, const struct sc_link_ask *ask)
+struct sc_loan *sc_lender_ask_here(struct sc_lender *l, const struct sc_link_ask *ask, uint64_t most_bytes)
 {
-    if (!sc_lender_ask(l, SC_LENDER_HERE, ask))
+    if (!put_question(l, SC_LENDER_HERE, ask, most_bytes))
         return NULL;
     pthread_mutex_lock(&l->mutex);
     while (l->here == NULL && !l->stopping)

@@ -24,6 +24,8 @@ struct sc_loan {
     struct sc_link_told *told;
     uint32_t count;      /* of one of the three */
     uint64_t hash;       /* of the digests; for those who ask here, as is: */
+    uint64_t most_bytes; /* asked with digests: as many are to be kept; 0: all */
+    uint64_t kept_from_ms;
     uint64_t held_bytes; /* of all files; beside `holds`, of those of earlier windows */
     struct sc_batch_head head;
     struct sc_shared *bytes; /* of a row group; else NULL */
@@ -40,7 +42,8 @@ void sc_lender_stop(struct sc_lender *lender); /* NULL is allowed */
 bool sc_lender_ask(struct sc_lender *lender, uint64_t connection, const struct sc_link_ask *ask);
 /* One that is answered; NULL: none is. */
 struct sc_loan *sc_lender_take(struct sc_lender *lender);
-/* Asks and waits for the answer, in a thread that may wait for the disk. NULL without memory. One thread. */
-struct sc_loan *sc_lender_ask_here(struct sc_lender *lender, const struct sc_link_ask *ask);
+/* Asks and waits for the answer, in a thread that may wait for the disk. NULL without memory. One thread. `most_bytes`: as in the loan. */
+struct sc_loan *sc_lender_ask_here(struct sc_lender *lender, const struct sc_link_ask *ask,
+                                   uint64_t most_bytes);
 
 #endif

@@ -386,6 +386,19 @@ uint64_t sc_stock_bytes(const struct sc_stock *s, uint64_t before_ms)
     return bytes;
 }
 
+uint64_t sc_stock_kept_from(const struct sc_stock *s, uint64_t most)
+{
+    uint64_t low = 0, high = UINT64_MAX, all = sc_stock_bytes(s, UINT64_MAX);
+    while (low < high) {
+        uint64_t mid = low + (high - low) / 2;
+        if (all - sc_stock_bytes(s, mid) < most)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return low;
+}
+
 /* ---- of one window ---- */
 
 /* @return the first of its files. */

@@ -56,6 +56,8 @@ enum sc_status sc_stock_digests(const struct sc_stock *stock, uint64_t from_ms, 
 uint64_t sc_digests_hash(const struct sc_link_digest *list, uint32_t count);
 /* How many bytes the files have, of windows that begin before a time. */
 uint64_t sc_stock_bytes(const struct sc_stock *stock, uint64_t before_ms);
+/* The earliest time from which on windows have less than `most` bytes. */
+uint64_t sc_stock_kept_from(const struct sc_stock *stock, uint64_t most);
 /* What is held of a lane and window, settled, malloc'ed. @return SC_OK, SC_NOMEM. */
 enum sc_status sc_stock_holds(const struct sc_stock *stock, uint32_t lane, const struct sc_window *window,
                               struct sc_link_holds **out, uint32_t *count);

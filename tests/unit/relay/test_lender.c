@@ -60,7 +60,7 @@ static struct sc_link_ask about(uint8_t what, uint64_t sequence)
 static struct sc_loan *ask_here(struct sc_lender *l, const struct sc_link_ask *ask,
                                 enum sc_link_outcome outcome)
 {
-    struct sc_loan *loan = sc_lender_ask_here(l, ask);
+    struct sc_loan *loan = sc_lender_ask_here(l, ask, 0);
     assert_non_null(loan);
     assert_int_equal(loan->outcome, outcome);
     assert_int_equal(loan->ask.what, ask->what);
@@ -80,7 +80,7 @@ static uint64_t batches_here(struct sc_lender *l)
 
 static enum sc_link_outcome outcome_of(struct sc_lender *l, const struct sc_link_ask *ask)
 {
-    struct sc_loan *loan = sc_lender_ask_here(l, ask);
+    struct sc_loan *loan = sc_lender_ask_here(l, ask, 0);
     assert_non_null(loan);
     uint8_t outcome = loan->outcome;
     assert_int_equal(loan->bytes != NULL, outcome == SC_GIVEN_ALL && ask->what == SC_ASK_GROUP);
@@ -189,7 +189,7 @@ static void connections_get_their_answers_in_turn(void **state)
     append(w, 0);
     for (uint32_t i = 0; i < COUNT; i++)
         assert_true(sc_lender_ask(l, CONNECTION + i, &holds));
-    struct sc_loan *here = sc_lender_ask_here(l, &holds);
+    struct sc_loan *here = sc_lender_ask_here(l, &holds, 0);
     assert_non_null(here);
     assert_int_equal(here->connection, SC_LENDER_HERE);
     sc_loan_free(here);

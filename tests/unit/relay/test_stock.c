@@ -309,6 +309,28 @@ static void lanes_and_windows_are_apart(void **state)
     kit_remove(path);
 }
 
+/* The earliest time: a millisecond before it windows have as much, or more. */
+static void what_a_bound_keeps_begins_with_a_window(void **state)
+{
+    (void)state;
+    char *path = kit_folder();
+    uint64_t random = 14;
+    for (uint32_t i = 0; i < 5; i++)
+        fill(path, KIT_WINDOW + i * UINT64_C(300000), LENGTH, 10 * i, 1 + i, true, i % 2 == 0);
+    struct sc_stock stock = look_at(path);
+    const uint64_t all = sc_stock_bytes(&stock, UINT64_MAX);
+    assert_int_equal(sc_stock_kept_from(&stock, all + 1), 0);
+    assert_true(sc_stock_kept_from(&stock, all) == KIT_WINDOW + 1);
+    assert_true(sc_stock_kept_from(&stock, 1) == KIT_WINDOW + 4 * UINT64_C(300000) + 1);
+    for (uint32_t i = 0; i < 1000; i++) {
+        uint64_t most = 1 + kit_random(&random) % all, from = sc_stock_kept_from(&stock, most);
+        assert_true(all - sc_stock_bytes(&stock, from) < most);
+        assert_true(all - sc_stock_bytes(&stock, from - 1) >= most);
+    }
+    sc_stock_free(&stock);
+    kit_remove(path);
+}
+
 /* ---- files change between two looks ---- */
 
 static uint64_t held_batches(const struct sc_stock *stock)
@@ -559,6 +581,7 @@ UNIT(test_stock)
         cmocka_unit_test(the_same_ids_have_the_same_digest),
         cmocka_unit_test(other_ids_have_another_digest),
         cmocka_unit_test(lanes_and_windows_are_apart),
+        cmocka_unit_test(what_a_bound_keeps_begins_with_a_window),
         cmocka_unit_test(a_file_grows_is_sealed_and_expires),
         cmocka_unit_test(a_damaged_row_group_is_not_held),
         cmocka_unit_test(what_cannot_be_read_is_not_held),
