@@ -186,6 +186,16 @@ static void put_holds(struct peer *p, const struct sc_link_ask *ask, struct sc_l
     free(list);
 }
 
+static void put_told(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
+{
+    struct sc_link_told *list = NULL;
+    uint32_t count = 0;
+    assert_int_equal(sc_told_records(&p->stock.told, ask->window_ms, &list, &count), SC_OK);
+    for (uint32_t i = 0; i < count; i++)
+        sc_link_put_told(w, &list[i]);
+    free(list);
+}
+
 static enum sc_status take_group(struct peer *p, const struct sc_link_ask *ask, struct sc_batch_head *head,
                                  struct sc_buf *bytes)
 {
@@ -202,7 +212,9 @@ static bool honest(struct peer *p, const struct sc_link_ask *ask, struct sc_link
         put_digests(p, ask, w);
     else if (ask->what == SC_ASK_HOLDS)
         put_holds(p, ask, w);
-    else if (ask->what == SC_ASK_GROUP && take_group(p, ask, &head, &bytes) == SC_OK)
+    else if (ask->what == SC_ASK_TOLD)
+        put_told(p, ask, w);
+    else if (take_group(p, ask, &head, &bytes) == SC_OK)
         put_group(w, &head, &bytes);
     else
         outcome = SC_GIVEN_NONE;
@@ -214,9 +226,9 @@ static bool honest(struct peer *p, const struct sc_link_ask *ask, struct sc_link
 static enum sc_status on_ask(void *arg, const struct sc_link_ask *ask)
 {
     struct peer *p = arg;
-    if (ask->what == SC_ASK_NOTHING) /* with the greeting */
+    if (ask->what == SC_ASK_NOTHING)
         return SC_OK;
-    assert_true(ask->what >= SC_ASK_DIGESTS && ask->what <= SC_ASK_TOLD);
+    assert_true(ask->what <= SC_ASK_TOLD);
     atomic_fetch_add(&p->asked[ask->what], 1);
     p->ends = !p->answer(p, ask, p->writer);
     return p->ends ? SC_CANCELLED : SC_OK;
