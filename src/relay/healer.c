@@ -46,11 +46,12 @@ struct sc_healer {
     struct sc_link_digest *own;                 /* what is here, by lane and window */
     uint32_t own_count;
     uint64_t unsynced;
-    uint64_t lacking_windows, lacking_batches; /* as this round knows so far */
-    uint64_t pulled, passed_over;              /* row groups had, and not had, in this round */
-    uint32_t vain;                             /* not had, since the last one that was */
-    bool all_asked;                            /* in this round, of those that share a lane */
-    bool all_told;                             /* the member's tallies are here, as far as it was asked */
+    uint64_t lacking_windows, lacking_batches; /* that the member of this visit has */
+    uint64_t most_windows, most_batches; /* that one of those before it in this round had, and has still */
+    uint64_t pulled, passed_over;        /* row groups had, and not had, in this round */
+    uint32_t vain;                       /* not had, since the last one that was */
+    bool all_asked;                      /* in this round, of those that share a lane */
+    bool all_told;                       /* the member's tallies are here, as far as it was asked */
 
     atomic_bool stopping;
     pthread_mutex_t mutex; /* of what follows */
@@ -65,13 +66,19 @@ struct sc_healer {
 
 /* ---- figures ---- */
 
+static uint64_t greater(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Members hold the same mostly: what lacks is no less than what one of them has. */
 static void tell_lacking(struct sc_healer *h)
 {
     pthread_mutex_lock(&h->mutex);
     struct sc_healer_stats *s = &h->stats;
     bool begins = h->lacking_batches != 0 && s->lacking_since_ms == 0;
-    s->lacking_windows = h->lacking_windows;
-    s->lacking_batches = h->lacking_batches;
+    s->lacking_windows = greater(h->lacking_windows, h->most_windows);
+    s->lacking_batches = greater(h->lacking_batches, h->most_batches);
     if (begins)
         s->lacking_since_ms = sc_clock_wall_ms();
     pthread_mutex_unlock(&h->mutex);
@@ -86,6 +93,14 @@ static void add_lacking(struct sc_healer *h, int64_t windows, int64_t batches)
     h->lacking_windows += (uint64_t)windows;
     h->lacking_batches += (uint64_t)batches;
     tell_lacking(h);
+}
+
+/* The next member's count begins. */
+static void keep_lacking(struct sc_healer *h)
+{
+    h->most_windows = greater(h->lacking_windows, h->most_windows);
+    h->most_batches = greater(h->lacking_batches, h->most_batches);
+    h->lacking_windows = h->lacking_batches = 0;
 }
 
 static void add_pulled(struct sc_healer *h, uint64_t batches, uint64_t bytes)
@@ -546,6 +561,7 @@ static void visit(struct sc_healer *h, uint32_t member)
     sc_asker_close(h->asker);
     sc_tls_release(tls);
     note_outcome(h, member, status, err.message);
+    keep_lacking(h);
     h->all_asked = h->all_asked && status == SC_OK;
     if (lacked) /* what the next one has may be here now */
         (void)look_here(h, &err);
@@ -586,7 +602,8 @@ static void begin_round(struct sc_healer *h)
     struct sc_lane_store_stats stats;
     sc_lane_store_get_stats(h->store, &stats);
     h->told_from_ms = stats.told_from_ms;
-    h->lacking_windows = h->lacking_batches = h->pulled = h->passed_over = 0;
+    h->lacking_windows = h->lacking_batches = h->most_windows = h->most_batches = 0;
+    h->pulled = h->passed_over = 0;
     h->all_asked = true;
 }
 
@@ -615,7 +632,7 @@ static void visit_all(struct sc_healer *h)
 /* A hurry ends when there is nothing more to be done for now. @return the pause. */
 static uint64_t end_round(struct sc_healer *h)
 {
-    bool lacks = h->lacking_batches != 0 || h->lacking_windows != 0, whole = !lacks && h->all_asked;
+    bool lacks = h->most_batches != 0 || h->most_windows != 0, whole = !lacks && h->all_asked;
     uint64_t since_ms, now = sc_clock_wall_ms();
     tell_lacking(h);
     pthread_mutex_lock(&h->mutex);

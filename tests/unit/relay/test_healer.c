@@ -584,6 +584,39 @@ static void row_groups_that_were_not_asked_for(void **state)
     close_three(&t, 0, BATCHES);
 }
 
+static bool gives_nothing(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
+{
+    if (ask->what != SC_ASK_GROUP)
+        return honest(p, ask, w);
+    put_given(w, ask, SC_GIVEN_NONE);
+    return true;
+}
+
+/* Never more, though two members have it. */
+static bool lacks_each_once(const struct sc_healer_stats *s)
+{
+    assert_true(s->lacking_batches <= LACKING);
+    assert_true(s->lacking_windows <= LANES * WINDOWS);
+    return s->rounds >= 3;
+}
+
+static void what_nobody_gives_lacks_once(void **state)
+{
+    (void)state;
+    static struct three t; /* threads outlive a test that fails */
+    open_three(&t, &no_bounds, FIRST_MS, NULL, gives_nothing, gives_nothing);
+    struct sc_healer_stats stats = heal_until(t.node.healer, lacks_each_once);
+    assert_int_equal(stats.lacking_batches, LACKING);
+    assert_int_equal(stats.lacking_windows, LANES * WINDOWS);
+    assert_int_equal(stats.whole_ms, 0);
+    assert_true(stats.lacking_since_ms != 0);
+    stop_node(&t.node);
+    stop_peer(&t.first);
+    stop_peer(&t.last);
+    for (uint32_t i = 0; i < MEMBERS; i++)
+        kit_remove(t.stores[i]);
+}
+
 /* ---- ends and silence ---- */
 
 static bool closes_at_groups(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
@@ -923,6 +956,7 @@ UNIT(test_healer)
         cmocka_unit_test(honest_members_are_enough),
         cmocka_unit_test(answers_to_other_questions),
         cmocka_unit_test(row_groups_that_were_not_asked_for),
+        cmocka_unit_test(what_nobody_gives_lacks_once),
         cmocka_unit_test(members_that_close),
         cmocka_unit_test(a_member_that_says_nothing),
         cmocka_unit_test(a_member_that_tells_of_batches_and_has_none),
