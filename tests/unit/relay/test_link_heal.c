@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What a subcollector that lacks batches asks over the link, and is answered: sets 267 to 270. */
+/* What a subcollector that lacks batches asks over the link, and is answered: sets 267 to 272. */
 #include "decoder_kit.h"
 #include "link_kit.h"
 
@@ -7,7 +7,7 @@
 
 #include <event2/buffer.h>
 
-enum { MANY = 2501, ASK = 267, DIGEST, HOLDS, GIVEN, SETS = 4, EACH = 1000 };
+enum { MANY = 2501, ASK = 267, SETS = 6, EACH = 1000 };
 
 /* ---- what a reader was told ---- */
 
@@ -18,7 +18,8 @@ struct heard {
     struct sc_link_digest digests[MANY];
     struct sc_link_holds holds[MANY];
     struct sc_link_given given[4];
-    uint32_t ask_count, digest_count, holds_count, given_count;
+    struct sc_link_told told[4];
+    uint32_t ask_count, digest_count, holds_count, given_count, told_count;
     enum sc_status answer; /* of all callbacks */
 };
 
@@ -55,12 +56,26 @@ static enum sc_status on_given(void *arg, const struct sc_link_given *given)
     return h->answer;
 }
 
+static enum sc_status on_told(void *arg, const struct sc_link_told *told)
+{
+    struct heard *h = arg;
+    assert_true(h->told_count < 4);
+    assert_non_null(memchr(told->proxy, '\0', sizeof(told->proxy)));
+    h->told[h->told_count++] = *told;
+    return h->answer;
+}
+
 static struct heard *listen_to(void)
 {
     struct heard *h = calloc(1, sizeof(*h));
     assert_non_null(h);
-    h->reader = (struct sc_link_reader){
-        .ask = on_ask, .digest = on_digest, .holds = on_holds, .given = on_given, .arg = h, .greeted = true};
+    h->reader = (struct sc_link_reader){.ask = on_ask,
+                                        .digest = on_digest,
+                                        .holds = on_holds,
+                                        .given = on_given,
+                                        .told = on_told,
+                                        .arg = h,
+                                        .greeted = true};
     return h;
 }
 
@@ -72,7 +87,7 @@ static void stop_listening(struct heard *h)
 
 static uint32_t records_of(const struct heard *h)
 {
-    return h->ask_count + h->digest_count + h->holds_count + h->given_count;
+    return h->ask_count + h->digest_count + h->holds_count + h->given_count + h->told_count;
 }
 
 /* ---- one of each, every number at its own place ---- */
@@ -98,6 +113,38 @@ static struct sc_link_holds an_interval(uint32_t i)
 {
     const uint64_t big = (uint64_t)i << 40;
     return (struct sc_link_holds){0x80000000u + i, big + 1, i + 2, UINT64_MAX - i, big + 3, UINT64_MAX - i};
+}
+
+static const struct sc_link_told told_tally = {
+    .proxy = "a-proxy-with-a-name-of-sixty-three-characters-which-is-the-most",
+    .tally = {.stream = UINT64_C(0x5152535455565758),
+              .window_ms = UINT64_C(0x6162636465666768),
+              .window_s = 0xd1d2d3d4u,
+              .lane = {.lane = 0xc1c2c3c4u,
+                       .accepted = {.batches = {UINT64_MAX, 2}, .records = {3, 4}},
+                       .safe = {.batches = {5, 6}, .records = {7, UINT64_MAX - 1}}}}};
+
+static const struct sc_link_told told_stream = {
+    .is_stream = true,
+    .proxy = "b",
+    .stream = {
+        .proxy = "b", .stream = UINT64_MAX - 5, .heard_ms = UINT64_C(0x7172737475767778), .closed = true}};
+
+static void assert_told(const struct heard *h)
+{
+    const struct sc_tally_lane *x = &h->told[0].tally.lane, *y = &told_tally.tally.lane;
+    assert_int_equal(h->told_count, 2);
+    assert_false(h->told[0].is_stream);
+    assert_string_equal(h->told[0].proxy, told_tally.proxy);
+    assert_true(h->told[0].tally.stream == told_tally.tally.stream);
+    assert_true(h->told[0].tally.window_ms == told_tally.tally.window_ms);
+    assert_int_equal(h->told[0].tally.window_s, told_tally.tally.window_s);
+    assert_true(sc_tally_lane_equal(x, y));
+    assert_true(h->told[1].is_stream);
+    assert_string_equal(h->told[1].proxy, "b");
+    assert_string_equal(h->told[1].stream.proxy, "b");
+    assert_true(h->told[1].stream.stream == told_stream.stream.stream);
+    assert_true(h->told[1].stream.heard_ms == told_stream.stream.heard_ms && h->told[1].stream.closed);
 }
 
 static void assert_ask(const struct sc_link_ask *x, const struct sc_link_ask *y)
@@ -132,6 +179,8 @@ static void put_all(struct sc_link_writer *w, uint32_t count)
     sc_link_put_ask(w, &an_ask);
     sc_link_put_digests(w, digests, count);
     sc_link_put_holds(w, holds, count);
+    sc_link_put_told(w, &told_tally);
+    sc_link_put_told(w, &told_stream);
     sc_link_put_given(w, &(struct sc_link_given){SC_ASK_HOLDS, SC_GIVEN_NONE});
     assert_true(sc_buf_ok(&w->out));
 }
@@ -148,6 +197,7 @@ static void assert_all(const struct heard *h, uint32_t count)
         assert_digest(&h->digests[i], &digest);
         assert_holds(&h->holds[i], &holds);
     }
+    assert_told(h);
     assert_int_equal(h->given_count, 1);
     assert_int_equal(h->given[0].what, SC_ASK_HOLDS);
     assert_int_equal(h->given[0].outcome, SC_GIVEN_NONE);
@@ -187,7 +237,7 @@ static void any_number_comes_back(void **state)
         for (size_t at = 0; at < w.out.len; at += message_at(&w.out, at), messages++)
             assert_int_equal(feed(h, w.out.data + at, message_at(&w.out, at)), SC_OK);
         assert_all(h, counts[c]);
-        assert_int_equal(messages, 2 + 2 * ((counts[c] + EACH - 1) / EACH));
+        assert_int_equal(messages, 4 + 2 * ((counts[c] + EACH - 1) / EACH));
         sc_buf_free(&w.out);
         stop_listening(h);
     }
@@ -277,17 +327,19 @@ static void put_set(struct sc_buf *out, uint16_t id, const uint8_t *contents, si
     sc_buf_append(out, contents, length);
 }
 
-/* A record behind a whole one, cut everywhere. */
+/* A record behind a whole one, cut everywhere. The last two end with a name of one letter. */
 static void records_cut_anywhere(void **state)
 {
     (void)state;
-    static const size_t lengths[SETS] = {49, 32, 40, 2};
-    uint8_t zeros[2 * 49] = {0};
+    static const size_t lengths[SETS] = {49, 32, 40, 2, 90, 19};
+    uint8_t ones[2 * 90];
+    memset(ones, 1, sizeof(ones));
     for (uint32_t s = 0; s < SETS; s++) {
+        ones[lengths[s] - 1] = ones[2 * lengths[s] - 1] = s < 4 ? 1 : 'a';
         for (size_t length = 1; length <= 2 * lengths[s]; length++) {
             struct sc_buf out = {0};
             struct heard *h = listen_to();
-            put_set(&out, (uint16_t)(ASK + s), zeros, length);
+            put_set(&out, (uint16_t)(ASK + s), ones, length);
             assert_int_equal(feed(h, out.data, out.len), length % lengths[s] == 0 ? SC_OK : SC_MALFORMED);
             assert_int_equal(records_of(h), length / lengths[s]);
             sc_buf_free(&out);
@@ -312,6 +364,20 @@ static void an_interval_that_ends_before_it_begins(void **state)
         sc_buf_free(&w.out);
         stop_listening(h);
     }
+}
+
+static void a_tally_of_no_window(void **state)
+{
+    (void)state;
+    struct sc_link_writer w = {0};
+    struct heard *h = listen_to();
+    struct sc_link_told told = told_tally;
+    told.tally.window_s = 0;
+    sc_link_put_told(&w, &told);
+    assert_int_equal(feed(h, w.out.data, w.out.len), SC_MALFORMED);
+    assert_int_equal(h->told_count, 0);
+    sc_buf_free(&w.out);
+    stop_listening(h);
 }
 
 static void none_comes_before_the_greeting(void **state)
@@ -353,7 +419,7 @@ static void any_ipfix_collector_can_read_it(void **state)
         assert_int_equal(k.outcome.options, 0);
         flows += k.outcome.flows;
     }
-    assert_int_equal(flows, 1 + 1 + MANY + MANY + 1); /* a greeting, a question, the answers, the end */
+    assert_int_equal(flows, 1 + 1 + MANY + MANY + 2 + 1); /* a greeting, a question, the answers, the end */
     assert_int_equal(sc_batch_finish(k.sink.flows), SC_OK);
     kit_close(&k);
     sc_buf_free(&w.out);
@@ -368,6 +434,7 @@ UNIT(test_link_heal)
         cmocka_unit_test(a_callback_ends_the_message),
         cmocka_unit_test(records_cut_anywhere),
         cmocka_unit_test(an_interval_that_ends_before_it_begins),
+        cmocka_unit_test(a_tally_of_no_window),
         cmocka_unit_test(none_comes_before_the_greeting),
         cmocka_unit_test(any_ipfix_collector_can_read_it),
     };
