@@ -864,7 +864,8 @@ static void more_copies_than_before(void **state)
 
 /* ---- in a hurry ---- */
 
-static struct sc_healer *_Atomic to_hurry;
+static struct sc_healer *_Atomic to_hurry, *_Atomic observed;
+static atomic_bool was_hurried;
 
 /* When it is asked for the first time. */
 static bool hurries_meanwhile(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
@@ -875,13 +876,23 @@ static bool hurries_meanwhile(struct peer *p, const struct sc_link_ask *ask, str
     return honest(p, ask, w);
 }
 
-/* Who was asked already in the round that goes on is asked again, without a pause. */
+/* Whether the healer was in a hurry when it asked. */
+static bool looks_on(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
+{
+    struct sc_healer_stats stats;
+    sc_healer_get_stats(atomic_load(&observed), &stats);
+    atomic_store(&was_hurried, stats.hurried);
+    return honest(p, ask, w);
+}
+
+/* Who was asked already in the round that goes on is asked again, without a pause, and in a hurry. */
 static void a_hurry_while_a_round_goes_on(void **state)
 {
     (void)state;
     static struct three t; /* threads outlive a test that fails */
     static const struct range all = {0, BATCHES};
-    open_three(&t, &no_bounds, FIRST_MS, &all, honest, hurries_meanwhile);
+    open_three(&t, &no_bounds, FIRST_MS, &all, looks_on, hurries_meanwhile);
+    atomic_store(&observed, t.node.healer); /* before it asks anybody: it rests first */
     atomic_store(&to_hurry, t.node.healer);
     while (atomic_load(&to_hurry) != NULL)
         nap();
@@ -889,8 +900,9 @@ static void a_hurry_while_a_round_goes_on(void **state)
     while (atomic_load(&t.first.asked[SC_ASK_DIGESTS]) < 2 &&
            sc_clock_mono_ms() < since + SC_HEALER_EVERY_MS / 2)
         nap();
-    assert_int_equal(atomic_load(&t.first.asked[SC_ASK_DIGESTS]), 2);
     close_three(&t, 0, BATCHES);
+    assert_int_equal(atomic_load(&t.first.asked[SC_ASK_DIGESTS]), 2);
+    assert_true(atomic_load(&was_hurried));
 }
 
 /* ---- nodes with all that they have ---- */
