@@ -5,6 +5,7 @@
 #include "collect/keeper.h"
 #include "daemon/accepts.h"
 #include "daemon/announce.h"
+#include "daemon/changes.h"
 #include "daemon/control.h"
 #include "daemon/door.h"
 #include "daemon/healing_json.h"
@@ -180,21 +181,11 @@ static enum sc_status open_listeners(struct collector *c, struct sc_error *err)
     return status;
 }
 
-static bool is_among(const struct sc_url *url, const struct sc_url *list, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        const struct sc_url *l = &list[i];
-        if (l->scheme == url->scheme && l->port == url->port && sc_addr_equal(&l->address, &url->address))
-            return true;
-    }
-    return false;
-}
-
 static void close_unwanted(struct collector *c)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < c->open_count; i++) {
-        if (is_among(&c->open[i], c->config.listeners, c->config.listener_count))
+        if (sc_changes_is_among(&c->open[i], c->config.listeners, c->config.listener_count))
             c->open[kept++] = c->open[i];
         else
             remove_listener(c, &c->open[i]);
@@ -215,7 +206,7 @@ static void open_missing(struct collector *c, uint64_t now_ms)
     c->next_open_ms = now_ms + (late ? OPEN_AGAIN_MS : 0);
     for (uint32_t i = 0; i < c->config.listener_count; i++) {
         const struct sc_url *url = &c->config.listeners[i];
-        if (is_among(url, c->open, c->open_count))
+        if (sc_changes_is_among(url, c->open, c->open_count))
             continue;
         if (open_listener(c, url, &err) == SC_OK)
             c->open[c->open_count++] = *url;
@@ -226,95 +217,6 @@ static void open_missing(struct collector *c, uint64_t now_ms)
 }
 
 /* ---- a new configuration ---- */
-
-static bool same_text(const char *x, const char *y)
-{
-    return x == y || (x != NULL && y != NULL && strcmp(x, y) == 0);
-}
-
-static bool same_shares(const struct sc_config *x, const struct sc_config *y)
-{
-    if (x->exporter_share_count != y->exporter_share_count)
-        return false;
-    for (uint32_t i = 0; i < x->exporter_share_count; i++) {
-        const struct sc_budget_share *a = &x->exporter_shares[i], *b = &y->exporter_shares[i];
-        if (a->bits != b->bits || a->bytes != b->bytes || !sc_addr_equal(&a->network, &b->network))
-            return false;
-    }
-    return true;
-}
-
-static bool uses_tls(const struct sc_config *config)
-{
-    return config->tls != NULL && !config->link_plain;
-}
-
-/* What is changed in the file and is not applied before the next start. */
-static void tell_fixed(const struct collector *c, const struct sc_config *fresh)
-{
-    const struct sc_config *now = &c->config;
-    const struct {
-        const char *name;
-        bool same;
-    } fixed[] = {
-        {"store", strcmp(now->store, fresh->store) == 0},
-        {"window", now->window_s == fresh->window_s},
-        {"receivers", now->receivers == fresh->receivers},
-        {"template-scope", now->template_scope_address == fresh->template_scope_address},
-        {"template-lifetime", now->template_lifetime_s == fresh->template_lifetime_s},
-        {"tcp",
-         now->tcp_connections == fresh->tcp_connections && now->tcp_of_exporter == fresh->tcp_of_exporter},
-        {"receive-buffer", now->receive_buffer == fresh->receive_buffer},
-        {"queue-memory", now->queue_memory == fresh->queue_memory},
-        {"exporter-memory", now->exporter_memory == fresh->exporter_memory},
-        {"exporter-share", now->exporter_share == fresh->exporter_share},
-        {"exporter-shares", same_shares(now, fresh)},
-        {"cluster", same_text(now->cluster, fresh->cluster)},
-        {"node", same_text(now->node, fresh->node)},
-        {"link", c->config.cluster == NULL || uses_tls(fresh) == (c->tls != NULL)},
-        {"outbox", now->outbox_bytes == fresh->outbox_bytes && now->outbox_sync == fresh->outbox_sync},
-    };
-    char names[256] = "";
-    size_t used = 0;
-    for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
-        if (!fixed[i].same)
-            used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", used == 0 ? "" : ", ",
-                                     fixed[i].name);
-    }
-    if (used != 0)
-        sc_log(&c->log, SC_LOG_WARNING,
-               "configuration: what is changed of these takes effect at the next start: %s", names);
-}
-
-static bool same_listeners(const struct sc_config *x, const struct sc_config *y)
-{
-    bool same = x->listener_count == y->listener_count;
-    for (uint32_t i = 0; same && i < x->listener_count; i++)
-        same = is_among(&x->listeners[i], y->listeners, y->listener_count);
-    return same;
-}
-
-static bool same_forward(const struct sc_config *x, const struct sc_config *y)
-{
-    bool same = x->forward_count == y->forward_count && x->forward_memory == y->forward_memory;
-    for (uint32_t i = 0; same && i < x->forward_count; i++) {
-        const struct sc_config_forward *a = &x->forward[i], *b = &y->forward[i];
-        same = a->to.scheme == b->to.scheme && a->to.port == b->to.port &&
-               strcmp(a->to.host, b->to.host) == 0 && a->protocol == b->protocol &&
-               a->round_robin == b->round_robin;
-    }
-    return same;
-}
-
-/* What is changed in vain: flows of exporters do not come here. */
-static void tell_unused(const struct collector *c, const struct sc_config *fresh)
-{
-    bool listeners = !same_listeners(&c->config, fresh), forward = !same_forward(&c->config, fresh);
-    if (!takes_flows(c) && (listeners || forward))
-        sc_log(&c->log, SC_LOG_WARNING,
-               "configuration: %s%s%s: this node is a subcollector only, which uses none; the proxies do",
-               listeners ? "listeners" : "", listeners && forward ? ", " : "", forward ? "forward" : "");
-}
 
 /* The removed ones go first: a new one may want the address. The others are not touched. */
 static void apply_listeners(struct collector *c, const struct sc_config *fresh)
@@ -366,8 +268,9 @@ static void apply(struct collector *c, struct sc_config *fresh)
     const struct sc_retention retention = retention_of(fresh);
     c->config.log_level = fresh->log_level;
     sc_log_set_level(&c->log, fresh->log_level);
-    tell_fixed(c, fresh);
-    tell_unused(c, fresh);
+    sc_changes_tell_fixed(&c->config, fresh, c->tls != NULL, &c->log);
+    if (!takes_flows(c))
+        sc_changes_tell_unused(&c->config, fresh, &c->log);
     apply_listeners(c, fresh);
     apply_forward(c, fresh);
     /* First: nothing that goes by the new retention goes without the new archive. */
@@ -447,7 +350,7 @@ static void reload_tls(struct collector *c, struct sc_config *fresh)
 {
     struct sc_tls *tls;
     struct sc_error err;
-    if (c->tls == NULL || !uses_tls(fresh))
+    if (c->tls == NULL || !sc_changes_uses_tls(fresh))
         return;
     if (sc_tls_load(fresh->tls, c->cluster.members[c->self].name, &tls, &err) != SC_OK) {
         sc_log(&c->log, SC_LOG_ERROR, "the link's certificates stay as they are: %s", err.message);

@@ -210,6 +210,27 @@ def repaired(folder):
     c.stop()
 
 
+def expired(folder):
+    """A member has deleted more than its retention says, as by a clock that jumped: it comes back, and so does the horizon."""
+    c = Case(folder, "expired").start()
+    c.send_for(2 * WINDOW, c.cluster.nodes)
+    c.settled()
+    node = c.node(2)
+    kit.wait_for(lambda: sealed(node.store) and not list(node.store.rglob("*.sclive")))
+    windows = len({p.name[:16] for p in sealed(node.store)})
+    done = admin("expire", "--bytes", "1", node.store)
+    left = len({p.name[:16] for p in sealed(node.store)})
+    kit.check("heal: expired: windows are deleted", done.returncode == 0 and left < windows, done)
+    horizon = node.store / "horizon"
+    before = int(horizon.read_text().split()[0])
+    c.heals()
+    c.exact("all stores")
+    c.any_may_be_lost()
+    kit.check("heal: expired: the horizon goes back", kit.wait_for(lambda: int(horizon.read_text().split()[0]) < before, 30), horizon.read_text())
+    kit.check("heal: expired: all tallies are here", kit.wait_for(lambda: c.cluster.has_told(len(c.sent)), 30), [kit.told_safe(s) for s in c.stores()])
+    c.stop()
+
+
 def change_members(c):
     """Another membership file for all that run."""
     c.version = getattr(c, "version", 1) + 1
@@ -288,7 +309,7 @@ def copies(folder):
 def main():
     only = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
-        for case in (away, wiped, replaced_alone, repaired, leaves, copies):
+        for case in (away, wiped, replaced_alone, repaired, expired, leaves, copies):
             if not only or case.__name__ in only:
                 case(folder)
     raise SystemExit(kit.FAILED != 0)
