@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "cluster/crew.h"
+#include "cluster/ranks.h"
 #include "conf/config.h"
 #include "net/client.h"
 
@@ -312,7 +313,7 @@ static int run_attempts(struct supervisor *s, int spool)
         bool answered = result.end == SC_JOB_EXITED && result.answer_status >= 0;
         bool again = !answered && try_again(s, spool, &result);
         if (!again && sc_crew_is_alone(&s->crew) && s->job->o.verbosity >= 1)
-            fputs("sc-query: version " SC_VERSION ", as here, is that of no other node\n", stderr);
+            fputs("sc-query: version " SC_RANKS_VERSION ", as here, is that of no other node\n", stderr);
         int code = answered ? deliver(s, spool, &result) : again ? 0 : fail_for_good(s, &result);
         free(result.ranks);
         if (!again)

@@ -46,7 +46,7 @@ int main(int argc, char **argv)
     struct sc_error err = {0};
     sc_rank_query_begin(&q);
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-        puts("sc-query " SC_VERSION);
+        puts("sc-query " SC_RANKS_VERSION);
         return SC_EXIT_COMPLETE;
     }
     bool supervised = argc > 1 && strcmp(argv[1], "--supervised") == 0;

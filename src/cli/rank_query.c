@@ -409,7 +409,7 @@ int sc_rank_query_run(struct sc_rank_query *r, int argc, char **argv)
     struct sc_error err = {0};
     r->reads = r->node == NULL || r->node[0] != '\0';
     r->node = r->node == NULL ? r->host : r->node;
-    muster(r, sc_muster_version, SC_VERSION);
+    muster(r, sc_muster_version, SC_RANKS_VERSION);
     if (r->supervised)
         share_words(r, &argc, &argv);
     int code = sc_query_options_parse(argc, argv, &r->job.o);

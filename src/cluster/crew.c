@@ -2,6 +2,7 @@
 #include "cluster/crew.h"
 
 #include "base/buf.h"
+#include "cluster/ranks.h"
 #include "cluster/ssh.h"
 
 #include <stdio.h>
@@ -113,12 +114,11 @@ static void judge_version(struct sc_crew_node *n, const char *line)
 {
     static const char name[] = "sc-query ";
     char why[SC_CREW_PROBLEM_MAX];
-    n->other_version = strcmp(line, "sc-query " SC_VERSION) != 0;
+    const char *version = strncmp(line, name, sizeof(name) - 1) == 0 ? line + sizeof(name) - 1 : "?";
+    n->other_version = !sc_ranks_understand(SC_RANKS_VERSION, version, strlen(version));
     if (!n->other_version)
         return;
-    bool named = strncmp(line, name, sizeof(name) - 1) == 0;
-    snprintf(why, sizeof(why), "it has version %.64s of sc-query, this is " SC_VERSION,
-             named ? line + sizeof(name) - 1 : "?");
+    snprintf(why, sizeof(why), "it has version %.64s of sc-query, this is " SC_RANKS_VERSION, version);
     give_up(n, why);
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cluster/ranks.h"
 
+#include <string.h>
+
 static enum sc_status no_memory(struct sc_error *err)
 {
     return sc_fail_nomem(err, "what ranks pass to each other");
@@ -11,6 +13,15 @@ static enum sc_status take_bytes(sc_ranks_take_fn *take, void *arg, uint32_t ran
 {
     struct sc_cursor in = {.data = bytes->data, .len = bytes->len};
     return take(arg, rank, &in, err);
+}
+
+bool sc_ranks_understand(const char *ours, const char *theirs, size_t length)
+{
+    const char *own = strchr(ours, '('), *other = memchr(theirs, '(', length);
+    if (own == NULL || other == NULL)
+        return length == strlen(ours) && memcmp(theirs, ours, length) == 0;
+    size_t left = length - (size_t)(other - theirs);
+    return left == strlen(own) && memcmp(own, other, left) == 0;
 }
 
 enum sc_status sc_ranks_collect(const struct sc_ranks *r, const struct sc_buf *mine, sc_ranks_take_fn *take,

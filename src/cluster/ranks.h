@@ -21,6 +21,13 @@ struct sc_ranks {
 
 #define SC_NO_RANK UINT32_MAX
 
+/* Counted up with each change of what ranks say to each other: programs of other versions answer together when this is the same. */
+#define SC_RANKS_PROTOCOL "2"
+#define SC_RANKS_VERSION  SC_VERSION " (ranks " SC_RANKS_PROTOCOL ")"
+
+/* Whether two programs that call themselves so do. One that names no protocol is of a version that had none: then all must be the same. */
+bool sc_ranks_understand(const char *ours, const char *theirs, size_t length);
+
 /* What rank 0 does with the bytes of each rank, one after the other, its own first. */
 typedef enum sc_status sc_ranks_take_fn(void *arg, uint32_t rank, struct sc_cursor *in, struct sc_error *err);
 

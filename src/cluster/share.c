@@ -172,7 +172,7 @@ struct judging {
 
 static bool fits_version(const char *ours, const char *text, size_t length, char why[SC_LEAVE_OUT_MAX])
 {
-    if (length == strlen(ours) && memcmp(text, ours, length) == 0)
+    if (sc_ranks_understand(ours, text, length))
         return true;
     snprintf(why, SC_LEAVE_OUT_MAX, "it has version %.*s of sc-query, this is %s",
              (int)(length < 64 ? length : 64), text, ours);

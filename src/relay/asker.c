@@ -25,6 +25,7 @@ struct sc_asker {
     struct sc_link_writer writer;
     const char *member;
     struct sc_tls *tls;
+    bool gives; /* it knows what is asked */
     bool greeted, over;
     uint64_t heard_ms, moved_ms; /* anything; something of the answer */
     struct sc_loan *loan;        /* the answer that is coming */
@@ -108,6 +109,10 @@ static enum sc_status on_batch(void *arg, const struct sc_batch_head *head, stru
 static enum sc_status on_given(void *arg, const struct sc_link_given *given)
 {
     struct sc_asker *a = arg;
+    if (given->what == SC_ASK_NOTHING && !a->gives) {
+        a->gives = true;
+        return SC_OK;
+    }
     if (a->loan == NULL || a->given || given->what != a->loan->ask.what)
         return SC_MALFORMED;
     a->loan->outcome = given->outcome;
@@ -222,6 +227,10 @@ enum sc_status sc_asker_open(struct sc_asker *a, const struct sc_cluster *cluste
     greet(a, cluster, self);
     sc_dial_start(a->dial, own->numeric ? &own->address : NULL);
     enum sc_status status = wait(a, &a->greeted, 2 * SC_ASKER_CONNECT_MS, err);
+    if (status == SC_OK && wait(a, &a->gives, SC_ASKER_GIVES_MS, err) != SC_OK)
+        status = a->why.status == SC_IO
+                     ? sc_fail(err, SC_UNSUPPORTED, "it gives nothing, as programs of earlier versions")
+                     : err->status;
     if (status != SC_OK)
         sc_asker_close(a);
     return status;

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #define SC_ASKER_CONNECT_MS 3000u
+#define SC_ASKER_GIVES_MS   2000u  /* a member that gives anything says so at once */
 #define SC_ASKER_SILENT_MS  5000u  /* a member beats every 200 ms */
 #define SC_ASKER_STILL_MS   30000u /* and its disk may take so long for the next piece of an answer */
 

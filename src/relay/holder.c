@@ -234,8 +234,10 @@ static enum sc_status on_ask(void *arg, const struct sc_link_ask *ask)
 {
     struct connection *c = arg;
     c->asks = true;
-    if (ask->what == SC_ASK_NOTHING)
-        return SC_OK;
+    if (ask->what == SC_ASK_NOTHING) {
+        sc_link_put_given(&c->writer, &(struct sc_link_given){SC_ASK_NOTHING, SC_GIVEN_ALL});
+        return sc_link_send(c->io, &c->writer);
+    }
     if (c->asked)
         return SC_MALFORMED;
     c->asked = true;

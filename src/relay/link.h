@@ -125,7 +125,7 @@ struct sc_link_stream {
 
 /* What a subcollector wants of another (relay/healer.h). */
 enum sc_link_what {
-    SC_ASK_NOTHING, /* behind the greeting: this one will only ask */
+    SC_ASK_NOTHING, /* behind the greeting: this one will only ask. A program that gives nothing does not answer */
     SC_ASK_DIGESTS =
         1, /* of all lanes' windows that begin from window_ms on and end by end_ms; `hash` as it was told before, or 0 */
     SC_ASK_HOLDS, /* all batches of this lane and window */

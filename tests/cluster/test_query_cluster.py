@@ -345,10 +345,17 @@ def with_program(site, name, prepare):
 def other_version(site, flows):
     """A node of another version, that may not even know the query's words, takes no part; when all others are of one, it is told, too."""
     other = site.folder / "other-rank"
-    version = re.search(rb"sc-query (\d+\.\d+\.\d+)", RANK.read_bytes())[1]
-    next_one = version[:-1] + (b"9" if version[-1:] != b"9" else b"8")
+    version, words = re.search(rb"sc-query ((\d+\.\d+\.\d+) \(ranks \d+\))", RANK.read_bytes()).groups()
+    next_one = version.replace(b"(ranks ", b"(ranks-")
     other.write_bytes(RANK.read_bytes().replace(version, next_one).replace(b"output-items\0", b"output-parts\0"))
     other.chmod(0o755)
+    alike = site.folder / "alike-rank"
+    alike.write_bytes(RANK.read_bytes().replace(words, words[:-1] + (b"9" if words[-1:] != b"9" else b"8")))
+    alike.chmod(0o755)
+    with_program(site, "n2", f"mount --bind {alike} {RANK}")
+    done = site.ask(*TOTALS)
+    whole("other version: of the same protocol all take part", done, flows)
+    kit.check("other version: and at once", json.loads(done.stdout or "{}").get("cluster", {}).get("attempts") == 1, describe(done, 3000))
     mount = f"mount --bind {other} {RANK}"
     here, there = version.decode(), next_one.decode()
     with_program(site, "n2", mount)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Who takes part in the attempts of a query, by what came of those before; a script stands in for ssh. */
 #include "cluster/crew.h"
+#include "cluster/ranks.h"
 #include "unit.h"
 
 #include "store_kit.h"
@@ -83,7 +84,7 @@ static char *write_script(const char *cases)
     free(path);
     FILE *f = fopen(script, "we");
     assert_non_null(f);
-    fprintf(f, "#!/bin/sh\ncase \"$*\" in\n%s*) echo 'sc-query " SC_VERSION "';;\nesac\n", cases);
+    fprintf(f, "#!/bin/sh\ncase \"$*\" in\n%s*) echo 'sc-query " SC_RANKS_VERSION "';;\nesac\n", cases);
     assert_int_equal(fchmod(fileno(f), 0755), 0);
     assert_int_equal(fclose(f), 0);
     return script;
@@ -244,7 +245,7 @@ static void nodes_are_probed_when_nothing_tells_why(void **state)
     c.ssh = script;
     fail_attempt(&a, SC_JOB_EXITED, UINT32_MAX);
     assert_true(sc_crew_learn(&c, &a.failure));
-    check_given_up(&c, "a", "it has version 0.0.1 of sc-query, this is " SC_VERSION);
+    check_given_up(&c, "a", "it has version 0.0.1 of sc-query, this is " SC_RANKS_VERSION);
     check_given_up(&c, "b", "Permission denied");
     assert_int_equal(sc_crew_left(&c), 1);
     assert_false(sc_crew_is_alone(&c));

@@ -153,6 +153,28 @@ static void ranks_of_another_version_than_rank_0_are_named(void **state)
     assert_string_equal(rest, "");
 }
 
+static void programs_of_one_protocol_understand_each_other(void **state)
+{
+    static const struct {
+        const char *ours, *theirs;
+        bool understand;
+    } cases[] = {
+        {"1.2 (ranks 3)", "1.2 (ranks 3)", true},
+        {"1.2 (ranks 3)", "0.9 (ranks 3)", true},
+        {"1.2 (ranks 3)", "1.2 (ranks 4)", false},
+        {"1.2 (ranks 3)", "1.2 (ranks 33)", false},
+        {"1.2 (ranks 3)", "1.2", false},
+        {"1.2", "1.2 (ranks 3)", false},
+        {"1.2", "1.2", true},
+        {"1.2", "1.3", false},
+        {"1.2 (ranks 3)", "", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_int_equal(sc_ranks_understand(cases[i].ours, cases[i].theirs, strlen(cases[i].theirs)),
+                         cases[i].understand);
+}
+
 static void without_a_supervisor_the_first_is_named(void **state)
 {
     static const char *const versions[RANKS] = {"2", "2", "2", "1", "1"};
@@ -515,6 +537,7 @@ UNIT(test_muster)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranks_of_one_version_go_on),
+        cmocka_unit_test(programs_of_one_protocol_understand_each_other),
         cmocka_unit_test(ranks_of_another_version_than_rank_0_are_named),
         cmocka_unit_test(without_a_supervisor_the_first_is_named),
         cmocka_unit_test(excuses_are_handed_on),

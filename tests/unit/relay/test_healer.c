@@ -226,8 +226,11 @@ static bool honest(struct peer *p, const struct sc_link_ask *ask, struct sc_link
 static enum sc_status on_ask(void *arg, const struct sc_link_ask *ask)
 {
     struct peer *p = arg;
-    if (ask->what == SC_ASK_NOTHING)
+    if (ask->what == SC_ASK_NOTHING) {
+        if (p->answer != NULL) /* else it is of a version that knows no questions */
+            put_given(p->writer, ask, SC_GIVEN_ALL);
         return SC_OK;
+    }
     assert_true(ask->what <= SC_ASK_TOLD);
     atomic_fetch_add(&p->asked[ask->what], 1);
     p->ends = !p->answer(p, ask, p->writer);
@@ -676,6 +679,15 @@ static void a_member_that_says_nothing(void **state)
     assert_true(sc_clock_mono_ms() < begun + SC_ASKER_SILENT_MS);
 }
 
+static void an_earlier_version(void **state)
+{
+    (void)state;
+    static struct three t;
+    open_three(&t, &no_bounds, FIRST_MS, NULL, NULL, honest);
+    assert_int_equal(heal_until(t.node.healer, has_all).whole_ms, 0); /* the other one may have more */
+    close_three(&t, 0, BATCHES);
+}
+
 /* ---- more than can be ---- */
 
 /* Of each window it tells of more batches than there will ever be. */
@@ -971,6 +983,7 @@ UNIT(test_healer)
         cmocka_unit_test(what_nobody_gives_lacks_once),
         cmocka_unit_test(members_that_close),
         cmocka_unit_test(a_member_that_says_nothing),
+        cmocka_unit_test(an_earlier_version),
         cmocka_unit_test(a_member_that_tells_of_batches_and_has_none),
         cmocka_unit_test(an_answer_without_end),
         cmocka_unit_test(no_more_than_retention_keeps),
