@@ -253,6 +253,36 @@ class Scenario:
             return f"not all are used: {[(n.name, n.usable()) for n in proxies]}"
         return ""
 
+    def is_whole(self, node, since):
+        status = node.status()
+        whole = status and status["cluster"]["healing"]["whole_at"]
+        return whole and kit.parse_time(whole) > since
+
+    def returns_to_strength(self):
+        """What lacks somewhere comes there by itself, and the answer is the same at every moment."""
+        self.heal()
+        wrong = self.settle()
+        since, end = time.time() + self.cluster.window + 6, time.monotonic() + 120  # the last window is over, and looked at
+        while not wrong and not all(self.is_whole(n, since) for n in self.subs):
+            wrong, _ = self.judge(self.stores())
+            if not wrong and time.monotonic() > end:
+                wrong = [n.status()["cluster"]["healing"] for n in self.subs]
+        self.check("all become whole, and the answer is the same meanwhile", wrong)
+
+    def change_members(self, members, version):
+        """With the states that they have now."""
+        self.cluster.write_members(version, members)
+        for node in self.nodes:
+            node.reload()
+        done = kit.wait_for(lambda: all((n.status() or {"cluster": {"version": 0}})["cluster"]["version"] == version for n in self.nodes), 20)
+        self.check(f"version {version} of the members is in use", "" if done else self.said)
+
+    def take_out(self, node):
+        """It has ended, and counts no more."""
+        for some in (self.nodes, self.subs, self.pure):
+            if node in some:
+                some.remove(node)
+
     def stores(self, without=()):
         return [n.store for n in self.subs if n not in without]
 

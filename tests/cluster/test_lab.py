@@ -11,6 +11,7 @@ stores the answer names what is missing, to the flow, against what the files hol
 """
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -227,10 +228,57 @@ def mixed(s):
             cut_off(s, "both" if fault == "cut" else s.rng.choice(["in", "out"]), 1)
 
 
+def healed(s):
+    """Members are killed and frozen, as many that batches have too few copies: they get them by themselves."""
+    s.set_up([l for l in ALL if len(l) > 2], [2, 2, 3], window=10)
+    for _ in range(2):
+        away = s.rng.sample(s.subs, min(len(s.subs) - 1, s.copies))
+        for node in away:
+            s.kill(node)
+        s.sleep(1.0, 6.0)
+        for node in away:
+            s.start(node)
+        s.sleep(0.0, 1.5)
+    s.freeze(s.rng.choice(s.nodes), s.rng.uniform(0.5, 3.0))
+    s.returns_to_strength()
+
+
+def replaced(s):
+    """The disk of a subcollector is lost while all runs."""
+    s.set_up([l for l in ALL if SUB in l], [2, 3], window=10)
+    s.sleep(1.0, 6.0)
+    node = s.rng.choice(s.pure)
+    s.say(f"the disk of {node.name} is replaced")
+    s.rng.choice([s.end, s.kill])(node)
+    shutil.rmtree(node.store)
+    s.sleep(0.0, 3.0)
+    s.start(node)
+    s.sleep(0.0, 4.0)
+    s.returns_to_strength()
+
+
+def leaves(s):
+    """A subcollector drains under load, and is gone with its disk."""
+    s.set_up([l for l in ALL if SUB in l and len(l) > 3], [2], window=10)
+    members, odd = list(s.nodes), s.rng.choice(s.pure)
+    s.say(f"{odd.name} leaves")
+    odd.state = "draining"
+    s.change_members(members, 2)
+    s.sleep(1.0, 5.0)
+    s.returns_to_strength()
+    odd.state = "gone"
+    odd.stop()
+    shutil.rmtree(odd.store)
+    s.take_out(odd)
+    s.change_members(members, 3)
+    s.returns_to_strength()
+
+
 NEED_MACHINES = [cut, cut_one_way, loss, full_disk, partial_view, mixed]
 ONE_AT_A_TIME = [freeze_subcollector, full_disk, slow_sync, third_node]
 KINDS = [kill_subcollector, kill_proxy, freeze_subcollector, freeze_proxy, cut, cut_one_way, loss, full_disk, slow_sync,
-         restart_all, clock_off, partial_view, third_node, adjacent_deaths, gone, mixed]
+         restart_all, clock_off, partial_view, third_node, adjacent_deaths, gone, mixed, healed, replaced, leaves]
+HEALING = [healed, replaced, leaves]
 
 
 def one(seed):
@@ -259,6 +307,9 @@ def one(seed):
         if kind in ONE_AT_A_TIME and len(s.subs) > s.copies:
             few = sum(n < s.copies for n in copies.values())
             s.check("enough nodes were usable all the time, and each batch has its copies", f"{few} have fewer" if few else "")
+        if kind in HEALING:
+            few = sum(n < s.copies for n in copies.values())
+            s.check("each batch has its copies", f"{few} of {len(copies)} have fewer" if few else "")
         if kind is third_node:
             s.check("there are batches with a copy too many", "" if max(copies.values()) > s.copies else str(set(copies.values())))
     return 1 if kit.FAILED else 0

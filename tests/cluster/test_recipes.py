@@ -281,7 +281,7 @@ def install_key(places, purpose):
 
 
 def type_in(places, line):
-    where = "alpha" if re.search("--cluster|^ssh-keygen|alpha/", line.text) else "single"
+    where = "alpha" if re.search("--cluster|^ssh-keygen|alpha/|^sc-admin heal", line.text) else "single"
     text = functools.reduce(lambda t, pair: t.replace(*pair), INSTEAD, line.text)
     done = places[where].run(text)
     good = done.returncode == 0 and "PROBLEM" not in done.stdout and (done.stdout or not line.text.startswith("sc-query"))
