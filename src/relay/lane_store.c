@@ -5,6 +5,7 @@
 #include "relay/horizon_keeper.h"
 #include "relay/lane_names.h"
 #include "relay/stream_keeper.h"
+#include "store/catalogue.h"
 #include "store/span_set.h"
 
 #include <errno.h>
@@ -154,6 +155,32 @@ static enum sc_status find_lane(struct sc_lane_store *s, uint32_t number, struct
     lane_path(s, number, path, sizeof(path));
     adopt_unnamed(s, number, path);
     return sc_stores_add(&s->stores, number, path, out, err);
+}
+
+static bool has_live_files(const char *path)
+{
+    struct sc_catalogue c = {0};
+    bool any = false;
+    (void)sc_catalogue_add(&c, path, NULL);
+    for (uint32_t i = 0; i < c.count; i++)
+        any = any || !c.files[i].sealed;
+    sc_catalogue_free(&c);
+    return any;
+}
+
+/* What an earlier process left in lanes that may get no batch any more is sealed, too: opening does it. */
+static void open_left_lanes(struct sc_lane_store *s)
+{
+    char path[4096];
+    struct sc_error err;
+    struct sc_stores_lane *lane;
+    for (uint32_t i = 0; i < s->names.count; i++) {
+        uint32_t number = s->names.list[i].lane;
+        lane_path(s, number, path, sizeof(path));
+        if (has_live_files(path) && find_lane(s, number, &lane, &err) != SC_OK)
+            sc_log(&s->options.log, SC_LOG_WARNING, "%s; its windows stay readable in their live files",
+                   err.message);
+    }
 }
 
 /* ---- ids that are here ---- */
@@ -638,6 +665,7 @@ static void *run(void *arg)
 {
     struct sc_lane_store *s = arg;
     pthread_setname_np(pthread_self(), "sc-lanes");
+    open_left_lanes(s);
     for (;;) {
         bool stopping;
         take_members(s);

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- intervals ---- */
 
@@ -316,9 +317,19 @@ static enum sc_status make_digests(struct sc_stock *s)
     return sc_told_digests(&s->told, &s->digests, &s->digest_count);
 }
 
+/* What was sealed or has expired takes no room any more. */
+static void close_gone(struct sc_stock *s)
+{
+    for (uint32_t i = 0; i < SC_STOCK_OPEN; i++) {
+        if (s->open[i].segment != NULL && access(s->open[i].segment->path, F_OK) != 0)
+            close_file(&s->open[i]);
+    }
+}
+
 enum sc_status sc_stock_refresh(struct sc_stock *s, struct sc_error *err)
 {
     struct sc_catalogue c = {.replicas = true};
+    close_gone(s);
     enum sc_status status = sc_catalogue_add(&c, s->store, err);
     struct sc_stock_file *fresh = status == SC_OK ? calloc((size_t)c.count + 1, sizeof(*fresh)) : NULL;
     if (fresh == NULL) {

@@ -729,6 +729,36 @@ static void windows_are_sealed(void **state)
 
 /* ---- other members ---- */
 
+static bool has_live_files(const char *store)
+{
+    struct sc_catalogue c = {.replicas = true};
+    bool any = false;
+    assert_int_equal(sc_catalogue_add(&c, store, NULL), SC_OK);
+    for (uint32_t i = 0; i < c.count; i++)
+        any = any || !c.files[i].sealed;
+    sc_catalogue_free(&c);
+    return any;
+}
+
+/* A lane that gets nothing any more is sealed like the others, by the process after the one that wrote it. */
+static void lanes_that_were_left_are_sealed(void **state)
+{
+    (void)state;
+    struct node n;
+    struct sc_error err = {0};
+    open_node(&n, 300, false);
+    push(&n, 0, 1);
+    expect(&n, 0, 1, true);
+    stop(&n);
+    assert_true(has_live_files(n.path));
+    assert_int_equal(start(&n, &err), SC_OK);
+    for (uint32_t tries = 0; has_live_files(n.path) && tries < 1000; tries++)
+        nap();
+    assert_false(has_live_files(n.path));
+    check_lane(&n, "beta", 0, 1, 1, ROWS);
+    close_node(&n);
+}
+
 /* What came before its lane had a name moves to the name; lanes that had one go on. */
 static void lanes_get_names(void **state)
 {
@@ -802,6 +832,7 @@ UNIT(test_lane_store)
         cmocka_unit_test(files_are_few),
         cmocka_unit_test(windows_are_sealed),
         cmocka_unit_test(lanes_get_names),
+        cmocka_unit_test(lanes_that_were_left_are_sealed),
         cmocka_unit_test(a_store_has_one_owner),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
