@@ -200,12 +200,13 @@ static enum sc_status read_groups(struct sc_stock *s, const struct sc_segment *s
 }
 
 /* One that is gone, or unreadable, holds nothing, and is looked at again with the next listing. */
-static enum sc_status read_file(struct sc_stock *s, struct sc_stock_file *file)
+static enum sc_status read_file(struct sc_stock *s, struct sc_stock_file *file, bool *gone)
 {
     struct sc_segment *segment;
     uint32_t unreadable = s->unreadable;
     enum sc_status status = sc_segment_open(file->path, &segment, NULL);
     if (status != SC_OK) {
+        *gone = *gone || status == SC_NOTFOUND;
         s->unreadable += status != SC_NOTFOUND && status != SC_NOMEM;
         file->bytes = UNREAD;
         return status == SC_NOMEM ? status : SC_OK;
@@ -237,7 +238,8 @@ static bool take_known(struct sc_stock *s, struct sc_stock_file *file)
     return true;
 }
 
-static enum sc_status take_listed(struct sc_stock *s, struct sc_catalogue *c, struct sc_stock_file *fresh)
+static enum sc_status take_listed(struct sc_stock *s, struct sc_catalogue *c, struct sc_stock_file *fresh,
+                                  bool *gone)
 {
     if (s->count > 1)
         qsort(s->files, s->count, sizeof(*s->files), compare_paths);
@@ -247,7 +249,7 @@ static enum sc_status take_listed(struct sc_stock *s, struct sc_catalogue *c, st
     }
     for (uint32_t i = 0; i < c->count; i++) {
         if (!take_known(s, &fresh[i]))
-            SC_TRY(read_file(s, &fresh[i]));
+            SC_TRY(read_file(s, &fresh[i], gone));
     }
     return SC_OK;
 }
@@ -326,10 +328,11 @@ static void close_gone(struct sc_stock *s)
     }
 }
 
-enum sc_status sc_stock_refresh(struct sc_stock *s, struct sc_error *err)
+/* *gone: a file was sealed or has expired since it was listed; what it held may be in one that was not listed. */
+static enum sc_status refresh_once(struct sc_stock *s, bool *gone, struct sc_error *err)
 {
     struct sc_catalogue c = {.replicas = true};
-    close_gone(s);
+    *gone = false;
     enum sc_status status = sc_catalogue_add(&c, s->store, err);
     struct sc_stock_file *fresh = status == SC_OK ? calloc((size_t)c.count + 1, sizeof(*fresh)) : NULL;
     if (fresh == NULL) {
@@ -344,7 +347,7 @@ enum sc_status sc_stock_refresh(struct sc_stock *s, struct sc_error *err)
         sc_catalogue_free(&c);
         return sc_fail_nomem(err, "the list of tallies");
     }
-    status = take_listed(s, &c, fresh);
+    status = take_listed(s, &c, fresh, gone);
     free_files(s->files, s->count);
     s->files = fresh;
     s->count = c.count;
@@ -356,6 +359,20 @@ enum sc_status sc_stock_refresh(struct sc_stock *s, struct sc_error *err)
         return SC_OK;
     sc_stock_free(s); /* what was not read is not to be taken for known */
     return sc_fail_nomem(err, "the list of batches");
+}
+
+#define MOST_LISTINGS 50
+
+enum sc_status sc_stock_refresh(struct sc_stock *s, struct sc_error *err)
+{
+    enum sc_status status = SC_OK;
+    bool gone = true;
+    close_gone(s);
+    for (unsigned listing = 0; listing < MOST_LISTINGS && status == SC_OK && gone; listing++)
+        status = refresh_once(s, &gone, err);
+    if (status == SC_OK && gone)
+        return sc_fail(err, SC_IO, "the store changes faster than it can be listed");
+    return status;
 }
 
 enum sc_status sc_stock_digests(const struct sc_stock *s, uint64_t from_ms, uint64_t end_ms,

@@ -45,8 +45,8 @@ struct sc_stock {
 
 void sc_stock_free(struct sc_stock *stock);
 
-/* Lists the store, and reads what is new. @return SC_OK; SC_NOMEM: it may be that nothing is known any more; what sc_catalogue_add says:
- * it is as before. */
+/* Lists the store, and reads what is new; again while files are sealed meanwhile. @return SC_OK; SC_NOMEM: it may be that nothing is
+ * known any more; SC_IO: it does not come to rest; what sc_catalogue_add says: it is as before. */
 enum sc_status sc_stock_refresh(struct sc_stock *stock, struct sc_error *err);
 
 /* Those of windows that begin from `from_ms` on and end by `end_ms`, malloc'ed. @return SC_OK, SC_NOMEM. */

@@ -4,6 +4,9 @@
 
 #include "relay/stock.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 enum { ROWS = 20, LANE = 0x1a, OTHER_LANE = 0x2b, LENGTH = 300 };
 
 /* ---- a set of ids: of three streams the sequences near 0, those near the greatest, and all that are between, as one ---- */
@@ -380,6 +383,49 @@ static void a_file_grows_is_sealed_and_expires(void **state)
     kit_remove(path);
 }
 
+enum { SEALED_WINDOWS = 40, SEALED_STORES = 20 };
+
+struct sealer {
+    const char *path;
+    atomic_bool done;
+};
+
+static void *seal_all(void *arg)
+{
+    struct sealer *s = arg;
+    close_writer(open_writer(s->path, LANE, LENGTH), true);
+    atomic_store(&s->done, true);
+    return NULL;
+}
+
+static void expect_windows(const char *path)
+{
+    struct sc_stock stock = look_at(path);
+    uint64_t batches = 0;
+    for (uint32_t i = 0; i < stock.digest_count; i++)
+        batches += stock.digests[i].batches;
+    sc_stock_free(&stock);
+    assert_int_equal(batches, SEALED_WINDOWS);
+}
+
+/* What was sealed between the listing and the reading stands in another file. */
+static void nothing_is_missed_while_files_are_sealed(void **state)
+{
+    (void)state;
+    for (uint32_t store = 0; store < SEALED_STORES; store++) {
+        struct sealer sealer = {.path = kit_folder()};
+        pthread_t thread;
+        for (uint32_t i = 0; i < SEALED_WINDOWS; i++)
+            fill(sealer.path, KIT_WINDOW + i * UINT64_C(300000), LENGTH, i, 1, true, false);
+        assert_int_equal(pthread_create(&thread, NULL, seal_all, &sealer), 0);
+        while (!atomic_load(&sealer.done))
+            expect_windows(sealer.path);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        expect_windows(sealer.path);
+        kit_remove((char *)sealer.path);
+    }
+}
+
 /* A file that has not grown is not read again: what is damaged is found by who reads it. A row group with a damaged head is not held. */
 static void a_damaged_row_group_is_not_held(void **state)
 {
@@ -583,6 +629,7 @@ UNIT(test_stock)
         cmocka_unit_test(lanes_and_windows_are_apart),
         cmocka_unit_test(what_a_bound_keeps_begins_with_a_window),
         cmocka_unit_test(a_file_grows_is_sealed_and_expires),
+        cmocka_unit_test(nothing_is_missed_while_files_are_sealed),
         cmocka_unit_test(a_damaged_row_group_is_not_held),
         cmocka_unit_test(what_cannot_be_read_is_not_held),
         cmocka_unit_test(a_row_group_is_given_for_each_of_its_batches),
