@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "cluster/horizons_told.h"
+#include "cluster/leaving.h"
 #include "cluster/survey.h"
 #include "conf/units.h"
 #include "daemon/control.h"
@@ -80,6 +81,7 @@ int sc_admin_node_status(const struct sc_config *config, uint32_t windows)
         root = json_pack("{s:s, s:s}", "version", SC_VERSION, "problem", err.message);
     json_object_set_new(root, "now_ms", json_integer((json_int_t)sc_clock_wall_ms()));
     sc_horizons_to_answer(config->store, root);
+    (void)sc_leaving_to_answer(config->store, root);
     json_object_set_new(root, "outbox_oldest_ms", json_integer((json_int_t)oldest_of_outbox(config->store)));
     if (sc_holdings_read(config->store, windows, &held, &held_err) == SC_OK)
         json_object_set_new(root, "held", sc_holdings_to_json(&held));
@@ -230,6 +232,17 @@ static void print_problems(const struct sc_survey *v)
     }
 }
 
+/* What an operator who waits for a member to leave is to do next. */
+static void print_leaving(const struct sc_survey *v)
+{
+    for (uint32_t i = 0; i < v->cluster->count; i++) {
+        struct sc_leaving leaving = sc_leaving_judge(v, &v->nodes[i]);
+        if (leaving.leaves)
+            printf("%s   %s: %s\n", leaving.may_go ? "MAY GO " : "LEAVING", v->cluster->members[i].name,
+                   leaving.words);
+    }
+}
+
 static void print_windows(const struct sc_survey *v)
 {
     char when[32];
@@ -264,6 +277,7 @@ static void print_text(const struct sc_survey *v)
         print_node(v, &v->nodes[i]);
     print_problems(v);
     print_differences(v);
+    print_leaving(v);
     print_kept_since(v);
     print_windows(v);
 }
@@ -278,8 +292,10 @@ static json_t *node_json(const struct sc_survey *v, const struct sc_survey_node 
     json_t *object = json_object(), *status = json_copy(node->root); /* of what is in it, a share */
     sc_survey_taken_by(v, node->member, &usable, &proxies);
     bool other = sc_survey_differs(v, node, differs, sizeof(differs));
+    struct sc_leaving leaving = sc_leaving_judge(v, node);
     json_object_del(status, "held");
     json_object_del(status, "horizons");
+    json_object_del(status, "copies_of");
     json_object_set_new(object, "name", json_string(node->member->name));
     json_object_set_new(object, "host", json_string(node->member->address.host));
     json_object_set_new(object, "role", json_string(role_of(node->member)));
@@ -290,6 +306,8 @@ static json_t *node_json(const struct sc_survey *v, const struct sc_survey_node 
     json_object_set_new(object, "differs", other ? json_string(differs) : json_null());
     json_object_set_new(object, "lag_ms", lag == UINT64_MAX ? json_null() : json_integer((json_int_t)lag));
     json_object_set_new(object, "unreadable", json_integer(node->held.unreadable));
+    json_object_set_new(object, "leaving", leaving.leaves ? json_string(leaving.words) : json_null());
+    json_object_set_new(object, "may_go", json_boolean(leaving.may_go));
     json_object_set_new(object, "usable_by", json_integer(usable));
     json_object_set_new(object, "proxies_asked", json_integer(proxies));
     json_object_set_new(object, "status", status == NULL ? json_null() : status);

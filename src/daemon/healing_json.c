@@ -34,6 +34,7 @@ json_t *sc_healing_json(struct sc_healer *healer)
     put(object, "lacking_windows", s.lacking_windows);
     put_time(object, "lacking_since", s.lacking_since_ms);
     put_time(object, "whole_at", s.whole_ms);
+    put(object, "whole_to_ms", s.whole_to_ms);
     put(object, "pulled_row_groups", s.groups);
     put(object, "pulled_batches", s.batches);
     put(object, "pulled_bytes", s.bytes);

@@ -632,17 +632,19 @@ static void visit_all(struct sc_healer *h)
 /* A hurry ends when there is nothing more to be done for now. @return the pause. */
 static uint64_t end_round(struct sc_healer *h)
 {
-    bool lacks = h->most_batches != 0 || h->most_windows != 0, whole = !lacks && h->all_asked;
+    bool lacks = h->most_batches != 0 || h->most_windows != 0, whole;
     uint64_t since_ms, now = sc_clock_wall_ms();
     tell_lacking(h);
     pthread_mutex_lock(&h->mutex);
     struct sc_healer_stats *s = &h->stats;
+    whole = !lacks && h->all_asked && h->fresh.count == 0; /* others may ask more of it */
     since_ms = s->lacking_since_ms;
     s->rounds++;
     s->from[0] = '\0';
     s->hurried = h->asked_to_hurry || (s->hurried && h->pulled != 0);
     s->lacking_since_ms = whole ? 0 : since_ms;
     s->whole_ms = whole ? now : s->whole_ms;
+    s->whole_to_ms = whole ? h->end_ms : s->whole_to_ms;
     bool again = s->hurried || s->problem[0] != '\0' || h->pulled != 0;
     pthread_mutex_unlock(&h->mutex);
     if (whole)
@@ -741,6 +743,7 @@ enum sc_status sc_healer_set_cluster(struct sc_healer *h, const struct sc_cluste
     sc_cluster_free(&h->fresh);
     h->fresh = fresh;
     h->fresh_self = self;
+    h->stats.whole_ms = h->stats.whole_to_ms = 0;
     pthread_cond_signal(&h->wake);
     pthread_mutex_unlock(&h->mutex);
     return SC_OK;

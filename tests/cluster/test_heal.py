@@ -13,6 +13,7 @@ import tempfile
 import time
 
 import cluster_kit as kit
+from ssh_kit import Stub
 
 WINDOW = 5
 
@@ -243,9 +244,17 @@ def change_members(c):
                     for n in c.cluster.nodes if n.child and n.child.poll() is None)))
 
 
+def leaving(stub, node):
+    """Whether the status of the cluster says that it may go, and why."""
+    status, _ = stub.json()
+    one = next(n for n in status["nodes"] if n["name"] == node.name)
+    return one["may_go"], one["leaving"]
+
+
 def leaves(folder):
     """A member drains, and is gone for good: those that stay have all of it twice. Then one comes."""
     c = Case(folder, "leaves", count=4).start()
+    stub = Stub(c.cluster)
     c.send_for(2 * WINDOW, c.cluster.nodes)
     c.settled()
     odd = c.node(1)
@@ -253,8 +262,13 @@ def leaves(folder):
     change_members(c)
     c.send_for(2, c.cluster.nodes)
     c.settled()
-    held = [n for n in c.cluster.nodes if n is not odd]
-    c.heals(held)
+    kit.check("heal: leaves: who does not leave is not told to", leaving(stub, c.node(2)) == (False, None), leaving(stub, c.node(2)))
+    kit.check("heal: leaves: its windows are not over: it stays", not leaving(stub, odd)[0], leaving(stub, odd))
+    kit.check("heal: leaves: in the end it may go", kit.wait_for(lambda: leaving(stub, odd)[0], 90), leaving(stub, odd))
+    stub.mark("down", c.node(3))
+    kit.check("heal: leaves: not while one is silent", leaving(stub, odd)[0] is False and c.node(3).name in leaving(stub, odd)[1], leaving(stub, odd))
+    stub.mark("down", c.node(3), False)
+    kit.check("heal: leaves: it is said in the text", f"MAY GO    {odd.name}: all that it holds is with others" in stub.status().stdout, stub.status())
     status = odd.status()["cluster"]
     kit.check("heal: leaves: who drains is told so", {m["name"]: m["state"] for m in status["members"]}["n2"] == "draining", status["members"])
     odd.state = "gone"
@@ -265,6 +279,7 @@ def leaves(folder):
     c.any_may_be_lost()
     c.cluster.nodes.insert(1, odd)
     change_members(c)
+    kit.check("heal: leaves: its line stays", leaving(stub, odd)[0] is False and "has windows of it" in leaving(stub, odd)[1], leaving(stub, odd))
     c.cluster.nodes.remove(odd)
     c.send_for(2, c.cluster.nodes)
     c.settled()
@@ -284,6 +299,10 @@ def leaves(folder):
     c.heals()
     c.any_may_be_lost()
     c.stop()
+    (c.folder / f"{new.address}.yaml").symlink_to(new.config)
+    for n in c.cluster.nodes:
+        admin("expire", "--bytes", "1", n.store)
+    kit.check("heal: leaves: when all is expired its line may go", leaving(stub, odd) == (True, "nobody has windows of it: its line may go"), leaving(stub, odd))
 
 
 def copies(folder):
