@@ -216,6 +216,7 @@ def set_up(lab, folder):
         shutil.chown(tls / f"{name}.key", "root", UID)
         done = places[name].run("sc-collector --check-config")
         kit.check(f"cluster: the settings of {name} are valid", done.returncode == 0, query_kit.describe(done))
+    pathlib.Path("/run/sshd").mkdir(exist_ok=True)  # sshd wants it
     for name, place in places.items():
         place.start(lab, ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-o", "UsePAM=no", "-o", "StrictModes=no", "-o", "PidFile=none"])
         if name in NODES:
