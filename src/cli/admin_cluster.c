@@ -81,7 +81,7 @@ int sc_admin_node_status(const struct sc_config *config, uint32_t windows)
         root = json_pack("{s:s, s:s}", "version", SC_VERSION, "problem", err.message);
     json_object_set_new(root, "now_ms", json_integer((json_int_t)sc_clock_wall_ms()));
     sc_horizons_to_answer(config->store, root);
-    (void)sc_leaving_to_answer(config->store, root);
+    sc_leaving_to_answer(config->store, root);
     json_object_set_new(root, "outbox_oldest_ms", json_integer((json_int_t)oldest_of_outbox(config->store)));
     if (sc_holdings_read(config->store, windows, &held, &held_err) == SC_OK)
         json_object_set_new(root, "held", sc_holdings_to_json(&held));

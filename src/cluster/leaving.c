@@ -50,12 +50,13 @@ static json_t *copied_lanes(const char *folder)
     return NULL;
 }
 
-bool sc_leaving_to_answer(const char *store, json_t *answer)
+void sc_leaving_to_answer(const char *store, json_t *answer)
 {
     char folder[4096];
     snprintf(folder, sizeof(folder), "%s/" SC_REPLICA_FOLDER, store);
     json_t *lanes = copied_lanes(folder);
-    return lanes == NULL || json_object_set_new(answer, "copies_of", lanes) == 0;
+    if (lanes != NULL)
+        json_object_set_new(answer, "copies_of", lanes);
 }
 
 /* ---- what all said ---- */
@@ -114,6 +115,9 @@ static void judge_draining(const struct sc_survey *v, const struct sc_survey_nod
     uint64_t waiting = integer(proxy, "waiting_batches");
     if (!sc_survey_runs(node) || (node->member->subcollector && !node->has_held))
         snprintf(out->words, sizeof(out->words), "it does not say what it holds");
+    else if (node->held.unreadable != 0) /* they may be of its last window */
+        snprintf(out->words, sizeof(out->words), "%u files or row groups of it cannot be read",
+                 node->held.unreadable);
     else if (waiting != 0)
         snprintf(out->words, sizeof(out->words), "%" PRIu64 " batches wait in its outbox", waiting);
     for (uint32_t i = 0; i < v->cluster->count && out->words[0] == '\0'; i++)

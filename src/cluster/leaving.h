@@ -17,7 +17,7 @@ struct sc_leaving {
 
 struct sc_leaving sc_leaving_judge(const struct sc_survey *survey, const struct sc_survey_node *node);
 
-/* Puts into a node's answer of which lanes its store has copies. False: out of memory; what cannot be read is left out of the answer. */
-bool sc_leaving_to_answer(const char *store, json_t *answer);
+/* Puts into a node's answer of which lanes its store has copies; nothing when that cannot be told. */
+void sc_leaving_to_answer(const char *store, json_t *answer);
 
 #endif

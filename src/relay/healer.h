@@ -46,8 +46,8 @@ struct sc_healer_stats {
     bool hurried;
     uint64_t lacking_batches, lacking_windows; /* that others hold; as far as is known */
     uint64_t lacking_since_ms;                 /* wall clock; 0: nothing lacks */
-    uint64_t
-        whole_ms; /* wall clock: when nothing lacked last, and all that share a lane were asked; 0 again with other members */
+    /* Wall clock: when nothing lacked last, and all that share a lane were asked; 0 again with other members. */
+    uint64_t whole_ms;
     uint64_t whole_to_ms;            /* of windows that ended by then */
     uint64_t groups, batches, bytes; /* pulled since the start */
     uint64_t failed;                 /* row groups that could not be had, or stored */
