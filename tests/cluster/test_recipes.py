@@ -21,7 +21,6 @@ TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 BIN = kit.BUILD / "bin"
 PROGRAMS = ("sc-collector", "sc-query", "sc-exporter", "sc-admin")
 NODES = {"alpha": "192.0.2.1", "beta": "192.0.2.2", "gamma": "192.0.2.3"}  # as in contrib/cluster.yaml
-UID, READER_UID = 64001, 64002
 FLOWS = 10000
 COUNT = "sc-query --cluster --output-items=p --output-format=json"
 
@@ -137,15 +136,15 @@ class Place:
         self.settings = self.folder / "etc" / "securitycloud"
         shutil.rmtree(self.settings, ignore_errors=True)
         self.settings.mkdir()
-        with open(self.folder / "etc" / "passwd", "a", encoding="utf-8") as users:
-            for user, number in (("securitycloud", UID), ("scquery", READER_UID)):
-                users.write(f"{user}:*:{number}:{UID}::/home/{user}:/bin/sh\n")
         self.store = self.folder / "lib" / "securitycloud"
-        self.store.mkdir()
-        shutil.chown(self.store, UID, UID)
         self.mounts = " && ".join(f"mount --bind {source} {target}" for source, target in (
             (folder / "usr-local", "/usr/local"), (self.folder / "etc", "/etc"), (self.folder / "root", "/root"),
             (self.folder / "home", "/home"), (self.folder / "lib", "/var/lib")))
+        for text in ("useradd alice", "useradd mallory", *find(r"^(useradd|install -d|usermod) ")):
+            done = self.run(text)
+            kit.check(f"{name}: {text}", done.returncode == 0, query_kit.describe(done))
+        users = (line.split(":") for line in (self.folder / "etc" / "passwd").read_text(encoding="utf-8").splitlines())
+        self.uid, self.gid = next((int(u[2]), int(u[3])) for u in users if u[0] == "securitycloud")
 
     def command(self, words):
         return query_kit.named(self.machine, ["env", "HOME=/root", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", *words],
@@ -161,7 +160,7 @@ class Place:
             lab.children.append(subprocess.Popen(self.command(words), stdin=subprocess.DEVNULL, stdout=log, stderr=log))
 
     def collect(self, lab):
-        self.start(lab, ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "sc-collector"])
+        self.start(lab, ["setpriv", f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups", "sc-collector"])
 
     def let_in(self, user, line):
         keys = self.folder / ("root" if user == "root" else f"home/{user}") / ".ssh"
@@ -213,12 +212,12 @@ def set_up(lab, folder):
         for file in ("authority.pem", f"{name}.pem", f"{name}.key"):
             shutil.copyfile(first.folder / "root" / "tls" / file, tls / file)
         (tls / f"{name}.key").chmod(0o640)
-        shutil.chown(tls / f"{name}.key", "root", UID)
+        shutil.chown(tls / f"{name}.key", "root", places[name].gid)
         done = places[name].run("sc-collector --check-config")
         kit.check(f"cluster: the settings of {name} are valid", done.returncode == 0, query_kit.describe(done))
     pathlib.Path("/run/sshd").mkdir(exist_ok=True)  # sshd wants it
     for name, place in places.items():
-        place.start(lab, ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-o", "UsePAM=no", "-o", "StrictModes=no", "-o", "PidFile=none"])
+        place.start(lab, ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-o", "UsePAM=yes", "-o", "StrictModes=no", "-o", "PidFile=none"])
         if name in NODES:
             place.collect(lab)
         (first.folder / "root" / name).mkdir()
@@ -250,6 +249,14 @@ def feed(place):
     kit.check("cluster: every flow is there", done.returncode == 0 and query_kit.summary(done)[0] == FLOWS, query_kit.describe(done))
 
 
+def check_users(place):
+    """Who is in the group may query, and nobody else."""
+    for user, may in (("alice", True), ("mallory", False)):
+        done = place.run(f"setpriv --reuid={user} --regid={user} --init-groups sc-query -s srcip /var/lib/securitycloud")
+        good = done.returncode in (0, 3) and done.stdout if may else done.returncode == 1 and "Permission denied" in done.stderr
+        kit.check(f"users: {user} may {'' if may else 'not '}query", good, query_kit.describe(done))  # 3: other nodes have the rest
+
+
 def check_settings(place):
     """Blocks that are files for sc-collector, and those that are installed."""
     texts = ["\n".join(line.text for line in b) for b in blocks(OPERATIONS)] + [(TOP / "contrib" / "collector.yaml").read_text()]
@@ -264,7 +271,8 @@ def check_settings(place):
 # ---- what is typed ----
 
 NOT_HERE = (r"example\.net|analysis\.example|monday\.pcap|/data/flows"  # hosts and files of others
-            r"|^sysctl|^make|^python3|^cmake|^perf|^build/|^tests/|^SC_BUILD")
+            r"|^sysctl|^make|^python3|^cmake|^perf|^build/|^tests/|^SC_BUILD"
+            r"|^sc-admin drain")  # the members are others then: test_heal.py
 INSTEAD = (("'/data/%n/", "'/var/lib/%n/"), ("2000000", "20000"))  # folders that are here; less of the same
 
 
@@ -315,6 +323,7 @@ def main():
             places = set_up(lab, folder)
             check_settings(places["alpha"])
             feed(places["alpha"])
+            check_users(places["alpha"])
             type_all(lab, places)
     return 1 if kit.FAILED else 0
 
