@@ -22,6 +22,8 @@ BIN = kit.BUILD / "bin"
 PROGRAMS = ("sc-collector", "sc-query", "sc-exporter", "sc-admin")
 NODES = {"alpha": "192.0.2.1", "beta": "192.0.2.2", "gamma": "192.0.2.3"}  # as in contrib/cluster.yaml
 FLOWS = 10000
+SSHD = ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-o", "UsePAM=yes", "-o", "StrictModes=no", "-o", "PidFile=none",
+        "-o", "Subsystem=sftp internal-sftp"]
 COUNT = "sc-query --cluster --output-items=p --output-format=json"
 
 Line = collections.namedtuple("Line", "place text")
@@ -140,10 +142,10 @@ class Place:
         self.mounts = " && ".join(f"mount --bind {source} {target}" for source, target in (
             (folder / "usr-local", "/usr/local"), (self.folder / "etc", "/etc"), (self.folder / "root", "/root"),
             (self.folder / "home", "/home"), (self.folder / "lib", "/var/lib")))
-        for text in ("useradd alice", "useradd mallory", *find(r"^(useradd|install -d|usermod) ")):
-            done = self.run(text)
-            kit.check(f"{name}: {text}", done.returncode == 0, query_kit.describe(done))
+        done = self.run("\n".join(["set -e", "useradd alice", "useradd mallory", *find(r"^(useradd|install -d|usermod) ")]))
+        kit.check(f"{name}: users, groups and the store's folder are made", done.returncode == 0, query_kit.describe(done))
         users = (line.split(":") for line in (self.folder / "etc" / "passwd").read_text(encoding="utf-8").splitlines())
+        self.child = None
         self.uid, self.gid = next((int(u[2]), int(u[3])) for u in users if u[0] == "securitycloud")
 
     def command(self, words):
@@ -158,9 +160,10 @@ class Place:
         log = open(self.folder / "log", "ab")
         with log:
             lab.children.append(subprocess.Popen(self.command(words), stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+        return lab.children[-1]
 
     def collect(self, lab):
-        self.start(lab, ["setpriv", f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups", "sc-collector"])
+        self.child = self.start(lab, ["setpriv", f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups", "sc-collector"])
 
     def let_in(self, user, line):
         keys = self.folder / ("root" if user == "root" else f"home/{user}") / ".ssh"
@@ -183,9 +186,9 @@ def settings_of(word):
     return "\n".join(line.text for line in found[0]) + "\n"
 
 
-def make_keys(folder, places):
+def make_keys(folder, places, made=False):
     """Root of each machine can log in to the others; they know each other's keys."""
-    for name in ("host", "root"):
+    for name in () if made else ("host", "root"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
     for place in places:
         shutil.copyfile(folder / "host", place.folder / "etc" / "ssh" / "ssh_host_ed25519_key")
@@ -195,14 +198,18 @@ def make_keys(folder, places):
         (place.folder / "root" / ".ssh" / "id_ed25519").chmod(0o600)
 
 
-def set_up(lab, folder):
+def settings_for(name, window=300):
+    return settings_of("node: alpha").replace("alpha", name).replace("window: 300", f"window: {window}")
+
+
+def set_up(lab, folder, window=300):
     """{name: Place} of a cluster and of a machine of its own, by the text of the documents."""
     places = {name: Place(lab, folder, name, address) for name, address in {**NODES, "single": "192.0.2.9"}.items()}
     make_keys(folder, places.values())
     for name in NODES:
         place = places[name]
         shutil.copyfile(TOP / "contrib" / "cluster.yaml", place.settings / "cluster.yaml")
-        (place.settings / "collector.yaml").write_text(settings_of("node: alpha").replace("alpha", name))
+        (place.settings / "collector.yaml").write_text(settings_for(name, window))
     first = places["alpha"]
     done = first.run(find("^sc-admin certs")[0])
     kit.check("cluster: the certificates are made", done.returncode == 0, query_kit.describe(done))
@@ -217,7 +224,7 @@ def set_up(lab, folder):
         kit.check(f"cluster: the settings of {name} are valid", done.returncode == 0, query_kit.describe(done))
     pathlib.Path("/run/sshd").mkdir(exist_ok=True)  # sshd wants it
     for name, place in places.items():
-        place.start(lab, ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-o", "UsePAM=yes", "-o", "StrictModes=no", "-o", "PidFile=none"])
+        place.start(lab, SSHD)
         if name in NODES:
             place.collect(lab)
         (first.folder / "root" / name).mkdir()
@@ -235,18 +242,19 @@ def status_of(place):
 
 
 def uses_all(place):
-    return sum(m.get("usable", False) for m in status_of(place).get("members", [])) == len(NODES)
+    members = status_of(place).get("members", [])
+    return len(members) >= len(NODES) and all(m.get("usable", False) for m in members)
 
 
-def feed(place):
-    """What README sends, to one proxy; all of it is safe and told so."""
+def feed(place, flows=FLOWS):
+    """What README sends, to one proxy; all of it is safe and told so, `flows` in all."""
     if not kit.wait_for(lambda: uses_all(place)):
         raise SystemExit(f"not all nodes are used: {status_of(place)} {(place.folder / 'log').read_text()}")
     place.run(next(line.text for line in lines(TOP / "README.md") if line.text.startswith("sc-exporter")))
-    kit.wait_for(lambda: status_of(place)["proxy"]["records"] >= FLOWS and status_of(place)["proxy"]["waiting_batches"] == 0)
+    kit.wait_for(lambda: status_of(place)["proxy"]["records"] >= flows and status_of(place)["proxy"]["waiting_batches"] == 0)
     kit.wait_for(lambda: place.run(COUNT).returncode == 0)
     done = place.run(COUNT)
-    kit.check("cluster: every flow is there", done.returncode == 0 and query_kit.summary(done)[0] == FLOWS, query_kit.describe(done))
+    kit.check("cluster: every flow is there", done.returncode == 0 and query_kit.summary(done)[0] == flows, query_kit.describe(done))
 
 
 def check_users(place):
