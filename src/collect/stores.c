@@ -245,11 +245,13 @@ enum sc_status sc_stores_append(struct sc_stores *s, struct sc_batch *batch, uin
 }
 
 enum sc_status sc_stores_append_encoded(struct sc_stores *s, struct sc_stores_lane *l,
-                                        const struct sc_window *window, const struct sc_encoded_group *group,
-                                        uint64_t bytes, struct sc_error *err)
+                                        const struct sc_window *window, uint64_t came_ms,
+                                        const struct sc_encoded_group *group, uint64_t bytes,
+                                        struct sc_error *err)
 {
     SC_TRY(check_taken(s, err));
-    SC_TRY(note_append(s, l, window, bytes, sc_store_writer_append_encoded(l->writer, window, group, err)));
+    SC_TRY(note_append(s, l, window, bytes,
+                       sc_store_writer_append_encoded(l->writer, window, came_ms, group, err)));
     sc_elements_learn_encoded(&s->elements, group);
     return SC_OK;
 }

@@ -118,8 +118,9 @@ void sc_stores_drop(struct sc_stores *stores, struct sc_stores_lane *lane);
 enum sc_status sc_stores_append(struct sc_stores *stores, struct sc_batch *batch, uint64_t bytes,
                                 struct sc_error *err);
 enum sc_status sc_stores_append_encoded(struct sc_stores *stores, struct sc_stores_lane *lane,
-                                        const struct sc_window *window, const struct sc_encoded_group *group,
-                                        uint64_t bytes, struct sc_error *err);
+                                        const struct sc_window *window, uint64_t came_ms,
+                                        const struct sc_encoded_group *group, uint64_t bytes,
+                                        struct sc_error *err);
 /* Whether an append failed for the disk or memory. Else it failed for what was to be appended, and the rest waits on. */
 bool sc_stores_is_passing(enum sc_status failure);
 /* Makes durable what waits, and calls `committed`; neither when nothing waits. */

@@ -303,7 +303,9 @@ static enum sc_status append(struct sc_lane_store *s, const struct sc_lane_batch
     struct sc_stores_lane *l;
     SC_TRY(find_lane(s, b->head.id.lane, &l, err));
     const struct sc_window window = {b->head.window_ms, b->head.window_s};
-    return sc_stores_append_encoded(&s->stores, l, &window, group, b->head.size, err);
+    /* A member had it before: its age is that of its window, or a new disk would keep it twice as long as retention says. */
+    uint64_t came_ms = b->healed ? window.begin_ms + window.length_s * UINT64_C(1000) : 0;
+    return sc_stores_append_encoded(&s->stores, l, &window, came_ms, group, b->head.size, err);
 }
 
 /* What this process has acknowledged is gone: who sends it again is not to hear that it is here. */
@@ -556,7 +558,6 @@ static void take_news(struct sc_lane_store *s, uint64_t most_ms)
 
 /* ---- horizons ---- */
 
-/* Readers of this store are told how far the others have expired. */
 /* When all that others hold is here the horizon goes back as far as theirs; what they told before they were asked says nothing, as what they
  * expired since was not pulled. */
 static void follow_healing(struct sc_lane_store *s, const struct sc_horizon_sources *sources)

@@ -88,9 +88,11 @@ struct sc_store_writer *sc_store_writer_open(const char *path, const struct sc_s
 enum sc_status sc_store_writer_append(struct sc_store_writer *writer, struct sc_batch *batch,
                                       struct sc_error *err);
 
-/* As sc_store_writer_append, of a row group that came encoded, and of any window; it keeps its span. */
+/* As sc_store_writer_append, of a row group that came encoded, and of any window; it keeps its span. `came_ms`: when it came, by which
+ * retention takes its age; 0: now. */
 enum sc_status sc_store_writer_append_encoded(struct sc_store_writer *writer, const struct sc_window *window,
-                                              const struct sc_encoded_group *group, struct sc_error *err);
+                                              uint64_t came_ms, const struct sc_encoded_group *group,
+                                              struct sc_error *err);
 
 /*
  * fdatasync of every live file that has grown; SC_OK means that all appended batches are durable. A failed

@@ -30,9 +30,10 @@ struct live_file {
     struct sc_segment_writer writer; /* handle -1 when closed */
     char *path;
     struct sc_window window;
-    bool dirty;    /* appended to since the last sync */
-    bool large;    /* closed for its size: to be sealed before its window ends */
-    uint64_t used; /* tick of the last append */
+    uint64_t came_ms; /* when what is in it came; 0: as it was written */
+    bool dirty;       /* appended to since the last sync */
+    bool large;       /* closed for its size: to be sealed before its window ends */
+    uint64_t used;    /* tick of the last append */
 };
 
 struct sc_store_writer {
@@ -240,11 +241,13 @@ static bool is_same(const struct sc_window *x, const struct sc_window *y)
     return x->begin_ms == y->begin_ms && x->length_s == y->length_s;
 }
 
-static struct live_file *open_file(struct sc_store_writer *w, const struct sc_window *window)
+static struct live_file *open_file(struct sc_store_writer *w, const struct sc_window *window,
+                                   uint64_t came_ms)
 {
     for (uint32_t i = 0; i < w->file_count; i++) {
-        if (w->files[i].writer.handle >= 0 && is_same(&w->files[i].window, window))
-            return &w->files[i];
+        struct live_file *f = &w->files[i];
+        if (f->writer.handle >= 0 && is_same(&f->window, window) && f->came_ms == came_ms)
+            return f;
     }
     return NULL;
 }
@@ -338,22 +341,24 @@ static enum sc_status make_day(struct sc_store_writer *w, const char *path, cons
     return SC_OK;
 }
 
-static struct sc_segment_id id_of(const struct sc_store_writer *w, const struct sc_window *window)
+static struct sc_segment_id id_of(const struct sc_store_writer *w, const struct sc_window *window,
+                                  uint64_t created_ms)
 {
-    return (struct sc_segment_id){window->begin_ms, window->length_s, w->options.lane, w->stream,
-                                  sc_reference_now(w->options.reference)};
+    return (struct sc_segment_id){window->begin_ms, window->length_s, w->options.lane, w->stream, created_ms};
 }
 
-static enum sc_status create_file(struct sc_store_writer *w, const struct sc_window *window,
+static enum sc_status create_file(struct sc_store_writer *w, const struct sc_window *window, uint64_t came_ms,
                                   const char *folder, const char *name, struct live_file **out,
                                   struct sc_error *err)
 {
+    const uint64_t created_ms = came_ms != 0 ? came_ms : sc_reference_now(w->options.reference);
     char path[4096 + 128];
     snprintf(path, sizeof(path), "%s/%s%s", folder, name, SC_LIVE_SUFFIX);
     struct live_file *f = add_file(w, path, window);
     if (f == NULL)
         return sc_fail_nomem(err, "a live file");
-    struct sc_segment_id id = id_of(w, window);
+    f->came_ms = came_ms;
+    struct sc_segment_id id = id_of(w, window, created_ms);
     w->number++;
     enum sc_status status = sc_segment_writer_create(&f->writer, w->io, path, &id, err);
     if (status != SC_OK) {
@@ -369,7 +374,7 @@ static enum sc_status create_file(struct sc_store_writer *w, const struct sc_win
     return SC_OK;
 }
 
-static enum sc_status new_file(struct sc_store_writer *w, const struct sc_window *window,
+static enum sc_status new_file(struct sc_store_writer *w, const struct sc_window *window, uint64_t came_ms,
                                struct live_file **out, struct sc_error *err)
 {
     char day[11], name[64], folder[4096];
@@ -377,17 +382,17 @@ static enum sc_status new_file(struct sc_store_writer *w, const struct sc_window
     sc_segment_name_format(window->begin_ms, w->stream, w->number, day, name);
     snprintf(folder, sizeof(folder), "%s/%s", w->path, day);
     SC_TRY(make_day(w, folder, day, err));
-    return create_file(w, window, folder, name, out, err);
+    return create_file(w, window, came_ms, folder, name, out, err);
 }
 
 /* One of `batch` and `encoded` is not NULL. */
 static enum sc_status append_group(struct sc_store_writer *w, const struct sc_window *window,
-                                   const struct sc_batch *batch, const struct sc_encoded_group *encoded,
-                                   struct sc_error *err)
+                                   uint64_t came_ms, const struct sc_batch *batch,
+                                   const struct sc_encoded_group *encoded, struct sc_error *err)
 {
-    struct live_file *f = open_file(w, window);
+    struct live_file *f = open_file(w, window, came_ms);
     if (f == NULL)
-        SC_TRY(new_file(w, window, &f, err));
+        SC_TRY(new_file(w, window, came_ms, &f, err));
     uint64_t before = f->writer.offset;
     enum sc_status status = batch != NULL ? sc_segment_writer_add(&f->writer, &w->encoder, batch, err)
                                           : sc_segment_writer_add_encoded(&f->writer, encoded, err);
@@ -409,7 +414,7 @@ static enum sc_status append_part(struct sc_store_writer *w, struct sc_gather *p
 {
     if (sc_batch_finish(part->batch) != SC_OK)
         return sc_fail_nomem(err, "a row group");
-    SC_TRY(append_group(w, window, part->batch, NULL, err));
+    SC_TRY(append_group(w, window, 0, part->batch, NULL, err));
     return sc_gather_reset(part) == SC_OK ? SC_OK : sc_fail_nomem(err, "a row group");
 }
 
@@ -479,15 +484,16 @@ enum sc_status sc_store_writer_append(struct sc_store_writer *w, struct sc_batch
         return sc_fail(err, SC_LIMIT, "the spans of a batch do not cover its %u rows", batch->rows);
     const struct sc_window window = window_of(w, batch);
     enum sc_status status =
-        is_one_group(batch) ? append_group(w, &window, batch, NULL, err) : append_parts(w, batch, err);
+        is_one_group(batch) ? append_group(w, &window, 0, batch, NULL, err) : append_parts(w, batch, err);
     count_appended(w, status, batch->record_kind, batch->rows);
     return status;
 }
 
 enum sc_status sc_store_writer_append_encoded(struct sc_store_writer *w, const struct sc_window *window,
-                                              const struct sc_encoded_group *group, struct sc_error *err)
+                                              uint64_t came_ms, const struct sc_encoded_group *group,
+                                              struct sc_error *err)
 {
-    enum sc_status status = append_group(w, window, NULL, group, err);
+    enum sc_status status = append_group(w, window, came_ms, NULL, group, err);
     count_appended(w, status, group->ref.record_kind, group->ref.rows);
     return status;
 }
@@ -538,7 +544,7 @@ static struct sc_seal_job *make_job(struct sc_store_writer *w, const struct sc_w
         return NULL;
     sc_segment_name_format(window->begin_ms, w->stream, w->number++, day, name);
     snprintf(folder, sizeof(folder), "%s/%s", w->path, day);
-    job->id = id_of(w, window);
+    job->id = id_of(w, window, 0);
     job->folder = strdup(folder);
     job->temporary = join(folder, ".", name, ".tmp");
     job->sealed = join(folder, "", name, SC_SEGMENT_SUFFIX);
@@ -603,6 +609,8 @@ static enum sc_status queue_window(struct sc_store_writer *w, const struct sc_wi
         }
         if (f->writer.handle >= 0)
             close_file(f);
+        uint64_t created_ms = sc_segment_created_ms(f->path);
+        job->id.created_ms = created_ms > job->id.created_ms ? created_ms : job->id.created_ms;
         job->inputs[job->input_count++] = f->path;
         f->path = NULL;
         forget_file(w, i);

@@ -104,6 +104,16 @@ static bool took_duplicates(const struct sc_lane_store_stats *s)
     return s->duplicates == SPANS;
 }
 
+/* Retention by age counts from the end of its window: another node had it since. */
+static void assert_age(const struct node *n)
+{
+    struct sc_catalogue c = {.replicas = true};
+    assert_int_equal(sc_catalogue_add(&c, n->path, NULL), SC_OK);
+    assert_int_equal(c.count, 1);
+    assert_true(sc_segment_created_ms(c.files[0].path) == WINDOW + 300000);
+    sc_catalogue_free(&c);
+}
+
 /* No batch of a proxy, and answered to nobody; but when a proxy sends one of them it is here. */
 static void a_sealed_row_group_is_here_with_all_its_batches(void **state)
 {
@@ -117,6 +127,7 @@ static void a_sealed_row_group_is_here_with_all_its_batches(void **state)
         assert_no_answer(&n);
         const char *replica = member == 0 ? NULL : "beta";
         check_lane(&n, replica, 7, 1, 7 + SPANS, SPANS * ROWS);
+        assert_age(&n);
         atomic_store(&n.calls, 0);
         for (uint32_t i = 0; i < SPANS; i++)
             push(&n, 7 + i, member);

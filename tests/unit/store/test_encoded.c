@@ -2,6 +2,8 @@
 /* Row groups that come encoded: what is whole is stored as it is, a changed byte anywhere is found. */
 #include "store_kit.h"
 
+#include "base/clock.h"
+#include "store/catalogue.h"
 #include "store/row_group_encode.h"
 #include "store/store.h"
 
@@ -46,7 +48,7 @@ static void stored_as_they_came(void **state)
         /* the third comes twice: the reader counts it once */
         for (int times = i == 2 ? 2 : 1; times > 0; times--)
             assert_int_equal(
-                sc_store_writer_append_encoded(w, &(struct sc_window){window, 300}, &group, &err), SC_OK);
+                sc_store_writer_append_encoded(w, &(struct sc_window){window, 300}, 0, &group, &err), SC_OK);
         sc_encoded_group_free(&group);
         sc_buf_free(&bytes);
     }
@@ -62,6 +64,65 @@ static void stored_as_they_came(void **state)
     struct sc_store_stats stats;
     sc_store_writer_stats(w, &stats);
     assert_int_equal(stats.flows, 6500);
+    assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
+    kit_remove(path);
+}
+
+static void append_at(struct sc_store_writer *w, uint64_t window_ms, uint64_t sequence, uint64_t came_ms)
+{
+    struct sc_buf bytes = {0};
+    struct sc_encoded_group group;
+    struct sc_error err = {0};
+    make(sequence * 10, 10, window_ms, sequence, &bytes);
+    assert_int_equal(sc_row_group_check(bytes.data, bytes.len, &group, &err), SC_OK);
+    const struct sc_window window = {window_ms, 300};
+    if (sc_store_writer_append_encoded(w, &window, came_ms, &group, &err) != SC_OK)
+        fail_msg("%s", err.message);
+    sc_encoded_group_free(&group);
+    sc_buf_free(&bytes);
+}
+
+/* The created times of the files of a window: the least and the greatest. @return how many files */
+static uint32_t created_of(const char *path, uint64_t window_ms, uint64_t *least, uint64_t *most)
+{
+    struct sc_catalogue c = {0};
+    uint32_t found = 0;
+    assert_int_equal(sc_catalogue_add(&c, path, NULL), SC_OK);
+    for (uint32_t i = 0; i < c.count; i++) {
+        if (c.files[i].window_ms != window_ms)
+            continue;
+        uint64_t created = sc_segment_created_ms(c.files[i].path);
+        *least = found == 0 || created < *least ? created : *least;
+        *most = found++ == 0 || created > *most ? created : *most;
+    }
+    sc_catalogue_free(&c);
+    return found;
+}
+
+/* What was somewhere else before keeps its age, also when it is sealed; with what comes late the window is as young as that. */
+static void what_came_long_ago_is_old(void **state)
+{
+    (void)state;
+    enum { LENGTH_MS = 300000 };
+    const uint64_t past = KIT_WINDOW - UINT64_C(1000) * 86400000, other = past + LENGTH_MS;
+    char *path = kit_folder();
+    struct sc_error err = {0};
+    struct sc_store_writer *w = sc_store_writer_open(path, NULL, &err);
+    const uint64_t now = sc_clock_wall_ms();
+    uint64_t least, most;
+    assert_non_null(w);
+    append_at(w, past, 1, past + LENGTH_MS);
+    append_at(w, other, 2, other + LENGTH_MS);
+    append_at(w, other, 3, 0);
+    append_at(w, other, 4, other + LENGTH_MS);
+    assert_int_equal(sc_store_writer_sync(w, &err), SC_OK);
+    assert_int_equal(created_of(path, other, &least, &most), 2);
+    assert_true(least == other + LENGTH_MS && most >= now);
+    assert_int_equal(sc_store_writer_seal(w, UINT64_MAX, &err), SC_OK);
+    assert_int_equal(created_of(path, past, &least, &most), 1);
+    assert_true(least == past + LENGTH_MS);
+    assert_int_equal(created_of(path, other, &least, &most), 1);
+    assert_true(least >= now);
     assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
     kit_remove(path);
 }
@@ -303,13 +364,10 @@ static void other_folders_are_no_stores(void **state)
 UNIT(test_encoded)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stored_as_they_came),
-        cmocka_unit_test(every_changed_byte_is_found),
-        cmocka_unit_test(bits_behind_the_last_row_are_damage),
-        cmocka_unit_test(all_spans_are_told),
-        cmocka_unit_test(spans_that_do_not_cover_the_rows),
-        cmocka_unit_test(another_number_of_spans),
-        cmocka_unit_test(replicas_are_listed),
+        cmocka_unit_test(stored_as_they_came),         cmocka_unit_test(what_came_long_ago_is_old),
+        cmocka_unit_test(every_changed_byte_is_found), cmocka_unit_test(bits_behind_the_last_row_are_damage),
+        cmocka_unit_test(all_spans_are_told),          cmocka_unit_test(spans_that_do_not_cover_the_rows),
+        cmocka_unit_test(another_number_of_spans),     cmocka_unit_test(replicas_are_listed),
         cmocka_unit_test(other_folders_are_no_stores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
