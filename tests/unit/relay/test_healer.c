@@ -7,55 +7,9 @@
 
 #include "base/clock.h"
 #include "relay/asker.h"
-#include "relay/healer.h"
 #include "relay/holder.h"
 
-/* ---- a node that heals ---- */
-
-/* Its time stands in the middle of a window: nothing depends on when a test runs. */
-static struct sc_reference now;
-
-static void set_time(uint64_t ms)
-{
-    sc_reference_set(&now, (int64_t)(ms - sc_clock_mono_ms()));
-}
-
-struct node {
-    char *path;
-    struct sc_lane_store *store;
-    struct sc_lender *lender;
-    struct sc_healer *healer;
-};
-
-static void nobody_asked(void *arg)
-{
-    (void)arg;
-}
-
-static void open_node(struct node *n, const struct sc_retention *retention)
-{
-    struct sc_error err = {0};
-    const struct sc_lane_store_options store = {
-        .store = n->path, .cluster = &cluster, .window_s = 300, .answered = nobody_asked};
-    if (sc_lane_store_start(&store, &n->store, &err) != SC_OK)
-        fail_msg("%s", err.message);
-    n->lender = sc_lender_start(n->path, nobody_asked, NULL, &err);
-    assert_non_null(n->lender);
-    const struct sc_healer_options how = {.cluster = &cluster,
-                                          .reference = &now,
-                                          .retention = *retention,
-                                          .store = n->store,
-                                          .lender = n->lender};
-    n->healer = sc_healer_start(&how, &err);
-    assert_non_null(n->healer);
-}
-
-static void stop_node(struct node *n)
-{
-    sc_healer_stop(n->healer);
-    sc_lender_stop(n->lender);
-    sc_lane_store_stop(n->store, NULL);
-}
+/* ---- rounds ---- */
 
 /* Hurries until it is so. */
 static struct sc_healer_stats heal_until(struct sc_healer *h, bool (*when)(const struct sc_healer_stats *))
