@@ -556,6 +556,28 @@ static void more_copies_than_before(void **state)
     close_three(&t, 0, BATCHES);
 }
 
+/* ---- what is not known ---- */
+
+/* All is here, and nobody has more; but it cannot be seen. */
+static void a_store_that_cannot_be_read_is_not_whole(void **state)
+{
+    (void)state;
+    static struct three t; /* threads outlive a test that fails */
+    static const struct range all = {0, BATCHES};
+    char nowhere[512];
+    open_three(&t, &no_bounds, FIRST_MS, &all, honest, honest);
+    snprintf(nowhere, sizeof(nowhere), "%s/nowhere", t.stores[0]);
+    sc_healer_stop(t.node.healer);
+    sc_lender_stop(t.node.lender);
+    t.node.lender = sc_lender_start(nowhere, nobody_asked, NULL, NULL);
+    assert_non_null(t.node.lender);
+    start_healer(&t.node, &no_bounds);
+    struct sc_healer_stats stats = heal_on(t.node.healer);
+    assert_int_equal(stats.whole_ms, 0);
+    assert_string_equal(stats.problem, "the own store cannot be read");
+    close_three(&t, 0, BATCHES);
+}
+
 /* ---- in a hurry ---- */
 
 static struct sc_healer *_Atomic to_hurry, *_Atomic observed;
@@ -672,6 +694,7 @@ UNIT(test_healer)
         cmocka_unit_test(room_is_made_by_what_is_older),
         cmocka_unit_test(nothing_that_is_too_old_or_not_over),
         cmocka_unit_test(more_copies_than_before),
+        cmocka_unit_test(a_store_that_cannot_be_read_is_not_whole),
         cmocka_unit_test(a_hurry_while_a_round_goes_on),
         cmocka_unit_test(nodes_heal_each_other),
     };
