@@ -49,7 +49,7 @@ CONCURRENT = ("base/test_shared", "collect/*", "forward/*", "net/test_dial", "re
               "libsc/test_reader", "cluster/test_muster", "cluster/test_reduce", "cluster/test_listing", "cluster/test_nomem")
 ONE_THREAD = ("relay/test_dispatch",)  # a long walk of one thread: the suite long alone runs it under TSan
 WAITING = ("collect/test_receiver", "relay/test_lane_store", "collect/test_storer", "cluster/test_job", "daemon/test_control",
-           "relay/test_lane_news", "relay/test_lane_heal", "relay/test_healer", "collect/test_keeper", "forward/*", "cluster/test_ask", "relay/test_handover")  # for the clock: no core
+           "relay/test_lane_news", "relay/test_lane_heal", "relay/test_heal_model", "relay/test_healer", "collect/test_keeper", "forward/*", "cluster/test_ask", "relay/test_handover")  # for the clock: no core
 NOT_IN_CHECK = ("store/test_fault",)  # a minute long: every operation of the store fails once
 LIMIT_S = 900
 SKIPPED = 77  # exit status of a test that cannot run here

@@ -598,7 +598,7 @@ static void begin_round(struct sc_healer *h)
     h->told_from_ms = stats.told_from_ms;
     h->lacking_windows = h->lacking_batches = h->most_windows = h->most_batches = 0;
     h->pulled = h->passed_over = 0;
-    h->all_asked = true;
+    h->all_asked = false;
 }
 
 /* Of those that share no lane one in turn: what they have is left from another ring. */
@@ -616,11 +616,13 @@ static bool is_due(struct sc_healer *h, uint32_t member, uint32_t turn)
 static void visit_all(struct sc_healer *h)
 {
     uint32_t turn = h->turn++ % h->cluster.count;
+    h->all_asked = true;
     for (uint32_t i = 1; i < h->cluster.count && !atomic_load(&h->stopping); i++) {
         uint32_t member = (h->self + i) % h->cluster.count;
         if (is_due(h, member, turn))
             visit(h, member);
     }
+    h->all_asked = h->all_asked && !atomic_load(&h->stopping);
 }
 
 /* A hurry ends when there is nothing more to be done for now. @return the pause. */

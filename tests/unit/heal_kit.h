@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * For tests of healing: members with stores that hold known batches, and peers that answer over sockets as a test likes. For one
- * source file of a program.
+ * For tests of healing: members with stores that hold known batches, peers that answer over sockets as a test likes, and a node that
+ * heals from them. For one source file of a program.
  */
 #ifndef SC_TEST_HEAL_KIT_H
 #define SC_TEST_HEAL_KIT_H
 
 #include "store_kit.h"
 
+#include "base/clock.h"
 #include "conf/cluster.h"
+#include "relay/healer.h"
 #include "relay/link_stream.h"
 #include "relay/stock.h"
 
@@ -28,7 +30,7 @@ enum { MEMBERS = 3, LANES = 2, WINDOWS = 4, BATCHES = 80, ROWS = 20, LIMIT = BAT
 
 static const char *const names[MEMBERS] = {"alpha", "beta", "gamma"};
 
-static void nap(void)
+static KIT_UNUSED void nap(void)
 {
     const struct timespec t = {.tv_nsec = 20000000};
     nanosleep(&t, NULL);
@@ -86,8 +88,8 @@ static void lane_path(const char *store, uint32_t lane, uint32_t self, char *out
 }
 
 /* The batches from `first` on as far as `end`, each `step`-th; windows are sealed, but for every other lane's. */
-static void fill(const char *store, uint32_t self, uint64_t first_ms, uint32_t first, uint32_t end,
-                 uint32_t step)
+static KIT_UNUSED void fill(const char *store, uint32_t self, uint64_t first_ms, uint32_t first, uint32_t end,
+                            uint32_t step)
 {
     char path[600];
     for (uint32_t lane = 0; lane < LANES; lane++) {
@@ -106,7 +108,7 @@ static void fill(const char *store, uint32_t self, uint64_t first_ms, uint32_t f
 }
 
 /* Exactly the batches from `first` on are here, each once. */
-static void check_store(const char *path, uint32_t first, uint32_t end)
+static KIT_UNUSED void check_store(const char *path, uint32_t first, uint32_t end)
 {
     struct sc_catalogue c = {.replicas = true};
     struct kit_scan scan = {.limit = LIMIT, .seen = calloc(LIMIT + 1, sizeof(uint32_t))};
@@ -122,7 +124,7 @@ static void check_store(const char *path, uint32_t first, uint32_t end)
 }
 
 /* The same batches of the same lanes and windows. */
-static void assert_same_holdings(const char *one, const char *other)
+static KIT_UNUSED void assert_same_holdings(const char *one, const char *other)
 {
     struct sc_stock stocks[2] = {{.store = one}, {.store = other}};
     for (uint32_t i = 0; i < 2; i++) {
@@ -175,7 +177,7 @@ static void put_digests(struct peer *p, const struct sc_link_ask *ask, struct sc
     free(list);
 }
 
-static void put_holds(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
+static KIT_UNUSED void put_holds(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
 {
     const struct sc_window window = {ask->window_ms, ask->window_s};
     struct sc_link_holds *list;
@@ -202,7 +204,7 @@ static enum sc_status take_group(struct peer *p, const struct sc_link_ask *ask, 
     return sc_stock_group(&p->stock, ask->lane, &window, ask->stream, ask->sequence, head, bytes, NULL);
 }
 
-static bool honest(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
+static KIT_UNUSED bool honest(struct peer *p, const struct sc_link_ask *ask, struct sc_link_writer *w)
 {
     struct sc_batch_head head;
     struct sc_buf bytes = {0};
@@ -311,6 +313,67 @@ static void stop_peer(struct peer *p)
     assert_int_equal(pthread_join(p->thread, NULL), 0);
     close(p->listen_fd);
     sc_stock_free(&p->stock);
+}
+
+/* ---- a node that heals ---- */
+
+/* Its time stands in the middle of a window: nothing depends on when a test runs. */
+static struct sc_reference now;
+
+static KIT_UNUSED void set_time(uint64_t ms)
+{
+    sc_reference_set(&now, (int64_t)(ms - sc_clock_mono_ms()));
+}
+
+/* `self` and `facts` may be set before. */
+struct node {
+    char *path;
+    uint32_t self; /* in `cluster` */
+    struct sc_facts *facts;
+    struct sc_lane_store *store;
+    struct sc_lender *lender;
+    struct sc_healer *healer;
+};
+
+static void nobody_asked(void *arg)
+{
+    (void)arg;
+}
+
+static void start_healer(struct node *n, const struct sc_retention *retention)
+{
+    struct sc_error err = {0};
+    const struct sc_healer_options how = {.cluster = &cluster,
+                                          .self = n->self,
+                                          .reference = &now,
+                                          .retention = *retention,
+                                          .store = n->store,
+                                          .lender = n->lender};
+    n->healer = sc_healer_start(&how, &err);
+    assert_non_null(n->healer);
+}
+
+static void open_node(struct node *n, const struct sc_retention *retention)
+{
+    struct sc_error err = {0};
+    const struct sc_lane_store_options store = {.store = n->path,
+                                                .cluster = &cluster,
+                                                .self = n->self,
+                                                .window_s = 300,
+                                                .facts = n->facts,
+                                                .answered = nobody_asked};
+    if (sc_lane_store_start(&store, &n->store, &err) != SC_OK)
+        fail_msg("%s", err.message);
+    n->lender = sc_lender_start(n->path, nobody_asked, NULL, &err);
+    assert_non_null(n->lender);
+    start_healer(n, retention);
+}
+
+static void stop_node(struct node *n)
+{
+    sc_healer_stop(n->healer);
+    sc_lender_stop(n->lender);
+    sc_lane_store_stop(n->store, NULL);
 }
 
 #endif

@@ -7,55 +7,9 @@
 
 #include "base/clock.h"
 #include "relay/asker.h"
-#include "relay/healer.h"
 #include "relay/holder.h"
 
-/* ---- a node that heals ---- */
-
-/* Its time stands in the middle of a window: nothing depends on when a test runs. */
-static struct sc_reference now;
-
-static void set_time(uint64_t ms)
-{
-    sc_reference_set(&now, (int64_t)(ms - sc_clock_mono_ms()));
-}
-
-struct node {
-    char *path;
-    struct sc_lane_store *store;
-    struct sc_lender *lender;
-    struct sc_healer *healer;
-};
-
-static void nobody_asked(void *arg)
-{
-    (void)arg;
-}
-
-static void open_node(struct node *n, const struct sc_retention *retention)
-{
-    struct sc_error err = {0};
-    const struct sc_lane_store_options store = {
-        .store = n->path, .cluster = &cluster, .window_s = 300, .answered = nobody_asked};
-    if (sc_lane_store_start(&store, &n->store, &err) != SC_OK)
-        fail_msg("%s", err.message);
-    n->lender = sc_lender_start(n->path, nobody_asked, NULL, &err);
-    assert_non_null(n->lender);
-    const struct sc_healer_options how = {.cluster = &cluster,
-                                          .reference = &now,
-                                          .retention = *retention,
-                                          .store = n->store,
-                                          .lender = n->lender};
-    n->healer = sc_healer_start(&how, &err);
-    assert_non_null(n->healer);
-}
-
-static void stop_node(struct node *n)
-{
-    sc_healer_stop(n->healer);
-    sc_lender_stop(n->lender);
-    sc_lane_store_stop(n->store, NULL);
-}
+/* ---- rounds ---- */
 
 /* Hurries until it is so. */
 static struct sc_healer_stats heal_until(struct sc_healer *h, bool (*when)(const struct sc_healer_stats *))
@@ -602,6 +556,28 @@ static void more_copies_than_before(void **state)
     close_three(&t, 0, BATCHES);
 }
 
+/* ---- what is not known ---- */
+
+/* All is here, and nobody has more; but it cannot be seen. */
+static void a_store_that_cannot_be_read_is_not_whole(void **state)
+{
+    (void)state;
+    static struct three t; /* threads outlive a test that fails */
+    static const struct range all = {0, BATCHES};
+    char nowhere[512];
+    open_three(&t, &no_bounds, FIRST_MS, &all, honest, honest);
+    snprintf(nowhere, sizeof(nowhere), "%s/nowhere", t.stores[0]);
+    sc_healer_stop(t.node.healer);
+    sc_lender_stop(t.node.lender);
+    t.node.lender = sc_lender_start(nowhere, nobody_asked, NULL, NULL);
+    assert_non_null(t.node.lender);
+    start_healer(&t.node, &no_bounds);
+    struct sc_healer_stats stats = heal_on(t.node.healer);
+    assert_int_equal(stats.whole_ms, 0);
+    assert_string_equal(stats.problem, "the own store cannot be read");
+    close_three(&t, 0, BATCHES);
+}
+
 /* ---- in a hurry ---- */
 
 static struct sc_healer *_Atomic to_hurry, *_Atomic observed;
@@ -718,6 +694,7 @@ UNIT(test_healer)
         cmocka_unit_test(room_is_made_by_what_is_older),
         cmocka_unit_test(nothing_that_is_too_old_or_not_over),
         cmocka_unit_test(more_copies_than_before),
+        cmocka_unit_test(a_store_that_cannot_be_read_is_not_whole),
         cmocka_unit_test(a_hurry_while_a_round_goes_on),
         cmocka_unit_test(nodes_heal_each_other),
     };
