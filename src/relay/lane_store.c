@@ -961,7 +961,6 @@ enum sc_status sc_lane_store_set_cluster(struct sc_lane_store *s, const struct s
     pthread_mutex_lock(&s->mutex);
     sc_cluster_free(&s->fresh);
     s->fresh = fresh;
-    s->whole_since_ms = 0; /* there may be more to hold */
     pthread_mutex_unlock(&s->mutex);
     return SC_OK;
 }
