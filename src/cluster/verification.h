@@ -2,7 +2,7 @@
 /*
  * Whether every batch that ought to exist is held whole by every member that is to hold it (sc-admin verify --cluster). Each subcollector
  * of a survey reads all files of its store and checks all hashes, which takes as long as its disk does, and tells which batches are in
- * the row groups that are whole, and which in those that are not. What all tell is joined: with the tallies (cluster/expectation.h:
+ * the row groups whose rows can all be read, and which in those whose rows cannot. What all tell is joined: with the tallies (cluster/expectation.h:
  * what nobody has whole), and with the ring (cluster/lacking.h: who lacks a copy). Batches come late and files are sealed meanwhile: who
  * seems to lack something is asked a second time, for these windows, streams and lanes alone, before it is called so.
  *

@@ -33,10 +33,10 @@ static bool wants(void *arg, uint64_t window_ms, const uint32_t *lane)
                                 (lane == NULL || has_lane(r->lanes, window_ms, *lane)));
 }
 
-static void take_group(void *arg, const struct sc_row_group *group, bool whole)
+static void take_group(void *arg, const struct sc_row_group *group, bool has_rows)
 {
     struct reading *r = arg;
-    if (sc_holdings_add_group(whole ? &r->whole : &r->damaged, group, r->lanes) != SC_OK)
+    if (sc_holdings_add_group(has_rows ? &r->whole : &r->damaged, group, r->lanes) != SC_OK)
         r->short_of_memory = true;
 }
 

@@ -59,7 +59,7 @@ static bool verify_group(struct examiner *x, struct sc_read_context *context,
         x->report->rows += group->rows;
         status = sc_row_group_verify(group, &chunks, &why);
         if (x->watch != NULL)
-            x->watch->group(x->watch->arg, group, status == SC_OK);
+            x->watch->group(x->watch->arg, group, status == SC_OK || sc_row_group_has_rows(group));
     }
     if (status == SC_OK)
         return false;

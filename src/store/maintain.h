@@ -31,8 +31,8 @@ struct sc_row_group;
 struct sc_verify_watch {
     /* Whether the files of a window are read at all; of a lane, when one is open (else NULL). */
     bool (*wants)(void *arg, uint64_t window_ms, const uint32_t *lane);
-    /* A row group whose head can be read, and whether all else of it can. It is gone behind the call. */
-    void (*group)(void *arg, const struct sc_row_group *group, bool whole);
+    /* A row group whose head can be read, and whether all its rows can (sc_row_group_has_rows). It is gone behind the call. */
+    void (*group)(void *arg, const struct sc_row_group *group, bool has_rows);
     void (*progress)(void *arg, uint64_t bytes,
                      uint64_t of_bytes); /* of the files that were listed; with each file */
     void *arg;

@@ -8,17 +8,37 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 
 import cluster_kit as kit
 from ssh_kit import ADMIN, Sshd, Stub, has_sshd
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "conformance"))
+import segment as segments  # noqa: E402  (beside the other tests of the format)
+
 WINDOW = 5
 
 
 def admin(*arguments, **how):
     return subprocess.run([str(ADMIN), *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **how)
+
+
+def flip(path, role, groups=None):
+    """A bit in a chunk of that role in each row group, or in the first ones. The spans that are in them."""
+    spans, content = [], bytearray(path.read_bytes())
+    for group in segments.read_segment(segments.Libraries(), path).groups[:groups]:
+        entry = next(e for e in group.entries if e.role == role and e.length)
+        content[group.offset + entry.offset + entry.length // 2] ^= 0x10
+        spans += group.spans
+    path.write_bytes(content)
+    return spans
+
+
+def own(store):
+    """Files of its own lane, in which all is with another one too."""
+    return [p for p in sealed(store) if ".replica" not in p.parts]
 
 
 def sealed(store):
@@ -107,16 +127,14 @@ def undisturbed(lab):
 def damaged(lab):
     """One bit of one copy."""
     lab.over()
-    path = [p for p in sealed(lab.nodes[0].store) if ".replica" not in p.parts][0]
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0x10
-    path.write_bytes(content)
+    path = own(lab.nodes[0].store)[0]
+    spans = flip(path, segments.COLUMN, 1)
     found, done = lab.look()
     n1, lacks = node_of(found, "n1"), found["lacks"]
     kit.check("damaged: the member and the file are named", done.returncode == 3 and n1["state"] == "DAMAGED" and
               [f["path"] for f in n1["findings"]] == [str(path)] and n1["damaged_files"] == 1, done)
     kit.check("damaged: what has one copy is told, and nothing is missing", len(lacks) == 1 and lacks[0]["node"] == lacks[0]["lane"] == "n1" and
-              lacks[0]["damaged"] > 0 and lacks[0]["lacking"] == 0 and lacks[0]["copies_left"] == 1 and not found["missing"], done)
+              lacks[0]["damaged"] == n1["damaged_batches"] == len(spans) and lacks[0]["lacking"] == 0 and lacks[0]["copies_left"] == 1 and not found["missing"], done)
     kit.check("damaged: of the window of the file", kit.parse_time(lacks[0]["window"]) == int_time(path), (path, lacks))
     kit.check("damaged: the others are whole", [node_of(found, n)["state"] for n in ("n2", "n3")] == ["whole"] * 2, done)
     done = lab.verify()
@@ -127,6 +145,17 @@ def damaged(lab):
     done = admin("repair", "--cluster", lab.nodes[0].store)
     kit.check("damaged: and pulled", done.returncode == 0, done)
     lab.is_whole("damaged: whole again")
+
+
+def filtered(lab):
+    """A filter is no row: the file is damaged, and its batches have their copies."""
+    path = own(lab.nodes[0].store)[-1]
+    flip(path, segments.BLOOM)
+    found, done = lab.look()
+    kit.check("filter: the file is named, and nothing lacks", done.returncode == 3 and node_of(found, "n1")["state"] == "DAMAGED" and
+              [f["path"] for f in node_of(found, "n1")["findings"]] == [str(path)] and not found["lacks"] and not found["missing"], done)
+    done = admin("repair", "--cluster", lab.nodes[0].store)
+    kit.check("filter: repaired", done.returncode == 0 and "0 row groups lost" in done.stdout and lab.verify().returncode == 0, done)
 
 
 def wiped(lab):
@@ -208,20 +237,6 @@ def usage(lab):
     kit.check("usage: it shows how far it is", done.stdout.startswith("\n" * 100 + "{"), done.stdout[:200])
 
 
-def ruin(path):
-    """All its row groups."""
-    content = path.read_bytes()
-    size = len(content)
-    path.write_bytes(bytes(b ^ (0x55 if size // 8 < i < size - size // 8 and i % 64 == 0 else 0) for i, b in enumerate(content)))
-
-
-def missing_of(stores):
-    done = kit.query(stores, "--output-format=json", "--output-items=p")
-    print(done.stdout[:3000])
-    lines = [x for x in json.loads(done.stdout)["missing"] if "are missing, with" in x]
-    return done.returncode, records_of(lines)
-
-
 def records_of(lines):
     return sum(int(n) for line in lines for n in re.findall(r"are missing, with (\d+) records", line))
 
@@ -230,17 +245,15 @@ def lost(lab):
     """Both copies of a window of a lane: then somebody says that it is gone for good."""
     lab.over()
     stores = [n.store for n in lab.nodes]
-    own = [p for p in sealed(stores[0]) if ".replica" not in p.parts][1]
-    copies = [p for p in sealed(stores[1] / ".replica" / "n1") if p.name[:16] == own.name[:16]]
-    kit.check("lost: a window has two copies", copies)
-    for path in [own, *copies]:
-        ruin(path)
+    path = own(stores[0])[1]
+    copies = [p for p in sealed(stores[1] / ".replica" / "n1") if p.name[:16] == path.name[:16]]
+    missing = sum(span.rows for span in flip(path, segments.COLUMN))
+    kit.check("lost: a window has two copies", [sum(span.rows for span in flip(p, segments.COLUMN)) for p in copies] == [missing], copies)
     found, done = lab.look()
-    status, missing = missing_of(stores)
-    kit.check("lost: what nobody has whole is missing, to the record, as in answers", done.returncode == 3 and status == 3 and
-              records_of(found["missing"]) == missing > 0, (status, missing, done))
+    kit.check("lost: what nobody has whole is missing, to the record", done.returncode == 3 and records_of(found["missing"]) == missing > 0,
+              (missing, done))
     kit.check("lost: at both members, with no copy left", {x["node"] for x in found["lacks"] if x["copies_left"] == 0} == {"n1", "n2"}, done)
-    kit.check("lost: both files are named", {f["path"] for n in found["nodes"] for f in n["findings"]} == {str(p) for p in [own, *copies]}, done)
+    kit.check("lost: both files are named", {f["path"] for n in found["nodes"] for f in n["findings"]} == {str(p) for p in [path, *copies]}, done)
     done = lab.verify()
     kit.check("lost: in words", done.returncode == 3 and "MISSING   window " in done.stdout and "accept-loss --cluster" in done.stdout, done)
     for store in stores[:2]:
@@ -257,7 +270,7 @@ def lost(lab):
 def main():
     with tempfile.TemporaryDirectory() as folder:
         lab = Lab(pathlib.Path(folder))
-        for scenario in (undisturbed, usage, damaged, silent, by_ssh, wiped, lost):
+        for scenario in (undisturbed, usage, damaged, filtered, silent, by_ssh, wiped, lost):
             scenario(lab)
         lab.cluster.stop()
         if kit.FAILED:
