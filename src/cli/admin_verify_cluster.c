@@ -12,12 +12,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { EXIT_ALL_WELL = 0, EXIT_NOTHING = 1, EXIT_BAD_USAGE = 2, EXIT_NOT_WELL = 3 };
 
 #define MOST_LINES 20u /* of a kind; --json has all */
 #define LOOK_MS    1000u
+#define NICE       10
 
 static int fail(int code, const char *message)
 {
@@ -43,7 +45,11 @@ int sc_admin_verify_member(const struct sc_config *config)
     unsigned told = 0;
     if (sc_admin_read_request(&request, &err) != SC_OK)
         return fail(EXIT_NOTHING, err.message);
-    json_t *answer = sc_verification_answer(config->store, config->node, request, tell_hundredths, &told);
+    const struct sc_retention retention = {.age_s = config->retention_age_s,
+                                           .bytes = config->retention_bytes};
+    (void)setpriority(PRIO_PROCESS, 0, NICE); /* the collector goes first */
+    json_t *answer =
+        sc_verification_answer(config->store, config->node, &retention, request, tell_hundredths, &told);
     json_decref(request);
     return sc_admin_write_json(answer) ? EXIT_SUCCESS : fail(EXIT_NOTHING, "cannot write the answer");
 }
@@ -250,6 +256,7 @@ static void print_lack(const struct sc_verification *v, struct lines *lines, con
 static void print_lacks(const struct sc_verification *v)
 {
     struct lines lacks = {.kind = "LACKS"}, missing = {.kind = "MISSING"};
+    char when[32];
     for (uint32_t i = 0; i < v->lack_count; i++)
         print_lack(v, &lacks, &v->lacks[i]);
     end_lines(&lacks, 0);
@@ -259,6 +266,9 @@ static void print_lacks(const struct sc_verification *v)
     if (v->known_lost.batches != 0)
         printf("%-9s %" PRIu64 " batches with %" PRIu64 " records were accepted as lost\n", "lost",
                v->known_lost.batches, v->known_lost.records);
+    sc_time_format_utc(v->kept_since_ms, when, sizeof(when));
+    if (v->kept_since_ms != 0)
+        printf("%-9s of windows before %s some or all were deleted on purpose\n", "kept", when);
 }
 
 /* What brings it back: who has damage repairs, which pulls; who lacks something pulls; what nobody has is to be searched for. */
@@ -330,9 +340,10 @@ static json_t *lack_json(const struct sc_verification *v, const struct sc_lack *
 
 static bool print_json(const struct sc_verification *v)
 {
-    char when[32];
+    char when[32], since[32];
     json_t *nodes = json_array(), *lacks = json_array(), *missing = json_array();
     sc_time_format_utc(v->over_ms, when, sizeof(when));
+    sc_time_format_utc(v->kept_since_ms, since, sizeof(since));
     for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
         if (!v->survey.nodes[i].left_out)
             json_array_append_new(nodes, member_json(&v->survey.nodes[i], &v->members[i]));
@@ -342,10 +353,11 @@ static bool print_json(const struct sc_verification *v)
     for (uint32_t i = 0; i < v->missing_count; i++)
         json_array_append_new(missing, json_string(v->missing[i]));
     return sc_admin_write_json(json_pack(
-        "{s:b, s:b, s:s, s:i, s:o, s:o, s:o, s:{s:I, s:I}}", "well", (int)is_well(v), "all_answered",
-        (int)all_answered(v), "over_by", when, "replication", (int)v->survey.cluster->replication, "nodes",
-        nodes, "lacks", lacks, "missing", missing, "known_lost", "batches", (json_int_t)v->known_lost.batches,
-        "records", (json_int_t)v->known_lost.records));
+        "{s:b, s:b, s:s, s:o, s:i, s:o, s:o, s:o, s:{s:I, s:I}}", "well", (int)is_well(v), "all_answered",
+        (int)all_answered(v), "over_by", when, "kept_since",
+        v->kept_since_ms == 0 ? json_null() : json_string(since), "replication",
+        (int)v->survey.cluster->replication, "nodes", nodes, "lacks", lacks, "missing", missing, "known_lost",
+        "batches", (json_int_t)v->known_lost.batches, "records", (json_int_t)v->known_lost.records));
 }
 
 /* ---- all of it ---- */

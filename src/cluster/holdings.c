@@ -122,7 +122,7 @@ const struct sc_holding *sc_holdings_find(const struct sc_holdings *h, uint64_t 
     return low < h->count && sc_holding_compare_lanes(&h->list[low], &key) == 0 ? &h->list[low] : NULL;
 }
 
-bool sc_holdings_has_window(const struct sc_holdings *h, uint64_t window_ms)
+const struct sc_holding *sc_holdings_window(const struct sc_holdings *h, uint64_t window_ms)
 {
     uint32_t low = 0, high = h->count;
     while (low < high) {
@@ -132,7 +132,7 @@ bool sc_holdings_has_window(const struct sc_holdings *h, uint64_t window_ms)
         else
             high = middle;
     }
-    return low < h->count && h->list[low].window_ms == window_ms;
+    return low < h->count && h->list[low].window_ms == window_ms ? &h->list[low] : NULL;
 }
 
 void sc_holdings_free(struct sc_holdings *h)
@@ -194,7 +194,7 @@ struct reading {
 
 static bool wants_window(const struct reading *r, uint64_t window_ms)
 {
-    return r->lanes == NULL ? window_ms >= r->from_ms : sc_holdings_has_window(r->lanes, window_ms);
+    return r->lanes == NULL ? window_ms >= r->from_ms : sc_holdings_window(r->lanes, window_ms) != NULL;
 }
 
 static enum sc_status add_span(struct sc_holdings *h, const struct sc_row_group *group,

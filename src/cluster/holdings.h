@@ -61,8 +61,8 @@ int sc_holding_compare_lanes(const void *x, const void *y);
 /* The first of a lane's intervals in a settled list, NULL when there is none; those that follow are its neighbours. */
 const struct sc_holding *sc_holdings_find(const struct sc_holdings *holdings, uint64_t window_ms,
                                           uint64_t stream, uint32_t lane);
-/* Whether a settled list has any of the window. */
-bool sc_holdings_has_window(const struct sc_holdings *holdings, uint64_t window_ms);
+/* The first of a window's in a settled list, likewise. */
+const struct sc_holding *sc_holdings_window(const struct sc_holdings *holdings, uint64_t window_ms);
 
 /* Whether it can be the name of a proxy: it goes into files and tables, as one word. */
 bool sc_holdings_is_proxy(const char *text);

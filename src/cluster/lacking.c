@@ -104,7 +104,7 @@ static void take_edge(struct sweep *s, const struct edge *e)
 static void count_lack(const struct sweep *s, struct holder *h, uint64_t batches)
 {
     struct sc_lack *lack = &h->lack;
-    bool expired = lack->window_ms < s->members[h->member].horizon_ms;
+    bool expired = lack->window_ms < s->members[h->member].kept_from_ms;
     if (!h->told || h->whole > 0 || (h->damaged == 0 && expired))
         return;
     bool first = lack->absent + lack->damaged == 0;

@@ -37,9 +37,11 @@ static void take_answers(struct sc_verification *v)
         if (!node->has_held)
             continue;
         take_damaged(node, m);
-        m->horizon_ms = integer(node->root, "horizon_ms");
+        m->kept_from_ms = integer(node->root, "kept_from_ms");
         m->unreadable = node->held.unreadable;
         m->answer = m->told ? json_incref(node->root) : NULL;
+        json_object_del(m->answer, "held"); /* which was read, and may be large */
+        json_object_del(m->answer, "damaged");
     }
 }
 
@@ -117,7 +119,7 @@ static enum sc_status find_lacks(struct sc_verification *v)
     for (uint32_t n = 0; n < v->survey.cluster->count; n++) {
         const struct sc_verified_member *m = &v->members[n];
         if (m->told)
-            told[n] = (struct sc_lacking_member){&m->whole, &m->damaged, m->horizon_ms};
+            told[n] = (struct sc_lacking_member){&m->whole, &m->damaged, m->kept_from_ms};
     }
     free(v->lacks);
     v->lacks = NULL;
@@ -219,6 +221,7 @@ static enum sc_status judge(struct sc_verification *v, uint64_t now_ms, struct s
         status = look_again(v, &x, err);
     if (status == SC_OK) {
         sc_expectation_judge(&x, v->over_ms, note_missing, v);
+        v->kept_since_ms = x.of[0].horizons.kept_since_ms;
         v->known_lost = x.of[0].known_lost;
         v->known_lost.batches += x.of[1].known_lost.batches;
         v->known_lost.records += x.of[1].known_lost.records;

@@ -9,7 +9,7 @@
  * Requests and answers are JSON objects; HELD is a list of batches as in cluster/holdings_json.c, streams and horizons are as in
  * cluster/expectation.h and horizons_told.h:
  *
- *   {}                          {"node": NAME, "store": PATH, "now_ms": MS, "streams": [...], "horizon_ms": MS, "horizons": TEXT,
+ *   {}                          {"node": NAME, "store": PATH, "now_ms": MS, "streams": [...], "horizon_ms": MS, "horizons": TEXT, "kept_from_ms": MS,
  *                                "held": HELD, "damaged": HELD, "files": N, "row_groups": N, "records": N, "damaged_files": N,
  *                                "findings": [{"path": PATH, "text": SENTENCE}, ...], "more_findings": N, "failed": SENTENCE}
  *   {"lanes": {NAME: HELD}}     {"node": NAME, "held": HELD}   of these lanes, by the member's name, batches with their records
@@ -25,25 +25,26 @@
 #include "cluster/lacking.h"
 #include "cluster/survey.h"
 #include "source/expect.h"
+#include "store/store.h"
 
 /* ---- the side of a member ---- */
 
 /* Called with each file: bytes that are read, of how many. */
 typedef void sc_verification_progress_fn(void *arg, uint64_t bytes, uint64_t of_bytes);
 
-/* What a node answers for its store. `node`: its name, or NULL when it has none. */
-json_t *sc_verification_answer(const char *store, const char *node, const json_t *request,
-                               sc_verification_progress_fn *progress, void *arg);
+/* What a node answers for its store. `node`: its name, or NULL when it has none; `retention`: what it is to keep. */
+json_t *sc_verification_answer(const char *store, const char *node, const struct sc_retention *retention,
+                               const json_t *request, sc_verification_progress_fn *progress, void *arg);
 
 /* ---- who asks ---- */
 
 struct sc_verified_member {
     bool told;
     struct sc_holdings whole, damaged; /* of the windows that are judged; settled, without records */
-    uint64_t horizon_ms;
-    uint32_t unreadable;              /* tallies, accepted losses and folders of its store */
-    json_t *answer;                   /* the first one; NULL: none */
-    uint64_t absent, damaged_batches; /* what it lacks, as in struct sc_lack */
+    uint64_t kept_from_ms;             /* what is earlier it does not lack */
+    uint32_t unreadable;               /* tallies, accepted losses and folders of its store */
+    json_t *answer;                    /* the first one; NULL: none */
+    uint64_t absent, damaged_batches;  /* what it lacks, as in struct sc_lack */
 };
 
 struct sc_verification {
@@ -55,7 +56,8 @@ struct sc_verification {
     char **missing; /* sentences, as answers have them: what nobody who told it has whole */
     uint32_t missing_count;
     struct sc_known_lost known_lost;
-    bool short_of_memory; /* within the run */
+    uint64_t kept_since_ms; /* of earlier windows some or all were deleted on purpose; 0: of none */
+    bool short_of_memory;   /* within the run */
 };
 
 /* Asks all subcollectors. *v is zero-initialised, to be freed in any case. @return SC_OK, whoever answered; SC_NOMEM. */

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The side of a member: what it answers for its store. */
+#include "base/clock.h"
 #include "cluster/expectation.h"
 #include "cluster/horizons_told.h"
 #include "cluster/verification.h"
+#include "store/horizon.h"
 #include "store/maintain.h"
 
 #define MOST_FINDINGS 1000u /* an answer has bounds (base/ask.h) */
@@ -10,6 +12,7 @@
 struct reading {
     const struct sc_holdings *lanes; /* these only, with their records; NULL: all */
     struct sc_holdings whole, damaged;
+    const struct sc_retention *retention;
     json_t *findings;
     uint64_t more_findings;
     bool short_of_memory;
@@ -17,20 +20,16 @@ struct reading {
     void *arg;
 };
 
-static bool has_lane(const struct sc_holdings *lanes, uint64_t window_ms, uint32_t lane)
-{
-    for (uint32_t i = 0; i < lanes->count; i++) {
-        if (lanes->list[i].window_ms == window_ms && lanes->list[i].lane == lane)
-            return true;
-    }
-    return false;
-}
-
+/* Anything of a window, or of a lane in it. */
 static bool wants(void *arg, uint64_t window_ms, const uint32_t *lane)
 {
     const struct reading *r = arg;
-    return r->lanes == NULL || (sc_holdings_has_window(r->lanes, window_ms) &&
-                                (lane == NULL || has_lane(r->lanes, window_ms, *lane)));
+    const struct sc_holding *one = r->lanes == NULL ? NULL : sc_holdings_window(r->lanes, window_ms);
+    if (one == NULL || lane == NULL)
+        return r->lanes == NULL || one != NULL;
+    while (one < r->lanes->list + r->lanes->count && one->window_ms == window_ms && one->lane != *lane)
+        one++;
+    return one < r->lanes->list + r->lanes->count && one->window_ms == window_ms;
 }
 
 static void take_group(void *arg, const struct sc_row_group *group, bool has_rows)
@@ -85,6 +84,16 @@ static void put_all(const struct reading *r, const struct sc_verify_report *repo
     put_count(out, "more_findings", r->more_findings);
 }
 
+/* What is earlier it may have deleted on purpose: by age, which it would not take back, or by bytes (relay/healer.h). */
+static uint64_t kept_from(const char *store, const struct sc_retention *retention)
+{
+    uint64_t now_ms = sc_clock_wall_ms(), age_ms = retention->age_s * 1000, horizon_ms = 0;
+    uint64_t from_ms = age_ms == 0 || age_ms > now_ms ? 0 : now_ms - age_ms;
+    if (retention->bytes != 0)
+        horizon_ms = sc_store_horizon(store);
+    return horizon_ms > from_ms ? horizon_ms : from_ms;
+}
+
 /* Streams and tallies before the files: what they call safe is then there to be found. The horizon behind them: what expires meanwhile
  * is not looked for. A store that is not there has nothing, and says so. */
 static enum sc_status read_all(struct reading *r, const char *store, json_t *out, struct sc_error *err)
@@ -101,6 +110,7 @@ static enum sc_status read_all(struct reading *r, const char *store, json_t *out
     else if (status != SC_OK && status != SC_DAMAGED)
         json_object_set_new(out, "failed", json_string(err->message));
     sc_horizons_to_answer(store, out);
+    put_count(out, "kept_from_ms", kept_from(store, r->retention));
     put_all(r, &report, out);
     return SC_OK;
 }
@@ -133,10 +143,10 @@ static enum sc_status answer(struct reading *r, const char *store, const char *n
     return status;
 }
 
-json_t *sc_verification_answer(const char *store, const char *node, const json_t *request,
-                               sc_verification_progress_fn *progress, void *arg)
+json_t *sc_verification_answer(const char *store, const char *node, const struct sc_retention *retention,
+                               const json_t *request, sc_verification_progress_fn *progress, void *arg)
 {
-    struct reading r = {.findings = json_array(), .progress = progress, .arg = arg};
+    struct reading r = {.findings = json_array(), .retention = retention, .progress = progress, .arg = arg};
     struct sc_error err = {0};
     json_t *out = json_object();
     json_object_set_new(out, "node", node == NULL ? json_null() : json_string(node));

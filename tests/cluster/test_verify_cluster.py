@@ -176,6 +176,23 @@ def wiped(lab):
     lab.is_whole("wiped: whole again, once it is healed", 120)
 
 
+def expired(lab):
+    """What a member deleted it lacks as long as its retention would keep it, as healing sees it."""
+    lab.over()
+    n3 = lab.nodes[2]
+    n3.stop()
+    done = admin("expire", "--bytes", "1", n3.store)
+    kit.check("expired: windows are deleted", done.returncode == 0 and "0 windows" not in done.stdout, done)
+    found, done = lab.look()
+    kit.check("expired: it is to have them", done.returncode == 3 and {x["node"] for x in found["lacks"]} == {"n3"} and
+              found["missing"] == [] and node_of(found, "n3")["findings"] == [], done)
+    n3.write_config("retention: {bytes: 1G}\n")
+    found, done = lab.look()
+    kit.check("expired: by its bytes it need not", done.returncode == 0 and found["lacks"] == [], done)
+    n3.start()
+    lab.is_whole("expired: whole again, once it is healed", 120)
+
+
 def silent(lab):
     n3 = lab.nodes[2]
     lab.stub.mark("down", n3)
@@ -270,7 +287,7 @@ def lost(lab):
 def main():
     with tempfile.TemporaryDirectory() as folder:
         lab = Lab(pathlib.Path(folder))
-        for scenario in (undisturbed, usage, damaged, filtered, silent, by_ssh, wiped, lost):
+        for scenario in (undisturbed, usage, damaged, filtered, silent, by_ssh, expired, wiped, lost):
             scenario(lab)
         lab.cluster.stop()
         if kit.FAILED:

@@ -107,7 +107,7 @@ static void count_one(const struct world *w, struct sc_lack *lack, unsigned wind
         whole += w->copies[n][window][stream][lane][number] == WHOLE;
         any += w->copies[n][window][stream][lane][number] != NONE;
     }
-    bool expired = own == NONE && window_ms(window) < w->told[lack->member].horizon_ms;
+    bool expired = own == NONE && window_ms(window) < w->told[lack->member].kept_from_ms;
     if (any == 0 || own == WHOLE || expired)
         return;
     lack->left = lack->absent + lack->damaged == 0 || whole < lack->left ? whole : lack->left;

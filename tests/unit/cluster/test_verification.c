@@ -22,6 +22,8 @@ static struct sc_member members[NODES] = {
 };
 static const struct sc_cluster cluster = {.members = members, .count = NODES, .replication = 2};
 
+static const struct sc_retention keeps_all;
+
 struct lab {
     char *folder;
     char script[600];
@@ -307,7 +309,7 @@ static void check_all(const char *store)
 {
     uint64_t last = 0;
     json_t *request = json_object(),
-           *root = sc_verification_answer(store, "a", request, take_progress, &last);
+           *root = sc_verification_answer(store, "a", &keeps_all, request, take_progress, &last);
     struct sc_holdings whole = read_held(root, "held"), damaged = read_held(root, "damaged");
     assert_true(whole.count == 2 && whole.list[0].first == 0 && whole.list[0].last == 4 &&
                 whole.list[1].first == 5 && whole.list[1].last == 9 && damaged.count == 0);
@@ -326,7 +328,7 @@ static void check_lanes(const char *store, const char *name, uint32_t count)
     const struct sc_holding one = {.window_ms = KIT_WINDOW, .stream = STREAM};
     assert_int_equal(sc_holdings_add(&lanes, &one), SC_OK);
     json_t *request = json_pack("{s:{s:o}}", "lanes", name, sc_holdings_to_json(&lanes));
-    json_t *root = sc_verification_answer(store, "a", request, NULL, NULL);
+    json_t *root = sc_verification_answer(store, "a", &keeps_all, request, NULL, NULL);
     struct sc_holdings whole = read_held(root, "held");
     assert_int_equal(whole.count, count);
     if (count != 0)
@@ -354,7 +356,7 @@ static void a_store_that_is_not_there_is_named(void **state)
 {
     (void)state;
     json_t *request = json_object(),
-           *root = sc_verification_answer("/nonexistent/store", "a", request, NULL, NULL);
+           *root = sc_verification_answer("/nonexistent/store", "a", &keeps_all, request, NULL, NULL);
     const json_t *finding = json_array_get(json_object_get(root, "findings"), 0);
     assert_string_equal(json_string_value(json_object_get(finding, "text")), "the store is not there");
     assert_null(json_object_get(root, "problem"));
