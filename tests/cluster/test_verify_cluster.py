@@ -4,7 +4,9 @@
 """sc-admin verify --cluster: whether every batch that ought to be there is whole at every member that is to hold it, and who lacks
 what; while flows come, with a damaged copy, with two, with a disk that was wiped, and with a member that does not answer."""
 import json
+import os
 import pathlib
+import pty
 import re
 import shutil
 import subprocess
@@ -237,6 +239,19 @@ def by_ssh(lab):
         sshd.stop()
 
 
+def shown(lab):
+    """On a terminal, who still reads, and how far it is."""
+    lab.stub.mark("hang", lab.nodes[2])
+    parent, child = pty.openpty()
+    command = [str(ADMIN), "verify", "--cluster", "--ssh", str(lab.stub.link), "-c", str(lab.nodes[0].config), "--timeout", "4s"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=child, text=True, check=False)
+    os.close(child)
+    said = os.read(parent, 65536).decode()
+    os.close(parent)
+    lab.stub.mark("hang", lab.nodes[2], False)
+    kit.check("shown: who reads still", "reading: n3 0 %" in said and said.endswith("\r\x1b[K") and "reading" not in done.stdout, (said, done))
+
+
 def usage(lab):
     config = lab.nodes[0].config
     for words in ([], ["--member", "--cluster"], ["--member", "--json"], ["--json", lab.nodes[0].store], ["--timeout", "1s", lab.nodes[0].store],
@@ -287,7 +302,7 @@ def lost(lab):
 def main():
     with tempfile.TemporaryDirectory() as folder:
         lab = Lab(pathlib.Path(folder))
-        for scenario in (undisturbed, usage, damaged, filtered, silent, by_ssh, expired, wiped, lost):
+        for scenario in (undisturbed, usage, shown, damaged, filtered, silent, by_ssh, expired, wiped, lost):
             scenario(lab)
         lab.cluster.stop()
         if kit.FAILED:
