@@ -151,21 +151,26 @@ struct lines {
     uint64_t count;
 };
 
-static void say(struct lines *lines, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct lines *lines, const char *format, ...)
+static void print_line(struct lines *lines, const char *words)
 {
     struct sc_buf line = {0};
-    char piece[8192];
-    va_list args;
     if (lines->count++ >= MOST_LINES)
         return;
-    va_start(args, format);
-    vsnprintf(piece, sizeof(piece), format, args);
-    va_end(args);
-    sc_buf_append_visible(&line, piece, strlen(piece));
+    sc_buf_append_visible(&line, words, strlen(words));
     if (sc_buf_ok(&line))
         printf("%-9s %.*s\n", lines->kind, (int)line.len, (const char *)line.data);
     sc_buf_free(&line);
+}
+
+static void say(struct lines *lines, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct lines *lines, const char *format, ...)
+{
+    char words[8192];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(words, sizeof(words), format, args);
+    va_end(args);
+    print_line(lines, words);
 }
 
 static void end_lines(const struct lines *lines, uint64_t untold)
@@ -239,18 +244,19 @@ static void print_findings(const struct sc_verification *v)
 static void print_lack(const struct sc_verification *v, struct lines *lines, const struct sc_lack *lack)
 {
     char when[32], lane[SC_CLUSTER_NAME_MAX], damaged[64] = "", left[80];
+    bool all = lack->absent == 0;
     sc_time_format_utc(lack->window_ms, when, sizeof(when));
     name_lane(v, lack->lane, lane, sizeof(lane));
-    if (lack->damaged != 0)
+    if (lack->damaged != 0 && !all)
         snprintf(damaged, sizeof(damaged), " (%" PRIu64 " of them damaged)", lack->damaged);
     if (lack->left == 0)
         snprintf(left, sizeof(left), "no whole copy is left of some or all");
     else
         snprintf(left, sizeof(left), "%u whole cop%s left elsewhere", lack->left,
                  lack->left == 1 ? "y is" : "ies are");
-    say(lines, "%s: window %s: %" PRIu64 " batches%s of lane %s; %s",
-        v->survey.cluster->members[lack->member].name, when, lack->absent + lack->damaged, damaged, lane,
-        left);
+    say(lines, "%s: window %s: %" PRIu64 " %sbatches%s of lane %s; %s",
+        v->survey.cluster->members[lack->member].name, when, lack->absent + lack->damaged,
+        all ? "damaged " : "", damaged, lane, left);
 }
 
 static void print_lacks(const struct sc_verification *v)
@@ -300,11 +306,10 @@ static void print_text(const struct sc_verification *v)
     print_findings(v);
     print_lacks(v);
     print_advice(v);
-    if (is_well(v))
-        printf("whole: windows that were over by %s, with %u copies\n", when, v->survey.cluster->replication);
-    else
-        printf("NOT WHOLE, %sof windows that were over by %s\n",
-               all_answered(v) ? "" : "and at least what is said here lacks, ", when);
+    printf("%s: windows that were over by %s, with %u copies\n", is_well(v) ? "whole" : "NOT WHOLE", when,
+           v->survey.cluster->replication);
+    if (!all_answered(v))
+        puts("at least so much lacks, and what is missing may be with those that are silent");
 }
 
 /* ---- as JSON ---- */
