@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Compares with Debian's nfdump in the same run and writes the ratios to bench/results.md.
 
-    bench/run.py [--build DIR] [--only disk|read|ingest|query|start|cluster|query-cluster]... [--pairs N] [--scale FACTOR] [--case TEXT]
+    bench/run.py [--build DIR] [--only disk|read|ingest|query|start|cluster|heal|query-cluster]... [--pairs N] [--scale FACTOR] [--case TEXT]
 
 Both sides get the same export messages: flows that sc-exporter generates into a capture. nfcapd receives its payloads over
 UDP at a rate at which it loses nothing (Debian's reads no captures), sc-collector reads it. Times are those of whole processes, in alternating runs (A B A B ...); a ratio is that of one pair, and the
@@ -148,6 +148,12 @@ def cluster(bench):
     return rows
 
 
+def heal(bench):
+    """A subcollector with 10 GB on a new disk, in a cluster of three with two copies: until it has them again, and what others notice."""
+    import heal_run
+    return heal_run.rows(bench)
+
+
 def query_cluster(bench):
     """Queries over hosts that are namespaces with an sshd of their own, and ranks by hand, all on the same cores."""
     import query_cluster_run as run
@@ -248,7 +254,7 @@ QUERIES = [
          nfdump=["-o", "csv"], sc=["--output-format=csv", f"--output-fields={CSV_FIELDS}"], quiet=True, pairs=2),
 ]
 SECTIONS = {"disk": disk, "read": read, "ingest": ingest, "query": query, "start": start, "cluster": cluster,
-            "query-cluster": query_cluster}
+            "heal": heal, "query-cluster": query_cluster}
 
 
 class Bench:

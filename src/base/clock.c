@@ -2,7 +2,6 @@
 #include "base/clock.h"
 
 #include <stdio.h>
-#include <time.h>
 
 static uint64_t read_clock_ms(clockid_t id)
 {
@@ -19,6 +18,17 @@ uint64_t sc_clock_wall_ms(void)
 uint64_t sc_clock_mono_ms(void)
 {
     return read_clock_ms(CLOCK_MONOTONIC);
+}
+
+struct timespec sc_clock_mono_in(uint64_t ms)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += (time_t)(ms / 1000);
+    at.tv_nsec += (long)(ms % 1000) * 1000000L;
+    at.tv_sec += at.tv_nsec / 1000000000L;
+    at.tv_nsec %= 1000000000L;
+    return at;
 }
 
 /* Days from civil and back: 400-year eras that begin on 1 March, so that the leap day comes last. */

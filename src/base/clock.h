@@ -5,11 +5,14 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 /* Wall clock, ms UTC. */
 uint64_t sc_clock_wall_ms(void);
 /* Monotonic clock, ms; only differences mean anything. */
 uint64_t sc_clock_mono_ms(void);
+/* A time of the monotonic clock so many ms from now, to wait for. */
+struct timespec sc_clock_mono_in(uint64_t ms);
 
 /* "2026-11-23T10:11:12.345Z" (24 bytes and a terminator; `size` at least 25). Returns the length. Years above
  * 9999 are shown as their number of milliseconds. */

@@ -21,11 +21,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define PING_MS   1000u
-#define STATUS_MS 10000u
-#define LOSS_MS   300000u /* all windows of a store are looked at */
-#define MOST_TIMEOUT_MS                                                                                      \
-    604800000u /* a week: verify reads all that there is, and waits for as long as it is given */
+#define PING_MS         1000u
+#define STATUS_MS       10000u
+#define LOSS_MS         300000u    /* all windows of a store are looked at */
+#define MOST_TIMEOUT_MS 604800000u /* a week: verify reads all that there is */
 
 enum { EXIT_DAMAGED = SC_ADMIN_EXIT_DAMAGED, EXIT_UNREADABLE = SC_ADMIN_EXIT_UNREADABLE };
 
@@ -46,6 +45,7 @@ static const char usage[] =
     "                            [--timeout TIME]\n"
     "       sc-admin accept-loss --member [-c FILE]\n"
     "       sc-admin certs [--cluster=FILE] [--renew] [-c FILE] FOLDER\n"
+    "       sc-admin drain [--gone [--force]|--undo] [--cluster=FILE] [--ssh COMMAND] [--timeout TIME] [-c FILE] MEMBER\n"
     "\n"
     "  status   what the running collector receives, from whom, what was lost\n"
     "  ping     nothing, and exit 0, when the running collector answers; else exit 1\n"
@@ -61,27 +61,30 @@ static const char usage[] =
     "           nodes are named, or asked by ssh (--cluster)\n"
     "  certs    make the certificates by which the members of a cluster know each other, with an authority of\n"
     "           their own: those that are missing, or over within 90 days\n"
+    "  drain    a member is to leave: sets its state in the membership file, which is then to be copied to all\n"
     "\n"
     "      --json         status: as the collector gives it; verify --cluster: what was found\n"
     "      --accepts      ping: and takes flows of exporters; else exit 1, and why it does not\n"
     "      --top N        status: how many exporters to show, those with the most flows (default 100, at most 1024)\n"
     "      --renew        certs: make those of all members anew, under the same authority\n"
+    "      --gone         drain: the second step, when all members say that nothing needs it any more; else exit 3\n"
     "      --cluster[=FILE]  status: of all members of the membership file, asked by ssh, and how many copies there\n"
     "                     are of what recent windows hold; accept-loss: what all subcollectors lack together, recorded\n"
-    "                     in each; verify: all of these read their stores; certs: for these members. The default is\n"
-    "                     the file of the configuration. repair\n"
+    "                     in each; verify: all of these read their stores; certs: for these members; drain: the file\n"
+    "                     to change. The default is the file of the configuration. repair\n"
     "                     takes none: the running collector pulls what went from other members, and that is waited for\n"
     "      --windows N    status: how many windows to look at (default 12); without --cluster, adds to the JSON\n"
     "                     which batches the store holds of them\n"
-    "      --ssh COMMAND  status, verify, accept-loss: the program that reaches a node, with options of its own (default:\n"
-    "                     SC_SSH of the environment, else ssh)\n"
-    "      --timeout TIME  status, accept-loss, verify: how long to wait for the members (default 10s, 5m, 7d); ping: for the\n"
-    "                     answer (1s)\n"
+    "      --ssh COMMAND  status, verify, accept-loss, drain: the program that reaches a node, with options of its own\n"
+    "                     (default: SC_SSH of the environment, else ssh)\n"
+    "      --timeout TIME  status, drain, accept-loss, verify: how long to wait for the members (default 10s, 10s, 5m, 7d);\n"
+    "                     ping: for the answer (1s)\n"
     "      --dry-run      expire, accept-loss, heal: only say what would be done\n"
     "      --all          accept-loss: of all streams\n"
     "      --stream HEX   accept-loss: of this one; see --dry-run --all\n"
-    "      --undo         accept-loss: takes back what was accepted\n"
-    "      --force        accept-loss: also with fewer stores than the cluster has, those that are missing being gone for good\n"
+    "      --undo         accept-loss: takes back what was accepted; drain: the member stays\n"
+    "      --force        accept-loss: also with fewer stores than the cluster has, those that are missing being gone for good;\n"
+    "                     drain: gone, whatever it holds\n"
     "      --member       accept-loss, verify: what a member runs for --cluster; the request comes on stdin\n"
     "      --age TIME     expire: keep windows younger than this (90s, 12h, 30d); instead of the configuration\n"
     "      --bytes SIZE   expire: keep at most so much (500G); instead of the configuration\n"
@@ -105,7 +108,7 @@ struct arguments {
     struct sc_admin_loss loss;
     const char *retention_given; /* NULL: that of the configuration counts */
     struct sc_retention retention;
-    bool renew;
+    bool renew, gone;
     bool of_cluster;
     struct sc_admin_cluster cluster; /* windows 0, timeout_ms 0: not given */
 };
@@ -116,17 +119,17 @@ static int fail(int code, const char *message)
     return code;
 }
 
-static enum sc_status load_config(const struct arguments *args, struct sc_config *config,
+static enum sc_status load_config(const char *file, const char *store, struct sc_config *config,
                                   struct sc_error *err)
 {
     SC_TRY(sc_config_init(config, err));
     enum sc_status status = SC_OK;
-    if (args->config != NULL)
-        status = sc_config_load(args->config, config, err);
+    if (file != NULL)
+        status = sc_config_load(file, config, err);
     else if (access(SC_CONFIG_DEFAULT_FILE, F_OK) == 0)
         status = sc_config_load(SC_CONFIG_DEFAULT_FILE, config, err);
-    if (status == SC_OK && args->store != NULL)
-        status = sc_config_set_store(config, args->store, err);
+    if (status == SC_OK && store != NULL)
+        status = sc_config_set_store(config, store, err);
     if (status != SC_OK)
         sc_config_free(config);
     return status;
@@ -630,12 +633,30 @@ static int run_certs(const struct arguments *args, const struct sc_config *confi
     return sc_admin_make_certs(&what);
 }
 
+/* ---- drain ---- */
+
+static int run_drain(const struct arguments *args, const struct sc_config *config)
+{
+    struct sc_admin_cluster request = args->cluster;
+    const struct sc_admin_drain what = {.member = args->store,
+                                        .state = args->gone        ? SC_MEMBER_GONE
+                                                 : args->loss.undo ? SC_MEMBER_ACTIVE
+                                                                   : SC_MEMBER_DRAINING,
+                                        .force = args->loss.force};
+    request.config_file = args->config;
+    request.windows = 1;
+    request.timeout_ms = request.timeout_ms == 0 ? STATUS_MS : request.timeout_ms;
+    if ((args->gone && args->loss.undo) || (args->loss.force && !args->gone))
+        return fail(SC_EXIT_USAGE, "drain takes --gone, with or without --force, or --undo");
+    return sc_admin_drain(&what, &request, config);
+}
+
 /* ---- arguments ---- */
 
-enum command { STATUS, PING, VERIFY, REPAIR, EXPIRE, HEAL, ACCEPT_LOSS, CERTS, COMMANDS };
-static const char *const command_names[COMMANDS] = {"status", "ping", "verify",      "repair",
-                                                    "expire", "heal", "accept-loss", "certs"};
-#define NAMES "status, ping, verify, repair, expire, heal, accept-loss"
+enum command { STATUS, PING, VERIFY, REPAIR, EXPIRE, HEAL, ACCEPT_LOSS, CERTS, DRAIN, COMMANDS };
+static const char *const command_names[COMMANDS] = {"status", "ping",        "verify", "repair", "expire",
+                                                    "heal",   "accept-loss", "certs",  "drain"};
+#define NAMES "status, ping, verify, repair, expire, heal, accept-loss, certs"
 
 enum { TAKE_CLUSTER = SC_OPTION_LETTER, TAKE_STREAM };
 
@@ -684,6 +705,7 @@ static const struct sc_option rows[] = {
     {"force", 0, SC_OPTION_FLAG, .place = AT(loss.force)},
     {"member", 0, SC_OPTION_FLAG, .place = AT(member)},
     {"renew", 0, SC_OPTION_FLAG, .place = AT(renew)},
+    {"gone", 0, SC_OPTION_FLAG, .place = AT(gone)},
     {"top", 0, SC_OPTION_SMALL, .place = AT(top), .least = 1, .most = SC_EXPORTERS_TOP, .wrong = "--top takes a number from 1 to 1024"},
     {"stream", TAKE_STREAM, .type = SC_OPTION_TAKE},
     {"config", 'c', SC_OPTION_TEXT, .place = AT(config)},
@@ -703,30 +725,40 @@ static int fail_usage(const char *message)
     return sc_options_fail(&options, message);
 }
 
+#define ON(command) (1u << (command))
+
 static bool option_fits(const struct arguments *args, enum command command)
 {
-    bool of_loss = args->all || args->loss.one_stream || args->loss.undo || args->loss.force;
-    bool verifies = command == VERIFY && (args->of_cluster || args->member);
-    bool needs_config = verifies || (command != VERIFY && command != REPAIR);
     const struct sc_admin_cluster *c = &args->cluster;
-    bool asks = c->ssh != NULL || (c->timeout_ms != 0 && command != PING);
-    if (asks && ((command != STATUS && command != ACCEPT_LOSS && command != VERIFY) || !args->of_cluster))
-        return false;
-    if (args->of_cluster && command != STATUS && command != CERTS && command != ACCEPT_LOSS &&
-        command != REPAIR && command != VERIFY)
-        return false;
-    if ((args->member && command != ACCEPT_LOSS && !verifies) ||
-        (verifies && (args->store != NULL || (args->member && (args->of_cluster || args->json)))))
-        return false;
-    if (c->windows != 0 && (command != STATUS || !(args->of_cluster || args->json)))
-        return false;
-    if (args->top != 0 && (command != STATUS || args->of_cluster || c->windows != 0))
-        return false;
-    return (!args->json || command == STATUS || verifies) && (!args->accepts || command == PING) &&
-           (!args->renew || command == CERTS) && (args->retention_given == NULL || command == EXPIRE) &&
-           (!args->no_archive || command == EXPIRE) && (!of_loss || command == ACCEPT_LOSS) &&
-           (!args->dry_run || command == EXPIRE || command == ACCEPT_LOSS || command == HEAL) &&
-           (args->config == NULL || needs_config);
+    bool verifies = command == VERIFY && (args->of_cluster || args->member);
+    const unsigned asks =
+        args->of_cluster ? ON(STATUS) | ON(ACCEPT_LOSS) | ON(VERIFY) | ON(DRAIN) : ON(DRAIN);
+    const struct {
+        bool given;
+        unsigned commands; /* that it goes with */
+    } rules[] = {
+        {args->json, ON(STATUS) | (args->of_cluster ? ON(VERIFY) : 0)},
+        {args->accepts, ON(PING)},
+        {args->renew, ON(CERTS)},
+        {args->gone, ON(DRAIN)},
+        {args->retention_given != NULL || args->no_archive, ON(EXPIRE)},
+        {args->all || args->loss.one_stream, ON(ACCEPT_LOSS)},
+        {args->member, ON(ACCEPT_LOSS) | (args->of_cluster ? 0 : ON(VERIFY))},
+        {args->store != NULL && verifies, 0},
+        {args->loss.undo || args->loss.force, ON(ACCEPT_LOSS) | ON(DRAIN)},
+        {args->dry_run, ON(EXPIRE) | ON(ACCEPT_LOSS) | ON(HEAL)},
+        {args->config != NULL, verifies ? ON(VERIFY) : ~(ON(VERIFY) | ON(REPAIR))},
+        {args->of_cluster, ON(STATUS) | ON(CERTS) | ON(ACCEPT_LOSS) | ON(VERIFY) | ON(REPAIR) | ON(DRAIN)},
+        {c->ssh != NULL, asks},
+        {c->timeout_ms != 0, ON(PING) | asks},
+        {c->windows != 0, args->of_cluster || args->json ? ON(STATUS) : 0},
+        {args->top != 0, args->of_cluster || c->windows != 0 ? 0 : ON(STATUS)},
+    };
+    for (unsigned i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        if (rules[i].given && (rules[i].commands & ON(command)) == 0)
+            return false;
+    }
+    return true;
 }
 
 /* What accept-loss is about; NULL, or what is wrong. A --cluster FILE is one as with status. */
@@ -753,13 +785,13 @@ static int parse(int argc, char **argv, struct arguments *args, enum command *co
     if (code >= 0)
         return code;
     if (optind == argc)
-        return fail_usage("a command is needed: " NAMES " or certs");
+        return fail_usage("a command is needed: " NAMES " or drain");
     for (*command = STATUS; *command < COMMANDS; (*command)++) {
         if (strcmp(argv[optind], command_names[*command]) == 0)
             break;
     }
     if (*command == COMMANDS)
-        return fail_usage("unknown command; " NAMES " and certs are known");
+        return fail_usage("unknown command; " NAMES " and drain are known");
     args->loss.stores = (const char *const *)argv + optind + 1;
     args->loss.store_count = (uint32_t)(argc - optind - 1);
     args->loss.dry_run = args->dry_run;
@@ -767,7 +799,7 @@ static int parse(int argc, char **argv, struct arguments *args, enum command *co
     if (wrong != NULL)
         return fail_usage(wrong);
     if (argc - optind > 2 && *command != ACCEPT_LOSS)
-        return fail_usage("one store at a time");
+        return fail_usage(*command == DRAIN ? "one member at a time" : "one store at a time");
     args->store = argc - optind == 2 && *command != ACCEPT_LOSS ? argv[optind + 1] : NULL;
     bool named = args->of_cluster && args->cluster.file == NULL; /* --cluster FILE */
     if (named && *command == REPAIR)
@@ -776,6 +808,8 @@ static int parse(int argc, char **argv, struct arguments *args, enum command *co
                    : fail_usage("which store? repair needs its path");
     if (named && *command == CERTS)
         return fail_usage("certs takes the membership file as --cluster=FILE, and one folder");
+    if (named && *command == DRAIN)
+        return fail_usage("drain takes the membership file as --cluster=FILE, and one member");
     if (named) {
         args->cluster.file = args->store;
         args->store = NULL;
@@ -785,6 +819,8 @@ static int parse(int argc, char **argv, struct arguments *args, enum command *co
         return fail_usage("which store? verify and repair need its path");
     if (args->store == NULL && *command == CERTS)
         return fail_usage("which folder? certs needs the one to make them in");
+    if (args->store == NULL && *command == DRAIN)
+        return fail_usage("which member? drain needs its name");
     return option_fits(args, *command) ? -1 : fail_usage("an option does not go with this command");
 }
 
@@ -797,7 +833,8 @@ int main(int argc, char **argv)
     int code = parse(argc, argv, &args, &command);
     if (code >= 0)
         return code;
-    if (load_config(&args, &config, &err) != SC_OK)
+    const char *store = command == DRAIN ? NULL : args.store; /* of that one it is a member */
+    if (load_config(args.config, store, &config, &err) != SC_OK)
         return fail(SC_EXIT_USAGE, err.message);
     if (command == CERTS)
         code = run_certs(&args, &config);
@@ -813,6 +850,8 @@ int main(int argc, char **argv)
         code = run_expire(&args, &config);
     else if (command == HEAL)
         code = sc_admin_heal(&config, args.dry_run);
+    else if (command == DRAIN)
+        code = run_drain(&args, &config);
     else
         code = run_check(&config, true, args.of_cluster);
     sc_config_free(&config);

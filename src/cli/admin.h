@@ -3,6 +3,7 @@
 #ifndef SC_CLI_ADMIN_H
 #define SC_CLI_ADMIN_H
 
+#include "cluster/survey.h"
 #include "conf/config.h"
 #include "store/store.h"
 
@@ -22,6 +23,10 @@ struct sc_admin_cluster {
 
 /* status over all nodes of a cluster. */
 int sc_admin_cluster_status(const struct sc_admin_cluster *request, const struct sc_config *config);
+/* What all nodes say of themselves (sc_survey_run). */
+enum sc_status sc_admin_survey(const struct sc_admin_cluster *request, const struct sc_config *config,
+                               const struct sc_cluster *cluster, struct sc_survey *survey,
+                               struct sc_error *err);
 /* What a node answers to it: the collector's status as JSON, with what the store holds of its last windows; that also when no collector
  * runs (1). */
 int sc_admin_node_status(const struct sc_config *config, uint32_t windows);
@@ -50,6 +55,16 @@ struct sc_admin_certs {
 int sc_admin_heal(const struct sc_config *config, bool dry_run);
 
 int sc_admin_make_certs(const struct sc_admin_certs *what);
+
+struct sc_admin_drain {
+    const char *member;
+    enum sc_member_state state; /* that it is to have */
+    bool force;                 /* gone, although somebody may need it still */
+};
+
+/* The membership file with another state of a member. */
+int sc_admin_drain(const struct sc_admin_drain *what, const struct sc_admin_cluster *request,
+                   const struct sc_config *config);
 
 /* Of the stores that are named, of all members by ssh, and what one of these answers to it. */
 int sc_admin_accept_loss(const struct sc_admin_loss *what, const struct sc_config *config);

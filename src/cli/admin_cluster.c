@@ -400,8 +400,9 @@ const char *sc_admin_ssh(const struct sc_admin_cluster *request)
     return ssh == NULL ? "ssh" : ssh;
 }
 
-static enum sc_status look(const struct sc_admin_cluster *request, const struct sc_config *config,
-                           const struct sc_cluster *cluster, struct sc_survey *survey, struct sc_error *err)
+enum sc_status sc_admin_survey(const struct sc_admin_cluster *request, const struct sc_config *config,
+                               const struct sc_cluster *cluster, struct sc_survey *survey,
+                               struct sc_error *err)
 {
     char program[4096], windows[16];
     const char *here[9] = {program, "status", "--json", "--windows", windows};
@@ -434,8 +435,9 @@ int sc_admin_cluster_status(const struct sc_admin_cluster *request, const struct
                     "which cluster? The configuration names no membership file; give --cluster=FILE");
     if (sc_cluster_load(file, &cluster, &err) != SC_OK)
         return fail(EXIT_BAD_USAGE, err.message);
-    int code = look(request, config, &cluster, &survey, &err) == SC_OK ? report(&survey, request->json)
-                                                                       : fail(EXIT_NOTHING, err.message);
+    int code = sc_admin_survey(request, config, &cluster, &survey, &err) == SC_OK
+                   ? report(&survey, request->json)
+                   : fail(EXIT_NOTHING, err.message);
     sc_survey_free(&survey);
     sc_cluster_free(&cluster);
     return code;

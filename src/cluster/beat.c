@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cluster/beat.h"
 
+#include "base/clock.h"
+
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 256u
@@ -131,12 +132,8 @@ static void *run(void *arg)
     struct sc_beater *b = arg;
     pthread_mutex_lock(&b->mutex);
     while (!b->stopping) {
-        struct timespec until;
         beat(b);
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += SC_BEAT_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
+        const struct timespec until = sc_clock_mono_in(SC_BEAT_MS);
         pthread_cond_timedwait(&b->wake, &b->mutex, &until);
     }
     pthread_mutex_unlock(&b->mutex);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "collect/queue.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 struct parcel_row {
     struct sc_parcel *first, *last;
@@ -66,19 +67,6 @@ void sc_queue_free(struct sc_queue *queue)
     pthread_cond_destroy(&queue->emptied);
     pthread_mutex_destroy(&queue->mutex);
     free(queue);
-}
-
-static struct timespec deadline_in(uint64_t ms)
-{
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += (time_t)(ms / 1000);
-    at.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_nsec -= 1000000000;
-        at.tv_sec++;
-    }
-    return at;
 }
 
 /* ---- parcels being filled ---- */
@@ -179,7 +167,7 @@ static void append(struct sc_queue *queue, struct sc_parcel *parcel)
 enum sc_status sc_queue_push(struct sc_queue *queue, struct sc_parcel *parcel, uint64_t wait_ms)
 {
     size_t memory = sc_batch_memory(parcel->batch);
-    struct timespec deadline = deadline_in(wait_ms);
+    struct timespec deadline = sc_clock_mono_in(wait_ms);
     enum sc_status status = SC_OK;
     pthread_mutex_lock(&queue->mutex);
     set_filling(queue, parcel, memory);
@@ -213,7 +201,7 @@ static bool is_empty(const struct sc_queue *queue)
 
 struct sc_parcel *sc_queue_pop(struct sc_queue *queue, uint64_t wait_ms)
 {
-    struct timespec deadline = deadline_in(wait_ms);
+    struct timespec deadline = sc_clock_mono_in(wait_ms);
     pthread_mutex_lock(&queue->mutex);
     while (is_empty(queue) && !queue->closed && wait_ms != 0) {
         if (pthread_cond_timedwait(&queue->filled, &queue->mutex, &deadline) == ETIMEDOUT)

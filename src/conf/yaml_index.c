@@ -13,7 +13,7 @@
 
 /* One open mapping or list. */
 struct level {
-    bool mapping;
+    bool mapping, flow;
     bool key_next;
     unsigned entry;
     size_t path_length; /* of the path that leads here */
@@ -34,8 +34,9 @@ void sc_yaml_index_free(struct sc_yaml_index *index)
     *index = (struct sc_yaml_index){0};
 }
 
-static enum sc_status note(struct walk *w, unsigned line, struct sc_error *err)
+static enum sc_status note(struct walk *w, const yaml_event_t *event, struct sc_error *err)
 {
+    const unsigned line = (unsigned)event->start_mark.line + 1;
     struct sc_yaml_index *index = w->index;
     if (index->count == MAX_PLACES)
         return sc_fail(err, SC_USAGE, "%s:%u: the document is too large", w->name, line);
@@ -44,6 +45,9 @@ static enum sc_status note(struct walk *w, unsigned line, struct sc_error *err)
     struct sc_yaml_place *place = &index->places[index->count++];
     snprintf(place->path, sizeof(place->path), "%s", w->path);
     place->line = line;
+    place->column = (unsigned)event->start_mark.column;
+    place->value_begin = place->value_end = 0;
+    place->flow = w->depth != 0 && w->levels[w->depth - 1].flow;
     return SC_OK;
 }
 
@@ -53,7 +57,7 @@ static void set_path(struct walk *w, size_t base, const char *dot, const char *k
 }
 
 /* Before a value: in a list it is an entry of its own. */
-static enum sc_status begin_value(struct walk *w, unsigned line, struct sc_error *err)
+static enum sc_status begin_value(struct walk *w, const yaml_event_t *event, struct sc_error *err)
 {
     struct level *level = w->depth == 0 ? NULL : &w->levels[w->depth - 1];
     if (level == NULL || level->mapping)
@@ -61,7 +65,7 @@ static enum sc_status begin_value(struct walk *w, unsigned line, struct sc_error
     char entry[16];
     snprintf(entry, sizeof(entry), "[%u]", level->entry++);
     set_path(w, level->path_length, "", entry);
-    return note(w, line, err);
+    return note(w, event, err);
 }
 
 static void end_value(struct walk *w)
@@ -70,14 +74,18 @@ static void end_value(struct walk *w)
         w->levels[w->depth - 1].key_next = true;
 }
 
-static enum sc_status open_level(struct walk *w, bool mapping, unsigned line, struct sc_error *err)
+static enum sc_status open_level(struct walk *w, const yaml_event_t *event, struct sc_error *err)
 {
+    const bool mapping = event->type == YAML_MAPPING_START_EVENT;
     w->index->empty = false;
-    SC_TRY(begin_value(w, line, err));
+    SC_TRY(begin_value(w, event, err));
     if (w->depth == MAX_DEPTH)
-        return sc_fail(err, SC_USAGE, "%s:%u: nested too deep", w->name, line);
+        return sc_fail(err, SC_USAGE, "%s:%u: nested too deep", w->name,
+                       (unsigned)event->start_mark.line + 1);
     size_t length = w->depth == 0 ? 0 : strlen(w->path);
-    w->levels[w->depth++] = (struct level){.mapping = mapping, .key_next = mapping, .path_length = length};
+    bool flow = mapping && event->data.mapping_start.style == YAML_FLOW_MAPPING_STYLE;
+    w->levels[w->depth++] =
+        (struct level){.mapping = mapping, .flow = flow, .key_next = mapping, .path_length = length};
     return SC_OK;
 }
 
@@ -88,17 +96,23 @@ static void close_level(struct walk *w)
     end_value(w);
 }
 
-static enum sc_status take_scalar(struct walk *w, const char *text, unsigned line, struct sc_error *err)
+static enum sc_status take_scalar(struct walk *w, const yaml_event_t *event, struct sc_error *err)
 {
+    const char *text = (const char *)event->data.scalar.value;
     struct level *level = w->depth == 0 ? NULL : &w->levels[w->depth - 1];
     if (text[0] != '\0')
         w->index->empty = false;
     if (level != NULL && level->mapping && level->key_next) {
         set_path(w, level->path_length, ".", text);
         level->key_next = false;
-        return note(w, line, err);
+        return note(w, event, err);
     }
-    SC_TRY(begin_value(w, line, err));
+    SC_TRY(begin_value(w, event, err));
+    if (level != NULL && level->mapping) { /* its key was noted last */
+        struct sc_yaml_place *place = &w->index->places[w->index->count - 1];
+        place->value_begin = event->start_mark.index;
+        place->value_end = event->end_mark.index;
+    }
     end_value(w);
     return SC_OK;
 }
@@ -113,13 +127,13 @@ static enum sc_status take(struct walk *w, const yaml_event_t *event, struct sc_
         return SC_OK;
     case YAML_MAPPING_START_EVENT:
     case YAML_SEQUENCE_START_EVENT:
-        return open_level(w, event->type == YAML_MAPPING_START_EVENT, line, err);
+        return open_level(w, event, err);
     case YAML_MAPPING_END_EVENT:
     case YAML_SEQUENCE_END_EVENT:
         close_level(w);
         return SC_OK;
     case YAML_SCALAR_EVENT:
-        return take_scalar(w, (const char *)event->data.scalar.value, line, err);
+        return take_scalar(w, event, err);
     case YAML_ALIAS_EVENT:
         return sc_fail(err, SC_USAGE, "%s:%u: aliases (*%s) are not read", w->name, line,
                        (const char *)event->data.alias.anchor);
@@ -172,10 +186,18 @@ static bool find_line(const struct sc_yaml_index *index, const char *path, unsig
     return false;
 }
 
+const struct sc_yaml_place *sc_yaml_index_find(const struct sc_yaml_index *index, const char *path)
+{
+    for (size_t i = 0; i < index->count; i++) {
+        if (strcmp(index->places[i].path, path) == 0)
+            return &index->places[i];
+    }
+    return NULL;
+}
+
 bool sc_yaml_index_has(const struct sc_yaml_index *index, const char *path)
 {
-    unsigned line;
-    return find_line(index, path, 0, &line);
+    return sc_yaml_index_find(index, path) != NULL;
 }
 
 unsigned sc_yaml_index_line(const struct sc_yaml_index *index, const char *path, unsigned nth)

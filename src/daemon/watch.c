@@ -5,7 +5,6 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define LOOK_MS 250u
 
@@ -73,11 +72,7 @@ static void look_after_socket(struct sc_watch *w)
 /* False: it is the end. */
 static bool pause_a_while(struct sc_watch *w)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += LOOK_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    const struct timespec until = sc_clock_mono_in(LOOK_MS);
     pthread_mutex_lock(&w->mutex);
     if (!w->stopping)
         (void)pthread_cond_timedwait(&w->wake, &w->mutex, &until);

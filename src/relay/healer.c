@@ -10,7 +10,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define UNSYNCED_BYTES ((uint64_t)16 << 20) /* handed over and not waited for */
 #define AGAIN_MS       2000u
@@ -131,12 +130,7 @@ static bool is_hurried(struct sc_healer *h)
 
 static void wait_for(struct sc_healer *h, uint64_t ms, bool between_rounds)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(ms / 1000);
-    until.tv_nsec += (long)(ms % 1000) * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    const struct timespec until = sc_clock_mono_in(ms);
     pthread_mutex_lock(&h->mutex);
     if (!atomic_load(&h->stopping) && !(between_rounds && h->asked_to_hurry))
         pthread_cond_timedwait(&h->wake, &h->mutex, &until);

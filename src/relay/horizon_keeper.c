@@ -36,28 +36,43 @@ static uint64_t last_known(const struct sc_horizon_keeper *k, uint32_t lane)
     return 0;
 }
 
-/* The least horizon of the others who are to hold the lane; 0: this node is not. */
-static uint64_t others_of(const struct sc_horizon_keeper *k, const struct sc_lane_holders *lane)
+/* ---- what others keep ---- */
+
+/* What a member told since then; UINT64_MAX: nothing. */
+static uint64_t told_since(const struct sc_horizon_sources *s, const struct sc_member *m, uint64_t since_ms)
 {
-    bool own = false;
-    uint64_t least = UINT64_MAX;
-    for (uint32_t i = 0; i < lane->count; i++) {
-        uint64_t horizon_ms =
-            lane->holders[i] == k->known.node ? UINT64_MAX : last_known(k, lane->holders[i]);
-        own = own || lane->holders[i] == k->known.node;
-        least = horizon_ms < least ? horizon_ms : least;
-    }
-    return own ? least : 0;
+    struct sc_link_facts heard;
+    int64_t ahead_ms;
+    struct sc_facts_time now = sc_facts_now();
+    bool told = s->facts != NULL && sc_facts_get(s->facts, m->name, now, &heard, &ahead_ms) &&
+                now.mono_ms - heard.age_ms >= since_ms;
+    return told ? heard.horizon_ms : UINT64_MAX;
 }
 
-uint64_t sc_horizon_keeper_others(const struct sc_horizon_keeper *k)
+/* The least horizon of the others who are to hold the lane, when all have told; 0: this node is not to. */
+static uint64_t others_of(const struct sc_horizon_sources *s, uint32_t lane, uint64_t since_ms)
+{
+    bool own = false, all = true;
+    uint64_t least = UINT64_MAX;
+    uint32_t holders[SC_CLUSTER_MAX_COPIES], count = sc_cluster_holders(s->cluster, lane, holders);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sc_member *m = &s->cluster->members[holders[i]];
+        uint64_t horizon_ms = m->lane == s->node ? UINT64_MAX : told_since(s, m, since_ms);
+        own = own || m->lane == s->node;
+        all = all && (m->lane == s->node || horizon_ms != UINT64_MAX);
+        least = horizon_ms < least ? horizon_ms : least;
+    }
+    return !own ? 0 : all ? least : UINT64_MAX;
+}
+
+uint64_t sc_horizon_keeper_others(const struct sc_horizon_sources *s, uint64_t since_ms)
 {
     uint64_t most = 0;
-    for (uint32_t i = 0; i < k->known.lane_count; i++) {
-        uint64_t others_ms = others_of(k, &k->known.lanes[i]);
+    for (uint32_t i = 0; i < s->cluster->count; i++) {
+        uint64_t others_ms = others_of(s, s->cluster->members[i].lane, since_ms);
         most = others_ms > most ? others_ms : most;
     }
-    return k->known.lane_count == 0 ? UINT64_MAX : most;
+    return most;
 }
 
 /* ---- what is to be kept ---- */

@@ -35,8 +35,9 @@ void sc_horizon_keeper_rewrite(struct sc_horizon_keeper *keeper);
 /* Each second. @return SC_OK; what sc_horizons_write says: it is tried again with the next. */
 enum sc_status sc_horizon_keeper_tick(struct sc_horizon_keeper *keeper,
                                       const struct sc_horizon_sources *sources, struct sc_error *err);
-/* From here on each lane that this node is to hold was kept by another one who is, too. UINT64_MAX: nobody else is to hold one of them. */
-uint64_t sc_horizon_keeper_others(const struct sc_horizon_keeper *keeper);
+/* From here on each lane that this node is to hold is kept by another one who is, too, as they have told since `since_ms`, of the monotonic
+ * clock. UINT64_MAX: nobody else is to hold one of them, or has told. */
+uint64_t sc_horizon_keeper_others(const struct sc_horizon_sources *sources, uint64_t since_ms);
 /* Windows before this are over for all members. */
 uint64_t sc_horizon_keeper_least(const struct sc_horizon_keeper *keeper);
 

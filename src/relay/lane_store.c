@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TIGHT_BYTES      ((uint64_t)64 << 20)
@@ -74,8 +73,9 @@ struct sc_lane_store {
     struct sc_lane_batch *answers, **answers_last; /* batches that are done with */
     uint32_t healing, not_healed;                  /* row groups that members gave: not done with; failed */
     pthread_cond_t healed;
-    bool whole; /* what others hold is here: */
-    uint64_t whole_from_ms;
+    uint64_t
+        whole_since_ms; /* what others hold is here, since a time of the monotonic clock; 0: it may not be */
+    uint64_t whole_from_ms; /* from which window on */
     struct sc_tellers shares;
     struct sc_cluster fresh; /* to be taken over; no members: none */
     bool stopping;
@@ -557,6 +557,19 @@ static void take_news(struct sc_lane_store *s, uint64_t most_ms)
 /* ---- horizons ---- */
 
 /* Readers of this store are told how far the others have expired. */
+/* When all that others hold is here the horizon goes back as far as theirs; what they told before they were asked says nothing, as what they
+ * expired since was not pulled. */
+static void follow_healing(struct sc_lane_store *s, const struct sc_horizon_sources *sources)
+{
+    pthread_mutex_lock(&s->mutex);
+    uint64_t begin_ms = s->whole_from_ms, since_ms = s->whole_since_ms;
+    uint64_t others_ms = since_ms == 0 ? UINT64_MAX : sc_horizon_keeper_others(sources, since_ms);
+    s->whole_since_ms = others_ms == UINT64_MAX ? since_ms : 0;
+    pthread_mutex_unlock(&s->mutex);
+    if (others_ms != UINT64_MAX)
+        sc_stores_take_back_horizon(&s->stores, begin_ms > others_ms ? begin_ms : others_ms);
+}
+
 static void keep_horizons(struct sc_lane_store *s)
 {
     struct sc_error err;
@@ -566,6 +579,7 @@ static void keep_horizons(struct sc_lane_store *s)
                                                .node = s->stores.options.lane,
                                                .own_ms = s->stores.horizon_ms,
                                                .facts = s->options.facts};
+    follow_healing(s, &sources);
     if (s->stores.stats.taken)
         return;
     if (sc_horizon_keeper_tick(&s->horizons, &sources, &err) != SC_OK)
@@ -583,17 +597,6 @@ static void publish(struct sc_lane_store *s)
     pthread_mutex_lock(&s->mutex);
     s->published = s->stats;
     pthread_mutex_unlock(&s->mutex);
-}
-
-static void follow_healing(struct sc_lane_store *s)
-{
-    pthread_mutex_lock(&s->mutex);
-    bool whole = s->whole;
-    uint64_t begin_ms = s->whole_from_ms, others_ms = sc_horizon_keeper_others(&s->horizons);
-    s->whole = false;
-    pthread_mutex_unlock(&s->mutex);
-    if (whole)
-        sc_stores_take_back_horizon(&s->stores, begin_ms > others_ms ? begin_ms : others_ms);
 }
 
 /* ---- other members ---- */
@@ -637,11 +640,7 @@ static void take_members(struct sc_lane_store *s)
 /* All that waits, or NULL after a while. */
 static struct sc_lane_batch *wait_for_batches(struct sc_lane_store *s, bool *stopping)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += 50 * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    const struct timespec until = sc_clock_mono_in(50);
     pthread_mutex_lock(&s->mutex);
     while (s->waiting == NULL && !s->stopping) {
         if (pthread_cond_timedwait(&s->wake, &s->mutex, &until) == ETIMEDOUT)
@@ -682,7 +681,6 @@ static void *run(void *arg)
         if (!s->stores.stats.taken)
             take_news(s, NEWS_MS);
         if (sc_stores_each_second(&s->stores, sc_clock_mono_ms())) {
-            follow_healing(s);
             keep_horizons(s);
             publish(s);
         }
@@ -895,8 +893,9 @@ enum sc_refusal sc_lane_store_stream(struct sc_lane_store *s, const char *proxy,
 void sc_lane_store_is_whole(struct sc_lane_store *s, uint64_t begin_ms)
 {
     pthread_mutex_lock(&s->mutex);
-    s->whole = true;
     s->whole_from_ms = begin_ms;
+    if (s->whole_since_ms == 0)
+        s->whole_since_ms = sc_clock_mono_ms() + SC_FACTS_EVERY_MS; /* the way of the facts takes time */
     pthread_mutex_unlock(&s->mutex);
 }
 
@@ -961,6 +960,7 @@ enum sc_status sc_lane_store_set_cluster(struct sc_lane_store *s, const struct s
     pthread_mutex_lock(&s->mutex);
     sc_cluster_free(&s->fresh);
     s->fresh = fresh;
+    s->whole_since_ms = 0; /* there may be more to hold */
     pthread_mutex_unlock(&s->mutex);
     return SC_OK;
 }

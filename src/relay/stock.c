@@ -115,8 +115,6 @@ uint64_t sc_holds_batches(const struct sc_link_holds *list, uint32_t count)
 
 /* ---- files ---- */
 
-#define UNREAD UINT64_MAX /* bytes of no file */
-
 /* By lane and window; then by what tells two files apart. */
 static int compare_windows(const struct sc_stock_file *a, const struct sc_stock_file *b)
 {
@@ -208,7 +206,6 @@ static enum sc_status read_file(struct sc_stock *s, struct sc_stock_file *file, 
     if (status != SC_OK) {
         *gone = *gone || status == SC_NOTFOUND;
         s->unreadable += status != SC_NOTFOUND && status != SC_NOMEM;
-        file->bytes = UNREAD;
         return status == SC_NOMEM ? status : SC_OK;
     }
     file->lane = segment->lane;
@@ -216,25 +213,25 @@ static enum sc_status read_file(struct sc_stock *s, struct sc_stock_file *file, 
     file->window_s = segment->window_s;
     status = read_groups(s, segment, false, &file->list, &file->count);
     file->count = sc_holds_settle(file->list, file->count);
-    file->bytes = s->unreadable == unreadable ? file->bytes : UNREAD;
+    file->known = s->unreadable == unreadable;
     sc_segment_close(segment);
     return status;
 }
 
 /* ---- listing ---- */
 
-/* Takes over what is known of the file, when it has not grown. */
+/* Takes over what is known of the file, when it has not grown. Of what a repair kept (.damaged) there is nothing to be known. */
 static bool take_known(struct sc_stock *s, struct sc_stock_file *file)
 {
     struct sc_stock_file *known =
         s->count == 0 ? NULL : bsearch(file, s->files, s->count, sizeof(*file), compare_paths);
-    if (known == NULL || known->bytes != file->bytes)
+    if (known == NULL || !known->known || known->bytes != file->bytes)
         return false;
     char *path = file->path;
     *file = *known;
     file->path = path;
     known->list = NULL;
-    known->bytes = UNREAD;
+    known->known = false;
     return true;
 }
 
@@ -244,11 +241,12 @@ static enum sc_status take_listed(struct sc_stock *s, struct sc_catalogue *c, st
     if (s->count > 1)
         qsort(s->files, s->count, sizeof(*s->files), compare_paths);
     for (uint32_t i = 0; i < c->count; i++) {
-        fresh[i] = (struct sc_stock_file){.path = c->files[i].path, .bytes = c->files[i].bytes};
+        fresh[i] = (struct sc_stock_file){
+            .path = c->files[i].path, .window_ms = c->files[i].window_ms, .bytes = c->files[i].bytes};
         c->files[i].path = NULL;
     }
     for (uint32_t i = 0; i < c->count; i++) {
-        if (!take_known(s, &fresh[i]))
+        if (!c->files[i].damaged && !take_known(s, &fresh[i]))
             SC_TRY(read_file(s, &fresh[i], gone));
     }
     return SC_OK;
@@ -331,7 +329,7 @@ static void close_gone(struct sc_stock *s)
 /* *gone: a file was sealed or has expired since it was listed; what it held may be in one that was not listed. */
 static enum sc_status refresh_once(struct sc_stock *s, bool *gone, struct sc_error *err)
 {
-    struct sc_catalogue c = {.replicas = true};
+    struct sc_catalogue c = {.replicas = true, .with_damaged = true};
     *gone = false;
     enum sc_status status = sc_catalogue_add(&c, s->store, err);
     struct sc_stock_file *fresh = status == SC_OK ? calloc((size_t)c.count + 1, sizeof(*fresh)) : NULL;
@@ -410,7 +408,7 @@ uint64_t sc_stock_bytes(const struct sc_stock *s, uint64_t before_ms)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < s->count; i++)
-        bytes += s->files[i].bytes == UNREAD || s->files[i].window_ms >= before_ms ? 0 : s->files[i].bytes;
+        bytes += s->files[i].window_ms >= before_ms ? 0 : s->files[i].bytes;
     return bytes;
 }
 

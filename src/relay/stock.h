@@ -15,8 +15,9 @@
 
 struct sc_stock_file {
     char *path;
-    uint64_t bytes; /* when it was read */
-    uint32_t lane, window_s;
+    uint64_t bytes;
+    bool known;              /* it was read, at that size */
+    uint32_t lane, window_s; /* 0: of what could not be read, or was not to be */
     uint64_t window_ms;
     struct sc_link_holds *list; /* settled */
     uint32_t count;
@@ -54,7 +55,7 @@ enum sc_status sc_stock_digests(const struct sc_stock *stock, uint64_t from_ms, 
                                 struct sc_link_digest **out, uint32_t *count);
 /* Of them all, in their order; never 0. */
 uint64_t sc_digests_hash(const struct sc_link_digest *list, uint32_t count);
-/* How many bytes the files have, of windows that begin before a time. */
+/* How many bytes the files have, of windows that begin before a time: all that retention counts (sc_store_expire), readable or not. */
 uint64_t sc_stock_bytes(const struct sc_stock *stock, uint64_t before_ms);
 /* The earliest time from which on windows have less than `most` bytes. */
 uint64_t sc_stock_kept_from(const struct sc_stock *stock, uint64_t most);

@@ -236,6 +236,22 @@ def change_members(c):
     """Another membership file for all that run."""
     c.version = getattr(c, "version", 1) + 1
     c.cluster.write_members(c.version, c.cluster.nodes)
+    reread_members(c)
+
+
+def drain(c, stub, wanted, *words):
+    """The membership file changed by sc-admin, and not when it ends with another status. What it says."""
+    before = c.cluster.file.read_text()
+    done = admin("drain", f"--cluster={c.cluster.file}", "--ssh", f"{stub.link} -v", "-c", c.cluster.nodes[0].config, *words)
+    changed = c.cluster.file.read_text() != before
+    kit.check(f"heal: {c.name}: sc-admin drain {' '.join(words)}: {wanted}", done.returncode == wanted and changed == (wanted == 0), done)
+    if changed:
+        c.version = getattr(c, "version", 1) + 1
+        reread_members(c)
+    return done.stdout + done.stderr
+
+
+def reread_members(c):
     for n in c.cluster.nodes:
         if n.child and n.child.poll() is None:
             n.reload()
@@ -258,27 +274,34 @@ def leaves(folder):
     c.send_for(2 * WINDOW, c.cluster.nodes)
     c.settled()
     odd = c.node(1)
+    drain(c, stub, 3, "--gone", odd.name)
     odd.state = "draining"
-    change_members(c)
+    drain(c, stub, 0, odd.name)
     c.send_for(2, c.cluster.nodes)
     c.settled()
     kit.check("heal: leaves: who does not leave is not told to", leaving(stub, c.node(2)) == (False, None), leaving(stub, c.node(2)))
-    kit.check("heal: leaves: its windows are not over: it stays", not leaving(stub, odd)[0], leaving(stub, odd))
     kit.check("heal: leaves: in the end it may go", kit.wait_for(lambda: leaving(stub, odd)[0], 90), leaving(stub, odd))
     stub.mark("down", c.node(3))
     kit.check("heal: leaves: not while one is silent", leaving(stub, odd)[0] is False and c.node(3).name in leaving(stub, odd)[1], leaving(stub, odd))
+    said = drain(c, stub, 3, "--gone", odd.name)
+    kit.check("heal: leaves: it is said why it may not be gone", f"{odd.name} may not go yet" in said and "--force" in said, said)
     stub.mark("down", c.node(3), False)
     kit.check("heal: leaves: it is said in the text", f"MAY GO    {odd.name}: all that it holds is with others" in stub.status().stdout, stub.status())
     status = odd.status()["cluster"]
     kit.check("heal: leaves: who drains is told so", {m["name"]: m["state"] for m in status["members"]}["n2"] == "draining", status["members"])
+    other = c.folder / "other.yaml"
+    shutil.copyfile(c.cluster.file, other)
+    done = [admin("drain", "-c", odd.config, f"--cluster={other}", *words, odd.name).returncode for words in (["--gone", "--force"], ["--undo"], [])]
+    kit.check("heal: leaves: by force it is gone, and it may stay after all", done == [0, 0, 0] and
+              other.read_text() == c.cluster.file.read_text().replace("version: 2", "version: 5"), f"{done} {other.read_text()}")
+    c.cluster.nodes.remove(odd)
+    drain(c, stub, 0, "--gone", odd.name)
     odd.state = "gone"
     odd.stop()
-    c.cluster.nodes.remove(odd)
     shutil.rmtree(odd.store)
     c.exact("without it")
     c.any_may_be_lost()
     c.cluster.nodes.insert(1, odd)
-    change_members(c)
     kit.check("heal: leaves: its line stays", leaving(stub, odd)[0] is False and "has windows of it" in leaving(stub, odd)[1], leaving(stub, odd))
     c.cluster.nodes.remove(odd)
     c.send_for(2, c.cluster.nodes)

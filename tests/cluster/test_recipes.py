@@ -21,8 +21,9 @@ TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 BIN = kit.BUILD / "bin"
 PROGRAMS = ("sc-collector", "sc-query", "sc-exporter", "sc-admin")
 NODES = {"alpha": "192.0.2.1", "beta": "192.0.2.2", "gamma": "192.0.2.3"}  # as in contrib/cluster.yaml
-UID, READER_UID = 64001, 64002
 FLOWS = 10000
+SSHD = ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-o", "UsePAM=yes", "-o", "StrictModes=no", "-o", "PidFile=none",
+        "-o", "Subsystem=sftp internal-sftp"]
 COUNT = "sc-query --cluster --output-items=p --output-format=json"
 
 Line = collections.namedtuple("Line", "place text")
@@ -137,15 +138,15 @@ class Place:
         self.settings = self.folder / "etc" / "securitycloud"
         shutil.rmtree(self.settings, ignore_errors=True)
         self.settings.mkdir()
-        with open(self.folder / "etc" / "passwd", "a", encoding="utf-8") as users:
-            for user, number in (("securitycloud", UID), ("scquery", READER_UID)):
-                users.write(f"{user}:*:{number}:{UID}::/home/{user}:/bin/sh\n")
         self.store = self.folder / "lib" / "securitycloud"
-        self.store.mkdir()
-        shutil.chown(self.store, UID, UID)
         self.mounts = " && ".join(f"mount --bind {source} {target}" for source, target in (
             (folder / "usr-local", "/usr/local"), (self.folder / "etc", "/etc"), (self.folder / "root", "/root"),
             (self.folder / "home", "/home"), (self.folder / "lib", "/var/lib")))
+        done = self.run("\n".join(["set -e", "useradd alice", "useradd mallory", *find(r"^(useradd|install -d|usermod) ")]))
+        kit.check(f"{name}: users, groups and the store's folder are made", done.returncode == 0, query_kit.describe(done))
+        users = (line.split(":") for line in (self.folder / "etc" / "passwd").read_text(encoding="utf-8").splitlines())
+        self.child = None
+        self.uid, self.gid = next((int(u[2]), int(u[3])) for u in users if u[0] == "securitycloud")
 
     def command(self, words):
         return query_kit.named(self.machine, ["env", "HOME=/root", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", *words],
@@ -159,9 +160,10 @@ class Place:
         log = open(self.folder / "log", "ab")
         with log:
             lab.children.append(subprocess.Popen(self.command(words), stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+        return lab.children[-1]
 
     def collect(self, lab):
-        self.start(lab, ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "sc-collector"])
+        self.child = self.start(lab, ["setpriv", f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups", "sc-collector"])
 
     def let_in(self, user, line):
         keys = self.folder / ("root" if user == "root" else f"home/{user}") / ".ssh"
@@ -184,9 +186,9 @@ def settings_of(word):
     return "\n".join(line.text for line in found[0]) + "\n"
 
 
-def make_keys(folder, places):
+def make_keys(folder, places, made=False):
     """Root of each machine can log in to the others; they know each other's keys."""
-    for name in ("host", "root"):
+    for name in () if made else ("host", "root"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
     for place in places:
         shutil.copyfile(folder / "host", place.folder / "etc" / "ssh" / "ssh_host_ed25519_key")
@@ -196,14 +198,18 @@ def make_keys(folder, places):
         (place.folder / "root" / ".ssh" / "id_ed25519").chmod(0o600)
 
 
-def set_up(lab, folder):
+def settings_for(name, window=300):
+    return settings_of("node: alpha").replace("alpha", name).replace("window: 300", f"window: {window}")
+
+
+def set_up(lab, folder, window=300):
     """{name: Place} of a cluster and of a machine of its own, by the text of the documents."""
     places = {name: Place(lab, folder, name, address) for name, address in {**NODES, "single": "192.0.2.9"}.items()}
     make_keys(folder, places.values())
     for name in NODES:
         place = places[name]
         shutil.copyfile(TOP / "contrib" / "cluster.yaml", place.settings / "cluster.yaml")
-        (place.settings / "collector.yaml").write_text(settings_of("node: alpha").replace("alpha", name))
+        (place.settings / "collector.yaml").write_text(settings_for(name, window))
     first = places["alpha"]
     done = first.run(find("^sc-admin certs")[0])
     kit.check("cluster: the certificates are made", done.returncode == 0, query_kit.describe(done))
@@ -213,12 +219,12 @@ def set_up(lab, folder):
         for file in ("authority.pem", f"{name}.pem", f"{name}.key"):
             shutil.copyfile(first.folder / "root" / "tls" / file, tls / file)
         (tls / f"{name}.key").chmod(0o640)
-        shutil.chown(tls / f"{name}.key", "root", UID)
+        shutil.chown(tls / f"{name}.key", "root", places[name].gid)
         done = places[name].run("sc-collector --check-config")
         kit.check(f"cluster: the settings of {name} are valid", done.returncode == 0, query_kit.describe(done))
     pathlib.Path("/run/sshd").mkdir(exist_ok=True)  # sshd wants it
     for name, place in places.items():
-        place.start(lab, ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-o", "UsePAM=no", "-o", "StrictModes=no", "-o", "PidFile=none"])
+        place.start(lab, SSHD)
         if name in NODES:
             place.collect(lab)
         (first.folder / "root" / name).mkdir()
@@ -236,18 +242,27 @@ def status_of(place):
 
 
 def uses_all(place):
-    return sum(m.get("usable", False) for m in status_of(place).get("members", [])) == len(NODES)
+    members = status_of(place).get("members", [])
+    return len(members) >= len(NODES) and all(m.get("usable", False) for m in members)
 
 
-def feed(place):
-    """What README sends, to one proxy; all of it is safe and told so."""
+def feed(place, flows=FLOWS):
+    """What README sends, to one proxy; all of it is safe and told so, `flows` in all."""
     if not kit.wait_for(lambda: uses_all(place)):
         raise SystemExit(f"not all nodes are used: {status_of(place)} {(place.folder / 'log').read_text()}")
     place.run(next(line.text for line in lines(TOP / "README.md") if line.text.startswith("sc-exporter")))
-    kit.wait_for(lambda: status_of(place)["proxy"]["records"] >= FLOWS and status_of(place)["proxy"]["waiting_batches"] == 0)
+    kit.wait_for(lambda: status_of(place)["proxy"]["records"] >= flows and status_of(place)["proxy"]["waiting_batches"] == 0)
     kit.wait_for(lambda: place.run(COUNT).returncode == 0)
     done = place.run(COUNT)
-    kit.check("cluster: every flow is there", done.returncode == 0 and query_kit.summary(done)[0] == FLOWS, query_kit.describe(done))
+    kit.check("cluster: every flow is there", done.returncode == 0 and query_kit.summary(done)[0] == flows, query_kit.describe(done))
+
+
+def check_users(place):
+    """Who is in the group may query, and nobody else."""
+    for user, may in (("alice", True), ("mallory", False)):
+        done = place.run(f"setpriv --reuid={user} --regid={user} --init-groups sc-query -s srcip /var/lib/securitycloud")
+        good = done.returncode in (0, 3) and done.stdout if may else done.returncode == 1 and "Permission denied" in done.stderr
+        kit.check(f"users: {user} may {'' if may else 'not '}query", good, query_kit.describe(done))  # 3: other nodes have the rest
 
 
 def check_settings(place):
@@ -264,7 +279,8 @@ def check_settings(place):
 # ---- what is typed ----
 
 NOT_HERE = (r"example\.net|analysis\.example|monday\.pcap|/data/flows"  # hosts and files of others
-            r"|^sysctl|^make|^python3|^cmake|^perf|^build/|^tests/|^SC_BUILD")
+            r"|^sysctl|^make|^python3|^cmake|^perf|^build/|^tests/|^SC_BUILD"
+            r"|^sc-admin drain")  # the members are others then: test_heal.py
 INSTEAD = (("'/data/%n/", "'/var/lib/%n/"), ("2000000", "20000"))  # folders that are here; less of the same
 
 
@@ -315,6 +331,7 @@ def main():
             places = set_up(lab, folder)
             check_settings(places["alpha"])
             feed(places["alpha"])
+            check_users(places["alpha"])
             type_all(lab, places)
     return 1 if kit.FAILED else 0
 

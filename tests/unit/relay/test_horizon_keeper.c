@@ -3,6 +3,8 @@
 #include "relay/horizon_keeper.h"
 #include "store_kit.h"
 
+#include "base/clock.h"
+
 enum { MEMBERS = 4, R = 2 };
 
 static const char *const names[MEMBERS] = {"alpha", "beta", "gamma", "delta"};
@@ -42,14 +44,19 @@ static void hear(struct node *n, unsigned i, uint64_t horizon_ms)
     sc_facts_hear(n->facts, &f, sc_facts_now());
 }
 
+static struct sc_horizon_sources sources_of(const struct node *n, bool alone)
+{
+    return (struct sc_horizon_sources){.store = n->path,
+                                       .cluster = &n->cluster,
+                                       .node = n->members[0].lane,
+                                       .own_ms = n->own_ms,
+                                       .facts = alone ? NULL : n->facts};
+}
+
 /* A second of a node that hears of the others, or (`alone`) of nobody. */
 static void tick(struct node *n, bool alone)
 {
-    const struct sc_horizon_sources s = {.store = n->path,
-                                         .cluster = &n->cluster,
-                                         .node = n->members[0].lane,
-                                         .own_ms = n->own_ms,
-                                         .facts = alone ? NULL : n->facts};
+    const struct sc_horizon_sources s = sources_of(n, alone);
     struct sc_error err = {0};
     if (sc_horizon_keeper_tick(&n->keeper, &s, &err) != SC_OK)
         fail_msg("%s", err.message);
@@ -145,12 +152,34 @@ static void it_is_written_when_it_changes(void **state)
     close_node(&n);
 }
 
+/* Lanes of the ring alpha, beta, gamma, delta that alpha is to hold: its own with beta, delta's with delta. */
+static void what_others_keep_is_what_they_told_since(void **state)
+{
+    (void)state;
+    struct node n;
+    open_node(&n);
+    const uint64_t before_ms = sc_clock_mono_ms();
+    const struct sc_horizon_sources s = sources_of(&n, false), alone = sources_of(&n, true);
+    assert_true(sc_horizon_keeper_others(&s, 1) == UINT64_MAX);
+    hear(&n, 1, 50);
+    hear(&n, 2, 90);                                            /* shares no lane */
+    assert_true(sc_horizon_keeper_others(&s, 1) == UINT64_MAX); /* delta has not told */
+    hear(&n, 3, 40);
+    assert_true(sc_horizon_keeper_others(&s, before_ms) == 50);
+    assert_true(sc_horizon_keeper_others(&s, sc_clock_mono_ms() + 1000) == UINT64_MAX);
+    assert_true(sc_horizon_keeper_others(&alone, 0) == UINT64_MAX);
+    n.cluster.replication = 1;
+    assert_true(sc_horizon_keeper_others(&s, before_ms) == UINT64_MAX); /* nobody else has it */
+    close_node(&n);
+}
+
 UNIT(test_horizon_keeper)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_word_of_each_is_kept),
         cmocka_unit_test(holders_are_those_of_the_ring),
         cmocka_unit_test(it_is_written_when_it_changes),
+        cmocka_unit_test(what_others_keep_is_what_they_told_since),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
