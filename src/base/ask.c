@@ -225,7 +225,8 @@ static void poll_once(struct sc_ask *asks, uint32_t count, struct pollfd *fds)
     }
 }
 
-void sc_ask_all(struct sc_ask *asks, uint32_t count, uint64_t timeout_ms)
+void sc_ask_all_watched(struct sc_ask *asks, uint32_t count, uint64_t timeout_ms, sc_ask_watch_fn *watch,
+                        void *arg)
 {
     struct pollfd *fds = calloc(2 * (size_t)count + 1, sizeof(*fds));
     uint32_t started = 0, running = 0;
@@ -238,8 +239,15 @@ void sc_ask_all(struct sc_ask *asks, uint32_t count, uint64_t timeout_ms)
         }
         poll_once(asks, started, fds);
         running = reap(asks, started);
+        if (watch != NULL)
+            watch(arg, asks, started);
     }
     free(fds);
+}
+
+void sc_ask_all(struct sc_ask *asks, uint32_t count, uint64_t timeout_ms)
+{
+    sc_ask_all_watched(asks, count, timeout_ms, NULL, NULL);
 }
 
 void sc_ask_line(const struct sc_buf *text, bool last, char *out, size_t size)

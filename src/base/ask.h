@@ -32,7 +32,7 @@ struct sc_ask {
     bool timed_out, too_long;
     int failed;        /* errno when it could not be run, else 0 */
     int exit;          /* exit status; 128 + signal when one ended it */
-    pid_t pid;         /* for sc_ask_all */
+    pid_t pid;         /* for sc_ask_all; -1: it does not run */
     int pipes[2];      /* likewise */
     uint64_t until_ms; /* likewise: its deadline */
 };
@@ -46,6 +46,10 @@ bool sc_ask_word(struct sc_ask *ask, const char *word);
 
 /* Runs all and waits for them, for each `timeout_ms` from its start at most. */
 void sc_ask_all(struct sc_ask *asks, uint32_t count, uint64_t timeout_ms);
+/* Likewise; `watch` (NULL: nobody) is called every now and then meanwhile, several times a second: those with a pid run. */
+typedef void sc_ask_watch_fn(void *arg, const struct sc_ask *asks, uint32_t count);
+void sc_ask_all_watched(struct sc_ask *asks, uint32_t count, uint64_t timeout_ms, sc_ask_watch_fn *watch,
+                        void *arg);
 
 /* The first or the last line of an answer or of errors that says something; "": none. */
 void sc_ask_line(const struct sc_buf *text, bool last, char *out, size_t size);

@@ -23,8 +23,8 @@
 
 #define PING_MS         1000u
 #define STATUS_MS       10000u
-#define LOSS_MS         300000u /* all windows of a store are looked at */
-#define MOST_TIMEOUT_MS 600000u
+#define LOSS_MS         300000u    /* all windows of a store are looked at */
+#define MOST_TIMEOUT_MS 604800000u /* a week: verify reads all that there is */
 
 enum { EXIT_DAMAGED = SC_ADMIN_EXIT_DAMAGED, EXIT_UNREADABLE = SC_ADMIN_EXIT_UNREADABLE };
 
@@ -35,6 +35,8 @@ static const char usage[] =
     "       sc-admin status --cluster[=FILE] [--json] [--windows N] [--ssh COMMAND] [--timeout TIME]\n"
     "       sc-admin ping [--accepts] [--timeout TIME] [STORE]\n"
     "       sc-admin verify STORE\n"
+    "       sc-admin verify --cluster[=FILE] [--json] [--ssh COMMAND] [--timeout TIME]\n"
+    "       sc-admin verify --member [-c FILE]\n"
     "       sc-admin repair [--cluster] STORE\n"
     "       sc-admin heal [--dry-run] [STORE]\n"
     "       sc-admin expire [--dry-run] [--age TIME] [--bytes SIZE] [--no-archive] [-c FILE] [STORE]\n"
@@ -47,7 +49,8 @@ static const char usage[] =
     "\n"
     "  status   what the running collector receives, from whom, what was lost\n"
     "  ping     nothing, and exit 0, when the running collector answers; else exit 1\n"
-    "  verify   read all of a store or of one segment; exit 0 whole, 3 damaged, 1 unreadable\n"
+    "  verify   read all of a store or of one segment; exit 0 whole, 3 damaged, 1 unreadable; with --cluster, whether\n"
+    "           every batch that ought to be in the stores of a cluster is whole there, with all its copies; exit 3 not\n"
     "  repair   write the whole row groups of damaged segments anew; the old file is kept as .damaged\n"
     "  heal     what this node ought to hold and other members do is pulled at once, not only when it is quiet, and\n"
     "           waited for; exit 3 when something lacks still\n"
@@ -60,29 +63,29 @@ static const char usage[] =
     "           their own: those that are missing, or over within 90 days\n"
     "  drain    a member is to leave: sets its state in the membership file, which is then to be copied to all\n"
     "\n"
-    "      --json         status: as the collector gives it\n"
+    "      --json         status: as the collector gives it; verify --cluster: what was found\n"
     "      --accepts      ping: and takes flows of exporters; else exit 1, and why it does not\n"
     "      --top N        status: how many exporters to show, those with the most flows (default 100, at most 1024)\n"
     "      --renew        certs: make those of all members anew, under the same authority\n"
     "      --gone         drain: the second step, when all members say that nothing needs it any more; else exit 3\n"
     "      --cluster[=FILE]  status: of all members of the membership file, asked by ssh, and how many copies there\n"
     "                     are of what recent windows hold; accept-loss: what all subcollectors lack together, recorded\n"
-    "                     in each; certs: for these members; drain: the file to change. The default is the file of the\n"
-    "                     configuration. repair\n"
+    "                     in each; verify: all of these read their stores; certs: for these members; drain: the file\n"
+    "                     to change. The default is the file of the configuration. repair\n"
     "                     takes none: the running collector pulls what went from other members, and that is waited for\n"
     "      --windows N    status: how many windows to look at (default 12); without --cluster, adds to the JSON\n"
     "                     which batches the store holds of them\n"
-    "      --ssh COMMAND  status, accept-loss, drain: the program that reaches a node, with options of its own (default: SC_SSH of\n"
-    "                     the environment, else ssh)\n"
-    "      --timeout TIME  status, drain, accept-loss: how long to wait for the members (default 10s, 10s, 5m); ping: for the\n"
-    "                     answer (1s)\n"
+    "      --ssh COMMAND  status, verify, accept-loss, drain: the program that reaches a node, with options of its own\n"
+    "                     (default: SC_SSH of the environment, else ssh)\n"
+    "      --timeout TIME  status, drain, accept-loss, verify: how long to wait for the members (default 10s, 10s, 5m, 7d);\n"
+    "                     ping: for the answer (1s)\n"
     "      --dry-run      expire, accept-loss, heal: only say what would be done\n"
     "      --all          accept-loss: of all streams\n"
     "      --stream HEX   accept-loss: of this one; see --dry-run --all\n"
     "      --undo         accept-loss: takes back what was accepted; drain: the member stays\n"
     "      --force        accept-loss: also with fewer stores than the cluster has, those that are missing being gone for good;\n"
     "                     drain: gone, whatever it holds\n"
-    "      --member       accept-loss: what a member runs for --cluster; the request comes on stdin\n"
+    "      --member       accept-loss, verify: what a member runs for --cluster; the request comes on stdin\n"
     "      --age TIME     expire: keep windows younger than this (90s, 12h, 30d); instead of the configuration\n"
     "      --bytes SIZE   expire: keep at most so much (500G); instead of the configuration\n"
     "      --no-archive   expire: without the archive command of the configuration\n"
@@ -582,6 +585,17 @@ static int run_check(const struct sc_config *config, bool repair, bool heal)
     return status == SC_OK ? EXIT_SUCCESS : EXIT_DAMAGED;
 }
 
+static int run_verify(const struct arguments *args, const struct sc_config *config)
+{
+    struct sc_admin_cluster request = args->cluster;
+    request.config_file = args->config;
+    request.json = args->json;
+    request.timeout_ms = request.timeout_ms == 0 ? MOST_TIMEOUT_MS : request.timeout_ms;
+    if (args->member)
+        return sc_admin_verify_member(config);
+    return args->of_cluster ? sc_admin_verify_cluster(&request, config) : run_check(config, false, false);
+}
+
 /* ---- expire ---- */
 
 static int run_expire(const struct arguments *args, const struct sc_config *config)
@@ -683,7 +697,7 @@ static const struct sc_option rows[] = {
      .wrong = "--windows takes a number from 1 to 1000"},
     {"ssh", 0, SC_OPTION_TEXT, .place = AT(cluster.ssh)},
     {"timeout", 0, SC_OPTION_NUMBER, .place = AT(cluster.timeout_ms), .read = read_span, .least = 1, .most = MOST_TIMEOUT_MS,
-     .wrong = "--timeout takes a time above 0, 10 minutes at most, such as 10s or 200ms"},
+     .wrong = "--timeout takes a time above 0, 7 days at most, such as 10s or 200ms"},
     {"no-archive", 0, SC_OPTION_FLAG, .place = AT(no_archive)},
     {"accepts", 0, SC_OPTION_FLAG, .place = AT(accepts)},
     {"all", 0, SC_OPTION_FLAG, .place = AT(all)},
@@ -716,22 +730,27 @@ static int fail_usage(const char *message)
 static bool option_fits(const struct arguments *args, enum command command)
 {
     const struct sc_admin_cluster *c = &args->cluster;
+    bool verifies = command == VERIFY && (args->of_cluster || args->member);
+    const unsigned asks =
+        args->of_cluster ? ON(STATUS) | ON(ACCEPT_LOSS) | ON(VERIFY) | ON(DRAIN) : ON(DRAIN);
     const struct {
         bool given;
         unsigned commands; /* that it goes with */
     } rules[] = {
-        {args->json, ON(STATUS)},
+        {args->json, ON(STATUS) | (args->of_cluster ? ON(VERIFY) : 0)},
         {args->accepts, ON(PING)},
         {args->renew, ON(CERTS)},
         {args->gone, ON(DRAIN)},
         {args->retention_given != NULL || args->no_archive, ON(EXPIRE)},
-        {args->all || args->loss.one_stream || args->member, ON(ACCEPT_LOSS)},
+        {args->all || args->loss.one_stream, ON(ACCEPT_LOSS)},
+        {args->member, ON(ACCEPT_LOSS) | (args->of_cluster ? 0 : ON(VERIFY))},
+        {args->store != NULL && verifies, 0},
         {args->loss.undo || args->loss.force, ON(ACCEPT_LOSS) | ON(DRAIN)},
         {args->dry_run, ON(EXPIRE) | ON(ACCEPT_LOSS) | ON(HEAL)},
-        {args->config != NULL, ~(ON(VERIFY) | ON(REPAIR))},
-        {args->of_cluster, ON(STATUS) | ON(CERTS) | ON(ACCEPT_LOSS) | ON(REPAIR) | ON(DRAIN)},
-        {c->ssh != NULL, args->of_cluster ? ON(STATUS) | ON(ACCEPT_LOSS) | ON(DRAIN) : ON(DRAIN)},
-        {c->timeout_ms != 0, ON(PING) | ON(DRAIN) | (args->of_cluster ? ON(STATUS) | ON(ACCEPT_LOSS) : 0)},
+        {args->config != NULL, verifies ? ON(VERIFY) : ~(ON(VERIFY) | ON(REPAIR))},
+        {args->of_cluster, ON(STATUS) | ON(CERTS) | ON(ACCEPT_LOSS) | ON(VERIFY) | ON(REPAIR) | ON(DRAIN)},
+        {c->ssh != NULL, asks},
+        {c->timeout_ms != 0, ON(PING) | asks},
         {c->windows != 0, args->of_cluster || args->json ? ON(STATUS) : 0},
         {args->top != 0, args->of_cluster || c->windows != 0 ? 0 : ON(STATUS)},
     };
@@ -795,7 +814,8 @@ static int parse(int argc, char **argv, struct arguments *args, enum command *co
         args->cluster.file = args->store;
         args->store = NULL;
     }
-    if (args->store == NULL && (*command == VERIFY || *command == REPAIR))
+    bool asked = args->of_cluster || args->member;
+    if (args->store == NULL && ((*command == VERIFY && !asked) || *command == REPAIR))
         return fail_usage("which store? verify and repair need its path");
     if (args->store == NULL && *command == CERTS)
         return fail_usage("which folder? certs needs the one to make them in");
@@ -824,6 +844,8 @@ int main(int argc, char **argv)
         code = run_ping(&args, &config);
     else if (command == ACCEPT_LOSS)
         code = run_accept_loss(&args, &config);
+    else if (command == VERIFY)
+        code = run_verify(&args, &config);
     else if (command == EXPIRE)
         code = run_expire(&args, &config);
     else if (command == HEAL)
@@ -831,7 +853,7 @@ int main(int argc, char **argv)
     else if (command == DRAIN)
         code = run_drain(&args, &config);
     else
-        code = run_check(&config, command == REPAIR, args.of_cluster);
+        code = run_check(&config, true, args.of_cluster);
     sc_config_free(&config);
     return code;
 }

@@ -7,6 +7,8 @@
 #include "conf/config.h"
 #include "store/store.h"
 
+#include <jansson.h>
+
 enum { SC_ADMIN_EXIT_UNREADABLE = 1, SC_ADMIN_EXIT_DAMAGED = 3 };
 
 struct sc_admin_cluster {
@@ -69,6 +71,16 @@ int sc_admin_accept_loss(const struct sc_admin_loss *what, const struct sc_confi
 int sc_admin_accept_loss_cluster(const struct sc_admin_loss *what, const struct sc_admin_cluster *request,
                                  const struct sc_config *config);
 int sc_admin_accept_loss_member(const struct sc_config *config);
+
+/* Whether all that ought to be in the stores of a cluster is whole there, with all its copies: members are asked by ssh; and what one of
+ * these answers to it. */
+int sc_admin_verify_cluster(const struct sc_admin_cluster *request, const struct sc_config *config);
+int sc_admin_verify_member(const struct sc_config *config);
+
+/* What a member was asked, on stdin, to be released; NULL: it was no JSON. @return SC_OK; SC_LIMIT, SC_IO. */
+enum sc_status sc_admin_read_request(json_t **out, struct sc_error *err);
+/* Releases it. @return whether it was written. */
+bool sc_admin_write_json(json_t *root);
 
 /* The path of this very program, by which this node is asked, so that it may have a configuration or a store of its own. */
 enum sc_status sc_admin_own_path(char *out, size_t size, struct sc_error *err);

@@ -26,14 +26,35 @@ static int fail(int code, const char *message)
     return code;
 }
 
-/* Releases it. */
-static bool write_json(json_t *root)
+bool sc_admin_write_json(json_t *root)
 {
     bool written = root != NULL &&
-                   json_dumpf(root, stdout, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6)) == 0;
+                   json_dumpf(root, stdout, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6)) == 0 &&
+                   putchar('\n') != EOF && fflush(stdout) == 0;
     json_decref(root);
-    putchar('\n');
     return written;
+}
+
+static enum sc_status read_input(struct sc_buf *out, struct sc_error *err)
+{
+    uint8_t block[65536];
+    ssize_t n;
+    while ((n = TEMP_FAILURE_RETRY(read(STDIN_FILENO, block, sizeof(block)))) > 0) {
+        sc_buf_append(out, block, (size_t)n);
+        if (!sc_buf_ok(out) || out->len > SC_ASK_MAX_ANSWER)
+            return sc_fail(err, SC_LIMIT, "what it was asked is longer than any that makes sense");
+    }
+    return n < 0 ? sc_fail_errno(err, errno, "cannot read what it was asked") : SC_OK;
+}
+
+enum sc_status sc_admin_read_request(json_t **out, struct sc_error *err)
+{
+    struct sc_buf input = {0};
+    enum sc_status status = read_input(&input, err);
+    *out =
+        status == SC_OK && input.len != 0 ? json_loadb((const char *)input.data, input.len, 0, NULL) : NULL;
+    sc_buf_free(&input);
+    return status;
 }
 
 /* ---- what a node answers ---- */
@@ -88,7 +109,7 @@ int sc_admin_node_status(const struct sc_config *config, uint32_t windows)
     else
         json_object_set_new(root, "held_problem", json_string(held_err.message));
     sc_holdings_free(&held);
-    if (!write_json(root) || fflush(stdout) != 0)
+    if (!sc_admin_write_json(root))
         return fail(EXIT_NOTHING, "cannot write the status");
     return runs ? EXIT_ALL_WELL : EXIT_NOTHING;
 }
@@ -341,7 +362,7 @@ static bool print_json(const struct sc_survey *v, bool well)
     json_object_set_new(root, "kept_since",
                         v->horizons.kept_since_ms == 0 ? json_null() : json_string(since));
     json_object_set_new(root, "windows", windows);
-    return write_json(root);
+    return sc_admin_write_json(root);
 }
 
 /* ---- all of it ---- */

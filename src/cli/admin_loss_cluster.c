@@ -4,11 +4,9 @@
 #include "cli/admin_loss.h"
 #include "cluster/acceptance.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { EXIT_NOTHING = 1, EXIT_BAD_USAGE = 2, EXIT_DAMAGED = 3 };
 
@@ -20,35 +18,15 @@ static int fail(int code, const char *message)
 
 /* ---- what a member answers ---- */
 
-static enum sc_status read_input(struct sc_buf *out, struct sc_error *err)
-{
-    uint8_t block[65536];
-    ssize_t n;
-    while ((n = TEMP_FAILURE_RETRY(read(STDIN_FILENO, block, sizeof(block)))) > 0) {
-        sc_buf_append(out, block, (size_t)n);
-        if (!sc_buf_ok(out) || out->len > SC_ASK_MAX_ANSWER)
-            return sc_fail(err, SC_LIMIT, "what it was asked is longer than any that makes sense");
-    }
-    return n < 0 ? sc_fail_errno(err, errno, "cannot read what it was asked") : SC_OK;
-}
-
 int sc_admin_accept_loss_member(const struct sc_config *config)
 {
-    struct sc_buf input = {0};
     struct sc_error err = {0};
-    json_t *request = NULL;
-    enum sc_status status = read_input(&input, &err);
-    if (status == SC_OK && input.len != 0)
-        request = json_loadb((const char *)input.data, input.len, 0, NULL);
-    sc_buf_free(&input);
-    if (status != SC_OK)
+    json_t *request;
+    if (sc_admin_read_request(&request, &err) != SC_OK)
         return fail(EXIT_NOTHING, err.message);
     json_t *answer = sc_acceptance_answer(config->store, config->node, request);
     json_decref(request);
-    bool written = answer != NULL && json_dumpf(answer, stdout, JSON_COMPACT | JSON_ENSURE_ASCII) == 0 &&
-                   putchar('\n') != EOF && fflush(stdout) == 0;
-    json_decref(answer);
-    return written ? EXIT_SUCCESS : fail(EXIT_NOTHING, "cannot write the answer");
+    return sc_admin_write_json(answer) ? EXIT_SUCCESS : fail(EXIT_NOTHING, "cannot write the answer");
 }
 
 /* ---- who answered ---- */

@@ -1,31 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The side of a member: what it answers for its store. */
-#include "base/clock.h"
 #include "cluster/acceptance.h"
+#include "cluster/expectation.h"
 #include "cluster/horizons_told.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Here and below: adds to `out` what was asked for. */
-static enum sc_status tell_streams(const char *store, json_t *out, struct sc_error *err)
-{
-    struct sc_stream *streams;
-    uint32_t count;
-    json_t *list = json_array();
-    json_object_set_new(out, "now_ms", json_integer((json_int_t)sc_clock_wall_ms()));
-    json_object_set_new(out, "streams", list);
-    SC_TRY(sc_stream_list(store, &streams, &count, err));
-    for (uint32_t i = 0; i < count; i++)
-        json_array_append_new(list,
-                              json_pack("{s:s, s:o, s:I, s:b}", "proxy", streams[i].proxy, "stream",
-                                        json_sprintf("%016" PRIx64, streams[i].stream), "heard_ms",
-                                        (json_int_t)streams[i].heard_ms, "closed", (int)streams[i].closed));
-    free(streams);
-    return SC_OK;
-}
-
 static enum sc_status tell_lanes(const char *store, const json_t *request, json_t *out, struct sc_error *err)
 {
     struct sc_holdings lanes, held = {0};
@@ -44,7 +26,7 @@ static enum sc_status tell(const char *store, const json_t *request, json_t *out
     struct sc_holdings held;
     if (json_object_get(request, "lanes") != NULL)
         return tell_lanes(store, request, out, err);
-    SC_TRY(tell_streams(store, out, err));
+    SC_TRY(sc_streams_to_answer(store, out, err));
     SC_TRY(sc_holdings_read(store, UINT32_MAX, &held, err));
     sc_horizons_to_answer(store, out);
     json_object_set_new(out, "held", sc_holdings_to_json(&held));

@@ -122,6 +122,19 @@ const struct sc_holding *sc_holdings_find(const struct sc_holdings *h, uint64_t 
     return low < h->count && sc_holding_compare_lanes(&h->list[low], &key) == 0 ? &h->list[low] : NULL;
 }
 
+const struct sc_holding *sc_holdings_window(const struct sc_holdings *h, uint64_t window_ms)
+{
+    uint32_t low = 0, high = h->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (h->list[middle].window_ms < window_ms)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < h->count && h->list[low].window_ms == window_ms ? &h->list[low] : NULL;
+}
+
 void sc_holdings_free(struct sc_holdings *h)
 {
     for (uint32_t i = 0; i < h->tally_count; i++)
@@ -179,36 +192,34 @@ struct reading {
     struct sc_read_context context;
 };
 
-static bool wants_lane(const struct reading *r, uint64_t window_ms, const struct sc_span *span)
-{
-    return r->lanes == NULL || sc_holdings_find(r->lanes, window_ms, span->stream, span->lane) != NULL;
-}
-
 static bool wants_window(const struct reading *r, uint64_t window_ms)
 {
-    uint32_t low = 0, high = r->lanes == NULL ? 0 : r->lanes->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (r->lanes->list[middle].window_ms < window_ms)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return r->lanes == NULL ? window_ms >= r->from_ms
-                            : low < r->lanes->count && r->lanes->list[low].window_ms == window_ms;
+    return r->lanes == NULL ? window_ms >= r->from_ms : sc_holdings_window(r->lanes, window_ms) != NULL;
 }
 
-static enum sc_status add_span(struct reading *r, const struct sc_segment *segment,
-                               const struct sc_row_group *group, const struct sc_span *span)
+static enum sc_status add_span(struct sc_holdings *h, const struct sc_row_group *group,
+                               const struct sc_span *span, bool with_records)
 {
-    const struct sc_holding one = {.window_ms = segment->window_ms,
+    const struct sc_holding one = {.window_ms = group->segment->window_ms,
                                    .stream = span->stream,
                                    .lane = span->lane,
                                    .first = span->sequence,
                                    .last = span->sequence,
-                                   .rows = r->lanes == NULL ? 0 : span->rows,
-                                   .kind = r->lanes == NULL ? 0 : group->record_kind};
-    return wants_lane(r, segment->window_ms, span) ? sc_holdings_add(r->out, &one) : SC_OK;
+                                   .rows = with_records ? span->rows : 0,
+                                   .kind = with_records ? group->record_kind : 0};
+    return sc_holdings_add(h, &one);
+}
+
+enum sc_status sc_holdings_add_group(struct sc_holdings *h, const struct sc_row_group *group,
+                                     const struct sc_holdings *lanes)
+{
+    uint64_t window_ms = group->segment->window_ms;
+    for (uint32_t i = 0; i < group->span_count; i++) {
+        const struct sc_span *span = &group->spans[i];
+        if (lanes == NULL || sc_holdings_find(lanes, window_ms, span->stream, span->lane) != NULL)
+            SC_TRY(add_span(h, group, span, lanes != NULL));
+    }
+    return SC_OK;
 }
 
 static enum sc_status add_group(struct reading *r, const struct sc_segment *segment, uint32_t index)
@@ -220,9 +231,7 @@ static enum sc_status add_group(struct reading *r, const struct sc_segment *segm
         r->out->unreadable++;
         return SC_OK;
     }
-    for (uint32_t i = 0; status == SC_OK && i < group->span_count; i++)
-        status = add_span(r, segment, group, &group->spans[i]);
-    return status;
+    return status == SC_OK ? sc_holdings_add_group(r->out, group, r->lanes) : status;
 }
 
 /* A file that is gone was sealed or expired since it was listed. */
@@ -363,4 +372,19 @@ enum sc_status sc_holdings_read_lanes(const char *store, const struct sc_holding
 {
     struct reading r = {.out = out, .store = store, .lanes = lanes};
     return read_store(&r, err);
+}
+
+enum sc_status sc_holdings_read_told(const char *store, struct sc_holdings *out, struct sc_error *err)
+{
+    struct reading r = {.out = out, .store = store, .windows = UINT32_MAX};
+    struct sc_catalogue c = {0};
+    *out = (struct sc_holdings){0};
+    enum sc_status status = sc_catalogue_add(&c, store, err);
+    sort_listing(&c);
+    if (status == SC_OK && read_told(&r, &c) != SC_OK)
+        status = sc_fail_nomem(err, "what the proxies told");
+    sc_catalogue_free(&c);
+    if (status != SC_OK)
+        sc_holdings_free(out);
+    return status;
 }

@@ -43,8 +43,14 @@ enum sc_status sc_holdings_read(const char *store, uint32_t windows, struct sc_h
  * and losses. @return as sc_holdings_read. */
 enum sc_status sc_holdings_read_lanes(const char *store, const struct sc_holdings *lanes,
                                       struct sc_holdings *out, struct sc_error *err);
+/* Tallies and losses alone. @return likewise. */
+enum sc_status sc_holdings_read_told(const char *store, struct sc_holdings *out, struct sc_error *err);
 void sc_holdings_free(struct sc_holdings *holdings);
 
+struct sc_row_group;
+/* Adds the batches of a row group; of these lanes only with their records, where `lanes` (settled) is not NULL. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_holdings_add_group(struct sc_holdings *holdings, const struct sc_row_group *group,
+                                     const struct sc_holdings *lanes);
 /* Adds intervals and tallies; sc_holdings_settle then sorts and joins. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_holdings_add(struct sc_holdings *holdings, const struct sc_holding *holding);
 enum sc_status sc_holdings_add_tally(struct sc_holdings *holdings, struct sc_tally *tally); /* taken over */
@@ -55,6 +61,8 @@ int sc_holding_compare_lanes(const void *x, const void *y);
 /* The first of a lane's intervals in a settled list, NULL when there is none; those that follow are its neighbours. */
 const struct sc_holding *sc_holdings_find(const struct sc_holdings *holdings, uint64_t window_ms,
                                           uint64_t stream, uint32_t lane);
+/* The first of a window's in a settled list, likewise. */
+const struct sc_holding *sc_holdings_window(const struct sc_holdings *holdings, uint64_t window_ms);
 
 /* Whether it can be the name of a proxy: it goes into files and tables, as one word. */
 bool sc_holdings_is_proxy(const char *text);

@@ -114,6 +114,17 @@ bool sc_survey_is_well(const struct sc_survey_node *node)
     return node->problem[0] == '\0' && !node->left_out;
 }
 
+struct watching {
+    const struct sc_survey *survey;
+    const struct sc_survey_node *const *nodes;
+};
+
+static void watch(void *arg, const struct sc_ask *asks, uint32_t count)
+{
+    const struct watching *w = arg;
+    w->survey->options.watch(w->survey->options.watch_arg, w->nodes, asks, count);
+}
+
 /* Without memory nobody is asked, which is a problem of each. */
 void sc_survey_ask(struct sc_survey *v, const char *input)
 {
@@ -132,8 +143,10 @@ void sc_survey_ask(struct sc_survey *v, const char *input)
         asks[count] = node->ask;
         of[count++] = node;
     }
+    struct watching watching = {v, (const struct sc_survey_node *const *)of};
     if (count != 0)
-        sc_ask_all(asks, count, v->options.timeout_ms);
+        sc_ask_all_watched(asks, count, v->options.timeout_ms, v->options.watch == NULL ? NULL : watch,
+                           &watching);
     for (uint32_t i = 0; i < count; i++) {
         of[i]->ask = asks[i];
         take_answer(v, of[i]);
@@ -141,6 +154,66 @@ void sc_survey_ask(struct sc_survey *v, const char *input)
     free(asks);
     free(of);
 }
+
+/* ---- asking for more than the status ---- */
+
+/* Two names of one machine would stand for two stores, and what lies in the other one would seem lost. */
+static bool is_another(struct sc_survey_node *node)
+{
+    const char *name = json_string_value(json_object_get(node->root, "node"));
+    char text[SC_SURVEY_PROBLEM_MAX];
+    if (name != NULL && strcmp(name, node->member->name) == 0)
+        return false;
+    if (name == NULL)
+        snprintf(text, sizeof(text), "its answer makes no sense, or its configuration names no node");
+    else
+        snprintf(text, sizeof(text), "it takes itself for member %.64s", name);
+    sc_survey_set_problem(node, text);
+    return true;
+}
+
+/* Who was to tell something and did not is not taken for one that has nothing. */
+static void read_held(struct sc_survey_node *node)
+{
+    struct sc_error err;
+    struct sc_holdings held;
+    if (sc_holdings_from_json(json_object_get(node->root, "held"), &held, &err) != SC_OK) {
+        sc_survey_set_problem(node, err.message);
+        return;
+    }
+    sc_holdings_free(&node->held);
+    node->held = held;
+    node->has_held = true;
+}
+
+static void read_answer(struct sc_survey_node *node, bool with_held)
+{
+    const char *problem = json_string_value(json_object_get(node->root, "problem"));
+    if (is_another(node))
+        return;
+    if (problem != NULL)
+        sc_survey_set_problem(node, problem);
+    else if (with_held)
+        read_held(node);
+}
+
+enum sc_status sc_survey_request(struct sc_survey *v, json_t *request, bool with_held, struct sc_error *err)
+{
+    char *text = request == NULL ? NULL : json_dumps(request, JSON_COMPACT);
+    json_decref(request);
+    if (text == NULL)
+        return sc_fail_nomem(err, "the request");
+    sc_survey_ask(v, text);
+    free(text);
+    for (uint32_t i = 0; i < v->cluster->count; i++) {
+        v->nodes[i].has_held = false;
+        if (v->nodes[i].answered)
+            read_answer(&v->nodes[i], with_held);
+    }
+    return SC_OK;
+}
+
+/* ---- the status ---- */
 
 /* The member that an entry of a status is about; all have the order of the file, as a rule. */
 static struct sc_survey_node *node_of(const struct sc_survey *v, size_t place, const json_t *entry)

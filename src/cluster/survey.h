@@ -12,6 +12,8 @@
 
 #define SC_SURVEY_PROBLEM_MAX 400u
 
+struct sc_survey_node;
+
 /* Borrowed while the survey runs. */
 struct sc_survey_options {
     const char *node; /* the member that this machine is; NULL: none */
@@ -21,6 +23,11 @@ struct sc_survey_options {
     uint64_t timeout_ms;
     uint32_t windows;   /* to compare */
     bool subcollectors; /* only these are asked */
+    /* Called several times a second while nodes are asked: of each of these nodes its ask, which runs when it has a pid. NULL: nobody
+     * wants to know. */
+    void (*watch)(void *arg, const struct sc_survey_node *const *nodes, const struct sc_ask *asks,
+                  uint32_t count);
+    void *watch_arg;
 };
 
 struct sc_survey_node {
@@ -53,6 +60,13 @@ struct sc_survey {
 enum sc_status sc_survey_begin(struct sc_survey *survey, const struct sc_survey_options *options,
                                const struct sc_cluster *cluster, struct sc_error *err);
 void sc_survey_ask(struct sc_survey *survey, const char *input);
+/*
+ * Asks those for what their stores hold that have no problem yet, in JSON (`request`, taken over): each answers with its name
+ * ("node"), and with what it holds ("held", when `with_held`), in nodes[].held then, or with why it cannot ("problem"). Who is another
+ * one, or makes no sense, has a problem. @return SC_OK or SC_NOMEM.
+ */
+enum sc_status sc_survey_request(struct sc_survey *survey, json_t *request, bool with_held,
+                                 struct sc_error *err);
 void sc_survey_set_problem(struct sc_survey_node *node, const char *sentence);
 /* Whether the node is asked, and has no problem. */
 bool sc_survey_is_well(const struct sc_survey_node *node);

@@ -15,6 +15,10 @@ struct examiner {
     void *arg;
     struct sc_io *io;
     struct sc_verify_report *report;
+    const struct sc_verify_watch *watch; /* NULL: nobody follows */
+    bool repair;
+    bool gone; /* a file is not there any more since it was listed: what it held may be in one that was not */
+    uint64_t left_damaged;
     enum sc_status
         failed; /* the first failure that is no damage; the other files are examined all the same */
     struct sc_error reason; /* of it */
@@ -24,6 +28,11 @@ static void tell(const struct examiner *x, const char *path, const char *finding
 {
     if (x->finding != NULL)
         x->finding(x->arg, path, finding);
+}
+
+static bool wants(const struct examiner *x, uint64_t window_ms, const uint32_t *lane)
+{
+    return x->watch == NULL || x->watch->wants(x->watch->arg, window_ms, lane);
 }
 
 static void note_failure(struct examiner *x, const char *path, enum sc_status status,
@@ -49,6 +58,8 @@ static bool verify_group(struct examiner *x, struct sc_read_context *context,
     if (status == SC_OK) {
         x->report->rows += group->rows;
         status = sc_row_group_verify(group, &chunks, &why);
+        if (x->watch != NULL)
+            x->watch->group(x->watch->arg, group, status == SC_OK || sc_row_group_has_rows(group));
     }
     if (status == SC_OK)
         return false;
@@ -89,8 +100,14 @@ static bool verify_file(struct examiner *x, const char *path)
     struct sc_error why = {0};
     tell(x, path, NULL);
     enum sc_status status = sc_segment_open(path, &segment, &why);
-    if (status == SC_NOTFOUND)
+    if (status == SC_NOTFOUND) {
+        x->gone = true;
         return false;
+    }
+    if (status == SC_OK && !wants(x, segment->window_ms, &segment->lane)) {
+        sc_segment_close(segment);
+        return false;
+    }
     x->report->segments++;
     if (status == SC_DAMAGED || status == SC_NOT_OURS) {
         tell(x, path, why.message);
@@ -206,15 +223,14 @@ static enum sc_status repair_file(struct examiner *x, const char *path, struct s
 
 /* ---- both ---- */
 
-static void examine_file(struct examiner *x, const struct sc_catalogue_file *file, bool repair,
-                         uint64_t *left)
+static void examine_file(struct examiner *x, const struct sc_catalogue_file *file)
 {
     struct sc_error why = {0};
     if (!verify_file(x, file->path))
         return;
     x->report->damaged_segments++;
-    if (!repair || !file->sealed) {
-        (*left)++;
+    if (!x->repair || !file->sealed) {
+        x->left_damaged++;
         return;
     }
     enum sc_status status = repair_file(x, file->path, &why);
@@ -223,47 +239,128 @@ static void examine_file(struct examiner *x, const struct sc_catalogue_file *fil
         x->report->kept_files++;
         x->report->kept_bytes += file->bytes;
     } else {
-        (*left)++;
+        x->left_damaged++;
         note_failure(x, file->path, status, &why);
     }
 }
 
-static enum sc_status examine(const char *path, bool repair, struct examiner *x, struct sc_error *err)
+/* Leaves those of a sorted listing that were not in the one before and are wanted. @return their bytes. */
+static uint64_t keep_fresh(const struct examiner *x, struct sc_catalogue *now,
+                           const struct sc_catalogue *before, bool *fresh)
 {
-    struct sc_catalogue catalogue = {.replicas = true};
-    uint64_t left_damaged = 0;
-    *x->report = (struct sc_verify_report){0};
-    enum sc_status status = sc_catalogue_add(&catalogue, path, err);
-    sc_catalogue_sort(&catalogue);
-    for (uint32_t i = 0; i < catalogue.count && status == SC_OK; i++)
-        examine_file(x, &catalogue.files[i], repair, &left_damaged);
-    x->report->foreign_files = catalogue.foreign;
-    x->report->kept_files += catalogue.damaged_files;
-    x->report->kept_bytes += catalogue.damaged_bytes;
-    if (status == SC_OK && x->failed != SC_OK) {
-        status = x->failed;
-        if (err != NULL)
-            *err = x->reason;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0, k = 0; i < now->count; i++) {
+        while (k < before->count && sc_catalogue_compare(&before->files[k], &now->files[i]) < 0)
+            k++;
+        fresh[i] = k == before->count || sc_catalogue_compare(&before->files[k], &now->files[i]) != 0;
+        fresh[i] = fresh[i] && wants(x, now->files[i].window_ms, NULL);
+        bytes += fresh[i] ? now->files[i].bytes : 0;
     }
-    if (status == SC_OK && catalogue.unreadable != 0)
-        status = sc_fail(err, SC_IO, "cannot list %s", catalogue.unreadable_path);
-    if (status == SC_OK && left_damaged != 0)
-        status = sc_fail(err, SC_DAMAGED, "%llu segments are damaged", (unsigned long long)left_damaged);
-    sc_catalogue_free(&catalogue);
+    return bytes;
+}
+
+static enum sc_status examine_listed(struct examiner *x, struct sc_catalogue *now,
+                                     const struct sc_catalogue *before, struct sc_error *err)
+{
+    bool *fresh = calloc((size_t)now->count + 1, sizeof(*fresh));
+    if (fresh == NULL)
+        return sc_fail_nomem(err, "the list of files");
+    uint64_t bytes = 0, of_bytes = keep_fresh(x, now, before, fresh);
+    x->gone = false;
+    for (uint32_t i = 0; i < now->count; i++) {
+        if (!fresh[i])
+            continue;
+        examine_file(x, &now->files[i]);
+        bytes += now->files[i].bytes;
+        if (x->watch != NULL)
+            x->watch->progress(x->watch->arg, bytes, of_bytes);
+    }
+    free(fresh);
+    return SC_OK;
+}
+
+static void report_listing(struct examiner *x, const struct sc_catalogue *c)
+{
+    x->report->foreign_files = c->foreign;
+    x->report->kept_files = c->damaged_files;
+    x->report->kept_bytes = c->damaged_bytes;
+}
+
+/* Each file once: what is in the listing before was examined, if it is still there. */
+static enum sc_status examine_again(struct examiner *x, const char *path, struct sc_catalogue *before,
+                                    bool first, struct sc_error *err)
+{
+    struct sc_catalogue now = {.replicas = true};
+    enum sc_status status = sc_catalogue_add(&now, path, err);
+    sc_catalogue_sort(&now);
+    if (first)
+        report_listing(x, &now);
+    if (status == SC_OK)
+        status = examine_listed(x, &now, before, err);
+    sc_catalogue_free(before);
+    *before = now;
     return status;
+}
+
+#define MOST_LISTINGS 50
+
+static enum sc_status examine_all(struct examiner *x, const char *path, struct sc_error *err)
+{
+    struct sc_catalogue listed = {0};
+    enum sc_status status = SC_OK;
+    x->gone = true;
+    for (unsigned i = 0; i < MOST_LISTINGS && status == SC_OK && x->gone; i++) {
+        status = examine_again(x, path, &listed, i == 0, err);
+        if (i != 0 && status == SC_NOTFOUND) { /* all of it has expired, or the one file was sealed */
+            status = SC_OK;
+            x->gone = false;
+        }
+    }
+    if (status == SC_OK && listed.unreadable != 0)
+        status = sc_fail(err, SC_IO, "cannot list %s", listed.unreadable_path);
+    else if (status == SC_OK && x->gone)
+        status = sc_fail(err, SC_IO, "%s changes faster than it can be read", path);
+    sc_catalogue_free(&listed);
+    return status;
+}
+
+static enum sc_status examine(const char *path, struct examiner *x, struct sc_error *err)
+{
+    struct sc_error why = {0};
+    *x->report = (struct sc_verify_report){0};
+    enum sc_status status = examine_all(x, path, &why);
+    if (x->failed != SC_OK && (status == SC_OK || status == SC_IO)) {
+        status = x->failed;
+        why = x->reason;
+    }
+    if (status != SC_OK && err != NULL)
+        *err = why;
+    if (status == SC_OK && x->left_damaged != 0)
+        status = sc_fail(err, SC_DAMAGED, "%llu segments are damaged", (unsigned long long)x->left_damaged);
+    return status;
+}
+
+enum sc_status sc_store_verify_watched(const char *path, const struct sc_verify_watch *watch,
+                                       sc_finding_fn *finding, void *arg, struct sc_verify_report *out,
+                                       struct sc_error *err)
+{
+    struct examiner x = {.finding = finding, .arg = arg, .report = out, .watch = watch, .io = sc_io_system()};
+    return examine(path, &x, err);
 }
 
 enum sc_status sc_store_verify(const char *path, sc_finding_fn *finding, void *arg,
                                struct sc_verify_report *out, struct sc_error *err)
 {
-    struct examiner x = {.finding = finding, .arg = arg, .report = out, .io = sc_io_system()};
-    return examine(path, false, &x, err);
+    return sc_store_verify_watched(path, NULL, finding, arg, out, err);
 }
 
 enum sc_status sc_store_repair(const char *path, struct sc_io *io, sc_finding_fn *finding, void *arg,
                                struct sc_verify_report *out, struct sc_error *err)
 {
-    struct examiner x = {
-        .finding = finding, .arg = arg, .report = out, .io = io == NULL ? sc_io_system() : io};
-    return examine(path, true, &x, err);
+    struct examiner x = {.finding = finding,
+                         .arg = arg,
+                         .report = out,
+                         .repair = true,
+                         .io = io == NULL ? sc_io_system() : io};
+    return examine(path, &x, err);
 }

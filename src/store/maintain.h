@@ -25,14 +25,30 @@ struct sc_verify_report {
 /* Called with a file and a sentence about it; also with finding == NULL when a file is begun (progress). */
 typedef void sc_finding_fn(void *arg, const char *path, const char *finding);
 
+struct sc_row_group;
+
+/* Who follows a verification. */
+struct sc_verify_watch {
+    /* Whether the files of a window are read at all; of a lane, when one is open (else NULL). */
+    bool (*wants)(void *arg, uint64_t window_ms, const uint32_t *lane);
+    /* A row group whose head can be read, and whether all its rows can (sc_row_group_has_rows). It is gone behind the call. */
+    void (*group)(void *arg, const struct sc_row_group *group, bool has_rows);
+    void (*progress)(void *arg, uint64_t bytes,
+                     uint64_t of_bytes); /* of the files that were listed; with each file */
+    void *arg;
+};
+
 /*
  * Reads every byte of every segment of `path` (a store, a part of one, or a segment) and checks all hashes
- * and that all decodes.
+ * and that all decodes. What a collector seals meanwhile is listed again, and read. `watch`: may be NULL.
  * @return SC_OK: whole. SC_DAMAGED: see the report. SC_NOTFOUND, SC_IO, SC_NOT_OURS, SC_UNSUPPORTED,
  * SC_NOMEM: some of it could not be examined (the rest was).
  */
 enum sc_status sc_store_verify(const char *path, sc_finding_fn *finding, void *arg,
                                struct sc_verify_report *out, struct sc_error *err);
+enum sc_status sc_store_verify_watched(const char *path, const struct sc_verify_watch *watch,
+                                       sc_finding_fn *finding, void *arg, struct sc_verify_report *out,
+                                       struct sc_error *err);
 
 /*
  * Rewrites the whole row groups of each damaged segment to a new sealed segment and keeps the old file as

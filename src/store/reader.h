@@ -147,6 +147,8 @@ enum sc_status sc_row_group_bytes(const struct sc_row_group *group, struct sc_bu
 
 /* Reads every chunk and checks hash and decoding. `damaged` counts chunks. @return SC_OK or SC_DAMAGED. */
 enum sc_status sc_row_group_verify(struct sc_row_group *group, uint32_t *damaged, struct sc_error *err);
+/* Whether all rows can be read, as a query does: of a damaged filter or padding it takes no notice. */
+bool sc_row_group_has_rows(struct sc_row_group *group);
 
 /* What a segment writer must know of a row group that it did not encode itself, but got from somewhere else. */
 struct sc_encoded_group {

@@ -709,24 +709,36 @@ enum sc_status sc_row_group_bytes(const struct sc_row_group *group, struct sc_bu
     return SC_OK;
 }
 
+static enum sc_status check_chunk(struct sc_row_group *group, uint32_t index, struct sc_error *err)
+{
+    const struct sc_column *column;
+    const struct sc_dictionary *addresses;
+    if (group->entries[index].role == SC_CHUNK_COLUMN)
+        return sc_row_group_column_at(group, index, &column, err);
+    if (group->entries[index].role == SC_CHUNK_ADDRESSES)
+        return sc_row_group_addresses(group, &addresses, err);
+    return load_bloom(group, &group->entries[index], err);
+}
+
 enum sc_status sc_row_group_verify(struct sc_row_group *group, uint32_t *damaged_chunks, struct sc_error *err)
 {
     enum sc_status worst = check_layout(group, err);
     *damaged_chunks = 0;
     for (uint32_t i = 0; i < group->entry_count; i++) {
-        const struct sc_column *column;
-        const struct sc_dictionary *addresses;
-        enum sc_status status;
-        if (group->entries[i].role == SC_CHUNK_COLUMN)
-            status = sc_row_group_column_at(group, i, &column, err);
-        else if (group->entries[i].role == SC_CHUNK_ADDRESSES)
-            status = sc_row_group_addresses(group, &addresses, err);
-        else
-            status = load_bloom(group, &group->entries[i], err);
+        enum sc_status status = check_chunk(group, i, err);
         if (status != SC_OK) {
             worst = status;
             (*damaged_chunks)++;
         }
     }
     return worst;
+}
+
+bool sc_row_group_has_rows(struct sc_row_group *group)
+{
+    for (uint32_t i = 0; i < group->entry_count; i++) {
+        if (group->entries[i].role != SC_CHUNK_BLOOM && check_chunk(group, i, NULL) != SC_OK)
+            return false;
+    }
+    return true;
 }

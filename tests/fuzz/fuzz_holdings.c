@@ -4,6 +4,7 @@
  * written and read again. The mutator begins with what a node writes.
  */
 #include "cluster/holdings.h"
+#include "cluster/lacking.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,25 @@ static void compare(const struct sc_holdings *h)
     }
 }
 
+/* Two that tell the same, as whole or as damaged, and one that tells nothing: who has it all lacks nothing, and no sum exceeds what
+ * was told. */
+static void find_lacks(const struct sc_holdings *h)
+{
+    static struct sc_member members[] = {{.name = "a", .lane = 1, .subcollector = true},
+                                         {.name = "b", .lane = 2, .subcollector = true},
+                                         {.name = "c", .lane = 3, .subcollector = true}};
+    const struct sc_cluster cluster = {.members = members, .count = 3, .replication = 3};
+    const struct sc_holdings none = {0};
+    const struct sc_lacking_member told[] = {{h, &none, 0}, {&none, h, 0}, {0}};
+    struct sc_lack *list;
+    uint32_t count;
+    must(sc_lacking_find(&cluster, told, &list, &count) == SC_OK);
+    for (uint32_t i = 0; i < count; i++)
+        must(list[i].member == 1 && list[i].absent == 0 && list[i].damaged > 0 && list[i].left == 1);
+    must(sc_lacking_sum(list, count) <= count && (count == 0) == (h->count == 0));
+    free(list);
+}
+
 static void write_and_read(const struct sc_holdings *h)
 {
     struct sc_holdings again;
@@ -74,6 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         check(&h);
         write_and_read(&h);
         compare(&h);
+        find_lacks(&h);
     } else {
         must(h.count == 0 && h.tally_count == 0);
     }

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "cluster/verification.h"
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "cluster/expectation.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DAY_MS (UINT64_C(86400) * 1000) /* the longest window */
+
+static uint64_t integer(const json_t *object, const char *key)
+{
+    json_int_t value = json_integer_value(json_object_get(object, key));
+    return value < 0 ? 0 : (uint64_t)value;
+}
+
+/* ---- what was answered ---- */
+
+static void take_damaged(struct sc_survey_node *node, struct sc_verified_member *m)
+{
+    struct sc_error err;
+    m->told = sc_holdings_from_json(json_object_get(node->root, "damaged"), &m->damaged, &err) == SC_OK;
+    if (m->told)
+        return;
+    sc_survey_set_problem(node, err.message);
+    node->has_held = false;
+}
+
+/* What stands for an answer is kept: the second one takes its place. */
+static void take_answers(struct sc_verification *v)
+{
+    for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
+        struct sc_survey_node *node = &v->survey.nodes[i];
+        struct sc_verified_member *m = &v->members[i];
+        if (!node->has_held)
+            continue;
+        take_damaged(node, m);
+        m->kept_from_ms = integer(node->root, "kept_from_ms");
+        m->unreadable = node->held.unreadable;
+        m->answer = m->told ? json_incref(node->root) : NULL;
+        json_object_del(m->answer, "held"); /* which was read, and may be large */
+        json_object_del(m->answer, "damaged");
+    }
+}
+
+/* ---- the windows that are over ---- */
+
+/* The earliest moment at which anybody looked. */
+static uint64_t first_look(const struct sc_verification *v, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
+        uint64_t theirs_ms = integer(v->members[i].answer, "now_ms");
+        if (v->members[i].told && theirs_ms < now_ms)
+            now_ms = theirs_ms;
+    }
+    return now_ms;
+}
+
+/* Of those that may not be over at `end_ms`, by the tallies; what nobody told of may be a day. */
+static uint64_t longest_window(const struct sc_verification *v, uint64_t end_ms)
+{
+    uint64_t longest_ms = 0;
+    for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
+        const struct sc_holdings *held = &v->survey.nodes[i].held;
+        for (uint32_t t = 0; t < held->tally_count; t++) {
+            uint64_t ms = (uint64_t)held->tallies[t].window_s * 1000;
+            if (held->tallies[t].window_ms + DAY_MS > end_ms && ms > longest_ms)
+                longest_ms = ms;
+        }
+    }
+    return longest_ms == 0 ? DAY_MS : longest_ms;
+}
+
+static void leave_out_later(struct sc_holdings *held, uint64_t until_ms)
+{
+    while (held->count != 0 && held->list[held->count - 1].window_ms >= until_ms)
+        held->count--;
+    while (held->tally_count != 0 && held->tallies[held->tally_count - 1].window_ms >= until_ms)
+        sc_tally_free(&held->tallies[--held->tally_count]);
+}
+
+static void leave_out_unsettled(struct sc_verification *v, uint64_t now_ms, uint64_t settle_ms)
+{
+    uint64_t end_ms = first_look(v, now_ms);
+    end_ms = end_ms > settle_ms ? end_ms - settle_ms : 0;
+    uint64_t longest_ms = longest_window(v, end_ms);
+    v->over_ms = end_ms;
+    v->until_ms = end_ms >= longest_ms ? end_ms - longest_ms + 1 : 0;
+    for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
+        leave_out_later(&v->survey.nodes[i].held, v->until_ms);
+        leave_out_later(&v->members[i].damaged, v->until_ms);
+    }
+}
+
+/* ---- who lacks what ---- */
+
+/* Adds what a node told now, without its records. */
+static enum sc_status keep_whole(struct sc_verification *v)
+{
+    for (uint32_t n = 0; n < v->survey.cluster->count; n++) {
+        const struct sc_survey_node *node = &v->survey.nodes[n];
+        for (uint32_t i = 0; node->has_held && i < node->held.count; i++) {
+            struct sc_holding one = node->held.list[i];
+            one.rows = one.kind = 0;
+            SC_TRY(sc_holdings_add(&v->members[n].whole, &one));
+        }
+        sc_holdings_settle(&v->members[n].whole);
+    }
+    return SC_OK;
+}
+
+static enum sc_status find_lacks(struct sc_verification *v)
+{
+    struct sc_lacking_member *told = calloc((size_t)v->survey.cluster->count + 1, sizeof(*told));
+    if (told == NULL)
+        return SC_NOMEM;
+    for (uint32_t n = 0; n < v->survey.cluster->count; n++) {
+        const struct sc_verified_member *m = &v->members[n];
+        if (m->told)
+            told[n] = (struct sc_lacking_member){&m->whole, &m->damaged, m->kept_from_ms};
+    }
+    free(v->lacks);
+    v->lacks = NULL;
+    v->lack_count = 0;
+    enum sc_status status = sc_lacking_find(v->survey.cluster, told, &v->lacks, &v->lack_count);
+    free(told);
+    return status;
+}
+
+static void sum_lacks(struct sc_verification *v)
+{
+    v->lack_count = sc_lacking_sum(v->lacks, v->lack_count);
+    for (uint32_t i = 0; i < v->lack_count; i++) {
+        v->members[v->lacks[i].member].absent += v->lacks[i].absent;
+        v->members[v->lacks[i].member].damaged_batches += v->lacks[i].damaged;
+    }
+}
+
+/* ---- the second look ---- */
+
+/* What nobody seems to have, of each; what one seems to lack, of this one. */
+static enum sc_status lanes_for(const struct sc_verification *v, const struct sc_expectation *x,
+                                uint32_t member, struct sc_holdings *out)
+{
+    for (uint32_t i = 0; i < x->lanes.count; i++)
+        SC_TRY(sc_holdings_add(out, &x->lanes.list[i]));
+    for (uint32_t i = 0; i < v->lack_count; i++) {
+        const struct sc_lack *lack = &v->lacks[i];
+        const struct sc_holding one = {
+            .window_ms = lack->window_ms, .stream = lack->stream, .lane = lack->lane};
+        if (lack->member == member && lack->absent != 0)
+            SC_TRY(sc_holdings_add(out, &one));
+    }
+    sc_holdings_settle(out);
+    return SC_OK;
+}
+
+/* *any: somebody is to be asked something. */
+static enum sc_status add_lanes(const struct sc_verification *v, const struct sc_expectation *x,
+                                json_t *request, bool *any)
+{
+    json_t *all = json_object();
+    json_object_set_new(request, "lanes", all);
+    for (uint32_t n = 0; n < v->survey.cluster->count; n++) {
+        struct sc_holdings lanes = {0};
+        enum sc_status status = v->members[n].told ? lanes_for(v, x, n, &lanes) : SC_OK;
+        if (status == SC_OK && lanes.count != 0) {
+            json_object_set_new(all, v->survey.cluster->members[n].name, sc_holdings_to_json(&lanes));
+            *any = true;
+        }
+        sc_holdings_free(&lanes);
+        SC_TRY(status);
+    }
+    return SC_OK;
+}
+
+static enum sc_status look_again(struct sc_verification *v, struct sc_expectation *x, struct sc_error *err)
+{
+    bool any = false;
+    json_t *request = json_object();
+    if (add_lanes(v, x, request, &any) != SC_OK) {
+        json_decref(request);
+        return sc_fail_nomem(err, "what seems to lack");
+    }
+    if (!any) {
+        json_decref(request);
+        return SC_OK;
+    }
+    SC_TRY(sc_survey_request(&v->survey, request, true, err));
+    if (keep_whole(v) != SC_OK || find_lacks(v) != SC_OK || sc_expectation_find(x, &v->survey) != SC_OK)
+        return sc_fail_nomem(err, "what is there");
+    return SC_OK;
+}
+
+/* ---- all of it ---- */
+
+static void note_missing(void *arg, const char *sentence)
+{
+    struct sc_verification *v = arg;
+    char *copy = strdup(sentence);
+    if (copy != NULL && sc_array_more(v->missing, v->missing_count, 1)) {
+        v->missing[v->missing_count++] = copy;
+        return;
+    }
+    free(copy);
+    v->short_of_memory = true;
+}
+
+/* Streams are silent that were not heard of since the last window that is judged was over. */
+static enum sc_status judge(struct sc_verification *v, uint64_t now_ms, struct sc_error *err)
+{
+    struct sc_expectation x;
+    enum sc_status status = sc_expectation_begin(&x, &v->survey, now_ms, NULL);
+    if (status == SC_OK && (keep_whole(v) != SC_OK || find_lacks(v) != SC_OK))
+        status = SC_NOMEM;
+    if (status != SC_OK)
+        sc_fail_nomem(err, "what ought to be there");
+    if (status == SC_OK)
+        status = look_again(v, &x, err);
+    if (status == SC_OK) {
+        sc_expectation_judge(&x, v->over_ms, note_missing, v);
+        v->kept_since_ms = x.of[0].horizons.kept_since_ms;
+        v->known_lost = x.of[0].known_lost;
+        v->known_lost.batches += x.of[1].known_lost.batches;
+        v->known_lost.records += x.of[1].known_lost.records;
+        sum_lacks(v);
+    }
+    sc_expectation_free(&x);
+    return status == SC_OK && v->short_of_memory ? sc_fail_nomem(err, "what is missing") : status;
+}
+
+enum sc_status sc_verification_run(struct sc_verification *v, const struct sc_survey_options *options,
+                                   const struct sc_cluster *cluster, uint64_t settle_ms, struct sc_error *err)
+{
+    uint64_t now_ms = sc_clock_wall_ms();
+    *v = (struct sc_verification){0};
+    v->members = calloc((size_t)cluster->count + 1, sizeof(*v->members));
+    SC_TRY(sc_survey_begin(&v->survey, options, cluster, err));
+    if (v->members == NULL)
+        return sc_fail_nomem(err, "the members");
+    SC_TRY(sc_survey_request(&v->survey, json_object(), true, err));
+    take_answers(v);
+    leave_out_unsettled(v, now_ms, settle_ms);
+    return judge(v, now_ms, err);
+}
+
+void sc_verification_free(struct sc_verification *v)
+{
+    for (uint32_t i = 0; v->members != NULL && i < v->survey.cluster->count; i++) {
+        sc_holdings_free(&v->members[i].whole);
+        sc_holdings_free(&v->members[i].damaged);
+        json_decref(v->members[i].answer);
+    }
+    for (uint32_t i = 0; i < v->missing_count; i++)
+        free(v->missing[i]);
+    free(v->missing);
+    free(v->members);
+    free(v->lacks);
+    sc_survey_free(&v->survey);
+    *v = (struct sc_verification){0};
+}
