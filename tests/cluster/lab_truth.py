@@ -68,9 +68,13 @@ class Truth:
         """{id: how many stores hold it}"""
         return collections.Counter(number for held in self.held for number in held)
 
-    def missing_without(self, gone):
+    def held_now(self):
+        """As `held`, later, when some of it was deleted."""
+        return [batches_of(s) for s in self.stores]
+
+    def missing_without(self, gone, held_now=None):
         """{(window, proxy): (batches, records)} that only the stores with the indexes `gone` hold."""
-        left = set().union(*(held for i, held in enumerate(self.held) if i not in gone))
+        left = set().union(*(held for i, held in enumerate(held_now or self.held) if i not in gone))
         lost = collections.defaultdict(lambda: (0, 0))
         for number, batch in self.all.items():
             if number not in left:
@@ -84,10 +88,10 @@ class Truth:
         closed = {number for streams in left for number, (_, is_closed) in streams.items() if is_closed}
         return {name for streams in left for number, (name, _) in streams.items() if number not in closed}
 
-    def compare(self, gone):
+    def compare(self, gone, held_now=None):
         """What is wrong with the answer without the stores `gone`; "" when it is exact. Also whether it lacked anything."""
         stores = [s for i, s in enumerate(self.stores) if i not in gone]
-        wanted = self.missing_without(gone)
+        wanted = self.missing_without(gone, held_now)
         said, status, answer = named_missing(stores)
         silent = self.may_be_silent(gone)
         others = [line for line in answer["missing"] if not MISSING.search(line)

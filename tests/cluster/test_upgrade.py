@@ -34,18 +34,6 @@ def build_before(folder):
     return build
 
 
-class Node(kit.Node):
-    build = kit.BUILD
-
-    def command(self):
-        return [str(self.build / "bin" / "sc-collector"), "-c", str(self.config)]
-
-
-class Cluster(kit.Cluster):
-    def make_node(self, number, roles):
-        return Node(self, f"n{number}", f"127.0.77.{number}", roles)
-
-
 class Load:
     """One exporter for each node: it sends numbered flows while its node runs, and stops in good order before it ends."""
 
@@ -113,8 +101,8 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         before = build_before(folder)
-        Node.build = before
-        cluster = Cluster(folder, 3, 2, window=10).start()
+        kit.Node.build = before
+        cluster = kit.Cluster(folder, 3, 2, window=10).start()
         load = Load(cluster.nodes)
         time.sleep(8)
         for build, name in ((kit.BUILD, "upgraded"), (before, "taken back"), (kit.BUILD, "upgraded again")):
