@@ -140,12 +140,12 @@ class Node:
             return None
 
     def has_accepted(self):
-        """All that its decoders have is in its outbox, or dropped and counted."""
+        """All that its decoders have is in its outbox, or dropped and counted. Exporters and sums are not published at the same time."""
         status = self.status()
         if not status:
             return False
         received = status["received"]
-        return status["cluster"]["proxy"]["records"] >= received["flows"] + received["options"] - received["dropped_full"]
+        return received["flows"] >= sum(e["flows"] for e in status["exporters"]) and status["cluster"]["proxy"]["records"] >= received["flows"] + received["options"] - received["dropped_full"]
 
     def decoded(self, port):
         """Flows of the exporter over TCP whose end has that port."""

@@ -45,6 +45,7 @@ class Source(threading.Thread):
         self.on_the_way = []  # Sent, not acknowledged
         self.acknowledged = []  # (Sent, when known)
         self.uncertain = set()
+        self.steps = 0
         self.resting = False  # it pauses, and nothing that it sent is on its way
         self.pausing, self.ending = threading.Event(), threading.Event()
 
@@ -73,6 +74,7 @@ class Source(threading.Thread):
         except OSError:
             self.broken()
         self.look()
+        self.steps += 1
 
     def look(self):
         """Notes what has arrived. False: the connection is gone."""
@@ -254,14 +256,22 @@ class Scenario:
 
     # ---- the end ----
 
+    def pause(self, sources):
+        """Each has sent once more when they rest. False: one cannot."""
+        begun = {source: source.steps for source in sources if not source.pausing.is_set()}
+        if not kit.wait_for(lambda: all(source.steps > count for source, count in begun.items()), 60):
+            return False
+        for source in sources:
+            source.resting = False
+            source.pausing.set()
+        return kit.wait_for(lambda: all(source.resting for source in sources), 60)
+
     def settle(self, alive=None):
         """Waits until all that `alive` proxies were given is safe, and the load rests. Returns what did not happen, or ""."""
         proxies = [n for n in self.proxies if alive is None or n in alive]
-        for source in self.sources:
-            source.resting = False
-            source.pausing.set()
-        if not kit.wait_for(lambda: all(source.resting for source in self.sources), 60):
-            return "an exporter cannot send"
+        for udp in (True, False):  # where all is decoded that came over TCP, what came in datagrams before is
+            if not self.pause([s for s in self.sources if s.udp == udp]):
+                return "an exporter cannot send"
         if not kit.wait_for(lambda: all(s.is_decoded() for s in self.sources if s.node in proxies) and
                             all(n.has_accepted() for n in proxies), 60):
             return f"not all is accepted: {[(s.node.name, s.here, s.node.decoded(s.port)) for s in self.sources if not s.udp]}"
