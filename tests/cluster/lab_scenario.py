@@ -288,15 +288,15 @@ class Scenario:
             source.pausing.clear()
 
     def rests(self, what, alive=None):
-        """Between two faults: all proxies are there, as are the subcollectors of `alive`. The load rests, and what was accepted so far
+        """Between two faults: all proxies are there; `alive`: all nodes that are. The load rests, and what was accepted so far
         is there once."""
         wrong = self.settle(alive)
         problem, summary = self.judge(self.stores())
         self.check(f"{what}: {summary}", wrong or problem)
 
-    def step(self, what, alive=None):
+    def step(self, what):
         """A rest, and the load goes on."""
-        self.rests(what, alive)
+        self.rests(what)
         self.go_on()
 
     def moment(self, what):
