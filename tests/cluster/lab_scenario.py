@@ -231,7 +231,10 @@ class Scenario:
         self.say(f"freeze {node.name} {seconds:.1f} s")
         self.begin_trouble(node)
         node.freeze()
-        time.sleep(seconds)
+        end = time.monotonic() + seconds
+        if seconds > 5:
+            self.moment(f"{node.name} is frozen")
+        time.sleep(max(0.0, end - time.monotonic()))
         node.thaw()
         self.end_trouble(node)
 
@@ -376,7 +379,7 @@ class Scenario:
             may |= uncertain
             if source.udp:
                 udp += len(uncertain)
-                lost += sum(n not in got for n in uncertain)
+                lost += sum(n not in got for n in uncertain - self.expired)
         missing, extra = must - set(got) - self.expired, set(got) - must - may
         double = [n for n, times in got.items() if times > 1]
         summary = f"{len(must)} flows accepted, {len(may) - udp} uncertain, {lost} of {udp} over UDP lost before acceptance"

@@ -39,6 +39,7 @@ def kill_some(s, nodes, seconds=7.0):
         node = s.rng.choice(nodes)
         s.kill(node)
         s.sleep(0.2, 3.0)
+        s.moment(f"{node.name} is dead")
         s.start(node)
 
 
@@ -69,6 +70,7 @@ def cut_off(s, ways, times=2):
         s.begin_trouble(node)
         s.lab.isolate(node.name, ways)
         time.sleep(seconds)
+        s.moment(f"{node.name} is cut off")
         s.heal()
         s.end_trouble(node)
         s.sleep(0.2, 1.5)
@@ -92,6 +94,7 @@ def loss(s):
         s.begin_trouble(node)
         s.lab.loss(node.name, 5)
     time.sleep(8)
+    s.moment("packets are lost")
     s.heal()
     for node in nodes:
         s.end_trouble(node)
@@ -110,6 +113,7 @@ def full_disk(s):
     avoided = kit.wait_for(lambda: s.disk_node.name not in other.usable(), 20)
     s.check("a full node is avoided", "" if avoided else f"{other.name} uses {other.usable()}")
     time.sleep(4)
+    s.moment("a disk is full")
     s.fill(s.disk_node, None)
     s.end_trouble(s.disk_node)
     time.sleep(1)
@@ -128,6 +132,7 @@ def slow_sync(s):
     if dies:
         s.kill(s.slow)
     time.sleep(4)
+    s.moment("it still syncs")
     (s.faults / "sync").unlink()
     if dies:
         s.start(s.slow)
@@ -139,6 +144,7 @@ def restart_all(s):
         for node in s.rng.sample(s.nodes, len(s.nodes)):
             how(node)
         s.sleep(0.0, 1.0)
+        s.moment("nobody is there")
         for node in s.rng.sample(s.nodes, len(s.nodes)):
             s.start(node)
         s.sleep(0.5, 2.0)
@@ -162,6 +168,7 @@ def clock_off(s):
     time.sleep(2)
     (s.faults / "clock").write_text(str(hours))
     time.sleep(1)
+    s.moment("a clock is off")
     victim = s.rng.choice([n for n in s.proxies if n is not s.off])
     s.kill(victim)
     def is_silent():
@@ -183,6 +190,7 @@ def partial_view(s):
         kit.wait_for(lambda p=proxy, n=node: n.name not in p.usable(), 15)
         seen = [node.name in n.usable() for n in s.proxies]
         s.check("one proxy sees it dead, the other alive", "" if seen == [n is not proxy for n in s.proxies] else str(seen))
+        s.moment("they see different members")
         s.heal()
         s.sleep(0.2, 1.0)
 
