@@ -159,7 +159,7 @@ def jumped(s):
             node.extra = "retention:\n  age: 1d\n"
     s.set_up(ALL, [2, 3], window=WINDOW, prepare=prepare)
     s.sleep(1.0, 4.0)
-    off, restarts, too_much = s.rng.choice([-2 * DAY, 2 * DAY]), s.rng.random() < 0.5, s.rng.random() < 0.5
+    off, restarts, too_much = s.rng.choice([-2, 2, 2]) * DAY, s.rng.random() < 0.7, s.rng.random() < 0.5
     s.say(f"the clock of {s.odd.name} is {off} s off")
     (s.faults / "clock").write_text(str(off))
     s.sleep(0.5, 2.0)
