@@ -80,6 +80,7 @@ def joins(s):
     s.step("it takes part")
     s.restart(s.rng.choice(s.nodes[:-1]))
     s.moment("one has restarted")
+    s.sleep(2.0, 3.0)
     s.returns_to_strength()
     status = fresh.status()["cluster"]
     share = status["healing"]["pulled_batches"] if s.copies > 1 else status["subcollector"]["batches"]  # its own lane is new
