@@ -4,6 +4,7 @@ clocks, windows of other lengths, certificates, a full outbox, an upgrade. What 
 import math
 import os
 import pathlib
+import shutil
 import time
 
 import cluster_kit as kit
@@ -146,6 +147,41 @@ def archived(s):
     s.check("windows have gone", "" if s.known - left else f"{len(left)} flows are left")
     s.expired = s.known - left  # of the stores alone
     s.archives = []
+
+
+# ---- losses ----
+
+def named_flows(s):
+    return sum(records for _, records in lab_truth.named_missing(s.stores())[0].values())
+
+
+def accept(s, *options):
+    done = kit.admin("accept-loss", "--all", *options, *s.stores())
+    s.check(f"accept-loss {' '.join(options)}", "" if done.returncode == 0 else done)
+
+
+def accepted(s):
+    """There is one copy, and a disk is lost: what was on it is named, to the flow, until the loss is accepted."""
+    s.set_up(ALL, [1], window=WINDOW)
+    s.sleep(1.0, 6.0)
+    s.rests("before")
+    node = s.rng.choice(s.pure)
+    lost = set(kit.numbers([node.store])[0])
+    s.say(f"the disk of {node.name} is lost for good, with {len(lost)} flows")
+    s.restart(node, lambda: shutil.rmtree(node.store), lambda: s.sleep(0.0, 3.0))
+    s.expired |= lost
+    s.check("what is lost is named", "" if kit.wait_for(lambda: named_flows(s) == len(lost), 30) else named_flows(s))
+    accept(s)
+    s.step("the loss is accepted")
+    if s.rng.random() < 0.5:
+        s.rests("before it is taken back")
+        accept(s, "--undo")
+        s.check("what is lost is named again", "" if kit.wait_for(lambda: named_flows(s) == len(lost), 30) else named_flows(s))
+        accept(s)
+        s.go_on()
+    s.restart(s.rng.choice(s.nodes))
+    s.moment("one has restarted")
+    s.sleep(0.5, 2.0)
 
 
 # ---- clocks and windows ----
@@ -294,4 +330,4 @@ def rolling(s):
     s.returns_to_strength()
 
 
-KINDS = [windows, expired, archived, jumped, secret, outbox_full, rolling]
+KINDS = [windows, expired, archived, accepted, jumped, secret, outbox_full, rolling]
