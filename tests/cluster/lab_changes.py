@@ -54,7 +54,7 @@ def expire_everywhere(s):
         node.extra = KEEPS_NOTHING
         s.restart(node)
         s.moment(f"{node.name} has expired all but its last window")
-    s.is_strong = False
+    s.is_strong, s.is_uneven = False, True
 
 
 def expired(s):
@@ -146,7 +146,7 @@ def archived(s):
     left = set(kit.numbers(s.stores())[0])
     s.check("windows have gone", "" if s.known - left else f"{len(left)} flows are left")
     s.expired = s.known - left  # of the stores alone
-    s.archives = []
+    s.archives, s.is_uneven = [], True
 
 
 # ---- losses ----
@@ -195,6 +195,9 @@ def jumped(s):
             node.extra = "retention:\n  age: 1d\n"
     s.set_up(ALL, [2, 3], window=WINDOW, prepare=prepare)
     s.sleep(1.0, 4.0)
+    s.rests("before")
+    s.check("windows are sealed", "" if kit.wait_for(lambda: s.is_sealed(s.subs), 40) else "not all")  # they are as old as their files
+    s.go_on()
     off, restarts, too_much = s.rng.choice([-2, 2, 2]) * DAY, s.rng.random() < 0.7, s.rng.random() < 0.5
     s.say(f"the clock of {s.odd.name} is {off} s off")
     (s.faults / "clock").write_text(str(off))

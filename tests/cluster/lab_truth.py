@@ -88,8 +88,9 @@ class Truth:
         closed = {number for streams in left for number, (_, is_closed) in streams.items() if is_closed}
         return {name for streams in left for number, (name, _) in streams.items() if number not in closed}
 
-    def compare(self, gone, held_now=None):
-        """What is wrong with the answer without the stores `gone`; "" when it is exact. Also whether it lacked anything."""
+    def compare(self, gone, held_now=None, uneven=False):
+        """What is wrong with the answer without the stores `gone`; "" when it is exact. Also whether it lacked anything. `uneven`: as
+        as_named says."""
         stores = [s for i, s in enumerate(self.stores) if i not in gone]
         wanted = self.missing_without(gone, held_now)
         said, status, answer = named_missing(stores)
@@ -97,7 +98,7 @@ class Truth:
         others = [line for line in answer["missing"] if not MISSING.search(line)
                   and not ((match := SILENT.match(line)) and match[1] in silent)]
         flows = sum(b.records for b in self.all.values()) - sum(records for _, records in wanted.values())
-        good = as_named(said, wanted, answer.get("kept_since") or "") and status == (3 if answer["missing"] else 0) and not others \
+        good = as_named(said, wanted, uneven and answer.get("kept_since") or "") and status == (3 if answer["missing"] else 0) and not others \
             and answer["summary"]["flows"] == flows
         return "" if good else (f"without {sorted(gone)}: exit {status}, {answer['summary']['flows']} flows, missing "
                                 f"{answer['missing']}; there are {flows}, missing {wanted}"), bool(wanted)

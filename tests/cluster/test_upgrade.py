@@ -47,7 +47,7 @@ class Load:
             t.start()
 
     def run(self, node):
-        exporter = None
+        exporter, here = None, 0
         while not self.over:
             if self.pause[node.name].is_set():
                 if exporter is not None:
@@ -57,13 +57,16 @@ class Load:
                 time.sleep(0.05)
                 continue
             self.rests[node.name].clear()
-            exporter = exporter or kit.Exporter(node, domain=int(node.name[1:]))
+            if exporter is None:
+                exporter, here = kit.Exporter(node, domain=int(node.name[1:])), 0
             with self.lock:
                 first, self.numbers = self.numbers, self.numbers + 400
             exporter.send(first, 400)
             with self.lock:
                 self.sent |= set(range(first, first + 400))
+            here += 400
             time.sleep(0.1)
+        kit.wait_for(lambda: node.decoded(exporter.socket.getsockname()[1]) >= here, 30)
 
     def restart(self, node, build):
         """With another program, in good order."""
