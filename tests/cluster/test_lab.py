@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# run: build=release limit=400 rounds=1 beside=quiet
+# run: build=release limit=500 rounds=1 beside=quiet
 """The laboratory of faults: scenarios from a seed, which also chooses the kind, each on machines of its own, several at a time.
 Where there can be no machines, those that need none run on loopback addresses.
 
