@@ -267,9 +267,9 @@ static uint64_t begin_of(const struct sc_healer *h)
 static uint64_t most_bytes(struct sc_healer *h)
 {
     pthread_mutex_lock(&h->mutex);
-    uint64_t most = h->retention.bytes / 100 * ROOM_PERCENT;
+    uint64_t bytes = h->retention.bytes;
     pthread_mutex_unlock(&h->mutex);
-    return most;
+    return bytes / 100 * ROOM_PERCENT + bytes % 100;
 }
 
 /* What is here now, and what of it retention by size keeps: nobody asks for what is older. */

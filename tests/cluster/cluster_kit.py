@@ -56,10 +56,12 @@ def free_port(address, kind=socket.SOCK_STREAM):
 
 
 class Node:
+    build = BUILD  # whose collector it runs
+
     def __init__(self, cluster, name, address, roles, link_port=0, port=0):
         self.cluster, self.name, self.address, self.roles = cluster, name, address, roles
         self.host = address  # as the membership file has it: it may be a name
-        self.state = None  # in the membership file
+        self.state, self.weight = None, None  # in the membership file
         self.link_port = link_port or free_port(address)
         self.port = port or free_port(address)
         self.store = cluster.folder / name
@@ -69,12 +71,13 @@ class Node:
         self.window = cluster.window
         self.env = {}  # on top of this process's
         self.wrap = []  # goes before the program
+        self.extra = ""  # lines of its configuration
 
     def write_config(self, extra=""):
         at = f"{written(self.address)}:{self.port}"
         self.config.write_text(f"listeners: ['tcp://{at}', 'udp://{at}']\n"
                                f"store: {self.store}\nwindow: {self.window}\nlog-level: info\n"
-                               f"cluster: {self.cluster.file}\nnode: {self.name}\n{self.link()}{extra}")
+                               f"cluster: {self.cluster.file}\nnode: {self.name}\n{self.link()}{self.extra}{extra}")
 
     def link(self):
         """Over TLS, where the cluster has certificates; plain between machines only when it is said."""
@@ -83,7 +86,7 @@ class Node:
         return "" if self.address.startswith("127.") else "link: plain\n"
 
     def command(self):
-        return [*self.wrap, str(BUILD / "bin" / "sc-collector"), "-c", str(self.config)]
+        return [*self.wrap, str(self.build / "bin" / "sc-collector"), "-c", str(self.config)]
 
     def start(self, extra=""):
         self.write_config(extra)
@@ -137,12 +140,12 @@ class Node:
             return None
 
     def has_accepted(self):
-        """All that its decoders have is in its outbox, or dropped and counted."""
+        """All that its decoders have is in its outbox, or dropped and counted. Exporters and sums are not published at the same time."""
         status = self.status()
         if not status:
             return False
         received = status["received"]
-        return status["cluster"]["proxy"]["records"] >= received["flows"] + received["options"] - received["dropped_full"]
+        return received["flows"] >= sum(e["flows"] for e in status["exporters"]) and status["cluster"]["proxy"]["records"] >= received["flows"] + received["options"] - received["dropped_full"]
 
     def decoded(self, port):
         """Flows of the exporter over TCP whose end has that port."""
@@ -187,8 +190,8 @@ class Cluster:
         """The membership file; in one step, as a reader may come at any time."""
         lines = [f"version: {version}", f"replication: {self.replication}", "members:"]
         for n in nodes:
-            state = f", state: {n.state}" if n.state else ""
-            lines.append(f"  - {{name: {n.name}, address: '{written(n.host)}:{n.link_port}', roles: [{', '.join(n.roles)}]{state}}}")
+            more = "".join(f", {key}: {value}" for key, value in (("weight", n.weight), ("state", n.state)) if value)
+            lines.append(f"  - {{name: {n.name}, address: '{written(n.host)}:{n.link_port}', roles: [{', '.join(n.roles)}]{more}}}")
         fresh = self.file.with_suffix(".new")
         fresh.write_text("\n".join(lines) + "\n")
         fresh.rename(self.file)
@@ -325,6 +328,11 @@ def told_safe(store):
 def query(stores, *options):
     return subprocess.run([str(BUILD / "bin" / "sc-query"), *options, *map(str, stores)], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, check=False)
+
+
+def admin(*words):
+    return subprocess.run([str(BUILD / "bin" / "sc-admin"), *map(str, words)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          check=False)
 
 
 def numbers(stores):

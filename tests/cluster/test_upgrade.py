@@ -34,18 +34,6 @@ def build_before(folder):
     return build
 
 
-class Node(kit.Node):
-    build = kit.BUILD
-
-    def command(self):
-        return [str(self.build / "bin" / "sc-collector"), "-c", str(self.config)]
-
-
-class Cluster(kit.Cluster):
-    def make_node(self, number, roles):
-        return Node(self, f"n{number}", f"127.0.77.{number}", roles)
-
-
 class Load:
     """One exporter for each node: it sends numbered flows while its node runs, and stops in good order before it ends."""
 
@@ -59,7 +47,7 @@ class Load:
             t.start()
 
     def run(self, node):
-        exporter = None
+        exporter, here = None, 0
         while not self.over:
             if self.pause[node.name].is_set():
                 if exporter is not None:
@@ -69,13 +57,16 @@ class Load:
                 time.sleep(0.05)
                 continue
             self.rests[node.name].clear()
-            exporter = exporter or kit.Exporter(node, domain=int(node.name[1:]))
+            if exporter is None:
+                exporter, here = kit.Exporter(node, domain=int(node.name[1:])), 0
             with self.lock:
                 first, self.numbers = self.numbers, self.numbers + 400
             exporter.send(first, 400)
             with self.lock:
                 self.sent |= set(range(first, first + 400))
+            here += 400
             time.sleep(0.1)
+        kit.wait_for(lambda: node.decoded(exporter.socket.getsockname()[1]) >= here, 30)
 
     def restart(self, node, build):
         """With another program, in good order."""
@@ -113,8 +104,8 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         before = build_before(folder)
-        Node.build = before
-        cluster = Cluster(folder, 3, 2, window=10).start()
+        kit.Node.build = before
+        cluster = kit.Cluster(folder, 3, 2, window=10).start()
         load = Load(cluster.nodes)
         time.sleep(8)
         for build, name in ((kit.BUILD, "upgraded"), (before, "taken back"), (kit.BUILD, "upgraded again")):

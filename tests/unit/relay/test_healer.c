@@ -472,7 +472,7 @@ static void no_more_than_retention_keeps(void **state)
     (void)state;
     static struct three t; /* threads outlive a test that fails */
     static const struct range nothing;
-    struct sc_retention retention = {.bytes = 200};
+    struct sc_retention retention = {.bytes = 1};
     open_three(&t, &retention, FIRST_MS, &nothing, honest, honest);
     uint64_t all = bytes_of(t.stores[2]);
     assert_int_equal(heal_until(t.node.healer, is_whole).groups, 1); /* the first one is more than that */
