@@ -19,7 +19,7 @@ struct raw_member {
 };
 
 struct raw_cluster {
-    char *version, *replication;
+    char *version, *replication, *format;
     struct raw_member *members;
     unsigned members_count;
 };
@@ -47,6 +47,7 @@ static const cyaml_schema_value_t member_schema = {
 static const cyaml_schema_field_t fields[] = {
     SC_YAML_TEXT("version", CYAML_FLAG_OPTIONAL, struct raw_cluster, version),
     SC_YAML_TEXT("replication", CYAML_FLAG_OPTIONAL, struct raw_cluster, replication),
+    SC_YAML_TEXT("format", CYAML_FLAG_OPTIONAL, struct raw_cluster, format),
     CYAML_FIELD_SEQUENCE("members", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_cluster, members,
                          &member_schema, 0, CYAML_UNLIMITED),
     CYAML_FIELD_END,
@@ -226,6 +227,18 @@ static bool sort_lanes(struct sc_cluster *c)
     return c->by_lane != NULL;
 }
 
+static enum sc_status read_format(const char *text, struct sc_cluster *c, struct sc_error *err)
+{
+    uint64_t format = 1;
+    SC_TRY(read_number(text, 1, UINT32_MAX, &format, err));
+    c->format = (uint32_t)format;
+    return format <= SC_CLUSTER_MAX_FORMAT ? SC_OK
+                                           : sc_fail(err, SC_USAGE,
+                                                     "this program writes formats up to %u: update it on all "
+                                                     "members before the file asks for %llu",
+                                                     SC_CLUSTER_MAX_FORMAT, (unsigned long long)format);
+}
+
 static enum sc_status read_values(const struct sc_yaml *d, const struct raw_cluster *raw,
                                   struct sc_cluster *c)
 {
@@ -238,6 +251,7 @@ static enum sc_status read_values(const struct sc_yaml *d, const struct raw_clus
     SC_TRY(sc_yaml_located(d, "replication",
                            read_number(raw->replication, 1, SC_CLUSTER_MAX_COPIES, &replication, d->err)));
     c->replication = (uint32_t)replication;
+    SC_TRY(sc_yaml_located(d, "format", read_format(raw->format, c, d->err)));
     c->members = calloc(raw->members_count, sizeof(*c->members));
     if (c->members == NULL)
         return sc_fail_nomem(d->err, "the members");
@@ -324,7 +338,8 @@ static bool equal_members(const struct sc_member *x, const struct sc_member *y)
 
 bool sc_cluster_equal(const struct sc_cluster *x, const struct sc_cluster *y)
 {
-    bool equal = x->version == y->version && x->replication == y->replication && x->count == y->count;
+    bool equal = x->version == y->version && x->replication == y->replication && x->format == y->format &&
+                 x->count == y->count;
     for (uint32_t i = 0; i < x->count && equal; i++)
         equal = equal_members(&x->members[i], &y->members[i]);
     return equal;

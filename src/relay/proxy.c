@@ -4,6 +4,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "flow/gather.h"
+#include "store/format.h"
 #include "store/row_group_encode.h"
 
 #include <errno.h>
@@ -14,6 +15,9 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+
+_Static_assert(SC_CLUSTER_MAX_FORMAT == SC_SEGMENT_VERSION,
+               "what a membership file may ask for is what is written");
 
 #define POP_MS   100u
 #define RETRY_MS 50u

@@ -74,6 +74,11 @@ static void the_default_is_two_copies(void **state)
     sc_cluster_free(&c);
     assert_int_equal(parse("version: 1\nmembers:\n- {name: a, address: 'a:1'}\n", &c, &err), SC_OK);
     assert_int_equal(c.replication, 1);
+    assert_int_equal(c.format, 1);
+    sc_cluster_free(&c);
+    assert_int_equal(parse("version: 1\nformat: 1\nmembers:\n- {name: a, address: 'a:1'}\n", &c, &err),
+                     SC_OK);
+    assert_int_equal(c.format, 1);
     sc_cluster_free(&c);
 }
 
@@ -91,6 +96,10 @@ static void bad_files(void **state)
          "m.yaml:2: replication: \"4\" is no number from 1 to 3"},
         {"version: 1\nreplication: 2\nmembers:\n- {name: a, address: 'a:1'}\n",
          "m.yaml:3: members: 1 subcollectors cannot hold 2 copies"},
+        {"version: 1\nformat: 0\nmembers:\n- {name: a, address: 'a:1'}\n",
+         "m.yaml:2: format: \"0\" is no number from 1"},
+        {"version: 1\nformat: 2\nmembers:\n- {name: a, address: 'a:1'}\n",
+         "m.yaml:2: format: this program writes formats up to 1: update it on all members"},
         {"version: 1\nmembers:\n- name: a b\n  address: a:1\n",
          "m.yaml:3: members[0].name: \"a b\" is no name"},
         {"version: 1\nmembers:\n- name: -a\n  address: a:1\n",
@@ -196,6 +205,9 @@ static void copies_are_equal_until_they_are_changed(void **state)
     assert_false(sc_cluster_equal(&c, &copy));
     copy.count++;
     copy.replication--;
+    assert_false(sc_cluster_equal(&c, &copy));
+    copy.replication++;
+    copy.format++;
     assert_false(sc_cluster_equal(&c, &copy));
     sc_cluster_free(&copy);
     sc_cluster_free(&c);
