@@ -3,10 +3,12 @@
 
 #include "base/clock.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 
 #define LOOK_MS 250u
+#define TRIM_MS 10000u
 
 struct sc_watch {
     struct sc_watch_options options;
@@ -67,6 +69,18 @@ static void look_after_socket(struct sc_watch *w)
         sc_log_complain(&o->log, SC_LOG_ERROR, "", "%s", err.message);
 }
 
+/* ---- memory ---- */
+
+/* What seals, bursts and healing took and freed goes back to the system: else each thread's heap stays as large as it ever was. */
+static void give_back_memory(uint64_t *next_ms)
+{
+    uint64_t now_ms = sc_clock_mono_ms();
+    if (now_ms < *next_ms)
+        return;
+    malloc_trim(0);
+    *next_ms = now_ms + TRIM_MS;
+}
+
 /* ---- the thread ---- */
 
 /* False: it is the end. */
@@ -84,11 +98,13 @@ static bool pause_a_while(struct sc_watch *w)
 static void *run(void *arg)
 {
     struct sc_watch *w = arg;
+    uint64_t trim_ms = sc_clock_mono_ms() + TRIM_MS;
     pthread_setname_np(pthread_self(), "sc-watch");
     while (pause_a_while(w)) {
         if (w->options.hold != NULL)
             look_after_hold(w);
         look_after_socket(w);
+        give_back_memory(&trim_ms);
     }
     return NULL;
 }

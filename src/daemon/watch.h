@@ -4,7 +4,7 @@
  * collector takes the socket along. It is made anew as soon as this process holds the store again, never before: until then another's
  * may lie there. On a node that writes no segments the lock is looked after here too; else whoever writes them does that.
  *
- * A thread of its own, as all of it may wait for the disk.
+ * It also gives memory that was freed back to the system, each ten seconds. A thread of its own, as all of it may wait for the disk.
  */
 #ifndef SC_DAEMON_WATCH_H
 #define SC_DAEMON_WATCH_H
