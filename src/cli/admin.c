@@ -45,7 +45,7 @@ static const char usage[] =
     "                            [--timeout TIME]\n"
     "       sc-admin accept-loss --member [-c FILE]\n"
     "       sc-admin certs [--cluster=FILE] [--renew] [-c FILE] FOLDER\n"
-    "       sc-admin drain [--gone [--force]|--undo] [--cluster=FILE] [--ssh COMMAND] [--timeout TIME] [-c FILE] MEMBER\n"
+    "       sc-admin drain [--gone|--undo] [--force] [--cluster=FILE] [--ssh COMMAND] [--timeout TIME] [-c FILE] MEMBER\n"
     "\n"
     "  status   what the running collector receives, from whom, what was lost\n"
     "  ping     nothing, and exit 0, when the running collector answers; else exit 1\n"
@@ -84,7 +84,7 @@ static const char usage[] =
     "      --stream HEX   accept-loss: of this one; see --dry-run --all\n"
     "      --undo         accept-loss: takes back what was accepted; drain: the member stays\n"
     "      --force        accept-loss: also with fewer stores than the cluster has, those that are missing being gone for good;\n"
-    "                     drain: gone, whatever it holds\n"
+    "                     drain: gone, whatever it holds; or back, though it is gone\n"
     "      --member       accept-loss, verify: what a member runs for --cluster; the request comes on stdin\n"
     "      --age TIME     expire: keep windows younger than this (90s, 12h, 30d); instead of the configuration\n"
     "      --bytes SIZE   expire: keep at most so much (500G); instead of the configuration\n"
@@ -646,8 +646,8 @@ static int run_drain(const struct arguments *args, const struct sc_config *confi
     request.config_file = args->config;
     request.windows = 1;
     request.timeout_ms = request.timeout_ms == 0 ? STATUS_MS : request.timeout_ms;
-    if ((args->gone && args->loss.undo) || (args->loss.force && !args->gone))
-        return fail(SC_EXIT_USAGE, "drain takes --gone, with or without --force, or --undo");
+    if (args->gone && args->loss.undo)
+        return fail(SC_EXIT_USAGE, "drain takes --gone or --undo, either with or without --force");
     return sc_admin_drain(&what, &request, config);
 }
 

@@ -24,33 +24,65 @@ static int fail(int code, const char *message)
     return code;
 }
 
-/* A link stays one, and the file remains readable for whom it was. */
-static enum sc_status replace_file(const char *path, const struct sc_buf *text, struct sc_error *err)
-{
+/* The membership file as it was read. */
+struct old_file {
+    char *path; /* not of a link to it */
+    uint8_t *bytes;
+    size_t length;
     struct stat st;
-    char *at = realpath(path, NULL);
-    if (at == NULL || stat(at, &st) != 0) {
-        free(at);
-        return sc_fail_errno(err, errno, "cannot find %s", path);
-    }
-    enum sc_status status = sc_io_replace(NULL, at, text->data, text->len, err);
-    if (status == SC_OK && (chown(at, st.st_uid, st.st_gid) != 0 || chmod(at, st.st_mode & 07777) != 0))
-        status = sc_fail_errno(err, errno, "%s is changed, but cannot be made as readable as before", path);
-    free(at);
+};
+
+static void free_file(struct old_file *f)
+{
+    free(f->path);
+    free(f->bytes);
+}
+
+static enum sc_status read_file(const char *path, struct old_file *f, struct sc_error *err)
+{
+    *f = (struct old_file){.path = realpath(path, NULL)};
+    if (f->path == NULL || stat(f->path, &f->st) != 0)
+        return sc_fail_errno(err, errno, "cannot open the membership file %s", path);
+    return sc_yaml_read_file(path, "membership file", &f->bytes, &f->length, err);
+}
+
+struct new_file {
+    const struct old_file *old;
+    struct sc_buf text;
+};
+
+/* Whoever could read it can, from its first moment on. */
+static int fill(void *arg, struct sc_io *io, int handle)
+{
+    const struct new_file *n = arg;
+    const struct stat *st = &n->old->st;
+    if (fchown(handle, st->st_uid, st->st_gid) != 0 || fchmod(handle, st->st_mode & 07777) != 0)
+        return -errno;
+    return sc_io_write_all(io, handle, n->text.data, n->text.len);
+}
+
+/* Who changed it meanwhile meant something else. */
+static enum sc_status check_unchanged(const struct old_file *old, struct sc_error *err)
+{
+    struct old_file now;
+    enum sc_status status = read_file(old->path, &now, err);
+    if (status == SC_OK && (now.length != old->length || memcmp(now.bytes, old->bytes, now.length) != 0))
+        status = sc_fail(err, SC_IO, "%s was changed meanwhile, and is left as it is; try again", old->path);
+    free_file(&now);
     return status;
 }
 
-static enum sc_status change_file(const char *path, const struct sc_admin_drain *what, struct sc_error *err)
+static enum sc_status change_file(const char *path, const struct old_file *old,
+                                  const struct sc_admin_drain *what, struct sc_error *err)
 {
-    uint8_t *bytes;
-    size_t length;
-    struct sc_buf text = {0};
-    SC_TRY(sc_yaml_read_file(path, "membership file", &bytes, &length, err));
-    enum sc_status status = sc_cluster_set_state(path, bytes, length, what->member, what->state, &text, err);
+    struct new_file n = {.old = old};
+    enum sc_status status =
+        sc_cluster_set_state(path, old->bytes, old->length, what->member, what->state, &n.text, err);
     if (status == SC_OK)
-        status = replace_file(path, &text, err);
-    sc_buf_free(&text);
-    free(bytes);
+        status = check_unchanged(old, err);
+    if (status == SC_OK)
+        status = sc_io_replace_by(NULL, old->path, fill, &n, err);
+    sc_buf_free(&n.text);
     return status;
 }
 
@@ -59,12 +91,9 @@ static enum sc_status change_file(const char *path, const struct sc_admin_drain 
 /* By what all members say now. SC_LIMIT: it may not yet. */
 static enum sc_status check_may_go(const struct sc_admin_drain *what, const struct sc_admin_cluster *request,
                                    const struct sc_config *config, const struct sc_cluster *cluster,
-                                   struct sc_error *err)
+                                   uint32_t member, struct sc_error *err)
 {
     struct sc_survey survey = {0};
-    uint32_t member = sc_cluster_find(cluster, what->member);
-    if (member == SC_NO_MEMBER || cluster->members[member].state == SC_MEMBER_GONE)
-        return SC_OK; /* which is said with the change */
     enum sc_status status = sc_admin_survey(request, config, cluster, &survey, err);
     if (status == SC_OK) {
         struct sc_leaving leaving = sc_leaving_judge(&survey, &survey.nodes[member]);
@@ -78,15 +107,21 @@ static enum sc_status check_may_go(const struct sc_admin_drain *what, const stru
     return status;
 }
 
-static enum sc_status check(const char *path, const struct sc_admin_drain *what,
+static enum sc_status check(const char *path, const struct old_file *file, const struct sc_admin_drain *what,
                             const struct sc_admin_cluster *request, const struct sc_config *config,
                             struct sc_error *err)
 {
     struct sc_cluster cluster;
-    if (what->state != SC_MEMBER_GONE || what->force)
+    if (what->force)
         return SC_OK;
-    SC_TRY(sc_cluster_load(path, &cluster, err));
-    enum sc_status status = check_may_go(what, request, config, &cluster, err);
+    SC_TRY(sc_cluster_parse(path, file->bytes, file->length, &cluster, err));
+    uint32_t member = sc_cluster_find(&cluster, what->member);
+    bool gone = member != SC_NO_MEMBER && cluster.members[member].state == SC_MEMBER_GONE;
+    enum sc_status status = SC_OK;
+    if (gone && what->state != SC_MEMBER_GONE)
+        status = sc_fail(err, SC_USAGE, "%s is gone; --force takes it back", what->member);
+    else if (what->state == SC_MEMBER_GONE && member != SC_NO_MEMBER && !gone)
+        status = check_may_go(what, request, config, &cluster, member, err);
     sc_cluster_free(&cluster);
     return status;
 }
@@ -115,9 +150,13 @@ int sc_admin_drain(const struct sc_admin_drain *what, const struct sc_admin_clus
     if (path == NULL)
         return fail(SC_EXIT_USAGE,
                     "of which cluster? The configuration names no membership file; give --cluster=FILE");
-    enum sc_status status = check(path, what, request, config, &err);
+    struct old_file file;
+    enum sc_status status = read_file(path, &file, &err);
     if (status == SC_OK)
-        status = change_file(path, what, &err);
+        status = check(path, &file, what, request, config, &err);
+    if (status == SC_OK)
+        status = change_file(path, &file, what, &err);
+    free_file(&file);
     if (status != SC_OK)
         return fail(status == SC_LIMIT                            ? EXIT_NOT_YET
                     : status == SC_USAGE || status == SC_NOTFOUND ? SC_EXIT_USAGE

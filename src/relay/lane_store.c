@@ -304,7 +304,7 @@ static enum sc_status append(struct sc_lane_store *s, const struct sc_lane_batch
     SC_TRY(find_lane(s, b->head.id.lane, &l, err));
     const struct sc_window window = {b->head.window_ms, b->head.window_s};
     /* A member had it before: its age is that of its window, or a new disk would keep it twice as long as retention says. */
-    uint64_t came_ms = b->healed ? window.begin_ms + window.length_s * UINT64_C(1000) : 0;
+    uint64_t came_ms = b->healed ? sc_window_end(&window) : 0;
     return sc_stores_append_encoded(&s->stores, l, &window, came_ms, group, b->head.size, err);
 }
 
@@ -574,13 +574,13 @@ static void follow_healing(struct sc_lane_store *s, const struct sc_horizon_sour
 static void keep_horizons(struct sc_lane_store *s)
 {
     struct sc_error err;
-    const struct sc_horizon_sources sources = {.store = s->stores.options.path,
-                                               .io = s->io,
-                                               .cluster = &s->cluster,
-                                               .node = s->stores.options.lane,
-                                               .own_ms = s->stores.horizon_ms,
-                                               .facts = s->options.facts};
+    struct sc_horizon_sources sources = {.store = s->stores.options.path,
+                                         .io = s->io,
+                                         .cluster = &s->cluster,
+                                         .node = s->stores.options.lane,
+                                         .facts = s->options.facts};
     follow_healing(s, &sources);
+    sources.own_ms = s->stores.horizon_ms;
     if (s->stores.stats.taken)
         return;
     if (sc_horizon_keeper_tick(&s->horizons, &sources, &err) != SC_OK)

@@ -95,7 +95,7 @@ bool sc_lane_store_heal(struct sc_lane_store *store, const struct sc_batch_head 
 /* Waits until all of them are durable, or have failed. @return how many have failed since the last call; they are not here. One thread. */
 uint32_t sc_lane_store_healed(struct sc_lane_store *store);
 /* Nothing lacks here of this node's lanes that others hold and that begins from `begin_ms` on: a horizon that was set too far goes back,
- * soon. */
+ * as soon as they have told theirs anew. Other members meanwhile change nothing of that: at worst it calls missing what all have expired. */
 void sc_lane_store_is_whole(struct sc_lane_store *store, uint64_t begin_ms);
 /* What a proxy says ought to be here or elsewhere, kept with the segments. Without memory it is told again in a second. @return
  * SC_REFUSAL_NONE; SC_REFUSAL_TALLIES: SC_NEWS_EACH of this proxy wait already, and this one is passed over. */

@@ -3,8 +3,8 @@
  * Retention: whole windows, oldest first. The horizon (start of the oldest window that is kept) is written to
  * STORE/horizon and synced before the first file goes, also on a full disk (horizon.h), so that a reader, or another node, can tell
  * expired from missing. A window has the age of the last of its files that was made, so that what comes late, from an outbox or by a
- * clock that was behind, does not expire on arrival; windows behind it wait for it. What a repair kept of a window (.damaged) counts
- * and goes with it. Tallies, streams and accepted losses stay until all members of a cluster have expired their windows (horizons.h):
+ * clock that was behind, does not expire on arrival; windows behind it wait for it. What healing pulled is as old as its window. What a
+ * repair kept of a window (.damaged) counts and goes with it. Tallies, streams and accepted losses stay until all members of a cluster have expired their windows (horizons.h):
  * what one deletes is not to hide what another has lost. When somebody is to have a window before it goes (an archive), it waits for
  * him, and those behind it do.
  */

@@ -20,7 +20,8 @@
  *     24  4  window: length in seconds
  *     28  4  lane: of the member whose batches these are; 0 on a single node
  *     32  8  stream: random number of the writer that made the file
- *     40  8  time of creation; of what another member of a cluster had before: the end of the window
+ *     40  8  time of creation, of a sealed file that of the seal; the end of the window, when another member of a cluster
+ *            had all of it before
  *     48  8  0
  *     56  8  hash of bytes 0..55
  *

@@ -30,7 +30,7 @@ struct live_file {
     struct sc_segment_writer writer; /* handle -1 when closed */
     char *path;
     struct sc_window window;
-    uint64_t came_ms; /* when what is in it came; 0: as it was written */
+    uint64_t came_ms; /* that appends may say; 0: as it is written, and of what an earlier process left */
     bool dirty;       /* appended to since the last sync */
     bool large;       /* closed for its size: to be sealed before its window ends */
     uint64_t used;    /* tick of the last append */
@@ -583,6 +583,13 @@ static enum sc_status find_sealed(struct sc_seal_job *job, struct sc_error *err)
     return status;
 }
 
+/* What was somewhere else before says so by its head, also when another process wrote it; the last of all else came just now. */
+static uint64_t when_it_came(const struct sc_store_writer *w, const struct live_file *f)
+{
+    uint64_t end_ms = sc_window_end(&f->window);
+    return sc_segment_created_ms(f->path) == end_ms ? end_ms : sc_reference_now(w->options.reference);
+}
+
 static bool is_due(const struct live_file *f, const struct sc_window *window, bool large_only)
 {
     return is_same(&f->window, window) && (f->large || !large_only);
@@ -609,8 +616,8 @@ static enum sc_status queue_window(struct sc_store_writer *w, const struct sc_wi
         }
         if (f->writer.handle >= 0)
             close_file(f);
-        uint64_t created_ms = sc_segment_created_ms(f->path);
-        job->id.created_ms = created_ms > job->id.created_ms ? created_ms : job->id.created_ms;
+        uint64_t came_ms = when_it_came(w, f);
+        job->id.created_ms = came_ms > job->id.created_ms ? came_ms : job->id.created_ms;
         job->inputs[job->input_count++] = f->path;
         f->path = NULL;
         forget_file(w, i);

@@ -660,20 +660,6 @@ static void a_horizon_that_cannot_be_read_stays(void **state)
 
 /* ---- what comes late ---- */
 
-/* The head of a file as if it had been made then. */
-static void set_created(const char *path, uint64_t created_ms)
-{
-    uint8_t head[64];
-    FILE *f = fopen(path, "r+b");
-    assert_non_null(f);
-    assert_int_equal(fread(head, 1, sizeof(head), f), sizeof(head));
-    sc_store_le64(head + 40, created_ms);
-    sc_store_le64(head + 56, XXH3_64bits(head, 56));
-    rewind(f);
-    assert_int_equal(fwrite(head, 1, sizeof(head), f), sizeof(head));
-    fclose(f);
-}
-
 /* Each file was made when its window ended; the second one of window 3 `late_ms` later. */
 static void set_all_created(const char *path, uint64_t late_ms)
 {
@@ -682,7 +668,7 @@ static void set_all_created(const char *path, uint64_t late_ms)
     for (uint32_t i = 0; i < catalogue.count; i++) {
         const struct sc_catalogue_file *file = &catalogue.files[i];
         bool late = i > 0 && file->window_ms == catalogue.files[i - 1].window_ms;
-        set_created(file->path, file->window_ms + 300000 + (late ? late_ms : 0));
+        kit_set_created(file->path, file->window_ms + 300000 + (late ? late_ms : 0));
         assert_true(sc_segment_created_ms(file->path) == file->window_ms + 300000 + (late ? late_ms : 0));
     }
     sc_catalogue_free(&catalogue);
