@@ -18,7 +18,7 @@ class Absent:
 
     def __init__(self, number):
         self.name, self.host = f"away-{number}", f"127.0.{78 + number // 250}.{1 + number % 250}"
-        self.link_port, self.roles, self.state = 9, ["proxy", "subcollector"], None
+        self.link_port, self.roles, self.state, self.weight = 9, ["proxy", "subcollector"], None, None
 
 
 def ring(nodes, absent, turn=0):
