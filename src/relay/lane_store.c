@@ -304,7 +304,7 @@ static enum sc_status append(struct sc_lane_store *s, const struct sc_lane_batch
     SC_TRY(find_lane(s, b->head.id.lane, &l, err));
     const struct sc_window window = {b->head.window_ms, b->head.window_s};
     /* A member had it before: its age is that of its window, or a new disk would keep it twice as long as retention says. */
-    uint64_t came_ms = b->healed ? window.begin_ms + window.length_s * UINT64_C(1000) : 0;
+    uint64_t came_ms = b->healed ? sc_window_end(&window) : 0;
     return sc_stores_append_encoded(&s->stores, l, &window, came_ms, group, b->head.size, err);
 }
 
