@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "cli/admin.h"
+#include "cluster/json_number.h"
 #include "cluster/verification.h"
 #include "relay/healer.h"
 
@@ -74,12 +75,6 @@ static void show_reading(void *arg, const struct sc_survey_node *const *nodes, c
 }
 
 /* ---- what each is ---- */
-
-static uint64_t integer(const json_t *object, const char *key)
-{
-    json_int_t value = json_integer_value(json_object_get(object, key));
-    return value < 0 ? 0 : (uint64_t)value;
-}
 
 static const char *text(const json_t *object, const char *key)
 {
@@ -189,8 +184,9 @@ static void print_member(const struct sc_survey_node *node, const struct sc_veri
     else
         printf("%-24.24s %10" PRIu64 " %12" PRIu64 " %14" PRIu64 " %14" PRIu64 " %14" PRIu64 " %14" PRIu64
                "  %s\n",
-               node->member->name, integer(a, "files"), integer(a, "row_groups"), integer(a, "records"),
-               integer(a, "damaged_files"), m->damaged_batches, m->absent, state_of(node, m));
+               node->member->name, sc_json_number(a, "files"), sc_json_number(a, "row_groups"),
+               sc_json_number(a, "records"), sc_json_number(a, "damaged_files"), m->damaged_batches,
+               m->absent, state_of(node, m));
 }
 
 static void print_members(const struct sc_verification *v)
@@ -236,7 +232,7 @@ static void print_findings(const struct sc_verification *v)
         const json_t *one;
         json_array_foreach(json_object_get(v->members[i].answer, "findings"), k, one)
             print_finding(&lines, v->survey.cluster->members[i].name, one);
-        untold += integer(v->members[i].answer, "more_findings");
+        untold += sc_json_number(v->members[i].answer, "more_findings");
     }
     end_lines(&lines, untold);
 }
@@ -284,7 +280,7 @@ static void print_advice(const struct sc_verification *v)
     for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
         const struct sc_verified_member *m = &v->members[i];
         const char *name = v->survey.cluster->members[i].name;
-        if (integer(m->answer, "damaged_files") != 0)
+        if (sc_json_number(m->answer, "damaged_files") != 0)
             say(&lines, "on %s: sc-admin repair --cluster %s", name, text(m->answer, "store"));
         else if (m->absent != 0)
             say(&lines, "on %s, while its collector runs: sc-admin heal", name);

@@ -3,15 +3,11 @@
 
 #include "base/clock.h"
 #include "cluster/horizons_told.h"
+#include "cluster/json_number.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-static uint64_t integer(const json_t *object, const char *key)
-{
-    return (uint64_t)json_integer_value(json_object_get(object, key));
-}
 
 /* ---- what ought to be there ---- */
 
@@ -68,7 +64,8 @@ static enum sc_status expect_streams(struct sc_expected *e, const json_t *root)
         const char *proxy = json_string_value(json_object_get(one, "proxy"));
         const char *hex = json_string_value(json_object_get(one, "stream"));
         struct sc_stream stream = {.stream = strtoull(hex == NULL ? "" : hex, NULL, 16),
-                                   .heard_ms = integer(one, "heard_ms") + e->now_ms - integer(root, "now_ms"),
+                                   .heard_ms = sc_json_number(one, "heard_ms") + e->now_ms -
+                                               sc_json_number(root, "now_ms"),
                                    .closed = json_is_true(json_object_get(one, "closed"))};
         if (proxy == NULL || !sc_holdings_is_proxy(proxy))
             continue; /* no word that could be recorded */

@@ -4,17 +4,15 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "cluster/expectation.h"
+#include "cluster/json_number.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DAY_MS (UINT64_C(86400) * 1000) /* the longest window */
-
-static uint64_t integer(const json_t *object, const char *key)
-{
-    json_int_t value = json_integer_value(json_object_get(object, key));
-    return value < 0 ? 0 : (uint64_t)value;
-}
+#define DAY_MS   (UINT64_C(86400) * 1000) /* the longest window */
+#define CLOCK_MS UINT64_C(60000)          /* by so much a member's clock may differ from that of who asks */
 
 /* ---- what was answered ---- */
 
@@ -28,16 +26,33 @@ static void take_damaged(struct sc_survey_node *node, struct sc_verified_member 
     node->has_held = false;
 }
 
+/* By a clock that is wrong nobody knows which windows are over, nor what a member need not have. */
+static bool has_good_clock(struct sc_survey_node *node, uint64_t now_ms)
+{
+    uint64_t theirs_ms = sc_json_number(node->root, "now_ms");
+    bool told = theirs_ms != 0, ahead = theirs_ms > now_ms;
+    uint64_t by_ms = ahead ? theirs_ms - now_ms : now_ms - theirs_ms;
+    char text[SC_SURVEY_PROBLEM_MAX] = "its clock is not in its answer; is it of another version?";
+    if (told && by_ms <= CLOCK_MS)
+        return true;
+    if (told)
+        snprintf(text, sizeof(text),
+                 "its clock is %" PRIu64 " s %s this one's: set right the one that is wrong", by_ms / 1000,
+                 ahead ? "ahead of" : "behind");
+    sc_survey_set_problem(node, text);
+    return node->has_held = false;
+}
+
 /* What stands for an answer is kept: the second one takes its place. */
-static void take_answers(struct sc_verification *v)
+static void take_answers(struct sc_verification *v, uint64_t now_ms)
 {
     for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
         struct sc_survey_node *node = &v->survey.nodes[i];
         struct sc_verified_member *m = &v->members[i];
-        if (!node->has_held)
+        if (!node->has_held || !has_good_clock(node, now_ms))
             continue;
         take_damaged(node, m);
-        m->kept_from_ms = integer(node->root, "kept_from_ms");
+        m->kept_from_ms = sc_json_number(node->root, "kept_from_ms");
         m->unreadable = node->held.unreadable;
         m->answer = m->told ? json_incref(node->root) : NULL;
         json_object_del(m->answer, "held"); /* which was read, and may be large */
@@ -51,7 +66,7 @@ static void take_answers(struct sc_verification *v)
 static uint64_t first_look(const struct sc_verification *v, uint64_t now_ms)
 {
     for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
-        uint64_t theirs_ms = integer(v->members[i].answer, "now_ms");
+        uint64_t theirs_ms = sc_json_number(v->members[i].answer, "now_ms");
         if (v->members[i].told && theirs_ms < now_ms)
             now_ms = theirs_ms;
     }
@@ -241,7 +256,7 @@ enum sc_status sc_verification_run(struct sc_verification *v, const struct sc_su
     if (v->members == NULL)
         return sc_fail_nomem(err, "the members");
     SC_TRY(sc_survey_request(&v->survey, json_object(), true, err));
-    take_answers(v);
+    take_answers(v, now_ms);
     leave_out_unsettled(v, now_ms, settle_ms);
     return judge(v, now_ms, err);
 }

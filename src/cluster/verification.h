@@ -17,6 +17,7 @@
  * "failed": some of the store could not be examined. Who could examine nothing says {"node": NAME, "problem": SENTENCE}. Before an
  * answer lines without a word may come, one for each hundredth of the bytes that were read.
  *
+ * A member whose clock ("now_ms") is not told, or differs by more than a minute from that of who asks, has a problem as one that is silent.
  * What is judged are windows that are over since `settle_ms` by the clocks of all who answered, and of who asks.
  */
 #ifndef SC_CLUSTER_VERIFICATION_H
