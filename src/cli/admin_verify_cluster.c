@@ -294,8 +294,9 @@ static void print_advice(const struct sc_verification *v)
 
 static void print_text(const struct sc_verification *v)
 {
-    char when[32];
+    char when[32], left[32];
     sc_time_format_utc(v->over_ms, when, sizeof(when));
+    sc_time_format_utc(v->left_from_ms, left, sizeof(left));
     print_members(v);
     putchar('\n');
     print_problems(v);
@@ -304,6 +305,8 @@ static void print_text(const struct sc_verification *v)
     print_advice(v);
     printf("%s: windows that were over by %s, with %u copies\n", is_well(v) ? "whole" : "NOT WHOLE", when,
            v->survey.cluster->replication);
+    if (v->left_from_ms != 0)
+        printf("left out is what may not have been over by then, from %s on\n", left);
     if (!all_answered(v))
         puts("at least so much lacks, and what is missing may be with those that are silent");
 }
@@ -341,9 +344,10 @@ static json_t *lack_json(const struct sc_verification *v, const struct sc_lack *
 
 static bool print_json(const struct sc_verification *v)
 {
-    char when[32], since[32];
+    char when[32], left[32], since[32];
     json_t *nodes = json_array(), *lacks = json_array(), *missing = json_array();
     sc_time_format_utc(v->over_ms, when, sizeof(when));
+    sc_time_format_utc(v->left_from_ms, left, sizeof(left));
     sc_time_format_utc(v->kept_since_ms, since, sizeof(since));
     for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
         if (!v->survey.nodes[i].left_out)
@@ -354,8 +358,9 @@ static bool print_json(const struct sc_verification *v)
     for (uint32_t i = 0; i < v->missing_count; i++)
         json_array_append_new(missing, json_string(v->missing[i]));
     return sc_admin_write_json(json_pack(
-        "{s:b, s:b, s:s, s:o, s:i, s:o, s:o, s:o, s:{s:I, s:I}}", "well", (int)is_well(v), "all_answered",
-        (int)all_answered(v), "over_by", when, "kept_since",
+        "{s:b, s:b, s:s, s:o, s:o, s:i, s:o, s:o, s:o, s:{s:I, s:I}}", "well", (int)is_well(v),
+        "all_answered", (int)all_answered(v), "over_by", when, "left_out_from",
+        v->left_from_ms == 0 ? json_null() : json_string(left), "kept_since",
         v->kept_since_ms == 0 ? json_null() : json_string(since), "replication",
         (int)v->survey.cluster->replication, "nodes", nodes, "lacks", lacks, "missing", missing, "known_lost",
         "batches", (json_int_t)v->known_lost.batches, "records", (json_int_t)v->known_lost.records));

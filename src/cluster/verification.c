@@ -5,14 +5,14 @@
 #include "base/clock.h"
 #include "cluster/expectation.h"
 #include "cluster/json_number.h"
+#include "cluster/over.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DAY_MS   (UINT64_C(86400) * 1000) /* the longest window */
-#define CLOCK_MS UINT64_C(60000)          /* by so much a member's clock may differ from that of who asks */
+#define CLOCK_MS UINT64_C(60000) /* by so much a member's clock may differ from that of who asks */
 
 /* ---- what was answered ---- */
 
@@ -73,40 +73,27 @@ static uint64_t first_look(const struct sc_verification *v, uint64_t now_ms)
     return now_ms;
 }
 
-/* Of those that may not be over at `end_ms`, by the tallies; what nobody told of may be a day. */
-static uint64_t longest_window(const struct sc_verification *v, uint64_t end_ms)
+static enum sc_status hear_all(const struct sc_verification *v, struct sc_over *over)
 {
-    uint64_t longest_ms = 0;
-    for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
-        const struct sc_holdings *held = &v->survey.nodes[i].held;
-        for (uint32_t t = 0; t < held->tally_count; t++) {
-            uint64_t ms = (uint64_t)held->tallies[t].window_s * 1000;
-            if (held->tallies[t].window_ms + DAY_MS > end_ms && ms > longest_ms)
-                longest_ms = ms;
-        }
-    }
-    return longest_ms == 0 ? DAY_MS : longest_ms;
+    for (uint32_t i = 0; i < v->survey.cluster->count; i++)
+        SC_TRY(sc_over_hear(over, &v->survey.nodes[i].held));
+    sc_over_settle(over);
+    return SC_OK;
 }
 
-static void leave_out_later(struct sc_holdings *held, uint64_t until_ms)
-{
-    while (held->count != 0 && held->list[held->count - 1].window_ms >= until_ms)
-        held->count--;
-    while (held->tally_count != 0 && held->tallies[held->tally_count - 1].window_ms >= until_ms)
-        sc_tally_free(&held->tallies[--held->tally_count]);
-}
-
-static void leave_out_unsettled(struct sc_verification *v, uint64_t now_ms, uint64_t settle_ms)
+static enum sc_status leave_out_unsettled(struct sc_verification *v, uint64_t now_ms, uint64_t settle_ms)
 {
     uint64_t end_ms = first_look(v, now_ms);
-    end_ms = end_ms > settle_ms ? end_ms - settle_ms : 0;
-    uint64_t longest_ms = longest_window(v, end_ms);
-    v->over_ms = end_ms;
-    v->until_ms = end_ms >= longest_ms ? end_ms - longest_ms + 1 : 0;
-    for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
-        leave_out_later(&v->survey.nodes[i].held, v->until_ms);
-        leave_out_later(&v->members[i].damaged, v->until_ms);
+    struct sc_over over = {.end_ms = end_ms > settle_ms ? end_ms - settle_ms : 0};
+    enum sc_status status = hear_all(v, &over);
+    for (uint32_t i = 0; status == SC_OK && i < v->survey.cluster->count; i++) {
+        sc_over_leave_out(&over, &v->survey.nodes[i].held);
+        sc_over_leave_out(&over, &v->members[i].damaged);
     }
+    v->over_ms = over.end_ms;
+    v->left_from_ms = over.left_from_ms;
+    sc_over_free(&over);
+    return status;
 }
 
 /* ---- who lacks what ---- */
@@ -257,7 +244,8 @@ enum sc_status sc_verification_run(struct sc_verification *v, const struct sc_su
         return sc_fail_nomem(err, "the members");
     SC_TRY(sc_survey_request(&v->survey, json_object(), true, err));
     take_answers(v, now_ms);
-    leave_out_unsettled(v, now_ms, settle_ms);
+    if (leave_out_unsettled(v, now_ms, settle_ms) != SC_OK)
+        return sc_fail_nomem(err, "the windows");
     return judge(v, now_ms, err);
 }
 

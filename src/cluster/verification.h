@@ -18,7 +18,8 @@
  * answer lines without a word may come, one for each hundredth of the bytes that were read.
  *
  * A member whose clock ("now_ms") is not told, or differs by more than a minute from that of who asks, has a problem as one that is silent.
- * What is judged are windows that are over since `settle_ms` by the clocks of all who answered, and of who asks.
+ * What is judged are windows that are over since `settle_ms` by the clocks of all who answered, and of who asks, each by its own length
+ * (cluster/over.h).
  */
 #ifndef SC_CLUSTER_VERIFICATION_H
 #define SC_CLUSTER_VERIFICATION_H
@@ -51,7 +52,8 @@ struct sc_verified_member {
 struct sc_verification {
     struct sc_survey survey;
     struct sc_verified_member *members; /* one per member of the cluster */
-    uint64_t over_ms, until_ms;         /* windows that were over by then are judged; that begin before */
+    uint64_t over_ms;                   /* windows that were over by then are judged */
+    uint64_t left_from_ms;              /* the earliest begin of those that are not; 0: there is none */
     struct sc_lack *lacks;              /* summed */
     uint32_t lack_count;
     char **missing; /* sentences, as answers have them: what nobody who told it has whole */

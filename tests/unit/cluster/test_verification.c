@@ -4,6 +4,7 @@
 #include "cluster/verification.h"
 
 #include "base/clock.h"
+#include "cluster/over.h"
 #include "query_kit.h"
 
 #include <string.h>
@@ -232,6 +233,59 @@ static void windows_that_are_not_over_are_left_out(void **state)
     }
 }
 
+/* A window of an hour that is not over leaves out itself, and not those of a minute before it or in it. */
+static void each_window_has_its_own_length(void **state)
+{
+    (void)state;
+    struct lab lab;
+    begin(&lab);
+    const uint64_t begun = ago(&lab, 1200), over = ago(&lab, 600);
+    put_all(&lab, B, over, 0, 9);
+    put_again(&lab, B, over, 0, 9);
+    for (unsigned n = A; n <= C; n += C) {
+        put_all(&lab, n, over, 1, 0);
+        put_again(&lab, n, over, 1, 0);
+    }
+    json_t *whole = held(over, 0, 9, 0, true), *windows = json_object_get(whole, "windows");
+    json_array_append_new(windows, json_pack("{s:I, s:[], s:[{s:s, s:s, s:i, s:[]}]}", "start_ms",
+                                             (json_int_t)begun, "held", "tallies", "proxy", "q", "stream",
+                                             "1", "seconds", 3600, "lanes"));
+    put(&lab, B, "all", answer(&lab, B, whole, held(over, 1, 0, 0, false)));
+    run(&lab);
+    assert_true(lab.v.lack_count == 1 && lab.v.lacks[0].member == A && lab.v.lacks[0].absent == 10);
+    assert_int_equal(lab.v.left_from_ms, begun);
+    end(&lab);
+}
+
+/* Of which no tally tells. */
+static void a_window_without_a_tally_may_be_as_long_as_any(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t seconds, ago_s;
+        bool over;
+    } cases[] = {{0, 86399, false},   {0, 86400, true},   {60, 59, false}, {60, 60, true},
+                 {3600, 3599, false}, {3600, 3600, true}, {60, 0, false},  {86400, 86400, true}};
+    const uint64_t now_ms = UINT64_C(1000000000);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct sc_over over = {.end_ms = now_ms};
+        struct sc_holdings h = {0};
+        struct sc_tally t = {.proxy = "p", .stream = 1, .window_ms = 1, .window_s = cases[i].seconds};
+        const struct sc_holding one = {.window_ms = now_ms - cases[i].ago_s * UINT64_C(1000), .stream = 1};
+        if (cases[i].seconds != 0)
+            assert_int_equal(sc_holdings_add_tally(&h, &t), SC_OK);
+        assert_int_equal(sc_holdings_add(&h, &one), SC_OK);
+        sc_holdings_settle(&h);
+        assert_int_equal(sc_over_hear(&over, &h), SC_OK);
+        sc_over_settle(&over);
+        sc_over_leave_out(&over, &h);
+        assert_int_equal(h.count, cases[i].over ? 1 : 0);
+        assert_int_equal(over.left_from_ms, cases[i].over ? 0 : one.window_ms);
+        sc_holdings_free(&h);
+        sc_over_free(&over);
+    }
+}
+
 /* It says nothing that could be judged by, and does not keep the others from being judged. */
 static void a_wrong_clock_is_a_problem(void **state)
 {
@@ -406,6 +460,8 @@ UNIT(test_verification)
         cmocka_unit_test(what_lacks_still_is_told),
         cmocka_unit_test(who_is_silent_lacks_nothing),
         cmocka_unit_test(windows_that_are_not_over_are_left_out),
+        cmocka_unit_test(each_window_has_its_own_length),
+        cmocka_unit_test(a_window_without_a_tally_may_be_as_long_as_any),
         cmocka_unit_test(a_wrong_clock_is_a_problem),
         cmocka_unit_test(an_answer_that_makes_no_sense_is_a_problem),
         cmocka_unit_test(odd_values_do_no_harm),
