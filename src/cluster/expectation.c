@@ -191,10 +191,23 @@ static bool was_asked_for(const struct sc_expectation *x, const struct sc_holdin
     return sc_holdings_find(&x->lanes, one->window_ms, one->stream, one->lane) != NULL;
 }
 
+/* How far they have expired since they told it first, those who tell it again. */
+static enum sc_status hear_horizons(struct sc_expectation *x, const struct sc_survey *v)
+{
+    for (uint32_t i = 0; i < 2 * v->cluster->count; i++) {
+        const struct sc_survey_node *node = &v->nodes[i / 2];
+        if (node->has_held && json_object_get(node->root, "horizon_ms") != NULL)
+            SC_TRY(sc_horizons_from_answer(node->root, &x->of[i % 2].horizons));
+    }
+    return SC_OK;
+}
+
 enum sc_status sc_expectation_find(struct sc_expectation *x, const struct sc_survey *v)
 {
     struct sc_holdings all = {0};
-    enum sc_status status = unite(v, &all);
+    enum sc_status status = hear_horizons(x, v);
+    if (status == SC_OK)
+        status = unite(v, &all);
     for (uint32_t i = 0; i < all.count && status == SC_OK; i++) {
         const struct sc_holding *one = &all.list[i];
         uint64_t batches = one->last - one->first + 1;

@@ -43,6 +43,17 @@ static bool has_good_clock(struct sc_survey_node *node, uint64_t now_ms)
     return node->has_held = false;
 }
 
+/* What a member did not have to keep when it was asked first, it does not have to have when it is asked again. */
+static void take_kept(struct sc_verification *v)
+{
+    for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
+        const struct sc_survey_node *node = &v->survey.nodes[i];
+        uint64_t from_ms = node->has_held ? sc_json_number(node->root, "kept_from_ms") : 0;
+        if (from_ms > v->members[i].kept_from_ms)
+            v->members[i].kept_from_ms = from_ms;
+    }
+}
+
 /* What stands for an answer is kept: the second one takes its place. */
 static void take_answers(struct sc_verification *v, uint64_t now_ms)
 {
@@ -52,12 +63,12 @@ static void take_answers(struct sc_verification *v, uint64_t now_ms)
         if (!node->has_held || !has_good_clock(node, now_ms))
             continue;
         take_damaged(node, m);
-        m->kept_from_ms = sc_json_number(node->root, "kept_from_ms");
         m->unreadable = node->held.unreadable;
         m->answer = m->told ? json_incref(node->root) : NULL;
         json_object_del(m->answer, "held"); /* which was read, and may be large */
         json_object_del(m->answer, "damaged");
     }
+    take_kept(v);
 }
 
 /* ---- the windows that are over ---- */
@@ -191,6 +202,7 @@ static enum sc_status look_again(struct sc_verification *v, struct sc_expectatio
         return SC_OK;
     }
     SC_TRY(sc_survey_request(&v->survey, request, true, err));
+    take_kept(v);
     if (keep_whole(v) != SC_OK || find_lacks(v) != SC_OK || sc_expectation_find(x, &v->survey) != SC_OK)
         return sc_fail_nomem(err, "what is there");
     return SC_OK;

@@ -12,7 +12,8 @@
  *   {}                          {"node": NAME, "store": PATH, "now_ms": MS, "streams": [...], "horizon_ms": MS, "horizons": TEXT, "kept_from_ms": MS,
  *                                "held": HELD, "damaged": HELD, "files": N, "row_groups": N, "records": N, "damaged_files": N,
  *                                "findings": [{"path": PATH, "text": SENTENCE}, ...], "more_findings": N, "failed": SENTENCE}
- *   {"lanes": {NAME: HELD}}     {"node": NAME, "held": HELD}   of these lanes, by the member's name, batches with their records
+ *   {"lanes": {NAME: HELD}}     {"node": NAME, "horizon_ms": MS, "horizons": TEXT, "kept_from_ms": MS,
+ *                                "held": HELD}   of these lanes, by the member's name, batches with their records
  *
  * "failed": some of the store could not be examined. Who could examine nothing says {"node": NAME, "problem": SENTENCE}. Before an
  * answer lines without a word may come, one for each hundredth of the bytes that were read.

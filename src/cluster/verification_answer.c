@@ -94,8 +94,14 @@ static uint64_t kept_from(const char *store, const struct sc_retention *retentio
     return horizon_ms > from_ms ? horizon_ms : from_ms;
 }
 
-/* Streams and tallies before the files: what they call safe is then there to be found. The horizon behind them: what expires meanwhile
- * is not looked for. A store that is not there has nothing, and says so. */
+/* Behind the files: what expires while they are read is not looked for. */
+static void put_kept(const struct reading *r, const char *store, json_t *out)
+{
+    sc_horizons_to_answer(store, out);
+    put_count(out, "kept_from_ms", kept_from(store, r->retention));
+}
+
+/* Streams and tallies before the files: what they call safe is then there to be found. A store that is not there has nothing, and says so. */
 static enum sc_status read_all(struct reading *r, const char *store, json_t *out, struct sc_error *err)
 {
     struct sc_verify_report report = {0};
@@ -109,18 +115,19 @@ static enum sc_status read_all(struct reading *r, const char *store, json_t *out
         return status;
     else if (status != SC_OK && status != SC_DAMAGED)
         json_object_set_new(out, "failed", json_string(err->message));
-    sc_horizons_to_answer(store, out);
-    put_count(out, "kept_from_ms", kept_from(store, r->retention));
+    put_kept(r, store, out);
     put_all(r, &report, out);
     return SC_OK;
 }
 
-/* What cannot be examined was said the first time. */
+/* What is damaged, or not there, was said the first time. Who cannot look is not one that has nothing. */
 static enum sc_status read_lanes(struct reading *r, const char *store, json_t *out, struct sc_error *err)
 {
-    struct sc_verify_report report;
-    if (read_files(r, store, &report, err) == SC_NOMEM)
-        return SC_NOMEM;
+    struct sc_verify_report report = {0};
+    enum sc_status status = read_files(r, store, &report, err);
+    if (status != SC_OK && status != SC_DAMAGED && status != SC_NOTFOUND)
+        return status;
+    put_kept(r, store, out);
     json_object_set_new(out, "held", sc_holdings_to_json(&r->whole));
     return SC_OK;
 }

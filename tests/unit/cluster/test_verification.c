@@ -8,6 +8,7 @@
 #include "query_kit.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define STREAM UINT64_C(0xfeedfacecafe0001)
 #define NODES  3u
@@ -189,6 +190,50 @@ static void what_lacks_still_is_told(void **state)
     assert_true(lab.v.members[A].absent == 4 && lab.v.members[A].damaged_batches == 4);
     assert_int_equal(lab.v.missing_count, 1);
     assert_non_null(strstr(lab.v.missing[0], "2 of 10 batches of proxy p are missing, with 200 records"));
+    end(&lab);
+}
+
+/* Between the two looks at member a, it or all expire the window. */
+static void look_while_it_expires(bool all_expire, bool by_kept_from)
+{
+    struct lab lab;
+    begin(&lab);
+    const uint64_t window_ms = ago(&lab, 600);
+    const json_int_t behind = (json_int_t)window_ms + 1;
+    for (unsigned n = 0; n < NODES; n++) {
+        put_all(&lab, n, window_ms, n == B ? 0 : 1, n == B ? 8 : 0);
+        json_t *root =
+            json_pack("{s:s, s:o, s:I, s:I}", "node", members[n].name, "held",
+                      held(window_ms, n == B ? 0 : 1, n == B ? 8 : 0, 100, false), "horizon_ms",
+                      all_expire ? behind : 0, "kept_from_ms", by_kept_from && n == A ? behind : 0);
+        put(&lab, n, "lanes", root);
+    }
+    run(&lab);
+    assert_int_equal(lab.v.missing_count, all_expire ? 0 : 1);
+    assert_int_equal(lab.v.lack_count, by_kept_from ? 0 : 1);
+    end(&lab);
+}
+
+static void what_expires_meanwhile_is_no_lack(void **state)
+{
+    (void)state;
+    look_while_it_expires(false, false);
+    look_while_it_expires(true, false);
+    look_while_it_expires(false, true);
+}
+
+static void who_cannot_look_again_has_a_problem(void **state)
+{
+    (void)state;
+    struct lab lab;
+    begin(&lab);
+    put_all(&lab, A, ago(&lab, 600), 0, 8);
+    put_all(&lab, B, ago(&lab, 600), 0, 9);
+    put_all(&lab, C, ago(&lab, 600), 1, 0);
+    for (unsigned n = 0; n < NODES; n++)
+        put(&lab, n, "lanes", json_pack("{s:s, s:s}", "node", members[n].name, "problem", "cannot read it"));
+    run(&lab);
+    assert_string_equal(lab.v.survey.nodes[A].problem, "cannot read it");
     end(&lab);
 }
 
@@ -438,6 +483,37 @@ static void a_member_answers_for_its_files(void **state)
     kit_remove(store);
 }
 
+static json_t *ask_for_lanes(const char *store)
+{
+    struct sc_holdings lanes = {0};
+    const struct sc_holding one = {.window_ms = KIT_WINDOW, .stream = STREAM};
+    assert_int_equal(sc_holdings_add(&lanes, &one), SC_OK);
+    json_t *request = json_pack("{s:{s:o}}", "lanes", "a", sc_holdings_to_json(&lanes));
+    json_t *root = sc_verification_answer(store, "a", &keeps_all, request, NULL, NULL);
+    sc_holdings_free(&lanes);
+    json_decref(request);
+    return root;
+}
+
+/* When it is asked again: it is none that has nothing. */
+static void who_cannot_look_says_so(void **state)
+{
+    (void)state;
+    char *store = kit_folder(), path[600];
+    write_window(store, KIT_WINDOW, 0);
+    json_t *root = ask_for_lanes(store);
+    assert_true(json_is_object(json_object_get(root, "held")) && json_object_get(root, "problem") == NULL);
+    assert_true(json_is_integer(json_object_get(root, "horizon_ms")) &&
+                json_is_integer(json_object_get(root, "kept_from_ms")));
+    json_decref(root);
+    snprintf(path, sizeof(path), "%s/loop.scs", store);
+    assert_int_equal(symlink(path, path), 0); /* too many links: an error as of a disk */
+    root = ask_for_lanes(path);
+    assert_true(json_object_get(root, "held") == NULL && json_is_string(json_object_get(root, "problem")));
+    json_decref(root);
+    kit_remove(store);
+}
+
 static void a_store_that_is_not_there_is_named(void **state)
 {
     (void)state;
@@ -458,6 +534,8 @@ UNIT(test_verification)
         cmocka_unit_test(whole_is_asked_once),
         cmocka_unit_test(what_came_meanwhile_is_no_lack),
         cmocka_unit_test(what_lacks_still_is_told),
+        cmocka_unit_test(what_expires_meanwhile_is_no_lack),
+        cmocka_unit_test(who_cannot_look_again_has_a_problem),
         cmocka_unit_test(who_is_silent_lacks_nothing),
         cmocka_unit_test(windows_that_are_not_over_are_left_out),
         cmocka_unit_test(each_window_has_its_own_length),
@@ -466,6 +544,7 @@ UNIT(test_verification)
         cmocka_unit_test(an_answer_that_makes_no_sense_is_a_problem),
         cmocka_unit_test(odd_values_do_no_harm),
         cmocka_unit_test(a_member_answers_for_its_files),
+        cmocka_unit_test(who_cannot_look_says_so),
         cmocka_unit_test(a_store_that_is_not_there_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
