@@ -87,19 +87,12 @@ static const char *failed_of(const struct sc_verified_member *m)
     return text(m->answer, "failed");
 }
 
-/* Something in its store is not as it was written. */
-static bool has_damage(const struct sc_verified_member *m)
-{
-    return m->damaged_batches != 0 || m->unreadable != 0 || failed_of(m)[0] != '\0' ||
-           json_array_size(json_object_get(m->answer, "findings")) != 0;
-}
-
 static const char *state_of(const struct sc_survey_node *node, const struct sc_verified_member *m)
 {
-    return node->problem[0] != '\0' ? "SILENT"
-           : has_damage(m)          ? "DAMAGED"
-           : m->absent != 0         ? "LACKS"
-                                    : "whole";
+    return node->problem[0] != '\0'    ? "SILENT"
+           : sc_verified_is_damaged(m) ? "DAMAGED"
+           : m->absent != 0            ? "LACKS"
+                                       : "whole";
 }
 
 static bool all_answered(const struct sc_verification *v)
@@ -124,7 +117,7 @@ static bool is_well(const struct sc_verification *v)
 {
     bool well = all_answered(v) && v->lack_count == 0 && v->missing_count == 0;
     for (uint32_t i = 0; i < v->survey.cluster->count; i++)
-        well = well && !has_damage(&v->members[i]);
+        well = well && !sc_verified_is_damaged(&v->members[i]);
     return well;
 }
 

@@ -208,6 +208,15 @@ static enum sc_status look_again(struct sc_verification *v, struct sc_expectatio
     return SC_OK;
 }
 
+/* ---- what was found ---- */
+
+bool sc_verified_is_damaged(const struct sc_verified_member *m)
+{
+    return m->damaged_batches != 0 || m->unreadable != 0 || sc_json_number(m->answer, "damaged_files") != 0 ||
+           sc_json_number(m->answer, "more_findings") != 0 || json_object_get(m->answer, "failed") != NULL ||
+           json_array_size(json_object_get(m->answer, "findings")) != 0;
+}
+
 /* ---- all of it ---- */
 
 static void note_missing(void *arg, const char *sentence)

@@ -70,4 +70,7 @@ enum sc_status sc_verification_run(struct sc_verification *v, const struct sc_su
                                    struct sc_error *err);
 void sc_verification_free(struct sc_verification *v);
 
+/* Whether something in its store is not as it was written, or cannot be looked at. */
+bool sc_verified_is_damaged(const struct sc_verified_member *member);
+
 #endif

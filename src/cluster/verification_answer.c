@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The side of a member: what it answers for its store. */
 #include "base/clock.h"
+#include "base/text.h"
 #include "cluster/expectation.h"
 #include "cluster/horizons_told.h"
 #include "cluster/verification.h"
 #include "store/horizon.h"
 #include "store/maintain.h"
+
+#include <string.h>
 
 #define MOST_FINDINGS 1000u /* an answer has bounds (base/ask.h) */
 
@@ -46,15 +49,33 @@ static void show_progress(void *arg, uint64_t bytes, uint64_t of_bytes)
         r->progress(r->arg, bytes, of_bytes);
 }
 
+/* JSON takes UTF-8 alone: paths, and sentences that were cut, may be anything. NULL without memory. */
+static json_t *visible(const char *text)
+{
+    struct sc_buf shown = {0};
+    sc_buf_append_visible(&shown, text, strlen(text));
+    json_t *out = sc_buf_ok(&shown) ? json_stringn((const char *)shown.data, shown.len) : NULL;
+    sc_buf_free(&shown);
+    return out;
+}
+
+/* A sentence that says what failed is there in any case. */
+static void put_failure(json_t *out, const char *key, const char *sentence)
+{
+    if (json_object_set_new(out, key, visible(sentence)) != 0)
+        json_object_set_new(out, key, json_string("out of memory"));
+}
+
 static void take_finding(void *arg, const char *path, const char *finding)
 {
     struct reading *r = arg;
     if (finding == NULL)
         return;
-    if (json_array_size(r->findings) == MOST_FINDINGS)
+    json_t *one = json_array_size(r->findings) == MOST_FINDINGS
+                      ? NULL
+                      : json_pack("{s:o, s:o}", "path", visible(path), "text", visible(finding));
+    if (json_array_append_new(r->findings, one) != 0)
         r->more_findings++;
-    else
-        json_array_append_new(r->findings, json_pack("{s:s, s:s}", "path", path, "text", finding));
 }
 
 static enum sc_status read_files(struct reading *r, const char *store, struct sc_verify_report *report,
@@ -114,7 +135,7 @@ static enum sc_status read_all(struct reading *r, const char *store, json_t *out
     else if (status != SC_OK && status != SC_DAMAGED && (status == SC_NOMEM || report.segments == 0))
         return status;
     else if (status != SC_OK && status != SC_DAMAGED)
-        json_object_set_new(out, "failed", json_string(err->message));
+        put_failure(out, "failed", err->message);
     put_kept(r, store, out);
     put_all(r, &report, out);
     return SC_OK;
@@ -157,9 +178,9 @@ json_t *sc_verification_answer(const char *store, const char *node, const struct
     struct sc_error err = {0};
     json_t *out = json_object();
     json_object_set_new(out, "node", node == NULL ? json_null() : json_string(node));
-    json_object_set_new(out, "store", json_string(store));
+    json_object_set_new(out, "store", visible(store));
     if (answer(&r, store, node, request, out, &err) != SC_OK)
-        json_object_set_new(out, "problem", json_string(err.message));
+        put_failure(out, "problem", err.message);
     json_decref(r.findings);
     sc_holdings_free(&r.whole);
     sc_holdings_free(&r.damaged);

@@ -386,6 +386,21 @@ static void an_answer_that_makes_no_sense_is_a_problem(void **state)
     }
 }
 
+/* By whatever it tells of it, in figures or in words. */
+static void damage_is_told_in_many_ways(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {"{}", "{\"damaged_files\": 1}", "{\"more_findings\": 1}",
+                                          "{\"failed\": \"cannot list it\"}", "{\"findings\": [{}]}"};
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        struct sc_verified_member m = {.answer = json_loads(answers[i], 0, NULL)};
+        assert_true(sc_verified_is_damaged(&m) == (i != 0));
+        json_decref(m.answer);
+    }
+    const struct sc_verified_member batches = {.damaged_batches = 1}, unreadable = {.unreadable = 1};
+    assert_true(sc_verified_is_damaged(&batches) && sc_verified_is_damaged(&unreadable));
+}
+
 /* Values of any kind where others are awaited. */
 static void odd_values_do_no_harm(void **state)
 {
@@ -528,6 +543,47 @@ static void a_store_that_is_not_there_is_named(void **state)
     json_decref(root);
 }
 
+/* In names of files, and in sentences: they are told all the same. */
+static void bytes_that_are_no_text_are_made_visible(void **state)
+{
+    (void)state;
+    json_t *request = json_object();
+    json_t *root = sc_verification_answer("/nonexistent/\xff", "a", &keeps_all, request, NULL, NULL);
+    const json_t *finding = json_array_get(json_object_get(root, "findings"), 0);
+    assert_string_equal(json_string_value(json_object_get(finding, "path")), "/nonexistent/\\xff");
+    assert_string_equal(json_string_value(json_object_get(root, "store")), "/nonexistent/\\xff");
+    json_decref(root);
+    char *store = kit_folder(), path[600];
+    snprintf(path, sizeof(path), "%s/\xff.scs", store);
+    assert_int_equal(symlink(path, path), 0);
+    root = sc_verification_answer(path, "a", &keeps_all, request, NULL, NULL);
+    assert_non_null(strstr(json_string_value(json_object_get(root, "problem")), "\\xff.scs"));
+    kit_remove(store);
+    json_decref(root);
+    json_decref(request);
+}
+
+/* Those that are too many are counted. */
+static void findings_have_a_bound(void **state)
+{
+    (void)state;
+    char *store = kit_folder(), path[600];
+    for (unsigned i = 0; i < 1003; i++) {
+        snprintf(path, sizeof(path), "%s/20200101T0000%02uZ-%016x.scs", store, i % 60, i + 1);
+        FILE *f = fopen(path, "we");
+        assert_non_null(f);
+        assert_int_equal(fclose(f), 0);
+    }
+    json_t *request = json_object();
+    json_t *root = sc_verification_answer(store, "a", &keeps_all, request, NULL, NULL);
+    assert_int_equal(json_array_size(json_object_get(root, "findings")), 1000);
+    assert_int_equal(json_integer_value(json_object_get(root, "more_findings")), 3);
+    assert_int_equal(json_integer_value(json_object_get(root, "damaged_files")), 1003);
+    json_decref(root);
+    json_decref(request);
+    kit_remove(store);
+}
+
 UNIT(test_verification)
 {
     const struct CMUnitTest tests[] = {
@@ -542,6 +598,9 @@ UNIT(test_verification)
         cmocka_unit_test(a_window_without_a_tally_may_be_as_long_as_any),
         cmocka_unit_test(a_wrong_clock_is_a_problem),
         cmocka_unit_test(an_answer_that_makes_no_sense_is_a_problem),
+        cmocka_unit_test(damage_is_told_in_many_ways),
+        cmocka_unit_test(bytes_that_are_no_text_are_made_visible),
+        cmocka_unit_test(findings_have_a_bound),
         cmocka_unit_test(odd_values_do_no_harm),
         cmocka_unit_test(a_member_answers_for_its_files),
         cmocka_unit_test(who_cannot_look_says_so),
