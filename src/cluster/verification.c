@@ -43,24 +43,35 @@ static bool has_good_clock(struct sc_survey_node *node, uint64_t now_ms)
     return node->has_held = false;
 }
 
+/* By the clock of who asks, as both had it at the first look. 0: there is no such time. */
+static uint64_t kept_from(const json_t *root, const json_t *first, uint64_t now_ms)
+{
+    uint64_t told_ms = sc_json_number(root, "kept_from_ms"), theirs_ms = sc_json_number(first, "now_ms");
+    if (told_ms == 0 || told_ms + now_ms < theirs_ms)
+        return 0;
+    told_ms += now_ms - theirs_ms;
+    return told_ms < now_ms ? told_ms : now_ms;
+}
+
 /* What a member did not have to keep when it was asked first, it does not have to have when it is asked again. */
 static void take_kept(struct sc_verification *v)
 {
     for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
         const struct sc_survey_node *node = &v->survey.nodes[i];
-        uint64_t from_ms = node->has_held ? sc_json_number(node->root, "kept_from_ms") : 0;
-        if (from_ms > v->members[i].kept_from_ms)
-            v->members[i].kept_from_ms = from_ms;
+        struct sc_verified_member *m = &v->members[i];
+        uint64_t from_ms = node->has_held ? kept_from(node->root, m->answer, v->asked_ms) : 0;
+        if (from_ms > m->kept_from_ms)
+            m->kept_from_ms = from_ms;
     }
 }
 
 /* What stands for an answer is kept: the second one takes its place. */
-static void take_answers(struct sc_verification *v, uint64_t now_ms)
+static void take_answers(struct sc_verification *v)
 {
     for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
         struct sc_survey_node *node = &v->survey.nodes[i];
         struct sc_verified_member *m = &v->members[i];
-        if (!node->has_held || !has_good_clock(node, now_ms))
+        if (!node->has_held || !has_good_clock(node, v->asked_ms))
             continue;
         take_damaged(node, m);
         m->unreadable = node->held.unreadable;
@@ -74,8 +85,9 @@ static void take_answers(struct sc_verification *v, uint64_t now_ms)
 /* ---- the windows that are over ---- */
 
 /* The earliest moment at which anybody looked. */
-static uint64_t first_look(const struct sc_verification *v, uint64_t now_ms)
+static uint64_t first_look(const struct sc_verification *v)
 {
+    uint64_t now_ms = v->asked_ms;
     for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
         uint64_t theirs_ms = sc_json_number(v->members[i].answer, "now_ms");
         if (v->members[i].told && theirs_ms < now_ms)
@@ -92,9 +104,9 @@ static enum sc_status hear_all(const struct sc_verification *v, struct sc_over *
     return SC_OK;
 }
 
-static enum sc_status leave_out_unsettled(struct sc_verification *v, uint64_t now_ms, uint64_t settle_ms)
+static enum sc_status leave_out_unsettled(struct sc_verification *v, uint64_t settle_ms)
 {
-    uint64_t end_ms = first_look(v, now_ms);
+    uint64_t end_ms = first_look(v);
     struct sc_over over = {.end_ms = end_ms > settle_ms ? end_ms - settle_ms : 0};
     enum sc_status status = hear_all(v, &over);
     for (uint32_t i = 0; status == SC_OK && i < v->survey.cluster->count; i++) {
@@ -232,10 +244,10 @@ static void note_missing(void *arg, const char *sentence)
 }
 
 /* Streams are silent that were not heard of since the last window that is judged was over. */
-static enum sc_status judge(struct sc_verification *v, uint64_t now_ms, struct sc_error *err)
+static enum sc_status judge(struct sc_verification *v, struct sc_error *err)
 {
     struct sc_expectation x;
-    enum sc_status status = sc_expectation_begin(&x, &v->survey, now_ms, NULL);
+    enum sc_status status = sc_expectation_begin(&x, &v->survey, v->asked_ms, NULL);
     if (status == SC_OK && (keep_whole(v) != SC_OK || find_lacks(v) != SC_OK))
         status = SC_NOMEM;
     if (status != SC_OK)
@@ -257,17 +269,16 @@ static enum sc_status judge(struct sc_verification *v, uint64_t now_ms, struct s
 enum sc_status sc_verification_run(struct sc_verification *v, const struct sc_survey_options *options,
                                    const struct sc_cluster *cluster, uint64_t settle_ms, struct sc_error *err)
 {
-    uint64_t now_ms = sc_clock_wall_ms();
-    *v = (struct sc_verification){0};
+    *v = (struct sc_verification){.asked_ms = sc_clock_wall_ms()};
     v->members = calloc((size_t)cluster->count + 1, sizeof(*v->members));
     SC_TRY(sc_survey_begin(&v->survey, options, cluster, err));
     if (v->members == NULL)
         return sc_fail_nomem(err, "the members");
     SC_TRY(sc_survey_request(&v->survey, json_object(), true, err));
-    take_answers(v, now_ms);
-    if (leave_out_unsettled(v, now_ms, settle_ms) != SC_OK)
+    take_answers(v);
+    if (leave_out_unsettled(v, settle_ms) != SC_OK)
         return sc_fail_nomem(err, "the windows");
-    return judge(v, now_ms, err);
+    return judge(v, err);
 }
 
 void sc_verification_free(struct sc_verification *v)

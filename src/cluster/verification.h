@@ -44,7 +44,7 @@ json_t *sc_verification_answer(const char *store, const char *node, const struct
 struct sc_verified_member {
     bool told;
     struct sc_holdings whole, damaged; /* of the windows that are judged; settled, without records */
-    uint64_t kept_from_ms;             /* what is earlier it does not lack */
+    uint64_t kept_from_ms;             /* as in struct sc_lacking_member; by the clock of who asks */
     uint32_t unreadable;               /* tallies, accepted losses and folders of its store */
     json_t *answer;                    /* the first one; NULL: none */
     uint64_t absent, damaged_batches;  /* what it lacks, as in struct sc_lack */
@@ -53,6 +53,7 @@ struct sc_verified_member {
 struct sc_verification {
     struct sc_survey survey;
     struct sc_verified_member *members; /* one per member of the cluster */
+    uint64_t asked_ms;                  /* when, by the clock of who asks */
     uint64_t over_ms;                   /* windows that were over by then are judged */
     uint64_t left_from_ms;              /* the earliest begin of those that are not; 0: there is none */
     struct sc_lack *lacks;              /* summed */

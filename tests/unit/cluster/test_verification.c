@@ -259,7 +259,7 @@ static void windows_that_are_not_over_are_left_out(void **state)
         unsigned ago_s, behind_s;
         bool judged;
     } cases[] = {{600, 0, true}, {70, 0, true},   {62, 0, false},
-                 {30, 0, false}, {70, 50, false}, {130, 50, true}};
+                 {30, 0, false}, {70, 40, false}, {130, 40, true}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct lab lab;
         begin(&lab);
@@ -382,6 +382,35 @@ static void an_answer_that_makes_no_sense_is_a_problem(void **state)
         run(&lab);
         assert_true(lab.v.survey.nodes[A].problem[0] != '\0' && !lab.v.members[A].told);
         assert_int_equal(lab.v.lack_count, 0);
+        end(&lab);
+    }
+}
+
+/* What a member is to keep is told by its clock, and never reaches beyond now. */
+static void what_is_kept_is_by_the_clock_of_who_asks(void **state)
+{
+    (void)state;
+    static const struct {
+        int ahead_s, kept_ago_s;
+        bool lacks;
+    } cases[] = {{0, 630, true},    {0, 590, false},   {40, 595, true},
+                 {-40, 630, false}, {-40, 590, false}, {0, -864000, false}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct lab lab;
+        begin(&lab);
+        const uint64_t window_ms = ago(&lab, 600);
+        const json_int_t kept = (json_int_t)lab.now_ms - cases[i].kept_ago_s * 1000;
+        for (unsigned n = 0; n < NODES; n++) {
+            put_all(&lab, n, window_ms, n == B ? 0 : 1, n == B ? 9 : 0);
+            put_again(&lab, n, window_ms, n == B ? 0 : 1, n == B ? 9 : 0);
+        }
+        lab.now_ms += (uint64_t)(cases[i].ahead_s * INT64_C(1000));
+        json_t *root = answer(&lab, A, held(window_ms, 1, 0, 0, true), held(window_ms, 1, 0, 0, false));
+        json_object_set_new(root, "kept_from_ms", json_integer(kept));
+        put(&lab, A, "all", root);
+        run(&lab);
+        assert_int_equal(lab.v.lack_count, cases[i].lacks ? 1 : 0);
+        assert_true(lab.v.members[A].kept_from_ms <= lab.v.asked_ms);
         end(&lab);
     }
 }
@@ -598,6 +627,7 @@ UNIT(test_verification)
         cmocka_unit_test(a_window_without_a_tally_may_be_as_long_as_any),
         cmocka_unit_test(a_wrong_clock_is_a_problem),
         cmocka_unit_test(an_answer_that_makes_no_sense_is_a_problem),
+        cmocka_unit_test(what_is_kept_is_by_the_clock_of_who_asks),
         cmocka_unit_test(damage_is_told_in_many_ways),
         cmocka_unit_test(bytes_that_are_no_text_are_made_visible),
         cmocka_unit_test(findings_have_a_bound),
