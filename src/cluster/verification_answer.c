@@ -5,8 +5,8 @@
 #include "cluster/expectation.h"
 #include "cluster/horizons_told.h"
 #include "cluster/verification.h"
-#include "store/horizon.h"
 #include "store/maintain.h"
+#include "store/room.h"
 
 #include <string.h>
 
@@ -105,14 +105,13 @@ static void put_all(const struct reading *r, const struct sc_verify_report *repo
     put_count(out, "more_findings", r->more_findings);
 }
 
-/* What is earlier it may have deleted on purpose: by age, which it would not take back, or by bytes (relay/healer.h). */
+/* What is earlier it would not take back (relay/healer.h): by age, or by bytes. A store that cannot be listed was said to be so. */
 static uint64_t kept_from(const char *store, const struct sc_retention *retention)
 {
-    uint64_t now_ms = sc_clock_wall_ms(), age_ms = retention->age_s * 1000, horizon_ms = 0;
+    uint64_t now_ms = sc_clock_wall_ms(), age_ms = retention->age_s * 1000, room_ms;
     uint64_t from_ms = age_ms == 0 || age_ms > now_ms ? 0 : now_ms - age_ms;
-    if (retention->bytes != 0)
-        horizon_ms = sc_store_horizon(store);
-    return horizon_ms > from_ms ? horizon_ms : from_ms;
+    (void)sc_room_in_store(store, retention->bytes, &room_ms, NULL);
+    return room_ms > from_ms ? room_ms : from_ms;
 }
 
 /* Behind the files: what expires while they are read is not looked for. */

@@ -188,9 +188,12 @@ def expired(lab):
     found, done = lab.look()
     kit.check("expired: it is to have them", done.returncode == 3 and {x["node"] for x in found["lacks"]} == {"n3"} and
               found["missing"] == [] and node_of(found, "n3")["findings"] == [], done)
-    n3.write_config("retention: {bytes: 1G}\n")
+    n3.write_config("retention: {bytes: 1}\n")
     found, done = lab.look()
     kit.check("expired: by its bytes it need not", done.returncode == 0 and found["lacks"] == [], done)
+    n3.write_config("retention: {bytes: 1G}\n")
+    found, done = lab.look()
+    kit.check("expired: by so many bytes it is to have them", done.returncode == 3 and {x["node"] for x in found["lacks"]} == {"n3"}, done)
     n3.start()
     lab.is_whole("expired: whole again, once it is healed", 120)
 

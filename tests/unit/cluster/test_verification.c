@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "cluster/over.h"
 #include "query_kit.h"
+#include "store/horizon.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -558,6 +559,36 @@ static void who_cannot_look_says_so(void **state)
     kit_remove(store);
 }
 
+static uint64_t kept_from(const char *store, uint64_t bytes)
+{
+    const struct sc_retention retention = {.bytes = bytes};
+    json_t *request = json_object(),
+           *root = sc_verification_answer(store, "a", &retention, request, NULL, NULL);
+    uint64_t from_ms = (uint64_t)json_integer_value(json_object_get(root, "kept_from_ms"));
+    json_decref(request);
+    json_decref(root);
+    return from_ms;
+}
+
+/* What somebody deleted by hand is to be there all the same; what there is no room for is not, whether it ever was there or not. */
+static void what_is_kept_by_size_is_what_healing_asks_for(void **state)
+{
+    (void)state;
+    const struct sc_retention by_hand = {.bytes = 1};
+    struct sc_expiry e;
+    char *store = kit_folder();
+    write_window(store, KIT_WINDOW, 0);
+    write_window(store, KIT_WINDOW + 300000, 5);
+    assert_int_equal(kept_from(store, 1), KIT_WINDOW + 300001);
+    assert_int_equal(kept_from(store, UINT64_C(1) << 30), 0);
+    assert_int_equal(sc_store_expire(store, &by_hand, KIT_WINDOW + 600000, false, NULL, &e, NULL), SC_OK);
+    assert_int_equal(e.windows, 1);
+    assert_true(sc_store_horizon(store) > KIT_WINDOW);
+    assert_int_equal(kept_from(store, UINT64_C(1) << 30), 0);
+    assert_int_equal(kept_from("/nonexistent/store", 1), 0);
+    kit_remove(store);
+}
+
 static void a_store_that_is_not_there_is_named(void **state)
 {
     (void)state;
@@ -633,6 +664,7 @@ UNIT(test_verification)
         cmocka_unit_test(findings_have_a_bound),
         cmocka_unit_test(odd_values_do_no_harm),
         cmocka_unit_test(a_member_answers_for_its_files),
+        cmocka_unit_test(what_is_kept_by_size_is_what_healing_asks_for),
         cmocka_unit_test(who_cannot_look_says_so),
         cmocka_unit_test(a_store_that_is_not_there_is_named),
     };
