@@ -117,7 +117,8 @@ static uint64_t most(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* By batches alone: what nobody asked for records of is whole when they are all there. */
+/* By how many batches there are, of both kinds together, whatever their numbers: at the first look nobody tells kinds and records. A lane
+ * that has less is asked for both. */
 static bool is_whole(const struct sc_tally *t, const struct sc_tally_lane *l, const struct sc_holdings *all)
 {
     const uint64_t *accepted = l->accepted.batches, *safe = l->safe.batches;

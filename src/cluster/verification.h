@@ -21,6 +21,10 @@
  * A member whose clock ("now_ms") is not told, or differs by more than a minute from that of who asks, has a problem as one that is silent.
  * What is judged are windows that are over since `settle_ms` by the clocks of all who answered, and of who asks, each by its own length
  * (cluster/over.h).
+ *
+ * A limit: what nobody holds is missed by how many batches a tally tells, not by their numbers. Where all tallies of a window tell too few, a
+ * number that nobody holds between two that are held goes unseen. It cannot be told from one that is where it belongs: the numbers of a
+ * stream run over all of its lanes and windows, of which some have expired, some are not over, and some wait in an outbox.
  */
 #ifndef SC_CLUSTER_VERIFICATION_H
 #define SC_CLUSTER_VERIFICATION_H
