@@ -87,6 +87,11 @@ static const char *failed_of(const struct sc_verified_member *m)
     return text(m->answer, "failed");
 }
 
+static bool cannot_read(const struct sc_verified_member *m)
+{
+    return m->unreadable != 0 || failed_of(m)[0] != '\0';
+}
+
 static const char *state_of(const struct sc_survey_node *node, const struct sc_verified_member *m)
 {
     return node->problem[0] != '\0'    ? "SILENT"
@@ -277,6 +282,10 @@ static void print_advice(const struct sc_verification *v)
             say(&lines, "on %s: sc-admin repair --cluster %s", name, text(m->answer, "store"));
         else if (m->absent != 0)
             say(&lines, "on %s, while its collector runs: sc-admin heal", name);
+        if (cannot_read(m))
+            say(&lines,
+                "on %s: mend what it cannot read, as UNREAD says; then sc-admin verify --cluster, again",
+                name);
     }
     if (!all_answered(v))
         say(&lines, "once those that are silent answer: sc-admin verify --cluster, again");
