@@ -154,8 +154,23 @@ static enum sc_status find_lacks(struct sc_verification *v)
     return status;
 }
 
+/* Who could not be asked again has a problem, and is not said to lack what may have come to it meanwhile. */
+static void leave_out_unconfirmed(struct sc_verification *v)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < v->lack_count; i++) {
+        struct sc_lack lack = v->lacks[i];
+        if (!sc_survey_is_well(&v->survey.nodes[lack.member]))
+            lack.absent = 0;
+        if (lack.absent + lack.damaged != 0)
+            v->lacks[kept++] = lack;
+    }
+    v->lack_count = kept;
+}
+
 static void sum_lacks(struct sc_verification *v)
 {
+    leave_out_unconfirmed(v);
     v->lack_count = sc_lacking_sum(v->lacks, v->lack_count);
     for (uint32_t i = 0; i < v->lack_count; i++) {
         v->members[v->lacks[i].member].absent += v->lacks[i].absent;

@@ -223,18 +223,22 @@ static void what_expires_meanwhile_is_no_lack(void **state)
     look_while_it_expires(false, true);
 }
 
+/* It may hold by now what it did not; what was damaged is so still. */
 static void who_cannot_look_again_has_a_problem(void **state)
 {
     (void)state;
     struct lab lab;
     begin(&lab);
-    put_all(&lab, A, ago(&lab, 600), 0, 8);
+    put(&lab, A, "all",
+        answer(&lab, A, held(ago(&lab, 600), 0, 6, 0, true), held(ago(&lab, 600), 7, 8, 0, false)));
     put_all(&lab, B, ago(&lab, 600), 0, 9);
     put_all(&lab, C, ago(&lab, 600), 1, 0);
     for (unsigned n = 0; n < NODES; n++)
         put(&lab, n, "lanes", json_pack("{s:s, s:s}", "node", members[n].name, "problem", "cannot read it"));
     run(&lab);
     assert_string_equal(lab.v.survey.nodes[A].problem, "cannot read it");
+    assert_true(lab.v.lack_count == 1 && lab.v.lacks[0].damaged == 2 && lab.v.lacks[0].absent == 0);
+    assert_true(lab.v.members[A].absent == 0 && lab.v.members[A].damaged_batches == 2);
     end(&lab);
 }
 
