@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "cli/admin.h"
+#include "cluster/json_number.h"
 #include "cluster/verification.h"
 #include "relay/healer.h"
 
@@ -75,12 +76,6 @@ static void show_reading(void *arg, const struct sc_survey_node *const *nodes, c
 
 /* ---- what each is ---- */
 
-static uint64_t integer(const json_t *object, const char *key)
-{
-    json_int_t value = json_integer_value(json_object_get(object, key));
-    return value < 0 ? 0 : (uint64_t)value;
-}
-
 static const char *text(const json_t *object, const char *key)
 {
     const char *value = json_string_value(json_object_get(object, key));
@@ -92,19 +87,17 @@ static const char *failed_of(const struct sc_verified_member *m)
     return text(m->answer, "failed");
 }
 
-/* Something in its store is not as it was written. */
-static bool has_damage(const struct sc_verified_member *m)
+static bool cannot_read(const struct sc_verified_member *m)
 {
-    return m->damaged_batches != 0 || m->unreadable != 0 || failed_of(m)[0] != '\0' ||
-           json_array_size(json_object_get(m->answer, "findings")) != 0;
+    return m->unreadable != 0 || failed_of(m)[0] != '\0';
 }
 
 static const char *state_of(const struct sc_survey_node *node, const struct sc_verified_member *m)
 {
-    return node->problem[0] != '\0' ? "SILENT"
-           : has_damage(m)          ? "DAMAGED"
-           : m->absent != 0         ? "LACKS"
-                                    : "whole";
+    return node->problem[0] != '\0'    ? "SILENT"
+           : sc_verified_is_damaged(m) ? "DAMAGED"
+           : m->absent != 0            ? "LACKS"
+                                       : "whole";
 }
 
 static bool all_answered(const struct sc_verification *v)
@@ -129,7 +122,7 @@ static bool is_well(const struct sc_verification *v)
 {
     bool well = all_answered(v) && v->lack_count == 0 && v->missing_count == 0;
     for (uint32_t i = 0; i < v->survey.cluster->count; i++)
-        well = well && !has_damage(&v->members[i]);
+        well = well && !sc_verified_is_damaged(&v->members[i]);
     return well;
 }
 
@@ -189,8 +182,9 @@ static void print_member(const struct sc_survey_node *node, const struct sc_veri
     else
         printf("%-24.24s %10" PRIu64 " %12" PRIu64 " %14" PRIu64 " %14" PRIu64 " %14" PRIu64 " %14" PRIu64
                "  %s\n",
-               node->member->name, integer(a, "files"), integer(a, "row_groups"), integer(a, "records"),
-               integer(a, "damaged_files"), m->damaged_batches, m->absent, state_of(node, m));
+               node->member->name, sc_json_number(a, "files"), sc_json_number(a, "row_groups"),
+               sc_json_number(a, "records"), sc_json_number(a, "damaged_files"), m->damaged_batches,
+               m->absent, state_of(node, m));
 }
 
 static void print_members(const struct sc_verification *v)
@@ -236,7 +230,7 @@ static void print_findings(const struct sc_verification *v)
         const json_t *one;
         json_array_foreach(json_object_get(v->members[i].answer, "findings"), k, one)
             print_finding(&lines, v->survey.cluster->members[i].name, one);
-        untold += integer(v->members[i].answer, "more_findings");
+        untold += sc_json_number(v->members[i].answer, "more_findings");
     }
     end_lines(&lines, untold);
 }
@@ -284,10 +278,14 @@ static void print_advice(const struct sc_verification *v)
     for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
         const struct sc_verified_member *m = &v->members[i];
         const char *name = v->survey.cluster->members[i].name;
-        if (integer(m->answer, "damaged_files") != 0)
+        if (sc_json_number(m->answer, "damaged_files") != 0)
             say(&lines, "on %s: sc-admin repair --cluster %s", name, text(m->answer, "store"));
         else if (m->absent != 0)
             say(&lines, "on %s, while its collector runs: sc-admin heal", name);
+        if (cannot_read(m))
+            say(&lines,
+                "on %s: mend what it cannot read, as UNREAD says; then sc-admin verify --cluster, again",
+                name);
     }
     if (!all_answered(v))
         say(&lines, "once those that are silent answer: sc-admin verify --cluster, again");
@@ -298,8 +296,9 @@ static void print_advice(const struct sc_verification *v)
 
 static void print_text(const struct sc_verification *v)
 {
-    char when[32];
+    char when[32], left[32];
     sc_time_format_utc(v->over_ms, when, sizeof(when));
+    sc_time_format_utc(v->left_from_ms, left, sizeof(left));
     print_members(v);
     putchar('\n');
     print_problems(v);
@@ -308,6 +307,8 @@ static void print_text(const struct sc_verification *v)
     print_advice(v);
     printf("%s: windows that were over by %s, with %u copies\n", is_well(v) ? "whole" : "NOT WHOLE", when,
            v->survey.cluster->replication);
+    if (v->left_from_ms != 0)
+        printf("left out is what may not have been over by then, from %s on\n", left);
     if (!all_answered(v))
         puts("at least so much lacks, and what is missing may be with those that are silent");
 }
@@ -345,9 +346,10 @@ static json_t *lack_json(const struct sc_verification *v, const struct sc_lack *
 
 static bool print_json(const struct sc_verification *v)
 {
-    char when[32], since[32];
+    char when[32], left[32], since[32];
     json_t *nodes = json_array(), *lacks = json_array(), *missing = json_array();
     sc_time_format_utc(v->over_ms, when, sizeof(when));
+    sc_time_format_utc(v->left_from_ms, left, sizeof(left));
     sc_time_format_utc(v->kept_since_ms, since, sizeof(since));
     for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
         if (!v->survey.nodes[i].left_out)
@@ -358,8 +360,9 @@ static bool print_json(const struct sc_verification *v)
     for (uint32_t i = 0; i < v->missing_count; i++)
         json_array_append_new(missing, json_string(v->missing[i]));
     return sc_admin_write_json(json_pack(
-        "{s:b, s:b, s:s, s:o, s:i, s:o, s:o, s:o, s:{s:I, s:I}}", "well", (int)is_well(v), "all_answered",
-        (int)all_answered(v), "over_by", when, "kept_since",
+        "{s:b, s:b, s:s, s:o, s:o, s:i, s:o, s:o, s:o, s:{s:I, s:I}}", "well", (int)is_well(v),
+        "all_answered", (int)all_answered(v), "over_by", when, "left_out_from",
+        v->left_from_ms == 0 ? json_null() : json_string(left), "kept_since",
         v->kept_since_ms == 0 ? json_null() : json_string(since), "replication",
         (int)v->survey.cluster->replication, "nodes", nodes, "lacks", lacks, "missing", missing, "known_lost",
         "batches", (json_int_t)v->known_lost.batches, "records", (json_int_t)v->known_lost.records));

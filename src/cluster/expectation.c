@@ -3,15 +3,11 @@
 
 #include "base/clock.h"
 #include "cluster/horizons_told.h"
+#include "cluster/json_number.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-static uint64_t integer(const json_t *object, const char *key)
-{
-    return (uint64_t)json_integer_value(json_object_get(object, key));
-}
 
 /* ---- what ought to be there ---- */
 
@@ -68,7 +64,8 @@ static enum sc_status expect_streams(struct sc_expected *e, const json_t *root)
         const char *proxy = json_string_value(json_object_get(one, "proxy"));
         const char *hex = json_string_value(json_object_get(one, "stream"));
         struct sc_stream stream = {.stream = strtoull(hex == NULL ? "" : hex, NULL, 16),
-                                   .heard_ms = integer(one, "heard_ms") + e->now_ms - integer(root, "now_ms"),
+                                   .heard_ms = sc_json_number(one, "heard_ms") + e->now_ms -
+                                               sc_json_number(root, "now_ms"),
                                    .closed = json_is_true(json_object_get(one, "closed"))};
         if (proxy == NULL || !sc_holdings_is_proxy(proxy))
             continue; /* no word that could be recorded */
@@ -120,7 +117,8 @@ static uint64_t most(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* By batches alone: what nobody asked for records of is whole when they are all there. */
+/* By how many batches there are, of both kinds together, whatever their numbers: at the first look nobody tells kinds and records. A lane
+ * that has less is asked for both. */
 static bool is_whole(const struct sc_tally *t, const struct sc_tally_lane *l, const struct sc_holdings *all)
 {
     const uint64_t *accepted = l->accepted.batches, *safe = l->safe.batches;
@@ -194,10 +192,23 @@ static bool was_asked_for(const struct sc_expectation *x, const struct sc_holdin
     return sc_holdings_find(&x->lanes, one->window_ms, one->stream, one->lane) != NULL;
 }
 
+/* How far they have expired since they told it first, those who tell it again. */
+static enum sc_status hear_horizons(struct sc_expectation *x, const struct sc_survey *v)
+{
+    for (uint32_t i = 0; i < 2 * v->cluster->count; i++) {
+        const struct sc_survey_node *node = &v->nodes[i / 2];
+        if (node->has_held && json_object_get(node->root, "horizon_ms") != NULL)
+            SC_TRY(sc_horizons_from_answer(node->root, &x->of[i % 2].horizons));
+    }
+    return SC_OK;
+}
+
 enum sc_status sc_expectation_find(struct sc_expectation *x, const struct sc_survey *v)
 {
     struct sc_holdings all = {0};
-    enum sc_status status = unite(v, &all);
+    enum sc_status status = hear_horizons(x, v);
+    if (status == SC_OK)
+        status = unite(v, &all);
     for (uint32_t i = 0; i < all.count && status == SC_OK; i++) {
         const struct sc_holding *one = &all.list[i];
         uint64_t batches = one->last - one->first + 1;

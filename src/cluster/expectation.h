@@ -30,7 +30,8 @@ enum sc_status sc_streams_to_answer(const char *store, json_t *answer, struct sc
 /* `now_ms`: when the nodes were asked. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_expectation_begin(struct sc_expectation *expectation, const struct sc_survey *survey,
                                     uint64_t now_ms, const struct sc_loss_sink *sink);
-/* Takes what the nodes told of these lanes for all that is there. @return likewise. */
+/* Takes what the nodes told of these lanes for all that is there; with horizons in the answers, what expired meanwhile is not expected
+ * any more. @return likewise. */
 enum sc_status sc_expectation_find(struct sc_expectation *expectation, const struct sc_survey *survey);
 /* As sc_expected_judge, of both kinds: windows that begin before `end_ms`. */
 void sc_expectation_judge(struct sc_expectation *expectation, uint64_t end_ms,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cluster/horizons_told.h"
 
+#include "cluster/json_number.h"
 #include "store/horizon.h"
 
 #include <stdlib.h>
@@ -29,9 +30,7 @@ enum sc_status sc_horizons_from_answer(const json_t *answer, struct sc_horizons 
     bool told = text != NULL && sc_horizons_parse(copy, &theirs) == SC_OK;
     free(copy);
     const struct sc_member_horizon own = {
-        .lane = theirs.node,
-        .own = true,
-        .horizon_ms = (uint64_t)json_integer_value(json_object_get(answer, "horizon_ms"))};
+        .lane = theirs.node, .own = true, .horizon_ms = sc_json_number(answer, "horizon_ms")};
     if (told)
         sc_horizons_tell(&theirs, &own);
     else

@@ -12,8 +12,9 @@
 /* What a member told, settled, borrowed. */
 struct sc_lacking_member {
     const struct sc_holdings *whole,
-        *damaged;          /* NULL both: it told nothing, and nobody knows what it lacks */
-    uint64_t kept_from_ms; /* earlier windows it does not lack, when they are not there */
+        *damaged; /* NULL both: it told nothing, and nobody knows what it lacks */
+    uint64_t
+        kept_from_ms; /* of earlier windows it lacks nothing that it does not hold; what it holds damaged is told */
 };
 
 /* Of a window, stream and lane; summed, of all streams (stream 0). */

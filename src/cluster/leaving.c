@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cluster/leaving.h"
 
+#include "cluster/json_number.h"
 #include "store/catalogue.h"
 
 #include <dirent.h>
@@ -8,11 +9,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-static uint64_t integer(const json_t *object, const char *key)
-{
-    return (uint64_t)json_integer_value(json_object_get(object, key));
-}
 
 /* ---- what a node answers ---- */
 
@@ -71,7 +67,7 @@ static uint64_t window_ms(const struct sc_survey *v)
 {
     uint64_t longest = 0;
     for (uint32_t i = 0; i < v->cluster->count; i++) {
-        uint64_t ms = integer(json_object_get(v->nodes[i].root, "store"), "window_s") * 1000;
+        uint64_t ms = sc_json_number(json_object_get(v->nodes[i].root, "store"), "window_s") * 1000;
         longest = ms > longest ? ms : longest;
     }
     return longest;
@@ -89,7 +85,7 @@ static uint64_t end_of(const struct sc_survey *v, const struct sc_survey_node *n
 static bool knows_the_file(const struct sc_survey *v, const struct sc_survey_node *node)
 {
     return sc_survey_runs(node) &&
-           integer(json_object_get(node->root, "cluster"), "version") == v->cluster->version;
+           sc_json_number(json_object_get(node->root, "cluster"), "version") == v->cluster->version;
 }
 
 /* Why a member that drains is waited for, by what one of the others said. False: not for this one. */
@@ -103,7 +99,7 @@ static bool waits_for(const struct sc_survey *v, const struct sc_survey_node *ot
         snprintf(out->words, sizeof(out->words),
                  "%.63s does not run with this version of the membership file", name);
     else if (other->member->subcollector && sc_member_takes(other->member) &&
-             integer(healing_of(other), "whole_to_ms") < end_ms)
+             sc_json_number(healing_of(other), "whole_to_ms") < end_ms)
         snprintf(out->words, sizeof(out->words), "%.63s has not yet all that ought to be there", name);
     return out->words[0] != '\0';
 }
@@ -112,7 +108,7 @@ static void judge_draining(const struct sc_survey *v, const struct sc_survey_nod
                            struct sc_leaving *out)
 {
     const json_t *proxy = json_object_get(json_object_get(node->root, "cluster"), "proxy");
-    uint64_t waiting = integer(proxy, "waiting_batches");
+    uint64_t waiting = sc_json_number(proxy, "waiting_batches");
     if (!sc_survey_runs(node) || (node->member->subcollector && !node->has_held))
         snprintf(out->words, sizeof(out->words), "it does not say what it holds");
     else if (node->held.unreadable != 0) /* they may be of its last window */

@@ -3,17 +3,13 @@
 
 #include "base/clock.h"
 #include "cluster/horizons_told.h"
+#include "cluster/json_number.h"
 #include "cluster/ssh.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static uint64_t integer(const json_t *object, const char *key)
-{
-    return (uint64_t)json_integer_value(json_object_get(object, key));
-}
 
 static const char *text(const json_t *object, const char *key)
 {
@@ -373,7 +369,7 @@ bool sc_survey_runs(const struct sc_survey_node *node)
 uint64_t sc_survey_lag_ms(const struct sc_survey_node *node)
 {
     struct sc_civil c = {0};
-    uint64_t now = integer(node->root, "now_ms");
+    uint64_t now = sc_json_number(node->root, "now_ms");
     if (sscanf(text(json_object_get(node->root, "store"), "last_sync"), "%d-%2u-%2uT%2u:%2u:%2u.%3uZ",
                &c.year, &c.month, &c.day, &c.hour, &c.minute, &c.second, &c.millisecond) != 7)
         return UINT64_MAX;
@@ -401,9 +397,9 @@ bool sc_survey_differs(const struct sc_survey *v, const struct sc_survey_node *n
     out[0] = '\0';
     if (sc_survey_runs(node) && cluster == NULL)
         snprintf(out, size, "its collector is no member of a cluster");
-    else if (cluster != NULL && integer(cluster, "version") != v->cluster->version)
+    else if (cluster != NULL && sc_json_number(cluster, "version") != v->cluster->version)
         snprintf(out, size, "its collector has version %" PRIu64 " of the membership file, not %" PRIu64,
-                 integer(cluster, "version"), v->cluster->version);
+                 sc_json_number(cluster, "version"), v->cluster->version);
     else if (cluster != NULL && strcmp(text(cluster, "node"), node->member->name) != 0)
         snprintf(out, size, "it takes itself for member %.64s", text(cluster, "node"));
     else if (node->root != NULL && strcmp(program, SC_VERSION) != 0)

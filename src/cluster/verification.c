@@ -4,17 +4,15 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "cluster/expectation.h"
+#include "cluster/json_number.h"
+#include "cluster/over.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DAY_MS (UINT64_C(86400) * 1000) /* the longest window */
-
-static uint64_t integer(const json_t *object, const char *key)
-{
-    json_int_t value = json_integer_value(json_object_get(object, key));
-    return value < 0 ? 0 : (uint64_t)value;
-}
+#define CLOCK_MS UINT64_C(60000) /* by so much a member's clock may differ from that of who asks */
 
 /* ---- what was answered ---- */
 
@@ -28,70 +26,97 @@ static void take_damaged(struct sc_survey_node *node, struct sc_verified_member 
     node->has_held = false;
 }
 
+/* By a clock that is wrong nobody knows which windows are over, nor what a member need not have. */
+static bool has_good_clock(struct sc_survey_node *node, uint64_t now_ms)
+{
+    uint64_t theirs_ms = sc_json_number(node->root, "now_ms");
+    bool told = theirs_ms != 0, ahead = theirs_ms > now_ms;
+    uint64_t by_ms = ahead ? theirs_ms - now_ms : now_ms - theirs_ms;
+    char text[SC_SURVEY_PROBLEM_MAX] = "its clock is not in its answer; is it of another version?";
+    if (told && by_ms <= CLOCK_MS)
+        return true;
+    if (told)
+        snprintf(text, sizeof(text),
+                 "its clock is %" PRIu64 " s %s this one's: set right the one that is wrong", by_ms / 1000,
+                 ahead ? "ahead of" : "behind");
+    sc_survey_set_problem(node, text);
+    return node->has_held = false;
+}
+
+/* By the clock of who asks, as both had it at the first look. 0: there is no such time. */
+static uint64_t kept_from(const json_t *root, const json_t *first, uint64_t now_ms)
+{
+    uint64_t told_ms = sc_json_number(root, "kept_from_ms"), theirs_ms = sc_json_number(first, "now_ms");
+    if (told_ms == 0 || told_ms + now_ms < theirs_ms)
+        return 0;
+    told_ms += now_ms - theirs_ms;
+    return told_ms < now_ms ? told_ms : now_ms;
+}
+
+/* What a member did not have to keep when it was asked first, it does not have to have when it is asked again. */
+static void take_kept(struct sc_verification *v)
+{
+    for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
+        const struct sc_survey_node *node = &v->survey.nodes[i];
+        struct sc_verified_member *m = &v->members[i];
+        uint64_t from_ms = node->has_held ? kept_from(node->root, m->answer, v->asked_ms) : 0;
+        if (from_ms > m->kept_from_ms)
+            m->kept_from_ms = from_ms;
+    }
+}
+
 /* What stands for an answer is kept: the second one takes its place. */
 static void take_answers(struct sc_verification *v)
 {
     for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
         struct sc_survey_node *node = &v->survey.nodes[i];
         struct sc_verified_member *m = &v->members[i];
-        if (!node->has_held)
+        if (!node->has_held || !has_good_clock(node, v->asked_ms))
             continue;
         take_damaged(node, m);
-        m->kept_from_ms = integer(node->root, "kept_from_ms");
         m->unreadable = node->held.unreadable;
         m->answer = m->told ? json_incref(node->root) : NULL;
         json_object_del(m->answer, "held"); /* which was read, and may be large */
         json_object_del(m->answer, "damaged");
     }
+    take_kept(v);
 }
 
 /* ---- the windows that are over ---- */
 
 /* The earliest moment at which anybody looked. */
-static uint64_t first_look(const struct sc_verification *v, uint64_t now_ms)
+static uint64_t first_look(const struct sc_verification *v)
 {
+    uint64_t now_ms = v->asked_ms;
     for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
-        uint64_t theirs_ms = integer(v->members[i].answer, "now_ms");
+        uint64_t theirs_ms = sc_json_number(v->members[i].answer, "now_ms");
         if (v->members[i].told && theirs_ms < now_ms)
             now_ms = theirs_ms;
     }
     return now_ms;
 }
 
-/* Of those that may not be over at `end_ms`, by the tallies; what nobody told of may be a day. */
-static uint64_t longest_window(const struct sc_verification *v, uint64_t end_ms)
+static enum sc_status hear_all(const struct sc_verification *v, struct sc_over *over)
 {
-    uint64_t longest_ms = 0;
-    for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
-        const struct sc_holdings *held = &v->survey.nodes[i].held;
-        for (uint32_t t = 0; t < held->tally_count; t++) {
-            uint64_t ms = (uint64_t)held->tallies[t].window_s * 1000;
-            if (held->tallies[t].window_ms + DAY_MS > end_ms && ms > longest_ms)
-                longest_ms = ms;
-        }
-    }
-    return longest_ms == 0 ? DAY_MS : longest_ms;
+    for (uint32_t i = 0; i < v->survey.cluster->count; i++)
+        SC_TRY(sc_over_hear(over, &v->survey.nodes[i].held));
+    sc_over_settle(over);
+    return SC_OK;
 }
 
-static void leave_out_later(struct sc_holdings *held, uint64_t until_ms)
+static enum sc_status leave_out_unsettled(struct sc_verification *v, uint64_t settle_ms)
 {
-    while (held->count != 0 && held->list[held->count - 1].window_ms >= until_ms)
-        held->count--;
-    while (held->tally_count != 0 && held->tallies[held->tally_count - 1].window_ms >= until_ms)
-        sc_tally_free(&held->tallies[--held->tally_count]);
-}
-
-static void leave_out_unsettled(struct sc_verification *v, uint64_t now_ms, uint64_t settle_ms)
-{
-    uint64_t end_ms = first_look(v, now_ms);
-    end_ms = end_ms > settle_ms ? end_ms - settle_ms : 0;
-    uint64_t longest_ms = longest_window(v, end_ms);
-    v->over_ms = end_ms;
-    v->until_ms = end_ms >= longest_ms ? end_ms - longest_ms + 1 : 0;
-    for (uint32_t i = 0; i < v->survey.cluster->count; i++) {
-        leave_out_later(&v->survey.nodes[i].held, v->until_ms);
-        leave_out_later(&v->members[i].damaged, v->until_ms);
+    uint64_t end_ms = first_look(v);
+    struct sc_over over = {.end_ms = end_ms > settle_ms ? end_ms - settle_ms : 0};
+    enum sc_status status = hear_all(v, &over);
+    for (uint32_t i = 0; status == SC_OK && i < v->survey.cluster->count; i++) {
+        sc_over_leave_out(&over, &v->survey.nodes[i].held);
+        sc_over_leave_out(&over, &v->members[i].damaged);
     }
+    v->over_ms = over.end_ms;
+    v->left_from_ms = over.left_from_ms;
+    sc_over_free(&over);
+    return status;
 }
 
 /* ---- who lacks what ---- */
@@ -129,8 +154,23 @@ static enum sc_status find_lacks(struct sc_verification *v)
     return status;
 }
 
+/* Who could not be asked again has a problem, and is not said to lack what may have come to it meanwhile. */
+static void leave_out_unconfirmed(struct sc_verification *v)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < v->lack_count; i++) {
+        struct sc_lack lack = v->lacks[i];
+        if (!sc_survey_is_well(&v->survey.nodes[lack.member]))
+            lack.absent = 0;
+        if (lack.absent + lack.damaged != 0)
+            v->lacks[kept++] = lack;
+    }
+    v->lack_count = kept;
+}
+
 static void sum_lacks(struct sc_verification *v)
 {
+    leave_out_unconfirmed(v);
     v->lack_count = sc_lacking_sum(v->lacks, v->lack_count);
     for (uint32_t i = 0; i < v->lack_count; i++) {
         v->members[v->lacks[i].member].absent += v->lacks[i].absent;
@@ -189,9 +229,19 @@ static enum sc_status look_again(struct sc_verification *v, struct sc_expectatio
         return SC_OK;
     }
     SC_TRY(sc_survey_request(&v->survey, request, true, err));
+    take_kept(v);
     if (keep_whole(v) != SC_OK || find_lacks(v) != SC_OK || sc_expectation_find(x, &v->survey) != SC_OK)
         return sc_fail_nomem(err, "what is there");
     return SC_OK;
+}
+
+/* ---- what was found ---- */
+
+bool sc_verified_is_damaged(const struct sc_verified_member *m)
+{
+    return m->damaged_batches != 0 || m->unreadable != 0 || sc_json_number(m->answer, "damaged_files") != 0 ||
+           sc_json_number(m->answer, "more_findings") != 0 || json_object_get(m->answer, "failed") != NULL ||
+           json_array_size(json_object_get(m->answer, "findings")) != 0;
 }
 
 /* ---- all of it ---- */
@@ -209,10 +259,10 @@ static void note_missing(void *arg, const char *sentence)
 }
 
 /* Streams are silent that were not heard of since the last window that is judged was over. */
-static enum sc_status judge(struct sc_verification *v, uint64_t now_ms, struct sc_error *err)
+static enum sc_status judge(struct sc_verification *v, struct sc_error *err)
 {
     struct sc_expectation x;
-    enum sc_status status = sc_expectation_begin(&x, &v->survey, now_ms, NULL);
+    enum sc_status status = sc_expectation_begin(&x, &v->survey, v->asked_ms, NULL);
     if (status == SC_OK && (keep_whole(v) != SC_OK || find_lacks(v) != SC_OK))
         status = SC_NOMEM;
     if (status != SC_OK)
@@ -234,16 +284,16 @@ static enum sc_status judge(struct sc_verification *v, uint64_t now_ms, struct s
 enum sc_status sc_verification_run(struct sc_verification *v, const struct sc_survey_options *options,
                                    const struct sc_cluster *cluster, uint64_t settle_ms, struct sc_error *err)
 {
-    uint64_t now_ms = sc_clock_wall_ms();
-    *v = (struct sc_verification){0};
+    *v = (struct sc_verification){.asked_ms = sc_clock_wall_ms()};
     v->members = calloc((size_t)cluster->count + 1, sizeof(*v->members));
     SC_TRY(sc_survey_begin(&v->survey, options, cluster, err));
     if (v->members == NULL)
         return sc_fail_nomem(err, "the members");
     SC_TRY(sc_survey_request(&v->survey, json_object(), true, err));
     take_answers(v);
-    leave_out_unsettled(v, now_ms, settle_ms);
-    return judge(v, now_ms, err);
+    if (leave_out_unsettled(v, settle_ms) != SC_OK)
+        return sc_fail_nomem(err, "the windows");
+    return judge(v, err);
 }
 
 void sc_verification_free(struct sc_verification *v)

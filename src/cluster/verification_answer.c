@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The side of a member: what it answers for its store. */
 #include "base/clock.h"
+#include "base/text.h"
 #include "cluster/expectation.h"
 #include "cluster/horizons_told.h"
 #include "cluster/verification.h"
-#include "store/horizon.h"
 #include "store/maintain.h"
+#include "store/room.h"
+
+#include <string.h>
 
 #define MOST_FINDINGS 1000u /* an answer has bounds (base/ask.h) */
 
@@ -46,15 +49,33 @@ static void show_progress(void *arg, uint64_t bytes, uint64_t of_bytes)
         r->progress(r->arg, bytes, of_bytes);
 }
 
+/* JSON takes UTF-8 alone: paths, and sentences that were cut, may be anything. NULL without memory. */
+static json_t *visible(const char *text)
+{
+    struct sc_buf shown = {0};
+    sc_buf_append_visible(&shown, text, strlen(text));
+    json_t *out = sc_buf_ok(&shown) ? json_stringn((const char *)shown.data, shown.len) : NULL;
+    sc_buf_free(&shown);
+    return out;
+}
+
+/* A sentence that says what failed is there in any case. */
+static void put_failure(json_t *out, const char *key, const char *sentence)
+{
+    if (json_object_set_new(out, key, visible(sentence)) != 0)
+        json_object_set_new(out, key, json_string("out of memory"));
+}
+
 static void take_finding(void *arg, const char *path, const char *finding)
 {
     struct reading *r = arg;
     if (finding == NULL)
         return;
-    if (json_array_size(r->findings) == MOST_FINDINGS)
+    json_t *one = json_array_size(r->findings) == MOST_FINDINGS
+                      ? NULL
+                      : json_pack("{s:o, s:o}", "path", visible(path), "text", visible(finding));
+    if (json_array_append_new(r->findings, one) != 0)
         r->more_findings++;
-    else
-        json_array_append_new(r->findings, json_pack("{s:s, s:s}", "path", path, "text", finding));
 }
 
 static enum sc_status read_files(struct reading *r, const char *store, struct sc_verify_report *report,
@@ -84,18 +105,23 @@ static void put_all(const struct reading *r, const struct sc_verify_report *repo
     put_count(out, "more_findings", r->more_findings);
 }
 
-/* What is earlier it may have deleted on purpose: by age, which it would not take back, or by bytes (relay/healer.h). */
+/* What is earlier it would not take back (relay/healer.h): by age, or by bytes. A store that cannot be listed was said to be so. */
 static uint64_t kept_from(const char *store, const struct sc_retention *retention)
 {
-    uint64_t now_ms = sc_clock_wall_ms(), age_ms = retention->age_s * 1000, horizon_ms = 0;
+    uint64_t now_ms = sc_clock_wall_ms(), age_ms = retention->age_s * 1000, room_ms;
     uint64_t from_ms = age_ms == 0 || age_ms > now_ms ? 0 : now_ms - age_ms;
-    if (retention->bytes != 0)
-        horizon_ms = sc_store_horizon(store);
-    return horizon_ms > from_ms ? horizon_ms : from_ms;
+    (void)sc_room_in_store(store, retention->bytes, &room_ms, NULL);
+    return room_ms > from_ms ? room_ms : from_ms;
 }
 
-/* Streams and tallies before the files: what they call safe is then there to be found. The horizon behind them: what expires meanwhile
- * is not looked for. A store that is not there has nothing, and says so. */
+/* Behind the files: what expires while they are read is not looked for. */
+static void put_kept(const struct reading *r, const char *store, json_t *out)
+{
+    sc_horizons_to_answer(store, out);
+    put_count(out, "kept_from_ms", kept_from(store, r->retention));
+}
+
+/* Streams and tallies before the files: what they call safe is then there to be found. A store that is not there has nothing, and says so. */
 static enum sc_status read_all(struct reading *r, const char *store, json_t *out, struct sc_error *err)
 {
     struct sc_verify_report report = {0};
@@ -108,19 +134,20 @@ static enum sc_status read_all(struct reading *r, const char *store, json_t *out
     else if (status != SC_OK && status != SC_DAMAGED && (status == SC_NOMEM || report.segments == 0))
         return status;
     else if (status != SC_OK && status != SC_DAMAGED)
-        json_object_set_new(out, "failed", json_string(err->message));
-    sc_horizons_to_answer(store, out);
-    put_count(out, "kept_from_ms", kept_from(store, r->retention));
+        put_failure(out, "failed", err->message);
+    put_kept(r, store, out);
     put_all(r, &report, out);
     return SC_OK;
 }
 
-/* What cannot be examined was said the first time. */
+/* What is damaged, or not there, was said the first time. Who cannot look is not one that has nothing. */
 static enum sc_status read_lanes(struct reading *r, const char *store, json_t *out, struct sc_error *err)
 {
-    struct sc_verify_report report;
-    if (read_files(r, store, &report, err) == SC_NOMEM)
-        return SC_NOMEM;
+    struct sc_verify_report report = {0};
+    enum sc_status status = read_files(r, store, &report, err);
+    if (status != SC_OK && status != SC_DAMAGED && status != SC_NOTFOUND)
+        return status;
+    put_kept(r, store, out);
     json_object_set_new(out, "held", sc_holdings_to_json(&r->whole));
     return SC_OK;
 }
@@ -150,9 +177,9 @@ json_t *sc_verification_answer(const char *store, const char *node, const struct
     struct sc_error err = {0};
     json_t *out = json_object();
     json_object_set_new(out, "node", node == NULL ? json_null() : json_string(node));
-    json_object_set_new(out, "store", json_string(store));
+    json_object_set_new(out, "store", visible(store));
     if (answer(&r, store, node, request, out, &err) != SC_OK)
-        json_object_set_new(out, "problem", json_string(err.message));
+        put_failure(out, "problem", err.message);
     json_decref(r.findings);
     sc_holdings_free(&r.whole);
     sc_holdings_free(&r.damaged);

@@ -5,6 +5,7 @@
 #include "base/reference.h"
 #include "relay/asker.h"
 #include "relay/stock.h"
+#include "store/room.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -17,7 +18,6 @@
 #define TIGHT_MS       100u
 #define TOLD_MS        4u /* for each record of tallies: a node takes so many new ones a second of a proxy */
 #define MOST_VAIN      1000u /* questions in a row, of a window: the rest of it waits for others */
-#define ROOM_PERCENT   95u   /* of retention's bytes: what is beyond would only be deleted again */
 
 /* Of a member, by its place in the list. */
 struct partner {
@@ -269,7 +269,7 @@ static uint64_t most_bytes(struct sc_healer *h)
     pthread_mutex_lock(&h->mutex);
     uint64_t bytes = h->retention.bytes;
     pthread_mutex_unlock(&h->mutex);
-    return bytes / 100 * ROOM_PERCENT + bytes % 100;
+    return sc_room_bytes(bytes);
 }
 
 /* What is here now, and what of it retention by size keeps: nobody asks for what is older. */

@@ -4,6 +4,7 @@
 #include "base/array.h"
 #include "base/bytes.h"
 #include "store/catalogue.h"
+#include "store/room.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -412,17 +413,14 @@ uint64_t sc_stock_bytes(const struct sc_stock *s, uint64_t before_ms)
     return bytes;
 }
 
+static uint64_t bytes_before(const void *arg, uint64_t before_ms)
+{
+    return sc_stock_bytes(arg, before_ms);
+}
+
 uint64_t sc_stock_kept_from(const struct sc_stock *s, uint64_t most)
 {
-    uint64_t low = 0, high = UINT64_MAX, all = sc_stock_bytes(s, UINT64_MAX);
-    while (low < high) {
-        uint64_t mid = low + (high - low) / 2;
-        if (all - sc_stock_bytes(s, mid) < most)
-            high = mid;
-        else
-            low = mid + 1;
-    }
-    return low;
+    return sc_room_from(most, bytes_before, s);
 }
 
 /* ---- of one window ---- */

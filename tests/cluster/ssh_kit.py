@@ -23,6 +23,10 @@ if [ -e {folder}/down-$host ]; then
 fi
 [ -e {folder}/hang-$host ] && sleep 1000
 [ -e {folder}/talk-$host ] && echo 'Welcome!' && exit 0
+if [ -e {folder}/clock-$host ]; then
+    {admin} "$@" -c {folder}/$host.yaml | sed 's/"now_ms": *[0-9]*/"now_ms": 1000/'
+    exit
+fi
 exec {admin} "$@" -c {folder}/$host.yaml
 """
 

@@ -188,11 +188,43 @@ def expired(lab):
     found, done = lab.look()
     kit.check("expired: it is to have them", done.returncode == 3 and {x["node"] for x in found["lacks"]} == {"n3"} and
               found["missing"] == [] and node_of(found, "n3")["findings"] == [], done)
-    n3.write_config("retention: {bytes: 1G}\n")
+    n3.write_config("retention: {bytes: 1}\n")
     found, done = lab.look()
     kit.check("expired: by its bytes it need not", done.returncode == 0 and found["lacks"] == [], done)
+    n3.write_config("retention: {bytes: 1G}\n")
+    found, done = lab.look()
+    kit.check("expired: by so many bytes it is to have them", done.returncode == 3 and {x["node"] for x in found["lacks"]} == {"n3"}, done)
     n3.start()
     lab.is_whole("expired: whole again, once it is healed", 120)
+
+
+def unread(lab):
+    """A tally of one member that makes no sense: what to do is said."""
+    lab.over()
+    n3 = lab.nodes[2]
+    n3.stop()
+    tally = sorted(n3.store.rglob("*.tally"))[0]
+    content = tally.read_bytes()
+    tally.write_bytes(b"nothing that was ever written\n")
+    found, done = lab.look()
+    kit.check("unread: it is counted", done.returncode == 3 and node_of(found, "n3")["unreadable"] == 1, done)
+    done = lab.verify()
+    kit.check("unread: in words, with what to do", done.returncode == 3 and "UNREAD    n3 cannot read 1 of its tallies" in done.stdout and
+              "on n3: mend what it cannot read" in done.stdout, done)
+    tally.write_bytes(content)
+    n3.start()
+    lab.is_whole("unread: whole again")
+
+
+def wrong_clock(lab):
+    """A member whose clock is wrong is named, and nothing is called whole by it."""
+    lab.stub.mark("clock", lab.nodes[2])
+    found, done = lab.look()
+    n3 = node_of(found, "n3")
+    kit.check("clock: it is a problem", done.returncode == 3 and not found["well"] and n3["state"] == "SILENT" and n3["problem"].startswith("its clock is "), done)
+    done = lab.verify()
+    kit.check("clock: in words", done.returncode == 3 and "SILENT    n3 does not answer: its clock is " in done.stdout and "NOT WHOLE" in done.stdout, done)
+    lab.stub.mark("clock", lab.nodes[2], False)
 
 
 def silent(lab):
@@ -313,7 +345,7 @@ def lost(lab):
 def main():
     with tempfile.TemporaryDirectory() as folder:
         lab = Lab(pathlib.Path(folder))
-        for scenario in (undisturbed, usage, shown, damaged, filtered, silent, by_ssh, expired, wiped, lost):
+        for scenario in (undisturbed, usage, shown, damaged, filtered, unread, wrong_clock, silent, by_ssh, expired, wiped, lost):
             scenario(lab)
         lab.cluster.stop()
         if kit.FAILED:

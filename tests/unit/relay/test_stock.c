@@ -3,6 +3,7 @@
 #include "store_kit.h"
 
 #include "relay/stock.h"
+#include "store/room.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -329,7 +330,11 @@ static void what_a_bound_keeps_begins_with_a_window(void **state)
         uint64_t most = 1 + kit_random(&random) % all, from = sc_stock_kept_from(&stock, most);
         assert_true(all - sc_stock_bytes(&stock, from) < most);
         assert_true(all - sc_stock_bytes(&stock, from - 1) >= most);
+        uint64_t listed, retention = 1 + kit_random(&random) % (2 * all);
+        assert_int_equal(sc_room_in_store(path, retention, &listed, NULL), SC_OK);
+        assert_true(listed == sc_stock_kept_from(&stock, sc_room_bytes(retention)));
     }
+    assert_true(sc_room_bytes(0) == 0 && sc_room_bytes(1) == 1 && sc_room_bytes(1000) == 950);
     sc_stock_free(&stock);
     kit_remove(path);
 }
