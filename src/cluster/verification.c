@@ -26,12 +26,13 @@ static void take_damaged(struct sc_survey_node *node, struct sc_verified_member 
     node->has_held = false;
 }
 
-/* By a clock that is wrong nobody knows which windows are over, nor what a member need not have. */
-static bool has_good_clock(struct sc_survey_node *node, uint64_t now_ms)
+/* By a clock that is wrong nobody knows which windows are over, nor what a member need not have. It said its time when its turn had come,
+ * from `asked_ms` on until now: of many members some wait for others. */
+static bool has_good_clock(struct sc_survey_node *node, uint64_t asked_ms)
 {
-    uint64_t theirs_ms = sc_json_number(node->root, "now_ms");
+    uint64_t theirs_ms = sc_json_number(node->root, "now_ms"), now_ms = sc_clock_wall_ms();
     bool told = theirs_ms != 0, ahead = theirs_ms > now_ms;
-    uint64_t by_ms = ahead ? theirs_ms - now_ms : now_ms - theirs_ms;
+    uint64_t by_ms = ahead ? theirs_ms - now_ms : theirs_ms < asked_ms ? asked_ms - theirs_ms : 0;
     char text[SC_SURVEY_PROBLEM_MAX] = "its clock is not in its answer; is it of another version?";
     if (told && by_ms <= CLOCK_MS)
         return true;
@@ -49,7 +50,8 @@ static uint64_t kept_from(const json_t *root, const json_t *first, uint64_t now_
     uint64_t told_ms = sc_json_number(root, "kept_from_ms"), theirs_ms = sc_json_number(first, "now_ms");
     if (told_ms == 0 || told_ms + now_ms < theirs_ms)
         return 0;
-    told_ms += now_ms - theirs_ms;
+    if (theirs_ms <= now_ms + CLOCK_MS) /* else it had to wait for its turn */
+        told_ms += now_ms - theirs_ms;
     return told_ms < now_ms ? told_ms : now_ms;
 }
 
