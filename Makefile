@@ -7,6 +7,7 @@
 #   make check       fast: format, layers, warnings, unit tests under ASan
 #   make test        all that the build server runs
 #   make test-long   the same with more rounds; make fuzz-long: FUZZ_SECONDS (600) per fuzz target
+#   make soak        an hour of faults on a cluster under load (tests/cluster/soak.py)
 #   make bench       compare with nfdump, write bench/results.md
 #   make install     into $(DESTDIR)$(PREFIX)
 #   make clean
@@ -19,7 +20,7 @@ FUZZ_SECONDS ?= 600
 # CMake's own make is no part of this make's job server.
 CMAKE = env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS cmake
 
-.PHONY: all deps demo demo-cluster check test test-long fuzz-long bench install clean
+.PHONY: all deps demo demo-cluster check test test-long fuzz-long soak bench install clean
 
 all: $(BUILD)/CMakeCache.txt
 	@$(CMAKE) --build $(BUILD) -j $(JOBS)
@@ -52,6 +53,9 @@ test-long: deps
 
 fuzz-long: deps
 	@python3 tests/run.py fuzz --build $(BUILD) --jobs $(JOBS) --fuzz-seconds $(FUZZ_SECONDS)
+
+soak: deps all
+	@SC_BUILD="$$(realpath $(BUILD))" python3 tests/cluster/soak.py
 
 bench: deps all
 	@python3 bench/run.py --build $(BUILD)
