@@ -19,6 +19,7 @@
 #define SYNC_BYTES       ((uint64_t)16 << 20)
 #define SYNC_AFTER_MS    200u
 #define FULL_FOR_MS      5000u
+#define TOLD_AFTER_MS    5000u /* a horizon is read, published and told once a second each; with time to spare */
 #define REMEMBERED_IDS   (1u << 20) /* of each of two generations */
 #define NEWS_MS          50u        /* of the disk's time that news may take in one go */
 #define STOPPING_MS      10000u     /* of the last go */
@@ -896,7 +897,7 @@ void sc_lane_store_is_whole(struct sc_lane_store *s, uint64_t begin_ms)
     pthread_mutex_lock(&s->mutex);
     s->whole_from_ms = begin_ms;
     if (s->whole_since_ms == 0)
-        s->whole_since_ms = sc_clock_mono_ms() + SC_FACTS_EVERY_MS; /* the way of the facts takes time */
+        s->whole_since_ms = sc_clock_mono_ms() + TOLD_AFTER_MS;
     pthread_mutex_unlock(&s->mutex);
 }
 

@@ -670,7 +670,7 @@ static void end_pass(struct world *w, struct pass *p)
 {
     sc_healer_stop(node.healer);
     node.healer = NULL;
-    atomic_fetch_add(&ahead_ms, 2 * SC_FACTS_EVERY_MS); /* what is told then was told after the pass */
+    atomic_fetch_add(&ahead_ms, 6000); /* what is told then was told after the pass */
     tell_horizons(w, p);
     cluster.version++;
     assert_int_equal(sc_lane_store_set_cluster(node.store, &cluster), SC_OK);
