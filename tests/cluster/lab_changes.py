@@ -145,8 +145,7 @@ def archived(s):
     s.rests("windows are archived")
     left = set(kit.numbers(s.stores())[0])
     s.check("windows have gone", "" if s.known - left else f"{len(left)} flows are left")
-    s.expired = s.known - left  # of the stores alone
-    s.archives, s.is_uneven = [], True
+    s.is_uneven = True  # and more go until the end
 
 
 # ---- losses ----
