@@ -91,6 +91,7 @@ class Field:
     @contextlib.contextmanager
     def heal(self, hurry):
         """The victim's disk is replaced; what the block does, it does beside the healing. Fills in the Healed that it gives."""
+        self.settle()  # what was pulled before is sealed
         done = Healed(0, self.segments(), 0, 0)
         self.victim.stop()
         shutil.rmtree(self.victim.store)
