@@ -84,6 +84,12 @@ bool sc_admin_write_json(json_t *root);
 
 /* The path of this very program, by which this node is asked, so that it may have a configuration or a store of its own. */
 enum sc_status sc_admin_own_path(char *out, size_t size, struct sc_error *err);
+/* The membership file that is meant. @return SC_OK; SC_USAGE: there is none. */
+enum sc_status sc_admin_membership(const struct sc_admin_cluster *request, const struct sc_config *config,
+                                   const char **file, struct sc_error *err);
+/* It, loaded. @return also as sc_cluster_load. */
+enum sc_status sc_admin_members(const struct sc_admin_cluster *request, const struct sc_config *config,
+                                struct sc_cluster *out, struct sc_error *err);
 /* What reaches the other members. */
 const char *sc_admin_ssh(const struct sc_admin_cluster *request);
 

@@ -394,6 +394,24 @@ enum sc_status sc_admin_own_path(char *out, size_t size, struct sc_error *err)
     return SC_OK;
 }
 
+enum sc_status sc_admin_membership(const struct sc_admin_cluster *request, const struct sc_config *config,
+                                   const char **file, struct sc_error *err)
+{
+    *file = request->file != NULL ? request->file : config->cluster;
+    if (*file != NULL)
+        return SC_OK;
+    return sc_fail(err, SC_USAGE,
+                   "which cluster? The configuration names no membership file; give --cluster=FILE");
+}
+
+enum sc_status sc_admin_members(const struct sc_admin_cluster *request, const struct sc_config *config,
+                                struct sc_cluster *out, struct sc_error *err)
+{
+    const char *file;
+    SC_TRY(sc_admin_membership(request, config, &file, err));
+    return sc_cluster_load(file, out, err);
+}
+
 const char *sc_admin_ssh(const struct sc_admin_cluster *request)
 {
     const char *ssh = request->ssh != NULL ? request->ssh : getenv("SC_SSH");
@@ -426,14 +444,10 @@ enum sc_status sc_admin_survey(const struct sc_admin_cluster *request, const str
 
 int sc_admin_cluster_status(const struct sc_admin_cluster *request, const struct sc_config *config)
 {
-    const char *file = request->file != NULL ? request->file : config->cluster;
     struct sc_cluster cluster;
     struct sc_survey survey = {0};
     struct sc_error err = {0};
-    if (file == NULL)
-        return fail(EXIT_BAD_USAGE,
-                    "which cluster? The configuration names no membership file; give --cluster=FILE");
-    if (sc_cluster_load(file, &cluster, &err) != SC_OK)
+    if (sc_admin_members(request, config, &cluster, &err) != SC_OK)
         return fail(EXIT_BAD_USAGE, err.message);
     int code = sc_admin_survey(request, config, &cluster, &survey, &err) == SC_OK
                    ? report(&survey, request->json)

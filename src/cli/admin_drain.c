@@ -145,12 +145,11 @@ static void say_next(const char *path, const struct sc_admin_drain *what)
 int sc_admin_drain(const struct sc_admin_drain *what, const struct sc_admin_cluster *request,
                    const struct sc_config *config)
 {
-    const char *path = request->file != NULL ? request->file : config->cluster;
-    struct sc_error err = {0};
-    if (path == NULL)
-        return fail(SC_EXIT_USAGE,
-                    "of which cluster? The configuration names no membership file; give --cluster=FILE");
+    const char *path;
     struct old_file file;
+    struct sc_error err = {0};
+    if (sc_admin_membership(request, config, &path, &err) != SC_OK)
+        return fail(SC_EXIT_USAGE, err.message);
     enum sc_status status = read_file(path, &file, &err);
     if (status == SC_OK)
         status = check(path, &file, what, request, config, &err);

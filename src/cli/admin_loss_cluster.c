@@ -219,7 +219,6 @@ static int run(struct run *r, const struct sc_survey_options *options, const str
 int sc_admin_accept_loss_cluster(const struct sc_admin_loss *what, const struct sc_admin_cluster *request,
                                  const struct sc_config *config)
 {
-    const char *file = request->file != NULL ? request->file : config->cluster;
     char program[4096];
     const char *here[6] = {program, "accept-loss", "--member"};
     const char *const there[] = {"sc-admin", "accept-loss", "--member", NULL};
@@ -232,11 +231,8 @@ int sc_admin_accept_loss_cluster(const struct sc_admin_loss *what, const struct 
     struct run r = {.what = what};
     struct sc_cluster cluster;
     struct sc_error err = {0};
-    if (file == NULL)
-        return fail(EXIT_BAD_USAGE,
-                    "which cluster? The configuration names no membership file; give --cluster=FILE");
-    if (sc_cluster_load(file, &cluster, &err) != SC_OK ||
-        sc_admin_own_path(program, sizeof(program), &err) != SC_OK)
+    if (sc_admin_own_path(program, sizeof(program), &err) != SC_OK ||
+        sc_admin_members(request, config, &cluster, &err) != SC_OK)
         return fail(EXIT_BAD_USAGE, err.message);
     if (request->config_file != NULL) {
         here[3] = "-c";

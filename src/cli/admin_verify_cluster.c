@@ -396,7 +396,6 @@ static int run(const struct sc_survey_options *options, const struct sc_cluster 
 
 int sc_admin_verify_cluster(const struct sc_admin_cluster *request, const struct sc_config *config)
 {
-    const char *file = request->file != NULL ? request->file : config->cluster;
     char program[4096];
     uint64_t next_ms = 0;
     const char *here[6] = {program, "verify", "--member"};
@@ -411,10 +410,7 @@ int sc_admin_verify_cluster(const struct sc_admin_cluster *request, const struct
                                               .watch_arg = &next_ms};
     struct sc_cluster cluster;
     struct sc_error err = {0};
-    if (file == NULL)
-        return fail(EXIT_BAD_USAGE,
-                    "which cluster? The configuration names no membership file; give --cluster=FILE");
-    if (sc_cluster_load(file, &cluster, &err) != SC_OK)
+    if (sc_admin_members(request, config, &cluster, &err) != SC_OK)
         return fail(EXIT_BAD_USAGE, err.message);
     int code = EXIT_BAD_USAGE;
     if (request->config_file != NULL) {

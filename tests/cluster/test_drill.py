@@ -4,13 +4,9 @@
 """What an operator does with a cluster that grows and breaks, on machines that are set up as docs/operations.md has it: a fourth machine comes,
 and one gets a new disk. Each thing that he types or writes is a step, and they are counted. Nothing may be missing at any moment."""
 import json
-import pathlib
 import shutil
-import subprocess
-import tempfile
 
 import cluster_kit as kit
-import lab_kit
 import query_kit
 import test_recipes as recipes
 
@@ -122,16 +118,10 @@ def answers_without(place, name):
 
 
 def main():
-    query_kit.require()
-    lab_kit.end_on_signals()
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        folder.chmod(0o755)
-        subprocess.run(["cmake", "--install", kit.BUILD, "--prefix", folder / "usr-local"], capture_output=True, check=True)
-        with lab_kit.Lab() as lab:
-            places = three(lab, folder)
-            fourth(lab, folder, places)
-            new_disk(lab, places)
+    with recipes.installed() as (lab, folder):
+        places = three(lab, folder)
+        fourth(lab, folder, places)
+        new_disk(lab, places)
     return 1 if kit.FAILED else 0
 
 

@@ -4,6 +4,7 @@
 """What documents tell people to type. A cluster is set up on three machines as docs/operations.md has it, and the commands of README,
 docs/operations.md and the manual pages are run there as they stand; in all documents, options and subcommands are such as the programs have."""
 import collections
+import contextlib
 import functools
 import json
 import pathlib
@@ -318,21 +319,28 @@ def type_all(lab, places):
                 type_in(places, line)
 
 
-def main():
-    check_options()
+@contextlib.contextmanager
+def installed():
+    """(Lab, folder): the programs are installed in its usr-local."""
     query_kit.require()
     lab_kit.end_on_signals()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         folder.chmod(0o755)
         subprocess.run(["cmake", "--install", kit.BUILD, "--prefix", folder / "usr-local"], capture_output=True, check=True)
-        check_files(folder / "usr-local")
         with lab_kit.Lab() as lab:
-            places = set_up(lab, folder)
-            check_settings(places["alpha"])
-            feed(places["alpha"])
-            check_users(places["alpha"])
-            type_all(lab, places)
+            yield lab, folder
+
+
+def main():
+    check_options()
+    with installed() as (lab, folder):
+        check_files(folder / "usr-local")
+        places = set_up(lab, folder)
+        check_settings(places["alpha"])
+        feed(places["alpha"])
+        check_users(places["alpha"])
+        type_all(lab, places)
     return 1 if kit.FAILED else 0
 
 
