@@ -3,6 +3,9 @@
 
 #include "flow/gather.h"
 
+/* Of a row group that is as good as one that is filled anew; what is smaller is filled up. */
+#define FULL_ROWS (SC_BOUND_GROUP_ROWS / 4 * 3)
+
 struct merge {
     struct sc_segment_writer writer;
     struct sc_row_group_encoder encoder;
@@ -26,12 +29,16 @@ static enum sc_status flush(struct merge *m, struct sc_gather *part)
     return sc_gather_reset(part) == SC_OK ? SC_OK : sc_fail_nomem(m->err, "merging");
 }
 
+static bool is_known(const struct merge *m, const struct sc_span *span)
+{
+    return (m->held != NULL && sc_span_set_has(m->held, span)) || sc_span_set_has(&m->seen, span);
+}
+
 /* Whether nobody had the batch so far; from now on we have it. */
 static enum sc_status take_id(struct merge *m, const struct sc_span *span, bool *fresh)
 {
     *fresh = false;
-    if ((m->held == NULL || !sc_span_set_has(m->held, span)) &&
-        sc_span_set_add(&m->seen, span, fresh) != SC_OK)
+    if (!is_known(m, span) && sc_span_set_add(&m->seen, span, fresh) != SC_OK)
         return sc_fail_nomem(m->err, "merging");
     m->report->batches_double += !*fresh;
     return SC_OK;
@@ -70,6 +77,29 @@ static bool is_larger_than_made(const struct sc_row_group *group)
     return false;
 }
 
+/* A Bloom filter is what seals make only. */
+static bool was_sealed(const struct sc_row_group *group)
+{
+    for (uint32_t i = 0; i < group->entry_count; i++) {
+        if (group->entries[i].role == SC_CHUNK_BLOOM)
+            return true;
+    }
+    return false;
+}
+
+/* Sealed before, full, and all of it new: encoding it again would give the same. */
+static bool is_as_made(const struct merge *m, struct sc_row_group *group)
+{
+    uint32_t damaged;
+    if (group->rows < FULL_ROWS || !was_sealed(group))
+        return false;
+    for (uint32_t i = 0; i < group->span_count; i++) {
+        if (is_known(m, &group->spans[i]))
+            return false;
+    }
+    return sc_row_group_verify(group, &damaged, NULL) == SC_OK; /* its filter, too */
+}
+
 /* Whole, when it has any batch that is fresh; another that was met before does no harm in it: readers count an id once. */
 static enum sc_status copy_group(struct merge *m, const struct sc_row_group *group)
 {
@@ -80,7 +110,6 @@ static enum sc_status copy_group(struct merge *m, const struct sc_row_group *gro
     }
     if (!any)
         return SC_OK;
-    SC_TRY(flush(m, &m->parts[group->record_kind == SC_RECORDS_OPTIONS]));
     struct sc_encoded_group encoded = {
         .length = group->ref->length, .ref = *group->ref, .stats = group->stats};
     SC_TRY(sc_row_group_bytes(group, &m->copy, m->err));
@@ -91,10 +120,10 @@ static enum sc_status copy_group(struct merge *m, const struct sc_row_group *gro
     return SC_OK;
 }
 
-static enum sc_status add_spans(struct merge *m, const struct sc_row_group *group)
+static enum sc_status add_spans(struct merge *m, struct sc_row_group *group)
 {
     enum sc_status status = SC_OK;
-    if (is_larger_than_made(group))
+    if (is_larger_than_made(group) || is_as_made(m, group))
         return copy_group(m, group);
     for (uint32_t i = 0; status == SC_OK && i < group->span_count; i++)
         status = add_span(m, group, &group->spans[i]);

@@ -8,14 +8,17 @@
  *
  * Gives
  *   - each batch id once, of its first whole copy, and none that others hold;
- *   - batches whole and in the order in which they were met, flows and options each by themselves, their ids and numbers kept;
- *   - row groups that are filled anew, as full as base/bounds.h lets them be, encoded as this version does;
+ *   - batches whole, flows and options each by themselves, their ids and numbers kept;
+ *   - row groups that are filled anew, with batches in the order in which they were met, as full as base/bounds.h lets them be, encoded
+ *     as this version does;
+ *   - before the row group that is being filled, byte for byte, those that a seal made and that were full and are new as a whole: what
+ *     healing pulled and what repair keeps costs no encoding;
  *   - nothing of a row group of which any chunk is damaged: it is counted, and what to do with its file is the caller's;
  *   - a file that is durable under the name that it was given and was read back, every chunk of it, or none. To give it its final name
  *     and to take away the inputs is the caller's: only then are they not needed any more.
  *
- * A row group with a batch that alone is more than a row group may be, of an earlier version, is copied byte for byte: whatever was
- * read can be written.
+ * A row group with a batch that alone is more than a row group may be, of an earlier version, is copied, too: whatever was read can be
+ * written.
  */
 #ifndef SC_STORE_MERGE_H
 #define SC_STORE_MERGE_H
@@ -29,7 +32,7 @@ struct sc_merge_report {
     uint32_t groups_damaged; /* skipped: their batches are not held */
     uint32_t stretches_damaged;
     uint32_t batches_double; /* spans met again and left out */
-    uint32_t groups_copied;  /* taken as they were: larger than is made today */
+    uint32_t groups_copied;  /* taken as they were */
     uint64_t bytes_written;
 };
 

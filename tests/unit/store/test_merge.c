@@ -353,7 +353,22 @@ static void rows_of_other_columns_weigh_too(void **state)
     desk_end(&d);
 }
 
-/* Of an earlier version: it is taken as it is, in its place, once. */
+/* Whether the first row group that came out stands in `path` as it is. */
+static bool first_is_from(const struct desk *d, const char *path)
+{
+    size_t before_length, after_length;
+    uint8_t *before = kit_read_file(path, &before_length), *after = kit_read_file(d->out, &after_length);
+    struct sc_segment *segment;
+    assert_int_equal(sc_segment_open(d->out, &segment, NULL), SC_OK);
+    const struct sc_group_ref *copy = &segment->groups[0];
+    bool is = memmem(before, before_length, after + copy->offset, copy->length) != NULL;
+    sc_segment_close(segment);
+    free(before);
+    free(after);
+    return is;
+}
+
+/* Of an earlier version: it is taken as it is, once, before what is gathered. */
 static void larger_row_groups_are_copied(void **state)
 {
     (void)state;
@@ -364,24 +379,161 @@ static void larger_row_groups_are_copied(void **state)
     add_batches(&d, batches, 4);
     merge(&d, NULL);
     struct found found = find_all(&d);
-    assert_int_equal(found.groups, 3);
+    assert_int_equal(found.groups, 2);
     assert_int_equal(found.most_columns, 5000);
     assert_int_equal(found.rows, 13);
     assert_int_equal(found.values, 10 * 10 + 3 * 5000);
     assert_true(d.report.groups_copied == 1 && d.report.batches_double == 1 && d.report.rows == 13);
-    size_t before_length, after_length;
-    uint8_t *before = kit_read_file(d.inputs[0], &before_length),
-            *after = kit_read_file(d.out, &after_length);
-    struct sc_segment *segment;
-    assert_int_equal(sc_segment_open(d.out, &segment, NULL), SC_OK);
-    const struct sc_group_ref *copy = &segment->groups[1];
-    assert_non_null(memmem(before, before_length, after + copy->offset, copy->length));
-    sc_segment_close(segment);
-    free(before);
-    free(after);
+    assert_true(first_is_from(&d, d.inputs[0]));
     for (uint32_t i = 0; i < 4; i++)
         sc_batch_free(batches[i]);
     desk_end(&d);
+}
+
+/* The input that was added last, sealed. */
+static const char *seal_input(struct desk *d)
+{
+    struct sc_merge_report report;
+    char *path = d->paths[d->count - 1], sealed[256];
+    snprintf(sealed, sizeof(sealed), "%s/%u.scs", d->folder, d->made++);
+    const char *input = path;
+    assert_int_equal(
+        sc_merge_segments(sc_io_system(), &input, 1, sealed, &desk_id, NULL, NULL, &report, NULL), SC_OK);
+    memcpy(path, sealed, sizeof(sealed));
+    return path;
+}
+
+/* Of row group `index` of a sealed file, the place and the length of its filter. */
+static off_t filter_of(const char *path, uint32_t index)
+{
+    struct sc_segment *segment;
+    struct sc_read_context context;
+    struct sc_row_group *group;
+    off_t at = -1;
+    assert_int_equal(sc_segment_open(path, &segment, NULL), SC_OK);
+    assert_int_equal(sc_read_context_init(&context), SC_OK);
+    assert_int_equal(sc_row_group_open(&context, segment, index, &group, NULL), SC_OK);
+    for (uint32_t i = 0; i < group->entry_count; i++) {
+        if (group->entries[i].role == SC_CHUNK_BLOOM)
+            at = (off_t)(group->ref->offset + group->entries[i].offset);
+    }
+    sc_read_context_free(&context);
+    sc_segment_close(segment);
+    return at;
+}
+
+static void write_at(const char *path, off_t at, uint8_t change)
+{
+    uint8_t byte;
+    int fd = open(path, O_RDWR);
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
+    byte ^= change;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    close(fd);
+}
+
+/* What is sealed and full is not encoded again; the rest is filled up. */
+static void full_sealed_row_groups_are_copied(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_start(&d);
+    add_input(&d, 0, 9, 8192);
+    const char *sealed = seal_input(&d);
+    add_input(&d, 9 * 8192, 10, 10);
+    merge(&d, NULL);
+    assert_int_equal(d.report.groups_copied, 1);
+    assert_int_equal(d.report.rows, 9 * 8192 + 100);
+    expect(&d, 9 * 8192 + 100, 2);
+    assert_true(first_is_from(&d, sealed));
+    assert_true(filter_of(d.out, 0) > 0 && filter_of(d.out, 1) > 0);
+    desk_end(&d);
+}
+
+/* Of a live file, not full, with a batch that another has, or with a damaged filter: encoded anew. */
+static void what_a_seal_would_make_otherwise_is_not_copied(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct sc_span_set held = {0};
+    bool fresh;
+    desk_start(&d);
+    add_input(&d, 0, 6, 8192);
+    merge(&d, NULL);
+    assert_int_equal(d.report.groups_copied, 0);
+    unlink(d.out);
+    const char *sealed = seal_input(&d);
+    merge(&d, NULL);
+    assert_int_equal(d.report.groups_copied, 1);
+    unlink(d.out);
+    assert_int_equal(sc_span_set_add(&held, &(struct sc_span){.stream = 1, .sequence = 5 * 8192}, &fresh),
+                     SC_OK);
+    merge(&d, &held);
+    assert_true(d.report.groups_copied == 0 && d.report.batches_double == 1);
+    expect(&d, 5 * 8192, 1);
+    sc_span_set_free(&held);
+    unlink(d.out);
+    write_at(sealed, filter_of(sealed, 0), 1);
+    merge(&d, NULL);
+    assert_true(d.report.groups_copied == 0 && d.report.groups_damaged == 0);
+    expect(&d, 6 * 8192, 1);
+    unlink(d.out);
+    d.count = 0;
+    add_input(&d, 0, 5, 8192);
+    (void)seal_input(&d);
+    merge(&d, NULL);
+    assert_int_equal(d.report.groups_copied, 0);
+    desk_end(&d);
+}
+
+enum { ANY_BATCHES = 24, ANY_ROWS = 8192 };
+
+/* Batches from `first` on in a file, live or sealed, whole or not; `sound`: which have a copy in a file that is whole. */
+static void add_any(struct desk *d, uint64_t *random, bool *sound)
+{
+    uint32_t first = (uint32_t)(kit_random(random) % ANY_BATCHES),
+             count = 1 + (uint32_t)(kit_random(random) % 16);
+    count = count < ANY_BATCHES - first ? count : ANY_BATCHES - first;
+    const char *path = add_input(d, (uint64_t)first * ANY_ROWS, count, ANY_ROWS);
+    if (kit_random(random) % 3 != 0)
+        path = seal_input(d);
+    if (kit_random(random) % 3 == 0) {
+        struct stat st;
+        assert_int_equal(stat(path, &st), 0);
+        write_at(path, (off_t)(kit_random(random) % (uint64_t)st.st_size),
+                 (uint8_t)(1 + kit_random(random) % 255));
+        return;
+    }
+    for (uint32_t i = first; i < first + count; i++)
+        sound[i] = true;
+}
+
+/* Whatever the files are: each batch once, and each of which there is a whole copy. */
+static void any_files(void **state)
+{
+    (void)state;
+    uint64_t random = 7;
+    uint32_t copied = 0, encoded = 0;
+    for (unsigned walk = 0; walk < 12; walk++) {
+        struct desk d;
+        bool sound[ANY_BATCHES] = {0};
+        const uint64_t rows = (uint64_t)ANY_BATCHES * ANY_ROWS;
+        desk_start(&d);
+        for (uint32_t i = 0; i < 1 + walk % MOST_INPUTS; i++)
+            add_any(&d, &random, sound);
+        merge(&d, NULL);
+        struct kit_scan scan = {.limit = rows, .seen = calloc(rows + 1, sizeof(uint32_t))};
+        kit_scan_segment(&scan, d.out);
+        for (uint64_t id = 0; id < rows; id++)
+            assert_true(scan.seen[id] == sound[id / ANY_ROWS] ||
+                        (scan.seen[id] == 1 && !sound[id / ANY_ROWS]));
+        assert_int_equal(scan.rows_stored, d.report.rows);
+        copied += d.report.groups_copied;
+        encoded += scan.groups - d.report.groups_copied;
+        kit_scan_free(&scan);
+        desk_end(&d);
+    }
+    assert_true(copied > 5 && encoded > 10);
 }
 
 static void damage_is_left_out(void **state)
@@ -546,6 +698,9 @@ UNIT(test_merge)
         cmocka_unit_test(many_columns_go_into_several_row_groups),
         cmocka_unit_test(rows_of_other_columns_weigh_too),
         cmocka_unit_test(larger_row_groups_are_copied),
+        cmocka_unit_test(full_sealed_row_groups_are_copied),
+        cmocka_unit_test(what_a_seal_would_make_otherwise_is_not_copied),
+        cmocka_unit_test(any_files),
         cmocka_unit_test(damage_is_left_out),
         cmocka_unit_test(missing_and_foreign_inputs),
         cmocka_unit_test(a_merge_that_fails_leaves_nothing),
