@@ -4,9 +4,9 @@
 #include "base/clock.h"
 #include "relay/horizon_keeper.h"
 #include "relay/lane_names.h"
+#include "relay/remembered.h"
 #include "relay/stream_keeper.h"
 #include "store/catalogue.h"
-#include "store/span_set.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -20,11 +20,10 @@
 #define SYNC_AFTER_MS    200u
 #define FULL_FOR_MS      5000u
 #define TOLD_AFTER_MS    5000u /* a horizon is read, published and told once a second each; with time to spare */
-#define REMEMBERED_IDS   (1u << 20) /* of each of two generations */
-#define NEWS_MS          50u        /* of the disk's time that news may take in one go */
-#define STOPPING_MS      10000u     /* of the last go */
-#define ANSWERS_AT_ONCE  1024u      /* batches, with the mutex */
-#define ANSWERS_BACK     8u         /* lanes take turns: the one before is among the last */
+#define NEWS_MS          50u    /* of the disk's time that news may take in one go */
+#define STOPPING_MS      10000u /* of the last go */
+#define ANSWERS_AT_ONCE  1024u  /* batches, with the mutex */
+#define ANSWERS_BACK     8u     /* lanes take turns: the one before is among the last */
 #define LANE_DESCRIPTORS 6u /* of one lane: its lock, one live file, three of a seal; its streams' folder */
 #define LAST_WINDOW_MS   UINT64_C(7258118400000) /* the year 2200: later ones would only litter the store */
 
@@ -53,8 +52,8 @@ struct sc_lane_store {
     pthread_t thread;
 
     /* of the thread alone */
-    struct sc_cluster cluster;              /* for the names of lanes */
-    struct sc_span_set durable, earlier;    /* ids known to be here: the newer ones, those before */
+    struct sc_cluster cluster; /* for the names of lanes */
+    struct sc_remembered here;
     struct sc_lane_batch *unsynced, **last; /* appended */
     uint64_t full_until_ms;
     struct news *heard; /* in order; to be judged */
@@ -193,20 +192,8 @@ static struct sc_span span_of(const struct sc_batch_id *id)
 
 static bool is_here(const struct sc_lane_store *s, const struct sc_batch_id *id)
 {
-    struct sc_span span = span_of(id);
-    return sc_span_set_has(&s->durable, &span) || sc_span_set_has(&s->earlier, &span);
-}
-
-/* Forgetting costs disk, no truth: readers count an id once. */
-static void remember(struct sc_lane_store *s, const struct sc_span *span)
-{
-    bool fresh;
-    if (s->durable.count >= REMEMBERED_IDS) {
-        sc_span_set_free(&s->earlier);
-        s->earlier = s->durable;
-        s->durable = (struct sc_span_set){0};
-    }
-    (void)sc_span_set_add(&s->durable, span, &fresh);
+    const struct sc_span span = span_of(id);
+    return sc_remembered_has(&s->here, &span);
 }
 
 /* ---- judging ---- */
@@ -262,9 +249,9 @@ static void accept(struct sc_lane_store *s, struct sc_lane_batch *b)
     s->stats.records += b->healed ? 0 : b->head.records;
     s->stats.healed += b->healed;
     s->stats.problem[0] = '\0';
-    remember(s, &span);
+    sc_remembered_add(&s->here, &span);
     for (uint32_t i = 0; i < b->span_count; i++)
-        remember(s, &b->spans[i]);
+        sc_remembered_add(&s->here, &b->spans[i]);
     done(s, b, SC_LANE_DURABLE);
 }
 
@@ -313,9 +300,7 @@ static enum sc_status append(struct sc_lane_store *s, const struct sc_lane_batch
 static void on_wiped(void *arg)
 {
     struct sc_lane_store *s = arg;
-    sc_span_set_free(&s->durable);
-    sc_span_set_free(&s->earlier);
-    s->durable = s->earlier = (struct sc_span_set){0};
+    sc_remembered_free(&s->here);
     sc_tally_keeper_rewrite(&s->tallies);
     sc_stream_keeper_rewrite(&s->streams);
     sc_horizon_keeper_rewrite(&s->horizons);
@@ -715,8 +700,7 @@ static void free_store(struct sc_lane_store *s)
     free_news(s->heard);
     free_news(s->news);
     sc_tellers_free(&s->shares);
-    sc_span_set_free(&s->durable);
-    sc_span_set_free(&s->earlier);
+    sc_remembered_free(&s->here);
     pthread_mutex_destroy(&s->mutex);
     pthread_cond_destroy(&s->wake);
     pthread_cond_destroy(&s->healed);
