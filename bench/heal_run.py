@@ -14,8 +14,8 @@ import data
 import harness
 
 WINDOW_S = 20
-FLOWS = 150_000_000
-QUERIES, LOADS, LOAD_FLOWS = 20, 5, 12_000_000
+FLOWS = 700_000_000
+QUERIES, LOADS, LOAD_FLOWS = 20, 9, 12_000_000
 
 
 @dataclasses.dataclass

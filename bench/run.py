@@ -149,7 +149,7 @@ def cluster(bench):
 
 
 def heal(bench):
-    """A subcollector with 2 GB on a new disk, in a cluster of three with two copies: until it has them again, and what others notice."""
+    """A subcollector with 10 GB on a new disk, in a cluster of three with two copies: until it has them again, and what others notice."""
     import heal_run
     return heal_run.rows(bench)
 
