@@ -22,7 +22,8 @@ START = "2026-01-05T08:00:00Z"  # export time of the first generated flow
 
 
 def QUERY_SET(bench):
-    return dict(flows=bench.scaled(10_000_000), options=["--protocol", "v9", "--ipv6", "20"], seed=7, windows=4)  # 1000 s of the export clock
+    return dict(flows=bench.scaled(10_000_000), options=["--protocol", "v9", "--hosts", "3000000", "--ipv6", "19"], seed=7,
+                windows=4)  # 1000 s of the export clock
 
 
 def free_port():
@@ -225,6 +226,13 @@ class DataSet:
         if self.meta.get("collector") != program or not path.exists():
             self.read_into(path)
             self.remember(collector=program)
+        return path
+
+    def store_of(self, build):
+        """That of the collector of another build, which may write another format; made anew each time."""
+        path = self.folder / "store.before"
+        shutil.rmtree(path, ignore_errors=True)
+        harness.Side([str(build / "bin" / "sc-collector"), "--store", str(path), "--read", str(self.capture())]).measure()
         return path
 
     def check_counts(self):

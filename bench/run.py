@@ -3,6 +3,7 @@
 """Compares with Debian's nfdump in the same run and writes the ratios to bench/results.md.
 
     bench/run.py [--build DIR] [--only disk|read|ingest|query|start|cluster|heal|query-cluster]... [--pairs N] [--scale FACTOR] [--case TEXT]
+                 [--before DIR]
 
 Both sides get the same export messages: flows that sc-exporter generates into a capture. nfcapd receives its payloads over
 UDP at a rate at which it loses nothing (Debian's reads no captures), sc-collector reads it. Times are those of whole processes, in alternating runs (A B A B ...); a ratio is that of one pair, and the
@@ -76,25 +77,9 @@ def ingest(bench):
 
 
 def query(bench):
-    """Queries over 10 M generated v9 flows, a fifth IPv6."""
-    sets = data.DataSet(bench, "v9", **data.QUERY_SET(bench))
-    store, files = str(sets.store()), str(sets.nfcapd_files())
-    sets.check_counts()
-    rows = []
-    for case in QUERIES:
-        if bench.case not in case["name"]:
-            continue
-        nf = Side(["nfdump", "-R", files, "-q" if case.get("quiet") else "-N", *case["nfdump"]])
-        sc = Side([bench.program("sc-query"), *case["sc"], store])
-        case["same"](case["name"], nf, sc)
-        pairs = harness.alternate(nf, sc, min(bench.pairs, case.get("pairs", bench.pairs)))
-        rows.append(dict(name=case["name"], goal=f"{case['goal']}x", ratio=[a.wall / b.wall for a, b in pairs],
-                         unit="nfdump time / sc-query time", better="more", limit=case["goal"]))
-        if "memory" in case:
-            rows.append(dict(name=case["name"] + ", peak memory", goal=f"{case['memory']}x less",
-                             ratio=[a.rss / b.rss for a, b in pairs], unit="nfdump / sc-query", better="more",
-                             limit=case["memory"]))
-    return rows
+    """Queries over 10 M generated v9 flows, 3 M hosts, a fifth IPv6, in nfdump, DuckDB, sc-query, and sc-query of the build --before."""
+    import engine_run
+    return engine_run.rows(bench)
 
 
 def start(bench):
@@ -232,27 +217,6 @@ def rank_rows(run, bench, hosts, load):
     return rows
 
 
-CSV_FIELDS = ("first,last,duration,srcip,dstip,srcport,dstport,proto,flags,tos,packets,bytes,inif,outif,srcas,dstas,"
-              "srcmask,dstmask,nexthop,exporterip")
-QUERIES = [
-    dict(name="count of dst port 53", goal=10, same=harness.same_count,
-         nfdump=["-o", "null", "dst port 53"],
-         sc=["-f", "dst port 53", "--output-items=p", "--output-format=json"]),
-    dict(name="TCP by source address, top 10 by bytes", goal=4, same=harness.same_top,
-         nfdump=["-o", "csv", "-n", "10", "-s", "srcip/bytes", "proto tcp"],
-         sc=["-f", "proto tcp", "-s", "srcip#bytes", "-l", "10", "--output-format=csv"]),
-    dict(name="5-tuple, top 10 by bytes", goal=4, memory=5, same=harness.same_sums,
-         nfdump=["-o", "fmt:%byt", "-n", "10", "-s", "record/bytes"],
-         sc=["-s", "srcip,dstip,srcport,dstport,proto#bytes", "-l", "10", "--output-format=csv"]),
-    dict(name="an absent host", goal=20, same=harness.same_count,
-         nfdump=["-o", "null", "host 198.18.255.254"],
-         sc=["-f", "host 198.18.255.254", "--output-items=p", "--output-format=json"]),
-    dict(name="top destination ports by flows", goal=8, same=harness.same_ports,
-         nfdump=["-o", "csv", "-n", "10", "-s", "dstport/flows"],
-         sc=["-s", "dstport#flows", "-l", "10", "--output-format=csv"]),
-    dict(name="everything as CSV", goal=1.5, same=harness.same_lines,
-         nfdump=["-o", "csv"], sc=["--output-format=csv", f"--output-fields={CSV_FIELDS}"], quiet=True, pairs=2),
-]
 SECTIONS = {"disk": disk, "read": read, "ingest": ingest, "query": query, "start": start, "cluster": cluster,
             "heal": heal, "query-cluster": query_cluster}
 
@@ -263,6 +227,8 @@ class Bench:
         self.pairs = args.pairs
         self.scale = args.scale
         self.case = args.case
+        self.before = pathlib.Path(args.before).resolve() if args.before else None
+        self.sources = TOP / "bench"
         self.folder = self.build / "bench"
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -308,6 +274,7 @@ def main():
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of flows, for a quick look")
     parser.add_argument("--case", default="", metavar="TEXT", help="only queries whose name contains TEXT; writes nothing")
+    parser.add_argument("--before", metavar="DIR", help="the build of another commit, for the queries")
     args = parser.parse_args()
     bench = Bench(args)
     memory = bench.folder / "results.json"
