@@ -121,15 +121,12 @@ static void add_row(struct member *m, uint64_t group, uint64_t bytes)
 {
     const struct sc_aggregate *a = &m->aggregate;
     struct sc_addr address = sc_addr_v4((uint32_t)group);
-    uint8_t row[SC_MAX_KEYS * 8 + 16 + SC_MAX_ACCUMULATORS * 8] = {0};
-    uint32_t id = sc_interner_add(&m->groups->interner, &address, sizeof(address));
-    if (id == UINT32_MAX)
-        fail("out of memory");
-    sc_store_le32(row, id);
+    uint8_t row[SC_MAX_ACCUMULATORS * 8 + 2 + SC_MOST_KEY_BYTES] = {0}; /* the head of a narrow key is 0 */
+    memcpy(row + a->key_at + a->keys[0].at[SC_KEY_NARROW], address.b + 12, 4);
     for (uint32_t i = 0; i < a->accumulator_count; i++)
-        sc_store_le64(row + a->accumulators_at + 8 * i, bytes);
+        sc_store_le64(row + (size_t)8 * i, bytes);
     row[a->seen_at] = (uint8_t)((1u << a->accumulator_count) - 1);
-    uint8_t *entry = check(sc_groups_find(m->groups, row, sc_groups_hash(m->groups, row)));
+    uint8_t *entry = check(sc_groups_find_entry(m->groups, row));
     sc_groups_combine(a, entry, row);
 }
 

@@ -22,7 +22,7 @@
 #define TPUT_GROUPS_EACH 32u
 
 /* What a rank tells about its groups, and what rank 0 makes of it. */
-enum { GROUPS, GREATEST, WIDE, ACCOUNT };
+enum { GROUPS, GREATEST, ACCOUNT };
 enum { PLAN_WAY = ACCOUNT, PLAN };
 static_assert(PLAN <= SC_REDUCE_NUMBERS, "room for a plan");
 
@@ -30,7 +30,6 @@ static void add_account(uint64_t *sum, const uint64_t *theirs)
 {
     sum[GROUPS] += theirs[GROUPS];
     sum[GREATEST] = theirs[GREATEST] > sum[GREATEST] ? theirs[GREATEST] : sum[GREATEST];
-    sum[WIDE] |= theirs[WIDE];
 }
 
 static enum sc_reduce_way choose(const struct sc_reduce *r, const uint64_t *sum)
@@ -41,7 +40,7 @@ static enum sc_reduce_way choose(const struct sc_reduce *r, const uint64_t *sum)
     bool tput = sc_reduce_tput_suits(r->wish, r->aggregate) && sum[GREATEST] <= UINT64_MAX / ranks;
     if (r->wish->way != SC_REDUCE_AUTO)
         return r->wish->way == SC_REDUCE_TPUT && !tput ? SC_REDUCE_EXCHANGE : r->wish->way;
-    if (ranks == 1 || sum[GROUPS] <= little / r->aggregate->entry_bytes)
+    if (ranks == 1 || sum[GROUPS] <= little / r->aggregate->entry_bytes[SC_KEY_NARROW])
         return SC_REDUCE_GATHER;
     return tput && r->wish->limit <= sum[GROUPS] / ranks / TPUT_GROUPS_EACH ? SC_REDUCE_TPUT
                                                                             : SC_REDUCE_EXCHANGE;
@@ -51,7 +50,6 @@ static enum sc_status make_plan(struct sc_reduce *r, uint64_t *plan)
 {
     uint64_t mine[ACCOUNT] = {
         [GROUPS] = sc_groups_count(*r->groups),
-        [WIDE] = r->aggregate->wide_keys,
     };
     if (sc_reduce_tput_suits(r->wish, r->aggregate))
         mine[GREATEST] = sc_groups_greatest(*r->groups, r->wish->orders[0].column.a);
@@ -175,8 +173,6 @@ enum sc_status sc_reduce_groups(const struct sc_ranks *ranks, const struct sc_re
     sc_reduce_count_passes(&r);
     SC_TRY(make_plan(&r, plan));
     r.total = plan[GROUPS];
-    if (plan[WIDE] != 0 && !aggregate->wide_keys)
-        sc_reduce_note(&r, sc_groups_widen(*groups, aggregate, err));
     SC_TRY(run(&r, (enum sc_reduce_way)plan[PLAN_WAY]));
     SC_TRY(sc_ranks_settle(&r.ranks, r.status, err));
     if (ranks->rank != 0) {

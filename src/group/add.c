@@ -94,7 +94,7 @@ static uint32_t take_sort(const struct sc_aggregate *a, const struct sc_group_sc
         unsigned how = a->accumulators[i].how;
         if (!s->accumulators[i].all_valid || (how == SC_ACCUMULATE_COUNT ? SC_ACCUMULATE_SUM : how) != sort)
             continue;
-        out->offsets[at] = a->accumulators_at + 8 * i;
+        out->offsets[at] = 8 * i;
         out->values[at] = space[at];
         if (c != NULL && c->form == SC_FORM_FLAT && c->width == 8 && rows[n - 1] - rows[0] == n - 1)
             out->values[at] = (const uint64_t *)c->values + rows[0];
@@ -171,21 +171,19 @@ static void add_column_with_nulls(const struct sc_group_scratch *s, enum sc_accu
 static void mark_seen(const struct sc_aggregate *a, const struct sc_group_scratch *s, const uint32_t *rows,
                       uint32_t n)
 {
-    unsigned width = a->accumulator_count > 8 ? 2 : 1;
     uint64_t all = s->direct_seen, some = 0;
     for (uint32_t i = 0; i < a->accumulator_count; i++) {
         all |= (uint64_t)s->accumulators[i].all_valid << i;
         some |= (uint64_t)!s->accumulators[i].all_valid << i;
     }
     for (uint32_t j = 0; j < n; j++) {
-        uint8_t *at = s->entries[j] + a->seen_at;
-        uint64_t seen = sc_key_load(at, width), now = seen | all;
+        uint64_t seen = sc_entry_seen(a, s->entries[j]), now = seen | all;
         for (uint64_t left = some; left != 0; left &= left - 1) {
             unsigned i = (unsigned)__builtin_ctzll(left);
             now |= (uint64_t)sc_row_is_set(s->accumulators[i].valid, rows[j]) << i;
         }
         if (now != seen)
-            sc_key_store(at, width, now);
+            sc_entry_set_seen(a, s->entries[j], now);
     }
 }
 
@@ -204,8 +202,7 @@ void sc_group_add_values(const struct sc_aggregate *a, const struct sc_group_scr
     add_rows(a, s, rows, n, 0);
     for (uint32_t i = 0; i < a->accumulator_count && nulls; i++) {
         if (!s->accumulators[i].all_valid)
-            add_column_with_nulls(s, a->accumulators[i].how, a->accumulators_at + 8 * i, &s->accumulators[i],
-                                  rows, n);
+            add_column_with_nulls(s, a->accumulators[i].how, 8 * i, &s->accumulators[i], rows, n);
     }
     mark_seen(a, s, rows, n);
 }

@@ -31,14 +31,15 @@ void sc_group_scratch_free(struct sc_group_scratch *s)
     if (s == NULL)
         return;
     for (unsigned i = 0; i < SC_MAX_KEYS; i++) {
-        free_values(&s->keys[i]);
-        free_values(&s->others[i]);
+        free_values(&s->keys[i].numbers);
+        free_values(&s->others[i].numbers);
+        free(s->keys[i].own);
+        free(s->others[i].own);
     }
     for (unsigned i = 0; i < SC_MAX_ACCUMULATORS; i++)
         free_values(&s->accumulators[i]);
     free(s->rows);
-    free(s->packed);
-    free(s->known);
+    free(s->packed.keys);
     free(s->direct);
     free(s);
 }
@@ -49,10 +50,9 @@ static struct sc_group_scratch *make_scratch(const struct sc_aggregate *a)
     if (s == NULL)
         return NULL;
     s->rows = malloc(SC_ROW_GROUP_ROWS * sizeof(*s->rows));
-    s->packed = calloc(SC_GROUP_CHUNK, a->key_bytes);
-    bool ok = s->rows != NULL && s->packed != NULL;
+    bool ok = s->rows != NULL && sc_packed_init(&s->packed, a);
     for (uint32_t k = 0; k < a->key_count && ok; k++)
-        ok = make_values(&s->keys[k]) && (!a->keys[k].pair || make_values(&s->others[k]));
+        ok = make_values(&s->keys[k].numbers) && (!a->keys[k].pair || make_values(&s->others[k].numbers));
     for (uint32_t i = 0; i < a->accumulator_count && ok; i++)
         ok = make_values(&s->accumulators[i]);
     if (!ok) {
@@ -71,46 +71,7 @@ static bool all_set(const uint64_t *bits, uint32_t rows)
     return rows % 64 == 0 || bits[rows / 64] == (UINT64_C(1) << (rows % 64)) - 1;
 }
 
-/* ---- interned keys ---- */
-
-struct sc_addr sc_group_mask_key(const struct sc_group_key *key, const struct sc_addr *address)
-{
-    bool v4 = sc_addr_is_v4(address);
-    unsigned prefix = v4 ? key->prefix4 : key->prefix6;
-    return prefix == SC_NO_PREFIX ? *address : sc_addr_mask(address, v4 ? prefix + 96 : prefix);
-}
-
-static uint32_t intern_row(struct sc_groups *groups, const struct sc_group_key *key,
-                           const struct sc_field *field, const struct sc_column *const *columns,
-                           uint32_t count, uint32_t row, bool *null)
-{
-    struct sc_value v = sc_field_value(field, columns, count, row);
-    *null = v.null;
-    if (v.null)
-        return 0;
-    if (field->type == SC_VALUE_ADDRESS) {
-        v.addr = sc_group_mask_key(key, &v.addr);
-        v.bytes = v.addr.b;
-        v.length = sizeof(v.addr.b);
-    }
-    if (!groups->closed)
-        return sc_interner_add(&groups->interner, v.bytes, v.length);
-    uint32_t id = sc_interner_find(&groups->interner, v.bytes, v.length);
-    return id == UINT32_MAX ? ABSENT : id;
-}
-
-static uint32_t code_of(const struct sc_column *c, uint32_t row)
-{
-    if (c->form == SC_FORM_CONST)
-        return 0;
-    if (c->width == 1)
-        return ((const uint8_t *)c->values)[row];
-    if (c->width == 2)
-        return ((const uint16_t *)c->values)[row];
-    return ((const uint32_t *)c->values)[row];
-}
-
-/* The dictionary column that alone decides the field, or NULL: then each distinct value is interned only
+/* The dictionary column that alone decides the field, or NULL: then each distinct value is looked at only
  * once. */
 static const struct sc_column *deciding_dictionary(const struct sc_field *field,
                                                    const struct sc_column *const *columns, uint32_t count)
@@ -120,80 +81,43 @@ static const struct sc_column *deciding_dictionary(const struct sc_field *field,
     return columns[0];
 }
 
-static bool is_address_column(const struct sc_field *field, const struct sc_column *dict)
+/* ---- keys that are strings ---- */
+
+static uint32_t intern_row(struct sc_groups *groups, const struct sc_field *field,
+                           const struct sc_column *const *columns, uint32_t count, uint32_t row, bool *null)
 {
-    return dict != NULL && dict->key.kind == SC_COLUMN_ADDRESS && dict->form == SC_FORM_DICT &&
-           sc_field_plain(field, &dict, 1) != NULL;
+    struct sc_value v = sc_field_value(field, columns, count, row);
+    *null = v.null;
+    if (v.null)
+        return 0;
+    if (!groups->closed)
+        return sc_interner_add(&groups->interner, v.bytes, v.length);
+    uint32_t id = sc_interner_find(&groups->interner, v.bytes, v.length);
+    return id == UINT32_MAX ? ABSENT : id;
 }
 
-/* True when the rows' integers can be taken from the column itself. */
-static bool find_plain(const struct sc_field *field, const struct sc_column *const *columns, uint32_t count,
-                       struct sc_row_values *out)
-{
-    const struct sc_column *c = sc_field_plain(field, columns, count);
-    out->plain = c != NULL && c->key.kind == SC_COLUMN_UINT && c->nulls == 0 ? c : NULL;
-    out->ones = field->computed == SC_COMPUTED_FLOWS && count == 0;
-    out->all_valid = true;
-    return out->plain != NULL || out->ones;
-}
-
-/* Numbers for all dictionary entries that selected rows use; ids of the others stay NO_ID. */
-static enum sc_status intern_dictionary(struct sc_groups *groups, const struct sc_group_key *key,
-                                        struct sc_row_group *group, const struct sc_column *dict,
-                                        const uint32_t *rows, uint32_t row_count, uint32_t *ids)
-{
-    struct sc_arena *arena = &group->context->arena;
-    uint32_t entries = dict->dict.count, used = 0;
-    struct sc_addr *addresses = sc_arena_alloc(arena, (size_t)entries * sizeof(*addresses));
-    uint32_t *codes = sc_arena_alloc(arena, (size_t)entries * sizeof(*codes));
-    uint32_t *numbers = sc_arena_alloc(arena, (size_t)entries * sizeof(*numbers));
-    if (addresses == NULL || codes == NULL || numbers == NULL)
-        return SC_NOMEM;
-    for (uint32_t i = 0; i < row_count; i++) {
-        if (!sc_column_is_null(dict, rows[i]))
-            ids[code_of(dict, rows[i])] = 0;
-    }
-    for (uint32_t code = 0; code < entries; code++) {
-        if (ids[code] != NO_ID) {
-            codes[used] = code;
-            addresses[used++] = sc_group_mask_key(key, (const struct sc_addr *)dict->dict.values + code);
-        }
-    }
-    if (!groups->closed && !sc_interner_add_addresses(&groups->interner, addresses, used, numbers))
-        return SC_NOMEM;
-    for (uint32_t i = 0; groups->closed && i < used; i++) {
-        numbers[i] = sc_interner_find(&groups->interner, addresses[i].b, sizeof(addresses[i].b));
-        numbers[i] = numbers[i] == UINT32_MAX ? ABSENT : numbers[i];
-    }
-    for (uint32_t i = 0; i < used; i++)
-        ids[codes[i]] = numbers[i];
-    return SC_OK;
-}
-
-static enum sc_status intern_rows(struct sc_groups *groups, const struct sc_group_key *key,
-                                  const struct sc_field *field, struct sc_row_group *group,
-                                  const struct sc_column *const *columns, uint32_t count,
-                                  const uint32_t *rows, uint32_t row_count, struct sc_row_values *out)
+static enum sc_status intern_rows(struct sc_groups *groups, const struct sc_field *field,
+                                  struct sc_row_group *group, const struct sc_column *const *columns,
+                                  uint32_t count, uint32_t row_count, struct sc_row_values *out)
 {
     const struct sc_column *dict = deciding_dictionary(field, columns, count);
+    const uint32_t *rows = groups->scratch->rows;
     uint32_t *ids = NULL;
     if (dict != NULL) {
         ids = sc_arena_alloc(&group->context->arena, (size_t)dict->dict.count * sizeof(*ids));
         if (ids == NULL)
             return SC_NOMEM;
         memset(ids, 0xff, (size_t)dict->dict.count * sizeof(*ids));
-        if (is_address_column(field, dict))
-            SC_TRY(intern_dictionary(groups, key, group, dict, rows, row_count, ids));
     }
     memset(out->valid, 0, sc_bitmap_words(group->rows) * sizeof(*out->valid));
     for (uint32_t i = 0; i < row_count; i++) {
         uint32_t row = rows[i], id = NO_ID;
         bool null = dict != NULL && sc_column_is_null(dict, row);
-        uint32_t code = dict != NULL && !null ? code_of(dict, row) : 0;
+        uint32_t code = dict != NULL && !null ? sc_row_code(dict, row) : 0;
         if (dict != NULL && !null)
             id = ids[code];
         if (id == NO_ID && !null) {
-            id = intern_row(groups, key, field, columns, count, row, &null);
+            id = intern_row(groups, field, columns, count, row, &null);
             if (id == NO_ID)
                 return SC_NOMEM;
             if (dict != NULL && !null)
@@ -206,24 +130,72 @@ static enum sc_status intern_rows(struct sc_groups *groups, const struct sc_grou
     return SC_OK;
 }
 
-/* The dictionary of addresses that alone decides the only key, or NULL. */
-static enum sc_status coded_key(const struct sc_groups *groups, struct sc_row_group *group,
-                                const struct sc_column **out, struct sc_error *err)
+/* ---- keys that are addresses ---- */
+
+/* Rows lead to the dictionary, or to a copy of it that is cut to the prefixes: that takes no address to another family. */
+static enum sc_status code_rows(const struct sc_group_key *key, struct sc_row_group *group,
+                                const struct sc_column *dict, struct sc_key_rows *out)
 {
-    const struct sc_group_key *key = &groups->aggregate->keys[0];
-    const struct sc_column *columns[4 * SC_FIELD_COLUMNS];
-    uint32_t count = 0;
-    *out = NULL;
-    if (groups->aggregate->key_count != 1 || groups->closed || key->pair ||
-        key->field.type != SC_VALUE_ADDRESS)
+    static const struct sc_addr first = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}},
+                                behind = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
+    const struct sc_addr *addresses = dict->dict.values;
+    uint32_t count = dict->dict.count;
+    out->codes = dict;
+    out->addresses = addresses;
+    out->first4 = sc_addresses_below(addresses, count, &first);
+    out->count4 = sc_addresses_below(addresses, count, &behind) - out->first4;
+    if (key->prefix4 == SC_NO_PREFIX && key->prefix6 == SC_NO_PREFIX)
         return SC_OK;
-    SC_TRY(sc_field_load(&key->field, group, columns, &count, err));
-    const struct sc_column *dict = deciding_dictionary(&key->field, columns, count);
-    *out = is_address_column(&key->field, dict) ? dict : NULL;
+    struct sc_addr *cut = sc_arena_alloc(&group->context->arena, (size_t)count * sizeof(*cut));
+    for (uint32_t code = 0; code < count && cut != NULL; code++)
+        cut[code] = sc_group_mask_key(key, &addresses[code]);
+    out->addresses = cut;
+    return cut == NULL ? SC_NOMEM : SC_OK;
+}
+
+static enum sc_status address_rows(struct sc_groups *groups, const struct sc_group_key *key,
+                                   const struct sc_field *field, struct sc_row_group *group,
+                                   const struct sc_column *const *columns, uint32_t count, uint32_t row_count,
+                                   struct sc_key_rows *out)
+{
+    const struct sc_column *dict = deciding_dictionary(field, columns, count);
+    const uint32_t *rows = groups->scratch->rows;
+    uint64_t *valid = out->numbers.valid;
+    size_t words = sc_bitmap_words(group->rows);
+    if (dict != NULL && dict->key.kind == SC_COLUMN_ADDRESS && sc_field_plain(field, &dict, 1) != NULL) {
+        if (dict->valid != NULL)
+            memcpy(valid, dict->valid, words * sizeof(*valid));
+        out->numbers.all_valid = dict->nulls == 0;
+        return code_rows(key, group, dict, out);
+    }
+    if (out->own == NULL)
+        out->own = malloc(SC_ROW_GROUP_ROWS * sizeof(*out->own));
+    if (out->own == NULL)
+        return SC_NOMEM;
+    memset(valid, 0, words * sizeof(*valid));
+    for (uint32_t i = 0; i < row_count; i++) {
+        struct sc_value v = sc_field_value(field, columns, count, rows[i]);
+        out->own[rows[i]] = sc_group_mask_key(key, &v.addr);
+        valid[rows[i] / 64] |= (uint64_t)!v.null << (rows[i] % 64);
+    }
+    out->codes = NULL;
+    out->addresses = out->own;
+    out->numbers.all_valid = all_set(valid, group->rows);
     return SC_OK;
 }
 
 /* ---- columns of keys and accumulators ---- */
+
+/* True when the rows' integers can be taken from the column itself. */
+static bool find_plain(const struct sc_field *field, const struct sc_column *const *columns, uint32_t count,
+                       struct sc_row_values *out)
+{
+    const struct sc_column *c = sc_field_plain(field, columns, count);
+    out->plain = c != NULL && c->key.kind == SC_COLUMN_UINT && c->nulls == 0 ? c : NULL;
+    out->ones = field->computed == SC_COMPUTED_FLOWS && count == 0;
+    out->all_valid = true;
+    return out->plain != NULL || out->ones;
+}
 
 /* Values to the begins of their buckets; a null row keeps its 0. */
 static void round_rows(const struct sc_group_key *key, uint32_t rows, struct sc_row_values *v)
@@ -239,25 +211,29 @@ static void round_rows(const struct sc_group_key *key, uint32_t rows, struct sc_
 
 static enum sc_status key_rows(struct sc_groups *groups, const struct sc_group_key *key,
                                const struct sc_field *field, struct sc_row_group *group, uint32_t row_count,
-                               struct sc_row_values *out, struct sc_error *err)
+                               struct sc_key_rows *out, struct sc_error *err)
 {
     const struct sc_column *columns[4 * SC_FIELD_COLUMNS];
+    struct sc_row_values *numbers = &out->numbers;
+    enum sc_status status = SC_OK;
     uint32_t count = 0;
     SC_TRY(sc_field_load(field, group, columns, &count, err));
-    out->plain = NULL;
-    out->ones = false;
+    numbers->plain = NULL;
+    numbers->ones = false;
+    if (key->address) {
+        status = address_rows(groups, key, field, group, columns, count, row_count, out);
+        return status == SC_OK ? SC_OK : sc_fail_nomem(err, "groups");
+    }
     if (key->interned) {
-        if (intern_rows(groups, key, field, group, columns, count, groups->scratch->rows, row_count, out) !=
-            SC_OK)
-            return sc_fail_nomem(err, "groups");
-    } else if (key->bucket == 0 && !key->pair && find_plain(field, columns, count, out)) {
+        status = intern_rows(groups, field, group, columns, count, row_count, numbers);
+    } else if (key->bucket == 0 && !key->pair && find_plain(field, columns, count, numbers)) {
         return SC_OK;
     } else {
-        sc_field_integers(field, columns, count, group->rows, out->values, out->valid);
-        round_rows(key, group->rows, out);
+        sc_field_integers(field, columns, count, group->rows, numbers->values, numbers->valid);
+        round_rows(key, group->rows, numbers);
     }
-    out->all_valid = all_set(out->valid, group->rows);
-    return SC_OK;
+    numbers->all_valid = all_set(numbers->valid, group->rows);
+    return status == SC_OK ? SC_OK : sc_fail_nomem(err, "groups");
 }
 
 static enum sc_status accumulator_rows(const struct sc_accumulator *a, struct sc_row_group *group,
@@ -293,118 +269,6 @@ static void list_rows(const struct sc_selection *selection, uint32_t rows, uint3
     }
 }
 
-/* ---- packing and adding ---- */
-
-static bool pack_key(const struct sc_groups *groups, uint32_t k, const struct sc_row_values *from,
-                     uint32_t at, const uint32_t *rows, uint32_t n)
-{
-    const struct sc_aggregate *a = groups->aggregate;
-    struct sc_group_scratch *s = groups->scratch;
-    unsigned width = a->keys[k].width;
-    const uint32_t *hashes = a->keys[k].interned ? groups->interner.hashes : NULL;
-    uint64_t too_large = 0, limit = width == 8 ? 0 : ~UINT64_C(0) << (8 * width), seed = a->seed;
-    uint8_t *p = s->packed + at;
-    uint64_t values[SC_GROUP_CHUNK];
-    sc_group_take_values(from, rows, n, values);
-    for (uint32_t j = 0; j < n; j++, p += a->key_bytes) {
-        uint64_t v = values[j];
-        bool null = !from->all_valid && !sc_row_is_set(from->valid, rows[j]);
-        too_large |= v & limit;
-        sc_key_store(p, width, v);
-        s->nulls[j] |= (uint64_t)null << k;
-        s->hashes[j] =
-            sc_hash_more(s->hashes[j], hashes != NULL && !null && v != ABSENT ? hashes[v] : v, seed);
-    }
-    return too_large == 0;
-}
-
-/* The entry of each packed key, by its hash. */
-static enum sc_status search(struct sc_groups *groups, const uint32_t *rows, uint32_t n, uint32_t *count)
-{
-    const struct sc_aggregate *a = groups->aggregate;
-    struct sc_group_scratch *s = groups->scratch;
-    for (uint32_t j = 0; j < n; j++) {
-        sc_key_store(s->packed + (size_t)j * a->key_bytes + a->null_at, a->key_count > 8 ? 2 : 1,
-                     s->nulls[j]);
-        s->hashes[j] = sc_hash_end(s->hashes[j]);
-        sc_groups_prefetch_slot(groups, s->hashes[j]);
-    }
-    for (uint32_t j = 0; j < n; j++)
-        sc_groups_prefetch_entry(groups, s->hashes[j]);
-    uint32_t found = 0;
-    for (uint32_t j = 0; j < n; j++) {
-        uint8_t *entry = sc_groups_find(groups, s->packed + (size_t)j * a->key_bytes, s->hashes[j]);
-        if (entry == NULL && !groups->closed)
-            return SC_NOMEM;
-        s->entries[found] = entry;
-        s->found[found] = rows[j];
-        found += entry != NULL;
-    }
-    *count = found;
-    return SC_OK;
-}
-
-/* Keys from `keys` (or, for pair keys in the second pass, the other field), packed, and searched for. */
-static enum sc_status pack_and_search(struct sc_groups *groups, const struct sc_row_values *const *keys,
-                                      const uint32_t *rows, uint32_t n, uint32_t *found)
-{
-    const struct sc_aggregate *a = groups->aggregate;
-    struct sc_group_scratch *s = groups->scratch;
-    uint32_t at = 0;
-    uint64_t start = sc_hash_begin(a->seed);
-    for (uint32_t j = 0; j < n; j++) {
-        s->hashes[j] = start;
-        s->nulls[j] = 0;
-    }
-    for (uint32_t k = 0; k < a->key_count; k++) {
-        if (!pack_key(groups, k, keys[k], at, rows, n))
-            return SC_LIMIT;
-        at += a->keys[k].width;
-    }
-    return search(groups, rows, n, found);
-}
-
-/* ---- one key whose entries are known ---- */
-
-/* Looks the rows up whose value has not been met before: their places in the chunk are in `places`. */
-static enum sc_status learn(struct sc_groups *groups, const struct sc_row_values *const *keys,
-                            const uint32_t *rows, const uint32_t *places, const uint64_t *indices, uint32_t n)
-{
-    struct sc_group_scratch *s = groups->scratch;
-    uint8_t *entries[SC_GROUP_CHUNK];
-    uint32_t missing[SC_GROUP_CHUNK], found;
-    for (uint32_t i = 0; i < n; i++)
-        missing[i] = rows[places[i]];
-    memcpy(entries, s->entries, sizeof(entries));
-    SC_TRY(pack_and_search(groups, keys, missing, n, &found));
-    for (uint32_t i = 0; i < n; i++) {
-        entries[places[i]] = s->entries[i];
-        s->known[indices[places[i]]] = s->entries[i];
-    }
-    memcpy(s->entries, entries, sizeof(entries));
-    return SC_OK;
-}
-
-static enum sc_status find_known(struct sc_groups *groups, const struct sc_row_values *const *keys,
-                                 const uint32_t *rows, uint32_t n)
-{
-    const struct sc_aggregate *a = groups->aggregate;
-    struct sc_group_scratch *s = groups->scratch;
-    uint64_t indices[SC_GROUP_CHUNK];
-    uint32_t places[SC_GROUP_CHUNK], unknown = 0;
-    sc_group_take_values(keys[0], rows, n, indices);
-    for (uint32_t j = 0; j < n; j++) {
-        bool null = !keys[0]->all_valid && !sc_row_is_set(keys[0]->valid, rows[j]);
-        indices[j] = null ? 0 : indices[j] + 1;
-        s->entries[j] = s->known[indices[j]];
-        __builtin_prefetch(s->entries[j], 1);
-        __builtin_prefetch(s->entries[j] + a->entry_bytes - 1, 1); /* it may lie across two lines */
-        places[unknown] = j;
-        unknown += s->entries[j] == NULL;
-    }
-    return unknown == 0 ? SC_OK : learn(groups, keys, rows, places, indices, unknown);
-}
-
 /* ---- one key with an entry for each of its values ---- */
 
 /* What a table of all values costs pays only for more rows than this. */
@@ -413,26 +277,26 @@ static enum sc_status find_known(struct sc_groups *groups, const struct sc_row_v
 
 static uint32_t direct_stride(const struct sc_aggregate *a)
 {
-    return a->entry_bytes <= LINE ? LINE : a->entry_bytes; /* best is one line of the cache for each */
+    uint32_t bytes = a->entry_bytes[SC_KEY_NARROW];
+    return bytes <= LINE ? LINE : bytes; /* best is one line of the cache for each */
 }
 
 static uint32_t direct_count(const struct sc_aggregate *a)
 {
-    return 1 + (1u << (8 * a->keys[0].width));
+    return 1 + (1u << (8 * a->keys[0].width[SC_KEY_NARROW]));
 }
 
 static void init_direct(const struct sc_aggregate *a, uint8_t *table)
 {
-    uint32_t stride = direct_stride(a);
-    memset(table, 0, (size_t)direct_count(a) * stride);
-    sc_key_store(table + a->null_at, 1, 1);
-    for (uint32_t i = 0; i < direct_count(a); i++, table += stride) {
-        if (i > 0)
-            sc_key_store(table, a->keys[0].width, i - 1);
-        for (uint32_t k = 0; k < a->accumulator_count; k++) {
-            if (a->accumulators[k].how == SC_ACCUMULATE_MIN)
-                sc_store_le64(table + a->accumulators_at + 8 * k, UINT64_MAX);
-        }
+    const struct sc_group_key *key = &a->keys[0];
+    for (uint32_t i = 0; i < direct_count(a); i++, table += direct_stride(a)) {
+        uint8_t *packed = table + a->key_at;
+        sc_entry_clear(a, table);
+        sc_store_le32(packed, i == 0 ? SC_HEAD_NULL(0) : 0);
+        if (i > 0 && key->width[SC_KEY_NARROW] == 1)
+            packed[key->at[SC_KEY_NARROW]] = (uint8_t)(i - 1);
+        else if (i > 0)
+            sc_store_le16(packed + key->at[SC_KEY_NARROW], (uint16_t)(i - 1));
     }
 }
 
@@ -442,8 +306,8 @@ static void need_direct(struct sc_groups *groups, uint32_t rows)
     const struct sc_aggregate *a = groups->aggregate;
     struct sc_group_scratch *s = groups->scratch;
     bool bit_free = a->accumulator_count % 8 != 0 || a->accumulator_count == 0;
-    if (s->direct != NULL || a->key_count != 1 || groups->closed || a->keys[0].interned ||
-        a->keys[0].width > 2 || !bit_free || rows < MANY_ROWS)
+    if (s->direct != NULL || a->key_count != 1 || groups->closed || a->keys[0].width[SC_KEY_NARROW] > 2 ||
+        !bit_free || rows < MANY_ROWS)
         return;
     s->direct = sc_groups_make_block((size_t)direct_count(a) * direct_stride(a));
     if (s->direct == NULL)
@@ -452,28 +316,25 @@ static void need_direct(struct sc_groups *groups, uint32_t rows)
     s->direct_seen = UINT64_C(1) << (a->accumulator_count > 8 ? 15 : 7);
 }
 
-static enum sc_status find_direct(struct sc_groups *groups, const struct sc_row_values *const *keys,
-                                  const uint32_t *rows, uint32_t n)
+/* False: some value is wider than there are entries for. */
+static bool find_direct(struct sc_groups *groups, const struct sc_row_values *key, const uint32_t *rows,
+                        uint32_t n)
 {
     const struct sc_aggregate *a = groups->aggregate;
     struct sc_group_scratch *s = groups->scratch;
     uint32_t stride = direct_stride(a);
-    uint64_t values[SC_GROUP_CHUNK], too_large = 0, limit = ~UINT64_C(0) << (8 * a->keys[0].width);
-    sc_group_take_values(keys[0], rows, n, values);
+    uint64_t values[SC_GROUP_CHUNK], any = 0;
+    sc_group_take_values(key, rows, n, values);
     for (uint32_t j = 0; j < n; j++)
-        too_large |= values[j] & limit;
-    if (too_large != 0)
-        return SC_LIMIT;
-    for (uint32_t j = 0; j < n && keys[0]->all_valid; j++) {
-        s->ahead[j] = s->direct + (size_t)(values[j] + 1) * stride;
-        __builtin_prefetch(s->ahead[j], 1);
-    }
-    for (uint32_t j = 0; j < n && !keys[0]->all_valid; j++) {
-        bool null = !sc_row_is_set(keys[0]->valid, rows[j]);
+        any |= values[j];
+    if (any >> (8 * a->keys[0].width[SC_KEY_NARROW]) != 0)
+        return false;
+    for (uint32_t j = 0; j < n; j++) {
+        bool null = !key->all_valid && !sc_row_is_set(key->valid, rows[j]);
         s->ahead[j] = s->direct + (null ? 0 : (size_t)values[j] + 1) * stride;
         __builtin_prefetch(s->ahead[j], 1);
     }
-    return SC_OK;
+    return true;
 }
 
 void sc_groups_merge_direct(struct sc_groups *to, struct sc_groups *from)
@@ -485,7 +346,7 @@ void sc_groups_merge_direct(struct sc_groups *to, struct sc_groups *from)
     uint64_t had_rows = from->scratch->direct_seen;
     uint8_t *entry = to->scratch->direct, *other = from->scratch->direct;
     for (uint32_t i = 0; i < direct_count(a); i++, entry += direct_stride(a), other += direct_stride(a)) {
-        uint64_t seen = sc_key_load(other + a->seen_at, a->accumulator_count > 8 ? 2 : 1);
+        uint64_t seen = sc_entry_seen(a, other);
         if ((seen & had_rows) != 0)
             sc_groups_combine(a, entry, other);
     }
@@ -500,15 +361,14 @@ bool sc_groups_settle_direct(struct sc_groups *groups)
     struct sc_group_scratch *s = groups->scratch;
     if (s == NULL || s->direct == NULL)
         return true;
-    unsigned width = a->accumulator_count > 8 ? 2 : 1;
     uint8_t *entry = s->direct;
     bool ok = true;
     for (uint32_t i = 0; i < direct_count(a) && ok; i++, entry += direct_stride(a)) {
-        uint64_t seen = sc_key_load(entry + a->seen_at, width);
+        uint64_t seen = sc_entry_seen(a, entry);
         if ((seen & s->direct_seen) == 0)
             continue;
-        sc_key_store(entry + a->seen_at, width, seen & ~s->direct_seen);
-        uint8_t *to = sc_groups_find(groups, entry, sc_groups_hash(groups, entry));
+        sc_entry_set_seen(a, entry, seen & ~s->direct_seen);
+        uint8_t *to = sc_groups_find_entry(groups, entry);
         ok = to != NULL;
         if (ok)
             sc_groups_combine(a, to, entry);
@@ -522,51 +382,54 @@ bool sc_groups_settle_direct(struct sc_groups *groups)
 size_t sc_group_scratch_memory(const struct sc_groups *groups)
 {
     const struct sc_group_scratch *s = groups->scratch;
-    if (s == NULL)
-        return 0;
-    size_t direct =
-        s->direct == NULL ? 0 : (size_t)direct_count(groups->aggregate) * direct_stride(groups->aggregate);
-    return direct + s->known_count * sizeof(*s->known);
+    return s == NULL || s->direct == NULL
+               ? 0
+               : (size_t)direct_count(groups->aggregate) * direct_stride(groups->aggregate);
 }
 
+/* ---- adding ---- */
+
 /* Up to SC_GROUP_CHUNK rows. */
-static enum sc_status add_chunk(struct sc_groups *groups, const struct sc_row_values *const *keys,
+static enum sc_status add_chunk(struct sc_groups *groups, const struct sc_key_rows *const *keys,
                                 const uint32_t *rows, uint32_t n)
 {
     struct sc_group_scratch *s = groups->scratch;
-    if (groups->aggregate->key_count == 1 && s->known != NULL) {
-        SC_TRY(find_known(groups, keys, rows, n));
-        sc_group_add_values(groups->aggregate, s, rows, n);
-        return SC_OK;
+    uint32_t found = 0;
+    sc_group_pack(groups, &s->packed, keys, rows, n);
+    SC_TRY(sc_group_search(groups, &s->packed, n, s->entries));
+    for (uint32_t j = 0; j < n; j++) {
+        s->entries[found] = s->entries[j];
+        s->found[found] = rows[j];
+        found += s->entries[j] != NULL;
     }
-    uint32_t found;
-    SC_TRY(pack_and_search(groups, keys, rows, n, &found));
     sc_group_add_values(groups->aggregate, s, s->found, found);
     return SC_OK;
 }
 
 /* The entries of a chunk are fetched while the chunk before it is added. */
-static enum sc_status add_direct(struct sc_groups *groups, const struct sc_row_values *const *keys,
+static enum sc_status add_direct(struct sc_groups *groups, const struct sc_key_rows *const *keys,
                                  uint32_t count)
 {
     struct sc_group_scratch *s = groups->scratch;
     uint32_t n = count < SC_GROUP_CHUNK ? count : SC_GROUP_CHUNK;
-    SC_TRY(find_direct(groups, keys, s->rows, n));
-    for (uint32_t i = 0, next; i < count; i += n, n = next) {
+    bool here = find_direct(groups, &keys[0]->numbers, s->rows, n), next_here = true;
+    for (uint32_t i = 0, next; i < count; i += n, n = next, here = next_here) {
         next = count - i - n < SC_GROUP_CHUNK ? count - i - n : SC_GROUP_CHUNK;
         memcpy(s->entries, s->ahead, n * sizeof(*s->entries));
         if (next != 0)
-            SC_TRY(find_direct(groups, keys, s->rows + i + n, next));
-        sc_group_add_values(groups->aggregate, s, s->rows + i, n);
+            next_here = find_direct(groups, &keys[0]->numbers, s->rows + i + n, next);
+        if (here)
+            sc_group_add_values(groups->aggregate, s, s->rows + i, n);
+        else
+            SC_TRY(add_chunk(groups, keys, s->rows + i, n));
     }
     return SC_OK;
 }
 
-static enum sc_status add_listed(struct sc_groups *groups, const struct sc_row_values *const *keys,
+static enum sc_status add_listed(struct sc_groups *groups, const struct sc_key_rows *const *keys,
                                  uint32_t count)
 {
     bool may_spill = groups->aggregate->key_count > 1 && !groups->closed;
-    sc_groups_need_known(groups);
     need_direct(groups, count);
     if (groups->scratch->direct != NULL)
         return add_direct(groups, keys, count);
@@ -579,18 +442,33 @@ static enum sc_status add_listed(struct sc_groups *groups, const struct sc_row_v
     return SC_OK;
 }
 
+static bool same_value(const struct sc_group_key *key, const struct sc_key_rows *x,
+                       const struct sc_key_rows *y, uint32_t row)
+{
+    if (!key->address)
+        return x->numbers.values[row] == y->numbers.values[row];
+    return sc_addr_equal(x->addresses + (x->codes == NULL ? row : sc_row_code(x->codes, row)),
+                         y->addresses + (y->codes == NULL ? row : sc_row_code(y->codes, row)));
+}
+
+static bool has_value(const struct sc_key_rows *key, uint32_t row)
+{
+    return key->numbers.all_valid || sc_row_is_set(key->numbers.valid, row);
+}
+
 /*
  * The two passes of a pair key. First pass: rows by the first value, save those that have only the second.
  * Second pass: rows that have a second value which is another one.
  */
-static uint32_t pair_rows(const struct sc_row_values *first, const struct sc_row_values *second,
-                          bool second_pass, const uint32_t *all, uint32_t count, uint32_t *out)
+static uint32_t pair_rows(const struct sc_group_key *key, const struct sc_key_rows *first,
+                          const struct sc_key_rows *second, bool second_pass, const uint32_t *all,
+                          uint32_t count, uint32_t *out)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t row = all[i];
-        bool has_first = sc_row_is_set(first->valid, row), has_second = sc_row_is_set(second->valid, row);
-        bool take = second_pass ? has_second && (!has_first || first->values[row] != second->values[row])
+        bool has_first = has_value(first, row), has_second = has_value(second, row);
+        bool take = second_pass ? has_second && (!has_first || !same_value(key, first, second, row))
                                 : has_first || !has_second;
         if (take)
             out[n++] = row;
@@ -598,15 +476,16 @@ static uint32_t pair_rows(const struct sc_row_values *first, const struct sc_row
     return n;
 }
 
-static enum sc_status add_pair(struct sc_groups *groups, const struct sc_row_values **keys, uint32_t k,
+static enum sc_status add_pair(struct sc_groups *groups, const struct sc_key_rows **keys, uint32_t k,
                                uint32_t *all, uint32_t count)
 {
     struct sc_group_scratch *s = groups->scratch;
+    const struct sc_group_key *key = &groups->aggregate->keys[k];
     uint32_t *listed = s->rows;
     enum sc_status status = SC_OK;
     memcpy(all, listed, count * sizeof(*all));
     for (int pass = 0; pass < 2 && status == SC_OK; pass++) {
-        uint32_t n = pair_rows(&s->keys[k], &s->others[k], pass == 1, all, count, listed);
+        uint32_t n = pair_rows(key, &s->keys[k], &s->others[k], pass == 1, all, count, listed);
         keys[k] = pass == 0 ? &s->keys[k] : &s->others[k];
         status = add_listed(groups, keys, n);
     }
@@ -614,38 +493,88 @@ static enum sc_status add_pair(struct sc_groups *groups, const struct sc_row_val
 }
 
 /* Rows whose key is of no group that is there leave the list; returns how many are left. */
-static uint32_t drop_absent(struct sc_group_scratch *s, const struct sc_row_values *key, uint32_t count)
+static uint32_t drop_absent(struct sc_group_scratch *s, const struct sc_key_rows *key, uint32_t count)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < count; i++) {
         s->rows[n] = s->rows[i];
-        n += key->values[s->rows[i]] != ABSENT;
+        n += key->numbers.values[s->rows[i]] != ABSENT;
     }
     return n;
 }
 
-/* The values of keys and accumulators to the scratch; *count becomes the number of rows that are left. */
-static enum sc_status load_keys(struct sc_groups *groups, struct sc_row_group *group,
-                                const struct sc_row_values **keys, uint32_t *count, uint32_t *pair,
-                                struct sc_error *err)
+/* Whether the row group may have rows of closed groups, by its addresses. */
+static enum sc_status may_have_seeds(const struct sc_groups *groups, struct sc_row_group *group, bool *may,
+                                     struct sc_error *err)
 {
     const struct sc_aggregate *a = groups->aggregate;
+    const struct sc_dictionary *dict;
+    *may = true;
+    for (uint32_t k = 0; k < a->key_count && *may && groups->closed; k++) {
+        const struct sc_seeds *seeds = &groups->seeds[k];
+        if (!a->keys[k].address || seeds->null)
+            continue;
+        SC_TRY(sc_row_group_addresses(group, &dict, err));
+        *may = sc_seeds_mark(seeds, &a->keys[k], dict->values, dict->count, NULL);
+    }
+    return SC_OK;
+}
+
+/* Rows of closed groups' addresses stay in the list; returns how many these are, UINT32_MAX without memory. */
+static uint32_t drop_foreign(struct sc_groups *groups, uint32_t k, struct sc_row_group *group, uint32_t count)
+{
     struct sc_group_scratch *s = groups->scratch;
-    for (uint32_t k = 0; k < a->key_count && *count != 0; k++) {
-        SC_TRY(key_rows(groups, &a->keys[k], &a->keys[k].field, group, *count, &s->keys[k], err));
-        keys[k] = &s->keys[k];
-        if (a->keys[k].pair) {
-            *pair = k;
-            SC_TRY(key_rows(groups, &a->keys[k], &a->keys[k].other, group, *count, &s->others[k], err));
-        } else if (groups->closed && a->keys[k].interned) {
-            *count = drop_absent(s, &s->keys[k], *count);
-        }
+    const struct sc_column *dict = s->keys[k].codes;
+    uint8_t *marks = sc_arena_zalloc(&group->context->arena, (size_t)dict->dict.count + 1);
+    uint32_t n = 0;
+    if (marks == NULL)
+        return UINT32_MAX;
+    sc_seeds_mark(&groups->seeds[k], &groups->aggregate->keys[k], dict->dict.values, dict->dict.count, marks);
+    marks[dict->dict.count] = groups->seeds[k].null;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t row = s->rows[i];
+        bool null = dict->nulls != 0 && sc_column_is_null(dict, row);
+        s->rows[n] = row;
+        n += marks[null ? dict->dict.count : sc_row_code(dict, row)];
+    }
+    return n;
+}
+
+/* The values of one key, and of a pair of both, to the scratch; *count becomes the number of rows that are left. */
+static enum sc_status load_key(struct sc_groups *groups, uint32_t k, struct sc_row_group *group,
+                               uint32_t *count, struct sc_error *err)
+{
+    const struct sc_group_key *key = &groups->aggregate->keys[k];
+    struct sc_group_scratch *s = groups->scratch;
+    SC_TRY(key_rows(groups, key, &key->field, group, *count, &s->keys[k], err));
+    if (key->pair)
+        return key_rows(groups, key, &key->other, group, *count, &s->others[k], err);
+    if (groups->closed && key->interned)
+        *count = drop_absent(s, &s->keys[k], *count);
+    if (groups->closed && key->address && s->keys[k].codes != NULL)
+        *count = drop_foreign(groups, k, group, *count);
+    return *count == UINT32_MAX ? sc_fail_nomem(err, "groups") : SC_OK;
+}
+
+/* *pair becomes the number of a pair key. */
+static enum sc_status load_keys(struct sc_groups *groups, struct sc_row_group *group,
+                                const struct sc_key_rows **keys, uint32_t *count, uint32_t *pair,
+                                struct sc_error *err)
+{
+    bool may;
+    SC_TRY(may_have_seeds(groups, group, &may, err));
+    if (!may)
+        *count = 0;
+    for (uint32_t k = 0; k < groups->aggregate->key_count && *count != 0; k++) {
+        SC_TRY(load_key(groups, k, group, count, err));
+        keys[k] = &groups->scratch->keys[k];
+        *pair = groups->aggregate->keys[k].pair ? k : *pair;
     }
     return SC_OK;
 }
 
 static enum sc_status add_keyed(struct sc_groups *groups, struct sc_row_group *group,
-                                const struct sc_row_values **keys, uint32_t pair, uint32_t count)
+                                const struct sc_key_rows **keys, uint32_t pair, uint32_t count)
 {
     if (pair == SC_MAX_KEYS)
         return add_listed(groups, keys, count);
@@ -653,28 +582,32 @@ static enum sc_status add_keyed(struct sc_groups *groups, struct sc_row_group *g
     return all == NULL ? SC_NOMEM : add_pair(groups, keys, pair, all, count);
 }
 
+/* Whether the only key is an address whose values are those of a dictionary. */
+static bool is_coded(const struct sc_groups *groups)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    const struct sc_column *codes = groups->scratch->keys[0].codes;
+    return a->key_count == 1 && a->keys[0].address && !a->keys[0].pair && codes != NULL &&
+           codes->form == SC_FORM_DICT;
+}
+
 enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group *group,
                                   const struct sc_selection *selection, struct sc_error *err)
 {
     const struct sc_aggregate *a = groups->aggregate;
-    const struct sc_row_values *keys[SC_MAX_KEYS];
-    const struct sc_column *coded;
+    const struct sc_key_rows *keys[SC_MAX_KEYS];
     if (groups->scratch == NULL && (groups->scratch = make_scratch(a)) == NULL)
         return sc_fail_nomem(err, "groups");
     struct sc_group_scratch *s = groups->scratch;
     uint32_t pair = SC_MAX_KEYS, count = selection->count;
     list_rows(selection, group->rows, s->rows);
-    SC_TRY(coded_key(groups, group, &coded, err));
-    if (coded == NULL)
-        SC_TRY(load_keys(groups, group, keys, &count, &pair, err));
+    SC_TRY(load_keys(groups, group, keys, &count, &pair, err));
     if (count == 0)
         return SC_OK;
     for (uint32_t i = 0; i < a->accumulator_count; i++)
         SC_TRY(accumulator_rows(&a->accumulators[i], group, &s->accumulators[i], err));
     sc_group_bound_sums(groups, group->rows, count);
-    enum sc_status status = coded != NULL ? sc_groups_add_coded(groups, group, coded, s->rows, count)
-                                          : add_keyed(groups, group, keys, pair, count);
-    if (status == SC_NOMEM)
-        return sc_fail_nomem(err, "groups; ask for fewer keys or a narrower filter");
-    return status == SC_LIMIT ? sc_fail(err, SC_LIMIT, "a key is wider than usual") : status;
+    enum sc_status status = is_coded(groups) ? sc_groups_add_coded(groups, group, &s->keys[0], s->rows, count)
+                                             : add_keyed(groups, group, keys, pair, count);
+    return status == SC_OK ? SC_OK : sc_fail_nomem(err, "groups; ask for fewer keys or a narrower filter");
 }

@@ -5,9 +5,15 @@
  * results merge, and they can be written to bytes and read back, so that a planner may move them between
  * machines.
  *
- * A group's entry is: packed key (integers in 1, 2, 4 or 8 bytes; addresses and strings as the 4-byte number
- * of an interner that belongs to the groups), one bit per key that is null, one bit per accumulator that has
- * seen a value; then accumulators of 8 bytes.
+ * A group's entry is: accumulators of 8 bytes; one bit for each of them that has seen a value; the packed key. That begins with a head,
+ * its layout and one bit for each of its values that is null, and goes on with the values. There are three layouts, the narrowest in
+ * which all values fit is a key's: so a group has one form, and few bytes where it can.
+ *
+ *   NARROW  integers in 1, 2, 4 or 8 bytes, as their elements have; IPv4 addresses in 4
+ *   MIDDLE  addresses of either family in 16
+ *   WIDE    integers in 8, too: an exporter may send more bytes than the element has
+ *
+ * Strings are 4-byte numbers of an interner that belongs to the groups.
  */
 #ifndef SC_GROUP_AGGREGATE_H
 #define SC_GROUP_AGGREGATE_H
@@ -22,6 +28,8 @@
 #define SC_NO_PREFIX        255u
 #define SC_MIN_KEY_BYTES    4u
 
+enum sc_key_layout { SC_KEY_NARROW, SC_KEY_MIDDLE, SC_KEY_WIDE, SC_KEY_LAYOUTS };
+
 struct sc_group_key {
     struct sc_field field;
     struct sc_field
@@ -30,8 +38,10 @@ struct sc_group_key {
     uint8_t prefix4, prefix6; /* SC_NO_PREFIX: whole address */
     uint64_t bucket;          /* times (ms) and numbers: rounded down to a multiple; 0 = not */
     bool local;               /* the bucket is one of the wall clock: sc_time_bucket_start */
-    uint8_t width;            /* bytes in the packed key; set by sc_aggregate_prepare */
-    bool interned;
+    /* set by sc_aggregate_prepare */
+    bool interned, address;
+    uint8_t width[SC_KEY_LAYOUTS]; /* bytes of its value */
+    uint16_t at[SC_KEY_LAYOUTS];   /* from the begin of the packed key */
 };
 
 enum sc_accumulate {
@@ -52,11 +62,11 @@ struct sc_aggregate {
     uint32_t key_count; /* 0: one group of all rows */
     struct sc_accumulator accumulators[SC_MAX_ACCUMULATORS];
     uint32_t accumulator_count;
-    uint64_t seed;  /* of the hashes; the same in all partial results that meet, at all ranks */
-    bool wide_keys; /* integers of keys take 8 bytes: set after SC_LIMIT from sc_groups_add_rows */
+    uint64_t seed; /* of the hashes; the same in all partial results that meet, at all ranks */
     /* set by sc_aggregate_prepare */
-    uint32_t key_bytes;
-    uint32_t null_at, seen_at, accumulators_at, entry_bytes;
+    bool interns; /* some key is a string */
+    uint32_t seen_at, key_at;
+    uint32_t key_bytes[SC_KEY_LAYOUTS], entry_bytes[SC_KEY_LAYOUTS];
 };
 
 /* The index of an accumulator, added when new; UINT32_MAX when there are too many. */
@@ -72,13 +82,14 @@ struct sc_groups;
 struct sc_groups *sc_groups_create(const struct sc_aggregate *aggregate);
 void sc_groups_free(struct sc_groups *groups);
 uint64_t sc_groups_count(const struct sc_groups *groups);
+/* How many entries are held before sc_groups_join: at least one for each group. */
+uint64_t sc_groups_entries(const struct sc_groups *groups);
 /* Bytes held; grows with the groups only. */
 size_t sc_groups_memory(const struct sc_groups *groups);
 
 /*
  * Adds the selected rows of a row group.
- * @return SC_OK; SC_LIMIT: a value did not fit its key width, run again with wide_keys; SC_NOMEM, SC_IO,
- * SC_DAMAGED. Unless SC_OK the groups are not usable, save after SC_DAMAGED and SC_IO, which come before any
+ * @return SC_OK; SC_NOMEM, SC_IO, SC_DAMAGED. Unless SC_OK the groups are not usable, save after SC_DAMAGED and SC_IO, which come before any
  * row is added.
  */
 enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group *group,
@@ -94,10 +105,10 @@ uint64_t sc_groups_spilled(const struct sc_groups *groups);
 
 /*
  * Makes the group of `entry`, an entry of `from`, without values. Both have the same keys.
- * After sc_groups_close only the groups that are there take rows; all other rows are left out.
+ * After sc_groups_close only the groups that are there take rows; all other rows are left out. @return SC_OK or SC_NOMEM, both.
  */
 enum sc_status sc_groups_seed(struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry);
-void sc_groups_close(struct sc_groups *groups);
+enum sc_status sc_groups_close(struct sc_groups *groups);
 /* As sc_groups_seed, with the values of the accumulators that both have; the others have none. */
 enum sc_status sc_groups_carry(struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry);
 

@@ -5,8 +5,6 @@
 
 #include <stdlib.h>
 
-#define BATCH 64u
-
 static bool grow(struct sc_interner *in)
 {
     uint32_t capacity = in->capacity == 0 ? 1024 : in->capacity * 2;
@@ -39,29 +37,11 @@ static bool grow(struct sc_interner *in)
     return true;
 }
 
-static uint32_t hash_bytes(const struct sc_interner *in, const void *bytes, uint32_t length)
-{
-    const uint8_t *b = bytes;
-    if (length != sizeof(struct sc_addr))
-        return (uint32_t)sc_hash_bytes(bytes, length, in->seed);
-    return (uint32_t)sc_hash_pair(sc_load_le64(b), sc_load_le64(b + 8), in->seed);
-}
-
-static bool same_bytes(const uint8_t *x, const uint8_t *y, uint32_t length)
-{
-    if (length == sizeof(struct sc_addr))
-        return ((sc_load_le64(x) ^ sc_load_le64(y)) | (sc_load_le64(x + 8) ^ sc_load_le64(y + 8))) == 0;
-    return length == 0 || memcmp(x, y, length) == 0;
-}
-
-/* Among addresses the offsets are not even looked at: they would be one more miss of the cache. */
 static bool same_string(const struct sc_interner *in, uint32_t id, const void *bytes, uint32_t length)
 {
-    if (!in->mixed)
-        return length == sizeof(struct sc_addr) &&
-               same_bytes(in->heap.data + (size_t)id * sizeof(struct sc_addr), bytes, sizeof(struct sc_addr));
     uint64_t at = in->offsets[id];
-    return in->offsets[id + 1] - at == length && same_bytes(in->heap.data + at, bytes, length);
+    return in->offsets[id + 1] - at == length &&
+           (length == 0 || memcmp(in->heap.data + at, bytes, length) == 0);
 }
 
 /* The slot of the string, or the empty one where it belongs. The table is not empty. */
@@ -79,8 +59,17 @@ static inline uint32_t find_slot(const struct sc_interner *in, const void *bytes
     return i;
 }
 
-static uint32_t add_hashed(struct sc_interner *in, const void *bytes, uint32_t length, uint32_t hash)
+uint32_t sc_interner_find(const struct sc_interner *in, const void *bytes, uint32_t length)
 {
+    if (in->table_size == 0)
+        return UINT32_MAX;
+    uint32_t i = find_slot(in, bytes, length, (uint32_t)sc_hash_bytes(bytes, length, in->seed));
+    return (uint32_t)in->table[i] - 1; /* an empty slot is 0 */
+}
+
+uint32_t sc_interner_add(struct sc_interner *in, const void *bytes, uint32_t length)
+{
+    uint32_t hash = (uint32_t)sc_hash_bytes(bytes, length, in->seed);
     if (in->count == in->capacity && (in->capacity > UINT32_MAX / 4 || !grow(in)))
         return UINT32_MAX;
     uint32_t i = find_slot(in, bytes, length, hash);
@@ -89,49 +78,10 @@ static uint32_t add_hashed(struct sc_interner *in, const void *bytes, uint32_t l
     sc_buf_append(&in->heap, bytes, length);
     if (!sc_buf_ok(&in->heap))
         return UINT32_MAX;
-    in->mixed = in->mixed || length != sizeof(struct sc_addr);
     in->hashes[in->count] = hash;
     in->offsets[in->count + 1] = in->heap.len;
     in->table[i] = (uint64_t)hash << 32 | ++in->count;
     return in->count - 1;
-}
-
-uint32_t sc_interner_find(const struct sc_interner *in, const void *bytes, uint32_t length)
-{
-    if (in->table_size == 0)
-        return UINT32_MAX;
-    uint32_t i = find_slot(in, bytes, length, hash_bytes(in, bytes, length));
-    return (uint32_t)in->table[i] - 1; /* an empty slot is 0 */
-}
-
-uint32_t sc_interner_add(struct sc_interner *in, const void *bytes, uint32_t length)
-{
-    return add_hashed(in, bytes, length, hash_bytes(in, bytes, length));
-}
-
-bool sc_interner_add_addresses(struct sc_interner *in, const struct sc_addr *addresses, uint32_t count,
-                               uint32_t *ids)
-{
-    uint32_t hashes[BATCH];
-    for (uint32_t start = 0; start < count; start += BATCH) {
-        uint32_t n = count - start < BATCH ? count - start : BATCH;
-        for (uint32_t i = 0; i < n; i++) {
-            hashes[i] = hash_bytes(in, addresses[start + i].b, sizeof(struct sc_addr));
-            if (in->table_size != 0)
-                __builtin_prefetch(&in->table[hashes[i] & (in->table_size - 1)]);
-        }
-        for (uint32_t i = 0; i < n && in->table_size != 0; i++) {
-            uint64_t entry = in->table[hashes[i] & (in->table_size - 1)];
-            if (entry != 0) /* where strings are mixed, the wrong line is fetched, no more */
-                __builtin_prefetch(in->heap.data + (size_t)((uint32_t)entry - 1) * sizeof(struct sc_addr));
-        }
-        for (uint32_t i = 0; i < n; i++) {
-            ids[start + i] = add_hashed(in, addresses[start + i].b, sizeof(struct sc_addr), hashes[i]);
-            if (ids[start + i] == UINT32_MAX)
-                return false;
-        }
-    }
-    return true;
 }
 
 const uint8_t *sc_interner_bytes(const struct sc_interner *in, uint32_t id, uint32_t *length)

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Distinct byte strings (addresses, names) to small numbers. Zero-initialise, give it a seed of its owner's before the first string;
+/* Distinct byte strings to small numbers. Zero-initialise, give it a seed of its owner's before the first string;
  * written by one thread, read by many. */
 #ifndef SC_GROUP_INTERNER_H
 #define SC_GROUP_INTERNER_H
 
-#include "base/addr.h"
 #include "base/buf.h"
 
 struct sc_interner {
@@ -16,17 +15,12 @@ struct sc_interner {
     uint32_t capacity;
     uint64_t *table; /* hash << 32 | id + 1 */
     uint32_t table_size;
-    bool mixed; /* some string is no address; until then the bytes of each lie at 16 times its number */
 };
 
 /* The id, new when the string is; UINT32_MAX without memory. */
 uint32_t sc_interner_add(struct sc_interner *interner, const void *bytes, uint32_t length);
 /* The id, or UINT32_MAX when the string is not there. */
 uint32_t sc_interner_find(const struct sc_interner *interner, const void *bytes, uint32_t length);
-/* Adds many addresses at once, with the cache misses of one overlapping those of the next. False without
- * memory. */
-bool sc_interner_add_addresses(struct sc_interner *interner, const struct sc_addr *addresses, uint32_t count,
-                               uint32_t *ids);
 const uint8_t *sc_interner_bytes(const struct sc_interner *interner, uint32_t id, uint32_t *length);
 size_t sc_interner_memory(const struct sc_interner *interner);
 void sc_interner_free(struct sc_interner *interner);

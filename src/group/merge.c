@@ -15,46 +15,44 @@ static bool stopped(const struct sc_groups *groups)
 
 /* ---- entries to a table ---- */
 
-/* The numbers of an interner to those of another, in place. */
-static void renumber(const struct sc_aggregate *a, const uint32_t *remap, uint8_t *key)
+/* The number of another interner's string, in ours. */
+static uint32_t number_here(const void *arg, uint32_t id)
 {
-    uint64_t nulls = sc_key_load(key + a->null_at, a->key_count > 8 ? 2 : 1);
-    for (uint32_t k = 0; k < a->key_count; k++) {
-        if (a->keys[k].interned && (nulls >> k & 1) == 0)
-            sc_store_le32(key, remap[sc_load_le32(key)]);
-        key += a->keys[k].width;
-    }
+    const uint32_t *remap = arg;
+    return remap[id];
 }
 
 /* Up to BATCH entries that lie one behind the other. remap NULL: the numbers are those of `to`. */
-static bool absorb_batch(struct sc_groups *to, const uint32_t *remap, uint8_t *entries, uint32_t n)
+static bool absorb_batch(struct sc_groups *to, const uint32_t *remap, enum sc_key_layout layout,
+                         uint8_t *entries, uint32_t n)
 {
     const struct sc_aggregate *a = to->aggregate;
+    uint32_t bytes = a->entry_bytes[layout];
     uint64_t hashes[BATCH];
-    uint8_t *entry = entries;
-    for (uint32_t j = 0; j < n; j++, entry += a->entry_bytes) {
+    uint8_t *key = entries + a->key_at;
+    for (uint32_t j = 0; j < n; j++, key += bytes) {
         if (remap != NULL)
-            renumber(a, remap, entry);
-        hashes[j] = sc_groups_hash(to, entry);
-        sc_groups_prefetch_slot(to, hashes[j]);
+            (void)sc_key_renumber(a, key, number_here, remap);
+        hashes[j] = sc_groups_hash(to, layout, key);
+        sc_groups_prefetch_slot(to, layout, hashes[j]);
     }
     for (uint32_t j = 0; j < n; j++)
-        sc_groups_prefetch_entry(to, hashes[j]);
-    entry = entries;
-    for (uint32_t j = 0; j < n; j++, entry += a->entry_bytes) {
-        uint8_t *place = sc_groups_find(to, entry, hashes[j]);
+        sc_groups_prefetch_entry(to, layout, hashes[j]);
+    for (uint32_t j = 0; j < n; j++, entries += bytes) {
+        uint8_t *place = sc_groups_find(to, layout, entries + a->key_at, hashes[j]);
         if (place == NULL)
             return false;
-        sc_groups_combine(a, place, entry);
+        sc_groups_combine(a, place, entries);
     }
     return true;
 }
 
-static bool absorb(struct sc_groups *to, const uint32_t *remap, uint8_t *entries, uint32_t count)
+static bool absorb(struct sc_groups *to, const uint32_t *remap, const struct sc_partition *p,
+                   uint8_t *entries, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i += BATCH) {
         uint32_t n = count - i < BATCH ? count - i : BATCH;
-        if (!absorb_batch(to, remap, entries + (size_t)i * to->aggregate->entry_bytes, n))
+        if (!absorb_batch(to, remap, p->layout, entries + (size_t)i * p->entry_bytes, n))
             return false;
     }
     return true;
@@ -66,7 +64,7 @@ static bool absorb_spilled(struct sc_groups *to, const uint32_t *remap, struct s
     bool ok = true;
     while (p->spilled != NULL) {
         struct sc_spilled *list = p->spilled;
-        ok = ok && absorb(to, remap, list->entries, list->count);
+        ok = ok && absorb(to, remap, p, list->entries, list->count);
         p->spilled = list->next;
         free(list);
     }
@@ -82,7 +80,7 @@ static bool absorb_table(struct sc_groups *to, const uint32_t *remap, struct sc_
     p->slot_count = 0;
     for (uint32_t block = 0; block < SC_BLOCKS && sc_block_start(block) < p->count; block++) {
         uint32_t left = p->count - sc_block_start(block), size = sc_block_entries(block);
-        ok = ok && absorb(to, remap, p->blocks[block], left < size ? left : size);
+        ok = ok && absorb(to, remap, p, p->blocks[block], left < size ? left : size);
         free(p->blocks[block]);
         p->blocks[block] = NULL;
     }
@@ -92,10 +90,13 @@ static bool absorb_table(struct sc_groups *to, const uint32_t *remap, struct sc_
 
 /* ---- spilling ---- */
 
-#define TABLE_BYTES    ((uint64_t)768 << 10) /* of a table that stays in the cache of one core */
-#define SLOT_BYTES     6u                    /* of an entry, about */
-#define SPILLED_BYTES  ((size_t)64 << 10)
+#define TABLE_BYTES ((uint64_t)768 << 10) /* of a table that stays in the cache of one core */
+#define SLOT_BYTES  6u                    /* of an entry, about */
+#define LEAST_SPILLED                                                                                        \
+    (4u << 10) /* bytes of the first list of a partition; each is twice as large as the one before */
+#define MOST_SPILLED   (64u << 10)
 #define DEFAULT_BUDGET ((uint64_t)64 << 20)
+#define APART_ROWS     (1u << 20) /* where hardly any row meets its group */
 
 void sc_groups_set_spill_budget(struct sc_groups *groups, uint64_t bytes)
 {
@@ -107,28 +108,50 @@ uint64_t sc_groups_spilled(const struct sc_groups *groups)
     return groups->spill.bytes;
 }
 
-static uint32_t spilled_capacity(const struct sc_aggregate *a)
+/* How many more entries there is room for at the begin of the list; 0 without memory. */
+static uint32_t spill_room(struct sc_groups *groups, struct sc_partition *p)
 {
-    return (uint32_t)((SPILLED_BYTES - sizeof(struct sc_spilled)) / a->entry_bytes);
+    struct sc_spilled *list = p->spilled;
+    if (list != NULL && list->count != list->capacity)
+        return list->capacity - list->count;
+    uint32_t bytes = list == NULL                 ? LEAST_SPILLED
+                     : list->bytes < MOST_SPILLED ? 2 * list->bytes
+                                                  : MOST_SPILLED;
+    struct sc_spilled *fresh = malloc(bytes);
+    if (fresh == NULL)
+        return 0;
+    *fresh = (struct sc_spilled){
+        .next = list, .capacity = (uint32_t)((bytes - sizeof(*fresh)) / p->entry_bytes), .bytes = bytes};
+    p->spilled = fresh;
+    groups->spill.bytes += bytes;
+    return fresh->capacity;
+}
+
+uint8_t *sc_groups_append(struct sc_groups *groups, enum sc_key_layout layout, const uint8_t *key,
+                          uint64_t hash)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    struct sc_partition *p = &groups->partitions[sc_partition_of(layout, hash)];
+    if (spill_room(groups, p) == 0)
+        return NULL;
+    uint8_t *entry = p->spilled->entries + (size_t)p->spilled->count++ * p->entry_bytes;
+    groups->spill.held++;
+    sc_entry_clear(a, entry);
+    memcpy(entry + a->key_at, key, a->key_bytes[layout]);
+    return entry;
 }
 
 static bool spill_entries(struct sc_groups *groups, struct sc_partition *p, const uint8_t *entries,
                           uint32_t count)
 {
-    uint32_t bytes = groups->aggregate->entry_bytes, capacity = spilled_capacity(groups->aggregate);
+    uint32_t bytes = p->entry_bytes;
     while (count > 0) {
-        if (p->spilled == NULL || p->spilled->count == capacity) {
-            struct sc_spilled *fresh = malloc(SPILLED_BYTES);
-            if (fresh == NULL)
-                return false;
-            fresh->next = p->spilled;
-            fresh->count = 0;
-            p->spilled = fresh;
-            groups->spill.bytes += SPILLED_BYTES;
-        }
-        uint32_t room = capacity - p->spilled->count, n = count < room ? count : room;
+        uint32_t room = spill_room(groups, p), n = count < room ? count : room;
+        if (room == 0)
+            return false;
         memcpy(p->spilled->entries + (size_t)p->spilled->count * bytes, entries, (size_t)n * bytes);
         p->spilled->count += n;
+        groups->spill.held += n;
         entries += (size_t)n * bytes;
         count -= n;
     }
@@ -153,8 +176,16 @@ static uint64_t spilled_bytes(const struct sc_partition *p)
 {
     uint64_t bytes = 0;
     for (const struct sc_spilled *list = p->spilled; list != NULL; list = list->next)
-        bytes += SPILLED_BYTES;
+        bytes += list->bytes;
     return bytes;
+}
+
+static uint64_t count_spilled(const struct sc_partition *p)
+{
+    uint64_t n = 0;
+    for (const struct sc_spilled *list = p->spilled; list != NULL; list = list->next)
+        n += list->count;
+    return n;
 }
 
 /* Adds up what has the same key, so that many rows of few groups do not fill the memory. */
@@ -164,6 +195,7 @@ static bool compact(struct sc_groups *groups)
     for (uint32_t i = 0; i < SC_PARTITIONS && !stopped(groups); i++) {
         struct sc_partition *p = &groups->partitions[i];
         s->bytes -= spilled_bytes(p);
+        s->held -= count_spilled(p);
         if (!absorb_spilled(groups, NULL, p) || !spill_partition(groups, p))
             return false;
         sc_partition_empty(p);
@@ -188,14 +220,21 @@ enum sc_status sc_groups_consider_spill(struct sc_groups *groups, uint32_t rows)
     struct sc_spill_state *s = &groups->spill;
     uint64_t count = sc_groups_count(groups);
     if (s->check_at == 0) {
-        s->check_at = TABLE_BYTES / (groups->aggregate->entry_bytes + SLOT_BYTES);
+        s->check_at = TABLE_BYTES / (groups->aggregate->entry_bytes[SC_KEY_NARROW] + SLOT_BYTES);
         s->budget = s->budget == 0 ? DEFAULT_BUDGET : s->budget;
         s->compact_at = s->budget;
+    }
+    if (s->apart != 0) {
+        s->apart -= rows < s->apart ? rows : s->apart;
+        return s->bytes < s->compact_at || compact(groups) ? SC_OK : SC_NOMEM;
     }
     s->rows += rows;
     if (count < s->check_at)
         return SC_OK;
-    bool few_met = s->rows < 2 * (count - s->entries); /* most rows began a group of their own */
+    uint64_t begun = count - s->entries;
+    bool few_met = s->rows < 2 * begun; /* most rows began a group of their own */
+    if (4 * s->rows < 5 * begun)
+        s->apart = APART_ROWS;
     if (!few_met)
         s->check_at = 2 * count;
     s->rows = 0;
@@ -213,14 +252,6 @@ struct join_job {
     uint32_t next; /* partition, atomic */
     int failed;    /* atomic */
 };
-
-static uint64_t count_spilled(const struct sc_partition *p)
-{
-    uint64_t n = 0;
-    for (const struct sc_spilled *list = p->spilled; list != NULL; list = list->next)
-        n += list->count;
-    return n;
-}
 
 static bool join_partition(struct join_job *job, uint32_t index)
 {
@@ -243,7 +274,12 @@ static bool join_partition(struct join_job *job, uint32_t index)
 static bool change_table(struct sc_groups *to, struct sc_partition *p, struct sc_partition *spare)
 {
     struct sc_partition own = *p;
+    if (spare->entry_bytes != own.entry_bytes) { /* its blocks are of another size */
+        sc_partition_empty(spare);
+        *spare = sc_partition_like(&own);
+    }
     *p = *spare;
+    p->layout = own.layout;
     p->spilled = own.spilled;
     own.spilled = NULL;
     *spare = (struct sc_partition){0};
@@ -261,13 +297,13 @@ static bool keep_first(struct join_job *job, struct sc_partition *p, struct sc_p
         return false;
     *spare = *p;
     spare->count = 0;
-    *p = (struct sc_partition){0};
+    *p = sc_partition_like(p);
     bool ok = true;
     for (uint64_t i = 0; i < first.count && ok; i++) {
-        uint8_t *entry = sc_groups_find(to, first.entries[i], sc_groups_hash(to, first.entries[i]));
+        uint8_t *entry = sc_groups_find_entry(to, first.entries[i]);
         ok = entry != NULL;
         if (ok)
-            memcpy(entry, first.entries[i], to->aggregate->entry_bytes);
+            memcpy(entry, first.entries[i], p->entry_bytes);
     }
     free(first.entries);
     return ok;
@@ -304,21 +340,12 @@ static void run_job(struct join_job *job, unsigned threads)
     for (unsigned i = 0; i < started; i++)
         pthread_join(ids[i], NULL);
     for (uint32_t i = 0; i < job->count; i++)
-        job->partials[i]->spill.bytes = 0;
+        job->partials[i]->spill.bytes = job->partials[i]->spill.held = 0;
 }
 
 static uint32_t *make_remap(struct sc_groups *to, struct sc_groups *from)
 {
     uint32_t *remap = malloc(((size_t)from->interner.count + 1) * sizeof(*remap));
-    if (remap != NULL && !from->interner.mixed && from->interner.count != 0) {
-        const struct sc_addr *addresses = (const struct sc_addr *)(const void *)from->interner.heap.data;
-        if (!sc_interner_add_addresses(&to->interner, addresses, from->interner.count, remap)) {
-            free(remap);
-            remap = NULL;
-        }
-        sc_interner_free(&from->interner);
-        return remap;
-    }
     for (uint32_t id = 0; id < from->interner.count && remap != NULL; id++) {
         uint32_t length;
         const uint8_t *bytes = sc_interner_bytes(&from->interner, id, &length);

@@ -5,19 +5,6 @@
 
 #include <stdlib.h>
 
-static uint64_t nulls_of(const struct sc_aggregate *a, const uint8_t *entry)
-{
-    return sc_key_load(entry + a->null_at, a->key_count > 8 ? 2 : 1);
-}
-
-static bool value_of(const struct sc_aggregate *a, const uint8_t *entry, uint32_t accumulator,
-                     uint64_t *value)
-{
-    uint64_t seen = sc_key_load(entry + a->seen_at, a->accumulator_count > 8 ? 2 : 1);
-    *value = sc_load_le64(entry + a->accumulators_at + 8 * accumulator);
-    return (seen >> accumulator & 1) != 0;
-}
-
 /* ---- choosing ---- */
 
 /*
@@ -36,8 +23,11 @@ static void deal(const struct sc_groups *groups, uint32_t parts, struct sc_resul
     for (uint32_t i = 0; i < SC_PARTITIONS; i++) {
         const struct sc_partition *p = &groups->partitions[i];
         for (uint32_t n = 0; n < p->count; n++) {
-            const uint8_t *entry = sc_partition_entry(p, n, groups->aggregate->entry_bytes);
-            uint32_t part = parts == 1 ? 0 : part_of(sc_groups_hash(groups, entry), parts);
+            const uint8_t *entry = sc_partition_entry(p, n);
+            uint32_t part =
+                parts == 1
+                    ? 0
+                    : part_of(sc_groups_hash(groups, p->layout, entry + groups->aggregate->key_at), parts);
             if (out[part].entries != NULL)
                 out[part].entries[out[part].count] = entry;
             out[part].count++;
@@ -68,9 +58,9 @@ static void pick(const struct sc_groups *groups, uint32_t accumulator, uint64_t 
     for (uint32_t i = 0; i < SC_PARTITIONS; i++) {
         const struct sc_partition *p = &groups->partitions[i];
         for (uint32_t n = 0; n < p->count; n++) {
-            const uint8_t *entry = sc_partition_entry(p, n, groups->aggregate->entry_bytes);
+            const uint8_t *entry = sc_partition_entry(p, n);
             uint64_t value;
-            if (!value_of(groups->aggregate, entry, accumulator, &value) || value < least)
+            if (!sc_entry_value(groups->aggregate, entry, accumulator, &value) || value < least)
                 continue;
             if (out->entries != NULL)
                 out->entries[out->count] = entry;
@@ -98,9 +88,9 @@ uint64_t sc_groups_greatest(const struct sc_groups *groups, uint32_t accumulator
     for (uint32_t i = 0; i < SC_PARTITIONS; i++) {
         const struct sc_partition *p = &groups->partitions[i];
         for (uint32_t n = 0; n < p->count; n++) {
-            const uint8_t *entry = sc_partition_entry(p, n, groups->aggregate->entry_bytes);
+            const uint8_t *entry = sc_partition_entry(p, n);
             uint64_t value;
-            if (value_of(groups->aggregate, entry, accumulator, &value) && value > greatest)
+            if (sc_entry_value(groups->aggregate, entry, accumulator, &value) && value > greatest)
                 greatest = value;
         }
     }
@@ -116,27 +106,24 @@ struct numbering {
     uint32_t count;
 };
 
-static bool make_numbering(const struct sc_groups *groups, const struct sc_result *entries,
-                           struct numbering *out)
+static uint32_t number_string(const void *arg, uint32_t id)
 {
-    const struct sc_aggregate *a = groups->aggregate;
+    struct numbering *n = *(struct numbering *const *)arg;
+    if (n->numbers[id] == UINT32_MAX) {
+        n->numbers[id] = n->count;
+        n->used[n->count++] = id;
+    }
+    return n->numbers[id];
+}
+
+static bool make_numbering(const struct sc_groups *groups, struct numbering *out)
+{
     uint32_t strings = groups->interner.count;
     out->numbers = malloc(((size_t)strings + 1) * sizeof(*out->numbers));
     out->used = malloc(((size_t)strings + 1) * sizeof(*out->used));
     if (out->numbers == NULL || out->used == NULL)
         return false;
     memset(out->numbers, 0xff, (size_t)strings * sizeof(*out->numbers));
-    for (uint64_t i = 0; i < entries->count; i++) {
-        const uint8_t *key = entries->entries[i];
-        uint64_t nulls = nulls_of(a, key);
-        for (uint32_t k = 0; k < a->key_count; key += a->keys[k].width, k++) {
-            uint32_t id = a->keys[k].interned && (nulls >> k & 1) == 0 ? sc_load_le32(key) : strings;
-            if (id == strings || out->numbers[id] != UINT32_MAX)
-                continue;
-            out->numbers[id] = out->count;
-            out->used[out->count++] = id;
-        }
-    }
     return true;
 }
 
@@ -156,50 +143,58 @@ static void write_strings(const struct sc_groups *groups, const struct numbering
     }
 }
 
-static void renumber(const struct sc_aggregate *a, const struct numbering *n, uint8_t *key)
+static void put_sketch(const struct sc_aggregate *a, const uint8_t *entry, uint32_t accumulator,
+                       const struct sc_aggregate *sketch, enum sc_key_layout layout, uint8_t *to)
 {
-    uint64_t nulls = nulls_of(a, key);
-    for (uint32_t k = 0; k < a->key_count; key += a->keys[k].width, k++) {
-        if (a->keys[k].interned && (nulls >> k & 1) == 0)
-            sc_store_le32(key, n->numbers[sc_load_le32(key)]);
+    uint64_t value;
+    bool has_value = sc_entry_value(a, entry, accumulator, &value);
+    memset(to, 0, sketch->entry_bytes[layout]);
+    memcpy(to + sketch->key_at, entry + a->key_at, a->key_bytes[layout]);
+    sc_entry_set_seen(sketch, to, 1u << SC_SKETCH_TOLD | (has_value ? 1u << SC_SKETCH_VALUE : 0));
+    sc_store_le64(to + (size_t)8 * SC_SKETCH_VALUE, has_value ? value : 0);
+    sc_store_le64(to + (size_t)8 * SC_SKETCH_TOLD, 1);
+}
+
+static void write_each(const struct sc_groups *groups, const struct sc_result *entries,
+                       const struct sc_aggregate *sketch, uint32_t accumulator, struct numbering *n,
+                       struct sc_buf *out)
+{
+    const struct sc_aggregate *a = groups->aggregate, *as = sketch != NULL ? sketch : a;
+    for (uint64_t i = 0; i < entries->count; i++) {
+        const uint8_t *entry = entries->entries[i];
+        enum sc_key_layout layout = sc_entry_layout(a, entry);
+        uint8_t *to = sc_buf_reserve(out, as->entry_bytes[layout]);
+        if (to == NULL)
+            return;
+        if (sketch != NULL)
+            put_sketch(a, entry, accumulator, sketch, layout, to);
+        else
+            memcpy(to, entry, a->entry_bytes[layout]);
+        (void)sc_key_renumber(a, to + as->key_at, number_string, &n);
+        out->len += as->entry_bytes[layout];
     }
 }
 
-static void put_sketch(const struct sc_aggregate *a, const uint8_t *entry, uint32_t accumulator,
-                       const struct sc_aggregate *sketch, uint8_t *to)
-{
-    uint64_t value;
-    bool has_value = value_of(a, entry, accumulator, &value);
-    memset(to, 0, sketch->entry_bytes);
-    memcpy(to, entry, a->key_bytes);
-    to[sketch->seen_at] = (uint8_t)(1u << SC_SKETCH_TOLD | (has_value ? 1u << SC_SKETCH_VALUE : 0));
-    sc_store_le64(to + sketch->accumulators_at + (size_t)8 * SC_SKETCH_VALUE, has_value ? value : 0);
-    sc_store_le64(to + sketch->accumulators_at + (size_t)8 * SC_SKETCH_TOLD, 1);
-}
-
-/* `sketch` NULL: whole entries. */
+/* Of strings those that entries use; what they are stands before the entries. `sketch` NULL: whole entries. */
 static enum sc_status write_part(const struct sc_groups *groups, const struct sc_result *entries,
                                  const struct sc_aggregate *sketch, uint32_t accumulator, struct sc_buf *out,
                                  struct sc_error *err)
 {
-    const struct sc_aggregate *a = groups->aggregate;
-    uint32_t bytes = sketch != NULL ? sketch->entry_bytes : a->entry_bytes;
+    const struct sc_aggregate *as = sketch != NULL ? sketch : groups->aggregate;
+    struct sc_buf bytes = {0};
     struct numbering n = {0};
-    bool ok = make_numbering(groups, entries, &n);
-    if (ok) {
-        sc_groups_write_head(out, bytes, n.count, entries->count);
+    bool ok = make_numbering(groups, &n);
+    if (ok && !as->interns) {
+        sc_groups_write_head(out, as, 0, entries->count);
+        write_each(groups, entries, sketch, accumulator, &n, out);
+    } else if (ok) {
+        write_each(groups, entries, sketch, accumulator, &n, &bytes);
+        sc_groups_write_head(out, as, n.count, entries->count);
         write_strings(groups, &n, out);
-        ok = sc_buf_ok(out) && sc_buf_reserve(out, entries->count * bytes + 1) != NULL;
+        sc_buf_append(out, bytes.data, bytes.len);
     }
-    for (uint64_t i = 0; ok && i < entries->count; i++) {
-        uint8_t *to = out->data + out->len;
-        if (sketch != NULL)
-            put_sketch(a, entries->entries[i], accumulator, sketch, to);
-        else
-            memcpy(to, entries->entries[i], bytes);
-        renumber(a, &n, to);
-        out->len += bytes;
-    }
+    ok = ok && sc_buf_ok(out) && sc_buf_ok(&bytes);
+    sc_buf_free(&bytes);
     free_numbering(&n);
     return ok ? SC_OK : sc_fail_nomem(err, "parts of groups");
 }
@@ -229,74 +224,29 @@ enum sc_status sc_groups_write_sketch(const struct sc_groups *groups, const stru
 
 /* ---- between groups ---- */
 
+struct transfer {
+    const struct sc_interner *to, *from;
+};
+
+static uint32_t find_string(const void *arg, uint32_t id)
+{
+    const struct transfer *t = arg;
+    uint32_t length;
+    const uint8_t *bytes = sc_interner_bytes(t->from, id, &length);
+    return sc_interner_find(t->to, bytes, length);
+}
+
 const uint8_t *sc_groups_lookup(struct sc_groups *groups, const struct sc_groups *from, const uint8_t *entry)
 {
-    const struct sc_aggregate *a = groups->aggregate;
-    uint8_t packed[SC_MAX_KEYS * 8 + 16];
-    uint64_t nulls = nulls_of(a, entry);
-    memcpy(packed, entry, a->key_bytes);
-    uint8_t *key = packed;
-    for (uint32_t k = 0; k < a->key_count; key += a->keys[k].width, k++) {
-        if (!a->keys[k].interned || (nulls >> k & 1) != 0)
-            continue;
-        uint32_t length;
-        const uint8_t *bytes = sc_interner_bytes(&from->interner, sc_load_le32(key), &length);
-        uint32_t id = sc_interner_find(&groups->interner, bytes, length);
-        if (id == UINT32_MAX)
-            return NULL;
-        sc_store_le32(key, id);
-    }
+    uint8_t key[SC_MOST_KEY_BYTES];
+    const struct transfer strings = {&groups->interner, &from->interner};
+    enum sc_key_layout layout = sc_entry_layout(from->aggregate, entry);
+    memcpy(key, entry + from->aggregate->key_at, groups->aggregate->key_bytes[layout]);
+    if (!sc_key_renumber(groups->aggregate, key, find_string, &strings))
+        return NULL;
     bool closed = groups->closed;
     groups->closed = true;
-    const uint8_t *found = sc_groups_find(groups, packed, sc_groups_hash(groups, packed));
+    const uint8_t *found = sc_groups_find(groups, layout, key, sc_groups_hash(groups, layout, key));
     groups->closed = closed;
     return found;
-}
-
-/* The entry laid out anew; accumulators as they are. */
-static void widen_entry(const struct sc_aggregate *from, const struct sc_aggregate *to, const uint8_t *entry,
-                        uint8_t *out)
-{
-    const uint8_t *key = entry;
-    uint8_t *wide = out;
-    memset(out, 0, to->entry_bytes);
-    for (uint32_t k = 0; k < from->key_count; k++) {
-        sc_key_store(wide, to->keys[k].width, sc_key_load(key, from->keys[k].width));
-        key += from->keys[k].width;
-        wide += to->keys[k].width;
-    }
-    sc_key_store(out + to->null_at, from->key_count > 8 ? 2 : 1, nulls_of(from, entry));
-    memcpy(out + to->seen_at, entry + from->seen_at, from->accumulator_count > 8 ? 2 : 1);
-    memcpy(out + to->accumulators_at, entry + from->accumulators_at, (size_t)8 * from->accumulator_count);
-}
-
-static bool widen_partition(struct sc_groups *to, const struct sc_aggregate *from,
-                            const struct sc_partition *p)
-{
-    uint8_t wide[SC_MAX_KEYS * 8 + 16 + SC_MAX_ACCUMULATORS * 8];
-    for (uint32_t n = 0; n < p->count; n++) {
-        widen_entry(from, to->aggregate, sc_partition_entry(p, n, from->entry_bytes), wide);
-        uint8_t *entry = sc_groups_find(to, wide, sc_groups_hash(to, wide));
-        if (entry == NULL)
-            return false;
-        memcpy(entry, wide, to->aggregate->entry_bytes);
-    }
-    return true;
-}
-
-enum sc_status sc_groups_widen(struct sc_groups *groups, struct sc_aggregate *aggregate, struct sc_error *err)
-{
-    const struct sc_aggregate narrow = *aggregate;
-    bool ok = true;
-    aggregate->wide_keys = true;
-    sc_aggregate_prepare(aggregate);
-    sc_group_scratch_free(groups->scratch);
-    groups->scratch = NULL;
-    for (uint32_t i = 0; i < SC_PARTITIONS; i++) {
-        struct sc_partition own = groups->partitions[i];
-        groups->partitions[i] = (struct sc_partition){0};
-        ok = ok && widen_partition(groups, &narrow, &own); /* the hash is by value: same partition */
-        sc_partition_empty(&own);
-    }
-    return ok ? SC_OK : sc_fail_nomem(err, "groups with wider keys");
 }

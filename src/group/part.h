@@ -44,11 +44,4 @@ enum sc_status sc_groups_write_sketch(const struct sc_groups *groups, const stru
 /* The entry of the same group as `entry` of `from`; NULL when there is none. */
 const uint8_t *sc_groups_lookup(struct sc_groups *groups, const struct sc_groups *from, const uint8_t *entry);
 
-/*
- * Lays `aggregate`, that of the groups, out with wide keys, and the groups with it. @return SC_OK; SC_NOMEM: the groups are not
- * usable any more.
- */
-enum sc_status sc_groups_widen(struct sc_groups *groups, struct sc_aggregate *aggregate,
-                               struct sc_error *err);
-
 #endif

@@ -12,24 +12,20 @@ static struct sc_value key_value(const struct sc_groups *groups, const uint8_t *
 {
     const struct sc_aggregate *a = groups->aggregate;
     const struct sc_group_key *key = &a->keys[index];
-    uint64_t nulls = sc_key_load(entry + a->null_at, a->key_count > 8 ? 2 : 1);
-    for (uint32_t k = 0; k < index; k++)
-        entry += a->keys[k].width;
-    struct sc_value v = {.type = key->field.type, .null = (nulls >> index & 1) != 0};
-    v.u = sc_key_load(entry, key->width);
-    if (!key->interned || v.null)
+    uint32_t head = sc_key_head(a, entry + a->key_at), layout = head & SC_HEAD_LAYOUT;
+    const uint8_t *at = entry + a->key_at + key->at[layout];
+    struct sc_value v = {.type = key->field.type, .null = (head & SC_HEAD_NULL(index)) != 0};
+    if (key->address) {
+        if (key->width[layout] == 4)
+            v.addr = sc_addr_v4(sc_load_be32(at));
+        else
+            memcpy(v.addr.b, at, sizeof(v.addr.b));
         return v;
-    v.bytes = sc_interner_bytes(&groups->interner, (uint32_t)v.u, &v.length);
-    if (key->field.type == SC_VALUE_ADDRESS)
-        memcpy(v.addr.b, v.bytes, sizeof(v.addr.b));
+    }
+    v.u = sc_key_load(at, key->width[layout]);
+    if (key->interned && !v.null)
+        v.bytes = sc_interner_bytes(&groups->interner, (uint32_t)v.u, &v.length);
     return v;
-}
-
-static bool accumulated(const struct sc_aggregate *a, const uint8_t *entry, uint32_t index, uint64_t *out)
-{
-    uint64_t seen = sc_key_load(entry + a->seen_at, a->accumulator_count > 8 ? 2 : 1);
-    *out = sc_load_le64(entry + a->accumulators_at + 8 * index);
-    return (seen >> index & 1) != 0;
 }
 
 static struct sc_value computed_value(const struct sc_aggregate *a, const uint8_t *entry,
@@ -37,7 +33,7 @@ static struct sc_value computed_value(const struct sc_aggregate *a, const uint8_
 {
     struct sc_value v = {.type = column->type};
     uint64_t x, y, z = 0;
-    if (!accumulated(a, entry, column->a, &x) || !accumulated(a, entry, column->b, &y)) {
+    if (!sc_entry_value(a, entry, column->a, &x) || !sc_entry_value(a, entry, column->b, &y)) {
         v.null = true;
         return v;
     }
@@ -50,7 +46,7 @@ static struct sc_value computed_value(const struct sc_aggregate *a, const uint8_
     v.u = duration;
     if (column->computed == SC_COMPUTED_DURATION)
         return v;
-    v.null = !accumulated(a, entry, column->c, &z);
+    v.null = !sc_entry_value(a, entry, column->c, &z);
     v.saturated = !v.null && z == SC_SATURATED;
     double factor = column->computed == SC_COMPUTED_BPS ? 8000.0 : 1000.0;
     v.f = duration == 0 ? 0 : factor * (double)z / (double)duration;
@@ -67,13 +63,13 @@ struct sc_value sc_groups_value(const struct sc_groups *groups, const uint8_t *e
     case SC_RESULT_KEY:
         return key_value(groups, entry, column->a);
     case SC_RESULT_ACCUMULATOR:
-        v.null = !accumulated(a, entry, column->a, &v.u);
+        v.null = !sc_entry_value(a, entry, column->a, &v.u);
         v.saturated = !v.null && v.u == SC_SATURATED && a->accumulators[column->a].how == SC_ACCUMULATE_SUM;
         return v;
     case SC_RESULT_COMPUTED:
         return computed_value(a, entry, column);
     default:
-        v.null = !accumulated(a, entry, column->a, &sum) || !accumulated(a, entry, column->b, &count);
+        v.null = !sc_entry_value(a, entry, column->a, &sum) || !sc_entry_value(a, entry, column->b, &count);
         v.f = v.null ? 0 : (double)sum / (double)count;
         v.saturated = !v.null && sum == SC_SATURATED;
         return v;
@@ -118,8 +114,8 @@ static int compare_counters(const uint8_t *x, const uint8_t *y, const struct ord
     const struct sc_result_column *column = o->count == 0 ? NULL : &o->orders[0].column;
     uint64_t a, b;
     if (column == NULL || column->source != SC_RESULT_ACCUMULATOR || column->type != SC_VALUE_UINT ||
-        !accumulated(o->groups->aggregate, x, column->a, &a) ||
-        !accumulated(o->groups->aggregate, y, column->a, &b) || a == b)
+        !sc_entry_value(o->groups->aggregate, x, column->a, &a) ||
+        !sc_entry_value(o->groups->aggregate, y, column->a, &b) || a == b)
         return 0;
     return (a < b) == o->orders[0].descending ? 1 : -1;
 }
@@ -194,15 +190,15 @@ static bool too_small(const struct sc_result *out, uint64_t limit, const uint8_t
         return false;
     uint64_t value, least;
     const struct sc_aggregate *a = o->groups->aggregate;
-    return accumulated(a, entry, column->a, &value) && accumulated(a, out->entries[0], column->a, &least) &&
-           value < least;
+    return sc_entry_value(a, entry, column->a, &value) &&
+           sc_entry_value(a, out->entries[0], column->a, &least) && value < least;
 }
 
 static void offer_all(struct sc_result *out, uint64_t limit, const struct sc_partition *p,
                       const struct ordering *o)
 {
     for (uint32_t n = 0; n < p->count; n++) {
-        const uint8_t *entry = sc_partition_entry(p, n, o->groups->aggregate->entry_bytes);
+        const uint8_t *entry = sc_partition_entry(p, n);
         if (!too_small(out, limit, entry, o))
             offer(out, limit, entry, o);
     }
@@ -246,12 +242,13 @@ enum sc_status sc_groups_top(const struct sc_groups *groups, const struct sc_res
 
 /* ---- to bytes and back ---- */
 
-#define PARTIAL_MAGIC UINT32_C(0x31475053) /* "SPG1" */
+#define PARTIAL_MAGIC UINT32_C(0x32475053) /* "SPG2" */
 
-void sc_groups_write_head(struct sc_buf *out, uint32_t entry_bytes, uint32_t strings, uint64_t entries)
+void sc_groups_write_head(struct sc_buf *out, const struct sc_aggregate *a, uint32_t strings,
+                          uint64_t entries)
 {
     sc_buf_append_le32(out, PARTIAL_MAGIC);
-    sc_buf_append_le32(out, entry_bytes);
+    sc_buf_append_le32(out, a->entry_bytes[SC_KEY_NARROW]);
     sc_buf_append_le32(out, strings);
     sc_buf_append_le32(out, 0);
     sc_buf_append_le64(out, entries);
@@ -259,8 +256,7 @@ void sc_groups_write_head(struct sc_buf *out, uint32_t entry_bytes, uint32_t str
 
 enum sc_status sc_groups_write(const struct sc_groups *groups, struct sc_buf *out)
 {
-    const struct sc_aggregate *a = groups->aggregate;
-    sc_groups_write_head(out, a->entry_bytes, groups->interner.count, sc_groups_count(groups));
+    sc_groups_write_head(out, groups->aggregate, groups->interner.count, sc_groups_count(groups));
     for (uint32_t id = 0; id < groups->interner.count; id++) {
         uint32_t length;
         const uint8_t *bytes = sc_interner_bytes(&groups->interner, id, &length);
@@ -270,75 +266,64 @@ enum sc_status sc_groups_write(const struct sc_groups *groups, struct sc_buf *ou
     for (uint32_t i = 0; i < SC_PARTITIONS; i++) {
         const struct sc_partition *p = &groups->partitions[i];
         for (uint32_t n = 0; n < p->count; n++)
-            sc_buf_append(out, sc_partition_entry(p, n, a->entry_bytes), a->entry_bytes);
+            sc_buf_append(out, sc_partition_entry(p, n), p->entry_bytes);
     }
     return sc_buf_ok(out) ? SC_OK : SC_NOMEM;
 }
 
-/* Interner numbers of a foreign entry to ours; false when one does not exist. */
-static bool localise(const struct sc_aggregate *a, const uint32_t *remap, uint32_t count, uint8_t *key)
+/* The strings of a foreign partial result. */
+struct strings {
+    uint32_t *remap; /* their numbers here */
+    uint32_t count;
+};
+
+static uint32_t number_here(const void *arg, uint32_t id)
 {
-    uint64_t nulls = sc_key_load(key + a->null_at, a->key_count > 8 ? 2 : 1);
-    for (uint32_t k = 0; k < a->key_count; k++) {
-        if (a->keys[k].interned && (nulls >> k & 1) == 0) {
-            uint32_t id = sc_load_le32(key);
-            if (id >= count)
-                return false;
-            sc_store_le32(key, remap[id]);
-        }
-        key += a->keys[k].width;
-    }
-    return true;
+    const struct strings *strings = arg;
+    return id < strings->count ? strings->remap[id] : UINT32_MAX;
 }
 
-/* Addresses are 16 bytes; other strings as long as they are. */
-static enum sc_status read_strings(struct sc_groups *to, struct sc_cursor *in, uint32_t count,
-                                   uint32_t *remap)
+static enum sc_status read_strings(struct sc_groups *to, struct sc_cursor *in, struct strings *strings)
 {
-    for (uint32_t id = 0; id < count; id++) {
+    for (uint32_t id = 0; id < strings->count; id++) {
         uint32_t length = sc_cursor_le32(in);
         const uint8_t *bytes = sc_cursor_take(in, length);
         if (bytes == NULL)
             return SC_DAMAGED;
-        remap[id] = sc_interner_add(&to->interner, bytes, length);
-        if (remap[id] == UINT32_MAX)
+        strings->remap[id] = sc_interner_add(&to->interner, bytes, length);
+        if (strings->remap[id] == UINT32_MAX)
             return SC_NOMEM;
     }
     return SC_OK;
 }
 
-static bool addresses_whole(const struct sc_groups *to, const uint8_t *key)
+/* The next entry, of the layout that its head names; NULL when there is none. */
+static const uint8_t *take_entry(const struct sc_aggregate *a, struct sc_cursor *in,
+                                 enum sc_key_layout *layout)
 {
-    const struct sc_aggregate *a = to->aggregate;
-    uint64_t nulls = sc_key_load(key + a->null_at, a->key_count > 8 ? 2 : 1);
-    for (uint32_t k = 0; k < a->key_count; k++) {
-        uint32_t length;
-        if (a->keys[k].field.type == SC_VALUE_ADDRESS && (nulls >> k & 1) == 0) {
-            sc_interner_bytes(&to->interner, sc_load_le32(key), &length);
-            if (length != sizeof(struct sc_addr))
-                return false;
-        }
-        key += a->keys[k].width;
-    }
-    return true;
+    if (sc_cursor_left(in) < a->key_at + sc_head_bytes(a))
+        return NULL;
+    *layout = sc_entry_layout(a, in->data + in->pos);
+    return *layout < SC_KEY_LAYOUTS ? sc_cursor_take(in, a->entry_bytes[*layout]) : NULL;
 }
 
 static enum sc_status read_entries(struct sc_groups *to, struct sc_cursor *in, uint64_t groups,
-                                   const uint32_t *remap, uint32_t strings)
+                                   const struct strings *strings)
 {
     const struct sc_aggregate *a = to->aggregate;
-    uint8_t entry[SC_MAX_KEYS * 8 + 16 + SC_MAX_ACCUMULATORS * 8];
+    uint8_t key[SC_MOST_KEY_BYTES];
     for (uint64_t g = 0; g < groups; g++) {
-        const uint8_t *from = sc_cursor_take(in, a->entry_bytes);
+        enum sc_key_layout layout;
+        const uint8_t *from = take_entry(a, in, &layout);
         if (from == NULL)
             return SC_DAMAGED;
-        memcpy(entry, from, a->entry_bytes);
-        if (!localise(a, remap, strings, entry) || !addresses_whole(to, entry))
+        memcpy(key, from + a->key_at, a->key_bytes[layout]);
+        if (!sc_key_renumber(a, key, number_here, strings))
             return SC_DAMAGED;
-        uint8_t *place = sc_groups_find(to, entry, sc_groups_hash(to, entry));
+        uint8_t *place = sc_groups_find(to, layout, key, sc_groups_hash(to, layout, key));
         if (place == NULL)
             return SC_NOMEM;
-        sc_groups_combine(a, place, entry);
+        sc_groups_combine(a, place, from);
     }
     return sc_cursor_left(in) == 0 ? SC_OK : SC_DAMAGED;
 }
@@ -346,18 +331,19 @@ static enum sc_status read_entries(struct sc_groups *to, struct sc_cursor *in, u
 enum sc_status sc_groups_read(struct sc_groups *to, const uint8_t *bytes, size_t length, struct sc_error *err)
 {
     struct sc_cursor in = {.data = bytes, .len = length};
-    uint32_t magic = sc_cursor_le32(&in), entry_bytes = sc_cursor_le32(&in), strings = sc_cursor_le32(&in);
+    uint32_t magic = sc_cursor_le32(&in), entry_bytes = sc_cursor_le32(&in);
+    struct strings strings = {.count = sc_cursor_le32(&in)};
     sc_cursor_le32(&in);
     uint64_t groups = sc_cursor_le64(&in);
     to->most = SC_SATURATED;
-    if (in.failed || magic != PARTIAL_MAGIC || entry_bytes != to->aggregate->entry_bytes ||
-        strings > sc_cursor_left(&in) / 4)
+    if (in.failed || magic != PARTIAL_MAGIC || entry_bytes != to->aggregate->entry_bytes[SC_KEY_NARROW] ||
+        strings.count > sc_cursor_left(&in) / 4)
         return sc_fail(err, SC_DAMAGED, "a partial result is damaged or of another query");
-    uint32_t *remap = malloc(((size_t)strings + 1) * sizeof(*remap));
-    enum sc_status status = remap == NULL ? SC_NOMEM : read_strings(to, &in, strings, remap);
+    strings.remap = malloc(((size_t)strings.count + 1) * sizeof(*strings.remap));
+    enum sc_status status = strings.remap == NULL ? SC_NOMEM : read_strings(to, &in, &strings);
     if (status == SC_OK)
-        status = read_entries(to, &in, groups, remap, strings);
-    free(remap);
+        status = read_entries(to, &in, groups, &strings);
+    free(strings.remap);
     if (status == SC_NOMEM)
         return sc_fail_nomem(err, "partial results");
     return status == SC_OK ? SC_OK : sc_fail(err, status, "a partial result is damaged");

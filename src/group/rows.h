@@ -6,7 +6,7 @@
 
 #include "group/table.h"
 
-#define SC_GROUP_CHUNK 64u /* rows at a time */
+#define SC_GROUP_CHUNK 64u /* rows at a time: a bit of a word for each */
 
 /*
  * Integers of one key or accumulator for all rows of the row group, and which of them are not null. In the plain case they stay in
@@ -20,24 +20,33 @@ struct sc_row_values {
     bool ones;                     /* every value is 1; likewise */
 };
 
+/* One key in all rows: its numbers (of strings those of the interner), or its addresses. */
+struct sc_key_rows {
+    struct sc_row_values numbers; /* of addresses only which rows are valid */
+    const struct sc_addr *addresses;
+    const struct sc_column *codes; /* addresses[code of the row]; NULL: addresses[row] */
+    uint32_t first4, count4;       /* with codes: those of IPv4, which lie together */
+    struct sc_addr *own;           /* room for addresses[row] */
+};
+
+/* Rows to packed keys (group/pack.c). */
+struct sc_packed {
+    uint32_t stride;
+    uint8_t *keys; /* that of the j-th row of a chunk at j * stride */
+    uint64_t hashes[SC_GROUP_CHUNK];
+    uint8_t layouts[SC_GROUP_CHUNK];
+};
+
 struct sc_group_scratch {
-    struct sc_row_values keys[SC_MAX_KEYS];
-    struct sc_row_values others[SC_MAX_KEYS]; /* pair keys */
+    struct sc_key_rows keys[SC_MAX_KEYS];
+    struct sc_key_rows others[SC_MAX_KEYS]; /* pair keys */
     struct sc_row_values accumulators[SC_MAX_ACCUMULATORS];
     bool sums_fit;  /* none passes 64 bits by the rows of this row group: see sc_group_bound_sums */
     uint32_t *rows; /* the selected ones */
-    uint8_t *packed;
-    uint64_t hashes[SC_GROUP_CHUNK];
-    uint64_t nulls[SC_GROUP_CHUNK];
+    struct sc_packed packed;
     uint8_t *entries[SC_GROUP_CHUNK]; /* of the rows in `found` */
     uint8_t *ahead[SC_GROUP_CHUNK];   /* of the chunk behind it */
     uint32_t found[SC_GROUP_CHUNK];
-    /*
-     * For one key whose values are numbered: the entry of each value, so that a row needs no search. Index 0 is
-     * null, then come the values; NULL where not looked up yet. Without memory for it there is none.
-     */
-    uint8_t **known;
-    uint64_t known_count;
     /*
      * For one key of 1 or 2 bytes and many rows: an entry for each value it can have, null first, that is found without any
      * search. The topmost bit of `seen` tells that there were rows.
@@ -50,6 +59,32 @@ static inline bool sc_row_is_set(const uint64_t *bits, uint32_t row)
 {
     return (bits[row / 64] >> (row % 64) & 1) != 0;
 }
+
+static inline uint32_t sc_row_code(const struct sc_column *c, uint32_t row)
+{
+    if (c->form == SC_FORM_CONST)
+        return 0;
+    if (c->width == 1)
+        return ((const uint8_t *)c->values)[row];
+    if (c->width == 2)
+        return ((const uint16_t *)c->values)[row];
+    return ((const uint32_t *)c->values)[row];
+}
+
+/* Room for the keys of a chunk. False without memory. */
+bool sc_packed_init(struct sc_packed *packed, const struct sc_aggregate *aggregate);
+
+/* Packs the keys of up to SC_GROUP_CHUNK rows, keys[k] those of key k, with their layouts and hashes. */
+void sc_group_pack(const struct sc_groups *groups, struct sc_packed *packed,
+                   const struct sc_key_rows *const *keys, const uint32_t *rows, uint32_t n);
+
+/* Of the only key, n addresses (at most SC_GROUP_CHUNK) that are not null. */
+void sc_group_pack_addresses(const struct sc_groups *groups, struct sc_packed *packed,
+                             const struct sc_addr *const *addresses, uint32_t n);
+
+/* An entry of each of n packed keys; NULL in *out where the groups are closed and have none. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_group_search(struct sc_groups *groups, const struct sc_packed *packed, uint32_t n,
+                               uint8_t **out);
 
 /* The values of a chunk of rows, 0 where null. */
 void sc_group_take_values(const struct sc_row_values *v, const uint32_t *rows, uint32_t n, uint64_t *out);
@@ -64,18 +99,12 @@ void sc_group_bound_sums(struct sc_groups *groups, uint32_t group_rows, uint32_t
 void sc_group_add_values(const struct sc_aggregate *aggregate, const struct sc_group_scratch *scratch,
                          const uint32_t *rows, uint32_t n);
 
-/* Room in scratch->known for all values that the only key can have now. */
-void sc_groups_need_known(struct sc_groups *groups);
-
 /*
- * Adds rows whose only key is an address: `dict` is its column, of the form DICT. Each distinct address is looked up once,
- * and a row leads from its code to its entry. The accumulators' values are in the scratch.
+ * Adds rows whose only key is an address of a dictionary. Each distinct address is looked up once, and a row leads from its code to its
+ * entry. The accumulators' values are in the scratch.
  * @return SC_OK or SC_NOMEM.
  */
 enum sc_status sc_groups_add_coded(struct sc_groups *groups, struct sc_row_group *group,
-                                   const struct sc_column *dict, const uint32_t *rows, uint32_t count);
-
-/* An address cut to the prefix of the key. */
-struct sc_addr sc_group_mask_key(const struct sc_group_key *key, const struct sc_addr *address);
+                                   const struct sc_key_rows *key, const uint32_t *rows, uint32_t count);
 
 #endif

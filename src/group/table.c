@@ -18,8 +18,7 @@ uint32_t sc_aggregate_add(struct sc_aggregate *a, const struct sc_field *field, 
     return a->accumulator_count++;
 }
 
-/* Bytes that the values of a field usually need; a value that needs more makes the query start again with 8.
- */
+/* Bytes that the values of a field usually need. */
 static unsigned usual_width(const struct sc_group_key *key)
 {
     const struct sc_field *f = &key->field;
@@ -29,28 +28,67 @@ static unsigned usual_width(const struct sc_group_key *key)
     return width == 0 || width > 8 ? 8 : width;
 }
 
+static void set_widths(struct sc_group_key *key)
+{
+    key->address = key->field.type == SC_VALUE_ADDRESS;
+    key->interned = key->field.type == SC_VALUE_BYTES || key->field.type == SC_VALUE_STRING;
+    unsigned usual = key->address || key->interned ? 4 : usual_width(key);
+    key->width[SC_KEY_NARROW] = (uint8_t)usual;
+    key->width[SC_KEY_MIDDLE] = key->address ? 16 : (uint8_t)usual;
+    key->width[SC_KEY_WIDE] = key->address ? 16 : key->interned ? 4 : 8;
+}
+
 void sc_aggregate_prepare(struct sc_aggregate *a)
 {
-    uint32_t at = 0;
+    a->interns = false;
+    a->seen_at = 8 * a->accumulator_count;
+    a->key_at = a->seen_at + (a->accumulator_count > 8 ? 2 : 1);
     for (uint32_t k = 0; k < a->key_count; k++) {
-        struct sc_group_key *key = &a->keys[k];
-        key->interned = key->field.type == SC_VALUE_ADDRESS || key->field.type == SC_VALUE_BYTES ||
-                        key->field.type == SC_VALUE_STRING;
-        key->width = key->interned ? 4 : a->wide_keys ? 8 : (uint8_t)usual_width(key);
-        at += key->width;
+        set_widths(&a->keys[k]);
+        a->interns = a->interns || a->keys[k].interned;
     }
-    a->null_at = at;
-    a->key_bytes = at + (a->key_count > 8 ? 2 : 1);
-    if (a->key_bytes < SC_MIN_KEY_BYTES) /* the rest is zero */
-        a->key_bytes = SC_MIN_KEY_BYTES;
-    a->seen_at = a->key_bytes;
-    uint32_t end = a->seen_at + (a->accumulator_count > 8 ? 2 : 1);
-    a->accumulators_at = (end + 7) & ~7u;
-    /* A key that ends just behind a multiple of 8 need not pay 7 bytes of padding: accumulators are loaded
-     * unaligned. */
-    if (a->accumulators_at - end >= 4)
-        a->accumulators_at = (end + 3) & ~3u;
-    a->entry_bytes = a->accumulators_at + 8 * a->accumulator_count;
+    for (unsigned layout = 0; layout < SC_KEY_LAYOUTS; layout++) {
+        uint32_t at = sc_head_bytes(a);
+        for (uint32_t k = 0; k < a->key_count; k++) {
+            a->keys[k].at[layout] = (uint16_t)at;
+            at += a->keys[k].width[layout];
+        }
+        a->key_bytes[layout] = at < SC_MIN_KEY_BYTES ? SC_MIN_KEY_BYTES : at;  /* the rest is zero */
+        a->entry_bytes[layout] = (a->key_at + a->key_bytes[layout] + 3) & ~3u; /* loads may be unaligned */
+    }
+}
+
+/* ---- packed keys ---- */
+
+bool sc_key_renumber(const struct sc_aggregate *a, uint8_t *key,
+                     uint32_t (*number)(const void *arg, uint32_t id), const void *arg)
+{
+    uint32_t head = sc_key_head(a, key);
+    for (uint32_t k = 0; a->interns && k < a->key_count; k++) {
+        if (!a->keys[k].interned || (head & SC_HEAD_NULL(k)) != 0)
+            continue;
+        uint8_t *at = key + a->keys[k].at[head & SC_HEAD_LAYOUT];
+        uint32_t other = number(arg, sc_load_le32(at));
+        if (other == UINT32_MAX)
+            return false;
+        sc_store_le32(at, other);
+    }
+    return true;
+}
+
+static uint32_t hash_of_string(const void *arg, uint32_t id)
+{
+    const struct sc_interner *interner = arg;
+    return interner->hashes[id] & ~(uint32_t)1; /* never UINT32_MAX */
+}
+
+uint64_t sc_groups_hash_strings(const struct sc_groups *groups, enum sc_key_layout layout, const uint8_t *key)
+{
+    uint8_t copy[SC_MOST_KEY_BYTES];
+    uint32_t bytes = groups->aggregate->key_bytes[layout];
+    memcpy(copy, key, bytes);
+    (void)sc_key_renumber(groups->aggregate, copy, hash_of_string, &groups->interner);
+    return sc_key_hash_bytes(copy, bytes, groups->aggregate->seed);
 }
 
 /* ---- the table ---- */
@@ -62,6 +100,11 @@ struct sc_groups *sc_groups_create(const struct sc_aggregate *aggregate)
         return NULL;
     groups->aggregate = aggregate;
     groups->interner.seed = aggregate->seed;
+    for (uint32_t i = 0; i < SC_PARTITIONS; i++) {
+        struct sc_partition *p = &groups->partitions[i];
+        p->layout = (enum sc_key_layout)(i >> SC_PARTITION_BITS);
+        p->entry_bytes = aggregate->entry_bytes[p->layout];
+    }
     return groups;
 }
 
@@ -92,6 +135,8 @@ void sc_groups_free(struct sc_groups *groups)
         return;
     for (uint32_t i = 0; i < SC_PARTITIONS; i++)
         free_partition(&groups->partitions[i]);
+    for (uint32_t k = 0; k < SC_MAX_KEYS; k++)
+        free(groups->seeds[k].addresses);
     sc_interner_free(&groups->interner);
     sc_group_scratch_free(groups->scratch);
     free(groups);
@@ -100,6 +145,11 @@ void sc_groups_free(struct sc_groups *groups)
 void sc_groups_set_cancel(struct sc_groups *groups, const atomic_int *cancel)
 {
     groups->cancel = cancel;
+}
+
+uint64_t sc_groups_entries(const struct sc_groups *groups)
+{
+    return sc_groups_count(groups) + groups->spill.held;
 }
 
 uint64_t sc_groups_count(const struct sc_groups *groups)
@@ -116,25 +166,9 @@ size_t sc_groups_memory(const struct sc_groups *groups)
         sc_interner_memory(&groups->interner) + groups->spill.bytes + sc_group_scratch_memory(groups);
     for (uint32_t i = 0; i < SC_PARTITIONS; i++) {
         const struct sc_partition *p = &groups->partitions[i];
-        bytes +=
-            (size_t)p->slot_count * sizeof(*p->slots) + (size_t)p->count * groups->aggregate->entry_bytes;
+        bytes += (size_t)p->slot_count * sizeof(*p->slots) + (size_t)p->count * p->entry_bytes;
     }
     return bytes;
-}
-
-uint64_t sc_groups_hash(const struct sc_groups *groups, const uint8_t *key)
-{
-    const struct sc_aggregate *a = groups->aggregate;
-    uint64_t nulls = sc_key_load(key + a->null_at, a->key_count > 8 ? 2 : 1);
-    uint64_t hash = sc_hash_begin(a->seed);
-    for (uint32_t k = 0; k < a->key_count; k++) {
-        uint64_t v = sc_key_load(key, a->keys[k].width);
-        key += a->keys[k].width;
-        if (a->keys[k].interned && (nulls >> k & 1) == 0)
-            v = groups->interner.hashes[v];
-        hash = sc_hash_more(hash, v, a->seed);
-    }
-    return sc_hash_end(hash);
 }
 
 /* What 18 blocks and 24 bits of a slot hold. */
@@ -146,7 +180,8 @@ static bool make_slots(struct sc_groups *groups, struct sc_partition *p, uint32_
     if (slots == NULL)
         return false;
     for (uint32_t n = 0; n < p->count; n++) {
-        uint64_t hash = sc_groups_hash(groups, sc_partition_entry(p, n, groups->aggregate->entry_bytes));
+        uint64_t hash =
+            sc_groups_hash(groups, p->layout, sc_partition_entry(p, n) + groups->aggregate->key_at);
         uint32_t i = (uint32_t)hash & (count - 1);
         while (slots[i] != 0)
             i = (i + 1) & (count - 1);
@@ -185,19 +220,19 @@ uint8_t *sc_groups_make_block(size_t bytes)
     return block;
 }
 
-static uint8_t *add_entry(struct sc_partition *p, uint32_t entry_bytes)
+static uint8_t *add_entry(struct sc_partition *p)
 {
     uint32_t block = sc_block_of(p->count);
     if (p->blocks[block] == NULL) {
-        p->blocks[block] = sc_groups_make_block((size_t)sc_block_entries(block) * entry_bytes);
+        p->blocks[block] = sc_groups_make_block((size_t)sc_block_entries(block) * p->entry_bytes);
         if (p->blocks[block] == NULL)
             return NULL;
     }
-    return sc_partition_entry(p, p->count++, entry_bytes);
+    return sc_partition_entry(p, p->count++);
 }
 
 /*
- * At least 4 bytes, in words that overlap at the end. No byte behind the key is touched: `seen` was just
+ * At least 4 bytes, in words that overlap at the end. No byte before the key is touched: `seen` was just
  * written there, and a load across a fresh store waits for it.
  */
 static bool same_key(const uint8_t *x, const uint8_t *y, uint32_t bytes)
@@ -213,9 +248,9 @@ static bool same_key(const uint8_t *x, const uint8_t *y, uint32_t bytes)
 }
 
 /* The entry that will be looked at: the first whose slot has the hash's tag. */
-void sc_groups_prefetch_entry(const struct sc_groups *groups, uint64_t hash)
+void sc_groups_prefetch_entry(const struct sc_groups *groups, enum sc_key_layout layout, uint64_t hash)
 {
-    const struct sc_partition *p = &groups->partitions[sc_partition_of(hash)];
+    const struct sc_partition *p = &groups->partitions[sc_partition_of(layout, hash)];
     if (p->slot_count == 0)
         return;
     uint32_t mask = p->slot_count - 1, tag = sc_slot_tag(hash), i = (uint32_t)hash & mask;
@@ -223,76 +258,88 @@ void sc_groups_prefetch_entry(const struct sc_groups *groups, uint64_t hash)
         i = (i + 1) & mask;
     if (p->slots[i] == 0)
         return;
-    uint32_t bytes = groups->aggregate->entry_bytes;
-    const uint8_t *entry = sc_partition_entry(p, SC_SLOT_NUMBER(p->slots[i]), bytes);
+    const uint8_t *entry = sc_partition_entry(p, SC_SLOT_NUMBER(p->slots[i]));
     __builtin_prefetch(entry, 1);
-    __builtin_prefetch(entry + bytes - 1, 1); /* it may lie across two lines */
+    __builtin_prefetch(entry + p->entry_bytes - 1, 1); /* it may lie across two lines */
 }
 
-uint8_t *sc_groups_find(struct sc_groups *groups, const uint8_t *key, uint64_t hash)
+void sc_entry_clear(const struct sc_aggregate *a, uint8_t *entry)
+{
+    memset(entry, 0, a->key_at);
+    for (uint32_t i = 0; i < a->accumulator_count; i++) {
+        if (a->accumulators[i].how == SC_ACCUMULATE_MIN)
+            sc_store_le64(entry + (size_t)8 * i, UINT64_MAX);
+    }
+}
+
+uint8_t *sc_groups_find(struct sc_groups *groups, enum sc_key_layout layout, const uint8_t *key,
+                        uint64_t hash)
 {
     const struct sc_aggregate *a = groups->aggregate;
-    struct sc_partition *p = &groups->partitions[sc_partition_of(hash)];
+    struct sc_partition *p = &groups->partitions[sc_partition_of(layout, hash)];
     if (groups->closed && p->count == 0)
         return NULL;
     if (p->count >= p->slot_count - p->slot_count / 4 && (p->count >= MAX_ENTRIES || !grow_slots(groups, p)))
         return NULL;
-    uint32_t mask = p->slot_count - 1, tag = sc_slot_tag(hash);
+    uint32_t mask = p->slot_count - 1, tag = sc_slot_tag(hash), bytes = a->key_bytes[layout];
     uint32_t i = (uint32_t)hash & mask;
     for (; p->slots[i] != 0; i = (i + 1) & mask) {
         if ((p->slots[i] & SC_SLOT_TAG) != tag)
             continue;
-        uint8_t *entry = sc_partition_entry(p, SC_SLOT_NUMBER(p->slots[i]), a->entry_bytes);
-        if (same_key(entry, key, a->key_bytes))
+        uint8_t *entry = sc_partition_entry(p, SC_SLOT_NUMBER(p->slots[i]));
+        if (same_key(entry + a->key_at, key, bytes))
             return entry;
     }
-    uint8_t *entry = groups->closed ? NULL : add_entry(p, a->entry_bytes);
+    uint8_t *entry = groups->closed ? NULL : add_entry(p);
     if (entry == NULL)
         return NULL;
-    memcpy(entry, key, a->key_bytes);
-    memset(entry + a->key_bytes, 0, a->entry_bytes - a->key_bytes);
-    for (uint32_t k = 0; k < a->accumulator_count; k++) {
-        if (a->accumulators[k].how == SC_ACCUMULATE_MIN)
-            sc_store_le64(entry + a->accumulators_at + 8 * k, UINT64_MAX);
-    }
+    sc_entry_clear(a, entry);
+    memcpy(entry + a->key_at, key, bytes);
     p->slots[i] = p->count | tag;
     return entry;
 }
 
+uint8_t *sc_groups_find_entry(struct sc_groups *groups, const uint8_t *entry)
+{
+    enum sc_key_layout layout = sc_entry_layout(groups->aggregate, entry);
+    const uint8_t *key = entry + groups->aggregate->key_at;
+    return sc_groups_find(groups, layout, key, sc_groups_hash(groups, layout, key));
+}
+
 void sc_groups_combine(const struct sc_aggregate *a, uint8_t *to, const uint8_t *from)
 {
-    unsigned width = a->accumulator_count > 8 ? 2 : 1;
-    uint64_t seen = sc_key_load(to + a->seen_at, width), other = sc_key_load(from + a->seen_at, width);
+    uint64_t other = sc_entry_seen(a, from);
     for (uint32_t i = 0; i < a->accumulator_count; i++) {
-        if ((other >> i & 1) == 0)
-            continue;
-        uint32_t at = a->accumulators_at + 8 * i;
-        sc_accumulate(a->accumulators[i].how, to + at, sc_load_le64(from + at));
+        if ((other >> i & 1) != 0)
+            sc_accumulate(a->accumulators[i].how, to + (size_t)8 * i, sc_load_le64(from + (size_t)8 * i));
     }
-    sc_key_store(to + a->seen_at, width, seen | other);
+    sc_entry_set_seen(a, to, sc_entry_seen(a, to) | other);
 }
 
 /* ---- groups that are known beforehand ---- */
 
+struct transfer {
+    struct sc_interner *to;
+    const struct sc_interner *from;
+};
+
+static uint32_t add_string(const void *arg, uint32_t id)
+{
+    const struct transfer *t = arg;
+    uint32_t length;
+    const uint8_t *bytes = sc_interner_bytes(t->from, id, &length);
+    return sc_interner_add(t->to, bytes, length);
+}
+
 static uint8_t *seed_entry(struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry)
 {
-    const struct sc_aggregate *a = to->aggregate;
-    uint8_t packed[SC_MAX_KEYS * 8 + 16];
-    uint64_t nulls = sc_key_load(entry + a->null_at, a->key_count > 8 ? 2 : 1);
-    uint8_t *p = packed;
-    memcpy(packed, entry, a->key_bytes);
-    for (uint32_t k = 0; k < a->key_count; k++) {
-        if (a->keys[k].interned && (nulls >> k & 1) == 0) {
-            uint32_t length;
-            const uint8_t *bytes = sc_interner_bytes(&from->interner, sc_load_le32(p), &length);
-            uint32_t id = sc_interner_add(&to->interner, bytes, length);
-            if (id == UINT32_MAX)
-                return NULL;
-            sc_store_le32(p, id);
-        }
-        p += a->keys[k].width;
-    }
-    return sc_groups_find(to, packed, sc_groups_hash(to, packed));
+    uint8_t key[SC_MOST_KEY_BYTES];
+    const struct transfer strings = {&to->interner, &from->interner};
+    enum sc_key_layout layout = sc_entry_layout(from->aggregate, entry);
+    memcpy(key, entry + from->aggregate->key_at, to->aggregate->key_bytes[layout]);
+    if (!sc_key_renumber(to->aggregate, key, add_string, &strings))
+        return NULL;
+    return sc_groups_find(to, layout, key, sc_groups_hash(to, layout, key));
 }
 
 enum sc_status sc_groups_seed(struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry)
@@ -308,25 +355,50 @@ static bool same_accumulator(const struct sc_accumulator *x, const struct sc_acc
 enum sc_status sc_groups_carry(struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry)
 {
     const struct sc_aggregate *a = to->aggregate, *b = from->aggregate;
-    unsigned width = a->accumulator_count > 8 ? 2 : 1;
-    uint64_t now = 0, seen = sc_key_load(entry + b->seen_at, b->accumulator_count > 8 ? 2 : 1);
+    uint64_t now = 0, value;
     uint8_t *made = seed_entry(to, from, entry);
     to->most = SC_SATURATED;
     if (made == NULL)
         return SC_NOMEM;
     for (uint32_t i = 0; i < a->accumulator_count; i++) {
         for (uint32_t k = 0; k < b->accumulator_count; k++) {
-            if ((seen >> k & 1) == 0 || !same_accumulator(&a->accumulators[i], &b->accumulators[k]))
+            if (!same_accumulator(&a->accumulators[i], &b->accumulators[k]) ||
+                !sc_entry_value(b, entry, k, &value))
                 continue;
-            memcpy(made + a->accumulators_at + 8 * i, entry + b->accumulators_at + 8 * k, 8);
+            sc_store_le64(made + (size_t)8 * i, value);
             now |= UINT64_C(1) << i;
         }
     }
-    sc_key_store(made + a->seen_at, width, now);
+    sc_entry_set_seen(a, made, now);
     return SC_OK;
 }
 
-void sc_groups_close(struct sc_groups *groups)
+/* The address of key k in all entries. */
+static bool list_seeds(const struct sc_groups *groups, uint32_t k, struct sc_seeds *out)
 {
+    const struct sc_result_column column = {.source = SC_RESULT_KEY, .a = k};
+    out->addresses = malloc((sc_groups_count(groups) + 1) * sizeof(*out->addresses));
+    for (uint32_t i = 0; i < SC_PARTITIONS && out->addresses != NULL; i++) {
+        const struct sc_partition *p = &groups->partitions[i];
+        for (uint32_t n = 0; n < p->count; n++) {
+            struct sc_value v = sc_groups_value(groups, sc_partition_entry(p, n), &column);
+            out->null = out->null || v.null;
+            out->addresses[out->count] = v.addr;
+            out->count += !v.null;
+        }
+    }
+    return out->addresses != NULL;
+}
+
+enum sc_status sc_groups_close(struct sc_groups *groups)
+{
+    for (uint32_t k = 0; k < groups->aggregate->key_count; k++) {
+        if (!groups->aggregate->keys[k].address)
+            continue;
+        if (!list_seeds(groups, k, &groups->seeds[k]))
+            return SC_NOMEM;
+        sc_seeds_sort(&groups->seeds[k]);
+    }
     groups->closed = true;
+    return SC_OK;
 }

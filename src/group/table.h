@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The hash table behind struct sc_groups: partitions by hash, entries in blocks that never move. Only the
+/* The hash table behind struct sc_groups: partitions by layout and hash, entries in blocks that never move. Only the
  * files of this room include it. */
 #ifndef SC_GROUP_TABLE_H
 #define SC_GROUP_TABLE_H
@@ -7,9 +7,10 @@
 #include "base/hash.h"
 #include "base/saturate.h"
 #include "group/aggregate.h"
+#include "group/seeds.h"
 
 #define SC_PARTITION_BITS 6u
-#define SC_PARTITIONS     (1u << SC_PARTITION_BITS)
+#define SC_PARTITIONS     (SC_KEY_LAYOUTS << SC_PARTITION_BITS)
 /* Block 0 and 1 hold 2^SC_BLOCK_BITS entries, each later one twice as many as the one before. */
 #define SC_BLOCK_BITS 8u
 #define SC_BLOCKS     18u
@@ -17,7 +18,8 @@
 /* Entries that left the table, one behind the other; several may have the same key. */
 struct sc_spilled {
     struct sc_spilled *next;
-    uint32_t count;
+    uint32_t count, capacity;
+    uint32_t bytes; /* of all of it */
     uint8_t entries[];
 };
 
@@ -25,6 +27,8 @@ struct sc_partition {
     uint32_t *slots; /* (entry number + 1) in the lower 24 bits, 8 bits of the hash above; 0 empty */
     uint32_t slot_count;
     uint32_t count;
+    uint32_t entry_bytes;
+    enum sc_key_layout layout;
     uint8_t *blocks[SC_BLOCKS];
     struct sc_spilled *spilled;
 };
@@ -40,14 +44,17 @@ struct sc_spill_state {
     uint64_t rows;       /* added since the last decision, */
     uint64_t entries;    /* when the table had so many entries */
     uint64_t bytes;      /* spilled now */
+    uint64_t held;       /* entries spilled, until some are added up */
     uint64_t compact_at; /* bytes */
+    uint64_t apart;      /* so many rows more are appended without a look at the table */
 };
 
 struct sc_groups {
     const struct sc_aggregate *aggregate;
     struct sc_interner interner;
-    bool closed;   /* no new groups: sc_groups_find gives NULL for those that are not there */
-    uint64_t most; /* no sum of an entry is greater; SC_SATURATED: not known */
+    bool closed; /* no new groups: sc_groups_find gives NULL for those that are not there */
+    struct sc_seeds seeds[SC_MAX_KEYS]; /* of closed groups; addresses in keys */
+    uint64_t most;                      /* no sum of an entry is greater; SC_SATURATED: not known */
     struct sc_partition partitions[SC_PARTITIONS];
     struct sc_spill_state spill;
     const atomic_int *cancel;         /* see sc_groups_set_cancel */
@@ -71,20 +78,26 @@ static inline uint32_t sc_block_entries(uint32_t block)
     return block == 0 ? 1u << SC_BLOCK_BITS : sc_block_start(block);
 }
 
-static inline uint8_t *sc_partition_entry(const struct sc_partition *p, uint32_t number, uint32_t entry_bytes)
+static inline uint8_t *sc_partition_entry(const struct sc_partition *p, uint32_t number)
 {
     uint32_t block = sc_block_of(number);
-    return p->blocks[block] + (size_t)(number - sc_block_start(block)) * entry_bytes;
+    return p->blocks[block] + (size_t)(number - sc_block_start(block)) * p->entry_bytes;
+}
+
+/* A partition without entries, of the same kind. */
+static inline struct sc_partition sc_partition_like(const struct sc_partition *p)
+{
+    return (struct sc_partition){.entry_bytes = p->entry_bytes, .layout = p->layout};
 }
 
 /*
- * The hash of a key: of its values, one after the other (sc_hash_begin, with the aggregate's seed); a null hashes as 0.
- * Its uppermost 6 bits choose the partition, those below them the rank that puts a group together (group/part.c), bits 32 to 39
- * are the tag of a slot, and the lowest ones, of which MAX_ENTRIES allows 24, choose the slot.
+ * The hash of a key is one of its packed bytes, in which strings are their own hashes. Its uppermost 6 bits choose the partition among
+ * those of its layout, those below them the rank that puts a group together (group/part.c), bits 32 to 39 are the tag of a slot, and the
+ * lowest ones, of which MAX_ENTRIES allows 24, choose the slot.
  */
-static inline uint32_t sc_partition_of(uint64_t hash)
+static inline uint32_t sc_partition_of(enum sc_key_layout layout, uint64_t hash)
 {
-    return (uint32_t)(hash >> (64 - SC_PARTITION_BITS));
+    return ((uint32_t)layout << SC_PARTITION_BITS) + (uint32_t)(hash >> (64 - SC_PARTITION_BITS));
 }
 
 /* A slot: the number of its entry + 1, and 8 bits of the hash, so that few wrong entries are looked at. */
@@ -94,6 +107,58 @@ static inline uint32_t sc_partition_of(uint64_t hash)
 static inline uint32_t sc_slot_tag(uint64_t hash)
 {
     return (uint32_t)(hash >> 32) << 24;
+}
+
+/* ---- packed keys ---- */
+
+#define SC_HEAD_LAYOUT    3u
+#define SC_HEAD_NULL(k)   (4u << (k))
+#define SC_HEAD_SMALL     6u /* keys with which the head is one byte; else it is four */
+#define SC_MOST_KEY_BYTES (4u + 16u * SC_MAX_KEYS)
+
+static inline uint32_t sc_head_bytes(const struct sc_aggregate *a)
+{
+    return a->key_count <= SC_HEAD_SMALL ? 1 : 4;
+}
+
+static inline uint32_t sc_key_head(const struct sc_aggregate *a, const uint8_t *key)
+{
+    return a->key_count <= SC_HEAD_SMALL ? *key : sc_load_le32(key);
+}
+
+static inline void sc_key_set_head(const struct sc_aggregate *a, uint8_t *key, uint32_t head)
+{
+    if (a->key_count <= SC_HEAD_SMALL)
+        *key = (uint8_t)head;
+    else
+        sc_store_le32(key, head);
+}
+
+/* The layout of an entry, which may be that of a hostile peer. */
+static inline enum sc_key_layout sc_entry_layout(const struct sc_aggregate *a, const uint8_t *entry)
+{
+    return (enum sc_key_layout)(sc_key_head(a, entry + a->key_at) & SC_HEAD_LAYOUT);
+}
+
+static inline uint64_t sc_entry_seen(const struct sc_aggregate *a, const uint8_t *entry)
+{
+    return a->accumulator_count > 8 ? sc_load_le16(entry + a->seen_at) : entry[a->seen_at];
+}
+
+static inline void sc_entry_set_seen(const struct sc_aggregate *a, uint8_t *entry, uint64_t seen)
+{
+    if (a->accumulator_count > 8)
+        sc_store_le16(entry + a->seen_at, (uint16_t)seen);
+    else
+        entry[a->seen_at] = (uint8_t)seen;
+}
+
+/* The value of an accumulator; false when it has seen none. */
+static inline bool sc_entry_value(const struct sc_aggregate *a, const uint8_t *entry, uint32_t accumulator,
+                                  uint64_t *value)
+{
+    *value = sc_load_le64(entry + (size_t)8 * accumulator);
+    return (sc_entry_seen(a, entry) >> accumulator & 1) != 0;
 }
 
 /* Packed integers of a key. */
@@ -111,42 +176,56 @@ static inline uint64_t sc_key_load(const uint8_t *p, unsigned width)
     }
 }
 
-static inline void sc_key_store(uint8_t *p, unsigned width, uint64_t v)
+/* Of at least SC_MIN_KEY_BYTES. */
+static inline uint64_t sc_key_hash_bytes(const uint8_t *key, uint32_t bytes, uint64_t seed)
 {
-    switch (width) {
-    case 1:
-        *p = (uint8_t)v;
-        break;
-    case 2:
-        sc_store_le16(p, (uint16_t)v);
-        break;
-    case 4:
-        sc_store_le32(p, (uint32_t)v);
-        break;
-    default:
-        sc_store_le64(p, v);
-        break;
-    }
+    if (bytes <= 8)
+        return sc_hash_u64(sc_load_le32(key) | (uint64_t)sc_load_le32(key + bytes - 4) << 32, seed);
+    if (bytes <= 16)
+        return sc_hash_pair(sc_load_le64(key), sc_load_le64(key + bytes - 8), seed);
+    uint64_t hash = sc_hash_begin(seed);
+    for (uint32_t i = 0; i + 8 < bytes; i += 8)
+        hash = sc_hash_more(hash, sc_load_le64(key + i), seed);
+    return sc_hash_end(sc_hash_more(hash, sc_load_le64(key + bytes - 8), seed));
 }
 
-/* Hash of a packed key: by value, not by interner number, so that it is the same in all partial results. */
-uint64_t sc_groups_hash(const struct sc_groups *groups, const uint8_t *key);
+/* With strings by value, not by number, so that it is the same in all partial results. */
+uint64_t sc_groups_hash_strings(const struct sc_groups *groups, enum sc_key_layout layout,
+                                const uint8_t *key);
+
+static inline uint64_t sc_groups_hash(const struct sc_groups *groups, enum sc_key_layout layout,
+                                      const uint8_t *key)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    return a->interns ? sc_groups_hash_strings(groups, layout, key)
+                      : sc_key_hash_bytes(key, a->key_bytes[layout], a->seed);
+}
+
+/* Gives each string of a key, a number, another one: `number` of `arg`; false as soon as that is UINT32_MAX. */
+bool sc_key_renumber(const struct sc_aggregate *aggregate, uint8_t *key,
+                     uint32_t (*number)(const void *arg, uint32_t id), const void *arg);
+
+/* ---- entries ---- */
 
 /*
- * The entry of a packed key (key_bytes, null bits included), new when there is none. NULL
+ * The entry of a packed key (key_bytes of its layout), new when there is none. NULL
  * without memory.
  */
-uint8_t *sc_groups_find(struct sc_groups *groups, const uint8_t *key, uint64_t hash);
+uint8_t *sc_groups_find(struct sc_groups *groups, enum sc_key_layout layout, const uint8_t *key,
+                        uint64_t hash);
+/* Of the key of an entry of the same groups, or of ones without strings. */
+uint8_t *sc_groups_find_entry(struct sc_groups *groups, const uint8_t *entry);
 
 /* Fetches the slot of a hash, then the entry that it leads to: for many hashes at a time, before sc_groups_find. */
-static inline void sc_groups_prefetch_slot(const struct sc_groups *groups, uint64_t hash)
+static inline void sc_groups_prefetch_slot(const struct sc_groups *groups, enum sc_key_layout layout,
+                                           uint64_t hash)
 {
-    const struct sc_partition *p = &groups->partitions[sc_partition_of(hash)];
+    const struct sc_partition *p = &groups->partitions[sc_partition_of(layout, hash)];
     if (p->slot_count != 0)
         __builtin_prefetch(&p->slots[(uint32_t)hash & (p->slot_count - 1)]);
 }
 
-void sc_groups_prefetch_entry(const struct sc_groups *groups, uint64_t hash);
+void sc_groups_prefetch_entry(const struct sc_groups *groups, enum sc_key_layout layout, uint64_t hash);
 
 /* Takes all entries and slots out of a partition. */
 void sc_partition_empty(struct sc_partition *partition);
@@ -158,14 +237,22 @@ enum sc_status sc_partition_top(const struct sc_groups *groups, const struct sc_
 /* Room for so many entries without growing. False without memory. */
 bool sc_groups_reserve(struct sc_groups *groups, struct sc_partition *partition, uint64_t count);
 
+/* An entry of a packed key that is held apart from the table; others may have the same key. NULL without memory. */
+uint8_t *sc_groups_append(struct sc_groups *groups, enum sc_key_layout layout, const uint8_t *key,
+                          uint64_t hash);
+
 /* To be called now and then while rows are added, with their number; no entry may be in use. */
 enum sc_status sc_groups_consider_spill(struct sc_groups *groups, uint32_t rows);
 
 /* What stands before the strings and entries of a partial result in bytes. */
-void sc_groups_write_head(struct sc_buf *out, uint32_t entry_bytes, uint32_t strings, uint64_t entries);
+void sc_groups_write_head(struct sc_buf *out, const struct sc_aggregate *aggregate, uint32_t strings,
+                          uint64_t entries);
 
 /* Adds the accumulators of one entry to another's. */
 void sc_groups_combine(const struct sc_aggregate *aggregate, uint8_t *to, const uint8_t *from);
+
+/* Accumulators that have seen nothing. */
+void sc_entry_clear(const struct sc_aggregate *aggregate, uint8_t *entry);
 
 /* Adds one value to an accumulator. A new one is 0; a new MIN is UINT64_MAX. */
 static inline void sc_accumulate(enum sc_accumulate how, uint8_t *at, uint64_t v)

@@ -17,6 +17,8 @@ struct run {
     const struct sc_aggregate_run *request;
     const struct sc_scan_options *options;
     atomic_ullong memory;
+    atomic_uint units; /* done */
+    uint32_t early;    /* units that are few of all */
     struct partial *partials;
     unsigned threads;
 };
@@ -36,13 +38,13 @@ static enum sc_status add_unit(void *arg, unsigned thread, uint32_t unit, struct
     const struct sc_aggregate_run *request = run->request;
     struct partial *p = &run->partials[thread];
     (void)unit;
-    uint64_t before = memory_of(run, p);
+    uint64_t before = memory_of(run, p), entries = 0;
+    uint32_t done = atomic_fetch_add(&run->units, 1);
     if (!run->options->no_summary)
         SC_TRY(sc_summary_add_rows(&p->summary, &p->summarizer, group, selection, err));
-    bool spilled = false; /* then most rows begin a group of their own, and the limit will be passed */
     for (uint32_t i = 0; i < run->request->count; i++) {
         SC_TRY(sc_groups_add_rows(p->groups[i], group, selection, err));
-        spilled = spilled || sc_groups_spilled(p->groups[i]) != 0;
+        entries += sc_groups_entries(p->groups[i]);
     }
     uint64_t grown = memory_of(run, p) - before;
     uint64_t total = atomic_fetch_add(&run->memory, grown) + grown;
@@ -52,8 +54,8 @@ static enum sc_status add_unit(void *arg, unsigned thread, uint32_t unit, struct
             "the groups need more than the memory limit of %llu bytes: narrow the filter, group by less, "
             "or raise --memory-limit",
             (unsigned long long)request->memory_limit);
-    bool many = total > request->soft_limit || (spilled && total > request->soft_limit / 8);
-    if (request->soft_limit != 0 && many)
+    if ((request->soft_limit != 0 && total > request->soft_limit) ||
+        (request->few != 0 && done < run->early && entries > request->few))
         return sc_fail(err, SC_AGAIN, "many groups");
     return SC_OK;
 }
@@ -96,8 +98,7 @@ static enum sc_status seed_groups(struct sc_groups *groups, const struct sc_seed
 {
     for (uint64_t i = 0; i < seed->winners->count; i++)
         SC_TRY(sc_groups_seed(groups, seed->from, seed->winners->entries[i]));
-    sc_groups_close(groups);
-    return SC_OK;
+    return sc_groups_close(groups);
 }
 
 static enum sc_status make_partials(struct run *run, struct sc_error *err)
@@ -181,13 +182,11 @@ static bool keep_going(const struct run *run)
     return bytes <= FEW_BYTES;
 }
 
-static void widen_keys(struct run *run)
+/* That many units are worth reading again. */
+static uint32_t early_units(const struct run *run, const struct sc_source *source)
 {
-    for (uint32_t i = 0; i < run->request->count; i++) {
-        run->request->aggregates[i]->wide_keys = true;
-        sc_aggregate_prepare(run->request->aggregates[i]);
-    }
-    atomic_store(&run->memory, 0);
+    uint32_t some = 4 * run->threads, part = source->unit_count / 16;
+    return some > part ? some : part;
 }
 
 enum sc_status sc_aggregate_run(const struct sc_aggregate_run *request, struct sc_source *source,
@@ -196,12 +195,8 @@ enum sc_status sc_aggregate_run(const struct sc_aggregate_run *request, struct s
 {
     struct run run = {
         .request = request, .options = options, .threads = options->threads == 0 ? 1 : options->threads};
+    run.early = early_units(&run, source);
     enum sc_status status = scan_once(&run, source, stats, err);
-    if (status == SC_LIMIT) {
-        free_partials(&run);
-        widen_keys(&run);
-        status = scan_once(&run, source, stats, err);
-    }
     bool usable = status == SC_OK || status == SC_CANCELLED;
     bool few = usable && (status == SC_OK || keep_going(&run));
     enum sc_status merged = few ? merge_partials(&run, err) : SC_OK;

@@ -12,12 +12,13 @@ struct sc_seed {
 };
 
 struct sc_aggregate_run {
-    struct sc_aggregate **aggregates; /* prepared; laid out anew when a key needs more bytes */
+    struct sc_aggregate **aggregates; /* prepared */
     uint32_t count;
     const struct sc_seed *seeds; /* one per aggregate, or NULL */
     const struct sc_keep *keeps; /* one per aggregate (limit 0: keep all), or NULL */
     uint64_t memory_limit;       /* 0 = none */
-    uint64_t soft_limit;         /* 0 = none; SC_AGAIN when the groups pass it */
+    uint64_t soft_limit;         /* bytes, 0 = none; SC_AGAIN when the groups pass it */
+    uint64_t few; /* groups, 0 = any; SC_AGAIN when a thread has more of them after few row groups */
 };
 
 /* As sc_query_aggregate. */

@@ -58,8 +58,7 @@ enum sc_status sc_query_list(struct sc_source *source, const struct sc_scan_opti
 
 /*
  * Runs several aggregations in one scan. *groups gets one result for each (the caller frees them with
- * sc_groups_free); `aggregates` must be prepared, and live as long as the groups. On SC_LIMIT they are laid
- * out anew with wide keys and the scan is run again. `aggregate_count` 0: only the summary. `memory_limit`
+ * sc_groups_free); `aggregates` must be prepared, and live as long as the groups. `aggregate_count` 0: only the summary. `memory_limit`
  * bytes for groups, 0 = none: SC_NOMEM with a sentence when passed. With options->no_summary *summary is empty.
  * SC_CANCELLED: stopped; *groups are then of what was read, or NULL where putting them together would take long. *err says
  * what was not done ("before everything was read").
@@ -72,15 +71,15 @@ enum sc_status sc_query_aggregate(struct sc_source *source, const struct sc_scan
 
 /* One aggregation of which only the first `limit` groups by `orders` are wanted. */
 struct sc_top {
-    struct sc_aggregate *aggregate; /* prepared; may be laid out anew */
+    struct sc_aggregate *aggregate; /* prepared */
     const struct sc_result_order *orders;
     uint32_t order_count;
     uint64_t limit; /* 0 = all */
 };
 
 /*
- * As sc_query_aggregate; sc_groups_top with the same orders and limit then gives the answer. When the groups
- * grow large and few are wanted, the scan starts anew with nothing but what the order needs, and a second
+ * As sc_query_aggregate; sc_groups_top with the same orders and limit then gives the answer. When there are many groups
+ * and few are wanted, only what the order needs is summed, and a second
  * scan fills in the other values of the groups that have won: the table is then a fraction as large.
  */
 enum sc_status sc_query_top(struct sc_source *source, const struct sc_scan_options *options,

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The first N groups of very many. One scan that sums everything is best while the groups fit the caches.
- * When they do not, it is given up early, and two scans take its place: the first sums only what the order
+ * When they do not, which the first row groups tell, two scans take its place: the first sums only what the order
  * needs, the second fills in the rest for the winners.
  */
 #include "query/aggregate.h"
 
 #include <stdlib.h>
 
-/* Groups of all threads together; what was read until then is read again. With a memory limit, half of it. */
-#define SMALL_ENOUGH ((uint64_t)96 << 20)
+/* Groups of a thread, of the first row groups; what was read until then is read again. */
+#define FEW_GROUPS (UINT64_C(1) << 16)
 
 /* With a larger limit nothing is left out: it would hardly be less. */
 #define MOST_KEPT 100000u
@@ -76,19 +76,19 @@ static void cut_down(const struct sc_top *top, struct narrow *out)
     out->cut = out->aggregate.accumulator_count < full->accumulator_count;
 }
 
-static uint64_t soft_limit_of(const struct top_run *run)
+static bool any_cut(const struct top_run *run)
 {
-    uint64_t half = run->memory_limit / 2, limit = half != 0 && half < SMALL_ENOUGH ? half : SMALL_ENOUGH;
     for (uint32_t i = 0; i < run->count; i++) {
         if (run->narrow[i].cut)
-            return limit;
+            return true;
     }
-    return 0;
+    return false;
 }
 
 /* Of all that is grouped only the first are wanted, by the orders of what a scan sums. */
-static enum sc_status scan_all(struct top_run *run, bool narrow, uint64_t soft_limit, struct sc_error *err)
+static enum sc_status scan_all(struct top_run *run, bool narrow, struct sc_error *err)
 {
+    bool again = !narrow && any_cut(run);
     for (uint32_t i = 0; i < run->count; i++) {
         const struct sc_top *top = &run->tops[i];
         bool cut = narrow && run->narrow[i].cut;
@@ -101,7 +101,8 @@ static enum sc_status scan_all(struct top_run *run, bool narrow, uint64_t soft_l
                                        .count = run->count,
                                        .memory_limit = run->memory_limit,
                                        .keeps = run->keeps,
-                                       .soft_limit = soft_limit};
+                                       .soft_limit = again ? run->memory_limit / 2 : 0,
+                                       .few = again ? FEW_GROUPS : 0};
     return sc_aggregate_run(&request, run->source, run->options, run->groups, run->summary, run->stats, err);
 }
 
@@ -151,10 +152,6 @@ static enum sc_status second_scan(struct top_run *run, uint32_t i, bool stopped,
     struct sc_result winners;
     struct sc_groups *filled = NULL;
     SC_TRY(sc_groups_top(run->groups[i], narrow->orders, top->order_count, top->limit, &winners, err));
-    if (narrow->aggregate.wide_keys && !top->aggregate->wide_keys) { /* the keys must be laid out alike */
-        top->aggregate->wide_keys = true;
-        sc_aggregate_prepare(top->aggregate);
-    }
     struct sc_seed seed = {.from = run->groups[i], .winners = &winners};
     enum sc_status status = fill_winners(run, top->aggregate, &seed, stopped, &filled, err);
     free(winners.entries);
@@ -170,11 +167,8 @@ static enum sc_status scan_twice(struct top_run *run, struct sc_error *err)
     for (uint32_t i = 0; i < run->count; i++) {
         sc_groups_free(run->groups[i]);
         run->groups[i] = NULL;
-        run->narrow[i].aggregate.wide_keys = run->tops[i].aggregate->wide_keys;
-        if (run->narrow[i].cut)
-            sc_aggregate_prepare(&run->narrow[i].aggregate);
     }
-    enum sc_status status = scan_all(run, true, 0, err);
+    enum sc_status status = scan_all(run, true, err);
     run->failed = run->source->units_failed;
     bool stopped = status == SC_CANCELLED;
     for (uint32_t i = 0; i < run->count && (status == SC_OK || status == SC_CANCELLED); i++) {
@@ -223,7 +217,7 @@ enum sc_status sc_query_top(struct sc_source *source, const struct sc_scan_optio
             cut_down(&tops[i], &run.narrow[i]);
     }
     if (room)
-        status = scan_all(&run, false, soft_limit_of(&run), err);
+        status = scan_all(&run, false, err);
     if (status == SC_AGAIN)
         status = scan_whole(&run, err);
     free(run.aggregates);

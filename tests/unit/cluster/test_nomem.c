@@ -6,7 +6,7 @@
 #include "cluster/listing.h"
 #include "cluster/reduce.h"
 #include "cluster/share.h"
-#include "group/table.h"
+#include "group_kit.h"
 #include "nomem_kit.h"
 #include "query_kit.h"
 #include "ranks_threads.h"
@@ -87,17 +87,18 @@ static enum sc_status reduce(struct rank *r)
     return sc_reduce_groups(&r->ranks, r->wish, &r->aggregate, &r->groups, &stats, &r->err);
 }
 
-static void add_row(struct sc_groups *groups, uint32_t number)
+static void add_row(struct sc_groups *groups, uint32_t number, bool wide)
 {
     const struct sc_aggregate *a = groups->aggregate;
     struct sc_addr address = sc_addr_v4(number);
-    uint8_t row[SC_MAX_KEYS * 8 + 16 + SC_MAX_ACCUMULATORS * 8] = {0};
-    sc_store_le32(row, sc_interner_add(&groups->interner, &address, sizeof(address)));
-    sc_key_store(row + a->keys[0].width, a->keys[1].width, number % 7);
-    row[a->seen_at] = (uint8_t)((1u << a->accumulator_count) - 1);
+    struct sc_value values[SC_MAX_KEYS] = {{.addr = address},
+                                           {.u = number % 7 | (wide ? UINT64_C(1) << 40 : 0)}};
+    uint8_t row[KIT_ROW_BYTES] = {0};
+    assert_true(kit_put_key(groups, values, row));
+    sc_entry_set_seen(a, row, (1u << a->accumulator_count) - 1);
     for (uint32_t i = 0; i < a->accumulator_count; i++)
-        sc_store_le64(row + a->accumulators_at + 8 * i, 1 + 1000 / (number + 1));
-    uint8_t *entry = sc_groups_find(groups, row, sc_groups_hash(groups, row));
+        sc_store_le64(row + (size_t)8 * i, 1 + 1000 / (number + 1));
+    uint8_t *entry = sc_groups_find_entry(groups, row);
     assert_non_null(entry);
     sc_groups_combine(a, entry, row);
 }
@@ -111,12 +112,11 @@ static bool reduce_once(const struct sc_request *request, enum sc_reduce_way way
         ranks[i].work = reduce;
         ranks[i].wish = &wish;
         ranks[i].aggregate = request->aggregate;
-        ranks[i].aggregate.wide_keys = i == 1;
         sc_aggregate_prepare(&ranks[i].aggregate);
         ranks[i].groups = sc_groups_create(&ranks[i].aggregate);
         assert_non_null(ranks[i].groups);
         for (uint32_t g = 0; g < 200; g++)
-            add_row(ranks[i].groups, g + 20 * i);
+            add_row(ranks[i].groups, g + 20 * i, g % 3 == 0);
     }
     bool whole = run(ranks, n);
     if (whole)

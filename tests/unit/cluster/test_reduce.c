@@ -2,7 +2,7 @@
 /* Reductions between ranks that are threads: whatever way, what comes to rank 0 is what one table of all would have. */
 #include "cluster/reduce.h"
 #include "group/part.h"
-#include "group/table.h"
+#include "group_kit.h"
 #include "query_kit.h"
 #include "ranks_threads.h"
 
@@ -36,55 +36,44 @@ static uint64_t key_number(uint64_t group, uint32_t k)
     return k == 0 ? group : kit_mix(group, 100 + k) % 50;
 }
 
-/* Some groups have integers that need wide keys; only ranks with such meet them. */
+/* Some groups have integers that are wider than their element's, at all ranks that meet them. */
 #define HUGE_EVERY 5u
 
-static bool put_key(struct sc_groups *groups, const struct sc_group_key *key, uint64_t number, bool huge,
-                    uint8_t *at)
+static struct sc_value value_of_key(const struct sc_group_key *key, uint64_t number, bool huge, char *text)
 {
-    struct sc_addr address = number % 3 == 0 ? (struct sc_addr){{0x20, 1, 0xd, 0xb8}} : sc_addr_v4(0);
-    char text[32];
-    uint32_t id;
-    if (!key->interned) {
-        uint64_t mask = key->width < 8 ? (UINT64_C(1) << 8 * key->width) - 1 : UINT64_MAX;
-        sc_key_store(at, key->width, huge ? number << 40 | 1 : number & mask);
-        return true;
-    }
-    sc_store_be32(address.b + 12, (uint32_t)number);
-    if (key->field.type == SC_VALUE_ADDRESS)
-        id = sc_interner_add(&groups->interner, &address, sizeof(address));
-    else
-        id = sc_interner_add(&groups->interner, text,
-                             number == 7 ? 0
-                                         : (uint32_t)snprintf(text, sizeof(text), "app-%llx",
-                                                              (unsigned long long)(number * number)));
-    sc_store_le32(at, id);
-    return id != UINT32_MAX;
+    struct sc_value v = {.type = key->field.type, .bytes = (const uint8_t *)text};
+    v.addr = number % 3 == 0 ? (struct sc_addr){{0x20, 1, 0xd, 0xb8}} : sc_addr_v4(0);
+    sc_store_be32(v.addr.b + 12, (uint32_t)number);
+    if (number != 7)
+        v.length = (uint32_t)sprintf(text, "app-%llx", (unsigned long long)(number * number));
+    unsigned width = key->width[SC_KEY_NARROW];
+    uint64_t mask = width < 8 ? (UINT64_C(1) << 8 * width) - 1 : UINT64_MAX;
+    v.u = huge ? number << 40 | 1 : number & mask;
+    return v;
 }
 
 /* Adds one row: of the group, with values by `seed`. */
-static void add_row(struct sc_groups *groups, uint64_t group, uint64_t seed, uint64_t value)
+static void add_row(struct sc_groups *groups, uint64_t group, uint64_t seed, uint64_t value, bool huge)
 {
     const struct sc_aggregate *a = groups->aggregate;
-    uint8_t row[SC_MAX_KEYS * 8 + 16 + SC_MAX_ACCUMULATORS * 8] = {0};
-    uint64_t nulls = 0, seen = 0;
-    bool huge = a->wide_keys && group % HUGE_EVERY == 0;
-    uint8_t *at = row;
-    for (uint32_t k = 0; k < a->key_count; at += a->keys[k].width, k++) {
-        if (kit_mix(group, k) % 11 == 0)
-            nulls |= UINT64_C(1) << k;
-        else
-            assert_true(put_key(groups, &a->keys[k], key_number(group, k), huge, at));
+    uint8_t row[KIT_ROW_BYTES] = {0};
+    struct sc_value values[SC_MAX_KEYS];
+    char texts[SC_MAX_KEYS][32];
+    uint64_t seen = 0;
+    for (uint32_t k = 0; k < a->key_count; k++) {
+        values[k] =
+            value_of_key(&a->keys[k], key_number(group, k), huge && group % HUGE_EVERY == 0, texts[k]);
+        values[k].null = kit_mix(group, k) % 11 == 0;
     }
-    sc_key_store(row + a->null_at, a->key_count > 8 ? 2 : 1, nulls);
+    assert_true(kit_put_key(groups, values, row));
     for (uint32_t i = 0; i < a->accumulator_count; i++) {
         if (kit_mix(group, 50 + i) % 8 == 0) /* groups without any such value */
             continue;
         seen |= (uint64_t)(kit_mix(seed, i) % 4 != 0) << i;
-        sc_store_le64(row + a->accumulators_at + 8 * i, value + kit_mix(seed, 20 + i) % 4);
+        sc_store_le64(row + (size_t)8 * i, value + kit_mix(seed, 20 + i) % 4);
     }
-    sc_key_store(row + a->seen_at, a->accumulator_count > 8 ? 2 : 1, seen);
-    uint8_t *entry = sc_groups_find(groups, row, sc_groups_hash(groups, row));
+    sc_entry_set_seen(a, row, seen);
+    uint8_t *entry = sc_groups_find_entry(groups, row);
     assert_non_null(entry);
     sc_groups_combine(a, entry, row);
 }
@@ -119,20 +108,16 @@ struct fill {
     bool even; /* not by zipf */
     bool home; /* all of a group's rows at one rank */
     uint64_t values;
-    uint32_t wide; /* bit i: rank i has wide keys */
+    bool huge; /* some groups have wide keys */
 };
 
 static void fill(struct job *job, const struct fill *f)
 {
     job->all = job->request->aggregate;
-    job->all.wide_keys = f->wide % (1u << job->count) != 0;
-    sc_aggregate_prepare(&job->all);
     job->reference = sc_groups_create(&job->all);
     assert_non_null(job->reference);
     for (uint32_t i = 0; i < job->count; i++) {
         job->aggregates[i] = job->request->aggregate;
-        job->aggregates[i].wide_keys = (f->wide >> i & 1) != 0;
-        sc_aggregate_prepare(&job->aggregates[i]);
         job->groups[i] = sc_groups_create(&job->aggregates[i]);
         assert_non_null(job->groups[i]);
     }
@@ -141,11 +126,9 @@ static void fill(struct job *job, const struct fill *f)
         uint32_t rank = kit_mix(seed, 2) % 4 == 0 ? (uint32_t)(group % job->count)
                                                   : (uint32_t)(kit_mix(seed, 3) % job->count);
         rank = f->home ? (uint32_t)(kit_mix(group, 5) % job->count) : rank;
-        if (group % HUGE_EVERY == 0 && f->wide % (1u << job->count) != 0)
-            rank = (uint32_t)__builtin_ctz(f->wide);
         uint64_t value = f->values == 0 ? 0 : kit_mix(seed, 4) % f->values;
-        add_row(job->groups[rank], group, seed, value);
-        add_row(job->reference, group, seed, value);
+        add_row(job->groups[rank], group, seed, value, f->huge);
+        add_row(job->reference, group, seed, value, f->huge);
     }
 }
 
@@ -300,7 +283,7 @@ static void any_way_gives_the_same(void **state)
                          .values = i % 4 == 0   ? 3
                                    : i % 4 == 1 ? 1
                                                 : 1000,
-                         .wide = kit_mix(i, 82) % 3 == 0 ? (uint32_t)kit_mix(i, 79) & 0xff : 0};
+                         .huge = kit_mix(i, 82) % 3 == 0};
         uint32_t ranks = rank_counts[kit_mix(i, 80) % 5];
         for (enum sc_reduce_way way = SC_REDUCE_AUTO; way <= SC_REDUCE_TPUT; way++) {
             enum sc_reduce_way used = way;
