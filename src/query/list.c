@@ -9,6 +9,7 @@
 #include "base/array.h"
 #include "base/sort.h"
 #include "flow/vector.h"
+#include "query/sort_bound.h"
 #include "query/sort_key.h"
 #include "show/cells.h"
 
@@ -312,6 +313,11 @@ struct sorter {
     struct run *run;
     struct heap *heaps; /* per thread */
     size_t place_bytes;
+    /* With a limit, where the first order is bounded (query/sort_bound.h): */
+    bool bounded;
+    atomic_ullong bound; /* rows of a greater number are none of the first */
+    uint64_t *best;      /* per turn: no row of it has a smaller number; NULL: not looked for */
+    uint32_t *order;     /* turns by that */
     /* Of the second scan. */
     struct picked *picked; /* by number */
     uint64_t count;
@@ -381,6 +387,60 @@ static bool keep_place(struct sorter *sorter, struct heap *heap, const struct pl
     return true;
 }
 
+/* A full heap tells all threads what is not among the first. */
+static void tell_bound(struct sorter *sorter, const struct heap *heap)
+{
+    const struct sc_listing *listing = sorter->run->listing;
+    if (!sorter->bounded || heap->count != listing->limit)
+        return;
+    const struct place *last = place_at(sorter, heap, 0);
+    uint64_t number = (last->nulls & 1) != 0 ? UINT64_MAX : last->keys[0].low;
+    unsigned long long bound = atomic_load_explicit(&sorter->bound, memory_order_relaxed);
+    while (number < bound && !atomic_compare_exchange_weak(&sorter->bound, &bound, number))
+        ;
+}
+
+static bool is_beyond(struct sorter *sorter, uint64_t number)
+{
+    return number > atomic_load_explicit(&sorter->bound, memory_order_relaxed);
+}
+
+/* The rows of which something is asked, by the first order's numbers. */
+static void drop_beyond(struct sorter *sorter, const struct sc_row_group *group,
+                        const struct sc_column *const *columns, uint32_t count,
+                        struct sc_selection *selection)
+{
+    const struct sc_list_order *order = &sorter->run->listing->orders[0];
+    struct sc_arena *arena = &group->context->arena;
+    uint64_t *values = sc_arena_alloc(arena, (size_t)group->rows * sizeof(*values));
+    uint64_t *valid = sc_arena_alloc(arena, sc_bitmap_words(group->rows) * sizeof(*valid));
+    if (values == NULL || valid == NULL) /* then they are looked at one by one */
+        return;
+    sc_field_integers(&order->field, columns, count, group->rows, values, valid);
+    for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
+        uint64_t kept = 0;
+        for (uint64_t bits = selection->rows[w]; bits != 0; bits &= bits - 1) {
+            unsigned i = (unsigned)__builtin_ctzll(bits);
+            bool null = (valid[w] >> i & 1) == 0;
+            kept |= (uint64_t)!is_beyond(sorter, sc_sort_number(order, values[w * 64 + i], null)) << i;
+        }
+        selection->rows[w] = kept;
+    }
+}
+
+static void set_keys(const struct sc_listing *listing,
+                     const struct sc_column *const (*columns)[4 * SC_FIELD_COLUMNS], const uint32_t *counts,
+                     struct place *place)
+{
+    place->nulls = 0;
+    for (uint32_t o = 0; o < listing->order_count; o++) {
+        struct sc_value v = sc_field_value(&listing->orders[o].field, columns[o], counts[o], place->row);
+        place->nulls = (uint16_t)(place->nulls | sc_sort_key_is_null(&v) << o);
+        place->keys[o] = sc_sort_key_of(&v, listing->orders[o].descending);
+    }
+}
+
+/* What cannot be among the first counts in the summary only: that is of all that match. */
 static enum sc_status sort_unit(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
                                 struct sc_selection *selection, struct sc_error *err)
 {
@@ -389,29 +449,84 @@ static enum sc_status sort_unit(void *arg, unsigned thread, uint32_t unit, struc
     struct formatter *f = &sorter->run->formatters[thread];
     const struct sc_column *columns[SC_MAX_SORT_KEYS][4 * SC_FIELD_COLUMNS];
     uint32_t counts[SC_MAX_SORT_KEYS] = {0};
+    bool beyond = sorter->bounded && is_beyond(sorter, sc_sort_bound(&listing->orders[0], group));
     struct place *place = sc_arena_zalloc(&group->context->arena, sorter->place_bytes);
     if (place == NULL)
         return sc_fail_nomem(err, "sorting");
-    for (uint32_t o = 0; o < listing->order_count; o++)
+    for (uint32_t o = 0; o < listing->order_count && !beyond; o++)
         SC_TRY(sc_field_load(&listing->orders[o].field, group, columns[o], &counts[o], err));
     if (listing->summarize)
         SC_TRY(sc_summary_add_rows(&f->summary, &f->summarizer, group, selection, err));
+    if (beyond)
+        return SC_OK;
+    if (sorter->bounded)
+        drop_beyond(sorter, group, columns[0], counts[0], selection);
     place->unit = unit;
     for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
         for (uint64_t bits = selection->rows[w]; bits != 0; bits &= bits - 1) {
             place->row = (uint16_t)(w * 64 + (size_t)__builtin_ctzll(bits));
-            place->nulls = 0;
-            for (uint32_t o = 0; o < listing->order_count; o++) {
-                struct sc_value v =
-                    sc_field_value(&listing->orders[o].field, columns[o], counts[o], place->row);
-                place->nulls = (uint16_t)(place->nulls | sc_sort_key_is_null(&v) << o);
-                place->keys[o] = sc_sort_key_of(&v, listing->orders[o].descending);
-            }
+            set_keys(listing, columns, counts, place);
             if (!keep_place(sorter, &sorter->heaps[thread], place))
                 return sc_fail_nomem(err, "sorting so many records; give a limit with -l");
         }
     }
+    tell_bound(sorter, &sorter->heaps[thread]);
     return SC_OK;
+}
+
+/* ---- sorted: the best row groups first ---- */
+
+static enum sc_status note_best(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
+                                struct sc_selection *selection, struct sc_error *err)
+{
+    struct sorter *sorter = arg;
+    uint64_t *best = &sorter->best[sorter->run->source->units[unit].turn];
+    uint64_t bound = sc_sort_bound(&sorter->run->listing->orders[0], group);
+    (void)thread;
+    (void)selection;
+    (void)err;
+    *best = bound < *best ? bound : *best;
+    return SC_OK;
+}
+
+static int compare_turns(const void *x, const void *y, void *sorter)
+{
+    const uint32_t *a = x, *b = y;
+    const uint64_t *best = ((const struct sorter *)sorter)->best;
+    return best[*a] != best[*b] ? compare_numbers(best[*a], best[*b]) : compare_numbers(*a, *b);
+}
+
+/* Reads the directories. Without memory the row groups are taken as they come. */
+static enum sc_status find_order(struct sorter *sorter, struct sc_error *err)
+{
+    const struct run *run = sorter->run;
+    uint32_t count = run->source->unit_count;
+    struct sc_scan_options options = *run->options;
+    struct sc_scan_consumer consumer = {.unit = note_best, .arg = sorter};
+    sorter->best = malloc(((size_t)count + 1) * sizeof(*sorter->best));
+    sorter->order = malloc(((size_t)count + 1) * sizeof(*sorter->order));
+    if (sorter->best == NULL || sorter->order == NULL)
+        return SC_OK;
+    for (uint32_t turn = 0; turn < count; turn++) {
+        sorter->best[turn] = UINT64_MAX;
+        sorter->order[turn] = turn;
+    }
+    options.filter = NULL;
+    options.progress = NULL;
+    SC_TRY(sc_scan_run(run->source, &options, &consumer, NULL, err));
+    for (uint32_t turn = 0; turn < count; turn++) { /* where nothing is known anything may be */
+        if (sorter->best[turn] == UINT64_MAX)
+            sorter->best[turn] = 0;
+    }
+    return sc_sort(sorter->order, count, sizeof(*sorter->order), compare_turns, sorter, NULL) == SC_OK
+               ? SC_OK
+               : sc_fail_nomem(err, "sorting");
+}
+
+static bool skip_turn(void *arg, uint32_t turn)
+{
+    struct sorter *sorter = arg;
+    return is_beyond(sorter, sorter->best[turn]);
 }
 
 /* ---- sorted: second scan ---- */
@@ -605,18 +720,34 @@ static enum sc_status write_sorted(struct sorter *sorter, bool stopped, struct s
     return list_picked(sorter, &again, stopped, err);
 }
 
-/* Both scans. @return SC_AGAIN when they are to be run anew. */
-static enum sc_status sort_and_write(struct sorter *sorter, struct sc_scan_stats *stats, struct sc_error *err)
+static enum sc_status scan_keys(struct sorter *sorter, struct sc_scan_stats *stats, struct sc_error *err)
 {
     struct sc_field fields[SC_MAX_SORT_KEYS];
     const struct run *run = sorter->run;
+    struct sc_scan_options options = *run->options;
     for (uint32_t i = 0; i < run->listing->order_count; i++)
         fields[i] = run->listing->orders[i].field;
-    for (unsigned t = 0; t < run->threads; t++)
-        run->formatters[t].summary = (struct sc_summary){0};
     struct sc_scan_consumer consumer = {
         .unit = sort_unit, .arg = sorter, .fields = fields, .field_count = run->listing->order_count};
-    enum sc_status status = sc_scan_run(run->source, run->options, &consumer, stats, err);
+    if (sorter->bounded) {
+        SC_TRY(find_order(sorter, err));
+        consumer.field_count = 0; /* sort_unit reads what it needs, before it counts anything */
+        options.order = sorter->order;
+        if (sorter->order != NULL && sorter->best != NULL && !run->listing->summarize)
+            consumer.skip = skip_turn;
+    }
+    return sc_scan_run(run->source, &options, &consumer, stats, err);
+}
+
+/* Both scans. @return SC_AGAIN when they are to be run anew. */
+static enum sc_status sort_and_write(struct sorter *sorter, struct sc_scan_stats *stats, struct sc_error *err)
+{
+    const struct run *run = sorter->run;
+    for (unsigned t = 0; t < run->threads; t++)
+        run->formatters[t].summary = (struct sc_summary){0};
+    enum sc_status status = scan_keys(sorter, stats, err);
+    free(sorter->best);
+    free(sorter->order);
     if (status != SC_OK && status != SC_CANCELLED)
         return status;
     enum sc_status written = write_sorted(sorter, status == SC_CANCELLED, err);
@@ -624,13 +755,21 @@ static enum sc_status sort_and_write(struct sorter *sorter, struct sc_scan_stats
     return written == SC_OK ? status : written;
 }
 
+/* With a larger limit each row group has some of the first. */
+#define MOST_BOUNDED 10000u
+
 static enum sc_status list_sorted(struct run *run, struct sc_scan_stats *stats, struct sc_error *err)
 {
     size_t place_bytes = sizeof(struct place) + run->listing->order_count * sizeof(struct sc_sort_key);
     struct heap *heaps = calloc(run->threads, sizeof(*heaps));
     enum sc_status status = heaps == NULL ? sc_fail_nomem(err, "sorting") : SC_AGAIN;
     while (status == SC_AGAIN) {
-        struct sorter sorter = {.run = run, .heaps = heaps, .place_bytes = place_bytes};
+        struct sorter sorter = {.run = run,
+                                .heaps = heaps,
+                                .place_bytes = place_bytes,
+                                .bounded = run->listing->limit != 0 && run->listing->limit <= MOST_BOUNDED &&
+                                           sc_sort_is_bounded(&run->listing->orders[0]),
+                                .bound = UINT64_MAX};
         status = sort_and_write(&sorter, stats, err);
     }
     for (unsigned t = 0; t < run->threads && heaps != NULL; t++)

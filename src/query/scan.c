@@ -81,7 +81,9 @@ static enum sc_status prepare(struct worker *w, uint32_t index, struct sc_row_gr
     const struct sc_segment *segment = scan->source->segments[unit->segment];
     struct sc_row_group *opened;
     *group = NULL;
+    const struct sc_scan_consumer *consumer = scan->consumer;
     if ((scan->options->wanted != NULL && !scan->options->wanted[unit->turn]) ||
+        (consumer->skip != NULL && consumer->skip(consumer->arg, unit->turn)) ||
         !sc_selector_group_possible(&w->selector, &segment->groups[unit->group])) {
         w->stats.units_pruned++;
         return SC_OK;
@@ -92,7 +94,7 @@ static enum sc_status prepare(struct worker *w, uint32_t index, struct sc_row_gr
     SC_TRY(sc_selector_run(&w->selector, opened, unit, selection, err));
     if (selection->count == 0)
         return SC_OK;
-    SC_TRY(load_fields(scan->consumer, opened, err));
+    SC_TRY(load_fields(consumer, opened, err));
     *group = opened;
     return SC_OK;
 }
@@ -155,7 +157,7 @@ static void *worker_main(void *arg)
         uint32_t index = atomic_fetch_add(&scan->next, 1);
         if (index >= scan->source->unit_count)
             break;
-        run_turn(w, index);
+        run_turn(w, scan->options->order != NULL ? scan->options->order[index] : index);
     }
     return NULL;
 }

@@ -20,6 +20,8 @@ struct sc_scan_consumer {
      */
     enum sc_status (*unit)(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
                            struct sc_selection *selection, struct sc_error *err);
+    /* When set: whether no row of that turn is of interest any more; nothing of it is read then. */
+    bool (*skip)(void *arg, uint32_t turn);
     /* When set: called in the same worker for each turn that was taken, behind all its units, come what may. */
     void (*turn_over)(void *arg, uint32_t turn);
     void *arg;
@@ -41,6 +43,7 @@ struct sc_scan_options {
     bool no_bloom;
     const atomic_int *cancel; /* not 0: stop (1: interrupted, 2: deadline); may be NULL */
     const uint8_t *wanted;    /* per turn: 0 = leave out; NULL = all */
+    const uint32_t *order;    /* the turns in the order in which they are taken; NULL: by number */
     bool no_summary;          /* nobody asks for the summary: no column is read for it */
     bool scale_sampling;      /* of the summary; fields are scaled one by one (sc_field_scale) */
     /* From one thread at a time, after each turn; may be NULL. */
