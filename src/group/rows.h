@@ -71,6 +71,8 @@ static inline uint32_t sc_row_code(const struct sc_column *c, uint32_t row)
     return ((const uint32_t *)c->values)[row];
 }
 
+void sc_group_scratch_free(struct sc_group_scratch *scratch);
+
 /* Room for the keys of a chunk. False without memory. */
 bool sc_packed_init(struct sc_packed *packed, const struct sc_aggregate *aggregate);
 

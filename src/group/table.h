@@ -4,9 +4,8 @@
 #ifndef SC_GROUP_TABLE_H
 #define SC_GROUP_TABLE_H
 
-#include "base/hash.h"
 #include "base/saturate.h"
-#include "group/aggregate.h"
+#include "group/key.h"
 #include "group/seeds.h"
 
 #define SC_PARTITION_BITS 6u
@@ -36,7 +35,7 @@ struct sc_partition {
 /*
  * Very many groups of few rows each: a table that holds them all misses the caches at every row. Instead a small table
  * is filled, its entries are appended to lists by partition, and it is emptied; at the end (sc_groups_join) each
- * partition is put together by itself. group/merge.c decides.
+ * partition is put together by itself. group/spill.c decides.
  */
 struct sc_spill_state {
     uint64_t budget;     /* bytes of spilled entries after which those with the same key are added up */
@@ -90,11 +89,6 @@ static inline struct sc_partition sc_partition_like(const struct sc_partition *p
     return (struct sc_partition){.entry_bytes = p->entry_bytes, .layout = p->layout};
 }
 
-/*
- * The hash of a key is one of its packed bytes, in which strings are their own hashes. Its uppermost 6 bits choose the partition among
- * those of its layout, those below them the rank that puts a group together (group/part.c), bits 32 to 39 are the tag of a slot, and the
- * lowest ones, of which MAX_ENTRIES allows 24, choose the slot.
- */
 static inline uint32_t sc_partition_of(enum sc_key_layout layout, uint64_t hash)
 {
     return ((uint32_t)layout << SC_PARTITION_BITS) + (uint32_t)(hash >> (64 - SC_PARTITION_BITS));
@@ -109,30 +103,15 @@ static inline uint32_t sc_slot_tag(uint64_t hash)
     return (uint32_t)(hash >> 32) << 24;
 }
 
-/* ---- packed keys ---- */
-
-#define SC_HEAD_LAYOUT    3u
-#define SC_HEAD_NULL(k)   (4u << (k))
-#define SC_HEAD_SMALL     6u /* keys with which the head is one byte; else it is four */
-#define SC_MOST_KEY_BYTES (4u + 16u * SC_MAX_KEYS)
-
-static inline uint32_t sc_head_bytes(const struct sc_aggregate *a)
+static inline uint64_t sc_groups_hash(const struct sc_groups *groups, enum sc_key_layout layout,
+                                      const uint8_t *key)
 {
-    return a->key_count <= SC_HEAD_SMALL ? 1 : 4;
+    const struct sc_aggregate *a = groups->aggregate;
+    return a->interns ? sc_key_hash_strings(a, &groups->interner, layout, key)
+                      : sc_key_hash_bytes(key, a->key_bytes[layout], a->seed);
 }
 
-static inline uint32_t sc_key_head(const struct sc_aggregate *a, const uint8_t *key)
-{
-    return a->key_count <= SC_HEAD_SMALL ? *key : sc_load_le32(key);
-}
-
-static inline void sc_key_set_head(const struct sc_aggregate *a, uint8_t *key, uint32_t head)
-{
-    if (a->key_count <= SC_HEAD_SMALL)
-        *key = (uint8_t)head;
-    else
-        sc_store_le32(key, head);
-}
+/* ---- entries ---- */
 
 /* The layout of an entry, which may be that of a hostile peer. */
 static inline enum sc_key_layout sc_entry_layout(const struct sc_aggregate *a, const uint8_t *entry)
@@ -160,52 +139,6 @@ static inline bool sc_entry_value(const struct sc_aggregate *a, const uint8_t *e
     *value = sc_load_le64(entry + (size_t)8 * accumulator);
     return (sc_entry_seen(a, entry) >> accumulator & 1) != 0;
 }
-
-/* Packed integers of a key. */
-static inline uint64_t sc_key_load(const uint8_t *p, unsigned width)
-{
-    switch (width) {
-    case 1:
-        return *p;
-    case 2:
-        return sc_load_le16(p);
-    case 4:
-        return sc_load_le32(p);
-    default:
-        return sc_load_le64(p);
-    }
-}
-
-/* Of at least SC_MIN_KEY_BYTES. */
-static inline uint64_t sc_key_hash_bytes(const uint8_t *key, uint32_t bytes, uint64_t seed)
-{
-    if (bytes <= 8)
-        return sc_hash_u64(sc_load_le32(key) | (uint64_t)sc_load_le32(key + bytes - 4) << 32, seed);
-    if (bytes <= 16)
-        return sc_hash_pair(sc_load_le64(key), sc_load_le64(key + bytes - 8), seed);
-    uint64_t hash = sc_hash_begin(seed);
-    for (uint32_t i = 0; i + 8 < bytes; i += 8)
-        hash = sc_hash_more(hash, sc_load_le64(key + i), seed);
-    return sc_hash_end(sc_hash_more(hash, sc_load_le64(key + bytes - 8), seed));
-}
-
-/* With strings by value, not by number, so that it is the same in all partial results. */
-uint64_t sc_groups_hash_strings(const struct sc_groups *groups, enum sc_key_layout layout,
-                                const uint8_t *key);
-
-static inline uint64_t sc_groups_hash(const struct sc_groups *groups, enum sc_key_layout layout,
-                                      const uint8_t *key)
-{
-    const struct sc_aggregate *a = groups->aggregate;
-    return a->interns ? sc_groups_hash_strings(groups, layout, key)
-                      : sc_key_hash_bytes(key, a->key_bytes[layout], a->seed);
-}
-
-/* Gives each string of a key, a number, another one: `number` of `arg`; false as soon as that is UINT32_MAX. */
-bool sc_key_renumber(const struct sc_aggregate *aggregate, uint8_t *key,
-                     uint32_t (*number)(const void *arg, uint32_t id), const void *arg);
-
-/* ---- entries ---- */
 
 /*
  * The entry of a packed key (key_bytes of its layout), new when there is none. NULL
@@ -244,6 +177,16 @@ uint8_t *sc_groups_append(struct sc_groups *groups, enum sc_key_layout layout, c
 /* To be called now and then while rows are added, with their number; no entry may be in use. */
 enum sc_status sc_groups_consider_spill(struct sc_groups *groups, uint32_t rows);
 
+/* How many entries of a partition are held apart. */
+uint64_t sc_partition_spilled(const struct sc_partition *partition);
+/* Those, and the table, of a partition to the table of `to`; they are freed. `remap`: from the numbers of their strings to those of `to`, NULL: the
+ * same. False without memory. */
+bool sc_groups_absorb_spilled(struct sc_groups *to, const uint32_t *remap, struct sc_partition *partition);
+bool sc_groups_absorb_table(struct sc_groups *to, const uint32_t *remap, struct sc_partition *partition);
+
+/* Whether nobody waits for the groups any more: see sc_groups_set_cancel. */
+bool sc_groups_stopped(const struct sc_groups *groups);
+
 /* What stands before the strings and entries of a partial result in bytes. */
 void sc_groups_write_head(struct sc_buf *out, const struct sc_aggregate *aggregate, uint32_t strings,
                           uint64_t entries);
@@ -275,15 +218,6 @@ static inline void sc_accumulate(enum sc_accumulate how, uint8_t *at, uint64_t v
     }
     sc_store_le64(at, v);
 }
-
-void sc_group_scratch_free(struct sc_group_scratch *scratch);
-/* What grows with the values of a key. */
-size_t sc_group_scratch_memory(const struct sc_groups *groups);
-
-/* Entries that sc_groups_add_rows keeps outside the tables, where both have such: those of `from` to those of `to`. */
-void sc_groups_merge_direct(struct sc_groups *to, struct sc_groups *from);
-/* Those entries to the table. False without memory. */
-bool sc_groups_settle_direct(struct sc_groups *groups);
 
 /* Bytes for entries, in large pages where there are many; to be freed with free. NULL without memory. */
 uint8_t *sc_groups_make_block(size_t bytes);

@@ -325,6 +325,19 @@ static void a_limit_saves_reading(void **state)
     assert_int_equal(l.status, SC_OK);
     assert_int_equal(l.stats.units_read, 1);
     done(&l);
+    static const char *const sorted[] = {"flowId#desc", "flowId#asc", "flowId#desc,srcip"};
+    for (unsigned i = 0; i < 3; i++) { /* the numbers of a row group tell that it has none of the first */
+        struct listing best = {
+            .fields = "flowId", .orders = sorted[i], .limit = 3, .threads = 1, .format = SC_OUTPUT_CSV};
+        best.no_summary = i != 1;
+        run(&source, &best);
+        assert_int_equal(best.status, SC_OK);
+        if (best.no_summary)
+            assert_int_equal(best.stats.units_read, 1);
+        else
+            assert_int_equal(best.summary.records, t.records); /* of all that match */
+        done(&best);
+    }
     sc_source_close(&source);
     query_table_free(&t);
 }

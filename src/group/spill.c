@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Tables put together: of several threads, and of the entries that were spilled from them. */
+/* Entries that are held apart from the table, by partition, and put together again. */
 #include "group/table.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 #define BATCH 64u /* entries whose cache misses overlap */
 
-/* Nobody waits for the groups any more. */
-static bool stopped(const struct sc_groups *groups)
+bool sc_groups_stopped(const struct sc_groups *groups)
 {
     return groups->cancel != NULL && atomic_load_explicit(groups->cancel, memory_order_relaxed) != 0;
 }
@@ -58,8 +56,7 @@ static bool absorb(struct sc_groups *to, const uint32_t *remap, const struct sc_
     return true;
 }
 
-/* The spilled entries of a partition, which are freed. */
-static bool absorb_spilled(struct sc_groups *to, const uint32_t *remap, struct sc_partition *p)
+bool sc_groups_absorb_spilled(struct sc_groups *to, const uint32_t *remap, struct sc_partition *p)
 {
     bool ok = true;
     while (p->spilled != NULL) {
@@ -71,8 +68,7 @@ static bool absorb_spilled(struct sc_groups *to, const uint32_t *remap, struct s
     return ok;
 }
 
-/* The table of a partition, which is emptied. */
-static bool absorb_table(struct sc_groups *to, const uint32_t *remap, struct sc_partition *p)
+bool sc_groups_absorb_table(struct sc_groups *to, const uint32_t *remap, struct sc_partition *p)
 {
     bool ok = true;
     free(p->slots);
@@ -172,6 +168,14 @@ static bool spill_partition(struct sc_groups *groups, struct sc_partition *p)
     return true;
 }
 
+uint64_t sc_partition_spilled(const struct sc_partition *p)
+{
+    uint64_t n = 0;
+    for (const struct sc_spilled *list = p->spilled; list != NULL; list = list->next)
+        n += list->count;
+    return n;
+}
+
 static uint64_t spilled_bytes(const struct sc_partition *p)
 {
     uint64_t bytes = 0;
@@ -180,23 +184,15 @@ static uint64_t spilled_bytes(const struct sc_partition *p)
     return bytes;
 }
 
-static uint64_t count_spilled(const struct sc_partition *p)
-{
-    uint64_t n = 0;
-    for (const struct sc_spilled *list = p->spilled; list != NULL; list = list->next)
-        n += list->count;
-    return n;
-}
-
 /* Adds up what has the same key, so that many rows of few groups do not fill the memory. */
 static bool compact(struct sc_groups *groups)
 {
     struct sc_spill_state *s = &groups->spill;
-    for (uint32_t i = 0; i < SC_PARTITIONS && !stopped(groups); i++) {
+    for (uint32_t i = 0; i < SC_PARTITIONS && !sc_groups_stopped(groups); i++) {
         struct sc_partition *p = &groups->partitions[i];
         s->bytes -= spilled_bytes(p);
-        s->held -= count_spilled(p);
-        if (!absorb_spilled(groups, NULL, p) || !spill_partition(groups, p))
+        s->held -= sc_partition_spilled(p);
+        if (!sc_groups_absorb_spilled(groups, NULL, p) || !spill_partition(groups, p))
             return false;
         sc_partition_empty(p);
     }
@@ -240,155 +236,4 @@ enum sc_status sc_groups_consider_spill(struct sc_groups *groups, uint32_t rows)
     s->rows = 0;
     s->entries = count;
     return few_met && !spill(groups) ? SC_NOMEM : SC_OK;
-}
-
-/* ---- joining ---- */
-
-struct join_job {
-    struct sc_groups *const *partials; /* the first takes all */
-    uint32_t count;
-    uint32_t **remaps; /* of each partial; NULL for the first */
-    const struct sc_keep *keep;
-    uint32_t next; /* partition, atomic */
-    int failed;    /* atomic */
-};
-
-static bool join_partition(struct join_job *job, uint32_t index)
-{
-    struct sc_groups *to = job->partials[0];
-    struct sc_partition *p = &to->partitions[index];
-    uint64_t spilled = 0;
-    for (uint32_t i = 0; i < job->count; i++)
-        spilled += count_spilled(&job->partials[i]->partitions[index]);
-    if (spilled != 0 && !sc_groups_reserve(to, p, p->count + spilled / 2))
-        return false;
-    bool ok = absorb_spilled(to, NULL, p);
-    for (uint32_t i = 1; i < job->count && ok; i++) {
-        struct sc_partition *from = &job->partials[i]->partitions[index];
-        ok = absorb_spilled(to, job->remaps[i], from) && absorb_table(to, job->remaps[i], from);
-    }
-    return ok;
-}
-
-/* What is in the partition's own table, to the table of `spare`, which takes its place; `spare` is empty then. */
-static bool change_table(struct sc_groups *to, struct sc_partition *p, struct sc_partition *spare)
-{
-    struct sc_partition own = *p;
-    if (spare->entry_bytes != own.entry_bytes) { /* its blocks are of another size */
-        sc_partition_empty(spare);
-        *spare = sc_partition_like(&own);
-    }
-    *p = *spare;
-    p->layout = own.layout;
-    p->spilled = own.spilled;
-    own.spilled = NULL;
-    *spare = (struct sc_partition){0};
-    if (p->slots != NULL)
-        memset(p->slots, 0, (size_t)p->slot_count * sizeof(*p->slots));
-    return absorb_table(to, NULL, &own);
-}
-
-/* The first of a partition to a table of its own; the large one goes to `spare`. */
-static bool keep_first(struct join_job *job, struct sc_partition *p, struct sc_partition *spare)
-{
-    struct sc_groups *to = job->partials[0];
-    struct sc_result first;
-    if (sc_partition_top(to, p, job->keep, &first) != SC_OK)
-        return false;
-    *spare = *p;
-    spare->count = 0;
-    *p = sc_partition_like(p);
-    bool ok = true;
-    for (uint64_t i = 0; i < first.count && ok; i++) {
-        uint8_t *entry = sc_groups_find_entry(to, first.entries[i]);
-        ok = entry != NULL;
-        if (ok)
-            memcpy(entry, first.entries[i], p->entry_bytes);
-    }
-    free(first.entries);
-    return ok;
-}
-
-static bool join_and_keep(struct join_job *job, uint32_t index, struct sc_partition *spare)
-{
-    struct sc_partition *p = &job->partials[0]->partitions[index];
-    return change_table(job->partials[0], p, spare) && join_partition(job, index) &&
-           keep_first(job, p, spare);
-}
-
-static void *join_main(void *arg)
-{
-    struct join_job *job = arg;
-    struct sc_partition spare = {0};
-    uint32_t index;
-    while (!stopped(job->partials[0]) &&
-           (index = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < SC_PARTITIONS) {
-        if (!(job->keep != NULL ? join_and_keep(job, index, &spare) : join_partition(job, index)))
-            __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
-    }
-    sc_partition_empty(&spare);
-    return NULL;
-}
-
-static void run_job(struct join_job *job, unsigned threads)
-{
-    pthread_t ids[64];
-    unsigned started = 0;
-    while (started + 1 < threads && started < 64 && pthread_create(&ids[started], NULL, join_main, job) == 0)
-        started++;
-    join_main(job);
-    for (unsigned i = 0; i < started; i++)
-        pthread_join(ids[i], NULL);
-    for (uint32_t i = 0; i < job->count; i++)
-        job->partials[i]->spill.bytes = job->partials[i]->spill.held = 0;
-}
-
-static uint32_t *make_remap(struct sc_groups *to, struct sc_groups *from)
-{
-    uint32_t *remap = malloc(((size_t)from->interner.count + 1) * sizeof(*remap));
-    for (uint32_t id = 0; id < from->interner.count && remap != NULL; id++) {
-        uint32_t length;
-        const uint8_t *bytes = sc_interner_bytes(&from->interner, id, &length);
-        remap[id] = sc_interner_add(&to->interner, bytes, length);
-        if (remap[id] == UINT32_MAX) {
-            free(remap);
-            remap = NULL;
-        }
-    }
-    sc_interner_free(&from->interner);
-    return remap;
-}
-
-enum sc_status sc_groups_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
-                              unsigned threads, struct sc_error *err)
-{
-    uint64_t spilled = 0;
-    for (uint32_t i = 1; i < count; i++) {
-        partials[0]->most = sc_add_saturated(partials[0]->most, partials[i]->most);
-        sc_groups_merge_direct(partials[0], partials[i]);
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        spilled += partials[i]->spill.bytes;
-        if (!sc_groups_settle_direct(partials[i]))
-            return sc_fail_nomem(err, "merging groups");
-    }
-    if (count == 1 && spilled == 0)
-        return SC_OK;
-    struct join_job job = {.partials = partials, .count = count, .keep = spilled == 0 ? NULL : keep};
-    job.remaps = calloc((size_t)count + 1, sizeof(*job.remaps));
-    job.failed = job.remaps == NULL;
-    for (uint32_t i = 1; i < count && !job.failed; i++) {
-        job.remaps[i] = make_remap(partials[0], partials[i]);
-        job.failed = job.remaps[i] == NULL;
-    }
-    if (!job.failed)
-        run_job(&job, threads);
-    for (uint32_t i = 1; i < count && job.remaps != NULL; i++)
-        free(job.remaps[i]);
-    free(job.remaps);
-    if (job.failed)
-        return sc_fail_nomem(err, "merging groups");
-    if (job.next < SC_PARTITIONS)
-        return sc_fail(err, SC_CANCELLED, "before the groups were put together");
-    return SC_OK;
 }

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Packed keys, as they stand in entries: group/aggregate.h says what is in them. Only the files of this room, and tests, include it.
+ *
+ * The hash of a key is one of its packed bytes, in which strings are their own hashes. Its uppermost 6 bits choose the partition among
+ * those of its layout, those below them the rank that puts a group together (group/part.c), bits 32 to 39 are the tag of a slot, and the
+ * lowest ones, of which MAX_ENTRIES allows 24, choose the slot.
+ */
+#ifndef SC_GROUP_KEY_H
+#define SC_GROUP_KEY_H
+
+#include "base/hash.h"
+#include "group/aggregate.h"
+
+#define SC_HEAD_LAYOUT    3u
+#define SC_HEAD_NULL(k)   (4u << (k))
+#define SC_HEAD_SMALL     6u /* keys with which the head is one byte; else it is four */
+#define SC_MOST_KEY_BYTES (4u + 16u * SC_MAX_KEYS)
+
+static inline uint32_t sc_head_bytes(const struct sc_aggregate *a)
+{
+    return a->key_count <= SC_HEAD_SMALL ? 1 : 4;
+}
+
+static inline uint32_t sc_key_head(const struct sc_aggregate *a, const uint8_t *key)
+{
+    return a->key_count <= SC_HEAD_SMALL ? *key : sc_load_le32(key);
+}
+
+static inline void sc_key_set_head(const struct sc_aggregate *a, uint8_t *key, uint32_t head)
+{
+    if (a->key_count <= SC_HEAD_SMALL)
+        *key = (uint8_t)head;
+    else
+        sc_store_le32(key, head);
+}
+
+/* Packed integers of a key. */
+static inline uint64_t sc_key_load(const uint8_t *p, unsigned width)
+{
+    switch (width) {
+    case 1:
+        return *p;
+    case 2:
+        return sc_load_le16(p);
+    case 4:
+        return sc_load_le32(p);
+    default:
+        return sc_load_le64(p);
+    }
+}
+
+/* Of at least SC_MIN_KEY_BYTES. */
+static inline uint64_t sc_key_hash_bytes(const uint8_t *key, uint32_t bytes, uint64_t seed)
+{
+    if (bytes <= 8)
+        return sc_hash_u64(sc_load_le32(key) | (uint64_t)sc_load_le32(key + bytes - 4) << 32, seed);
+    if (bytes <= 16)
+        return sc_hash_pair(sc_load_le64(key), sc_load_le64(key + bytes - 8), seed);
+    uint64_t hash = sc_hash_begin(seed);
+    for (uint32_t i = 0; i + 8 < bytes; i += 8)
+        hash = sc_hash_more(hash, sc_load_le64(key + i), seed);
+    return sc_hash_end(sc_hash_more(hash, sc_load_le64(key + bytes - 8), seed));
+}
+
+/* Gives each string of a key, a number, another one: `number` of `arg`; false as soon as that is UINT32_MAX. */
+bool sc_key_renumber(const struct sc_aggregate *aggregate, uint8_t *key,
+                     uint32_t (*number)(const void *arg, uint32_t id), const void *arg);
+
+/* As sc_key_hash_bytes, with strings by value, not by number, so that it is the same in all partial results. */
+uint64_t sc_key_hash_strings(const struct sc_aggregate *aggregate, const struct sc_interner *interner,
+                             enum sc_key_layout layout, const uint8_t *key);
+
+#endif
