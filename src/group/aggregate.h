@@ -89,7 +89,7 @@ size_t sc_groups_memory(const struct sc_groups *groups);
 
 /*
  * Adds the selected rows of a row group.
- * @return SC_OK; SC_NOMEM, SC_IO, SC_DAMAGED. Unless SC_OK the groups are not usable, save after SC_DAMAGED and SC_IO, which come before any
+ * @return SC_OK; SC_NOMEM, SC_IO, SC_DAMAGED; SC_FULL: no room for the file. Unless SC_OK the groups are not usable, save after SC_DAMAGED and SC_IO, which come before any
  * row is added.
  */
 enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group *group,
@@ -100,8 +100,14 @@ enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group 
  * they may take before those of one group are added up; 64 MiB unless set.
  */
 void sc_groups_set_spill_budget(struct sc_groups *groups, uint64_t bytes);
-/* Bytes that they take. */
+/* Bytes that they take in memory. */
 uint64_t sc_groups_spilled(const struct sc_groups *groups);
+/*
+ * With a memory limit (0: none) of `bytes` for `sharers` groups that are filled at once, such entries go to a file without a name
+ * (group/spill_file.h) when they would pass their share, and sc_groups_join fails with SC_NOMEM when what it puts together, of all of
+ * it or with `keep` of a partition, would pass the limit.
+ */
+void sc_groups_set_memory_limit(struct sc_groups *groups, uint64_t bytes, unsigned sharers);
 
 /*
  * Makes the group of `entry`, an entry of `from`, without values. Both have the same keys.
@@ -154,7 +160,8 @@ struct sc_keep {
  * afterwards, and must still be freed. To be called for a single one, too, before anything is asked of it:
  * sc_groups_add_rows may hold several entries of one group apart.
  * `keep` may be NULL; else groups that are not among the first by it may be left out.
- * @return SC_OK; SC_NOMEM, SC_CANCELLED (sc_groups_set_cancel of the first): none of them is usable any more.
+ * @return SC_OK; SC_NOMEM, SC_FULL (the file cannot be read), SC_CANCELLED (sc_groups_set_cancel of the first): none of them is usable
+ * any more.
  */
 enum sc_status sc_groups_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
                               unsigned threads, struct sc_error *err);

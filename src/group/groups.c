@@ -26,6 +26,7 @@ static void free_partition(struct sc_partition *p)
         next = list->next;
         free(list);
     }
+    free(p->extents);
 }
 
 void sc_groups_free(struct sc_groups *groups)
@@ -36,6 +37,7 @@ void sc_groups_free(struct sc_groups *groups)
         free_partition(&groups->partitions[i]);
     for (uint32_t k = 0; k < SC_MAX_KEYS; k++)
         free(groups->seeds[k].addresses);
+    sc_spill_file_free(groups->spill.file);
     sc_interner_free(&groups->interner);
     sc_group_scratch_free(groups->scratch);
     free(groups);

@@ -10,26 +10,52 @@ struct join_job {
     uint32_t count;
     uint32_t **remaps; /* of each partial; NULL for the first */
     const struct sc_keep *keep;
-    uint32_t next; /* partition, atomic */
-    int failed;    /* atomic */
+    uint32_t next;  /* partition, atomic */
+    int failed;     /* enum sc_status, the last one, atomic */
+    uint64_t bytes; /* of what is put together, atomic */
 };
 
-static bool join_partition(struct join_job *job, uint32_t index)
+static uint64_t bytes_of(const struct sc_partition *p)
 {
-    struct sc_groups *to = job->partials[0];
-    struct sc_partition *p = &to->partitions[index];
+    return (uint64_t)p->count * p->entry_bytes + (uint64_t)p->slot_count * sizeof(*p->slots);
+}
+
+static bool has_file(const struct join_job *job, uint32_t index)
+{
+    for (uint32_t i = 0; i < job->count; i++) {
+        if (job->partials[i]->partitions[index].extent_count != 0)
+            return true;
+    }
+    return false;
+}
+
+/* Room beforehand, where what is to come is in memory already. */
+static bool reserve(const struct join_job *job, struct sc_partition *p, uint32_t index)
+{
     uint64_t spilled = 0;
     for (uint32_t i = 0; i < job->count; i++)
         spilled += sc_partition_spilled(&job->partials[i]->partitions[index]);
-    if (spilled != 0 && !sc_groups_reserve(to, p, p->count + spilled / 2))
-        return false;
-    bool ok = sc_groups_absorb_spilled(to, NULL, p);
-    for (uint32_t i = 1; i < job->count && ok; i++) {
+    return spilled == 0 || has_file(job, index) ||
+           sc_groups_reserve(job->partials[0], p, p->count + spilled / 2);
+}
+
+static enum sc_status join_partition(struct join_job *job, uint32_t index)
+{
+    struct sc_groups *to = job->partials[0];
+    struct sc_partition *p = &to->partitions[index];
+    if (!reserve(job, p, index))
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < job->count; i++) {
         struct sc_partition *from = &job->partials[i]->partitions[index];
-        ok = sc_groups_absorb_spilled(to, job->remaps[i], from) &&
-             sc_groups_absorb_table(to, job->remaps[i], from);
+        if (!sc_groups_absorb_spilled(to, job->remaps[i], from) ||
+            (i != 0 && !sc_groups_absorb_table(to, job->remaps[i], from)))
+            return SC_NOMEM;
+        SC_TRY(sc_groups_absorb_file(to, job->remaps[i], job->partials[i], from));
     }
-    return ok;
+    uint64_t bytes = __atomic_add_fetch(&job->bytes, bytes_of(p), __ATOMIC_RELAXED);
+    if (job->keep != NULL)
+        bytes = bytes_of(p);
+    return to->spill.limit != 0 && bytes > to->spill.limit ? SC_LIMIT : SC_OK;
 }
 
 /* What is in the partition's own table, to the table of `spare`, which takes its place; `spare` is empty then. */
@@ -43,7 +69,10 @@ static bool change_table(struct sc_groups *to, struct sc_partition *p, struct sc
     *p = *spare;
     p->layout = own.layout;
     p->spilled = own.spilled;
+    p->extents = own.extents;
+    p->extent_count = own.extent_count;
     own.spilled = NULL;
+    own.extents = NULL;
     *spare = (struct sc_partition){0};
     if (p->slots != NULL)
         memset(p->slots, 0, (size_t)p->slot_count * sizeof(*p->slots));
@@ -59,7 +88,7 @@ static bool keep_first(struct join_job *job, struct sc_partition *p, struct sc_p
         return false;
     *spare = *p;
     spare->count = 0;
-    *p = sc_partition_like(p);
+    *p = sc_partition_like(p); /* its lists are empty */
     bool ok = true;
     for (uint64_t i = 0; i < first.count && ok; i++) {
         uint8_t *entry = sc_groups_find_entry(to, first.entries[i]);
@@ -71,11 +100,13 @@ static bool keep_first(struct join_job *job, struct sc_partition *p, struct sc_p
     return ok;
 }
 
-static bool join_and_keep(struct join_job *job, uint32_t index, struct sc_partition *spare)
+static enum sc_status join_and_keep(struct join_job *job, uint32_t index, struct sc_partition *spare)
 {
     struct sc_partition *p = &job->partials[0]->partitions[index];
-    return change_table(job->partials[0], p, spare) && join_partition(job, index) &&
-           keep_first(job, p, spare);
+    if (!change_table(job->partials[0], p, spare))
+        return SC_NOMEM;
+    SC_TRY(join_partition(job, index));
+    return keep_first(job, p, spare) ? SC_OK : SC_NOMEM;
 }
 
 static void *join_main(void *arg)
@@ -83,10 +114,12 @@ static void *join_main(void *arg)
     struct join_job *job = arg;
     struct sc_partition spare = {0};
     uint32_t index;
-    while (!sc_groups_stopped(job->partials[0]) &&
+    while (!sc_groups_stopped(job->partials[0]) && __atomic_load_n(&job->failed, __ATOMIC_RELAXED) == SC_OK &&
            (index = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < SC_PARTITIONS) {
-        if (!(job->keep != NULL ? join_and_keep(job, index, &spare) : join_partition(job, index)))
-            __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
+        enum sc_status status =
+            job->keep != NULL ? join_and_keep(job, index, &spare) : join_partition(job, index);
+        if (status != SC_OK)
+            __atomic_store_n(&job->failed, (int)status, __ATOMIC_RELAXED);
     }
     sc_partition_empty(&spare);
     return NULL;
@@ -121,35 +154,72 @@ static uint32_t *make_remap(struct sc_groups *to, struct sc_groups *from)
     return remap;
 }
 
-enum sc_status sc_groups_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
-                              unsigned threads, struct sc_error *err)
+static enum sc_status fail_join(const struct sc_groups *groups, enum sc_status status, struct sc_error *err)
 {
-    uint64_t spilled = 0;
+    if (status == SC_LIMIT)
+        return sc_fail(
+            err, SC_NOMEM,
+            "the groups need more than the memory limit of %llu bytes: narrow the filter, group by "
+            "less, or raise --memory-limit",
+            (unsigned long long)groups->spill.limit);
+    if (status == SC_FULL)
+        return sc_fail(err, SC_FULL,
+                       "groups that did not fit the memory limit cannot be read back from $TMPDIR");
+    return sc_fail_nomem(err, "merging groups");
+}
+
+/* Whether entries are held apart by any. */
+static bool any_spilled(struct sc_groups *const *partials, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (partials[i]->spill.bytes != 0 || partials[i]->spill.file != NULL)
+            return true;
+    }
+    return false;
+}
+
+static bool settle(struct sc_groups *const *partials, uint32_t count)
+{
     for (uint32_t i = 1; i < count; i++) {
         partials[0]->most = sc_add_saturated(partials[0]->most, partials[i]->most);
         sc_groups_merge_direct(partials[0], partials[i]);
     }
     for (uint32_t i = 0; i < count; i++) {
-        spilled += partials[i]->spill.bytes;
         if (!sc_groups_settle_direct(partials[i]))
-            return sc_fail_nomem(err, "merging groups");
+            return false;
     }
-    if (count == 1 && spilled == 0)
+    return true;
+}
+
+static bool make_remaps(struct join_job *job)
+{
+    job->remaps = calloc((size_t)job->count + 1, sizeof(*job->remaps));
+    for (uint32_t i = 1; i < job->count && job->remaps != NULL; i++) {
+        job->remaps[i] = make_remap(job->partials[0], job->partials[i]);
+        if (job->remaps[i] == NULL)
+            return false;
+    }
+    return job->remaps != NULL;
+}
+
+enum sc_status sc_groups_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
+                              unsigned threads, struct sc_error *err)
+{
+    if (!settle(partials, count))
+        return sc_fail_nomem(err, "merging groups");
+    bool spilled = any_spilled(partials, count);
+    if (count == 1 && !spilled)
         return SC_OK;
-    struct join_job job = {.partials = partials, .count = count, .keep = spilled == 0 ? NULL : keep};
-    job.remaps = calloc((size_t)count + 1, sizeof(*job.remaps));
-    job.failed = job.remaps == NULL;
-    for (uint32_t i = 1; i < count && !job.failed; i++) {
-        job.remaps[i] = make_remap(partials[0], partials[i]);
-        job.failed = job.remaps[i] == NULL;
-    }
-    if (!job.failed)
+    struct join_job job = {.partials = partials, .count = count, .keep = spilled ? keep : NULL};
+    if (!make_remaps(&job))
+        job.failed = SC_NOMEM;
+    else
         run_job(&job, threads);
     for (uint32_t i = 1; i < count && job.remaps != NULL; i++)
         free(job.remaps[i]);
     free(job.remaps);
-    if (job.failed)
-        return sc_fail_nomem(err, "merging groups");
+    if (job.failed != SC_OK)
+        return fail_join(partials[0], (enum sc_status)job.failed, err);
     if (job.next < SC_PARTITIONS)
         return sc_fail(err, SC_CANCELLED, "before the groups were put together");
     return SC_OK;

@@ -287,14 +287,13 @@ static enum sc_status add_direct(struct sc_groups *groups, const struct sc_key_r
 static enum sc_status add_listed(struct sc_groups *groups, const struct sc_key_rows *const *keys,
                                  uint32_t count)
 {
-    bool may_spill = groups->aggregate->key_count > 1 && !groups->closed;
     sc_groups_need_direct(groups, count);
     if (groups->scratch->direct != NULL)
         return add_direct(groups, keys, count);
     for (uint32_t i = 0; i < count; i += SC_GROUP_CHUNK) {
         uint32_t n = count - i < SC_GROUP_CHUNK ? count - i : SC_GROUP_CHUNK;
         SC_TRY(add_chunk(groups, keys, groups->scratch->rows + i, n));
-        if (may_spill && (i + SC_GROUP_CHUNK) % PACE == 0)
+        if (!groups->closed && (i + SC_GROUP_CHUNK) % PACE == 0)
             SC_TRY(sc_groups_consider_spill(groups, PACE));
     }
     return SC_OK;
@@ -467,5 +466,7 @@ enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group 
     sc_group_bound_sums(groups, group->rows, count);
     enum sc_status status = is_coded(groups) ? sc_groups_add_coded(groups, group, &s->keys[0], s->rows, count)
                                              : add_keyed(groups, group, keys, pair, count);
+    if (status == SC_FULL)
+        return sc_fail(err, SC_FULL, "%s", groups->spill.why.message);
     return status == SC_OK ? SC_OK : sc_fail_nomem(err, "groups; ask for fewer keys or a narrower filter");
 }

@@ -2,6 +2,8 @@
 /* Entries that are held apart from the table, by partition, and put together again. */
 #include "group/table.h"
 
+#include "base/array.h"
+
 #include <stdlib.h>
 
 #define BATCH 64u /* entries whose cache misses overlap */
@@ -104,6 +106,12 @@ uint64_t sc_groups_spilled(const struct sc_groups *groups)
     return groups->spill.bytes;
 }
 
+void sc_groups_set_memory_limit(struct sc_groups *groups, uint64_t bytes, unsigned sharers)
+{
+    groups->spill.limit = bytes;
+    groups->spill.memory = bytes / 2 / sharers;
+}
+
 /* How many more entries there is room for at the begin of the list; 0 without memory. */
 static uint32_t spill_room(struct sc_groups *groups, struct sc_partition *p)
 {
@@ -184,48 +192,139 @@ static uint64_t spilled_bytes(const struct sc_partition *p)
     return bytes;
 }
 
+/* Where entries hardly ever have the same key, adding them up is in vain: the first partitions tell. */
+#define TRIED_ENTRIES 4096u
+
+static bool is_in_vain(uint64_t before, uint64_t after)
+{
+    return before >= TRIED_ENTRIES && after > before / 4 * 3;
+}
+
 /* Adds up what has the same key, so that many rows of few groups do not fill the memory. */
 static bool compact(struct sc_groups *groups)
 {
     struct sc_spill_state *s = &groups->spill;
-    for (uint32_t i = 0; i < SC_PARTITIONS && !sc_groups_stopped(groups); i++) {
+    uint64_t before = 0, after = 0;
+    for (uint32_t i = 0; i < SC_PARTITIONS && !sc_groups_stopped(groups) && !is_in_vain(before, after); i++) {
         struct sc_partition *p = &groups->partitions[i];
+        uint64_t spilled = sc_partition_spilled(p);
         s->bytes -= spilled_bytes(p);
-        s->held -= sc_partition_spilled(p);
+        s->held -= spilled;
         if (!sc_groups_absorb_spilled(groups, NULL, p) || !spill_partition(groups, p))
             return false;
         sc_partition_empty(p);
+        before += spilled;
+        after += sc_partition_spilled(p);
     }
     s->compact_at = 2 * s->bytes < s->budget ? s->budget : 2 * s->bytes;
     return true;
 }
 
-static bool spill(struct sc_groups *groups)
+/* ---- to the file ---- */
+
+static enum sc_status write_list(struct sc_groups *groups, struct sc_partition *p,
+                                 const struct sc_spilled *list)
 {
     struct sc_spill_state *s = &groups->spill;
+    struct sc_extent extent = {.count = list->count};
+    if (!sc_array_more(p->extents, p->extent_count, 1))
+        return SC_NOMEM;
+    SC_TRY(sc_spill_file_append(s->file, list->entries, (size_t)list->count * p->entry_bytes, &extent.offset,
+                                &s->why));
+    p->extents[p->extent_count++] = extent;
+    return SC_OK;
+}
+
+static enum sc_status write_lists(struct sc_groups *groups, struct sc_partition *p)
+{
+    struct sc_spill_state *s = &groups->spill;
+    while (p->spilled != NULL) {
+        struct sc_spilled *list = p->spilled;
+        SC_TRY(write_list(groups, p, list));
+        s->bytes -= list->bytes;
+        p->spilled = list->next;
+        free(list);
+    }
+    return SC_OK;
+}
+
+static enum sc_status write_all(struct sc_groups *groups)
+{
+    struct sc_spill_state *s = &groups->spill;
+    if (s->file == NULL)
+        s->file = sc_spill_file_create(&s->why);
+    if (s->file == NULL)
+        return SC_FULL;
+    for (uint32_t i = 0; i < SC_PARTITIONS; i++)
+        SC_TRY(write_lists(groups, &groups->partitions[i]));
+    s->compact_at = s->budget;
+    return SC_OK;
+}
+
+enum sc_status sc_groups_absorb_file(struct sc_groups *to, const uint32_t *remap,
+                                     const struct sc_groups *from, struct sc_partition *p)
+{
+    uint8_t *entries = p->extent_count == 0 ? NULL : malloc(MOST_SPILLED);
+    enum sc_status status = p->extent_count == 0 || entries != NULL ? SC_OK : SC_NOMEM;
+    for (uint32_t i = 0; i < p->extent_count && status == SC_OK; i++) {
+        const struct sc_extent *e = &p->extents[i];
+        struct sc_error why;
+        status =
+            sc_spill_file_read(from->spill.file, e->offset, entries, (size_t)e->count * p->entry_bytes, &why);
+        if (status == SC_OK && !absorb(to, remap, p, entries, e->count))
+            status = SC_NOMEM;
+    }
+    free(entries);
+    free(p->extents);
+    p->extents = NULL;
+    p->extent_count = 0;
+    return status;
+}
+
+/* ---- when ---- */
+
+static bool spill(struct sc_groups *groups)
+{
     for (uint32_t i = 0; i < SC_PARTITIONS; i++) {
         if (!spill_partition(groups, &groups->partitions[i]))
             return false;
     }
-    s->entries = 0;
-    return s->bytes < s->compact_at || compact(groups);
+    groups->spill.entries = 0;
+    return true;
+}
+
+/* Of the lists. */
+static enum sc_status make_room(struct sc_groups *groups)
+{
+    struct sc_spill_state *s = &groups->spill;
+    if (s->bytes >= s->compact_at && !compact(groups))
+        return SC_NOMEM;
+    return s->memory != 0 && s->bytes > s->memory / 2 ? write_all(groups) : SC_OK;
+}
+
+static void begin(const struct sc_aggregate *a, struct sc_spill_state *s)
+{
+    s->check_at = TABLE_BYTES / (a->entry_bytes[SC_KEY_NARROW] + SLOT_BYTES);
+    s->budget = s->budget == 0 ? DEFAULT_BUDGET : s->budget;
+    if (s->memory != 0 && s->memory / 2 < s->budget)
+        s->budget = s->memory / 2;
+    s->compact_at = s->budget;
 }
 
 enum sc_status sc_groups_consider_spill(struct sc_groups *groups, uint32_t rows)
 {
     struct sc_spill_state *s = &groups->spill;
     uint64_t count = sc_groups_count(groups);
-    if (s->check_at == 0) {
-        s->check_at = TABLE_BYTES / (groups->aggregate->entry_bytes[SC_KEY_NARROW] + SLOT_BYTES);
-        s->budget = s->budget == 0 ? DEFAULT_BUDGET : s->budget;
-        s->compact_at = s->budget;
-    }
+    uint32_t entry = groups->aggregate->entry_bytes[SC_KEY_WIDE] + SLOT_BYTES;
+    if (s->check_at == 0)
+        begin(groups->aggregate, s);
     if (s->apart != 0) {
         s->apart -= rows < s->apart ? rows : s->apart;
-        return s->bytes < s->compact_at || compact(groups) ? SC_OK : SC_NOMEM;
+        return make_room(groups);
     }
     s->rows += rows;
-    if (count < s->check_at)
+    bool too_large = s->memory != 0 && count * entry > s->memory / 2;
+    if (count < s->check_at && !too_large)
         return SC_OK;
     uint64_t begun = count - s->entries;
     bool few_met = s->rows < 2 * begun; /* most rows began a group of their own */
@@ -235,5 +334,7 @@ enum sc_status sc_groups_consider_spill(struct sc_groups *groups, uint32_t rows)
         s->check_at = 2 * count;
     s->rows = 0;
     s->entries = count;
-    return few_met && !spill(groups) ? SC_NOMEM : SC_OK;
+    if (!few_met && !too_large)
+        return SC_OK;
+    return spill(groups) ? make_room(groups) : SC_NOMEM;
 }

@@ -7,6 +7,7 @@
 #include "base/saturate.h"
 #include "group/key.h"
 #include "group/seeds.h"
+#include "group/spill_file.h"
 
 #define SC_PARTITION_BITS 6u
 #define SC_PARTITIONS     (SC_KEY_LAYOUTS << SC_PARTITION_BITS)
@@ -22,6 +23,12 @@ struct sc_spilled {
     uint8_t entries[];
 };
 
+/* Of such entries, in the groups' file. */
+struct sc_extent {
+    uint64_t offset;
+    uint32_t count;
+};
+
 struct sc_partition {
     uint32_t *slots; /* (entry number + 1) in the lower 24 bits, 8 bits of the hash above; 0 empty */
     uint32_t slot_count;
@@ -30,6 +37,8 @@ struct sc_partition {
     enum sc_key_layout layout;
     uint8_t *blocks[SC_BLOCKS];
     struct sc_spilled *spilled;
+    struct sc_extent *extents;
+    uint32_t extent_count;
 };
 
 /*
@@ -46,6 +55,11 @@ struct sc_spill_state {
     uint64_t held;       /* entries spilled, until some are added up */
     uint64_t compact_at; /* bytes */
     uint64_t apart;      /* so many rows more are appended without a look at the table */
+    /* With a memory limit: */
+    uint64_t limit;  /* bytes of the groups in the end */
+    uint64_t memory; /* bytes of table and lists; what is more goes to a file */
+    struct sc_spill_file *file;
+    struct sc_error why; /* after SC_FULL */
 };
 
 struct sc_groups {
@@ -174,7 +188,10 @@ bool sc_groups_reserve(struct sc_groups *groups, struct sc_partition *partition,
 uint8_t *sc_groups_append(struct sc_groups *groups, enum sc_key_layout layout, const uint8_t *key,
                           uint64_t hash);
 
-/* To be called now and then while rows are added, with their number; no entry may be in use. */
+/*
+ * To be called now and then while rows are added, with their number; no entry may be in use.
+ * @return SC_OK; SC_NOMEM; SC_FULL with a reason in spill.why.
+ */
 enum sc_status sc_groups_consider_spill(struct sc_groups *groups, uint32_t rows);
 
 /* How many entries of a partition are held apart. */
@@ -182,6 +199,9 @@ uint64_t sc_partition_spilled(const struct sc_partition *partition);
 /* Those, and the table, of a partition to the table of `to`; they are freed. `remap`: from the numbers of their strings to those of `to`, NULL: the
  * same. False without memory. */
 bool sc_groups_absorb_spilled(struct sc_groups *to, const uint32_t *remap, struct sc_partition *partition);
+/* Those of a partition of `from` that are in its file. @return SC_OK, SC_NOMEM or SC_FULL with a reason in to->spill.why. */
+enum sc_status sc_groups_absorb_file(struct sc_groups *to, const uint32_t *remap,
+                                     const struct sc_groups *from, struct sc_partition *partition);
 bool sc_groups_absorb_table(struct sc_groups *to, const uint32_t *remap, struct sc_partition *partition);
 
 /* Whether nobody waits for the groups any more: see sc_groups_set_cancel. */

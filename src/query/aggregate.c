@@ -54,8 +54,7 @@ static enum sc_status add_unit(void *arg, unsigned thread, uint32_t unit, struct
             "the groups need more than the memory limit of %llu bytes: narrow the filter, group by less, "
             "or raise --memory-limit",
             (unsigned long long)request->memory_limit);
-    if ((request->soft_limit != 0 && total > request->soft_limit) ||
-        (request->few != 0 && done < run->early && entries > request->few))
+    if (request->few != 0 && done < run->early && entries > request->few)
         return sc_fail(err, SC_AGAIN, "many groups");
     return SC_OK;
 }
@@ -118,6 +117,9 @@ static enum sc_status make_partials(struct run *run, struct sc_error *err)
                 return sc_fail_nomem(err, "groups");
             sc_groups_set_cancel(p->groups[i], run->options->cancel);
             sc_groups_set_spill_budget(p->groups[i], SPILL_BUDGET / run->threads / run->request->count);
+            if (run->request->memory_limit != 0)
+                sc_groups_set_memory_limit(p->groups[i], run->request->memory_limit,
+                                           run->threads * run->request->count);
         }
         SC_TRY(sc_summarizer_init(&p->summarizer, run->options->scale_sampling, err));
     }
@@ -174,8 +176,9 @@ static struct sc_summary sum_up(const struct run *run)
 static bool keep_going(const struct run *run)
 {
     uint64_t bytes = 0;
-    for (unsigned t = 0; t < run->threads; t++) {
+    for (unsigned t = 0; t < run->threads; t++)
         bytes += memory_of(run, &run->partials[t]);
+    for (unsigned t = 0; t < run->threads && bytes <= FEW_BYTES; t++) {
         for (uint32_t i = 0; i < run->request->count; i++)
             sc_groups_set_cancel(run->partials[t].groups[i], NULL);
     }
@@ -198,7 +201,7 @@ enum sc_status sc_aggregate_run(const struct sc_aggregate_run *request, struct s
     run.early = early_units(&run, source);
     enum sc_status status = scan_once(&run, source, stats, err);
     bool usable = status == SC_OK || status == SC_CANCELLED;
-    bool few = usable && (status == SC_OK || keep_going(&run));
+    bool few = usable && (keep_going(&run) || status == SC_OK);
     enum sc_status merged = few ? merge_partials(&run, err) : SC_OK;
     if (merged != SC_OK)
         status = merged;

@@ -17,7 +17,6 @@ struct sc_aggregate_run {
     const struct sc_seed *seeds; /* one per aggregate, or NULL */
     const struct sc_keep *keeps; /* one per aggregate (limit 0: keep all), or NULL */
     uint64_t memory_limit;       /* 0 = none */
-    uint64_t soft_limit;         /* bytes, 0 = none; SC_AGAIN when the groups pass it */
     uint64_t few; /* groups, 0 = any; SC_AGAIN when a thread has more of them after few row groups */
 };
 

@@ -101,7 +101,6 @@ static enum sc_status scan_all(struct top_run *run, bool narrow, struct sc_error
                                        .count = run->count,
                                        .memory_limit = run->memory_limit,
                                        .keeps = run->keeps,
-                                       .soft_limit = again ? run->memory_limit / 2 : 0,
                                        .few = again ? FEW_GROUPS : 0};
     return sc_aggregate_run(&request, run->source, run->options, run->groups, run->summary, run->stats, err);
 }

@@ -79,7 +79,11 @@ static enum sc_status add_unit(void *arg, unsigned thread, uint32_t unit, struct
     return sc_groups_add_rows(partials[unit % THREADS], group, selection, err);
 }
 
-static struct sc_groups *scan(const char *store, const struct sc_request *r, uint64_t budget,
+struct setting {
+    uint64_t budget, memory;
+};
+
+static struct sc_groups *scan(const char *store, const struct sc_request *r, struct setting s,
                               const struct sc_keep *keep, uint32_t count)
 {
     struct sc_source source;
@@ -92,7 +96,9 @@ static struct sc_groups *scan(const char *store, const struct sc_request *r, uin
     for (unsigned t = 0; t < THREADS; t++) {
         partials[t] = sc_groups_create(&r->aggregate);
         assert_non_null(partials[t]);
-        sc_groups_set_spill_budget(partials[t], budget);
+        sc_groups_set_spill_budget(partials[t], s.budget);
+        if (s.memory != 0)
+            sc_groups_set_memory_limit(partials[t], s.memory, THREADS);
     }
     query_open(&source, store);
     assert_int_equal(source.unit_count, BATCHES);
@@ -101,7 +107,7 @@ static struct sc_groups *scan(const char *store, const struct sc_request *r, uin
         spilled += sc_groups_spilled(partials[t]);
         assert_true(sc_groups_memory(partials[t]) >= sc_groups_spilled(partials[t]));
     }
-    assert_true(spilled > 0);
+    assert_true(s.memory == 0 ? spilled > 0 : spilled <= s.memory / 2); /* the rest is in files */
     assert_int_equal(sc_groups_join(partials, THREADS, keep, count, &err), SC_OK);
     for (unsigned t = 0; t < THREADS; t++) {
         assert_int_equal(sc_groups_spilled(partials[t]), 0);
@@ -150,7 +156,8 @@ static void check(const struct sc_request *r, const struct sc_groups *groups, co
 
 static void run(uint32_t group_count)
 {
-    static const uint64_t budgets[] = {1, UINT64_C(6) << 20, 0};
+    static const struct setting settings[] = {
+        {1, 0}, {UINT64_C(6) << 20, 0}, {0, 0}, {0, UINT64_C(24) << 20}, {1, UINT64_C(24) << 20}};
     struct reference ref;
     char *store = make_store(&ref, group_count);
     struct sc_request *r = calloc(1, sizeof(*r));
@@ -158,10 +165,10 @@ static void run(uint32_t group_count)
     assert_non_null(r);
     assert_int_equal(sc_request_aggregate(NULL, "srcip,srcport", "bytes#desc", "flows,bytes", r, &err),
                      SC_OK);
-    for (unsigned b = 0; b < 3; b++) {
+    for (unsigned b = 0; b < 5; b++) {
         struct sc_keep keep = {r->orders, r->order_count, 25};
-        struct sc_groups *all = scan(store, r, budgets[b], NULL, 2),
-                         *first = scan(store, r, budgets[b], &keep, 1 + b);
+        struct sc_groups *all = scan(store, r, settings[b], NULL, 2),
+                         *first = scan(store, r, settings[b], &keep, 1 + b);
         assert_int_equal(sc_groups_count(all), ref.present);
         check(r, all, &ref, 0, ref.present);
         assert_true(sc_groups_count(first) < 25 * 64 + 1);
@@ -188,6 +195,47 @@ static void groups_of_several_rows(void **state)
     run(50000);
 }
 
+/* Whatever the limit is, the first are found; the file needs room. */
+static void any_memory_limit(void **state)
+{
+    (void)state;
+    static const uint64_t limits[] = {UINT64_C(1) << 20, UINT64_C(4) << 20, UINT64_C(64) << 20};
+    struct reference ref;
+    char *store = make_store(&ref, 300000);
+    struct sc_request *r = calloc(1, sizeof(*r));
+    struct sc_error err = {0};
+    assert_non_null(r);
+    assert_int_equal(sc_request_aggregate(NULL, "srcip,srcport", "bytes#desc", "flows,bytes", r, &err),
+                     SC_OK);
+    for (unsigned i = 0; i < 3; i++) {
+        struct sc_source source;
+        struct sc_top top = {&r->aggregate, r->orders, r->order_count, 25};
+        struct sc_scan_options options = {.time = Q_ALWAYS, .threads = 1 + i};
+        struct sc_summary summary;
+        struct sc_scan_stats stats = {0};
+        struct sc_groups *groups = NULL;
+        query_open(&source, store);
+        assert_int_equal(sc_query_top(&source, &options, &top, 1, limits[i], &groups, &summary, &stats, &err),
+                         SC_OK);
+        check(r, groups, &ref, 25, 25);
+        sc_groups_free(groups);
+        setenv("TMPDIR", "/nonexistent/folder", 1);
+        enum sc_status status =
+            sc_query_top(&source, &options, &top, 1, limits[i], &groups, &summary, &stats, &err);
+        unsetenv("TMPDIR");
+        assert_int_equal(status, i < 2 ? SC_FULL : SC_OK);
+        if (i < 2)
+            assert_non_null(strstr(err.message, "/nonexistent/folder"));
+        else
+            sc_groups_free(groups);
+        sc_source_close(&source);
+    }
+    free(r);
+    free(ref.flows);
+    free(ref.bytes);
+    kit_remove(store);
+}
+
 /* Ctrl-C while groups are put together, and while they are sorted. */
 static void stopped(void **state)
 {
@@ -201,7 +249,7 @@ static void stopped(void **state)
     assert_non_null(r);
     assert_int_equal(sc_request_aggregate(NULL, "srcip,srcport", "bytes#desc", "flows,bytes", r, &err),
                      SC_OK);
-    struct sc_groups *groups = scan(store, r, 0, NULL, 2);
+    struct sc_groups *groups = scan(store, r, (struct setting){0}, NULL, 2);
     sc_groups_set_cancel(groups, &cancel);
     check(r, groups, &ref, 0, ref.present);
     atomic_store(&cancel, 1);
@@ -223,6 +271,7 @@ static void stopped(void **state)
 UNIT(test_spill)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(groups_of_few_rows),
-                                       cmocka_unit_test(groups_of_several_rows), cmocka_unit_test(stopped)};
+                                       cmocka_unit_test(groups_of_several_rows),
+                                       cmocka_unit_test(any_memory_limit), cmocka_unit_test(stopped)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
