@@ -49,7 +49,7 @@ static const char usage[] =
     "      --num-threads=N        default: all cores\n"
     "      --timeout=SPAN         stop after 30, 5m, ..: the answer is then partial\n"
     "      --node-timeout=SPAN    --cluster: a node that is silent for so long takes no part (default 10)\n"
-    "      --memory-limit=BYTES   for groups; 500M, 4G\n"
+    "      --memory-limit=BYTES   for groups; 500M, 4G (default a quarter of the memory)\n"
     "      --no-bfindex           do not use Bloom filters\n"
     "      --progress-bar-type=T  none, total, nodes, json (default: total when stderr is a terminal)\n"
     "      --progress-bar-dest=D  stderr (default), stdout, or a file that is rewritten\n"
@@ -125,6 +125,12 @@ static bool read_span(const char *text, uint64_t *ms)
 static bool read_bytes(const char *text, uint64_t *bytes)
 {
     return sc_text_number(text, true, bytes);
+}
+
+static uint64_t quarter_of_memory(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
+    return pages <= 0 || bytes <= 0 ? UINT64_C(1) << 30 : (uint64_t)pages * (uint64_t)bytes / 4;
 }
 
 #define AT(member) offsetof(struct sc_query_options, member)
@@ -218,5 +224,7 @@ int sc_query_options_parse(int argc, char **argv, struct sc_query_options *o)
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
         o->threads = cores < 1 ? 1 : cores > 256 ? 256 : (unsigned)cores;
     }
+    if (o->memory_limit == 0)
+        o->memory_limit = quarter_of_memory();
     return -1;
 }
