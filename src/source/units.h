@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* From opened segments to units of work. Only source/source.c and source/units.c include it. */
+/* From opened segments to units of work. Only the files of this room include it. */
 #ifndef SC_SOURCE_UNITS_H
 #define SC_SOURCE_UNITS_H
 
