@@ -3,9 +3,6 @@
 
 #include "flow/gather.h"
 
-/* Of a row group that is as good as one that is filled anew; what is smaller is filled up. */
-#define FULL_ROWS (SC_BOUND_GROUP_ROWS / 4 * 3)
-
 struct merge {
     struct sc_segment_writer writer;
     struct sc_row_group_encoder encoder;
@@ -91,7 +88,7 @@ static bool was_sealed(const struct sc_row_group *group)
 static bool is_as_made(const struct merge *m, struct sc_row_group *group)
 {
     uint32_t damaged;
-    if (group->rows < FULL_ROWS || !was_sealed(group))
+    if (group->rows < SC_FULL_ROWS || !was_sealed(group))
         return false;
     for (uint32_t i = 0; i < group->span_count; i++) {
         if (is_known(m, &group->spans[i]))

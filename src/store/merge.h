@@ -26,6 +26,9 @@
 #include "store/segment_writer.h"
 #include "store/span_set.h"
 
+/* Of a row group that is as good as one that is filled anew; what is smaller is filled up. */
+#define SC_FULL_ROWS (SC_BOUND_GROUP_ROWS / 4 * 3)
+
 struct sc_merge_report {
     uint64_t rows;
     uint32_t groups_read;

@@ -14,6 +14,7 @@
 #include "flow/gather.h"
 #include "store/catalogue.h"
 #include "store/hold.h"
+#include "store/merge.h"
 #include "store/sealer.h"
 #include "store/span_set.h"
 
@@ -41,7 +42,7 @@ struct sc_store_writer {
     struct sc_store_options options;
     struct sc_io *io;
     struct sc_sealer *sealer;
-    struct sc_row_group_encoder encoder;
+    struct sc_row_group_encoder encoder, full_encoder; /* the other one for what the seal will take as it is */
     struct live_file *files;
     uint32_t file_count;
     struct sc_open_files own_files,
@@ -109,6 +110,7 @@ static enum sc_status open_parts(struct sc_store_writer *w, struct sc_error *err
     if (getrandom(&w->stream, sizeof(w->stream), 0) != sizeof(w->stream))
         return sc_fail_errno(err, errno, "no random numbers");
     SC_TRY(sc_row_group_encoder_init(&w->encoder, SC_EFFORT_LIVE, err));
+    SC_TRY(sc_row_group_encoder_init(&w->full_encoder, SC_EFFORT_SEALED, err));
     w->sealer = sc_sealer_create(w->io, w->options.log, err);
     return w->sealer == NULL ? SC_NOMEM : SC_OK;
 }
@@ -147,6 +149,7 @@ static void free_writer(struct sc_store_writer *w)
     free_files(w);
     free(w->files);
     sc_row_group_encoder_free(&w->encoder);
+    sc_row_group_encoder_free(&w->full_encoder);
     sc_hold_release(&w->hold);
     free(w->path);
     free(w);
@@ -394,7 +397,9 @@ static enum sc_status append_group(struct sc_store_writer *w, const struct sc_wi
     if (f == NULL)
         SC_TRY(new_file(w, window, came_ms, &f, err));
     uint64_t before = f->writer.offset;
-    enum sc_status status = batch != NULL ? sc_segment_writer_add(&f->writer, &w->encoder, batch, err)
+    struct sc_row_group_encoder *encoder =
+        batch != NULL && batch->rows >= SC_FULL_ROWS ? &w->full_encoder : &w->encoder;
+    enum sc_status status = batch != NULL ? sc_segment_writer_add(&f->writer, encoder, batch, err)
                                           : sc_segment_writer_add_encoded(&f->writer, encoded, err);
     if (status == SC_NOMEM || status == SC_LIMIT) /* nothing was written */
         return status;
