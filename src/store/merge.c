@@ -9,6 +9,7 @@ struct merge {
     struct sc_read_context context;
     struct sc_gather parts[2]; /* by record kind */
     struct sc_buf copy;        /* of a row group that is taken as it is */
+    struct sc_buf copied;      /* of each row group that was written: 1 when it is such a copy */
     struct sc_span_set seen;
     const struct sc_span_set *held;
     struct sc_merge_report *report;
@@ -22,6 +23,7 @@ static enum sc_status flush(struct merge *m, struct sc_gather *part)
     if (sc_batch_finish(part->batch) != SC_OK)
         return sc_fail_nomem(m->err, "merging");
     SC_TRY(sc_segment_writer_add(&m->writer, &m->encoder, part->batch, m->err));
+    sc_buf_append_u8(&m->copied, 0);
     m->report->rows += part->batch->rows;
     return sc_gather_reset(part) == SC_OK ? SC_OK : sc_fail_nomem(m->err, "merging");
 }
@@ -46,9 +48,14 @@ static const struct sc_column *const *columns_of(const struct sc_row_group *grou
     return (const struct sc_column *const *)group->columns;
 }
 
+static struct sc_gather *part_of(struct merge *m, const struct sc_row_group *group)
+{
+    return &m->parts[group->record_kind == SC_RECORDS_OPTIONS];
+}
+
 static enum sc_status add_span(struct merge *m, const struct sc_row_group *group, const struct sc_span *span)
 {
-    struct sc_gather *part = &m->parts[group->record_kind == SC_RECORDS_OPTIONS];
+    struct sc_gather *part = part_of(m, group);
     bool fresh;
     SC_TRY(take_id(m, span, &fresh));
     if (!fresh)
@@ -84,20 +91,34 @@ static bool was_sealed(const struct sc_row_group *group)
     return false;
 }
 
-/* Sealed before, full, and all of it new: encoding it again would give the same. */
-static bool is_as_made(const struct merge *m, struct sc_row_group *group)
+/* Its bytes to m->copy, where every hash agrees. */
+static bool load_bytes(struct merge *m, const struct sc_row_group *group)
 {
-    uint32_t damaged;
-    if (group->rows < SC_FULL_ROWS || !was_sealed(group))
+    struct sc_encoded_group whole;
+    if (sc_row_group_bytes(group, &m->copy, NULL) != SC_OK ||
+        sc_row_group_check(m->copy.data, m->copy.len, &whole, NULL) != SC_OK)
+        return false;
+    sc_encoded_group_free(&whole);
+    return true;
+}
+
+/* What was gathered until then becomes a row group of its own: of a few rows it is filled up instead. */
+#define FEW_ROWS (SC_BOUND_GROUP_ROWS / 8)
+
+/* Sealed before, full, and all of it new: encoding it again would give the same. Its bytes are in m->copy then. */
+static bool is_as_made(struct merge *m, const struct sc_row_group *group)
+{
+    uint32_t gathered = part_of(m, group)->batch->rows;
+    if (group->rows < SC_FULL_ROWS || !was_sealed(group) || (gathered != 0 && gathered < FEW_ROWS))
         return false;
     for (uint32_t i = 0; i < group->span_count; i++) {
         if (is_known(m, &group->spans[i]))
             return false;
     }
-    return sc_row_group_verify(group, &damaged, NULL) == SC_OK; /* its filter, too */
+    return load_bytes(m, group);
 }
 
-/* Whole, when it has any batch that is fresh; another that was met before does no harm in it: readers count an id once. */
+/* m->copy, when it has any batch that is fresh; another that was met before does no harm in it: readers count an id once. */
 static enum sc_status copy_group(struct merge *m, const struct sc_row_group *group)
 {
     bool any = false, fresh;
@@ -107,11 +128,12 @@ static enum sc_status copy_group(struct merge *m, const struct sc_row_group *gro
     }
     if (!any)
         return SC_OK;
+    SC_TRY(flush(m, part_of(m, group)));
     struct sc_encoded_group encoded = {
         .length = group->ref->length, .ref = *group->ref, .stats = group->stats};
-    SC_TRY(sc_row_group_bytes(group, &m->copy, m->err));
     encoded.bytes = m->copy.data;
     SC_TRY(sc_segment_writer_add_encoded(&m->writer, &encoded, m->err));
+    sc_buf_append_u8(&m->copied, 1);
     m->report->rows += group->rows;
     m->report->groups_copied++;
     return SC_OK;
@@ -120,8 +142,9 @@ static enum sc_status copy_group(struct merge *m, const struct sc_row_group *gro
 static enum sc_status add_spans(struct merge *m, struct sc_row_group *group)
 {
     enum sc_status status = SC_OK;
-    if (is_larger_than_made(group) || is_as_made(m, group))
-        return copy_group(m, group);
+    if (is_larger_than_made(group))
+        return load_bytes(m, group) ? copy_group(m, group)
+                                    : sc_fail(m->err, SC_IO, "a row group cannot be read again");
     for (uint32_t i = 0; status == SC_OK && i < group->span_count; i++)
         status = add_span(m, group, &group->spans[i]);
     return status;
@@ -134,6 +157,8 @@ static enum sc_status add_group(struct merge *m, const struct sc_segment *segmen
     sc_read_context_reset(&m->context);
     m->report->groups_read++;
     enum sc_status status = sc_row_group_open(&m->context, segment, index, &group, m->err);
+    if (status == SC_OK && is_as_made(m, group))
+        return copy_group(m, group);
     for (uint32_t i = 0; status == SC_OK && i < group->entry_count; i++) {
         const struct sc_column *column;
         status = sc_row_group_column_at(group, i, &column, m->err);
@@ -183,69 +208,88 @@ static void merge_end(struct merge *m)
     sc_gather_free(&m->parts[0]);
     sc_gather_free(&m->parts[1]);
     sc_buf_free(&m->copy);
+    sc_buf_free(&m->copied);
     sc_read_context_free(&m->context);
     sc_row_group_encoder_free(&m->encoder);
     sc_span_set_free(&m->seen);
 }
 
-/* Rows of row groups that are whole to the last byte, and their ids to `held` (may be NULL). */
-static enum sc_status read_group(struct sc_read_context *context, const struct sc_segment *segment,
-                                 uint32_t index, struct sc_span_set *held, uint64_t *rows,
-                                 struct sc_error *err)
+/* What is read of a segment to know what it holds. */
+struct reading {
+    struct sc_read_context context;
+    struct sc_segment *segment;
+    struct sc_span_set *held; /* takes the ids; may be NULL */
+    const struct merge *made; /* the merge that wrote it, or NULL */
+    struct sc_buf bytes;
+    uint64_t rows; /* of row groups that are whole to the last byte */
+    struct sc_error *err;
+};
+
+/* What was copied is compared by its hashes, save the first row group of a segment; all else is decoded as well. */
+static enum sc_status check_group(struct reading *r, struct sc_row_group *group, uint32_t index)
+{
+    const struct sc_buf *copied = r->made == NULL ? NULL : &r->made->copied;
+    struct sc_encoded_group whole;
+    uint32_t damaged;
+    if (copied == NULL || index == 0 || index >= copied->len || copied->data[index] == 0)
+        return sc_row_group_verify(group, &damaged, r->err);
+    SC_TRY(sc_row_group_bytes(group, &r->bytes, r->err));
+    SC_TRY(sc_row_group_check(r->bytes.data, r->bytes.len, &whole, r->err));
+    sc_encoded_group_free(&whole);
+    return SC_OK;
+}
+
+static enum sc_status read_group(struct reading *r, uint32_t index)
 {
     struct sc_row_group *group;
-    uint32_t damaged;
     bool fresh;
-    sc_read_context_reset(context);
-    SC_TRY(sc_row_group_open(context, segment, index, &group, err));
-    SC_TRY(sc_row_group_verify(group, &damaged, err));
-    *rows += group->rows;
-    for (uint32_t i = 0; held != NULL && i < group->span_count; i++) {
-        if (sc_span_set_add(held, &group->spans[i], &fresh) != SC_OK)
+    sc_read_context_reset(&r->context);
+    SC_TRY(sc_row_group_open(&r->context, r->segment, index, &group, r->err));
+    SC_TRY(check_group(r, group, index));
+    r->rows += group->rows;
+    for (uint32_t i = 0; r->held != NULL && i < group->span_count; i++) {
+        if (sc_span_set_add(r->held, &group->spans[i], &fresh) != SC_OK)
             return SC_NOMEM;
     }
     return SC_OK;
 }
 
-/* Of what is damaged *err says the last. */
-static enum sc_status read_back(const char *path, struct sc_span_set *held, uint64_t *rows, bool *sealed,
-                                struct sc_error *err)
+/* Of what is damaged *r->err says the last. */
+static enum sc_status read_back(const char *path, struct reading *r, bool *sealed)
 {
-    struct sc_segment *segment;
-    struct sc_read_context context;
-    *rows = 0;
-    SC_TRY(sc_segment_open(path, &segment, err));
-    *sealed = segment->sealed;
-    enum sc_status status = sc_read_context_init(&context);
-    for (uint32_t i = 0; i < segment->group_count && status == SC_OK; i++) {
-        enum sc_status found = read_group(&context, segment, i, held, rows, err);
+    SC_TRY(sc_segment_open(path, &r->segment, r->err));
+    *sealed = r->segment->sealed;
+    enum sc_status status = sc_read_context_init(&r->context);
+    for (uint32_t i = 0; i < r->segment->group_count && status == SC_OK; i++) {
+        enum sc_status found = read_group(r, i);
         status = found == SC_NOMEM ? found : SC_OK; /* a damaged row group holds nothing */
     }
-    sc_read_context_free(&context);
-    sc_segment_close(segment);
-    return status == SC_OK ? SC_OK : sc_fail_nomem(err, "merging");
+    sc_read_context_free(&r->context);
+    sc_segment_close(r->segment);
+    sc_buf_free(&r->bytes);
+    return status == SC_OK ? SC_OK : sc_fail_nomem(r->err, "merging");
 }
 
 enum sc_status sc_merge_note_held(const char *path, struct sc_span_set *held, struct sc_error *err)
 {
-    uint64_t rows;
+    struct reading r = {.held = held, .err = err};
     bool sealed;
-    return read_back(path, held, &rows, &sealed, err);
+    return read_back(path, &r, &sealed);
 }
 
 /* The rows must be those that were merged. */
-static enum sc_status verify(const char *path, uint64_t rows, struct sc_error *err)
+static enum sc_status verify(const struct merge *m, const char *path, struct sc_error *err)
 {
-    uint64_t found;
-    bool sealed;
     struct sc_error why = {.message = "not sealed"};
-    enum sc_status status = read_back(path, NULL, &found, &sealed, &why);
-    if (status == SC_OK && sealed && found == rows)
+    struct reading r = {.made = m, .err = &why};
+    bool sealed;
+    enum sc_status status = read_back(path, &r, &sealed);
+    if (status == SC_OK && sealed && r.rows == m->report->rows)
         return SC_OK;
     if (status != SC_OK)
         return sc_fail(err, status, "%s", why.message);
     return sc_fail(err, SC_DAMAGED, "%s reads back %llu of %llu records: %.200s", path,
-                   (unsigned long long)found, (unsigned long long)rows, why.message);
+                   (unsigned long long)r.rows, (unsigned long long)m->report->rows, why.message);
 }
 
 static enum sc_status merge_finish(struct merge *m, const char *path, enum sc_status status)
@@ -256,7 +300,7 @@ static enum sc_status merge_finish(struct merge *m, const char *path, enum sc_st
     }
     m->report->bytes_written = m->writer.offset;
     SC_TRY(sc_segment_writer_finish(&m->writer, m->err));
-    return verify(path, m->report->rows, m->err);
+    return verify(m, path, m->err);
 }
 
 enum sc_status sc_merge_segments(struct sc_io *io, const char *const *inputs, uint32_t input_count,

@@ -8,13 +8,13 @@
  *
  * Gives
  *   - each batch id once, of its first whole copy, and none that others hold;
- *   - batches whole, flows and options each by themselves, their ids and numbers kept;
- *   - row groups that are filled anew, with batches in the order in which they were met, as full as base/bounds.h lets them be, encoded
- *     as this version does;
- *   - before the row group that is being filled, byte for byte, those that a seal made and that were full and are new as a whole: what
- *     healing pulled and what repair keeps costs no encoding;
+ *   - batches whole and in the order in which they were met, flows and options each by themselves, their ids and numbers kept;
+ *   - row groups that are filled anew, as full as base/bounds.h lets them be, encoded as this version does; and byte for byte those that
+ *     were compressed before, full, and new as a whole, unless a few rows before them would have to become a row group of their own: so
+ *     what healing pulled, what repair keeps, and what fills a row group of the live file costs no encoding;
  *   - nothing of a row group of which any chunk is damaged: it is counted, and what to do with its file is the caller's;
- *   - a file that is durable under the name that it was given and was read back, every chunk of it, or none. To give it its final name
+ *   - a file that is durable under the name that it was given and was read back, every hash of it, and decoded what was encoded and the
+ *     first row group, or none. To give it its final name
  *     and to take away the inputs is the caller's: only then are they not needed any more.
  *
  * A row group with a batch that alone is more than a row group may be, of an earlier version, is copied, too: whatever was read can be
