@@ -167,7 +167,8 @@ static void on_wiped(void *arg)
 static void append(struct sc_storer *s, struct sc_parcel *parcel)
 {
     struct sc_error err;
-    enum sc_status status = sc_stores_append(&s->stores, parcel->batch, parcel->memory, &err);
+    bool hurry = !s->options.import && sc_queue_is_tight(s->options.queue);
+    enum sc_status status = sc_stores_append(&s->stores, parcel->batch, parcel->memory, hurry, &err);
     if (status != SC_OK && !sc_stores_is_passing(status)) {
         give_up(s, parcel, &err);
         return;

@@ -232,13 +232,14 @@ static enum sc_status check_taken(const struct sc_stores *s, struct sc_error *er
                           : SC_OK;
 }
 
-enum sc_status sc_stores_append(struct sc_stores *s, struct sc_batch *batch, uint64_t bytes,
+enum sc_status sc_stores_append(struct sc_stores *s, struct sc_batch *batch, uint64_t bytes, bool hurry,
                                 struct sc_error *err)
 {
     const struct sc_window window = {batch->window_ms, s->options.window_s};
     struct sc_stores_lane *l = s->lanes;
     SC_TRY(check_taken(s, err));
     seal_passed(s, l, batch->window_ms);
+    sc_store_writer_set_hurry(l->writer, hurry);
     SC_TRY(note_append(s, l, &window, bytes, sc_store_writer_append(l->writer, batch, err)));
     sc_elements_learn(&s->elements, batch);
     return SC_OK;

@@ -114,8 +114,8 @@ enum sc_status sc_stores_add(struct sc_stores *stores, uint32_t lane, const char
 /* Commits, and closes a lane that is not the own; the last one takes its place. */
 void sc_stores_drop(struct sc_stores *stores, struct sc_stores_lane *lane);
 
-/* As sc_store_writer_append, to the own store, and sc_store_writer_append_encoded. `bytes`: how much of the caller's waits with it. */
-enum sc_status sc_stores_append(struct sc_stores *stores, struct sc_batch *batch, uint64_t bytes,
+/* As sc_store_writer_append with sc_store_writer_set_hurry, to the own store, and sc_store_writer_append_encoded. `bytes`: how much of the caller's waits with it. */
+enum sc_status sc_stores_append(struct sc_stores *stores, struct sc_batch *batch, uint64_t bytes, bool hurry,
                                 struct sc_error *err);
 enum sc_status sc_stores_append_encoded(struct sc_stores *stores, struct sc_stores_lane *lane,
                                         const struct sc_window *window, uint64_t came_ms,

@@ -73,8 +73,8 @@
  *     56  8  its hash
  *   A column that is null in every row has no entry. The address dictionary is there when any row has an
  *   address; its key is (PEN 4294967293, 0, 0, address). The Bloom filter, (4294967293, 0, 1, address), is
- *   there in flow row groups of sealed files that have a dictionary; live files, options records, and row groups that were copied
- *   from live files as they were have none. At most one of each, encoding 0.
+ *   there in flow row groups that were compressed and have a dictionary: nearly all of sealed files, and full ones of live files; options
+ *   records, and larger ones of earlier versions have none. At most one of each, encoding 0.
  *
  *   Chunk of a column: when rows are null, a byte stream with ceil(rows / 64) * 8 bytes, bit r % 64 of the
  *   r / 64th u64 set where row r is not null, bits behind the last row 0; then the streams of the encoding,

@@ -79,7 +79,8 @@ struct sc_store_writer *sc_store_writer_open(const char *path, const struct sc_s
                                              struct sc_error *err);
 
 /*
- * Encodes the batch (finished, rows > 0, one window) into row groups that keep to base/bounds.h and appends them. A batch
+ * Encodes the batch (finished, rows > 0, one window) into row groups that keep to base/bounds.h and appends them; what fills a row group
+ * is compressed as in a sealed file, and copied there, unless the writer is to hurry. A batch
  * without spans gets them here, each within the bounds of a batch of the cluster, numbered in the writer's own stream.
  * @return SC_OK; SC_FULL or SC_IO: nothing of the batch is counted as stored, the caller keeps it and may
  *   append it again (the writer has moved on to another file); SC_NOMEM; SC_LIMIT: a span that it
@@ -87,6 +88,9 @@ struct sc_store_writer *sc_store_writer_open(const char *path, const struct sc_s
  */
 enum sc_status sc_store_writer_append(struct sc_store_writer *writer, struct sc_batch *batch,
                                       struct sc_error *err);
+
+/* While more comes than can be compressed in time, that is left to the seal. */
+void sc_store_writer_set_hurry(struct sc_store_writer *writer, bool hurry);
 
 /* As sc_store_writer_append, of a row group that came encoded, and of any window; it keeps its span. `came_ms`: when it came, by which
  * retention takes its age; 0: now. */

@@ -42,7 +42,8 @@ struct sc_store_writer {
     struct sc_store_options options;
     struct sc_io *io;
     struct sc_sealer *sealer;
-    struct sc_row_group_encoder encoder, full_encoder; /* the other one for what the seal will take as it is */
+    struct sc_row_group_encoder encoder,
+        full_encoder; /* the other one for what the seal will take as it is */
     struct live_file *files;
     uint32_t file_count;
     struct sc_open_files own_files,
@@ -51,6 +52,8 @@ struct sc_store_writer {
     uint64_t stream;              /* of this process */
     uint64_t sequence;            /* next batch of our own */
     uint32_t number;              /* next file of ours */
+    bool compresses;              /* there is such an encoder */
+    bool hurry;
     bool lost; /* rows appended since the last sync are in a file that we gave up before it was synced */
     char synced_folder[11];     /* the day whose folders are known to be durable; empty: none */
     struct sc_seal_job *failed; /* to be tried again with the next seal */
@@ -110,7 +113,6 @@ static enum sc_status open_parts(struct sc_store_writer *w, struct sc_error *err
     if (getrandom(&w->stream, sizeof(w->stream), 0) != sizeof(w->stream))
         return sc_fail_errno(err, errno, "no random numbers");
     SC_TRY(sc_row_group_encoder_init(&w->encoder, SC_EFFORT_LIVE, err));
-    SC_TRY(sc_row_group_encoder_init(&w->full_encoder, SC_EFFORT_SEALED, err));
     w->sealer = sc_sealer_create(w->io, w->options.log, err);
     return w->sealer == NULL ? SC_NOMEM : SC_OK;
 }
@@ -388,6 +390,16 @@ static enum sc_status new_file(struct sc_store_writer *w, const struct sc_window
     return create_file(w, window, came_ms, folder, name, out, err);
 }
 
+/* Without memory for the other one the seal compresses. */
+static struct sc_row_group_encoder *encoder_for(struct sc_store_writer *w, const struct sc_batch *batch)
+{
+    if (batch->rows < SC_FULL_ROWS || w->hurry)
+        return &w->encoder;
+    if (!w->compresses)
+        w->compresses = sc_row_group_encoder_init(&w->full_encoder, SC_EFFORT_SEALED, NULL) == SC_OK;
+    return w->compresses ? &w->full_encoder : &w->encoder;
+}
+
 /* One of `batch` and `encoded` is not NULL. */
 static enum sc_status append_group(struct sc_store_writer *w, const struct sc_window *window,
                                    uint64_t came_ms, const struct sc_batch *batch,
@@ -397,10 +409,9 @@ static enum sc_status append_group(struct sc_store_writer *w, const struct sc_wi
     if (f == NULL)
         SC_TRY(new_file(w, window, came_ms, &f, err));
     uint64_t before = f->writer.offset;
-    struct sc_row_group_encoder *encoder =
-        batch != NULL && batch->rows >= SC_FULL_ROWS ? &w->full_encoder : &w->encoder;
-    enum sc_status status = batch != NULL ? sc_segment_writer_add(&f->writer, encoder, batch, err)
-                                          : sc_segment_writer_add_encoded(&f->writer, encoded, err);
+    enum sc_status status = batch != NULL
+                                ? sc_segment_writer_add(&f->writer, encoder_for(w, batch), batch, err)
+                                : sc_segment_writer_add_encoded(&f->writer, encoded, err);
     if (status == SC_NOMEM || status == SC_LIMIT) /* nothing was written */
         return status;
     if (status != SC_OK) {
@@ -492,6 +503,11 @@ enum sc_status sc_store_writer_append(struct sc_store_writer *w, struct sc_batch
         is_one_group(batch) ? append_group(w, &window, 0, batch, NULL, err) : append_parts(w, batch, err);
     count_appended(w, status, batch->record_kind, batch->rows);
     return status;
+}
+
+void sc_store_writer_set_hurry(struct sc_store_writer *w, bool hurry)
+{
+    w->hurry = hurry;
 }
 
 enum sc_status sc_store_writer_append_encoded(struct sc_store_writer *w, const struct sc_window *window,

@@ -160,6 +160,51 @@ static void large_batches_are_cut(void **state)
     kit_remove(path);
 }
 
+/* The bytes of the only row group of the only file, in *out; whether it has a filter. */
+static bool only_group(const char *path, struct sc_buf *out)
+{
+    struct sc_catalogue catalogue = {0};
+    struct sc_segment *segment;
+    struct sc_read_context context;
+    struct sc_row_group *group;
+    bool filter = false;
+    assert_int_equal(sc_catalogue_add(&catalogue, path, NULL), SC_OK);
+    assert_int_equal(catalogue.count, 1);
+    assert_int_equal(sc_segment_open(catalogue.files[0].path, &segment, NULL), SC_OK);
+    assert_int_equal(segment->group_count, 1);
+    assert_int_equal(sc_read_context_init(&context), SC_OK);
+    assert_int_equal(sc_row_group_open(&context, segment, 0, &group, NULL), SC_OK);
+    assert_int_equal(sc_row_group_bytes(group, out, NULL), SC_OK);
+    for (uint32_t i = 0; i < group->entry_count; i++)
+        filter = filter || group->entries[i].role == SC_CHUNK_BLOOM;
+    sc_read_context_free(&context);
+    sc_segment_close(segment);
+    sc_catalogue_free(&catalogue);
+    return filter;
+}
+
+/* What fills a row group is compressed when it is written, and copied by the seal; in a hurry the seal does it. */
+static void full_row_groups_are_encoded_once(void **state)
+{
+    (void)state;
+    for (int hurry = 0; hurry < 2; hurry++) {
+        char *path = kit_folder();
+        struct sc_store_writer *w = open_store(path);
+        struct sc_buf live = {0}, sealed = {0};
+        sc_store_writer_set_hurry(w, hurry != 0);
+        append(w, 0, 60000, WINDOW(0));
+        assert_int_equal(only_group(path, &live), hurry == 0);
+        seal(w, UINT64_MAX);
+        assert_true(only_group(path, &sealed));
+        bool same = live.len == sealed.len && memcmp(live.data, sealed.data, live.len) == 0;
+        assert_int_equal(same, hurry == 0);
+        sc_buf_free(&live);
+        sc_buf_free(&sealed);
+        sc_store_writer_close(w, NULL);
+        kit_remove(path);
+    }
+}
+
 /* ---- windows and seals ---- */
 
 static void windows_are_sealed_as_they_end(void **state)
@@ -701,6 +746,7 @@ UNIT(test_writer)
         cmocka_unit_test(empty_batches_are_nothing),
         cmocka_unit_test(spans_are_numbered),
         cmocka_unit_test(large_batches_are_cut),
+        cmocka_unit_test(full_row_groups_are_encoded_once),
         cmocka_unit_test(windows_are_sealed_as_they_end),
         cmocka_unit_test(seals_merge_small_row_groups),
         cmocka_unit_test(what_cannot_be_sealed_says_why_and_rests),
