@@ -59,7 +59,7 @@ static enum sc_status find_some(struct sc_groups *groups, const struct sc_addr *
 static enum sc_status find_codes(struct sc_groups *groups, const struct sc_key_rows *key, const uint8_t *used,
                                  uint8_t **by_code)
 {
-    uint32_t codes[SC_GROUP_CHUNK], n = 0, count = key->codes->dict.count;
+    uint32_t codes[SC_GROUP_CHUNK] = {0}, n = 0, count = key->codes->dict.count;
     for (uint32_t code = 0; code < count; code++) {
         codes[n] = code;
         n += used[code];

@@ -10,8 +10,17 @@ static const struct sc_addr no_address = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0
 struct chunk_key {
     uint64_t numbers[SC_GROUP_CHUNK];
     const struct sc_addr *addresses[SC_GROUP_CHUNK];
-    uint64_t nulls;
 };
+
+struct chunk {
+    struct chunk_key keys[SC_MAX_KEYS];
+    uint64_t nulls[SC_MAX_KEYS]; /* a bit for each row */
+};
+
+static uint64_t first_rows(uint32_t n)
+{
+    return n == 0 ? 0 : ~UINT64_C(0) >> (64 - n);
+}
 
 /* Which rows of a chunk have which layout, a bit for each; the wider one counts. */
 struct chunk_rows {
@@ -20,7 +29,7 @@ struct chunk_rows {
 
 bool sc_packed_init(struct sc_packed *packed, const struct sc_aggregate *a)
 {
-    uint32_t most = 0;
+    uint32_t most = SC_MIN_KEY_BYTES;
     for (unsigned layout = 0; layout < SC_KEY_LAYOUTS; layout++)
         most = a->key_bytes[layout] > most ? a->key_bytes[layout] : most;
     packed->stride = (most + 7) & ~7u;
@@ -51,7 +60,7 @@ static uint64_t take_coded(const struct sc_key_rows *key, const uint32_t *rows, 
     if (key->codes->form == SC_FORM_CONST) {
         for (uint32_t j = 0; j < n; j++)
             out->addresses[j] = key->addresses;
-        return key->count4 == 0 ? ~UINT64_C(0) >> (64 - n) : 0;
+        return key->count4 == 0 ? first_rows(n) : 0;
     }
     if (key->codes->width == 1)
         EACH_CODE(uint8_t)
@@ -63,7 +72,7 @@ static uint64_t take_coded(const struct sc_key_rows *key, const uint32_t *rows, 
 }
 
 static uint64_t take_addresses(const struct sc_key_rows *key, const uint32_t *rows, uint32_t n,
-                               struct chunk_key *out)
+                               uint64_t nulls, struct chunk_key *out)
 {
     uint64_t middle = 0;
     if (key->codes != NULL) {
@@ -74,9 +83,9 @@ static uint64_t take_addresses(const struct sc_key_rows *key, const uint32_t *ro
             middle |= (uint64_t)!sc_addr_is_v4(out->addresses[j]) << j;
         }
     }
-    for (uint64_t left = out->nulls; left != 0; left &= left - 1)
+    for (uint64_t left = nulls; left != 0; left &= left - 1)
         out->addresses[__builtin_ctzll(left)] = &no_address;
-    return middle & ~out->nulls;
+    return middle & ~nulls;
 }
 
 static uint64_t take_numbers(const struct sc_key_rows *key, unsigned width, const uint32_t *rows, uint32_t n,
@@ -93,15 +102,16 @@ static uint64_t take_numbers(const struct sc_key_rows *key, unsigned width, cons
 }
 
 static void take_keys(const struct sc_aggregate *a, const struct sc_key_rows *const *keys,
-                      const uint32_t *rows, uint32_t n, struct chunk_key *out, struct chunk_rows *which)
+                      const uint32_t *rows, uint32_t n, struct chunk *out, struct chunk_rows *which)
 {
     *which = (struct chunk_rows){0};
+    memset(out->nulls, 0, sizeof(out->nulls));
     for (uint32_t k = 0; k < a->key_count; k++) {
-        out[k].nulls = nulls_of(&keys[k]->numbers, rows, n);
+        out->nulls[k] = nulls_of(&keys[k]->numbers, rows, n);
         if (a->keys[k].address)
-            which->middle |= take_addresses(keys[k], rows, n, &out[k]);
+            which->middle |= take_addresses(keys[k], rows, n, out->nulls[k], &out->keys[k]);
         else
-            which->wide |= take_numbers(keys[k], a->keys[k].width[SC_KEY_NARROW], rows, n, &out[k]);
+            which->wide |= take_numbers(keys[k], a->keys[k].width[SC_KEY_NARROW], rows, n, &out->keys[k]);
     }
     which->middle &= ~which->wide;
 }
@@ -150,15 +160,14 @@ static void store_addresses(uint8_t *at, uint32_t stride, const struct places *p
 }
 
 static void store_heads(const struct sc_aggregate *a, struct sc_packed *packed, const struct places *places,
-                        enum sc_key_layout layout, const struct chunk_key *keys)
+                        enum sc_key_layout layout, const uint64_t *nulls)
 {
     uint8_t *at = packed->keys;
     uint32_t stride = packed->stride;
     STORE_EACH(sc_store_le32(to, layout)) /* all four bytes also where there are fewer keys */
     for (uint32_t k = 0; k < a->key_count; k++) {
-        if (keys[k].nulls != 0)
-            STORE_EACH(
-                sc_key_set_head(a, to, sc_key_head(a, to) | (keys[k].nulls >> j & 1 ? SC_HEAD_NULL(k) : 0)))
+        if (nulls[k] != 0)
+            STORE_EACH(sc_key_set_head(a, to, sc_key_head(a, to) | (nulls[k] >> j & 1 ? SC_HEAD_NULL(k) : 0)))
     }
 }
 
@@ -174,52 +183,52 @@ static void hash_keys(const struct sc_groups *groups, struct sc_packed *packed, 
 }
 
 /* The head before the values, which may lie in its four bytes. */
-static void pack_layout(const struct sc_groups *groups, struct sc_packed *packed,
-                        const struct chunk_key *keys, uint64_t rows, enum sc_key_layout layout)
+static void pack_layout(const struct sc_groups *groups, struct sc_packed *packed, const struct chunk *chunk,
+                        uint64_t rows, enum sc_key_layout layout)
 {
     const struct sc_aggregate *a = groups->aggregate;
     struct places places;
     list_places(rows, &places);
     if (places.count == 0)
         return;
-    store_heads(a, packed, &places, layout, keys);
+    store_heads(a, packed, &places, layout, chunk->nulls);
     for (uint32_t k = 0; k < a->key_count; k++) {
         uint8_t *at = packed->keys + a->keys[k].at[layout];
         unsigned width = a->keys[k].width[layout];
         if (a->keys[k].address)
-            store_addresses(at, packed->stride, &places, keys[k].addresses, width);
+            store_addresses(at, packed->stride, &places, chunk->keys[k].addresses, width);
         else
-            store_numbers(at, packed->stride, &places, keys[k].numbers, width);
+            store_numbers(at, packed->stride, &places, chunk->keys[k].numbers, width);
     }
     hash_keys(groups, packed, &places, layout);
 }
 
-static void pack_chunk(const struct sc_groups *groups, struct sc_packed *packed, const struct chunk_key *keys,
+static void pack_chunk(const struct sc_groups *groups, struct sc_packed *packed, const struct chunk *chunk,
                        const struct chunk_rows *which, uint32_t n)
 {
-    uint64_t all = ~UINT64_C(0) >> (64 - n);
-    pack_layout(groups, packed, keys, all & ~which->middle & ~which->wide, SC_KEY_NARROW);
-    pack_layout(groups, packed, keys, which->middle, SC_KEY_MIDDLE);
-    pack_layout(groups, packed, keys, which->wide, SC_KEY_WIDE);
+    uint64_t all = first_rows(n);
+    pack_layout(groups, packed, chunk, all & ~which->middle & ~which->wide, SC_KEY_NARROW);
+    pack_layout(groups, packed, chunk, which->middle, SC_KEY_MIDDLE);
+    pack_layout(groups, packed, chunk, which->wide, SC_KEY_WIDE);
 }
 
 void sc_group_pack(const struct sc_groups *groups, struct sc_packed *packed,
                    const struct sc_key_rows *const *keys, const uint32_t *rows, uint32_t n)
 {
-    struct chunk_key chunk[SC_MAX_KEYS];
+    struct chunk chunk;
     struct chunk_rows which;
-    take_keys(groups->aggregate, keys, rows, n, chunk, &which);
-    pack_chunk(groups, packed, chunk, &which, n);
+    take_keys(groups->aggregate, keys, rows, n, &chunk, &which);
+    pack_chunk(groups, packed, &chunk, &which, n);
 }
 
 void sc_group_pack_addresses(const struct sc_groups *groups, struct sc_packed *packed,
                              const struct sc_addr *const *addresses, uint32_t n)
 {
-    struct chunk_key chunk;
+    struct chunk chunk;
     struct chunk_rows which = {0};
-    chunk.nulls = 0;
+    memset(chunk.nulls, 0, sizeof(chunk.nulls));
     for (uint32_t j = 0; j < n; j++) {
-        chunk.addresses[j] = addresses[j];
+        chunk.keys[0].addresses[j] = addresses[j];
         which.middle |= (uint64_t)!sc_addr_is_v4(addresses[j]) << j;
     }
     pack_chunk(groups, packed, &chunk, &which, n);

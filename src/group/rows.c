@@ -452,7 +452,7 @@ enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group 
                                   const struct sc_selection *selection, struct sc_error *err)
 {
     const struct sc_aggregate *a = groups->aggregate;
-    const struct sc_key_rows *keys[SC_MAX_KEYS];
+    const struct sc_key_rows *keys[SC_MAX_KEYS] = {NULL};
     if (groups->scratch == NULL && (groups->scratch = make_scratch(a)) == NULL)
         return sc_fail_nomem(err, "groups");
     struct sc_group_scratch *s = groups->scratch;
