@@ -139,7 +139,7 @@ class Source(threading.Thread):
 
 
 class Meter(threading.Thread):
-    """Each ten seconds: memory, descriptors and files of each node."""
+    """Every three seconds, which is no part of a window: memory, descriptors and files of each node."""
 
     def __init__(self, nodes):
         super().__init__(daemon=True)
@@ -148,7 +148,7 @@ class Meter(threading.Thread):
         self.begin = time.monotonic()
 
     def run(self):
-        while not self.ending.wait(10):
+        while not self.ending.wait(3):
             for n in self.nodes:
                 try:
                     text = pathlib.Path(f"/proc/{n.child.pid}/status").read_text(encoding="ascii")
@@ -159,17 +159,12 @@ class Meter(threading.Thread):
                 files = sum(len(names) for _, _, names in os.walk(n.store))
                 self.seen[n.name].append(((time.monotonic() - self.begin) / 60, memory, descriptors, files))
 
-    def medians(self, name, begin, end):
-        here = [row[1:] for row in self.seen[name] if begin <= row[0] < end]
-        return [statistics.median(values) for values in zip(*here)] if here else None
-
-    def trends(self, name, begin):
-        """Of each, by how much of its mean the straight line through all that was seen since then rises until the end."""
-        here = [row for row in self.seen[name] if row[0] >= begin]
-        minutes = [row[0] for row in here]
-        for values in zip(*(row[1:] for row in here)):
-            slope = statistics.linear_regression(minutes, values).slope
-            yield slope * (minutes[-1] - minutes[0]) / statistics.mean(values)
+    def least(self, name, begin):
+        """The least of each minute from then on: what a seal, a healing or a connection takes, it gives back."""
+        minutes = collections.defaultdict(list)
+        for row in self.seen[name]:
+            minutes[int(row[0])].append(row[1:])
+        return {m: [min(values) for values in zip(*minutes[m])] for m in sorted(minutes) if m >= begin}
 
 
 class Soak:
@@ -319,16 +314,19 @@ class Soak:
         kit.check("soak: all end with 0", set(ends) == {0}, ends)
 
     def flat(self):
-        """Of the node that was never killed. What each window and each healing takes goes up and down; what grows, grows all the time."""
+        """Of the node that was never killed: medians of ten minutes each, and by how much of its mean the straight line through all rises."""
         last = self.args.minutes
         if last < WARM_UP + 20:
             print("# too short to tell whether memory, descriptors and files are flat", flush=True)
             return
         name = self.nodes[2].name
-        blocks = [self.meter.medians(name, begin, begin + 10) for begin in range(WARM_UP, last - 9, 9)]
-        for what, values, rise in zip(("memory (kB)", "descriptors", "files"), zip(*blocks), self.meter.trends(name, WARM_UP)):
-            kit.check(f"soak: {what} of {name} from minute {WARM_UP} on rises by {100 * rise:.1f} %; medians of ten minutes "
-                      f"{[int(v) for v in values]}", rise <= 0.05)
+        least = self.meter.least(name, WARM_UP)
+        minutes = list(least)
+        for what, values in zip(("memory (kB)", "descriptors", "files"), zip(*least.values())):
+            rise = statistics.linear_regression(minutes, values).slope * (minutes[-1] - minutes[0]) / statistics.mean(values)
+            blocks = [int(statistics.median(values[i:i + 10])) for i in range(0, len(values) - 9, 9)]
+            kit.check(f"soak: {what} of {name} at rest rises by {100 * rise:.1f} % from minute {WARM_UP} on; medians of ten minutes "
+                      f"{blocks}", rise <= 0.05)
 
     def tell(self):
         accepted = sum(m.least for s in self.sources for m in s.made.values())
