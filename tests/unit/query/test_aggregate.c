@@ -877,8 +877,7 @@ static void a_stopped_top(void **state)
         struct sc_summary summary = {0};
         struct sc_scan_stats stats = {0};
         struct sc_result all;
-        enum sc_status status =
-            sc_query_top(&source, &options, &top, 1, 0, &groups, &summary, &stats, &err);
+        enum sc_status status = sc_query_top(&source, &options, &top, 1, 0, &groups, &summary, &stats, &err);
         if (status == SC_OK) /* nothing was left to stop */
             assert_true(stopping.calls < stop_at || stopping.calls > 12);
         else
