@@ -10,6 +10,7 @@ struct join_job {
     uint32_t count;
     uint32_t **remaps; /* of each partial; NULL for the first */
     const struct sc_keep *keep;
+    unsigned threads;
     uint32_t next;  /* partition, atomic */
     int failed;     /* enum sc_status, the last one, atomic */
     uint64_t bytes; /* of what is put together, atomic */
@@ -53,8 +54,8 @@ static enum sc_status join_partition(struct join_job *job, uint32_t index)
         SC_TRY(sc_groups_absorb_file(to, job->remaps[i], job->partials[i], from));
     }
     uint64_t bytes = __atomic_add_fetch(&job->bytes, bytes_of(p), __ATOMIC_RELAXED);
-    if (job->keep != NULL)
-        bytes = bytes_of(p);
+    if (job->keep != NULL) /* each thread has one in its hands */
+        bytes = bytes_of(p) * job->threads;
     return to->spill.limit != 0 && bytes > to->spill.limit ? SC_LIMIT : SC_OK;
 }
 
@@ -210,7 +211,8 @@ enum sc_status sc_groups_join(struct sc_groups *const *partials, uint32_t count,
     bool spilled = any_spilled(partials, count);
     if (count == 1 && !spilled)
         return SC_OK;
-    struct join_job job = {.partials = partials, .count = count, .keep = spilled ? keep : NULL};
+    struct join_job job = {
+        .partials = partials, .count = count, .keep = spilled ? keep : NULL, .threads = threads};
     if (!make_remaps(&job))
         job.failed = SC_NOMEM;
     else
@@ -218,9 +220,9 @@ enum sc_status sc_groups_join(struct sc_groups *const *partials, uint32_t count,
     for (uint32_t i = 1; i < count && job.remaps != NULL; i++)
         free(job.remaps[i]);
     free(job.remaps);
-    if (job.failed != SC_OK)
+    if (job.failed != SC_OK && job.failed != SC_CANCELLED)
         return fail_join(partials[0], (enum sc_status)job.failed, err);
-    if (job.next < SC_PARTITIONS)
+    if (job.failed == SC_CANCELLED || job.next < SC_PARTITIONS)
         return sc_fail(err, SC_CANCELLED, "before the groups were put together");
     return SC_OK;
 }

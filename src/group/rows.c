@@ -293,8 +293,11 @@ static enum sc_status add_listed(struct sc_groups *groups, const struct sc_key_r
     for (uint32_t i = 0; i < count; i += SC_GROUP_CHUNK) {
         uint32_t n = count - i < SC_GROUP_CHUNK ? count - i : SC_GROUP_CHUNK;
         SC_TRY(add_chunk(groups, keys, groups->scratch->rows + i, n));
-        if (!groups->closed && (i + SC_GROUP_CHUNK) % PACE == 0)
-            SC_TRY(sc_groups_consider_spill(groups, PACE));
+        groups->spill.unseen += n;
+        if (groups->closed || groups->spill.unseen < PACE)
+            continue;
+        SC_TRY(sc_groups_consider_spill(groups, groups->spill.unseen));
+        groups->spill.unseen = 0;
     }
     return SC_OK;
 }
@@ -333,22 +336,6 @@ static uint32_t pair_rows(const struct sc_group_key *key, const struct sc_key_ro
     return n;
 }
 
-static enum sc_status add_pair(struct sc_groups *groups, const struct sc_key_rows **keys, uint32_t k,
-                               uint32_t *all, uint32_t count)
-{
-    struct sc_group_scratch *s = groups->scratch;
-    const struct sc_group_key *key = &groups->aggregate->keys[k];
-    uint32_t *listed = s->rows;
-    enum sc_status status = SC_OK;
-    memcpy(all, listed, count * sizeof(*all));
-    for (int pass = 0; pass < 2 && status == SC_OK; pass++) {
-        uint32_t n = pair_rows(key, &s->keys[k], &s->others[k], pass == 1, all, count, listed);
-        keys[k] = pass == 0 ? &s->keys[k] : &s->others[k];
-        status = add_listed(groups, keys, n);
-    }
-    return status;
-}
-
 /* Rows whose key is of no group that is there leave the list; returns how many are left. */
 static uint32_t drop_absent(struct sc_group_scratch *s, const struct sc_key_rows *key, uint32_t count)
 {
@@ -360,6 +347,34 @@ static uint32_t drop_absent(struct sc_group_scratch *s, const struct sc_key_rows
     return n;
 }
 
+static enum sc_status add_pair(struct sc_groups *groups, const struct sc_key_rows **keys, uint32_t k,
+                               uint32_t *all, uint32_t count)
+{
+    struct sc_group_scratch *s = groups->scratch;
+    const struct sc_group_key *key = &groups->aggregate->keys[k];
+    uint32_t *listed = s->rows;
+    enum sc_status status = SC_OK;
+    memcpy(all, listed, count * sizeof(*all));
+    for (int pass = 0; pass < 2 && status == SC_OK; pass++) {
+        uint32_t n = pair_rows(key, &s->keys[k], &s->others[k], pass == 1, all, count, listed);
+        keys[k] = pass == 0 ? &s->keys[k] : &s->others[k];
+        if (groups->closed && key->interned)
+            n = drop_absent(s, keys[k], n);
+        status = add_listed(groups, keys, n);
+    }
+    return status;
+}
+
+/* Learned addresses are bytes in the store. */
+static bool is_of_dictionary(const struct sc_field *field)
+{
+    for (unsigned i = 0; i < field->source_count; i++) {
+        if (field->sources[i].key.kind != SC_COLUMN_ADDRESS)
+            return false;
+    }
+    return field->computed == SC_COMPUTED_NONE;
+}
+
 /* Whether the row group may have rows of closed groups, by its addresses. */
 static enum sc_status may_have_seeds(const struct sc_groups *groups, struct sc_row_group *group, bool *may,
                                      struct sc_error *err)
@@ -369,8 +384,8 @@ static enum sc_status may_have_seeds(const struct sc_groups *groups, struct sc_r
     *may = true;
     for (uint32_t k = 0; k < a->key_count && *may && groups->closed; k++) {
         const struct sc_seeds *seeds = &groups->seeds[k];
-        if (!a->keys[k].address || seeds->null)
-            continue;
+        if (!a->keys[k].address || seeds->null || !is_of_dictionary(&a->keys[k].field))
+            continue; /* both fields of a pair are of one kind */
         SC_TRY(sc_row_group_addresses(group, &dict, err));
         *may = sc_seeds_mark(seeds, &a->keys[k], dict->values, dict->count, NULL);
     }

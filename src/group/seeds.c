@@ -40,9 +40,9 @@ void sc_seeds_sort(struct sc_seeds *seeds)
     seeds->count = n;
 }
 
-/* A cut address is the least that is cut to it. */
-bool sc_seeds_mark(const struct sc_seeds *seeds, const struct sc_group_key *key,
-                   const struct sc_addr *addresses, uint32_t count, uint8_t *marks)
+/* Addresses of one family that lie together. A cut address is the least that is cut to it. */
+static bool mark_family(const struct sc_seeds *seeds, const struct sc_group_key *key,
+                        const struct sc_addr *addresses, uint32_t count, uint8_t *marks)
 {
     bool any = false;
     for (uint32_t i = 0, at = 0; i < seeds->count && at < count; i++) {
@@ -57,5 +57,21 @@ bool sc_seeds_mark(const struct sc_seeds *seeds, const struct sc_group_key *key,
             marks[at] = 1;
         }
     }
+    return any;
+}
+
+/* IPv4 lies in the midst of IPv6: a short prefix of that has addresses on both sides. */
+bool sc_seeds_mark(const struct sc_seeds *seeds, const struct sc_group_key *key,
+                   const struct sc_addr *addresses, uint32_t count, uint8_t *marks)
+{
+    static const struct sc_addr first = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}},
+                                behind = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
+    uint32_t at[4] = {0, sc_addresses_below(addresses, count, &first),
+                      sc_addresses_below(addresses, count, &behind), count};
+    bool any = false;
+    for (unsigned i = 0; i < 3 && !(any && marks == NULL); i++)
+        any = mark_family(seeds, key, addresses + at[i], at[i + 1] - at[i],
+                          marks == NULL ? NULL : marks + at[i]) ||
+              any;
     return any;
 }

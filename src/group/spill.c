@@ -141,6 +141,7 @@ uint8_t *sc_groups_append(struct sc_groups *groups, enum sc_key_layout layout, c
     uint8_t *entry = p->spilled->entries + (size_t)p->spilled->count++ * p->entry_bytes;
     groups->spill.held++;
     sc_entry_clear(a, entry);
+    sc_store_le32(entry + p->entry_bytes - 4, 0); /* what is behind the key */
     memcpy(entry + a->key_at, key, a->key_bytes[layout]);
     return entry;
 }
@@ -269,6 +270,10 @@ enum sc_status sc_groups_absorb_file(struct sc_groups *to, const uint32_t *remap
     for (uint32_t i = 0; i < p->extent_count && status == SC_OK; i++) {
         const struct sc_extent *e = &p->extents[i];
         struct sc_error why;
+        if (sc_groups_stopped(to)) {
+            status = SC_CANCELLED;
+            break;
+        }
         status =
             sc_spill_file_read(from->spill.file, e->offset, entries, (size_t)e->count * p->entry_bytes, &why);
         if (status == SC_OK && !absorb(to, remap, p, entries, e->count))

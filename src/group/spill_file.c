@@ -26,8 +26,10 @@ static enum sc_status fail(struct sc_error *err, int number)
 static int open_named(void)
 {
     char path[4096];
-    if (snprintf(path, sizeof(path), "%s/sc-groups-XXXXXX", folder()) >= (int)sizeof(path))
+    if (snprintf(path, sizeof(path), "%s/sc-groups-XXXXXX", folder()) >= (int)sizeof(path)) {
+        errno = ENAMETOOLONG;
         return -1;
+    }
     int fd = mkostemp(path, O_CLOEXEC);
     if (fd >= 0)
         unlink(path);

@@ -143,10 +143,11 @@ uint8_t *sc_groups_find(struct sc_groups *groups, enum sc_key_layout layout, con
         if (same_key(entry + a->key_at, key, bytes))
             return entry;
     }
-    uint8_t *entry = groups->closed ? NULL : add_entry(p);
+    uint8_t *entry = groups->closed || p->count >= MAX_ENTRIES ? NULL : add_entry(p);
     if (entry == NULL)
         return NULL;
     sc_entry_clear(a, entry);
+    sc_store_le32(entry + p->entry_bytes - 4, 0); /* what is behind the key */
     memcpy(entry + a->key_at, key, bytes);
     p->slots[i] = p->count | tag;
     return entry;

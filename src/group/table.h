@@ -50,6 +50,7 @@ struct sc_spill_state {
     uint64_t budget;     /* bytes of spilled entries after which those with the same key are added up */
     uint64_t check_at;   /* entries in the table at which it is decided anew */
     uint64_t rows;       /* added since the last decision, */
+    uint32_t unseen;     /* likewise, not told yet: row groups may have few rows each */
     uint64_t entries;    /* when the table had so many entries */
     uint64_t bytes;      /* spilled now */
     uint64_t held;       /* entries spilled, until some are added up */
@@ -199,7 +200,7 @@ uint64_t sc_partition_spilled(const struct sc_partition *partition);
 /* Those, and the table, of a partition to the table of `to`; they are freed. `remap`: from the numbers of their strings to those of `to`, NULL: the
  * same. False without memory. */
 bool sc_groups_absorb_spilled(struct sc_groups *to, const uint32_t *remap, struct sc_partition *partition);
-/* Those of a partition of `from` that are in its file. @return SC_OK, SC_NOMEM or SC_FULL with a reason in to->spill.why. */
+/* Those of a partition of `from` that are in its file. @return SC_OK, SC_NOMEM, SC_CANCELLED, or SC_FULL: it cannot be read. */
 enum sc_status sc_groups_absorb_file(struct sc_groups *to, const uint32_t *remap,
                                      const struct sc_groups *from, struct sc_partition *partition);
 bool sc_groups_absorb_table(struct sc_groups *to, const uint32_t *remap, struct sc_partition *partition);

@@ -6,6 +6,8 @@
 /* Of all threads: see sc_groups_set_spill_budget. */
 #define SPILL_BUDGET ((uint64_t)256 << 20)
 
+#define EARLY_UNITS 8u /* of each thread: few enough to be read again */
+
 /* What one thread fills. */
 struct partial {
     struct sc_groups **groups;
@@ -185,20 +187,13 @@ static bool keep_going(const struct run *run)
     return bytes <= FEW_BYTES;
 }
 
-/* That many units are worth reading again. */
-static uint32_t early_units(const struct run *run, const struct sc_source *source)
-{
-    uint32_t some = 4 * run->threads, part = source->unit_count / 16;
-    return some > part ? some : part;
-}
-
 enum sc_status sc_aggregate_run(const struct sc_aggregate_run *request, struct sc_source *source,
                                 const struct sc_scan_options *options, struct sc_groups **groups,
                                 struct sc_summary *summary, struct sc_scan_stats *stats, struct sc_error *err)
 {
     struct run run = {
         .request = request, .options = options, .threads = options->threads == 0 ? 1 : options->threads};
-    run.early = early_units(&run, source);
+    run.early = EARLY_UNITS * run.threads;
     enum sc_status status = scan_once(&run, source, stats, err);
     bool usable = status == SC_OK || status == SC_CANCELLED;
     bool few = usable && (keep_going(&run) || status == SC_OK);

@@ -150,14 +150,14 @@ static enum sc_status second_scan(struct top_run *run, uint32_t i, bool stopped,
     const struct narrow *narrow = &run->narrow[i];
     struct sc_result winners;
     struct sc_groups *filled = NULL;
-    SC_TRY(sc_groups_top(run->groups[i], narrow->orders, top->order_count, top->limit, &winners, err));
     struct sc_seed seed = {.from = run->groups[i], .winners = &winners};
-    enum sc_status status = fill_winners(run, top->aggregate, &seed, stopped, &filled, err);
+    enum sc_status status =
+        sc_groups_top(run->groups[i], narrow->orders, top->order_count, top->limit, &winners, err);
+    if (status == SC_OK)
+        status = fill_winners(run, top->aggregate, &seed, stopped, &filled, err);
     free(winners.entries);
-    if (filled != NULL) {
-        sc_groups_free(run->groups[i]);
-        run->groups[i] = filled;
-    }
+    sc_groups_free(run->groups[i]); /* of an aggregation that ends with the run */
+    run->groups[i] = filled;
     return status;
 }
 

@@ -236,6 +236,38 @@ static void any_memory_limit(void **state)
     kit_remove(store);
 }
 
+/* A filter leaves few rows of each row group, and yet there are many groups: they go to the file all the same. */
+static void few_rows_at_a_time(void **state)
+{
+    (void)state;
+    char *store = kit_folder();
+    struct sc_error err = {0};
+    struct sc_source source;
+    struct sc_store_writer *w = sc_store_writer_open(store, NULL, &err);
+    struct sc_request *r = calloc(1, sizeof(*r));
+    assert_non_null(r);
+    assert_non_null(w);
+    for (unsigned b = 0; b < 60; b++) {
+        struct sc_batch *batch = kit_batch(b * 4000, 4000, KIT_WINDOW);
+        query_append(w, batch);
+        sc_batch_free(batch);
+    }
+    assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
+    query_open(&source, store);
+    assert_int_equal(sc_request_aggregate(NULL, "flowId,srcip", "bytes#desc", "flows,bytes", r, &err), SC_OK);
+    struct sc_top top = {&r->aggregate, r->orders, r->order_count, 25};
+    struct sc_scan_options options = {.time = Q_ALWAYS, .threads = 1};
+    struct sc_summary summary;
+    struct sc_scan_stats stats = {0};
+    struct sc_groups *groups = NULL;
+    if (sc_query_top(&source, &options, &top, 1, UINT64_C(4) << 20, &groups, &summary, &stats, &err) != SC_OK)
+        fail_msg("%s", err.message);
+    sc_groups_free(groups);
+    sc_source_close(&source);
+    free(r);
+    kit_remove(store);
+}
+
 /* Ctrl-C while groups are put together, and while they are sorted. */
 static void stopped(void **state)
 {
@@ -270,8 +302,8 @@ static void stopped(void **state)
 
 UNIT(test_spill)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(groups_of_few_rows),
-                                       cmocka_unit_test(groups_of_several_rows),
-                                       cmocka_unit_test(any_memory_limit), cmocka_unit_test(stopped)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(groups_of_few_rows), cmocka_unit_test(groups_of_several_rows),
+        cmocka_unit_test(any_memory_limit), cmocka_unit_test(few_rows_at_a_time), cmocka_unit_test(stopped)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Aggregation: random keys and output fields over random stores are what a naive grouping of the same records
  * gives; partial results merge to the same in any split and order, in memory and through bytes. */
+#include "group_kit.h"
+#include "query/aggregate.h"
 #include "query_kit.h"
 
 #include <stdatomic.h>
@@ -50,6 +52,12 @@ static const struct key_word key_words[] = {
     {"duration/1000", "duration", 0, 0, 1000},
     {"sampling", "sampling", 0, 0, 0},
     {"sourceIPv4Address", "sourceIPv4Address", 255, 255, 0},
+    {"srcip/24/0", "srcip", 24, 0, 0},
+    {"dstip/0/16", "dstip", 0, 16, 0},
+    {"ip/24/0", "ip", 24, 0, 0},
+    {"destinationIPv4Address", "destinationIPv4Address", 255, 255, 0},
+    {"destinationIPv6Address", "destinationIPv6Address", 255, 255, 0},
+    {"sourceIPv6Address/64", "sourceIPv6Address", 255, 64, 0},
 };
 
 struct key {
@@ -69,7 +77,7 @@ static void make_key(const struct key_word *word, struct key *out)
 /* ---- the reference ---- */
 
 #define MAX_VALUES 24
-#define KEY_MAX    400
+#define KEY_MAX    1000
 
 struct sums {
     uint64_t u;
@@ -93,7 +101,7 @@ struct reference {
     uint32_t count, capacity;
     uint32_t *table;
     uint32_t table_size;
-    struct key keys[4];
+    struct key keys[12];
     uint32_t key_count;
     struct ref_value values[MAX_VALUES];
     uint32_t value_count;
@@ -378,12 +386,14 @@ static const char *const value_words[] = {
     "sum(tos)", "gap",   "min(duration)", "max(first)", "avg(flows)", "sum(bytes)",   "max(dstport)",
 };
 
+static uint32_t most_keys = 4, tried_values = 6;
+
 static bool random_request(struct query_table *t, struct reference *ref, struct sc_request *r)
 {
-    char keys[256] = "", fields[256] = "", orders[64] = "";
+    char keys[512] = "", fields[512] = "", orders[64] = "";
     bool pair = false;
     size_t words = sizeof(key_words) / sizeof(key_words[0]);
-    ref->key_count = (uint32_t)(kit_random(&t->seed) % 4);
+    ref->key_count = (uint32_t)(kit_random(&t->seed) % most_keys);
     ref->value_count = 0;
     ref->key_count += ref->key_count == 0 && kit_random(&t->seed) % 2 == 0;
     for (uint32_t k = 0; k < ref->key_count; k++) {
@@ -395,7 +405,7 @@ static bool random_request(struct query_table *t, struct reference *ref, struct 
         snprintf(keys + strlen(keys), sizeof(keys) - strlen(keys), "%s%s", k == 0 ? "" : ",",
                  key->word->text);
     }
-    for (unsigned i = 0; i < 6; i++) {
+    for (unsigned i = 0; i < tried_values; i++) {
         const char *word = value_words[kit_random(&t->seed) % (sizeof(value_words) / sizeof(value_words[0]))];
         bool known = false;
         for (uint32_t k = 0; k < ref->value_count; k++)
@@ -416,7 +426,11 @@ static bool random_request(struct query_table *t, struct reference *ref, struct 
     if (ref->key_count == 0) /* one group of all: the command line has no way to ask for it */
         return false;
     struct sc_error err = {0};
-    if (sc_request_aggregate(NULL, keys, orders[0] == '\0' ? NULL : orders, fields, r, &err) != SC_OK)
+    enum sc_status asked =
+        sc_request_aggregate(NULL, keys, orders[0] == '\0' ? NULL : orders, fields, r, &err);
+    if (asked != SC_OK && most_keys > 4) /* too many sums */
+        return false;
+    if (asked != SC_OK)
         fail_msg("%s (%s) %s: %s", keys, fields, orders, err.message);
     return true;
 }
@@ -557,6 +571,106 @@ static void check_order(struct query_table *t, const struct sc_request *r, const
     free(all.entries);
 }
 
+/* ---- closed groups, and groups apart, against the same reference ---- */
+
+/* The winners alone, filled by a scan of their own. */
+static void check_closed(struct query_table *t, struct sc_source *source, const struct sc_filter *filter,
+                         struct reference *ref, struct sc_request *r, const struct sc_groups *groups)
+{
+    struct sc_result winners;
+    struct sc_error err = {0};
+    uint64_t limit = 1 + kit_random(&t->seed) % 6;
+    assert_int_equal(sc_groups_top(groups, r->orders, r->order_count, limit, &winners, &err), SC_OK);
+    struct sc_seed seed = {.from = groups, .winners = &winners};
+    struct sc_aggregate *aggregate = &r->aggregate;
+    struct sc_aggregate_run request = {.aggregates = &aggregate, .count = 1, .seeds = &seed};
+    struct sc_scan_options options = {.filter = filter,
+                                      .time = Q_ALWAYS,
+                                      .threads = 1 + (unsigned)(kit_random(&t->seed) % 3),
+                                      .no_summary = true,
+                                      .scale_sampling = ref->scaled};
+    struct sc_groups *filled = NULL;
+    struct sc_summary unused;
+    struct sc_scan_stats stats = {0};
+    assert_int_equal(sc_aggregate_run(&request, source, &options, &filled, &unused, &stats, &err), SC_OK);
+    assert_int_equal(sc_groups_count(filled), winners.count);
+    struct sc_result all;
+    assert_int_equal(sc_groups_top(filled, r->orders, r->order_count, 0, &all, &err), SC_OK);
+    for (uint64_t i = 0; i < all.count; i++) {
+        char key[KEY_MAX];
+        uint32_t before = ref->count;
+        entry_key(r, filled, all.entries[i], key);
+        const struct ref_group *g = find_group(ref, key);
+        if (ref->count != before)
+            fail_msg("%s: closed: there is no group %s", r->name, key);
+        check_entry(ref, r, filled, all.entries[i], g);
+    }
+    free(all.entries);
+    sc_groups_free(filled);
+    free(winners.entries);
+}
+
+#define SPILLERS 3u
+
+struct spiller {
+    struct sc_groups *partials[SPILLERS];
+    uint64_t seed;
+};
+
+static enum sc_status spill_unit(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
+                                 struct sc_selection *selection, struct sc_error *err)
+{
+    struct spiller *s = arg;
+    struct sc_groups *g = s->partials[unit % SPILLERS];
+    (void)thread;
+    if (kit_random(&s->seed) % 3 == 0)
+        g->spill.apart = 1 + kit_random(&s->seed) % 3000; /* as after rows that met no group */
+    enum sc_status status = sc_groups_add_rows(g, group, selection, err);
+    if (status == SC_OK && kit_random(&s->seed) % 2 == 0)
+        status = sc_groups_consider_spill(g, 1);
+    return status;
+}
+
+static char *dump(const struct sc_request *r, const struct sc_groups *groups, uint64_t limit);
+
+static void check_apart(struct query_table *t, struct sc_source *source, const struct sc_filter *filter,
+                        struct reference *ref, struct sc_request *r, const struct sc_groups *groups)
+{
+    struct spiller s = {.seed = kit_random(&t->seed)};
+    struct sc_error err = {0};
+    struct sc_scan_options options = {
+        .filter = filter, .time = Q_ALWAYS, .threads = 1, .scale_sampling = ref->scaled};
+    struct sc_scan_consumer consumer = {.unit = spill_unit, .arg = &s};
+    struct sc_scan_stats stats = {0};
+    uint64_t limit = 1 + kit_random(&t->seed) % 5;
+    struct sc_keep keep = {r->orders, r->order_count, limit};
+    bool keeps = kit_random(&t->seed) % 2 == 0;
+    for (unsigned i = 0; i < SPILLERS; i++) {
+        s.partials[i] = sc_groups_create(&r->aggregate);
+        assert_non_null(s.partials[i]);
+        sc_groups_set_spill_budget(s.partials[i], 1 + kit_random(&t->seed) % 100000);
+        if (kit_random(&t->seed) % 3 != 0) {
+            /* a small share, so that much goes to the file, and a limit that nothing passes */
+            sc_groups_set_memory_limit(s.partials[i], UINT64_C(64) << (10 + kit_random(&t->seed) % 5), 1);
+            s.partials[i]->spill.limit = UINT64_C(1) << 40;
+        }
+    }
+    assert_int_equal(sc_scan_run(source, &options, &consumer, &stats, &err), SC_OK);
+    assert_int_equal(sc_groups_join(s.partials, SPILLERS, keeps ? &keep : NULL,
+                                    1 + (unsigned)(kit_random(&t->seed) % 4), &err),
+                     SC_OK);
+    if (!keeps) {
+        check_groups(ref, r, s.partials[0]);
+    } else {
+        char *want = dump(r, groups, limit), *got = dump(r, s.partials[0], limit);
+        assert_string_equal(got, want);
+        free(want);
+        free(got);
+    }
+    for (unsigned i = 0; i < SPILLERS; i++)
+        sc_groups_free(s.partials[i]);
+}
+
 static void random_aggregations(uint64_t seed, uint32_t batches, uint32_t most, unsigned requests)
 {
     struct query_table t;
@@ -580,6 +694,9 @@ static void random_aggregations(uint64_t seed, uint32_t batches, uint32_t most, 
         check_groups(&ref, r, groups);
         check_order(&t, r, groups);
         check_summary(&t, filter, ref.scaled, &summary);
+        if (ref.count != 0)
+            check_closed(&t, &source, filter, &ref, r, groups);
+        check_apart(&t, &source, filter, &ref, r, groups);
         sc_groups_free(groups);
         check_parts(&t, &source, filter, &ref, r);
         free_reference(&ref);
@@ -596,6 +713,19 @@ static void aggregations_over_small_groups(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= 3; seed++)
         random_aggregations(seed, 24, 120, 80);
+}
+
+/* A head of four bytes, and more than eight sums. */
+static void aggregations_of_many_keys(void **state)
+{
+    (void)state;
+    most_keys = 11;
+    tried_values = 14;
+    for (uint64_t seed = 101; seed <= 104; seed++)
+        random_aggregations(seed, 16, 200, 40);
+    random_aggregations(105, 6, 5000, 12);
+    most_keys = 4;
+    tried_values = 6;
 }
 
 static void aggregations_over_large_groups(void **state)
@@ -824,6 +954,187 @@ static void top_of_many_groups(void **state)
     query_table_free(&t);
 }
 
+/* ---- a pair of strings, closed: most rows have strings that no group has ---- */
+
+static void closed_groups_of_pairs_of_strings(void **state)
+{
+    (void)state;
+    static const struct sc_column_key keys[2] = {
+        {SC_PEN_COLLECTOR, SC_IE_INGRESS_INTERFACE_NAME, 0, SC_COLUMN_BYTES},
+        {SC_PEN_COLLECTOR, SC_IE_EGRESS_INTERFACE_NAME, 0, SC_COLUMN_BYTES}};
+    char *store = kit_folder();
+    struct sc_error err = {0};
+    struct sc_source source;
+    struct sc_store_writer *w = sc_store_writer_open(store, NULL, &err);
+    assert_non_null(w);
+    struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
+    batch->window_ms = KIT_WINDOW;
+    struct sc_column *c = sc_batch_begin(batch, query_rules[Q_BYTES].key, NULL, 8, 500);
+    for (uint32_t row = 0; row < 500; row++)
+        sc_column_put_u64(c, 1 + row % 7);
+    for (unsigned side = 0; side < 2; side++) {
+        c = sc_batch_begin(batch, keys[side], NULL, 8, 500);
+        for (uint32_t row = 0; row < 500; row++) {
+            char name[16];
+            int n = snprintf(name, sizeof(name), "eth%u", (unsigned)(kit_mix(row, side) % 30));
+            if (row % 11 == side)
+                assert_int_equal(sc_column_put_null(c), SC_OK);
+            else
+                assert_int_equal(sc_column_put_bytes(c, name, (uint32_t)n), SC_OK);
+        }
+    }
+    sc_batch_commit(batch, 500);
+    assert_int_equal(sc_batch_finish(batch), SC_OK);
+    query_append(w, batch);
+    sc_batch_free(batch);
+    assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
+    query_open(&source, store);
+    struct sc_request *r = calloc(1, sizeof(*r));
+    assert_non_null(r);
+    assert_int_equal(sc_request_aggregate(NULL, "ifname", "bytes", "bytes,flows", r, &err), SC_OK);
+    struct sc_summary unused;
+    struct sc_groups *full = run(&source, NULL, NULL, false, 1, r, &unused), *filled = NULL;
+    struct sc_result winners;
+    assert_int_equal(sc_groups_top(full, r->orders, r->order_count, 5, &winners, &err), SC_OK);
+    struct sc_seed seed = {.from = full, .winners = &winners};
+    struct sc_aggregate *aggregate = &r->aggregate;
+    struct sc_aggregate_run request = {.aggregates = &aggregate, .count = 1, .seeds = &seed};
+    struct sc_scan_options options = {.time = Q_ALWAYS, .threads = 1, .no_summary = true};
+    struct sc_scan_stats stats = {0};
+    assert_int_equal(sc_aggregate_run(&request, &source, &options, &filled, &unused, &stats, &err), SC_OK);
+    char *want = dump(r, full, 5), *got = dump(r, filled, 5);
+    assert_string_equal(got, want);
+    free(want);
+    free(got);
+    free(winners.entries);
+    sc_groups_free(full);
+    sc_groups_free(filled);
+    free(r);
+    sc_source_close(&source);
+    kit_remove(store);
+}
+
+/* ---- addresses that an exporter has defined: bytes in the store, and in no dictionary of addresses ---- */
+
+static void closed_groups_of_learned_addresses(void **state)
+{
+    (void)state;
+    char *store = kit_folder();
+    struct sc_error err = {0};
+    struct sc_source source;
+    struct sc_ie_learned learned = {0};
+    struct sc_ie_definition d = {.pen = 64998, .id = 5, .type = SC_TYPE_IPV4_ADDRESS};
+    sc_ie_definition_name(&d, "tunnelEnd", 9);
+    assert_int_equal(sc_ie_learned_add(&learned, &d), SC_IE_NEW);
+    struct sc_store_writer *w = sc_store_writer_open(store, NULL, &err);
+    assert_non_null(w);
+    for (unsigned b = 0; b < 3; b++) {
+        static const struct sc_column_key key = {64998, 5, 0, SC_COLUMN_BYTES};
+        struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
+        batch->window_ms = KIT_WINDOW;
+        struct sc_column *c = sc_batch_begin(batch, query_rules[Q_BYTES].key, NULL, 8, 500);
+        for (uint32_t row = 0; row < 500; row++)
+            sc_column_put_u64(c, 1 + row % 7);
+        c = sc_batch_begin(batch, query_rules[Q_SOURCE].key, NULL, 8, 500);
+        for (uint32_t row = 0; row < 500; row++) {
+            struct sc_addr address = sc_addr_v4(0xc0a80000u + row % 3);
+            sc_column_put_addr(c, &address);
+        }
+        c = sc_batch_begin(batch, key, NULL, 8, 500);
+        for (uint32_t row = 0; row < 500; row++) {
+            uint8_t bytes[4] = {10, 0, 0, (uint8_t)(row % 50)};
+            assert_int_equal(sc_column_put_bytes(c, bytes, 4), SC_OK);
+        }
+        sc_batch_commit(batch, 500);
+        assert_int_equal(sc_batch_finish(batch), SC_OK);
+        query_append(w, batch);
+        sc_batch_free(batch);
+    }
+    assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
+    query_open(&source, store);
+    struct sc_request *r = calloc(1, sizeof(*r));
+    assert_non_null(r);
+    assert_int_equal(sc_request_aggregate(&learned, "tunnelEnd", "bytes", "bytes,flows", r, &err), SC_OK);
+    assert_int_equal(r->aggregate.keys[0].field.type, SC_VALUE_ADDRESS);
+    struct sc_summary unused;
+    struct sc_groups *full = run(&source, NULL, NULL, false, 1, r, &unused), *filled = NULL;
+    assert_int_equal(sc_groups_count(full), 50);
+    struct sc_result winners;
+    assert_int_equal(sc_groups_top(full, r->orders, r->order_count, 5, &winners, &err), SC_OK);
+    struct sc_seed seed = {.from = full, .winners = &winners};
+    struct sc_aggregate *aggregate = &r->aggregate;
+    struct sc_aggregate_run request = {.aggregates = &aggregate, .count = 1, .seeds = &seed};
+    struct sc_scan_options options = {.time = Q_ALWAYS, .threads = 1, .no_summary = true};
+    struct sc_scan_stats stats = {0};
+    assert_int_equal(sc_aggregate_run(&request, &source, &options, &filled, &unused, &stats, &err), SC_OK);
+    char *want = dump(r, full, 5), *got = dump(r, filled, 5);
+    assert_string_equal(got, want);
+    free(want);
+    free(got);
+    free(winners.entries);
+    sc_groups_free(full);
+    sc_groups_free(filled);
+    free(r);
+    sc_ie_learned_free(&learned);
+    sc_source_close(&source);
+    kit_remove(store);
+}
+
+/* ---- stopped just behind the first of two scans, when its groups are so many that sorting them may be given up ---- */
+
+static void stop_at_the_end(void *arg, const struct sc_scan_progress *so_far)
+{
+    if (so_far->done == so_far->total)
+        atomic_store((atomic_int *)arg, 1);
+}
+
+static void stopped_before_the_winners_are_sorted(void **state)
+{
+    (void)state;
+    char *store = kit_folder();
+    struct sc_error err = {0};
+    struct sc_source source;
+    struct sc_store_writer *w = sc_store_writer_open(store, NULL, &err);
+    struct sc_request *r = calloc(1, sizeof(*r));
+    assert_non_null(r);
+    assert_non_null(w);
+    for (unsigned b = 0; b < 48; b++) {
+        struct sc_batch *batch = kit_batch(b * 60000, 60000, KIT_WINDOW);
+        query_append(w, batch);
+        sc_batch_free(batch);
+    }
+    assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
+    query_open(&source, store);
+    assert_int_equal(
+        sc_request_aggregate(NULL,
+                             "flowId/3,flowId/3,flowId/3,flowId/3,flowId/3,flowId/3,flowId/3,flowId/"
+                             "3,flowId/3,flowId/3,flowId/3,flowId/3,flowId/3,flowId/3,flowId/3",
+                             "bytes", "flows,bytes,packets,first,last,flags", r, &err),
+        SC_OK);
+    atomic_int cancel = 0;
+    struct sc_top top = {&r->aggregate, r->orders, r->order_count, 20000};
+    struct sc_scan_options options = {.time = Q_ALWAYS,
+                                      .threads = 1,
+                                      .cancel = &cancel,
+                                      .progress = stop_at_the_end,
+                                      .progress_arg = &cancel};
+    struct sc_groups *groups = NULL;
+    struct sc_summary summary = {0};
+    struct sc_scan_stats stats = {0};
+    struct sc_result all;
+    enum sc_status status = sc_query_top(&source, &options, &top, 1, 0, &groups, &summary, &stats, &err);
+    assert_int_equal(status, SC_CANCELLED);
+    if (groups != NULL) {
+        sc_groups_set_cancel(groups, NULL);
+        assert_int_equal(sc_groups_top(groups, r->orders, r->order_count, 20, &all, &err), SC_OK);
+        free(all.entries);
+    }
+    sc_groups_free(groups);
+    free(r);
+    sc_source_close(&source);
+    kit_remove(store);
+}
+
 struct stopping {
     atomic_int cancel;
     unsigned calls, stop_at;
@@ -983,12 +1294,16 @@ UNIT(test_aggregate)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(aggregations_over_small_groups),
+        cmocka_unit_test(aggregations_of_many_keys),
         cmocka_unit_test(aggregations_over_large_groups),
         cmocka_unit_test(no_keys),
         cmocka_unit_test(wide_keys),
         cmocka_unit_test(same_for_any_number_of_threads),
         cmocka_unit_test(top_of_many_groups),
         cmocka_unit_test(a_stopped_top),
+        cmocka_unit_test(closed_groups_of_learned_addresses),
+        cmocka_unit_test(closed_groups_of_pairs_of_strings),
+        cmocka_unit_test(stopped_before_the_winners_are_sorted),
         cmocka_unit_test(memory_limit),
         cmocka_unit_test(bytes_that_are_no_groups),
     };
