@@ -85,6 +85,18 @@ static bool any_cut(const struct top_run *run)
     return false;
 }
 
+/* Fewer where the memory limit is small. */
+static uint64_t few_groups(const struct top_run *run)
+{
+    unsigned threads = run->options->threads == 0 ? 1 : run->options->threads;
+    uint64_t few = FEW_GROUPS;
+    for (uint32_t i = 0; i < run->count && run->memory_limit != 0; i++) {
+        uint64_t fit = run->memory_limit / 2 / threads / run->tops[i].aggregate->entry_bytes[SC_KEY_WIDE];
+        few = fit < few ? fit : few;
+    }
+    return few == 0 ? 1 : few;
+}
+
 /* Of all that is grouped only the first are wanted, by the orders of what a scan sums. */
 static enum sc_status scan_all(struct top_run *run, bool narrow, struct sc_error *err)
 {
@@ -101,7 +113,7 @@ static enum sc_status scan_all(struct top_run *run, bool narrow, struct sc_error
                                        .count = run->count,
                                        .memory_limit = run->memory_limit,
                                        .keeps = run->keeps,
-                                       .few = again ? FEW_GROUPS : 0};
+                                       .few = again ? few_groups(run) : 0};
     return sc_aggregate_run(&request, run->source, run->options, run->groups, run->summary, run->stats, err);
 }
 
