@@ -34,8 +34,8 @@ static uint32_t find(const struct sc_id_ranges *ranges, const struct sc_span *sp
 
 static bool covers(const struct sc_id_ranges *ranges, uint32_t behind, const struct sc_span *span)
 {
-    return behind != 0 && is_of(&ranges->list[behind - 1], span) &&
-           span->sequence <= ranges->list[behind - 1].last;
+    const struct sc_id_range *before = behind == 0 ? NULL : &ranges->list[behind - 1];
+    return before != NULL && is_of(before, span) && span->sequence <= before->last;
 }
 
 static void insert(struct sc_id_ranges *ranges, uint32_t at, const struct sc_span *span)
