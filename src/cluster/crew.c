@@ -284,14 +284,16 @@ static bool learn_from_nodes(struct sc_crew *c, const struct sc_crew_failure *f)
     return sc_crew_left(c) != before || blamed != NULL;
 }
 
-/* Once when nothing tells why: the ports that were drawn may be taken on some node, of which Open MPI's daemon says nothing. */
+/*
+ * Once when nothing tells why: the ports that were drawn may be taken on some node, of which Open MPI's daemon says nothing. Once more where
+ * mpiexec ended by itself, which costs little: on busy machines a rank may die before any other is heard, and nobody is named.
+ */
 bool sc_crew_learn(struct sc_crew *c, const struct sc_crew_failure *f)
 {
     enum sc_job_end end = f->result->end;
     bool told = end == SC_JOB_SILENT ? learn_from_silence(c, f)
                 : end == SC_JOB_DIED ? learn_from_death(c, f)
                                      : learn_from_nodes(c, f);
-    bool again = told || !c->puzzled;
-    c->puzzled = c->puzzled || !told;
-    return again;
+    c->puzzles += !told;
+    return told || c->puzzles <= (end == SC_JOB_EXITED ? 2 : 1);
 }

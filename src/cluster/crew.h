@@ -31,7 +31,7 @@ struct sc_crew {
     struct sc_crew_node **of_rank; /* NULL: the rank reads nothing */
     struct sc_launch_rank *ranks;
     uint32_t rank_count;
-    bool puzzled; /* one failed, and nothing told why */
+    uint32_t puzzles; /* so many failed, and nothing told why */
 };
 
 /* An attempt that brought no answer. */

@@ -179,6 +179,15 @@ static void when_nobody_stands_out_it_is_tried_once_more(void **state)
     assert_false(sc_crew_learn(&c, &a.failure));
     assert_int_equal(sc_crew_left(&c), NODES);
     sc_crew_free(&c);
+    char *script = write_script("");
+    begin(&c, NULL);
+    c.ssh = script;
+    fail_attempt(&a, SC_JOB_EXITED, UINT32_MAX);
+    for (unsigned i = 0; i < 3; i++) /* twice where it ended by itself */
+        assert_int_equal(sc_crew_learn(&c, &a.failure), i < 2);
+    assert_int_equal(sc_crew_left(&c), NODES);
+    sc_crew_free(&c);
+    remove_script(script);
 }
 
 static void one_death_may_be_an_accident(void **state)
