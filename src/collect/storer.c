@@ -164,11 +164,18 @@ static void on_wiped(void *arg)
     sc_drops_rewrite(&s->drops);
 }
 
+/* More comes than is compressed in time. An import can wait. */
+static bool is_behind(const struct sc_storer *s)
+{
+    struct sc_queue_stats stats;
+    sc_queue_get_stats(s->options.queue, &stats);
+    return !s->options.import && stats.waiting > 1;
+}
+
 static void append(struct sc_storer *s, struct sc_parcel *parcel)
 {
     struct sc_error err;
-    bool hurry = !s->options.import && sc_queue_is_tight(s->options.queue);
-    enum sc_status status = sc_stores_append(&s->stores, parcel->batch, parcel->memory, hurry, &err);
+    enum sc_status status = sc_stores_append(&s->stores, parcel->batch, parcel->memory, is_behind(s), &err);
     if (status != SC_OK && !sc_stores_is_passing(status)) {
         give_up(s, parcel, &err);
         return;
