@@ -84,8 +84,7 @@ static uint8_t *seed_entry(struct sc_groups *to, const struct sc_groups *from, c
     uint8_t key[SC_MOST_KEY_BYTES];
     const struct transfer strings = {&to->interner, &from->interner};
     enum sc_key_layout layout = sc_entry_layout(from->aggregate, entry);
-    memcpy(key, entry + from->aggregate->key_at, to->aggregate->key_bytes[layout]);
-    if (!sc_key_renumber(to->aggregate, key, add_string, &strings))
+    if (!sc_groups_translate(to, from, entry, add_string, &strings, key))
         return NULL;
     return sc_groups_find(to, layout, key, sc_groups_hash(to, layout, key));
 }

@@ -241,8 +241,7 @@ const uint8_t *sc_groups_lookup(struct sc_groups *groups, const struct sc_groups
     uint8_t key[SC_MOST_KEY_BYTES];
     const struct transfer strings = {&groups->interner, &from->interner};
     enum sc_key_layout layout = sc_entry_layout(from->aggregate, entry);
-    memcpy(key, entry + from->aggregate->key_at, groups->aggregate->key_bytes[layout]);
-    if (!sc_key_renumber(groups->aggregate, key, find_string, &strings))
+    if (!sc_groups_translate(groups, from, entry, find_string, &strings, key))
         return NULL;
     bool closed = groups->closed;
     groups->closed = true;

@@ -112,14 +112,12 @@ static enum sc_status intern_rows(struct sc_groups *groups, const struct sc_fiel
 static enum sc_status code_rows(const struct sc_group_key *key, struct sc_row_group *group,
                                 const struct sc_column *dict, struct sc_key_rows *out)
 {
-    static const struct sc_addr first = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}},
-                                behind = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
     const struct sc_addr *addresses = dict->dict.values;
     uint32_t count = dict->dict.count;
     out->codes = dict;
     out->addresses = addresses;
-    out->first4 = sc_addresses_below(addresses, count, &first);
-    out->count4 = sc_addresses_below(addresses, count, &behind) - out->first4;
+    sc_addresses_find_v4(addresses, count, &out->first4, &out->count4);
+    out->count4 -= out->first4;
     if (key->prefix4 == SC_NO_PREFIX && key->prefix6 == SC_NO_PREFIX)
         return SC_OK;
     struct sc_addr *cut = sc_arena_alloc(&group->context->arena, (size_t)count * sizeof(*cut));

@@ -23,6 +23,14 @@ uint32_t sc_addresses_below(const struct sc_addr *addresses, uint32_t count, con
     return low;
 }
 
+void sc_addresses_find_v4(const struct sc_addr *addresses, uint32_t count, uint32_t *first, uint32_t *behind)
+{
+    static const struct sc_addr least = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}},
+                                next = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
+    *first = sc_addresses_below(addresses, count, &least);
+    *behind = sc_addresses_below(addresses, count, &next);
+}
+
 static int compare(const void *x, const void *y)
 {
     return sc_addr_compare(x, y);
@@ -60,15 +68,13 @@ static bool mark_family(const struct sc_seeds *seeds, const struct sc_group_key 
     return any;
 }
 
-/* IPv4 lies in the midst of IPv6: a short prefix of that has addresses on both sides. */
+/* A short prefix of IPv6 has addresses on both sides of IPv4. */
 bool sc_seeds_mark(const struct sc_seeds *seeds, const struct sc_group_key *key,
                    const struct sc_addr *addresses, uint32_t count, uint8_t *marks)
 {
-    static const struct sc_addr first = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}},
-                                behind = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
-    uint32_t at[4] = {0, sc_addresses_below(addresses, count, &first),
-                      sc_addresses_below(addresses, count, &behind), count};
+    uint32_t at[4] = {0, 0, 0, count};
     bool any = false;
+    sc_addresses_find_v4(addresses, count, &at[1], &at[2]);
     for (unsigned i = 0; i < 3 && !(any && marks == NULL); i++)
         any = mark_family(seeds, key, addresses + at[i], at[i + 1] - at[i],
                           marks == NULL ? NULL : marks + at[i]) ||

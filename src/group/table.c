@@ -153,6 +153,14 @@ uint8_t *sc_groups_find(struct sc_groups *groups, enum sc_key_layout layout, con
     return entry;
 }
 
+bool sc_groups_translate(const struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry,
+                         uint32_t (*number)(const void *arg, uint32_t id), const void *arg, uint8_t *key)
+{
+    enum sc_key_layout layout = sc_entry_layout(from->aggregate, entry);
+    memcpy(key, entry + from->aggregate->key_at, to->aggregate->key_bytes[layout]);
+    return sc_key_renumber(to->aggregate, key, number, arg);
+}
+
 uint8_t *sc_groups_find_entry(struct sc_groups *groups, const uint8_t *entry)
 {
     enum sc_key_layout layout = sc_entry_layout(groups->aggregate, entry);

@@ -161,6 +161,12 @@ static inline bool sc_entry_value(const struct sc_aggregate *a, const uint8_t *e
  */
 uint8_t *sc_groups_find(struct sc_groups *groups, enum sc_key_layout layout, const uint8_t *key,
                         uint64_t hash);
+/*
+ * The key of an entry of `from`, whose keys are those of `to`, with the numbers that `number` gives its strings (sc_key_renumber).
+ * False as soon as that gives none.
+ */
+bool sc_groups_translate(const struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry,
+                         uint32_t (*number)(const void *arg, uint32_t id), const void *arg, uint8_t *key);
 /* Of the key of an entry of the same groups, or of ones without strings. */
 uint8_t *sc_groups_find_entry(struct sc_groups *groups, const uint8_t *entry);
 
