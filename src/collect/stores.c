@@ -259,6 +259,13 @@ enum sc_status sc_stores_append_encoded(struct sc_stores *s, struct sc_stores_la
 
 /* ---- once a second ---- */
 
+void sc_stores_set_format(struct sc_stores *s, uint16_t format)
+{
+    s->options.format = format;
+    for (uint32_t i = 0; i < s->lane_count; i++)
+        sc_store_writer_set_format(s->lanes[i].writer, format);
+}
+
 void sc_stores_set_retention(struct sc_stores *s, const struct sc_retention *retention)
 {
     pthread_mutex_lock(&s->mutex);
@@ -473,6 +480,7 @@ struct sc_stores_lane *sc_stores_find(struct sc_stores *s, uint32_t lane)
 static enum sc_status open_lane(struct sc_stores *s, struct sc_stores_lane *l, struct sc_error *err)
 {
     const struct sc_store_options how = {.window_s = s->options.window_s,
+                                         .format = s->options.format,
                                          .lane = l->lane,
                                          .io = s->options.io,
                                          .log = s->options.log,

@@ -33,6 +33,7 @@
 struct sc_stores_options {
     const char *path; /* of the own store */
     uint32_t lane;    /* of the own store; 0 on a single node */
+    uint16_t format;  /* as in struct sc_store_options */
     uint32_t window_s;
     bool import; /* reading files: windows are sealed when the data has left them behind, not by the clock */
     uint64_t commit_ms, commit_bytes;     /* so long, or so much, waits for a commit */
@@ -99,6 +100,9 @@ enum sc_status sc_stores_open(struct sc_stores *stores, const struct sc_stores_o
  * failure. *stats (may be NULL): the last. */
 enum sc_status sc_stores_close(struct sc_stores *stores, bool seal_all, struct sc_stores_stats *stats,
                                struct sc_error *err);
+/* As sc_store_writer_set_format, of all. */
+void sc_stores_set_format(struct sc_stores *stores, uint16_t format);
+
 /* Takes effect with the next retention. Any thread. */
 void sc_stores_set_retention(struct sc_stores *stores, const struct sc_retention *retention);
 

@@ -18,7 +18,7 @@
 #define SC_CLUSTER_NAME_MAX    64u
 #define SC_CLUSTER_MAX_COPIES  3u
 #define SC_CLUSTER_MAX_FROM    8u
-#define SC_CLUSTER_MAX_FORMAT  1u /* of the files that this program writes (store/format.h) */
+#define SC_CLUSTER_MAX_FORMAT  2u /* of the files that this program writes (store/format.h) */
 #define SC_NO_MEMBER           UINT32_MAX
 
 /* Members leave in order: draining, then gone, in their place in the ring, so that their lanes keep their holders; the line goes when
@@ -45,7 +45,7 @@ struct sc_cluster {
     uint64_t version;     /* counted up with each change of the file */
     uint32_t replication; /* copies of each batch, 1 to SC_CLUSTER_MAX_COPIES */
     uint32_t
-        format; /* of what proxies cut, 1 to SC_CLUSTER_MAX_FORMAT: a newer one when all members are updated */
+        format; /* of what members store and lend, 1 to SC_CLUSTER_MAX_FORMAT: a newer one when all are updated */
     struct sc_member *members;
     uint32_t count;
     uint32_t *

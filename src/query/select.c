@@ -57,7 +57,11 @@ static enum sc_status evaluate_pair(struct run *run, const struct sc_filter *fil
     uint64_t *other = sc_arena_alloc(&run->group->context->arena, run->words * sizeof(*other));
     if (other == NULL)
         return sc_fail_nomem(run->err, "the filter");
+    struct sc_wanted wanted = run->group->wanted;
+    if (is_and)
+        SC_TRY(sc_row_group_want(run->group, out, run->err));
     SC_TRY(evaluate(run, filter->right, other));
+    run->group->wanted = wanted;
     for (size_t w = 0; w < run->words; w++)
         out[w] = is_and ? out[w] & other[w] : out[w] | other[w];
     return SC_OK;
@@ -222,10 +226,11 @@ enum sc_status sc_selector_run(struct sc_selector *selector, struct sc_row_group
         SC_TRY(evaluate(&run, selector->filter, selection->rows));
     if (count_bits(selection->rows, run.words) == 0)
         return SC_OK;
+    SC_TRY(sc_row_group_want(group, selection->rows, err));
     SC_TRY(keep_in_time(&run, selection->rows));
     if (unit->ranges != NULL)
         keep_ranges(unit, group->rows, selection->rows);
     selection->count = count_bits(selection->rows, run.words);
     selection->all = selection->count == group->rows;
-    return SC_OK;
+    return selection->all ? SC_OK : sc_row_group_want(group, selection->rows, err);
 }

@@ -182,8 +182,9 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 static void greet(struct sc_asker *a, const struct sc_cluster *cluster, uint32_t self)
 {
-    struct sc_link_hello hello = {
-        .version = SC_LINK_VERSION, .cluster_version = cluster->version, .lane = cluster->members[self].lane};
+    struct sc_link_hello hello = {.version = (uint16_t)cluster->format,
+                                  .cluster_version = cluster->version,
+                                  .lane = cluster->members[self].lane};
     snprintf(hello.name, sizeof(hello.name), "%s", cluster->members[self].name);
     sc_link_put_hello(&a->writer, &hello);
     sc_link_put_ask(&a->writer, &(struct sc_link_ask){.what = SC_ASK_NOTHING});

@@ -57,6 +57,7 @@ struct sc_holder {
     struct sc_healer *healer;
     struct sc_member self; /* as it was at the start */
     atomic_ullong cluster_version;
+    atomic_uint format;
     struct sc_board *board; /* what the proxies know of templates */
     struct event_base *base;
     struct event *accept, *beat;
@@ -368,7 +369,7 @@ static void on_event(struct bufferevent *io, short what, void *arg)
 static void greet(struct connection *c)
 {
     const struct sc_member *self = &c->holder->self;
-    struct sc_link_hello hello = {.version = SC_LINK_VERSION,
+    struct sc_link_hello hello = {.version = (uint16_t)atomic_load(&c->holder->format),
                                   .cluster_version = atomic_load(&c->holder->cluster_version),
                                   .lane = self->lane};
     snprintf(hello.name, sizeof(hello.name), "%s", self->name);
@@ -787,6 +788,7 @@ enum sc_status sc_holder_start(const struct sc_holder_options *options, struct s
     h->options = *options;
     h->self = options->store.cluster->members[options->store.self];
     atomic_store(&h->cluster_version, options->store.cluster->version);
+    atomic_store(&h->format, options->store.cluster->format);
     h->listen_fd = -1;
     h->tls = sc_tls_hold(options->tls);
     h->board = sc_board_create();
@@ -827,6 +829,7 @@ enum sc_status sc_holder_set_cluster(struct sc_holder *h, const struct sc_cluste
     h->fresh = fresh;
     pthread_mutex_unlock(&h->mutex);
     atomic_store(&h->cluster_version, cluster->version);
+    atomic_store(&h->format, cluster->format);
     return SC_OK;
 }
 

@@ -616,6 +616,7 @@ static void take_members(struct sc_lane_store *s)
     sc_cluster_free(&s->cluster);
     s->cluster = fresh;
     s->stores.clock.others = can_ask(s);
+    sc_stores_set_format(&s->stores, (uint16_t)s->cluster.format);
     for (uint32_t i = s->stores.lane_count; --i > 0;) { /* the first is the own */
         if (gets_name(s, &s->stores.lanes[i]))
             sc_stores_drop(&s->stores, &s->stores.lanes[i]);
@@ -734,6 +735,7 @@ static enum sc_status open_stores(struct sc_lane_store *s, struct sc_error *err)
     const struct sc_stores_options how = {.path = o->store,
                                           .lane = s->cluster.members[o->self].lane,
                                           .window_s = o->window_s,
+                                          .format = (uint16_t)s->cluster.format,
                                           .commit_ms = SYNC_AFTER_MS,
                                           .commit_bytes = SYNC_BYTES,
                                           .retention = o->retention,

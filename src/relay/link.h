@@ -37,7 +37,9 @@
  * A subcollector that lacks batches connects to others as proxies do, and sends nothing but ASKs, one at a time. The answer is DIGESTs,
  * HOLDSs, TOLDs, or a row group as BATCH and PARTs (with all batches that are in it; the id is that of the first), and GIVEN behind them.
  *
- * A peer that speaks a newer version says so in HELLO; templates and messages that are not known are skipped.
+ * The version of HELLO is the format of the row groups that come over the link or are lent (store/format.h), as the membership file asks
+ * for it; a peer that cannot read it closes the connection. In FACTS it is the newest that the program reads. Templates and messages that
+ * are not known are skipped.
  */
 #ifndef SC_RELAY_LINK_H
 #define SC_RELAY_LINK_H
@@ -48,7 +50,7 @@
 #include "collect/hearsay.h"
 #include "store/tally.h"
 
-#define SC_LINK_VERSION   1u
+#define SC_LINK_VERSION   2u
 #define SC_LINK_PEN       32473u
 #define SC_LINK_NAME_MAX  SC_PROXY_NAME_MAX
 #define SC_LINK_MAX_BATCH SC_BOUND_LINK_BATCH /* bytes; a subcollector refuses more */

@@ -149,7 +149,7 @@ static void greet(struct peer *p)
 {
     const struct sc_cluster *c = &p->peers->cluster;
     const struct sc_member *self = &c->members[p->peers->self];
-    struct sc_link_hello hello = {.version = SC_LINK_VERSION,
+    struct sc_link_hello hello = {.version = (uint16_t)c->format,
                                   .cluster_version = c->version,
                                   .lane = self->subcollector ? self->lane : 0};
     snprintf(hello.name, sizeof(hello.name), "%s", self->name);

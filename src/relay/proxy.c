@@ -16,8 +16,8 @@
 #include <sys/random.h>
 #include <time.h>
 
-_Static_assert(SC_CLUSTER_MAX_FORMAT == SC_SEGMENT_VERSION,
-               "what a membership file may ask for is what is written");
+_Static_assert(SC_CLUSTER_MAX_FORMAT == SC_SEGMENT_VERSION && SC_LINK_VERSION == SC_SEGMENT_VERSION,
+               "what a membership file may ask for is what is written, and read by peers");
 
 #define POP_MS   100u
 #define RETRY_MS 50u

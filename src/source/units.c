@@ -100,13 +100,26 @@ static uint16_t rank_of(const struct sc_segment *segment)
     return (uint16_t)(SC_RANK_REPLICA * segment->replica + !segment->sealed);
 }
 
+static enum sc_status add_spans(struct sc_source *source, uint32_t number, const struct sc_span *spans,
+                                uint32_t count)
+{
+    const struct sc_segment *segment = source->segments[source->groups[number].segment];
+    for (uint32_t i = 0; i < count; i++)
+        SC_TRY(sc_read_plan_add(&source->plan, &spans[i], number, rank_of(segment), true));
+    return SC_OK;
+}
+
+/* A footer tells the batches, or else the row group: what is damaged of the former is found when it is read. */
 static enum sc_status add_copies(struct sc_source *source, uint32_t number, struct sc_read_context *context,
                                  const struct sc_expected *expected)
 {
     struct sc_source_group *group = &source->groups[number];
     const struct sc_segment *segment = source->segments[group->segment];
+    const struct sc_group_ref *ref = &segment->groups[group->group];
     struct sc_row_group *open;
     struct sc_error why = {0};
+    if (ref->span_count != 0)
+        return add_spans(source, number, ref->spans, ref->span_count);
     sc_read_context_reset(context);
     enum sc_status status = sc_row_group_open(context, segment, group->group, &open, &why);
     if (status == SC_NOMEM)
@@ -115,9 +128,7 @@ static enum sc_status add_copies(struct sc_source *source, uint32_t number, stru
         group->use = SC_GROUP_LEFT_OUT;
         return sc_source_note_unreadable(source, expected, segment->window_ms, segment->lane, why.message);
     }
-    for (uint32_t i = 0; i < open->span_count; i++)
-        SC_TRY(sc_read_plan_add(&source->plan, &open->spans[i], number, rank_of(segment), true));
-    return SC_OK;
+    return add_spans(source, number, open->spans, open->span_count);
 }
 
 static enum sc_status make_plan(struct sc_source *source, const struct sc_expected *expected)

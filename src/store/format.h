@@ -8,7 +8,8 @@
 #include "flow/batch.h"
 #include "store/names.h"
 
-#define SC_SEGMENT_VERSION 1u
+#define SC_SEGMENT_VERSION                                                                                   \
+    2u /* the newest that is written; older ones are read, and written when asked for */
 /* Feature bits that a reader must know to read the file; it refuses others by name. */
 #define SC_SEGMENT_FEATURES_KNOWN 0u
 
@@ -109,6 +110,8 @@ void sc_row_stats_init(struct sc_row_stats *stats);
 void sc_row_stats_free(struct sc_row_stats *stats);
 /* Adds `from` to `to`. @return SC_OK or SC_NOMEM (then `to` is as it was). */
 enum sc_status sc_row_stats_merge(struct sc_row_stats *to, const struct sc_row_stats *from);
+/* Bytes that they take when written. */
+size_t sc_row_stats_size(const struct sc_row_stats *stats);
 void sc_row_stats_write(const struct sc_row_stats *stats, struct sc_buf *out);
 enum sc_status sc_row_stats_read(struct sc_cursor *in, struct sc_row_stats *stats);
 

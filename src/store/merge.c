@@ -109,7 +109,8 @@ static bool load_bytes(struct merge *m, const struct sc_row_group *group)
 static bool is_as_made(struct merge *m, const struct sc_row_group *group)
 {
     uint32_t gathered = part_of(m, group)->batch->rows;
-    if (group->rows < SC_FULL_ROWS || !was_sealed(group) || (gathered != 0 && gathered < FEW_ROWS))
+    if (group->rows < SC_FULL_ROWS || !was_sealed(group) || group->format > m->writer.format ||
+        (gathered != 0 && gathered < FEW_ROWS))
         return false;
     for (uint32_t i = 0; i < group->span_count; i++) {
         if (is_known(m, &group->spans[i]))
@@ -130,8 +131,10 @@ static enum sc_status copy_group(struct merge *m, const struct sc_row_group *gro
         return SC_OK;
     SC_TRY(flush(m, part_of(m, group)));
     struct sc_encoded_group encoded = {
-        .length = group->ref->length, .ref = *group->ref, .stats = group->stats};
+        .length = group->ref->length, .ref = *group->ref, .format = group->format, .stats = group->stats};
     encoded.bytes = m->copy.data;
+    encoded.span_count = group->span_count;
+    encoded.encoded_spans = encoded.bytes + SC_ROW_GROUP_HEAD_BYTES + sc_row_stats_size(&group->stats);
     SC_TRY(sc_segment_writer_add_encoded(&m->writer, &encoded, m->err));
     sc_buf_append_u8(&m->copied, 1);
     m->report->rows += group->rows;
@@ -200,6 +203,7 @@ static enum sc_status merge_start(struct merge *m, struct sc_io *io, const char 
         sc_read_context_init(&m->context) != SC_OK)
         return sc_fail_nomem(m->err, "merging");
     SC_TRY(sc_row_group_encoder_init(&m->encoder, SC_EFFORT_SEALED, m->err));
+    sc_row_group_encoder_set_format(&m->encoder, id->format);
     return sc_segment_writer_create(&m->writer, io, path, id, m->err);
 }
 

@@ -34,7 +34,9 @@ struct sc_group_ref {
     uint64_t length;
     uint32_t rows;
     uint16_t record_kind;
-    union { /* as in struct sc_row_stats */
+    uint32_t span_count;         /* 0: only the row group tells its batches */
+    const struct sc_span *spans; /* in the segment */
+    union {                      /* as in struct sc_row_stats */
         struct {
             uint64_t first_min, first_max, last_min, last_max, received_min, received_max, time_min, time_max;
         };
@@ -50,6 +52,7 @@ struct sc_segment {
     const uint8_t *memory; /* borrowed: the bytes, instead of a file */
     bool sealed;
     bool replica; /* for the caller: it was listed as held for another lane */
+    uint16_t format;
     uint64_t window_ms;
     uint32_t window_s;
     uint32_t lane;
@@ -58,6 +61,7 @@ struct sc_segment {
     uint64_t file_bytes; /* at the time of opening */
     struct sc_group_ref *groups;
     uint32_t group_count;
+    struct sc_span *spans;          /* of all row groups, by the footer */
     struct sc_row_stats flow_stats; /* of all flow row groups; empty for a live file */
     /* What was found damaged: stretches of the file that hold no readable row group. */
     uint32_t damaged_stretches;
@@ -99,19 +103,29 @@ enum sc_status sc_read_context_init(struct sc_read_context *context);
 void sc_read_context_reset(struct sc_read_context *context);
 void sc_read_context_free(struct sc_read_context *context);
 
+/* The rows that columns are read for. */
+struct sc_wanted {
+    const uint64_t *bits; /* NULL: all, and nothing else is set */
+    const uint32_t *rows; /* their numbers, ascending */
+    uint32_t count;
+};
+
 struct sc_row_group {
     const struct sc_segment *segment;
     struct sc_read_context *context;
     const struct sc_group_ref *ref;
     uint32_t rows;
     uint16_t record_kind;
+    uint16_t format;
     uint32_t front; /* bytes of head, statistics, spans and directory */
     struct sc_span *spans;
     uint32_t span_count;
     struct sc_entry *entries;
     uint32_t entry_count;
-    struct sc_row_stats stats;       /* protocols borrowed from the arena */
+    struct sc_row_stats stats; /* protocols borrowed from the arena */
+    struct sc_wanted wanted;
     struct sc_column **columns;      /* decoded so far, by entry */
+    const uint64_t **read_for;       /* by entry: the rows that it was decoded for; NULL: all */
     struct sc_dictionary *addresses; /* decoded address dictionary, or NULL so far */
     const uint8_t *bloom;            /* loaded filter, or NULL so far */
     uint32_t bloom_bytes;
@@ -123,6 +137,13 @@ enum sc_status sc_row_group_open(struct sc_read_context *context, const struct s
 
 /* The entry of a column, or NULL. */
 const struct sc_entry *sc_row_group_entry(const struct sc_row_group *group, struct sc_column_key key);
+
+/*
+ * From now on columns are read only for the rows of the set that were wanted so far. In a column that is read then the values of
+ * others have no meaning; codes stay within the dictionary, and which rows are null is told of all. What was wanted before is
+ * group->wanted, which may be put back; columns are read again where they must be. @return SC_OK, SC_NOMEM.
+ */
+enum sc_status sc_row_group_want(struct sc_row_group *group, const uint64_t *bits, struct sc_error *err);
 
 /* Decodes a column (once). *out is NULL when the row group has none. Form as stored: FLAT, DICT or CONST. */
 enum sc_status sc_row_group_column(struct sc_row_group *group, struct sc_column_key key,
@@ -155,11 +176,19 @@ struct sc_encoded_group {
     const uint8_t *bytes; /* borrowed */
     size_t length;
     struct sc_group_ref ref; /* offset 0 */
+    uint16_t format;
     struct sc_row_stats stats;
     struct sc_span span; /* the first one */
     uint32_t span_count;
     const uint8_t *encoded_spans; /* in `bytes` */
 };
+
+/* The format of a row group by its head, where the first one has 0. */
+static inline uint16_t sc_row_group_format(const uint8_t *head)
+{
+    uint16_t format = sc_load_le16(head + 40);
+    return format == 0 ? 1 : format;
+}
 
 /* The i-th span. */
 struct sc_span sc_encoded_group_span(const struct sc_encoded_group *group, uint32_t i);

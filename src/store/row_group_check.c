@@ -77,9 +77,10 @@ static enum sc_status check(struct sc_encoded_group *out)
     uint32_t meta_bytes = sc_load_le32(bytes + 12);
     out->ref.rows = sc_load_le32(bytes + 8);
     out->ref.record_kind = sc_load_le16(bytes + 24);
+    out->format = sc_row_group_format(bytes);
     if (out->ref.rows == 0 || out->ref.rows > SC_ROW_GROUP_ROWS ||
-        out->ref.record_kind > SC_RECORDS_OPTIONS || meta_bytes > SC_MAX_META_BYTES ||
-        meta_bytes > out->length - SC_ROW_GROUP_HEAD_BYTES)
+        out->ref.record_kind > SC_RECORDS_OPTIONS || out->format > SC_SEGMENT_VERSION ||
+        meta_bytes > SC_MAX_META_BYTES || meta_bytes > out->length - SC_ROW_GROUP_HEAD_BYTES)
         return SC_DAMAGED;
     return check_meta(bytes, meta_bytes, out);
 }

@@ -2,11 +2,10 @@
 /* Reading a row group: directory first, then single chunks, each verified by its hash before it is decoded.
  */
 #include "store/address_dict.h"
+#include "store/column_decode.h"
 #include "store/io.h"
 #include "store/reader.h"
 #include "store/span_set.h"
-
-#include "flow/vector.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +14,9 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+
+/* Where more than one row of so many is wanted, all are read. */
+#define FEW 4u
 
 enum sc_status sc_read_context_init(struct sc_read_context *context)
 {
@@ -186,7 +188,8 @@ static enum sc_status parse_meta(struct sc_row_group *group, const uint8_t *meta
     group->spans = sc_arena_alloc(arena, group->span_count * sizeof(*group->spans));
     group->entries = sc_arena_alloc(arena, group->entry_count * sizeof(*group->entries));
     group->columns = sc_arena_zalloc(arena, group->entry_count * sizeof(struct sc_column *));
-    if (group->spans == NULL || group->entries == NULL || group->columns == NULL)
+    group->read_for = sc_arena_zalloc(arena, group->entry_count * sizeof(*group->read_for));
+    if (group->spans == NULL || group->entries == NULL || group->columns == NULL || group->read_for == NULL)
         return SC_NOMEM;
     SC_TRY(sc_spans_read(&in, group->spans, group->span_count, group->rows));
     for (uint32_t i = 0; i < group->entry_count; i++) {
@@ -195,6 +198,14 @@ static enum sc_status parse_meta(struct sc_row_group *group, const uint8_t *meta
             return SC_DAMAGED;
     }
     return in.failed ? SC_DAMAGED : SC_OK;
+}
+
+static bool as_footer(const struct sc_row_group *group)
+{
+    const struct sc_group_ref *ref = group->ref;
+    return ref->span_count == 0 ||
+           (ref->span_count == group->span_count &&
+            memcmp(ref->spans, group->spans, group->span_count * sizeof(*ref->spans)) == 0);
 }
 
 enum sc_status sc_row_group_open(struct sc_read_context *context, const struct sc_segment *segment,
@@ -211,14 +222,16 @@ enum sc_status sc_row_group_open(struct sc_read_context *context, const struct s
     uint32_t meta_bytes = sc_load_le32(head + 12);
     group->rows = sc_load_le32(head + 8);
     group->record_kind = sc_load_le16(head + 24);
+    group->format = sc_row_group_format(head);
     group->entry_count = sc_load_le16(head + 26);
     group->front = SC_ROW_GROUP_HEAD_BYTES + meta_bytes;
     group->span_count = sc_load_le32(head + 28);
     if (memcmp(head, SC_ROW_GROUP_MAGIC, SC_MAGIC_BYTES) != 0 ||
         sc_load_le64(head + 56) != XXH3_64bits(head, 56) || sc_load_le64(head + 16) != group->ref->length ||
         group->rows == 0 || group->rows > SC_ROW_GROUP_ROWS || group->rows != group->ref->rows ||
-        group->record_kind != group->ref->record_kind || meta_bytes > SC_MAX_META_BYTES ||
-        group->entry_count > SC_MAX_ENTRIES || group->front > group->ref->length)
+        group->record_kind != group->ref->record_kind || group->format > SC_SEGMENT_VERSION ||
+        meta_bytes > SC_MAX_META_BYTES || group->entry_count > SC_MAX_ENTRIES ||
+        group->front > group->ref->length)
         return damaged(group, "its head", err);
     sc_buf_clear(&context->chunk);
     uint8_t *meta = sc_buf_reserve(&context->chunk, (size_t)meta_bytes + 1);
@@ -232,6 +245,8 @@ enum sc_status sc_row_group_open(struct sc_read_context *context, const struct s
         return sc_fail_nomem(err, "a row group");
     if (status != SC_OK)
         return damaged(group, "its directory", err);
+    if (!as_footer(group))
+        return damaged(group, "the list of its batches, or the footer's,", err);
     *out = group;
     return SC_OK;
 }
@@ -267,317 +282,52 @@ static enum sc_status load_chunk(struct sc_row_group *group, const struct sc_ent
     return SC_OK;
 }
 
-static void *alloc(const struct sc_row_group *group, size_t size)
+enum sc_status sc_row_group_want(struct sc_row_group *group, const uint64_t *bits, struct sc_error *err)
 {
-    return sc_arena_alloc(&group->context->arena, size);
-}
-
-/* An integer stream of exactly `count` values, to an array that has `room` for more. */
-static enum sc_status get_integers(const struct sc_row_group *group, struct sc_cursor *in, uint32_t count,
-                                   uint32_t room, unsigned width, void **out)
-{
-    struct sc_stream_head head;
-    SC_TRY(sc_stream_head_read(in, count, &head));
-    if (head.count != count)
-        return SC_DAMAGED;
-    *out = alloc(group, (size_t)room * width);
-    if (*out == NULL)
-        return SC_NOMEM;
-    return sc_stream_get_integers(&group->context->decoder, in, &head, width, *out);
-}
-
-static enum sc_status get_validity(const struct sc_row_group *group, struct sc_cursor *in,
-                                   struct sc_column *c)
-{
-    struct sc_stream_head head;
-    uint32_t bytes = (uint32_t)(sc_bitmap_words(group->rows) * sizeof(uint64_t));
-    SC_TRY(sc_stream_head_read(in, bytes, &head));
-    if (head.count != bytes)
-        return SC_DAMAGED;
-    c->valid = alloc(group, bytes);
-    if (c->valid == NULL)
-        return SC_NOMEM;
-    SC_TRY(sc_stream_get_bytes(&group->context->decoder, in, &head, (uint8_t *)c->valid));
-    if (group->rows % 64 != 0 && c->valid[group->rows / 64] >> (group->rows % 64) != 0)
-        return SC_DAMAGED; /* bits behind the last row: they would be counted below as rows */
-    uint32_t present = 0;
-    for (size_t w = 0; w < sc_bitmap_words(group->rows); w++)
-        present += (uint32_t)__builtin_popcountll(c->valid[w]);
-    return present == group->rows - c->nulls ? SC_OK : SC_DAMAGED;
-}
-
-/* DO of the type of values that are so wide. */
-#define BY_WIDTH(width, DO)                                                                                  \
-    do {                                                                                                     \
-        if ((width) == 1)                                                                                    \
-            DO(uint8_t);                                                                                     \
-        else if ((width) == 2)                                                                               \
-            DO(uint16_t);                                                                                    \
-        else if ((width) == 4)                                                                               \
-            DO(uint32_t);                                                                                    \
-        else                                                                                                 \
-            DO(uint64_t);                                                                                    \
-    } while (0)
-
-#define SPREAD(type)                                                                                         \
-    do {                                                                                                     \
-        type *v = c->values; /* NOLINT(bugprone-macro-parentheses) */                                        \
-        for (uint32_t row = c->rows; row-- > 0;)                                                             \
-            v[row] = sc_column_is_null(c, row) ? 0 : v[--present];                                           \
-    } while (0)
-
-/* Spreads `present` dense values over the rows that are not null, from the last row down, in place. */
-static void spread(struct sc_column *c, uint32_t present)
-{
-    BY_WIDTH(c->width, SPREAD);
-}
-
-/* Integers for the rows that are not null, to an array over all rows. */
-static enum sc_status get_rows(const struct sc_row_group *group, struct sc_cursor *in, struct sc_column *c,
-                               unsigned width)
-{
-    uint32_t present = group->rows - c->nulls;
-    c->width = (uint8_t)width;
-    SC_TRY(get_integers(group, in, present, group->rows, width, &c->values));
-    if (c->nulls != 0)
-        spread(c, present);
-    return SC_OK;
-}
-
-static unsigned code_width(uint32_t dict_count)
-{
-    return dict_count <= 256 ? 1 : dict_count <= 65536 ? 2 : 4;
-}
-
-#define GREATEST(type)                                                                                       \
-    do {                                                                                                     \
-        const type *code = c->values;                                                                        \
-        for (uint32_t i = 0; i < c->rows; i++)                                                               \
-            greatest = code[i] > greatest ? (uint32_t)code[i] : greatest;                                    \
-    } while (0)
-
-/* Codes index the column's dictionary; a chunk that says otherwise is damaged. */
-static enum sc_status check_codes(const struct sc_column *c)
-{
-    uint32_t greatest = 0;
-    BY_WIDTH(c->width, GREATEST);
-    return greatest < c->dict.count ? SC_OK : SC_DAMAGED;
-}
-
-static enum sc_status get_codes(const struct sc_row_group *group, struct sc_cursor *in, struct sc_column *c)
-{
-    SC_TRY(get_rows(group, in, c, code_width(c->dict.count)));
-    return check_codes(c);
-}
-
-static enum sc_status decode_values(struct sc_row_group *group, const struct sc_entry *e,
-                                    struct sc_cursor *in, struct sc_column *c)
-{
-    struct sc_cursor peek = *in;
-    struct sc_stream_head head;
-    SC_TRY(sc_stream_head_read(&peek, group->rows, &head));
-    if (head.layout != SC_LAYOUT_CONST)
-        return get_rows(group, in, c, e->width);
-    if (head.count != group->rows - c->nulls)
-        return SC_DAMAGED;
-    uint64_t *value = alloc(group, sizeof(*value));
-    if (value == NULL)
-        return SC_NOMEM;
-    *value = head.base;
-    c->form = SC_FORM_CONST;
-    c->dict = (struct sc_dictionary){.count = 1, .values = value};
-    return SC_OK;
-}
-
-static enum sc_status decode_dict(struct sc_row_group *group, const struct sc_entry *e, struct sc_cursor *in,
-                                  struct sc_column *c)
-{
-    void *values;
-    if (e->dict_count == 0 || e->dict_count > group->rows)
-        return SC_DAMAGED;
-    SC_TRY(get_integers(group, in, e->dict_count, e->dict_count, 8, &values));
-    for (uint32_t i = 1; i < e->dict_count; i++) {
-        if (((const uint64_t *)values)[i - 1] >= ((const uint64_t *)values)[i])
-            return SC_DAMAGED;
+    size_t words = sc_bitmap_words(group->rows);
+    uint64_t *both = sc_arena_alloc(&group->context->arena, words * sizeof(*both));
+    uint32_t count = 0;
+    if (both == NULL)
+        return sc_fail_nomem(err, "a set of rows");
+    for (size_t w = 0; w < words; w++) {
+        both[w] = bits[w] & (group->wanted.bits == NULL ? ~UINT64_C(0) : group->wanted.bits[w]);
+        count += (uint32_t)__builtin_popcountll(both[w]);
     }
-    c->form = SC_FORM_DICT;
-    c->dict = (struct sc_dictionary){.count = e->dict_count, .values = values};
-    return get_codes(group, in, c);
-}
-
-static enum sc_status decode_codes(struct sc_row_group *group, struct sc_cursor *in, struct sc_column *c)
-{
-    c->form = SC_FORM_DICT;
-    c->dict = *group->addresses;
-    return get_codes(group, in, c);
-}
-
-#define MAP(type, codes_type)                                                                                \
-    do {                                                                                                     \
-        const codes_type *code = by->values;                                                                 \
-        for (uint32_t i = 0; i < rows; i++)                                                                  \
-            ((type *)c->values)[i] = ((const type *)table)[code[i]];                                         \
-    } while (0)
-
-#define MAP_CODES(type)                                                                                      \
-    do {                                                                                                     \
-        if (by->width == 1)                                                                                  \
-            MAP(type, uint8_t);                                                                              \
-        else if (by->width == 2)                                                                             \
-            MAP(type, uint16_t);                                                                             \
-        else                                                                                                 \
-            MAP(type, uint32_t);                                                                             \
-    } while (0)
-
-static void map_rows(const struct sc_column *by, const void *table, uint32_t rows, struct sc_column *c)
-{
-    BY_WIDTH(c->width, MAP_CODES);
-}
-
-#define CLEAR_NULLS(type)                                                                                    \
-    do {                                                                                                     \
-        for (uint32_t row = 0; row < c->rows; row++)                                                         \
-            ((type *)c->values)[row] =                                                                       \
-                (type)(((type *)c->values)[row] * (type)(c->valid[row / 64] >> (row % 64) & 1));             \
-    } while (0)
-
-/* A null row has the value 0. */
-static void clear_null_rows(struct sc_column *c)
-{
-    BY_WIDTH(c->width, CLEAR_NULLS);
-}
-
-static enum sc_status decode_function(struct sc_row_group *group, const struct sc_entry *e,
-                                      struct sc_cursor *in, const struct sc_column *by, struct sc_column *c)
-{
-    void *table;
-    if (by == NULL)
-        return SC_DAMAGED;
-    bool address = c->key.kind == SC_COLUMN_ADDRESS;
-    c->width = (uint8_t)(address ? code_width(by->dict.count) : e->width);
-    SC_TRY(get_integers(group, in, by->dict.count, by->dict.count, c->width, &table));
-    c->values = alloc(group, (size_t)group->rows * c->width);
-    if (c->values == NULL)
-        return SC_NOMEM;
-    map_rows(by, table, group->rows, c);
-    if (c->nulls != 0)
-        clear_null_rows(c);
-    if (!address)
+    if (count > group->rows / FEW) /* all of a column is decoded as soon */
         return SC_OK;
-    c->form = SC_FORM_DICT;
-    c->dict = by->dict;
-    return check_codes(c);
-}
-
-static enum sc_status decode_difference(struct sc_row_group *group, struct sc_cursor *in,
-                                        const struct sc_column *base, struct sc_column *c)
-{
-    if (base == NULL)
-        return SC_DAMAGED;
-    SC_TRY(get_rows(group, in, c, 8));
-    uint64_t *values = c->values;
-    const uint64_t *bases = base->values;
-    if (base->form != SC_FORM_FLAT || base->width != 8) {
-        uint64_t *wide = alloc(group, (size_t)group->rows * sizeof(*wide));
-        if (wide == NULL)
-            return SC_NOMEM;
-        sc_column_widen(base, group->rows, wide);
-        bases = wide;
+    uint32_t *rows = sc_arena_alloc(&group->context->arena, ((size_t)count + 1) * sizeof(*rows));
+    if (rows == NULL)
+        return sc_fail_nomem(err, "a set of rows");
+    group->wanted = (struct sc_wanted){.bits = both, .rows = rows, .count = count};
+    for (size_t w = 0; w < words; w++) {
+        for (uint64_t left = both[w]; left != 0; left &= left - 1)
+            *rows++ = (uint32_t)(64 * w) + (uint32_t)__builtin_ctzll(left);
     }
-    for (uint32_t i = 0; i < group->rows; i++)
-        values[i] = bases[i] + ((values[i] >> 1) ^ (0 - (values[i] & 1)));
     return SC_OK;
 }
 
-/* Lengths and heap of `count` values to offsets[count + 1] and heap. */
-static enum sc_status get_byte_values(const struct sc_row_group *group, struct sc_cursor *in, uint32_t count,
-                                      uint32_t **offsets_out, uint8_t **heap_out)
+/* Whether the column of an entry was decoded for all rows that are wanted now. */
+static bool is_read(const struct sc_row_group *group, uint32_t index)
 {
-    void *lengths;
-    SC_TRY(get_integers(group, in, count, count, 4, &lengths));
-    struct sc_stream_head head;
-    SC_TRY(sc_stream_head_read(in, SC_MAX_ROW_GROUP_BYTES, &head));
-    uint32_t *offsets = alloc(group, ((size_t)count + 1) * sizeof(*offsets));
-    uint8_t *heap = alloc(group, (size_t)head.count + 1);
-    if (offsets == NULL || heap == NULL)
-        return SC_NOMEM;
-    uint64_t at = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        offsets[i] = (uint32_t)at;
-        at += ((const uint32_t *)lengths)[i];
-        if (at > head.count)
-            return SC_DAMAGED;
+    const uint64_t *now = group->wanted.bits, *then = group->read_for[index];
+    if (group->columns[index] == NULL || then == NULL || then == now)
+        return group->columns[index] != NULL;
+    for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
+        if (now == NULL || (now[w] & ~then[w]) != 0)
+            return false;
     }
-    offsets[count] = (uint32_t)at;
-    if (at != head.count)
-        return SC_DAMAGED;
-    *offsets_out = offsets;
-    *heap_out = heap;
-    return sc_stream_get_bytes(&group->context->decoder, in, &head, heap);
-}
-
-static enum sc_status decode_bytes(struct sc_row_group *group, struct sc_cursor *in, struct sc_column *c)
-{
-    uint32_t present = group->rows - c->nulls;
-    SC_TRY(get_byte_values(group, in, present, &c->offsets, &c->heap));
-    if (c->nulls == 0)
-        return SC_OK;
-    uint32_t *offsets = alloc(group, ((size_t)group->rows + 1) * sizeof(*offsets));
-    if (offsets == NULL)
-        return SC_NOMEM;
-    uint32_t at = 0;
-    for (uint32_t row = 0; row < group->rows; row++) {
-        offsets[row] = c->offsets[at];
-        at += !sc_column_is_null(c, row);
-    }
-    offsets[group->rows] = c->offsets[present];
-    c->offsets = offsets;
-    return SC_OK;
-}
-
-static enum sc_status decode_bytes_dict(struct sc_row_group *group, const struct sc_entry *e,
-                                        struct sc_cursor *in, struct sc_column *c)
-{
-    uint32_t *offsets;
-    uint8_t *heap;
-    if (e->dict_count == 0 || e->dict_count > group->rows)
-        return SC_DAMAGED;
-    SC_TRY(get_byte_values(group, in, e->dict_count, &offsets, &heap));
-    c->form = SC_FORM_DICT;
-    c->dict = (struct sc_dictionary){.count = e->dict_count, .offsets = offsets, .heap = heap};
-    return get_codes(group, in, c);
-}
-
-static enum sc_status decode_column(struct sc_row_group *group, const struct sc_entry *e,
-                                    const struct sc_column *reference, struct sc_cursor *in,
-                                    struct sc_column *c)
-{
-    if (c->nulls != 0)
-        SC_TRY(get_validity(group, in, c));
-    switch (e->encoding) {
-    case SC_ENCODING_VALUES:
-        return decode_values(group, e, in, c);
-    case SC_ENCODING_DICT:
-        return decode_dict(group, e, in, c);
-    case SC_ENCODING_FUNCTION:
-        return decode_function(group, e, in, reference, c);
-    case SC_ENCODING_DIFFERENCE:
-        return decode_difference(group, in, reference, c);
-    case SC_ENCODING_CODES:
-        return decode_codes(group, in, c);
-    case SC_ENCODING_BYTES:
-        return decode_bytes(group, in, c);
-    default:
-        return decode_bytes_dict(group, e, in, c);
-    }
+    return true;
 }
 
 enum sc_status sc_row_group_column_at(struct sc_row_group *group, uint32_t index,
                                       const struct sc_column **out, struct sc_error *err)
 {
     const struct sc_entry *e = &group->entries[index];
+    *out = NULL;
+    if (e->role != SC_CHUNK_COLUMN)
+        return SC_OK;
     *out = group->columns[index];
-    if (*out != NULL || e->role != SC_CHUNK_COLUMN)
+    if (is_read(group, index))
         return SC_OK;
     const struct sc_column *reference = NULL;
     const struct sc_dictionary *addresses;
@@ -592,7 +342,7 @@ enum sc_status sc_row_group_column_at(struct sc_row_group *group, uint32_t index
     c->width = e->width;
     struct sc_cursor in = {0};
     SC_TRY(load_chunk(group, e, &in, err));
-    enum sc_status status = decode_column(group, e, reference, &in, c);
+    enum sc_status status = sc_column_decode(group, e, reference, &in, c);
     if (status == SC_NOMEM)
         return sc_fail_nomem(err, "a column");
     if (status != SC_OK) {
@@ -601,6 +351,7 @@ enum sc_status sc_row_group_column_at(struct sc_row_group *group, uint32_t index
         return damaged(group, name, err);
     }
     group->columns[index] = c;
+    group->read_for[index] = group->wanted.bits;
     *out = c;
     return SC_OK;
 }
@@ -652,7 +403,7 @@ static enum sc_status load_bloom(struct sc_row_group *group, const struct sc_ent
 {
     struct sc_cursor in = {0};
     SC_TRY(load_chunk(group, e, &in, err));
-    uint8_t *filter = alloc(group, in.len);
+    uint8_t *filter = sc_arena_alloc(&group->context->arena, in.len);
     if (filter == NULL)
         return sc_fail_nomem(err, "a Bloom filter");
     if (in.len % 32 != 0)

@@ -47,6 +47,11 @@ enum sc_status sc_row_group_encoder_init(struct sc_row_group_encoder *encoder, e
     return status;
 }
 
+void sc_row_group_encoder_set_format(struct sc_row_group_encoder *encoder, uint16_t format)
+{
+    encoder->columns.streams.format = format == 0 ? SC_SEGMENT_VERSION : format;
+}
+
 void sc_row_group_encoder_free(struct sc_row_group_encoder *encoder)
 {
     sc_stream_encoder_free(&encoder->columns.streams);
@@ -262,6 +267,9 @@ static enum sc_status write_row_group(struct sc_row_group_encoder *encoder, cons
     encoder->columns.bound = meta_bytes > SC_MAX_META_BYTES ? "16 MiB of directory" : "1 GiB";
     if (meta_bytes > SC_MAX_META_BYTES || total > SC_MAX_ROW_GROUP_BYTES)
         return SC_LIMIT;
+    const struct sc_stream_encoder *streams = &encoder->columns.streams;
+    uint64_t format =
+        streams->effort == SC_EFFORT_LIVE ? 1 : streams->format; /* every format has what LIVE writes */
     size_t at = out->len;
     sc_buf_append(out, SC_ROW_GROUP_MAGIC, SC_MAGIC_BYTES);
     sc_buf_append_le32(out, batch->rows);
@@ -271,7 +279,7 @@ static enum sc_status write_row_group(struct sc_row_group_encoder *encoder, cons
     sc_buf_append_le16(out, (uint16_t)list->count);
     sc_buf_append_le32(out, batch->span_count);
     sc_buf_append_le64(out, XXH3_64bits(meta->data, meta->len));
-    sc_buf_append_le64(out, 0);
+    sc_buf_append_le64(out, format > 1 ? format : 0);
     sc_buf_append_le64(out, 0);
     if (sc_buf_ok(out))
         sc_buf_append_le64(out, XXH3_64bits(out->data + at, SC_ROW_GROUP_HEAD_BYTES - 8));

@@ -37,8 +37,11 @@ struct sc_row_group_encoder {
     struct sc_buf chunks;
 };
 
+/* Of the newest format. */
 enum sc_status sc_row_group_encoder_init(struct sc_row_group_encoder *encoder, enum sc_effort effort,
                                          struct sc_error *err);
+/* What is encoded then is read by programs of that format; 0: the newest. */
+void sc_row_group_encoder_set_format(struct sc_row_group_encoder *encoder, uint16_t format);
 void sc_row_group_encoder_free(struct sc_row_group_encoder *encoder);
 
 /*

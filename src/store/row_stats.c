@@ -57,6 +57,11 @@ enum sc_status sc_row_stats_merge(struct sc_row_stats *to, const struct sc_row_s
     return SC_OK;
 }
 
+size_t sc_row_stats_size(const struct sc_row_stats *stats)
+{
+    return sizeof(stats->times) + 8 + (size_t)stats->protocol_count * 40;
+}
+
 void sc_row_stats_write(const struct sc_row_stats *stats, struct sc_buf *out)
 {
     for (unsigned i = 0; i < SC_ROW_TIMES; i++) {

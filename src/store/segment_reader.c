@@ -4,6 +4,7 @@
 
 #include "base/array.h"
 #include "store/io.h"
+#include "store/span_set.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,10 +38,11 @@ static enum sc_status parse_head(struct sc_segment *segment, const uint8_t *head
     unsigned version = sc_load_le16(head + 8);
     uint32_t unknown = sc_load_le32(head + 12) & ~SC_SEGMENT_FEATURES_KNOWN;
     if (version > SC_SEGMENT_VERSION || unknown != 0)
-        return sc_fail(
-            err, SC_UNSUPPORTED,
-            "%s has format version %u with feature bits 0x%x; this program reads version %u: upgrade it",
-            segment->path, version, unknown, SC_SEGMENT_VERSION);
+        return sc_fail(err, SC_UNSUPPORTED,
+                       "%s has format version %u with feature bits 0x%x; this program reads versions up to "
+                       "%u: upgrade it",
+                       segment->path, version, unknown, SC_SEGMENT_VERSION);
+    segment->format = (uint16_t)version;
     segment->window_ms = sc_load_le64(head + 16);
     segment->window_s = sc_load_le32(head + 24);
     segment->lane = sc_load_le32(head + 28);
@@ -114,6 +116,25 @@ static bool add_group(struct sc_segment *segment, const struct sc_group_ref *ref
 
 /* ---- sealed: from the footer ---- */
 
+static enum sc_status parse_spans(struct sc_segment *segment, struct sc_cursor *in)
+{
+    size_t most = sc_cursor_left(in) / SC_SPAN_BYTES;
+    struct sc_span *spans = segment->spans = malloc((most + 1) * sizeof(*spans));
+    if (spans == NULL)
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < segment->group_count; i++) {
+        struct sc_group_ref *ref = &segment->groups[i];
+        ref->span_count = sc_cursor_le32(in);
+        sc_cursor_le32(in);
+        if (ref->span_count == 0 || ref->span_count > sc_cursor_left(in) / SC_SPAN_BYTES)
+            return SC_DAMAGED;
+        SC_TRY(sc_spans_read(in, spans, ref->span_count, ref->rows));
+        ref->spans = spans;
+        spans += ref->span_count;
+    }
+    return sc_cursor_left(in) == 0 && !in->failed ? SC_OK : SC_DAMAGED;
+}
+
 static enum sc_status parse_footer(struct sc_segment *segment, const uint8_t *bytes, size_t length)
 {
     struct sc_cursor in = {.data = bytes, .len = length};
@@ -141,7 +162,7 @@ static enum sc_status parse_footer(struct sc_segment *segment, const uint8_t *by
         if (!add_group(segment, &ref))
             return SC_NOMEM;
     }
-    return SC_OK;
+    return segment->format > 1 ? parse_spans(segment, &in) : SC_OK;
 }
 
 /* @return SC_END when there is no trailer: a live file. */
@@ -357,6 +378,7 @@ void sc_segment_close(struct sc_segment *segment)
     sc_segment_release(segment);
     sc_row_stats_free(&segment->flow_stats);
     free(segment->groups);
+    free(segment->spans);
     free(segment->path);
     free(segment);
 }

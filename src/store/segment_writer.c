@@ -13,9 +13,9 @@
  *
  * HEAD
  *      0  8  magic 89 'S' 'C' 'S' 'E' 'G' 0d 0a
- *      8  2  version, 1. A reader refuses greater ones.
+ *      8  2  version: 1 or 2, that of its newest row group or a newer one. A reader refuses greater ones.
  *     10  2  0
- *     12  4  feature bits, all of which a reader must know; none are defined in version 1
+ *     12  4  feature bits, all of which a reader must know; none are defined
  *     16  8  window: start
  *     24  4  window: length in seconds
  *     28  4  lane: of the member whose batches these are; 0 on a single node
@@ -35,7 +35,8 @@
  *     26  2  entries in the directory
  *     28  4  spans
  *     32  8  hash of the meta
- *     40 16  0
+ *     40  2  format: 0, which means 1; or 2, when its streams may have the layouts BLOCKS and STEPS
+ *     42 14  0
  *     56  8  hash of bytes 0..55
  *   A row group is whole when its head's hash agrees, the file is long enough, and the meta's hash agrees. It
  *   begins at a multiple of 8 in the file. Where a live file has fewer than 64 bytes left, a head that agrees
@@ -101,6 +102,7 @@
  *     80     statistics of all flow row groups
  *            per row group 88 bytes: u64 offset, u64 length, u32 rows, u16 record kind, u16 0, least and
  *            greatest selection time, received, first, last (eight u64)
+ *            in format 2, per row group: u32 spans, u32 0, and its spans once more
  * TRAILER (32 bytes, the last of the file)
  *      0  8  length of the footer
  *      8  8  its hash
@@ -125,11 +127,11 @@ static void put_hash(struct sc_buf *out, size_t from)
         sc_buf_append_le64(out, XXH3_64bits(out->data + from, out->len - from));
 }
 
-static void put_head(struct sc_buf *out, const struct sc_segment_id *id)
+static void put_head(struct sc_buf *out, const struct sc_segment_id *id, uint16_t format)
 {
     size_t start = out->len;
     sc_buf_append(out, SC_SEGMENT_MAGIC, SC_MAGIC_BYTES);
-    sc_buf_append_le16(out, SC_SEGMENT_VERSION);
+    sc_buf_append_le16(out, format);
     sc_buf_append_le16(out, 0);
     sc_buf_append_le32(out, 0);
     sc_buf_append_le64(out, id->window_ms);
@@ -161,6 +163,7 @@ static enum sc_status write_buf(struct sc_segment_writer *writer, struct sc_erro
 static void release(struct sc_segment_writer *writer)
 {
     sc_buf_free(&writer->buf);
+    sc_buf_free(&writer->spans);
     sc_row_stats_free(&writer->flow_stats);
     free(writer->groups);
     free(writer->path);
@@ -180,7 +183,8 @@ enum sc_status sc_segment_writer_create(struct sc_segment_writer *writer, struct
         release(writer);
         return status;
     }
-    put_head(&writer->buf, id);
+    writer->format = id->format == 0 ? SC_SEGMENT_VERSION : id->format;
+    put_head(&writer->buf, id, writer->format);
     if (sc_buf_ok(&writer->buf))
         memcpy(writer->head, writer->buf.data, sizeof(writer->head));
     enum sc_status status = write_buf(writer, err);
@@ -192,19 +196,45 @@ enum sc_status sc_segment_writer_create(struct sc_segment_writer *writer, struct
     return status;
 }
 
+static size_t spans_size(const struct sc_encoded_group *group)
+{
+    return 8 + (size_t)group->span_count * SC_SPAN_BYTES;
+}
+
+static bool make_room(struct sc_segment_writer *writer, const struct sc_encoded_group *group)
+{
+    bool room = sc_array_more(writer->groups, writer->group_count, 1) &&
+                sc_buf_reserve(&writer->spans, spans_size(group)) != NULL;
+    writer->spans.failed = false;
+    return room;
+}
+
+/* There is room. */
+static void note_group(struct sc_segment_writer *writer, const struct sc_encoded_group *group,
+                       uint64_t offset)
+{
+    writer->groups[writer->group_count] = group->ref;
+    writer->groups[writer->group_count++].offset = offset;
+    sc_buf_append_le32(&writer->spans, group->span_count);
+    sc_buf_append_le32(&writer->spans, 0);
+    sc_buf_append(&writer->spans, group->encoded_spans, (size_t)group->span_count * SC_SPAN_BYTES);
+}
+
 /* All that needs memory comes before the write: afterwards only the file itself can fail. */
 enum sc_status sc_segment_writer_add_encoded(struct sc_segment_writer *writer,
                                              const struct sc_encoded_group *group, struct sc_error *err)
 {
-    enum sc_status status = sc_array_more(writer->groups, writer->group_count, 1) ? SC_OK : SC_NOMEM;
+    if (group->format > writer->format)
+        return sc_fail(err, SC_LIMIT, "%s has format %u: a row group of format %u does not belong there",
+                       writer->path, writer->format, group->format);
+    enum sc_status status = make_room(writer, group) ? SC_OK : SC_NOMEM;
     uint64_t offset = writer->offset;
     if (status == SC_OK && group->ref.record_kind == SC_RECORDS_FLOWS)
         status = sc_row_stats_merge(&writer->flow_stats, &group->stats);
     if (status != SC_OK)
         return sc_fail_nomem(err, writer->path);
     SC_TRY(write_bytes(writer, group->bytes, group->length, err));
-    writer->groups[writer->group_count] = group->ref;
-    writer->groups[writer->group_count++].offset = offset;
+    note_group(writer, group, offset);
     return SC_OK;
 }
 
@@ -216,6 +246,9 @@ enum sc_status sc_segment_writer_add(struct sc_segment_writer *writer, struct sc
     SC_TRY(sc_row_group_encode(encoder, batch, &writer->buf, &group.stats, err));
     group.bytes = writer->buf.data;
     group.length = group.ref.length = writer->buf.len;
+    group.format = sc_row_group_format(group.bytes);
+    group.span_count = batch->span_count;
+    group.encoded_spans = group.bytes + SC_ROW_GROUP_HEAD_BYTES + sc_row_stats_size(&group.stats);
     memcpy(group.ref.times, group.stats.times, sizeof(group.ref.times));
     enum sc_status status = sc_segment_writer_add_encoded(writer, &group, err);
     sc_row_stats_free(&group.stats);
@@ -249,6 +282,8 @@ static void put_footer(struct sc_segment_writer *writer)
             sc_buf_append_le64(out, ref->times[sc_footer_time(k)].max);
         }
     }
+    if (writer->format > 1)
+        sc_buf_append(out, writer->spans.data, writer->spans.len);
     uint64_t length = out->len;
     uint64_t hash = sc_buf_ok(out) ? XXH3_64bits(out->data, out->len) : 0;
     sc_buf_append_le64(out, length);

@@ -13,17 +13,20 @@ struct sc_segment_id {
     uint32_t lane;
     uint64_t stream;     /* of the writer that made the file */
     uint64_t created_ms; /* 0: now, by the wall clock */
+    uint16_t format;     /* of the file: nothing of a newer one comes into it; 0: the newest */
 };
 
 struct sc_segment_writer {
     struct sc_io *io;
     int handle;
     char *path;
+    uint16_t format;
     uint64_t offset;                     /* bytes written */
     uint8_t head[SC_SEGMENT_HEAD_BYTES]; /* repeated in the footer */
     struct sc_buf buf;
     struct sc_group_ref *groups;
     uint32_t group_count;
+    struct sc_buf spans; /* of all row groups, as the footer tells them */
     struct sc_row_stats flow_stats;
 };
 
@@ -39,7 +42,8 @@ enum sc_status sc_segment_writer_create(struct sc_segment_writer *writer, struct
 enum sc_status sc_segment_writer_add(struct sc_segment_writer *writer, struct sc_row_group_encoder *encoder,
                                      const struct sc_batch *batch, struct sc_error *err);
 
-/* As sc_segment_writer_add, of a row group that is encoded and checked already. */
+/* As sc_segment_writer_add, of a row group that is encoded and checked already. @return also SC_LIMIT: its format is newer than the
+ * file's. */
 enum sc_status sc_segment_writer_add_encoded(struct sc_segment_writer *writer,
                                              const struct sc_encoded_group *group, struct sc_error *err);
 

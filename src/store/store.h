@@ -49,6 +49,7 @@ static inline uint64_t sc_window_end(const struct sc_window *window)
 
 struct sc_store_options {
     uint32_t window_s;        /* of batches that are appended; default 300; divides a day */
+    uint16_t format;          /* of what is encoded here; 0: the newest */
     uint32_t lane;            /* the member whose batches the segments hold; 0 on a single node */
     uint64_t seal_bytes;      /* a live file larger than this is sealed before its window ends; 0 = 1 GiB */
     struct sc_io *io;         /* NULL = sc_io_system() */
@@ -92,7 +93,10 @@ enum sc_status sc_store_writer_append(struct sc_store_writer *writer, struct sc_
 /* While more comes than can be compressed in time, that is left to the seal. */
 void sc_store_writer_set_hurry(struct sc_store_writer *writer, bool hurry);
 
-/* As sc_store_writer_append, of a row group that came encoded, and of any window; it keeps its span. `came_ms`: when it came, by which
+/* Of all that is encoded from now on; 0: the newest. */
+void sc_store_writer_set_format(struct sc_store_writer *writer, uint16_t format);
+
+/* As sc_store_writer_append, of a row group that came encoded, in whatever format, and of any window; it keeps its span. `came_ms`: when it came, by which
  * retention takes its age; 0: now. */
 enum sc_status sc_store_writer_append_encoded(struct sc_store_writer *writer, const struct sc_window *window,
                                               uint64_t came_ms, const struct sc_encoded_group *group,

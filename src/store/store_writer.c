@@ -169,6 +169,7 @@ struct sc_store_writer *sc_store_writer_open(const char *path, const struct sc_s
     if (options != NULL)
         w->options = *options;
     share_files(w);
+    sc_store_writer_set_format(w, w->options.format);
     if (w->options.window_s == 0)
         w->options.window_s = DEFAULT_WINDOW_S;
     if (w->options.seal_bytes == 0)
@@ -247,11 +248,12 @@ static bool is_same(const struct sc_window *x, const struct sc_window *y)
 }
 
 static struct live_file *open_file(struct sc_store_writer *w, const struct sc_window *window,
-                                   uint64_t came_ms)
+                                   uint64_t came_ms, uint16_t format)
 {
     for (uint32_t i = 0; i < w->file_count; i++) {
         struct live_file *f = &w->files[i];
-        if (f->writer.handle >= 0 && is_same(&f->window, window) && f->came_ms == came_ms)
+        if (f->writer.handle >= 0 && is_same(&f->window, window) && f->came_ms == came_ms &&
+            f->writer.format >= format)
             return f;
     }
     return NULL;
@@ -349,12 +351,14 @@ static enum sc_status make_day(struct sc_store_writer *w, const char *path, cons
 static struct sc_segment_id id_of(const struct sc_store_writer *w, const struct sc_window *window,
                                   uint64_t created_ms)
 {
-    return (struct sc_segment_id){window->begin_ms, window->length_s, w->options.lane, w->stream, created_ms};
+    return (struct sc_segment_id){window->begin_ms, window->length_s, w->options.lane,
+                                  w->stream,        created_ms,       w->options.format};
 }
 
+/* Of at least this format: what came encoded may be newer than what is encoded here. */
 static enum sc_status create_file(struct sc_store_writer *w, const struct sc_window *window, uint64_t came_ms,
-                                  const char *folder, const char *name, struct live_file **out,
-                                  struct sc_error *err)
+                                  uint16_t format, const char *folder, const char *name,
+                                  struct live_file **out, struct sc_error *err)
 {
     const uint64_t created_ms = came_ms != 0 ? came_ms : sc_reference_now(w->options.reference);
     char path[4096 + 128];
@@ -364,6 +368,7 @@ static enum sc_status create_file(struct sc_store_writer *w, const struct sc_win
         return sc_fail_nomem(err, "a live file");
     f->came_ms = came_ms;
     struct sc_segment_id id = id_of(w, window, created_ms);
+    id.format = format > id.format ? format : id.format;
     w->number++;
     enum sc_status status = sc_segment_writer_create(&f->writer, w->io, path, &id, err);
     if (status != SC_OK) {
@@ -380,14 +385,14 @@ static enum sc_status create_file(struct sc_store_writer *w, const struct sc_win
 }
 
 static enum sc_status new_file(struct sc_store_writer *w, const struct sc_window *window, uint64_t came_ms,
-                               struct live_file **out, struct sc_error *err)
+                               uint16_t format, struct live_file **out, struct sc_error *err)
 {
     char day[11], name[64], folder[4096];
     SC_TRY(make_room(w, err));
     sc_segment_name_format(window->begin_ms, w->stream, w->number, day, name);
     snprintf(folder, sizeof(folder), "%s/%s", w->path, day);
     SC_TRY(make_day(w, folder, day, err));
-    return create_file(w, window, came_ms, folder, name, out, err);
+    return create_file(w, window, came_ms, format, folder, name, out, err);
 }
 
 /* Without memory for the other one the seal compresses. */
@@ -397,6 +402,8 @@ static struct sc_row_group_encoder *encoder_for(struct sc_store_writer *w, const
         return &w->encoder;
     if (!w->compresses)
         w->compresses = sc_row_group_encoder_init(&w->full_encoder, SC_EFFORT_SEALED, NULL) == SC_OK;
+    if (w->compresses)
+        sc_row_group_encoder_set_format(&w->full_encoder, w->options.format);
     return w->compresses ? &w->full_encoder : &w->encoder;
 }
 
@@ -405,9 +412,10 @@ static enum sc_status append_group(struct sc_store_writer *w, const struct sc_wi
                                    uint64_t came_ms, const struct sc_batch *batch,
                                    const struct sc_encoded_group *encoded, struct sc_error *err)
 {
-    struct live_file *f = open_file(w, window, came_ms);
+    const uint16_t format = encoded != NULL ? encoded->format : w->options.format;
+    struct live_file *f = open_file(w, window, came_ms, format);
     if (f == NULL)
-        SC_TRY(new_file(w, window, came_ms, &f, err));
+        SC_TRY(new_file(w, window, came_ms, format, &f, err));
     uint64_t before = f->writer.offset;
     enum sc_status status = batch != NULL
                                 ? sc_segment_writer_add(&f->writer, encoder_for(w, batch), batch, err)
@@ -503,6 +511,11 @@ enum sc_status sc_store_writer_append(struct sc_store_writer *w, struct sc_batch
         is_one_group(batch) ? append_group(w, &window, 0, batch, NULL, err) : append_parts(w, batch, err);
     count_appended(w, status, batch->record_kind, batch->rows);
     return status;
+}
+
+void sc_store_writer_set_format(struct sc_store_writer *w, uint16_t format)
+{
+    w->options.format = format == 0 ? SC_SEGMENT_VERSION : format;
 }
 
 void sc_store_writer_set_hurry(struct sc_store_writer *w, bool hurry)

@@ -28,6 +28,7 @@
  *           from those): s = value - value before, as a signed 64 bit number; zigzag(s) = 2s when s >= 0,
  *           -2s - 1 when s < 0.
  *   BYTES   the bytes themselves.
+ *   BLOCKS, STEPS   format 2 only; width 0, base 0: see blocks.h.
  *
  * A context belongs to one thread.
  */
@@ -44,6 +45,8 @@ enum sc_layout {
     SC_LAYOUT_PLANES = 3,
     SC_LAYOUT_DELTA = 4,
     SC_LAYOUT_BYTES = 5,
+    SC_LAYOUT_BLOCKS = 6,
+    SC_LAYOUT_STEPS = 7,
 };
 
 enum sc_compression {
@@ -55,11 +58,13 @@ enum sc_compression {
 
 #define SC_STREAM_HEAD 24
 
-/* How hard the encoder tries. LIVE: bit-packing only, for files that live for one window. */
+/* How hard the encoder tries. LIVE: bit-packing only, for files that live for one window; every format has it. SEALED: blocks, of
+ * which queries read what they need; in format 1 the smallest of some layouts. */
 enum sc_effort { SC_EFFORT_LIVE, SC_EFFORT_SEALED };
 
 struct sc_stream_encoder {
     enum sc_effort effort;
+    uint16_t format;     /* of the segment: 1 knows no blocks */
     void *zstd;          /* ZSTD_CCtx */
     struct sc_buf plane; /* scratch */
     struct sc_buf packed;
@@ -67,6 +72,7 @@ struct sc_stream_encoder {
     uint32_t delta_cap;
 };
 
+/* Of the newest format. */
 enum sc_status sc_stream_encoder_init(struct sc_stream_encoder *encoder, enum sc_effort effort);
 void sc_stream_encoder_free(struct sc_stream_encoder *encoder);
 
@@ -103,6 +109,11 @@ enum sc_status sc_stream_head_read(struct sc_cursor *in, uint32_t max_count, str
  */
 enum sc_status sc_stream_get_integers(struct sc_stream_decoder *decoder, struct sc_cursor *in,
                                       const struct sc_stream_head *head, unsigned width, void *out);
+/* Likewise, but of layouts in blocks only the values of `rows`, n of them, ascending, below head->count; others are set or left as they
+ * are. */
+enum sc_status sc_stream_get_rows(struct sc_stream_decoder *decoder, struct sc_cursor *in,
+                                  const struct sc_stream_head *head, unsigned width, const uint32_t *rows,
+                                  uint32_t n, void *out);
 enum sc_status sc_stream_get_bytes(struct sc_stream_decoder *decoder, struct sc_cursor *in,
                                    const struct sc_stream_head *head, uint8_t *out);
 

@@ -2,6 +2,8 @@
 /* Decoding of streams. The bytes are not trusted: every length is checked before it is used. */
 #include "store/stream.h"
 
+#include "store/blocks.h"
+
 #include <lz4.h>
 #include <zstd.h>
 
@@ -35,6 +37,9 @@ static bool head_possible(const struct sc_stream_head *h)
         return h->width <= 8 && h->raw == count * h->width && h->compression == SC_COMPRESS_NONE;
     case SC_LAYOUT_BYTES:
         return h->width == 1 && h->raw == count;
+    case SC_LAYOUT_BLOCKS:
+    case SC_LAYOUT_STEPS:
+        return h->width == 0 && h->compression == SC_COMPRESS_NONE;
     default:
         return false;
     }
@@ -343,9 +348,25 @@ enum sc_status sc_stream_get_integers(struct sc_stream_decoder *decoder, struct 
         else
             BY_WIDTH(width, tiles, out, &planes, head->count, head->base + planes.constant);
         return SC_OK;
+    case SC_LAYOUT_BLOCKS:
+    case SC_LAYOUT_STEPS:
+        SC_TRY(payload(decoder, in, head, &p));
+        return sc_blocks_get(p, head->stored, head->count, head->layout == SC_LAYOUT_STEPS, width, out);
     default:
         return SC_DAMAGED;
     }
+}
+
+enum sc_status sc_stream_get_rows(struct sc_stream_decoder *decoder, struct sc_cursor *in,
+                                  const struct sc_stream_head *head, unsigned width, const uint32_t *rows,
+                                  uint32_t n, void *out)
+{
+    if (head->layout != SC_LAYOUT_BLOCKS && head->layout != SC_LAYOUT_STEPS)
+        return sc_stream_get_integers(decoder, in, head, width, out);
+    const uint8_t *p = sc_cursor_take(in, head->stored);
+    return p == NULL ? SC_DAMAGED
+                     : sc_blocks_get_rows(p, head->stored, head->count, head->layout == SC_LAYOUT_STEPS,
+                                          width, rows, n, out);
 }
 
 enum sc_status sc_stream_get_bytes(struct sc_stream_decoder *decoder, struct sc_cursor *in,

@@ -3,6 +3,8 @@
 #include "store/stream.h"
 
 #include "base/array.h"
+#include "store/blocks.h"
+#include "store/format.h"
 
 #include <lz4.h>
 #include <stdlib.h>
@@ -11,6 +13,7 @@
 #define SAMPLE       4096u
 #define SAMPLE_CHUNK 1024u
 #define ZSTD_LEVEL   3
+#define FEW          256u /* so many values are soon decoded, and take less room without a block's head */
 
 /* Bit-packing is read so much faster than compressed planes that it may cost a third more. */
 static bool bits_win(size_t bits_size, size_t packed_size)
@@ -26,7 +29,7 @@ static bool plane_wins(size_t packed_size, size_t size)
 
 enum sc_status sc_stream_encoder_init(struct sc_stream_encoder *encoder, enum sc_effort effort)
 {
-    *encoder = (struct sc_stream_encoder){.effort = effort};
+    *encoder = (struct sc_stream_encoder){.effort = effort, .format = SC_SEGMENT_VERSION};
     encoder->zstd = ZSTD_createCCtx();
     return encoder->zstd == NULL ? SC_NOMEM : SC_OK;
 }
@@ -238,6 +241,25 @@ static enum sc_status put_delta(struct sc_stream_encoder *encoder, const uint64_
                       out);
 }
 
+static bool is_ascending(const uint64_t *values, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        if (values[i] < values[i - 1])
+            return false;
+    }
+    return true;
+}
+
+static enum sc_status put_blocks(const uint64_t *values, uint32_t count, struct sc_buf *out)
+{
+    size_t size = sc_blocks_size(values, count, false);
+    size_t by_steps = is_ascending(values, count) ? sc_blocks_size(values, count, true) : SIZE_MAX;
+    bool steps = by_steps < size;
+    size = steps ? by_steps : size;
+    put_head(out, steps ? SC_LAYOUT_STEPS : SC_LAYOUT_BLOCKS, 0, SC_COMPRESS_NONE, count, size, size, 0);
+    return sc_blocks_put(values, count, steps, out);
+}
+
 enum sc_status sc_stream_put_integers(struct sc_stream_encoder *encoder, const uint64_t *values,
                                       uint32_t count, struct sc_buf *out)
 {
@@ -252,7 +274,9 @@ enum sc_status sc_stream_put_integers(struct sc_stream_encoder *encoder, const u
         return sc_buf_ok(out) ? SC_OK : SC_NOMEM;
     }
     enum sc_layout pick = SC_LAYOUT_BITS;
-    if (encoder->effort == SC_EFFORT_SEALED && count >= 64)
+    if (encoder->effort == SC_EFFORT_SEALED && encoder->format > 1 && count >= FEW)
+        return put_blocks(values, count, out);
+    if (encoder->effort == SC_EFFORT_SEALED && encoder->format == 1 && count >= 64)
         pick = choose(encoder, values, count, min, bits);
     enum sc_status status;
     if (pick == SC_LAYOUT_PLANES)

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Reads segment files (*.scs, *.sclive) with nothing of ours but their description: docs/formats.md, the head comments
-of src/store/segment_writer.c, stream.h and address_dict.h. It believes nothing: every hash, length, count and
+of src/store/segment_writer.c, stream.h, blocks.h and address_dict.h. It believes nothing: every hash, length, count and
 order that they promise is checked, and Damaged says what was not so.
 """
 import collections
 import ctypes
 import dataclasses
+import itertools
 import struct
 
 HEAD_MAGIC, GROUP_MAGIC = b"\x89SCSEG\r\n", b"\x89SCRGRP\n"
@@ -18,7 +19,8 @@ FLOWS, OPTIONS = 0, 1
 UINT, INT, FLOAT, ADDRESS, BYTES = range(5)
 COLUMN, ADDRESSES, BLOOM = range(3)
 VALUES, DICT, FUNCTION, DIFFERENCE, CODES, PLAIN_BYTES, BYTES_DICT = range(7)
-L_CONST, L_PLAIN, L_BITS, L_PLANES, L_DELTA, L_BYTES = range(6)
+L_CONST, L_PLAIN, L_BITS, L_PLANES, L_DELTA, L_BYTES, L_BLOCKS, L_STEPS = range(8)
+BLOCK, BLOCK_HEAD, LINE = 1024, 16, 128
 NONE, LZ4, ZSTD, REPEAT = range(4)
 
 WORD = (1 << 64) - 1
@@ -128,11 +130,49 @@ class Streams:
             return self.bits(self.libraries.unpack(compression, stored, raw), width, base, count)
         if layout == L_PLANES:
             return [base + value & WORD for value in self.planes(stored, width, count)]
+        if layout in (L_BLOCKS, L_STEPS):
+            need(width == 0 and compression == NONE and base == 0 and raw == len(stored), "the head of blocks")
+            return self.blocks(stored, layout == L_STEPS, count)
         need(layout == L_DELTA, f"layout {layout} of integers")
         out = []
         for difference in self.planes(stored, width, count):
             base = base + unzigzag(difference) & WORD
             out.append(base)
+        return out
+
+    @staticmethod
+    def block(payload, bits, count):
+        """Numbers and what follows them; `payload` begins with the words."""
+        lanes, width = (32, 32) if bits <= 32 else (16, 64)
+        words = (-(-count // lanes) * bits + width - 1) // width
+        need(len(payload) >= words * LINE, "a block is cut")
+        lines = [struct.unpack_from("<32I" if width == 32 else "<16Q", payload, at) for at in range(0, words * LINE, LINE)]
+        streams = [sum(line[lane] << width * i for i, line in enumerate(lines)) for lane in range(lanes)]
+        numbers = [streams[i % lanes] >> i // lanes * bits & (1 << bits) - 1 for i in range(count)]
+        filled = [bits * len(range(lane, count, lanes)) for lane in range(lanes)]
+        need(not any(stream >> end for stream, end in zip(streams, filled)), "bits behind the numbers of a block")
+        return numbers, payload[words * LINE:]
+
+    def blocks(self, payload, steps, count):
+        out, at = [], -(-count // BLOCK) * BLOCK_HEAD
+        need(len(payload) >= at, "the heads of blocks are cut")
+        for first in range(0, count, BLOCK):
+            base, place, bits, high, exceptions = struct.unpack_from("<QIBBH", payload, first // BLOCK * BLOCK_HEAD)
+            here = min(BLOCK, count - first)
+            need(place == at and bits <= 64 and (high in (1, 2, 4, 8) if exceptions else high == 0), f"the head of a block at {at}")
+            numbers, rest = self.block(payload[at:], bits, here)
+            need(len(rest) >= exceptions * (2 + high), "exceptions are cut")
+            places = struct.unpack_from(f"<{exceptions}H", rest)
+            need(list(places) == sorted(set(places)) and all(p < here for p in places), f"exceptions at {places}")
+            for i, exception in enumerate(places):
+                part = rest[2 * exceptions + i * high:2 * exceptions + (i + 1) * high]
+                numbers[exception] += int.from_bytes(part, "little") << bits
+            at += len(payload[at:]) - len(rest) + exceptions * (2 + high)
+            if steps:
+                need(numbers[0] == 0, "a first step")
+                numbers = itertools.accumulate(numbers)
+            out += [base + number & WORD for number in numbers]
+        need(at == len(payload), "bytes behind the blocks")
         return out
 
     @staticmethod
@@ -200,6 +240,7 @@ def read_statistics(cursor):
 
 @dataclasses.dataclass
 class Head:
+    version: int
     window_ms: int
     window_s: int
     lane: int
@@ -212,9 +253,9 @@ def read_head(libraries, data):
     version, zero, features, window, length, lane, stream, created, zeros, check = struct.unpack_from("<HHIQIIQQQQ",
                                                                                                      data, 8)
     need(libraries.hash(data[:56]) == check, "the hash of the head does not agree")
-    need(version == 1 and features == 0, f"version {version}, features {features:#x}")
+    need(version in (1, 2) and features == 0, f"version {version}, features {features:#x}")
     need(zero == 0 and zeros == 0, "a reserved field of the head is not 0")
-    return Head(window, length, lane, stream, created)
+    return Head(version, window, length, lane, stream, created)
 
 
 @dataclasses.dataclass
@@ -242,6 +283,12 @@ def read_entry(cursor):
                  offset, length, check)
 
 
+def read_span(cursor):
+    *span, zero = cursor.unpack("<QQIIII")
+    need(zero == 0, "a reserved field of a span is not 0")
+    return Span(*span)
+
+
 class RowGroup:
     """A row group of `data` at `offset`, whole: head and meta are verified. columns() verifies and reads the chunks."""
 
@@ -253,7 +300,8 @@ class RowGroup:
         need(head[:8] == GROUP_MAGIC, f"no row group at {offset}")
         self.rows, meta, self.length, self.kind, entries, spans, check = struct.unpack_from("<IIQHHIQ", head, 8)
         need(libraries.hash(head[:56]) == struct.unpack_from("<Q", head, 56)[0], "the hash of a row group's head")
-        need(head[40:56] == bytes(16), "a reserved field of a row group's head is not 0")
+        self.format = struct.unpack_from("<H", head, 40)[0]
+        need(self.format in (0, 2) and head[42:56] == bytes(14), "a reserved field of a row group's head is not 0")
         need(1 <= self.rows <= MOST_ROWS and self.kind in (FLOWS, OPTIONS), f"{self.rows} rows of kind {self.kind}")
         need(self.length % 8 == 0 and self.length >= HEAD + meta, f"a row group of {self.length} bytes, meta {meta}")
         if self.length > len(data) - offset:
@@ -267,9 +315,8 @@ class RowGroup:
         self.statistics = read_statistics(cursor)
         self.spans, row = [], 0
         for _ in range(spans):
-            *span, zero = cursor.unpack("<QQIIII")
-            span = Span(*span)
-            need(span.first == row and span.rows > 0 and zero == 0, f"{span} at row {row}")
+            span = read_span(cursor)
+            need(span.first == row and span.rows > 0, f"{span} at row {row}")
             row += span.rows
             self.spans.append(span)
         need(row == self.rows, f"spans cover {row} of {self.rows} rows")
@@ -450,7 +497,7 @@ def prefixes(address):
 class Footer:
     head: bytes
     statistics: Statistics
-    groups: list  # (offset, length, rows, kind, Bounds)
+    groups: list  # (offset, length, rows, kind, Bounds, spans: None in version 1)
 
 
 def read_footer(libraries, data):
@@ -468,7 +515,11 @@ def read_footer(libraries, data):
         offset, size, rows, kind, zero, *times = cursor.unpack("<QQIHH8Q")
         need(zero == 0, "a reserved field of the footer is not 0")
         time, received, first, last = zip(times[::2], times[1::2])
-        groups.append((offset, size, rows, kind, Bounds(first, last, received, time)))
+        groups.append([offset, size, rows, kind, Bounds(first, last, received, time), None])
+    for group in groups if read_head(libraries, head).version > 1 else ():
+        spans, zero = cursor.unpack("<II")
+        group[-1] = [read_span(cursor) for _ in range(spans)]
+        need(zero == 0, "a reserved field of the footer is not 0")
     cursor.finish("the footer")
     return Footer(head, statistics, groups)
 
@@ -504,10 +555,12 @@ class Segment:
             self.head = read_head(self.libraries, self.footer.head)
 
     def read_listed(self):
-        for offset, length, rows, kind, _ in self.footer.groups:
+        for offset, length, rows, kind, _, spans in self.footer.groups:
             try:
                 group = RowGroup(self.libraries, self.data, offset)
                 need((group.length, group.rows, group.kind) == (length, rows, kind), f"another row group at {offset}")
+                need(spans in (None, group.spans), f"other batches in the row group at {offset}")
+                need(group.format <= self.head.version, f"a row group of format {group.format}")
                 self.groups.append(group)
             except (Damaged, Unfinished) as why:
                 self.damage.append(str(why) or f"the row group at {offset} is not whole")

@@ -130,10 +130,11 @@ static int memory_nothing(struct sc_io *io, int handle)
 static const struct sc_io_ops memory_ops = {
     .create = memory_create, .write = memory_write, .datasync = memory_nothing, .close = memory_nothing};
 
-static void check_column(const struct sc_column *want, const struct sc_column *got)
+/* Each `step`-th row. */
+static void check_column(const struct sc_column *want, const struct sc_column *got, uint32_t step)
 {
     CHECK((got == NULL) == (want->nulls == want->rows));
-    for (uint32_t row = 0; got != NULL && row < want->rows; row++) {
+    for (uint32_t row = 0; got != NULL && row < want->rows; row += step) {
         CHECK(sc_column_is_null(want, row) == sc_column_is_null(got, row));
         if (sc_column_is_null(want, row))
             continue;
@@ -146,6 +147,28 @@ static void check_column(const struct sc_column *want, const struct sc_column *g
         } else {
             CHECK(sc_column_u64(want, row) == sc_column_u64(got, row));
         }
+    }
+}
+
+/* Columns of which only some rows are read. */
+static void check_some_rows(struct sc_read_context *context, const struct sc_segment *segment,
+                            const struct sc_batch *batch)
+{
+    uint64_t bits[SC_ROW_GROUP_ROWS / 64] = {0};
+    uint32_t step = 5 + batch->rows % 60;
+    struct sc_row_group *group;
+    const struct sc_column *got;
+    sc_read_context_reset(context);
+    CHECK(sc_row_group_open(context, segment, 0, &group, NULL) == SC_OK);
+    for (uint32_t row = 0; row < batch->rows; row += step)
+        bits[row / 64] |= UINT64_C(1) << row % 64;
+    CHECK(sc_row_group_want(group, bits, NULL) == SC_OK);
+    for (uint32_t i = batch->slots; i-- > 0;) {
+        const struct sc_column *c = batch->columns[i];
+        if (c == NULL || c->rows == 0)
+            continue;
+        CHECK(sc_row_group_column(group, c->key, &got, NULL) == SC_OK);
+        check_column(c, got, step);
     }
 }
 
@@ -164,22 +187,24 @@ static void check_file(const char *path, const struct sc_batch *batch)
         if (c == NULL || c->rows == 0)
             continue;
         CHECK(sc_row_group_column(group, c->key, &got, NULL) == SC_OK);
-        check_column(c, got);
+        check_column(c, got, 1);
     }
+    check_some_rows(&context, segment, batch);
     sc_read_context_free(&context);
     sc_segment_close(segment);
 }
 
-static void round_trip(const struct sc_batch *batch, enum sc_effort effort)
+static void round_trip(const struct sc_batch *batch, enum sc_effort effort, uint16_t format)
 {
     struct memory_io io = {.io = {&memory_ops}, .fd = memfd_create("segment", MFD_CLOEXEC)};
     struct sc_segment_writer writer;
     struct sc_row_group_encoder encoder;
-    struct sc_segment_id id = {.window_s = 300};
+    struct sc_segment_id id = {.window_s = 300, .format = format};
     char path[64];
     CHECK(io.fd >= 0);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", io.fd);
     CHECK(sc_row_group_encoder_init(&encoder, effort, NULL) == SC_OK);
+    sc_row_group_encoder_set_format(&encoder, format);
     CHECK(sc_segment_writer_create(&writer, &io.io, path, &id, NULL) == SC_OK);
     CHECK(sc_segment_writer_add(&writer, &encoder, batch, NULL) == SC_OK);
     CHECK(sc_segment_writer_finish(&writer, NULL) == SC_OK);
@@ -196,8 +221,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     for (uint32_t i = 0; i < batch->slots; i++)
         any = any || (batch->columns[i] != NULL && batch->columns[i]->rows != 0);
     if (any) {
-        round_trip(batch, SC_EFFORT_LIVE);
-        round_trip(batch, SC_EFFORT_SEALED);
+        round_trip(batch, SC_EFFORT_LIVE, SC_SEGMENT_VERSION);
+        for (uint16_t format = 1; format <= SC_SEGMENT_VERSION; format++)
+            round_trip(batch, SC_EFFORT_SEALED, format);
     }
     sc_batch_free(batch);
     return 0;

@@ -104,15 +104,26 @@ static void copy_rows(const struct sc_row_group *group, const struct sc_column *
     sc_batch_free(batch);
 }
 
-/* A context holds what it decoded until its reset, so each column gets a row group of its own. */
+/* Every seventh row, or those of one block. */
+static void want_some(struct sc_row_group *group, uint32_t entry)
+{
+    uint64_t bits[SC_ROW_GROUP_ROWS / 64] = {0};
+    for (uint32_t row = entry % 7; row < group->rows; row += 7)
+        bits[row / 64] |= entry % 2 == 0 || row / 1024 == entry % 3 ? UINT64_C(1) << row % 64 : 0;
+    CHECK(sc_row_group_want(group, bits, NULL) == SC_OK);
+}
+
+/* A context holds what it decoded until its reset, so each column gets a row group of its own; `some`: rows of it are read. */
 static void read_column(struct sc_read_context *context, const struct sc_segment *segment, uint32_t index,
-                        uint32_t entry)
+                        uint32_t entry, bool some)
 {
     struct sc_row_group *group;
     const struct sc_column *c;
     struct sc_error err;
     sc_read_context_reset(context);
     CHECK(sc_row_group_open(context, segment, index, &group, &err) == SC_OK);
+    if (some)
+        want_some(group, entry);
     if (sc_row_group_column_at(group, entry, &c, &err) != SC_OK || c == NULL)
         return;
     CHECK(c->rows == group->rows && c->nulls < c->rows);
@@ -138,8 +149,8 @@ static void read_group(struct sc_read_context *context, const struct sc_segment 
         CHECK(status == SC_OK || status == SC_DAMAGED);
     }
     uint32_t entries = group->entry_count;
-    for (uint32_t i = 0; i < entries; i++)
-        read_column(context, segment, index, i);
+    for (uint32_t i = 0; i < 2 * entries; i++)
+        read_column(context, segment, index, i / 2, i % 2 != 0);
 }
 
 static void read_segment(const char *path)
@@ -285,9 +296,12 @@ static size_t real_segment(uint8_t *data, size_t max_size, uint64_t state)
     struct memory_io io = {.io = {&memory_ops}};
     struct sc_segment_writer writer;
     struct sc_row_group_encoder encoder;
-    struct sc_segment_id id = {.window_ms = 300000, .window_s = 300};
+    struct sc_segment_id id = {.window_ms = 300000,
+                               .window_s = 300,
+                               .format = (uint16_t)(1 + next_random(&state) % SC_SEGMENT_VERSION)};
     enum sc_effort effort = next_random(&state) % 2 == 0 ? SC_EFFORT_LIVE : SC_EFFORT_SEALED;
     CHECK(sc_row_group_encoder_init(&encoder, effort, NULL) == SC_OK);
+    sc_row_group_encoder_set_format(&encoder, id.format);
     CHECK(sc_segment_writer_create(&writer, &io.io, "memory", &id, NULL) == SC_OK);
     for (uint64_t groups = 1 + next_random(&state) % 2; groups > 0; groups--) {
         struct sc_batch *batch = random_batch(&state);

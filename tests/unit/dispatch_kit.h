@@ -600,7 +600,7 @@ static inline void change_any(struct world *w, uint64_t *random)
 static inline void open_world(struct world *w, uint32_t copies, uint32_t count, uint32_t proxies,
                               uint32_t capacity)
 {
-    *w = (struct world){.cluster = {.version = 1, .replication = copies, .count = count}};
+    *w = (struct world){.cluster = {.version = 1, .format = 1, .replication = copies, .count = count}};
     for (uint32_t i = 0; i < count; i++) {
         struct sc_member *m = &w->members[i];
         *m = (struct sc_member){

@@ -41,7 +41,8 @@ static KIT_UNUSED void nap(void)
 static struct sc_member members[MEMBERS];
 
 /* All hold all lanes. */
-static struct sc_cluster cluster = {.version = 1, .replication = 3, .members = members, .count = MEMBERS};
+static struct sc_cluster cluster = {
+    .version = 1, .format = 1, .replication = 3, .members = members, .count = MEMBERS};
 
 static int listen_to_any(uint16_t *port)
 {

@@ -112,7 +112,8 @@ static inline void open_node(struct node *n, uint32_t window_s, bool faulty)
             (struct sc_member){.lane = sc_cluster_lane(names[i]), .weight = 1, .subcollector = true};
         snprintf(n->members[i].name, sizeof(n->members[i].name), "%s", names[i]);
     }
-    n->cluster = (struct sc_cluster){.version = 1, .replication = 2, .members = n->members, .count = 3};
+    n->cluster =
+        (struct sc_cluster){.version = 1, .format = 1, .replication = 2, .members = n->members, .count = 3};
     disk.faults = NULL;
     atomic_store(&disk.held, false);
     atomic_store(&disk.failing_syncs, 0);

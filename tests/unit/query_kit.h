@@ -277,7 +277,7 @@ static inline void query_options(struct sc_store_writer *writer, struct query_ta
  */
 static KIT_UNUSED void query_table_make(struct query_table *t, uint64_t seed, uint32_t batches, uint32_t most)
 {
-    struct sc_store_options options = {.window_s = Q_WINDOW_S};
+    struct sc_store_options options = {.window_s = Q_WINDOW_S, .format = seed % 4 == 0 ? 1 : 0};
     struct sc_error err = {0};
     *t = (struct query_table){.seed = seed, .store = kit_folder()};
     for (unsigned part = 0; part < 2; part++) {

@@ -462,7 +462,8 @@ static void set_up(struct round *r)
     r->intake = sc_intake_create(&intake, &err);
     r->single = sc_store_writer_open(r->paths[0], &how, &err);
     r->member = (struct sc_member){.name = "alpha", .lane = 7, .weight = 1, .subcollector = true};
-    r->cluster = (struct sc_cluster){.version = 1, .replication = 1, .members = &r->member, .count = 1};
+    r->cluster =
+        (struct sc_cluster){.version = 1, .format = 1, .replication = 1, .members = &r->member, .count = 1};
     const struct sc_lane_store_options lanes = {
         .store = r->paths[1], .cluster = &r->cluster, .window_s = WINDOW_S, .answered = on_answered};
     assert_true(r->intake != NULL && r->single != NULL);

@@ -460,7 +460,8 @@ static struct sc_dispatch *dispatch_for_many(void)
     static uint32_t place;
     for (uint32_t i = 0; i < MANY; i++)
         members[i] = (struct sc_member){.lane = 1 + i, .weight = 1, .subcollector = true};
-    const struct sc_cluster cluster = {.version = 1, .replication = 2, .members = members, .count = MANY};
+    const struct sc_cluster cluster = {
+        .version = 1, .format = 1, .replication = 2, .members = members, .count = MANY};
     struct sc_dispatch *d = sc_dispatch_create(
         &cluster,
         &(struct sc_dispatch_events){.released = note_place, .given_up = note_given_up, .arg = &place});

@@ -97,7 +97,8 @@ static struct sc_holder *start(const char *store, uint16_t port)
     char text[64];
     struct sc_error err = {0};
     struct sc_holder *h = NULL;
-    const struct sc_cluster one = {.version = 1, .replication = 1, .members = &member, .count = 1};
+    const struct sc_cluster one = {
+        .version = 1, .format = 1, .replication = 1, .members = &member, .count = 1};
     struct sc_holder_options options = {.store = {.store = store, .cluster = &one, .window_s = 300}};
     snprintf(text, sizeof(text), "tcp://127.0.0.1:%u", port);
     assert_int_equal(sc_url_parse(text, &options.listen, &err), SC_OK);

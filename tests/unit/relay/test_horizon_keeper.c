@@ -26,7 +26,8 @@ static void open_node(struct node *n)
             (struct sc_member){.lane = sc_cluster_lane(names[i]), .weight = 1, .subcollector = true};
         snprintf(n->members[i].name, sizeof(n->members[i].name), "%s", names[i]);
     }
-    n->cluster = (struct sc_cluster){.version = 1, .replication = R, .members = n->members, .count = MEMBERS};
+    n->cluster = (struct sc_cluster){
+        .version = 1, .format = 1, .replication = R, .members = n->members, .count = MEMBERS};
     sc_horizon_keeper_load(&n->keeper, n->path);
 }
 

@@ -775,7 +775,8 @@ static void lanes_get_names(void **state)
     check_lane(&n, strchr(unnamed, '/') + 1, 0, 1, 1, ROWS);
     members[0] = (struct sc_member){.name = "delta", .lane = lane, .weight = 1, .subcollector = true};
     memcpy(&members[1], n.members, sizeof(n.members));
-    const struct sc_cluster fresh = {.version = 2, .replication = 2, .members = members, .count = 4};
+    const struct sc_cluster fresh = {
+        .version = 2, .format = 1, .replication = 2, .members = members, .count = 4};
     assert_int_equal(sc_lane_store_set_cluster(n.store, &fresh), SC_OK);
     assert_int_equal(sc_lane_store_set_cluster(n.store, &fresh), SC_OK); /* twice in a row */
     for (int times = 0; times < 200; times++)

@@ -50,7 +50,8 @@ static void open_node(struct node *n)
     syncs = writes = 0;
     for (uint32_t i = 0; i < 4; i++)
         snprintf(n->members[i].name, sizeof(n->members[i].name), "%s", names[i]);
-    n->cluster = (struct sc_cluster){.version = 1, .replication = 1, .members = n->members, .count = 4};
+    n->cluster =
+        (struct sc_cluster){.version = 1, .format = 1, .replication = 1, .members = n->members, .count = 4};
     n->owners.store = n->tallies.store = n->store;
     n->keeper = (struct sc_stream_keeper){.store = n->store,
                                           .io = &n->io,

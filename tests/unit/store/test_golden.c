@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Files of format version 1 as a collector of that version left them: tests/data/v1.scs, v1.sclive. They must be
- * readable for as long as version 1 is; whoever changes the format adds files of the next version beside them.
+ * Files of each format as a collector of that version left them: tests/data/vN.scs, vN.sclive. They must be readable for as long as
+ * their format is; whoever changes the format adds files of the next version beside them.
  *
  *     unit_store test_golden                          reads them
  *     SC_WRITE_GOLDEN=FOLDER unit_store test_golden   makes such files with the writer of today
@@ -11,12 +11,22 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#define SEALED SC_SOURCE_DIR "/tests/data/v1.scs"
-#define LIVE   SC_SOURCE_DIR "/tests/data/v1.sclive"
+/* The bytes are those of that version, not of a writer that came later. */
+static const struct golden {
+    const char *sealed, *live;
+    uint64_t sealed_hash, live_hash;
+} files[] = {
+    {SC_SOURCE_DIR "/tests/data/v1.scs", SC_SOURCE_DIR "/tests/data/v1.sclive", UINT64_C(0x3aea8a79ca4d83c9),
+     UINT64_C(0x9dc6c49c63fb872f)},
+    {SC_SOURCE_DIR "/tests/data/v2.scs", SC_SOURCE_DIR "/tests/data/v2.sclive", UINT64_C(0x8b06411a26d13f4b),
+     UINT64_C(0x2e5ad1c3714aa358)},
+};
 
-/* The bytes are those of version 1, not of a writer that came later. */
-#define SEALED_HASH UINT64_C(0x3aea8a79ca4d83c9)
-#define LIVE_HASH   UINT64_C(0x9dc6c49c63fb872f)
+static_assert(sizeof(files) / sizeof(files[0]) == SC_SEGMENT_VERSION, "there are files of each format");
+
+/* All tests run with each; `golden` is its files. */
+static uint16_t format;
+static const struct golden *golden;
 
 enum { GROUPS = 3, TINY = 4, MANY = 1150, SOME = 40, LIVE_MANY = 300, TAIL_BYTES = 500 };
 
@@ -105,6 +115,7 @@ static void add_groups(struct sc_segment_writer *writer, enum sc_effort effort, 
     struct sc_row_group_encoder encoder;
     uint64_t id = 0;
     assert_int_equal(sc_row_group_encoder_init(&encoder, effort, NULL), SC_OK);
+    sc_row_group_encoder_set_format(&encoder, format);
     for (uint32_t i = 0; i < count; i++) {
         struct sc_batch *batch = golden_batch(id, rows[i]);
         batch->record_kind = i == 2 ? SC_RECORDS_OPTIONS : SC_RECORDS_FLOWS;
@@ -120,9 +131,10 @@ static void add_groups(struct sc_segment_writer *writer, enum sc_effort effort, 
 static void write_file(const char *folder, bool sealed)
 {
     struct sc_segment_writer writer;
-    struct sc_segment_id id = {.window_ms = KIT_WINDOW, .window_s = 300, .lane = 3, .stream = 0xabc};
+    struct sc_segment_id id = {
+        .window_ms = KIT_WINDOW, .window_s = 300, .lane = 3, .stream = 0xabc, .format = format};
     char path[512];
-    snprintf(path, sizeof(path), "%s/v1%s", folder, sealed ? SC_SEGMENT_SUFFIX : SC_LIVE_SUFFIX);
+    snprintf(path, sizeof(path), "%s/v%u%s", folder, format, sealed ? SC_SEGMENT_SUFFIX : SC_LIVE_SUFFIX);
     assert_int_equal(sc_segment_writer_create(&writer, sc_io_system(), path, &id, NULL), SC_OK);
     if (sealed) {
         add_groups(&writer, SC_EFFORT_SEALED, sealed_rows, GROUPS);
@@ -156,8 +168,8 @@ static void check_bytes(const char *path, uint64_t hash)
     uint64_t found = XXH3_64bits(bytes, length);
     free(bytes);
     if (found != hash)
-        fail_msg("%s has the hash %llx: it is not the file that was written as version 1", path,
-                 (unsigned long long)found);
+        fail_msg("%s has the hash %llx: it is not the file that was written as version %u", path,
+                 (unsigned long long)found, format);
 }
 
 /* Every value of every flow, each flow once. */
@@ -206,12 +218,14 @@ static void check_head(const char *path, const uint32_t *rows, bool sealed)
     struct sc_segment *segment;
     assert_int_equal(sc_segment_open(path, &segment, NULL), SC_OK);
     assert_int_equal(segment->sealed, sealed);
+    assert_int_equal(segment->format, format);
     assert_true(segment->window_ms == KIT_WINDOW && segment->window_s == 300);
     assert_true(segment->lane == 3 && segment->stream == 0xabc);
     assert_int_equal(segment->group_count, GROUPS);
     for (uint32_t i = 0; i < GROUPS; i++) {
         assert_int_equal(segment->groups[i].rows, rows[i]);
         assert_int_equal(segment->groups[i].record_kind, i == 2 ? SC_RECORDS_OPTIONS : SC_RECORDS_FLOWS);
+        assert_int_equal(segment->groups[i].span_count, sealed && format > 1);
     }
     sc_segment_close(segment);
 }
@@ -219,19 +233,19 @@ static void check_head(const char *path, const uint32_t *rows, bool sealed)
 static void sealed_file(void **state)
 {
     (void)state;
-    check_bytes(SEALED, SEALED_HASH);
-    check_head(SEALED, sealed_rows, true);
-    check_flows(SEALED, TINY + MANY + SOME, false);
-    check_more_columns(SEALED, sealed_rows);
+    check_bytes(golden->sealed, golden->sealed_hash);
+    check_head(golden->sealed, sealed_rows, true);
+    check_flows(golden->sealed, TINY + MANY + SOME, false);
+    check_more_columns(golden->sealed, sealed_rows);
 }
 
 static void live_file(void **state)
 {
     (void)state;
-    check_bytes(LIVE, LIVE_HASH);
-    check_head(LIVE, live_rows, false);
-    check_flows(LIVE, TINY + LIVE_MANY + SOME, true);
-    check_more_columns(LIVE, live_rows);
+    check_bytes(golden->live, golden->live_hash);
+    check_head(golden->live, live_rows, false);
+    check_flows(golden->live, TINY + LIVE_MANY + SOME, true);
+    check_more_columns(golden->live, live_rows);
 }
 
 static uint64_t number_of(enum kit_column column, uint64_t id)
@@ -251,7 +265,7 @@ static void footer(void **state)
         last_max = last > last_max ? last : last_max;
         octets += number_of(KIT_BYTES, id);
     }
-    assert_int_equal(sc_segment_open(SEALED, &segment, NULL), SC_OK);
+    assert_int_equal(sc_segment_open(golden->sealed, &segment, NULL), SC_OK);
     const struct sc_row_stats *stats = &segment->flow_stats;
     assert_true(stats->first_min == first_min && stats->last_max == last_max);
     assert_true(stats->time_min == first_min && stats->received_min > stats->received_max);
@@ -274,7 +288,7 @@ static void filters(void **state)
     struct sc_addr absent = sc_addr_v4(0xc6336401u);
     bool possible;
     assert_int_equal(sc_read_context_init(&context), SC_OK);
-    assert_int_equal(sc_segment_open(SEALED, &segment, NULL), SC_OK);
+    assert_int_equal(sc_segment_open(golden->sealed, &segment, NULL), SC_OK);
     assert_int_equal(sc_row_group_open(&context, segment, 1, &group, NULL), SC_OK);
     for (uint64_t id = TINY; id < TINY + MANY; id++) {
         struct sc_addr address = kit_value(KIT_SOURCE, id).address;
@@ -300,7 +314,11 @@ UNIT(test_golden)
         cmocka_unit_test(footer),
         cmocka_unit_test(filters),
     };
-    if (getenv("SC_WRITE_GOLDEN") != NULL)
-        return cmocka_run_group_tests(writing, NULL, NULL);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    for (format = 1; format <= SC_SEGMENT_VERSION; format++) {
+        golden = &files[format - 1];
+        failed += getenv("SC_WRITE_GOLDEN") != NULL ? cmocka_run_group_tests(writing, NULL, NULL)
+                                                    : cmocka_run_group_tests(tests, NULL, NULL);
+    }
+    return failed;
 }

@@ -16,16 +16,21 @@ struct trip {
     struct sc_row_group *group;
 };
 
+/* All tests run with each. */
+static uint16_t format;
+
 static void trip_start(struct trip *t, const struct sc_batch *batch, enum sc_effort effort)
 {
     struct sc_segment_writer writer;
     struct sc_row_group_encoder encoder;
-    struct sc_segment_id id = {.window_ms = KIT_WINDOW, .window_s = 300, .lane = 7, .stream = 0x1234};
+    struct sc_segment_id id = {
+        .window_ms = KIT_WINDOW, .window_s = 300, .lane = 7, .stream = 0x1234, .format = format};
     char path[256];
     struct sc_error err = {0};
     t->folder = kit_folder();
     snprintf(path, sizeof(path), "%s/x.scs", t->folder);
     assert_int_equal(sc_row_group_encoder_init(&encoder, effort, NULL), SC_OK);
+    sc_row_group_encoder_set_format(&encoder, format);
     assert_int_equal(sc_segment_writer_create(&writer, sc_io_system(), path, &id, NULL), SC_OK);
     if (sc_segment_writer_add(&writer, &encoder, batch, &err) != SC_OK)
         fail_msg("%s", err.message);
@@ -118,6 +123,63 @@ static void check_copy(const struct sc_batch *batch, struct sc_row_group *group)
     sc_batch_free(copy);
 }
 
+/* One row of so many, or rows that lie together. */
+static void draw_rows(uint64_t *seed, uint32_t rows, uint64_t *bits)
+{
+    uint64_t part = 2 + kit_random(seed) % (rows / 2 + 1);
+    uint32_t first = kit_random(seed) % 2 == 0 ? 0 : (uint32_t)(kit_random(seed) % rows);
+    memset(bits, 0, sc_bitmap_words(rows) * sizeof(*bits));
+    for (uint32_t row = first; row < rows && row < first + (first == 0 ? rows : rows / 5); row++) {
+        if (first != 0 || kit_random(seed) % part == 0)
+            bits[row / 64] |= UINT64_C(1) << row % 64;
+    }
+}
+
+static bool is_wanted(const struct sc_row_group *group, uint32_t row)
+{
+    return group->wanted.bits == NULL || (group->wanted.bits[row / 64] >> row % 64 & 1) != 0;
+}
+
+static void check_wanted(struct sc_row_group *group, const struct sc_column *want)
+{
+    const struct sc_column *got;
+    assert_int_equal(sc_row_group_column(group, want->key, &got, NULL), SC_OK);
+    assert_non_null(got);
+    for (uint32_t row = 0; row < group->rows; row++) {
+        assert_int_equal(sc_column_is_null(got, row), sc_column_is_null(want, row));
+        if (is_wanted(group, row))
+            assert_true(same_value(want, got, row));
+        else if (got->form == SC_FORM_DICT &&
+                 want->key.kind == SC_COLUMN_ADDRESS) /* codes lead to some entry */
+            (void)*(const volatile uint8_t *)sc_column_addr(got, row);
+    }
+}
+
+/* Rows are asked for in sets that narrow, and widen again, between columns in any order; what is wanted is right each time. */
+static void check_some_rows(const struct sc_batch *batch, struct trip *t)
+{
+    uint64_t seed = batch->rows, *bits = malloc(sc_bitmap_words(batch->rows) * sizeof(*bits));
+    struct sc_wanted before[4];
+    unsigned depth = 0;
+    struct sc_row_group *group;
+    assert_non_null(bits);
+    sc_read_context_reset(&t->context);
+    assert_int_equal(sc_row_group_open(&t->context, t->segment, 0, &group, NULL), SC_OK);
+    for (unsigned step = 0; step < 60; step++) {
+        const struct sc_column *want = batch->columns[kit_random(&seed) % batch->slots];
+        if (depth < 4 && kit_random(&seed) % 3 == 0) {
+            before[depth++] = group->wanted;
+            draw_rows(&seed, batch->rows, bits);
+            assert_int_equal(sc_row_group_want(group, bits, NULL), SC_OK);
+        } else if (depth > 0 && kit_random(&seed) % 4 == 0) {
+            group->wanted = before[--depth];
+        }
+        if (want != NULL && want->nulls < want->rows)
+            check_wanted(group, want);
+    }
+    free(bits);
+}
+
 static void check_trip(const struct sc_batch *batch)
 {
     for (int effort = SC_EFFORT_LIVE; effort <= SC_EFFORT_SEALED; effort++) {
@@ -125,6 +187,7 @@ static void check_trip(const struct sc_batch *batch)
         trip_start(&t, batch, (enum sc_effort)effort);
         check_equal(batch, t.group);
         check_copy(batch, t.group);
+        check_some_rows(batch, &t);
         trip_end(&t);
     }
 }
@@ -664,5 +727,8 @@ UNIT(test_row_group)
         cmocka_unit_test(bloom_prefixes_around_ipv4),
         cmocka_unit_test(bloom_prunes),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    for (format = 1; format <= SC_SEGMENT_VERSION; format++)
+        failed += cmocka_run_group_tests(tests, NULL, NULL);
+    return failed;
 }

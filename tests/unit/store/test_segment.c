@@ -212,7 +212,7 @@ static void newer_versions_and_features(void **state)
     (void)state;
     struct lab lab;
     lab_start(&lab, true);
-    refuse(&lab, 8, 2, SC_UNSUPPORTED);
+    refuse(&lab, 8, SC_SEGMENT_VERSION + 1, SC_UNSUPPORTED);
     refuse(&lab, 12, 1, SC_UNSUPPORTED);
     refuse(&lab, 15, 0x80, SC_UNSUPPORTED);
     check_rows(&lab, 7);

@@ -69,11 +69,15 @@ static void check_widths(const uint8_t *bytes, size_t length, const uint64_t *va
     free(out);
 }
 
+/* All tests run with each. */
+static uint16_t format;
+
 static unsigned round_trip(enum sc_effort effort, const uint64_t *values, uint32_t count)
 {
     struct sc_stream_encoder encoder;
     struct sc_buf out = {0};
     assert_int_equal(sc_stream_encoder_init(&encoder, effort), SC_OK);
+    encoder.format = format;
     sc_buf_append_str(&out, "in front");
     assert_int_equal(sc_stream_put_integers(&encoder, values, count, &out), SC_OK);
     check_widths(out.data + 8, out.len - 8, values, count);
@@ -118,7 +122,11 @@ static void every_shape(void **state)
     uint64_t seed = 2;
     uint64_t *values = calloc(9001, sizeof(*values));
     assert_non_null(values);
-    bool met[6] = {false};
+    static const enum sc_layout layouts[][5] = {
+        {SC_LAYOUT_CONST, SC_LAYOUT_PLAIN, SC_LAYOUT_BITS, SC_LAYOUT_PLANES, SC_LAYOUT_DELTA},
+        {SC_LAYOUT_CONST, SC_LAYOUT_PLAIN, SC_LAYOUT_BITS, SC_LAYOUT_BLOCKS, SC_LAYOUT_STEPS},
+    };
+    bool met[SC_LAYOUT_STEPS + 1] = {false};
     for (unsigned shape = 0; shape < 8; shape++) {
         for (unsigned c = 0; c < sizeof(counts) / sizeof(counts[0]); c++) {
             uint64_t walk = UINT64_C(1) << 41;
@@ -133,8 +141,8 @@ static void every_shape(void **state)
             met[round_trip(SC_EFFORT_SEALED, values, counts[c])] = true;
         }
     }
-    for (unsigned layout = SC_LAYOUT_CONST; layout <= SC_LAYOUT_DELTA; layout++)
-        assert_true(met[layout]);
+    for (unsigned i = 0; i < 5; i++)
+        assert_true(met[layouts[format - 1][i]]);
     free(values);
 }
 
@@ -356,6 +364,7 @@ static void flips_and_cuts(void **state)
     for (int effort = SC_EFFORT_LIVE; effort <= SC_EFFORT_SEALED; effort++) {
         struct sc_stream_encoder encoder;
         assert_int_equal(sc_stream_encoder_init(&encoder, (enum sc_effort)effort), SC_OK);
+        encoder.format = format;
         for (unsigned shape = 0; shape < 6; shape++) {
             struct sc_buf buf = {0};
             make_sample(&encoder, shape, &buf);
@@ -383,5 +392,8 @@ UNIT(test_stream)
         cmocka_unit_test(impossible_payloads), cmocka_unit_test(wrong_kind),
         cmocka_unit_test(flips_and_cuts),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    int failed = 0;
+    for (format = 1; format <= SC_SEGMENT_VERSION; format++)
+        failed += cmocka_run_group_tests(tests, set_up, tear_down);
+    return failed;
 }

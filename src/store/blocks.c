@@ -1,0 +1,500 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "store/blocks.h"
+
+#include <stdatomic.h>
+
+#define HEAD        16u
+#define LINE        128u /* a word of each lane */
+#define LANES(bits) ((bits) <= 32 ? 32u : 16u)
+#define ALWAYS      inline __attribute__((always_inline))
+
+/* What the head of a block says. */
+struct block {
+    uint64_t base;
+    uint32_t at;
+    uint32_t count; /* of its values */
+    unsigned bits, high_bytes;
+    uint32_t exceptions;
+};
+
+static uint32_t block_count(uint32_t count)
+{
+    return (uint32_t)(((uint64_t)count + SC_BLOCK_VALUES - 1) / SC_BLOCK_VALUES);
+}
+
+static uint32_t words_size(uint32_t count, unsigned bits)
+{
+    uint32_t lanes = LANES(bits), word = 1024 / lanes;
+    return ((count + lanes - 1) / lanes * bits + word - 1) / word * LINE;
+}
+
+static uint32_t block_size(const struct block *b)
+{
+    return words_size(b->count, b->bits) + b->exceptions * (2 + b->high_bytes);
+}
+
+static uint64_t low_bits(unsigned bits)
+{
+    return bits == 64 ? ~UINT64_C(0) : (UINT64_C(1) << bits) - 1;
+}
+
+/* ---- encoding ---- */
+
+/* The numbers of a block; their base is in *base. */
+static void make_numbers(const uint64_t *values, uint32_t n, bool steps, uint64_t *base, uint64_t *numbers)
+{
+    uint64_t least = values[0];
+    for (uint32_t i = 1; i < n && !steps; i++)
+        least = values[i] < least ? values[i] : least;
+    *base = least;
+    numbers[0] = values[0] - least;
+    for (uint32_t i = 1; i < n; i++)
+        numbers[i] = values[i] - (steps ? values[i - 1] : least);
+}
+
+static unsigned high_bytes_of(unsigned bits)
+{
+    return bits <= 8 ? 1 : bits <= 16 ? 2 : bits <= 32 ? 4 : 8;
+}
+
+/* The width that takes the least room; what is longer becomes an exception. */
+static struct block plan_block(uint64_t base, const uint64_t *numbers, uint32_t n)
+{
+    uint32_t lengths[65] = {0}, longer = 0;
+    for (uint32_t i = 0; i < n; i++)
+        lengths[numbers[i] == 0 ? 0 : 64 - __builtin_clzll(numbers[i])]++;
+    unsigned most = 64;
+    while (most > 0 && lengths[most] == 0)
+        most--;
+    struct block best = {.base = base, .count = n, .bits = most};
+    uint32_t least = block_size(&best);
+    for (unsigned bits = most; bits-- > 0;) {
+        longer += lengths[bits + 1];
+        struct block b = {.base = base,
+                          .count = n,
+                          .bits = bits,
+                          .high_bytes = high_bytes_of(most - bits),
+                          .exceptions = longer};
+        if (block_size(&b) < least) {
+            least = block_size(&b);
+            best = b;
+        }
+    }
+    return best;
+}
+
+size_t sc_blocks_size(const uint64_t *values, uint32_t count, bool steps)
+{
+    uint64_t numbers[SC_BLOCK_VALUES], base;
+    size_t size = (size_t)block_count(count) * HEAD;
+    for (uint32_t at = 0; at < count; at += SC_BLOCK_VALUES) {
+        uint32_t n = count - at < SC_BLOCK_VALUES ? count - at : SC_BLOCK_VALUES;
+        make_numbers(values + at, n, steps, &base, numbers);
+        struct block b = plan_block(base, numbers, n);
+        size += block_size(&b);
+    }
+    return size;
+}
+
+/* `out` is zero. */
+static void put_words(const struct block *b, const uint64_t *numbers, uint8_t *out)
+{
+    uint32_t lanes = LANES(b->bits), word = 1024 / lanes;
+    unsigned bytes = word / 8;
+    uint64_t mask = low_bits(b->bits);
+    for (uint32_t i = 0; i < b->count && b->bits != 0; i++) {
+        uint32_t bit = i / lanes * b->bits, shift = bit % word;
+        uint8_t *place = out + (size_t)(bit / word) * LINE + (size_t)(i % lanes) * bytes;
+        uint64_t v = numbers[i] & mask, now = 0;
+        memcpy(&now, place, bytes);
+        now |= v << shift;
+        memcpy(place, &now, bytes);
+        if (shift + b->bits > word) {
+            now = v >> (word - shift);
+            memcpy(place + LINE, &now, bytes);
+        }
+    }
+}
+
+static void put_exceptions(const struct block *b, const uint64_t *numbers, uint8_t *places)
+{
+    uint8_t *high = places + 2 * (size_t)b->exceptions;
+    uint64_t mask = low_bits(b->bits);
+    for (uint32_t i = 0; i < b->count && b->exceptions != 0; i++) {
+        if (numbers[i] <= mask)
+            continue;
+        uint64_t part = numbers[i] >> b->bits;
+        sc_store_le16(places, (uint16_t)i);
+        memcpy(high, &part, b->high_bytes);
+        places += 2;
+        high += b->high_bytes;
+    }
+}
+
+static void put_head(const struct block *b, uint8_t *head)
+{
+    sc_store_le64(head, b->base);
+    sc_store_le32(head + 8, b->at);
+    head[12] = (uint8_t)b->bits;
+    head[13] = (uint8_t)b->high_bytes;
+    sc_store_le16(head + 14, (uint16_t)b->exceptions);
+}
+
+enum sc_status sc_blocks_put(const uint64_t *values, uint32_t count, bool steps, struct sc_buf *out)
+{
+    uint64_t numbers[SC_BLOCK_VALUES], base;
+    size_t start = out->len, heads = (size_t)block_count(count) * HEAD;
+    if (sc_buf_reserve(out, heads) == NULL)
+        return SC_NOMEM;
+    out->len += heads;
+    for (uint32_t i = 0; i < block_count(count); i++) {
+        uint32_t at = i * SC_BLOCK_VALUES, n = count - at < SC_BLOCK_VALUES ? count - at : SC_BLOCK_VALUES;
+        make_numbers(values + at, n, steps, &base, numbers);
+        struct block b = plan_block(base, numbers, n);
+        b.at = (uint32_t)(out->len - start);
+        uint8_t *place = sc_buf_reserve(out, block_size(&b));
+        if (place == NULL)
+            return SC_NOMEM;
+        memset(place, 0, block_size(&b));
+        put_words(&b, numbers, place);
+        put_exceptions(&b, numbers, place + words_size(n, b.bits));
+        put_head(&b, out->data + start + (size_t)i * HEAD);
+        out->len += block_size(&b);
+    }
+    return SC_OK;
+}
+
+/* ---- numbers from words ---- */
+
+static ALWAYS void take_row_u32(const uint8_t *words, unsigned bits, uint32_t row, uint32_t out[32])
+{
+    uint32_t bit = row * bits, mask = UINT32_MAX >> (32 - bits);
+    unsigned shift = bit % 32;
+    words += (size_t)(bit / 32) * LINE;
+    if (shift + bits <= 32) {
+        for (unsigned l = 0; l < 32; l++)
+            out[l] = sc_load_le32(words + 4 * (size_t)l) >> shift & mask;
+    } else {
+        for (unsigned l = 0; l < 32; l++)
+            out[l] = (sc_load_le32(words + 4 * (size_t)l) >> shift |
+                      sc_load_le32(words + LINE + 4 * (size_t)l) << (32 - shift)) &
+                     mask;
+    }
+}
+
+static ALWAYS void take_row_u64(const uint8_t *words, unsigned bits, uint32_t row, uint64_t out[16])
+{
+    uint32_t bit = row * bits;
+    uint64_t mask = UINT64_MAX >> (64 - bits);
+    unsigned shift = bit % 64;
+    words += (size_t)(bit / 64) * LINE;
+    if (shift + bits <= 64) {
+        for (unsigned l = 0; l < 16; l++)
+            out[l] = sc_load_le64(words + 8 * (size_t)l) >> shift & mask;
+    } else {
+        for (unsigned l = 0; l < 16; l++)
+            out[l] = (sc_load_le64(words + 8 * (size_t)l) >> shift |
+                      sc_load_le64(words + LINE + 8 * (size_t)l) << (64 - shift)) &
+                     mask;
+    }
+}
+
+/* All numbers of a block, 1 to 64 bits each, plus base, to values of a type. */
+// NOLINTBEGIN(bugprone-macro-parentheses): a type cannot stand in parentheses
+#define ROWS_TO(type, row_type, lanes, take)                                                                 \
+    for (uint32_t row = 0, at = 0; at < count; row++, at += (lanes)) {                                       \
+        row_type numbers[lanes];                                                                             \
+        take(words, bits, row, numbers);                                                                     \
+        type *to = (type *)out + at;                                                                         \
+        if (count - at >= (lanes)) {                                                                         \
+            for (unsigned l = 0; l < (lanes); l++)                                                           \
+                to[l] = (type)(base + numbers[l]);                                                           \
+        } else {                                                                                             \
+            for (unsigned l = 0; l < count - at; l++)                                                        \
+                to[l] = (type)(base + numbers[l]);                                                           \
+        }                                                                                                    \
+    }
+#define NUMBERS_TO(type)                                                                                     \
+    {                                                                                                        \
+        if (bits <= 32) {                                                                                    \
+            ROWS_TO(type, uint32_t, 32u, take_row_u32)                                                       \
+        } else {                                                                                             \
+            ROWS_TO(type, uint64_t, 16u, take_row_u64)                                                       \
+        }                                                                                                    \
+    }
+// NOLINTEND(bugprone-macro-parentheses)
+
+static ALWAYS void unpack(const uint8_t *words, unsigned bits, uint32_t count, uint64_t base, unsigned width,
+                          void *out)
+{
+    if (width == 1)
+        NUMBERS_TO(uint8_t)
+    else if (width == 2)
+        NUMBERS_TO(uint16_t)
+    else if (width == 4)
+        NUMBERS_TO(uint32_t)
+    else
+        NUMBERS_TO(uint64_t)
+}
+
+typedef void unpack_function(const uint8_t *words, unsigned bits, uint32_t count, uint64_t base,
+                             unsigned width, void *out);
+
+static void unpack_portable(const uint8_t *words, unsigned bits, uint32_t count, uint64_t base,
+                            unsigned width, void *out)
+{
+    unpack(words, bits, count, base, width, out);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static void unpack_avx2(const uint8_t *words, unsigned bits, uint32_t count,
+                                                        uint64_t base, unsigned width, void *out)
+{
+    unpack(words, bits, count, base, width, out);
+}
+#endif
+
+static unpack_function *unpack_of(enum sc_blocks_variant variant)
+{
+    if (variant == SC_BLOCKS_PORTABLE)
+        return unpack_portable;
+#if defined(__x86_64__)
+    if (variant == SC_BLOCKS_AVX2 && __builtin_cpu_supports("avx2"))
+        return unpack_avx2;
+#endif
+    return NULL;
+}
+
+/* Threads that find it unset choose the same. */
+static _Atomic(unpack_function *) chosen;
+
+bool sc_blocks_use(enum sc_blocks_variant variant)
+{
+    unpack_function *function = unpack_of(variant);
+    if (function != NULL)
+        atomic_store(&chosen, function);
+    return function != NULL;
+}
+
+static unpack_function *best_unpack(void)
+{
+    unpack_function *function = atomic_load_explicit(&chosen, memory_order_relaxed);
+    for (unsigned v = SC_BLOCKS_VARIANTS; function == NULL; v--)
+        function = unpack_of((enum sc_blocks_variant)(v - 1));
+    atomic_store_explicit(&chosen, function, memory_order_relaxed);
+    return function;
+}
+
+/* ---- decoding ---- */
+
+/* DO of the type of values that are so wide. */
+#define BY_WIDTH(width, DO)                                                                                  \
+    do {                                                                                                     \
+        if ((width) == 1)                                                                                    \
+            DO(uint8_t);                                                                                     \
+        else if ((width) == 2)                                                                               \
+            DO(uint16_t);                                                                                    \
+        else if ((width) == 4)                                                                               \
+            DO(uint32_t);                                                                                    \
+        else                                                                                                 \
+            DO(uint64_t);                                                                                    \
+    } while (0)
+
+struct payload {
+    const uint8_t *bytes;
+    size_t length;
+    uint32_t count;
+    bool steps;
+    unpack_function *unpack;
+};
+
+/* The i-th block, which begins at *at; moves that to its end. */
+static enum sc_status next_block(const struct payload *p, uint32_t i, size_t *at, struct block *b)
+{
+    const uint8_t *head = p->bytes + (size_t)i * HEAD;
+    uint32_t first = i * SC_BLOCK_VALUES;
+    b->base = sc_load_le64(head);
+    b->at = sc_load_le32(head + 8);
+    b->bits = head[12];
+    b->high_bytes = head[13];
+    b->exceptions = sc_load_le16(head + 14);
+    b->count = p->count - first < SC_BLOCK_VALUES ? p->count - first : SC_BLOCK_VALUES;
+    bool width = b->high_bytes == 1 || b->high_bytes == 2 || b->high_bytes == 4 || b->high_bytes == 8;
+    bool patched = width && b->exceptions != 0 && b->exceptions <= b->count && b->bits < 64;
+    if (b->at != *at || b->bits > 64 || !(patched || (b->high_bytes == 0 && b->exceptions == 0)))
+        return SC_DAMAGED;
+    *at += block_size(b);
+    return *at <= p->length ? SC_OK : SC_DAMAGED;
+}
+
+#define FILL(type)                                                                                           \
+    do {                                                                                                     \
+        for (uint32_t i = 0; i < b->count; i++)                                                              \
+            ((type *)out)[i] = (type)b->base;                                                                \
+    } while (0)
+
+static ALWAYS uint64_t high_part(const struct block *b, const uint8_t *parts, uint32_t i)
+{
+    switch (b->high_bytes) {
+    case 1:
+        return (uint64_t)parts[i] << b->bits;
+    case 2:
+        return (uint64_t)sc_load_le16(parts + 2 * (size_t)i) << b->bits;
+    case 4:
+        return (uint64_t)sc_load_le32(parts + 4 * (size_t)i) << b->bits;
+    default:
+        return sc_load_le64(parts + 8 * (size_t)i) << b->bits;
+    }
+}
+
+#define PATCH(type)                                                                                          \
+    do {                                                                                                     \
+        for (uint32_t i = 0; i < b->exceptions; i++) {                                                       \
+            uint32_t place = sc_load_le16(places + 2 * (size_t)i);                                           \
+            if (place >= b->count)                                                                           \
+                return SC_DAMAGED;                                                                           \
+            ((type *)out)[place] += (type)high_part(b, parts, i);                                            \
+        }                                                                                                    \
+    } while (0)
+
+/* Adds the high parts to the values of the block, which lie at `out`. */
+static enum sc_status patch(const struct payload *p, const struct block *b, unsigned width, void *out)
+{
+    const uint8_t *places = p->bytes + b->at + words_size(b->count, b->bits);
+    const uint8_t *parts = places + 2 * (size_t)b->exceptions;
+    BY_WIDTH(width, PATCH);
+    return SC_OK;
+}
+
+static enum sc_status get_numbers(const struct payload *p, const struct block *b, unsigned width, void *out)
+{
+    if (b->bits == 0)
+        BY_WIDTH(width, FILL);
+    else
+        p->unpack(p->bytes + b->at, b->bits, b->count, b->base, width, out);
+    return b->exceptions == 0 ? SC_OK : patch(p, b, width, out);
+}
+
+#define SUM_UP(type)                                                                                         \
+    do {                                                                                                     \
+        for (uint32_t i = 0; i < b->count; i++)                                                              \
+            ((type *)out)[i] = (type)(value += numbers[i]);                                                  \
+    } while (0)
+
+static enum sc_status get_block(const struct payload *p, const struct block *b, unsigned width, void *out)
+{
+    uint64_t numbers[SC_BLOCK_VALUES], value = b->base;
+    struct block steps = *b;
+    if (!p->steps)
+        return get_numbers(p, b, width, out);
+    steps.base = 0;
+    SC_TRY(get_numbers(p, &steps, 8, numbers));
+    BY_WIDTH(width, SUM_UP);
+    return SC_OK;
+}
+
+static bool open_payload(const uint8_t *bytes, size_t length, uint32_t count, bool steps, struct payload *p)
+{
+    *p = (struct payload){
+        .bytes = bytes, .length = length, .count = count, .steps = steps, .unpack = best_unpack()};
+    return length >= (size_t)block_count(count) * HEAD;
+}
+
+enum sc_status sc_blocks_get(const uint8_t *bytes, size_t length, uint32_t count, bool steps, unsigned width,
+                             void *out)
+{
+    struct payload p;
+    struct block b;
+    size_t at = (size_t)block_count(count) * HEAD;
+    if (!open_payload(bytes, length, count, steps, &p))
+        return SC_DAMAGED;
+    for (uint32_t i = 0; i < block_count(count); i++) {
+        SC_TRY(next_block(&p, i, &at, &b));
+        SC_TRY(get_block(&p, &b, width, (uint8_t *)out + (size_t)i * SC_BLOCK_VALUES * width));
+    }
+    return at == length ? SC_OK : SC_DAMAGED;
+}
+
+/* ---- single values ---- */
+
+/* From so many rows of a block on all of it is decoded. */
+#define ALL_FROM 32u
+
+static ALWAYS uint64_t number_u32(const uint8_t *words, unsigned bits, uint32_t i)
+{
+    uint32_t bit = i / 32 * bits;
+    unsigned shift = bit % 32;
+    words += (size_t)(bit / 32) * LINE + 4 * (size_t)(i % 32);
+    uint64_t v = sc_load_le32(words) >> shift;
+    if (shift + bits > 32)
+        v |= (uint64_t)sc_load_le32(words + LINE) << (32 - shift);
+    return v & low_bits(bits);
+}
+
+static ALWAYS uint64_t number_u64(const uint8_t *words, unsigned bits, uint32_t i)
+{
+    uint32_t bit = i / 16 * bits;
+    unsigned shift = bit % 64;
+    words += (size_t)(bit / 64) * LINE + 8 * (size_t)(i % 16);
+    uint64_t v = sc_load_le64(words) >> shift;
+    if (shift + bits > 64)
+        v |= sc_load_le64(words + LINE) << (64 - shift);
+    return v & low_bits(bits);
+}
+
+#define PICK(type)                                                                                           \
+    do {                                                                                                     \
+        if (b->bits <= 32) {                                                                                 \
+            for (uint32_t k = 0; k < n; k++)                                                                 \
+                ((type *)out)[rows[k] - first] =                                                             \
+                    (type)(b->base + number_u32(words, b->bits, rows[k] - first));                           \
+        } else {                                                                                             \
+            for (uint32_t k = 0; k < n; k++)                                                                 \
+                ((type *)out)[rows[k] - first] =                                                             \
+                    (type)(b->base + number_u64(words, b->bits, rows[k] - first));                           \
+        }                                                                                                    \
+    } while (0)
+
+#define PATCH_PICKED(type)                                                                                   \
+    do {                                                                                                     \
+        for (uint32_t i = 0, k = 0; i < b->exceptions; i++) {                                                \
+            uint32_t place = sc_load_le16(places + 2 * (size_t)i);                                           \
+            while (k < n && rows[k] - first < place)                                                         \
+                k++;                                                                                         \
+            if (k < n && rows[k] - first == place)                                                           \
+                ((type *)out)[place] += (type)high_part(b, parts, i);                                        \
+        }                                                                                                    \
+    } while (0)
+
+/* Values of n rows of a block, whose first one is row `first`. */
+static enum sc_status pick(const struct payload *p, const struct block *b, uint32_t first,
+                           const uint32_t *rows, uint32_t n, unsigned width, void *out)
+{
+    const uint8_t *words = p->bytes + b->at;
+    const uint8_t *places = words + words_size(b->count, b->bits),
+                  *parts = places + 2 * (size_t)b->exceptions;
+    if (p->steps || b->bits == 0 || n >= ALL_FROM)
+        return get_block(p, b, width, out);
+    BY_WIDTH(width, PICK);
+    BY_WIDTH(width, PATCH_PICKED);
+    return SC_OK;
+}
+
+enum sc_status sc_blocks_get_rows(const uint8_t *bytes, size_t length, uint32_t count, bool steps,
+                                  unsigned width, const uint32_t *rows, uint32_t n, void *out)
+{
+    struct payload p;
+    struct block b;
+    size_t at = (size_t)block_count(count) * HEAD;
+    if (!open_payload(bytes, length, count, steps, &p))
+        return SC_DAMAGED;
+    for (uint32_t i = 0, k = 0; i < block_count(count); i++) {
+        uint32_t first = i * SC_BLOCK_VALUES, from = k;
+        SC_TRY(next_block(&p, i, &at, &b));
+        while (k < n && rows[k] - first < b.count)
+            k++;
+        if (k != from)
+            SC_TRY(pick(&p, &b, first, rows + from, k - from, width, (uint8_t *)out + (size_t)first * width));
+    }
+    return at == length ? SC_OK : SC_DAMAGED;
+}
