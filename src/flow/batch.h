@@ -109,6 +109,14 @@ static inline void sc_bitmap_cut(uint64_t *bits, uint32_t rows)
         bits[rows / 64] &= (UINT64_C(1) << (rows % 64)) - 1;
 }
 
+static inline uint32_t sc_bitmap_count(const uint64_t *bits, size_t words)
+{
+    uint32_t n = 0;
+    for (size_t w = 0; w < words; w++)
+        n += (uint32_t)__builtin_popcountll(bits[w]);
+    return n;
+}
+
 static inline void sc_bitmap_fill(uint64_t *bits, uint32_t rows)
 {
     memset(bits, 0xff, sc_bitmap_words(rows) * sizeof(*bits));

@@ -461,6 +461,16 @@ static bool is_coded(const struct sc_groups *groups)
            codes->form == SC_FORM_DICT;
 }
 
+/* Of closed groups few rows may be left: only of these the values are read. */
+static enum sc_status want_listed(struct sc_groups *groups, struct sc_row_group *group, uint32_t count,
+                                  struct sc_error *err)
+{
+    uint64_t bits[SC_ROW_GROUP_ROWS / 64] = {0};
+    for (uint32_t i = 0; i < count; i++)
+        bits[groups->scratch->rows[i] / 64] |= UINT64_C(1) << groups->scratch->rows[i] % 64;
+    return sc_row_group_want(group, bits, err);
+}
+
 enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group *group,
                                   const struct sc_selection *selection, struct sc_error *err)
 {
@@ -474,8 +484,12 @@ enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group 
     SC_TRY(load_keys(groups, group, keys, &count, &pair, err));
     if (count == 0)
         return SC_OK;
+    struct sc_wanted wanted = group->wanted;
+    if (count < selection->count)
+        SC_TRY(want_listed(groups, group, count, err));
     for (uint32_t i = 0; i < a->accumulator_count; i++)
         SC_TRY(accumulator_rows(&a->accumulators[i], group, &s->accumulators[i], err));
+    group->wanted = wanted;
     sc_group_bound_sums(groups, group->rows, count);
     enum sc_status status = is_coded(groups) ? sc_groups_add_coded(groups, group, &s->keys[0], s->rows, count)
                                              : add_keyed(groups, group, keys, pair, count);

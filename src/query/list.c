@@ -544,6 +544,16 @@ static uint64_t first_of_unit(const struct sorter *sorter, uint32_t unit)
     return low;
 }
 
+static void pick_rows(void *arg, uint32_t unit, uint64_t *rows)
+{
+    const struct sorter *sorter = arg;
+    for (uint64_t i = first_of_unit(sorter, unit);
+         i < sorter->count && sorter->picked[i].number >> 16 == unit; i++) {
+        uint32_t row = sorter->picked[i].number & 0xffff;
+        rows[row / 64] |= UINT64_C(1) << row % 64;
+    }
+}
+
 static enum sc_status pick_unit(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
                                 struct sc_selection *selection, struct sc_error *err)
 {
@@ -587,6 +597,7 @@ static enum sc_status scan_picked(struct sorter *sorter, const struct sc_scan_op
     only.wanted = wanted;
     sorter->fitting = fitting;
     struct sc_scan_consumer consumer = {.unit = pick_unit,
+                                        .pick = pick_rows,
                                         .arg = sorter,
                                         .fields = run->listing->fields,
                                         .field_count = run->listing->field_count};

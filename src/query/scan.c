@@ -72,6 +72,20 @@ static enum sc_status load_fields(const struct sc_scan_consumer *consumer, struc
     return SC_OK;
 }
 
+static enum sc_status pick_rows(const struct sc_scan_consumer *consumer, uint32_t index,
+                                struct sc_row_group *group, struct sc_selection *selection,
+                                struct sc_error *err)
+{
+    size_t words = sc_bitmap_words(group->rows);
+    selection->rows = sc_arena_zalloc(&group->context->arena, words * sizeof(*selection->rows));
+    if (selection->rows == NULL)
+        return sc_fail_nomem(err, "a set of rows");
+    consumer->pick(consumer->arg, index, selection->rows);
+    selection->count = sc_bitmap_count(selection->rows, words);
+    selection->all = selection->count == group->rows;
+    return sc_row_group_want(group, selection->rows, err);
+}
+
 /* Opens, selects and reads; *group stays NULL when no row is selected. */
 static enum sc_status prepare(struct worker *w, uint32_t index, struct sc_row_group **group,
                               struct sc_selection *selection, struct sc_error *err)
@@ -91,7 +105,10 @@ static enum sc_status prepare(struct worker *w, uint32_t index, struct sc_row_gr
     w->stats.units_read++;
     w->stats.rows_read += segment->groups[unit->group].rows;
     SC_TRY(sc_row_group_open(&w->context, segment, unit->group, &opened, err));
-    SC_TRY(sc_selector_run(&w->selector, opened, unit, selection, err));
+    if (consumer->pick != NULL)
+        SC_TRY(pick_rows(consumer, index, opened, selection, err));
+    else
+        SC_TRY(sc_selector_run(&w->selector, opened, unit, selection, err));
     if (selection->count == 0)
         return SC_OK;
     SC_TRY(load_fields(consumer, opened, err));

@@ -20,6 +20,8 @@ struct sc_scan_consumer {
      */
     enum sc_status (*unit)(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
                            struct sc_selection *selection, struct sc_error *err);
+    /* When set: sets the rows of a unit that are handed on, in a set that is empty; the filter is not asked. */
+    void (*pick)(void *arg, uint32_t unit, uint64_t *rows);
     /* When set: whether no row of that turn is of interest any more; nothing of it is read then. */
     bool (*skip)(void *arg, uint32_t turn);
     /* When set: called in the same worker for each turn that was taken, behind all its units, come what may. */

@@ -36,14 +36,6 @@ struct run {
     size_t words;
 };
 
-static uint32_t count_bits(const uint64_t *bits, size_t words)
-{
-    uint32_t n = 0;
-    for (size_t w = 0; w < words; w++)
-        n += (uint32_t)__builtin_popcountll(bits[w]);
-    return n;
-}
-
 static enum sc_status evaluate(struct run *run, const struct sc_filter *filter, uint64_t *out);
 
 static enum sc_status evaluate_pair(struct run *run, const struct sc_filter *filter, uint64_t *out)
@@ -51,7 +43,7 @@ static enum sc_status evaluate_pair(struct run *run, const struct sc_filter *fil
     bool is_and = filter->kind == SC_FILTER_AND;
     uint32_t rows = run->group->rows;
     SC_TRY(evaluate(run, filter->left, out));
-    uint32_t so_far = count_bits(out, run->words);
+    uint32_t so_far = sc_bitmap_count(out, run->words);
     if (so_far == (is_and ? 0 : rows)) /* settled: the other side is not even read */
         return SC_OK;
     uint64_t *other = sc_arena_alloc(&run->group->context->arena, run->words * sizeof(*other));
@@ -148,7 +140,7 @@ static enum sc_status field_times(struct run *run, const struct sc_field *field,
 static enum sc_status fill_from(struct run *run, const struct sc_field *field, struct times *out)
 {
     struct times more;
-    if (count_bits(out->valid, run->words) == run->group->rows)
+    if (sc_bitmap_count(out->valid, run->words) == run->group->rows)
         return SC_OK;
     SC_TRY(field_times(run, field, &more));
     for (uint32_t i = 0; i < run->group->rows; i++) {
@@ -224,13 +216,13 @@ enum sc_status sc_selector_run(struct sc_selector *selector, struct sc_row_group
     sc_bitmap_fill(selection->rows, group->rows);
     if (selector->filter != NULL)
         SC_TRY(evaluate(&run, selector->filter, selection->rows));
-    if (count_bits(selection->rows, run.words) == 0)
+    if (sc_bitmap_count(selection->rows, run.words) == 0)
         return SC_OK;
     SC_TRY(sc_row_group_want(group, selection->rows, err));
     SC_TRY(keep_in_time(&run, selection->rows));
     if (unit->ranges != NULL)
         keep_ranges(unit, group->rows, selection->rows);
-    selection->count = count_bits(selection->rows, run.words);
+    selection->count = sc_bitmap_count(selection->rows, run.words);
     selection->all = selection->count == group->rows;
     return selection->all ? SC_OK : sc_row_group_want(group, selection->rows, err);
 }

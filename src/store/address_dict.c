@@ -162,22 +162,36 @@ static enum sc_status read_numbers(struct sc_stream_decoder *decoder, struct sc_
     return sc_stream_get_integers(decoder, in, &head, width, numbers);
 }
 
-static enum sc_status read_values(struct sc_stream_decoder *decoder, struct sc_cursor *in, uint32_t below,
-                                  uint32_t v4, uint32_t others, uint64_t *numbers, struct sc_addr *values)
+/* IPv4 addresses to values[count]. False: they do not ascend. */
+static bool take_v4(const uint32_t *numbers, uint32_t count, struct sc_addr *values)
 {
-    SC_TRY(read_numbers(decoder, in, v4, 4, numbers));
-    for (uint32_t i = 0; i < v4; i++)
-        values[below + i] = sc_addr_v4(((const uint32_t *)numbers)[i]);
-    for (unsigned half = 0; half < 2; half++) {
-        SC_TRY(read_numbers(decoder, in, others, 8, numbers));
-        for (uint32_t i = 0; i < others; i++)
-            sc_store_be64(values[i < below ? i : i + v4].b + 8 * half, numbers[i]);
+    bool descends = false;
+    for (uint32_t i = 1; i < count; i++)
+        descends |= numbers[i - 1] >= numbers[i];
+    for (uint32_t i = 0; i < count; i++)
+        values[i] = sc_addr_v4(numbers[i]);
+    return !descends;
+}
+
+/* The others, of which `gap` addresses stand behind the first `below`. */
+static bool take_others(const uint64_t *upper, const uint64_t *lower, uint32_t count, uint32_t below,
+                        uint32_t gap, struct sc_addr *values)
+{
+    bool descends = false;
+    for (uint32_t i = 1; i < count; i++)
+        descends |= upper[i - 1] > upper[i] || (upper[i - 1] == upper[i] && lower[i - 1] >= lower[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t *to = values[i < below ? i : i + gap].b;
+        sc_store_be64(to, upper[i]);
+        sc_store_be64(to + 8, lower[i]);
     }
-    for (uint32_t i = 1; i < v4 + others; i++) {
-        if (sc_addr_compare(&values[i - 1], &values[i]) >= 0)
-            return SC_DAMAGED;
-    }
-    return SC_OK;
+    return !descends;
+}
+
+/* Where there is nothing on one side of a place, all is in order. */
+static bool ascends_at(const struct sc_addr *values, uint32_t count, uint32_t place)
+{
+    return place == 0 || place >= count || sc_addr_compare(&values[place - 1], &values[place]) < 0;
 }
 
 enum sc_status sc_address_dict_read(struct sc_stream_decoder *decoder, struct sc_cursor *in,
@@ -187,13 +201,20 @@ enum sc_status sc_address_dict_read(struct sc_stream_decoder *decoder, struct sc
     if (in->failed || below > max_count || v4 > max_count || above > max_count ||
         below + v4 + above > max_count)
         return SC_DAMAGED;
-    uint32_t count = below + v4 + above;
-    uint64_t *numbers = sc_arena_alloc(arena, (size_t)count * sizeof(*numbers));
-    out->values = sc_arena_alloc(arena, (size_t)count * sizeof(*out->values));
-    out->count = count;
-    if (numbers == NULL || out->values == NULL)
+    uint32_t count = below + v4 + above, others = below + above;
+    uint32_t *numbers = sc_arena_alloc(arena, (size_t)v4 * sizeof(*numbers));
+    uint64_t *halves = sc_arena_alloc(arena, 2 * (size_t)others * sizeof(*halves));
+    struct sc_addr *values = sc_arena_alloc(arena, (size_t)count * sizeof(*values));
+    if (numbers == NULL || halves == NULL || values == NULL)
         return SC_NOMEM;
-    return read_values(decoder, in, below, v4, below + above, numbers, out->values);
+    SC_TRY(read_numbers(decoder, in, v4, sizeof(*numbers), numbers));
+    SC_TRY(read_numbers(decoder, in, others, sizeof(*halves), halves));
+    SC_TRY(read_numbers(decoder, in, others, sizeof(*halves), halves + others));
+    bool ascend = take_v4(numbers, v4, values + below);
+    ascend = take_others(halves, halves + others, others, below, v4, values) && ascend;
+    *out = (struct sc_address_dict){.values = values, .count = count};
+    return ascend && ascends_at(values, count, below) && ascends_at(values, count, below + v4) ? SC_OK
+                                                                                               : SC_DAMAGED;
 }
 
 /* ---- the filter ---- */

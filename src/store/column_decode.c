@@ -43,10 +43,8 @@ static enum sc_status get_validity(const struct sc_row_group *group, struct sc_c
     SC_TRY(sc_stream_get_bytes(&group->context->decoder, in, &head, (uint8_t *)c->valid));
     if (group->rows % 64 != 0 && c->valid[group->rows / 64] >> (group->rows % 64) != 0)
         return SC_DAMAGED; /* bits behind the last row: they would be counted below as rows */
-    uint32_t present = 0;
-    for (size_t w = 0; w < sc_bitmap_words(group->rows); w++)
-        present += (uint32_t)__builtin_popcountll(c->valid[w]);
-    return present == group->rows - c->nulls ? SC_OK : SC_DAMAGED;
+    return sc_bitmap_count(c->valid, sc_bitmap_words(group->rows)) == group->rows - c->nulls ? SC_OK
+                                                                                             : SC_DAMAGED;
 }
 
 /* DO of the type of values that are so wide. */

@@ -175,7 +175,7 @@ class Cluster:
         self.file = self.folder / "cluster.yaml"
         both = ["proxy", "subcollector"]
         self.nodes = [self.make_node(i + 1, roles[i] if roles else both) for i in range(count)]
-        self.replication = replication
+        self.replication, self.format = replication, None
         self.write_members(1, self.nodes)
         self.tls = tls
         if tls:
@@ -188,7 +188,7 @@ class Cluster:
 
     def write_members(self, version, nodes):
         """The membership file; in one step, as a reader may come at any time."""
-        lines = [f"version: {version}", f"replication: {self.replication}", "members:"]
+        lines = [f"version: {version}", f"replication: {self.replication}", *([f"format: {self.format}"] if self.format else []), "members:"]
         for n in nodes:
             more = "".join(f", {key}: {value}" for key, value in (("weight", n.weight), ("state", n.state)) if value)
             lines.append(f"  - {{name: {n.name}, address: '{written(n.host)}:{n.link_port}', roles: [{', '.join(n.roles)}]{more}}}")

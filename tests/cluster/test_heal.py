@@ -348,10 +348,51 @@ def copies(folder):
     c.stop()
 
 
+def formats_of(nodes):
+    """Of the sealed files that nodes hold."""
+    return {path.read_bytes()[8] for n in nodes for path in sealed(n.store)}
+
+
+def formats(folder):
+    """The format of the files changes while members are full: one is told before the others, a disk is replaced, all is lent and read."""
+    c = Case(folder, "formats").start()
+    c.send_for(2 * WINDOW, c.cluster.nodes)
+    c.settled()
+    kit.wait_for(lambda: all(sealed(n.store) for n in c.cluster.nodes))
+    kit.check("heal: formats: nobody writes what was not asked for", formats_of(c.cluster.nodes) == {1}, formats_of(c.cluster.nodes))
+    c.cluster.format = 2
+    c.cluster.write_members(2, c.cluster.nodes)
+    first, other = c.cluster.nodes[:2]
+    first.reload()
+    kit.wait_for(lambda: first.status()["cluster"]["version"] == 2)
+    c.send_for(WINDOW, c.cluster.nodes)
+    c.settled()
+    kit.check("heal: formats: who was told writes the new one", kit.wait_for(lambda: 2 in formats_of([first]) and formats_of(c.cluster.nodes[1:]) == {1}),
+              [formats_of([n]) for n in c.cluster.nodes])
+    other.stop()
+    shutil.rmtree(other.store)
+    c.cluster.format = None
+    c.cluster.write_members(1, c.cluster.nodes)
+    other.start()
+    c.heals()
+    c.any_may_be_lost()
+    c.cluster.format, c.version = 2, 2
+    c.cluster.write_members(2, c.cluster.nodes)
+    reread_members(c)
+    c.send_for(WINDOW, c.cluster.nodes)
+    c.settled()
+    c.heals()
+    c.exact("all stores")
+    c.any_may_be_lost()
+    kit.check("heal: formats: in the end all do", kit.wait_for(lambda: all(2 in formats_of([n]) for n in c.cluster.nodes)),
+              [formats_of([n]) for n in c.cluster.nodes])
+    c.stop()
+
+
 def main():
     only = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
-        for case in (away, wiped, replaced_alone, repaired, expired, leaves, copies):
+        for case in (away, wiped, replaced_alone, repaired, expired, leaves, copies, formats):
             if not only or case.__name__ in only:
                 case(folder)
     raise SystemExit(kit.FAILED != 0)

@@ -14,7 +14,7 @@ import time
 
 import cluster_kit as kit
 
-LANDED = "4a51db2"
+LANDED = "f136149"
 PROGRAMS = ("sc-collector", "sc-query", "sc-admin")
 
 

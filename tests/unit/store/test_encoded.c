@@ -7,14 +7,20 @@
 #include "store/row_group_encode.h"
 #include "store/store.h"
 
-static void encode(struct sc_batch *batch, struct sc_buf *out)
+static void encode_as(struct sc_batch *batch, enum sc_effort effort, uint16_t format, struct sc_buf *out)
 {
     struct sc_row_group_encoder encoder;
     struct sc_row_stats stats;
-    assert_int_equal(sc_row_group_encoder_init(&encoder, SC_EFFORT_LIVE, NULL), SC_OK);
+    assert_int_equal(sc_row_group_encoder_init(&encoder, effort, NULL), SC_OK);
+    sc_row_group_encoder_set_format(&encoder, format);
     assert_int_equal(sc_row_group_encode(&encoder, batch, out, &stats, NULL), SC_OK);
     sc_row_stats_free(&stats);
     sc_row_group_encoder_free(&encoder);
+}
+
+static void encode(struct sc_batch *batch, struct sc_buf *out)
+{
+    encode_as(batch, SC_EFFORT_LIVE, 0, out);
 }
 
 static void make(uint64_t first, uint32_t rows, uint64_t window_ms, uint64_t sequence, struct sc_buf *out)
@@ -77,6 +83,67 @@ static void append_at(struct sc_store_writer *w, uint64_t window_ms, uint64_t se
         fail_msg("%s", err.message);
     sc_encoded_group_free(&group);
     sc_buf_free(&bytes);
+}
+
+/* Appends 600 flows as a member gives them out of its sealed files of that format. */
+static void append_lent(struct sc_store_writer *w, uint16_t format, uint64_t sequence)
+{
+    struct sc_batch *batch = kit_batch(sequence * 600, 600, KIT_WINDOW);
+    struct sc_buf bytes = {0};
+    struct sc_encoded_group group;
+    kit_span(batch, 77, sequence);
+    encode_as(batch, SC_EFFORT_SEALED, format, &bytes);
+    assert_int_equal(sc_row_group_check(bytes.data, bytes.len, &group, NULL), SC_OK);
+    assert_int_equal(group.format, format);
+    assert_int_equal(sc_store_writer_append_encoded(w, &(struct sc_window){KIT_WINDOW, 300}, 0, &group, NULL),
+                     SC_OK);
+    sc_encoded_group_free(&group);
+    sc_buf_free(&bytes);
+    sc_batch_free(batch);
+}
+
+/* How many files have each format. */
+static void count_formats(const char *path, uint32_t found[SC_SEGMENT_VERSION + 1])
+{
+    struct sc_catalogue c = {0};
+    memset(found, 0, (SC_SEGMENT_VERSION + 1) * sizeof(*found));
+    assert_int_equal(sc_catalogue_add(&c, path, NULL), SC_OK);
+    for (uint32_t i = 0; i < c.count; i++) {
+        struct sc_segment *segment;
+        assert_int_equal(sc_segment_open(c.files[i].path, &segment, NULL), SC_OK);
+        found[segment->format]++;
+        sc_segment_close(segment);
+    }
+    sc_catalogue_free(&c);
+}
+
+/* A member that still writes the old format is lent the new one, and the other way round; then it is told to write the new one. */
+static void formats_that_differ(void **state)
+{
+    (void)state;
+    char *path = kit_folder();
+    struct sc_store_options options = {.window_s = 300, .format = 1};
+    struct sc_store_writer *w = sc_store_writer_open(path, &options, NULL);
+    uint32_t found[SC_SEGMENT_VERSION + 1];
+    struct kit_scan scan;
+    assert_non_null(w);
+    for (unsigned round = 0; round < 2; round++) {
+        append_lent(w, 1, 3 * round);
+        append_lent(w, 2, 3 * round + 1);
+        append_lent(w, 1, 3 * round + 2);
+        count_formats(path, found);
+        assert_true(found[1] == 1 && found[2] == 1); /* in the second round the first one is sealed already */
+        assert_int_equal(sc_store_writer_seal(w, UINT64_MAX, NULL), SC_OK);
+        count_formats(path, found);
+        assert_true(found[1] == 1 && found[2] == round); /* as the writer was told */
+        kit_scan_store(&scan, path, 1800 * (round + 1));
+        assert_int_equal(scan.rows, 1800 * (round + 1));
+        assert_int_equal(scan.damaged, 0);
+        kit_scan_free(&scan);
+        sc_store_writer_set_format(w, 0);
+    }
+    assert_int_equal(sc_store_writer_close(w, NULL), SC_OK);
+    kit_remove(path);
 }
 
 /* The created times of the files of a window: the least and the greatest. @return how many files */
@@ -381,7 +448,7 @@ UNIT(test_encoded)
         cmocka_unit_test(every_changed_byte_is_found), cmocka_unit_test(bits_behind_the_last_row_are_damage),
         cmocka_unit_test(all_spans_are_told),          cmocka_unit_test(spans_that_do_not_cover_the_rows),
         cmocka_unit_test(another_number_of_spans),     cmocka_unit_test(replicas_are_listed),
-        cmocka_unit_test(other_folders_are_no_stores),
+        cmocka_unit_test(other_folders_are_no_stores), cmocka_unit_test(formats_that_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,13 +15,21 @@ struct desk {
     char paths[MOST_INPUTS][256];
     const char *inputs[MOST_INPUTS];
     uint32_t count;
-    uint32_t made; /* files, for their names */
+    uint32_t made;   /* files, for their names */
+    uint16_t format; /* of what is written next; 0: the newest */
     char out[256];
     struct sc_merge_report report;
 };
 
 static const struct sc_segment_id desk_id = {
     .window_ms = KIT_WINDOW, .window_s = 60, .lane = 4, .stream = 99};
+
+static struct sc_segment_id id_of(const struct desk *d)
+{
+    struct sc_segment_id id = desk_id;
+    id.format = d->format;
+    return id;
+}
 
 static void desk_start(struct desk *d)
 {
@@ -39,10 +47,11 @@ static const char *add_input(struct desk *d, uint64_t first_id, uint32_t groups,
 {
     struct sc_segment_writer writer;
     struct sc_row_group_encoder encoder;
+    const struct sc_segment_id id = id_of(d);
     char *path = d->paths[d->count];
     snprintf(path, sizeof(d->paths[0]), "%s/%u.sclive", d->folder, d->made++);
     assert_int_equal(sc_row_group_encoder_init(&encoder, SC_EFFORT_LIVE, NULL), SC_OK);
-    assert_int_equal(sc_segment_writer_create(&writer, sc_io_system(), path, &desk_id, NULL), SC_OK);
+    assert_int_equal(sc_segment_writer_create(&writer, sc_io_system(), path, &id, NULL), SC_OK);
     for (uint32_t i = 0; i < groups; i++) {
         struct sc_batch *batch = kit_batch(first_id + (uint64_t)i * rows, rows, KIT_WINDOW);
         kit_span(batch, 1, first_id + (uint64_t)i * rows);
@@ -57,9 +66,10 @@ static const char *add_input(struct desk *d, uint64_t first_id, uint32_t groups,
 
 static void merge(struct desk *d, const struct sc_span_set *held)
 {
+    const struct sc_segment_id id = id_of(d);
     struct sc_error err = {0};
-    if (sc_merge_segments(sc_io_system(), d->inputs, d->count, d->out, &desk_id, held, NULL, &d->report,
-                          &err) != SC_OK)
+    if (sc_merge_segments(sc_io_system(), d->inputs, d->count, d->out, &id, held, NULL, &d->report, &err) !=
+        SC_OK)
         fail_msg("%s", err.message);
 }
 
@@ -397,8 +407,9 @@ static const char *seal_input(struct desk *d)
     char *path = d->paths[d->count - 1], sealed[256];
     snprintf(sealed, sizeof(sealed), "%s/%u.scs", d->folder, d->made++);
     const char *input = path;
-    assert_int_equal(
-        sc_merge_segments(sc_io_system(), &input, 1, sealed, &desk_id, NULL, NULL, &report, NULL), SC_OK);
+    const struct sc_segment_id id = id_of(d);
+    assert_int_equal(sc_merge_segments(sc_io_system(), &input, 1, sealed, &id, NULL, NULL, &report, NULL),
+                     SC_OK);
     memcpy(path, sealed, sizeof(sealed));
     return path;
 }
@@ -505,6 +516,7 @@ static void add_any(struct desk *d, uint64_t *random, bool *sound)
     uint32_t first = (uint32_t)(kit_random(random) % ANY_BATCHES),
              count = 1 + (uint32_t)(kit_random(random) % 16);
     count = count < ANY_BATCHES - first ? count : ANY_BATCHES - first;
+    d->format = (uint16_t)(1 + kit_random(random) % SC_SEGMENT_VERSION);
     const char *path = add_input(d, (uint64_t)first * ANY_ROWS, count, ANY_ROWS);
     if (kit_random(random) % 3 != 0)
         path = seal_input(d);
@@ -519,20 +531,41 @@ static void add_any(struct desk *d, uint64_t *random, bool *sound)
         sound[i] = true;
 }
 
+/* A program of that format reads the file and all that is in it. */
+static void check_format(const struct desk *d)
+{
+    struct sc_segment *segment;
+    struct sc_read_context context;
+    struct sc_row_group *group;
+    assert_int_equal(sc_segment_open(d->out, &segment, NULL), SC_OK);
+    assert_int_equal(sc_read_context_init(&context), SC_OK);
+    assert_int_equal(segment->format, d->format);
+    for (uint32_t i = 0; i < segment->group_count; i++) {
+        sc_read_context_reset(&context);
+        assert_int_equal(sc_row_group_open(&context, segment, i, &group, NULL), SC_OK);
+        assert_true(group->format <= d->format);
+        assert_int_equal(segment->groups[i].span_count, d->format > 1 ? group->span_count : 0);
+    }
+    sc_read_context_free(&context);
+    sc_segment_close(segment);
+}
+
 /* Whatever the files are: each batch once, and each of which there is a whole copy. */
 static void any_files(void **state)
 {
     (void)state;
     uint64_t random = 7;
     uint32_t copied = 0, encoded = 0;
-    for (unsigned walk = 0; walk < 12; walk++) {
+    for (unsigned walk = 0; walk < 24; walk++) {
         struct desk d;
         bool sound[ANY_BATCHES] = {0};
         const uint64_t rows = (uint64_t)ANY_BATCHES * ANY_ROWS;
         desk_start(&d);
         for (uint32_t i = 0; i < 1 + walk % MOST_INPUTS; i++)
             add_any(&d, &random, sound);
+        d.format = (uint16_t)(1 + walk / 2 % SC_SEGMENT_VERSION);
         merge(&d, NULL);
+        check_format(&d);
         struct kit_scan scan = {.limit = rows, .seen = calloc(rows + 1, sizeof(uint32_t))};
         kit_scan_segment(&scan, d.out);
         for (uint64_t id = 0; id < rows; id++)
