@@ -32,19 +32,15 @@ bool sc_addr_parse(const char *text, size_t length, struct sc_addr *out)
     return inet_pton(AF_INET6, copy, out->b) == 1;
 }
 
+/* 0 to 255, without zeros in front; up to three bytes are written. */
 static char *put_octet(char *p, unsigned v)
 {
-    if (v >= 100) {
-        *p++ = (char)('0' + v / 100);
-        v %= 100;
-        *p++ = (char)('0' + v / 10);
-        v %= 10;
-    } else if (v >= 10) {
-        *p++ = (char)('0' + v / 10);
-        v %= 10;
-    }
-    *p++ = (char)('0' + v);
-    return p;
+    unsigned hundreds = v * 41 >> 12, rest = v - 100 * hundreds, tens = rest * 103 >> 10;
+    uint32_t digits = (hundreds | tens << 8 | (rest - 10 * tens) << 16) + 0x303030u;
+    unsigned zeros = (unsigned)(v < 10) + (v < 100);
+    digits >>= 8 * zeros;
+    memcpy(p, &digits, 3);
+    return p + 3 - zeros;
 }
 
 /* The longest run of two or more zero groups, the first of equals (RFC 5952 section 4.2); length 0 when there
@@ -107,4 +103,25 @@ size_t sc_addr_format(const struct sc_addr *a, char *out)
     }
     *p = '\0';
     return (size_t)(p - out);
+}
+
+uint32_t sc_addresses_below(const struct sc_addr *addresses, uint32_t count, const struct sc_addr *than)
+{
+    uint32_t low = 0, high = count;
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        if (sc_addr_compare(&addresses[mid], than) < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+void sc_addresses_find_v4(const struct sc_addr *addresses, uint32_t count, uint32_t *first, uint32_t *behind)
+{
+    static const struct sc_addr least = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}},
+                                next = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
+    *first = sc_addresses_below(addresses, count, &least);
+    *behind = sc_addresses_below(addresses, count, &next);
 }

@@ -59,4 +59,9 @@ bool sc_addr_parse(const char *text, size_t length, struct sc_addr *out);
 /* Writes the text (RFC 5952; IPv4 dotted), terminated, and returns its length (< SC_ADDR_TEXT_MAX). */
 size_t sc_addr_format(const struct sc_addr *a, char *out);
 
+/* How many of `count` ascending addresses are below `than`. */
+uint32_t sc_addresses_below(const struct sc_addr *addresses, uint32_t count, const struct sc_addr *than);
+/* IPv4 addresses lie together among ascending ones, in the midst of IPv6: where they begin, and the number behind the last. */
+void sc_addresses_find_v4(const struct sc_addr *addresses, uint32_t count, uint32_t *first, uint32_t *behind);
+
 #endif

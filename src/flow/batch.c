@@ -57,46 +57,25 @@ bool sc_column_length_fits(enum sc_ie_type type, uint32_t length)
 
 /* ---- reading ---- */
 
-static uint64_t load_width(const void *values, unsigned width, uint32_t row)
-{
-    switch (width) {
-    case 1:
-        return ((const uint8_t *)values)[row];
-    case 2:
-        return ((const uint16_t *)values)[row];
-    case 4:
-        return ((const uint32_t *)values)[row];
-    default:
-        return ((const uint64_t *)values)[row];
-    }
-}
-
 static uint64_t sign_extend(uint64_t v, unsigned width)
 {
     unsigned shift = 64 - 8 * width;
     return (uint64_t)((int64_t)(v << shift) >> shift);
 }
 
-static uint32_t dict_code(const struct sc_column *c, uint32_t row)
-{
-    return c->form == SC_FORM_CONST ? 0 : (uint32_t)load_width(c->values, c->width, row);
-}
-
 uint64_t sc_column_u64(const struct sc_column *c, uint32_t row)
 {
     if (sc_column_is_null(c, row))
         return 0;
-    if (c->form != SC_FORM_FLAT)
-        return ((const uint64_t *)c->dict.values)[dict_code(c, row)];
-    uint64_t v = load_width(c->values, c->width, row);
-    return c->key.kind == SC_COLUMN_INT ? sign_extend(v, c->width) : v;
+    uint64_t v = sc_column_uint(c, row);
+    return c->key.kind == SC_COLUMN_INT && c->form == SC_FORM_FLAT ? sign_extend(v, c->width) : v;
 }
 
 const struct sc_addr *sc_column_addr(const struct sc_column *c, uint32_t row)
 {
     if (c->form == SC_FORM_FLAT)
         return (const struct sc_addr *)c->values + row;
-    return (const struct sc_addr *)c->dict.values + dict_code(c, row);
+    return (const struct sc_addr *)c->dict.values + sc_column_code(c, row);
 }
 
 const uint8_t *sc_column_bytes(const struct sc_column *c, uint32_t row, uint32_t *length)
@@ -110,7 +89,7 @@ const uint8_t *sc_column_bytes(const struct sc_column *c, uint32_t row, uint32_t
         }
         offsets = c->dict.offsets;
         heap = c->dict.heap;
-        row = dict_code(c, row);
+        row = sc_column_code(c, row);
     }
     *length = offsets[row + 1] - offsets[row];
     return heap == NULL ? (const uint8_t *)"" : heap + offsets[row];
@@ -291,7 +270,7 @@ static bool widen(struct sc_column *c, unsigned width)
     if (wide == NULL)
         return false;
     for (uint32_t row = 0; row < c->rows; row++) {
-        uint64_t v = load_width(c->values, c->width, row);
+        uint64_t v = sc_column_stored(c, row);
         if (c->key.kind == SC_COLUMN_INT)
             v = sign_extend(v, c->width);
         memcpy((uint8_t *)wide + (size_t)row * width, &v, width);

@@ -128,6 +128,34 @@ static inline bool sc_column_is_null(const struct sc_column *c, uint32_t row)
     return c->valid != NULL && (c->valid[row / 64] >> (row % 64) & 1) == 0;
 }
 
+/* What stands in `values` for a row. */
+static inline uint64_t sc_column_stored(const struct sc_column *c, uint32_t row)
+{
+    switch (c->width) {
+    case 1:
+        return ((const uint8_t *)c->values)[row];
+    case 2:
+        return ((const uint16_t *)c->values)[row];
+    case 4:
+        return ((const uint32_t *)c->values)[row];
+    default:
+        return ((const uint64_t *)c->values)[row];
+    }
+}
+
+/* The place of a row's value in the dictionary. */
+static inline uint32_t sc_column_code(const struct sc_column *c, uint32_t row)
+{
+    return c->form == SC_FORM_CONST ? 0 : (uint32_t)sc_column_stored(c, row);
+}
+
+/* Of integers without sign, a row that is not null. */
+static inline uint64_t sc_column_uint(const struct sc_column *c, uint32_t row)
+{
+    return c->form == SC_FORM_FLAT ? sc_column_stored(c, row)
+                                   : ((const uint64_t *)c->dict.values)[sc_column_code(c, row)];
+}
+
 /* Integer value (UINT, INT sign-extended, FLOAT bits) of a row in any form; 0 for null. */
 uint64_t sc_column_u64(const struct sc_column *c, uint32_t row);
 /* Address of a row in any form; ADDRESS columns only. The pointer lives as long as the column's data. */

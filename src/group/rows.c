@@ -89,7 +89,7 @@ static enum sc_status intern_rows(struct sc_groups *groups, const struct sc_fiel
     for (uint32_t i = 0; i < row_count; i++) {
         uint32_t row = rows[i], id = NO_ID;
         bool null = dict != NULL && sc_column_is_null(dict, row);
-        uint32_t code = dict != NULL && !null ? sc_row_code(dict, row) : 0;
+        uint32_t code = dict != NULL && !null ? sc_column_code(dict, row) : 0;
         if (dict != NULL && !null)
             id = ids[code];
         if (id == NO_ID && !null) {
@@ -305,8 +305,8 @@ static bool same_value(const struct sc_group_key *key, const struct sc_key_rows 
 {
     if (!key->address)
         return x->numbers.values[row] == y->numbers.values[row];
-    return sc_addr_equal(x->addresses + (x->codes == NULL ? row : sc_row_code(x->codes, row)),
-                         y->addresses + (y->codes == NULL ? row : sc_row_code(y->codes, row)));
+    return sc_addr_equal(x->addresses + (x->codes == NULL ? row : sc_column_code(x->codes, row)),
+                         y->addresses + (y->codes == NULL ? row : sc_column_code(y->codes, row)));
 }
 
 static bool has_value(const struct sc_key_rows *key, uint32_t row)
@@ -405,7 +405,7 @@ static uint32_t drop_foreign(struct sc_groups *groups, uint32_t k, struct sc_row
         uint32_t row = s->rows[i];
         bool null = dict->nulls != 0 && sc_column_is_null(dict, row);
         s->rows[n] = row;
-        n += marks[null ? dict->dict.count : sc_row_code(dict, row)];
+        n += marks[null ? dict->dict.count : sc_column_code(dict, row)];
     }
     return n;
 }

@@ -60,17 +60,6 @@ static inline bool sc_row_is_set(const uint64_t *bits, uint32_t row)
     return (bits[row / 64] >> (row % 64) & 1) != 0;
 }
 
-static inline uint32_t sc_row_code(const struct sc_column *c, uint32_t row)
-{
-    if (c->form == SC_FORM_CONST)
-        return 0;
-    if (c->width == 1)
-        return ((const uint8_t *)c->values)[row];
-    if (c->width == 2)
-        return ((const uint16_t *)c->values)[row];
-    return ((const uint32_t *)c->values)[row];
-}
-
 void sc_group_scratch_free(struct sc_group_scratch *scratch);
 
 /* Room for the keys of a chunk. False without memory. */

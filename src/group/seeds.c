@@ -10,27 +10,6 @@ struct sc_addr sc_group_mask_key(const struct sc_group_key *key, const struct sc
     return prefix == SC_NO_PREFIX ? *address : sc_addr_mask(address, v4 ? prefix + 96 : prefix);
 }
 
-uint32_t sc_addresses_below(const struct sc_addr *addresses, uint32_t count, const struct sc_addr *than)
-{
-    uint32_t low = 0, high = count;
-    while (low < high) {
-        uint32_t mid = low + (high - low) / 2;
-        if (sc_addr_compare(&addresses[mid], than) < 0)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
-void sc_addresses_find_v4(const struct sc_addr *addresses, uint32_t count, uint32_t *first, uint32_t *behind)
-{
-    static const struct sc_addr least = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}},
-                                next = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
-    *first = sc_addresses_below(addresses, count, &least);
-    *behind = sc_addresses_below(addresses, count, &next);
-}
-
 static int compare(const void *x, const void *y)
 {
     return sc_addr_compare(x, y);

@@ -23,9 +23,5 @@ void sc_seeds_sort(struct sc_seeds *seeds);
 
 /* An address cut to the prefix of a key. */
 struct sc_addr sc_group_mask_key(const struct sc_group_key *key, const struct sc_addr *address);
-/* How many of `count` ascending addresses are below `than`. */
-uint32_t sc_addresses_below(const struct sc_addr *addresses, uint32_t count, const struct sc_addr *than);
-/* IPv4 addresses lie together among ascending ones, in the midst of IPv6: where they begin, and the number behind the last. */
-void sc_addresses_find_v4(const struct sc_addr *addresses, uint32_t count, uint32_t *first, uint32_t *behind);
 
 #endif

@@ -20,8 +20,9 @@
 struct formatter {
     struct sc_summarizer summarizer;
     struct sc_summary summary;
-    struct sc_value *values; /* one per output column */
-    struct sc_cells *cells;  /* likewise */
+    struct sc_value *values;     /* one per output column */
+    struct sc_cells *cells;      /* likewise */
+    struct sc_output_rows *rows; /* of them; NULL: the listing puts the values itself */
 };
 
 struct run {
@@ -60,7 +61,10 @@ static enum sc_status find_cells(struct formatter *f, const struct sc_listing *l
 {
     for (uint32_t i = 0; i < listing->field_count; i++)
         SC_TRY(sc_cells_of_group(&f->cells[i], &listing->fields[i], group, many, err));
-    return SC_OK;
+    if (listing->put != NULL)
+        return SC_OK;
+    f->rows = sc_output_rows_of(listing->output, f->cells, many, &group->context->arena);
+    return f->rows != NULL ? SC_OK : sc_fail_nomem(err, "the listing");
 }
 
 static const struct sc_value *find_values(struct formatter *f, const struct sc_listing *listing, uint32_t row)
@@ -73,11 +77,10 @@ static const struct sc_value *find_values(struct formatter *f, const struct sc_l
 static void format_row(struct formatter *f, const struct sc_listing *listing, uint32_t row,
                        struct sc_buf *out)
 {
-    const struct sc_value *values = find_values(f, listing, row);
     if (listing->put != NULL)
-        listing->put(listing->put_arg, values, out);
+        listing->put(listing->put_arg, find_values(f, listing, row), out);
     else
-        sc_output_row(listing->output, values, out);
+        sc_output_rows_put(f->rows, row, out);
 }
 
 /* ---- the header, when columns fit the first records ---- */

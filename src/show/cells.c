@@ -46,7 +46,11 @@ enum sc_status sc_cells_of_columns(struct sc_cells *cells, const struct sc_field
 {
     *cells = (struct sc_cells){.field = field, .columns = columns, .count = count};
     cells->address = only_address(cells);
-    if (arena == NULL || !is_whole_number(field))
+    if (!is_whole_number(field))
+        return SC_OK;
+    const struct sc_column *plain = sc_field_plain(field, columns, count);
+    cells->number = plain != NULL && plain->key.kind == SC_COLUMN_UINT ? plain : NULL;
+    if (arena == NULL || cells->number != NULL)
         return SC_OK;
     cells->numbers = sc_arena_alloc(arena, (size_t)rows * sizeof(uint64_t));
     cells->valid = sc_arena_alloc(arena, sc_bitmap_words(rows) * sizeof(uint64_t));
@@ -73,7 +77,11 @@ enum sc_status sc_cells_of_group(struct sc_cells *cells, const struct sc_field *
 
 void sc_cells_value(const struct sc_cells *cells, uint32_t row, struct sc_value *out)
 {
-    if (cells->numbers != NULL) {
+    if (cells->number != NULL) {
+        out->null = sc_column_is_null(cells->number, row);
+        out->type = cells->field->type;
+        out->u = out->null ? 0 : sc_column_uint(cells->number, row);
+    } else if (cells->numbers != NULL) {
         out->null = (cells->valid[row / 64] >> (row % 64) & 1) == 0;
         out->type = cells->field->type;
         out->u = cells->numbers[row];

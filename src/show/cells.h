@@ -21,6 +21,7 @@ struct sc_cells {
     const struct sc_column *const *columns; /* those that the field reads */
     uint32_t count;
     const struct sc_column *address; /* the field is this column, unchanged */
+    const struct sc_column *number;  /* likewise, of integers without sign */
     uint64_t *numbers;               /* all rows at once, with `valid`; NULL: row by row from `columns` */
     uint64_t *valid;
 };

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "show/output.h"
 
+#include "show/cells.h"
+#include "show/digits.h"
 #include "show/value.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 struct column {
@@ -243,25 +246,17 @@ static size_t room_of(const struct sc_output *output, const struct sc_value *val
     return room;
 }
 
-void sc_output_row(const struct sc_output *output, const struct sc_value *values, struct sc_buf *out)
+static char *put_prefix(const struct column *c, char *p)
 {
-    char *start = (char *)sc_buf_reserve(out, room_of(output, values));
-    if (start == NULL)
-        return;
-    struct sc_show_context x = make_context(output);
-    bool pretty = x.format == SC_OUTPUT_PRETTY;
-    char *p = start;
-    for (uint32_t i = 0; i < output->count; i++) {
-        const struct column *c = &output->columns[i];
-        if (c->prefix_length == 1)
-            *p++ = *c->prefix;
-        else if (c->prefix_length != 0)
-            p = (char *)memcpy(p, c->prefix, c->prefix_length) + c->prefix_length;
-        char *value = p;
-        p = put_value(&x, c, &values[i], p);
-        if (pretty)
-            p = align_right(value, p, c->width);
-    }
+    if (c->prefix_length > 1)
+        return (char *)memcpy(p, c->prefix, c->prefix_length) + c->prefix_length;
+    if (c->prefix_length != 0)
+        *p++ = *c->prefix;
+    return p;
+}
+
+static char *end_row(const struct sc_output *output, char *p)
+{
     if (is_json(&output->options)) {
         if (output->count == 0)
             *p++ = '{';
@@ -269,7 +264,152 @@ void sc_output_row(const struct sc_output *output, const struct sc_value *values
     }
     if (output->options.format != SC_OUTPUT_JSON)
         *p++ = '\n';
-    out->len += (size_t)(p - start);
+    return p;
+}
+
+void sc_output_row(const struct sc_output *output, const struct sc_value *values, struct sc_buf *out)
+{
+    char *start = (char *)sc_buf_reserve(out, room_of(output, values));
+    if (start == NULL)
+        return;
+    struct sc_show_context x = make_context(output);
+    char *p = start;
+    for (uint32_t i = 0; i < output->count; i++) {
+        const struct column *c = &output->columns[i];
+        char *value = put_prefix(c, p);
+        p = put_value(&x, c, &values[i], value);
+        if (x.format == SC_OUTPUT_PRETTY)
+            p = align_right(value, p, c->width);
+    }
+    out->len += (size_t)(end_row(output, p) - start);
+}
+
+/* ---- rows of the same columns ---- */
+
+/* Texts of the addresses of a dictionary, made when they are met first: a length, 0 until then, and characters. */
+struct address_texts {
+    const struct sc_addr *addresses;
+    uint32_t first4, count4; /* those of IPv4 */
+    char *texts4, *texts6;   /* of these, of all others by their place */
+};
+
+#define TEXT4 16u
+#define TEXT6 (SC_ADDR_TEXT_MAX + 2u)
+static_assert(TEXT6 <= SC_SHOW_SHORT_ROOM, "a text is copied with what is behind it");
+
+struct sc_output_rows {
+    const struct sc_output *output;
+    const struct sc_cells *cells;
+    struct sc_show_context context;
+    struct address_texts *texts; /* per column; no addresses: it has none */
+    struct sc_value *values;     /* per column: those whose room is not known before */
+};
+
+static bool is_short(const struct sc_output_rows *rows, uint32_t i)
+{
+    uint8_t type = rows->cells[i].field->type;
+    return type != SC_VALUE_STRING && type != SC_VALUE_BYTES;
+}
+
+static bool make_texts(struct sc_output_rows *rows, uint32_t i, struct sc_arena *arena)
+{
+    const struct sc_column *column = rows->cells[i].address;
+    struct address_texts *t = &rows->texts[i];
+    if (column == NULL || column->form == SC_FORM_FLAT)
+        return true;
+    for (uint32_t k = 0; k < i; k++) {
+        if (rows->texts[k].addresses == column->dict.values) {
+            *t = rows->texts[k];
+            return true;
+        }
+    }
+    t->addresses = column->dict.values;
+    sc_addresses_find_v4(t->addresses, column->dict.count, &t->first4, &t->count4);
+    t->count4 -= t->first4;
+    t->texts4 = sc_arena_zalloc(arena, (size_t)t->count4 * TEXT4);
+    t->texts6 = sc_arena_zalloc(arena, (size_t)(column->dict.count - t->count4) * TEXT6);
+    return t->texts4 != NULL && t->texts6 != NULL;
+}
+
+struct sc_output_rows *sc_output_rows_of(const struct sc_output *output, const struct sc_cells *cells,
+                                         bool many, struct sc_arena *arena)
+{
+    struct sc_output_rows *rows = sc_arena_alloc(arena, sizeof(*rows));
+    if (rows == NULL)
+        return NULL;
+    *rows = (struct sc_output_rows){.output = output, .cells = cells, .context = make_context(output)};
+    rows->texts = sc_arena_zalloc(arena, (output->count + 1) * sizeof(*rows->texts));
+    rows->values = sc_arena_zalloc(arena, (output->count + 1) * sizeof(*rows->values));
+    bool memory = rows->texts != NULL && rows->values != NULL;
+    for (uint32_t i = 0; i < output->count && memory && many; i++)
+        memory = make_texts(rows, i, arena);
+    return memory ? rows : NULL;
+}
+
+/* The text of a code, which is made when it is not there. */
+static char *text_of(const struct address_texts *t, uint32_t code)
+{
+    bool v4 = code - t->first4 < t->count4;
+    char *text = v4 ? t->texts4 + (size_t)(code - t->first4) * TEXT4
+                    : t->texts6 + (size_t)(code < t->first4 ? code : code - t->count4) * TEXT6;
+    if (*text == 0) {
+        char made[SC_ADDR_TEXT_MAX];
+        *text = (char)sc_addr_format(&t->addresses[code], made);
+        memcpy(text + 1, made, (size_t)*text);
+    }
+    return text;
+}
+
+static char *put_address(const struct address_texts *t, uint32_t code, bool quote, char *p)
+{
+    const char *text = text_of(t, code);
+    p[0] = '"';
+    p += quote;
+    memcpy(p, text + 1, TEXT4 - 1);
+    if (*text >= (char)TEXT4)
+        memcpy(p, text + 1, TEXT6 - 1);
+    p += *text;
+    p[0] = '"';
+    return p + quote;
+}
+
+static char *put_cell(struct sc_output_rows *rows, uint32_t i, uint32_t row, char *p)
+{
+    const struct sc_cells *cells = &rows->cells[i];
+    const struct column *c = &rows->output->columns[i];
+    struct sc_value value = {.type = c->field.type};
+    if (cells->number != NULL && c->show == SC_SHOW_UINT && !sc_column_is_null(cells->number, row))
+        return sc_put_u64(p, sc_column_uint(cells->number, row));
+    if (rows->texts[i].addresses != NULL && !sc_column_is_null(cells->address, row))
+        return put_address(&rows->texts[i], sc_column_code(cells->address, row),
+                           is_json(&rows->output->options), p);
+    if (!is_short(rows, i))
+        return put_value(&rows->context, c, &rows->values[i], p);
+    sc_cells_value(cells, row, &value);
+    return put_value(&rows->context, c, &value, p);
+}
+
+void sc_output_rows_put(struct sc_output_rows *rows, uint32_t row, struct sc_buf *out)
+{
+    const struct sc_output *output = rows->output;
+    size_t room = output->fixed + (size_t)output->count * SC_SHOW_SHORT_ROOM;
+    for (uint32_t i = 0; i < output->count; i++) {
+        if (is_short(rows, i))
+            continue;
+        sc_cells_value(&rows->cells[i], row, &rows->values[i]);
+        room += sc_show_room(&rows->values[i]);
+    }
+    char *start = (char *)sc_buf_reserve(out, room);
+    if (start == NULL)
+        return;
+    char *p = start;
+    for (uint32_t i = 0; i < output->count; i++) {
+        char *value = put_prefix(&output->columns[i], p);
+        p = put_cell(rows, i, row, value);
+        if (output->options.format == SC_OUTPUT_PRETTY)
+            p = align_right(value, p, output->columns[i].width);
+    }
+    out->len += (size_t)(end_row(output, p) - start);
 }
 
 /* An IPv6 address fits; long texts and bytes stay out of line. */

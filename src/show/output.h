@@ -7,6 +7,7 @@
 #define SC_SHOW_OUTPUT_H
 
 #include "base/buf.h"
+#include "show/cells.h"
 #include "show/value.h"
 
 enum sc_convert { SC_CONVERT_DEFAULT, SC_CONVERT_NONE, SC_CONVERT_PRETTY, SC_CONVERT_STR, SC_CONVERT_BINARY };
@@ -45,6 +46,14 @@ void sc_output_header(const struct sc_output *output, struct sc_buf *out);
  * space; a longer value is not cut. In pretty a "+" stands behind a value that is saturated.
  */
 void sc_output_row(const struct sc_output *output, const struct sc_value *values, struct sc_buf *out);
+
+/*
+ * Rows of the same columns, each as sc_output_row writes it: of `many` what they share is made once. One thread; lives as long as the
+ * cells and the arena. NULL without memory.
+ */
+struct sc_output_rows *sc_output_rows_of(const struct sc_output *output, const struct sc_cells *cells,
+                                         bool many, struct sc_arena *arena);
+void sc_output_rows_put(struct sc_output_rows *rows, uint32_t row, struct sc_buf *out);
 
 /* Pretty, before the header: widens the columns to these values, within reason, so that they will stand in line. */
 void sc_output_fit(struct sc_output *output, const struct sc_value *values);

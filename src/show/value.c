@@ -3,67 +3,34 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "show/digits.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-/* Longest of the values of bounded length: an address in quotes, a time with offset in quotes. */
-#define SHORT_ROOM 64u
-
 size_t sc_show_room(const struct sc_value *value)
 {
     if (value->type == SC_VALUE_STRING || value->type == SC_VALUE_BYTES)
-        return SHORT_ROOM + (size_t)value->length * 6;
-    return SHORT_ROOM;
+        return SC_SHOW_SHORT_ROOM + (size_t)value->length * 6;
+    return SC_SHOW_SHORT_ROOM;
 }
 
-/* ---- digits ---- */
-
-static const char digit_pairs[] =
-    "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-    "8081828384858687888990919293949596979899";
-
-static inline char *put_two(char *p, unsigned v)
-{
-    memcpy(p, digit_pairs + (size_t)v * 2, 2);
-    return p + 2;
-}
-
-static inline char *put_u64(char *p, uint64_t v)
-{
-    char digits[20];
-    size_t at = sizeof(digits);
-    while (v >= 100) {
-        at -= 2;
-        put_two(digits + at, (unsigned)(v % 100));
-        v /= 100;
-    }
-    if (v >= 10) {
-        at -= 2;
-        put_two(digits + at, (unsigned)v);
-    } else {
-        digits[--at] = (char)('0' + v);
-    }
-    size_t n = sizeof(digits) - at;
-    memcpy(p, digits + at, n);
-    return p + n;
-}
+/* ---- numbers ---- */
 
 static char *put_i64(char *p, int64_t v)
 {
     if (v >= 0)
-        return put_u64(p, (uint64_t)v);
+        return sc_put_u64(p, (uint64_t)v);
     *p++ = '-';
-    return put_u64(p, 0 - (uint64_t)v);
+    return sc_put_u64(p, 0 - (uint64_t)v);
 }
 
 static char *put_three(char *p, unsigned v)
 {
     *p++ = (char)('0' + v / 100);
-    return put_two(p, v % 100);
+    return sc_put_two(p, v % 100);
 }
 
 static inline char *put_text(char *p, const char *text)
@@ -93,10 +60,10 @@ static char *put_float(char *p, double v)
         return end;
     }
     if (v >= 9e15)
-        return v < 1.8e19 ? put_u64(p, (uint64_t)v) : put_printf_double(p, "%.17g", v);
+        return v < 1.8e19 ? sc_put_u64(p, (uint64_t)v) : put_printf_double(p, "%.17g", v);
     uint64_t whole = (uint64_t)v;
     unsigned rest = (unsigned)((v - (double)whole) * 1000 + 0.5);
-    p = put_u64(p, whole + rest / 1000);
+    p = sc_put_u64(p, whole + rest / 1000);
     rest %= 1000;
     if (rest == 0)
         return p;
@@ -164,12 +131,12 @@ static char *put_date(struct sc_show_context *x, char *p, int64_t day)
 {
     if (x->day != day) {
         struct sc_civil c = sc_time_to_civil(day * DAY_MS);
-        char *q = put_two(x->date, (unsigned)c.year / 100 % 100);
-        q = put_two(q, (unsigned)c.year % 100);
+        char *q = sc_put_two(x->date, (unsigned)c.year / 100 % 100);
+        q = sc_put_two(q, (unsigned)c.year % 100);
         *q++ = '-';
-        q = put_two(q, c.month);
+        q = sc_put_two(q, c.month);
         *q++ = '-';
-        put_two(q, c.day);
+        sc_put_two(q, c.day);
         x->day = day;
     }
     memcpy(p, x->date, sizeof(x->date));
@@ -179,11 +146,11 @@ static char *put_date(struct sc_show_context *x, char *p, int64_t day)
 static char *put_clock(char *p, uint32_t ms_of_day)
 {
     uint32_t seconds = ms_of_day / 1000;
-    p = put_two(p, seconds / 3600);
+    p = sc_put_two(p, seconds / 3600);
     *p++ = ':';
-    p = put_two(p, seconds / 60 % 60);
+    p = sc_put_two(p, seconds / 60 % 60);
     *p++ = ':';
-    p = put_two(p, seconds % 60);
+    p = sc_put_two(p, seconds % 60);
     *p++ = '.';
     return put_three(p, ms_of_day % 1000);
 }
@@ -197,9 +164,9 @@ static char *put_zone(const struct sc_show_context *x, char *p, int32_t offset)
     }
     unsigned minutes = (unsigned)(offset < 0 ? -offset : offset) / 60;
     *p++ = offset < 0 ? '-' : '+';
-    p = put_two(p, minutes / 60);
+    p = sc_put_two(p, minutes / 60);
     *p++ = ':';
-    return put_two(p, minutes % 60);
+    return sc_put_two(p, minutes % 60);
 }
 
 /* Pretty has the zone in its header and a blank before the time of day; the others write RFC 3339. */
@@ -207,7 +174,7 @@ static char *put_time(struct sc_show_context *x, char *p, uint64_t ms, unsigned 
 {
     bool pretty = x->format == SC_OUTPUT_PRETTY;
     if (ms >= (uint64_t)TIME_STOP - DAY_MS)
-        return put_u64(put_text(p, "out-of-range:"), ms);
+        return sc_put_u64(put_text(p, "out-of-range:"), ms);
     int32_t offset = x->local ? local_offset(x, (int64_t)ms) : 0;
     int64_t shown = (int64_t)ms + offset * INT64_C(1000);
     int64_t day = shown / DAY_MS - (shown % DAY_MS < 0);
@@ -227,7 +194,7 @@ static char *put_duration(char *p, uint64_t ms)
     uint64_t hours = ms / 3600000;
     if (hours < 24)
         return put_clock(p, (uint32_t)ms);
-    p = hours < 100 ? put_two(p, (unsigned)hours) : put_u64(p, hours);
+    p = hours < 100 ? sc_put_two(p, (unsigned)hours) : sc_put_u64(p, hours);
     char rest[12];
     put_clock(rest, (uint32_t)(ms % 3600000));
     memcpy(p, rest + 2, 10);
@@ -242,14 +209,14 @@ static char *put_volume(const struct sc_show_context *x, char *p, double v)
     static const char prefixes[] = "kMGTPE";
     double step = x->binary ? 1024 : 1000;
     if (v < step - 0.5 && v == floor(v))
-        return put_u64(p, (uint64_t)v);
+        return sc_put_u64(p, (uint64_t)v);
     size_t steps = 0;
     for (; v >= step - 0.05 && prefixes[steps] != '\0'; steps++)
         v /= step;
     if (v >= 1e6) /* beyond what counters can hold */
         return put_printf_double(p, "%.3g E", v);
     uint64_t tenths = (uint64_t)(v * 10 + 0.5);
-    p = put_u64(p, tenths / 10);
+    p = sc_put_u64(p, tenths / 10);
     *p++ = '.';
     *p++ = (char)('0' + tenths % 10);
     if (steps == 0)
@@ -266,7 +233,7 @@ static char *put_flags(char *p, uint64_t v)
     static const char letters[] = "CEUAPRSF";
     if (v > 0xff) {
         uint8_t bytes[2] = {(uint8_t)(v >> 8), (uint8_t)v};
-        return v > 0xffff ? put_u64(p, v) : put_hex(put_text(p, "0x"), bytes, 2);
+        return v > 0xffff ? sc_put_u64(p, v) : put_hex(put_text(p, "0x"), bytes, 2);
     }
     for (unsigned i = 0; i < 8; i++)
         *p++ = v >> (7 - i) & 1 ? letters[i] : '.';
@@ -284,7 +251,7 @@ static char *put_protocol(char *p, uint64_t v)
         [136] = "UDPLite",   [137] = "MPLS-in-IP",
     };
     const char *name = v < sizeof(names) / sizeof(names[0]) ? names[v] : NULL;
-    return name == NULL ? put_u64(p, v) : put_text(p, name);
+    return name == NULL ? sc_put_u64(p, v) : put_text(p, name);
 }
 
 /* ---- texts ---- */
@@ -429,7 +396,7 @@ char *sc_show_put(struct sc_show_context *x, enum sc_show show, const struct sc_
 {
     switch (show) {
     case SC_SHOW_UINT:
-        return put_u64(p, v->u);
+        return sc_put_u64(p, v->u);
     case SC_SHOW_INT:
         return put_i64(p, (int64_t)v->u);
     case SC_SHOW_FLOAT:

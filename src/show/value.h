@@ -38,6 +38,9 @@ struct sc_show_context {
 
 #define SC_SHOW_NO_DAY INT64_MIN
 
+/* Longest of the values of bounded length: an address in quotes, a time with offset in quotes. */
+#define SC_SHOW_SHORT_ROOM 64u
+
 /* Bytes that a value can need, without padding. */
 size_t sc_show_room(const struct sc_value *value);
 

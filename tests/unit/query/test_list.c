@@ -190,6 +190,83 @@ static void order_of_the_store(void **state)
     query_table_free(&t);
 }
 
+/* ---- the text of the records ---- */
+
+static const char text_fields[] = "flowId,first,last,received,duration,srcip,dstip,nexthop,exporterip,"
+                                  "srcport,dstport,proto,flags,tos,bytes,packets,flows,bps,pps,bpp,"
+                                  "srcas,dstas,inif,outif,srcvlan,srcmac,icmptype,interfaceName,"
+                                  "applicationName,applicationId,mibObjectValueInteger,absoluteError";
+
+/* Of one record, value by value. */
+static void put_reference(const struct query_table *t, const struct sc_output *output,
+                          const struct sc_request_listing *request, uint64_t id, struct sc_buf *out)
+{
+    struct sc_value values[64];
+    assert_true(request->column_count <= 64);
+    for (uint32_t i = 0; i < request->column_count; i++)
+        values[i] = query_field_value(t, &request->fields[i], id);
+    sc_buf_clear(out);
+    sc_output_row(output, values, out);
+}
+
+/* Each line of a listing, which begins with the record's number behind `skip` characters, is that of the record. */
+static uint64_t check_texts(const struct query_table *t, struct listing *l, size_t skip)
+{
+    struct sc_request_listing *request = malloc(sizeof(*request));
+    struct sc_output_options options = {.format = l->format};
+    struct sc_buf line = {0}, header = {0};
+    uint64_t n = 0;
+    assert_non_null(request);
+    assert_int_equal(sc_request_list(NULL, l->fields, NULL, request, NULL), SC_OK);
+    struct sc_output *output = sc_output_create(&options, request->columns, request->column_count);
+    sc_output_header(output, &header);
+    for (const char *p = (const char *)l->out.text.data, *end = p + l->out.text.len; p < end; n++) {
+        while (n == 0 && header.len != 0 && (size_t)(end - p) >= header.len &&
+               memcmp(p, header.data, header.len) == 0)
+            p += header.len;
+        put_reference(t, output, request, strtoull(p + skip, NULL, 10), &line);
+        if ((size_t)(end - p) < line.len || memcmp(p, line.data, line.len) != 0)
+            fail_msg("wanted %.*s, got %.*s", (int)line.len, (const char *)line.data, (int)line.len, p);
+        p += line.len;
+    }
+    sc_output_free(output);
+    sc_buf_free(&line);
+    sc_buf_free(&header);
+    free(request);
+    return n;
+}
+
+/* All values of all records, most of a row group or few, as text in every format: what is made once for many rows is what each has. */
+static void every_text(void **state)
+{
+    (void)state;
+    static const char *const filters[] = {NULL, "bytes > 100000", "srcport < 700 and tcp"};
+    static const struct {
+        enum sc_output_format format;
+        size_t skip;
+    } formats[] = {{SC_OUTPUT_CSV, 0}, {SC_OUTPUT_NDJSON, sizeof("{\"flowId\":") - 1}, {SC_OUTPUT_PRETTY, 0}};
+    for (uint64_t seed = 40; seed < 46; seed++) {
+        struct query_table t;
+        struct sc_source source;
+        uint64_t records = 0;
+        query_table_make(&t, seed, 12, seed % 2 == 0 ? 3000 : 200);
+        query_open(&source, t.store);
+        for (unsigned i = 0; i < 3; i++) {
+            for (unsigned f = 0; f < 3; f++) {
+                struct listing l = {
+                    .fields = text_fields, .filter = filters[f], .threads = 2, .format = formats[i].format};
+                run(&source, &l);
+                assert_int_equal(l.status, SC_OK);
+                records += check_texts(&t, &l, formats[i].skip);
+                done(&l);
+            }
+        }
+        assert_true(records > 3 * t.records);
+        sc_source_close(&source);
+        query_table_free(&t);
+    }
+}
+
 static void sorted_by_any_keys(void **state)
 {
     (void)state;
@@ -608,6 +685,7 @@ UNIT(test_list)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(order_of_the_store),
+        cmocka_unit_test(every_text),
         cmocka_unit_test(sorted_by_any_keys),
         cmocka_unit_test(default_directions),
         cmocka_unit_test(same_text_for_any_number_of_threads),
