@@ -65,7 +65,8 @@ static void free_echo(struct echo *e)
 static enum sc_status on_hello(void *arg, const struct sc_link_hello *hello)
 {
     struct echo *e = arg;
-    must(memchr(hello->name, '\0', sizeof(hello->name)) != NULL && hello->version >= 1 && hello->version <= SC_LINK_VERSION);
+    must(memchr(hello->name, '\0', sizeof(hello->name)) != NULL && hello->version >= 1 &&
+         hello->version <= SC_LINK_VERSION);
     e->records++;
     memcpy(e->proxy, hello->name, sizeof(e->proxy));
     sc_link_put_hello(&e->writer, hello);
