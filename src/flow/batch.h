@@ -109,12 +109,18 @@ static inline void sc_bitmap_cut(uint64_t *bits, uint32_t rows)
         bits[rows / 64] &= (UINT64_C(1) << (rows % 64)) - 1;
 }
 
+/* Bits are added up in pairs, then in nibbles, then in bytes: vector code, where an instruction that counts may not be there. */
 static inline uint32_t sc_bitmap_count(const uint64_t *bits, size_t words)
 {
-    uint32_t n = 0;
-    for (size_t w = 0; w < words; w++)
-        n += (uint32_t)__builtin_popcountll(bits[w]);
-    return n;
+    uint64_t n = 0;
+    for (size_t w = 0; w < words; w++) {
+        uint64_t v = bits[w];
+        v -= v >> 1 & UINT64_C(0x5555555555555555);
+        v = (v & UINT64_C(0x3333333333333333)) + (v >> 2 & UINT64_C(0x3333333333333333));
+        v = (v + (v >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+        n += v * UINT64_C(0x0101010101010101) >> 56;
+    }
+    return (uint32_t)n;
 }
 
 static inline void sc_bitmap_fill(uint64_t *bits, uint32_t rows)

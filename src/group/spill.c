@@ -304,7 +304,7 @@ static enum sc_status make_room(struct sc_groups *groups)
     struct sc_spill_state *s = &groups->spill;
     if (s->bytes >= s->compact_at && !compact(groups))
         return SC_NOMEM;
-    return s->memory != 0 && s->bytes > s->memory / 2 ? write_all(groups) : SC_OK;
+    return s->memory != 0 && s->bytes > s->memory ? write_all(groups) : SC_OK;
 }
 
 static void begin(const struct sc_aggregate *a, struct sc_spill_state *s)

@@ -58,7 +58,7 @@ struct sc_spill_state {
     uint64_t apart;      /* so many rows more are appended without a look at the table */
     /* With a memory limit: */
     uint64_t limit;  /* bytes of the groups in the end */
-    uint64_t memory; /* bytes of table and lists; what is more goes to a file */
+    uint64_t memory; /* bytes of lists, and half as many of the table; what is more goes to a file */
     struct sc_spill_file *file;
     struct sc_error why; /* after SC_FULL */
 };

@@ -286,13 +286,11 @@ enum sc_status sc_row_group_want(struct sc_row_group *group, const uint64_t *bit
 {
     size_t words = sc_bitmap_words(group->rows);
     uint64_t *both = sc_arena_alloc(&group->context->arena, words * sizeof(*both));
-    uint32_t count = 0;
     if (both == NULL)
         return sc_fail_nomem(err, "a set of rows");
-    for (size_t w = 0; w < words; w++) {
+    for (size_t w = 0; w < words; w++)
         both[w] = bits[w] & (group->wanted.bits == NULL ? ~UINT64_C(0) : group->wanted.bits[w]);
-        count += (uint32_t)__builtin_popcountll(both[w]);
-    }
+    uint32_t count = sc_bitmap_count(both, words);
     if (count > group->rows / FEW) /* all of a column is decoded as soon */
         return SC_OK;
     uint32_t *rows = sc_arena_alloc(&group->context->arena, ((size_t)count + 1) * sizeof(*rows));
