@@ -40,6 +40,7 @@ static const char usage[] =
     "       sc-admin repair [--cluster] STORE\n"
     "       sc-admin heal [--dry-run] [STORE]\n"
     "       sc-admin expire [--dry-run] [--age TIME] [--bytes SIZE] [--no-archive] [-c FILE] [STORE]\n"
+    "       sc-admin compact [--dry-run] [--quick] [--rate SIZE] [-c FILE] [STORE]\n"
     "       sc-admin accept-loss [--undo] [--dry-run] [--force] --all|--stream HEX STORE...\n"
     "       sc-admin accept-loss [--undo] [--dry-run] [--force] --all|--stream HEX --cluster[=FILE] [--ssh COMMAND]\n"
     "                            [--timeout TIME]\n"
@@ -56,6 +57,8 @@ static const char usage[] =
     "           waited for; exit 3 when something lacks still\n"
     "  expire   delete the oldest windows that retention does not keep, each after the archive command has it, if\n"
     "           one is configured\n"
+    "  compact  sealed windows in less room: one file each, of the newest format, packed as small as it goes, which\n"
+    "           costs queries of them; beside a running collector. exit 3 when windows with damage were left alone\n"
     "  accept-loss  what the stores lack by the tallies of the proxies, and will not get any more, is recorded\n"
     "           in each of them as lost: answers are complete without it, and say how much it is. The stores of all\n"
     "           nodes are named, or asked by ssh (--cluster)\n"
@@ -79,7 +82,9 @@ static const char usage[] =
     "                     (default: SC_SSH of the environment, else ssh)\n"
     "      --timeout TIME  status, drain, accept-loss, verify: how long to wait for the members (default 10s, 10s, 5m, 7d);\n"
     "                     ping: for the answer (1s)\n"
-    "      --dry-run      expire, accept-loss, heal: only say what would be done\n"
+    "      --dry-run      expire, compact, accept-loss, heal: only say what would be done\n"
+    "      --quick        compact: as queries read it soonest, not as small as it goes\n"
+    "      --rate SIZE    compact: read at most so much a second (20M)\n"
     "      --all          accept-loss: of all streams\n"
     "      --stream HEX   accept-loss: of this one; see --dry-run --all\n"
     "      --undo         accept-loss: takes back what was accepted; drain: the member stays\n"
@@ -108,7 +113,8 @@ struct arguments {
     struct sc_admin_loss loss;
     const char *retention_given; /* NULL: that of the configuration counts */
     struct sc_retention retention;
-    bool renew, gone;
+    bool renew, gone, quick;
+    uint64_t rate; /* 0: not given */
     bool of_cluster;
     struct sc_admin_cluster cluster; /* windows 0, timeout_ms 0: not given */
 };
@@ -653,10 +659,10 @@ static int run_drain(const struct arguments *args, const struct sc_config *confi
 
 /* ---- arguments ---- */
 
-enum command { STATUS, PING, VERIFY, REPAIR, EXPIRE, HEAL, ACCEPT_LOSS, CERTS, DRAIN, COMMANDS };
-static const char *const command_names[COMMANDS] = {"status", "ping",        "verify", "repair", "expire",
-                                                    "heal",   "accept-loss", "certs",  "drain"};
-#define NAMES "status, ping, verify, repair, expire, heal, accept-loss, certs"
+enum command { STATUS, PING, VERIFY, REPAIR, EXPIRE, COMPACT, HEAL, ACCEPT_LOSS, CERTS, DRAIN, COMMANDS };
+static const char *const command_names[COMMANDS] = {"status",  "ping", "verify",      "repair", "expire",
+                                                    "compact", "heal", "accept-loss", "certs",  "drain"};
+#define NAMES "status, ping, verify, repair, expire, compact, heal, accept-loss, certs"
 
 enum { TAKE_CLUSTER = SC_OPTION_LETTER, TAKE_STREAM };
 
@@ -699,6 +705,8 @@ static const struct sc_option rows[] = {
     {"timeout", 0, SC_OPTION_NUMBER, .place = AT(cluster.timeout_ms), .read = read_span, .least = 1, .most = MOST_TIMEOUT_MS,
      .wrong = "--timeout takes a time above 0, 7 days at most, such as 10s or 200ms"},
     {"no-archive", 0, SC_OPTION_FLAG, .place = AT(no_archive)},
+    {"quick", 0, SC_OPTION_FLAG, .place = AT(quick)},
+    {"rate", 0, SC_OPTION_NUMBER, .place = AT(rate), .read = sc_units_bytes, .least = 1, .wrong = "--rate takes a size above 0, such as 20M"},
     {"accepts", 0, SC_OPTION_FLAG, .place = AT(accepts)},
     {"all", 0, SC_OPTION_FLAG, .place = AT(all)},
     {"undo", 0, SC_OPTION_FLAG, .place = AT(loss.undo)},
@@ -746,7 +754,8 @@ static bool option_fits(const struct arguments *args, enum command command)
         {args->member, ON(ACCEPT_LOSS) | (args->of_cluster ? 0 : ON(VERIFY))},
         {args->store != NULL && verifies, 0},
         {args->loss.undo || args->loss.force, ON(ACCEPT_LOSS) | ON(DRAIN)},
-        {args->dry_run, ON(EXPIRE) | ON(ACCEPT_LOSS) | ON(HEAL)},
+        {args->dry_run, ON(EXPIRE) | ON(COMPACT) | ON(ACCEPT_LOSS) | ON(HEAL)},
+        {args->quick || args->rate != 0, ON(COMPACT)},
         {args->config != NULL, verifies ? ON(VERIFY) : ~(ON(VERIFY) | ON(REPAIR))},
         {args->of_cluster, ON(STATUS) | ON(CERTS) | ON(ACCEPT_LOSS) | ON(VERIFY) | ON(REPAIR) | ON(DRAIN)},
         {c->ssh != NULL, asks},
@@ -848,6 +857,8 @@ int main(int argc, char **argv)
         code = run_verify(&args, &config);
     else if (command == EXPIRE)
         code = run_expire(&args, &config);
+    else if (command == COMPACT)
+        code = sc_admin_compact(&config, &(struct sc_admin_compact){args.quick, args.dry_run, args.rate});
     else if (command == HEAL)
         code = sc_admin_heal(&config, args.dry_run);
     else if (command == DRAIN)

@@ -45,6 +45,14 @@ struct sc_admin_loss {
 int sc_admin_expire(const struct sc_config *config, const struct sc_retention *retention, bool dry_run,
                     bool archive);
 
+struct sc_admin_compact {
+    bool quick, dry_run;
+    uint64_t bytes_per_s; /* 0: no bound */
+};
+
+/* Sealed files in less room (store/compact.h). */
+int sc_admin_compact(const struct sc_config *config, const struct sc_admin_compact *what);
+
 struct sc_admin_certs {
     const char *cluster; /* the membership file */
     const char *folder;

@@ -344,7 +344,7 @@ static enum sc_status encode_numbers(struct sc_column_coder *coder, const struct
     describe_integers(c, coder->values, count, entry);
     sc_buf_clear(&encoder->best);
     SC_TRY(sc_stream_put_integers(&encoder->streams, coder->values, count, &encoder->best));
-    bool worth_more = encoder->streams.effort == SC_EFFORT_SEALED && encoder->best.len > 64 + count / 32;
+    bool worth_more = encoder->streams.effort != SC_EFFORT_LIVE && encoder->best.len > 64 + count / 32;
     if (worth_more && entry->width >= 2 && c->key.kind != SC_COLUMN_ADDRESS)
         SC_TRY(try_dictionary(coder, count, entry));
     if (worth_more) /* also of addresses: a next hop is a function of the destination */

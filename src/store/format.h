@@ -22,6 +22,7 @@
 #define SC_SEGMENT_HEAD_BYTES   64u
 #define SC_ROW_GROUP_HEAD_BYTES 64u
 #define SC_ENTRY_BYTES          64u
+#define SC_ROW_GROUP_PACKED     1u /* a flag of a row group */
 #define SC_SPAN_BYTES           32u
 #define SC_TRAILER_BYTES        32u
 

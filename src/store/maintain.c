@@ -156,8 +156,12 @@ static enum sc_status rewrite(struct examiner *x, struct repair *r, struct sc_er
     if (status == SC_DAMAGED || status == SC_NOT_OURS)
         return SC_OK;
     SC_TRY(status);
-    struct sc_segment_id id = {segment->window_ms, segment->window_s,   segment->lane,
-                               segment->stream,    segment->created_ms, segment->format};
+    struct sc_segment_id id = {.window_ms = segment->window_ms,
+                               .window_s = segment->window_s,
+                               .lane = segment->lane,
+                               .stream = segment->stream,
+                               .created_ms = segment->created_ms,
+                               .format = segment->format};
     sc_segment_close(segment);
     x->io->ops->unlink(x->io, r->names.temporary); /* of a repair that was cut short */
     SC_TRY(sc_merge_segments(x->io, &r->path, 1, r->names.temporary, &id, NULL, NULL, &r->merged, err));

@@ -12,6 +12,7 @@ struct merge {
     struct sc_buf copied;      /* of each row group that was written: 1 when it is such a copy */
     struct sc_span_set seen;
     const struct sc_span_set *held;
+    enum sc_effort anew; /* struct sc_segment_id */
     struct sc_merge_report *report;
     struct sc_error *err;
 };
@@ -105,11 +106,23 @@ static bool load_bytes(struct merge *m, const struct sc_row_group *group)
 /* What was gathered until then becomes a row group of its own: of a few rows it is filled up instead. */
 #define FEW_ROWS (SC_BOUND_GROUP_ROWS / 8)
 
+static bool is_of_kind(const struct merge *m, const struct sc_row_group *group)
+{
+    switch (m->anew) {
+    case SC_EFFORT_SEALED:
+        return !group->packed && group->format == m->writer.format;
+    case SC_EFFORT_PACKED:
+        return group->packed && group->format <= m->writer.format;
+    default:
+        return group->format <= m->writer.format;
+    }
+}
+
 /* Sealed before, full, and all of it new: encoding it again would give the same. Its bytes are in m->copy then. */
 static bool is_as_made(struct merge *m, const struct sc_row_group *group)
 {
     uint32_t gathered = part_of(m, group)->batch->rows;
-    if (group->rows < SC_FULL_ROWS || !was_sealed(group) || group->format > m->writer.format ||
+    if (group->rows < SC_FULL_ROWS || !was_sealed(group) || !is_of_kind(m, group) ||
         (gathered != 0 && gathered < FEW_ROWS))
         return false;
     for (uint32_t i = 0; i < group->span_count; i++) {
@@ -202,7 +215,8 @@ static enum sc_status merge_start(struct merge *m, struct sc_io *io, const char 
         sc_gather_init(&m->parts[1], SC_RECORDS_OPTIONS) != SC_OK ||
         sc_read_context_init(&m->context) != SC_OK)
         return sc_fail_nomem(m->err, "merging");
-    SC_TRY(sc_row_group_encoder_init(&m->encoder, SC_EFFORT_SEALED, m->err));
+    SC_TRY(sc_row_group_encoder_init(
+        &m->encoder, m->anew == SC_EFFORT_PACKED ? SC_EFFORT_PACKED : SC_EFFORT_SEALED, m->err));
     sc_row_group_encoder_set_format(&m->encoder, id->format);
     return sc_segment_writer_create(&m->writer, io, path, id, m->err);
 }
@@ -313,7 +327,7 @@ enum sc_status sc_merge_segments(struct sc_io *io, const char *const *inputs, ui
                                  struct sc_merge_report *report, struct sc_error *err)
 {
     *report = (struct sc_merge_report){0};
-    struct merge m = {.report = report, .err = err, .held = held, .writer = {.handle = -1}};
+    struct merge m = {.report = report, .err = err, .held = held, .anew = id->anew, .writer = {.handle = -1}};
     enum sc_status status = merge_start(&m, io, path, id);
     bool created = status == SC_OK;
     for (uint32_t i = 0; i < input_count && status == SC_OK; i++)

@@ -117,6 +117,7 @@ struct sc_row_group {
     uint32_t rows;
     uint16_t record_kind;
     uint16_t format;
+    bool packed;    /* by compaction */
     uint32_t front; /* bytes of head, statistics, spans and directory */
     struct sc_span *spans;
     uint32_t span_count;

@@ -223,6 +223,7 @@ enum sc_status sc_row_group_open(struct sc_read_context *context, const struct s
     group->rows = sc_load_le32(head + 8);
     group->record_kind = sc_load_le16(head + 24);
     group->format = sc_row_group_format(head);
+    group->packed = (sc_load_le16(head + 42) & SC_ROW_GROUP_PACKED) != 0;
     group->entry_count = sc_load_le16(head + 26);
     group->front = SC_ROW_GROUP_HEAD_BYTES + meta_bytes;
     group->span_count = sc_load_le32(head + 28);

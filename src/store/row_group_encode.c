@@ -279,7 +279,8 @@ static enum sc_status write_row_group(struct sc_row_group_encoder *encoder, cons
     sc_buf_append_le16(out, (uint16_t)list->count);
     sc_buf_append_le32(out, batch->span_count);
     sc_buf_append_le64(out, XXH3_64bits(meta->data, meta->len));
-    sc_buf_append_le64(out, format > 1 ? format : 0);
+    sc_buf_append_le64(out, (format > 1 ? format : 0) |
+                                (streams->effort == SC_EFFORT_PACKED ? SC_ROW_GROUP_PACKED << 16 : 0));
     sc_buf_append_le64(out, 0);
     if (sc_buf_ok(out))
         sc_buf_append_le64(out, XXH3_64bits(out->data + at, SC_ROW_GROUP_HEAD_BYTES - 8));

@@ -36,7 +36,8 @@
  *     28  4  spans
  *     32  8  hash of the meta
  *     40  2  format: 0, which means 1; or 2, when its streams may have the layouts BLOCKS and STEPS
- *     42 14  0
+ *     42  2  1: compaction packed it; else 0. A reader need not know
+ *     44 12  0
  *     56  8  hash of bytes 0..55
  *   A row group is whole when its head's hash agrees, the file is long enough, and the meta's hash agrees. It
  *   begins at a multiple of 8 in the file. Where a live file has fewer than 64 bytes left, a head that agrees

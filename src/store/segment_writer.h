@@ -14,6 +14,8 @@ struct sc_segment_id {
     uint64_t stream;     /* of the writer that made the file */
     uint64_t created_ms; /* 0: now, by the wall clock */
     uint16_t format;     /* of the file: nothing of a newer one comes into it; 0: the newest */
+    enum sc_effort
+        anew; /* of a merge: all row groups are encoded so; LIVE: what was sealed may stay as it is */
 };
 
 struct sc_segment_writer {

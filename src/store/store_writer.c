@@ -351,8 +351,12 @@ static enum sc_status make_day(struct sc_store_writer *w, const char *path, cons
 static struct sc_segment_id id_of(const struct sc_store_writer *w, const struct sc_window *window,
                                   uint64_t created_ms)
 {
-    return (struct sc_segment_id){window->begin_ms, window->length_s, w->options.lane,
-                                  w->stream,        created_ms,       w->options.format};
+    return (struct sc_segment_id){.window_ms = window->begin_ms,
+                                  .window_s = window->length_s,
+                                  .lane = w->options.lane,
+                                  .stream = w->stream,
+                                  .created_ms = created_ms,
+                                  .format = w->options.format};
 }
 
 /* Of at least this format: what came encoded may be newer than what is encoded here. */

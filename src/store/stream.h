@@ -59,8 +59,8 @@ enum sc_compression {
 #define SC_STREAM_HEAD 24
 
 /* How hard the encoder tries. LIVE: bit-packing only, for files that live for one window; every format has it. SEALED: blocks, of
- * which queries read what they need; in format 1 the smallest of some layouts. */
-enum sc_effort { SC_EFFORT_LIVE, SC_EFFORT_SEALED };
+ * which queries read what they need; in format 1 the smallest of some layouts. PACKED: that in any format. */
+enum sc_effort { SC_EFFORT_LIVE, SC_EFFORT_SEALED, SC_EFFORT_PACKED };
 
 struct sc_stream_encoder {
     enum sc_effort effort;

@@ -170,6 +170,13 @@ static enum sc_status put_plain(const uint64_t *values, uint32_t count, uint64_t
     return SC_OK;
 }
 
+static enum sc_status put_bits_of(const uint64_t *values, uint32_t count, uint64_t base, unsigned bits,
+                                  struct sc_buf *out)
+{
+    bool whole = bits == 8 || bits == 16 || bits == 32 || bits == 64;
+    return whole ? put_plain(values, count, base, bits / 8, out) : put_bits(values, count, base, bits, out);
+}
+
 /* Zigzag differences to encoder->delta; returns the largest. The value before the first is values[0]. */
 static uint64_t make_delta(struct sc_stream_encoder *encoder, const uint64_t *values, uint32_t count)
 {
@@ -274,27 +281,24 @@ enum sc_status sc_stream_put_integers(struct sc_stream_encoder *encoder, const u
         return sc_buf_ok(out) ? SC_OK : SC_NOMEM;
     }
     enum sc_layout pick = SC_LAYOUT_BITS;
-    if (encoder->effort == SC_EFFORT_SEALED && encoder->format > 1 && count >= FEW)
-        return put_blocks(values, count, out);
-    if (encoder->effort == SC_EFFORT_SEALED && encoder->format == 1 && count >= 64)
+    if (encoder->effort == SC_EFFORT_SEALED && encoder->format > 1)
+        return count >= FEW ? put_blocks(values, count, out) : put_bits_of(values, count, min, bits, out);
+    if (encoder->effort != SC_EFFORT_LIVE && count >= 64)
         pick = choose(encoder, values, count, min, bits);
     enum sc_status status;
     if (pick == SC_LAYOUT_PLANES)
         status = put_planes(encoder, SC_LAYOUT_PLANES, values, count, min, bytes_of(bits), out);
     else if (pick == SC_LAYOUT_DELTA)
         status = put_delta(encoder, values, count, out);
-    else if (bits == 8 || bits == 16 || bits == 32 || bits == 64)
-        status = put_plain(values, count, min, bits / 8, out);
     else
-        status = put_bits(values, count, min, bits, out);
+        status = put_bits_of(values, count, min, bits, out);
     return status == SC_OK && !sc_buf_ok(out) ? SC_NOMEM : status;
 }
 
 enum sc_status sc_stream_put_bytes(struct sc_stream_encoder *encoder, const void *bytes, uint32_t count,
                                    struct sc_buf *out)
 {
-    enum sc_compression compression =
-        encoder->effort == SC_EFFORT_SEALED ? SC_COMPRESS_ZSTD : SC_COMPRESS_LZ4;
+    enum sc_compression compression = encoder->effort == SC_EFFORT_LIVE ? SC_COMPRESS_LZ4 : SC_COMPRESS_ZSTD;
     size_t n = count < 64 ? 0 : compress(encoder, compression, bytes, count);
     if (n == 0)
         compression = SC_COMPRESS_NONE;

@@ -301,7 +301,7 @@ class RowGroup:
         self.rows, meta, self.length, self.kind, entries, spans, check = struct.unpack_from("<IIQHHIQ", head, 8)
         need(libraries.hash(head[:56]) == struct.unpack_from("<Q", head, 56)[0], "the hash of a row group's head")
         self.format = struct.unpack_from("<H", head, 40)[0]
-        need(self.format in (0, 2) and head[42:56] == bytes(14), "a reserved field of a row group's head is not 0")
+        need(self.format in (0, 2) and head[42] < 2 and head[43:56] == bytes(13), "a reserved field of a row group's head is not 0")
         need(1 <= self.rows <= MOST_ROWS and self.kind in (FLOWS, OPTIONS), f"{self.rows} rows of kind {self.kind}")
         need(self.length % 8 == 0 and self.length >= HEAD + meta, f"a row group of {self.length} bytes, meta {meta}")
         if self.length > len(data) - offset:
