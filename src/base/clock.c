@@ -20,6 +20,13 @@ uint64_t sc_clock_mono_ms(void)
     return read_clock_ms(CLOCK_MONOTONIC);
 }
 
+uint64_t sc_clock_mono_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 struct timespec sc_clock_mono_in(uint64_t ms)
 {
     struct timespec at;

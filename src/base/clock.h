@@ -11,6 +11,8 @@
 uint64_t sc_clock_wall_ms(void);
 /* Monotonic clock, ms; only differences mean anything. */
 uint64_t sc_clock_mono_ms(void);
+/* The same in ns. */
+uint64_t sc_clock_mono_ns(void);
 /* A time of the monotonic clock so many ms from now, to wait for. */
 struct timespec sc_clock_mono_in(uint64_t ms);
 

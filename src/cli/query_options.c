@@ -53,7 +53,7 @@ static const char usage[] =
     "      --no-bfindex           do not use Bloom filters\n"
     "      --progress-bar-type=T  none, total, nodes, json (default: total when stderr is a terminal)\n"
     "      --progress-bar-dest=D  stderr (default), stdout, or a file that is rewritten\n"
-    "      --explain              tell on stderr what is read and what is left out\n"
+    "      --explain[=analyze]    tell on stderr what is read and what is left out; and what the time went into\n"
     "  -v, --verbosity=LEVEL      0 quiet, 1 errors, 2 warnings (default), 3 info\n"
     "      --help  --version\n"
     "\n"
@@ -62,7 +62,7 @@ static const char usage[] =
 
 /* ---- options ---- */
 
-enum { TAKE_ITEMS = SC_OPTION_LETTER, TAKE_CLUSTER };
+enum { TAKE_ITEMS = SC_OPTION_LETTER, TAKE_CLUSTER, TAKE_EXPLAIN };
 
 static enum sc_status take_items(struct sc_query_options *o, const char *text, struct sc_error *err)
 {
@@ -110,6 +110,12 @@ static enum sc_status take(void *out, int id, const char *text, struct sc_error 
         return take_order(o, text, err);
     case TAKE_ITEMS:
         return take_items(o, text, err);
+    case TAKE_EXPLAIN:
+        o->explain = true;
+        o->analyze = text != NULL;
+        return text == NULL || strcmp(text, "analyze") == 0
+                   ? SC_OK
+                   : sc_fail(err, SC_USAGE, "--explain takes analyze, or nothing");
     default:
         o->of_cluster = true;
         o->cluster = text;
@@ -178,7 +184,7 @@ static const struct sc_option rows[] = {
     {"no-bfindex", 0, SC_OPTION_FLAG, .place = AT(no_bloom)},
     {"progress-bar-type", 0, SC_OPTION_CHOICE, .place = AT(progress), .choices = bars},
     {"progress-bar-dest", 0, SC_OPTION_TEXT, .place = AT(progress_dest)},
-    {"explain", 0, SC_OPTION_FLAG, .place = AT(explain)},
+    {"explain", TAKE_EXPLAIN, .type = SC_OPTION_TAKE_MAYBE},
     {"cluster", TAKE_CLUSTER, .type = SC_OPTION_TAKE_MAYBE},
     {"ssh", 0, SC_OPTION_TEXT, .place = AT(ssh)},
     {"stream", 0, SC_OPTION_FLAG, .place = AT(stream)},

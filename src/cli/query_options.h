@@ -29,7 +29,7 @@ struct sc_query_options {
     uint64_t timeout_ms, node_timeout_ms;
     uint64_t memory_limit;
     bool no_bloom;
-    bool explain;
+    bool explain, analyze;
     unsigned verbosity;
     enum sc_progress_type progress;
     const char *progress_dest;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "query/aggregate.h"
 
+#include "base/clock.h"
+
 #include <stdlib.h>
 
 /* Of all threads: see sc_groups_set_spill_budget. */
@@ -197,7 +199,10 @@ enum sc_status sc_aggregate_run(const struct sc_aggregate_run *request, struct s
     enum sc_status status = scan_once(&run, source, stats, err);
     bool usable = status == SC_OK || status == SC_CANCELLED;
     bool few = usable && (keep_going(&run) || status == SC_OK);
+    uint64_t clock = sc_clock_mono_ns();
     enum sc_status merged = few ? merge_partials(&run, err) : SC_OK;
+    if (stats != NULL)
+        stats->spent_ns[SC_SCAN_JOIN] += sc_clock_mono_ns() - clock;
     if (merged != SC_OK)
         status = merged;
     if (usable && (merged == SC_OK || merged == SC_CANCELLED))

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "query/scan.h"
 
+#include "base/clock.h"
+
 #include <stdlib.h>
 
 struct scan {
@@ -61,6 +63,14 @@ static void report_progress(struct worker *w)
     w->bytes_told = w->context.bytes_read;
 }
 
+/* Adds the time since *from to a stage, and begins the next one. */
+static void spend(struct worker *w, enum sc_scan_stage stage, uint64_t *from)
+{
+    uint64_t now = sc_clock_mono_ns();
+    w->stats.spent_ns[stage] += now - *from;
+    *from = now;
+}
+
 static enum sc_status load_fields(const struct sc_scan_consumer *consumer, struct sc_row_group *group,
                                   struct sc_error *err)
 {
@@ -88,7 +98,7 @@ static enum sc_status pick_rows(const struct sc_scan_consumer *consumer, uint32_
 
 /* Opens, selects and reads; *group stays NULL when no row is selected. */
 static enum sc_status prepare(struct worker *w, uint32_t index, struct sc_row_group **group,
-                              struct sc_selection *selection, struct sc_error *err)
+                              struct sc_selection *selection, uint64_t *clock, struct sc_error *err)
 {
     const struct scan *scan = w->scan;
     const struct sc_source_unit *unit = &scan->source->units[index];
@@ -105,13 +115,17 @@ static enum sc_status prepare(struct worker *w, uint32_t index, struct sc_row_gr
     w->stats.units_read++;
     w->stats.rows_read += segment->groups[unit->group].rows;
     SC_TRY(sc_row_group_open(&w->context, segment, unit->group, &opened, err));
+    spend(w, SC_SCAN_OPEN, clock);
     if (consumer->pick != NULL)
         SC_TRY(pick_rows(consumer, index, opened, selection, err));
     else
         SC_TRY(sc_selector_run(&w->selector, opened, unit, selection, err));
+    spend(w, SC_SCAN_SELECT, clock);
+    w->stats.rows_selected += selection->count;
     if (selection->count == 0)
         return SC_OK;
     SC_TRY(load_fields(consumer, opened, err));
+    spend(w, SC_SCAN_READ, clock);
     *group = opened;
     return SC_OK;
 }
@@ -123,10 +137,13 @@ static void run_unit(struct worker *w, uint32_t index)
     struct sc_row_group *group;
     struct sc_selection selection = {0};
     struct sc_error err = {0};
+    uint64_t clock = sc_clock_mono_ns();
     sc_read_context_reset(&w->context);
-    enum sc_status status = prepare(w, index, &group, &selection, &err);
-    if (status == SC_OK && group != NULL)
+    enum sc_status status = prepare(w, index, &group, &selection, &clock, &err);
+    if (status == SC_OK && group != NULL) {
         status = consumer->unit(consumer->arg, w->number, index, group, &selection, &err);
+        spend(w, SC_SCAN_USE, &clock);
+    }
     if (status == SC_DAMAGED || status == SC_IO)
         status = replace(scan, index, &err);
     if (status == SC_END)
@@ -194,7 +211,10 @@ static void end_worker(struct worker *w, struct sc_scan_stats *sum)
         sum->units_read += w->stats.units_read;
         sum->units_pruned += w->stats.units_pruned;
         sum->rows_read += w->stats.rows_read;
+        sum->rows_selected += w->stats.rows_selected;
         sum->bytes_read += w->context.bytes_read;
+        for (unsigned i = 0; i < SC_SCAN_STAGES; i++)
+            sum->spent_ns[i] += w->stats.spent_ns[i];
     }
     sc_selector_free(&w->selector);
     sc_read_context_free(&w->context);

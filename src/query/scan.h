@@ -53,11 +53,23 @@ struct sc_scan_options {
     void *progress_arg;
 };
 
+/* What the time of a query goes into; of the threads together. */
+enum sc_scan_stage {
+    SC_SCAN_OPEN,   /* heads and directories of row groups are read and verified */
+    SC_SCAN_SELECT, /* the filter, with the columns that it needs */
+    SC_SCAN_READ,   /* columns of what was selected */
+    SC_SCAN_USE,    /* the consumer: groups, sorting, texts, and waiting for its turn to write them */
+    SC_SCAN_JOIN,   /* what threads have apart is put together; by the clock, of all that work at it */
+    SC_SCAN_STAGES
+};
+
 struct sc_scan_stats {
     uint64_t units_read;   /* row groups opened */
     uint64_t units_pruned; /* left out by the footer's statistics */
     uint64_t rows_read;    /* of these: what the filter looked at */
+    uint64_t rows_selected;
     uint64_t bytes_read;
+    uint64_t spent_ns[SC_SCAN_STAGES];
 };
 
 /*

@@ -172,6 +172,7 @@ static enum sc_status decode_codes(struct sc_row_group *group, struct sc_cursor 
     return get_codes(group, in, c);
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): statements cannot stand in parentheses
 /* DO of all rows that are wanted, `row` being each. */
 #define FOR_ROWS(DO)                                                                                         \
     if (group->wanted.bits == NULL) {                                                                        \
@@ -183,6 +184,7 @@ static enum sc_status decode_codes(struct sc_row_group *group, struct sc_cursor 
             DO                                                                                               \
         }                                                                                                    \
     }
+// NOLINTEND(bugprone-macro-parentheses)
 
 #define MAP(type, codes_type)                                                                                \
     do {                                                                                                     \

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import shutil
 import signal
 import struct
@@ -572,7 +573,14 @@ def a_full_disk_is_1(data):
 def explain_and_progress_go_to_stderr(data):
     done = expect(run(data.large, "-f", "dst port 53", "-s", "srcip", "--explain", "--output-format=json"), 0)
     json.loads(done.stdout)
-    assert "filter: dstport = 53" in done.stderr and "row groups: " in done.stderr
+    assert "filter: dstport = 53" in done.stderr and "row groups: " in done.stderr and "time by stage" not in done.stderr
+    for options, use in ((("-f", "dst port 53", "-s", "srcip"), "groups"), (("-l", "3"), "texts"), (("--output-items=p",), "sums")):
+        done = expect(run(data.large, "--explain=analyze", *options), 0)
+        found = re.search(r"rows: (\d+) looked at, (\d+) selected", done.stderr)
+        times = dict(re.findall(r"^  (open|filter|read columns|put together|groups|texts|sums|all) +([0-9.]+) ms", done.stderr, re.MULTILINE))
+        assert found and 0 < int(found[2]) <= int(found[1]), done.stderr
+        assert set(times) == {"open", "filter", "read columns", "put together", "all", use}, done.stderr
+    expect(run(data.large, "--explain=much"), 2, "--explain takes analyze, or nothing")
     bar = data.folder / "bar"
     expect(run(data.large, "-s", "srcip", "--progress-bar-type=json", f"--progress-bar-dest={bar}"), 0)
     same(json.loads(bar.read_text())["percent"], 100)
