@@ -3,10 +3,9 @@
 
 #include <stdatomic.h>
 
-#define HEAD        16u
-#define LINE        128u /* a word of each lane */
-#define LANES(bits) ((bits) <= 32 ? 32u : 16u)
-#define ALWAYS      inline __attribute__((always_inline))
+#define HEAD   16u
+#define LINE   128u /* a word of each lane */
+#define ALWAYS inline __attribute__((always_inline))
 
 /* What the head of a block says. */
 struct block {
@@ -24,8 +23,8 @@ static uint32_t block_count(uint32_t count)
 
 static uint32_t words_size(uint32_t count, unsigned bits)
 {
-    uint32_t lanes = LANES(bits), word = 1024 / lanes;
-    return ((count + lanes - 1) / lanes * bits + word - 1) / word * LINE;
+    return bits <= 32 ? ((count + 31) / 32 * bits + 31) / 32 * LINE
+                      : ((count + 15) / 16 * bits + 63) / 64 * LINE;
 }
 
 static uint32_t block_size(const struct block *b)
@@ -57,12 +56,23 @@ static unsigned high_bytes_of(unsigned bits)
     return bits <= 8 ? 1 : bits <= 16 ? 2 : bits <= 32 ? 4 : 8;
 }
 
+static unsigned bit_length(uint64_t v)
+{
+    return v == 0 ? 0 : 64 - (unsigned)__builtin_clzll(v);
+}
+
 /* The width that takes the least room; what is longer becomes an exception. */
 static struct block plan_block(uint64_t base, const uint64_t *numbers, uint32_t n)
 {
-    uint32_t lengths[65] = {0}, longer = 0;
-    for (uint32_t i = 0; i < n; i++)
-        lengths[numbers[i] == 0 ? 0 : 64 - __builtin_clzll(numbers[i])]++;
+    uint32_t lengths[65] = {0}, others[65] = {0},
+             longer = 0; /* of every other number: counts do not wait for one another */
+    for (uint32_t i = 0; i + 1 < n; i += 2) {
+        lengths[bit_length(numbers[i])]++;
+        others[bit_length(numbers[i + 1])]++;
+    }
+    lengths[bit_length(numbers[n - 1])] += n % 2;
+    for (unsigned bits = 0; bits <= 64; bits++)
+        lengths[bits] += others[bits];
     unsigned most = 64;
     while (most > 0 && lengths[most] == 0)
         most--;
@@ -96,23 +106,32 @@ size_t sc_blocks_size(const uint64_t *values, uint32_t count, bool steps)
     return size;
 }
 
+/* `n` numbers of a row to words of a type, which are zero behind what was put before; the reverse of take_row. */
+// NOLINTBEGIN(bugprone-macro-parentheses): a type cannot stand in parentheses
+#define PUT_ROWS(type, lanes, load, store)                                                                   \
+    for (uint32_t row = 0, at = 0; at < b->count; row++, at += (lanes)) {                                    \
+        uint32_t bit = row * b->bits, shift = bit % (8 * sizeof(type)), n = b->count - at;                   \
+        uint8_t *words = out + (size_t)(bit / (8 * sizeof(type))) * LINE;                                    \
+        n = n < (lanes) ? n : (lanes);                                                                       \
+        for (uint32_t l = 0; l < n; l++)                                                                     \
+            store(words + sizeof(type) * l, load(words + sizeof(type) * l) | (type)(numbers[at + l] & mask)  \
+                                                                                 << shift);                  \
+        for (uint32_t l = 0; l < n && shift + b->bits > 8 * sizeof(type); l++)                               \
+            store(words + LINE + sizeof(type) * l,                                                           \
+                  (type)(numbers[at + l] & mask) >> (8 * sizeof(type) - shift));                             \
+    }
+// NOLINTEND(bugprone-macro-parentheses)
+
 /* `out` is zero. */
 static void put_words(const struct block *b, const uint64_t *numbers, uint8_t *out)
 {
-    uint32_t lanes = LANES(b->bits), word = 1024 / lanes;
-    unsigned bytes = word / 8;
-    uint64_t mask = low_bits(b->bits);
-    for (uint32_t i = 0; i < b->count && b->bits != 0; i++) {
-        uint32_t bit = i / lanes * b->bits, shift = bit % word;
-        uint8_t *place = out + (size_t)(bit / word) * LINE + (size_t)(i % lanes) * bytes;
-        uint64_t v = numbers[i] & mask, now = 0;
-        memcpy(&now, place, bytes);
-        now |= v << shift;
-        memcpy(place, &now, bytes);
-        if (shift + b->bits > word) {
-            now = v >> (word - shift);
-            memcpy(place + LINE, &now, bytes);
-        }
+    const uint64_t mask = low_bits(b->bits);
+    if (b->bits == 0)
+        return;
+    if (b->bits <= 32) {
+        PUT_ROWS(uint32_t, 32u, sc_load_le32, sc_store_le32)
+    } else {
+        PUT_ROWS(uint64_t, 16u, sc_load_le64, sc_store_le64)
     }
 }
 

@@ -259,12 +259,16 @@ static bool is_ascending(const uint64_t *values, uint32_t count)
 
 static enum sc_status put_blocks(const uint64_t *values, uint32_t count, struct sc_buf *out)
 {
-    size_t size = sc_blocks_size(values, count, false);
-    size_t by_steps = is_ascending(values, count) ? sc_blocks_size(values, count, true) : SIZE_MAX;
-    bool steps = by_steps < size;
-    size = steps ? by_steps : size;
-    put_head(out, steps ? SC_LAYOUT_STEPS : SC_LAYOUT_BLOCKS, 0, SC_COMPRESS_NONE, count, size, size, 0);
-    return sc_blocks_put(values, count, steps, out);
+    bool steps = is_ascending(values, count) &&
+                 sc_blocks_size(values, count, true) < sc_blocks_size(values, count, false);
+    size_t head_at = out->len;
+    put_head(out, steps ? SC_LAYOUT_STEPS : SC_LAYOUT_BLOCKS, 0, SC_COMPRESS_NONE, count, 0, 0, 0);
+    size_t start = out->len;
+    if (!sc_buf_ok(out) || sc_blocks_put(values, count, steps, out) != SC_OK)
+        return SC_NOMEM;
+    sc_store_le32(out->data + head_at + 8, (uint32_t)(out->len - start));
+    sc_store_le32(out->data + head_at + 12, (uint32_t)(out->len - start));
+    return SC_OK;
 }
 
 enum sc_status sc_stream_put_integers(struct sc_stream_encoder *encoder, const uint64_t *values,

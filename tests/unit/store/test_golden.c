@@ -8,6 +8,8 @@
  */
 #include "store_kit.h"
 
+#include "store/maintain.h"
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -305,14 +307,34 @@ static void filters(void **state)
     sc_read_context_free(&context);
 }
 
+/* Whatever byte is changed, a verification finds it: also within blocks, which the files of test_segment are too small for. */
+static void damage(void **state)
+{
+    (void)state;
+    char *folder = kit_folder(), path[512];
+    size_t length;
+    uint8_t *bytes = kit_read_file(golden->sealed, &length);
+    struct sc_verify_report report;
+    snprintf(path, sizeof(path), "%s/20270115T080000Z-0000000000000abc-00000001.scs", folder);
+    kit_write_file(path, bytes, length);
+    assert_int_equal(sc_store_verify(folder, NULL, NULL, &report, NULL), SC_OK);
+    for (size_t at = 0; at < length; at += 1 + at % 41) {
+        bytes[at] ^= 0x10;
+        kit_write_file(path, bytes, length);
+        if (sc_store_verify(folder, NULL, NULL, &report, NULL) != SC_DAMAGED)
+            fail_msg("byte %zu of %s may be changed", at, golden->sealed);
+        bytes[at] ^= 0x10;
+    }
+    free(bytes);
+    kit_remove(folder);
+}
+
 UNIT(test_golden)
 {
     const struct CMUnitTest writing[] = {cmocka_unit_test(write_files)};
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sealed_file),
-        cmocka_unit_test(live_file),
-        cmocka_unit_test(footer),
-        cmocka_unit_test(filters),
+        cmocka_unit_test(sealed_file), cmocka_unit_test(live_file), cmocka_unit_test(footer),
+        cmocka_unit_test(filters),     cmocka_unit_test(damage),
     };
     int failed = 0;
     for (format = 1; format <= SC_SEGMENT_VERSION; format++) {
