@@ -46,8 +46,9 @@ void sc_group_take_values(const struct sc_row_values *v, const uint32_t *rows, u
     }
 }
 
-/* No value is greater. What is in the columns counts, not what a file says of it. */
-static uint64_t bound_values(const struct sc_row_values *v, uint32_t rows)
+/* No value is greater. What is in the columns counts, not what a file says of it; of rows that were not read nothing does. */
+static uint64_t bound_values(const struct sc_group_scratch *s, const struct sc_row_values *v, uint32_t rows,
+                             uint32_t listed)
 {
     const struct sc_column *c = v->plain;
     bool flat = c != NULL && c->form == SC_FORM_FLAT;
@@ -58,6 +59,11 @@ static uint64_t bound_values(const struct sc_row_values *v, uint32_t rows)
     const uint64_t *values = c == NULL ? v->values : flat ? c->values : c->dict.values;
     uint32_t count = c == NULL || flat ? rows : c->dict.count;
     uint64_t bits = 0;
+    if (s->only_listed && (c == NULL || flat)) {
+        for (uint32_t i = 0; i < listed; i++)
+            bits |= values[s->rows[i]];
+        return bits;
+    }
     for (uint32_t i = 0; i < count; i++)
         bits |= values[i];
     return bits;
@@ -69,7 +75,7 @@ void sc_group_bound_sums(struct sc_groups *groups, uint32_t group_rows, uint32_t
     uint64_t most = 0, added;
     for (uint32_t i = 0; i < a->accumulator_count; i++) {
         if (a->accumulators[i].how == SC_ACCUMULATE_SUM || a->accumulators[i].how == SC_ACCUMULATE_COUNT)
-            most |= bound_values(&groups->scratch->accumulators[i], group_rows);
+            most |= bound_values(groups->scratch, &groups->scratch->accumulators[i], group_rows, count);
     }
     added = __builtin_mul_overflow(most, count, &added) ? SC_SATURATED : added;
     groups->most = sc_add_saturated(groups->most, added);

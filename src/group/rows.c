@@ -471,12 +471,25 @@ static enum sc_status want_listed(struct sc_groups *groups, struct sc_row_group 
     return sc_row_group_want(group, bits, err);
 }
 
+/* The accumulators' values of the listed rows; `fewer`: the selection had more. */
+static enum sc_status accumulators_of(struct sc_groups *groups, struct sc_row_group *group, uint32_t count,
+                                      bool fewer, struct sc_error *err)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    const struct sc_wanted wanted = group->wanted;
+    enum sc_status status = fewer ? want_listed(groups, group, count, err) : SC_OK;
+    for (uint32_t i = 0; i < a->accumulator_count && status == SC_OK; i++)
+        status = accumulator_rows(&a->accumulators[i], group, &groups->scratch->accumulators[i], err);
+    groups->scratch->only_listed = group->wanted.bits != NULL;
+    group->wanted = wanted;
+    return status;
+}
+
 enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group *group,
                                   const struct sc_selection *selection, struct sc_error *err)
 {
-    const struct sc_aggregate *a = groups->aggregate;
     const struct sc_key_rows *keys[SC_MAX_KEYS] = {NULL};
-    if (groups->scratch == NULL && (groups->scratch = make_scratch(a)) == NULL)
+    if (groups->scratch == NULL && (groups->scratch = make_scratch(groups->aggregate)) == NULL)
         return sc_fail_nomem(err, "groups");
     struct sc_group_scratch *s = groups->scratch;
     uint32_t pair = SC_MAX_KEYS, count = selection->count;
@@ -484,12 +497,7 @@ enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group 
     SC_TRY(load_keys(groups, group, keys, &count, &pair, err));
     if (count == 0)
         return SC_OK;
-    struct sc_wanted wanted = group->wanted;
-    if (count < selection->count)
-        SC_TRY(want_listed(groups, group, count, err));
-    for (uint32_t i = 0; i < a->accumulator_count; i++)
-        SC_TRY(accumulator_rows(&a->accumulators[i], group, &s->accumulators[i], err));
-    group->wanted = wanted;
+    SC_TRY(accumulators_of(groups, group, count, count < selection->count, err));
     sc_group_bound_sums(groups, group->rows, count);
     enum sc_status status = is_coded(groups) ? sc_groups_add_coded(groups, group, &s->keys[0], s->rows, count)
                                              : add_keyed(groups, group, keys, pair, count);

@@ -41,8 +41,9 @@ struct sc_group_scratch {
     struct sc_key_rows keys[SC_MAX_KEYS];
     struct sc_key_rows others[SC_MAX_KEYS]; /* pair keys */
     struct sc_row_values accumulators[SC_MAX_ACCUMULATORS];
-    bool sums_fit;  /* none passes 64 bits by the rows of this row group: see sc_group_bound_sums */
-    uint32_t *rows; /* the selected ones */
+    bool only_listed; /* the values of other rows than `rows` have no meaning: sc_row_group_want */
+    bool sums_fit;    /* none passes 64 bits by the rows of this row group: see sc_group_bound_sums */
+    uint32_t *rows;   /* the selected ones */
     struct sc_packed packed;
     uint8_t *entries[SC_GROUP_CHUNK]; /* of the rows in `found` */
     uint8_t *ahead[SC_GROUP_CHUNK];   /* of the chunk behind it */

@@ -52,8 +52,9 @@ static enum sc_status evaluate_pair(struct run *run, const struct sc_filter *fil
     struct sc_wanted wanted = run->group->wanted;
     if (is_and)
         SC_TRY(sc_row_group_want(run->group, out, run->err));
-    SC_TRY(evaluate(run, filter->right, other));
+    enum sc_status status = evaluate(run, filter->right, other);
     run->group->wanted = wanted;
+    SC_TRY(status);
     for (size_t w = 0; w < run->words; w++)
         out[w] = is_and ? out[w] & other[w] : out[w] | other[w];
     return SC_OK;

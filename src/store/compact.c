@@ -33,6 +33,7 @@ struct pile {
     struct sc_segment_id id; /* of what is made of them */
     bool worth;              /* something would change */
     const char *left;
+    struct sc_error why; /* words of `left`, where they are of that file */
 };
 
 /* ---- what there is ---- */
@@ -57,6 +58,8 @@ static bool take_pile(const struct sc_catalogue *c, uint32_t first, bool *taken,
     if (pile->paths == NULL || length >= sizeof(pile->folder))
         return false;
     memcpy(pile->folder, c->files[first].path, length);
+    if (length == 0) /* a file that was named itself: in the working directory, or in the root */
+        pile->folder[0] = c->files[first].path[0] == '/' ? '/' : '.';
     pile->id.window_ms = c->files[first].window_ms;
     for (uint32_t i = first; i < c->count && c->files[i].window_ms == pile->id.window_ms; i++) {
         if (taken[i] || !same_folder(c->files[i].path, c->files[first].path))
@@ -86,7 +89,7 @@ static enum sc_status look_at_groups(const struct compactor *x, const struct sc_
     for (uint32_t i = 0; i < segment->group_count && status == SC_OK && *as_wanted; i++) {
         sc_read_context_reset(&context);
         status = sc_row_group_open(&context, segment, i, &group, err);
-        if (status == SC_OK)
+        if (status == SC_OK && group->entry_count <= SC_BOUND_COLUMNS + 2) /* more can only be copied */
             *as_wanted = packs(x) ? group->packed : !group->packed && group->format == x->format;
     }
     sc_read_context_free(&context);
@@ -116,6 +119,16 @@ static enum sc_status look_at_file(const struct compactor *x, const char *path, 
     return status;
 }
 
+/* A file that cannot be read leaves its window alone; a disk that is full, or no memory, ends it all. */
+static enum sc_status leave(struct pile *pile, enum sc_status status, struct sc_error *err)
+{
+    if (status != SC_IO && status != SC_UNSUPPORTED)
+        return status;
+    pile->why = *err;
+    pile->left = pile->why.message;
+    return SC_OK;
+}
+
 static const char damaged_words[] = "a file is damaged: sc-admin verify says what, sc-admin repair mends it";
 
 static enum sc_status look_at_pile(const struct compactor *x, struct pile *pile, struct sc_error *err)
@@ -128,7 +141,7 @@ static enum sc_status look_at_pile(const struct compactor *x, struct pile *pile,
         else if (status == SC_DAMAGED || status == SC_NOT_OURS)
             pile->left = damaged_words;
         else
-            SC_TRY(status);
+            SC_TRY(leave(pile, status, err));
     }
     return SC_OK;
 }
@@ -144,7 +157,7 @@ static enum sc_status name_fresh(struct compactor *x, struct pile *pile, struct 
 {
     char day[11], name[64];
     sc_segment_name_format(pile->id.window_ms, x->stream, ++x->number, day, name);
-    if (snprintf(f->temporary, sizeof(f->temporary), "%s/.%s.tmp", pile->folder, name) >=
+    if (snprintf(f->temporary, sizeof(f->temporary), "%s/.%.17scompact", pile->folder, name) >=
             (int)sizeof(f->temporary) ||
         snprintf(f->path, sizeof(f->path), "%s/%s" SC_SEGMENT_SUFFIX, pile->folder, name) >=
             (int)sizeof(f->path))
@@ -225,7 +238,8 @@ static void rest(const struct compactor *x)
 {
     const uint64_t rate = x->options->bytes_per_s;
     const struct timespec moment = {.tv_nsec = 50000000};
-    while (rate != 0 && !is_cancelled(x) && (sc_clock_mono_ms() - x->begun_ms) * rate / 1000 < x->read_bytes)
+    while (rate != 0 && !is_cancelled(x) &&
+           (double)(sc_clock_mono_ms() - x->begun_ms) * (double)rate / 1000 < (double)x->read_bytes)
         nanosleep(&moment, NULL);
 }
 
@@ -261,7 +275,7 @@ static enum sc_status consider(struct compactor *x, struct pile *pile, struct sc
     if (!pile->worth && pile->left == NULL)
         return SC_OK;
     if (pile->left == NULL && !x->options->dry_run) {
-        SC_TRY(compact_pile(x, pile, &after, err));
+        SC_TRY(leave(pile, compact_pile(x, pile, &after, err), err));
         x->read_bytes += pile->bytes;
     }
     note(x, pile, after);

@@ -68,10 +68,10 @@ static enum sc_status open_again(struct sc_read_context *context, const struct s
     if (!context->has_file || fstat(context->fd, &st) != 0 || st.st_dev != segment->device ||
         st.st_ino != segment->inode) {
         forget_file(context);
-        return sc_fail(
-            err, SC_IO,
-            "%s went away while the store was read: it was sealed again, repaired or expired; ask again",
-            segment->path);
+        return sc_fail(err, SC_IO,
+                       "%s went away while the store was read: it was sealed again, compacted, repaired or "
+                       "expired; ask again",
+                       segment->path);
     }
     context->device = st.st_dev;
     context->inode = st.st_ino;

@@ -295,6 +295,51 @@ static void not_there(void **state)
     kit_remove(folder);
 }
 
+/* One segment, by its bare name in its own folder. */
+static void one_file_by_its_name(void **state)
+{
+    (void)state;
+    char *folder = make_store(), back[512], day[512], name[128];
+    struct sc_compaction done;
+    struct told told;
+    struct sc_catalogue c = {0};
+    uint64_t bytes;
+    assert_int_equal(sc_catalogue_add(&c, folder, NULL), SC_OK);
+    sc_catalogue_sort(&c);
+    const char *path = c.files[4].path, *slash = strrchr(path, '/'); /* the only one of its window */
+    snprintf(day, sizeof(day), "%.*s", (int)(slash - path), path);
+    snprintf(name, sizeof(name), "%s", slash + 1);
+    sc_catalogue_free(&c);
+    assert_non_null(getcwd(back, sizeof(back)));
+    assert_int_equal(chdir(day), 0);
+    assert_int_equal(compact(name, (struct sc_compact_options){0}, &done, &told), SC_OK);
+    assert_int_equal(chdir(back), 0);
+    assert_true(done.compacted == 1 && done.left == 0);
+    assert_int_equal(count_files(folder, &bytes), 7);
+    check_flows(folder, ROWS);
+    kit_remove(folder);
+}
+
+/* What a collector finds and takes away when it starts is none of ours. */
+static void a_collector_starts(void **state)
+{
+    (void)state;
+    char *folder = make_store(), path[512];
+    struct sc_compaction done;
+    struct told told;
+    snprintf(path, sizeof(path), "%s/2027/01/15/.20270115T080000Z-compact", folder);
+    kit_write_file(path, "cut short", 9);
+    struct sc_store_writer *w = sc_store_writer_open(folder, NULL, NULL);
+    assert_non_null(w);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(compact(folder, (struct sc_compact_options){0}, &done, &told), SC_OK);
+    assert_int_equal(done.compacted, 2);
+    assert_int_equal(access(path, F_OK), -1); /* it was in the way of the new one */
+    assert_int_equal(sc_store_writer_close(w, NULL), SC_OK);
+    check_flows(folder, 0);
+    kit_remove(folder);
+}
+
 static void stopped(void **state)
 {
     (void)state;
@@ -318,6 +363,8 @@ UNIT(test_compact)
         cmocka_unit_test(under_faults),
         cmocka_unit_test(what_has_expired_does_not_come_back),
         cmocka_unit_test(not_there),
+        cmocka_unit_test(one_file_by_its_name),
+        cmocka_unit_test(a_collector_starts),
         cmocka_unit_test(stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
