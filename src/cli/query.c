@@ -143,7 +143,7 @@ static void analyze(const struct sc_query_job *job)
         [SC_SCAN_USE] = "compute", [SC_SCAN_JOIN] = "put together",
     };
     const struct sc_scan_stats *s = &job->stats;
-    const char *use = job->listing != NULL ? "texts" : job->request_count != 0 ? "groups" : "sums";
+    const char *use = !job->o.items_records ? "sums" : job->request_count != 0 ? "groups" : "texts";
     fprintf(stderr, "rows: %llu looked at, %llu selected; time by stage, of all threads:\n",
             (unsigned long long)s->rows_read, (unsigned long long)s->rows_selected);
     for (unsigned i = 0; i < SC_SCAN_STAGES; i++)

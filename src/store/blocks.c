@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "store/blocks.h"
 
-#include <stdatomic.h>
-
 #define HEAD   16u
 #define LINE   128u /* a word of each lane */
 #define ALWAYS inline __attribute__((always_inline))
@@ -95,7 +93,7 @@ static struct block plan_block(uint64_t base, const uint64_t *numbers, uint32_t 
 
 size_t sc_blocks_size(const uint64_t *values, uint32_t count, bool steps)
 {
-    uint64_t numbers[SC_BLOCK_VALUES], base;
+    uint64_t numbers[SC_BLOCK_VALUES] = {0}, base;
     size_t size = (size_t)block_count(count) * HEAD;
     for (uint32_t at = 0; at < count; at += SC_BLOCK_VALUES) {
         uint32_t n = count - at < SC_BLOCK_VALUES ? count - at : SC_BLOCK_VALUES;
@@ -116,7 +114,7 @@ size_t sc_blocks_size(const uint64_t *values, uint32_t count, bool steps)
         for (uint32_t l = 0; l < n; l++)                                                                     \
             store(words + sizeof(type) * l, load(words + sizeof(type) * l) | (type)(numbers[at + l] & mask)  \
                                                                                  << shift);                  \
-        for (uint32_t l = 0; l < n && shift + b->bits > 8 * sizeof(type); l++)                               \
+        for (uint32_t l = 0; l < n && shift != 0 && shift + b->bits > 8 * sizeof(type); l++)                 \
             store(words + LINE + sizeof(type) * l,                                                           \
                   (type)(numbers[at + l] & mask) >> (8 * sizeof(type) - shift));                             \
     }
@@ -161,7 +159,7 @@ static void put_head(const struct block *b, uint8_t *head)
 
 enum sc_status sc_blocks_put(const uint64_t *values, uint32_t count, bool steps, struct sc_buf *out)
 {
-    uint64_t numbers[SC_BLOCK_VALUES], base;
+    uint64_t numbers[SC_BLOCK_VALUES] = {0}, base;
     size_t start = out->len, heads = (size_t)block_count(count) * HEAD;
     if (sc_buf_reserve(out, heads) == NULL)
         return SC_NOMEM;
@@ -273,35 +271,27 @@ __attribute__((target("avx2"))) static void unpack_avx2(const uint8_t *words, un
 }
 #endif
 
+bool sc_blocks_has(enum sc_blocks_variant variant)
+{
+#if defined(__x86_64__)
+    if (variant == SC_BLOCKS_AVX2)
+        return __builtin_cpu_supports("avx2") != 0;
+#endif
+    return variant == SC_BLOCKS_PORTABLE;
+}
+
+enum sc_blocks_variant sc_blocks_best(void)
+{
+    return sc_blocks_has(SC_BLOCKS_AVX2) ? SC_BLOCKS_AVX2 : SC_BLOCKS_PORTABLE;
+}
+
 static unpack_function *unpack_of(enum sc_blocks_variant variant)
 {
-    if (variant == SC_BLOCKS_PORTABLE)
-        return unpack_portable;
 #if defined(__x86_64__)
-    if (variant == SC_BLOCKS_AVX2 && __builtin_cpu_supports("avx2"))
+    if (variant == SC_BLOCKS_AVX2)
         return unpack_avx2;
 #endif
-    return NULL;
-}
-
-/* Threads that find it unset choose the same. */
-static _Atomic(unpack_function *) chosen;
-
-bool sc_blocks_use(enum sc_blocks_variant variant)
-{
-    unpack_function *function = unpack_of(variant);
-    if (function != NULL)
-        atomic_store(&chosen, function);
-    return function != NULL;
-}
-
-static unpack_function *best_unpack(void)
-{
-    unpack_function *function = atomic_load_explicit(&chosen, memory_order_relaxed);
-    for (unsigned v = SC_BLOCKS_VARIANTS; function == NULL; v--)
-        function = unpack_of((enum sc_blocks_variant)(v - 1));
-    atomic_store_explicit(&chosen, function, memory_order_relaxed);
-    return function;
+    return unpack_portable;
 }
 
 /* ---- decoding ---- */
@@ -402,30 +392,31 @@ static enum sc_status get_numbers(const struct payload *p, const struct block *b
 
 static enum sc_status get_block(const struct payload *p, const struct block *b, unsigned width, void *out)
 {
-    uint64_t numbers[SC_BLOCK_VALUES], value = b->base;
+    uint64_t numbers[SC_BLOCK_VALUES] = {0}, value = b->base;
     struct block steps = *b;
     if (!p->steps)
         return get_numbers(p, b, width, out);
     steps.base = 0;
     SC_TRY(get_numbers(p, &steps, 8, numbers));
-    BY_WIDTH(width, SUM_UP); // NOLINT(clang-analyzer-core.uninitialized.Assign): all are set
+    BY_WIDTH(width, SUM_UP);
     return SC_OK;
 }
 
-static bool open_payload(const uint8_t *bytes, size_t length, uint32_t count, bool steps, struct payload *p)
+static bool open_payload(enum sc_blocks_variant variant, const uint8_t *bytes, size_t length, uint32_t count,
+                         bool steps, struct payload *p)
 {
     *p = (struct payload){
-        .bytes = bytes, .length = length, .count = count, .steps = steps, .unpack = best_unpack()};
+        .bytes = bytes, .length = length, .count = count, .steps = steps, .unpack = unpack_of(variant)};
     return length >= (size_t)block_count(count) * HEAD;
 }
 
-enum sc_status sc_blocks_get(const uint8_t *bytes, size_t length, uint32_t count, bool steps, unsigned width,
-                             void *out)
+enum sc_status sc_blocks_get(enum sc_blocks_variant variant, const uint8_t *bytes, size_t length,
+                             uint32_t count, bool steps, unsigned width, void *out)
 {
     struct payload p;
     struct block b;
     size_t at = (size_t)block_count(count) * HEAD;
-    if (!open_payload(bytes, length, count, steps, &p))
+    if (!open_payload(variant, bytes, length, count, steps, &p))
         return SC_DAMAGED;
     for (uint32_t i = 0; i < block_count(count); i++) {
         SC_TRY(next_block(&p, i, &at, &b));
@@ -499,13 +490,14 @@ static enum sc_status pick(const struct payload *p, const struct block *b, uint3
     return SC_OK;
 }
 
-enum sc_status sc_blocks_get_rows(const uint8_t *bytes, size_t length, uint32_t count, bool steps,
-                                  unsigned width, const uint32_t *rows, uint32_t n, void *out)
+enum sc_status sc_blocks_get_rows(enum sc_blocks_variant variant, const uint8_t *bytes, size_t length,
+                                  uint32_t count, bool steps, unsigned width, const uint32_t *rows,
+                                  uint32_t n, void *out)
 {
     struct payload p;
     struct block b;
     size_t at = (size_t)block_count(count) * HEAD;
-    if (!open_payload(bytes, length, count, steps, &p))
+    if (!open_payload(variant, bytes, length, count, steps, &p))
         return SC_DAMAGED;
     for (uint32_t i = 0, k = 0; i < block_count(count); i++) {
         uint32_t first = i * SC_BLOCK_VALUES, from = k;

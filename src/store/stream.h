@@ -37,6 +37,7 @@
 
 #include "base/buf.h"
 #include "base/status.h"
+#include "store/blocks.h"
 
 enum sc_layout {
     SC_LAYOUT_CONST = 0,
@@ -84,6 +85,7 @@ enum sc_status sc_stream_put_bytes(struct sc_stream_encoder *encoder, const void
 
 struct sc_stream_decoder {
     void *zstd; /* ZSTD_DCtx */
+    enum sc_blocks_variant variant;
     struct sc_buf scratch;
 };
 

@@ -9,7 +9,7 @@
 
 enum sc_status sc_stream_decoder_init(struct sc_stream_decoder *decoder)
 {
-    *decoder = (struct sc_stream_decoder){0};
+    *decoder = (struct sc_stream_decoder){.variant = sc_blocks_best()};
     decoder->zstd = ZSTD_createDCtx();
     return decoder->zstd == NULL ? SC_NOMEM : SC_OK;
 }
@@ -351,7 +351,8 @@ enum sc_status sc_stream_get_integers(struct sc_stream_decoder *decoder, struct 
     case SC_LAYOUT_BLOCKS:
     case SC_LAYOUT_STEPS:
         SC_TRY(payload(decoder, in, head, &p));
-        return sc_blocks_get(p, head->stored, head->count, head->layout == SC_LAYOUT_STEPS, width, out);
+        return sc_blocks_get(decoder->variant, p, head->stored, head->count, head->layout == SC_LAYOUT_STEPS,
+                             width, out);
     default:
         return SC_DAMAGED;
     }
@@ -365,8 +366,8 @@ enum sc_status sc_stream_get_rows(struct sc_stream_decoder *decoder, struct sc_c
         return sc_stream_get_integers(decoder, in, head, width, out);
     const uint8_t *p = sc_cursor_take(in, head->stored);
     return p == NULL ? SC_DAMAGED
-                     : sc_blocks_get_rows(p, head->stored, head->count, head->layout == SC_LAYOUT_STEPS,
-                                          width, rows, n, out);
+                     : sc_blocks_get_rows(decoder->variant, p, head->stored, head->count,
+                                          head->layout == SC_LAYOUT_STEPS, width, rows, n, out);
 }
 
 enum sc_status sc_stream_get_bytes(struct sc_stream_decoder *decoder, struct sc_cursor *in,
