@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "store/blocks.h"
 
+#include "store/by_width.h"
+
 #define HEAD   16u
 #define LINE   128u /* a word of each lane */
 #define ALWAYS inline __attribute__((always_inline))
@@ -296,19 +298,6 @@ static unpack_function *unpack_of(enum sc_blocks_variant variant)
 
 /* ---- decoding ---- */
 
-/* DO of the type of values that are so wide. */
-#define BY_WIDTH(width, DO)                                                                                  \
-    do {                                                                                                     \
-        if ((width) == 1)                                                                                    \
-            DO(uint8_t);                                                                                     \
-        else if ((width) == 2)                                                                               \
-            DO(uint16_t);                                                                                    \
-        else if ((width) == 4)                                                                               \
-            DO(uint32_t);                                                                                    \
-        else                                                                                                 \
-            DO(uint64_t);                                                                                    \
-    } while (0)
-
 struct payload {
     const uint8_t *bytes;
     size_t length;
@@ -371,14 +360,14 @@ static enum sc_status patch(const struct payload *p, const struct block *b, unsi
 {
     const uint8_t *places = p->bytes + b->at + words_size(b->count, b->bits);
     const uint8_t *parts = places + 2 * (size_t)b->exceptions;
-    BY_WIDTH(width, PATCH);
+    SC_BY_WIDTH(width, PATCH);
     return SC_OK;
 }
 
 static enum sc_status get_numbers(const struct payload *p, const struct block *b, unsigned width, void *out)
 {
     if (b->bits == 0)
-        BY_WIDTH(width, FILL);
+        SC_BY_WIDTH(width, FILL);
     else
         p->unpack(p->bytes + b->at, b->bits, b->count, b->base, width, out);
     return b->exceptions == 0 ? SC_OK : patch(p, b, width, out);
@@ -398,7 +387,7 @@ static enum sc_status get_block(const struct payload *p, const struct block *b, 
         return get_numbers(p, b, width, out);
     steps.base = 0;
     SC_TRY(get_numbers(p, &steps, 8, numbers));
-    BY_WIDTH(width, SUM_UP);
+    SC_BY_WIDTH(width, SUM_UP);
     return SC_OK;
 }
 
@@ -485,8 +474,8 @@ static enum sc_status pick(const struct payload *p, const struct block *b, uint3
                   *parts = places + 2 * (size_t)b->exceptions;
     if (p->steps || b->bits == 0 || n >= ALL_FROM)
         return get_block(p, b, width, out);
-    BY_WIDTH(width, PICK);
-    BY_WIDTH(width, PATCH_PICKED);
+    SC_BY_WIDTH(width, PICK);
+    SC_BY_WIDTH(width, PATCH_PICKED);
     return SC_OK;
 }
 

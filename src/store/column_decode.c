@@ -3,6 +3,7 @@
 #include "store/column_decode.h"
 
 #include "flow/vector.h"
+#include "store/by_width.h"
 
 static void *alloc(const struct sc_row_group *group, size_t size)
 {
@@ -47,19 +48,6 @@ static enum sc_status get_validity(const struct sc_row_group *group, struct sc_c
                                                                                              : SC_DAMAGED;
 }
 
-/* DO of the type of values that are so wide. */
-#define BY_WIDTH(width, DO)                                                                                  \
-    do {                                                                                                     \
-        if ((width) == 1)                                                                                    \
-            DO(uint8_t);                                                                                     \
-        else if ((width) == 2)                                                                               \
-            DO(uint16_t);                                                                                    \
-        else if ((width) == 4)                                                                               \
-            DO(uint32_t);                                                                                    \
-        else                                                                                                 \
-            DO(uint64_t);                                                                                    \
-    } while (0)
-
 #define SPREAD(type)                                                                                         \
     do {                                                                                                     \
         type *v = c->values; /* NOLINT(bugprone-macro-parentheses) */                                        \
@@ -70,7 +58,7 @@ static enum sc_status get_validity(const struct sc_row_group *group, struct sc_c
 /* Spreads `present` dense values over the rows that are not null, from the last row down, in place. */
 static void spread(struct sc_column *c, uint32_t present)
 {
-    BY_WIDTH(c->width, SPREAD);
+    SC_BY_WIDTH(c->width, SPREAD);
 }
 
 /* Of a column without nulls what is wanted of it; codes of other rows are 0, unless they are decoded all the same. */
@@ -120,7 +108,7 @@ static unsigned code_width(uint32_t dict_count)
 static enum sc_status check_codes(const struct sc_column *c)
 {
     uint32_t greatest = 0;
-    BY_WIDTH(c->width, GREATEST);
+    SC_BY_WIDTH(c->width, GREATEST);
     return greatest < c->dict.count ? SC_OK : SC_DAMAGED;
 }
 
@@ -205,7 +193,7 @@ static enum sc_status decode_codes(struct sc_row_group *group, struct sc_cursor 
 static void map_rows(const struct sc_row_group *group, const struct sc_column *by, const void *table,
                      struct sc_column *c)
 {
-    BY_WIDTH(c->width, MAP_CODES);
+    SC_BY_WIDTH(c->width, MAP_CODES);
 }
 
 #define CLEAR_NULLS(type)                                                                                    \
@@ -218,7 +206,7 @@ static void map_rows(const struct sc_row_group *group, const struct sc_column *b
 /* A null row has the value 0. */
 static void clear_null_rows(struct sc_column *c)
 {
-    BY_WIDTH(c->width, CLEAR_NULLS);
+    SC_BY_WIDTH(c->width, CLEAR_NULLS);
 }
 
 static enum sc_status decode_function(struct sc_row_group *group, const struct sc_entry *e,

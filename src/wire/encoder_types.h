@@ -176,16 +176,7 @@ static inline uint64_t sc_encoder_load(const struct sc_column *c, uint32_t row)
 {
     if (c->form != SC_FORM_FLAT || c->key.kind == SC_COLUMN_INT)
         return sc_column_u64(c, row);
-    switch (c->width) {
-    case 1:
-        return ((const uint8_t *)c->values)[row];
-    case 2:
-        return ((const uint16_t *)c->values)[row];
-    case 4:
-        return ((const uint32_t *)c->values)[row];
-    default:
-        return ((const uint64_t *)c->values)[row];
-    }
+    return sc_column_stored(c, row);
 }
 
 /* encoder_v5.c */
