@@ -353,6 +353,11 @@ int sc_query_finish(struct sc_query_job *job, enum sc_status status, const struc
                                .cluster = job->of_nodes ? &job->figures : NULL,
                                .elapsed_ms = sc_clock_mono_ms() - job->started_ms};
     bool written = sc_print_end(&job->print, &end);
+    if (job->print.estimated && job->o.verbosity >= 1 && job->o.output.format != SC_OUTPUT_PRETTY)
+        fputs(
+            "sc-query: numbers of distinct values are estimates, as the values did not fit the memory limit; "
+            "their standard error is 0.8 %\n",
+            stderr);
     for (uint32_t i = 0; i < job->source.missing_count && job->o.verbosity >= 2; i++)
         sc_say(stderr, "sc-query: missing:", job->source.missing[i]);
     for (uint32_t i = 0; i < job->source.damage_count && job->o.verbosity >= 2; i++)

@@ -103,8 +103,10 @@ void sc_print_group(struct sc_print *print, const struct sc_output *output, cons
     struct sc_value values[SC_MAX_COLUMNS];
     struct sc_buf text = {0};
     group_values(request, groups, entry, values);
-    for (uint32_t i = 0; i < request->column_count; i++)
+    for (uint32_t i = 0; i < request->column_count; i++) {
         print->saturated = print->saturated || values[i].saturated;
+        print->estimated = print->estimated || values[i].estimated;
+    }
     if (more && print->format == SC_OUTPUT_JSON)
         sc_buf_append_str(&text, ",\n");
     sc_output_row(output, values, &text);
@@ -243,6 +245,8 @@ static void json_missing(const struct sc_print *print, const struct sc_print_end
     json_sentences("damage", end->damage, end->damage_count, out);
     if (is_saturated(print, end))
         sc_buf_append_str(out, "\"saturated\": true, ");
+    if (print->estimated)
+        sc_buf_append_str(out, "\"estimated\": {\"standard_error\": 0.0081}, ");
     if (end->known_lost->windows != 0)
         sc_buf_printf(out,
                       "\"known_lost\": {\"windows\": %" PRIu64 ", \"batches\": %" PRIu64
@@ -414,6 +418,9 @@ static void pretty_end(const struct sc_print *print, const struct sc_print_end *
                       when(end->kept_since_ms).text);
     if (is_saturated(print, end))
         sc_buf_append_str(out, "+: a sum of 18446744073709551615 or more, or made of one\n");
+    if (print->estimated)
+        sc_buf_append_str(
+            out, "~: an estimate, as the values did not fit the memory limit; its standard error is 0.8 %\n");
     if (end->missing_count != 0)
         put_sentence(out, "PARTIAL ANSWER: ", end->missing[0], end->missing_count - 1);
     if (end->damage_count != 0)

@@ -11,9 +11,9 @@ struct sc_print {
     enum sc_output_format format;
     bool several; /* several statistics: json has `results` */
     bool results_open;
-    bool begun;           /* json: the object is open */
-    bool records_written; /* some block of records was begun */
-    bool saturated;       /* so was some value that was written */
+    bool begun;                /* json: the object is open */
+    bool records_written;      /* some block of records was begun */
+    bool saturated, estimated; /* so was some value that was written */
     bool failed;
     int errnum;                   /* why, when failed */
     enum sc_convert volume;       /* as in sc_output_options */

@@ -268,8 +268,10 @@ static enum sc_status scan_groups(struct sc_rank_query *r, struct sc_error *err)
     struct sc_aggregate *aggregates[SC_QUERY_MAX_STATISTICS];
     for (unsigned i = 0; i < job->request_count; i++)
         aggregates[i] = &job->requests[i].aggregate;
-    struct sc_aggregate_run request = {
-        .aggregates = aggregates, .count = wanted_groups(r), .memory_limit = job->o.memory_limit};
+    struct sc_aggregate_run request = {.aggregates = aggregates,
+                                       .count = wanted_groups(r),
+                                       .memory_limit = job->o.memory_limit,
+                                       .keep_values = true};
     free_groups(r);
     return sc_aggregate_run(&request, &r->distributed.source, &job->scan, r->groups, &r->summary, &job->stats,
                             err);
@@ -324,8 +326,10 @@ static enum sc_status reduce(struct sc_rank_query *r, enum sc_status status, str
             r->groups[i] = sc_groups_create(&q->aggregate);
         if (r->groups[i] == NULL)
             need(r, sc_fail_nomem(err, "groups"), err);
-        const struct sc_reduce_wish wish = {
-            .orders = q->orders, .order_count = q->order_count, .limit = job->o.limit};
+        const struct sc_reduce_wish wish = {.orders = q->orders,
+                                            .order_count = q->order_count,
+                                            .limit = job->o.limit,
+                                            .threads = job->o.threads};
         struct sc_reduce_stats stats;
         need(r, sc_reduce_groups(&r->ranks, &wish, &q->aggregate, &r->groups[i], &stats, err), err);
         if (is_root(r) && job->o.explain)

@@ -146,6 +146,52 @@ static enum sc_status exchange(struct sc_reduce *r)
     return status;
 }
 
+/* ---- what groups' values are made of ---- */
+
+static void any_of(uint64_t *sum, const uint64_t *theirs)
+{
+    *sum |= *theirs;
+}
+
+/* Of one kind at all ranks: estimates, once they are at one of them. */
+static enum sc_status agree(struct sc_reduce *r, uint32_t i)
+{
+    uint64_t mine = sc_reduce_fine(r) && sc_groups_values_estimated(*r->groups, i), any = mine;
+    SC_TRY(sc_reduce_hear(r, &mine, 1, any_of, &any));
+    SC_TRY(sc_ranks_tell(&r->ranks, &any, 1, r->err));
+    if (any != 0 && sc_reduce_fine(r) && sc_groups_estimate_values(*r->groups, i) != SC_OK)
+        sc_reduce_note(r, sc_fail_nomem(r->err, "values of groups"));
+    return SC_OK;
+}
+
+/* Each rank puts those of its share of the hashes together; one without any (`made` false) passes nothing, as ever. */
+static enum sc_status exchange_values(struct sc_reduce *r, uint32_t i, bool made)
+{
+    struct sc_reduce of_values = *r;
+    struct sc_groups *none = NULL;
+    of_values.groups = made ? sc_groups_values(*r->groups, i) : &none;
+    of_values.aggregate = made ? sc_groups_aggregate(*of_values.groups) : r->aggregate;
+    enum sc_status status = take_share(&of_values);
+    r->status = of_values.status;
+    sc_groups_free(none);
+    return status;
+}
+
+static enum sc_status reduce_values(struct sc_reduce *r)
+{
+    uint32_t count;
+    bool made = sc_groups_make_values(*r->groups, &count) == SC_OK;
+    if (!made)
+        sc_reduce_note(r, sc_fail_nomem(r->err, "values of groups"));
+    for (uint32_t i = 0; i < count; i++) {
+        SC_TRY(agree(r, i));
+        SC_TRY(exchange_values(r, i, made));
+    }
+    if (count != 0 && sc_reduce_fine(r))
+        sc_reduce_note(r, sc_groups_settle_values(*r->groups, r->wish->threads, r->err));
+    return SC_OK;
+}
+
 /* ---- the whole ---- */
 
 static enum sc_status run(struct sc_reduce *r, enum sc_reduce_way way)
@@ -171,6 +217,7 @@ enum sc_status sc_reduce_groups(const struct sc_ranks *ranks, const struct sc_re
     uint64_t plan[PLAN];
     *stats = (struct sc_reduce_stats){0};
     sc_reduce_count_passes(&r);
+    SC_TRY(reduce_values(&r));
     SC_TRY(make_plan(&r, plan));
     r.total = plan[GROUPS];
     SC_TRY(run(&r, (enum sc_reduce_way)plan[PLAN_WAY]));

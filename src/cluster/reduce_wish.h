@@ -14,6 +14,7 @@ struct sc_reduce_wish {
     uint64_t limit; /* 0 = all */
     /* AUTO, or what a test wants; TPUT where it cannot be done is done by exchange. */
     enum sc_reduce_way way;
+    unsigned threads; /* of this rank, for what need not be one's work; 0: one */
 };
 
 struct sc_reduce_stats {

@@ -124,9 +124,11 @@ bool sc_field_at(size_t i, struct sc_field *out, const char **aliases);
 struct sc_value {
     bool null;
     bool saturated; /* a sum, or made of one, that reached SC_SATURATED (base/saturate.h) */
-    uint8_t type;   /* enum sc_value_type */
-    uint64_t u;     /* UINT, INT (two's complement), times, MAC */
-    double f;       /* FLOAT; computed rates */
+    bool
+        estimated; /* distinct values that were too many to be kept: 1.04 / sqrt(2^14) = 0.8 % standard error */
+    uint8_t type; /* enum sc_value_type */
+    uint64_t u;   /* UINT, INT (two's complement), times, MAC */
+    double f;     /* FLOAT; computed rates */
     struct sc_addr addr;
     const uint8_t *bytes; /* BYTES, STRING; borrowed from the column */
     uint32_t length;

@@ -74,7 +74,8 @@ void sc_group_bound_sums(struct sc_groups *groups, uint32_t group_rows, uint32_t
     const struct sc_aggregate *a = groups->aggregate;
     uint64_t most = 0, added;
     for (uint32_t i = 0; i < a->accumulator_count; i++) {
-        if (a->accumulators[i].how == SC_ACCUMULATE_SUM || a->accumulators[i].how == SC_ACCUMULATE_COUNT)
+        if ((groups->scratch->fed >> i & 1) != 0 &&
+            (a->accumulators[i].how == SC_ACCUMULATE_SUM || a->accumulators[i].how == SC_ACCUMULATE_COUNT))
             most |= bound_values(groups->scratch, &groups->scratch->accumulators[i], group_rows, count);
     }
     added = __builtin_mul_overflow(most, count, &added) ? SC_SATURATED : added;
@@ -98,7 +99,8 @@ static uint32_t take_sort(const struct sc_aggregate *a, const struct sc_group_sc
     for (uint32_t i = 0; i < a->accumulator_count; i++) {
         const struct sc_column *c = s->accumulators[i].plain;
         unsigned how = a->accumulators[i].how;
-        if (!s->accumulators[i].all_valid || (how == SC_ACCUMULATE_COUNT ? SC_ACCUMULATE_SUM : how) != sort)
+        if ((s->fed >> i & 1) == 0 || !s->accumulators[i].all_valid ||
+            (how == SC_ACCUMULATE_COUNT ? SC_ACCUMULATE_SUM : how) != sort)
             continue;
         out->offsets[at] = 8 * i;
         out->values[at] = space[at];
@@ -178,7 +180,8 @@ static void mark_seen(const struct sc_aggregate *a, const struct sc_group_scratc
                       uint32_t n)
 {
     uint64_t all = s->direct_seen, some = 0;
-    for (uint32_t i = 0; i < a->accumulator_count; i++) {
+    for (uint64_t left = s->fed; left != 0; left &= left - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(left);
         all |= (uint64_t)s->accumulators[i].all_valid << i;
         some |= (uint64_t)!s->accumulators[i].all_valid << i;
     }
@@ -198,16 +201,16 @@ void sc_group_add_values(const struct sc_aggregate *a, const struct sc_group_scr
 {
     bool one_byte = a->accumulator_count <= 8, nulls = false;
     for (uint32_t i = 0; i < a->accumulator_count; i++)
-        nulls = nulls || !s->accumulators[i].all_valid;
+        nulls = nulls || ((s->fed >> i & 1) != 0 && !s->accumulators[i].all_valid);
     if (n == 0)
         return;
     if (!nulls && one_byte) {
-        add_rows(a, s, rows, n, (uint8_t)(s->direct_seen | ((1u << a->accumulator_count) - 1)));
+        add_rows(a, s, rows, n, (uint8_t)(s->direct_seen | s->fed));
         return;
     }
     add_rows(a, s, rows, n, 0);
     for (uint32_t i = 0; i < a->accumulator_count && nulls; i++) {
-        if (!s->accumulators[i].all_valid)
+        if ((s->fed >> i & 1) != 0 && !s->accumulators[i].all_valid)
             add_column_with_nulls(s, a->accumulators[i].how, 8 * i, &s->accumulators[i], rows, n);
     }
     mark_seen(a, s, rows, n);

@@ -14,6 +14,9 @@
  *   WIDE    integers in 8, too: an exporter may send more bytes than the element has
  *
  * Strings are 4-byte numbers of an interner that belongs to the groups.
+ *
+ * How many distinct values a group has, and percentiles, are counted from groups of groups: the keys, and the value behind them
+ * (group/values.h). They belong to the groups, and are added up to these when they are joined.
  */
 #ifndef SC_GROUP_AGGREGATE_H
 #define SC_GROUP_AGGREGATE_H
@@ -30,6 +33,9 @@
 
 enum sc_key_layout { SC_KEY_NARROW, SC_KEY_MIDDLE, SC_KEY_WIDE, SC_KEY_LAYOUTS };
 
+/* What a key keeps of a value; all but ALL only of the last key, in groups of group/values.c. */
+enum sc_key_cell { SC_CELL_ALL, SC_CELL_LOGARITHM, SC_CELL_REGISTER };
+
 struct sc_group_key {
     struct sc_field field;
     struct sc_field
@@ -38,6 +44,7 @@ struct sc_group_key {
     uint8_t prefix4, prefix6; /* SC_NO_PREFIX: whole address */
     uint64_t bucket;          /* times (ms) and numbers: rounded down to a multiple; 0 = not */
     bool local;               /* the bucket is one of the wall clock: sc_time_bucket_start */
+    uint8_t cell;             /* enum sc_key_cell */
     /* set by sc_aggregate_prepare */
     bool interned, address;
     uint8_t width[SC_KEY_LAYOUTS]; /* bytes of its value */
@@ -49,12 +56,24 @@ enum sc_accumulate {
     SC_ACCUMULATE_MIN,
     SC_ACCUMULATE_MAX,
     SC_ACCUMULATE_OR,
-    SC_ACCUMULATE_COUNT
+    SC_ACCUMULATE_COUNT,
+    /* No row adds to these; they come from groups of groups (group/values.h): */
+    SC_ACCUMULATE_DISTINCT,  /* values, or registers of an estimate */
+    SC_ACCUMULATE_HARMONIC,  /* what its registers hold; not seen where the number is exact */
+    SC_ACCUMULATE_PERCENTILE /* a value: not less than `permille` thousandths of all */
 };
+
+static inline bool sc_accumulates_rows(enum sc_accumulate how)
+{
+    return how <= SC_ACCUMULATE_COUNT;
+}
 
 struct sc_accumulator {
     struct sc_field field;
-    uint8_t how; /* enum sc_accumulate */
+    uint8_t how;       /* enum sc_accumulate */
+    uint16_t permille; /* PERCENTILE */
+    struct sc_group_key
+        key; /* not accumulated from rows: what is made of a value, as if it were a key; `field` is its field */
 };
 
 struct sc_aggregate {
@@ -64,7 +83,8 @@ struct sc_aggregate {
     uint32_t accumulator_count;
     uint64_t seed; /* of the hashes; the same in all partial results that meet, at all ranks */
     /* set by sc_aggregate_prepare */
-    bool interns; /* some key is a string */
+    bool interns;       /* some key is a string */
+    bool hash_by_group; /* the last key is a cell of a percentile: group/values.h */
     uint32_t seen_at, key_at;
     uint32_t key_bytes[SC_KEY_LAYOUTS], entry_bytes[SC_KEY_LAYOUTS];
 };
@@ -72,6 +92,10 @@ struct sc_aggregate {
 /* The index of an accumulator, added when new; UINT32_MAX when there are too many. */
 uint32_t sc_aggregate_add(struct sc_aggregate *aggregate, const struct sc_field *field,
                           enum sc_accumulate how);
+/* Likewise one of any kind, all that prepare sets left aside. */
+uint32_t sc_aggregate_add_like(struct sc_aggregate *aggregate, const struct sc_accumulator *accumulator);
+/* Whether both are of the same values, in the same way. */
+bool sc_accumulator_same(const struct sc_accumulator *x, const struct sc_accumulator *y);
 
 /* Lays out the entry. Call after the last change. */
 void sc_aggregate_prepare(struct sc_aggregate *aggregate);
@@ -117,6 +141,8 @@ enum sc_status sc_groups_seed(struct sc_groups *to, const struct sc_groups *from
 enum sc_status sc_groups_close(struct sc_groups *groups);
 /* As sc_groups_seed, with the values of the accumulators that both have; the others have none. */
 enum sc_status sc_groups_carry(struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry);
+/* Rows add nothing to accumulators that `from` has, too: sc_groups_carry brings them. */
+void sc_groups_know(struct sc_groups *groups, const struct sc_groups *from);
 
 /*
  * Once *cancel is not 0, sc_groups_join and sc_groups_top give up with SC_CANCELLED where they would take long. NULL: never.
@@ -132,15 +158,21 @@ enum sc_status sc_groups_read(struct sc_groups *to, const uint8_t *bytes, size_t
 
 /* ---- results ---- */
 
-enum sc_result_source { SC_RESULT_KEY, SC_RESULT_ACCUMULATOR, SC_RESULT_COMPUTED, SC_RESULT_AVERAGE };
+enum sc_result_source {
+    SC_RESULT_KEY,
+    SC_RESULT_ACCUMULATOR,
+    SC_RESULT_COMPUTED,
+    SC_RESULT_AVERAGE,
+    SC_RESULT_DISTINCT
+};
 
 /* One column of the result and where it comes from. */
 struct sc_result_column {
     uint8_t source;   /* enum sc_result_source */
     uint8_t computed; /* COMPUTED: enum sc_field_computed */
     uint8_t type;     /* enum sc_value_type of the values */
-    uint32_t a, b, c; /* KEY: key; ACCUMULATOR: index; AVERAGE: sum, count; COMPUTED: first, last,
-                         bytes/packets (BPP: a bytes, b packets) */
+    uint32_t a, b, c; /* KEY: key; ACCUMULATOR: index; AVERAGE: sum, count; DISTINCT: of its name, HARMONIC;
+                         COMPUTED: first, last, bytes/packets (BPP: a bytes, b packets) */
 };
 
 struct sc_result_order {

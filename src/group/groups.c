@@ -29,7 +29,7 @@ static void free_partition(struct sc_partition *p)
     free(p->extents);
 }
 
-void sc_groups_free(struct sc_groups *groups)
+void sc_plain_free(struct sc_groups *groups)
 {
     if (groups == NULL)
         return;
@@ -43,17 +43,12 @@ void sc_groups_free(struct sc_groups *groups)
     free(groups);
 }
 
-void sc_groups_set_cancel(struct sc_groups *groups, const atomic_int *cancel)
-{
-    groups->cancel = cancel;
-}
-
 uint64_t sc_groups_entries(const struct sc_groups *groups)
 {
     return sc_groups_count(groups) + groups->spill.held;
 }
 
-size_t sc_groups_memory(const struct sc_groups *groups)
+size_t sc_plain_memory(const struct sc_groups *groups)
 {
     size_t bytes =
         sc_interner_memory(&groups->interner) + groups->spill.bytes + sc_groups_direct_memory(groups);
@@ -66,25 +61,12 @@ size_t sc_groups_memory(const struct sc_groups *groups)
 
 /* ---- groups that are known beforehand ---- */
 
-struct transfer {
-    struct sc_interner *to;
-    const struct sc_interner *from;
-};
-
-static uint32_t add_string(const void *arg, uint32_t id)
-{
-    const struct transfer *t = arg;
-    uint32_t length;
-    const uint8_t *bytes = sc_interner_bytes(t->from, id, &length);
-    return sc_interner_add(t->to, bytes, length);
-}
-
 static uint8_t *seed_entry(struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry)
 {
     uint8_t key[SC_MOST_KEY_BYTES];
-    const struct transfer strings = {&to->interner, &from->interner};
+    const struct sc_string_transfer strings = {&to->interner, &from->interner};
     enum sc_key_layout layout = sc_entry_layout(from->aggregate, entry);
-    if (!sc_groups_translate(to, from, entry, add_string, &strings, key))
+    if (!sc_groups_translate(to, from, entry, sc_string_add, &strings, key))
         return NULL;
     return sc_groups_find(to, layout, key, sc_groups_hash(to, layout, key));
 }
@@ -94,22 +76,18 @@ enum sc_status sc_groups_seed(struct sc_groups *to, const struct sc_groups *from
     return seed_entry(to, from, entry) == NULL ? SC_NOMEM : SC_OK;
 }
 
-static bool same_accumulator(const struct sc_accumulator *x, const struct sc_accumulator *y)
-{
-    return x->how == y->how && strcmp(x->field.name, y->field.name) == 0;
-}
-
 enum sc_status sc_groups_carry(struct sc_groups *to, const struct sc_groups *from, const uint8_t *entry)
 {
     const struct sc_aggregate *a = to->aggregate, *b = from->aggregate;
-    uint64_t now = 0, value;
+    uint64_t now, value;
     uint8_t *made = seed_entry(to, from, entry);
     to->most = SC_SATURATED;
     if (made == NULL)
         return SC_NOMEM;
+    now = sc_entry_seen(a, made);
     for (uint32_t i = 0; i < a->accumulator_count; i++) {
         for (uint32_t k = 0; k < b->accumulator_count; k++) {
-            if (!same_accumulator(&a->accumulators[i], &b->accumulators[k]) ||
+            if (!sc_accumulator_same(&a->accumulators[i], &b->accumulators[k]) ||
                 !sc_entry_value(b, entry, k, &value))
                 continue;
             sc_store_le64(made + (size_t)8 * i, value);
@@ -118,6 +96,15 @@ enum sc_status sc_groups_carry(struct sc_groups *to, const struct sc_groups *fro
     }
     sc_entry_set_seen(a, made, now);
     return SC_OK;
+}
+
+void sc_groups_know(struct sc_groups *groups, const struct sc_groups *from)
+{
+    const struct sc_aggregate *a = groups->aggregate, *b = from->aggregate;
+    for (uint32_t i = 0; i < a->accumulator_count; i++) {
+        for (uint32_t k = 0; k < b->accumulator_count; k++)
+            groups->known |= (uint32_t)sc_accumulator_same(&a->accumulators[i], &b->accumulators[k]) << i;
+    }
 }
 
 /* The address of key k in all entries. */

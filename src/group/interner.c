@@ -91,6 +91,22 @@ const uint8_t *sc_interner_bytes(const struct sc_interner *in, uint32_t id, uint
     return in->heap.data == NULL ? (const uint8_t *)"" : in->heap.data + at;
 }
 
+uint32_t sc_string_add(const void *arg, uint32_t id)
+{
+    const struct sc_string_transfer *t = arg;
+    uint32_t length;
+    const uint8_t *bytes = sc_interner_bytes(t->from, id, &length);
+    return sc_interner_add(t->to, bytes, length);
+}
+
+uint32_t sc_string_find(const void *arg, uint32_t id)
+{
+    const struct sc_string_transfer *t = arg;
+    uint32_t length;
+    const uint8_t *bytes = sc_interner_bytes(t->from, id, &length);
+    return sc_interner_find(t->to, bytes, length);
+}
+
 size_t sc_interner_memory(const struct sc_interner *in)
 {
     return in->heap.cap + (size_t)in->capacity * (sizeof(*in->offsets) + sizeof(*in->hashes)) +

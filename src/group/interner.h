@@ -23,6 +23,14 @@ uint32_t sc_interner_add(struct sc_interner *interner, const void *bytes, uint32
 uint32_t sc_interner_find(const struct sc_interner *interner, const void *bytes, uint32_t length);
 const uint8_t *sc_interner_bytes(const struct sc_interner *interner, uint32_t id, uint32_t *length);
 size_t sc_interner_memory(const struct sc_interner *interner);
+/* The ids of another one's strings here, likewise; `arg` is a transfer. */
+struct sc_string_transfer {
+    struct sc_interner *to; /* of find it is only read */
+    const struct sc_interner *from;
+};
+uint32_t sc_string_add(const void *arg, uint32_t id);
+uint32_t sc_string_find(const void *arg, uint32_t id);
+
 void sc_interner_free(struct sc_interner *interner);
 
 #endif

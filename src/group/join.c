@@ -8,12 +8,16 @@
 struct join_job {
     struct sc_groups *const *partials; /* the first takes all */
     uint32_t count;
+    bool spilled;      /* some have entries that are held apart */
     uint32_t **remaps; /* of each partial; NULL for the first */
     const struct sc_keep *keep;
+    sc_partition_fn *take; /* instead; NULL: none */
+    void *arg;
     unsigned threads;
-    uint32_t next;  /* partition, atomic */
-    int failed;     /* enum sc_status, the last one, atomic */
-    uint64_t bytes; /* of what is put together, atomic */
+    unsigned arrived; /* threads, atomic */
+    uint32_t next;    /* partition, atomic */
+    int failed;       /* enum sc_status, the last one, atomic */
+    uint64_t bytes;   /* of what is put together, atomic */
 };
 
 static uint64_t bytes_of(const struct sc_partition *p)
@@ -54,7 +58,7 @@ static enum sc_status join_partition(struct join_job *job, uint32_t index)
         SC_TRY(sc_groups_absorb_file(to, job->remaps[i], job->partials[i], from));
     }
     uint64_t bytes = __atomic_add_fetch(&job->bytes, bytes_of(p), __ATOMIC_RELAXED);
-    if (job->keep != NULL) /* each thread has one in its hands */
+    if (job->keep != NULL || job->take != NULL) /* each thread has one in its hands */
         bytes = bytes_of(p) * job->threads;
     return to->spill.limit != 0 && bytes > to->spill.limit ? SC_LIMIT : SC_OK;
 }
@@ -110,15 +114,42 @@ static enum sc_status join_and_keep(struct join_job *job, uint32_t index, struct
     return keep_first(job, p, spare) ? SC_OK : SC_NOMEM;
 }
 
+/* Where nothing waits in lists the partition's own table takes all; else one that is used again and again is warm. */
+static enum sc_status join_and_take(struct join_job *job, unsigned thread, uint32_t index,
+                                    struct sc_partition *spare)
+{
+    struct sc_partition *p = &job->partials[0]->partitions[index];
+    if (job->spilled && !change_table(job->partials[0], p, spare))
+        return SC_NOMEM;
+    SC_TRY(join_partition(job, index));
+    SC_TRY(job->take(job->arg, thread, job->partials[0], p));
+    if (!job->spilled) {
+        sc_partition_empty(p);
+        return SC_OK;
+    }
+    *spare = *p;
+    spare->count = 0;
+    *p = sc_partition_like(p); /* its lists are empty */
+    return SC_OK;
+}
+
+static enum sc_status join_one(struct join_job *job, unsigned thread, uint32_t index,
+                               struct sc_partition *spare)
+{
+    if (job->take != NULL)
+        return join_and_take(job, thread, index, spare);
+    return job->keep != NULL ? join_and_keep(job, index, spare) : join_partition(job, index);
+}
+
 static void *join_main(void *arg)
 {
     struct join_job *job = arg;
     struct sc_partition spare = {0};
+    unsigned thread = __atomic_fetch_add(&job->arrived, 1, __ATOMIC_RELAXED);
     uint32_t index;
     while (!sc_groups_stopped(job->partials[0]) && __atomic_load_n(&job->failed, __ATOMIC_RELAXED) == SC_OK &&
            (index = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < SC_PARTITIONS) {
-        enum sc_status status =
-            job->keep != NULL ? join_and_keep(job, index, &spare) : join_partition(job, index);
+        enum sc_status status = join_one(job, thread, index, &spare);
         if (status != SC_OK)
             __atomic_store_n(&job->failed, (int)status, __ATOMIC_RELAXED);
     }
@@ -141,11 +172,10 @@ static void run_job(struct join_job *job, unsigned threads)
 
 static uint32_t *make_remap(struct sc_groups *to, struct sc_groups *from)
 {
+    const struct sc_string_transfer strings = {&to->interner, &from->interner};
     uint32_t *remap = malloc(((size_t)from->interner.count + 1) * sizeof(*remap));
     for (uint32_t id = 0; id < from->interner.count && remap != NULL; id++) {
-        uint32_t length;
-        const uint8_t *bytes = sc_interner_bytes(&from->interner, id, &length);
-        remap[id] = sc_interner_add(&to->interner, bytes, length);
+        remap[id] = sc_string_add(&strings, id);
         if (remap[id] == UINT32_MAX) {
             free(remap);
             remap = NULL;
@@ -203,26 +233,43 @@ static bool make_remaps(struct join_job *job)
     return job->remaps != NULL;
 }
 
-enum sc_status sc_groups_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
-                              unsigned threads, struct sc_error *err)
+static enum sc_status join(struct join_job *job, struct sc_error *err)
+{
+    if (!make_remaps(job))
+        job->failed = SC_NOMEM;
+    else
+        run_job(job, job->threads);
+    for (uint32_t i = 1; i < job->count && job->remaps != NULL; i++)
+        free(job->remaps[i]);
+    free(job->remaps);
+    if (job->failed != SC_OK && job->failed != SC_CANCELLED)
+        return fail_join(job->partials[0], (enum sc_status)job->failed, err);
+    if (job->failed == SC_CANCELLED || job->next < SC_PARTITIONS)
+        return sc_fail(err, SC_CANCELLED, "before the groups were put together");
+    return SC_OK;
+}
+
+enum sc_status sc_plain_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
+                             unsigned threads, struct sc_error *err)
 {
     if (!settle(partials, count))
         return sc_fail_nomem(err, "merging groups");
     bool spilled = any_spilled(partials, count);
-    if (count == 1 && !spilled)
-        return SC_OK;
-    struct join_job job = {
-        .partials = partials, .count = count, .keep = spilled ? keep : NULL, .threads = threads};
-    if (!make_remaps(&job))
-        job.failed = SC_NOMEM;
-    else
-        run_job(&job, threads);
-    for (uint32_t i = 1; i < count && job.remaps != NULL; i++)
-        free(job.remaps[i]);
-    free(job.remaps);
-    if (job.failed != SC_OK && job.failed != SC_CANCELLED)
-        return fail_join(partials[0], (enum sc_status)job.failed, err);
-    if (job.failed == SC_CANCELLED || job.next < SC_PARTITIONS)
-        return sc_fail(err, SC_CANCELLED, "before the groups were put together");
-    return SC_OK;
+    struct join_job job = {.partials = partials, .count = count, .spilled = spilled, .threads = threads};
+    job.keep = spilled ? keep : NULL;
+    return count == 1 && !spilled ? SC_OK : join(&job, err);
+}
+
+enum sc_status sc_plain_join_to(struct sc_groups *const *partials, uint32_t count, sc_partition_fn *take,
+                                void *arg, unsigned threads, struct sc_error *err)
+{
+    if (!settle(partials, count))
+        return sc_fail_nomem(err, "merging groups");
+    struct join_job job = {.partials = partials,
+                           .count = count,
+                           .spilled = any_spilled(partials, count),
+                           .take = take,
+                           .arg = arg,
+                           .threads = threads};
+    return join(&job, err);
 }

@@ -23,12 +23,56 @@ static uint32_t hash_of_string(const void *arg, uint32_t id)
     return interner->hashes[id] & ~(uint32_t)1; /* never UINT32_MAX */
 }
 
-uint64_t sc_key_hash_strings(const struct sc_aggregate *a, const struct sc_interner *interner,
+uint64_t sc_key_hash_special(const struct sc_aggregate *a, const struct sc_interner *interner,
                              enum sc_key_layout layout, const uint8_t *key)
 {
     uint8_t copy[SC_MOST_KEY_BYTES];
     uint32_t bytes = a->key_bytes[layout];
     memcpy(copy, key, bytes);
     (void)sc_key_renumber(a, copy, hash_of_string, interner);
-    return sc_key_hash_bytes(copy, bytes, a->seed);
+    uint64_t hash = sc_key_hash_bytes(copy, bytes, a->seed);
+    if (!a->hash_by_group)
+        return hash;
+    const struct sc_group_key *last = &a->keys[a->key_count - 1];
+    sc_key_set_head(a, copy, sc_key_head(a, copy) & ~SC_HEAD_NULL(a->key_count - 1));
+    memset(copy + last->at[layout], 0, last->width[layout]);
+    uint64_t of_group = sc_key_hash_bytes(copy, bytes, a->seed);
+    return (of_group & ~SC_HASH_SLOT_BITS) | (hash & SC_HASH_SLOT_BITS);
+}
+
+/* ---- between aggregates ---- */
+
+/* The narrowest layout of `to` that the value of key k fits. */
+static enum sc_key_layout narrowest(const struct sc_group_key *to, const struct sc_group_key *from,
+                                    const uint8_t *at, enum sc_key_layout layout)
+{
+    struct sc_addr address;
+    if (layout == SC_KEY_NARROW || from->interned)
+        return SC_KEY_NARROW;
+    unsigned usual = to->width[SC_KEY_NARROW];
+    if (!to->address)
+        return usual == 8 || sc_key_load(at, from->width[layout]) >> (8 * usual) == 0 ? SC_KEY_NARROW
+                                                                                      : SC_KEY_WIDE;
+    memcpy(address.b, at, sizeof(address.b));
+    return sc_addr_is_v4(&address) ? SC_KEY_NARROW : SC_KEY_MIDDLE;
+}
+
+enum sc_key_layout sc_key_project(const struct sc_aggregate *to, const struct sc_aggregate *from,
+                                  const uint8_t *key, uint8_t *out)
+{
+    uint32_t shared = from->key_count - 1, head = sc_key_head(from, key);
+    enum sc_key_layout before = (enum sc_key_layout)(head & SC_HEAD_LAYOUT), layout = SC_KEY_NARROW;
+    for (uint32_t k = 0; k < shared && before != SC_KEY_NARROW; k++) {
+        enum sc_key_layout least =
+            narrowest(&to->keys[k], &from->keys[k], key + from->keys[k].at[before], before);
+        layout = least > layout ? least : layout;
+    }
+    memset(out, 0, to->key_bytes[layout]);
+    sc_key_set_head(to, out, (head & (SC_HEAD_NULL(shared) - 4)) | layout);
+    for (uint32_t k = 0; k < shared; k++) { /* of addresses the last bytes say most, of numbers the first */
+        unsigned width = to->keys[k].width[layout], had = from->keys[k].width[before];
+        memcpy(out + to->keys[k].at[layout],
+               key + from->keys[k].at[before] + (to->keys[k].address ? had - width : 0), width);
+    }
+    return layout;
 }

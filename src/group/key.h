@@ -63,12 +63,25 @@ static inline uint64_t sc_key_hash_bytes(const uint8_t *key, uint32_t bytes, uin
     return sc_hash_end(sc_hash_more(hash, sc_load_le64(key + bytes - 8), seed));
 }
 
+/* Of a hash: what chooses a slot, and no partition and no rank. */
+#define SC_HASH_SLOT_BITS ((UINT64_C(1) << 26) - 1)
+
 /* Gives each string of a key, a number, another one: `number` of `arg`; false as soon as that is UINT32_MAX. */
 bool sc_key_renumber(const struct sc_aggregate *aggregate, uint8_t *key,
                      uint32_t (*number)(const void *arg, uint32_t id), const void *arg);
 
-/* As sc_key_hash_bytes, with strings by value, not by number, so that it is the same in all partial results. */
-uint64_t sc_key_hash_strings(const struct sc_aggregate *aggregate, const struct sc_interner *interner,
+/*
+ * As sc_key_hash_bytes, with strings by value, not by number, so that it is the same in all partial results. With hash_by_group what
+ * chooses partitions and ranks is of the keys without the last one, so that all cells of a group meet.
+ */
+uint64_t sc_key_hash_special(const struct sc_aggregate *aggregate, const struct sc_interner *interner,
                              enum sc_key_layout layout, const uint8_t *key);
+
+/*
+ * The keys of `to`, which `from` begins with, of a packed key of `from`, with its strings' numbers; the last key of `to` may be one that only it
+ * has: that is 0. Returns the layout, the narrowest that fits.
+ */
+enum sc_key_layout sc_key_project(const struct sc_aggregate *to, const struct sc_aggregate *from,
+                                  const uint8_t *key, uint8_t *out);
 
 #endif

@@ -224,24 +224,12 @@ enum sc_status sc_groups_write_sketch(const struct sc_groups *groups, const stru
 
 /* ---- between groups ---- */
 
-struct transfer {
-    const struct sc_interner *to, *from;
-};
-
-static uint32_t find_string(const void *arg, uint32_t id)
-{
-    const struct transfer *t = arg;
-    uint32_t length;
-    const uint8_t *bytes = sc_interner_bytes(t->from, id, &length);
-    return sc_interner_find(t->to, bytes, length);
-}
-
 const uint8_t *sc_groups_lookup(struct sc_groups *groups, const struct sc_groups *from, const uint8_t *entry)
 {
     uint8_t key[SC_MOST_KEY_BYTES];
-    const struct transfer strings = {&groups->interner, &from->interner};
+    const struct sc_string_transfer strings = {&groups->interner, &from->interner};
     enum sc_key_layout layout = sc_entry_layout(from->aggregate, entry);
-    if (!sc_groups_translate(groups, from, entry, find_string, &strings, key))
+    if (!sc_groups_translate(groups, from, entry, sc_string_find, &strings, key))
         return NULL;
     bool closed = groups->closed;
     groups->closed = true;

@@ -39,6 +39,22 @@ enum sc_status sc_groups_write_sketch(const struct sc_groups *groups, const stru
                                       const struct sc_aggregate *sketch, uint32_t accumulator,
                                       struct sc_buf *out, struct sc_error *err);
 
+/* ---- what distinct(F) and percentiles are made of, as groups that can be moved like others ---- */
+
+/* sc_groups_join leaves them where they are, instead of adding them up; sc_groups_settle_values does that. */
+void sc_groups_keep_values(struct sc_groups *groups);
+/* As sc_groups_join of one partial result, when all its values have met. */
+enum sc_status sc_groups_settle_values(struct sc_groups *groups, unsigned threads, struct sc_error *err);
+
+/* How many there are, in an order that the aggregate decides; told without memory, too. @return SC_OK, SC_NOMEM. */
+enum sc_status sc_groups_make_values(struct sc_groups *groups, uint32_t *count);
+const struct sc_aggregate *sc_groups_aggregate(const struct sc_groups *groups);
+/* The i-th, which may be replaced by groups of the same aggregate. */
+struct sc_groups **sc_groups_values(struct sc_groups *groups, uint32_t i);
+/* Once one of those that are to meet is estimated, all must be. @return SC_OK, SC_NOMEM. */
+bool sc_groups_values_estimated(const struct sc_groups *groups, uint32_t i);
+enum sc_status sc_groups_estimate_values(struct sc_groups *groups, uint32_t i);
+
 /* ---- between groups whose keys are laid out alike ---- */
 
 /* The entry of the same group as `entry` of `from`; NULL when there is none. */

@@ -2,8 +2,10 @@
 /* Groups to results: order, top-N, values; and partial results to bytes and back. */
 #include "base/saturate.h"
 #include "base/sort.h"
+#include "group/registers.h"
 #include "group/table.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* ---- values ---- */
@@ -53,6 +55,37 @@ static struct sc_value computed_value(const struct sc_aggregate *a, const uint8_
     return v;
 }
 
+/*
+ * How many values there were, by how many registers have seen any and what these hold (O. Ertl 2017, algorithm 6; the correction
+ * for registers that are full is left out, as they hold 2^40).
+ */
+static uint64_t estimate(uint64_t registers, uint64_t harmonic)
+{
+    double m = SC_REGISTERS, x = (m - (double)registers) / m, power = 1, sigma = x, before;
+    if (registers == 0)
+        return 0;
+    do {
+        x *= x;
+        before = sigma;
+        sigma += x * power;
+        power += power;
+    } while (sigma != before);
+    double sum = m * sigma + ldexp((double)harmonic, -(int)SC_MOST_ZEROS - 1);
+    return (uint64_t)(m * m / (2 * log(2)) / sum + 0.5);
+}
+
+static struct sc_value distinct_value(const struct sc_aggregate *a, const uint8_t *entry,
+                                      const struct sc_result_column *column)
+{
+    struct sc_value v = {.type = column->type};
+    uint64_t harmonic;
+    v.null = !sc_entry_value(a, entry, column->a, &v.u);
+    v.estimated = !v.null && sc_entry_value(a, entry, column->b, &harmonic);
+    if (v.estimated)
+        v.u = estimate(v.u, harmonic);
+    return v;
+}
+
 struct sc_value sc_groups_value(const struct sc_groups *groups, const uint8_t *entry,
                                 const struct sc_result_column *column)
 {
@@ -68,6 +101,8 @@ struct sc_value sc_groups_value(const struct sc_groups *groups, const uint8_t *e
         return v;
     case SC_RESULT_COMPUTED:
         return computed_value(a, entry, column);
+    case SC_RESULT_DISTINCT:
+        return distinct_value(a, entry, column);
     default:
         v.null = !sc_entry_value(a, entry, column->a, &sum) || !sc_entry_value(a, entry, column->b, &count);
         v.f = v.null ? 0 : (double)sum / (double)count;
@@ -105,17 +140,23 @@ struct ordering {
     uint32_t count;
 };
 
-/*
- * The first order, when it is by a counter that both have, without any detour: sorting millions of groups is nothing else. 0: not
- * decided.
- */
-static int compare_counters(const uint8_t *x, const uint8_t *y, const struct ordering *o)
+/* What the first order is by, where that is a counter which the entry has. */
+static bool first_counter(const uint8_t *entry, const struct ordering *o, uint64_t *value)
 {
     const struct sc_result_column *column = o->count == 0 ? NULL : &o->orders[0].column;
+    const struct sc_aggregate *a = o->groups->aggregate;
+    uint64_t harmonic;
+    return column != NULL && column->type == SC_VALUE_UINT &&
+           (column->source == SC_RESULT_ACCUMULATOR ||
+            (column->source == SC_RESULT_DISTINCT && !sc_entry_value(a, entry, column->b, &harmonic))) &&
+           sc_entry_value(a, entry, column->a, value);
+}
+
+/* The first order without any detour: sorting millions of groups is nothing else. 0: not decided. */
+static int compare_counters(const uint8_t *x, const uint8_t *y, const struct ordering *o)
+{
     uint64_t a, b;
-    if (column == NULL || column->source != SC_RESULT_ACCUMULATOR || column->type != SC_VALUE_UINT ||
-        !sc_entry_value(o->groups->aggregate, x, column->a, &a) ||
-        !sc_entry_value(o->groups->aggregate, y, column->a, &b) || a == b)
+    if (!first_counter(x, o, &a) || !first_counter(y, o, &b) || a == b)
         return 0;
     return (a < b) == o->orders[0].descending ? 1 : -1;
 }
@@ -184,14 +225,9 @@ static void offer(struct sc_result *out, uint64_t limit, const uint8_t *entry, c
 static bool too_small(const struct sc_result *out, uint64_t limit, const uint8_t *entry,
                       const struct ordering *o)
 {
-    const struct sc_result_column *column = &o->orders[0].column;
-    if (out->count < limit || o->count == 0 || column->source != SC_RESULT_ACCUMULATOR ||
-        !o->orders[0].descending || column->type != SC_VALUE_UINT)
-        return false;
     uint64_t value, least;
-    const struct sc_aggregate *a = o->groups->aggregate;
-    return sc_entry_value(a, entry, column->a, &value) &&
-           sc_entry_value(a, out->entries[0], column->a, &least) && value < least;
+    return out->count >= limit && o->count != 0 && o->orders[0].descending &&
+           first_counter(entry, o, &value) && first_counter(out->entries[0], o, &least) && value < least;
 }
 
 static void offer_all(struct sc_result *out, uint64_t limit, const struct sc_partition *p,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Rows of a row group to groups: keys and accumulated values column by column, then row by row into the
  * table. */
-#include "group/aggregate.h"
+#include "group/rows.h"
 
 #include "flow/vector.h"
 #include "group/direct.h"
@@ -20,8 +20,9 @@ static bool make_values(struct sc_row_values *v)
     return v->values != NULL && v->valid != NULL;
 }
 
-static struct sc_group_scratch *make_scratch(const struct sc_aggregate *a)
+static struct sc_group_scratch *make_scratch(const struct sc_groups *groups)
 {
+    const struct sc_aggregate *a = groups->aggregate;
     struct sc_group_scratch *s = calloc(1, sizeof(*s));
     if (s == NULL)
         return NULL;
@@ -29,8 +30,9 @@ static struct sc_group_scratch *make_scratch(const struct sc_aggregate *a)
     bool ok = s->rows != NULL && sc_packed_init(&s->packed, a);
     for (uint32_t k = 0; k < a->key_count && ok; k++)
         ok = make_values(&s->keys[k].numbers) && (!a->keys[k].pair || make_values(&s->others[k].numbers));
+    s->fed = sc_groups_fed(groups);
     for (uint32_t i = 0; i < a->accumulator_count && ok; i++)
-        ok = make_values(&s->accumulators[i]);
+        ok = (s->fed >> i & 1) == 0 || make_values(&s->accumulators[i]);
     if (!ok) {
         sc_group_scratch_free(s);
         return NULL;
@@ -181,6 +183,8 @@ static void round_rows(const struct sc_group_key *key, uint32_t rows, struct sc_
     }
     for (uint32_t i = 0; key->bucket != 0 && !key->local && i < rows; i++)
         v->values[i] -= v->values[i] % key->bucket;
+    for (uint32_t i = 0; key->cell == SC_CELL_LOGARITHM && i < rows; i++)
+        v->values[i] &= ~UINT64_C(0) << sc_cell_bits(v->values[i]);
 }
 
 static enum sc_status key_rows(struct sc_groups *groups, const struct sc_group_key *key,
@@ -200,7 +204,8 @@ static enum sc_status key_rows(struct sc_groups *groups, const struct sc_group_k
     }
     if (key->interned) {
         status = intern_rows(groups, field, group, columns, count, row_count, numbers);
-    } else if (key->bucket == 0 && !key->pair && find_plain(field, columns, count, numbers)) {
+    } else if (key->bucket == 0 && !key->pair && key->cell == SC_CELL_ALL &&
+               find_plain(field, columns, count, numbers)) {
         return SC_OK;
     } else {
         sc_field_integers(field, columns, count, group->rows, numbers->values, numbers->valid);
@@ -462,46 +467,66 @@ static bool is_coded(const struct sc_groups *groups)
 }
 
 /* Of closed groups few rows may be left: only of these the values are read. */
-static enum sc_status want_listed(struct sc_groups *groups, struct sc_row_group *group, uint32_t count,
-                                  struct sc_error *err)
+static void mark_listed(const struct sc_groups *groups, uint32_t count, uint64_t *bits)
 {
-    uint64_t bits[SC_ROW_GROUP_ROWS / 64] = {0};
+    memset(bits, 0, SC_ROW_GROUP_ROWS / 8);
     for (uint32_t i = 0; i < count; i++)
         bits[groups->scratch->rows[i] / 64] |= UINT64_C(1) << groups->scratch->rows[i] % 64;
-    return sc_row_group_want(group, bits, err);
 }
 
-/* The accumulators' values of the listed rows; `fewer`: the selection had more. */
-static enum sc_status accumulators_of(struct sc_groups *groups, struct sc_row_group *group, uint32_t count,
-                                      bool fewer, struct sc_error *err)
+/* The accumulators' values of the listed rows, and the columns of those that are made of values. */
+static enum sc_status accumulators_of(struct sc_groups *groups, struct sc_row_group *group,
+                                      struct sc_error *err)
 {
     const struct sc_aggregate *a = groups->aggregate;
-    const struct sc_wanted wanted = group->wanted;
-    enum sc_status status = fewer ? want_listed(groups, group, count, err) : SC_OK;
-    for (uint32_t i = 0; i < a->accumulator_count && status == SC_OK; i++)
-        status = accumulator_rows(&a->accumulators[i], group, &groups->scratch->accumulators[i], err);
+    const struct sc_column *columns[4 * SC_FIELD_COLUMNS];
+    for (uint32_t i = 0; i < a->accumulator_count; i++) {
+        uint32_t count = 0;
+        if ((groups->scratch->fed >> i & 1) != 0)
+            SC_TRY(accumulator_rows(&a->accumulators[i], group, &groups->scratch->accumulators[i], err));
+        else if ((groups->known >> i & 1) == 0)
+            SC_TRY(sc_field_load(&a->accumulators[i].field, group, columns, &count, err));
+    }
     groups->scratch->only_listed = group->wanted.bits != NULL;
-    group->wanted = wanted;
-    return status;
+    return SC_OK;
 }
 
-enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group *group,
-                                  const struct sc_selection *selection, struct sc_error *err)
+enum sc_status sc_rows_prepare(struct sc_groups *groups, struct sc_row_group *group,
+                               const struct sc_selection *selection, struct sc_rows_left *out,
+                               struct sc_error *err)
 {
-    const struct sc_key_rows *keys[SC_MAX_KEYS] = {NULL};
-    if (groups->scratch == NULL && (groups->scratch = make_scratch(groups->aggregate)) == NULL)
+    uint32_t count = selection->count;
+    out->before = group->wanted;
+    out->selection = *selection;
+    out->pair = SC_MAX_KEYS;
+    if (groups->scratch == NULL && (groups->scratch = make_scratch(groups)) == NULL)
         return sc_fail_nomem(err, "groups");
-    struct sc_group_scratch *s = groups->scratch;
-    uint32_t pair = SC_MAX_KEYS, count = selection->count;
-    list_rows(selection, group->rows, s->rows);
-    SC_TRY(load_keys(groups, group, keys, &count, &pair, err));
-    if (count == 0)
+    list_rows(selection, group->rows, groups->scratch->rows);
+    SC_TRY(load_keys(groups, group, out->keys, &count, &out->pair, err));
+    if (count == selection->count)
         return SC_OK;
-    SC_TRY(accumulators_of(groups, group, count, count < selection->count, err));
+    out->selection = (struct sc_selection){.rows = out->bits, .count = count};
+    mark_listed(groups, count, out->bits);
+    return sc_row_group_want(group, out->bits, err);
+}
+
+enum sc_status sc_rows_add(struct sc_groups *groups, struct sc_row_group *group,
+                           const struct sc_rows_left *rows, struct sc_error *err)
+{
+    struct sc_group_scratch *s = groups->scratch;
+    const struct sc_key_rows *keys[SC_MAX_KEYS];
+    uint32_t count = rows->selection.count;
+    memcpy(keys, rows->keys, sizeof(keys));
+    SC_TRY(accumulators_of(groups, group, err));
     sc_group_bound_sums(groups, group->rows, count);
     enum sc_status status = is_coded(groups) ? sc_groups_add_coded(groups, group, &s->keys[0], s->rows, count)
-                                             : add_keyed(groups, group, keys, pair, count);
+                                             : add_keyed(groups, group, keys, rows->pair, count);
     if (status == SC_FULL)
         return sc_fail(err, SC_FULL, "%s", groups->spill.why.message);
     return status == SC_OK ? SC_OK : sc_fail_nomem(err, "groups; ask for fewer keys or a narrower filter");
+}
+
+void sc_rows_done(struct sc_row_group *group, const struct sc_rows_left *rows)
+{
+    group->wanted = rows->before;
 }

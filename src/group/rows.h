@@ -20,6 +20,12 @@ struct sc_row_values {
     bool ones;                     /* every value is 1; likewise */
 };
 
+/* A cell of a percentile (group/values.h): the 8 uppermost bits of a number, so that what is below 256 is exact. */
+static inline unsigned sc_cell_bits(uint64_t value)
+{
+    return value < 256 ? 0 : 56 - (unsigned)__builtin_clzll(value);
+}
+
 /* One key in all rows: its numbers (of strings those of the interner), or its addresses. */
 struct sc_key_rows {
     struct sc_row_values numbers; /* of addresses only which rows are valid */
@@ -41,6 +47,7 @@ struct sc_group_scratch {
     struct sc_key_rows keys[SC_MAX_KEYS];
     struct sc_key_rows others[SC_MAX_KEYS]; /* pair keys */
     struct sc_row_values accumulators[SC_MAX_ACCUMULATORS];
+    uint32_t fed;     /* a bit for each accumulator that takes values from rows */
     bool only_listed; /* the values of other rows than `rows` have no meaning: sc_row_group_want */
     bool sums_fit;    /* none passes 64 bits by the rows of this row group: see sc_group_bound_sums */
     uint32_t *rows;   /* the selected ones */
@@ -60,6 +67,36 @@ static inline bool sc_row_is_set(const uint64_t *bits, uint32_t row)
 {
     return (bits[row / 64] >> (row % 64) & 1) != 0;
 }
+
+/* The accumulators that take values from rows, a bit for each. */
+static inline uint32_t sc_groups_fed(const struct sc_groups *groups)
+{
+    uint32_t fed = 0;
+    for (uint32_t i = 0; i < groups->aggregate->accumulator_count; i++)
+        fed |= (uint32_t)sc_accumulates_rows(groups->aggregate->accumulators[i].how) << i;
+    return fed & ~groups->known;
+}
+
+/* The rows of a row group that are to be added, whose keys are loaded. */
+struct sc_rows_left {
+    struct sc_selection selection;
+    const struct sc_key_rows *keys[SC_MAX_KEYS];
+    uint32_t pair;           /* the number of a pair key */
+    struct sc_wanted before; /* of the row group */
+    uint64_t bits[SC_ROW_GROUP_ROWS / 64];
+};
+
+/*
+ * Those of the selection that may be of a group; where these are fewer than were selected only they are read, until sc_rows_done.
+ * @return as of sc_groups_add_rows; sc_rows_done is due in any case.
+ */
+enum sc_status sc_rows_prepare(struct sc_groups *groups, struct sc_row_group *group,
+                               const struct sc_selection *selection, struct sc_rows_left *out,
+                               struct sc_error *err);
+/* All that is read of the row group is read before any row is added, also what accumulators that are not fed are made of. */
+enum sc_status sc_rows_add(struct sc_groups *groups, struct sc_row_group *group,
+                           const struct sc_rows_left *rows, struct sc_error *err);
+void sc_rows_done(struct sc_row_group *group, const struct sc_rows_left *rows);
 
 void sc_group_scratch_free(struct sc_group_scratch *scratch);
 

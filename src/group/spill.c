@@ -262,21 +262,25 @@ static enum sc_status write_all(struct sc_groups *groups)
     return SC_OK;
 }
 
+static enum sc_status read_extent(const struct sc_groups *from, const struct sc_partition *p,
+                                  const struct sc_extent *e, uint8_t *entries)
+{
+    struct sc_error why;
+    return sc_spill_file_read(from->spill.file, e->offset, entries, (size_t)e->count * p->entry_bytes, &why);
+}
+
 enum sc_status sc_groups_absorb_file(struct sc_groups *to, const uint32_t *remap,
                                      const struct sc_groups *from, struct sc_partition *p)
 {
     uint8_t *entries = p->extent_count == 0 ? NULL : malloc(MOST_SPILLED);
     enum sc_status status = p->extent_count == 0 || entries != NULL ? SC_OK : SC_NOMEM;
     for (uint32_t i = 0; i < p->extent_count && status == SC_OK; i++) {
-        const struct sc_extent *e = &p->extents[i];
-        struct sc_error why;
         if (sc_groups_stopped(to)) {
             status = SC_CANCELLED;
             break;
         }
-        status =
-            sc_spill_file_read(from->spill.file, e->offset, entries, (size_t)e->count * p->entry_bytes, &why);
-        if (status == SC_OK && !absorb(to, remap, p, entries, e->count))
+        status = read_extent(from, p, &p->extents[i], entries);
+        if (status == SC_OK && !absorb(to, remap, p, entries, p->extents[i].count))
             status = SC_NOMEM;
     }
     free(entries);
@@ -284,6 +288,48 @@ enum sc_status sc_groups_absorb_file(struct sc_groups *to, const uint32_t *remap
     p->extents = NULL;
     p->extent_count = 0;
     return status;
+}
+
+/* ---- all that there is ---- */
+
+enum sc_status sc_partition_each(const struct sc_partition *p, sc_entries_fn *each, void *arg)
+{
+    for (uint32_t block = 0; block < SC_BLOCKS && sc_block_start(block) < p->count; block++) {
+        uint32_t left = p->count - sc_block_start(block), size = sc_block_entries(block);
+        SC_TRY(each(arg, p->layout, p->blocks[block], left < size ? left : size));
+    }
+    return SC_OK;
+}
+
+/* `entries` has room for an extent. */
+static enum sc_status each_apart(const struct sc_groups *groups, const struct sc_partition *p,
+                                 uint8_t *entries, sc_entries_fn *each, void *arg)
+{
+    for (const struct sc_spilled *list = p->spilled; list != NULL; list = list->next)
+        SC_TRY(each(arg, p->layout, list->entries, list->count));
+    for (uint32_t i = 0; i < p->extent_count; i++) {
+        SC_TRY(read_extent(groups, p, &p->extents[i], entries));
+        SC_TRY(each(arg, p->layout, entries, p->extents[i].count));
+    }
+    return SC_OK;
+}
+
+enum sc_status sc_groups_each_of(const struct sc_groups *groups, uint32_t partition, sc_entries_fn *each,
+                                 void *arg)
+{
+    const struct sc_partition *p = &groups->partitions[partition];
+    SC_TRY(sc_partition_each(p, each, arg));
+    uint8_t *entries = malloc(MOST_SPILLED);
+    enum sc_status status = entries == NULL ? SC_NOMEM : each_apart(groups, p, entries, each, arg);
+    free(entries);
+    return status;
+}
+
+enum sc_status sc_groups_each(const struct sc_groups *groups, sc_entries_fn *each, void *arg)
+{
+    for (uint32_t i = 0; i < SC_PARTITIONS; i++)
+        SC_TRY(sc_groups_each_of(groups, i, each, arg));
+    return SC_OK;
 }
 
 /* ---- when ---- */

@@ -66,7 +66,11 @@ struct sc_spill_state {
 struct sc_groups {
     const struct sc_aggregate *aggregate;
     struct sc_interner interner;
-    bool closed; /* no new groups: sc_groups_find gives NULL for those that are not there */
+    bool closed;              /* no new groups: sc_groups_find gives NULL for those that are not there */
+    uint32_t known;           /* a bit for each accumulator to which rows add nothing: sc_groups_know */
+    struct sc_values *values; /* group/values.h; none before the first row */
+    uint32_t value_count;
+    bool keep_values;
     struct sc_seeds seeds[SC_MAX_KEYS]; /* of closed groups; addresses in keys */
     uint64_t most;                      /* no sum of an entry is greater; SC_SATURATED: not known */
     struct sc_partition partitions[SC_PARTITIONS];
@@ -122,8 +126,8 @@ static inline uint64_t sc_groups_hash(const struct sc_groups *groups, enum sc_ke
                                       const uint8_t *key)
 {
     const struct sc_aggregate *a = groups->aggregate;
-    return a->interns ? sc_key_hash_strings(a, &groups->interner, layout, key)
-                      : sc_key_hash_bytes(key, a->key_bytes[layout], a->seed);
+    return a->interns || a->hash_by_group ? sc_key_hash_special(a, &groups->interner, layout, key)
+                                          : sc_key_hash_bytes(key, a->key_bytes[layout], a->seed);
 }
 
 /* ---- entries ---- */
@@ -181,6 +185,32 @@ static inline void sc_groups_prefetch_slot(const struct sc_groups *groups, enum 
 
 void sc_groups_prefetch_entry(const struct sc_groups *groups, enum sc_key_layout layout, uint64_t hash);
 
+/* Some entries of one layout, one behind the other. */
+typedef enum sc_status sc_entries_fn(void *arg, enum sc_key_layout layout, const uint8_t *entries,
+                                     uint32_t count);
+/* Those of a partition's table, and all entries of groups, and of one of their partitions: several may have the same key. @return SC_OK, that of `each`; of groups
+ * SC_NOMEM, SC_FULL: the file cannot be read. */
+enum sc_status sc_partition_each(const struct sc_partition *partition, sc_entries_fn *each, void *arg);
+enum sc_status sc_groups_each(const struct sc_groups *groups, sc_entries_fn *each, void *arg);
+enum sc_status sc_groups_each_of(const struct sc_groups *groups, uint32_t partition, sc_entries_fn *each,
+                                 void *arg);
+
+/* ---- groups without what group/values.h adds to them; group/whole.c puts both together ---- */
+
+void sc_plain_free(struct sc_groups *groups);
+size_t sc_plain_memory(const struct sc_groups *groups);
+/* As sc_groups_join. */
+enum sc_status sc_plain_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
+                             unsigned threads, struct sc_error *err);
+/*
+ * Likewise without `keep`; each partition that is put together goes to `take`, by one of the threads, and is emptied then. In the end no
+ * group is left.
+ */
+typedef enum sc_status sc_partition_fn(void *arg, unsigned thread, struct sc_groups *groups,
+                                       struct sc_partition *partition);
+enum sc_status sc_plain_join_to(struct sc_groups *const *partials, uint32_t count, sc_partition_fn *take,
+                                void *arg, unsigned threads, struct sc_error *err);
+
 /* Takes all entries and slots out of a partition. */
 void sc_partition_empty(struct sc_partition *partition);
 
@@ -231,12 +261,15 @@ static inline void sc_accumulate(enum sc_accumulate how, uint8_t *at, uint64_t v
     switch (how) {
     case SC_ACCUMULATE_SUM:
     case SC_ACCUMULATE_COUNT:
+    case SC_ACCUMULATE_DISTINCT:
+    case SC_ACCUMULATE_HARMONIC:
         v = sc_add_saturated(v, old);
         break;
     case SC_ACCUMULATE_MIN:
         v = old < v ? old : v;
         break;
     case SC_ACCUMULATE_MAX:
+    case SC_ACCUMULATE_PERCENTILE: /* one partial result alone has it */
         v = old > v ? old : v;
         break;
     default:

@@ -2,6 +2,7 @@
 #include "query/aggregate.h"
 
 #include "base/clock.h"
+#include "group/part.h"
 
 #include <stdlib.h>
 
@@ -97,10 +98,15 @@ static void free_partials(struct run *run)
     run->partials = NULL;
 }
 
-static enum sc_status seed_groups(struct sc_groups *groups, const struct sc_seed *seed)
+/* The first thread's have what is known of them, so that it counts once. */
+static enum sc_status seed_groups(struct sc_groups *groups, const struct sc_seed *seed, bool first)
 {
-    for (uint64_t i = 0; i < seed->winners->count; i++)
-        SC_TRY(sc_groups_seed(groups, seed->from, seed->winners->entries[i]));
+    for (uint64_t i = 0; i < seed->winners->count; i++) {
+        const uint8_t *entry = seed->winners->entries[i];
+        SC_TRY(first ? sc_groups_carry(groups, seed->from, entry)
+                     : sc_groups_seed(groups, seed->from, entry));
+    }
+    sc_groups_know(groups, seed->from);
     return sc_groups_close(groups);
 }
 
@@ -117,9 +123,12 @@ static enum sc_status make_partials(struct run *run, struct sc_error *err)
             return sc_fail_nomem(err, "groups");
         for (uint32_t i = 0; i < run->request->count; i++) {
             p->groups[i] = sc_groups_create(run->request->aggregates[i]);
-            if (p->groups[i] == NULL || (seeds != NULL && seed_groups(p->groups[i], &seeds[i]) != SC_OK))
+            if (p->groups[i] == NULL ||
+                (seeds != NULL && seed_groups(p->groups[i], &seeds[i], t == 0) != SC_OK))
                 return sc_fail_nomem(err, "groups");
             sc_groups_set_cancel(p->groups[i], run->options->cancel);
+            if (run->request->keep_values)
+                sc_groups_keep_values(p->groups[i]);
             sc_groups_set_spill_budget(p->groups[i], SPILL_BUDGET / run->threads / run->request->count);
             if (run->request->memory_limit != 0)
                 sc_groups_set_memory_limit(p->groups[i], run->request->memory_limit,

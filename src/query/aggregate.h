@@ -17,6 +17,7 @@ struct sc_aggregate_run {
     const struct sc_seed *seeds; /* one per aggregate, or NULL */
     const struct sc_keep *keeps; /* one per aggregate (limit 0: keep all), or NULL */
     uint64_t memory_limit;       /* 0 = none */
+    bool keep_values;            /* sc_groups_keep_values: they have to meet those of others */
     uint64_t few; /* groups, 0 = any; SC_AGAIN when a thread has more of them after few row groups */
 };
 

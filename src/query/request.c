@@ -218,6 +218,14 @@ static enum sc_status too_many(struct sc_error *err)
                    SC_MAX_ACCUMULATORS);
 }
 
+/* What is made of values groups by them, too. */
+static enum sc_status room_for_values(const struct sc_aggregate *a, struct sc_error *err)
+{
+    return a->key_count < SC_MAX_KEYS
+               ? SC_OK
+               : sc_fail(err, SC_USAGE, "distinct and percentiles go with at most %u keys", SC_MAX_KEYS - 1);
+}
+
 static enum sc_status resolve_computed(struct sc_aggregate *a, const struct sc_field *field,
                                        struct sc_result_column *out, struct sc_error *err)
 {
@@ -272,7 +280,66 @@ static enum sc_status resolve_field(struct sc_aggregate *a, const struct sc_fiel
     return out->a == UINT32_MAX ? too_many(err) : SC_OK;
 }
 
-/* "min(bytes)", "max(..)", "avg(..)", "sum(..)". */
+/* "distinct(dstip/24)": of what could be a key. */
+static enum sc_status resolve_distinct(const struct building *b, const struct word *what,
+                                       struct sc_field *field, struct sc_result_column *out,
+                                       struct sc_error *err)
+{
+    struct sc_aggregate *a = &b->request->aggregate;
+    struct sc_accumulator x = {.how = SC_ACCUMULATE_DISTINCT};
+    char label[SC_LABEL_MAX];
+    SC_TRY(parse_key(b->learned, what, &x.key, label, err));
+    if (x.key.pair)
+        return sc_fail(err, SC_USAGE, "distinct(%s): %s stands for two fields; ask for one of them", label,
+                       label);
+    SC_TRY(room_for_values(a, err));
+    x.field = x.key.field;
+    SC_TRY(sc_field_find(NULL, "flows", 5, field, err)); /* a number of things */
+    *out = (struct sc_result_column){.source = SC_RESULT_DISTINCT, .type = SC_VALUE_UINT};
+    out->a = sc_aggregate_add_like(a, &x);
+    x.how = SC_ACCUMULATE_HARMONIC;
+    out->b = sc_aggregate_add_like(a, &x);
+    return out->a == UINT32_MAX || out->b == UINT32_MAX ? too_many(err) : SC_OK;
+}
+
+/* "p50", "p99.9": thousandths; 0 for any other word. */
+static unsigned percentile_of(const struct word *function)
+{
+    unsigned permille = 0;
+    size_t i = 1;
+    if (word_is(function, "median"))
+        return 500;
+    if (function->length < 2 || tolower((unsigned char)function->text[0]) != 'p')
+        return 0;
+    for (; i < function->length && i < 3 && isdigit((unsigned char)function->text[i]); i++)
+        permille = permille * 10 + (unsigned)(function->text[i] - '0');
+    permille *= 10;
+    if (i > 1 && i + 2 == function->length && function->text[i] == '.' &&
+        isdigit((unsigned char)function->text[i + 1])) {
+        permille += (unsigned)(function->text[i + 1] - '0');
+        i += 2;
+    }
+    return i == function->length ? permille : 0;
+}
+
+static enum sc_status resolve_percentile(const struct building *b, const struct word *w, unsigned permille,
+                                         struct sc_field *field, struct sc_result_column *out,
+                                         struct sc_error *err)
+{
+    struct sc_aggregate *a = &b->request->aggregate;
+    struct sc_accumulator x = {
+        .how = SC_ACCUMULATE_PERCENTILE, .permille = (uint16_t)permille, .field = *field};
+    if (field->type != SC_VALUE_UINT)
+        return sc_fail(err, SC_USAGE, "\"%.*s\": percentiles are of numbers and durations; %s is neither",
+                       (int)w->length, w->text, field->name);
+    SC_TRY(room_for_values(a, err));
+    x.key = (struct sc_group_key){.field = *field, .prefix4 = SC_NO_PREFIX, .prefix6 = SC_NO_PREFIX};
+    *out = (struct sc_result_column){.source = SC_RESULT_ACCUMULATOR, .type = field->type};
+    out->a = sc_aggregate_add_like(a, &x);
+    return out->a == UINT32_MAX ? too_many(err) : SC_OK;
+}
+
+/* "min(bytes)", "max(..)", "avg(..)", "sum(..)", "distinct(..)", "p95(..)". */
 static enum sc_status resolve_function(const struct building *b, const struct word *w, struct sc_field *field,
                                        struct sc_result_column *out, struct sc_error *err)
 {
@@ -282,13 +349,18 @@ static enum sc_status resolve_function(const struct building *b, const struct wo
     struct word name = {open + 1, w->length - function.length - 2};
     trim(&function);
     trim(&name);
+    if (word_is(&function, "distinct"))
+        return resolve_distinct(b, &name, field, out, err);
     SC_TRY(sc_field_find(b->learned, name.text, name.length, field, err));
+    if (percentile_of(&function) != 0)
+        return resolve_percentile(b, w, percentile_of(&function), field, out, err);
     bool avg = word_is(&function, "avg");
     enum sc_accumulate how = word_is(&function, "min")   ? SC_ACCUMULATE_MIN
                              : word_is(&function, "max") ? SC_ACCUMULATE_MAX
                                                          : SC_ACCUMULATE_SUM;
     if (how == SC_ACCUMULATE_SUM && !avg && !word_is(&function, "sum"))
-        return sc_fail(err, SC_USAGE, "\"%.*s\": the functions are min, max, avg and sum",
+        return sc_fail(err, SC_USAGE,
+                       "\"%.*s\": the functions are min, max, avg, sum, distinct, median and p1 to p99.9",
                        (int)function.length, function.text);
     if (!is_number(field))
         return sc_fail(err, SC_USAGE, "%s is no number: it has no %.*s", field->name, (int)function.length,
@@ -492,20 +564,28 @@ enum sc_status sc_request_list(const struct sc_ie_learned *learned, const char *
 
 /* ---- sampling ---- */
 
+static void make_local(struct sc_group_key *key)
+{
+    key->local = key->field.type == SC_VALUE_TIME_MS && sc_time_bucket_is_local(key->bucket);
+}
+
 void sc_request_local_time(struct sc_request *request)
 {
-    for (uint32_t k = 0; k < request->aggregate.key_count; k++) {
-        struct sc_group_key *key = &request->aggregate.keys[k];
-        key->local = key->field.type == SC_VALUE_TIME_MS && sc_time_bucket_is_local(key->bucket);
-    }
+    struct sc_aggregate *a = &request->aggregate;
+    for (uint32_t k = 0; k < a->key_count; k++)
+        make_local(&a->keys[k]);
+    for (uint32_t i = 0; i < a->accumulator_count; i++)
+        make_local(&a->accumulators[i].key);
 }
 
 void sc_request_scale(struct sc_request *r)
 {
     for (uint32_t k = 0; k < r->aggregate.key_count; k++)
         sc_field_scale(&r->aggregate.keys[k].field);
-    for (uint32_t i = 0; i < r->aggregate.accumulator_count; i++)
+    for (uint32_t i = 0; i < r->aggregate.accumulator_count; i++) {
         sc_field_scale(&r->aggregate.accumulators[i].field);
+        sc_field_scale(&r->aggregate.accumulators[i].key.field);
+    }
 }
 
 void sc_request_list_scale(struct sc_request_listing *listing)

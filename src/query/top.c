@@ -43,8 +43,7 @@ struct top_run {
 /* The accumulator of the full aggregation, in the narrow one. */
 static uint32_t carry(const struct sc_aggregate *full, struct sc_aggregate *narrow, uint32_t index)
 {
-    const struct sc_accumulator *a = &full->accumulators[index];
-    return sc_aggregate_add(narrow, &a->field, a->how);
+    return sc_aggregate_add_like(narrow, &full->accumulators[index]);
 }
 
 static void carry_column(const struct sc_aggregate *full, struct sc_aggregate *narrow,

@@ -205,6 +205,8 @@ static inline enum sc_show show_value(const struct column *c, const struct sc_va
 static char *put_value(struct sc_show_context *x, const struct column *c, const struct sc_value *v, char *p)
 {
     if (!sc_show_is_null(v)) {
+        if (v->estimated && x->format == SC_OUTPUT_PRETTY)
+            *p++ = '~';
         p = sc_show_put(x, show_value(c, v), v, p);
         if (v->saturated && x->format == SC_OUTPUT_PRETTY)
             *p++ = '+';

@@ -43,7 +43,7 @@ void sc_output_header(const struct sc_output *output, struct sc_buf *out);
 /*
  * One record: a csv or pretty line, an ndjson line, or a json object without a trailing comma. `values` has
  * one entry per column, in their order. Pretty columns are right-aligned to their width and separated by one
- * space; a longer value is not cut. In pretty a "+" stands behind a value that is saturated.
+ * space; a longer value is not cut. In pretty a "+" stands behind a value that is saturated, a "~" before one that is estimated.
  */
 void sc_output_row(const struct sc_output *output, const struct sc_value *values, struct sc_buf *out);
 

@@ -305,13 +305,34 @@ def any_of(flows):
     return total if values else None
 
 
+def distinct(name, change=lambda v: v):
+    return lambda flows: len({change(v) for v in known_values(flows, name)})
+
+
+def percentile(name, permille):
+    """The nearest rank, told by the 8 uppermost bits of the value and the middle of what they leave open."""
+    def act(flows):
+        values = sorted(known_values(flows, name))
+        if not values:
+            return None
+        v = values[-(-len(values) * permille // 1000) - 1]
+        bits = max(0, v.bit_length() - 8)
+        return (v >> bits << bits) + (1 << bits >> 1)
+    return act
+
+
 MEASURES = {"flows": len, "packets": lambda f: summed(f, "packets"), "bytes": lambda f: summed(f, "bytes"),
             "first": lambda f: least(f, "first"), "last": lambda f: greatest(f, "last"), "duration": length, "flags": any_of,
             "bps": rate("bytes", 8000), "pps": rate("packets", 1000), "bpp": lambda f: summed(f, "bytes") / summed(f, "packets"),
             **{f"{how}({name})": lambda f, name=name, act=act: act(f, name)
                for how, act in (("min", least), ("max", greatest), ("avg", average), ("sum", summed))
                for name in ("bytes", "packets", "tcpWindowSize")},
-            "min(srcport)": lambda f: least(f, "srcport"), "max(duration)": lambda f: greatest(f, "duration")}
+            "min(srcport)": lambda f: least(f, "srcport"), "max(duration)": lambda f: greatest(f, "duration"),
+            **{f"distinct({name})": distinct(name) for name in ("srcip", "dstip", "dstport", "username", "srcvlan", "bytes", "duration")},
+            "distinct(dstip/16/48)": distinct("dstip", lambda v: cut(v, 16, 48)),
+            "distinct(first/1m)": distinct("first", lambda v: v // 60000),
+            "p50(bytes)": percentile("bytes", 500), "p95(bytes)": percentile("bytes", 950), "p99.9(packets)": percentile("packets", 999),
+            "median(duration)": percentile("duration", 500), "p10(tcpWindowSize)": percentile("tcpWindowSize", 100)}
 
 
 # ---- rows and their order ----
@@ -345,7 +366,7 @@ class Order:
 def random_order(rng, name):
     """The text, and what it means."""
     base = name.split("(")[-1].rstrip(")")
-    natural = base in COUNTERS or name.startswith("avg(")
+    natural = base in COUNTERS or name.startswith(("avg(", "distinct("))
     dice = rng.randrange(3)
     return Order(name, natural if dice == 0 else dice == 1, name + ("", "#desc", "#asc")[dice])
 
@@ -511,7 +532,7 @@ class Generator:
             if self.rng.random() < .3:
                 text, orders = "", [Order("flows", True, "")]
             else:
-                name, sort = self.rng.choice(("flows", "bytes", "packets")), self.rng.choice(("", "#desc", "#asc"))
+                name, sort = self.rng.choice(("flows", "bytes", "packets", "distinct(dstip)", "p95(bytes)")), self.rng.choice(("", "#desc", "#asc"))
                 text, orders = f"#{name}{sort}", [Order(name, sort != "#asc", "")]
             if {o.name for o in orders} & {k.name for k in keys}:
                 text, orders = "", [Order("flows", True, "")]

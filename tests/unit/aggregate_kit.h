@@ -3,6 +3,7 @@
 #ifndef TESTS_AGGREGATE_KIT_H
 #define TESTS_AGGREGATE_KIT_H
 
+#include "group/part.h"
 #include "group_kit.h"
 #include "query/aggregate.h"
 #include "query_kit.h"
@@ -95,12 +96,23 @@ struct ref_group {
 struct ref_value {
     const char *text;
     struct sc_field field;
-    char how; /* s sum, m min, M max, a average, o or, d duration, b bps, p pps, q bpp */
+    char
+        how; /* s sum, m min, M max, a average, o or, d duration, b bps, p pps, q bpp, D distinct, P percentile */
+    struct key key;    /* D */
+    unsigned permille; /* P */
+};
+
+/* One value of a group, for D and P: the number, or a hash of what is shown. */
+struct ref_item {
+    uint32_t group, value;
+    uint64_t u;
 };
 
 struct reference {
     struct ref_group *groups;
     uint32_t count, capacity;
+    struct ref_item *items;
+    uint64_t item_count;
     uint32_t *table;
     uint32_t table_size;
     struct key keys[12];
@@ -113,6 +125,10 @@ struct reference {
 
 static KIT_UNUSED char how_of(const char *text, const struct sc_field *f)
 {
+    if (strncmp(text, "distinct(", 9) == 0)
+        return 'D';
+    if (text[0] == 'p' && strchr("0123456789", text[1]) != NULL)
+        return 'P';
     if (strchr(text, '(') != NULL)
         return strncmp(text, "min", 3) == 0 ? 'm' : strncmp(text, "max", 3) == 0 ? 'M' : text[0];
     switch (f->computed) {
@@ -137,8 +153,14 @@ static KIT_UNUSED void add_value(struct reference *ref, const char *text)
     name[strcspn(name, ")")] = '\0';
     struct ref_value *v = &ref->values[ref->value_count++];
     v->text = text;
-    v->field = query_field(name);
+    v->how = strncmp(text, "distinct(", 9) == 0 ? 'D' : 0;
+    for (size_t i = 0; v->how == 'D' && i < sizeof(key_words) / sizeof(key_words[0]); i++) {
+        if (strcmp(key_words[i].text, name) == 0)
+            make_key(&key_words[i], &v->key);
+    }
+    v->field = v->how == 'D' ? v->key.fields[0] : query_field(name);
     v->how = how_of(text, &v->field);
+    v->permille = v->how == 'P' ? (unsigned)(atof(text + 1) * 10 + 0.5) : 0;
 }
 
 static KIT_UNUSED void put_key(char *out, size_t *at, const struct sc_value *v)
@@ -176,11 +198,17 @@ static KIT_UNUSED struct sc_value key_value(const struct query_table *t, const s
     return v;
 }
 
-static KIT_UNUSED struct ref_group *find_group(struct reference *ref, const char *key)
+static KIT_UNUSED uint64_t hash_text(const char *text)
 {
     uint64_t hash = 1469598103934665603u;
-    for (const char *p = key; *p != '\0'; p++)
+    for (const char *p = text; *p != '\0'; p++)
         hash = (hash ^ (uint8_t)*p) * 1099511628211u;
+    return hash;
+}
+
+static KIT_UNUSED struct ref_group *find_group(struct reference *ref, const char *key)
+{
+    uint64_t hash = hash_text(key);
     uint32_t i = (uint32_t)(hash >> 20) & (ref->table_size - 1);
     for (; ref->table[i] != 0; i = (i + 1) & (ref->table_size - 1)) {
         if (strcmp(ref->groups[ref->table[i] - 1].key, key) == 0)
@@ -216,6 +244,21 @@ static KIT_UNUSED void add_field(const struct query_table *t, struct sums *s, ch
     add(s, how, &v);
 }
 
+/* A value that D or P is made of. */
+static KIT_UNUSED void add_item(const struct query_table *t, struct reference *ref, uint32_t group,
+                                uint32_t i, uint64_t id)
+{
+    const struct ref_value *r = &ref->values[i];
+    struct sc_value v = r->how == 'D' ? key_value(t, &r->key, 0, id) : query_field_value(t, &r->field, id);
+    char text[KEY_MAX];
+    size_t at = 0;
+    if (v.null)
+        return;
+    put_key(text, &at, &v);
+    ref->items[ref->item_count++] =
+        (struct ref_item){.group = group, .value = i, .u = r->how == 'D' ? hash_text(text) : v.u};
+}
+
 static KIT_UNUSED void add_record(const struct query_table *t, struct reference *ref, const char *key,
                                   uint64_t id)
 {
@@ -225,7 +268,9 @@ static KIT_UNUSED void add_record(const struct query_table *t, struct reference 
     add_field(t, &g->bytes, 's', &ref->bytes, id);
     add_field(t, &g->packets, 's', &ref->packets, id);
     for (uint32_t i = 0; i < ref->value_count; i++) {
-        if (strchr("dbpq", ref->values[i].how) != NULL)
+        if (strchr("DP", ref->values[i].how) != NULL)
+            add_item(t, ref, (uint32_t)(g - ref->groups), i, id);
+        if (strchr("dbpqDP", ref->values[i].how) != NULL)
             continue;
         struct sc_value v = query_field_value(t, &ref->values[i].field, id);
         add(&g->values[i], ref->values[i].how == 'a' ? 's' : ref->values[i].how, &v);
@@ -262,10 +307,20 @@ static KIT_UNUSED void scale_reference(struct reference *ref)
 {
     sc_field_scale(&ref->bytes);
     sc_field_scale(&ref->packets);
-    for (uint32_t i = 0; i < ref->value_count; i++)
+    for (uint32_t i = 0; i < ref->value_count; i++) {
         sc_field_scale(&ref->values[i].field);
+        sc_field_scale(&ref->values[i].key.fields[0]);
+    }
     for (uint32_t k = 0; k < ref->key_count; k++)
         sc_field_scale(&ref->keys[k].fields[0]);
+}
+
+static KIT_UNUSED int compare_items(const void *x, const void *y)
+{
+    const struct ref_item *a = x, *b = y;
+    if (a->group != b->group || a->value != b->value)
+        return a->group != b->group ? (a->group < b->group ? -1 : 1) : (a->value < b->value ? -1 : 1);
+    return a->u < b->u ? -1 : a->u > b->u;
 }
 
 static KIT_UNUSED void group_all(const struct query_table *t, struct reference *ref,
@@ -276,6 +331,9 @@ static KIT_UNUSED void group_all(const struct query_table *t, struct reference *
     while (ref->table_size < ref->capacity * 2)
         ref->table_size *= 2;
     ref->groups = malloc(ref->capacity * sizeof(*ref->groups));
+    ref->items = malloc((uint64_t)ref->capacity * (ref->value_count + 1) * sizeof(*ref->items));
+    ref->item_count = 0;
+    assert_non_null(ref->items);
     ref->table = calloc(ref->table_size, sizeof(*ref->table));
     ref->count = 0;
     ref->first = query_field("first");
@@ -290,12 +348,46 @@ static KIT_UNUSED void group_all(const struct query_table *t, struct reference *
         if (query_matches(t, filter, id))
             group_record(t, ref, id);
     }
+    qsort(ref->items, ref->item_count, sizeof(*ref->items), compare_items);
 }
 
 static KIT_UNUSED void free_reference(struct reference *ref)
 {
     free(ref->groups);
+    free(ref->items);
     free(ref->table);
+}
+
+/* A percentile is told by the 8 uppermost bits of a value, and a bit that stands for the middle of what they leave open. */
+static KIT_UNUSED uint64_t in_cell(uint64_t value)
+{
+    unsigned bits = 0;
+    while (value >> bits > 255)
+        bits++;
+    return bits == 0 ? value : (value >> bits << bits) + (UINT64_C(1) << bits) / 2;
+}
+
+/* D or P. */
+static KIT_UNUSED struct sc_value wanted_of_items(const struct reference *ref, const struct ref_group *g,
+                                                  uint32_t i)
+{
+    const struct ref_value *r = &ref->values[i];
+    const struct ref_item first = {.group = (uint32_t)(g - ref->groups), .value = i};
+    uint64_t low = 0, high = ref->item_count, n = 0, distinct = 0;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (compare_items(&ref->items[middle], &first) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    const struct ref_item *items = ref->items + low;
+    for (; low + n < ref->item_count && items[n].group == first.group && items[n].value == i; n++)
+        distinct += n == 0 || items[n].u != items[n - 1].u;
+    if (r->how == 'D')
+        return (struct sc_value){.u = distinct};
+    uint64_t rank = (n * r->permille + 999) / 1000;
+    return (struct sc_value){.null = n == 0, .u = n == 0 ? 0 : in_cell(items[rank - 1].u)};
 }
 
 static KIT_UNUSED struct sc_value wanted_value(const struct reference *ref, const struct ref_group *g,
@@ -306,6 +398,10 @@ static KIT_UNUSED struct sc_value wanted_value(const struct reference *ref, cons
     uint64_t duration = g->last.u > g->first.u ? g->last.u - g->first.u : 0;
     bool no_time = !g->first.seen || !g->last.seen;
     switch (ref->values[i].how) {
+    case 'D':
+    case 'P':
+        v = wanted_of_items(ref, g, i);
+        break;
     case 'a':
         v.f = v.null ? 0 : (double)s->u / (double)g->counts[i].u;
         break;
@@ -428,6 +524,51 @@ static KIT_UNUSED char *dump(const struct sc_request *r, const struct sc_groups 
     sc_buf_append_u8(&out, '\0');
     assert_true(sc_buf_ok(&out));
     return (char *)out.data;
+}
+
+/* Some groups with only some of the sums, as the first of two scans leaves them: the second fills in the others. */
+struct partly {
+    struct sc_aggregate aggregate;
+    struct sc_groups *groups;
+    struct sc_result winners; /* of them, the same as of `full` */
+};
+
+static KIT_UNUSED void make_partly(struct sc_source *source, const struct sc_filter *filter, bool scaled,
+                                   const struct sc_request *r, struct sc_groups *full,
+                                   const struct sc_result *winners, uint64_t which, struct partly *out)
+{
+    struct sc_scan_options options = {
+        .filter = filter, .time = Q_ALWAYS, .threads = 2, .scale_sampling = scaled};
+    struct sc_summary unused;
+    struct sc_scan_stats stats = {0};
+    struct sc_error err = {0};
+    out->aggregate = r->aggregate;
+    out->aggregate.accumulator_count = 0;
+    for (uint32_t i = 0; i < r->aggregate.accumulator_count; i++) {
+        const struct sc_accumulator *a = &r->aggregate.accumulators[i];
+        bool pair = a->how == SC_ACCUMULATE_HARMONIC; /* goes with the one before it */
+        if ((which >> (pair ? i - 1 : i) & 1) != 0)
+            (void)sc_aggregate_add_like(&out->aggregate, a);
+    }
+    sc_aggregate_prepare(&out->aggregate);
+    out->groups = NULL;
+    assert_int_equal(
+        sc_query_aggregate(source, &options, &out->aggregate, 1, 0, &out->groups, &unused, &stats, &err),
+        SC_OK);
+    assert_int_equal(sc_groups_count(out->groups), sc_groups_count(full));
+    out->winners.entries = malloc((winners->count + 1) * sizeof(*out->winners.entries));
+    assert_non_null(out->winners.entries);
+    out->winners.count = winners->count;
+    for (uint64_t i = 0; i < winners->count; i++) {
+        out->winners.entries[i] = sc_groups_lookup(out->groups, full, winners->entries[i]);
+        assert_non_null(out->winners.entries[i]);
+    }
+}
+
+static KIT_UNUSED void free_partly(struct partly *p)
+{
+    free(p->winners.entries);
+    sc_groups_free(p->groups);
 }
 
 /* Ties everywhere: flows is nearly always 1 per group of (id-like keys), so that only the keys decide. */

@@ -6,6 +6,7 @@
 #include "cluster/listing.h"
 #include "cluster/reduce.h"
 #include "cluster/share.h"
+#include "group/part.h"
 #include "group_kit.h"
 #include "nomem_kit.h"
 #include "query_kit.h"
@@ -87,6 +88,18 @@ static enum sc_status reduce(struct rank *r)
     return sc_reduce_groups(&r->ranks, r->wish, &r->aggregate, &r->groups, &stats, &r->err);
 }
 
+static void add_values(struct sc_groups *groups, struct sc_value *values)
+{
+    uint32_t count;
+    assert_int_equal(sc_groups_make_values(groups, &count), SC_OK);
+    for (uint32_t i = 0; i < count; i++) {
+        struct sc_groups *of = *sc_groups_values(groups, i);
+        uint8_t row[KIT_ROW_BYTES] = {0};
+        assert_true(kit_put_key(of, values, row));
+        assert_non_null(sc_groups_find_entry(of, row));
+    }
+}
+
 static void add_row(struct sc_groups *groups, uint32_t number, bool wide)
 {
     const struct sc_aggregate *a = groups->aggregate;
@@ -95,15 +108,19 @@ static void add_row(struct sc_groups *groups, uint32_t number, bool wide)
                                            {.u = number % 7 | (wide ? UINT64_C(1) << 40 : 0)}};
     uint8_t row[KIT_ROW_BYTES] = {0};
     assert_true(kit_put_key(groups, values, row));
-    sc_entry_set_seen(a, row, (1u << a->accumulator_count) - 1);
-    for (uint32_t i = 0; i < a->accumulator_count; i++)
+    uint32_t sums = a->accumulator_count;
+    while (!sc_accumulates_rows(a->accumulators[sums - 1].how))
+        sums--;
+    sc_entry_set_seen(a, row, (1u << sums) - 1);
+    for (uint32_t i = 0; i < sums; i++)
         sc_store_le64(row + (size_t)8 * i, 1 + 1000 / (number + 1));
     uint8_t *entry = sc_groups_find_entry(groups, row);
     assert_non_null(entry);
     sc_groups_combine(a, entry, row);
+    add_values(groups, values); /* the last one is null */
 }
 
-static bool reduce_once(const struct sc_request *request, enum sc_reduce_way way, long n)
+static bool reduce_once(const struct sc_request *request, enum sc_reduce_way way, uint32_t groups, long n)
 {
     struct rank ranks[RANKS] = {0};
     struct sc_reduce_wish wish = {
@@ -115,8 +132,9 @@ static bool reduce_once(const struct sc_request *request, enum sc_reduce_way way
         sc_aggregate_prepare(&ranks[i].aggregate);
         ranks[i].groups = sc_groups_create(&ranks[i].aggregate);
         assert_non_null(ranks[i].groups);
-        for (uint32_t g = 0; g < 200; g++)
-            add_row(ranks[i].groups, g + 20 * i, g % 3 == 0);
+        sc_groups_keep_values(ranks[i].groups);
+        for (uint32_t g = 0; g < groups; g++)
+            add_row(ranks[i].groups, g + groups / 10 * i, g % 3 == 0);
     }
     bool whole = run(ranks, n);
     if (whole)
@@ -126,20 +144,31 @@ static bool reduce_once(const struct sc_request *request, enum sc_reduce_way way
     return whole;
 }
 
-static void groups_without_memory(void **state)
+static void groups_of(const char *fields, uint32_t groups)
 {
-    (void)state;
     struct sc_request *request = malloc(sizeof(*request));
     struct sc_error err;
     assert_non_null(request);
-    assert_int_equal(sc_request_aggregate(NULL, "srcip,dstport", "bytes", "flows", request, &err), SC_OK);
+    assert_int_equal(sc_request_aggregate(NULL, "srcip,dstport", "bytes", fields, request, &err), SC_OK);
     for (enum sc_reduce_way way = SC_REDUCE_GATHER; way <= SC_REDUCE_TPUT; way++) {
         long n = 0;
-        while (!reduce_once(request, way, n))
+        while (!reduce_once(request, way, groups, n))
             n++;
         assert_true(n > 10);
     }
     free(request);
+}
+
+static void groups_without_memory(void **state)
+{
+    (void)state;
+    groups_of("flows", 200);
+}
+
+static void values_without_memory(void **state)
+{
+    (void)state;
+    groups_of("flows,distinct(dstip),p50(packets)", 10);
 }
 
 /* ---- records ---- */
@@ -282,6 +311,7 @@ UNIT(test_nomem)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_common_without_memory),
         cmocka_unit_test(groups_without_memory),
+        cmocka_unit_test(values_without_memory),
         cmocka_unit_test(records_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,6 +27,10 @@ static const struct shape shapes[] = {
     {"srcmac,proto,first/5m", "duration", "bytes"},
     {"dstport", "bps,bytes", "bytes,packets,flows"},
     {"", "bytes", "bytes,packets,flows"},
+    {"srcip", "distinct(dstip)", "distinct(dstip),distinct(dstport),bytes"},
+    {"appname,srcip", "p95(bytes)", "p95(bytes),p50(bytes),p99(packets),distinct(appname),flows"},
+    {"ip,dstport", "bytes", "distinct(srcmac),p50(duration)"},
+    {"", "bytes", "distinct(srcip/24),p50(bytes),bytes"},
 };
 #define SHAPES (sizeof(shapes) / sizeof(shapes[0]))
 
@@ -52,6 +56,26 @@ static struct sc_value value_of_key(const struct sc_group_key *key, uint64_t num
     return v;
 }
 
+/* A value of the row to what distinct values and percentiles of its group are made of. */
+static void add_to_values(struct sc_groups *groups, struct sc_value *values, uint64_t seed, bool huge)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    uint32_t last = a->key_count - 1;
+    char text[32];
+    uint8_t row[KIT_ROW_BYTES] = {0};
+    values[last] = value_of_key(&a->keys[last], kit_mix(seed, 40) % 3000, huge, text);
+    values[last].null = kit_mix(seed, 41) % 13 == 0;
+    while (a->keys[last].cell == SC_CELL_LOGARITHM && values[last].u > 255)
+        values[last].u >>= 1; /* a cell's own value */
+    assert_true(kit_put_key(groups, values, row));
+    if (a->accumulator_count != 0)
+        sc_store_le64(row, 1);
+    sc_entry_set_seen(a, row, a->accumulator_count);
+    uint8_t *entry = sc_groups_find_entry(groups, row);
+    assert_non_null(entry);
+    sc_groups_combine(a, entry, row);
+}
+
 /* Adds one row: of the group, with values by `seed`. */
 static void add_row(struct sc_groups *groups, uint64_t group, uint64_t seed, uint64_t value, bool huge)
 {
@@ -67,6 +91,8 @@ static void add_row(struct sc_groups *groups, uint64_t group, uint64_t seed, uin
     }
     assert_true(kit_put_key(groups, values, row));
     for (uint32_t i = 0; i < a->accumulator_count; i++) {
+        if (!sc_accumulates_rows(a->accumulators[i].how))
+            continue;
         if (kit_mix(group, 50 + i) % 8 == 0) /* groups without any such value */
             continue;
         seen |= (uint64_t)(kit_mix(seed, i) % 4 != 0) << i;
@@ -76,6 +102,11 @@ static void add_row(struct sc_groups *groups, uint64_t group, uint64_t seed, uin
     uint8_t *entry = sc_groups_find_entry(groups, row);
     assert_non_null(entry);
     sc_groups_combine(a, entry, row);
+    uint32_t count;
+    assert_int_equal(sc_groups_make_values(groups, &count), SC_OK);
+    for (uint32_t i = 0; i < count; i++)
+        add_to_values(*sc_groups_values(groups, i), values, kit_mix(seed, 42 + i),
+                      huge && group % HUGE_EVERY == 0);
 }
 
 /* The group of a row: of `groups`, about as many rows of the n-th as of the first, by n. */
@@ -108,7 +139,8 @@ struct fill {
     bool even; /* not by zipf */
     bool home; /* all of a group's rows at one rank */
     uint64_t values;
-    bool huge; /* some groups have wide keys */
+    bool huge;      /* some groups have wide keys */
+    bool estimated; /* one rank had too many values to keep them */
 };
 
 static void fill(struct job *job, const struct fill *f)
@@ -120,6 +152,7 @@ static void fill(struct job *job, const struct fill *f)
         job->aggregates[i] = job->request->aggregate;
         job->groups[i] = sc_groups_create(&job->aggregates[i]);
         assert_non_null(job->groups[i]);
+        sc_groups_keep_values(job->groups[i]);
     }
     for (uint64_t row = 0; row < f->rows; row++) {
         uint64_t seed = kit_mix(f->seed, row), group = f->even ? seed % f->groups : zipf(seed, f->groups);
@@ -130,6 +163,22 @@ static void fill(struct job *job, const struct fill *f)
         add_row(job->groups[rank], group, seed, value, f->huge);
         add_row(job->reference, group, seed, value, f->huge);
     }
+    struct sc_error err = {0};
+    uint32_t values;
+    assert_int_equal(sc_groups_make_values(job->reference, &values), SC_OK);
+    for (uint32_t i = 0; i < values && f->estimated; i++) {
+        if ((*sc_groups_values(job->reference, i))->aggregate->hash_by_group)
+            continue; /* percentiles always are */
+        uint32_t rank = (uint32_t)(kit_mix(f->seed, i) % job->count);
+        assert_int_equal(sc_groups_make_values(job->groups[rank], &values), SC_OK);
+        assert_int_equal(sc_groups_estimate_values(job->groups[rank], i), SC_OK);
+        assert_int_equal(sc_groups_estimate_values(job->reference, i), SC_OK);
+    }
+    uint64_t groups = sc_groups_count(job->reference);
+    assert_int_equal(sc_groups_settle_values(job->reference, 3, &err), SC_OK);
+    if (sc_groups_count(job->reference) != groups)
+        fail_msg("%llu groups were %llu", (unsigned long long)sc_groups_count(job->reference),
+                 (unsigned long long)groups);
 }
 
 struct member {
@@ -273,7 +322,7 @@ static void any_way_gives_the_same(void **state)
     (void)state;
     static const uint64_t limits[] = {0, 1, 3, 10, 100, 100000};
     unsigned tput = 0;
-    for (unsigned i = 0; i < 150; i++) {
+    for (unsigned i = 0; i < 200; i++) {
         struct sc_request *request = make_request(&shapes[i % SHAPES]);
         uint64_t random = kit_mix(i, 77);
         struct fill f = {.rows = 200 + random % 1500,
@@ -283,7 +332,8 @@ static void any_way_gives_the_same(void **state)
                          .values = i % 4 == 0   ? 3
                                    : i % 4 == 1 ? 1
                                                 : 1000,
-                         .huge = kit_mix(i, 82) % 3 == 0};
+                         .huge = kit_mix(i, 82) % 3 == 0,
+                         .estimated = kit_mix(i, 83) % 2 == 0};
         uint32_t ranks = rank_counts[kit_mix(i, 80) % 5];
         for (enum sc_reduce_way way = SC_REDUCE_AUTO; way <= SC_REDUCE_TPUT; way++) {
             enum sc_reduce_way used = way;
@@ -378,10 +428,9 @@ static void damage_one(struct job *job)
     job->ranks[1].pass = damaging_pass;
 }
 
-static void failure_ends_all(void **state)
+static void failure_ends_all_of(const struct shape *shape)
 {
-    (void)state;
-    struct sc_request *request = make_request(&shapes[1]);
+    struct sc_request *request = make_request(shape);
     for (enum sc_reduce_way way = SC_REDUCE_GATHER; way <= SC_REDUCE_TPUT; way++) {
         struct job job = {
             .request = request,
@@ -396,6 +445,13 @@ static void failure_ends_all(void **state)
         free_job(&job);
     }
     free(request);
+}
+
+static void failure_ends_all(void **state)
+{
+    (void)state;
+    failure_ends_all_of(&shapes[1]);
+    failure_ends_all_of(&shapes[SHAPES - 3]);
 }
 
 static enum sc_status dying_pass(void *arg, uint32_t to, const struct sc_buf *send, uint32_t from,
@@ -442,6 +498,7 @@ static void parts_are_the_whole(void **state)
         struct sc_error err;
         uint32_t count = 1 + i % 7;
         fill(&job, &f);
+        assert_int_equal(sc_groups_settle_values(job.groups[0], 1, &err), SC_OK);
         struct sc_groups *put = sc_groups_create(&job.aggregates[0]);
         assert_int_equal(sc_groups_split(job.groups[0], count, parts, &err), SC_OK);
         for (uint32_t p = 0; p < count; p++) {

@@ -6,9 +6,42 @@
 /* ---- random requests ---- */
 
 static const char *const value_words[] = {
-    "flows",    "bytes", "packets",       "flags",      "duration",   "bps",          "pps",
-    "bpp",      "first", "last",          "outbytes",   "min(bytes)", "max(packets)", "avg(bytes)",
-    "sum(tos)", "gap",   "min(duration)", "max(first)", "avg(flows)", "sum(bytes)",   "max(dstport)",
+    "flows",
+    "bytes",
+    "packets",
+    "flags",
+    "duration",
+    "bps",
+    "pps",
+    "bpp",
+    "first",
+    "last",
+    "outbytes",
+    "min(bytes)",
+    "max(packets)",
+    "avg(bytes)",
+    "sum(tos)",
+    "gap",
+    "min(duration)",
+    "max(first)",
+    "avg(flows)",
+    "sum(bytes)",
+    "max(dstport)",
+    "distinct(dstip)",
+    "distinct(srcip/24/64)",
+    "distinct(srcport)",
+    "distinct(appname)",
+    "distinct(first/10s)",
+    "distinct(bytes/100000)",
+    "distinct(srcmac)",
+    "distinct(64999:77)",
+    "p50(bytes)",
+    "p95(bytes)",
+    "p99.9(packets)",
+    "p1(duration)",
+    "p99(tos)",
+    "p50(dstport)",
+    "p75(inif)",
 };
 
 static uint32_t most_keys = 4, tried_values = 6;
@@ -83,6 +116,31 @@ static void check_summary(const struct query_table *t, const struct sc_filter *f
     assert_int_equal(got->bytes, want[2]);
 }
 
+static void through_bytes(struct sc_groups *to, const struct sc_groups *from)
+{
+    struct sc_buf bytes = {0};
+    struct sc_error err = {0};
+    assert_int_equal(sc_groups_write(from, &bytes), SC_OK);
+    assert_int_equal(sc_groups_read(to, bytes.data, bytes.len, &err), SC_OK);
+    sc_buf_free(&bytes);
+}
+
+/* With what distinct values and percentiles are made of left apart, as it has to meet that of others. */
+static struct sc_groups *run_apart(struct sc_source *source, const struct sc_filter *filter,
+                                   const uint8_t *wanted, bool scaled, unsigned threads, struct sc_request *r,
+                                   struct sc_summary *summary)
+{
+    struct sc_scan_options options = {
+        .filter = filter, .time = Q_ALWAYS, .threads = threads, .wanted = wanted, .scale_sampling = scaled};
+    struct sc_aggregate *aggregate = &r->aggregate;
+    struct sc_aggregate_run request = {.aggregates = &aggregate, .count = 1, .keep_values = true};
+    struct sc_groups *groups = NULL;
+    struct sc_scan_stats stats = {0};
+    struct sc_error err = {0};
+    assert_int_equal(sc_aggregate_run(&request, source, &options, &groups, summary, &stats, &err), SC_OK);
+    return groups;
+}
+
 /* The same through parts: units split at random, partial results merged in memory or through bytes. */
 static void check_parts(struct query_table *t, struct sc_source *source, const struct sc_filter *filter,
                         struct reference *ref, struct sc_request *r)
@@ -99,7 +157,7 @@ static void check_parts(struct query_table *t, struct sc_source *source, const s
         struct sc_summary summary;
         for (uint32_t u = 0; u < source->unit_count; u++)
             wanted[u] = part_of[u] == part;
-        struct sc_groups *one = run(source, filter, wanted, ref->scaled, 1, r, &summary);
+        struct sc_groups *one = run_apart(source, filter, wanted, ref->scaled, 1 + part % 2, r, &summary);
         if (all == NULL) {
             all = one;
             continue;
@@ -112,13 +170,16 @@ static void check_parts(struct query_table *t, struct sc_source *source, const s
             sc_groups_free(from);
             all = into;
         } else {
-            struct sc_buf bytes = {0};
-            assert_int_equal(sc_groups_write(one, &bytes), SC_OK);
-            assert_int_equal(sc_groups_read(all, bytes.data, bytes.len, &err), SC_OK);
-            sc_buf_free(&bytes);
+            uint32_t values;
+            through_bytes(all, one);
+            assert_int_equal(sc_groups_make_values(one, &values), SC_OK);
+            assert_int_equal(sc_groups_make_values(all, &values), SC_OK);
+            for (uint32_t i = 0; i < values; i++)
+                through_bytes(*sc_groups_values(all, i), *sc_groups_values(one, i));
             sc_groups_free(one);
         }
     }
+    assert_int_equal(sc_groups_settle_values(all, 1 + (unsigned)(kit_random(&t->seed) % 3), &err), SC_OK);
     check_groups(ref, r, all);
     sc_groups_free(all);
     free(part_of);
@@ -186,13 +247,15 @@ static void check_order(struct query_table *t, const struct sc_request *r, const
 
 /* The winners alone, filled by a scan of their own. */
 static void check_closed(struct query_table *t, struct sc_source *source, const struct sc_filter *filter,
-                         struct reference *ref, struct sc_request *r, const struct sc_groups *groups)
+                         struct reference *ref, struct sc_request *r, struct sc_groups *groups)
 {
     struct sc_result winners;
     struct sc_error err = {0};
     uint64_t limit = 1 + kit_random(&t->seed) % 6;
+    struct partly partly;
     assert_int_equal(sc_groups_top(groups, r->orders, r->order_count, limit, &winners, &err), SC_OK);
-    struct sc_seed seed = {.from = groups, .winners = &winners};
+    make_partly(source, filter, ref->scaled, r, groups, &winners, kit_random(&t->seed), &partly);
+    struct sc_seed seed = {.from = partly.groups, .winners = &partly.winners};
     struct sc_aggregate *aggregate = &r->aggregate;
     struct sc_aggregate_run request = {.aggregates = &aggregate, .count = 1, .seeds = &seed};
     struct sc_scan_options options = {.filter = filter,
@@ -218,6 +281,7 @@ static void check_closed(struct query_table *t, struct sc_source *source, const 
     }
     free(all.entries);
     sc_groups_free(filled);
+    free_partly(&partly);
     free(winners.entries);
 }
 

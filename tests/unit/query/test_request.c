@@ -113,6 +113,24 @@ static void sums_are_shared(void **state)
     free(r);
 }
 
+static void values_of_groups(void **state)
+{
+    (void)state;
+    struct sc_request *r = make("srcip", "distinct(dstip),P95(bytes)",
+                                "distinct(dstip),distinct( dstip/24 "
+                                "),distinct(first/5m),p50(bytes),median(bytes),p99.9(bytes),p5(duration)");
+    static const unsigned permilles[] = {500, 999, 50, 950};
+    const struct sc_aggregate *a = &r->aggregate;
+    unsigned percentiles = 0;
+    assert_int_equal(a->accumulator_count, 3 * 2 + 4);
+    for (uint32_t i = 6; i < a->accumulator_count; i++)
+        assert_int_equal(a->accumulators[i].permille, permilles[percentiles++]);
+    assert_int_equal(a->accumulators[2].key.prefix4, 24);
+    assert_int_equal(a->accumulators[4].key.bucket, 300000);
+    assert_true(r->orders[0].descending && r->orders[1].descending);
+    free(r);
+}
+
 static void check_refused(const char *keys, const char *orders_text, const char *fields, const char *words)
 {
     struct sc_request *r = malloc(sizeof(*r));
@@ -156,7 +174,28 @@ static void refused(void **state)
     check_refused("srcip", "nope", NULL, "unknown field");
     check_refused("srcip", NULL, "dstip", "has no sum");
     check_refused("ip", "srcip", "flows", "has no sum");
-    check_refused("srcip", NULL, "median(bytes)", "min, max, avg and sum");
+    check_refused("srcip", NULL, "mode(bytes)", "min, max, avg, sum, distinct, median and p1 to p99.9");
+    check_refused("srcip", NULL, "p0(bytes)", "the functions are");
+    check_refused("srcip", NULL, "p100(bytes)", "the functions are");
+    check_refused("srcip", NULL, "p99.95(bytes)", "the functions are");
+    check_refused("srcip", NULL, "p5.(bytes)", "the functions are");
+    check_refused("srcip", NULL, "p(bytes)", "the functions are");
+    check_refused("srcip", NULL, "p50(dstip)", "percentiles are of numbers and durations; dstip is neither");
+    check_refused("srcip", NULL, "median(first)", "percentiles are of numbers and durations");
+    check_refused("srcip", NULL, "p50(bps)", "percentiles are of numbers and durations");
+    check_refused("srcip", NULL, "distinct(ip)", "stands for two fields");
+    check_refused("srcip", NULL, "distinct(bps)", "rate");
+    check_refused("srcip", NULL, "distinct()", "unknown field");
+    check_refused("srcip", NULL, "distinct(dstip/33/64)", "/33/64");
+    check_refused(
+        "srcip,srcip/1,srcip/2,srcip/3,srcip/4,srcip/5,srcip/6,srcip/7,srcip/8,srcip/9,srcip/10,srcip/11,"
+        "srcip/12,srcip/13,srcip/14,srcip/15",
+        NULL, "distinct(dstip)", "at most 15 keys");
+    check_refused(
+        "proto", NULL,
+        "distinct(srcip),distinct(dstip),distinct(tos),distinct(bytes),distinct(packets),distinct(ttl),"
+        "distinct(srcas),distinct(dstas),p50(bytes)",
+        "at most 16 sums");
     check_refused("srcip", NULL, "dstport", "make it a key, or ask for min(dstport) or max(dstport)");
     check_refused("srcip", NULL, "dstip", "dstip has no sum: make it a key");
     check_refused("srcip", NULL, "max(dstip)", "no number");
@@ -281,9 +320,10 @@ UNIT(test_request)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(columns_as_spelt), cmocka_unit_test(prefixes_and_buckets),
         cmocka_unit_test(pair_keys),        cmocka_unit_test(orders),
-        cmocka_unit_test(sums_are_shared),  cmocka_unit_test(refused),
-        cmocka_unit_test(long_words),       cmocka_unit_test(statistics),
-        cmocka_unit_test(listings),         cmocka_unit_test(too_many_columns),
+        cmocka_unit_test(sums_are_shared),  cmocka_unit_test(values_of_groups),
+        cmocka_unit_test(refused),          cmocka_unit_test(long_words),
+        cmocka_unit_test(statistics),       cmocka_unit_test(listings),
+        cmocka_unit_test(too_many_columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,7 +100,9 @@ static void closed_groups_of_pairs_of_strings(void **state)
     struct sc_groups *full = run(&source, NULL, NULL, false, 1, r, &unused), *filled = NULL;
     struct sc_result winners;
     assert_int_equal(sc_groups_top(full, r->orders, r->order_count, 5, &winners, &err), SC_OK);
-    struct sc_seed seed = {.from = full, .winners = &winners};
+    struct partly partly;
+    make_partly(&source, NULL, false, r, full, &winners, 0, &partly);
+    struct sc_seed seed = {.from = partly.groups, .winners = &partly.winners};
     struct sc_aggregate *aggregate = &r->aggregate;
     struct sc_aggregate_run request = {.aggregates = &aggregate, .count = 1, .seeds = &seed};
     struct sc_scan_options options = {.time = Q_ALWAYS, .threads = 1, .no_summary = true};
@@ -110,6 +112,7 @@ static void closed_groups_of_pairs_of_strings(void **state)
     assert_string_equal(got, want);
     free(want);
     free(got);
+    free_partly(&partly);
     free(winners.entries);
     sc_groups_free(full);
     sc_groups_free(filled);
@@ -165,7 +168,9 @@ static void closed_groups_of_learned_addresses(void **state)
     assert_int_equal(sc_groups_count(full), 50);
     struct sc_result winners;
     assert_int_equal(sc_groups_top(full, r->orders, r->order_count, 5, &winners, &err), SC_OK);
-    struct sc_seed seed = {.from = full, .winners = &winners};
+    struct partly partly;
+    make_partly(&source, NULL, false, r, full, &winners, 0, &partly);
+    struct sc_seed seed = {.from = partly.groups, .winners = &partly.winners};
     struct sc_aggregate *aggregate = &r->aggregate;
     struct sc_aggregate_run request = {.aggregates = &aggregate, .count = 1, .seeds = &seed};
     struct sc_scan_options options = {.time = Q_ALWAYS, .threads = 1, .no_summary = true};
@@ -175,6 +180,7 @@ static void closed_groups_of_learned_addresses(void **state)
     assert_string_equal(got, want);
     free(want);
     free(got);
+    free_partly(&partly);
     free(winners.entries);
     sc_groups_free(full);
     sc_groups_free(filled);
