@@ -114,6 +114,13 @@ static int set_time_zone(const char *zone)
     return 0;
 }
 
+/* Options records have few of the usual columns, and each kind has its own. */
+bool sc_query_all_columns(const struct sc_query_job *job)
+{
+    const struct sc_query_options *o = &job->o;
+    return o->fields != NULL ? strcasecmp(o->fields, "all") == 0 : o->options_records != 0;
+}
+
 static int parse_times(struct sc_query_job *job)
 {
     struct sc_error err = {0};
@@ -132,6 +139,7 @@ static int parse_times(struct sc_query_job *job)
         sc_time_parse(o->time_point, now, o->output.local_time, &job->bounds.window_ms, &err) != SC_OK)
         return sc_query_report(job, &err, SC_EXIT_BAD_USAGE);
     job->bounds.options = o->options_records != 0;
+    job->bounds.may_leave_out = !o->items_metadata && !sc_query_all_columns(job);
     if (job->scan.time.end_ms != UINT64_MAX || job->scan.time.begin_ms != 0) {
         job->bounds.begin_ms = job->scan.time.begin_ms;
         job->bounds.end_ms = job->scan.time.end_ms > UINT64_MAX - EXPORT_LAG_MS
@@ -177,13 +185,6 @@ static int make_requests(struct sc_query_job *job)
         job->request_count++;
     }
     return 0;
-}
-
-/* Options records have few of the usual columns, and each kind has its own. */
-bool sc_query_all_columns(const struct sc_query_job *job)
-{
-    const struct sc_query_options *o = &job->o;
-    return o->fields != NULL ? strcasecmp(o->fields, "all") == 0 : o->options_records != 0;
 }
 
 static int make_listing(struct sc_query_job *job)

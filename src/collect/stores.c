@@ -4,12 +4,15 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "store/catalogue.h"
+#include "store/days.h"
 #include "store/horizon.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define RETENTION_EVERY_MS 60000u
+#define DAYS_EVERY_MS      60000u
 
 /* The first failure counts, and *err is its. */
 static void add_status(enum sc_status *status, enum sc_status one, struct sc_error **err)
@@ -418,6 +421,15 @@ uint64_t sc_stores_wait(const struct sc_stores *s, uint64_t now_ms)
     return next_ms > now_ms ? next_ms - now_ms : 0;
 }
 
+/* A day at a time, so that nothing waits for long. */
+static void know_days(struct sc_stores *s, uint64_t now_ms)
+{
+    if (now_ms < s->next_days_ms)
+        return;
+    bool left = sc_days_make(s->options.path, 1, false, s->options.io);
+    s->next_days_ms = now_ms + (left ? 0 : DAYS_EVERY_MS);
+}
+
 bool sc_stores_each_second(struct sc_stores *s, uint64_t now_ms)
 {
     if (now_ms < s->next_second_ms)
@@ -436,6 +448,7 @@ bool sc_stores_each_second(struct sc_stores *s, uint64_t now_ms)
         run_retention(s);
     }
     follow_horizon(s);
+    know_days(s, now_ms);
     return true;
 }
 
@@ -562,6 +575,8 @@ enum sc_status sc_stores_close(struct sc_stores *s, bool seal_all, struct sc_sto
         sc_elements_write(&s->elements);
     for (uint32_t i = 0; i < s->lane_count && seal_all && !s->stats.taken; i++)
         add_status(&status, sc_store_writer_seal(s->lanes[i].writer, UINT64_MAX, err), &err);
+    if (seal_all && !s->stats.taken)
+        (void)sc_days_make(s->options.path, UINT_MAX, true, s->options.io);
     sc_stores_get_stats(s, stats == NULL ? &s->stats : stats);
     sc_archiver_free(s->archiver);
     for (uint32_t i = 0; i < s->lane_count; i++)

@@ -82,7 +82,7 @@ struct sc_stores {
     struct sc_elements elements; /* of all: the whole store is asked at once */
     bool waits;                  /* something, for a commit: */
     uint64_t waiting_bytes, waiting_since_ms;
-    uint64_t next_second_ms, next_retention_ms;
+    uint64_t next_second_ms, next_retention_ms, next_days_ms;
     bool found_full;           /* since the last good commit */
     uint64_t newest_window_ms; /* import */
     uint64_t horizon_ms;       /* store/horizon.h */

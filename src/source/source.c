@@ -209,11 +209,12 @@ static enum sc_status open_listed(struct sc_source *source, const char *const *p
 {
     struct opening opening = {source, bounds, expected, keep_a_quarter()};
     struct opened opened = {0};
+    const struct sc_day_bounds some = {bounds->begin_ms, bounds->end_ms == 0 ? UINT64_MAX : bounds->end_ms};
     struct sc_error first;
     enum sc_status status = SC_OK;
     bool changed = true;
     for (unsigned listing = 0; listing < MOST_LISTINGS && status == SC_OK && changed; listing++) {
-        struct sc_catalogue catalogue = {.replicas = true};
+        struct sc_catalogue catalogue = {.replicas = true, .some = bounds->may_leave_out ? &some : NULL};
         status = list_paths(source, paths, path_count, &catalogue, &first);
         if (status == SC_OK && listing == 0 && !source->planned_above)
             status =

@@ -76,6 +76,8 @@ struct sc_source_bounds {
     uint64_t window_ms; /* only the windows that hold this time; 0 = all */
     /* The times that are asked for, and so those for which it is judged what is missing; 0 and 0 = all. */
     uint64_t begin_ms, end_ms;
+    /* Segments that have nothing of these times need not be in the source at all. */
+    bool may_leave_out;
     const struct sc_loss_sink *sink; /* wants to know what is missing; NULL: nobody does */
 };
 

@@ -60,6 +60,47 @@ static enum sc_status take_file(struct sc_catalogue *catalogue, const char *path
     return tally ? add_file(&catalogue->tallies, &catalogue->tally_count, &file) : SC_OK;
 }
 
+static enum sc_status take_known(struct sc_catalogue *catalogue, const char *folder,
+                                 const struct sc_day_file *f)
+{
+    char path[PATH_MAX];
+    bool ours;
+    if (!sc_day_file_is_wanted(f, catalogue->some)) {
+        catalogue->left_out++;
+        return SC_OK;
+    }
+    if (snprintf(path, sizeof(path), "%s/%s", folder, f->name) >= (int)sizeof(path))
+        return SC_OK;
+    return take_file(catalogue, path, f->name, f->bytes, &ours);
+}
+
+/* A day's folder of which it is known what it holds. @return SC_NOTFOUND: it is not. */
+static enum sc_status take_day(struct sc_catalogue *catalogue, const char *path, const struct stat *st)
+{
+    struct sc_day day;
+    enum sc_status status = sc_day_read(path, st, &day);
+    for (uint32_t i = 0; i < day.count && status == SC_OK; i++)
+        status = take_known(catalogue, path, &day.files[i]);
+    if (status == SC_OK) {
+        catalogue->damaged_files += day.damaged_files;
+        catalogue->damaged_bytes += day.damaged_bytes;
+    }
+    sc_day_free(&day);
+    return status;
+}
+
+/* `level`: of the folder that it is in. */
+static enum sc_status look_into(struct sc_catalogue *catalogue, const char *path, const struct stat *st,
+                                unsigned level, struct sc_error *err)
+{
+    enum sc_status status = SC_NOTFOUND;
+    if (catalogue->some != NULL && level + 1 == MAX_DEPTH)
+        status = take_day(catalogue, path, st);
+    if (status == SC_NOMEM)
+        return sc_fail_nomem(err, "the list of segments");
+    return status == SC_OK ? SC_OK : list_folder(catalogue, path, level + 1, err);
+}
+
 /* @return SC_NOTFOUND: it is gone since it was listed. */
 static enum sc_status look_at(struct sc_catalogue *catalogue, const char *folder, const char *name,
                               unsigned level, struct sc_error *err)
@@ -72,7 +113,7 @@ static enum sc_status look_at(struct sc_catalogue *catalogue, const char *folder
     if (stat(path, &st) != 0 && lstat(path, &st) != 0) /* what only lstat sees is a link to nothing */
         return errno == ENOENT ? SC_NOTFOUND : SC_OK;
     if (S_ISDIR(st.st_mode) && is_looked_into(name, level))
-        return list_folder(catalogue, path, level + 1, err);
+        return look_into(catalogue, path, &st, level, err);
     if (S_ISREG(st.st_mode) && take_file(catalogue, path, name, (uint64_t)st.st_size, &ours) != SC_OK)
         return sc_fail_nomem(err, "the list of segments");
     catalogue->foreign += !ours && level != 0;
@@ -104,6 +145,7 @@ static void go_back(struct sc_catalogue *catalogue, const struct sc_catalogue *b
     catalogue->damaged_files = before->damaged_files;
     catalogue->damaged_bytes = before->damaged_bytes;
     catalogue->foreign = before->foreign;
+    catalogue->left_out = before->left_out;
 }
 
 /* The names in a folder, each with its end. Those that begin with a dot are not for readers. */
@@ -264,10 +306,10 @@ static enum sc_status add_single(struct sc_catalogue *catalogue, const char *pat
 
 static bool is_mark(const char *name)
 {
-    static const char *const marks[] = {"collector.lock",    "control.sock",   "templates.state",
-                                        "templates.journal", "horizon",        "outbox",
-                                        SC_STREAMS_FOLDER,   SC_LOST_FOLDER,   SC_REPLICA_FOLDER,
-                                        "lost+found",        SC_ELEMENTS_FILE, SC_HORIZONS_FILE};
+    static const char *const marks[] = {
+        "collector.lock", "control.sock",    "templates.state", "templates.journal", "horizon",
+        "outbox",         SC_STREAMS_FOLDER, SC_LOST_FOLDER,    SC_REPLICA_FOLDER,   "lost+found",
+        SC_ELEMENTS_FILE, SC_HORIZONS_FILE,  SC_DAYS_FOLDER};
     for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
         if (strcmp(name, marks[i]) == 0)
             return true;
@@ -297,7 +339,8 @@ static enum sc_status check_store(const char *path, bool foreign, struct sc_erro
 /* How much of ours a catalogue holds, whatever it is. */
 static uint64_t found(const struct sc_catalogue *catalogue)
 {
-    return (uint64_t)catalogue->count + catalogue->tally_count + catalogue->damaged_files;
+    return (uint64_t)catalogue->count + catalogue->tally_count + catalogue->damaged_files +
+           catalogue->left_out;
 }
 
 enum sc_status sc_catalogue_add(struct sc_catalogue *catalogue, const char *path, struct sc_error *err)

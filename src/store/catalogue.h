@@ -4,6 +4,7 @@
 #define SC_STORE_CATALOGUE_H
 
 #include "base/status.h"
+#include "store/day.h"
 #include "store/names.h"
 
 #include <stdbool.h>
@@ -28,6 +29,9 @@ struct sc_catalogue {
     uint32_t foreign;    /* what lies in year, month and day folders and is not ours */
     uint32_t unreadable; /* folders that could not be listed */
     char unreadable_path[256];
+    uint32_t left_out; /* files, as `some` does not want them */
+    /* Set before: of days of which it is known what they hold (store/day.h) only files that may have something of these times are listed. */
+    const struct sc_day_bounds *some;
     bool replicas;     /* set before: also what a store holds for other lanes, under .replica/LANE */
     bool with_damaged; /* set before: .damaged files are listed too */
     /* When set: called with each temporary file of a seal. Only who holds the store's lock may remove them.

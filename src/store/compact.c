@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "store/catalogue.h"
+#include "store/days.h"
 #include "store/merge.h"
 
 #include <errno.h>
@@ -333,5 +334,7 @@ enum sc_status sc_store_compact(const char *path, const struct sc_compact_option
                                 ? compact_listed(&x, path, err)
                                 : sc_fail(err, SC_TAKEN, "%s is being compacted already", path);
     close(folder);
+    if (!options->dry_run)
+        (void)sc_days_make(path, UINT_MAX, true, x.io);
     return status;
 }
