@@ -241,6 +241,7 @@ enum sc_status sc_query_begin_listing(struct sc_query_job *job, struct sc_listin
                                    .orders = l->orders,
                                    .order_count = l->order_count,
                                    .limit = o->limit,
+                                   .memory_limit = o->memory_limit,
                                    .separator = o->output.format == SC_OUTPUT_JSON ? ",\n" : "",
                                    .summarize = o->items_summary,
                                    .fit = o->output.format == SC_OUTPUT_PRETTY && l->column_count != 0};

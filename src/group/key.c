@@ -31,7 +31,7 @@ uint64_t sc_key_hash_special(const struct sc_aggregate *a, const struct sc_inter
     memcpy(copy, key, bytes);
     (void)sc_key_renumber(a, copy, hash_of_string, interner);
     uint64_t hash = sc_key_hash_bytes(copy, bytes, a->seed);
-    if (!a->hash_by_group)
+    if (!a->hash_by_group || a->key_count == 0)
         return hash;
     const struct sc_group_key *last = &a->keys[a->key_count - 1];
     sc_key_set_head(a, copy, sc_key_head(a, copy) & ~SC_HEAD_NULL(a->key_count - 1));

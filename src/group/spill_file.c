@@ -16,7 +16,7 @@ static const char *folder(void)
 static enum sc_status fail(struct sc_error *err, int number)
 {
     sc_fail_errno(err, number,
-                  "groups that do not fit the memory limit cannot be kept in %s; give TMPDIR another folder, "
+                  "what does not fit the memory limit cannot be kept in %s; give TMPDIR another folder, "
                   "or raise --memory-limit",
                   folder());
     return SC_FULL; /* never what a file of the store says */
@@ -40,7 +40,7 @@ struct sc_spill_file *sc_spill_file_create(struct sc_error *err)
 {
     struct sc_spill_file *file = calloc(1, sizeof(*file));
     if (file == NULL) {
-        sc_fail_nomem(err, "groups");
+        sc_fail_nomem(err, "a temporary file");
         return NULL;
     }
     file->fd = open(folder(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);

@@ -530,7 +530,7 @@ static enum sc_status join_values(struct sc_groups *const *partials, uint32_t co
                                   unsigned threads, struct sc_error *err)
 {
     struct value_join join = {.into = partials, .values = &partials[0]->values[i]};
-    struct sc_groups **list = malloc(count * sizeof(*list));
+    struct sc_groups **list = malloc(((size_t)count + 1) * sizeof(struct sc_groups *));
     enum sc_status status = list == NULL ? SC_NOMEM : agree(partials, count, i);
     if (status != SC_OK) {
         free(list);

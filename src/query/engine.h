@@ -35,6 +35,7 @@ struct sc_listing {
     const struct sc_list_order *orders;
     uint32_t order_count;
     uint64_t limit;        /* 0 = all */
+    uint64_t memory_limit; /* bytes for what is sorted, 0 = none; what is more goes to a file */
     const char *separator; /* between records: "" or ",\n" */
     bool summarize;        /* false: the summary is not asked for, and stays empty */
     bool

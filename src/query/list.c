@@ -1,126 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/*
- * Listings. In the order of the store: workers format whole row groups and hand the text on in turn. Sorted:
- * a first scan keeps sort keys and places only (a heap of `limit` of them per thread), a second formats the
- * winners.
- */
-#include "query/engine.h"
-
-#include "base/array.h"
-#include "base/sort.h"
-#include "flow/vector.h"
-#include "query/sort_bound.h"
+/* Listings. In the order of the store: workers format whole row groups and hand the text on in turn. */
+#include "query/list_rows.h"
 #include "query/sort_key.h"
-#include "show/cells.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
-/* What a thread has of its own. */
-struct formatter {
-    struct sc_summarizer summarizer;
-    struct sc_summary summary;
-    struct sc_value *values;     /* one per output column */
-    struct sc_cells *cells;      /* likewise */
-    struct sc_output_rows *rows; /* of them; NULL: the listing puts the values itself */
-};
-
-struct run {
-    struct sc_source *source;
-    const struct sc_scan_options *options;
-    const struct sc_listing *listing;
-    const struct sc_sink *sink;
-    struct formatter *formatters; /* per thread */
-    unsigned threads;
-    pthread_mutex_t mutex; /* guards the output's widths while they are fitted, and what follows */
-    bool headed;           /* nothing to fit, no header to write (any more) */
-};
-
-/* ---- one row to text ---- */
-
-static enum sc_status make_formatter(struct formatter *f, const struct run *run, struct sc_error *err)
-{
-    size_t fields = (size_t)run->listing->field_count + 1;
-    f->values = calloc(fields, sizeof(*f->values));
-    f->cells = calloc(fields, sizeof(*f->cells));
-    if (f->values == NULL || f->cells == NULL)
-        return sc_fail_nomem(err, "the listing");
-    return sc_summarizer_init(&f->summarizer, run->options->scale_sampling, err);
-}
-
-static void free_formatter(struct formatter *f)
-{
-    free(f->values);
-    free(f->cells);
-    sc_summarizer_free(&f->summarizer);
-}
-
-/* Columns are decoded already; when `many` rows follow, numbers are computed for all at once. */
-static enum sc_status find_cells(struct formatter *f, const struct sc_listing *listing,
-                                 struct sc_row_group *group, bool many, struct sc_error *err)
-{
-    for (uint32_t i = 0; i < listing->field_count; i++)
-        SC_TRY(sc_cells_of_group(&f->cells[i], &listing->fields[i], group, many, err));
-    if (listing->put != NULL)
-        return SC_OK;
-    f->rows = sc_output_rows_of(listing->output, f->cells, many, &group->context->arena);
-    return f->rows != NULL ? SC_OK : sc_fail_nomem(err, "the listing");
-}
-
-static const struct sc_value *find_values(struct formatter *f, const struct sc_listing *listing, uint32_t row)
-{
-    for (uint32_t i = 0; i < listing->field_count; i++)
-        sc_cells_value(&f->cells[i], row, &f->values[i]);
-    return f->values;
-}
-
-static void format_row(struct formatter *f, const struct sc_listing *listing, uint32_t row,
-                       struct sc_buf *out)
-{
-    if (listing->put != NULL)
-        listing->put(listing->put_arg, find_values(f, listing, row), out);
-    else
-        sc_output_rows_put(f->rows, row, out);
-}
-
-/* ---- the header, when columns fit the first records ---- */
-
-static void fit_row(struct run *run, struct formatter *f, uint32_t row)
-{
-    const struct sc_value *values = find_values(f, run->listing, row);
-    pthread_mutex_lock(&run->mutex);
-    sc_output_fit(run->listing->output, values);
-    pthread_mutex_unlock(&run->mutex);
-}
-
-static bool is_headed(struct run *run)
-{
-    pthread_mutex_lock(&run->mutex);
-    bool headed = run->headed;
-    pthread_mutex_unlock(&run->mutex);
-    return headed;
-}
-
-/* False when nobody reads. */
-static bool write_header(struct run *run)
-{
-    struct sc_buf text = {0};
-    bool going = true;
-    pthread_mutex_lock(&run->mutex);
-    if (!run->headed) {
-        run->headed = true;
-        sc_output_header(run->listing->output, &text);
-        going = sc_buf_ok(&text) && run->sink->write(run->sink->arg, text.data, text.len);
-        sc_buf_free(&text);
-    }
-    pthread_mutex_unlock(&run->mutex);
-    return going;
-}
-
-/* ---- in the order of the store ---- */
-
 struct stream {
-    struct run *run;
+    struct sc_list_run *run;
     pthread_cond_t turned; /* with the run's mutex, which guards all below */
     uint32_t turn;         /* whose text comes next */
     uint64_t written;      /* records */
@@ -133,7 +19,7 @@ struct unit_text {
     uint64_t records;
 };
 
-static enum sc_status format_unit(const struct sc_listing *listing, struct formatter *f,
+static enum sc_status format_unit(const struct sc_listing *listing, struct sc_list_formatter *f,
                                   struct sc_row_group *group, const struct sc_selection *selection,
                                   struct unit_text *out, struct sc_error *err)
 {
@@ -144,12 +30,12 @@ static enum sc_status format_unit(const struct sc_listing *listing, struct forma
         out->ends = sc_arena_alloc(&group->context->arena, most * sizeof(*out->ends));
     if (listing->limit != 0 && out->ends == NULL)
         return sc_fail_nomem(err, "the listing");
-    SC_TRY(find_cells(f, listing, group, most > group->rows / 16, err));
+    SC_TRY(sc_list_find_cells(f, listing, group, most > group->rows / 16, err));
     for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
         for (uint64_t bits = selection->rows[w]; bits != 0 && out->records < most; bits &= bits - 1) {
             if (out->records != 0)
                 sc_buf_append_str(&out->text, listing->separator);
-            format_row(f, listing, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits), &out->text);
+            sc_list_format_row(f, listing, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits), &out->text);
             if (out->ends != NULL)
                 out->ends[out->records] = out->text.len;
             out->records++;
@@ -210,7 +96,7 @@ static bool write_text(struct stream *stream, const struct unit_text *text, uint
 }
 
 /* In turn: nobody else touches stream->written. */
-static enum sc_status emit(struct stream *stream, struct formatter *f, struct sc_row_group *group,
+static enum sc_status emit(struct stream *stream, struct sc_list_formatter *f, struct sc_row_group *group,
                            struct sc_selection *selection, const struct unit_text *text, struct sc_error *err)
 {
     const struct sc_listing *listing = stream->run->listing;
@@ -231,17 +117,18 @@ static enum sc_status emit(struct stream *stream, struct formatter *f, struct sc
 }
 
 /* In turn, while all others wait for theirs: nobody formats before the columns have their widths. */
-static enum sc_status fit_unit(struct run *run, struct formatter *f, struct sc_row_group *group,
-                               const struct sc_selection *selection, struct sc_error *err)
+static enum sc_status fit_unit(struct sc_list_run *run, struct sc_list_formatter *f,
+                               struct sc_row_group *group, const struct sc_selection *selection,
+                               struct sc_error *err)
 {
     const struct sc_listing *listing = run->listing;
     uint64_t left = listing->limit != 0 && listing->limit < SC_MOST_FITTED ? listing->limit : SC_MOST_FITTED;
-    SC_TRY(find_cells(f, listing, group, false, err));
+    SC_TRY(sc_list_find_cells(f, listing, group, false, err));
     for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
         for (uint64_t bits = selection->rows[w]; bits != 0 && left != 0; bits &= bits - 1, left--)
-            fit_row(run, f, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits));
+            sc_list_fit_row(run, f, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits));
     }
-    return write_header(run) ? SC_OK : SC_END;
+    return sc_list_write_header(run) ? SC_OK : SC_END;
 }
 
 /* Damage leaves the turn open: the records come from another copy, in the same place. */
@@ -249,15 +136,15 @@ static enum sc_status stream_unit(void *arg, unsigned thread, uint32_t unit, str
                                   struct sc_selection *selection, struct sc_error *err)
 {
     struct stream *stream = arg;
-    struct run *run = stream->run;
-    struct formatter *f = &run->formatters[thread];
+    struct sc_list_run *run = stream->run;
+    struct sc_list_formatter *f = &run->formatters[thread];
     struct unit_text text = {0};
     enum sc_status status = SC_OK;
     uint32_t turn = run->source->units[unit].turn;
-    if (!is_headed(run)) {
+    if (!sc_list_is_headed(run)) {
         if (!await_turn(stream, turn))
             return SC_END;
-        if (!is_headed(run))
+        if (!sc_list_is_headed(run))
             status = fit_unit(run, f, group, selection, err);
     }
     if (status == SC_OK)
@@ -272,7 +159,8 @@ static enum sc_status stream_unit(void *arg, unsigned thread, uint32_t unit, str
     return status;
 }
 
-static enum sc_status list_in_order(struct run *run, struct sc_scan_stats *stats, struct sc_error *err)
+static enum sc_status list_in_order(struct sc_list_run *run, struct sc_scan_stats *stats,
+                                    struct sc_error *err)
 {
     struct stream stream = {.run = run, .turned = PTHREAD_COND_INITIALIZER};
     struct sc_scan_consumer consumer = {.unit = stream_unit,
@@ -285,538 +173,32 @@ static enum sc_status list_in_order(struct run *run, struct sc_scan_stats *stats
     return status;
 }
 
-/* ---- sorted: first scan ---- */
-
-/* The listing's sort keys stand behind the head. */
-struct place {
-    uint32_t unit;
-    uint16_t row;
-    uint16_t nulls; /* bit i: sort key i is null */
-    struct sc_sort_key keys[];
-};
-static_assert(SC_ROW_GROUP_ROWS <= 65536, "rows of a row group are 16 bits");
-
-struct heap {
-    uint8_t *places;
-    uint64_t count;
-};
-
-struct picked {
-    uint64_t number; /* place_number */
-    uint64_t rank;
-};
-
-struct text_piece {
-    size_t offset;
-    uint32_t length;
-    uint32_t thread;
-};
-
-struct sorter {
-    struct run *run;
-    struct heap *heaps; /* per thread */
-    size_t place_bytes;
-    /* With a limit, where the first order is bounded (query/sort_bound.h): */
-    bool bounded;
-    atomic_ullong bound; /* rows of a greater number are none of the first */
-    uint64_t *best;      /* per turn: no row of it has a smaller number; NULL: not looked for */
-    uint32_t *order;     /* turns by that */
-    /* Of the second scan. */
-    struct picked *picked; /* by number */
-    uint64_t count;
-    struct sc_buf *texts;      /* per thread */
-    struct text_piece *pieces; /* by rank */
-    bool fitting;              /* the first records are looked at for the widths of their columns */
-};
-
-/* The order of the store. */
-static uint64_t place_number(const struct place *place)
-{
-    return (uint64_t)place->unit << 16 | place->row;
-}
-
-static struct place *place_at(const struct sorter *sorter, const struct heap *heap, uint64_t i)
-{
-    return (struct place *)(heap->places + i * sorter->place_bytes);
-}
-
-static int compare_numbers(uint64_t a, uint64_t b)
-{
-    return a < b ? -1 : a > b;
-}
-
-static int compare_places(const void *x, const void *y, void *sorter)
-{
-    const struct place *a = x, *b = y;
-    uint32_t orders = ((const struct sorter *)sorter)->run->listing->order_count;
-    int order = sc_sort_keys_compare(a->keys, a->nulls, b->keys, b->nulls, orders);
-    return order != 0 ? order : compare_numbers(place_number(a), place_number(b));
-}
-
-static void replace_root(struct sorter *sorter, const struct heap *heap, const struct place *place)
-{
-    uint64_t at = 0;
-    for (uint64_t child = 1; child < heap->count; child = 2 * at + 1) {
-        if (child + 1 < heap->count &&
-            compare_places(place_at(sorter, heap, child + 1), place_at(sorter, heap, child), sorter) > 0)
-            child++;
-        if (compare_places(place_at(sorter, heap, child), place, sorter) <= 0)
-            break;
-        memcpy(place_at(sorter, heap, at), place_at(sorter, heap, child), sorter->place_bytes);
-        at = child;
-    }
-    memcpy(place_at(sorter, heap, at), place, sorter->place_bytes);
-}
-
-/* With a limit the places are a heap whose root is the last of those kept. */
-static bool keep_place(struct sorter *sorter, struct heap *heap, const struct place *place)
-{
-    uint64_t at = heap->count, limit = sorter->run->listing->limit;
-    if (limit != 0 && at == limit) {
-        if (compare_places(place, place_at(sorter, heap, 0), sorter) < 0)
-            replace_root(sorter, heap, place);
-        return true;
-    }
-    if (at == sc_array_room(at) && !sc_array_grow(&heap->places, sorter->place_bytes, at, 1))
-        return false;
-    heap->count++;
-    for (uint64_t parent; limit != 0 && at != 0; at = parent) {
-        parent = (at - 1) / 2;
-        if (compare_places(place, place_at(sorter, heap, parent), sorter) <= 0)
-            break;
-        memcpy(place_at(sorter, heap, at), place_at(sorter, heap, parent), sorter->place_bytes);
-    }
-    memcpy(place_at(sorter, heap, at), place, sorter->place_bytes);
-    return true;
-}
-
-/* A full heap tells all threads what is not among the first. */
-static void tell_bound(struct sorter *sorter, const struct heap *heap)
-{
-    const struct sc_listing *listing = sorter->run->listing;
-    if (!sorter->bounded || heap->count != listing->limit)
-        return;
-    const struct place *last = place_at(sorter, heap, 0);
-    uint64_t number = (last->nulls & 1) != 0 ? UINT64_MAX : last->keys[0].low;
-    unsigned long long bound = atomic_load_explicit(&sorter->bound, memory_order_relaxed);
-    while (number < bound && !atomic_compare_exchange_weak(&sorter->bound, &bound, number))
-        ;
-}
-
-static bool is_beyond(struct sorter *sorter, uint64_t number)
-{
-    return number > atomic_load_explicit(&sorter->bound, memory_order_relaxed);
-}
-
-/* The rows of which something is asked, by the first order's numbers. */
-static void drop_beyond(struct sorter *sorter, const struct sc_row_group *group,
-                        const struct sc_column *const *columns, uint32_t count,
-                        struct sc_selection *selection)
-{
-    const struct sc_list_order *order = &sorter->run->listing->orders[0];
-    struct sc_arena *arena = &group->context->arena;
-    uint64_t *values = sc_arena_alloc(arena, (size_t)group->rows * sizeof(*values));
-    uint64_t *valid = sc_arena_alloc(arena, sc_bitmap_words(group->rows) * sizeof(*valid));
-    if (values == NULL || valid == NULL) /* then they are looked at one by one */
-        return;
-    sc_field_integers(&order->field, columns, count, group->rows, values, valid);
-    for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
-        uint64_t kept = 0;
-        for (uint64_t bits = selection->rows[w]; bits != 0; bits &= bits - 1) {
-            unsigned i = (unsigned)__builtin_ctzll(bits);
-            bool null = (valid[w] >> i & 1) == 0;
-            kept |= (uint64_t)!is_beyond(sorter, sc_sort_number(order, values[w * 64 + i], null)) << i;
-        }
-        selection->rows[w] = kept;
-    }
-}
-
-static void set_keys(const struct sc_listing *listing,
-                     const struct sc_column *const (*columns)[4 * SC_FIELD_COLUMNS], const uint32_t *counts,
-                     struct place *place)
-{
-    place->nulls = 0;
-    for (uint32_t o = 0; o < listing->order_count; o++) {
-        struct sc_value v = sc_field_value(&listing->orders[o].field, columns[o], counts[o], place->row);
-        place->nulls = (uint16_t)(place->nulls | sc_sort_key_is_null(&v) << o);
-        place->keys[o] = sc_sort_key_of(&v, listing->orders[o].descending);
-    }
-}
-
-/* What cannot be among the first counts in the summary only: that is of all that match. */
-static enum sc_status sort_unit(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
-                                struct sc_selection *selection, struct sc_error *err)
-{
-    struct sorter *sorter = arg;
-    const struct sc_listing *listing = sorter->run->listing;
-    struct formatter *f = &sorter->run->formatters[thread];
-    const struct sc_column *columns[SC_MAX_SORT_KEYS][4 * SC_FIELD_COLUMNS];
-    uint32_t counts[SC_MAX_SORT_KEYS] = {0};
-    bool beyond = sorter->bounded && is_beyond(sorter, sc_sort_bound(&listing->orders[0], group));
-    struct place *place = sc_arena_zalloc(&group->context->arena, sorter->place_bytes);
-    if (place == NULL)
-        return sc_fail_nomem(err, "sorting");
-    for (uint32_t o = 0; o < listing->order_count && !beyond; o++)
-        SC_TRY(sc_field_load(&listing->orders[o].field, group, columns[o], &counts[o], err));
-    if (listing->summarize)
-        SC_TRY(sc_summary_add_rows(&f->summary, &f->summarizer, group, selection, err));
-    if (beyond)
-        return SC_OK;
-    if (sorter->bounded)
-        drop_beyond(sorter, group, columns[0], counts[0], selection);
-    place->unit = unit;
-    for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
-        for (uint64_t bits = selection->rows[w]; bits != 0; bits &= bits - 1) {
-            place->row = (uint16_t)(w * 64 + (size_t)__builtin_ctzll(bits));
-            set_keys(listing, columns, counts, place);
-            if (!keep_place(sorter, &sorter->heaps[thread], place))
-                return sc_fail_nomem(err, "sorting so many records; give a limit with -l");
-        }
-    }
-    tell_bound(sorter, &sorter->heaps[thread]);
-    return SC_OK;
-}
-
-/* ---- sorted: the best row groups first ---- */
-
-static enum sc_status note_best(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
-                                struct sc_selection *selection, struct sc_error *err)
-{
-    struct sorter *sorter = arg;
-    uint64_t *best = &sorter->best[sorter->run->source->units[unit].turn];
-    uint64_t bound = sc_sort_bound(&sorter->run->listing->orders[0], group);
-    (void)thread;
-    (void)selection;
-    (void)err;
-    *best = bound < *best ? bound : *best;
-    return SC_OK;
-}
-
-static int compare_turns(const void *x, const void *y, void *sorter)
-{
-    const uint32_t *a = x, *b = y;
-    const uint64_t *best = ((const struct sorter *)sorter)->best;
-    return best[*a] != best[*b] ? compare_numbers(best[*a], best[*b]) : compare_numbers(*a, *b);
-}
-
-/* Reads the directories. Without memory the row groups are taken as they come. */
-static enum sc_status find_order(struct sorter *sorter, struct sc_error *err)
-{
-    const struct run *run = sorter->run;
-    uint32_t count = run->source->unit_count;
-    struct sc_scan_options options = *run->options;
-    struct sc_scan_consumer consumer = {.unit = note_best, .arg = sorter};
-    sorter->best = malloc(((size_t)count + 1) * sizeof(*sorter->best));
-    sorter->order = malloc(((size_t)count + 1) * sizeof(*sorter->order));
-    if (sorter->best == NULL || sorter->order == NULL)
-        return SC_OK;
-    for (uint32_t turn = 0; turn < count; turn++) {
-        sorter->best[turn] = UINT64_MAX;
-        sorter->order[turn] = turn;
-    }
-    options.filter = NULL;
-    options.progress = NULL;
-    SC_TRY(sc_scan_run(run->source, &options, &consumer, NULL, err));
-    for (uint32_t turn = 0; turn < count; turn++) { /* where nothing is known anything may be */
-        if (sorter->best[turn] == UINT64_MAX)
-            sorter->best[turn] = 0;
-    }
-    return sc_sort(sorter->order, count, sizeof(*sorter->order), compare_turns, sorter, NULL) == SC_OK
-               ? SC_OK
-               : sc_fail_nomem(err, "sorting");
-}
-
-static bool skip_turn(void *arg, uint32_t turn)
-{
-    struct sorter *sorter = arg;
-    return is_beyond(sorter, sorter->best[turn]);
-}
-
-/* ---- sorted: second scan ---- */
-
-static uint64_t first_of_unit(const struct sorter *sorter, uint32_t unit)
-{
-    uint64_t low = 0, high = sorter->count;
-    while (low < high) {
-        uint64_t mid = (low + high) / 2;
-        if (sorter->picked[mid].number >> 16 < unit)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
-static void pick_rows(void *arg, uint32_t unit, uint64_t *rows)
-{
-    const struct sorter *sorter = arg;
-    for (uint64_t i = first_of_unit(sorter, unit);
-         i < sorter->count && sorter->picked[i].number >> 16 == unit; i++) {
-        uint32_t row = sorter->picked[i].number & 0xffff;
-        rows[row / 64] |= UINT64_C(1) << row % 64;
-    }
-}
-
-static enum sc_status pick_unit(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
-                                struct sc_selection *selection, struct sc_error *err)
-{
-    struct sorter *sorter = arg;
-    struct run *run = sorter->run;
-    struct formatter *f = &run->formatters[thread];
-    struct sc_buf *text = &sorter->texts[thread];
-    (void)selection;
-    SC_TRY(find_cells(f, run->listing, group, false, err));
-    for (uint64_t i = first_of_unit(sorter, unit); i < sorter->count; i++) {
-        const struct picked *picked = &sorter->picked[i];
-        uint32_t row = picked->number & 0xffff;
-        size_t start = text->len;
-        if (picked->number >> 16 != unit)
-            break;
-        if (sorter->fitting) {
-            if (picked->rank < SC_MOST_FITTED)
-                fit_row(run, f, row);
-            continue;
-        }
-        format_row(f, run->listing, row, text);
-        sorter->pieces[picked->rank] =
-            (struct text_piece){.offset = start, .length = (uint32_t)(text->len - start), .thread = thread};
-    }
-    return sc_buf_ok(text) ? SC_OK : sc_fail_nomem(err, "the listing; give a limit with -l");
-}
-
-/* Reads the units of all that is picked, or `fitting` of the first records. */
-static enum sc_status scan_picked(struct sorter *sorter, const struct sc_scan_options *options, bool fitting,
-                                  struct sc_error *err)
-{
-    const struct run *run = sorter->run;
-    uint8_t *wanted = calloc((size_t)run->source->unit_count + 1, 1);
-    if (wanted == NULL)
-        return sc_fail_nomem(err, "sorting");
-    for (uint64_t i = 0; i < sorter->count; i++) {
-        if (!fitting || sorter->picked[i].rank < SC_MOST_FITTED)
-            wanted[run->source->units[sorter->picked[i].number >> 16].turn] = 1;
-    }
-    struct sc_scan_options only = *options;
-    only.wanted = wanted;
-    sorter->fitting = fitting;
-    struct sc_scan_consumer consumer = {.unit = pick_unit,
-                                        .pick = pick_rows,
-                                        .arg = sorter,
-                                        .fields = run->listing->fields,
-                                        .field_count = run->listing->field_count};
-    enum sc_status status = sc_scan_run(run->source, &only, &consumer, NULL, err);
-    free(wanted);
-    return status;
-}
-
-/* Records that are written between two looks at whether to stop. */
-#define WRITTEN_AT_LEAST 1024u
-
-/* Even after a stop so few are written. */
-static bool little(const struct sc_listing *listing)
-{
-    return listing->limit != 0 && listing->limit <= WRITTEN_AT_LEAST;
-}
-
-/* False when it was stopped on the way. */
-static bool write_pieces(const struct sorter *sorter, const atomic_int *cancel)
-{
-    const struct sc_sink *sink = sorter->run->sink;
-    const char *separator = sorter->run->listing->separator;
-    bool some = false;
-    for (uint64_t rank = 0; rank < sorter->count; rank++) {
-        if (rank % WRITTEN_AT_LEAST == 0 && rank != 0 && cancel != NULL && atomic_load(cancel) != 0)
-            return false;
-        const struct text_piece *piece = &sorter->pieces[rank];
-        if (piece->length == 0) /* its row group could not be read again: noted as missing */
-            continue;
-        if (some && separator[0] != '\0' && !sink->write(sink->arg, separator, strlen(separator)))
-            return true;
-        if (!sink->write(sink->arg, sorter->texts[piece->thread].data + piece->offset, piece->length))
-            return true;
-        some = true;
-    }
-    return true;
-}
-
-/*
- * `stopped`: the first scan was; what it found is shown where a limit says that it is little. @return SC_AGAIN,
- * with nothing written, when row groups turned out to be damaged that the first scan had counted.
- */
-static enum sc_status list_picked(struct sorter *sorter, const struct sc_scan_options *options, bool stopped,
-                                  struct sc_error *err)
-{
-    struct run *run = sorter->run;
-    uint32_t failed = run->source->units_failed;
-    enum sc_status status = run->listing->fit ? scan_picked(sorter, options, true, err) : SC_OK;
-    if (status == SC_OK && (stopped || failed == run->source->units_failed))
-        status = scan_picked(sorter, options, false, err);
-    if (status == SC_OK && !stopped && failed != run->source->units_failed)
-        return SC_AGAIN;
-    if ((status == SC_OK || status == SC_CANCELLED) && !write_header(run))
-        return status;
-    if (status == SC_CANCELLED && little(run->listing))
-        (void)write_pieces(sorter, NULL);
-    if (status == SC_OK && !write_pieces(sorter, options->cancel))
-        return sc_fail(err, SC_CANCELLED, "before everything was written");
-    return status;
-}
-
-/* All threads' places in one array, sorted and cut to the limit. */
-static enum sc_status gather(struct sorter *sorter, const atomic_int *cancel, struct heap *all)
-{
-    unsigned threads = sorter->run->threads;
-    uint64_t at = 0, limit = sorter->run->listing->limit;
-    for (unsigned t = 0; t < threads; t++)
-        all->count += sorter->heaps[t].count;
-    all->places = malloc(all->count * sorter->place_bytes + 1);
-    if (all->places == NULL)
-        return SC_NOMEM;
-    for (unsigned t = 0; t < threads; t++) {
-        struct heap *heap = &sorter->heaps[t];
-        if (heap->count != 0)
-            memcpy(place_at(sorter, all, at), heap->places, heap->count * sorter->place_bytes);
-        at += heap->count;
-        free(heap->places);
-        *heap = (struct heap){0};
-    }
-    enum sc_status status =
-        sc_sort(all->places, all->count, sorter->place_bytes, compare_places, sorter, cancel);
-    if (limit != 0 && all->count > limit)
-        all->count = limit;
-    return status;
-}
-
-static int compare_picked(const void *x, const void *y, void *unused)
-{
-    (void)unused;
-    return compare_numbers(((const struct picked *)x)->number, ((const struct picked *)y)->number);
-}
-
-/* Takes what is sorted over to sorter->picked, with room for its texts. */
-static enum sc_status pick(struct sorter *sorter, const struct heap *sorted, const atomic_int *cancel)
-{
-    sorter->count = sorted->count;
-    sorter->picked = malloc((sorted->count + 1) * sizeof(*sorter->picked));
-    sorter->texts = calloc(sorter->run->threads, sizeof(*sorter->texts));
-    sorter->pieces = calloc(sorted->count + 1, sizeof(*sorter->pieces));
-    if (sorter->picked == NULL || sorter->texts == NULL || sorter->pieces == NULL)
-        return SC_NOMEM;
-    for (uint64_t i = 0; i < sorted->count; i++)
-        sorter->picked[i] = (struct picked){.number = place_number(place_at(sorter, sorted, i)), .rank = i};
-    return sc_sort(sorter->picked, sorted->count, sizeof(*sorter->picked), compare_picked, NULL, cancel);
-}
-
-static void free_picked(struct sorter *sorter)
-{
-    for (unsigned t = 0; t < sorter->run->threads && sorter->texts != NULL; t++)
-        sc_buf_free(&sorter->texts[t]);
-    free(sorter->texts);
-    free(sorter->pieces);
-    free(sorter->picked);
-}
-
-static enum sc_status write_sorted(struct sorter *sorter, bool stopped, struct sc_error *err)
-{
-    struct heap all = {0};
-    struct sc_scan_options again = *sorter->run->options;
-    again.progress = NULL;
-    if (stopped && little(sorter->run->listing))
-        again.cancel = NULL;
-    enum sc_status status = gather(sorter, again.cancel, &all);
-    if (status == SC_OK)
-        status = pick(sorter, &all, again.cancel);
-    free(all.places);
-    if (status == SC_NOMEM)
-        return sc_fail_nomem(err, "sorting so many records; give a limit with -l");
-    if (status != SC_OK)
-        return sc_fail(err, status, "before everything was sorted");
-    return list_picked(sorter, &again, stopped, err);
-}
-
-static enum sc_status scan_keys(struct sorter *sorter, struct sc_scan_stats *stats, struct sc_error *err)
-{
-    struct sc_field fields[SC_MAX_SORT_KEYS];
-    const struct run *run = sorter->run;
-    struct sc_scan_options options = *run->options;
-    for (uint32_t i = 0; i < run->listing->order_count; i++)
-        fields[i] = run->listing->orders[i].field;
-    struct sc_scan_consumer consumer = {
-        .unit = sort_unit, .arg = sorter, .fields = fields, .field_count = run->listing->order_count};
-    if (sorter->bounded) {
-        SC_TRY(find_order(sorter, err));
-        consumer.field_count = 0; /* sort_unit reads what it needs, before it counts anything */
-        options.order = sorter->order;
-        if (sorter->order != NULL && sorter->best != NULL && !run->listing->summarize)
-            consumer.skip = skip_turn;
-    }
-    return sc_scan_run(run->source, &options, &consumer, stats, err);
-}
-
-/* Both scans. @return SC_AGAIN when they are to be run anew. */
-static enum sc_status sort_and_write(struct sorter *sorter, struct sc_scan_stats *stats, struct sc_error *err)
-{
-    const struct run *run = sorter->run;
-    for (unsigned t = 0; t < run->threads; t++)
-        run->formatters[t].summary = (struct sc_summary){0};
-    enum sc_status status = scan_keys(sorter, stats, err);
-    free(sorter->best);
-    free(sorter->order);
-    if (status != SC_OK && status != SC_CANCELLED)
-        return status;
-    enum sc_status written = write_sorted(sorter, status == SC_CANCELLED, err);
-    free_picked(sorter);
-    return written == SC_OK ? status : written;
-}
-
-/* With a larger limit each row group has some of the first. */
-#define MOST_BOUNDED 10000u
-
-static enum sc_status list_sorted(struct run *run, struct sc_scan_stats *stats, struct sc_error *err)
-{
-    size_t place_bytes = sizeof(struct place) + run->listing->order_count * sizeof(struct sc_sort_key);
-    struct heap *heaps = calloc(run->threads, sizeof(*heaps));
-    enum sc_status status = heaps == NULL ? sc_fail_nomem(err, "sorting") : SC_AGAIN;
-    while (status == SC_AGAIN) {
-        struct sorter sorter = {.run = run,
-                                .heaps = heaps,
-                                .place_bytes = place_bytes,
-                                .bounded = run->listing->limit != 0 && run->listing->limit <= MOST_BOUNDED &&
-                                           sc_sort_is_bounded(&run->listing->orders[0]),
-                                .bound = UINT64_MAX};
-        status = sort_and_write(&sorter, stats, err);
-    }
-    for (unsigned t = 0; t < run->threads && heaps != NULL; t++)
-        free(heaps[t].places);
-    free(heaps);
-    return status;
-}
-
 enum sc_status sc_query_list(struct sc_source *source, const struct sc_scan_options *options,
                              const struct sc_listing *listing, const struct sc_sink *sink,
                              struct sc_summary *summary, struct sc_scan_stats *stats, struct sc_error *err)
 {
-    struct run run = {.source = source,
-                      .options = options,
-                      .listing = listing,
-                      .sink = sink,
-                      .threads = options->threads == 0 ? 1 : options->threads,
-                      .mutex = PTHREAD_MUTEX_INITIALIZER,
-                      .headed = !listing->fit};
+    struct sc_list_run run = {.source = source,
+                              .options = options,
+                              .listing = listing,
+                              .sink = sink,
+                              .threads = options->threads == 0 ? 1 : options->threads,
+                              .mutex = PTHREAD_MUTEX_INITIALIZER,
+                              .headed = !listing->fit};
     *summary = (struct sc_summary){0};
     if (listing->order_count > SC_MAX_SORT_KEYS)
         return sc_fail(err, SC_USAGE, "at most %u sort keys", SC_MAX_SORT_KEYS);
     run.formatters = calloc(run.threads, sizeof(*run.formatters));
     enum sc_status status = run.formatters == NULL ? sc_fail_nomem(err, "the listing") : SC_OK;
     for (unsigned t = 0; t < run.threads && status == SC_OK; t++)
-        status = make_formatter(&run.formatters[t], &run, err);
+        status = sc_list_formatter_init(&run.formatters[t], &run, err);
     if (status == SC_OK)
-        status = listing->order_count == 0 ? list_in_order(&run, stats, err) : list_sorted(&run, stats, err);
+        status =
+            listing->order_count == 0 ? list_in_order(&run, stats, err) : sc_list_sorted(&run, stats, err);
     if (status == SC_OK || status == SC_CANCELLED)
-        (void)write_header(&run); /* where no record was */
+        (void)sc_list_write_header(&run); /* where no record was */
     for (unsigned t = 0; t < run.threads && run.formatters != NULL; t++) {
         sc_summary_merge(summary, &run.formatters[t].summary);
-        free_formatter(&run.formatters[t]);
+        sc_list_formatter_free(&run.formatters[t]);
     }
     free(run.formatters);
     pthread_mutex_destroy(&run.mutex);

@@ -27,6 +27,7 @@ struct listing {
     unsigned threads;
     enum sc_output_format format;
     bool no_summary, fit;
+    uint64_t memory_limit;
     /* what came of it */
     struct collected out;
     struct sc_summary summary;
@@ -50,6 +51,7 @@ static void run(struct sc_source *source, struct listing *l)
                                  .orders = request->orders,
                                  .order_count = request->order_count,
                                  .limit = l->limit,
+                                 .memory_limit = l->memory_limit,
                                  .separator = l->format == SC_OUTPUT_JSON ? ",\n" : "",
                                  .summarize = !l->no_summary,
                                  .fit = l->fit};
@@ -267,6 +269,9 @@ static void every_text(void **state)
     }
 }
 
+/* With the first each record goes to a file by itself. */
+static const uint64_t memory_limits[] = {1, 20000, 1000000, 0};
+
 static void sorted_by_any_keys(void **state)
 {
     (void)state;
@@ -295,7 +300,8 @@ static void sorted_by_any_keys(void **state)
                                 .limit = limits[i % 5],
                                 .threads = 1 + i % 4,
                                 .format = SC_OUTPUT_CSV,
-                                .no_summary = i % 4 == 0};
+                                .no_summary = i % 4 == 0,
+                                .memory_limit = memory_limits[kit_random(&t.seed) % 4]};
             check_numbers(&t, &source, &l, &s);
         }
         sc_source_close(&source);
@@ -537,6 +543,7 @@ static void columns_fit_the_records(void **state)
             .fields = "srcip,dstip,bytes", .orders = orders[o], .threads = 1, .fit = true};
         struct listing other = first, nothing = first;
         other.threads = 4;
+        other.memory_limit = memory_limits[o];
         nothing.filter = "bytes > 18446744073709551614";
         run(&source, &first);
         run(&source, &other);
@@ -600,6 +607,57 @@ static void sampling_in_the_summary(void **state)
     query_table_free(&t);
 }
 
+/* ---- more than the memory limit ---- */
+
+static void run_all(struct sc_source *source, uint64_t memory_limit, struct listing *l)
+{
+    *l = (struct listing){.fields = text_fields,
+                          .orders = "bytes,flowId",
+                          .threads = 3,
+                          .format = SC_OUTPUT_JSON,
+                          .memory_limit = memory_limit,
+                          .out = l->out};
+    run(source, l);
+}
+
+static void sorted_in_a_file(void **state)
+{
+    (void)state;
+    struct query_table t;
+    struct sc_source source;
+    atomic_int cancel = 0;
+    struct listing all = {0}, few = {0}, none = {0}, stopped = {.out = {.cancel = &cancel}},
+                   unread = {.out = {.most = 7}};
+    query_table_make(&t, 51, 40, 300);
+    query_open(&source, t.store);
+    run_all(&source, 0, &all);
+    assert_int_equal(all.summary.records, t.records);
+    for (uint64_t limit = 1000; limit < 100000000; limit *= 10) {
+        run_all(&source, limit, &few);
+        assert_int_equal(few.status, SC_OK);
+        assert_int_equal(few.out.text.len, all.out.text.len);
+        assert_memory_equal(few.out.text.data, all.out.text.data, all.out.text.len);
+        done(&few);
+    }
+    run_all(&source, 5000, &unread); /* as head does */
+    assert_int_equal(unread.status, SC_OK);
+    assert_int_equal(unread.out.writes, 7);
+    run_all(&source, 5000, &stopped); /* by the first record */
+    assert_int_equal(stopped.status, SC_CANCELLED);
+    assert_true(stopped.out.text.len < all.out.text.len);
+    assert_memory_equal(stopped.out.text.data, all.out.text.data, stopped.out.text.len);
+    setenv("TMPDIR", "/nonexistent/folder", 1);
+    run_all(&source, 5000, &none);
+    unsetenv("TMPDIR");
+    assert_int_equal(none.status, SC_FULL);
+    assert_int_equal(none.out.text.len, 0);
+    done(&all);
+    done(&stopped);
+    done(&unread);
+    sc_source_close(&source);
+    query_table_free(&t);
+}
+
 /* ---- damage ---- */
 
 static void flip_byte(const char *path, uint64_t at)
@@ -655,7 +713,8 @@ static void damage_in_a_listing(void **state)
                             .threads = 1 + i % 3,
                             .limit = i >= 8 ? 1500 : 0,
                             .format = SC_OUTPUT_CSV,
-                            .no_summary = true};
+                            .no_summary = true,
+                            .memory_limit = memory_limits[i % 4]};
         query_open(&source, store);
         run(&source, &l);
         assert_int_equal(l.status, SC_OK);
@@ -687,6 +746,7 @@ UNIT(test_list)
         cmocka_unit_test(order_of_the_store),
         cmocka_unit_test(every_text),
         cmocka_unit_test(sorted_by_any_keys),
+        cmocka_unit_test(sorted_in_a_file),
         cmocka_unit_test(default_directions),
         cmocka_unit_test(same_text_for_any_number_of_threads),
         cmocka_unit_test(separators),
