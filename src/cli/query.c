@@ -138,17 +138,11 @@ static void explain(const struct sc_query_job *job)
 /* What the time of the query went into. */
 static void analyze(const struct sc_query_job *job)
 {
-    static const char *const stages[SC_SCAN_STAGES] = {
-        [SC_SCAN_OPEN] = "open",   [SC_SCAN_SELECT] = "filter",     [SC_SCAN_READ] = "read columns",
-        [SC_SCAN_USE] = "compute", [SC_SCAN_JOIN] = "put together",
-    };
     const struct sc_scan_stats *s = &job->stats;
-    const char *use = !job->o.items_records ? "sums" : job->request_count != 0 ? "groups" : "texts";
     fprintf(stderr, "rows: %llu looked at, %llu selected; time by stage, of all threads:\n",
             (unsigned long long)s->rows_read, (unsigned long long)s->rows_selected);
     for (unsigned i = 0; i < SC_SCAN_STAGES; i++)
-        fprintf(stderr, "  %-14s %10.1f ms\n", i == SC_SCAN_USE ? use : stages[i],
-                (double)s->spent_ns[i] / 1e6);
+        fprintf(stderr, "  %-14s %10.1f ms\n", sc_query_stage_name(job, i), (double)s->spent_ns[i] / 1e6);
     fprintf(stderr, "  %-14s %10llu ms, by the clock\n", "all",
             (unsigned long long)(sc_clock_mono_ms() - job->started_ms));
 }

@@ -402,6 +402,19 @@ void sc_query_start_output(struct sc_query_job *job)
     job->scan.cancel = &cancel_flag;
 }
 
+const char *sc_query_stage_name(const struct sc_query_job *job, unsigned stage)
+{
+    static const char *const stages[SC_SCAN_STAGES] = {
+        [SC_SCAN_OPEN] = "open",
+        [SC_SCAN_SELECT] = "filter",
+        [SC_SCAN_READ] = "read columns",
+        [SC_SCAN_JOIN] = "put together",
+    };
+    if (stage != SC_SCAN_USE)
+        return stages[stage];
+    return !job->o.items_records ? "sums" : job->request_count != 0 ? "groups" : "texts";
+}
+
 void sc_query_job_free(struct sc_query_job *job)
 {
     sc_source_close(&job->source);

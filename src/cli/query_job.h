@@ -35,6 +35,8 @@ int sc_query_report(const struct sc_query_job *job, const struct sc_error *err, 
  * what there is to say was said.
  */
 int sc_query_job_parse(struct sc_query_job *job);
+/* Of what the time of a query goes into (enum sc_scan_stage). */
+const char *sc_query_stage_name(const struct sc_query_job *job, unsigned stage);
 void sc_query_job_free(struct sc_query_job *job);
 
 /* As many descriptors as the process may have: what a query holds open stays readable while retention runs. */

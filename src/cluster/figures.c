@@ -31,7 +31,10 @@ static void put(const struct sc_node_figures *f, struct sc_buf *out)
     sc_buf_append_le64(out, f->scan.units_read);
     sc_buf_append_le64(out, f->scan.units_pruned);
     sc_buf_append_le64(out, f->scan.rows_read);
+    sc_buf_append_le64(out, f->scan.rows_selected);
     sc_buf_append_le64(out, f->scan.bytes_read);
+    for (unsigned i = 0; i < SC_SCAN_STAGES; i++)
+        sc_buf_append_le64(out, f->scan.spent_ns[i]);
     sc_buf_append_le64(out, f->records);
 }
 
@@ -45,7 +48,10 @@ static bool get(struct sc_cursor *in, struct sc_node_figures *f)
     f->scan.units_read = sc_cursor_le64(in);
     f->scan.units_pruned = sc_cursor_le64(in);
     f->scan.rows_read = sc_cursor_le64(in);
+    f->scan.rows_selected = sc_cursor_le64(in);
     f->scan.bytes_read = sc_cursor_le64(in);
+    for (unsigned i = 0; i < SC_SCAN_STAGES; i++)
+        f->scan.spent_ns[i] = sc_cursor_le64(in);
     f->records = sc_cursor_le64(in);
     return !in->failed;
 }
