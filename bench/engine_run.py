@@ -35,6 +35,8 @@ class Case:
     pairs: int = 7
     threads: bool = False
     memory: bool = False
+    cold: bool = False
+    new: bool = False  # --before may not know it
 
 
 def top(keys, where="", order="bytes"):
@@ -47,13 +49,14 @@ CASES = [
          "select count(*), sum(packets), sum(bytes) from flows", column=None),
     Case("Q2 dst port 53 by protocol", ["-f", "dst port 53", "-a", "proto", "--output-format=csv"],
          ["-o", "csv", "-s", "proto/flows", "dst port 53"], harness.same_groups,
-         f"select flows, * from (select proto, {SUMS} from flows where dstport = 53 group by proto) order by flows desc", column="flows"),
+         f"select flows, * from (select proto, {SUMS} from flows where dstport = 53 group by proto) order by flows desc", column="flows",
+         threads=True, cold=True),
     Case("Q3 list dst port 53 and TCP", ["-f", "dst port 53 and proto tcp", "--output-format=csv", f"--output-fields={CSV_FIELDS}"],
          ["-o", "csv", "dst port 53 and proto tcp"], harness.same_lines,
-         "select * from flows where dstport = 53 and proto = 6", column=None, quiet=True),
+         "select * from flows where dstport = 53 and proto = 6", column=None, quiet=True, cold=True),
     Case("Q4 TCP by source, top 10 by bytes", ["-f", "proto tcp", "-s", "srcip#bytes", "-l", "10", "--output-format=csv"],
          ["-o", "csv", "-n", "10", "-s", "srcip/bytes", "proto tcp"], harness.same_top, top("srcip", "where proto = 6"), threads=True,
-         memory=True),
+         memory=True, cold=True),
     Case("Q5 5-tuple, top 10 by bytes", ["-s", "srcip,dstip,srcport,dstport,proto#bytes", "-l", "10", "--output-format=csv"],
          ["-o", "fmt:%byt", "-n", "10", "-s", "record/bytes"], harness.same_sums, top("srcip, dstip, srcport, dstport, proto"), pairs=3,
          threads=True, memory=True),
@@ -61,13 +64,20 @@ CASES = [
          ["-o", "null", "host 198.18.255.254"], harness.same_count,
          "select count(*) from flows where srcip = md5_number('198.18.255.254') or dstip = md5_number('198.18.255.254')", column=None),
     Case("Q7 top 10 destination ports", ["-s", "dstport#flows", "-l", "10", "--output-format=csv"],
-         ["-o", "csv", "-n", "10", "-s", "dstport/flows"], harness.same_ports, top("dstport", order="flows"), column="flows"),
+         ["-o", "csv", "-n", "10", "-s", "dstport/flows"], harness.same_ports, top("dstport", order="flows"), column="flows",
+         threads=True, cold=True),
     Case("Q8 everything as CSV", ["--output-format=csv", f"--output-fields={CSV_FIELDS}"], ["-o", "csv"], harness.same_lines, quiet=True,
          pairs=2),
+    Case("Q9 distinct destinations of a source, top 10",
+         ["-s", "srcip#distinct(dstip)", "-l", "10", "--output-fields=distinct(dstip)", "--output-format=csv"],
+         duckdb="select d, * from (select srcip, count(distinct dstip) as d from flows group by srcip) order by d desc limit 10",
+         column="distinct(dstip)", pairs=5, memory=True, new=True),
     Case("Q10 pairs, top 10 by bytes", ["-s", "srcip,dstip#bytes", "-l", "10", "--output-format=csv"],
          ["-A", "srcip,dstip", "-O", "bytes", "-n", "10", "-o", "fmt:%byt"], harness.same_sums, top("srcip, dstip"), pairs=3, memory=True),
     Case("Q11 the 10 largest flows", ["-o", "bytes", "-l", "10", "--output-format=csv", f"--output-fields={CSV_FIELDS}"],
          ["-O", "bytes", "-n", "10", "-o", "fmt:%byt"], harness.same_sums, "select bytes, * from flows order by bytes desc limit 10"),
+    Case("Q12 everything by bytes, as CSV", ["-o", "bytes", "--output-format=csv", f"--output-fields={CSV_FIELDS}"], ["-O", "bytes", "-o", "csv"],
+         harness.same_lines, quiet=True, pairs=2, memory=True),
 ]
 
 
@@ -160,8 +170,11 @@ def threads(bench, case, store):
 
 
 def memory(case, nf, now, before):
-    rows = [dict(name=f"{case.name}: peak memory", goal="-", ratio=[a.rss / b.rss for a, b in zip(nf, now)], unit="nfdump / sc-query",
-                 better="more", note=f"{middle(r.rss for r in now) / 1024:.0f} MiB, nfdump {middle(r.rss for r in nf) / 1024:.0f} MiB")]
+    name, note = f"{case.name}: peak memory", f"{middle(r.rss for r in now) / 1024:.0f} MiB"
+    if not nf:
+        return [dict(name=name, goal="-", ratio=[r.rss / 1024 for r in now], unit="MiB", better="less")]
+    rows = [dict(name=name, goal="-", ratio=[a.rss / b.rss for a, b in zip(nf, now)], unit="nfdump / sc-query",
+                 better="more", note=f"{note}, nfdump {middle(r.rss for r in nf) / 1024:.0f} MiB")]
     if before:
         rows.append(dict(name=f"{case.name}: peak memory", goal="at most 1.3", ratio=[a.rss / b.rss for a, b in zip(now, before)],
                          unit="sc-query / before", better="less", limit=1.3))
@@ -169,16 +182,25 @@ def memory(case, nf, now, before):
 
 
 def measure(bench, case, files, store, duck):
-    now, nf = side(bench, case, store, bench.build), Side(["nfdump", "-R", files, "-q" if case.quiet else "-N", *case.nfdump])
-    before = side(bench, case, bench.store_before, bench.before) if bench.before else None
-    case.same(case.name, nf, now)
+    now = side(bench, case, store, bench.build)
+    nf = Side(["nfdump", "-R", files, "-q" if case.quiet else "-N", *case.nfdump]) if case.nfdump else None
+    before = side(bench, case, bench.store_before, bench.before) if bench.before and not case.new else None
+    if nf:
+        case.same(case.name, nf, now)
     if duck:
         same_as_duckdb(case, now, duck["rows"])
-    sides = [s for s in (nf, now, before) if s]
-    found = harness.in_turn(sides, min(bench.pairs, case.pairs))
-    nf, now, before = found[0], found[1], found[2] if before else []
-    rows = times(case, nf, duck["seconds"] if duck else [], now, before)
-    rows += memory(case, nf, now, before) if case.memory else []
+    sides = [s for s in (now, nf, before) if s]
+
+    def runs(found):
+        """nfdump's, ours, before's."""
+        found = dict(zip(map(id, sides), found))
+        return [found.get(id(s), []) if s else [] for s in (nf, now, before)]
+    warm = runs(harness.in_turn(sides, min(bench.pairs, case.pairs)))
+    rows = times(case, warm[0], duck["seconds"] if duck else [], *warm[1:])
+    rows += memory(case, *warm) if case.memory else []
+    if case.cold:
+        cold = runs(harness.in_turn_cold(sides, [p for p in (store, files, bench.before and bench.store_before) if p], 3))
+        rows += times(dataclasses.replace(case, name=f"{case.name}, cold cache"), cold[0], [], *cold[1:])
     return rows + (threads(bench, case, store) if case.threads else [])
 
 

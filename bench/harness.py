@@ -5,6 +5,7 @@ import dataclasses
 import ipaddress
 import json
 import os
+import pathlib
 import re
 import subprocess
 import time
@@ -52,6 +53,23 @@ def in_turn(sides, times):
     for side in sides:
         side.measure()
     return list(zip(*([side.measure() for side in sides] for _ in range(times))))
+
+
+def forget(folders):
+    """Of what lies in folders nothing is in the page cache afterwards."""
+    os.sync()
+    for path in (p for folder in folders for p in pathlib.Path(folder).rglob("*") if p.is_file()):
+        fd = os.open(path, os.O_RDONLY)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(fd)
+
+
+def in_turn_cold(sides, folders, times):
+    """The same; each run finds its files on the disk."""
+    def once(side):
+        forget(folders)
+        return side.measure()
+    return list(zip(*([once(side) for side in sides] for _ in range(times))))
 
 
 def alternate(first, second, pairs):

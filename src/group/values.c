@@ -243,6 +243,12 @@ static void accumulate(const struct sc_aggregate *a, uint8_t *entry, uint32_t ac
     sc_entry_set_seen(a, entry, sc_entry_seen(a, entry) | UINT64_C(1) << accumulator);
 }
 
+/* 2^-value, times what makes it whole. A register of a peer may hold anything. */
+static uint64_t share_of_register(uint64_t value)
+{
+    return UINT64_C(1) << (value > SC_MOST_ZEROS ? 0 : 1 + SC_MOST_ZEROS - value);
+}
+
 /* One value, or one register, of a group. */
 static void count_value(const struct folding *f, const uint8_t *entry, uint8_t *group)
 {
@@ -252,8 +258,8 @@ static void count_value(const struct folding *f, const uint8_t *entry, uint8_t *
         unsigned i = (unsigned)__builtin_ctz(left);
         if (a->accumulators[i].how == SC_ACCUMULATE_DISTINCT)
             accumulate(a, group, i, !null);
-        else if (f->from->aggregate->keys[of->key_count - 1].cell == SC_CELL_REGISTER)
-            accumulate(a, group, i, null ? 0 : UINT64_C(1) << (1 + SC_MOST_ZEROS - sc_load_le64(entry)));
+        else if (of->keys[of->key_count - 1].cell == SC_CELL_REGISTER)
+            accumulate(a, group, i, null ? 0 : share_of_register(sc_load_le64(entry)));
     }
 }
 
@@ -441,7 +447,7 @@ static int compare_cells(const void *x, const void *y, void *arg)
 static uint64_t value_of_rank(const struct sc_aggregate *a, const uint8_t *const *cells, uint64_t rank)
 {
     uint64_t before = 0;
-    while ((before += sc_load_le64(*cells)) < rank)
+    while ((before = sc_add_saturated(before, sc_load_le64(*cells))) < rank)
         cells++;
     uint64_t value = cell_of(a, *cells);
     return value | UINT64_C(1) << sc_cell_bits(value) >> 1;
