@@ -61,7 +61,8 @@ static struct sc_value computed_value(const struct sc_aggregate *a, const uint8_
  */
 static uint64_t estimate(uint64_t registers, uint64_t harmonic)
 {
-    double m = SC_REGISTERS, x = (m - (double)registers) / m, power = 1, sigma = x, before;
+    double m = SC_REGISTERS, seen = registers < SC_REGISTERS ? (double)registers : m;
+    double x = (m - seen) / m, power = 1, sigma = x, before;
     if (registers == 0)
         return 0;
     do {
@@ -71,7 +72,8 @@ static uint64_t estimate(uint64_t registers, uint64_t harmonic)
         power += power;
     } while (sigma != before);
     double sum = m * sigma + ldexp((double)harmonic, -(int)SC_MOST_ZEROS - 1);
-    return (uint64_t)(m * m / (2 * log(2)) / sum + 0.5);
+    double values = m * m / (2 * log(2)) / sum + 0.5;
+    return values < 0x1p63 ? (uint64_t)values : UINT64_C(1) << 63; /* a peer may say anything */
 }
 
 static struct sc_value distinct_value(const struct sc_aggregate *a, const uint8_t *entry,

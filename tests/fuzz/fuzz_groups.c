@@ -1,33 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Partial results from bytes that nobody trusts: what is read can be sorted, shown, written and read again, and
- * is then the same; and what distinct values and percentiles are made of. The first byte chooses the aggregation, and which of these.
+ * is then the same; and what distinct values and percentiles are made of. tests/unit/query/test_fuzz_seeds.c makes the seeds.
  */
-#include "group/part.h"
+#include "fuzz_groups.h"
 #include "query/request.h"
 
 #include <stdlib.h>
 
-struct shape {
-    const char *keys, *orders, *fields;
-};
-
-static const struct shape shapes[] = {
-    {"srcip,dstport", "bytes", NULL},
-    {"proto", "flows", "flows"},
-    {"appname,srcip/24/64,app", "appname", "min(bytes),avg(packets),last"},
-    {"first/5m,mibObjectValueInteger,srcmac", "mibObjectValueInteger#asc", "bps,pps,bpp,duration"},
-    {"srcip,dstip,srcport,dstport,proto,tos,srcas,dstas,inif,outif", "bytes#asc,srcip",
-     "flows,bytes,packets,flags,min(bytes),max(bytes),min(packets),max(packets),min(tos),max(tos),first,"
-     "last"},
-    {"srcip,appname", "distinct(dstip)", "distinct(dstip),bytes"},
-    {"proto,srcip,dstport,tos,srcas,dstas", "distinct(appname)", "distinct(appname)"},
-    {"srcip", "p95(bytes)", "p95(bytes),p50(bytes),flows"},
-};
-
-#define SHAPES (sizeof(shapes) / sizeof(shapes[0]))
-
-static struct sc_request requests[SHAPES];
+static struct sc_request requests[FUZZ_SHAPES];
 
 static void need(bool holds)
 {
@@ -76,38 +57,22 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc;
     (void)argv;
-    for (size_t i = 0; i < SHAPES; i++)
-        need(sc_request_aggregate(NULL, shapes[i].keys, shapes[i].orders, shapes[i].fields, &requests[i],
-                                  NULL) == SC_OK);
+    for (size_t i = 0; i < FUZZ_SHAPES; i++)
+        need(sc_request_aggregate(NULL, fuzz_shapes[i].keys, fuzz_shapes[i].orders, fuzz_shapes[i].fields,
+                                  &requests[i], NULL) == SC_OK);
     return 0;
-}
-
-/* A peer's values, or its registers. */
-static void read_values(const struct sc_request *r, struct sc_groups *groups, bool estimated,
-                        const uint8_t *data, size_t size)
-{
-    uint32_t count;
-    need(sc_groups_make_values(groups, &count) == SC_OK);
-    if (count == 0)
-        return;
-    if (estimated && r->columns[r->aggregate.key_count].result.source == SC_RESULT_DISTINCT)
-        need(sc_groups_estimate_values(groups, 0) == SC_OK);
-    if (sc_groups_read(*sc_groups_values(groups, 0), data, size, NULL) != SC_OK)
-        return;
-    need(sc_groups_settle_values(groups, 2, NULL) == SC_OK);
-    show(r, groups, 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
-    const struct sc_request *r = &requests[data[0] % SHAPES];
+    const struct sc_request *r = &requests[data[0] % FUZZ_SHAPES];
     struct sc_groups *groups = sc_groups_create(&r->aggregate);
     need(groups != NULL);
-    if (data[0] / SHAPES % 3 != 0)
-        read_values(r, groups, data[0] / SHAPES % 3 == 2, data + 1, size - 1);
-    else if (sc_groups_read(groups, data + 1, size - 1, NULL) == SC_OK) {
+    struct sc_groups *target = fuzz_target(groups, data[0] / FUZZ_SHAPES % FUZZ_PARTS);
+    if (target != NULL && sc_groups_read(target, data + 1, size - 1, NULL) == SC_OK) {
+        need(sc_groups_settle_values(groups, 2, NULL) == SC_OK);
         show(r, groups, 0);
         show(r, groups, 2);
         write_and_read(r, groups);
