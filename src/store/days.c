@@ -33,6 +33,7 @@ struct making {
     struct sc_io *io;
     unsigned most;
     bool settle, left;
+    bool stuck; /* one could not be made: neither could others, and to read them all for nothing takes long */
 };
 
 /* ---- one folder ---- */
@@ -101,16 +102,25 @@ static enum sc_status list(const char *folder, struct sc_catalogue *out)
     *out = (struct sc_catalogue){0};
     SC_TRY(sc_catalogue_add(out, folder, NULL));
     sc_catalogue_sort(out);
+    if (out->tally_count > 1)
+        qsort(out->tallies, out->tally_count, sizeof(*out->tallies), sc_catalogue_compare);
     return out->unreadable == 0 ? SC_OK : SC_AGAIN;
+}
+
+static bool same_list(const struct sc_catalogue_file *x, uint32_t count, const struct sc_catalogue_file *y,
+                      uint32_t other_count)
+{
+    bool same = count == other_count;
+    for (uint32_t i = 0; i < count && same; i++)
+        same = strcmp(x[i].path, y[i].path) == 0 && x[i].bytes == y[i].bytes;
+    return same;
 }
 
 static bool same_files(const struct sc_catalogue *x, const struct sc_catalogue *y)
 {
-    bool same =
-        x->count == y->count && x->tally_count == y->tally_count && x->damaged_files == y->damaged_files;
-    for (uint32_t i = 0; i < x->count && same; i++)
-        same = strcmp(x->files[i].path, y->files[i].path) == 0 && x->files[i].bytes == y->files[i].bytes;
-    return same;
+    return same_list(x->files, x->count, y->files, y->count) &&
+           same_list(x->tallies, x->tally_count, y->tallies, y->tally_count) &&
+           x->damaged_files == y->damaged_files && x->damaged_bytes == y->damaged_bytes;
 }
 
 /*
@@ -171,10 +181,17 @@ static void consider_day(struct making *m, const char *folder, struct stat *st)
 {
     if (sc_day_is_known(folder, st))
         return;
-    if (m->most == 0)
-        m->left = true;
-    else if (make_day(m, folder, st) == SC_OK)
+    if (m->most == 0) {
+        m->left = !m->stuck;
+        return;
+    }
+    enum sc_status status = make_day(m, folder, st);
+    if (status == SC_OK)
         m->most--;
+    else if (status != SC_AGAIN && status != SC_NOTFOUND) {
+        m->stuck = true;
+        m->most = 0;
+    }
 }
 
 /* Years, months, days. */

@@ -7,6 +7,7 @@
 #include "store/store.h"
 #include "store_kit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <time.h>
@@ -217,6 +218,34 @@ static void made_when_at_rest(void **state)
     kit_remove(m.store);
 }
 
+struct full_io {
+    struct sc_io io;
+    struct sc_io_ops ops;
+    uint32_t tried;
+};
+
+static int create_none(struct sc_io *io, const char *path)
+{
+    (void)path;
+    ((struct full_io *)io)->tried++;
+    return -ENOSPC;
+}
+
+/* Else a collector reads all days each minute, for nothing. */
+static void full_disk(void **state)
+{
+    (void)state;
+    struct model m = {.store = kit_folder(), .seed = 5};
+    struct full_io full = {.io.ops = &full.ops, .ops = *sc_io_system()->ops};
+    full.ops.create = create_none;
+    for (unsigned i = 0; i < 12; i++)
+        add(&m, m.store, true);
+    assert_false(sc_days_make(m.store, 1, true, &full.io));
+    assert_int_equal(full.tried, 1);
+    assert_true(sc_days_make(m.store, 1, true, NULL));
+    kit_remove(m.store);
+}
+
 /* Each byte: what is not whole is as good as nothing. */
 static void damage(void **state)
 {
@@ -271,7 +300,7 @@ static void only_days_have_one(void **state)
 UNIT(test_days)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(nothing_is_left_out_that_is_wanted),
-                                       cmocka_unit_test(made_when_at_rest), cmocka_unit_test(damage),
-                                       cmocka_unit_test(only_days_have_one)};
+                                       cmocka_unit_test(made_when_at_rest), cmocka_unit_test(full_disk),
+                                       cmocka_unit_test(damage), cmocka_unit_test(only_days_have_one)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
