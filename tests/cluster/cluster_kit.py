@@ -2,9 +2,11 @@
 """A cluster on addresses of the loopback network: nodes as processes, numbered flows, and what the stores hold of them."""
 import collections
 import datetime
+import errno
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import struct
@@ -49,10 +51,29 @@ def written(address):
     return f"[{address}]" if ":" in address else address
 
 
+def assignable_ports():
+    """Below those that the system gives out, in any order."""
+    first = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    ports = list(range(10000, max(first, 32768)))
+    random.shuffle(ports)
+    return ports
+
+
+PORTS = assignable_ports()
+
+
 def free_port(address, kind=socket.SOCK_STREAM):
-    with socket.socket(family(address), kind) as s:
-        s.bind((address, 0))
-        return s.getsockname()[1]
+    """Given once in this process, and to nobody by the system: it stays free while a node is yet to start, or is down."""
+    while True:
+        port = PORTS.pop()
+        with socket.socket(family(address), kind) as s:
+            try:
+                s.bind((address, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                return port
 
 
 class Node:
@@ -335,17 +356,30 @@ def admin(*words):
                           check=False)
 
 
+def count_numbers(text):
+    """How often each flow number is in an answer."""
+    return collections.Counter(int(line) for line in text.splitlines()[1:])
+
+
+def query_numbers(stores):
+    return query(stores, "--output-format=csv", "--output-fields=flowId")
+
+
 def numbers(stores):
     """How often each flow number is in the stores, by the query; and the exit status."""
-    done = query(stores, "--output-format=csv", "--output-fields=flowId")
-    return collections.Counter(int(line) for line in done.stdout.splitlines()[1:]), done.returncode
+    done = query_numbers(stores)
+    return count_numbers(done.stdout), done.returncode
+
+
+def check_answer(name, done, wanted):
+    """Of such a query."""
+    got, wanted = count_numbers(done.stdout), set(wanted)
+    missing, extra = wanted - set(got), set(got) - wanted
+    double = [n for n, times in got.items() if times > 1]
+    return check(name, done.returncode == 0 and not missing and not extra and not double,
+                 f"exit {done.returncode}, {len(got)} of {len(wanted)} flows, missing {sorted(missing)[:5]} ({len(missing)}), "
+                 f"not sent {sorted(extra)[:5]}, double {double[:5]} ({len(double)})\n{done.stderr}")
 
 
 def check_numbers(name, stores, wanted):
-    got, status = numbers(stores)
-    wanted = set(wanted)
-    missing, extra = wanted - set(got), set(got) - wanted
-    double = [n for n, times in got.items() if times > 1]
-    return check(name, status == 0 and not missing and not extra and not double,
-                 f"exit {status}, {len(got)} of {len(wanted)} flows, missing {sorted(missing)[:5]} ({len(missing)}), "
-                 f"not sent {sorted(extra)[:5]}, double {double[:5]} ({len(double)})")
+    return check_answer(name, query_numbers(stores), wanted)
