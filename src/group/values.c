@@ -81,13 +81,13 @@ static void plan(const struct sc_aggregate *a, const struct sc_accumulator *of, 
     sc_aggregate_prepare(&v->registers);
 }
 
-static bool make_exact(const struct sc_groups *groups, struct sc_values *v)
+static bool make_exact(const struct sc_groups *groups, struct sc_values *v, uint32_t count)
 {
     v->exact = sc_groups_create(&v->aggregate);
     if (v->exact == NULL)
         return false;
     v->exact->cancel = groups->cancel;
-    uint64_t budget = groups->spill.budget / groups->value_count;
+    uint64_t budget = groups->spill.budget / count;
     sc_groups_set_spill_budget(v->exact, v->bound != 0 && v->bound / 2 < budget ? v->bound / 2 : budget);
     if (v->bound != 0 && (v->again_at != 0 || is_percentile(v))) {
         v->exact->spill.limit = groups->spill.limit;
@@ -101,11 +101,10 @@ enum sc_status sc_values_create(struct sc_groups *groups)
     const struct sc_aggregate *a = groups->aggregate;
     uint32_t count = count_values(groups);
     if (groups->values != NULL || count == 0)
-        return SC_OK;
+        return groups->value_count == count ? SC_OK : SC_NOMEM; /* what could not be made stays so */
     groups->values = calloc(count, sizeof(*groups->values));
     if (groups->values == NULL)
         return SC_NOMEM;
-    groups->value_count = count;
     struct sc_values *v = groups->values;
     for (uint32_t i = 0; i < a->accumulator_count; i++) {
         if (!begins(groups, i))
@@ -113,8 +112,9 @@ enum sc_status sc_values_create(struct sc_groups *groups)
         v->bound = groups->spill.memory / count;
         v->made = made_with(groups, i);
         plan(a, &a->accumulators[i], v);
-        if (!make_exact(groups, v++))
+        if (!make_exact(groups, v++, count))
             return SC_NOMEM;
+        groups->value_count++;
     }
     return SC_OK;
 }
@@ -303,11 +303,12 @@ static enum sc_status estimate(const struct sc_groups *groups, struct sc_values 
         v->estimated = sc_groups_create(&v->registers);
     if (v->estimated == NULL || !sc_groups_settle_direct(v->exact))
         return SC_NOMEM;
+    v->estimated->cancel = groups->cancel;
     struct folding f = {.to = v->estimated, .from = v->exact, .values = v};
     enum sc_status status = sc_groups_each(v->exact, fold_entries, &f);
     sc_plain_free(v->exact);
     v->exact = NULL;
-    return status != SC_OK || make_exact(groups, v) ? status : SC_NOMEM;
+    return status != SC_OK || make_exact(groups, v, groups->value_count) ? status : SC_NOMEM;
 }
 
 static enum sc_status copy_entries(void *arg, enum sc_key_layout layout, const uint8_t *entries,
@@ -346,7 +347,8 @@ static enum sc_status spares_any(const struct sc_groups *groups, const struct sc
 {
     struct sc_groups *some = sc_groups_create(&v->aggregate), *of = sc_groups_create(groups->aggregate);
     struct folding copy = {.to = some, .from = v->exact}, f = {.to = of, .from = some, .values = v};
-    enum sc_status status = some == NULL || of == NULL ? SC_NOMEM : SC_OK;
+    bool room = some != NULL && of != NULL && sc_groups_settle_direct(v->exact);
+    enum sc_status status = room ? SC_OK : SC_NOMEM;
     for (unsigned layout = 0; layout < SC_KEY_LAYOUTS && status == SC_OK; layout++)
         status = sc_groups_each_of(v->exact, layout << SC_PARTITION_BITS, copy_entries, &copy);
     if (status == SC_OK)
@@ -394,8 +396,12 @@ enum sc_status sc_values_add_rows(struct sc_groups *groups, struct sc_row_group 
     for (uint32_t i = 0; i < groups->value_count; i++) {
         struct sc_values *v = &groups->values[i];
         SC_TRY(add_rows(v->exact, group, selection, err));
-        if (consider_estimate(groups, v) != SC_OK)
-            return sc_fail_nomem(err, "groups");
+        enum sc_status status = consider_estimate(groups, v);
+        if (status != SC_OK)
+            return status == SC_FULL
+                       ? sc_fail(err, SC_FULL,
+                                 "values that did not fit the memory limit cannot be read back from $TMPDIR")
+                       : sc_fail_nomem(err, "groups");
     }
     return SC_OK;
 }
