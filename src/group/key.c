@@ -61,6 +61,14 @@ enum sc_key_layout sc_key_project(const struct sc_aggregate *to, const struct sc
                                   const uint8_t *key, uint8_t *out)
 {
     uint32_t shared = from->key_count - 1, head = sc_key_head(from, key);
+    uint32_t end = from->keys[shared].at[SC_KEY_NARROW], bytes = to->key_bytes[SC_KEY_NARROW];
+    if ((head & SC_HEAD_LAYOUT) == SC_KEY_NARROW && sc_head_bytes(to) == sc_head_bytes(from)) {
+        memcpy(out, key, end); /* nearly all: as it is, and nothing behind it */
+        sc_key_set_head(to, out, head & (SC_HEAD_NULL(shared) - 4));
+        for (uint32_t i = end; i < bytes; i++)
+            out[i] = 0;
+        return SC_KEY_NARROW;
+    }
     enum sc_key_layout before = (enum sc_key_layout)(head & SC_HEAD_LAYOUT), layout = SC_KEY_NARROW;
     for (uint32_t k = 0; k < shared && before != SC_KEY_NARROW; k++) {
         enum sc_key_layout least =

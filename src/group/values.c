@@ -70,6 +70,11 @@ static void plan(const struct sc_aggregate *a, const struct sc_accumulator *of, 
     struct sc_group_key key = of->key;
     struct sc_accumulator most = {.how = SC_ACCUMULATE_MAX}, how_many = {.how = SC_ACCUMULATE_COUNT};
     v->of = of;
+    for (uint32_t left = v->made; left != 0; left &= left - 1) {
+        uint32_t i = (uint32_t)__builtin_ctz(left);
+        v->distinct = a->accumulators[i].how == SC_ACCUMULATE_DISTINCT ? i : v->distinct;
+        v->harmonic = a->accumulators[i].how == SC_ACCUMULATE_HARMONIC ? i : v->harmonic;
+    }
     how_many.field = key.field;
     key.cell = is_percentile(v) ? SC_CELL_LOGARITHM : SC_CELL_ALL;
     add_key(a, &key, &v->aggregate);
@@ -252,15 +257,12 @@ static uint64_t share_of_register(uint64_t value)
 /* One value, or one register, of a group. */
 static void count_value(const struct folding *f, const uint8_t *entry, uint8_t *group)
 {
-    const struct sc_aggregate *a = f->to->aggregate, *of = f->from->aggregate;
+    const struct sc_aggregate *of = f->from->aggregate;
     bool null = (sc_key_head(of, entry + of->key_at) & SC_HEAD_NULL(of->key_count - 1)) != 0;
-    for (uint32_t left = f->values->made; left != 0; left &= left - 1) {
-        unsigned i = (unsigned)__builtin_ctz(left);
-        if (a->accumulators[i].how == SC_ACCUMULATE_DISTINCT)
-            accumulate(a, group, i, !null);
-        else if (of->keys[of->key_count - 1].cell == SC_CELL_REGISTER)
-            accumulate(a, group, i, null ? 0 : share_of_register(sc_load_le64(entry)));
-    }
+    accumulate(f->to->aggregate, group, f->values->distinct, !null);
+    if (of->keys[of->key_count - 1].cell == SC_CELL_REGISTER)
+        accumulate(f->to->aggregate, group, f->values->harmonic,
+                   null ? 0 : share_of_register(sc_load_le64(entry)));
 }
 
 /* What is told of up to BATCH entries, to their groups or registers. */

@@ -22,6 +22,7 @@
 struct sc_values {
     const struct sc_accumulator *of; /* of the groups' aggregate: the first that is made of them */
     uint32_t made;                   /* a bit for each that is */
+    uint32_t distinct, harmonic;     /* of these, by how; without meaning for percentiles */
     struct sc_aggregate aggregate, registers;
     struct sc_groups *exact;     /* of `aggregate` */
     struct sc_groups *estimated; /* of `registers`; NULL: all is exact */
