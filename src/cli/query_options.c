@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cli/query_options.h"
 
+#include "base/machine.h"
 #include "base/text.h"
 #include "cli/options.h"
 #include "conf/config.h"
@@ -134,12 +135,6 @@ static bool read_bytes(const char *text, uint64_t *bytes)
     return sc_text_number(text, true, bytes);
 }
 
-static uint64_t quarter_of_memory(void)
-{
-    long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
-    return pages <= 0 || bytes <= 0 ? UINT64_C(1) << 30 : (uint64_t)pages * (uint64_t)bytes / 4;
-}
-
 #define AT(member) offsetof(struct sc_query_options, member)
 
 /* A row of the tables is a row here. */
@@ -232,6 +227,6 @@ int sc_query_options_parse(int argc, char **argv, struct sc_query_options *o)
         o->threads = cores < 1 ? 1 : cores > 256 ? 256 : (unsigned)cores;
     }
     if (o->memory_limit == 0)
-        o->memory_limit = quarter_of_memory();
+        o->memory_limit = sc_machine_memory("") / 4;
     return -1;
 }
