@@ -407,6 +407,11 @@ static void await_time(struct sc_receiver *receiver)
     while (!sc_reference_is_compared(receiver->reference) && !is_to_stop(receiver) &&
            sc_clock_mono_ms() < until_ms)
         nanosleep(&nap, NULL);
+    if (!sc_reference_is_compared(receiver->reference) && !is_to_stop(receiver))
+        sc_log(&receiver->sockets.log, SC_LOG_INFO,
+               "no other member told the time within %u ms: flows are stamped by the clock of this node "
+               "until one does",
+               SC_RECEIVER_ASK_MS);
 }
 
 static void *run(void *arg)
