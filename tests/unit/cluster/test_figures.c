@@ -35,6 +35,9 @@ static void *run_part(void *arg)
     struct sc_source source = {.plan = {.copies = copies, .count = count}};
     struct sc_scan_stats scan = {.units_read = 10 + p->ranks.rank, .units_pruned = 20, .rows_read = 30};
     scan.bytes_read = UINT64_MAX - p->ranks.rank;
+    scan.rows_selected = 25;
+    for (unsigned i = 0; i < SC_SCAN_STAGES; i++)
+        scan.spent_ns[i] = 100 + i;
     struct sc_error err;
     p->status = sc_figures_gather(&p->ranks, names[p->ranks.rank], &source, &scan, 40 + p->ranks.rank,
                                   &p->figures, &err);
@@ -71,6 +74,9 @@ static void rank_0_gets_the_figures_of_those_that_read(void **state)
         assert_int_equal(n->scan.units_pruned, 20);
         assert_int_equal(n->scan.rows_read, 30);
         assert_true(n->scan.bytes_read == UINT64_MAX - rank);
+        assert_int_equal(n->scan.rows_selected, 25);
+        for (unsigned stage = 0; stage < SC_SCAN_STAGES; stage++)
+            assert_int_equal(n->scan.spent_ns[stage], 100 + stage);
         assert_int_equal(n->records, 40 + rank);
     }
     assert_string_equal(f->nodes[2].name, "gamma");
@@ -108,7 +114,7 @@ static void what_makes_no_sense_is_damage(void **state)
     struct sc_error err;
     (void)state;
     told = bytes;
-    for (told_length = 1; told_length < 4 + 5 + 4 + 5 + 7 * 8; told_length++) {
+    for (told_length = 1; told_length < 4 + 5 + 4 + 5 + (8 + SC_SCAN_STAGES) * 8; told_length++) {
         struct sc_figures f = {0};
         assert_int_equal(sc_figures_gather(&ranks, "", &source, &scan, 0, &f, &err), SC_DAMAGED);
         sc_figures_free(&f);
