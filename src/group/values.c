@@ -290,9 +290,8 @@ static enum sc_status fold_entries(void *arg, enum sc_key_layout layout, const u
 {
     struct folding *f = arg;
     uint32_t bytes = f->from->aggregate->entry_bytes[layout];
-    for (uint32_t i = 0; i < count; i += BATCH) {
+    for (uint32_t i = 0; i < count; i += BATCH)
         SC_TRY(fold_batch(f, entries + (size_t)i * bytes, bytes, count - i < BATCH ? count - i : BATCH));
-    }
     return SC_OK;
 }
 
@@ -310,6 +309,7 @@ static enum sc_status estimate(const struct sc_groups *groups, struct sc_values 
     enum sc_status status = sc_groups_each(v->exact, fold_entries, &f);
     sc_plain_free(v->exact);
     v->exact = NULL;
+    v->again_at = 0; /* what comes goes to the registers as soon as it passes the bound */
     return status != SC_OK || make_exact(groups, v, groups->value_count) ? status : SC_NOMEM;
 }
 
@@ -322,12 +322,6 @@ static enum sc_status copy_entries(void *arg, enum sc_key_layout layout, const u
     return SC_OK;
 }
 
-/* How many values were counted of a group: in the first that is made of them. */
-static uint64_t counted(const struct sc_values *v, const uint8_t *entry)
-{
-    return sc_load_le64(entry + (size_t)8 * (unsigned)__builtin_ctz(v->made));
-}
-
 /* By the groups of one partition of the values of each layout: how many registers all values would have, and what part of them that is. */
 static bool registers_are_fewer(const struct sc_groups *groups, const struct sc_values *v)
 {
@@ -336,7 +330,7 @@ static bool registers_are_fewer(const struct sc_groups *groups, const struct sc_
     for (uint32_t i = 0; i < SC_PARTITIONS; i++) {
         const struct sc_partition *p = &groups->partitions[i];
         for (uint32_t n = 0; n < p->count; n++) {
-            double count = share * (double)counted(v, sc_partition_entry(p, n));
+            double count = share * (double)sc_load_le64(sc_partition_entry(p, n) + (size_t)8 * v->distinct);
             values += count;
             registers += SC_REGISTERS * (1 - exp(-count / SC_REGISTERS));
         }

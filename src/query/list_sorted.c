@@ -142,13 +142,27 @@ static void drop_beyond(struct sorter *sorter, const struct sc_row_group *group,
     }
 }
 
-static void set_keys(const struct sc_listing *listing,
-                     const struct sc_column *const (*columns)[4 * SC_FIELD_COLUMNS], const uint32_t *counts,
-                     struct sc_place *place)
+/* The columns of each sort key. */
+struct key_columns {
+    const struct sc_column *columns[SC_MAX_SORT_KEYS][4 * SC_FIELD_COLUMNS];
+    uint32_t counts[SC_MAX_SORT_KEYS];
+};
+
+static enum sc_status load_keys(const struct sc_listing *listing, struct sc_row_group *group,
+                                struct key_columns *out, struct sc_error *err)
+{
+    memset(out->counts, 0, sizeof(out->counts));
+    for (uint32_t o = 0; o < listing->order_count; o++)
+        SC_TRY(sc_field_load(&listing->orders[o].field, group, out->columns[o], &out->counts[o], err));
+    return SC_OK;
+}
+
+static void set_keys(const struct sc_listing *listing, const struct key_columns *keys, struct sc_place *place)
 {
     place->nulls = 0;
     for (uint32_t o = 0; o < listing->order_count; o++) {
-        struct sc_value v = sc_field_value(&listing->orders[o].field, columns[o], counts[o], place->row);
+        struct sc_value v =
+            sc_field_value(&listing->orders[o].field, keys->columns[o], keys->counts[o], place->row);
         place->nulls = (uint16_t)(place->nulls | sc_sort_key_is_null(&v) << o);
         place->keys[o] = sc_sort_key_of(&v, listing->orders[o].descending);
     }
@@ -161,25 +175,24 @@ static enum sc_status sort_unit(void *arg, unsigned thread, uint32_t unit, struc
     struct sorter *sorter = arg;
     const struct sc_listing *listing = sorter->run->listing;
     struct sc_list_formatter *f = &sorter->run->formatters[thread];
-    const struct sc_column *columns[SC_MAX_SORT_KEYS][4 * SC_FIELD_COLUMNS];
-    uint32_t counts[SC_MAX_SORT_KEYS] = {0};
+    struct key_columns keys;
     bool beyond = sorter->bounded && is_beyond(sorter, sc_sort_bound(&listing->orders[0], group));
     struct sc_place *place = sc_arena_zalloc(&group->context->arena, sorter->place_bytes);
     if (place == NULL)
         return sc_fail_nomem(err, "sorting");
-    for (uint32_t o = 0; o < listing->order_count && !beyond; o++)
-        SC_TRY(sc_field_load(&listing->orders[o].field, group, columns[o], &counts[o], err));
+    if (!beyond)
+        SC_TRY(load_keys(listing, group, &keys, err));
     if (listing->summarize)
         SC_TRY(sc_summary_add_rows(&f->summary, &f->summarizer, group, selection, err));
     if (beyond)
         return SC_OK;
     if (sorter->bounded)
-        drop_beyond(sorter, group, columns[0], counts[0], selection);
+        drop_beyond(sorter, group, keys.columns[0], keys.counts[0], selection);
     place->unit = unit;
     for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
         for (uint64_t bits = selection->rows[w]; bits != 0; bits &= bits - 1) {
             place->row = (uint16_t)(w * 64 + (size_t)__builtin_ctzll(bits));
-            set_keys(listing, columns, counts, place);
+            set_keys(listing, &keys, place);
             if (!keep_place(sorter, &sorter->heaps[thread], place))
                 return sc_fail_nomem(err, "sorting so many records; give a limit with -l");
         }
@@ -560,13 +573,11 @@ static enum sc_status runs_unit(void *arg, unsigned thread, uint32_t unit, struc
     struct sorter *sorter = arg;
     const struct sc_listing *listing = sorter->run->listing;
     struct sc_list_formatter *f = &sorter->run->formatters[thread];
-    const struct sc_column *columns[SC_MAX_SORT_KEYS][4 * SC_FIELD_COLUMNS];
-    uint32_t counts[SC_MAX_SORT_KEYS] = {0};
+    struct key_columns keys;
     struct sc_place *place = sc_arena_zalloc(&group->context->arena, sorter->place_bytes);
     if (place == NULL)
         return sc_fail_nomem(err, "sorting");
-    for (uint32_t o = 0; o < listing->order_count; o++)
-        SC_TRY(sc_field_load(&listing->orders[o].field, group, columns[o], &counts[o], err));
+    SC_TRY(load_keys(listing, group, &keys, err));
     SC_TRY(sc_list_find_cells(f, listing, group, selection->count > group->rows / 16, err));
     if (listing->summarize)
         SC_TRY(sc_summary_add_rows(&f->summary, &f->summarizer, group, selection, err));
@@ -574,7 +585,7 @@ static enum sc_status runs_unit(void *arg, unsigned thread, uint32_t unit, struc
     for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
         for (uint64_t bits = selection->rows[w]; bits != 0; bits &= bits - 1) {
             place->row = (uint16_t)(w * 64 + (size_t)__builtin_ctzll(bits));
-            set_keys(listing, columns, counts, place);
+            set_keys(listing, &keys, place);
             SC_TRY(put_row(sorter, thread, place, err));
         }
     }

@@ -8,7 +8,7 @@
  * which may be missing, and is of no use once the folder has changed: it says with which inode and time of last change it was
  * listed, and is only made when that time cannot be that of a change to come (store/days.h). Little-endian:
  *
- *   u64 magic "SCDAYS1\\0"
+ *   u64 magic "SCDAYS1\0"
  *   u64 inode, u64 time of last change (ns) of the folder
  *   u32 .damaged files, u64 their bytes
  *   u32 files, and for each: u8 kind (0 segment, 1 tally), u64 bytes, u64 window (ms), u32 its length (s), u64 and u64 the least and
