@@ -47,13 +47,24 @@ def kept_since(stores):
     return kit.parse_time(since) if since else 0
 
 
+def kept_windows(node):
+    return {path.name[:16] for kind in ("*.scs", "*.sclive") for path in node.store.rglob(kind)}
+
+
 def expire_everywhere(s):
-    """By the retention that all are given, one after the other; the load rests. What all have expired who should hold it is not missing."""
+    """By the retention that all are given, one after the other, and that is taken from them before the load goes on: what comes then is
+    kept. What all have expired who should hold it is not missing."""
     s.expired |= s.known
     for node in s.rng.sample(s.subs, len(s.subs)):
         node.extra = KEEPS_NOTHING
         s.restart(node)
+        done = kit.wait_for(lambda n=node: len(kept_windows(n)) <= 1, 40)
+        s.check(f"{node.name} keeps its last window only", "" if done else kept_windows(node))
         s.moment(f"{node.name} has expired all but its last window")
+    for node in s.subs:
+        node.extra = ""
+        node.write_config()
+        node.reload()
     s.is_strong, s.is_uneven = False, True
 
 
