@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -77,4 +76,25 @@ uint64_t sc_machine_memory(const char *root)
     uint64_t all = pages <= 0 || bytes <= 0 ? UNKNOWN : (uint64_t)pages * (uint64_t)bytes;
     uint64_t limit = limit_of_groups(root);
     return limit < all ? limit : all;
+}
+
+bool sc_machine_has(enum sc_vectors vectors)
+{
+#if defined(__x86_64__)
+    if (vectors == SC_VECTORS_AVX2)
+        return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("bmi2") != 0;
+    if (vectors == SC_VECTORS_AVX512)
+        return sc_machine_has(SC_VECTORS_AVX2) && __builtin_cpu_supports("avx512f") != 0 &&
+               __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
+               __builtin_cpu_supports("avx512vl") != 0;
+#endif
+    return vectors == SC_VECTORS_PORTABLE;
+}
+
+enum sc_vectors sc_machine_vectors(void)
+{
+    unsigned most = SC_VECTORS_COUNT - 1;
+    while (!sc_machine_has((enum sc_vectors)most))
+        most--;
+    return (enum sc_vectors)most;
 }

@@ -3,6 +3,7 @@
 #ifndef SC_BASE_MACHINE_H
 #define SC_BASE_MACHINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -11,5 +12,23 @@
  * where nothing is known.
  */
 uint64_t sc_machine_memory(const char *root);
+
+/* The variants of code that works on many numbers at a time: each is compiled for machines that have so much, all give the same. */
+enum sc_vectors { SC_VECTORS_PORTABLE, SC_VECTORS_AVX2, SC_VECTORS_AVX512, SC_VECTORS_COUNT };
+bool sc_machine_has(enum sc_vectors vectors);
+/* The most that it has. */
+enum sc_vectors sc_machine_vectors(void);
+
+/* Before a function that is compiled for them, and what it is to take in. */
+#if defined(__x86_64__)
+#define SC_FOR_AVX2 __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt")))
+#define SC_FOR_AVX512                                                                                        \
+    __attribute__((                                                                                          \
+        target("avx512f,avx512bw,avx512dq,avx512vl,bmi,bmi2,lzcnt,popcnt,prefer-vector-width=512")))
+#else
+#define SC_FOR_AVX2
+#define SC_FOR_AVX512
+#endif
+#define SC_IN_EACH inline __attribute__((always_inline))
 
 #endif

@@ -123,6 +123,27 @@ static inline uint32_t sc_bitmap_count(const uint64_t *bits, size_t words)
     return (uint32_t)n;
 }
 
+/*
+ * The numbers of the bits that are set, from `first` on, to *out, which has room for so many more: eight at a time, as one at a time is
+ * a jump that nobody can foretell. Returns how many there are.
+ */
+#define SC_BITMAP_SLACK 8u
+
+static inline uint32_t sc_bitmap_list(const uint64_t *bits, size_t words, uint32_t first, uint32_t *out)
+{
+    uint32_t n = 0;
+    for (size_t w = 0; w < words; w++, first += 64) {
+        uint64_t left = bits[w];
+        uint32_t end = n + sc_bitmap_count(&left, 1);
+        for (; n < end; n += 8) {
+            for (unsigned i = 0; i < 8; i++, left &= left - 1)
+                out[n + i] = first + (uint32_t)__builtin_ctzll(left | UINT64_C(1) << 63);
+        }
+        n = end;
+    }
+    return n;
+}
+
 static inline void sc_bitmap_fill(uint64_t *bits, uint32_t rows)
 {
     memset(bits, 0xff, sc_bitmap_words(rows) * sizeof(*bits));

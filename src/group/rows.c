@@ -26,7 +26,7 @@ static struct sc_group_scratch *make_scratch(const struct sc_groups *groups)
     struct sc_group_scratch *s = calloc(1, sizeof(*s));
     if (s == NULL)
         return NULL;
-    s->rows = malloc(SC_ROW_GROUP_ROWS * sizeof(*s->rows));
+    s->rows = malloc((SC_ROW_GROUP_ROWS + SC_BITMAP_SLACK) * sizeof(*s->rows));
     bool ok = s->rows != NULL && sc_packed_init(&s->packed, a);
     for (uint32_t k = 0; k < a->key_count && ok; k++)
         ok = make_values(&s->keys[k].numbers) && (!a->keys[k].pair || make_values(&s->others[k].numbers));
@@ -232,19 +232,16 @@ static enum sc_status accumulator_rows(const struct sc_accumulator *a, struct sc
     return SC_OK;
 }
 
-static void list_rows(const struct sc_selection *selection, uint32_t rows, uint32_t *out)
+/* A selection is of rows that are wanted. */
+static void list_rows(const struct sc_row_group *group, const struct sc_selection *selection, uint32_t *out)
 {
-    uint32_t n = 0;
-    for (size_t w = 0; w < sc_bitmap_words(rows); w++) {
-        uint64_t bits = selection->rows[w];
-        if (bits == ~UINT64_C(0)) {
-            for (uint32_t i = 0; i < 64; i++)
-                out[n + i] = (uint32_t)(w * 64) + i;
-            n += 64;
-            continue;
-        }
-        for (; bits != 0; bits &= bits - 1)
-            out[n++] = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits);
+    if (selection->count == group->rows) {
+        for (uint32_t row = 0; row < group->rows; row++)
+            out[row] = row;
+    } else if (group->wanted.bits != NULL && group->wanted.count == selection->count) {
+        memcpy(out, group->wanted.rows, selection->count * sizeof(*out));
+    } else {
+        sc_bitmap_list(selection->rows, sc_bitmap_words(group->rows), 0, out);
     }
 }
 
@@ -501,7 +498,7 @@ enum sc_status sc_rows_prepare(struct sc_groups *groups, struct sc_row_group *gr
     out->pair = SC_MAX_KEYS;
     if (groups->scratch == NULL && (groups->scratch = make_scratch(groups)) == NULL)
         return sc_fail_nomem(err, "groups");
-    list_rows(selection, group->rows, groups->scratch->rows);
+    list_rows(group, selection, groups->scratch->rows);
     SC_TRY(load_keys(groups, group, out->keys, &count, &out->pair, err));
     if (count == selection->count)
         return SC_OK;

@@ -3,9 +3,8 @@
 
 #include "store/by_width.h"
 
-#define HEAD   16u
-#define LINE   128u /* a word of each lane */
-#define ALWAYS inline __attribute__((always_inline))
+#define HEAD 16u
+#define LINE 128u /* a word of each lane */
 
 /* What the head of a block says. */
 struct block {
@@ -185,7 +184,7 @@ enum sc_status sc_blocks_put(const uint64_t *values, uint32_t count, bool steps,
 
 /* ---- numbers from words ---- */
 
-static ALWAYS void take_row_u32(const uint8_t *words, unsigned bits, uint32_t row, uint32_t out[32])
+static SC_IN_EACH void take_row_u32(const uint8_t *words, unsigned bits, uint32_t row, uint32_t out[32])
 {
     uint32_t bit = row * bits, mask = UINT32_MAX >> (32 - bits);
     unsigned shift = bit % 32;
@@ -201,7 +200,7 @@ static ALWAYS void take_row_u32(const uint8_t *words, unsigned bits, uint32_t ro
     }
 }
 
-static ALWAYS void take_row_u64(const uint8_t *words, unsigned bits, uint32_t row, uint64_t out[16])
+static SC_IN_EACH void take_row_u64(const uint8_t *words, unsigned bits, uint32_t row, uint64_t out[16])
 {
     uint32_t bit = row * bits;
     uint64_t mask = UINT64_MAX >> (64 - bits);
@@ -243,8 +242,8 @@ static ALWAYS void take_row_u64(const uint8_t *words, unsigned bits, uint32_t ro
     }
 // NOLINTEND(bugprone-macro-parentheses)
 
-static ALWAYS void unpack(const uint8_t *words, unsigned bits, uint32_t count, uint64_t base, unsigned width,
-                          void *out)
+static SC_IN_EACH void unpack(const uint8_t *words, unsigned bits, uint32_t count, uint64_t base,
+                              unsigned width, void *out)
 {
     if (width == 1)
         NUMBERS_TO(uint8_t)
@@ -265,36 +264,19 @@ static void unpack_portable(const uint8_t *words, unsigned bits, uint32_t count,
     unpack(words, bits, count, base, width, out);
 }
 
-#if defined(__x86_64__)
-__attribute__((target("avx2"))) static void unpack_avx2(const uint8_t *words, unsigned bits, uint32_t count,
-                                                        uint64_t base, unsigned width, void *out)
+SC_FOR_AVX2 static void unpack_avx2(const uint8_t *words, unsigned bits, uint32_t count, uint64_t base,
+                                    unsigned width, void *out)
 {
     unpack(words, bits, count, base, width, out);
 }
-#endif
 
-bool sc_blocks_has(enum sc_blocks_variant variant)
+SC_FOR_AVX512 static void unpack_avx512(const uint8_t *words, unsigned bits, uint32_t count, uint64_t base,
+                                        unsigned width, void *out)
 {
-#if defined(__x86_64__)
-    if (variant == SC_BLOCKS_AVX2)
-        return __builtin_cpu_supports("avx2") != 0;
-#endif
-    return variant == SC_BLOCKS_PORTABLE;
+    unpack(words, bits, count, base, width, out);
 }
 
-enum sc_blocks_variant sc_blocks_best(void)
-{
-    return sc_blocks_has(SC_BLOCKS_AVX2) ? SC_BLOCKS_AVX2 : SC_BLOCKS_PORTABLE;
-}
-
-static unpack_function *unpack_of(enum sc_blocks_variant variant)
-{
-#if defined(__x86_64__)
-    if (variant == SC_BLOCKS_AVX2)
-        return unpack_avx2;
-#endif
-    return unpack_portable;
-}
+static unpack_function *const unpack_of[SC_VECTORS_COUNT] = {unpack_portable, unpack_avx2, unpack_avx512};
 
 /* ---- decoding ---- */
 
@@ -331,7 +313,7 @@ static enum sc_status next_block(const struct payload *p, uint32_t i, size_t *at
             ((type *)out)[i] = (type)b->base;                                                                \
     } while (0)
 
-static ALWAYS uint64_t high_part(const struct block *b, const uint8_t *parts, uint32_t i)
+static SC_IN_EACH uint64_t high_part(const struct block *b, const uint8_t *parts, uint32_t i)
 {
     switch (b->high_bytes) {
     case 1:
@@ -379,33 +361,36 @@ static enum sc_status get_numbers(const struct payload *p, const struct block *b
             ((type *)out)[i] = (type)(value += numbers[i]);                                                  \
     } while (0)
 
-static enum sc_status get_block(const struct payload *p, const struct block *b, unsigned width, void *out)
+static enum sc_status sum_up(const struct payload *p, const struct block *b, unsigned width, void *out)
 {
     uint64_t numbers[SC_BLOCK_VALUES] = {0}, value = b->base;
     struct block steps = *b;
-    if (!p->steps)
-        return get_numbers(p, b, width, out);
     steps.base = 0;
     SC_TRY(get_numbers(p, &steps, 8, numbers));
     SC_BY_WIDTH(width, SUM_UP);
     return SC_OK;
 }
 
-static bool open_payload(enum sc_blocks_variant variant, const uint8_t *bytes, size_t length, uint32_t count,
+static enum sc_status get_block(const struct payload *p, const struct block *b, unsigned width, void *out)
+{
+    return p->steps ? sum_up(p, b, width, out) : get_numbers(p, b, width, out);
+}
+
+static bool open_payload(enum sc_vectors vectors, const uint8_t *bytes, size_t length, uint32_t count,
                          bool steps, struct payload *p)
 {
     *p = (struct payload){
-        .bytes = bytes, .length = length, .count = count, .steps = steps, .unpack = unpack_of(variant)};
+        .bytes = bytes, .length = length, .count = count, .steps = steps, .unpack = unpack_of[vectors]};
     return length >= (size_t)block_count(count) * HEAD;
 }
 
-enum sc_status sc_blocks_get(enum sc_blocks_variant variant, const uint8_t *bytes, size_t length,
-                             uint32_t count, bool steps, unsigned width, void *out)
+enum sc_status sc_blocks_get(enum sc_vectors vectors, const uint8_t *bytes, size_t length, uint32_t count,
+                             bool steps, unsigned width, void *out)
 {
     struct payload p;
     struct block b;
     size_t at = (size_t)block_count(count) * HEAD;
-    if (!open_payload(variant, bytes, length, count, steps, &p))
+    if (!open_payload(vectors, bytes, length, count, steps, &p))
         return SC_DAMAGED;
     for (uint32_t i = 0; i < block_count(count); i++) {
         SC_TRY(next_block(&p, i, &at, &b));
@@ -419,7 +404,7 @@ enum sc_status sc_blocks_get(enum sc_blocks_variant variant, const uint8_t *byte
 /* From so many rows of a block on all of it is decoded. */
 #define ALL_FROM 32u
 
-static ALWAYS uint64_t number_u32(const uint8_t *words, unsigned bits, uint32_t i)
+static SC_IN_EACH uint64_t number_u32(const uint8_t *words, unsigned bits, uint32_t i)
 {
     uint32_t bit = i / 32 * bits;
     unsigned shift = bit % 32;
@@ -430,7 +415,7 @@ static ALWAYS uint64_t number_u32(const uint8_t *words, unsigned bits, uint32_t 
     return v & low_bits(bits);
 }
 
-static ALWAYS uint64_t number_u64(const uint8_t *words, unsigned bits, uint32_t i)
+static SC_IN_EACH uint64_t number_u64(const uint8_t *words, unsigned bits, uint32_t i)
 {
     uint32_t bit = i / 16 * bits;
     unsigned shift = bit % 64;
@@ -479,22 +464,20 @@ static enum sc_status pick(const struct payload *p, const struct block *b, uint3
     return SC_OK;
 }
 
-enum sc_status sc_blocks_get_rows(enum sc_blocks_variant variant, const uint8_t *bytes, size_t length,
-                                  uint32_t count, bool steps, unsigned width, const uint32_t *rows,
-                                  uint32_t n, void *out)
+enum sc_status sc_blocks_get_rows(enum sc_vectors vectors, const uint8_t *bytes, size_t length,
+                                  uint32_t count, bool steps, unsigned width, struct sc_block_rows some,
+                                  void *out)
 {
     struct payload p;
     struct block b;
     size_t at = (size_t)block_count(count) * HEAD;
-    if (!open_payload(variant, bytes, length, count, steps, &p))
+    if (!open_payload(vectors, bytes, length, count, steps, &p))
         return SC_DAMAGED;
-    for (uint32_t i = 0, k = 0; i < block_count(count); i++) {
-        uint32_t first = i * SC_BLOCK_VALUES, from = k;
+    for (uint32_t i = 0; i < block_count(count); i++) {
+        uint32_t first = i * SC_BLOCK_VALUES, from = some.starts[i], n = some.starts[i + 1] - from;
         SC_TRY(next_block(&p, i, &at, &b));
-        while (k < n && rows[k] - first < b.count)
-            k++;
-        if (k != from)
-            SC_TRY(pick(&p, &b, first, rows + from, k - from, width, (uint8_t *)out + (size_t)first * width));
+        if (n != 0)
+            SC_TRY(pick(&p, &b, first, some.rows + from, n, width, (uint8_t *)out + (size_t)first * width));
     }
     return at == length ? SC_OK : SC_DAMAGED;
 }

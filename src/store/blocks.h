@@ -25,6 +25,7 @@
 #define SC_STORE_BLOCKS_H
 
 #include "base/buf.h"
+#include "base/machine.h"
 #include "base/status.h"
 
 #define SC_BLOCK_VALUES 1024u
@@ -34,24 +35,22 @@ size_t sc_blocks_size(const uint64_t *values, uint32_t count, bool steps);
 /* Appends the payload. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_blocks_put(const uint64_t *values, uint32_t count, bool steps, struct sc_buf *out);
 
-/* The variants of the code that takes numbers out of words; all give the same. */
-enum sc_blocks_variant { SC_BLOCKS_PORTABLE, SC_BLOCKS_AVX2, SC_BLOCKS_VARIANTS };
-/* Whether this machine has it. */
-bool sc_blocks_has(enum sc_blocks_variant variant);
-/* The quickest that it has. */
-enum sc_blocks_variant sc_blocks_best(void);
-
 /*
- * Decodes to out[count], of `width` = 1, 2, 4 or 8 bytes, values modulo 2^(8 * width), by a variant that the machine has. The bytes are
+ * Decodes to out[count], of `width` = 1, 2, 4 or 8 bytes, values modulo 2^(8 * width), by vectors that the machine has. The bytes are
  * not trusted. @return SC_OK or SC_DAMAGED.
  */
-enum sc_status sc_blocks_get(enum sc_blocks_variant variant, const uint8_t *payload, size_t length,
-                             uint32_t count, bool steps, unsigned width, void *out);
+enum sc_status sc_blocks_get(enum sc_vectors vectors, const uint8_t *payload, size_t length, uint32_t count,
+                             bool steps, unsigned width, void *out);
 
-/* Likewise, but only those of `rows`, n of them, ascending, below count; out[row] for each. Of the others some are set, too, the rest is
- * left as it is. */
-enum sc_status sc_blocks_get_rows(enum sc_blocks_variant variant, const uint8_t *payload, size_t length,
-                                  uint32_t count, bool steps, unsigned width, const uint32_t *rows,
-                                  uint32_t n, void *out);
+/* Some of the values: their numbers, ascending, and where among these those of each block begin; behind the last block's how many
+ * there are. */
+struct sc_block_rows {
+    const uint32_t *rows, *starts;
+};
+
+/* Likewise, but only of those; out[row] for each. Of the others some are set, too, the rest is left as it is. */
+enum sc_status sc_blocks_get_rows(enum sc_vectors vectors, const uint8_t *payload, size_t length,
+                                  uint32_t count, bool steps, unsigned width, struct sc_block_rows some,
+                                  void *out);
 
 #endif

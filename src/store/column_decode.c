@@ -74,8 +74,8 @@ static enum sc_status get_wanted(const struct sc_row_group *group, struct sc_cur
         return SC_NOMEM;
     if (c->form == SC_FORM_DICT)
         memset(c->values, 0, size);
-    return sc_stream_get_rows(&group->context->decoder, in, &head, c->width, group->wanted.rows,
-                              group->wanted.count, c->values);
+    return sc_stream_get_rows(&group->context->decoder, in, &head, c->width,
+                              (struct sc_block_rows){group->wanted.rows, group->wanted.starts}, c->values);
 }
 
 /* Integers for the rows that are not null, to an array over all rows. */

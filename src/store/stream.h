@@ -85,7 +85,7 @@ enum sc_status sc_stream_put_bytes(struct sc_stream_encoder *encoder, const void
 
 struct sc_stream_decoder {
     void *zstd; /* ZSTD_DCtx */
-    enum sc_blocks_variant variant;
+    enum sc_vectors vectors;
     struct sc_buf scratch;
 };
 
@@ -111,11 +111,10 @@ enum sc_status sc_stream_head_read(struct sc_cursor *in, uint32_t max_count, str
  */
 enum sc_status sc_stream_get_integers(struct sc_stream_decoder *decoder, struct sc_cursor *in,
                                       const struct sc_stream_head *head, unsigned width, void *out);
-/* Likewise, but of layouts in blocks only the values of `rows`, n of them, ascending, below head->count; others are set or left as they
- * are. */
+/* Likewise, but of layouts in blocks only some of the values; others are set or left as they are. */
 enum sc_status sc_stream_get_rows(struct sc_stream_decoder *decoder, struct sc_cursor *in,
-                                  const struct sc_stream_head *head, unsigned width, const uint32_t *rows,
-                                  uint32_t n, void *out);
+                                  const struct sc_stream_head *head, unsigned width,
+                                  struct sc_block_rows some, void *out);
 enum sc_status sc_stream_get_bytes(struct sc_stream_decoder *decoder, struct sc_cursor *in,
                                    const struct sc_stream_head *head, uint8_t *out);
 

@@ -9,7 +9,7 @@
 
 enum sc_status sc_stream_decoder_init(struct sc_stream_decoder *decoder)
 {
-    *decoder = (struct sc_stream_decoder){.variant = sc_blocks_best()};
+    *decoder = (struct sc_stream_decoder){.vectors = sc_machine_vectors()};
     decoder->zstd = ZSTD_createDCtx();
     return decoder->zstd == NULL ? SC_NOMEM : SC_OK;
 }
@@ -351,7 +351,7 @@ enum sc_status sc_stream_get_integers(struct sc_stream_decoder *decoder, struct 
     case SC_LAYOUT_BLOCKS:
     case SC_LAYOUT_STEPS:
         SC_TRY(payload(decoder, in, head, &p));
-        return sc_blocks_get(decoder->variant, p, head->stored, head->count, head->layout == SC_LAYOUT_STEPS,
+        return sc_blocks_get(decoder->vectors, p, head->stored, head->count, head->layout == SC_LAYOUT_STEPS,
                              width, out);
     default:
         return SC_DAMAGED;
@@ -359,15 +359,15 @@ enum sc_status sc_stream_get_integers(struct sc_stream_decoder *decoder, struct 
 }
 
 enum sc_status sc_stream_get_rows(struct sc_stream_decoder *decoder, struct sc_cursor *in,
-                                  const struct sc_stream_head *head, unsigned width, const uint32_t *rows,
-                                  uint32_t n, void *out)
+                                  const struct sc_stream_head *head, unsigned width,
+                                  struct sc_block_rows some, void *out)
 {
     if (head->layout != SC_LAYOUT_BLOCKS && head->layout != SC_LAYOUT_STEPS)
         return sc_stream_get_integers(decoder, in, head, width, out);
     const uint8_t *p = sc_cursor_take(in, head->stored);
     return p == NULL ? SC_DAMAGED
-                     : sc_blocks_get_rows(decoder->variant, p, head->stored, head->count,
-                                          head->layout == SC_LAYOUT_STEPS, width, rows, n, out);
+                     : sc_blocks_get_rows(decoder->vectors, p, head->stored, head->count,
+                                          head->layout == SC_LAYOUT_STEPS, width, some, out);
 }
 
 enum sc_status sc_stream_get_bytes(struct sc_stream_decoder *decoder, struct sc_cursor *in,

@@ -7,10 +7,10 @@
 enum { MOST = 5 * SC_BLOCK_VALUES + 77, RUNS = 400 };
 
 struct desk {
-    enum sc_blocks_variant variant;
+    enum sc_vectors vectors;
     uint64_t seed;
     uint64_t values[MOST];
-    uint32_t rows[MOST], row_count;
+    uint32_t rows[MOST], row_count, starts[MOST / SC_BLOCK_VALUES + 2];
     uint32_t count;
     bool steps;
     struct sc_buf payload;
@@ -39,9 +39,17 @@ static void draw_rows(struct desk *d)
     uint64_t part = 1 + below(d, 300);
     d->row_count = 0;
     for (uint32_t i = 0; i < d->count; i++) {
+        if (i % SC_BLOCK_VALUES == 0)
+            d->starts[i / SC_BLOCK_VALUES] = d->row_count;
         if (below(d, part) == 0)
             d->rows[d->row_count++] = i;
     }
+    d->starts[(d->count - 1) / SC_BLOCK_VALUES + 1] = d->row_count;
+}
+
+static struct sc_block_rows some(const struct desk *d)
+{
+    return (struct sc_block_rows){d->rows, d->starts};
 }
 
 static uint64_t value_at(const void *out, unsigned width, uint32_t i)
@@ -54,7 +62,7 @@ static uint64_t value_at(const void *out, unsigned width, uint32_t i)
 static void check_all(struct desk *d, unsigned width)
 {
     assert_int_equal(
-        sc_blocks_get(d->variant, d->payload.data, d->payload.len, d->count, d->steps, width, d->out), SC_OK);
+        sc_blocks_get(d->vectors, d->payload.data, d->payload.len, d->count, d->steps, width, d->out), SC_OK);
     for (uint32_t i = 0; i < d->count; i++)
         assert_true(value_at(d->out, width, i) == (d->values[i] & kit_mask(8 * width)));
 }
@@ -63,8 +71,8 @@ static void check_all(struct desk *d, unsigned width)
 static void check_rows(struct desk *d, unsigned width)
 {
     memset(d->out, 0xa5, (size_t)d->count * width);
-    assert_int_equal(sc_blocks_get_rows(d->variant, d->payload.data, d->payload.len, d->count, d->steps,
-                                        width, d->rows, d->row_count, d->out),
+    assert_int_equal(sc_blocks_get_rows(d->vectors, d->payload.data, d->payload.len, d->count, d->steps,
+                                        width, some(d), d->out),
                      SC_OK);
     for (uint32_t i = 0, k = 0; i < d->count; i++) {
         uint64_t found = value_at(d->out, width, i);
@@ -100,7 +108,7 @@ static struct desk *make_desk(uint64_t seed, uint32_t run)
     struct desk *d = calloc(1, sizeof(*d));
     assert_non_null(d);
     d->seed = seed;
-    d->variant = sc_blocks_best();
+    d->vectors = sc_machine_vectors();
     d->count =
         run % 2 == 0 ? counts[run / 2 % (sizeof(counts) / sizeof(counts[0]))] : 1 + (uint32_t)below(d, MOST);
     draw_values(d);
@@ -122,12 +130,12 @@ static void free_desk(struct desk *d)
 static void any_values(void **state)
 {
     (void)state;
-    for (unsigned variant = 0; variant < SC_BLOCKS_VARIANTS; variant++) {
-        if (!sc_blocks_has((enum sc_blocks_variant)variant))
+    for (unsigned vectors = 0; vectors < SC_VECTORS_COUNT; vectors++) {
+        if (!sc_machine_has((enum sc_vectors)vectors))
             continue;
         for (uint32_t run = 0; run < RUNS; run++) {
             struct desk *d = make_desk(run, run);
-            d->variant = (enum sc_blocks_variant)variant;
+            d->vectors = (enum sc_vectors)vectors;
             for (unsigned width = 1; width <= 8; width *= 2) {
                 free(d->out);
                 d->out = malloc((size_t)d->count * width);
@@ -152,9 +160,9 @@ static void any_bytes(void **state)
         if (run % 5 == 0)
             d->payload.len = below(d, d->payload.len + 1);
         fit(d);
-        (void)sc_blocks_get(d->variant, d->payload.data, d->payload.len, d->count, d->steps, 8, d->out);
-        (void)sc_blocks_get_rows(d->variant, d->payload.data, d->payload.len, d->count, d->steps, 8, d->rows,
-                                 d->row_count, d->out);
+        (void)sc_blocks_get(d->vectors, d->payload.data, d->payload.len, d->count, d->steps, 8, d->out);
+        (void)sc_blocks_get_rows(d->vectors, d->payload.data, d->payload.len, d->count, d->steps, 8, some(d),
+                                 d->out);
         free_desk(d);
     }
 }
@@ -165,15 +173,15 @@ static void every_length(void **state)
     (void)state;
     struct desk *d = make_desk(1, 8);
     for (size_t length = 0; length < d->payload.len; length++) {
-        assert_int_equal(sc_blocks_get(d->variant, d->payload.data, length, d->count, d->steps, 8, d->out),
+        assert_int_equal(sc_blocks_get(d->vectors, d->payload.data, length, d->count, d->steps, 8, d->out),
                          SC_DAMAGED);
-        assert_int_equal(sc_blocks_get_rows(d->variant, d->payload.data, length, d->count, d->steps, 8,
-                                            d->rows, d->row_count, d->out),
-                         SC_DAMAGED);
+        assert_int_equal(
+            sc_blocks_get_rows(d->vectors, d->payload.data, length, d->count, d->steps, 8, some(d), d->out),
+            SC_DAMAGED);
     }
     sc_buf_append_u8(&d->payload, 0);
     assert_int_equal(
-        sc_blocks_get(d->variant, d->payload.data, d->payload.len, d->count, d->steps, 8, d->out),
+        sc_blocks_get(d->vectors, d->payload.data, d->payload.len, d->count, d->steps, 8, d->out),
         SC_DAMAGED);
     free_desk(d);
 }
