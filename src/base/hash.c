@@ -3,7 +3,11 @@
 
 #include <sys/random.h>
 #include <time.h>
+#ifdef SC_XXHASH_DISPATCH
+#include <xxh_x86dispatch.h> /* XXH3_64bits is what chooses then */
+#else
 #include <xxhash.h>
+#endif
 
 uint64_t sc_hash_draw_seed(void)
 {
@@ -18,4 +22,9 @@ uint64_t sc_hash_draw_seed(void)
 uint64_t sc_hash_bytes(const void *bytes, size_t length, uint64_t seed)
 {
     return XXH3_64bits_withSeed(bytes, length, seed);
+}
+
+uint64_t sc_hash_stored(const void *bytes, size_t length)
+{
+    return XXH3_64bits(bytes, length);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Hashes over what exporters send. All take a seed that nobody outside knows, so that nobody can choose values that collide: who
- * owns a table draws one (sc_hash_draw_seed), and a query over several ranks uses one of rank 0's. Not for what is stored.
+ * owns a table draws one (sc_hash_draw_seed), and a query over several ranks uses one of rank 0's. What is stored has a hash without a seed, the last one here.
  */
 #ifndef SC_BASE_HASH_H
 #define SC_BASE_HASH_H
@@ -52,5 +52,8 @@ static inline uint64_t sc_hash_end(uint64_t hash)
 
 /* Of any bytes: XXH3 with the seed. */
 uint64_t sc_hash_bytes(const void *bytes, size_t length, uint64_t seed);
+
+/* What is stored beside bytes, many of them: XXH3 without a seed. */
+uint64_t sc_hash_stored(const void *bytes, size_t length);
 
 #endif

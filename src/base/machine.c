@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -93,7 +94,11 @@ bool sc_machine_has(enum sc_vectors vectors)
 
 enum sc_vectors sc_machine_vectors(void)
 {
+    static const char *const names[SC_VECTORS_COUNT] = {"portable", "avx2", "avx512"};
+    const char *named = getenv("SC_VECTORS");
     unsigned most = SC_VECTORS_COUNT - 1;
+    for (unsigned i = 0; named != NULL && i < SC_VECTORS_COUNT; i++)
+        most = strcmp(named, names[i]) == 0 ? i : most;
     while (!sc_machine_has((enum sc_vectors)most))
         most--;
     return (enum sc_vectors)most;

@@ -16,15 +16,13 @@ uint64_t sc_machine_memory(const char *root);
 /* The variants of code that works on many numbers at a time: each is compiled for machines that have so much, all give the same. */
 enum sc_vectors { SC_VECTORS_PORTABLE, SC_VECTORS_AVX2, SC_VECTORS_AVX512, SC_VECTORS_COUNT };
 bool sc_machine_has(enum sc_vectors vectors);
-/* The most that it has. */
+/* The most that it has, and that SC_VECTORS in the environment allows: "portable", "avx2", "avx512". */
 enum sc_vectors sc_machine_vectors(void);
 
 /* Before a function that is compiled for them, and what it is to take in. */
 #if defined(__x86_64__)
-#define SC_FOR_AVX2 __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt")))
-#define SC_FOR_AVX512                                                                                        \
-    __attribute__((                                                                                          \
-        target("avx512f,avx512bw,avx512dq,avx512vl,bmi,bmi2,lzcnt,popcnt,prefer-vector-width=512")))
+#define SC_FOR_AVX2   __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt")))
+#define SC_FOR_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,bmi,bmi2,lzcnt,popcnt")))
 #else
 #define SC_FOR_AVX2
 #define SC_FOR_AVX512

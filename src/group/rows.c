@@ -31,6 +31,8 @@ static struct sc_group_scratch *make_scratch(const struct sc_groups *groups)
     for (uint32_t k = 0; k < a->key_count && ok; k++)
         ok = make_values(&s->keys[k].numbers) && (!a->keys[k].pair || make_values(&s->others[k].numbers));
     s->fed = sc_groups_fed(groups);
+    s->vectors = sc_machine_vectors();
+    sc_group_set_ways(a, s->fed, &s->ways);
     for (uint32_t i = 0; i < a->accumulator_count && ok; i++)
         ok = (s->fed >> i & 1) == 0 || make_values(&s->accumulators[i]);
     if (!ok) {

@@ -4,6 +4,7 @@
 #ifndef SC_GROUP_ROWS_H
 #define SC_GROUP_ROWS_H
 
+#include "base/machine.h"
 #include "group/table.h"
 
 #define SC_GROUP_CHUNK 64u /* rows at a time: a bit of a word for each */
@@ -43,11 +44,18 @@ struct sc_packed {
     uint8_t layouts[SC_GROUP_CHUNK];
 };
 
+/* What is done with the values of each of the first 8 accumulators; a bit for each that is fed. */
+struct sc_ways {
+    uint8_t sums, leasts, greatests, ors;
+};
+
 struct sc_group_scratch {
     struct sc_key_rows keys[SC_MAX_KEYS];
     struct sc_key_rows others[SC_MAX_KEYS]; /* pair keys */
     struct sc_row_values accumulators[SC_MAX_ACCUMULATORS];
-    uint32_t fed;     /* a bit for each accumulator that takes values from rows */
+    uint32_t fed; /* a bit for each accumulator that takes values from rows */
+    enum sc_vectors vectors;
+    struct sc_ways ways;
     bool only_listed; /* the values of other rows than `rows` have no meaning: sc_row_group_want */
     bool sums_fit;    /* none passes 64 bits by the rows of this row group: see sc_group_bound_sums */
     uint32_t *rows;   /* the selected ones */
@@ -123,6 +131,8 @@ void sc_group_take_values(const struct sc_row_values *v, const uint32_t *rows, u
  * added to one group is known (groups->most), so that rows of usual counters are added without a look at each sum.
  */
 void sc_group_bound_sums(struct sc_groups *groups, uint32_t group_rows, uint32_t count);
+
+void sc_group_set_ways(const struct sc_aggregate *aggregate, uint32_t fed, struct sc_ways *out);
 
 /* The rows' values to scratch->entries, which are those of the rows. */
 void sc_group_add_values(const struct sc_aggregate *aggregate, const struct sc_group_scratch *scratch,

@@ -124,8 +124,8 @@ static uint32_t spill_room(struct sc_groups *groups, struct sc_partition *p)
     struct sc_spilled *fresh = malloc(bytes);
     if (fresh == NULL)
         return 0;
-    *fresh = (struct sc_spilled){
-        .next = list, .capacity = (uint32_t)((bytes - sizeof(*fresh)) / p->entry_bytes), .bytes = bytes};
+    *fresh = (struct sc_spilled){.next = list, .bytes = bytes};
+    fresh->capacity = (uint32_t)((bytes - sizeof(*fresh) - SC_ENTRY_SLACK) / p->entry_bytes);
     p->spilled = fresh;
     groups->spill.bytes += bytes;
     return fresh->capacity;

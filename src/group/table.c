@@ -64,6 +64,7 @@ bool sc_groups_reserve(struct sc_groups *groups, struct sc_partition *p, uint64_
 /* Large tables are walked at random: with pages of 4 KiB most of the time would go into looking them up. */
 uint8_t *sc_groups_make_block(size_t bytes)
 {
+    bytes += SC_ENTRY_SLACK;
     if (bytes < HUGE_PAGE)
         return aligned_alloc(64, (bytes + 63) & ~(size_t)63);
     size_t rounded = (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);

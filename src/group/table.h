@@ -279,7 +279,10 @@ static inline void sc_accumulate(enum sc_accumulate how, uint8_t *at, uint64_t v
     sc_store_le64(at, v);
 }
 
-/* Bytes for entries, in large pages where there are many; to be freed with free. NULL without memory. */
+/* Behind the last entry: accumulators are written in vectors, with what lies behind them (group/add.c). */
+#define SC_ENTRY_SLACK 64u
+
+/* Bytes for entries, and that slack, in large pages where there are many; to be freed with free. NULL without memory. */
 uint8_t *sc_groups_make_block(size_t bytes);
 
 #endif

@@ -270,13 +270,8 @@ SC_FOR_AVX2 static void unpack_avx2(const uint8_t *words, unsigned bits, uint32_
     unpack(words, bits, count, base, width, out);
 }
 
-SC_FOR_AVX512 static void unpack_avx512(const uint8_t *words, unsigned bits, uint32_t count, uint64_t base,
-                                        unsigned width, void *out)
-{
-    unpack(words, bits, count, base, width, out);
-}
-
-static unpack_function *const unpack_of[SC_VECTORS_COUNT] = {unpack_portable, unpack_avx2, unpack_avx512};
+/* Stores are what it waits for: wider vectors are no quicker. */
+static unpack_function *const unpack_of[SC_VECTORS_COUNT] = {unpack_portable, unpack_avx2, unpack_avx2};
 
 /* ---- decoding ---- */
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Reading a row group: directory first, then single chunks, each verified by its hash before it is decoded.
  */
+#include "base/hash.h"
 #include "store/address_dict.h"
 #include "store/column_decode.h"
 #include "store/io.h"
@@ -273,7 +274,7 @@ static enum sc_status load_chunk(struct sc_row_group *group, const struct sc_ent
     if (bytes == NULL)
         return sc_fail_nomem(err, "a chunk");
     SC_TRY(read_bytes(group, group->ref->offset + e->offset, e->length, bytes, err));
-    if (XXH3_64bits(bytes, e->length) != e->hash) {
+    if (sc_hash_stored(bytes, e->length) != e->hash) {
         char name[SC_IE_NAME_MAX];
         sc_ie_name(e->key.pen, e->key.id, name);
         return damaged(group, e->role == SC_CHUNK_COLUMN ? name : "the address dictionary or its filter",

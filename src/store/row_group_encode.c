@@ -153,7 +153,7 @@ static void finish_entry(struct sc_row_group_encoder *encoder, struct sc_entry *
 {
     entry->offset = start; /* within the chunks; the front's length is added when it is known */
     entry->length = (uint32_t)(encoder->chunks.len - start);
-    entry->hash = XXH3_64bits(encoder->chunks.data + start, entry->length);
+    entry->hash = sc_hash_stored(encoder->chunks.data + start, entry->length);
 }
 
 static enum sc_status encode_addresses(struct sc_row_group_encoder *encoder, const struct sc_batch *batch,
