@@ -1,32 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Rows to groups where the only key is an address: by the codes of the row group's dictionary. */
+#include "group/codes.h"
 #include "group/rows.h"
 
 #include <stdlib.h>
 
-/* `use` of the code of each row j; a null row has that behind the last. */
-#define EACH_CODE(type, use)                                                                                 \
-    for (uint32_t j = 0; j < n; j++) {                                                                       \
-        uint32_t code = ((const type *)dict->values)[rows[j]];                                               \
-        if (dict->nulls != 0 && sc_column_is_null(dict, rows[j]))                                            \
-            code = dict->dict.count;                                                                         \
-        use;                                                                                                 \
-    }
-
-#define EACH_ROW(use)                                                                                        \
-    do {                                                                                                     \
-        if (dict->width == 1)                                                                                \
-            EACH_CODE(uint8_t, use)                                                                          \
-        else if (dict->width == 2)                                                                           \
-            EACH_CODE(uint16_t, use)                                                                         \
-        else                                                                                                 \
-            EACH_CODE(uint32_t, use)                                                                         \
-    } while (0)
-
 /* Which codes the rows have, one byte each. */
 static void mark_used(const struct sc_column *dict, const uint32_t *rows, uint32_t n, uint8_t *used)
 {
-    EACH_ROW(used[code] = 1);
+    SC_EACH_CODE(used[code] = 1);
 }
 
 /* Each address is looked up once here, and many are not there yet or far away: it is less work to put them together at the end. */
@@ -72,9 +54,8 @@ static enum sc_status find_codes(struct sc_groups *groups, const struct sc_key_r
         SC_TRY(find_some(groups, key->addresses, codes, n, by_code));
     if (!used[count])
         return SC_OK;
-    uint8_t null[SC_MOST_KEY_BYTES] = {0};
-    sc_key_set_head(groups->aggregate, null, SC_HEAD_NULL(0));
-    memset(null + groups->aggregate->keys[0].at[SC_KEY_NARROW], 0, 4);
+    uint8_t null[SC_MOST_KEY_BYTES];
+    sc_group_null_key(groups->aggregate, null);
     by_code[count] = sc_groups_find(groups, SC_KEY_NARROW, null, sc_groups_hash(groups, SC_KEY_NARROW, null));
     return by_code[count] == NULL && !groups->closed ? SC_NOMEM : SC_OK;
 }
@@ -83,7 +64,7 @@ static enum sc_status find_codes(struct sc_groups *groups, const struct sc_key_r
 static void list_entries(const struct sc_aggregate *a, const struct sc_column *dict, uint8_t *const *by_code,
                          const uint32_t *rows, uint32_t n, uint8_t **out)
 {
-    EACH_ROW(out[j] = by_code[code]);
+    SC_EACH_CODE(out[j] = by_code[code]);
     for (uint32_t j = 0; j < n; j++) {
         __builtin_prefetch(out[j], 1);
         __builtin_prefetch(out[j] + a->entry_bytes[SC_KEY_MIDDLE] - 1, 1); /* it may lie across two lines */
@@ -95,7 +76,7 @@ static uint32_t drop_absent(const struct sc_column *dict, uint8_t *const *by_cod
                             uint32_t n, uint32_t *out)
 {
     uint32_t left = 0;
-    EACH_ROW(out[left] = rows[j]; left += by_code[code] != NULL);
+    SC_EACH_CODE(out[left] = rows[j]; left += by_code[code] != NULL);
     return left;
 }
 

@@ -38,6 +38,7 @@ void sc_plain_free(struct sc_groups *groups)
     for (uint32_t k = 0; k < SC_MAX_KEYS; k++)
         free(groups->seeds[k].addresses);
     sc_spill_file_free(groups->spill.file);
+    free(groups->cells);
     sc_interner_free(&groups->interner);
     sc_group_scratch_free(groups->scratch);
     free(groups);
@@ -52,6 +53,8 @@ size_t sc_plain_memory(const struct sc_groups *groups)
 {
     size_t bytes =
         sc_interner_memory(&groups->interner) + groups->spill.bytes + sc_groups_direct_memory(groups);
+    if (groups->cells != NULL)
+        bytes += sizeof(*groups->cells) << groups->hash_bits;
     for (uint32_t i = 0; i < SC_PARTITIONS; i++) {
         const struct sc_partition *p = &groups->partitions[i];
         bytes += (size_t)p->slot_count * sizeof(*p->slots) + (size_t)p->count * p->entry_bytes;

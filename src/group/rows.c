@@ -447,6 +447,25 @@ static enum sc_status load_keys(struct sc_groups *groups, struct sc_row_group *g
     return SC_OK;
 }
 
+/* Whether the only key is an address whose values are those of a dictionary. */
+static bool is_coded(const struct sc_groups *groups)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    const struct sc_column *codes = groups->scratch->keys[0].codes;
+    return a->key_count == 1 && a->keys[0].address && !a->keys[0].pair && codes != NULL &&
+           codes->form == SC_FORM_DICT;
+}
+
+static enum sc_status add_to_cells(struct sc_groups *groups, struct sc_row_group *group,
+                                   const struct sc_key_rows *const *keys, uint32_t count)
+{
+    const uint32_t *rows = groups->scratch->rows;
+    if (is_coded(groups))
+        return sc_cells_add_coded(groups, group, keys[0], rows, count);
+    sc_cells_add(groups, keys, rows, count);
+    return SC_OK;
+}
+
 static enum sc_status add_keyed(struct sc_groups *groups, struct sc_row_group *group,
                                 const struct sc_key_rows **keys, uint32_t pair, uint32_t count)
 {
@@ -456,13 +475,12 @@ static enum sc_status add_keyed(struct sc_groups *groups, struct sc_row_group *g
     return all == NULL ? SC_NOMEM : add_pair(groups, keys, pair, all, count);
 }
 
-/* Whether the only key is an address whose values are those of a dictionary. */
-static bool is_coded(const struct sc_groups *groups)
+static uint32_t drop_unchosen(struct sc_groups *groups, struct sc_row_group *group,
+                              const struct sc_key_rows *const *keys, uint32_t count)
 {
-    const struct sc_aggregate *a = groups->aggregate;
-    const struct sc_column *codes = groups->scratch->keys[0].codes;
-    return a->key_count == 1 && a->keys[0].address && !a->keys[0].pair && codes != NULL &&
-           codes->form == SC_FORM_DICT;
+    uint32_t *rows = groups->scratch->rows;
+    return is_coded(groups) ? sc_cells_drop_codes(groups, group, keys[0], rows, count)
+                            : sc_cells_drop(groups, keys, rows, count);
 }
 
 /* Of closed groups few rows may be left: only of these the values are read. */
@@ -502,6 +520,10 @@ enum sc_status sc_rows_prepare(struct sc_groups *groups, struct sc_row_group *gr
         return sc_fail_nomem(err, "groups");
     list_rows(group, selection, groups->scratch->rows);
     SC_TRY(load_keys(groups, group, out->keys, &count, &out->pair, err));
+    if (groups->chosen != NULL && count != 0)
+        count = drop_unchosen(groups, group, out->keys, count);
+    if (count == UINT32_MAX)
+        return sc_fail_nomem(err, "groups");
     if (count == selection->count)
         return SC_OK;
     out->selection = (struct sc_selection){.rows = out->bits, .count = count};
@@ -518,8 +540,12 @@ enum sc_status sc_rows_add(struct sc_groups *groups, struct sc_row_group *group,
     memcpy(keys, rows->keys, sizeof(keys));
     SC_TRY(accumulators_of(groups, group, err));
     sc_group_bound_sums(groups, group->rows, count);
-    enum sc_status status = is_coded(groups) ? sc_groups_add_coded(groups, group, &s->keys[0], s->rows, count)
-                                             : add_keyed(groups, group, keys, rows->pair, count);
+    enum sc_status status = SC_OK;
+    if (groups->cells != NULL)
+        status = add_to_cells(groups, group, keys, count);
+    else
+        status = is_coded(groups) ? sc_groups_add_coded(groups, group, &s->keys[0], s->rows, count)
+                                  : add_keyed(groups, group, keys, rows->pair, count);
     if (status == SC_FULL)
         return sc_fail(err, SC_FULL, "%s", groups->spill.why.message);
     return status == SC_OK ? SC_OK : sc_fail_nomem(err, "groups; ask for fewer keys or a narrower filter");

@@ -119,11 +119,9 @@ void sc_groups_prefetch_entry(const struct sc_groups *groups, enum sc_key_layout
 
 void sc_entry_clear(const struct sc_aggregate *a, uint8_t *entry)
 {
-    memset(entry, 0, a->key_at);
-    for (uint32_t i = 0; i < a->accumulator_count; i++) {
-        if (a->accumulators[i].how == SC_ACCUMULATE_MIN)
-            sc_store_le64(entry + (size_t)8 * i, UINT64_MAX);
-    }
+    for (uint32_t i = 0; i < a->accumulator_count; i++)
+        sc_store_le64(entry + (size_t)8 * i, a->accumulators[i].how == SC_ACCUMULATE_MIN ? UINT64_MAX : 0);
+    sc_entry_set_seen(a, entry, 0);
 }
 
 uint8_t *sc_groups_find(struct sc_groups *groups, enum sc_key_layout layout, const uint8_t *key,

@@ -75,7 +75,10 @@ struct sc_groups {
     uint64_t most;                      /* no sum of an entry is greater; SC_SATURATED: not known */
     struct sc_partition partitions[SC_PARTITIONS];
     struct sc_spill_state spill;
-    const atomic_int *cancel;         /* see sc_groups_set_cancel */
+    uint64_t *cells;          /* sums by the hashes of groups, which are not there then: group/cells.h */
+    const uint64_t *chosen;   /* a bit for each cell; rows of groups in others are left out; or NULL */
+    unsigned hash_bits;       /* of a hash that chooses a cell */
+    const atomic_int *cancel; /* see sc_groups_set_cancel */
     struct sc_group_scratch *scratch; /* of sc_groups_add_rows */
 };
 

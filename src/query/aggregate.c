@@ -126,6 +126,11 @@ static enum sc_status make_partials(struct run *run, struct sc_error *err)
             if (p->groups[i] == NULL ||
                 (seeds != NULL && seed_groups(p->groups[i], &seeds[i], t == 0) != SC_OK))
                 return sc_fail_nomem(err, "groups");
+            if (run->request->hash_bits != 0 &&
+                sc_groups_make_cells(p->groups[i], run->request->hash_bits) != SC_OK)
+                return sc_fail_nomem(err, "cells of groups");
+            if (run->request->chosen != NULL)
+                sc_groups_take_chosen(p->groups[i], run->request->chosen);
             sc_groups_set_cancel(p->groups[i], run->options->cancel);
             if (run->request->keep_values)
                 sc_groups_keep_values(p->groups[i]);
@@ -150,7 +155,7 @@ static enum sc_status scan_once(struct run *run, struct sc_source *source, struc
         .unit = add_unit, .arg = run, .fields = fields, .field_count = field_count};
     /* Most row groups have no row of groups that are known beforehand: sc_groups_add_rows reads what it needs, and that is
      * verified before it adds. */
-    if (run->request->seeds != NULL && run->request->count == 1)
+    if ((run->request->seeds != NULL && run->request->count == 1) || run->request->chosen != NULL)
         consumer.field_count = 0;
     enum sc_status status = make_partials(run, err);
     if (status == SC_OK)
@@ -168,6 +173,10 @@ static enum sc_status merge_partials(struct run *run, struct sc_error *err)
     for (uint32_t i = 0; i < run->request->count && status == SC_OK; i++) {
         for (unsigned t = 0; t < run->threads; t++)
             column[t] = run->partials[t].groups[i];
+        for (unsigned t = 1; t < run->threads && run->request->hash_bits != 0; t++)
+            sc_groups_merge_cells(column[0], column[t]);
+        if (run->request->hash_bits != 0)
+            continue;
         status = sc_groups_join(column, run->threads, keeps == NULL || keeps[i].limit == 0 ? NULL : &keeps[i],
                                 run->threads, err);
     }

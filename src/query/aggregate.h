@@ -3,6 +3,7 @@
 #ifndef SC_QUERY_AGGREGATE_H
 #define SC_QUERY_AGGREGATE_H
 
+#include "group/cells.h"
 #include "query/engine.h"
 
 /* Groups that are known beforehand: only these are filled. */
@@ -18,6 +19,9 @@ struct sc_aggregate_run {
     const struct sc_keep *keeps; /* one per aggregate (limit 0: keep all), or NULL */
     uint64_t memory_limit;       /* 0 = none */
     bool keep_values;            /* sc_groups_keep_values: they have to meet those of others */
+    unsigned
+        hash_bits; /* not 0: what is summed are cells (group/cells.h); the groups are not joined, but the first has the cells */
+    const struct sc_chosen_cells *chosen; /* of the only aggregate, or NULL */
     uint64_t few; /* groups, 0 = any; SC_AGAIN when a thread has more of them after few row groups */
 };
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The first N groups of very many. One scan that sums everything is best while the groups fit the caches.
- * When they do not, which the first row groups tell, two scans take its place: the first sums only what the order
- * needs, the second fills in the rest for the winners.
+ * When they do not, which the first row groups tell, two scans take its place. Of a descending sum the first adds up cells of many
+ * groups (group/cells.h), the second the groups of the greatest cells; where that proves nothing, and by other orders, the first sums
+ * what the order needs of all groups, the second fills in the rest for the winners.
  */
 #include "query/aggregate.h"
 
@@ -84,6 +85,27 @@ static bool any_cut(const struct top_run *run)
     return false;
 }
 
+/* Of so many groups at most: more cells would be chosen than it is worth. */
+#define MOST_BY_CELLS 1024u
+
+/* By one descending sum. */
+static bool is_by_sum(const struct top_run *run)
+{
+    const struct sc_top *top = run->tops;
+    const struct sc_aggregate *narrow = &run->narrow[0].aggregate;
+    if (run->count != 1 || top->limit == 0 || top->limit > MOST_BY_CELLS || top->order_count != 1 ||
+        !top->orders[0].descending || top->orders[0].column.source != SC_RESULT_ACCUMULATOR)
+        return false;
+    for (uint32_t k = 0; k < narrow->key_count; k++) {
+        if (narrow->keys[k].pair)
+            return false;
+    }
+    const struct sc_accumulator *sum = &narrow->accumulators[0];
+    return narrow->key_count != 0 &&
+           (sum->how == SC_ACCUMULATE_COUNT ||
+            (sum->how == SC_ACCUMULATE_SUM && sum->field.type == SC_VALUE_UINT));
+}
+
 /* Fewer where the memory limit is small. */
 static uint64_t few_groups(const struct top_run *run)
 {
@@ -99,7 +121,7 @@ static uint64_t few_groups(const struct top_run *run)
 /* Of all that is grouped only the first are wanted, by the orders of what a scan sums. */
 static enum sc_status scan_all(struct top_run *run, bool narrow, struct sc_error *err)
 {
-    bool again = !narrow && any_cut(run);
+    bool again = !narrow && (any_cut(run) || is_by_sum(run));
     for (uint32_t i = 0; i < run->count; i++) {
         const struct sc_top *top = &run->tops[i];
         bool cut = narrow && run->narrow[i].cut;
@@ -172,6 +194,96 @@ static enum sc_status second_scan(struct top_run *run, uint32_t i, bool stopped,
     return status;
 }
 
+/* ---- by cells ---- */
+
+#define LEAST_BITS 12u
+#define MOST_BITS  22u
+
+/* One cell for eight rows or so, and for all threads not a quarter of the memory; 0: not even the least. */
+static unsigned hash_bits_of(const struct top_run *run)
+{
+    uint64_t rows = (uint64_t)run->source->unit_count * SC_ROW_GROUP_ROWS;
+    uint64_t threads = run->options->threads == 0 ? 1 : run->options->threads;
+    uint64_t room = run->memory_limit == 0 ? UINT64_MAX : run->memory_limit / 4 / threads;
+    unsigned bits = LEAST_BITS;
+    while (bits < MOST_BITS && rows / 16 >> bits != 0 && room / (2 * sizeof(uint64_t)) >> bits != 0)
+        bits++;
+    return room / sizeof(uint64_t) >> bits == 0 ? 0 : bits;
+}
+
+/* Whether the first groups are all there, and greater than what was left out. */
+static bool is_proven(const struct top_run *run, const struct sc_chosen_cells *chosen,
+                      const struct sc_groups *groups)
+{
+    const struct sc_top *top = run->tops;
+    struct sc_result first;
+    bool proven = false;
+    if (sc_groups_top(groups, top->orders, 1, top->limit, &first, NULL) != SC_OK)
+        return false;
+    if (first.count == top->limit) {
+        struct sc_value last =
+            sc_groups_value(groups, first.entries[first.count - 1], &top->orders[0].column);
+        proven = !last.null && last.u > chosen->left;
+    }
+    free(first.entries);
+    return proven;
+}
+
+/* What is in the chosen cells, in full. */
+static enum sc_status sum_chosen(struct top_run *run, const struct sc_chosen_cells *chosen,
+                                 struct sc_error *err)
+{
+    struct sc_aggregate *aggregate = run->tops[0].aggregate;
+    struct sc_aggregate_run request = {
+        .aggregates = &aggregate, .count = 1, .memory_limit = run->memory_limit, .chosen = chosen};
+    struct sc_scan_options again = *run->options;
+    struct sc_summary unused;
+    again.progress = NULL;
+    again.no_summary = true;
+    SC_TRY(sc_aggregate_run(&request, run->source, &again, run->groups, &unused, run->stats, err));
+    if (is_proven(run, chosen, run->groups[0]))
+        return SC_OK;
+    sc_groups_free(run->groups[0]);
+    run->groups[0] = NULL;
+    return SC_AGAIN;
+}
+
+/* A scan that is stopped has found nothing. */
+static enum sc_status sum_cells(struct top_run *run, struct sc_chosen_cells *chosen, struct sc_error *err)
+{
+    struct sc_aggregate *narrow = &run->narrow[0].aggregate;
+    struct sc_aggregate_run request = {
+        .aggregates = &narrow, .count = 1, .memory_limit = run->memory_limit, .hash_bits = hash_bits_of(run)};
+    struct sc_groups *cells = NULL;
+    if (request.hash_bits == 0)
+        return SC_AGAIN;
+    enum sc_status status =
+        sc_aggregate_run(&request, run->source, run->options, &cells, run->summary, run->stats, err);
+    if (status == SC_OK)
+        status = sc_groups_choose_cells(cells, run->tops[0].limit, chosen);
+    sc_groups_free(cells);
+    if (status == SC_CANCELLED && (run->groups[0] = sc_groups_create(run->tops[0].aggregate)) == NULL)
+        return sc_fail_nomem(err, "groups");
+    return status == SC_NOTFOUND ? SC_AGAIN : status == SC_NOMEM ? sc_fail_nomem(err, "groups") : status;
+}
+
+/* @return SC_AGAIN: nothing is proven, and there are no groups. */
+static enum sc_status scan_by_cells(struct top_run *run, struct sc_error *err)
+{
+    enum sc_status status;
+    do {
+        struct sc_chosen_cells chosen = {0};
+        sc_groups_free(run->groups[0]);
+        run->groups[0] = NULL;
+        status = sum_cells(run, &chosen, err);
+        run->failed = run->source->units_failed;
+        if (status == SC_OK)
+            status = sum_chosen(run, &chosen, err);
+        free(chosen.bits);
+    } while (status == SC_OK && run->failed != run->source->units_failed);
+    return status;
+}
+
 static enum sc_status scan_twice(struct top_run *run, struct sc_error *err)
 {
     for (uint32_t i = 0; i < run->count; i++) {
@@ -228,6 +340,8 @@ enum sc_status sc_query_top(struct sc_source *source, const struct sc_scan_optio
     }
     if (room)
         status = scan_all(&run, false, err);
+    if (status == SC_AGAIN && is_by_sum(&run))
+        status = scan_by_cells(&run, err);
     if (status == SC_AGAIN)
         status = scan_whole(&run, err);
     free(run.aggregates);
