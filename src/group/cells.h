@@ -25,10 +25,11 @@ enum sc_status sc_groups_make_cells(struct sc_groups *groups, unsigned hash_bits
 void sc_groups_merge_cells(struct sc_groups *to, const struct sc_groups *from);
 
 /*
- * Those where the first `limit` groups by descending sums are sought: cells that are at least half as great as the limit-th. @return
- * SC_OK; SC_NOMEM; SC_NOTFOUND: they are too many for that to be worth it.
+ * Those where the first `limit` groups by descending sums are sought: cells that are at least half as great as the limit-th, so that it may
+ * be proven that no others are greater. Without `proof` so many of the greatest. @return SC_OK; SC_NOMEM; SC_NOTFOUND: for a proof there
+ * would be too many.
  */
-enum sc_status sc_groups_choose_cells(const struct sc_groups *groups, uint64_t limit,
+enum sc_status sc_groups_choose_cells(const struct sc_groups *groups, uint64_t limit, bool proof,
                                       struct sc_chosen_cells *out);
 
 /* Rows of groups in other cells are left out. `chosen` is borrowed. */

@@ -54,8 +54,8 @@ static enum sc_status find_codes(struct sc_groups *groups, const struct sc_key_r
         SC_TRY(find_some(groups, key->addresses, codes, n, by_code));
     if (!used[count])
         return SC_OK;
-    uint8_t null[SC_MOST_KEY_BYTES];
-    sc_group_null_key(groups->aggregate, null);
+    uint8_t null[SC_MOST_KEY_BYTES] = {0};
+    sc_key_set_head(groups->aggregate, null, SC_HEAD_NULL(0));
     by_code[count] = sc_groups_find(groups, SC_KEY_NARROW, null, sc_groups_hash(groups, SC_KEY_NARROW, null));
     return by_code[count] == NULL && !groups->closed ? SC_NOMEM : SC_OK;
 }

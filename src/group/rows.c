@@ -462,7 +462,7 @@ static enum sc_status add_to_cells(struct sc_groups *groups, struct sc_row_group
     const uint32_t *rows = groups->scratch->rows;
     if (is_coded(groups))
         return sc_cells_add_coded(groups, group, keys[0], rows, count);
-    sc_cells_add(groups, keys, rows, count);
+    sc_cells_add(groups, group, keys, rows, count);
     return SC_OK;
 }
 
@@ -480,7 +480,7 @@ static uint32_t drop_unchosen(struct sc_groups *groups, struct sc_row_group *gro
 {
     uint32_t *rows = groups->scratch->rows;
     return is_coded(groups) ? sc_cells_drop_codes(groups, group, keys[0], rows, count)
-                            : sc_cells_drop(groups, keys, rows, count);
+                            : sc_cells_drop(groups, group, keys, rows, count);
 }
 
 /* Of closed groups few rows may be left: only of these the values are read. */

@@ -119,13 +119,6 @@ void sc_group_pack(const struct sc_groups *groups, struct sc_packed *packed,
 void sc_group_pack_addresses(const struct sc_groups *groups, struct sc_packed *packed,
                              const struct sc_addr *const *addresses, uint32_t n);
 
-/* Of the only key, an address: that of null. */
-static inline void sc_group_null_key(const struct sc_aggregate *a, uint8_t *key)
-{
-    memset(key, 0, SC_MOST_KEY_BYTES);
-    sc_key_set_head(a, key, SC_HEAD_NULL(0));
-}
-
 /* An entry of each of n packed keys; NULL in *out where the groups are closed and have none. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_group_search(struct sc_groups *groups, const struct sc_packed *packed, uint32_t n,
                                uint8_t **out);
@@ -156,14 +149,14 @@ enum sc_status sc_groups_add_coded(struct sc_groups *groups, struct sc_row_group
 /* ---- with cells in place of groups, and rows of chosen ones (group/cells.h) ---- */
 
 /* Adds rows to the cells; the second of them as sc_groups_add_coded. */
-void sc_cells_add(struct sc_groups *groups, const struct sc_key_rows *const *keys, const uint32_t *rows,
-                  uint32_t count);
+void sc_cells_add(struct sc_groups *groups, struct sc_row_group *group, const struct sc_key_rows *const *keys,
+                  const uint32_t *rows, uint32_t count);
 enum sc_status sc_cells_add_coded(struct sc_groups *groups, struct sc_row_group *group,
                                   const struct sc_key_rows *key, const uint32_t *rows, uint32_t count);
 /* Rows of groups in other cells leave the list; returns how many are left, UINT32_MAX without memory. The second one: where the only
  * key is an address of a dictionary. */
-uint32_t sc_cells_drop(struct sc_groups *groups, const struct sc_key_rows *const *keys, uint32_t *rows,
-                       uint32_t count);
+uint32_t sc_cells_drop(struct sc_groups *groups, struct sc_row_group *group,
+                       const struct sc_key_rows *const *keys, uint32_t *rows, uint32_t count);
 uint32_t sc_cells_drop_codes(struct sc_groups *groups, struct sc_row_group *group,
                              const struct sc_key_rows *key, uint32_t *rows, uint32_t n);
 

@@ -216,7 +216,7 @@ enum sc_status sc_aggregate_run(const struct sc_aggregate_run *request, struct s
     run.early = EARLY_UNITS * run.threads;
     enum sc_status status = scan_once(&run, source, stats, err);
     bool usable = status == SC_OK || status == SC_CANCELLED;
-    bool few = usable && (keep_going(&run) || status == SC_OK);
+    bool few = usable && (keep_going(&run) || status == SC_OK || request->hash_bits != 0);
     uint64_t clock = sc_clock_mono_ns();
     enum sc_status merged = few ? merge_partials(&run, err) : SC_OK;
     if (stats != NULL)

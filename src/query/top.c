@@ -7,6 +7,8 @@
  */
 #include "query/aggregate.h"
 
+#include "base/clock.h"
+
 #include <stdlib.h>
 
 /* Groups of a thread, of the first row groups; what was read until then is read again. */
@@ -101,9 +103,8 @@ static bool is_by_sum(const struct top_run *run)
             return false;
     }
     const struct sc_accumulator *sum = &narrow->accumulators[0];
-    return narrow->key_count != 0 &&
-           (sum->how == SC_ACCUMULATE_COUNT ||
-            (sum->how == SC_ACCUMULATE_SUM && sum->field.type == SC_VALUE_UINT));
+    return narrow->key_count != 0 && (sum->how == SC_ACCUMULATE_COUNT ||
+                                      (sum->how == SC_ACCUMULATE_SUM && sum->field.type == SC_VALUE_UINT));
 }
 
 /* Fewer where the memory limit is small. */
@@ -231,16 +232,22 @@ static bool is_proven(const struct top_run *run, const struct sc_chosen_cells *c
 
 /* What is in the chosen cells, in full. */
 static enum sc_status sum_chosen(struct top_run *run, const struct sc_chosen_cells *chosen,
-                                 struct sc_error *err)
+                                 const struct sc_scan_options *options, struct sc_error *err)
 {
     struct sc_aggregate *aggregate = run->tops[0].aggregate;
     struct sc_aggregate_run request = {
         .aggregates = &aggregate, .count = 1, .memory_limit = run->memory_limit, .chosen = chosen};
-    struct sc_scan_options again = *run->options;
+    struct sc_scan_options again = *options;
     struct sc_summary unused;
-    again.progress = NULL;
     again.no_summary = true;
-    SC_TRY(sc_aggregate_run(&request, run->source, &again, run->groups, &unused, run->stats, err));
+    return sc_aggregate_run(&request, run->source, &again, run->groups, &unused, run->stats, err);
+}
+
+static enum sc_status prove(struct top_run *run, const struct sc_chosen_cells *chosen, struct sc_error *err)
+{
+    struct sc_scan_options options = *run->options;
+    options.progress = NULL;
+    SC_TRY(sum_chosen(run, chosen, &options, err));
     if (is_proven(run, chosen, run->groups[0]))
         return SC_OK;
     sc_groups_free(run->groups[0]);
@@ -248,22 +255,58 @@ static enum sc_status sum_chosen(struct top_run *run, const struct sc_chosen_cel
     return SC_AGAIN;
 }
 
-/* A scan that is stopped has found nothing. */
+/* Who stops the first scan waits as long again, a second at most, for groups of what was read. */
+#define MOST_GRACE_NS UINT64_C(1000000000)
+
+struct grace {
+    uint64_t until_ns;
+    atomic_int over;
+};
+
+static void look_at_clock(void *arg, const struct sc_scan_progress *so_far)
+{
+    struct grace *g = arg;
+    (void)so_far;
+    if (sc_clock_mono_ns() >= g->until_ns)
+        atomic_store(&g->over, 1);
+}
+
+/* The groups of the greatest cells so far, as far as there is time. */
+static enum sc_status sum_stopped(struct top_run *run, const struct sc_groups *cells, uint64_t spent_ns,
+                                  struct sc_error *err)
+{
+    struct grace grace = {.until_ns =
+                              sc_clock_mono_ns() + (spent_ns < MOST_GRACE_NS ? spent_ns : MOST_GRACE_NS)};
+    struct sc_scan_options options = *run->options;
+    struct sc_chosen_cells chosen;
+    options.cancel = &grace.over;
+    options.progress = look_at_clock;
+    options.progress_arg = &grace;
+    if (sc_groups_choose_cells(cells, run->tops[0].limit, false, &chosen) != SC_OK)
+        return sc_fail_nomem(err, "groups");
+    enum sc_status status = sum_chosen(run, &chosen, &options, err);
+    free(chosen.bits);
+    if (run->groups[0] != NULL)
+        sc_groups_set_cancel(run->groups[0], NULL); /* they are few */
+    return status == SC_OK ? SC_CANCELLED : status;
+}
+
 static enum sc_status sum_cells(struct top_run *run, struct sc_chosen_cells *chosen, struct sc_error *err)
 {
     struct sc_aggregate *narrow = &run->narrow[0].aggregate;
     struct sc_aggregate_run request = {
         .aggregates = &narrow, .count = 1, .memory_limit = run->memory_limit, .hash_bits = hash_bits_of(run)};
     struct sc_groups *cells = NULL;
+    uint64_t begin_ns = sc_clock_mono_ns();
     if (request.hash_bits == 0)
         return SC_AGAIN;
     enum sc_status status =
         sc_aggregate_run(&request, run->source, run->options, &cells, run->summary, run->stats, err);
     if (status == SC_OK)
-        status = sc_groups_choose_cells(cells, run->tops[0].limit, chosen);
+        status = sc_groups_choose_cells(cells, run->tops[0].limit, true, chosen);
+    else if (status == SC_CANCELLED && cells != NULL)
+        status = sum_stopped(run, cells, sc_clock_mono_ns() - begin_ns, err);
     sc_groups_free(cells);
-    if (status == SC_CANCELLED && (run->groups[0] = sc_groups_create(run->tops[0].aggregate)) == NULL)
-        return sc_fail_nomem(err, "groups");
     return status == SC_NOTFOUND ? SC_AGAIN : status == SC_NOMEM ? sc_fail_nomem(err, "groups") : status;
 }
 
@@ -278,7 +321,7 @@ static enum sc_status scan_by_cells(struct top_run *run, struct sc_error *err)
         status = sum_cells(run, &chosen, err);
         run->failed = run->source->units_failed;
         if (status == SC_OK)
-            status = sum_chosen(run, &chosen, err);
+            status = prove(run, &chosen, err);
         free(chosen.bits);
     } while (status == SC_OK && run->failed != run->source->units_failed);
     return status;
