@@ -336,18 +336,23 @@ uint32_t sc_cells_drop_codes(struct sc_groups *groups, struct sc_row_group *grou
 }
 
 uint32_t sc_cells_drop(struct sc_groups *groups, struct sc_row_group *group,
-                       const struct sc_key_rows *const *keys, uint32_t *rows, uint32_t count)
+                       const struct sc_key_rows *const *keys, const struct sc_key_rows *const *others,
+                       uint32_t *rows, uint32_t count)
 {
-    uint64_t *terms[SC_MAX_KEYS];
-    struct hashes h;
+    uint64_t *terms[SC_MAX_KEYS], *other_terms[SC_MAX_KEYS];
+    struct hashes h, other;
     uint32_t left = 0;
     make_all_terms(groups, group, keys, count, terms);
+    if (others != NULL)
+        make_all_terms(groups, group, others, count, other_terms);
     for (uint32_t i = 0, n; i < count; i += n) {
         n = count - i < SC_GROUP_CHUNK ? count - i : SC_GROUP_CHUNK;
         hash_rows(groups, keys, terms, rows + i, n, &h);
+        if (others != NULL)
+            hash_rows(groups, others, other_terms, rows + i, n, &other);
         for (uint32_t j = 0; j < n; j++) {
             rows[left] = rows[i + j];
-            left += is_chosen(groups, h.of[j]);
+            left += is_chosen(groups, h.of[j]) || (others != NULL && is_chosen(groups, other.of[j]));
         }
     }
     return left;

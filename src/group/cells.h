@@ -5,7 +5,8 @@
  * another scan of the same rows sums exactly, and it can be told whether these are the greatest: when the last of them has more than
  * any cell that was left out. (A count-min sketch of one row; its bound is exact, its estimate is not used.)
  *
- * Groups with cells have one accumulator, a sum or a count, and no entries. Keys with two values each (`pair`) are not for them.
+ * Groups with cells have one accumulator, a sum or a count, and no entries. Rows of two groups (a key with `pair`) are added to both; of a
+ * group in another cell there may be part then, which is no more than that cell has.
  */
 #ifndef SC_GROUP_CELLS_H
 #define SC_GROUP_CELLS_H

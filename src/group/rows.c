@@ -286,9 +286,13 @@ static enum sc_status add_direct(struct sc_groups *groups, const struct sc_key_r
     return SC_OK;
 }
 
-static enum sc_status add_listed(struct sc_groups *groups, const struct sc_key_rows *const *keys,
-                                 uint32_t count)
+static enum sc_status add_listed(struct sc_groups *groups, struct sc_row_group *group,
+                                 const struct sc_key_rows *const *keys, uint32_t count)
 {
+    if (groups->cells != NULL) {
+        sc_cells_add(groups, group, keys, groups->scratch->rows, count);
+        return SC_OK;
+    }
     sc_groups_need_direct(groups, count);
     if (groups->scratch->direct != NULL)
         return add_direct(groups, keys, count);
@@ -349,8 +353,8 @@ static uint32_t drop_absent(struct sc_group_scratch *s, const struct sc_key_rows
     return n;
 }
 
-static enum sc_status add_pair(struct sc_groups *groups, const struct sc_key_rows **keys, uint32_t k,
-                               uint32_t *all, uint32_t count)
+static enum sc_status add_pair(struct sc_groups *groups, struct sc_row_group *group,
+                               const struct sc_key_rows **keys, uint32_t k, uint32_t *all, uint32_t count)
 {
     struct sc_group_scratch *s = groups->scratch;
     const struct sc_group_key *key = &groups->aggregate->keys[k];
@@ -362,7 +366,7 @@ static enum sc_status add_pair(struct sc_groups *groups, const struct sc_key_row
         keys[k] = pass == 0 ? &s->keys[k] : &s->others[k];
         if (groups->closed && key->interned)
             n = drop_absent(s, keys[k], n);
-        status = add_listed(groups, keys, n);
+        status = add_listed(groups, group, keys, n);
     }
     return status;
 }
@@ -456,31 +460,27 @@ static bool is_coded(const struct sc_groups *groups)
            codes->form == SC_FORM_DICT;
 }
 
-static enum sc_status add_to_cells(struct sc_groups *groups, struct sc_row_group *group,
-                                   const struct sc_key_rows *const *keys, uint32_t count)
-{
-    const uint32_t *rows = groups->scratch->rows;
-    if (is_coded(groups))
-        return sc_cells_add_coded(groups, group, keys[0], rows, count);
-    sc_cells_add(groups, group, keys, rows, count);
-    return SC_OK;
-}
-
 static enum sc_status add_keyed(struct sc_groups *groups, struct sc_row_group *group,
                                 const struct sc_key_rows **keys, uint32_t pair, uint32_t count)
 {
     if (pair == SC_MAX_KEYS)
-        return add_listed(groups, keys, count);
+        return add_listed(groups, group, keys, count);
     uint32_t *all = sc_arena_alloc(&group->context->arena, (size_t)count * sizeof(*all));
-    return all == NULL ? SC_NOMEM : add_pair(groups, keys, pair, all, count);
+    return all == NULL ? SC_NOMEM : add_pair(groups, group, keys, pair, all, count);
 }
 
+/* Rows with a group in a chosen cell stay in the list; returns how many these are, UINT32_MAX without memory. */
 static uint32_t drop_unchosen(struct sc_groups *groups, struct sc_row_group *group,
-                              const struct sc_key_rows *const *keys, uint32_t count)
+                              const struct sc_key_rows *const *keys, uint32_t pair, uint32_t count)
 {
+    const struct sc_key_rows *others[SC_MAX_KEYS];
     uint32_t *rows = groups->scratch->rows;
-    return is_coded(groups) ? sc_cells_drop_codes(groups, group, keys[0], rows, count)
-                            : sc_cells_drop(groups, group, keys, rows, count);
+    if (is_coded(groups))
+        return sc_cells_drop_codes(groups, group, keys[0], rows, count);
+    memcpy(others, keys, sizeof(others));
+    if (pair != SC_MAX_KEYS)
+        others[pair] = &groups->scratch->others[pair];
+    return sc_cells_drop(groups, group, keys, pair == SC_MAX_KEYS ? NULL : others, rows, count);
 }
 
 /* Of closed groups few rows may be left: only of these the values are read. */
@@ -521,7 +521,7 @@ enum sc_status sc_rows_prepare(struct sc_groups *groups, struct sc_row_group *gr
     list_rows(group, selection, groups->scratch->rows);
     SC_TRY(load_keys(groups, group, out->keys, &count, &out->pair, err));
     if (groups->chosen != NULL && count != 0)
-        count = drop_unchosen(groups, group, out->keys, count);
+        count = drop_unchosen(groups, group, out->keys, out->pair, count);
     if (count == UINT32_MAX)
         return sc_fail_nomem(err, "groups");
     if (count == selection->count)
@@ -541,11 +541,11 @@ enum sc_status sc_rows_add(struct sc_groups *groups, struct sc_row_group *group,
     SC_TRY(accumulators_of(groups, group, err));
     sc_group_bound_sums(groups, group->rows, count);
     enum sc_status status = SC_OK;
-    if (groups->cells != NULL)
-        status = add_to_cells(groups, group, keys, count);
+    if (!is_coded(groups))
+        status = add_keyed(groups, group, keys, rows->pair, count);
     else
-        status = is_coded(groups) ? sc_groups_add_coded(groups, group, &s->keys[0], s->rows, count)
-                                  : add_keyed(groups, group, keys, rows->pair, count);
+        status = (groups->cells != NULL ? sc_cells_add_coded
+                                        : sc_groups_add_coded)(groups, group, &s->keys[0], s->rows, count);
     if (status == SC_FULL)
         return sc_fail(err, SC_FULL, "%s", groups->spill.why.message);
     return status == SC_OK ? SC_OK : sc_fail_nomem(err, "groups; ask for fewer keys or a narrower filter");

@@ -153,10 +153,11 @@ void sc_cells_add(struct sc_groups *groups, struct sc_row_group *group, const st
                   const uint32_t *rows, uint32_t count);
 enum sc_status sc_cells_add_coded(struct sc_groups *groups, struct sc_row_group *group,
                                   const struct sc_key_rows *key, const uint32_t *rows, uint32_t count);
-/* Rows of groups in other cells leave the list; returns how many are left, UINT32_MAX without memory. The second one: where the only
- * key is an address of a dictionary. */
+/* Rows of groups in other cells leave the list; returns how many are left, UINT32_MAX without memory. `others`: the keys of the other group
+ * of each row, or NULL. The second one: where the only key is an address of a dictionary. */
 uint32_t sc_cells_drop(struct sc_groups *groups, struct sc_row_group *group,
-                       const struct sc_key_rows *const *keys, uint32_t *rows, uint32_t count);
+                       const struct sc_key_rows *const *keys, const struct sc_key_rows *const *others,
+                       uint32_t *rows, uint32_t count);
 uint32_t sc_cells_drop_codes(struct sc_groups *groups, struct sc_row_group *group,
                              const struct sc_key_rows *key, uint32_t *rows, uint32_t n);
 

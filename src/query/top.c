@@ -98,10 +98,6 @@ static bool is_by_sum(const struct top_run *run)
     if (run->count != 1 || top->limit == 0 || top->limit > MOST_BY_CELLS || top->order_count != 1 ||
         !top->orders[0].descending || top->orders[0].column.source != SC_RESULT_ACCUMULATOR)
         return false;
-    for (uint32_t k = 0; k < narrow->key_count; k++) {
-        if (narrow->keys[k].pair)
-            return false;
-    }
     const struct sc_accumulator *sum = &narrow->accumulators[0];
     return narrow->key_count != 0 && (sum->how == SC_ACCUMULATE_COUNT ||
                                       (sum->how == SC_ACCUMULATE_SUM && sum->field.type == SC_VALUE_UINT));

@@ -348,13 +348,9 @@ static uint64_t proven; /* groups, by all checks */
 
 /* ---- the greatest sums by cells ---- */
 
-/* A sum of the request; UINT32_MAX: there is none, or a key has two values. */
+/* A sum of the request; UINT32_MAX: there is none. */
 static uint32_t find_sum(const struct sc_aggregate *a)
 {
-    for (uint32_t k = 0; k < a->key_count; k++) {
-        if (a->keys[k].pair)
-            return UINT32_MAX;
-    }
     for (uint32_t i = 0; i < a->accumulator_count; i++) {
         if (a->accumulators[i].how == SC_ACCUMULATE_SUM && a->accumulators[i].field.type == SC_VALUE_UINT)
             return i;
