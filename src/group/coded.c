@@ -92,7 +92,8 @@ enum sc_status sc_groups_add_coded(struct sc_groups *groups, struct sc_row_group
     if (by_code == NULL || used == NULL)
         return SC_NOMEM;
     mark_used(dict, rows, count, used);
-    if (!groups->closed && are_many(used, dict->dict.count))
+    bool whole = key->addresses == dict->dict.values; /* cut to prefixes they are fewer, and mostly there */
+    if (!groups->closed && whole && are_many(used, dict->dict.count))
         groups->spill.apart = count;
     SC_TRY(find_codes(groups, key, used, by_code));
     if (groups->closed)
