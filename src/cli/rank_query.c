@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "cluster/cells.h"
 #include "cluster/listing.h"
 #include "cluster/ranks.h"
 #include "cluster/reduce.h"
@@ -263,6 +264,44 @@ static unsigned wanted_groups(const struct sc_rank_query *r)
     return r->job.o.items_records ? r->job.request_count : 0;
 }
 
+static struct sc_reduce_wish wish_of(const struct sc_rank_query *r, unsigned i)
+{
+    const struct sc_request *q = &r->job.requests[i];
+    return (struct sc_reduce_wish){.orders = q->orders,
+                                   .order_count = q->order_count,
+                                   .limit = r->job.o.limit,
+                                   .threads = r->job.o.threads};
+}
+
+static struct sc_top first_top(struct sc_rank_query *r)
+{
+    struct sc_request *q = &r->job.requests[0];
+    return (struct sc_top){&q->aggregate, q->orders, q->order_count, r->job.o.limit};
+}
+
+static bool is_by_sum(struct sc_rank_query *r)
+{
+    const struct sc_top top = first_top(r);
+    return sc_by_cells_suits(&top);
+}
+
+static enum sc_status top_by_cells(struct sc_rank_query *r, struct sc_error *err)
+{
+    const struct sc_top top = first_top(r);
+    struct sc_cluster_top all = {.by = {.source = &r->distributed.source,
+                                        .options = &r->job.scan,
+                                        .top = &top,
+                                        .memory_limit = r->job.o.memory_limit,
+                                        .keep_values = true,
+                                        .stats = &r->job.stats},
+                                 .wish = wish_of(r, 0),
+                                 .summary = &r->summary,
+                                 .stats = &r->reduced_by};
+    enum sc_status status = sc_cluster_top(&r->ranks, &all, &r->groups[0], err);
+    r->reduced = all.reduced;
+    return status;
+}
+
 static enum sc_status scan_groups(struct sc_rank_query *r, struct sc_error *err)
 {
     struct sc_query_job *job = &r->job;
@@ -274,6 +313,9 @@ static enum sc_status scan_groups(struct sc_rank_query *r, struct sc_error *err)
                                        .memory_limit = job->o.memory_limit,
                                        .keep_values = true};
     free_groups(r);
+    r->reduced = false;
+    if (request.count == 1 && is_by_sum(r))
+        return top_by_cells(r, err);
     return sc_aggregate_run(&request, &r->distributed.source, &job->scan, r->groups, &r->summary, &job->stats,
                             err);
 }
@@ -316,6 +358,18 @@ static enum sc_status read_all(struct sc_rank_query *r, struct sc_error *err)
     return status;
 }
 
+static void reduce_one(struct sc_rank_query *r, unsigned i, struct sc_reduce_stats *stats,
+                       struct sc_error *err)
+{
+    struct sc_aggregate *aggregate = &r->job.requests[i].aggregate;
+    const struct sc_reduce_wish wish = wish_of(r, i);
+    if (r->groups[i] == NULL) /* this rank was stopped, and has put none together */
+        r->groups[i] = sc_groups_create(aggregate);
+    if (r->groups[i] == NULL)
+        need(r, sc_fail_nomem(err, "groups"), err);
+    need(r, sc_reduce_groups(&r->ranks, &wish, aggregate, &r->groups[i], stats, err), err);
+}
+
 static enum sc_status reduce(struct sc_rank_query *r, enum sc_status status, struct sc_error *err)
 {
     static const char *const ways[] = {"-", "gather", "exchange", "tput"}; /* enum sc_reduce_way */
@@ -323,19 +377,12 @@ static enum sc_status reduce(struct sc_rank_query *r, enum sc_status status, str
     enter(r, SC_RANK_REDUCE);
     for (unsigned i = 0; i < wanted_groups(r); i++) {
         struct sc_request *q = &job->requests[i];
-        if (r->groups[i] == NULL) /* this rank was stopped, and has put none together */
-            r->groups[i] = sc_groups_create(&q->aggregate);
-        if (r->groups[i] == NULL)
-            need(r, sc_fail_nomem(err, "groups"), err);
-        const struct sc_reduce_wish wish = {.orders = q->orders,
-                                            .order_count = q->order_count,
-                                            .limit = job->o.limit,
-                                            .threads = job->o.threads};
-        struct sc_reduce_stats stats;
-        need(r, sc_reduce_groups(&r->ranks, &wish, &q->aggregate, &r->groups[i], &stats, err), err);
+        struct sc_reduce_stats stats = r->reduced_by;
+        if (!r->reduced)
+            reduce_one(r, i, &stats, err);
         if (is_root(r) && job->o.explain)
-            fprintf(stderr, "reduce: %s, %u rounds, %llu bytes from rank 0\n", ways[stats.way], stats.rounds,
-                    (unsigned long long)stats.bytes);
+            fprintf(stderr, "reduce: %s%s, %u rounds, %llu bytes from rank 0\n", r->reduced ? "cells, " : "",
+                    ways[stats.way], stats.rounds, (unsigned long long)stats.bytes);
         if (!is_root(r))
             continue;
         enum sc_status printed = sc_query_print_groups(job, q, r->groups[i], err);

@@ -19,6 +19,7 @@
 #include "cli/query_job.h"
 #include "cluster/beat.h"
 #include "cluster/distributed.h"
+#include "cluster/reduce_wish.h"
 #include "cluster/words.h"
 #include "query/aggregate.h"
 
@@ -58,6 +59,8 @@ struct sc_rank_query {
     uint64_t began_wall_ms, entered_ms, spent_ms[SC_RANK_PARTS];
     struct sc_summary summary;
     struct sc_groups *groups[SC_QUERY_MAX_STATISTICS];
+    bool reduced; /* the only ones are put together, as this says */
+    struct sc_reduce_stats reduced_by;
     struct sc_words words; /* of sc-query, as rank 0 told them */
 };
 

@@ -24,6 +24,12 @@ enum sc_status sc_groups_make_cells(struct sc_groups *groups, unsigned hash_bits
     return SC_OK;
 }
 
+uint64_t *sc_groups_cells(const struct sc_groups *groups, uint64_t *count)
+{
+    *count = UINT64_C(1) << groups->hash_bits;
+    return groups->cells;
+}
+
 void sc_groups_merge_cells(struct sc_groups *to, const struct sc_groups *from)
 {
     for (uint64_t i = 0; i >> to->hash_bits == 0; i++)

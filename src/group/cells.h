@@ -22,6 +22,7 @@ struct sc_chosen_cells {
 
 /* Rows go to 2^hash_bits cells from now on. To be called before the first. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_groups_make_cells(struct sc_groups *groups, unsigned hash_bits);
+uint64_t *sc_groups_cells(const struct sc_groups *groups, uint64_t *count);
 /* Adds the cells of one to those of the other, which has as many. */
 void sc_groups_merge_cells(struct sc_groups *to, const struct sc_groups *from);
 

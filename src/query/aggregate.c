@@ -53,14 +53,14 @@ static enum sc_status add_unit(void *arg, unsigned thread, uint32_t unit, struct
     }
     uint64_t grown = memory_of(run, p) - before;
     uint64_t total = atomic_fetch_add(&run->memory, grown) + grown;
+    if (request->few != 0 && done < run->early && entries > request->few)
+        return sc_fail(err, SC_AGAIN, "many groups");
     if (request->memory_limit != 0 && total > request->memory_limit)
         return sc_fail(
             err, SC_NOMEM,
             "the groups need more than the memory limit of %llu bytes: narrow the filter, group by less, "
             "or raise --memory-limit",
             (unsigned long long)request->memory_limit);
-    if (request->few != 0 && done < run->early && entries > request->few)
-        return sc_fail(err, SC_AGAIN, "many groups");
     return SC_OK;
 }
 

@@ -5,14 +5,11 @@
  * groups (group/cells.h), the second the groups of the greatest cells; where that proves nothing, and by other orders, the first sums
  * what the order needs of all groups, the second fills in the rest for the winners.
  */
-#include "query/aggregate.h"
+#include "query/by_cells.h"
 
 #include "base/clock.h"
 
 #include <stdlib.h>
-
-/* Groups of a thread, of the first row groups; what was read until then is read again. */
-#define FEW_GROUPS (UINT64_C(1) << 16)
 
 /* With a larger limit nothing is left out: it would hardly be less. */
 #define MOST_KEPT 100000u
@@ -87,32 +84,19 @@ static bool any_cut(const struct top_run *run)
     return false;
 }
 
-/* Of so many groups at most: more cells would be chosen than it is worth. */
-#define MOST_BY_CELLS 1024u
-
-/* By one descending sum. */
 static bool is_by_sum(const struct top_run *run)
 {
-    const struct sc_top *top = run->tops;
-    const struct sc_aggregate *narrow = &run->narrow[0].aggregate;
-    if (run->count != 1 || top->limit == 0 || top->limit > MOST_BY_CELLS || top->order_count != 1 ||
-        !top->orders[0].descending || top->orders[0].column.source != SC_RESULT_ACCUMULATOR)
-        return false;
-    const struct sc_accumulator *sum = &narrow->accumulators[0];
-    return narrow->key_count != 0 && (sum->how == SC_ACCUMULATE_COUNT ||
-                                      (sum->how == SC_ACCUMULATE_SUM && sum->field.type == SC_VALUE_UINT));
+    return run->count == 1 && sc_by_cells_suits(&run->tops[0]);
 }
 
-/* Fewer where the memory limit is small. */
 static uint64_t few_groups(const struct top_run *run)
 {
-    unsigned threads = run->options->threads == 0 ? 1 : run->options->threads;
-    uint64_t few = FEW_GROUPS;
-    for (uint32_t i = 0; i < run->count && run->memory_limit != 0; i++) {
-        uint64_t fit = run->memory_limit / 2 / threads / run->tops[i].aggregate->entry_bytes[SC_KEY_WIDE];
-        few = fit < few ? fit : few;
+    uint64_t least = UINT64_MAX;
+    for (uint32_t i = 0; i < run->count; i++) {
+        uint64_t few = sc_top_few_groups(&run->tops[i], run->options, run->memory_limit);
+        least = few < least ? few : least;
     }
-    return few == 0 ? 1 : few;
+    return least;
 }
 
 /* Of all that is grouped only the first are wanted, by the orders of what a scan sums. */
@@ -193,115 +177,30 @@ static enum sc_status second_scan(struct top_run *run, uint32_t i, bool stopped,
 
 /* ---- by cells ---- */
 
-#define LEAST_BITS 12u
-#define MOST_BITS  22u
-
-/* One cell for eight rows or so, and for all threads not a quarter of the memory; 0: not even the least. */
-static unsigned hash_bits_of(const struct top_run *run)
+static enum sc_status prove(const struct sc_by_cells *by, const struct sc_chosen_cells *chosen,
+                            struct sc_groups **groups, struct sc_error *err)
 {
-    uint64_t rows = (uint64_t)run->source->unit_count * SC_ROW_GROUP_ROWS;
-    uint64_t threads = run->options->threads == 0 ? 1 : run->options->threads;
-    uint64_t room = run->memory_limit == 0 ? UINT64_MAX : run->memory_limit / 4 / threads;
-    unsigned bits = LEAST_BITS;
-    while (bits < MOST_BITS && rows / 16 >> bits != 0 && room / (2 * sizeof(uint64_t)) >> bits != 0)
-        bits++;
-    return room / sizeof(uint64_t) >> bits == 0 ? 0 : bits;
-}
-
-/* Whether the first groups are all there, and greater than what was left out. */
-static bool is_proven(const struct top_run *run, const struct sc_chosen_cells *chosen,
-                      const struct sc_groups *groups)
-{
-    const struct sc_top *top = run->tops;
-    struct sc_result first;
-    bool proven = false;
-    if (sc_groups_top(groups, top->orders, 1, top->limit, &first, NULL) != SC_OK)
-        return false;
-    if (first.count == top->limit) {
-        struct sc_value last =
-            sc_groups_value(groups, first.entries[first.count - 1], &top->orders[0].column);
-        proven = !last.null && last.u > chosen->left;
-    }
-    free(first.entries);
-    return proven;
-}
-
-/* What is in the chosen cells, in full. */
-static enum sc_status sum_chosen(struct top_run *run, const struct sc_chosen_cells *chosen,
-                                 const struct sc_scan_options *options, struct sc_error *err)
-{
-    struct sc_aggregate *aggregate = run->tops[0].aggregate;
-    struct sc_aggregate_run request = {
-        .aggregates = &aggregate, .count = 1, .memory_limit = run->memory_limit, .chosen = chosen};
-    struct sc_scan_options again = *options;
-    struct sc_summary unused;
-    again.no_summary = true;
-    return sc_aggregate_run(&request, run->source, &again, run->groups, &unused, run->stats, err);
-}
-
-static enum sc_status prove(struct top_run *run, const struct sc_chosen_cells *chosen, struct sc_error *err)
-{
-    struct sc_scan_options options = *run->options;
-    options.progress = NULL;
-    SC_TRY(sum_chosen(run, chosen, &options, err));
-    if (is_proven(run, chosen, run->groups[0]))
+    SC_TRY(sc_by_cells_fill(by, chosen, groups, err));
+    if (sc_by_cells_prove(by->top, chosen, *groups))
         return SC_OK;
-    sc_groups_free(run->groups[0]);
-    run->groups[0] = NULL;
+    sc_groups_free(*groups);
+    *groups = NULL;
     return SC_AGAIN;
 }
 
-/* Who stops the first scan waits as long again, a second at most, for groups of what was read. */
-#define MOST_GRACE_NS UINT64_C(1000000000)
-
-struct grace {
-    uint64_t until_ns;
-    atomic_int over;
-};
-
-static void look_at_clock(void *arg, const struct sc_scan_progress *so_far)
+static enum sc_status sum_cells(const struct sc_by_cells *by, struct top_run *run,
+                                struct sc_chosen_cells *chosen, struct sc_error *err)
 {
-    struct grace *g = arg;
-    (void)so_far;
-    if (sc_clock_mono_ns() >= g->until_ns)
-        atomic_store(&g->over, 1);
-}
-
-/* The groups of the greatest cells so far, as far as there is time. */
-static enum sc_status sum_stopped(struct top_run *run, const struct sc_groups *cells, uint64_t spent_ns,
-                                  struct sc_error *err)
-{
-    struct grace grace = {.until_ns =
-                              sc_clock_mono_ns() + (spent_ns < MOST_GRACE_NS ? spent_ns : MOST_GRACE_NS)};
-    struct sc_scan_options options = *run->options;
-    struct sc_chosen_cells chosen;
-    options.cancel = &grace.over;
-    options.progress = look_at_clock;
-    options.progress_arg = &grace;
-    if (sc_groups_choose_cells(cells, run->tops[0].limit, false, &chosen) != SC_OK)
-        return sc_fail_nomem(err, "groups");
-    enum sc_status status = sum_chosen(run, &chosen, &options, err);
-    free(chosen.bits);
-    if (run->groups[0] != NULL)
-        sc_groups_set_cancel(run->groups[0], NULL); /* they are few */
-    return status == SC_OK ? SC_CANCELLED : status;
-}
-
-static enum sc_status sum_cells(struct top_run *run, struct sc_chosen_cells *chosen, struct sc_error *err)
-{
-    struct sc_aggregate *narrow = &run->narrow[0].aggregate;
-    struct sc_aggregate_run request = {
-        .aggregates = &narrow, .count = 1, .memory_limit = run->memory_limit, .hash_bits = hash_bits_of(run)};
     struct sc_groups *cells = NULL;
+    unsigned bits = sc_by_cells_bits(by, sc_by_cells_rows(by));
     uint64_t begin_ns = sc_clock_mono_ns();
-    if (request.hash_bits == 0)
+    if (bits == 0)
         return SC_AGAIN;
-    enum sc_status status =
-        sc_aggregate_run(&request, run->source, run->options, &cells, run->summary, run->stats, err);
+    enum sc_status status = sc_by_cells_sum(by, bits, &cells, run->summary, err);
     if (status == SC_OK)
-        status = sc_groups_choose_cells(cells, run->tops[0].limit, true, chosen);
+        status = sc_groups_choose_cells(cells, by->top->limit, true, chosen);
     else if (status == SC_CANCELLED && cells != NULL)
-        status = sum_stopped(run, cells, sc_clock_mono_ns() - begin_ns, err);
+        status = sc_by_cells_stop(by, cells, sc_clock_mono_ns() - begin_ns, run->groups, err);
     sc_groups_free(cells);
     return status == SC_NOTFOUND ? SC_AGAIN : status == SC_NOMEM ? sc_fail_nomem(err, "groups") : status;
 }
@@ -309,15 +208,20 @@ static enum sc_status sum_cells(struct top_run *run, struct sc_chosen_cells *cho
 /* @return SC_AGAIN: nothing is proven, and there are no groups. */
 static enum sc_status scan_by_cells(struct top_run *run, struct sc_error *err)
 {
+    const struct sc_by_cells by = {.source = run->source,
+                                   .options = run->options,
+                                   .top = &run->tops[0],
+                                   .memory_limit = run->memory_limit,
+                                   .stats = run->stats};
     enum sc_status status;
     do {
         struct sc_chosen_cells chosen = {0};
         sc_groups_free(run->groups[0]);
         run->groups[0] = NULL;
-        status = sum_cells(run, &chosen, err);
+        status = sum_cells(&by, run, &chosen, err);
         run->failed = run->source->units_failed;
         if (status == SC_OK)
-            status = prove(run, &chosen, err);
+            status = prove(&by, &chosen, run->groups, err);
         free(chosen.bits);
     } while (status == SC_OK && run->failed != run->source->units_failed);
     return status;

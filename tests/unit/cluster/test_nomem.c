@@ -3,6 +3,7 @@
  * Ranks without memory: the n-th allocation of any of them fails, for every n until the work succeeds. All ranks end, those that
  * could not go on say so, and nothing leaks.
  */
+#include "cluster/cells.h"
 #include "cluster/listing.h"
 #include "cluster/reduce.h"
 #include "cluster/share.h"
@@ -27,6 +28,7 @@ struct rank {
     const struct sc_reduce_wish *wish;
     struct sc_aggregate aggregate;
     struct sc_groups *groups;
+    bool reduced;
     /* of listings */
     const struct sc_listing *listing;
     struct sc_source source;
@@ -71,7 +73,8 @@ static bool run(struct rank *ranks, long n)
     bool whole = !nomem_disarm();
     for (uint32_t i = 0; i < RANKS; i++) {
         failed = failed || ranks[i].status != SC_OK;
-        if (ranks[i].status != SC_OK && ranks[i].status != SC_NOMEM && ranks[i].status != SC_CANCELLED)
+        if (ranks[i].status != SC_OK && ranks[i].status != SC_NOMEM && ranks[i].status != SC_CANCELLED &&
+            ranks[i].status != SC_FULL) /* no memory for a file */
             fail_msg("allocation %ld: %s", n, ranks[i].err.message);
     }
     sc_ranks_threads_free(threads);
@@ -240,6 +243,70 @@ static void records_without_memory(void **state)
     free(request);
 }
 
+/* ---- the first of many groups, by cells ---- */
+
+static enum sc_status top(struct rank *r)
+{
+    struct sc_scan_options options = {.time = Q_ALWAYS, .threads = 1};
+    const struct sc_top first = {&r->aggregate, r->wish->orders, r->wish->order_count, r->wish->limit};
+    struct sc_scan_stats stats = {0};
+    struct sc_reduce_stats reduced;
+    struct sc_summary summary;
+    struct sc_cluster_top all = {.by = {.source = &r->source,
+                                        .options = &options,
+                                        .top = &first,
+                                        .memory_limit = 140000, /* more than a thousand groups are many */
+                                        .keep_values = true,
+                                        .stats = &stats},
+                                 .wish = *r->wish,
+                                 .summary = &summary,
+                                 .stats = &reduced};
+    enum sc_status status = sc_cluster_top(&r->ranks, &all, &r->groups, &r->err);
+    r->reduced = all.reduced;
+    return status;
+}
+
+static bool top_once(const struct query_table *tables, const struct sc_request *request, long n)
+{
+    struct rank ranks[RANKS] = {0};
+    const struct sc_reduce_wish wish = {
+        .orders = request->orders, .order_count = request->order_count, .limit = 1};
+    for (uint32_t i = 0; i < RANKS; i++) {
+        ranks[i].work = top;
+        ranks[i].wish = &wish;
+        ranks[i].aggregate = request->aggregate;
+        sc_aggregate_prepare(&ranks[i].aggregate);
+        query_open(&ranks[i].source, tables[i].store);
+    }
+    bool whole = run(ranks, n);
+    if (whole)
+        assert_true(ranks[0].reduced);
+    for (uint32_t i = 0; i < RANKS; i++) {
+        sc_groups_free(ranks[i].groups);
+        sc_source_close(&ranks[i].source);
+    }
+    return whole;
+}
+
+static void cells_without_memory(void **state)
+{
+    (void)state;
+    struct query_table tables[RANKS];
+    struct sc_request *request = malloc(sizeof(*request));
+    struct sc_error err;
+    long n = 0;
+    assert_non_null(request);
+    for (uint32_t i = 0; i < RANKS; i++)
+        query_table_make(&tables[i], 5 + i, 2, 6000);
+    assert_int_equal(sc_request_aggregate(NULL, "flowId", "bytes", "flows", request, &err), SC_OK);
+    while (!top_once(tables, request, n))
+        n++;
+    assert_true(n > 10);
+    for (uint32_t i = 0; i < RANKS; i++)
+        query_table_free(&tables[i]);
+    free(request);
+}
+
 /* ---- what ranks have in common ---- */
 
 struct common {
@@ -309,10 +376,9 @@ static void what_is_common_without_memory(void **state)
 UNIT(test_nomem)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_common_without_memory),
-        cmocka_unit_test(groups_without_memory),
-        cmocka_unit_test(values_without_memory),
-        cmocka_unit_test(records_without_memory),
+        cmocka_unit_test(what_is_common_without_memory), cmocka_unit_test(groups_without_memory),
+        cmocka_unit_test(values_without_memory),         cmocka_unit_test(records_without_memory),
+        cmocka_unit_test(cells_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
