@@ -20,7 +20,8 @@ static enum sc_status check_chunks(struct sc_cursor *in, const uint8_t *bytes, s
         if (entry == NULL)
             return SC_DAMAGED;
         uint64_t offset = sc_load_le64(entry + 40), size = sc_load_le32(entry + 48);
-        if (offset != at || size > length - at || sc_hash_stored(bytes + at, size) != sc_load_le64(entry + 56))
+        if (offset != at || size > length - at ||
+            sc_hash_stored(bytes + at, size) != sc_load_le64(entry + 56))
             return SC_DAMAGED;
         at += size;
     }
