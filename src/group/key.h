@@ -63,7 +63,25 @@ static inline uint64_t sc_key_hash_bytes(const uint8_t *key, uint32_t bytes, uin
     return sc_hash_end(sc_hash_more(hash, sc_load_le64(key + bytes - 8), seed));
 }
 
-/* Of a hash: what chooses a slot, and no partition and no rank. */
+/*
+ * At least 4 bytes, in words that overlap at the end. No byte before the key is touched: `seen` was just
+ * written there, and a load across a fresh store waits for it.
+ */
+static inline bool sc_key_equal(const uint8_t *x, const uint8_t *y, uint32_t bytes)
+{
+    if (bytes < 8)
+        return ((sc_load_le32(x) ^ sc_load_le32(y)) |
+                (sc_load_le32(x + bytes - 4) ^ sc_load_le32(y + bytes - 4))) == 0;
+    for (uint32_t i = 0; i + 8 < bytes; i += 8) {
+        if (sc_load_le64(x + i) != sc_load_le64(y + i))
+            return false;
+    }
+    return sc_load_le64(x + bytes - 8) == sc_load_le64(y + bytes - 8);
+}
+
+/* Of a hash: what chooses a partition. */
+#define SC_HASH_PARTITION_BITS (~UINT64_C(0) << 58)
+/* What chooses a slot, and no partition and no rank. */
 #define SC_HASH_SLOT_BITS ((UINT64_C(1) << 26) - 1)
 
 /* Gives each string of a key, a number, another one: `number` of `arg`; false as soon as that is UINT32_MAX. */
@@ -76,6 +94,8 @@ bool sc_key_renumber(const struct sc_aggregate *aggregate, uint8_t *key,
  */
 uint64_t sc_key_hash_special(const struct sc_aggregate *aggregate, const struct sc_interner *interner,
                              enum sc_key_layout layout, const uint8_t *key);
+/* The hash of the group beside which they lie. */
+uint64_t sc_key_hash_beside(const struct sc_aggregate *aggregate, const uint8_t *key);
 
 /*
  * The keys of `to`, which `from` begins with, of a packed key of `from`, with its strings' numbers; the last key of `to` may be one that only it
@@ -83,5 +103,9 @@ uint64_t sc_key_hash_special(const struct sc_aggregate *aggregate, const struct 
  */
 enum sc_key_layout sc_key_project(const struct sc_aggregate *to, const struct sc_aggregate *from,
                                   const uint8_t *key, uint8_t *out);
+
+/* Likewise of the keys beside which they lie; mostly these are what `key` begins with, and `copy` is not needed. */
+const uint8_t *sc_key_before(const struct sc_aggregate *from, const uint8_t *key, uint8_t *copy,
+                             enum sc_key_layout *layout);
 
 #endif

@@ -175,9 +175,11 @@ static void hash_keys(const struct sc_groups *groups, struct sc_packed *packed, 
                       enum sc_key_layout layout)
 {
     const uint8_t *at = packed->keys;
+    bool beside = groups->aggregate->beside != NULL && groups->spill.apart != 0; /* no slot is looked for */
     for (uint32_t i = 0; i < places->count; i++) {
         uint32_t j = places->list[i];
-        packed->hashes[j] = sc_groups_hash(groups, layout, at + (size_t)j * packed->stride);
+        packed->hashes[j] = beside ? sc_key_hash_beside(groups->aggregate, at + (size_t)j * packed->stride)
+                                   : sc_groups_hash(groups, layout, at + (size_t)j * packed->stride);
         packed->layouts[j] = (uint8_t)layout;
     }
 }

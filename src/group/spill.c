@@ -22,7 +22,7 @@ static uint32_t number_here(const void *arg, uint32_t id)
     return remap[id];
 }
 
-/* Up to BATCH entries that lie one behind the other. remap NULL: the numbers are those of `to`. */
+/* Up to BATCH entries of one partition that lie one behind the other. remap NULL: the numbers are those of `to`. */
 static bool absorb_batch(struct sc_groups *to, const uint32_t *remap, enum sc_key_layout layout,
                          uint8_t *entries, uint32_t n)
 {
@@ -33,7 +33,8 @@ static bool absorb_batch(struct sc_groups *to, const uint32_t *remap, enum sc_ke
     for (uint32_t j = 0; j < n; j++, key += bytes) {
         if (remap != NULL)
             (void)sc_key_renumber(a, key, number_here, remap);
-        hashes[j] = sc_groups_hash(to, layout, key);
+        hashes[j] =
+            j == 0 ? sc_groups_hash(to, layout, key) : sc_groups_hash_near(to, layout, key, hashes[0]);
         sc_groups_prefetch_slot(to, layout, hashes[j]);
     }
     for (uint32_t j = 0; j < n; j++)
@@ -182,6 +183,14 @@ uint64_t sc_partition_spilled(const struct sc_partition *p)
     uint64_t n = 0;
     for (const struct sc_spilled *list = p->spilled; list != NULL; list = list->next)
         n += list->count;
+    return n;
+}
+
+uint64_t sc_partition_held(const struct sc_partition *p)
+{
+    uint64_t n = p->count + sc_partition_spilled(p);
+    for (uint32_t i = 0; i < p->extent_count; i++)
+        n += p->extents[i].count;
     return n;
 }
 
