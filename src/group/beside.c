@@ -7,9 +7,12 @@
 
 #define DEALT                                                                                                \
     2048u /* values of a bucket, about: they and their slots stay in the first cache or are near it */
-#define BUCKET_BITS 8u /* at most */
-/* Bits of the hash that choose neither the part nor, in a bucket, the slot. */
-#define BUCKET_AT 18u
+#define BUCKET_BITS 8u  /* at most */
+#define CROWDED     16u /* times as many are too many */
+#define NOT_NOW     UINT32_MAX
+/* Bits of a value's hash that choose neither the part nor, in a bucket, the slot; of a group's hash not the partition. */
+#define BUCKET_AT       18u
+#define GROUP_BUCKET_AT 50u
 /* Bytes of values that a thread deals out at a time, with and without a memory limit. */
 #define MOST_BYTES  ((uint64_t)64 << 20)
 #define LEAST_BYTES ((uint64_t)1 << 20)
@@ -28,7 +31,10 @@ struct deal {
     const struct sc_aggregate *aggregate;
     uint32_t values, index;
     enum sc_key_layout layout;
-    uint32_t parts, part;
+    bool plain; /* values begin with the keys of their groups: group_bytes */
+    uint32_t group_bytes;
+    bool by_group;                    /* buckets have whole groups */
+    uint32_t parts, part;             /* of the values, by hash */
     uint32_t mask;                    /* of the number of buckets */
     uint64_t ends[1u << BUCKET_BITS]; /* entries */
 };
@@ -40,34 +46,41 @@ static struct sc_groups *exact_of(const struct deal *d, uint32_t partial)
 
 /* ---- dealing out ---- */
 
-static bool takes(const struct deal *d, uint64_t hash)
+static inline uint64_t hash_entry(const struct deal *d, const uint8_t *key)
 {
-    return d->parts == 1 || ((hash >> 26 & UINT32_MAX) * d->parts >> 32) == d->part;
+    return sc_key_hash_bytes(key, d->aggregate->key_bytes[d->layout], d->aggregate->seed);
 }
 
-static inline uint64_t hash_entry(const struct deal *d, const uint8_t *entry, uint32_t key_bytes)
+static inline uint64_t hash_group(const struct deal *d, const uint8_t *key)
 {
-    return sc_key_hash_bytes(entry + d->aggregate->key_at, key_bytes, d->aggregate->seed);
+    uint32_t last = d->aggregate->key_count - 1;
+    if (d->plain && (sc_key_head(d->aggregate, key) & SC_HEAD_NULL(last)) == 0)
+        return sc_key_hash_bytes(key, d->group_bytes, d->aggregate->seed);
+    return sc_key_hash_beside(d->aggregate, key);
+}
+
+/* The bucket of a value; NOT_NOW where it is in none of this part. */
+static inline uint32_t bucket_of(const struct deal *d, const uint8_t *key)
+{
+    if (d->by_group)
+        return (uint32_t)(hash_group(d, key) >> GROUP_BUCKET_AT) & d->mask;
+    uint64_t hash = hash_entry(d, key);
+    if (d->parts != 1 && ((hash >> 26 & UINT32_MAX) * d->parts >> 32) != d->part)
+        return NOT_NOW;
+    return (uint32_t)(hash >> BUCKET_AT) & d->mask;
 }
 
 static enum sc_status count_entries(void *arg, enum sc_key_layout layout, const uint8_t *entries,
                                     uint32_t count)
 {
     struct deal *d = arg;
-    uint32_t bytes = d->aggregate->entry_bytes[layout], key_bytes = d->aggregate->key_bytes[layout];
-    for (uint32_t i = 0; i < count; i++, entries += bytes) {
-        uint64_t hash = hash_entry(d, entries, key_bytes);
-        d->ends[hash >> BUCKET_AT & d->mask] += takes(d, hash);
+    const uint8_t *key = entries + d->aggregate->key_at;
+    for (uint32_t i = 0; i < count; i++, key += d->aggregate->entry_bytes[layout]) {
+        uint32_t bucket = bucket_of(d, key);
+        if (bucket != NOT_NOW)
+            d->ends[bucket]++;
     }
     return sc_groups_stopped(exact_of(d, 0)) ? SC_CANCELLED : SC_OK;
-}
-
-/* Words that overlap at the end: at least 8 bytes. */
-static inline void copy_entry(uint8_t *to, const uint8_t *from, uint32_t bytes)
-{
-    for (uint32_t i = 0; i + 8 < bytes; i += 8)
-        sc_store_le64(to + i, sc_load_le64(from + i));
-    sc_store_le64(to + bytes - 8, sc_load_le64(from + bytes - 8));
 }
 
 /* The ends are begins until then. */
@@ -75,11 +88,11 @@ static enum sc_status put_entries(void *arg, enum sc_key_layout layout, const ui
                                   uint32_t count)
 {
     struct deal *d = arg;
-    uint32_t bytes = d->aggregate->entry_bytes[layout], key_bytes = d->aggregate->key_bytes[layout];
+    uint32_t bytes = d->aggregate->entry_bytes[layout];
     for (uint32_t i = 0; i < count; i++, entries += bytes) {
-        uint64_t hash = hash_entry(d, entries, key_bytes);
-        if (takes(d, hash))
-            copy_entry(d->work->entries + d->ends[hash >> BUCKET_AT & d->mask]++ * bytes, entries, bytes);
+        uint32_t bucket = bucket_of(d, entries + d->aggregate->key_at);
+        if (bucket != NOT_NOW)
+            sc_key_copy(d->work->entries + d->ends[bucket]++ * bytes, entries, bytes);
     }
     return sc_groups_stopped(exact_of(d, 0)) ? SC_CANCELLED : SC_OK;
 }
@@ -102,11 +115,25 @@ static bool make_room(struct sc_beside_work *w, uint64_t bytes)
     return w->entries != NULL;
 }
 
-static enum sc_status deal_out(struct deal *d)
+static enum sc_status count_buckets(struct deal *d, uint64_t *most)
 {
-    uint64_t before = 0;
     memset(d->ends, 0, sizeof(d->ends));
     SC_TRY(each_value(d, count_entries));
+    for (uint32_t b = *most = 0; b <= d->mask; b++)
+        *most = d->ends[b] > *most ? d->ends[b] : *most;
+    return SC_OK;
+}
+
+/* Whole groups to a bucket, so that few groups are in each; but not when one is so large that its values are better apart. */
+static enum sc_status deal_out(struct deal *d)
+{
+    uint64_t before = 0, most;
+    d->by_group = d->parts == 1;
+    SC_TRY(count_buckets(d, &most));
+    if (d->by_group && most > CROWDED * DEALT) {
+        d->by_group = false;
+        SC_TRY(count_buckets(d, &most));
+    }
     for (uint32_t b = 0; b <= d->mask; b++) {
         uint64_t count = d->ends[b];
         d->ends[b] = before;
@@ -135,22 +162,28 @@ static bool make_slots(struct sc_beside_work *w, uint64_t entries, uint32_t *mas
     return w->slots != NULL;
 }
 
+/* The slot of a key: 0, or the number of its entry and one. */
+static inline uint32_t *find_slot(uint32_t *slots, uint32_t mask, uint64_t hash, const uint8_t *entries,
+                                  uint32_t stride, const uint8_t *key, uint32_t key_bytes)
+{
+    uint32_t i = (uint32_t)hash & mask;
+    while (slots[i] != 0 && !sc_key_equal(entries + (size_t)(slots[i] - 1) * stride, key, key_bytes))
+        i = (i + 1) & mask;
+    return &slots[i];
+}
+
 /* Moves one of each to the front; returns how many there are. */
 static uint32_t drop_same(const struct deal *d, uint8_t *entries, uint32_t count, uint32_t mask)
 {
-    uint32_t bytes = d->aggregate->entry_bytes[d->layout], key_bytes = d->aggregate->key_bytes[d->layout];
-    uint32_t *slots = d->work->slots, left = 0;
-    uint8_t *keys = entries + d->aggregate->key_at;
-    for (uint32_t n = 0; n < count; n++) {
-        const uint8_t *entry = entries + (size_t)n * bytes;
-        uint32_t i = (uint32_t)hash_entry(d, entry, key_bytes) & mask;
-        while (slots[i] != 0 &&
-               !sc_key_equal(keys + (size_t)(slots[i] - 1) * bytes, entry + d->aggregate->key_at, key_bytes))
-            i = (i + 1) & mask;
-        if (slots[i] != 0)
+    uint32_t bytes = d->aggregate->entry_bytes[d->layout], at = d->aggregate->key_at, left = 0;
+    const uint8_t *entry = entries;
+    for (uint32_t n = 0; n < count; n++, entry += bytes) {
+        uint32_t *slot = find_slot(d->work->slots, mask, hash_entry(d, entry + at), entries + at, bytes,
+                                   entry + at, d->aggregate->key_bytes[d->layout]);
+        if (*slot != 0)
             continue;
-        copy_entry(entries + (size_t)left * bytes, entry, bytes);
-        slots[i] = ++left;
+        sc_key_copy(entries + (size_t)left * bytes, entry, bytes);
+        *slot = ++left;
     }
     return left;
 }
@@ -173,6 +206,13 @@ static enum sc_status take_buckets(const struct deal *d)
 
 /* ---- all of a partition ---- */
 
+static void begin_layout(struct deal *d)
+{
+    const struct sc_aggregate *a = d->aggregate;
+    d->group_bytes = a->beside->key_bytes[d->layout];
+    d->plain = d->layout == SC_KEY_NARROW && a->keys[a->key_count - 1].at[d->layout] == d->group_bytes;
+}
+
 static uint64_t most_entries(const struct deal *d)
 {
     uint64_t limit = exact_of(d, 0)->spill.limit / d->all->threads;
@@ -185,6 +225,7 @@ static uint64_t most_entries(const struct deal *d)
 static enum sc_status add_layout(struct deal *d)
 {
     uint64_t total = 0;
+    begin_layout(d);
     for (uint32_t i = 0; i < d->all->count; i++)
         total += sc_partition_held(&exact_of(d, i)->partitions[d->index]);
     d->parts = (uint32_t)(total / most_entries(d)) + 1;

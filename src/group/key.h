@@ -79,6 +79,21 @@ static inline bool sc_key_equal(const uint8_t *x, const uint8_t *y, uint32_t byt
     return sc_load_le64(x + bytes - 8) == sc_load_le64(y + bytes - 8);
 }
 
+/* Copies at least 4 bytes, in such words. */
+static inline void sc_key_copy(uint8_t *to, const uint8_t *from, uint32_t bytes)
+{
+    if (bytes < 8) {
+        uint32_t last = sc_load_le32(from + bytes - 4);
+        sc_store_le32(to, sc_load_le32(from));
+        sc_store_le32(to + bytes - 4, last);
+        return;
+    }
+    uint64_t last = sc_load_le64(from + bytes - 8);
+    for (uint32_t i = 0; i + 8 < bytes; i += 8)
+        sc_store_le64(to + i, sc_load_le64(from + i));
+    sc_store_le64(to + bytes - 8, last);
+}
+
 /* Of a hash: what chooses a partition. */
 #define SC_HASH_PARTITION_BITS (~UINT64_C(0) << 58)
 /* What chooses a slot, and no partition and no rank. */

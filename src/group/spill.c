@@ -141,9 +141,12 @@ uint8_t *sc_groups_append(struct sc_groups *groups, enum sc_key_layout layout, c
         return NULL;
     uint8_t *entry = p->spilled->entries + (size_t)p->spilled->count++ * p->entry_bytes;
     groups->spill.held++;
-    sc_entry_clear(a, entry);
+    if (a->accumulator_count == 0)
+        entry[a->seen_at] = 0;
+    else
+        sc_entry_clear(a, entry);
     sc_store_le32(entry + p->entry_bytes - 4, 0); /* what is behind the key */
-    memcpy(entry + a->key_at, key, a->key_bytes[layout]);
+    sc_key_copy(entry + a->key_at, key, a->key_bytes[layout]);
     return entry;
 }
 

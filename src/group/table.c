@@ -132,7 +132,7 @@ uint8_t *sc_groups_find(struct sc_groups *groups, enum sc_key_layout layout, con
         return NULL;
     sc_entry_clear(a, entry);
     sc_store_le32(entry + p->entry_bytes - 4, 0); /* what is behind the key */
-    memcpy(entry + a->key_at, key, bytes);
+    sc_key_copy(entry + a->key_at, key, bytes);
     p->slots[i] = p->count | tag;
     return entry;
 }
