@@ -17,11 +17,17 @@
 #define MOST_BYTES  ((uint64_t)64 << 20)
 #define LEAST_BYTES ((uint64_t)1 << 20)
 
+/* In a bucket: the number of its first value, from 1 on; 0: none. */
+struct group {
+    uint32_t first, values;
+};
+
 struct sc_beside_work {
     uint8_t *entries;
-    size_t room; /* bytes */
-    uint32_t *slots;
-    uint32_t slot_count;
+    size_t room;     /* bytes */
+    uint32_t *slots; /* numbers of values, from 1 on */
+    struct group *groups;
+    uint32_t slot_count; /* of each of these */
 };
 
 /* The values of one partition in all partial results; those of a part of their hashes at a time. */
@@ -31,13 +37,24 @@ struct deal {
     const struct sc_aggregate *aggregate;
     uint32_t values, index;
     enum sc_key_layout layout;
-    bool plain; /* values begin with the keys of their groups: group_bytes */
     uint32_t group_bytes;
     bool by_group;                    /* buckets have whole groups */
     uint32_t parts, part;             /* of the values, by hash */
     uint32_t mask;                    /* of the number of buckets */
     uint64_t ends[1u << BUCKET_BITS]; /* entries */
 };
+
+struct bucket {
+    const struct deal *deal;
+    const uint8_t *keys;
+    uint32_t count, stride, key_bytes;
+    uint32_t mask; /* of the slots */
+};
+
+static inline const uint8_t *key_of(const struct bucket *b, uint32_t number)
+{
+    return b->keys + (size_t)(number - 1) * b->stride;
+}
 
 static struct sc_groups *exact_of(const struct deal *d, uint32_t partial)
 {
@@ -53,8 +70,7 @@ static inline uint64_t hash_entry(const struct deal *d, const uint8_t *key)
 
 static inline uint64_t hash_group(const struct deal *d, const uint8_t *key)
 {
-    uint32_t last = d->aggregate->key_count - 1;
-    if (d->plain && (sc_key_head(d->aggregate, key) & SC_HEAD_NULL(last)) == 0)
+    if (sc_key_is_before(d->aggregate, key, d->layout))
         return sc_key_hash_bytes(key, d->group_bytes, d->aggregate->seed);
     return sc_key_hash_beside(d->aggregate, key);
 }
@@ -149,69 +165,99 @@ static enum sc_status deal_out(struct deal *d)
 static bool make_slots(struct sc_beside_work *w, uint64_t entries, uint32_t *mask)
 {
     uint32_t count = 64;
-    while (count < 2 * entries)
+    while (count - count / 4 < entries)
         count *= 2;
     *mask = count - 1;
     if (count > w->slot_count) {
         free(w->slots);
+        free(w->groups);
         w->slots = malloc(count * sizeof(*w->slots));
-        w->slot_count = w->slots == NULL ? 0 : count;
+        w->groups = malloc(count * sizeof(*w->groups));
+        w->slot_count = w->slots == NULL || w->groups == NULL ? 0 : count;
     }
-    if (w->slots != NULL)
-        memset(w->slots, 0, count * sizeof(*w->slots));
-    return w->slots != NULL;
+    if (w->slot_count == 0)
+        return false;
+    memset(w->slots, 0, count * sizeof(*w->slots));
+    memset(w->groups, 0, count * sizeof(*w->groups));
+    return true;
 }
 
-/* The slot of a key: 0, or the number of its entry and one. */
-static inline uint32_t *find_slot(uint32_t *slots, uint32_t mask, uint64_t hash, const uint8_t *entries,
-                                  uint32_t stride, const uint8_t *key, uint32_t key_bytes)
+/* Whether the value is the first of its kind. */
+static inline bool is_new(struct bucket *b, const uint8_t *key, uint32_t number)
 {
-    uint32_t i = (uint32_t)hash & mask;
-    while (slots[i] != 0 && !sc_key_equal(entries + (size_t)(slots[i] - 1) * stride, key, key_bytes))
-        i = (i + 1) & mask;
-    return &slots[i];
+    uint32_t i = (uint32_t)hash_entry(b->deal, key) & b->mask, *slots = b->deal->work->slots;
+    for (; slots[i] != 0; i = (i + 1) & b->mask) {
+        if (sc_key_equal(key_of(b, slots[i]), key, b->key_bytes))
+            return false;
+    }
+    slots[i] = number;
+    return true;
 }
 
-/* Moves one of each to the front; returns how many there are. */
-static uint32_t drop_same(const struct deal *d, uint8_t *entries, uint32_t count, uint32_t mask)
+/* Counts a value to the group that its key begins with. */
+static inline void count_here(struct bucket *b, const uint8_t *key, uint32_t number)
 {
-    uint32_t bytes = d->aggregate->entry_bytes[d->layout], at = d->aggregate->key_at, left = 0;
-    const uint8_t *entry = entries;
-    for (uint32_t n = 0; n < count; n++, entry += bytes) {
-        uint32_t *slot = find_slot(d->work->slots, mask, hash_entry(d, entry + at), entries + at, bytes,
-                                   entry + at, d->aggregate->key_bytes[d->layout]);
-        if (*slot != 0)
+    uint32_t bytes = b->deal->group_bytes, i;
+    struct group *groups = b->deal->work->groups;
+    i = (uint32_t)sc_key_hash_bytes(key, bytes, b->deal->aggregate->seed) & b->mask;
+    while (groups[i].first != 0 && !sc_key_equal(key_of(b, groups[i].first), key, bytes))
+        i = (i + 1) & b->mask;
+    groups[i].first = groups[i].first == 0 ? number : groups[i].first;
+    groups[i].values++;
+}
+
+static enum sc_status count_values(struct bucket *b, const struct sc_folding *f)
+{
+    const struct deal *d = b->deal;
+    const uint8_t *key = b->keys;
+    for (uint32_t n = 1; n <= b->count; n++, key += b->stride) {
+        if (!is_new(b, key, n))
             continue;
-        sc_key_copy(entries + (size_t)left * bytes, entry, bytes);
-        *slot = ++left;
+        if (sc_key_is_before(d->aggregate, key, d->layout))
+            count_here(b, key, n);
+        else
+            SC_TRY(sc_fold_beside(f, d->layout, key - d->aggregate->key_at, 1));
     }
-    return left;
+    return SC_OK;
+}
+
+static enum sc_status fold_groups(const struct bucket *b, const struct sc_folding *f)
+{
+    struct sc_counted some[SC_COUNTED];
+    const struct group *groups = b->deal->work->groups;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i <= b->mask; i++) {
+        if (groups[i].first == 0)
+            continue;
+        some[n++] = (struct sc_counted){key_of(b, groups[i].first), groups[i].values};
+        if (n < SC_COUNTED)
+            continue;
+        SC_TRY(sc_fold_counted(f, b->deal->layout, some, n));
+        n = 0;
+    }
+    return sc_fold_counted(f, b->deal->layout, some, n);
 }
 
 static enum sc_status take_buckets(const struct deal *d)
 {
-    const struct sc_groups *from = exact_of(d, 0);
-    struct sc_folding f = {d->all->partials[0], from, &d->all->partials[0]->values[d->values]};
+    struct sc_groups *to = d->all->partials[0];
+    struct sc_folding f = {to, exact_of(d, 0), &to->values[d->values]};
+    struct bucket b = {.deal = d,
+                       .stride = d->aggregate->entry_bytes[d->layout],
+                       .key_bytes = d->aggregate->key_bytes[d->layout]};
     uint64_t begin = 0;
-    uint32_t mask;
-    for (uint32_t b = 0; b <= d->mask; begin = d->ends[b++]) {
-        uint8_t *entries = d->work->entries + begin * d->aggregate->entry_bytes[d->layout];
-        if (!make_slots(d->work, d->ends[b] - begin, &mask))
+    for (uint32_t i = 0; i <= d->mask; begin = d->ends[i++]) {
+        b.keys = d->work->entries + begin * b.stride + d->aggregate->key_at;
+        b.count = (uint32_t)(d->ends[i] - begin);
+        if (!make_slots(d->work, b.count, &b.mask))
             return SC_NOMEM;
-        uint32_t count = drop_same(d, entries, (uint32_t)(d->ends[b] - begin), mask);
-        SC_TRY(sc_fold_beside(&f, d->layout, entries, count));
+        SC_TRY(count_values(&b, &f));
+        SC_TRY(fold_groups(&b, &f));
     }
     return SC_OK;
 }
 
 /* ---- all of a partition ---- */
-
-static void begin_layout(struct deal *d)
-{
-    const struct sc_aggregate *a = d->aggregate;
-    d->group_bytes = a->beside->key_bytes[d->layout];
-    d->plain = d->layout == SC_KEY_NARROW && a->keys[a->key_count - 1].at[d->layout] == d->group_bytes;
-}
 
 static uint64_t most_entries(const struct deal *d)
 {
@@ -225,7 +271,7 @@ static uint64_t most_entries(const struct deal *d)
 static enum sc_status add_layout(struct deal *d)
 {
     uint64_t total = 0;
-    begin_layout(d);
+    d->group_bytes = d->aggregate->beside->key_bytes[d->layout];
     for (uint32_t i = 0; i < d->all->count; i++)
         total += sc_partition_held(&exact_of(d, i)->partitions[d->index]);
     d->parts = (uint32_t)(total / most_entries(d)) + 1;
@@ -268,6 +314,7 @@ void sc_beside_end(struct sc_beside_values *values)
     for (unsigned i = 0; i < values->threads; i++) {
         free(values->works[i].entries);
         free(values->works[i].slots);
+        free(values->works[i].groups);
     }
     free(values->works);
 }

@@ -174,12 +174,33 @@ static enum sc_status count_batch(const struct sc_folding *f, const uint8_t *ent
     return SC_OK;
 }
 
-enum sc_status sc_fold_beside(void *arg, enum sc_key_layout layout, const uint8_t *entries, uint32_t count)
+enum sc_status sc_fold_beside(const struct sc_folding *f, enum sc_key_layout layout, const uint8_t *entries,
+                              uint32_t count)
 {
-    const struct sc_folding *f = arg;
     uint32_t bytes = f->from->aggregate->entry_bytes[layout];
     for (uint32_t i = 0; i < count; i += BATCH)
         SC_TRY(count_batch(f, entries + (size_t)i * bytes, bytes, count - i < BATCH ? count - i : BATCH));
+    return SC_OK;
+}
+
+enum sc_status sc_fold_counted(const struct sc_folding *f, enum sc_key_layout layout,
+                               const struct sc_counted *counted, uint32_t count)
+{
+    const struct sc_aggregate *to = f->to->aggregate;
+    uint64_t hashes[SC_COUNTED];
+    for (uint32_t j = 0; j < count; j++) {
+        hashes[j] = sc_key_hash_bytes(counted[j].key, to->key_bytes[layout], to->seed);
+        sc_groups_prefetch_slot(f->to, layout, hashes[j]);
+    }
+    for (uint32_t j = 0; j < count; j++)
+        sc_groups_prefetch_entry(f->to, layout, hashes[j]);
+    for (uint32_t j = 0; j < count; j++) {
+        uint8_t *group = sc_groups_find(f->to, layout, counted[j].key, hashes[j]);
+        if (group != NULL)
+            accumulate(to, group, f->values->distinct, counted[j].values);
+        else if (!f->to->closed)
+            return SC_NOMEM;
+    }
     return SC_OK;
 }
 

@@ -95,22 +95,12 @@ enum sc_key_layout sc_key_project(const struct sc_aggregate *to, const struct sc
     return layout;
 }
 
-/* Whether the keys before the last one need the layout of all: a sign that nearly all have who do. */
-static bool keeps_layout(const struct sc_aggregate *to, const uint8_t *key, enum sc_key_layout layout)
-{
-    return layout == SC_KEY_NARROW || (layout == SC_KEY_MIDDLE && to->keys[0].address &&
-                                       sc_load_le64(key + to->keys[0].at[layout]) != 0);
-}
-
 const uint8_t *sc_key_before(const struct sc_aggregate *from, const uint8_t *key, uint8_t *copy,
                              enum sc_key_layout *layout)
 {
-    const struct sc_aggregate *to = from->beside;
-    uint32_t last = from->key_count - 1, head = sc_key_head(from, key);
-    *layout = (enum sc_key_layout)(head & SC_HEAD_LAYOUT);
-    if ((head & SC_HEAD_NULL(last)) == 0 && from->keys[last].at[*layout] == to->key_bytes[*layout] &&
-        keeps_layout(to, key, *layout))
+    *layout = (enum sc_key_layout)(sc_key_head(from, key) & SC_HEAD_LAYOUT);
+    if (sc_key_is_before(from, key, *layout))
         return key;
-    *layout = sc_key_project(to, from, key, copy);
+    *layout = sc_key_project(from->beside, from, key, copy);
     return copy;
 }

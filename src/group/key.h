@@ -119,6 +119,21 @@ uint64_t sc_key_hash_beside(const struct sc_aggregate *aggregate, const uint8_t 
 enum sc_key_layout sc_key_project(const struct sc_aggregate *to, const struct sc_aggregate *from,
                                   const uint8_t *key, uint8_t *out);
 
+/*
+ * Whether a key begins with the key of the group beside which it lies, as it stands: the last one is not null, and the layout stays
+ * the same without it (an address that is not IPv4 is a sign that nearly all have).
+ */
+static inline bool sc_key_is_before(const struct sc_aggregate *from, const uint8_t *key,
+                                    enum sc_key_layout layout)
+{
+    const struct sc_aggregate *to = from->beside;
+    uint32_t last = from->key_count - 1;
+    return (sc_key_head(from, key) & SC_HEAD_NULL(last)) == 0 &&
+           from->keys[last].at[layout] == to->key_bytes[layout] &&
+           (layout == SC_KEY_NARROW || (layout == SC_KEY_MIDDLE && to->keys[0].address &&
+                                        sc_load_le64(key + to->keys[0].at[layout]) != 0));
+}
+
 /* Likewise of the keys beside which they lie; mostly these are what `key` begins with, and `copy` is not needed. */
 const uint8_t *sc_key_before(const struct sc_aggregate *from, const uint8_t *key, uint8_t *copy,
                              enum sc_key_layout *layout);
