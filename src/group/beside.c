@@ -68,18 +68,11 @@ static inline uint64_t hash_entry(const struct deal *d, const uint8_t *key)
     return sc_key_hash_bytes(key, d->aggregate->key_bytes[d->layout], d->aggregate->seed);
 }
 
-static inline uint64_t hash_group(const struct deal *d, const uint8_t *key)
-{
-    if (sc_key_is_before(d->aggregate, key, d->layout))
-        return sc_key_hash_bytes(key, d->group_bytes, d->aggregate->seed);
-    return sc_key_hash_beside(d->aggregate, key);
-}
-
 /* The bucket of a value; NOT_NOW where it is in none of this part. */
 static inline uint32_t bucket_of(const struct deal *d, const uint8_t *key)
 {
     if (d->by_group)
-        return (uint32_t)(hash_group(d, key) >> GROUP_BUCKET_AT) & d->mask;
+        return (uint32_t)(sc_key_hash_group(d->aggregate, d->layout, key) >> GROUP_BUCKET_AT) & d->mask;
     uint64_t hash = hash_entry(d, key);
     if (d->parts != 1 && ((hash >> 26 & UINT32_MAX) * d->parts >> 32) != d->part)
         return NOT_NOW;

@@ -134,6 +134,15 @@ static inline bool sc_key_is_before(const struct sc_aggregate *from, const uint8
                                         sc_load_le64(key + to->keys[0].at[layout]) != 0));
 }
 
+/* The hash of that group. */
+static inline uint64_t sc_key_hash_group(const struct sc_aggregate *from, enum sc_key_layout layout,
+                                         const uint8_t *key)
+{
+    return sc_key_is_before(from, key, layout)
+               ? sc_key_hash_bytes(key, from->beside->key_bytes[layout], from->seed)
+               : sc_key_hash_beside(from, key);
+}
+
 /* Likewise of the keys beside which they lie; mostly these are what `key` begins with, and `copy` is not needed. */
 const uint8_t *sc_key_before(const struct sc_aggregate *from, const uint8_t *key, uint8_t *copy,
                              enum sc_key_layout *layout);
