@@ -17,6 +17,19 @@
 #define MOST_BYTES  ((uint64_t)64 << 20)
 #define LEAST_BYTES ((uint64_t)1 << 20)
 
+/*
+ * In bytes: a value's entry, where its key is, that, and what of it is the group's key. The compiler knows the usual ones, of an address
+ * and the addresses that it has.
+ */
+struct sizes {
+    uint32_t entry, key_at, key, group;
+};
+
+#define USUAL_NARROW ((struct sizes){12, 1, 9, 5})
+#define USUAL_MIDDLE ((struct sizes){36, 1, 33, 17})
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 /* In a bucket: the number of its first value, from 1 on; 0: none. */
 struct group {
     uint32_t first, values;
@@ -37,7 +50,7 @@ struct deal {
     const struct sc_aggregate *aggregate;
     uint32_t values, index;
     enum sc_key_layout layout;
-    uint32_t group_bytes;
+    struct sizes sizes;
     bool by_group;                    /* buckets have whole groups */
     uint32_t parts, part;             /* of the values, by hash */
     uint32_t mask;                    /* of the number of buckets */
@@ -47,33 +60,35 @@ struct deal {
 struct bucket {
     const struct deal *deal;
     const uint8_t *keys;
-    uint32_t count, stride, key_bytes;
+    uint32_t count;
     uint32_t mask; /* of the slots */
 };
-
-static inline const uint8_t *key_of(const struct bucket *b, uint32_t number)
-{
-    return b->keys + (size_t)(number - 1) * b->stride;
-}
 
 static struct sc_groups *exact_of(const struct deal *d, uint32_t partial)
 {
     return d->all->partials[partial]->values[d->values].exact;
 }
 
-/* ---- dealing out ---- */
-
-static inline uint64_t hash_entry(const struct deal *d, const uint8_t *key)
+static struct sizes sizes_of(const struct sc_aggregate *a, enum sc_key_layout layout)
 {
-    return sc_key_hash_bytes(key, d->aggregate->key_bytes[d->layout], d->aggregate->seed);
+    return (struct sizes){a->entry_bytes[layout], a->key_at, a->key_bytes[layout],
+                          a->beside->key_bytes[layout]};
 }
 
+static bool are_sizes(const struct deal *d, struct sizes s)
+{
+    return d->sizes.entry == s.entry && d->sizes.key_at == s.key_at && d->sizes.key == s.key &&
+           d->sizes.group == s.group;
+}
+
+/* ---- dealing out ---- */
+
 /* The bucket of a value; NOT_NOW where it is in none of this part. */
-static inline uint32_t bucket_of(const struct deal *d, const uint8_t *key)
+ALWAYS_INLINE uint32_t bucket_of(const struct deal *d, const uint8_t *key, struct sizes s)
 {
     if (d->by_group)
         return (uint32_t)(sc_key_hash_group(d->aggregate, d->layout, key) >> GROUP_BUCKET_AT) & d->mask;
-    uint64_t hash = hash_entry(d, key);
+    uint64_t hash = sc_key_hash_bytes(key, s.key, d->aggregate->seed);
     if (d->parts != 1 && ((hash >> 26 & UINT32_MAX) * d->parts >> 32) != d->part)
         return NOT_NOW;
     return (uint32_t)(hash >> BUCKET_AT) & d->mask;
@@ -83,9 +98,9 @@ static enum sc_status count_entries(void *arg, enum sc_key_layout layout, const 
                                     uint32_t count)
 {
     struct deal *d = arg;
-    const uint8_t *key = entries + d->aggregate->key_at;
-    for (uint32_t i = 0; i < count; i++, key += d->aggregate->entry_bytes[layout]) {
-        uint32_t bucket = bucket_of(d, key);
+    (void)layout;
+    for (uint32_t i = 0; i < count; i++, entries += d->sizes.entry) {
+        uint32_t bucket = bucket_of(d, entries + d->sizes.key_at, d->sizes);
         if (bucket != NOT_NOW)
             d->ends[bucket]++;
     }
@@ -93,16 +108,26 @@ static enum sc_status count_entries(void *arg, enum sc_key_layout layout, const 
 }
 
 /* The ends are begins until then. */
+ALWAYS_INLINE void put_sized(struct deal *d, const uint8_t *entries, uint32_t count, struct sizes s)
+{
+    for (uint32_t i = 0; i < count; i++, entries += s.entry) {
+        uint32_t bucket = bucket_of(d, entries + s.key_at, s);
+        if (bucket != NOT_NOW)
+            sc_key_copy(d->work->entries + d->ends[bucket]++ * s.entry, entries, s.entry);
+    }
+}
+
 static enum sc_status put_entries(void *arg, enum sc_key_layout layout, const uint8_t *entries,
                                   uint32_t count)
 {
     struct deal *d = arg;
-    uint32_t bytes = d->aggregate->entry_bytes[layout];
-    for (uint32_t i = 0; i < count; i++, entries += bytes) {
-        uint32_t bucket = bucket_of(d, entries + d->aggregate->key_at);
-        if (bucket != NOT_NOW)
-            sc_key_copy(d->work->entries + d->ends[bucket]++ * bytes, entries, bytes);
-    }
+    (void)layout;
+    if (are_sizes(d, USUAL_NARROW))
+        put_sized(d, entries, count, USUAL_NARROW);
+    else if (are_sizes(d, USUAL_MIDDLE))
+        put_sized(d, entries, count, USUAL_MIDDLE);
+    else
+        put_sized(d, entries, count, d->sizes);
     return sc_groups_stopped(exact_of(d, 0)) ? SC_CANCELLED : SC_OK;
 }
 
@@ -175,12 +200,18 @@ static bool make_slots(struct sc_beside_work *w, uint64_t entries, uint32_t *mas
     return true;
 }
 
-/* Whether the value is the first of its kind. */
-static inline bool is_new(struct bucket *b, const uint8_t *key, uint32_t number)
+ALWAYS_INLINE const uint8_t *key_of(const struct bucket *b, uint32_t number, struct sizes s)
 {
-    uint32_t i = (uint32_t)hash_entry(b->deal, key) & b->mask, *slots = b->deal->work->slots;
+    return b->keys + (size_t)(number - 1) * s.entry;
+}
+
+/* Whether the value is the first of its kind. */
+ALWAYS_INLINE bool is_new(const struct bucket *b, const uint8_t *key, uint32_t number, struct sizes s)
+{
+    uint32_t i = (uint32_t)sc_key_hash_bytes(key, s.key, b->deal->aggregate->seed) & b->mask;
+    uint32_t *slots = b->deal->work->slots;
     for (; slots[i] != 0; i = (i + 1) & b->mask) {
-        if (sc_key_equal(key_of(b, slots[i]), key, b->key_bytes))
+        if (sc_key_equal(key_of(b, slots[i], s), key, s.key))
             return false;
     }
     slots[i] = number;
@@ -188,30 +219,38 @@ static inline bool is_new(struct bucket *b, const uint8_t *key, uint32_t number)
 }
 
 /* Counts a value to the group that its key begins with. */
-static inline void count_here(struct bucket *b, const uint8_t *key, uint32_t number)
+ALWAYS_INLINE void count_here(const struct bucket *b, const uint8_t *key, uint32_t number, struct sizes s)
 {
-    uint32_t bytes = b->deal->group_bytes, i;
     struct group *groups = b->deal->work->groups;
-    i = (uint32_t)sc_key_hash_bytes(key, bytes, b->deal->aggregate->seed) & b->mask;
-    while (groups[i].first != 0 && !sc_key_equal(key_of(b, groups[i].first), key, bytes))
+    uint32_t i = (uint32_t)sc_key_hash_bytes(key, s.group, b->deal->aggregate->seed) & b->mask;
+    while (groups[i].first != 0 && !sc_key_equal(key_of(b, groups[i].first, s), key, s.group))
         i = (i + 1) & b->mask;
     groups[i].first = groups[i].first == 0 ? number : groups[i].first;
     groups[i].values++;
 }
 
-static enum sc_status count_values(struct bucket *b, const struct sc_folding *f)
+ALWAYS_INLINE enum sc_status count_sized(const struct bucket *b, const struct sc_folding *f, struct sizes s)
 {
     const struct deal *d = b->deal;
     const uint8_t *key = b->keys;
-    for (uint32_t n = 1; n <= b->count; n++, key += b->stride) {
-        if (!is_new(b, key, n))
+    for (uint32_t n = 1; n <= b->count; n++, key += s.entry) {
+        if (!is_new(b, key, n, s))
             continue;
         if (sc_key_is_before(d->aggregate, key, d->layout))
-            count_here(b, key, n);
+            count_here(b, key, n, s);
         else
-            SC_TRY(sc_fold_beside(f, d->layout, key - d->aggregate->key_at, 1));
+            SC_TRY(sc_fold_beside(f, d->layout, key - s.key_at, 1));
     }
     return SC_OK;
+}
+
+static enum sc_status count_values(const struct bucket *b, const struct sc_folding *f)
+{
+    if (are_sizes(b->deal, USUAL_NARROW))
+        return count_sized(b, f, USUAL_NARROW);
+    if (are_sizes(b->deal, USUAL_MIDDLE))
+        return count_sized(b, f, USUAL_MIDDLE);
+    return count_sized(b, f, b->deal->sizes);
 }
 
 static enum sc_status fold_groups(const struct bucket *b, const struct sc_folding *f)
@@ -222,7 +261,7 @@ static enum sc_status fold_groups(const struct bucket *b, const struct sc_foldin
     for (uint32_t i = 0; i <= b->mask; i++) {
         if (groups[i].first == 0)
             continue;
-        some[n++] = (struct sc_counted){key_of(b, groups[i].first), groups[i].values};
+        some[n++] = (struct sc_counted){key_of(b, groups[i].first, b->deal->sizes), groups[i].values};
         if (n < SC_COUNTED)
             continue;
         SC_TRY(sc_fold_counted(f, b->deal->layout, some, n));
@@ -235,12 +274,10 @@ static enum sc_status take_buckets(const struct deal *d)
 {
     struct sc_groups *to = d->all->partials[0];
     struct sc_folding f = {to, exact_of(d, 0), &to->values[d->values]};
-    struct bucket b = {.deal = d,
-                       .stride = d->aggregate->entry_bytes[d->layout],
-                       .key_bytes = d->aggregate->key_bytes[d->layout]};
+    struct bucket b = {.deal = d};
     uint64_t begin = 0;
     for (uint32_t i = 0; i <= d->mask; begin = d->ends[i++]) {
-        b.keys = d->work->entries + begin * b.stride + d->aggregate->key_at;
+        b.keys = d->work->entries + begin * d->sizes.entry + d->sizes.key_at;
         b.count = (uint32_t)(d->ends[i] - begin);
         if (!make_slots(d->work, b.count, &b.mask))
             return SC_NOMEM;
@@ -254,7 +291,7 @@ static enum sc_status take_buckets(const struct deal *d)
 
 static uint64_t most_entries(const struct deal *d)
 {
-    uint64_t limit = exact_of(d, 0)->spill.limit / d->all->threads;
+    uint64_t limit = d->all->partials[0]->spill.limit / d->all->threads;
     uint64_t bytes = limit == 0 || limit > MOST_BYTES ? MOST_BYTES
                      : limit < LEAST_BYTES            ? LEAST_BYTES
                                                       : limit;
@@ -264,7 +301,7 @@ static uint64_t most_entries(const struct deal *d)
 static enum sc_status add_layout(struct deal *d)
 {
     uint64_t total = 0;
-    d->group_bytes = d->aggregate->beside->key_bytes[d->layout];
+    d->sizes = sizes_of(d->aggregate, d->layout);
     for (uint32_t i = 0; i < d->all->count; i++)
         total += sc_partition_held(&exact_of(d, i)->partitions[d->index]);
     d->parts = (uint32_t)(total / most_entries(d)) + 1;
