@@ -54,6 +54,7 @@ struct deal {
     bool by_group;                    /* buckets have whole groups */
     uint32_t parts, part;             /* of the values, by hash */
     uint32_t mask;                    /* of the number of buckets */
+    uint8_t *to;                      /* NULL: they are counted */
     uint64_t ends[1u << BUCKET_BITS]; /* entries */
 };
 
@@ -86,55 +87,52 @@ static bool are_sizes(const struct deal *d, struct sizes s)
 /* The bucket of a value; NOT_NOW where it is in none of this part. */
 ALWAYS_INLINE uint32_t bucket_of(const struct deal *d, const uint8_t *key, struct sizes s)
 {
-    if (d->by_group)
-        return (uint32_t)(sc_key_hash_group(d->aggregate, d->layout, key) >> GROUP_BUCKET_AT) & d->mask;
-    uint64_t hash = sc_key_hash_bytes(key, s.key, d->aggregate->seed);
+    const struct sc_aggregate *a = d->aggregate;
+    uint64_t hash;
+    if (d->by_group) {
+        hash = sc_key_is_before(a, key, d->layout) ? sc_key_hash_bytes(key, s.group, a->seed)
+                                                   : sc_key_hash_beside(a, key);
+        return (uint32_t)(hash >> GROUP_BUCKET_AT) & d->mask;
+    }
+    hash = sc_key_hash_bytes(key, s.key, a->seed);
     if (d->parts != 1 && ((hash >> 26 & UINT32_MAX) * d->parts >> 32) != d->part)
         return NOT_NOW;
     return (uint32_t)(hash >> BUCKET_AT) & d->mask;
 }
 
-static enum sc_status count_entries(void *arg, enum sc_key_layout layout, const uint8_t *entries,
-                                    uint32_t count)
-{
-    struct deal *d = arg;
-    (void)layout;
-    for (uint32_t i = 0; i < count; i++, entries += d->sizes.entry) {
-        uint32_t bucket = bucket_of(d, entries + d->sizes.key_at, d->sizes);
-        if (bucket != NOT_NOW)
-            d->ends[bucket]++;
-    }
-    return sc_groups_stopped(exact_of(d, 0)) ? SC_CANCELLED : SC_OK;
-}
-
-/* The ends are begins until then. */
-ALWAYS_INLINE void put_sized(struct deal *d, const uint8_t *entries, uint32_t count, struct sizes s)
+/* Counts the values of each bucket, or, where there is room for them, puts them there: the ends are begins until then. */
+ALWAYS_INLINE void deal_sized(struct deal *d, const uint8_t *entries, uint32_t count, struct sizes s)
 {
     for (uint32_t i = 0; i < count; i++, entries += s.entry) {
         uint32_t bucket = bucket_of(d, entries + s.key_at, s);
-        if (bucket != NOT_NOW)
-            sc_key_copy(d->work->entries + d->ends[bucket]++ * s.entry, entries, s.entry);
+        if (bucket == NOT_NOW)
+            continue;
+        uint64_t at = d->ends[bucket]++;
+        if (d->to != NULL)
+            sc_key_copy(d->to + at * s.entry, entries, s.entry);
     }
 }
 
-static enum sc_status put_entries(void *arg, enum sc_key_layout layout, const uint8_t *entries,
-                                  uint32_t count)
+static enum sc_status deal_entries(void *arg, enum sc_key_layout layout, const uint8_t *entries,
+                                   uint32_t count)
 {
     struct deal *d = arg;
     (void)layout;
     if (are_sizes(d, USUAL_NARROW))
-        put_sized(d, entries, count, USUAL_NARROW);
+        deal_sized(d, entries, count, USUAL_NARROW);
     else if (are_sizes(d, USUAL_MIDDLE))
-        put_sized(d, entries, count, USUAL_MIDDLE);
+        deal_sized(d, entries, count, USUAL_MIDDLE);
     else
-        put_sized(d, entries, count, d->sizes);
+        deal_sized(d, entries, count, d->sizes);
     return sc_groups_stopped(exact_of(d, 0)) ? SC_CANCELLED : SC_OK;
 }
 
-static enum sc_status each_value(struct deal *d, sc_entries_fn *each)
+/* All values of the part, to `to` or to be counted. */
+static enum sc_status deal_all(struct deal *d, uint8_t *to)
 {
+    d->to = to;
     for (uint32_t i = 0; i < d->all->count; i++)
-        SC_TRY(sc_groups_each_of(exact_of(d, i), d->index, each, d));
+        SC_TRY(sc_groups_each_of(exact_of(d, i), d->index, deal_entries, d));
     return SC_OK;
 }
 
@@ -152,7 +150,7 @@ static bool make_room(struct sc_beside_work *w, uint64_t bytes)
 static enum sc_status count_buckets(struct deal *d, uint64_t *most)
 {
     memset(d->ends, 0, sizeof(d->ends));
-    SC_TRY(each_value(d, count_entries));
+    SC_TRY(deal_all(d, NULL));
     for (uint32_t b = *most = 0; b <= d->mask; b++)
         *most = d->ends[b] > *most ? d->ends[b] : *most;
     return SC_OK;
@@ -175,7 +173,7 @@ static enum sc_status deal_out(struct deal *d)
     }
     if (!make_room(d->work, before * d->aggregate->entry_bytes[d->layout]))
         return SC_NOMEM;
-    return each_value(d, put_entries);
+    return deal_all(d, d->work->entries);
 }
 
 /* ---- a bucket ---- */
