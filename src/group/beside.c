@@ -9,13 +9,9 @@
     2048u /* values of a bucket, about: they and their slots stay in the first cache or are near it */
 #define BUCKET_BITS 8u  /* at most */
 #define CROWDED     16u /* times as many are too many */
-#define NOT_NOW     UINT32_MAX
-/* Bits of a value's hash that choose neither the part nor, in a bucket, the slot; of a group's hash not the partition. */
+/* Bits of a value's hash that choose no slot in a bucket; of a group's hash not the partition. */
 #define BUCKET_AT       18u
 #define GROUP_BUCKET_AT 50u
-/* Bytes of values that a thread deals out at a time, with and without a memory limit. */
-#define MOST_BYTES  ((uint64_t)64 << 20)
-#define LEAST_BYTES ((uint64_t)1 << 20)
 
 /*
  * In bytes: a value's entry, where its key is, that, and what of it is the group's key. The compiler knows the usual ones, of an address
@@ -43,7 +39,7 @@ struct sc_beside_work {
     uint32_t slot_count; /* of each of these */
 };
 
-/* The values of one partition in all partial results; those of a part of their hashes at a time. */
+/* The values of one partition in all partial results. */
 struct deal {
     const struct sc_beside_values *all;
     struct sc_beside_work *work;
@@ -52,7 +48,6 @@ struct deal {
     enum sc_key_layout layout;
     struct sizes sizes;
     bool by_group;                    /* buckets have whole groups */
-    uint32_t parts, part;             /* of the values, by hash */
     uint32_t mask;                    /* of the number of buckets */
     uint8_t *to;                      /* NULL: they are counted */
     uint64_t ends[1u << BUCKET_BITS]; /* entries */
@@ -84,30 +79,22 @@ static bool are_sizes(const struct deal *d, struct sizes s)
 
 /* ---- dealing out ---- */
 
-/* The bucket of a value; NOT_NOW where it is in none of this part. */
 ALWAYS_INLINE uint32_t bucket_of(const struct deal *d, const uint8_t *key, struct sizes s)
 {
     const struct sc_aggregate *a = d->aggregate;
-    uint64_t hash;
-    if (d->by_group) {
-        hash = sc_key_is_before(a, key, d->layout) ? sc_key_hash_bytes(key, s.group, a->seed)
-                                                   : sc_key_hash_beside(a, key);
-        return (uint32_t)(hash >> GROUP_BUCKET_AT) & d->mask;
-    }
-    hash = sc_key_hash_bytes(key, s.key, a->seed);
-    if (d->parts != 1 && ((hash >> 26 & UINT32_MAX) * d->parts >> 32) != d->part)
-        return NOT_NOW;
-    return (uint32_t)(hash >> BUCKET_AT) & d->mask;
+    if (d->by_group)
+        return (uint32_t)((sc_key_is_before(a, key, d->layout) ? sc_key_hash_bytes(key, s.group, a->seed)
+                                                               : sc_key_hash_beside(a, key)) >>
+                          GROUP_BUCKET_AT) &
+               d->mask;
+    return (uint32_t)(sc_key_hash_bytes(key, s.key, a->seed) >> BUCKET_AT) & d->mask;
 }
 
 /* Counts the values of each bucket, or, where there is room for them, puts them there: the ends are begins until then. */
 ALWAYS_INLINE void deal_sized(struct deal *d, const uint8_t *entries, uint32_t count, struct sizes s)
 {
     for (uint32_t i = 0; i < count; i++, entries += s.entry) {
-        uint32_t bucket = bucket_of(d, entries + s.key_at, s);
-        if (bucket == NOT_NOW)
-            continue;
-        uint64_t at = d->ends[bucket]++;
+        uint64_t at = d->ends[bucket_of(d, entries + s.key_at, s)]++;
         if (d->to != NULL)
             sc_key_copy(d->to + at * s.entry, entries, s.entry);
     }
@@ -127,7 +114,7 @@ static enum sc_status deal_entries(void *arg, enum sc_key_layout layout, const u
     return sc_groups_stopped(exact_of(d, 0)) ? SC_CANCELLED : SC_OK;
 }
 
-/* All values of the part, to `to` or to be counted. */
+/* All values, to `to` or to be counted. */
 static enum sc_status deal_all(struct deal *d, uint8_t *to)
 {
     d->to = to;
@@ -160,9 +147,9 @@ static enum sc_status count_buckets(struct deal *d, uint64_t *most)
 static enum sc_status deal_out(struct deal *d)
 {
     uint64_t before = 0, most;
-    d->by_group = d->parts == 1;
+    d->by_group = true;
     SC_TRY(count_buckets(d, &most));
-    if (d->by_group && most > CROWDED * DEALT) {
+    if (most > CROWDED * DEALT) {
         d->by_group = false;
         SC_TRY(count_buckets(d, &most));
     }
@@ -287,29 +274,18 @@ static enum sc_status take_buckets(const struct deal *d)
 
 /* ---- all of a partition ---- */
 
-static uint64_t most_entries(const struct deal *d)
-{
-    uint64_t limit = d->all->partials[0]->spill.limit / d->all->threads;
-    uint64_t bytes = limit == 0 || limit > MOST_BYTES ? MOST_BYTES
-                     : limit < LEAST_BYTES            ? LEAST_BYTES
-                                                      : limit;
-    return bytes / d->aggregate->entry_bytes[d->layout];
-}
-
 static enum sc_status add_layout(struct deal *d)
 {
     uint64_t total = 0;
     d->sizes = sizes_of(d->aggregate, d->layout);
     for (uint32_t i = 0; i < d->all->count; i++)
         total += sc_partition_held(&exact_of(d, i)->partitions[d->index]);
-    d->parts = (uint32_t)(total / most_entries(d)) + 1;
-    d->mask = 0;
-    while (d->mask + 1 < 1u << BUCKET_BITS && total / d->parts > (uint64_t)DEALT * (d->mask + 1))
+    if (total == 0)
+        return SC_OK;
+    for (d->mask = 0; d->mask + 1 < 1u << BUCKET_BITS && total > (uint64_t)DEALT * (d->mask + 1);)
         d->mask = 2 * d->mask + 1;
-    for (d->part = 0; d->part < d->parts && total != 0; d->part++) {
-        SC_TRY(deal_out(d));
-        SC_TRY(take_buckets(d));
-    }
+    SC_TRY(deal_out(d));
+    SC_TRY(take_buckets(d));
     for (uint32_t i = 0; i < d->all->count; i++)
         sc_partition_free(&exact_of(d, i)->partitions[d->index]);
     return SC_OK;

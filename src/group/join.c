@@ -185,15 +185,20 @@ static void *join_main(void *arg)
     return NULL;
 }
 
-static void run_job(struct join_job *job, unsigned threads)
+void sc_groups_in_threads(void *(*run)(void *), void *arg, unsigned threads)
 {
     pthread_t ids[64];
     unsigned started = 0;
-    while (started + 1 < threads && started < 64 && pthread_create(&ids[started], NULL, join_main, job) == 0)
+    while (started + 1 < threads && started < 64 && pthread_create(&ids[started], NULL, run, arg) == 0)
         started++;
-    join_main(job);
+    run(arg);
     for (unsigned i = 0; i < started; i++)
         pthread_join(ids[i], NULL);
+}
+
+static void run_job(struct join_job *job, unsigned threads)
+{
+    sc_groups_in_threads(join_main, job, threads);
     for (uint32_t i = 0; i < job->count; i++)
         job->partials[i]->spill.bytes = job->partials[i]->spill.held = 0;
 }

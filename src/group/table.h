@@ -233,6 +233,9 @@ enum sc_status sc_plain_join_beside(struct sc_groups *const *partials, uint32_t 
                                     const struct sc_beside *beside, const struct sc_keep *keep,
                                     unsigned threads, struct sc_error *err);
 
+/* This thread and up to so many in all. */
+void sc_groups_in_threads(void *(*run)(void *), void *arg, unsigned threads);
+
 /* Takes all entries and slots out of a partition. */
 void sc_partition_empty(struct sc_partition *partition);
 /* And those that are held apart. */

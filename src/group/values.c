@@ -9,7 +9,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define FEW_GROUPS_BYTES 2u /* of the keys */
+#define TRIED_ENTRIES 32768u
+#define CROWDED       8u  /* a part of all in this many is too much for one thread */
+#define FEW_BITS      16u /* of keys: so few groups do not need their values beside them */
 
 /* ---- what there is ---- */
 
@@ -65,17 +67,28 @@ static void add_key(const struct sc_aggregate *a, const struct sc_group_key *key
     out->keys[out->key_count++] = *key;
 }
 
+/* Of the values that a key can have, about. */
+static uint32_t bits_of(const struct sc_group_key *key)
+{
+    if (key->bucket != 0)
+        return FEW_BITS;
+    if (!key->address)
+        return 8u * key->width[SC_KEY_NARROW];
+    return key->prefix4 > key->prefix6 ? key->prefix4 : key->prefix6;
+}
+
 /* Whether there may be many groups. */
 static bool are_many(const struct sc_aggregate *a)
 {
-    uint32_t bytes = 0;
+    uint32_t bits = 0;
     for (uint32_t k = 0; k < a->key_count; k++)
-        bytes += a->keys[k].width[SC_KEY_NARROW];
-    return bytes > FEW_GROUPS_BYTES;
+        bits += bits_of(&a->keys[k]);
+    return bits > FEW_BITS;
 }
 
-static void plan(const struct sc_aggregate *a, const struct sc_accumulator *of, struct sc_values *v)
+static void plan(const struct sc_groups *groups, const struct sc_accumulator *of, struct sc_values *v)
 {
+    const struct sc_aggregate *a = groups->aggregate;
     const struct sc_group_key number = {.field.type = SC_VALUE_UINT, .cell = SC_CELL_REGISTER};
     struct sc_group_key key = of->key;
     struct sc_accumulator most = {.how = SC_ACCUMULATE_MAX}, how_many = {.how = SC_ACCUMULATE_COUNT};
@@ -91,7 +104,7 @@ static void plan(const struct sc_aggregate *a, const struct sc_accumulator *of, 
     if (is_percentile(v))
         (void)sc_aggregate_add_like(&v->aggregate, &how_many);
     sc_aggregate_prepare(&v->aggregate);
-    if (!is_percentile(v) && !v->aggregate.interns && are_many(a)) {
+    if (!groups->keep_values && !is_percentile(v) && !v->aggregate.interns && are_many(a)) {
         v->aggregate.beside = a;
         sc_aggregate_prepare(&v->aggregate);
     }
@@ -130,7 +143,7 @@ enum sc_status sc_values_create(struct sc_groups *groups)
             continue;
         v->bound = groups->spill.memory / count;
         v->made = made_with(groups, i);
-        plan(a, &a->accumulators[i], v);
+        plan(groups, &a->accumulators[i], v);
         if (!make_exact(groups, v++, count))
             return SC_NOMEM;
         groups->value_count++;
@@ -171,6 +184,77 @@ size_t sc_values_memory(const struct sc_groups *groups)
     return bytes;
 }
 
+/* ---- beside their groups, or not ---- */
+
+static enum sc_status move_entries(void *arg, enum sc_key_layout layout, const uint8_t *entries,
+                                   uint32_t count)
+{
+    struct sc_groups *to = arg;
+    const struct sc_aggregate *a = to->aggregate;
+    const uint8_t *key = entries + a->key_at;
+    to->spill.apart = UINT64_MAX;
+    for (uint32_t i = 0; i < count; i++, key += a->entry_bytes[layout]) {
+        if (sc_groups_append(to, layout, key, sc_groups_hash(to, layout, key)) == NULL)
+            return SC_NOMEM;
+    }
+    return sc_groups_consider_spill(to, count);
+}
+
+/* The values leave their groups: they are dealt out by their own hashes. */
+static enum sc_status leave(const struct sc_groups *groups, struct sc_values *v)
+{
+    struct sc_groups *from = v->exact;
+    uint64_t apart = from->spill.apart;
+    v->aggregate.beside = NULL;
+    sc_aggregate_prepare(&v->aggregate);
+    if (!make_exact(groups, v, groups->value_count)) {
+        v->exact = from;
+        return SC_NOMEM;
+    }
+    enum sc_status status = SC_OK;
+    for (uint32_t i = 0; i < SC_PARTITIONS && status == SC_OK; i++) {
+        status = sc_groups_each_of(from, i, move_entries, v->exact);
+        sc_partition_free(&from->partitions[i]);
+    }
+    v->exact->spill.apart = apart;
+    sc_plain_free(from);
+    return status;
+}
+
+/* The most in the partitions of one number, which one thread puts together, and all. */
+static uint64_t most_together(struct sc_groups *const *partials, uint32_t count, uint32_t i, uint64_t *all)
+{
+    uint64_t most = *all = 0;
+    for (uint32_t number = 0; number < 1u << SC_PARTITION_BITS; number++) {
+        uint64_t held = 0;
+        for (uint32_t k = 0; k < count * SC_KEY_LAYOUTS; k++)
+            held +=
+                sc_partition_held(&partials[k / SC_KEY_LAYOUTS]
+                                       ->values[i]
+                                       .exact->partitions[k % SC_KEY_LAYOUTS << SC_PARTITION_BITS | number]);
+        most = held > most ? held : most;
+        *all += held;
+    }
+    return most;
+}
+
+/* Whether few groups have most of them. */
+static bool are_crowded(struct sc_groups *const *partials, uint32_t count, uint32_t i)
+{
+    uint64_t all, most = most_together(partials, count, i, &all);
+    return all >= TRIED_ENTRIES && most > all / CROWDED;
+}
+
+/* The first ones tell; whoever puts all together looks again. */
+static enum sc_status consider_leaving(struct sc_groups *groups, uint32_t i)
+{
+    struct sc_values *v = &groups->values[i];
+    if (v->aggregate.beside == NULL || v->tried || sc_groups_entries(v->exact) < TRIED_ENTRIES)
+        return SC_OK;
+    v->tried = true;
+    return are_crowded(&groups, 1, i) ? leave(groups, v) : SC_OK;
+}
+
 /* ---- estimates ---- */
 
 /* All values to registers. */
@@ -189,16 +273,27 @@ static enum sc_status estimate(const struct sc_groups *groups, struct sc_values 
     return status != SC_OK || make_exact(groups, v, groups->value_count) ? status : SC_NOMEM;
 }
 
-static enum sc_status copy_entries(void *arg, enum sc_key_layout layout, const uint8_t *entries,
-                                   uint32_t count)
+/* Where values lie beside their groups a part of each group's, as others have in one partition. */
+static bool is_of_sample(const struct sc_aggregate *a, enum sc_key_layout layout, const uint8_t *key)
+{
+    return a->beside == NULL || sc_key_hash_bytes(key, a->key_bytes[layout], a->seed) << SC_PARTITION_BITS >>
+                                        (64 - SC_PARTITION_BITS) ==
+                                    0;
+}
+
+static enum sc_status copy_sample(void *arg, enum sc_key_layout layout, const uint8_t *entries,
+                                  uint32_t count)
 {
     const struct sc_folding *f = arg;
-    for (uint32_t i = 0; i < count; i++)
-        SC_TRY(sc_groups_seed(f->to, f->from, entries + (size_t)i * f->from->aggregate->entry_bytes[layout]));
+    const struct sc_aggregate *a = f->from->aggregate;
+    for (uint32_t i = 0; i < count; i++, entries += a->entry_bytes[layout]) {
+        if (is_of_sample(a, layout, entries + a->key_at))
+            SC_TRY(sc_groups_seed(f->to, f->from, entries));
+    }
     return SC_OK;
 }
 
-/* By the groups of one partition of the values of each layout: how many registers all values would have, and what part of them that is. */
+/* By the groups of a sample, one value of so many: how many registers all values would have, and what part of them that is. */
 static bool registers_are_fewer(const struct sc_groups *groups, const struct sc_values *v)
 {
     const double share = 1u << SC_PARTITION_BITS;
@@ -221,8 +316,9 @@ static enum sc_status spares_any(const struct sc_groups *groups, const struct sc
     struct sc_folding copy = {.to = some, .from = v->exact}, f = {.to = of, .from = some, .values = v};
     bool room = some != NULL && of != NULL && sc_groups_settle_direct(v->exact);
     enum sc_status status = room ? SC_OK : SC_NOMEM;
-    for (unsigned layout = 0; layout < SC_KEY_LAYOUTS && status == SC_OK; layout++)
-        status = sc_groups_each_of(v->exact, layout << SC_PARTITION_BITS, copy_entries, &copy);
+    uint32_t step = v->aggregate.beside != NULL ? 1 : 1u << SC_PARTITION_BITS;
+    for (uint32_t i = 0; i < SC_PARTITIONS && status == SC_OK; i += step)
+        status = sc_groups_each_of(v->exact, i, copy_sample, &copy);
     if (status == SC_OK)
         status = sc_groups_each(some, sc_fold_entries, &f);
     *spares = status == SC_OK && registers_are_fewer(of, v);
@@ -268,7 +364,8 @@ enum sc_status sc_values_add_rows(struct sc_groups *groups, struct sc_row_group 
     for (uint32_t i = 0; i < groups->value_count; i++) {
         struct sc_values *v = &groups->values[i];
         SC_TRY(add_rows(v->exact, group, selection, err));
-        enum sc_status status = consider_estimate(groups, v);
+        enum sc_status status = consider_leaving(groups, i);
+        status = status == SC_OK ? consider_estimate(groups, v) : status;
         if (status != SC_OK)
             return status == SC_FULL
                        ? sc_fail(err, SC_FULL,
@@ -334,8 +431,50 @@ static enum sc_status join_apart(struct sc_groups *const *partials, uint32_t cou
 
 static bool lie_beside(const struct sc_groups *groups, uint32_t i)
 {
-    return groups->values[i].aggregate.beside != NULL && !sc_groups_values_estimated(groups, i) &&
-           !groups->keep_values;
+    return groups->values[i].aggregate.beside != NULL && !sc_groups_values_estimated(groups, i);
+}
+
+struct leave_job {
+    struct sc_groups *const *partials;
+    uint32_t count, values;
+    uint32_t next; /* partial result, atomic */
+    int failed;    /* enum sc_status, atomic */
+};
+
+static void *leave_main(void *arg)
+{
+    struct leave_job *job = arg;
+    uint32_t p;
+    while ((p = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < job->count) {
+        enum sc_status status = lie_beside(job->partials[p], job->values)
+                                    ? leave(job->partials[p], &job->partials[p]->values[job->values])
+                                    : SC_OK;
+        if (status != SC_OK)
+            __atomic_store_n(&job->failed, (int)status, __ATOMIC_RELAXED);
+    }
+    return NULL;
+}
+
+/* What one thread would put together must not be too much for it, or for the memory; and all partial results are to have one way. */
+static bool must_leave(struct sc_groups *const *partials, uint32_t count, uint32_t i, unsigned threads)
+{
+    uint64_t all, limit = partials[0]->spill.limit;
+    for (uint32_t p = 0; p < count; p++) {
+        if (!lie_beside(partials[p], i))
+            return true;
+    }
+    return partials[0]->keep_values || are_crowded(partials, count, i) ||
+           (limit != 0 && most_together(partials, count, i, &all) * threads >
+                              limit / partials[0]->values[i].aggregate.entry_bytes[SC_KEY_WIDE]);
+}
+
+static enum sc_status consider_leaving_all(struct sc_groups *const *partials, uint32_t count, uint32_t i,
+                                           unsigned threads)
+{
+    struct leave_job job = {.partials = partials, .count = count, .values = i};
+    if (must_leave(partials, count, i, threads))
+        sc_groups_in_threads(leave_main, &job, threads);
+    return (enum sc_status)job.failed;
 }
 
 /* Those that lie beside the groups, and the groups. */
@@ -356,22 +495,24 @@ static enum sc_status join_beside(struct sc_groups *const *partials, uint32_t co
     return status;
 }
 
-static enum sc_status make_all(struct sc_groups *const *partials, uint32_t count)
+static enum sc_status make_all(struct sc_groups *const *partials, uint32_t count, unsigned threads)
 {
     bool any = false;
     for (uint32_t p = 0; p < count; p++)
         any = any || partials[p]->value_count != 0;
     for (uint32_t p = 0; p < count && any; p++)
         SC_TRY(sc_values_create(partials[p]));
-    for (uint32_t i = 0; i < partials[0]->value_count; i++)
+    for (uint32_t i = 0; i < partials[0]->value_count; i++) {
         SC_TRY(agree(partials, count, i));
+        SC_TRY(consider_leaving_all(partials, count, i, threads));
+    }
     return SC_OK;
 }
 
 enum sc_status sc_values_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
                               unsigned threads, struct sc_error *err)
 {
-    if (make_all(partials, count) != SC_OK)
+    if (make_all(partials, count, threads) != SC_OK)
         return sc_fail_nomem(err, "merging groups");
     for (uint32_t i = 0; i < partials[0]->value_count; i++) {
         if (!lie_beside(partials[0], i))

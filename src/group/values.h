@@ -26,6 +26,7 @@ struct sc_values {
     struct sc_aggregate aggregate, registers;
     struct sc_groups *exact;     /* of `aggregate` */
     struct sc_groups *estimated; /* of `registers`; NULL: all is exact */
+    bool tried;                  /* whether they should lie beside their groups */
     uint64_t bound;              /* bytes of `exact`; 0: none */
     uint64_t
         again_at; /* entries of `exact` with which it is asked anew whether an estimate spares any; 0: not asked yet */
