@@ -127,7 +127,7 @@ static inline bool sc_key_is_before(const struct sc_aggregate *from, const uint8
                                     enum sc_key_layout layout)
 {
     const struct sc_aggregate *to = from->beside;
-    uint32_t last = from->key_count - 1;
+    uint32_t last = (from->key_count - 1) % SC_MAX_KEYS;
     return (sc_key_head(from, key) & SC_HEAD_NULL(last)) == 0 &&
            from->keys[last].at[layout] == to->key_bytes[layout] &&
            (layout == SC_KEY_NARROW || (layout == SC_KEY_MIDDLE && to->keys[0].address &&

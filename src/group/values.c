@@ -9,9 +9,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define TRIED_ENTRIES 32768u
-#define CROWDED       8u  /* a part of all in this many is too much for one thread */
-#define FEW_BITS      16u /* of keys: so few groups do not need their values beside them */
+#define TRIED_BYTES (384u << 10)
+#define CROWDED     8u  /* a part of all in this many is too much for one thread */
+#define FEW_BITS    16u /* of keys: so few groups do not need their values beside them */
 
 /* ---- what there is ---- */
 
@@ -221,19 +221,26 @@ static enum sc_status leave(const struct sc_groups *groups, struct sc_values *v)
     return status;
 }
 
-/* The most in the partitions of one number, which one thread puts together, and all. */
+static uint64_t bytes_held(const struct sc_groups *groups, uint32_t number)
+{
+    uint64_t bytes = 0;
+    for (uint32_t layout = 0; layout < SC_KEY_LAYOUTS; layout++) {
+        const struct sc_partition *p = &groups->partitions[layout << SC_PARTITION_BITS | number];
+        bytes += sc_partition_held(p) * p->entry_bytes;
+    }
+    return bytes;
+}
+
+/* Bytes in the partitions of one number, which one thread puts together, where they are most, and in all. */
 static uint64_t most_together(struct sc_groups *const *partials, uint32_t count, uint32_t i, uint64_t *all)
 {
     uint64_t most = *all = 0;
     for (uint32_t number = 0; number < 1u << SC_PARTITION_BITS; number++) {
-        uint64_t held = 0;
-        for (uint32_t k = 0; k < count * SC_KEY_LAYOUTS; k++)
-            held +=
-                sc_partition_held(&partials[k / SC_KEY_LAYOUTS]
-                                       ->values[i]
-                                       .exact->partitions[k % SC_KEY_LAYOUTS << SC_PARTITION_BITS | number]);
-        most = held > most ? held : most;
-        *all += held;
+        uint64_t bytes = 0;
+        for (uint32_t p = 0; p < count; p++)
+            bytes += bytes_held(partials[p]->values[i].exact, number);
+        most = bytes > most ? bytes : most;
+        *all += bytes;
     }
     return most;
 }
@@ -242,14 +249,15 @@ static uint64_t most_together(struct sc_groups *const *partials, uint32_t count,
 static bool are_crowded(struct sc_groups *const *partials, uint32_t count, uint32_t i)
 {
     uint64_t all, most = most_together(partials, count, i, &all);
-    return all >= TRIED_ENTRIES && most > all / CROWDED;
+    return all >= TRIED_BYTES && most > all / CROWDED;
 }
 
 /* The first ones tell; whoever puts all together looks again. */
 static enum sc_status consider_leaving(struct sc_groups *groups, uint32_t i)
 {
     struct sc_values *v = &groups->values[i];
-    if (v->aggregate.beside == NULL || v->tried || sc_groups_entries(v->exact) < TRIED_ENTRIES)
+    if (v->aggregate.beside == NULL || v->tried ||
+        sc_groups_entries(v->exact) * v->aggregate.entry_bytes[SC_KEY_NARROW] < TRIED_BYTES)
         return SC_OK;
     v->tried = true;
     return are_crowded(&groups, 1, i) ? leave(groups, v) : SC_OK;
@@ -464,8 +472,7 @@ static bool must_leave(struct sc_groups *const *partials, uint32_t count, uint32
             return true;
     }
     return partials[0]->keep_values || are_crowded(partials, count, i) ||
-           (limit != 0 && most_together(partials, count, i, &all) * threads >
-                              limit / partials[0]->values[i].aggregate.entry_bytes[SC_KEY_WIDE]);
+           (limit != 0 && most_together(partials, count, i, &all) * threads > limit / 2);
 }
 
 static enum sc_status consider_leaving_all(struct sc_groups *const *partials, uint32_t count, uint32_t i,

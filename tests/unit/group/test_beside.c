@@ -185,7 +185,7 @@ static void ask_all(const struct shape *s, uint64_t memory)
 static void even(void **state)
 {
     (void)state;
-    ask_all(&(struct shape){3000, 3000, 0}, UINT64_C(12) << 20);
+    ask_all(&(struct shape){3000, 3000, 0}, UINT64_C(24) << 20);
 }
 
 static void many(void **state)
