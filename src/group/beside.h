@@ -7,7 +7,7 @@
 #ifndef SC_GROUP_BESIDE_H
 #define SC_GROUP_BESIDE_H
 
-#include "group/values.h"
+#include "group/value_set.h"
 
 struct sc_beside_work; /* of a thread */
 

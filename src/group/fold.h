@@ -3,7 +3,7 @@
 #ifndef SC_GROUP_FOLD_H
 #define SC_GROUP_FOLD_H
 
-#include "group/values.h"
+#include "group/value_set.h"
 
 struct sc_folding {
     struct sc_groups *to;

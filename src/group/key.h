@@ -4,7 +4,8 @@
  *
  * The hash of a key is one of its packed bytes, in which strings are their own hashes. Its uppermost 6 bits choose the partition among
  * those of its layout, those below them the rank that puts a group together (group/part.c), bits 32 to 39 are the tag of a slot, and the
- * lowest ones, of which MAX_ENTRIES allows 24, choose the slot.
+ * lowest ones, of which MAX_ENTRIES allows 24, choose the slot. Of values that lie beside their groups (sc_aggregate.beside) the partition is
+ * that of the group.
  */
 #ifndef SC_GROUP_KEY_H
 #define SC_GROUP_KEY_H

@@ -208,6 +208,9 @@ static uint64_t spilled_bytes(const struct sc_partition *p)
 /* Where entries hardly ever have the same key, adding them up is in vain: the first partitions tell. */
 #define TRIED_ENTRIES 4096u
 
+/* More, beside one group, need not fit a table. */
+#define MOST_COMPACTED (1u << 23)
+
 static bool is_in_vain(uint64_t before, uint64_t after)
 {
     return before >= TRIED_ENTRIES && after > before / 4 * 3;
@@ -221,6 +224,8 @@ static bool compact(struct sc_groups *groups)
     for (uint32_t i = 0; i < SC_PARTITIONS && !sc_groups_stopped(groups) && !is_in_vain(before, after); i++) {
         struct sc_partition *p = &groups->partitions[i];
         uint64_t spilled = sc_partition_spilled(p);
+        if (spilled > MOST_COMPACTED)
+            continue;
         s->bytes -= spilled_bytes(p);
         s->held -= spilled;
         if (!sc_groups_absorb_spilled(groups, NULL, p) || !spill_partition(groups, p))

@@ -252,14 +252,14 @@ static bool are_crowded(struct sc_groups *const *partials, uint32_t count, uint3
     return all >= TRIED_BYTES && most > all / CROWDED;
 }
 
-/* The first ones tell; whoever puts all together looks again. */
+/* The first ones tell, and now and then those that came since; whoever puts all together looks again. */
 static enum sc_status consider_leaving(struct sc_groups *groups, uint32_t i)
 {
     struct sc_values *v = &groups->values[i];
-    if (v->aggregate.beside == NULL || v->tried ||
-        sc_groups_entries(v->exact) * v->aggregate.entry_bytes[SC_KEY_NARROW] < TRIED_BYTES)
+    uint64_t bytes = sc_groups_entries(v->exact) * v->aggregate.entry_bytes[SC_KEY_NARROW];
+    if (v->aggregate.beside == NULL || bytes < TRIED_BYTES || bytes < v->tried_at)
         return SC_OK;
-    v->tried = true;
+    v->tried_at = 2 * bytes;
     return are_crowded(&groups, 1, i) ? leave(groups, v) : SC_OK;
 }
 
