@@ -444,7 +444,7 @@ void sc_group_add_values(const struct sc_aggregate *a, const struct sc_group_scr
     bool one_byte = a->accumulator_count <= 8, nulls = false;
     for (uint32_t i = 0; i < a->accumulator_count; i++)
         nulls = nulls || ((s->fed >> i & 1) != 0 && !s->accumulators[i].all_valid);
-    if (n == 0)
+    if (n == 0 || (s->fed | s->direct_seen) == 0)
         return;
     if (!nulls && one_byte) {
         how_to_add(a, s)(a, s, rows, n, (uint8_t)(s->direct_seen | s->fed));

@@ -66,6 +66,7 @@ void sc_aggregate_prepare(struct sc_aggregate *a)
         set_widths(&a->keys[k]);
         a->interns = a->interns || a->keys[k].interned;
     }
+    a->hash_special = a->interns || a->hash_by_group || a->beside != NULL;
     for (unsigned layout = 0; layout < SC_KEY_LAYOUTS; layout++) {
         uint32_t at = sc_head_bytes(a);
         for (uint32_t k = 0; k < a->key_count; k++) {

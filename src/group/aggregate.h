@@ -82,9 +82,12 @@ struct sc_aggregate {
     struct sc_accumulator accumulators[SC_MAX_ACCUMULATORS];
     uint32_t accumulator_count;
     uint64_t seed; /* of the hashes; the same in all partial results that meet, at all ranks */
+    /* Borrowed, prepared before this one; its keys are all of these but the last. A group lies in the partition of its group there. NULL: none. */
+    const struct sc_aggregate *beside;
     /* set by sc_aggregate_prepare */
     bool interns;       /* some key is a string */
     bool hash_by_group; /* the last key is a cell of a percentile: group/values.h */
+    bool hash_special;  /* strings, or some bits are of some keys only: sc_key_hash_special */
     uint32_t seen_at, key_at;
     uint32_t key_bytes[SC_KEY_LAYOUTS], entry_bytes[SC_KEY_LAYOUTS];
 };

@@ -19,14 +19,17 @@ struct sc_groups *sc_groups_create(const struct sc_aggregate *aggregate)
     return groups;
 }
 
-static void free_partition(struct sc_partition *p)
+void sc_partition_free(struct sc_partition *p)
 {
     sc_partition_empty(p);
     for (struct sc_spilled *list = p->spilled, *next; list != NULL; list = next) {
         next = list->next;
         free(list);
     }
+    p->spilled = NULL;
     free(p->extents);
+    p->extents = NULL;
+    p->extent_count = 0;
 }
 
 void sc_plain_free(struct sc_groups *groups)
@@ -34,7 +37,7 @@ void sc_plain_free(struct sc_groups *groups)
     if (groups == NULL)
         return;
     for (uint32_t i = 0; i < SC_PARTITIONS; i++)
-        free_partition(&groups->partitions[i]);
+        sc_partition_free(&groups->partitions[i]);
     for (uint32_t k = 0; k < SC_MAX_KEYS; k++)
         free(groups->seeds[k].addresses);
     sc_spill_file_free(groups->spill.file);

@@ -13,9 +13,10 @@ struct join_job {
     const struct sc_keep *keep;
     sc_partition_fn *take; /* instead; NULL: none */
     void *arg;
+    const struct sc_beside *beside; /* what is to come to them; NULL: nothing */
     unsigned threads;
     unsigned arrived; /* threads, atomic */
-    uint32_t next;    /* partition, atomic */
+    uint32_t next;    /* partition, or one of each layout, atomic */
     int failed;       /* enum sc_status, the last one, atomic */
     uint64_t bytes;   /* of what is put together, atomic */
 };
@@ -105,13 +106,15 @@ static bool keep_first(struct join_job *job, struct sc_partition *p, struct sc_p
     return ok;
 }
 
-static enum sc_status join_and_keep(struct join_job *job, uint32_t index, struct sc_partition *spare)
+static bool begin_keep(struct join_job *job, uint32_t index, struct sc_partition *spare)
 {
-    struct sc_partition *p = &job->partials[0]->partitions[index];
-    if (!change_table(job->partials[0], p, spare))
-        return SC_NOMEM;
+    return change_table(job->partials[0], &job->partials[0]->partitions[index], spare);
+}
+
+static enum sc_status end_keep(struct join_job *job, uint32_t index, struct sc_partition *spare)
+{
     SC_TRY(join_partition(job, index));
-    return keep_first(job, p, spare) ? SC_OK : SC_NOMEM;
+    return keep_first(job, &job->partials[0]->partitions[index], spare) ? SC_OK : SC_NOMEM;
 }
 
 /* Where nothing waits in lists the partition's own table takes all; else one that is used again and again is warm. */
@@ -138,34 +141,64 @@ static enum sc_status join_one(struct join_job *job, unsigned thread, uint32_t i
 {
     if (job->take != NULL)
         return join_and_take(job, thread, index, spare);
-    return job->keep != NULL ? join_and_keep(job, index, spare) : join_partition(job, index);
+    if (job->keep == NULL)
+        return join_partition(job, index);
+    return begin_keep(job, index, spare) ? end_keep(job, index, spare) : SC_NOMEM;
+}
+
+/* The partitions of that number, one of each layout: what lies beside them may be of any. */
+static enum sc_status join_layouts(struct join_job *job, unsigned thread, uint32_t number,
+                                   struct sc_partition *spares)
+{
+    for (uint32_t layout = 0; layout < SC_KEY_LAYOUTS && job->keep != NULL; layout++) {
+        if (!begin_keep(job, layout << SC_PARTITION_BITS | number, &spares[layout]))
+            return SC_NOMEM;
+    }
+    SC_TRY(job->beside->add(job->beside->arg, thread, number));
+    for (uint32_t layout = 0; layout < SC_KEY_LAYOUTS; layout++) {
+        uint32_t index = layout << SC_PARTITION_BITS | number;
+        SC_TRY(job->keep == NULL ? join_partition(job, index) : end_keep(job, index, &spares[layout]));
+    }
+    return SC_OK;
+}
+
+static uint32_t count_steps(const struct join_job *job)
+{
+    return job->beside != NULL ? 1u << SC_PARTITION_BITS : SC_PARTITIONS;
 }
 
 static void *join_main(void *arg)
 {
     struct join_job *job = arg;
-    struct sc_partition spare = {0};
+    struct sc_partition spares[SC_KEY_LAYOUTS] = {0};
     unsigned thread = __atomic_fetch_add(&job->arrived, 1, __ATOMIC_RELAXED);
-    uint32_t index;
+    uint32_t step;
     while (!sc_groups_stopped(job->partials[0]) && __atomic_load_n(&job->failed, __ATOMIC_RELAXED) == SC_OK &&
-           (index = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < SC_PARTITIONS) {
-        enum sc_status status = join_one(job, thread, index, &spare);
+           (step = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < count_steps(job)) {
+        enum sc_status status = job->beside != NULL ? join_layouts(job, thread, step, spares)
+                                                    : join_one(job, thread, step, spares);
         if (status != SC_OK)
             __atomic_store_n(&job->failed, (int)status, __ATOMIC_RELAXED);
     }
-    sc_partition_empty(&spare);
+    for (uint32_t layout = 0; layout < SC_KEY_LAYOUTS; layout++)
+        sc_partition_empty(&spares[layout]);
     return NULL;
+}
+
+void sc_groups_in_threads(void *(*run)(void *), void *arg, unsigned threads)
+{
+    pthread_t ids[64];
+    unsigned started = 0;
+    while (started + 1 < threads && started < 64 && pthread_create(&ids[started], NULL, run, arg) == 0)
+        started++;
+    run(arg);
+    for (unsigned i = 0; i < started; i++)
+        pthread_join(ids[i], NULL);
 }
 
 static void run_job(struct join_job *job, unsigned threads)
 {
-    pthread_t ids[64];
-    unsigned started = 0;
-    while (started + 1 < threads && started < 64 && pthread_create(&ids[started], NULL, join_main, job) == 0)
-        started++;
-    join_main(job);
-    for (unsigned i = 0; i < started; i++)
-        pthread_join(ids[i], NULL);
+    sc_groups_in_threads(join_main, job, threads);
     for (uint32_t i = 0; i < job->count; i++)
         job->partials[i]->spill.bytes = job->partials[i]->spill.held = 0;
 }
@@ -244,7 +277,7 @@ static enum sc_status join(struct join_job *job, struct sc_error *err)
     free(job->remaps);
     if (job->failed != SC_OK && job->failed != SC_CANCELLED)
         return fail_join(job->partials[0], (enum sc_status)job->failed, err);
-    if (job->failed == SC_CANCELLED || job->next < SC_PARTITIONS)
+    if (job->failed == SC_CANCELLED || job->next < count_steps(job))
         return sc_fail(err, SC_CANCELLED, "before the groups were put together");
     return SC_OK;
 }
@@ -271,5 +304,16 @@ enum sc_status sc_plain_join_to(struct sc_groups *const *partials, uint32_t coun
                            .take = take,
                            .arg = arg,
                            .threads = threads};
+    return join(&job, err);
+}
+
+enum sc_status sc_plain_join_beside(struct sc_groups *const *partials, uint32_t count,
+                                    const struct sc_beside *beside, const struct sc_keep *keep,
+                                    unsigned threads, struct sc_error *err)
+{
+    if (!settle(partials, count))
+        return sc_fail_nomem(err, "merging groups");
+    struct join_job job = {.partials = partials, .count = count, .beside = beside, .threads = threads};
+    job.keep = partials[0]->closed ? NULL : keep; /* closed ones are few */
     return join(&job, err);
 }

@@ -4,7 +4,8 @@
  *
  * The hash of a key is one of its packed bytes, in which strings are their own hashes. Its uppermost 6 bits choose the partition among
  * those of its layout, those below them the rank that puts a group together (group/part.c), bits 32 to 39 are the tag of a slot, and the
- * lowest ones, of which MAX_ENTRIES allows 24, choose the slot.
+ * lowest ones, of which MAX_ENTRIES allows 24, choose the slot. Of values that lie beside their groups (sc_aggregate.beside) the partition is
+ * that of the group.
  */
 #ifndef SC_GROUP_KEY_H
 #define SC_GROUP_KEY_H
@@ -63,7 +64,40 @@ static inline uint64_t sc_key_hash_bytes(const uint8_t *key, uint32_t bytes, uin
     return sc_hash_end(sc_hash_more(hash, sc_load_le64(key + bytes - 8), seed));
 }
 
-/* Of a hash: what chooses a slot, and no partition and no rank. */
+/*
+ * At least 4 bytes, in words that overlap at the end. No byte before the key is touched: `seen` was just
+ * written there, and a load across a fresh store waits for it.
+ */
+static inline bool sc_key_equal(const uint8_t *x, const uint8_t *y, uint32_t bytes)
+{
+    if (bytes < 8)
+        return ((sc_load_le32(x) ^ sc_load_le32(y)) |
+                (sc_load_le32(x + bytes - 4) ^ sc_load_le32(y + bytes - 4))) == 0;
+    for (uint32_t i = 0; i + 8 < bytes; i += 8) {
+        if (sc_load_le64(x + i) != sc_load_le64(y + i))
+            return false;
+    }
+    return sc_load_le64(x + bytes - 8) == sc_load_le64(y + bytes - 8);
+}
+
+/* Copies at least 4 bytes, in such words. */
+static inline void sc_key_copy(uint8_t *to, const uint8_t *from, uint32_t bytes)
+{
+    if (bytes < 8) {
+        uint32_t last = sc_load_le32(from + bytes - 4);
+        sc_store_le32(to, sc_load_le32(from));
+        sc_store_le32(to + bytes - 4, last);
+        return;
+    }
+    uint64_t last = sc_load_le64(from + bytes - 8);
+    for (uint32_t i = 0; i + 8 < bytes; i += 8)
+        sc_store_le64(to + i, sc_load_le64(from + i));
+    sc_store_le64(to + bytes - 8, last);
+}
+
+/* Of a hash: what chooses a partition. */
+#define SC_HASH_PARTITION_BITS (~UINT64_C(0) << 58)
+/* What chooses a slot, and no partition and no rank. */
 #define SC_HASH_SLOT_BITS ((UINT64_C(1) << 26) - 1)
 
 /* Gives each string of a key, a number, another one: `number` of `arg`; false as soon as that is UINT32_MAX. */
@@ -76,6 +110,8 @@ bool sc_key_renumber(const struct sc_aggregate *aggregate, uint8_t *key,
  */
 uint64_t sc_key_hash_special(const struct sc_aggregate *aggregate, const struct sc_interner *interner,
                              enum sc_key_layout layout, const uint8_t *key);
+/* The hash of the group beside which they lie. */
+uint64_t sc_key_hash_beside(const struct sc_aggregate *aggregate, const uint8_t *key);
 
 /*
  * The keys of `to`, which `from` begins with, of a packed key of `from`, with its strings' numbers; the last key of `to` may be one that only it
@@ -83,5 +119,33 @@ uint64_t sc_key_hash_special(const struct sc_aggregate *aggregate, const struct 
  */
 enum sc_key_layout sc_key_project(const struct sc_aggregate *to, const struct sc_aggregate *from,
                                   const uint8_t *key, uint8_t *out);
+
+/*
+ * Whether a key begins with the key of the group beside which it lies, as it stands: the last one is not null, and the layout stays
+ * the same without it (an address that is not IPv4 is a sign that nearly all have).
+ */
+static inline bool sc_key_is_before(const struct sc_aggregate *from, const uint8_t *key,
+                                    enum sc_key_layout layout)
+{
+    const struct sc_aggregate *to = from->beside;
+    uint32_t last = (from->key_count - 1) % SC_MAX_KEYS;
+    return (sc_key_head(from, key) & SC_HEAD_NULL(last)) == 0 &&
+           from->keys[last].at[layout] == to->key_bytes[layout] &&
+           (layout == SC_KEY_NARROW || (layout == SC_KEY_MIDDLE && to->keys[0].address &&
+                                        sc_load_le64(key + to->keys[0].at[layout]) != 0));
+}
+
+/* The hash of that group. */
+static inline uint64_t sc_key_hash_group(const struct sc_aggregate *from, enum sc_key_layout layout,
+                                         const uint8_t *key)
+{
+    return sc_key_is_before(from, key, layout)
+               ? sc_key_hash_bytes(key, from->beside->key_bytes[layout], from->seed)
+               : sc_key_hash_beside(from, key);
+}
+
+/* Likewise of the keys beside which they lie; mostly these are what `key` begins with, and `copy` is not needed. */
+const uint8_t *sc_key_before(const struct sc_aggregate *from, const uint8_t *key, uint8_t *copy,
+                             enum sc_key_layout *layout);
 
 #endif

@@ -175,9 +175,12 @@ static void hash_keys(const struct sc_groups *groups, struct sc_packed *packed, 
                       enum sc_key_layout layout)
 {
     const uint8_t *at = packed->keys;
+    bool beside = groups->aggregate->beside != NULL && groups->spill.apart != 0; /* no slot is looked for */
     for (uint32_t i = 0; i < places->count; i++) {
         uint32_t j = places->list[i];
-        packed->hashes[j] = sc_groups_hash(groups, layout, at + (size_t)j * packed->stride);
+        const uint8_t *key = at + (size_t)j * packed->stride;
+        packed->hashes[j] =
+            beside ? sc_key_hash_group(groups->aggregate, layout, key) : sc_groups_hash(groups, layout, key);
         packed->layouts[j] = (uint8_t)layout;
     }
 }
@@ -239,6 +242,9 @@ void sc_group_pack_addresses(const struct sc_groups *groups, struct sc_packed *p
 static enum sc_status append_each(struct sc_groups *groups, const struct sc_packed *packed, uint32_t n,
                                   uint8_t **out)
 {
+    for (uint32_t j = 0; j < n; j++)
+        __builtin_prefetch(groups->partitions[sc_partition_of(packed->layouts[j], packed->hashes[j])].spilled,
+                           1);
     for (uint32_t j = 0; j < n; j++) {
         out[j] = sc_groups_append(groups, packed->layouts[j], packed->keys + (size_t)j * packed->stride,
                                   packed->hashes[j]);

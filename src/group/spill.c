@@ -22,7 +22,7 @@ static uint32_t number_here(const void *arg, uint32_t id)
     return remap[id];
 }
 
-/* Up to BATCH entries that lie one behind the other. remap NULL: the numbers are those of `to`. */
+/* Up to BATCH entries of one partition that lie one behind the other. remap NULL: the numbers are those of `to`. */
 static bool absorb_batch(struct sc_groups *to, const uint32_t *remap, enum sc_key_layout layout,
                          uint8_t *entries, uint32_t n)
 {
@@ -33,7 +33,8 @@ static bool absorb_batch(struct sc_groups *to, const uint32_t *remap, enum sc_ke
     for (uint32_t j = 0; j < n; j++, key += bytes) {
         if (remap != NULL)
             (void)sc_key_renumber(a, key, number_here, remap);
-        hashes[j] = sc_groups_hash(to, layout, key);
+        hashes[j] =
+            j == 0 ? sc_groups_hash(to, layout, key) : sc_groups_hash_near(to, layout, key, hashes[0]);
         sc_groups_prefetch_slot(to, layout, hashes[j]);
     }
     for (uint32_t j = 0; j < n; j++)
@@ -140,9 +141,12 @@ uint8_t *sc_groups_append(struct sc_groups *groups, enum sc_key_layout layout, c
         return NULL;
     uint8_t *entry = p->spilled->entries + (size_t)p->spilled->count++ * p->entry_bytes;
     groups->spill.held++;
-    sc_entry_clear(a, entry);
+    if (a->accumulator_count == 0)
+        entry[a->seen_at] = 0;
+    else
+        sc_entry_clear(a, entry);
     sc_store_le32(entry + p->entry_bytes - 4, 0); /* what is behind the key */
-    memcpy(entry + a->key_at, key, a->key_bytes[layout]);
+    sc_key_copy(entry + a->key_at, key, a->key_bytes[layout]);
     return entry;
 }
 
@@ -185,6 +189,14 @@ uint64_t sc_partition_spilled(const struct sc_partition *p)
     return n;
 }
 
+uint64_t sc_partition_held(const struct sc_partition *p)
+{
+    uint64_t n = p->count + sc_partition_spilled(p);
+    for (uint32_t i = 0; i < p->extent_count; i++)
+        n += p->extents[i].count;
+    return n;
+}
+
 static uint64_t spilled_bytes(const struct sc_partition *p)
 {
     uint64_t bytes = 0;
@@ -195,6 +207,9 @@ static uint64_t spilled_bytes(const struct sc_partition *p)
 
 /* Where entries hardly ever have the same key, adding them up is in vain: the first partitions tell. */
 #define TRIED_ENTRIES 4096u
+
+/* More, beside one group, need not fit a table. */
+#define MOST_COMPACTED (1u << 23)
 
 static bool is_in_vain(uint64_t before, uint64_t after)
 {
@@ -209,6 +224,8 @@ static bool compact(struct sc_groups *groups)
     for (uint32_t i = 0; i < SC_PARTITIONS && !sc_groups_stopped(groups) && !is_in_vain(before, after); i++) {
         struct sc_partition *p = &groups->partitions[i];
         uint64_t spilled = sc_partition_spilled(p);
+        if (spilled > MOST_COMPACTED)
+            continue;
         s->bytes -= spilled_bytes(p);
         s->held -= spilled;
         if (!sc_groups_absorb_spilled(groups, NULL, p) || !spill_partition(groups, p))

@@ -85,22 +85,6 @@ static uint8_t *add_entry(struct sc_partition *p)
     return sc_partition_entry(p, p->count++);
 }
 
-/*
- * At least 4 bytes, in words that overlap at the end. No byte before the key is touched: `seen` was just
- * written there, and a load across a fresh store waits for it.
- */
-static bool same_key(const uint8_t *x, const uint8_t *y, uint32_t bytes)
-{
-    if (bytes < 8)
-        return ((sc_load_le32(x) ^ sc_load_le32(y)) |
-                (sc_load_le32(x + bytes - 4) ^ sc_load_le32(y + bytes - 4))) == 0;
-    for (uint32_t i = 0; i + 8 < bytes; i += 8) {
-        if (sc_load_le64(x + i) != sc_load_le64(y + i))
-            return false;
-    }
-    return sc_load_le64(x + bytes - 8) == sc_load_le64(y + bytes - 8);
-}
-
 /* The entry that will be looked at: the first whose slot has the hash's tag. */
 void sc_groups_prefetch_entry(const struct sc_groups *groups, enum sc_key_layout layout, uint64_t hash)
 {
@@ -139,7 +123,7 @@ uint8_t *sc_groups_find(struct sc_groups *groups, enum sc_key_layout layout, con
         if ((p->slots[i] & SC_SLOT_TAG) != tag)
             continue;
         uint8_t *entry = sc_partition_entry(p, SC_SLOT_NUMBER(p->slots[i]));
-        if (same_key(entry + a->key_at, key, bytes))
+        if (sc_key_equal(entry + a->key_at, key, bytes))
             return entry;
     }
     uint8_t *entry = groups->closed || p->count >= MAX_ENTRIES ? NULL : add_entry(p);
@@ -147,7 +131,7 @@ uint8_t *sc_groups_find(struct sc_groups *groups, enum sc_key_layout layout, con
         return NULL;
     sc_entry_clear(a, entry);
     sc_store_le32(entry + p->entry_bytes - 4, 0); /* what is behind the key */
-    memcpy(entry + a->key_at, key, bytes);
+    sc_key_copy(entry + a->key_at, key, bytes);
     p->slots[i] = p->count | tag;
     return entry;
 }

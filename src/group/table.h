@@ -129,8 +129,19 @@ static inline uint64_t sc_groups_hash(const struct sc_groups *groups, enum sc_ke
                                       const uint8_t *key)
 {
     const struct sc_aggregate *a = groups->aggregate;
-    return a->interns || a->hash_by_group ? sc_key_hash_special(a, &groups->interner, layout, key)
-                                          : sc_key_hash_bytes(key, a->key_bytes[layout], a->seed);
+    return a->hash_special ? sc_key_hash_special(a, &groups->interner, layout, key)
+                           : sc_key_hash_bytes(key, a->key_bytes[layout], a->seed);
+}
+
+/* Likewise of a key that lies in the partition of another one's hash: to find out which that is is half of the work. */
+static inline uint64_t sc_groups_hash_near(const struct sc_groups *groups, enum sc_key_layout layout,
+                                           const uint8_t *key, uint64_t near)
+{
+    const struct sc_aggregate *a = groups->aggregate;
+    if (a->beside == NULL || a->interns)
+        return sc_groups_hash(groups, layout, key);
+    return (sc_key_hash_bytes(key, a->key_bytes[layout], a->seed) & ~SC_HASH_PARTITION_BITS) |
+           (near & SC_HASH_PARTITION_BITS);
 }
 
 /* ---- entries ---- */
@@ -213,9 +224,25 @@ typedef enum sc_status sc_partition_fn(void *arg, unsigned thread, struct sc_gro
                                        struct sc_partition *partition);
 enum sc_status sc_plain_join_to(struct sc_groups *const *partials, uint32_t count, sc_partition_fn *take,
                                 void *arg, unsigned threads, struct sc_error *err);
+/*
+ * As sc_plain_join. Before the partitions of a number, one of each layout, are put together `add` brings to those of the first partial
+ * result what lies beside them (sc_aggregate.beside).
+ */
+struct sc_beside {
+    enum sc_status (*add)(void *arg, unsigned thread, uint32_t number);
+    void *arg;
+};
+enum sc_status sc_plain_join_beside(struct sc_groups *const *partials, uint32_t count,
+                                    const struct sc_beside *beside, const struct sc_keep *keep,
+                                    unsigned threads, struct sc_error *err);
+
+/* This thread and up to so many in all. */
+void sc_groups_in_threads(void *(*run)(void *), void *arg, unsigned threads);
 
 /* Takes all entries and slots out of a partition. */
 void sc_partition_empty(struct sc_partition *partition);
+/* And those that are held apart. */
+void sc_partition_free(struct sc_partition *partition);
 
 /* The first of a partition, in no order; entries is malloc'ed. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_partition_top(const struct sc_groups *groups, const struct sc_partition *partition,
@@ -234,8 +261,9 @@ uint8_t *sc_groups_append(struct sc_groups *groups, enum sc_key_layout layout, c
  */
 enum sc_status sc_groups_consider_spill(struct sc_groups *groups, uint32_t rows);
 
-/* How many entries of a partition are held apart. */
+/* How many entries of a partition are held apart in memory, and how many there are in all. */
 uint64_t sc_partition_spilled(const struct sc_partition *partition);
+uint64_t sc_partition_held(const struct sc_partition *partition);
 /* Those, and the table, of a partition to the table of `to`; they are freed. `remap`: from the numbers of their strings to those of `to`, NULL: the
  * same. False without memory. */
 bool sc_groups_absorb_spilled(struct sc_groups *to, const uint32_t *remap, struct sc_partition *partition);

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "group/values.h"
 
-#include "base/sort.h"
+#include "group/beside.h"
 #include "group/direct.h"
+#include "group/fold.h"
 #include "group/part.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#define BATCH 64u /* entries whose cache misses overlap */
+#define TRIED_BYTES (384u << 10)
+#define CROWDED     8u  /* a part of all in this many is too much for one thread */
+#define FEW_BITS    16u /* of keys: so few groups do not need their values beside them */
 
 /* ---- what there is ---- */
 
@@ -64,8 +67,28 @@ static void add_key(const struct sc_aggregate *a, const struct sc_group_key *key
     out->keys[out->key_count++] = *key;
 }
 
-static void plan(const struct sc_aggregate *a, const struct sc_accumulator *of, struct sc_values *v)
+/* Of the values that a key can have, about. */
+static uint32_t bits_of(const struct sc_group_key *key)
 {
+    if (key->bucket != 0)
+        return FEW_BITS;
+    if (!key->address)
+        return 8u * key->width[SC_KEY_NARROW];
+    return key->prefix4 > key->prefix6 ? key->prefix4 : key->prefix6;
+}
+
+/* Whether there may be many groups. */
+static bool are_many(const struct sc_aggregate *a)
+{
+    uint32_t bits = 0;
+    for (uint32_t k = 0; k < a->key_count; k++)
+        bits += bits_of(&a->keys[k]);
+    return bits > FEW_BITS;
+}
+
+static void plan(const struct sc_groups *groups, const struct sc_accumulator *of, struct sc_values *v)
+{
+    const struct sc_aggregate *a = groups->aggregate;
     const struct sc_group_key number = {.field.type = SC_VALUE_UINT, .cell = SC_CELL_REGISTER};
     struct sc_group_key key = of->key;
     struct sc_accumulator most = {.how = SC_ACCUMULATE_MAX}, how_many = {.how = SC_ACCUMULATE_COUNT};
@@ -81,6 +104,10 @@ static void plan(const struct sc_aggregate *a, const struct sc_accumulator *of, 
     if (is_percentile(v))
         (void)sc_aggregate_add_like(&v->aggregate, &how_many);
     sc_aggregate_prepare(&v->aggregate);
+    if (!groups->keep_values && !is_percentile(v) && !v->aggregate.interns && are_many(a)) {
+        v->aggregate.beside = a;
+        sc_aggregate_prepare(&v->aggregate);
+    }
     add_key(a, &number, &v->registers);
     (void)sc_aggregate_add_like(&v->registers, &most);
     sc_aggregate_prepare(&v->registers);
@@ -116,7 +143,7 @@ enum sc_status sc_values_create(struct sc_groups *groups)
             continue;
         v->bound = groups->spill.memory / count;
         v->made = made_with(groups, i);
-        plan(a, &a->accumulators[i], v);
+        plan(groups, &a->accumulators[i], v);
         if (!make_exact(groups, v++, count))
             return SC_NOMEM;
         groups->value_count++;
@@ -157,142 +184,83 @@ size_t sc_values_memory(const struct sc_groups *groups)
     return bytes;
 }
 
-/* ---- entries of values to entries of groups ---- */
+/* ---- beside their groups, or not ---- */
 
-struct folding {
-    struct sc_groups *to;
-    const struct sc_groups *from;
-    const struct sc_values *values;
-};
-
-struct projected {
-    uint8_t keys[BATCH][SC_MOST_KEY_BYTES + 4];
-    uint64_t hashes[BATCH];
-    enum sc_key_layout layouts[BATCH];
-    bool absent[BATCH];
-};
-
-/* The hash of F, the same at all ranks; false where it is null. */
-static bool hash_value(const struct sc_groups *from, const uint8_t *entry, uint64_t *hash)
-{
-    const struct sc_aggregate *a = from->aggregate;
-    const struct sc_result_column column = {.source = SC_RESULT_KEY, .a = a->key_count - 1};
-    const struct sc_group_key *key = &a->keys[a->key_count - 1];
-    struct sc_value v = sc_groups_value(from, entry, &column);
-    if (key->address)
-        *hash = sc_hash_pair(sc_load_le64(v.addr.b), sc_load_le64(v.addr.b + 8), a->seed);
-    else if (key->interned && !v.null)
-        *hash = sc_hash_bytes(v.bytes, v.length, a->seed);
-    else
-        *hash = sc_hash_u64(v.u, a->seed);
-    return !v.null;
-}
-
-/* What the register of an entry of values is told. */
-static uint64_t put_register(const struct folding *f, const uint8_t *entry, enum sc_key_layout layout,
-                             uint8_t *key)
-{
-    const struct sc_aggregate *a = f->to->aggregate;
-    uint64_t hash;
-    if (!hash_value(f->from, entry, &hash)) {
-        sc_key_set_head(a, key, sc_key_head(a, key) | SC_HEAD_NULL(a->key_count - 1));
-        return 0;
-    }
-    hash = sc_hash_end(hash ^ a->seed); /* other bits than those by which entries were dealt out */
-    sc_store_le16(key + a->keys[a->key_count - 1].at[layout], (uint16_t)(hash >> (64 - SC_REGISTER_BITS)));
-    uint64_t rest = hash << SC_REGISTER_BITS;
-    unsigned zeros = rest == 0 ? SC_MOST_ZEROS : (unsigned)__builtin_clzll(rest);
-    return 1 + (zeros < SC_MOST_ZEROS ? zeros : SC_MOST_ZEROS);
-}
-
-/* Where the groups of `to` are closed a string of no group makes the key absent. False without memory. */
-static bool project_strings(const struct folding *f, uint8_t *key, bool *absent)
-{
-    const struct sc_string_transfer strings = {&f->to->interner, &f->from->interner};
-    bool known =
-        sc_key_renumber(f->to->aggregate, key, f->to->closed ? sc_string_find : sc_string_add, &strings);
-    *absent = !known && f->to->closed;
-    return known || f->to->closed;
-}
-
-static bool project(const struct folding *f, const uint8_t *entry, uint32_t j, struct projected *p,
-                    uint64_t *told)
-{
-    p->layouts[j] =
-        sc_key_project(f->to->aggregate, f->from->aggregate, entry + f->from->aggregate->key_at, p->keys[j]);
-    if (f->to == f->values->estimated)
-        *told = put_register(f, entry, p->layouts[j], p->keys[j]);
-    if (!project_strings(f, p->keys[j], &p->absent[j]))
-        return false;
-    p->hashes[j] = sc_groups_hash(f->to, p->layouts[j], p->keys[j]);
-    sc_groups_prefetch_slot(f->to, p->layouts[j], p->hashes[j]);
-    return true;
-}
-
-/* The groups of up to BATCH entries; NULL where they are closed and have none. */
-static enum sc_status find_each(const struct folding *f, struct projected *p, uint32_t n, uint8_t **out)
-{
-    for (uint32_t j = 0; j < n; j++)
-        sc_groups_prefetch_entry(f->to, p->layouts[j], p->hashes[j]);
-    for (uint32_t j = 0; j < n; j++) {
-        out[j] = p->absent[j] ? NULL : sc_groups_find(f->to, p->layouts[j], p->keys[j], p->hashes[j]);
-        if (out[j] == NULL && !f->to->closed)
-            return SC_NOMEM;
-    }
-    return SC_OK;
-}
-
-static void accumulate(const struct sc_aggregate *a, uint8_t *entry, uint32_t accumulator, uint64_t value)
-{
-    sc_accumulate(a->accumulators[accumulator].how, entry + (size_t)8 * accumulator, value);
-    sc_entry_set_seen(a, entry, sc_entry_seen(a, entry) | UINT64_C(1) << accumulator);
-}
-
-/* 2^-value, times what makes it whole. A register of a peer may hold anything. */
-static uint64_t share_of_register(uint64_t value)
-{
-    return UINT64_C(1) << (value > SC_MOST_ZEROS ? 0 : 1 + SC_MOST_ZEROS - value);
-}
-
-/* One value, or one register, of a group. */
-static void count_value(const struct folding *f, const uint8_t *entry, uint8_t *group)
-{
-    const struct sc_aggregate *of = f->from->aggregate;
-    bool null = (sc_key_head(of, entry + of->key_at) & SC_HEAD_NULL(of->key_count - 1)) != 0;
-    accumulate(f->to->aggregate, group, f->values->distinct, !null);
-    if (of->keys[of->key_count - 1].cell == SC_CELL_REGISTER)
-        accumulate(f->to->aggregate, group, f->values->harmonic,
-                   null ? 0 : share_of_register(sc_load_le64(entry)));
-}
-
-/* What is told of up to BATCH entries, to their groups or registers. */
-static enum sc_status fold_batch(struct folding *f, const uint8_t *entries, uint32_t bytes, uint32_t n)
-{
-    struct projected p;
-    uint8_t *groups[BATCH];
-    uint64_t told[BATCH];
-    for (uint32_t j = 0; j < n; j++) {
-        if (!project(f, entries + (size_t)j * bytes, j, &p, &told[j]))
-            return SC_NOMEM;
-    }
-    SC_TRY(find_each(f, &p, n, groups));
-    for (uint32_t j = 0; j < n; j++) {
-        if (groups[j] != NULL && f->to == f->values->estimated)
-            accumulate(f->to->aggregate, groups[j], 0, told[j]);
-        else if (groups[j] != NULL)
-            count_value(f, entries + (size_t)j * bytes, groups[j]);
-    }
-    return SC_OK;
-}
-
-static enum sc_status fold_entries(void *arg, enum sc_key_layout layout, const uint8_t *entries,
+static enum sc_status move_entries(void *arg, enum sc_key_layout layout, const uint8_t *entries,
                                    uint32_t count)
 {
-    struct folding *f = arg;
-    uint32_t bytes = f->from->aggregate->entry_bytes[layout];
-    for (uint32_t i = 0; i < count; i += BATCH)
-        SC_TRY(fold_batch(f, entries + (size_t)i * bytes, bytes, count - i < BATCH ? count - i : BATCH));
-    return SC_OK;
+    struct sc_groups *to = arg;
+    const struct sc_aggregate *a = to->aggregate;
+    const uint8_t *key = entries + a->key_at;
+    to->spill.apart = UINT64_MAX;
+    for (uint32_t i = 0; i < count; i++, key += a->entry_bytes[layout]) {
+        if (sc_groups_append(to, layout, key, sc_groups_hash(to, layout, key)) == NULL)
+            return SC_NOMEM;
+    }
+    return sc_groups_consider_spill(to, count);
+}
+
+/* The values leave their groups: they are dealt out by their own hashes. */
+static enum sc_status leave(const struct sc_groups *groups, struct sc_values *v)
+{
+    struct sc_groups *from = v->exact;
+    uint64_t apart = from->spill.apart;
+    v->aggregate.beside = NULL;
+    sc_aggregate_prepare(&v->aggregate);
+    if (!make_exact(groups, v, groups->value_count)) {
+        v->exact = from;
+        return SC_NOMEM;
+    }
+    enum sc_status status = SC_OK;
+    for (uint32_t i = 0; i < SC_PARTITIONS && status == SC_OK; i++) {
+        status = sc_groups_each_of(from, i, move_entries, v->exact);
+        sc_partition_free(&from->partitions[i]);
+    }
+    v->exact->spill.apart = apart;
+    sc_plain_free(from);
+    return status;
+}
+
+static uint64_t bytes_held(const struct sc_groups *groups, uint32_t number)
+{
+    uint64_t bytes = 0;
+    for (uint32_t layout = 0; layout < SC_KEY_LAYOUTS; layout++) {
+        const struct sc_partition *p = &groups->partitions[layout << SC_PARTITION_BITS | number];
+        bytes += sc_partition_held(p) * p->entry_bytes;
+    }
+    return bytes;
+}
+
+/* Bytes in the partitions of one number, which one thread puts together, where they are most, and in all. */
+static uint64_t most_together(struct sc_groups *const *partials, uint32_t count, uint32_t i, uint64_t *all)
+{
+    uint64_t most = *all = 0;
+    for (uint32_t number = 0; number < 1u << SC_PARTITION_BITS; number++) {
+        uint64_t bytes = 0;
+        for (uint32_t p = 0; p < count; p++)
+            bytes += bytes_held(partials[p]->values[i].exact, number);
+        most = bytes > most ? bytes : most;
+        *all += bytes;
+    }
+    return most;
+}
+
+/* Whether few groups have most of them. */
+static bool are_crowded(struct sc_groups *const *partials, uint32_t count, uint32_t i)
+{
+    uint64_t all, most = most_together(partials, count, i, &all);
+    return all >= TRIED_BYTES && most > all / CROWDED;
+}
+
+/* The first ones tell, and now and then those that came since; whoever puts all together looks again. */
+static enum sc_status consider_leaving(struct sc_groups *groups, uint32_t i)
+{
+    struct sc_values *v = &groups->values[i];
+    uint64_t bytes = sc_groups_entries(v->exact) * v->aggregate.entry_bytes[SC_KEY_NARROW];
+    if (v->aggregate.beside == NULL || bytes < TRIED_BYTES || bytes < v->tried_at)
+        return SC_OK;
+    v->tried_at = 2 * bytes;
+    return are_crowded(&groups, 1, i) ? leave(groups, v) : SC_OK;
 }
 
 /* ---- estimates ---- */
@@ -305,24 +273,35 @@ static enum sc_status estimate(const struct sc_groups *groups, struct sc_values 
     if (v->estimated == NULL || !sc_groups_settle_direct(v->exact))
         return SC_NOMEM;
     v->estimated->cancel = groups->cancel;
-    struct folding f = {.to = v->estimated, .from = v->exact, .values = v};
-    enum sc_status status = sc_groups_each(v->exact, fold_entries, &f);
+    struct sc_folding f = {.to = v->estimated, .from = v->exact, .values = v};
+    enum sc_status status = sc_groups_each(v->exact, sc_fold_entries, &f);
     sc_plain_free(v->exact);
     v->exact = NULL;
     v->again_at = 0; /* what comes goes to the registers as soon as it passes the bound */
     return status != SC_OK || make_exact(groups, v, groups->value_count) ? status : SC_NOMEM;
 }
 
-static enum sc_status copy_entries(void *arg, enum sc_key_layout layout, const uint8_t *entries,
-                                   uint32_t count)
+/* Where values lie beside their groups a part of each group's, as others have in one partition. */
+static bool is_of_sample(const struct sc_aggregate *a, enum sc_key_layout layout, const uint8_t *key)
 {
-    const struct folding *f = arg;
-    for (uint32_t i = 0; i < count; i++)
-        SC_TRY(sc_groups_seed(f->to, f->from, entries + (size_t)i * f->from->aggregate->entry_bytes[layout]));
+    return a->beside == NULL || sc_key_hash_bytes(key, a->key_bytes[layout], a->seed) << SC_PARTITION_BITS >>
+                                        (64 - SC_PARTITION_BITS) ==
+                                    0;
+}
+
+static enum sc_status copy_sample(void *arg, enum sc_key_layout layout, const uint8_t *entries,
+                                  uint32_t count)
+{
+    const struct sc_folding *f = arg;
+    const struct sc_aggregate *a = f->from->aggregate;
+    for (uint32_t i = 0; i < count; i++, entries += a->entry_bytes[layout]) {
+        if (is_of_sample(a, layout, entries + a->key_at))
+            SC_TRY(sc_groups_seed(f->to, f->from, entries));
+    }
     return SC_OK;
 }
 
-/* By the groups of one partition of the values of each layout: how many registers all values would have, and what part of them that is. */
+/* By the groups of a sample, one value of so many: how many registers all values would have, and what part of them that is. */
 static bool registers_are_fewer(const struct sc_groups *groups, const struct sc_values *v)
 {
     const double share = 1u << SC_PARTITION_BITS;
@@ -342,13 +321,14 @@ static bool registers_are_fewer(const struct sc_groups *groups, const struct sc_
 static enum sc_status spares_any(const struct sc_groups *groups, const struct sc_values *v, bool *spares)
 {
     struct sc_groups *some = sc_groups_create(&v->aggregate), *of = sc_groups_create(groups->aggregate);
-    struct folding copy = {.to = some, .from = v->exact}, f = {.to = of, .from = some, .values = v};
+    struct sc_folding copy = {.to = some, .from = v->exact}, f = {.to = of, .from = some, .values = v};
     bool room = some != NULL && of != NULL && sc_groups_settle_direct(v->exact);
     enum sc_status status = room ? SC_OK : SC_NOMEM;
-    for (unsigned layout = 0; layout < SC_KEY_LAYOUTS && status == SC_OK; layout++)
-        status = sc_groups_each_of(v->exact, layout << SC_PARTITION_BITS, copy_entries, &copy);
+    uint32_t step = v->aggregate.beside != NULL ? 1 : 1u << SC_PARTITION_BITS;
+    for (uint32_t i = 0; i < SC_PARTITIONS && status == SC_OK; i += step)
+        status = sc_groups_each_of(v->exact, i, copy_sample, &copy);
     if (status == SC_OK)
-        status = sc_groups_each(some, fold_entries, &f);
+        status = sc_groups_each(some, sc_fold_entries, &f);
     *spares = status == SC_OK && registers_are_fewer(of, v);
     sc_plain_free(some);
     sc_plain_free(of);
@@ -392,7 +372,8 @@ enum sc_status sc_values_add_rows(struct sc_groups *groups, struct sc_row_group 
     for (uint32_t i = 0; i < groups->value_count; i++) {
         struct sc_values *v = &groups->values[i];
         SC_TRY(add_rows(v->exact, group, selection, err));
-        enum sc_status status = consider_estimate(groups, v);
+        enum sc_status status = consider_leaving(groups, i);
+        status = status == SC_OK ? consider_estimate(groups, v) : status;
         if (status != SC_OK)
             return status == SC_FULL
                        ? sc_fail(err, SC_FULL,
@@ -400,107 +381,6 @@ enum sc_status sc_values_add_rows(struct sc_groups *groups, struct sc_row_group 
                        : sc_fail_nomem(err, "groups");
     }
     return SC_OK;
-}
-
-/* ---- percentiles ---- */
-
-static uint64_t cell_of(const struct sc_aggregate *a, const uint8_t *entry)
-{
-    const struct sc_group_key *last = &a->keys[a->key_count - 1];
-    return sc_load_le64(entry + a->key_at + last->at[sc_entry_layout(a, entry)]);
-}
-
-static bool cell_is_null(const struct sc_aggregate *a, const uint8_t *entry)
-{
-    return (sc_key_head(a, entry + a->key_at) & SC_HEAD_NULL(a->key_count - 1)) != 0;
-}
-
-/* The keys but the last, of two entries of one layout. */
-static int compare_keys(const struct sc_aggregate *a, const uint8_t *x, const uint8_t *y)
-{
-    uint32_t mask = ~SC_HEAD_NULL(a->key_count - 1), bytes = sc_head_bytes(a);
-    uint32_t p = sc_key_head(a, x + a->key_at) & mask, q = sc_key_head(a, y + a->key_at) & mask;
-    if (p != q)
-        return p < q ? -1 : 1;
-    return memcmp(x + a->key_at + bytes, y + a->key_at + bytes,
-                  a->keys[a->key_count - 1].at[p & SC_HEAD_LAYOUT] - bytes);
-}
-
-struct cells {
-    const struct sc_aggregate *aggregate;
-    const uint8_t **entries;
-};
-
-/* Group by group the cells by their values, null last. */
-static int compare_cells(const void *x, const void *y, void *arg)
-{
-    const struct sc_aggregate *a = ((const struct cells *)arg)->aggregate;
-    const uint8_t *p = *(const uint8_t *const *)x, *q = *(const uint8_t *const *)y;
-    int order = compare_keys(a, p, q);
-    if (order != 0)
-        return order;
-    if (cell_is_null(a, p) || cell_is_null(a, q))
-        return cell_is_null(a, p) - cell_is_null(a, q);
-    uint64_t u = cell_of(a, p), v = cell_of(a, q);
-    return u < v ? -1 : u > v;
-}
-
-/* The middle of the cell in which the value of that rank lies. */
-static uint64_t value_of_rank(const struct sc_aggregate *a, const uint8_t *const *cells, uint64_t rank)
-{
-    uint64_t before = 0;
-    while ((before = sc_add_saturated(before, sc_load_le64(*cells))) < rank)
-        cells++;
-    uint64_t value = cell_of(a, *cells);
-    return value | UINT64_C(1) << sc_cell_bits(value) >> 1;
-}
-
-/* The cells of one group. */
-static enum sc_status put_percentiles(const struct folding *f, const uint8_t *const *cells, uint32_t count)
-{
-    const struct sc_aggregate *a = f->to->aggregate, *of = f->from->aggregate;
-    struct projected p;
-    uint8_t *group;
-    uint64_t all = 0, unused;
-    for (uint32_t i = 0; i < count && !cell_is_null(of, cells[i]); i++)
-        all = sc_add_saturated(all, sc_load_le64(cells[i]));
-    if (!project(f, cells[0], 0, &p, &unused))
-        return SC_NOMEM;
-    SC_TRY(find_each(f, &p, 1, &group));
-    for (uint32_t left = group == NULL || all == 0 ? 0 : f->values->made; left != 0; left &= left - 1) {
-        unsigned i = (unsigned)__builtin_ctz(left), permille = a->accumulators[i].permille;
-        uint64_t rank = all / 1000 * permille + (all % 1000 * permille + 999) / 1000;
-        accumulate(a, group, i, value_of_rank(of, cells, rank == 0 ? 1 : rank));
-    }
-    return SC_OK;
-}
-
-static enum sc_status list_cells(void *arg, enum sc_key_layout layout, const uint8_t *entries, uint32_t count)
-{
-    struct cells *cells = arg;
-    uint32_t bytes = cells->aggregate->entry_bytes[layout];
-    for (uint32_t i = 0; i < count; i++)
-        *cells->entries++ = entries + (size_t)i * bytes;
-    return SC_OK;
-}
-
-static enum sc_status fold_cells(struct folding *f, const struct sc_partition *p)
-{
-    const struct sc_aggregate *a = f->from->aggregate;
-    const uint8_t **entries = malloc(((size_t)p->count + 1) * sizeof(*entries));
-    if (entries == NULL)
-        return SC_NOMEM;
-    struct cells cells = {a, entries};
-    enum sc_status status = sc_partition_each(p, list_cells, &cells);
-    if (status == SC_OK)
-        status = sc_sort(entries, p->count, sizeof(*entries), compare_cells, &cells, f->from->cancel);
-    for (uint32_t i = 0, end; i < p->count && status == SC_OK; i = end) {
-        for (end = i + 1; end < p->count && compare_keys(a, entries[i], entries[end]) == 0;)
-            end++;
-        status = put_percentiles(f, entries + i, end - i);
-    }
-    free(entries);
-    return status;
 }
 
 /* ---- partial results put together ---- */
@@ -514,12 +394,12 @@ static enum sc_status fold_partition(void *arg, unsigned thread, struct sc_group
                                      struct sc_partition *p)
 {
     const struct value_join *join = arg;
-    struct folding f = {.to = join->into[thread], .from = from, .values = join->values};
+    struct sc_folding f = {.to = join->into[thread], .from = from, .values = join->values};
     f.to->most = SC_SATURATED;
     if (is_percentile(f.values))
-        SC_TRY(fold_cells(&f, p));
+        SC_TRY(sc_fold_cells(&f, p));
     else
-        SC_TRY(sc_partition_each(p, fold_entries, &f));
+        SC_TRY(sc_partition_each(p, sc_fold_entries, &f));
     return f.to->closed ? SC_OK : sc_groups_consider_spill(f.to, p->count);
 }
 
@@ -534,40 +414,121 @@ static enum sc_status agree(struct sc_groups *const *partials, uint32_t count, u
     return SC_OK;
 }
 
-static enum sc_status join_values(struct sc_groups *const *partials, uint32_t count, uint32_t i,
-                                  unsigned threads, struct sc_error *err)
+static void list_values(struct sc_groups *const *partials, uint32_t count, uint32_t i, struct sc_groups **out)
+{
+    for (uint32_t p = 0; p < count; p++)
+        out[p] = *sc_groups_values(partials[p], i);
+}
+
+/* The i-th, each thread to groups of its own, or with keep_values to those of the first. */
+static enum sc_status join_apart(struct sc_groups *const *partials, uint32_t count, uint32_t i,
+                                 unsigned threads, struct sc_error *err)
 {
     struct value_join join = {.into = partials, .values = &partials[0]->values[i]};
     struct sc_groups **list = malloc(((size_t)count + 1) * sizeof(struct sc_groups *));
-    enum sc_status status = list == NULL ? SC_NOMEM : agree(partials, count, i);
-    if (status != SC_OK) {
-        free(list);
+    if (list == NULL)
         return sc_fail_nomem(err, "merging groups");
-    }
-    for (uint32_t p = 0; p < count; p++)
-        list[p] = *sc_groups_values(partials[p], i);
-    status = partials[0]->keep_values ? sc_plain_join(list, count, NULL, threads, err)
-                                      : sc_plain_join_to(list, count, fold_partition, &join,
-                                                         threads < count ? threads : count, err);
+    list_values(partials, count, i, list);
+    enum sc_status status =
+        partials[0]->keep_values
+            ? sc_plain_join(list, count, NULL, threads, err)
+            : sc_plain_join_to(list, count, fold_partition, &join, threads < count ? threads : count, err);
     free(list);
     return status;
 }
 
-enum sc_status sc_values_join(struct sc_groups *const *partials, uint32_t count, unsigned threads,
-                              struct sc_error *err)
+static bool lie_beside(const struct sc_groups *groups, uint32_t i)
+{
+    return groups->values[i].aggregate.beside != NULL && !sc_groups_values_estimated(groups, i);
+}
+
+struct leave_job {
+    struct sc_groups *const *partials;
+    uint32_t count, values;
+    uint32_t next; /* partial result, atomic */
+    int failed;    /* enum sc_status, atomic */
+};
+
+static void *leave_main(void *arg)
+{
+    struct leave_job *job = arg;
+    uint32_t p;
+    while ((p = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < job->count) {
+        enum sc_status status = lie_beside(job->partials[p], job->values)
+                                    ? leave(job->partials[p], &job->partials[p]->values[job->values])
+                                    : SC_OK;
+        if (status != SC_OK)
+            __atomic_store_n(&job->failed, (int)status, __ATOMIC_RELAXED);
+    }
+    return NULL;
+}
+
+/* What one thread would put together must not be too much for it, or for the memory; and all partial results are to have one way. */
+static bool must_leave(struct sc_groups *const *partials, uint32_t count, uint32_t i, unsigned threads)
+{
+    uint64_t all, limit = partials[0]->spill.limit;
+    for (uint32_t p = 0; p < count; p++) {
+        if (!lie_beside(partials[p], i))
+            return true;
+    }
+    return partials[0]->keep_values || are_crowded(partials, count, i) ||
+           (limit != 0 && most_together(partials, count, i, &all) * threads > limit / 2);
+}
+
+static enum sc_status consider_leaving_all(struct sc_groups *const *partials, uint32_t count, uint32_t i,
+                                           unsigned threads)
+{
+    struct leave_job job = {.partials = partials, .count = count, .values = i};
+    if (must_leave(partials, count, i, threads))
+        sc_groups_in_threads(leave_main, &job, threads);
+    return (enum sc_status)job.failed;
+}
+
+/* Those that lie beside the groups, and the groups. */
+static enum sc_status join_beside(struct sc_groups *const *partials, uint32_t count,
+                                  const struct sc_keep *keep, unsigned threads, struct sc_error *err)
+{
+    struct sc_beside_values values = {.partials = partials, .count = count, .threads = threads};
+    const struct sc_beside beside = {sc_beside_add, &values};
+    for (uint32_t i = 0; i < partials[0]->value_count; i++)
+        values.which |= (uint32_t)lie_beside(partials[0], i) << i;
+    if (values.which == 0)
+        return sc_plain_join(partials, count, keep, threads, err);
+    partials[0]->most = SC_SATURATED;
+    if (!sc_beside_begin(&values))
+        return sc_fail_nomem(err, "merging groups");
+    enum sc_status status = sc_plain_join_beside(partials, count, &beside, keep, threads, err);
+    sc_beside_end(&values);
+    return status;
+}
+
+static enum sc_status make_all(struct sc_groups *const *partials, uint32_t count, unsigned threads)
 {
     bool any = false;
     for (uint32_t p = 0; p < count; p++)
         any = any || partials[p]->value_count != 0;
-    for (uint32_t p = 0; p < count && any; p++) {
-        if (sc_values_create(partials[p]) != SC_OK)
-            return sc_fail_nomem(err, "merging groups");
+    for (uint32_t p = 0; p < count && any; p++)
+        SC_TRY(sc_values_create(partials[p]));
+    for (uint32_t i = 0; i < partials[0]->value_count; i++) {
+        SC_TRY(agree(partials, count, i));
+        SC_TRY(consider_leaving_all(partials, count, i, threads));
     }
-    for (uint32_t i = 0; i < partials[0]->value_count; i++)
-        SC_TRY(join_values(partials, count, i, threads, err));
+    return SC_OK;
+}
+
+enum sc_status sc_values_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
+                              unsigned threads, struct sc_error *err)
+{
+    if (make_all(partials, count, threads) != SC_OK)
+        return sc_fail_nomem(err, "merging groups");
+    for (uint32_t i = 0; i < partials[0]->value_count; i++) {
+        if (!lie_beside(partials[0], i))
+            SC_TRY(join_apart(partials, count, i, threads, err));
+    }
+    enum sc_status status = join_beside(partials, count, keep, threads, err);
     for (uint32_t p = partials[0]->keep_values; p < count; p++)
         sc_values_free(partials[p]);
-    return SC_OK;
+    return status;
 }
 
 /* ---- for a planner ---- */

@@ -3,7 +3,9 @@
  * Groups of groups: for distinct(F) and percentiles of F the groups' keys with F, or a cell of it, behind them. They are filled from the
  * same rows, and added up to their groups when all partial results of them have met. Only the files of this room include it.
  *
- *   distinct(F)  Each value is a group: their number is exact. Past a bound of memory, where that spares any, they are folded into an estimate
+ *   distinct(F)  Each value is a group: their number is exact. Where groups may be many their values lie beside them, in the partition
+ *                of the same number: one thread then counts all of them, a few thousand at a time (group/beside.h). Where one such
+ *                partition would have an eighth of all values, or more than the memory allows, they are dealt out by themselves. Past a bound of memory, where that spares any, they are folded into an estimate
  *                (HyperLogLog, P. Flajolet et al. 2007): REGISTERS of each group, a register being chosen by some bits of a value's hash and
  *                holding the most leading zeros of the others, and one. The number of registers and the sum of 2^-value over them add up, whoever
  *                holds which of them; the number of values is told from these two (O. Ertl 2017, section 4). Standard error 1.04 /
@@ -15,21 +17,7 @@
 #ifndef SC_GROUP_VALUES_H
 #define SC_GROUP_VALUES_H
 
-#include "group/registers.h"
-#include "group/rows.h"
-
-/* Of one F. */
-struct sc_values {
-    const struct sc_accumulator *of; /* of the groups' aggregate: the first that is made of them */
-    uint32_t made;                   /* a bit for each that is */
-    uint32_t distinct, harmonic;     /* of these, by how; without meaning for percentiles */
-    struct sc_aggregate aggregate, registers;
-    struct sc_groups *exact;     /* of `aggregate` */
-    struct sc_groups *estimated; /* of `registers`; NULL: all is exact */
-    uint64_t bound;              /* bytes of `exact`; 0: none */
-    uint64_t
-        again_at; /* entries of `exact` with which it is asked anew whether an estimate spares any; 0: not asked yet */
-};
+#include "group/value_set.h"
 
 /* Makes groups->values. @return SC_OK, SC_NOMEM. */
 enum sc_status sc_values_create(struct sc_groups *groups);
@@ -45,11 +33,8 @@ bool sc_values_wanted(const struct sc_groups *groups);
 enum sc_status sc_values_add_rows(struct sc_groups *groups, struct sc_row_group *group,
                                   const struct sc_selection *selection, struct sc_error *err);
 
-/*
- * Of all partial results to their groups, each thread to those of one of them; with keep_values to the values of the first.
- * As sc_groups_join.
- */
-enum sc_status sc_values_join(struct sc_groups *const *partials, uint32_t count, unsigned threads,
-                              struct sc_error *err);
+/* As sc_groups_join, of groups and values: these to their groups, or with keep_values to the values of the first. */
+enum sc_status sc_values_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
+                              unsigned threads, struct sc_error *err);
 
 #endif

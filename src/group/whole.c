@@ -42,8 +42,7 @@ enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group 
 enum sc_status sc_groups_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
                               unsigned threads, struct sc_error *err)
 {
-    SC_TRY(sc_values_join(partials, count, threads, err));
-    return sc_plain_join(partials, count, keep, threads, err);
+    return sc_values_join(partials, count, keep, threads, err);
 }
 
 /* ---- for a planner ---- */
