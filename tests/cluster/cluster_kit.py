@@ -97,7 +97,7 @@ class Node:
     def write_config(self, extra=""):
         at = f"{written(self.address)}:{self.port}"
         self.config.write_text(f"listeners: ['tcp://{at}', 'udp://{at}']\n"
-                               f"store: {self.store}\nwindow: {self.window}\nlog-level: info\n"
+                               f"store: {self.store}\nwindow: {self.window}\nverify-seals: full\nlog-level: info\n"
                                f"cluster: {self.cluster.file}\nnode: {self.name}\n{self.link()}{self.extra}{extra}")
 
     def link(self):
