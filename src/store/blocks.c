@@ -93,17 +93,44 @@ static struct block plan_block(uint64_t base, const uint64_t *numbers, uint32_t 
     return best;
 }
 
-size_t sc_blocks_size(const uint64_t *values, uint32_t count, bool steps)
+bool sc_blocks_ascend(const uint64_t *values, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        if (values[i] < values[i - 1])
+            return false;
+    }
+    return true;
+}
+
+static size_t size_of_block(const uint64_t *values, uint32_t n, bool steps)
 {
     uint64_t numbers[SC_BLOCK_VALUES] = {0}, base;
+    make_numbers(values, n, steps, &base, numbers);
+    struct block b = plan_block(base, numbers, n);
+    return block_size(&b);
+}
+
+size_t sc_blocks_size(const uint64_t *values, uint32_t count, bool steps)
+{
     size_t size = (size_t)block_count(count) * HEAD;
-    for (uint32_t at = 0; at < count; at += SC_BLOCK_VALUES) {
-        uint32_t n = count - at < SC_BLOCK_VALUES ? count - at : SC_BLOCK_VALUES;
-        make_numbers(values + at, n, steps, &base, numbers);
-        struct block b = plan_block(base, numbers, n);
-        size += block_size(&b);
-    }
+    for (uint32_t at = 0; at < count; at += SC_BLOCK_VALUES)
+        size +=
+            size_of_block(values + at, count - at < SC_BLOCK_VALUES ? count - at : SC_BLOCK_VALUES, steps);
     return size;
+}
+
+size_t sc_blocks_estimate(const uint64_t *values, uint32_t count)
+{
+    const uint32_t blocks = block_count(count), each = blocks < 8 ? 1 : 8;
+    size_t plain = 0, steps = 0, looked_at = 0;
+    for (uint32_t i = each / 2; i < blocks; i += each, looked_at++) {
+        const uint64_t *from = values + (size_t)i * SC_BLOCK_VALUES;
+        uint32_t left = count - i * SC_BLOCK_VALUES, n = left < SC_BLOCK_VALUES ? left : SC_BLOCK_VALUES;
+        size_t size = size_of_block(from, n, false);
+        plain += size;
+        steps += sc_blocks_ascend(from, n) ? size_of_block(from, n, true) : size;
+    }
+    return (size_t)blocks * HEAD + (steps < plain ? steps : plain) * blocks / looked_at;
 }
 
 /* `n` numbers of a row to words of a type, which are zero behind what was put before; the reverse of take_row. */
