@@ -66,6 +66,63 @@ static void arrival_to_code(struct sc_column_coder *coder, struct sc_coded_colum
     }
 }
 
+/* ---- addresses that are codes already: of a pool (struct sc_address_pool) ---- */
+
+/* Each address of the pool that a row has goes to the set; its place there replaces the mark. */
+static void take_marked(struct sc_address_set *set, const struct sc_address_pool *pool, uint32_t *places)
+{
+    for (uint32_t i = 0; i < pool->count; i++) {
+        if (places[i] != 0)
+            places[i] = sc_address_set_append(set, &pool->values[i]);
+    }
+}
+
+static void mark_used(const struct sc_column *column, uint32_t rows, uint32_t *places)
+{
+    const uint32_t *codes = column->values;
+    for (uint32_t row = 0; row < rows; row++) {
+        if (!sc_column_is_null(column, row))
+            places[codes[row]] = 1;
+    }
+}
+
+static void pool_to_code(const struct sc_coded_column *coded, uint32_t rows, const uint32_t *places)
+{
+    const uint32_t *pooled = coded->column->values;
+    for (uint32_t row = 0; row < rows; row++)
+        coded->codes[row] = sc_column_is_null(coded->column, row) ? 0 : places[pooled[row]];
+}
+
+static enum sc_status code_pool(struct sc_column_coder *coder)
+{
+    const struct sc_address_pool *pool = &coder->batch->pool;
+    struct sc_address_set *set = &coder->encoder->addresses;
+    uint32_t *places = calloc((size_t)pool->count + 1, sizeof(*places));
+    enum sc_status status = places != NULL && sc_address_set_reserve(set, pool->count) ? SC_OK : SC_NOMEM;
+    for (uint32_t i = 0; status == SC_OK && i < coder->address_count; i++)
+        mark_used(coder->addresses[i].column, coder->batch->rows, places);
+    if (status == SC_OK) {
+        take_marked(set, pool, places);
+        status = sc_address_set_sort(set);
+    }
+    for (uint32_t i = 0; status == SC_OK && i < pool->count && set->count != 0; i++)
+        places[i] = set->rank[places[i]]; /* of those that no row has any */
+    for (uint32_t i = 0; status == SC_OK && i < coder->address_count; i++)
+        pool_to_code(&coder->addresses[i], coder->batch->rows, places);
+    free(places);
+    return status;
+}
+
+static enum sc_status code_flat(struct sc_column_coder *coder)
+{
+    for (uint32_t i = 0; i < coder->address_count; i++)
+        SC_TRY(collect_addresses(coder, &coder->addresses[i]));
+    SC_TRY(sc_address_set_sort(&coder->encoder->addresses));
+    for (uint32_t i = 0; i < coder->address_count; i++)
+        arrival_to_code(coder, &coder->addresses[i]);
+    return SC_OK;
+}
+
 static enum sc_status code_addresses(struct sc_column_coder *coder)
 {
     const struct sc_batch *batch = coder->batch;
@@ -82,16 +139,10 @@ static enum sc_status code_addresses(struct sc_column_coder *coder)
         coded->codes = calloc(batch->rows, sizeof(*coded->codes));
         if (coded->codes == NULL)
             return SC_NOMEM;
-        SC_TRY(collect_addresses(coder, coded));
     }
-    if (coder->encoder->addresses.count > SC_MAX_ADDRESSES) {
-        coder->encoder->bound = "2^24 addresses";
-        return SC_LIMIT;
-    }
-    SC_TRY(sc_address_set_sort(&coder->encoder->addresses));
-    for (uint32_t i = 0; i < coder->address_count; i++)
-        arrival_to_code(coder, &coder->addresses[i]);
-    return SC_OK;
+    SC_TRY(batch->pools ? code_pool(coder) : code_flat(coder));
+    coder->encoder->bound = "2^24 addresses";
+    return coder->encoder->addresses.count > SC_MAX_ADDRESSES ? SC_LIMIT : SC_OK;
 }
 
 enum sc_status sc_column_coder_init(struct sc_column_coder *coder, struct sc_column_encoder *encoder,

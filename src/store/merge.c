@@ -170,6 +170,7 @@ static enum sc_status add_spans(struct merge *m, struct sc_row_group *group)
     if (is_larger_than_made(group))
         return load_bytes(m, group) ? copy_group(m, group)
                                     : sc_fail(m->err, SC_IO, "a row group cannot be read again");
+    sc_gather_next_source(part_of(m, group));
     for (uint32_t i = 0; status == SC_OK && i < group->span_count; i++)
         status = add_span(m, group, &group->spans[i]);
     return status;
@@ -224,6 +225,8 @@ static enum sc_status merge_start(struct merge *m, struct sc_io *io, const char 
         sc_gather_init(&m->parts[1], SC_RECORDS_OPTIONS) != SC_OK ||
         sc_read_context_init(&m->context) != SC_OK)
         return sc_fail_nomem(m->err, "merging");
+    sc_gather_pool_addresses(&m->parts[0]);
+    sc_gather_pool_addresses(&m->parts[1]);
     SC_TRY(sc_row_group_encoder_init(
         &m->encoder, m->anew == SC_EFFORT_PACKED ? SC_EFFORT_PACKED : SC_EFFORT_SEALED, m->err));
     sc_row_group_encoder_set_format(&m->encoder, id->format);
