@@ -2,6 +2,7 @@
 #include "store/row_group_encode.h"
 
 #include "flow/vector.h"
+#include "store/by_width.h"
 
 #include <stdlib.h>
 
@@ -415,19 +416,45 @@ static enum sc_status try_difference(struct sc_column_coder *coder, const struct
     return SC_OK;
 }
 
+struct range {
+    uint64_t min, max;
+};
+
+#define RANGE(type)                                                                                          \
+    do {                                                                                                     \
+        const type *v = c->values;                                                                           \
+        type least = v[0], most = v[0];                                                                      \
+        for (uint32_t i = 1; i < count; i++) {                                                               \
+            least = v[i] < least ? v[i] : least;                                                             \
+            most = v[i] > most ? v[i] : most;                                                                \
+        }                                                                                                    \
+        range = (struct range){least, most};                                                                 \
+    } while (0)
+
+/* Narrow values where they lie, which is sooner done. */
+static struct range range_of_values(const struct sc_column *c, const uint64_t *values, uint32_t count)
+{
+    struct range range = {values[0], values[0]};
+    if (c->key.kind == SC_COLUMN_UINT && c->form == SC_FORM_FLAT && c->nulls == 0) {
+        SC_BY_WIDTH(c->width, RANGE);
+        return range;
+    }
+    for (uint32_t i = 1; i < count; i++) {
+        range.min = values[i] < range.min ? values[i] : range.min;
+        range.max = values[i] > range.max ? values[i] : range.max;
+    }
+    return range;
+}
+
 static void describe_integers(const struct sc_column *c, const uint64_t *values, uint32_t count,
                               struct sc_entry *entry)
 {
-    uint64_t min = values[0], max = values[0];
-    for (uint32_t i = 1; i < count; i++) {
-        min = values[i] < min ? values[i] : min;
-        max = values[i] > max ? values[i] : max;
-    }
+    const struct range range = range_of_values(c, values, count);
     bool ordered = c->key.kind == SC_COLUMN_UINT || c->key.kind == SC_COLUMN_ADDRESS;
-    entry->min = ordered ? min : 0;
-    entry->max = ordered ? max : UINT64_MAX;
-    bool wide = !ordered || max > UINT32_MAX;
-    entry->width = wide ? 8 : max > UINT16_MAX ? 4 : max > UINT8_MAX ? 2 : 1;
+    entry->min = ordered ? range.min : 0;
+    entry->max = ordered ? range.max : UINT64_MAX;
+    bool wide = !ordered || range.max > UINT32_MAX;
+    entry->width = wide ? 8 : range.max > UINT16_MAX ? 4 : range.max > UINT8_MAX ? 2 : 1;
 }
 
 static void remember_base(struct sc_column_coder *coder, const struct sc_column *c, uint32_t number)
