@@ -132,7 +132,7 @@ size_t sc_blocks_estimate(const uint64_t *values, uint32_t count)
         plain += size;
         steps += sc_blocks_ascend(from, n) ? size_of_block(from, n, true) : size;
     }
-    return (size_t)blocks * HEAD + (steps < plain ? steps : plain) * blocks / looked_at;
+    return looked_at == 0 ? 0 : (size_t)blocks * HEAD + (steps < plain ? steps : plain) * blocks / looked_at;
 }
 
 /* The word of each lane. */

@@ -60,9 +60,8 @@ static enum sc_status collect_addresses(struct sc_column_coder *coder, struct sc
 
 static void arrival_to_code(struct sc_column_coder *coder, struct sc_coded_column *coded)
 {
-    const struct sc_column *column = coded->column; /* set for all that are counted */
-    for (uint32_t row = 0; column != NULL && row < coder->batch->rows; row++) {
-        if (!sc_column_is_null(column, row))
+    for (uint32_t row = 0; row < coder->batch->rows; row++) {
+        if (!sc_column_is_null(coded->column, row))
             coded->codes[row] = coder->encoder->addresses.rank[coded->codes[row]];
     }
 }
@@ -94,33 +93,47 @@ static void pool_to_code(const struct sc_coded_column *coded, uint32_t rows, con
         coded->codes[row] = sc_column_is_null(coded->column, row) ? 0 : places[pooled[row]];
 }
 
-static enum sc_status code_pool(struct sc_column_coder *coder)
+/* The i-th address column; set for all that are counted. */
+static struct sc_coded_column *address_column(const struct sc_column_coder *coder, uint32_t i)
+{
+    return i < coder->address_count && coder->addresses[i].column != NULL ? &coder->addresses[i] : NULL;
+}
+
+/* `places` is zero, an entry for each address of the pool, and has their codes in the end. */
+static enum sc_status sort_pool(struct sc_column_coder *coder, uint32_t *places)
 {
     const struct sc_address_pool *pool = &coder->batch->pool;
     struct sc_address_set *set = &coder->encoder->addresses;
-    uint32_t *places = calloc((size_t)pool->count + 1, sizeof(*places));
-    enum sc_status status = places != NULL && sc_address_set_reserve(set, pool->count) ? SC_OK : SC_NOMEM;
-    for (uint32_t i = 0; status == SC_OK && i < coder->address_count; i++)
-        mark_used(coder->addresses[i].column, coder->batch->rows, places);
-    if (status == SC_OK) {
-        take_marked(set, pool, places);
-        status = sc_address_set_sort(set);
-    }
-    for (uint32_t i = 0; status == SC_OK && i < pool->count && set->count != 0; i++)
+    struct sc_coded_column *coded;
+    if (!sc_address_set_reserve(set, pool->count))
+        return SC_NOMEM;
+    for (uint32_t i = 0; (coded = address_column(coder, i)) != NULL; i++)
+        mark_used(coded->column, coder->batch->rows, places);
+    take_marked(set, pool, places);
+    SC_TRY(sc_address_set_sort(set));
+    for (uint32_t i = 0; i < pool->count && set->count != 0; i++)
         places[i] = set->rank[places[i]]; /* of those that no row has any */
-    for (uint32_t i = 0; status == SC_OK && i < coder->address_count; i++)
-        pool_to_code(&coder->addresses[i], coder->batch->rows, places);
+    for (uint32_t i = 0; (coded = address_column(coder, i)) != NULL; i++)
+        pool_to_code(coded, coder->batch->rows, places);
+    return SC_OK;
+}
+
+static enum sc_status code_pool(struct sc_column_coder *coder)
+{
+    uint32_t *places = calloc((size_t)coder->batch->pool.count + 1, sizeof(*places));
+    enum sc_status status = places == NULL ? SC_NOMEM : sort_pool(coder, places);
     free(places);
     return status;
 }
 
 static enum sc_status code_flat(struct sc_column_coder *coder)
 {
-    for (uint32_t i = 0; i < coder->address_count; i++)
-        SC_TRY(collect_addresses(coder, &coder->addresses[i]));
+    struct sc_coded_column *coded;
+    for (uint32_t i = 0; (coded = address_column(coder, i)) != NULL; i++)
+        SC_TRY(collect_addresses(coder, coded));
     SC_TRY(sc_address_set_sort(&coder->encoder->addresses));
-    for (uint32_t i = 0; i < coder->address_count; i++)
-        arrival_to_code(coder, &coder->addresses[i]);
+    for (uint32_t i = 0; (coded = address_column(coder, i)) != NULL; i++)
+        arrival_to_code(coder, coded);
     return SC_OK;
 }
 
