@@ -121,9 +121,12 @@ size_t sc_blocks_size(const uint64_t *values, uint32_t count, bool steps)
     return size;
 }
 
+/* Of so many blocks one stands for all; batches of the cluster have eight of them, whose places must not be alike. */
+#define EACH 7u
+
 size_t sc_blocks_estimate(const uint64_t *values, uint32_t count)
 {
-    const uint32_t blocks = block_count(count), each = blocks < 8 ? 1 : 8;
+    const uint32_t blocks = block_count(count), each = blocks < EACH ? 1 : EACH;
     size_t plain = 0, steps = 0, looked_at = 0;
     for (uint32_t i = each / 2; i < blocks; i += each, looked_at++) {
         const uint64_t *from = values + (size_t)i * SC_BLOCK_VALUES;

@@ -309,11 +309,13 @@ static enum sc_status try_mapped(struct sc_column_coder *coder, uint32_t count, 
     return SC_OK;
 }
 
-/* Codes of so many values take the bits that number them; exceptions may save a quarter. */
+/* Codes of so many values take the bits that number them; exceptions may save a quarter. Of layouts that are compressed nobody knows. */
 static bool is_worth_codes(const struct sc_column_coder *coder, uint32_t count, uint32_t distinct)
 {
+    if (distinct < 2 || distinct >= count / 4)
+        return false;
     unsigned bits = 32 - (unsigned)__builtin_clz(distinct - 1);
-    return distinct > 1 && distinct < count / 4 && is_better(coder, (size_t)count * bits / 8 / 4 * 3);
+    return !coder->estimated || is_better(coder, (size_t)count * bits / 8 / 4 * 3);
 }
 
 static enum sc_status try_dictionary(struct sc_column_coder *coder, uint32_t count, struct sc_entry *entry)
@@ -508,7 +510,8 @@ static enum sc_status encode_numbers(struct sc_column_coder *coder, const struct
         return sc_stream_put_integers(&encoder->streams, coder->values, count, out);
     sc_buf_clear(&encoder->best);
     coder->least = sc_stream_estimate(&encoder->streams, coder->values, count);
-    if (coder->least == 0) {
+    coder->estimated = coder->least != 0;
+    if (!coder->estimated) {
         SC_TRY(sc_stream_put_integers(&encoder->streams, coder->values, count, &encoder->best));
         coder->least = encoder->best.len;
     }

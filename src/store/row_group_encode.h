@@ -78,6 +78,7 @@ struct sc_column_coder {
     uint8_t *known;    /* scratch, one per address */
     uint32_t *present; /* scratch, one per row: codes of the rows that are not null */
     size_t least;      /* what the best encoding of a column takes, so far */
+    bool estimated;    /* until another encoding is better, that is an estimate, and nothing is encoded */
 };
 
 /* Collects the address dictionary of the batch into encoder->addresses. */
