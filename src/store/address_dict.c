@@ -299,8 +299,8 @@ void sc_bloom_write(const struct sc_addr *sorted, uint32_t count, struct sc_buf 
         return;
     memset(filter, 0, blocks * BLOCK_BYTES);
     for (uint32_t i = 0; i < count; i++) {
-        const unsigned *levels = levels_of(&sorted[i]);
-        for (unsigned l = 0; l < new_levels(sorted, i); l++)
+        const unsigned *levels = levels_of(&sorted[i]), fresh = new_levels(sorted, i);
+        for (unsigned l = 0; l < fresh; l++)
             add_key(filter, blocks, hash_prefix(&sorted[i], levels[l]));
     }
     out->len += blocks * BLOCK_BYTES;
