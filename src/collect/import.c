@@ -179,6 +179,7 @@ static enum sc_status run(struct import *im, struct sc_queue *queue, const char 
         .queue = queue,
         .log = im->options->log == NULL ? (struct sc_log){0} : *im->options->log,
         .import = true,
+        .verify = im->options->config->verify_full ? SC_VERIFY_FULL : SC_VERIFY_HASH,
     };
     struct sc_storer *storer;
     if (!any_readable(paths, count))

@@ -313,6 +313,7 @@ static enum sc_status open_and_run(struct sc_storer *s, struct sc_error *err)
                                           .commit_bytes = SYNC_BYTES,
                                           .retention = s->options.retention,
                                           .archive = s->options.archive,
+                                          .verify = s->options.verify,
                                           .io = s->options.io,
                                           .log = &s->options.log,
                                           .committed = on_committed,

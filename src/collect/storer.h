@@ -27,6 +27,7 @@ struct sc_storer_options {
     struct sc_log log;             /* a copy of its own */
     struct sc_retention retention; /* none when both are 0 */
     struct sc_archive_command archive;
+    enum sc_verify verify; /* of what is sealed */
     /* Reading files: as in collect/stores.h, and a failure of the store is given up after a while instead of never. */
     bool import;
     uint64_t patience_ms; /* how long a store that refuses is borne at the end, or when importing; 0 = 10 s */

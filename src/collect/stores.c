@@ -494,6 +494,7 @@ static enum sc_status open_lane(struct sc_stores *s, struct sc_stores_lane *l, s
 {
     const struct sc_store_options how = {.window_s = s->options.window_s,
                                          .format = s->options.format,
+                                         .verify = s->options.verify,
                                          .lane = l->lane,
                                          .io = s->options.io,
                                          .log = s->options.log,

@@ -31,9 +31,10 @@
 #define SC_STORES_FILES      64u /* live files that are open, of all stores together, and one more for each */
 
 struct sc_stores_options {
-    const char *path; /* of the own store */
-    uint32_t lane;    /* of the own store; 0 on a single node */
-    uint16_t format;  /* as in struct sc_store_options */
+    const char *path;      /* of the own store */
+    uint32_t lane;         /* of the own store; 0 on a single node */
+    uint16_t format;       /* as in struct sc_store_options */
+    enum sc_verify verify; /* likewise */
     uint32_t window_s;
     bool import; /* reading files: windows are sealed when the data has left them behind, not by the clock */
     uint64_t commit_ms, commit_bytes;     /* so long, or so much, waits for a commit */

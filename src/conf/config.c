@@ -39,6 +39,7 @@ struct raw {
     char *store, *window, *receivers, *log_level;
     struct raw_retention retention;
     char *template_scope, *template_lifetime;
+    char *verify_seals;
     char *receive_buffer, *queue_memory;
     char *exporter_memory, *exporter_share;
     struct raw_share *exporter_shares;
@@ -112,6 +113,7 @@ static const cyaml_schema_field_t fields[] = {
     TEXT("receivers", struct raw, receivers),
     TEXT("template-scope", struct raw, template_scope),
     TEXT("template-lifetime", struct raw, template_lifetime),
+    TEXT("verify-seals", struct raw, verify_seals),
     TEXT("log-level", struct raw, log_level),
     TEXT("receive-buffer", struct raw, receive_buffer),
     TEXT("queue-memory", struct raw, queue_memory),
@@ -197,6 +199,16 @@ static enum sc_status read_scope(const struct sc_yaml *d, const char *text, bool
     if (*address || strcmp(text, "session") == 0)
         return SC_OK;
     return sc_yaml_fail(d, "template-scope", "\"%s\" is neither \"session\" nor \"address\"", text);
+}
+
+static enum sc_status read_verify(const struct sc_yaml *d, const char *text, bool *full)
+{
+    if (text == NULL)
+        return SC_OK;
+    *full = strcmp(text, "full") == 0;
+    if (*full || strcmp(text, "hash") == 0)
+        return SC_OK;
+    return sc_yaml_fail(d, "verify-seals", "\"%s\" is neither \"hash\" nor \"full\"", text);
 }
 
 static enum sc_status read_lifetime(const struct sc_yaml *d, const char *text, uint32_t *out)
@@ -341,6 +353,7 @@ static enum sc_status read_values(const struct sc_yaml *d, const struct raw *raw
     SC_TRY(read_size(d, "retention.bytes", raw->retention.bytes, 0, "", &config->retention_bytes));
     SC_TRY(read_archive(d, &raw->retention, config));
     SC_TRY(read_scope(d, raw->template_scope, &config->template_scope_address));
+    SC_TRY(read_verify(d, raw->verify_seals, &config->verify_full));
     SC_TRY(read_lifetime(d, raw->template_lifetime, &config->template_lifetime_s));
     SC_TRY(read_cluster(d, raw, config));
     SC_TRY(read_count(d, "tcp.connections", raw->tcp.connections, &config->tcp_connections));

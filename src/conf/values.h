@@ -38,6 +38,7 @@ struct sc_config {
     uint32_t receivers;          /* threads that receive and decode */
     bool template_scope_address; /* templates belong to the exporter's address, not to its address and port */
     uint32_t template_lifetime_s;
+    bool verify_full; /* all of a sealed file is decoded before what it was made of goes */
     enum sc_log_level log_level;
     uint32_t tcp_connections; /* of exporters; 0: as descriptors allow */
     uint32_t tcp_of_exporter; /* of one; 0: a share */

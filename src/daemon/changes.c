@@ -48,6 +48,7 @@ void sc_changes_tell_fixed(const struct sc_config *now, const struct sc_config *
         {"receivers", now->receivers == fresh->receivers},
         {"template-scope", now->template_scope_address == fresh->template_scope_address},
         {"template-lifetime", now->template_lifetime_s == fresh->template_lifetime_s},
+        {"verify-seals", now->verify_full == fresh->verify_full},
         {"tcp",
          now->tcp_connections == fresh->tcp_connections && now->tcp_of_exporter == fresh->tcp_of_exporter},
         {"receive-buffer", now->receive_buffer == fresh->receive_buffer},

@@ -542,6 +542,7 @@ static enum sc_status start_storer(struct collector *c, struct sc_error *err)
         .log = c->log,
         .retention = retention_of(&c->config),
         .archive = archive_of(&c->config),
+        .verify = c->config.verify_full ? SC_VERIFY_FULL : SC_VERIFY_HASH,
     };
     return sc_storer_start(&options, &c->storer, err);
 }
@@ -569,6 +570,7 @@ static enum sc_status start_holder(struct collector *c, struct sc_error *err)
                   .window_s = c->config.window_s,
                   .retention = retention_of(&c->config),
                   .archive = archive_of(&c->config),
+                  .verify = c->config.verify_full ? SC_VERIFY_FULL : SC_VERIFY_HASH,
                   .reference = sc_facts_reference(c->facts.facts),
                   .log = c->log},
         .listen = self->address,

@@ -301,6 +301,7 @@ void sc_batch_free(struct sc_batch *batch)
     for (uint32_t i = 0; i < batch->slots; i++)
         free_column(batch->columns[i]);
     free(batch->columns);
+    free(batch->pool.values);
     free(batch->spans);
     sc_schema_free(&batch->schema);
     free(batch);
@@ -338,6 +339,8 @@ void sc_batch_reset(struct sc_batch *batch)
     }
     batch->rows = batch->used = batch->row_bytes = 0;
     batch->heap_bytes = 0;
+    batch->pool.count = 0;
+    batch->pool.source = NULL;
     batch->serial++;
     batch->window_ms = 0;
     free(batch->spans);
@@ -361,7 +364,8 @@ size_t sc_batch_memory(const struct sc_batch *batch)
         total += sizeof(*c) + c->heap_cap + (size_t)c->capacity * place_bytes(c);
         total += c->valid == NULL ? 0 : sc_bitmap_words(c->capacity) * sizeof(*c->valid);
     }
-    return total + batch->slots * sizeof(struct sc_column *);
+    return total + batch->pool.capacity * sizeof(*batch->pool.values) +
+           batch->slots * sizeof(struct sc_column *);
 }
 
 /* What cannot be moved stays where it is. */
@@ -404,8 +408,9 @@ static struct sc_column *make_column(struct sc_batch *batch, uint32_t slot, stru
     if (c == NULL)
         return NULL;
     c->key = key;
-    c->width = (uint8_t)(key.kind == SC_COLUMN_ADDRESS ? sizeof(struct sc_addr) : width);
-    c->form = SC_FORM_FLAT;
+    bool address = key.kind == SC_COLUMN_ADDRESS, coded = address && batch->pools;
+    c->width = (uint8_t)(coded ? sizeof(uint32_t) : address ? sizeof(struct sc_addr) : width);
+    c->form = coded ? SC_FORM_DICT : SC_FORM_FLAT;
     c->heap_account = &batch->heap_bytes;
     batch->columns[slot] = c;
     return c;
@@ -499,6 +504,8 @@ enum sc_status sc_batch_finish(struct sc_batch *batch)
         struct sc_column *c = batch->columns[i];
         if (c != NULL && c->rows != 0 && !pad_to(c, batch->rows))
             return SC_NOMEM;
+        if (c != NULL && c->form == SC_FORM_DICT)
+            c->dict = (struct sc_dictionary){.count = batch->pool.count, .values = batch->pool.values};
     }
     return SC_OK;
 }
@@ -576,34 +583,171 @@ static unsigned width_needed(const struct sc_column *from)
     return max > UINT32_MAX ? 8 : max > UINT16_MAX ? 4 : max > UINT8_MAX ? 2 : 1;
 }
 
-/* Rows without nulls, of fixed width: in bulk. False when the general way must be taken. */
-static bool put_bulk(struct sc_column *to, const struct sc_column *from, uint32_t first, uint32_t n)
+/* Bits of rows [row, row + 64), as far as there are so many. */
+static uint64_t valid_bits(const struct sc_column *c, uint32_t row)
 {
-    if (from->nulls != 0 || from->key.kind == SC_COLUMN_BYTES)
-        return false;
+    uint64_t bits = c->valid[row / 64] >> row % 64;
+    if (row % 64 != 0 && row / 64 + 1 < sc_bitmap_words(c->rows))
+        bits |= c->valid[row / 64 + 1] << (64 - row % 64);
+    return bits;
+}
+
+/* Takes over which of the rows are null; those of `to` count as valid so far. */
+static enum sc_status put_validity(struct sc_column *to, const struct sc_column *from, uint32_t first,
+                                   uint32_t n)
+{
+    uint32_t nulls = 0;
+    for (uint32_t i = 0; i < n && from->nulls != 0; i += 64) {
+        uint64_t null = ~valid_bits(from, first + i);
+        uint32_t at = to->rows + i;
+        if (n - i < 64)
+            null &= (UINT64_C(1) << (n - i)) - 1;
+        if (null == 0)
+            continue;
+        if (!need_valid(to))
+            return SC_NOMEM;
+        to->valid[at / 64] &= ~(null << at % 64);
+        if (at % 64 != 0 && null >> (64 - at % 64) != 0)
+            to->valid[at / 64 + 1] &= ~(null >> (64 - at % 64));
+        nulls += sc_bitmap_count(&null, 1);
+    }
+    to->nulls += nulls;
+    return SC_OK;
+}
+
+#define REPEAT(type)                                                                                         \
+    do {                                                                                                     \
+        for (uint32_t i = 0; i < n; i++)                                                                     \
+            ((type *)place)[i] = (type)value;                                                                \
+    } while (0)
+
+/* One value in all rows. */
+static void put_const(void *place, unsigned width, uint64_t value, uint32_t n)
+{
+    if (width == 1)
+        REPEAT(uint8_t);
+    else if (width == 2)
+        REPEAT(uint16_t);
+    else if (width == 4)
+        REPEAT(uint32_t);
+    else
+        REPEAT(uint64_t);
+}
+
+/* Integers: those of null rows are 0. */
+static void put_integers(struct sc_column *to, const struct sc_column *from, uint32_t first, uint32_t n)
+{
     uint8_t *place = (uint8_t *)to->values + (size_t)to->rows * to->width;
     if (from->form == SC_FORM_FLAT && from->width == to->width) {
         memcpy(place, (const uint8_t *)from->values + (size_t)first * from->width, (size_t)n * to->width);
-    } else if (from->key.kind == SC_COLUMN_ADDRESS) {
-        for (uint32_t i = 0; i < n; i++)
-            ((struct sc_addr *)place)[i] = *sc_column_addr(from, first + i);
+    } else if (from->form == SC_FORM_CONST && from->nulls == 0) {
+        put_const(place, to->width, *(const uint64_t *)from->dict.values, n);
     } else {
         for (uint32_t i = 0; i < n; i++, place += to->width) {
             uint64_t v = sc_column_u64(from, first + i);
             memcpy(place, &v, to->width);
         }
     }
-    to->rows += n;
-    return true;
 }
 
 static enum sc_status put_rows(struct sc_column *to, const struct sc_column *from, uint32_t first, uint32_t n)
 {
-    if (put_bulk(to, from, first, n))
+    bool bytes = from->key.kind == SC_COLUMN_BYTES, address = from->key.kind == SC_COLUMN_ADDRESS;
+    if (bytes || (address && from->nulls != 0)) {
+        for (uint32_t row = first; row < first + n; row++)
+            SC_TRY(put_from(to, from, row));
         return SC_OK;
-    for (uint32_t row = first; row < first + n; row++)
-        SC_TRY(put_from(to, from, row));
+    }
+    SC_TRY(put_validity(to, from, first, n));
+    if (address) {
+        for (uint32_t i = 0; i < n; i++)
+            ((struct sc_addr *)to->values)[to->rows + i] = *sc_column_addr(from, first + i);
+    } else {
+        put_integers(to, from, first, n);
+    }
+    to->rows += n;
     return SC_OK;
+}
+
+/* ---- addresses that stay codes ---- */
+
+/* A dictionary of more addresses than this for each row that is taken is not taken as a whole. */
+#define MOST_FOR_ROW 8u
+
+void sc_batch_pool_addresses(struct sc_batch *batch)
+{
+    batch->pools = true;
+}
+
+void sc_batch_forget_source(struct sc_batch *batch)
+{
+    batch->pool.source = NULL;
+}
+
+static bool add_to_pool(struct sc_address_pool *pool, const struct sc_addr *values, uint32_t count)
+{
+    if (!sc_array_reserve(pool->values, pool->capacity, (size_t)pool->count + count))
+        return false;
+    memcpy(pool->values + pool->count, values, count * sizeof(*values));
+    pool->base = pool->count;
+    pool->count += count;
+    return true;
+}
+
+/* Each address of the rows by itself: the pool is no place for those of other rows. */
+static enum sc_status pool_single(struct sc_address_pool *pool, const struct sc_column *from, uint32_t first,
+                                  uint32_t n, uint32_t *codes)
+{
+    pool->source = NULL;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!add_to_pool(pool, sc_column_addr(from, first + i), 1))
+            return SC_NOMEM;
+        codes[i] = pool->base;
+    }
+    return SC_OK;
+}
+
+#define ADD_BASE(type)                                                                                       \
+    do {                                                                                                     \
+        for (uint32_t i = 0; i < n; i++)                                                                     \
+            codes[i] = base + ((const type *)from->values)[first + i];                                       \
+    } while (0)
+
+/* The whole dictionary, once for all rows that follow with it. */
+static enum sc_status pool_dictionary(struct sc_address_pool *pool, const struct sc_column *from,
+                                      uint32_t first, uint32_t n, uint32_t *codes)
+{
+    if (pool->source != from->dict.values && !add_to_pool(pool, from->dict.values, from->dict.count))
+        return SC_NOMEM;
+    pool->source = from->dict.values;
+    const uint32_t base = pool->base;
+    if (from->width == 1)
+        ADD_BASE(uint8_t);
+    else if (from->width == 2)
+        ADD_BASE(uint16_t);
+    else
+        ADD_BASE(uint32_t);
+    return SC_OK;
+}
+
+/* Null rows have the code of some address. */
+static enum sc_status put_codes(struct sc_batch *batch, struct sc_column *to, const struct sc_column *from,
+                                uint32_t first, uint32_t n)
+{
+    uint32_t *codes = (uint32_t *)to->values + to->rows;
+    bool whole = from->form == SC_FORM_DICT && from->dict.count <= (uint64_t)n * MOST_FOR_ROW;
+    SC_TRY(whole ? pool_dictionary(&batch->pool, from, first, n, codes)
+                 : pool_single(&batch->pool, from, first, n, codes));
+    SC_TRY(put_validity(to, from, first, n));
+    to->rows += n;
+    return SC_OK;
+}
+
+static enum sc_status put_column(struct sc_batch *batch, struct sc_column *to, const struct sc_column *from,
+                                 uint32_t first, uint32_t n)
+{
+    bool coded = batch->pools && from->key.kind == SC_COLUMN_ADDRESS;
+    return coded ? put_codes(batch, to, from, first, n) : put_rows(to, from, first, n);
 }
 
 enum sc_status sc_batch_append_rows(struct sc_batch *to, const struct sc_column *const *columns,
@@ -615,7 +759,7 @@ enum sc_status sc_batch_append_rows(struct sc_batch *to, const struct sc_column 
             continue;
         uint32_t hint = i;
         struct sc_column *c = sc_batch_begin(to, from->key, &hint, width_needed(from), n);
-        enum sc_status status = c == NULL ? SC_NOMEM : put_rows(c, from, first, n);
+        enum sc_status status = c == NULL ? SC_NOMEM : put_column(to, c, from, first, n);
         if (status != SC_OK) {
             sc_batch_rollback(to);
             return status;

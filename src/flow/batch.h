@@ -11,7 +11,8 @@
  *          order (integers: uint64_t; addresses: struct sc_addr; bytes: offsets + heap, memcmp order)
  *   CONST  every row that is not null has the value of dictionary entry 0
  *
- * Decoders and other producers write FLAT only; the store's reader gives any of the three.
+ * Decoders and other producers write FLAT only; the store's reader gives any of the three. Of addresses that are gathered to be encoded
+ * again there is a fourth, DICT with a dictionary that does not ascend (sc_batch_pool_addresses).
  * A null row has bit 0 in `valid` (bit r % 64 of word r / 64) and a zero value; valid == NULL: no row is
  * null.
  *
@@ -225,6 +226,14 @@ struct sc_span {
 
 enum sc_record_kind { SC_RECORDS_FLOWS = 0, SC_RECORDS_OPTIONS = 1 };
 
+/* Addresses of dictionaries that rows came with, one dictionary behind the other: not in order, and some of them several times. */
+struct sc_address_pool {
+    struct sc_addr *values;
+    uint32_t count, capacity;
+    const void *source; /* the dictionary that came last, while it is known to be the same */
+    uint32_t base;      /* where it begins */
+};
+
 struct sc_batch {
     struct sc_column **columns; /* by slot; NULL where the slot was never used here */
     uint32_t slots;             /* entries of `columns` */
@@ -235,8 +244,10 @@ struct sc_batch {
     uint64_t
         serial; /* another one after each reset, and in each batch: what was looked up in it holds as long */
     struct sc_schema schema;
-    uint8_t record_kind;   /* enum sc_record_kind: options records never share a batch with flows */
-    uint64_t window_ms;    /* start of the window that all rows lie in; set by the producer */
+    uint8_t record_kind; /* enum sc_record_kind: options records never share a batch with flows */
+    uint64_t window_ms;  /* start of the window that all rows lie in; set by the producer */
+    bool pools;          /* address columns are DICT, with codes of four bytes, and their dictionary is: */
+    struct sc_address_pool pool;
     struct sc_span *spans; /* ascending, disjoint, covering all rows when set; owned by the batch */
     uint32_t span_count;
 };
@@ -247,6 +258,14 @@ void sc_batch_free(struct sc_batch *batch);
 
 /* Forgets all rows and spans, keeps memory and columns for reuse. */
 void sc_batch_reset(struct sc_batch *batch);
+
+/*
+ * Of an empty batch, for all its life: addresses that are appended with sc_batch_append_rows stay codes, so that who encodes them again
+ * looks each up once, not row by row. Their columns can be read when the batch is finished; nothing else appends addresses to it.
+ */
+void sc_batch_pool_addresses(struct sc_batch *batch);
+/* What is appended next may have another dictionary, in the place of the one before. */
+void sc_batch_forget_source(struct sc_batch *batch);
 
 /* Bytes that the columns have been given, for limits. O(columns). */
 size_t sc_batch_memory(const struct sc_batch *batch);
@@ -323,7 +342,7 @@ enum sc_status sc_column_put_null(struct sc_column *c);
 /* Marks rows [first, first + n) null, where room is and rows are already counted or about to be. */
 enum sc_status sc_column_mark_null(struct sc_column *c, uint32_t first, uint32_t n);
 
-/* Appends rows [first, first + n) of a finished batch or read columns to `to`, any form to FLAT. */
+/* Appends rows [first, first + n) of a finished batch or read columns to `to`, any form to FLAT, or addresses to codes. */
 enum sc_status sc_batch_append_rows(struct sc_batch *to, const struct sc_column *const *columns,
                                     uint32_t column_count, uint32_t first, uint32_t n);
 

@@ -43,6 +43,17 @@ enum sc_status sc_gather_init(struct sc_gather *gather, enum sc_record_kind kind
     return gather->batch == NULL ? SC_NOMEM : SC_OK;
 }
 
+void sc_gather_pool_addresses(struct sc_gather *gather)
+{
+    gather->pools = true;
+    sc_batch_pool_addresses(gather->batch);
+}
+
+void sc_gather_next_source(struct sc_gather *gather)
+{
+    sc_batch_forget_source(gather->batch);
+}
+
 void sc_gather_free(struct sc_gather *gather)
 {
     sc_batch_free(gather->batch);
@@ -57,7 +68,11 @@ static enum sc_status begin_anew(struct sc_gather *gather)
     gather->batch = sc_batch_create(gather->kind);
     gather->weight = (struct sc_weight){0};
     gather->reused = false;
-    return gather->batch == NULL ? SC_NOMEM : SC_OK;
+    if (gather->batch == NULL)
+        return SC_NOMEM;
+    if (gather->pools)
+        sc_batch_pool_addresses(gather->batch);
+    return SC_OK;
 }
 
 enum sc_status sc_gather_reset(struct sc_gather *gather)
@@ -81,10 +96,19 @@ static bool reserve(struct sc_gather *gather, uint32_t column_count)
     return gather->picked != NULL;
 }
 
-/* What one row has in a column of the batch, which is as wide as the widest that went into it. */
+/* What one row has in a column of the batch, which is as wide as the widest that went into it. Codes count as their addresses. */
 static uint64_t bits_of(const struct sc_column *c)
 {
-    return c == NULL ? 0 : 8 * (c->key.kind == SC_COLUMN_BYTES ? sizeof(uint32_t) : (uint64_t)c->width) + 1;
+    if (c == NULL)
+        return 0;
+    switch (c->key.kind) {
+    case SC_COLUMN_BYTES:
+        return 8 * sizeof(uint32_t) + 1;
+    case SC_COLUMN_ADDRESS:
+        return 8 * sizeof(struct sc_addr) + 1;
+    default:
+        return 8 * (uint64_t)c->width + 1;
+    }
 }
 
 /* With one column more, whose rows weigh `one`. */

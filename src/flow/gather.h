@@ -30,6 +30,7 @@ uint32_t sc_bounds_cut(const struct sc_bounds *bounds, const struct sc_column *c
 struct sc_gather {
     struct sc_batch *batch; /* with a span for each sc_gather_add; to be finished before it is read */
     enum sc_record_kind kind;
+    bool pools;                      /* addresses stay codes */
     bool reused;                     /* the batch has columns of before the last reset */
     struct sc_weight weight;         /* of the batch */
     const struct sc_column **picked; /* scratch: columns of the rows that are being added */
@@ -39,6 +40,9 @@ struct sc_gather {
 /* @return SC_OK or SC_NOMEM; to be freed in both cases. */
 enum sc_status sc_gather_init(struct sc_gather *gather, enum sc_record_kind kind);
 void sc_gather_free(struct sc_gather *gather);
+/* Before the first row: as sc_batch_pool_addresses. Then sc_gather_next_source goes before the rows of another row group. */
+void sc_gather_pool_addresses(struct sc_gather *gather);
+void sc_gather_next_source(struct sc_gather *gather);
 /* Forgets all rows, keeps memory as far as that is usual. @return SC_OK or SC_NOMEM: then it can only be freed, or reset once more. */
 enum sc_status sc_gather_reset(struct sc_gather *gather);
 

@@ -28,10 +28,8 @@ static const struct sc_column *find_column(struct sc_column_key key, const struc
 
 static void clear_nulls(const struct sc_column *column, uint32_t rows, uint64_t *values)
 {
-    for (uint32_t i = 0; i < rows; i++) {
-        if (sc_column_is_null(column, i))
-            values[i] = 0;
-    }
+    for (uint32_t i = 0; i < rows; i++)
+        values[i] &= 0 - (column->valid[i / 64] >> (i % 64) & 1);
 }
 
 void sc_column_widen(const struct sc_column *column, uint32_t rows, uint64_t *values)

@@ -742,6 +742,7 @@ static enum sc_status open_stores(struct sc_lane_store *s, struct sc_error *err)
                                           .reference = o->reference,
                                           .others = can_ask(s),
                                           .archive = o->archive,
+                                          .verify = o->verify,
                                           .io = s->io,
                                           .log = &o->log,
                                           .committed = on_committed,

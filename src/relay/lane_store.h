@@ -61,6 +61,7 @@ struct sc_lane_store_options {
     struct sc_retention retention;
     const struct sc_reference *reference; /* the time by the other members; NULL: nobody tells it */
     struct sc_archive_command archive;
+    enum sc_verify verify; /* of what is sealed */
     struct sc_log log;
     struct sc_refusals *refusals; /* outlives the store; NULL: nobody counts */
     struct sc_facts

@@ -20,6 +20,11 @@ static bool grow_set(struct sc_address_set *set)
            sc_table_reserve(&set->table, room - set->count);
 }
 
+bool sc_address_set_reserve(struct sc_address_set *set, uint32_t count)
+{
+    return sc_array_reserve(set->values, set->capacity, count);
+}
+
 uint32_t sc_address_set_add(struct sc_address_set *set, const struct sc_addr *address)
 {
     if (set->count == set->table.size / 2 && !grow_set(set))
@@ -32,6 +37,12 @@ uint32_t sc_address_set_add(struct sc_address_set *set, const struct sc_addr *ad
         return p.number;
     set->values[set->count] = *address;
     sc_table_put(&set->table, &p, set->count);
+    return set->count++;
+}
+
+uint32_t sc_address_set_append(struct sc_address_set *set, const struct sc_addr *address)
+{
+    set->values[set->count] = *address;
     return set->count++;
 }
 
@@ -53,13 +64,15 @@ static uint32_t part_families(const struct sc_address_set *set, struct sc_keyed 
     return v4;
 }
 
-/* The next of the sorted addresses to its place. */
+/* The next of the sorted addresses to its place; one that was there just before has the same. */
 static void put_sorted(struct sc_address_set *set, const struct sc_keyed *order, uint32_t count,
                        struct sc_addr *values, uint32_t *at)
 {
     for (uint32_t i = 0; i < count; i++) {
-        values[*at] = set->values[order[i].value];
-        set->rank[order[i].value] = (*at)++;
+        const struct sc_addr *next = &set->values[order[i].value];
+        if (*at == 0 || !sc_addr_equal(&values[*at - 1], next))
+            values[(*at)++] = *next;
+        set->rank[order[i].value] = *at - 1;
     }
 }
 
@@ -73,7 +86,8 @@ static uint32_t count_below(const struct sc_address_set *set, const struct sc_ke
     return below;
 }
 
-static void sort(struct sc_address_set *set, struct sc_keyed *order, struct sc_addr *sorted)
+/* @return how many different ones there are. */
+static uint32_t sort(struct sc_address_set *set, struct sc_keyed *order, struct sc_addr *sorted)
 {
     uint32_t at = 0, v4 = part_families(set, order), others = set->count - v4;
     struct sc_keyed *rest = order + v4, *scratch = order + set->count;
@@ -84,6 +98,7 @@ static void sort(struct sc_address_set *set, struct sc_keyed *order, struct sc_a
     put_sorted(set, rest, below, sorted, &at);
     put_sorted(set, order, v4, sorted, &at);
     put_sorted(set, rest + below, others - below, sorted, &at);
+    return at;
 }
 
 enum sc_status sc_address_set_sort(struct sc_address_set *set)
@@ -97,7 +112,7 @@ enum sc_status sc_address_set_sort(struct sc_address_set *set)
         free(sorted);
         return SC_NOMEM;
     }
-    sort(set, order, sorted);
+    set->count = sort(set, order, sorted);
     free(order);
     free(set->values);
     set->values = sorted;
@@ -252,22 +267,30 @@ static const unsigned *levels_of(const struct sc_addr *a)
     return sc_addr_is_v4(a) ? v4_levels : v6_levels;
 }
 
-/* In sorted order a prefix is new when it differs from the one before. */
-static bool new_prefix(const struct sc_addr *sorted, uint32_t i, unsigned bits)
+/* How many bits two addresses have in common at their front. */
+static unsigned common_bits(const struct sc_addr *x, const struct sc_addr *y)
+{
+    uint64_t upper = sc_load_be64(x->b) ^ sc_load_be64(y->b),
+             lower = sc_load_be64(x->b + 8) ^ sc_load_be64(y->b + 8);
+    return upper != 0   ? (unsigned)__builtin_clzll(upper)
+           : lower != 0 ? 64 + (unsigned)__builtin_clzll(lower)
+                        : 128;
+}
+
+/* In sorted order a prefix is new when it differs from the one before: how many of the address's levels are, the first ones. */
+static unsigned new_levels(const struct sc_addr *sorted, uint32_t i)
 {
     if (i == 0 || sc_addr_is_v4(&sorted[i]) != sc_addr_is_v4(&sorted[i - 1]))
-        return true;
-    struct sc_addr x = sc_addr_mask(&sorted[i], bits), y = sc_addr_mask(&sorted[i - 1], bits);
-    return !sc_addr_equal(&x, &y);
+        return 3;
+    const unsigned *levels = levels_of(&sorted[i]), common = common_bits(&sorted[i - 1], &sorted[i]);
+    return (levels[0] > common) + (levels[1] > common) + (levels[2] > common);
 }
 
 void sc_bloom_write(const struct sc_addr *sorted, uint32_t count, struct sc_buf *out)
 {
     size_t keys = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        for (unsigned l = 0; l < 3; l++)
-            keys += new_prefix(sorted, i, levels_of(&sorted[i])[l]);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        keys += new_levels(sorted, i);
     size_t blocks = (keys * BITS_PER_KEY + BLOCK_BYTES * 8 - 1) / (BLOCK_BYTES * 8);
     if (blocks == 0)
         blocks = 1;
@@ -276,11 +299,9 @@ void sc_bloom_write(const struct sc_addr *sorted, uint32_t count, struct sc_buf 
         return;
     memset(filter, 0, blocks * BLOCK_BYTES);
     for (uint32_t i = 0; i < count; i++) {
-        const unsigned *levels = levels_of(&sorted[i]);
-        for (unsigned l = 0; l < 3; l++) {
-            if (new_prefix(sorted, i, levels[l]))
-                add_key(filter, blocks, hash_prefix(&sorted[i], levels[l]));
-        }
+        const unsigned *levels = levels_of(&sorted[i]), fresh = new_levels(sorted, i);
+        for (unsigned l = 0; l < fresh; l++)
+            add_key(filter, blocks, hash_prefix(&sorted[i], levels[l]));
     }
     out->len += blocks * BLOCK_BYTES;
 }

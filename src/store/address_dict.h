@@ -32,7 +32,10 @@ struct sc_address_set {
 
 /* Arrival index of the address, added when new; UINT32_MAX without memory. */
 uint32_t sc_address_set_add(struct sc_address_set *set, const struct sc_addr *address);
-/* Sorts values and fills rank. @return SC_OK or SC_NOMEM. */
+/* Or without looking whether it is there already: then nothing is added otherwise, and there must be room for it. */
+bool sc_address_set_reserve(struct sc_address_set *set, uint32_t count);
+uint32_t sc_address_set_append(struct sc_address_set *set, const struct sc_addr *address);
+/* Sorts values, takes out doubles and fills rank. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_address_set_sort(struct sc_address_set *set);
 /* Empties it for other addresses, with as much memory as those before needed. */
 void sc_address_set_clear(struct sc_address_set *set);

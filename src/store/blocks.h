@@ -30,8 +30,12 @@
 
 #define SC_BLOCK_VALUES 1024u
 
+/* Whether no value is less than the one before: only then steps may take less room. */
+bool sc_blocks_ascend(const uint64_t *values, uint32_t count);
 /* Bytes of the payload. */
 size_t sc_blocks_size(const uint64_t *values, uint32_t count, bool steps);
+/* About the same of the shorter of both, by some of its blocks. */
+size_t sc_blocks_estimate(const uint64_t *values, uint32_t count);
 /* Appends the payload. @return SC_OK or SC_NOMEM. */
 enum sc_status sc_blocks_put(const uint64_t *values, uint32_t count, bool steps, struct sc_buf *out);
 

@@ -2,6 +2,7 @@
 #include "store/row_group_encode.h"
 
 #include "flow/vector.h"
+#include "store/by_width.h"
 
 #include <stdlib.h>
 
@@ -59,11 +60,81 @@ static enum sc_status collect_addresses(struct sc_column_coder *coder, struct sc
 
 static void arrival_to_code(struct sc_column_coder *coder, struct sc_coded_column *coded)
 {
-    const struct sc_column *column = coded->column; /* set for all that are counted */
-    for (uint32_t row = 0; column != NULL && row < coder->batch->rows; row++) {
-        if (!sc_column_is_null(column, row))
+    for (uint32_t row = 0; row < coder->batch->rows; row++) {
+        if (!sc_column_is_null(coded->column, row))
             coded->codes[row] = coder->encoder->addresses.rank[coded->codes[row]];
     }
+}
+
+/* ---- addresses that are codes already: of a pool (struct sc_address_pool) ---- */
+
+/* Each address of the pool that a row has goes to the set; its place there replaces the mark. */
+static void take_marked(struct sc_address_set *set, const struct sc_address_pool *pool, uint32_t *places)
+{
+    for (uint32_t i = 0; i < pool->count; i++) {
+        if (places[i] != 0)
+            places[i] = sc_address_set_append(set, &pool->values[i]);
+    }
+}
+
+static void mark_used(const struct sc_column *column, uint32_t rows, uint32_t *places)
+{
+    const uint32_t *codes = column->values;
+    for (uint32_t row = 0; row < rows; row++) {
+        if (!sc_column_is_null(column, row))
+            places[codes[row]] = 1;
+    }
+}
+
+static void pool_to_code(const struct sc_coded_column *coded, uint32_t rows, const uint32_t *places)
+{
+    const uint32_t *pooled = coded->column->values;
+    for (uint32_t row = 0; row < rows; row++)
+        coded->codes[row] = sc_column_is_null(coded->column, row) ? 0 : places[pooled[row]];
+}
+
+/* The i-th address column; set for all that are counted. */
+static struct sc_coded_column *address_column(const struct sc_column_coder *coder, uint32_t i)
+{
+    return i < coder->address_count && coder->addresses[i].column != NULL ? &coder->addresses[i] : NULL;
+}
+
+/* `places` is zero, an entry for each address of the pool, and has their codes in the end. */
+static enum sc_status sort_pool(struct sc_column_coder *coder, uint32_t *places)
+{
+    const struct sc_address_pool *pool = &coder->batch->pool;
+    struct sc_address_set *set = &coder->encoder->addresses;
+    struct sc_coded_column *coded;
+    if (!sc_address_set_reserve(set, pool->count))
+        return SC_NOMEM;
+    for (uint32_t i = 0; (coded = address_column(coder, i)) != NULL; i++)
+        mark_used(coded->column, coder->batch->rows, places);
+    take_marked(set, pool, places);
+    SC_TRY(sc_address_set_sort(set));
+    for (uint32_t i = 0; i < pool->count && set->count != 0; i++)
+        places[i] = set->rank[places[i]]; /* of those that no row has any */
+    for (uint32_t i = 0; (coded = address_column(coder, i)) != NULL; i++)
+        pool_to_code(coded, coder->batch->rows, places);
+    return SC_OK;
+}
+
+static enum sc_status code_pool(struct sc_column_coder *coder)
+{
+    uint32_t *places = calloc((size_t)coder->batch->pool.count + 1, sizeof(*places));
+    enum sc_status status = places == NULL ? SC_NOMEM : sort_pool(coder, places);
+    free(places);
+    return status;
+}
+
+static enum sc_status code_flat(struct sc_column_coder *coder)
+{
+    struct sc_coded_column *coded;
+    for (uint32_t i = 0; (coded = address_column(coder, i)) != NULL; i++)
+        SC_TRY(collect_addresses(coder, coded));
+    SC_TRY(sc_address_set_sort(&coder->encoder->addresses));
+    for (uint32_t i = 0; (coded = address_column(coder, i)) != NULL; i++)
+        arrival_to_code(coder, coded);
+    return SC_OK;
 }
 
 static enum sc_status code_addresses(struct sc_column_coder *coder)
@@ -82,16 +153,10 @@ static enum sc_status code_addresses(struct sc_column_coder *coder)
         coded->codes = calloc(batch->rows, sizeof(*coded->codes));
         if (coded->codes == NULL)
             return SC_NOMEM;
-        SC_TRY(collect_addresses(coder, coded));
     }
-    if (coder->encoder->addresses.count > SC_MAX_ADDRESSES) {
-        coder->encoder->bound = "2^24 addresses";
-        return SC_LIMIT;
-    }
-    SC_TRY(sc_address_set_sort(&coder->encoder->addresses));
-    for (uint32_t i = 0; i < coder->address_count; i++)
-        arrival_to_code(coder, &coder->addresses[i]);
-    return SC_OK;
+    SC_TRY(batch->pools ? code_pool(coder) : code_flat(coder));
+    coder->encoder->bound = "2^24 addresses";
+    return coder->encoder->addresses.count > SC_MAX_ADDRESSES ? SC_LIMIT : SC_OK;
 }
 
 enum sc_status sc_column_coder_init(struct sc_column_coder *coder, struct sc_column_encoder *encoder,
@@ -105,7 +170,10 @@ enum sc_status sc_column_coder_init(struct sc_column_coder *coder, struct sc_col
     coder->values = malloc((size_t)batch->rows * sizeof(uint64_t));
     coder->mapped = malloc(most * sizeof(uint64_t));
     coder->known = malloc((size_t)encoder->addresses.count + 1);
-    return coder->values == NULL || coder->mapped == NULL || coder->known == NULL ? SC_NOMEM : SC_OK;
+    coder->present = malloc((size_t)batch->rows * sizeof(uint32_t));
+    return coder->values == NULL || coder->mapped == NULL || coder->known == NULL || coder->present == NULL
+               ? SC_NOMEM
+               : SC_OK;
 }
 
 void sc_column_coder_free(struct sc_column_coder *coder)
@@ -116,6 +184,7 @@ void sc_column_coder_free(struct sc_column_coder *coder)
     free(coder->values);
     free(coder->mapped);
     free(coder->known);
+    free(coder->present);
     *coder = (struct sc_column_coder){0};
 }
 
@@ -142,18 +211,21 @@ static enum sc_status put_validity(struct sc_column_coder *coder, const struct s
 
 /* ---- integers ---- */
 
+/* Moves the numbers of rows that are not null to the front. @return how many these are. */
+#define PACK_PRESENT(numbers)                                                                                \
+    for (uint32_t row = 0; row < rows; row++) {                                                              \
+        (numbers)[n] = (numbers)[row];                                                                       \
+        n += (uint32_t)(c->valid[row / 64] >> (row % 64) & 1);                                               \
+    }
+
 /* Values that are not null to coder->values; their number. */
 static uint32_t present_values(struct sc_column_coder *coder, const struct sc_column *c)
 {
     uint32_t rows = coder->batch->rows, n = 0;
-    if (c->nulls == 0) {
-        sc_column_widen(c, rows, coder->values);
+    sc_column_widen(c, rows, coder->values);
+    if (c->nulls == 0)
         return rows;
-    }
-    for (uint32_t row = 0; row < rows; row++) {
-        if (!sc_column_is_null(c, row))
-            coder->values[n++] = sc_column_u64(c, row);
-    }
+    PACK_PRESENT(coder->values)
     return n;
 }
 
@@ -202,18 +274,48 @@ static bool find_distinct(struct distinct *d, const uint64_t *values, uint32_t c
     return true;
 }
 
-/* Keeps the trial when it is clearly smaller than the best so far. */
-static void keep_better(struct sc_column_encoder *encoder, struct sc_entry *entry, enum sc_encoding encoding,
+/* What is clearly less than the least so far is better: it must be worth another encoding. */
+static bool is_better(const struct sc_column_coder *coder, size_t size)
+{
+    return size + size / 32 < coder->least;
+}
+
+/* Keeps the trial when it is better than the best so far. */
+static void keep_better(struct sc_column_coder *coder, struct sc_entry *entry, enum sc_encoding encoding,
                         uint32_t reference, uint32_t dict_count)
 {
-    if (!sc_buf_ok(&encoder->trial) || encoder->trial.len + encoder->trial.len / 32 >= encoder->best.len)
+    struct sc_column_encoder *encoder = coder->encoder;
+    if (!sc_buf_ok(&encoder->trial) || !is_better(coder, encoder->trial.len))
         return;
     struct sc_buf swap = encoder->best;
     encoder->best = encoder->trial;
     encoder->trial = swap;
+    coder->least = encoder->best.len;
     entry->encoding = (uint8_t)encoding;
     entry->reference = reference;
     entry->dict_count = dict_count;
+}
+
+/* The `count` numbers in coder->mapped to the trial, unless a sample of them says that this is not worth it. */
+static enum sc_status try_mapped(struct sc_column_coder *coder, uint32_t count, struct sc_entry *entry,
+                                 enum sc_encoding encoding, uint32_t reference)
+{
+    struct sc_column_encoder *encoder = coder->encoder;
+    if (!is_better(coder, sc_stream_estimate(&encoder->streams, coder->mapped, count)))
+        return SC_OK;
+    sc_buf_clear(&encoder->trial);
+    SC_TRY(sc_stream_put_integers(&encoder->streams, coder->mapped, count, &encoder->trial));
+    keep_better(coder, entry, encoding, reference, 0);
+    return SC_OK;
+}
+
+/* Codes of so many values take the bits that number them; exceptions may save a quarter. Of layouts that are compressed nobody knows. */
+static bool is_worth_codes(const struct sc_column_coder *coder, uint32_t count, uint32_t distinct)
+{
+    if (distinct < 2 || distinct >= count / 4)
+        return false;
+    unsigned bits = 32 - (unsigned)__builtin_clz(distinct - 1);
+    return !coder->estimated || is_better(coder, (size_t)count * bits / 8 / 4 * 3);
 }
 
 static enum sc_status try_dictionary(struct sc_column_coder *coder, uint32_t count, struct sc_entry *entry)
@@ -224,7 +326,7 @@ static enum sc_status try_dictionary(struct sc_column_coder *coder, uint32_t cou
         return SC_NOMEM;
     enum sc_status status = SC_OK;
     d->multiplier = encoder->seed | 1;
-    if (find_distinct(d, coder->values, count) && d->count > 1 && d->count < count / 4) {
+    if (find_distinct(d, coder->values, count) && is_worth_codes(coder, count, d->count)) {
         for (uint32_t i = 0; i < count; i++)
             coder->mapped[i] = (uint64_t)*distinct_place(d, coder->values[i]) - 1;
         sc_buf_clear(&encoder->trial);
@@ -232,32 +334,47 @@ static enum sc_status try_dictionary(struct sc_column_coder *coder, uint32_t cou
         if (status == SC_OK)
             status = sc_stream_put_integers(&encoder->streams, coder->mapped, count, &encoder->trial);
         if (status == SC_OK)
-            keep_better(encoder, entry, SC_ENCODING_DICT, SC_NO_REFERENCE, d->count);
+            keep_better(coder, entry, SC_ENCODING_DICT, SC_NO_REFERENCE, d->count);
     }
     free(d);
     return status;
 }
 
-/*
- * The value per address when the column is a function of it, in coder->mapped; false at the first
- * contradiction. coder->values holds the values of the rows that are not null, one behind the other.
- */
-static bool is_function(struct sc_column_coder *coder, const struct sc_column *c, const uint32_t *codes)
+/* So many rows mostly show that a column is no function. */
+#define FIRST_ROWS 1024u
+
+/* The value of each address in the rows, the last one, and which addresses there are. */
+static void map_codes(struct sc_column_coder *coder, const uint32_t *codes, uint32_t count)
 {
-    uint32_t addresses = coder->encoder->addresses.count, at = 0;
-    memset(coder->known, 0, addresses);
-    for (uint32_t row = 0; row < coder->batch->rows; row++) {
-        uint32_t code = codes[row];
-        if (sc_column_is_null(c, row))
-            continue;
-        uint64_t value = coder->values[at++];
-        if (coder->known[code] == 0) {
-            coder->known[code] = 1;
-            coder->mapped[code] = value;
-        } else if (coder->mapped[code] != value) {
-            return false;
-        }
+    memset(coder->known, 0, coder->encoder->addresses.count);
+    for (uint32_t i = 0; i < count; i++) {
+        coder->mapped[codes[i]] = coder->values[i];
+        coder->known[codes[i]] = 1;
     }
+}
+
+/* Whether each row has the value of its address. */
+static bool agrees(const struct sc_column_coder *coder, const uint32_t *codes, uint32_t count)
+{
+    uint64_t differ = 0;
+    for (uint32_t i = 0; i < count; i++)
+        differ |= coder->mapped[codes[i]] ^ coder->values[i];
+    return differ == 0;
+}
+
+/*
+ * The value per address when the column is a function of it, in coder->mapped. coder->values holds the `count` values of the rows that
+ * are not null, one behind the other, `codes` their addresses.
+ */
+static bool is_function(struct sc_column_coder *coder, const uint32_t *codes, uint32_t count)
+{
+    uint32_t addresses = coder->encoder->addresses.count, few = count < FIRST_ROWS ? count : FIRST_ROWS;
+    map_codes(coder, codes, few);
+    if (!agrees(coder, codes, few))
+        return false;
+    map_codes(coder, codes, count);
+    if (!agrees(coder, codes, count))
+        return false;
     /* An address without a value repeats its neighbour's: the order is that of the prefixes. */
     uint64_t previous = coder->values[0];
     for (uint32_t i = 0; i < addresses; i++) {
@@ -268,19 +385,29 @@ static bool is_function(struct sc_column_coder *coder, const struct sc_column *c
     return true;
 }
 
-static enum sc_status try_functions(struct sc_column_coder *coder, const struct sc_column *c,
+/* The codes of the rows in which `c` is not null. */
+static const uint32_t *codes_where(struct sc_column_coder *coder, const struct sc_column *c,
+                                   const uint32_t *codes)
+{
+    uint32_t rows = coder->batch->rows, n = 0;
+    if (c->nulls == 0)
+        return codes;
+    for (uint32_t row = 0; row < rows; row++) {
+        coder->present[n] = codes[row];
+        n += (uint32_t)(c->valid[row / 64] >> (row % 64) & 1);
+    }
+    return coder->present;
+}
+
+static enum sc_status try_functions(struct sc_column_coder *coder, const struct sc_column *c, uint32_t count,
                                     struct sc_entry *entry)
 {
-    struct sc_column_encoder *encoder = coder->encoder;
     for (uint32_t i = 0; i < coder->address_count && i < MOST_ARGUMENTS; i++) {
         const struct sc_coded_column *coded = &coder->addresses[i];
-        if (coded->column->nulls != 0 || coded->entry == SC_NO_REFERENCE ||
-            !is_function(coder, c, coded->codes))
-            continue;
-        sc_buf_clear(&encoder->trial);
-        SC_TRY(sc_stream_put_integers(&encoder->streams, coder->mapped, encoder->addresses.count,
-                                      &encoder->trial));
-        keep_better(encoder, entry, SC_ENCODING_FUNCTION, coded->entry, 0);
+        if (coded->column->nulls == 0 && coded->entry != SC_NO_REFERENCE &&
+            is_function(coder, codes_where(coder, c, coded->codes), count))
+            SC_TRY(try_mapped(coder, coder->encoder->addresses.count, entry, SC_ENCODING_FUNCTION,
+                              coded->entry));
     }
     return SC_OK;
 }
@@ -299,27 +426,50 @@ static enum sc_status try_difference(struct sc_column_coder *coder, const struct
             int64_t d = (int64_t)(coder->values[row] - sc_column_u64(base, row));
             coder->mapped[row] = (uint64_t)d << 1 ^ (uint64_t)(d >> 63);
         }
-        struct sc_column_encoder *encoder = coder->encoder;
-        sc_buf_clear(&encoder->trial);
-        SC_TRY(sc_stream_put_integers(&encoder->streams, coder->mapped, coder->batch->rows, &encoder->trial));
-        keep_better(encoder, entry, SC_ENCODING_DIFFERENCE, coder->bases[i].entry, 0);
+        SC_TRY(try_mapped(coder, coder->batch->rows, entry, SC_ENCODING_DIFFERENCE, coder->bases[i].entry));
     }
     return SC_OK;
+}
+
+struct range {
+    uint64_t min, max;
+};
+
+#define RANGE(type)                                                                                          \
+    do {                                                                                                     \
+        const type *v = c->values;                                                                           \
+        type least = v[0], most = v[0];                                                                      \
+        for (uint32_t i = 1; i < count; i++) {                                                               \
+            least = v[i] < least ? v[i] : least;                                                             \
+            most = v[i] > most ? v[i] : most;                                                                \
+        }                                                                                                    \
+        range = (struct range){least, most};                                                                 \
+    } while (0)
+
+/* Narrow values where they lie, which is sooner done. */
+static struct range range_of_values(const struct sc_column *c, const uint64_t *values, uint32_t count)
+{
+    struct range range = {values[0], values[0]};
+    if (c->key.kind == SC_COLUMN_UINT && c->form == SC_FORM_FLAT && c->nulls == 0) {
+        SC_BY_WIDTH(c->width, RANGE);
+        return range;
+    }
+    for (uint32_t i = 1; i < count; i++) {
+        range.min = values[i] < range.min ? values[i] : range.min;
+        range.max = values[i] > range.max ? values[i] : range.max;
+    }
+    return range;
 }
 
 static void describe_integers(const struct sc_column *c, const uint64_t *values, uint32_t count,
                               struct sc_entry *entry)
 {
-    uint64_t min = values[0], max = values[0];
-    for (uint32_t i = 1; i < count; i++) {
-        min = values[i] < min ? values[i] : min;
-        max = values[i] > max ? values[i] : max;
-    }
+    const struct range range = range_of_values(c, values, count);
     bool ordered = c->key.kind == SC_COLUMN_UINT || c->key.kind == SC_COLUMN_ADDRESS;
-    entry->min = ordered ? min : 0;
-    entry->max = ordered ? max : UINT64_MAX;
-    bool wide = !ordered || max > UINT32_MAX;
-    entry->width = wide ? 8 : max > UINT16_MAX ? 4 : max > UINT8_MAX ? 2 : 1;
+    entry->min = ordered ? range.min : 0;
+    entry->max = ordered ? range.max : UINT64_MAX;
+    bool wide = !ordered || range.max > UINT32_MAX;
+    entry->width = wide ? 8 : range.max > UINT16_MAX ? 4 : range.max > UINT8_MAX ? 2 : 1;
 }
 
 static void remember_base(struct sc_column_coder *coder, const struct sc_column *c, uint32_t number)
@@ -336,21 +486,39 @@ static void remember_base(struct sc_column_coder *coder, const struct sc_column 
     }
 }
 
-/* The `count` numbers in coder->values, of the rows that are not null: integers, or codes of addresses. */
+/* What is tried beside the values themselves; a function that holds says more than a dictionary. */
+static enum sc_status try_others(struct sc_column_coder *coder, const struct sc_column *c, uint32_t count,
+                                 struct sc_entry *entry)
+{
+    SC_TRY(
+        try_functions(coder, c, count, entry)); /* also of addresses: a next hop is one of the destination */
+    if (entry->encoding == SC_ENCODING_FUNCTION)
+        return SC_OK;
+    if (entry->width >= 2 && c->key.kind != SC_COLUMN_ADDRESS)
+        SC_TRY(try_dictionary(coder, count, entry));
+    return c->nulls == 0 ? try_difference(coder, c, entry) : SC_OK;
+}
+
+/* The `count` numbers in coder->values, of the rows that are not null: integers, or codes of addresses. What they take is estimated
+ * where it can be: of most columns that are better encoded otherwise they need not be encoded then. */
 static enum sc_status encode_numbers(struct sc_column_coder *coder, const struct sc_column *c, uint32_t count,
                                      struct sc_entry *entry, struct sc_buf *out)
 {
     struct sc_column_encoder *encoder = coder->encoder;
     describe_integers(c, coder->values, count, entry);
+    if (encoder->streams.effort == SC_EFFORT_LIVE)
+        return sc_stream_put_integers(&encoder->streams, coder->values, count, out);
     sc_buf_clear(&encoder->best);
-    SC_TRY(sc_stream_put_integers(&encoder->streams, coder->values, count, &encoder->best));
-    bool worth_more = encoder->streams.effort != SC_EFFORT_LIVE && encoder->best.len > 64 + count / 32;
-    if (worth_more && entry->width >= 2 && c->key.kind != SC_COLUMN_ADDRESS)
-        SC_TRY(try_dictionary(coder, count, entry));
-    if (worth_more) /* also of addresses: a next hop is a function of the destination */
-        SC_TRY(try_functions(coder, c, entry));
-    if (worth_more && c->nulls == 0)
-        SC_TRY(try_difference(coder, c, entry));
+    coder->least = sc_stream_estimate(&encoder->streams, coder->values, count);
+    coder->estimated = coder->least != 0;
+    if (!coder->estimated) {
+        SC_TRY(sc_stream_put_integers(&encoder->streams, coder->values, count, &encoder->best));
+        coder->least = encoder->best.len;
+    }
+    if (coder->least > 64 + count / 32)
+        SC_TRY(try_others(coder, c, count, entry));
+    if (encoder->best.len == 0)
+        return sc_stream_put_integers(&encoder->streams, coder->values, count, out);
     sc_buf_append(out, encoder->best.data, encoder->best.len);
     return sc_buf_ok(&encoder->best) && sc_buf_ok(out) ? SC_OK : SC_NOMEM;
 }

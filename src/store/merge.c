@@ -9,13 +9,25 @@ struct merge {
     struct sc_read_context context;
     struct sc_gather parts[2]; /* by record kind */
     struct sc_buf copy;        /* of a row group that is taken as it is */
-    struct sc_buf copied;      /* of each row group that was written: 1 when it is such a copy */
+    struct sc_buf made;        /* of each row group that was written: the hash of its head, a u64 */
+    uint64_t spans;            /* in all of them */
     struct sc_span_set seen;
     const struct sc_span_set *held;
-    enum sc_effort anew; /* struct sc_segment_id */
+    enum sc_effort anew;   /* as in struct sc_segment_id */
+    enum sc_verify verify; /* likewise */
     struct sc_merge_report *report;
     struct sc_error *err;
 };
+
+/* What stands in the file now. Its head has the hash of the directory, and that those of all chunks, so one number knows every byte; it
+ * was computed before any of them was written. */
+static enum sc_status note_made(struct merge *m, const struct sc_buf *bytes, uint32_t rows, uint32_t spans)
+{
+    sc_buf_append(&m->made, bytes->data + SC_ROW_GROUP_HEAD_BYTES - sizeof(uint64_t), sizeof(uint64_t));
+    m->report->rows += rows;
+    m->spans += spans;
+    return sc_buf_ok(&m->made) ? SC_OK : sc_fail_nomem(m->err, "merging");
+}
 
 static enum sc_status flush(struct merge *m, struct sc_gather *part)
 {
@@ -24,8 +36,7 @@ static enum sc_status flush(struct merge *m, struct sc_gather *part)
     if (sc_batch_finish(part->batch) != SC_OK)
         return sc_fail_nomem(m->err, "merging");
     SC_TRY(sc_segment_writer_add(&m->writer, &m->encoder, part->batch, m->err));
-    sc_buf_append_u8(&m->copied, 0);
-    m->report->rows += part->batch->rows;
+    SC_TRY(note_made(m, &m->writer.buf, part->batch->rows, part->batch->span_count));
     return sc_gather_reset(part) == SC_OK ? SC_OK : sc_fail_nomem(m->err, "merging");
 }
 
@@ -149,10 +160,8 @@ static enum sc_status copy_group(struct merge *m, const struct sc_row_group *gro
     encoded.span_count = group->span_count;
     encoded.encoded_spans = encoded.bytes + SC_ROW_GROUP_HEAD_BYTES + sc_row_stats_size(&group->stats);
     SC_TRY(sc_segment_writer_add_encoded(&m->writer, &encoded, m->err));
-    sc_buf_append_u8(&m->copied, 1);
-    m->report->rows += group->rows;
     m->report->groups_copied++;
-    return SC_OK;
+    return note_made(m, &m->copy, group->rows, group->span_count);
 }
 
 static enum sc_status add_spans(struct merge *m, struct sc_row_group *group)
@@ -161,6 +170,7 @@ static enum sc_status add_spans(struct merge *m, struct sc_row_group *group)
     if (is_larger_than_made(group))
         return load_bytes(m, group) ? copy_group(m, group)
                                     : sc_fail(m->err, SC_IO, "a row group cannot be read again");
+    sc_gather_next_source(part_of(m, group));
     for (uint32_t i = 0; status == SC_OK && i < group->span_count; i++)
         status = add_span(m, group, &group->spans[i]);
     return status;
@@ -215,6 +225,8 @@ static enum sc_status merge_start(struct merge *m, struct sc_io *io, const char 
         sc_gather_init(&m->parts[1], SC_RECORDS_OPTIONS) != SC_OK ||
         sc_read_context_init(&m->context) != SC_OK)
         return sc_fail_nomem(m->err, "merging");
+    sc_gather_pool_addresses(&m->parts[0]);
+    sc_gather_pool_addresses(&m->parts[1]);
     SC_TRY(sc_row_group_encoder_init(
         &m->encoder, m->anew == SC_EFFORT_PACKED ? SC_EFFORT_PACKED : SC_EFFORT_SEALED, m->err));
     sc_row_group_encoder_set_format(&m->encoder, id->format);
@@ -226,7 +238,7 @@ static void merge_end(struct merge *m)
     sc_gather_free(&m->parts[0]);
     sc_gather_free(&m->parts[1]);
     sc_buf_free(&m->copy);
-    sc_buf_free(&m->copied);
+    sc_buf_free(&m->made);
     sc_read_context_free(&m->context);
     sc_row_group_encoder_free(&m->encoder);
     sc_span_set_free(&m->seen);
@@ -239,22 +251,38 @@ struct reading {
     struct sc_span_set *held; /* takes the ids; may be NULL */
     const struct merge *made; /* the merge that wrote it, or NULL */
     struct sc_buf bytes;
-    uint64_t rows; /* of row groups that are whole to the last byte */
+    uint64_t rows, spans; /* of row groups that are whole to the last byte */
     struct sc_error *err;
 };
 
-/* What was copied is compared by its hashes, save the first row group of a segment; all else is decoded as well. */
-static enum sc_status check_group(struct reading *r, struct sc_row_group *group, uint32_t index)
+/* Which row group is decoded where only one is: another one in each file, so that sooner or later all sorts of them are. */
+static bool is_to_be_decoded(const struct merge *m, uint32_t index)
 {
-    const struct sc_buf *copied = r->made == NULL ? NULL : &r->made->copied;
+    uint64_t count = m->made.len / sizeof(uint64_t);
+    return m->verify == SC_VERIFY_FULL || sc_load_le64(m->made.data) % count == index;
+}
+
+/* Every byte of a row group against its hashes. */
+static enum sc_status check_bytes(struct reading *r, const struct sc_row_group *group)
+{
     struct sc_encoded_group whole;
-    uint32_t damaged;
-    if (copied == NULL || index == 0 || index >= copied->len || copied->data[index] == 0)
-        return sc_row_group_verify(group, &damaged, r->err);
     SC_TRY(sc_row_group_bytes(group, &r->bytes, r->err));
     SC_TRY(sc_row_group_check(r->bytes.data, r->bytes.len, &whole, r->err));
     sc_encoded_group_free(&whole);
     return SC_OK;
+}
+
+/* It must be the one that was written there: another that is whole will not do. */
+static enum sc_status check_made(struct reading *r, struct sc_row_group *group, uint32_t index)
+{
+    const struct sc_buf *made = &r->made->made;
+    uint32_t damaged;
+    size_t at = index * sizeof(uint64_t);
+    if (at >= made->len || memcmp(r->bytes.data + SC_ROW_GROUP_HEAD_BYTES - sizeof(uint64_t), made->data + at,
+                                  sizeof(uint64_t)) != 0)
+        return sc_fail(r->err, SC_DAMAGED, "%s: the row group at byte %llu is not the one that was written",
+                       r->segment->path, (unsigned long long)group->ref->offset);
+    return is_to_be_decoded(r->made, index) ? sc_row_group_verify(group, &damaged, r->err) : SC_OK;
 }
 
 static enum sc_status read_group(struct reading *r, uint32_t index)
@@ -263,8 +291,11 @@ static enum sc_status read_group(struct reading *r, uint32_t index)
     bool fresh;
     sc_read_context_reset(&r->context);
     SC_TRY(sc_row_group_open(&r->context, r->segment, index, &group, r->err));
-    SC_TRY(check_group(r, group, index));
+    SC_TRY(check_bytes(r, group));
+    if (r->made != NULL)
+        SC_TRY(check_made(r, group, index));
     r->rows += group->rows;
+    r->spans += group->span_count;
     for (uint32_t i = 0; r->held != NULL && i < group->span_count; i++) {
         if (sc_span_set_add(r->held, &group->spans[i], &fresh) != SC_OK)
             return SC_NOMEM;
@@ -295,19 +326,20 @@ enum sc_status sc_merge_note_held(const char *path, struct sc_span_set *held, st
     return read_back(path, &r, &sealed);
 }
 
-/* The rows must be those that were merged. */
+/* The rows and batches must be as many as were merged. */
 static enum sc_status verify(const struct merge *m, const char *path, struct sc_error *err)
 {
     struct sc_error why = {.message = "not sealed"};
     struct reading r = {.made = m, .err = &why};
     bool sealed;
     enum sc_status status = read_back(path, &r, &sealed);
-    if (status == SC_OK && sealed && r.rows == m->report->rows)
+    if (status == SC_OK && sealed && r.rows == m->report->rows && r.spans == m->spans)
         return SC_OK;
     if (status != SC_OK)
         return sc_fail(err, status, "%s", why.message);
-    return sc_fail(err, SC_DAMAGED, "%s reads back %llu of %llu records: %.200s", path,
-                   (unsigned long long)r.rows, (unsigned long long)m->report->rows, why.message);
+    return sc_fail(err, SC_DAMAGED, "%s reads back %llu of %llu records, %llu of %llu batches: %.200s", path,
+                   (unsigned long long)r.rows, (unsigned long long)m->report->rows,
+                   (unsigned long long)r.spans, (unsigned long long)m->spans, why.message);
 }
 
 static enum sc_status merge_finish(struct merge *m, const char *path, enum sc_status status)
@@ -327,7 +359,12 @@ enum sc_status sc_merge_segments(struct sc_io *io, const char *const *inputs, ui
                                  struct sc_merge_report *report, struct sc_error *err)
 {
     *report = (struct sc_merge_report){0};
-    struct merge m = {.report = report, .err = err, .held = held, .anew = id->anew, .writer = {.handle = -1}};
+    struct merge m = {.report = report,
+                      .err = err,
+                      .held = held,
+                      .anew = id->anew,
+                      .verify = id->verify,
+                      .writer = {.handle = -1}};
     enum sc_status status = merge_start(&m, io, path, id);
     bool created = status == SC_OK;
     for (uint32_t i = 0; i < input_count && status == SC_OK; i++)

@@ -13,9 +13,10 @@
  *     were compressed before, full, and new as a whole, unless a few rows before them would have to become a row group of their own: so
  *     what healing pulled, what repair keeps, and what fills a row group of the live file costs no encoding;
  *   - nothing of a row group of which any chunk is damaged: it is counted, and what to do with its file is the caller's;
- *   - a file that is durable under the name that it was given and was read back, every hash of it, and decoded what was encoded and the
- *     first row group, or none. To give it its final name
- *     and to take away the inputs is the caller's: only then are they not needed any more.
+ *   - a file that is durable under the name that it was given and was read back, or none: it has the row groups that were written, by
+ *     what the writer knew of each before it wrote it, every byte agrees with its hash, rows and batches are as many, and all row groups
+ *     can be decoded, or one (enum sc_verify). To give it its final name and to take away the inputs is the caller's: only then are they
+ *     not needed any more.
  *
  * A row group with a batch that alone is more than a row group may be, of an earlier version, is copied, too: whatever was read can be
  * written.

@@ -173,6 +173,12 @@ enum sc_status sc_row_group_verify(struct sc_row_group *group, uint32_t *damaged
 /* Whether all rows can be read, as a query does: of a damaged filter or padding it takes no notice. */
 bool sc_row_group_has_rows(struct sc_row_group *group);
 
+/* What of a file that was written is decoded when it is read back; all its bytes are compared by hashes in any case. */
+enum sc_verify {
+    SC_VERIFY_FULL, /* all row groups: no encoder's error outlives what it was made of */
+    SC_VERIFY_HASH, /* one of them: what disk or memory did hashes tell, and an encoder's error is seldom alone */
+};
+
 /* What a segment writer must know of a row group that it did not encode itself, but got from somewhere else. */
 struct sc_encoded_group {
     const uint8_t *bytes; /* borrowed */

@@ -73,9 +73,12 @@ struct sc_column_coder {
         uint32_t entry;
     } bases[8];
     uint32_t base_count;
-    uint64_t *values; /* scratch, one per row: the values that are not null */
-    uint64_t *mapped; /* scratch, one per row or address: codes, differences, functions */
-    uint8_t *known;   /* scratch, one per address */
+    uint64_t *values;  /* scratch, one per row: the values that are not null */
+    uint64_t *mapped;  /* scratch, one per row or address: codes, differences, functions */
+    uint8_t *known;    /* scratch, one per address */
+    uint32_t *present; /* scratch, one per row: codes of the rows that are not null */
+    size_t least;      /* what the best encoding of a column takes, so far */
+    bool estimated;    /* until another encoding is better, that is an estimate, and nothing is encoded */
 };
 
 /* Collects the address dictionary of the batch into encoder->addresses. */

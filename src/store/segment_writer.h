@@ -16,6 +16,7 @@ struct sc_segment_id {
     uint16_t format;     /* of the file: nothing of a newer one comes into it; 0: the newest */
     enum sc_effort
         anew; /* of a merge: all row groups are encoded so; LIVE: what was sealed may stay as it is */
+    enum sc_verify verify; /* of a merge, too */
 };
 
 struct sc_segment_writer {

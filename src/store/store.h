@@ -51,6 +51,7 @@ struct sc_store_options {
     uint32_t window_s;        /* of batches that are appended; default 300; divides a day */
     uint16_t format;          /* of what is encoded here; 0: the newest */
     uint32_t lane;            /* the member whose batches the segments hold; 0 on a single node */
+    enum sc_verify verify;    /* of what is sealed */
     uint64_t seal_bytes;      /* a live file larger than this is sealed before its window ends; 0 = 1 GiB */
     struct sc_io *io;         /* NULL = sc_io_system() */
     const struct sc_log *log; /* may be NULL */

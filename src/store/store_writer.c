@@ -356,7 +356,8 @@ static struct sc_segment_id id_of(const struct sc_store_writer *w, const struct 
                                   .lane = w->options.lane,
                                   .stream = w->stream,
                                   .created_ms = created_ms,
-                                  .format = w->options.format};
+                                  .format = w->options.format,
+                                  .verify = w->options.verify};
 }
 
 /* Of at least this format: what came encoded may be newer than what is encoded here. */

@@ -83,6 +83,9 @@ enum sc_status sc_stream_put_integers(struct sc_stream_encoder *encoder, const u
 enum sc_status sc_stream_put_bytes(struct sc_stream_encoder *encoder, const void *bytes, uint32_t count,
                                    struct sc_buf *out);
 
+/* About what the stream will take, by a sample of its blocks; 0 where only doing it would tell. */
+size_t sc_stream_estimate(const struct sc_stream_encoder *encoder, const uint64_t *values, uint32_t count);
+
 struct sc_stream_decoder {
     void *zstd; /* ZSTD_DCtx */
     enum sc_vectors vectors;

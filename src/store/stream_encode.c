@@ -248,18 +248,9 @@ static enum sc_status put_delta(struct sc_stream_encoder *encoder, const uint64_
                       out);
 }
 
-static bool is_ascending(const uint64_t *values, uint32_t count)
-{
-    for (uint32_t i = 1; i < count; i++) {
-        if (values[i] < values[i - 1])
-            return false;
-    }
-    return true;
-}
-
 static enum sc_status put_blocks(const uint64_t *values, uint32_t count, struct sc_buf *out)
 {
-    bool steps = is_ascending(values, count) &&
+    bool steps = sc_blocks_ascend(values, count) &&
                  sc_blocks_size(values, count, true) < sc_blocks_size(values, count, false);
     size_t head_at = out->len;
     put_head(out, steps ? SC_LAYOUT_STEPS : SC_LAYOUT_BLOCKS, 0, SC_COMPRESS_NONE, count, 0, 0, 0);
@@ -271,32 +262,58 @@ static enum sc_status put_blocks(const uint64_t *values, uint32_t count, struct 
     return SC_OK;
 }
 
-enum sc_status sc_stream_put_integers(struct sc_stream_encoder *encoder, const uint64_t *values,
-                                      uint32_t count, struct sc_buf *out)
+static bool has_blocks(const struct sc_stream_encoder *encoder, uint32_t count)
 {
-    uint64_t min = count == 0 ? 0 : values[0], max = min;
+    return encoder->effort == SC_EFFORT_SEALED && encoder->format > 1 && count >= FEW;
+}
+
+size_t sc_stream_estimate(const struct sc_stream_encoder *encoder, const uint64_t *values, uint32_t count)
+{
+    return has_blocks(encoder, count) ? SC_STREAM_HEAD + sc_blocks_estimate(values, count) : 0;
+}
+
+static bool is_const(const uint64_t *values, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        if (values[i] != values[0])
+            return false;
+    }
+    return true;
+}
+
+/* By the range of all values. */
+static enum sc_status put_in_range(struct sc_stream_encoder *encoder, const uint64_t *values, uint32_t count,
+                                   struct sc_buf *out)
+{
+    uint64_t min = values[0], max = min;
     for (uint32_t i = 1; i < count; i++) {
         min = values[i] < min ? values[i] : min;
         max = values[i] > max ? values[i] : max;
     }
     unsigned bits = bit_length(max - min);
-    if (bits == 0) {
-        put_head(out, SC_LAYOUT_CONST, 0, SC_COMPRESS_NONE, count, 0, 0, min);
+    if (encoder->effort == SC_EFFORT_LIVE || (encoder->effort == SC_EFFORT_SEALED && encoder->format > 1) ||
+        count < 64)
+        return put_bits_of(values, count, min, bits, out);
+    switch (choose(encoder, values, count, min, bits)) {
+    case SC_LAYOUT_PLANES:
+        return put_planes(encoder, SC_LAYOUT_PLANES, values, count, min, bytes_of(bits), out);
+    case SC_LAYOUT_DELTA:
+        return put_delta(encoder, values, count, out);
+    default:
+        return put_bits_of(values, count, min, bits, out);
+    }
+}
+
+enum sc_status sc_stream_put_integers(struct sc_stream_encoder *encoder, const uint64_t *values,
+                                      uint32_t count, struct sc_buf *out)
+{
+    if (is_const(values, count)) {
+        put_head(out, SC_LAYOUT_CONST, 0, SC_COMPRESS_NONE, count, 0, 0, count == 0 ? 0 : values[0]);
         return sc_buf_ok(out) ? SC_OK : SC_NOMEM;
     }
-    enum sc_layout pick = SC_LAYOUT_BITS;
-    if (encoder->effort == SC_EFFORT_SEALED && encoder->format > 1)
-        return count >= FEW ? put_blocks(values, count, out) : put_bits_of(values, count, min, bits, out);
-    if (encoder->effort != SC_EFFORT_LIVE && count >= 64)
-        pick = choose(encoder, values, count, min, bits);
-    enum sc_status status;
-    if (pick == SC_LAYOUT_PLANES)
-        status = put_planes(encoder, SC_LAYOUT_PLANES, values, count, min, bytes_of(bits), out);
-    else if (pick == SC_LAYOUT_DELTA)
-        status = put_delta(encoder, values, count, out);
-    else
-        status = put_bits_of(values, count, min, bits, out);
-    return status == SC_OK && !sc_buf_ok(out) ? SC_NOMEM : status;
+    SC_TRY(has_blocks(encoder, count) ? put_blocks(values, count, out)
+                                      : put_in_range(encoder, values, count, out));
+    return sc_buf_ok(out) ? SC_OK : SC_NOMEM;
 }
 
 enum sc_status sc_stream_put_bytes(struct sc_stream_encoder *encoder, const void *bytes, uint32_t count,

@@ -15,6 +15,7 @@ import tempfile
 import time
 
 BUILD = pathlib.Path(os.environ["SC_BUILD"])
+VERIFY = "verify-seals: full\n"  # of this build's nodes; a benchmark takes the default
 FAILED = 0
 
 
@@ -98,6 +99,7 @@ class Node:
         at = f"{written(self.address)}:{self.port}"
         self.config.write_text(f"listeners: ['tcp://{at}', 'udp://{at}']\n"
                                f"store: {self.store}\nwindow: {self.window}\nlog-level: info\n"
+                               f"{VERIFY if self.build == BUILD else ''}"
                                f"cluster: {self.cluster.file}\nnode: {self.name}\n{self.link()}{self.extra}{extra}")
 
     def link(self):

@@ -50,6 +50,7 @@ static void every_key_is_read(void **state)
         "receivers: 4\n"
         "template-scope: address\n"
         "template-lifetime: 1h\n"
+        "verify-seals: full\n"
         "log-level: debug\n"
         "receive-buffer: 8MiB\n"
         "queue-memory: 1G\n"
@@ -105,6 +106,7 @@ static void every_key_is_read(void **state)
     assert_int_equal(c.receivers, 4);
     assert_true(c.template_scope_address);
     assert_int_equal(c.template_lifetime_s, 3600);
+    assert_true(c.verify_full);
     assert_int_equal(c.log_level, SC_LOG_DEBUG);
     assert_int_equal(c.receive_buffer, 8 << 20);
     assert_int_equal(c.queue_memory, 1 << 30);
@@ -130,14 +132,14 @@ static void errors_name_the_line_and_what_is_allowed(void **state)
     } cases[] = {
         {"store: /x\nlistners:\n  - udp://[::]:1\n",
          "f.yaml:2: unknown key \"listners\"; known are listeners, store, window, retention, receivers, "
-         "template-scope, template-lifetime, log-level, receive-buffer, queue-memory, "
+         "template-scope, template-lifetime, verify-seals, log-level, receive-buffer, queue-memory, "
          "exporter-memory, exporter-share, exporter-shares, cluster, node, link, tls, outbox, tcp, forward, "
          "forward-memory"},
         {"retention:\n  age: 3d\n\n  size: 4G\n",
          "f.yaml:4: unknown key \"retention.size\"; known are age, bytes, archive, archive-timeout"},
         {"dtls: tcp://h:1\n",
          "f.yaml:1: unknown key \"dtls\"; known are listeners, store, window, retention, receivers, "
-         "template-scope, template-lifetime, log-level, receive-buffer, queue-memory, "
+         "template-scope, template-lifetime, verify-seals, log-level, receive-buffer, queue-memory, "
          "exporter-memory, exporter-share, exporter-shares, cluster, node, link, tls, outbox, tcp, forward, "
          "forward-memory"},
         {"listeners:\n  - udp://127.0.0.1:1\n  - udp//x\n",
@@ -167,6 +169,7 @@ static void errors_name_the_line_and_what_is_allowed(void **state)
         {"retention:\n  age: 1y\n", "f.yaml:2: retention.age: \"1y\" is no time such as 90s, 5m, 12h or 30d"},
         {"template-scope: port\n",
          "f.yaml:1: template-scope: \"port\" is neither \"session\" nor \"address\""},
+        {"verify-seals: yes\n", "f.yaml:1: verify-seals: \"yes\" is neither \"hash\" nor \"full\""},
         {"template-lifetime: 0\n", "f.yaml:1: template-lifetime: \"0\" is out of range"},
         {"log-level: loud\n",
          "f.yaml:1: log-level: \"loud\" is no log level; error, warning, info and debug are"},

@@ -188,6 +188,68 @@ static void what_does_not_fit_changes_nothing(void **state)
     sc_gather_free(&gather);
 }
 
+static void assert_same_value(const struct sc_column *x, uint32_t x_row, const struct sc_column *y,
+                              uint32_t y_row)
+{
+    uint32_t x_length, y_length;
+    if (x->key.kind == SC_COLUMN_ADDRESS) {
+        assert_true(sc_addr_equal(sc_column_addr(x, x_row), sc_column_addr(y, y_row)));
+    } else if (x->key.kind == SC_COLUMN_BYTES) {
+        const uint8_t *a = sc_column_bytes(x, x_row, &x_length), *b = sc_column_bytes(y, y_row, &y_length);
+        assert_int_equal(x_length, y_length);
+        assert_memory_equal(a, b, x_length);
+    } else {
+        assert_true(sc_column_u64(x, x_row) == sc_column_u64(y, y_row));
+    }
+}
+
+/* Rows [first, first + n) of `from` stand in `to` from row `at` on. */
+static void expect_rows(const struct sc_batch *to, uint32_t at, const struct sc_batch *from, uint32_t first,
+                        uint32_t n)
+{
+    for (uint32_t i = 0; i < COLUMNS; i++) {
+        const struct sc_column *x = sc_batch_find(to, key_of(i)), *y = sc_batch_find(from, key_of(i));
+        for (uint32_t row = 0; row < n; row++) {
+            bool null = y == NULL || sc_column_is_null(y, first + row);
+            assert_int_equal(x == NULL || sc_column_is_null(x, at + row), null);
+            if (!null)
+                assert_same_value(x, at + row, y, first + row);
+        }
+    }
+}
+
+/* Any rows of some batches, nulls at any places, one behind the other; addresses as such or as codes. */
+static void what_is_gathered_is_what_was_there(void **state)
+{
+    (void)state;
+    enum { SPANS = 12 };
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct sc_gather gather;
+        struct sc_span spans[SPANS];
+        struct sc_batch *batches[3] = {random_batch(seed, ROWS), random_batch(seed + 100, ROWS),
+                                       random_batch(seed + 200, ROWS)};
+        assert_int_equal(sc_gather_init(&gather, SC_RECORDS_FLOWS), SC_OK);
+        if (seed % 2 == 1)
+            sc_gather_pool_addresses(&gather);
+        for (uint32_t i = 0; i < SPANS; i++) {
+            const struct sc_batch *from = batches[i % 3];
+            uint32_t first = (uint32_t)(kit_mix(seed, i) % (ROWS - 1));
+            spans[i] = (struct sc_span){.first_row = first};
+            spans[i].rows = 1 + (uint32_t)(kit_mix(seed + 9, i) % (ROWS - first));
+            sc_gather_next_source(&gather);
+            assert_int_equal(
+                sc_gather_add(&gather, columns_of(from), from->slots, &spans[i], &sc_group_bounds), SC_OK);
+        }
+        assert_int_equal(sc_batch_finish(gather.batch), SC_OK);
+        for (uint32_t i = 0; i < SPANS; i++)
+            expect_rows(gather.batch, gather.batch->spans[i].first_row, batches[i % 3], spans[i].first_row,
+                        spans[i].rows);
+        for (uint32_t i = 0; i < 3; i++)
+            sc_batch_free(batches[i]);
+        sc_gather_free(&gather);
+    }
+}
+
 UNIT(test_gather)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +258,7 @@ UNIT(test_gather)
         cmocka_unit_test(a_cut_is_as_large_as_may_be),
         cmocka_unit_test(reuse_takes_no_room),
         cmocka_unit_test(what_does_not_fit_changes_nothing),
+        cmocka_unit_test(what_is_gathered_is_what_was_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

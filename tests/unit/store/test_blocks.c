@@ -88,6 +88,9 @@ static void put(struct desk *d)
     sc_buf_clear(&d->payload);
     assert_int_equal(sc_blocks_put(d->values, d->count, d->steps, &d->payload), SC_OK);
     assert_int_equal(d->payload.len, sc_blocks_size(d->values, d->count, d->steps));
+    if (d->count != 0 &&
+        (!d->steps || sc_blocks_ascend(d->values, d->count))) /* of few blocks all are looked at */
+        assert_true(sc_blocks_estimate(d->values, d->count) <= d->payload.len);
     assert_true(sc_buf_ok(&d->payload));
 }
 
