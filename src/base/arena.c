@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "base/arena.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define BLOCK_FIRST ((size_t)128 << 10) /* who needs little gets little */
 #define BLOCK_MIN   ((size_t)4 << 20)
 #define SLACK       16u
+#define HUGE_PAGE   ((size_t)2 << 20)
 
 struct sc_arena_block {
     struct sc_arena_block *next;
@@ -15,14 +18,27 @@ struct sc_arena_block {
     max_align_t bytes[];
 };
 
+/* Large ones in large pages: each thread of a query has some, and pages of 4 KiB cost more than what is decoded to them. */
+static struct sc_arena_block *make_block(size_t size)
+{
+    size_t bytes = sizeof(struct sc_arena_block) + size;
+    bool large = bytes >= BLOCK_MIN;
+    bytes = large ? (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1) : bytes;
+    struct sc_arena_block *block = large ? aligned_alloc(HUGE_PAGE, bytes) : malloc(bytes);
+    if (block == NULL)
+        return NULL;
+    if (large)
+        madvise(block, bytes, MADV_HUGEPAGE);
+    block->size = bytes - sizeof(*block);
+    return block;
+}
+
 static struct sc_arena_block *add_block(struct sc_arena *arena, size_t need)
 {
     size_t least = arena->first == NULL ? BLOCK_FIRST : BLOCK_MIN;
-    size_t size = need < least ? least : need;
-    struct sc_arena_block *block = malloc(sizeof(*block) + size);
+    struct sc_arena_block *block = make_block(need < least ? least : need);
     if (block == NULL)
         return NULL;
-    block->size = size;
     if (arena->current == NULL) {
         block->next = arena->first;
         arena->first = block;

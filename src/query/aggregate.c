@@ -22,8 +22,9 @@ struct run {
     const struct sc_aggregate_run *request;
     const struct sc_scan_options *options;
     atomic_ullong memory;
-    atomic_uint units; /* done */
-    uint32_t early;    /* units that are few of all */
+    atomic_ullong rows, entries; /* of the first units */
+    atomic_uint units;           /* done */
+    uint32_t early;              /* units that are few of all */
     struct partial *partials;
     unsigned threads;
 };
@@ -36,6 +37,22 @@ static uint64_t memory_of(const struct run *run, const struct partial *p)
     return bytes;
 }
 
+static uint64_t entries_of(const struct run *run, const struct partial *p)
+{
+    uint64_t entries = 0;
+    for (uint32_t i = 0; i < run->request->count; i++)
+        entries += sc_groups_entries(p->groups[i]);
+    return entries;
+}
+
+/* A thread has too many, or all have, because rows hardly meet in groups: the more threads, the less each has read then. */
+static bool are_many(struct run *run, uint64_t entries, uint64_t grown, uint32_t rows)
+{
+    uint64_t all_rows = atomic_fetch_add(&run->rows, rows) + rows;
+    uint64_t all = atomic_fetch_add(&run->entries, grown) + grown;
+    return entries > run->request->few || (all > run->request->few && all > all_rows / 2);
+}
+
 static enum sc_status add_unit(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
                                struct sc_selection *selection, struct sc_error *err)
 {
@@ -43,17 +60,17 @@ static enum sc_status add_unit(void *arg, unsigned thread, uint32_t unit, struct
     const struct sc_aggregate_run *request = run->request;
     struct partial *p = &run->partials[thread];
     (void)unit;
-    uint64_t before = memory_of(run, p), entries = 0;
+    uint64_t before = memory_of(run, p), had = request->few == 0 ? 0 : entries_of(run, p);
     uint32_t done = atomic_fetch_add(&run->units, 1);
     if (!run->options->no_summary)
         SC_TRY(sc_summary_add_rows(&p->summary, &p->summarizer, group, selection, err));
-    for (uint32_t i = 0; i < run->request->count; i++) {
+    for (uint32_t i = 0; i < run->request->count; i++)
         SC_TRY(sc_groups_add_rows(p->groups[i], group, selection, err));
-        entries += sc_groups_entries(p->groups[i]);
-    }
+    uint64_t entries = request->few == 0 ? 0 : entries_of(run, p);
     uint64_t grown = memory_of(run, p) - before;
     uint64_t total = atomic_fetch_add(&run->memory, grown) + grown;
-    if (request->few != 0 && done < run->early && entries > request->few)
+    if (request->few != 0 && done < run->early &&
+        are_many(run, entries, entries > had ? entries - had : 0, selection->count))
         return sc_fail(err, SC_AGAIN, "many groups");
     if (request->memory_limit != 0 && total > request->memory_limit)
         return sc_fail(

@@ -8,7 +8,7 @@
 /* Of so many groups at most: more cells would be chosen than it is worth. */
 #define MOST_GROUPS 1024u
 #define LEAST_BITS  12u
-#define MOST_BITS   22u
+#define MOST_CELLS  (UINT64_C(1) << 22) /* of all threads: 32 MiB, as the last cache of a machine has */
 
 /* Groups of a thread, of the first row groups; what was read until then is read again. */
 #define FEW_GROUPS (UINT64_C(1) << 16)
@@ -45,10 +45,10 @@ uint64_t sc_by_cells_rows(const struct sc_by_cells *by)
 
 unsigned sc_by_cells_bits(const struct sc_by_cells *by, uint64_t rows)
 {
-    uint64_t room = by->memory_limit == 0 ? UINT64_MAX : by->memory_limit / 4 / threads_of(by->options);
-    uint64_t cells = room / sizeof(uint64_t);
+    uint64_t room = by->memory_limit == 0 ? UINT64_MAX : by->memory_limit / 4 / sizeof(uint64_t);
+    uint64_t cells = (room < MOST_CELLS ? room : MOST_CELLS) / threads_of(by->options);
     unsigned bits = LEAST_BITS;
-    while (bits < MOST_BITS && rows / 16 >> bits != 0 && cells / 2 >> bits != 0)
+    while (rows / 16 >> bits != 0 && cells / 2 >> bits != 0)
         bits++;
     return cells >> bits == 0 ? 0 : bits;
 }
