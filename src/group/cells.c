@@ -304,7 +304,7 @@ enum sc_status sc_cells_add_coded(struct sc_groups *groups, struct sc_row_group 
     const struct sc_column *dict = key->codes;
     uint32_t codes = dict->dict.count, n = 0;
     uint64_t *sums = sc_arena_zalloc(&group->context->arena, ((size_t)codes + 1) * sizeof(*sums));
-    uint32_t some[SC_GROUP_CHUNK];
+    uint32_t some[SC_GROUP_CHUNK] = {0};
     if (sums == NULL)
         return SC_NOMEM;
     sum_codes(groups->scratch, dict, rows, count, sums);
