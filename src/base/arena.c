@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "base/arena.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,26 +18,24 @@ struct sc_arena_block {
 };
 
 /* Large ones in large pages: each thread of a query has some, and pages of 4 KiB cost more than what is decoded to them. */
-static struct sc_arena_block *make_block(size_t size)
+static struct sc_arena_block *make_large_block(size_t *size)
 {
-    size_t bytes = sizeof(struct sc_arena_block) + size;
-    bool large = bytes >= BLOCK_MIN;
-    bytes = large ? (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1) : bytes;
-    struct sc_arena_block *block = large ? aligned_alloc(HUGE_PAGE, bytes) : malloc(bytes);
-    if (block == NULL)
-        return NULL;
-    if (large)
+    size_t bytes = (sizeof(struct sc_arena_block) + *size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+    struct sc_arena_block *block = aligned_alloc(HUGE_PAGE, bytes);
+    if (block != NULL)
         madvise(block, bytes, MADV_HUGEPAGE);
-    block->size = bytes - sizeof(*block);
+    *size = bytes - sizeof(*block);
     return block;
 }
 
 static struct sc_arena_block *add_block(struct sc_arena *arena, size_t need)
 {
     size_t least = arena->first == NULL ? BLOCK_FIRST : BLOCK_MIN;
-    struct sc_arena_block *block = make_block(need < least ? least : need);
+    size_t size = need < least ? least : need;
+    struct sc_arena_block *block = size < BLOCK_MIN ? malloc(sizeof(*block) + size) : make_large_block(&size);
     if (block == NULL)
         return NULL;
+    block->size = size;
     if (arena->current == NULL) {
         block->next = arena->first;
         arena->first = block;
