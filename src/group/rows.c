@@ -234,19 +234,6 @@ static enum sc_status accumulator_rows(const struct sc_accumulator *a, struct sc
     return SC_OK;
 }
 
-/* A selection is of rows that are wanted. */
-static void list_rows(const struct sc_row_group *group, const struct sc_selection *selection, uint32_t *out)
-{
-    if (selection->count == group->rows) {
-        for (uint32_t row = 0; row < group->rows; row++)
-            out[row] = row;
-    } else if (group->wanted.bits != NULL && group->wanted.count == selection->count) {
-        memcpy(out, group->wanted.rows, selection->count * sizeof(*out));
-    } else {
-        sc_bitmap_list(selection->rows, sc_bitmap_words(group->rows), 0, out);
-    }
-}
-
 /* ---- adding ---- */
 
 /* Up to SC_GROUP_CHUNK rows. */
@@ -518,7 +505,7 @@ enum sc_status sc_rows_prepare(struct sc_groups *groups, struct sc_row_group *gr
     out->pair = SC_MAX_KEYS;
     if (groups->scratch == NULL && (groups->scratch = make_scratch(groups)) == NULL)
         return sc_fail_nomem(err, "groups");
-    list_rows(group, selection, groups->scratch->rows);
+    sc_selection_list(selection, group, groups->scratch->rows);
     SC_TRY(load_keys(groups, group, out->keys, &count, &out->pair, err));
     if (groups->chosen != NULL && count != 0)
         count = drop_unchosen(groups, group, out->keys, out->pair, count);

@@ -31,15 +31,14 @@ static enum sc_status format_unit(const struct sc_listing *listing, struct sc_li
     if (listing->limit != 0 && out->ends == NULL)
         return sc_fail_nomem(err, "the listing");
     SC_TRY(sc_list_find_cells(f, listing, group, most > group->rows / 16, err));
-    for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
-        for (uint64_t bits = selection->rows[w]; bits != 0 && out->records < most; bits &= bits - 1) {
-            if (out->records != 0)
-                sc_buf_append_str(&out->text, listing->separator);
-            sc_list_format_row(f, listing, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits), &out->text);
-            if (out->ends != NULL)
-                out->ends[out->records] = out->text.len;
-            out->records++;
-        }
+    if (sc_list_begin_selected(f, selection, group, err) == NULL)
+        return SC_NOMEM;
+    for (; out->records < most; out->records++) {
+        if (out->records != 0)
+            sc_buf_append_str(&out->text, listing->separator);
+        sc_list_format_next(f, listing, &out->text);
+        if (out->ends != NULL)
+            out->ends[out->records] = out->text.len;
     }
     return sc_buf_ok(&out->text) ? SC_OK : sc_fail_nomem(err, "the listing; ask for fewer columns");
 }

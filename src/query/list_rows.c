@@ -40,13 +40,41 @@ static const struct sc_value *find_values(struct sc_list_formatter *f, const str
     return f->values;
 }
 
-void sc_list_format_row(struct sc_list_formatter *f, const struct sc_listing *listing, uint32_t row,
-                        struct sc_buf *out)
+void sc_list_begin(struct sc_list_formatter *f, const uint32_t *rows, uint32_t count)
 {
-    if (listing->put != NULL)
-        listing->put(listing->put_arg, find_values(f, listing, row), out);
-    else
-        sc_output_rows_put(f->rows, row, out);
+    f->next = rows;
+    f->behind = rows + count;
+    f->loaded = f->put = 0;
+}
+
+const uint32_t *sc_list_begin_selected(struct sc_list_formatter *f, const struct sc_selection *selection,
+                                       struct sc_row_group *group, struct sc_error *err)
+{
+    uint32_t *rows =
+        sc_arena_alloc(&group->context->arena, (selection->count + (size_t)SC_BITMAP_SLACK) * sizeof(*rows));
+    if (rows == NULL) {
+        sc_fail_nomem(err, "the listing");
+        return NULL;
+    }
+    sc_selection_list(selection, group, rows);
+    sc_list_begin(f, rows, selection->count);
+    return rows;
+}
+
+void sc_list_format_next(struct sc_list_formatter *f, const struct sc_listing *listing, struct sc_buf *out)
+{
+    uint32_t left = (uint32_t)(f->behind - f->next);
+    if (listing->put != NULL) {
+        listing->put(listing->put_arg, find_values(f, listing, *f->next++), out);
+        return;
+    }
+    if (f->loaded == f->put) {
+        f->loaded = left < SC_ROWS_AT_ONCE ? left : SC_ROWS_AT_ONCE;
+        f->put = 0;
+        sc_output_rows_load(f->rows, f->next, f->loaded);
+    }
+    sc_output_rows_put(f->rows, f->put++, out);
+    f->next++;
 }
 
 /* ---- the header ---- */

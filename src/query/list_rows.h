@@ -15,6 +15,9 @@ struct sc_list_formatter {
     struct sc_value *values;     /* one per output column */
     struct sc_cells *cells;      /* likewise */
     struct sc_output_rows *rows; /* of them; NULL: the listing puts the values itself */
+    /* What is to be formatted of a row group: */
+    const uint32_t *next, *behind;
+    uint32_t loaded, put; /* rows that `rows` has, that were put of these */
 };
 
 struct sc_list_run {
@@ -35,9 +38,12 @@ void sc_list_formatter_free(struct sc_list_formatter *f);
 /* Columns are decoded already; when `many` rows follow, numbers are computed for all at once. */
 enum sc_status sc_list_find_cells(struct sc_list_formatter *f, const struct sc_listing *listing,
                                   struct sc_row_group *group, bool many, struct sc_error *err);
-/* A row of that row group to text. */
-void sc_list_format_row(struct sc_list_formatter *f, const struct sc_listing *listing, uint32_t row,
-                        struct sc_buf *out);
+/* Rows of that row group to text: which, then each in turn, as often as there are rows. They are borrowed. */
+void sc_list_begin(struct sc_list_formatter *f, const uint32_t *rows, uint32_t count);
+/* All that are selected, which are returned; NULL without memory. */
+const uint32_t *sc_list_begin_selected(struct sc_list_formatter *f, const struct sc_selection *selection,
+                                       struct sc_row_group *group, struct sc_error *err);
+void sc_list_format_next(struct sc_list_formatter *f, const struct sc_listing *listing, struct sc_buf *out);
 
 /* The header, when columns fit the first records: widens the columns to a row; any thread. */
 void sc_list_fit_row(struct sc_list_run *run, struct sc_list_formatter *f, uint32_t row);

@@ -288,20 +288,20 @@ static enum sc_status pick_unit(void *arg, unsigned thread, uint32_t unit, struc
     struct sc_list_run *run = sorter->run;
     struct sc_list_formatter *f = &run->formatters[thread];
     struct sc_buf *text = &sorter->texts[thread];
-    (void)selection;
     SC_TRY(sc_list_find_cells(f, run->listing, group, false, err));
+    if (sc_list_begin_selected(f, selection, group, err) == NULL)
+        return SC_NOMEM;
     for (uint64_t i = first_of_unit(sorter, unit); i < sorter->count; i++) {
         const struct picked *picked = &sorter->picked[i];
-        uint32_t row = picked->number & 0xffff;
         size_t start = text->len;
         if (picked->number >> 16 != unit)
             break;
         if (sorter->fitting) {
             if (picked->rank < SC_MOST_FITTED)
-                sc_list_fit_row(run, f, row);
+                sc_list_fit_row(run, f, picked->number & 0xffff);
             continue;
         }
-        sc_list_format_row(f, run->listing, row, text);
+        sc_list_format_next(f, run->listing, text);
         sorter->pieces[picked->rank] =
             (struct text_piece){.offset = start, .length = (uint32_t)(text->len - start), .thread = thread};
     }
@@ -558,12 +558,11 @@ static enum sc_status fit_first(struct sc_list_run *run, struct sc_error *err)
     return status == SC_NOMEM ? sc_fail_nomem(err, "sorting") : status;
 }
 
-static enum sc_status put_row(struct sorter *sorter, unsigned thread, const struct sc_place *place,
-                              struct sc_error *err)
+static enum sc_status put_next(struct sorter *sorter, unsigned thread, const struct sc_place *place,
+                               struct sc_error *err)
 {
     struct sc_list_run *run = sorter->run;
-    sc_list_format_row(&run->formatters[thread], run->listing, place->row,
-                       sc_sorted_runs_begin(sorter->runs, thread));
+    sc_list_format_next(&run->formatters[thread], run->listing, sc_sorted_runs_begin(sorter->runs, thread));
     return sc_sorted_runs_end(sorter->runs, thread, place, err);
 }
 
@@ -582,12 +581,13 @@ static enum sc_status runs_unit(void *arg, unsigned thread, uint32_t unit, struc
     if (listing->summarize)
         SC_TRY(sc_summary_add_rows(&f->summary, &f->summarizer, group, selection, err));
     place->unit = unit;
-    for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
-        for (uint64_t bits = selection->rows[w]; bits != 0; bits &= bits - 1) {
-            place->row = (uint16_t)(w * 64 + (size_t)__builtin_ctzll(bits));
-            set_keys(listing, &keys, place);
-            SC_TRY(put_row(sorter, thread, place, err));
-        }
+    const uint32_t *rows = sc_list_begin_selected(f, selection, group, err);
+    if (rows == NULL)
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < selection->count; i++) {
+        place->row = (uint16_t)rows[i];
+        set_keys(listing, &keys, place);
+        SC_TRY(put_next(sorter, thread, place, err));
     }
     return SC_OK;
 }

@@ -2,6 +2,7 @@
 #include "show/cells.h"
 
 #include "flow/vector.h"
+#include "store/by_width.h"
 
 /* A computed field needs no more columns than four plain ones. */
 #define CELL_COLUMNS (4 * SC_FIELD_COLUMNS)
@@ -73,6 +74,41 @@ enum sc_status sc_cells_of_group(struct sc_cells *cells, const struct sc_field *
     for (uint32_t i = 0; i < count; i++)
         columns[i] = found[i];
     return sc_cells_of_columns(cells, field, columns, count, group->rows, many ? arena : NULL, err);
+}
+
+static bool all_valid(const uint64_t *valid, const uint32_t *rows, uint32_t count)
+{
+    uint64_t all = 1;
+    for (uint32_t k = 0; k < count && valid != NULL; k++)
+        all &= valid[rows[k] / 64] >> (rows[k] % 64);
+    return all != 0;
+}
+
+#define TAKE(type)                                                                                           \
+    for (uint32_t k = 0; k < count; k++)                                                                     \
+    out[k] = ((const type *)c->values)[rows[k]]
+
+/* What stands in the values of a column. */
+static void take_stored(const struct sc_column *c, const uint32_t *rows, uint32_t count, uint64_t *out)
+{
+    SC_BY_WIDTH(c->width, TAKE);
+}
+
+bool sc_cells_numbers(const struct sc_cells *cells, const uint32_t *rows, uint32_t count, uint64_t *out)
+{
+    const struct sc_column *c = cells->number;
+    const uint64_t *dict = c != NULL && c->form != SC_FORM_FLAT ? c->dict.values : NULL;
+    if (c == NULL)
+        for (uint32_t k = 0; k < count; k++)
+            out[k] = cells->numbers[rows[k]];
+    else if (c->form == SC_FORM_CONST)
+        for (uint32_t k = 0; k < count; k++)
+            out[k] = *dict;
+    else
+        take_stored(c, rows, count, out);
+    for (uint32_t k = 0; k < count && c != NULL && c->form == SC_FORM_DICT; k++)
+        out[k] = dict[out[k]];
+    return all_valid(c == NULL ? cells->valid : c->valid, rows, count);
 }
 
 void sc_cells_value(const struct sc_cells *cells, uint32_t row, struct sc_value *out)

@@ -41,6 +41,15 @@ enum sc_status sc_cells_of_columns(struct sc_cells *cells, const struct sc_field
 enum sc_status sc_cells_of_group(struct sc_cells *cells, const struct sc_field *field,
                                  struct sc_row_group *group, bool many, struct sc_error *err);
 
+/* Whether the values are integers without sign that need not be computed row by row. */
+static inline bool sc_cells_are_numbers(const struct sc_cells *cells)
+{
+    return cells->number != NULL || cells->numbers != NULL;
+}
+
+/* Those of some rows; of cells that are numbers. False: some rows have none. */
+bool sc_cells_numbers(const struct sc_cells *cells, const uint32_t *rows, uint32_t count, uint64_t *out);
+
 void sc_cells_value(const struct sc_cells *cells, uint32_t row, struct sc_value *out);
 
 #endif

@@ -8,18 +8,23 @@
 #include <assert.h>
 #include <stdlib.h>
 
+/* A short text is copied in one part, or in two, with whatever is behind it. */
+#define FIRST_PART  16u
+#define SECOND_PART 32u
+
 struct column {
     struct sc_field field;
     uint8_t show; /* enum sc_show */
     uint16_t width;
     uint32_t prefix_length;
-    char *prefix; /* csv and pretty: what stands before the value; json: that, key and colon */
+    char *prefix; /* what stands before the value, json: with key and colon; FIRST_PART bytes have room */
     char *label;
 };
 
 struct sc_output {
     struct sc_output_options options;
-    size_t fixed; /* bytes of a row without its values */
+    size_t fixed;                     /* bytes of a row without its values */
+    uint32_t small[SC_SMALL_NUMBERS]; /* their texts */
     uint32_t count;
     struct column columns[];
 };
@@ -143,9 +148,10 @@ static bool make_column(struct sc_output *output, uint32_t index, const struct s
     c->show = (uint8_t)show_of(&output->options, &from->field);
     make_label(&output->options, c, from->label, &label);
     make_prefix(&output->options, index, from->label, &prefix);
+    c->prefix_length = (uint32_t)prefix.len;
+    (void)sc_buf_reserve(&prefix, FIRST_PART);
     c->label = (char *)label.data; /* the buffers' bytes become the column's */
     c->prefix = (char *)prefix.data;
-    c->prefix_length = (uint32_t)prefix.len;
     if (!sc_buf_ok(&label) || !sc_buf_ok(&prefix))
         return false;
     uint16_t width = width_of((enum sc_show)c->show, &from->field);
@@ -164,6 +170,8 @@ struct sc_output *sc_output_create(const struct sc_output_options *options,
     output->options = *options;
     output->count = count;
     output->fixed = 4;
+    for (uint32_t v = 0; v < SC_SMALL_NUMBERS; v++)
+        output->small[v] = sc_small_text(v);
     for (uint32_t i = 0; i < count; i++) {
         if (!make_column(output, i, &columns[i])) {
             sc_output_free(output);
@@ -250,11 +258,11 @@ static size_t room_of(const struct sc_output *output, const struct sc_value *val
 
 static char *put_prefix(const struct column *c, char *p)
 {
-    if (c->prefix_length > 1)
-        return (char *)memcpy(p, c->prefix, c->prefix_length) + c->prefix_length;
-    if (c->prefix_length != 0)
-        *p++ = *c->prefix;
-    return p;
+    if (c->prefix_length <= FIRST_PART)
+        memcpy(p, c->prefix, FIRST_PART);
+    else
+        memcpy(p, c->prefix, c->prefix_length);
+    return p + c->prefix_length;
 }
 
 static char *end_row(const struct sc_output *output, char *p)
@@ -288,6 +296,10 @@ void sc_output_row(const struct sc_output *output, const struct sc_value *values
 
 /* ---- rows of the same columns ---- */
 
+#define TEXT_ROOM (FIRST_PART + SECOND_PART)
+static_assert(SC_ADDR_TEXT_MAX + 2 <= TEXT_ROOM, "an address in quotes has room, and so has a time");
+static_assert(TEXT_ROOM <= SC_SHOW_SHORT_ROOM, "what is copied has room");
+
 /* Texts of the addresses of a dictionary, made when they are met first: a length, 0 until then, and characters. */
 struct address_texts {
     const struct sc_addr *addresses;
@@ -295,16 +307,26 @@ struct address_texts {
     char *texts4, *texts6;   /* of these, of all others by their place */
 };
 
-#define TEXT4 16u
-#define TEXT6 (SC_ADDR_TEXT_MAX + 2u)
-static_assert(TEXT6 <= SC_SHOW_SHORT_ROOM, "a text is copied with what is behind it");
+#define TEXT4 20u
+#define TEXT6 (1 + TEXT_ROOM)
+
+/* The texts of one column for the rows that are loaded. */
+struct loaded {
+    const char *at[SC_ROWS_AT_ONCE];
+    uint8_t lengths[SC_ROWS_AT_ONCE];
+    char made[SC_ROWS_AT_ONCE][TEXT_ROOM]; /* where there is no other place for a text */
+};
 
 struct sc_output_rows {
     const struct sc_output *output;
     const struct sc_cells *cells;
     struct sc_show_context context;
-    struct address_texts *texts; /* per column; no addresses: it has none */
-    struct sc_value *values;     /* per column: those whose room is not known before */
+    bool quoted;                       /* texts of addresses are */
+    bool joined;                       /* csv of short values only: each text has the comma that follows */
+    uint32_t numbers[SC_ROWS_AT_ONCE]; /* of the rows that are loaded */
+    struct address_texts *texts;       /* per column; no addresses: it has none */
+    struct loaded *loaded;             /* per column: those of short values */
+    struct sc_value *values;           /* per column: of the others, one row's */
 };
 
 static bool is_short(const struct sc_output_rows *rows, uint32_t i)
@@ -328,7 +350,7 @@ static bool make_texts(struct sc_output_rows *rows, uint32_t i, struct sc_arena 
     t->addresses = column->dict.values;
     sc_addresses_find_v4(t->addresses, column->dict.count, &t->first4, &t->count4);
     t->count4 -= t->first4;
-    t->texts4 = sc_arena_zalloc(arena, (size_t)t->count4 * TEXT4);
+    t->texts4 = sc_arena_zalloc(arena, (size_t)t->count4 * TEXT4 + TEXT6);
     t->texts6 = sc_arena_zalloc(arena, (size_t)(column->dict.count - t->count4) * TEXT6);
     return t->texts4 != NULL && t->texts6 != NULL;
 }
@@ -339,79 +361,174 @@ struct sc_output_rows *sc_output_rows_of(const struct sc_output *output, const s
     struct sc_output_rows *rows = sc_arena_alloc(arena, sizeof(*rows));
     if (rows == NULL)
         return NULL;
-    *rows = (struct sc_output_rows){.output = output, .cells = cells, .context = make_context(output)};
+    *rows = (struct sc_output_rows){.output = output,
+                                    .cells = cells,
+                                    .context = make_context(output),
+                                    .quoted = is_json(&output->options),
+                                    .joined = output->options.format == SC_OUTPUT_CSV && output->count != 0};
     rows->texts = sc_arena_zalloc(arena, (output->count + 1) * sizeof(*rows->texts));
+    rows->loaded = sc_arena_alloc(arena, (output->count + 1) * sizeof(*rows->loaded));
     rows->values = sc_arena_zalloc(arena, (output->count + 1) * sizeof(*rows->values));
-    bool memory = rows->texts != NULL && rows->values != NULL;
-    for (uint32_t i = 0; i < output->count && memory && many; i++)
-        memory = make_texts(rows, i, arena);
+    bool memory = rows->texts != NULL && rows->loaded != NULL && rows->values != NULL;
+    for (uint32_t i = 0; i < output->count && memory; i++) {
+        rows->joined = rows->joined && is_short(rows, i);
+        for (uint32_t k = 0; k < SC_ROWS_AT_ONCE; k++)
+            rows->loaded[i].at[k] = rows->loaded[i].made[k];
+        memory = !many || make_texts(rows, i, arena);
+    }
     return memory ? rows : NULL;
 }
 
+/* ---- loading ---- */
+
 /* The text of a code, which is made when it is not there. */
-static char *text_of(const struct address_texts *t, uint32_t code)
+static const char *text_of(const struct sc_output_rows *rows, const struct address_texts *t, uint32_t code)
 {
     bool v4 = code - t->first4 < t->count4;
     char *text = v4 ? t->texts4 + (size_t)(code - t->first4) * TEXT4
                     : t->texts6 + (size_t)(code < t->first4 ? code : code - t->count4) * TEXT6;
-    if (*text == 0) {
-        char made[SC_ADDR_TEXT_MAX];
-        *text = (char)sc_addr_format(&t->addresses[code], made);
-        memcpy(text + 1, made, (size_t)*text);
-    }
+    if (*text != 0)
+        return text;
+    char *p = text + 1;
+    if (rows->quoted)
+        *p++ = '"';
+    p += sc_addr_format(&t->addresses[code], p);
+    if (rows->quoted || rows->joined)
+        *p++ = rows->quoted ? '"' : ',';
+    *text = (char)(p - text - 1);
     return text;
 }
 
-static char *put_address(const struct address_texts *t, uint32_t code, bool quote, char *p)
+/* Text of row k was written to its place, up to `end`. */
+static inline void end_text(const struct sc_output_rows *rows, struct loaded *to, uint32_t k, char *end)
 {
-    const char *text = text_of(t, code);
-    p[0] = '"';
-    p += quote;
-    memcpy(p, text + 1, TEXT4 - 1);
-    if (*text >= (char)TEXT4)
-        memcpy(p, text + 1, TEXT6 - 1);
-    p += *text;
-    p[0] = '"';
-    return p + quote;
+    *end = ',';
+    to->lengths[k] = (uint8_t)(end + rows->joined - to->made[k]);
 }
 
-static char *put_cell(struct sc_output_rows *rows, uint32_t i, uint32_t row, char *p)
+static void load_value(struct sc_output_rows *rows, uint32_t i, uint32_t k)
 {
-    const struct sc_cells *cells = &rows->cells[i];
     const struct column *c = &rows->output->columns[i];
+    struct loaded *to = &rows->loaded[i];
     struct sc_value value = {.type = c->field.type};
-    if (cells->number != NULL && c->show == SC_SHOW_UINT && !sc_column_is_null(cells->number, row))
-        return sc_put_u64(p, sc_column_uint(cells->number, row));
-    if (rows->texts[i].addresses != NULL && !sc_column_is_null(cells->address, row))
-        return put_address(&rows->texts[i], sc_column_code(cells->address, row),
-                           is_json(&rows->output->options), p);
-    if (!is_short(rows, i))
-        return put_value(&rows->context, c, &rows->values[i], p);
-    sc_cells_value(cells, row, &value);
-    return put_value(&rows->context, c, &value, p);
+    sc_cells_value(&rows->cells[i], rows->numbers[k], &value);
+    to->at[k] = to->made[k];
+    end_text(rows, to, k, put_value(&rows->context, c, &value, to->made[k]));
 }
 
-void sc_output_rows_put(struct sc_output_rows *rows, uint32_t row, struct sc_buf *out)
+static void load_numbers(struct sc_output_rows *rows, uint32_t i, uint32_t count)
+{
+    struct loaded *to = &rows->loaded[i];
+    uint64_t values[SC_ROWS_AT_ONCE], greatest = 0;
+    if (!sc_cells_numbers(&rows->cells[i], rows->numbers, count, values)) {
+        for (uint32_t k = 0; k < count; k++)
+            load_value(rows, i, k);
+        return;
+    }
+    for (uint32_t k = 0; k < count; k++)
+        greatest = values[k] > greatest ? values[k] : greatest;
+    if (greatest < SC_SMALL_NUMBERS) {
+        for (uint32_t k = 0; k < count; k++)
+            end_text(rows, to, k, sc_put_small(to->made[k], rows->output->small[values[k]]));
+    } else {
+        for (uint32_t k = 0; k < count; k++)
+            end_text(rows, to, k, sc_put_u64(to->made[k], values[k]));
+    }
+}
+
+static void load_addresses(struct sc_output_rows *rows, uint32_t i, uint32_t count)
+{
+    struct loaded *to = &rows->loaded[i];
+    const struct sc_column *column = rows->cells[i].address;
+    for (uint32_t k = 0; k < count; k++) {
+        if (sc_column_is_null(column, rows->numbers[k])) {
+            load_value(rows, i, k);
+            continue;
+        }
+        const char *text = text_of(rows, &rows->texts[i], sc_column_code(column, rows->numbers[k]));
+        to->at[k] = text + 1;
+        to->lengths[k] = (uint8_t)*text;
+    }
+}
+
+void sc_output_rows_load(struct sc_output_rows *rows, const uint32_t *numbers, uint32_t count)
+{
+    memcpy(rows->numbers, numbers, count * sizeof(*numbers));
+    for (uint32_t i = 0; i < rows->output->count; i++) {
+        if (!is_short(rows, i))
+            continue;
+        if (rows->output->columns[i].show == SC_SHOW_UINT && sc_cells_are_numbers(&rows->cells[i]))
+            load_numbers(rows, i, count);
+        else if (rows->texts[i].addresses != NULL)
+            load_addresses(rows, i, count);
+        else
+            for (uint32_t k = 0; k < count; k++)
+                load_value(rows, i, k);
+    }
+}
+
+/* ---- putting ---- */
+
+static inline char *put_loaded(const struct loaded *from, uint32_t k, char *p)
+{
+    const char *text = from->at[k];
+    memcpy(p, text, FIRST_PART);
+    if (from->lengths[k] > FIRST_PART)
+        memcpy(p + FIRST_PART, text + FIRST_PART, SECOND_PART);
+    return p + from->lengths[k];
+}
+
+static char *put_joined(struct sc_output_rows *rows, uint32_t k, char *p)
+{
+    const struct loaded *from = rows->loaded, *behind = from + rows->output->count;
+    for (; from < behind; from++)
+        p = put_loaded(from, k, p);
+    p[-1] = '\n';
+    return p;
+}
+
+/* In pretty it stands at the right of its column; a short text has no character of two bytes. */
+static char *put_short(const struct sc_output_rows *rows, uint32_t i, uint32_t k, char *p)
+{
+    const struct loaded *from = &rows->loaded[i];
+    uint16_t width = rows->output->columns[i].width;
+    if (rows->context.format == SC_OUTPUT_PRETTY && from->lengths[k] < width) {
+        memset(p, ' ', width);
+        p += width - from->lengths[k];
+    }
+    return put_loaded(from, k, p);
+}
+
+static char *put_long(struct sc_output_rows *rows, uint32_t i, char *p)
+{
+    const struct column *c = &rows->output->columns[i];
+    char *end = put_value(&rows->context, c, &rows->values[i], p);
+    return rows->context.format == SC_OUTPUT_PRETTY ? align_right(p, end, c->width) : end;
+}
+
+static char *put_apart(struct sc_output_rows *rows, uint32_t k, char *p)
+{
+    const struct sc_output *output = rows->output;
+    for (uint32_t i = 0; i < output->count; i++) {
+        p = put_prefix(&output->columns[i], p);
+        p = is_short(rows, i) ? put_short(rows, i, k, p) : put_long(rows, i, p);
+    }
+    return end_row(output, p);
+}
+
+void sc_output_rows_put(struct sc_output_rows *rows, uint32_t k, struct sc_buf *out)
 {
     const struct sc_output *output = rows->output;
     size_t room = output->fixed + (size_t)output->count * SC_SHOW_SHORT_ROOM;
-    for (uint32_t i = 0; i < output->count; i++) {
+    for (uint32_t i = 0; i < output->count && !rows->joined; i++) {
         if (is_short(rows, i))
             continue;
-        sc_cells_value(&rows->cells[i], row, &rows->values[i]);
+        sc_cells_value(&rows->cells[i], rows->numbers[k], &rows->values[i]);
         room += sc_show_room(&rows->values[i]);
     }
     char *start = (char *)sc_buf_reserve(out, room);
-    if (start == NULL)
-        return;
-    char *p = start;
-    for (uint32_t i = 0; i < output->count; i++) {
-        char *value = put_prefix(&output->columns[i], p);
-        p = put_cell(rows, i, row, value);
-        if (output->options.format == SC_OUTPUT_PRETTY)
-            p = align_right(value, p, output->columns[i].width);
-    }
-    out->len += (size_t)(end_row(output, p) - start);
+    if (start != NULL)
+        out->len += (size_t)((rows->joined ? put_joined : put_apart)(rows, k, start) - start);
 }
 
 /* An IPv6 address fits; long texts and bytes stay out of line. */

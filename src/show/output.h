@@ -49,11 +49,14 @@ void sc_output_row(const struct sc_output *output, const struct sc_value *values
 
 /*
  * Rows of the same columns, each as sc_output_row writes it: of `many` what they share is made once. One thread; lives as long as the
- * cells and the arena. NULL without memory.
+ * cells and the arena. NULL without memory. Some rows at once are loaded, column by column; then each is put, by its place among them.
  */
+#define SC_ROWS_AT_ONCE 32u
+
 struct sc_output_rows *sc_output_rows_of(const struct sc_output *output, const struct sc_cells *cells,
                                          bool many, struct sc_arena *arena);
-void sc_output_rows_put(struct sc_output_rows *rows, uint32_t row, struct sc_buf *out);
+void sc_output_rows_load(struct sc_output_rows *rows, const uint32_t *numbers, uint32_t count);
+void sc_output_rows_put(struct sc_output_rows *rows, uint32_t k, struct sc_buf *out);
 
 /* Pretty, before the header: widens the columns to these values, within reason, so that they will stand in line. */
 void sc_output_fit(struct sc_output *output, const struct sc_value *values);

@@ -12,6 +12,9 @@ struct sc_selection {
     bool all; /* every row of the row group */
 };
 
+/* The numbers of its rows, to an array with room for SC_BITMAP_SLACK more. */
+void sc_selection_list(const struct sc_selection *selection, const struct sc_row_group *group, uint32_t *out);
+
 /*
  * The columns of `group` that a field needs, decoded, appended to columns[*count] (without repeats). The
  * array has room for SC_FIELD_COLUMNS more.
