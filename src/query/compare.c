@@ -8,14 +8,19 @@
 #include "query/compare.h"
 
 #include "flow/vector.h"
+#include "store/by_width.h"
 
 #include <stdlib.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 enum sc_status sc_comparer_init(struct sc_comparer *comparer, bool use_bloom, struct sc_error *err)
 {
     *comparer = (struct sc_comparer){.numbers = malloc(SC_ROW_GROUP_ROWS * sizeof(uint64_t)),
                                      .bytes = malloc(SC_ROW_GROUP_ROWS + 64),
                                      .lookup = malloc(SC_ROW_GROUP_ROWS),
+                                     .vectors = sc_machine_vectors(),
                                      .use_bloom = use_bloom};
     if (comparer->numbers != NULL && comparer->bytes != NULL && comparer->lookup != NULL)
         return SC_OK;
@@ -98,8 +103,15 @@ static bool number_matches(const struct sc_filter *f, uint64_t v)
 static uint64_t pack64(const uint8_t *bytes)
 {
     uint64_t word = 0;
+#if defined(__SSE2__)
+    for (unsigned k = 0; k < 4; k++) {
+        __m128i sixteen = _mm_loadu_si128((const __m128i *)(bytes + 16 * k));
+        word |= (uint64_t)(uint16_t)_mm_movemask_epi8(_mm_slli_epi16(sixteen, 7)) << (16 * k);
+    }
+#else
     for (unsigned k = 0; k < 8; k++)
         word |= (sc_load_le64(bytes + 8 * k) * UINT64_C(0x0102040810204080) >> 56) << (8 * k);
+#endif
     return word;
 }
 
@@ -134,24 +146,42 @@ static void set_rows(bool value, const struct sc_column *c, uint32_t rows, uint6
             bytes[i] = (type)(v[i] - low) <= span;                                                           \
     } while (0)
 
+typedef void compare_function(const struct sc_column *c, struct number_range r, uint32_t rows,
+                              uint8_t *bytes);
+
+static SC_IN_EACH void compare_range(const struct sc_column *c, struct number_range r, uint32_t rows,
+                                     uint8_t *bytes)
+{
+    SC_BY_WIDTH(c->width, COMPARE_RANGE);
+}
+
+static void compare_range_portable(const struct sc_column *c, struct number_range r, uint32_t rows,
+                                   uint8_t *bytes)
+{
+    compare_range(c, r, rows, bytes);
+}
+
+SC_FOR_AVX2 static void compare_range_avx2(const struct sc_column *c, struct number_range r, uint32_t rows,
+                                           uint8_t *bytes)
+{
+    compare_range(c, r, rows, bytes);
+}
+
+static compare_function *const compare_range_of[SC_VECTORS_COUNT] = {compare_range_portable,
+                                                                     compare_range_avx2, compare_range_avx2};
+
 /* One range over a FLAT column or over codes. The range is cut to what the width can hold. */
-static void range_rows(const struct sc_column *c, struct number_range r, uint32_t rows, uint8_t *bytes)
+static void range_rows(const struct sc_comparer *s, const struct sc_column *c, struct number_range r,
+                       uint32_t rows)
 {
     uint64_t most = c->width == 8 ? UINT64_MAX : (UINT64_C(1) << (8 * c->width)) - 1;
     if (r.low > most) {
-        memset(bytes, 0, rows);
+        memset(s->bytes, 0, rows);
         return;
     }
     if (r.high > most)
         r.high = most;
-    if (c->width == 1)
-        COMPARE_RANGE(uint8_t);
-    else if (c->width == 2)
-        COMPARE_RANGE(uint16_t);
-    else if (c->width == 4)
-        COMPARE_RANGE(uint32_t);
-    else
-        COMPARE_RANGE(uint64_t);
+    compare_range_of[s->vectors](c, r, rows, s->bytes);
 }
 
 #define LOOK_UP(type)                                                                                        \
@@ -224,7 +254,7 @@ static void flat_rows(struct sc_comparer *s, const struct sc_filter *f, const st
     struct number_range r;
     bool possible;
     if (single_range(f, &r, &possible)) {
-        range_rows(c, r, rows, s->bytes);
+        range_rows(s, c, r, rows);
     } else if (c->width <= 2) {
         uint32_t values = c->width == 1 ? 256 : 65536;
         for (uint32_t v = 0; v < values; v++)
@@ -347,7 +377,7 @@ static enum sc_status code_rows(struct sc_comparer *s, struct sc_row_group *grou
     uint32_t count = f->compare == SC_COMPARE_IN ? f->range_count : 1;
     if (count == 1) {
         if (address_bounds(f, &c->dict, 0, &codes))
-            range_rows(c, codes, group->rows, s->bytes);
+            range_rows(s, c, codes, group->rows);
         else
             memset(s->bytes, 0, group->rows);
         return SC_OK;

@@ -3,6 +3,7 @@
 #ifndef SC_QUERY_COMPARE_H
 #define SC_QUERY_COMPARE_H
 
+#include "base/machine.h"
 #include "filter/filter.h"
 #include "store/row_fields.h"
 
@@ -12,6 +13,7 @@ struct sc_comparer {
     uint8_t *bytes;    /* likewise */
     uint8_t *lookup;   /* 65,536 */
     bool use_bloom;
+    enum sc_vectors vectors;
 };
 
 enum sc_status sc_comparer_init(struct sc_comparer *comparer, bool use_bloom, struct sc_error *err);

@@ -357,6 +357,13 @@ static KIT_UNUSED struct sc_filter *query_parse(const char *text)
         .end_ms = UINT64_MAX                                                                                 \
     }
 
+/* Each variant of vector code in turn, for what is begun from now on. */
+static inline void query_set_vectors(unsigned turn)
+{
+    static const char *const vectors[] = {"portable", "avx2", "avx512"};
+    setenv("SC_VECTORS", vectors[turn % 3], 1);
+}
+
 /* ---- random filters ---- */
 
 struct query_words {

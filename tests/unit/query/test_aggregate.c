@@ -442,9 +442,8 @@ static void random_aggregations(uint64_t seed, uint32_t batches, uint32_t most, 
     query_table_make(&t, seed, batches, most);
     query_open(&source, t.store);
     for (unsigned i = 0; i < requests; i++) {
-        static const char *const vectors[] = {"portable", "avx2", "avx512"};
         struct reference ref = {0};
-        setenv("SC_VECTORS", vectors[i % 3], 1);
+        query_set_vectors(i);
         if (!random_request(&t, &ref, r))
             continue;
         ref.scaled = i % 4 == 1;

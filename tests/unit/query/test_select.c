@@ -103,6 +103,7 @@ static void random_filters(uint64_t seed, uint32_t batches, uint32_t most, unsig
     query_open(&source, t.store);
     assert_int_equal(source.missing_count, 0);
     for (unsigned i = 0; i < filters; i++) {
+        query_set_vectors(i / 4);
         char *text = query_random_filter(&t, i % 4);
         check(&t, &source, text, &Q_ALWAYS, i % 2 == 0);
         if (i % 3 == 0)
