@@ -88,12 +88,24 @@ void sc_segment_release(struct sc_segment *segment);
 
 struct sc_row_group;
 
+/* Which chunks of a row group were read, by what they are; as many as are worth it (store/read_ahead.h). */
+#define SC_CHUNKS_NOTED 64u
+struct sc_chunks_noted {
+    struct {
+        struct sc_column_key key;
+        uint8_t role;
+    } chunks[SC_CHUNKS_NOTED];
+    uint32_t count;
+};
+
 struct sc_read_context {
     struct sc_arena arena;
     struct sc_stream_decoder decoder;
     struct sc_buf chunk; /* bytes of the chunk being decoded */
     uint64_t bytes_read;
-    bool has_file; /* the released segment that was read last */
+    struct sc_chunks_noted before, now; /* of the row group before, of the one that is open */
+    bool asked;                         /* for the chunks of that, ahead */
+    bool has_file;                      /* the released segment that was read last */
     int fd;
     dev_t device;
     ino_t inode;

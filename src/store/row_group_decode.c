@@ -5,6 +5,7 @@
 #include "store/address_dict.h"
 #include "store/column_decode.h"
 #include "store/io.h"
+#include "store/read_ahead.h"
 #include "store/reader.h"
 #include "store/span_set.h"
 
@@ -79,21 +80,33 @@ static enum sc_status open_again(struct sc_read_context *context, const struct s
     return SC_OK;
 }
 
-static enum sc_status read_bytes(const struct sc_row_group *group, uint64_t offset, size_t count, void *out,
+/* From a segment in memory. */
+static enum sc_status copy_bytes(const struct sc_row_group *group, uint64_t offset, size_t count, void *out,
                                  struct sc_error *err)
+{
+    if (offset > group->segment->file_bytes || count > group->segment->file_bytes - offset)
+        return damaged(group, "its end", err);
+    memcpy(out, group->segment->memory + offset, count);
+    return SC_OK;
+}
+
+/* `ahead`: what else is asked for when the page cache has not got it; or NULL. */
+static enum sc_status read_bytes(const struct sc_row_group *group, uint64_t offset, size_t count, void *out,
+                                 sc_read_ahead *ahead, struct sc_error *err)
 {
     size_t got;
     group->context->bytes_read += count;
-    if (group->segment->memory != NULL) {
-        if (offset > group->segment->file_bytes || count > group->segment->file_bytes - offset)
-            return damaged(group, "its end", err);
-        memcpy(out, group->segment->memory + offset, count);
-        return SC_OK;
-    }
+    if (group->segment->memory != NULL)
+        return copy_bytes(group, offset, count, out, err);
     int fd = group->segment->fd;
     if (fd < 0) {
         SC_TRY(open_again(group->context, group->segment, err));
         fd = group->context->fd;
+    }
+    if (ahead != NULL) {
+        if (sc_read_cached(fd, offset, out, count))
+            return SC_OK;
+        ahead(group, fd);
     }
     int failed = sc_io_read_all_at(sc_io_system(), fd, offset, out, count, &got);
     if (failed < 0)
@@ -219,7 +232,8 @@ enum sc_status sc_row_group_open(struct sc_read_context *context, const struct s
     group->context = context;
     group->ref = &segment->groups[index];
     uint8_t head[SC_ROW_GROUP_HEAD_BYTES];
-    SC_TRY(read_bytes(group, group->ref->offset, sizeof(head), head, err));
+    sc_read_next(context);
+    SC_TRY(read_bytes(group, group->ref->offset, sizeof(head), head, sc_read_heads_ahead, err));
     uint32_t meta_bytes = sc_load_le32(head + 12);
     group->rows = sc_load_le32(head + 8);
     group->record_kind = sc_load_le16(head + 24);
@@ -239,7 +253,7 @@ enum sc_status sc_row_group_open(struct sc_read_context *context, const struct s
     uint8_t *meta = sc_buf_reserve(&context->chunk, (size_t)meta_bytes + 1);
     if (meta == NULL)
         return sc_fail_nomem(err, "a row group");
-    SC_TRY(read_bytes(group, group->ref->offset + SC_ROW_GROUP_HEAD_BYTES, meta_bytes, meta, err));
+    SC_TRY(read_bytes(group, group->ref->offset + SC_ROW_GROUP_HEAD_BYTES, meta_bytes, meta, NULL, err));
     if (sc_load_le64(head + 32) != XXH3_64bits(meta, meta_bytes))
         return damaged(group, "its directory", err);
     enum sc_status status = parse_meta(group, meta, meta_bytes);
@@ -269,11 +283,12 @@ static enum sc_status load_chunk(struct sc_row_group *group, const struct sc_ent
                                  struct sc_error *err)
 {
     struct sc_buf *chunk = &group->context->chunk;
+    sc_read_note(group, e);
     sc_buf_clear(chunk);
     uint8_t *bytes = sc_buf_reserve(chunk, (size_t)e->length + 16);
     if (bytes == NULL)
         return sc_fail_nomem(err, "a chunk");
-    SC_TRY(read_bytes(group, group->ref->offset + e->offset, e->length, bytes, err));
+    SC_TRY(read_bytes(group, group->ref->offset + e->offset, e->length, bytes, sc_read_chunks_ahead, err));
     if (sc_hash_stored(bytes, e->length) != e->hash) {
         char name[SC_IE_NAME_MAX];
         sc_ie_name(e->key.pen, e->key.id, name);
@@ -454,7 +469,7 @@ static enum sc_status check_layout(struct sc_row_group *group, struct sc_error *
     uint64_t padding = group->ref->length - at;
     if (at > group->ref->length || padding >= sizeof(zeros))
         return damaged(group, "its length", err);
-    SC_TRY(read_bytes(group, group->ref->offset + at, padding, zeros, err));
+    SC_TRY(read_bytes(group, group->ref->offset + at, padding, zeros, NULL, err));
     for (uint64_t i = 0; i < padding; i++) {
         if (zeros[i] != 0)
             return damaged(group, "its padding", err);
@@ -468,7 +483,7 @@ enum sc_status sc_row_group_bytes(const struct sc_row_group *group, struct sc_bu
     uint8_t *bytes = sc_buf_reserve(out, group->ref->length);
     if (bytes == NULL)
         return sc_fail_nomem(err, "a row group");
-    SC_TRY(read_bytes(group, group->ref->offset, group->ref->length, bytes, err));
+    SC_TRY(read_bytes(group, group->ref->offset, group->ref->length, bytes, NULL, err));
     out->len = group->ref->length;
     return SC_OK;
 }
