@@ -26,6 +26,11 @@ def QUERY_SET(bench):
                 windows=4)  # 1000 s of the export clock
 
 
+def GROWTH_SET(bench):
+    """Ten times as many, in as many windows as it takes, of another seed."""
+    return {**QUERY_SET(bench), "flows": bench.scaled(100_000_000), "seed": 11}
+
+
 def free_port():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.bind(("127.0.0.1", 0))
@@ -180,7 +185,7 @@ class DataSet:
     """Generated flows: as a capture, as nfcapd's files, as our store."""
 
     def __init__(self, bench, name, flows, options, seed, windows):
-        self.bench, self.flows, self.windows = bench, flows, windows
+        self.bench, self.flows, self.windows, self.seed = bench, flows, windows, seed
         self.generate = ["--generate", "--flows", str(flows), "--seed", str(seed), "--start", START, *options]
         key = hashlib.sha256(json.dumps([self.generate, windows]).encode()).hexdigest()[:12]
         self.folder = bench.folder / f"{name}-{key}"
@@ -192,13 +197,21 @@ class DataSet:
         self.meta.update(facts)
         self.meta_path.write_text(json.dumps(self.meta, indent=1))
 
+    def capture_path(self):
+        return self.folder / "flows.pcap"
+
     def capture(self):
-        path = self.folder / "flows.pcap"
+        path = self.capture_path()
         if not self.meta.get("captured"):
             print(f"   generating {self.flows} flows", flush=True)
             harness.Side([self.bench.program("sc-exporter"), *self.generate, "--write", str(path)]).measure()
             self.remember(captured=True)
         return path
+
+    def forget_capture(self):
+        """It is large, and not needed any more while the store is there."""
+        self.capture_path().unlink(missing_ok=True)
+        self.remember(captured=False)
 
     def nfcapd_files(self):
         path = self.folder / "nfcapd"

@@ -37,6 +37,8 @@ class Case:
     memory: bool = False
     cold: bool = False
     new: bool = False  # --before may not know it
+    goals: tuple = (None, None)  # times quicker than before; than DuckDB
+    grows: bool = False  # is asked of ten times the flows, too
 
 
 def top(keys, where="", order="bytes"):
@@ -46,36 +48,39 @@ def top(keys, where="", order="bytes"):
 
 CASES = [
     Case("Q1 totals", ["--output-items=p", "--output-format=json"], ["-o", "null"], harness.same_count,
-         "select count(*), sum(packets), sum(bytes) from flows", column=None),
+         "select count(*), sum(packets), sum(bytes) from flows", column=None, goals=(1, 20)),
     Case("Q2 dst port 53 by protocol", ["-f", "dst port 53", "-a", "proto", "--output-format=csv"],
          ["-o", "csv", "-s", "proto/flows", "dst port 53"], harness.same_groups,
          f"select flows, * from (select proto, {SUMS} from flows where dstport = 53 group by proto) order by flows desc", column="flows",
-         threads=True, cold=True),
+         threads=True, cold=True, goals=(5, 2.5), grows=True),
     Case("Q3 list dst port 53 and TCP", ["-f", "dst port 53 and proto tcp", "--output-format=csv", f"--output-fields={CSV_FIELDS}"],
          ["-o", "csv", "dst port 53 and proto tcp"], harness.same_lines,
-         "select * from flows where dstport = 53 and proto = 6", column=None, quiet=True, cold=True),
+         "select * from flows where dstport = 53 and proto = 6", column=None, quiet=True, cold=True,
+         goals=(3, 1.5)),
     Case("Q4 TCP by source, top 10 by bytes", ["-f", "proto tcp", "-s", "srcip#bytes", "-l", "10", "--output-format=csv"],
          ["-o", "csv", "-n", "10", "-s", "srcip/bytes", "proto tcp"], harness.same_top, top("srcip", "where proto = 6"), threads=True,
-         memory=True, cold=True),
+         memory=True, cold=True, goals=(6, 2.5), grows=True),
     Case("Q5 5-tuple, top 10 by bytes", ["-s", "srcip,dstip,srcport,dstport,proto#bytes", "-l", "10", "--output-format=csv"],
          ["-o", "fmt:%byt", "-n", "10", "-s", "record/bytes"], harness.same_sums, top("srcip, dstip, srcport, dstport, proto"), pairs=3,
-         threads=True, memory=True),
+         threads=True, memory=True, goals=(2.5, 3), grows=True),
     Case("Q6 an absent host", ["-f", "host 198.18.255.254", "--output-items=p", "--output-format=json"],
          ["-o", "null", "host 198.18.255.254"], harness.same_count,
-         "select count(*) from flows where srcip = md5_number('198.18.255.254') or dstip = md5_number('198.18.255.254')", column=None),
+         "select count(*) from flows where srcip = md5_number('198.18.255.254') or dstip = md5_number('198.18.255.254')", column=None, goals=(1.3, 15)),
     Case("Q7 top 10 destination ports", ["-s", "dstport#flows", "-l", "10", "--output-format=csv"],
          ["-o", "csv", "-n", "10", "-s", "dstport/flows"], harness.same_ports, top("dstport", order="flows"), column="flows",
-         threads=True, cold=True),
+         threads=True, cold=True, goals=(3, 5), grows=True),
     Case("Q8 everything as CSV", ["--output-format=csv", f"--output-fields={CSV_FIELDS}"], ["-o", "csv"], harness.same_lines, quiet=True,
-         pairs=2),
+         pairs=2, goals=(2, None)),
     Case("Q9 distinct destinations of a source, top 10",
          ["-s", "srcip#distinct(dstip)", "-l", "10", "--output-fields=distinct(dstip)", "--output-format=csv"],
          duckdb="select d, * from (select srcip, count(distinct dstip) as d from flows group by srcip) order by d desc limit 10",
-         column="distinct(dstip)", pairs=5, memory=True, new=True),
+         column="distinct(dstip)", pairs=5, memory=True, new=True, goals=(None, 3)),
     Case("Q10 pairs, top 10 by bytes", ["-s", "srcip,dstip#bytes", "-l", "10", "--output-format=csv"],
-         ["-A", "srcip,dstip", "-O", "bytes", "-n", "10", "-o", "fmt:%byt"], harness.same_sums, top("srcip, dstip"), pairs=3, memory=True),
+         ["-A", "srcip,dstip", "-O", "bytes", "-n", "10", "-o", "fmt:%byt"], harness.same_sums, top("srcip, dstip"), pairs=3, memory=True,
+         goals=(2.4, 3.5), grows=True),
     Case("Q11 the 10 largest flows", ["-o", "bytes", "-l", "10", "--output-format=csv", f"--output-fields={CSV_FIELDS}"],
-         ["-O", "bytes", "-n", "10", "-o", "fmt:%byt"], harness.same_sums, "select bytes, * from flows order by bytes desc limit 10"),
+         ["-O", "bytes", "-n", "10", "-o", "fmt:%byt"], harness.same_sums, "select bytes, * from flows order by bytes desc limit 10",
+         goals=(20, 1)),
     Case("Q12 everything by bytes, as CSV", ["-o", "bytes", "--output-format=csv", f"--output-fields={CSV_FIELDS}"], ["-O", "bytes", "-o", "csv"],
          harness.same_lines, quiet=True, pairs=2, memory=True),
 ]
@@ -146,11 +151,12 @@ def times(case, nf, duck, now, before):
     ours = [run.wall for run in now]
     rows = []
     note = f"{middle(ours):.3f} s"
-    peers = [("nfdump", [run.wall for run in nf]), ("DuckDB", duck), ("before", [run.wall for run in before])]
-    for name, seconds in peers:
+    peers = [("nfdump", [run.wall for run in nf], None), ("DuckDB", duck, case.goals[1]), ("before", [run.wall for run in before], case.goals[0])]
+    for name, seconds, goal in peers:
         if seconds:
             note += f", {name} {middle(seconds):.3f} s"
-            rows.append(dict(name=case.name, goal="-", ratio=[a / b for a, b in zip(seconds, ours)], unit=f"{name} / sc-query", better="more"))
+            rows.append(dict(name=case.name, ratio=[a / b for a, b in zip(seconds, ours)], unit=f"{name} / sc-query", better="more",
+                             **(dict(goal=f"at least {goal}", limit=goal) if goal else dict(goal="-"))))
     rows[0]["note"] = note
     return rows
 
@@ -200,7 +206,7 @@ def measure(bench, case, files, store, duck):
     rows += memory(case, *warm) if case.memory else []
     if case.cold:
         cold = runs(harness.in_turn_cold(sides, [p for p in (store, files, bench.before and bench.store_before) if p], 3))
-        rows += times(dataclasses.replace(case, name=f"{case.name}, cold cache"), cold[0], [], *cold[1:])
+        rows += times(dataclasses.replace(case, name=f"{case.name}, cold cache", goals=(None, None)), cold[0], [], *cold[1:])
     return rows + (threads(bench, case, store) if case.threads else [])
 
 
@@ -217,3 +223,30 @@ def rows(bench):
     if not answers:
         print("   without DuckDB: npm is not there, or cannot install it", flush=True)
     return [row for case in cases for row in measure(bench, case, files, store, answers.get(case.name))]
+
+
+# ---- ten times the flows ----
+
+CARDINALITIES = {"sources": "srcip", "pairs": "srcip,dstip", "5-tuples": "srcip,dstip,srcport,dstport,proto"}
+
+
+def count_groups(bench, store, keys):
+    first = keys.split(",", maxsplit=1)[0]
+    return Side([bench.program("sc-query"), "-a", keys, "--output-format=csv", f"--output-fields={first}", store]).count_lines() - 1
+
+
+def growth(bench):
+    few = data.DataSet(bench, "v9", **data.QUERY_SET(bench))
+    many = data.DataSet(bench, "v9", **data.GROWTH_SET(bench))
+    stores = [str(few.store()), str(many.store())]
+    many.forget_capture()
+    rows = []
+    for case in (c for c in CASES if c.grows and bench.case in c.name):
+        small, large = harness.in_turn([side(bench, case, store, bench.build) for store in stores], 3)
+        rows.append(dict(name=case.name, goal="at most 10.5", ratio=[b.wall / a.wall for a, b in zip(small, large)],
+                         unit=f"time of {many.flows:,} flows / of {few.flows:,}", better="less", limit=10.5,
+                         note=f"{middle(r.wall for r in large):.2f} s, {middle(r.rss for r in large) / 1024:.0f} MiB; "
+                              f"{middle(r.wall for r in small):.3f} s, {middle(r.rss for r in small) / 1024:.0f} MiB"))
+    counts = [", ".join(f"{count_groups(bench, store, keys) / 1e6:.2f} M {name}" for name, keys in CARDINALITIES.items()) for store in stores]
+    rows[0]["note"] += f". The sets: {counts[0]} (seed {few.seed}); {counts[1]} (seed {many.seed})"
+    return rows

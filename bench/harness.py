@@ -6,6 +6,7 @@ import ipaddress
 import json
 import os
 import pathlib
+import platform
 import re
 import subprocess
 import time
@@ -74,6 +75,13 @@ def in_turn_cold(sides, folders, times):
 
 def alternate(first, second, pairs):
     return list(zip(*in_turn([first, second], pairs)))
+
+
+def machine():
+    """What it is made of."""
+    model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    return f"{model[1].strip() if model else platform.machine()}, {memory:.0f} GiB"
 
 
 def cpus():

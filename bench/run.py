@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Compares with Debian's nfdump in the same run and writes the ratios to bench/results.md.
 
-    bench/run.py [--build DIR] [--only disk|read|ingest|query|start|cluster|heal|query-cluster]... [--pairs N] [--scale FACTOR] [--case TEXT]
+    bench/run.py [--build DIR] [--only disk|read|ingest|query|growth|start|cluster|heal|query-cluster]... [--pairs N] [--scale FACTOR] [--case TEXT]
                  [--before DIR]
 
 Both sides get the same export messages: flows that sc-exporter generates into a capture. nfcapd receives its payloads over
@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import pathlib
-import platform
 import shutil
 import statistics
 import subprocess
@@ -80,6 +79,12 @@ def query(bench):
     """Queries over 10 M generated v9 flows, 3 M hosts, a fifth IPv6, in nfdump, DuckDB, sc-query, and sc-query of the build --before."""
     import engine_run
     return engine_run.rows(bench)
+
+
+def growth(bench):
+    """Ten times the flows, 100 M, in ten times the time at most."""
+    import engine_run
+    return engine_run.growth(bench)
 
 
 def start(bench):
@@ -217,7 +222,7 @@ def rank_rows(run, bench, hosts, load):
     return rows
 
 
-SECTIONS = {"disk": disk, "read": read, "ingest": ingest, "query": query, "start": start, "cluster": cluster,
+SECTIONS = {"disk": disk, "read": read, "ingest": ingest, "query": query, "growth": growth, "start": start, "cluster": cluster,
             "heal": heal, "query-cluster": query_cluster}
 
 
@@ -281,7 +286,7 @@ def main():
     results = json.loads(memory.read_text()) if memory.exists() else {}
     if results.get("scale") != args.scale:
         results = {"sections": {}}
-    results.update(scale=args.scale, cpus=harness.cpus(), machine=platform.machine())
+    results.update(scale=args.scale, cpus=harness.cpus(), machine=harness.machine())
     for section in args.only or SECTIONS:
         print(f"== {section}: {SECTIONS[section].__doc__.strip()}", flush=True)
         results["sections"][section] = SECTIONS[section](bench)
