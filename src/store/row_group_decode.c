@@ -3,6 +3,7 @@
  */
 #include "base/hash.h"
 #include "store/address_dict.h"
+#include "store/bloom.h"
 #include "store/column_decode.h"
 #include "store/io.h"
 #include "store/reader.h"

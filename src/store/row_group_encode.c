@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/saturate.h"
 #include "flow/vector.h"
+#include "store/bloom.h"
 #include "store/span_set.h"
 
 #include <stdlib.h>

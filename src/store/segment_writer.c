@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Writing a segment. THIS COMMENT IS THE FORMAT, with stream.h (streams) and address_dict.h (the chunks
- * of addresses).
+ * Writing a segment. THIS COMMENT IS THE FORMAT, with stream.h (streams), address_dict.h and bloom.h (the
+ * chunks of addresses and of their filter).
  *
  * All numbers are little-endian. Hashes are XXH3 64 with seed 0. Times are ms since 1970-01-01 UTC. Nothing
  * in a file is ever changed in place; a file grows only at its end and only while it is live.

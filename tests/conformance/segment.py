@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Reads segment files (*.scs, *.sclive) with nothing of ours but their description: docs/formats.md, the head comments
-of src/store/segment_writer.c, stream.h, blocks.h and address_dict.h. It believes nothing: every hash, length, count and
+of src/store/segment_writer.c, stream.h, blocks.h, address_dict.h and bloom.h. It believes nothing: every hash, length, count and
 order that they promise is checked, and Damaged says what was not so.
 """
 import collections
