@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Hashes over what exporters send. All take a seed that nobody outside knows, so that nobody can choose values that collide: who
- * owns a table draws one (sc_hash_draw_seed), and a query over several ranks uses one of rank 0's. What is stored has a hash without a seed, the last one here.
+ * owns a table draws one (sc_hash_draw_seed), and a query over several ranks uses one of rank 0's. What is stored has a hash without a
+ * seed, the last one here, or one whose seed the format names.
  */
 #ifndef SC_BASE_HASH_H
 #define SC_BASE_HASH_H

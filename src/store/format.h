@@ -40,7 +40,17 @@ static_assert(SC_BOUND_COLUMNS * SC_ENTRY_BYTES + SC_BOUND_GROUP_ROWS * SC_SPAN_
                   SC_MAX_META_BYTES,
               "a directory, a span for each row and the statistics fit");
 
-enum sc_chunk_role { SC_CHUNK_COLUMN = 0, SC_CHUNK_ADDRESSES = 1, SC_CHUNK_BLOOM = 2 };
+enum sc_chunk_role {
+    SC_CHUNK_COLUMN = 0,
+    SC_CHUNK_ADDRESSES = 1,
+    SC_CHUNK_BLOOM = 2,  /* a Bloom filter without pages */
+    SC_CHUNK_FILTER = 3, /* a Bloom filter in pages: not in format 1 */
+};
+
+static inline bool sc_chunk_is_filter(uint8_t role)
+{
+    return role == SC_CHUNK_BLOOM || role == SC_CHUNK_FILTER;
+}
 
 enum sc_encoding {
     SC_ENCODING_VALUES = 0,     /* integers: one stream */

@@ -96,11 +96,7 @@ static bool is_larger_than_made(const struct sc_row_group *group)
 /* A Bloom filter is what seals make only. */
 static bool was_sealed(const struct sc_row_group *group)
 {
-    for (uint32_t i = 0; i < group->entry_count; i++) {
-        if (group->entries[i].role == SC_CHUNK_BLOOM)
-            return true;
-    }
-    return false;
+    return sc_row_group_filter(group) != NULL;
 }
 
 /* Its bytes to m->copy, where every hash agrees. */

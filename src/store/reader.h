@@ -87,6 +87,7 @@ void sc_segment_close(struct sc_segment *segment);
 void sc_segment_release(struct sc_segment *segment);
 
 struct sc_row_group;
+struct sc_filter_read;
 
 /* Which chunks of a row group were read, by what they are; as many as are worth it (store/read_ahead.h). */
 #define SC_CHUNKS_NOTED 64u
@@ -141,8 +142,7 @@ struct sc_row_group {
     struct sc_column **columns;      /* decoded so far, by entry */
     const uint64_t **read_for;       /* by entry: the rows that it was decoded for; NULL: all */
     struct sc_dictionary *addresses; /* decoded address dictionary, or NULL so far */
-    const uint8_t *bloom;            /* loaded filter, or NULL so far */
-    uint32_t bloom_bytes;
+    struct sc_filter_read *filter;   /* what was read of the Bloom filter, or NULL so far */
 };
 
 /* Reads and verifies head and directory. @return SC_OK, SC_DAMAGED, SC_IO, SC_NOMEM. */
@@ -170,9 +170,12 @@ enum sc_status sc_row_group_column_at(struct sc_row_group *group, uint32_t index
 enum sc_status sc_row_group_addresses(struct sc_row_group *group, const struct sc_dictionary **out,
                                       struct sc_error *err);
 
+/* The entry of the Bloom filter, or NULL. */
+const struct sc_entry *sc_row_group_filter(const struct sc_row_group *group);
+
 /*
  * False in *possible only when no address of the row group lies in the prefix (`bits` of 128). Row groups
- * without a filter answer true.
+ * without a filter answer true. Of a filter in pages it reads those that are needed, each once.
  */
 enum sc_status sc_row_group_may_contain(struct sc_row_group *group, const struct sc_addr *prefix,
                                         unsigned bits, bool *possible, struct sc_error *err);

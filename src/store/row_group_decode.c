@@ -3,6 +3,7 @@
  */
 #include "base/hash.h"
 #include "store/address_dict.h"
+#include "store/bloom.h"
 #include "store/column_decode.h"
 #include "store/io.h"
 #include "store/read_ahead.h"
@@ -17,7 +18,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* Where more than one row of so many is wanted, all are read. */
+/* Where more than one row, or page of a filter, of so many is wanted, all are read. */
 #define FEW 4u
 
 enum sc_status sc_read_context_init(struct sc_read_context *context)
@@ -156,7 +157,9 @@ static bool entry_possible(const struct sc_row_group *group, const struct sc_ent
     if (e->length > group->ref->length || e->offset > group->ref->length - e->length ||
         e->nulls >= group->rows)
         return false;
-    if (e->role == SC_CHUNK_ADDRESSES || e->role == SC_CHUNK_BLOOM)
+    if (e->role == SC_CHUNK_FILTER && group->format < 2)
+        return false;
+    if (e->role == SC_CHUNK_ADDRESSES || sc_chunk_is_filter(e->role))
         return e->dict_count <= SC_MAX_ADDRESSES &&
                e->dict_count <= (uint64_t)group->rows * group->entry_count;
     bool integers = e->key.kind <= SC_COLUMN_FLOAT;
@@ -427,33 +430,119 @@ enum sc_status sc_row_group_addresses(struct sc_row_group *group, const struct s
     return SC_OK;
 }
 
-static enum sc_status load_bloom(struct sc_row_group *group, const struct sc_entry *e, struct sc_error *err)
+/* ---- the Bloom filter ---- */
+
+struct sc_filter_read {
+    const struct sc_entry *entry;
+    struct sc_bloom_layout layout;
+    const uint8_t **pages; /* NULL: not asked for so far, or damaged */
+    const uint8_t *all;    /* when it was read at once, else NULL */
+    uint32_t asked;        /* of how many pages the bytes were wanted */
+};
+
+const struct sc_entry *sc_row_group_filter(const struct sc_row_group *group)
 {
-    struct sc_cursor in = {0};
-    SC_TRY(load_chunk(group, e, &in, err));
-    uint8_t *filter = sc_arena_alloc(&group->context->arena, in.len);
-    if (filter == NULL)
-        return sc_fail_nomem(err, "a Bloom filter");
-    if (in.len % 32 != 0)
+    for (uint32_t i = 0; i < group->entry_count; i++) {
+        if (sc_chunk_is_filter(group->entries[i].role))
+            return &group->entries[i];
+    }
+    return NULL;
+}
+
+static bool filter_layout(const struct sc_entry *e, struct sc_bloom_layout *out)
+{
+    return sc_bloom_layout(e->role == SC_CHUNK_FILTER, e->length, out);
+}
+
+static enum sc_status begin_filter(struct sc_row_group *group, const struct sc_entry *e, struct sc_error *err)
+{
+    struct sc_arena *arena = &group->context->arena;
+    struct sc_bloom_layout layout;
+    if (!filter_layout(e, &layout))
         return damaged(group, "the Bloom filter", err);
-    memcpy(filter, in.data, in.len);
-    group->bloom = filter;
-    group->bloom_bytes = (uint32_t)in.len;
+    struct sc_filter_read *filter = sc_arena_zalloc(arena, sizeof(*filter));
+    const uint8_t **pages = sc_arena_zalloc(arena, layout.pages * sizeof(*pages));
+    if (filter == NULL || pages == NULL)
+        return sc_fail_nomem(err, "a Bloom filter");
+    *filter = (struct sc_filter_read){.entry = e, .layout = layout, .pages = pages};
+    group->filter = filter;
+    return SC_OK;
+}
+
+static enum sc_status read_filter(struct sc_row_group *group, uint32_t offset, uint32_t length,
+                                  const uint8_t **out, struct sc_error *err)
+{
+    uint8_t *bytes = sc_arena_alloc(&group->context->arena, length);
+    if (bytes == NULL)
+        return sc_fail_nomem(err, "a Bloom filter");
+    SC_TRY(read_bytes(group, group->ref->offset + group->filter->entry->offset + offset, length, bytes, NULL,
+                      err));
+    *out = bytes;
+    return SC_OK;
+}
+
+/* A page as it is stored. When many are asked for, and always when there are few, the filter is read as a whole. */
+static enum sc_status fetch_page(struct sc_row_group *group, uint32_t page, const uint8_t **out,
+                                 struct sc_error *err)
+{
+    struct sc_filter_read *f = group->filter;
+    uint32_t offset = page * f->layout.page_bytes;
+    if (f->all == NULL && ++f->asked <= f->layout.pages / FEW)
+        return read_filter(group, offset, sc_bloom_page_length(&f->layout, page), out, err);
+    if (f->all == NULL)
+        SC_TRY(read_filter(group, 0, f->layout.length, &f->all, err));
+    *out = f->all + offset;
+    return SC_OK;
+}
+
+/* What has no pages has the hash of its entry. */
+static bool page_is_whole(const struct sc_filter_read *f, uint32_t page, const uint8_t *bytes)
+{
+    return sc_bloom_page_is_whole(&f->layout, page, bytes) &&
+           (f->layout.paged || sc_hash_stored(bytes, f->layout.length) == f->entry->hash);
+}
+
+static enum sc_status load_page(struct sc_row_group *group, uint32_t page, struct sc_error *err)
+{
+    const uint8_t *bytes = NULL;
+    if (group->filter->pages[page] != NULL)
+        return SC_OK;
+    SC_TRY(fetch_page(group, page, &bytes, err));
+    if (!page_is_whole(group->filter, page, bytes))
+        return damaged(group, "the Bloom filter", err);
+    group->filter->pages[page] = bytes;
     return SC_OK;
 }
 
 enum sc_status sc_row_group_may_contain(struct sc_row_group *group, const struct sc_addr *prefix,
                                         unsigned bits, bool *possible, struct sc_error *err)
 {
+    struct sc_bloom_probe probe;
     *possible = true;
-    const struct sc_entry *e = entry_of_role(group, SC_CHUNK_BLOOM);
+    const struct sc_entry *e = sc_row_group_filter(group);
     if (e == NULL)
         return SC_OK;
-    if (group->bloom == NULL)
-        SC_TRY(load_bloom(group, e, err));
-    *possible = sc_bloom_may_contain(group->bloom, group->bloom_bytes, prefix, bits);
+    if (group->filter == NULL)
+        SC_TRY(begin_filter(group, e, err));
+    if (!sc_bloom_ask(&group->filter->layout, prefix, bits, &probe))
+        return SC_OK;
+    SC_TRY(load_page(group, probe.page, err));
+    *possible = sc_bloom_may_contain(&probe, group->filter->pages[probe.page]);
     return SC_OK;
 }
+
+static enum sc_status check_filter(struct sc_row_group *group, const struct sc_entry *e, struct sc_error *err)
+{
+    struct sc_bloom_layout layout;
+    struct sc_cursor in = {0};
+    SC_TRY(load_chunk(group, e, &in, err));
+    bool whole = filter_layout(e, &layout);
+    for (uint32_t i = 0; whole && i < layout.pages; i++)
+        whole = sc_bloom_page_is_whole(&layout, i, in.data + (size_t)i * layout.page_bytes);
+    return whole ? SC_OK : damaged(group, "the Bloom filter", err);
+}
+
+/* ---- all of it ---- */
 
 /* Chunks lie one behind the other, from the directory to the zero bytes at the end: no byte is without a
  * check. */
@@ -496,7 +585,7 @@ static enum sc_status check_chunk(struct sc_row_group *group, uint32_t index, st
         return sc_row_group_column_at(group, index, &column, err);
     if (group->entries[index].role == SC_CHUNK_ADDRESSES)
         return sc_row_group_addresses(group, &addresses, err);
-    return load_bloom(group, &group->entries[index], err);
+    return check_filter(group, &group->entries[index], err);
 }
 
 enum sc_status sc_row_group_verify(struct sc_row_group *group, uint32_t *damaged_chunks, struct sc_error *err)
@@ -516,7 +605,7 @@ enum sc_status sc_row_group_verify(struct sc_row_group *group, uint32_t *damaged
 bool sc_row_group_has_rows(struct sc_row_group *group)
 {
     for (uint32_t i = 0; i < group->entry_count; i++) {
-        if (group->entries[i].role != SC_CHUNK_BLOOM && check_chunk(group, i, NULL) != SC_OK)
+        if (!sc_chunk_is_filter(group->entries[i].role) && check_chunk(group, i, NULL) != SC_OK)
             return false;
     }
     return true;

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/saturate.h"
 #include "flow/vector.h"
+#include "store/bloom.h"
 #include "store/span_set.h"
 
 #include <stdlib.h>
@@ -156,6 +157,19 @@ static void finish_entry(struct sc_row_group_encoder *encoder, struct sc_entry *
     entry->hash = sc_hash_stored(encoder->chunks.data + start, entry->length);
 }
 
+static void encode_filter(struct sc_row_group_encoder *encoder, struct chunk_list *list)
+{
+    const struct sc_address_set *set = &encoder->columns.addresses;
+    bool paged = encoder->columns.streams.format > 1;
+    struct sc_entry *filter = &list->entries[list->count++];
+    *filter = (struct sc_entry){.role = paged ? SC_CHUNK_FILTER : SC_CHUNK_BLOOM,
+                                .reference = SC_NO_REFERENCE,
+                                .key = {SC_PEN_COLLECTOR, 0, 1, SC_COLUMN_ADDRESS}};
+    size_t start = encoder->chunks.len;
+    sc_bloom_write(set->values, set->count, paged, &encoder->chunks);
+    finish_entry(encoder, filter, start);
+}
+
 static enum sc_status encode_addresses(struct sc_row_group_encoder *encoder, const struct sc_batch *batch,
                                        struct chunk_list *list)
 {
@@ -172,13 +186,7 @@ static enum sc_status encode_addresses(struct sc_row_group_encoder *encoder, con
     finish_entry(encoder, dict, start);
     if (encoder->columns.streams.effort == SC_EFFORT_LIVE || batch->record_kind != SC_RECORDS_FLOWS)
         return SC_OK;
-    struct sc_entry *bloom = &list->entries[list->count++];
-    *bloom = (struct sc_entry){.role = SC_CHUNK_BLOOM,
-                               .reference = SC_NO_REFERENCE,
-                               .key = {SC_PEN_COLLECTOR, 0, 1, SC_COLUMN_ADDRESS}};
-    start = encoder->chunks.len;
-    sc_bloom_write(set->values, set->count, &encoder->chunks);
-    finish_entry(encoder, bloom, start);
+    encode_filter(encoder, list);
     return SC_OK;
 }
 

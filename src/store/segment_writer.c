@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Writing a segment. THIS COMMENT IS THE FORMAT, with stream.h (streams) and address_dict.h (the chunks
- * of addresses).
+ * Writing a segment. THIS COMMENT IS THE FORMAT, with stream.h (streams), address_dict.h and bloom.h (the
+ * chunks of addresses and of their filter).
  *
- * All numbers are little-endian. Hashes are XXH3 64 with seed 0. Times are ms since 1970-01-01 UTC. Nothing
+ * All numbers are little-endian. Hashes are XXH3 64 with seed 0; those in a filter have seeds. Times are ms since 1970-01-01 UTC. Nothing
  * in a file is ever changed in place; a file grows only at its end and only while it is live.
  *
  * FILE
@@ -35,7 +35,8 @@
  *     26  2  entries in the directory
  *     28  4  spans
  *     32  8  hash of the meta
- *     40  2  format: 0, which means 1; or 2, when its streams may have the layouts BLOCKS and STEPS
+ *     40  2  format: 0, which means 1; or 2, when its streams may have the layouts BLOCKS and STEPS, and its
+ *            filter pages
  *     42  2  1: compaction packed it; else 0. A reader need not know
  *     44 12  0
  *     56  8  hash of bytes 0..55
@@ -58,7 +59,7 @@
  *   Directory entry (64 bytes):
  *      0  4  column's key: PEN    4  2  element id    6  1  instance    7  1  kind: 0 unsigned,
  *            1 signed, 2 double, 3 address, 4 bytes
- *      8  1  role: 0 column, 1 address dictionary, 2 Bloom filter
+ *      8  1  role: 0 column, 1 address dictionary, 2 Bloom filter, 3 Bloom filter in pages
  *      9  1  encoding (below)
  *     10  1  bytes that an integer needs: 1, 2, 4, 8 (signed and double: 8; codes: 1, 2, 4; bytes: 0)
  *     11  1  0
@@ -76,7 +77,8 @@
  *   A column that is null in every row has no entry. The address dictionary is there when any row has an
  *   address; its key is (PEN 4294967293, 0, 0, address). The Bloom filter, (4294967293, 0, 1, address), is
  *   there in flow row groups that were compressed and have a dictionary: nearly all of sealed files, and full ones of live files; options
- *   records, and larger ones of earlier versions have none. At most one of each, encoding 0.
+ *   records, and larger ones of earlier versions have none. In format 2 it has pages (role 3), which early builds of that format did
+ *   not write; in format 1 it has none (role 2). At most one dictionary and one filter, encoding 0.
  *
  *   Chunk of a column: when rows are null, a byte stream with ceil(rows / 64) * 8 bytes, bit r % 64 of the
  *   r / 64th u64 set where row r is not null, bits behind the last row 0; then the streams of the encoding,

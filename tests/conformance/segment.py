@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Reads segment files (*.scs, *.sclive) with nothing of ours but their description: docs/formats.md, the head comments
-of src/store/segment_writer.c, stream.h, blocks.h and address_dict.h. It believes nothing: every hash, length, count and
+of src/store/segment_writer.c, stream.h, blocks.h, address_dict.h and bloom.h. It believes nothing: every hash, length, count and
 order that they promise is checked, and Damaged says what was not so.
 """
 import collections
@@ -17,10 +17,11 @@ MOST_ADDRESSES = 1 << 24
 
 FLOWS, OPTIONS = 0, 1
 UINT, INT, FLOAT, ADDRESS, BYTES = range(5)
-COLUMN, ADDRESSES, BLOOM = range(3)
+COLUMN, ADDRESSES, BLOOM, FILTER = range(4)
 VALUES, DICT, FUNCTION, DIFFERENCE, CODES, PLAIN_BYTES, BYTES_DICT = range(7)
 L_CONST, L_PLAIN, L_BITS, L_PLANES, L_DELTA, L_BYTES, L_BLOCKS, L_STEPS = range(8)
 BLOCK, BLOCK_HEAD, LINE = 1024, 16, 128
+PAGE, PAGE_HEAD, FILTER_BLOCK = 4096, 32, 32
 NONE, LZ4, ZSTD, REPEAT = range(4)
 
 WORD = (1 << 64) - 1
@@ -278,7 +279,7 @@ def read_entry(cursor):
     (pen, number, instance, kind, role, encoding, width, zero, nulls, reference, dictionary, least, greatest, offset,
      length, zeros, check) = cursor.unpack("<IHBBBBBBIIIQQQIIQ")
     need(zero == 0 and zeros == 0, "a reserved field of a directory entry is not 0")
-    need(role <= BLOOM and kind <= BYTES and encoding <= BYTES_DICT, f"role {role}, kind {kind}, encoding {encoding}")
+    need(role <= FILTER and kind <= BYTES and encoding <= BYTES_DICT, f"role {role}, kind {kind}, encoding {encoding}")
     return Entry(Key(pen, number, instance, kind), role, encoding, width, nulls, reference, dictionary, least, greatest,
                  offset, length, check)
 
@@ -331,16 +332,17 @@ class RowGroup:
         need(self.length == (at + 7) // 8 * 8 and not any(self.data[at:]), "what follows the chunks is no padding")
         keys = [entry.key for entry in self.entries if entry.role == COLUMN]
         need(len(keys) == len(set(keys)), "two columns with the same key")
-        for role in (ADDRESSES, BLOOM):
-            need(sum(entry.role == role for entry in self.entries) <= 1, f"two chunks with role {role}")
+        for roles in ((ADDRESSES,), (BLOOM, FILTER)):
+            need(sum(entry.role in roles for entry in self.entries) <= 1, f"two chunks with roles {roles}")
+        need(self.format == 2 or not self.entry_of(FILTER), "a filter in pages in format 1")
 
     def chunk(self, entry):
         out = self.data[entry.offset:entry.offset + entry.length]
         need(self.libraries.hash(out) == entry.hash, f"the hash of the chunk of {entry.key}")
         return out
 
-    def entry_of(self, role):
-        return next((entry for entry in self.entries if entry.role == role), None)
+    def entry_of(self, *roles):
+        return next((entry for entry in self.entries if entry.role in roles), None)
 
 
 class Columns:
@@ -473,10 +475,21 @@ class Columns:
 
 
 class Bloom:
-    def __init__(self, libraries, chunk):
-        need(chunk and len(chunk) % 32 == 0, f"a Bloom filter of {len(chunk)} bytes")
+    def __init__(self, libraries, chunk, role):
         self.libraries = libraries
-        self.words = struct.unpack(f"<{len(chunk) // 4}I", chunk)
+        blocks = self.unpage(chunk) if role == FILTER else chunk
+        need(blocks and len(blocks) % FILTER_BLOCK == 0, f"a Bloom filter of {len(chunk)} bytes")
+        self.words = struct.unpack(f"<{len(blocks) // 4}I", blocks)
+
+    def unpage(self, chunk):
+        out = b""
+        for number, at in enumerate(range(0, len(chunk), PAGE)):
+            page = chunk[at:at + PAGE]
+            need(len(page) > PAGE_HEAD, f"page {number} of a filter has no blocks")
+            need(struct.unpack_from("<Q", page)[0] == self.libraries.hash(page[8:], number), f"the hash of page {number} of a filter")
+            need(not any(page[8:PAGE_HEAD]), f"page {number} of a filter has no zeros behind its hash")
+            out += page[PAGE_HEAD:]
+        return out
 
     def contains(self, address, bits):
         masked = (address >> 128 - bits << 128 - bits).to_bytes(16, "big")

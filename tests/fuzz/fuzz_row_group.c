@@ -150,6 +150,19 @@ static void check_column(const struct sc_column *want, const struct sc_column *g
     }
 }
 
+/* The filter, if there is one, denies no address that is there. */
+static void check_filter(struct sc_row_group *group, const struct sc_column *c)
+{
+    bool possible;
+    for (uint32_t row = 0; row < c->rows && c->key.kind == SC_COLUMN_ADDRESS; row++) {
+        if (sc_column_is_null(c, row))
+            continue;
+        CHECK(sc_row_group_may_contain(group, sc_column_addr(c, row), 128 - row % 3 * 8, &possible, NULL) ==
+              SC_OK);
+        CHECK(possible);
+    }
+}
+
 /* Columns of which only some rows are read. */
 static void check_some_rows(struct sc_read_context *context, const struct sc_segment *segment,
                             const struct sc_batch *batch)
@@ -188,6 +201,7 @@ static void check_file(const char *path, const struct sc_batch *batch)
             continue;
         CHECK(sc_row_group_column(group, c->key, &got, NULL) == SC_OK);
         check_column(c, got, 1);
+        check_filter(group, c);
     }
     check_some_rows(&context, segment, batch);
     sc_read_context_free(&context);

@@ -206,7 +206,7 @@ static void damage(const struct damaged *d, uint32_t index, struct sc_column_key
     assert_int_equal(sc_row_group_open(&context, source.segments[0], index, &group, &err), SC_OK);
     for (uint32_t i = 0; i < group->entry_count; i++) {
         const struct sc_entry *e = &group->entries[i];
-        bool bloom = key.pen == 1 && e->role == SC_CHUNK_BLOOM;
+        bool bloom = key.pen == 1 && sc_chunk_is_filter(e->role);
         if (bloom || (e->role == SC_CHUNK_COLUMN && sc_column_key_equal(e->key, key)))
             at = group->ref->offset + e->offset + e->length / 2;
     }

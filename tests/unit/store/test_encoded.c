@@ -231,18 +231,6 @@ static void every_changed_byte_is_found(void **state)
     sc_buf_free(&bytes);
 }
 
-/* As a writer with another idea of the format would leave it: all hashes are right. */
-static void set_hashes(struct sc_buf *bytes)
-{
-    uint32_t meta = sc_load_le32(bytes->data + 12), entries = sc_load_le16(bytes->data + 26);
-    uint8_t *entry = bytes->data + SC_ROW_GROUP_HEAD_BYTES + meta - (size_t)entries * SC_ENTRY_BYTES;
-    for (uint32_t i = 0; i < entries; i++, entry += SC_ENTRY_BYTES)
-        sc_store_le64(entry + 56,
-                      XXH3_64bits(bytes->data + sc_load_le64(entry + 40), sc_load_le32(entry + 48)));
-    sc_store_le64(bytes->data + 32, XXH3_64bits(bytes->data + SC_ROW_GROUP_HEAD_BYTES, meta));
-    sc_store_le64(bytes->data + 56, XXH3_64bits(bytes->data, 56));
-}
-
 static enum sc_status read_back(const struct sc_buf *bytes, uint32_t *damaged)
 {
     char *path = kit_folder(), file[4096];
@@ -297,7 +285,7 @@ static void bits_behind_the_last_row_are_damage(void **state)
     at = memmem(bytes.data, bytes.len, stored, sizeof(stored));
     assert_non_null(at);
     sc_store_le64(at, (bits & ~UINT64_C(2)) | UINT64_C(1) << 40);
-    set_hashes(&bytes);
+    kit_set_hashes(bytes.data);
     assert_int_equal(read_back(&bytes, &damaged), SC_DAMAGED);
     assert_int_equal(damaged, 1);
     sc_batch_free(batch);
@@ -369,12 +357,12 @@ static void spans_that_do_not_cover_the_rows(void **state)
             uint8_t *at = first_span(&bytes) + (size_t)i * SC_SPAN_BYTES + 20 + 4 * (size_t)(c % 2);
             uint32_t before = sc_load_le32(at);
             sc_store_le32(at, before + changes[c / 2]);
-            set_hashes(&bytes);
+            kit_set_hashes(bytes.data);
             assert_int_equal(sc_row_group_check(bytes.data, bytes.len, &group, NULL), SC_DAMAGED);
             sc_store_le32(at, before);
         }
     }
-    set_hashes(&bytes);
+    kit_set_hashes(bytes.data);
     assert_int_equal(sc_row_group_check(bytes.data, bytes.len, &group, NULL), SC_OK);
     sc_encoded_group_free(&group);
     sc_buf_free(&bytes);

@@ -424,10 +424,9 @@ static off_t filter_of(const char *path, uint32_t index)
     assert_int_equal(sc_segment_open(path, &segment, NULL), SC_OK);
     assert_int_equal(sc_read_context_init(&context), SC_OK);
     assert_int_equal(sc_row_group_open(&context, segment, index, &group, NULL), SC_OK);
-    for (uint32_t i = 0; i < group->entry_count; i++) {
-        if (group->entries[i].role == SC_CHUNK_BLOOM)
-            at = (off_t)(group->ref->offset + group->entries[i].offset);
-    }
+    const struct sc_entry *filter = sc_row_group_filter(group);
+    if (filter != NULL)
+        at = (off_t)(group->ref->offset + filter->offset);
     sc_read_context_free(&context);
     sc_segment_close(segment);
     return at;

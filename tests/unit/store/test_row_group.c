@@ -651,6 +651,7 @@ static void bloom_filter(void **state)
     struct sc_batch *batch = random_batch(33, 5000, SC_RECORDS_FLOWS);
     trip_start(&t, batch, SC_EFFORT_SEALED);
     const struct sc_dictionary *dict;
+    assert_int_equal(sc_row_group_filter(t.group)->role, format == 1 ? SC_CHUNK_BLOOM : SC_CHUNK_FILTER);
     assert_int_equal(sc_row_group_addresses(t.group, &dict, NULL), SC_OK);
     assert_true(dict->count > 1000);
     const struct sc_addr *addresses = dict->values;

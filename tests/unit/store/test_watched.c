@@ -135,7 +135,7 @@ static void damage(const struct lab *lab, uint8_t role)
 static void a_filter_is_no_row(void **state)
 {
     (void)state;
-    static const uint8_t roles[] = {SC_CHUNK_BLOOM, SC_CHUNK_ADDRESSES, SC_CHUNK_COLUMN};
+    static const uint8_t roles[] = {SC_CHUNK_FILTER, SC_CHUNK_ADDRESSES, SC_CHUNK_COLUMN};
     for (size_t i = 0; i < sizeof(roles); i++) {
         struct lab lab;
         struct sc_verify_report report;
@@ -143,7 +143,7 @@ static void a_filter_is_no_row(void **state)
         damage(&lab, roles[i]);
         assert_int_equal(verify(&lab, &report), SC_DAMAGED);
         assert_true(report.damaged_segments == 1 && report.damaged_chunks >= 1);
-        assert_int_equal(lab.groups_without, roles[i] == SC_CHUNK_BLOOM ? 0 : 1);
+        assert_int_equal(lab.groups_without, sc_chunk_is_filter(roles[i]) ? 0 : 1);
         assert_int_equal(lab.groups_with_rows + lab.groups_without, 2);
         end(&lab);
     }

@@ -167,7 +167,6 @@ static bool only_group(const char *path, struct sc_buf *out)
     struct sc_segment *segment;
     struct sc_read_context context;
     struct sc_row_group *group;
-    bool filter = false;
     assert_int_equal(sc_catalogue_add(&catalogue, path, NULL), SC_OK);
     assert_int_equal(catalogue.count, 1);
     assert_int_equal(sc_segment_open(catalogue.files[0].path, &segment, NULL), SC_OK);
@@ -175,8 +174,7 @@ static bool only_group(const char *path, struct sc_buf *out)
     assert_int_equal(sc_read_context_init(&context), SC_OK);
     assert_int_equal(sc_row_group_open(&context, segment, 0, &group, NULL), SC_OK);
     assert_int_equal(sc_row_group_bytes(group, out, NULL), SC_OK);
-    for (uint32_t i = 0; i < group->entry_count; i++)
-        filter = filter || group->entries[i].role == SC_CHUNK_BLOOM;
+    bool filter = sc_row_group_filter(group) != NULL;
     sc_read_context_free(&context);
     sc_segment_close(segment);
     sc_catalogue_free(&catalogue);
