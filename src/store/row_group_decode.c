@@ -300,20 +300,19 @@ static void list_wanted(const uint64_t *bits, size_t words, uint32_t *rows, uint
 
 enum sc_status sc_row_group_want(struct sc_row_group *group, const uint64_t *bits, struct sc_error *err)
 {
+    struct sc_arena *arena = &group->context->arena;
+    const uint64_t *before = group->wanted.bits == NULL ? bits : group->wanted.bits;
     size_t words = sc_bitmap_words(group->rows);
-    uint64_t *both = sc_arena_alloc(&group->context->arena, words * sizeof(*both));
-    if (both == NULL)
-        return sc_fail_nomem(err, "a set of rows");
-    for (size_t w = 0; w < words; w++)
-        both[w] = bits[w] & (group->wanted.bits == NULL ? ~UINT64_C(0) : group->wanted.bits[w]);
-    uint32_t count = sc_bitmap_count(both, words);
+    uint32_t count = sc_bitmap_count_both(bits, before, words);
     if (count > group->rows / FEW) /* all of a column is decoded as soon */
         return SC_OK;
-    uint32_t *starts = sc_arena_alloc(&group->context->arena, (words / BLOCK_WORDS + 2) * sizeof(*starts));
-    uint32_t *rows =
-        sc_arena_alloc(&group->context->arena, (count + (size_t)SC_BITMAP_SLACK) * sizeof(*rows));
-    if (rows == NULL || starts == NULL)
+    uint64_t *both = sc_arena_alloc(arena, words * sizeof(*both));
+    uint32_t *starts = sc_arena_alloc(arena, (words / BLOCK_WORDS + 2) * sizeof(*starts));
+    uint32_t *rows = sc_arena_alloc(arena, (count + (size_t)SC_BITMAP_SLACK) * sizeof(*rows));
+    if (both == NULL || rows == NULL || starts == NULL)
         return sc_fail_nomem(err, "a set of rows");
+    for (size_t w = 0; w < words; w++)
+        both[w] = bits[w] & before[w];
     group->wanted = (struct sc_wanted){.bits = both, .rows = rows, .starts = starts, .count = count};
     list_wanted(both, words, rows, starts);
     return SC_OK;
