@@ -152,6 +152,8 @@ static inline uint32_t sc_bitmap_list(const uint64_t *bits, size_t words, uint32
     uint32_t n = 0;
     for (size_t w = 0; w < words; w++, first += 64) {
         uint64_t left = bits[w];
+        if (left == 0) /* of few rows most words */
+            continue;
         uint32_t end = n + (uint32_t)(sc_count_by_byte(left) * UINT64_C(0x0101010101010101) >> 56);
         for (; n < end; n += 8) {
             for (unsigned i = 0; i < 8; i++, left &= left - 1)

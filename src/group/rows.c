@@ -241,7 +241,7 @@ static void list_rows(const struct sc_row_group *group, const struct sc_selectio
         for (uint32_t row = 0; row < group->rows; row++)
             out[row] = row;
     } else if (group->wanted.bits != NULL && group->wanted.count == selection->count) {
-        memcpy(out, group->wanted.rows, selection->count * sizeof(*out));
+        memcpy(out, group->wanted.list.rows, selection->count * sizeof(*out));
     } else {
         sc_bitmap_list(selection->rows, sc_bitmap_words(group->rows), 0, out);
     }
