@@ -156,15 +156,28 @@ static enum sc_status load_keys(const struct sc_listing *listing, struct sc_row_
     return SC_OK;
 }
 
-static void set_keys(const struct sc_listing *listing, const struct sc_cells *keys, struct sc_place *place)
+/* Keys [from, to) of place->row; those before them are set. */
+static void set_keys(const struct sc_listing *listing, const struct sc_cells *keys, uint32_t from,
+                     uint32_t to, struct sc_place *place)
 {
-    place->nulls = 0;
-    for (uint32_t o = 0; o < listing->order_count; o++) {
+    unsigned nulls = place->nulls & ((1u << from) - 1);
+    for (uint32_t o = from; o < to; o++) {
         struct sc_value v;
         sc_cells_value(&keys[o], place->row, &v);
-        place->nulls = (uint16_t)(place->nulls | sc_sort_key_is_null(&v) << o);
+        nulls |= (unsigned)sc_sort_key_is_null(&v) << o;
         place->keys[o] = sc_sort_key_of(&v, listing->orders[o].descending);
     }
+    place->nulls = (uint16_t)nulls;
+}
+
+/* By the first key alone, which settles it for most rows. */
+static bool is_behind(const struct sorter *sorter, const struct heap *heap, const struct sc_place *place)
+{
+    const struct sc_listing *listing = sorter->run->listing;
+    if (listing->limit == 0 || heap->count < listing->limit)
+        return false;
+    const struct sc_place *last = place_at(sorter, heap, 0);
+    return sc_sort_keys_compare(place->keys, place->nulls, last->keys, last->nulls, 1) > 0;
 }
 
 /* Of the rows that may be among the first; what is wanted is afterwards as it was. */
@@ -183,6 +196,7 @@ static enum sc_status keep_rows(struct sorter *sorter, struct heap *heap, uint32
                                 struct sc_row_group *group, const struct sc_selection *selection,
                                 const struct sc_cells *keys, struct sc_error *err)
 {
+    const struct sc_listing *listing = sorter->run->listing;
     struct sc_place *place = sc_arena_zalloc(&group->context->arena, sorter->place_bytes);
     if (place == NULL)
         return sc_fail_nomem(err, "sorting");
@@ -190,7 +204,10 @@ static enum sc_status keep_rows(struct sorter *sorter, struct heap *heap, uint32
     for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
         for (uint64_t bits = selection->rows[w]; bits != 0; bits &= bits - 1) {
             place->row = (uint16_t)(w * 64 + (size_t)__builtin_ctzll(bits));
-            set_keys(sorter->run->listing, keys, place);
+            set_keys(listing, keys, 0, 1, place);
+            if (is_behind(sorter, heap, place))
+                continue;
+            set_keys(listing, keys, 1, listing->order_count, place);
             if (!keep_place(sorter, heap, place))
                 return sc_fail_nomem(err, "sorting so many records; give a limit with -l");
         }
@@ -621,7 +638,7 @@ static enum sc_status runs_unit(void *arg, unsigned thread, uint32_t unit, struc
     for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
         for (uint64_t bits = selection->rows[w]; bits != 0; bits &= bits - 1) {
             place->row = (uint16_t)(w * 64 + (size_t)__builtin_ctzll(bits));
-            set_keys(listing, keys, place);
+            set_keys(listing, keys, 0, listing->order_count, place);
             SC_TRY(put_row(sorter, thread, place, err));
         }
     }
