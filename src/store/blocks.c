@@ -487,7 +487,10 @@ enum sc_status sc_block_rows_list(const uint64_t *bits, uint32_t count, uint32_t
 
 #define PICK(type)                                                                                           \
     do {                                                                                                     \
-        if (b->bits <= 32) {                                                                                 \
+        if (b->bits == 0) {                                                                                  \
+            for (uint32_t k = 0; k < n; k++)                                                                 \
+                ((type *)out)[rows[k] - first] = (type)b->base;                                              \
+        } else if (b->bits <= 32) {                                                                          \
             for (uint32_t k = 0; k < n; k++)                                                                 \
                 ((type *)out)[rows[k] - first] =                                                             \
                     (type)(b->base + number_u32(words, b->bits, rows[k] - first));                           \
@@ -516,7 +519,7 @@ static enum sc_status pick(const struct payload *p, const struct block *b, uint3
     const uint8_t *words = p->bytes + b->at;
     const uint8_t *places = words + words_size(b->count, b->bits),
                   *parts = places + 2 * (size_t)b->exceptions;
-    if (p->steps || b->bits == 0 || n >= ALL_FROM)
+    if (p->steps || n >= ALL_FROM)
         return get_block(p, b, width, out);
     SC_BY_WIDTH(width, PICK);
     SC_BY_WIDTH(width, PATCH_PICKED);
