@@ -110,18 +110,35 @@ static inline void sc_bitmap_cut(uint64_t *bits, uint32_t rows)
         bits[rows / 64] &= (UINT64_C(1) << (rows % 64)) - 1;
 }
 
-/* Bits are added up in pairs, then in nibbles, then in bytes: vector code, where an instruction that counts may not be there. */
-static inline uint32_t sc_bitmap_count(const uint64_t *bits, size_t words)
+/* The bits of each byte of a word, added up in pairs, then in nibbles. */
+static inline uint64_t sc_count_by_byte(uint64_t v)
+{
+    v -= v >> 1 & UINT64_C(0x5555555555555555);
+    v = (v & UINT64_C(0x3333333333333333)) + (v >> 2 & UINT64_C(0x3333333333333333));
+    return (v + (v >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+}
+
+/* Words whose counts by byte are added up before a byte is full: an even number, as vectors hold. */
+#define SC_COUNTED_AT_ONCE 28u
+
+/* The rows that are in both sets. Vector code, where an instruction that counts may not be there. */
+static inline uint32_t sc_bitmap_count_both(const uint64_t *x, const uint64_t *y, size_t words)
 {
     uint64_t n = 0;
-    for (size_t w = 0; w < words; w++) {
-        uint64_t v = bits[w];
-        v -= v >> 1 & UINT64_C(0x5555555555555555);
-        v = (v & UINT64_C(0x3333333333333333)) + (v >> 2 & UINT64_C(0x3333333333333333));
-        v = (v + (v >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
-        n += v * UINT64_C(0x0101010101010101) >> 56;
+    for (size_t w = 0; w < words;) {
+        size_t end = words - w < SC_COUNTED_AT_ONCE ? words : w + SC_COUNTED_AT_ONCE;
+        uint64_t bytes = 0;
+        for (; w < end; w++)
+            bytes += sc_count_by_byte(x[w] & y[w]);
+        bytes = (bytes & UINT64_C(0x00ff00ff00ff00ff)) + (bytes >> 8 & UINT64_C(0x00ff00ff00ff00ff));
+        n += bytes * UINT64_C(0x0001000100010001) >> 48;
     }
     return (uint32_t)n;
+}
+
+static inline uint32_t sc_bitmap_count(const uint64_t *bits, size_t words)
+{
+    return sc_bitmap_count_both(bits, bits, words);
 }
 
 /*
@@ -135,7 +152,9 @@ static inline uint32_t sc_bitmap_list(const uint64_t *bits, size_t words, uint32
     uint32_t n = 0;
     for (size_t w = 0; w < words; w++, first += 64) {
         uint64_t left = bits[w];
-        uint32_t end = n + sc_bitmap_count(&left, 1);
+        if (left == 0) /* of few rows most words */
+            continue;
+        uint32_t end = n + (uint32_t)(sc_count_by_byte(left) * UINT64_C(0x0101010101010101) >> 56);
         for (; n < end; n += 8) {
             for (unsigned i = 0; i < 8; i++, left &= left - 1)
                 out[n + i] = first + (uint32_t)__builtin_ctzll(left | UINT64_C(1) << 63);

@@ -5,10 +5,11 @@
  */
 #include "base/array.h"
 #include "base/sort.h"
-#include "flow/vector.h"
+#include "query/compare.h"
 #include "query/list_rows.h"
 #include "query/sort_bound.h"
 #include "query/sorted_runs.h"
+#include "show/cells.h"
 
 #include <stdlib.h>
 
@@ -17,6 +18,7 @@
 struct heap {
     uint8_t *places;
     uint64_t count;
+    struct sc_comparer comparer; /* for what is beyond the bound */
 };
 
 struct picked {
@@ -119,53 +121,99 @@ static bool is_beyond(struct sorter *sorter, uint64_t number)
     return number > atomic_load_explicit(&sorter->bound, memory_order_relaxed);
 }
 
-/* The rows of which something is asked, by the first order's numbers. */
-static void drop_beyond(struct sorter *sorter, const struct sc_row_group *group,
-                        const struct sc_column *const *columns, uint32_t count,
-                        struct sc_selection *selection)
+/* Leaves the rows that may be among the first, as a filter would; no other row's keys are read then. */
+static enum sc_status drop_beyond(struct sorter *sorter, struct heap *heap, struct sc_row_group *group,
+                                  struct sc_selection *selection, struct sc_error *err)
 {
     const struct sc_list_order *order = &sorter->run->listing->orders[0];
-    struct sc_arena *arena = &group->context->arena;
-    uint64_t *values = sc_arena_alloc(arena, (size_t)group->rows * sizeof(*values));
-    uint64_t *valid = sc_arena_alloc(arena, sc_bitmap_words(group->rows) * sizeof(*valid));
-    if (values == NULL || valid == NULL) /* then they are looked at one by one */
-        return;
-    sc_field_integers(&order->field, columns, count, group->rows, values, valid);
-    for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
-        uint64_t kept = 0;
-        for (uint64_t bits = selection->rows[w]; bits != 0; bits &= bits - 1) {
-            unsigned i = (unsigned)__builtin_ctzll(bits);
-            bool null = (valid[w] >> i & 1) == 0;
-            kept |= (uint64_t)!is_beyond(sorter, sc_sort_number(order, values[w * 64 + i], null)) << i;
-        }
-        selection->rows[w] = kept;
-    }
+    uint64_t bound = atomic_load_explicit(&sorter->bound, memory_order_relaxed);
+    struct sc_filter_range range = {.low = order->descending ? ~bound : bound};
+    const struct sc_filter filter = {.kind = SC_FILTER_COMPARE,
+                                     .compare = order->descending ? SC_COMPARE_GE : SC_COMPARE_LE,
+                                     .field = order->field,
+                                     .ranges = &range,
+                                     .range_count = 1};
+    size_t words = sc_bitmap_words(group->rows);
+    if (bound == UINT64_MAX) /* nulls, too */
+        return SC_OK;
+    uint64_t *kept = sc_arena_alloc(&group->context->arena, words * sizeof(*kept));
+    if (kept == NULL)
+        return sc_fail_nomem(err, "sorting");
+    SC_TRY(sc_compare_rows(&heap->comparer, group, &filter, kept, err));
+    for (size_t w = 0; w < words; w++)
+        kept[w] &= selection->rows[w];
+    *selection = (struct sc_selection){.rows = kept, .count = sc_bitmap_count(kept, words)};
+    return sc_row_group_want(group, kept, err);
 }
 
-/* The columns of each sort key. */
-struct key_columns {
-    const struct sc_column *columns[SC_MAX_SORT_KEYS][4 * SC_FIELD_COLUMNS];
-    uint32_t counts[SC_MAX_SORT_KEYS];
-};
-
 static enum sc_status load_keys(const struct sc_listing *listing, struct sc_row_group *group,
-                                struct key_columns *out, struct sc_error *err)
+                                const struct sc_selection *selection, struct sc_cells *keys,
+                                struct sc_error *err)
 {
-    memset(out->counts, 0, sizeof(out->counts));
-    for (uint32_t o = 0; o < listing->order_count; o++)
-        SC_TRY(sc_field_load(&listing->orders[o].field, group, out->columns[o], &out->counts[o], err));
+    bool many = selection->count > group->rows / 16;
+    for (uint32_t o = 0; o < listing->order_count && selection->count != 0; o++)
+        SC_TRY(sc_cells_of_group(&keys[o], &listing->orders[o].field, group, many, err));
     return SC_OK;
 }
 
-static void set_keys(const struct sc_listing *listing, const struct key_columns *keys, struct sc_place *place)
+/* Keys [from, to) of place->row; those before them are set. */
+static void set_keys(const struct sc_listing *listing, const struct sc_cells *keys, uint32_t from,
+                     uint32_t to, struct sc_place *place)
 {
-    place->nulls = 0;
-    for (uint32_t o = 0; o < listing->order_count; o++) {
-        struct sc_value v =
-            sc_field_value(&listing->orders[o].field, keys->columns[o], keys->counts[o], place->row);
-        place->nulls = (uint16_t)(place->nulls | sc_sort_key_is_null(&v) << o);
+    unsigned nulls = place->nulls & ((1u << from) - 1);
+    for (uint32_t o = from; o < to; o++) {
+        struct sc_value v;
+        sc_cells_value(&keys[o], place->row, &v);
+        nulls |= (unsigned)sc_sort_key_is_null(&v) << o;
         place->keys[o] = sc_sort_key_of(&v, listing->orders[o].descending);
     }
+    place->nulls = (uint16_t)nulls;
+}
+
+/* By the first key alone, which settles it for most rows. */
+static bool is_behind(const struct sorter *sorter, const struct heap *heap, const struct sc_place *place)
+{
+    const struct sc_listing *listing = sorter->run->listing;
+    if (listing->limit == 0 || heap->count < listing->limit)
+        return false;
+    const struct sc_place *last = place_at(sorter, heap, 0);
+    return sc_sort_keys_compare(place->keys, place->nulls, last->keys, last->nulls, 1) > 0;
+}
+
+/* Of the rows that may be among the first; what is wanted is afterwards as it was. */
+static enum sc_status find_keys(struct sorter *sorter, struct heap *heap, struct sc_row_group *group,
+                                struct sc_selection *selection, struct sc_cells *keys, struct sc_error *err)
+{
+    struct sc_wanted before = group->wanted;
+    if (sorter->bounded)
+        SC_TRY(drop_beyond(sorter, heap, group, selection, err));
+    SC_TRY(load_keys(sorter->run->listing, group, selection, keys, err));
+    group->wanted = before;
+    return SC_OK;
+}
+
+static enum sc_status keep_rows(struct sorter *sorter, struct heap *heap, uint32_t unit,
+                                struct sc_row_group *group, const struct sc_selection *selection,
+                                const struct sc_cells *keys, struct sc_error *err)
+{
+    const struct sc_listing *listing = sorter->run->listing;
+    struct sc_place *place = sc_arena_zalloc(&group->context->arena, sorter->place_bytes);
+    if (place == NULL)
+        return sc_fail_nomem(err, "sorting");
+    place->unit = unit;
+    for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
+        for (uint64_t bits = selection->rows[w]; bits != 0; bits &= bits - 1) {
+            place->row = (uint16_t)(w * 64 + (size_t)__builtin_ctzll(bits));
+            set_keys(listing, keys, 0, 1, place);
+            if (is_behind(sorter, heap, place))
+                continue;
+            set_keys(listing, keys, 1, listing->order_count, place);
+            if (!keep_place(sorter, heap, place))
+                return sc_fail_nomem(err, "sorting so many records; give a limit with -l");
+        }
+    }
+    tell_bound(sorter, heap);
+    return SC_OK;
 }
 
 /* What cannot be among the first counts in the summary only: that is of all that match. */
@@ -175,30 +223,16 @@ static enum sc_status sort_unit(void *arg, unsigned thread, uint32_t unit, struc
     struct sorter *sorter = arg;
     const struct sc_listing *listing = sorter->run->listing;
     struct sc_list_formatter *f = &sorter->run->formatters[thread];
-    struct key_columns keys;
+    struct sc_cells keys[SC_MAX_SORT_KEYS];
+    struct sc_selection left = *selection;
     bool beyond = sorter->bounded && is_beyond(sorter, sc_sort_bound(&listing->orders[0], group));
-    struct sc_place *place = sc_arena_zalloc(&group->context->arena, sorter->place_bytes);
-    if (place == NULL)
-        return sc_fail_nomem(err, "sorting");
     if (!beyond)
-        SC_TRY(load_keys(listing, group, &keys, err));
+        SC_TRY(find_keys(sorter, &sorter->heaps[thread], group, &left, keys, err));
     if (listing->summarize)
         SC_TRY(sc_summary_add_rows(&f->summary, &f->summarizer, group, selection, err));
-    if (beyond)
-        return SC_OK;
-    if (sorter->bounded)
-        drop_beyond(sorter, group, keys.columns[0], keys.counts[0], selection);
-    place->unit = unit;
-    for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
-        for (uint64_t bits = selection->rows[w]; bits != 0; bits &= bits - 1) {
-            place->row = (uint16_t)(w * 64 + (size_t)__builtin_ctzll(bits));
-            set_keys(listing, &keys, place);
-            if (!keep_place(sorter, &sorter->heaps[thread], place))
-                return sc_fail_nomem(err, "sorting so many records; give a limit with -l");
-        }
-    }
-    tell_bound(sorter, &sorter->heaps[thread]);
-    return SC_OK;
+    return beyond || left.count == 0
+               ? SC_OK
+               : keep_rows(sorter, &sorter->heaps[thread], unit, group, &left, keys, err);
 }
 
 /* ---- sorted: the best row groups first ---- */
@@ -402,7 +436,8 @@ static enum sc_status gather(struct sorter *sorter, const atomic_int *cancel, st
             memcpy(place_at(sorter, all, at), heap->places, heap->count * sorter->place_bytes);
         at += heap->count;
         free(heap->places);
-        *heap = (struct heap){0};
+        heap->places = NULL;
+        heap->count = 0;
     }
     enum sc_status status =
         sc_sort(all->places, all->count, sorter->place_bytes, compare_places, sorter, cancel);
@@ -459,6 +494,28 @@ static enum sc_status write_sorted(struct sorter *sorter, bool stopped, struct s
     return list_picked(sorter, &again, stopped, err);
 }
 
+static void free_heaps(struct heap *heaps, unsigned threads)
+{
+    for (unsigned t = 0; t < threads && heaps != NULL; t++) {
+        free(heaps[t].places);
+        sc_comparer_free(&heaps[t].comparer);
+    }
+    free(heaps);
+}
+
+/* One per thread; NULL without memory. */
+static struct heap *make_heaps(unsigned threads)
+{
+    struct heap *heaps = calloc(threads, sizeof(*heaps));
+    for (unsigned t = 0; t < threads && heaps != NULL; t++) {
+        if (sc_comparer_init(&heaps[t].comparer, false, NULL) != SC_OK) {
+            free_heaps(heaps, threads);
+            return NULL;
+        }
+    }
+    return heaps;
+}
+
 static enum sc_status scan_keys(struct sorter *sorter, struct sc_scan_stats *stats, struct sc_error *err)
 {
     struct sc_field fields[SC_MAX_SORT_KEYS];
@@ -500,7 +557,7 @@ static enum sc_status sort_and_write(struct sorter *sorter, struct sc_scan_stats
 static enum sc_status list_first(struct sc_list_run *run, struct sc_scan_stats *stats, struct sc_error *err)
 {
     size_t place_bytes = sc_place_bytes(run->listing->order_count);
-    struct heap *heaps = calloc(run->threads, sizeof(*heaps));
+    struct heap *heaps = make_heaps(run->threads);
     enum sc_status status = heaps == NULL ? sc_fail_nomem(err, "sorting") : SC_AGAIN;
     while (status == SC_AGAIN) {
         struct sorter sorter = {.run = run,
@@ -511,9 +568,7 @@ static enum sc_status list_first(struct sc_list_run *run, struct sc_scan_stats *
                                 .bound = UINT64_MAX};
         status = sort_and_write(&sorter, stats, err);
     }
-    for (unsigned t = 0; t < run->threads && heaps != NULL; t++)
-        free(heaps[t].places);
-    free(heaps);
+    free_heaps(heaps, run->threads);
     return status;
 }
 
@@ -533,7 +588,7 @@ static enum sc_status fit_first(struct sc_list_run *run, struct sc_error *err)
 {
     const struct sc_listing *listing = run->listing;
     struct sc_listing few = *listing;
-    struct heap all = {0}, *heaps = calloc(run->threads, sizeof(*heaps));
+    struct heap all = {0}, *heaps = make_heaps(run->threads);
     struct sorter sorter = {
         .run = run, .heaps = heaps, .place_bytes = sc_place_bytes(listing->order_count), .bound = UINT64_MAX};
     few.limit = SC_MOST_FITTED;
@@ -548,9 +603,7 @@ static enum sc_status fit_first(struct sc_list_run *run, struct sc_error *err)
     if (status == SC_OK)
         status = scan_picked(&sorter, run->options, true, err);
     run->listing = listing;
-    for (unsigned t = 0; t < run->threads && heaps != NULL; t++)
-        free(heaps[t].places);
-    free(heaps);
+    free_heaps(heaps, run->threads);
     free(all.places);
     free(sorter.best);
     free(sorter.order);
@@ -572,11 +625,11 @@ static enum sc_status runs_unit(void *arg, unsigned thread, uint32_t unit, struc
     struct sorter *sorter = arg;
     const struct sc_listing *listing = sorter->run->listing;
     struct sc_list_formatter *f = &sorter->run->formatters[thread];
-    struct key_columns keys;
+    struct sc_cells keys[SC_MAX_SORT_KEYS];
     struct sc_place *place = sc_arena_zalloc(&group->context->arena, sorter->place_bytes);
     if (place == NULL)
         return sc_fail_nomem(err, "sorting");
-    SC_TRY(load_keys(listing, group, &keys, err));
+    SC_TRY(load_keys(listing, group, selection, keys, err));
     SC_TRY(sc_list_find_cells(f, listing, group, selection->count > group->rows / 16, err));
     if (listing->summarize)
         SC_TRY(sc_summary_add_rows(&f->summary, &f->summarizer, group, selection, err));
@@ -586,7 +639,7 @@ static enum sc_status runs_unit(void *arg, unsigned thread, uint32_t unit, struc
         return SC_NOMEM;
     for (uint32_t i = 0; i < selection->count; i++) {
         place->row = (uint16_t)rows[i];
-        set_keys(listing, &keys, place);
+        set_keys(listing, keys, 0, listing->order_count, place);
         SC_TRY(put_next(sorter, thread, place, err));
     }
     return SC_OK;

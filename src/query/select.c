@@ -172,8 +172,6 @@ static enum sc_status keep_in_time(struct run *run, uint64_t *out)
     const struct sc_selector *s = run->selector;
     const struct sc_time_bounds *t = &s->time;
     struct times from, to;
-    if (all_in_time(s, run->group->ref))
-        return SC_OK;
     SC_TRY(selection_time(run,
                           t->field == SC_TIME_LAST       ? &s->last
                           : t->field == SC_TIME_RECEIVED ? &s->received
@@ -203,27 +201,36 @@ static void keep_ranges(const struct sc_source_unit *unit, uint32_t rows, uint64
     }
 }
 
+/* Counts the rows that are left; of the columns that are read from now on no others are. */
+static enum sc_status count_left(struct run *run, struct sc_selection *selection)
+{
+    selection->count = sc_bitmap_count(selection->rows, run->words);
+    selection->all = selection->count == run->group->rows;
+    return selection->all || selection->count == 0 ? SC_OK
+                                                   : sc_row_group_want(run->group, selection->rows, run->err);
+}
+
 enum sc_status sc_selector_run(struct sc_selector *selector, struct sc_row_group *group,
                                const struct sc_source_unit *unit, struct sc_selection *selection,
                                struct sc_error *err)
 {
     struct run run = {
         .selector = selector, .group = group, .err = err, .words = sc_bitmap_words(group->rows)};
+    *selection = (struct sc_selection){.count = group->rows, .all = true};
     selection->rows = sc_arena_alloc(&group->context->arena, run.words * sizeof(uint64_t));
-    selection->count = 0;
-    selection->all = false;
     if (selection->rows == NULL)
         return sc_fail_nomem(err, "the filter");
     sc_bitmap_fill(selection->rows, group->rows);
-    if (selector->filter != NULL)
+    if (selector->filter != NULL) {
         SC_TRY(evaluate(&run, selector->filter, selection->rows));
-    if (sc_bitmap_count(selection->rows, run.words) == 0)
+        SC_TRY(count_left(&run, selection));
+    }
+    bool in_time = all_in_time(selector, group->ref);
+    if (selection->count == 0 || (in_time && unit->ranges == NULL))
         return SC_OK;
-    SC_TRY(sc_row_group_want(group, selection->rows, err));
-    SC_TRY(keep_in_time(&run, selection->rows));
+    if (!in_time)
+        SC_TRY(keep_in_time(&run, selection->rows));
     if (unit->ranges != NULL)
         keep_ranges(unit, group->rows, selection->rows);
-    selection->count = sc_bitmap_count(selection->rows, run.words);
-    selection->all = selection->count == group->rows;
-    return selection->all ? SC_OK : sc_row_group_want(group, selection->rows, err);
+    return count_left(&run, selection);
 }

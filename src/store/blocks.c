@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "store/blocks.h"
 
+#include "flow/batch.h"
 #include "store/by_width.h"
 
 #define HEAD 16u
@@ -464,9 +465,32 @@ static SC_IN_EACH uint64_t number_u64(const uint8_t *words, unsigned bits, uint3
     return v & low_bits(bits);
 }
 
+enum sc_status sc_block_rows_list(const uint64_t *bits, uint32_t count, uint32_t most, struct sc_arena *arena,
+                                  struct sc_block_rows *out)
+{
+    uint32_t *rows = sc_arena_alloc(arena, (most + (size_t)SC_BITMAP_SLACK) * sizeof(*rows));
+    uint32_t *starts = sc_arena_alloc(arena, (block_count(count) + (size_t)1) * sizeof(*starts));
+    uint32_t n = 0;
+    if (rows == NULL || starts == NULL)
+        return SC_NOMEM;
+    for (uint32_t i = 0; i < block_count(count); i++) {
+        uint32_t first = i * SC_BLOCK_VALUES, left = count - first;
+        starts[i] = n;
+        n +=
+            sc_bitmap_list(bits + first / 64,
+                           sc_bitmap_words(left < SC_BLOCK_VALUES ? left : SC_BLOCK_VALUES), first, rows + n);
+    }
+    starts[block_count(count)] = n;
+    *out = (struct sc_block_rows){rows, starts};
+    return SC_OK;
+}
+
 #define PICK(type)                                                                                           \
     do {                                                                                                     \
-        if (b->bits <= 32) {                                                                                 \
+        if (b->bits == 0) {                                                                                  \
+            for (uint32_t k = 0; k < n; k++)                                                                 \
+                ((type *)out)[rows[k] - first] = (type)b->base;                                              \
+        } else if (b->bits <= 32) {                                                                          \
             for (uint32_t k = 0; k < n; k++)                                                                 \
                 ((type *)out)[rows[k] - first] =                                                             \
                     (type)(b->base + number_u32(words, b->bits, rows[k] - first));                           \
@@ -495,7 +519,7 @@ static enum sc_status pick(const struct payload *p, const struct block *b, uint3
     const uint8_t *words = p->bytes + b->at;
     const uint8_t *places = words + words_size(b->count, b->bits),
                   *parts = places + 2 * (size_t)b->exceptions;
-    if (p->steps || b->bits == 0 || n >= ALL_FROM)
+    if (p->steps || n >= ALL_FROM)
         return get_block(p, b, width, out);
     SC_BY_WIDTH(width, PICK);
     SC_BY_WIDTH(width, PATCH_PICKED);

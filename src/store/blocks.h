@@ -24,6 +24,7 @@
 #ifndef SC_STORE_BLOCKS_H
 #define SC_STORE_BLOCKS_H
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/machine.h"
 #include "base/status.h"
@@ -52,7 +53,11 @@ struct sc_block_rows {
     const uint32_t *rows, *starts;
 };
 
-/* Likewise, but only of those; out[row] for each. Of the others some are set, too, the rest is left as it is. */
+/* Those of `count` values whose bits are set, at most `most` of them; in the arena. @return SC_OK or SC_NOMEM. */
+enum sc_status sc_block_rows_list(const uint64_t *bits, uint32_t count, uint32_t most, struct sc_arena *arena,
+                                  struct sc_block_rows *out);
+
+/* As sc_blocks_get, but only of those; out[row] for each. Of the others some are set, too, the rest is left as it is. */
 enum sc_status sc_blocks_get_rows(enum sc_vectors vectors, const uint8_t *payload, size_t length,
                                   uint32_t count, bool steps, unsigned width, struct sc_block_rows some,
                                   void *out);

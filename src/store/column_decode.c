@@ -61,21 +61,20 @@ static void spread(struct sc_column *c, uint32_t present)
     SC_BY_WIDTH(c->width, SPREAD);
 }
 
-/* Of a column without nulls what is wanted of it; codes of other rows are 0, unless they are decoded all the same. */
-static enum sc_status get_wanted(const struct sc_row_group *group, struct sc_cursor *in, struct sc_column *c)
+/* Some values of an integer stream of exactly `count`. Others are set, too, or stay as they are: 0, where it is asked for. */
+static enum sc_status get_some(const struct sc_row_group *group, struct sc_cursor *in, uint32_t count,
+                               unsigned width, struct sc_block_rows some, bool zero, void **out)
 {
     struct sc_stream_head head;
-    size_t size = (size_t)group->rows * c->width;
-    SC_TRY(sc_stream_head_read(in, group->rows, &head));
-    if (head.count != group->rows)
+    SC_TRY(sc_stream_head_read(in, count, &head));
+    if (head.count != count)
         return SC_DAMAGED;
-    c->values = alloc(group, size);
-    if (c->values == NULL)
+    *out = alloc(group, (size_t)count * width);
+    if (*out == NULL)
         return SC_NOMEM;
-    if (c->form == SC_FORM_DICT)
-        memset(c->values, 0, size);
-    return sc_stream_get_rows(&group->context->decoder, in, &head, c->width,
-                              (struct sc_block_rows){group->wanted.rows, group->wanted.starts}, c->values);
+    if (zero)
+        memset(*out, 0, (size_t)count * width);
+    return sc_stream_get_rows(&group->context->decoder, in, &head, width, some, *out);
 }
 
 /* Integers for the rows that are not null, to an array over all rows. */
@@ -85,7 +84,7 @@ static enum sc_status get_rows(const struct sc_row_group *group, struct sc_curso
     uint32_t present = group->rows - c->nulls;
     c->width = (uint8_t)width;
     if (is_sparse(group, c))
-        return get_wanted(group, in, c);
+        return get_some(group, in, present, width, group->wanted.list, c->form == SC_FORM_DICT, &c->values);
     SC_TRY(get_integers(group, in, present, group->rows, width, &c->values));
     if (c->nulls != 0)
         spread(c, present);
@@ -100,22 +99,33 @@ static unsigned code_width(uint32_t dict_count)
 #define GREATEST(type)                                                                                       \
     do {                                                                                                     \
         const type *code = c->values;                                                                        \
-        for (uint32_t i = 0; i < c->rows; i++)                                                               \
-            greatest = code[i] > greatest ? (uint32_t)code[i] : greatest;                                    \
+        type most = 0;                                                                                       \
+        for (uint32_t i = from; i < to; i++)                                                                 \
+            most = code[i] > most ? code[i] : most; /* NOLINT(bugprone-macro-parentheses) */                 \
+        greatest = most > greatest ? (uint32_t)most : greatest;                                              \
     } while (0)
 
-/* Codes index the column's dictionary; a chunk that says otherwise is damaged. */
-static enum sc_status check_codes(const struct sc_column *c)
+/*
+ * Codes index the column's dictionary, those of rows that are not wanted, too; a chunk that says otherwise is damaged. `sparse`: where
+ * no row of a block is wanted all are 0.
+ */
+static enum sc_status check_codes(const struct sc_row_group *group, const struct sc_column *c, bool sparse)
 {
+    const uint32_t *starts = group->wanted.list.starts;
     uint32_t greatest = 0;
-    SC_BY_WIDTH(c->width, GREATEST);
+    for (uint32_t from = 0, block = 0; from < c->rows; from += SC_BLOCK_VALUES, block++) {
+        uint32_t to = c->rows - from < SC_BLOCK_VALUES ? c->rows : from + SC_BLOCK_VALUES;
+        if (!sparse || starts[block] != starts[block + 1])
+            SC_BY_WIDTH(c->width, GREATEST);
+    }
     return greatest < c->dict.count ? SC_OK : SC_DAMAGED;
 }
 
 static enum sc_status get_codes(const struct sc_row_group *group, struct sc_cursor *in, struct sc_column *c)
 {
+    bool sparse = is_sparse(group, c) && sc_stream_is_in_blocks(in);
     SC_TRY(get_rows(group, in, c, code_width(c->dict.count)));
-    return check_codes(c);
+    return check_codes(group, c, sparse);
 }
 
 static enum sc_status decode_values(struct sc_row_group *group, const struct sc_entry *e,
@@ -168,7 +178,7 @@ static enum sc_status decode_codes(struct sc_row_group *group, struct sc_cursor 
             DO                                                                                               \
     } else {                                                                                                 \
         for (uint32_t k = 0; k < group->wanted.count; k++) {                                                 \
-            uint32_t row = group->wanted.rows[k];                                                            \
+            uint32_t row = group->wanted.list.rows[k];                                                       \
             DO                                                                                               \
         }                                                                                                    \
     }
@@ -198,15 +208,41 @@ static void map_rows(const struct sc_row_group *group, const struct sc_column *b
 
 #define CLEAR_NULLS(type)                                                                                    \
     do {                                                                                                     \
-        for (uint32_t row = 0; row < c->rows; row++)                                                         \
-            ((type *)c->values)[row] =                                                                       \
-                (type)(((type *)c->values)[row] * (type)(c->valid[row / 64] >> (row % 64) & 1));             \
+        type *v = c->values; /* NOLINT(bugprone-macro-parentheses) */                                        \
+        FOR_ROWS(v[row] = (type)(v[row] * (type)(c->valid[row / 64] >> (row % 64) & 1));)                    \
     } while (0)
 
 /* A null row has the value 0. */
-static void clear_null_rows(struct sc_column *c)
+static void clear_null_rows(const struct sc_row_group *group, struct sc_column *c)
 {
     SC_BY_WIDTH(c->width, CLEAR_NULLS);
+}
+
+/* Where more than one value of so many is wanted most blocks are decoded whole. */
+#define FEW_OF_TABLE 32u
+
+/* The codes of the rows that are wanted, each once and ascending. False without memory. */
+static bool list_codes(const struct sc_row_group *group, const struct sc_column *by,
+                       struct sc_block_rows *out)
+{
+    uint64_t *bits = sc_arena_zalloc(&group->context->arena, sc_bitmap_words(by->dict.count) * sizeof(*bits));
+    for (uint32_t k = 0; k < group->wanted.count && bits != NULL; k++) {
+        uint32_t code = sc_column_code(by, group->wanted.list.rows[k]);
+        bits[code / 64] |= UINT64_C(1) << code % 64;
+    }
+    return bits != NULL && sc_block_rows_list(bits, by->dict.count, group->wanted.count,
+                                              &group->context->arena, out) == SC_OK;
+}
+
+/* The values of a function by code, where few rows are wanted only those that they need. */
+static enum sc_status get_table(const struct sc_row_group *group, struct sc_cursor *in,
+                                const struct sc_column *by, unsigned width, void **table)
+{
+    struct sc_block_rows codes;
+    uint32_t count = by->dict.count;
+    if (group->wanted.bits == NULL || group->wanted.count > count / FEW_OF_TABLE)
+        return get_integers(group, in, count, count, width, table);
+    return list_codes(group, by, &codes) ? get_some(group, in, count, width, codes, false, table) : SC_NOMEM;
 }
 
 static enum sc_status decode_function(struct sc_row_group *group, const struct sc_entry *e,
@@ -217,7 +253,7 @@ static enum sc_status decode_function(struct sc_row_group *group, const struct s
         return SC_DAMAGED;
     bool address = c->key.kind == SC_COLUMN_ADDRESS;
     c->width = (uint8_t)(address ? code_width(by->dict.count) : e->width);
-    SC_TRY(get_integers(group, in, by->dict.count, by->dict.count, c->width, &table));
+    SC_TRY(get_table(group, in, by, c->width, &table));
     c->values = alloc(group, (size_t)group->rows * c->width);
     if (c->values == NULL)
         return SC_NOMEM;
@@ -225,12 +261,12 @@ static enum sc_status decode_function(struct sc_row_group *group, const struct s
         memset(c->values, 0, (size_t)group->rows * c->width);
     map_rows(group, by, table, c);
     if (c->nulls != 0)
-        clear_null_rows(c);
+        clear_null_rows(group, c);
     if (!address)
         return SC_OK;
     c->form = SC_FORM_DICT;
     c->dict = by->dict;
-    return check_codes(c);
+    return check_codes(group, c, group->wanted.bits != NULL);
 }
 
 static uint64_t unzigzag(uint64_t v)

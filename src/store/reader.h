@@ -119,8 +119,7 @@ void sc_read_context_free(struct sc_read_context *context);
 /* The rows that columns are read for. */
 struct sc_wanted {
     const uint64_t *bits; /* NULL: all, and nothing else is set */
-    const uint32_t *rows; /* their numbers, ascending, and where those of each block begin (store/blocks.h) */
-    const uint32_t *starts;
+    struct sc_block_rows list;
     uint32_t count;
 };
 

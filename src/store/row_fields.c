@@ -141,7 +141,7 @@ void sc_selection_list(const struct sc_selection *selection, const struct sc_row
         for (uint32_t row = 0; row < group->rows; row++)
             out[row] = row;
     } else if (group->wanted.bits != NULL && group->wanted.count == selection->count) {
-        memcpy(out, group->wanted.rows, selection->count * sizeof(*out));
+        memcpy(out, group->wanted.list.rows, selection->count * sizeof(*out));
     } else {
         sc_bitmap_list(selection->rows, sc_bitmap_words(group->rows), 0, out);
     }

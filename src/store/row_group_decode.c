@@ -302,38 +302,21 @@ static enum sc_status load_chunk(struct sc_row_group *group, const struct sc_ent
     return SC_OK;
 }
 
-#define BLOCK_WORDS (SC_BLOCK_VALUES / 64)
-
-/* The numbers of the rows that are set, and where those of each block begin. */
-static void list_wanted(const uint64_t *bits, size_t words, uint32_t *rows, uint32_t *starts)
-{
-    uint32_t count = 0, *start = starts;
-    for (size_t w = 0; w < words; w += BLOCK_WORDS) {
-        size_t n = words - w < BLOCK_WORDS ? words - w : BLOCK_WORDS;
-        *start++ = count;
-        count += sc_bitmap_list(bits + w, n, (uint32_t)(64 * w), rows + count);
-    }
-    *start = count;
-}
-
 enum sc_status sc_row_group_want(struct sc_row_group *group, const uint64_t *bits, struct sc_error *err)
 {
+    struct sc_arena *arena = &group->context->arena;
+    const uint64_t *before = group->wanted.bits == NULL ? bits : group->wanted.bits;
     size_t words = sc_bitmap_words(group->rows);
-    uint64_t *both = sc_arena_alloc(&group->context->arena, words * sizeof(*both));
-    if (both == NULL)
-        return sc_fail_nomem(err, "a set of rows");
-    for (size_t w = 0; w < words; w++)
-        both[w] = bits[w] & (group->wanted.bits == NULL ? ~UINT64_C(0) : group->wanted.bits[w]);
-    uint32_t count = sc_bitmap_count(both, words);
+    uint32_t count = sc_bitmap_count_both(bits, before, words);
     if (count > group->rows / FEW) /* all of a column is decoded as soon */
         return SC_OK;
-    uint32_t *starts = sc_arena_alloc(&group->context->arena, (words / BLOCK_WORDS + 2) * sizeof(*starts));
-    uint32_t *rows =
-        sc_arena_alloc(&group->context->arena, (count + (size_t)SC_BITMAP_SLACK) * sizeof(*rows));
-    if (rows == NULL || starts == NULL)
+    uint64_t *both = sc_arena_alloc(arena, words * sizeof(*both));
+    struct sc_wanted wanted = {.bits = both, .count = count};
+    for (size_t w = 0; w < words && both != NULL; w++)
+        both[w] = bits[w] & before[w];
+    if (both == NULL || sc_block_rows_list(both, group->rows, count, arena, &wanted.list) != SC_OK)
         return sc_fail_nomem(err, "a set of rows");
-    group->wanted = (struct sc_wanted){.bits = both, .rows = rows, .starts = starts, .count = count};
-    list_wanted(both, words, rows, starts);
+    group->wanted = wanted;
     return SC_OK;
 }
 

@@ -107,6 +107,9 @@ struct sc_stream_head {
  */
 enum sc_status sc_stream_head_read(struct sc_cursor *in, uint32_t max_count, struct sc_stream_head *head);
 
+/* Whether the stream that begins here is in blocks: sc_stream_get_rows sets none but those in which it is asked for a value. */
+bool sc_stream_is_in_blocks(const struct sc_cursor *in);
+
 /*
  * Decodes the payload behind a head. `width` = 1, 2, 4 or 8: bytes of one value of `out`, which has room for
  * head->count values (and is 8-byte aligned); values are taken modulo 2^(8 * width).

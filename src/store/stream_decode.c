@@ -358,11 +358,22 @@ enum sc_status sc_stream_get_integers(struct sc_stream_decoder *decoder, struct 
     }
 }
 
+static bool is_blocks(uint8_t layout)
+{
+    return layout == SC_LAYOUT_BLOCKS || layout == SC_LAYOUT_STEPS;
+}
+
+bool sc_stream_is_in_blocks(const struct sc_cursor *in)
+{
+    struct sc_cursor peek = *in;
+    return is_blocks(sc_cursor_u8(&peek)) && !peek.failed;
+}
+
 enum sc_status sc_stream_get_rows(struct sc_stream_decoder *decoder, struct sc_cursor *in,
                                   const struct sc_stream_head *head, unsigned width,
                                   struct sc_block_rows some, void *out)
 {
-    if (head->layout != SC_LAYOUT_BLOCKS && head->layout != SC_LAYOUT_STEPS)
+    if (!is_blocks(head->layout))
         return sc_stream_get_integers(decoder, in, head, width, out);
     const uint8_t *p = sc_cursor_take(in, head->stored);
     return p == NULL ? SC_DAMAGED

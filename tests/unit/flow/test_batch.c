@@ -421,6 +421,25 @@ static void kinds_and_widths_of_types(void **state)
     assert_int_equal(sc_column_width_of(SC_TYPE_DATE_TIME_NANOSECONDS), 8);
 }
 
+/* Of all lengths about those that are counted at once, and of bytes that are full. */
+static void bits_are_counted(void **state)
+{
+    (void)state;
+    uint64_t seed = 1, x[100], y[100];
+    for (unsigned round = 0; round < 3; round++) {
+        uint32_t expected = 0;
+        for (uint32_t w = 0; w < 100; w++) {
+            x[w] = round == 0 ? UINT64_MAX : kit_random(&seed);
+            y[w] = round == 1 ? UINT64_MAX : kit_random(&seed) | (0 - (uint64_t)(round == 0));
+        }
+        for (uint32_t words = 0; words <= 100; words++) {
+            assert_int_equal(sc_bitmap_count_both(x, y, words), expected);
+            for (uint64_t left = words < 100 ? x[words] & y[words] : 0; left != 0; left &= left - 1)
+                expected++;
+        }
+    }
+}
+
 UNIT(test_batch)
 {
     const struct CMUnitTest tests[] = {
@@ -435,6 +454,7 @@ UNIT(test_batch)
         cmocka_unit_test(copies_of_any_form),
         cmocka_unit_test(refused_copies_leave_no_trace),
         cmocka_unit_test(kinds_and_widths_of_types),
+        cmocka_unit_test(bits_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

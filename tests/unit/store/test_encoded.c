@@ -3,6 +3,7 @@
 #include "store_kit.h"
 
 #include "base/clock.h"
+#include "flow/vector.h"
 #include "store/catalogue.h"
 #include "store/row_group_encode.h"
 #include "store/store.h"
@@ -231,29 +232,46 @@ static void every_changed_byte_is_found(void **state)
     sc_buf_free(&bytes);
 }
 
-static enum sc_status read_back(const struct sc_buf *bytes, uint32_t *damaged)
+/* A row group by itself in a file. */
+struct reading {
+    char *path;
+    struct sc_segment *segment;
+    struct sc_read_context context;
+    struct sc_row_group *group;
+};
+
+static void reading_start(struct reading *r, const struct sc_buf *bytes)
 {
-    char *path = kit_folder(), file[4096];
+    char file[4096];
     struct sc_segment_id id = {.window_ms = KIT_WINDOW, .window_s = 300};
     struct sc_segment_writer writer;
     struct sc_encoded_group group;
-    struct sc_segment *segment;
-    struct sc_read_context context;
-    struct sc_row_group *read;
-    struct sc_error err = {0};
-    snprintf(file, sizeof(file), "%s/x.scs", path);
-    assert_int_equal(sc_row_group_check(bytes->data, bytes->len, &group, &err), SC_OK);
+    r->path = kit_folder();
+    snprintf(file, sizeof(file), "%s/x.scs", r->path);
+    assert_int_equal(sc_row_group_check(bytes->data, bytes->len, &group, NULL), SC_OK);
     assert_int_equal(sc_segment_writer_create(&writer, sc_io_system(), file, &id, NULL), SC_OK);
     assert_int_equal(sc_segment_writer_add_encoded(&writer, &group, NULL), SC_OK);
     assert_int_equal(sc_segment_writer_finish(&writer, NULL), SC_OK);
     sc_encoded_group_free(&group);
-    assert_int_equal(sc_segment_open(file, &segment, NULL), SC_OK);
-    assert_int_equal(sc_read_context_init(&context), SC_OK);
-    assert_int_equal(sc_row_group_open(&context, segment, 0, &read, &err), SC_OK);
-    enum sc_status status = sc_row_group_verify(read, damaged, &err);
-    sc_read_context_free(&context);
-    sc_segment_close(segment);
-    kit_remove(path);
+    assert_int_equal(sc_segment_open(file, &r->segment, NULL), SC_OK);
+    assert_int_equal(sc_read_context_init(&r->context), SC_OK);
+    assert_int_equal(sc_row_group_open(&r->context, r->segment, 0, &r->group, NULL), SC_OK);
+}
+
+static void reading_end(struct reading *r)
+{
+    sc_read_context_free(&r->context);
+    sc_segment_close(r->segment);
+    kit_remove(r->path);
+}
+
+static enum sc_status read_back(const struct sc_buf *bytes, uint32_t *damaged)
+{
+    struct reading r;
+    struct sc_error err = {0};
+    reading_start(&r, bytes);
+    enum sc_status status = sc_row_group_verify(r.group, damaged, &err);
+    reading_end(&r);
     return status;
 }
 
@@ -429,14 +447,81 @@ static void other_folders_are_no_stores(void **state)
     kit_remove(path);
 }
 
+/* All codes of a block are greater than the dictionary has values: it takes nine bits, for 300. */
+static void spoil_codes(uint8_t *chunk, uint32_t block)
+{
+    uint8_t *codes =
+        chunk + SC_STREAM_HEAD + sc_load_le32(chunk + 12) + SC_STREAM_HEAD; /* behind the dictionary */
+    const uint8_t *head = codes + (size_t)block * 16;
+    assert_int_equal(codes[-SC_STREAM_HEAD], SC_LAYOUT_BLOCKS);
+    assert_int_equal(head[12], 9);
+    memset(codes + sc_load_le32(head + 8), 0xff, SC_BLOCK_VALUES * 9 / 8);
+}
+
+/* Of one row that is wanted; the values of all are looked up, as who compares rows does. */
+static enum sc_status read_row(const struct sc_buf *bytes, struct sc_column_key key, uint32_t row)
+{
+    struct reading r;
+    const struct sc_column *c = NULL;
+    uint64_t bits[4096 / 64] = {0}, *values = malloc(4096 * sizeof(*values));
+    assert_non_null(values);
+    bits[row / 64] = UINT64_C(1) << row % 64;
+    reading_start(&r, bytes);
+    assert_int_equal(sc_row_group_want(r.group, bits, NULL), SC_OK);
+    enum sc_status status = sc_row_group_column(r.group, key, &c, NULL);
+    if (status == SC_OK) {
+        sc_column_widen(c, 4096, values);
+        assert_int_equal(values[row], row * UINT64_C(2654435761) % 300 * 1000003);
+    }
+    free(values);
+    reading_end(&r);
+    return status;
+}
+
+/* Of a block that has rows that are wanted all codes are in the dictionary; of others none is read. */
+static void codes_outside_of_the_dictionary(void **state)
+{
+    (void)state;
+    struct sc_buf bytes = {0};
+    struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
+    struct sc_column_key key = {SC_PEN_IANA, 1, 0, SC_COLUMN_UINT};
+    struct sc_column *c = sc_batch_begin(batch, key, NULL, 8, 4096);
+    assert_non_null(c);
+    batch->window_ms = KIT_WINDOW;
+    for (uint64_t i = 0; i < 4096; i++)
+        sc_column_put_u64(c, i * UINT64_C(2654435761) % 300 * 1000003);
+    sc_batch_commit(batch, 4096);
+    assert_int_equal(sc_batch_finish(batch), SC_OK);
+    kit_span(batch, 77, 1);
+    encode_as(batch, SC_EFFORT_SEALED, SC_SEGMENT_VERSION, &bytes);
+    struct reading r;
+    reading_start(&r, &bytes);
+    const struct sc_entry *e = sc_row_group_entry(r.group, key);
+    assert_int_equal(e->encoding, SC_ENCODING_DICT);
+    spoil_codes(bytes.data + e->offset, 2);
+    reading_end(&r);
+    kit_set_hashes(bytes.data);
+    assert_int_equal(read_row(&bytes, key, 100), SC_OK);
+    assert_int_equal(read_row(&bytes, key, 2 * SC_BLOCK_VALUES), SC_DAMAGED);
+    assert_int_equal(read_row(&bytes, key, 3 * SC_BLOCK_VALUES), SC_OK);
+    sc_batch_free(batch);
+    sc_buf_free(&bytes);
+}
+
 UNIT(test_encoded)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stored_as_they_came),         cmocka_unit_test(what_came_long_ago_is_old),
-        cmocka_unit_test(every_changed_byte_is_found), cmocka_unit_test(bits_behind_the_last_row_are_damage),
-        cmocka_unit_test(all_spans_are_told),          cmocka_unit_test(spans_that_do_not_cover_the_rows),
-        cmocka_unit_test(another_number_of_spans),     cmocka_unit_test(replicas_are_listed),
-        cmocka_unit_test(other_folders_are_no_stores), cmocka_unit_test(formats_that_differ),
+        cmocka_unit_test(stored_as_they_came),
+        cmocka_unit_test(what_came_long_ago_is_old),
+        cmocka_unit_test(every_changed_byte_is_found),
+        cmocka_unit_test(bits_behind_the_last_row_are_damage),
+        cmocka_unit_test(codes_outside_of_the_dictionary),
+        cmocka_unit_test(all_spans_are_told),
+        cmocka_unit_test(spans_that_do_not_cover_the_rows),
+        cmocka_unit_test(another_number_of_spans),
+        cmocka_unit_test(replicas_are_listed),
+        cmocka_unit_test(other_folders_are_no_stores),
+        cmocka_unit_test(formats_that_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
