@@ -465,39 +465,17 @@ static SC_IN_EACH uint64_t number_u64(const uint8_t *words, unsigned bits, uint3
     return v & low_bits(bits);
 }
 
-enum sc_status sc_block_rows_list(const uint64_t *bits, uint32_t count, uint32_t most, struct sc_arena *arena,
-                                  struct sc_block_rows *out)
-{
-    uint32_t *rows = sc_arena_alloc(arena, (most + (size_t)SC_BITMAP_SLACK) * sizeof(*rows));
-    uint32_t *starts = sc_arena_alloc(arena, (block_count(count) + (size_t)1) * sizeof(*starts));
-    uint32_t n = 0;
-    if (rows == NULL || starts == NULL)
-        return SC_NOMEM;
-    for (uint32_t i = 0; i < block_count(count); i++) {
-        uint32_t first = i * SC_BLOCK_VALUES, left = count - first;
-        starts[i] = n;
-        n +=
-            sc_bitmap_list(bits + first / 64,
-                           sc_bitmap_words(left < SC_BLOCK_VALUES ? left : SC_BLOCK_VALUES), first, rows + n);
-    }
-    starts[block_count(count)] = n;
-    *out = (struct sc_block_rows){rows, starts};
-    return SC_OK;
-}
-
 #define PICK(type)                                                                                           \
     do {                                                                                                     \
         if (b->bits == 0) {                                                                                  \
             for (uint32_t k = 0; k < n; k++)                                                                 \
-                ((type *)out)[rows[k] - first] = (type)b->base;                                              \
+                ((type *)out)[rows[k]] = (type)b->base;                                                      \
         } else if (b->bits <= 32) {                                                                          \
             for (uint32_t k = 0; k < n; k++)                                                                 \
-                ((type *)out)[rows[k] - first] =                                                             \
-                    (type)(b->base + number_u32(words, b->bits, rows[k] - first));                           \
+                ((type *)out)[rows[k]] = (type)(b->base + number_u32(words, b->bits, rows[k]));              \
         } else {                                                                                             \
             for (uint32_t k = 0; k < n; k++)                                                                 \
-                ((type *)out)[rows[k] - first] =                                                             \
-                    (type)(b->base + number_u64(words, b->bits, rows[k] - first));                           \
+                ((type *)out)[rows[k]] = (type)(b->base + number_u64(words, b->bits, rows[k]));              \
         }                                                                                                    \
     } while (0)
 
@@ -505,30 +483,35 @@ enum sc_status sc_block_rows_list(const uint64_t *bits, uint32_t count, uint32_t
     do {                                                                                                     \
         for (uint32_t i = 0, k = 0; i < b->exceptions; i++) {                                                \
             uint32_t place = sc_load_le16(places + 2 * (size_t)i);                                           \
-            while (k < n && rows[k] - first < place)                                                         \
+            while (k < n && rows[k] < place)                                                                 \
                 k++;                                                                                         \
-            if (k < n && rows[k] - first == place)                                                           \
+            if (k < n && rows[k] == place)                                                                   \
                 ((type *)out)[place] += (type)high_part(b, parts, i);                                        \
         }                                                                                                    \
     } while (0)
 
-/* Values of n rows of a block, whose first one is row `first`. */
-static enum sc_status pick(const struct payload *p, const struct block *b, uint32_t first,
-                           const uint32_t *rows, uint32_t n, unsigned width, void *out)
+/* The values of a block whose bits are set in as many words as it has. */
+static enum sc_status pick(const struct payload *p, const struct block *b, const uint64_t *set,
+                           unsigned width, void *out)
 {
     const uint8_t *words = p->bytes + b->at;
     const uint8_t *places = words + words_size(b->count, b->bits),
                   *parts = places + 2 * (size_t)b->exceptions;
+    size_t set_words = sc_bitmap_words(b->count);
+    uint32_t n = sc_bitmap_count(set, set_words);
+    if (n == 0)
+        return SC_OK;
     if (p->steps || n >= ALL_FROM)
         return get_block(p, b, width, out);
+    uint32_t rows[ALL_FROM + SC_BITMAP_SLACK] = {0};
+    sc_bitmap_list(set, set_words, 0, rows);
     SC_BY_WIDTH(width, PICK);
     SC_BY_WIDTH(width, PATCH_PICKED);
     return SC_OK;
 }
 
 enum sc_status sc_blocks_get_rows(enum sc_vectors vectors, const uint8_t *bytes, size_t length,
-                                  uint32_t count, bool steps, unsigned width, struct sc_block_rows some,
-                                  void *out)
+                                  uint32_t count, bool steps, unsigned width, const uint64_t *bits, void *out)
 {
     struct payload p;
     struct block b;
@@ -536,10 +519,9 @@ enum sc_status sc_blocks_get_rows(enum sc_vectors vectors, const uint8_t *bytes,
     if (!open_payload(vectors, bytes, length, count, steps, &p))
         return SC_DAMAGED;
     for (uint32_t i = 0; i < block_count(count); i++) {
-        uint32_t first = i * SC_BLOCK_VALUES, from = some.starts[i], n = some.starts[i + 1] - from;
+        size_t first = (size_t)i * SC_BLOCK_VALUES;
         SC_TRY(next_block(&p, i, &at, &b));
-        if (n != 0)
-            SC_TRY(pick(&p, &b, first, some.rows + from, n, width, (uint8_t *)out + (size_t)first * width));
+        SC_TRY(pick(&p, &b, bits + first / 64, width, (uint8_t *)out + first * width));
     }
     return at == length ? SC_OK : SC_DAMAGED;
 }

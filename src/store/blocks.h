@@ -47,19 +47,9 @@ enum sc_status sc_blocks_put(const uint64_t *values, uint32_t count, bool steps,
 enum sc_status sc_blocks_get(enum sc_vectors vectors, const uint8_t *payload, size_t length, uint32_t count,
                              bool steps, unsigned width, void *out);
 
-/* Some of the values: their numbers, ascending, and where among these those of each block begin; behind the last block's how many
- * there are. */
-struct sc_block_rows {
-    const uint32_t *rows, *starts;
-};
-
-/* Those of `count` values whose bits are set, at most `most` of them; in the arena. @return SC_OK or SC_NOMEM. */
-enum sc_status sc_block_rows_list(const uint64_t *bits, uint32_t count, uint32_t most, struct sc_arena *arena,
-                                  struct sc_block_rows *out);
-
-/* As sc_blocks_get, but only of those; out[row] for each. Of the others some are set, too, the rest is left as it is. */
+/* As sc_blocks_get, but only of the values whose bits are set. Of the others some are set, too, the rest is left as it is. */
 enum sc_status sc_blocks_get_rows(enum sc_vectors vectors, const uint8_t *payload, size_t length,
-                                  uint32_t count, bool steps, unsigned width, struct sc_block_rows some,
+                                  uint32_t count, bool steps, unsigned width, const uint64_t *bits,
                                   void *out);
 
 #endif

@@ -63,7 +63,7 @@ static void spread(struct sc_column *c, uint32_t present)
 
 /* Some values of an integer stream of exactly `count`. Others are set, too, or stay as they are: 0, where it is asked for. */
 static enum sc_status get_some(const struct sc_row_group *group, struct sc_cursor *in, uint32_t count,
-                               unsigned width, struct sc_block_rows some, bool zero, void **out)
+                               unsigned width, const uint64_t *bits, bool zero, void **out)
 {
     struct sc_stream_head head;
     SC_TRY(sc_stream_head_read(in, count, &head));
@@ -74,7 +74,7 @@ static enum sc_status get_some(const struct sc_row_group *group, struct sc_curso
         return SC_NOMEM;
     if (zero)
         memset(*out, 0, (size_t)count * width);
-    return sc_stream_get_rows(&group->context->decoder, in, &head, width, some, *out);
+    return sc_stream_get_rows(&group->context->decoder, in, &head, width, bits, *out);
 }
 
 /* Integers for the rows that are not null, to an array over all rows. */
@@ -84,7 +84,7 @@ static enum sc_status get_rows(const struct sc_row_group *group, struct sc_curso
     uint32_t present = group->rows - c->nulls;
     c->width = (uint8_t)width;
     if (is_sparse(group, c))
-        return get_some(group, in, present, width, group->wanted.list, c->form == SC_FORM_DICT, &c->values);
+        return get_some(group, in, present, width, group->wanted.bits, c->form == SC_FORM_DICT, &c->values);
     SC_TRY(get_integers(group, in, present, group->rows, width, &c->values));
     if (c->nulls != 0)
         spread(c, present);
@@ -105,17 +105,24 @@ static unsigned code_width(uint32_t dict_count)
         greatest = most > greatest ? (uint32_t)most : greatest;                                              \
     } while (0)
 
+static bool any_set(const uint64_t *bits, size_t words)
+{
+    uint64_t any = 0;
+    for (size_t w = 0; w < words; w++)
+        any |= bits[w];
+    return any != 0;
+}
+
 /*
  * Codes index the column's dictionary, those of rows that are not wanted, too; a chunk that says otherwise is damaged. `sparse`: where
  * no row of a block is wanted all are 0.
  */
 static enum sc_status check_codes(const struct sc_row_group *group, const struct sc_column *c, bool sparse)
 {
-    const uint32_t *starts = group->wanted.list.starts;
     uint32_t greatest = 0;
-    for (uint32_t from = 0, block = 0; from < c->rows; from += SC_BLOCK_VALUES, block++) {
+    for (uint32_t from = 0; from < c->rows; from += SC_BLOCK_VALUES) {
         uint32_t to = c->rows - from < SC_BLOCK_VALUES ? c->rows : from + SC_BLOCK_VALUES;
-        if (!sparse || starts[block] != starts[block + 1])
+        if (!sparse || any_set(group->wanted.bits + from / 64, sc_bitmap_words(to - from)))
             SC_BY_WIDTH(c->width, GREATEST);
     }
     return greatest < c->dict.count ? SC_OK : SC_DAMAGED;
@@ -177,9 +184,11 @@ static enum sc_status decode_codes(struct sc_row_group *group, struct sc_cursor 
         for (uint32_t row = 0; row < group->rows; row++)                                                     \
             DO                                                                                               \
     } else {                                                                                                 \
-        for (uint32_t k = 0; k < group->wanted.count; k++) {                                                 \
-            uint32_t row = group->wanted.list.rows[k];                                                       \
-            DO                                                                                               \
+        for (uint32_t w = 0; w < sc_bitmap_words(group->rows); w++) {                                        \
+            for (uint64_t left = group->wanted.bits[w]; left != 0; left &= left - 1) {                       \
+                uint32_t row = w * 64 + (uint32_t)__builtin_ctzll(left);                                     \
+                DO                                                                                           \
+            }                                                                                                \
         }                                                                                                    \
     }
 // NOLINTEND(bugprone-macro-parentheses)
@@ -221,28 +230,28 @@ static void clear_null_rows(const struct sc_row_group *group, struct sc_column *
 /* Where more than one value of so many is wanted most blocks are decoded whole. */
 #define FEW_OF_TABLE 32u
 
-/* The codes of the rows that are wanted, each once and ascending. False without memory. */
-static bool list_codes(const struct sc_row_group *group, const struct sc_column *by,
-                       struct sc_block_rows *out)
+/* The codes of the rows that are wanted, as a set. NULL without memory. */
+static const uint64_t *wanted_codes(const struct sc_row_group *group, const struct sc_column *by)
 {
     uint64_t *bits = sc_arena_zalloc(&group->context->arena, sc_bitmap_words(by->dict.count) * sizeof(*bits));
-    for (uint32_t k = 0; k < group->wanted.count && bits != NULL; k++) {
-        uint32_t code = sc_column_code(by, group->wanted.list.rows[k]);
+    if (bits == NULL)
+        return NULL;
+    FOR_ROWS({
+        uint32_t code = sc_column_code(by, row);
         bits[code / 64] |= UINT64_C(1) << code % 64;
-    }
-    return bits != NULL && sc_block_rows_list(bits, by->dict.count, group->wanted.count,
-                                              &group->context->arena, out) == SC_OK;
+    })
+    return bits;
 }
 
 /* The values of a function by code, where few rows are wanted only those that they need. */
 static enum sc_status get_table(const struct sc_row_group *group, struct sc_cursor *in,
                                 const struct sc_column *by, unsigned width, void **table)
 {
-    struct sc_block_rows codes;
     uint32_t count = by->dict.count;
     if (group->wanted.bits == NULL || group->wanted.count > count / FEW_OF_TABLE)
         return get_integers(group, in, count, count, width, table);
-    return list_codes(group, by, &codes) ? get_some(group, in, count, width, codes, false, table) : SC_NOMEM;
+    const uint64_t *codes = wanted_codes(group, by);
+    return codes == NULL ? SC_NOMEM : get_some(group, in, count, width, codes, false, table);
 }
 
 static enum sc_status decode_function(struct sc_row_group *group, const struct sc_entry *e,

@@ -119,7 +119,6 @@ void sc_read_context_free(struct sc_read_context *context);
 /* The rows that columns are read for. */
 struct sc_wanted {
     const uint64_t *bits; /* NULL: all, and nothing else is set */
-    struct sc_block_rows list;
     uint32_t count;
 };
 

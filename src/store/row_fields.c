@@ -134,14 +134,11 @@ const struct sc_column *sc_field_plain(const struct sc_field *field, const struc
     return NULL;
 }
 
-/* A selection is of rows that are wanted. */
 void sc_selection_list(const struct sc_selection *selection, const struct sc_row_group *group, uint32_t *out)
 {
     if (selection->count == group->rows) {
         for (uint32_t row = 0; row < group->rows; row++)
             out[row] = row;
-    } else if (group->wanted.bits != NULL && group->wanted.count == selection->count) {
-        memcpy(out, group->wanted.list.rows, selection->count * sizeof(*out));
     } else {
         sc_bitmap_list(selection->rows, sc_bitmap_words(group->rows), 0, out);
     }

@@ -304,19 +304,17 @@ static enum sc_status load_chunk(struct sc_row_group *group, const struct sc_ent
 
 enum sc_status sc_row_group_want(struct sc_row_group *group, const uint64_t *bits, struct sc_error *err)
 {
-    struct sc_arena *arena = &group->context->arena;
     const uint64_t *before = group->wanted.bits == NULL ? bits : group->wanted.bits;
     size_t words = sc_bitmap_words(group->rows);
     uint32_t count = sc_bitmap_count_both(bits, before, words);
     if (count > group->rows / FEW) /* all of a column is decoded as soon */
         return SC_OK;
-    uint64_t *both = sc_arena_alloc(arena, words * sizeof(*both));
-    struct sc_wanted wanted = {.bits = both, .count = count};
-    for (size_t w = 0; w < words && both != NULL; w++)
-        both[w] = bits[w] & before[w];
-    if (both == NULL || sc_block_rows_list(both, group->rows, count, arena, &wanted.list) != SC_OK)
+    uint64_t *both = sc_arena_alloc(&group->context->arena, words * sizeof(*both));
+    if (both == NULL)
         return sc_fail_nomem(err, "a set of rows");
-    group->wanted = wanted;
+    for (size_t w = 0; w < words; w++)
+        both[w] = bits[w] & before[w];
+    group->wanted = (struct sc_wanted){.bits = both, .count = count};
     return SC_OK;
 }
 

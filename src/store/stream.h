@@ -117,10 +117,10 @@ bool sc_stream_is_in_blocks(const struct sc_cursor *in);
  */
 enum sc_status sc_stream_get_integers(struct sc_stream_decoder *decoder, struct sc_cursor *in,
                                       const struct sc_stream_head *head, unsigned width, void *out);
-/* Likewise, but of layouts in blocks only some of the values; others are set or left as they are. */
+/* Likewise, but of layouts in blocks only the values whose bits are set; others are set or left as they are. */
 enum sc_status sc_stream_get_rows(struct sc_stream_decoder *decoder, struct sc_cursor *in,
-                                  const struct sc_stream_head *head, unsigned width,
-                                  struct sc_block_rows some, void *out);
+                                  const struct sc_stream_head *head, unsigned width, const uint64_t *bits,
+                                  void *out);
 enum sc_status sc_stream_get_bytes(struct sc_stream_decoder *decoder, struct sc_cursor *in,
                                    const struct sc_stream_head *head, uint8_t *out);
 

@@ -370,15 +370,15 @@ bool sc_stream_is_in_blocks(const struct sc_cursor *in)
 }
 
 enum sc_status sc_stream_get_rows(struct sc_stream_decoder *decoder, struct sc_cursor *in,
-                                  const struct sc_stream_head *head, unsigned width,
-                                  struct sc_block_rows some, void *out)
+                                  const struct sc_stream_head *head, unsigned width, const uint64_t *bits,
+                                  void *out)
 {
     if (!is_blocks(head->layout))
         return sc_stream_get_integers(decoder, in, head, width, out);
     const uint8_t *p = sc_cursor_take(in, head->stored);
     return p == NULL ? SC_DAMAGED
                      : sc_blocks_get_rows(decoder->vectors, p, head->stored, head->count,
-                                          head->layout == SC_LAYOUT_STEPS, width, some, out);
+                                          head->layout == SC_LAYOUT_STEPS, width, bits, out);
 }
 
 enum sc_status sc_stream_get_bytes(struct sc_stream_decoder *decoder, struct sc_cursor *in,

@@ -284,7 +284,7 @@ static void stopped_tops(uint64_t limit)
     assert_int_equal(
         sc_request_aggregate(NULL, "flowId", "bytes", "flows,bytes,packets,first,last,flags", r, &err),
         SC_OK);
-    unsigned empty = 0;
+    unsigned empty = 0, whole = 0;
     /* Four units of the scan that was given up, then 12 of the next, and where cells prove nothing 12 of another. */
     for (unsigned stop_at = 1; stop_at <= 30; stop_at++) {
         struct stopping stopping = {.stop_at = stop_at};
@@ -305,8 +305,9 @@ static void stopped_tops(uint64_t limit)
             assert_int_equal(status, SC_CANCELLED);
         assert_non_null(groups);
         assert_int_equal(sc_groups_top(groups, r->orders, r->order_count, limit, &all, &err), SC_OK);
-        assert_true(all.count == limit || all.count == 0);
+        assert_true(all.count <= limit);
         empty += all.count == 0;
+        whole += all.count == limit;
         for (uint64_t i = 0; i < all.count; i++) {
             struct sc_value id = sc_groups_value(groups, all.entries[i], &r->columns[0].result);
             struct sc_value bytes = sc_groups_value(groups, all.entries[i], &r->columns[2].result);
@@ -317,6 +318,9 @@ static void stopped_tops(uint64_t limit)
         sc_groups_free(groups);
     }
     assert_true(empty <= 2); /* just between two */
+    assert_true(
+        whole >=
+        20); /* what was read is read again only as long as that took: a machine that stood still has less */
     free(r);
     sc_source_close(&source);
     kit_remove(store);
