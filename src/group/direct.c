@@ -33,15 +33,26 @@ static void init_direct(const struct sc_aggregate *a, uint8_t *table)
     }
 }
 
+static size_t direct_bytes(const struct sc_aggregate *a)
+{
+    return (size_t)direct_count(a) * direct_stride(a);
+}
+
+/* A table of all values must not fail under a limit that those which there are would keep. */
+static bool has_room(const struct sc_groups *groups)
+{
+    return groups->spill.memory == 0 || direct_bytes(groups->aggregate) <= groups->spill.memory;
+}
+
 void sc_groups_need_direct(struct sc_groups *groups, uint32_t rows)
 {
     const struct sc_aggregate *a = groups->aggregate;
     struct sc_group_scratch *s = groups->scratch;
     bool bit_free = a->accumulator_count % 8 != 0 || a->accumulator_count == 0;
     if (s->direct != NULL || a->key_count != 1 || groups->closed || a->keys[0].width[SC_KEY_NARROW] > 2 ||
-        !bit_free || rows < MANY_ROWS)
+        !bit_free || rows < MANY_ROWS || !has_room(groups))
         return;
-    s->direct = sc_groups_make_block((size_t)direct_count(a) * direct_stride(a));
+    s->direct = sc_groups_make_block(direct_bytes(a));
     if (s->direct == NULL)
         return;
     init_direct(a, s->direct);
@@ -113,7 +124,5 @@ bool sc_groups_settle_direct(struct sc_groups *groups)
 size_t sc_groups_direct_memory(const struct sc_groups *groups)
 {
     const struct sc_group_scratch *s = groups->scratch;
-    return s == NULL || s->direct == NULL
-               ? 0
-               : (size_t)direct_count(groups->aggregate) * direct_stride(groups->aggregate);
+    return s == NULL || s->direct == NULL ? 0 : direct_bytes(groups->aggregate);
 }

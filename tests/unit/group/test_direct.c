@@ -245,13 +245,43 @@ static void flows_alone(void **state)
     run("flows", 1, false);
 }
 
+/* A limit that a table of all values would pass, and the few that there are do not. */
+static void under_a_limit(void **state)
+{
+    (void)state;
+    struct sc_request *r = calloc(1, sizeof(*r));
+    struct sc_filter *filter = query_parse("dst port 443");
+    struct sc_error err = {0};
+    char *store = kit_folder();
+    struct sc_store_writer *w = sc_store_writer_open(store, NULL, &err);
+    struct sc_source source;
+    struct sc_scan_options options = {.filter = filter, .time = Q_ALWAYS, .threads = 2};
+    struct sc_summary summary;
+    struct sc_scan_stats stats = {0};
+    struct sc_groups *groups = NULL;
+    assert_true(r != NULL && w != NULL);
+    for (uint64_t b = 0; b < 2; b++)
+        append_batch(w, b * ROWS, false);
+    assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
+    assert_int_equal(sc_request_aggregate(NULL, "dstport", "flows#desc", FEW, r, &err), SC_OK);
+    query_open(&source, store);
+    if (sc_query_aggregate(&source, &options, &r->aggregate, 1, 1 << 20, &groups, &summary, &stats, &err) !=
+        SC_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(sc_groups_count(groups), 1);
+    sc_groups_free(groups);
+    sc_source_close(&source);
+    sc_filter_free(filter);
+    free(r);
+    kit_remove(store);
+}
+
 UNIT(test_direct)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_sort_of_each),
-        cmocka_unit_test(values_that_are_null),
-        cmocka_unit_test(many_accumulators),
-        cmocka_unit_test(flows_alone),
+        cmocka_unit_test(one_sort_of_each),  cmocka_unit_test(values_that_are_null),
+        cmocka_unit_test(many_accumulators), cmocka_unit_test(flows_alone),
+        cmocka_unit_test(under_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
