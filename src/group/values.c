@@ -138,6 +138,8 @@ enum sc_status sc_values_create(struct sc_groups *groups)
     if (groups->values == NULL)
         return SC_NOMEM;
     struct sc_values *v = groups->values;
+    if (sc_groups_fed(groups) != 0)
+        groups->spill.memory /= 2; /* the other half is for the values */
     for (uint32_t i = 0; i < a->accumulator_count; i++) {
         if (!begins(groups, i))
             continue;

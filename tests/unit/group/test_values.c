@@ -111,13 +111,12 @@ static bool ask(const char *store, uint64_t limit, unsigned threads, const struc
     return exact;
 }
 
-static struct sc_request *make_request(void)
+static struct sc_request *make_request(const char *fields)
 {
     struct sc_request *r = calloc(1, sizeof(*r));
     struct sc_error err = {0};
     assert_non_null(r);
-    assert_int_equal(sc_request_aggregate(NULL, "srcport", "distinct(dstip)", "distinct(dstip)", r, &err),
-                     SC_OK);
+    assert_int_equal(sc_request_aggregate(NULL, "srcport", "distinct(dstip)", fields, r, &err), SC_OK);
     return r;
 }
 
@@ -136,7 +135,7 @@ static void estimates(void **state)
     (void)state;
     const struct shape s = {1, 200000};
     char *store = make_store(&s);
-    struct sc_request *r = make_request();
+    struct sc_request *r = make_request("distinct(dstip)");
     uint32_t want[1];
     uint64_t got[1], again[1];
     count_all(&s, want);
@@ -159,7 +158,7 @@ static void in_vain(void **state)
     (void)state;
     const struct shape s = {40000, 10000};
     char *store = make_store(&s);
-    struct sc_request *r = make_request();
+    struct sc_request *r = make_request("distinct(dstip)");
     uint32_t *want = calloc(s.groups, sizeof(*want));
     uint64_t *got = calloc(s.groups, sizeof(*got));
     assert_true(want != NULL && got != NULL);
@@ -190,11 +189,34 @@ static void in_vain(void **state)
     kit_remove(store);
 }
 
+/* The limit is that of groups and all their values together. */
+static void with_sums(void **state)
+{
+    (void)state;
+    const struct shape s = {40000, 10000};
+    char *store = make_store(&s);
+    struct sc_request *r =
+        make_request("distinct(dstip),flows,max(srcport),max(dstport),distinct(dstip/24/48)");
+    uint32_t *want = calloc(s.groups, sizeof(*want));
+    uint64_t *got = calloc(s.groups, sizeof(*got));
+    assert_true(want != NULL && got != NULL);
+    count_all(&s, want);
+    for (unsigned mb = 5; mb <= 8; mb++) {
+        assert_true(ask(store, (uint64_t)mb << 20, 1, r, &s, got));
+        for (uint32_t g = 0; g < s.groups; g++)
+            assert_int_equal(got[g], want[g]);
+    }
+    free(want);
+    free(got);
+    free(r);
+    kit_remove(store);
+}
+
 /* From nothing to many, by values that no exporter chose. */
 static void any_number(void **state)
 {
     (void)state;
-    struct sc_request *r = make_request();
+    struct sc_request *r = make_request("distinct(dstip)");
     struct sc_error err = {0};
     static const uint32_t numbers[] = {0, 1, 2, 10, 100, 1000, 5000, 15000, 40000, 70000, 200000, 1000000};
     for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
@@ -226,6 +248,6 @@ static void any_number(void **state)
 UNIT(test_values)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(estimates), cmocka_unit_test(in_vain),
-                                       cmocka_unit_test(any_number)};
+                                       cmocka_unit_test(with_sums), cmocka_unit_test(any_number)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
