@@ -218,18 +218,23 @@ static uint32_t *make_remap(struct sc_groups *to, struct sc_groups *from)
     return remap;
 }
 
-static enum sc_status fail_join(const struct sc_groups *groups, enum sc_status status, struct sc_error *err)
+enum sc_status sc_groups_fail(const struct sc_groups *groups, enum sc_status status, struct sc_error *err)
 {
-    if (status == SC_LIMIT)
+    switch (status) {
+    case SC_LIMIT:
         return sc_fail(
             err, SC_NOMEM,
             "the groups need more than the memory limit of %llu bytes: narrow the filter, group by "
             "less, or raise --memory-limit",
             (unsigned long long)groups->spill.limit);
-    if (status == SC_FULL)
+    case SC_FULL:
         return sc_fail(err, SC_FULL,
-                       "groups that did not fit the memory limit cannot be read back from $TMPDIR");
-    return sc_fail_nomem(err, "merging groups");
+                       "groups that did not fit the memory limit cannot be written to $TMPDIR, or read back");
+    case SC_CANCELLED:
+        return sc_fail(err, SC_CANCELLED, "before the groups were put together");
+    default:
+        return sc_fail_nomem(err, "groups");
+    }
 }
 
 /* Whether entries are held apart by any. */
@@ -275,11 +280,9 @@ static enum sc_status join(struct join_job *job, struct sc_error *err)
     for (uint32_t i = 1; i < job->count && job->remaps != NULL; i++)
         free(job->remaps[i]);
     free(job->remaps);
-    if (job->failed != SC_OK && job->failed != SC_CANCELLED)
-        return fail_join(job->partials[0], (enum sc_status)job->failed, err);
-    if (job->failed == SC_CANCELLED || job->next < count_steps(job))
-        return sc_fail(err, SC_CANCELLED, "before the groups were put together");
-    return SC_OK;
+    if (job->failed == SC_OK && job->next < count_steps(job))
+        job->failed = SC_CANCELLED;
+    return job->failed == SC_OK ? SC_OK : sc_groups_fail(job->partials[0], (enum sc_status)job->failed, err);
 }
 
 enum sc_status sc_plain_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,

@@ -236,6 +236,9 @@ enum sc_status sc_plain_join_beside(struct sc_groups *const *partials, uint32_t 
                                     const struct sc_beside *beside, const struct sc_keep *keep,
                                     unsigned threads, struct sc_error *err);
 
+/* Why groups could not be put together; SC_LIMIT, the memory limit, becomes SC_NOMEM. @return the status */
+enum sc_status sc_groups_fail(const struct sc_groups *groups, enum sc_status status, struct sc_error *err);
+
 /* This thread and up to so many in all. */
 void sc_groups_in_threads(void *(*run)(void *), void *arg, unsigned threads);
 

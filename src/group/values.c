@@ -377,10 +377,7 @@ enum sc_status sc_values_add_rows(struct sc_groups *groups, struct sc_row_group 
         enum sc_status status = consider_leaving(groups, i);
         status = status == SC_OK ? consider_estimate(groups, v) : status;
         if (status != SC_OK)
-            return status == SC_FULL
-                       ? sc_fail(err, SC_FULL,
-                                 "values that did not fit the memory limit cannot be read back from $TMPDIR")
-                       : sc_fail_nomem(err, "groups");
+            return sc_groups_fail(groups, status, err);
     }
     return SC_OK;
 }
@@ -412,7 +409,8 @@ static enum sc_status agree(struct sc_groups *const *partials, uint32_t count, u
     for (uint32_t p = 0; p < count; p++)
         any = any || partials[p]->values[i].estimated != NULL;
     for (uint32_t p = 0; p < count && any; p++)
-        SC_TRY(estimate(partials[p], &partials[p]->values[i]));
+        SC_TRY(sc_groups_stopped(partials[p]) ? SC_CANCELLED
+                                              : estimate(partials[p], &partials[p]->values[i]));
     return SC_OK;
 }
 
@@ -456,9 +454,11 @@ static void *leave_main(void *arg)
     struct leave_job *job = arg;
     uint32_t p;
     while ((p = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < job->count) {
-        enum sc_status status = lie_beside(job->partials[p], job->values)
-                                    ? leave(job->partials[p], &job->partials[p]->values[job->values])
-                                    : SC_OK;
+        enum sc_status status = SC_OK;
+        if (sc_groups_stopped(job->partials[p]))
+            status = SC_CANCELLED;
+        else if (lie_beside(job->partials[p], job->values))
+            status = leave(job->partials[p], &job->partials[p]->values[job->values]);
         if (status != SC_OK)
             __atomic_store_n(&job->failed, (int)status, __ATOMIC_RELAXED);
     }
@@ -521,13 +521,14 @@ static enum sc_status make_all(struct sc_groups *const *partials, uint32_t count
 enum sc_status sc_values_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
                               unsigned threads, struct sc_error *err)
 {
-    if (make_all(partials, count, threads) != SC_OK)
-        return sc_fail_nomem(err, "merging groups");
+    enum sc_status status = make_all(partials, count, threads);
+    if (status != SC_OK)
+        return sc_groups_fail(partials[0], status, err);
     for (uint32_t i = 0; i < partials[0]->value_count; i++) {
         if (!lie_beside(partials[0], i))
             SC_TRY(join_apart(partials, count, i, threads, err));
     }
-    enum sc_status status = join_beside(partials, count, keep, threads, err);
+    status = join_beside(partials, count, keep, threads, err);
     for (uint32_t p = partials[0]->keep_values; p < count; p++)
         sc_values_free(partials[p]);
     return status;
