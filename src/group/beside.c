@@ -214,7 +214,7 @@ ALWAYS_INLINE void count_here(const struct bucket *b, const uint8_t *key, uint32
     groups[i].values++;
 }
 
-ALWAYS_INLINE enum sc_status count_sized(const struct bucket *b, const struct sc_folding *f, struct sizes s)
+ALWAYS_INLINE enum sc_status count_sized(const struct bucket *b, struct sc_folding *f, struct sizes s)
 {
     const struct deal *d = b->deal;
     const uint8_t *key = b->keys;
@@ -224,12 +224,12 @@ ALWAYS_INLINE enum sc_status count_sized(const struct bucket *b, const struct sc
         if (sc_key_is_before(d->aggregate, key, d->layout))
             count_here(b, key, n, s);
         else
-            SC_TRY(sc_fold_beside(f, d->layout, key - s.key_at, 1));
+            SC_TRY(sc_fold_entries(f, d->layout, key - s.key_at, 1));
     }
     return SC_OK;
 }
 
-static enum sc_status count_values(const struct bucket *b, const struct sc_folding *f)
+static enum sc_status count_values(const struct bucket *b, struct sc_folding *f)
 {
     if (are_sizes(b->deal, USUAL_NARROW))
         return count_sized(b, f, USUAL_NARROW);
