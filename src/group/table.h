@@ -213,9 +213,17 @@ enum sc_status sc_groups_each_of(const struct sc_groups *groups, uint32_t partit
 
 void sc_plain_free(struct sc_groups *groups);
 size_t sc_plain_memory(const struct sc_groups *groups);
-/* As sc_groups_join. */
-enum sc_status sc_plain_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
-                             unsigned threads, struct sc_error *err);
+/*
+ * As sc_groups_join. Before the partitions of a number, one of each layout, are put together `add` brings to those of the first partial
+ * result what lies beside them (sc_aggregate.beside); `beside` may be NULL.
+ */
+struct sc_beside {
+    enum sc_status (*add)(void *arg, unsigned thread, uint32_t number);
+    void *arg;
+};
+enum sc_status sc_plain_join(struct sc_groups *const *partials, uint32_t count,
+                             const struct sc_beside *beside, const struct sc_keep *keep, unsigned threads,
+                             struct sc_error *err);
 /*
  * Likewise without `keep`; each partition that is put together goes to `take`, by one of the threads, and is emptied then. In the end no
  * group is left.
@@ -224,17 +232,6 @@ typedef enum sc_status sc_partition_fn(void *arg, unsigned thread, struct sc_gro
                                        struct sc_partition *partition);
 enum sc_status sc_plain_join_to(struct sc_groups *const *partials, uint32_t count, sc_partition_fn *take,
                                 void *arg, unsigned threads, struct sc_error *err);
-/*
- * As sc_plain_join. Before the partitions of a number, one of each layout, are put together `add` brings to those of the first partial
- * result what lies beside them (sc_aggregate.beside).
- */
-struct sc_beside {
-    enum sc_status (*add)(void *arg, unsigned thread, uint32_t number);
-    void *arg;
-};
-enum sc_status sc_plain_join_beside(struct sc_groups *const *partials, uint32_t count,
-                                    const struct sc_beside *beside, const struct sc_keep *keep,
-                                    unsigned threads, struct sc_error *err);
 
 /* Why groups could not be put together; SC_LIMIT, the memory limit, becomes SC_NOMEM. @return the status */
 enum sc_status sc_groups_fail(const struct sc_groups *groups, enum sc_status status, struct sc_error *err);

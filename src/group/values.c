@@ -431,7 +431,7 @@ static enum sc_status join_apart(struct sc_groups *const *partials, uint32_t cou
     list_values(partials, count, i, list);
     enum sc_status status =
         partials[0]->keep_values
-            ? sc_plain_join(list, count, NULL, threads, err)
+            ? sc_plain_join(list, count, NULL, NULL, threads, err)
             : sc_plain_join_to(list, count, fold_partition, &join, threads < count ? threads : count, err);
     free(list);
     return status;
@@ -469,10 +469,11 @@ static void *leave_main(void *arg)
 static bool must_leave(struct sc_groups *const *partials, uint32_t count, uint32_t i, unsigned threads)
 {
     uint64_t all, limit = partials[0]->spill.limit;
-    for (uint32_t p = 0; p < count; p++) {
-        if (!lie_beside(partials[p], i))
-            return true;
-    }
+    uint32_t beside = 0;
+    for (uint32_t p = 0; p < count; p++)
+        beside += lie_beside(partials[p], i);
+    if (beside != count)
+        return beside != 0;
     return partials[0]->keep_values || are_crowded(partials, count, i) ||
            (limit != 0 && most_together(partials, count, i, &all) * threads > limit / 2);
 }
@@ -495,11 +496,11 @@ static enum sc_status join_beside(struct sc_groups *const *partials, uint32_t co
     for (uint32_t i = 0; i < partials[0]->value_count; i++)
         values.which |= (uint32_t)lie_beside(partials[0], i) << i;
     if (values.which == 0)
-        return sc_plain_join(partials, count, keep, threads, err);
+        return sc_plain_join(partials, count, NULL, keep, threads, err);
     partials[0]->most = SC_SATURATED;
     if (!sc_beside_begin(&values))
         return sc_fail_nomem(err, "merging groups");
-    enum sc_status status = sc_plain_join_beside(partials, count, &beside, keep, threads, err);
+    enum sc_status status = sc_plain_join(partials, count, &beside, keep, threads, err);
     sc_beside_end(&values);
     return status;
 }
@@ -518,7 +519,8 @@ static enum sc_status make_all(struct sc_groups *const *partials, uint32_t count
     return SC_OK;
 }
 
-enum sc_status sc_values_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
+/* Values go to their groups, or with keep_values to the values of the first. */
+enum sc_status sc_groups_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
                               unsigned threads, struct sc_error *err)
 {
     enum sc_status status = make_all(partials, count, threads);

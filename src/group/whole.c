@@ -39,12 +39,6 @@ enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group 
     return status;
 }
 
-enum sc_status sc_groups_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
-                              unsigned threads, struct sc_error *err)
-{
-    return sc_values_join(partials, count, keep, threads, err);
-}
-
 /* ---- for a planner ---- */
 
 void sc_groups_keep_values(struct sc_groups *groups)
