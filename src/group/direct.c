@@ -97,24 +97,36 @@ void sc_groups_merge_direct(struct sc_groups *to, struct sc_groups *from)
     from->scratch->direct_seen = 0;
 }
 
-bool sc_groups_settle_direct(struct sc_groups *groups)
+/* Those that had rows, one behind the other at the begin; returns how many. */
+static uint32_t pack_entries(const struct sc_aggregate *a, struct sc_group_scratch *s)
 {
-    const struct sc_aggregate *a = groups->aggregate;
-    struct sc_group_scratch *s = groups->scratch;
-    if (s == NULL || s->direct == NULL)
-        return true;
-    uint8_t *entry = s->direct;
-    bool ok = true;
-    for (uint32_t i = 0; i < direct_count(a) && ok; i++, entry += direct_stride(a)) {
+    const uint8_t *entry = s->direct;
+    uint8_t *to = s->direct;
+    uint32_t count = 0, bytes = a->entry_bytes[SC_KEY_NARROW];
+    for (uint32_t i = 0; i < direct_count(a); i++, entry += direct_stride(a)) {
         uint64_t seen = sc_entry_seen(a, entry);
         if ((seen & s->direct_seen) == 0)
             continue;
-        sc_entry_set_seen(a, entry, seen & ~s->direct_seen);
-        uint8_t *to = sc_groups_find_entry(groups, entry);
-        ok = to != NULL;
-        if (ok)
-            sc_groups_combine(a, to, entry);
+        memmove(to, entry, bytes);
+        sc_entry_set_seen(a, to, seen & ~s->direct_seen);
+        to += bytes;
+        count++;
     }
+    return count;
+}
+
+bool sc_groups_settle_direct(struct sc_groups *groups)
+{
+    struct sc_group_scratch *s = groups->scratch;
+    if (s == NULL || s->direct == NULL)
+        return true;
+    uint32_t count = pack_entries(groups->aggregate, s);
+    bool ok = true;
+    for (uint32_t i = 0; i < 1u << SC_PARTITION_BITS && ok; i++) {
+        struct sc_partition *p = &groups->partitions[i];
+        ok = sc_groups_reserve(groups, p, p->count + (count >> SC_PARTITION_BITS));
+    }
+    ok = ok && sc_groups_absorb(groups, NULL, SC_KEY_NARROW, s->direct, count);
     free(s->direct);
     s->direct = NULL;
     s->direct_seen = 0;

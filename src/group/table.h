@@ -264,8 +264,13 @@ enum sc_status sc_groups_consider_spill(struct sc_groups *groups, uint32_t rows)
 /* How many entries of a partition are held apart in memory, and how many there are in all. */
 uint64_t sc_partition_spilled(const struct sc_partition *partition);
 uint64_t sc_partition_held(const struct sc_partition *partition);
-/* Those, and the table, of a partition to the table of `to`; they are freed. `remap`: from the numbers of their strings to those of `to`, NULL: the
- * same. False without memory. */
+/*
+ * Entries that lie one behind the other (of groups beside which something lies, of one partition) to the tables of `to`. `remap`: from
+ * the numbers of their strings to those of `to`, NULL: the same. False without memory.
+ */
+bool sc_groups_absorb(struct sc_groups *to, const uint32_t *remap, enum sc_key_layout layout,
+                      uint8_t *entries, uint32_t count);
+/* Likewise what is held apart of a partition, and its table; they are freed. */
 bool sc_groups_absorb_spilled(struct sc_groups *to, const uint32_t *remap, struct sc_partition *partition);
 /* Those of a partition of `from` that are in its file. @return SC_OK, SC_NOMEM, SC_CANCELLED, or SC_FULL: it cannot be read. */
 enum sc_status sc_groups_absorb_file(struct sc_groups *to, const uint32_t *remap,

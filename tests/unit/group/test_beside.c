@@ -40,8 +40,9 @@ static uint64_t port_of(uint32_t group)
     return group % 11 == 10 ? 70000 + group : group % 256;
 }
 
-static void put_row(struct sc_column *const *columns, uint64_t id, const struct shape *s)
+static void put_row(struct sc_column *const *columns, uint64_t id, const void *arg)
 {
+    const struct shape *s = arg;
     uint32_t group = group_of(id, s), value = value_of(id, s);
     struct sc_addr source = address_of(group, group % 3 == 2),
                    destination = address_of(value, value % 4 == 3);
@@ -56,32 +57,6 @@ static void put_row(struct sc_column *const *columns, uint64_t id, const struct 
     sc_column_put_u64(columns[2], port_of(group));
 }
 
-static char *make_store(const struct shape *s)
-{
-    static const enum query_column rules[3] = {Q_SOURCE, Q_DESTINATION, Q_DESTINATION_PORT};
-    char *store = kit_folder();
-    struct sc_error err = {0};
-    struct sc_store_writer *w = sc_store_writer_open(store, NULL, &err);
-    assert_non_null(w);
-    for (uint32_t b = 0; b < BATCHES; b++) {
-        struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
-        struct sc_column *columns[3];
-        batch->window_ms = KIT_WINDOW;
-        for (unsigned i = 0; i < 3; i++) {
-            columns[i] = sc_batch_begin(batch, query_rules[rules[i]].key, NULL, 8, ROWS);
-            assert_non_null(columns[i]);
-        }
-        for (uint64_t id = (uint64_t)b * ROWS; id < (uint64_t)(b + 1) * ROWS; id++)
-            put_row(columns, id, s);
-        sc_batch_commit(batch, ROWS);
-        assert_int_equal(sc_batch_finish(batch), SC_OK);
-        query_append(w, batch);
-        sc_batch_free(batch);
-    }
-    assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
-    return store;
-}
-
 struct truth {
     uint32_t *rows, *distinct; /* of each group */
 };
@@ -90,7 +65,9 @@ static struct truth count_all(const struct shape *s)
 {
     uint8_t *seen = calloc(s->groups, s->distinct);
     struct truth t = {calloc(s->groups, sizeof(uint32_t)), calloc(s->groups, sizeof(uint32_t))};
-    assert_true(seen != NULL && t.rows != NULL && t.distinct != NULL);
+    assert_non_null(seen);
+    assert_non_null(t.rows);
+    assert_non_null(t.distinct);
     for (uint64_t id = 0; id < (uint64_t)BATCHES * ROWS; id++) {
         uint32_t group = group_of(id, s), value = value_of(id, s);
         uint8_t *mark = &seen[(size_t)group * s->distinct + value];
@@ -171,7 +148,8 @@ static void ask(const char *store, const char *order, uint64_t limit, uint64_t m
 
 static void ask_all(const struct shape *s, uint64_t memory)
 {
-    char *store = make_store(s);
+    static const enum query_column columns[] = {Q_SOURCE, Q_DESTINATION, Q_DESTINATION_PORT};
+    char *store = query_make_store(columns, 3, BATCHES, ROWS, put_row, s);
     struct truth t = count_all(s);
     for (unsigned threads = 1; threads <= 4; threads++) {
         for (uint64_t limit = 0; limit <= 10; limit += 10) {
@@ -230,8 +208,8 @@ static struct sc_request *make_request(void)
 
 static void put_value(struct sc_groups *of, uint32_t source, uint32_t destination)
 {
-    struct sc_value values[2] = {{.addr = address_of(source, source % 3 == 0)},
-                                 {.addr = address_of(destination, destination % 2 == 0)}};
+    struct sc_value values[SC_MAX_KEYS] = {{.addr = address_of(source, source % 3 == 0)},
+                                           {.addr = address_of(destination, destination % 2 == 0)}};
     uint8_t row[KIT_ROW_BYTES] = {0};
     assert_true(kit_put_key(of, values, row));
     assert_non_null(sc_groups_find_entry(of, row));

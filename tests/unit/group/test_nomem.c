@@ -96,7 +96,7 @@ enum kind { BESIDE, CROWDED, ESTIMATED, KINDS };
 
 static void put_value(struct sc_groups *of, uint32_t source, uint32_t destination)
 {
-    struct sc_value values[2] = {{.addr = sc_addr_v4(source)}, {.addr = sc_addr_v4(destination)}};
+    struct sc_value values[SC_MAX_KEYS] = {{.addr = sc_addr_v4(source)}, {.addr = sc_addr_v4(destination)}};
     uint8_t row[KIT_ROW_BYTES] = {0};
     assert_true(kit_put_key(of, values, row));
     assert_non_null(sc_groups_find_entry(of, row));
@@ -162,8 +162,8 @@ static void closed_groups(void **state)
     uint8_t row[KIT_ROW_BYTES] = {0};
     assert_non_null(groups);
     for (uint32_t n = 0, full = 0; !full; n++) {
-        struct sc_value value = {.addr = sc_addr_v4(n)};
-        assert_true(kit_put_key(groups, &value, row));
+        struct sc_value values[SC_MAX_KEYS] = {{.addr = sc_addr_v4(n)}};
+        assert_true(kit_put_key(groups, values, row));
         assert_non_null(sc_groups_find_entry(groups, row));
         const uint8_t *key = row + r->aggregate.key_at;
         const struct sc_partition *p =

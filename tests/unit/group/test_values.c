@@ -33,34 +33,18 @@ static struct sc_addr address_of(uint64_t value)
                           : address;
 }
 
+static void put_row(struct sc_column *const *columns, uint64_t id, const void *arg)
+{
+    const struct shape *s = arg;
+    struct sc_addr address = address_of(value_of(id, s));
+    sc_column_put_u64(columns[0], group_of(id, s));
+    sc_column_put_addr(columns[1], &address);
+}
+
 static char *make_store(const struct shape *s)
 {
-    char *store = kit_folder();
-    struct sc_error err = {0};
-    struct sc_store_writer *w = sc_store_writer_open(store, NULL, &err);
-    assert_non_null(w);
-    for (uint32_t b = 0; b < BATCHES; b++) {
-        struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
-        batch->window_ms = KIT_WINDOW;
-        for (unsigned i = 0; i < 2; i++) {
-            enum query_column column = i == 0 ? Q_SOURCE_PORT : Q_DESTINATION;
-            struct sc_column *c = sc_batch_begin(batch, query_rules[column].key, NULL, 8, ROWS);
-            assert_non_null(c);
-            for (uint64_t id = (uint64_t)b * ROWS; id < (uint64_t)(b + 1) * ROWS; id++) {
-                struct sc_addr address = address_of(value_of(id, s));
-                if (column == Q_SOURCE_PORT)
-                    sc_column_put_u64(c, group_of(id, s));
-                else
-                    sc_column_put_addr(c, &address);
-            }
-        }
-        sc_batch_commit(batch, ROWS);
-        assert_int_equal(sc_batch_finish(batch), SC_OK);
-        query_append(w, batch);
-        sc_batch_free(batch);
-    }
-    assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
-    return store;
+    static const enum query_column columns[] = {Q_SOURCE_PORT, Q_DESTINATION};
+    return query_make_store(columns, 2, BATCHES, ROWS, put_row, s);
 }
 
 /* The distinct values of each group. */
@@ -161,7 +145,8 @@ static void in_vain(void **state)
     struct sc_request *r = make_request("distinct(dstip)");
     uint32_t *want = calloc(s.groups, sizeof(*want));
     uint64_t *got = calloc(s.groups, sizeof(*got));
-    assert_true(want != NULL && got != NULL);
+    assert_non_null(want);
+    assert_non_null(got);
     count_all(&s, want);
     for (unsigned threads = 1; threads <= 3; threads++) {
         assert_true(ask(store, UINT64_C(4) << 20, threads, r, &s, got));
@@ -199,7 +184,8 @@ static void with_sums(void **state)
         make_request("distinct(dstip),flows,max(srcport),max(dstport),distinct(dstip/24/48)");
     uint32_t *want = calloc(s.groups, sizeof(*want));
     uint64_t *got = calloc(s.groups, sizeof(*got));
-    assert_true(want != NULL && got != NULL);
+    assert_non_null(want);
+    assert_non_null(got);
     count_all(&s, want);
     for (unsigned mb = 5; mb <= 8; mb++) {
         assert_true(ask(store, (uint64_t)mb << 20, 1, r, &s, got));
@@ -228,7 +214,7 @@ static void any_number(void **state)
         assert_int_equal(count, 1);
         struct sc_groups *of = *sc_groups_values(groups, 0);
         for (uint32_t n = 0; n <= numbers[i]; n++) {
-            struct sc_value values[2] = {{.u = 7}, {.addr = sc_addr_v4(n), .null = n == 0}};
+            struct sc_value values[SC_MAX_KEYS] = {{.u = 7}, {.addr = sc_addr_v4(n), .null = n == 0}};
             uint8_t row[KIT_ROW_BYTES] = {0};
             assert_true(kit_put_key(of, values, row));
             assert_non_null(sc_groups_find_entry(of, row));
