@@ -57,6 +57,8 @@ enum sc_status sc_groups_settle_values(struct sc_groups *groups, unsigned thread
         if (partials[count] == NULL)
             break; /* fewer will do */
         partials[count]->cancel = groups->cancel;
+        partials[count]->spill.limit = groups->spill.limit;
+        partials[count]->spill.memory = groups->spill.memory;
     }
     enum sc_status status = sc_groups_join(partials, count, NULL, count, err);
     while (--count > 0)
