@@ -313,17 +313,18 @@ enum sc_status sc_partition_each(const struct sc_partition *p, sc_entries_fn *ea
     return SC_OK;
 }
 
-/* `entries` has room for an extent. */
-static enum sc_status each_apart(const struct sc_groups *groups, const struct sc_partition *p,
-                                 uint8_t *entries, sc_entries_fn *each, void *arg)
+static enum sc_status each_extent(const struct sc_groups *groups, const struct sc_partition *p,
+                                  sc_entries_fn *each, void *arg)
 {
-    for (const struct sc_spilled *list = p->spilled; list != NULL; list = list->next)
-        SC_TRY(each(arg, p->layout, list->entries, list->count));
-    for (uint32_t i = 0; i < p->extent_count; i++) {
-        SC_TRY(read_extent(groups, p, &p->extents[i], entries));
-        SC_TRY(each(arg, p->layout, entries, p->extents[i].count));
+    uint8_t *entries = malloc(MOST_SPILLED);
+    enum sc_status status = entries == NULL ? SC_NOMEM : SC_OK;
+    for (uint32_t i = 0; i < p->extent_count && status == SC_OK; i++) {
+        status = read_extent(groups, p, &p->extents[i], entries);
+        if (status == SC_OK)
+            status = each(arg, p->layout, entries, p->extents[i].count);
     }
-    return SC_OK;
+    free(entries);
+    return status;
 }
 
 enum sc_status sc_groups_each_of(const struct sc_groups *groups, uint32_t partition, sc_entries_fn *each,
@@ -331,10 +332,9 @@ enum sc_status sc_groups_each_of(const struct sc_groups *groups, uint32_t partit
 {
     const struct sc_partition *p = &groups->partitions[partition];
     SC_TRY(sc_partition_each(p, each, arg));
-    uint8_t *entries = malloc(MOST_SPILLED);
-    enum sc_status status = entries == NULL ? SC_NOMEM : each_apart(groups, p, entries, each, arg);
-    free(entries);
-    return status;
+    for (const struct sc_spilled *list = p->spilled; list != NULL; list = list->next)
+        SC_TRY(each(arg, p->layout, list->entries, list->count));
+    return p->extent_count == 0 ? SC_OK : each_extent(groups, p, each, arg);
 }
 
 enum sc_status sc_groups_each(const struct sc_groups *groups, sc_entries_fn *each, void *arg)

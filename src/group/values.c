@@ -491,18 +491,11 @@ static enum sc_status consider_leaving_all(struct sc_groups *const *partials, ui
 static enum sc_status join_beside(struct sc_groups *const *partials, uint32_t count,
                                   const struct sc_keep *keep, unsigned threads, struct sc_error *err)
 {
-    struct sc_beside_values values = {.partials = partials, .count = count, .threads = threads};
-    const struct sc_beside beside = {sc_beside_add, &values};
+    uint32_t which = 0;
     for (uint32_t i = 0; i < partials[0]->value_count; i++)
-        values.which |= (uint32_t)lie_beside(partials[0], i) << i;
-    if (values.which == 0)
-        return sc_plain_join(partials, count, NULL, keep, threads, err);
-    partials[0]->most = SC_SATURATED;
-    if (!sc_beside_begin(&values))
-        return sc_fail_nomem(err, "merging groups");
-    enum sc_status status = sc_plain_join(partials, count, &beside, keep, threads, err);
-    sc_beside_end(&values);
-    return status;
+        which |= (uint32_t)lie_beside(partials[0], i) << i;
+    return which == 0 ? sc_plain_join(partials, count, NULL, keep, threads, err)
+                      : sc_beside_join(partials, count, which, keep, threads, err);
 }
 
 static enum sc_status make_all(struct sc_groups *const *partials, uint32_t count, unsigned threads)
