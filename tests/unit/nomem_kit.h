@@ -71,10 +71,12 @@ void *__wrap_realloc(void *old, size_t size)
     return nomem_refuses() ? NULL : __real_realloc(old, size);
 }
 
+#ifdef NOMEM_ALIGNED /* the room is linked with --wrap of it, too */
 void *__wrap_aligned_alloc(size_t alignment, size_t size)
 {
     return nomem_refuses() ? NULL : __real_aligned_alloc(alignment, size);
 }
+#endif
 
 char *__wrap_strdup(const char *text)
 {

@@ -3,6 +3,7 @@
  * Groups without memory: the n-th allocation fails, or all from it on. A query says so, or its answer is right all the same; nothing
  * leaks.
  */
+#define NOMEM_ALIGNED
 #include "aggregate_kit.h"
 #include "nomem_kit.h"
 
