@@ -177,8 +177,6 @@ static void add_rows(const struct sc_aggregate *a, const struct sc_group_scratch
     bool usual = sums == 3 && mins == 4 && maxs == 5 && count == 6; /* the default columns */
     if (usual && s->sums_fit)
         add_lanes(lanes, s->entries, n, a->seen_at, seen, 3, 4, 5, 6, true);
-    else if (usual)
-        add_lanes(lanes, s->entries, n, a->seen_at, seen, 3, 4, 5, 6, false);
     else if (s->sums_fit)
         add_lanes(lanes, s->entries, n, a->seen_at, seen, sums, mins, maxs, count, true);
     else

@@ -127,8 +127,6 @@ enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group 
  * they may take before those of one group are added up; 64 MiB unless set.
  */
 void sc_groups_set_spill_budget(struct sc_groups *groups, uint64_t bytes);
-/* Bytes that they take in memory. */
-uint64_t sc_groups_spilled(const struct sc_groups *groups);
 /*
  * With a memory limit (0: none) of `bytes` for `sharers` groups that are filled at once, such entries go to a file without a name
  * (group/spill_file.h) when they would pass their share, and sc_groups_join fails with SC_NOMEM when what it puts together, of all of

@@ -31,7 +31,8 @@ struct group {
     uint32_t first, values;
 };
 
-struct sc_beside_work {
+/* Of a thread. */
+struct work {
     uint8_t *entries;
     size_t room;     /* bytes */
     uint32_t *slots; /* numbers of values, from 1 on */
@@ -39,10 +40,17 @@ struct sc_beside_work {
     uint32_t slot_count; /* of each of these */
 };
 
+struct join {
+    struct sc_groups *const *partials; /* the first takes all */
+    uint32_t count;
+    uint32_t which; /* of their values, a bit for each */
+    struct work *works;
+};
+
 /* The values of one partition in all partial results. */
 struct deal {
-    const struct sc_beside_values *all;
-    struct sc_beside_work *work;
+    const struct join *all;
+    struct work *work;
     const struct sc_aggregate *aggregate;
     uint32_t values, index;
     enum sc_key_layout layout;
@@ -123,7 +131,7 @@ static enum sc_status deal_all(struct deal *d, uint8_t *to)
     return SC_OK;
 }
 
-static bool make_room(struct sc_beside_work *w, uint64_t bytes)
+static bool make_room(struct work *w, uint64_t bytes)
 {
     if (bytes <= w->room)
         return true;
@@ -165,7 +173,7 @@ static enum sc_status deal_out(struct deal *d)
 
 /* ---- a bucket ---- */
 
-static bool make_slots(struct sc_beside_work *w, uint64_t entries, uint32_t *mask)
+static bool make_slots(struct work *w, uint64_t entries, uint32_t *mask)
 {
     uint32_t count = 64;
     while (count - count / 4 < entries)
@@ -214,7 +222,7 @@ ALWAYS_INLINE void count_here(const struct bucket *b, const uint8_t *key, uint32
     groups[i].values++;
 }
 
-ALWAYS_INLINE enum sc_status count_sized(const struct bucket *b, const struct sc_folding *f, struct sizes s)
+ALWAYS_INLINE enum sc_status count_sized(const struct bucket *b, struct sc_folding *f, struct sizes s)
 {
     const struct deal *d = b->deal;
     const uint8_t *key = b->keys;
@@ -224,12 +232,12 @@ ALWAYS_INLINE enum sc_status count_sized(const struct bucket *b, const struct sc
         if (sc_key_is_before(d->aggregate, key, d->layout))
             count_here(b, key, n, s);
         else
-            SC_TRY(sc_fold_beside(f, d->layout, key - s.key_at, 1));
+            SC_TRY(sc_fold_entries(f, d->layout, key - s.key_at, 1));
     }
     return SC_OK;
 }
 
-static enum sc_status count_values(const struct bucket *b, const struct sc_folding *f)
+static enum sc_status count_values(const struct bucket *b, struct sc_folding *f)
 {
     if (are_sizes(b->deal, USUAL_NARROW))
         return count_sized(b, f, USUAL_NARROW);
@@ -291,9 +299,9 @@ static enum sc_status add_layout(struct deal *d)
     return SC_OK;
 }
 
-enum sc_status sc_beside_add(void *arg, unsigned thread, uint32_t number)
+static enum sc_status add(void *arg, unsigned thread, uint32_t number)
 {
-    const struct sc_beside_values *all = arg;
+    const struct join *all = arg;
     struct deal d = {.all = all, .work = &all->works[thread]};
     for (uint32_t left = all->which; left != 0; left &= left - 1) {
         d.values = (uint32_t)__builtin_ctz(left);
@@ -307,18 +315,20 @@ enum sc_status sc_beside_add(void *arg, unsigned thread, uint32_t number)
     return SC_OK;
 }
 
-bool sc_beside_begin(struct sc_beside_values *values)
+enum sc_status sc_beside_join(struct sc_groups *const *partials, uint32_t count, uint32_t which,
+                              const struct sc_keep *keep, unsigned threads, struct sc_error *err)
 {
-    values->works = calloc(values->threads, sizeof(*values->works));
-    return values->works != NULL;
-}
-
-void sc_beside_end(struct sc_beside_values *values)
-{
-    for (unsigned i = 0; i < values->threads; i++) {
-        free(values->works[i].entries);
-        free(values->works[i].slots);
-        free(values->works[i].groups);
+    struct join all = {partials, count, which, calloc(threads, sizeof(struct work))};
+    const struct sc_beside beside = {add, &all};
+    if (all.works == NULL)
+        return sc_fail_nomem(err, "merging groups");
+    partials[0]->most = SC_SATURATED;
+    enum sc_status status = sc_plain_join(partials, count, &beside, keep, threads, err);
+    for (unsigned i = 0; i < threads; i++) {
+        free(all.works[i].entries);
+        free(all.works[i].slots);
+        free(all.works[i].groups);
     }
-    free(values->works);
+    free(all.works);
+    return status;
 }

@@ -9,20 +9,11 @@
 
 #include "group/value_set.h"
 
-struct sc_beside_work; /* of a thread */
-
-struct sc_beside_values {
-    struct sc_groups *const *partials; /* the first takes all */
-    uint32_t count;
-    uint32_t which; /* of their values, a bit for each */
-    unsigned threads;
-    struct sc_beside_work *works; /* of each */
-};
-
-/* False without memory. */
-bool sc_beside_begin(struct sc_beside_values *values);
-/* sc_beside.add; `values` is a struct sc_beside_values. @return SC_OK, SC_NOMEM, SC_CANCELLED, SC_FULL: the file cannot be read. */
-enum sc_status sc_beside_add(void *values, unsigned thread, uint32_t number);
-void sc_beside_end(struct sc_beside_values *values);
+/*
+ * As sc_groups_join of groups all of whose values lie beside them, or have been added up to them already. `which`: those that are to be
+ * counted, a bit for each of the values.
+ */
+enum sc_status sc_beside_join(struct sc_groups *const *partials, uint32_t count, uint32_t which,
+                              const struct sc_keep *keep, unsigned threads, struct sc_error *err);
 
 #endif

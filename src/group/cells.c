@@ -228,19 +228,13 @@ static void make_all_terms(const struct sc_groups *groups, struct sc_row_group *
     }
 }
 
-static uint64_t hash_of_term(const struct sc_groups *groups, uint64_t term)
-{
-    uint64_t hash = sc_hash_begin(groups->aggregate->seed);
-    more(&hash, term, 0, groups->aggregate->seed);
-    return sc_hash_end(hash);
-}
-
 /* Of the only key, by the code of its dictionary. */
 static uint64_t hash_of_code(const struct sc_groups *groups, const struct sc_key_rows *key, uint32_t code)
 {
-    return hash_of_term(groups, code == key->codes->dict.count
-                                    ? NULL_TERM
-                                    : term_of_address(&key->addresses[code], groups->aggregate->seed));
+    uint64_t seed = groups->aggregate->seed, hash = sc_hash_begin(seed);
+    more(&hash, code == key->codes->dict.count ? NULL_TERM : term_of_address(&key->addresses[code], seed), 0,
+         seed);
+    return sc_hash_end(hash);
 }
 
 /* ---- rows to cells ---- */

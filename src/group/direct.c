@@ -33,15 +33,26 @@ static void init_direct(const struct sc_aggregate *a, uint8_t *table)
     }
 }
 
+static size_t direct_bytes(const struct sc_aggregate *a)
+{
+    return (size_t)direct_count(a) * direct_stride(a);
+}
+
+/* A table of all values must not fail under a limit that those which there are would keep. */
+static bool has_room(const struct sc_groups *groups)
+{
+    return groups->spill.memory == 0 || direct_bytes(groups->aggregate) <= groups->spill.memory;
+}
+
 void sc_groups_need_direct(struct sc_groups *groups, uint32_t rows)
 {
     const struct sc_aggregate *a = groups->aggregate;
     struct sc_group_scratch *s = groups->scratch;
     bool bit_free = a->accumulator_count % 8 != 0 || a->accumulator_count == 0;
     if (s->direct != NULL || a->key_count != 1 || groups->closed || a->keys[0].width[SC_KEY_NARROW] > 2 ||
-        !bit_free || rows < MANY_ROWS)
+        !bit_free || rows < MANY_ROWS || !has_room(groups))
         return;
-    s->direct = sc_groups_make_block((size_t)direct_count(a) * direct_stride(a));
+    s->direct = sc_groups_make_block(direct_bytes(a));
     if (s->direct == NULL)
         return;
     init_direct(a, s->direct);
@@ -86,24 +97,36 @@ void sc_groups_merge_direct(struct sc_groups *to, struct sc_groups *from)
     from->scratch->direct_seen = 0;
 }
 
-bool sc_groups_settle_direct(struct sc_groups *groups)
+/* Those that had rows, one behind the other at the begin; returns how many. */
+static uint32_t pack_entries(const struct sc_aggregate *a, struct sc_group_scratch *s)
 {
-    const struct sc_aggregate *a = groups->aggregate;
-    struct sc_group_scratch *s = groups->scratch;
-    if (s == NULL || s->direct == NULL)
-        return true;
-    uint8_t *entry = s->direct;
-    bool ok = true;
-    for (uint32_t i = 0; i < direct_count(a) && ok; i++, entry += direct_stride(a)) {
+    const uint8_t *entry = s->direct;
+    uint8_t *to = s->direct;
+    uint32_t count = 0, bytes = a->entry_bytes[SC_KEY_NARROW];
+    for (uint32_t i = 0; i < direct_count(a); i++, entry += direct_stride(a)) {
         uint64_t seen = sc_entry_seen(a, entry);
         if ((seen & s->direct_seen) == 0)
             continue;
-        sc_entry_set_seen(a, entry, seen & ~s->direct_seen);
-        uint8_t *to = sc_groups_find_entry(groups, entry);
-        ok = to != NULL;
-        if (ok)
-            sc_groups_combine(a, to, entry);
+        memmove(to, entry, bytes);
+        sc_entry_set_seen(a, to, seen & ~s->direct_seen);
+        to += bytes;
+        count++;
     }
+    return count;
+}
+
+bool sc_groups_settle_direct(struct sc_groups *groups)
+{
+    struct sc_group_scratch *s = groups->scratch;
+    if (s == NULL || s->direct == NULL)
+        return true;
+    uint32_t count = pack_entries(groups->aggregate, s);
+    bool ok = true;
+    for (uint32_t i = 0; i < 1u << SC_PARTITION_BITS && ok; i++) {
+        struct sc_partition *p = &groups->partitions[i];
+        ok = sc_groups_reserve(groups, p, p->count + (count >> SC_PARTITION_BITS));
+    }
+    ok = ok && sc_groups_absorb(groups, NULL, SC_KEY_NARROW, s->direct, count);
     free(s->direct);
     s->direct = NULL;
     s->direct_seen = 0;
@@ -113,7 +136,5 @@ bool sc_groups_settle_direct(struct sc_groups *groups)
 size_t sc_groups_direct_memory(const struct sc_groups *groups)
 {
     const struct sc_group_scratch *s = groups->scratch;
-    return s == NULL || s->direct == NULL
-               ? 0
-               : (size_t)direct_count(groups->aggregate) * direct_stride(groups->aggregate);
+    return s == NULL || s->direct == NULL ? 0 : direct_bytes(groups->aggregate);
 }

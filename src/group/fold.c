@@ -136,52 +136,7 @@ enum sc_status sc_fold_entries(void *arg, enum sc_key_layout layout, const uint8
     return SC_OK;
 }
 
-/* ---- those that lie beside their groups ---- */
-
-struct before {
-    uint8_t copies[BATCH][SC_MOST_KEY_BYTES];
-    const uint8_t *keys[BATCH];
-    uint64_t hashes[BATCH];
-    enum sc_key_layout layouts[BATCH];
-};
-
-static void find_keys(const struct sc_folding *f, const uint8_t *entries, uint32_t bytes, uint32_t n,
-                      struct before *out)
-{
-    const struct sc_aggregate *of = f->from->aggregate, *to = f->to->aggregate;
-    for (uint32_t j = 0; j < n; j++) {
-        out->keys[j] =
-            sc_key_before(of, entries + (size_t)j * bytes + of->key_at, out->copies[j], &out->layouts[j]);
-        out->hashes[j] = sc_key_hash_bytes(out->keys[j], to->key_bytes[out->layouts[j]], to->seed);
-        sc_groups_prefetch_slot(f->to, out->layouts[j], out->hashes[j]);
-    }
-    for (uint32_t j = 0; j < n; j++)
-        sc_groups_prefetch_entry(f->to, out->layouts[j], out->hashes[j]);
-}
-
-static enum sc_status count_batch(const struct sc_folding *f, const uint8_t *entries, uint32_t bytes,
-                                  uint32_t n)
-{
-    struct before b;
-    find_keys(f, entries, bytes, n, &b);
-    for (uint32_t j = 0; j < n; j++) {
-        uint8_t *group = sc_groups_find(f->to, b.layouts[j], b.keys[j], b.hashes[j]);
-        if (group != NULL)
-            count_value(f, entries + (size_t)j * bytes, group);
-        else if (!f->to->closed)
-            return SC_NOMEM;
-    }
-    return SC_OK;
-}
-
-enum sc_status sc_fold_beside(const struct sc_folding *f, enum sc_key_layout layout, const uint8_t *entries,
-                              uint32_t count)
-{
-    uint32_t bytes = f->from->aggregate->entry_bytes[layout];
-    for (uint32_t i = 0; i < count; i += BATCH)
-        SC_TRY(count_batch(f, entries + (size_t)i * bytes, bytes, count - i < BATCH ? count - i : BATCH));
-    return SC_OK;
-}
+/* ---- what is counted already ---- */
 
 enum sc_status sc_fold_counted(const struct sc_folding *f, enum sc_key_layout layout,
                                const struct sc_counted *counted, uint32_t count)

@@ -13,9 +13,6 @@ struct sc_folding {
 
 /* Values, or registers, that are counted; values that become registers where `to` has these. As sc_entries_fn, with a folding. */
 enum sc_status sc_fold_entries(void *arg, enum sc_key_layout layout, const uint8_t *entries, uint32_t count);
-/* Likewise values that lie beside their groups. */
-enum sc_status sc_fold_beside(const struct sc_folding *folding, enum sc_key_layout layout,
-                              const uint8_t *entries, uint32_t count);
 
 #define SC_COUNTED 64u
 

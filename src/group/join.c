@@ -85,6 +85,14 @@ static bool change_table(struct sc_groups *to, struct sc_partition *p, struct sc
     return sc_groups_absorb_table(to, NULL, &own);
 }
 
+/* The partition's table becomes the spare one; its lists are empty. */
+static void give_back(struct sc_partition *p, struct sc_partition *spare)
+{
+    *spare = *p;
+    spare->count = 0;
+    *p = sc_partition_like(p);
+}
+
 /* The first of a partition to a table of its own; the large one goes to `spare`. */
 static bool keep_first(struct join_job *job, struct sc_partition *p, struct sc_partition *spare)
 {
@@ -92,10 +100,8 @@ static bool keep_first(struct join_job *job, struct sc_partition *p, struct sc_p
     struct sc_result first;
     if (sc_partition_top(to, p, job->keep, &first) != SC_OK)
         return false;
-    *spare = *p;
-    spare->count = 0;
-    *p = sc_partition_like(p); /* its lists are empty */
     bool ok = true;
+    give_back(p, spare);
     for (uint64_t i = 0; i < first.count && ok; i++) {
         uint8_t *entry = sc_groups_find_entry(to, first.entries[i]);
         ok = entry != NULL;
@@ -106,59 +112,48 @@ static bool keep_first(struct join_job *job, struct sc_partition *p, struct sc_p
     return ok;
 }
 
-static bool begin_keep(struct join_job *job, uint32_t index, struct sc_partition *spare)
-{
-    return change_table(job->partials[0], &job->partials[0]->partitions[index], spare);
-}
-
-static enum sc_status end_keep(struct join_job *job, uint32_t index, struct sc_partition *spare)
-{
-    SC_TRY(join_partition(job, index));
-    return keep_first(job, &job->partials[0]->partitions[index], spare) ? SC_OK : SC_NOMEM;
-}
-
-/* Where nothing waits in lists the partition's own table takes all; else one that is used again and again is warm. */
-static enum sc_status join_and_take(struct join_job *job, unsigned thread, uint32_t index,
-                                    struct sc_partition *spare)
+/* The first of a partition stay, or `take` has it; where it had the spare table, that is empty again. */
+static enum sc_status end_one(struct join_job *job, unsigned thread, uint32_t index,
+                              struct sc_partition *spare)
 {
     struct sc_partition *p = &job->partials[0]->partitions[index];
-    if (job->spilled && !change_table(job->partials[0], p, spare))
-        return SC_NOMEM;
     SC_TRY(join_partition(job, index));
-    SC_TRY(job->take(job->arg, thread, job->partials[0], p));
-    if (!job->spilled) {
-        sc_partition_empty(p);
+    if (job->keep != NULL)
+        return keep_first(job, p, spare) ? SC_OK : SC_NOMEM;
+    if (job->take == NULL)
         return SC_OK;
-    }
-    *spare = *p;
-    spare->count = 0;
-    *p = sc_partition_like(p); /* its lists are empty */
+    SC_TRY(job->take(job->arg, thread, job->partials[0], p));
+    if (job->spilled)
+        give_back(p, spare);
+    else
+        sc_partition_empty(p);
     return SC_OK;
+}
+
+/* A table that is used again and again is warm; but where nothing waits in lists the partition's own takes all. */
+static bool begin_one(struct join_job *job, uint32_t index, struct sc_partition *spare)
+{
+    bool own = job->keep == NULL && (job->take == NULL || !job->spilled);
+    return own || change_table(job->partials[0], &job->partials[0]->partitions[index], spare);
 }
 
 static enum sc_status join_one(struct join_job *job, unsigned thread, uint32_t index,
                                struct sc_partition *spare)
 {
-    if (job->take != NULL)
-        return join_and_take(job, thread, index, spare);
-    if (job->keep == NULL)
-        return join_partition(job, index);
-    return begin_keep(job, index, spare) ? end_keep(job, index, spare) : SC_NOMEM;
+    return begin_one(job, index, spare) ? end_one(job, thread, index, spare) : SC_NOMEM;
 }
 
 /* The partitions of that number, one of each layout: what lies beside them may be of any. */
 static enum sc_status join_layouts(struct join_job *job, unsigned thread, uint32_t number,
                                    struct sc_partition *spares)
 {
-    for (uint32_t layout = 0; layout < SC_KEY_LAYOUTS && job->keep != NULL; layout++) {
-        if (!begin_keep(job, layout << SC_PARTITION_BITS | number, &spares[layout]))
+    for (uint32_t layout = 0; layout < SC_KEY_LAYOUTS; layout++) {
+        if (!begin_one(job, layout << SC_PARTITION_BITS | number, &spares[layout]))
             return SC_NOMEM;
     }
     SC_TRY(job->beside->add(job->beside->arg, thread, number));
-    for (uint32_t layout = 0; layout < SC_KEY_LAYOUTS; layout++) {
-        uint32_t index = layout << SC_PARTITION_BITS | number;
-        SC_TRY(job->keep == NULL ? join_partition(job, index) : end_keep(job, index, &spares[layout]));
-    }
+    for (uint32_t layout = 0; layout < SC_KEY_LAYOUTS; layout++)
+        SC_TRY(end_one(job, thread, layout << SC_PARTITION_BITS | number, &spares[layout]));
     return SC_OK;
 }
 
@@ -196,13 +191,6 @@ void sc_groups_in_threads(void *(*run)(void *), void *arg, unsigned threads)
         pthread_join(ids[i], NULL);
 }
 
-static void run_job(struct join_job *job, unsigned threads)
-{
-    sc_groups_in_threads(join_main, job, threads);
-    for (uint32_t i = 0; i < job->count; i++)
-        job->partials[i]->spill.bytes = job->partials[i]->spill.held = 0;
-}
-
 static uint32_t *make_remap(struct sc_groups *to, struct sc_groups *from)
 {
     const struct sc_string_transfer strings = {&to->interner, &from->interner};
@@ -218,18 +206,23 @@ static uint32_t *make_remap(struct sc_groups *to, struct sc_groups *from)
     return remap;
 }
 
-static enum sc_status fail_join(const struct sc_groups *groups, enum sc_status status, struct sc_error *err)
+enum sc_status sc_groups_fail(const struct sc_groups *groups, enum sc_status status, struct sc_error *err)
 {
-    if (status == SC_LIMIT)
+    switch (status) {
+    case SC_LIMIT:
         return sc_fail(
             err, SC_NOMEM,
             "the groups need more than the memory limit of %llu bytes: narrow the filter, group by "
             "less, or raise --memory-limit",
             (unsigned long long)groups->spill.limit);
-    if (status == SC_FULL)
+    case SC_FULL:
         return sc_fail(err, SC_FULL,
-                       "groups that did not fit the memory limit cannot be read back from $TMPDIR");
-    return sc_fail_nomem(err, "merging groups");
+                       "groups that did not fit the memory limit cannot be written to $TMPDIR, or read back");
+    case SC_CANCELLED:
+        return sc_fail(err, SC_CANCELLED, "before the groups were put together");
+    default:
+        return sc_fail_nomem(err, "groups");
+    }
 }
 
 /* Whether entries are held apart by any. */
@@ -266,54 +259,55 @@ static bool make_remaps(struct join_job *job)
     return job->remaps != NULL;
 }
 
-static enum sc_status join(struct join_job *job, struct sc_error *err)
+static void run_job(struct join_job *job)
 {
     if (!make_remaps(job))
         job->failed = SC_NOMEM;
     else
-        run_job(job, job->threads);
-    for (uint32_t i = 1; i < job->count && job->remaps != NULL; i++)
-        free(job->remaps[i]);
+        sc_groups_in_threads(join_main, job, job->threads);
+    for (uint32_t i = 0; i < job->count; i++) {
+        job->partials[i]->spill.bytes = job->partials[i]->spill.held = 0;
+        if (job->remaps != NULL)
+            free(job->remaps[i]);
+    }
     free(job->remaps);
-    if (job->failed != SC_OK && job->failed != SC_CANCELLED)
-        return fail_join(job->partials[0], (enum sc_status)job->failed, err);
-    if (job->failed == SC_CANCELLED || job->next < count_steps(job))
-        return sc_fail(err, SC_CANCELLED, "before the groups were put together");
-    return SC_OK;
+    if (job->failed == SC_OK && job->next < count_steps(job))
+        job->failed = SC_CANCELLED;
 }
 
-enum sc_status sc_plain_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
-                             unsigned threads, struct sc_error *err)
+static enum sc_status join(struct join_job *job, struct sc_error *err)
 {
-    if (!settle(partials, count))
+    bool alone = job->count == 1 && job->take == NULL && job->beside == NULL;
+    if (!settle(job->partials, job->count))
         return sc_fail_nomem(err, "merging groups");
-    bool spilled = any_spilled(partials, count);
-    struct join_job job = {.partials = partials, .count = count, .spilled = spilled, .threads = threads};
-    job.keep = spilled ? keep : NULL;
-    return count == 1 && !spilled ? SC_OK : join(&job, err);
+    if (!job->spilled && alone)
+        return SC_OK;
+    run_job(job);
+    return job->failed == SC_OK ? SC_OK : sc_groups_fail(job->partials[0], (enum sc_status)job->failed, err);
+}
+
+/* Only what is put to a table anew, or was not there yet, is worth leaving out; closed groups are few. */
+enum sc_status sc_plain_join(struct sc_groups *const *partials, uint32_t count,
+                             const struct sc_beside *beside, const struct sc_keep *keep, unsigned threads,
+                             struct sc_error *err)
+{
+    struct join_job job = {.partials = partials,
+                           .count = count,
+                           .spilled = any_spilled(partials, count),
+                           .beside = beside,
+                           .threads = threads};
+    job.keep = (job.spilled || beside != NULL) && !partials[0]->closed ? keep : NULL;
+    return join(&job, err);
 }
 
 enum sc_status sc_plain_join_to(struct sc_groups *const *partials, uint32_t count, sc_partition_fn *take,
                                 void *arg, unsigned threads, struct sc_error *err)
 {
-    if (!settle(partials, count))
-        return sc_fail_nomem(err, "merging groups");
     struct join_job job = {.partials = partials,
                            .count = count,
                            .spilled = any_spilled(partials, count),
                            .take = take,
                            .arg = arg,
                            .threads = threads};
-    return join(&job, err);
-}
-
-enum sc_status sc_plain_join_beside(struct sc_groups *const *partials, uint32_t count,
-                                    const struct sc_beside *beside, const struct sc_keep *keep,
-                                    unsigned threads, struct sc_error *err)
-{
-    if (!settle(partials, count))
-        return sc_fail_nomem(err, "merging groups");
-    struct join_job job = {.partials = partials, .count = count, .beside = beside, .threads = threads};
-    job.keep = partials[0]->closed ? NULL : keep; /* closed ones are few */
     return join(&job, err);
 }

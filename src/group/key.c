@@ -32,7 +32,8 @@ uint64_t sc_key_hash_special(const struct sc_aggregate *a, const struct sc_inter
     (void)sc_key_renumber(a, copy, hash_of_string, interner);
     uint64_t hash = sc_key_hash_bytes(copy, bytes, a->seed);
     if (a->beside != NULL)
-        return (hash & ~SC_HASH_PARTITION_BITS) | (sc_key_hash_beside(a, key) & SC_HASH_PARTITION_BITS);
+        return (hash & ~SC_HASH_PARTITION_BITS) |
+               (sc_key_hash_group(a, layout, key) & SC_HASH_PARTITION_BITS);
     if (!a->hash_by_group || a->key_count == 0)
         return hash;
     const struct sc_group_key *last = &a->keys[a->key_count - 1];
@@ -45,9 +46,8 @@ uint64_t sc_key_hash_special(const struct sc_aggregate *a, const struct sc_inter
 uint64_t sc_key_hash_beside(const struct sc_aggregate *a, const uint8_t *key)
 {
     uint8_t copy[SC_MOST_KEY_BYTES];
-    enum sc_key_layout layout;
-    const uint8_t *before = sc_key_before(a, key, copy, &layout);
-    return sc_key_hash_bytes(before, a->beside->key_bytes[layout], a->seed);
+    enum sc_key_layout layout = sc_key_project(a->beside, a, key, copy);
+    return sc_key_hash_bytes(copy, a->beside->key_bytes[layout], a->seed);
 }
 
 /* ---- between aggregates ---- */
@@ -93,14 +93,4 @@ enum sc_key_layout sc_key_project(const struct sc_aggregate *to, const struct sc
                key + from->keys[k].at[before] + (to->keys[k].address ? had - width : 0), width);
     }
     return layout;
-}
-
-const uint8_t *sc_key_before(const struct sc_aggregate *from, const uint8_t *key, uint8_t *copy,
-                             enum sc_key_layout *layout)
-{
-    *layout = (enum sc_key_layout)(sc_key_head(from, key) & SC_HEAD_LAYOUT);
-    if (sc_key_is_before(from, key, *layout))
-        return key;
-    *layout = sc_key_project(from->beside, from, key, copy);
-    return copy;
 }

@@ -110,7 +110,7 @@ bool sc_key_renumber(const struct sc_aggregate *aggregate, uint8_t *key,
  */
 uint64_t sc_key_hash_special(const struct sc_aggregate *aggregate, const struct sc_interner *interner,
                              enum sc_key_layout layout, const uint8_t *key);
-/* The hash of the group beside which they lie. */
+/* The hash of the group beside which a key lies, whatever it begins with. */
 uint64_t sc_key_hash_beside(const struct sc_aggregate *aggregate, const uint8_t *key);
 
 /*
@@ -135,7 +135,7 @@ static inline bool sc_key_is_before(const struct sc_aggregate *from, const uint8
                                         sc_load_le64(key + to->keys[0].at[layout]) != 0));
 }
 
-/* The hash of that group. */
+/* The same hash, without a copy of the key where it begins with that group's. */
 static inline uint64_t sc_key_hash_group(const struct sc_aggregate *from, enum sc_key_layout layout,
                                          const uint8_t *key)
 {
@@ -143,9 +143,5 @@ static inline uint64_t sc_key_hash_group(const struct sc_aggregate *from, enum s
                ? sc_key_hash_bytes(key, from->beside->key_bytes[layout], from->seed)
                : sc_key_hash_beside(from, key);
 }
-
-/* Likewise of the keys beside which they lie; mostly these are what `key` begins with, and `copy` is not needed. */
-const uint8_t *sc_key_before(const struct sc_aggregate *from, const uint8_t *key, uint8_t *copy,
-                             enum sc_key_layout *layout);
 
 #endif

@@ -22,7 +22,7 @@ static uint32_t number_here(const void *arg, uint32_t id)
     return remap[id];
 }
 
-/* Up to BATCH entries of one partition that lie one behind the other. remap NULL: the numbers are those of `to`. */
+/* Up to BATCH entries. */
 static bool absorb_batch(struct sc_groups *to, const uint32_t *remap, enum sc_key_layout layout,
                          uint8_t *entries, uint32_t n)
 {
@@ -48,12 +48,13 @@ static bool absorb_batch(struct sc_groups *to, const uint32_t *remap, enum sc_ke
     return true;
 }
 
-static bool absorb(struct sc_groups *to, const uint32_t *remap, const struct sc_partition *p,
-                   uint8_t *entries, uint32_t count)
+bool sc_groups_absorb(struct sc_groups *to, const uint32_t *remap, enum sc_key_layout layout,
+                      uint8_t *entries, uint32_t count)
 {
+    uint32_t bytes = to->aggregate->entry_bytes[layout];
     for (uint32_t i = 0; i < count; i += BATCH) {
         uint32_t n = count - i < BATCH ? count - i : BATCH;
-        if (!absorb_batch(to, remap, p->layout, entries + (size_t)i * p->entry_bytes, n))
+        if (!absorb_batch(to, remap, layout, entries + (size_t)i * bytes, n))
             return false;
     }
     return true;
@@ -64,7 +65,7 @@ bool sc_groups_absorb_spilled(struct sc_groups *to, const uint32_t *remap, struc
     bool ok = true;
     while (p->spilled != NULL) {
         struct sc_spilled *list = p->spilled;
-        ok = ok && absorb(to, remap, p, list->entries, list->count);
+        ok = ok && sc_groups_absorb(to, remap, p->layout, list->entries, list->count);
         p->spilled = list->next;
         free(list);
     }
@@ -79,7 +80,7 @@ bool sc_groups_absorb_table(struct sc_groups *to, const uint32_t *remap, struct 
     p->slot_count = 0;
     for (uint32_t block = 0; block < SC_BLOCKS && sc_block_start(block) < p->count; block++) {
         uint32_t left = p->count - sc_block_start(block), size = sc_block_entries(block);
-        ok = ok && absorb(to, remap, p, p->blocks[block], left < size ? left : size);
+        ok = ok && sc_groups_absorb(to, remap, p->layout, p->blocks[block], left < size ? left : size);
         free(p->blocks[block]);
         p->blocks[block] = NULL;
     }
@@ -100,11 +101,6 @@ bool sc_groups_absorb_table(struct sc_groups *to, const uint32_t *remap, struct 
 void sc_groups_set_spill_budget(struct sc_groups *groups, uint64_t bytes)
 {
     groups->spill.budget = bytes;
-}
-
-uint64_t sc_groups_spilled(const struct sc_groups *groups)
-{
-    return groups->spill.bytes;
 }
 
 void sc_groups_set_memory_limit(struct sc_groups *groups, uint64_t bytes, unsigned sharers)
@@ -282,8 +278,7 @@ static enum sc_status write_all(struct sc_groups *groups)
 static enum sc_status read_extent(const struct sc_groups *from, const struct sc_partition *p,
                                   const struct sc_extent *e, uint8_t *entries)
 {
-    struct sc_error why;
-    return sc_spill_file_read(from->spill.file, e->offset, entries, (size_t)e->count * p->entry_bytes, &why);
+    return sc_spill_file_read(from->spill.file, e->offset, entries, (size_t)e->count * p->entry_bytes, NULL);
 }
 
 enum sc_status sc_groups_absorb_file(struct sc_groups *to, const uint32_t *remap,
@@ -297,7 +292,7 @@ enum sc_status sc_groups_absorb_file(struct sc_groups *to, const uint32_t *remap
             break;
         }
         status = read_extent(from, p, &p->extents[i], entries);
-        if (status == SC_OK && !absorb(to, remap, p, entries, p->extents[i].count))
+        if (status == SC_OK && !sc_groups_absorb(to, remap, p->layout, entries, p->extents[i].count))
             status = SC_NOMEM;
     }
     free(entries);
@@ -318,17 +313,18 @@ enum sc_status sc_partition_each(const struct sc_partition *p, sc_entries_fn *ea
     return SC_OK;
 }
 
-/* `entries` has room for an extent. */
-static enum sc_status each_apart(const struct sc_groups *groups, const struct sc_partition *p,
-                                 uint8_t *entries, sc_entries_fn *each, void *arg)
+static enum sc_status each_extent(const struct sc_groups *groups, const struct sc_partition *p,
+                                  sc_entries_fn *each, void *arg)
 {
-    for (const struct sc_spilled *list = p->spilled; list != NULL; list = list->next)
-        SC_TRY(each(arg, p->layout, list->entries, list->count));
-    for (uint32_t i = 0; i < p->extent_count; i++) {
-        SC_TRY(read_extent(groups, p, &p->extents[i], entries));
-        SC_TRY(each(arg, p->layout, entries, p->extents[i].count));
+    uint8_t *entries = malloc(MOST_SPILLED);
+    enum sc_status status = entries == NULL ? SC_NOMEM : SC_OK;
+    for (uint32_t i = 0; i < p->extent_count && status == SC_OK; i++) {
+        status = read_extent(groups, p, &p->extents[i], entries);
+        if (status == SC_OK)
+            status = each(arg, p->layout, entries, p->extents[i].count);
     }
-    return SC_OK;
+    free(entries);
+    return status;
 }
 
 enum sc_status sc_groups_each_of(const struct sc_groups *groups, uint32_t partition, sc_entries_fn *each,
@@ -336,10 +332,9 @@ enum sc_status sc_groups_each_of(const struct sc_groups *groups, uint32_t partit
 {
     const struct sc_partition *p = &groups->partitions[partition];
     SC_TRY(sc_partition_each(p, each, arg));
-    uint8_t *entries = malloc(MOST_SPILLED);
-    enum sc_status status = entries == NULL ? SC_NOMEM : each_apart(groups, p, entries, each, arg);
-    free(entries);
-    return status;
+    for (const struct sc_spilled *list = p->spilled; list != NULL; list = list->next)
+        SC_TRY(each(arg, p->layout, list->entries, list->count));
+    return p->extent_count == 0 ? SC_OK : each_extent(groups, p, each, arg);
 }
 
 enum sc_status sc_groups_each(const struct sc_groups *groups, sc_entries_fn *each, void *arg)

@@ -113,9 +113,8 @@ uint8_t *sc_groups_find(struct sc_groups *groups, enum sc_key_layout layout, con
 {
     const struct sc_aggregate *a = groups->aggregate;
     struct sc_partition *p = &groups->partitions[sc_partition_of(layout, hash)];
-    if (groups->closed && p->count == 0)
-        return NULL;
-    if (p->count >= p->slot_count - p->slot_count / 4 && (p->count >= MAX_ENTRIES || !grow_slots(groups, p)))
+    bool full = p->count >= p->slot_count - p->slot_count / 4;
+    if (groups->closed ? p->count == 0 : full && (p->count >= MAX_ENTRIES || !grow_slots(groups, p)))
         return NULL;
     uint32_t mask = p->slot_count - 1, tag = sc_slot_tag(hash), bytes = a->key_bytes[layout];
     uint32_t i = (uint32_t)hash & mask;

@@ -213,9 +213,17 @@ enum sc_status sc_groups_each_of(const struct sc_groups *groups, uint32_t partit
 
 void sc_plain_free(struct sc_groups *groups);
 size_t sc_plain_memory(const struct sc_groups *groups);
-/* As sc_groups_join. */
-enum sc_status sc_plain_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
-                             unsigned threads, struct sc_error *err);
+/*
+ * As sc_groups_join. Before the partitions of a number, one of each layout, are put together `add` brings to those of the first partial
+ * result what lies beside them (sc_aggregate.beside); `beside` may be NULL.
+ */
+struct sc_beside {
+    enum sc_status (*add)(void *arg, unsigned thread, uint32_t number);
+    void *arg;
+};
+enum sc_status sc_plain_join(struct sc_groups *const *partials, uint32_t count,
+                             const struct sc_beside *beside, const struct sc_keep *keep, unsigned threads,
+                             struct sc_error *err);
 /*
  * Likewise without `keep`; each partition that is put together goes to `take`, by one of the threads, and is emptied then. In the end no
  * group is left.
@@ -224,17 +232,9 @@ typedef enum sc_status sc_partition_fn(void *arg, unsigned thread, struct sc_gro
                                        struct sc_partition *partition);
 enum sc_status sc_plain_join_to(struct sc_groups *const *partials, uint32_t count, sc_partition_fn *take,
                                 void *arg, unsigned threads, struct sc_error *err);
-/*
- * As sc_plain_join. Before the partitions of a number, one of each layout, are put together `add` brings to those of the first partial
- * result what lies beside them (sc_aggregate.beside).
- */
-struct sc_beside {
-    enum sc_status (*add)(void *arg, unsigned thread, uint32_t number);
-    void *arg;
-};
-enum sc_status sc_plain_join_beside(struct sc_groups *const *partials, uint32_t count,
-                                    const struct sc_beside *beside, const struct sc_keep *keep,
-                                    unsigned threads, struct sc_error *err);
+
+/* Why groups could not be put together; SC_LIMIT, the memory limit, becomes SC_NOMEM. @return the status */
+enum sc_status sc_groups_fail(const struct sc_groups *groups, enum sc_status status, struct sc_error *err);
 
 /* This thread and up to so many in all. */
 void sc_groups_in_threads(void *(*run)(void *), void *arg, unsigned threads);
@@ -264,8 +264,13 @@ enum sc_status sc_groups_consider_spill(struct sc_groups *groups, uint32_t rows)
 /* How many entries of a partition are held apart in memory, and how many there are in all. */
 uint64_t sc_partition_spilled(const struct sc_partition *partition);
 uint64_t sc_partition_held(const struct sc_partition *partition);
-/* Those, and the table, of a partition to the table of `to`; they are freed. `remap`: from the numbers of their strings to those of `to`, NULL: the
- * same. False without memory. */
+/*
+ * Entries that lie one behind the other (of groups beside which something lies, of one partition) to the tables of `to`. `remap`: from
+ * the numbers of their strings to those of `to`, NULL: the same. False without memory.
+ */
+bool sc_groups_absorb(struct sc_groups *to, const uint32_t *remap, enum sc_key_layout layout,
+                      uint8_t *entries, uint32_t count);
+/* Likewise what is held apart of a partition, and its table; they are freed. */
 bool sc_groups_absorb_spilled(struct sc_groups *to, const uint32_t *remap, struct sc_partition *partition);
 /* Those of a partition of `from` that are in its file. @return SC_OK, SC_NOMEM, SC_CANCELLED, or SC_FULL: it cannot be read. */
 enum sc_status sc_groups_absorb_file(struct sc_groups *to, const uint32_t *remap,

@@ -138,6 +138,8 @@ enum sc_status sc_values_create(struct sc_groups *groups)
     if (groups->values == NULL)
         return SC_NOMEM;
     struct sc_values *v = groups->values;
+    if (sc_groups_fed(groups) != 0)
+        groups->spill.memory /= 2; /* the other half is for the values */
     for (uint32_t i = 0; i < a->accumulator_count; i++) {
         if (!begins(groups, i))
             continue;
@@ -375,10 +377,7 @@ enum sc_status sc_values_add_rows(struct sc_groups *groups, struct sc_row_group 
         enum sc_status status = consider_leaving(groups, i);
         status = status == SC_OK ? consider_estimate(groups, v) : status;
         if (status != SC_OK)
-            return status == SC_FULL
-                       ? sc_fail(err, SC_FULL,
-                                 "values that did not fit the memory limit cannot be read back from $TMPDIR")
-                       : sc_fail_nomem(err, "groups");
+            return sc_groups_fail(groups, status, err);
     }
     return SC_OK;
 }
@@ -410,7 +409,8 @@ static enum sc_status agree(struct sc_groups *const *partials, uint32_t count, u
     for (uint32_t p = 0; p < count; p++)
         any = any || partials[p]->values[i].estimated != NULL;
     for (uint32_t p = 0; p < count && any; p++)
-        SC_TRY(estimate(partials[p], &partials[p]->values[i]));
+        SC_TRY(sc_groups_stopped(partials[p]) ? SC_CANCELLED
+                                              : estimate(partials[p], &partials[p]->values[i]));
     return SC_OK;
 }
 
@@ -431,7 +431,7 @@ static enum sc_status join_apart(struct sc_groups *const *partials, uint32_t cou
     list_values(partials, count, i, list);
     enum sc_status status =
         partials[0]->keep_values
-            ? sc_plain_join(list, count, NULL, threads, err)
+            ? sc_plain_join(list, count, NULL, NULL, threads, err)
             : sc_plain_join_to(list, count, fold_partition, &join, threads < count ? threads : count, err);
     free(list);
     return status;
@@ -454,9 +454,11 @@ static void *leave_main(void *arg)
     struct leave_job *job = arg;
     uint32_t p;
     while ((p = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < job->count) {
-        enum sc_status status = lie_beside(job->partials[p], job->values)
-                                    ? leave(job->partials[p], &job->partials[p]->values[job->values])
-                                    : SC_OK;
+        enum sc_status status = SC_OK;
+        if (sc_groups_stopped(job->partials[p]))
+            status = SC_CANCELLED;
+        else if (lie_beside(job->partials[p], job->values))
+            status = leave(job->partials[p], &job->partials[p]->values[job->values]);
         if (status != SC_OK)
             __atomic_store_n(&job->failed, (int)status, __ATOMIC_RELAXED);
     }
@@ -467,10 +469,11 @@ static void *leave_main(void *arg)
 static bool must_leave(struct sc_groups *const *partials, uint32_t count, uint32_t i, unsigned threads)
 {
     uint64_t all, limit = partials[0]->spill.limit;
-    for (uint32_t p = 0; p < count; p++) {
-        if (!lie_beside(partials[p], i))
-            return true;
-    }
+    uint32_t beside = 0;
+    for (uint32_t p = 0; p < count; p++)
+        beside += lie_beside(partials[p], i);
+    if (beside != count)
+        return beside != 0;
     return partials[0]->keep_values || are_crowded(partials, count, i) ||
            (limit != 0 && most_together(partials, count, i, &all) * threads > limit / 2);
 }
@@ -488,18 +491,11 @@ static enum sc_status consider_leaving_all(struct sc_groups *const *partials, ui
 static enum sc_status join_beside(struct sc_groups *const *partials, uint32_t count,
                                   const struct sc_keep *keep, unsigned threads, struct sc_error *err)
 {
-    struct sc_beside_values values = {.partials = partials, .count = count, .threads = threads};
-    const struct sc_beside beside = {sc_beside_add, &values};
+    uint32_t which = 0;
     for (uint32_t i = 0; i < partials[0]->value_count; i++)
-        values.which |= (uint32_t)lie_beside(partials[0], i) << i;
-    if (values.which == 0)
-        return sc_plain_join(partials, count, keep, threads, err);
-    partials[0]->most = SC_SATURATED;
-    if (!sc_beside_begin(&values))
-        return sc_fail_nomem(err, "merging groups");
-    enum sc_status status = sc_plain_join_beside(partials, count, &beside, keep, threads, err);
-    sc_beside_end(&values);
-    return status;
+        which |= (uint32_t)lie_beside(partials[0], i) << i;
+    return which == 0 ? sc_plain_join(partials, count, NULL, keep, threads, err)
+                      : sc_beside_join(partials, count, which, keep, threads, err);
 }
 
 static enum sc_status make_all(struct sc_groups *const *partials, uint32_t count, unsigned threads)
@@ -516,16 +512,18 @@ static enum sc_status make_all(struct sc_groups *const *partials, uint32_t count
     return SC_OK;
 }
 
-enum sc_status sc_values_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
+/* Values go to their groups, or with keep_values to the values of the first. */
+enum sc_status sc_groups_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
                               unsigned threads, struct sc_error *err)
 {
-    if (make_all(partials, count, threads) != SC_OK)
-        return sc_fail_nomem(err, "merging groups");
+    enum sc_status status = make_all(partials, count, threads);
+    if (status != SC_OK)
+        return sc_groups_fail(partials[0], status, err);
     for (uint32_t i = 0; i < partials[0]->value_count; i++) {
         if (!lie_beside(partials[0], i))
             SC_TRY(join_apart(partials, count, i, threads, err));
     }
-    enum sc_status status = join_beside(partials, count, keep, threads, err);
+    status = join_beside(partials, count, keep, threads, err);
     for (uint32_t p = partials[0]->keep_values; p < count; p++)
         sc_values_free(partials[p]);
     return status;

@@ -33,8 +33,4 @@ bool sc_values_wanted(const struct sc_groups *groups);
 enum sc_status sc_values_add_rows(struct sc_groups *groups, struct sc_row_group *group,
                                   const struct sc_selection *selection, struct sc_error *err);
 
-/* As sc_groups_join, of groups and values: these to their groups, or with keep_values to the values of the first. */
-enum sc_status sc_values_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
-                              unsigned threads, struct sc_error *err);
-
 #endif

@@ -39,12 +39,6 @@ enum sc_status sc_groups_add_rows(struct sc_groups *groups, struct sc_row_group 
     return status;
 }
 
-enum sc_status sc_groups_join(struct sc_groups *const *partials, uint32_t count, const struct sc_keep *keep,
-                              unsigned threads, struct sc_error *err)
-{
-    return sc_values_join(partials, count, keep, threads, err);
-}
-
 /* ---- for a planner ---- */
 
 void sc_groups_keep_values(struct sc_groups *groups)
@@ -63,6 +57,8 @@ enum sc_status sc_groups_settle_values(struct sc_groups *groups, unsigned thread
         if (partials[count] == NULL)
             break; /* fewer will do */
         partials[count]->cancel = groups->cancel;
+        partials[count]->spill.limit = groups->spill.limit;
+        partials[count]->spill.memory = groups->spill.memory;
     }
     enum sc_status status = sc_groups_join(partials, count, NULL, count, err);
     while (--count > 0)

@@ -17,10 +17,12 @@
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *old, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
 char *__real_strdup(const char *text);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *old, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
 char *__wrap_strdup(const char *text);
 int __wrap_asprintf(char **out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -68,6 +70,13 @@ void *__wrap_realloc(void *old, size_t size)
 {
     return nomem_refuses() ? NULL : __real_realloc(old, size);
 }
+
+#ifdef NOMEM_ALIGNED /* the room is linked with --wrap of it, too */
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+    return nomem_refuses() ? NULL : __real_aligned_alloc(alignment, size);
+}
+#endif
 
 char *__wrap_strdup(const char *text)
 {

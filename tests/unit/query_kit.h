@@ -261,6 +261,37 @@ static inline void query_append(struct sc_store_writer *writer, struct sc_batch 
         fail_msg("%s", err.message);
 }
 
+/* Of a row: a value, or null, to each of the columns. */
+typedef void query_put_fn(struct sc_column *const *columns, uint64_t id, const void *arg);
+
+/* A store of flows with some columns in `batches` row groups; ids go through all. */
+static KIT_UNUSED char *query_make_store(const enum query_column *which, unsigned count, uint32_t batches,
+                                         uint32_t rows, query_put_fn *put, const void *arg)
+{
+    char *store = kit_folder();
+    struct sc_error err = {0};
+    struct sc_store_writer *w = sc_store_writer_open(store, NULL, &err);
+    struct sc_column *columns[Q_COLUMNS];
+    assert_non_null(w);
+    for (uint64_t b = 0; b < batches; b++) {
+        struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
+        assert_non_null(batch);
+        batch->window_ms = KIT_WINDOW;
+        for (unsigned i = 0; i < count; i++) {
+            columns[i] = sc_batch_begin(batch, query_rules[which[i]].key, NULL, 8, rows);
+            assert_non_null(columns[i]);
+        }
+        for (uint64_t id = b * rows; id < (b + 1) * rows; id++)
+            put(columns, id, arg);
+        sc_batch_commit(batch, rows);
+        assert_int_equal(sc_batch_finish(batch), SC_OK);
+        query_append(w, batch);
+        sc_batch_free(batch);
+    }
+    assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
+    return store;
+}
+
 static inline void query_options(struct sc_store_writer *writer, struct query_table *t, uint64_t window_ms)
 {
     uint64_t records = t->records;

@@ -5,6 +5,9 @@
 #include "group_kit.h"
 #include "query_kit.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #define BATCHES 6u
 #define ROWS    60000u
 
@@ -37,8 +40,9 @@ static uint64_t port_of(uint32_t group)
     return group % 11 == 10 ? 70000 + group : group % 256;
 }
 
-static void put_row(struct sc_column *const *columns, uint64_t id, const struct shape *s)
+static void put_row(struct sc_column *const *columns, uint64_t id, const void *arg)
 {
+    const struct shape *s = arg;
     uint32_t group = group_of(id, s), value = value_of(id, s);
     struct sc_addr source = address_of(group, group % 3 == 2),
                    destination = address_of(value, value % 4 == 3);
@@ -53,32 +57,6 @@ static void put_row(struct sc_column *const *columns, uint64_t id, const struct 
     sc_column_put_u64(columns[2], port_of(group));
 }
 
-static char *make_store(const struct shape *s)
-{
-    static const enum query_column rules[3] = {Q_SOURCE, Q_DESTINATION, Q_DESTINATION_PORT};
-    char *store = kit_folder();
-    struct sc_error err = {0};
-    struct sc_store_writer *w = sc_store_writer_open(store, NULL, &err);
-    assert_non_null(w);
-    for (uint32_t b = 0; b < BATCHES; b++) {
-        struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
-        struct sc_column *columns[3];
-        batch->window_ms = KIT_WINDOW;
-        for (unsigned i = 0; i < 3; i++) {
-            columns[i] = sc_batch_begin(batch, query_rules[rules[i]].key, NULL, 8, ROWS);
-            assert_non_null(columns[i]);
-        }
-        for (uint64_t id = (uint64_t)b * ROWS; id < (uint64_t)(b + 1) * ROWS; id++)
-            put_row(columns, id, s);
-        sc_batch_commit(batch, ROWS);
-        assert_int_equal(sc_batch_finish(batch), SC_OK);
-        query_append(w, batch);
-        sc_batch_free(batch);
-    }
-    assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
-    return store;
-}
-
 struct truth {
     uint32_t *rows, *distinct; /* of each group */
 };
@@ -87,7 +65,9 @@ static struct truth count_all(const struct shape *s)
 {
     uint8_t *seen = calloc(s->groups, s->distinct);
     struct truth t = {calloc(s->groups, sizeof(uint32_t)), calloc(s->groups, sizeof(uint32_t))};
-    assert_true(seen != NULL && t.rows != NULL && t.distinct != NULL);
+    assert_non_null(seen);
+    assert_non_null(t.rows);
+    assert_non_null(t.distinct);
     for (uint64_t id = 0; id < (uint64_t)BATCHES * ROWS; id++) {
         uint32_t group = group_of(id, s), value = value_of(id, s);
         uint8_t *mark = &seen[(size_t)group * s->distinct + value];
@@ -168,7 +148,8 @@ static void ask(const char *store, const char *order, uint64_t limit, uint64_t m
 
 static void ask_all(const struct shape *s, uint64_t memory)
 {
-    char *store = make_store(s);
+    static const enum query_column columns[] = {Q_SOURCE, Q_DESTINATION, Q_DESTINATION_PORT};
+    char *store = query_make_store(columns, 3, BATCHES, ROWS, put_row, s);
     struct truth t = count_all(s);
     for (unsigned threads = 1; threads <= 4; threads++) {
         for (uint64_t limit = 0; limit <= 10; limit += 10) {
@@ -210,47 +191,110 @@ static void crowded(void **state)
     ask_all(&(struct shape){2, 100000, 0}, UINT64_C(64) << 20);
 }
 
+/* ---- partial results that meet ---- */
+
+#define PARTIALS 3u
+#define SOURCES  500u
+
+static struct sc_request *make_request(void)
+{
+    struct sc_request *r = calloc(1, sizeof(*r));
+    struct sc_error err = {0};
+    assert_non_null(r);
+    assert_int_equal(sc_request_aggregate(NULL, "srcip", "distinct(dstip)", "distinct(dstip)", r, &err),
+                     SC_OK);
+    return r;
+}
+
+static void put_value(struct sc_groups *of, uint32_t source, uint32_t destination)
+{
+    struct sc_value values[SC_MAX_KEYS] = {{.addr = address_of(source, source % 3 == 0)},
+                                           {.addr = address_of(destination, destination % 2 == 0)}};
+    uint8_t row[KIT_ROW_BYTES] = {0};
+    assert_true(kit_put_key(of, values, row));
+    assert_non_null(sc_groups_find_entry(of, row));
+}
+
+/* Of each source a hundred values, half of which the next one has, too; and of the first one `more`. */
+static struct sc_groups *make_partial(const struct sc_request *r, uint32_t number, bool apart, uint32_t more)
+{
+    struct sc_groups *groups = sc_groups_create(&r->aggregate);
+    uint32_t count;
+    assert_non_null(groups);
+    if (apart)
+        sc_groups_keep_values(groups);
+    assert_int_equal(sc_groups_make_values(groups, &count), SC_OK);
+    struct sc_groups *of = *sc_groups_values(groups, 0);
+    for (uint32_t n = 0; n < 100 * SOURCES; n++)
+        put_value(of, n % SOURCES, n / SOURCES + number * 50);
+    for (uint32_t n = 0; n < more; n++)
+        put_value(of, 0, 1000 + n);
+    return groups;
+}
+
 /* Some partial results have them beside their groups, others not: the first rows of one of them were of one group. */
 static void of_both_kinds(void **state)
 {
     (void)state;
-    struct sc_request *r = calloc(1, sizeof(*r));
-    struct sc_groups *partials[3];
+    struct sc_request *r = make_request();
+    struct sc_groups *partials[PARTIALS];
     struct sc_error err = {0};
     struct sc_result all;
-    uint32_t count;
-    assert_int_equal(sc_request_aggregate(NULL, "srcip", "distinct(dstip)", "distinct(dstip)", r, &err),
-                     SC_OK);
-    for (uint32_t p = 0; p < 3; p++) {
-        partials[p] = sc_groups_create(&r->aggregate);
-        assert_non_null(partials[p]);
-        if (p == 1)
-            sc_groups_keep_values(partials[p]);
-        assert_int_equal(sc_groups_make_values(partials[p], &count), SC_OK);
-        struct sc_groups *of = *sc_groups_values(partials[p], 0);
-        for (uint32_t n = 0; n < 50000; n++) {
-            struct sc_value values[2] = {{.addr = address_of(n % 500, n % 500 % 3 == 0)},
-                                         {.addr = address_of(n / 500 + p * 50, n % 2 == 0)}};
-            uint8_t row[KIT_ROW_BYTES] = {0};
-            assert_true(kit_put_key(of, values, row));
-            assert_non_null(sc_groups_find_entry(of, row));
-        }
-    }
-    assert_int_equal(sc_groups_join(partials, 3, NULL, 2, &err), SC_OK);
+    for (uint32_t p = 0; p < PARTIALS; p++)
+        partials[p] = make_partial(r, p, p == 1, 0);
+    assert_int_equal(sc_groups_join(partials, PARTIALS, NULL, 2, &err), SC_OK);
     assert_int_equal(sc_groups_top(partials[0], r->orders, r->order_count, 0, &all, &err), SC_OK);
-    assert_int_equal(all.count, 500);
+    assert_int_equal(all.count, SOURCES);
     for (uint64_t i = 0; i < all.count; i++)
         assert_int_equal(sc_groups_value(partials[0], all.entries[i], &r->columns[1].result).u, 200);
     free(all.entries);
-    for (uint32_t p = 0; p < 3; p++)
+    for (uint32_t p = 0; p < PARTIALS; p++)
         sc_groups_free(partials[p]);
+    free(r);
+}
+
+/* Values that a file holds, and that leave their groups, and the file gives nothing back: that is what is told. */
+static void a_file_that_fails(void **state)
+{
+    (void)state;
+    struct sc_request *r = make_request();
+    for (uint32_t more = 0; more <= 100000; more += 100000) {
+        struct sc_groups *groups = make_partial(r, 0, false, more), *of = *sc_groups_values(groups, 0);
+        struct sc_error err = {0};
+        int empty = open("/dev/null", O_RDWR);
+        sc_groups_set_memory_limit(of, 1 << 20, 1);
+        assert_int_equal(sc_groups_consider_spill(of, 1), SC_OK);
+        assert_non_null(of->spill.file);
+        assert_true(empty >= 0 && dup2(empty, of->spill.file->fd) >= 0);
+        close(empty);
+        assert_int_equal(sc_groups_join(&groups, 1, NULL, 2, &err), SC_FULL);
+        assert_non_null(strstr(err.message, "$TMPDIR"));
+        sc_groups_free(groups);
+    }
+    free(r);
+}
+
+/* Nobody waits any more: whether values are moved, or counted. */
+static void cancelled(void **state)
+{
+    (void)state;
+    struct sc_request *r = make_request();
+    for (uint32_t more = 0; more <= 100000; more += 100000) {
+        struct sc_groups *groups = make_partial(r, 0, false, more);
+        struct sc_error err = {0};
+        atomic_int cancel = 1;
+        sc_groups_set_cancel(groups, &cancel);
+        assert_int_equal(sc_groups_join(&groups, 1, NULL, 2, &err), SC_CANCELLED);
+        sc_groups_free(groups);
+    }
     free(r);
 }
 
 UNIT(test_beside)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(even), cmocka_unit_test(many),
-                                       cmocka_unit_test(uneven), cmocka_unit_test(crowded),
-                                       cmocka_unit_test(of_both_kinds)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(even),          cmocka_unit_test(many),
+                                       cmocka_unit_test(uneven),        cmocka_unit_test(crowded),
+                                       cmocka_unit_test(of_both_kinds), cmocka_unit_test(a_file_that_fails),
+                                       cmocka_unit_test(cancelled)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,29 +57,24 @@ static bool selected(uint64_t id)
     return id < ROWS || (id < 2 * ROWS ? row < 1000 || kit_mix(id, 6) % 2 == 0 : row % 100 == 0);
 }
 
-static void append_batch(struct sc_store_writer *w, uint64_t from, bool nulls)
+static void put_row(struct sc_column *const *columns, uint64_t id, const void *arg)
+{
+    const uint64_t values[] = {id,           KIT_WINDOW,   port_of(id), flags_of(id), packets_of(id),
+                               bytes_of(id), first_of(id), last_of(id)};
+    const bool *nulls = arg;
+    for (uint32_t i = 0; i < 8; i++) {
+        if ((i == 2 && port_of(id) == PORTS - 1) || (i == 4 && !has_packets(id, *nulls)))
+            assert_int_equal(sc_column_put_null(columns[i]), SC_OK);
+        else
+            sc_column_put_u64(columns[i], values[i]);
+    }
+}
+
+static char *make_store(bool nulls)
 {
     static const enum query_column columns[] = {Q_ID,      Q_RECEIVED, Q_DESTINATION_PORT, Q_FLAGS,
                                                 Q_PACKETS, Q_BYTES,    Q_FIRST_MS,         Q_LAST_MS};
-    struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
-    assert_non_null(batch);
-    batch->window_ms = KIT_WINDOW;
-    for (uint32_t i = 0; i < 8; i++) {
-        struct sc_column *c = sc_batch_begin(batch, query_rules[columns[i]].key, NULL, 8, ROWS);
-        assert_non_null(c);
-        for (uint64_t id = from; id < from + ROWS; id++) {
-            uint64_t values[] = {id,           KIT_WINDOW,   port_of(id), flags_of(id), packets_of(id),
-                                 bytes_of(id), first_of(id), last_of(id)};
-            if ((i == 2 && port_of(id) == PORTS - 1) || (i == 4 && !has_packets(id, nulls)))
-                assert_int_equal(sc_column_put_null(c), SC_OK);
-            else
-                sc_column_put_u64(c, values[i]);
-        }
-    }
-    sc_batch_commit(batch, ROWS);
-    assert_int_equal(sc_batch_finish(batch), SC_OK);
-    query_append(w, batch);
-    sc_batch_free(batch);
+    return query_make_store(columns, 8, PARTIALS, ROWS, put_row, &nulls);
 }
 
 static void add_record(struct totals *t, uint64_t id, bool nulls)
@@ -194,12 +189,9 @@ static void run(const char *fields, uint32_t accumulators, bool nulls)
     struct totals *totals = calloc(PORTS, sizeof(*totals));
     struct sc_request *r = calloc(1, sizeof(*r));
     struct sc_error err = {0};
-    char *store = kit_folder();
-    struct sc_store_writer *w = sc_store_writer_open(store, NULL, &err);
-    assert_true(totals != NULL && r != NULL && w != NULL);
-    for (uint64_t b = 0; b < PARTIALS; b++)
-        append_batch(w, b * ROWS, nulls);
-    assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
+    char *store = make_store(nulls);
+    assert_non_null(totals);
+    assert_non_null(r);
     for (uint64_t id = 0; id < PARTIALS * ROWS; id++) {
         if (selected(id))
             add_record(&totals[port_of(id)], id, nulls);
@@ -245,13 +237,39 @@ static void flows_alone(void **state)
     run("flows", 1, false);
 }
 
+/* A limit that a table of all values would pass, and the few that there are do not. */
+static void under_a_limit(void **state)
+{
+    (void)state;
+    struct sc_request *r = calloc(1, sizeof(*r));
+    struct sc_filter *filter = query_parse("dst port 443");
+    struct sc_error err = {0};
+    char *store = make_store(false);
+    struct sc_source source;
+    struct sc_scan_options options = {.filter = filter, .time = Q_ALWAYS, .threads = 2};
+    struct sc_summary summary;
+    struct sc_scan_stats stats = {0};
+    struct sc_groups *groups = NULL;
+    assert_non_null(r);
+    assert_int_equal(sc_request_aggregate(NULL, "dstport", "flows#desc", FEW, r, &err), SC_OK);
+    query_open(&source, store);
+    if (sc_query_aggregate(&source, &options, &r->aggregate, 1, 1 << 20, &groups, &summary, &stats, &err) !=
+        SC_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(sc_groups_count(groups), 1);
+    sc_groups_free(groups);
+    sc_source_close(&source);
+    sc_filter_free(filter);
+    free(r);
+    kit_remove(store);
+}
+
 UNIT(test_direct)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_sort_of_each),
-        cmocka_unit_test(values_that_are_null),
-        cmocka_unit_test(many_accumulators),
-        cmocka_unit_test(flows_alone),
+        cmocka_unit_test(one_sort_of_each),  cmocka_unit_test(values_that_are_null),
+        cmocka_unit_test(many_accumulators), cmocka_unit_test(flows_alone),
+        cmocka_unit_test(under_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

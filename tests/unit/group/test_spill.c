@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Groups that are too many for a small table: entries leave it and are put together again, whatever leaves when. */
+#include "group/table.h"
 #include "query_kit.h"
 
 #define BATCHES 6u
@@ -17,58 +18,42 @@ static uint32_t group_of(uint64_t id, uint32_t groups)
     return (uint32_t)(kit_mix(id, 5) % groups);
 }
 
-/* A group is a source address and a source port; some have no port. */
-static struct sc_batch *make_batch(struct reference *ref, uint64_t first)
+static uint64_t bytes_of(uint64_t id)
 {
-    static const enum query_column columns[] = {Q_ID, Q_RECEIVED, Q_SOURCE, Q_SOURCE_PORT, Q_BYTES};
-    struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
-    assert_non_null(batch);
-    batch->window_ms = KIT_WINDOW;
-    for (uint32_t i = 0; i < 5; i++) {
-        struct sc_column *c = sc_batch_begin(batch, query_rules[columns[i]].key, NULL, 8, ROWS);
-        assert_non_null(c);
-        for (uint32_t row = 0; row < ROWS; row++) {
-            uint32_t group = group_of(first + row, ref->groups), port = group % 64;
-            struct sc_addr address = sc_addr_v4(0x0a000000u + group / 64);
-            if (i == 2)
-                sc_column_put_addr(c, &address);
-            else if (i == 3 && port == 63)
-                assert_int_equal(sc_column_put_null(c), SC_OK);
-            else
-                sc_column_put_u64(c, i == 0   ? first + row
-                                     : i == 1 ? KIT_WINDOW
-                                     : i == 3 ? port
-                                              : 1 + row % 7);
-        }
-    }
-    for (uint32_t row = 0; row < ROWS; row++) {
-        uint32_t group = group_of(first + row, ref->groups);
-        ref->present += ref->flows[group] == 0;
-        ref->flows[group]++;
-        ref->bytes[group] += 1 + row % 7;
-    }
-    sc_batch_commit(batch, ROWS);
-    assert_int_equal(sc_batch_finish(batch), SC_OK);
-    return batch;
+    return 1 + id % ROWS % 7;
+}
+
+/* A group is a source address and a source port; some have no port. */
+static void put_row(struct sc_column *const *columns, uint64_t id, const void *arg)
+{
+    const struct reference *ref = arg;
+    uint32_t group = group_of(id, ref->groups), port = group % 64;
+    struct sc_addr address = sc_addr_v4(0x0a000000u + group / 64);
+    sc_column_put_u64(columns[0], id);
+    sc_column_put_u64(columns[1], KIT_WINDOW);
+    sc_column_put_addr(columns[2], &address);
+    if (port == 63)
+        assert_int_equal(sc_column_put_null(columns[3]), SC_OK);
+    else
+        sc_column_put_u64(columns[3], port);
+    sc_column_put_u64(columns[4], bytes_of(id));
 }
 
 static char *make_store(struct reference *ref, uint32_t groups)
 {
-    char *store = kit_folder();
-    struct sc_error err = {0};
-    struct sc_store_writer *w = sc_store_writer_open(store, NULL, &err);
-    assert_non_null(w);
+    static const enum query_column columns[] = {Q_ID, Q_RECEIVED, Q_SOURCE, Q_SOURCE_PORT, Q_BYTES};
     *ref = (struct reference){.groups = groups,
                               .flows = calloc(groups, sizeof(uint64_t)),
                               .bytes = calloc(groups, sizeof(uint64_t))};
-    assert_true(ref->flows != NULL && ref->bytes != NULL);
-    for (uint32_t b = 0; b < BATCHES; b++) {
-        struct sc_batch *batch = make_batch(ref, (uint64_t)b * ROWS);
-        query_append(w, batch);
-        sc_batch_free(batch);
+    assert_non_null(ref->flows);
+    assert_non_null(ref->bytes);
+    for (uint64_t id = 0; id < (uint64_t)BATCHES * ROWS; id++) {
+        uint32_t group = group_of(id, groups);
+        ref->present += ref->flows[group] == 0;
+        ref->flows[group]++;
+        ref->bytes[group] += bytes_of(id);
     }
-    assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
-    return store;
+    return query_make_store(columns, 5, BATCHES, ROWS, put_row, ref);
 }
 
 static enum sc_status add_unit(void *arg, unsigned thread, uint32_t unit, struct sc_row_group *group,
@@ -104,13 +89,13 @@ static struct sc_groups *scan(const char *store, const struct sc_request *r, str
     assert_int_equal(source.unit_count, BATCHES);
     assert_int_equal(sc_scan_run(&source, &options, &consumer, &stats, &err), SC_OK);
     for (unsigned t = 0; t < THREADS; t++) {
-        spilled += sc_groups_spilled(partials[t]);
-        assert_true(sc_groups_memory(partials[t]) >= sc_groups_spilled(partials[t]));
+        spilled += partials[t]->spill.bytes;
+        assert_true(sc_groups_memory(partials[t]) >= partials[t]->spill.bytes);
     }
     assert_true(s.memory == 0 ? spilled > 0 : spilled <= s.memory / 2); /* the rest is in files */
     assert_int_equal(sc_groups_join(partials, THREADS, keep, count, &err), SC_OK);
     for (unsigned t = 0; t < THREADS; t++) {
-        assert_int_equal(sc_groups_spilled(partials[t]), 0);
+        assert_int_equal(partials[t]->spill.bytes, 0);
         if (t > 0) {
             assert_int_equal(sc_groups_count(partials[t]), 0);
             sc_groups_free(partials[t]);

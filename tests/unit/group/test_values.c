@@ -33,34 +33,18 @@ static struct sc_addr address_of(uint64_t value)
                           : address;
 }
 
+static void put_row(struct sc_column *const *columns, uint64_t id, const void *arg)
+{
+    const struct shape *s = arg;
+    struct sc_addr address = address_of(value_of(id, s));
+    sc_column_put_u64(columns[0], group_of(id, s));
+    sc_column_put_addr(columns[1], &address);
+}
+
 static char *make_store(const struct shape *s)
 {
-    char *store = kit_folder();
-    struct sc_error err = {0};
-    struct sc_store_writer *w = sc_store_writer_open(store, NULL, &err);
-    assert_non_null(w);
-    for (uint32_t b = 0; b < BATCHES; b++) {
-        struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
-        batch->window_ms = KIT_WINDOW;
-        for (unsigned i = 0; i < 2; i++) {
-            enum query_column column = i == 0 ? Q_SOURCE_PORT : Q_DESTINATION;
-            struct sc_column *c = sc_batch_begin(batch, query_rules[column].key, NULL, 8, ROWS);
-            assert_non_null(c);
-            for (uint64_t id = (uint64_t)b * ROWS; id < (uint64_t)(b + 1) * ROWS; id++) {
-                struct sc_addr address = address_of(value_of(id, s));
-                if (column == Q_SOURCE_PORT)
-                    sc_column_put_u64(c, group_of(id, s));
-                else
-                    sc_column_put_addr(c, &address);
-            }
-        }
-        sc_batch_commit(batch, ROWS);
-        assert_int_equal(sc_batch_finish(batch), SC_OK);
-        query_append(w, batch);
-        sc_batch_free(batch);
-    }
-    assert_int_equal(sc_store_writer_close(w, &err), SC_OK);
-    return store;
+    static const enum query_column columns[] = {Q_SOURCE_PORT, Q_DESTINATION};
+    return query_make_store(columns, 2, BATCHES, ROWS, put_row, s);
 }
 
 /* The distinct values of each group. */
@@ -111,13 +95,12 @@ static bool ask(const char *store, uint64_t limit, unsigned threads, const struc
     return exact;
 }
 
-static struct sc_request *make_request(void)
+static struct sc_request *make_request(const char *fields)
 {
     struct sc_request *r = calloc(1, sizeof(*r));
     struct sc_error err = {0};
     assert_non_null(r);
-    assert_int_equal(sc_request_aggregate(NULL, "srcport", "distinct(dstip)", "distinct(dstip)", r, &err),
-                     SC_OK);
+    assert_int_equal(sc_request_aggregate(NULL, "srcport", "distinct(dstip)", fields, r, &err), SC_OK);
     return r;
 }
 
@@ -136,7 +119,7 @@ static void estimates(void **state)
     (void)state;
     const struct shape s = {1, 200000};
     char *store = make_store(&s);
-    struct sc_request *r = make_request();
+    struct sc_request *r = make_request("distinct(dstip)");
     uint32_t want[1];
     uint64_t got[1], again[1];
     count_all(&s, want);
@@ -159,10 +142,11 @@ static void in_vain(void **state)
     (void)state;
     const struct shape s = {40000, 10000};
     char *store = make_store(&s);
-    struct sc_request *r = make_request();
+    struct sc_request *r = make_request("distinct(dstip)");
     uint32_t *want = calloc(s.groups, sizeof(*want));
     uint64_t *got = calloc(s.groups, sizeof(*got));
-    assert_true(want != NULL && got != NULL);
+    assert_non_null(want);
+    assert_non_null(got);
     count_all(&s, want);
     for (unsigned threads = 1; threads <= 3; threads++) {
         assert_true(ask(store, UINT64_C(4) << 20, threads, r, &s, got));
@@ -190,11 +174,35 @@ static void in_vain(void **state)
     kit_remove(store);
 }
 
+/* The limit is that of groups and all their values together. */
+static void with_sums(void **state)
+{
+    (void)state;
+    const struct shape s = {40000, 10000};
+    char *store = make_store(&s);
+    struct sc_request *r =
+        make_request("distinct(dstip),flows,max(srcport),max(dstport),distinct(dstip/24/48)");
+    uint32_t *want = calloc(s.groups, sizeof(*want));
+    uint64_t *got = calloc(s.groups, sizeof(*got));
+    assert_non_null(want);
+    assert_non_null(got);
+    count_all(&s, want);
+    for (unsigned mb = 5; mb <= 8; mb++) {
+        assert_true(ask(store, (uint64_t)mb << 20, 1, r, &s, got));
+        for (uint32_t g = 0; g < s.groups; g++)
+            assert_int_equal(got[g], want[g]);
+    }
+    free(want);
+    free(got);
+    free(r);
+    kit_remove(store);
+}
+
 /* From nothing to many, by values that no exporter chose. */
 static void any_number(void **state)
 {
     (void)state;
-    struct sc_request *r = make_request();
+    struct sc_request *r = make_request("distinct(dstip)");
     struct sc_error err = {0};
     static const uint32_t numbers[] = {0, 1, 2, 10, 100, 1000, 5000, 15000, 40000, 70000, 200000, 1000000};
     for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
@@ -206,7 +214,7 @@ static void any_number(void **state)
         assert_int_equal(count, 1);
         struct sc_groups *of = *sc_groups_values(groups, 0);
         for (uint32_t n = 0; n <= numbers[i]; n++) {
-            struct sc_value values[2] = {{.u = 7}, {.addr = sc_addr_v4(n), .null = n == 0}};
+            struct sc_value values[SC_MAX_KEYS] = {{.u = 7}, {.addr = sc_addr_v4(n), .null = n == 0}};
             uint8_t row[KIT_ROW_BYTES] = {0};
             assert_true(kit_put_key(of, values, row));
             assert_non_null(sc_groups_find_entry(of, row));
@@ -226,6 +234,6 @@ static void any_number(void **state)
 UNIT(test_values)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(estimates), cmocka_unit_test(in_vain),
-                                       cmocka_unit_test(any_number)};
+                                       cmocka_unit_test(with_sums), cmocka_unit_test(any_number)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
