@@ -247,6 +247,6 @@ def growth(bench):
                          unit=f"time of {many.flows:,} flows / of {few.flows:,}", better="less", limit=10.5,
                          note=f"{middle(r.wall for r in large):.2f} s, {middle(r.rss for r in large) / 1024:.0f} MiB; "
                               f"{middle(r.wall for r in small):.3f} s, {middle(r.rss for r in small) / 1024:.0f} MiB"))
-    counts = [", ".join(f"{count_groups(bench, store, keys) / 1e6:.2f} M {name}" for name, keys in CARDINALITIES.items()) for store in stores]
-    rows[0]["note"] += f". The sets: {counts[0]} (seed {few.seed}); {counts[1]} (seed {many.seed})"
+    counts = ", ".join(f"{count_groups(bench, stores[0], keys) / 1e6:.2f} M {name}" for name, keys in CARDINALITIES.items())
+    rows[0]["note"] += f". The sets: {counts} (seed {few.seed}); {count_groups(bench, stores[1], 'srcip') / 1e6:.2f} M sources (seed {many.seed})"
     return rows
