@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "base/arena.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +18,17 @@ struct sc_arena_block {
     max_align_t bytes[];
 };
 
-/* Large ones in large pages: each thread of a query has some, and pages of 4 KiB cost more than what is decoded to them. */
-static struct sc_arena_block *make_large_block(size_t *size)
+/*
+ * All but the first in large pages: each thread of a query has some, and pages of 4 KiB cost more than what is decoded to them. The first
+ * is seldom filled: 2 MiB cleared for some of them cost more than small pages, and milliseconds where a virtual machine's host has to find
+ * them too.
+ */
+static struct sc_arena_block *make_large_block(const struct sc_arena *arena, size_t *size)
 {
+    bool first = arena->first == NULL || arena->first->next == NULL; /* but for a small one */
     size_t bytes = (sizeof(struct sc_arena_block) + *size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
     struct sc_arena_block *block = aligned_alloc(HUGE_PAGE, bytes);
-    if (block != NULL)
+    if (block != NULL && !first)
         madvise(block, bytes, MADV_HUGEPAGE);
     *size = bytes - sizeof(*block);
     return block;
@@ -32,7 +38,8 @@ static struct sc_arena_block *add_block(struct sc_arena *arena, size_t need)
 {
     size_t least = arena->first == NULL ? BLOCK_FIRST : BLOCK_MIN;
     size_t size = need < least ? least : need;
-    struct sc_arena_block *block = size < BLOCK_MIN ? malloc(sizeof(*block) + size) : make_large_block(&size);
+    struct sc_arena_block *block =
+        size < BLOCK_MIN ? malloc(sizeof(*block) + size) : make_large_block(arena, &size);
     if (block == NULL)
         return NULL;
     block->size = size;
