@@ -23,17 +23,14 @@ static enum sc_status format_unit(const struct sc_listing *listing, struct sc_li
                                   struct sc_row_group *group, const struct sc_selection *selection,
                                   struct unit_text *out, struct sc_error *err)
 {
-    uint64_t most = selection->count;
-    if (listing->limit != 0 && listing->limit < most)
-        most = listing->limit;
     if (listing->limit != 0)
-        out->ends = sc_arena_alloc(&group->context->arena, most * sizeof(*out->ends));
+        out->ends = sc_arena_alloc(&group->context->arena, selection->count * sizeof(*out->ends));
     if (listing->limit != 0 && out->ends == NULL)
         return sc_fail_nomem(err, "the listing");
-    SC_TRY(sc_list_find_cells(f, listing, group, most > group->rows / 16, err));
+    SC_TRY(sc_list_find_cells(f, listing, group, selection->count > group->rows / 16, err));
     if (sc_list_begin_selected(f, selection, group, err) == NULL)
         return SC_NOMEM;
-    for (; out->records < most; out->records++) {
+    for (; out->records < selection->count; out->records++) {
         if (out->records != 0)
             sc_buf_append_str(&out->text, listing->separator);
         sc_list_format_next(f, listing, &out->text);
@@ -41,20 +38,6 @@ static enum sc_status format_unit(const struct sc_listing *listing, struct sc_li
             out->ends[out->records] = out->text.len;
     }
     return sc_buf_ok(&out->text) ? SC_OK : sc_fail_nomem(err, "the listing; ask for fewer columns");
-}
-
-/* Only the first `keep` selected rows stay. */
-static void cut_selection(struct sc_selection *selection, uint32_t rows, uint64_t keep)
-{
-    uint64_t left = keep;
-    for (size_t w = 0; w < sc_bitmap_words(rows); w++) {
-        uint64_t kept = 0;
-        for (uint64_t bits = selection->rows[w]; bits != 0 && left != 0; bits &= bits - 1, left--)
-            kept |= bits & (0 - bits);
-        selection->rows[w] = kept;
-    }
-    selection->count = (uint32_t)keep;
-    selection->all = selection->count == rows;
 }
 
 static void give_turn(struct stream *stream, uint32_t turn, bool ended)
@@ -105,8 +88,7 @@ static enum sc_status emit(struct stream *stream, struct sc_list_formatter *f, s
     bool ended = false;
     if (records != 0) {
         if (listing->summarize) {
-            if (records < selection->count)
-                cut_selection(selection, group->rows, records);
+            sc_selection_cut(selection, group, records);
             SC_TRY(sc_summary_add_rows(&f->summary, &f->summarizer, group, selection, err));
         }
         ended = !write_text(stream, text, records);
@@ -165,6 +147,7 @@ static enum sc_status list_in_order(struct sc_list_run *run, struct sc_scan_stat
     struct sc_scan_consumer consumer = {.unit = stream_unit,
                                         .turn_over = end_turn,
                                         .arg = &stream,
+                                        .most = run->listing->limit,
                                         .fields = run->listing->fields,
                                         .field_count = run->listing->field_count};
     enum sc_status status = sc_scan_run(run->source, run->options, &consumer, stats, err);

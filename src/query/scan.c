@@ -82,6 +82,16 @@ static enum sc_status load_fields(const struct sc_scan_consumer *consumer, struc
     return SC_OK;
 }
 
+/* Of what is selected. */
+static enum sc_status take_first(uint64_t most, struct sc_row_group *group, struct sc_selection *selection,
+                                 struct sc_error *err)
+{
+    if (most == 0 || selection->count <= most)
+        return SC_OK;
+    sc_selection_cut(selection, group, most);
+    return sc_row_group_want(group, selection->rows, err);
+}
+
 static enum sc_status pick_rows(const struct sc_scan_consumer *consumer, uint32_t index,
                                 struct sc_row_group *group, struct sc_selection *selection,
                                 struct sc_error *err)
@@ -124,6 +134,7 @@ static enum sc_status prepare(struct worker *w, uint32_t index, struct sc_row_gr
     w->stats.rows_selected += selection->count;
     if (selection->count == 0)
         return SC_OK;
+    SC_TRY(take_first(consumer->most, opened, selection, err));
     SC_TRY(load_fields(consumer, opened, err));
     spend(w, SC_SCAN_READ, clock);
     *group = opened;

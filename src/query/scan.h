@@ -27,6 +27,7 @@ struct sc_scan_consumer {
     /* When set: called in the same worker for each turn that was taken, behind all its units, come what may. */
     void (*turn_over)(void *arg, uint32_t turn);
     void *arg;
+    uint64_t most; /* of the rows that a unit selects only the first so many are handed on; 0: all */
     /* Fields whose columns are read and verified before `unit` is called. */
     const struct sc_field *fields;
     uint32_t field_count;

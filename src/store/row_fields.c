@@ -143,3 +143,18 @@ void sc_selection_list(const struct sc_selection *selection, const struct sc_row
         sc_bitmap_list(selection->rows, sc_bitmap_words(group->rows), 0, out);
     }
 }
+
+void sc_selection_cut(struct sc_selection *selection, const struct sc_row_group *group, uint64_t keep)
+{
+    uint64_t left = keep;
+    if (selection->count <= keep)
+        return;
+    for (size_t w = 0; w < sc_bitmap_words(group->rows); w++) {
+        uint64_t kept = 0;
+        for (uint64_t bits = selection->rows[w]; bits != 0 && left != 0; bits &= bits - 1, left--)
+            kept |= bits & (0 - bits);
+        selection->rows[w] = kept;
+    }
+    selection->count = (uint32_t)keep;
+    selection->all = false;
+}

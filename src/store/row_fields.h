@@ -14,6 +14,8 @@ struct sc_selection {
 
 /* The numbers of its rows, to an array with room for SC_BITMAP_SLACK more. */
 void sc_selection_list(const struct sc_selection *selection, const struct sc_row_group *group, uint32_t *out);
+/* Only its first `keep` rows stay, or all where there are no more. */
+void sc_selection_cut(struct sc_selection *selection, const struct sc_row_group *group, uint64_t keep);
 
 /*
  * The columns of `group` that a field needs, decoded, appended to columns[*count] (without repeats). The
