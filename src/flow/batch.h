@@ -136,6 +136,14 @@ static inline uint32_t sc_bitmap_count_both(const uint64_t *x, const uint64_t *y
     return (uint32_t)n;
 }
 
+static inline bool sc_bitmap_any(const uint64_t *bits, size_t words)
+{
+    uint64_t any = 0;
+    for (size_t w = 0; w < words; w++)
+        any |= bits[w];
+    return any != 0;
+}
+
 static inline uint32_t sc_bitmap_count(const uint64_t *bits, size_t words)
 {
     return sc_bitmap_count_both(bits, bits, words);

@@ -38,6 +38,8 @@ void sc_comparer_free(struct sc_comparer *comparer)
 
 /* ---- ranges of the comparison as unsigned numbers ---- */
 
+#define FEW_RANGES 4u /* more are looked up in a table as soon */
+
 struct number_range {
     uint64_t low, high;
 };
@@ -266,16 +268,41 @@ static void flat_rows(struct sc_comparer *s, const struct sc_filter *f, const st
     }
 }
 
+/* Where the numbers that match are in few ranges, and need not be decoded for it. */
+static enum sc_status match_ranges(const struct sc_filter *f, struct sc_row_group *group,
+                                   const struct sc_entry *e, uint64_t *out, bool *done, struct sc_error *err)
+{
+    struct number_range r;
+    bool possible, is_single = single_range(f, &r, &possible);
+    *done = false;
+    if (!is_single && (f->compare != SC_COMPARE_IN || f->range_count > FEW_RANGES))
+        return SC_OK;
+    set_rows(false, NULL, group->rows, out);
+    for (uint32_t i = 0; i < (is_single ? 1 : f->range_count); i++) {
+        if (!is_single)
+            r = (struct number_range){f->ranges[i].low, f->ranges[i].high};
+        SC_TRY(sc_row_group_match(group, (uint32_t)(e - group->entries), r.low, r.high, out, done, err));
+        if (!*done)
+            return SC_OK;
+    }
+    return SC_OK;
+}
+
 static enum sc_status plain_numbers(struct sc_comparer *s, struct sc_row_group *group,
                                     const struct sc_filter *f, const struct sc_entry *e, uint64_t *out,
                                     struct sc_error *err)
 {
     const struct sc_column *c = NULL;
+    bool done = false;
     int settled = settle_numbers(f, e->min, e->max);
     if (settled == 0 || (settled == 1 && e->nulls == 0)) {
         set_rows(settled == 1, NULL, group->rows, out);
         return SC_OK;
     }
+    if (settled == -1)
+        SC_TRY(match_ranges(f, group, e, out, &done, err));
+    if (done)
+        return SC_OK;
     SC_TRY(sc_row_group_column_at(group, (uint32_t)(e - group->entries), &c, err));
     if (settled == 1 || c->form == SC_FORM_CONST) {
         set_rows(settled == 1 || number_matches(f, *(const uint64_t *)c->dict.values), c, group->rows, out);
@@ -393,6 +420,25 @@ static enum sc_status code_rows(struct sc_comparer *s, struct sc_row_group *grou
     return SC_OK;
 }
 
+/* As match_ranges, of codes. */
+static enum sc_status match_codes(const struct sc_filter *f, struct sc_row_group *group,
+                                  const struct sc_entry *e, const struct sc_dictionary *dict, uint64_t *out,
+                                  bool *done, struct sc_error *err)
+{
+    uint32_t count = f->compare == SC_COMPARE_IN ? f->range_count : 1;
+    struct number_range r;
+    *done = false;
+    set_rows(false, NULL, group->rows, out);
+    for (uint32_t i = 0; i < count && count <= FEW_RANGES; i++) {
+        if (!address_bounds(f, dict, i, &r))
+            continue;
+        SC_TRY(sc_row_group_match(group, (uint32_t)(e - group->entries), r.low, r.high, out, done, err));
+        if (!*done)
+            return SC_OK;
+    }
+    return SC_OK;
+}
+
 /* True when some dictionary entry lies in the comparison's ranges. */
 static bool dict_has_match(const struct sc_filter *f, const struct sc_dictionary *dict)
 {
@@ -410,8 +456,8 @@ static enum sc_status plain_addresses(struct sc_comparer *s, struct sc_row_group
                                       struct sc_error *err)
 {
     const struct sc_column *c = NULL;
-    const struct sc_dictionary *dict;
-    bool possible;
+    const struct sc_dictionary *dict = NULL;
+    bool possible, done = false;
     SC_TRY(any_possible(s, group, f, &possible, err));
     if (possible && f->compare != SC_COMPARE_PRESENT) {
         SC_TRY(sc_row_group_addresses(group, &dict, err));
@@ -421,6 +467,10 @@ static enum sc_status plain_addresses(struct sc_comparer *s, struct sc_row_group
         set_rows(false, NULL, group->rows, out);
         return SC_OK;
     }
+    if (f->compare != SC_COMPARE_PRESENT)
+        SC_TRY(match_codes(f, group, e, dict, out, &done, err));
+    if (done)
+        return SC_OK;
     SC_TRY(sc_row_group_column_at(group, (uint32_t)(e - group->entries), &c, err));
     if (f->compare == SC_COMPARE_PRESENT) {
         set_rows(true, c, group->rows, out);

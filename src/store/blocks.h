@@ -52,4 +52,11 @@ enum sc_status sc_blocks_get_rows(enum sc_vectors vectors, const uint8_t *payloa
                                   uint32_t count, bool steps, unsigned width, const uint64_t *bits,
                                   void *out);
 
+/*
+ * Adds the places of the values, as 64 bit numbers, that lie in low..high to the set `out`; of BLOCKS only, and nothing is decoded for
+ * it. `wanted`: what lies in blocks without any of these is left out; NULL: all. @return SC_OK or SC_DAMAGED.
+ */
+enum sc_status sc_blocks_match(enum sc_vectors vectors, const uint8_t *payload, size_t length, uint32_t count,
+                               uint64_t low, uint64_t high, const uint64_t *wanted, uint64_t *out);
+
 #endif

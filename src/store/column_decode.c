@@ -105,14 +105,6 @@ static unsigned code_width(uint32_t dict_count)
         greatest = most > greatest ? (uint32_t)most : greatest;                                              \
     } while (0)
 
-static bool any_set(const uint64_t *bits, size_t words)
-{
-    uint64_t any = 0;
-    for (size_t w = 0; w < words; w++)
-        any |= bits[w];
-    return any != 0;
-}
-
 /*
  * Codes index the column's dictionary, those of rows that are not wanted, too; a chunk that says otherwise is damaged. `sparse`: where
  * no row of a block is wanted all are 0.
@@ -122,7 +114,7 @@ static enum sc_status check_codes(const struct sc_row_group *group, const struct
     uint32_t greatest = 0;
     for (uint32_t from = 0; from < c->rows; from += SC_BLOCK_VALUES) {
         uint32_t to = c->rows - from < SC_BLOCK_VALUES ? c->rows : from + SC_BLOCK_VALUES;
-        if (!sparse || any_set(group->wanted.bits + from / 64, sc_bitmap_words(to - from)))
+        if (!sparse || sc_bitmap_any(group->wanted.bits + from / 64, sc_bitmap_words(to - from)))
             SC_BY_WIDTH(c->width, GREATEST);
     }
     return greatest < c->dict.count ? SC_OK : SC_DAMAGED;
@@ -154,8 +146,9 @@ static enum sc_status decode_values(struct sc_row_group *group, const struct sc_
     return SC_OK;
 }
 
-static enum sc_status decode_dict(struct sc_row_group *group, const struct sc_entry *e, struct sc_cursor *in,
-                                  struct sc_column *c)
+/* Ascending numbers. */
+static enum sc_status get_dictionary(const struct sc_row_group *group, const struct sc_entry *e,
+                                     struct sc_cursor *in, struct sc_dictionary *out)
 {
     void *values;
     if (e->dict_count == 0 || e->dict_count > group->rows)
@@ -165,8 +158,15 @@ static enum sc_status decode_dict(struct sc_row_group *group, const struct sc_en
         if (((const uint64_t *)values)[i - 1] >= ((const uint64_t *)values)[i])
             return SC_DAMAGED;
     }
+    *out = (struct sc_dictionary){.count = e->dict_count, .values = values};
+    return SC_OK;
+}
+
+static enum sc_status decode_dict(struct sc_row_group *group, const struct sc_entry *e, struct sc_cursor *in,
+                                  struct sc_column *c)
+{
+    SC_TRY(get_dictionary(group, e, in, &c->dict));
     c->form = SC_FORM_DICT;
-    c->dict = (struct sc_dictionary){.count = e->dict_count, .values = values};
     return get_codes(group, in, c);
 }
 
@@ -387,4 +387,47 @@ enum sc_status sc_column_decode(struct sc_row_group *group, const struct sc_entr
     default:
         return decode_bytes_dict(group, e, in, c);
     }
+}
+
+/* How many of the numbers are less. */
+static uint32_t count_less(const struct sc_dictionary *dict, uint64_t number)
+{
+    const uint64_t *values = dict->values;
+    uint32_t low = 0, high = dict->count;
+    while (low < high) {
+        uint32_t mid = (low + high) / 2;
+        if (values[mid] < number)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+/* The codes of numbers in a range are one, too. */
+static enum sc_status match_dict(const struct sc_row_group *group, const struct sc_entry *e,
+                                 struct sc_cursor *in, uint64_t low, uint64_t high, uint64_t *out, bool *done)
+{
+    struct sc_dictionary dict;
+    SC_TRY(get_dictionary(group, e, in, &dict));
+    uint32_t from = count_less(&dict, low),
+             to = high == UINT64_MAX ? dict.count : count_less(&dict, high + 1);
+    *done = from == to;
+    return *done ? SC_OK
+                 : sc_stream_match(&group->context->decoder, in, group->rows, from, to - 1,
+                                   group->wanted.bits, out, done);
+}
+
+enum sc_status sc_column_match(struct sc_row_group *group, const struct sc_entry *e, struct sc_cursor *in,
+                               uint64_t low, uint64_t high, uint64_t *out, bool *done)
+{
+    *done = false;
+    if (e->nulls != 0)
+        return SC_OK;
+    if (e->encoding == SC_ENCODING_DICT)
+        return match_dict(group, e, in, low, high, out, done);
+    if (e->encoding != SC_ENCODING_VALUES && e->encoding != SC_ENCODING_CODES)
+        return SC_OK;
+    return sc_stream_match(&group->context->decoder, in, group->rows, low, high, group->wanted.bits, out,
+                           done);
 }

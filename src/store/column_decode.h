@@ -13,4 +13,8 @@
 enum sc_status sc_column_decode(struct sc_row_group *group, const struct sc_entry *e,
                                 const struct sc_column *reference, struct sc_cursor *in, struct sc_column *c);
 
+/* sc_row_group_match of the verified chunk of an entry. */
+enum sc_status sc_column_match(struct sc_row_group *group, const struct sc_entry *e, struct sc_cursor *in,
+                               uint64_t low, uint64_t high, uint64_t *out, bool *done);
+
 #endif

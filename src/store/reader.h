@@ -137,8 +137,9 @@ struct sc_row_group {
     uint32_t entry_count;
     struct sc_row_stats stats; /* protocols borrowed from the arena */
     struct sc_wanted wanted;
-    struct sc_column **columns;      /* decoded so far, by entry */
-    const uint64_t **read_for;       /* by entry: the rows that it was decoded for; NULL: all */
+    struct sc_column **columns; /* decoded so far, by entry */
+    const uint64_t **read_for;  /* by entry: the rows that it was decoded for; NULL: all */
+    const uint8_t **kept; /* by entry: its verified bytes, where they were looked at before it is decoded */
     struct sc_dictionary *addresses; /* decoded address dictionary, or NULL so far */
     struct sc_filter_read *filter;   /* what was read of the Bloom filter, or NULL so far */
 };
@@ -163,6 +164,14 @@ enum sc_status sc_row_group_column(struct sc_row_group *group, struct sc_column_
 /* The column of the i-th entry; NULL in *out for entries that are no columns. */
 enum sc_status sc_row_group_column_at(struct sc_row_group *group, uint32_t index,
                                       const struct sc_column **out, struct sc_error *err);
+
+/*
+ * Of the column of the i-th entry: adds the rows whose number, or code of an address, lies in low..high to the set `out`, without
+ * decoding it. Of rows that are not wanted nothing is said. *done is false where that can't be, or the column is decoded already: then
+ * it must be looked at, and what is in the set has no meaning.
+ */
+enum sc_status sc_row_group_match(struct sc_row_group *group, uint32_t index, uint64_t low, uint64_t high,
+                                  uint64_t *out, bool *done, struct sc_error *err);
 
 /* The address dictionary (ascending); count 0 when the row group has no addresses. */
 enum sc_status sc_row_group_addresses(struct sc_row_group *group, const struct sc_dictionary **out,

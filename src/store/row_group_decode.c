@@ -206,7 +206,9 @@ static enum sc_status parse_meta(struct sc_row_group *group, const uint8_t *meta
     group->entries = sc_arena_alloc(arena, group->entry_count * sizeof(*group->entries));
     group->columns = sc_arena_zalloc(arena, group->entry_count * sizeof(struct sc_column *));
     group->read_for = sc_arena_zalloc(arena, group->entry_count * sizeof(*group->read_for));
-    if (group->spans == NULL || group->entries == NULL || group->columns == NULL || group->read_for == NULL)
+    group->kept = sc_arena_zalloc(arena, group->entry_count * sizeof(*group->kept));
+    if (group->spans == NULL || group->entries == NULL || group->columns == NULL || group->read_for == NULL ||
+        group->kept == NULL)
         return SC_NOMEM;
     SC_TRY(sc_spans_read(&in, group->spans, group->span_count, group->rows));
     for (uint32_t i = 0; i < group->entry_count; i++) {
@@ -281,16 +283,15 @@ const struct sc_entry *sc_row_group_entry(const struct sc_row_group *group, stru
 
 /* ---- chunks ---- */
 
-/* The chunk's verified bytes, valid until the next call. */
-static enum sc_status load_chunk(struct sc_row_group *group, const struct sc_entry *e, struct sc_cursor *in,
+#define BEHIND_CHUNK 16u /* bytes that may be read, whatever they are */
+
+/* To `bytes`, and verified. */
+static enum sc_status read_chunk(struct sc_row_group *group, const struct sc_entry *e, uint8_t *bytes,
                                  struct sc_error *err)
 {
-    struct sc_buf *chunk = &group->context->chunk;
-    sc_read_note(group, e);
-    sc_buf_clear(chunk);
-    uint8_t *bytes = sc_buf_reserve(chunk, (size_t)e->length + 16);
     if (bytes == NULL)
         return sc_fail_nomem(err, "a chunk");
+    sc_read_note(group, e);
     SC_TRY(read_bytes(group, group->ref->offset + e->offset, e->length, bytes, sc_read_chunks_ahead, err));
     if (sc_hash_stored(bytes, e->length) != e->hash) {
         char name[SC_IE_NAME_MAX];
@@ -298,7 +299,36 @@ static enum sc_status load_chunk(struct sc_row_group *group, const struct sc_ent
         return damaged(group, e->role == SC_CHUNK_COLUMN ? name : "the address dictionary or its filter",
                        err);
     }
+    return SC_OK;
+}
+
+/* The chunk's verified bytes, valid until the next call. */
+static enum sc_status load_chunk(struct sc_row_group *group, const struct sc_entry *e, struct sc_cursor *in,
+                                 struct sc_error *err)
+{
+    struct sc_buf *chunk = &group->context->chunk;
+    const uint8_t *bytes = group->kept[e - group->entries];
+    if (bytes == NULL) {
+        sc_buf_clear(chunk);
+        uint8_t *place = sc_buf_reserve(chunk, (size_t)e->length + BEHIND_CHUNK);
+        SC_TRY(read_chunk(group, e, place, err));
+        bytes = place;
+    }
     *in = (struct sc_cursor){.data = bytes, .len = e->length};
+    return SC_OK;
+}
+
+/* The same, valid as long as the row group. */
+static enum sc_status keep_chunk(struct sc_row_group *group, const struct sc_entry *e, struct sc_cursor *in,
+                                 struct sc_error *err)
+{
+    const uint8_t **kept = &group->kept[e - group->entries];
+    if (*kept == NULL) {
+        uint8_t *place = sc_arena_alloc(&group->context->arena, (size_t)e->length + BEHIND_CHUNK);
+        SC_TRY(read_chunk(group, e, place, err));
+        *kept = place;
+    }
+    *in = (struct sc_cursor){.data = *kept, .len = e->length};
     return SC_OK;
 }
 
@@ -331,6 +361,18 @@ static bool is_read(const struct sc_row_group *group, uint32_t index)
     return true;
 }
 
+static enum sc_status column_status(const struct sc_row_group *group, const struct sc_entry *e,
+                                    enum sc_status status, struct sc_error *err)
+{
+    char name[SC_IE_NAME_MAX];
+    if (status == SC_OK)
+        return SC_OK;
+    if (status == SC_NOMEM)
+        return sc_fail_nomem(err, "a column");
+    sc_ie_name(e->key.pen, e->key.id, name);
+    return damaged(group, name, err);
+}
+
 enum sc_status sc_row_group_column_at(struct sc_row_group *group, uint32_t index,
                                       const struct sc_column **out, struct sc_error *err)
 {
@@ -354,18 +396,23 @@ enum sc_status sc_row_group_column_at(struct sc_row_group *group, uint32_t index
     c->width = e->width;
     struct sc_cursor in = {0};
     SC_TRY(load_chunk(group, e, &in, err));
-    enum sc_status status = sc_column_decode(group, e, reference, &in, c);
-    if (status == SC_NOMEM)
-        return sc_fail_nomem(err, "a column");
-    if (status != SC_OK) {
-        char name[SC_IE_NAME_MAX];
-        sc_ie_name(e->key.pen, e->key.id, name);
-        return damaged(group, name, err);
-    }
+    SC_TRY(column_status(group, e, sc_column_decode(group, e, reference, &in, c), err));
     group->columns[index] = c;
     group->read_for[index] = group->wanted.bits;
     *out = c;
     return SC_OK;
+}
+
+enum sc_status sc_row_group_match(struct sc_row_group *group, uint32_t index, uint64_t low, uint64_t high,
+                                  uint64_t *out, bool *done, struct sc_error *err)
+{
+    const struct sc_entry *e = &group->entries[index];
+    struct sc_cursor in;
+    *done = false;
+    if (group->columns[index] != NULL)
+        return SC_OK;
+    SC_TRY(keep_chunk(group, e, &in, err));
+    return column_status(group, e, sc_column_match(group, e, &in, low, high, out, done), err);
 }
 
 enum sc_status sc_row_group_column(struct sc_row_group *group, struct sc_column_key key,

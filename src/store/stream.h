@@ -109,6 +109,10 @@ enum sc_status sc_stream_head_read(struct sc_cursor *in, uint32_t max_count, str
 
 /* Whether the stream that begins here is in blocks: sc_stream_get_rows sets none but those in which it is asked for a value. */
 bool sc_stream_is_in_blocks(const struct sc_cursor *in);
+/* sc_blocks_match of an integer stream of exactly `count`; *done stays false where it is not in such blocks. */
+enum sc_status sc_stream_match(struct sc_stream_decoder *decoder, struct sc_cursor *in, uint32_t count,
+                               uint64_t low, uint64_t high, const uint64_t *wanted, uint64_t *out,
+                               bool *done);
 
 /*
  * Decodes the payload behind a head. `width` = 1, 2, 4 or 8: bytes of one value of `out`, which has room for

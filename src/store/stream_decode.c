@@ -381,6 +381,21 @@ enum sc_status sc_stream_get_rows(struct sc_stream_decoder *decoder, struct sc_c
                                           head->layout == SC_LAYOUT_STEPS, width, bits, out);
 }
 
+enum sc_status sc_stream_match(struct sc_stream_decoder *decoder, struct sc_cursor *in, uint32_t count,
+                               uint64_t low, uint64_t high, const uint64_t *wanted, uint64_t *out, bool *done)
+{
+    struct sc_stream_head head;
+    SC_TRY(sc_stream_head_read(in, count, &head));
+    if (head.count != count)
+        return SC_DAMAGED;
+    if (head.layout != SC_LAYOUT_BLOCKS)
+        return SC_OK;
+    *done = true;
+    const uint8_t *p = sc_cursor_take(in, head.stored);
+    return p == NULL ? SC_DAMAGED
+                     : sc_blocks_match(decoder->vectors, p, head.stored, count, low, high, wanted, out);
+}
+
 enum sc_status sc_stream_get_bytes(struct sc_stream_decoder *decoder, struct sc_cursor *in,
                                    const struct sc_stream_head *head, uint8_t *out)
 {

@@ -163,6 +163,25 @@ static void check_filter(struct sc_row_group *group, const struct sc_column *c)
     }
 }
 
+/* Rows whose number is no less than that of the first one, and no more than that of the last, without decoding and with it. */
+static void check_match(struct sc_row_group *group, const struct sc_column *c, uint32_t step)
+{
+    uint64_t found[SC_ROW_GROUP_ROWS / 64] = {0};
+    const struct sc_entry *e = sc_row_group_entry(group, c->key);
+    bool done;
+    if (e == NULL || c->key.kind != SC_COLUMN_UINT || sc_column_is_null(c, 0) ||
+        sc_column_is_null(c, c->rows - 1))
+        return;
+    uint64_t low = sc_column_u64(c, 0), high = sc_column_u64(c, c->rows - 1);
+    uint64_t least = low < high ? low : high, most = low < high ? high : low;
+    CHECK(sc_row_group_match(group, (uint32_t)(e - group->entries), least, most, found, &done, NULL) ==
+          SC_OK);
+    for (uint32_t row = 0; done && row < c->rows; row += step) {
+        uint64_t v = sc_column_u64(c, row);
+        CHECK((found[row / 64] >> row % 64 & 1) == (v >= least && v <= most));
+    }
+}
+
 /* Columns of which only some rows are read. */
 static void check_some_rows(struct sc_read_context *context, const struct sc_segment *segment,
                             const struct sc_batch *batch)
@@ -180,6 +199,7 @@ static void check_some_rows(struct sc_read_context *context, const struct sc_seg
         const struct sc_column *c = batch->columns[i];
         if (c == NULL || c->rows == 0)
             continue;
+        check_match(group, c, step);
         CHECK(sc_row_group_column(group, c->key, &got, NULL) == SC_OK);
         check_column(c, got, step);
     }
@@ -194,6 +214,10 @@ static void check_file(const char *path, const struct sc_batch *batch)
     CHECK(sc_segment_open(path, &segment, NULL) == SC_OK && segment->group_count == 1);
     CHECK(sc_read_context_init(&context) == SC_OK);
     CHECK(sc_row_group_open(&context, segment, 0, &group, NULL) == SC_OK);
+    for (uint32_t i = 0; i < batch->slots; i++) {
+        if (batch->columns[i] != NULL && batch->columns[i]->rows != 0)
+            check_match(group, batch->columns[i], 1);
+    }
     CHECK(sc_row_group_verify(group, &damaged, NULL) == SC_OK);
     for (uint32_t i = 0; i < batch->slots; i++) {
         const struct sc_column *c = batch->columns[i], *got;

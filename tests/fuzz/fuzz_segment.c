@@ -127,6 +127,15 @@ static void want_some(struct sc_row_group *group, uint32_t entry)
     CHECK(sc_row_group_want(group, bits, NULL) == SC_OK);
 }
 
+/* Whatever is found, the column can be read behind it. */
+static void match_some(struct sc_row_group *group, uint32_t entry)
+{
+    uint64_t found[SC_ROW_GROUP_ROWS / 64] = {0};
+    bool done;
+    if (group->entries[entry].role == SC_CHUNK_COLUMN)
+        (void)sc_row_group_match(group, entry, entry % 5, UINT64_MAX / (entry % 3 + 1), found, &done, NULL);
+}
+
 /* A context holds what it decoded until its reset, so each column gets a row group of its own; `some`: rows of it are read. */
 static void read_column(struct sc_read_context *context, const struct sc_segment *segment, uint32_t index,
                         uint32_t entry, bool some)
@@ -138,6 +147,8 @@ static void read_column(struct sc_read_context *context, const struct sc_segment
     CHECK(sc_row_group_open(context, segment, index, &group, &err) == SC_OK);
     if (some)
         want_some(group, entry);
+    if (entry % 2 == 0)
+        match_some(group, entry);
     if (sc_row_group_column_at(group, entry, &c, &err) != SC_OK || c == NULL)
         return;
     CHECK(c->rows == group->rows && c->nulls < c->rows);

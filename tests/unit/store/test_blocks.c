@@ -74,6 +74,36 @@ static void check_rows(struct desk *d, unsigned width)
     }
 }
 
+/* A value of the block or any other, or one next to it. */
+static uint64_t draw_bound(struct desk *d)
+{
+    uint64_t any = below(d, 4) == 0 ? kit_random(&d->seed) : d->values[below(d, d->count)];
+    return any + below(d, 3) - 1;
+}
+
+/* Places of values in a range are added to a set; where nothing is asked for of a block, nothing need be. */
+static void check_match(struct desk *d, bool some)
+{
+    uint64_t found[(MOST + 63) / 64], before[(MOST + 63) / 64];
+    uint64_t low = draw_bound(d), high = draw_bound(d);
+    for (unsigned w = 0; w < (MOST + 63) / 64; w++)
+        found[w] = before[w] = below(d, 3) == 0 ? kit_random(&d->seed) : 0;
+    if (low > high) {
+        uint64_t lower = high;
+        high = low;
+        low = lower;
+    }
+    assert_int_equal(sc_blocks_match(d->vectors, d->payload.data, d->payload.len, d->count, low, high,
+                                     some ? d->asked : NULL, found),
+                     SC_OK);
+    for (uint32_t i = 0; i < MOST; i++) {
+        bool in = i < d->count && d->values[i] >= low && d->values[i] <= high;
+        bool was = (before[i / 64] >> i % 64 & 1) != 0, is = (found[i / 64] >> i % 64 & 1) != 0;
+        bool asked = !some || (d->asked[i / 64] >> i % 64 & 1) != 0;
+        assert_true(asked ? is == (was || in) : is == was || in);
+    }
+}
+
 static void put(struct desk *d)
 {
     sc_buf_clear(&d->payload);
@@ -136,6 +166,8 @@ static void any_values(void **state)
                 assert_non_null(d->out);
                 check_all(d, width);
                 check_rows(d, width);
+                if (!d->steps)
+                    check_match(d, width < 4);
             }
             free_desk(d);
         }
@@ -157,6 +189,9 @@ static void any_bytes(void **state)
         (void)sc_blocks_get(d->vectors, d->payload.data, d->payload.len, d->count, d->steps, 8, d->out);
         (void)sc_blocks_get_rows(d->vectors, d->payload.data, d->payload.len, d->count, d->steps, 8, d->asked,
                                  d->out);
+        uint64_t found[(MOST + 63) / 64] = {0};
+        (void)sc_blocks_match(d->vectors, d->payload.data, d->payload.len, d->count, d->values[0],
+                              UINT64_MAX / 2, run % 2 == 0 ? d->asked : NULL, found);
         free_desk(d);
     }
 }
@@ -171,6 +206,10 @@ static void every_length(void **state)
                          SC_DAMAGED);
         assert_int_equal(
             sc_blocks_get_rows(d->vectors, d->payload.data, length, d->count, d->steps, 8, d->asked, d->out),
+            SC_DAMAGED);
+        uint64_t found[(MOST + 63) / 64] = {0};
+        assert_int_equal(
+            sc_blocks_match(d->vectors, d->payload.data, length, d->count, 0, UINT64_MAX, NULL, found),
             SC_DAMAGED);
     }
     sc_buf_append_u8(&d->payload, 0);
