@@ -34,7 +34,11 @@ enum sc_transform {
     SC_TRANSFORM_LOW_BYTE,
     SC_TRANSFORM_FAMILY_V4, /* unified address: present only when IPv4 */
     SC_TRANSFORM_FAMILY_V6,
-    SC_TRANSFORM_COUNT_OR_ONE,    /* deltaFlowCount: 0 counts as 1 */
+    SC_TRANSFORM_COUNT_OR_ONE, /* deltaFlowCount: 0 counts as 1 */
+    SC_TRANSFORM_NOT_ZERO,     /* absent where it is 0: another element may have more to say */
+    SC_TRANSFORM_MPLS_LABEL,   /* of the three bytes of a label stack entry (RFC 3032): 20 bits, ... */
+    SC_TRANSFORM_MPLS_EXP,     /* ... the 3 of the traffic class, ... */
+    SC_TRANSFORM_MPLS_BOTTOM, /* ... and the label where the last bit says that it is the bottom, else absent */
     SC_TRANSFORM_MINUS_INIT,      /* (value - SYSTEM_INIT of the row) modulo 2^32: the raw sysUpTime time */
     SC_TRANSFORM_V9_STRING,       /* fixed-size string: trailing NULs go */
     SC_TRANSFORM_LEARNED,         /* bytes of the source's type, where their length fits; else absent */
@@ -43,6 +47,12 @@ enum sc_transform {
                                      EXPORT_TIME */
     SC_TRANSFORM_FIRST_PLUS_MS,   /* the row's `first` + value (161); absent without `first` */
     SC_TRANSFORM_FIRST_PLUS_US,   /* the row's `first` + value / 1000 (162) */
+    SC_TRANSFORM_LAST_MINUS_MS, /* the row's `last` - value; absent without `last`. The base of each is what does not */
+    SC_TRANSFORM_LAST_MINUS_US, /* come from the other: see sc_field_base */
+    /* Absent in records of another protocol than ICMP and ICMPv6: exporters fill the element with zeros there. */
+    SC_TRANSFORM_OF_ICMP,
+    SC_TRANSFORM_OF_ICMP_HIGH,
+    SC_TRANSFORM_OF_ICMP_LOW,
     /* A destination port that holds ICMP type and code: of records of ICMP and ICMPv6, else absent. */
     SC_TRANSFORM_ICMP_TYPE,
     SC_TRANSFORM_ICMP_CODE,
@@ -70,7 +80,7 @@ enum sc_field_computed {
     SC_COMPUTED_BPP       /* bytes / packets; 0 where packets is 0 */
 };
 
-#define SC_FIELD_SOURCES 8
+#define SC_FIELD_SOURCES 12
 
 struct sc_field_source {
     struct sc_column_key key;
@@ -96,6 +106,12 @@ struct sc_field {
 enum sc_status sc_field_find(const struct sc_ie_learned *learned, const char *name, size_t length,
                              struct sc_field *out, struct sc_error *err);
 
+/* The most fields that a word of a filter stands for. */
+#define SC_FIELDS_OF_WORD 10u
+
+/* Words of filters that more than two fields have, or the two of a side: `mac`, `in mac`, `mpls any`. Fills them; 0: there is no such. */
+uint32_t sc_field_find_all(const char *name, size_t length, struct sc_field out[SC_FIELDS_OF_WORD]);
+
 /* Names that stand for two fields (`ip port as if ifname vlan net mac`): fills both and returns true. */
 bool sc_field_find_pair(const char *name, size_t length, struct sc_field out[2]);
 
@@ -114,6 +130,9 @@ void sc_field_scale(struct sc_field *field);
 
 /* The first fields of the table, which others are computed from. */
 enum sc_field_place { SC_FIELD_FIRST, SC_FIELD_LAST, SC_FIELD_BYTES, SC_FIELD_PACKETS, SC_FIELD_DURATION };
+
+/* `first` or `last` as the base of what is made of it and a duration: without sources that are themselves made so. */
+void sc_field_base(enum sc_field_place place, struct sc_field *out);
 
 /* The i-th named field of the table, for --help and completions; false past the end. `aliases` is a
  * space-separated list. */
@@ -180,6 +199,12 @@ static inline enum sc_transform sc_transform_of(enum sc_ie_type type)
 static inline bool sc_transform_has_base(enum sc_transform t)
 {
     return t == SC_TRANSFORM_MINUS_INIT || t >= SC_TRANSFORM_EXPORT_MINUS_US;
+}
+
+/* Of ICMP and ICMPv6 only. */
+static inline bool sc_transform_is_of_icmp(enum sc_transform t)
+{
+    return t >= SC_TRANSFORM_OF_ICMP && t <= SC_TRANSFORM_ICMP_CODE;
 }
 
 #endif

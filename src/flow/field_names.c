@@ -38,6 +38,16 @@ struct short_field {
 #define FIELD(type, how)          SC_VALUE_##type, SC_COMBINE_##how, SC_COMPUTED_NONE
 #define COMPUTED(type, how, what) SC_VALUE_##type, SC_COMBINE_##how, SC_COMPUTED_##what
 
+/* The n-th entry of a label stack: its label and its traffic class. */
+#define MPLS(n, id, aliases)                                                                                 \
+    {"mpls" #n, aliases "mplslabel" #n, FIELD(UINT, NONE), "-", {IE_AS(id, MPLS_LABEL)}},                    \
+    {                                                                                                        \
+        "mplsexp" #n, "", FIELD(UINT, NONE), "-",                                                            \
+        {                                                                                                    \
+            IE_AS(id, MPLS_EXP)                                                                              \
+        }                                                                                                    \
+    }
+
 /* The first rows stand in the order of enum sc_field_place: computed fields refer to them. */
 static const struct short_field short_fields[] = {
     [SC_FIELD_FIRST] = {"first",
@@ -45,7 +55,9 @@ static const struct short_field short_fields[] = {
                         FIELD(TIME_MS, MIN),
                         "milliseconds",
                         {IE(152), IE_AS(150, SECONDS_TO_MS), IE_AS(154, NTP_TO_MS), IE_AS(156, NTP_TO_MS),
-                         OURS(FLOW_START), IE_AS(158, EXPORT_MINUS_US)}},
+                         OURS(FLOW_START), IE_AS(158, EXPORT_MINUS_US), IE_AS(161, LAST_MINUS_MS),
+                         IE_AS(162, LAST_MINUS_US), IE(323), IE_AS(322, SECONDS_TO_MS), IE_AS(324, NTP_TO_MS),
+                         IE_AS(325, NTP_TO_MS)}},
     [SC_FIELD_LAST] = {"last",
                        "te end lastseen",
                        FIELD(TIME_MS, MAX),
@@ -95,36 +107,53 @@ static const struct short_field short_fields[] = {
     {"outif", "output dstif egressif outinterface", FIELD(UINT, NONE), "-", {IE(14), IE(253)}},
     {"inifname", "inputname srcifname", FIELD(STRING, NONE), "-", {OURS(INGRESS_INTERFACE_NAME)}},
     {"outifname", "outputname dstifname", FIELD(STRING, NONE), "-", {OURS(EGRESS_INTERFACE_NAME)}},
-    {"srcvlan", "svln invlan vlanin", FIELD(UINT, NONE), "-", {IE(58), IE(243)}},
-    {"dstvlan", "dvln outvlan vlanout", FIELD(UINT, NONE), "-", {IE(59), IE(254)}},
+    {"srcvlan",
+     "svln invlan vlanin",
+     FIELD(UINT, NONE),
+     "-",
+     {IE_AS(58, NOT_ZERO), IE_AS(243, NOT_ZERO), IE(58), IE(243)}},
+    {"dstvlan",
+     "dvln outvlan vlanout",
+     FIELD(UINT, NONE),
+     "-",
+     {IE_AS(59, NOT_ZERO), IE_AS(254, NOT_ZERO), IE(59), IE(254)}},
     {"srcmac", "", FIELD(MAC, NONE), "-", {IE(56), IE(81)}},
     {"dstmac", "", FIELD(MAC, NONE), "-", {IE(80), IE(57)}},
     {"insrcmac", "ismc", FIELD(MAC, NONE), "-", {IE(56)}},
     {"outdstmac", "odmc", FIELD(MAC, NONE), "-", {IE(57)}},
     {"indstmac", "idmc", FIELD(MAC, NONE), "-", {IE(80)}},
     {"outsrcmac", "osmc", FIELD(MAC, NONE), "-", {IE(81)}},
-    {"mpls1", "mpls", FIELD(BYTES, NONE), "-", {IE(70)}},
-    {"mpls2", "", FIELD(BYTES, NONE), "-", {IE(71)}},
-    {"mpls3", "", FIELD(BYTES, NONE), "-", {IE(72)}},
-    {"mpls4", "", FIELD(BYTES, NONE), "-", {IE(73)}},
-    {"mpls5", "", FIELD(BYTES, NONE), "-", {IE(74)}},
-    {"mpls6", "", FIELD(BYTES, NONE), "-", {IE(75)}},
-    {"mpls7", "", FIELD(BYTES, NONE), "-", {IE(76)}},
-    {"mpls8", "", FIELD(BYTES, NONE), "-", {IE(77)}},
-    {"mpls9", "", FIELD(BYTES, NONE), "-", {IE(78)}},
-    {"mpls10", "", FIELD(BYTES, NONE), "-", {IE(79)}},
+    MPLS(1, 70, "mpls "),
+    MPLS(2, 71, ""),
+    MPLS(3, 72, ""),
+    MPLS(4, 73, ""),
+    MPLS(5, 74, ""),
+    MPLS(6, 75, ""),
+    MPLS(7, 76, ""),
+    MPLS(8, 77, ""),
+    MPLS(9, 78, ""),
+    MPLS(10, 79, ""),
+    {"mplseos",
+     "mplsbottom",
+     FIELD(UINT, NONE),
+     "-",
+     {IE_AS(70, MPLS_BOTTOM), IE_AS(71, MPLS_BOTTOM), IE_AS(72, MPLS_BOTTOM), IE_AS(73, MPLS_BOTTOM),
+      IE_AS(74, MPLS_BOTTOM), IE_AS(75, MPLS_BOTTOM), IE_AS(76, MPLS_BOTTOM), IE_AS(77, MPLS_BOTTOM),
+      IE_AS(78, MPLS_BOTTOM), IE_AS(79, MPLS_BOTTOM)}},
     {"dir", "direction flowdir", FIELD(UINT, NONE), "-", {IE(61)}},
     {"fwd", "fwdstatus fwdstat", FIELD(UINT, NONE), "-", {IE(89)}},
     {"icmptype",
      "",
      FIELD(UINT, NONE),
      "-",
-     {IE(176), IE(178), IE_AS(32, HIGH_BYTE), IE_AS(139, HIGH_BYTE), IE_AS(11, ICMP_TYPE)}},
+     {IE_AS(176, OF_ICMP), IE_AS(178, OF_ICMP), IE_AS(32, OF_ICMP_HIGH), IE_AS(139, OF_ICMP_HIGH),
+      IE_AS(11, ICMP_TYPE)}},
     {"icmpcode",
      "",
      FIELD(UINT, NONE),
      "-",
-     {IE(177), IE(179), IE_AS(32, LOW_BYTE), IE_AS(139, LOW_BYTE), IE_AS(11, ICMP_CODE)}},
+     {IE_AS(177, OF_ICMP), IE_AS(179, OF_ICMP), IE_AS(32, OF_ICMP_LOW), IE_AS(139, OF_ICMP_LOW),
+      IE_AS(11, ICMP_CODE)}},
     {"ttl", "minttl", FIELD(UINT, NONE), "hops", {IE(192), IE(52)}},
     {"flowendreason", "endreason", FIELD(UINT, NONE), "-", {IE(136)}},
     {"exporterip",
@@ -185,6 +214,19 @@ static const struct {
     {"mask", {"srcmask", "dstmask"}},
     {"xip nip natip", {"natsrcip", "natdstip"}},
     {"xport nport natport", {"natsrcport", "natdstport"}},
+};
+
+/* Words of filters for all fields in which such a value may stand. */
+static const struct {
+    const char *names;
+    const char *fields;
+} wholes[] = {
+    {"mac", "insrcmac outdstmac indstmac outsrcmac"},
+    {"srcmac", "insrcmac outsrcmac"},
+    {"dstmac", "indstmac outdstmac"},
+    {"inmac", "insrcmac indstmac"},
+    {"outmac", "outsrcmac outdstmac"},
+    {"mplsany mplslabel mpls", "mpls1 mpls2 mpls3 mpls4 mpls5 mpls6 mpls7 mpls8 mpls9 mpls10"},
 };
 
 /* ---- names ---- */
@@ -306,6 +348,36 @@ bool sc_field_find_pair(const char *name, size_t length, struct sc_field out[2])
                    find_short(pairs[i].fields[1], strlen(pairs[i].fields[1]), &out[1]);
     }
     return false;
+}
+
+uint32_t sc_field_find_all(const char *name, size_t length, struct sc_field out[SC_FIELDS_OF_WORD])
+{
+    char folded[SC_IE_NAME_MAX];
+    size_t n = fold_name(name, length, folded);
+    uint32_t count = 0;
+    for (size_t i = 0; n != 0 && count == 0 && i < sizeof(wholes) / sizeof(wholes[0]); i++) {
+        const char *list = wholes[i].fields, *word;
+        size_t letters;
+        while (list_has(wholes[i].names, folded, n) && next_word(&list, &word, &letters))
+            count += find_short(word, letters, &out[count]);
+    }
+    return count;
+}
+
+static bool is_of_the_other(const struct sc_field_source *source)
+{
+    return source->transform >= SC_TRANSFORM_FIRST_PLUS_MS && source->transform <= SC_TRANSFORM_LAST_MINUS_US;
+}
+
+void sc_field_base(enum sc_field_place place, struct sc_field *out)
+{
+    unsigned kept = 0;
+    sc_field_at(place, out, NULL);
+    for (unsigned i = 0; i < out->source_count; i++) {
+        out->sources[kept] = out->sources[i];
+        kept += !is_of_the_other(&out->sources[i]);
+    }
+    out->source_count = (uint8_t)kept;
 }
 
 void sc_field_scale(struct sc_field *field)
@@ -617,6 +689,11 @@ static enum sc_status unknown_name(const struct sc_ie_learned *learned, const ch
     char folded[SC_IE_NAME_MAX];
     size_t n = fold_name(name, length, folded);
     int shown = (int)least(length, 60);
+    struct sc_field pair[2];
+    if (sc_field_find_pair(name, length, pair))
+        return sc_fail(err, SC_NOTFOUND,
+                       "\"%.*s\" stands for two fields and is for filters and keys: ask for %s or %s", shown,
+                       name, pair[0].name, pair[1].name);
     struct near_name near = {.asked = folded, .length = n, .distance = n < 4 ? 2 : least(n / 3 + 1, 4)};
     if (n >= 2)
         find_near(learned, &near);

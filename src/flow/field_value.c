@@ -15,10 +15,12 @@ uint64_t sc_transform_u64(enum sc_transform transform, uint64_t value, uint64_t 
     case SC_TRANSFORM_NTP_TO_NS:
         return sc_ntp_to_ns(value);
     case SC_TRANSFORM_HIGH_BYTE:
+    case SC_TRANSFORM_OF_ICMP_HIGH:
     case SC_TRANSFORM_ICMP_TYPE:
     case SC_TRANSFORM_V5_ENGINE_TYPE:
         return value >> 8 & 0xff;
     case SC_TRANSFORM_LOW_BYTE:
+    case SC_TRANSFORM_OF_ICMP_LOW:
     case SC_TRANSFORM_ICMP_CODE:
     case SC_TRANSFORM_V5_ENGINE_ID:
         return value & 0xff;
@@ -32,6 +34,10 @@ uint64_t sc_transform_u64(enum sc_transform transform, uint64_t value, uint64_t 
         return base + value;
     case SC_TRANSFORM_FIRST_PLUS_US:
         return base + value / 1000;
+    case SC_TRANSFORM_LAST_MINUS_MS:
+        return value > base ? 0 : base - value;
+    case SC_TRANSFORM_LAST_MINUS_US:
+        return value / 1000 > base ? 0 : base - value / 1000;
     default:
         return value;
     }
@@ -54,7 +60,7 @@ static const struct sc_column *present_column(const struct row_view *view, struc
     return NULL;
 }
 
-static struct sc_value short_value(const struct row_view *view, enum sc_field_place place);
+static struct sc_value field_from_sources(const struct sc_field *field, const struct row_view *view);
 
 /* The number in a column of its own; 0 and false where there is none. */
 static bool find_number(const struct row_view *view, uint32_t pen, uint16_t id, uint64_t *out)
@@ -64,19 +70,41 @@ static bool find_number(const struct row_view *view, uint32_t pen, uint16_t id, 
     return c != NULL;
 }
 
+/* NetFlow has no field for type and code in most templates, and many IPFIX exporters use none: the port holds both. Where nothing
+ * says which protocol it is, an element of ICMP says so itself. */
+static bool is_icmp(const struct row_view *view, bool otherwise)
+{
+    uint64_t protocol;
+    if (!find_number(view, SC_PEN_IANA, 4, &protocol) && !find_number(view, SC_PEN_IANA, 193, &protocol))
+        return otherwise;
+    return protocol == 1 || protocol == 58;
+}
+
+static bool find_other(const struct row_view *view, enum sc_field_place place, uint64_t *base)
+{
+    struct sc_field field;
+    sc_field_base(place, &field);
+    struct sc_value value = field_from_sources(&field, view);
+    *base = value.u;
+    return !value.null;
+}
+
 static bool find_base(const struct row_view *view, enum sc_transform transform, uint64_t *base)
 {
-    struct sc_value first;
     switch (transform) {
     case SC_TRANSFORM_FIRST_PLUS_MS:
     case SC_TRANSFORM_FIRST_PLUS_US:
-        first = short_value(view, SC_FIELD_FIRST);
-        *base = first.u;
-        return !first.null;
-    /* NetFlow has no field for type and code in most templates, and many IPFIX exporters use none: the port holds both. */
+        return find_other(view, SC_FIELD_FIRST, base);
+    case SC_TRANSFORM_LAST_MINUS_MS:
+    case SC_TRANSFORM_LAST_MINUS_US:
+        return find_other(view, SC_FIELD_LAST, base);
+    case SC_TRANSFORM_OF_ICMP:
+    case SC_TRANSFORM_OF_ICMP_HIGH:
+    case SC_TRANSFORM_OF_ICMP_LOW:
+        return is_icmp(view, true);
     case SC_TRANSFORM_ICMP_TYPE:
     case SC_TRANSFORM_ICMP_CODE:
-        return find_number(view, SC_PEN_IANA, 4, base) && (*base == 1 || *base == 58);
+        return is_icmp(view, false);
     case SC_TRANSFORM_V5_ENGINE_TYPE:
     case SC_TRANSFORM_V5_ENGINE_ID:
         return find_number(view, SC_PEN_COLLECTOR, SC_IE_EXPORT_VERSION, base) && *base == 5;
@@ -120,6 +148,16 @@ static void learned_value(enum sc_ie_type type, struct sc_value *out)
     }
 }
 
+/* An entry of a label stack: 20 bits, 3, 1; a fourth byte, where it is told, is the time to live. */
+static bool mpls_value(enum sc_transform transform, struct sc_value *out)
+{
+    if (out->length < 3)
+        return false;
+    uint64_t entry = sc_load_be(out->bytes, 3);
+    out->u = transform == SC_TRANSFORM_MPLS_EXP ? entry >> 1 & 7 : entry >> 4;
+    return transform != SC_TRANSFORM_MPLS_BOTTOM || (entry & 1) != 0;
+}
+
 static bool bytes_value(const struct sc_column *c, uint32_t row, const struct sc_field_source *source,
                         struct sc_value *out)
 {
@@ -133,6 +171,10 @@ static bool bytes_value(const struct sc_column *c, uint32_t row, const struct sc
         return true;
     case SC_TRANSFORM_MISFIT:
         return !sc_column_length_fits(type, out->length);
+    case SC_TRANSFORM_MPLS_LABEL:
+    case SC_TRANSFORM_MPLS_EXP:
+    case SC_TRANSFORM_MPLS_BOTTOM:
+        return mpls_value((enum sc_transform)source->transform, out);
     case SC_TRANSFORM_V9_STRING:
         while (out->length != 0 && out->bytes[out->length - 1] == 0)
             out->length--;
@@ -162,7 +204,7 @@ static bool source_value(const struct row_view *view, const struct sc_field_sour
         return true;
     default:
         out->u = sc_transform_u64(transform, sc_column_u64(c, view->row), base);
-        return true;
+        return transform != SC_TRANSFORM_NOT_ZERO || out->u != 0;
     }
 }
 

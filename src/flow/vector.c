@@ -107,6 +107,7 @@ static bool is_plain(enum sc_transform transform)
     case SC_TRANSFORM_HIGH_BYTE:
     case SC_TRANSFORM_LOW_BYTE:
     case SC_TRANSFORM_COUNT_OR_ONE:
+    case SC_TRANSFORM_NOT_ZERO:
         return true;
     default:
         return false;
@@ -132,9 +133,27 @@ static void fill_gaps(const struct sc_field_source *source, const struct sc_colu
     for (uint32_t i = 0; i < rows; i++) {
         if ((valid[i / 64] >> (i % 64) & 1) != 0 || sc_column_is_null(column, i))
             continue;
-        values[i] = sc_transform_u64(source->transform, sc_column_u64(column, i), 0);
+        uint64_t v = sc_transform_u64(source->transform, sc_column_u64(column, i), 0);
+        if (source->transform == SC_TRANSFORM_NOT_ZERO && v == 0)
+            continue;
+        values[i] = v;
         valid[i / 64] |= UINT64_C(1) << (i % 64);
     }
+}
+
+/* The values of the first source that is there. */
+static void begin_rows(const struct sc_field_source *source, const struct sc_column *column, uint32_t rows,
+                       uint64_t *values, uint64_t *valid)
+{
+    if (source->transform == SC_TRANSFORM_NOT_ZERO) {
+        memset(values, 0, (size_t)rows * sizeof(*values));
+        memset(valid, 0, sc_bitmap_words(rows) * sizeof(*valid));
+        fill_gaps(source, column, rows, values, valid);
+        return;
+    }
+    sc_column_widen(column, rows, values);
+    copy_valid(column, rows, valid);
+    transform_rows(source->transform, valid, rows, values);
 }
 
 static void source_rows(const struct sc_field *field, const struct sc_column *const *columns, uint32_t count,
@@ -151,14 +170,8 @@ static void source_rows(const struct sc_field *field, const struct sc_column *co
             scalar_rows(field, columns, count, rows, values, valid);
             return;
         }
-        if (begun) {
-            fill_gaps(source, column, rows, values, valid);
-        } else {
-            sc_column_widen(column, rows, values);
-            copy_valid(column, rows, valid);
-            transform_rows(source->transform, valid, rows, values);
-            begun = true;
-        }
+        (begun ? fill_gaps : begin_rows)(source, column, rows, values, valid);
+        begun = true;
         if (all_valid(valid, rows))
             return;
     }

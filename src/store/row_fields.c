@@ -54,6 +54,13 @@ static enum sc_status load_computed(const struct loading *l, enum sc_field_compu
     return SC_OK;
 }
 
+static enum sc_status load_base(const struct loading *l, enum sc_field_place place)
+{
+    struct sc_field field;
+    sc_field_base(place, &field);
+    return load_field(l, &field);
+}
+
 static enum sc_status load_operand(const struct loading *l, enum sc_transform transform)
 {
     switch (transform) {
@@ -63,13 +70,19 @@ static enum sc_status load_operand(const struct loading *l, enum sc_transform tr
         return load_key(l, SC_PEN_COLLECTOR, SC_IE_EXPORT_TIME);
     case SC_TRANSFORM_FIRST_PLUS_MS:
     case SC_TRANSFORM_FIRST_PLUS_US:
-        return load_named(l, "first");
+        return load_base(l, SC_FIELD_FIRST);
+    case SC_TRANSFORM_LAST_MINUS_MS:
+    case SC_TRANSFORM_LAST_MINUS_US:
+        return load_base(l, SC_FIELD_LAST);
     case SC_TRANSFORM_V5_ENGINE_TYPE:
     case SC_TRANSFORM_V5_ENGINE_ID:
         return load_named(l, "exportversion");
+    case SC_TRANSFORM_OF_ICMP:
+    case SC_TRANSFORM_OF_ICMP_HIGH:
+    case SC_TRANSFORM_OF_ICMP_LOW:
     case SC_TRANSFORM_ICMP_TYPE:
     case SC_TRANSFORM_ICMP_CODE:
-        return load_key(l, SC_PEN_IANA, 4);
+        return load_named(l, "proto");
     default:
         return SC_OK;
     }
@@ -82,19 +95,15 @@ static bool settles(const struct sc_field_source *source, const struct sc_column
     switch (source->transform) {
     case SC_TRANSFORM_FAMILY_V4:
     case SC_TRANSFORM_FAMILY_V6:
-    case SC_TRANSFORM_MINUS_INIT:
-    case SC_TRANSFORM_EXPORT_MINUS_US:
-    case SC_TRANSFORM_FIRST_PLUS_MS:
-    case SC_TRANSFORM_FIRST_PLUS_US:
-    case SC_TRANSFORM_ICMP_TYPE:
-    case SC_TRANSFORM_ICMP_CODE:
-    case SC_TRANSFORM_V5_ENGINE_TYPE:
-    case SC_TRANSFORM_V5_ENGINE_ID:
+    case SC_TRANSFORM_NOT_ZERO:
+    case SC_TRANSFORM_MPLS_LABEL:
+    case SC_TRANSFORM_MPLS_EXP:
+    case SC_TRANSFORM_MPLS_BOTTOM:
     case SC_TRANSFORM_LEARNED:
     case SC_TRANSFORM_MISFIT:
         return false;
     default:
-        return column->nulls == 0;
+        return !sc_transform_has_base((enum sc_transform)source->transform) && column->nulls == 0;
     }
 }
 

@@ -351,6 +351,50 @@ static void an_end_from_a_duration(void **state)
     check(r, "duration", 1500);
 }
 
+static void a_start_from_a_duration(void **state)
+{
+    struct record *r = *state;
+    put(r, 0, 153, T0);
+    put(r, 0, 161, 1500);
+    check(r, "first", T0 - 1500);
+    check(r, "last", T0);
+    check(r, "duration", 1500);
+}
+
+static void an_event_has_a_first_time(void **state)
+{
+    struct record *r = *state;
+    put(r, 0, 323, T0);
+    check(r, "first", T0);
+    check(r, "eventtime", T0);
+    assert_true(get(r, "last").null);
+}
+
+static void a_vlan_of_zero_is_none(void **state)
+{
+    struct record *r = *state;
+    put(r, 0, 58, 0);
+    put(r, 0, 243, 100);
+    put(r, 0, 59, 0);
+    check(r, "srcvlan", 100);
+    check(r, "dstvlan", 0); /* nothing else is known */
+    check(r, "vlanId", 0);
+}
+
+static void label_stacks(void **state)
+{
+    struct record *r = *state;
+    put_bytes(r, 0, 70, "\x03\xe8\x1a", 3);
+    put_bytes(r, 0, 71, "\x49\x30\x01", 3);
+    put_bytes(r, 0, 72, "\x49\x30", 2);
+    check(r, "mpls1", 16001);
+    check(r, "mplsexp1", 5);
+    check(r, "mplslabel2", 299776);
+    check(r, "mplseos", 299776);
+    assert_true(get(r, "mpls3").null); /* no entry */
+    assert_true(get(r, "mpls4").null);
+}
+
 static void a_duration_without_a_start_gives_no_end(void **state)
 {
     struct record *r = *state;
@@ -446,6 +490,8 @@ static void icmp_type_in_the_port(void **state)
     check_port(58, false, "11.1");
     check_port(6, false, "null");
     check_port(1, true, "8.3");
+    check_port(58, true, "8.3");
+    check_port(17, true, "null"); /* a template that has the element for all */
 }
 
 static void engine_of_v5(void **state)
@@ -563,6 +609,10 @@ UNIT(test_field)
         cmocka_unit_test(times_of_every_kind_are_ms),
         WITH_RECORD(delta_times_need_the_export_time),
         WITH_RECORD(an_end_from_a_duration),
+        WITH_RECORD(a_start_from_a_duration),
+        WITH_RECORD(an_event_has_a_first_time),
+        WITH_RECORD(a_vlan_of_zero_is_none),
+        WITH_RECORD(label_stacks),
         WITH_RECORD(a_duration_without_a_start_gives_no_end),
         WITH_RECORD(rates),
         WITH_RECORD(rates_of_no_time_are_zero),
