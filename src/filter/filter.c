@@ -251,28 +251,34 @@ static void put_compare(struct sc_buf *out, const struct sc_filter *f)
 
 /* Operands of `and`, `or` and `not` that are no single term stand in parentheses, so that the tree keeps its
  * shape. */
-static void put_operand(struct sc_buf *out, const struct sc_filter *f)
+static void put_operand(struct sc_buf *out, const struct sc_filter *f, bool enclose)
 {
-    bool chain = f->kind == SC_FILTER_AND || f->kind == SC_FILTER_OR;
-    if (chain)
+    if (enclose)
         sc_buf_append_u8(out, '(');
     sc_filter_format(f, out);
-    if (chain)
+    if (enclose)
         sc_buf_append_u8(out, ')');
+}
+
+static bool is_chain(const struct sc_filter *f)
+{
+    return f->kind == SC_FILTER_AND || f->kind == SC_FILTER_OR;
 }
 
 void sc_filter_format(const struct sc_filter *filter, struct sc_buf *out)
 {
+    bool flags;
     switch (filter->kind) {
     case SC_FILTER_AND:
     case SC_FILTER_OR:
-        put_operand(out, filter->left);
+        put_operand(out, filter->left, is_chain(filter->left));
         sc_buf_append_str(out, filter->kind == SC_FILTER_AND ? " and " : " or ");
-        put_operand(out, filter->right);
+        put_operand(out, filter->right, is_chain(filter->right));
         return;
-    case SC_FILTER_NOT:
+    case SC_FILTER_NOT: /* "not flags SA" would be another tree than "not (flags SA)" */
         sc_buf_append_str(out, "not ");
-        put_operand(out, filter->left);
+        flags = filter->left->kind == SC_FILTER_COMPARE && filter->left->compare == SC_COMPARE_FLAGS;
+        put_operand(out, filter->left, flags || is_chain(filter->left));
         return;
     case SC_FILTER_COMPARE:
         put_compare(out, filter);

@@ -16,11 +16,11 @@
  * in time_range.h (UTC), "quoted texts" with \" \\ \n \xHH, bytes 0x..; sets in [ ], { } or ( ) with blanks
  * or commas.
  * - `not` binds more than `and`, `and` more than `or`; && || ! too; words without regard to case; # begins a
- * remark.
+ * remark. `not` is the complement, but for `not flags SA`: none of these flags; `not (flags SA)` is the complement.
  * - Bounds: 2 MiB of text, 100,000 values in a set, 4,000 parser states (some 1,000 levels of nesting).
  *
- * The parser expands pair words (`ip`, `host`, `net`, `port`, `as`, `if`, `vlan`, `mac` without a direction)
- * into an `or` of the two fields, so that the engine sees single fields only. Trees are immutable once
+ * The parser expands words for several fields (`ip`, `host`, `net`, `port`, `as`, `if`, `vlan` without a direction; `mac`, `src mac`,
+ * `in mac`, `mpls any`) into an `or` of them, so that the engine sees single fields only. Trees are immutable once
  * parsed, may be shared by threads, and are freed whole.
  */
 #ifndef SC_FILTER_FILTER_H
@@ -44,7 +44,7 @@ enum sc_compare {
     SC_COMPARE_GT,
     SC_COMPARE_GE,
     SC_COMPARE_FLAGS,    /* all bits of ranges[0].low set (nfdump `flags SA`) */
-    SC_COMPARE_ANY_FLAG, /* any of them; only under NOT: nfdump's `not flags SA` is "neither of them" */
+    SC_COMPARE_ANY_FLAG, /* any of them; only under NOT: `not flags SA` is "none of them", as in nfdump */
     SC_COMPARE_CONTAINS, /* strings and bytes: `text` occurs in the value, strings without regard to case */
     SC_COMPARE_TEXT,     /* strings and bytes: equal to `text` */
     SC_COMPARE_PRESENT   /* the field is not null */

@@ -58,7 +58,7 @@ and_list: unary         { $$ = (struct sc_filter_list){$1, $1, 1}; }
       | and_list AND unary { $$ = $1; sc_filter_list_add(&$$, $3); }
       ;
 unary: NOT unary        { NEED($$ = sc_filter_make_not(p, $2)); }
-      | OPEN expression CLOSE { $$ = $2; }
+      | OPEN expression CLOSE { $$ = $2; $$->enclosed = true; }
       | term
       ;
 term: ANY               { NEED($$ = sc_filter_make(p, SC_FILTER_ANY)); }

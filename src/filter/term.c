@@ -5,25 +5,20 @@
 #include <stdlib.h>
 #include <strings.h>
 
-/* One or both fields of the phrase. `!=` and `not in` of a pair mean that neither has the value. */
-static struct sc_filter_node *join_phrase(struct sc_filter_parse *p, struct sc_filter_node *first,
-                                          struct sc_filter_node *second, bool negate)
+/* One or all fields of the phrase; NULL when one of them could not be made. `!=` and `not in` mean that none has the value. */
+static struct sc_filter_node *join_phrase(struct sc_filter_parse *p, struct sc_filter_list terms, bool negate)
 {
-    if (first == NULL || second == NULL)
-        return NULL;
-    struct sc_filter_list list = {0};
-    if (negate && p->phrase.both) {
-        first = sc_filter_make_not(p, first);
-        second = sc_filter_make_not(p, second);
-        negate = false;
-        if (first == NULL || second == NULL)
-            return NULL;
-    }
-    sc_filter_list_add(&list, first);
-    sc_filter_list_add(&list, second);
     struct sc_filter_node *node =
-        sc_filter_make_chain(p, list, p->phrase.both ? SC_FILTER_AND : SC_FILTER_OR);
+        terms.count != p->phrase.count
+            ? NULL
+            : sc_filter_make_chain(p, terms, p->phrase.both && !negate ? SC_FILTER_AND : SC_FILTER_OR);
     return negate ? sc_filter_make_not(p, node) : node;
+}
+
+static void add_term(struct sc_filter_list *terms, struct sc_filter_node *node)
+{
+    if (node != NULL)
+        sc_filter_list_add(terms, node);
 }
 
 struct sc_filter_node *sc_filter_make_term(struct sc_filter_parse *p, enum sc_filter_operator op,
@@ -32,20 +27,18 @@ struct sc_filter_node *sc_filter_make_term(struct sc_filter_parse *p, enum sc_fi
     bool negate = op == SC_OPERATOR_NE || op == SC_OPERATOR_NOT_IN;
     if (negate)
         op = op == SC_OPERATOR_NE ? SC_OPERATOR_EQ : SC_OPERATOR_IN;
-    struct sc_filter_node *first = sc_filter_compare_node(p, &p->phrase.fields[0], op, words);
-    if (p->phrase.count == 1)
-        return negate ? sc_filter_make_not(p, first) : first;
-    struct sc_filter_node *second =
-        first == NULL ? NULL : sc_filter_compare_node(p, &p->phrase.fields[1], op, words);
-    return join_phrase(p, first, second, negate);
+    struct sc_filter_list terms = {0};
+    for (uint32_t i = 0; i < p->phrase.count && terms.count == i; i++)
+        add_term(&terms, sc_filter_compare_node(p, &p->phrase.fields[i], op, words));
+    return join_phrase(p, terms, negate);
 }
 
 struct sc_filter_node *sc_filter_make_exists(struct sc_filter_parse *p)
 {
-    struct sc_filter_node *first = sc_filter_make_compare(p, &p->phrase.fields[0], SC_COMPARE_PRESENT);
-    if (p->phrase.count == 1)
-        return first;
-    return join_phrase(p, first, sc_filter_make_compare(p, &p->phrase.fields[1], SC_COMPARE_PRESENT), false);
+    struct sc_filter_list terms = {0};
+    for (uint32_t i = 0; i < p->phrase.count; i++)
+        add_term(&terms, sc_filter_make_compare(p, &p->phrase.fields[i], SC_COMPARE_PRESENT));
+    return join_phrase(p, terms, false);
 }
 
 /* 4 or 6 when the word names a family of addresses, else 0. */

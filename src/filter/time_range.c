@@ -240,9 +240,9 @@ static bool read_offset(struct point *t)
         minutes = hours % 100;
         hours /= 100;
     }
-    if (hours > 14 || minutes > 59)
-        return wrong(t, "there is no such offset from UTC");
     t->offset_minutes = sign * (int)(hours * 60 + minutes);
+    if (minutes > 59 || t->offset_minutes < -12 * 60 || t->offset_minutes > 14 * 60)
+        return wrong(t, "offsets from UTC are from -12:00 to +14:00 (a range of times is written BEGIN#END)");
     t->have_zone = true;
     t->local = false;
     return true;
@@ -323,31 +323,49 @@ static bool read_word(struct point *t)
 }
 
 /* Local wall time read as if it were UTC. */
-static int64_t shift_to_local(uint64_t ms)
+static int64_t shift_to_local(int64_t ms)
 {
-    time_t seconds = (time_t)(ms / 1000);
+    time_t seconds = (time_t)(ms / 1000 - (ms % 1000 < 0));
     struct tm tm;
     if (localtime_r(&seconds, &tm) == NULL)
-        return (int64_t)ms;
-    return (int64_t)ms + tm.tm_gmtoff * INT64_C(1000);
+        return ms;
+    return ms + tm.tm_gmtoff * INT64_C(1000);
 }
 
-/* Where clocks go back the earlier of the two is meant; mktime decides what a skipped hour is. */
-static bool local_to_ms(struct point *t, int64_t *out)
+#define DAY_MS INT64_C(86400000)
+
+static bool shows(int64_t ms, int64_t wall_ms)
 {
-    struct tm tm = {.tm_year = t->civil.year - 1900,
-                    .tm_mon = (int)t->civil.month - 1,
-                    .tm_mday = (int)t->civil.day,
-                    .tm_hour = (int)t->civil.hour,
-                    .tm_min = (int)t->civil.minute,
-                    .tm_sec = (int)t->civil.second,
-                    .tm_isdst = -1,
-                    .tm_wday = -1};
-    time_t seconds = mktime(&tm);
-    if (tm.tm_wday < 0)
-        return wrong(t, "this machine cannot tell that local time");
-    *out = (int64_t)seconds * 1000 + t->civil.millisecond;
-    return true;
+    return shift_to_local(ms) == wall_ms;
+}
+
+/* The first moment from `low` on whose wall time is not before; it is not at `low`, and is at `high`. */
+static int64_t first_not_before(int64_t wall_ms, int64_t low, int64_t high)
+{
+    while (high - low > 1) {
+        int64_t mid = low + (high - low) / 2;
+        if (shift_to_local(mid) < wall_ms)
+            low = mid;
+        else
+            high = mid;
+    }
+    return high;
+}
+
+/*
+ * One rule, so that ranges that adjoin leave nothing out: where clocks go back the earlier of both moments is meant; what a jump leaves
+ * out is the moment of the jump. (mktime answers by what it was asked before.)
+ */
+static int64_t local_to_ms(int64_t wall_ms)
+{
+    int64_t before = wall_ms - (shift_to_local(wall_ms - DAY_MS) - (wall_ms - DAY_MS));
+    int64_t after = wall_ms - (shift_to_local(wall_ms + DAY_MS) - (wall_ms + DAY_MS));
+    int64_t low = before < after ? before : after, high = before < after ? after : before;
+    if (shows(low, wall_ms))
+        return low;
+    if (shows(high, wall_ms) || shift_to_local(low) >= wall_ms || shift_to_local(high) < wall_ms)
+        return high;
+    return first_not_before(wall_ms, low, high);
 }
 
 /* A trailing zone word decides what "today" means, so it is looked for first. */
@@ -365,7 +383,7 @@ static void find_zone_word(struct point *t)
 static bool read_calendar(struct point *t, uint64_t now_ms, uint64_t *out)
 {
     find_zone_word(t);
-    t->now_ms = t->local ? shift_to_local(now_ms) : (int64_t)now_ms;
+    t->now_ms = t->local ? shift_to_local((int64_t)now_ms) : (int64_t)now_ms;
     while (*t->p != '\0') {
         bool ok = *t->p == ' ' || (isdigit((unsigned char)*t->p) ? read_digits(t) : read_word(t));
         if (!ok)
@@ -375,9 +393,8 @@ static bool read_calendar(struct point *t, uint64_t now_ms, uint64_t *out)
     }
     if (!t->have_date && (!t->have_time || !set_day_of(t, t->now_ms)))
         return t->why != NULL ? false : wrong(t, "there is neither a date nor a time of day");
-    int64_t ms = sc_time_from_civil(&t->civil) - (int64_t)t->offset_minutes * 60000;
-    if (t->local && !local_to_ms(t, &ms))
-        return false;
+    int64_t wall = sc_time_from_civil(&t->civil);
+    int64_t ms = t->local ? local_to_ms(wall) : wall - (int64_t)t->offset_minutes * 60000;
     if (ms < 0)
         return wrong(t, "it is before 1970");
     *out = (uint64_t)ms;

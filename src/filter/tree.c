@@ -106,7 +106,8 @@ struct sc_filter_node *sc_filter_make_not(struct sc_filter_parse *p, struct sc_f
     if (node == NULL)
         return NULL;
     node->filter.left = &operand->filter;
-    if (operand->filter.kind == SC_FILTER_COMPARE && operand->filter.compare == SC_COMPARE_FLAGS)
+    bool flags = operand->filter.kind == SC_FILTER_COMPARE && operand->filter.compare == SC_COMPARE_FLAGS;
+    if (flags && !operand->enclosed)
         operand->filter.compare = SC_COMPARE_ANY_FLAG; /* as nfdump's users know it */
     return node;
 }

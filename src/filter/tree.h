@@ -50,11 +50,11 @@ struct sc_filter_token {
     uint32_t raw; /* enum sc_filter_raw */
 };
 
-/* The field that a term is about: one, or two of a pair word. */
+/* The field that a term is about: one, or several of a word that stands for them. */
 struct sc_filter_phrase {
-    struct sc_field fields[2];
+    struct sc_field fields[SC_FIELDS_OF_WORD];
     uint32_t count;
-    bool both;       /* "src and dst": both must hold, else one of them */
+    bool both;       /* "src and dst": both must hold, else any of them */
     bool network;    /* named `net`: a bare address is not enough */
     uint32_t offset; /* of its words in the text */
 };
@@ -80,6 +80,7 @@ struct sc_filter_node {
     struct sc_filter filter;      /* first: sc_filter_free frees the node through it */
     struct sc_filter_node *older; /* in the list of all */
     struct sc_filter_node *next;  /* in a list of operands */
+    bool enclosed;                /* in parentheses */
 };
 
 struct sc_filter_list {

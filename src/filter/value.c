@@ -2,6 +2,7 @@
 /* Words to ranges of values, by the type of the field they are compared with. */
 #include "filter/time_range.h"
 #include "filter/tree.h"
+#include "flow/value_names.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -45,64 +46,17 @@ static bool copy_piece(struct piece piece, char *out, size_t size)
 
 /* ---- names for numbers ---- */
 
-struct value_name {
-    const char *name;
-    uint16_t value;
-};
-
-static const struct value_name protocols[] = {
-    {"icmp", 1},        {"igmp", 2},       {"ipip", 4},    {"tcp", 6},        {"egp", 8},       {"igp", 9},
-    {"udp", 17},        {"dccp", 33},      {"ipv6", 41},   {"rsvp", 46},      {"gre", 47},      {"esp", 50},
-    {"ah", 51},         {"icmp6", 58},     {"icmpv6", 58}, {"ipv6-icmp", 58}, {"eigrp", 88},    {"ospf", 89},
-    {"pim", 103},       {"vrrp", 112},     {"l2tp", 115},  {"sctp", 132},     {"udplite", 136}, {"hopopt", 0},
-    {"ipv6-route", 43}, {"ipv6-frag", 44},
-};
-static const struct value_name services[] = {
-    {"ftp-data", 20}, {"ftp", 21},    {"ssh", 22},    {"telnet", 23}, {"smtp", 25},  {"domain", 53},
-    {"dns", 53},      {"tftp", 69},   {"http", 80},   {"pop3", 110},  {"ntp", 123},  {"imap", 143},
-    {"snmp", 161},    {"bgp", 179},   {"ldap", 389},  {"https", 443}, {"smb", 445},  {"syslog", 514},
-    {"ldaps", 636},   {"imaps", 993}, {"pop3s", 995}, {"rdp", 3389},  {"sip", 5060},
-};
-static const struct value_name directions[] = {{"in", 0},  {"ingress", 0}, {"input", 0},
-                                               {"out", 1}, {"egress", 1},  {"output", 1}};
-static const struct value_name end_reasons[] = {
-    {"idle", 1}, {"active", 2}, {"end", 3}, {"forced", 4}, {"lack", 5}};
-static const struct value_name nat_events[] = {{"create", 1}, {"add", 1}, {"delete", 2}};
-static const struct value_name firewall_events[] = {{"ignore", 0}, {"create", 1}, {"delete", 2}, {"deny", 3},
-                                                    {"denied", 3}, {"alert", 4},  {"update", 5}};
-
-#define NAMES(list) list, sizeof(list) / sizeof((list)[0])
-
-static const struct {
-    uint16_t id;
-    const struct value_name *names;
-    size_t count;
-} named_elements[] = {
-    {4, NAMES(protocols)},         {7, NAMES(services)},      {11, NAMES(services)},
-    {61, NAMES(directions)},       {136, NAMES(end_reasons)}, {230, NAMES(nat_events)},
-    {233, NAMES(firewall_events)},
-};
-
-static int find_name(const struct value_name *names, size_t count, const char *text, size_t length)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (strncasecmp(names[i].name, text, length) == 0 && names[i].name[length] == '\0')
-            return names[i].value;
-    }
-    return -1;
-}
-
-int sc_filter_protocol(const char *name, size_t length)
-{
-    return find_name(NAMES(protocols), name, length);
-}
-
 /* The element behind a field in either direction of a biflow; 0 for others. */
 static uint16_t element_of(const struct sc_field *field)
 {
     const struct sc_column_key *key = &field->sources[0].key;
     bool known = field->source_count != 0 && (key->pen == SC_PEN_IANA || key->pen == SC_PEN_REVERSE);
     return known ? key->id : 0;
+}
+
+int sc_filter_protocol(const char *name, size_t length)
+{
+    return sc_value_number(4, name, length);
 }
 
 static bool is_flags(const struct sc_field *field)
@@ -112,28 +66,23 @@ static bool is_flags(const struct sc_field *field)
 
 static int named_value(const struct sc_field *field, const char *text, size_t length)
 {
-    uint16_t id = element_of(field);
-    for (size_t i = 0; id != 0 && i < sizeof(named_elements) / sizeof(named_elements[0]); i++) {
-        if (named_elements[i].id == id)
-            return find_name(named_elements[i].names, named_elements[i].count, text, length);
-    }
-    return -1;
+    return sc_value_number(element_of(field), text, length);
 }
 
 /* "S", "SA", "..A.S." as they are shown; X is all of the six of old. -1 when it is no such word. */
 static int flag_letters(const char *text, size_t length)
 {
-    static const struct value_name letters[] = {{"F", 1},  {"S", 2},  {"R", 4},   {"P", 8},   {"A", 16},
-                                                {"U", 32}, {"E", 64}, {"C", 128}, {"N", 256}, {"X", 63}};
+    static const char letters[] = "FSRPAUECN";
     int flags = 0;
     bool any = false;
     for (size_t i = 0; i < length; i++) {
         if (text[i] == '.')
             continue;
-        int flag = find_name(NAMES(letters), text + i, 1);
-        if (flag < 0)
+        int letter = toupper((unsigned char)text[i]);
+        const char *place = letter == '\0' ? NULL : strchr(letters, letter);
+        if (place == NULL && letter != 'X')
             return -1;
-        flags |= flag;
+        flags |= place == NULL ? 63 : 1 << (place - letters);
         any = true;
     }
     return any ? flags : -1;
@@ -232,8 +181,13 @@ static uint64_t greatest_of(const struct sc_field_source *source)
 {
     const struct sc_ie *e = sc_ie_find(source->key.pen, source->key.id);
     unsigned width = e == NULL ? 8 : sc_column_width_of((enum sc_ie_type)e->type);
-    if (source->transform == SC_TRANSFORM_HIGH_BYTE || source->transform == SC_TRANSFORM_LOW_BYTE ||
-        source->transform >= SC_TRANSFORM_ICMP_TYPE)
+    enum sc_transform transform = (enum sc_transform)source->transform;
+    if (transform == SC_TRANSFORM_MPLS_LABEL || transform == SC_TRANSFORM_MPLS_BOTTOM)
+        return (1u << 20) - 1;
+    if (transform == SC_TRANSFORM_MPLS_EXP)
+        return 7;
+    if (transform == SC_TRANSFORM_HIGH_BYTE || transform == SC_TRANSFORM_LOW_BYTE ||
+        transform >= SC_TRANSFORM_OF_ICMP)
         return UINT8_MAX;
     return width == 0 || width >= 8 ? UINT64_MAX : (UINT64_C(1) << 8 * width) - 1;
 }

@@ -77,7 +77,8 @@ static size_t join_words(const struct sc_filter_parse *p, uint32_t i, uint32_t n
     size_t length = 0;
     for (uint32_t k = i; k < i + n; k++) {
         enum sc_filter_raw raw = raw_at(p, k);
-        if (raw != SC_RAW_WORD && (raw != SC_RAW_IN || k != i))
+        bool joins = raw == SC_RAW_WORD || (k == i ? raw == SC_RAW_IN : raw == SC_RAW_ANY); /* "mpls any" */
+        if (!joins)
             return 0;
         const struct sc_filter_token *t = &p->tokens[k];
         if ((k > i && !isalpha((unsigned char)*sc_filter_text_at(p, k))) ||
@@ -92,7 +93,16 @@ static size_t join_words(const struct sc_filter_parse *p, uint32_t i, uint32_t n
 /* Learned names are single words: no exporter can take "proto tcp" over by calling an element "prototcp". */
 static bool find_phrase(struct sc_filter_parse *p, const char *name, size_t length, uint32_t words)
 {
+    static const char domain[] =
+        "observationdomainid"; /* in one word it is the element of that name, which few records have */
+    if (words > 1 && length == sizeof(domain) - 1 && strncasecmp(name, domain, length) == 0) {
+        name = "odid";
+        length = 4;
+    }
     p->phrase.both = false;
+    p->phrase.count = sc_field_find_all(name, length, p->phrase.fields);
+    if (p->phrase.count != 0)
+        return true;
     p->phrase.count = 2;
     if (sc_field_find_pair(name, length, p->phrase.fields))
         return true;

@@ -114,9 +114,77 @@ static void pair_words(void **state)
     check_text("in or out if 5", "inif = 5 or outif = 5");
     check_text("if 5", "inif = 5 or outif = 5");
     check_text("port != 53", "not (srcport = 53 or dstport = 53)");
-    check_text("src and dst port != 53", "not srcport = 53 and not dstport = 53");
+    check_text("src and dst port != 53", "not (srcport = 53 or dstport = 53)");
     check_text("port > 1023", "srcport > 1023 or dstport > 1023");
-    check_text("exists mac", "exists srcmac or exists dstmac");
+    check_text("exists ip", "exists srcip or exists dstip");
+}
+
+static void words_for_all_places(void **state)
+{
+    (void)state;
+    check_text("src mac 00:00:00:00:00:01", "insrcmac = 00:00:00:00:00:01 or outsrcmac = 00:00:00:00:00:01");
+    check_text("dst mac != 00:00:00:00:00:01",
+               "not (indstmac = 00:00:00:00:00:01 or outdstmac = 00:00:00:00:00:01)");
+    check_text("in mac 00:00:00:00:00:01", "insrcmac = 00:00:00:00:00:01 or indstmac = 00:00:00:00:00:01");
+    check_text("out mac 00:00:00:00:00:01", "outsrcmac = 00:00:00:00:00:01 or outdstmac = 00:00:00:00:00:01");
+    check_text("exists mac",
+               "(exists insrcmac or exists outdstmac) or (exists indstmac or exists outsrcmac)");
+    check_text("mpls1 16001", "mpls1 = 16001");
+    check_text("mpls label2 > 5", "mpls2 > 5");
+    check_text("mpls exp1 5", "mplsexp1 = 5");
+    check_text("mpls eos 16001", "mplseos = 16001");
+    struct sc_filter *any = parse("mpls any 16001");
+    unsigned terms = 0;
+    for (const struct sc_filter *f = any; f != NULL; f = f->kind == SC_FILTER_OR ? f->left : NULL)
+        terms++;
+    assert_int_equal(terms, 5); /* the depth of ten */
+    sc_filter_free(any);
+    check_text("observation domain id 42", "odid = 42");
+    check_text("observationDomainId 42", "observationDomainId = 42");
+    check_text("nat event addpool", "natevent = 16");
+    check_text("natevent in [block-alloc block-free]", "natevent = 16..17");
+    check_text("asa event term", "fwevent = 2");
+}
+
+/* `not flags SA` is nfdump's: none of them. Every other `not` is the complement of what stands behind it. */
+static void negated_flags(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool none, one, all; /* of the flags SA are set */
+    } cases[] = {
+        {"not flags SA", true, false, false},          {"not not flags SA", false, true, true},
+        {"not (flags SA)", true, true, false},         {"not ((flags SA))", true, true, false},
+        {"not (flags SA and any)", true, true, false}, {"not (not flags SA)", false, true, true},
+        {"not (not (flags SA))", false, false, true},  {"flags SA", false, false, true},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct sc_filter *filter = parse(cases[i].text);
+        static const uint8_t flags[] = {0x01, 0x02, 0x12};
+        const bool want[] = {cases[i].none, cases[i].one, cases[i].all};
+        struct sc_buf text = {0};
+        sc_filter_format(filter, &text);
+        sc_buf_append_u8(&text, '\0');
+        struct sc_filter *again = parse((const char *)text.data);
+        for (unsigned k = 0; k < 3; k++) {
+            struct sc_batch *batch = sc_batch_create(SC_RECORDS_FLOWS);
+            assert_non_null(batch);
+            struct sc_column_key key = {0, 6, 0, SC_COLUMN_UINT};
+            struct sc_column *c = sc_batch_begin(batch, key, NULL, 1, 1);
+            assert_non_null(c);
+            sc_column_put_u64(c, flags[k]);
+            sc_batch_commit(batch, 1);
+            const struct sc_column *columns[] = {c};
+            bool got = sc_filter_match(filter, columns, 1, 0);
+            if (got != want[k] || sc_filter_match(again, columns, 1, 0) != want[k])
+                fail_msg("%s: %s of flags 0x%x", cases[i].text, got ? "true" : "false", flags[k]);
+            sc_batch_free(batch);
+        }
+        sc_buf_free(&text);
+        sc_filter_free(filter);
+        sc_filter_free(again);
+    }
 }
 
 static void sets_are_sorted_and_merged(void **state)
@@ -636,6 +704,8 @@ UNIT(test_filter)
         cmocka_unit_test(comparators),
         cmocka_unit_test(names_of_fields),
         cmocka_unit_test(pair_words),
+        cmocka_unit_test(words_for_all_places),
+        cmocka_unit_test(negated_flags),
         cmocka_unit_test(sets_are_sorted_and_merged),
         cmocka_unit_test(numbers_and_units),
         cmocka_unit_test(addresses_and_networks),

@@ -6,6 +6,7 @@
 
 #include "unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -78,6 +79,50 @@ static void local_times(void **state)
     tzset();
 }
 
+static uint64_t local_point(const char *text)
+{
+    uint64_t ms;
+    if (sc_time_parse(text, NOW, true, &ms, NULL) != SC_OK)
+        fail_msg("%s", text);
+    return ms;
+}
+
+/* Each minute of the days on which clocks change: later texts mean no earlier time, whatever was asked before, and what is said
+ * is what is shown, but for what the jump left out. */
+static void clocks_that_change(void **state)
+{
+    (void)state;
+    static const char *const zones[] = {"CET-1CEST,M3.5.0,M10.5.0/3", "EST5EDT,M3.2.0,M11.1.0",
+                                        "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0", "UTC0"};
+    static const char *const days[] = {"2026-03-29", "2026-10-25", "2026-03-08",
+                                       "2026-11-01", "2026-04-05", "2026-10-04"};
+    for (size_t z = 0; z < sizeof(zones) / sizeof(zones[0]); z++) {
+        setenv("TZ", zones[z], 1);
+        tzset();
+        for (size_t d = 0; d < sizeof(days) / sizeof(days[0]); d++) {
+            uint64_t before = 0;
+            for (unsigned minute = 0; minute < 24 * 60; minute++) {
+                char text[32];
+                snprintf(text, sizeof(text), "%s %02u:%02u", days[d], minute / 60, minute % 60);
+                uint64_t ms = local_point(text);
+                (void)local_point("2026-07-01 10:00"); /* leaves no trace */
+                (void)local_point("2026-12-01 10:00");
+                assert_int_equal(local_point(text), ms);
+                assert_true(ms >= before);
+                before = ms;
+            }
+        }
+    }
+    setenv("TZ", zones[0], 1);
+    tzset();
+    assert_int_equal(local_point("2026-10-25 02:00"), local_point("2026-10-25 00:00Z")); /* the earlier one */
+    assert_int_equal(local_point("2026-10-25 03:00"), local_point("2026-10-25 02:00Z"));
+    assert_int_equal(local_point("2026-03-29 02:30"), local_point("2026-03-29 01:00Z")); /* the jump */
+    assert_int_equal(local_point("2026-03-29 03:00"), local_point("2026-03-29 01:00Z"));
+    unsetenv("TZ");
+    tzset();
+}
+
 static void relative_and_unix(void **state)
 {
     (void)state;
@@ -118,6 +163,9 @@ static void bad_points(void **state)
         "1969-12-31",
         "12345",
         "2026-11-23T10:00+15:00",
+        "2026-11-23T10:00+14:01",
+        "2026-11-23 10:00-12:01",
+        "2026-11-23 14:20-14:21",
         "-1x",
         "-",
         "@",
@@ -201,9 +249,15 @@ static void spans(void **state)
 UNIT(test_time_range)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(calendar_forms),    cmocka_unit_test(zones),      cmocka_unit_test(local_times),
-        cmocka_unit_test(relative_and_unix), cmocka_unit_test(bad_points), cmocka_unit_test(ranges),
-        cmocka_unit_test(bad_ranges),        cmocka_unit_test(spans),
+        cmocka_unit_test(calendar_forms),
+        cmocka_unit_test(zones),
+        cmocka_unit_test(local_times),
+        cmocka_unit_test(clocks_that_change),
+        cmocka_unit_test(relative_and_unix),
+        cmocka_unit_test(bad_points),
+        cmocka_unit_test(ranges),
+        cmocka_unit_test(bad_ranges),
+        cmocka_unit_test(spans),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
