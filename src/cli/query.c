@@ -22,17 +22,44 @@ static void load_elements(struct sc_query_job *job)
     }
 }
 
-/* A filter without -f looks like a path that is not there. */
-static void hint_filter(const struct sc_query_job *job)
+static bool is_there(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+/* The words that are no files, a blank between each. */
+static bool join_absent(const struct sc_query_job *job, struct sc_buf *out)
 {
     for (unsigned i = 0; i < job->o.path_count; i++) {
-        struct sc_filter *filter;
-        if (access(job->o.paths[i], F_OK) != 0 &&
-            sc_filter_parse(&job->learned, job->o.paths[i], &filter, NULL) == SC_OK) {
-            fprintf(stderr, "sc-query: did you mean -f '%s'?\n", job->o.paths[i]);
-            sc_filter_free(filter);
-        }
+        if (!is_there(job->o.paths[i]))
+            sc_buf_printf(out, out->len == 0 ? "%s" : " %s", job->o.paths[i]);
     }
+    if (out->len != 0)
+        sc_buf_append_u8(out, '\0');
+    return out->len != 0 && sc_buf_ok(out);
+}
+
+/* A filter without -f, as nfdump takes it, looks like paths that are not there: nothing is answered, least of all without it. */
+static int refuse_filter(const struct sc_query_job *job)
+{
+    struct sc_buf text = {0};
+    struct sc_filter *filter = NULL;
+    bool found = join_absent(job, &text) &&
+                 sc_filter_parse(&job->learned, (const char *)text.data, &filter, NULL) == SC_OK;
+    if (found) {
+        fprintf(stderr,
+                "sc-query: there is no \"%s\", but it is a filter, which comes with -f:\n    sc-query ... -f "
+                "'%s'",
+                text.data, text.data);
+        for (unsigned i = 0; i < job->o.path_count; i++) {
+            if (is_there(job->o.paths[i]))
+                fprintf(stderr, " %s", job->o.paths[i]);
+        }
+        fputc('\n', stderr);
+    }
+    sc_filter_free(filter);
+    sc_buf_free(&text);
+    return found ? SC_EXIT_BAD_USAGE : 0;
 }
 
 static int open_source(struct sc_query_job *job)
@@ -40,14 +67,7 @@ static int open_source(struct sc_query_job *job)
     struct sc_error err = {0};
     sc_query_raise_files();
     enum sc_status status = sc_source_open(job->o.paths, job->o.path_count, &job->bounds, &job->source, &err);
-    if (status != SC_OK) {
-        sc_query_report(job, &err, SC_EXIT_NOTHING);
-        hint_filter(job);
-        return SC_EXIT_NOTHING;
-    }
-    if (job->source.readable_paths < job->o.path_count)
-        hint_filter(job);
-    return 0;
+    return status == SC_OK ? 0 : sc_query_report(job, &err, SC_EXIT_NOTHING);
 }
 
 /* "all": every column that any row group has, under its own name. */
@@ -153,6 +173,9 @@ static int run(struct sc_query_job *job)
     struct sc_summary summary = {0};
     load_elements(job);
     int code = sc_query_job_parse(job);
+    if (code != 0)
+        return code;
+    code = refuse_filter(job);
     if (code != 0)
         return code;
     sc_query_watch_signals(job->o.timeout_ms, false);

@@ -47,10 +47,24 @@ static void put_buf(struct sc_print *print, struct sc_buf *buf)
     sc_buf_clear(buf);
 }
 
+/* A line of its own before the table: statistic,NAME. */
+static void put_csv_name(const char *name, struct sc_buf *out)
+{
+    size_t length = strlen(name);
+    uint8_t *place;
+    sc_buf_append_str(out, "statistic,");
+    place = sc_buf_reserve(out, 2 * length + 2);
+    if (place != NULL)
+        out->len +=
+            (size_t)(sc_show_csv_string((char *)place, (const uint8_t *)name, length) - (char *)place);
+    sc_buf_append_str(out, "\n");
+}
+
 void sc_print_begin_records(struct sc_print *print, const char *name, const struct sc_output *output)
 {
     struct sc_buf text = {0};
     begin_object(print, &text);
+    print->statistic = name;
     if (print->format == SC_OUTPUT_JSON) {
         if (name != NULL) {
             sc_buf_append_str(&text, print->results_open ? ",\n" : "\"results\": [\n");
@@ -66,6 +80,8 @@ void sc_print_begin_records(struct sc_print *print, const char *name, const stru
             sc_buf_append_str(&text, "\n");
         if (name != NULL && print->format == SC_OUTPUT_PRETTY)
             sc_buf_printf(&text, "statistic %s\n", name);
+        if (name != NULL && print->format == SC_OUTPUT_CSV)
+            put_csv_name(name, &text);
         if (output != NULL)
             sc_output_header(output, &text);
     }
@@ -109,7 +125,15 @@ void sc_print_group(struct sc_print *print, const struct sc_output *output, cons
     }
     if (more && print->format == SC_OUTPUT_JSON)
         sc_buf_append_str(&text, ",\n");
+    size_t begin = text.len;
+    if (print->statistic != NULL && print->format == SC_OUTPUT_NDJSON) { /* the first member of its object */
+        sc_buf_append_str(&text, "{\"statistic\":");
+        sc_output_json_string(&text, print->statistic, strlen(print->statistic));
+        begin = text.len;
+    }
     sc_output_row(output, values, &text);
+    if (begin != 0 && sc_buf_ok(&text) && begin < text.len && print->format == SC_OUTPUT_NDJSON)
+        text.data[begin] = text.data[begin + 1] == '}' ? ' ' : ',';
     put_buf(print, &text);
     sc_buf_free(&text);
 }

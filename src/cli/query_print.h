@@ -11,6 +11,7 @@ struct sc_print {
     enum sc_output_format format;
     bool several; /* several statistics: json has `results` */
     bool results_open;
+    const char *statistic;     /* whose records come, where there are several; borrowed */
     bool begun;                /* json: the object is open */
     bool records_written;      /* some block of records was begun */
     bool saturated, estimated; /* so was some value that was written */

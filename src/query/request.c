@@ -95,24 +95,43 @@ static bool parse_bits(const struct word *w, unsigned most, uint8_t *out)
     return v <= most;
 }
 
-/* "24" or "24/64" behind an address: IPv4 and IPv6 prefix lengths. One alone holds for IPv4; above 32, for
- * IPv6. */
+static bool is_v6_only(const struct sc_field *field)
+{
+    return field->source_count != 0 &&
+           field->sources[field->source_count - 1].transform == SC_TRANSFORM_FAMILY_V6;
+}
+
+/* "24" or "24/64" behind an address: IPv4 and IPv6 prefix lengths. One alone holds for IPv4, or IPv6 where the field has no other. */
 static enum sc_status parse_prefixes(const struct word *w, struct sc_group_key *key, struct sc_error *err)
 {
     const char *slash = memchr(w->text, '/', w->length);
     struct word v4 = {w->text, slash == NULL ? w->length : (size_t)(slash - w->text)};
-    bool good = parse_bits(&v4, slash == NULL ? 128 : 32, &key->prefix4);
+    bool of_v6 = is_v6_only(&key->field) && slash == NULL;
+    bool good = of_v6 ? parse_bits(&v4, 128, &key->prefix6) : parse_bits(&v4, 32, &key->prefix4);
     if (good && slash != NULL) {
         struct word v6 = {slash + 1, w->length - v4.length - 1};
         good = parse_bits(&v6, 128, &key->prefix6);
-    } else if (good && key->prefix4 > 32) {
-        key->prefix6 = key->prefix4;
-        key->prefix4 = SC_NO_PREFIX;
     }
     return good ? SC_OK
                 : sc_fail(err, SC_USAGE,
-                          "\"/%.*s\": expected a prefix length for IPv4 (0 to 32), or two as in /24/64",
+                          "\"/%.*s\": expected a prefix length for IPv4 (0 to 32), or two, the second for "
+                          "IPv6, as in "
+                          "/24/64 (/32/64: of IPv6 only)",
                           (int)w->length, w->text);
+}
+
+/* What has a size, and ports: numbers that only name something have no neighbours. */
+static bool is_amount(const struct sc_field *field)
+{
+    static const uint16_t ports[] = {7, 11, 180, 181, 182, 183, 227, 228};
+    bool amount = field->combine == SC_COMBINE_SUM || field->computed != SC_COMPUTED_NONE ||
+                  (field->unit != NULL && strcmp(field->unit, "-") != 0);
+    const struct sc_column_key *key = &field->sources[0].key;
+    bool standard = field->source_count != 0 && key->pen == SC_PEN_IANA;
+    for (size_t i = 0; standard && i < sizeof(ports) / sizeof(ports[0]); i++)
+        amount = amount || key->id == ports[i];
+    amount = amount || (key->pen != SC_PEN_IANA && key->pen != SC_PEN_COLLECTOR); /* who knows */
+    return field->type == SC_VALUE_UINT && amount;
 }
 
 static enum sc_status parse_bucket(const struct word *w, struct sc_group_key *key, struct sc_error *err)
@@ -121,9 +140,13 @@ static enum sc_status parse_bucket(const struct word *w, struct sc_group_key *ke
     snprintf(text, sizeof(text), "%.*s", (int)(w->length < sizeof(text) ? w->length : sizeof(text) - 1),
              w->text);
     bool duration = key->field.computed == SC_COMPUTED_DURATION; /* in ms, or with a unit */
+    bool unitless = text[0] != '\0' && text[strspn(text, "0123456789")] == '\0';
+    if (key->field.type == SC_VALUE_TIME_MS && unitless)
+        return sc_fail(err, SC_USAGE, "\"/%s\": seconds or milliseconds? Write %s/%ss or %s/%sms", text,
+                       key->field.name, text, key->field.name, text);
     if (key->field.type == SC_VALUE_TIME_MS) {
         SC_TRY(sc_time_parse_span(text, &key->bucket, err));
-    } else if (key->field.type == SC_VALUE_UINT) {
+    } else if (is_amount(&key->field)) {
         bool good = duration && text[strspn(text, "0123456789")] != '\0'
                         ? sc_time_parse_span(text, &key->bucket, NULL) == SC_OK
                         : sc_text_number(text, true, &key->bucket);

@@ -87,19 +87,24 @@ static enum sc_show show_of(const struct sc_output_options *options, const struc
         return converts(options, options->duration) ? SC_SHOW_DURATION : plain;
     if (plain == SC_SHOW_UINT && element_of(field) == 6)
         return converts(options, options->tcpflags) ? SC_SHOW_FLAGS : plain;
-    if (plain == SC_SHOW_UINT && element_of(field) == 4)
-        return converts(options, options->protocol) ? SC_SHOW_PROTOCOL : plain;
-    return plain;
+    bool named = plain == SC_SHOW_UINT && converts(options, options->protocol);
+    if (named && element_of(field) == 230)
+        return SC_SHOW_NAT_EVENT;
+    if (named && element_of(field) == 233)
+        return SC_SHOW_FIREWALL_EVENT;
+    return named && element_of(field) == 4 ? SC_SHOW_PROTOCOL : plain;
 }
 
 /* Pretty widths that hold nearly all values: the usual ten columns make a line of under 120. */
 static uint16_t width_of(enum sc_show show, const struct sc_field *field)
 {
     static const uint8_t widths[] = {
-        [SC_SHOW_UINT] = 5,     [SC_SHOW_INT] = 6,      [SC_SHOW_FLOAT] = 9,     [SC_SHOW_FLOAT_RAW] = 9,
-        [SC_SHOW_ADDRESS] = 15, [SC_SHOW_MAC] = 17,     [SC_SHOW_TIME_MS] = 23,  [SC_SHOW_TIME_NS] = 29,
-        [SC_SHOW_BYTES] = 10,   [SC_SHOW_STRING] = 16,  [SC_SHOW_DURATION] = 12, [SC_SHOW_VOLUME] = 7,
-        [SC_SHOW_FLAGS] = 8,    [SC_SHOW_PROTOCOL] = 6,
+        [SC_SHOW_UINT] = 5,           [SC_SHOW_INT] = 6,       [SC_SHOW_FLOAT] = 9,
+        [SC_SHOW_FLOAT_RAW] = 9,      [SC_SHOW_ADDRESS] = 15,  [SC_SHOW_MAC] = 17,
+        [SC_SHOW_TIME_MS] = 23,       [SC_SHOW_TIME_NS] = 29,  [SC_SHOW_BYTES] = 10,
+        [SC_SHOW_STRING] = 16,        [SC_SHOW_DURATION] = 12, [SC_SHOW_VOLUME] = 7,
+        [SC_SHOW_FLAGS] = 8,          [SC_SHOW_PROTOCOL] = 6,  [SC_SHOW_NAT_EVENT] = 14,
+        [SC_SHOW_FIREWALL_EVENT] = 7,
     };
     if (show == SC_SHOW_UINT && (field->type == SC_VALUE_TIME_MS || field->type == SC_VALUE_TIME_NS))
         return field->type == SC_VALUE_TIME_MS ? 13 : 19;

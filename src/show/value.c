@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "flow/value_names.h"
 #include "show/digits.h"
 
 #include <math.h>
@@ -115,13 +116,30 @@ static char *put_mac(char *p, uint64_t v)
 /* The year 10000, which has no four digits. */
 #define TIME_STOP INT64_C(253402300800000)
 
+#define QUARTER   900 /* offsets change at quarters of an hour */
+#define FOUR_HOUR 14400
+
+static int32_t offset_at(int64_t seconds)
+{
+    time_t at = (time_t)seconds;
+    struct tm tm;
+    return localtime_r(&at, &tm) == NULL ? 0 : (int32_t)tm.tm_gmtoff;
+}
+
+/* Whether the clock shows this time twice, as it goes back. */
+static bool comes_twice(int64_t seconds, int32_t offset)
+{
+    int32_t back = offset_at(seconds - FOUR_HOUR) - offset_at(seconds + FOUR_HOUR);
+    return back > 0 &&
+           (offset_at(seconds + back) == offset - back || offset_at(seconds - back) == offset + back);
+}
+
 static int32_t local_offset(struct sc_show_context *x, int64_t ms)
 {
-    int64_t quarter = ms / 900000; /* offsets change at quarters of an hour */
+    int64_t quarter = ms / (QUARTER * 1000);
     if (x->quarter != quarter) {
-        time_t seconds = (time_t)(quarter * 900);
-        struct tm tm;
-        x->offset = localtime_r(&seconds, &tm) == NULL ? 0 : (int32_t)tm.tm_gmtoff;
+        x->offset = offset_at(quarter * QUARTER);
+        x->twice = comes_twice(quarter * QUARTER, x->offset);
         x->quarter = quarter;
     }
     return x->offset;
@@ -169,7 +187,7 @@ static char *put_zone(const struct sc_show_context *x, char *p, int32_t offset)
     return sc_put_two(p, minutes % 60);
 }
 
-/* Pretty has the zone in its header and a blank before the time of day; the others write RFC 3339. */
+/* Pretty has the zone in its header, the offset of what comes twice, and a blank before the time of day; the others write RFC 3339. */
 static char *put_time(struct sc_show_context *x, char *p, uint64_t ms, unsigned ns_rest, bool with_ns)
 {
     bool pretty = x->format == SC_OUTPUT_PRETTY;
@@ -185,7 +203,7 @@ static char *put_time(struct sc_show_context *x, char *p, uint64_t ms, unsigned 
         p = put_three(p, ns_rest / 1000);
         p = put_three(p, ns_rest % 1000);
     }
-    return pretty ? p : put_zone(x, p, offset);
+    return pretty && !(x->local && x->twice) ? p : put_zone(x, p, offset);
 }
 
 /* hh:mm:ss.mmm; as many hours as there are. */
@@ -251,6 +269,12 @@ static char *put_protocol(char *p, uint64_t v)
         [136] = "UDPLite",   [137] = "MPLS-in-IP",
     };
     const char *name = v < sizeof(names) / sizeof(names[0]) ? names[v] : NULL;
+    return name == NULL ? sc_put_u64(p, v) : put_text(p, name);
+}
+
+static char *put_named(char *p, uint16_t element, uint64_t v)
+{
+    const char *name = sc_value_name(element, v);
     return name == NULL ? sc_put_u64(p, v) : put_text(p, name);
 }
 
@@ -332,26 +356,16 @@ static bool is_utf8(const uint8_t *text, size_t length)
     return i == length;
 }
 
-/* A string that JSON cannot hold is shown as bytes are, so that none of them is lost. */
-static char *put_json_string(char *p, const struct sc_value *v)
-{
-    if (is_utf8(v->bytes, v->length))
-        return sc_show_json_string(p, v->bytes, v->length);
-    p = put_hex(put_text(p, "\"0x"), v->bytes, v->length);
-    *p++ = '"';
-    return p;
-}
-
+/* A string that is no UTF-8 is told by its bytes, so that none of them is lost: in JSON as no text can be, {"hex": ".."}. */
 static char *put_string(const struct sc_show_context *x, char *p, const struct sc_value *v)
 {
-    switch (x->format) {
-    case SC_OUTPUT_CSV:
-        return sc_show_csv_string(p, v->bytes, v->length);
-    case SC_OUTPUT_PRETTY:
+    bool csv = x->format == SC_OUTPUT_CSV;
+    if (x->format == SC_OUTPUT_PRETTY)
         return sc_text_put_visible(p, v->bytes, v->length);
-    default:
-        return put_json_string(p, v);
-    }
+    if (is_utf8(v->bytes, v->length))
+        return (csv ? sc_show_csv_string : sc_show_json_string)(p, v->bytes, v->length);
+    p = put_hex(put_text(p, csv ? "0x" : "{\"hex\": \""), v->bytes, v->length);
+    return put_text(p, csv ? "" : "\"}");
 }
 
 /* ---- a value ---- */
@@ -387,6 +401,10 @@ static char *put_plain(struct sc_show_context *x, enum sc_show show, const struc
         return put_volume(x, p, v->type == SC_VALUE_FLOAT ? v->f : (double)v->u);
     case SC_SHOW_FLAGS:
         return put_flags(p, v->u);
+    case SC_SHOW_NAT_EVENT:
+        return put_named(p, 230, v->u);
+    case SC_SHOW_FIREWALL_EVENT:
+        return put_named(p, 233, v->u);
     default:
         return put_protocol(p, v->u);
     }

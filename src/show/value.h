@@ -22,7 +22,9 @@ enum sc_show {
     SC_SHOW_DURATION,
     SC_SHOW_VOLUME,
     SC_SHOW_FLAGS,
-    SC_SHOW_PROTOCOL
+    SC_SHOW_PROTOCOL,
+    SC_SHOW_NAT_EVENT, /* by name */
+    SC_SHOW_FIREWALL_EVENT
 };
 
 /* What a row's values share; on the stack of the one who writes the row. */
@@ -34,6 +36,7 @@ struct sc_show_context {
     char date[10];   /* YYYY-MM-DD */
     int64_t quarter; /* quarter of an hour that `offset` is for */
     int32_t offset;  /* seconds east of UTC */
+    bool twice;      /* the clock shows the times of that quarter twice */
 };
 
 #define SC_SHOW_NO_DAY INT64_MIN

@@ -134,20 +134,15 @@ def parse_time(kind, text):
     return ms // 1000 if kind == "dateTimeSeconds" else ms
 
 
-def parse_string(text):
-    """What is no UTF-8 is shown in hexadecimal, and only that."""
-    if re.fullmatch(r"0x([0-9a-f]{2})+", text):
-        raw = bytes.fromhex(text[2:])
-        if raw.decode("utf-8", "replace").encode() != raw:
-            return compare.Text(raw)
-    return compare.Text(text.encode())
-
-
 def parse_value(kind, value):
+    if isinstance(value, dict):  # a string that is no UTF-8, and only that
+        raw = bytes.fromhex(value["hex"])
+        assert kind == "string" and raw.decode("utf-8", "replace").encode() != raw, (kind, value)
+        return compare.Text(raw)
     if not isinstance(value, str):
         return value
     if kind == "string":
-        return parse_string(value)
+        return compare.Text(value.encode())
     if value.startswith("0x"):
         return bytes.fromhex(value[2:])
     if kind.startswith("dateTime"):

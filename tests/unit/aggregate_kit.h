@@ -24,7 +24,7 @@ static const struct key_word key_words[] = {
     {"srcip/24/64", "srcip", 24, 64, 0},
     {"dstip/0/0", "dstip", 0, 0, 0},
     {"nexthop/30", "nexthop", 30, 255, 0},
-    {"exporterip/48", "exporterip", 255, 48, 0},
+    {"exporterip/32/48", "exporterip", 32, 48, 0},
     {"ip", "ip", 255, 255, 0},
     {"net/24/32", "net", 24, 32, 0},
     {"port", "port", 0, 0, 0},

@@ -58,17 +58,12 @@ static void prefixes_and_buckets(void **state)
         uint8_t prefix4, prefix6;
         uint64_t bucket;
     } cases[] = {
-        {"srcip", 255, 255, 0},
-        {"srcip/24", 24, 255, 0},
-        {"srcip/0/0", 0, 0, 0},
-        {"dstip/24/64", 24, 64, 0},
-        {"nexthop/48", 255, 48, 0},
-        {"srcip/32/128", 32, 128, 0},
-        {"first/5m", 255, 255, 300000},
-        {"last/250ms", 255, 255, 250},
-        {"received/1h30m", 255, 255, 5400000},
-        {"dstport/1000", 255, 255, 1000},
-        {"bytes/1", 255, 255, 1},
+        {"srcip", 255, 255, 0},           {"srcip/24", 24, 255, 0},
+        {"srcip/0/0", 0, 0, 0},           {"dstip/24/64", 24, 64, 0},
+        {"nexthop/32/48", 32, 48, 0},     {"sourceIPv6Address/48", 255, 48, 0},
+        {"srcip/32/128", 32, 128, 0},     {"first/5m", 255, 255, 300000},
+        {"last/250ms", 255, 255, 250},    {"received/1h30m", 255, 255, 5400000},
+        {"dstport/1000", 255, 255, 1000}, {"bytes/1", 255, 255, 1},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct sc_request *r = make(cases[i].key, NULL, "flows");
@@ -158,6 +153,11 @@ static void refused(void **state)
     check_refused("ip,port", NULL, NULL, "only one key");
     check_refused("srcip/33/64", NULL, "flows", "/33/64");
     check_refused("srcip/129", NULL, "flows", "/129");
+    check_refused("srcip/33", NULL, "flows", "/33");
+    check_refused("proto/24", NULL, NULL, "neither a prefix length nor a bucket");
+    check_refused("flags/24", NULL, NULL, "neither a prefix length nor a bucket");
+    check_refused("srcas/10", NULL, NULL, "neither a prefix length nor a bucket");
+    check_refused("first/300", NULL, NULL, "first/300s or first/300ms");
     check_refused("srcip/24/129", NULL, NULL, "prefix length");
     check_refused("srcip/", NULL, NULL, "prefix length");
     check_refused("srcip/24/", NULL, NULL, "prefix length");
