@@ -22,7 +22,7 @@ struct sc_ranks {
 #define SC_NO_RANK UINT32_MAX
 
 /* Counted up with each change of what ranks say to each other: programs of other versions answer together when this is the same. */
-#define SC_RANKS_PROTOCOL "5"
+#define SC_RANKS_PROTOCOL "6"
 #define SC_RANKS_VERSION  SC_VERSION " (ranks " SC_RANKS_PROTOCOL ")"
 
 /* Whether two programs that call themselves so do. One that names no protocol is of a version that had none: then all must be the same. */

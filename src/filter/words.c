@@ -46,13 +46,24 @@ static bool are_opposite(const char *a, const char *b)
     return a_is_source != b_is_source;
 }
 
+/* "src net 10.0.0.0/8" is of the address, whatever mask was exported. */
+static void take_address(struct sc_field *field)
+{
+    const char *address, *mask;
+    if (sc_field_is_network(field, &address, &mask))
+        sc_field_find(NULL, address, strlen(address), field, NULL);
+}
+
 static bool find_directed(const struct sc_filter_parse *p, const char *direction, uint32_t base,
                           struct sc_field *out)
 {
     char name[SC_IE_NAME_MAX];
     int n = snprintf(name, sizeof(name), "%s%.*s", direction, (int)p->tokens[base].length,
                      sc_filter_text_at(p, base));
-    return (size_t)n < sizeof(name) && sc_field_find(NULL, name, (size_t)n, out, NULL) == SC_OK;
+    if ((size_t)n >= sizeof(name) || sc_field_find(NULL, name, (size_t)n, out, NULL) != SC_OK)
+        return false;
+    take_address(out);
+    return true;
 }
 
 /* "src and dst port". Gives the number of raw tokens, 0 when it is none. */
@@ -117,6 +128,8 @@ static uint32_t read_joined(struct sc_filter_parse *p, uint32_t i)
     for (uint32_t n = PHRASE_WORDS; n > 0; n--) {
         size_t length = join_words(p, i, n, name);
         if (length != 0 && find_phrase(p, name, length, n)) {
+            for (uint32_t k = 0; k < p->phrase.count; k++)
+                take_address(&p->phrase.fields[k]);
             p->phrase.network = length >= 3 && strncasecmp(name + length - 3, "net", 3) == 0 &&
                                 p->phrase.fields[0].sources[0].key.kind == SC_COLUMN_ADDRESS;
             return n;

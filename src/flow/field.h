@@ -77,7 +77,9 @@ enum sc_field_computed {
     SC_COMPUTED_DURATION, /* last - first, ms; 0 where last < first */
     SC_COMPUTED_BPS,      /* 8000 * bytes / duration; FLOAT, 0 where duration is 0 */
     SC_COMPUTED_PPS,      /* 1000 * packets / duration */
-    SC_COMPUTED_BPP       /* bytes / packets; 0 where packets is 0 */
+    SC_COMPUTED_BPP,      /* bytes / packets; 0 where packets is 0 */
+    SC_COMPUTED_SRCNET, /* srcip cut to srcmask bits, dstip to dstmask: null without a mask, or where it has no such bits */
+    SC_COMPUTED_DSTNET
 };
 
 #define SC_FIELD_SOURCES 12
@@ -106,6 +108,21 @@ struct sc_field {
 enum sc_status sc_field_find(const struct sc_ie_learned *learned, const char *name, size_t length,
                              struct sc_field *out, struct sc_error *err);
 
+/* Whether it is made of first and last or of sums, which a group has of its own. */
+static inline bool sc_field_is_of_sums(const struct sc_field *field)
+{
+    return field->computed >= SC_COMPUTED_DURATION && field->computed <= SC_COMPUTED_BPP;
+}
+
+/* Whether it is an address that is cut to its mask, and the names of both. */
+static inline bool sc_field_is_network(const struct sc_field *field, const char **address, const char **mask)
+{
+    bool source = field->computed == SC_COMPUTED_SRCNET;
+    *address = source ? "srcip" : "dstip";
+    *mask = source ? "srcmask" : "dstmask";
+    return source || field->computed == SC_COMPUTED_DSTNET;
+}
+
 /* The most fields that a word of a filter stands for. */
 #define SC_FIELDS_OF_WORD 10u
 
@@ -131,6 +148,14 @@ void sc_field_scale(struct sc_field *field);
 /* The first fields of the table, which others are computed from. */
 enum sc_field_place { SC_FIELD_FIRST, SC_FIELD_LAST, SC_FIELD_BYTES, SC_FIELD_PACKETS, SC_FIELD_DURATION };
 
+/* Whether a source of `first` is an event's time (observationTime*): of other fields none is. */
+static inline bool sc_field_source_is_event(const struct sc_field *field,
+                                            const struct sc_field_source *source)
+{
+    return field->combine == SC_COMBINE_MIN && source->key.pen == SC_PEN_IANA && source->key.id >= 322 &&
+           source->key.id <= 325;
+}
+
 /* `first` or `last` as the base of what is made of it and a duration: without sources that are themselves made so. */
 void sc_field_base(enum sc_field_place place, struct sc_field *out);
 
@@ -142,6 +167,7 @@ bool sc_field_at(size_t i, struct sc_field *out, const char **aliases);
 
 struct sc_value {
     bool null;
+    bool event;     /* `first` that is no start of a flow but the time of an event */
     bool saturated; /* a sum, or made of one, that reached SC_SATURATED (base/saturate.h) */
     bool
         estimated; /* distinct values that were too many to be kept: 1.04 / sqrt(2^14) = 0.8 % standard error */

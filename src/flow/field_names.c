@@ -83,12 +83,10 @@ static const struct short_field short_fields[] = {
     {"bps", "", COMPUTED(FLOAT, NONE, BPS), "bits/s", {{0}}},
     {"pps", "", COMPUTED(FLOAT, NONE, PPS), "packets/s", {{0}}},
     {"bpp", "", COMPUTED(FLOAT, NONE, BPP), "octets/packet", {{0}}},
-    {"srcip", "sa srcaddr srchost srcnet sip sourceip", FIELD(ADDRESS, NONE), "-", {OURS(SOURCE_ADDRESS)}},
-    {"dstip",
-     "da dstaddr dsthost dstnet dip destinationip",
-     FIELD(ADDRESS, NONE),
-     "-",
-     {OURS(DESTINATION_ADDRESS)}},
+    {"srcip", "sa srcaddr srchost sip sourceip", FIELD(ADDRESS, NONE), "-", {OURS(SOURCE_ADDRESS)}},
+    {"dstip", "da dstaddr dsthost dip destinationip", FIELD(ADDRESS, NONE), "-", {OURS(DESTINATION_ADDRESS)}},
+    {"srcnet", "", COMPUTED(ADDRESS, NONE, SRCNET), "-", {{0}}},
+    {"dstnet", "", COMPUTED(ADDRESS, NONE, DSTNET), "-", {{0}}},
     {"srcport", "sp sport sourceport", FIELD(UINT, NONE), "-", {IE(7), IE(180), IE(182)}},
     {"dstport", "dp dport destinationport", FIELD(UINT, NONE), "-", {IE(11), IE(181), IE(183)}},
     {"proto", "pr protocol prot", FIELD(UINT, NONE), "-", {IE(4), IE(193)}},
@@ -204,7 +202,8 @@ static const struct {
     const char *names;
     const char *fields[2];
 } pairs[] = {
-    {"ip host net addr pairip", {"srcip", "dstip"}},
+    {"ip host addr pairip", {"srcip", "dstip"}},
+    {"net pairnet", {"srcnet", "dstnet"}},
     {"port pairport", {"srcport", "dstport"}},
     {"as pairas", {"srcas", "dstas"}},
     {"if interface pairif", {"inif", "outif"}},

@@ -214,6 +214,7 @@ static struct sc_value field_from_sources(const struct sc_field *field, const st
     for (unsigned i = 0; i < field->source_count; i++) {
         if (source_value(view, &field->sources[i], &value)) {
             value.null = false;
+            value.event = sc_field_source_is_event(field, &field->sources[i]);
             return value;
         }
     }
@@ -244,6 +245,26 @@ static struct sc_value duration_value(const struct row_view *view)
     };
 }
 
+static struct sc_value named_value(const struct row_view *view, const char *name)
+{
+    struct sc_field field;
+    sc_field_find(NULL, name, strlen(name), &field, NULL);
+    return field_from_sources(&field, view);
+}
+
+static struct sc_value network_value(const struct sc_field *field, const struct row_view *view)
+{
+    const char *address, *mask;
+    sc_field_is_network(field, &address, &mask);
+    struct sc_value value = named_value(view, address), bits = named_value(view, mask);
+    if (value.null || bits.null)
+        return (struct sc_value){.null = true, .type = SC_VALUE_ADDRESS};
+    unsigned most = sc_addr_is_v4(&value.addr) ? 32 : 128;
+    value.null = bits.u > most;
+    value.addr = sc_addr_mask(&value.addr, value.null ? 0 : 128 - most + (unsigned)bits.u);
+    return value;
+}
+
 static struct sc_value rate_value(struct sc_value amount, struct sc_value per, double factor)
 {
     bool null = amount.null || per.null;
@@ -272,6 +293,9 @@ struct sc_value sc_field_value(const struct sc_field *field, const struct sc_col
     case SC_COMPUTED_PPS:
         return rate_value(counter_value(&view, SC_FIELD_PACKETS, field->scaled),
                           short_value(&view, SC_FIELD_DURATION), 1000);
+    case SC_COMPUTED_SRCNET:
+    case SC_COMPUTED_DSTNET:
+        return network_value(field, &view);
     case SC_COMPUTED_BPP:
         return rate_value(counter_value(&view, SC_FIELD_BYTES, field->scaled),
                           counter_value(&view, SC_FIELD_PACKETS, field->scaled), 1);

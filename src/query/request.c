@@ -201,6 +201,17 @@ static bool has_label(const struct sc_request *r, const char *label)
     return false;
 }
 
+static enum sc_status add_key(struct building *b, struct word *w, struct sc_error *err);
+
+/* Networks of one address and other lengths are others: the length is a key beside it. */
+static enum sc_status add_mask(struct building *b, const struct sc_group_key *key, struct sc_error *err)
+{
+    const char *address, *mask;
+    if (!sc_field_is_network(&key->field, &address, &mask) || has_label(b->request, mask))
+        return SC_OK;
+    return add_key(b, &(struct word){mask, strlen(mask)}, err);
+}
+
 static enum sc_status add_key(struct building *b, struct word *w, struct sc_error *err)
 {
     struct sc_request *r = b->request;
@@ -223,7 +234,7 @@ static enum sc_status add_key(struct building *b, struct word *w, struct sc_erro
         (struct sc_result_column){.source = SC_RESULT_KEY, .type = key->field.type, .a = a->key_count};
     a->key_count++;
     r->column_count++;
-    return SC_OK;
+    return key->pair ? SC_OK : add_mask(b, key, err);
 }
 
 /* ---- aggregated values ---- */
@@ -287,7 +298,7 @@ static enum sc_status resolve_field(struct sc_aggregate *a, const struct sc_fiel
             return SC_OK;
         }
     }
-    if (field->computed != SC_COMPUTED_NONE && field->computed != SC_COMPUTED_FLOWS)
+    if (sc_field_is_of_sums(field))
         return resolve_computed(a, field, out, err);
     static const uint8_t how_of[] = {[SC_COMBINE_SUM] = SC_ACCUMULATE_SUM,
                                      [SC_COMBINE_MIN] = SC_ACCUMULATE_MIN,

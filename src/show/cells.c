@@ -41,13 +41,24 @@ static const struct sc_column *only_address(const struct sc_cells *cells)
     return only;
 }
 
+/* Such values say of themselves that they are events', which numbers cannot. */
+static bool has_events(const struct sc_cells *cells)
+{
+    const struct sc_field *field = cells->field;
+    bool any = false;
+    for (unsigned i = 0; i < field->source_count; i++)
+        any = any || (sc_field_source_is_event(field, &field->sources[i]) &&
+                      find_column(cells, field->sources[i].key) != NULL);
+    return any;
+}
+
 enum sc_status sc_cells_of_columns(struct sc_cells *cells, const struct sc_field *field,
                                    const struct sc_column *const *columns, uint32_t count, uint32_t rows,
                                    struct sc_arena *arena, struct sc_error *err)
 {
     *cells = (struct sc_cells){.field = field, .columns = columns, .count = count};
     cells->address = only_address(cells);
-    if (!is_whole_number(field))
+    if (!is_whole_number(field) || has_events(cells))
         return SC_OK;
     const struct sc_column *plain = sc_field_plain(field, columns, count);
     cells->number = plain != NULL && plain->key.kind == SC_COLUMN_UINT ? plain : NULL;

@@ -390,7 +390,8 @@ static char *put_plain(struct sc_show_context *x, enum sc_show show, const struc
     case SC_SHOW_MAC:
         return put_mac(p, v->u);
     case SC_SHOW_TIME_MS:
-        return put_time(x, p, v->u, 0, false);
+        p = put_time(x, p, v->u, 0, false);
+        return v->event && x->format == SC_OUTPUT_PRETTY ? put_text(p, "*") : p;
     case SC_SHOW_TIME_NS:
         return put_time(x, p, v->u / 1000000, (unsigned)(v->u % 1000000), true);
     case SC_SHOW_BYTES:

@@ -39,8 +39,14 @@ static enum sc_status load_named(const struct loading *l, const char *name)
     return load_field(l, &field);
 }
 
-static enum sc_status load_computed(const struct loading *l, enum sc_field_computed computed)
+static enum sc_status load_computed(const struct loading *l, const struct sc_field *field)
 {
+    const char *address, *mask;
+    enum sc_field_computed computed = (enum sc_field_computed)field->computed;
+    if (sc_field_is_network(field, &address, &mask)) {
+        SC_TRY(load_named(l, address));
+        return load_named(l, mask);
+    }
     if (computed == SC_COMPUTED_FLOWS)
         return load_key(l, SC_PEN_IANA, 3);
     if (computed != SC_COMPUTED_BPP) {
@@ -113,7 +119,7 @@ static enum sc_status load_field(const struct loading *l, const struct sc_field 
     if (field->scaled)
         SC_TRY(load_column(l, SC_SAMPLING_KEY, &column));
     if (field->computed != SC_COMPUTED_NONE)
-        return load_computed(l, field->computed);
+        return load_computed(l, field);
     for (unsigned i = 0; i < field->source_count; i++) {
         SC_TRY(load_column(l, field->sources[i].key, &column));
         if (column == NULL)

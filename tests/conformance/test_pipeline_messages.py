@@ -240,7 +240,7 @@ def cases_text():
               text(b"caf\xe9") + b"eth1\0\0\0\0" + text(b"") + text(b"") + bytes(8) + text(b"\1"))
     yield value_case("strings and variable length", [(371, 65535), (82, 8), (95, 65535)], values,
                      {"userName": "Žluťoučký \"kůň\"\n", "interfaceName": "eth0", "applicationId": "0x03000050"},
-                     {"userName": "0x636166e9", "interfaceName": "eth1", "applicationId": "0x"},
+                     {"userName": {"hex": "636166e9"}, "interfaceName": "eth1", "applicationId": "0x"},
                      {"userName": "", "interfaceName": "", "applicationId": "0x01"})
     large = b"x" * 30000
     yield value_case("a message of 60,000 bytes", [(371, 65535)], long_text(large) * 2,

@@ -227,7 +227,7 @@ static void pairs(void **state)
 {
     (void)state;
     static const char *const cases[][3] = {
-        {"ip", "srcip", "dstip"},       {"HOST", "srcip", "dstip"},     {"net", "srcip", "dstip"},
+        {"ip", "srcip", "dstip"},       {"HOST", "srcip", "dstip"},     {"net", "srcnet", "dstnet"},
         {"port", "srcport", "dstport"}, {"as", "srcas", "dstas"},       {"if", "inif", "outif"},
         {"mac", "srcmac", "dstmac"},    {"vlan", "srcvlan", "dstvlan"}, {"mask", "srcmask", "dstmask"},
     };
@@ -366,7 +366,9 @@ static void an_event_has_a_first_time(void **state)
     struct record *r = *state;
     put(r, 0, 323, T0);
     check(r, "first", T0);
+    assert_true(get(r, "first").event);
     check(r, "eventtime", T0);
+    assert_false(get(r, "eventtime").event);
     assert_true(get(r, "last").null);
 }
 
@@ -379,6 +381,26 @@ static void a_vlan_of_zero_is_none(void **state)
     check(r, "srcvlan", 100);
     check(r, "dstvlan", 0); /* nothing else is known */
     check(r, "vlanId", 0);
+}
+
+static void networks_by_the_exported_mask(void **state)
+{
+    struct record *r = *state;
+    put_addr(r, SC_PEN_COLLECTOR, SC_IE_SOURCE_ADDRESS, "10.1.2.3");
+    put_addr(r, SC_PEN_COLLECTOR, SC_IE_DESTINATION_ADDRESS, "2001:db8:1:2::3");
+    put(r, 0, 9, 20);
+    assert_true(get(r, "dstnet").null); /* no mask */
+    put(r, 0, 30, 48);
+    check_addr(r, "srcnet", "10.1.0.0");
+    check_addr(r, "dstnet", "2001:db8:1::");
+}
+
+static void a_mask_that_is_none(void **state)
+{
+    struct record *r = *state;
+    put_addr(r, SC_PEN_COLLECTOR, SC_IE_SOURCE_ADDRESS, "10.1.2.3");
+    put(r, 0, 9, 33);
+    assert_true(get(r, "srcnet").null);
 }
 
 static void label_stacks(void **state)
@@ -612,6 +634,8 @@ UNIT(test_field)
         WITH_RECORD(a_start_from_a_duration),
         WITH_RECORD(an_event_has_a_first_time),
         WITH_RECORD(a_vlan_of_zero_is_none),
+        WITH_RECORD(networks_by_the_exported_mask),
+        WITH_RECORD(a_mask_that_is_none),
         WITH_RECORD(label_stacks),
         WITH_RECORD(a_duration_without_a_start_gives_no_end),
         WITH_RECORD(rates),

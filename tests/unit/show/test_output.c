@@ -247,6 +247,16 @@ static void conversions_can_be_asked_for(void **state)
     check(o, "flags", number("flags", 2), "2");
 }
 
+static void times_of_events_are_marked(void **state)
+{
+    struct sc_value event = number("first", T0);
+    (void)state;
+    event.event = true;
+    check(pretty, "first", event, "2026-11-23 10:11:12.345*");
+    check(json, "first", event, "\"2026-11-23T10:11:12.345Z\"");
+    check(csv, "first", event, "1795428672345");
+}
+
 static void local_times_carry_their_offset(void **state)
 {
     (void)state;
@@ -448,6 +458,7 @@ UNIT(test_output)
         cmocka_unit_test(conversions_can_be_asked_for),
         cmocka_unit_test(nothing_is_obeyed_by_a_terminal),
         cmocka_unit_test(saturated_sums_are_marked),
+        cmocka_unit_test(times_of_events_are_marked),
         cmocka_unit_test(local_times_carry_their_offset),
         cmocka_unit_test(times_without_a_date_are_marked),
         cmocka_unit_test(values_of_another_type_than_their_field),
