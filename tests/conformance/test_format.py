@@ -273,7 +273,7 @@ def show_string(data):
     try:
         return data.decode()
     except UnicodeDecodeError:
-        return "0x" + data.hex()
+        return {"hex": data.hex()}
 
 
 SHOW = {
